@@ -1,0 +1,47 @@
+import { isIP, isIPv6 } from 'node:net';
+import type { Kind } from './kinds.ts';
+
+/** The port a coordinator listens on when nothing else is said. */
+export const DEFAULT_PORT = 29_400;
+
+/** Whether only processes of this machine can reach a listener on `host`. Names other than localhost are not resolved. */
+export function isLoopback(host: string): boolean {
+  const address = host.replace(/^\[(.*)\]$/, '$1').toLowerCase();
+  if (address === 'localhost' || address === '::1') return true;
+  return isIP(address) === 4 && address.startsWith('127.');
+}
+
+/** A host name or an address to listen on, without scheme, port or brackets. */
+export const host: Kind<string> = {
+  metavar: 'HOST',
+  allowed: 'a host name or an IP address without scheme and port, such as 127.0.0.1, 0.0.0.0 or ::1',
+  words: [],
+  parse(text) {
+    const address = text.replace(/^\[(.*)\]$/, '$1');
+    if (isIP(address) !== 0) return address;
+    return /^[a-z0-9]([a-z0-9._-]{0,252})$/i.test(address) ? address : undefined;
+  },
+  format: String,
+};
+
+/** Where a coordinator answers, as `ws://host:port`. Scheme and port may be left out. */
+export const endpoint: Kind<string> = {
+  metavar: 'URL',
+  allowed: 'ws://HOST:PORT or HOST:PORT (no path, no user; TLS is not available yet)',
+  words: [],
+  parse(text) {
+    const bare = /^[a-z][a-z0-9+.-]*:\/\//i.test(text) ? text : `ws://${isIPv6(text) ? `[${text}]` : text}`;
+    const url = urlOf(bare.replace(/^http:/i, 'ws:'));
+    if (url === undefined || url.protocol !== 'ws:' || url.hostname === '' || url.username !== '')
+      return undefined;
+    if (url.password !== '' || url.pathname !== '/' || url.search !== '' || url.hash !== '') return undefined;
+    // WHATWG URLs drop a port that is the scheme's default, so `:80` has to be seen in the text.
+    const port = url.port !== '' ? url.port : /:0*80\/?$/.test(bare) ? '80' : String(DEFAULT_PORT);
+    return port === '0' ? undefined : `ws://${url.hostname}:${port}`;
+  },
+  format: String,
+};
+
+function urlOf(text: string): URL | undefined {
+  return URL.canParse(text) ? new URL(text) : undefined;
+}

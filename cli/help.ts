@@ -1,0 +1,105 @@
+import type { ErrorCode } from '../shared/errors.ts';
+import { errorCodes, errorTable } from '../shared/errors.ts';
+import type { CommandName } from './options.ts';
+import { flagOf, keysOf, namesOf, optionKeys, optionOf, variableOf } from './options.ts';
+
+const examples: Readonly<Record<CommandName, readonly (readonly [line: string, what: string])[]>> = {
+  local: [
+    ['mnist-dist local', 'two workers, five epochs'],
+    ['mnist-dist local -n 4 --batch-size 256 --epochs 2', 'four workers, larger batches'],
+  ],
+  coordinator: [
+    ['mnist-dist coordinator --min-workers 2', 'workers of this machine'],
+    ['mnist-dist coordinator --host 0.0.0.0 --token-file token --insecure', 'workers of a network you trust'],
+  ],
+  worker: [
+    ['mnist-dist worker', 'a coordinator on this machine'],
+    [
+      'mnist-dist worker --coordinator 10.0.0.5:29400 --token-file token --insecure',
+      'one on another machine',
+    ],
+  ],
+  setup: [['mnist-dist setup --gpu', 'TensorFlow with CUDA']],
+  doctor: [['mnist-dist doctor', 'a table of what works here']],
+  bench: [['mnist-dist bench --batch-sizes 32 --workers 1,2', 'a small grid']],
+};
+
+/** What stands below the list of commands: examples, where values come from, exit codes. */
+export function programHelp(): string {
+  const lines = [
+    ...examples.local.slice(0, 1),
+    ...examples.coordinator,
+    ...examples.worker,
+    ...examples.doctor,
+  ];
+  return ['', ...exampleLines(lines), '', valueSources(), '', 'Exit codes:', ...exitCodeLines()].join('\n');
+}
+
+export function commandHelp(command: CommandName): string {
+  return ['', ...exampleLines(examples[command]), '', valueSources()].join('\n');
+}
+
+function exampleLines(lines: readonly (readonly [string, string])[]): string[] {
+  return ['Examples:', ...lines.map(([line, what]) => `  $ ${line}\n      ${what}`)];
+}
+
+function valueSources(): string {
+  return [
+    'Every option may also be set as a variable (--batch-size: MNIST_DIST_BATCH_SIZE) or as a key of the --config',
+    'file (batch-size: 64). Flag beats variable, variable beats file, file beats default.',
+  ].join('\n');
+}
+
+/** Exit codes in rising order, those of the table with the same number together. */
+export function exitCodes(): { exit: number; codes: ErrorCode[]; meaning: string }[] {
+  const byExit = Map.groupBy(errorCodes, (code) => errorTable[code].exit);
+  return [...byExit]
+    .map(([exit, codes]) => ({
+      exit,
+      codes,
+      meaning: codes.map((code) => errorTable[code].meaning).join(' '),
+    }))
+    .toSorted((a, b) => a.exit - b.exit);
+}
+
+function exitCodeLines(): string[] {
+  const rows = [{ exit: 0, meaning: 'The command did what was asked.' }, ...exitCodes()];
+  return rows.map(({ exit, meaning }) => `  ${String(exit).padStart(3)}  ${meaning}`);
+}
+
+/** The table of exit codes for the documents. */
+export function exitCodesMarkdown(): string {
+  const rows = exitCodes().map(
+    ({ exit, codes, meaning }) => `| ${exit} | ${codes.join(', ')} | ${meaning} |`,
+  );
+  return [
+    '| exit code | error | meaning |',
+    '|---|---|---|',
+    '| 0 | | The command did what was asked. |',
+    ...rows,
+  ].join('\n');
+}
+
+/** The table of all options for the documents. */
+export function optionsMarkdown(): string {
+  const rows = optionKeys.map((key) => {
+    const { kind, commands, help, defaultText, short } = optionOf(key);
+    const value = kind.metavar === undefined ? '' : ` ${kind.metavar}`;
+    const names = [...(short === undefined ? [] : [`-${short}`]), ...namesOf(key).map((name) => `--${name}`)];
+    const flags = names.map((name, i) => `\`${name}${i === names.length - 1 ? value : ''}\``).join(' ');
+    const cells = [
+      flags,
+      `\`${variableOf(flagOf(key).slice(2))}\``,
+      defaultText ?? '',
+      kind.allowed,
+      commands.join(', '),
+      help,
+    ];
+    return `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
+  });
+  return [
+    '| flag | variable | default | allowed | commands | what it sets |',
+    '|---|---|---|---|---|---|',
+    ...rows,
+  ].join('\n');
+}

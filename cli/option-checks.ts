@@ -1,0 +1,107 @@
+import { accessSync, constants, statSync } from 'node:fs';
+import { ClusterError } from '../shared/errors.ts';
+import { MAX_TOKEN_FILE_BYTES } from '../shared/limits.ts';
+import { isLoopback } from './endpoint.ts';
+import type { Environment } from './environment.ts';
+import type { CoordinatorOptions, LocalOptions, OptionKey, SetupOptions, WorkerOptions } from './options.ts';
+import type { Given } from './origin.ts';
+import { notAllowed, sources } from './origin.ts';
+
+/** How an option's value was given, for errors. */
+type GivenOf = (key: OptionKey) => Given;
+
+/** What one option alone cannot know: whether the options of a run fit together and the files they name are there. */
+export function checkRunOptions(options: LocalOptions | CoordinatorOptions, given: GivenOf): void {
+  const { virtualShards, batchSize, minWorkers, maxWorkers } = options;
+  if ((virtualShards & (virtualShards - 1)) !== 0) {
+    const lower = 2 ** (31 - Math.clz32(virtualShards));
+    const fix = `Allowed: a power of two, such as ${lower} or ${lower * 2}.`;
+    throw notAllowed('virtualShards', given('virtualShards'), fix, 'not a power of two');
+  }
+  if (virtualShards > batchSize) {
+    const fix = `Allowed: a power of two from 1 to ${2 ** (31 - Math.clz32(batchSize))} with this --batch-size.`;
+    throw notAllowed(
+      'virtualShards',
+      given('virtualShards'),
+      fix,
+      `more shards than ${given('batchSize').shown} has samples`,
+    );
+  }
+  if (minWorkers > maxWorkers) {
+    const fix = `Allowed: --min-workers from 1 to ${maxWorkers}, or a larger --max-workers.`;
+    throw notAllowed('minWorkers', given('minWorkers'), fix, `more than ${given('maxWorkers').shown}`);
+  }
+  checkDataFolder(options.data, given);
+  checkTokenFile(options.tokenFile, given);
+}
+
+/** `local` starts its workers on this machine: more than --max-workers could never join. */
+export function checkLocal(options: LocalOptions, given: GivenOf): void {
+  const { nprocPerNode, maxWorkers } = options;
+  if (typeof nprocPerNode === 'number' && nprocPerNode > maxWorkers) {
+    const fix = `Allowed: --nproc-per-node from 1 to ${maxWorkers}, or a larger --max-workers.`;
+    throw notAllowed('nprocPerNode', given('nprocPerNode'), fix, `more than ${given('maxWorkers').shown}`);
+  }
+}
+
+/** A listener beyond this machine needs --insecure, and a token that is not made up here (`local` makes its own). */
+export function checkListener(
+  options: LocalOptions | CoordinatorOptions,
+  given: GivenOf,
+  token: 'required' | 'generated',
+  environment: Environment,
+): void {
+  if (isLoopback(options.host)) return;
+  const hasToken = options.tokenFile !== undefined || (environment['MNIST_DIST_TOKEN'] ?? '') !== '';
+  if (token === 'required' && !hasToken) {
+    const fix =
+      'Give the workers and this coordinator the same token: --token-file FILE or MNIST_DIST_TOKEN.';
+    throw notAllowed('host', given('host'), fix, 'reachable beyond this machine, and there is no token');
+  }
+  if (!options.insecure)
+    throw notAllowed('host', given('host'), INSECURE_FIX, 'reachable beyond this machine, without TLS');
+}
+
+export function checkWorkerOptions(options: WorkerOptions, given: GivenOf): void {
+  checkTokenFile(options.tokenFile, given);
+  if (isLoopback(new URL(options.coordinator).hostname) || options.insecure) return;
+  throw notAllowed('coordinator', given('coordinator'), INSECURE_FIX, 'on another machine, without TLS');
+}
+
+const INSECURE_FIX =
+  'There is no TLS yet: on a network you trust add --insecure, else use an SSH tunnel or a VPN.';
+
+export function checkDataFolder(data: string | undefined, given: GivenOf): void {
+  if (data === undefined || statSync(data, { throwIfNoEntry: false })?.isDirectory() === true) return;
+  const fix =
+    'Allowed: an existing folder with train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-... (or .gz).';
+  throw notAllowed('data', given('data'), fix, 'there is no such folder');
+}
+
+function checkTokenFile(file: string | undefined, given: GivenOf): void {
+  if (file === undefined) return;
+  const fix = `Allowed: a readable file of 1 to ${MAX_TOKEN_FILE_BYTES} bytes.`;
+  const stat = statSync(file, { throwIfNoEntry: false });
+  if (stat === undefined) throw notAllowed('tokenFile', given('tokenFile'), fix, 'there is no such file');
+  if (stat.isDirectory()) throw notAllowed('tokenFile', given('tokenFile'), fix, 'a folder');
+  if (stat.size > MAX_TOKEN_FILE_BYTES)
+    throw notAllowed('tokenFile', given('tokenFile'), fix, `${stat.size} bytes`);
+  try {
+    accessSync(file, constants.R_OK);
+  } catch {
+    throw notAllowed('tokenFile', given('tokenFile'), fix, 'not readable');
+  }
+}
+
+/** --gpu and --cpu exclude each other; the one that was said closer to the command wins, of equals neither. */
+export function settleDevice(options: SetupOptions, given: GivenOf): SetupOptions {
+  if (!options.gpu || !options.cpu) return options;
+  const [gpu, cpu] = [given('gpu'), given('cpu')];
+  if (gpu.source === cpu.source) {
+    throw new ClusterError('USAGE', `${gpu.shown} and ${cpu.shown} exclude each other`, {
+      fix: 'Keep one of them.',
+    });
+  }
+  const gpuWins = sources.indexOf(gpu.source) < sources.indexOf(cpu.source);
+  return { ...options, gpu: gpuWins, cpu: !gpuWins };
+}

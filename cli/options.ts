@@ -1,0 +1,361 @@
+import * as limits from '../shared/limits.ts';
+import { DEFAULT_PORT, endpoint, host } from './endpoint.ts';
+import type { Kind } from './kinds.ts';
+import {
+  byteSize,
+  choice,
+  decimal,
+  duration,
+  either,
+  flag,
+  integer,
+  integers,
+  matching,
+  path,
+} from './kinds.ts';
+
+/**
+ * Every option of every command, once. Flags, MNIST_DIST_... variables, YAML keys, help and the table of the
+ * documentation all come from here.
+ */
+export const commandNames = ['local', 'coordinator', 'worker', 'setup', 'doctor', 'bench'] as const;
+export type CommandName = (typeof commandNames)[number];
+
+export const optionGroups = [
+  'Run',
+  'Training',
+  'Network',
+  'Workers',
+  'Set-up',
+  'Measuring',
+  'Output',
+] as const;
+export type OptionGroup = (typeof optionGroups)[number];
+
+/** What defaults may be derived from: the values that were found before. */
+type Found = Readonly<Record<string, unknown>>;
+
+export interface Option<T, C extends CommandName> {
+  readonly kind: Kind<NonNullable<T>>;
+  readonly commands: readonly C[];
+  readonly group: OptionGroup;
+  /** One line for the help, without a full stop. */
+  readonly help: string;
+  /** The default as readers see it; undefined where the value has none and the help says what follows. */
+  readonly defaultText: string | undefined;
+  readonly short: string | undefined;
+  /** Another name of the same option, as flag, variable and key. */
+  readonly alias: string | undefined;
+  defaultValue(found: Found): T;
+}
+
+interface Words<C> {
+  readonly in: readonly C[];
+  readonly group: OptionGroup;
+  readonly help: string;
+  readonly short?: string;
+  readonly alias?: string;
+}
+
+function withDefault<T, C extends CommandName>(
+  kind: Kind<T & {}>,
+  value: T & {},
+  words: Words<C>,
+): Option<T & {}, C> {
+  return { ...common(words), kind, defaultText: kind.format(value), defaultValue: () => value };
+}
+
+function without<T, C extends CommandName>(
+  kind: Kind<T & {}>,
+  words: Words<C>,
+): Option<(T & {}) | undefined, C> {
+  return { ...common(words), kind, defaultText: undefined, defaultValue: () => undefined };
+}
+
+function common<C extends CommandName>({ in: commands, group, help, short, alias }: Words<C>) {
+  return { commands, group, help, short, alias };
+}
+
+/** The largest power of two with at least 8 samples a shard, at most 8 shards. */
+export function defaultVirtualShards(batchSize: number): number {
+  const most = Math.min(
+    limits.MAX_DEFAULT_VIRTUAL_SHARDS,
+    Math.floor(batchSize / limits.MIN_DEFAULT_SHARD_ROWS),
+  );
+  return most < 1 ? 1 : 2 ** (31 - Math.clz32(most));
+}
+
+const runs = ['local', 'coordinator'] as const;
+const computes = ['local', 'worker'] as const;
+const all = commandNames;
+const WEEK_SECONDS = 7 * 86_400;
+const seconds = duration({ min: 1, max: WEEK_SECONDS });
+const name = (what: string) =>
+  matching(
+    'NAME',
+    `${what}: 1 to ${limits.MAX_NAME_CHARACTERS} letters, digits, ".", "_" and "-", beginning with a letter or a digit`,
+    new RegExp(`^[A-Za-z0-9][A-Za-z0-9._-]{0,${limits.MAX_NAME_CHARACTERS - 1}}$`),
+  );
+
+export const optionTable = {
+  config: without(path('FILE', 'a readable YAML file'), {
+    ...{ in: all, group: 'Run' },
+    help: 'YAML file with any of these options, one "name: value" a line; one file may serve all commands',
+  }),
+  runsDir: withDefault(path('DIR', 'a folder'), 'runs', {
+    ...{ in: ['local', 'coordinator', 'doctor'], group: 'Run' },
+    help: 'folder for run directories; created when missing',
+  }),
+  runId: without(name('a folder name'), {
+    ...{ in: runs, group: 'Run' },
+    help: 'name of the run directory (without it: date, time and four random characters)',
+  }),
+  data: without(path('DIR', 'an existing folder with the four MNIST files, idx or idx.gz'), {
+    ...{ in: ['local', 'coordinator', 'doctor'], group: 'Run' },
+    help: 'folder with another idx dataset (without it: the MNIST that comes with the package)',
+  }),
+  seed: withDefault(integer({ min: 0, max: Number.MAX_SAFE_INTEGER }), 1, {
+    ...{ in: runs, group: 'Run' },
+    help: 'seed of order, dropout and initial weights',
+  }),
+
+  epochs: withDefault(integer({ min: 1, max: limits.MAX_EPOCHS }), 5, {
+    ...{ in: runs, group: 'Training' },
+    help: 'passes over the training set',
+  }),
+  steps: without(integer({ min: 1, max: limits.MAX_STEPS }), {
+    ...{ in: ['local', 'coordinator', 'bench'], group: 'Training' },
+    help: 'total steps; wins over --epochs (bench: steps of each measured run)',
+  }),
+  batchSize: withDefault(integer({ min: 1, max: limits.MAX_BATCH_SIZE }), 32, {
+    ...{ in: runs, group: 'Training' },
+    help: 'samples of one step over all workers',
+  }),
+  virtualShards: {
+    ...common({
+      ...{ in: runs, group: 'Training' },
+      help: 'shards of a batch; at most so many workers compute',
+    }),
+    kind: {
+      ...integer({ min: 1, max: limits.MAX_VIRTUAL_SHARDS }),
+      allowed: `a power of two from 1 to ${limits.MAX_VIRTUAL_SHARDS}, at most --batch-size`,
+    },
+    defaultText: `up to ${limits.MAX_DEFAULT_VIRTUAL_SHARDS}, at least ${limits.MIN_DEFAULT_SHARD_ROWS} samples each`,
+    defaultValue: (found: Found) => defaultVirtualShards(Number(found['batchSize'])),
+  },
+  learningRate: withDefault(
+    decimal('a number above 0, at most 1000', (x) => x > 0 && x <= 1000),
+    0.001,
+    { in: runs, group: 'Training', help: "Adam's learning rate" },
+  ),
+  beta1: withDefault(
+    decimal('a number from 0 to below 1', (x) => x >= 0 && x < 1),
+    0.9,
+    { in: runs, group: 'Training', help: "Adam's decay of the first moment" },
+  ),
+  beta2: withDefault(
+    decimal('a number from 0 to below 1', (x) => x >= 0 && x < 1),
+    0.999,
+    { in: runs, group: 'Training', help: "Adam's decay of the second moment" },
+  ),
+  epsilon: withDefault(
+    decimal('a number above 0, at most 1', (x) => x > 0 && x <= 1),
+    1e-7,
+    { in: runs, group: 'Training', help: "Adam's epsilon" },
+  ),
+  hidden: withDefault(integers({ min: 1, max: limits.MAX_LAYER_UNITS }, limits.MAX_HIDDEN_LAYERS), [128], {
+    ...{ in: runs, group: 'Training' },
+    help: 'units of the hidden layers, such as 128 or 256,128',
+  }),
+  dropout: withDefault(
+    decimal('a number from 0 to below 1', (x) => x >= 0 && x < 1),
+    0.2,
+    { in: runs, group: 'Training', help: 'share of hidden units dropped in a training step' },
+  ),
+
+  host: withDefault(host, '127.0.0.1', {
+    ...{ in: ['local', 'coordinator', 'doctor'], group: 'Network' },
+    help: 'address to listen on; another than loopback needs a token and --insecure',
+  }),
+  port: withDefault(integer({ min: 0, max: 65_535 }, 'PORT'), DEFAULT_PORT, {
+    ...{ in: ['local', 'coordinator', 'doctor'], group: 'Network' },
+    help: 'port to listen on; 0 picks a free one',
+  }),
+  coordinator: withDefault(endpoint, `ws://127.0.0.1:${DEFAULT_PORT}`, {
+    ...{ in: ['worker'], group: 'Network', alias: 'rdzv-endpoint' },
+    help: 'where the coordinator listens, ws://HOST:PORT or HOST:PORT',
+  }),
+  tokenFile: without(path('FILE', `a readable file of at most ${limits.MAX_TOKEN_FILE_BYTES} bytes`), {
+    ...{ in: ['local', 'coordinator', 'worker'], group: 'Network' },
+    help: 'file with the shared token (or the token itself in MNIST_DIST_TOKEN)',
+  }),
+  insecure: withDefault(flag, false, {
+    ...{ in: ['local', 'coordinator', 'worker'], group: 'Network' },
+    help: 'allow a connection beyond this machine without TLS: whoever reads the network reads the token',
+  }),
+  maxRetries: without(integer({ min: 0, max: 1_000_000 }), {
+    ...{ in: ['worker'], group: 'Network' },
+    help: 'how often to dial again (without it: until --max-wait-time is over)',
+  }),
+  maxWaitTime: withDefault(duration({ min: 0, max: WEEK_SECONDS }), limits.DEFAULT_MAX_WAIT_SECONDS, {
+    ...{ in: ['worker'], group: 'Network' },
+    help: 'how long to wait for a coordinator that does not answer',
+  }),
+  maxModelBytes: withDefault(
+    byteSize({ min: 1, max: limits.MAX_KERNEL_MEMORY_BYTES }),
+    limits.DEFAULT_MAX_MODEL_BYTES,
+    { in: ['worker'], group: 'Network', help: 'refuse a run whose weights are larger' },
+  ),
+  maxDataBytes: withDefault(byteSize({ min: 1, max: 1024 ** 4 }), limits.DEFAULT_MAX_DATA_BYTES, {
+    ...{ in: ['worker'], group: 'Network' },
+    help: 'refuse a run whose dataset is larger',
+  }),
+
+  nprocPerNode: withDefault(
+    either('N|auto|gpu', integer({ min: 1, max: limits.MAX_WORKERS }), choice(['auto', 'gpu'])),
+    2,
+    {
+      ...{ in: ['local'], group: 'Workers', short: 'n' },
+      help: 'worker processes; auto: one per GPU, or per core without one; gpu: one per GPU',
+    },
+  ),
+  minWorkers: withDefault(integer({ min: 1, max: limits.MAX_WORKERS }), 1, {
+    ...{ in: runs, group: 'Workers' },
+    help: 'workers to wait for before step 1',
+  }),
+  maxWorkers: withDefault(integer({ min: 1, max: limits.MAX_WORKERS }), limits.MAX_WORKERS, {
+    ...{ in: runs, group: 'Workers' },
+    help: 'refuse more workers than these',
+  }),
+  rdzvTimeout: withDefault(seconds, limits.DEFAULT_RENDEZVOUS_TIMEOUT_SECONDS, {
+    ...{ in: runs, group: 'Workers' },
+    help: 'how long to wait for the workers',
+  }),
+  allowMixedEngines: withDefault(flag, false, {
+    ...{ in: runs, group: 'Workers' },
+    help: 'accept workers that compute other bytes; the run is then not reproducible',
+  }),
+  name: without(name('a name'), {
+    ...{ in: ['worker'], group: 'Workers' },
+    help: 'name of this worker in logs (without it: host name and process id)',
+  }),
+  engine: withDefault(choice(['auto', 'tensorflow', 'wasm', 'reference']), 'auto', {
+    ...{ in: ['local', 'worker', 'bench'], group: 'Workers' },
+    help: 'what computes gradients; auto: tensorflow, else wasm',
+  }),
+  device: withDefault(
+    {
+      ...matching(
+        'auto|cpu|cuda:N',
+        'auto, cpu or cuda:N, N from 0 to 999',
+        /^(auto|cpu|cuda:(0|[1-9]\d{0,2}))$/,
+      ),
+      words: ['auto', 'cpu', 'cuda:0'],
+    },
+    'auto',
+    { in: computes, group: 'Workers', help: 'what the engine runs on' },
+  ),
+  threads: without(integer({ min: 1, max: 1024 }), {
+    ...{ in: computes, group: 'Workers' },
+    help: 'threads of the engine of one worker (without it: the cores, shared evenly in local)',
+  }),
+
+  tensorflow: without(path('DIR|WHEEL', 'a folder or a .whl file of TensorFlow'), {
+    ...{ in: ['setup'], group: 'Set-up' },
+    help: 'use this TensorFlow instead of the pinned wheel',
+  }),
+  gpu: withDefault(flag, false, {
+    in: ['setup'],
+    group: 'Set-up',
+    help: 'set up for CUDA (without --gpu and --cpu: look)',
+  }),
+  cpu: withDefault(flag, false, { in: ['setup'], group: 'Set-up', help: 'set up for the processor only' }),
+  offline: withDefault(flag, false, {
+    ...{ in: ['setup'], group: 'Set-up' },
+    help: 'download nothing; say what is missing from the cache',
+  }),
+
+  batchSizes: withDefault(integers({ min: 1, max: limits.MAX_BATCH_SIZE }, 16), [32, 256], {
+    ...{ in: ['bench'], group: 'Measuring' },
+    help: 'batch sizes of the grid',
+  }),
+  workers: withDefault(integers({ min: 1, max: limits.MAX_WORKERS }, 16), [1, 2, 4], {
+    ...{ in: ['bench'], group: 'Measuring' },
+    help: 'worker counts of the grid',
+  }),
+  pairs: withDefault(integer({ min: 1, max: 1000 }), 7, {
+    ...{ in: ['bench'], group: 'Measuring' },
+    help: 'interleaved repetitions of each measurement',
+  }),
+
+  json: withDefault(flag, false, {
+    ...{ in: ['doctor', 'bench'], group: 'Output' },
+    help: 'print JSON for machines',
+  }),
+  logLevel: withDefault(choice(['debug', 'info', 'warn', 'error']), 'info', {
+    ...{ in: ['local', 'coordinator', 'worker'], group: 'Output' },
+    help: 'least severe log line to show',
+  }),
+  logFormat: withDefault(choice(['text', 'json']), 'text', {
+    ...{ in: ['local', 'coordinator', 'worker'], group: 'Output' },
+    help: 'log lines for people or for machines',
+  }),
+} as const satisfies Record<string, Option<unknown, CommandName>>;
+
+type Table = typeof optionTable;
+export type OptionKey = keyof Table;
+type ValueOf<K extends OptionKey> = ReturnType<Table[K]['defaultValue']>;
+type CommandsOf<K extends OptionKey> = Table[K]['commands'][number];
+
+/** The keys of the options that `C` carries. */
+export type OptionKeyOf<C extends CommandName> = {
+  [K in OptionKey]: C extends CommandsOf<K> ? K : never;
+}[OptionKey];
+export type OptionsOf<C extends CommandName> = { readonly [K in OptionKeyOf<C>]: ValueOf<K> };
+
+export type LocalOptions = OptionsOf<'local'>;
+export type CoordinatorOptions = OptionsOf<'coordinator'>;
+export type WorkerOptions = OptionsOf<'worker'>;
+export type SetupOptions = OptionsOf<'setup'>;
+export type DoctorOptions = OptionsOf<'doctor'>;
+export type BenchOptions = OptionsOf<'bench'>;
+
+export function isOptionKey(text: string): text is OptionKey {
+  return Object.hasOwn(optionTable, text);
+}
+
+export const optionKeys: readonly OptionKey[] = Object.keys(optionTable).filter(isOptionKey);
+
+/** The option as code that handles all of them sees it. */
+export function optionOf(key: OptionKey): Option<unknown, CommandName> {
+  return optionTable[key];
+}
+
+export function keysOf(command: CommandName): OptionKey[] {
+  return optionKeys.filter((key) => optionOf(key).commands.includes(command));
+}
+
+/** `batchSize` -> `batch-size`: the flag without dashes, and the YAML key. */
+export function kebab(key: OptionKey): string {
+  return key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}
+
+export function flagOf(key: OptionKey): string {
+  return `--${kebab(key)}`;
+}
+
+/** All names of an option without dashes, its own first. */
+export function namesOf(key: OptionKey): string[] {
+  const { alias } = optionOf(key);
+  return alias === undefined ? [kebab(key)] : [kebab(key), alias];
+}
+
+/** `batch-size` -> `MNIST_DIST_BATCH_SIZE`. */
+export function variableOf(optionName: string): string {
+  return `MNIST_DIST_${optionName.toUpperCase().replaceAll('-', '_')}`;
+}
+
+/** The option that has this name (or alias), without dashes. */
+export function keyOfName(optionName: string): OptionKey | undefined {
+  return optionKeys.find((key) => namesOf(key).includes(optionName));
+}

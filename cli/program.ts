@@ -1,0 +1,181 @@
+import { Command, CommanderError, Option as CommanderOption } from 'commander';
+import { ClusterError } from '../shared/errors.ts';
+import type { Environment } from './environment.ts';
+import { commandHelp, programHelp } from './help.ts';
+import type { CommandName, OptionKey } from './options.ts';
+import { commandNames, flagOf, kebab, keyOfName, keysOf, namesOf, optionOf } from './options.ts';
+import type { Given } from './origin.ts';
+import { givenByFlag } from './origin.ts';
+import type { ParsedCommand } from './parse-options.ts';
+import { parseOptions } from './parse-options.ts';
+import { printable } from './printable.ts';
+import { didYouMean } from './suggest.ts';
+
+/** Help or the version: to be printed (on stderr when `exitCode` is not 0), and nothing else to be done. */
+export interface Print {
+  readonly command: 'print';
+  readonly text: string;
+  readonly exitCode: 0 | 2;
+}
+
+const summaries: Readonly<Record<CommandName, string>> = {
+  local: 'train on this machine: a coordinator and workers',
+  coordinator: 'own a run: plan steps, sum gradients, write the run directory',
+  worker: 'compute gradients for a coordinator',
+  setup: 'fetch and build the TensorFlow engine',
+  doctor: 'check everything a run needs, with a fix for what fails',
+  bench: 'measure engines, wire, kernels and the full loop',
+};
+
+/**
+ * What the command line (without node and script), the environment and the configuration file ask for. Reads files
+ * that options name, starts nothing. Throws USAGE.
+ */
+export function parseCommand(
+  argv: readonly string[],
+  environment: Environment,
+  version: string,
+): ParsedCommand | Print {
+  const output: string[] = [];
+  let chosen: { name: CommandName; flags: Map<OptionKey, Given> } | undefined;
+  const program = buildProgram(version, output, (name, command) => {
+    chosen = { name, flags: flagsOf(name, command) };
+  });
+  try {
+    program.parse(argv, { from: 'user' });
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    if (error.code === 'commander.version' || error.code.startsWith('commander.help')) {
+      return { command: 'print', text: output.join(''), exitCode: error.exitCode === 0 ? 0 : 2 };
+    }
+    throw usageError(error, argv);
+  }
+  // Commander shows help and throws when no command was named.
+  if (chosen === undefined) throw new Error('commander ran no action');
+  return parseOptions(chosen.name, chosen.flags, environment);
+}
+
+function buildProgram(
+  version: string,
+  output: string[],
+  onCommand: (name: CommandName, command: Command) => void,
+): Command {
+  const program = new Command('mnist-dist')
+    .description(
+      'Train MNIST data-parallel on worker processes over WebSockets: the same bytes for any number of workers.',
+    )
+    .version(version, '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'print help')
+    .exitOverride()
+    .showSuggestionAfterError(false)
+    .configureOutput({
+      writeOut: (text) => output.push(text),
+      writeErr: (text) => output.push(text),
+      // Commander's own report of an error: ours says more, and is printed by whoever catches it.
+      outputError: () => undefined,
+    })
+    .addHelpText('after', programHelp());
+  for (const name of commandNames) {
+    const command = program
+      .command(name)
+      .summary(summaries[name])
+      .description(`${sentence(summaries[name])}.`);
+    command.addHelpText('after', commandHelp(name));
+    for (const key of keysOf(name)) addOption(command, key);
+    command.action(() => onCommand(name, command));
+  }
+  return program;
+}
+
+function addOption(command: Command, key: OptionKey): void {
+  const { kind, help, defaultText, short, group } = optionOf(key);
+  const isSwitch = kind.metavar === undefined;
+  const value = isSwitch ? '' : ` <${kind.metavar}>`;
+  const notes = [
+    ...(defaultText === undefined || isSwitch ? [] : [`default: ${defaultText}`]),
+    ...namesOf(key)
+      .slice(1)
+      .map((alias) => `also --${alias}`),
+  ];
+  const description = notes.length === 0 ? help : `${help} (${notes.join('; ')})`;
+  const flags = `${short === undefined ? '' : `-${short}, `}${flagOf(key)}${value}`;
+  command.addOption(new CommanderOption(flags, description).helpGroup(`${group}:`));
+  for (const alias of namesOf(key).slice(1)) {
+    const attribute = new CommanderOption(`--${alias}${value}`).hideHelp();
+    command.addOption(attribute.conflicts(attributeOf(kebab(key))));
+  }
+  // So that a flag can also switch off what a variable or the file switched on.
+  if (isSwitch) command.addOption(new CommanderOption(`--no-${kebab(key)}`).hideHelp());
+}
+
+/** What stood on the command line, as text. */
+function flagsOf(name: CommandName, command: Command): Map<OptionKey, Given> {
+  const found = new Map<OptionKey, Given>();
+  const values: Record<string, unknown> = command.opts();
+  for (const key of keysOf(name)) {
+    for (const optionName of namesOf(key)) {
+      const attribute = attributeOf(optionName);
+      if (command.getOptionValueSource(attribute) !== 'cli') continue;
+      found.set(key, givenByFlag(optionName, String(values[attribute])));
+    }
+  }
+  return found;
+}
+
+/** `rdzv-endpoint` -> `rdzvEndpoint`, as commander names it. */
+function attributeOf(optionName: string): string {
+  return new CommanderOption(`--${optionName}`).attributeName();
+}
+
+/** Commander's error in our words: the nearest name, and where an option belongs that this command does not carry. */
+function usageError(error: CommanderError, argv: readonly string[]): ClusterError {
+  const words = error.message.replace(/^error: /, '').split('\n')[0] ?? '';
+  const quoted = /'(.*)'/.exec(words)?.[1] ?? '';
+  const command = commandNames.find((name) => name === argv[0]);
+  const helpHint = `"mnist-dist ${command === undefined ? '' : `${command} `}--help" lists what is allowed.`;
+  const usage = (message: string, fix: string) => new ClusterError('USAGE', printable(message), { fix });
+
+  switch (error.code) {
+    case 'commander.unknownOption': {
+      const flag = quoted.split('=')[0] ?? '';
+      const message = `unknown option ${flag}${command === undefined ? '' : ` of ${command}`}`;
+      return usage(message, `${otherHome(flag, command)}${helpHint}`);
+    }
+    case 'commander.unknownCommand':
+      return usage(
+        `unknown command ${quoted}`,
+        `${didYouMean(quoted, commandNames)}Allowed: ${commandNames.join(', ')}.`,
+      );
+    case 'commander.optionMissingArgument': {
+      const key = keyOfName(/--([a-z0-9-]+)/.exec(quoted)?.[1] ?? '');
+      const allowed = key === undefined ? '' : `Allowed: ${optionOf(key).kind.allowed}. `;
+      return usage(
+        `${key === undefined ? quoted : flagOf(key)} needs a value after it`,
+        `${allowed}${helpHint}`,
+      );
+    }
+    default:
+      return usage(words, helpHint);
+  }
+}
+
+function otherHome(flag: string, command: CommandName | undefined): string {
+  const name = flag.replace(/^--(no-)?/, '');
+  const key = keyOfName(name);
+  if (key !== undefined) {
+    const { commands, kind } = optionOf(key);
+    if (command !== undefined && commands.includes(command)) return `${flagOf(key)} takes ${kind.allowed}. `;
+    return `${flag} is an option of ${commands.join(', ')}. `;
+  }
+  const own = (command === undefined ? [...commandNames] : [command]).flatMap((each) =>
+    keysOf(each).flatMap(namesOf),
+  );
+  return didYouMean(
+    flag,
+    [...own, 'help', 'version'].map((each) => `--${each}`),
+  );
+}
+
+function sentence(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}

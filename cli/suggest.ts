@@ -1,0 +1,20 @@
+import { distance } from 'fastest-levenshtein';
+
+/** The name of `names` that `text` most likely meant, or undefined when none is near. */
+export function nearest(text: string, names: readonly string[]): string | undefined {
+  const wanted = text.toLowerCase().slice(0, 100);
+  let best: { name: string; edits: number } | undefined;
+  for (const name of names) {
+    const edits = distance(wanted, name.toLowerCase());
+    if (best === undefined || edits < best.edits) best = { name, edits };
+  }
+  if (best === undefined) return undefined;
+  // A third of the letters may be wrong: "lokal" means local, "x" means nothing.
+  return best.edits <= Math.max(1, Math.floor(best.name.length / 3)) ? best.name : undefined;
+}
+
+/** "Did you mean X? ", or nothing. */
+export function didYouMean(text: string, names: readonly string[]): string {
+  const name = nearest(text, names);
+  return name === undefined || name === text ? '' : `Did you mean ${name}? `;
+}

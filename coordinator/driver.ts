@@ -1,0 +1,176 @@
+import { randomBytes } from 'node:crypto';
+import { assert, unreachable, type ErrorCode } from '../shared/errors.ts';
+import type { DecodedFrame } from '../shared/frame.ts';
+import { HEARTBEAT_INTERVAL_MILLISECONDS, TICK_MILLISECONDS } from '../shared/limits.ts';
+import type { WorkerMessage } from '../shared/messages.ts';
+import { ROOT } from '../shared/tree.ts';
+import type { Connection, ConnectionEvents } from './connection.ts';
+import type { Predictions } from './predictions.ts';
+import { reduce } from './run.ts';
+import { initialState, type Effect, type Outcome, type RunEvent, type RunState, type Settings } from './state.ts';
+import type { Tensors } from './tensors.ts';
+
+/** What the driver tells about the run as it goes; implemented by recorder.ts. */
+export interface RunObserver {
+  step(result: { step: number; loss: number; correct: number; checksum: bigint; workers: number }): void;
+  evaluation(step: number, final: boolean): { finite: boolean };
+  log(effect: Extract<Effect, { kind: 'log' }>): void;
+}
+
+interface Queued {
+  readonly event: RunEvent;
+  /** The frame that came with a message. */
+  readonly frame?: DecodedFrame;
+}
+
+/**
+ * The thin shell around the reducers: callbacks enqueue events, one loop takes them in order, asks `reduce` what to do
+ * and does it. Results of effects go to the front of the queue, before anything that happened later.
+ */
+export class Driver implements ConnectionEvents {
+  /** Resolves with how the run ended. */
+  readonly outcome: Promise<Outcome>;
+  #state: RunState;
+  readonly #tensors: Tensors;
+  readonly #predictions: Predictions;
+  readonly #observer: RunObserver;
+  readonly #clock: () => number;
+  readonly #connections = new Map<number, Connection>();
+  readonly #queue: Queued[] = [];
+  readonly #timers: NodeJS.Timeout[] = [];
+  #draining = false;
+  #settle: (outcome: Outcome) => void = () => undefined;
+  #crash: (error: unknown) => void = () => undefined;
+
+  constructor(settings: Settings, tensors: Tensors, predictions: Predictions, observer: RunObserver, clock: () => number) {
+    this.#tensors = tensors;
+    this.#predictions = predictions;
+    this.#observer = observer;
+    this.#clock = clock;
+    this.#state = initialState(settings, clock());
+    this.outcome = new Promise((resolve, reject) => {
+      this.#settle = resolve;
+      this.#crash = reject;
+    });
+  }
+
+  get state(): RunState {
+    return this.#state;
+  }
+
+  start(): void {
+    this.#timers.push(setInterval(() => this.#enqueue({ kind: 'tick', now: this.#clock() }), TICK_MILLISECONDS));
+    this.#timers.push(setInterval(() => this.#beat(), HEARTBEAT_INTERVAL_MILLISECONDS));
+  }
+
+  /** Ends the run in good order after the open step. */
+  stop(code: ErrorCode): void {
+    this.#enqueue({ kind: 'stop', code, now: this.#clock() });
+  }
+
+  /** Says goodbye to every worker; no event is taken any more. */
+  shutDown(outcome: Outcome): void {
+    for (const timer of this.#timers) clearInterval(timer);
+    const code = outcome.code === 'RENDEZVOUS' ? 'RUN_FAILED' : outcome.code;
+    for (const connection of [...this.#connections.values()]) connection.close(code, outcome.message);
+  }
+
+  connected(connection: Connection): void {
+    this.#connections.set(connection.slot, connection);
+    this.#enqueue({ kind: 'connected', slot: connection.slot, session: randomBytes(16).toString('hex'), now: this.#clock() });
+  }
+
+  message(connection: Connection, message: WorkerMessage, frame: DecodedFrame): void {
+    this.#enqueue({ kind: 'message', slot: connection.slot, message, now: this.#clock() }, frame);
+  }
+
+  disconnected(connection: Connection, reason: string): void {
+    this.#connections.delete(connection.slot);
+    this.#enqueue({ kind: 'disconnected', slot: connection.slot, reason, now: this.#clock() });
+  }
+
+  #beat(): void {
+    for (const connection of this.#connections.values()) connection.send({ kind: 'heartbeat' });
+  }
+
+  #enqueue(event: RunEvent, frame?: DecodedFrame): void {
+    this.#queue.push(frame === undefined ? { event } : { event, frame });
+    if (this.#draining) return;
+    this.#draining = true;
+    try {
+      for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) this.#take(next);
+    } catch (error) {
+      this.#crash(error);
+    } finally {
+      this.#draining = false;
+    }
+  }
+
+  #take({ event, frame }: Queued): void {
+    const { state, effects } = reduce(this.#state, event);
+    this.#state = state;
+    for (const effect of effects) this.#perform(effect, frame);
+  }
+
+  /** What an effect brought about is taken before whatever else happened meanwhile. */
+  #answer(event: RunEvent): void {
+    this.#queue.unshift({ event });
+  }
+
+  #perform(effect: Effect, frame: DecodedFrame | undefined): void {
+    switch (effect.kind) {
+      case 'send':
+        return this.#connections.get(effect.slot)?.send(effect.message);
+      case 'broadcast':
+        return this.#broadcast(effect);
+      case 'receive':
+        return this.#receive(effect, frame);
+      case 'accept':
+        return effect.task === 'step' ? this.#tensors.accept(effect.part) : this.#predictions.accept(effect.part);
+      case 'combine':
+        return this.#tensors.combine(effect.node, effect.rightIsPadding);
+      case 'update':
+        return this.#update(effect);
+      case 'evaluate':
+        return this.#answer({ kind: 'evaluated', ...this.#observer.evaluation(effect.step, effect.final), now: this.#clock() });
+      case 'close':
+        return this.#connections.get(effect.slot)?.close(effect.code, effect.message);
+      case 'log':
+        return this.#observer.log(effect);
+      case 'end':
+        return this.#settle(effect.outcome);
+      default:
+        return unreachable(effect);
+    }
+  }
+
+  #broadcast({ slots, message }: Extract<Effect, { kind: 'broadcast' }>): void {
+    const { frame, sending } = this.#tensors.frame(message);
+    for (const slot of slots) this.#connections.get(slot)?.sendFrame(frame, sending(slot));
+  }
+
+  #receive({ task, part, slot, correct }: Extract<Effect, { kind: 'receive' }>, frame: DecodedFrame | undefined): void {
+    assert(frame?.body !== undefined, 'a result has a body');
+    const receiver = task === 'step' ? this.#tensors : this.#predictions;
+    const verdict = { part, slot, correct, ...receiver.receive(frame.body, frame.checksum) };
+    this.#answer({ kind: 'received', verdict, now: this.#clock() });
+  }
+
+  #update({ step, correct }: Extract<Effect, { kind: 'update' }>): void {
+    const loss = this.#tensors.update(ROOT, step);
+    if (loss === undefined) return this.#waitForFrame(step, correct);
+    const workers = [...this.#state.workers.values()].filter(({ phase }) => phase === 'ready').length;
+    this.#observer.step({ step, loss, correct, checksum: this.#tensors.checksum, workers });
+    this.#answer({ kind: 'updated', now: this.#clock() });
+  }
+
+  /** Every weights frame is still on its way somewhere: the slowest connection is ended, then the update goes on. */
+  #waitForFrame(step: number, correct: number): void {
+    for (const slot of this.#tensors.slowest()) this.#connections.get(slot)?.terminate('it does not read what it is sent');
+    setImmediate(() => {
+      if (this.#state.phase === 'ended') return;
+      this.#update({ kind: 'update', step, correct });
+      this.#enqueue({ kind: 'tick', now: this.#clock() });
+    });
+  }
+}

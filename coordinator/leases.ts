@@ -1,0 +1,149 @@
+import * as limits from '../shared/limits.ts';
+import { shardCount } from '../shared/tree.ts';
+import { isComputing } from './workers.ts';
+import type { Assignment } from './plan.ts';
+import { taskKey, type Effect, type Lease, type Next, type Part, type RunState, type ShardTimes, type Task } from './state.ts';
+
+/**
+ * A lease is a part given to a worker until a deadline. These functions are the whole policy; they only compute.
+ */
+
+/** A task whose parts are leased as assigned. */
+export function openTask(kind: Task['kind'], step: number, assignment: Assignment, state: RunState, now: number): Task {
+  const parts = new Map<number, Part>();
+  for (const [slot, assigned] of assignment) {
+    let work = 0;
+    for (const part of assigned) {
+      // Parts of one worker are computed one after the other.
+      work += workOf(kind, part, state.settings.configuration.virtualShards);
+      parts.set(part, { leases: [grant(slot, kind, work, state.times, now)], accepted: false, nonFinite: 0 });
+    }
+  }
+  return { kind, step, parts, sums: new Set(), openParts: parts.size, correct: 0 };
+}
+
+export function grant(slot: number, kind: Task['kind'], work: number, times: ShardTimes, now: number): Lease {
+  return { slot, granted: now, deadline: now + leaseMilliseconds(times[kind], work), lost: false };
+}
+
+/** clamp(4 x median time per shard x shards, 200 ms, 60 s); 30 s until three results are known. */
+export function leaseMilliseconds(times: readonly number[], work: number): number {
+  if (times.length < 3) return limits.FIRST_LEASE_MILLISECONDS;
+  const wanted = 4 * median(times) * work;
+  return Math.min(Math.max(wanted, limits.MIN_LEASE_MILLISECONDS), limits.MAX_LEASE_MILLISECONDS);
+}
+
+/** Shards of a node, or 1 for an evaluation chunk. */
+export function workOf(kind: Task['kind'], part: number, virtualShards: number): number {
+  return kind === 'step' ? shardCount(part, virtualShards) : 1;
+}
+
+/** The lease this slot holds or held on an open part, if any. */
+export function leaseOf(task: Task, part: number, slot: number): Lease | undefined {
+  return task.parts.get(part)?.leases.findLast((lease) => lease.slot === slot);
+}
+
+/** Marks leases as lost where `isLost` says so. */
+export function loseLeases(task: Task, isLost: (lease: Lease) => boolean): Task {
+  let changed = false;
+  const parts = new Map(task.parts);
+  for (const [number, part] of task.parts) {
+    if (part.accepted || !part.leases.some((lease) => !lease.lost && isLost(lease))) continue;
+    changed = true;
+    const leases = part.leases.map((lease) => (isLost(lease) ? { ...lease, lost: true } : lease));
+    parts.set(number, { ...part, leases });
+  }
+  return changed ? { ...task, parts } : task;
+}
+
+/** Open parts that nobody is computing. */
+export function unleased(task: Task): number[] {
+  return [...task.parts].filter(([, part]) => !part.accepted && part.leases.every(({ lost }) => lost)).map(([number]) => number);
+}
+
+/** Whether the slot holds a lease whose deadline has not passed. */
+export function isBusy(task: Task | undefined, slot: number): boolean {
+  if (task === undefined) return false;
+  return [...task.parts.values()].some((part) => !part.accepted && part.leases.some((lease) => lease.slot === slot && !lease.lost));
+}
+
+const REMEMBERED_TIMES = 32;
+
+/** The times with one more measurement. */
+export function remember(times: ShardTimes, kind: Task['kind'], millisecondsPerShard: number): ShardTimes {
+  return { ...times, [kind]: [...times[kind].slice(1 - REMEMBERED_TIMES), millisecondsPerShard] };
+}
+
+function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[sorted.length >> 1] ?? 0;
+}
+
+/**
+ * Leases again what nobody computes, to workers that are not late: whoever was not asked before and has least to do
+ * comes first. Nobody eligible: the parts wait, and a late worker's answer is still welcome.
+ */
+export function leaseAgain(state: RunState, now: number): Next {
+  const { task } = state;
+  if (state.phase !== 'running' || task === undefined) return { state, effects: [] };
+  const missing = unleased(task);
+  if (missing.length === 0) return { state, effects: [] };
+  const assignment = spread(state, task, missing);
+  if (assignment.size === 0) return { state, effects: [] };
+
+  const parts = new Map(task.parts);
+  const workers = new Map(state.workers);
+  const effects: Effect[] = [];
+  for (const [slot, assigned] of assignment) {
+    let work = 0;
+    for (const number of assigned) {
+      const part = task.parts.get(number);
+      work += workOf(task.kind, number, state.settings.configuration.virtualShards);
+      if (part !== undefined) parts.set(number, { ...part, leases: [...part.leases, grant(slot, task.kind, work, state.times, now)] });
+    }
+    const worker = workers.get(slot);
+    if (worker !== undefined && worker.weightsOf !== taskKey(task)) {
+      workers.set(slot, { ...worker, weightsOf: taskKey(task) });
+      effects.push(weightsTo(state, task, new Map([[slot, []]])));
+    }
+    effects.push(...leasesTo(state, task, slot, assigned));
+  }
+  const counts = { ...state.counts, reassigned: state.counts.reassigned + missing.length };
+  return { state: { ...state, task: { ...task, parts }, workers, counts }, effects };
+}
+
+function spread(state: RunState, task: Task, missing: readonly number[]): Assignment {
+  const eligible = [...state.workers.values()].filter((worker) => isComputing(state, worker) && !worker.late);
+  const load = new Map(eligible.map(({ slot }) => [slot, isBusy(task, slot) ? 1 : 0]));
+  const assignment = new Map<number, number[]>();
+  for (const part of missing) {
+    const asked = new Set(task.parts.get(part)?.leases.map(({ slot }) => slot));
+    const rank = (slot: number): number => (load.get(slot) ?? 0) + (asked.has(slot) ? missing.length + 1 : 0);
+    const best = eligible.map(({ slot }) => slot).toSorted((a, b) => rank(a) - rank(b) || a - b)[0];
+    if (best === undefined) break;
+    assignment.set(best, [...(assignment.get(best) ?? []), part]);
+    load.set(best, (load.get(best) ?? 0) + 1);
+  }
+  return assignment;
+}
+
+/** The frame that carries the task's weights and says who computes what; the assignment may be empty. */
+export function weightsTo(state: RunState, task: Task, assignment: Assignment): Effect {
+  const fence = { run: state.settings.run, term: state.settings.term, step: task.step };
+  const slots = [...assignment.keys()];
+  const given = [...assignment].filter(([, parts]) => parts.length > 0);
+  if (task.kind === 'step') {
+    return { kind: 'broadcast', slots, message: { kind: 'step', ...fence, assignment: given.map(([slot, parts]) => [slot, ...parts]) } };
+  }
+  const ranges = given.map(([slot, parts]): [number, number, number] => [slot, parts[0] ?? 0, parts.length]);
+  return { kind: 'broadcast', slots, message: { kind: 'evaluate', ...fence, assignment: ranges } };
+}
+
+function leasesTo(state: RunState, task: Task, slot: number, parts: readonly number[]): Effect[] {
+  const fence = { run: state.settings.run, term: state.settings.term, step: task.step };
+  const effects: Effect[] = [];
+  for (let i = 0; i < parts.length; i += limits.MAX_LEASED_PARTS) {
+    effects.push({ kind: 'send', slot, message: { kind: 'lease', ...fence, parts: parts.slice(i, i + limits.MAX_LEASED_PARTS) } });
+  }
+  return effects;
+}

@@ -1,0 +1,33 @@
+import { errorTable, type ErrorCode } from '../shared/errors.ts';
+import type { Next, Outcome, RunState } from './state.ts';
+
+/** How a run can end, in the words its user reads. */
+export const finished: Outcome = { state: 'finished', code: undefined, message: 'all steps are done' };
+
+export function stopped(code: ErrorCode): Outcome {
+  return { state: 'interrupted', code, message: errorTable[code].meaning };
+}
+
+export function diverged(step: number): Outcome {
+  return {
+    state: 'diverged',
+    code: 'DIVERGED',
+    message: `training diverged at step ${step}: the loss or a gradient is not finite, twice in a row`,
+    fix: 'use a smaller --learning-rate, or look at the data',
+  };
+}
+
+export function tooFewWorkers(state: RunState, ready: number): Outcome {
+  const { minWorkers, rendezvousMilliseconds } = state.settings;
+  return {
+    state: 'failed',
+    code: 'RENDEZVOUS',
+    message: `${ready} of at least ${minWorkers} workers were ready within ${rendezvousMilliseconds / 1000} s (--rdzv-timeout)`,
+    fix: 'start workers with `mnist-dist worker --coordinator URL`, lower --min-workers, or raise --rdzv-timeout',
+  };
+}
+
+/** Everybody is told by the shell, which closes all files and sockets. */
+export function end(state: RunState, outcome: Outcome): Next {
+  return { state: { ...state, phase: 'ended', task: undefined }, effects: [{ kind: 'end', outcome }] };
+}

@@ -1,0 +1,39 @@
+import { EVALUATION_CHUNK_ROWS } from '../shared/limits.ts';
+import { createKernels, type Kernels } from '../kernels/kernels.ts';
+
+/** The predictions of one evaluation: per sample class, loss and one probability per class, in sample order. */
+export class Predictions {
+  readonly samples: number;
+  /** Floats per sample. */
+  readonly width: number;
+  readonly #values: Float32Array;
+  readonly #kernels: Kernels;
+  readonly #scratch: number;
+  readonly #chunkFloats: number;
+
+  constructor(samples: number, classes: number) {
+    this.samples = samples;
+    this.width = 2 + classes;
+    this.#chunkFloats = EVALUATION_CHUNK_ROWS * this.width;
+    this.#values = new Float32Array(Math.ceil(samples / EVALUATION_CHUNK_ROWS) * this.#chunkFloats);
+    this.#kernels = createKernels(4 * this.#chunkFloats + 1024);
+    this.#scratch = this.#kernels.allocate(4 * this.#chunkFloats);
+  }
+
+  /** Copies a chunk's body in and checks it; it counts once `accept` was called. */
+  receive(body: Uint8Array, checksum: bigint): { intact: boolean; finite: boolean } {
+    if (body.byteLength !== 4 * this.#chunkFloats) return { intact: false, finite: false };
+    this.#kernels.bytes(this.#scratch, body.byteLength).set(body);
+    const actual = this.#kernels.check(this.#scratch, this.#chunkFloats);
+    return { intact: actual.checksum === checksum, finite: actual.finite };
+  }
+
+  accept(chunk: number): void {
+    this.#values.set(this.#kernels.floats(this.#scratch, this.#chunkFloats), chunk * this.#chunkFloats);
+  }
+
+  /** [samples, width], without the last chunk's padding. */
+  all(): Float32Array {
+    return this.#values.subarray(0, this.samples * this.width);
+  }
+}

@@ -1,0 +1,104 @@
+import { planStep } from '../shared/schedule.ts';
+import { firstShard, shardCount } from '../shared/tree.ts';
+import type { WorkerMessage } from '../shared/messages.ts';
+import { leaseOf, loseLeases, remember, workOf } from './leases.ts';
+import { diverged, end } from './outcome.ts';
+import { takeSum } from './reduce.ts';
+import { withWorker, type Effect, type Next, type Part, type RunState, type Task, type Verdict } from './state.ts';
+
+type ResultMessage = Extract<WorkerMessage, { kind: 'gradient' | 'predictions' }>;
+
+/**
+ * A result arrives. What belongs to another run, term or step is dropped; what nobody asked this worker for ends its
+ * connection; only for the rest does the shell touch the body.
+ */
+export function takeResult(state: RunState, slot: number, message: ResultMessage): Next {
+  const { task, settings } = state;
+  const kind = message.kind === 'gradient' ? 'step' : 'evaluation';
+  const isCurrent = message.run === settings.run && message.term === settings.term;
+  if (!isCurrent || task === undefined || task.kind !== kind || task.step !== message.step) return fenced(state);
+  if (leaseOf(task, message.part, slot) === undefined) return refuse(state, slot, `a result for part ${message.part}, which it holds no lease on`);
+  if (task.parts.get(message.part)?.accepted === true) return duplicate(state);
+  const correct = message.kind === 'gradient' ? message.correct : 0;
+  if (correct > samplesOf(state, task, message.part)) return refuse(state, slot, `${correct} correct rows, more than its shards hold`);
+  return { state, effects: [{ kind: 'receive', task: kind, part: message.part, slot, correct }] };
+}
+
+/** The shell has received and checked a result: the first good one of a part is taken in, exactly once. */
+export function acceptResult(state: RunState, verdict: Verdict, now: number): Next {
+  const { task } = state;
+  const part = task?.parts.get(verdict.part);
+  if (task === undefined || part === undefined || part.accepted) return duplicate(state);
+  if (!verdict.intact) return refuse(state, verdict.slot, 'a body whose checksum does not match');
+  if (!verdict.finite) return nonFinite(state, task, part, verdict);
+
+  const parts = new Map(task.parts).set(verdict.part, { ...part, accepted: true });
+  const taken: Task = { ...task, parts, openParts: task.openParts - 1, correct: task.correct + verdict.correct };
+  const accept: Effect = { kind: 'accept', task: task.kind, part: verdict.part };
+  const credited = credit(state, task, verdict, now);
+  if (task.kind === 'evaluation') {
+    const final = task.step === state.settings.totalSteps;
+    const effects: Effect[] = taken.openParts === 0 ? [accept, { kind: 'evaluate', step: task.step, final }] : [accept];
+    return { state: { ...credited.state, task: taken }, effects: [...credited.effects, ...effects] };
+  }
+  const { virtualShards, realShards } = planStep(state.settings.configuration, task.step);
+  const { sums, effects, complete } = takeSum(task, verdict.part, virtualShards, realShards);
+  const update: Effect[] = complete ? [{ kind: 'update', step: task.step, correct: taken.correct }] : [];
+  return { state: { ...credited.state, task: { ...taken, sums } }, effects: [...credited.effects, accept, ...effects, ...update] };
+}
+
+/** Speed, samples and good standing of the worker that delivered. */
+function credit(state: RunState, task: Task, verdict: Verdict, now: number): Next {
+  const worker = state.workers.get(verdict.slot);
+  const lease = leaseOf(task, verdict.part, verdict.slot);
+  if (worker === undefined || lease === undefined) return { state, effects: [] };
+  const work = workOf(task.kind, verdict.part, state.settings.configuration.virtualShards);
+  const times = remember(state.times, task.kind, (now - lease.granted) / work);
+  const samples = worker.samples + (task.kind === 'step' ? samplesOf(state, task, verdict.part) : 0);
+  const effects: Effect[] = [];
+  if (worker.samples === 0 && samples > 0) {
+    effects.push({
+      ...{ kind: 'log', level: 'info', event: 'first_shard' },
+      ...{ message: `${worker.name} delivered its first shard`, fields: { worker: worker.name, step: task.step } },
+    });
+  }
+  return { state: withWorker({ ...state, times }, { ...worker, samples, late: false }), effects };
+}
+
+/** Once may be the worker's fault, so it is computed again, elsewhere if possible; twice is the model's. */
+function nonFinite(state: RunState, task: Task, part: Part, { part: number, slot }: Verdict): Next {
+  if (part.nonFinite > 0) return end(state, diverged(task.step));
+  const again: Task = { ...task, parts: new Map(task.parts).set(number, { ...part, nonFinite: 1 }) };
+  const lost = loseLeases(again, (lease) => lease.slot === slot);
+  const worker = state.workers.get(slot)?.name ?? `slot ${slot}`;
+  return {
+    state: { ...state, task: lost },
+    effects: [
+      {
+        ...{ kind: 'log', level: 'warn', event: 'lease_again' },
+        ...{ message: `a result of ${worker} is not finite; it is computed once more`, fields: { worker, step: task.step, part: number } },
+      },
+    ],
+  };
+}
+
+/** Real rows of a subtree, padding not counted. */
+function samplesOf(state: RunState, task: Task, part: number): number {
+  if (task.kind === 'evaluation') return 0;
+  const { virtualShards, rowsPerShard, samples } = planStep(state.settings.configuration, task.step);
+  const first = firstShard(part, virtualShards) * rowsPerShard;
+  const end = first + shardCount(part, virtualShards) * rowsPerShard;
+  return Math.max(0, Math.min(end, samples) - first);
+}
+
+function refuse(state: RunState, slot: number, what: string): Next {
+  return { state, effects: [{ kind: 'close', slot, code: 'PROTOCOL', message: `this worker sent ${what}` }] };
+}
+
+function fenced(state: RunState): Next {
+  return { state: { ...state, counts: { ...state.counts, fenced: state.counts.fenced + 1 } }, effects: [] };
+}
+
+function duplicate(state: RunState): Next {
+  return { state: { ...state, counts: { ...state.counts, duplicates: state.counts.duplicates + 1 } }, effects: [] };
+}

@@ -1,0 +1,131 @@
+import { createHash, timingSafeEqual } from 'node:crypto';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { WebSocketServer } from 'ws';
+import { ClusterError } from '../shared/errors.ts';
+import * as limits from '../shared/limits.ts';
+import { Connection, type ConnectionEvents } from './connection.ts';
+
+export interface ServerOptions {
+  readonly host: string;
+  readonly port: number;
+  readonly token: string;
+  /** What GET /run answers. */
+  readonly description: object;
+  readonly dataset: { readonly digest: string; readonly bytes: Uint8Array };
+  /** The largest frame a worker may send. */
+  readonly maxFrameBytes: number;
+}
+
+export interface CoordinatorServer {
+  readonly host: string;
+  readonly port: number;
+  close(): Promise<void>;
+}
+
+/**
+ * The training listener: GET /run, GET /data/<sha256>, and the upgrade at /worker. The token is compared before
+ * anything else is looked at; who lacks it learns nothing but 401.
+ */
+export async function listen(options: ServerOptions, events: ConnectionEvents): Promise<CoordinatorServer> {
+  const http = createServer({ maxHeaderSize: limits.MAX_REQUEST_HEADER_BYTES }, (request, response) => answer(options, request, response));
+  http.headersTimeout = limits.REQUEST_LIMIT_MILLISECONDS;
+  http.requestTimeout = limits.REQUEST_LIMIT_MILLISECONDS;
+  http.maxConnections = limits.MAX_CONNECTIONS;
+  const webSockets = new WebSocketServer({
+    ...{ noServer: true, perMessageDeflate: false, clientTracking: false, maxFragments: 1 },
+    ...{ maxPayload: options.maxFrameBytes, maxBufferedChunks: Math.ceil(options.maxFrameBytes / 512) },
+  });
+  const connections = new Map<number, Connection>();
+  http.on('upgrade', (request, socket, head) => {
+    const refusal = refuseUpgrade(options.token, request);
+    if (refusal !== undefined) return hangUp(socket, refusal);
+    webSockets.handleUpgrade(request, socket, head, (webSocket) => {
+      const slot = freeSlot(connections);
+      const connection = new Connection(slot, webSocket, events, () => connections.delete(slot));
+      connections.set(slot, connection);
+      events.connected(connection);
+    });
+  });
+  await bind(http, options);
+  const address = http.address();
+  return {
+    host: options.host,
+    port: typeof address === 'object' && address !== null ? address.port : options.port,
+    close: () => closeServer(http, connections),
+  };
+}
+
+/** Authorization: Bearer TOKEN, compared in constant time. */
+export function isAuthorized(token: string, request: IncomingMessage): boolean {
+  const given = /^Bearer (.{1,512})$/.exec(request.headers.authorization ?? '')?.[1] ?? '';
+  return timingSafeEqual(digest(given), digest(token));
+}
+
+function digest(text: string): Buffer {
+  return createHash('sha256').update(text).digest();
+}
+
+function answer(options: ServerOptions, request: IncomingMessage, response: ServerResponse): void {
+  if (!isAuthorized(options.token, request)) return reply(response, 401, { 'WWW-Authenticate': 'Bearer' }, 'the token is missing or wrong\n');
+  if (request.method !== 'GET') return reply(response, 405, { Allow: 'GET' }, 'only GET is answered here\n');
+  if (request.url === '/run') return reply(response, 200, { 'Content-Type': 'application/json' }, JSON.stringify(options.description));
+  if (request.url === `/data/${options.dataset.digest}`) return sendData(options.dataset.bytes, request, response);
+  reply(response, 404, {}, 'there are /run, /data/<sha256> and the upgrade at /worker\n');
+}
+
+/** The dataset, or from `Range: bytes=N-` on what a broken download still lacks. */
+function sendData(bytes: Uint8Array, request: IncomingMessage, response: ServerResponse): void {
+  const range = /^bytes=(\d{1,15})-$/.exec(request.headers.range ?? '')?.[1];
+  const start = range === undefined ? 0 : Number(range);
+  if (start >= bytes.length) return reply(response, 416, { 'Content-Range': `bytes */${bytes.length}` }, '');
+  const partial = range === undefined ? {} : { 'Content-Range': `bytes ${start}-${bytes.length - 1}/${bytes.length}` };
+  response.writeHead(range === undefined ? 200 : 206, {
+    ...{ 'Content-Type': 'application/octet-stream', 'Content-Length': bytes.length - start, 'Accept-Ranges': 'bytes' },
+    ...partial,
+  });
+  response.end(bytes.subarray(start));
+}
+
+function reply(response: ServerResponse, status: number, headers: Record<string, string>, body: string): void {
+  response.writeHead(status, { ...headers, 'Content-Length': Buffer.byteLength(body) });
+  response.end(body);
+}
+
+function refuseUpgrade(token: string, request: IncomingMessage): string | undefined {
+  if (!isAuthorized(token, request)) return '401 Unauthorized';
+  return request.url === '/worker' ? undefined : '404 Not Found';
+}
+
+function hangUp(socket: Duplex, status: string): void {
+  socket.on('error', () => socket.destroy());
+  socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+}
+
+function freeSlot(connections: ReadonlyMap<number, Connection>): number {
+  let slot = 0;
+  while (connections.has(slot)) slot += 1;
+  return slot;
+}
+
+async function bind(http: Server, { host, port }: ServerOptions): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    http.once('error', (error: NodeJS.ErrnoException) => reject(bindError(error, host, port)));
+    http.listen(port, host, resolve);
+  });
+}
+
+function bindError(error: NodeJS.ErrnoException, host: string, port: number): ClusterError {
+  const cause = { cause: error };
+  if (error.code === 'EADDRINUSE') {
+    return new ClusterError('ADDRESS', `port ${port} on ${host} is in use (--port)`, { fix: 'choose another --port, or 0 for any free one', ...cause });
+  }
+  return new ClusterError('ADDRESS', `cannot listen on ${host}:${port}: ${error.message}`, { fix: 'choose another --host or --port', ...cause });
+}
+
+async function closeServer(http: Server, connections: ReadonlyMap<number, Connection>): Promise<void> {
+  const closed = new Promise<void>((resolve) => http.close(() => resolve()));
+  await Promise.all([...connections.values()].map((connection) => connection.closed));
+  http.closeAllConnections();
+  await closed;
+}

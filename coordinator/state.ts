@@ -1,0 +1,186 @@
+import type { Configuration } from '../shared/configuration.ts';
+import type { ErrorCode } from '../shared/errors.ts';
+import type { CoordinatorMessage, EngineIdentity, WorkerMessage } from '../shared/messages.ts';
+import type { Node } from '../shared/tree.ts';
+
+/**
+ * What the coordinator knows. Only the reducers of this folder make a new state; the driver holds the current one.
+ * Tensors never stand here: the shell keeps them by part, and the reducers say what to do with them.
+ */
+export interface RunState {
+  readonly settings: Settings;
+  readonly phase: Phase;
+  /** The last step whose weights are in place. */
+  readonly step: number;
+  readonly workers: ReadonlyMap<number, WorkerState>;
+  /** The open step or evaluation. */
+  readonly task: Task | undefined;
+  /** The fingerprint all computing workers share; fixed when the first step is planned. */
+  readonly fingerprint: string | undefined;
+  /** Whether a worker of another fingerprint was ever let in. */
+  readonly mixed: boolean;
+  /** Since when too few workers are ready, in milliseconds of the shell's clock. */
+  readonly waitingSince: number | undefined;
+  readonly times: ShardTimes;
+  /** Set by Ctrl-C: the run ends after the open step. */
+  readonly stopping: ErrorCode | undefined;
+  readonly counts: Counts;
+}
+
+/** `ended` is the only terminal phase. */
+export type Phase = 'gathering' | 'running' | 'ended';
+
+export interface Settings {
+  readonly run: string;
+  readonly term: number;
+  readonly configuration: Configuration;
+  readonly totalSteps: number;
+  readonly minWorkers: number;
+  readonly maxWorkers: number;
+  readonly rendezvousMilliseconds: number;
+  readonly allowMixedEngines: boolean;
+}
+
+export interface WorkerState {
+  readonly slot: number;
+  readonly name: string;
+  readonly session: string;
+  /** `ready` workers may hold leases; there is no way back. */
+  readonly phase: 'connected' | 'preparing' | 'ready';
+  readonly engine: EngineIdentity | undefined;
+  readonly fingerprint: string | undefined;
+  /** When an idle or preparing worker has been silent for too long. */
+  readonly silentAt: number;
+  /** The task whose weights it was sent. */
+  readonly weightsOf: string | undefined;
+  /** It missed a lease and has not answered since. */
+  readonly late: boolean;
+  readonly samples: number;
+}
+
+/** A step or an evaluation: parts that must each be accepted exactly once. */
+export interface Task {
+  readonly kind: 'step' | 'evaluation';
+  readonly step: number;
+  readonly parts: ReadonlyMap<number, Part>;
+  /** Tree nodes whose sum the shell holds (steps only). */
+  readonly sums: ReadonlySet<Node>;
+  readonly openParts: number;
+  readonly correct: number;
+}
+
+export interface Part {
+  /** Who was asked for it, in order; the last one holds the lease. */
+  readonly leases: readonly Lease[];
+  readonly accepted: boolean;
+  /** How often its result was not finite. */
+  readonly nonFinite: number;
+}
+
+export interface Lease {
+  readonly slot: number;
+  readonly granted: number;
+  readonly deadline: number;
+  /** The worker left or missed the deadline. */
+  readonly lost: boolean;
+}
+
+/** Recent milliseconds per shard and per evaluation chunk, from grant to acceptance. */
+export interface ShardTimes {
+  readonly step: readonly number[];
+  readonly evaluation: readonly number[];
+}
+
+export interface Counts {
+  readonly duplicates: number;
+  readonly fenced: number;
+  readonly reassigned: number;
+}
+
+/** What the shell saw of a part's body: whether the checksum held and all values are finite. */
+export interface Verdict {
+  readonly part: number;
+  readonly slot: number;
+  readonly correct: number;
+  readonly intact: boolean;
+  readonly finite: boolean;
+}
+
+export type RunEvent = { readonly now: number } & (
+  | { readonly kind: 'connected'; readonly slot: number; readonly session: string }
+  | { readonly kind: 'message'; readonly slot: number; readonly message: WorkerMessage }
+  | { readonly kind: 'disconnected'; readonly slot: number; readonly reason: string }
+  | { readonly kind: 'received'; readonly verdict: Verdict }
+  | { readonly kind: 'updated' }
+  | { readonly kind: 'evaluated'; readonly finite: boolean }
+  | { readonly kind: 'stop'; readonly code: ErrorCode }
+  | { readonly kind: 'tick' }
+);
+
+export type WeightsMessage = Extract<CoordinatorMessage, { kind: 'step' | 'evaluate' }>;
+export type HeaderMessage = Exclude<CoordinatorMessage, WeightsMessage>;
+
+export interface Outcome {
+  readonly state: 'finished' | 'interrupted' | 'failed' | 'diverged';
+  readonly code: ErrorCode | undefined;
+  readonly message: string;
+  readonly fix?: string;
+}
+
+export type Effect =
+  | { readonly kind: 'send'; readonly slot: number; readonly message: HeaderMessage }
+  /** One frame, encoded once, to all these slots. */
+  | { readonly kind: 'broadcast'; readonly slots: readonly number[]; readonly message: WeightsMessage }
+  /** Copy the body of the message at hand into the part's buffer and check it; answered by `received`. */
+  | { readonly kind: 'receive'; readonly task: Task['kind']; readonly part: number; readonly slot: number; readonly correct: number }
+  /** Keep the received body as the part's accepted result. */
+  | { readonly kind: 'accept'; readonly task: Task['kind']; readonly part: number }
+  /** node = left + right, or left + 0 where the right subtree holds padding only. */
+  | { readonly kind: 'combine'; readonly node: Node; readonly rightIsPadding: boolean }
+  /** Adam with the root's gradient; answered by `updated`. */
+  | { readonly kind: 'update'; readonly step: number; readonly correct: number }
+  /** Sum up all predictions; answered by `evaluated`. */
+  | { readonly kind: 'evaluate'; readonly step: number; readonly final: boolean }
+  | { readonly kind: 'close'; readonly slot: number; readonly code: ErrorCode; readonly message: string }
+  | { readonly kind: 'log'; readonly level: 'info' | 'warn'; readonly event: RunLogEvent; readonly message: string; readonly fields: Readonly<Record<string, unknown>> }
+  | { readonly kind: 'end'; readonly outcome: Outcome };
+
+/** Names of the lines in events.jsonl. */
+export type RunLogEvent =
+  | 'hello' | 'ready' | 'first_shard' | 'lost' | 'lease_again' | 'step' | 'evaluation' | 'waiting' | 'stopping' | 'standing_by' | 'refused';
+
+export interface Next {
+  readonly state: RunState;
+  readonly effects: readonly Effect[];
+}
+
+export function initialState(settings: Settings, now: number): RunState {
+  return {
+    settings,
+    phase: 'gathering',
+    step: 0,
+    workers: new Map(),
+    task: undefined,
+    fingerprint: undefined,
+    mixed: false,
+    waitingSince: now,
+    times: { step: [], evaluation: [] },
+    stopping: undefined,
+    counts: { duplicates: 0, fenced: 0, reassigned: 0 },
+  };
+}
+
+/** Runs `decide` on the state that `next` left, and keeps the effects in order. */
+export function andThen(next: Next, decide: (state: RunState) => Next): Next {
+  const after = decide(next.state);
+  return { state: after.state, effects: next.effects.length === 0 ? after.effects : [...next.effects, ...after.effects] };
+}
+
+export function withWorker(state: RunState, worker: WorkerState): RunState {
+  return { ...state, workers: new Map(state.workers).set(worker.slot, worker) };
+}
+
+/** Identifies a task on the wire and in a worker's state. */
+export function taskKey(task: Pick<Task, 'kind' | 'step'>): string {
+  return `${task.kind} ${task.step}`;
+}

@@ -1,0 +1,36 @@
+import { finish, round, START1, START2, START3, START4, STRIPE_BYTES } from './xxh64';
+
+// WebAssembly returns one value here, and an array for two would have to be allocated; the caller asks right after.
+let finite: bool = true;
+
+/** Whether the floats of the last `check` were all finite. */
+export function lastFinite(): bool {
+  return finite;
+}
+
+/** XXH64 of `count` floats; `lastFinite` tells afterwards whether all of them are finite. One pass. */
+export function check(at: usize, count: u32): u64 {
+  const length = <usize>count << 2;
+  const end = at + length;
+  let a = START1;
+  let b = START2;
+  let c = START3;
+  let d = START4;
+  // Without its sign, as an integer, a float is not finite from 0x7f800000 on: doubled, from 0xff000000 on.
+  let largest = i32x4.splat(0);
+  while (at + STRIPE_BYTES <= end) {
+    const low = v128.load(at);
+    const high = v128.load(at, 16);
+    a = round(a, load<u64>(at));
+    b = round(b, load<u64>(at, 8));
+    c = round(c, load<u64>(at, 16));
+    d = round(d, load<u64>(at, 24));
+    largest = i32x4.max_u(largest, i32x4.max_u(i32x4.shl(low, 1), i32x4.shl(high, 1)));
+    at += STRIPE_BYTES;
+  }
+  for (let rest = at; rest < end; rest += 4) {
+    largest = i32x4.max_u(largest, i32x4.shl(v128.load32_zero(rest), 1));
+  }
+  finite = !v128.any_true(i32x4.ge_u(largest, i32x4.splat(0xff000000)));
+  return finish(a, b, c, d, length, at);
+}

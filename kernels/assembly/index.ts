@@ -1,0 +1,6 @@
+// What kernels.ts binds; `twins.ts` says the same in plain TypeScript. Addresses are bytes, counts are floats.
+export { adam } from './adam';
+export { check, lastFinite } from './check';
+export { mask } from './mask';
+export { add, addZero } from './sum';
+export { checksum } from './xxh64';

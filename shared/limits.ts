@@ -1,0 +1,58 @@
+/**
+ * Every limit of the cluster, with its unit in the name. Nothing else in the code bounds a size, a count or a
+ * time; a message that runs into a limit names the limit, its value and the flag that changes it, if one does.
+ */
+
+// Sizes on the wire.
+export const MAX_HEADER_BYTES = 4096;
+export const FRAME_ALIGNMENT_BYTES = 64;
+export const DEFAULT_MAX_MODEL_BYTES = 64 * 1024 ** 2;
+export const DEFAULT_MAX_DATA_BYTES = 1024 ** 3;
+export const MAX_RUN_DESCRIPTION_BYTES = 64 * 1024;
+export const MAX_REQUEST_HEADER_BYTES = 8 * 1024;
+
+// Sizes in memory and on disk.
+export const MAX_KERNEL_MEMORY_BYTES = 2 * 1024 ** 3;
+export const MAX_CONFIG_FILE_BYTES = 64 * 1024;
+export const MAX_TOKEN_FILE_BYTES = 4096;
+export const MIN_TOKEN_CHARACTERS = 16;
+export const MAX_TOKEN_CHARACTERS = 512;
+
+// Counts.
+export const WEIGHTS_FRAMES = 4;
+export const RESULT_FRAMES = 4;
+export const MAX_CONNECTIONS = 256;
+export const MAX_WORKERS = 256;
+export const MAX_VIRTUAL_SHARDS = 256;
+export const MAX_DEFAULT_VIRTUAL_SHARDS = 8;
+export const MIN_DEFAULT_SHARD_ROWS = 8;
+export const MAX_BATCH_SIZE = 65_536;
+export const MAX_EPOCHS = 1_000_000;
+export const MAX_STEPS = 2 ** 31;
+export const MAX_HIDDEN_LAYERS = 16;
+export const MAX_LAYER_UNITS = 65_536;
+export const MAX_CLASSES = 256;
+export const MAX_NAME_CHARACTERS = 64;
+export const MAX_TEXT_CHARACTERS = 1024;
+export const EVALUATION_CHUNK_ROWS = 500;
+export const MAX_LEASED_PARTS = 256;
+export const MAX_EVALUATION_CHUNKS = 65_536;
+
+// Times.
+export const HEARTBEAT_INTERVAL_MILLISECONDS = 2_000;
+export const IDLE_LIMIT_MILLISECONDS = 20_000;
+export const HELLO_LIMIT_MILLISECONDS = 10_000;
+export const REQUEST_LIMIT_MILLISECONDS = 10_000;
+export const DEFAULT_PREPARE_LIMIT_MILLISECONDS = 300_000;
+export const MAX_PREPARE_LIMIT_MILLISECONDS = 1_800_000;
+export const MIN_LEASE_MILLISECONDS = 200;
+export const MAX_LEASE_MILLISECONDS = 60_000;
+export const FIRST_LEASE_MILLISECONDS = 30_000;
+export const DEFAULT_RENDEZVOUS_TIMEOUT_SECONDS = 600;
+export const DEFAULT_MAX_WAIT_SECONDS = 300;
+export const CLOSE_LIMIT_MILLISECONDS = 2_000;
+export const ORPHAN_LIMIT_MILLISECONDS = 2_000;
+export const TICK_MILLISECONDS = 50;
+export const FIRST_REDIAL_MILLISECONDS = 100;
+export const MAX_REDIAL_MILLISECONDS = 5_000;
+export const METRICS_FLUSH_MILLISECONDS = 1_000;

@@ -1,0 +1,179 @@
+import { reduce } from '../../coordinator/run.ts';
+import { initialState, type Effect, type Outcome, type RunEvent, type RunState, type Settings } from '../../coordinator/state.ts';
+import type { Configuration } from '../../shared/configuration.ts';
+import { unreachable } from '../../shared/errors.ts';
+import { ARITHMETIC, PROTOCOL, type WorkerMessage } from '../../shared/messages.ts';
+import { totalSteps } from '../../shared/schedule.ts';
+
+export const configuration: Configuration = {
+  dataset: '0'.repeat(64),
+  trainSamples: 100,
+  testSamples: 1200,
+  model: { inputs: 4, hidden: [3], classes: 2 },
+  dropout: 0,
+  batchSize: 32,
+  virtualShards: 8,
+  learningRate: 0.001,
+  beta1: 0.9,
+  beta2: 0.999,
+  epsilon: 1e-7,
+  seed: 1,
+  epochs: 2,
+};
+
+/** Something a worker was asked for and has not answered. */
+export interface Request {
+  readonly slot: number;
+  readonly kind: 'step' | 'evaluation';
+  readonly step: number;
+  readonly part: number;
+}
+
+/**
+ * The coordinator's reducers with a shell that calculates with words instead of numbers: the sum at a node is the text
+ * of its expression, so two runs agree exactly if every addition was made alike.
+ */
+export class Cluster {
+  state: RunState;
+  now = 0;
+  /** The expression each step was updated with. */
+  readonly updates: string[] = [];
+  readonly evaluations: string[] = [];
+  readonly closed: { slot: number; code: string }[] = [];
+  readonly logs: string[] = [];
+  requests: Request[] = [];
+  outcome: Outcome | undefined;
+  nonFinite: (request: Request) => boolean = () => false;
+  #sums = new Map<number, string>();
+  #chunks = new Map<number, string>();
+  #received = '';
+
+  constructor(settings: Partial<Settings> = {}) {
+    const chosen = settings.configuration ?? configuration;
+    this.state = initialState(
+      {
+        ...{ run: 'r', term: 1, configuration: chosen, totalSteps: totalSteps(chosen), minWorkers: 1, maxWorkers: 256 },
+        ...{ rendezvousMilliseconds: 60_000, allowMixedEngines: false, ...settings },
+      },
+      0,
+    );
+  }
+
+  connect(slot: number): void {
+    this.dispatch({ kind: 'connected', slot, session: slot.toString(16).padStart(32, '0'), now: this.now });
+  }
+
+  say(slot: number, message: WorkerMessage): void {
+    this.dispatch({ kind: 'message', slot, message, now: this.now });
+  }
+
+  /** Connects, greets and becomes ready. */
+  join(slot: number, fingerprint = 'f'): void {
+    this.connect(slot);
+    this.say(slot, { kind: 'hello', protocol: PROTOCOL, arithmetic: ARITHMETIC, version: '0', name: `w${slot}` });
+    this.say(slot, { kind: 'preparing', limitMilliseconds: 1000 });
+    const engine = { kind: 'reference', library: 'none', device: 'cpu', processor: 'none', threads: 1 } as const;
+    this.say(slot, { kind: 'ready', fingerprint, engine });
+  }
+
+  leave(slot: number): void {
+    this.requests = this.requests.filter((request) => request.slot !== slot);
+    this.dispatch({ kind: 'disconnected', slot, reason: 'gone', now: this.now });
+  }
+
+  answer(request: Request): void {
+    const fence = { run: 'r', term: 1, step: request.step, part: request.part, microseconds: 1 };
+    this.requests = this.requests.filter((other) => other !== request);
+    this.#at = request;
+    if (request.kind === 'step') this.say(request.slot, { kind: 'gradient', ...fence, correct: 0 });
+    else this.say(request.slot, { kind: 'predictions', ...fence });
+  }
+
+  /** Answers everything, the first request first, until the run ends or nobody is asked. */
+  finish(): void {
+    for (let next = this.requests[0]; next !== undefined && this.outcome === undefined; next = this.requests[0]) this.answer(next);
+  }
+
+  tick(milliseconds: number): void {
+    this.now += milliseconds;
+    this.dispatch({ kind: 'tick', now: this.now });
+  }
+
+  dispatch(event: RunEvent): void {
+    const { state, effects } = reduce(this.state, event);
+    this.state = state;
+    for (const effect of effects) this.#perform(effect);
+  }
+
+  #at: Request | undefined;
+
+  #perform(effect: Effect): void {
+    switch (effect.kind) {
+      case 'send':
+        if (effect.message.kind === 'lease') {
+          const kind = this.state.task?.kind ?? 'step';
+          for (const part of effect.message.parts) this.requests.push({ slot: effect.slot, kind, step: effect.message.step, part });
+        }
+        return;
+      case 'broadcast':
+        return this.#request(effect);
+      case 'receive': {
+        this.#received = `${effect.part}`;
+        const request = { slot: effect.slot, kind: effect.task, step: this.#at?.step ?? 0, part: effect.part };
+        const verdict = { part: effect.part, slot: effect.slot, correct: effect.correct, intact: true, finite: !this.nonFinite(request) };
+        return this.dispatch({ kind: 'received', verdict, now: this.now });
+      }
+      case 'accept':
+        if (effect.task === 'step') this.#sums.set(effect.part, expand(effect.part, this.state));
+        else this.#chunks.set(effect.part, this.#received);
+        return;
+      case 'combine': {
+        const right = effect.rightIsPadding ? '0' : this.#take(2 * effect.node + 1);
+        this.#sums.set(effect.node, `(${this.#take(2 * effect.node)}+${right})`);
+        return;
+      }
+      case 'update':
+        this.updates.push(this.#take(1));
+        if (this.#sums.size > 0) throw new Error('sums are left over');
+        return this.dispatch({ kind: 'updated', now: this.now });
+      case 'evaluate':
+        this.evaluations.push(`${effect.step}: ${[...this.#chunks.keys()].toSorted((a, b) => a - b).join(',')}${effect.final ? ' final' : ''}`);
+        this.#chunks.clear();
+        return this.dispatch({ kind: 'evaluated', finite: true, now: this.now });
+      case 'close':
+        this.closed.push({ slot: effect.slot, code: effect.code });
+        return this.leave(effect.slot);
+      case 'log':
+        this.logs.push(effect.message);
+        return;
+      case 'end':
+        this.outcome = effect.outcome;
+        return;
+      default:
+        return unreachable(effect);
+    }
+  }
+
+  #request({ message }: Extract<Effect, { kind: 'broadcast' }>): void {
+    if (message.kind === 'step') {
+      for (const [slot = 0, ...parts] of message.assignment) for (const part of parts) this.requests.push({ slot, kind: 'step', step: message.step, part });
+      return;
+    }
+    for (const [slot, first, count] of message.assignment) {
+      for (let i = 0; i < count; i++) this.requests.push({ slot, kind: 'evaluation', step: message.step, part: first + i });
+    }
+  }
+
+  #take(node: number): string {
+    const sum = this.#sums.get(node);
+    if (sum === undefined) throw new Error(`no sum at node ${node}`);
+    this.#sums.delete(node);
+    return sum;
+  }
+}
+
+/** A worker sums its subtree in the same tree. */
+function expand(node: number, state: RunState): string {
+  const leaves = state.settings.configuration.virtualShards;
+  return node >= leaves ? `s${node - leaves}` : `(${expand(2 * node, state)}+${expand(2 * node + 1, state)})`;
+}

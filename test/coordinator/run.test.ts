@@ -1,0 +1,227 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { Cluster, configuration } from './cluster.ts';
+
+const FULL = '(((s0+s1)+(s2+s3))+((s4+s5)+(s6+s7)))';
+// 100 samples in batches of 32: the fourth batch has 4 samples, which is one shard of 4 rows.
+const EXPECTED = [FULL, FULL, FULL, '(((s0+0)+0)+0)', FULL, FULL, FULL, '(((s0+0)+0)+0)'];
+
+describe('an undisturbed run', () => {
+  it.each([1, 2, 3, 4, 5, 8, 11])('with %i workers adds in the same tree and ends', (workers) => {
+    const cluster = new Cluster({ minWorkers: workers });
+    for (let slot = 0; slot < workers; slot++) cluster.join(slot);
+    cluster.finish();
+    expect(cluster.updates).toEqual(EXPECTED);
+    expect(cluster.evaluations).toEqual(['4: 0,1,2', '8: 0,1,2 final']);
+    expect(cluster.outcome?.state).toBe('finished');
+    const computing = [...cluster.state.workers.values()].filter(({ samples }) => samples > 0);
+    expect(computing).toHaveLength(Math.min(workers, 8));
+    expect(computing.reduce((sum, { samples }) => sum + samples, 0)).toBe(200);
+  });
+
+  it('ends after --steps with a final evaluation, whatever the epoch', () => {
+    const cluster = new Cluster({ configuration: { ...configuration, steps: 2 }, totalSteps: 2 });
+    cluster.join(0);
+    cluster.finish();
+    expect(cluster.updates).toEqual([FULL, FULL]);
+    expect(cluster.evaluations).toEqual(['2: 0,1,2 final']);
+  });
+});
+
+describe('a disturbed run', () => {
+  it('makes the same sums whatever order results come in and whoever joins, leaves or is late', () => {
+    const action = fc.oneof(
+      { weight: 20, arbitrary: fc.record({ do: fc.constant('answer' as const), which: fc.nat() }) },
+      { weight: 1, arbitrary: fc.record({ do: fc.constant('leave' as const), which: fc.nat() }) },
+      { weight: 1, arbitrary: fc.record({ do: fc.constant('join' as const), which: fc.nat() }) },
+      { weight: 1, arbitrary: fc.record({ do: fc.constant('tick' as const), which: fc.nat({ max: 40_000 }) }) },
+    );
+    fc.assert(
+      fc.property(fc.array(action, { maxLength: 200 }), (actions) => {
+        const cluster = new Cluster();
+        cluster.join(0);
+        let slots = 1;
+        for (const { do: what, which } of actions) {
+          const present = [...cluster.state.workers.keys()];
+          const request = cluster.requests[which % Math.max(1, cluster.requests.length)];
+          if (cluster.outcome !== undefined) break;
+          if (what === 'answer' && request !== undefined) cluster.answer(request);
+          if (what === 'leave' && present.length > 1) cluster.leave(present[which % present.length] ?? 0);
+          if (what === 'join' && present.length < 12) cluster.join(slots++);
+          // Live workers give a sign of life; only their leases are missed.
+          for (const slot of present) cluster.say(slot, { kind: 'heartbeat' });
+          if (what === 'tick') cluster.tick(which % 19_000);
+        }
+        cluster.join(slots);
+        cluster.finish();
+        expect(cluster.updates).toEqual(EXPECTED);
+        expect(cluster.evaluations).toEqual(['4: 0,1,2', '8: 0,1,2 final']);
+        expect(cluster.outcome?.state).toBe('finished');
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it('leases again what a lost worker owed, and only that', () => {
+    const cluster = new Cluster({ minWorkers: 2 });
+    cluster.join(0);
+    cluster.join(1);
+    expect(cluster.requests.map(({ slot, part }) => [slot, part])).toEqual([[0, 2], [1, 3]]);
+    cluster.leave(1);
+    expect(cluster.requests.map(({ slot, part }) => [slot, part])).toEqual([[0, 2], [0, 3]]);
+  });
+
+  it('offers the work of a late worker to others, takes the first result and drops the second', () => {
+    const cluster = new Cluster({ minWorkers: 2 });
+    cluster.join(0);
+    cluster.join(1);
+    const [first, late] = cluster.requests;
+    if (first === undefined || late === undefined) throw new Error('two were asked');
+    cluster.answer(first);
+    cluster.tick(15_000);
+    cluster.say(0, { kind: 'heartbeat' });
+    cluster.tick(16_000);
+    expect(cluster.requests.map(({ slot, part }) => [slot, part])).toEqual([[1, 3], [0, 3]]);
+    cluster.answer(late);
+    expect(cluster.updates).toEqual([FULL]);
+    // Both compute step 2 now; the answer to step 1 that comes last is dropped.
+    const stale = cluster.requests.find(({ step }) => step === 1);
+    if (stale === undefined) throw new Error('the second lease is open');
+    cluster.answer(stale);
+    expect(cluster.state.counts.fenced).toBe(1);
+    expect(cluster.updates).toEqual([FULL]);
+  });
+
+  it('waits for another worker when the last one left, and gives up after --rdzv-timeout', () => {
+    const cluster = new Cluster();
+    cluster.join(0);
+    cluster.leave(0);
+    expect(cluster.state.phase).toBe('gathering');
+    cluster.tick(59_000);
+    expect(cluster.outcome).toBeUndefined();
+    cluster.tick(2_000);
+    expect(cluster.outcome).toMatchObject({ state: 'failed', code: 'RENDEZVOUS' });
+  });
+
+  it('computes a result that is not finite once more, elsewhere, and then blames the model', () => {
+    const cluster = new Cluster({ minWorkers: 2 });
+    cluster.join(0);
+    cluster.join(1);
+    let asked: number[] = [];
+    cluster.nonFinite = ({ slot, part }) => part === 2 && (asked = [...asked, slot]).length > 0;
+    cluster.finish();
+    expect(asked).toEqual([0, 1]);
+    expect(cluster.outcome).toMatchObject({ state: 'diverged', code: 'DIVERGED' });
+    expect(cluster.closed).toEqual([]);
+  });
+});
+
+describe('what a worker may not do', () => {
+  const running = () => {
+    const cluster = new Cluster({ minWorkers: 2 });
+    cluster.join(0);
+    cluster.join(1);
+    return cluster;
+  };
+  const gradient = { kind: 'gradient', run: 'r', term: 1, step: 1, part: 2, correct: 0, microseconds: 1 } as const;
+
+  it.each([
+    ["deliver another worker's lease", { ...gradient, part: 3 }],
+    ['deliver a part that does not exist', { ...gradient, part: 1 }],
+    ['claim more correct rows than its shards hold', { ...gradient, correct: 17 }],
+    ['greet twice', { kind: 'hello', protocol: 1, arithmetic: 1, version: '0', name: 'x' } as const],
+  ])('%s', (_, message) => {
+    const cluster = running();
+    cluster.say(0, message);
+    expect(cluster.closed).toEqual([{ slot: 0, code: 'PROTOCOL' }]);
+    cluster.finish();
+    expect(cluster.updates).toEqual(EXPECTED);
+  });
+
+  it.each([
+    ['another run', { ...gradient, run: 'other' }],
+    ['another term', { ...gradient, term: 0 }],
+    ['another step', { ...gradient, step: 2 }],
+    ['an evaluation that is not open', { kind: 'predictions', run: 'r', term: 1, step: 1, part: 0, microseconds: 1 } as const],
+  ])('is heard but dropped when it belongs to %s', (_, message) => {
+    const cluster = running();
+    cluster.say(0, message);
+    expect(cluster.closed).toEqual([]);
+    expect(cluster.state.counts.fenced).toBe(1);
+    expect(cluster.state.task?.openParts).toBe(2);
+  });
+
+  it('is silent before hello, while preparing or while idle beyond the limit', () => {
+    const cluster = new Cluster({ minWorkers: 9 });
+    cluster.connect(0);
+    cluster.join(1);
+    cluster.tick(11_000);
+    expect(cluster.closed).toEqual([{ slot: 0, code: 'TIMEOUT' }]);
+    cluster.tick(10_000);
+    expect(cluster.closed).toContainEqual({ slot: 1, code: 'TIMEOUT' });
+  });
+});
+
+describe('who is let in', () => {
+  it('takes the fingerprint that most share, and tells the others both', () => {
+    const cluster = new Cluster({ minWorkers: 3 });
+    cluster.join(0, 'b');
+    cluster.join(1, 'a');
+    cluster.join(2, 'a');
+    expect(cluster.closed).toEqual([{ slot: 0, code: 'FINGERPRINT' }]);
+    expect(cluster.state.phase).toBe('gathering');
+    cluster.join(3, 'a');
+    expect(cluster.state.fingerprint).toBe('a');
+    cluster.join(4, 'c');
+    expect(cluster.closed).toContainEqual({ slot: 4, code: 'FINGERPRINT' });
+    cluster.finish();
+    expect(cluster.updates).toEqual(EXPECTED);
+    expect(cluster.state.mixed).toBe(false);
+  });
+
+  it('accepts other fingerprints with --allow-mixed-engines and remembers it', () => {
+    const cluster = new Cluster({ minWorkers: 2, allowMixedEngines: true });
+    cluster.join(0, 'b');
+    cluster.join(1, 'a');
+    cluster.finish();
+    expect(cluster.closed).toEqual([]);
+    expect(cluster.state.mixed).toBe(true);
+    expect(cluster.outcome?.state).toBe('finished');
+  });
+
+  it('refuses other versions, and more workers than --max-workers', () => {
+    const cluster = new Cluster({ maxWorkers: 1, minWorkers: 1 });
+    cluster.connect(0);
+    cluster.say(0, { kind: 'hello', protocol: 2, arithmetic: 1, version: '9', name: 'new' });
+    expect(cluster.closed).toEqual([{ slot: 0, code: 'VERSION' }]);
+    cluster.join(1);
+    cluster.join(2);
+    expect(cluster.closed).toContainEqual({ slot: 2, code: 'FULL' });
+  });
+
+  it('gives a redialling worker its place at once', () => {
+    const cluster = new Cluster({ maxWorkers: 1 });
+    cluster.join(0);
+    cluster.connect(1);
+    cluster.say(1, { kind: 'hello', protocol: 1, arithmetic: 1, version: '0', name: 'w0', session: '0'.padStart(32, '0') });
+    expect(cluster.closed).toEqual([{ slot: 0, code: 'SUPERSEDED' }]);
+  });
+});
+
+describe('stopping', () => {
+  it('ends after the open step', () => {
+    const cluster = new Cluster();
+    cluster.join(0);
+    cluster.dispatch({ kind: 'stop', code: 'INTERRUPTED', now: 1 });
+    expect(cluster.outcome).toBeUndefined();
+    cluster.finish();
+    expect(cluster.updates).toEqual([FULL]);
+    expect(cluster.outcome).toMatchObject({ state: 'interrupted', code: 'INTERRUPTED' });
+  });
+
+  it('ends at once while nothing is open', () => {
+    const cluster = new Cluster();
+    cluster.dispatch({ kind: 'stop', code: 'TERMINATED', now: 1 });
+    expect(cluster.outcome).toMatchObject({ state: 'interrupted', code: 'TERMINATED' });
+  });
+});

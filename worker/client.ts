@@ -1,0 +1,223 @@
+import type { RawData, WebSocket } from 'ws';
+import { assert, ClusterError, messageOf, unreachable } from '../shared/errors.ts';
+import { decodeFrame, encodeHeader, type DecodedFrame } from '../shared/frame.ts';
+import * as limits from '../shared/limits.ts';
+import { coordinatorMessage, parseMessage } from '../shared/messages.ts';
+import type { RunDescription } from '../shared/run-description.ts';
+import type { Computation } from './computation.ts';
+import { connect, fetchDescription, type DialOptions } from './dial.ts';
+import { initialSession, reduceSession, type SessionEffect, type SessionEvent, type SessionSettings, type SessionState } from './session.ts';
+
+export interface ClientOptions {
+  readonly dial: DialOptions;
+  readonly settings: SessionSettings;
+  /** Loads what the run needs and builds the engine; called again only when the run is another one. */
+  readonly prepare: (run: RunDescription) => Promise<Computation>;
+  readonly log: (level: 'info' | 'warn' | 'debug', message: string) => void;
+  /** Random numbers in [0, 1) for the jitter between attempts. */
+  readonly random: () => number;
+  readonly clock: () => number;
+}
+
+interface Queued {
+  readonly event: SessionEvent;
+  readonly frame?: DecodedFrame;
+}
+
+/** The shell around the session's reducer: sockets and timers enqueue events, one loop performs their effects in order. */
+export class Client {
+  /** Resolves when the run is over for this worker; rejects with the reason why it had to end. */
+  readonly done: Promise<void>;
+  readonly #options: ClientOptions;
+  #state: SessionState;
+  #run: RunDescription | undefined;
+  #computation: Computation | undefined;
+  #socket: WebSocket | undefined;
+  #heard = 0;
+  readonly #queue: Queued[] = [];
+  #draining = false;
+  #resolve: () => void = () => undefined;
+  #reject: (error: unknown) => void = () => undefined;
+
+  constructor(options: ClientOptions) {
+    this.#options = options;
+    this.#state = initialSession(options.settings);
+    this.done = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+  }
+
+  start(): void {
+    this.#enqueue({ kind: 'start', now: this.#options.clock() });
+  }
+
+  /** Tells the coordinator that this worker leaves. */
+  leave(error: ClusterError): void {
+    if (this.#socket !== undefined) this.#send({ kind: 'bye', code: error.code, message: error.message });
+    this.#disconnect();
+    this.#reject(error);
+  }
+
+  #enqueue(event: SessionEvent, frame?: DecodedFrame): void {
+    this.#queue.push(frame === undefined ? { event } : { event, frame });
+    if (!this.#draining) void this.#drain();
+  }
+
+  async #drain(): Promise<void> {
+    this.#draining = true;
+    try {
+      for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) {
+        const { state, effects } = reduceSession(this.#state, next.event);
+        this.#state = state;
+        for (const effect of effects) {
+          const pending = this.#perform(effect, next.frame);
+          // A step's effects are synchronous; awaiting only what is pending keeps it in one turn of the event loop.
+          if (pending !== undefined) await pending;
+        }
+      }
+    } catch (error) {
+      if (error instanceof ClusterError) this.#enqueueLater({ kind: 'failed', error, now: this.#options.clock() });
+      else this.#reject(error);
+    } finally {
+      this.#draining = false;
+      if (this.#queue.length > 0) void this.#drain();
+    }
+  }
+
+  #enqueueLater(event: SessionEvent): void {
+    this.#queue.unshift({ event });
+  }
+
+  #perform(effect: SessionEffect, frame: DecodedFrame | undefined): Promise<void> | undefined {
+    switch (effect.kind) {
+      case 'dial':
+        void this.#dial(effect.afterMilliseconds);
+        return undefined;
+      case 'send':
+        return void this.#send(effect.message);
+      case 'prepare':
+        return this.#prepare();
+      case 'takeWeights':
+        assert(frame !== undefined, 'weights come in a frame');
+        return void this.#computing().takeWeights(frame);
+      case 'compute':
+        return this.#compute(effect);
+      case 'prefetch':
+        return void this.#computing().prefetch(effect.step, effect.parts);
+      case 'disconnect':
+        return void this.#disconnect();
+      case 'end':
+        if (effect.error === undefined) this.#resolve();
+        else this.#reject(effect.error);
+        return undefined;
+      default:
+        return unreachable(effect);
+    }
+  }
+
+  #computing(): Computation {
+    assert(this.#computation !== undefined, 'a worker computes only after it has prepared');
+    return this.#computation;
+  }
+
+  #compute({ task, step, parts }: Extract<SessionEffect, { kind: 'compute' }>): Promise<void> | undefined {
+    const { run, term } = this.#state;
+    const computation = this.#computing();
+    const send = (frame: Buffer, onSent: () => void) => {
+      if (this.#socket === undefined) onSent();
+      else this.#socket.send(frame, onSent);
+    };
+    if (task === 'step') return computation.gradients({ run, term, step }, parts, send);
+    return computation.predictions({ run, term, step }, parts, send);
+  }
+
+  /** Runs outside the queue: nothing else happens while dialling, and `leave` must work meanwhile. */
+  async #dial(afterMilliseconds: number): Promise<void> {
+    const { dial, log, clock, random } = this.#options;
+    try {
+      const jittered = afterMilliseconds * (0.5 + random() / 2);
+      if (jittered > 0) await new Promise((resolve) => setTimeout(resolve, jittered));
+      const run = await fetchDescription(dial);
+      const isOther = JSON.stringify(run.configuration) !== JSON.stringify(this.#run?.configuration);
+      if (isOther) this.#discard();
+      this.#run = run;
+      const socket = await connect(dial, run);
+      this.#attach(socket);
+      log('info', `connected to ${dial.coordinator.href}, run ${run.run}`);
+      this.#enqueue({ kind: 'opened', now: clock() });
+    } catch (error) {
+      if (!(error instanceof ClusterError)) return this.#reject(error);
+      log('debug', messageOf(error));
+      if (this.#state.attempts === 0 && error.code === 'UNREACHABLE') log('info', `${error.message}; trying again`);
+      this.#enqueue({ kind: 'failed', error, now: clock() });
+    }
+  }
+
+  async #prepare(): Promise<void> {
+    assert(this.#run !== undefined, 'a run was described before its welcome');
+    this.#computation ??= await this.#options.prepare(this.#run);
+    const { fingerprint, engine } = this.#computation;
+    this.#heard = this.#options.clock();
+    this.#enqueueLater({ kind: 'prepared', fingerprint, engine, now: this.#heard });
+  }
+
+  #attach(socket: WebSocket): void {
+    const { clock } = this.#options;
+    this.#socket = socket;
+    this.#heard = clock();
+    const beat = setInterval(() => this.#beat(socket), limits.HEARTBEAT_INTERVAL_MILLISECONDS);
+    socket.on('message', (data, isBinary) => this.#receive(socket, data, isBinary));
+    socket.on('error', (error) => this.#options.log('debug', `the connection failed: ${error.message}`));
+    socket.once('close', (code) => {
+      clearInterval(beat);
+      if (this.#socket !== socket) return;
+      this.#socket = undefined;
+      this.#enqueue({ kind: 'closed', code, now: clock() });
+    });
+  }
+
+  #receive(socket: WebSocket, data: RawData, isBinary: boolean): void {
+    if (this.#socket !== socket) return;
+    this.#heard = this.#options.clock();
+    try {
+      if (!isBinary || !Buffer.isBuffer(data)) throw new ClusterError('PROTOCOL', 'the coordinator sent a text message');
+      const frame = decodeFrame(data);
+      const message = parseMessage(coordinatorMessage, frame.header);
+      const hasBody = message.kind === 'step' || message.kind === 'evaluate';
+      if (hasBody !== (frame.body !== undefined)) throw new ClusterError('PROTOCOL', `the coordinator sent "${message.kind}" ${hasBody ? 'without its' : 'with a'} body`);
+      this.#enqueue({ kind: 'message', message, now: this.#heard }, frame);
+    } catch (error) {
+      if (!(error instanceof ClusterError)) return this.#reject(error);
+      this.#enqueue({ kind: 'failed', error, now: this.#heard });
+    }
+  }
+
+  /** A sign of life, and a look at the other side's; what lies in the socket's buffer is read before it is judged. */
+  #beat(socket: WebSocket): void {
+    if (this.#state.phase === 'ready') this.#send({ kind: 'heartbeat' });
+    setImmediate(() => {
+      const silent = this.#options.clock() - this.#heard;
+      if (this.#socket !== socket || silent < limits.IDLE_LIMIT_MILLISECONDS) return;
+      const error = new ClusterError('TIMEOUT', `the coordinator was silent for ${Math.round(silent / 1000)} s`);
+      this.#enqueue({ kind: 'failed', error, now: this.#options.clock() });
+    });
+  }
+
+  #send(message: Parameters<typeof encodeHeader>[0]): void {
+    this.#socket?.send(encodeHeader(message));
+  }
+
+  #disconnect(): void {
+    const socket = this.#socket;
+    this.#socket = undefined;
+    if (socket === undefined) return;
+    socket.close();
+    setTimeout(() => socket.terminate(), limits.CLOSE_LIMIT_MILLISECONDS).unref();
+  }
+
+  #discard(): void {
+    this.#computation?.dispose();
+    this.#computation = undefined;
+  }
+}

@@ -1,0 +1,129 @@
+import { WebSocket } from 'ws';
+import { ClusterError, messageOf } from '../shared/errors.ts';
+import { MAX_FRAME_HEAD_BYTES } from '../shared/frame.ts';
+import * as limits from '../shared/limits.ts';
+import { ARITHMETIC, PROTOCOL } from '../shared/messages.ts';
+import { runDescriptionSchema, versionsSchema, type RunDescription } from '../shared/run-description.ts';
+
+export interface DialOptions {
+  /** ws:// or http:// address of the coordinator. */
+  readonly coordinator: URL;
+  readonly token: string;
+  readonly maxModelBytes: number;
+  readonly maxDataBytes: number;
+}
+
+/** Asks the coordinator what is to be trained. Refuses what is too large or another version before loading anything. */
+export async function fetchDescription(options: DialOptions): Promise<RunDescription> {
+  const response = await request(options, '/run', {});
+  const text = await readBounded(response, limits.MAX_RUN_DESCRIPTION_BYTES);
+  let json: unknown;
+  try {
+    json = JSON.parse(Buffer.from(text).toString('utf8'));
+  } catch (error) {
+    throw new ClusterError('PROTOCOL', `${options.coordinator.href}run did not answer with JSON`, { cause: error });
+  }
+  const versions = versionsSchema.safeParse(json);
+  if (!versions.success) throw new ClusterError('PROTOCOL', `${options.coordinator.href}run does not describe a run; is this a coordinator?`);
+  checkVersions(versions.data);
+  const description = runDescriptionSchema.safeParse(json);
+  if (!description.success) throw new ClusterError('PROTOCOL', `the coordinator describes a run that this worker cannot read: ${description.error.message}`);
+  checkSizes(description.data, options);
+  return description.data;
+}
+
+function checkVersions(theirs: { protocol: number; arithmetic: number; version: string }): void {
+  if (theirs.protocol === PROTOCOL && theirs.arithmetic === ARITHMETIC) return;
+  const ours = `protocol ${PROTOCOL}, arithmetic ${ARITHMETIC}`;
+  const message = `the coordinator (mnist-dist ${theirs.version}) speaks protocol ${theirs.protocol}, arithmetic ${theirs.arithmetic}; this worker ${ours}`;
+  throw new ClusterError('VERSION', message, { fix: 'install the same mnist-dist on both machines' });
+}
+
+function checkSizes(run: RunDescription, { maxModelBytes, maxDataBytes }: DialOptions): void {
+  if (run.frame_bytes > maxModelBytes) {
+    throw new ClusterError('LIMIT', `the run's frames have ${run.frame_bytes} bytes, more than ${maxModelBytes} (--max-model-bytes)`, { fix: 'raise --max-model-bytes, or train a smaller --hidden' });
+  }
+  if (run.data_bytes > maxDataBytes) {
+    throw new ClusterError('LIMIT', `the run's dataset has ${run.data_bytes} bytes, more than ${maxDataBytes} (--max-data-bytes)`, { fix: 'raise --max-data-bytes' });
+  }
+}
+
+/** Fetches the dataset; a cut connection goes on where it broke, as long as something arrives. */
+export async function fetchDataset(options: DialOptions, run: RunDescription): Promise<Uint8Array> {
+  const bytes = new Uint8Array(run.data_bytes);
+  let have = 0;
+  while (have < bytes.length) {
+    const before = have;
+    try {
+      const response = await request(options, `/data/${run.configuration.dataset}`, { Range: `bytes=${have}-` });
+      for await (const chunk of chunks(response)) {
+        if (have + chunk.length > bytes.length) throw new ClusterError('DATA', `the coordinator sends more than the ${bytes.length} bytes it announced`);
+        bytes.set(chunk, have);
+        have += chunk.length;
+      }
+    } catch (error) {
+      if (error instanceof ClusterError || have === before) throw error;
+    }
+    if (have === before) throw new ClusterError('UNREACHABLE', `the dataset broke off after ${have} of ${bytes.length} bytes`);
+  }
+  return bytes;
+}
+
+/** The upgrade at /worker; resolves once open. Frames are never compressed, fragmented or masked with a real mask. */
+export async function connect(options: DialOptions, run: RunDescription): Promise<WebSocket> {
+  const maxPayload = run.frame_bytes + MAX_FRAME_HEAD_BYTES;
+  const webSocket = new WebSocket(new URL('/worker', webSocketBase(options.coordinator)), {
+    ...{ perMessageDeflate: false, maxPayload, maxFragments: 1, maxBufferedChunks: Math.ceil(maxPayload / 512) },
+    headers: { Authorization: `Bearer ${options.token}` },
+    handshakeTimeout: limits.REQUEST_LIMIT_MILLISECONDS,
+    // The mask protects careless proxies from browsers' scripts, not us; a mask of zeros lets ws send without a copy.
+    generateMask: (mask) => void mask.fill(0),
+  });
+  return await new Promise((resolve, reject) => {
+    webSocket.once('open', () => resolve(webSocket));
+    webSocket.once('error', (error) => reject(unreachableError(options, error)));
+  });
+}
+
+async function request(options: DialOptions, path: string, headers: Record<string, string>): Promise<Response> {
+  const url = new URL(path, options.coordinator.href.replace(/^ws/, 'http'));
+  const signal = AbortSignal.timeout(path === '/run' ? limits.REQUEST_LIMIT_MILLISECONDS : limits.MAX_PREPARE_LIMIT_MILLISECONDS);
+  let response: Response;
+  try {
+    response = await fetch(url, { headers: { ...headers, Authorization: `Bearer ${options.token}` }, signal, redirect: 'error' });
+  } catch (error) {
+    throw unreachableError(options, error);
+  }
+  if (response.ok) return response;
+  await response.body?.cancel();
+  if (response.status === 401) {
+    throw new ClusterError('UNAUTHORIZED', `${url.origin} refuses this worker's token`, { fix: "give the coordinator's token by --token-file or MNIST_DIST_TOKEN" });
+  }
+  throw new ClusterError('PROTOCOL', `${url.href} answered ${response.status}; is this a coordinator?`);
+}
+
+async function readBounded(response: Response, max: number): Promise<Uint8Array> {
+  const parts: Uint8Array[] = [];
+  let length = 0;
+  for await (const chunk of chunks(response)) {
+    length += chunk.length;
+    if (length > max) throw new ClusterError('LIMIT', `an answer of the coordinator exceeds ${max} bytes`);
+    parts.push(chunk);
+  }
+  return Buffer.concat(parts);
+}
+
+async function* chunks(response: Response): AsyncGenerator<Uint8Array> {
+  if (response.body !== null) yield* response.body;
+}
+
+function webSocketBase(coordinator: URL): string {
+  return coordinator.href.replace(/^http/, 'ws');
+}
+
+function unreachableError({ coordinator }: DialOptions, error: unknown): ClusterError {
+  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
+  return new ClusterError('UNREACHABLE', `no coordinator answers at ${coordinator.href}: ${messageOf(cause)}`, {
+    ...{ fix: 'start it with `mnist-dist coordinator`, or check --coordinator', cause: error },
+  });
+}

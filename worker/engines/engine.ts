@@ -1,0 +1,63 @@
+import type { ModelShape } from '../../shared/model.ts';
+
+/** One subtree of one step, ready to compute: `shards` shards of `rowsPerShard` rows, padding included. */
+export interface Batch {
+  readonly shards: number;
+  readonly rowsPerShard: number;
+  /** [rows, inputs] float32(pixel / 255); zeros in padding. */
+  readonly inputs: Float32Array;
+  /** [rows] class of each row; -1 in padding. */
+  readonly labels: Int32Array;
+  /** One [rows, units] per hidden layer, each value 0 or float32(1 / (1 - rate)); empty when dropout is 0. */
+  readonly masks: readonly Float32Array[];
+  /** [rows] what scales the row's loss and its logits' gradient: float32(1 / samples of the step), 0 in padding. */
+  readonly scale: Float32Array;
+}
+
+export interface EngineDescription {
+  readonly kind: EngineKind;
+  /** The library and its version, as a reader knows it: "TensorFlow 2.21.0 (tfjs-node-gpu 4.22.0)". */
+  readonly library: string;
+  /** "cpu", or "cuda:0 NVIDIA H100". */
+  readonly device: string;
+  /** The processor's model, since bytes depend on it. */
+  readonly processor: string;
+  readonly threads: number;
+}
+
+export const engineKinds = ['tensorflow', 'wasm', 'reference'] as const;
+export type EngineKind = (typeof engineKinds)[number];
+
+/** What a training step and an evaluation look like to an engine; set once, so that graphs can be built ahead. */
+export interface EngineShape {
+  readonly model: ModelShape;
+  readonly rowsPerShard: number;
+  /** The sizes of subtrees that will be asked for: powers of two. */
+  readonly shardCounts: readonly number[];
+  readonly hasDropout: boolean;
+  /** Rows of one evaluation chunk. */
+  readonly evaluationRows: number;
+}
+
+/**
+ * Computes gradients and predictions. All calls are synchronous: a step takes under a millisecond and the worker has
+ * nothing else to do meanwhile. `weights` is the flat parameter vector of shared/model.ts; an engine may keep no
+ * reference to any array after a call returns.
+ */
+export interface Engine {
+  readonly description: EngineDescription;
+  /**
+   * Writes the subtree's partial sum into `out`: P gradient values, then the loss (P + 1 floats): per shard the
+   * gradient of sum(scale * loss), and the shards' vectors summed in the fixed binary tree in float32.
+   * Returns how many rows were classified right (ties go to the lowest class; padding counts for nothing).
+   */
+  partialSum(weights: Float32Array, batch: Batch, out: Float32Array): number;
+  /**
+   * Writes for each of `evaluationRows` rows: class (argmax of the logits), loss, then one probability per class, all
+   * float32. `labels` are -1 in padding, whose rows are written but mean nothing.
+   */
+  predict(weights: Float32Array, inputs: Float32Array, labels: Int32Array, out: Float32Array): void;
+  /** Live tensors of the library, for leak checks; 0 where the engine has none. */
+  tensorCount(): number;
+  dispose(): void;
+}

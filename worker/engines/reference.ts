@@ -1,0 +1,42 @@
+import { parameterCount } from '../../shared/model.ts';
+import type { Engine, EngineShape } from './engine.ts';
+import { argmax, createFloat64Model, crossEntropy, softmax } from './float64.ts';
+import { processorName } from './processor.ts';
+
+/**
+ * The oracle as an engine: float64, each shard's result rounded to float32. Slow, needs nothing but Node. Its bytes
+ * hold for one version of Node only, since Math.exp and Math.log differ between versions. Computes single shards.
+ */
+export function createReferenceEngine(shape: EngineShape): Engine {
+  const { model, evaluationRows } = shape;
+  const float64 = createFloat64Model(model);
+  const gradient = new Float64Array(parameterCount(model));
+  const probabilities = new Float64Array(model.classes);
+  return {
+    description: {
+      kind: 'reference',
+      library: `mnist-dist in float64, Node ${process.versions.node}`,
+      device: 'cpu',
+      processor: processorName(),
+      threads: 1,
+    },
+    partialSum(weights, batch, out) {
+      const { loss, correct } = float64.gradient(weights, batch, gradient);
+      out.set(gradient);
+      out[gradient.length] = loss;
+      return correct;
+    },
+    predict(weights, inputs, labels, out) {
+      const width = 2 + model.classes;
+      for (let row = 0; row < evaluationRows; row++) {
+        const logits = float64.logits(weights, inputs, row);
+        out[row * width] = argmax(logits);
+        out[row * width + 1] = crossEntropy(logits, labels[row] ?? -1);
+        softmax(logits, probabilities);
+        out.set(probabilities, row * width + 2);
+      }
+    },
+    tensorCount: () => 0,
+    dispose() {},
+  };
+}

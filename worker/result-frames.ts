@@ -1,0 +1,53 @@
+import { CHECKSUM_BYTES, encodeBefore, MAX_FRAME_HEAD_BYTES, roomBytes } from '../shared/frame.ts';
+import { RESULT_FRAMES } from '../shared/limits.ts';
+import type { WorkerMessage } from '../shared/messages.ts';
+import type { Kernels } from '../kernels/kernels.ts';
+
+/** One result on its way out: the engine writes `values`, `seal` makes it a frame. */
+export interface ResultFrame {
+  readonly values: Float32Array;
+  /** Computes the checksum and writes the head; the frame may be sent until `free`. */
+  seal(message: WorkerMessage): Buffer;
+  free(): void;
+}
+
+/** A few frames inside the kernels' memory, used again only when the socket no longer needs their bytes. */
+export class ResultFrames {
+  readonly #free: ResultFrame[] = [];
+  readonly #waiting: ((frame: ResultFrame) => void)[] = [];
+
+  constructor(kernels: Kernels, floats: number) {
+    for (let i = 0; i < RESULT_FRAMES; i++) this.#free.push(this.#create(kernels, floats));
+  }
+
+  /** The bytes of kernel memory that a pool needs. */
+  static bytes(floats: number): number {
+    return RESULT_FRAMES * (roomBytes(4 * floats) + 64);
+  }
+
+  /** A frame at once, or as soon as the socket has drained one. */
+  take(): ResultFrame | Promise<ResultFrame> {
+    return this.#free.pop() ?? new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  #create(kernels: Kernels, floats: number): ResultFrame {
+    const bytes = roomBytes(4 * floats);
+    const start = kernels.allocate(bytes);
+    const at = start + MAX_FRAME_HEAD_BYTES;
+    const room = kernels.bytes(start, bytes);
+    const checksum = new DataView(room.buffer, room.byteOffset + bytes - CHECKSUM_BYTES, CHECKSUM_BYTES);
+    const frame: ResultFrame = {
+      values: kernels.floats(at, floats),
+      seal: (message) => {
+        checksum.setBigUint64(0, kernels.check(at, floats).checksum, true);
+        return encodeBefore(room, message);
+      },
+      free: () => {
+        const next = this.#waiting.shift();
+        if (next === undefined) this.#free.push(frame);
+        else next(frame);
+      },
+    };
+    return frame;
+  }
+}

@@ -1,0 +1,169 @@
+import { ClusterError, CLOSE_FINISHED, errorCodeOfClose, errorTable, unreachable, type ErrorCode } from '../shared/errors.ts';
+import * as limits from '../shared/limits.ts';
+import { ARITHMETIC, PROTOCOL, type CoordinatorMessage, type EngineIdentity, type WorkerMessage } from '../shared/messages.ts';
+
+/**
+ * The worker's side of a run, from dialling to the end. Pure, like the coordinator's reducers: client.ts performs the
+ * effects. `ended` is the only terminal phase.
+ */
+export interface SessionState {
+  readonly settings: SessionSettings;
+  readonly phase: 'dialling' | 'joining' | 'preparing' | 'ready' | 'ended';
+  /** The highest term seen; a lower one is a coordinator that was superseded. */
+  readonly term: number;
+  readonly run: string;
+  readonly slot: number;
+  readonly session: string | undefined;
+  /** The step or evaluation whose weights are at hand. */
+  readonly weightsOf: { readonly kind: 'step' | 'evaluation'; readonly step: number } | undefined;
+  /** Failed attempts since the last welcome, and since when. */
+  readonly attempts: number;
+  readonly failingSince: number | undefined;
+  /** Why the coordinator says it closes the connection. */
+  readonly farewell: { readonly code: ErrorCode; readonly message: string } | undefined;
+}
+
+export interface SessionSettings {
+  readonly name: string;
+  readonly version: string;
+  readonly maxRetries: number;
+  readonly maxWaitMilliseconds: number;
+  readonly prepareLimitMilliseconds: number;
+}
+
+export type SessionEvent = { readonly now: number } & (
+  | { readonly kind: 'start' }
+  | { readonly kind: 'opened' }
+  | { readonly kind: 'message'; readonly message: CoordinatorMessage }
+  | { readonly kind: 'prepared'; readonly fingerprint: string; readonly engine: EngineIdentity }
+  /** Dialling failed, or preparing did, or a frame from the coordinator was damaged. */
+  | { readonly kind: 'failed'; readonly error: ClusterError }
+  | { readonly kind: 'closed'; readonly code: number }
+);
+
+export type SessionEffect =
+  /** Wait (with jitter), ask GET /run, fetch what data is missing, connect: `opened` or `failed`. */
+  | { readonly kind: 'dial'; readonly afterMilliseconds: number }
+  | { readonly kind: 'send'; readonly message: WorkerMessage }
+  /** Build and warm all graphs, compute the fingerprint: `prepared` or `failed`. */
+  | { readonly kind: 'prepare' }
+  | { readonly kind: 'takeWeights' }
+  | { readonly kind: 'compute'; readonly task: 'step' | 'evaluation'; readonly step: number; readonly parts: readonly number[] }
+  /** The answers are on their way: use the wait to build the likely next batches. */
+  | { readonly kind: 'prefetch'; readonly step: number; readonly parts: readonly number[] }
+  | { readonly kind: 'disconnect' }
+  | { readonly kind: 'end'; readonly error: ClusterError | undefined };
+
+export interface SessionNext {
+  readonly state: SessionState;
+  readonly effects: readonly SessionEffect[];
+}
+
+export function initialSession(settings: SessionSettings): SessionState {
+  return {
+    ...{ settings, phase: 'dialling', term: 0, run: '', slot: 0, session: undefined, weightsOf: undefined },
+    ...{ attempts: 0, failingSince: undefined, farewell: undefined },
+  };
+}
+
+export function reduceSession(state: SessionState, event: SessionEvent): SessionNext {
+  if (state.phase === 'ended') return { state, effects: [] };
+  switch (event.kind) {
+    case 'start':
+      return { state, effects: [{ kind: 'dial', afterMilliseconds: 0 }] };
+    case 'opened':
+      return { state: { ...state, phase: 'joining', farewell: undefined }, effects: [{ kind: 'send', message: hello(state) }] };
+    case 'message':
+      return hear(state, event.message);
+    case 'prepared': {
+      const ready: WorkerMessage = { kind: 'ready', fingerprint: event.fingerprint, engine: event.engine };
+      return state.phase === 'preparing' ? { state: { ...state, phase: 'ready' }, effects: [{ kind: 'send', message: ready }] } : { state, effects: [] };
+    }
+    case 'failed':
+      return fail(state, event.error, event.now);
+    case 'closed':
+      return closed(state, event.code, event.now);
+  }
+}
+
+function hello({ settings, session }: SessionState): WorkerMessage {
+  const { name, version } = settings;
+  return { kind: 'hello', protocol: PROTOCOL, arithmetic: ARITHMETIC, version, name, ...(session === undefined ? {} : { session }) };
+}
+
+function hear(state: SessionState, message: CoordinatorMessage): SessionNext {
+  switch (message.kind) {
+    case 'welcome': {
+      if (state.phase !== 'joining') return breach(state, message.kind);
+      if (message.run === state.run && message.term < state.term) {
+        return { state, effects: [{ kind: 'disconnect' }] };
+      }
+      const { run, term, slot, session } = message;
+      const preparing: WorkerMessage = { kind: 'preparing', limitMilliseconds: state.settings.prepareLimitMilliseconds };
+      return {
+        state: { ...state, phase: 'preparing', run, term, slot, session, weightsOf: undefined, attempts: 0, failingSince: undefined },
+        effects: [{ kind: 'send', message: preparing }, { kind: 'prepare' }],
+      };
+    }
+    case 'step':
+    case 'evaluate': {
+      if (state.phase !== 'ready' || isForeign(state, message)) return breach(state, message.kind);
+      const task = message.kind === 'step' ? 'step' : 'evaluation';
+      const parts = partsOf(message, state.slot);
+      const next = { ...state, weightsOf: { kind: task, step: message.step } as const };
+      const prefetch: SessionEffect[] = task === 'step' ? [{ kind: 'prefetch', step: message.step + 1, parts }] : [];
+      return { state: next, effects: [{ kind: 'takeWeights' }, { kind: 'compute', task, step: message.step, parts }, ...prefetch] };
+    }
+    case 'lease': {
+      const { weightsOf } = state;
+      if (state.phase !== 'ready' || isForeign(state, message) || weightsOf?.step !== message.step) return breach(state, message.kind);
+      return { state, effects: [{ kind: 'compute', task: weightsOf.kind, step: message.step, parts: message.parts }] };
+    }
+    case 'heartbeat':
+      return { state, effects: [] };
+    case 'bye':
+      return { state: { ...state, farewell: { code: message.code, message: message.message } }, effects: [] };
+    default:
+      return unreachable(message);
+  }
+}
+
+function isForeign(state: SessionState, message: { run: string; term: number }): boolean {
+  return message.run !== state.run || message.term !== state.term;
+}
+
+function partsOf(message: Extract<CoordinatorMessage, { kind: 'step' | 'evaluate' }>, slot: number): number[] {
+  if (message.kind === 'step') return message.assignment.find(([to]) => to === slot)?.slice(1) ?? [];
+  return message.assignment.flatMap(([to, first, count]) =>
+    to === slot ? Array.from({ length: count }, (_, i) => first + i) : [],
+  );
+}
+
+/** The coordinator broke the contract: nothing more is taken from this connection. */
+function breach(state: SessionState, kind: string): SessionNext {
+  const error = new ClusterError('PROTOCOL', `the coordinator sent "${kind}" while this worker was ${state.phase}, or for another run or term`);
+  return { state: { ...state, phase: 'ended' }, effects: [{ kind: 'disconnect' }, { kind: 'end', error }] };
+}
+
+function closed(state: SessionState, code: number, now: number): SessionNext {
+  if (code === CLOSE_FINISHED) return { state: { ...state, phase: 'ended' }, effects: [{ kind: 'end', error: undefined }] };
+  const known = state.farewell?.code ?? errorCodeOfClose(code);
+  const message = state.farewell?.message ?? `the connection to the coordinator closed (${code})`;
+  return fail(state, new ClusterError(known ?? 'UNREACHABLE', message), now);
+}
+
+/** Dial again where that can help, with growing pauses, until --max-retries or --max-wait-time is used up. */
+function fail(state: SessionState, error: ClusterError, now: number): SessionNext {
+  const attempts = state.attempts + 1;
+  const failingSince = state.failingSince ?? now;
+  const { maxRetries, maxWaitMilliseconds } = state.settings;
+  const isSpent = attempts > maxRetries || now - failingSince >= maxWaitMilliseconds;
+  if (!errorTable[error.code].retry || isSpent) {
+    return { state: { ...state, phase: 'ended' }, effects: [{ kind: 'disconnect' }, { kind: 'end', error }] };
+  }
+  const pause = Math.min(limits.FIRST_REDIAL_MILLISECONDS * 2 ** (attempts - 1), limits.MAX_REDIAL_MILLISECONDS);
+  return {
+    state: { ...state, phase: 'dialling', attempts, failingSince, farewell: undefined, weightsOf: undefined },
+    effects: [{ kind: 'disconnect' }, { kind: 'dial', afterMilliseconds: pause }],
+  };
+}
