@@ -1,7 +1,7 @@
 import type { ErrorCode } from '../shared/errors.ts';
 import { errorCodes, errorTable } from '../shared/errors.ts';
 import type { CommandName } from './options.ts';
-import { flagOf, keysOf, namesOf, optionKeys, optionOf, variableOf } from './options.ts';
+import { flagOf, namesOf, optionKeys, optionOf, variableOf } from './options.ts';
 
 const examples: Readonly<Record<CommandName, readonly (readonly [line: string, what: string])[]>> = {
   local: [
@@ -52,13 +52,12 @@ function valueSources(): string {
 
 /** Exit codes in rising order, those of the table with the same number together. */
 export function exitCodes(): { exit: number; codes: ErrorCode[]; meaning: string }[] {
-  const byExit = Map.groupBy(errorCodes, (code) => errorTable[code].exit);
-  return [...byExit]
-    .map(([exit, codes]) => ({
-      exit,
-      codes,
-      meaning: codes.map((code) => errorTable[code].meaning).join(' '),
-    }))
+  const exits = [...new Set(errorCodes.map((code) => errorTable[code].exit))];
+  return exits
+    .map((exit) => {
+      const codes = errorCodes.filter((code) => errorTable[code].exit === exit);
+      return { exit, codes, meaning: codes.map((code) => errorTable[code].meaning).join(' ') };
+    })
     .toSorted((a, b) => a.exit - b.exit);
 }
 

@@ -97,6 +97,20 @@ const name = (what: string) =>
     new RegExp(`^[A-Za-z0-9][A-Za-z0-9._-]{0,${limits.MAX_NAME_CHARACTERS - 1}}$`),
   );
 
+/** What an engine runs on; `cuda:0` is the first GPU. */
+export type Device = 'auto' | 'cpu' | `cuda:${number}`;
+const device: Kind<Device> = {
+  metavar: 'auto|cpu|cuda:N',
+  allowed: 'auto, cpu or cuda:N, N from 0 to 999',
+  words: ['auto', 'cpu', 'cuda:0'],
+  parse(text) {
+    if (text === 'auto' || text === 'cpu') return text;
+    const index = /^cuda:(0|[1-9]\d{0,2})$/.exec(text)?.[1];
+    return index === undefined ? undefined : `cuda:${Number(index)}`;
+  },
+  format: String,
+};
+
 export const optionTable = {
   config: without(path('FILE', 'a readable YAML file'), {
     ...{ in: all, group: 'Run' },
@@ -243,21 +257,10 @@ export const optionTable = {
     ...{ in: ['local', 'worker', 'bench'], group: 'Workers' },
     help: 'what computes gradients; auto: tensorflow, else wasm',
   }),
-  device: withDefault(
-    {
-      ...matching(
-        'auto|cpu|cuda:N',
-        'auto, cpu or cuda:N, N from 0 to 999',
-        /^(auto|cpu|cuda:(0|[1-9]\d{0,2}))$/,
-      ),
-      words: ['auto', 'cpu', 'cuda:0'],
-    },
-    'auto',
-    { in: computes, group: 'Workers', help: 'what the engine runs on' },
-  ),
-  threads: without(integer({ min: 1, max: 1024 }), {
+  device: withDefault(device, 'auto', { in: computes, group: 'Workers', help: 'what the engine runs on' }),
+  threads: withDefault(integer({ min: 1, max: 1024 }), 1, {
     ...{ in: computes, group: 'Workers' },
-    help: 'threads of the engine of one worker (without it: the cores, shared evenly in local)',
+    help: 'threads of the engine of one worker; another number may give other bytes',
   }),
 
   tensorflow: without(path('DIR|WHEEL', 'a folder or a .whl file of TensorFlow'), {

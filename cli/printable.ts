@@ -1,7 +1,7 @@
 // What a terminal may act on or a reader cannot see: control characters (C0, DEL, C1), direction marks and overrides,
 // line and paragraph separators, the byte order mark, tag characters, and surrogates without their partner.
 const UNSAFE =
-  // eslint-disable-next-line no-control-regex
+  // oxlint-disable-next-line no-control-regex -- they are what is looked for
   /[\u0000-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]|[\u{e0000}-\u{e007f}]|\p{Cs}/gu;
 
 /** `text` with everything escaped (`\u{1b}`) that a terminal could act on; for whatever came from a peer or a file. */

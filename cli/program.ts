@@ -3,7 +3,7 @@ import { ClusterError } from '../shared/errors.ts';
 import type { Environment } from './environment.ts';
 import { commandHelp, programHelp } from './help.ts';
 import type { CommandName, OptionKey } from './options.ts';
-import { commandNames, flagOf, kebab, keyOfName, keysOf, namesOf, optionOf } from './options.ts';
+import { commandNames, flagOf, kebab, keyOfName, keysOf, namesOf, optionKeys, optionOf } from './options.ts';
 import type { Given } from './origin.ts';
 import { givenByFlag } from './origin.ts';
 import type { ParsedCommand } from './parse-options.ts';
@@ -81,6 +81,7 @@ function buildProgram(
       .summary(summaries[name])
       .description(`${sentence(summaries[name])}.`);
     command.addHelpText('after', commandHelp(name));
+    command.addHelpOption(new CommanderOption('-h, --help', 'print help').helpGroup('Output:'));
     for (const key of keysOf(name)) addOption(command, key);
     command.action(() => onCommand(name, command));
   }
@@ -116,7 +117,12 @@ function flagsOf(name: CommandName, command: Command): Map<OptionKey, Given> {
     for (const optionName of namesOf(key)) {
       const attribute = attributeOf(optionName);
       if (command.getOptionValueSource(attribute) !== 'cli') continue;
-      found.set(key, givenByFlag(optionName, String(values[attribute])));
+      const given = givenByFlag(optionName, String(values[attribute]));
+      const isSwitch = optionOf(key).kind.metavar === undefined;
+      found.set(
+        key,
+        isSwitch ? { ...given, shown: `--${given.text === 'true' ? '' : 'no-'}${optionName}` } : given,
+      );
     }
   }
   return found;
@@ -161,10 +167,13 @@ function usageError(error: CommanderError, argv: readonly string[]): ClusterErro
 
 function otherHome(flag: string, command: CommandName | undefined): string {
   const name = flag.replace(/^--(no-)?/, '');
-  const key = keyOfName(name);
+  const key = keyOfName(name) ?? optionKeys.find((each) => flag === `-${optionOf(each).short}`);
   if (key !== undefined) {
-    const { commands, kind } = optionOf(key);
-    if (command !== undefined && commands.includes(command)) return `${flagOf(key)} takes ${kind.allowed}. `;
+    const { commands } = optionOf(key);
+    // What commander knows and still refuses is a switch with a value: --insecure=yes.
+    if (command !== undefined && commands.includes(command)) {
+      return `${flag} is a switch and takes no value; --no-${kebab(key)} switches it off. `;
+    }
     return `${flag} is an option of ${commands.join(', ')}. `;
   }
   const own = (command === undefined ? [...commandNames] : [command]).flatMap((each) =>

@@ -16,5 +16,5 @@ export function nearest(text: string, names: readonly string[]): string | undefi
 /** "Did you mean X? ", or nothing. */
 export function didYouMean(text: string, names: readonly string[]): string {
   const name = nearest(text, names);
-  return name === undefined || name === text ? '' : `Did you mean ${name}? `;
+  return name === undefined ? '' : `Did you mean ${name}? `;
 }

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { assert, unreachable, type ErrorCode } from '../shared/errors.ts';
+import { assert, unreachable, type ClusterError, type ErrorCode } from '../shared/errors.ts';
 import type { DecodedFrame } from '../shared/frame.ts';
 import { HEARTBEAT_INTERVAL_MILLISECONDS, TICK_MILLISECONDS } from '../shared/limits.ts';
 import type { WorkerMessage } from '../shared/messages.ts';
@@ -13,7 +13,7 @@ import type { Tensors } from './tensors.ts';
 /** What the driver tells about the run as it goes; implemented by recorder.ts. */
 export interface RunObserver {
   step(result: { step: number; loss: number; correct: number; checksum: bigint; workers: number }): void;
-  evaluation(step: number, final: boolean): { finite: boolean };
+  evaluation(step: number): { finite: boolean };
   log(effect: Extract<Effect, { kind: 'log' }>): void;
 }
 
@@ -66,6 +66,11 @@ export class Driver implements ConnectionEvents {
   /** Ends the run in good order after the open step. */
   stop(code: ErrorCode): void {
     this.#enqueue({ kind: 'stop', code, now: this.#clock() });
+  }
+
+  /** Ends the run at once: something outside the reducers failed. */
+  fail(error: ClusterError): void {
+    this.#crash(error);
   }
 
   /** Says goodbye to every worker; no event is taken any more. */
@@ -132,7 +137,7 @@ export class Driver implements ConnectionEvents {
       case 'update':
         return this.#update(effect);
       case 'evaluate':
-        return this.#answer({ kind: 'evaluated', ...this.#observer.evaluation(effect.step, effect.final), now: this.#clock() });
+        return this.#answer({ kind: 'evaluated', ...this.#observer.evaluation(effect.step), now: this.#clock() });
       case 'close':
         return this.#connections.get(effect.slot)?.close(effect.code, effect.message);
       case 'log':
@@ -160,8 +165,10 @@ export class Driver implements ConnectionEvents {
     const loss = this.#tensors.update(ROOT, step);
     if (loss === undefined) return this.#waitForFrame(step, correct);
     const workers = [...this.#state.workers.values()].filter(({ phase }) => phase === 'ready').length;
-    this.#observer.step({ step, loss, correct, checksum: this.#tensors.checksum, workers });
-    this.#answer({ kind: 'updated', now: this.#clock() });
+    // Finite parts can have a sum that is not.
+    const finite = Number.isFinite(loss);
+    if (finite) this.#observer.step({ step, loss, correct, checksum: this.#tensors.checksum, workers });
+    this.#answer({ kind: 'updated', finite, now: this.#clock() });
   }
 
   /** Every weights frame is still on its way somewhere: the slowest connection is ended, then the update goes on. */

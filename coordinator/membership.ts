@@ -33,14 +33,14 @@ export function fixFingerprint(state: RunState): Next {
   const ready = [...state.workers.values()].filter(({ phase }) => phase === 'ready').toSorted((a, b) => a.slot - b.slot);
   const votes = (fingerprint: string | undefined) => ready.filter((worker) => worker.fingerprint === fingerprint).length;
   const chosen = ready.toSorted((a, b) => votes(b.fingerprint) - votes(a.fingerprint) || a.slot - b.slot)[0];
-  const fixed: RunState = { ...state, fingerprint: chosen?.fingerprint };
+  const fixed: RunState = { ...state, fingerprint: chosen?.fingerprint, engine: chosen?.engine };
   return ready.reduce<Next>((next, worker) => andThen(next, (s) => judgeFingerprint(s, worker)), { state: fixed, effects: [] });
 }
 
 function connect(state: RunState, { slot, session, now }: { slot: number; session: string; now: number }): Next {
   const worker: WorkerState = {
     ...{ slot, session, name: `slot ${slot}`, phase: 'connected', engine: undefined, fingerprint: undefined },
-    ...{ silentAt: now + limits.HELLO_LIMIT_MILLISECONDS, weightsOf: undefined, late: false, samples: 0 },
+    ...{ silentAt: now + limits.HELLO_LIMIT_MILLISECONDS, weightsOf: undefined, late: false },
   };
   return { state: withWorker(state, worker), effects: [] };
 }

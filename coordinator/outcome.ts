@@ -5,14 +5,15 @@ import type { Next, Outcome, RunState } from './state.ts';
 export const finished: Outcome = { state: 'finished', code: undefined, message: 'all steps are done' };
 
 export function stopped(code: ErrorCode): Outcome {
-  return { state: 'interrupted', code, message: errorTable[code].meaning };
+  const state = code === 'INTERRUPTED' || code === 'TERMINATED' ? 'interrupted' : 'failed';
+  return { state, code, message: errorTable[code].meaning };
 }
 
 export function diverged(step: number): Outcome {
   return {
     state: 'diverged',
     code: 'DIVERGED',
-    message: `training diverged at step ${step}: the loss or a gradient is not finite, twice in a row`,
+    message: `training diverged at step ${step}: the loss or a gradient is not finite`,
     fix: 'use a smaller --learning-rate, or look at the data',
   };
 }

@@ -25,7 +25,17 @@ export class Predictions {
     if (body.byteLength !== 4 * this.#chunkFloats) return { intact: false, finite: false };
     this.#kernels.bytes(this.#scratch, body.byteLength).set(body);
     const actual = this.#kernels.check(this.#scratch, this.#chunkFloats);
-    return { intact: actual.checksum === checksum, finite: actual.finite };
+    return { intact: actual.checksum === checksum && this.#hasClasses(), finite: actual.finite };
+  }
+
+  /** Whether every row names a class that exists. */
+  #hasClasses(): boolean {
+    const values = this.#kernels.floats(this.#scratch, this.#chunkFloats);
+    for (let at = 0; at < values.length; at += this.width) {
+      const predicted = values[at] ?? NaN;
+      if (!Number.isInteger(predicted) || predicted < 0 || predicted >= this.width - 2) return false;
+    }
+    return true;
   }
 
   accept(chunk: number): void {

@@ -54,15 +54,18 @@ function credit(state: RunState, task: Task, verdict: Verdict, now: number): Nex
   if (worker === undefined || lease === undefined) return { state, effects: [] };
   const work = workOf(task.kind, verdict.part, state.settings.configuration.virtualShards);
   const times = remember(state.times, task.kind, (now - lease.granted) / work);
-  const samples = worker.samples + (task.kind === 'step' ? samplesOf(state, task, verdict.part) : 0);
+  const punctual = withWorker({ ...state, times }, { ...worker, late: false });
+  if (task.kind === 'evaluation') return { state: punctual, effects: [] };
+  const before = state.delivered.get(worker.name);
+  const delivered = new Map(state.delivered).set(worker.name, (before ?? 0) + samplesOf(state, task, verdict.part));
   const effects: Effect[] = [];
-  if (worker.samples === 0 && samples > 0) {
+  if (before === undefined) {
     effects.push({
       ...{ kind: 'log', level: 'info', event: 'first_shard' },
       ...{ message: `${worker.name} delivered its first shard`, fields: { worker: worker.name, step: task.step } },
     });
   }
-  return { state: withWorker({ ...state, times }, { ...worker, samples, late: false }), effects };
+  return { state: { ...punctual, delivered }, effects };
 }
 
 /** Once may be the worker's fault, so it is computed again, elsewhere if possible; twice is the model's. */

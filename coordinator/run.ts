@@ -17,6 +17,7 @@ export function reduce(state: RunState, event: RunEvent): Next {
   if (state.phase === 'ended') return { state, effects: [] };
   switch (event.kind) {
     case 'updated':
+      if (!event.finite) return end(state, diverged(state.step + 1));
       return afterUpdate({ ...state, step: state.step + 1, task: undefined }, event.now);
     case 'evaluated':
       return afterEvaluation({ ...state, task: undefined }, event);

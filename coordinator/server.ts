@@ -10,8 +10,8 @@ export interface ServerOptions {
   readonly host: string;
   readonly port: number;
   readonly token: string;
-  /** What GET /run answers. */
-  readonly description: object;
+  /** What GET /run answers; undefined, and 503, as long as the run is being set up. */
+  readonly description: () => object | undefined;
   readonly dataset: { readonly digest: string; readonly bytes: Uint8Array };
   /** The largest frame a worker may send. */
   readonly maxFrameBytes: number;
@@ -38,7 +38,7 @@ export async function listen(options: ServerOptions, events: ConnectionEvents): 
   });
   const connections = new Map<number, Connection>();
   http.on('upgrade', (request, socket, head) => {
-    const refusal = refuseUpgrade(options.token, request);
+    const refusal = refuseUpgrade(options, request);
     if (refusal !== undefined) return hangUp(socket, refusal);
     webSockets.handleUpgrade(request, socket, head, (webSocket) => {
       const slot = freeSlot(connections);
@@ -69,7 +69,9 @@ function digest(text: string): Buffer {
 function answer(options: ServerOptions, request: IncomingMessage, response: ServerResponse): void {
   if (!isAuthorized(options.token, request)) return reply(response, 401, { 'WWW-Authenticate': 'Bearer' }, 'the token is missing or wrong\n');
   if (request.method !== 'GET') return reply(response, 405, { Allow: 'GET' }, 'only GET is answered here\n');
-  if (request.url === '/run') return reply(response, 200, { 'Content-Type': 'application/json' }, JSON.stringify(options.description));
+  const description = options.description();
+  if (description === undefined) return reply(response, 503, { 'Retry-After': '1' }, 'the run is being set up\n');
+  if (request.url === '/run') return reply(response, 200, { 'Content-Type': 'application/json' }, JSON.stringify(description));
   if (request.url === `/data/${options.dataset.digest}`) return sendData(options.dataset.bytes, request, response);
   reply(response, 404, {}, 'there are /run, /data/<sha256> and the upgrade at /worker\n');
 }
@@ -92,8 +94,9 @@ function reply(response: ServerResponse, status: number, headers: Record<string,
   response.end(body);
 }
 
-function refuseUpgrade(token: string, request: IncomingMessage): string | undefined {
+function refuseUpgrade({ token, description }: ServerOptions, request: IncomingMessage): string | undefined {
   if (!isAuthorized(token, request)) return '401 Unauthorized';
+  if (description() === undefined) return '503 Service Unavailable';
   return request.url === '/worker' ? undefined : '404 Not Found';
 }
 

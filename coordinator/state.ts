@@ -17,6 +17,8 @@ export interface RunState {
   readonly task: Task | undefined;
   /** The fingerprint all computing workers share; fixed when the first step is planned. */
   readonly fingerprint: string | undefined;
+  /** The engine of the worker whose fingerprint that is. */
+  readonly engine: EngineIdentity | undefined;
   /** Whether a worker of another fingerprint was ever let in. */
   readonly mixed: boolean;
   /** Since when too few workers are ready, in milliseconds of the shell's clock. */
@@ -25,6 +27,8 @@ export interface RunState {
   /** Set by Ctrl-C: the run ends after the open step. */
   readonly stopping: ErrorCode | undefined;
   readonly counts: Counts;
+  /** Training samples each worker's accepted results covered, by name; it outlives their connections. */
+  readonly delivered: ReadonlyMap<string, number>;
 }
 
 /** `ended` is the only terminal phase. */
@@ -55,7 +59,6 @@ export interface WorkerState {
   readonly weightsOf: string | undefined;
   /** It missed a lease and has not answered since. */
   readonly late: boolean;
-  readonly samples: number;
 }
 
 /** A step or an evaluation: parts that must each be accepted exactly once. */
@@ -111,7 +114,7 @@ export type RunEvent = { readonly now: number } & (
   | { readonly kind: 'message'; readonly slot: number; readonly message: WorkerMessage }
   | { readonly kind: 'disconnected'; readonly slot: number; readonly reason: string }
   | { readonly kind: 'received'; readonly verdict: Verdict }
-  | { readonly kind: 'updated' }
+  | { readonly kind: 'updated'; readonly finite: boolean }
   | { readonly kind: 'evaluated'; readonly finite: boolean }
   | { readonly kind: 'stop'; readonly code: ErrorCode }
   | { readonly kind: 'tick' }
@@ -162,11 +165,13 @@ export function initialState(settings: Settings, now: number): RunState {
     workers: new Map(),
     task: undefined,
     fingerprint: undefined,
+    engine: undefined,
     mixed: false,
     waitingSince: now,
     times: { step: [], evaluation: [] },
     stopping: undefined,
     counts: { duplicates: 0, fenced: 0, reassigned: 0 },
+    delivered: new Map(),
   };
 }
 

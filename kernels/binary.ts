@@ -72,7 +72,8 @@ export function kernelDigest(): string {
 /** The kernels on a new memory of `pages` pages that cannot grow. Throws SETUP when the kernels were not built. */
 export function instantiate(pages: number): { memory: WebAssembly.Memory; exports: KernelExports } {
   const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
-  const { exports } = new WebAssembly.Instance(load().module, { env: { memory } });
+  const instance: WebAssembly.Instance = new WebAssembly.Instance(load().module, { env: { memory } });
+  const { exports } = instance;
   if (!isKernelExports(exports)) throw outdated();
   return { memory, exports };
 }
@@ -81,7 +82,9 @@ export function instantiate(pages: number): { memory: WebAssembly.Memory; export
 function load(): KernelBinary {
   if (loaded !== undefined) return loaded;
   // Beside the compiled JavaScript, or in dist/ when the sources run directly.
-  const places = ['./kernels.wasm', '../dist/kernels/kernels.wasm'].map((path) => new URL(path, import.meta.url));
+  const places = ['./kernels.wasm', '../dist/kernels/kernels.wasm'].map(
+    (path) => new URL(path, import.meta.url),
+  );
   const place = places.find((url) => existsSync(url));
   if (place === undefined) throw outdated();
   const bytes = readFileSync(place);
@@ -97,7 +100,11 @@ function isKernelExports(exports: object): exports is KernelExports {
 }
 
 function outdated(): ClusterError {
-  return new ClusterError('SETUP', 'the arithmetic kernels (dist/kernels/kernels.wasm) are missing or outdated', {
-    fix: 'run `npm run build`',
-  });
+  return new ClusterError(
+    'SETUP',
+    'the arithmetic kernels (dist/kernels/kernels.wasm) are missing or outdated',
+    {
+      fix: 'run `npm run build`',
+    },
+  );
 }

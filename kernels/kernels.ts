@@ -5,6 +5,7 @@ import type { MaskKey } from '../shared/random.ts';
 import { instantiate, PAGE_BYTES } from './binary.ts';
 import type { KernelExports } from './binary.ts';
 
+export { adamRate } from './adam-rate.ts';
 export { kernelDigest } from './binary.ts';
 export type { MaskKey } from '../shared/random.ts';
 
@@ -103,9 +104,13 @@ class WasmKernels implements Kernels {
     const end = at + Math.ceil(bytes / ALIGNMENT_BYTES) * ALIGNMENT_BYTES;
     const size = this.memory.buffer.byteLength;
     if (!(bytes >= 0 && end <= size)) {
-      throw new ClusterError('LIMIT', `${bytes} bytes do not fit into the ${size - at} left of the kernels' memory`, {
-        fix: 'use a smaller model, fewer virtual shards or fewer workers',
-      });
+      throw new ClusterError(
+        'LIMIT',
+        `${bytes} bytes do not fit into the ${size - at} left of the kernels' memory`,
+        {
+          fix: 'use a smaller model, fewer virtual shards or fewer workers',
+        },
+      );
     }
     this.#next = end;
     return at;
@@ -138,7 +143,20 @@ class WasmKernels implements Kernels {
     // The float64 arguments are rounded to float32 on their way into WebAssembly.
     return BigInt.asUintN(
       64,
-      this.#exports.adam(from, to, gradient, firstMoment, secondMoment, count, beta1, c1, beta2, c2, epsilon, rate),
+      this.#exports.adam(
+        from,
+        to,
+        gradient,
+        firstMoment,
+        secondMoment,
+        count,
+        beta1,
+        c1,
+        beta2,
+        c2,
+        epsilon,
+        rate,
+      ),
     );
   }
 
@@ -167,25 +185,4 @@ class WasmKernels implements Kernels {
     if (at >= ALIGNMENT_BYTES && bytes >= 0 && at + bytes <= this.#next) return;
     throw new Error(`invariant broken: ${bytes} bytes at ${at} are not within what was allocated`);
   }
-}
-
-/**
- * Adam's learning rate of step t (from 1), with the bias corrections in it: learningRate * sqrt(1 - beta2^t) /
- * (1 - beta1^t), in float64 from left to right.
- */
-export function adamRate(learningRate: number, beta1: number, beta2: number, step: number): number {
-  return (learningRate * Math.sqrt(1 - power(beta2, step))) / (1 - power(beta1, step));
-}
-
-/**
- * base^exponent for whole exponents: for each bit of the exponent, the lowest first, the result is multiplied by the
- * base if the bit is 1, then the base is squared. Math.pow may differ between versions, products do not.
- */
-function power(base: number, exponent: number): number {
-  let result = 1;
-  for (let rest = exponent; rest > 0; rest = Math.floor(rest / 2)) {
-    if (rest % 2 === 1) result *= base;
-    base *= base;
-  }
-  return result;
 }

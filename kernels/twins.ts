@@ -22,7 +22,8 @@ export interface AdamTwinArguments {
 /** x rounded to float32, or a zero of its sign where that is subnormal. */
 export function flush(x: number): number {
   const rounded = fround(x);
-  return Math.abs(rounded) < SMALLEST_NORMAL ? rounded * 0 : rounded;
+  if (!(Math.abs(rounded) < SMALLEST_NORMAL)) return rounded;
+  return rounded < 0 || Object.is(rounded, -0) ? -0 : 0;
 }
 
 /** into = into + from. */

@@ -8,7 +8,8 @@ import { runDescriptionSchema, versionsSchema, type RunDescription } from '../sh
 export interface DialOptions {
   /** ws:// or http:// address of the coordinator. */
   readonly coordinator: URL;
-  readonly token: string;
+  /** Asked for at every attempt. */
+  readonly token: () => string;
   readonly maxModelBytes: number;
   readonly maxDataBytes: number;
 }
@@ -74,7 +75,7 @@ export async function connect(options: DialOptions, run: RunDescription): Promis
   const maxPayload = run.frame_bytes + MAX_FRAME_HEAD_BYTES;
   const webSocket = new WebSocket(new URL('/worker', webSocketBase(options.coordinator)), {
     ...{ perMessageDeflate: false, maxPayload, maxFragments: 1, maxBufferedChunks: Math.ceil(maxPayload / 512) },
-    headers: { Authorization: `Bearer ${options.token}` },
+    headers: { Authorization: `Bearer ${options.token()}` },
     handshakeTimeout: limits.REQUEST_LIMIT_MILLISECONDS,
     // The mask protects careless proxies from browsers' scripts, not us; a mask of zeros lets ws send without a copy.
     generateMask: (mask) => void mask.fill(0),
@@ -90,7 +91,7 @@ async function request(options: DialOptions, path: string, headers: Record<strin
   const signal = AbortSignal.timeout(path === '/run' ? limits.REQUEST_LIMIT_MILLISECONDS : limits.MAX_PREPARE_LIMIT_MILLISECONDS);
   let response: Response;
   try {
-    response = await fetch(url, { headers: { ...headers, Authorization: `Bearer ${options.token}` }, signal, redirect: 'error' });
+    response = await fetch(url, { headers: { ...headers, Authorization: `Bearer ${options.token()}` }, signal, redirect: 'error' });
   } catch (error) {
     throw unreachableError(options, error);
   }
@@ -99,6 +100,7 @@ async function request(options: DialOptions, path: string, headers: Record<strin
   if (response.status === 401) {
     throw new ClusterError('UNAUTHORIZED', `${url.origin} refuses this worker's token`, { fix: "give the coordinator's token by --token-file or MNIST_DIST_TOKEN" });
   }
+  if (response.status === 503) throw new ClusterError('UNREACHABLE', `the coordinator at ${url.origin} is still setting up its run`);
   throw new ClusterError('PROTOCOL', `${url.href} answered ${response.status}; is this a coordinator?`);
 }
 

@@ -44,7 +44,7 @@ export function adam(
   let a2 = START2;
   let a3 = START3;
   let a4 = START4;
-  const length = <usize>count << 2;
+  const length = (<usize>count) << 2;
   const end = to + length;
   while (to + STRIPE_BYTES <= end) {
     const g0 = v128.load(gradient);

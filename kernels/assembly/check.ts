@@ -10,7 +10,7 @@ export function lastFinite(): bool {
 
 /** XXH64 of `count` floats; `lastFinite` tells afterwards whether all of them are finite. One pass. */
 export function check(at: usize, count: u32): u64 {
-  const length = <usize>count << 2;
+  const length = (<usize>count) << 2;
   const end = at + length;
   let a = START1;
   let b = START2;

@@ -78,7 +78,7 @@ export function mask(
   keep: f32,
 ): void {
   for (let row: u32 = 0; row < rows; row++) {
-    const end = out + (<usize>units << 2);
+    const end = out + ((<usize>units) << 2);
     for (let block: u32 = 0; out < end; block += 4) {
       sixteen(out, end, block, position + row, step, purposeAndLayer, low, high, threshold, keep);
       out += 64;

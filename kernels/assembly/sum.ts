@@ -2,7 +2,7 @@ import { flush } from './flush';
 
 /** into = flush(into + from), `count` floats. */
 export function add(into: usize, from: usize, count: u32): void {
-  const end = into + (<usize>count << 2);
+  const end = into + ((<usize>count) << 2);
   // Four vectors a turn: the loop's own cost is felt beside three memory operations a vector.
   while (into + 64 <= end) {
     const a = flush(f32x4.add(v128.load(into), v128.load(from)));
@@ -25,7 +25,7 @@ export function add(into: usize, from: usize, count: u32): void {
 
 /** into = flush(into + 0), `count` floats: what adding the +0 of a shard without a row yields (-0 becomes +0). */
 export function addZero(into: usize, count: u32): void {
-  const end = into + (<usize>count << 2);
+  const end = into + ((<usize>count) << 2);
   const zero = f32x4.splat(0);
   while (into + 16 <= end) {
     v128.store(into, flush(f32x4.add(v128.load(into), zero)));

@@ -135,7 +135,7 @@ export class Cluster {
       case 'update':
         this.updates.push(this.#take(1));
         if (this.#sums.size > 0) throw new Error('sums are left over');
-        return this.dispatch({ kind: 'updated', now: this.now });
+        return this.dispatch({ kind: 'updated', finite: true, now: this.now });
       case 'evaluate':
         this.evaluations.push(`${effect.step}: ${[...this.#chunks.keys()].toSorted((a, b) => a - b).join(',')}${effect.final ? ' final' : ''}`);
         this.#chunks.clear();

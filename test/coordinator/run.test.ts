@@ -14,9 +14,9 @@ describe('an undisturbed run', () => {
     expect(cluster.updates).toEqual(EXPECTED);
     expect(cluster.evaluations).toEqual(['4: 0,1,2', '8: 0,1,2 final']);
     expect(cluster.outcome?.state).toBe('finished');
-    const computing = [...cluster.state.workers.values()].filter(({ samples }) => samples > 0);
-    expect(computing).toHaveLength(Math.min(workers, 8));
-    expect(computing.reduce((sum, { samples }) => sum + samples, 0)).toBe(200);
+    const delivered = [...cluster.state.delivered.values()];
+    expect(delivered).toHaveLength(Math.min(workers, 8));
+    expect(delivered.reduce((sum, samples) => sum + samples, 0)).toBe(200);
   });
 
   it('ends after --steps with a final evaluation, whatever the epoch', () => {

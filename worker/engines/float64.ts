@@ -1,6 +1,8 @@
 import { denseLayers } from '../../shared/model.ts';
 import type { DenseLayer, ModelShape } from '../../shared/model.ts';
+import { argmax } from './argmax.ts';
 import type { Batch } from './engine.ts';
+import { item } from './item.ts';
 
 type Floats = Float32Array | Float64Array;
 
@@ -31,24 +33,32 @@ export function createFloat64Model(model: ModelShape): Float64Model {
   // values[l] is what layer l reads, the last one the logits; deltas[l] is the gradient with respect to values[l].
   const values = widths.map((width) => new Float64Array(width));
   const deltas = widths.map((width) => new Float64Array(width));
-  const logits = at(values, layers.length);
-  const deltaLogits = at(deltas, layers.length);
+  const logits = item(values, layers.length);
+  const deltaLogits = item(deltas, layers.length);
 
   function forward(weights: Floats, inputs: Float32Array, row: number, masks: readonly Float32Array[]): void {
-    at(values, 0).set(inputs.subarray(row * model.inputs, (row + 1) * model.inputs));
+    item(values, 0).set(inputs.subarray(row * model.inputs, (row + 1) * model.inputs));
     layers.forEach((layer, l) => {
-      const to = at(values, l + 1);
-      dense(layer, weights, at(values, l), to);
+      const to = item(values, l + 1);
+      dense(layer, weights, item(values, l), to);
       if (l < layers.length - 1) activate(to, masks[l], row);
     });
   }
 
   function backward(weights: Floats, batch: Batch, row: number, gradient: Float64Array): void {
     for (let l = layers.length - 1; l >= 0; l--) {
-      const layer = at(layers, l);
-      addOuter(layer, at(values, l), at(deltas, l + 1), gradient);
+      const layer = item(layers, l);
+      addOuter(layer, item(values, l), item(deltas, l + 1), gradient);
       if (l > 0)
-        pullBack(layer, weights, at(deltas, l + 1), at(values, l), batch.masks[l - 1], row, at(deltas, l));
+        pullBack(
+          layer,
+          weights,
+          item(deltas, l + 1),
+          item(values, l),
+          batch.masks[l - 1],
+          row,
+          item(deltas, l),
+        );
     }
   }
 
@@ -62,7 +72,7 @@ export function createFloat64Model(model: ModelShape): Float64Model {
         const label = batch.labels[row] ?? -1;
         if (label < 0) continue;
         forward(weights, batch.inputs, row, batch.masks);
-        if (argmax(logits) === label) correct++;
+        if (argmax(logits, 0, model.classes) === label) correct++;
         loss += scale * crossEntropy(logits, label);
         softmax(logits, deltaLogits);
         deltaLogits[label] = (deltaLogits[label] ?? 0) - 1;
@@ -76,13 +86,6 @@ export function createFloat64Model(model: ModelShape): Float64Model {
       return logits;
     },
   };
-}
-
-/** The index of the largest value; ties go to the lowest index. */
-export function argmax(values: Floats): number {
-  let best = 0;
-  for (let i = 1; i < values.length; i++) if ((values[i] ?? 0) > (values[best] ?? 0)) best = i;
-  return best;
 }
 
 /** -log softmax(logits)[label]; 0 where there is no label (-1). */
@@ -161,10 +164,4 @@ function pullBack(
     }
     out[i] = sum;
   }
-}
-
-function at<T>(items: readonly T[], index: number): T {
-  const item = items[index];
-  if (item === undefined) throw new Error(`invariant broken: no item ${index} of ${items.length}`);
-  return item;
 }

@@ -1,6 +1,7 @@
 import { parameterCount } from '../../shared/model.ts';
+import { argmax } from './argmax.ts';
 import type { Engine, EngineShape } from './engine.ts';
-import { argmax, createFloat64Model, crossEntropy, softmax } from './float64.ts';
+import { createFloat64Model, crossEntropy, softmax } from './float64.ts';
 import { processorName } from './processor.ts';
 
 /**
@@ -30,7 +31,7 @@ export function createReferenceEngine(shape: EngineShape): Engine {
       const width = 2 + model.classes;
       for (let row = 0; row < evaluationRows; row++) {
         const logits = float64.logits(weights, inputs, row);
-        out[row * width] = argmax(logits);
+        out[row * width] = argmax(logits, 0, model.classes);
         out[row * width + 1] = crossEntropy(logits, labels[row] ?? -1);
         softmax(logits, probabilities);
         out.set(probabilities, row * width + 2);

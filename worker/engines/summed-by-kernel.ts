@@ -2,42 +2,53 @@ import type { Kernels } from '../../kernels/kernels.ts';
 import { assert } from '../../shared/errors.ts';
 import type { Batch, Engine } from './engine.ts';
 
-/**
- * An engine for subtrees of any size made of one for single shards: the shards' vectors are summed in the fixed tree
- * by the kernel that the coordinator uses too, so grouping cannot change a byte. `floats` is P + 1. Takes one vector
- * per level of the largest subtree from the kernels' memory (summedByKernelBytes).
- */
-export function summedByKernel(engine: Engine, kernels: Kernels, floats: number, maxShards: number): Engine {
-  // scratch[l] is where the left sibling waits at depth l of the walk.
-  const scratch = Array.from({ length: levels(maxShards) }, () => kernels.allocate(4 * floats));
-  const views = scratch.map((at) => kernels.floats(at, floats));
-  const shardsOf = new WeakMap<Batch, readonly Batch[]>();
+export interface SummedSizes {
+  /** P + 1. */
+  readonly floats: number;
+  /** The largest subtree that will be asked for. */
+  readonly maxShards: number;
+  /** The largest subtree that the engine itself is asked for; both are powers of two. */
+  readonly unitShards: number;
+}
 
-  function singleShards(batch: Batch): readonly Batch[] {
-    const known = shardsOf.get(batch);
+/**
+ * An engine for subtrees of any size made of one for small ones: their vectors are summed in the fixed tree by the
+ * kernel that the coordinator uses too, so with single shards as units grouping cannot change a byte. Takes one
+ * vector per level above the units from the kernels' memory (summedByKernelBytes).
+ */
+export function summedByKernel(engine: Engine, kernels: Kernels, sizes: SummedSizes): Engine {
+  const { floats, maxShards, unitShards } = sizes;
+  // scratch[l] is where the left sibling waits at depth l of the walk.
+  const scratch = Array.from({ length: levels(sizes) }, () => kernels.allocate(4 * floats));
+  const views = scratch.map((at) => kernels.floats(at, floats));
+  const unitsOf = new WeakMap<Batch, readonly Batch[]>();
+
+  // A batch builder hands out the same objects again and again, so splitting them is worth remembering.
+  function units(batch: Batch): readonly Batch[] {
+    const known = unitsOf.get(batch);
     if (known !== undefined) return known;
-    const split = splitBatch(batch);
-    shardsOf.set(batch, split);
+    const split = splitBatch(batch, unitShards);
+    unitsOf.set(batch, split);
     return split;
   }
 
-  /** Leaves the sum of shards [first, first + count) in scratch[depth]; returns the rows that were right. */
+  /** Leaves the sum of units [first, first + count) in scratch[depth]; returns the rows that were right. */
   function sum(
     weights: Float32Array,
-    shards: readonly Batch[],
+    parts: readonly Batch[],
     first: number,
     count: number,
     depth: number,
   ): number {
     const view = views[depth];
-    const shard = shards[first];
+    const part = parts[first];
     assert(
-      view !== undefined && shard !== undefined,
-      `a subtree of ${shards.length} shards, at most ${maxShards}`,
+      view !== undefined && part !== undefined,
+      `a subtree of ${parts.length * unitShards} shards, at most ${maxShards}`,
     );
-    if (count === 1) return engine.partialSum(weights, shard, view);
-    const left = sum(weights, shards, first, count / 2, depth);
-    const right = sum(weights, shards, first + count / 2, count / 2, depth + 1);
+    if (count === 1) return engine.partialSum(weights, part, view);
+    const left = sum(weights, parts, first, count / 2, depth);
+    const right = sum(weights, parts, first + count / 2, count / 2, depth + 1);
     kernels.add(scratch[depth] ?? 0, scratch[depth + 1] ?? 0, floats);
     return left + right;
   }
@@ -45,8 +56,8 @@ export function summedByKernel(engine: Engine, kernels: Kernels, floats: number,
   return {
     description: engine.description,
     partialSum(weights, batch, out) {
-      if (batch.shards === 1) return engine.partialSum(weights, batch, out);
-      const correct = sum(weights, singleShards(batch), 0, batch.shards, 0);
+      if (batch.shards <= unitShards) return engine.partialSum(weights, batch, out);
+      const correct = sum(weights, units(batch), 0, batch.shards / unitShards, 0);
       out.set(views[0] ?? []);
       return correct;
     },
@@ -57,21 +68,24 @@ export function summedByKernel(engine: Engine, kernels: Kernels, floats: number,
 }
 
 /** What summedByKernel takes from the kernels' memory. */
-export function summedByKernelBytes(floats: number, maxShards: number): number {
-  return levels(maxShards) * Math.ceil((4 * floats) / 64) * 64;
+export function summedByKernelBytes(sizes: SummedSizes): number {
+  return levels(sizes) * Math.ceil((4 * sizes.floats) / 64) * 64;
 }
 
-function levels(maxShards: number): number {
-  return maxShards === 1 ? 0 : 1 + Math.ceil(Math.log2(maxShards));
+/** Vectors that are alive at once: one per level above the units, and the one just computed. */
+function levels({ maxShards, unitShards }: SummedSizes): number {
+  return maxShards <= unitShards ? 0 : 1 + Math.log2(maxShards / unitShards);
 }
 
-/** The batch's shards, one by one, as views of its arrays. */
-export function splitBatch(batch: Batch): readonly Batch[] {
-  return Array.from({ length: batch.shards }, (_, i) => sliceBatch(batch, i, 1));
+/** The batch cut into batches of `unitShards` shards, as views of its arrays. */
+export function splitBatch(batch: Batch, unitShards = 1): readonly Batch[] {
+  return Array.from({ length: batch.shards / unitShards }, (_, i) =>
+    sliceBatch(batch, i * unitShards, unitShards),
+  );
 }
 
 /** `count` shards of the batch from shard `first` on, as views of its arrays. */
-export function sliceBatch(batch: Batch, first: number, count: number): Batch {
+function sliceBatch(batch: Batch, first: number, count: number): Batch {
   const { shards, rowsPerShard } = batch;
   const slice = <T extends Float32Array | Int32Array>(array: T, cut: (from: number, to: number) => T): T => {
     const length = array.length / shards;

@@ -1,27 +1,69 @@
+import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { join } from 'node:path';
 import type * as TensorFlow from '@tensorflow/tfjs-node-gpu';
 import { ClusterError, messageOf } from '../../shared/errors.ts';
+import { QUIET_FILE, tfjsPackage } from './places.ts';
 
 export type TensorFlowModule = typeof TensorFlow;
+
+interface Quiet {
+  begin(): void;
+  end(): string;
+}
 
 const require = createRequire(import.meta.url);
 
 /**
  * TensorFlow in this process: the package itself, once, so that there is one registry of kernels. Needs the
  * environment of environment.ts from before the process started, and the binding that ensure.ts has built. A library
- * that does not fit aborts the process; ensure.ts has tried it in a child.
+ * that does not fit aborts the process; ensure.ts has tried it in a child. Of what the library writes to stderr while
+ * it loads, errors are passed on and greetings are dropped; MNIST_DIST_TENSORFLOW_LOG=1 passes on everything.
  */
 export function loadTensorFlow(): TensorFlowModule {
   restoreRemovedUtilities();
+  const quiet = loadQuiet();
+  let said = '';
   try {
-    // Parsing outside input: what a package exports is what its own declarations say.
-    return require('@tensorflow/tfjs-node-gpu') as TensorFlowModule;
+    quiet?.begin();
+    try {
+      // Parsing outside input: what a package exports is what its own declarations say.
+      return require('@tensorflow/tfjs-node-gpu') as TensorFlowModule;
+    } finally {
+      said = quiet?.end() ?? '';
+    }
   } catch (error) {
-    throw new ClusterError('ENGINE', `TensorFlow cannot be loaded: ${messageOf(error).split('\n')[0]}`, {
-      fix: 'Run `npx mnist-dist setup`, then `npx mnist-dist doctor`.',
+    throw new ClusterError('ENGINE', `TensorFlow cannot be loaded: ${messageOf(error).split('\n')[0] ?? ''}`, {
+      fix: 'Run: npx mnist-dist setup; if that does not help: npx mnist-dist doctor',
       cause: error,
     });
+  } finally {
+    const worthy = withoutGreetings(said);
+    if (worthy !== '') process.stderr.write(worthy);
   }
+}
+
+/** Drops absl's warning about itself, lines of severity information, and the lines that continue one. */
+export function withoutGreetings(said: string): string {
+  let isKept = false;
+  const kept = said.split('\n').filter((line) => {
+    if (/^WARNING: All log messages before absl/.test(line) || /^I\d{4} /.test(line)) isKept = false;
+    else if (/^[WEF]\d{4} /.test(line) || /^\d{4}-\d\d-\d\d .*: [WEF] /.test(line)) isKept = true;
+    return isKept && line !== '';
+  });
+  return kept.map((line) => `${line}\n`).join('');
+}
+
+function loadQuiet(): Quiet | undefined {
+  if (process.env['MNIST_DIST_TENSORFLOW_LOG'] === '1') return undefined;
+  const file = join(tfjsPackage().moduleDirectory, QUIET_FILE);
+  if (!existsSync(file)) return undefined;
+  const loaded: unknown = require(file);
+  return isQuiet(loaded) ? loaded : undefined;
+}
+
+function isQuiet(loaded: unknown): loaded is Quiet {
+  return typeof loaded === 'object' && loaded !== null && 'begin' in loaded && 'end' in loaded;
 }
 
 /** tfjs-node 4.22 calls two functions that Node 23 removed from node:util. */

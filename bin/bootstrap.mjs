@@ -1,0 +1,207 @@
+import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { delimiter, dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { withLock } from './lock.mjs';
+
+/**
+ * What a fresh clone lacks before its first line of TypeScript can run: the npm packages and the build. Node's own
+ * modules only. TensorFlow is set up later, by code that this has built (worker/native).
+ */
+export const root = dirname(dirname(fileURLToPath(import.meta.url)));
+/** The exit code of SETUP in shared/errors.ts. */
+export const SETUP_EXIT_CODE = 10;
+
+const work = join(root, '.mnist-dist');
+const dist = join(root, 'dist');
+const sources = ['cli', 'coordinator', 'worker', 'kernels', 'evaluation', 'shared'];
+const settings = ['tsconfig.json', 'package-lock.json'];
+
+/** An error with a way out; printed without a stack. */
+export class SetupError extends Error {
+  constructor(message, fix) {
+    super(message);
+    this.fix = fix;
+  }
+}
+
+/**
+ * Installs and builds what is missing or outdated, and returns in a few milliseconds if nothing is. `say` gets a line
+ * per long step. Throws SetupError.
+ */
+export async function prepare(say = (line) => process.stderr.write(`${line}\n`)) {
+  if (isInstalled() && isBuilt()) return;
+  const waiting = (owner) => say(`mnist-dist: waiting for another set-up of this folder (${owner})`);
+  try {
+    await withLock(join(work, 'lock'), () => installAndBuild(say), waiting);
+  } catch (error) {
+    if (error instanceof SetupError || error.code === undefined) throw error;
+    throw new SetupError(`the set-up cannot write below ${root}: ${error.message}`, 'Use a folder you may write to.');
+  }
+}
+
+/** Prints an error of prepare() and returns the exit code. */
+export function explain(error) {
+  if (!(error instanceof SetupError)) throw error;
+  process.stderr.write(`error: ${error.message}\n${error.fix === undefined ? '' : `  fix: ${error.fix}\n`}`);
+  return SETUP_EXIT_CODE;
+}
+
+async function installAndBuild(say) {
+  if (!isInstalled()) await install(say);
+  if (!isBuilt()) await build(say);
+}
+
+// --- npm packages
+
+function lockDigest() {
+  return createHash('sha256').update(readFileSync(join(root, 'package-lock.json'))).digest('hex');
+}
+
+function stampFile() {
+  return join(root, 'node_modules', '.mnist-dist-stamp');
+}
+
+function isInstalled() {
+  const digest = lockDigest();
+  if (readText(stampFile()) === digest) return true;
+  if (!isInstalledByHand()) return false;
+  writeFileSync(stampFile(), digest);
+  return true;
+}
+
+/** npm's own record, written when an installation is complete, has every package of the lock file. */
+function isInstalledByHand() {
+  const record = readText(join(root, 'node_modules', '.package-lock.json'));
+  if (record === undefined) return false;
+  const installed = JSON.parse(record).packages;
+  const wanted = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')).packages;
+  return Object.entries(wanted).every(
+    ([path, { version, optional }]) => path === '' || optional || installed[path]?.version === version,
+  );
+}
+
+async function install(say) {
+  const npm = npmCommand();
+  say('mnist-dist: installing the npm packages (npm ci, about 150 MB on disk), once');
+  const started = Date.now();
+  // --include=dev: `npm test` needs them, whatever NODE_ENV says.
+  const { status, output } = await run([...npm, 'ci', '--include=dev', '--no-audit', '--no-fund', '--loglevel=error']);
+  if (status !== 0) throw npmFailure(output);
+  writeFileSync(stampFile(), lockDigest());
+  say(`mnist-dist: npm packages installed in ${seconds(started)} s`);
+}
+
+/** The npm that started us, else the one on PATH. */
+function npmCommand() {
+  const started = process.env.npm_execpath;
+  if (started !== undefined && /npm-cli\.c?js$/.test(started) && existsSync(started)) return [process.execPath, started];
+  const places = [...(process.env.PATH ?? '').split(delimiter), dirname(process.execPath)];
+  const found = places.map((place) => join(place, 'npm')).find((file) => existsSync(file));
+  if (found !== undefined) return [found];
+  throw new SetupError('npm was not found on PATH', 'Install npm (it comes with Node from https://nodejs.org), then run this again.');
+}
+
+function npmFailure(output) {
+  const lines = output.split('\n').filter((line) => /npm (err|error)/i.test(line));
+  const said = lines
+    .map((line) => line.replace(/^npm (error|err!?) ?/i, '').trim())
+    .filter((line) => line !== '' && !/complete log of this run/.test(line))
+    .slice(0, 3)
+    .join(' | ');
+  if (/ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|ERR_SOCKET|network/i.test(output)) {
+    return new SetupError(
+      `the npm registry could not be reached, so the packages are not installed: ${said}`,
+      'Check the connection, or the proxy and registry settings (npm config list), then run again: npm ci --include=dev',
+    );
+  }
+  return new SetupError(`npm ci failed: ${said === '' ? output.slice(-500) : said}`, 'Run by hand to see more: npm ci --include=dev');
+}
+
+// --- the build
+
+function isBuilt() {
+  return readText(join(dist, '.stamp')) === sourcesDigest();
+}
+
+/** Paths, times and sizes of all sources: cheap, and different after every edit and checkout. */
+function sourcesDigest() {
+  const hash = createHash('sha256');
+  const add = (path) => {
+    const { mtimeMs, size } = statSync(join(root, path));
+    hash.update(`${path} ${mtimeMs} ${size}\n`);
+  };
+  for (const path of settings) add(path);
+  for (const folder of sources) for (const path of filesBelow(folder)) add(path);
+  return hash.digest('hex');
+}
+
+function filesBelow(folder) {
+  const full = join(root, folder);
+  if (!existsSync(full)) return [];
+  const entries = readdirSync(full, { withFileTypes: true }).sort((a, b) => (a.name < b.name ? -1 : 1));
+  return entries.flatMap((entry) => {
+    const path = join(folder, entry.name);
+    return entry.isDirectory() ? filesBelow(path) : [path];
+  });
+}
+
+/** Builds beside dist/ and renames, so that an interruption never leaves half a build in use. */
+async function build(say) {
+  say('mnist-dist: building');
+  const started = Date.now();
+  // Taken first: whatever is edited meanwhile makes the next start build again.
+  const digest = sourcesDigest();
+  const fresh = join(work, 'dist');
+  const old = join(work, 'old');
+  for (const folder of [fresh, old]) rmSync(folder, { recursive: true, force: true });
+  mkdirSync(join(fresh, 'kernels'), { recursive: true });
+  const kernels = join(fresh, 'kernels', 'kernels.wasm');
+  const results = await Promise.all([
+    run([
+      ...[process.execPath, join(root, 'node_modules', 'assemblyscript', 'bin', 'asc.js'), '--config'],
+      ...[join('kernels', 'asconfig.json'), '--outFile', kernels],
+    ]),
+    run([process.execPath, join(root, 'node_modules', 'typescript', 'bin', 'tsc'), '-p', 'tsconfig.json', '--outDir', fresh]),
+  ]);
+  const failed = results.find(({ status }) => status !== 0);
+  if (failed !== undefined) {
+    const said = failed.output.trim().split('\n').slice(0, 20).join('\n    ');
+    throw new SetupError(`the sources do not build:\n    ${said}`, 'Undo the last change (git status), or run: npm ci --include=dev');
+  }
+  writeFileSync(join(fresh, '.stamp'), digest);
+  if (existsSync(dist)) renameSync(dist, old);
+  renameSync(fresh, dist);
+  rmSync(old, { recursive: true, force: true });
+  say(`mnist-dist: built in ${seconds(started)} s`);
+}
+
+// --- helpers
+
+/** Runs a program in the root folder; both its streams, joined, are kept for an error. */
+function run([program, ...rest]) {
+  return new Promise((resolve, reject) => {
+    const child = spawn(program, rest, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
+    let output = '';
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.setEncoding('utf8').on('data', (text) => {
+        output = (output + text).slice(-100_000);
+      });
+    }
+    child.once('error', reject);
+    child.once('close', (status) => resolve({ status, output }));
+  });
+}
+
+function readText(file) {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch {
+    return undefined;
+  }
+}
+
+function seconds(since) {
+  return ((Date.now() - since) / 1000).toFixed(1);
+}

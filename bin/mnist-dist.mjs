@@ -1,0 +1,22 @@
+#!/usr/bin/env node
+// Runs on a fresh clone: whatever is missing is installed and built first, then the real program starts.
+const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+
+if (major < 20 || (major === 20 && minor < 19)) {
+  process.stderr.write(`error: this is Node ${process.versions.node}; mnist-dist needs Node 20.19 or later\n`);
+  process.stderr.write('  fix: install a newer Node, for example from https://nodejs.org\n');
+  process.exitCode = 10;
+} else {
+  const { explain, prepare } = await import('./bootstrap.mjs');
+  const isReady = await prepare().then(
+    () => true,
+    (error) => {
+      process.exitCode = explain(error);
+      return false;
+    },
+  );
+  if (isReady) {
+    const { main } = await import('../dist/cli/main.js');
+    process.exitCode = await main(process.argv.slice(2));
+  }
+}

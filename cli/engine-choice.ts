@@ -1,0 +1,90 @@
+import { spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { ClusterError } from '../shared/errors.ts';
+import type { EngineKind } from '../worker/engines/engine.ts';
+import { ensureTensorFlow } from '../worker/native/ensure.ts';
+import { workerEnvironment } from '../worker/native/environment.ts';
+import { loadTensorFlow } from '../worker/native/load.ts';
+import type { NativeEngine } from '../worker/native/manifest.ts';
+import { progressReport } from '../worker/native/report.ts';
+import type { Log } from './log.ts';
+import type { LocalOptions, WorkerOptions } from './options.ts';
+import { executable } from './package.ts';
+
+export interface EngineChoice {
+  readonly engine: EngineKind;
+  /** Where TensorFlow is, when it is the choice. */
+  readonly native?: NativeEngine;
+}
+
+/** Set for a worker whose environment is that of its engine already. */
+const ENGINE_READY = 'MNIST_DIST_INTERNAL_ENGINE_READY';
+
+/** TensorFlow, set up now if need be; with `auto` and no way to it, wasm and a warning that says what is missing. */
+export async function chooseEngine(
+  { engine, device }: Pick<WorkerOptions, 'engine' | 'device'>,
+  log: Log,
+): Promise<EngineChoice> {
+  if (engine === 'wasm' || engine === 'reference') return { engine };
+  const progress = progressReport(process.stderr);
+  try {
+    const wanted = device === 'auto' ? {} : ({ device: device === 'cpu' ? 'cpu' : 'gpu' } as const);
+    return { engine: 'tensorflow', native: await ensureTensorFlow(wanted, progress.report) };
+  } catch (error) {
+    if (engine === 'tensorflow' || !(error instanceof ClusterError)) throw error;
+    log.warn(
+      { engine: 'wasm' },
+      `using the slower wasm engine, since TensorFlow is not there: ${error.message}. ${error.fix ?? ''}`,
+    );
+    return { engine: 'wasm' };
+  } finally {
+    progress.end();
+  }
+}
+
+/** Loads the engine's library now, while the coordinator may still be starting. */
+export function preloadEngine(engine: EngineKind): void {
+  if (engine === 'tensorflow') loadTensorFlow();
+}
+
+/** The environment in which a worker's process must be started. */
+export function engineEnvironment(
+  native: NativeEngine,
+  options: Pick<LocalOptions, 'threads' | 'device'>,
+): Record<string, string> {
+  return { ...workerEnvironment(native, options), [ENGINE_READY]: '1' };
+}
+
+/**
+ * Runs this very command again in the engine's environment and returns its exit code; undefined when this process has
+ * it already. Ctrl-C reaches both processes; this one only waits.
+ */
+export async function runInEnvironment(
+  native: NativeEngine,
+  options: WorkerOptions,
+  argv: readonly string[],
+): Promise<number | undefined> {
+  if (process.env[ENGINE_READY] === '1') return undefined;
+  const child = spawn(process.execPath, [executable, ...argv], {
+    env: { ...process.env, ...engineEnvironment(native, options) },
+    stdio: ['inherit', 'inherit', 'pipe', 'ipc'],
+  });
+  if (child.stderr !== null) {
+    createInterface({ input: child.stderr }).on('line', (line) => {
+      if (!isLibraryNoise(line)) process.stderr.write(`${line}\n`);
+    });
+  }
+  process.on('SIGINT', () => child.send({ kind: 'stop', code: 'INTERRUPTED' }));
+  process.on('SIGTERM', () => child.send({ kind: 'stop', code: 'TERMINATED' }));
+  return await new Promise((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', (code, signal) => resolve(code ?? (signal === 'SIGKILL' ? 137 : 143)));
+  });
+}
+
+/** Lines that TensorFlow's C++ prints whatever its log level is. */
+function isLibraryNoise(line: string): boolean {
+  return /^WARNING: All log messages before absl|^[IWE]0000 .*\.cc:\d+\]|\.cc:\d+\] (This TensorFlow binary|To enable)/.test(
+    line,
+  );
+}

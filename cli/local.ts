@@ -1,0 +1,151 @@
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import { availableParallelism } from 'node:os';
+import { ClusterError, type ErrorCode } from '../shared/errors.ts';
+import type { EngineKind } from '../worker/engines/engine.ts';
+import { listGpus } from '../worker/native/devices.ts';
+import { argumentsFor } from './child-arguments.ts';
+import { Child } from './child.ts';
+import { chooseEngine, engineEnvironment } from './engine-choice.ts';
+import { createLogger, type Log } from './log.ts';
+import type { LocalOptions, OptionKey } from './options.ts';
+import { generateToken, givenToken } from './token.ts';
+import { onStop } from './supervised.ts';
+
+/** One worker to be started. */
+interface WorkerPlan {
+  readonly name: string;
+  readonly engine: EngineKind;
+  readonly device: LocalOptions['device'];
+  readonly environment: Readonly<Record<string, string>>;
+}
+
+/** `mnist-dist local`: starts a coordinator and workers as processes of their own and waits for them. */
+export async function local(options: LocalOptions, explicit: ReadonlySet<OptionKey>): Promise<number> {
+  const log = createLogger({
+    level: options.logLevel,
+    format: options.logFormat,
+    destination: process.stderr,
+  });
+  const plans = await planWorkers(options, log);
+  const port = await choosePort(options, explicit, log);
+  const token = givenToken(options.tokenFile, process.env) ?? generateToken();
+  const environment = { ...process.env, MNIST_DIST_TOKEN: token };
+  const run = argumentsFor('coordinator', {
+    ...options,
+    port,
+    tokenFile: undefined,
+    minWorkers: Math.max(options.minWorkers, plans.length),
+  });
+  const coordinator = new Child('coordinator', run, environment, 'inherit');
+  const host = options.host === '0.0.0.0' || options.host === '::' ? '127.0.0.1' : options.host;
+  const workers = plans.map(({ name, engine, device, environment: own }) => {
+    const settings = {
+      ...options,
+      name,
+      engine,
+      device,
+      coordinator: `ws://${host.includes(':') ? `[${host}]` : host}:${port}`,
+      tokenFile: undefined,
+    };
+    return new Child(
+      name,
+      argumentsFor('worker', { ...settings, logLevel: workerLogLevel(options) }),
+      { ...environment, ...own },
+      'capture',
+    );
+  });
+  return await supervise(coordinator, workers, log);
+}
+
+/** Ends with the coordinator's exit code; a worker that fails before step 1 ends the run, later the others go on. */
+async function supervise(coordinator: Child, workers: readonly Child[], log: Log): Promise<number> {
+  let stopping: ErrorCode | undefined;
+  let failure: number | undefined;
+  const stop = (code: ErrorCode): void => {
+    stopping = code;
+    coordinator.stop(code);
+  };
+  onStop(stop);
+  // Whatever ends this process ends its children.
+  process.on('exit', () => [coordinator, ...workers].forEach((child) => child.kill()));
+  const alive = new Set(workers);
+  for (const worker of workers) {
+    void worker.exited.then((code) => {
+      alive.delete(worker);
+      if (coordinator.hasExited || stopping !== undefined || code === 0) return;
+      log.warn(
+        { worker: worker.name, code },
+        `${worker.name} ended with exit code ${code}${worker.lastWords()}`,
+      );
+      if (coordinator.started && alive.size > 0) return;
+      failure ??= code;
+      stop('RUN_FAILED');
+    });
+  }
+  const code = await coordinator.exited;
+  await Promise.all([...alive].map((worker) => worker.end()));
+  return failure ?? code;
+}
+
+async function planWorkers(options: LocalOptions, log: Log): Promise<WorkerPlan[]> {
+  const gpus =
+    options.engine === 'wasm' || options.engine === 'reference' || options.device === 'cpu'
+      ? []
+      : await listGpus();
+  const count = workerCount(options.nprocPerNode, gpus.length);
+  const { engine, native } = await chooseEngine(options, log);
+  const shared = gpus.length > 0 && count > gpus.length;
+  if (shared && options.device === 'auto')
+    log.warn({ workers: count, gpus: gpus.length }, `${count} workers share ${gpus.length} GPU(s)`);
+  return Array.from({ length: count }, (_, i) => {
+    const device =
+      options.device === 'auto' && gpus.length > 0 ? (`cuda:${i % gpus.length}` as const) : options.device;
+    const environment =
+      native === undefined ? {} : engineEnvironment(native, { threads: options.threads, device });
+    return { name: `w${i}`, engine, device, environment };
+  });
+}
+
+function workerCount(wanted: LocalOptions['nprocPerNode'], gpus: number): number {
+  if (wanted === 'auto') return gpus > 0 ? gpus : availableParallelism();
+  if (wanted !== 'gpu') return wanted;
+  if (gpus > 0) return gpus;
+  throw new ClusterError('ENGINE', '--nproc-per-node gpu, but nvidia-smi lists no GPU', {
+    fix: 'give a number, or auto; `npx mnist-dist doctor` says more',
+  });
+}
+
+/** Workers speak only when something is wrong: the coordinator tells of the run. */
+function workerLogLevel({ logLevel }: LocalOptions): LocalOptions['logLevel'] {
+  return logLevel === 'debug' ? 'debug' : 'warn';
+}
+
+/** A free port when the default one is taken; a port that was asked for is the coordinator's to bind or to refuse. */
+async function choosePort(
+  { host, port }: LocalOptions,
+  explicit: ReadonlySet<OptionKey>,
+  log: Log,
+): Promise<number> {
+  if (port !== 0 && explicit.has('port')) return port;
+  if (port !== 0 && (await tryPort(host, port)) !== undefined) return port;
+  const free = await tryPort(host, 0);
+  if (free === undefined) return port;
+  if (port !== 0) log.info({ port: free }, `port ${port} is in use; this run takes ${free}`);
+  return free;
+}
+
+async function tryPort(host: string, port: number): Promise<number | undefined> {
+  const server = createServer();
+  try {
+    server.listen(port, host);
+    await once(server, 'listening');
+    const address = server.address();
+    return address !== null && typeof address === 'object' ? address.port : undefined;
+  } catch {
+    // Taken, or not ours to bind; the coordinator says which when it tries.
+    return undefined;
+  } finally {
+    server.close();
+  }
+}

@@ -1,0 +1,52 @@
+import { ClusterError, unreachable } from '../shared/errors.ts';
+import { version } from './package.ts';
+import { parseCommand } from './program.ts';
+import { printable } from './printable.ts';
+
+/** Runs a command line (without node and script); resolves with the exit code. A defect rejects. */
+export async function main(argv: readonly string[]): Promise<number> {
+  try {
+    return await run(argv);
+  } catch (error) {
+    if (!(error instanceof ClusterError)) throw error;
+    process.stderr.write(`mnist-dist: ${printable(error.message)}\n`);
+    if (error.fix !== undefined) process.stderr.write(`  ${printable(error.fix)}\n`);
+    return error.exitCode;
+  }
+}
+
+/** Each command's code is loaded only when it is asked for. */
+async function run(argv: readonly string[]): Promise<number> {
+  const parsed = parseCommand(argv, process.env, version);
+  switch (parsed.command) {
+    case 'print':
+      (parsed.exitCode === 0 ? process.stdout : process.stderr).write(parsed.text);
+      return parsed.exitCode;
+    case 'local': {
+      const { local } = await import('./local.ts');
+      return await local(parsed.options, parsed.explicit);
+    }
+    case 'coordinator': {
+      const { coordinator } = await import('./coordinator.ts');
+      return await coordinator(parsed.options);
+    }
+    case 'worker': {
+      const { worker } = await import('./worker.ts');
+      return await worker(parsed.options, argv);
+    }
+    case 'setup': {
+      const { setup } = await import('./setup.ts');
+      return await setup(parsed.options);
+    }
+    case 'doctor': {
+      const { doctor } = await import('./doctor.ts');
+      return await doctor(parsed.options);
+    }
+    case 'bench': {
+      const { bench } = await import('./bench.ts');
+      return await bench(parsed.options);
+    }
+    default:
+      return unreachable(parsed);
+  }
+}

@@ -1,0 +1,125 @@
+import type { Style } from './style.ts';
+import { paint, plainStyle } from './style.ts';
+
+/** What the live line shows; numbers of the running epoch are undefined until it has a sample. */
+export interface ProgressState {
+  readonly epoch: number;
+  readonly epochs: number;
+  readonly step: number;
+  readonly totalSteps: number;
+  /** Mean training loss and ratio of right answers in the running epoch. */
+  readonly loss: number | undefined;
+  readonly accuracy: number | undefined;
+  readonly imagesPerSecond: number | undefined;
+  readonly workers: number;
+  readonly secondsLeft: number | undefined;
+}
+
+/** One finished epoch (or the part of one that a final evaluation closes). */
+export interface EpochState {
+  readonly epoch: number;
+  readonly epochs: number;
+  readonly train: { readonly loss: number; readonly accuracy: number } | undefined;
+  readonly validation: { readonly loss: number; readonly accuracy: number };
+  readonly seconds: number;
+}
+
+const MAX_BAR_COLUMNS = 30;
+const MIN_BAR_COLUMNS = 8;
+
+interface Part {
+  readonly text: string;
+  /** Parts with the highest number go first when the line is too narrow. */
+  readonly dropped: number;
+  readonly isBar?: boolean;
+}
+
+/**
+ * The live line, never wider than `width` columns: the bar shrinks first, then parts go, least important first.
+ * Without colours its length is its width.
+ */
+export function progressLine(state: ProgressState, width: number, style: Style = plainStyle): string {
+  let parts = partsOf(state);
+  const columns = (each: readonly Part[]) =>
+    each.reduce(
+      (sum, part) => sum + (part.isBar === true ? MIN_BAR_COLUMNS : part.text.length),
+      2 * (each.length - 1),
+    );
+  while (parts.length > 1 && columns(parts) > width) {
+    const worst = Math.max(...parts.map(({ dropped }) => dropped));
+    parts = parts.filter(({ dropped }) => dropped !== worst);
+  }
+  const barColumns = Math.min(MAX_BAR_COLUMNS, MIN_BAR_COLUMNS + width - columns(parts));
+  const shown = parts.map((part) =>
+    part.isBar === true ? bar(state.step / Math.max(1, state.totalSteps), barColumns, style) : part.text,
+  );
+  return parts.length === 1 ? (shown[0] ?? '').slice(0, Math.max(0, width)) : shown.join('  ');
+}
+
+/** The same as text for a log line, without a bar. */
+export function progressText(state: ProgressState): string {
+  const parts = partsOf(state).filter(({ isBar }) => isBar !== true);
+  return parts.map(({ text }) => text).join('  ');
+}
+
+function partsOf(state: ProgressState): Part[] {
+  const known = (value: number | undefined, show: (value: number) => string, dropped: number): Part[] =>
+    value === undefined || Number.isNaN(value) ? [] : [{ text: show(value), dropped }];
+  return [
+    { text: `epoch ${state.epoch}/${state.epochs}`, dropped: 2 },
+    { text: '', dropped: 3, isBar: true },
+    { text: `${state.step}/${state.totalSteps}`, dropped: 0 },
+    ...known(state.loss, (loss) => `loss ${lossText(loss)}`, 1),
+    ...known(state.accuracy, (accuracy) => `accuracy ${percent(accuracy)}`, 4),
+    ...known(state.imagesPerSecond, (rate) => `${grouped(rate)} images/s`, 6),
+    { text: `${state.workers} ${state.workers === 1 ? 'worker' : 'workers'}`, dropped: 7 },
+    ...known(state.secondsLeft, (seconds) => `${clockText(seconds)} left`, 5),
+  ];
+}
+
+/** A permanent line: `epoch 1/5  loss 0.2981  accuracy 91.40 %  validation loss 0.1502  accuracy 95.60 %  4.2 s`. */
+export function epochLine(state: EpochState, style: Style = plainStyle): string {
+  const { epoch, epochs, train, validation, seconds } = state;
+  const training =
+    train === undefined ? [] : [`loss ${lossText(train.loss)}`, `accuracy ${percent(train.accuracy)}`];
+  return [
+    paint(`epoch ${String(epoch).padStart(String(epochs).length)}/${epochs}`, 'bold', style),
+    ...training,
+    `validation loss ${lossText(validation.loss)}`,
+    `accuracy ${paint(percent(validation.accuracy), 'green', style)}`,
+    `${seconds.toFixed(1)} s`,
+  ].join('  ');
+}
+
+/** Four decimals, or an exponent where those would say nothing. */
+export function lossText(loss: number): string {
+  return Math.abs(loss) >= 1e5 || (loss !== 0 && Math.abs(loss) < 1e-4)
+    ? loss.toExponential(2)
+    : loss.toFixed(4);
+}
+
+/** A ratio as `97.62 %`; 100 % is said of all, never of almost all. */
+export function percent(ratio: number): string {
+  const hundredths = ratio < 1 ? Math.min(9999, Math.round(ratio * 10_000)) : 10_000;
+  return `${(hundredths / 100).toFixed(2)} %`;
+}
+
+/** 41200.4 -> "41,200". */
+export function grouped(value: number): string {
+  return Math.round(value).toLocaleString('en-US');
+}
+
+/** 83 -> "1:23"; 3723 -> "1:02:03". */
+export function clockText(seconds: number): string {
+  const whole = Math.max(0, Math.round(seconds));
+  const [hours, minutes, rest] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
+  const tail = `${hours === 0 ? minutes : String(minutes).padStart(2, '0')}:${String(rest).padStart(2, '0')}`;
+  return hours === 0 ? tail : `${hours}:${tail}`;
+}
+
+function bar(ratio: number, columns: number, style: Style): string {
+  const full = Math.floor(Math.min(1, Math.max(0, ratio)) * columns);
+  if (style.unicode)
+    return paint('━'.repeat(full), 'cyan', style) + paint('─'.repeat(columns - full), 'dim', style);
+  return paint('#'.repeat(full), 'cyan', style) + paint('-'.repeat(columns - full), 'dim', style);
+}

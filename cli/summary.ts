@@ -1,0 +1,135 @@
+import { join } from 'node:path';
+import { printable } from './printable.ts';
+import { clockText, grouped, lossText, percent } from './progress-line.ts';
+import type { Style } from './style.ts';
+import { paint, plainStyle } from './style.ts';
+
+/** What is left to say when a run is over. */
+export interface Summary {
+  readonly runDirectory: string;
+  /** As a reader knows it: "tensorflow (TensorFlow 2.21.0, cpu)". */
+  readonly engine: string;
+  /** Workers that computed samples. */
+  readonly workers: number;
+  readonly steps: number;
+  readonly seconds: number;
+  readonly stepsPerSecond: number;
+  readonly test: TestResult;
+  /** Hexadecimal SHA-256 of model.safetensors. */
+  readonly modelSha256: string;
+}
+
+export interface TestResult {
+  readonly loss: number;
+  /** A ratio, 0..1. */
+  readonly accuracy: number;
+  /** Counts; rows are the true classes, columns the predicted ones. */
+  readonly confusion: readonly (readonly number[])[];
+  readonly classNames: readonly string[];
+}
+
+const MAX_CLASS_NAME_COLUMNS = 16;
+const SHOWN_CONFUSIONS = 10;
+
+const files = [
+  ['model', 'model.safetensors'],
+  ['run', 'run.json'],
+  ['steps', 'metrics.jsonl'],
+  ['mistakes', join('artifacts', 'misclassified.jsonl')],
+] as const;
+
+/** The closing summary, several lines without a last line break. */
+export function summaryText(summary: Summary, width: number, style: Style = plainStyle): string {
+  const { test } = summary;
+  const samples = test.confusion.flat().reduce((sum, count) => sum + count, 0);
+  const workers = `${summary.workers} ${summary.workers === 1 ? 'worker' : 'workers'}`;
+  const rate = `${grouped(summary.steps)} steps in ${clockText(summary.seconds)}, ${grouped(summary.stepsPerSecond)} steps/s`;
+  const headline = paint(`Test accuracy ${percent(test.accuracy)}`, 'bold', style);
+  return [
+    `${headline}, loss ${lossText(test.loss)} (${grouped(samples)} images)`,
+    '',
+    ...confusionLines(test, width, style),
+    '',
+    ...pairs([
+      ['engine', printable(summary.engine)],
+      ['trained', `${rate}, ${workers}`],
+      ...files.map(([what, file]): readonly [string, string] => [
+        what,
+        printable(join(summary.runDirectory, file)),
+      ]),
+      ['sha256', summary.modelSha256],
+    ]),
+  ].join('\n');
+}
+
+/**
+ * The confusion matrix as an aligned table with rows true and columns predicted, and each class's recall; where it is
+ * wider than `width`, the most frequent confusions instead.
+ */
+export function confusionLines(test: TestResult, width: number, style: Style = plainStyle): string[] {
+  const names = test.confusion.map((_, i) => className(test.classNames, i));
+  const cell =
+    Math.max(...test.confusion.flat().map((count) => String(count).length), ...numbers(names.length)) + 2;
+  // Long names head the rows only; columns then carry the class's number, which the row shows too.
+  const short = names.every((name) => name.length <= cell - 2);
+  const heads = names.map((name, i) => (short ? name : String(i)));
+  const labels = names.map((name, i) => (short || name === String(i) ? name : `${i} ${name}`));
+  const labelColumns = Math.max(4, ...labels.map((label) => label.length));
+  const recallColumns = 11;
+  if (labelColumns + cell * names.length + recallColumns > width) return topConfusions(test, names);
+
+  const right = (text: string) => text.padStart(cell);
+  return [
+    'Confusion matrix: rows true, columns predicted',
+    paint(
+      'true'.padEnd(labelColumns) + heads.map(right).join('') + 'recall'.padStart(recallColumns),
+      'dim',
+      style,
+    ),
+    ...test.confusion.map((row, i) => {
+      const cells = row.map((count, j) =>
+        j === i ? paint(right(String(count)), 'green', style) : right(dotted(count)),
+      );
+      const recall = recallText(row, i).padStart(recallColumns);
+      return (labels[i] ?? '').padEnd(labelColumns) + cells.join('') + recall;
+    }),
+  ];
+}
+
+function topConfusions(test: TestResult, names: readonly string[]): string[] {
+  const wrong = test.confusion.flatMap((row, i) =>
+    row.flatMap((count, j) =>
+      i === j || count === 0 ? [] : [{ count, text: `${names[i]} taken for ${names[j]}` }],
+    ),
+  );
+  const top = wrong.toSorted((a, b) => b.count - a.count).slice(0, SHOWN_CONFUSIONS);
+  const columns = Math.max(0, ...top.map(({ count }) => String(count).length));
+  return [
+    top.length === 0 ? 'No mistakes.' : 'Most frequent mistakes (the whole matrix is in run.json):',
+    ...top.map(({ count, text }) => `  ${String(count).padStart(columns)}  ${text}`),
+  ];
+}
+
+function className(names: readonly string[], index: number): string {
+  const name = printable(names[index] ?? String(index));
+  return name.length <= MAX_CLASS_NAME_COLUMNS ? name : `${name.slice(0, MAX_CLASS_NAME_COLUMNS - 3)}...`;
+}
+
+function recallText(row: readonly number[], index: number): string {
+  const total = row.reduce((sum, count) => sum + count, 0);
+  return total === 0 ? '-' : percent((row[index] ?? 0) / total);
+}
+
+/** The lengths of the class numbers, which columns must hold too. */
+function numbers(classes: number): number[] {
+  return [String(Math.max(0, classes - 1)).length];
+}
+
+function dotted(count: number): string {
+  return count === 0 ? '.' : String(count);
+}
+
+function pairs(rows: readonly (readonly [string, string])[]): string[] {
+  const columns = Math.max(...rows.map(([what]) => what.length)) + 2;
+  return rows.map(([what, text]) => what.padEnd(columns) + text);
+}

@@ -1,0 +1,49 @@
+import { z } from 'zod';
+import { ClusterError, errorCodes, type ErrorCode } from '../shared/errors.ts';
+import { ORPHAN_LIMIT_MILLISECONDS } from '../shared/limits.ts';
+
+/** What `local` and its children say to each other over the channel between their processes. */
+export const toChild = z.strictObject({ kind: z.literal('stop'), code: z.enum(errorCodes) });
+export const fromChild = z.strictObject({ kind: z.literal('started') });
+export type ToChild = z.infer<typeof toChild>;
+export type FromChild = z.infer<typeof fromChild>;
+
+/** Whether a supervisor started this process. */
+export function isSupervised(): boolean {
+  return process.send !== undefined;
+}
+
+/**
+ * Calls `stop` once, on Ctrl-C (or SIGTERM, or the supervisor's word), and ends the process at once the second time.
+ * A supervised process leaves Ctrl-C, which the terminal sends to all, to its supervisor; without one it ends.
+ */
+export function onStop(stop: (code: ErrorCode) => void): void {
+  let stopping = false;
+  const handle = (code: ErrorCode): void => {
+    if (stopping) process.exit(new ClusterError(code, 'stopped twice').exitCode);
+    stopping = true;
+    stop(code);
+  };
+  process.on('SIGINT', () => {
+    if (!isSupervised()) handle('INTERRUPTED');
+  });
+  process.on('SIGTERM', () => handle('TERMINATED'));
+  if (!isSupervised()) return;
+  process.on('message', (message) => {
+    const order = toChild.safeParse(message);
+    if (order.success) handle(order.data.code);
+  });
+  process.on('disconnect', () => {
+    if (!stopping) handle('TERMINATED');
+    setTimeout(
+      () => process.exit(new ClusterError('TERMINATED', '').exitCode),
+      ORPHAN_LIMIT_MILLISECONDS / 2,
+    ).unref();
+  });
+}
+
+/** Tells the supervisor that training has begun. */
+export function tellStarted(): void {
+  const message: FromChild = { kind: 'started' };
+  process.send?.(message);
+}

@@ -1,0 +1,136 @@
+import type { Environment } from './environment.ts';
+import type { Log, LogFields, LogFormat, LogLevel } from './log.ts';
+import { createLogger } from './log.ts';
+import { epochLine, progressLine, progressText } from './progress-line.ts';
+import { Screen } from './screen.ts';
+import type { Style, TerminalStream } from './style.ts';
+import { isLive, plainStyle, styleOf } from './style.ts';
+import type { Summary } from './summary.ts';
+import { summaryText } from './summary.ts';
+import type { EvaluationInfo, StepInfo } from './tally.ts';
+import { Tally } from './tally.ts';
+
+/**
+ * How a run is followed. `step` costs about a microsecond: it stores numbers, a timer draws. Warnings need no method
+ * here: the text log writes to the same Screen, above the live line.
+ */
+export interface Progress {
+  step(info: StepInfo): void;
+  /** An evaluation of the test set is done: one permanent line. */
+  evaluation(info: EvaluationInfo): void;
+  /** The closing summary; nothing is drawn after it. */
+  summary(summary: Summary): void;
+  /** Removes the live line and stops the timer; may be called twice. */
+  close(): void;
+}
+
+/** Calls `task` every so many milliseconds until the returned function is called; must not keep the process alive. */
+export type Ticker = (task: () => void, milliseconds: number) => () => void;
+
+export interface ProgressOptions {
+  readonly screen: Screen;
+  readonly log: Log;
+  /** Whether there is a terminal to draw on. */
+  readonly live: boolean;
+  readonly style: Style;
+  readonly logFormat: LogFormat;
+  /** Milliseconds that never go back. */
+  readonly clock: () => number;
+  readonly ticker?: Ticker;
+}
+
+export interface TerminalOptions {
+  readonly stream: TerminalStream;
+  readonly environment: Environment;
+  readonly logLevel: LogLevel;
+  readonly logFormat: LogFormat;
+  /** Fields of every log line. */
+  readonly fields?: LogFields;
+  readonly clock?: () => number;
+  readonly ticker?: Ticker;
+}
+
+const REDRAW_MILLISECONDS = 100;
+const LOG_MILLISECONDS = 5_000;
+/** Where lines go into a file, nothing says how wide it is shown. */
+const FILE_COLUMNS = 120;
+
+export function createProgress(options: ProgressOptions): Progress {
+  return options.live ? liveProgress(options) : logProgress(options);
+}
+
+/**
+ * The log and the progress of a process that shows a run, on one stream: a live line on a terminal (unless the lines
+ * are for machines), with log lines above it; else log lines only.
+ */
+export function openTerminal(options: TerminalOptions): { log: Log; progress: Progress } {
+  const {
+    stream,
+    environment,
+    logLevel,
+    logFormat,
+    fields = {},
+    clock = () => performance.now(),
+    ticker,
+  } = options;
+  const screen = new Screen(stream);
+  const live = isLive(stream, environment) && logFormat === 'text';
+  const style = live ? styleOf(stream, environment) : plainStyle;
+  const log = createLogger({ level: logLevel, format: logFormat, destination: screen, fields });
+  const whole = { screen, log, live, style, logFormat, clock };
+  return { log, progress: createProgress(ticker === undefined ? whole : { ...whole, ticker }) };
+}
+
+/** One live line, redrawn at most ten times a second, and a permanent line for each epoch. */
+function liveProgress({ screen, style, clock, ticker = intervalTicker }: ProgressOptions): Progress {
+  const tally = new Tally(clock);
+  const draw = () => {
+    const state = tally.state();
+    if (state !== undefined) screen.draw(progressLine(state, screen.width, style));
+  };
+  const stop = ticker(draw, REDRAW_MILLISECONDS);
+  const close = () => {
+    stop();
+    screen.draw('');
+  };
+  return {
+    step: (info) => tally.add(info),
+    evaluation: (info) => screen.write(epochLine(tally.evaluated(info), style)),
+    summary: (summary) => {
+      close();
+      screen.write(`\n${summaryText(summary, screen.width, style)}`);
+    },
+    close,
+  };
+}
+
+/** Log lines: one about every five seconds and one for each epoch. */
+function logProgress({ screen, log, logFormat, clock, ticker = intervalTicker }: ProgressOptions): Progress {
+  const tally = new Tally(clock);
+  let shownStep = 0;
+  const stop = ticker(() => {
+    const state = tally.state();
+    if (state === undefined || state.step === shownStep) return;
+    shownStep = state.step;
+    log.info({ event: 'progress', ...state }, progressText(state));
+  }, LOG_MILLISECONDS);
+  return {
+    step: (info) => tally.add(info),
+    evaluation: (info) => {
+      const state = tally.evaluated(info);
+      log.info({ event: 'evaluation', step: info.step, ...state }, epochLine(state));
+    },
+    summary: (summary) => {
+      stop();
+      if (logFormat === 'text') screen.write(`\n${summaryText(summary, FILE_COLUMNS)}`);
+      else log.info({ event: 'summary', ...summary }, `test accuracy ${summary.test.accuracy}`);
+    },
+    close: stop,
+  };
+}
+
+const intervalTicker: Ticker = (task, milliseconds) => {
+  const timer = setInterval(task, milliseconds);
+  timer.unref();
+  return () => clearInterval(timer);
+};

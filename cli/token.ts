@@ -1,0 +1,77 @@
+import { randomBytes } from 'node:crypto';
+import { chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { ClusterError, messageOf } from '../shared/errors.ts';
+import { MAX_TOKEN_CHARACTERS, MAX_TOKEN_FILE_BYTES, MIN_TOKEN_CHARACTERS } from '../shared/limits.ts';
+import { cacheDirectory } from '../data/cache.ts';
+
+/** The token that was given: by file, else by MNIST_DIST_TOKEN; undefined when by neither. */
+export function givenToken(file: string | undefined, environment: NodeJS.ProcessEnv): string | undefined {
+  if (file !== undefined) return readToken(file);
+  const token = environment['MNIST_DIST_TOKEN'];
+  return token === undefined || token === '' ? undefined : checked(token, 'MNIST_DIST_TOKEN');
+}
+
+/** A new token: 256 bits, in hexadecimal. */
+export function generateToken(): string {
+  return randomBytes(32).toString('hex');
+}
+
+/** Where a coordinator on loopback keeps the token it made, so that workers of the same user find it by its port. */
+export function loopbackTokenFile(port: number): string {
+  return join(cacheDirectory(), 'tokens', String(port));
+}
+
+/** Writes the token for its owner only; returns how to remove it. */
+export function writeLoopbackToken(port: number, token: string): { file: string; remove: () => void } {
+  const file = loopbackTokenFile(port);
+  mkdirSync(join(file, '..'), { recursive: true, mode: 0o700 });
+  rmSync(file, { force: true });
+  writeFileSync(file, `${token}\n`, { mode: 0o600, flag: 'wx' });
+  chmodSync(file, 0o600);
+  return { file, remove: () => rmSync(file, { force: true }) };
+}
+
+/** A worker's token: given, or left by a coordinator of the same user on this machine. */
+export function workerToken(
+  file: string | undefined,
+  coordinator: URL,
+  environment: NodeJS.ProcessEnv,
+): () => string {
+  const given = givenToken(file, environment);
+  if (given !== undefined) return () => given;
+  // Read at each attempt: the coordinator may start, or start again, after the worker.
+  const local = loopbackTokenFile(Number(coordinator.port === '' ? 80 : coordinator.port));
+  return () => {
+    try {
+      return readToken(local);
+    } catch {
+      // Whether nobody listens or a token is needed is for the coordinator's answer to say.
+      return '';
+    }
+  };
+}
+
+function readToken(file: string): string {
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8').slice(0, MAX_TOKEN_FILE_BYTES);
+  } catch (error) {
+    throw new ClusterError('USAGE', `the token file ${file} cannot be read: ${messageOf(error)}`, {
+      fix: 'check --token-file',
+    });
+  }
+  return checked(text.trim(), file);
+}
+
+function checked(token: string, source: string): string {
+  if (
+    /^[\x21-\x7e]+$/.test(token) &&
+    token.length >= MIN_TOKEN_CHARACTERS &&
+    token.length <= MAX_TOKEN_CHARACTERS
+  )
+    return token;
+  throw new ClusterError('USAGE', `${source} holds no usable token (${token.length} characters)`, {
+    fix: `a token is ${MIN_TOKEN_CHARACTERS} to ${MAX_TOKEN_CHARACTERS} printable characters without spaces; \`openssl rand -hex 32\` makes one`,
+  });
+}

@@ -1,0 +1,73 @@
+import { hostname } from 'node:os';
+import { cachedDataset, storeDataset } from '../data/cache.ts';
+import { loadDataset } from '../data/load-dataset.ts';
+import { MNIST_DIGEST, parseDataset, type Dataset } from '../shared/dataset.ts';
+import { ClusterError } from '../shared/errors.ts';
+import { DEFAULT_PREPARE_LIMIT_MILLISECONDS } from '../shared/limits.ts';
+import type { RunDescription } from '../shared/run-description.ts';
+import { Client } from '../worker/client.ts';
+import { Computation } from '../worker/computation.ts';
+import { fetchDataset, type DialOptions } from '../worker/dial.ts';
+import { chooseEngine, preloadEngine, runInEnvironment } from './engine-choice.ts';
+import { createLogger } from './log.ts';
+import type { WorkerOptions } from './options.ts';
+import { version } from './package.ts';
+import { onStop } from './supervised.ts';
+import { workerToken } from './token.ts';
+
+/** `mnist-dist worker`: dials a coordinator and computes until the run is over. */
+export async function worker(options: WorkerOptions, argv: readonly string[]): Promise<number> {
+  const log = createLogger({
+    level: options.logLevel,
+    format: options.logFormat,
+    destination: process.stderr,
+  });
+  const { engine, native } = await chooseEngine(options, log);
+  // Linker and TensorFlow read their environment once, before the process starts.
+  if (native !== undefined) {
+    const ended = await runInEnvironment(native, options, argv);
+    if (ended !== undefined) return ended;
+  }
+  preloadEngine(engine);
+
+  const coordinator = new URL(options.coordinator);
+  const dial: DialOptions = {
+    ...{ coordinator, token: workerToken(options.tokenFile, coordinator, process.env) },
+    ...{ maxModelBytes: options.maxModelBytes, maxDataBytes: options.maxDataBytes },
+  };
+  const client = new Client({
+    dial,
+    settings: {
+      ...{ name: options.name ?? `${hostname().slice(0, 50)}-${process.pid}`, version },
+      ...{ maxRetries: options.maxRetries ?? Infinity, maxWaitMilliseconds: 1000 * options.maxWaitTime },
+      prepareLimitMilliseconds: DEFAULT_PREPARE_LIMIT_MILLISECONDS,
+    },
+    prepare: async (run) => {
+      const dataset = await datasetOf(run, dial);
+      return Computation.create(run.configuration, dataset, {
+        kind: engine,
+        threads: options.threads,
+        device: options.device,
+      });
+    },
+    log: (level, message) => log[level]({}, message),
+    random: Math.random,
+    clock: () => performance.now(),
+  });
+  onStop((code) => client.leave(new ClusterError(code, 'this worker was stopped')));
+  client.start();
+  await client.done;
+  log.info({}, 'the run is over');
+  return 0;
+}
+
+/** The run's dataset: installed here, fetched before, or fetched now from the coordinator, once. */
+async function datasetOf(run: RunDescription, dial: DialOptions): Promise<Dataset> {
+  const { dataset: digest } = run.configuration;
+  if (digest === MNIST_DIGEST) return loadDataset(undefined);
+  const cached = await cachedDataset(digest);
+  if (cached !== undefined) return parseDataset(cached, run.class_names, digest);
+  const fetched = await fetchDataset(dial, run);
+  await storeDataset(digest, fetched);
+  return parseDataset(fetched, run.class_names, digest);
+}

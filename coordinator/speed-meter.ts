@@ -1,0 +1,30 @@
+const WARM_UP_STEPS = 200;
+
+/** Steps per second after the first 200 steps, evaluations not counted. */
+export class SpeedMeter {
+  readonly #clock: () => number;
+  #from: { step: number; at: number } | undefined;
+  #to: { step: number; at: number } | undefined;
+  #paused = 0;
+
+  constructor(clock: () => number) {
+    this.#clock = clock;
+  }
+
+  step(step: number): void {
+    if (step < WARM_UP_STEPS) return;
+    this.#to = { step, at: this.#clock() };
+    this.#from ??= this.#to;
+  }
+
+  /** Time that no step took, in milliseconds. */
+  pause(milliseconds: number): void {
+    if (this.#from !== undefined) this.#paused += milliseconds;
+  }
+
+  /** Undefined or null where a run was too short to tell. */
+  stepsPerSecond(): number | null {
+    if (this.#from === undefined || this.#to === undefined || this.#to.step === this.#from.step) return null;
+    return ((this.#to.step - this.#from.step) * 1000) / (this.#to.at - this.#from.at - this.#paused);
+  }
+}

@@ -1,0 +1,124 @@
+import type { Configuration } from '../shared/configuration.ts';
+import type { Dataset } from '../shared/dataset.ts';
+import { assert, ClusterError, type ErrorCode } from '../shared/errors.ts';
+import { roomBytes } from '../shared/frame.ts';
+import { EVALUATION_CHUNK_ROWS } from '../shared/limits.ts';
+import { ARITHMETIC, PROTOCOL } from '../shared/messages.ts';
+import { initialWeights } from '../shared/random.ts';
+import type { RunDescription } from '../shared/run-description.ts';
+import type { RunRecord } from '../shared/run-schema.ts';
+import { totalSteps } from '../shared/schedule.ts';
+import { Driver } from './driver.ts';
+import { Predictions } from './predictions.ts';
+import { Recorder, type RunViewer } from './recorder.ts';
+import { listen, type CoordinatorServer } from './server.ts';
+import type { Outcome } from './state.ts';
+import { RunStore } from './store.ts';
+import { Tensors } from './tensors.ts';
+
+/** Runs are not resumed yet, so each has one term. */
+const FIRST_TERM = 1;
+
+export interface RunSettings {
+  readonly configuration: Configuration;
+  readonly dataset: Dataset;
+  readonly token: string;
+  readonly version: string;
+  readonly launch: RunRecord['launch'];
+  readonly host: string;
+  readonly port: number;
+  readonly runsDir: string;
+  readonly runId: string | undefined;
+  readonly minWorkers: number;
+  readonly maxWorkers: number;
+  readonly rendezvousMilliseconds: number;
+  readonly allowMixedEngines: boolean;
+}
+
+export interface RunningCoordinator {
+  readonly port: number;
+  readonly directory: string;
+  /** Ends the run in good order, after the open step. */
+  stop(code: ErrorCode): void;
+  /** Resolves when everything is written and everybody told; rejects on a defect or a full disk. */
+  readonly done: Promise<{ readonly outcome: Outcome; readonly record: RunRecord }>;
+}
+
+/** Opens the listener, then the run directory, and begins to gather workers. Rejects with ADDRESS, RUN_EXISTS, DISK or LIMIT. */
+export async function startCoordinator(settings: RunSettings, viewer: RunViewer): Promise<RunningCoordinator> {
+  const { configuration, dataset, token, host, port } = settings;
+  const clock = () => performance.now();
+  const tensors = new Tensors(configuration, initialWeights(configuration.seed, configuration.model));
+  const predictions = new Predictions(configuration.testSamples, configuration.model.classes);
+  const frameBytes = roomBytes(4 * Math.max(tensors.parameters + 1, EVALUATION_CHUNK_ROWS * predictions.width));
+  let running: { readonly driver: Driver; readonly description: RunDescription } | undefined;
+  const driverOf = () => {
+    assert(running !== undefined, 'nobody connects before the run is described');
+    return running.driver;
+  };
+  const server = await listen(
+    { host, port, token, dataset, maxFrameBytes: frameBytes, description: () => running?.description },
+    {
+      connected: (connection) => driverOf().connected(connection),
+      message: (connection, message, frame) => driverOf().message(connection, message, frame),
+      disconnected: (connection, reason) => driverOf().disconnected(connection, reason),
+    },
+  );
+  try {
+    const failures = new FirstFailure();
+    const store = await RunStore.open({ runs: settings.runsDir, runId: settings.runId, onError: (error) => failures.add(error) });
+    const recorder = new Recorder({ ...settings, store, viewer, predictions, term: FIRST_TERM, clock });
+    const driver = new Driver(reducerSettings(settings, store.id), tensors, predictions, recorder, clock);
+    failures.listen((error) => driver.fail(error));
+    await store.writeRun(recorder.record(driver.state, undefined));
+    store.event('start', { term: FIRST_TERM });
+    running = { driver, description: describe(settings, store.id, frameBytes) };
+    driver.start();
+    return { port: server.port, directory: store.path, stop: (code) => driver.stop(code), done: finish(driver, recorder, tensors, server) };
+  } catch (error) {
+    await server.close();
+    throw error;
+  }
+}
+
+async function finish(driver: Driver, recorder: Recorder, tensors: Tensors, server: CoordinatorServer) {
+  try {
+    const outcome = await driver.outcome;
+    // Workers are told first; they need not wait for the disk.
+    driver.shutDown(outcome);
+    const record = await recorder.finish(driver.state, outcome, tensors.weights());
+    return { outcome, record };
+  } finally {
+    driver.shutDown({ state: 'failed', code: 'RUN_FAILED', message: 'the coordinator failed' });
+    await server.close();
+  }
+}
+
+/** A file may fail before anybody can be told. */
+class FirstFailure {
+  #error: ClusterError | undefined;
+  #listener: ((error: ClusterError) => void) | undefined;
+
+  add(error: ClusterError): void {
+    if (this.#error !== undefined) return;
+    this.#error = error;
+    this.#listener?.(error);
+  }
+
+  listen(listener: (error: ClusterError) => void): void {
+    this.#listener = listener;
+    if (this.#error !== undefined) listener(this.#error);
+  }
+}
+
+function reducerSettings(settings: RunSettings, run: string) {
+  const { configuration, minWorkers, maxWorkers, rendezvousMilliseconds, allowMixedEngines } = settings;
+  return { run, term: FIRST_TERM, configuration, totalSteps: totalSteps(configuration), minWorkers, maxWorkers, rendezvousMilliseconds, allowMixedEngines };
+}
+
+function describe({ configuration, dataset, version }: RunSettings, run: string, frameBytes: number): RunDescription {
+  return {
+    ...{ protocol: PROTOCOL, arithmetic: ARITHMETIC, version, run, configuration },
+    ...{ frame_bytes: frameBytes, data_bytes: dataset.bytes.length, class_names: [...dataset.classNames] },
+  };
+}

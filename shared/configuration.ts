@@ -1,0 +1,103 @@
+import { z } from 'zod';
+import * as limits from './limits.ts';
+
+/**
+ * The configuration: all that the bytes of a run depend on, and nothing else. Ports, paths and the number of workers
+ * are the launch's business.
+ */
+const fields = {
+  /** SHA-256 of the dataset (shared/dataset.ts). */
+  dataset: z.string().regex(/^[0-9a-f]{64}$/, 'a SHA-256 in hexadecimal'),
+  model: z.strictObject({
+    inputs: z.int().min(1).max(limits.MAX_INPUTS),
+    hidden: z.array(z.int().min(1).max(limits.MAX_LAYER_UNITS)).min(1).max(limits.MAX_HIDDEN_LAYERS),
+    classes: z.int().min(2).max(limits.MAX_CLASSES),
+  }),
+  dropout: z.number().min(0).lt(1),
+  batchSize: z.int().min(1).max(limits.MAX_BATCH_SIZE),
+  virtualShards: z
+    .int()
+    .min(1)
+    .max(limits.MAX_VIRTUAL_SHARDS)
+    .refine((shards) => Number.isInteger(Math.log2(shards)), 'a power of two'),
+  learningRate: z.number().gt(0),
+  beta1: z.number().min(0).lt(1),
+  beta2: z.number().min(0).lt(1),
+  epsilon: z.number().gt(0),
+  seed: z.int().min(0).max(Number.MAX_SAFE_INTEGER),
+  epochs: z.int().min(1).max(limits.MAX_EPOCHS),
+  /** Total steps; wins over epochs. */
+  steps: z.int().min(1).max(limits.MAX_STEPS).optional(),
+  trainSamples: z.int().min(1).max(limits.MAX_STEPS),
+  testSamples: z.int().min(1).max(limits.MAX_STEPS),
+};
+
+/** As the code and the wire have it. */
+export const configurationSchema = z
+  .strictObject(fields)
+  .refine(({ virtualShards, batchSize }) => virtualShards <= batchSize, {
+    message: 'at most one virtual shard per sample of a batch',
+    path: ['virtualShards'],
+  });
+
+export type Configuration = z.infer<typeof configurationSchema>;
+
+/** As files have it: the same fields in snake_case. */
+export const configurationRecordSchema = z.strictObject({
+  ...{ dataset: fields.dataset, model: fields.model, dropout: fields.dropout, batch_size: fields.batchSize },
+  ...{
+    virtual_shards: fields.virtualShards,
+    learning_rate: fields.learningRate,
+    beta1: fields.beta1,
+    beta2: fields.beta2,
+  },
+  ...{ epsilon: fields.epsilon, seed: fields.seed, epochs: fields.epochs, steps: fields.steps },
+  ...{ train_samples: fields.trainSamples, test_samples: fields.testSamples },
+});
+
+export type ConfigurationRecord = z.infer<typeof configurationRecordSchema>;
+
+export function configurationRecord(configuration: Configuration): ConfigurationRecord {
+  const { dataset, model, dropout, beta1, beta2, epsilon, seed, epochs, steps } = configuration;
+  return {
+    ...{
+      dataset,
+      model,
+      dropout,
+      batch_size: configuration.batchSize,
+      virtual_shards: configuration.virtualShards,
+    },
+    ...{ learning_rate: configuration.learningRate, beta1, beta2, epsilon, seed, epochs },
+    ...(steps === undefined ? {} : { steps }),
+    ...{ train_samples: configuration.trainSamples, test_samples: configuration.testSamples },
+  };
+}
+
+export function configurationOfRecord(record: ConfigurationRecord): Configuration {
+  const { batch_size, virtual_shards, learning_rate, train_samples, test_samples, ...same } = record;
+  return configurationSchema.parse({
+    ...same,
+    ...{ batchSize: batch_size, virtualShards: virtual_shards, learningRate: learning_rate },
+    ...{ trainSamples: train_samples, testSamples: test_samples },
+  });
+}
+
+/** The configuration's one text: its record as JSON, keys sorted by code unit at every level, without white space. */
+export function canonicalConfiguration(configuration: Configuration): string {
+  return JSON.stringify(configurationRecord(configuration), (_key, value: unknown) => {
+    if (value === null || typeof value !== 'object' || Array.isArray(value)) return value;
+    return Object.fromEntries(Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1)));
+  });
+}
+
+/** The largest power of two with at least 8 samples a shard, at most 8, and at least 1. */
+export function defaultVirtualShards(batchSize: number): number {
+  let shards = 1;
+  while (
+    2 * shards <= limits.MAX_DEFAULT_VIRTUAL_SHARDS &&
+    2 * shards * limits.MIN_DEFAULT_SHARD_ROWS <= batchSize
+  ) {
+    shards *= 2;
+  }
+  return shards;
+}

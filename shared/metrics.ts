@@ -1,0 +1,119 @@
+import { hash } from 'node:crypto';
+import { z } from 'zod';
+import { assert, messageOf } from './errors.ts';
+import { MAX_STEPS } from './limits.ts';
+
+/**
+ * The lines of metrics.jsonl. Each carries `digest`: the first 16 hexadecimal digits of SHA-256 over the previous line's
+ * digest (16 zeros before the first) and the line itself without its digest field. A line that was changed, lost,
+ * doubled or moved is found by reading.
+ */
+const count = z.int().min(0).max(MAX_STEPS);
+const digest = z.string().regex(/^[0-9a-f]{16}$/);
+const common = {
+  step: count.min(1),
+  epoch: count.min(1),
+  samples: count.min(1),
+  loss: z.number(),
+  correct: count,
+};
+
+export const metricsLineSchema = z.discriminatedUnion('kind', [
+  z.strictObject({
+    kind: z.literal('step'),
+    ...common,
+    milliseconds: z.number().min(0),
+    /** Checksum of the weights after the step. */
+    weights: z.string().regex(/^[0-9a-f]{16}$/),
+    /** The step's link (chain.ts). */
+    chain: z.string().regex(/^[0-9a-f]{64}$/),
+    digest,
+  }),
+  z.strictObject({ kind: z.literal('evaluation'), ...common, digest }),
+]);
+
+export type MetricsLine = z.infer<typeof metricsLineSchema>;
+export type StepLine = Extract<MetricsLine, { kind: 'step' }>;
+export type EvaluationLine = Extract<MetricsLine, { kind: 'evaluation' }>;
+export type StepMetrics = Omit<StepLine, 'kind' | 'digest' | 'weights'> & { readonly weights: bigint };
+export type EvaluationMetrics = Omit<EvaluationLine, 'kind' | 'digest'>;
+
+export const FIRST_DIGEST = '0'.repeat(16);
+
+/** Formats lines one after the other, each with its digest and line feed. Concatenation: about 3 us a step. */
+export class MetricsFormatter {
+  #digest: string;
+
+  /** Goes on after the line with this digest. */
+  constructor(previousDigest: string = FIRST_DIGEST) {
+    this.#digest = previousDigest;
+  }
+
+  step({ step, epoch, samples, loss, correct, milliseconds, weights, chain }: StepMetrics): string {
+    assert(Number.isFinite(loss), `the loss of step ${step} is finite`);
+    const checksum = weights.toString(16).padStart(16, '0');
+    return this.#seal(
+      `{"kind":"step","step":${step},"epoch":${epoch},"samples":${samples},"loss":${loss},"correct":${correct}` +
+        `,"milliseconds":${Math.round(milliseconds * 1000) / 1000},"weights":"${checksum}","chain":"${chain}"`,
+    );
+  }
+
+  evaluation({ step, epoch, samples, loss, correct }: EvaluationMetrics): string {
+    assert(Number.isFinite(loss), `the loss of the evaluation after step ${step} is finite`);
+    return this.#seal(
+      `{"kind":"evaluation","step":${step},"epoch":${epoch},"samples":${samples},"loss":${loss},"correct":${correct}`,
+    );
+  }
+
+  #seal(open: string): string {
+    this.#digest = digestOf(this.#digest, open);
+    return `${open},"digest":"${this.#digest}"}\n`;
+  }
+}
+
+export interface Metrics {
+  /** All lines before the first bad one. */
+  readonly lines: MetricsLine[];
+  /** The bytes these lines take: where a writer that goes on must cut the file. */
+  readonly wholeBytes: number;
+  /** Whether something after the last line feed was left out: a line torn by a crash. */
+  readonly torn: boolean;
+  /** The first whole line that is not what was written, counted from 1. */
+  readonly bad: { readonly line: number; readonly reason: string } | undefined;
+}
+
+/** Reads a metrics.jsonl and verifies every line's digest; never throws. */
+export function readMetrics(text: string): Metrics {
+  const lines: MetricsLine[] = [];
+  let previous = FIRST_DIGEST;
+  let at = 0;
+  for (let end = text.indexOf('\n', at); end >= 0; end = text.indexOf('\n', at)) {
+    const line = parseLine(text.slice(at, end), previous);
+    // A line with the right digest is ASCII, as we wrote it, so its characters are its bytes.
+    if (typeof line === 'string')
+      return { lines, wholeBytes: at, torn: false, bad: { line: lines.length + 1, reason: line } };
+    lines.push(line);
+    previous = line.digest;
+    at = end + 1;
+  }
+  return { lines, wholeBytes: at, torn: at < text.length, bad: undefined };
+}
+
+/** The line, or what is wrong with it. */
+function parseLine(text: string, previous: string): MetricsLine | string {
+  const seal = /,"digest":"([0-9a-f]{16})"\}$/.exec(text);
+  if (seal === null) return 'it does not end with a digest';
+  if (digestOf(previous, text.slice(0, seal.index)) !== seal[1])
+    return 'its digest does not match its bytes and the line before';
+  try {
+    const parsed = metricsLineSchema.safeParse(JSON.parse(text));
+    return parsed.success ? parsed.data : z.prettifyError(parsed.error);
+  } catch (error) {
+    return `it is not JSON: ${messageOf(error)}`;
+  }
+}
+
+/** `open` is the line up to where its digest field begins. */
+function digestOf(previous: string, open: string): string {
+  return hash('sha256', `${previous}${open}}`, 'hex').slice(0, 16);
+}

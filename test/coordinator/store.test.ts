@@ -1,0 +1,122 @@
+import { createHash } from 'node:crypto';
+import { mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { RunStore } from '../../coordinator/store.ts';
+import type { ClusterError } from '../../shared/errors.ts';
+import { readMetrics } from '../../shared/metrics.ts';
+import { parseRunRecord } from '../../shared/run-schema.ts';
+import { decodeTensors } from '../../shared/safetensors.ts';
+import { sampleConfiguration } from '../shared/sample-configuration.ts';
+import { sampleRun } from '../shared/sample-run.ts';
+
+let runs: string;
+let errors: ClusterError[];
+beforeEach(async () => {
+  errors = [];
+  runs = await mkdtemp(join(tmpdir(), 'mnist-dist-store-'));
+});
+afterEach(() => rm(runs, { recursive: true, force: true }));
+
+const clock = () => new Date('2026-01-02T03:04:05.678Z');
+const open = (runId: string) =>
+  RunStore.open({ runs, runId, clock, onError: (error) => void errors.push(error) });
+const read = (...path: string[]) => readFile(join(runs, ...path), 'utf8');
+const step = {
+  epoch: 1,
+  samples: 32,
+  loss: 2.25,
+  correct: 3,
+  milliseconds: 1,
+  weights: 1n,
+  chain: 'cd'.repeat(32),
+};
+const configuration = { ...sampleConfiguration, model: { inputs: 3, hidden: [2], classes: 2 } };
+const model = { configuration, step: 2, chain: 'ef'.repeat(32), weights: new Float32Array(14) };
+
+describe('RunStore', () => {
+  it('leaves the files of a run', async () => {
+    const store = await open('r');
+    await store.writeRun(sampleRun);
+    store.event('ready', { worker: 'w0' });
+    for (let i = 1; i <= 1000; i++) store.step({ ...step, step: i });
+    store.evaluation({ step: 1000, epoch: 1, samples: 10, loss: 0.5, correct: 7 });
+    await store.writeModel(model);
+    await store.writeArtifact('misclassified.jsonl', '{}\n');
+    await store.writeRun({ ...sampleRun, state: 'finished', ended: clock().toISOString() });
+    await store.close();
+
+    expect((await readdir(join(runs, 'r'))).toSorted()).toEqual([
+      'artifacts',
+      'events.jsonl',
+      'metrics.jsonl',
+      'model.safetensors',
+      'run.json',
+    ]);
+    expect(parseRunRecord(await read('r', 'run.json'), 'run.json').state).toBe('finished');
+    expect(await read('r', 'events.jsonl')).toBe(
+      '{"time":"2026-01-02T03:04:05.678Z","event":"ready","worker":"w0"}\n',
+    );
+    const { lines, bad, torn } = readMetrics(await read('r', 'metrics.jsonl'));
+    expect({ bad, torn, count: lines.length }).toEqual({ bad: undefined, torn: false, count: 1001 });
+    expect(decodeTensors(await readFile(join(runs, 'r', 'model.safetensors')), 'f').tensors).toHaveLength(4);
+    expect(await read('r', 'artifacts', 'misclassified.jsonl')).toBe('{}\n');
+    expect(errors).toEqual([]);
+  });
+
+  it('writes the same model bytes whenever and wherever', async () => {
+    const digests = [];
+    for (const id of ['a', 'b']) {
+      const store = await open(id);
+      await store.writeModel(model);
+      await store.close();
+      digests.push(
+        createHash('sha256')
+          .update(await read(id, 'model.safetensors'))
+          .digest('hex'),
+      );
+    }
+    expect(digests[0]).toBe(digests[1]);
+  });
+
+  it('has an event in the file before event() returns', async () => {
+    const store = await open('r');
+    store.event('one');
+    expect(await read('r', 'events.jsonl')).toContain('"one"');
+    await store.close();
+  });
+
+  it('ends a run once', async () => {
+    const store = await open('r');
+    await store.writeRun({ ...sampleRun, state: 'failed' });
+    await store.writeRun({ ...sampleRun, state: 'failed' });
+    await expect(store.writeRun(sampleRun)).rejects.toThrow('a run that is failed does not become running');
+    await store.close();
+  });
+
+  it('keeps the last of several run.json written at once', async () => {
+    const store = await open('r');
+    const writes = Array.from({ length: 5 }, (_, i) => store.writeRun({ ...sampleRun, step: i }));
+    await Promise.all(writes);
+    expect(parseRunRecord(await read('r', 'run.json'), 'f').step).toBe(4);
+    await store.close();
+  });
+
+  it('refuses a run that exists', async () => {
+    const store = await open('r');
+    await store.close();
+    await expect(open('r')).rejects.toMatchObject({ code: 'RUN_EXISTS' });
+  });
+
+  it('names a file it cannot write and goes on with the others', async () => {
+    const store = await open('r');
+    await mkdir(join(runs, 'r', 'run.json'));
+    await expect(store.writeRun(sampleRun)).rejects.toMatchObject({
+      code: 'DISK',
+      message: expect.stringContaining('run.json'),
+    });
+    await store.writeModel(model);
+    await store.close();
+  });
+});

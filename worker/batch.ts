@@ -1,0 +1,156 @@
+import type { Kernels } from '../kernels/kernels.ts';
+import { assert } from '../shared/errors.ts';
+import type { ModelShape } from '../shared/model.ts';
+import type { StepPlan } from '../shared/schedule.ts';
+import { firstShard, isNode, shardCount } from '../shared/tree.ts';
+import type { Node } from '../shared/tree.ts';
+import type { Batch } from './engines/engine.ts';
+
+/** What does not change during a run. */
+export interface BatchShape {
+  readonly model: ModelShape;
+  readonly virtualShards: number;
+  readonly rowsPerShard: number;
+  readonly seed: number;
+  /** The share of hidden units dropped, in [0, 1); 0 needs no masks. */
+  readonly dropout: number;
+}
+
+export interface TrainingSet {
+  /** [samples, inputs], one byte a pixel. */
+  readonly images: Uint8Array;
+  /** [samples] */
+  readonly labels: Uint8Array;
+}
+
+export interface BatchBuilder {
+  /**
+   * The batch of the subtree at `node` in this step. `order` is the epoch's permutation of the samples. Arrays are
+   * reused: they hold until a batch of the step after next is built, so one step can be computed while the next is
+   * prepared. What was built for this step already is not built again, whichever subtree it was asked for.
+   */
+  build(plan: StepPlan, node: Node, order: Uint32Array): Batch;
+}
+
+/** One global batch in memory, row by row, of which a subtree's batch is a range: nothing is copied to regroup. */
+interface GlobalBatch {
+  readonly inputs: Float32Array;
+  readonly labels: Int32Array;
+  readonly scale: Float32Array;
+  readonly masks: readonly { readonly at: number; readonly units: number; readonly values: Float32Array }[];
+  /** For each shard the step whose rows it holds; 0 for none. */
+  readonly stepOf: Float64Array;
+  /** The views of each subtree, by node, made when it is first asked for. */
+  readonly batches: (Batch | undefined)[];
+}
+
+/** float32(pixel / 255) for each value of a byte. */
+const PIXELS = Float32Array.from({ length: 256 }, (_, pixel) => pixel / 255);
+
+/** What a builder takes from the kernels' memory, where the masks are made and everything lies at whole cache lines. */
+export function batchBytes(shape: BatchShape): number {
+  const rows = shape.virtualShards * shape.rowsPerShard;
+  const widths = [shape.model.inputs, ...(shape.dropout > 0 ? shape.model.hidden : []), 1];
+  return 2 * widths.reduce((sum, width) => sum + Math.ceil((4 * rows * width) / 64) * 64, 0);
+}
+
+export function createBatchBuilder(kernels: Kernels, shape: BatchShape, data: TrainingSet): BatchBuilder {
+  // Steps alternate between two, so that the next one is built while this one may still be asked for.
+  const even = allocateBatch(kernels, shape);
+  const odd = allocateBatch(kernels, shape);
+  return {
+    build(plan, node, order) {
+      assert(isNode(node, shape.virtualShards), `node ${node} of ${shape.virtualShards} shards`);
+      assert(plan.rowsPerShard === shape.rowsPerShard, `a plan for ${plan.rowsPerShard} rows per shard`);
+      const global = plan.step % 2 === 0 ? even : odd;
+      const first = firstShard(node, shape.virtualShards);
+      const end = first + shardCount(node, shape.virtualShards);
+      for (let shard = first; shard < end; shard++) {
+        if (global.stepOf[shard] === plan.step) continue;
+        fillShard(kernels, shape, data, global, plan, shard, order);
+        global.stepOf[shard] = plan.step;
+      }
+      return (global.batches[node] ??= viewOf(global, shape, first, end));
+    },
+  };
+}
+
+function allocateBatch(kernels: Kernels, shape: BatchShape): GlobalBatch {
+  const rows = shape.virtualShards * shape.rowsPerShard;
+  const floats = (count: number) => kernels.floats(kernels.allocate(4 * count), count);
+  const hidden = shape.dropout > 0 ? shape.model.hidden : [];
+  return {
+    inputs: floats(rows * shape.model.inputs),
+    labels: new Int32Array(rows),
+    scale: floats(rows),
+    masks: hidden.map((units) => {
+      const values = floats(rows * units);
+      return { at: values.byteOffset, units, values };
+    }),
+    stepOf: new Float64Array(shape.virtualShards),
+    batches: new Array<Batch | undefined>(2 * shape.virtualShards).fill(undefined),
+  };
+}
+
+function fillShard(
+  kernels: Kernels,
+  shape: BatchShape,
+  data: TrainingSet,
+  global: GlobalBatch,
+  plan: StepPlan,
+  shard: number,
+  order: Uint32Array,
+): void {
+  const rows = shape.rowsPerShard;
+  const first = shard * rows;
+  const real = Math.max(0, Math.min(rows, plan.samples - first));
+  const scale = Math.fround(1 / plan.samples);
+  for (let row = first; row < first + real; row++) {
+    const sample = order[plan.start + row] ?? 0;
+    copyPixels(
+      data.images,
+      sample * shape.model.inputs,
+      global.inputs,
+      row * shape.model.inputs,
+      shape.model.inputs,
+    );
+    global.labels[row] = data.labels[sample] ?? 0;
+    global.scale[row] = scale;
+  }
+  global.inputs.fill(0, (first + real) * shape.model.inputs, (first + rows) * shape.model.inputs);
+  global.labels.fill(-1, first + real, first + rows);
+  global.scale.fill(0, first + real, first + rows);
+  global.masks.forEach(({ at, units }, layer) => {
+    const key = { seed: shape.seed, step: plan.step, position: first, layer };
+    kernels.mask(at + 4 * first * units, { ...key, rows, units, rate: shape.dropout });
+  });
+}
+
+/** float32(pixel / 255) of `count` pixels. */
+export function copyPixels(
+  from: Uint8Array,
+  fromStart: number,
+  to: Float32Array,
+  toStart: number,
+  count: number,
+): void {
+  for (let i = 0; i < count; i++) to[toStart + i] = PIXELS[from[fromStart + i] ?? 0] ?? 0;
+}
+
+function viewOf(
+  { inputs, labels, scale, masks }: GlobalBatch,
+  shape: BatchShape,
+  first: number,
+  end: number,
+): Batch {
+  const from = first * shape.rowsPerShard;
+  const to = end * shape.rowsPerShard;
+  return {
+    shards: end - first,
+    rowsPerShard: shape.rowsPerShard,
+    inputs: inputs.subarray(from * shape.model.inputs, to * shape.model.inputs),
+    labels: labels.subarray(from, to),
+    masks: masks.map(({ units, values }) => values.subarray(from * units, to * units)),
+    scale: scale.subarray(from, to),
+  };
+}

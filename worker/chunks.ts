@@ -1,0 +1,42 @@
+import type { Kernels } from '../kernels/kernels.ts';
+import type { Samples } from '../shared/dataset.ts';
+import { ClusterError } from '../shared/errors.ts';
+import { EVALUATION_CHUNK_ROWS } from '../shared/limits.ts';
+import { copyPixels } from './batch.ts';
+
+/** One evaluation chunk: EVALUATION_CHUNK_ROWS rows, padded in the last one. */
+export interface Chunk {
+  /** [rows, inputs] float32(pixel / 255); zeros in padding. */
+  readonly inputs: Float32Array;
+  /** [rows]; -1 in padding. */
+  readonly labels: Int32Array;
+}
+
+export interface ChunkBuilder {
+  /** The chunk's rows; the arrays are reused by the next call. */
+  build(chunk: number): Chunk;
+}
+
+/** What a builder takes from the kernels' memory. */
+export function chunkBytes(inputs: number): number {
+  return 4 * EVALUATION_CHUNK_ROWS * inputs + 64;
+}
+
+export function createChunks(kernels: Kernels, inputsPerRow: number, test: Samples): ChunkBuilder {
+  const floats = EVALUATION_CHUNK_ROWS * inputsPerRow;
+  const inputs = kernels.floats(kernels.allocate(4 * floats), floats);
+  const labels = new Int32Array(EVALUATION_CHUNK_ROWS);
+  const chunks = Math.ceil(test.samples / EVALUATION_CHUNK_ROWS);
+  return {
+    build(chunk) {
+      if (chunk >= chunks) throw new ClusterError('PROTOCOL', `the coordinator asks for chunk ${chunk}; the test set has ${chunks}`);
+      const first = chunk * EVALUATION_CHUNK_ROWS;
+      const real = Math.min(EVALUATION_CHUNK_ROWS, test.samples - first);
+      copyPixels(test.images, first * inputsPerRow, inputs, 0, real * inputsPerRow);
+      inputs.fill(0, real * inputsPerRow);
+      labels.fill(-1, real);
+      labels.set(test.labels.subarray(first, first + real));
+      return { inputs, labels };
+    },
+  };
+}

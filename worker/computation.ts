@@ -1,0 +1,169 @@
+import { createKernels, type Kernels } from '../kernels/kernels.ts';
+import type { Configuration } from '../shared/configuration.ts';
+import type { Dataset } from '../shared/dataset.ts';
+import { ClusterError } from '../shared/errors.ts';
+import type { DecodedFrame } from '../shared/frame.ts';
+import { EVALUATION_CHUNK_ROWS } from '../shared/limits.ts';
+import type { EngineIdentity } from '../shared/messages.ts';
+import { parameterCount } from '../shared/model.ts';
+import { epochOrder, initialWeights } from '../shared/random.ts';
+import { planStep, totalSteps } from '../shared/schedule.ts';
+import { isNode, isReal } from '../shared/tree.ts';
+import { batchBytes, createBatchBuilder, type BatchBuilder, type BatchShape } from './batch.ts';
+import { createEngine, engineBytes, type EngineOptions } from './engines/create.ts';
+import type { Engine, EngineKind, EngineShape } from './engines/engine.ts';
+import { createChunks, chunkBytes, type ChunkBuilder } from './chunks.ts';
+import { fingerprint } from './probe.ts';
+import { ResultFrames, type ResultFrame } from './result-frames.ts';
+
+const SLACK_BYTES = 1024 * 1024;
+
+interface Fence {
+  readonly run: string;
+  readonly term: number;
+  readonly step: number;
+}
+
+export type SendFrame = (frame: Buffer, onSent: () => void) => void;
+
+/** Everything a worker computes with for one configuration: kernels, engine, batches and the frames of its results. */
+export class Computation {
+  readonly fingerprint: string;
+  readonly engine: EngineIdentity;
+  readonly #configuration: Configuration;
+  readonly #kernels: Kernels;
+  readonly #engine: Engine;
+  readonly #batches: BatchBuilder;
+  readonly #chunks: ChunkBuilder;
+  readonly #gradients: ResultFrames;
+  readonly #predictions: ResultFrames;
+  readonly #weights: number;
+  readonly #parameters: number;
+  readonly #orders = new Map<number, Uint32Array>();
+
+  private constructor(configuration: Configuration, dataset: Dataset, parts: { kernels: Kernels; engine: Engine; batches: BatchBuilder; fingerprint: string }) {
+    this.#configuration = configuration;
+    this.#parameters = parameterCount(configuration.model);
+    this.#kernels = parts.kernels;
+    this.#engine = parts.engine;
+    this.#batches = parts.batches;
+    this.#chunks = createChunks(parts.kernels, configuration.model.inputs, dataset.test);
+    this.#weights = parts.kernels.allocate(4 * this.#parameters);
+    this.#gradients = new ResultFrames(parts.kernels, this.#parameters + 1);
+    this.#predictions = new ResultFrames(parts.kernels, predictionFloats(configuration));
+    this.fingerprint = parts.fingerprint;
+    this.engine = parts.engine.description;
+  }
+
+  /** Builds the engine and all its graphs, warms them, and computes the fingerprint. */
+  static async create(configuration: Configuration, dataset: Dataset, choice: EngineOptions & { readonly kind: EngineKind }): Promise<Computation> {
+    const batchShape = batchShapeOf(configuration);
+    const shape = engineShapeOf(configuration);
+    const floats = parameterCount(configuration.model) + 1;
+    const frames = ResultFrames.bytes(floats) + ResultFrames.bytes(predictionFloats(configuration));
+    const kernels = createKernels(
+      4 * floats + frames + batchBytes(batchShape) + chunkBytes(configuration.model.inputs) + engineBytes(shape) + SLACK_BYTES,
+    );
+    const batches = createBatchBuilder(kernels, batchShape, dataset.train);
+    const engine = await createEngine(choice.kind, shape, kernels, choice);
+    const order = epochOrder(configuration.seed, 1, configuration.trainSamples);
+    const probed = fingerprint({ engine, kernels, configuration, dataset, batches, order, weights: initialWeights(configuration.seed, configuration.model) });
+    const computation = new Computation(configuration, dataset, { kernels, engine: probed.engine, batches, fingerprint: probed.fingerprint });
+    computation.#orders.set(1, order);
+    computation.prefetch(1, [1]);
+    return computation;
+  }
+
+  /** Copies the weights of a step or evaluation in; throws PROTOCOL when they did not arrive as they were sent. */
+  takeWeights({ body, checksum }: DecodedFrame): void {
+    const bytes = 4 * this.#parameters;
+    if (body?.byteLength !== bytes) throw new ClusterError('PROTOCOL', `the coordinator sent ${body?.byteLength ?? 0} bytes of weights, not ${bytes}`);
+    this.#kernels.bytes(this.#weights, bytes).set(body);
+    if (this.#kernels.checksum(this.#weights, bytes) !== checksum) {
+      throw new ClusterError('PROTOCOL', "the weights' checksum does not match: they were damaged on the way");
+    }
+  }
+
+  /** Computes and sends the sums of these subtrees; a promise only when it had to wait for the socket. */
+  gradients(fence: Fence, nodes: readonly number[], send: SendFrame): Promise<void> | undefined {
+    return inTurn(nodes, (node) => {
+      if (!isNode(node, this.#configuration.virtualShards)) throw new ClusterError('PROTOCOL', `the coordinator asks for node ${node}, which is not in the tree`);
+      const frame = this.#gradients.take();
+      return frame instanceof Promise ? frame.then((free) => this.#gradient(fence, node, free, send)) : this.#gradient(fence, node, frame, send);
+    });
+  }
+
+  #gradient(fence: Fence, node: number, frame: ResultFrame, send: SendFrame): void {
+    const started = performance.now();
+    const plan = planStep(this.#configuration, fence.step);
+    const batch = this.#batches.build(plan, node, this.#order(plan.epoch));
+    const correct = this.#engine.partialSum(this.#kernels.floats(this.#weights, this.#parameters), batch, frame.values);
+    send(frame.seal({ kind: 'gradient', ...fence, part: node, correct, microseconds: microsecondsSince(started) }), frame.free);
+  }
+
+  /** Computes and sends these chunks of the test set, one at a time, so that the socket can drain in between. */
+  async predictions(fence: Fence, chunks: readonly number[], send: SendFrame): Promise<void> {
+    for (const chunk of chunks) {
+      const frame = await this.#predictions.take();
+      const started = performance.now();
+      const rows = this.#chunks.build(chunk);
+      this.#engine.predict(this.#kernels.floats(this.#weights, this.#parameters), rows.inputs, rows.labels, frame.values);
+      send(frame.seal({ kind: 'predictions', ...fence, part: chunk, microseconds: microsecondsSince(started) }), frame.free);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  }
+
+  /** Builds the batches of a coming step as far as these subtrees are real in it. */
+  prefetch(step: number, nodes: readonly number[]): void {
+    if (step > totalSteps(this.#configuration)) return;
+    const plan = planStep(this.#configuration, step);
+    for (const node of nodes) {
+      if (isReal(node, plan.virtualShards, plan.realShards)) this.#batches.build(plan, node, this.#order(plan.epoch));
+    }
+  }
+
+  /** Live tensors of the engine's library. */
+  tensorCount(): number {
+    return this.#engine.tensorCount();
+  }
+
+  dispose(): void {
+    this.#engine.dispose();
+  }
+
+  #order(epoch: number): Uint32Array {
+    const known = this.#orders.get(epoch);
+    if (known !== undefined) return known;
+    const order = epochOrder(this.#configuration.seed, epoch, this.#configuration.trainSamples);
+    this.#orders.delete(epoch - 2);
+    this.#orders.set(epoch, order);
+    return order;
+  }
+}
+
+/** Calls `each` for every item in order, in one turn of the event loop unless a call has to wait. */
+function inTurn<T>(items: readonly T[], each: (item: T) => Promise<void> | void, from = 0): Promise<void> | undefined {
+  for (let i = from; i < items.length; i++) {
+    const item = items[i];
+    const pending = item === undefined ? undefined : each(item);
+    if (pending !== undefined) return pending.then(() => inTurn(items, each, i + 1));
+  }
+  return undefined;
+}
+
+function batchShapeOf({ model, virtualShards, batchSize, seed, dropout }: Configuration): BatchShape {
+  return { model, virtualShards, rowsPerShard: Math.ceil(batchSize / virtualShards), seed, dropout };
+}
+
+function engineShapeOf({ model, virtualShards, batchSize, dropout }: Configuration): EngineShape {
+  const shardCounts = Array.from({ length: Math.log2(virtualShards) + 1 }, (_, level) => 2 ** level);
+  return { model, rowsPerShard: Math.ceil(batchSize / virtualShards), shardCounts, hasDropout: dropout > 0, evaluationRows: EVALUATION_CHUNK_ROWS };
+}
+
+function predictionFloats({ model }: Configuration): number {
+  return EVALUATION_CHUNK_ROWS * (2 + model.classes);
+}
+
+function microsecondsSince(started: number): number {
+  return Math.round(1000 * (performance.now() - started));
+}

@@ -1,0 +1,88 @@
+import type { Kernels } from '../../kernels/kernels.ts';
+import { ClusterError, unreachable } from '../../shared/errors.ts';
+import { parameterCount } from '../../shared/model.ts';
+import type { ModelShape } from '../../shared/model.ts';
+import type { Engine, EngineKind, EngineShape } from './engine.ts';
+import { createReferenceEngine } from './reference.ts';
+import { summedByKernel, summedByKernelBytes } from './summed-by-kernel.ts';
+import type { SummedSizes } from './summed-by-kernel.ts';
+
+export interface EngineOptions {
+  /** Threads of one operation (TensorFlow only); bytes may depend on it. */
+  readonly threads: number;
+  /** "auto", "cpu" or "cuda:N". */
+  readonly device: string;
+}
+
+/** Which engine a worker was told to use, and how. */
+export interface EngineChoice extends EngineOptions {
+  readonly kind: EngineKind;
+}
+
+/**
+ * Shards in one graph. More would save little, since the overhead of a call is small beside sixteen shards, but every
+ * shard's gradient is alive at once before the tree sums them.
+ */
+const MAX_GRAPH_SHARDS = 16;
+
+/**
+ * An engine with everything built and warmed, for subtrees of all sizes in `shape`. Throws ENGINE if this engine
+ * cannot run here on this device. The library is imported only when its engine is asked for, and a process must not
+ * ask for both libraries: they share a registry of backends.
+ */
+export async function createEngine(
+  kind: EngineKind,
+  shape: EngineShape,
+  kernels: Kernels,
+  options: EngineOptions,
+): Promise<Engine> {
+  switch (kind) {
+    case 'reference':
+      refuseDevice(kind, options.device);
+      return summedByKernel(createReferenceEngine(shape), kernels, sizesOf(shape, 1));
+    case 'wasm': {
+      refuseDevice(kind, options.device);
+      const { createWasmEngine } = await import('./wasm.ts');
+      return summedByKernel(await createWasmEngine(shape), kernels, sizesOf(shape, 1));
+    }
+    case 'tensorflow': {
+      const { createTensorFlowEngine } = await import('./tensorflow.ts');
+      const shardCounts = shape.shardCounts.filter((count) => count <= MAX_GRAPH_SHARDS);
+      const engine = createTensorFlowEngine({ ...shape, shardCounts }, options);
+      return summedByKernel(engine, kernels, sizesOf(shape, MAX_GRAPH_SHARDS));
+    }
+    default:
+      return unreachable(kind);
+  }
+}
+
+/**
+ * The same engine with single shards only, summed by the kernel; undefined where that is what it does already. For a
+ * TensorFlow whose own sums have other bytes than the kernel's (a GPU may keep subnormals).
+ */
+export function summedByShard(
+  engine: Engine,
+  model: ModelShape,
+  virtualShards: number,
+  kernels: Kernels,
+): Engine | undefined {
+  if (engine.description.kind !== 'tensorflow') return undefined;
+  const floats = parameterCount(model) + 1;
+  return summedByKernel(engine, kernels, { floats, maxShards: virtualShards, unitShards: 1 });
+}
+
+/** What createEngine and summedByShard take from the kernels' memory, together at most. */
+export function engineBytes(shape: EngineShape): number {
+  return summedByKernelBytes(sizesOf(shape, 1)) + summedByKernelBytes(sizesOf(shape, MAX_GRAPH_SHARDS));
+}
+
+function sizesOf(shape: EngineShape, unitShards: number): SummedSizes {
+  return { floats: parameterCount(shape.model) + 1, maxShards: Math.max(...shape.shardCounts), unitShards };
+}
+
+function refuseDevice(kind: EngineKind, device: string): void {
+  if (device === 'auto' || device === 'cpu') return;
+  throw new ClusterError('ENGINE', `the engine "${kind}" cannot run on the device "${device}"`, {
+    fix: 'Use `--device cpu`, or `--engine tensorflow`.',
+  });
+}

@@ -1,0 +1,39 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { ClusterError } from '../../shared/errors.ts';
+
+const GPUS = '/proc/driver/nvidia/gpus';
+
+/**
+ * The device that TensorFlow took, for people: "cpu", or "cuda:0 NVIDIA H100". Throws ENGINE when it is not the one
+ * that was asked for ("auto", "cpu" or "cuda:N"): TensorFlow falls back to the CPU without a word if a CUDA library
+ * is missing. Which GPU a process sees was decided before it started (CUDA_VISIBLE_DEVICES).
+ */
+export function describeDevice(asked: string, isGpu: boolean): string {
+  if (asked.startsWith('cuda') && !isGpu) {
+    throw new ClusterError('ENGINE', `TensorFlow does not register the device "${asked}"`, {
+      fix: 'Run `npx mnist-dist doctor`: it names the missing library or driver. Or use `--device cpu`.',
+    });
+  }
+  if (asked === 'cpu' && isGpu) {
+    throw new ClusterError('ENGINE', 'TensorFlow registers a GPU although the device is "cpu"', {
+      fix: 'Start the worker with CUDA_VISIBLE_DEVICES=-1.',
+    });
+  }
+  if (!isGpu) return 'cpu';
+  const index = asked.startsWith('cuda') ? asked : `cuda:${process.env['CUDA_VISIBLE_DEVICES'] ?? '0'}`;
+  return `${index} ${gpuModel()}`.trim().slice(0, 200);
+}
+
+/** The model of this host's NVIDIA GPUs; empty when the driver does not tell or they differ. */
+function gpuModel(): string {
+  try {
+    const models = readdirSync(GPUS).map((gpu) => {
+      const information = readFileSync(join(GPUS, gpu, 'information'), 'utf8');
+      return /^Model:\s*(.+)$/m.exec(information)?.[1]?.trim() ?? '';
+    });
+    return new Set(models).size === 1 ? (models[0] ?? '') : '';
+  } catch {
+    return '';
+  }
+}

@@ -1,0 +1,148 @@
+import { assert } from '../../shared/errors.ts';
+import { denseLayers } from '../../shared/model.ts';
+import type { DenseLayer, ModelShape } from '../../shared/model.ts';
+import { GraphBuilder } from './graph.ts';
+import type { Graph, Value } from './graph.ts';
+import { item } from './item.ts';
+
+export interface GradientShape {
+  readonly model: ModelShape;
+  /** Shards of the subtree: a power of two. */
+  readonly shards: number;
+  readonly rowsPerShard: number;
+  readonly hasDropout: boolean;
+}
+
+/** What one shard contributes: the gradient of the first kernel, and all that follows it in the parameter vector. */
+interface ShardValues {
+  readonly firstKernel: Value;
+  readonly rest: Value;
+  readonly logits: Value;
+}
+
+/** The placeholders, those per sample already cut into shards. */
+interface Feeds {
+  readonly kernels: readonly Value[];
+  readonly biases: readonly Value[];
+  readonly inputs: readonly Value[];
+  readonly labels: readonly Value[];
+  readonly scale: readonly Value[];
+  /** Per hidden layer; none without dropout. */
+  readonly masks: readonly (readonly Value[])[];
+}
+
+/**
+ * Forward, backward and the tree sum of a subtree as one graph: a training step is one call. Every shard is computed
+ * by operations of its own, so that its bytes cannot depend on what else is in the call.
+ *
+ * Inputs, in this order: weights [P], inputs [rows, inputs], labels int32 [rows], scale [rows, 1], then one mask
+ * [rows, units] per hidden layer. Outputs: the gradient of the first kernel, flat; the gradient of all other parameters with the
+ * loss behind it; the logits [rows, classes]. The first kernel is nearly all of a vector and would only be copied once
+ * more to join the rest.
+ */
+export function gradientGraph(shape: GradientShape): Graph {
+  const graph = new GraphBuilder();
+  const layers = denseLayers(shape.model);
+  const feeds = addFeeds(graph, shape, layers);
+  const shards = Array.from({ length: shape.shards }, (_, shard) =>
+    addShard(graph, shape, layers, feeds, shard),
+  );
+  const firstKernel = addTree(
+    graph,
+    shards.map((shard) => shard.firstKernel),
+  );
+  const rest = addTree(
+    graph,
+    shards.map((shard) => shard.rest),
+  );
+  const logits = shards.map((shard) => shard.logits);
+  return graph.build([firstKernel, rest, shape.shards === 1 ? item(logits, 0) : graph.concat(0, ...logits)]);
+}
+
+function addFeeds(graph: GraphBuilder, shape: GradientShape, layers: readonly DenseLayer[]): Feeds {
+  const { model, shards, rowsPerShard, hasDropout } = shape;
+  const rows = shards * rowsPerShard;
+  const { kernels, biases } = addWeights(graph, layers);
+  const inputs = graph.placeholder('inputs', 'float32', [rows, model.inputs]);
+  const labels = graph.placeholder('labels', 'int32', [rows]);
+  const scale = graph.placeholder('scale', 'float32', [rows, 1]);
+  const masks = hasDropout
+    ? model.hidden.map((units, layer) => graph.placeholder(`mask${layer}`, 'float32', [rows, units]))
+    : [];
+  return {
+    ...{ kernels, biases },
+    inputs: graph.split(inputs, shards),
+    labels: graph.split(graph.oneHot(labels, model.classes), shards),
+    scale: graph.split(scale, shards),
+    masks: masks.map((mask) => graph.split(mask, shards)),
+  };
+}
+
+/** The placeholder of the flat parameter vector, cut into the layers' kernels and biases. */
+export function addWeights(
+  graph: GraphBuilder,
+  layers: readonly DenseLayer[],
+): { kernels: Value[]; biases: Value[] } {
+  const { biasOffset, units } = item(layers, layers.length - 1);
+  const weights = graph.placeholder('weights', 'float32', [biasOffset + units]);
+  return {
+    kernels: layers.map((layer) => {
+      const flat = graph.slice(weights, layer.kernelOffset, layer.inputs * layer.units);
+      return graph.reshape(flat, layer.inputs, layer.units);
+    }),
+    biases: layers.map((layer) => graph.slice(weights, layer.biasOffset, layer.units)),
+  };
+}
+
+function addShard(
+  graph: GraphBuilder,
+  shape: GradientShape,
+  layers: readonly DenseLayer[],
+  feeds: Feeds,
+  shard: number,
+): ShardValues {
+  const last = layers.length - 1;
+  const maskOf = (layer: number) => feeds.masks[layer]?.[shard];
+  const scale = item(feeds.scale, shard);
+
+  // What each layer reads, and what its ReLU yields.
+  const inputs: Value[] = [item(feeds.inputs, shard)];
+  const activations: Value[] = [];
+  let value = item(inputs, 0);
+  layers.forEach((_, l) => {
+    value = graph.binary('BiasAdd', graph.matMul(value, item(feeds.kernels, l)), item(feeds.biases, l));
+    if (l === last) return;
+    value = graph.unary('Relu', value);
+    activations.push(value);
+    const mask = maskOf(l);
+    if (mask !== undefined) value = graph.binary('Mul', value, mask);
+    inputs.push(value);
+  });
+  const logits = value;
+
+  // Per row: the cross-entropy, and softmax - one-hot. In padding the labels are zeros, and so is the scale.
+  const { loss, gradient } = graph.crossEntropy(logits, item(feeds.labels, shard));
+  const scaledLoss = graph.sum(graph.binary('Mul', graph.reshape(loss, shape.rowsPerShard, 1), scale), 0);
+
+  const gradients: Value[] = [scaledLoss];
+  let delta = graph.binary('Mul', gradient, scale);
+  for (let l = last; l > 0; l--) {
+    const { inputs: width, units } = item(layers, l);
+    const kernel = graph.matMul(item(inputs, l), delta, { transposeX: true });
+    gradients.unshift(graph.reshape(kernel, width * units), graph.sum(delta, 0));
+    const behind = graph.matMul(delta, item(feeds.kernels, l), { transposeY: true });
+    const mask = maskOf(l - 1);
+    const masked = mask === undefined ? behind : graph.binary('Mul', behind, mask);
+    delta = graph.binary('ReluGrad', masked, item(activations, l - 1));
+  }
+  const firstKernel = graph.matMul(item(inputs, 0), delta, { transposeX: true });
+  return { firstKernel, rest: graph.concat(0, graph.sum(delta, 0), ...gradients), logits };
+}
+
+/** left + right in float32, level by level: the fixed tree. */
+function addTree(graph: GraphBuilder, shards: readonly Value[]): Value {
+  if (shards.length === 1) return item(shards, 0);
+  assert(shards.length % 2 === 0, `a tree over ${shards.length} shards`);
+  const half = shards.length / 2;
+  return graph.binary('AddV2', addTree(graph, shards.slice(0, half)), addTree(graph, shards.slice(half)));
+}

@@ -1,0 +1,137 @@
+/** A TensorFlow graph as plain data: what saved-model.ts writes and TensorFlow runs. */
+export type ElementType = 'float32' | 'int32';
+
+export type Attribute =
+  | { readonly type: ElementType }
+  | { readonly boolean: boolean }
+  | { readonly integer: number }
+  | { readonly shape: readonly number[] }
+  | { readonly tensor: ConstantTensor };
+
+export interface ConstantTensor {
+  readonly type: ElementType;
+  readonly shape: readonly number[];
+  readonly values: readonly number[];
+}
+
+export interface GraphNode {
+  readonly name: string;
+  /** The name of a TensorFlow operation: https://www.tensorflow.org/api_docs/python/tf/raw_ops */
+  readonly operation: string;
+  readonly inputs: readonly string[];
+  readonly attributes: Readonly<Record<string, Attribute>>;
+}
+
+export interface Graph {
+  readonly nodes: readonly GraphNode[];
+  /** Names of the placeholders, in the order in which they were made. */
+  readonly inputs: readonly string[];
+  readonly outputs: readonly string[];
+}
+
+/** A value in the graph: "node" or, for a later output of a node, "node:1". */
+export type Value = string;
+
+const FLOAT: Attribute = { type: 'float32' };
+const INT: Attribute = { type: 'int32' };
+
+/** Collects nodes; each method adds one and returns its value. Names are numbered, so a graph has always the same. */
+export class GraphBuilder {
+  readonly #nodes: GraphNode[] = [];
+  readonly #placeholders: string[] = [];
+
+  add(
+    operation: string,
+    inputs: readonly Value[],
+    attributes: Readonly<Record<string, Attribute>>,
+    as?: string,
+  ): Value {
+    const name = as ?? `${operation}_${this.#nodes.length}`;
+    this.#nodes.push({ name, operation, inputs, attributes });
+    return name;
+  }
+
+  placeholder(name: string, type: ElementType, shape: readonly number[]): Value {
+    this.#placeholders.push(name);
+    return this.add('Placeholder', [], { dtype: { type }, shape: { shape } }, name);
+  }
+
+  constant(tensor: ConstantTensor): Value {
+    return this.add('Const', [], { dtype: { type: tensor.type }, value: { tensor } });
+  }
+
+  integers(...values: readonly number[]): Value {
+    return this.constant({ type: 'int32', shape: [values.length], values });
+  }
+
+  scalar(type: ElementType, value: number): Value {
+    return this.constant({ type, shape: [], values: [value] });
+  }
+
+  unary(operation: 'Relu' | 'Softmax', x: Value): Value {
+    return this.add(operation, [x], { T: FLOAT });
+  }
+
+  binary(operation: 'AddV2' | 'Mul' | 'BiasAdd' | 'ReluGrad', x: Value, y: Value): Value {
+    return this.add(operation, [x, y], { T: FLOAT });
+  }
+
+  /** Per row -sum(labels * log softmax(logits)), and its gradient softmax(logits) - labels. */
+  crossEntropy(logits: Value, labels: Value): { loss: Value; gradient: Value } {
+    const loss = this.add('SoftmaxCrossEntropyWithLogits', [logits, labels], { T: FLOAT });
+    return { loss, gradient: `${loss}:1` };
+  }
+
+  matMul(x: Value, y: Value, { transposeX = false, transposeY = false } = {}): Value {
+    const attributes = {
+      T: FLOAT,
+      transpose_a: { boolean: transposeX },
+      transpose_b: { boolean: transposeY },
+    };
+    return this.add('MatMul', [x, y], attributes);
+  }
+
+  sum(x: Value, ...axes: readonly number[]): Value {
+    return this.add('Sum', [x, this.integers(...axes)], {
+      T: FLOAT,
+      Tidx: INT,
+      keep_dims: { boolean: false },
+    });
+  }
+
+  reshape(x: Value, ...shape: readonly number[]): Value {
+    return this.add('Reshape', [x, this.integers(...shape)], { T: FLOAT, Tshape: INT });
+  }
+
+  slice(x: Value, begin: number, size: number): Value {
+    return this.add('Slice', [x, this.integers(begin), this.integers(size)], { T: FLOAT, Index: INT });
+  }
+
+  /** [rows, depth]: 1 at each row's class, a row of zeros where the class is -1. */
+  oneHot(classes: Value, depth: number): Value {
+    const inputs = [
+      classes,
+      this.scalar('int32', depth),
+      this.scalar('float32', 1),
+      this.scalar('float32', 0),
+    ];
+    return this.add('OneHot', inputs, { T: FLOAT, TI: INT, axis: { integer: -1 } });
+  }
+
+  /** Cut into `parts` equal parts along the first axis. */
+  split(x: Value, parts: number): Value[] {
+    if (parts === 1) return [x];
+    const name = this.add('Split', [this.scalar('int32', 0), x], { T: FLOAT, num_split: { integer: parts } });
+    return Array.from({ length: parts }, (_, i) => (i === 0 ? name : `${name}:${i}`));
+  }
+
+  concat(axis: number, ...values: readonly Value[]): Value {
+    const attributes = { T: FLOAT, Tidx: INT, N: { integer: values.length } };
+    return this.add('ConcatV2', [...values, this.scalar('int32', axis)], attributes);
+  }
+
+  /** The graph with these values as its outputs, in this order. */
+  build(outputs: readonly Value[]): Graph {
+    return { nodes: this.#nodes, inputs: this.#placeholders, outputs };
+  }
+}

@@ -1,0 +1,23 @@
+import { denseLayers } from '../../shared/model.ts';
+import type { ModelShape } from '../../shared/model.ts';
+import { addWeights } from './gradient-graph.ts';
+import { GraphBuilder } from './graph.ts';
+import type { Graph } from './graph.ts';
+import { item } from './item.ts';
+
+/**
+ * Predictions for one evaluation chunk. Inputs, in this order: weights [P], inputs [rows, inputs], labels int32
+ * [rows]. Outputs: logits [rows, classes], loss [rows] (0 in padding), probabilities [rows, classes].
+ */
+export function predictionGraph(model: ModelShape, rows: number): Graph {
+  const graph = new GraphBuilder();
+  const layers = denseLayers(model);
+  const { kernels, biases } = addWeights(graph, layers);
+  let value = graph.placeholder('inputs', 'float32', [rows, model.inputs]);
+  const labels = graph.oneHot(graph.placeholder('labels', 'int32', [rows]), model.classes);
+  layers.forEach((_, l) => {
+    value = graph.binary('BiasAdd', graph.matMul(value, item(kernels, l)), item(biases, l));
+    if (l < layers.length - 1) value = graph.unary('Relu', value);
+  });
+  return graph.build([value, graph.crossEntropy(value, labels).loss, graph.unary('Softmax', value)]);
+}

@@ -1,0 +1,149 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { unreachable } from '../../shared/errors.ts';
+import type { Attribute, ConstantTensor, ElementType, Graph, GraphNode } from './graph.ts';
+
+/** The tag that a SavedModel is loaded by. */
+export const SAVED_MODEL_TAG = 'serve';
+
+/** GraphDef versions as of TensorFlow 2.11: every library that we load knows all operations of it. */
+const GRAPH_PRODUCER = 1087;
+
+// Of tfjs-node's protobuf classes (generated JavaScript without declarations), what is used here.
+interface Message {
+  serializeBinary(): Uint8Array;
+}
+interface TensorShape extends Message {
+  setDimList(dimensions: readonly Message[]): void;
+}
+interface Tensor extends Message {
+  setDtype(type: number): void;
+  setTensorShape(shape: TensorShape): void;
+  setIntValList(values: readonly number[]): void;
+  setFloatValList(values: readonly number[]): void;
+}
+interface AttrValue extends Message {
+  setType(type: number): void;
+  setB(value: boolean): void;
+  setI(value: number): void;
+  setShape(shape: TensorShape): void;
+  setTensor(tensor: Tensor): void;
+}
+interface NodeDef extends Message {
+  setName(name: string): void;
+  setOp(operation: string): void;
+  setInputList(inputs: readonly string[]): void;
+  getAttrMap(): { set(key: string, value: AttrValue): void };
+}
+interface Protobuf {
+  readonly DataType: { readonly DT_FLOAT: number; readonly DT_INT32: number };
+  readonly TensorShape: (new () => TensorShape) & {
+    readonly Dim: new () => Message & { setSize(size: number): void };
+  };
+  readonly Tensor: new () => Tensor;
+  readonly AttrValue: new () => AttrValue;
+  readonly NodeDef: new () => NodeDef;
+  readonly VersionDef: new () => Message & { setProducer(version: number): void };
+  readonly GraphDef: new () => Message & {
+    setNodeList(nodes: readonly NodeDef[]): void;
+    setVersions(versions: Message): void;
+  };
+  readonly MetaGraphDef: (new () => Message & {
+    setMetaInfoDef(info: Message): void;
+    setGraphDef(graph: Message): void;
+  }) & {
+    readonly MetaInfoDef: new () => Message & { setTagsList(tags: readonly string[]): void };
+  };
+  readonly SavedModel: new () => Message & {
+    setSavedModelSchemaVersion(version: number): void;
+    setMetaGraphsList(graphs: readonly Message[]): void;
+  };
+}
+
+/**
+ * Writes the graph as a SavedModel into a folder of its own, calls `load` with the folder and removes it again: the
+ * session that TensorFlow makes of it keeps nothing on disk. There are no variables and no signature, since the
+ * binding runs nodes by their names.
+ */
+export function withSavedModel<T>(graph: Graph, load: (directory: string) => T): T {
+  const directory = mkdtempSync(join(tmpdir(), 'mnist-dist-graph-'));
+  try {
+    writeFileSync(join(directory, 'saved_model.pb'), serialize(graph));
+    return load(directory);
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+function serialize(graph: Graph): Uint8Array {
+  // Parsing outside input: the package's own generated classes.
+  const pb = createRequire(import.meta.url)('@tensorflow/tfjs-node-gpu/dist/proto/api_pb.js') as Protobuf;
+  const versions = new pb.VersionDef();
+  versions.setProducer(GRAPH_PRODUCER);
+  const definition = new pb.GraphDef();
+  definition.setNodeList(graph.nodes.map((node) => nodeDef(pb, node)));
+  definition.setVersions(versions);
+  const info = new pb.MetaGraphDef.MetaInfoDef();
+  info.setTagsList([SAVED_MODEL_TAG]);
+  const metaGraph = new pb.MetaGraphDef();
+  metaGraph.setMetaInfoDef(info);
+  metaGraph.setGraphDef(definition);
+  const model = new pb.SavedModel();
+  model.setSavedModelSchemaVersion(1);
+  model.setMetaGraphsList([metaGraph]);
+  return model.serializeBinary();
+}
+
+function nodeDef(pb: Protobuf, { name, operation, inputs, attributes }: GraphNode): NodeDef {
+  const node = new pb.NodeDef();
+  node.setName(name);
+  node.setOp(operation);
+  node.setInputList(inputs);
+  for (const [key, attribute] of Object.entries(attributes))
+    node.getAttrMap().set(key, attrValue(pb, attribute));
+  return node;
+}
+
+function attrValue(pb: Protobuf, attribute: Attribute): AttrValue {
+  const value = new pb.AttrValue();
+  if ('type' in attribute) value.setType(typeNumber(pb, attribute.type));
+  else if ('boolean' in attribute) value.setB(attribute.boolean);
+  else if ('integer' in attribute) value.setI(attribute.integer);
+  else if ('shape' in attribute) value.setShape(tensorShape(pb, attribute.shape));
+  else value.setTensor(tensorProto(pb, attribute.tensor));
+  return value;
+}
+
+function tensorProto(pb: Protobuf, { type, shape, values }: ConstantTensor): Tensor {
+  const tensor = new pb.Tensor();
+  tensor.setDtype(typeNumber(pb, type));
+  tensor.setTensorShape(tensorShape(pb, shape));
+  if (type === 'int32') tensor.setIntValList(values);
+  else tensor.setFloatValList(values);
+  return tensor;
+}
+
+function tensorShape(pb: Protobuf, sizes: readonly number[]): TensorShape {
+  const shape = new pb.TensorShape();
+  shape.setDimList(
+    sizes.map((size) => {
+      const dimension = new pb.TensorShape.Dim();
+      dimension.setSize(size);
+      return dimension;
+    }),
+  );
+  return shape;
+}
+
+function typeNumber(pb: Protobuf, type: ElementType): number {
+  switch (type) {
+    case 'float32':
+      return pb.DataType.DT_FLOAT;
+    case 'int32':
+      return pb.DataType.DT_INT32;
+    default:
+      return unreachable(type);
+  }
+}

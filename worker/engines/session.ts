@@ -1,0 +1,52 @@
+import type { Binding } from './binding.ts';
+import type { Graph } from './graph.ts';
+import { item } from './item.ts';
+import { SAVED_MODEL_TAG, withSavedModel } from './saved-model.ts';
+
+export interface Feed {
+  readonly shape: readonly number[];
+  readonly type: 'float32' | 'int32';
+}
+
+/** A graph loaded into TensorFlow, to be called again and again. */
+export interface GraphSession {
+  /**
+   * Runs the graph on these arrays, in the order of its placeholders, and hands each output to `take`, in order. No
+   * tensor outlives the call, whether it returns or throws.
+   */
+  run(
+    values: readonly (Float32Array | Int32Array)[],
+    take: (output: Float32Array, index: number) => void,
+  ): void;
+  dispose(): void;
+}
+
+/** `feeds` says for each of the graph's placeholders what it takes. */
+export function loadGraph(binding: Binding, graph: Graph, feeds: readonly Feed[]): GraphSession {
+  const session = withSavedModel(graph, (directory) => binding.loadSavedModel(directory, SAVED_MODEL_TAG));
+  const inputNames = graph.inputs.map(outputName).join(',');
+  const outputNames = graph.outputs.map(outputName).join(',');
+  const types = feeds.map((feed) => (feed.type === 'float32' ? binding.TF_FLOAT : binding.TF_INT32));
+  return {
+    run(values, take) {
+      const inputs: number[] = [];
+      let outputs: readonly { readonly id: number }[] = [];
+      try {
+        for (let i = 0; i < feeds.length; i++) {
+          inputs.push(binding.createTensor(item(feeds, i).shape, item(types, i), item(values, i)));
+        }
+        outputs = binding.runSavedModel(session, inputs, inputNames, outputNames);
+        for (let i = 0; i < outputs.length; i++) take(binding.tensorDataSync(item(outputs, i).id), i);
+      } finally {
+        for (const id of inputs) binding.deleteTensor(id);
+        for (const { id } of outputs) binding.deleteTensor(id);
+      }
+    },
+    dispose: () => binding.deleteSavedModel(session),
+  };
+}
+
+/** The name of a tensor is "node:output". */
+function outputName(value: string): string {
+  return value.includes(':') ? value : `${value}:0`;
+}

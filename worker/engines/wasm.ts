@@ -1,0 +1,137 @@
+import { createRequire } from 'node:module';
+import { dirname } from 'node:path';
+import { setWasmPaths, version_wasm } from '@tensorflow/tfjs-backend-wasm';
+import * as tf from '@tensorflow/tfjs-core';
+import { ClusterError } from '../../shared/errors.ts';
+import { denseLayers, parameterCount } from '../../shared/model.ts';
+import type { DenseLayer } from '../../shared/model.ts';
+import { argmax, countCorrect } from './argmax.ts';
+import type { Batch, Engine, EngineShape } from './engine.ts';
+import { item } from './item.ts';
+import { processorName } from './processor.ts';
+
+interface LayerTensors {
+  readonly layer: DenseLayer;
+  readonly kernel: tf.Tensor2D;
+  readonly bias: tf.Tensor1D;
+}
+
+/**
+ * TensorFlow.js' WebAssembly backend, on one thread with SIMD: needs no native library. Forward and backward are
+ * written by hand, for two reasons: the tape of tf.grads costs more than the products at this size, and it multiplies
+ * by transposed operands, which this backend does in a scalar loop (four times slower than to transpose first).
+ * Computes single shards.
+ */
+export async function createWasmEngine(shape: EngineShape): Promise<Engine> {
+  await startBackend();
+  const { model, evaluationRows } = shape;
+  const layers = denseLayers(model);
+  const parameters = parameterCount(model);
+
+  function upload(weights: Float32Array): LayerTensors[] {
+    return layers.map((layer) => {
+      const { inputs, units, kernelOffset, biasOffset } = layer;
+      const kernel = tf.tensor2d(weights.subarray(kernelOffset, biasOffset), [inputs, units]);
+      return { layer, kernel, bias: tf.tensor1d(weights.subarray(biasOffset, biasOffset + units)) };
+    });
+  }
+
+  function shardGradient(weights: Float32Array, batch: Batch, out: Float32Array): number {
+    const rows = batch.labels.length;
+    const tensors = upload(weights);
+    const x = tf.tensor2d(batch.inputs, [rows, model.inputs]);
+    const masks = batch.masks.map((mask) => tf.tensor2d(mask, [rows, mask.length / rows]));
+    const scale = tf.tensor2d(batch.scale, [rows, 1]);
+    // A label of -1 is a row of zeros. This backend writes integers whatever type oneHot is asked for: hence the cast.
+    const labels = tf.cast(tf.oneHot(tf.tensor1d(batch.labels, 'int32'), model.classes), 'float32');
+    const { inputsOf, logits } = forward(tensors, x, masks);
+
+    const losses = tf.mul(tf.sum(tf.mul(labels, tf.logSoftmax(logits)), 1, true), scale);
+    out[parameters] = -(tf.sum(losses).dataSync()[0] ?? 0);
+    let delta: tf.Tensor = tf.mul(tf.sub(tf.softmax(logits), labels), scale);
+    for (let l = layers.length - 1; l >= 0; l--) {
+      const { layer, kernel } = item(tensors, l);
+      const input = item(inputsOf, l);
+      out.set(tf.matMul(tf.transpose(input), delta).dataSync(), layer.kernelOffset);
+      out.set(tf.sum(delta, 0).dataSync(), layer.biasOffset);
+      if (l === 0) break;
+      const mask = masks[l - 1];
+      const behind = tf.matMul(delta, tf.transpose(kernel));
+      // What the layer read is above 0 only where it passed both ReLU and dropout.
+      delta = tf.mul(mask === undefined ? behind : tf.mul(behind, mask), tf.step(input));
+    }
+    return countCorrect(logits.dataSync(), batch.labels, model.classes);
+  }
+
+  function predict(weights: Float32Array, inputs: Float32Array, labels: Int32Array, out: Float32Array): void {
+    const x = tf.tensor2d(inputs, [evaluationRows, model.inputs]);
+    const logits = forward(upload(weights), x, []).logits;
+    const classes = logits.dataSync();
+    const logProbabilities = tf.logSoftmax(logits).dataSync();
+    const probabilities = tf.softmax(logits).dataSync();
+    const width = 2 + model.classes;
+    for (let row = 0; row < evaluationRows; row++) {
+      const start = row * model.classes;
+      const label = labels[row] ?? -1;
+      out[row * width] = argmax(classes, start, model.classes);
+      out[row * width + 1] = label < 0 ? 0 : -(logProbabilities[start + label] ?? 0);
+      out.set(probabilities.subarray(start, start + model.classes), row * width + 2);
+    }
+  }
+
+  return {
+    description: {
+      kind: 'wasm',
+      library: `tfjs-backend-wasm ${version_wasm}, SIMD`,
+      device: 'cpu',
+      processor: processorName(),
+      threads: 1,
+    },
+    // Nothing is returned from tf.tidy: it would visit every element of a typed array.
+    partialSum(weights, batch, out) {
+      let correct = 0;
+      tf.tidy(() => void (correct = shardGradient(weights, batch, out)));
+      return correct;
+    },
+    predict(weights, inputs, labels, out) {
+      tf.tidy(() => predict(weights, inputs, labels, out));
+    },
+    tensorCount: () => tf.memory().numTensors,
+    dispose() {},
+  };
+}
+
+/** The logits, and what each layer read on the way to them. */
+function forward(
+  tensors: readonly LayerTensors[],
+  x: tf.Tensor2D,
+  masks: readonly tf.Tensor2D[],
+): { inputsOf: tf.Tensor[]; logits: tf.Tensor } {
+  const inputsOf: tf.Tensor[] = [x];
+  let value: tf.Tensor = x;
+  tensors.forEach(({ kernel, bias }, l) => {
+    value = tf.add(tf.matMul(value, kernel), bias);
+    if (l === tensors.length - 1) return;
+    const mask = masks[l];
+    value = mask === undefined ? tf.relu(value) : tf.mul(tf.relu(value), mask);
+    inputsOf.push(value);
+  });
+  return { inputsOf, logits: value };
+}
+
+/** One process has one backend; its binaries are found beside the package's entry. */
+async function startBackend(): Promise<void> {
+  const entry = createRequire(import.meta.url).resolve('@tensorflow/tfjs-backend-wasm');
+  setWasmPaths(`${dirname(entry)}/`);
+  // Threads would make bytes depend on how many cores there are, and do not work under Node.
+  tf.env().set('WASM_HAS_MULTITHREAD_SUPPORT', false);
+  const isUp = await tf.setBackend('wasm');
+  if (isUp && (await tf.env().getAsync('WASM_HAS_SIMD_SUPPORT')) === true) return;
+  throw new ClusterError(
+    'ENGINE',
+    'the engine "wasm" needs WebAssembly with SIMD, which this Node does not have',
+    {
+      fix: 'Use Node 20.19 or newer on a processor with SSE4.1 or NEON, or `--engine tensorflow`.',
+    },
+  );
+}

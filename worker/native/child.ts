@@ -1,0 +1,72 @@
+import { spawn } from 'node:child_process';
+import { accessSync, constants, statSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
+
+export interface ChildResult {
+  /** The exit status; undefined if a signal ended it. */
+  readonly status: number | undefined;
+  readonly signal: NodeJS.Signals | undefined;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface ChildOptions {
+  readonly environment?: NodeJS.ProcessEnv;
+  readonly limitMilliseconds?: number;
+}
+
+const MAX_OUTPUT_CHARACTERS = 1024 ** 2;
+
+/** Runs a program to its end and keeps what it says. Rejects only if it cannot be started at all. */
+export function runChild(command: readonly string[], options: ChildOptions = {}): Promise<ChildResult> {
+  const [program, ...rest] = command;
+  if (program === undefined) throw new Error('an empty command');
+  return new Promise((resolve, reject) => {
+    const child = spawn(program, rest, {
+      env: options.environment ?? process.env,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      ...(options.limitMilliseconds === undefined ? {} : { timeout: options.limitMilliseconds, killSignal: 'SIGKILL' }),
+    });
+    let stdout = '';
+    let stderr = '';
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      stdout = (stdout + text).slice(-MAX_OUTPUT_CHARACTERS);
+    });
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      stderr = (stderr + text).slice(-MAX_OUTPUT_CHARACTERS);
+    });
+    child.once('error', reject);
+    child.once('close', (status, signal) => {
+      resolve({ status: status ?? undefined, signal: signal ?? undefined, stdout, stderr });
+    });
+  });
+}
+
+/** The first file of this name on PATH that can be executed. */
+export function onPath(program: string, environment: NodeJS.ProcessEnv = process.env): string | undefined {
+  if (program.includes('/')) return isExecutable(program) ? program : undefined;
+  return (environment['PATH'] ?? '')
+    .split(delimiter)
+    .filter((directory) => directory !== '')
+    .map((directory) => join(directory, program))
+    .find(isExecutable);
+}
+
+/** The last lines of what a program said, for an error message. */
+export function lastLines(text: string, count = 3): string {
+  return text
+    .split('\n')
+    .map((line) => line.trim())
+    .filter((line) => line !== '')
+    .slice(-count)
+    .join(' | ');
+}
+
+function isExecutable(file: string): boolean {
+  try {
+    accessSync(file, constants.X_OK);
+    return statSync(file).isFile();
+  } catch {
+    return false;
+  }
+}

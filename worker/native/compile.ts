@@ -1,0 +1,86 @@
+import { createHash } from 'node:crypto';
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { ClusterError } from '../../shared/errors.ts';
+import { lastLines, onPath, runChild } from './child.ts';
+import { QUIET_FILE, nodeApiHeaders, packageRoot, tfjsPackage } from './places.ts';
+
+export const COMPILER_FIX = 'Install a C++ compiler: sudo apt-get install -y g++';
+
+const ANSWER_LIMIT_MILLISECONDS = 30_000;
+
+export interface Compiler {
+  readonly command: readonly string[];
+  /** The first line of `--version`. */
+  readonly version: string;
+}
+
+/** $CXX, which may hold arguments, else the first of c++, g++ and clang++ that answers. */
+export async function findCompiler(environment: NodeJS.ProcessEnv = process.env): Promise<Compiler | undefined> {
+  const named = (environment['CXX'] ?? '').split(/\s+/).filter((word) => word !== '');
+  const candidates = named.length > 0 ? [named] : [['c++'], ['g++'], ['clang++']];
+  for (const [program = '', ...rest] of candidates) {
+    const path = onPath(program, environment);
+    if (path === undefined) continue;
+    const answer = await runChild([path, '--version'], { limitMilliseconds: ANSWER_LIMIT_MILLISECONDS });
+    if (answer.status === 0) return { command: [path, ...rest], version: answer.stdout.split('\n')[0] ?? '' };
+  }
+  return undefined;
+}
+
+export async function requireCompiler(): Promise<Compiler> {
+  const compiler = await findCompiler();
+  if (compiler !== undefined) return compiler;
+  const named = process.env['CXX'];
+  throw new ClusterError(
+    'SETUP',
+    named === undefined || named === '' ? 'no C++ compiler was found (c++, g++, clang++)' : `CXX=${named} cannot be run`,
+    { fix: COMPILER_FIX },
+  );
+}
+
+/** Digest of everything but the library that the binding is made of. */
+export function sourcesDigest(): string {
+  const { directory, nodeApi } = tfjsPackage();
+  const hash = createHash('sha256').update(`${process.arch} ${nodeApi}\n`);
+  for (const name of readdirSync(join(directory, 'binding')).sort()) {
+    hash.update(name).update(readFileSync(join(directory, 'binding', name)));
+  }
+  return hash.update(readFileSync(quietSource())).digest('hex');
+}
+
+/**
+ * Compiles tfjs-node's binding against the C library in `library`, and the addon that keeps its greeting off stderr,
+ * into `output`. The run path is absolute: ld.so would take $ORIGIN from a link's folder, and TensorFlow's own search
+ * path for CUDA would break.
+ */
+export async function compileBinding(compiler: Compiler, library: string, output: string): Promise<void> {
+  const { directory, nodeApi, moduleFile } = tfjsPackage();
+  const common = [
+    ...[...compiler.command, '-std=gnu++17', '-O2', '-fPIC', '-shared', `-DNAPI_VERSION=${nodeApi}`],
+    `-I${nodeApiHeaders()}`,
+  ];
+  const sources = ['tfjs_backend.cc', 'tfjs_binding.cc'].map((name) => join(directory, 'binding', name));
+  await compile([
+    ...[...common, `-I${join(library, 'include')}`, ...sources, '-o', join(output, moduleFile), `-L${library}`],
+    ...['-l:libtensorflow_cc.so.2', '-l:libtensorflow_framework.so.2', `-Wl,-rpath,${library}`],
+  ]);
+  await compile([...common, quietSource(), '-o', join(output, QUIET_FILE)]);
+}
+
+async function compile(command: readonly string[]): Promise<void> {
+  const result = await runChild(command);
+  if (result.status === 0) return;
+  const errors = result.stderr.split('\n').filter((line) => /error/i.test(line));
+  const said = errors.length > 0 ? errors.slice(0, 2).join(' | ') : lastLines(result.stderr);
+  throw new ClusterError('SETUP', `${command[0] ?? ''} could not compile TensorFlow's binding: ${said}`, {
+    fix: 'A complete C++17 compiler is needed: sudo apt-get install -y g++ (or set CXX)',
+  });
+}
+
+/** The one source of ours lies with the sources, also when this code runs from dist/. */
+function quietSource(): string {
+  const file = join(packageRoot, 'worker', 'native', 'quiet.cc');
+  if (!existsSync(file)) throw new Error(`${file} is missing`);
+  return file;
+}

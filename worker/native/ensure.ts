@@ -1,0 +1,175 @@
+import { createHash } from 'node:crypto';
+import { existsSync, lstatSync, mkdirSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { ClusterError } from '../../shared/errors.ts';
+import { compileBinding, requireCompiler, sourcesDigest } from './compile.ts';
+import type { Compiler } from './compile.ts';
+import { cudaLibraries, driverLibrary, missingLibraries } from './cuda.ts';
+import { hasGpu } from './devices.ts';
+import { LIBRARY_FILES, folderLibrary, pinnedLibrary, wheelLibrary } from './library.ts';
+import type { Library, LibraryPlaces } from './library.ts';
+import { withLock } from './lock.ts';
+import { BINDING_FORMAT, MANIFEST_FILE, readManifest, readyTensorFlow } from './manifest.ts';
+import type { Manifest, NativeEngine } from './manifest.ts';
+import { cacheDirectory, tfjsPackage } from './places.ts';
+import type { Report } from './report.ts';
+import { smokeTest } from './smoke.ts';
+import { wheelSet } from './wheels.ts';
+
+export { readyTensorFlow };
+export type { NativeEngine };
+
+export interface SetupOptions {
+  /** A folder with an installed TensorFlow, or a wheel; undefined for the pinned ones. */
+  readonly tensorflow?: string | undefined;
+  /** undefined: CUDA if the machine has an NVIDIA GPU. */
+  readonly device?: 'gpu' | 'cpu' | undefined;
+  readonly offline?: boolean | undefined;
+}
+
+/**
+ * TensorFlow for this checkout: what is ready is used, else library, binding and smoke test, each only if the shared
+ * cache lacks it. Everything is made under temporary names and renamed when it is whole, under one lock per cache; an
+ * interrupted set-up leaves nothing that a later one would use. Throws SETUP, naming what is missing and its fix.
+ */
+export async function ensureTensorFlow(options: SetupOptions, report: Report): Promise<NativeEngine> {
+  const ready = readyTensorFlow();
+  if (ready !== undefined && suits(ready, options)) return ready;
+  const cache = cacheDirectory();
+  createCache(cache);
+  return withLock(
+    join(cache, 'lock'),
+    async () => {
+      // Whoever held the lock may have done our work.
+      const meanwhile = readyTensorFlow();
+      if (meanwhile !== undefined && suits(meanwhile, options)) return meanwhile;
+      const places = { cache, temporary: join(cache, 'tmp') };
+      rmSync(places.temporary, { recursive: true, force: true });
+      try {
+        return await setUp(options, places, report);
+      } finally {
+        rmSync(places.temporary, { recursive: true, force: true });
+      }
+    },
+    (owner) => {
+      report({ text: `waiting for another set-up (${owner}) in ${cache}` });
+    },
+  );
+}
+
+function suits(ready: NativeEngine, options: SetupOptions): boolean {
+  if (options.tensorflow !== undefined) return false;
+  return options.device === undefined || (options.device === 'gpu') === (ready.device === 'cuda');
+}
+
+async function setUp(options: SetupOptions, places: LibraryPlaces, report: Report): Promise<NativeEngine> {
+  // A missing compiler is said before 274 MB are downloaded, not after.
+  const hasBindings = existsSync(join(places.cache, 'bindings'));
+  const early = hasBindings ? undefined : await requireCompiler();
+  const library = await chooseLibrary(options, places, report);
+  const { moduleDirectory } = tfjsPackage();
+  const key = createHash('sha256').update(`${BINDING_FORMAT} ${library.identity} ${library.directory} ${sourcesDigest()}`);
+  const bindings = join(places.cache, 'bindings', key.digest('hex').slice(0, 16));
+  if (readManifest(bindings) === undefined) {
+    await buildBinding(early ?? (await requireCompiler()), library, bindings, places.temporary, report);
+  }
+  await requireGpuIfNamed(options, library);
+  linkDirectory(bindings, moduleDirectory);
+  const ready = readyTensorFlow();
+  if (ready === undefined) throw new ClusterError('SETUP', `${moduleDirectory} does not hold what was just built`);
+  report({ text: `TensorFlow ${ready.version} (${ready.device}) is ready` });
+  return ready;
+}
+
+async function chooseLibrary(options: SetupOptions, places: LibraryPlaces, report: Report): Promise<Library> {
+  const { tensorflow } = options;
+  if (tensorflow !== undefined) {
+    const stat = statSync(tensorflow, { throwIfNoEntry: false });
+    if (stat === undefined) {
+      throw new ClusterError('SETUP', `--tensorflow ${tensorflow}: no such file or folder`, {
+        fix: 'Name the folder of an installed TensorFlow, or a wheel (.whl).',
+      });
+    }
+    return stat.isDirectory() ? folderLibrary(tensorflow) : wheelLibrary(tensorflow, places, report);
+  }
+  const wish = options.device ?? ((await hasGpu()) ? 'gpu' : 'cpu');
+  const named = options.device === 'gpu';
+  const set = wheelSet(process.arch, wish === 'gpu' ? 'cuda' : 'cpu') ?? (named ? undefined : wheelSet(process.arch, 'cpu'));
+  if (process.platform === 'linux' && set !== undefined) {
+    return pinnedLibrary(set, places, options.offline ?? false, report);
+  }
+  throw new ClusterError(
+    'SETUP',
+    `there is no TensorFlow wheel${named ? ' with CUDA' : ''} for ${process.platform} on ${process.arch}`,
+    { fix: 'Supported: Linux on x64 (CPU, CUDA) and arm64 (CPU). Elsewhere training runs on --engine wasm.' },
+  );
+}
+
+async function buildBinding(
+  compiler: Compiler,
+  library: Library,
+  target: string,
+  temporary: string,
+  report: Report,
+): Promise<void> {
+  const output = join(temporary, 'binding');
+  mkdirSync(output, { recursive: true });
+  report({ text: `compiling TensorFlow's binding (${compiler.version})` });
+  await compileBinding(compiler, library.directory, output);
+  const { moduleFile } = tfjsPackage();
+  report({ text: 'trying TensorFlow in a process of its own' });
+  const { version } = await smokeTest(join(output, moduleFile), library.environment);
+  const files = [
+    ...LIBRARY_FILES.map((name) => ({ now: join(library.directory, name), later: join(library.directory, name) })),
+    { now: join(output, moduleFile), later: join(target, moduleFile) },
+  ];
+  const manifest: Manifest = {
+    ...{ format: BINDING_FORMAT, version, source: library.source, device: library.device },
+    ...{ library: library.directory, environment: { ...library.environment } },
+    files: files.map(({ now, later }) => ({ path: later, bytes: statSync(now).size })),
+    ...{ compiler: compiler.version, node: process.version },
+  };
+  writeFileSync(join(output, MANIFEST_FILE), `${JSON.stringify(manifest, undefined, 2)}\n`);
+  mkdirSync(dirname(target), { recursive: true });
+  rmSync(target, { recursive: true, force: true });
+  renameSync(output, target);
+}
+
+/** `--gpu` promises a GPU: a CUDA library that the linker does not find would mean the CPU, without a word. */
+async function requireGpuIfNamed(options: SetupOptions, library: Library): Promise<void> {
+  if (options.device !== 'gpu') return;
+  if (library.device !== 'cuda') {
+    throw new ClusterError('SETUP', `--gpu: ${library.source} was built without CUDA`, {
+      fix: 'Name a TensorFlow that was built with CUDA, or leave --tensorflow out.',
+    });
+  }
+  const missing = await missingLibraries([...cudaLibraries, driverLibrary], library.environment);
+  if (missing.size === 0) return;
+  const driver = missing.has(driverLibrary);
+  throw new ClusterError('SETUP', `--gpu: TensorFlow would not find ${[...missing.keys()].join(', ')}`, {
+    fix: driver
+      ? 'Install the NVIDIA driver (libcuda.so.1 comes with it), or set up for the CPU: npx mnist-dist setup --cpu'
+      : 'Install the nvidia-*-cu12 wheels beside TensorFlow (tensorflow[and-cuda]), or leave --tensorflow out.',
+  });
+}
+
+/** Puts a link to `target` in the place of `link`, whatever is there, in one step where possible. */
+function linkDirectory(target: string, link: string): void {
+  mkdirSync(dirname(link), { recursive: true });
+  const temporary = `${link}.${process.pid}`;
+  rmSync(temporary, { force: true });
+  symlinkSync(target, temporary);
+  if (lstatSync(link, { throwIfNoEntry: false })?.isDirectory() === true) rmSync(link, { recursive: true });
+  renameSync(temporary, link);
+}
+
+function createCache(cache: string): void {
+  try {
+    mkdirSync(cache, { recursive: true });
+  } catch (error) {
+    throw new ClusterError('SETUP', `the cache ${cache} cannot be created`, {
+      fix: 'Name a folder that can be written to: MNIST_DIST_CACHE=DIR',
+      cause: error,
+    });
+  }
+}

@@ -1,0 +1,63 @@
+import { join } from 'node:path';
+import { ClusterError } from '../../shared/errors.ts';
+import type { NativeEngine } from './manifest.ts';
+import { cacheDirectory } from './places.ts';
+
+export interface WorkerDevice {
+  /** Threads of one operation. Bytes may depend on it, so it is fixed, not "as many as are free". */
+  readonly threads: number;
+  /** `auto` is the first GPU where TensorFlow has CUDA and the machine has one, else the CPU. */
+  readonly device: 'auto' | 'cpu' | `cuda:${number}`;
+}
+
+/**
+ * What a worker's process must have in its environment before it starts; TensorFlow and the linker read it once.
+ * A GPU's number counts within CUDA_VISIBLE_DEVICES if that is set already, as a scheduler does.
+ */
+export function workerEnvironment(
+  native: NativeEngine,
+  { threads, device }: WorkerDevice,
+  inherited: NodeJS.ProcessEnv = process.env,
+): Record<string, string> {
+  const shared: Record<string, string> = {
+    ...native.environment,
+    TF_NUM_INTRAOP_THREADS: String(threads),
+    // More are slower at this size.
+    TF_NUM_INTEROP_THREADS: '1',
+    TF_CPP_MIN_LOG_LEVEL: inherited['TF_CPP_MIN_LOG_LEVEL'] ?? '2',
+    TF_DETERMINISTIC_OPS: '1',
+  };
+  if (device === 'cpu' || native.device === 'cpu') {
+    if (device !== 'cpu' && device !== 'auto') {
+      throw new ClusterError('ENGINE', `--device ${device}: this TensorFlow was set up without CUDA`, {
+        fix: 'Run: npx mnist-dist setup --gpu',
+      });
+    }
+    return { ...shared, CUDA_VISIBLE_DEVICES: '-1' };
+  }
+  return {
+    ...shared,
+    LD_LIBRARY_PATH: joinPaths(native.environment['LD_LIBRARY_PATH'], inherited['LD_LIBRARY_PATH']),
+    // The binding uploads to the last GPU but computes on the first: one device per process.
+    CUDA_VISIBLE_DEVICES: visibleDevice(device, inherited['CUDA_VISIBLE_DEVICES']),
+    TF_FORCE_GPU_ALLOW_GROWTH: 'true',
+    // The newest GPUs' code is compiled at the first start; the cache keeps it for the others.
+    CUDA_CACHE_PATH: inherited['CUDA_CACHE_PATH'] ?? join(cacheDirectory(inherited), 'cuda'),
+    CUDA_CACHE_MAXSIZE: '4294967296',
+  };
+}
+
+function visibleDevice(device: 'auto' | `cuda:${number}`, inherited: string | undefined): string {
+  const index = device === 'auto' ? 0 : Number(device.slice('cuda:'.length));
+  if (inherited === undefined || inherited === '') return String(index);
+  const visible = inherited.split(',').map((name) => name.trim());
+  const name = visible[index];
+  if (name !== undefined) return name;
+  throw new ClusterError('ENGINE', `--device ${device}: CUDA_VISIBLE_DEVICES=${inherited} shows ${visible.length} device(s)`, {
+    fix: `Allowed: auto, cpu, cuda:0 to cuda:${visible.length - 1}.`,
+  });
+}
+
+function joinPaths(...paths: readonly (string | undefined)[]): string {
+  return paths.filter((path) => path !== undefined && path !== '').join(':');
+}

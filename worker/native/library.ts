@@ -1,0 +1,139 @@
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, readdirSync, realpathSync, renameSync, rmSync, statSync, statfsSync } from 'node:fs';
+import { basename, join, resolve } from 'node:path';
+import { ClusterError } from '../../shared/errors.ts';
+import { cudaLibraryPath } from './cuda.ts';
+import { PIP_FIX, fetchWheel, findPip, sha256OfFile } from './pip.ts';
+import type { Report } from './report.ts';
+import { unpackWheel } from './unpack.ts';
+import { downloadMegabytes } from './wheels.ts';
+import type { WheelSet } from './wheels.ts';
+
+export const LIBRARY_FILES: readonly string[] = ['libtensorflow_cc.so.2', 'libtensorflow_framework.so.2'];
+const SAY_SIZE_FROM_MEGABYTES = 100;
+
+/** A TensorFlow C library on disk, wherever it came from. */
+export interface Library {
+  /** The folder that holds libtensorflow_cc.so.2 and include/. */
+  readonly directory: string;
+  readonly source: string;
+  readonly device: 'cpu' | 'cuda';
+  readonly environment: Readonly<Record<string, string>>;
+  /** Differs between any two libraries. */
+  readonly identity: string;
+}
+
+export interface LibraryPlaces {
+  readonly cache: string;
+  /** Emptied before and after; only the holder of the set-up's lock uses it. */
+  readonly temporary: string;
+}
+
+/** The library of a set of pinned wheels: unpacked already, or downloaded and unpacked now. */
+export async function pinnedLibrary(
+  set: WheelSet,
+  places: LibraryPlaces,
+  offline: boolean,
+  report: Report,
+): Promise<Library> {
+  const target = join(places.cache, 'libraries', set.name);
+  const wheels = join(places.cache, 'wheels');
+  if (!existsSync(target)) {
+    const lacking = set.wheels.filter((wheel) => !existsSync(join(wheels, wheel.file)));
+    if (lacking.length > 0) await allowDownload(set, lacking.map(({ file }) => file).join(', '), offline);
+    const megabytes = downloadMegabytes(lacking);
+    requireSpace(places.cache, megabytes + set.unpackedMegabytes);
+    if (megabytes > SAY_SIZE_FROM_MEGABYTES) {
+      report({ text: `${set.name}: ${megabytes} MB to download, ${set.unpackedMegabytes} MB unpacked, once, to ${places.cache}` });
+    }
+    const unpacked = join(places.temporary, set.name);
+    const files: string[] = [];
+    for (const wheel of set.wheels) {
+      files.push(await fetchWheel(wheel, wheels, join(places.temporary, 'download'), report));
+    }
+    for (const file of files) await unpack(file, unpacked, report);
+    mkdirSync(join(places.cache, 'libraries'), { recursive: true });
+    renameSync(unpacked, target);
+    for (const file of files) rmSync(file);
+  }
+  return describe(join(target, 'tensorflow'), set.name, set.device, set.wheels[0]?.sha256 ?? set.name);
+}
+
+/** A wheel of the user's: unpacked into the cache under its digest. */
+export async function wheelLibrary(wheel: string, places: LibraryPlaces, report: Report): Promise<Library> {
+  report({ text: `checking ${wheel}` });
+  const sha256 = await sha256OfFile(wheel);
+  const target = join(places.cache, 'libraries', `wheel-${sha256.slice(0, 16)}`);
+  if (!existsSync(target)) {
+    const unpacked = join(places.temporary, 'wheel');
+    await unpack(wheel, unpacked, report);
+    requireLibrary(join(unpacked, 'tensorflow'), wheel);
+    mkdirSync(join(places.cache, 'libraries'), { recursive: true });
+    renameSync(unpacked, target);
+  }
+  const directory = join(target, 'tensorflow');
+  return describe(directory, resolve(wheel), builtForCuda(directory) ? 'cuda' : 'cpu', sha256);
+}
+
+/** An installed TensorFlow, used in place: the folder `tensorflow` of site-packages, or the one above it. */
+export function folderLibrary(folder: string): Library {
+  const inner = join(folder, 'tensorflow');
+  const directory = realpathSync(existsSync(join(inner, 'libtensorflow_cc.so.2')) ? inner : folder);
+  requireLibrary(directory, folder);
+  const hash = createHash('sha256').update(directory);
+  for (const name of LIBRARY_FILES) {
+    const { size, mtimeMs } = statSync(join(directory, name));
+    hash.update(`\n${name} ${size} ${mtimeMs}`);
+  }
+  return describe(directory, directory, builtForCuda(directory) ? 'cuda' : 'cpu', hash.digest('hex'));
+}
+
+function describe(directory: string, source: string, device: 'cpu' | 'cuda', identity: string): Library {
+  const path = device === 'cuda' ? cudaLibraryPath(directory) : undefined;
+  return { directory, source, device, identity, environment: path === undefined ? {} : { LD_LIBRARY_PATH: path } };
+}
+
+/** Whether TensorFlow's own record of its build says CUDA; a folder without the record counts as a CPU's. */
+function builtForCuda(directory: string): boolean {
+  const file = join(directory, 'python', 'platform', 'build_info.py');
+  return existsSync(file) && /['"]is_cuda_build['"]\s*:\s*True|is_cuda_build\s*=\s*True/.test(readFileSync(file, 'utf8'));
+}
+
+async function unpack(wheel: string, directory: string, report: Report): Promise<void> {
+  const text = `unpacking ${basename(wheel)}`;
+  report({ text });
+  let said = 0;
+  await unpackWheel(wheel, directory, (fraction) => {
+    if (fraction - said < 0.01) return;
+    said = fraction;
+    report({ text, fraction });
+  });
+}
+
+async function allowDownload(set: WheelSet, missing: string, offline: boolean): Promise<void> {
+  if (offline) {
+    throw new ClusterError('SETUP', `--offline: ${set.name} is not in the cache; missing: ${missing}`, {
+      fix: 'Run once with a connection: npx mnist-dist setup. Or name one: npx mnist-dist setup --tensorflow DIR|WHEEL',
+    });
+  }
+  if ((await findPip()) === undefined) throw new ClusterError('SETUP', 'pip was not found', { fix: PIP_FIX });
+}
+
+function requireSpace(cache: string, megabytes: number): void {
+  mkdirSync(cache, { recursive: true });
+  const { bavail, bsize } = statfsSync(cache);
+  const free = Math.floor((bavail * bsize) / 1e6);
+  if (free >= megabytes) return;
+  throw new ClusterError('SETUP', `${cache} has ${free} MB of free disk space; the set-up needs ${megabytes} MB`, {
+    fix: 'Free some, or name another place: MNIST_DIST_CACHE=DIR',
+  });
+}
+
+function requireLibrary(directory: string, named: string): void {
+  const missing = [...LIBRARY_FILES, 'include'].find((name) => !existsSync(join(directory, name)));
+  if (missing === undefined) return;
+  const found = existsSync(directory) ? readdirSync(directory).slice(0, 5).join(', ') : 'no such folder';
+  throw new ClusterError('SETUP', `--tensorflow ${named}: no ${missing} there (${found === '' ? 'empty' : found})`, {
+    fix: 'Name the folder `tensorflow` of an installed TensorFlow from 2.14 on, or its wheel.',
+  });
+}

@@ -1,0 +1,65 @@
+import { readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { tfjsPackage } from './places.ts';
+
+/** Written beside the binding once TensorFlow has loaded and multiplied; a later start needs nothing else. */
+export const MANIFEST_FILE = 'manifest.json';
+/** Raised whenever what is built here changes; an older binding is then built anew. */
+export const BINDING_FORMAT = 1;
+
+const manifestSchema = z.object({
+  format: z.literal(BINDING_FORMAT),
+  /** TensorFlow's own version, as its library gives it. */
+  version: z.string(),
+  /** The name of the set of wheels, the wheel's or the folder's path. */
+  source: z.string(),
+  device: z.enum(['cpu', 'cuda']),
+  /** The folder that holds libtensorflow_cc.so.2. */
+  library: z.string(),
+  /** Extra environment of a process that loads it. */
+  environment: z.record(z.string(), z.string()),
+  files: z.array(z.object({ path: z.string(), bytes: z.int() })),
+  compiler: z.string(),
+  node: z.string(),
+});
+
+export type Manifest = z.infer<typeof manifestSchema>;
+
+export interface NativeEngine {
+  /** The folder, in this checkout, in which tfjs-node-gpu looks for its binding. */
+  readonly moduleDirectory: string;
+  readonly binding: string;
+  readonly version: string;
+  readonly device: 'cpu' | 'cuda';
+  readonly source: string;
+  readonly library: string;
+  readonly environment: Readonly<Record<string, string>>;
+}
+
+/**
+ * The engine that is set up for this checkout, if there is one. Reads two small files and looks at the size of three:
+ * under a millisecond, and no process is started.
+ */
+export function readyTensorFlow(): NativeEngine | undefined {
+  try {
+    const { moduleDirectory, moduleFile } = tfjsPackage();
+    const manifest = readManifest(moduleDirectory);
+    if (manifest === undefined) return undefined;
+    const { version, device, source, library, environment } = manifest;
+    const binding = join(moduleDirectory, moduleFile);
+    return { moduleDirectory, binding, version, device, source, library, environment };
+  } catch {
+    return undefined;
+  }
+}
+
+/** The manifest of a binding's folder; undefined if it is absent, of another format, or a file it names has changed. */
+export function readManifest(directory: string): Manifest | undefined {
+  try {
+    const manifest = manifestSchema.parse(JSON.parse(readFileSync(join(directory, MANIFEST_FILE), 'utf8')));
+    return manifest.files.every(({ path, bytes }) => statSync(path).size === bytes) ? manifest : undefined;
+  } catch {
+    return undefined;
+  }
+}

