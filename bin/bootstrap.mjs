@@ -1,6 +1,15 @@
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { withLock } from './lock.mjs';
@@ -15,7 +24,6 @@ export const SETUP_EXIT_CODE = 10;
 
 const work = join(root, '.mnist-dist');
 const dist = join(root, 'dist');
-const sources = ['cli', 'coordinator', 'worker', 'kernels', 'evaluation', 'shared'];
 const settings = ['tsconfig.json', 'package-lock.json'];
 
 /** An error with a way out; printed without a stack. */
@@ -37,7 +45,10 @@ export async function prepare(say = (line) => process.stderr.write(`${line}\n`))
     await withLock(join(work, 'lock'), () => installAndBuild(say), waiting);
   } catch (error) {
     if (error instanceof SetupError || error.code === undefined) throw error;
-    throw new SetupError(`the set-up cannot write below ${root}: ${error.message}`, 'Use a folder you may write to.');
+    throw new SetupError(
+      `the set-up cannot write below ${root}: ${error.message}`,
+      'Use a folder you may write to.',
+    );
   }
 }
 
@@ -56,7 +67,9 @@ async function installAndBuild(say) {
 // --- npm packages
 
 function lockDigest() {
-  return createHash('sha256').update(readFileSync(join(root, 'package-lock.json'))).digest('hex');
+  return createHash('sha256')
+    .update(readFileSync(join(root, 'package-lock.json')))
+    .digest('hex');
 }
 
 function stampFile() {
@@ -84,10 +97,17 @@ function isInstalledByHand() {
 
 async function install(say) {
   const npm = npmCommand();
-  say('mnist-dist: installing the npm packages (npm ci, about 150 MB on disk), once');
+  say('mnist-dist: installing the npm packages (npm ci: about 240 MB to download, 630 MB on disk), once');
   const started = Date.now();
   // --include=dev: `npm test` needs them, whatever NODE_ENV says.
-  const { status, output } = await run([...npm, 'ci', '--include=dev', '--no-audit', '--no-fund', '--loglevel=error']);
+  const { status, output } = await run([
+    ...npm,
+    'ci',
+    '--include=dev',
+    '--no-audit',
+    '--no-fund',
+    '--loglevel=error',
+  ]);
   if (status !== 0) throw npmFailure(output);
   writeFileSync(stampFile(), lockDigest());
   say(`mnist-dist: npm packages installed in ${seconds(started)} s`);
@@ -96,11 +116,15 @@ async function install(say) {
 /** The npm that started us, else the one on PATH. */
 function npmCommand() {
   const started = process.env.npm_execpath;
-  if (started !== undefined && /npm-cli\.c?js$/.test(started) && existsSync(started)) return [process.execPath, started];
+  if (started !== undefined && /npm-cli\.c?js$/.test(started) && existsSync(started))
+    return [process.execPath, started];
   const places = [...(process.env.PATH ?? '').split(delimiter), dirname(process.execPath)];
   const found = places.map((place) => join(place, 'npm')).find((file) => existsSync(file));
   if (found !== undefined) return [found];
-  throw new SetupError('npm was not found on PATH', 'Install npm (it comes with Node from https://nodejs.org), then run this again.');
+  throw new SetupError(
+    'npm was not found on PATH',
+    'Install npm (it comes with Node from https://nodejs.org), then run this again.',
+  );
 }
 
 function npmFailure(output) {
@@ -116,7 +140,10 @@ function npmFailure(output) {
       'Check the connection, or the proxy and registry settings (npm config list), then run again: npm ci --include=dev',
     );
   }
-  return new SetupError(`npm ci failed: ${said === '' ? output.slice(-500) : said}`, 'Run by hand to see more: npm ci --include=dev');
+  return new SetupError(
+    `npm ci failed: ${said === '' ? output.slice(-500) : said}`,
+    'Run by hand to see more: npm ci --include=dev',
+  );
 }
 
 // --- the build
@@ -133,7 +160,9 @@ function sourcesDigest() {
     hash.update(`${path} ${mtimeMs} ${size}\n`);
   };
   for (const path of settings) add(path);
-  for (const folder of sources) for (const path of filesBelow(folder)) add(path);
+  // The folders that tsconfig.json includes, and with kernels/ what AssemblyScript compiles.
+  const { include } = JSON.parse(readFileSync(join(root, 'tsconfig.json'), 'utf8'));
+  for (const entry of include) for (const path of filesBelow(entry.split('/')[0])) add(path);
   return hash.digest('hex');
 }
 
@@ -163,12 +192,22 @@ async function build(say) {
       ...[process.execPath, join(root, 'node_modules', 'assemblyscript', 'bin', 'asc.js'), '--config'],
       ...[join('kernels', 'asconfig.json'), '--outFile', kernels],
     ]),
-    run([process.execPath, join(root, 'node_modules', 'typescript', 'bin', 'tsc'), '-p', 'tsconfig.json', '--outDir', fresh]),
+    run([
+      process.execPath,
+      join(root, 'node_modules', 'typescript', 'bin', 'tsc'),
+      '-p',
+      'tsconfig.json',
+      '--outDir',
+      fresh,
+    ]),
   ]);
   const failed = results.find(({ status }) => status !== 0);
   if (failed !== undefined) {
     const said = failed.output.trim().split('\n').slice(0, 20).join('\n    ');
-    throw new SetupError(`the sources do not build:\n    ${said}`, 'Undo the last change (git status), or run: npm ci --include=dev');
+    throw new SetupError(
+      `the sources do not build:\n    ${said}`,
+      'Undo the last change (git status), or run: npm ci --include=dev',
+    );
   }
   writeFileSync(join(fresh, '.stamp'), digest);
   if (existsSync(dist)) renameSync(dist, old);

@@ -3,7 +3,9 @@
 const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
 
 if (major < 20 || (major === 20 && minor < 19)) {
-  process.stderr.write(`error: this is Node ${process.versions.node}; mnist-dist needs Node 20.19 or later\n`);
+  process.stderr.write(
+    `error: this is Node ${process.versions.node}; mnist-dist needs Node 20.19 or later\n`,
+  );
   process.stderr.write('  fix: install a newer Node, for example from https://nodejs.org\n');
   process.exitCode = 10;
 } else {

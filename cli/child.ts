@@ -71,8 +71,8 @@ export class Child {
   }
 
   /** What it printed last, for the message about its failure. */
-  lastWords(): string {
-    return this.#lines.length === 0 ? '' : `:\n  ${this.#lines.join('\n  ')}`;
+  lastLines(): readonly string[] {
+    return this.#lines;
   }
 
   #remember(line: string): void {

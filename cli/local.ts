@@ -71,17 +71,17 @@ async function supervise(coordinator: Child, workers: readonly Child[], log: Log
   process.on('exit', () => [coordinator, ...workers].forEach((child) => child.kill()));
   const alive = new Set(workers);
   for (const worker of workers) {
-    void worker.exited.then((code) => {
-      alive.delete(worker);
-      if (coordinator.hasExited || stopping !== undefined || code === 0) return;
-      log.warn(
-        { worker: worker.name, code },
-        `${worker.name} ended with exit code ${code}${worker.lastWords()}`,
-      );
-      if (coordinator.started && alive.size > 0) return;
-      failure ??= code;
-      stop('RUN_FAILED');
-    });
+    void watch(worker);
+  }
+  async function watch(worker: Child): Promise<void> {
+    const code = await worker.exited;
+    alive.delete(worker);
+    if (coordinator.hasExited || stopping !== undefined || code === 0) return;
+    log.warn({ worker: worker.name, code }, `${worker.name} ended with exit code ${code}; its last words:`);
+    for (const line of worker.lastLines()) log.warn({ worker: worker.name }, `  ${line}`);
+    if (coordinator.started && alive.size > 0) return;
+    failure ??= code;
+    stop('RUN_FAILED');
   }
   const code = await coordinator.exited;
   await Promise.all([...alive].map((worker) => worker.end()));

@@ -10,8 +10,8 @@ export const version = z
   .object({ version: z.string() })
   .parse(JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8'))).version;
 
-/** The script that the command `mnist-dist` runs. */
-export const executable = join(packageRoot, 'bin', 'mnist-dist.mjs');
+/** The script that a child process runs: the compiled program. */
+export const executable = join(packageRoot, 'dist', 'cli', 'entry.js');
 
 function findRoot(directory: string): string {
   return existsSync(join(directory, 'package.json')) ? directory : findRoot(dirname(directory));

@@ -29,6 +29,8 @@ export function onStop(stop: (code: ErrorCode) => void): void {
   });
   process.on('SIGTERM', () => handle('TERMINATED'));
   if (!isSupervised()) return;
+  // The channel alone must not keep a process alive whose work is done.
+  process.channel?.unref();
   process.on('message', (message) => {
     const order = toChild.safeParse(message);
     if (order.success) handle(order.data.code);

@@ -119,8 +119,8 @@ export class Tensors {
 
   /** Slots that hold back the frame which was sent longest ago. */
   slowest(): number[] {
-    const held = this.#rooms.filter((room) => room !== this.#current && room.inFlight.size > 0);
-    return [...(held[0]?.inFlight ?? [])];
+    const held = this.#rooms.find((room) => room !== this.#current && room.inFlight.size > 0);
+    return [...(held?.inFlight ?? [])];
   }
 
   /** The current weights as one frame. A frame still on its way is copied, never changed. */

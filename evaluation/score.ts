@@ -14,7 +14,7 @@ export interface Score {
 /** Loss, accuracy and confusion matrix of one evaluation. */
 export function score(predictions: Predictions): Score {
   const { classes, labels } = predictions;
-  const confusion = Array.from({ length: classes }, () => new Array<number>(classes).fill(0));
+  const confusion = Array.from({ length: classes }, () => Array.from({ length: classes }, () => 0));
   let sum = 0;
   let correct = 0;
   forEachPrediction(predictions, (_index, label, predicted, loss) => {

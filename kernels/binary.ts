@@ -4,14 +4,15 @@ import { ClusterError } from '../shared/errors.ts';
 
 // Of the compiler's libraries only `dom` knows WebAssembly; this is what we use of it.
 declare namespace WebAssembly {
-  class Memory {
+  export class Memory {
     constructor(descriptor: { initial: number; maximum: number });
     readonly buffer: ArrayBuffer;
   }
-  class Module {
+  export class Module {
     constructor(binary: Uint8Array);
+    readonly [Symbol.toStringTag]: 'WebAssembly.Module';
   }
-  class Instance {
+  export class Instance {
     constructor(module: Module, imports: { env: { memory: Memory } });
     readonly exports: Record<string, unknown>;
   }
@@ -72,8 +73,7 @@ export function kernelDigest(): string {
 /** The kernels on a new memory of `pages` pages that cannot grow. Throws SETUP when the kernels were not built. */
 export function instantiate(pages: number): { memory: WebAssembly.Memory; exports: KernelExports } {
   const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
-  const instance: WebAssembly.Instance = new WebAssembly.Instance(load().module, { env: { memory } });
-  const { exports } = instance;
+  const { exports } = new WebAssembly.Instance(load().module, { env: { memory } });
   if (!isKernelExports(exports)) throw outdated();
   return { memory, exports };
 }

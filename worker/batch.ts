@@ -88,7 +88,7 @@ function allocateBatch(kernels: Kernels, shape: BatchShape): GlobalBatch {
       return { at: values.byteOffset, units, values };
     }),
     stepOf: new Float64Array(shape.virtualShards),
-    batches: new Array<Batch | undefined>(2 * shape.virtualShards).fill(undefined),
+    batches: Array.from<Batch | undefined>({ length: 2 * shape.virtualShards }),
   };
 }
 

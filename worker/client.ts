@@ -95,18 +95,22 @@ export class Client {
         void this.#dial(effect.afterMilliseconds);
         return undefined;
       case 'send':
-        return void this.#send(effect.message);
+        this.#send(effect.message);
+        return undefined;
       case 'prepare':
         return this.#prepare();
       case 'takeWeights':
         assert(frame !== undefined, 'weights come in a frame');
-        return void this.#computing().takeWeights(frame);
+        this.#computing().takeWeights(frame);
+        return undefined;
       case 'compute':
         return this.#compute(effect);
       case 'prefetch':
-        return void this.#computing().prefetch(effect.step, effect.parts);
+        this.#computing().prefetch(effect.step, effect.parts);
+        return undefined;
       case 'disconnect':
-        return void this.#disconnect();
+        this.#disconnect();
+        return undefined;
       case 'end':
         if (effect.error === undefined) this.#resolve();
         else this.#reject(effect.error);

@@ -8,7 +8,7 @@ export interface ResultFrame {
   readonly values: Float32Array;
   /** Computes the checksum and writes the head; the frame may be sent until `free`. */
   seal(message: WorkerMessage): Buffer;
-  free(): void;
+  readonly free: () => void;
 }
 
 /** A few frames inside the kernels' memory, used again only when the socket no longer needs their bytes. */

@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { createKernels } from '../../kernels/kernels.ts';
 import type { MaskArguments } from '../../kernels/kernels.ts';

@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { expect } from 'vitest';
 
 /** Floats where arithmetic goes wrong: zeros of both signs, subnormals, the smallest normals, the largest, NaN. */

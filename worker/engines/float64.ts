@@ -6,7 +6,7 @@ import { item } from './item.ts';
 
 type Floats = Float32Array | Float64Array;
 
-export interface Float64Result {
+interface Float64Result {
   /** Sum over the rows of scale * cross-entropy. */
   readonly loss: number;
   /** Rows whose largest logit is at their label; ties go to the lowest class. */

@@ -25,7 +25,9 @@ interface Feeds {
   readonly kernels: readonly Value[];
   readonly biases: readonly Value[];
   readonly inputs: readonly Value[];
+  /** Negative one-hot rows, and the same times `scale`. */
   readonly labels: readonly Value[];
+  readonly scaledLabels: readonly Value[];
   readonly scale: readonly Value[];
   /** Per hidden layer; none without dropout. */
   readonly masks: readonly (readonly Value[])[];
@@ -64,7 +66,7 @@ function addFeeds(graph: GraphBuilder, shape: GradientShape, layers: readonly De
   const rows = shards * rowsPerShard;
   const { kernels, biases } = addWeights(graph, layers);
   const inputs = graph.placeholder('inputs', 'float32', [rows, model.inputs]);
-  const labels = graph.placeholder('labels', 'int32', [rows]);
+  const labels = graph.negativeOneHot(graph.placeholder('labels', 'int32', [rows]), model.classes);
   const scale = graph.placeholder('scale', 'float32', [rows, 1]);
   const masks = hasDropout
     ? model.hidden.map((units, layer) => graph.placeholder(`mask${layer}`, 'float32', [rows, units]))
@@ -72,7 +74,8 @@ function addFeeds(graph: GraphBuilder, shape: GradientShape, layers: readonly De
   return {
     ...{ kernels, biases },
     inputs: graph.split(inputs, shards),
-    labels: graph.split(graph.oneHot(labels, model.classes), shards),
+    labels: graph.split(labels, shards),
+    scaledLabels: graph.split(graph.binary('Mul', labels, scale), shards),
     scale: graph.split(scale, shards),
     masks: masks.map((mask) => graph.split(mask, shards)),
   };
@@ -120,12 +123,14 @@ function addShard(
   });
   const logits = value;
 
-  // Per row: the cross-entropy, and softmax - one-hot. In padding the labels are zeros, and so is the scale.
-  const { loss, gradient } = graph.crossEntropy(logits, item(feeds.labels, shard));
-  const scaledLoss = graph.sum(graph.binary('Mul', graph.reshape(loss, shape.rowsPerShard, 1), scale), 0);
+  // The loss is the sum of -label * scale * log softmax; its gradient (softmax - label) * scale. Written out, since the
+  // operation for both refuses to run on a GPU under TF_DETERMINISTIC_OPS. In padding labels and scale are 0.
+  const logSoftmax = graph.unary('LogSoftmax', logits);
+  const losses = graph.binary('Mul', item(feeds.scaledLabels, shard), logSoftmax);
+  const difference = graph.binary('AddV2', graph.unary('Exp', logSoftmax), item(feeds.labels, shard));
 
-  const gradients: Value[] = [scaledLoss];
-  let delta = graph.binary('Mul', gradient, scale);
+  const gradients: Value[] = [graph.reshape(graph.sum(losses, 0, 1), 1)];
+  let delta = graph.binary('Mul', difference, scale);
   for (let l = last; l > 0; l--) {
     const { inputs: width, units } = item(layers, l);
     const kernel = graph.matMul(item(inputs, l), delta, { transposeX: true });

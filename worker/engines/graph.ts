@@ -68,18 +68,12 @@ export class GraphBuilder {
     return this.constant({ type, shape: [], values: [value] });
   }
 
-  unary(operation: 'Relu' | 'Softmax', x: Value): Value {
+  unary(operation: 'Relu' | 'Softmax' | 'LogSoftmax' | 'Exp', x: Value): Value {
     return this.add(operation, [x], { T: FLOAT });
   }
 
   binary(operation: 'AddV2' | 'Mul' | 'BiasAdd' | 'ReluGrad', x: Value, y: Value): Value {
     return this.add(operation, [x, y], { T: FLOAT });
-  }
-
-  /** Per row -sum(labels * log softmax(logits)), and its gradient softmax(logits) - labels. */
-  crossEntropy(logits: Value, labels: Value): { loss: Value; gradient: Value } {
-    const loss = this.add('SoftmaxCrossEntropyWithLogits', [logits, labels], { T: FLOAT });
-    return { loss, gradient: `${loss}:1` };
   }
 
   matMul(x: Value, y: Value, { transposeX = false, transposeY = false } = {}): Value {
@@ -107,12 +101,12 @@ export class GraphBuilder {
     return this.add('Slice', [x, this.integers(begin), this.integers(size)], { T: FLOAT, Index: INT });
   }
 
-  /** [rows, depth]: 1 at each row's class, a row of zeros where the class is -1. */
-  oneHot(classes: Value, depth: number): Value {
+  /** [rows, depth]: -1 at each row's class, a row of zeros where the class is -1. */
+  negativeOneHot(classes: Value, depth: number): Value {
     const inputs = [
       classes,
       this.scalar('int32', depth),
-      this.scalar('float32', 1),
+      this.scalar('float32', -1),
       this.scalar('float32', 0),
     ];
     return this.add('OneHot', inputs, { T: FLOAT, TI: INT, axis: { integer: -1 } });

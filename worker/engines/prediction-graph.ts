@@ -14,10 +14,11 @@ export function predictionGraph(model: ModelShape, rows: number): Graph {
   const layers = denseLayers(model);
   const { kernels, biases } = addWeights(graph, layers);
   let value = graph.placeholder('inputs', 'float32', [rows, model.inputs]);
-  const labels = graph.oneHot(graph.placeholder('labels', 'int32', [rows]), model.classes);
+  const labels = graph.negativeOneHot(graph.placeholder('labels', 'int32', [rows]), model.classes);
   layers.forEach((_, l) => {
     value = graph.binary('BiasAdd', graph.matMul(value, item(kernels, l)), item(biases, l));
     if (l < layers.length - 1) value = graph.unary('Relu', value);
   });
-  return graph.build([value, graph.crossEntropy(value, labels).loss, graph.unary('Softmax', value)]);
+  const loss = graph.sum(graph.binary('Mul', labels, graph.unary('LogSoftmax', value)), 1);
+  return graph.build([value, loss, graph.unary('Softmax', value)]);
 }

@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module';
 import { dirname } from 'node:path';
-import { setWasmPaths, version_wasm } from '@tensorflow/tfjs-backend-wasm';
+import { BackendWasm, setWasmPaths, version_wasm } from '@tensorflow/tfjs-backend-wasm';
 import * as tf from '@tensorflow/tfjs-core';
 import { ClusterError } from '../../shared/errors.ts';
 import { denseLayers, parameterCount } from '../../shared/model.ts';
@@ -23,17 +23,36 @@ interface LayerTensors {
  * Computes single shards.
  */
 export async function createWasmEngine(shape: EngineShape): Promise<Engine> {
-  await startBackend();
+  const backend = await startBackend();
   const { model, evaluationRows } = shape;
   const layers = denseLayers(model);
   const parameters = parameterCount(model);
 
-  function upload(weights: Float32Array): LayerTensors[] {
-    return layers.map((layer) => {
+  // A product packs its right operand once and remembers it by tensor, which takes longer than the product itself. So the
+  // weights stay uploaded while they are the same: all shards of a step, and all chunks of an evaluation, share them.
+  const known = { weights: new Float32Array(parameters), tensors: [] as readonly LayerTensors[] };
+
+  function upload(weights: Float32Array): readonly LayerTensors[] {
+    if (known.tensors.length > 0 && bytesOf(weights).equals(bytesOf(known.weights))) return known.tensors;
+    disposeWeights();
+    known.weights.set(weights);
+    known.tensors = layers.map((layer) => {
       const { inputs, units, kernelOffset, biasOffset } = layer;
       const kernel = tf.tensor2d(weights.subarray(kernelOffset, biasOffset), [inputs, units]);
-      return { layer, kernel, bias: tf.tensor1d(weights.subarray(biasOffset, biasOffset + units)) };
+      const bias = tf.tensor1d(weights.subarray(biasOffset, biasOffset + units));
+      return { layer, kernel: tf.keep(kernel), bias: tf.keep(bias) };
     });
+    return known.tensors;
+  }
+
+  function disposeWeights(): void {
+    for (const { kernel, bias } of known.tensors) tf.dispose([kernel, bias]);
+    known.tensors = [];
+  }
+
+  /** A view of the backend's memory, valid until the next operation: dataSync would copy it first. */
+  function read(tensor: tf.Tensor): tf.backend_util.TypedArray {
+    return backend.typedArrayFromHeap(tensor);
   }
 
   function shardGradient(weights: Float32Array, batch: Batch, out: Float32Array): number {
@@ -47,33 +66,35 @@ export async function createWasmEngine(shape: EngineShape): Promise<Engine> {
     const { inputsOf, logits } = forward(tensors, x, masks);
 
     const losses = tf.mul(tf.sum(tf.mul(labels, tf.logSoftmax(logits)), 1, true), scale);
-    out[parameters] = -(tf.sum(losses).dataSync()[0] ?? 0);
+    out[parameters] = -(read(tf.sum(losses))[0] ?? 0);
     let delta: tf.Tensor = tf.mul(tf.sub(tf.softmax(logits), labels), scale);
     for (let l = layers.length - 1; l >= 0; l--) {
       const { layer, kernel } = item(tensors, l);
       const input = item(inputsOf, l);
-      out.set(tf.matMul(tf.transpose(input), delta).dataSync(), layer.kernelOffset);
-      out.set(tf.sum(delta, 0).dataSync(), layer.biasOffset);
+      out.set(read(tf.matMul(tf.transpose(input), delta)), layer.kernelOffset);
+      out.set(read(tf.sum(delta, 0)), layer.biasOffset);
       if (l === 0) break;
       const mask = masks[l - 1];
       const behind = tf.matMul(delta, tf.transpose(kernel));
       // What the layer read is above 0 only where it passed both ReLU and dropout.
       delta = tf.mul(mask === undefined ? behind : tf.mul(behind, mask), tf.step(input));
     }
-    return countCorrect(logits.dataSync(), batch.labels, model.classes);
+    return countCorrect(read(logits), batch.labels, model.classes);
   }
 
   function predict(weights: Float32Array, inputs: Float32Array, labels: Int32Array, out: Float32Array): void {
     const x = tf.tensor2d(inputs, [evaluationRows, model.inputs]);
     const logits = forward(upload(weights), x, []).logits;
-    const classes = logits.dataSync();
-    const logProbabilities = tf.logSoftmax(logits).dataSync();
-    const probabilities = tf.softmax(logits).dataSync();
+    const logSoftmax = tf.logSoftmax(logits);
+    const softmax = tf.softmax(logits);
+    const values = read(logits);
+    const logProbabilities = read(logSoftmax);
+    const probabilities = read(softmax);
     const width = 2 + model.classes;
     for (let row = 0; row < evaluationRows; row++) {
       const start = row * model.classes;
       const label = labels[row] ?? -1;
-      out[row * width] = argmax(classes, start, model.classes);
+      out[row * width] = argmax(values, start, model.classes);
       out[row * width + 1] = label < 0 ? 0 : -(logProbabilities[start + label] ?? 0);
       out.set(probabilities.subarray(start, start + model.classes), row * width + 2);
     }
@@ -97,7 +118,7 @@ export async function createWasmEngine(shape: EngineShape): Promise<Engine> {
       tf.tidy(() => predict(weights, inputs, labels, out));
     },
     tensorCount: () => tf.memory().numTensors,
-    dispose() {},
+    dispose: disposeWeights,
   };
 }
 
@@ -119,14 +140,21 @@ function forward(
   return { inputsOf, logits: value };
 }
 
+function bytesOf(values: Float32Array): Buffer {
+  return Buffer.from(values.buffer, values.byteOffset, values.byteLength);
+}
+
 /** One process has one backend; its binaries are found beside the package's entry. */
-async function startBackend(): Promise<void> {
+async function startBackend(): Promise<BackendWasm> {
   const entry = createRequire(import.meta.url).resolve('@tensorflow/tfjs-backend-wasm');
-  setWasmPaths(`${dirname(entry)}/`);
+  // Refused once the backend is up, as for a second engine.
+  if (tf.getBackend() !== 'wasm') setWasmPaths(`${dirname(entry)}/`);
   // Threads would make bytes depend on how many cores there are, and do not work under Node.
   tf.env().set('WASM_HAS_MULTITHREAD_SUPPORT', false);
-  const isUp = await tf.setBackend('wasm');
-  if (isUp && (await tf.env().getAsync('WASM_HAS_SIMD_SUPPORT')) === true) return;
+  await tf.setBackend('wasm');
+  const backend = tf.backend();
+  if (backend instanceof BackendWasm && (await tf.env().getAsync('WASM_HAS_SIMD_SUPPORT')) === true)
+    return backend;
   throw new ClusterError(
     'ENGINE',
     'the engine "wasm" needs WebAssembly with SIMD, which this Node does not have',

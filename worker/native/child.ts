@@ -25,7 +25,9 @@ export function runChild(command: readonly string[], options: ChildOptions = {})
     const child = spawn(program, rest, {
       env: options.environment ?? process.env,
       stdio: ['ignore', 'pipe', 'pipe'],
-      ...(options.limitMilliseconds === undefined ? {} : { timeout: options.limitMilliseconds, killSignal: 'SIGKILL' }),
+      ...(options.limitMilliseconds === undefined
+        ? {}
+        : { timeout: options.limitMilliseconds, killSignal: 'SIGKILL' }),
     });
     let stdout = '';
     let stderr = '';

@@ -16,7 +16,9 @@ export interface Compiler {
 }
 
 /** $CXX, which may hold arguments, else the first of c++, g++ and clang++ that answers. */
-export async function findCompiler(environment: NodeJS.ProcessEnv = process.env): Promise<Compiler | undefined> {
+export async function findCompiler(
+  environment: NodeJS.ProcessEnv = process.env,
+): Promise<Compiler | undefined> {
   const named = (environment['CXX'] ?? '').split(/\s+/).filter((word) => word !== '');
   const candidates = named.length > 0 ? [named] : [['c++'], ['g++'], ['clang++']];
   for (const [program = '', ...rest] of candidates) {
@@ -34,7 +36,9 @@ export async function requireCompiler(): Promise<Compiler> {
   const named = process.env['CXX'];
   throw new ClusterError(
     'SETUP',
-    named === undefined || named === '' ? 'no C++ compiler was found (c++, g++, clang++)' : `CXX=${named} cannot be run`,
+    named === undefined || named === ''
+      ? 'no C++ compiler was found (c++, g++, clang++)'
+      : `CXX=${named} cannot be run`,
     { fix: COMPILER_FIX },
   );
 }
@@ -62,7 +66,14 @@ export async function compileBinding(compiler: Compiler, library: string, output
   ];
   const sources = ['tfjs_backend.cc', 'tfjs_binding.cc'].map((name) => join(directory, 'binding', name));
   await compile([
-    ...[...common, `-I${join(library, 'include')}`, ...sources, '-o', join(output, moduleFile), `-L${library}`],
+    ...[
+      ...common,
+      `-I${join(library, 'include')}`,
+      ...sources,
+      '-o',
+      join(output, moduleFile),
+      `-L${library}`,
+    ],
     ...['-l:libtensorflow_cc.so.2', '-l:libtensorflow_framework.so.2', `-Wl,-rpath,${library}`],
   ]);
   await compile([...common, quietSource(), '-o', join(output, QUIET_FILE)]);

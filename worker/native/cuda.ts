@@ -52,7 +52,8 @@ export async function missingLibraries(
     environment: { ...process.env, ...environment },
     limitMilliseconds: 60_000,
   });
-  if (result.status !== 0) return new Map(names.map((name) => [name, 'the linker crashed on it or one before it']));
+  if (result.status !== 0)
+    return new Map(names.map((name) => [name, 'the linker crashed on it or one before it']));
   const missing: unknown = JSON.parse(result.stdout);
   return new Map(
     typeof missing === 'object' && missing !== null

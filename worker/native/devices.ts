@@ -28,8 +28,12 @@ export async function listGpus(): Promise<readonly Gpu[]> {
 /** Parses nvidia-smi's CSV; lines that are not a GPU are passed over. */
 export function parseGpus(csv: string): readonly Gpu[] {
   return csv.split('\n').flatMap((line) => {
-    const [index = '', name = '', uuid = '', memory = '', driver = ''] = line.split(',').map((field) => field.trim());
-    return /^\d+$/.test(index) ? [{ index: Number(index), name, uuid, memoryMegabytes: Number(memory), driver }] : [];
+    const [index = '', name = '', uuid = '', memory = '', driver = ''] = line
+      .split(',')
+      .map((field) => field.trim());
+    return /^\d+$/.test(index)
+      ? [{ index: Number(index), name, uuid, memoryMegabytes: Number(memory), driver }]
+      : [];
   });
 }
 

@@ -1,5 +1,14 @@
 import { createHash } from 'node:crypto';
-import { existsSync, lstatSync, mkdirSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { ClusterError } from '../../shared/errors.ts';
 import { compileBinding, requireCompiler, sourcesDigest } from './compile.ts';
@@ -12,6 +21,7 @@ import { withLock } from './lock.ts';
 import { BINDING_FORMAT, MANIFEST_FILE, readManifest, readyTensorFlow } from './manifest.ts';
 import type { Manifest, NativeEngine } from './manifest.ts';
 import { cacheDirectory, tfjsPackage } from './places.ts';
+import { progressReport } from './report.ts';
 import type { Report } from './report.ts';
 import { smokeTest } from './smoke.ts';
 import { wheelSet } from './wheels.ts';
@@ -25,15 +35,28 @@ export interface SetupOptions {
   /** undefined: CUDA if the machine has an NVIDIA GPU. */
   readonly device?: 'gpu' | 'cpu' | undefined;
   readonly offline?: boolean | undefined;
+  /** Where the link to the binding goes; undefined for where tfjs-node-gpu of this checkout looks for it. */
+  readonly link?: string | undefined;
 }
 
 /**
  * TensorFlow for this checkout: what is ready is used, else library, binding and smoke test, each only if the shared
  * cache lacks it. Everything is made under temporary names and renamed when it is whole, under one lock per cache; an
  * interrupted set-up leaves nothing that a later one would use. Throws SETUP, naming what is missing and its fix.
+ * Progress goes to stderr if there is no `report`.
  */
-export async function ensureTensorFlow(options: SetupOptions, report: Report): Promise<NativeEngine> {
-  const ready = readyTensorFlow();
+export async function ensureTensorFlow(options: SetupOptions, report?: Report): Promise<NativeEngine> {
+  if (report !== undefined) return ensureReporting(options, report);
+  const progress = progressReport(process.stderr);
+  try {
+    return await ensureReporting(options, progress.report);
+  } finally {
+    progress.end();
+  }
+}
+
+async function ensureReporting(options: SetupOptions, report: Report): Promise<NativeEngine> {
+  const ready = readyTensorFlow(options.link);
   if (ready !== undefined && suits(ready, options)) return ready;
   const cache = cacheDirectory();
   createCache(cache);
@@ -41,7 +64,7 @@ export async function ensureTensorFlow(options: SetupOptions, report: Report): P
     join(cache, 'lock'),
     async () => {
       // Whoever held the lock may have done our work.
-      const meanwhile = readyTensorFlow();
+      const meanwhile = readyTensorFlow(options.link);
       if (meanwhile !== undefined && suits(meanwhile, options)) return meanwhile;
       const places = { cache, temporary: join(cache, 'tmp') };
       rmSync(places.temporary, { recursive: true, force: true });
@@ -67,16 +90,19 @@ async function setUp(options: SetupOptions, places: LibraryPlaces, report: Repor
   const hasBindings = existsSync(join(places.cache, 'bindings'));
   const early = hasBindings ? undefined : await requireCompiler();
   const library = await chooseLibrary(options, places, report);
-  const { moduleDirectory } = tfjsPackage();
-  const key = createHash('sha256').update(`${BINDING_FORMAT} ${library.identity} ${library.directory} ${sourcesDigest()}`);
+  const moduleDirectory = options.link ?? tfjsPackage().moduleDirectory;
+  const key = createHash('sha256').update(
+    `${BINDING_FORMAT} ${library.identity} ${library.directory} ${sourcesDigest()}`,
+  );
   const bindings = join(places.cache, 'bindings', key.digest('hex').slice(0, 16));
   if (readManifest(bindings) === undefined) {
     await buildBinding(early ?? (await requireCompiler()), library, bindings, places.temporary, report);
   }
   await requireGpuIfNamed(options, library);
   linkDirectory(bindings, moduleDirectory);
-  const ready = readyTensorFlow();
-  if (ready === undefined) throw new ClusterError('SETUP', `${moduleDirectory} does not hold what was just built`);
+  const ready = readyTensorFlow(options.link);
+  if (ready === undefined)
+    throw new ClusterError('SETUP', `${moduleDirectory} does not hold what was just built`);
   report({ text: `TensorFlow ${ready.version} (${ready.device}) is ready` });
   return ready;
 }
@@ -94,7 +120,9 @@ async function chooseLibrary(options: SetupOptions, places: LibraryPlaces, repor
   }
   const wish = options.device ?? ((await hasGpu()) ? 'gpu' : 'cpu');
   const named = options.device === 'gpu';
-  const set = wheelSet(process.arch, wish === 'gpu' ? 'cuda' : 'cpu') ?? (named ? undefined : wheelSet(process.arch, 'cpu'));
+  const set =
+    wheelSet(process.arch, wish === 'gpu' ? 'cuda' : 'cpu') ??
+    (named ? undefined : wheelSet(process.arch, 'cpu'));
   if (process.platform === 'linux' && set !== undefined) {
     return pinnedLibrary(set, places, options.offline ?? false, report);
   }
@@ -120,7 +148,10 @@ async function buildBinding(
   report({ text: 'trying TensorFlow in a process of its own' });
   const { version } = await smokeTest(join(output, moduleFile), library.environment);
   const files = [
-    ...LIBRARY_FILES.map((name) => ({ now: join(library.directory, name), later: join(library.directory, name) })),
+    ...LIBRARY_FILES.map((name) => ({
+      now: join(library.directory, name),
+      later: join(library.directory, name),
+    })),
     { now: join(output, moduleFile), later: join(target, moduleFile) },
   ];
   const manifest: Manifest = {

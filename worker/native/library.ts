@@ -1,5 +1,15 @@
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, readdirSync, realpathSync, renameSync, rmSync, statSync, statfsSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+  statfsSync,
+} from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { ClusterError } from '../../shared/errors.ts';
 import { cudaLibraryPath } from './cuda.ts';
@@ -44,7 +54,9 @@ export async function pinnedLibrary(
     const megabytes = downloadMegabytes(lacking);
     requireSpace(places.cache, megabytes + set.unpackedMegabytes);
     if (megabytes > SAY_SIZE_FROM_MEGABYTES) {
-      report({ text: `${set.name}: ${megabytes} MB to download, ${set.unpackedMegabytes} MB unpacked, once, to ${places.cache}` });
+      report({
+        text: `${set.name}: ${megabytes} MB to download, ${set.unpackedMegabytes} MB unpacked, once, to ${places.cache}`,
+      });
     }
     const unpacked = join(places.temporary, set.name);
     const files: string[] = [];
@@ -90,13 +102,22 @@ export function folderLibrary(folder: string): Library {
 
 function describe(directory: string, source: string, device: 'cpu' | 'cuda', identity: string): Library {
   const path = device === 'cuda' ? cudaLibraryPath(directory) : undefined;
-  return { directory, source, device, identity, environment: path === undefined ? {} : { LD_LIBRARY_PATH: path } };
+  return {
+    directory,
+    source,
+    device,
+    identity,
+    environment: path === undefined ? {} : { LD_LIBRARY_PATH: path },
+  };
 }
 
 /** Whether TensorFlow's own record of its build says CUDA; a folder without the record counts as a CPU's. */
 function builtForCuda(directory: string): boolean {
   const file = join(directory, 'python', 'platform', 'build_info.py');
-  return existsSync(file) && /['"]is_cuda_build['"]\s*:\s*True|is_cuda_build\s*=\s*True/.test(readFileSync(file, 'utf8'));
+  return (
+    existsSync(file) &&
+    /['"]is_cuda_build['"]\s*:\s*True|is_cuda_build\s*=\s*True/.test(readFileSync(file, 'utf8'))
+  );
 }
 
 async function unpack(wheel: string, directory: string, report: Report): Promise<void> {
@@ -124,16 +145,24 @@ function requireSpace(cache: string, megabytes: number): void {
   const { bavail, bsize } = statfsSync(cache);
   const free = Math.floor((bavail * bsize) / 1e6);
   if (free >= megabytes) return;
-  throw new ClusterError('SETUP', `${cache} has ${free} MB of free disk space; the set-up needs ${megabytes} MB`, {
-    fix: 'Free some, or name another place: MNIST_DIST_CACHE=DIR',
-  });
+  throw new ClusterError(
+    'SETUP',
+    `${cache} has ${free} MB of free disk space; the set-up needs ${megabytes} MB`,
+    {
+      fix: 'Free some, or name another place: MNIST_DIST_CACHE=DIR',
+    },
+  );
 }
 
 function requireLibrary(directory: string, named: string): void {
   const missing = [...LIBRARY_FILES, 'include'].find((name) => !existsSync(join(directory, name)));
   if (missing === undefined) return;
   const found = existsSync(directory) ? readdirSync(directory).slice(0, 5).join(', ') : 'no such folder';
-  throw new ClusterError('SETUP', `--tensorflow ${named}: no ${missing} there (${found === '' ? 'empty' : found})`, {
-    fix: 'Name the folder `tensorflow` of an installed TensorFlow from 2.14 on, or its wheel.',
-  });
+  throw new ClusterError(
+    'SETUP',
+    `--tensorflow ${named}: no ${missing} there (${found === '' ? 'empty' : found})`,
+    {
+      fix: 'Name the folder `tensorflow` of an installed TensorFlow from 2.14 on, or its wheel.',
+    },
+  );
 }

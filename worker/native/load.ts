@@ -33,10 +33,14 @@ export function loadTensorFlow(): TensorFlowModule {
       said = quiet?.end() ?? '';
     }
   } catch (error) {
-    throw new ClusterError('ENGINE', `TensorFlow cannot be loaded: ${messageOf(error).split('\n')[0] ?? ''}`, {
-      fix: 'Run: npx mnist-dist setup; if that does not help: npx mnist-dist doctor',
-      cause: error,
-    });
+    throw new ClusterError(
+      'ENGINE',
+      `TensorFlow cannot be loaded: ${messageOf(error).split('\n')[0] ?? ''}`,
+      {
+        fix: 'Run: npx mnist-dist setup; if that does not help: npx mnist-dist doctor',
+        cause: error,
+      },
+    );
   } finally {
     const worthy = withoutGreetings(said);
     if (worthy !== '') process.stderr.write(worthy);

@@ -22,6 +22,9 @@ export async function withLock<T>(
 
 function isLockModule(module: unknown): module is LockModule {
   return (
-    typeof module === 'object' && module !== null && 'withLock' in module && typeof module.withLock === 'function'
+    typeof module === 'object' &&
+    module !== null &&
+    'withLock' in module &&
+    typeof module.withLock === 'function'
   );
 }

@@ -39,11 +39,12 @@ export interface NativeEngine {
 
 /**
  * The engine that is set up for this checkout, if there is one. Reads two small files and looks at the size of three:
- * under a millisecond, and no process is started.
+ * a few milliseconds, and no process is started. `link` is the folder tfjs-node-gpu looks in, unless it says otherwise.
  */
-export function readyTensorFlow(): NativeEngine | undefined {
+export function readyTensorFlow(link?: string): NativeEngine | undefined {
   try {
-    const { moduleDirectory, moduleFile } = tfjsPackage();
+    const { moduleFile, ...installed } = tfjsPackage();
+    const moduleDirectory = link ?? installed.moduleDirectory;
     const manifest = readManifest(moduleDirectory);
     if (manifest === undefined) return undefined;
     const { version, device, source, library, environment } = manifest;

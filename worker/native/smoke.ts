@@ -47,7 +47,9 @@ export async function smokeTest(
   throw new ClusterError(
     'SETUP',
     `TensorFlow was built but does not work (${end}): ${said[0] ?? lastLines(`${result.stderr}\n${result.stdout}`)}`,
-    { fix: 'Run: npx mnist-dist doctor. With --tensorflow, name a TensorFlow from 2.14 on for this processor.' },
+    {
+      fix: 'Run: npx mnist-dist doctor. With --tensorflow, name a TensorFlow from 2.14 on for this processor.',
+    },
   );
 }
 

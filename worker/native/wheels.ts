@@ -136,7 +136,12 @@ const cudaWheels: readonly Wheel[] = [
 
 const sets: Record<string, Partial<Record<'cpu' | 'cuda', WheelSet>>> = {
   x64: {
-    cpu: { name: 'tensorflow-cpu-2.21.0-x86_64', device: 'cpu', wheels: [tensorflowCpu], unpackedMegabytes: 860 },
+    cpu: {
+      name: 'tensorflow-cpu-2.21.0-x86_64',
+      device: 'cpu',
+      wheels: [tensorflowCpu],
+      unpackedMegabytes: 860,
+    },
     cuda: {
       name: 'tensorflow-2.21.0-cuda12-x86_64',
       device: 'cuda',
@@ -145,7 +150,12 @@ const sets: Record<string, Partial<Record<'cpu' | 'cuda', WheelSet>>> = {
     },
   },
   arm64: {
-    cpu: { name: 'tensorflow-2.21.0-aarch64', device: 'cpu', wheels: [tensorflowArm], unpackedMegabytes: 1000 },
+    cpu: {
+      name: 'tensorflow-2.21.0-aarch64',
+      device: 'cpu',
+      wheels: [tensorflowArm],
+      unpackedMegabytes: 1000,
+    },
   },
 };
 
@@ -156,7 +166,14 @@ export function wheelSet(architecture: string, device: 'cpu' | 'cuda'): WheelSet
 
 /** The platform tag pip is asked for: the newest one of the file's name. */
 export function platformTag(wheel: Wheel): string {
-  return wheel.file.replace(/\.whl$/, '').split('-').at(-1)?.split('.').at(-1) ?? '';
+  return (
+    wheel.file
+      .replace(/\.whl$/, '')
+      .split('-')
+      .at(-1)
+      ?.split('.')
+      .at(-1) ?? ''
+  );
 }
 
 export function downloadMegabytes(wheels: readonly Wheel[]): number {

@@ -1,0 +1,69 @@
+import { createKernels } from '../kernels/kernels.ts';
+import { loadDataset } from '../data/load-dataset.ts';
+import { defaultVirtualShards } from '../shared/configuration.ts';
+import { EVALUATION_CHUNK_ROWS } from '../shared/limits.ts';
+import { parameterCount } from '../shared/model.ts';
+import { epochOrder, initialWeights } from '../shared/random.ts';
+import { planStep } from '../shared/schedule.ts';
+import { batchBytes, createBatchBuilder } from '../worker/batch.ts';
+import { createEngine, engineBytes } from '../worker/engines/create.ts';
+import type { Batch, Engine, EngineKind } from '../worker/engines/engine.ts';
+import { microsecondsPerCall } from './timing.ts';
+import { DROPOUT, MODEL, SEED, shardCounts } from './workload.ts';
+
+/** Everything built for one batch size. */
+interface Prepared {
+  readonly engine: Engine;
+  readonly weights: Float32Array;
+  readonly out: Float32Array;
+  /** The subtree of so many shards of the first step. */
+  batch(shards: number): Batch;
+}
+
+/** One engine in this process, built as a worker builds it, for every batch size it is asked for. */
+export class EngineBench {
+  readonly #kind: EngineKind;
+  readonly #prepared = new Map<number, Promise<Prepared>>();
+
+  constructor(kind: EngineKind) {
+    this.#kind = kind;
+  }
+
+  /** Microseconds of one gradient call; the batch is built before. */
+  async measure(question: {
+    readonly batchSize: number;
+    readonly shards: number;
+    readonly milliseconds: number;
+  }): Promise<{ microseconds: number; library: string }> {
+    const { batchSize, shards, milliseconds } = question;
+    const preparing = this.#prepared.get(batchSize) ?? prepare(this.#kind, batchSize);
+    this.#prepared.set(batchSize, preparing);
+    const { engine, weights, out, batch } = await preparing;
+    const rows = batch(shards);
+    const call = () => void engine.partialSum(weights, rows, out);
+    return { microseconds: microsecondsPerCall(call, milliseconds), library: engine.description.library };
+  }
+}
+
+async function prepare(kind: EngineKind, batchSize: number): Promise<Prepared> {
+  const { train } = await loadDataset(undefined);
+  const virtualShards = defaultVirtualShards(batchSize);
+  const schedule = { trainSamples: train.samples, batchSize, virtualShards, epochs: 1 };
+  const plan = planStep(schedule, 1);
+  const { rowsPerShard } = plan;
+  const batchShape = { model: MODEL, virtualShards, rowsPerShard, seed: SEED, dropout: DROPOUT };
+  const shape = {
+    ...{ model: MODEL, rowsPerShard, shardCounts: shardCounts(batchSize), hasDropout: true },
+    evaluationRows: EVALUATION_CHUNK_ROWS,
+  };
+  const floats = parameterCount(MODEL) + 1;
+  const kernels = createKernels(batchBytes(batchShape) + engineBytes(shape) + 2 * (4 * floats + 64));
+  const vector = (count: number) => kernels.floats(kernels.allocate(4 * count), count);
+  const [weights, out] = [vector(floats - 1), vector(floats)];
+  weights.set(initialWeights(SEED, MODEL));
+  const builder = createBatchBuilder(kernels, batchShape, train);
+  const order = epochOrder(SEED, 1, train.samples);
+  const engine = await createEngine(kind, shape, kernels, { threads: 1, device: 'auto' });
+  // The leftmost node of the level whose subtrees have so many shards.
+  return { engine, weights, out, batch: (shards) => builder.build(plan, virtualShards / shards, order) };
+}

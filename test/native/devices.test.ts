@@ -1,0 +1,124 @@
+import { mkdirSync, symlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { cudaLibraryPath, missingLibraries } from '../../worker/native/cuda.ts';
+import { listGpus } from '../../worker/native/devices.ts';
+import { workerEnvironment } from '../../worker/native/environment.ts';
+import { withoutGreetings } from '../../worker/native/load.ts';
+import type { NativeEngine } from '../../worker/native/manifest.ts';
+import { standIns, temporaryFolder } from './stand-ins.ts';
+
+function engine(device: 'cpu' | 'cuda'): NativeEngine {
+  const environment: Record<string, string> = device === 'cuda' ? { LD_LIBRARY_PATH: '/cuda/lib' } : {};
+  return {
+    ...{ moduleDirectory: '/m', binding: '/m/b', version: '2.21.0' },
+    device,
+    source: 's',
+    library: '/l',
+    environment,
+  };
+}
+
+describe('the list of GPUs', () => {
+  test('is what nvidia-smi prints', async () => {
+    standIns({
+      'nvidia-smi': 'echo "0, NVIDIA H100, GPU-a, 81559, 570.1"; echo "1, NVIDIA H100, GPU-b, 81559, 570.1"',
+    });
+    const gpus = await listGpus();
+    expect(gpus.map(({ index, name, uuid }) => [index, name, uuid])).toEqual([
+      [0, 'NVIDIA H100', 'GPU-a'],
+      [1, 'NVIDIA H100', 'GPU-b'],
+    ]);
+    expect(gpus[1]).toMatchObject({ memoryMegabytes: 81_559, driver: '570.1' });
+  });
+
+  test.each([
+    ['is missing', {}],
+    ['finds no driver', { 'nvidia-smi': 'echo "NVIDIA-SMI has failed"; exit 9' }],
+    ['finds no device', { 'nvidia-smi': 'echo "No devices were found"' }],
+  ])('is empty when nvidia-smi %s', async (_, scripts) => {
+    standIns(scripts);
+    expect(await listGpus()).toEqual([]);
+  });
+});
+
+describe("a worker's environment", () => {
+  const environment = (
+    device: 'auto' | 'cpu' | `cuda:${number}`,
+    inherited: NodeJS.ProcessEnv = {},
+    kind: 'cpu' | 'cuda' = 'cuda',
+  ) => workerEnvironment(engine(kind), { threads: 2, device }, inherited);
+
+  test('fixes threads and determinism', () => {
+    expect(environment('cpu')).toMatchObject({
+      ...{ TF_NUM_INTRAOP_THREADS: '2', TF_NUM_INTEROP_THREADS: '1', TF_DETERMINISTIC_OPS: '1' },
+      ...{ TF_CPP_MIN_LOG_LEVEL: '2', CUDA_VISIBLE_DEVICES: '-1' },
+    });
+  });
+
+  test.each([
+    ['auto', undefined, '0'],
+    ['cuda:3', undefined, '3'],
+    ['auto', '4,5', '4'],
+    ['cuda:1', 'GPU-a, GPU-b', 'GPU-b'],
+    ['cpu', '4,5', '-1'],
+  ] as const)('shows %s of CUDA_VISIBLE_DEVICES=%s one device: %s', (device, visible, expected) => {
+    const inherited = visible === undefined ? {} : { CUDA_VISIBLE_DEVICES: visible };
+    expect(environment(device, inherited)['CUDA_VISIBLE_DEVICES']).toBe(expected);
+  });
+
+  test('puts the CUDA wheels before what the linker searches already, and keeps the compile cache', () => {
+    const found = environment('cuda:0', { LD_LIBRARY_PATH: '/other', MNIST_DIST_CACHE: '/cache' });
+    expect(found['LD_LIBRARY_PATH']).toBe('/cuda/lib:/other');
+    expect(found['CUDA_CACHE_PATH']).toBe('/cache/cuda');
+    expect(found['TF_FORCE_GPU_ALLOW_GROWTH']).toBe('true');
+  });
+
+  test('refuses a GPU that is not visible, and any GPU without CUDA', () => {
+    expect(() => environment('cuda:2', { CUDA_VISIBLE_DEVICES: '4,5' })).toThrow(/cuda:2.*shows 2 device/);
+    expect(() => environment('cuda:0', {}, 'cpu')).toThrow(/without CUDA/);
+  });
+});
+
+describe('CUDA libraries', () => {
+  test('lie in the lib folders beside TensorFlow', () => {
+    const site = temporaryFolder();
+    expect(cudaLibraryPath(join(site, 'tensorflow'))).toBeUndefined();
+    for (const path of ['cudnn/lib', 'cublas/lib', 'cuda_nvcc/bin'])
+      mkdirSync(join(site, 'nvidia', path), { recursive: true });
+    expect(cudaLibraryPath(join(site, 'tensorflow'))).toBe(
+      [join(site, 'nvidia/cublas/lib'), join(site, 'nvidia/cudnn/lib')].join(':'),
+    );
+  });
+
+  test('are found by the linker in the environment they are asked for, and missing ones are named', async () => {
+    const folder = temporaryFolder();
+    symlinkSync(libraryOfThisProcess('libm.so.6'), join(folder, 'libstandin.so.12'));
+    const names = ['libstandin.so.12', 'libnowhere.so.9'];
+    const missing = await missingLibraries(names, { LD_LIBRARY_PATH: folder });
+    expect([...missing.keys()]).toEqual(['libnowhere.so.9']);
+    expect(missing.get('libnowhere.so.9')).toMatch(/cannot open shared object file/);
+    expect([...(await missingLibraries(names, {})).keys()]).toEqual(names);
+  });
+});
+
+test("of TensorFlow's lines while it loads only warnings and errors remain", () => {
+  const said = [
+    'WARNING: All log messages before absl::InitializeLog() is called are written to STDERR',
+    'I0000 00:00:1795478101.127340    9547 port.cc:153] oneDNN custom operations are on.',
+    'To enable the following instructions: AVX2',
+    'E0000 00:00:1795478101.127340    9547 cuda_dnn.cc:1] something broke',
+    'and more of it',
+    '',
+  ];
+  expect(withoutGreetings(said.join('\n'))).toBe(`${said[3]}\n${said[4]}\n`);
+});
+
+function libraryOfThisProcess(name: string): string {
+  const report: unknown = process.report.getReport();
+  const objects: unknown =
+    typeof report === 'object' && report !== null && 'sharedObjects' in report ? report.sharedObjects : [];
+  const found = Array.isArray(objects) ? objects.map(String).find((path) => path.endsWith(name)) : undefined;
+  if (found === undefined) throw new Error(`this process has no ${name}`);
+  return found;
+}

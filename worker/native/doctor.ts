@@ -1,0 +1,219 @@
+import { existsSync, statfsSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { dirname, resolve } from 'node:path';
+import { loadDataset } from '../../data/load-dataset.ts';
+import { kernelDigest } from '../../kernels/binary.ts';
+import { ClusterError, messageOf } from '../../shared/errors.ts';
+import { createWasmEngine } from '../engines/wasm.ts';
+import { COMPILER_FIX, findCompiler } from './compile.ts';
+import { cudaLibraries, driverLibrary, missingLibraries } from './cuda.ts';
+import { hasKernelDriver, listGpus } from './devices.ts';
+import { readyTensorFlow } from './manifest.ts';
+import type { NativeEngine } from './manifest.ts';
+import { PIP_FIX, findPip } from './pip.ts';
+import { cacheDirectory } from './places.ts';
+import { smokeTest } from './smoke.ts';
+
+/** One thing a run needs. `failed` means that training cannot run here. */
+export interface Row {
+  readonly check: string;
+  readonly status: 'ok' | 'warning' | 'failed';
+  readonly detail: string;
+  readonly fix?: string;
+}
+
+export interface DoctorOptions {
+  readonly host?: string | undefined;
+  readonly port?: number | undefined;
+  readonly data?: string | undefined;
+  readonly runsDir?: string | undefined;
+}
+
+const MIN_NODE = { major: 20, minor: 19 };
+const MIN_RUNS_MEGABYTES = 100;
+const SETUP_MEGABYTES = 1200;
+const SETUP_FIX = 'Run: npx mnist-dist setup';
+
+/** Checks everything a run needs, from the outside in. Never throws for what is wrong with the machine. */
+export async function doctorRows(options: DoctorOptions = {}): Promise<readonly Row[]> {
+  const native = readyTensorFlow();
+  const isReady = native !== undefined;
+  const [compiler, pip, tensorflow, cuda, wasm, dataset, port] = await Promise.all([
+    compilerRow(isReady),
+    pipRow(isReady),
+    tensorFlowRow(native),
+    cudaRow(native),
+    wasmRow(),
+    datasetRow(options.data),
+    portRow(options.host ?? '127.0.0.1', options.port ?? 29_400),
+  ]);
+  const engines = judgeEngines(tensorflow, wasm);
+  return [
+    ...[nodeRow(), compiler, pip, libraryRow(native), ...engines, cuda, kernelsRow(), dataset, port],
+    diskRow('disk: cache', cacheDirectory(), isReady ? 0 : SETUP_MEGABYTES, 'warning'),
+    diskRow('disk: runs', resolve(options.runsDir ?? 'runs'), MIN_RUNS_MEGABYTES, 'failed'),
+  ];
+}
+
+export function canTrain(rows: readonly Row[]): boolean {
+  return rows.every(({ status }) => status !== 'failed');
+}
+
+/** One engine is enough; without the other one is a warning, without both nothing can be trained. */
+export function judgeEngines(tensorflow: Row, wasm: Row): readonly Row[] {
+  const isHopeless = tensorflow.status !== 'ok' && wasm.status !== 'ok';
+  return [tensorflow, wasm].map((row) =>
+    row.status === 'ok' ? row : { ...row, status: isHopeless ? 'failed' : 'warning' },
+  );
+}
+
+export function nodeRow(version: string = process.versions.node): Row {
+  const [major = 0, minor = 0] = version.split('.').map(Number);
+  const isOld = major < MIN_NODE.major || (major === MIN_NODE.major && minor < MIN_NODE.minor);
+  if (!isOld) return { check: 'node', status: 'ok', detail: version };
+  const fix = `Install Node ${MIN_NODE.major}.${MIN_NODE.minor} or later: https://nodejs.org`;
+  return { check: 'node', status: 'failed', detail: version, fix };
+}
+
+async function compilerRow(isReady: boolean): Promise<Row> {
+  const compiler = await findCompiler();
+  if (compiler !== undefined) return { check: 'compiler', status: 'ok', detail: compiler.version };
+  return missingTool('compiler', isReady, COMPILER_FIX);
+}
+
+async function pipRow(isReady: boolean): Promise<Row> {
+  const pip = await findPip();
+  if (pip !== undefined)
+    return { check: 'pip', status: 'ok', detail: `${pip.version}, ${pip.command.join(' ')}` };
+  return missingTool('pip', isReady, PIP_FIX);
+}
+
+function missingTool(check: string, isReady: boolean, fix: string): Row {
+  if (isReady)
+    return { check, status: 'ok', detail: 'not found; needed only to set TensorFlow up, which is done' };
+  return { check, status: 'warning', detail: 'not found; TensorFlow cannot be set up without it', fix };
+}
+
+function libraryRow(native: NativeEngine | undefined): Row {
+  if (native === undefined) {
+    return { check: 'tensorflow library', status: 'warning', detail: 'not set up', fix: SETUP_FIX };
+  }
+  return { check: 'tensorflow library', status: 'ok', detail: `${native.source} (${native.device})` };
+}
+
+/** Loads the binding and multiplies, in a child. */
+async function tensorFlowRow(native: NativeEngine | undefined): Promise<Row> {
+  const check = 'engine tensorflow';
+  if (native === undefined) return { check, status: 'warning', detail: 'not set up', fix: SETUP_FIX };
+  try {
+    const { version, gpu } = await smokeTest(undefined, native.environment);
+    return { check, status: 'ok', detail: `TensorFlow ${version}, ${gpu ? 'GPU' : 'CPU'}` };
+  } catch (error) {
+    return failure(check, error, SETUP_FIX);
+  }
+}
+
+async function cudaRow(native: NativeEngine | undefined): Promise<Row> {
+  const check = 'cuda';
+  const gpus = await listGpus();
+  if (gpus.length === 0 && !hasKernelDriver()) {
+    return { check, status: 'ok', detail: 'no NVIDIA GPU here; workers compute on the CPU' };
+  }
+  const names = gpus.map(({ index, name, driver }) => `cuda:${index} ${name} (driver ${driver})`).join(', ');
+  if (native?.device !== 'cuda') {
+    return {
+      check,
+      status: 'warning',
+      detail: `${names}; TensorFlow is set up without CUDA`,
+      fix: 'Run: npx mnist-dist setup --gpu',
+    };
+  }
+  const missing = await missingLibraries([driverLibrary, ...cudaLibraries], native.environment);
+  if (missing.size === 0) return { check, status: 'ok', detail: names };
+  const fix = missing.has(driverLibrary)
+    ? 'Install the NVIDIA driver, or make it visible in this container (--gpus all)'
+    : 'Run: npx mnist-dist setup --gpu';
+  return { check, status: 'warning', detail: `${names}; not found: ${[...missing.keys()].join(', ')}`, fix };
+}
+
+/** Builds a very small model's engine and predicts with it. */
+async function wasmRow(): Promise<Row> {
+  const check = 'engine wasm';
+  try {
+    const model = { inputs: 4, hidden: [2], classes: 2 };
+    const shape = { model, rowsPerShard: 1, shardCounts: [1], hasDropout: false, evaluationRows: 1 };
+    const engine = await createWasmEngine(shape);
+    const out = new Float32Array(4);
+    engine.predict(new Float32Array(16), new Float32Array(4), new Int32Array(1), out);
+    engine.dispose();
+    // All weights are zero, so both classes are as likely.
+    if (out[2] !== 0.5 || out[3] !== 0.5) throw new Error(`it predicts ${out.join()}, not 0,..,0.5,0.5`);
+    return { check, status: 'ok', detail: engine.description.library };
+  } catch (error) {
+    return failure(check, error, 'Install the packages again: npm ci');
+  }
+}
+
+function kernelsRow(): Row {
+  try {
+    return { check: 'kernels', status: 'ok', detail: `SHA-256 ${kernelDigest().slice(0, 16)}` };
+  } catch (error) {
+    return { ...failure('kernels', error, 'Build again: npm start'), status: 'failed' };
+  }
+}
+
+async function datasetRow(directory: string | undefined): Promise<Row> {
+  try {
+    const { digest } = await loadDataset(directory);
+    return {
+      check: 'dataset',
+      status: 'ok',
+      detail: `${directory ?? 'MNIST'}, SHA-256 ${digest.slice(0, 16)}`,
+    };
+  } catch (error) {
+    return { ...failure('dataset', error, 'Install the packages again: npm ci'), status: 'failed' };
+  }
+}
+
+function portRow(host: string, port: number): Promise<Row> {
+  const check = `port ${port}`;
+  return new Promise((done) => {
+    const server = createServer();
+    server.once('error', (error) => {
+      const fix = 'Name another with --port, or 0 to pick one; `local` takes a free one by itself';
+      done({ check, status: 'warning', detail: `${host}: ${error.message}`, fix });
+    });
+    server.listen({ host, port, exclusive: true }, () => {
+      server.close(() => {
+        done({ check, status: 'ok', detail: `free on ${host}` });
+      });
+    });
+  });
+}
+
+function diskRow(check: string, directory: string, megabytes: number, status: 'warning' | 'failed'): Row {
+  try {
+    const { bavail, bsize } = statfsSync(existingAbove(directory));
+    const free = Math.floor((bavail * bsize) / 1e6);
+    if (free >= megabytes) return { check, status: 'ok', detail: `${free} MB free for ${directory}` };
+    return {
+      check,
+      status,
+      detail: `${free} MB free for ${directory}`,
+      fix: `Free ${megabytes} MB, or name another folder`,
+    };
+  } catch (error) {
+    return { ...failure(check, error, 'Name another folder'), status };
+  }
+}
+
+function existingAbove(directory: string): string {
+  let existing = directory;
+  while (!existsSync(existing) && dirname(existing) !== existing) existing = dirname(existing);
+  return existing;
+}
+
+function failure(check: string, error: unknown, otherwise: string): Row {
+  const fix = error instanceof ClusterError ? (error.fix ?? otherwise) : otherwise;
+  return { check, status: 'warning', detail: messageOf(error), fix };
+}
