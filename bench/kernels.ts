@@ -37,7 +37,9 @@ export function kernelCells(batchSizes: readonly number[], milliseconds: number)
 
 /** The masks of all hidden layers for one batch. */
 function maskCall(rows: number): () => void {
-  const kernels = createKernels(MODEL.hidden.reduce((sum, units) => sum + rows * units * FLOAT_BYTES + 64, 0));
+  const kernels = createKernels(
+    MODEL.hidden.reduce((sum, units) => sum + rows * units * FLOAT_BYTES + 64, 0),
+  );
   const masks = MODEL.hidden.map((units) => ({ units, at: kernels.allocate(rows * units * FLOAT_BYTES) }));
   let step = 0;
   return () => {
@@ -52,7 +54,13 @@ function vectorCalls(): { kernel: KernelName; call: () => void }[] {
   const count = parameterCount(MODEL);
   const kernels = createKernels(VECTORS * (count * FLOAT_BYTES + 64));
   const vector = () => kernels.allocate(count * FLOAT_BYTES);
-  const [weights, gradient, sum, firstMoment, secondMoment] = [vector(), vector(), vector(), vector(), vector()];
+  const [weights, gradient, sum, firstMoment, secondMoment] = [
+    vector(),
+    vector(),
+    vector(),
+    vector(),
+    vector(),
+  ];
   const initial = initialWeights(SEED, MODEL);
   kernels.floats(weights, count).set(initial);
   // Values of a gradient's size, none of them 0: a moment that fades into subnormals would be another measurement.

@@ -12,15 +12,16 @@ export const taskSchema = z.discriminatedUnion('kind', [
   /** "Be an engine; I shall ask you for measurements." */
   z.strictObject({ kind: z.literal('engine'), engine: z.enum(engineKinds) }),
   /** "Dial this port, and answer each frame of weights by a gradient, without computing one." */
-  z.strictObject({
-    kind: z.literal('wire'),
-    ...{ port: count.max(65_535), token: z.string(), frameBytes: count, parameters: count },
-  }),
+  z.strictObject({ kind: z.literal('wire'), port: count.max(65_535), token: z.string() }),
 ]);
 export type Task = z.infer<typeof taskSchema>;
 
 /** "How long does a gradient of so many shards of this batch take?" */
-export const questionSchema = z.strictObject({ batchSize: count, shards: count, milliseconds: z.number().gt(0) });
+export const questionSchema = z.strictObject({
+  batchSize: count,
+  shards: count,
+  milliseconds: z.number().gt(0),
+});
 export type Question = z.infer<typeof questionSchema>;
 
 export const answerSchema = z.discriminatedUnion('kind', [

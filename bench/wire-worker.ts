@@ -1,36 +1,34 @@
-import { CHECKSUM_BYTES, decodeFrame, encodeBefore, MAX_FRAME_HEAD_BYTES, roomBytes } from '../shared/frame.ts';
-import { RESULT_FRAMES } from '../shared/limits.ts';
+import { assert } from '../shared/errors.ts';
+import { decodeFrame, encodeBefore, roomBytes } from '../shared/frame.ts';
+import { DEFAULT_MAX_DATA_BYTES, DEFAULT_MAX_MODEL_BYTES, RESULT_FRAMES } from '../shared/limits.ts';
 import { coordinatorMessage, parseMessage, type WorkerMessage } from '../shared/messages.ts';
-import { connect } from '../worker/dial.ts';
-
-export interface WireWorker {
-  readonly port: number;
-  readonly token: string;
-  readonly frameBytes: number;
-  /** P: weights come with P floats, gradients go with P + 1. */
-  readonly parameters: number;
-}
+import { parameterCount } from '../shared/model.ts';
+import { connect, fetchDescription, type DialOptions } from '../worker/dial.ts';
 
 /**
- * A worker without an engine: it dials as workers do, copies the weights of each frame into place and answers at once by
- * a gradient frame of the right size. No checksum is made or compared. Resolves when the connection closes.
+ * A worker without an engine: it dials as workers do, copies the weights of each frame into place and answers at once
+ * by a gradient frame of the right size. No checksum is made or compared. Resolves when the connection closes.
  */
-export async function exchange({ port, token, frameBytes, parameters }: WireWorker): Promise<number> {
-  const socket = await connect(
-    { coordinator: new URL(`ws://127.0.0.1:${port}`), token: () => token },
-    { frame_bytes: frameBytes },
-  );
-  const weights = new Uint8Array(4 * parameters);
-  const rooms = Array.from({ length: RESULT_FRAMES }, () => new Uint8Array(roomBytes(4 * (parameters + 1))));
-  let next = 0;
+export async function exchange({ port, token }: { port: number; token: string }): Promise<number> {
+  const dial: DialOptions = {
+    ...{ coordinator: new URL(`ws://127.0.0.1:${port}`), token: () => token },
+    ...{ maxModelBytes: DEFAULT_MAX_MODEL_BYTES, maxDataBytes: DEFAULT_MAX_DATA_BYTES },
+  };
+  const description = await fetchDescription(dial);
+  const socket = await connect(dial, description);
+  const bytes = 4 * parameterCount(description.configuration.model);
+  const weights = new Uint8Array(bytes);
+  const rooms = Array.from({ length: RESULT_FRAMES }, () => new Uint8Array(roomBytes(bytes + 4)));
+  let answered = 0;
   socket.on('message', (data) => {
-    if (!Buffer.isBuffer(data)) return;
+    assert(Buffer.isBuffer(data), 'the coordinator sends binary frames');
     const { header, body } = decodeFrame(data);
     const message = parseMessage(coordinatorMessage, header);
     if (message.kind !== 'step' || body === undefined) return;
     weights.set(body);
-    const room = rooms[next] ?? new Uint8Array(MAX_FRAME_HEAD_BYTES + CHECKSUM_BYTES);
-    next = (next + 1) % rooms.length;
+    const room = rooms[answered % rooms.length];
+    assert(room !== undefined, 'there is a frame for a gradient');
+    answered += 1;
     const { run, term, step } = message;
     const reply: WorkerMessage = { kind: 'gradient', run, term, step, part: 1, correct: 0, microseconds: 0 };
     socket.send(encodeBefore(room, reply));

@@ -1,21 +1,17 @@
 import { ensureTensorFlow } from '../worker/native/ensure.ts';
-import { progressReport } from '../worker/native/report.ts';
 
 export interface SetupCommand {
   readonly tensorflow?: string | undefined;
-  readonly device?: 'gpu' | 'cpu' | undefined;
+  /** At most one of the two; with neither, the machine is looked at. */
+  readonly gpu: boolean;
+  readonly cpu: boolean;
   readonly offline: boolean;
 }
 
-/** `mnist-dist setup`: prepares the TensorFlow engine and says where it lies. Throws SETUP; returns the exit code. */
-export async function setup(options: SetupCommand): Promise<number> {
-  const { report, end } = progressReport(process.stderr);
-  try {
-    const native = await ensureTensorFlow(options, report);
-    end();
-    process.stdout.write(`TensorFlow ${native.version} (${native.device}): ${native.library}\n`);
-    return 0;
-  } finally {
-    end();
-  }
+/** `mnist-dist setup`: prepares the TensorFlow engine and says where it lies. Throws SETUP; resolves with 0. */
+export async function setup({ tensorflow, gpu, cpu, offline }: SetupCommand): Promise<number> {
+  const device = gpu ? 'gpu' : cpu ? 'cpu' : undefined;
+  const native = await ensureTensorFlow({ tensorflow, device, offline });
+  process.stdout.write(`TensorFlow ${native.version} (${native.device}): ${native.library}\n`);
+  return 0;
 }

@@ -61,3 +61,8 @@ export const TICK_MILLISECONDS = 50;
 export const FIRST_REDIAL_MILLISECONDS = 100;
 export const MAX_REDIAL_MILLISECONDS = 5_000;
 export const METRICS_FLUSH_MILLISECONDS = 1_000;
+/** Bench: how long a piece is measured in one repetition, and how many steps' time a run of the full loop has. */
+export const BENCH_PIECE_MILLISECONDS = 100;
+export const BENCH_WIRE_MILLISECONDS = 400;
+export const BENCH_RUN_MILLISECONDS = 1_500;
+export const BENCH_RUN_LIMIT_MILLISECONDS = 120_000;

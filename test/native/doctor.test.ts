@@ -49,7 +49,7 @@ test('every failing check has a fix, and what was named is checked', async () =>
   expect(of('dataset')).toMatchObject({ status: 'failed', detail: expect.stringContaining('/nowhere') });
   expect(of('engine wasm')?.status).toBe('ok');
   expect(canTrain(rows)).toBe(false);
-  for (const row of rows) expect(row.status === 'ok' || (row.fix ?? '') !== '', row.check).toBe(true);
+  expect(rows.filter(({ status, fix }) => status !== 'ok' && (fix ?? '') === '')).toEqual([]);
 });
 
 test('the table shows the fix under its row', () => {

@@ -47,7 +47,7 @@ export async function requireCompiler(): Promise<Compiler> {
 export function sourcesDigest(): string {
   const { directory, nodeApi } = tfjsPackage();
   const hash = createHash('sha256').update(`${process.arch} ${nodeApi}\n`);
-  for (const name of readdirSync(join(directory, 'binding')).sort()) {
+  for (const name of readdirSync(join(directory, 'binding')).toSorted()) {
     hash.update(name).update(readFileSync(join(directory, 'binding', name)));
   }
   return hash.update(readFileSync(quietSource())).digest('hex');

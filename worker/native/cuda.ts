@@ -20,7 +20,7 @@ export function cudaLibraryPath(library: string): string | undefined {
   const nvidia = join(library, '..', 'nvidia');
   if (!existsSync(nvidia)) return undefined;
   const directories = readdirSync(nvidia)
-    .sort()
+    .toSorted()
     .map((name) => join(nvidia, name, 'lib'))
     .filter((directory) => existsSync(directory));
   return directories.length === 0 ? undefined : directories.join(':');

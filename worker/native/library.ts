@@ -66,8 +66,9 @@ export async function pinnedLibrary(
     for (const file of files) await unpack(file, unpacked, report);
     mkdirSync(join(places.cache, 'libraries'), { recursive: true });
     renameSync(unpacked, target);
-    for (const file of files) rmSync(file);
   }
+  // Outside the condition, so that a set-up that was interrupted just here leaves no wheels behind for ever.
+  for (const { file } of set.wheels) rmSync(join(wheels, file), { force: true });
   return describe(join(target, 'tensorflow'), set.name, set.device, set.wheels[0]?.sha256 ?? set.name);
 }
 

@@ -51,7 +51,7 @@ export function loadTensorFlow(): TensorFlowModule {
 export function withoutGreetings(said: string): string {
   let isKept = false;
   const kept = said.split('\n').filter((line) => {
-    if (/^WARNING: All log messages before absl/.test(line) || /^I\d{4} /.test(line)) isKept = false;
+    if (line.startsWith('WARNING: All log messages before absl') || /^I\d{4} /.test(line)) isKept = false;
     else if (/^[WEF]\d{4} /.test(line) || /^\d{4}-\d\d-\d\d .*: [WEF] /.test(line)) isKept = true;
     return isKept && line !== '';
   });
@@ -71,8 +71,15 @@ function isQuiet(loaded: unknown): loaded is Quiet {
 }
 
 /** tfjs-node 4.22 calls two functions that Node 23 removed from node:util. */
+const removed = {
+  isNullOrUndefined: (value: unknown) => value === null || value === undefined,
+  isArray: Array.isArray,
+};
+
 function restoreRemovedUtilities(): void {
-  const util: Record<string, unknown> = require('node:util');
-  util['isNullOrUndefined'] ??= (value: unknown) => value === null || value === undefined;
-  util['isArray'] ??= Array.isArray;
+  const util: unknown = require('node:util');
+  if (typeof util !== 'object' || util === null) return;
+  for (const [name, utility] of Object.entries(removed)) {
+    if (!(name in util)) Reflect.set(util, name, utility);
+  }
 }

@@ -10,6 +10,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { basename, join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
 import { ClusterError } from '../../shared/errors.ts';
 import { lastLines, onPath, runChild } from './child.ts';
 import type { Report } from './report.ts';
@@ -107,7 +108,7 @@ async function pipDownload(
 
 export async function sha256OfFile(file: string): Promise<string> {
   const hash = createHash('sha256');
-  for await (const chunk of createReadStream(file, { highWaterMark: 1024 ** 2 })) hash.update(chunk);
+  await pipeline(createReadStream(file, { highWaterMark: 1024 ** 2 }), hash);
   return hash.digest('hex');
 }
 

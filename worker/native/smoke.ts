@@ -43,10 +43,10 @@ export async function smokeTest(
   const answer = result.status === 0 ? parseAnswer(result.stdout) : undefined;
   if (answer?.product.join() === '19,22,43,50') return { version: answer.version, gpu: answer.gpu };
   const end = result.signal === undefined ? `exit ${result.status}` : `signal ${result.signal}`;
-  const said = result.stderr.split('\n').filter((line) => /error|cannot|undefined symbol|failed/i.test(line));
+  const said = result.stderr.split('\n').find((line) => /error|cannot|undefined symbol|failed/i.test(line));
   throw new ClusterError(
     'SETUP',
-    `TensorFlow was built but does not work (${end}): ${said[0] ?? lastLines(`${result.stderr}\n${result.stdout}`)}`,
+    `TensorFlow was built but does not work (${end}): ${said ?? lastLines(`${result.stderr}\n${result.stdout}`)}`,
     {
       fix: 'Run: npx mnist-dist doctor. With --tensorflow, name a TensorFlow from 2.14 on for this processor.',
     },
