@@ -10,9 +10,19 @@ import { reduce } from './run.ts';
 import { initialState, type Effect, type Outcome, type RunEvent, type RunState, type Settings } from './state.ts';
 import type { Tensors } from './tensors.ts';
 
+export interface StepResult {
+  readonly step: number;
+  readonly loss: number;
+  readonly correct: number;
+  /** XXH64 of the weights after the step. */
+  readonly checksum: bigint;
+  /** Workers that are ready. */
+  readonly workers: number;
+}
+
 /** What the driver tells about the run as it goes; implemented by recorder.ts. */
 export interface RunObserver {
-  step(result: { step: number; loss: number; correct: number; checksum: bigint; workers: number }): void;
+  step(result: StepResult): void;
   evaluation(step: number): { finite: boolean };
   log(effect: Extract<Effect, { kind: 'log' }>): void;
 }
@@ -38,6 +48,7 @@ export class Driver implements ConnectionEvents {
   readonly #connections = new Map<number, Connection>();
   readonly #queue: Queued[] = [];
   readonly #timers: NodeJS.Timeout[] = [];
+  #updated: StepResult | undefined;
   #draining = false;
   #settle: (outcome: Outcome) => void = () => undefined;
   #crash: (error: unknown) => void = () => undefined;
@@ -136,6 +147,8 @@ export class Driver implements ConnectionEvents {
         return this.#tensors.combine(effect.node, effect.rightIsPadding);
       case 'update':
         return this.#update(effect);
+      case 'record':
+        return this.#record();
       case 'evaluate':
         return this.#answer({ kind: 'evaluated', ...this.#observer.evaluation(effect.step), now: this.#clock() });
       case 'close':
@@ -167,8 +180,14 @@ export class Driver implements ConnectionEvents {
     const workers = [...this.#state.workers.values()].filter(({ phase }) => phase === 'ready').length;
     // Finite parts can have a sum that is not.
     const finite = Number.isFinite(loss);
-    if (finite) this.#observer.step({ step, loss, correct, checksum: this.#tensors.checksum, workers });
+    if (finite) this.#updated = { step, loss, correct, checksum: this.#tensors.checksum, workers };
     this.#answer({ kind: 'updated', finite, now: this.#clock() });
+  }
+
+  #record(): void {
+    assert(this.#updated !== undefined, 'an update was made');
+    this.#observer.step(this.#updated);
+    this.#updated = undefined;
   }
 
   /** Every weights frame is still on its way somewhere: the slowest connection is ended, then the update goes on. */

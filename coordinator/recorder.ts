@@ -7,7 +7,7 @@ import { ARITHMETIC } from '../shared/messages.ts';
 import { RUN_FORMAT, type RunRecord } from '../shared/run-schema.ts';
 import { planStep, totalSteps } from '../shared/schedule.ts';
 import { kernelDigest } from '../kernels/kernels.ts';
-import type { RunObserver } from './driver.ts';
+import type { RunObserver, StepResult } from './driver.ts';
 import type { Predictions } from './predictions.ts';
 import { SpeedMeter } from './speed-meter.ts';
 import type { Effect, Outcome, RunState } from './state.ts';
@@ -60,7 +60,7 @@ export class Recorder implements RunObserver {
     this.#stepStarted = options.clock();
   }
 
-  step({ step, loss, correct, checksum, workers }: Parameters<RunObserver['step']>[0]): void {
+  step({ step, loss, correct, checksum, workers }: StepResult): void {
     const { store, viewer, configuration, clock } = this.#options;
     const now = clock();
     const { epoch, samples } = planStep(configuration, step);

@@ -54,6 +54,13 @@ function beginStep(state: RunState, now: number): Next {
 }
 
 function afterUpdate(state: RunState, now: number): Next {
+  const next = continueAfter(state, now);
+  const record = { kind: 'record' } as const;
+  // Whatever ends the run must find the step written down.
+  return { state: next.state, effects: next.state.phase === 'ended' ? [record, ...next.effects] : [...next.effects, record] };
+}
+
+function continueAfter(state: RunState, now: number): Next {
   if (state.stopping !== undefined) return end(state, stopped(state.stopping));
   const { configuration, totalSteps } = state.settings;
   const isLast = state.step === totalSteps;

@@ -142,6 +142,8 @@ export type Effect =
   | { readonly kind: 'combine'; readonly node: Node; readonly rightIsPadding: boolean }
   /** Adam with the root's gradient; answered by `updated`. */
   | { readonly kind: 'update'; readonly step: number; readonly correct: number }
+  /** Write down the update just made; after the next weights are on their way, since nobody waits for it. */
+  | { readonly kind: 'record' }
   /** Sum up all predictions; answered by `evaluated`. */
   | { readonly kind: 'evaluate'; readonly step: number; readonly final: boolean }
   | { readonly kind: 'close'; readonly slot: number; readonly code: ErrorCode; readonly message: string }

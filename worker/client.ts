@@ -35,6 +35,8 @@ export class Client {
   #socket: WebSocket | undefined;
   #heard = 0;
   readonly #queue: Queued[] = [];
+  #sending = 0;
+  #whenSent: (() => void) | undefined;
   #draining = false;
   #resolve: () => void = () => undefined;
   #reject: (error: unknown) => void = () => undefined;
@@ -106,7 +108,7 @@ export class Client {
       case 'compute':
         return this.#compute(effect);
       case 'prefetch':
-        this.#computing().prefetch(effect.step, effect.parts);
+        this.#prefetch(effect.step, effect.parts);
         return undefined;
       case 'disconnect':
         this.#disconnect();
@@ -129,11 +131,31 @@ export class Client {
     const { run, term } = this.#state;
     const computation = this.#computing();
     const send = (frame: Buffer, onSent: () => void) => {
-      if (this.#socket === undefined) onSent();
-      else this.#socket.send(frame, onSent);
+      if (this.#socket === undefined) return onSent();
+      this.#sending += 1;
+      this.#socket.send(frame, () => {
+        onSent();
+        this.#sending -= 1;
+        if (this.#sending === 0) this.#sent();
+      });
     };
     if (task === 'step') return computation.gradients({ run, term, step }, parts, send);
     return computation.predictions({ run, term, step }, parts, send);
+  }
+
+  /** Once the socket has taken the results: until then every microsecond delays them. */
+  #prefetch(step: number, parts: readonly number[]): void {
+    const computation = this.#computing();
+    this.#whenSent = () => {
+      if (this.#computation === computation) computation.prefetch(step, parts);
+    };
+    if (this.#sending === 0) this.#sent();
+  }
+
+  #sent(): void {
+    const then = this.#whenSent;
+    this.#whenSent = undefined;
+    then?.();
   }
 
   /** Runs outside the queue: nothing else happens while dialling, and `leave` must work meanwhile. */

@@ -136,6 +136,8 @@ export class Cluster {
         this.updates.push(this.#take(1));
         if (this.#sums.size > 0) throw new Error('sums are left over');
         return this.dispatch({ kind: 'updated', finite: true, now: this.now });
+      case 'record':
+        return;
       case 'evaluate':
         this.evaluations.push(`${effect.step}: ${[...this.#chunks.keys()].toSorted((a, b) => a - b).join(',')}${effect.final ? ' final' : ''}`);
         this.#chunks.clear();
