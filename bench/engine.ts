@@ -17,7 +17,7 @@ interface Prepared {
   readonly weights: Float32Array;
   readonly out: Float32Array;
   /** The subtree of so many shards of the first step. */
-  batch(shards: number): Batch;
+  readonly batch: (shards: number) => Batch;
 }
 
 /** One engine in this process, built as a worker builds it, for every batch size it is asked for. */

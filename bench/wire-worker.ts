@@ -12,7 +12,11 @@ import { connect, fetchDescription, type DialOptions } from '../worker/dial.ts';
 export async function exchange({ port, token }: { port: number; token: string }): Promise<number> {
   const dial: DialOptions = {
     ...{ coordinator: new URL(`ws://127.0.0.1:${port}`), token: () => token },
-    ...{ maxModelBytes: DEFAULT_MAX_MODEL_BYTES, maxDataBytes: DEFAULT_MAX_DATA_BYTES },
+    ...{
+      signal: new AbortController().signal,
+      maxModelBytes: DEFAULT_MAX_MODEL_BYTES,
+      maxDataBytes: DEFAULT_MAX_DATA_BYTES,
+    },
   };
   const description = await fetchDescription(dial);
   const socket = await connect(dial, description);

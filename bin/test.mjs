@@ -12,6 +12,13 @@ const checks = [
   ['dead code', 'knip', ['--no-progress']],
 ];
 
+/** What the run found, for .ci/run. */
+const reporters = [
+  '--reporter=default',
+  '--reporter=json',
+  '--outputFile.json=.mnist-dist/test-results.json',
+];
+
 const isReady = await prepare().then(
   () => true,
   (error) => {
@@ -27,7 +34,7 @@ async function test(vitestArguments) {
   await main(['setup']);
   const failed =
     vitestArguments.length > 0 ? [] : checks.filter(([name, program, args]) => !passes(name, program, args));
-  const status = run('vitest', ['run', ...vitestArguments]);
+  const status = run('vitest', ['run', ...reporters, ...vitestArguments]);
   for (const [name] of failed) process.stderr.write(`failed: ${name}\n`);
   return status === 0 && failed.length === 0 ? 0 : 1;
 }

@@ -80,7 +80,7 @@ function scalarText(node: unknown, name: string, at: string): string {
     );
   }
   if (node.value === null) throw refused(at, `${name} has no value`, 'Give it a value, or delete the line.');
-  return node.source ?? String(node.value);
+  return node.source ?? JSON.stringify(node.value);
 }
 
 /** Reads at most one byte more than allowed, whatever the file says about its size (it may be a pipe). */

@@ -22,7 +22,12 @@ import { generateToken, givenToken, writeLoopbackToken } from './token.ts';
 export async function coordinator(options: CoordinatorOptions): Promise<number> {
   quietGarbageCollection();
   const { logLevel, logFormat } = options;
-  const { log, progress } = openTerminal({ stream: process.stdout, environment: process.env, logLevel, logFormat });
+  const { log, progress } = openTerminal({
+    stream: process.stdout,
+    environment: process.env,
+    logLevel,
+    logFormat,
+  });
   try {
     const dataset = await loadDataset(options.data);
     const configuration = configurationOf(options, dataset);
@@ -30,9 +35,25 @@ export async function coordinator(options: CoordinatorOptions): Promise<number> 
     const token = given ?? generateToken();
     const run = await startCoordinator(
       {
-        ...{ configuration, dataset, token, version, launch: launchOf(options), host: options.host, port: options.port },
-        ...{ runsDir: options.runsDir, runId: options.runId, minWorkers: options.minWorkers, maxWorkers: options.maxWorkers },
-        ...{ rendezvousMilliseconds: 1000 * options.rdzvTimeout, allowMixedEngines: options.allowMixedEngines },
+        ...{
+          configuration,
+          dataset,
+          token,
+          version,
+          launch: launchOf(options),
+          host: options.host,
+          port: options.port,
+        },
+        ...{
+          runsDir: options.runsDir,
+          runId: options.runId,
+          minWorkers: options.minWorkers,
+          maxWorkers: options.maxWorkers,
+        },
+        ...{
+          rendezvousMilliseconds: 1000 * options.rdzvTimeout,
+          allowMixedEngines: options.allowMixedEngines,
+        },
       },
       viewerOf(configuration, progress, log),
     );
@@ -42,7 +63,11 @@ export async function coordinator(options: CoordinatorOptions): Promise<number> 
     try {
       const { outcome, record } = await run.done;
       if (outcome.code !== undefined) {
-        throw new ClusterError(outcome.code, outcome.message, outcome.fix === undefined ? {} : { fix: outcome.fix });
+        throw new ClusterError(
+          outcome.code,
+          outcome.message,
+          outcome.fix === undefined ? {} : { fix: outcome.fix },
+        );
       }
       summarize(progress, run.directory, record);
       return 0;
@@ -55,26 +80,71 @@ export async function coordinator(options: CoordinatorOptions): Promise<number> 
 }
 
 function configurationOf(options: CoordinatorOptions, dataset: Dataset): Configuration {
-  const { hidden, dropout, batchSize, virtualShards, learningRate, beta1, beta2, epsilon, seed, epochs, steps } = options;
+  const {
+    hidden,
+    dropout,
+    batchSize,
+    virtualShards,
+    learningRate,
+    beta1,
+    beta2,
+    epsilon,
+    seed,
+    epochs,
+    steps,
+  } = options;
   return configurationSchema.parse({
-    ...{ dataset: dataset.digest, dropout, batchSize, virtualShards, learningRate, beta1, beta2, epsilon, seed, epochs },
+    ...{
+      dataset: dataset.digest,
+      dropout,
+      batchSize,
+      virtualShards,
+      learningRate,
+      beta1,
+      beta2,
+      epsilon,
+      seed,
+      epochs,
+    },
     ...(steps === undefined ? {} : { steps }),
-    model: { inputs: dataset.rows * dataset.columns, hidden: [...hidden], classes: dataset.classNames.length },
+    model: {
+      inputs: dataset.rows * dataset.columns,
+      hidden: [...hidden],
+      classes: dataset.classNames.length,
+    },
     ...{ trainSamples: dataset.train.samples, testSamples: dataset.test.samples },
   });
 }
 
-function announce(options: CoordinatorOptions, directory: string, port: number, tokenFile: string | undefined, log: Log): void {
+function announce(
+  options: CoordinatorOptions,
+  directory: string,
+  port: number,
+  tokenFile: string | undefined,
+  log: Log,
+): void {
   log.info({ run: directory }, `run ${directory}`);
   const { virtualShards, minWorkers } = options;
   if (minWorkers > virtualShards) {
-    log.warn({ minWorkers, virtualShards }, `${minWorkers} workers, but a batch has ${virtualShards} shards: ${minWorkers - virtualShards} stand by (--virtual-shards)`);
+    log.warn(
+      { minWorkers, virtualShards },
+      `${minWorkers} workers, but a batch has ${virtualShards} shards: ${minWorkers - virtualShards} stand by (--virtual-shards)`,
+    );
   }
   if (isSupervised()) return;
   const url = `ws://${options.host.includes(':') ? `[${options.host}]` : options.host}:${port}`;
-  const how = tokenFile === undefined ? ' --token-file FILE' : isLoopback(options.host) ? '' : ` --token-file ${tokenFile}`;
-  if (tokenFile !== undefined) log.info({ tokenFile }, `the token is in ${tokenFile}; workers of this user on this machine find it`);
-  log.info({ url, minWorkers }, `waiting for ${minWorkers === 1 ? 'a worker' : `${minWorkers} workers`}: mnist-dist worker --coordinator ${url}${how}`);
+  const how =
+    tokenFile === undefined
+      ? ' --token-file FILE'
+      : isLoopback(options.host)
+        ? ''
+        : ` --token-file ${tokenFile}`;
+  if (tokenFile !== undefined)
+    log.info({ tokenFile }, `the token is in ${tokenFile}; workers of this user on this machine find it`);
+  log.info(
+    { url, minWorkers },
+    `waiting for ${minWorkers === 1 ? 'a worker' : `${minWorkers} workers`}: mnist-dist worker --coordinator ${url}${how}`,
+  );
 }
 
 function viewerOf(configuration: Configuration, progress: Progress, log: Log): RunViewer {
@@ -93,7 +163,10 @@ function summarize(progress: Progress, runDirectory: string, record: RunRecord):
   const model = readFileSync(join(runDirectory, 'model.safetensors'));
   progress.summary({
     runDirectory,
-    engine: engine === undefined ? 'none' : `${engine.description.kind} (${engine.description.library}, ${engine.description.device})`,
+    engine:
+      engine === undefined
+        ? 'none'
+        : `${engine.description.kind} (${engine.description.library}, ${engine.description.device})`,
     workers: record.workers.length,
     steps: record.step,
     seconds: (Date.parse(record.ended ?? record.started) - Date.parse(record.started)) / 1000,
@@ -106,5 +179,13 @@ function summarize(progress: Progress, runDirectory: string, record: RunRecord):
 /** How the run was started, for run.json; no secret is among the options. */
 function launchOf(options: CoordinatorOptions): RunRecord['launch'] {
   const { host, port, minWorkers, maxWorkers, rdzvTimeout, allowMixedEngines, insecure } = options;
-  return { host, port, min_workers: minWorkers, max_workers: maxWorkers, rdzv_timeout: rdzvTimeout, allow_mixed_engines: allowMixedEngines, insecure };
+  return {
+    host,
+    port,
+    min_workers: minWorkers,
+    max_workers: maxWorkers,
+    rdzv_timeout: rdzvTimeout,
+    allow_mixed_engines: allowMixedEngines,
+    insecure,
+  };
 }

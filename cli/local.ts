@@ -84,6 +84,8 @@ async function supervise(coordinator: Child, workers: readonly Child[], log: Log
     stop('RUN_FAILED');
   }
   const code = await coordinator.exited;
+  // A coordinator that finished has told its workers; of one that failed they would wait for another.
+  if (code !== 0) for (const worker of alive) worker.stop('RUN_FAILED');
   await Promise.all([...alive].map((worker) => worker.end()));
   return failure ?? code;
 }

@@ -54,14 +54,6 @@ export function createLogger(options: LoggerOptions): Log {
   );
 }
 
-/** Says nothing. */
-export const silentLog: Log = {
-  debug: () => undefined,
-  info: () => undefined,
-  warn: () => undefined,
-  error: () => undefined,
-};
-
 interface TextOptions {
   readonly level: LogLevel;
   readonly fields: LogFields;

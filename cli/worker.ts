@@ -33,7 +33,9 @@ export async function worker(options: WorkerOptions, argv: readonly string[]): P
   preloadEngine(engine);
 
   const coordinator = new URL(options.coordinator);
+  const stopping = new AbortController();
   const dial: DialOptions = {
+    signal: stopping.signal,
     ...{ coordinator, token: workerToken(options.tokenFile, coordinator, process.env) },
     ...{ maxModelBytes: options.maxModelBytes, maxDataBytes: options.maxDataBytes },
   };
@@ -56,7 +58,10 @@ export async function worker(options: WorkerOptions, argv: readonly string[]): P
     random: Math.random,
     clock: () => performance.now(),
   });
-  onStop((code) => client.leave(new ClusterError(code, 'this worker was stopped')));
+  onStop((code) => {
+    client.leave(new ClusterError(code, 'this worker was stopped'));
+    stopping.abort();
+  });
   client.start();
   await client.done;
   log.info({}, 'the run is over');

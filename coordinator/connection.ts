@@ -50,7 +50,9 @@ export class Connection {
     if (!this.#open) return;
     if (code !== undefined) this.send({ kind: 'bye', code, message: message.slice(0, MAX_TEXT_CHARACTERS) });
     this.#leave(message);
-    this.#webSocket.close(code === undefined ? CLOSE_FINISHED : (errorTable[code].close ?? errorTable.UNEXPECTED.close));
+    this.#webSocket.close(
+      code === undefined ? CLOSE_FINISHED : (errorTable[code].close ?? errorTable.UNEXPECTED.close),
+    );
     setTimeout(() => this.#webSocket.terminate(), CLOSE_LIMIT_MILLISECONDS).unref();
   }
 
@@ -63,11 +65,16 @@ export class Connection {
   #receive(data: RawData, isBinary: boolean): void {
     if (!this.#open) return;
     try {
-      if (!isBinary || !Buffer.isBuffer(data)) throw new ClusterError('PROTOCOL', 'the peer sent a text message; every message is one binary frame');
+      if (!isBinary || !Buffer.isBuffer(data))
+        throw new ClusterError('PROTOCOL', 'the peer sent a text message; every message is one binary frame');
       const frame = decodeFrame(data);
       const message = parseMessage(workerMessage, frame.header);
       const hasBody = message.kind === 'gradient' || message.kind === 'predictions';
-      if (hasBody !== (frame.body !== undefined)) throw new ClusterError('PROTOCOL', `the peer sent "${message.kind}" ${hasBody ? 'without its' : 'with a'} body`);
+      if (hasBody !== (frame.body !== undefined))
+        throw new ClusterError(
+          'PROTOCOL',
+          `the peer sent "${message.kind}" ${hasBody ? 'without its' : 'with a'} body`,
+        );
       this.#events.message(this, message, frame);
     } catch (error) {
       // The peer's fault ends the peer; a defect of ours must not be blamed on it.

@@ -7,7 +7,14 @@ import { ROOT } from '../shared/tree.ts';
 import type { Connection, ConnectionEvents } from './connection.ts';
 import type { Predictions } from './predictions.ts';
 import { reduce } from './run.ts';
-import { initialState, type Effect, type Outcome, type RunEvent, type RunState, type Settings } from './state.ts';
+import {
+  initialState,
+  type Effect,
+  type Outcome,
+  type RunEvent,
+  type RunState,
+  type Settings,
+} from './state.ts';
 import type { Tensors } from './tensors.ts';
 
 export interface StepResult {
@@ -53,7 +60,13 @@ export class Driver implements ConnectionEvents {
   #settle: (outcome: Outcome) => void = () => undefined;
   #crash: (error: unknown) => void = () => undefined;
 
-  constructor(settings: Settings, tensors: Tensors, predictions: Predictions, observer: RunObserver, clock: () => number) {
+  constructor(
+    settings: Settings,
+    tensors: Tensors,
+    predictions: Predictions,
+    observer: RunObserver,
+    clock: () => number,
+  ) {
     this.#tensors = tensors;
     this.#predictions = predictions;
     this.#observer = observer;
@@ -70,7 +83,9 @@ export class Driver implements ConnectionEvents {
   }
 
   start(): void {
-    this.#timers.push(setInterval(() => this.#enqueue({ kind: 'tick', now: this.#clock() }), TICK_MILLISECONDS));
+    this.#timers.push(
+      setInterval(() => this.#enqueue({ kind: 'tick', now: this.#clock() }), TICK_MILLISECONDS),
+    );
     this.#timers.push(setInterval(() => this.#beat(), HEARTBEAT_INTERVAL_MILLISECONDS));
   }
 
@@ -93,7 +108,12 @@ export class Driver implements ConnectionEvents {
 
   connected(connection: Connection): void {
     this.#connections.set(connection.slot, connection);
-    this.#enqueue({ kind: 'connected', slot: connection.slot, session: randomBytes(16).toString('hex'), now: this.#clock() });
+    this.#enqueue({
+      kind: 'connected',
+      slot: connection.slot,
+      session: randomBytes(16).toString('hex'),
+      now: this.#clock(),
+    });
   }
 
   message(connection: Connection, message: WorkerMessage, frame: DecodedFrame): void {
@@ -142,7 +162,9 @@ export class Driver implements ConnectionEvents {
       case 'receive':
         return this.#receive(effect, frame);
       case 'accept':
-        return effect.task === 'step' ? this.#tensors.accept(effect.part) : this.#predictions.accept(effect.part);
+        return effect.task === 'step'
+          ? this.#tensors.accept(effect.part)
+          : this.#predictions.accept(effect.part);
       case 'combine':
         return this.#tensors.combine(effect.node, effect.rightIsPadding);
       case 'update':
@@ -150,7 +172,11 @@ export class Driver implements ConnectionEvents {
       case 'record':
         return this.#record();
       case 'evaluate':
-        return this.#answer({ kind: 'evaluated', ...this.#observer.evaluation(effect.step), now: this.#clock() });
+        return this.#answer({
+          kind: 'evaluated',
+          ...this.#observer.evaluation(effect.step),
+          now: this.#clock(),
+        });
       case 'close':
         return this.#connections.get(effect.slot)?.close(effect.code, effect.message);
       case 'log':
@@ -167,7 +193,10 @@ export class Driver implements ConnectionEvents {
     for (const slot of slots) this.#connections.get(slot)?.sendFrame(frame, sending(slot));
   }
 
-  #receive({ task, part, slot, correct }: Extract<Effect, { kind: 'receive' }>, frame: DecodedFrame | undefined): void {
+  #receive(
+    { task, part, slot, correct }: Extract<Effect, { kind: 'receive' }>,
+    frame: DecodedFrame | undefined,
+  ): void {
     assert(frame?.body !== undefined, 'a result has a body');
     const receiver = task === 'step' ? this.#tensors : this.#predictions;
     const verdict = { part, slot, correct, ...receiver.receive(frame.body, frame.checksum) };
@@ -192,7 +221,8 @@ export class Driver implements ConnectionEvents {
 
   /** Every weights frame is still on its way somewhere: the slowest connection is ended, then the update goes on. */
   #waitForFrame(step: number, correct: number): void {
-    for (const slot of this.#tensors.slowest()) this.#connections.get(slot)?.terminate('it does not read what it is sent');
+    for (const slot of this.#tensors.slowest())
+      this.#connections.get(slot)?.terminate('it does not read what it is sent');
     setImmediate(() => {
       if (this.#state.phase === 'ended') return;
       this.#update({ kind: 'update', step, correct });

@@ -2,14 +2,29 @@ import * as limits from '../shared/limits.ts';
 import { shardCount } from '../shared/tree.ts';
 import { isComputing } from './workers.ts';
 import type { Assignment } from './plan.ts';
-import { taskKey, type Effect, type Lease, type Next, type Part, type RunState, type ShardTimes, type Task } from './state.ts';
+import {
+  taskKey,
+  type Effect,
+  type Lease,
+  type Next,
+  type Part,
+  type RunState,
+  type ShardTimes,
+  type Task,
+} from './state.ts';
 
 /**
  * A lease is a part given to a worker until a deadline. These functions are the whole policy; they only compute.
  */
 
 /** A task whose parts are leased as assigned. */
-export function openTask(kind: Task['kind'], step: number, assignment: Assignment, state: RunState, now: number): Task {
+export function openTask(
+  kind: Task['kind'],
+  step: number,
+  assignment: Assignment,
+  state: RunState,
+  now: number,
+): Task {
   const parts = new Map<number, Part>();
   for (const [slot, assigned] of assignment) {
     let work = 0;
@@ -58,13 +73,17 @@ export function loseLeases(task: Task, isLost: (lease: Lease) => boolean): Task 
 
 /** Open parts that nobody is computing. */
 export function unleased(task: Task): number[] {
-  return [...task.parts].filter(([, part]) => !part.accepted && part.leases.every(({ lost }) => lost)).map(([number]) => number);
+  return [...task.parts]
+    .filter(([, part]) => !part.accepted && part.leases.every(({ lost }) => lost))
+    .map(([number]) => number);
 }
 
 /** Whether the slot holds a lease whose deadline has not passed. */
 export function isBusy(task: Task | undefined, slot: number): boolean {
   if (task === undefined) return false;
-  return [...task.parts.values()].some((part) => !part.accepted && part.leases.some((lease) => lease.slot === slot && !lease.lost));
+  return [...task.parts.values()].some(
+    (part) => !part.accepted && part.leases.some((lease) => lease.slot === slot && !lease.lost),
+  );
 }
 
 const REMEMBERED_TIMES = 32;
@@ -99,7 +118,11 @@ export function leaseAgain(state: RunState, now: number): Next {
     for (const number of assigned) {
       const part = task.parts.get(number);
       work += workOf(task.kind, number, state.settings.configuration.virtualShards);
-      if (part !== undefined) parts.set(number, { ...part, leases: [...part.leases, grant(slot, task.kind, work, state.times, now)] });
+      if (part !== undefined)
+        parts.set(number, {
+          ...part,
+          leases: [...part.leases, grant(slot, task.kind, work, state.times, now)],
+        });
     }
     const worker = workers.get(slot);
     if (worker !== undefined && worker.weightsOf !== taskKey(task)) {
@@ -133,7 +156,11 @@ export function weightsTo(state: RunState, task: Task, assignment: Assignment): 
   const slots = [...assignment.keys()];
   const given = [...assignment].filter(([, parts]) => parts.length > 0);
   if (task.kind === 'step') {
-    return { kind: 'broadcast', slots, message: { kind: 'step', ...fence, assignment: given.map(([slot, parts]) => [slot, ...parts]) } };
+    return {
+      kind: 'broadcast',
+      slots,
+      message: { kind: 'step', ...fence, assignment: given.map(([slot, parts]) => [slot, ...parts]) },
+    };
   }
   const ranges = given.map(([slot, parts]): [number, number, number] => [slot, parts[0] ?? 0, parts.length]);
   return { kind: 'broadcast', slots, message: { kind: 'evaluate', ...fence, assignment: ranges } };
@@ -143,7 +170,11 @@ function leasesTo(state: RunState, task: Task, slot: number, parts: readonly num
   const fence = { run: state.settings.run, term: state.settings.term, step: task.step };
   const effects: Effect[] = [];
   for (let i = 0; i < parts.length; i += limits.MAX_LEASED_PARTS) {
-    effects.push({ kind: 'send', slot, message: { kind: 'lease', ...fence, parts: parts.slice(i, i + limits.MAX_LEASED_PARTS) } });
+    effects.push({
+      kind: 'send',
+      slot,
+      message: { kind: 'lease', ...fence, parts: parts.slice(i, i + limits.MAX_LEASED_PARTS) },
+    });
   }
   return effects;
 }

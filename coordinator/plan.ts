@@ -12,7 +12,9 @@ export function assignStep(slots: readonly number[], virtualShards: number, real
   const nodes = split(cover(virtualShards, realShards), slots.length, virtualShards);
   const assignment = new Map<number, Node[]>();
   const shards = new Map<number, number>();
-  const bySize = nodes.toSorted((a, b) => shardCount(b, virtualShards) - shardCount(a, virtualShards) || a - b);
+  const bySize = nodes.toSorted(
+    (a, b) => shardCount(b, virtualShards) - shardCount(a, virtualShards) || a - b,
+  );
   for (const node of bySize) {
     const slot = leastLoaded(slots, shards);
     if (slot === undefined) break;
@@ -28,7 +30,11 @@ export function assignEvaluation(slots: readonly number[], chunks: number): Assi
   slots.forEach((slot, i) => {
     const first = Math.floor((i * chunks) / slots.length);
     const end = Math.floor(((i + 1) * chunks) / slots.length);
-    if (end > first) assignment.set(slot, Array.from({ length: end - first }, (_, j) => first + j));
+    if (end > first)
+      assignment.set(
+        slot,
+        Array.from({ length: end - first }, (_, j) => first + j),
+      );
   });
   return assignment;
 }

@@ -67,7 +67,16 @@ export class Recorder implements RunObserver {
     const chain = this.#chain.add({ step, samples, loss, correct, weights: checksum });
     if (step === 1 || step === totalSteps(configuration)) store.event('step', { step });
     if (step === 1) viewer.started();
-    store.step({ step, epoch, samples, loss, correct, milliseconds: now - this.#stepStarted, weights: checksum, chain });
+    store.step({
+      step,
+      epoch,
+      samples,
+      loss,
+      correct,
+      milliseconds: now - this.#stepStarted,
+      weights: checksum,
+      chain,
+    });
     viewer.step({ step, epoch, samples, loss, correct, workers });
     this.#speed.step(step);
     this.#stepStarted = now;
@@ -77,7 +86,11 @@ export class Recorder implements RunObserver {
 
   evaluation(step: number): { finite: boolean } {
     const { store, viewer, predictions, dataset, configuration, clock } = this.#options;
-    const result = score({ values: predictions.all(), labels: dataset.test.labels, classes: configuration.model.classes });
+    const result = score({
+      values: predictions.all(),
+      labels: dataset.test.labels,
+      classes: configuration.model.classes,
+    });
     if (!Number.isFinite(result.loss)) return { finite: false };
     this.#score = result;
     const { epoch } = planStep(configuration, step);
@@ -98,9 +111,25 @@ export class Recorder implements RunObserver {
   /** The run's record as of now. */
   record(state: RunState, outcome: Outcome | undefined): RunRecord {
     const { store, version, term, configuration, launch } = this.#options;
-    const error = outcome?.code === undefined ? {} : { error: { code: outcome.code, message: outcome.message, ...(outcome.fix === undefined ? {} : { fix: outcome.fix }) } };
+    const error =
+      outcome?.code === undefined
+        ? {}
+        : {
+            error: {
+              code: outcome.code,
+              message: outcome.message,
+              ...(outcome.fix === undefined ? {} : { fix: outcome.fix }),
+            },
+          };
     return {
-      ...{ format: RUN_FORMAT, arithmetic: ARITHMETIC, version, run: store.id, state: outcome?.state ?? 'running', term },
+      ...{
+        format: RUN_FORMAT,
+        arithmetic: ARITHMETIC,
+        version,
+        run: store.id,
+        state: outcome?.state ?? 'running',
+        term,
+      },
       started: this.#started.toISOString(),
       ...(outcome === undefined ? {} : { ended: new Date().toISOString() }),
       ...{ configuration: configurationRecord(configuration), launch },
@@ -121,7 +150,11 @@ export class Recorder implements RunObserver {
       await store.writeModel({ configuration, step: this.#step, chain: this.#chain.link, weights });
     }
     if (outcome.state === 'finished') {
-      const wrong = misclassified({ values: predictions.all(), labels: dataset.test.labels, classes: configuration.model.classes });
+      const wrong = misclassified({
+        values: predictions.all(),
+        labels: dataset.test.labels,
+        classes: configuration.model.classes,
+      });
       await store.writeArtifact('misclassified.jsonl', misclassifiedLines(wrong));
     }
     store.event('end', { state: outcome.state, step: this.#step });
@@ -134,7 +167,9 @@ export class Recorder implements RunObserver {
   #engine(state: RunState): Pick<RunRecord, 'engine'> {
     const { engine, fingerprint } = state;
     if (engine === undefined || fingerprint === undefined) return {};
-    return { engine: { description: engine, fingerprint, kernel_digest: kernelDigest(), reproducible: !state.mixed } };
+    return {
+      engine: { description: engine, fingerprint, kernel_digest: kernelDigest(), reproducible: !state.mixed },
+    };
   }
 
   #dataset(): RunRecord['dataset'] {
@@ -148,6 +183,8 @@ export class Recorder implements RunObserver {
   #result(): Pick<RunRecord, 'result'> {
     if (this.#score === undefined) return {};
     const { loss, accuracy, confusion } = this.#score;
-    return { result: { test: { loss, accuracy, confusion }, steps_per_second: this.#speed.stepsPerSecond() } };
+    return {
+      result: { test: { loss, accuracy, confusion }, steps_per_second: this.#speed.stepsPerSecond() },
+    };
   }
 }

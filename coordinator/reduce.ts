@@ -14,7 +14,12 @@ export interface Reduction {
 }
 
 /** Takes in the sum at `node` and climbs as far as siblings allow. */
-export function takeSum(task: Pick<Task, 'sums'>, node: Node, virtualShards: number, realShards: number): Reduction {
+export function takeSum(
+  task: Pick<Task, 'sums'>,
+  node: Node,
+  virtualShards: number,
+  realShards: number,
+): Reduction {
   const sums = new Set(task.sums);
   const effects: Effect[] = [];
   let top = node;

@@ -4,7 +4,15 @@ import type { WorkerMessage } from '../shared/messages.ts';
 import { leaseOf, loseLeases, remember, workOf } from './leases.ts';
 import { diverged, end } from './outcome.ts';
 import { takeSum } from './reduce.ts';
-import { withWorker, type Effect, type Next, type Part, type RunState, type Task, type Verdict } from './state.ts';
+import {
+  withWorker,
+  type Effect,
+  type Next,
+  type Part,
+  type RunState,
+  type Task,
+  type Verdict,
+} from './state.ts';
 
 type ResultMessage = Extract<WorkerMessage, { kind: 'gradient' | 'predictions' }>;
 
@@ -16,11 +24,14 @@ export function takeResult(state: RunState, slot: number, message: ResultMessage
   const { task, settings } = state;
   const kind = message.kind === 'gradient' ? 'step' : 'evaluation';
   const isCurrent = message.run === settings.run && message.term === settings.term;
-  if (!isCurrent || task === undefined || task.kind !== kind || task.step !== message.step) return fenced(state);
-  if (leaseOf(task, message.part, slot) === undefined) return refuse(state, slot, `a result for part ${message.part}, which it holds no lease on`);
+  if (!isCurrent || task === undefined || task.kind !== kind || task.step !== message.step)
+    return fenced(state);
+  if (leaseOf(task, message.part, slot) === undefined)
+    return refuse(state, slot, `a result for part ${message.part}, which it holds no lease on`);
   if (task.parts.get(message.part)?.accepted === true) return duplicate(state);
   const correct = message.kind === 'gradient' ? message.correct : 0;
-  if (correct > samplesOf(state, task, message.part)) return refuse(state, slot, `${correct} correct rows, more than its shards hold`);
+  if (correct > samplesOf(state, task, message.part))
+    return refuse(state, slot, `${correct} correct rows, more than its shards hold`);
   return { state, effects: [{ kind: 'receive', task: kind, part: message.part, slot, correct }] };
 }
 
@@ -33,18 +44,27 @@ export function acceptResult(state: RunState, verdict: Verdict, now: number): Ne
   if (!verdict.finite) return nonFinite(state, task, part, verdict);
 
   const parts = new Map(task.parts).set(verdict.part, { ...part, accepted: true });
-  const taken: Task = { ...task, parts, openParts: task.openParts - 1, correct: task.correct + verdict.correct };
+  const taken: Task = {
+    ...task,
+    parts,
+    openParts: task.openParts - 1,
+    correct: task.correct + verdict.correct,
+  };
   const accept: Effect = { kind: 'accept', task: task.kind, part: verdict.part };
   const credited = credit(state, task, verdict, now);
   if (task.kind === 'evaluation') {
     const final = task.step === state.settings.totalSteps;
-    const effects: Effect[] = taken.openParts === 0 ? [accept, { kind: 'evaluate', step: task.step, final }] : [accept];
+    const effects: Effect[] =
+      taken.openParts === 0 ? [accept, { kind: 'evaluate', step: task.step, final }] : [accept];
     return { state: { ...credited.state, task: taken }, effects: [...credited.effects, ...effects] };
   }
   const { virtualShards, realShards } = planStep(state.settings.configuration, task.step);
   const { sums, effects, complete } = takeSum(task, verdict.part, virtualShards, realShards);
   const update: Effect[] = complete ? [{ kind: 'update', step: task.step, correct: taken.correct }] : [];
-  return { state: { ...credited.state, task: { ...taken, sums } }, effects: [...credited.effects, accept, ...effects, ...update] };
+  return {
+    state: { ...credited.state, task: { ...taken, sums } },
+    effects: [...credited.effects, accept, ...effects, ...update],
+  };
 }
 
 /** Speed, samples and good standing of the worker that delivered. */
@@ -57,12 +77,18 @@ function credit(state: RunState, task: Task, verdict: Verdict, now: number): Nex
   const punctual = withWorker({ ...state, times }, { ...worker, late: false });
   if (task.kind === 'evaluation') return { state: punctual, effects: [] };
   const before = state.delivered.get(worker.name);
-  const delivered = new Map(state.delivered).set(worker.name, (before ?? 0) + samplesOf(state, task, verdict.part));
+  const delivered = new Map(state.delivered).set(
+    worker.name,
+    (before ?? 0) + samplesOf(state, task, verdict.part),
+  );
   const effects: Effect[] = [];
   if (before === undefined) {
     effects.push({
       ...{ kind: 'log', level: 'info', event: 'first_shard' },
-      ...{ message: `${worker.name} delivered its first shard`, fields: { worker: worker.name, step: task.step } },
+      ...{
+        message: `${worker.name} delivered its first shard`,
+        fields: { worker: worker.name, step: task.step },
+      },
     });
   }
   return { state: { ...punctual, delivered }, effects };
@@ -79,7 +105,10 @@ function nonFinite(state: RunState, task: Task, part: Part, { part: number, slot
     effects: [
       {
         ...{ kind: 'log', level: 'warn', event: 'lease_again' },
-        ...{ message: `a result of ${worker} is not finite; it is computed once more`, fields: { worker, step: task.step, part: number } },
+        ...{
+          message: `a result of ${worker} is not finite; it is computed once more`,
+          fields: { worker, step: task.step, part: number },
+        },
       },
     ],
   };
@@ -103,5 +132,8 @@ function fenced(state: RunState): Next {
 }
 
 function duplicate(state: RunState): Next {
-  return { state: { ...state, counts: { ...state.counts, duplicates: state.counts.duplicates + 1 } }, effects: [] };
+  return {
+    state: { ...state, counts: { ...state.counts, duplicates: state.counts.duplicates + 1 } },
+    effects: [],
+  };
 }

@@ -24,7 +24,9 @@ export function reduce(state: RunState, event: RunEvent): Next {
     case 'received':
       return andThen(acceptResult(state, event.verdict, event.now), (next) => leaseAgain(next, event.now));
     case 'stop':
-      return state.task === undefined ? end(state, stopped(event.code)) : { state: { ...state, stopping: event.code }, effects: [] };
+      return state.task === undefined
+        ? end(state, stopped(event.code))
+        : { state: { ...state, stopping: event.code }, effects: [] };
     case 'connected':
     case 'disconnected':
     case 'message':
@@ -38,7 +40,8 @@ export function reduce(state: RunState, event: RunEvent): Next {
 
 /** Gathering ends when enough workers are ready; their common fingerprint becomes the run's. */
 function beginIfReady(state: RunState, now: number): Next {
-  if (state.phase !== 'gathering' || computingSlots(state).length < state.settings.minWorkers) return { state, effects: [] };
+  if (state.phase !== 'gathering' || computingSlots(state).length < state.settings.minWorkers)
+    return { state, effects: [] };
   return andThen(fixFingerprint(state), (fixed) => {
     if (computingSlots(fixed).length < fixed.settings.minWorkers) return { state: fixed, effects: [] };
     const running: RunState = { ...fixed, phase: 'running', waitingSince: undefined };
@@ -57,14 +60,19 @@ function afterUpdate(state: RunState, now: number): Next {
   const next = continueAfter(state, now);
   const record = { kind: 'record' } as const;
   // Whatever ends the run must find the step written down.
-  return { state: next.state, effects: next.state.phase === 'ended' ? [record, ...next.effects] : [...next.effects, record] };
+  return {
+    state: next.state,
+    effects: next.state.phase === 'ended' ? [record, ...next.effects] : [...next.effects, record],
+  };
 }
 
 function continueAfter(state: RunState, now: number): Next {
   if (state.stopping !== undefined) return end(state, stopped(state.stopping));
   const { configuration, totalSteps } = state.settings;
   const isLast = state.step === totalSteps;
-  return isLast || planStep(configuration, state.step).endsEpoch ? beginEvaluation(state, now) : beginStep(state, now);
+  return isLast || planStep(configuration, state.step).endsEpoch
+    ? beginEvaluation(state, now)
+    : beginStep(state, now);
 }
 
 function beginEvaluation(state: RunState, now: number): Next {

@@ -28,7 +28,9 @@ export interface CoordinatorServer {
  * anything else is looked at; who lacks it learns nothing but 401.
  */
 export async function listen(options: ServerOptions, events: ConnectionEvents): Promise<CoordinatorServer> {
-  const http = createServer({ maxHeaderSize: limits.MAX_REQUEST_HEADER_BYTES }, (request, response) => answer(options, request, response));
+  const http = createServer({ maxHeaderSize: limits.MAX_REQUEST_HEADER_BYTES }, (request, response) =>
+    answer(options, request, response),
+  );
   http.headersTimeout = limits.REQUEST_LIMIT_MILLISECONDS;
   http.requestTimeout = limits.REQUEST_LIMIT_MILLISECONDS;
   http.maxConnections = limits.MAX_CONNECTIONS;
@@ -67,12 +69,16 @@ function digest(text: string): Buffer {
 }
 
 function answer(options: ServerOptions, request: IncomingMessage, response: ServerResponse): void {
-  if (!isAuthorized(options.token, request)) return reply(response, 401, { 'WWW-Authenticate': 'Bearer' }, 'the token is missing or wrong\n');
+  if (!isAuthorized(options.token, request))
+    return reply(response, 401, { 'WWW-Authenticate': 'Bearer' }, 'the token is missing or wrong\n');
   if (request.method !== 'GET') return reply(response, 405, { Allow: 'GET' }, 'only GET is answered here\n');
   const description = options.description();
-  if (description === undefined) return reply(response, 503, { 'Retry-After': '1' }, 'the run is being set up\n');
-  if (request.url === '/run') return reply(response, 200, { 'Content-Type': 'application/json' }, JSON.stringify(description));
-  if (request.url === `/data/${options.dataset.digest}`) return sendData(options.dataset.bytes, request, response);
+  if (description === undefined)
+    return reply(response, 503, { 'Retry-After': '1' }, 'the run is being set up\n');
+  if (request.url === '/run')
+    return reply(response, 200, { 'Content-Type': 'application/json' }, JSON.stringify(description));
+  if (request.url === `/data/${options.dataset.digest}`)
+    return sendData(options.dataset.bytes, request, response);
   reply(response, 404, {}, 'there are /run, /data/<sha256> and the upgrade at /worker\n');
 }
 
@@ -81,15 +87,25 @@ function sendData(bytes: Uint8Array, request: IncomingMessage, response: ServerR
   const range = /^bytes=(\d{1,15})-$/.exec(request.headers.range ?? '')?.[1];
   const start = range === undefined ? 0 : Number(range);
   if (start >= bytes.length) return reply(response, 416, { 'Content-Range': `bytes */${bytes.length}` }, '');
-  const partial = range === undefined ? {} : { 'Content-Range': `bytes ${start}-${bytes.length - 1}/${bytes.length}` };
+  const partial =
+    range === undefined ? {} : { 'Content-Range': `bytes ${start}-${bytes.length - 1}/${bytes.length}` };
   response.writeHead(range === undefined ? 200 : 206, {
-    ...{ 'Content-Type': 'application/octet-stream', 'Content-Length': bytes.length - start, 'Accept-Ranges': 'bytes' },
+    ...{
+      'Content-Type': 'application/octet-stream',
+      'Content-Length': bytes.length - start,
+      'Accept-Ranges': 'bytes',
+    },
     ...partial,
   });
   response.end(bytes.subarray(start));
 }
 
-function reply(response: ServerResponse, status: number, headers: Record<string, string>, body: string): void {
+function reply(
+  response: ServerResponse,
+  status: number,
+  headers: Record<string, string>,
+  body: string,
+): void {
   response.writeHead(status, { ...headers, 'Content-Length': Buffer.byteLength(body) });
   response.end(body);
 }
@@ -121,9 +137,15 @@ async function bind(http: Server, { host, port }: ServerOptions): Promise<void> 
 function bindError(error: NodeJS.ErrnoException, host: string, port: number): ClusterError {
   const cause = { cause: error };
   if (error.code === 'EADDRINUSE') {
-    return new ClusterError('ADDRESS', `port ${port} on ${host} is in use (--port)`, { fix: 'choose another --port, or 0 for any free one', ...cause });
+    return new ClusterError('ADDRESS', `port ${port} on ${host} is in use (--port)`, {
+      fix: 'choose another --port, or 0 for any free one',
+      ...cause,
+    });
   }
-  return new ClusterError('ADDRESS', `cannot listen on ${host}:${port}: ${error.message}`, { fix: 'choose another --host or --port', ...cause });
+  return new ClusterError('ADDRESS', `cannot listen on ${host}:${port}: ${error.message}`, {
+    fix: 'choose another --host or --port',
+    ...cause,
+  });
 }
 
 async function closeServer(http: Server, connections: ReadonlyMap<number, Connection>): Promise<void> {

@@ -45,12 +45,17 @@ export interface RunningCoordinator {
 }
 
 /** Opens the listener, then the run directory, and begins to gather workers. Rejects with ADDRESS, RUN_EXISTS, DISK or LIMIT. */
-export async function startCoordinator(settings: RunSettings, viewer: RunViewer): Promise<RunningCoordinator> {
+export async function startCoordinator(
+  settings: RunSettings,
+  viewer: RunViewer,
+): Promise<RunningCoordinator> {
   const { configuration, dataset, token, host, port } = settings;
   const clock = () => performance.now();
   const tensors = new Tensors(configuration, initialWeights(configuration.seed, configuration.model));
   const predictions = new Predictions(configuration.testSamples, configuration.model.classes);
-  const frameBytes = roomBytes(4 * Math.max(tensors.parameters + 1, EVALUATION_CHUNK_ROWS * predictions.width));
+  const frameBytes = roomBytes(
+    4 * Math.max(tensors.parameters + 1, EVALUATION_CHUNK_ROWS * predictions.width),
+  );
   let running: { readonly driver: Driver; readonly description: RunDescription } | undefined;
   const driverOf = () => {
     assert(running !== undefined, 'nobody connects before the run is described');
@@ -66,7 +71,11 @@ export async function startCoordinator(settings: RunSettings, viewer: RunViewer)
   );
   try {
     const failures = new FirstFailure();
-    const store = await RunStore.open({ runs: settings.runsDir, runId: settings.runId, onError: (error) => failures.add(error) });
+    const store = await RunStore.open({
+      runs: settings.runsDir,
+      runId: settings.runId,
+      onError: (error) => failures.add(error),
+    });
     const recorder = new Recorder({ ...settings, store, viewer, predictions, term: FIRST_TERM, clock });
     const driver = new Driver(reducerSettings(settings, store.id), tensors, predictions, recorder, clock);
     failures.listen((error) => driver.fail(error));
@@ -74,7 +83,12 @@ export async function startCoordinator(settings: RunSettings, viewer: RunViewer)
     store.event('start', { term: FIRST_TERM });
     running = { driver, description: describe(settings, store.id, frameBytes) };
     driver.start();
-    return { port: server.port, directory: store.path, stop: (code) => driver.stop(code), done: finish(driver, recorder, tensors, server) };
+    return {
+      port: server.port,
+      directory: store.path,
+      stop: (code) => driver.stop(code),
+      done: finish(driver, recorder, tensors, server),
+    };
   } catch (error) {
     await server.close();
     throw error;
@@ -113,10 +127,23 @@ class FirstFailure {
 
 function reducerSettings(settings: RunSettings, run: string) {
   const { configuration, minWorkers, maxWorkers, rendezvousMilliseconds, allowMixedEngines } = settings;
-  return { run, term: FIRST_TERM, configuration, totalSteps: totalSteps(configuration), minWorkers, maxWorkers, rendezvousMilliseconds, allowMixedEngines };
+  return {
+    run,
+    term: FIRST_TERM,
+    configuration,
+    totalSteps: totalSteps(configuration),
+    minWorkers,
+    maxWorkers,
+    rendezvousMilliseconds,
+    allowMixedEngines,
+  };
 }
 
-function describe({ configuration, dataset, version }: RunSettings, run: string, frameBytes: number): RunDescription {
+function describe(
+  { configuration, dataset, version }: RunSettings,
+  run: string,
+  frameBytes: number,
+): RunDescription {
   return {
     ...{ protocol: PROTOCOL, arithmetic: ARITHMETIC, version, run, configuration },
     ...{ frame_bytes: frameBytes, data_bytes: dataset.bytes.length, class_names: [...dataset.classNames] },

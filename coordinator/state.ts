@@ -135,7 +135,13 @@ export type Effect =
   /** One frame, encoded once, to all these slots. */
   | { readonly kind: 'broadcast'; readonly slots: readonly number[]; readonly message: WeightsMessage }
   /** Copy the body of the message at hand into the part's buffer and check it; answered by `received`. */
-  | { readonly kind: 'receive'; readonly task: Task['kind']; readonly part: number; readonly slot: number; readonly correct: number }
+  | {
+      readonly kind: 'receive';
+      readonly task: Task['kind'];
+      readonly part: number;
+      readonly slot: number;
+      readonly correct: number;
+    }
   /** Keep the received body as the part's accepted result. */
   | { readonly kind: 'accept'; readonly task: Task['kind']; readonly part: number }
   /** node = left + right, or left + 0 where the right subtree holds padding only. */
@@ -147,12 +153,28 @@ export type Effect =
   /** Sum up all predictions; answered by `evaluated`. */
   | { readonly kind: 'evaluate'; readonly step: number; readonly final: boolean }
   | { readonly kind: 'close'; readonly slot: number; readonly code: ErrorCode; readonly message: string }
-  | { readonly kind: 'log'; readonly level: 'info' | 'warn'; readonly event: RunLogEvent; readonly message: string; readonly fields: Readonly<Record<string, unknown>> }
+  | {
+      readonly kind: 'log';
+      readonly level: 'info' | 'warn';
+      readonly event: RunLogEvent;
+      readonly message: string;
+      readonly fields: Readonly<Record<string, unknown>>;
+    }
   | { readonly kind: 'end'; readonly outcome: Outcome };
 
 /** Names of the lines in events.jsonl. */
 export type RunLogEvent =
-  | 'hello' | 'ready' | 'first_shard' | 'lost' | 'lease_again' | 'step' | 'evaluation' | 'waiting' | 'stopping' | 'standing_by' | 'refused';
+  | 'hello'
+  | 'ready'
+  | 'first_shard'
+  | 'lost'
+  | 'lease_again'
+  | 'step'
+  | 'evaluation'
+  | 'waiting'
+  | 'stopping'
+  | 'standing_by'
+  | 'refused';
 
 export interface Next {
   readonly state: RunState;
@@ -180,7 +202,10 @@ export function initialState(settings: Settings, now: number): RunState {
 /** Runs `decide` on the state that `next` left, and keeps the effects in order. */
 export function andThen(next: Next, decide: (state: RunState) => Next): Next {
   const after = decide(next.state);
-  return { state: after.state, effects: next.effects.length === 0 ? after.effects : [...next.effects, ...after.effects] };
+  return {
+    state: after.state,
+    effects: next.effects.length === 0 ? after.effects : [...next.effects, ...after.effects],
+  };
 }
 
 export function withWorker(state: RunState, worker: WorkerState): RunState {

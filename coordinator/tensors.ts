@@ -42,7 +42,9 @@ export class Tensors {
     const vectorBytes = (this.parameters + 1) * FLOAT_BYTES;
     const weightsRoom = roomBytes(this.parameters * FLOAT_BYTES);
     const buffers = configuration.virtualShards + 1;
-    const kernels = createKernels((buffers + 2) * (vectorBytes + 64) + WEIGHTS_FRAMES * (weightsRoom + 64) + SLACK_BYTES);
+    const kernels = createKernels(
+      (buffers + 2) * (vectorBytes + 64) + WEIGHTS_FRAMES * (weightsRoom + 64) + SLACK_BYTES,
+    );
     this.#kernels = kernels;
     const rooms = Array.from({ length: WEIGHTS_FRAMES }, () => this.#createRoom(weightsRoom));
     const [first] = rooms;
@@ -126,7 +128,8 @@ export class Tensors {
   /** The current weights as one frame. A frame still on its way is copied, never changed. */
   frame(message: WeightsMessage): { frame: Buffer; sending: (slot: number) => () => void } {
     const { room, inFlight } = this.#current;
-    if (inFlight.size > 0) return { frame: encodeBefore(room.slice(), message), sending: () => () => undefined };
+    if (inFlight.size > 0)
+      return { frame: encodeBefore(room.slice(), message), sending: () => () => undefined };
     const sending = (slot: number) => {
       inFlight.add(slot);
       return () => void inFlight.delete(slot);

@@ -4,29 +4,77 @@
  */
 export const errorTable = {
   UNEXPECTED: { exit: 1, close: 4500, retry: false, meaning: 'A defect in mnist-dist itself.' },
-  USAGE: { exit: 2, close: undefined, retry: false, meaning: 'A flag, variable or file holds an impossible value.' },
+  USAGE: {
+    exit: 2,
+    close: undefined,
+    retry: false,
+    meaning: 'A flag, variable or file holds an impossible value.',
+  },
   NOT_READY: { exit: 1, close: undefined, retry: false, meaning: 'doctor: training cannot run here.' },
   SETUP: { exit: 10, close: undefined, retry: false, meaning: 'The set-up could not be completed.' },
-  ENGINE: { exit: 11, close: undefined, retry: false, meaning: 'The engine that was asked for cannot run here.' },
-  DATA: { exit: 12, close: 4412, retry: false, meaning: 'A dataset is missing, damaged or not the one of the run.' },
+  ENGINE: {
+    exit: 11,
+    close: undefined,
+    retry: false,
+    meaning: 'The engine that was asked for cannot run here.',
+  },
+  DATA: {
+    exit: 12,
+    close: 4412,
+    retry: false,
+    meaning: 'A dataset is missing, damaged or not the one of the run.',
+  },
   RUN_EXISTS: { exit: 13, close: undefined, retry: false, meaning: 'The run directory exists already.' },
-  ADDRESS: { exit: 14, close: undefined, retry: false, meaning: 'The address to listen on is not to be had.' },
-  RENDEZVOUS: { exit: 15, close: undefined, retry: false, meaning: 'Too few workers came within --rdzv-timeout.' },
-  UNREACHABLE: { exit: 16, close: undefined, retry: true, meaning: 'No coordinator answered within --max-wait-time.' },
+  ADDRESS: {
+    exit: 14,
+    close: undefined,
+    retry: false,
+    meaning: 'The address to listen on is not to be had.',
+  },
+  RENDEZVOUS: {
+    exit: 15,
+    close: undefined,
+    retry: false,
+    meaning: 'Too few workers came within --rdzv-timeout.',
+  },
+  UNREACHABLE: {
+    exit: 16,
+    close: undefined,
+    retry: true,
+    meaning: 'No coordinator answered within --max-wait-time.',
+  },
   UNAUTHORIZED: { exit: 17, close: 4401, retry: false, meaning: 'The token is missing or wrong.' },
   VERSION: { exit: 18, close: 4418, retry: false, meaning: 'Protocol or arithmetic versions differ.' },
-  FINGERPRINT: { exit: 19, close: 4419, retry: false, meaning: "The worker's engine computes other bytes than the run's." },
+  FINGERPRINT: {
+    exit: 19,
+    close: 4419,
+    retry: false,
+    meaning: "The worker's engine computes other bytes than the run's.",
+  },
   FULL: { exit: 20, close: 4420, retry: true, meaning: 'The run has all the workers it takes.' },
   PROTOCOL: { exit: 21, close: 4421, retry: false, meaning: 'A message broke the contract of the wire.' },
   TIMEOUT: { exit: 22, close: 4422, retry: true, meaning: 'A peer was silent for too long.' },
   LIMIT: { exit: 23, close: 4423, retry: false, meaning: 'A limit was exceeded.' },
   DIVERGED: { exit: 24, close: 4424, retry: false, meaning: 'The loss or a gradient is not finite.' },
-  RUN_FAILED: { exit: 25, close: 4425, retry: false, meaning: 'The coordinator ended the run with an error.' },
+  RUN_FAILED: {
+    exit: 25,
+    close: 4425,
+    retry: false,
+    meaning: 'The coordinator ended the run with an error.',
+  },
   DISK: { exit: 26, close: undefined, retry: false, meaning: 'A file of the run could not be written.' },
-  SUPERSEDED: { exit: 27, close: 4427, retry: true, meaning: 'A newer connection of the same worker took over.' },
+  SUPERSEDED: {
+    exit: 27,
+    close: 4427,
+    retry: true,
+    meaning: 'A newer connection of the same worker took over.',
+  },
   INTERRUPTED: { exit: 130, close: 4430, retry: false, meaning: 'The run was ended by SIGINT (Ctrl-C).' },
   TERMINATED: { exit: 143, close: 4443, retry: false, meaning: 'The run was ended by SIGTERM.' },
-} as const satisfies Record<string, { exit: number; close: number | undefined; retry: boolean; meaning: string }>;
+} as const satisfies Record<
+  string,
+  { exit: number; close: number | undefined; retry: boolean; meaning: string }
+>;
 
 export type ErrorCode = keyof typeof errorTable;
 

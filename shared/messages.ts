@@ -33,18 +33,35 @@ export const workerMessage = z.discriminatedUnion('kind', [
   /** "I speak these versions, this is my name; if I held a slot before, this secret proves it." */
   z.strictObject({
     kind: z.literal('hello'),
-    ...{ protocol: count(65_535), arithmetic: count(65_535), version: text(32), name: text(limits.MAX_NAME_CHARACTERS) },
-    session: z.string().regex(/^[0-9a-f]{32}$/).optional(),
+    ...{
+      protocol: count(65_535),
+      arithmetic: count(65_535),
+      version: text(32),
+      name: text(limits.MAX_NAME_CHARACTERS),
+    },
+    session: z
+      .string()
+      .regex(/^[0-9a-f]{32}$/)
+      .optional(),
   }),
   /** "I load data and build graphs; do not expect me before this limit has passed." */
-  z.strictObject({ kind: z.literal('preparing'), limitMilliseconds: count(limits.MAX_PREPARE_LIMIT_MILLISECONDS) }),
+  z.strictObject({
+    kind: z.literal('preparing'),
+    limitMilliseconds: count(limits.MAX_PREPARE_LIMIT_MILLISECONDS),
+  }),
   /** "All graphs are built; on the run's first batch my engine computes bytes with this fingerprint." */
   z.strictObject({
     kind: z.literal('ready'),
     ...{ fingerprint: z.string().regex(/^[0-9a-f]{64}$/), engine: engineDescription },
   }),
   /** "Here is the sum over this subtree of this step; so many rows were right." Body: P gradients and the loss. */
-  z.strictObject({ kind: z.literal('gradient'), ...fence, part, correct: count(limits.MAX_BATCH_SIZE), microseconds }),
+  z.strictObject({
+    kind: z.literal('gradient'),
+    ...fence,
+    part,
+    correct: count(limits.MAX_BATCH_SIZE),
+    microseconds,
+  }),
   /** "Here are class, loss and probabilities of every row of this chunk." Body: rows x (2 + classes). */
   z.strictObject({ kind: z.literal('predictions'), ...fence, part, microseconds }),
   /** "I am alive and have nothing to do." */
@@ -55,11 +72,21 @@ export const workerMessage = z.discriminatedUnion('kind', [
 
 export const coordinatorMessage = z.discriminatedUnion('kind', [
   /** "You are in: this is your slot, and the secret with which you may take it again." */
-  z.strictObject({ kind: z.literal('welcome'), run, term, slot, session: z.string().regex(/^[0-9a-f]{32}$/) }),
+  z.strictObject({
+    kind: z.literal('welcome'),
+    run,
+    term,
+    slot,
+    session: z.string().regex(/^[0-9a-f]{32}$/),
+  }),
   /** "These are the weights of this step; each slot computes these subtrees." Body: P weights. */
   z.strictObject({ kind: z.literal('step'), ...fence, assignment: z.array(z.array(part).min(2)).max(256) }),
   /** "These are the weights after this step; each slot predicts these chunks: [slot, first, count]." Body: P weights. */
-  z.strictObject({ kind: z.literal('evaluate'), ...fence, assignment: z.array(z.tuple([slot, part, count(limits.MAX_EVALUATION_CHUNKS)])).max(256) }),
+  z.strictObject({
+    kind: z.literal('evaluate'),
+    ...fence,
+    assignment: z.array(z.tuple([slot, part, count(limits.MAX_EVALUATION_CHUNKS)])).max(256),
+  }),
   /** "Compute these parts too, of the step or evaluation whose weights you have." */
   z.strictObject({ kind: z.literal('lease'), ...fence, parts: z.array(part).max(limits.MAX_LEASED_PARTS) }),
   /** "I am alive." */
@@ -76,5 +103,8 @@ export type EngineIdentity = z.infer<typeof engineDescription>;
 export function parseMessage<T>(schema: z.ZodType<T>, header: unknown): T {
   const parsed = schema.safeParse(header);
   if (parsed.success) return parsed.data;
-  throw new ClusterError('PROTOCOL', `the peer sent a message that breaks the contract: ${z.prettifyError(parsed.error)}`);
+  throw new ClusterError(
+    'PROTOCOL',
+    `the peer sent a message that breaks the contract: ${z.prettifyError(parsed.error)}`,
+  );
 }

@@ -18,4 +18,8 @@ export const runDescriptionSchema = z.object({
 export type RunDescription = z.infer<typeof runDescriptionSchema>;
 
 /** The first fields, readable whatever the version of the rest. */
-export const versionsSchema = z.object({ protocol: z.int(), arithmetic: z.int(), version: z.string().max(32) });
+export const versionsSchema = z.object({
+  protocol: z.int(),
+  arithmetic: z.int(),
+  version: z.string().max(32),
+});

@@ -35,8 +35,5 @@ export function isReal(node: Node, virtualShards: number, realShards: number): b
 export function cover(virtualShards: number, realShards: number, node: Node = ROOT): Node[] {
   if (!hasReal(node, virtualShards, realShards)) return [];
   if (isReal(node, virtualShards, realShards)) return [node];
-  return [
-    ...cover(virtualShards, realShards, 2 * node),
-    ...cover(virtualShards, realShards, 2 * node + 1),
-  ];
+  return [...cover(virtualShards, realShards, 2 * node), ...cover(virtualShards, realShards, 2 * node + 1)];
 }

@@ -29,7 +29,11 @@ export function createChunks(kernels: Kernels, inputsPerRow: number, test: Sampl
   const chunks = Math.ceil(test.samples / EVALUATION_CHUNK_ROWS);
   return {
     build(chunk) {
-      if (chunk >= chunks) throw new ClusterError('PROTOCOL', `the coordinator asks for chunk ${chunk}; the test set has ${chunks}`);
+      if (chunk >= chunks)
+        throw new ClusterError(
+          'PROTOCOL',
+          `the coordinator asks for chunk ${chunk}; the test set has ${chunks}`,
+        );
       const first = chunk * EVALUATION_CHUNK_ROWS;
       const real = Math.min(EVALUATION_CHUNK_ROWS, test.samples - first);
       copyPixels(test.images, first * inputsPerRow, inputs, 0, real * inputsPerRow);

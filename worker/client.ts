@@ -6,7 +6,14 @@ import { coordinatorMessage, parseMessage } from '../shared/messages.ts';
 import type { RunDescription } from '../shared/run-description.ts';
 import type { Computation } from './computation.ts';
 import { connect, fetchDescription, type DialOptions } from './dial.ts';
-import { initialSession, reduceSession, type SessionEffect, type SessionEvent, type SessionSettings, type SessionState } from './session.ts';
+import {
+  initialSession,
+  reduceSession,
+  type SessionEffect,
+  type SessionEvent,
+  type SessionSettings,
+  type SessionState,
+} from './session.ts';
 
 export interface ClientOptions {
   readonly dial: DialOptions;
@@ -34,6 +41,7 @@ export class Client {
   #computation: Computation | undefined;
   #socket: WebSocket | undefined;
   #heard = 0;
+  #pause: NodeJS.Timeout | undefined;
   readonly #queue: Queued[] = [];
   #sending = 0;
   #whenSent: (() => void) | undefined;
@@ -57,7 +65,9 @@ export class Client {
   /** Tells the coordinator that this worker leaves. */
   leave(error: ClusterError): void {
     if (this.#socket !== undefined) this.#send({ kind: 'bye', code: error.code, message: error.message });
+    this.#state = { ...this.#state, phase: 'ended' };
     this.#disconnect();
+    clearTimeout(this.#pause);
     this.#reject(error);
   }
 
@@ -79,7 +89,8 @@ export class Client {
         }
       }
     } catch (error) {
-      if (error instanceof ClusterError) this.#enqueueLater({ kind: 'failed', error, now: this.#options.clock() });
+      if (error instanceof ClusterError)
+        this.#enqueueLater({ kind: 'failed', error, now: this.#options.clock() });
       else this.#reject(error);
     } finally {
       this.#draining = false;
@@ -163,7 +174,11 @@ export class Client {
     const { dial, log, clock, random } = this.#options;
     try {
       const jittered = afterMilliseconds * (0.5 + random() / 2);
-      if (jittered > 0) await new Promise((resolve) => setTimeout(resolve, jittered));
+      if (jittered > 0) {
+        await new Promise((resolve) => {
+          this.#pause = setTimeout(resolve, jittered);
+        });
+      }
       const run = await fetchDescription(dial);
       const isOther = JSON.stringify(run.configuration) !== JSON.stringify(this.#run?.configuration);
       if (isOther) this.#discard();
@@ -174,8 +189,10 @@ export class Client {
       this.#enqueue({ kind: 'opened', now: clock() });
     } catch (error) {
       if (!(error instanceof ClusterError)) return this.#reject(error);
+      if (this.#state.phase === 'ended') return;
       log('debug', messageOf(error));
-      if (this.#state.attempts === 0 && error.code === 'UNREACHABLE') log('info', `${error.message}; trying again`);
+      if (this.#state.attempts === 0 && error.code === 'UNREACHABLE')
+        log('info', `${error.message}; trying again`);
       this.#enqueue({ kind: 'failed', error, now: clock() });
     }
   }
@@ -207,11 +224,16 @@ export class Client {
     if (this.#socket !== socket) return;
     this.#heard = this.#options.clock();
     try {
-      if (!isBinary || !Buffer.isBuffer(data)) throw new ClusterError('PROTOCOL', 'the coordinator sent a text message');
+      if (!isBinary || !Buffer.isBuffer(data))
+        throw new ClusterError('PROTOCOL', 'the coordinator sent a text message');
       const frame = decodeFrame(data);
       const message = parseMessage(coordinatorMessage, frame.header);
       const hasBody = message.kind === 'step' || message.kind === 'evaluate';
-      if (hasBody !== (frame.body !== undefined)) throw new ClusterError('PROTOCOL', `the coordinator sent "${message.kind}" ${hasBody ? 'without its' : 'with a'} body`);
+      if (hasBody !== (frame.body !== undefined))
+        throw new ClusterError(
+          'PROTOCOL',
+          `the coordinator sent "${message.kind}" ${hasBody ? 'without its' : 'with a'} body`,
+        );
       this.#enqueue({ kind: 'message', message, now: this.#heard }, frame);
     } catch (error) {
       if (!(error instanceof ClusterError)) return this.#reject(error);
@@ -225,7 +247,10 @@ export class Client {
     setImmediate(() => {
       const silent = this.#options.clock() - this.#heard;
       if (this.#socket !== socket || silent < limits.IDLE_LIMIT_MILLISECONDS) return;
-      const error = new ClusterError('TIMEOUT', `the coordinator was silent for ${Math.round(silent / 1000)} s`);
+      const error = new ClusterError(
+        'TIMEOUT',
+        `the coordinator was silent for ${Math.round(silent / 1000)} s`,
+      );
       this.#enqueue({ kind: 'failed', error, now: this.#options.clock() });
     });
   }

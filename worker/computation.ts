@@ -41,7 +41,11 @@ export class Computation {
   readonly #parameters: number;
   readonly #orders = new Map<number, Uint32Array>();
 
-  private constructor(configuration: Configuration, dataset: Dataset, parts: { kernels: Kernels; engine: Engine; batches: BatchBuilder; fingerprint: string }) {
+  private constructor(
+    configuration: Configuration,
+    dataset: Dataset,
+    parts: { kernels: Kernels; engine: Engine; batches: BatchBuilder; fingerprint: string },
+  ) {
     this.#configuration = configuration;
     this.#parameters = parameterCount(configuration.model);
     this.#kernels = parts.kernels;
@@ -56,19 +60,41 @@ export class Computation {
   }
 
   /** Builds the engine and all its graphs, warms them, and computes the fingerprint. */
-  static async create(configuration: Configuration, dataset: Dataset, choice: EngineOptions & { readonly kind: EngineKind }): Promise<Computation> {
+  static async create(
+    configuration: Configuration,
+    dataset: Dataset,
+    choice: EngineOptions & { readonly kind: EngineKind },
+  ): Promise<Computation> {
     const batchShape = batchShapeOf(configuration);
     const shape = engineShapeOf(configuration);
     const floats = parameterCount(configuration.model) + 1;
     const frames = ResultFrames.bytes(floats) + ResultFrames.bytes(predictionFloats(configuration));
     const kernels = createKernels(
-      4 * floats + frames + batchBytes(batchShape) + chunkBytes(configuration.model.inputs) + engineBytes(shape) + SLACK_BYTES,
+      4 * floats +
+        frames +
+        batchBytes(batchShape) +
+        chunkBytes(configuration.model.inputs) +
+        engineBytes(shape) +
+        SLACK_BYTES,
     );
     const batches = createBatchBuilder(kernels, batchShape, dataset.train);
     const engine = await createEngine(choice.kind, shape, kernels, choice);
     const order = epochOrder(configuration.seed, 1, configuration.trainSamples);
-    const probed = fingerprint({ engine, kernels, configuration, dataset, batches, order, weights: initialWeights(configuration.seed, configuration.model) });
-    const computation = new Computation(configuration, dataset, { kernels, engine: probed.engine, batches, fingerprint: probed.fingerprint });
+    const probed = fingerprint({
+      engine,
+      kernels,
+      configuration,
+      dataset,
+      batches,
+      order,
+      weights: initialWeights(configuration.seed, configuration.model),
+    });
+    const computation = new Computation(configuration, dataset, {
+      kernels,
+      engine: probed.engine,
+      batches,
+      fingerprint: probed.fingerprint,
+    });
     computation.#orders.set(1, order);
     computation.prefetch(1, [1]);
     return computation;
@@ -77,19 +103,29 @@ export class Computation {
   /** Copies the weights of a step or evaluation in; throws PROTOCOL when they did not arrive as they were sent. */
   takeWeights({ body, checksum }: DecodedFrame): void {
     const bytes = 4 * this.#parameters;
-    if (body?.byteLength !== bytes) throw new ClusterError('PROTOCOL', `the coordinator sent ${body?.byteLength ?? 0} bytes of weights, not ${bytes}`);
+    if (body?.byteLength !== bytes)
+      throw new ClusterError(
+        'PROTOCOL',
+        `the coordinator sent ${body?.byteLength ?? 0} bytes of weights, not ${bytes}`,
+      );
     this.#kernels.bytes(this.#weights, bytes).set(body);
     if (this.#kernels.checksum(this.#weights, bytes) !== checksum) {
-      throw new ClusterError('PROTOCOL', "the weights' checksum does not match: they were damaged on the way");
+      throw new ClusterError(
+        'PROTOCOL',
+        "the weights' checksum does not match: they were damaged on the way",
+      );
     }
   }
 
   /** Computes and sends the sums of these subtrees; a promise only when it had to wait for the socket. */
   gradients(fence: Fence, nodes: readonly number[], send: SendFrame): Promise<void> | undefined {
     return inTurn(nodes, (node) => {
-      if (!isNode(node, this.#configuration.virtualShards)) throw new ClusterError('PROTOCOL', `the coordinator asks for node ${node}, which is not in the tree`);
+      if (!isNode(node, this.#configuration.virtualShards))
+        throw new ClusterError('PROTOCOL', `the coordinator asks for node ${node}, which is not in the tree`);
       const frame = this.#gradients.take();
-      return frame instanceof Promise ? frame.then((free) => this.#gradient(fence, node, free, send)) : this.#gradient(fence, node, frame, send);
+      return frame instanceof Promise
+        ? frame.then((free) => this.#gradient(fence, node, free, send))
+        : this.#gradient(fence, node, frame, send);
     });
   }
 
@@ -97,8 +133,21 @@ export class Computation {
     const started = performance.now();
     const plan = planStep(this.#configuration, fence.step);
     const batch = this.#batches.build(plan, node, this.#order(plan.epoch));
-    const correct = this.#engine.partialSum(this.#kernels.floats(this.#weights, this.#parameters), batch, frame.values);
-    send(frame.seal({ kind: 'gradient', ...fence, part: node, correct, microseconds: microsecondsSince(started) }), frame.free);
+    const correct = this.#engine.partialSum(
+      this.#kernels.floats(this.#weights, this.#parameters),
+      batch,
+      frame.values,
+    );
+    send(
+      frame.seal({
+        kind: 'gradient',
+        ...fence,
+        part: node,
+        correct,
+        microseconds: microsecondsSince(started),
+      }),
+      frame.free,
+    );
   }
 
   /** Computes and sends these chunks of the test set, one at a time, so that the socket can drain in between. */
@@ -107,8 +156,16 @@ export class Computation {
       const frame = await this.#predictions.take();
       const started = performance.now();
       const rows = this.#chunks.build(chunk);
-      this.#engine.predict(this.#kernels.floats(this.#weights, this.#parameters), rows.inputs, rows.labels, frame.values);
-      send(frame.seal({ kind: 'predictions', ...fence, part: chunk, microseconds: microsecondsSince(started) }), frame.free);
+      this.#engine.predict(
+        this.#kernels.floats(this.#weights, this.#parameters),
+        rows.inputs,
+        rows.labels,
+        frame.values,
+      );
+      send(
+        frame.seal({ kind: 'predictions', ...fence, part: chunk, microseconds: microsecondsSince(started) }),
+        frame.free,
+      );
       await new Promise((resolve) => setImmediate(resolve));
     }
   }
@@ -118,7 +175,8 @@ export class Computation {
     if (step > totalSteps(this.#configuration)) return;
     const plan = planStep(this.#configuration, step);
     for (const node of nodes) {
-      if (isReal(node, plan.virtualShards, plan.realShards)) this.#batches.build(plan, node, this.#order(plan.epoch));
+      if (isReal(node, plan.virtualShards, plan.realShards))
+        this.#batches.build(plan, node, this.#order(plan.epoch));
     }
   }
 
@@ -142,7 +200,11 @@ export class Computation {
 }
 
 /** Calls `each` for every item in order, in one turn of the event loop unless a call has to wait. */
-function inTurn<T>(items: readonly T[], each: (item: T) => Promise<void> | void, from = 0): Promise<void> | undefined {
+function inTurn<T>(
+  items: readonly T[],
+  each: (item: T) => Promise<void> | void,
+  from = 0,
+): Promise<void> | undefined {
   for (let i = from; i < items.length; i++) {
     const item = items[i];
     const pending = item === undefined ? undefined : each(item);
@@ -157,7 +219,13 @@ function batchShapeOf({ model, virtualShards, batchSize, seed, dropout }: Config
 
 function engineShapeOf({ model, virtualShards, batchSize, dropout }: Configuration): EngineShape {
   const shardCounts = Array.from({ length: Math.log2(virtualShards) + 1 }, (_, level) => 2 ** level);
-  return { model, rowsPerShard: Math.ceil(batchSize / virtualShards), shardCounts, hasDropout: dropout > 0, evaluationRows: EVALUATION_CHUNK_ROWS };
+  return {
+    model,
+    rowsPerShard: Math.ceil(batchSize / virtualShards),
+    shardCounts,
+    hasDropout: dropout > 0,
+    evaluationRows: EVALUATION_CHUNK_ROWS,
+  };
 }
 
 function predictionFloats({ model }: Configuration): number {

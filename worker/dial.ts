@@ -12,6 +12,8 @@ export interface DialOptions {
   readonly token: () => string;
   readonly maxModelBytes: number;
   readonly maxDataBytes: number;
+  /** Ends what is being asked when the worker has to end. */
+  readonly signal: AbortSignal;
 }
 
 /** Asks the coordinator what is to be trained. Refuses what is too large or another version before loading anything. */
@@ -22,13 +24,23 @@ export async function fetchDescription(options: DialOptions): Promise<RunDescrip
   try {
     json = JSON.parse(Buffer.from(text).toString('utf8'));
   } catch (error) {
-    throw new ClusterError('PROTOCOL', `${options.coordinator.href}run did not answer with JSON`, { cause: error });
+    throw new ClusterError('PROTOCOL', `${options.coordinator.href}run did not answer with JSON`, {
+      cause: error,
+    });
   }
   const versions = versionsSchema.safeParse(json);
-  if (!versions.success) throw new ClusterError('PROTOCOL', `${options.coordinator.href}run does not describe a run; is this a coordinator?`);
+  if (!versions.success)
+    throw new ClusterError(
+      'PROTOCOL',
+      `${options.coordinator.href}run does not describe a run; is this a coordinator?`,
+    );
   checkVersions(versions.data);
   const description = runDescriptionSchema.safeParse(json);
-  if (!description.success) throw new ClusterError('PROTOCOL', `the coordinator describes a run that this worker cannot read: ${description.error.message}`);
+  if (!description.success)
+    throw new ClusterError(
+      'PROTOCOL',
+      `the coordinator describes a run that this worker cannot read: ${description.error.message}`,
+    );
   checkSizes(description.data, options);
   return description.data;
 }
@@ -42,10 +54,18 @@ function checkVersions(theirs: { protocol: number; arithmetic: number; version: 
 
 function checkSizes(run: RunDescription, { maxModelBytes, maxDataBytes }: DialOptions): void {
   if (run.frame_bytes > maxModelBytes) {
-    throw new ClusterError('LIMIT', `the run's frames have ${run.frame_bytes} bytes, more than ${maxModelBytes} (--max-model-bytes)`, { fix: 'raise --max-model-bytes, or train a smaller --hidden' });
+    throw new ClusterError(
+      'LIMIT',
+      `the run's frames have ${run.frame_bytes} bytes, more than ${maxModelBytes} (--max-model-bytes)`,
+      { fix: 'raise --max-model-bytes, or train a smaller --hidden' },
+    );
   }
   if (run.data_bytes > maxDataBytes) {
-    throw new ClusterError('LIMIT', `the run's dataset has ${run.data_bytes} bytes, more than ${maxDataBytes} (--max-data-bytes)`, { fix: 'raise --max-data-bytes' });
+    throw new ClusterError(
+      'LIMIT',
+      `the run's dataset has ${run.data_bytes} bytes, more than ${maxDataBytes} (--max-data-bytes)`,
+      { fix: 'raise --max-data-bytes' },
+    );
   }
 }
 
@@ -56,16 +76,23 @@ export async function fetchDataset(options: DialOptions, run: RunDescription): P
   while (have < bytes.length) {
     const before = have;
     try {
-      const response = await request(options, `/data/${run.configuration.dataset}`, { Range: `bytes=${have}-` });
+      const response = await request(options, `/data/${run.configuration.dataset}`, {
+        Range: `bytes=${have}-`,
+      });
       for await (const chunk of chunks(response)) {
-        if (have + chunk.length > bytes.length) throw new ClusterError('DATA', `the coordinator sends more than the ${bytes.length} bytes it announced`);
+        if (have + chunk.length > bytes.length)
+          throw new ClusterError(
+            'DATA',
+            `the coordinator sends more than the ${bytes.length} bytes it announced`,
+          );
         bytes.set(chunk, have);
         have += chunk.length;
       }
     } catch (error) {
       if (error instanceof ClusterError || have === before) throw error;
     }
-    if (have === before) throw new ClusterError('UNREACHABLE', `the dataset broke off after ${have} of ${bytes.length} bytes`);
+    if (have === before)
+      throw new ClusterError('UNREACHABLE', `the dataset broke off after ${have} of ${bytes.length} bytes`);
   }
   return bytes;
 }
@@ -74,7 +101,12 @@ export async function fetchDataset(options: DialOptions, run: RunDescription): P
 export async function connect(options: DialOptions, run: RunDescription): Promise<WebSocket> {
   const maxPayload = run.frame_bytes + MAX_FRAME_HEAD_BYTES;
   const webSocket = new WebSocket(new URL('/worker', webSocketBase(options.coordinator)), {
-    ...{ perMessageDeflate: false, maxPayload, maxFragments: 1, maxBufferedChunks: Math.ceil(maxPayload / 512) },
+    ...{
+      perMessageDeflate: false,
+      maxPayload,
+      maxFragments: 1,
+      maxBufferedChunks: Math.ceil(maxPayload / 512),
+    },
     headers: { Authorization: `Bearer ${options.token()}` },
     handshakeTimeout: limits.REQUEST_LIMIT_MILLISECONDS,
     // The mask protects careless proxies from browsers' scripts, not us; a mask of zeros lets ws send without a copy.
@@ -86,21 +118,33 @@ export async function connect(options: DialOptions, run: RunDescription): Promis
   });
 }
 
-async function request(options: DialOptions, path: string, headers: Record<string, string>): Promise<Response> {
+async function request(
+  options: DialOptions,
+  path: string,
+  headers: Record<string, string>,
+): Promise<Response> {
   const url = new URL(path, options.coordinator.href.replace(/^ws/, 'http'));
-  const signal = AbortSignal.timeout(path === '/run' ? limits.REQUEST_LIMIT_MILLISECONDS : limits.MAX_PREPARE_LIMIT_MILLISECONDS);
+  const limit = path === '/run' ? limits.REQUEST_LIMIT_MILLISECONDS : limits.MAX_PREPARE_LIMIT_MILLISECONDS;
+  const signal = AbortSignal.any([options.signal, AbortSignal.timeout(limit)]);
   let response: Response;
   try {
-    response = await fetch(url, { headers: { ...headers, Authorization: `Bearer ${options.token()}` }, signal, redirect: 'error' });
+    response = await fetch(url, {
+      headers: { ...headers, Authorization: `Bearer ${options.token()}` },
+      signal,
+      redirect: 'error',
+    });
   } catch (error) {
     throw unreachableError(options, error);
   }
   if (response.ok) return response;
   await response.body?.cancel();
   if (response.status === 401) {
-    throw new ClusterError('UNAUTHORIZED', `${url.origin} refuses this worker's token`, { fix: "give the coordinator's token by --token-file or MNIST_DIST_TOKEN" });
+    throw new ClusterError('UNAUTHORIZED', `${url.origin} refuses this worker's token`, {
+      fix: "give the coordinator's token by --token-file or MNIST_DIST_TOKEN",
+    });
   }
-  if (response.status === 503) throw new ClusterError('UNREACHABLE', `the coordinator at ${url.origin} is still setting up its run`);
+  if (response.status === 503)
+    throw new ClusterError('UNREACHABLE', `the coordinator at ${url.origin} is still setting up its run`);
   throw new ClusterError('PROTOCOL', `${url.href} answered ${response.status}; is this a coordinator?`);
 }
 
@@ -125,7 +169,11 @@ function webSocketBase(coordinator: URL): string {
 
 function unreachableError({ coordinator }: DialOptions, error: unknown): ClusterError {
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-  return new ClusterError('UNREACHABLE', `no coordinator answers at ${coordinator.href}: ${messageOf(cause)}`, {
-    ...{ fix: 'start it with `mnist-dist coordinator`, or check --coordinator', cause: error },
-  });
+  return new ClusterError(
+    'UNREACHABLE',
+    `no coordinator answers at ${coordinator.href}: ${messageOf(cause)}`,
+    {
+      ...{ fix: 'start it with `mnist-dist coordinator`, or check --coordinator', cause: error },
+    },
+  );
 }

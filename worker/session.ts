@@ -1,6 +1,19 @@
-import { ClusterError, CLOSE_FINISHED, errorCodeOfClose, errorTable, unreachable, type ErrorCode } from '../shared/errors.ts';
+import {
+  ClusterError,
+  CLOSE_FINISHED,
+  errorCodeOfClose,
+  errorTable,
+  unreachable,
+  type ErrorCode,
+} from '../shared/errors.ts';
 import * as limits from '../shared/limits.ts';
-import { ARITHMETIC, PROTOCOL, type CoordinatorMessage, type EngineIdentity, type WorkerMessage } from '../shared/messages.ts';
+import {
+  ARITHMETIC,
+  PROTOCOL,
+  type CoordinatorMessage,
+  type EngineIdentity,
+  type WorkerMessage,
+} from '../shared/messages.ts';
 
 /**
  * The worker's side of a run, from dialling to the end. Pure, like the coordinator's reducers: client.ts performs the
@@ -48,7 +61,12 @@ export type SessionEffect =
   /** Build and warm all graphs, compute the fingerprint: `prepared` or `failed`. */
   | { readonly kind: 'prepare' }
   | { readonly kind: 'takeWeights' }
-  | { readonly kind: 'compute'; readonly task: 'step' | 'evaluation'; readonly step: number; readonly parts: readonly number[] }
+  | {
+      readonly kind: 'compute';
+      readonly task: 'step' | 'evaluation';
+      readonly step: number;
+      readonly parts: readonly number[];
+    }
   /** The answers are on their way: use the wait to build the likely next batches. */
   | { readonly kind: 'prefetch'; readonly step: number; readonly parts: readonly number[] }
   | { readonly kind: 'disconnect' }
@@ -72,12 +90,17 @@ export function reduceSession(state: SessionState, event: SessionEvent): Session
     case 'start':
       return { state, effects: [{ kind: 'dial', afterMilliseconds: 0 }] };
     case 'opened':
-      return { state: { ...state, phase: 'joining', farewell: undefined }, effects: [{ kind: 'send', message: hello(state) }] };
+      return {
+        state: { ...state, phase: 'joining', farewell: undefined },
+        effects: [{ kind: 'send', message: hello(state) }],
+      };
     case 'message':
       return hear(state, event.message);
     case 'prepared': {
       const ready: WorkerMessage = { kind: 'ready', fingerprint: event.fingerprint, engine: event.engine };
-      return state.phase === 'preparing' ? { state: { ...state, phase: 'ready' }, effects: [{ kind: 'send', message: ready }] } : { state, effects: [] };
+      return state.phase === 'preparing'
+        ? { state: { ...state, phase: 'ready' }, effects: [{ kind: 'send', message: ready }] }
+        : { state, effects: [] };
     }
     case 'failed':
       return fail(state, event.error, event.now);
@@ -88,7 +111,14 @@ export function reduceSession(state: SessionState, event: SessionEvent): Session
 
 function hello({ settings, session }: SessionState): WorkerMessage {
   const { name, version } = settings;
-  return { kind: 'hello', protocol: PROTOCOL, arithmetic: ARITHMETIC, version, name, ...(session === undefined ? {} : { session }) };
+  return {
+    kind: 'hello',
+    protocol: PROTOCOL,
+    arithmetic: ARITHMETIC,
+    version,
+    name,
+    ...(session === undefined ? {} : { session }),
+  };
 }
 
 function hear(state: SessionState, message: CoordinatorMessage): SessionNext {
@@ -99,9 +129,22 @@ function hear(state: SessionState, message: CoordinatorMessage): SessionNext {
         return { state, effects: [{ kind: 'disconnect' }] };
       }
       const { run, term, slot, session } = message;
-      const preparing: WorkerMessage = { kind: 'preparing', limitMilliseconds: state.settings.prepareLimitMilliseconds };
+      const preparing: WorkerMessage = {
+        kind: 'preparing',
+        limitMilliseconds: state.settings.prepareLimitMilliseconds,
+      };
       return {
-        state: { ...state, phase: 'preparing', run, term, slot, session, weightsOf: undefined, attempts: 0, failingSince: undefined },
+        state: {
+          ...state,
+          phase: 'preparing',
+          run,
+          term,
+          slot,
+          session,
+          weightsOf: undefined,
+          attempts: 0,
+          failingSince: undefined,
+        },
         effects: [{ kind: 'send', message: preparing }, { kind: 'prepare' }],
       };
     }
@@ -111,13 +154,21 @@ function hear(state: SessionState, message: CoordinatorMessage): SessionNext {
       const task = message.kind === 'step' ? 'step' : 'evaluation';
       const parts = partsOf(message, state.slot);
       const next = { ...state, weightsOf: { kind: task, step: message.step } as const };
-      const prefetch: SessionEffect[] = task === 'step' ? [{ kind: 'prefetch', step: message.step + 1, parts }] : [];
-      return { state: next, effects: [{ kind: 'takeWeights' }, { kind: 'compute', task, step: message.step, parts }, ...prefetch] };
+      const prefetch: SessionEffect[] =
+        task === 'step' ? [{ kind: 'prefetch', step: message.step + 1, parts }] : [];
+      return {
+        state: next,
+        effects: [{ kind: 'takeWeights' }, { kind: 'compute', task, step: message.step, parts }, ...prefetch],
+      };
     }
     case 'lease': {
       const { weightsOf } = state;
-      if (state.phase !== 'ready' || isForeign(state, message) || weightsOf?.step !== message.step) return breach(state, message.kind);
-      return { state, effects: [{ kind: 'compute', task: weightsOf.kind, step: message.step, parts: message.parts }] };
+      if (state.phase !== 'ready' || isForeign(state, message) || weightsOf?.step !== message.step)
+        return breach(state, message.kind);
+      return {
+        state,
+        effects: [{ kind: 'compute', task: weightsOf.kind, step: message.step, parts: message.parts }],
+      };
     }
     case 'heartbeat':
       return { state, effects: [] };
@@ -132,7 +183,10 @@ function isForeign(state: SessionState, message: { run: string; term: number }):
   return message.run !== state.run || message.term !== state.term;
 }
 
-function partsOf(message: Extract<CoordinatorMessage, { kind: 'step' | 'evaluate' }>, slot: number): number[] {
+function partsOf(
+  message: Extract<CoordinatorMessage, { kind: 'step' | 'evaluate' }>,
+  slot: number,
+): number[] {
   if (message.kind === 'step') return message.assignment.find(([to]) => to === slot)?.slice(1) ?? [];
   return message.assignment.flatMap(([to, first, count]) =>
     to === slot ? Array.from({ length: count }, (_, i) => first + i) : [],
@@ -141,12 +195,16 @@ function partsOf(message: Extract<CoordinatorMessage, { kind: 'step' | 'evaluate
 
 /** The coordinator broke the contract: nothing more is taken from this connection. */
 function breach(state: SessionState, kind: string): SessionNext {
-  const error = new ClusterError('PROTOCOL', `the coordinator sent "${kind}" while this worker was ${state.phase}, or for another run or term`);
+  const error = new ClusterError(
+    'PROTOCOL',
+    `the coordinator sent "${kind}" while this worker was ${state.phase}, or for another run or term`,
+  );
   return { state: { ...state, phase: 'ended' }, effects: [{ kind: 'disconnect' }, { kind: 'end', error }] };
 }
 
 function closed(state: SessionState, code: number, now: number): SessionNext {
-  if (code === CLOSE_FINISHED) return { state: { ...state, phase: 'ended' }, effects: [{ kind: 'end', error: undefined }] };
+  if (code === CLOSE_FINISHED)
+    return { state: { ...state, phase: 'ended' }, effects: [{ kind: 'end', error: undefined }] };
   const known = state.farewell?.code ?? errorCodeOfClose(code);
   const message = state.farewell?.message ?? `the connection to the coordinator closed (${code})`;
   return fail(state, new ClusterError(known ?? 'UNREACHABLE', message), now);
@@ -161,7 +219,10 @@ function fail(state: SessionState, error: ClusterError, now: number): SessionNex
   if (!errorTable[error.code].retry || isSpent) {
     return { state: { ...state, phase: 'ended' }, effects: [{ kind: 'disconnect' }, { kind: 'end', error }] };
   }
-  const pause = Math.min(limits.FIRST_REDIAL_MILLISECONDS * 2 ** (attempts - 1), limits.MAX_REDIAL_MILLISECONDS);
+  const pause = Math.min(
+    limits.FIRST_REDIAL_MILLISECONDS * 2 ** (attempts - 1),
+    limits.MAX_REDIAL_MILLISECONDS,
+  );
   return {
     state: { ...state, phase: 'dialling', attempts, failingSince, farewell: undefined, weightsOf: undefined },
     effects: [{ kind: 'disconnect' }, { kind: 'dial', afterMilliseconds: pause }],

@@ -1,5 +1,12 @@
 import { reduce } from '../../coordinator/run.ts';
-import { initialState, type Effect, type Outcome, type RunEvent, type RunState, type Settings } from '../../coordinator/state.ts';
+import {
+  initialState,
+  type Effect,
+  type Outcome,
+  type RunEvent,
+  type RunState,
+  type Settings,
+} from '../../coordinator/state.ts';
 import type { Configuration } from '../../shared/configuration.ts';
 import { unreachable } from '../../shared/errors.ts';
 import { ARITHMETIC, PROTOCOL, type WorkerMessage } from '../../shared/messages.ts';
@@ -52,7 +59,14 @@ export class Cluster {
     const chosen = settings.configuration ?? configuration;
     this.state = initialState(
       {
-        ...{ run: 'r', term: 1, configuration: chosen, totalSteps: totalSteps(chosen), minWorkers: 1, maxWorkers: 256 },
+        ...{
+          run: 'r',
+          term: 1,
+          configuration: chosen,
+          totalSteps: totalSteps(chosen),
+          minWorkers: 1,
+          maxWorkers: 256,
+        },
         ...{ rendezvousMilliseconds: 60_000, allowMixedEngines: false, ...settings },
       },
       0,
@@ -70,9 +84,21 @@ export class Cluster {
   /** Connects, greets and becomes ready. */
   join(slot: number, fingerprint = 'f'): void {
     this.connect(slot);
-    this.say(slot, { kind: 'hello', protocol: PROTOCOL, arithmetic: ARITHMETIC, version: '0', name: `w${slot}` });
+    this.say(slot, {
+      kind: 'hello',
+      protocol: PROTOCOL,
+      arithmetic: ARITHMETIC,
+      version: '0',
+      name: `w${slot}`,
+    });
     this.say(slot, { kind: 'preparing', limitMilliseconds: 1000 });
-    const engine = { kind: 'reference', library: 'none', device: 'cpu', processor: 'none', threads: 1 } as const;
+    const engine = {
+      kind: 'reference',
+      library: 'none',
+      device: 'cpu',
+      processor: 'none',
+      threads: 1,
+    } as const;
     this.say(slot, { kind: 'ready', fingerprint, engine });
   }
 
@@ -91,7 +117,12 @@ export class Cluster {
 
   /** Answers everything, the first request first, until the run ends or nobody is asked. */
   finish(): void {
-    for (let next = this.requests[0]; next !== undefined && this.outcome === undefined; next = this.requests[0]) this.answer(next);
+    for (
+      let next = this.requests[0];
+      next !== undefined && this.outcome === undefined;
+      next = this.requests[0]
+    )
+      this.answer(next);
   }
 
   tick(milliseconds: number): void {
@@ -112,15 +143,27 @@ export class Cluster {
       case 'send':
         if (effect.message.kind === 'lease') {
           const kind = this.state.task?.kind ?? 'step';
-          for (const part of effect.message.parts) this.requests.push({ slot: effect.slot, kind, step: effect.message.step, part });
+          for (const part of effect.message.parts)
+            this.requests.push({ slot: effect.slot, kind, step: effect.message.step, part });
         }
         return;
       case 'broadcast':
         return this.#request(effect);
       case 'receive': {
         this.#received = `${effect.part}`;
-        const request = { slot: effect.slot, kind: effect.task, step: this.#at?.step ?? 0, part: effect.part };
-        const verdict = { part: effect.part, slot: effect.slot, correct: effect.correct, intact: true, finite: !this.nonFinite(request) };
+        const request = {
+          slot: effect.slot,
+          kind: effect.task,
+          step: this.#at?.step ?? 0,
+          part: effect.part,
+        };
+        const verdict = {
+          part: effect.part,
+          slot: effect.slot,
+          correct: effect.correct,
+          intact: true,
+          finite: !this.nonFinite(request),
+        };
         return this.dispatch({ kind: 'received', verdict, now: this.now });
       }
       case 'accept':
@@ -139,7 +182,9 @@ export class Cluster {
       case 'record':
         return;
       case 'evaluate':
-        this.evaluations.push(`${effect.step}: ${[...this.#chunks.keys()].toSorted((a, b) => a - b).join(',')}${effect.final ? ' final' : ''}`);
+        this.evaluations.push(
+          `${effect.step}: ${[...this.#chunks.keys()].toSorted((a, b) => a - b).join(',')}${effect.final ? ' final' : ''}`,
+        );
         this.#chunks.clear();
         return this.dispatch({ kind: 'evaluated', finite: true, now: this.now });
       case 'close':
@@ -158,11 +203,13 @@ export class Cluster {
 
   #request({ message }: Extract<Effect, { kind: 'broadcast' }>): void {
     if (message.kind === 'step') {
-      for (const [slot = 0, ...parts] of message.assignment) for (const part of parts) this.requests.push({ slot, kind: 'step', step: message.step, part });
+      for (const [slot = 0, ...parts] of message.assignment)
+        for (const part of parts) this.requests.push({ slot, kind: 'step', step: message.step, part });
       return;
     }
     for (const [slot, first, count] of message.assignment) {
-      for (let i = 0; i < count; i++) this.requests.push({ slot, kind: 'evaluation', step: message.step, part: first + i });
+      for (let i = 0; i < count; i++)
+        this.requests.push({ slot, kind: 'evaluation', step: message.step, part: first + i });
     }
   }
 

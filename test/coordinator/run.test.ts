@@ -34,7 +34,10 @@ describe('a disturbed run', () => {
       { weight: 20, arbitrary: fc.record({ do: fc.constant('answer' as const), which: fc.nat() }) },
       { weight: 1, arbitrary: fc.record({ do: fc.constant('leave' as const), which: fc.nat() }) },
       { weight: 1, arbitrary: fc.record({ do: fc.constant('join' as const), which: fc.nat() }) },
-      { weight: 1, arbitrary: fc.record({ do: fc.constant('tick' as const), which: fc.nat({ max: 40_000 }) }) },
+      {
+        weight: 1,
+        arbitrary: fc.record({ do: fc.constant('tick' as const), which: fc.nat({ max: 40_000 }) }),
+      },
     );
     fc.assert(
       fc.property(fc.array(action, { maxLength: 200 }), (actions) => {
@@ -66,9 +69,15 @@ describe('a disturbed run', () => {
     const cluster = new Cluster({ minWorkers: 2 });
     cluster.join(0);
     cluster.join(1);
-    expect(cluster.requests.map(({ slot, part }) => [slot, part])).toEqual([[0, 2], [1, 3]]);
+    expect(cluster.requests.map(({ slot, part }) => [slot, part])).toEqual([
+      [0, 2],
+      [1, 3],
+    ]);
     cluster.leave(1);
-    expect(cluster.requests.map(({ slot, part }) => [slot, part])).toEqual([[0, 2], [0, 3]]);
+    expect(cluster.requests.map(({ slot, part }) => [slot, part])).toEqual([
+      [0, 2],
+      [0, 3],
+    ]);
   });
 
   it('offers the work of a late worker to others, takes the first result and drops the second', () => {
@@ -81,7 +90,10 @@ describe('a disturbed run', () => {
     cluster.tick(15_000);
     cluster.say(0, { kind: 'heartbeat' });
     cluster.tick(16_000);
-    expect(cluster.requests.map(({ slot, part }) => [slot, part])).toEqual([[1, 3], [0, 3]]);
+    expect(cluster.requests.map(({ slot, part }) => [slot, part])).toEqual([
+      [1, 3],
+      [0, 3],
+    ]);
     cluster.answer(late);
     expect(cluster.updates).toEqual([FULL]);
     // Both compute step 2 now; the answer to step 1 that comes last is dropped.
@@ -123,7 +135,15 @@ describe('what a worker may not do', () => {
     cluster.join(1);
     return cluster;
   };
-  const gradient = { kind: 'gradient', run: 'r', term: 1, step: 1, part: 2, correct: 0, microseconds: 1 } as const;
+  const gradient = {
+    kind: 'gradient',
+    run: 'r',
+    term: 1,
+    step: 1,
+    part: 2,
+    correct: 0,
+    microseconds: 1,
+  } as const;
 
   it.each([
     ["deliver another worker's lease", { ...gradient, part: 3 }],
@@ -142,7 +162,10 @@ describe('what a worker may not do', () => {
     ['another run', { ...gradient, run: 'other' }],
     ['another term', { ...gradient, term: 0 }],
     ['another step', { ...gradient, step: 2 }],
-    ['an evaluation that is not open', { kind: 'predictions', run: 'r', term: 1, step: 1, part: 0, microseconds: 1 } as const],
+    [
+      'an evaluation that is not open',
+      { kind: 'predictions', run: 'r', term: 1, step: 1, part: 0, microseconds: 1 } as const,
+    ],
   ])('is heard but dropped when it belongs to %s', (_, message) => {
     const cluster = running();
     cluster.say(0, message);
@@ -203,7 +226,14 @@ describe('who is let in', () => {
     const cluster = new Cluster({ maxWorkers: 1 });
     cluster.join(0);
     cluster.connect(1);
-    cluster.say(1, { kind: 'hello', protocol: 1, arithmetic: 1, version: '0', name: 'w0', session: '0'.padStart(32, '0') });
+    cluster.say(1, {
+      kind: 'hello',
+      protocol: 1,
+      arithmetic: 1,
+      version: '0',
+      name: 'w0',
+      session: '0'.padStart(32, '0'),
+    });
     expect(cluster.closed).toEqual([{ slot: 0, code: 'SUPERSEDED' }]);
   });
 });

@@ -1,7 +1,14 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ClusterError } from '../../shared/errors.ts';
-import { CHECKSUM_BYTES, decodeFrame, encodeBefore, encodeHeader, MAX_FRAME_HEAD_BYTES, roomBytes } from '../../shared/frame.ts';
+import {
+  CHECKSUM_BYTES,
+  decodeFrame,
+  encodeBefore,
+  encodeHeader,
+  MAX_FRAME_HEAD_BYTES,
+  roomBytes,
+} from '../../shared/frame.ts';
 import { MAX_HEADER_BYTES } from '../../shared/limits.ts';
 import { coordinatorMessage, parseMessage, workerMessage } from '../../shared/messages.ts';
 
@@ -19,7 +26,11 @@ function bodyFrame(values: number[]): Buffer {
 describe('a frame', () => {
   it('without a body is length, CRC-32 and msgpack', () => {
     expect(encodeHeader({ kind: 'heartbeat' }).toString('hex')).toBe(HEARTBEAT);
-    expect(decodeFrame(Buffer.from(HEARTBEAT, 'hex'))).toEqual({ header: { kind: 'heartbeat' }, body: undefined, checksum: 0n });
+    expect(decodeFrame(Buffer.from(HEARTBEAT, 'hex'))).toEqual({
+      header: { kind: 'heartbeat' },
+      body: undefined,
+      checksum: 0n,
+    });
   });
 
   it('with a body pads to 64 bytes, then raw float32, then the checksum', () => {
@@ -51,7 +62,7 @@ describe('a frame', () => {
       else {
         const { body, checksum } = decodeFrame(flipped);
         expect(Buffer.concat([body ?? Buffer.alloc(0), Buffer.from(checksum.toString(16))])).not.toEqual(
-          Buffer.concat([frame.subarray(64, 72), Buffer.from((0x0123456789abcdefn).toString(16))]),
+          Buffer.concat([frame.subarray(64, 72), Buffer.from(0x0123456789abcdefn.toString(16))]),
         );
       }
     }

@@ -31,13 +31,18 @@ describe('the tree', () => {
 describe('a plan', () => {
   it('gives every real shard to exactly one worker, for any cluster', () => {
     fc.assert(
-      fc.property(powerOfTwo, fc.nat(), fc.uniqueArray(fc.nat({ max: 300 }), { minLength: 1, maxLength: 40 }), (shards, real, slots) => {
-        const realShards = (real % shards) + 1;
-        const assignment = assignStep(slots, shards, realShards);
-        const given = [...assignment.values()].flat().flatMap((node) => shardsOf(node, shards));
-        expect(given.toSorted((a, b) => a - b)).toEqual(Array.from({ length: realShards }, (_, i) => i));
-        expect(assignment.size).toBe(Math.min(slots.length, realShards));
-      }),
+      fc.property(
+        powerOfTwo,
+        fc.nat(),
+        fc.uniqueArray(fc.nat({ max: 300 }), { minLength: 1, maxLength: 40 }),
+        (shards, real, slots) => {
+          const realShards = (real % shards) + 1;
+          const assignment = assignStep(slots, shards, realShards);
+          const given = [...assignment.values()].flat().flatMap((node) => shardsOf(node, shards));
+          expect(given.toSorted((a, b) => a - b)).toEqual(Array.from({ length: realShards }, (_, i) => i));
+          expect(assignment.size).toBe(Math.min(slots.length, realShards));
+        },
+      ),
     );
   });
 
@@ -55,25 +60,45 @@ describe('the schedule', () => {
     expect(totalSteps(input)).toBe(470);
     expect(totalSteps({ ...input, steps: 7 })).toBe(7);
     expect(planStep(input, 235)).toEqual({
-      ...{ step: 235, epoch: 1, start: 59_904, samples: 96, rowsPerShard: 32, virtualShards: 8, realShards: 3, endsEpoch: true },
+      ...{
+        step: 235,
+        epoch: 1,
+        start: 59_904,
+        samples: 96,
+        rowsPerShard: 32,
+        virtualShards: 8,
+        realShards: 3,
+        endsEpoch: true,
+      },
     });
-    expect(planStep(input, 236)).toMatchObject({ epoch: 2, start: 0, samples: 256, realShards: 8, endsEpoch: false });
+    expect(planStep(input, 236)).toMatchObject({
+      epoch: 2,
+      start: 0,
+      samples: 256,
+      realShards: 8,
+      endsEpoch: false,
+    });
   });
 
   it('takes every sample of every epoch exactly once', () => {
     fc.assert(
-      fc.property(fc.integer({ min: 1, max: 500 }), fc.integer({ min: 1, max: 64 }), powerOfTwo, (trainSamples, batchSize, virtualShards) => {
-        const some = { trainSamples, batchSize, virtualShards, epochs: 2 };
-        let next = 0;
-        for (let step = 1; step <= stepsPerEpoch(some); step++) {
-          const plan = planStep(some, step);
-          expect(plan.start).toBe(next);
-          expect(plan.samples).toBeLessThanOrEqual(plan.realShards * plan.rowsPerShard);
-          expect(plan.samples).toBeGreaterThan((plan.realShards - 1) * plan.rowsPerShard);
-          next += plan.samples;
-        }
-        expect(next).toBe(trainSamples);
-      }),
+      fc.property(
+        fc.integer({ min: 1, max: 500 }),
+        fc.integer({ min: 1, max: 64 }),
+        powerOfTwo,
+        (trainSamples, batchSize, virtualShards) => {
+          const some = { trainSamples, batchSize, virtualShards, epochs: 2 };
+          let next = 0;
+          for (let step = 1; step <= stepsPerEpoch(some); step++) {
+            const plan = planStep(some, step);
+            expect(plan.start).toBe(next);
+            expect(plan.samples).toBeLessThanOrEqual(plan.realShards * plan.rowsPerShard);
+            expect(plan.samples).toBeGreaterThan((plan.realShards - 1) * plan.rowsPerShard);
+            next += plan.samples;
+          }
+          expect(next).toBe(trainSamples);
+        },
+      ),
     );
   });
 });

@@ -1,15 +1,33 @@
 import { describe, expect, it } from 'vitest';
 import { ClusterError } from '../../shared/errors.ts';
-import { initialSession, reduceSession, type SessionEffect, type SessionEvent, type SessionState } from '../../worker/session.ts';
+import {
+  initialSession,
+  reduceSession,
+  type SessionEffect,
+  type SessionEvent,
+  type SessionState,
+} from '../../worker/session.ts';
 
-const settings = { name: 'w0', version: '0', maxRetries: 1000, maxWaitMilliseconds: 60_000, prepareLimitMilliseconds: 1000 };
+const settings = {
+  name: 'w0',
+  version: '0',
+  maxRetries: 1000,
+  maxWaitMilliseconds: 60_000,
+  prepareLimitMilliseconds: 1000,
+};
 const session = 'a'.repeat(32);
 const engine = { kind: 'reference', library: 'none', device: 'cpu', processor: 'none', threads: 1 } as const;
 const welcome = { kind: 'welcome', run: 'r', term: 2, slot: 3, session } as const;
 const fence = { run: 'r', term: 2 } as const;
 
-function play(events: SessionEvent[], from: SessionState = initialSession(settings)): { state: SessionState; effects: readonly SessionEffect[] } {
-  return events.reduce<{ state: SessionState; effects: readonly SessionEffect[] }>(({ state }, event) => reduceSession(state, event), { state: from, effects: [] });
+function play(
+  events: SessionEvent[],
+  from: SessionState = initialSession(settings),
+): { state: SessionState; effects: readonly SessionEffect[] } {
+  return events.reduce<{ state: SessionState; effects: readonly SessionEffect[] }>(
+    ({ state }, event) => reduceSession(state, event),
+    { state: from, effects: [] },
+  );
 }
 
 const ready: SessionEvent[] = [
@@ -22,15 +40,43 @@ const ready: SessionEvent[] = [
 describe('a session', () => {
   it('dials, greets, prepares and becomes ready', () => {
     expect(play(ready.slice(0, 1)).effects).toEqual([{ kind: 'dial', afterMilliseconds: 0 }]);
-    expect(play(ready.slice(0, 2)).effects).toMatchObject([{ kind: 'send', message: { kind: 'hello', name: 'w0' } }]);
-    expect(play(ready.slice(0, 3)).effects).toMatchObject([{ kind: 'send', message: { kind: 'preparing' } }, { kind: 'prepare' }]);
-    expect(play(ready).effects).toEqual([{ kind: 'send', message: { kind: 'ready', fingerprint: 'f', engine } }]);
+    expect(play(ready.slice(0, 2)).effects).toMatchObject([
+      { kind: 'send', message: { kind: 'hello', name: 'w0' } },
+    ]);
+    expect(play(ready.slice(0, 3)).effects).toMatchObject([
+      { kind: 'send', message: { kind: 'preparing' } },
+      { kind: 'prepare' },
+    ]);
+    expect(play(ready).effects).toEqual([
+      { kind: 'send', message: { kind: 'ready', fingerprint: 'f', engine } },
+    ]);
     expect(play(ready).state.phase).toBe('ready');
   });
 
   it('computes its own parts of a step and uses the wait for the next', () => {
-    const step = { kind: 'step', ...fence, step: 7, assignment: [[1, 4], [3, 10, 11]] } as const;
-    const { effects } = play([...ready, { kind: 'message', message: { ...step, assignment: [[1, 4], [3, 10, 11]] }, now: 4 }]);
+    const step = {
+      kind: 'step',
+      ...fence,
+      step: 7,
+      assignment: [
+        [1, 4],
+        [3, 10, 11],
+      ],
+    } as const;
+    const { effects } = play([
+      ...ready,
+      {
+        kind: 'message',
+        message: {
+          ...step,
+          assignment: [
+            [1, 4],
+            [3, 10, 11],
+          ],
+        },
+        now: 4,
+      },
+    ]);
     expect(effects).toEqual([
       { kind: 'takeWeights' },
       { kind: 'compute', task: 'step', step: 7, parts: [10, 11] },
@@ -39,14 +85,31 @@ describe('a session', () => {
   });
 
   it('predicts its own chunks, and what is leased to it later', () => {
-    const evaluate = { kind: 'evaluate', ...fence, step: 9, assignment: [[2, 0, 5], [3, 5, 2]] } satisfies { kind: 'evaluate' } & Record<string, unknown>;
-    const message = { ...evaluate, assignment: [[2, 0, 5], [3, 5, 2]] as [number, number, number][] };
+    const evaluate = {
+      kind: 'evaluate',
+      ...fence,
+      step: 9,
+      assignment: [
+        [2, 0, 5],
+        [3, 5, 2],
+      ],
+    } satisfies { kind: 'evaluate' } & Record<string, unknown>;
+    const message = {
+      ...evaluate,
+      assignment: [
+        [2, 0, 5],
+        [3, 5, 2],
+      ] as [number, number, number][],
+    };
     const after = play([...ready, { kind: 'message', message, now: 4 }]);
-    expect(after.effects).toEqual([{ kind: 'takeWeights' }, { kind: 'compute', task: 'evaluation', step: 9, parts: [5, 6] }]);
-    const lease = { kind: 'lease', ...fence, step: 9, parts: [0] } as const;
-    expect(play([{ kind: 'message', message: { ...lease, parts: [0] }, now: 5 }], after.state).effects).toEqual([
-      { kind: 'compute', task: 'evaluation', step: 9, parts: [0] },
+    expect(after.effects).toEqual([
+      { kind: 'takeWeights' },
+      { kind: 'compute', task: 'evaluation', step: 9, parts: [5, 6] },
     ]);
+    const lease = { kind: 'lease', ...fence, step: 9, parts: [0] } as const;
+    expect(
+      play([{ kind: 'message', message: { ...lease, parts: [0] }, now: 5 }], after.state).effects,
+    ).toEqual([{ kind: 'compute', task: 'evaluation', step: 9, parts: [0] }]);
   });
 
   it.each([
@@ -56,7 +119,12 @@ describe('a session', () => {
     ['a lease on weights it does not have', ready, { kind: 'lease', ...fence, step: 1, parts: [1] }],
     ['a second welcome', ready, welcome],
   ] as const)('ends with PROTOCOL on %s', (_, before, message) => {
-    const broken = message.kind === 'lease' ? { ...message, parts: [...message.parts] } : message.kind === 'step' ? { ...message, assignment: [] } : message;
+    const broken =
+      message.kind === 'lease'
+        ? { ...message, parts: [...message.parts] }
+        : message.kind === 'step'
+          ? { ...message, assignment: [] }
+          : message;
     const { state, effects } = play([...before, { kind: 'message', message: broken, now: 9 }]);
     expect(state.phase).toBe('ended');
     expect(effects).toMatchObject([{ kind: 'disconnect' }, { kind: 'end', error: { code: 'PROTOCOL' } }]);
@@ -67,33 +135,60 @@ describe('a session', () => {
     const pauses: number[] = [];
     for (let i = 0; i < 8; i++) {
       for (const effect of effects) if (effect.kind === 'dial') pauses.push(effect.afterMilliseconds);
-      ({ state, effects } = reduceSession(state, { kind: 'failed', error: new ClusterError('UNREACHABLE', 'no'), now: 20 }));
+      ({ state, effects } = reduceSession(state, {
+        kind: 'failed',
+        error: new ClusterError('UNREACHABLE', 'no'),
+        now: 20,
+      }));
     }
     expect(pauses).toEqual([100, 200, 400, 800, 1600, 3200, 5000, 5000]);
-    expect(reduceSession(state, { kind: 'opened', now: 30 }).effects).toMatchObject([{ message: { kind: 'hello', session } }]);
+    expect(reduceSession(state, { kind: 'opened', now: 30 }).effects).toMatchObject([
+      { message: { kind: 'hello', session } },
+    ]);
   });
 
   it('gives up after --max-wait-time or --max-retries', () => {
-    const unreachable = (now: number): SessionEvent => ({ kind: 'failed', error: new ClusterError('UNREACHABLE', 'no'), now });
+    const unreachable = (now: number): SessionEvent => ({
+      kind: 'failed',
+      error: new ClusterError('UNREACHABLE', 'no'),
+      now,
+    });
     expect(play([...ready.slice(0, 1), unreachable(0), unreachable(59_999)]).state.phase).toBe('dialling');
-    expect(play([...ready.slice(0, 1), unreachable(0), unreachable(60_000)]).effects).toMatchObject([{}, { kind: 'end', error: { code: 'UNREACHABLE' } }]);
+    expect(play([...ready.slice(0, 1), unreachable(0), unreachable(60_000)]).effects).toMatchObject([
+      {},
+      { kind: 'end', error: { code: 'UNREACHABLE' } },
+    ]);
     const once = initialSession({ ...settings, maxRetries: 1 });
     expect(play([unreachable(0)], once).state.phase).toBe('dialling');
     expect(play([unreachable(0), unreachable(1)], once).state.phase).toBe('ended');
   });
 
-  it.each(['UNAUTHORIZED', 'VERSION', 'FINGERPRINT', 'RUN_FAILED', 'DIVERGED'] as const)('ends at once when told %s', (code) => {
-    const { state, effects } = play([...ready, { kind: 'message', message: { kind: 'bye', code, message: 'why' }, now: 4 }, { kind: 'closed', code: 4999, now: 5 }]);
-    expect(state.phase).toBe('ended');
-    expect(effects).toMatchObject([{ kind: 'disconnect' }, { kind: 'end', error: { code, message: 'why' } }]);
-  });
+  it.each(['UNAUTHORIZED', 'VERSION', 'FINGERPRINT', 'RUN_FAILED', 'DIVERGED'] as const)(
+    'ends at once when told %s',
+    (code) => {
+      const { state, effects } = play([
+        ...ready,
+        { kind: 'message', message: { kind: 'bye', code, message: 'why' }, now: 4 },
+        { kind: 'closed', code: 4999, now: 5 },
+      ]);
+      expect(state.phase).toBe('ended');
+      expect(effects).toMatchObject([
+        { kind: 'disconnect' },
+        { kind: 'end', error: { code, message: 'why' } },
+      ]);
+    },
+  );
 
   it('ends well when the run is finished', () => {
-    expect(play([...ready, { kind: 'closed', code: 4000, now: 4 }]).effects).toEqual([{ kind: 'end', error: undefined }]);
+    expect(play([...ready, { kind: 'closed', code: 4000, now: 4 }]).effects).toEqual([
+      { kind: 'end', error: undefined },
+    ]);
   });
 
   it('leaves a coordinator of a lower term', () => {
     const { state } = play([...ready, { kind: 'closed', code: 1006, now: 4 }, { kind: 'opened', now: 5 }]);
-    expect(reduceSession(state, { kind: 'message', message: { ...welcome, term: 1 }, now: 6 }).effects).toEqual([{ kind: 'disconnect' }]);
+    expect(
+      reduceSession(state, { kind: 'message', message: { ...welcome, term: 1 }, now: 6 }).effects,
+    ).toEqual([{ kind: 'disconnect' }]);
   });
 });

@@ -14,11 +14,6 @@ export interface EngineOptions {
   readonly device: string;
 }
 
-/** Which engine a worker was told to use, and how. */
-export interface EngineChoice extends EngineOptions {
-  readonly kind: EngineKind;
-}
-
 /**
  * Shards in one graph. More would save little, since the overhead of a call is small beside sixteen shards, but every
  * shard's gradient is alive at once before the tree sums them.
