@@ -320,7 +320,6 @@ export type LocalOptions = OptionsOf<'local'>;
 export type CoordinatorOptions = OptionsOf<'coordinator'>;
 export type WorkerOptions = OptionsOf<'worker'>;
 export type SetupOptions = OptionsOf<'setup'>;
-export type DoctorOptions = OptionsOf<'doctor'>;
 export type BenchOptions = OptionsOf<'bench'>;
 
 export function isOptionKey(text: string): text is OptionKey {
