@@ -27,12 +27,9 @@ export class MeasuredProcess {
     for (const stream of [this.#process.stdout, this.#process.stderr]) {
       if (stream !== null) createInterface({ input: stream }).on('line', (line) => this.#remember(line));
     }
-    this.#gone = new Promise((resolve) => {
-      this.#process.once('close', () => resolve());
-      this.#process.once('error', () => resolve());
-    });
-    this.#failed = this.#gone.then(() => {
-      process.off('exit', this.#kill);
+    // Node emits no 'close' after `disconnect`; when a process fails, its last words have come with 'close'.
+    this.#gone = eventOf(this.#process, 'exit').then(() => void process.off('exit', this.#kill));
+    this.#failed = eventOf(this.#process, 'close').then(() => {
       throw new ClusterError('RUN_FAILED', `${this.#name} ended before it was measured`, {
         fix: `its last words: ${this.#lines.join(' | ')}`,
       });
@@ -75,6 +72,14 @@ export class MeasuredProcess {
     this.#lines.push(line.slice(0, 500));
     if (this.#lines.length > REMEMBERED_LINES) this.#lines.shift();
   }
+}
+
+/** The event, or the error that keeps a process from starting. */
+function eventOf(child: ChildProcess, event: 'exit' | 'close'): Promise<void> {
+  return new Promise((resolve) => {
+    child.once(event, () => resolve());
+    child.once('error', () => resolve());
+  });
 }
 
 function reasonOf(signal: AbortSignal): Error {

@@ -21,6 +21,8 @@ export interface WireCell extends Cell {
 
 const RUN = 'bench';
 const WARM_UP_STEPS = 20;
+/** Before the first repetition: the processes are new, and their code is not compiled yet. */
+const FIRST_WARM_UP_STEPS = 200;
 
 /** The exchange that is going on. */
 interface Exchange {
@@ -78,7 +80,8 @@ export class Wire {
       ...{ name: `wire, ${workers} ${workers === 1 ? 'worker' : 'workers'}`, workers, stepsPerSecond },
       measure: async () => {
         await this.#gather(workers);
-        for (let i = 0; i < WARM_UP_STEPS; i++) await this.#exchangeWith(workers);
+        const warmUp = stepsPerSecond.length === 0 ? FIRST_WARM_UP_STEPS : WARM_UP_STEPS;
+        for (let i = 0; i < warmUp; i++) await this.#exchangeWith(workers);
         const started = performance.now();
         for (let steps = 1; ; steps++) {
           await this.#exchangeWith(workers);

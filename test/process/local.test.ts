@@ -1,0 +1,158 @@
+import { once } from 'node:events';
+import { mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { DEFAULT_PORT } from '../../cli/endpoint.ts';
+import { datasetDigest } from '../../shared/dataset.ts';
+import { errorTable } from '../../shared/errors.ts';
+import { concatenate, imagesFile, labelsFile } from '../shared/idx-files.ts';
+import { run, start, temporaryFolder, train } from './cluster.ts';
+
+const TINY = ['--engine', 'reference', '--steps', '12', '--hidden', '4'];
+const TOKEN = { MNIST_DIST_TOKEN: 'a-token-of-the-tests-0123456789' };
+
+describe('local', () => {
+  it('takes a free port when the default one is taken, and says so', async () => {
+    const server = createServer().on('error', () => undefined);
+    server.listen(DEFAULT_PORT, '127.0.0.1');
+    // Somebody else's program may hold it already, which serves as well.
+    await Promise.race([once(server, 'listening'), once(server, 'close').catch(() => undefined)]).catch(
+      () => undefined,
+    );
+    onTestFinished(() => void server.close());
+    const { code, output } = await run(['local', ...TINY, '--runs-dir', temporaryFolder()]);
+    expect(code, output).toBe(0);
+    expect(output).toMatch(new RegExp(`port ${DEFAULT_PORT} is in use; this run takes \\d+`));
+  });
+
+  it('refuses a run that exists', async () => {
+    const runs = temporaryFolder();
+    mkdirSync(join(runs, 'r'));
+    const args = ['local', ...TINY, '--port', '0', '--runs-dir', runs, '--run-id', 'r'];
+    const { code, output } = await run(args);
+    expect(code, output).toBe(errorTable.RUN_EXISTS.exit);
+    expect(output).toMatch(/exists already/);
+    expect(readdirSync(join(runs, 'r'))).toEqual([]);
+  });
+
+  it.each([
+    ['a token', ['--insecure'], /no token/],
+    ['--insecure', [], /--insecure/],
+  ])('is not reachable beyond this machine without %s', async (what, more, says) => {
+    const environment = what === '--insecure' ? TOKEN : {};
+    const { code, output } = await run(
+      ['coordinator', '--host', '0.0.0.0', '--port', '0', ...more],
+      environment,
+    );
+    expect(code, output).toBe(errorTable.USAGE.exit);
+    expect(output).toMatch(says);
+  });
+});
+
+describe('another dataset', () => {
+  it('reaches workers through their cache, once', async () => {
+    const [data, cache] = [temporaryFolder(), temporaryFolder()];
+    const labels = (count: number) => labelsFile(Array.from({ length: count }, (_, i) => i % 10));
+    const files = {
+      'train-images-idx3-ubyte': imagesFile(100, 5, 4, (i) => (i * 37) % 256),
+      'train-labels-idx1-ubyte': labels(100),
+      't10k-images-idx3-ubyte': imagesFile(30, 5, 4, (i) => (i * 53) % 256),
+      't10k-labels-idx1-ubyte': labels(30),
+    };
+    for (const [name, bytes] of Object.entries(files)) writeFileSync(join(data, name), bytes);
+    const digest = datasetDigest(concatenate(Object.values(files)));
+    const settings = [...TINY, '--data', data, '-n', '2'];
+
+    const first = await train(settings, { MNIST_DIST_CACHE: cache });
+    expect(first.record.dataset).toMatchObject({ sha256: digest, rows: 5, columns: 4, train_samples: 100 });
+    expect(readdirSync(join(cache, 'datasets'))).toEqual([digest]);
+    const { ino, mtimeMs } = statSync(join(cache, 'datasets', digest));
+
+    const second = await train(settings, { MNIST_DIST_CACHE: cache });
+    expect(statSync(join(cache, 'datasets', digest))).toMatchObject({ ino, mtimeMs });
+    expect(second.modelSha256).toBe(first.modelSha256);
+  });
+
+  it('that is cut short is refused by name', async () => {
+    const data = temporaryFolder();
+    const images = imagesFile(10, 5, 4);
+    writeFileSync(join(data, 'train-images-idx3-ubyte'), images.subarray(0, images.length - 1));
+    for (const name of ['train-labels-idx1-ubyte', 't10k-labels-idx1-ubyte'])
+      writeFileSync(join(data, name), labelsFile([1, 2, 3]));
+    writeFileSync(join(data, 't10k-images-idx3-ubyte'), imagesFile(3, 5, 4));
+    const { code, output } = await run([
+      'local',
+      ...TINY,
+      '--port',
+      '0',
+      '--data',
+      data,
+      '--runs-dir',
+      temporaryFolder(),
+    ]);
+    expect(code, output).toBe(errorTable.DATA.exit);
+    expect(output).toMatch(/train-images-idx3-ubyte/);
+  });
+});
+
+describe('workers of different engines', () => {
+  it('train together with --allow-mixed-engines, and the run says that it is not reproducible', async () => {
+    const runs = temporaryFolder();
+    const args = ['--port', '0', '--runs-dir', runs, '--run-id', 'r', '--hidden', '8', '--steps', '1000000'];
+    const coordinator = start(['coordinator', ...args, '--allow-mixed-engines'], TOKEN);
+    const [, url = ''] = await coordinator.says(/--coordinator (ws:\S+)/);
+    for (const [engine, name] of [
+      ['reference', 'first'],
+      ['wasm', 'second'],
+    ] as const) {
+      const worker = start(['worker', '--engine', engine, '--name', name, '--coordinator', url], TOKEN);
+      await Promise.race([
+        coordinator.says(new RegExp(`${name} delivered its first shard`)),
+        worker.exited.then((code) => expect.fail(`${name} ended with ${code}: ${worker.output()}`)),
+      ]);
+    }
+    expect(coordinator.output()).toMatch(/warning: .*not reproducible/);
+    coordinator.process.kill('SIGINT');
+    expect(await coordinator.exited, coordinator.output()).toBe(130);
+    const record: unknown = JSON.parse(readFileSync(join(runs, 'r', 'run.json'), 'utf8'));
+    expect(record).toMatchObject({ state: 'interrupted', engine: { reproducible: false } });
+  });
+});
+
+describe('a worker without a token', () => {
+  it('is refused', async () => {
+    const args = ['coordinator', '--port', '0', '--runs-dir', temporaryFolder()];
+    const coordinator = start(args, TOKEN);
+    const [, url = ''] = await coordinator.says(/--coordinator (ws:\S+)/);
+    const { code, output } = await run(['worker', '--engine', 'reference', '--coordinator', url], {
+      MNIST_DIST_CACHE: temporaryFolder(),
+    });
+    expect(code, output).toBe(errorTable.UNAUTHORIZED.exit);
+    expect(output).toMatch(/--token-file/);
+    expect(coordinator.process.exitCode).toBeNull();
+  });
+});
+
+describe('what is printed where there is no terminal', () => {
+  it('has no control characters', async () => {
+    const { code, output } = await run(['local', ...TINY, '--port', '0', '--runs-dir', temporaryFolder()]);
+    expect(code, output).toBe(0);
+    // eslint-disable-next-line no-control-regex
+    expect(output).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u007f]/);
+  });
+
+  it.each([
+    ['a run that finishes', [], 0],
+    ['a run that cannot start', ['--run-id', 'taken'], errorTable.RUN_EXISTS.exit],
+  ])('is JSON line by line with --log-format json: %s', async (_, more, exit) => {
+    const runs = temporaryFolder();
+    mkdirSync(join(runs, 'taken'));
+    const args = ['local', ...TINY, '--port', '0', '--runs-dir', runs, '--log-format', 'json', ...more];
+    const { code, output } = await run(args);
+    expect(code, output).toBe(exit);
+    const lines = output.trimEnd().split('\n');
+    expect(lines.length).toBeGreaterThan(0);
+    for (const line of lines) expect(() => JSON.parse(line), line).not.toThrow();
+  });
+});

@@ -1,0 +1,84 @@
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { WebSocketServer } from 'ws';
+import { errorTable } from '../../shared/errors.ts';
+import { decodeFrame, encodeHeader } from '../../shared/frame.ts';
+import { ARITHMETIC, PROTOCOL } from '../../shared/messages.ts';
+import { sampleConfiguration } from '../shared/sample-configuration.ts';
+import { run } from './cluster.ts';
+
+const TOKEN = 'a-token-of-the-tests-0123456789';
+
+const description = {
+  ...{ protocol: PROTOCOL, arithmetic: ARITHMETIC, version: '9.9.9', run: 'r' },
+  ...{
+    frame_bytes: 1_000_000,
+    data_bytes: 1000,
+    class_names: ['0', '1'],
+    configuration: sampleConfiguration,
+  },
+};
+
+/** Plays a coordinator that describes its run like this and refuses whoever says hello; its address. */
+async function otherCoordinator(answer: object): Promise<{ url: string; hellos: unknown[] }> {
+  const hellos: unknown[] = [];
+  const http = createServer((_request, response) => {
+    response.writeHead(200, { 'Content-Type': 'application/json' }).end(JSON.stringify(answer));
+  });
+  const sockets = new WebSocketServer({ server: http });
+  sockets.on('connection', (socket) => {
+    socket.once('message', (data) => {
+      if (Buffer.isBuffer(data)) hellos.push(decodeFrame(data).header);
+      socket.send(encodeHeader({ kind: 'bye', code: 'VERSION', message: 'I speak protocol 42' }));
+      socket.close(errorTable.VERSION.close);
+    });
+  });
+  http.listen(0, '127.0.0.1');
+  await once(http, 'listening');
+  onTestFinished(() => {
+    sockets.close();
+    http.close();
+    http.closeAllConnections();
+  });
+  return { url: `ws://127.0.0.1:${(http.address() as AddressInfo).port}`, hellos };
+}
+
+function join(url: string) {
+  return run(['worker', '--engine', 'reference', '--coordinator', url], { MNIST_DIST_TOKEN: TOKEN });
+}
+
+describe('a worker whose coordinator speaks another version', () => {
+  it.each([
+    [
+      'protocol',
+      { ...description, protocol: 42 },
+      /speaks protocol 42, arithmetic 1; this worker protocol 1/,
+    ],
+    ['arithmetic', { ...description, arithmetic: 42 }, /protocol 1, arithmetic 42; this worker protocol 1/],
+    ['protocol, and a run it cannot read', { protocol: 42, arithmetic: 1, version: '9.9.9' }, /9\.9\.9.*42/],
+  ])('of the %s says both and does not connect', async (_, answer, says) => {
+    const { url, hellos } = await otherCoordinator(answer);
+    const { code, output } = await join(url);
+    expect(code, output).toBe(errorTable.VERSION.exit);
+    expect(output).toMatch(says);
+    expect(output).toMatch(/install the same mnist-dist/);
+    expect(hellos).toEqual([]);
+  });
+
+  it('and says so only after its hello repeats the reason', async () => {
+    const { url, hellos } = await otherCoordinator(description);
+    const { code, output } = await join(url);
+    expect(code, output).toBe(errorTable.VERSION.exit);
+    expect(output).toMatch(/I speak protocol 42/);
+    expect(hellos).toMatchObject([{ kind: 'hello', protocol: PROTOCOL, arithmetic: ARITHMETIC }]);
+  });
+
+  it('or is no coordinator at all ends with PROTOCOL', async () => {
+    const { url } = await otherCoordinator({ hello: 'world' });
+    const { code, output } = await join(url);
+    expect(code, output).toBe(errorTable.PROTOCOL.exit);
+    expect(output).toMatch(/is this a coordinator\?/);
+  });
+});
