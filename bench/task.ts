@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { ClusterError, errorCodes, messageOf, unreachable } from '../shared/errors.ts';
+import { quietGarbageCollection } from '../shared/garbage-collection.ts';
 import { engineKinds } from '../worker/engines/engine.ts';
 import { EngineBench } from './engine.ts';
 import { exchange } from './wire-worker.ts';
@@ -36,6 +37,8 @@ export type Answer = z.infer<typeof answerSchema>;
 /** Does what the process was started for, until the channel to the one who started it closes. */
 export async function runTask(text: string): Promise<number> {
   const task = taskSchema.parse(JSON.parse(text));
+  // As workers do.
+  quietGarbageCollection();
   // The terminal's Ctrl-C reaches every process; the bench itself decides what it means.
   process.on('SIGINT', () => undefined);
   // Whatever ends the bench ends its processes.

@@ -5,6 +5,7 @@ import { listen, type CoordinatorServer } from '../coordinator/server.ts';
 import { MNIST_DIGEST } from '../shared/dataset.ts';
 import { assert, ClusterError } from '../shared/errors.ts';
 import { encodeBefore, MAX_FRAME_HEAD_BYTES, roomBytes } from '../shared/frame.ts';
+import { quietGarbageCollection } from '../shared/garbage-collection.ts';
 import { WEIGHTS_FRAMES } from '../shared/limits.ts';
 import { ARITHMETIC, PROTOCOL, type CoordinatorMessage } from '../shared/messages.ts';
 import { initialWeights } from '../shared/random.ts';
@@ -136,6 +137,8 @@ export class Wire {
   }
 
   async #listen(): Promise<CoordinatorServer> {
+    // As coordinators do.
+    quietGarbageCollection();
     this.#signal.addEventListener('abort', () => this.#exchange?.failed(this.#signal.reason), { once: true });
     const description = describe(this.#gradient.byteLength);
     return await listen(

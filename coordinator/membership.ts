@@ -1,4 +1,5 @@
-import { ARITHMETIC, PROTOCOL, type EngineIdentity, type WorkerMessage } from '../shared/messages.ts';
+import { type EngineIdentity } from '../shared/engine-identity.ts';
+import { ARITHMETIC, PROTOCOL, type WorkerMessage } from '../shared/messages.ts';
 import { unreachable, type ErrorCode } from '../shared/errors.ts';
 import * as limits from '../shared/limits.ts';
 import { isBusy, loseLeases } from './leases.ts';

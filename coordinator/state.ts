@@ -1,6 +1,7 @@
 import type { Configuration } from '../shared/configuration.ts';
 import type { ErrorCode } from '../shared/errors.ts';
-import type { CoordinatorMessage, EngineIdentity, WorkerMessage } from '../shared/messages.ts';
+import type { EngineIdentity } from '../shared/engine-identity.ts';
+import type { CoordinatorMessage, WorkerMessage } from '../shared/messages.ts';
 import type { Node } from '../shared/tree.ts';
 
 /**

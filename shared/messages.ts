@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { engineDescription } from './engine-identity.ts';
 import { ClusterError, errorCodes } from './errors.ts';
 import * as limits from './limits.ts';
 
@@ -21,24 +22,14 @@ const microseconds = count(Number.MAX_SAFE_INTEGER);
 const fence = { run, term, step };
 const farewell = { code: z.enum(errorCodes), message: text(limits.MAX_TEXT_CHARACTERS) };
 
-export const engineDescription = z.strictObject({
-  kind: z.enum(['tensorflow', 'wasm', 'reference']),
-  library: text(200),
-  device: text(200),
-  processor: text(200),
-  threads: count(1024),
-});
-
 export const workerMessage = z.discriminatedUnion('kind', [
   /** "I speak these versions, this is my name; if I held a slot before, this secret proves it." */
   z.strictObject({
     kind: z.literal('hello'),
-    ...{
-      protocol: count(65_535),
-      arithmetic: count(65_535),
-      version: text(32),
-      name: text(limits.MAX_NAME_CHARACTERS),
-    },
+    protocol: count(65_535),
+    arithmetic: count(65_535),
+    version: text(32),
+    name: text(limits.MAX_NAME_CHARACTERS),
     session: z
       .string()
       .regex(/^[0-9a-f]{32}$/)
@@ -97,7 +88,6 @@ export const coordinatorMessage = z.discriminatedUnion('kind', [
 
 export type WorkerMessage = z.infer<typeof workerMessage>;
 export type CoordinatorMessage = z.infer<typeof coordinatorMessage>;
-export type EngineIdentity = z.infer<typeof engineDescription>;
 
 /** Bytes become a typed message here and nowhere else. */
 export function parseMessage<T>(schema: z.ZodType<T>, header: unknown): T {

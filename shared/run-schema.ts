@@ -2,7 +2,8 @@ import { z } from 'zod';
 import { configurationRecordSchema } from './configuration.ts';
 import { ClusterError, errorCodes, messageOf } from './errors.ts';
 import { MAX_CLASSES, MAX_NAME_CHARACTERS, MAX_STEPS, MAX_TEXT_CHARACTERS } from './limits.ts';
-import { ARITHMETIC, engineDescription } from './messages.ts';
+import { engineDescription } from './engine-identity.ts';
+import { ARITHMETIC } from './messages.ts';
 
 /** What run.json holds; rewritten whole whenever the run's state changes. */
 export const RUN_FORMAT = 1;

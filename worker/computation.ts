@@ -4,7 +4,7 @@ import type { Dataset } from '../shared/dataset.ts';
 import { ClusterError } from '../shared/errors.ts';
 import type { DecodedFrame } from '../shared/frame.ts';
 import { EVALUATION_CHUNK_ROWS } from '../shared/limits.ts';
-import type { EngineIdentity } from '../shared/messages.ts';
+import type { EngineIdentity } from '../shared/engine-identity.ts';
 import { parameterCount } from '../shared/model.ts';
 import { epochOrder, initialWeights } from '../shared/random.ts';
 import { planStep, totalSteps } from '../shared/schedule.ts';

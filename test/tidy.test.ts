@@ -1,0 +1,62 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, relative, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+/** Which folders each folder's files may import from; ARCHITECTURE explains it. */
+const allowed: Readonly<Record<string, readonly string[]>> = {
+  shared: [],
+  kernels: ['shared'],
+  data: ['shared'],
+  evaluation: ['shared'],
+  coordinator: ['shared', 'kernels', 'data', 'evaluation'],
+  worker: ['shared', 'kernels', 'data'],
+  cli: ['shared', 'kernels', 'data', 'evaluation', 'coordinator', 'worker', 'bench'],
+  bench: ['shared', 'kernels', 'data', 'coordinator', 'worker', 'cli'],
+};
+
+function sourcesOf(folder: string): string[] {
+  return readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
+    .filter((file) => file.endsWith('.ts'))
+    .map((file) => join(folder, file));
+}
+
+const folders = [...Object.keys(allowed), 'test'];
+const files = folders.flatMap(sourcesOf);
+
+describe('the house', () => {
+  it.each(Object.entries(allowed))('%s imports only from its own and %j', (folder, others) => {
+    for (const file of sourcesOf(folder)) {
+      const imports = [...readFileSync(join(root, file), 'utf8').matchAll(/from '(\.[^']+)'/g)];
+      for (const [, target = ''] of imports) {
+        const [top = ''] = relative(root, resolve(root, dirname(file), target)).split('/');
+        expect([folder, ...others], `${file} imports ${target}`).toContain(top);
+      }
+    }
+  });
+
+  it('has TensorFlow in worker/engines and worker/native only', () => {
+    const users = files.filter((file) =>
+      /(from|import\() ?'@tensorflow/.test(readFileSync(join(root, file), 'utf8')),
+    );
+    expect(users.filter((file) => !/^worker\/(engines|native)\//.test(file))).toEqual([]);
+  });
+
+  it('has no file of more than 400 lines, and the three that explain it fit a screen or two', () => {
+    const lines = (file: string) => readFileSync(join(root, file), 'utf8').split('\n').length - 1;
+    expect(files.filter((file) => lines(file) > 400)).toEqual([]);
+    const core = ['coordinator/run.ts', 'coordinator/reduce.ts', 'shared/messages.ts'];
+    expect(core.filter((file) => lines(file) > 100)).toEqual([]);
+  });
+
+  it('computes no bytes with functions that differ between versions', () => {
+    const exempt = /^(worker\/engines\/(reference|float64)|cli\/|bench\/|test\/|worker\/native\/)/;
+    const users = files.filter(
+      (file) =>
+        !exempt.test(file) &&
+        /Math\.(exp|log|pow|tanh|sin|cos)\(/.test(readFileSync(join(root, file), 'utf8')),
+    );
+    expect(users).toEqual([]);
+  });
+});
