@@ -75,7 +75,7 @@ function phaseSection({ loop }: BenchReport): string {
     'Where a step goes, in ms: derived, since a run does not time its phases',
     ...columns([head, ...rows]),
     ...indent([
-      'a step: median in metrics.jsonl; the pieces: medians of the tables above, measured alone on an idle machine',
+      'a step: median in metrics.jsonl; the pieces: medians of the tables above, each measured alone',
       'gradient: the calls of the worker with most shards; worker checks: checksum of the weights, check of its gradients',
       'coordinator: a check for each gradient, the sums, Adam; rest: waiting, shared cores, bookkeeping. It is below 0',
       'where pieces overlap. Batches and masks are built while the weights are awaited, so they are no piece.',

@@ -170,7 +170,7 @@ function summarize(progress: Progress, runDirectory: string, record: RunRecord):
     workers: record.workers.length,
     steps: record.step,
     seconds: (Date.parse(record.ended ?? record.started) - Date.parse(record.started)) / 1000,
-    stepsPerSecond: result.steps_per_second ?? 0,
+    stepsPerSecond: result.steps_per_second ?? undefined,
     test: { ...result.test, classNames: dataset.class_names },
     modelSha256: createHash('sha256').update(model).digest('hex'),
   });

@@ -13,7 +13,8 @@ export interface Summary {
   readonly workers: number;
   readonly steps: number;
   readonly seconds: number;
-  readonly stepsPerSecond: number;
+  /** undefined where a run was too short to tell. */
+  readonly stepsPerSecond: number | undefined;
   readonly test: TestResult;
   /** Hexadecimal SHA-256 of model.safetensors. */
   readonly modelSha256: string;
@@ -43,7 +44,7 @@ export function summaryText(summary: Summary, width: number, style: Style = plai
   const { test } = summary;
   const samples = test.confusion.flat().reduce((sum, count) => sum + count, 0);
   const workers = `${summary.workers} ${summary.workers === 1 ? 'worker' : 'workers'}`;
-  const rate = `${grouped(summary.steps)} steps in ${clockText(summary.seconds)}, ${grouped(summary.stepsPerSecond)} steps/s`;
+  const rate = `${grouped(summary.steps)} steps in ${clockText(summary.seconds)}${speedText(summary.stepsPerSecond)}`;
   const headline = paint(`Test accuracy ${percent(test.accuracy)}`, 'bold', style);
   return [
     `${headline}, loss ${lossText(test.loss)} (${grouped(samples)} images)`,
@@ -132,4 +133,8 @@ function dotted(count: number): string {
 function pairs(rows: readonly (readonly [string, string])[]): string[] {
   const columns = Math.max(...rows.map(([what]) => what.length)) + 2;
   return rows.map(([what, text]) => what.padEnd(columns) + text);
+}
+
+function speedText(stepsPerSecond: number | undefined): string {
+  return stepsPerSecond === undefined ? '' : `, ${grouped(stepsPerSecond)} steps/s`;
 }

@@ -1,11 +1,13 @@
 const WARM_UP_STEPS = 200;
 
-/** Steps per second after the first 200 steps, evaluations not counted. */
+/** Steps per second after the first 200 steps, the time of evaluations between them not counted. */
 export class SpeedMeter {
   readonly #clock: () => number;
   #from: { step: number; at: number } | undefined;
   #to: { step: number; at: number } | undefined;
   #paused = 0;
+  /** Paused since the last step; counts only if another one follows. */
+  #pending = 0;
 
   constructor(clock: () => number) {
     this.#clock = clock;
@@ -14,15 +16,17 @@ export class SpeedMeter {
   step(step: number): void {
     if (step < WARM_UP_STEPS) return;
     this.#to = { step, at: this.#clock() };
-    this.#from ??= this.#to;
+    if (this.#from === undefined) this.#from = this.#to;
+    else this.#paused += this.#pending;
+    this.#pending = 0;
   }
 
   /** Time that no step took, in milliseconds. */
   pause(milliseconds: number): void {
-    if (this.#from !== undefined) this.#paused += milliseconds;
+    this.#pending += milliseconds;
   }
 
-  /** Undefined or null where a run was too short to tell. */
+  /** null where a run was too short to tell. */
   stepsPerSecond(): number | null {
     if (this.#from === undefined || this.#to === undefined || this.#to.step === this.#from.step) return null;
     return ((this.#to.step - this.#from.step) * 1000) / (this.#to.at - this.#from.at - this.#paused);
