@@ -135,7 +135,7 @@ function announce(
   const url = `ws://${options.host.includes(':') ? `[${options.host}]` : options.host}:${port}`;
   const how =
     tokenFile === undefined
-      ? ' --token-file FILE'
+      ? ' (with the same token)'
       : isLoopback(options.host)
         ? ''
         : ` --token-file ${tokenFile}`;

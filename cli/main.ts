@@ -1,4 +1,5 @@
 import { ClusterError, unreachable } from '../shared/errors.ts';
+import { createLogger } from './log.ts';
 import { version } from './package.ts';
 import { parseCommand } from './program.ts';
 import { printable } from './printable.ts';
@@ -9,10 +10,22 @@ export async function main(argv: readonly string[]): Promise<number> {
     return await run(argv);
   } catch (error) {
     if (!(error instanceof ClusterError)) throw error;
-    process.stderr.write(`mnist-dist: ${printable(error.message)}\n`);
-    if (error.fix !== undefined) process.stderr.write(`  ${printable(error.fix)}\n`);
+    report(error, argv);
     return error.exitCode;
   }
+}
+
+/** For people on two lines; as a log line where the command line (which may be the error) or the environment asks for JSON. */
+function report(error: ClusterError, argv: readonly string[]): void {
+  const text = argv.join(' ');
+  const format = /--log-format[= ](\S+)/.exec(text)?.[1] ?? process.env['MNIST_DIST_LOG_FORMAT'];
+  if (format === 'json') {
+    const log = createLogger({ level: 'error', format: 'json', destination: process.stderr });
+    log.error({ code: error.code, ...(error.fix === undefined ? {} : { fix: error.fix }) }, error.message);
+    return;
+  }
+  process.stderr.write(`mnist-dist: ${printable(error.message)}\n`);
+  if (error.fix !== undefined) process.stderr.write(`  ${printable(error.fix)}\n`);
 }
 
 /** Each command's code is loaded only when it is asked for. */

@@ -32,3 +32,17 @@ export function tooFewWorkers(state: RunState, ready: number): Outcome {
 export function end(state: RunState, outcome: Outcome): Next {
   return { state: { ...state, phase: 'ended', task: undefined }, effects: [{ kind: 'end', outcome }] };
 }
+
+/** Somebody wants the run to end: at once while nobody computes, else after the open step. */
+export function stop(state: RunState, code: ErrorCode): Next {
+  if (state.task === undefined || state.phase === 'gathering') return end(state, stopped(code));
+  const message = `stopping after step ${state.task.step}; once more stops at once`;
+  const log = { kind: 'log', level: 'info', event: 'stopping', message, fields: { code } } as const;
+  return { state: { ...state, stopping: code }, effects: [log] };
+}
+
+/** A run that was to end after its step does not wait for a worker to finish that step. */
+export function endIfAbandoned(state: RunState): Next {
+  if (state.stopping === undefined || state.phase !== 'gathering') return { state, effects: [] };
+  return end(state, stopped(state.stopping));
+}

@@ -3,7 +3,7 @@ import { planStep } from '../shared/schedule.ts';
 import { leaseAgain, openTask, weightsTo } from './leases.ts';
 import { fixFingerprint, handleMembership } from './membership.ts';
 import { assignEvaluation, assignStep, type Assignment } from './plan.ts';
-import { diverged, end, finished, stopped } from './outcome.ts';
+import { diverged, end, endIfAbandoned, finished, stop, stopped } from './outcome.ts';
 import { acceptResult } from './results.ts';
 import { computingSlots } from './workers.ts';
 import { taskKey, andThen, type Next, type RunEvent, type RunState, type Task } from './state.ts';
@@ -24,15 +24,15 @@ export function reduce(state: RunState, event: RunEvent): Next {
     case 'received':
       return andThen(acceptResult(state, event.verdict, event.now), (next) => leaseAgain(next, event.now));
     case 'stop':
-      return state.task === undefined
-        ? end(state, stopped(event.code))
-        : { state: { ...state, stopping: event.code }, effects: [] };
+      return stop(state, event.code);
     case 'connected':
     case 'disconnected':
     case 'message':
     case 'tick':
       return andThen(
-        andThen(handleMembership(state, event), (next) => beginIfReady(next, event.now)),
+        andThen(andThen(handleMembership(state, event), endIfAbandoned), (next) =>
+          beginIfReady(next, event.now),
+        ),
         (next) => leaseAgain(next, event.now),
       );
   }

@@ -1,6 +1,6 @@
 import { mkdir, readFile, rm } from 'node:fs/promises';
 import { homedir } from 'node:os';
-import { join } from 'node:path';
+import { isAbsolute, join, resolve } from 'node:path';
 import { datasetDigest } from '../shared/dataset.ts';
 import { ClusterError } from '../shared/errors.ts';
 import { systemCode } from './system-error.ts';
@@ -11,8 +11,10 @@ type Environment = Readonly<Record<string, string | undefined>>;
 /** Where everything is kept that several checkouts share. */
 export function cacheDirectory(environment: Environment = process.env): string {
   const { MNIST_DIST_CACHE: named, XDG_CACHE_HOME: xdg } = environment;
-  if (named !== undefined && named !== '') return named;
-  return join(xdg !== undefined && xdg !== '' ? xdg : join(homedir(), '.cache'), 'mnist-dist');
+  if (named !== undefined && named !== '') return resolve(named);
+  // The XDG specification says that a relative path is to be ignored.
+  const shared = xdg !== undefined && isAbsolute(xdg) ? xdg : join(homedir(), '.cache');
+  return join(shared, 'mnist-dist');
 }
 
 /** The bytes of a dataset fetched before, verified; undefined if there are none. Damaged ones are removed. */

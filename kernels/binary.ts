@@ -104,7 +104,7 @@ function outdated(): ClusterError {
     'SETUP',
     'the arithmetic kernels (dist/kernels/kernels.wasm) are missing or outdated',
     {
-      fix: 'run `npm run build`',
+      fix: 'start through `npx mnist-dist`, which builds what is missing',
     },
   );
 }

@@ -75,12 +75,11 @@ function checkMagic(magic: number, kind: IdxKind, file: string): void {
       fix: 'are the files for images and labels swapped?',
     });
   }
-  const guess =
-    magic >>> 16 === 0x1f8b ? 'it is gzip: name it with .gz' : 'see http://yann.lecun.com/exdb/mnist';
+  const guess = magic >>> 16 === 0x1f8b ? 'it is gzip: name it with .gz' : 'it may be another format';
   throw new ClusterError(
     'DATA',
     `${file} begins with the magic number ${hex(magic)}; ${kind} of unsigned bytes begin with ${hex(magicNumbers[kind])}`,
-    { fix: `use an idx file${guess}` },
+    { fix: `use an idx file; ${guess}` },
   );
 }
 

@@ -1,6 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { exitCodesMarkdown, optionsMarkdown } from '../cli/help.ts';
+import { adamRate } from '../kernels/adam-rate.ts';
+import { xxh64 } from '../kernels/twins.ts';
+import { encodeBefore, encodeHeader, MAX_FRAME_HEAD_BYTES, roomBytes } from '../shared/frame.ts';
+import { coordinatorMessage, parseMessage, workerMessage } from '../shared/messages.ts';
+import { epochOrder, initialWeights, maskRow } from '../shared/random.ts';
 
 function read(name: string): string {
   return readFileSync(new URL(`../${name}`, import.meta.url), 'utf8');
@@ -23,6 +28,34 @@ describe('ARCHITECTURE', () => {
     const files = [...text.matchAll(/\]\(([a-z][\w./-]+\.ts)\)/g)].map(([, file = '']) => file);
     expect(files.length).toBeGreaterThan(8);
     for (const file of files) expect(read(file).split('\n').length, file).toBeLessThan(400);
+  });
+
+  it('gives numbers that the code computes', () => {
+    const text = read('ARCHITECTURE.md');
+    const mask = new Float32Array(16);
+    maskRow(mask, { seed: 1, step: 1, position: 0, layer: 0 }, 0.2);
+    const dropped = [...mask.keys()].filter((unit) => mask[unit] === 0);
+    expect(text).toContain(`begins ${epochOrder(1, 1, 60_000).slice(0, 4).join(' ')};`);
+    expect(text).toContain(`is ${initialWeights(1, { inputs: 784, hidden: [128], classes: 10 })[0]};`);
+    expect(text).toContain(`drops units ${dropped.slice(0, -1).join(', ')} and ${dropped.at(-1)} of`);
+    expect(new Set(mask)).toEqual(new Set([0, 1.25]));
+    expect(text).toContain(`${adamRate(0.001, 0.9, 0.999, 1)} at step 1`);
+    expect(text).toContain(`${adamRate(0.001, 0.9, 0.999, 1000)} at step 1000`);
+  });
+
+  it('shows frames as they are sent, byte by byte', () => {
+    const shown = read('ARCHITECTURE.md').replaceAll(/\s|\(to 64\)/g, '');
+    const beat = parseMessage(workerMessage, { kind: 'heartbeat' });
+    expect(shown).toContain(encodeHeader(beat).toString('hex'));
+    const message = { kind: 'step', run: 'r', term: 1, step: 1, assignment: [[0, 1]] };
+    expect(shown).toContain(JSON.stringify(message));
+    const body = new Uint8Array(Float32Array.of(1, -2).buffer);
+    const room = new Uint8Array(roomBytes(body.length));
+    room.set(body, MAX_FRAME_HEAD_BYTES);
+    new DataView(room.buffer).setBigUint64(MAX_FRAME_HEAD_BYTES + body.length, xxh64(body), true);
+    const frame = encodeBefore(room, parseMessage(coordinatorMessage, message));
+    expect(frame.length).toBe(80);
+    expect(shown).toContain(frame.toString('hex'));
   });
 });
 

@@ -11,7 +11,7 @@ import { hasKernelDriver, listGpus } from './devices.ts';
 import { readyTensorFlow } from './manifest.ts';
 import type { NativeEngine } from './manifest.ts';
 import { PIP_FIX, findPip } from './pip.ts';
-import { cacheDirectory } from './places.ts';
+import { cacheDirectory } from '../../data/cache.ts';
 import { smokeTest } from './smoke.ts';
 
 /** One thing a run needs. `failed` means that training cannot run here. */

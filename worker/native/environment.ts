@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { ClusterError } from '../../shared/errors.ts';
 import type { NativeEngine } from './manifest.ts';
-import { cacheDirectory } from './places.ts';
+import { cacheDirectory } from '../../data/cache.ts';
 
 export interface WorkerDevice {
   /** Threads of one operation. Bytes may depend on it, so it is fixed, not "as many as are free". */

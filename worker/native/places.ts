@@ -1,7 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { homedir } from 'node:os';
-import { dirname, isAbsolute, join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 
@@ -9,16 +8,6 @@ import { z } from 'zod';
 
 /** The checkout (or the installed package): the first folder upwards that has a package.json. */
 export const packageRoot: string = findPackageRoot(dirname(fileURLToPath(import.meta.url)));
-
-/** Shared between checkouts: MNIST_DIST_CACHE, else XDG_CACHE_HOME/mnist-dist, else ~/.cache/mnist-dist. */
-export function cacheDirectory(environment: NodeJS.ProcessEnv = process.env): string {
-  const own = environment['MNIST_DIST_CACHE'];
-  if (own !== undefined && own !== '') return isAbsolute(own) ? own : join(process.cwd(), own);
-  const shared = environment['XDG_CACHE_HOME'];
-  // The XDG specification says that a relative path is to be ignored.
-  if (shared !== undefined && isAbsolute(shared)) return join(shared, 'mnist-dist');
-  return join(environment['HOME'] ?? homedir(), '.cache', 'mnist-dist');
-}
 
 /** The addon that keeps TensorFlow's greeting off stderr; lies beside the binding. */
 export const QUIET_FILE = 'quiet.node';
