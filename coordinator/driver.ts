@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { assert, unreachable, type ClusterError, type ErrorCode } from '../shared/errors.ts';
 import type { DecodedFrame } from '../shared/frame.ts';
 import { HEARTBEAT_INTERVAL_MILLISECONDS, TICK_MILLISECONDS } from '../shared/limits.ts';
+import { collectGarbage } from '../shared/garbage-collection.ts';
 import type { WorkerMessage } from '../shared/messages.ts';
 import { ROOT } from '../shared/tree.ts';
 import type { Connection, ConnectionEvents } from './connection.ts';
@@ -191,6 +192,8 @@ export class Driver implements ConnectionEvents {
   #broadcast({ slots, message }: Extract<Effect, { kind: 'broadcast' }>): void {
     const { frame, sending } = this.#tensors.frame(message);
     for (const slot of slots) this.#connections.get(slot)?.sendFrame(frame, sending(slot));
+    // The workers have the first chunks to compute: this process is not waited for.
+    if (message.kind === 'evaluate') collectGarbage();
   }
 
   #receive(

@@ -3,6 +3,7 @@ import type { Configuration } from '../shared/configuration.ts';
 import type { Dataset } from '../shared/dataset.ts';
 import { ClusterError } from '../shared/errors.ts';
 import type { DecodedFrame } from '../shared/frame.ts';
+import { collectGarbage } from '../shared/garbage-collection.ts';
 import { EVALUATION_CHUNK_ROWS } from '../shared/limits.ts';
 import type { EngineIdentity } from '../shared/engine-identity.ts';
 import { parameterCount } from '../shared/model.ts';
@@ -168,6 +169,7 @@ export class Computation {
       );
       await new Promise((resolve) => setImmediate(resolve));
     }
+    collectGarbage();
   }
 
   /** Builds the batches of a coming step as far as these subtrees are real in it. */
