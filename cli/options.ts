@@ -1,3 +1,4 @@
+import { defaultVirtualShards } from '../shared/configuration.ts';
 import * as limits from '../shared/limits.ts';
 import { DEFAULT_PORT, endpoint, host } from './endpoint.ts';
 import type { Kind } from './kinds.ts';
@@ -74,15 +75,6 @@ function without<T, C extends CommandName>(
 
 function common<C extends CommandName>({ in: commands, group, help, short, alias }: Words<C>) {
   return { commands, group, help, short, alias };
-}
-
-/** The largest power of two with at least 8 samples a shard, at most 8 shards. */
-export function defaultVirtualShards(batchSize: number): number {
-  const most = Math.min(
-    limits.MAX_DEFAULT_VIRTUAL_SHARDS,
-    Math.floor(batchSize / limits.MIN_DEFAULT_SHARD_ROWS),
-  );
-  return most < 1 ? 1 : 2 ** (31 - Math.clz32(most));
 }
 
 const runs = ['local', 'coordinator'] as const;

@@ -1,10 +1,7 @@
-import { existsSync, readFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { z } from 'zod';
-
-/** The folder of this package, wherever the compiled files lie in it. */
-export const packageRoot = findRoot(dirname(fileURLToPath(import.meta.url)));
+import { packageRoot } from '../worker/native/places.ts';
 
 export const version = z
   .object({ version: z.string() })
@@ -12,7 +9,3 @@ export const version = z
 
 /** The script that a child process runs: the compiled program. */
 export const executable = join(packageRoot, 'dist', 'cli', 'entry.js');
-
-function findRoot(directory: string): string {
-  return existsSync(join(directory, 'package.json')) ? directory : findRoot(dirname(directory));
-}

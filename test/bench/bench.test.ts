@@ -6,7 +6,7 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { kernelNames } from '../../bench/kernels.ts';
 import { phaseNames } from '../../bench/phases.ts';
 import { benchReportSchema } from '../../bench/report.ts';
-import { packageRoot } from '../../cli/package.ts';
+import { packageRoot } from '../../worker/native/places.ts';
 
 const temporary = mkdtempSync(join(tmpdir(), 'mnist-dist-test-bench-'));
 afterAll(() => rmSync(temporary, { recursive: true, force: true }));

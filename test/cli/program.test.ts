@@ -4,16 +4,9 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { argumentsFor } from '../../cli/child-arguments.ts';
 import { optionsMarkdown } from '../../cli/help.ts';
-import {
-  commandNames,
-  defaultVirtualShards,
-  flagOf,
-  keysOf,
-  optionKeys,
-  optionOf,
-  variableOf,
-} from '../../cli/options.ts';
+import { commandNames, flagOf, keysOf, optionKeys, optionOf, variableOf } from '../../cli/options.ts';
 import { parseCommand } from '../../cli/program.ts';
+import { defaultVirtualShards } from '../../shared/configuration.ts';
 import { ClusterError, errorTable } from '../../shared/errors.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'mnist-dist-cli-'));

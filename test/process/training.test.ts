@@ -96,20 +96,6 @@ describe.skipIf(readyTensorFlow() === undefined)('TensorFlow', () => {
 
   it('goes on with the same bytes when a worker is killed', async () => {
     const runs = temporaryFolder();
-    const args = [
-      '--engine',
-      'tensorflow',
-      '--batch-size',
-      '256',
-      '--virtual-shards',
-      '8',
-      '--steps',
-      '480',
-      '--seed',
-      '7',
-      '-n',
-      '2',
-    ];
     const local = start([
       'local',
       '--port',
@@ -120,7 +106,9 @@ describe.skipIf(readyTensorFlow() === undefined)('TensorFlow', () => {
       'killed',
       '--log-format',
       'json',
-      ...args,
+      ...settings,
+      '-n',
+      '2',
     ]);
     await local.says(/w1 delivered its first shard/);
     const pid = childOf(local.process.pid ?? 0, 'w1');
