@@ -6,7 +6,7 @@ import { MNIST_DIGEST } from '../shared/dataset.ts';
 import { assert, ClusterError } from '../shared/errors.ts';
 import { encodeBefore, MAX_FRAME_HEAD_BYTES, roomBytes } from '../shared/frame.ts';
 import { quietGarbageCollection } from '../shared/garbage-collection.ts';
-import { WEIGHTS_FRAMES } from '../shared/limits.ts';
+import { SHARED_MEMORY_ROOMS } from '../shared/limits.ts';
 import { ARITHMETIC, PROTOCOL, type CoordinatorMessage } from '../shared/messages.ts';
 import { initialWeights } from '../shared/random.ts';
 import type { RunDescription } from '../shared/run-description.ts';
@@ -61,7 +61,7 @@ export class Wire {
     this.#milliseconds = milliseconds;
     this.#signal = signal;
     const weights = initialWeights(SEED, MODEL);
-    this.#rooms = Array.from({ length: WEIGHTS_FRAMES }, () => {
+    this.#rooms = Array.from({ length: SHARED_MEMORY_ROOMS }, () => {
       const room = new Uint8Array(roomBytes(weights.byteLength));
       room.set(new Uint8Array(weights.buffer), MAX_FRAME_HEAD_BYTES);
       return room;
@@ -119,7 +119,13 @@ export class Wire {
     const message: CoordinatorMessage = { kind: 'step', run: RUN, term: 1, step: this.#step, assignment };
     const answered = this.#waitFor(workers);
     const frame = encodeBefore(room, message);
-    for (const connection of connections) connection.sendFrame(frame, () => undefined);
+    for (const connection of connections)
+      connection.sendWeights({
+        message,
+        frame: () => frame,
+        pointer: () => frame,
+        hold: () => () => undefined,
+      });
     await answered;
   }
 
@@ -145,14 +151,15 @@ export class Wire {
       {
         ...{ host: '127.0.0.1', port: 0, token: this.#token, maxFrameBytes: description.frame_bytes },
         ...{ description: () => description, dataset: { digest: MNIST_DIGEST, bytes: new Uint8Array(0) } },
+        openMemory: () => undefined,
       },
       {
         connected: (connection) => {
           this.#connections.push(connection);
           this.#arrived();
         },
-        message: (_connection, _message, { body }) => {
-          if (body?.byteLength === this.#gradient.byteLength) this.#gradient.set(body);
+        message: (_connection, _message, tensor) => {
+          if (tensor?.byteLength === this.#gradient.byteLength) tensor.copyTo(this.#gradient);
           this.#arrived();
         },
         disconnected: (_connection, reason) => {

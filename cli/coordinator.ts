@@ -53,6 +53,7 @@ export async function coordinator(options: CoordinatorOptions): Promise<number> 
         ...{
           rendezvousMilliseconds: 1000 * options.rdzvTimeout,
           allowMixedEngines: options.allowMixedEngines,
+          sharedMemory: options.sharedMemory,
         },
       },
       viewerOf(configuration, progress, log),
@@ -178,7 +179,8 @@ function summarize(progress: Progress, runDirectory: string, record: RunRecord):
 
 /** How the run was started, for run.json; no secret is among the options. */
 function launchOf(options: CoordinatorOptions): RunRecord['launch'] {
-  const { host, port, minWorkers, maxWorkers, rdzvTimeout, allowMixedEngines, insecure } = options;
+  const { host, port, minWorkers, maxWorkers, rdzvTimeout, allowMixedEngines, sharedMemory, insecure } =
+    options;
   return {
     host,
     port,
@@ -186,6 +188,7 @@ function launchOf(options: CoordinatorOptions): RunRecord['launch'] {
     max_workers: maxWorkers,
     rdzv_timeout: rdzvTimeout,
     allow_mixed_engines: allowMixedEngines,
+    shared_memory: sharedMemory,
     insecure,
   };
 }

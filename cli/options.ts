@@ -237,6 +237,11 @@ export const optionTable = {
     ...{ in: runs, group: 'Workers' },
     help: 'how long to wait for the workers',
   }),
+  sharedMemory: withDefault(flag, true, {
+    in: runs,
+    group: 'Workers',
+    help: 'exchange tensors with workers on this host through shared memory, not the socket',
+  }),
   allowMixedEngines: withDefault(flag, false, {
     ...{ in: runs, group: 'Workers' },
     help: 'accept workers that compute other bytes; the run is then not reproducible',

@@ -1,14 +1,25 @@
 import type { RawData, WebSocket } from 'ws';
 import { CLOSE_FINISHED, ClusterError, errorTable, messageOf, type ErrorCode } from '../shared/errors.ts';
-import { decodeFrame, encodeHeader, type DecodedFrame } from '../shared/frame.ts';
+import { decodeFrame, encodeHeader, tensorOf, type DecodedFrame, type Tensor } from '../shared/frame.ts';
 import { CLOSE_LIMIT_MILLISECONDS, MAX_TEXT_CHARACTERS } from '../shared/limits.ts';
-import { parseMessage, workerMessage, type WorkerMessage } from '../shared/messages.ts';
-import type { HeaderMessage } from './state.ts';
+import { parseMessage, workerMessage, type ResultMessage, type WorkerMessage } from '../shared/messages.ts';
+import type { MemoryAddress, PeerMemory } from '../shared/shared-memory.ts';
+import type { HeaderMessage, WeightsMessage } from './state.ts';
+import type { OutgoingWeights } from './tensors.ts';
 
 export interface ConnectionEvents {
   connected(connection: Connection): void;
-  message(connection: Connection, message: WorkerMessage, frame: DecodedFrame): void;
+  message(connection: Connection, message: WorkerMessage, tensor: Tensor | undefined): void;
   disconnected(connection: Connection, reason: string): void;
+}
+
+/** Opens a worker's shared memory; undefined when it is out of reach from here. */
+export type OpenMemory = (address: MemoryAddress) => PeerMemory | undefined;
+
+/** Weights that the worker may still be reading in shared memory. */
+interface Unread {
+  readonly order: number;
+  readonly release: () => void;
 }
 
 /** One authenticated worker. After `close` nothing it sends is delivered any more. */
@@ -18,9 +29,20 @@ export class Connection {
   readonly closed: Promise<void>;
   readonly #webSocket: WebSocket;
   readonly #events: ConnectionEvents;
+  readonly #openMemory: OpenMemory;
+  /** The worker's shared memory; where it has one, weights are sent through ours too. */
+  #memory: PeerMemory | undefined;
+  #unread: Unread[] = [];
   #open = true;
 
-  constructor(slot: number, webSocket: WebSocket, events: ConnectionEvents, onGone: () => void) {
+  constructor(
+    slot: number,
+    webSocket: WebSocket,
+    events: ConnectionEvents,
+    openMemory: OpenMemory,
+    onGone: () => void,
+  ) {
+    this.#openMemory = openMemory;
     this.slot = slot;
     this.#webSocket = webSocket;
     this.#events = events;
@@ -39,10 +61,13 @@ export class Connection {
     if (this.#open) this.#webSocket.send(encodeHeader(message));
   }
 
-  /** Sends a frame without copying; `onSent` is called once the socket no longer needs its bytes. */
-  sendFrame(frame: Buffer, onSent: () => void): void {
-    if (this.#open) this.#webSocket.send(frame, onSent);
-    else onSent();
+  /** Sends weights by the shorter way that this worker has, and holds them until they are no longer needed. */
+  sendWeights(weights: OutgoingWeights): void {
+    if (!this.#open) return;
+    const release = weights.hold(this.slot);
+    if (this.#memory === undefined) return this.#webSocket.send(weights.frame(), release);
+    this.#unread.push({ order: orderOf(weights.message), release });
+    this.#webSocket.send(weights.pointer());
   }
 
   /** Says why, closes, and cuts the connection if the peer does not answer. */
@@ -69,13 +94,16 @@ export class Connection {
         throw new ClusterError('PROTOCOL', 'the peer sent a text message; every message is one binary frame');
       const frame = decodeFrame(data);
       const message = parseMessage(workerMessage, frame.header);
-      const hasBody = message.kind === 'gradient' || message.kind === 'predictions';
-      if (hasBody !== (frame.body !== undefined))
+      const isResult = message.kind === 'gradient' || message.kind === 'predictions';
+      if (isResult !== (frame.body !== undefined))
         throw new ClusterError(
           'PROTOCOL',
-          `the peer sent "${message.kind}" ${hasBody ? 'without its' : 'with a'} body`,
+          `the peer sent "${message.kind}" ${isResult ? 'without its' : 'with a'} body`,
         );
-      this.#events.message(this, message, frame);
+      if (isResult) this.#releaseUntil(orderOf(message));
+      if (message.kind === 'ready' && message.memory !== undefined)
+        this.#memory ??= this.#openMemory(message.memory);
+      this.#events.message(this, message, this.#tensorOf(message, frame));
     } catch (error) {
       // The peer's fault ends the peer; a defect of ours must not be blamed on it.
       if (!(error instanceof ClusterError)) throw error;
@@ -83,9 +111,29 @@ export class Connection {
     }
   }
 
+  #tensorOf(message: WorkerMessage, frame: DecodedFrame): Tensor | undefined {
+    if (message.kind !== 'gradient' || message.room === undefined) return tensorOf(frame);
+    if (this.#memory === undefined || frame.body?.byteLength !== 0)
+      throw new ClusterError('PROTOCOL', 'the peer sent a room of shared memory that is not shared');
+    return this.#memory.tensor(message.room, frame.checksum);
+  }
+
+  /** Whoever has computed with weights has read them. */
+  #releaseUntil(order: number): void {
+    while (this.#unread[0] !== undefined && this.#unread[0].order <= order) this.#unread.shift()?.release();
+  }
+
   #leave(reason: string): void {
     if (!this.#open) return;
     this.#open = false;
+    this.#releaseUntil(Infinity);
+    this.#memory?.close();
+    this.#memory = undefined;
     this.#events.disconnected(this, reason);
   }
+}
+
+/** Steps and evaluations in the order in which they happen. */
+function orderOf({ kind, step }: Pick<WeightsMessage | ResultMessage, 'kind' | 'step'>): number {
+  return kind === 'step' || kind === 'gradient' ? 2 * step : 2 * step + 1;
 }

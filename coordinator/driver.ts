@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { assert, unreachable, type ClusterError, type ErrorCode } from '../shared/errors.ts';
-import type { DecodedFrame } from '../shared/frame.ts';
+import type { Tensor } from '../shared/frame.ts';
 import { HEARTBEAT_INTERVAL_MILLISECONDS, TICK_MILLISECONDS } from '../shared/limits.ts';
 import { collectGarbage } from '../shared/garbage-collection.ts';
 import type { WorkerMessage } from '../shared/messages.ts';
@@ -37,8 +37,8 @@ export interface RunObserver {
 
 interface Queued {
   readonly event: RunEvent;
-  /** The frame that came with a message. */
-  readonly frame?: DecodedFrame;
+  /** The tensor that came with a message. */
+  readonly tensor?: Tensor | undefined;
 }
 
 /**
@@ -117,8 +117,8 @@ export class Driver implements ConnectionEvents {
     });
   }
 
-  message(connection: Connection, message: WorkerMessage, frame: DecodedFrame): void {
-    this.#enqueue({ kind: 'message', slot: connection.slot, message, now: this.#clock() }, frame);
+  message(connection: Connection, message: WorkerMessage, tensor: Tensor | undefined): void {
+    this.#enqueue({ kind: 'message', slot: connection.slot, message, now: this.#clock() }, tensor);
   }
 
   disconnected(connection: Connection, reason: string): void {
@@ -130,8 +130,8 @@ export class Driver implements ConnectionEvents {
     for (const connection of this.#connections.values()) connection.send({ kind: 'heartbeat' });
   }
 
-  #enqueue(event: RunEvent, frame?: DecodedFrame): void {
-    this.#queue.push(frame === undefined ? { event } : { event, frame });
+  #enqueue(event: RunEvent, tensor?: Tensor): void {
+    this.#queue.push({ event, tensor });
     if (this.#draining) return;
     this.#draining = true;
     try {
@@ -143,10 +143,10 @@ export class Driver implements ConnectionEvents {
     }
   }
 
-  #take({ event, frame }: Queued): void {
+  #take({ event, tensor }: Queued): void {
     const { state, effects } = reduce(this.#state, event);
     this.#state = state;
-    for (const effect of effects) this.#perform(effect, frame);
+    for (const effect of effects) this.#perform(effect, tensor);
   }
 
   /** What an effect brought about is taken before whatever else happened meanwhile. */
@@ -154,14 +154,14 @@ export class Driver implements ConnectionEvents {
     this.#queue.unshift({ event });
   }
 
-  #perform(effect: Effect, frame: DecodedFrame | undefined): void {
+  #perform(effect: Effect, tensor: Tensor | undefined): void {
     switch (effect.kind) {
       case 'send':
         return this.#connections.get(effect.slot)?.send(effect.message);
       case 'broadcast':
         return this.#broadcast(effect);
       case 'receive':
-        return this.#receive(effect, frame);
+        return this.#receive(effect, tensor);
       case 'accept':
         return effect.task === 'step'
           ? this.#tensors.accept(effect.part)
@@ -190,19 +190,19 @@ export class Driver implements ConnectionEvents {
   }
 
   #broadcast({ slots, message }: Extract<Effect, { kind: 'broadcast' }>): void {
-    const { frame, sending } = this.#tensors.frame(message);
-    for (const slot of slots) this.#connections.get(slot)?.sendFrame(frame, sending(slot));
+    const weights = this.#tensors.outgoing(message);
+    for (const slot of slots) this.#connections.get(slot)?.sendWeights(weights);
     // The workers have the first chunks to compute: this process is not waited for.
     if (message.kind === 'evaluate') collectGarbage();
   }
 
   #receive(
     { task, part, slot, correct }: Extract<Effect, { kind: 'receive' }>,
-    frame: DecodedFrame | undefined,
+    tensor: Tensor | undefined,
   ): void {
-    assert(frame?.body !== undefined, 'a result has a body');
+    assert(tensor !== undefined, 'a result has a body');
     const receiver = task === 'step' ? this.#tensors : this.#predictions;
-    const verdict = { part, slot, correct, ...receiver.receive(frame.body, frame.checksum) };
+    const verdict = { part, slot, correct, ...receiver.receive(tensor) };
     this.#answer({ kind: 'received', verdict, now: this.#clock() });
   }
 

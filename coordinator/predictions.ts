@@ -1,3 +1,4 @@
+import type { Tensor } from '../shared/frame.ts';
 import { EVALUATION_CHUNK_ROWS } from '../shared/limits.ts';
 import { createKernels, type Kernels } from '../kernels/kernels.ts';
 
@@ -21,11 +22,12 @@ export class Predictions {
   }
 
   /** Copies a chunk's body in and checks it; it counts once `accept` was called. */
-  receive(body: Uint8Array, checksum: bigint): { intact: boolean; finite: boolean } {
-    if (body.byteLength !== 4 * this.#chunkFloats) return { intact: false, finite: false };
-    this.#kernels.bytes(this.#scratch, body.byteLength).set(body);
+  receive(chunk: Tensor): { intact: boolean; finite: boolean } {
+    if (chunk.byteLength !== 4 * this.#chunkFloats) return { intact: false, finite: false };
+    if (!chunk.copyTo(this.#kernels.bytes(this.#scratch, chunk.byteLength)))
+      return { intact: false, finite: false };
     const actual = this.#kernels.check(this.#scratch, this.#chunkFloats);
-    return { intact: actual.checksum === checksum && this.#hasClasses(), finite: actual.finite };
+    return { intact: actual.checksum === chunk.checksum && this.#hasClasses(), finite: actual.finite };
   }
 
   /** Whether every row names a class that exists. */

@@ -26,7 +26,7 @@ export interface StepReport {
 export interface RunViewer {
   step(report: StepReport): void;
   evaluation(report: Omit<StepReport, 'workers'>): void;
-  log(level: 'info' | 'warn', message: string, fields: Readonly<Record<string, unknown>>): void;
+  log(level: 'debug' | 'info' | 'warn', message: string, fields: Readonly<Record<string, unknown>>): void;
   started(): void;
 }
 

@@ -1,6 +1,6 @@
 import { planStep } from '../shared/schedule.ts';
 import { firstShard, shardCount } from '../shared/tree.ts';
-import type { WorkerMessage } from '../shared/messages.ts';
+import type { ResultMessage } from '../shared/messages.ts';
 import { leaseOf, loseLeases, remember, workOf } from './leases.ts';
 import { diverged, end } from './outcome.ts';
 import { takeSum } from './reduce.ts';
@@ -13,8 +13,6 @@ import {
   type Task,
   type Verdict,
 } from './state.ts';
-
-type ResultMessage = Extract<WorkerMessage, { kind: 'gradient' | 'predictions' }>;
 
 /**
  * A result arrives. What belongs to another run, term or step is dropped; what nobody asked this worker for ends its

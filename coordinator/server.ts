@@ -4,7 +4,7 @@ import type { Duplex } from 'node:stream';
 import { WebSocketServer } from 'ws';
 import { ClusterError } from '../shared/errors.ts';
 import * as limits from '../shared/limits.ts';
-import { Connection, type ConnectionEvents } from './connection.ts';
+import { Connection, type ConnectionEvents, type OpenMemory } from './connection.ts';
 
 export interface ServerOptions {
   readonly host: string;
@@ -15,6 +15,7 @@ export interface ServerOptions {
   readonly dataset: { readonly digest: string; readonly bytes: Uint8Array };
   /** The largest frame a worker may send. */
   readonly maxFrameBytes: number;
+  readonly openMemory: OpenMemory;
 }
 
 export interface CoordinatorServer {
@@ -44,7 +45,9 @@ export async function listen(options: ServerOptions, events: ConnectionEvents): 
     if (refusal !== undefined) return hangUp(socket, refusal);
     webSockets.handleUpgrade(request, socket, head, (webSocket) => {
       const slot = freeSlot(connections);
-      const connection = new Connection(slot, webSocket, events, () => connections.delete(slot));
+      const connection = new Connection(slot, webSocket, events, options.openMemory, () =>
+        connections.delete(slot),
+      );
       connections.set(slot, connection);
       events.connected(connection);
     });

@@ -1,13 +1,15 @@
 import type { Configuration } from '../shared/configuration.ts';
 import type { Dataset } from '../shared/dataset.ts';
-import { assert, ClusterError, type ErrorCode } from '../shared/errors.ts';
+import { assert, ClusterError, messageOf, type ErrorCode } from '../shared/errors.ts';
 import { roomBytes } from '../shared/frame.ts';
 import { EVALUATION_CHUNK_ROWS } from '../shared/limits.ts';
 import { ARITHMETIC, PROTOCOL } from '../shared/messages.ts';
+import { parameterCount } from '../shared/model.ts';
 import { initialWeights } from '../shared/random.ts';
 import type { RunDescription } from '../shared/run-description.ts';
 import type { RunRecord } from '../shared/run-schema.ts';
 import { totalSteps } from '../shared/schedule.ts';
+import { PeerMemory, SharedMemory, type MemoryAddress } from '../shared/shared-memory.ts';
 import { Driver } from './driver.ts';
 import { Predictions } from './predictions.ts';
 import { Recorder, type RunViewer } from './recorder.ts';
@@ -33,6 +35,8 @@ export interface RunSettings {
   readonly maxWorkers: number;
   readonly rendezvousMilliseconds: number;
   readonly allowMixedEngines: boolean;
+  /** Offer workers on this host to exchange tensors through shared memory. */
+  readonly sharedMemory: boolean;
 }
 
 export interface RunningCoordinator {
@@ -51,7 +55,10 @@ export async function startCoordinator(
 ): Promise<RunningCoordinator> {
   const { configuration, dataset, token, host, port } = settings;
   const clock = () => performance.now();
-  const tensors = new Tensors(configuration, initialWeights(configuration.seed, configuration.model));
+  const bytes = 4 * parameterCount(configuration.model);
+  const memory = settings.sharedMemory ? offerMemory(bytes, viewer) : undefined;
+  const initial = initialWeights(configuration.seed, configuration.model);
+  const tensors = new Tensors(configuration, initial, memory);
   const predictions = new Predictions(configuration.testSamples, configuration.model.classes);
   const frameBytes = roomBytes(
     4 * Math.max(tensors.parameters + 1, EVALUATION_CHUNK_ROWS * predictions.width),
@@ -62,10 +69,14 @@ export async function startCoordinator(
     return running.driver;
   };
   const server = await listen(
-    { host, port, token, dataset, maxFrameBytes: frameBytes, description: () => running?.description },
+    {
+      ...{ host, port, token, dataset, maxFrameBytes: frameBytes },
+      description: () => running?.description,
+      openMemory: (address) => reachMemory(address, bytes + 4, viewer),
+    },
     {
       connected: (connection) => driverOf().connected(connection),
-      message: (connection, message, frame) => driverOf().message(connection, message, frame),
+      message: (connection, message, tensor) => driverOf().message(connection, message, tensor),
       disconnected: (connection, reason) => driverOf().disconnected(connection, reason),
     },
   );
@@ -81,7 +92,7 @@ export async function startCoordinator(
     failures.listen((error) => driver.fail(error));
     await store.writeRun(recorder.record(driver.state, undefined));
     store.event('start', { term: FIRST_TERM });
-    running = { driver, description: describe(settings, store.id, frameBytes) };
+    running = { driver, description: describe(settings, store.id, frameBytes, memory) };
     driver.start();
     return {
       port: server.port,
@@ -105,6 +116,25 @@ async function finish(driver: Driver, recorder: Recorder, tensors: Tensors, serv
   } finally {
     driver.shutDown({ state: 'failed', code: 'RUN_FAILED', message: 'the coordinator failed' });
     await server.close();
+  }
+}
+
+/** Without it tensors travel in frames, which always works. */
+function offerMemory(bytes: number, viewer: RunViewer): SharedMemory | undefined {
+  try {
+    return new SharedMemory(bytes);
+  } catch (error) {
+    viewer.log('debug', `no shared memory: ${messageOf(error)}`, {});
+    return undefined;
+  }
+}
+
+function reachMemory(address: MemoryAddress, bytes: number, viewer: RunViewer): PeerMemory | undefined {
+  try {
+    return new PeerMemory(address, bytes);
+  } catch (error) {
+    viewer.log('debug', `a worker's shared memory is out of reach: ${messageOf(error)}`, {});
+    return undefined;
   }
 }
 
@@ -143,9 +173,11 @@ function describe(
   { configuration, dataset, version }: RunSettings,
   run: string,
   frameBytes: number,
+  memory: SharedMemory | undefined,
 ): RunDescription {
   return {
     ...{ protocol: PROTOCOL, arithmetic: ARITHMETIC, version, run, configuration },
     ...{ frame_bytes: frameBytes, data_bytes: dataset.bytes.length, class_names: [...dataset.classNames] },
+    ...(memory === undefined ? {} : { memory: memory.address }),
   };
 }

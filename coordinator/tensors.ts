@@ -1,8 +1,16 @@
 import type { Configuration } from '../shared/configuration.ts';
 import { assert } from '../shared/errors.ts';
-import { CHECKSUM_BYTES, encodeBefore, MAX_FRAME_HEAD_BYTES, roomBytes } from '../shared/frame.ts';
-import { WEIGHTS_FRAMES } from '../shared/limits.ts';
+import {
+  CHECKSUM_BYTES,
+  encodeBefore,
+  encodePointer,
+  MAX_FRAME_HEAD_BYTES,
+  roomBytes,
+  type Tensor,
+} from '../shared/frame.ts';
+import { SHARED_MEMORY_ROOMS } from '../shared/limits.ts';
 import { parameterCount } from '../shared/model.ts';
+import type { SharedMemory } from '../shared/shared-memory.ts';
 import type { Node } from '../shared/tree.ts';
 import { adamRate, createKernels, type Kernels } from '../kernels/kernels.ts';
 import type { WeightsMessage } from './state.ts';
@@ -10,13 +18,27 @@ import type { WeightsMessage } from './state.ts';
 const FLOAT_BYTES = 4;
 const SLACK_BYTES = 64 * 1024;
 
-/** One set of weights inside a frame, ready to send: head, P floats, checksum. */
+/** One set of weights inside a frame, ready to send: head, P floats, checksum; and its room in shared memory. */
 interface WeightsRoom {
+  readonly index: number;
   readonly at: number;
   readonly room: Uint8Array;
   readonly checksum: DataView;
-  /** Slots whose socket has not taken the whole frame yet; the room must not change before. */
+  /** Slots that still need the frame or have not read the shared room; neither may change before. */
   readonly inFlight: Set<number>;
+  /** Whether shared memory holds these weights. */
+  isShared: boolean;
+}
+
+/** The current weights on their way to several workers; what no worker needs is not made. */
+export interface OutgoingWeights {
+  readonly message: WeightsMessage;
+  /** All in one frame. */
+  frame(): Buffer;
+  /** A frame that says where in shared memory they are. */
+  pointer(): Buffer;
+  /** Keeps the weights in place for this slot until the returned function is called. */
+  hold(slot: number): () => void;
 }
 
 /**
@@ -35,18 +57,23 @@ export class Tensors {
   readonly #sums = new Map<Node, number>();
   #received: number;
   #checksum: bigint;
+  readonly #memory: SharedMemory | undefined;
 
-  constructor(configuration: Configuration, initial: Float32Array) {
+  /** With `memory`, workers on this host can read the weights there. */
+  constructor(configuration: Configuration, initial: Float32Array, memory?: SharedMemory) {
     this.#configuration = configuration;
+    this.#memory = memory;
     this.parameters = parameterCount(configuration.model);
     const vectorBytes = (this.parameters + 1) * FLOAT_BYTES;
     const weightsRoom = roomBytes(this.parameters * FLOAT_BYTES);
     const buffers = configuration.virtualShards + 1;
     const kernels = createKernels(
-      (buffers + 2) * (vectorBytes + 64) + WEIGHTS_FRAMES * (weightsRoom + 64) + SLACK_BYTES,
+      (buffers + 2) * (vectorBytes + 64) + SHARED_MEMORY_ROOMS * (weightsRoom + 64) + SLACK_BYTES,
     );
     this.#kernels = kernels;
-    const rooms = Array.from({ length: WEIGHTS_FRAMES }, () => this.#createRoom(weightsRoom));
+    const rooms = Array.from({ length: SHARED_MEMORY_ROOMS }, (_, index) =>
+      this.#createRoom(index, weightsRoom),
+    );
     const [first] = rooms;
     assert(first !== undefined, 'there is a weights frame');
     this.#rooms = rooms;
@@ -71,12 +98,12 @@ export class Tensors {
   }
 
   /** Copies a gradient's body (P + 1 floats) in and checks it; it stays pending until `accept`. */
-  receive(body: Uint8Array, checksum: bigint): { intact: boolean; finite: boolean } {
+  receive(gradient: Tensor): { intact: boolean; finite: boolean } {
     const bytes = (this.parameters + 1) * FLOAT_BYTES;
-    if (body.byteLength !== bytes) return { intact: false, finite: false };
-    this.#kernels.bytes(this.#received, bytes).set(body);
+    if (gradient.byteLength !== bytes) return { intact: false, finite: false };
+    if (!gradient.copyTo(this.#kernels.bytes(this.#received, bytes))) return { intact: false, finite: false };
     const actual = this.#kernels.check(this.#received, this.parameters + 1);
-    return { intact: actual.checksum === checksum, finite: actual.finite };
+    return { intact: actual.checksum === gradient.checksum, finite: actual.finite };
   }
 
   /** The gradient received last is the sum at `node`. */
@@ -114,6 +141,7 @@ export class Tensors {
       rate: adamRate(learningRate, beta1, beta2, step),
     });
     target.checksum.setBigUint64(0, this.#checksum, true);
+    target.isShared = false;
     this.#free.push(gradient);
     this.#current = target;
     return loss;
@@ -125,23 +153,42 @@ export class Tensors {
     return [...(held?.inFlight ?? [])];
   }
 
-  /** The current weights as one frame. A frame still on its way is copied, never changed. */
-  frame(message: WeightsMessage): { frame: Buffer; sending: (slot: number) => () => void } {
-    const { room, inFlight } = this.#current;
-    if (inFlight.size > 0)
-      return { frame: encodeBefore(room.slice(), message), sending: () => () => undefined };
-    const sending = (slot: number) => {
-      inFlight.add(slot);
-      return () => void inFlight.delete(slot);
+  /** The current weights, for any number of workers. */
+  outgoing(message: WeightsMessage): OutgoingWeights {
+    const current = this.#current;
+    const { room, inFlight, index } = current;
+    // A frame still on its way is copied: its head must not change under the socket.
+    const isBusy = inFlight.size > 0;
+    let frame: Buffer | undefined;
+    let pointer: Buffer | undefined;
+    return {
+      message,
+      frame: () => (frame ??= encodeBefore(isBusy ? room.slice() : room, message)),
+      pointer: () => {
+        this.#share(current);
+        return (pointer ??= encodePointer({ ...message, room: index }, this.#checksum));
+      },
+      hold: (slot) => {
+        inFlight.add(slot);
+        return () => void inFlight.delete(slot);
+      },
     };
-    return { frame: encodeBefore(room, message), sending };
   }
 
-  #createRoom(bytes: number): WeightsRoom {
+  #share(weights: WeightsRoom): void {
+    if (weights.isShared) return;
+    assert(this.#memory !== undefined, 'workers read shared memory only where there is some');
+    const bytes = this.parameters * FLOAT_BYTES;
+    this.#memory.write(weights.index, this.#kernels.bytes(weights.at, bytes));
+    weights.isShared = true;
+  }
+
+  #createRoom(index: number, bytes: number): WeightsRoom {
     const start = this.#kernels.allocate(bytes);
     const room = this.#kernels.bytes(start, bytes);
     const checksum = new DataView(room.buffer, room.byteOffset + bytes - CHECKSUM_BYTES, CHECKSUM_BYTES);
-    return { at: start + MAX_FRAME_HEAD_BYTES, room, checksum, inFlight: new Set() };
+    const at = start + MAX_FRAME_HEAD_BYTES;
+    return { index, at, room, checksum, inFlight: new Set(), isShared: false };
   }
 
   #take(): number {

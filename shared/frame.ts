@@ -30,11 +30,40 @@ export interface DecodedFrame {
   readonly checksum: bigint;
 }
 
+/** The tensor of a message, wherever it lies: in the frame or in shared memory. */
+export interface Tensor {
+  readonly byteLength: number;
+  /** XXH64 as the sender computed it. Whoever uses the bytes compares. */
+  readonly checksum: bigint;
+  /** Fills the target; false when the peer has taken the bytes away. */
+  copyTo(target: Uint8Array): boolean;
+}
+
+/** The body of a frame; undefined in a header-only frame. */
+export function tensorOf({ body, checksum }: DecodedFrame): Tensor | undefined {
+  if (body === undefined) return undefined;
+  const copyTo = (target: Uint8Array) => {
+    target.set(body);
+    return true;
+  };
+  return { byteLength: body.byteLength, checksum, copyTo };
+}
+
 /** A frame without a body. */
 export function encodeHeader(header: object): Buffer {
   const packed = packHeader(header);
   const frame = Buffer.allocUnsafe(PREFIX_BYTES + packed.length);
   writeHead(frame, packed);
+  return frame;
+}
+
+/** A frame whose body stays in a room of shared memory: its checksum follows the padding at once. */
+export function encodePointer(header: object, checksum: bigint): Buffer {
+  const packed = packHeader(header);
+  const bodyStart = align(PREFIX_BYTES + packed.length);
+  const frame = Buffer.alloc(bodyStart + CHECKSUM_BYTES);
+  writeHead(frame, packed);
+  frame.writeBigUInt64LE(checksum, bodyStart);
   return frame;
 }
 

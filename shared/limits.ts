@@ -17,14 +17,16 @@ export const MAX_CONFIG_FILE_BYTES = 64 * 1024;
 export const MAX_TOKEN_FILE_BYTES = 4096;
 export const MAX_LABELS_FILE_BYTES = 64 * 1024;
 export const MAX_TENSOR_FILE_HEADER_BYTES = 1024 ** 2;
+export const MAX_SHARED_MEMORY_BYTES = 64 * 1024 ** 2;
 export const METRICS_FLUSH_BYTES = 64 * 1024;
 export const MAX_METRICS_BUFFER_BYTES = 64 * 1024 ** 2;
 export const MIN_TOKEN_CHARACTERS = 16;
 export const MAX_TOKEN_CHARACTERS = 512;
 
 // Counts.
-export const WEIGHTS_FRAMES = 4;
 export const RESULT_FRAMES = 4;
+/** Also how many versions of the weights may be on their way at once. */
+export const SHARED_MEMORY_ROOMS = 4;
 export const MAX_CONNECTIONS = 256;
 export const MAX_WORKERS = 256;
 export const MAX_VIRTUAL_SHARDS = 256;

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { engineDescription } from './engine-identity.ts';
 import { ClusterError, errorCodes } from './errors.ts';
 import * as limits from './limits.ts';
+import { memoryAddress } from './shared-memory.ts';
 
 /**
  * The contract of the wire. Every message is one frame (frame.ts); its header is one of the records below, its body
@@ -20,6 +21,12 @@ const slot = count(limits.MAX_CONNECTIONS);
 const part = count(limits.MAX_STEPS);
 const microseconds = count(Number.MAX_SAFE_INTEGER);
 const fence = { run, term, step };
+/** Where the body lies if not in this frame: a room of the sender's shared memory. */
+const room = z
+  .int()
+  .min(0)
+  .max(limits.SHARED_MEMORY_ROOMS - 1)
+  .optional();
 const farewell = { code: z.enum(errorCodes), message: text(limits.MAX_TEXT_CHARACTERS) };
 
 export const workerMessage = z.discriminatedUnion('kind', [
@@ -44,6 +51,8 @@ export const workerMessage = z.discriminatedUnion('kind', [
   z.strictObject({
     kind: z.literal('ready'),
     ...{ fingerprint: z.string().regex(/^[0-9a-f]{64}$/), engine: engineDescription },
+    /** "We share a host: I read your shared memory, and here is mine." */
+    memory: memoryAddress.optional(),
   }),
   /** "Here is the sum over this subtree of this step; so many rows were right." Body: P gradients and the loss. */
   z.strictObject({
@@ -52,6 +61,7 @@ export const workerMessage = z.discriminatedUnion('kind', [
     part,
     correct: count(limits.MAX_BATCH_SIZE),
     microseconds,
+    room,
   }),
   /** "Here are class, loss and probabilities of every row of this chunk." Body: rows x (2 + classes). */
   z.strictObject({ kind: z.literal('predictions'), ...fence, part, microseconds }),
@@ -71,12 +81,18 @@ export const coordinatorMessage = z.discriminatedUnion('kind', [
     session: z.string().regex(/^[0-9a-f]{32}$/),
   }),
   /** "These are the weights of this step; each slot computes these subtrees." Body: P weights. */
-  z.strictObject({ kind: z.literal('step'), ...fence, assignment: z.array(z.array(part).min(2)).max(256) }),
+  z.strictObject({
+    kind: z.literal('step'),
+    ...fence,
+    assignment: z.array(z.array(part).min(2)).max(256),
+    room,
+  }),
   /** "These are the weights after this step; each slot predicts these chunks: [slot, first, count]." Body: P weights. */
   z.strictObject({
     kind: z.literal('evaluate'),
     ...fence,
     assignment: z.array(z.tuple([slot, part, count(limits.MAX_EVALUATION_CHUNKS)])).max(256),
+    room,
   }),
   /** "Compute these parts too, of the step or evaluation whose weights you have." */
   z.strictObject({ kind: z.literal('lease'), ...fence, parts: z.array(part).max(limits.MAX_LEASED_PARTS) }),
@@ -88,6 +104,8 @@ export const coordinatorMessage = z.discriminatedUnion('kind', [
 
 export type WorkerMessage = z.infer<typeof workerMessage>;
 export type CoordinatorMessage = z.infer<typeof coordinatorMessage>;
+/** Messages that carry what a worker computed. */
+export type ResultMessage = Extract<WorkerMessage, { kind: 'gradient' | 'predictions' }>;
 
 /** Bytes become a typed message here and nowhere else. */
 export function parseMessage<T>(schema: z.ZodType<T>, header: unknown): T {

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { configurationSchema } from './configuration.ts';
 import { MAX_CLASSES, MAX_NAME_CHARACTERS, MAX_TEXT_CHARACTERS } from './limits.ts';
+import { memoryAddress } from './shared-memory.ts';
 
 /** What GET /run answers: all that a worker needs before it connects. */
 export const runDescriptionSchema = z.object({
@@ -13,6 +14,8 @@ export const runDescriptionSchema = z.object({
   data_bytes: z.int().positive(),
   class_names: z.array(z.string().max(MAX_TEXT_CHARACTERS)).max(MAX_CLASSES),
   configuration: configurationSchema,
+  /** The coordinator's shared memory, for workers on its host. */
+  memory: memoryAddress.optional(),
 });
 
 export type RunDescription = z.infer<typeof runDescriptionSchema>;

@@ -1,11 +1,26 @@
 import type { RawData, WebSocket } from 'ws';
 import { assert, ClusterError, messageOf, unreachable } from '../shared/errors.ts';
-import { decodeFrame, encodeHeader, type DecodedFrame } from '../shared/frame.ts';
+import {
+  decodeFrame,
+  encodeHeader,
+  encodePointer,
+  tensorOf,
+  type DecodedFrame,
+  type Tensor,
+} from '../shared/frame.ts';
 import * as limits from '../shared/limits.ts';
-import { coordinatorMessage, parseMessage } from '../shared/messages.ts';
+import {
+  coordinatorMessage,
+  parseMessage,
+  type CoordinatorMessage,
+  type WorkerMessage,
+} from '../shared/messages.ts';
+import { parameterCount } from '../shared/model.ts';
 import type { RunDescription } from '../shared/run-description.ts';
 import type { Computation } from './computation.ts';
 import { connect, fetchDescription, type DialOptions } from './dial.ts';
+import { HostMemory } from './host-memory.ts';
+import type { Result } from './result-frames.ts';
 import {
   initialSession,
   reduceSession,
@@ -28,7 +43,8 @@ export interface ClientOptions {
 
 interface Queued {
   readonly event: SessionEvent;
-  readonly frame?: DecodedFrame;
+  /** The weights that came with a message. */
+  readonly tensor?: Tensor | undefined;
 }
 
 /** The shell around the session's reducer: sockets and timers enqueue events, one loop performs their effects in order. */
@@ -40,6 +56,8 @@ export class Client {
   #run: RunDescription | undefined;
   #computation: Computation | undefined;
   #socket: WebSocket | undefined;
+  /** What this connection shares with a coordinator on this host. */
+  #memory: HostMemory | undefined;
   #heard = 0;
   #pause: NodeJS.Timeout | undefined;
   readonly #queue: Queued[] = [];
@@ -71,8 +89,8 @@ export class Client {
     this.#reject(error);
   }
 
-  #enqueue(event: SessionEvent, frame?: DecodedFrame): void {
-    this.#queue.push(frame === undefined ? { event } : { event, frame });
+  #enqueue(event: SessionEvent, tensor?: Tensor): void {
+    this.#queue.push({ event, tensor });
     if (!this.#draining) void this.#drain();
   }
 
@@ -83,7 +101,7 @@ export class Client {
         const { state, effects } = reduceSession(this.#state, next.event);
         this.#state = state;
         for (const effect of effects) {
-          const pending = this.#perform(effect, next.frame);
+          const pending = this.#perform(effect, next.tensor);
           // A step's effects are synchronous; awaiting only what is pending keeps it in one turn of the event loop.
           if (pending !== undefined) await pending;
         }
@@ -102,7 +120,7 @@ export class Client {
     this.#queue.unshift({ event });
   }
 
-  #perform(effect: SessionEffect, frame: DecodedFrame | undefined): Promise<void> | undefined {
+  #perform(effect: SessionEffect, tensor: Tensor | undefined): Promise<void> | undefined {
     switch (effect.kind) {
       case 'dial':
         void this.#dial(effect.afterMilliseconds);
@@ -113,8 +131,9 @@ export class Client {
       case 'prepare':
         return this.#prepare();
       case 'takeWeights':
-        assert(frame !== undefined, 'weights come in a frame');
-        this.#computing().takeWeights(frame);
+        assert(tensor !== undefined, 'weights come with their message');
+        this.#memory?.begin();
+        this.#computing().takeWeights(tensor);
         return undefined;
       case 'compute':
         return this.#compute(effect);
@@ -141,17 +160,24 @@ export class Client {
   #compute({ task, step, parts }: Extract<SessionEffect, { kind: 'compute' }>): Promise<void> | undefined {
     const { run, term } = this.#state;
     const computation = this.#computing();
-    const send = (frame: Buffer, onSent: () => void) => {
-      if (this.#socket === undefined) return onSent();
-      this.#sending += 1;
-      this.#socket.send(frame, () => {
-        onSent();
-        this.#sending -= 1;
-        if (this.#sending === 0) this.#sent();
-      });
-    };
+    const send = (result: Result) => this.#sendResult(result);
     if (task === 'step') return computation.gradients({ run, term, step }, parts, send);
     return computation.predictions({ run, term, step }, parts, send);
+  }
+
+  /** By the shorter way that this connection has; the result is free once nobody needs its bytes. */
+  #sendResult(result: Result): void {
+    const { message, body, checksum, free } = result;
+    if (this.#socket === undefined) return free();
+    const room = message.kind === 'gradient' ? this.#memory?.put(body) : undefined;
+    if (room !== undefined) free();
+    this.#sending += 1;
+    const frame = room === undefined ? result.frame() : encodePointer({ ...message, room }, checksum);
+    this.#socket.send(frame, () => {
+      if (room === undefined) free();
+      this.#sending -= 1;
+      if (this.#sending === 0) this.#sent();
+    });
   }
 
   /** Once the socket has taken the results: until then every microsecond delays them. */
@@ -185,6 +211,7 @@ export class Client {
       this.#run = run;
       const socket = await connect(dial, run);
       this.#attach(socket);
+      this.#memory = this.#reachMemory(run);
       log('info', `connected to ${dial.coordinator.href}, run ${run.run}`);
       this.#enqueue({ kind: 'opened', now: clock() });
     } catch (error) {
@@ -205,6 +232,17 @@ export class Client {
     this.#enqueueLater({ kind: 'prepared', fingerprint, engine, now: this.#heard });
   }
 
+  /** Without it tensors travel in frames, which always works. */
+  #reachMemory({ memory, configuration }: RunDescription): HostMemory | undefined {
+    if (memory === undefined) return undefined;
+    try {
+      return new HostMemory(memory, parameterCount(configuration.model));
+    } catch (error) {
+      this.#options.log('debug', `no shared memory with the coordinator: ${messageOf(error)}`);
+      return undefined;
+    }
+  }
+
   #attach(socket: WebSocket): void {
     const { clock } = this.#options;
     this.#socket = socket;
@@ -216,6 +254,7 @@ export class Client {
       clearInterval(beat);
       if (this.#socket !== socket) return;
       this.#socket = undefined;
+      this.#leaveMemory();
       this.#enqueue({ kind: 'closed', code, now: clock() });
     });
   }
@@ -234,11 +273,19 @@ export class Client {
           'PROTOCOL',
           `the coordinator sent "${message.kind}" ${hasBody ? 'without its' : 'with a'} body`,
         );
-      this.#enqueue({ kind: 'message', message, now: this.#heard }, frame);
+      this.#enqueue({ kind: 'message', message, now: this.#heard }, this.#tensorOf(message, frame));
     } catch (error) {
       if (!(error instanceof ClusterError)) return this.#reject(error);
       this.#enqueue({ kind: 'failed', error, now: this.#heard });
     }
+  }
+
+  #tensorOf(message: CoordinatorMessage, frame: DecodedFrame): Tensor | undefined {
+    const room = message.kind === 'step' || message.kind === 'evaluate' ? message.room : undefined;
+    if (room === undefined) return tensorOf(frame);
+    if (this.#memory === undefined || frame.body?.byteLength !== 0)
+      throw new ClusterError('PROTOCOL', 'the coordinator sent a room of shared memory that is not shared');
+    return this.#memory.weights(room, frame.checksum);
   }
 
   /** A sign of life, and a look at the other side's; what lies in the socket's buffer is read before it is judged. */
@@ -255,16 +302,23 @@ export class Client {
     });
   }
 
-  #send(message: Parameters<typeof encodeHeader>[0]): void {
-    this.#socket?.send(encodeHeader(message));
+  #send(message: WorkerMessage): void {
+    const memory = message.kind === 'ready' ? this.#memory?.address : undefined;
+    this.#socket?.send(encodeHeader(memory === undefined ? message : { ...message, memory }));
   }
 
   #disconnect(): void {
     const socket = this.#socket;
     this.#socket = undefined;
+    this.#leaveMemory();
     if (socket === undefined) return;
     socket.close();
     setTimeout(() => socket.terminate(), limits.CLOSE_LIMIT_MILLISECONDS).unref();
+  }
+
+  #leaveMemory(): void {
+    this.#memory?.close();
+    this.#memory = undefined;
   }
 
   #discard(): void {

@@ -2,7 +2,7 @@ import { createKernels, type Kernels } from '../kernels/kernels.ts';
 import type { Configuration } from '../shared/configuration.ts';
 import type { Dataset } from '../shared/dataset.ts';
 import { ClusterError } from '../shared/errors.ts';
-import type { DecodedFrame } from '../shared/frame.ts';
+import type { Tensor } from '../shared/frame.ts';
 import { collectGarbage } from '../shared/garbage-collection.ts';
 import { EVALUATION_CHUNK_ROWS } from '../shared/limits.ts';
 import type { EngineIdentity } from '../shared/engine-identity.ts';
@@ -15,7 +15,7 @@ import { createEngine, engineBytes, type EngineOptions } from './engines/create.
 import type { Engine, EngineKind, EngineShape } from './engines/engine.ts';
 import { createChunks, chunkBytes, type ChunkBuilder } from './chunks.ts';
 import { fingerprint } from './probe.ts';
-import { ResultFrames, type ResultFrame } from './result-frames.ts';
+import { ResultFrames, type Result, type ResultFrame } from './result-frames.ts';
 
 const SLACK_BYTES = 1024 * 1024;
 
@@ -25,7 +25,7 @@ interface Fence {
   readonly step: number;
 }
 
-export type SendFrame = (frame: Buffer, onSent: () => void) => void;
+export type SendResult = (result: Result) => void;
 
 /** Everything a worker computes with for one configuration: kernels, engine, batches and the frames of its results. */
 export class Computation {
@@ -102,15 +102,15 @@ export class Computation {
   }
 
   /** Copies the weights of a step or evaluation in; throws PROTOCOL when they did not arrive as they were sent. */
-  takeWeights({ body, checksum }: DecodedFrame): void {
+  takeWeights(weights: Tensor): void {
     const bytes = 4 * this.#parameters;
-    if (body?.byteLength !== bytes)
+    if (weights.byteLength !== bytes)
       throw new ClusterError(
         'PROTOCOL',
-        `the coordinator sent ${body?.byteLength ?? 0} bytes of weights, not ${bytes}`,
+        `the coordinator sent ${weights.byteLength} bytes of weights, not ${bytes}`,
       );
-    this.#kernels.bytes(this.#weights, bytes).set(body);
-    if (this.#kernels.checksum(this.#weights, bytes) !== checksum) {
+    const isWhole = weights.copyTo(this.#kernels.bytes(this.#weights, bytes));
+    if (!isWhole || this.#kernels.checksum(this.#weights, bytes) !== weights.checksum) {
       throw new ClusterError(
         'PROTOCOL',
         "the weights' checksum does not match: they were damaged on the way",
@@ -119,7 +119,7 @@ export class Computation {
   }
 
   /** Computes and sends the sums of these subtrees; a promise only when it had to wait for the socket. */
-  gradients(fence: Fence, nodes: readonly number[], send: SendFrame): Promise<void> | undefined {
+  gradients(fence: Fence, nodes: readonly number[], send: SendResult): Promise<void> | undefined {
     return inTurn(nodes, (node) => {
       if (!isNode(node, this.#configuration.virtualShards))
         throw new ClusterError('PROTOCOL', `the coordinator asks for node ${node}, which is not in the tree`);
@@ -130,7 +130,7 @@ export class Computation {
     });
   }
 
-  #gradient(fence: Fence, node: number, frame: ResultFrame, send: SendFrame): void {
+  #gradient(fence: Fence, node: number, frame: ResultFrame, send: SendResult): void {
     const started = performance.now();
     const plan = planStep(this.#configuration, fence.step);
     const batch = this.#batches.build(plan, node, this.#order(plan.epoch));
@@ -147,12 +147,11 @@ export class Computation {
         correct,
         microseconds: microsecondsSince(started),
       }),
-      frame.free,
     );
   }
 
   /** Computes and sends these chunks of the test set, one at a time, so that the socket can drain in between. */
-  async predictions(fence: Fence, chunks: readonly number[], send: SendFrame): Promise<void> {
+  async predictions(fence: Fence, chunks: readonly number[], send: SendResult): Promise<void> {
     for (const chunk of chunks) {
       const frame = await this.#predictions.take();
       const started = performance.now();
@@ -165,7 +164,6 @@ export class Computation {
       );
       send(
         frame.seal({ kind: 'predictions', ...fence, part: chunk, microseconds: microsecondsSince(started) }),
-        frame.free,
       );
       await new Promise((resolve) => setImmediate(resolve));
     }

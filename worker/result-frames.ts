@@ -1,13 +1,22 @@
 import { CHECKSUM_BYTES, encodeBefore, MAX_FRAME_HEAD_BYTES, roomBytes } from '../shared/frame.ts';
 import { RESULT_FRAMES } from '../shared/limits.ts';
-import type { WorkerMessage } from '../shared/messages.ts';
+import type { ResultMessage } from '../shared/messages.ts';
 import type { Kernels } from '../kernels/kernels.ts';
 
-/** One result on its way out: the engine writes `values`, `seal` makes it a frame. */
+/** Room for one result: the engine writes `values`, `seal` makes them ready to go. */
 export interface ResultFrame {
   readonly values: Float32Array;
-  /** Computes the checksum and writes the head; the frame may be sent until `free`. */
-  seal(message: WorkerMessage): Buffer;
+  /** Computes the checksum; nothing may change until `free`. */
+  seal(message: ResultMessage): Result;
+}
+
+/** A result on its way out. */
+export interface Result {
+  readonly message: ResultMessage;
+  readonly body: Uint8Array;
+  readonly checksum: bigint;
+  /** Message and body in one frame, in place. */
+  frame(): Buffer;
   readonly free: () => void;
 }
 
@@ -35,17 +44,19 @@ export class ResultFrames {
     const start = kernels.allocate(bytes);
     const at = start + MAX_FRAME_HEAD_BYTES;
     const room = kernels.bytes(start, bytes);
-    const checksum = new DataView(room.buffer, room.byteOffset + bytes - CHECKSUM_BYTES, CHECKSUM_BYTES);
+    const tail = new DataView(room.buffer, room.byteOffset + bytes - CHECKSUM_BYTES, CHECKSUM_BYTES);
+    const body = kernels.bytes(at, 4 * floats);
+    const free = () => {
+      const next = this.#waiting.shift();
+      if (next === undefined) this.#free.push(frame);
+      else next(frame);
+    };
     const frame: ResultFrame = {
       values: kernels.floats(at, floats),
       seal: (message) => {
-        checksum.setBigUint64(0, kernels.check(at, floats).checksum, true);
-        return encodeBefore(room, message);
-      },
-      free: () => {
-        const next = this.#waiting.shift();
-        if (next === undefined) this.#free.push(frame);
-        else next(frame);
+        const { checksum } = kernels.check(at, floats);
+        tail.setBigUint64(0, checksum, true);
+        return { message, body, checksum, frame: () => encodeBefore(room, message), free };
       },
     };
     return frame;
