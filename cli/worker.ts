@@ -48,11 +48,15 @@ export async function worker(options: WorkerOptions, argv: readonly string[]): P
     },
     prepare: async (run) => {
       const dataset = await datasetOf(run, dial);
-      return Computation.create(run.configuration, dataset, {
+      const computation = await Computation.create(run.configuration, dataset, {
         kind: engine,
         threads: options.threads,
         device: options.device,
       });
+      const { disagreement } = computation;
+      if (disagreement !== undefined)
+        log.warn({ engine }, `the engine ${disagreement}; it computes shard by shard, which is slower`);
+      return computation;
     },
     log: (level, message) => log[level]({}, message),
     random: Math.random,

@@ -14,7 +14,7 @@ import { batchBytes, createBatchBuilder, type BatchBuilder, type BatchShape } fr
 import { createEngine, engineBytes, type EngineOptions } from './engines/create.ts';
 import type { Engine, EngineKind, EngineShape } from './engines/engine.ts';
 import { createChunks, chunkBytes, type ChunkBuilder } from './chunks.ts';
-import { fingerprint } from './probe.ts';
+import { fingerprint, type Probed } from './probe.ts';
 import { ResultFrames, type Result, type ResultFrame } from './result-frames.ts';
 
 const SLACK_BYTES = 1024 * 1024;
@@ -30,6 +30,8 @@ export type SendResult = (result: Result) => void;
 /** Everything a worker computes with for one configuration: kernels, engine, batches and the frames of its results. */
 export class Computation {
   readonly fingerprint: string;
+  /** Why the engine's own sums cannot be used, which makes it slower; undefined where they can. */
+  readonly disagreement: string | undefined;
   readonly engine: EngineIdentity;
   readonly #configuration: Configuration;
   readonly #kernels: Kernels;
@@ -45,7 +47,7 @@ export class Computation {
   private constructor(
     configuration: Configuration,
     dataset: Dataset,
-    parts: { kernels: Kernels; engine: Engine; batches: BatchBuilder; fingerprint: string },
+    parts: { kernels: Kernels; batches: BatchBuilder } & Probed,
   ) {
     this.#configuration = configuration;
     this.#parameters = parameterCount(configuration.model);
@@ -57,6 +59,7 @@ export class Computation {
     this.#gradients = new ResultFrames(parts.kernels, this.#parameters + 1);
     this.#predictions = new ResultFrames(parts.kernels, predictionFloats(configuration));
     this.fingerprint = parts.fingerprint;
+    this.disagreement = parts.disagreement;
     this.engine = parts.engine.description;
   }
 
@@ -92,9 +95,8 @@ export class Computation {
     });
     const computation = new Computation(configuration, dataset, {
       kernels,
-      engine: probed.engine,
       batches,
-      fingerprint: probed.fingerprint,
+      ...probed,
     });
     computation.#orders.set(1, order);
     computation.prefetch(1, [1]);

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { Binding } from '../../worker/engines/binding.ts';
 import { GraphBuilder } from '../../worker/engines/graph.ts';
 import { loadGraph } from '../../worker/engines/session.ts';
+import type { Support } from '../../worker/native/support.ts';
 
 function sumGraph() {
   const graph = new GraphBuilder();
@@ -22,7 +23,7 @@ const feeds = [
 /** A binding whose ids have wrapped to negative, and that counts what is alive. */
 function fakeBinding(behaviour: { failsAt?: 'create' | 'run' } = {}) {
   const live = new Set<number>();
-  const seen = { directory: '', files: [] as string[], names: [] as string[] };
+  const seen = { directory: '', files: [] as string[], names: [] as string[], flushing: [] as boolean[] };
   let next = -(2 ** 31);
   const make = () => {
     live.add(next);
@@ -52,40 +53,61 @@ function fakeBinding(behaviour: { failsAt?: 'create' | 'run' } = {}) {
       return [{ id: make() }, { id: make() }];
     },
   };
-  return { binding, live, seen };
+  const support: Support = {
+    captureStderr: () => undefined,
+    releaseStderr: () => '',
+    flushSubnormals: (on) => seen.flushing.push(on),
+  };
+  return { binding, support, live, seen };
 }
 
 const values = [Float32Array.of(1, 2), Float32Array.of(3, 4)];
 
 describe('a graph session', () => {
   it('loads the graph from a folder that is gone afterwards, and names what it runs', () => {
-    const { binding, seen } = fakeBinding();
-    loadGraph(binding, sumGraph(), feeds).run(values, () => undefined);
+    const { binding, support, seen } = fakeBinding();
+    loadGraph(binding, support, sumGraph(), feeds).run(values, () => undefined);
     expect(seen.files).toEqual(['saved_model.pb']);
     expect(existsSync(seen.directory)).toBe(false);
     expect(seen.names).toEqual(['a:0,b:0', 'AddV2_2:0,AddV2_2:1']);
   });
 
   it('frees every tensor, also those whose id is negative', () => {
-    const { binding, live } = fakeBinding();
+    const { binding, support, live } = fakeBinding();
     const taken: number[] = [];
-    loadGraph(binding, sumGraph(), feeds).run(values, (output, index) => taken.push(index, output[0] ?? NaN));
+    loadGraph(binding, support, sumGraph(), feeds).run(values, (output, index) =>
+      taken.push(index, output[0] ?? NaN),
+    );
     expect(taken).toEqual([0, Math.fround(-(2 ** 31) + 2), 1, Math.fround(-(2 ** 31) + 3)]);
     expect(live.size).toBe(0);
   });
 
   it.each(['create', 'run'] as const)('frees every tensor when %s fails', (failsAt) => {
-    const { binding, live } = fakeBinding({ failsAt });
-    expect(() => loadGraph(binding, sumGraph(), feeds).run(values, () => undefined)).toThrow(
+    const { binding, support, live } = fakeBinding({ failsAt });
+    expect(() => loadGraph(binding, support, sumGraph(), feeds).run(values, () => undefined)).toThrow(
       /no (memory|kernel)/,
     );
     expect(live.size).toBe(0);
   });
 
+  it.each([undefined, 'run'] as const)(
+    'flushes subnormals during the call and no longer (%s fails)',
+    (failsAt) => {
+      const { binding, support, seen } = fakeBinding(failsAt === undefined ? {} : { failsAt });
+      const taken: boolean[][] = [];
+      const run = () =>
+        loadGraph(binding, support, sumGraph(), feeds).run(values, () => taken.push([...seen.flushing]));
+      if (failsAt === undefined) run();
+      else expect(run).toThrow('no kernel');
+      expect(seen.flushing).toEqual([true, false]);
+      expect(taken.every((before) => before.length === 2)).toBe(true);
+    },
+  );
+
   it('frees every tensor when the receiver fails', () => {
-    const { binding, live } = fakeBinding();
+    const { binding, support, live } = fakeBinding();
     const run = () =>
-      loadGraph(binding, sumGraph(), feeds).run(values, () => {
+      loadGraph(binding, support, sumGraph(), feeds).run(values, () => {
         throw new Error('not mine');
       });
     expect(run).toThrow('not mine');

@@ -7,7 +7,7 @@ import { createFixture } from './fixture.ts';
 
 // What a worker's environment sets before it starts; the library reads it when it is loaded.
 process.env['TF_NUM_INTRAOP_THREADS'] = '1';
-process.env['TF_NUM_INTEROP_THREADS'] = '1';
+process.env['TF_NUM_INTEROP_THREADS'] = '-1';
 process.env['TF_CPP_MIN_LOG_LEVEL'] = '2';
 process.env['CUDA_VISIBLE_DEVICES'] = '-1';
 

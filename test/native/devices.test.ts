@@ -51,7 +51,7 @@ describe("a worker's environment", () => {
 
   test('fixes threads and determinism', () => {
     expect(environment('cpu')).toMatchObject({
-      ...{ TF_NUM_INTRAOP_THREADS: '2', TF_NUM_INTEROP_THREADS: '1', TF_DETERMINISTIC_OPS: '1' },
+      ...{ TF_NUM_INTRAOP_THREADS: '2', TF_NUM_INTEROP_THREADS: '-1', TF_DETERMINISTIC_OPS: '1' },
       ...{ TF_CPP_MIN_LOG_LEVEL: '2', CUDA_VISIBLE_DEVICES: '-1' },
     });
   });

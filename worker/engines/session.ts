@@ -1,6 +1,7 @@
 import type { Binding } from './binding.ts';
 import type { Graph } from './graph.ts';
 import { item } from './item.ts';
+import type { Support } from '../native/support.ts';
 import { SAVED_MODEL_TAG, withSavedModel } from './saved-model.ts';
 
 export interface Feed {
@@ -22,7 +23,12 @@ export interface GraphSession {
 }
 
 /** `feeds` says for each of the graph's placeholders what it takes. */
-export function loadGraph(binding: Binding, graph: Graph, feeds: readonly Feed[]): GraphSession {
+export function loadGraph(
+  binding: Binding,
+  support: Support,
+  graph: Graph,
+  feeds: readonly Feed[],
+): GraphSession {
   const session = withSavedModel(graph, (directory) => binding.loadSavedModel(directory, SAVED_MODEL_TAG));
   const inputNames = graph.inputs.map(outputName).join(',');
   const outputNames = graph.outputs.map(outputName).join(',');
@@ -35,7 +41,13 @@ export function loadGraph(binding: Binding, graph: Graph, feeds: readonly Feed[]
         for (let i = 0; i < feeds.length; i++) {
           inputs.push(binding.createTensor(item(feeds, i).shape, item(types, i), item(values, i)));
         }
-        outputs = binding.runSavedModel(session, inputs, inputNames, outputNames);
+        // The graph runs in this thread (environment.ts), where JavaScript wants its subnormals back.
+        support.flushSubnormals(true);
+        try {
+          outputs = binding.runSavedModel(session, inputs, inputNames, outputNames);
+        } finally {
+          support.flushSubnormals(false);
+        }
         for (let i = 0; i < outputs.length; i++) take(binding.tensorDataSync(item(outputs, i).id), i);
       } finally {
         for (const id of inputs) binding.deleteTensor(id);

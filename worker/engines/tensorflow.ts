@@ -1,6 +1,7 @@
 import { ClusterError, messageOf } from '../../shared/errors.ts';
 import { parameterCount } from '../../shared/model.ts';
 import { loadTensorFlow } from '../native/load.ts';
+import { loadSupport, type Support } from '../native/support.ts';
 import { argmax, countCorrect } from './argmax.ts';
 import { bindingOf } from './binding.ts';
 import type { Binding } from './binding.ts';
@@ -20,11 +21,12 @@ import type { Feed, GraphSession } from './session.ts';
 export function createTensorFlowEngine(shape: EngineShape, options: EngineOptions): Engine {
   const tensorflow = loadTensorFlow();
   const binding = bindingOf(tensorflow);
+  const support = loadSupport();
   const device = describeDevice(options.device, binding.isUsingGpuDevice());
   const gradients = new Map(
-    shape.shardCounts.map((shards) => [shards, loadGradient(binding, shape, shards)]),
+    shape.shardCounts.map((shards) => [shards, loadGradient(binding, support, shape, shards)]),
   );
-  const predictions = loadPrediction(binding, shape);
+  const predictions = loadPrediction(binding, support, shape);
   return {
     description: {
       kind: 'tensorflow',
@@ -48,7 +50,7 @@ export function createTensorFlowEngine(shape: EngineShape, options: EngineOption
   };
 }
 
-function loadGradient(binding: Binding, shape: EngineShape, shards: number): GraphSession {
+function loadGradient(binding: Binding, support: Support, shape: EngineShape, shards: number): GraphSession {
   const { model, rowsPerShard, hasDropout } = shape;
   const rows = shards * rowsPerShard;
   const feeds: Feed[] = [
@@ -58,7 +60,10 @@ function loadGradient(binding: Binding, shape: EngineShape, shards: number): Gra
     { type: 'float32', shape: [rows, 1] },
     ...(hasDropout ? model.hidden : []).map((units): Feed => ({ type: 'float32', shape: [rows, units] })),
   ];
-  return warmed(loadGraph(binding, gradientGraph({ model, shards, rowsPerShard, hasDropout }), feeds), feeds);
+  return warmed(
+    loadGraph(binding, support, gradientGraph({ model, shards, rowsPerShard, hasDropout }), feeds),
+    feeds,
+  );
 }
 
 function runGradient(
@@ -78,13 +83,17 @@ function runGradient(
   return correct;
 }
 
-function loadPrediction(binding: Binding, { model, evaluationRows }: EngineShape): GraphSession {
+function loadPrediction(
+  binding: Binding,
+  support: Support,
+  { model, evaluationRows }: EngineShape,
+): GraphSession {
   const feeds: Feed[] = [
     { type: 'float32', shape: [parameterCount(model)] },
     { type: 'float32', shape: [evaluationRows, model.inputs] },
     { type: 'int32', shape: [evaluationRows] },
   ];
-  return warmed(loadGraph(binding, predictionGraph(model, evaluationRows), feeds), feeds);
+  return warmed(loadGraph(binding, support, predictionGraph(model, evaluationRows), feeds), feeds);
 }
 
 function runPrediction(

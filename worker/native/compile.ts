@@ -3,7 +3,7 @@ import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { ClusterError } from '../../shared/errors.ts';
 import { lastLines, onPath, runChild } from './child.ts';
-import { QUIET_FILE, nodeApiHeaders, packageRoot, tfjsPackage } from './places.ts';
+import { SUPPORT_FILE, nodeApiHeaders, packageRoot, tfjsPackage } from './places.ts';
 
 export const COMPILER_FIX = 'Install a C++ compiler: sudo apt-get install -y g++';
 
@@ -50,11 +50,11 @@ export function sourcesDigest(): string {
   for (const name of readdirSync(join(directory, 'binding')).toSorted()) {
     hash.update(name).update(readFileSync(join(directory, 'binding', name)));
   }
-  return hash.update(readFileSync(quietSource())).digest('hex');
+  return hash.update(readFileSync(supportSource())).digest('hex');
 }
 
 /**
- * Compiles tfjs-node's binding against the C library in `library`, and the addon that keeps its greeting off stderr,
+ * Compiles tfjs-node's binding against the C library in `library`, and our addon (support.cc),
  * into `output`. The run path is absolute: ld.so would take $ORIGIN from a link's folder, and TensorFlow's own search
  * path for CUDA would break.
  */
@@ -76,7 +76,7 @@ export async function compileBinding(compiler: Compiler, library: string, output
     ],
     ...['-l:libtensorflow_cc.so.2', '-l:libtensorflow_framework.so.2', `-Wl,-rpath,${library}`],
   ]);
-  await compile([...common, quietSource(), '-o', join(output, QUIET_FILE)]);
+  await compile([...common, supportSource(), '-o', join(output, SUPPORT_FILE)]);
 }
 
 async function compile(command: readonly string[]): Promise<void> {
@@ -90,8 +90,8 @@ async function compile(command: readonly string[]): Promise<void> {
 }
 
 /** The one source of ours lies with the sources, also when this code runs from dist/. */
-function quietSource(): string {
-  const file = join(packageRoot, 'worker', 'native', 'quiet.cc');
+function supportSource(): string {
+  const file = join(packageRoot, 'worker', 'native', 'support.cc');
   if (!existsSync(file)) throw new Error(`${file} is missing`);
   return file;
 }

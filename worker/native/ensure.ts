@@ -21,7 +21,7 @@ import { withLock } from './lock.ts';
 import { BINDING_FORMAT, MANIFEST_FILE, readManifest, readyTensorFlow } from './manifest.ts';
 import type { Manifest, NativeEngine } from './manifest.ts';
 import { cacheDirectory } from '../../data/cache.ts';
-import { tfjsPackage } from './places.ts';
+import { SUPPORT_FILE, tfjsPackage } from './places.ts';
 import { progressReport } from './report.ts';
 import type { Report } from './report.ts';
 import { smokeTest } from './smoke.ts';
@@ -153,7 +153,7 @@ async function buildBinding(
       now: join(library.directory, name),
       later: join(library.directory, name),
     })),
-    { now: join(output, moduleFile), later: join(target, moduleFile) },
+    ...[moduleFile, SUPPORT_FILE].map((name) => ({ now: join(output, name), later: join(target, name) })),
   ];
   const manifest: Manifest = {
     ...{ format: BINDING_FORMAT, version, source: library.source, device: library.device },

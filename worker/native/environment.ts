@@ -32,8 +32,8 @@ export function workerEnvironment(
     ...native.environment,
     ...allocatorEnvironment,
     TF_NUM_INTRAOP_THREADS: String(threads),
-    // More are slower at this size.
-    TF_NUM_INTEROP_THREADS: '1',
+    // Negative: in the calling thread. A hand-over to another one and back costs more than it can gain here.
+    TF_NUM_INTEROP_THREADS: '-1',
     TF_CPP_MIN_LOG_LEVEL: inherited['TF_CPP_MIN_LOG_LEVEL'] ?? '2',
     TF_DETERMINISTIC_OPS: '1',
   };

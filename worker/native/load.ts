@@ -1,16 +1,9 @@
-import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { join } from 'node:path';
 import type * as TensorFlow from '@tensorflow/tfjs-node-gpu';
 import { ClusterError, messageOf } from '../../shared/errors.ts';
-import { QUIET_FILE, tfjsPackage } from './places.ts';
+import { loadSupport } from './support.ts';
 
 export type TensorFlowModule = typeof TensorFlow;
-
-interface Quiet {
-  begin(): void;
-  end(): string;
-}
 
 const require = createRequire(import.meta.url);
 
@@ -22,15 +15,15 @@ const require = createRequire(import.meta.url);
  */
 export function loadTensorFlow(): TensorFlowModule {
   restoreRemovedUtilities();
-  const quiet = loadQuiet();
+  const support = process.env['MNIST_DIST_TENSORFLOW_LOG'] === '1' ? undefined : loadSupport();
   let said = '';
   try {
-    quiet?.begin();
+    support?.captureStderr();
     try {
       // Parsing outside input: what a package exports is what its own declarations say.
       return require('@tensorflow/tfjs-node-gpu') as TensorFlowModule;
     } finally {
-      said = quiet?.end() ?? '';
+      said = support?.releaseStderr() ?? '';
     }
   } catch (error) {
     throw new ClusterError(
@@ -56,18 +49,6 @@ export function withoutGreetings(said: string): string {
     return isKept && line !== '';
   });
   return kept.map((line) => `${line}\n`).join('');
-}
-
-function loadQuiet(): Quiet | undefined {
-  if (process.env['MNIST_DIST_TENSORFLOW_LOG'] === '1') return undefined;
-  const file = join(tfjsPackage().moduleDirectory, QUIET_FILE);
-  if (!existsSync(file)) return undefined;
-  const loaded: unknown = require(file);
-  return isQuiet(loaded) ? loaded : undefined;
-}
-
-function isQuiet(loaded: unknown): loaded is Quiet {
-  return typeof loaded === 'object' && loaded !== null && 'begin' in loaded && 'end' in loaded;
 }
 
 /** tfjs-node 4.22 calls two functions that Node 23 removed from node:util. */

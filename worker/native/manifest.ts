@@ -6,7 +6,7 @@ import { tfjsPackage } from './places.ts';
 /** Written beside the binding once TensorFlow has loaded and multiplied; a later start needs nothing else. */
 export const MANIFEST_FILE = 'manifest.json';
 /** Raised whenever what is built here changes; an older binding is then built anew. */
-export const BINDING_FORMAT = 1;
+export const BINDING_FORMAT = 2;
 
 const manifestSchema = z.object({
   format: z.literal(BINDING_FORMAT),

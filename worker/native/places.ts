@@ -10,7 +10,7 @@ import { z } from 'zod';
 export const packageRoot: string = findPackageRoot(dirname(fileURLToPath(import.meta.url)));
 
 /** The addon that keeps TensorFlow's greeting off stderr; lies beside the binding. */
-export const QUIET_FILE = 'quiet.node';
+export const SUPPORT_FILE = 'support.node';
 
 const packageSchema = z.object({
   version: z.string(),

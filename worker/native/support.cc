@@ -1,0 +1,92 @@
+// What TensorFlow needs of a process and Node has no call for.
+//
+// captureStderr() and releaseStderr(): the library writes lines to file descriptor 2 while it loads, before any setting
+// of its own can stop them (absl's "All log messages before InitializeLog", oneDNN's greeting, a missing CUDA driver).
+// A memory file takes the place of stderr; afterwards stderr is put back and what was written is returned.
+//
+// flushSubnormals(on): TensorFlow's own threads take subnormal floats for zero and write zero instead of them. A graph
+// that runs in the calling thread must find that thread in the same mode, or its sums would have other bytes.
+#include <node_api.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cstdint>
+#include <string>
+
+#if defined(__x86_64__)
+#include <xmmintrin.h>
+#endif
+
+namespace {
+
+int saved = -1;
+int captured = -1;
+
+napi_value CaptureStderr(napi_env, napi_callback_info) {
+  if (saved >= 0) return nullptr;
+  captured = memfd_create("stderr", MFD_CLOEXEC);
+  if (captured < 0) return nullptr;
+  saved = dup(STDERR_FILENO);
+  if (saved < 0 || dup2(captured, STDERR_FILENO) < 0) {
+    close(captured);
+    if (saved >= 0) close(saved);
+    saved = captured = -1;
+  }
+  return nullptr;
+}
+
+napi_value ReleaseStderr(napi_env env, napi_callback_info) {
+  std::string text;
+  if (saved >= 0) {
+    dup2(saved, STDERR_FILENO);
+    close(saved);
+    char part[4096];
+    lseek(captured, 0, SEEK_SET);
+    for (ssize_t n; (n = read(captured, part, sizeof part)) > 0;) text.append(part, n);
+    close(captured);
+    saved = captured = -1;
+  }
+  napi_value result = nullptr;
+  napi_create_string_utf8(env, text.data(), text.size(), &result);
+  return result;
+}
+
+void SetFlush(bool on) {
+#if defined(__x86_64__)
+  const unsigned kFlushToZeroAndDenormalsAreZero = 0x8040;
+  const unsigned mode = _mm_getcsr();
+  _mm_setcsr(on ? mode | kFlushToZeroAndDenormalsAreZero : mode & ~kFlushToZeroAndDenormalsAreZero);
+#elif defined(__aarch64__)
+  const uint64_t kFlushToZero = uint64_t{1} << 24;
+  uint64_t mode;
+  asm volatile("mrs %0, fpcr" : "=r"(mode));
+  mode = on ? mode | kFlushToZero : mode & ~kFlushToZero;
+  asm volatile("msr fpcr, %0" : : "r"(mode));
+#endif
+}
+
+napi_value FlushSubnormals(napi_env env, napi_callback_info info) {
+  size_t count = 1;
+  napi_value argument = nullptr;
+  bool on = false;
+  napi_get_cb_info(env, info, &count, &argument, nullptr, nullptr);
+  if (count == 1 && napi_get_value_bool(env, argument, &on) == napi_ok) SetFlush(on);
+  return nullptr;
+}
+
+void AddFunction(napi_env env, napi_value exports, const char* name, napi_callback callback) {
+  napi_value function;
+  napi_create_function(env, name, NAPI_AUTO_LENGTH, callback, nullptr, &function);
+  napi_set_named_property(env, exports, name, function);
+}
+
+napi_value Export(napi_env env, napi_value exports) {
+  AddFunction(env, exports, "captureStderr", CaptureStderr);
+  AddFunction(env, exports, "releaseStderr", ReleaseStderr);
+  AddFunction(env, exports, "flushSubnormals", FlushSubnormals);
+  return exports;
+}
+
+}  // namespace
+
+NAPI_MODULE(NODE_GYP_MODULE_NAME, Export)

@@ -1,0 +1,37 @@
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { SUPPORT_FILE, tfjsPackage } from './places.ts';
+
+/** The functions of support.cc. */
+export interface Support {
+  /** Keeps what is written to stderr; without effect when it is kept already. */
+  captureStderr(): void;
+  /** Puts stderr back and returns what was written. */
+  releaseStderr(): string;
+  /** Whether this thread's floats are zero below 2^-126, as in TensorFlow's own threads. */
+  flushSubnormals(on: boolean): void;
+}
+
+/** For a binding that was built elsewhere, without ours beside it. */
+const none: Support = {
+  captureStderr: () => undefined,
+  releaseStderr: () => '',
+  flushSubnormals: () => undefined,
+};
+
+/** The addon that was compiled together with TensorFlow's binding. */
+export function loadSupport(): Support {
+  const file = join(tfjsPackage().moduleDirectory, SUPPORT_FILE);
+  if (!existsSync(file)) return none;
+  const loaded: unknown = createRequire(import.meta.url)(file);
+  return isSupport(loaded) ? loaded : none;
+}
+
+function isSupport(loaded: unknown): loaded is Support {
+  return (
+    typeof loaded === 'object' &&
+    loaded !== null &&
+    Object.keys(none).every((name) => Object.hasOwn(loaded, name))
+  );
+}
