@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { ClusterError, errorCodes, messageOf, unreachable } from '../shared/errors.ts';
-import { quietGarbageCollection } from '../shared/garbage-collection.ts';
+import { tuneRuntime } from '../shared/runtime.ts';
 import { engineKinds } from '../worker/engines/engine.ts';
 import { EngineBench } from './engine.ts';
 import { exchange } from './wire-worker.ts';
@@ -38,7 +38,7 @@ export type Answer = z.infer<typeof answerSchema>;
 export async function runTask(text: string): Promise<number> {
   const task = taskSchema.parse(JSON.parse(text));
   // As workers do.
-  quietGarbageCollection();
+  tuneRuntime();
   // The terminal's Ctrl-C reaches every process; the bench itself decides what it means.
   process.on('SIGINT', () => undefined);
   // Whatever ends the bench ends its processes.

@@ -5,7 +5,7 @@ import { listen, type CoordinatorServer } from '../coordinator/server.ts';
 import { MNIST_DIGEST } from '../shared/dataset.ts';
 import { assert, ClusterError } from '../shared/errors.ts';
 import { encodeBefore, MAX_FRAME_HEAD_BYTES, roomBytes } from '../shared/frame.ts';
-import { quietGarbageCollection } from '../shared/garbage-collection.ts';
+import { tuneRuntime } from '../shared/runtime.ts';
 import { SHARED_MEMORY_ROOMS } from '../shared/limits.ts';
 import { ARITHMETIC, PROTOCOL, type CoordinatorMessage } from '../shared/messages.ts';
 import { initialWeights } from '../shared/random.ts';
@@ -144,7 +144,7 @@ export class Wire {
 
   async #listen(): Promise<CoordinatorServer> {
     // As coordinators do.
-    quietGarbageCollection();
+    tuneRuntime();
     this.#signal.addEventListener('abort', () => this.#exchange?.failed(this.#signal.reason), { once: true });
     const description = describe(this.#gradient.byteLength);
     return await listen(

@@ -7,7 +7,7 @@ import { loadDataset } from '../data/load-dataset.ts';
 import { configurationSchema, type Configuration } from '../shared/configuration.ts';
 import type { Dataset } from '../shared/dataset.ts';
 import { ClusterError } from '../shared/errors.ts';
-import { quietGarbageCollection } from '../shared/garbage-collection.ts';
+import { tuneRuntime } from '../shared/runtime.ts';
 import type { RunRecord } from '../shared/run-schema.ts';
 import { stepsPerEpoch, totalSteps } from '../shared/schedule.ts';
 import { isLoopback } from './endpoint.ts';
@@ -20,7 +20,7 @@ import { generateToken, givenToken, writeLoopbackToken } from './token.ts';
 
 /** `mnist-dist coordinator`: owns one run, from gathering workers to its result. */
 export async function coordinator(options: CoordinatorOptions): Promise<number> {
-  quietGarbageCollection();
+  tuneRuntime();
   const { logLevel, logFormat } = options;
   const { log, progress } = openTerminal({
     stream: process.stdout,

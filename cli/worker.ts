@@ -4,7 +4,7 @@ import { loadDataset } from '../data/load-dataset.ts';
 import { MNIST_DIGEST, parseDataset, type Dataset } from '../shared/dataset.ts';
 import { ClusterError } from '../shared/errors.ts';
 import { DEFAULT_PREPARE_LIMIT_MILLISECONDS } from '../shared/limits.ts';
-import { quietGarbageCollection } from '../shared/garbage-collection.ts';
+import { tuneRuntime } from '../shared/runtime.ts';
 import type { RunDescription } from '../shared/run-description.ts';
 import { Client } from '../worker/client.ts';
 import { Computation } from '../worker/computation.ts';
@@ -29,7 +29,7 @@ export async function worker(options: WorkerOptions, argv: readonly string[]): P
     const ended = await runInEnvironment(native, options, argv);
     if (ended !== undefined) return ended;
   }
-  quietGarbageCollection();
+  tuneRuntime();
   preloadEngine(engine);
 
   const coordinator = new URL(options.coordinator);

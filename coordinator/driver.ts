@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { assert, unreachable, type ClusterError, type ErrorCode } from '../shared/errors.ts';
 import type { Tensor } from '../shared/frame.ts';
 import { HEARTBEAT_INTERVAL_MILLISECONDS, TICK_MILLISECONDS } from '../shared/limits.ts';
-import { collectGarbage } from '../shared/garbage-collection.ts';
+import { collectGarbage } from '../shared/runtime.ts';
 import type { WorkerMessage } from '../shared/messages.ts';
 import { ROOT } from '../shared/tree.ts';
 import type { Connection, ConnectionEvents } from './connection.ts';

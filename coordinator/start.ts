@@ -131,7 +131,9 @@ function offerMemory(bytes: number, viewer: RunViewer): SharedMemory | undefined
 
 function reachMemory(address: MemoryAddress, bytes: number, viewer: RunViewer): PeerMemory | undefined {
   try {
-    return new PeerMemory(address, bytes);
+    const memory = new PeerMemory(address, bytes);
+    viewer.log('debug', `tensors of process ${address.process} travel through shared memory`, {});
+    return memory;
   } catch (error) {
     viewer.log('debug', `a worker's shared memory is out of reach: ${messageOf(error)}`, {});
     return undefined;

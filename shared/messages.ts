@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { engineDescription } from './engine-identity.ts';
 import { ClusterError, errorCodes } from './errors.ts';
 import * as limits from './limits.ts';
-import { memoryAddress } from './shared-memory.ts';
+import { memoryAddress, memoryRoom } from './shared-memory.ts';
 
 /**
  * The contract of the wire. Every message is one frame (frame.ts); its header is one of the records below, its body
@@ -18,15 +18,12 @@ const run = text(limits.MAX_NAME_CHARACTERS);
 const term = count(limits.MAX_STEPS);
 const step = count(limits.MAX_STEPS);
 const slot = count(limits.MAX_CONNECTIONS);
+const session = z.string().regex(/^[0-9a-f]{32}$/);
 const part = count(limits.MAX_STEPS);
 const microseconds = count(Number.MAX_SAFE_INTEGER);
 const fence = { run, term, step };
-/** Where the body lies if not in this frame: a room of the sender's shared memory. */
-const room = z
-  .int()
-  .min(0)
-  .max(limits.SHARED_MEMORY_ROOMS - 1)
-  .optional();
+/** Of messages whose body may lie in the sender's shared memory: then it is in this room. */
+const located = { ...fence, room: memoryRoom.optional() };
 const farewell = { code: z.enum(errorCodes), message: text(limits.MAX_TEXT_CHARACTERS) };
 
 export const workerMessage = z.discriminatedUnion('kind', [
@@ -37,10 +34,7 @@ export const workerMessage = z.discriminatedUnion('kind', [
     arithmetic: count(65_535),
     version: text(32),
     name: text(limits.MAX_NAME_CHARACTERS),
-    session: z
-      .string()
-      .regex(/^[0-9a-f]{32}$/)
-      .optional(),
+    session: session.optional(),
   }),
   /** "I load data and build graphs; do not expect me before this limit has passed." */
   z.strictObject({
@@ -51,17 +45,14 @@ export const workerMessage = z.discriminatedUnion('kind', [
   z.strictObject({
     kind: z.literal('ready'),
     ...{ fingerprint: z.string().regex(/^[0-9a-f]{64}$/), engine: engineDescription },
-    /** "We share a host: I read your shared memory, and here is mine." */
+    /** On the coordinator's host: where my shared memory is. */
     memory: memoryAddress.optional(),
   }),
   /** "Here is the sum over this subtree of this step; so many rows were right." Body: P gradients and the loss. */
   z.strictObject({
     kind: z.literal('gradient'),
-    ...fence,
-    part,
-    correct: count(limits.MAX_BATCH_SIZE),
-    microseconds,
-    room,
+    ...located,
+    ...{ part, correct: count(limits.MAX_BATCH_SIZE), microseconds },
   }),
   /** "Here are class, loss and probabilities of every row of this chunk." Body: rows x (2 + classes). */
   z.strictObject({ kind: z.literal('predictions'), ...fence, part, microseconds }),
@@ -73,26 +64,14 @@ export const workerMessage = z.discriminatedUnion('kind', [
 
 export const coordinatorMessage = z.discriminatedUnion('kind', [
   /** "You are in: this is your slot, and the secret with which you may take it again." */
-  z.strictObject({
-    kind: z.literal('welcome'),
-    run,
-    term,
-    slot,
-    session: z.string().regex(/^[0-9a-f]{32}$/),
-  }),
+  z.strictObject({ kind: z.literal('welcome'), run, term, slot, session }),
   /** "These are the weights of this step; each slot computes these subtrees." Body: P weights. */
-  z.strictObject({
-    kind: z.literal('step'),
-    ...fence,
-    assignment: z.array(z.array(part).min(2)).max(256),
-    room,
-  }),
+  z.strictObject({ kind: z.literal('step'), ...located, assignment: z.array(z.array(part).min(2)).max(256) }),
   /** "These are the weights after this step; each slot predicts these chunks: [slot, first, count]." Body: P weights. */
   z.strictObject({
     kind: z.literal('evaluate'),
-    ...fence,
+    ...located,
     assignment: z.array(z.tuple([slot, part, count(limits.MAX_EVALUATION_CHUNKS)])).max(256),
-    room,
   }),
   /** "Compute these parts too, of the step or evaluation whose weights you have." */
   z.strictObject({ kind: z.literal('lease'), ...fence, parts: z.array(part).max(limits.MAX_LEASED_PARTS) }),

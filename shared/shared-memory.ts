@@ -30,6 +30,11 @@ export const memoryAddress = z.strictObject({
   secret: z.string().regex(/^[0-9a-f]{64}$/),
 });
 
+export const memoryRoom = z
+  .int()
+  .min(0)
+  .max(SHARED_MEMORY_ROOMS - 1);
+
 export type MemoryAddress = z.infer<typeof memoryAddress>;
 
 /** This process' own file. */

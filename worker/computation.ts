@@ -3,7 +3,7 @@ import type { Configuration } from '../shared/configuration.ts';
 import type { Dataset } from '../shared/dataset.ts';
 import { ClusterError } from '../shared/errors.ts';
 import type { Tensor } from '../shared/frame.ts';
-import { collectGarbage } from '../shared/garbage-collection.ts';
+import { collectGarbage } from '../shared/runtime.ts';
 import { EVALUATION_CHUNK_ROWS } from '../shared/limits.ts';
 import type { EngineIdentity } from '../shared/engine-identity.ts';
 import { parameterCount } from '../shared/model.ts';

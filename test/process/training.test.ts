@@ -55,6 +55,24 @@ describe.skipIf(readyTensorFlow() === undefined)('TensorFlow', () => {
     expect(validation(first.run)).toHaveLength(3);
   });
 
+  it('gives the same bytes whether tensors travel through shared memory or in frames', async () => {
+    const both = await Promise.all(
+      [[], ['--no-shared-memory']].map(async (flags) => {
+        const runs = temporaryFolder();
+        const { code, output } = await run([
+          ...['local', '-n', '2', '--engine', 'wasm', '--steps', '20', '--log-level', 'debug'],
+          ...['--port', '0', '--runs-dir', runs, '--run-id', 'r', ...flags],
+        ]);
+        expect(code, output).toBe(0);
+        return { output, finished: readRun(join(runs, 'r')) };
+      }),
+    );
+    const [shared, framed] = both;
+    expect(shared?.output.match(/travel through shared memory/g)).toHaveLength(2);
+    expect(framed?.output).not.toContain('shared memory');
+    expect(framed?.finished.modelSha256).toBe(shared?.finished.modelSha256);
+  });
+
   it('has every worker compute, and every sample counted once', () => {
     expect(finished).toHaveLength(5);
     for (const {

@@ -159,7 +159,7 @@ async function buildBinding(
     ...{ format: BINDING_FORMAT, version, source: library.source, device: library.device },
     ...{ library: library.directory, environment: { ...library.environment } },
     files: files.map(({ now, later }) => ({ path: later, bytes: statSync(now).size })),
-    ...{ compiler: compiler.version, node: process.version },
+    ...{ sources: sourcesDigest(), compiler: compiler.version, node: process.version },
   };
   writeFileSync(join(output, MANIFEST_FILE), `${JSON.stringify(manifest, undefined, 2)}\n`);
   mkdirSync(dirname(target), { recursive: true });

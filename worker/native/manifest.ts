@@ -1,6 +1,7 @@
 import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { sourcesDigest } from './compile.ts';
 import { tfjsPackage } from './places.ts';
 
 /** Written beside the binding once TensorFlow has loaded and multiplied; a later start needs nothing else. */
@@ -20,6 +21,8 @@ const manifestSchema = z.object({
   /** Extra environment of a process that loads it. */
   environment: z.record(z.string(), z.string()),
   files: z.array(z.object({ path: z.string(), bytes: z.int() })),
+  /** Digest of the sources that were compiled (compile.ts). */
+  sources: z.string(),
   compiler: z.string(),
   node: z.string(),
 });
@@ -38,7 +41,7 @@ export interface NativeEngine {
 }
 
 /**
- * The engine that is set up for this checkout, if there is one. Reads two small files and looks at the size of three:
+ * The engine that is set up for this checkout, if there is one. Reads a few small files and looks at the size of four:
  * a few milliseconds, and no process is started. `link` is the folder tfjs-node-gpu looks in, unless it says otherwise.
  */
 export function readyTensorFlow(link?: string): NativeEngine | undefined {
@@ -46,7 +49,7 @@ export function readyTensorFlow(link?: string): NativeEngine | undefined {
     const { moduleFile, ...installed } = tfjsPackage();
     const moduleDirectory = link ?? installed.moduleDirectory;
     const manifest = readManifest(moduleDirectory);
-    if (manifest === undefined) return undefined;
+    if (manifest === undefined || manifest.sources !== sourcesDigest()) return undefined;
     const { version, device, source, library, environment } = manifest;
     const binding = join(moduleDirectory, moduleFile);
     return { moduleDirectory, binding, version, device, source, library, environment };
