@@ -84,6 +84,7 @@ export class SharedMemory {
 export class PeerMemory {
   readonly #descriptor: number;
   readonly #roomBytes: number;
+  #open = true;
 
   /** Throws when the address does not lead to the peer's file: it runs on another host, in another container, as another user. */
   constructor({ process: owner, descriptor, secret }: MemoryAddress, roomBytes: number) {
@@ -109,12 +110,16 @@ export class PeerMemory {
   /** What lies in a room; `checksum` came with the message that named it. */
   tensor(room: number, checksum: bigint): Tensor {
     const byteLength = this.#roomBytes;
+    // The number of a closed descriptor may stand for another file by now.
     const copyTo = (target: Uint8Array) =>
-      readWhole(this.#descriptor, target.subarray(0, byteLength), roomStart(byteLength, room));
+      this.#open && readWhole(this.#descriptor, target.subarray(0, byteLength), roomStart(byteLength, room));
     return { byteLength, checksum, copyTo };
   }
 
+  /** Tensors that were not copied yet are lost. */
   close(): void {
+    if (!this.#open) return;
+    this.#open = false;
     closeSync(this.#descriptor);
   }
 }

@@ -51,6 +51,15 @@ describe.skipIf(process.platform !== 'linux')('shared memory', () => {
     expect(peer.tensor(0, 0n).copyTo(new Uint8Array(BYTES))).toBe(false);
   });
 
+  it('yields nothing after it was closed', () => {
+    const memory = share();
+    const peer = new PeerMemory(memory.address, BYTES);
+    const tensor = peer.tensor(0, 0n);
+    peer.close();
+    peer.close();
+    expect(tensor.copyTo(new Uint8Array(BYTES))).toBe(false);
+  });
+
   it('is not made beyond its limit', () => {
     expect(() => new SharedMemory(MAX_SHARED_MEMORY_BYTES)).toThrow('MAX_SHARED_MEMORY_BYTES');
   });
