@@ -1,5 +1,4 @@
 import { spawn } from 'node:child_process';
-import { createInterface } from 'node:readline';
 import { ClusterError } from '../shared/errors.ts';
 import type { EngineKind } from '../worker/engines/engine.ts';
 import { ensureTensorFlow } from '../worker/native/ensure.ts';
@@ -67,24 +66,12 @@ export async function runInEnvironment(
   if (process.env[ENGINE_READY] === '1') return undefined;
   const child = spawn(process.execPath, [executable, ...argv], {
     env: { ...process.env, ...engineEnvironment(native, options) },
-    stdio: ['inherit', 'inherit', 'pipe', 'ipc'],
+    stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
   });
-  if (child.stderr !== null) {
-    createInterface({ input: child.stderr }).on('line', (line) => {
-      if (!isLibraryNoise(line)) process.stderr.write(`${line}\n`);
-    });
-  }
   process.on('SIGINT', () => child.send({ kind: 'stop', code: 'INTERRUPTED' }));
   process.on('SIGTERM', () => child.send({ kind: 'stop', code: 'TERMINATED' }));
   return await new Promise((resolve, reject) => {
     child.once('error', reject);
     child.once('close', (code, signal) => resolve(code ?? (signal === 'SIGKILL' ? 137 : 143)));
   });
-}
-
-/** Lines that TensorFlow's C++ prints whatever its log level is. */
-function isLibraryNoise(line: string): boolean {
-  return /^WARNING: All log messages before absl|^[IWE]0000 .*\.cc:\d+\]|\.cc:\d+\] (This TensorFlow binary|To enable)/.test(
-    line,
-  );
 }

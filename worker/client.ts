@@ -1,25 +1,11 @@
-import type { RawData, WebSocket } from 'ws';
 import { assert, ClusterError, messageOf, unreachable } from '../shared/errors.ts';
-import {
-  decodeFrame,
-  encodeHeader,
-  encodePointer,
-  tensorOf,
-  type DecodedFrame,
-  type Tensor,
-} from '../shared/frame.ts';
-import * as limits from '../shared/limits.ts';
-import {
-  coordinatorMessage,
-  parseMessage,
-  type CoordinatorMessage,
-  type WorkerMessage,
-} from '../shared/messages.ts';
+import type { Tensor } from '../shared/frame.ts';
 import { parameterCount } from '../shared/model.ts';
 import type { RunDescription } from '../shared/run-description.ts';
 import type { Computation } from './computation.ts';
 import { connect, fetchDescription, type DialOptions } from './dial.ts';
 import { HostMemory } from './host-memory.ts';
+import { Link, type LinkEvents } from './link.ts';
 import type { Result } from './result-frames.ts';
 import {
   initialSession,
@@ -55,14 +41,9 @@ export class Client {
   #state: SessionState;
   #run: RunDescription | undefined;
   #computation: Computation | undefined;
-  #socket: WebSocket | undefined;
-  /** What this connection shares with a coordinator on this host. */
-  #memory: HostMemory | undefined;
-  #heard = 0;
+  #link: Link | undefined;
   #pause: NodeJS.Timeout | undefined;
   readonly #queue: Queued[] = [];
-  #sending = 0;
-  #whenSent: (() => void) | undefined;
   #draining = false;
   #resolve: () => void = () => undefined;
   #reject: (error: unknown) => void = () => undefined;
@@ -82,7 +63,7 @@ export class Client {
 
   /** Tells the coordinator that this worker leaves. */
   leave(error: ClusterError): void {
-    if (this.#socket !== undefined) this.#send({ kind: 'bye', code: error.code, message: error.message });
+    this.#link?.send({ kind: 'bye', code: error.code, message: error.message });
     this.#state = { ...this.#state, phase: 'ended' };
     this.#disconnect();
     clearTimeout(this.#pause);
@@ -126,13 +107,13 @@ export class Client {
         void this.#dial(effect.afterMilliseconds);
         return undefined;
       case 'send':
-        this.#send(effect.message);
+        this.#link?.send(effect.message);
         return undefined;
       case 'prepare':
         return this.#prepare();
       case 'takeWeights':
         assert(tensor !== undefined, 'weights come with their message');
-        this.#memory?.begin();
+        this.#link?.beginTask();
         this.#computing().takeWeights(tensor);
         return undefined;
       case 'compute':
@@ -160,39 +141,17 @@ export class Client {
   #compute({ task, step, parts }: Extract<SessionEffect, { kind: 'compute' }>): Promise<void> | undefined {
     const { run, term } = this.#state;
     const computation = this.#computing();
-    const send = (result: Result) => this.#sendResult(result);
+    const send = (result: Result) =>
+      this.#link === undefined ? result.free() : this.#link.sendResult(result);
     if (task === 'step') return computation.gradients({ run, term, step }, parts, send);
     return computation.predictions({ run, term, step }, parts, send);
   }
 
-  /** By the shorter way that this connection has; the result is free once nobody needs its bytes. */
-  #sendResult(result: Result): void {
-    const { message, body, checksum, free } = result;
-    if (this.#socket === undefined) return free();
-    const room = message.kind === 'gradient' ? this.#memory?.put(body) : undefined;
-    if (room !== undefined) free();
-    this.#sending += 1;
-    const frame = room === undefined ? result.frame() : encodePointer({ ...message, room }, checksum);
-    this.#socket.send(frame, () => {
-      if (room === undefined) free();
-      this.#sending -= 1;
-      if (this.#sending === 0) this.#sent();
-    });
-  }
-
-  /** Once the socket has taken the results: until then every microsecond delays them. */
   #prefetch(step: number, parts: readonly number[]): void {
     const computation = this.#computing();
-    this.#whenSent = () => {
+    this.#link?.whenSent(() => {
       if (this.#computation === computation) computation.prefetch(step, parts);
-    };
-    if (this.#sending === 0) this.#sent();
-  }
-
-  #sent(): void {
-    const then = this.#whenSent;
-    this.#whenSent = undefined;
-    then?.();
+    });
   }
 
   /** Runs outside the queue: nothing else happens while dialling, and `leave` must work meanwhile. */
@@ -210,8 +169,7 @@ export class Client {
       if (isOther) this.#discard();
       this.#run = run;
       const socket = await connect(dial, run);
-      this.#attach(socket);
-      this.#memory = this.#reachMemory(run);
+      this.#link = new Link(socket, this.#reachMemory(run), clock, this.#linkEvents());
       log('info', `connected to ${dial.coordinator.href}, run ${run.run}`);
       this.#enqueue({ kind: 'opened', now: clock() });
     } catch (error) {
@@ -228,8 +186,8 @@ export class Client {
     assert(this.#run !== undefined, 'a run was described before its welcome');
     this.#computation ??= await this.#options.prepare(this.#run);
     const { fingerprint, engine } = this.#computation;
-    this.#heard = this.#options.clock();
-    this.#enqueueLater({ kind: 'prepared', fingerprint, engine, now: this.#heard });
+    this.#link?.excuseSilence();
+    this.#enqueueLater({ kind: 'prepared', fingerprint, engine, now: this.#options.clock() });
   }
 
   /** Without it tensors travel in frames, which always works. */
@@ -243,82 +201,24 @@ export class Client {
     }
   }
 
-  #attach(socket: WebSocket): void {
-    const { clock } = this.#options;
-    this.#socket = socket;
-    this.#heard = clock();
-    const beat = setInterval(() => this.#beat(socket), limits.HEARTBEAT_INTERVAL_MILLISECONDS);
-    socket.on('message', (data, isBinary) => this.#receive(socket, data, isBinary));
-    socket.on('error', (error) => this.#options.log('debug', `the connection failed: ${error.message}`));
-    socket.once('close', (code) => {
-      clearInterval(beat);
-      if (this.#socket !== socket) return;
-      this.#socket = undefined;
-      this.#leaveMemory();
-      this.#enqueue({ kind: 'closed', code, now: clock() });
-    });
-  }
-
-  #receive(socket: WebSocket, data: RawData, isBinary: boolean): void {
-    if (this.#socket !== socket) return;
-    this.#heard = this.#options.clock();
-    try {
-      if (!isBinary || !Buffer.isBuffer(data))
-        throw new ClusterError('PROTOCOL', 'the coordinator sent a text message');
-      const frame = decodeFrame(data);
-      const message = parseMessage(coordinatorMessage, frame.header);
-      const hasBody = message.kind === 'step' || message.kind === 'evaluate';
-      if (hasBody !== (frame.body !== undefined))
-        throw new ClusterError(
-          'PROTOCOL',
-          `the coordinator sent "${message.kind}" ${hasBody ? 'without its' : 'with a'} body`,
-        );
-      this.#enqueue({ kind: 'message', message, now: this.#heard }, this.#tensorOf(message, frame));
-    } catch (error) {
-      if (!(error instanceof ClusterError)) return this.#reject(error);
-      this.#enqueue({ kind: 'failed', error, now: this.#heard });
-    }
-  }
-
-  #tensorOf(message: CoordinatorMessage, frame: DecodedFrame): Tensor | undefined {
-    const room = message.kind === 'step' || message.kind === 'evaluate' ? message.room : undefined;
-    if (room === undefined) return tensorOf(frame);
-    if (this.#memory === undefined || frame.body?.byteLength !== 0)
-      throw new ClusterError('PROTOCOL', 'the coordinator sent a room of shared memory that is not shared');
-    return this.#memory.weights(room, frame.checksum);
-  }
-
-  /** A sign of life, and a look at the other side's; what lies in the socket's buffer is read before it is judged. */
-  #beat(socket: WebSocket): void {
-    if (this.#state.phase === 'ready') this.#send({ kind: 'heartbeat' });
-    setImmediate(() => {
-      const silent = this.#options.clock() - this.#heard;
-      if (this.#socket !== socket || silent < limits.IDLE_LIMIT_MILLISECONDS) return;
-      const error = new ClusterError(
-        'TIMEOUT',
-        `the coordinator was silent for ${Math.round(silent / 1000)} s`,
-      );
-      this.#enqueue({ kind: 'failed', error, now: this.#options.clock() });
-    });
-  }
-
-  #send(message: WorkerMessage): void {
-    const memory = message.kind === 'ready' ? this.#memory?.address : undefined;
-    this.#socket?.send(encodeHeader(memory === undefined ? message : { ...message, memory }));
+  #linkEvents(): LinkEvents {
+    const { clock, log } = this.#options;
+    return {
+      message: (message, tensor) => this.#enqueue({ kind: 'message', message, now: clock() }, tensor),
+      failed: (error) => this.#enqueue({ kind: 'failed', error, now: clock() }),
+      closed: (code) => {
+        this.#link = undefined;
+        this.#enqueue({ kind: 'closed', code, now: clock() });
+      },
+      isReady: () => this.#state.phase === 'ready',
+      crashed: (error) => this.#reject(error),
+      log,
+    };
   }
 
   #disconnect(): void {
-    const socket = this.#socket;
-    this.#socket = undefined;
-    this.#leaveMemory();
-    if (socket === undefined) return;
-    socket.close();
-    setTimeout(() => socket.terminate(), limits.CLOSE_LIMIT_MILLISECONDS).unref();
-  }
-
-  #leaveMemory(): void {
-    this.#memory?.close();
-    this.#memory = undefined;
+    this.#link?.close();
+    this.#link = undefined;
   }
 
   #discard(): void {

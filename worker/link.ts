@@ -1,0 +1,155 @@
+import type { RawData, WebSocket } from 'ws';
+import { ClusterError } from '../shared/errors.ts';
+import {
+  decodeFrame,
+  encodeHeader,
+  encodePointer,
+  tensorOf,
+  type DecodedFrame,
+  type Tensor,
+} from '../shared/frame.ts';
+import * as limits from '../shared/limits.ts';
+import {
+  coordinatorMessage,
+  parseMessage,
+  type CoordinatorMessage,
+  type WorkerMessage,
+} from '../shared/messages.ts';
+import type { HostMemory } from './host-memory.ts';
+import type { Result } from './result-frames.ts';
+
+export interface LinkEvents {
+  message(message: CoordinatorMessage, tensor: Tensor | undefined): void;
+  /** The coordinator broke the contract or is silent. */
+  failed(error: ClusterError): void;
+  closed(code: number): void;
+  /** Whether heartbeats are due. */
+  isReady(): boolean;
+  /** A defect of ours. */
+  crashed(error: unknown): void;
+  log(level: 'debug', message: string): void;
+}
+
+/** One connection to a coordinator and, with one on this host, the memory they share. After `close` no event comes. */
+export class Link {
+  readonly #socket: WebSocket;
+  readonly #memory: HostMemory | undefined;
+  readonly #events: LinkEvents;
+  readonly #clock: () => number;
+  readonly #heartbeat: NodeJS.Timeout;
+  #heard: number;
+  #open = true;
+  #sending = 0;
+  #whenSent: (() => void) | undefined;
+
+  constructor(socket: WebSocket, memory: HostMemory | undefined, clock: () => number, events: LinkEvents) {
+    this.#socket = socket;
+    this.#memory = memory;
+    this.#events = events;
+    this.#clock = clock;
+    this.#heard = clock();
+    this.#heartbeat = setInterval(() => this.#beat(), limits.HEARTBEAT_INTERVAL_MILLISECONDS);
+    socket.on('message', (data, isBinary) => this.#receive(data, isBinary));
+    socket.on('error', (error) => events.log('debug', `the connection failed: ${error.message}`));
+    socket.once('close', (code) => {
+      if (this.#leave()) events.closed(code);
+    });
+  }
+
+  send(message: WorkerMessage): void {
+    const memory = message.kind === 'ready' ? this.#memory?.address : undefined;
+    if (this.#open) this.#socket.send(encodeHeader(memory === undefined ? message : { ...message, memory }));
+  }
+
+  /** By the shorter way that this connection has; the result is free once nobody needs its bytes. */
+  sendResult(result: Result): void {
+    const { message, body, checksum, free } = result;
+    if (!this.#open) return free();
+    const room = message.kind === 'gradient' ? this.#memory?.put(body) : undefined;
+    if (room !== undefined) free();
+    this.#sending += 1;
+    const frame = room === undefined ? result.frame() : encodePointer({ ...message, room }, checksum);
+    this.#socket.send(frame, () => {
+      if (room === undefined) free();
+      this.#sending -= 1;
+      if (this.#sending === 0) this.#sent();
+    });
+  }
+
+  /** Calls `then` once the socket has taken the results: until then every microsecond delays them. */
+  whenSent(then: () => void): void {
+    this.#whenSent = then;
+    if (this.#sending === 0) this.#sent();
+  }
+
+  /** New weights are there: results of the task before are no longer needed. */
+  beginTask(): void {
+    this.#memory?.begin();
+  }
+
+  /** This process was busy and heard nothing: the other side's silence counts from now. */
+  excuseSilence(): void {
+    this.#heard = this.#clock();
+  }
+
+  close(): void {
+    if (!this.#leave()) return;
+    this.#socket.close();
+    setTimeout(() => this.#socket.terminate(), limits.CLOSE_LIMIT_MILLISECONDS).unref();
+  }
+
+  #sent(): void {
+    const then = this.#whenSent;
+    this.#whenSent = undefined;
+    then?.();
+  }
+
+  #leave(): boolean {
+    if (!this.#open) return false;
+    this.#open = false;
+    clearInterval(this.#heartbeat);
+    this.#memory?.close();
+    return true;
+  }
+
+  #receive(data: RawData, isBinary: boolean): void {
+    if (!this.#open) return;
+    this.#heard = this.#clock();
+    try {
+      if (!isBinary || !Buffer.isBuffer(data))
+        throw new ClusterError('PROTOCOL', 'the coordinator sent a text message');
+      const frame = decodeFrame(data);
+      const message = parseMessage(coordinatorMessage, frame.header);
+      const hasBody = message.kind === 'step' || message.kind === 'evaluate';
+      if (hasBody !== (frame.body !== undefined))
+        throw new ClusterError(
+          'PROTOCOL',
+          `the coordinator sent "${message.kind}" ${hasBody ? 'without its' : 'with a'} body`,
+        );
+      this.#events.message(message, this.#tensorOf(message, frame));
+    } catch (error) {
+      if (error instanceof ClusterError) this.#events.failed(error);
+      else this.#events.crashed(error);
+    }
+  }
+
+  #tensorOf(message: CoordinatorMessage, frame: DecodedFrame): Tensor | undefined {
+    const room = message.kind === 'step' || message.kind === 'evaluate' ? message.room : undefined;
+    if (room === undefined) return tensorOf(frame);
+    if (this.#memory === undefined || frame.body?.byteLength !== 0)
+      throw new ClusterError('PROTOCOL', 'the coordinator sent a room of shared memory that is not shared');
+    return this.#memory.weights(room, frame.checksum);
+  }
+
+  /** A sign of life, and a look at the other side's; what lies in the socket's buffer is read before it is judged. */
+  #beat(): void {
+    if (this.#events.isReady()) this.send({ kind: 'heartbeat' });
+    setImmediate(() => {
+      const silent = this.#clock() - this.#heard;
+      if (!this.#open || silent < limits.IDLE_LIMIT_MILLISECONDS) return;
+      this.#events.failed(
+        new ClusterError('TIMEOUT', `the coordinator was silent for ${Math.round(silent / 1000)} s`),
+      );
+    });
+  }
+}
