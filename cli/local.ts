@@ -37,6 +37,9 @@ export async function local(options: LocalOptions, explicit: ReadonlySet<OptionK
     tokenFile: undefined,
     minWorkers: Math.max(options.minWorkers, plans.length),
   });
+  // Before the first child exists: a Ctrl-C from here on must end all of them.
+  const stopping = new Stopping();
+  onStop((code) => stopping.stop(code));
   const coordinator = new Child('coordinator', run, environment, 'inherit');
   const host = options.host === '0.0.0.0' || options.host === '::' ? '127.0.0.1' : options.host;
   const workers = plans.map(({ name, engine, device, environment: own }) => {
@@ -55,18 +58,38 @@ export async function local(options: LocalOptions, explicit: ReadonlySet<OptionK
       'capture',
     );
   });
-  return await supervise(coordinator, workers, log);
+  return await supervise(coordinator, workers, stopping, log);
+}
+
+/** The word to stop, which may come before there is anybody to pass it to. */
+class Stopping {
+  #code: ErrorCode | undefined;
+  #listener: ((code: ErrorCode) => void) | undefined;
+
+  get code(): ErrorCode | undefined {
+    return this.#code;
+  }
+
+  stop(code: ErrorCode): void {
+    this.#code = code;
+    this.#listener?.(code);
+  }
+
+  listen(listener: (code: ErrorCode) => void): void {
+    this.#listener = listener;
+    if (this.#code !== undefined) listener(this.#code);
+  }
 }
 
 /** Ends with the coordinator's exit code; a worker that fails before step 1 ends the run, later the others go on. */
-async function supervise(coordinator: Child, workers: readonly Child[], log: Log): Promise<number> {
-  let stopping: ErrorCode | undefined;
+async function supervise(
+  coordinator: Child,
+  workers: readonly Child[],
+  stopping: Stopping,
+  log: Log,
+): Promise<number> {
   let failure: number | undefined;
-  const stop = (code: ErrorCode): void => {
-    stopping = code;
-    coordinator.stop(code);
-  };
-  onStop(stop);
+  stopping.listen((code) => coordinator.stop(code));
   // Whatever ends this process ends its children.
   process.on('exit', () => [coordinator, ...workers].forEach((child) => child.kill()));
   const alive = new Set(workers);
@@ -76,12 +99,12 @@ async function supervise(coordinator: Child, workers: readonly Child[], log: Log
   async function watch(worker: Child): Promise<void> {
     const code = await worker.exited;
     alive.delete(worker);
-    if (coordinator.hasExited || stopping !== undefined || code === 0) return;
+    if (coordinator.hasExited || stopping.code !== undefined || code === 0) return;
     log.warn({ worker: worker.name, code }, `${worker.name} ended with exit code ${code}; its last words:`);
     for (const line of worker.lastLines()) log.warn({ worker: worker.name }, `  ${line}`);
     if (coordinator.started && alive.size > 0) return;
     failure ??= code;
-    stop('RUN_FAILED');
+    stopping.stop('RUN_FAILED');
   }
   const code = await coordinator.exited;
   // A coordinator that finished has told its workers; of one that failed they would wait for another.

@@ -47,5 +47,6 @@ export function onStop(stop: (code: ErrorCode) => void): void {
 /** Tells the supervisor that training has begun. */
 export function tellStarted(): void {
   const message: FromChild = { kind: 'started' };
-  process.send?.(message);
+  // A supervisor that is gone need not know; `disconnect` ends this process.
+  if (process.connected) process.send?.(message, () => undefined);
 }
