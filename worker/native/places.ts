@@ -9,7 +9,7 @@ import { z } from 'zod';
 /** The checkout (or the installed package): the first folder upwards that has a package.json. */
 export const packageRoot: string = findPackageRoot(dirname(fileURLToPath(import.meta.url)));
 
-/** The addon that keeps TensorFlow's greeting off stderr; lies beside the binding. */
+/** The addon made of support.cc; lies beside the binding. */
 export const SUPPORT_FILE = 'support.node';
 
 const packageSchema = z.object({
