@@ -20,7 +20,9 @@ export async function loadDataset(
 ): Promise<Dataset> {
   if (directory === undefined) return loadEmbedded(maxBytes);
   await checkDirectory(directory);
-  const files = await Promise.all(datasetFiles.map(({ file }) => findFile(directory, file)));
+  const files: FoundFile[] = [];
+  // One after the other, so that of several missing files the first is named, always.
+  for (const { file } of datasetFiles) files.push(await findFile(directory, file));
   const bytes = await readFiles(files, maxBytes);
   const classNames = await readClassNames(join(directory, 'labels.txt'));
   return parseDataset(bytes, classNames);
