@@ -1,8 +1,9 @@
 import type { RawData, WebSocket } from 'ws';
 import { CLOSE_FINISHED, ClusterError, errorTable, messageOf, type ErrorCode } from '../shared/errors.ts';
-import { decodeFrame, encodeHeader, tensorOf, type DecodedFrame, type Tensor } from '../shared/frame.ts';
+import { encodeHeader, type Tensor } from '../shared/frame.ts';
 import { CLOSE_LIMIT_MILLISECONDS, MAX_TEXT_CHARACTERS } from '../shared/limits.ts';
-import { parseMessage, workerMessage, type ResultMessage, type WorkerMessage } from '../shared/messages.ts';
+import { workerMessage, type ResultMessage, type WorkerMessage } from '../shared/messages.ts';
+import { receive } from '../shared/receive.ts';
 import type { MemoryAddress, PeerMemory } from '../shared/shared-memory.ts';
 import type { HeaderMessage, WeightsMessage } from './state.ts';
 import type { OutgoingWeights } from './tensors.ts';
@@ -90,32 +91,18 @@ export class Connection {
   #receive(data: RawData, isBinary: boolean): void {
     if (!this.#open) return;
     try {
-      if (!isBinary || !Buffer.isBuffer(data))
-        throw new ClusterError('PROTOCOL', 'the peer sent a text message; every message is one binary frame');
-      const frame = decodeFrame(data);
-      const message = parseMessage(workerMessage, frame.header);
-      const isResult = message.kind === 'gradient' || message.kind === 'predictions';
-      if (isResult !== (frame.body !== undefined))
-        throw new ClusterError(
-          'PROTOCOL',
-          `the peer sent "${message.kind}" ${isResult ? 'without its' : 'with a'} body`,
-        );
-      if (isResult) this.#releaseUntil(orderOf(message));
+      const { message, tensor } = receive(workerMessage, data, isBinary, (room, checksum) =>
+        this.#memory?.tensor(room, checksum),
+      );
+      if (message.kind === 'gradient' || message.kind === 'predictions') this.#releaseUntil(orderOf(message));
       if (message.kind === 'ready' && message.memory !== undefined)
         this.#memory ??= this.#openMemory(message.memory);
-      this.#events.message(this, message, this.#tensorOf(message, frame));
+      this.#events.message(this, message, tensor);
     } catch (error) {
       // The peer's fault ends the peer; a defect of ours must not be blamed on it.
       if (!(error instanceof ClusterError)) throw error;
       this.close(error.code, messageOf(error));
     }
-  }
-
-  #tensorOf(message: WorkerMessage, frame: DecodedFrame): Tensor | undefined {
-    if (message.kind !== 'gradient' || message.room === undefined) return tensorOf(frame);
-    if (this.#memory === undefined || frame.body?.byteLength !== 0)
-      throw new ClusterError('PROTOCOL', 'the peer sent a room of shared memory that is not shared');
-    return this.#memory.tensor(message.room, frame.checksum);
   }
 
   /** Whoever has computed with weights has read them. */

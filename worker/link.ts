@@ -1,20 +1,9 @@
 import type { RawData, WebSocket } from 'ws';
 import { ClusterError } from '../shared/errors.ts';
-import {
-  decodeFrame,
-  encodeHeader,
-  encodePointer,
-  tensorOf,
-  type DecodedFrame,
-  type Tensor,
-} from '../shared/frame.ts';
+import { encodeHeader, encodePointer, type Tensor } from '../shared/frame.ts';
 import * as limits from '../shared/limits.ts';
-import {
-  coordinatorMessage,
-  parseMessage,
-  type CoordinatorMessage,
-  type WorkerMessage,
-} from '../shared/messages.ts';
+import { coordinatorMessage, type CoordinatorMessage, type WorkerMessage } from '../shared/messages.ts';
+import { receive } from '../shared/receive.ts';
 import type { HostMemory } from './host-memory.ts';
 import type { Result } from './result-frames.ts';
 
@@ -116,29 +105,14 @@ export class Link {
     if (!this.#open) return;
     this.#heard = this.#clock();
     try {
-      if (!isBinary || !Buffer.isBuffer(data))
-        throw new ClusterError('PROTOCOL', 'the coordinator sent a text message');
-      const frame = decodeFrame(data);
-      const message = parseMessage(coordinatorMessage, frame.header);
-      const hasBody = message.kind === 'step' || message.kind === 'evaluate';
-      if (hasBody !== (frame.body !== undefined))
-        throw new ClusterError(
-          'PROTOCOL',
-          `the coordinator sent "${message.kind}" ${hasBody ? 'without its' : 'with a'} body`,
-        );
-      this.#events.message(message, this.#tensorOf(message, frame));
+      const { message, tensor } = receive(coordinatorMessage, data, isBinary, (room, checksum) =>
+        this.#memory?.weights(room, checksum),
+      );
+      this.#events.message(message, tensor);
     } catch (error) {
       if (error instanceof ClusterError) this.#events.failed(error);
       else this.#events.crashed(error);
     }
-  }
-
-  #tensorOf(message: CoordinatorMessage, frame: DecodedFrame): Tensor | undefined {
-    const room = message.kind === 'step' || message.kind === 'evaluate' ? message.room : undefined;
-    if (room === undefined) return tensorOf(frame);
-    if (this.#memory === undefined || frame.body?.byteLength !== 0)
-      throw new ClusterError('PROTOCOL', 'the coordinator sent a room of shared memory that is not shared');
-    return this.#memory.weights(room, frame.checksum);
   }
 
   /** A sign of life, and a look at the other side's; what lies in the socket's buffer is read before it is judged. */

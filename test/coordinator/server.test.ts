@@ -1,0 +1,105 @@
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import type { Connection } from '../../coordinator/connection.ts';
+import { listen } from '../../coordinator/server.ts';
+import { createKernels } from '../../kernels/kernels.ts';
+import { CHECKSUM_BYTES, encodeBefore, MAX_FRAME_HEAD_BYTES, roomBytes } from '../../shared/frame.ts';
+import type { Tensor } from '../../shared/frame.ts';
+import type { WorkerMessage } from '../../shared/messages.ts';
+
+const TOKEN = 'a-token-of-the-tests-0123456789';
+const FLOATS = 101_771;
+const MAX_FRAME_BYTES = roomBytes(4 * FLOATS);
+/** What an Ethernet frame carries of a TCP stream, roughly. */
+const WRITE_BYTES = 1400;
+
+interface Arrival {
+  readonly message: WorkerMessage;
+  readonly tensor: Tensor | undefined;
+}
+
+/** A listener whose first message, or the reason why its connection ended, can be awaited. */
+async function startServer() {
+  let arrive: (arrival: Arrival) => void = () => undefined;
+  let leave: (reason: string) => void = () => undefined;
+  const arrived = new Promise<Arrival>((resolve) => (arrive = resolve));
+  const left = new Promise<string>((resolve) => (leave = resolve));
+  const connections: Connection[] = [];
+  const server = await listen(
+    {
+      ...{ host: '127.0.0.1', port: 0, token: TOKEN, maxFrameBytes: MAX_FRAME_BYTES },
+      dataset: { digest: '0'.repeat(64), bytes: new Uint8Array(1) },
+      description: () => ({}),
+      openMemory: () => undefined,
+    },
+    {
+      connected: (connection) => connections.push(connection),
+      message: (_, message, tensor) => arrive({ message, tensor }),
+      disconnected: (_, reason) => leave(reason),
+    },
+  );
+  onTestFinished(async () => {
+    for (const connection of connections) connection.terminate('the test is over');
+    await server.close();
+  });
+  return { port: server.port, arrived, left };
+}
+
+/** The bare TCP connection of a worker that has upgraded. */
+async function upgrade(port: number): Promise<Socket> {
+  const socket = connect(port, '127.0.0.1').setNoDelay();
+  onTestFinished(() => void socket.destroy());
+  const key = Buffer.alloc(16, 7).toString('base64');
+  socket.write(
+    `GET /worker HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n` +
+      `Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${key}\r\nAuthorization: Bearer ${TOKEN}\r\n\r\n`,
+  );
+  const [answer] = await once(socket, 'data');
+  expect(String(answer)).toMatch(/^HTTP\/1.1 101 /);
+  return socket;
+}
+
+/** A binary WebSocket message (RFC 6455, section 5.2) with a mask of zeros. */
+function webSocketMessage(payload: Uint8Array): Buffer {
+  const head = Buffer.alloc(14);
+  head[0] = 0x82;
+  head[1] = 0x80 | 127;
+  head.writeBigUInt64BE(BigInt(payload.length), 2);
+  return Buffer.concat([head, payload]);
+}
+
+async function writeInPieces(socket: Socket, bytes: Buffer): Promise<void> {
+  for (let at = 0; at < bytes.length; at += WRITE_BYTES)
+    await new Promise((resolve) => socket.write(bytes.subarray(at, at + WRITE_BYTES), resolve));
+}
+
+describe('the listener', () => {
+  it('puts the largest frame together from writes of 1,400 bytes', async () => {
+    const { port, arrived } = await startServer();
+    const kernels = createKernels(2 * MAX_FRAME_BYTES);
+    const start = kernels.allocate(MAX_FRAME_BYTES);
+    const values = kernels.floats(start + MAX_FRAME_HEAD_BYTES, FLOATS);
+    values.forEach((_, i) => (values[i] = Math.fround(Math.sin(i))));
+    const { checksum } = kernels.check(start + MAX_FRAME_HEAD_BYTES, FLOATS);
+    const room = kernels.bytes(start, MAX_FRAME_BYTES);
+    new DataView(room.buffer, room.byteOffset + room.length - CHECKSUM_BYTES).setBigUint64(0, checksum, true);
+    const header = { kind: 'gradient', run: 'r', term: 1, step: 1, part: 1, correct: 0, microseconds: 1 };
+    const frame = encodeBefore(room, header);
+
+    await writeInPieces(await upgrade(port), webSocketMessage(frame));
+    const { message, tensor } = await arrived;
+    expect(message).toEqual(header);
+    expect(tensor?.checksum).toBe(checksum);
+    const received = new Float32Array(FLOATS);
+    expect(tensor?.copyTo(new Uint8Array(received.buffer))).toBe(true);
+    expect(Buffer.from(received.buffer).equals(Buffer.from(values.slice().buffer))).toBe(true);
+  });
+
+  it('ends a connection that announces more than the largest frame, before it arrives', async () => {
+    const { port, left } = await startServer();
+    const socket = await upgrade(port);
+    socket.write(webSocketMessage(Buffer.alloc(MAX_FRAME_BYTES + 1)).subarray(0, 100));
+    expect(await left).toMatch(/Max payload size exceeded/);
+  });
+});
