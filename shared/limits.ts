@@ -18,6 +18,8 @@ export const MAX_TOKEN_FILE_BYTES = 4096;
 export const MAX_LABELS_FILE_BYTES = 64 * 1024;
 export const MAX_TENSOR_FILE_HEADER_BYTES = 1024 ** 2;
 export const MAX_SHARED_MEMORY_BYTES = 64 * 1024 ** 2;
+/** What may pile up among a process' old objects before they are collected. */
+export const MAX_GARBAGE_BYTES = 12 * 1024 ** 2;
 export const METRICS_FLUSH_BYTES = 64 * 1024;
 export const MAX_METRICS_BUFFER_BYTES = 64 * 1024 ** 2;
 export const MIN_TOKEN_CHARACTERS = 16;

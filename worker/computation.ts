@@ -5,14 +5,14 @@ import { ClusterError } from '../shared/errors.ts';
 import type { Tensor } from '../shared/frame.ts';
 import { collectGarbage } from '../shared/runtime.ts';
 import { EVALUATION_CHUNK_ROWS } from '../shared/limits.ts';
-import type { EngineIdentity } from '../shared/engine-identity.ts';
+import type { EngineIdentity, EngineKind } from '../shared/engine-identity.ts';
 import { parameterCount } from '../shared/model.ts';
 import { epochOrder, initialWeights } from '../shared/random.ts';
 import { planStep, totalSteps } from '../shared/schedule.ts';
 import { isNode, isReal } from '../shared/tree.ts';
 import { batchBytes, createBatchBuilder, type BatchBuilder, type BatchShape } from './batch.ts';
 import { createEngine, engineBytes, type EngineOptions } from './engines/create.ts';
-import type { Engine, EngineKind, EngineShape } from './engines/engine.ts';
+import type { Engine, EngineShape } from './engines/engine.ts';
 import { createChunks, chunkBytes, type ChunkBuilder } from './chunks.ts';
 import { fingerprint, type Probed } from './probe.ts';
 import { ResultFrames, type Result, type ResultFrame } from './result-frames.ts';
@@ -154,6 +154,7 @@ export class Computation {
 
   /** Computes and sends these chunks of the test set, one at a time, so that the socket can drain in between. */
   async predictions(fence: Fence, chunks: readonly number[], send: SendResult): Promise<void> {
+    collectGarbage();
     for (const chunk of chunks) {
       const frame = await this.#predictions.take();
       const started = performance.now();
@@ -169,7 +170,6 @@ export class Computation {
       );
       await new Promise((resolve) => setImmediate(resolve));
     }
-    collectGarbage();
   }
 
   /** Builds the batches of a coming step as far as these subtrees are real in it. */
