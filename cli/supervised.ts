@@ -35,13 +35,16 @@ export function onStop(stop: (code: ErrorCode) => void): void {
     const order = toChild.safeParse(message);
     if (order.success) handle(order.data.code);
   });
-  process.on('disconnect', () => {
+  const orphaned = (): void => {
     if (!stopping) handle('TERMINATED');
     setTimeout(
       () => process.exit(new ClusterError('TERMINATED', '').exitCode),
       ORPHAN_LIMIT_MILLISECONDS / 2,
     ).unref();
-  });
+  };
+  // A supervisor that died while this process was loading is not announced again.
+  if (process.connected) process.once('disconnect', orphaned);
+  else orphaned();
 }
 
 /** Tells the supervisor that training has begun. */

@@ -8,7 +8,7 @@ import { onTestFinished } from 'vitest';
 import { readMetrics, type MetricsLine } from '../../shared/metrics.ts';
 import { parseRunRecord, type RunRecord } from '../../shared/run-schema.ts';
 
-const executable = fileURLToPath(new URL('../../bin/mnist-dist.mjs', import.meta.url));
+export const executable = fileURLToPath(new URL('../../bin/mnist-dist.mjs', import.meta.url));
 /** Guards against a process that hangs; far above what any command needs. */
 const HANG_MILLISECONDS = 240_000;
 
@@ -22,8 +22,12 @@ export interface Started {
   says(pattern: RegExp): Promise<RegExpMatchArray>;
 }
 
-export function start(args: readonly string[], environment: NodeJS.ProcessEnv = {}): Started {
-  const child = spawn(process.execPath, [executable, ...args], {
+export function start(
+  args: readonly string[],
+  environment: NodeJS.ProcessEnv = {},
+  node = process.execPath,
+): Started {
+  const child = spawn(node, [executable, ...args], {
     env: { ...process.env, ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
@@ -69,8 +73,9 @@ export function start(args: readonly string[], environment: NodeJS.ProcessEnv = 
 export async function run(
   args: readonly string[],
   environment: NodeJS.ProcessEnv = {},
+  node = process.execPath,
 ): Promise<{ code: number | undefined; output: string }> {
-  const started = start(args, environment);
+  const started = start(args, environment, node);
   const code = await started.exited;
   return { code, output: started.output() };
 }
@@ -112,11 +117,13 @@ export function readRun(directory: string): FinishedRun {
 export async function train(
   args: readonly string[],
   environment: NodeJS.ProcessEnv = {},
+  node = process.execPath,
 ): Promise<FinishedRun> {
   const runs = temporaryFolder();
   const { code, output } = await run(
     ['local', '--port', '0', '--runs-dir', runs, '--run-id', 'r', ...args],
     environment,
+    node,
   );
   if (code !== 0) throw new Error(`exit code ${code}:\n${output}`);
   return readRun(join(runs, 'r'));

@@ -1,3 +1,4 @@
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -10,7 +11,7 @@ import { readMetrics } from '../../shared/metrics.ts';
 import { ARITHMETIC, PROTOCOL } from '../../shared/messages.ts';
 import { parseRunRecord } from '../../shared/run-schema.ts';
 import { readyTensorFlow } from '../../worker/native/manifest.ts';
-import { start, temporaryFolder, type Started } from './cluster.ts';
+import { executable, start, temporaryFolder, type Started } from './cluster.ts';
 
 const TOKEN = 'a-token-of-the-tests-0123456789';
 const ENDLESS = ['--steps', '1000000', '--hidden', '8', '--port', '0', '--run-id', 'r'];
@@ -183,6 +184,23 @@ describe('local', () => {
     await gone(children);
     // If every worker goes before the open step is done, nobody is left to end the run in good order in time.
     expect(['interrupted', 'running']).toContain(checkFiles(directory));
+  });
+});
+
+describe('a supervised worker', () => {
+  it('ends when its supervisor is gone before it listens', async () => {
+    const args = ['worker', '--engine', 'reference', '--coordinator', `ws://127.0.0.1:${await freePort()}`];
+    const worker = spawn(process.execPath, [executable, ...args], {
+      env: { ...process.env, MNIST_DIST_TOKEN: TOKEN },
+      stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
+    });
+    onTestFinished(() => void worker.kill('SIGKILL'));
+    await once(worker, 'spawn');
+    worker.disconnect();
+    expect(await once(worker, 'exit', { signal: AbortSignal.timeout(LIMIT_MILLISECONDS) })).toEqual([
+      143,
+      null,
+    ]);
   });
 });
 
