@@ -1,3 +1,4 @@
+import { systemCode } from '../data/system-error.ts';
 import { ClusterError, unreachable } from '../shared/errors.ts';
 import { createLogger } from './log.ts';
 import { version } from './package.ts';
@@ -6,12 +7,22 @@ import { printable } from './printable.ts';
 
 /** Runs a command line (without node and script); resolves with the exit code. A defect rejects. */
 export async function main(argv: readonly string[]): Promise<number> {
+  outliveReaders();
   try {
     return await run(argv);
   } catch (error) {
     if (!(error instanceof ClusterError)) throw error;
     report(error, argv);
     return error.exitCode;
+  }
+}
+
+/** A reader that has gone (`| head`) wants no more lines; whatever else a command does goes on. */
+function outliveReaders(): void {
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on('error', (error) => {
+      if (systemCode(error) !== 'EPIPE') throw error;
+    });
   }
 }
 

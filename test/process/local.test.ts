@@ -7,7 +7,7 @@ import { DEFAULT_PORT } from '../../cli/endpoint.ts';
 import { datasetDigest } from '../../shared/dataset.ts';
 import { errorTable } from '../../shared/errors.ts';
 import { concatenate, imagesFile, labelsFile } from '../shared/idx-files.ts';
-import { run, start, temporaryFolder, train } from './cluster.ts';
+import { readRun, run, start, temporaryFolder, train } from './cluster.ts';
 
 const TINY = ['--engine', 'reference', '--steps', '12', '--hidden', '4'];
 const TOKEN = { MNIST_DIST_TOKEN: 'a-token-of-the-tests-0123456789' };
@@ -22,6 +22,25 @@ describe('local', () => {
     const { code, output } = await run(['local', ...TINY, '--runs-dir', temporaryFolder()]);
     expect(code, output).toBe(0);
     expect(output).toMatch(new RegExp(`port ${DEFAULT_PORT} is in use; this run takes \\d+`));
+  });
+
+  it('lets workers stand by that no shard is left for, and says so', async () => {
+    const runs = temporaryFolder();
+    const args = ['local', ...TINY, '-n', '3', '--batch-size', '16', '--virtual-shards', '2'];
+    const { code, output } = await run([...args, '--port', '0', '--runs-dir', runs, '--run-id', 'r']);
+    expect(code, output).toBe(0);
+    expect(output).toMatch(/3 workers, but a batch has 2 shards: 1 stand by \(--virtual-shards\)/);
+    const { record } = readRun(join(runs, 'r'));
+    expect(record.workers.map(({ samples }) => samples)).toEqual([96, 96]);
+  });
+
+  it('finishes though nobody reads what it prints any more', async () => {
+    const runs = temporaryFolder();
+    const local = start(['local', ...TINY, '--port', '0', '--runs-dir', runs, '--run-id', 'r']);
+    local.process.stdout?.destroy();
+    expect(await local.exited, local.output()).toBe(0);
+    expect(local.output()).toBe('');
+    expect(readRun(join(runs, 'r')).record.state).toBe('finished');
   });
 
   it('refuses a run that exists', async () => {
