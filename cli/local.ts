@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { availableParallelism } from 'node:os';
 import { ClusterError, type ErrorCode } from '../shared/errors.ts';
-import type { EngineKind } from '../worker/engines/engine.ts';
+import type { EngineKind } from '../shared/engine-identity.ts';
 import { listGpus } from '../worker/native/devices.ts';
 import { argumentsFor } from './child-arguments.ts';
 import { Child } from './child.ts';
@@ -120,9 +120,9 @@ async function planWorkers(options: LocalOptions, log: Log): Promise<WorkerPlan[
       : await listGpus();
   const count = workerCount(options.nprocPerNode, gpus.length);
   const { engine, native } = await chooseEngine(options, log);
-  const shared = gpus.length > 0 && count > gpus.length;
-  if (shared && options.device === 'auto')
-    log.warn({ workers: count, gpus: gpus.length }, `${count} workers share ${gpus.length} GPU(s)`);
+  const usable = options.device === 'auto' ? gpus.length : Math.min(gpus.length, 1);
+  if (usable > 0 && count > usable)
+    log.warn({ workers: count, gpus: usable }, `${count} workers share ${usable} GPU(s)`);
   return Array.from({ length: count }, (_, i) => {
     const device =
       options.device === 'auto' && gpus.length > 0 ? (`cuda:${i % gpus.length}` as const) : options.device;

@@ -51,6 +51,8 @@ export function workerEnvironment(
     // The binding uploads to the last GPU but computes on the first: one device per process.
     CUDA_VISIBLE_DEVICES: visibleDevice(device, inherited['CUDA_VISIBLE_DEVICES']),
     TF_FORCE_GPU_ALLOW_GROWTH: 'true',
+    // TensorFloat-32 would cut the factors of matrix products to 11 bits.
+    NVIDIA_TF32_OVERRIDE: '0',
     // The newest GPUs' code is compiled at the first start; the cache keeps it for the others.
     CUDA_CACHE_PATH: inherited['CUDA_CACHE_PATH'] ?? join(cacheDirectory(inherited), 'cuda'),
     CUDA_CACHE_MAXSIZE: '4294967296',
