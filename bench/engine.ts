@@ -7,7 +7,8 @@ import { epochOrder, initialWeights } from '../shared/random.ts';
 import { planStep } from '../shared/schedule.ts';
 import { batchBytes, createBatchBuilder } from '../worker/batch.ts';
 import { createEngine, engineBytes } from '../worker/engines/create.ts';
-import type { Batch, Engine, EngineKind } from '../worker/engines/engine.ts';
+import type { EngineKind } from '../shared/engine-identity.ts';
+import type { Batch, Engine } from '../worker/engines/engine.ts';
 import { microsecondsPerCall } from './timing.ts';
 import { DROPOUT, MODEL, SEED, shardCounts } from './workload.ts';
 

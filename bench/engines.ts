@@ -1,5 +1,5 @@
 import { ClusterError } from '../shared/errors.ts';
-import type { EngineKind } from '../worker/engines/engine.ts';
+import type { EngineKind } from '../shared/engine-identity.ts';
 import type { Cell } from './cell.ts';
 import { MeasuredProcess } from './measured-process.ts';
 import { shardCounts } from './workload.ts';

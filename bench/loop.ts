@@ -7,7 +7,7 @@ import { defaultVirtualShards } from '../shared/configuration.ts';
 import { BENCH_RUN_LIMIT_MILLISECONDS, BENCH_RUN_MILLISECONDS } from '../shared/limits.ts';
 import { readMetrics } from '../shared/metrics.ts';
 import { parseRunRecord } from '../shared/run-schema.ts';
-import type { EngineKind } from '../worker/engines/engine.ts';
+import type { EngineKind } from '../shared/engine-identity.ts';
 import type { Cell } from './cell.ts';
 import { median } from './statistics.ts';
 import { DROPOUT, MODEL, SEED } from './workload.ts';

@@ -6,7 +6,7 @@ import { version } from '../cli/package.ts';
 import { BENCH_PIECE_MILLISECONDS, BENCH_WIRE_MILLISECONDS } from '../shared/limits.ts';
 import { defaultVirtualShards } from '../shared/configuration.ts';
 import { parameterCount } from '../shared/model.ts';
-import type { EngineKind } from '../worker/engines/engine.ts';
+import type { EngineKind } from '../shared/engine-identity.ts';
 import { processorName } from '../worker/engines/processor.ts';
 import { interleave, type Cell } from './cell.ts';
 import { Engines, type MeasuredEngine } from './engines.ts';

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { engineKinds } from '../worker/engines/engine.ts';
+import { engineKinds } from '../shared/engine-identity.ts';
 import { kernelNames } from './kernels.ts';
 import { phaseNames } from './phases.ts';
 

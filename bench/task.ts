@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { ClusterError, errorCodes, messageOf, unreachable } from '../shared/errors.ts';
 import { tuneRuntime } from '../shared/runtime.ts';
-import { engineKinds } from '../worker/engines/engine.ts';
+import { engineKinds } from '../shared/engine-identity.ts';
 import { EngineBench } from './engine.ts';
 import { exchange } from './wire-worker.ts';
 

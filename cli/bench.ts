@@ -3,7 +3,7 @@ import { measure, type MeasureOptions } from '../bench/measure.ts';
 import { benchText } from '../bench/table.ts';
 import { runTask, TASK_VARIABLE } from '../bench/task.ts';
 import { ClusterError } from '../shared/errors.ts';
-import { engineKinds, type EngineKind } from '../worker/engines/engine.ts';
+import { engineKinds, type EngineKind } from '../shared/engine-identity.ts';
 import { chooseEngine, engineEnvironment } from './engine-choice.ts';
 import { createLogger } from './log.ts';
 import { optionKeys, namesOf, variableOf, type BenchOptions } from './options.ts';

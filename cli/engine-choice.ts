@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { ClusterError } from '../shared/errors.ts';
-import type { EngineKind } from '../worker/engines/engine.ts';
+import type { EngineKind } from '../shared/engine-identity.ts';
 import { ensureTensorFlow } from '../worker/native/ensure.ts';
 import { workerEnvironment } from '../worker/native/environment.ts';
 import { loadTensorFlow } from '../worker/native/load.ts';

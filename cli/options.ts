@@ -210,7 +210,7 @@ export const optionTable = {
   maxModelBytes: withDefault(
     byteSize({ min: 1, max: limits.MAX_KERNEL_MEMORY_BYTES }),
     limits.DEFAULT_MAX_MODEL_BYTES,
-    { in: ['worker'], group: 'Network', help: 'refuse a run whose weights are larger' },
+    { in: ['worker'], group: 'Network', help: 'refuse a run whose largest message is larger' },
   ),
   maxDataBytes: withDefault(byteSize({ min: 1, max: 1024 ** 4 }), limits.DEFAULT_MAX_DATA_BYTES, {
     ...{ in: ['worker'], group: 'Network' },

@@ -1,14 +1,20 @@
 import { z } from 'zod';
 
+export const engineKinds = ['tensorflow', 'wasm', 'reference'] as const;
+export type EngineKind = (typeof engineKinds)[number];
+
 const text = z.string().max(200);
 
 /** What an engine says of itself: on the wire, in run.json, and in the message that refuses another one. */
-export const engineDescription = z.strictObject({
-  kind: z.enum(['tensorflow', 'wasm', 'reference']),
+export const engineIdentity = z.strictObject({
+  kind: z.enum(engineKinds),
+  /** The library and its version, as a reader knows it: "TensorFlow 2.21.0 (tfjs-node-gpu 4.22.0)". */
   library: text,
+  /** "cpu", or "cuda:0 NVIDIA H100". */
   device: text,
+  /** The processor's model, since bytes depend on it. */
   processor: text,
   threads: z.int().min(0).max(1024),
 });
 
-export type EngineIdentity = z.infer<typeof engineDescription>;
+export type EngineIdentity = z.infer<typeof engineIdentity>;

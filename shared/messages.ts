@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { engineDescription } from './engine-identity.ts';
+import { engineIdentity } from './engine-identity.ts';
 import { ClusterError, errorCodes } from './errors.ts';
 import * as limits from './limits.ts';
 import { memoryAddress, memoryRoom } from './shared-memory.ts';
@@ -44,7 +44,7 @@ export const workerMessage = z.discriminatedUnion('kind', [
   /** "All graphs are built; on the run's first batch my engine computes bytes with this fingerprint." */
   z.strictObject({
     kind: z.literal('ready'),
-    ...{ fingerprint: z.string().regex(/^[0-9a-f]{64}$/), engine: engineDescription },
+    ...{ fingerprint: z.string().regex(/^[0-9a-f]{64}$/), engine: engineIdentity },
     /** On the coordinator's host: where my shared memory is. */
     memory: memoryAddress.optional(),
   }),

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { configurationRecordSchema } from './configuration.ts';
 import { ClusterError, errorCodes, messageOf } from './errors.ts';
 import { MAX_CLASSES, MAX_NAME_CHARACTERS, MAX_STEPS, MAX_TEXT_CHARACTERS } from './limits.ts';
-import { engineDescription } from './engine-identity.ts';
+import { engineIdentity } from './engine-identity.ts';
 import { ARITHMETIC } from './messages.ts';
 
 /** What run.json holds; rewritten whole whenever the run's state changes. */
@@ -32,7 +32,7 @@ export const runRecordSchema = z.strictObject({
     .describe('How the run was started: workers, ports, paths. No byte of the model depends on it.'),
   engine: z
     .strictObject({
-      description: engineDescription,
+      description: engineIdentity,
       fingerprint: sha256,
       kernel_digest: sha256,
       reproducible: z.boolean().describe('False once a worker of another fingerprint was let in.'),

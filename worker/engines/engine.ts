@@ -1,3 +1,4 @@
+import type { EngineIdentity } from '../../shared/engine-identity.ts';
 import type { ModelShape } from '../../shared/model.ts';
 
 /** One subtree of one step, ready to compute: `shards` shards of `rowsPerShard` rows, padding included. */
@@ -13,20 +14,6 @@ export interface Batch {
   /** [rows] what scales the row's loss and its logits' gradient: float32(1 / samples of the step), 0 in padding. */
   readonly scale: Float32Array;
 }
-
-export interface EngineDescription {
-  readonly kind: EngineKind;
-  /** The library and its version, as a reader knows it: "TensorFlow 2.21.0 (tfjs-node-gpu 4.22.0)". */
-  readonly library: string;
-  /** "cpu", or "cuda:0 NVIDIA H100". */
-  readonly device: string;
-  /** The processor's model, since bytes depend on it. */
-  readonly processor: string;
-  readonly threads: number;
-}
-
-export const engineKinds = ['tensorflow', 'wasm', 'reference'] as const;
-export type EngineKind = (typeof engineKinds)[number];
 
 /** What a training step and an evaluation look like to an engine; set once, so that graphs can be built ahead. */
 export interface EngineShape {
@@ -45,7 +32,7 @@ export interface EngineShape {
  * reference to any array after a call returns.
  */
 export interface Engine {
-  readonly description: EngineDescription;
+  readonly description: EngineIdentity;
   /**
    * Writes the subtree's partial sum into `out`: P gradient values, then the loss (P + 1 floats): per shard the
    * gradient of sum(scale * loss), and the shards' vectors summed in the fixed binary tree in float32.
