@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { version } from '../cli/package.ts';
-import type { Connection } from '../coordinator/connection.ts';
+import type { Peer } from '../coordinator/peer.ts';
 import { listen, type CoordinatorServer } from '../coordinator/server.ts';
 import { MNIST_DIGEST } from '../shared/dataset.ts';
 import { assert, ClusterError } from '../shared/errors.ts';
@@ -43,7 +43,7 @@ export class Wire {
   readonly #signal: AbortSignal;
   readonly #environment: NodeJS.ProcessEnv;
   readonly #token = randomBytes(16).toString('hex');
-  readonly #connections: Connection[] = [];
+  readonly #connections: Peer[] = [];
   readonly #processes: MeasuredProcess[] = [];
   readonly #rooms: readonly Uint8Array[];
   readonly #gradient: Uint8Array;

@@ -13,7 +13,11 @@ export function spreadShards(batchSize: number, workers: number): number[][] {
   const virtualShards = defaultVirtualShards(batchSize);
   const slots = Array.from({ length: workers }, (_, slot) => slot);
   const rowsPerShard = Math.ceil(batchSize / virtualShards);
-  const assignment = assignStep(slots, virtualShards, Math.ceil(batchSize / rowsPerShard));
+  const assignment = assignStep(
+    slots.map((slot) => ({ slot, milliseconds: 1 })),
+    virtualShards,
+    Math.ceil(batchSize / rowsPerShard),
+  );
   return [...assignment.values()].map((nodes) => nodes.map((node) => shardCount(node, virtualShards)));
 }
 

@@ -48,6 +48,7 @@ export async function coordinator(options: CoordinatorOptions): Promise<number> 
           runsDir: options.runsDir,
           runId: options.runId,
           minWorkers: options.minWorkers,
+          startWorkers: startWorkersOf(options),
           maxWorkers: options.maxWorkers,
         },
         ...{
@@ -125,11 +126,12 @@ function announce(
   log: Log,
 ): void {
   log.info({ run: directory }, `run ${directory}`);
-  const { virtualShards, minWorkers } = options;
-  if (minWorkers > virtualShards) {
+  const { virtualShards } = options;
+  const workers = startWorkersOf(options);
+  if (workers > virtualShards) {
     log.warn(
-      { minWorkers, virtualShards },
-      `${minWorkers} workers, but a batch has ${virtualShards} shards: ${minWorkers - virtualShards} stand by (--virtual-shards)`,
+      { workers, virtualShards },
+      `${workers} workers, but a batch has ${virtualShards} shards: ${workers - virtualShards} stand by (--virtual-shards)`,
     );
   }
   if (isSupervised()) return;
@@ -143,8 +145,8 @@ function announce(
   if (tokenFile !== undefined)
     log.info({ tokenFile }, `the token is in ${tokenFile}; workers of this user on this machine find it`);
   log.info(
-    { url, minWorkers },
-    `waiting for ${minWorkers === 1 ? 'a worker' : `${minWorkers} workers`}: mnist-dist worker --coordinator ${url}${how}`,
+    { url, workers },
+    `waiting for ${workers === 1 ? 'a worker' : `${workers} workers`}: mnist-dist worker --coordinator ${url}${how}`,
   );
 }
 
@@ -177,6 +179,10 @@ function summarize(progress: Progress, runDirectory: string, record: RunRecord):
   });
 }
 
+function startWorkersOf({ startWorkers, minWorkers }: CoordinatorOptions): number {
+  return Math.max(startWorkers ?? 1, minWorkers);
+}
+
 /** How the run was started, for run.json; no secret is among the options. */
 function launchOf(options: CoordinatorOptions): RunRecord['launch'] {
   const { host, port, minWorkers, maxWorkers, rdzvTimeout, allowMixedEngines, sharedMemory, insecure } =
@@ -185,6 +191,7 @@ function launchOf(options: CoordinatorOptions): RunRecord['launch'] {
     host,
     port,
     min_workers: minWorkers,
+    start_workers: startWorkersOf(options),
     max_workers: maxWorkers,
     rdzv_timeout: rdzvTimeout,
     allow_mixed_engines: allowMixedEngines,

@@ -35,7 +35,7 @@ export async function local(options: LocalOptions, explicit: ReadonlySet<OptionK
     ...options,
     port,
     tokenFile: undefined,
-    minWorkers: Math.max(options.minWorkers, plans.length),
+    startWorkers: plans.length,
   });
   // Before the first child exists: a Ctrl-C from here on must end all of them.
   const stopping = new Stopping();

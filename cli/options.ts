@@ -227,7 +227,11 @@ export const optionTable = {
   ),
   minWorkers: withDefault(integer({ min: 1, max: limits.MAX_WORKERS }), 1, {
     ...{ in: runs, group: 'Workers' },
-    help: 'workers to wait for before step 1',
+    help: 'workers without which the run does not start or go on',
+  }),
+  startWorkers: without(integer({ min: 1, max: limits.MAX_WORKERS }), {
+    ...{ in: ['coordinator'], group: 'Workers' },
+    help: 'workers to wait for before step 1 (without it: --min-workers)',
   }),
   maxWorkers: withDefault(integer({ min: 1, max: limits.MAX_WORKERS }), limits.MAX_WORKERS, {
     ...{ in: runs, group: 'Workers' },
@@ -235,7 +239,7 @@ export const optionTable = {
   }),
   rdzvTimeout: withDefault(seconds, limits.DEFAULT_RENDEZVOUS_TIMEOUT_SECONDS, {
     ...{ in: runs, group: 'Workers' },
-    help: 'how long to wait for the workers',
+    help: 'how long to wait for workers, at the start and whenever too few are left',
   }),
   sharedMemory: withDefault(flag, true, {
     in: runs,

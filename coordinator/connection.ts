@@ -1,18 +1,13 @@
 import type { RawData, WebSocket } from 'ws';
 import { CLOSE_FINISHED, ClusterError, errorTable, messageOf, type ErrorCode } from '../shared/errors.ts';
-import { encodeHeader, type Tensor } from '../shared/frame.ts';
+import { encodeHeader } from '../shared/frame.ts';
 import { CLOSE_LIMIT_MILLISECONDS, MAX_TEXT_CHARACTERS } from '../shared/limits.ts';
-import { workerMessage, type ResultMessage, type WorkerMessage } from '../shared/messages.ts';
+import { workerMessage, type ResultMessage } from '../shared/messages.ts';
 import { receive } from '../shared/receive.ts';
 import type { MemoryAddress, PeerMemory } from '../shared/shared-memory.ts';
+import type { Peer, PeerEvents } from './peer.ts';
 import type { HeaderMessage, WeightsMessage } from './state.ts';
 import type { OutgoingWeights } from './tensors.ts';
-
-export interface ConnectionEvents {
-  connected(connection: Connection): void;
-  message(connection: Connection, message: WorkerMessage, tensor: Tensor | undefined): void;
-  disconnected(connection: Connection, reason: string): void;
-}
 
 /** Opens a worker's shared memory; undefined when it is out of reach from here. */
 export type OpenMemory = (address: MemoryAddress) => PeerMemory | undefined;
@@ -23,13 +18,13 @@ interface Unread {
   readonly release: () => void;
 }
 
-/** One authenticated worker. After `close` nothing it sends is delivered any more. */
-export class Connection {
+/** One authenticated worker on its socket. */
+export class Connection implements Peer {
   readonly slot: number;
   /** Resolves when the socket is gone. */
   readonly closed: Promise<void>;
   readonly #webSocket: WebSocket;
-  readonly #events: ConnectionEvents;
+  readonly #events: PeerEvents;
   readonly #openMemory: OpenMemory;
   /** The worker's shared memory; where it has one, weights are sent through ours too. */
   #memory: PeerMemory | undefined;
@@ -39,7 +34,7 @@ export class Connection {
   constructor(
     slot: number,
     webSocket: WebSocket,
-    events: ConnectionEvents,
+    events: PeerEvents,
     openMemory: OpenMemory,
     onGone: () => void,
   ) {
@@ -62,7 +57,7 @@ export class Connection {
     if (this.#open) this.#webSocket.send(encodeHeader(message));
   }
 
-  /** Sends weights by the shorter way that this worker has, and holds them until they are no longer needed. */
+  /** By the shorter way that this worker has. */
   sendWeights(weights: OutgoingWeights): void {
     if (!this.#open) return;
     const release = weights.hold(this.slot);
@@ -71,7 +66,6 @@ export class Connection {
     this.#webSocket.send(weights.pointer());
   }
 
-  /** Says why, closes, and cuts the connection if the peer does not answer. */
   close(code: ErrorCode | undefined, message: string): void {
     if (!this.#open) return;
     if (code !== undefined) this.send({ kind: 'bye', code, message: message.slice(0, MAX_TEXT_CHARACTERS) });
@@ -82,7 +76,6 @@ export class Connection {
     setTimeout(() => this.#webSocket.terminate(), CLOSE_LIMIT_MILLISECONDS).unref();
   }
 
-  /** Cuts the connection without a word: the peer does not read. */
   terminate(reason: string): void {
     this.#leave(reason);
     this.#webSocket.terminate();

@@ -1,21 +1,14 @@
-import { randomBytes } from 'node:crypto';
+import type { Clock } from '../shared/clock.ts';
 import { assert, unreachable, type ClusterError, type ErrorCode } from '../shared/errors.ts';
 import type { Tensor } from '../shared/frame.ts';
 import { HEARTBEAT_INTERVAL_MILLISECONDS, TICK_MILLISECONDS } from '../shared/limits.ts';
 import { collectGarbage } from '../shared/runtime.ts';
 import type { WorkerMessage } from '../shared/messages.ts';
 import { ROOT } from '../shared/tree.ts';
-import type { Connection, ConnectionEvents } from './connection.ts';
+import type { Peer, PeerEvents } from './peer.ts';
 import type { Predictions } from './predictions.ts';
 import { reduce } from './run.ts';
-import {
-  initialState,
-  type Effect,
-  type Outcome,
-  type RunEvent,
-  type RunState,
-  type Settings,
-} from './state.ts';
+import type { Effect, Outcome, RunEvent, RunState } from './state.ts';
 import type { Tensors } from './tensors.ts';
 
 export interface StepResult {
@@ -35,6 +28,16 @@ export interface RunObserver {
   log(effect: Extract<Effect, { kind: 'log' }>): void;
 }
 
+export interface DriverOptions {
+  readonly state: RunState;
+  readonly tensors: Tensors;
+  readonly predictions: Predictions;
+  readonly observer: RunObserver;
+  readonly clock: Clock;
+  /** Makes the secret with which a worker may take its slot again: 32 hexadecimal digits. */
+  readonly newSession: () => string;
+}
+
 interface Queued {
   readonly event: RunEvent;
   /** The tensor that came with a message. */
@@ -45,34 +48,22 @@ interface Queued {
  * The thin shell around the reducers: callbacks enqueue events, one loop takes them in order, asks `reduce` what to do
  * and does it. Results of effects go to the front of the queue, before anything that happened later.
  */
-export class Driver implements ConnectionEvents {
+export class Driver implements PeerEvents {
   /** Resolves with how the run ended. */
   readonly outcome: Promise<Outcome>;
   #state: RunState;
-  readonly #tensors: Tensors;
-  readonly #predictions: Predictions;
-  readonly #observer: RunObserver;
-  readonly #clock: () => number;
-  readonly #connections = new Map<number, Connection>();
+  readonly #options: DriverOptions;
+  readonly #peers = new Map<number, Peer>();
   readonly #queue: Queued[] = [];
-  readonly #timers: NodeJS.Timeout[] = [];
+  readonly #timers: (() => void)[] = [];
   #updated: StepResult | undefined;
   #draining = false;
   #settle: (outcome: Outcome) => void = () => undefined;
   #crash: (error: unknown) => void = () => undefined;
 
-  constructor(
-    settings: Settings,
-    tensors: Tensors,
-    predictions: Predictions,
-    observer: RunObserver,
-    clock: () => number,
-  ) {
-    this.#tensors = tensors;
-    this.#predictions = predictions;
-    this.#observer = observer;
-    this.#clock = clock;
-    this.#state = initialState(settings, clock());
+  constructor(options: DriverOptions) {
+    this.#options = options;
+    this.#state = options.state;
     this.outcome = new Promise((resolve, reject) => {
       this.#settle = resolve;
       this.#crash = reject;
@@ -84,15 +75,16 @@ export class Driver implements ConnectionEvents {
   }
 
   start(): void {
+    const { clock } = this.#options;
     this.#timers.push(
-      setInterval(() => this.#enqueue({ kind: 'tick', now: this.#clock() }), TICK_MILLISECONDS),
+      clock.every(TICK_MILLISECONDS, () => this.#enqueue({ kind: 'tick', now: clock.now() })),
+      clock.every(HEARTBEAT_INTERVAL_MILLISECONDS, () => this.#beat()),
     );
-    this.#timers.push(setInterval(() => this.#beat(), HEARTBEAT_INTERVAL_MILLISECONDS));
   }
 
   /** Ends the run in good order after the open step. */
   stop(code: ErrorCode): void {
-    this.#enqueue({ kind: 'stop', code, now: this.#clock() });
+    this.#enqueue({ kind: 'stop', code, now: this.#now() });
   }
 
   /** Ends the run at once: something outside the reducers failed. */
@@ -102,32 +94,32 @@ export class Driver implements ConnectionEvents {
 
   /** Says goodbye to every worker; no event is taken any more. */
   shutDown(outcome: Outcome): void {
-    for (const timer of this.#timers) clearInterval(timer);
+    for (const stop of this.#timers.splice(0)) stop();
     const code = outcome.code === 'RENDEZVOUS' ? 'RUN_FAILED' : outcome.code;
-    for (const connection of [...this.#connections.values()]) connection.close(code, outcome.message);
+    for (const peer of [...this.#peers.values()]) peer.close(code, outcome.message);
   }
 
-  connected(connection: Connection): void {
-    this.#connections.set(connection.slot, connection);
-    this.#enqueue({
-      kind: 'connected',
-      slot: connection.slot,
-      session: randomBytes(16).toString('hex'),
-      now: this.#clock(),
-    });
+  connected(peer: Peer): void {
+    this.#peers.set(peer.slot, peer);
+    const session = this.#options.newSession();
+    this.#enqueue({ kind: 'connected', slot: peer.slot, session, now: this.#now() });
   }
 
-  message(connection: Connection, message: WorkerMessage, tensor: Tensor | undefined): void {
-    this.#enqueue({ kind: 'message', slot: connection.slot, message, now: this.#clock() }, tensor);
+  message(peer: Peer, message: WorkerMessage, tensor: Tensor | undefined): void {
+    this.#enqueue({ kind: 'message', slot: peer.slot, message, now: this.#now() }, tensor);
   }
 
-  disconnected(connection: Connection, reason: string): void {
-    this.#connections.delete(connection.slot);
-    this.#enqueue({ kind: 'disconnected', slot: connection.slot, reason, now: this.#clock() });
+  disconnected(peer: Peer, reason: string): void {
+    this.#peers.delete(peer.slot);
+    this.#enqueue({ kind: 'disconnected', slot: peer.slot, reason, now: this.#now() });
+  }
+
+  #now(): number {
+    return this.#options.clock.now();
   }
 
   #beat(): void {
-    for (const connection of this.#connections.values()) connection.send({ kind: 'heartbeat' });
+    for (const peer of this.#peers.values()) peer.send({ kind: 'heartbeat' });
   }
 
   #enqueue(event: RunEvent, tensor?: Tensor): void {
@@ -157,17 +149,17 @@ export class Driver implements ConnectionEvents {
   #perform(effect: Effect, tensor: Tensor | undefined): void {
     switch (effect.kind) {
       case 'send':
-        return this.#connections.get(effect.slot)?.send(effect.message);
+        return this.#peers.get(effect.slot)?.send(effect.message);
       case 'broadcast':
         return this.#broadcast(effect);
       case 'receive':
         return this.#receive(effect, tensor);
       case 'accept':
         return effect.task === 'step'
-          ? this.#tensors.accept(effect.part)
-          : this.#predictions.accept(effect.part);
+          ? this.#options.tensors.accept(effect.part)
+          : this.#options.predictions.accept(effect.part);
       case 'combine':
-        return this.#tensors.combine(effect.node, effect.rightIsPadding);
+        return this.#options.tensors.combine(effect.node, effect.rightIsPadding);
       case 'update':
         return this.#update(effect);
       case 'record':
@@ -175,13 +167,13 @@ export class Driver implements ConnectionEvents {
       case 'evaluate':
         return this.#answer({
           kind: 'evaluated',
-          ...this.#observer.evaluation(effect.step),
-          now: this.#clock(),
+          ...this.#options.observer.evaluation(effect.step),
+          now: this.#now(),
         });
       case 'close':
-        return this.#connections.get(effect.slot)?.close(effect.code, effect.message);
+        return this.#peers.get(effect.slot)?.close(effect.code, effect.message);
       case 'log':
-        return this.#observer.log(effect);
+        return this.#options.observer.log(effect);
       case 'end':
         return this.#settle(effect.outcome);
       default:
@@ -190,46 +182,46 @@ export class Driver implements ConnectionEvents {
   }
 
   #broadcast({ slots, message }: Extract<Effect, { kind: 'broadcast' }>): void {
-    const weights = this.#tensors.outgoing(message);
-    for (const slot of slots) this.#connections.get(slot)?.sendWeights(weights);
+    const weights = this.#options.tensors.outgoing(message);
+    for (const slot of slots) this.#peers.get(slot)?.sendWeights(weights);
     // The workers have the first chunks to compute: this process is not waited for.
     if (message.kind === 'evaluate') collectGarbage();
   }
 
   #receive(
-    { task, part, slot, correct }: Extract<Effect, { kind: 'receive' }>,
+    { task, part, slot, correct, microseconds }: Extract<Effect, { kind: 'receive' }>,
     tensor: Tensor | undefined,
   ): void {
     assert(tensor !== undefined, 'a result has a body');
-    const receiver = task === 'step' ? this.#tensors : this.#predictions;
-    const verdict = { part, slot, correct, ...receiver.receive(tensor) };
-    this.#answer({ kind: 'received', verdict, now: this.#clock() });
+    const receiver = task === 'step' ? this.#options.tensors : this.#options.predictions;
+    const verdict = { part, slot, correct, microseconds, ...receiver.receive(tensor) };
+    this.#answer({ kind: 'received', verdict, now: this.#now() });
   }
 
   #update({ step, correct }: Extract<Effect, { kind: 'update' }>): void {
-    const loss = this.#tensors.update(ROOT, step);
+    const loss = this.#options.tensors.update(ROOT, step);
     if (loss === undefined) return this.#waitForFrame(step, correct);
     const workers = [...this.#state.workers.values()].filter(({ phase }) => phase === 'ready').length;
     // Finite parts can have a sum that is not.
     const finite = Number.isFinite(loss);
-    if (finite) this.#updated = { step, loss, correct, checksum: this.#tensors.checksum, workers };
-    this.#answer({ kind: 'updated', finite, now: this.#clock() });
+    if (finite) this.#updated = { step, loss, correct, checksum: this.#options.tensors.checksum, workers };
+    this.#answer({ kind: 'updated', finite, now: this.#now() });
   }
 
   #record(): void {
     assert(this.#updated !== undefined, 'an update was made');
-    this.#observer.step(this.#updated);
+    this.#options.observer.step(this.#updated);
     this.#updated = undefined;
   }
 
   /** Every weights frame is still on its way somewhere: the slowest connection is ended, then the update goes on. */
   #waitForFrame(step: number, correct: number): void {
-    for (const slot of this.#tensors.slowest())
-      this.#connections.get(slot)?.terminate('it does not read what it is sent');
-    setImmediate(() => {
+    for (const slot of this.#options.tensors.slowest())
+      this.#peers.get(slot)?.terminate('it does not read what it is sent');
+    this.#options.clock.soon(() => {
       if (this.#state.phase === 'ended') return;
       this.#update({ kind: 'update', step, correct });
-      this.#enqueue({ kind: 'tick', now: this.#clock() });
+      this.#enqueue({ kind: 'tick', now: this.#now() });
     });
   }
 }

@@ -1,11 +1,12 @@
 import * as limits from '../shared/limits.ts';
 import { shardCount } from '../shared/tree.ts';
-import { isComputing } from './workers.ts';
+import { computingSlots } from './workers.ts';
 import type { Assignment } from './plan.ts';
 import {
   taskKey,
   type Effect,
   type Lease,
+  type LeaseState,
   type Next,
   type Part,
   type RunState,
@@ -38,7 +39,12 @@ export function openTask(
 }
 
 export function grant(slot: number, kind: Task['kind'], work: number, times: ShardTimes, now: number): Lease {
-  return { slot, granted: now, deadline: now + leaseMilliseconds(times[kind], work), lost: false };
+  return {
+    slot,
+    granted: now,
+    deadline: now + leaseMilliseconds(times[kind], work),
+    state: 'open',
+  };
 }
 
 /** clamp(4 x median time per shard x shards, 200 ms, 60 s); 30 s until three results are known. */
@@ -53,20 +59,19 @@ export function workOf(kind: Task['kind'], part: number, virtualShards: number):
   return kind === 'step' ? shardCount(part, virtualShards) : 1;
 }
 
-/** The lease this slot holds or held on an open part, if any. */
+/** The lease that the worker in this slot was given on a part, if any. */
 export function leaseOf(task: Task, part: number, slot: number): Lease | undefined {
-  return task.parts.get(part)?.leases.findLast((lease) => lease.slot === slot);
+  return task.parts.get(part)?.leases.findLast((lease) => lease.slot === slot && lease.state !== 'gone');
 }
 
-/** Marks leases as lost where `isLost` says so. */
-export function loseLeases(task: Task, isLost: (lease: Lease) => boolean): Task {
+/** Changes the state of leases on parts that are not accepted yet: `next` says what it becomes. */
+export function changeLeases(task: Task, next: (lease: Lease) => LeaseState): Task {
   let changed = false;
   const parts = new Map(task.parts);
   for (const [number, part] of task.parts) {
-    if (part.accepted || !part.leases.some((lease) => !lease.lost && isLost(lease))) continue;
+    if (part.accepted || part.leases.every((lease) => next(lease) === lease.state)) continue;
     changed = true;
-    const leases = part.leases.map((lease) => (isLost(lease) ? { ...lease, lost: true } : lease));
-    parts.set(number, { ...part, leases });
+    parts.set(number, { ...part, leases: part.leases.map((lease) => ({ ...lease, state: next(lease) })) });
   }
   return changed ? { ...task, parts } : task;
 }
@@ -74,16 +79,19 @@ export function loseLeases(task: Task, isLost: (lease: Lease) => boolean): Task 
 /** Open parts that nobody is computing. */
 export function unleased(task: Task): number[] {
   return [...task.parts]
-    .filter(([, part]) => !part.accepted && part.leases.every(({ lost }) => lost))
+    .filter(([, part]) => !part.accepted && part.leases.every(({ state }) => state !== 'open'))
     .map(([number]) => number);
 }
 
-/** Whether the slot holds a lease whose deadline has not passed. */
+/** The leases whose deadline has not passed, on parts that are not accepted yet. */
+export function openLeases(task: Task | undefined): Lease[] {
+  if (task === undefined) return [];
+  const open = [...task.parts.values()].filter(({ accepted }) => !accepted);
+  return open.flatMap(({ leases }) => leases.filter(({ state }) => state === 'open'));
+}
+
 export function isBusy(task: Task | undefined, slot: number): boolean {
-  if (task === undefined) return false;
-  return [...task.parts.values()].some(
-    (part) => !part.accepted && part.leases.some((lease) => lease.slot === slot && !lease.lost),
-  );
+  return openLeases(task).some((lease) => lease.slot === slot);
 }
 
 const REMEMBERED_TIMES = 32;
@@ -99,8 +107,8 @@ function median(values: readonly number[]): number {
 }
 
 /**
- * Leases again what nobody computes, to workers that are not late: whoever was not asked before and has least to do
- * comes first. Nobody eligible: the parts wait, and a late worker's answer is still welcome.
+ * Leases again what nobody computes in time, to workers that are not late: whoever was not asked before and has least to do
+ * comes first. Who still computes it is not asked for it once more; nobody else there: the part waits for that answer.
  */
 export function leaseAgain(state: RunState, now: number): Next {
   const { task } = state;
@@ -131,19 +139,24 @@ export function leaseAgain(state: RunState, now: number): Next {
     }
     effects.push(...leasesTo(state, task, slot, assigned));
   }
-  const counts = { ...state.counts, reassigned: state.counts.reassigned + missing.length };
+  const reassigned = [...assignment.values()].reduce((sum, given) => sum + given.length, 0);
+  const counts = { ...state.counts, reassigned: state.counts.reassigned + reassigned };
   return { state: { ...state, task: { ...task, parts }, workers, counts }, effects };
 }
 
 function spread(state: RunState, task: Task, missing: readonly number[]): Assignment {
-  const eligible = [...state.workers.values()].filter((worker) => isComputing(state, worker) && !worker.late);
-  const load = new Map(eligible.map(({ slot }) => [slot, isBusy(task, slot) ? 1 : 0]));
+  const eligible = computingSlots(state).filter((slot) => state.workers.get(slot)?.late === false);
+  const load = new Map(eligible.map((slot) => [slot, isBusy(task, slot) ? 1 : 0]));
   const assignment = new Map<number, number[]>();
   for (const part of missing) {
-    const asked = new Set(task.parts.get(part)?.leases.map(({ slot }) => slot));
-    const rank = (slot: number): number => (load.get(slot) ?? 0) + (asked.has(slot) ? missing.length + 1 : 0);
-    const best = eligible.map(({ slot }) => slot).toSorted((a, b) => rank(a) - rank(b) || a - b)[0];
-    if (best === undefined) break;
+    const leases = task.parts.get(part)?.leases ?? [];
+    const isAsked = (slot: number) =>
+      leases.some((lease) => lease.slot === slot && lease.state === 'refused');
+    const computes = (slot: number) => leases.some((lease) => lease.slot === slot && lease.state === 'late');
+    const rank = (slot: number): number => (load.get(slot) ?? 0) + (isAsked(slot) ? missing.length + 1 : 0);
+    const able = eligible.filter((slot) => !computes(slot));
+    const best = able.toSorted((a, b) => rank(a) - rank(b) || a - b)[0];
+    if (best === undefined) continue;
     assignment.set(best, [...(assignment.get(best) ?? []), part]);
     load.set(best, (load.get(best) ?? 0) + 1);
   }

@@ -1,15 +1,18 @@
-import { type EngineIdentity } from '../shared/engine-identity.ts';
 import { ARITHMETIC, PROTOCOL, type WorkerMessage } from '../shared/messages.ts';
-import { unreachable, type ErrorCode } from '../shared/errors.ts';
+import { unreachable } from '../shared/errors.ts';
 import * as limits from '../shared/limits.ts';
-import { isBusy, loseLeases } from './leases.ts';
+import { changeLeases, isBusy, openLeases } from './leases.ts';
+import { close, log } from './effects.ts';
+import { judgeFingerprint } from './fingerprints.ts';
 import { end, tooFewWorkers } from './outcome.ts';
 import { takeResult } from './results.ts';
-import { computingSlots } from './workers.ts';
+import { blame } from './standing.ts';
+import { computingCount, isEnough, isTimeUp } from './workers.ts';
 import {
   andThen,
   withWorker,
   type Effect,
+  type Lease,
   type Next,
   type RunEvent,
   type RunState,
@@ -39,22 +42,6 @@ export function handleMembership(state: RunState, event: MembershipEvent): Next 
   }
 }
 
-/** The run's fingerprint is the one most waiting workers share (of equals, the lowest slot's); others are told both. */
-export function fixFingerprint(state: RunState): Next {
-  if (state.fingerprint !== undefined) return { state, effects: [] };
-  const ready = [...state.workers.values()]
-    .filter(({ phase }) => phase === 'ready')
-    .toSorted((a, b) => a.slot - b.slot);
-  const votes = (fingerprint: string | undefined) =>
-    ready.filter((worker) => worker.fingerprint === fingerprint).length;
-  const chosen = ready.toSorted((a, b) => votes(b.fingerprint) - votes(a.fingerprint) || a.slot - b.slot)[0];
-  const fixed: RunState = { ...state, fingerprint: chosen?.fingerprint, engine: chosen?.engine };
-  return ready.reduce<Next>((next, worker) => andThen(next, (s) => judgeFingerprint(s, worker)), {
-    state: fixed,
-    effects: [],
-  });
-}
-
 function connect(
   state: RunState,
   { slot, session, now }: { slot: number; session: string; now: number },
@@ -62,6 +49,7 @@ function connect(
   const worker: WorkerState = {
     ...{ slot, session, name: `slot ${slot}`, phase: 'connected', engine: undefined, fingerprint: undefined },
     ...{ silentAt: now + limits.HELLO_LIMIT_MILLISECONDS, weightsOf: undefined, late: false },
+    ...{ pace: undefined, failures: 0, asideUntil: undefined },
   };
   return { state: withWorker(state, worker), effects: [] };
 }
@@ -92,8 +80,9 @@ function listen(state: RunState, worker: WorkerState, message: WorkerMessage, no
     }
     case 'gradient':
     case 'predictions':
+      // Whatever it is worth: a worker that was late has answered.
       return worker.phase === 'ready'
-        ? takeResult(state, worker.slot, message)
+        ? takeResult(withWorker(state, { ...worker, late: false }), worker.slot, message)
         : breach(state, worker, message.kind);
     case 'heartbeat':
       return { state, effects: [] };
@@ -162,45 +151,27 @@ function becomeReady(state: RunState, worker: WorkerState): Next {
   return state.fingerprint === undefined ? ready : andThen(ready, (s) => judgeFingerprint(s, worker));
 }
 
-function judgeFingerprint(state: RunState, worker: WorkerState): Next {
-  if (worker.fingerprint === state.fingerprint) return { state, effects: [] };
-  const runs = [...state.workers.values()].find(({ fingerprint }) => fingerprint === state.fingerprint);
-  const difference = `this worker computes ${describe(worker)}, the run ${runs === undefined ? state.fingerprint : describe(runs)}`;
-  if (!state.settings.allowMixedEngines) {
-    return close(state, worker.slot, 'FINGERPRINT', `${difference}; --allow-mixed-engines would accept it`);
-  }
-  return {
-    state: { ...state, mixed: true },
-    effects: [log('ready', `${difference}: the run is not reproducible`, { worker: worker.name }, 'warn')],
-  };
-}
-
-function describe({
-  engine,
-  fingerprint,
-}: {
-  engine: EngineIdentity | undefined;
-  fingerprint: string | undefined;
-}): string {
-  const { library = '?', device = '?', processor = '?' } = engine ?? {};
-  return `with ${library} on ${device}, ${processor} (fingerprint ${fingerprint?.slice(0, 12)})`;
-}
-
 function leave(state: RunState, slot: number, reason: string, now: number): Next {
   const worker = state.workers.get(slot);
   if (worker === undefined) return { state, effects: [] };
   const workers = new Map(state.workers);
   workers.delete(slot);
-  const task = state.task === undefined ? undefined : loseLeases(state.task, (lease) => lease.slot === slot);
+  const task =
+    state.task === undefined
+      ? undefined
+      : changeLeases(state.task, (lease) => (lease.slot === slot ? 'gone' : lease.state));
   const rest: RunState = { ...state, workers, task };
   const effects =
     worker.phase === 'connected'
       ? []
       : [log('lost', `${worker.name} left: ${reason}`, { worker: worker.name, reason }, 'warn')];
-  if (rest.phase !== 'running' || computingSlots(rest).length > 0) return { state: rest, effects };
+  const left = computingCount(rest);
+  const { minWorkers } = rest.settings;
+  if (rest.phase !== 'running' || left >= minWorkers) return { state: rest, effects };
+  const who = left === 0 ? 'no worker is left' : `${left} of at least ${minWorkers} workers are left`;
   const waiting = log(
     'waiting',
-    `no worker is left; waiting for another (--rdzv-timeout)`,
+    `${who}; waiting for more (--min-workers, --rdzv-timeout)`,
     { step: rest.step },
     'warn',
   );
@@ -210,62 +181,44 @@ function leave(state: RunState, slot: number, reason: string, now: number): Next
 /** Time passes: leases are missed, silent workers are given up, and waiting has an end. */
 function expire(state: RunState, now: number): Next {
   const { task } = state;
-  const missed = new Set<number>();
-  const judged =
-    task && loseLeases(task, (lease) => lease.deadline <= now && missed.add(lease.slot) !== undefined);
+  const isMissed = (lease: Lease) => lease.state === 'open' && lease.deadline <= now;
+  const missed = new Set(
+    openLeases(task)
+      .filter(isMissed)
+      .map(({ slot }) => slot),
+  );
+  const judged = task && changeLeases(task, (lease) => (isMissed(lease) ? 'late' : lease.state));
   let next: Next = { state: judged === task ? state : { ...state, task: judged }, effects: [] };
   if (judged !== task) {
     for (const slot of missed) next = andThen(next, (s) => markLate(s, slot, now));
   }
   for (const worker of state.workers.values()) {
+    if (worker.asideUntil !== undefined && worker.asideUntil <= now)
+      next = andThen(next, (s) => comeBack(s, worker.slot));
     if (worker.silentAt <= now && !missed.has(worker.slot) && !isBusy(next.state.task, worker.slot)) {
       next = andThen(next, (s) =>
         close(s, worker.slot, 'TIMEOUT', `this worker was silent for too long while ${worker.phase}`),
       );
     }
   }
-  const { settings, waitingSince } = state;
-  if (
-    state.phase === 'gathering' &&
-    waitingSince !== undefined &&
-    now - waitingSince >= settings.rendezvousMilliseconds
-  ) {
-    return andThen(next, (s) => end(s, tooFewWorkers(s, computingSlots(s).length)));
-  }
-  return next;
+  if (state.phase !== 'gathering' || !isTimeUp(state, now) || isEnough(state, now)) return next;
+  return andThen(next, (s) => end(s, tooFewWorkers(s, computingCount(s))));
 }
 
 function markLate(state: RunState, slot: number, now: number): Next {
   const worker = state.workers.get(slot);
   if (worker === undefined || worker.late) return { state, effects: [] };
   const late = { ...worker, late: true, silentAt: now + limits.IDLE_LIMIT_MILLISECONDS };
-  return {
-    state: withWorker(state, late),
-    effects: [
-      log(
-        'lease_again',
-        `${worker.name} is late; its work is offered to others`,
-        { worker: worker.name },
-        'warn',
-      ),
-    ],
-  };
+  return blame(withWorker(state, late), slot, 'is late; its work is offered to others', now);
+}
+
+/** Its time aside is over. */
+function comeBack(state: RunState, slot: number): Next {
+  const worker = state.workers.get(slot);
+  if (worker === undefined) return { state, effects: [] };
+  return { state: withWorker(state, { ...worker, asideUntil: undefined }), effects: [] };
 }
 
 function breach(state: RunState, worker: WorkerState, kind: string): Next {
   return close(state, worker.slot, 'PROTOCOL', `this worker sent "${kind}" while ${worker.phase}`);
-}
-
-/** The shell closes the connection; its `disconnected` event then makes the worker leave. */
-function close(state: RunState, slot: number, code: ErrorCode, message: string): Next {
-  return { state, effects: [{ kind: 'close', slot, code, message }] };
-}
-
-function log(
-  event: Extract<Effect, { kind: 'log' }>['event'],
-  message: string,
-  fields: Record<string, unknown>,
-  level: 'info' | 'warn' = 'info',
-): Effect {
-  return { kind: 'log', level, event, message, fields };
 }

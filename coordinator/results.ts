@@ -1,9 +1,11 @@
 import { planStep } from '../shared/schedule.ts';
 import { firstShard, shardCount } from '../shared/tree.ts';
 import type { ResultMessage } from '../shared/messages.ts';
-import { leaseOf, loseLeases, remember, workOf } from './leases.ts';
+import { log } from './effects.ts';
+import { leaseOf, remember, workOf } from './leases.ts';
 import { diverged, end } from './outcome.ts';
 import { takeSum } from './reduce.ts';
+import { blame, commend } from './standing.ts';
 import {
   withWorker,
   type Effect,
@@ -20,17 +22,18 @@ import {
  */
 export function takeResult(state: RunState, slot: number, message: ResultMessage): Next {
   const { task, settings } = state;
+  const { part, microseconds } = message;
   const kind = message.kind === 'gradient' ? 'step' : 'evaluation';
   const isCurrent = message.run === settings.run && message.term === settings.term;
   if (!isCurrent || task === undefined || task.kind !== kind || task.step !== message.step)
     return fenced(state);
-  if (leaseOf(task, message.part, slot) === undefined)
-    return refuse(state, slot, `a result for part ${message.part}, which it holds no lease on`);
-  if (task.parts.get(message.part)?.accepted === true) return duplicate(state);
+  if (leaseOf(task, part, slot) === undefined)
+    return refuse(state, slot, `a result for part ${part}, which it holds no lease on`);
+  if (task.parts.get(part)?.accepted === true) return duplicate(state);
   const correct = message.kind === 'gradient' ? message.correct : 0;
-  if (correct > samplesOf(state, task, message.part))
+  if (correct > samplesOf(state, task, part))
     return refuse(state, slot, `${correct} correct rows, more than its shards hold`);
-  return { state, effects: [{ kind: 'receive', task: kind, part: message.part, slot, correct }] };
+  return { state, effects: [{ kind: 'receive', task: kind, part, slot, correct, microseconds }] };
 }
 
 /** The shell has received and checked a result: the first good one of a part is taken in, exactly once. */
@@ -39,7 +42,7 @@ export function acceptResult(state: RunState, verdict: Verdict, now: number): Ne
   const part = task?.parts.get(verdict.part);
   if (task === undefined || part === undefined || part.accepted) return duplicate(state);
   if (!verdict.intact) return refuse(state, verdict.slot, 'a body whose checksum does not match');
-  if (!verdict.finite) return nonFinite(state, task, part, verdict);
+  if (!verdict.finite) return nonFinite(state, task, part, verdict, now);
 
   const parts = new Map(task.parts).set(verdict.part, { ...part, accepted: true });
   const taken: Task = {
@@ -72,7 +75,9 @@ function credit(state: RunState, task: Task, verdict: Verdict, now: number): Nex
   if (worker === undefined || lease === undefined) return { state, effects: [] };
   const work = workOf(task.kind, verdict.part, state.settings.configuration.virtualShards);
   const times = remember(state.times, task.kind, (now - lease.granted) / work);
-  const punctual = withWorker({ ...state, times }, { ...worker, late: false });
+  const { virtualShards } = state.settings.configuration;
+  const commended = commend(worker, task.kind, verdict, virtualShards, now);
+  const punctual = withWorker({ ...state, times }, commended);
   if (task.kind === 'evaluation') return { state: punctual, effects: [] };
   const before = state.delivered.get(worker.name);
   const delivered = new Map(state.delivered).set(
@@ -81,35 +86,33 @@ function credit(state: RunState, task: Task, verdict: Verdict, now: number): Nex
   );
   const effects: Effect[] = [];
   if (before === undefined) {
-    effects.push({
-      ...{ kind: 'log', level: 'info', event: 'first_shard' },
-      ...{
-        message: `${worker.name} delivered its first shard`,
-        fields: { worker: worker.name, step: task.step },
-      },
-    });
+    const fields = { worker: worker.name, step: task.step };
+    effects.push(log('first_shard', `${worker.name} delivered its first shard`, fields));
   }
   return { state: { ...punctual, delivered }, effects };
 }
 
 /** Once may be the worker's fault, so it is computed again, elsewhere if possible; twice is the model's. */
-function nonFinite(state: RunState, task: Task, part: Part, { part: number, slot }: Verdict): Next {
+function nonFinite(
+  state: RunState,
+  task: Task,
+  part: Part,
+  { part: number, slot }: Verdict,
+  now: number,
+): Next {
+  const asked = leaseOf(task, number, slot);
+  if (asked === undefined || asked.state === 'refused') return duplicate(state);
   if (part.nonFinite > 0) return end(state, diverged(task.step));
-  const again: Task = { ...task, parts: new Map(task.parts).set(number, { ...part, nonFinite: 1 }) };
-  const lost = loseLeases(again, (lease) => lease.slot === slot);
-  const worker = state.workers.get(slot)?.name ?? `slot ${slot}`;
-  return {
-    state: { ...state, task: lost },
-    effects: [
-      {
-        ...{ kind: 'log', level: 'warn', event: 'lease_again' },
-        ...{
-          message: `a result of ${worker} is not finite; it is computed once more`,
-          fields: { worker, step: task.step, part: number },
-        },
-      },
-    ],
-  };
+  const leases = part.leases.map((lease) =>
+    lease === asked ? { ...lease, state: 'refused' as const } : lease,
+  );
+  const parts = new Map(task.parts).set(number, { ...part, leases, nonFinite: 1 });
+  return blame(
+    { ...state, task: { ...task, parts } },
+    slot,
+    'sent a result that is not finite; it is computed once more',
+    now,
+  );
 }
 
 /** Real rows of a subtree, padding not counted. */

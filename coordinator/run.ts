@@ -1,11 +1,12 @@
 import { EVALUATION_CHUNK_ROWS } from '../shared/limits.ts';
 import { planStep } from '../shared/schedule.ts';
 import { leaseAgain, openTask, weightsTo } from './leases.ts';
-import { fixFingerprint, handleMembership } from './membership.ts';
-import { assignEvaluation, assignStep, type Assignment } from './plan.ts';
+import { fixFingerprint } from './fingerprints.ts';
+import { handleMembership } from './membership.ts';
+import { assignEvaluation, planShards, type Assignment } from './plan.ts';
 import { diverged, end, endIfAbandoned, finished, stop, stopped } from './outcome.ts';
 import { acceptResult } from './results.ts';
-import { computingSlots } from './workers.ts';
+import { computingSlots, isEnough } from './workers.ts';
 import { taskKey, andThen, type Next, type RunEvent, type RunState, type Task } from './state.ts';
 
 /**
@@ -20,7 +21,8 @@ export function reduce(state: RunState, event: RunEvent): Next {
       if (!event.finite) return end(state, diverged(state.step + 1));
       return afterUpdate({ ...state, step: state.step + 1, task: undefined }, event.now);
     case 'evaluated':
-      return afterEvaluation({ ...state, task: undefined }, event);
+      if (!event.finite) return end(state, diverged(state.step));
+      return advance({ ...state, evaluated: state.step, task: undefined }, event.now);
     case 'received':
       return andThen(acceptResult(state, event.verdict, event.now), (next) => leaseAgain(next, event.now));
     case 'stop':
@@ -40,24 +42,17 @@ export function reduce(state: RunState, event: RunEvent): Next {
 
 /** Gathering ends when enough workers are ready; their common fingerprint becomes the run's. */
 function beginIfReady(state: RunState, now: number): Next {
-  if (state.phase !== 'gathering' || computingSlots(state).length < state.settings.minWorkers)
-    return { state, effects: [] };
+  if (!isEnough(state, now)) return { state, effects: [] };
   return andThen(fixFingerprint(state), (fixed) => {
-    if (computingSlots(fixed).length < fixed.settings.minWorkers) return { state: fixed, effects: [] };
-    const running: RunState = { ...fixed, phase: 'running', waitingSince: undefined };
-    // A run that lost every worker before its first result takes up the task it had.
-    return running.task === undefined ? beginStep(running, now) : { state: running, effects: [] };
+    if (!isEnough(fixed, now)) return { state: fixed, effects: [] };
+    const running: RunState = { ...fixed, phase: 'running', started: true, waitingSince: undefined };
+    // A run that lost too many workers within a task goes on with it.
+    return running.task === undefined ? advance(running, now) : { state: running, effects: [] };
   });
 }
 
-function beginStep(state: RunState, now: number): Next {
-  const plan = planStep(state.settings.configuration, state.step + 1);
-  const assignment = assignStep(computingSlots(state), plan.virtualShards, plan.realShards);
-  return begin(state, 'step', plan.step, assignment, now);
-}
-
 function afterUpdate(state: RunState, now: number): Next {
-  const next = continueAfter(state, now);
+  const next = advance(state, now);
   const record = { kind: 'record' } as const;
   // Whatever ends the run must find the step written down.
   return {
@@ -66,24 +61,28 @@ function afterUpdate(state: RunState, now: number): Next {
   };
 }
 
-function continueAfter(state: RunState, now: number): Next {
-  if (state.stopping !== undefined) return end(state, stopped(state.stopping));
+/** What comes after a step or an evaluation; nothing as long as too few workers are there. */
+function advance(state: RunState, now: number): Next {
   const { configuration, totalSteps } = state.settings;
   const isLast = state.step === totalSteps;
-  return isLast || planStep(configuration, state.step).endsEpoch
-    ? beginEvaluation(state, now)
-    : beginStep(state, now);
+  const endsEpoch = state.step > 0 && planStep(configuration, state.step).endsEpoch;
+  const isEvaluationDue = (isLast || endsEpoch) && state.evaluated < state.step;
+  if (isLast && !isEvaluationDue) return end(state, finished);
+  if (state.stopping !== undefined) return end(state, stopped(state.stopping));
+  if (state.phase !== 'running') return { state, effects: [] };
+  return isEvaluationDue ? beginEvaluation(state, now) : beginStep(state, now);
+}
+
+function beginStep(state: RunState, now: number): Next {
+  const step = planStep(state.settings.configuration, state.step + 1);
+  const plan = planShards(state, step, now);
+  const planned = { ...state, plans: new Map(state.plans).set(step.realShards, plan) };
+  return begin(planned, 'step', step.step, plan.assignment, now);
 }
 
 function beginEvaluation(state: RunState, now: number): Next {
   const chunks = Math.ceil(state.settings.configuration.testSamples / EVALUATION_CHUNK_ROWS);
   return begin(state, 'evaluation', state.step, assignEvaluation(computingSlots(state), chunks), now);
-}
-
-function afterEvaluation(state: RunState, event: { finite: boolean; now: number }): Next {
-  if (!event.finite) return end(state, diverged(state.step));
-  if (state.step === state.settings.totalSteps) return end(state, finished);
-  return state.stopping === undefined ? beginStep(state, event.now) : end(state, stopped(state.stopping));
 }
 
 /** Opens the task and sends the weights to everyone who has a part in it. */

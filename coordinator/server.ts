@@ -4,7 +4,8 @@ import type { Duplex } from 'node:stream';
 import { WebSocketServer } from 'ws';
 import { ClusterError } from '../shared/errors.ts';
 import * as limits from '../shared/limits.ts';
-import { Connection, type ConnectionEvents, type OpenMemory } from './connection.ts';
+import { Connection, type OpenMemory } from './connection.ts';
+import type { PeerEvents } from './peer.ts';
 
 export interface ServerOptions {
   readonly host: string;
@@ -28,7 +29,7 @@ export interface CoordinatorServer {
  * The training listener: GET /run, GET /data/<sha256>, and the upgrade at /worker. The token is compared before
  * anything else is looked at; who lacks it learns nothing but 401.
  */
-export async function listen(options: ServerOptions, events: ConnectionEvents): Promise<CoordinatorServer> {
+export async function listen(options: ServerOptions, events: PeerEvents): Promise<CoordinatorServer> {
   const http = createServer({ maxHeaderSize: limits.MAX_REQUEST_HEADER_BYTES }, (request, response) =>
     answer(options, request, response),
   );

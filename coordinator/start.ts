@@ -1,3 +1,5 @@
+import { randomBytes } from 'node:crypto';
+import { systemClock as clock } from '../shared/clock.ts';
 import type { Configuration } from '../shared/configuration.ts';
 import type { Dataset } from '../shared/dataset.ts';
 import { assert, ClusterError, messageOf, type ErrorCode } from '../shared/errors.ts';
@@ -14,7 +16,7 @@ import { Driver } from './driver.ts';
 import { Predictions } from './predictions.ts';
 import { Recorder, type RunViewer } from './recorder.ts';
 import { listen, type CoordinatorServer } from './server.ts';
-import type { Outcome } from './state.ts';
+import { initialState, type Outcome } from './state.ts';
 import { RunStore } from './store.ts';
 import { Tensors } from './tensors.ts';
 
@@ -31,6 +33,7 @@ export interface RunSettings {
   readonly port: number;
   readonly runsDir: string;
   readonly runId: string | undefined;
+  readonly startWorkers: number;
   readonly minWorkers: number;
   readonly maxWorkers: number;
   readonly rendezvousMilliseconds: number;
@@ -54,7 +57,6 @@ export async function startCoordinator(
   viewer: RunViewer,
 ): Promise<RunningCoordinator> {
   const { configuration, dataset, token, host, port } = settings;
-  const clock = () => performance.now();
   const bytes = 4 * parameterCount(configuration.model);
   const memory = settings.sharedMemory ? offerMemory(bytes, viewer) : undefined;
   const initial = initialWeights(configuration.seed, configuration.model);
@@ -87,8 +89,19 @@ export async function startCoordinator(
       runId: settings.runId,
       onError: (error) => failures.add(error),
     });
-    const recorder = new Recorder({ ...settings, store, viewer, predictions, term: FIRST_TERM, clock });
-    const driver = new Driver(reducerSettings(settings, store.id), tensors, predictions, recorder, clock);
+    const recorder = new Recorder({
+      ...settings,
+      store,
+      viewer,
+      predictions,
+      term: FIRST_TERM,
+      clock: clock.now,
+    });
+    const driver = new Driver({
+      state: initialState(reducerSettings(settings, store.id), clock.now()),
+      ...{ tensors, predictions, observer: recorder, clock },
+      newSession: () => randomBytes(16).toString('hex'),
+    });
     failures.listen((error) => driver.fail(error));
     await store.writeRun(recorder.record(driver.state, undefined));
     store.event('start', { term: FIRST_TERM });
@@ -158,12 +171,14 @@ class FirstFailure {
 }
 
 function reducerSettings(settings: RunSettings, run: string) {
-  const { configuration, minWorkers, maxWorkers, rendezvousMilliseconds, allowMixedEngines } = settings;
+  const { configuration, startWorkers, minWorkers, maxWorkers, rendezvousMilliseconds, allowMixedEngines } =
+    settings;
   return {
     run,
     term: FIRST_TERM,
     configuration,
     totalSteps: totalSteps(configuration),
+    startWorkers,
     minWorkers,
     maxWorkers,
     rendezvousMilliseconds,

@@ -3,6 +3,7 @@ import type { ErrorCode } from '../shared/errors.ts';
 import type { EngineIdentity } from '../shared/engine-identity.ts';
 import type { CoordinatorMessage, WorkerMessage } from '../shared/messages.ts';
 import type { Node } from '../shared/tree.ts';
+import type { Assignment } from './plan.ts';
 
 /**
  * What the coordinator knows. Only the reducers of this folder make a new state; the driver holds the current one.
@@ -11,8 +12,12 @@ import type { Node } from '../shared/tree.ts';
 export interface RunState {
   readonly settings: Settings;
   readonly phase: Phase;
+  /** Whether it was ever running: then fewer workers do. */
+  readonly started: boolean;
   /** The last step whose weights are in place. */
   readonly step: number;
+  /** The last step after which the test set was evaluated. */
+  readonly evaluated: number;
   readonly workers: ReadonlyMap<number, WorkerState>;
   /** The open step or evaluation. */
   readonly task: Task | undefined;
@@ -25,6 +30,8 @@ export interface RunState {
   /** Since when too few workers are ready, in milliseconds of the shell's clock. */
   readonly waitingSince: number | undefined;
   readonly times: ShardTimes;
+  /** By the number of real shards: a short batch has its own. */
+  readonly plans: ReadonlyMap<number, StandingPlan>;
   /** Set by Ctrl-C: the run ends after the open step. */
   readonly stopping: ErrorCode | undefined;
   readonly counts: Counts;
@@ -40,6 +47,9 @@ export interface Settings {
   readonly term: number;
   readonly configuration: Configuration;
   readonly totalSteps: number;
+  /** Workers to wait for before the first step, until the time is up. */
+  readonly startWorkers: number;
+  /** Workers without which nothing goes on. */
   readonly minWorkers: number;
   readonly maxWorkers: number;
   readonly rendezvousMilliseconds: number;
@@ -60,6 +70,26 @@ export interface WorkerState {
   readonly weightsOf: string | undefined;
   /** It missed a lease and has not answered since. */
   readonly late: boolean;
+  /** How fast it delivered lately. */
+  readonly pace: Pace | undefined;
+  /** How often it failed lately (standing.ts). */
+  readonly failures: number;
+  /** Until when others are preferred to it, because it failed again and again. */
+  readonly asideUntil: number | undefined;
+}
+
+export interface Pace {
+  /** Milliseconds per shard by the worker's own clock, a call counted as a shard too: the best of lately. */
+  readonly milliseconds: number;
+  readonly measured: number;
+}
+
+/** Who computes what in steps of so many real shards, kept from step to step so that workers can prepare. */
+export interface StandingPlan {
+  readonly slots: readonly number[];
+  readonly assignment: Assignment;
+  /** The step in which it is compared with a new one. */
+  readonly review: number;
 }
 
 /** A step or an evaluation: parts that must each be accepted exactly once. */
@@ -81,12 +111,17 @@ export interface Part {
   readonly nonFinite: number;
 }
 
+/**
+ * `open` until its deadline; then `late`, and the answer is still welcome. `gone` with its worker's connection. `refused` once
+ * the worker sent what is not finite: the same once more is no second opinion.
+ */
+export type LeaseState = 'open' | 'late' | 'gone' | 'refused';
+
 export interface Lease {
   readonly slot: number;
   readonly granted: number;
   readonly deadline: number;
-  /** The worker left or missed the deadline. */
-  readonly lost: boolean;
+  readonly state: LeaseState;
 }
 
 /** Recent milliseconds per shard and per evaluation chunk, from grant to acceptance. */
@@ -106,6 +141,8 @@ export interface Verdict {
   readonly part: number;
   readonly slot: number;
   readonly correct: number;
+  /** What the worker says it took to compute. */
+  readonly microseconds: number;
   readonly intact: boolean;
   readonly finite: boolean;
 }
@@ -142,6 +179,7 @@ export type Effect =
       readonly part: number;
       readonly slot: number;
       readonly correct: number;
+      readonly microseconds: number;
     }
   /** Keep the received body as the part's accepted result. */
   | { readonly kind: 'accept'; readonly task: Task['kind']; readonly part: number }
@@ -170,6 +208,7 @@ export type RunLogEvent =
   | 'first_shard'
   | 'lost'
   | 'lease_again'
+  | 'set_aside'
   | 'step'
   | 'evaluation'
   | 'waiting'
@@ -185,8 +224,7 @@ export interface Next {
 export function initialState(settings: Settings, now: number): RunState {
   return {
     settings,
-    phase: 'gathering',
-    step: 0,
+    ...{ phase: 'gathering', started: false, step: 0, evaluated: 0 },
     workers: new Map(),
     task: undefined,
     fingerprint: undefined,
@@ -194,6 +232,7 @@ export function initialState(settings: Settings, now: number): RunState {
     mixed: false,
     waitingSince: now,
     times: { step: [], evaluation: [] },
+    plans: new Map(),
     stopping: undefined,
     counts: { duplicates: 0, fenced: 0, reassigned: 0 },
     delivered: new Map(),

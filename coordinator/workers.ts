@@ -1,7 +1,7 @@
 import type { RunState, WorkerState } from './state.ts';
 
 /** Whether this worker may hold leases: ready, and of the run's fingerprint unless mixed engines are allowed. */
-export function isComputing(state: RunState, worker: WorkerState): boolean {
+function isComputing(state: RunState, worker: WorkerState): boolean {
   if (worker.phase !== 'ready') return false;
   return (
     state.fingerprint === undefined ||
@@ -10,9 +10,29 @@ export function isComputing(state: RunState, worker: WorkerState): boolean {
   );
 }
 
-/** The slots that get work, in order; a late worker gets none until it has answered. */
+/** The slots that get work, in order: of those that may compute the reliable ones, else those in time, else all. */
 export function computingSlots(state: RunState): number[] {
   const computing = [...state.workers.values()].filter((worker) => isComputing(state, worker));
   const punctual = computing.filter(({ late }) => !late);
-  return (punctual.length > 0 ? punctual : computing).map(({ slot }) => slot).toSorted((a, b) => a - b);
+  const reliable = punctual.filter(({ asideUntil }) => asideUntil === undefined);
+  const chosen = [reliable, punctual, computing].find(({ length }) => length > 0) ?? [];
+  return chosen.map(({ slot }) => slot).toSorted((a, b) => a - b);
+}
+
+/** How many workers may compute, late ones among them. */
+export function computingCount(state: RunState): number {
+  return [...state.workers.values()].filter((worker) => isComputing(state, worker)).length;
+}
+
+/** Whether a gathering run may go on: all it waits for at its start are there, or the least that it needs when time is up. */
+export function isEnough(state: RunState, now: number): boolean {
+  if (state.phase !== 'gathering') return false;
+  const { minWorkers, startWorkers } = state.settings;
+  const waitsForAll = !state.started && !isTimeUp(state, now);
+  return computingCount(state) >= (waitsForAll ? Math.max(minWorkers, startWorkers) : minWorkers);
+}
+
+/** Whether a gathering run has waited for workers as long as it may. */
+export function isTimeUp({ settings, waitingSince }: RunState, now: number): boolean {
+  return waitingSince !== undefined && now - waitingSince >= settings.rendezvousMilliseconds;
 }

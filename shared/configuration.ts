@@ -84,7 +84,17 @@ export function configurationOfRecord(record: ConfigurationRecord): Configuratio
 
 /** The configuration's one text: its record as JSON, keys sorted by code unit at every level, without white space. */
 export function canonicalConfiguration(configuration: Configuration): string {
-  return JSON.stringify(configurationRecord(configuration), (_key, value: unknown) => {
+  return canonicalJson(configurationRecord(configuration));
+}
+
+/** The same of all but its length: two configurations with the same recipe train alike, step for step, as far as both go. */
+export function canonicalRecipe(configuration: Configuration): string {
+  const { epochs: _, steps: __, ...recipe } = configurationRecord(configuration);
+  return canonicalJson(recipe);
+}
+
+function canonicalJson(record: object): string {
+  return JSON.stringify(record, (_key, value: unknown) => {
     if (value === null || typeof value !== 'object' || Array.isArray(value)) return value;
     return Object.fromEntries(Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1)));
   });

@@ -46,6 +46,10 @@ export const MAX_TEXT_CHARACTERS = 1024;
 export const EVALUATION_CHUNK_ROWS = 500;
 export const MAX_LEASED_PARTS = 256;
 export const MAX_EVALUATION_CHUNKS = 65_536;
+/** Missed leases and bad results of a worker before it is set aside; every good result takes back a tenth. */
+export const MAX_FAILURES = 3;
+/** Steps after which the plan is looked at again, should workers have become faster or slower. */
+export const PLAN_REVIEW_STEPS = 64;
 
 // Times.
 export const HEARTBEAT_INTERVAL_MILLISECONDS = 2_000;
@@ -57,6 +61,9 @@ export const MAX_PREPARE_LIMIT_MILLISECONDS = 1_800_000;
 export const MIN_LEASE_MILLISECONDS = 200;
 export const MAX_LEASE_MILLISECONDS = 60_000;
 export const FIRST_LEASE_MILLISECONDS = 30_000;
+/** How long a worker that fails again and again gets no work, and how long its speed is remembered. */
+export const SET_ASIDE_MILLISECONDS = 30_000;
+export const PACE_MEMORY_MILLISECONDS = 10_000;
 export const DEFAULT_RENDEZVOUS_TIMEOUT_SECONDS = 600;
 export const DEFAULT_MAX_WAIT_SECONDS = 300;
 export const CLOSE_LIMIT_MILLISECONDS = 2_000;

@@ -90,7 +90,8 @@ export function reduceSession(state: SessionState, event: SessionEvent): Session
         effects: [{ kind: 'send', message: hello(state) }],
       };
     case 'message':
-      return hear(state, event.message);
+      // Between connections it can only be left over from the one that was given up.
+      return state.phase === 'dialling' ? { state, effects: [] } : hear(state, event.message);
     case 'prepared': {
       const ready: WorkerMessage = { kind: 'ready', fingerprint: event.fingerprint, engine: event.engine };
       return state.phase === 'preparing'

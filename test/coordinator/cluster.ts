@@ -64,6 +64,7 @@ export class Cluster {
           term: 1,
           configuration: chosen,
           totalSteps: totalSteps(chosen),
+          startWorkers: 1,
           minWorkers: 1,
           maxWorkers: 256,
         },
@@ -161,6 +162,7 @@ export class Cluster {
           part: effect.part,
           slot: effect.slot,
           correct: effect.correct,
+          microseconds: effect.microseconds,
           intact: true,
           finite: !this.nonFinite(request),
         };

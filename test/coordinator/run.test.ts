@@ -8,7 +8,7 @@ const EXPECTED = [FULL, FULL, FULL, '(((s0+0)+0)+0)', FULL, FULL, FULL, '(((s0+0
 
 describe('an undisturbed run', () => {
   it.each([1, 2, 3, 4, 5, 8, 11])('with %i workers adds in the same tree and ends', (workers) => {
-    const cluster = new Cluster({ minWorkers: workers });
+    const cluster = new Cluster({ startWorkers: workers });
     for (let slot = 0; slot < workers; slot++) cluster.join(slot);
     cluster.finish();
     expect(cluster.updates).toEqual(EXPECTED);
@@ -66,7 +66,7 @@ describe('a disturbed run', () => {
   });
 
   it('leases again what a lost worker owed, and only that', () => {
-    const cluster = new Cluster({ minWorkers: 2 });
+    const cluster = new Cluster({ startWorkers: 2 });
     cluster.join(0);
     cluster.join(1);
     expect(cluster.requests.map(({ slot, part }) => [slot, part])).toEqual([
@@ -81,7 +81,7 @@ describe('a disturbed run', () => {
   });
 
   it('offers the work of a late worker to others, takes the first result and drops the second', () => {
-    const cluster = new Cluster({ minWorkers: 2 });
+    const cluster = new Cluster({ startWorkers: 2 });
     cluster.join(0);
     cluster.join(1);
     const [first, late] = cluster.requests;
@@ -116,7 +116,7 @@ describe('a disturbed run', () => {
   });
 
   it('computes a result that is not finite once more, elsewhere, and then blames the model', () => {
-    const cluster = new Cluster({ minWorkers: 2 });
+    const cluster = new Cluster({ startWorkers: 2 });
     cluster.join(0);
     cluster.join(1);
     let asked: number[] = [];
@@ -130,7 +130,7 @@ describe('a disturbed run', () => {
 
 describe('what a worker may not do', () => {
   const running = () => {
-    const cluster = new Cluster({ minWorkers: 2 });
+    const cluster = new Cluster({ startWorkers: 2 });
     cluster.join(0);
     cluster.join(1);
     return cluster;
@@ -175,7 +175,7 @@ describe('what a worker may not do', () => {
   });
 
   it('is silent before hello, while preparing or while idle beyond the limit', () => {
-    const cluster = new Cluster({ minWorkers: 9 });
+    const cluster = new Cluster({ startWorkers: 9 });
     cluster.connect(0);
     cluster.join(1);
     cluster.tick(11_000);
@@ -187,7 +187,7 @@ describe('what a worker may not do', () => {
 
 describe('who is let in', () => {
   it('takes the fingerprint that most share, and tells the others both', () => {
-    const cluster = new Cluster({ minWorkers: 3 });
+    const cluster = new Cluster({ startWorkers: 3 });
     cluster.join(0, 'b');
     cluster.join(1, 'a');
     cluster.join(2, 'a');
@@ -203,7 +203,7 @@ describe('who is let in', () => {
   });
 
   it('accepts other fingerprints with --allow-mixed-engines and remembers it', () => {
-    const cluster = new Cluster({ minWorkers: 2, allowMixedEngines: true });
+    const cluster = new Cluster({ startWorkers: 2, allowMixedEngines: true });
     cluster.join(0, 'b');
     cluster.join(1, 'a');
     cluster.finish();

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import type { Connection } from '../../coordinator/connection.ts';
+import type { Peer } from '../../coordinator/peer.ts';
 import { listen } from '../../coordinator/server.ts';
 import { createKernels } from '../../kernels/kernels.ts';
 import { CHECKSUM_BYTES, encodeBefore, MAX_FRAME_HEAD_BYTES, roomBytes } from '../../shared/frame.ts';
@@ -25,7 +25,7 @@ async function startServer() {
   let leave: (reason: string) => void = () => undefined;
   const arrived = new Promise<Arrival>((resolve) => (arrive = resolve));
   const left = new Promise<string>((resolve) => (leave = resolve));
-  const connections: Connection[] = [];
+  const connections: Peer[] = [];
   const server = await listen(
     {
       ...{ host: '127.0.0.1', port: 0, token: TOKEN, maxFrameBytes: MAX_FRAME_BYTES },

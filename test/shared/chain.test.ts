@@ -13,11 +13,13 @@ function linkOf(previous: string, fields: string): string {
 describe('the chain', () => {
   it('begins with arithmetic and configuration', () => {
     const text =
-      `arithmetic 1\n{"batch_size":32,"beta1":0.9,"beta2":0.999,"dataset":"${'ab'.repeat(32)}","dropout":0.2,"epochs":5,` +
+      `arithmetic 1\n{"batch_size":32,"beta1":0.9,"beta2":0.999,"dataset":"${'ab'.repeat(32)}","dropout":0.2,` +
       '"epsilon":1e-7,"learning_rate":0.001,"model":{"classes":10,"hidden":[128],"inputs":784},"seed":1,' +
       '"test_samples":10000,"train_samples":60000,"virtual_shards":4}';
     expect(firstLink(sampleConfiguration)).toBe(createHash('sha256').update(text).digest('hex'));
     expect(firstLink({ ...sampleConfiguration, seed: 2 })).not.toBe(firstLink(sampleConfiguration));
+    // A run that is prolonged keeps its chain.
+    expect(firstLink({ ...sampleConfiguration, epochs: 9, steps: 7 })).toBe(firstLink(sampleConfiguration));
   });
 
   it('hashes the documented bytes', () => {

@@ -1,6 +1,5 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { assignEvaluation, assignStep } from '../../coordinator/plan.ts';
 import { planStep, stepsPerEpoch, totalSteps } from '../../shared/schedule.ts';
 import { cover, firstShard, isNode, shardCount } from '../../shared/tree.ts';
 
@@ -25,30 +24,6 @@ describe('the tree', () => {
     expect(cover(8, 7)).toEqual([2, 6, 14]);
     expect(cover(8, 3)).toEqual([4, 10]);
     expect(cover(1, 1)).toEqual([1]);
-  });
-});
-
-describe('a plan', () => {
-  it('gives every real shard to exactly one worker, for any cluster', () => {
-    fc.assert(
-      fc.property(
-        powerOfTwo,
-        fc.nat(),
-        fc.uniqueArray(fc.nat({ max: 300 }), { minLength: 1, maxLength: 40 }),
-        (shards, real, slots) => {
-          const realShards = (real % shards) + 1;
-          const assignment = assignStep(slots, shards, realShards);
-          const given = [...assignment.values()].flat().flatMap((node) => shardsOf(node, shards));
-          expect(given.toSorted((a, b) => a - b)).toEqual(Array.from({ length: realShards }, (_, i) => i));
-          expect(assignment.size).toBe(Math.min(slots.length, realShards));
-        },
-      ),
-    );
-  });
-
-  it('spreads evaluation chunks evenly', () => {
-    expect([...assignEvaluation([3, 5, 7], 20).values()].map((chunks) => chunks.length)).toEqual([6, 7, 7]);
-    expect([...assignEvaluation([0, 1], 1).values()].flat()).toEqual([0]);
   });
 });
 

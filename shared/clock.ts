@@ -1,0 +1,18 @@
+/** Time and timers are passed in, so that a simulated cluster has its own. */
+export interface Clock {
+  /** Milliseconds that never go back. */
+  readonly now: () => number;
+  /** Calls `task` again and again until the returned function is called. */
+  every(milliseconds: number, task: () => void): () => void;
+  /** Calls `task` once, when what has arrived by then was taken. */
+  soon(task: () => void): void;
+}
+
+export const systemClock: Clock = {
+  now: () => performance.now(),
+  every(milliseconds, task) {
+    const timer = setInterval(task, milliseconds);
+    return () => clearInterval(timer);
+  },
+  soon: (task) => void setImmediate(task),
+};

@@ -1,0 +1,108 @@
+import { adamRate } from '../../kernels/kernels.ts';
+import { adam, add, addZero, check } from '../../kernels/twins.ts';
+import type { Configuration } from '../../shared/configuration.ts';
+import { EVALUATION_CHUNK_ROWS } from '../../shared/limits.ts';
+import { parameterCount } from '../../shared/model.ts';
+import { initialWeights } from '../../shared/random.ts';
+import { planStep, totalSteps } from '../../shared/schedule.ts';
+import { hasReal, isReal, ROOT, type Node } from '../../shared/tree.ts';
+
+/** A sum over a subtree: P gradients and the loss, and how many rows were right. */
+export interface PartialSum {
+  readonly values: Float32Array;
+  readonly correct: number;
+}
+
+/** What a step must bring about. */
+export interface ExpectedStep {
+  readonly loss: number;
+  readonly correct: number;
+  readonly checksum: bigint;
+}
+
+/** 23 parameters and a batch whose last one is short. */
+export function simulatedConfiguration(virtualShards: number, seed: number): Configuration {
+  return {
+    ...{ dataset: '0'.repeat(64), trainSamples: 100, testSamples: 1200, dropout: 0, batchSize: 32 },
+    ...{ model: { inputs: 4, hidden: [3], classes: 2 }, virtualShards, seed, epochs: 6 },
+    ...{ learningRate: 0.001, beta1: 0.9, beta2: 0.999, epsilon: 1e-7 },
+  };
+}
+
+/** Stands for an engine: what a shard yields depends on weights, step and shard alone; some values are subnormal. */
+export function sumOf(
+  configuration: Configuration,
+  weights: Float32Array,
+  step: number,
+  node: Node,
+): PartialSum {
+  const { virtualShards } = configuration;
+  const { realShards } = planStep(configuration, step);
+  if (node >= virtualShards) return shardOf(weights, step, node - virtualShards);
+  const left = sumOf(configuration, weights, step, 2 * node);
+  if (!hasReal(2 * node + 1, virtualShards, realShards)) {
+    addZero(left.values);
+    return left;
+  }
+  const right = sumOf(configuration, weights, step, 2 * node + 1);
+  add(left.values, right.values);
+  return { values: left.values, correct: left.correct + right.correct };
+}
+
+/** A worker is only asked for subtrees without padding. */
+export function isAskable({ virtualShards, ...rest }: Configuration, step: number, node: Node): boolean {
+  return isReal(node, virtualShards, planStep({ virtualShards, ...rest }, step).realShards);
+}
+
+function shardOf(weights: Float32Array, step: number, shard: number): PartialSum {
+  const values = new Float32Array(weights.length + 1);
+  for (let i = 0; i <= weights.length; i++) {
+    const noise = hash(step, shard, i) / 2 ** 32 - 0.5;
+    // Differences of such values are below 2^-126 now and then.
+    values[i] = i % 5 === 4 ? noise * 4e-38 : noise + 0.01 * (weights[i] ?? 0);
+  }
+  values[weights.length] = hash(step, shard, -1) / 2 ** 36;
+  return { values, correct: hash(step, shard, -2) % 2 };
+}
+
+/** Class, loss and probabilities of every row of a chunk. */
+export function predictionsOf(
+  configuration: Configuration,
+  weights: Float32Array,
+  chunk: number,
+): Float32Array {
+  const { classes } = configuration.model;
+  const width = 2 + classes;
+  const values = new Float32Array(EVALUATION_CHUNK_ROWS * width);
+  for (let row = 0; row < EVALUATION_CHUNK_ROWS; row++) {
+    const noise = hash(chunk, row, 0) + Math.round((weights[row % weights.length] ?? 0) * 2 ** 20);
+    values[row * width] = Math.abs(noise) % classes;
+    values[row * width + 1] = Math.abs(noise % 1000) / 1000;
+    for (let j = 0; j < classes; j++) values[row * width + 2 + j] = 1 / classes;
+  }
+  return values;
+}
+
+/** All steps of an undisturbed run, by the plain twins of the kernels, in one process. */
+export function undisturbed(configuration: Configuration): { steps: ExpectedStep[]; weights: Float32Array } {
+  const count = parameterCount(configuration.model);
+  const weights = initialWeights(configuration.seed, configuration.model);
+  const [firstMoment, secondMoment] = [new Float32Array(count), new Float32Array(count)];
+  const { beta1, beta2, epsilon, learningRate } = configuration;
+  const steps: ExpectedStep[] = [];
+  for (let step = 1; step <= totalSteps(configuration); step++) {
+    const { values, correct } = sumOf(configuration, weights, step, ROOT);
+    const rate = adamRate(learningRate, beta1, beta2, step);
+    const gradient = values.subarray(0, count);
+    adam({ weights, gradient, firstMoment, secondMoment, beta1, beta2, epsilon, rate });
+    steps.push({ loss: values[count] ?? NaN, correct, checksum: check(weights).checksum });
+  }
+  return { steps, weights };
+}
+
+function hash(a: number, b: number, c: number): number {
+  let h = Math.imul(a + 1, 0x9e3779b1) ^ Math.imul(b + 7, 0x85ebca77) ^ Math.imul(c + 13, 0xc2b2ae3d);
+  h = Math.imul(h ^ (h >>> 16), 0x7feb352d);
+  h = Math.imul(h ^ (h >>> 15), 0x846ca68b);
+  return (h ^ (h >>> 16)) >>> 0;
+}

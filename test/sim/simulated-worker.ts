@@ -1,0 +1,276 @@
+import { check } from '../../kernels/twins.ts';
+import type { Configuration } from '../../shared/configuration.ts';
+import { ClusterError, unreachable } from '../../shared/errors.ts';
+import {
+  CHECKSUM_BYTES,
+  encodeBefore,
+  encodeHeader,
+  MAX_FRAME_HEAD_BYTES,
+  roomBytes,
+} from '../../shared/frame.ts';
+import type { Tensor } from '../../shared/frame.ts';
+import * as limits from '../../shared/limits.ts';
+import { coordinatorMessage, type ResultMessage } from '../../shared/messages.ts';
+import { parameterCount } from '../../shared/model.ts';
+import { receive } from '../../shared/receive.ts';
+import { shardCount } from '../../shared/tree.ts';
+import { initialSession, reduceSession } from '../../worker/session.ts';
+import type { SessionEffect, SessionEvent, SessionState } from '../../worker/session.ts';
+import { isAskable, predictionsOf, sumOf } from './model.ts';
+import type { Random } from './random.ts';
+import type { VirtualTime } from './virtual-time.ts';
+import type { Wire } from './wire.ts';
+
+const PREPARE_MILLISECONDS = 50;
+const RESTART_MILLISECONDS = 1_000;
+
+export interface WorkerWorld {
+  readonly time: VirtualTime;
+  readonly random: Random;
+  readonly configuration: Configuration;
+  /** A connection to the coordinator, or undefined when nobody listens. */
+  connect(worker: SimulatedWorker): Wire | undefined;
+}
+
+interface Queued {
+  readonly event: SessionEvent;
+  readonly tensor?: Tensor | undefined;
+}
+
+/**
+ * A worker's process: the real session reducer, a shell that takes simulated time, and whoever starts it again. Faults
+ * are switches on it.
+ */
+export class SimulatedWorker {
+  readonly name: string;
+  /** Milliseconds one shard takes. */
+  shardMilliseconds: number;
+  /** Each result is sent twice. */
+  isRepeating = false;
+  /** The next gradient is not finite. */
+  isBroken = false;
+  wasBroken = false;
+  readonly #world: WorkerWorld;
+  #state: SessionState;
+  /** Counts starts and connections: what belongs to an earlier one is dropped. */
+  #life = 0;
+  #wire: Wire | undefined;
+  #heard = 0;
+  #weights = new Float32Array(0);
+  #queue: Queued[] = [];
+  #isTaking = false;
+  #stalledUntil = 0;
+
+  constructor(world: WorkerWorld, name: string, shardMilliseconds: number) {
+    this.#world = world;
+    this.name = name;
+    this.shardMilliseconds = shardMilliseconds;
+    this.#state = this.#fresh();
+  }
+
+  get wire(): Wire | undefined {
+    return this.#wire;
+  }
+
+  start(): void {
+    this.#life += 1;
+    this.#state = this.#fresh();
+    this.#queue = [];
+    this.#isTaking = false;
+    this.#later(limits.HEARTBEAT_INTERVAL_MILLISECONDS, () => this.#beat());
+    this.#enqueue({ kind: 'start', now: this.#now() });
+  }
+
+  /** SIGKILL; the supervisor starts it again. */
+  crash(restartMilliseconds = RESTART_MILLISECONDS): void {
+    this.#life += 1;
+    this.#wire?.cut();
+    this.#wire = undefined;
+    this.#world.time.after(restartMilliseconds, () => this.start());
+  }
+
+  /** SIGSTOP, and SIGCONT later. */
+  stall(milliseconds: number): void {
+    this.#stalledUntil = Math.max(this.#stalledUntil, this.#now() + milliseconds);
+  }
+
+  #fresh(): SessionState {
+    return initialSession({
+      ...{ name: this.name, version: '0', maxRetries: Infinity, maxWaitMilliseconds: Infinity },
+      prepareLimitMilliseconds: 10_000,
+    });
+  }
+
+  #now(): number {
+    return this.#world.time.now();
+  }
+
+  /** In this life, and not while it is stopped. */
+  #later(milliseconds: number, task: () => void): void {
+    const life = this.#life;
+    const run = (): void => {
+      if (life !== this.#life) return;
+      const stalled = this.#stalledUntil - this.#now();
+      if (stalled > 0) this.#world.time.after(stalled, run);
+      else task();
+    };
+    this.#world.time.after(milliseconds, run);
+  }
+
+  #enqueue(event: SessionEvent, tensor?: Tensor): void {
+    this.#queue.push({ event, tensor });
+    if (!this.#isTaking) this.#takeSoon(0);
+  }
+
+  /** A process computes one thing after the other: the next event waits until the work of this one is done. */
+  #takeSoon(milliseconds: number): void {
+    this.#isTaking = true;
+    this.#later(milliseconds, () => {
+      this.#isTaking = false;
+      const next = this.#queue.shift();
+      if (next === undefined) return;
+      const { state, effects } = reduceSession(this.#state, next.event);
+      this.#state = state;
+      const life = this.#life;
+      let busy = 0;
+      for (const effect of effects) busy = this.#perform(effect, next.tensor, busy);
+      if (life === this.#life) this.#takeSoon(busy);
+    });
+  }
+
+  /** Returns when, in milliseconds from now, the process is done with it. */
+  #perform(effect: SessionEffect, tensor: Tensor | undefined, busy: number): number {
+    switch (effect.kind) {
+      case 'dial':
+        this.#later(effect.afterMilliseconds * this.#world.random.between(0.5, 1), () => this.#dial());
+        return busy;
+      case 'send':
+        this.#wire?.send('coordinator', encodeHeader(effect.message));
+        return busy;
+      case 'prepare':
+        this.#later(busy + PREPARE_MILLISECONDS, () => this.#prepared());
+        return busy + PREPARE_MILLISECONDS;
+      case 'takeWeights':
+        this.#takeWeights(tensor);
+        return busy;
+      case 'compute':
+        return this.#compute(effect, busy);
+      case 'prefetch':
+        return busy;
+      case 'disconnect':
+        this.#disconnect();
+        return busy;
+      case 'end':
+        this.#end(effect.error);
+        return busy;
+      default:
+        return unreachable(effect);
+    }
+  }
+
+  #dial(): void {
+    const wire = this.#world.connect(this);
+    if (wire === undefined) {
+      const error = new ClusterError('UNREACHABLE', 'nobody listens');
+      return this.#enqueue({ kind: 'failed', error, now: this.#now() });
+    }
+    this.#wire = wire;
+    this.#heard = this.#now();
+    const isCurrent = (): boolean => this.#wire === wire;
+    wire.attach('worker', {
+      receive: (frame) => {
+        if (isCurrent()) this.#hear(frame);
+      },
+      closed: (code) => {
+        if (!isCurrent()) return;
+        this.#wire = undefined;
+        this.#enqueue({ kind: 'closed', code, now: this.#now() });
+      },
+    });
+    this.#enqueue({ kind: 'opened', now: this.#now() });
+  }
+
+  #hear(frame: Buffer): void {
+    this.#heard = this.#now();
+    try {
+      const { message, tensor } = receive(coordinatorMessage, frame, true, () => undefined);
+      this.#enqueue({ kind: 'message', message, now: this.#now() }, tensor);
+    } catch (error) {
+      if (!(error instanceof ClusterError)) throw error;
+      this.#enqueue({ kind: 'failed', error, now: this.#now() });
+    }
+  }
+
+  #prepared(): void {
+    const engine = {
+      kind: 'reference',
+      library: 'none',
+      device: 'cpu',
+      processor: 'none',
+      threads: 1,
+    } as const;
+    this.#enqueue({ kind: 'prepared', fingerprint: 'f'.repeat(64), engine, now: this.#now() });
+  }
+
+  #takeWeights(tensor: Tensor | undefined): void {
+    const weights = new Float32Array(parameterCount(this.#world.configuration.model));
+    if (tensor?.byteLength !== weights.byteLength) throw new Error('weights of another length');
+    tensor.copyTo(new Uint8Array(weights.buffer));
+    if (check(weights).checksum !== tensor.checksum) throw new Error('weights that changed on the way');
+    this.#weights = weights;
+  }
+
+  #compute({ task, step, parts }: Extract<SessionEffect, { kind: 'compute' }>, busy: number): number {
+    const { configuration } = this.#world;
+    const { run, term } = this.#state;
+    const weights = this.#weights;
+    let at = busy;
+    for (const part of parts) {
+      const shards = task === 'step' ? shardCount(part, configuration.virtualShards) : 1;
+      const milliseconds = this.shardMilliseconds * shards;
+      at += milliseconds;
+      const fence = { run, term, step, part, microseconds: Math.round(1000 * milliseconds) };
+      if (task === 'evaluation') {
+        const values = predictionsOf(configuration, weights, part);
+        this.#later(at, () => this.#sendResult({ kind: 'predictions', ...fence }, values));
+        continue;
+      }
+      if (!isAskable(configuration, step, part))
+        throw new Error(`asked for node ${part}, which holds padding`);
+      const { values, correct } = sumOf(configuration, weights, step, part);
+      if (this.isBroken) values[0] = NaN;
+      this.isBroken = false;
+      this.#later(at, () => this.#sendResult({ kind: 'gradient', ...fence, correct }, values));
+    }
+    return at;
+  }
+
+  #sendResult(message: ResultMessage, values: Float32Array): void {
+    const room = new Uint8Array(roomBytes(values.byteLength));
+    room.set(new Uint8Array(values.buffer), MAX_FRAME_HEAD_BYTES);
+    new DataView(room.buffer).setBigUint64(room.length - CHECKSUM_BYTES, check(values).checksum, true);
+    const frame = encodeBefore(room, message);
+    this.#wire?.send('coordinator', frame);
+    // Where nobody else is there, a NaN twice would be the model's fault.
+    if (this.isRepeating && !values.includes(NaN)) this.#wire?.send('coordinator', frame);
+  }
+
+  #beat(): void {
+    this.#later(limits.HEARTBEAT_INTERVAL_MILLISECONDS, () => this.#beat());
+    if (this.#wire === undefined) return;
+    if (this.#state.phase === 'ready') this.#wire.send('coordinator', encodeHeader({ kind: 'heartbeat' }));
+    if (this.#now() - this.#heard < limits.IDLE_LIMIT_MILLISECONDS) return;
+    const error = new ClusterError('TIMEOUT', 'the coordinator was silent');
+    this.#enqueue({ kind: 'failed', error, now: this.#now() });
+  }
+
+  #disconnect(): void {
+    this.#wire?.close('worker', 1000, '');
+    this.#wire = undefined;
+  }
+
+  /** Dialling goes on for ever here and nobody breaks the contract, so only the run's end may end a worker. */
+  #end(error: ClusterError | undefined): void {
+    if (error !== undefined) throw error;
+  }
+}
