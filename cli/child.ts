@@ -1,4 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process';
+import { constants } from 'node:os';
 import { createInterface } from 'node:readline';
 import type { ErrorCode } from '../shared/errors.ts';
 import { CLOSE_LIMIT_MILLISECONDS } from '../shared/limits.ts';
@@ -34,7 +35,7 @@ export class Child {
       this.#process.once('error', () => resolve(1));
       this.#process.once('close', (code, signal) => {
         this.#hasExited = true;
-        resolve(code ?? 128 + (signal === 'SIGKILL' ? 9 : 15));
+        resolve(code ?? 128 + (signal === null ? 0 : constants.signals[signal]));
       });
     });
     this.#process.on('message', (message) => {

@@ -12,15 +12,20 @@ import type { RunRecord } from '../shared/run-schema.ts';
 import { stepsPerEpoch, totalSteps } from '../shared/schedule.ts';
 import { isLoopback } from './endpoint.ts';
 import type { Log } from './log.ts';
-import type { CoordinatorOptions } from './options.ts';
+import type { CoordinatorOptions, OptionKey } from './options.ts';
 import { version } from './package.ts';
+import { adoptRun } from './resume.ts';
 import { isSupervised, onStop, tellStarted } from './supervised.ts';
 import { openTerminal, type Progress } from './terminal.ts';
 import { generateToken, givenToken, writeLoopbackToken } from './token.ts';
 
 /** `mnist-dist coordinator`: owns one run, from gathering workers to its result. */
-export async function coordinator(options: CoordinatorOptions): Promise<number> {
+export async function coordinator(
+  given: CoordinatorOptions,
+  explicit: ReadonlySet<OptionKey>,
+): Promise<number> {
   tuneRuntime();
+  const options = await adoptRun(given, explicit);
   const { logLevel, logFormat } = options;
   const { log, progress } = openTerminal({
     stream: process.stdout,
@@ -31,8 +36,8 @@ export async function coordinator(options: CoordinatorOptions): Promise<number> 
   try {
     const dataset = await loadDataset(options.data);
     const configuration = configurationOf(options, dataset);
-    const given = givenToken(options.tokenFile, process.env);
-    const token = given ?? generateToken();
+    const ownToken = givenToken(options.tokenFile, process.env);
+    const token = ownToken ?? generateToken();
     const run = await startCoordinator(
       {
         ...{
@@ -47,6 +52,10 @@ export async function coordinator(options: CoordinatorOptions): Promise<number> 
         ...{
           runsDir: options.runsDir,
           runId: options.runId,
+          resume: options.resume,
+          takeOver: options.takeOver,
+          checkpointEvery: options.checkpointEvery,
+          keep: options.keep,
           minWorkers: options.minWorkers,
           startWorkers: startWorkersOf(options),
           maxWorkers: options.maxWorkers,
@@ -59,7 +68,7 @@ export async function coordinator(options: CoordinatorOptions): Promise<number> 
       },
       viewerOf(configuration, progress, log),
     );
-    const tokenFile = given === undefined ? writeLoopbackToken(run.port, token) : undefined;
+    const tokenFile = ownToken === undefined ? writeLoopbackToken(run.port, token) : undefined;
     onStop((code) => run.stop(code));
     announce(options, run.directory, run.port, tokenFile?.file, log);
     try {

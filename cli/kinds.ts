@@ -5,6 +5,8 @@
 export interface Kind<T> {
   /** What stands after the flag in the help; undefined for a switch. */
   readonly metavar: string | undefined;
+  /** What the flag means without a value; undefined where it needs one. */
+  readonly bare?: string;
   /** What is allowed, as the end of the sentence "Allowed: ...". */
   readonly allowed: string;
   /** The words that are allowed, where there are only a few: for "did you mean". */
@@ -96,6 +98,25 @@ export function path(metavar: string, allowed: string): Kind<string> {
     words: [],
     parse: (text) => (text === '' || text.includes('\0') ? undefined : text),
     format: String,
+  };
+}
+
+/** A number of steps, "500", or a duration, "10s". */
+export function stepsOrDuration({ min, max }: Range): Kind<{ steps: number } | { milliseconds: number }> {
+  const steps = integer({ min, max });
+  const seconds = duration({ min: 0.1, max });
+  return {
+    metavar: 'N|SECONDS',
+    allowed:
+      'a whole number of steps from 1, such as 500, or a duration of at least 0.1 s, such as 10s or 5m',
+    words: [],
+    parse(text) {
+      const count = steps.parse(text);
+      if (count !== undefined) return { steps: count };
+      const length = seconds.parse(text);
+      return length === undefined ? undefined : { milliseconds: 1000 * length };
+    },
+    format: (value) => ('steps' in value ? String(value.steps) : `${value.milliseconds}ms`),
   };
 }
 

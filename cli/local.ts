@@ -1,14 +1,17 @@
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import { newRunId } from '../coordinator/run-directory.ts';
 import { ClusterError, type ErrorCode } from '../shared/errors.ts';
 import type { EngineKind } from '../shared/engine-identity.ts';
 import { listGpus } from '../worker/native/devices.ts';
 import { argumentsFor } from './child-arguments.ts';
-import { Child } from './child.ts';
 import { chooseEngine, engineEnvironment } from './engine-choice.ts';
 import { createLogger, type Log } from './log.ts';
+import { Member } from './member.ts';
 import type { LocalOptions, OptionKey } from './options.ts';
+import { adoptRun } from './resume.ts';
 import { generateToken, givenToken } from './token.ts';
 import { onStop } from './supervised.ts';
 
@@ -21,7 +24,8 @@ interface WorkerPlan {
 }
 
 /** `mnist-dist local`: starts a coordinator and workers as processes of their own and waits for them. */
-export async function local(options: LocalOptions, explicit: ReadonlySet<OptionKey>): Promise<number> {
+export async function local(given: LocalOptions, explicit: ReadonlySet<OptionKey>): Promise<number> {
+  const options = await adoptRun(given, explicit);
   const log = createLogger({
     level: options.logLevel,
     format: options.logFormat,
@@ -31,32 +35,31 @@ export async function local(options: LocalOptions, explicit: ReadonlySet<OptionK
   const port = await choosePort(options, explicit, log);
   const token = givenToken(options.tokenFile, process.env) ?? generateToken();
   const environment = { ...process.env, MNIST_DIST_TOKEN: token };
-  const run = argumentsFor('coordinator', {
-    ...options,
-    port,
-    tokenFile: undefined,
-    startWorkers: plans.length,
-  });
+  // Named here, so that a coordinator that crashes can be started again with it.
+  const runId = options.resume === undefined ? (options.runId ?? newRunId(new Date())) : undefined;
+  const directory = options.resume ?? join(options.runsDir, runId ?? '');
+  const run = { ...options, port, tokenFile: undefined, startWorkers: plans.length };
+  const common = { maxRestarts: options.maxRestarts, log };
   // Before the first child exists: a Ctrl-C from here on must end all of them.
   const stopping = new Stopping();
   onStop((code) => stopping.stop(code));
-  const coordinator = new Child('coordinator', run, environment, 'inherit');
+  const coordinator = new Member({
+    ...{ ...common, name: 'coordinator', environment, output: 'inherit' },
+    args: (isRestart) =>
+      argumentsFor(
+        'coordinator',
+        isRestart ? { ...run, runId: undefined, resume: directory } : { ...run, runId },
+      ),
+  });
   const host = options.host === '0.0.0.0' || options.host === '::' ? '127.0.0.1' : options.host;
+  const url = `ws://${host.includes(':') ? `[${host}]` : host}:${port}`;
   const workers = plans.map(({ name, engine, device, environment: own }) => {
-    const settings = {
-      ...options,
-      name,
-      engine,
-      device,
-      coordinator: `ws://${host.includes(':') ? `[${host}]` : host}:${port}`,
-      tokenFile: undefined,
-    };
-    return new Child(
-      name,
-      argumentsFor('worker', { ...settings, logLevel: workerLogLevel(options) }),
-      { ...environment, ...own },
-      'capture',
-    );
+    const settings = { ...options, name, engine, device, coordinator: url, tokenFile: undefined };
+    const args = argumentsFor('worker', { ...settings, logLevel: workerLogLevel(options) });
+    return new Member({
+      ...{ ...common, name, environment: { ...environment, ...own }, output: 'capture' },
+      args: () => args,
+    });
   });
   return await supervise(coordinator, workers, stopping, log);
 }
@@ -83,8 +86,8 @@ class Stopping {
 
 /** Ends with the coordinator's exit code; a worker that fails before step 1 ends the run, later the others go on. */
 async function supervise(
-  coordinator: Child,
-  workers: readonly Child[],
+  coordinator: Member,
+  workers: readonly Member[],
   stopping: Stopping,
   log: Log,
 ): Promise<number> {
@@ -96,17 +99,17 @@ async function supervise(
   for (const worker of workers) {
     void watch(worker);
   }
-  async function watch(worker: Child): Promise<void> {
-    const code = await worker.exited;
+  async function watch(worker: Member): Promise<void> {
+    const code = await worker.ended;
     alive.delete(worker);
-    if (coordinator.hasExited || stopping.code !== undefined || code === 0) return;
+    if (coordinator.hasEnded || stopping.code !== undefined || code === 0) return;
     log.warn({ worker: worker.name, code }, `${worker.name} ended with exit code ${code}; its last words:`);
     for (const line of worker.lastLines()) log.warn({ worker: worker.name }, `  ${line}`);
     if (coordinator.started && alive.size > 0) return;
     failure ??= code;
     stopping.stop('RUN_FAILED');
   }
-  const code = await coordinator.exited;
+  const code = await coordinator.ended;
   // A coordinator that finished has told its workers; of one that failed they would wait for another.
   if (code !== 0) for (const worker of alive) worker.stop('RUN_FAILED');
   await Promise.all([...alive].map((worker) => worker.end()));

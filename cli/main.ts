@@ -52,7 +52,7 @@ async function run(argv: readonly string[]): Promise<number> {
     }
     case 'coordinator': {
       const { coordinator } = await import('./coordinator.ts');
-      return await coordinator(parsed.options);
+      return await coordinator(parsed.options, parsed.explicit);
     }
     case 'worker': {
       const { worker } = await import('./worker.ts');

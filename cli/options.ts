@@ -13,6 +13,7 @@ import {
   integers,
   matching,
   path,
+  stepsOrDuration,
 } from './kinds.ts';
 
 /**
@@ -115,6 +116,29 @@ export const optionTable = {
   runId: without(name('a folder name'), {
     ...{ in: runs, group: 'Run' },
     help: 'name of the run directory (without it: date, time and four random characters)',
+  }),
+  resume: without(
+    {
+      ...path('RUN', 'the directory of a run, or nothing for the newest that is not finished'),
+      bare: 'newest',
+    },
+    {
+      ...{ in: runs, group: 'Run' },
+      help: 'go on with a run (without RUN: the newest unfinished); its options hold, --epochs and --steps may be raised',
+    },
+  ),
+  checkpointEvery: withDefault(
+    stepsOrDuration({ min: 1, max: limits.MAX_STEPS }),
+    { milliseconds: 1000 * limits.DEFAULT_CHECKPOINT_SECONDS },
+    { ...{ in: runs, group: 'Run' }, help: 'how often to keep what a run can go on from' },
+  ),
+  keep: withDefault(integer({ min: 1, max: limits.MAX_KEPT_CHECKPOINTS }), limits.DEFAULT_KEPT_CHECKPOINTS, {
+    ...{ in: runs, group: 'Run' },
+    help: 'how many checkpoints stay',
+  }),
+  takeOver: withDefault(flag, false, {
+    ...{ in: runs, group: 'Run' },
+    help: 'resume a run although a coordinator on another host has its lock',
   }),
   data: without(path('DIR', 'an existing folder with the four MNIST files, idx or idx.gz'), {
     ...{ in: ['local', 'coordinator', 'doctor'], group: 'Run' },
@@ -228,6 +252,10 @@ export const optionTable = {
   minWorkers: withDefault(integer({ min: 1, max: limits.MAX_WORKERS }), 1, {
     ...{ in: runs, group: 'Workers' },
     help: 'workers without which the run does not start or go on',
+  }),
+  maxRestarts: withDefault(integer({ min: 0, max: 1_000_000 }), limits.DEFAULT_MAX_RESTARTS, {
+    ...{ in: ['local'], group: 'Workers' },
+    help: 'how often to start each process again that crashes',
   }),
   startWorkers: without(integer({ min: 1, max: limits.MAX_WORKERS }), {
     ...{ in: ['coordinator'], group: 'Workers' },

@@ -91,7 +91,7 @@ function buildProgram(
 function addOption(command: Command, key: OptionKey): void {
   const { kind, help, defaultText, short, group } = optionOf(key);
   const isSwitch = kind.metavar === undefined;
-  const value = isSwitch ? '' : ` <${kind.metavar}>`;
+  const value = isSwitch ? '' : kind.bare === undefined ? ` <${kind.metavar}>` : ` [${kind.metavar}]`;
   const notes = [
     ...(defaultText === undefined || isSwitch ? [] : [`default: ${defaultText}`]),
     ...namesOf(key)
@@ -117,8 +117,10 @@ function flagsOf(name: CommandName, command: Command): Map<OptionKey, Given> {
     for (const optionName of namesOf(key)) {
       const attribute = attributeOf(optionName);
       if (command.getOptionValueSource(attribute) !== 'cli') continue;
-      const given = givenByFlag(optionName, String(values[attribute]));
-      const isSwitch = optionOf(key).kind.metavar === undefined;
+      const { bare, metavar } = optionOf(key).kind;
+      const isBare = bare !== undefined && values[attribute] === true;
+      const given = givenByFlag(optionName, isBare ? bare : String(values[attribute]));
+      const isSwitch = metavar === undefined;
       found.set(
         key,
         isSwitch ? { ...given, shown: `--${given.text === 'true' ? '' : 'no-'}${optionName}` } : given,

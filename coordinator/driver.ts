@@ -25,6 +25,8 @@ export interface StepResult {
 export interface RunObserver {
   step(result: StepResult): void;
   evaluation(step: number): { finite: boolean };
+  /** Copies what a checkpoint needs before it returns. */
+  checkpoint(state: RunState): void;
   log(effect: Extract<Effect, { kind: 'log' }>): void;
 }
 
@@ -164,6 +166,8 @@ export class Driver implements PeerEvents {
         return this.#update(effect);
       case 'record':
         return this.#record();
+      case 'checkpoint':
+        return this.#options.observer.checkpoint(this.#state);
       case 'evaluate':
         return this.#answer({
           kind: 'evaluated',

@@ -20,7 +20,10 @@ export function fixFingerprint(state: RunState): Next {
 
 /** Lets a worker in that computes the run's bytes, and no other unless mixed engines are allowed. */
 export function judgeFingerprint(state: RunState, worker: WorkerState): Next {
-  if (worker.fingerprint === state.fingerprint) return { state, effects: [] };
+  if (worker.fingerprint === state.fingerprint) {
+    // A run that goes on knows its fingerprint, and perhaps no more.
+    return { state: { ...state, engine: state.engine ?? worker.engine }, effects: [] };
+  }
   const runs = [...state.workers.values()].find(({ fingerprint }) => fingerprint === state.fingerprint);
   const difference = `this worker computes ${describe(worker)}, the run ${runs === undefined ? state.fingerprint : describe(runs)}`;
   if (!state.settings.allowMixedEngines) {

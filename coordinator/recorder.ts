@@ -2,7 +2,10 @@ import { misclassified, misclassifiedLines } from '../evaluation/misclassified.t
 import { score, type Score } from '../evaluation/score.ts';
 import { Chain, firstLink } from '../shared/chain.ts';
 import { configurationRecord, type Configuration } from '../shared/configuration.ts';
+import type { Checkpoint } from '../shared/checkpoint-file.ts';
 import type { Dataset } from '../shared/dataset.ts';
+import { assert, ClusterError } from '../shared/errors.ts';
+import type { MetricsLine } from '../shared/metrics.ts';
 import { ARITHMETIC } from '../shared/messages.ts';
 import { RUN_FORMAT, type RunRecord } from '../shared/run-schema.ts';
 import { planStep, totalSteps } from '../shared/schedule.ts';
@@ -40,6 +43,20 @@ export interface RecorderOptions {
   readonly version: string;
   readonly launch: RunRecord['launch'];
   readonly clock: () => number;
+  /** Copies of weights and moments as they are now. */
+  readonly snapshot: () => Pick<Checkpoint, 'weights' | 'firstMoment' | 'secondMoment'>;
+  /** Another coordinator has taken the run over. */
+  readonly onSuperseded: (error: ClusterError) => void;
+  /** Where the run goes on, and the lines of what is computed again; undefined for a new run. */
+  readonly resumed: ResumedRecord | undefined;
+}
+
+export interface ResumedRecord {
+  readonly started: string;
+  readonly step: number;
+  readonly chain: string;
+  readonly weights: bigint;
+  readonly lines: readonly MetricsLine[];
 }
 
 /** Writes down what happens: metrics, chain, events, and at the end result and model. */
@@ -47,17 +64,27 @@ export class Recorder implements RunObserver {
   readonly #options: RecorderOptions;
   readonly #chain: Chain;
   readonly #speed: SpeedMeter;
-  readonly #started = new Date();
-  #weights = 0n;
-  #step = 0;
+  readonly #started: string;
+  /** What a run that goes on has written of steps that it computes again, by kind and step. */
+  readonly #recorded: Map<string, MetricsLine>;
+  #weights: bigint;
+  #step: number;
+  readonly #firstStep: number;
   #stepStarted: number;
   #score: Score | undefined;
+  #keeping: Promise<void> | undefined;
 
   constructor(options: RecorderOptions) {
+    const { resumed, configuration, clock } = options;
     this.#options = options;
-    this.#chain = new Chain(firstLink(options.configuration));
-    this.#speed = new SpeedMeter(options.clock);
-    this.#stepStarted = options.clock();
+    this.#chain = new Chain(resumed?.chain ?? firstLink(configuration));
+    this.#speed = new SpeedMeter(clock);
+    this.#started = resumed?.started ?? new Date().toISOString();
+    this.#weights = resumed?.weights ?? 0n;
+    this.#step = resumed?.step ?? 0;
+    this.#firstStep = this.#step + 1;
+    this.#recorded = new Map(resumed?.lines.map((line) => [`${line.kind} ${line.step}`, line]));
+    this.#stepStarted = clock();
   }
 
   step({ step, loss, correct, checksum, workers }: StepResult): void {
@@ -65,18 +92,13 @@ export class Recorder implements RunObserver {
     const now = clock();
     const { epoch, samples } = planStep(configuration, step);
     const chain = this.#chain.add({ step, samples, loss, correct, weights: checksum });
-    if (step === 1 || step === totalSteps(configuration)) store.event('step', { step });
-    if (step === 1) viewer.started();
-    store.step({
-      step,
-      epoch,
-      samples,
-      loss,
-      correct,
-      milliseconds: now - this.#stepStarted,
-      weights: checksum,
-      chain,
-    });
+    const milliseconds = now - this.#stepStarted;
+    if (step === this.#firstStep || step === totalSteps(configuration)) store.event('step', { step });
+    if (step === this.#firstStep) viewer.started();
+    const recorded = this.#recorded.get(`step ${step}`);
+    if (recorded === undefined)
+      store.step({ step, epoch, samples, loss, correct, milliseconds, weights: checksum, chain });
+    else if (recorded.kind !== 'step' || recorded.chain !== chain) throw differs(step, store.path);
     viewer.step({ step, epoch, samples, loss, correct, workers });
     this.#speed.step(step);
     this.#stepStarted = now;
@@ -95,7 +117,10 @@ export class Recorder implements RunObserver {
     this.#score = result;
     const { epoch } = planStep(configuration, step);
     const line = { step, epoch, samples: result.samples, loss: result.loss, correct: result.correct };
-    store.evaluation(line);
+    const recorded = this.#recorded.get(`evaluation ${step}`);
+    if (recorded === undefined) store.evaluation(line);
+    else if (recorded.loss !== line.loss || recorded.correct !== line.correct)
+      throw differs(step, store.path);
     store.event('evaluation', line);
     viewer.evaluation(line);
     this.#speed.pause(clock() - this.#stepStarted);
@@ -106,6 +131,14 @@ export class Recorder implements RunObserver {
   log({ level, event, message, fields }: Extract<Effect, { kind: 'log' }>): void {
     this.#options.store.event(event, fields);
     this.#options.viewer.log(level, message, fields);
+  }
+
+  /** One at a time: while the disk is still busy with the last one, this one is left out. */
+  checkpoint(state: RunState): void {
+    if (this.#keeping !== undefined) return;
+    this.#keeping = this.#keep(state).finally(() => {
+      this.#keeping = undefined;
+    });
   }
 
   /** The run's record as of now. */
@@ -130,7 +163,7 @@ export class Recorder implements RunObserver {
         state: outcome?.state ?? 'running',
         term,
       },
-      started: this.#started.toISOString(),
+      started: this.#started,
       ...(outcome === undefined ? {} : { ended: new Date().toISOString() }),
       ...{ configuration: configurationRecord(configuration), launch },
       ...this.#engine(state),
@@ -146,6 +179,8 @@ export class Recorder implements RunObserver {
   async finish(state: RunState, outcome: Outcome, weights: Float32Array): Promise<RunRecord> {
     const { store, configuration, dataset, predictions } = this.#options;
     const record = this.record(state, outcome);
+    await this.#keeping;
+    if (this.#step > 0 && outcome.state !== 'diverged') await this.#keep(state);
     if (this.#step > 0 && (outcome.state === 'finished' || outcome.state === 'interrupted')) {
       await store.writeModel({ configuration, step: this.#step, chain: this.#chain.link, weights });
     }
@@ -162,6 +197,25 @@ export class Recorder implements RunObserver {
     await store.writeRun(record);
     await store.close();
     return record;
+  }
+
+  /** Training goes on without a checkpoint that cannot be written, but not against a newer coordinator. */
+  async #keep(state: RunState): Promise<void> {
+    const { store, viewer, configuration, snapshot, onSuperseded } = this.#options;
+    const { step, evaluated, fingerprint } = state;
+    assert(fingerprint !== undefined, 'a step was computed by engines with a fingerprint');
+    try {
+      await store.writeCheckpoint({
+        ...{ configuration, step, evaluated, fingerprint, chain: this.#chain.link },
+        ...snapshot(),
+      });
+      store.event('checkpoint', { step });
+    } catch (error) {
+      if (!(error instanceof ClusterError)) throw error;
+      if (error.code === 'LOCKED') return onSuperseded(error);
+      store.event('checkpoint_failed', { step, message: error.message });
+      viewer.log('warn', `no checkpoint of step ${step}: ${error.message}`, { step });
+    }
   }
 
   #engine(state: RunState): Pick<RunRecord, 'engine'> {
@@ -187,4 +241,14 @@ export class Recorder implements RunObserver {
       result: { test: { loss, accuracy, confusion }, steps_per_second: this.#speed.stepsPerSecond() },
     };
   }
+}
+
+function differs(step: number, path: string): ClusterError {
+  return new ClusterError(
+    'REPLAY',
+    `step ${step}, computed again, differs from what ${path}/metrics.jsonl says of it`,
+    {
+      fix: 'the record or a checkpoint was changed, or another machine computes other bytes: start another run',
+    },
+  );
 }

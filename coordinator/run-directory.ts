@@ -24,7 +24,7 @@ export async function createRunDirectory(
   if (id !== undefined) checkRunId(id);
   await makeDirectory(runs, true);
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-    const name = id ?? runIdOf(now, random);
+    const name = id ?? newRunId(now, random);
     const path = join(runs, name);
     if (await makeDirectory(path, false)) {
       await makeDirectory(join(path, 'artifacts'), false);
@@ -49,8 +49,8 @@ export function checkRunId(id: string): void {
   });
 }
 
-/** YYYYMMDD-HHMMSS-xxxx */
-function runIdOf(now: Date, random: () => number): string {
+/** The id of a run that got none: YYYYMMDD-HHMMSS-xxxx, in UTC. */
+export function newRunId(now: Date, random: () => number = Math.random): string {
   const [date = '', time = ''] = now.toISOString().split('T');
   const suffix = Math.floor(random() * 0x10000)
     .toString(16)

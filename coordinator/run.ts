@@ -7,6 +7,7 @@ import { assignEvaluation, planShards, type Assignment } from './plan.ts';
 import { diverged, end, endIfAbandoned, finished, stop, stopped } from './outcome.ts';
 import { acceptResult } from './results.ts';
 import { computingSlots, isEnough } from './workers.ts';
+import { recordStep } from './record.ts';
 import { taskKey, andThen, type Next, type RunEvent, type RunState, type Task } from './state.ts';
 
 /**
@@ -52,13 +53,11 @@ function beginIfReady(state: RunState, now: number): Next {
 }
 
 function afterUpdate(state: RunState, now: number): Next {
-  const next = advance(state, now);
-  const record = { kind: 'record' } as const;
-  // Whatever ends the run must find the step written down.
-  return {
-    state: next.state,
-    effects: next.state.phase === 'ended' ? [record, ...next.effects] : [...next.effects, record],
-  };
+  const recorded = recordStep(state, now);
+  const next = advance(recorded.state, now);
+  // Whatever ends the run must find the step written down; else nobody waits for that.
+  const [first, second] = next.state.phase === 'ended' ? [recorded, next] : [next, recorded];
+  return { state: next.state, effects: [...first.effects, ...second.effects] };
 }
 
 /** What comes after a step or an evaluation; nothing as long as too few workers are there. */

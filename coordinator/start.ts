@@ -16,12 +16,9 @@ import { Driver } from './driver.ts';
 import { Predictions } from './predictions.ts';
 import { Recorder, type RunViewer } from './recorder.ts';
 import { listen, type CoordinatorServer } from './server.ts';
-import { initialState, type Outcome } from './state.ts';
-import { RunStore } from './store.ts';
+import { openRun, resumedRecord, resumedState } from './open-run.ts';
+import { initialState, type CheckpointInterval, type Outcome } from './state.ts';
 import { Tensors } from './tensors.ts';
-
-/** Runs are not resumed yet, so each has one term. */
-const FIRST_TERM = 1;
 
 export interface RunSettings {
   readonly configuration: Configuration;
@@ -33,6 +30,13 @@ export interface RunSettings {
   readonly port: number;
   readonly runsDir: string;
   readonly runId: string | undefined;
+  /** The directory of the run that goes on; undefined begins a new one. */
+  readonly resume: string | undefined;
+  /** Go on although another host has the lock. */
+  readonly takeOver: boolean;
+  readonly checkpointEvery: CheckpointInterval;
+  /** How many checkpoints stay. */
+  readonly keep: number;
   readonly startWorkers: number;
   readonly minWorkers: number;
   readonly maxWorkers: number;
@@ -51,7 +55,10 @@ export interface RunningCoordinator {
   readonly done: Promise<{ readonly outcome: Outcome; readonly record: RunRecord }>;
 }
 
-/** Opens the listener, then the run directory, and begins to gather workers. Rejects with ADDRESS, RUN_EXISTS, DISK or LIMIT. */
+/**
+ * Opens the listener, then the run directory, and begins to gather workers. Rejects with ADDRESS, RUN_EXISTS, LOCKED, DATA, DISK
+ * or LIMIT.
+ */
 export async function startCoordinator(
   settings: RunSettings,
   viewer: RunViewer,
@@ -84,27 +91,28 @@ export async function startCoordinator(
   );
   try {
     const failures = new FirstFailure();
-    const store = await RunStore.open({
-      runs: settings.runsDir,
-      runId: settings.runId,
-      onError: (error) => failures.add(error),
-    });
+    const run = await openRun(settings, (error) => failures.add(error), viewer);
+    const { store, term, checkpoint } = run;
+    if (checkpoint !== undefined) tensors.restore(checkpoint);
     const recorder = new Recorder({
-      ...settings,
-      store,
-      viewer,
-      predictions,
-      term: FIRST_TERM,
-      clock: clock.now,
+      ...{ ...settings, store, viewer, predictions, term, clock: clock.now },
+      snapshot: () => tensors.snapshot(),
+      onSuperseded: (error) => failures.add(error),
+      resumed: resumedRecord(run, tensors.checksum),
     });
     const driver = new Driver({
-      state: initialState(reducerSettings(settings, store.id), clock.now()),
+      state: initialState(
+        reducerSettings(settings, store.id, term),
+        clock.now(),
+        resumedState(run, configuration),
+      ),
       ...{ tensors, predictions, observer: recorder, clock },
       newSession: () => randomBytes(16).toString('hex'),
     });
     failures.listen((error) => driver.fail(error));
+    // The term is on the disk before anybody can hear of it.
     await store.writeRun(recorder.record(driver.state, undefined));
-    store.event('start', { term: FIRST_TERM });
+    store.event('start', { term, step: driver.state.step });
     running = { driver, description: describe(settings, store.id, frameBytes, memory) };
     driver.start();
     return {
@@ -170,12 +178,14 @@ class FirstFailure {
   }
 }
 
-function reducerSettings(settings: RunSettings, run: string) {
+function reducerSettings(settings: RunSettings, run: string, term: number) {
+  const { checkpointEvery } = settings;
   const { configuration, startWorkers, minWorkers, maxWorkers, rendezvousMilliseconds, allowMixedEngines } =
     settings;
   return {
     run,
-    term: FIRST_TERM,
+    term,
+    checkpointEvery,
     configuration,
     totalSteps: totalSteps(configuration),
     startWorkers,

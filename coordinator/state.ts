@@ -32,6 +32,8 @@ export interface RunState {
   readonly times: ShardTimes;
   /** By the number of real shards: a short batch has its own. */
   readonly plans: ReadonlyMap<number, StandingPlan>;
+  /** The last step a checkpoint was asked for, and when. */
+  readonly checkpoint: { readonly step: number; readonly at: number };
   /** Set by Ctrl-C: the run ends after the open step. */
   readonly stopping: ErrorCode | undefined;
   readonly counts: Counts;
@@ -54,6 +56,20 @@ export interface Settings {
   readonly maxWorkers: number;
   readonly rendezvousMilliseconds: number;
   readonly allowMixedEngines: boolean;
+  readonly checkpointEvery: CheckpointInterval;
+}
+
+/** After how many steps, or milliseconds, a checkpoint is due. */
+export type CheckpointInterval = { readonly steps: number } | { readonly milliseconds: number };
+
+/** Where a run goes on that was begun before. */
+export interface Resumed {
+  readonly step: number;
+  readonly evaluated: number;
+  readonly fingerprint: string;
+  readonly engine: EngineIdentity | undefined;
+  readonly mixed: boolean;
+  readonly delivered: ReadonlyMap<string, number>;
 }
 
 export interface WorkerState {
@@ -189,6 +205,8 @@ export type Effect =
   | { readonly kind: 'update'; readonly step: number; readonly correct: number }
   /** Write down the update just made; after the next weights are on their way, since nobody waits for it. */
   | { readonly kind: 'record' }
+  /** Keep a copy of weights and moments; off the path of the steps. */
+  | { readonly kind: 'checkpoint' }
   /** Sum up all predictions; answered by `evaluated`. */
   | { readonly kind: 'evaluate'; readonly step: number; readonly final: boolean }
   | { readonly kind: 'close'; readonly slot: number; readonly code: ErrorCode; readonly message: string }
@@ -221,21 +239,22 @@ export interface Next {
   readonly effects: readonly Effect[];
 }
 
-export function initialState(settings: Settings, now: number): RunState {
+export function initialState(settings: Settings, now: number, resumed?: Resumed): RunState {
   return {
     settings,
-    ...{ phase: 'gathering', started: false, step: 0, evaluated: 0 },
+    ...{ phase: 'gathering', started: false, step: resumed?.step ?? 0, evaluated: resumed?.evaluated ?? 0 },
     workers: new Map(),
     task: undefined,
-    fingerprint: undefined,
-    engine: undefined,
-    mixed: false,
+    fingerprint: resumed?.fingerprint,
+    engine: resumed?.engine,
+    mixed: resumed?.mixed ?? false,
     waitingSince: now,
     times: { step: [], evaluation: [] },
     plans: new Map(),
     stopping: undefined,
     counts: { duplicates: 0, fenced: 0, reassigned: 0 },
-    delivered: new Map(),
+    delivered: resumed?.delivered ?? new Map(),
+    checkpoint: { step: resumed?.step ?? 0, at: now },
   };
 }
 

@@ -82,14 +82,29 @@ export class Tensors {
     this.#secondMoment = kernels.allocate(vectorBytes);
     this.#free = Array.from({ length: buffers }, () => kernels.allocate(vectorBytes));
     this.#received = this.#take();
-    this.weights().set(initial);
-    this.#checksum = kernels.checksum(first.at, this.parameters * FLOAT_BYTES);
-    first.checksum.setBigUint64(0, this.#checksum, true);
+    this.#checksum = this.#set(initial);
   }
 
   /** The current weights, P floats; a view that the next update leaves behind. */
   weights(): Float32Array {
     return this.#kernels.floats(this.#current.at, this.parameters);
+  }
+
+  /** Copies of the current weights and Adam's moments, P floats each. */
+  snapshot(): { weights: Float32Array; firstMoment: Float32Array; secondMoment: Float32Array } {
+    const copy = (at: number) => this.#kernels.floats(at, this.parameters).slice();
+    return {
+      weights: copy(this.#current.at),
+      firstMoment: copy(this.#firstMoment),
+      secondMoment: copy(this.#secondMoment),
+    };
+  }
+
+  /** Goes on from these weights and moments. */
+  restore(from: { weights: Float32Array; firstMoment: Float32Array; secondMoment: Float32Array }): void {
+    this.#kernels.floats(this.#firstMoment, this.parameters).set(from.firstMoment);
+    this.#kernels.floats(this.#secondMoment, this.parameters).set(from.secondMoment);
+    this.#set(from.weights);
   }
 
   /** XXH64 of the current weights, as their frame carries it. */
@@ -173,6 +188,13 @@ export class Tensors {
         return () => void inFlight.delete(slot);
       },
     };
+  }
+
+  #set(weights: Float32Array): bigint {
+    this.weights().set(weights);
+    this.#checksum = this.#kernels.checksum(this.#current.at, this.parameters * FLOAT_BYTES);
+    this.#current.checksum.setBigUint64(0, this.#checksum, true);
+    return this.#checksum;
   }
 
   #share(weights: WeightsRoom): void {

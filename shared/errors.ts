@@ -25,6 +25,18 @@ export const errorTable = {
     meaning: 'A dataset is missing, damaged or not the one of the run.',
   },
   RUN_EXISTS: { exit: 13, close: undefined, retry: false, meaning: 'The run directory exists already.' },
+  LOCKED: {
+    exit: 28,
+    close: undefined,
+    retry: false,
+    meaning: 'Another coordinator is at work on this run.',
+  },
+  REPLAY: {
+    exit: 29,
+    close: 4429,
+    retry: false,
+    meaning: 'A step that was computed again differs from what was recorded.',
+  },
   ADDRESS: {
     exit: 14,
     close: undefined,

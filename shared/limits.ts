@@ -20,6 +20,7 @@ export const MAX_TENSOR_FILE_HEADER_BYTES = 1024 ** 2;
 export const MAX_SHARED_MEMORY_BYTES = 64 * 1024 ** 2;
 /** What may pile up among a process' old objects before they are collected. */
 export const MAX_GARBAGE_BYTES = 12 * 1024 ** 2;
+export const MAX_EVENT_LINE_BYTES = 64 * 1024;
 export const METRICS_FLUSH_BYTES = 64 * 1024;
 export const MAX_METRICS_BUFFER_BYTES = 64 * 1024 ** 2;
 export const MIN_TOKEN_CHARACTERS = 16;
@@ -51,7 +52,12 @@ export const MAX_FAILURES = 3;
 /** Steps after which the plan is looked at again, should workers have become faster or slower. */
 export const PLAN_REVIEW_STEPS = 64;
 
+/** Checkpoints that are kept without --keep. */
+export const DEFAULT_KEPT_CHECKPOINTS = 2;
+export const MAX_KEPT_CHECKPOINTS = 10_000;
+
 // Times.
+export const DEFAULT_CHECKPOINT_SECONDS = 10;
 export const HEARTBEAT_INTERVAL_MILLISECONDS = 2_000;
 export const IDLE_LIMIT_MILLISECONDS = 20_000;
 export const HELLO_LIMIT_MILLISECONDS = 10_000;
@@ -71,6 +77,11 @@ export const ORPHAN_LIMIT_MILLISECONDS = 2_000;
 export const TICK_MILLISECONDS = 50;
 export const FIRST_REDIAL_MILLISECONDS = 100;
 export const MAX_REDIAL_MILLISECONDS = 5_000;
+/** Between a crash and the next start of a process of `local`, doubled each time; one that lived so long counts as well again. */
+export const FIRST_RESTART_MILLISECONDS = 100;
+export const MAX_RESTART_MILLISECONDS = 5_000;
+export const STABLE_MILLISECONDS = 10_000;
+export const DEFAULT_MAX_RESTARTS = 100;
 export const METRICS_FLUSH_MILLISECONDS = 1_000;
 /** Bench: how long a piece is measured in one repetition, and how many steps' time a run of the full loop has. */
 export const BENCH_PIECE_MILLISECONDS = 100;

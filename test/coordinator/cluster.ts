@@ -46,6 +46,7 @@ export class Cluster {
   /** The expression each step was updated with. */
   readonly updates: string[] = [];
   readonly evaluations: string[] = [];
+  readonly checkpoints: number[] = [];
   readonly closed: { slot: number; code: string }[] = [];
   readonly logs: string[] = [];
   requests: Request[] = [];
@@ -68,7 +69,8 @@ export class Cluster {
           minWorkers: 1,
           maxWorkers: 256,
         },
-        ...{ rendezvousMilliseconds: 60_000, allowMixedEngines: false, ...settings },
+        ...{ rendezvousMilliseconds: 60_000, allowMixedEngines: false, checkpointEvery: { steps: 1000 } },
+        ...settings,
       },
       0,
     );
@@ -182,6 +184,9 @@ export class Cluster {
         if (this.#sums.size > 0) throw new Error('sums are left over');
         return this.dispatch({ kind: 'updated', finite: true, now: this.now });
       case 'record':
+        return;
+      case 'checkpoint':
+        this.checkpoints.push(this.state.step);
         return;
       case 'evaluate':
         this.evaluations.push(

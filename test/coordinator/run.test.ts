@@ -1,10 +1,19 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { FIRST_LEASE_MILLISECONDS, MAX_FAILURES, SET_ASIDE_MILLISECONDS } from '../../shared/limits.ts';
 import { Cluster, configuration } from './cluster.ts';
 
 const FULL = '(((s0+s1)+(s2+s3))+((s4+s5)+(s6+s7)))';
 // 100 samples in batches of 32: the fourth batch has 4 samples, which is one shard of 4 rows.
 const EXPECTED = [FULL, FULL, FULL, '(((s0+0)+0)+0)', FULL, FULL, FULL, '(((s0+0)+0)+0)'];
+
+function fail(): never {
+  throw new Error('nobody was asked');
+}
+
+function workerIn(cluster: Cluster, slot: number) {
+  return cluster.state.workers.get(slot) ?? fail();
+}
 
 describe('an undisturbed run', () => {
   it.each([1, 2, 3, 4, 5, 8, 11])('with %i workers adds in the same tree and ends', (workers) => {
@@ -113,6 +122,97 @@ describe('a disturbed run', () => {
     expect(cluster.outcome).toBeUndefined();
     cluster.tick(2_000);
     expect(cluster.outcome).toMatchObject({ state: 'failed', code: 'RENDEZVOUS' });
+  });
+
+  it('is held while fewer than --min-workers are left, and goes on with its open step', () => {
+    const cluster = new Cluster({ minWorkers: 2 });
+    cluster.join(0);
+    cluster.join(1);
+    cluster.leave(1);
+    expect(cluster.state.phase).toBe('gathering');
+    for (const request of cluster.requests) cluster.answer(request);
+    expect(cluster.updates).toEqual([]);
+    cluster.join(1);
+    expect(cluster.state.phase).toBe('running');
+    cluster.finish();
+    expect(cluster.outcome?.state).toBe('finished');
+  });
+
+  it('waits for all it was started with, but only until time is up', () => {
+    const cluster = new Cluster({ startWorkers: 3, minWorkers: 1 });
+    cluster.join(0);
+    cluster.join(1);
+    cluster.tick(15_000);
+    cluster.say(0, { kind: 'heartbeat' });
+    cluster.say(1, { kind: 'heartbeat' });
+    expect(cluster.state.phase).toBe('gathering');
+    for (let i = 0; i < 5; i++) {
+      cluster.tick(10_000);
+      for (const slot of [0, 1]) cluster.say(slot, { kind: 'heartbeat' });
+    }
+    expect(cluster.state.phase).toBe('running');
+    cluster.finish();
+    expect(cluster.outcome?.state).toBe('finished');
+  });
+
+  it('gives work again to a worker that was late, once it has answered, even after its step', () => {
+    const cluster = new Cluster({ startWorkers: 2 });
+    cluster.join(0);
+    cluster.join(1);
+    const late = cluster.requests.find(({ slot }) => slot === 1);
+    if (late === undefined) throw new Error('both were asked');
+    cluster.answer(cluster.requests[0] ?? late);
+    for (const milliseconds of [15_000, 16_000]) {
+      cluster.tick(milliseconds);
+      cluster.say(0, { kind: 'heartbeat' });
+    }
+    expect(cluster.state.workers.get(1)?.late).toBe(true);
+    const instead = cluster.requests.find(({ slot, step }) => slot === 0 && step === 1);
+    if (instead === undefined) throw new Error('the other one was asked');
+    cluster.answer(instead);
+    expect(cluster.state.task?.step).toBe(2);
+    cluster.answer(late);
+    expect(cluster.state.workers.get(1)?.late).toBe(false);
+  });
+
+  it('prefers others to a worker that fails again and again, for a while', () => {
+    const cluster = new Cluster({ startWorkers: 2 });
+    cluster.join(0);
+    cluster.join(1);
+    const failing = { ...workerIn(cluster, 1), failures: MAX_FAILURES };
+    cluster.state = { ...cluster.state, workers: new Map(cluster.state.workers).set(1, failing) };
+    cluster.tick(FIRST_LEASE_MILLISECONDS + 1);
+    expect(cluster.logs.filter((line) => line.includes('again and again'))).toHaveLength(1);
+    expect(workerIn(cluster, 1).asideUntil).toBe(cluster.now + SET_ASIDE_MILLISECONDS);
+    cluster.tick(SET_ASIDE_MILLISECONDS);
+    expect(cluster.state.workers.get(1)?.asideUntil).toBeUndefined();
+  });
+
+  it('asks for a checkpoint when it is due, after the step is recorded', () => {
+    const cluster = new Cluster({ checkpointEvery: { steps: 3 } });
+    cluster.join(0);
+    cluster.finish();
+    expect(cluster.checkpoints).toEqual([3, 6]);
+    const timed = new Cluster({ checkpointEvery: { milliseconds: 100 } });
+    timed.join(0);
+    timed.now += 99;
+    timed.answer(timed.requests[0] ?? fail());
+    expect(timed.checkpoints).toEqual([]);
+    timed.now += 1;
+    timed.answer(timed.requests[0] ?? fail());
+    expect(timed.checkpoints).toEqual([2]);
+  });
+
+  it('does not count the same bad result twice', () => {
+    const cluster = new Cluster({ startWorkers: 2 });
+    cluster.join(0);
+    cluster.join(1);
+    cluster.nonFinite = ({ slot }) => slot === 0;
+    const first = cluster.requests.find(({ slot }) => slot === 0) ?? fail();
+    cluster.answer(first);
+    cluster.answer(first);
+    expect(cluster.outcome).toBeUndefined();
+    expect(cluster.state.counts.duplicates).toBe(1);
   });
 
   it('computes a result that is not finite once more, elsewhere, and then blames the model', () => {

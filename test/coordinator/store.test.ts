@@ -21,7 +21,7 @@ afterEach(() => rm(runs, { recursive: true, force: true }));
 
 const clock = () => new Date('2026-01-02T03:04:05.678Z');
 const open = (runId: string) =>
-  RunStore.open({ runs, runId, clock, onError: (error) => void errors.push(error) });
+  RunStore.create({ runs, runId, keep: 2, clock, onError: (error) => void errors.push(error) });
 const read = (...path: string[]) => readFile(join(runs, ...path), 'utf8');
 const step = {
   epoch: 1,

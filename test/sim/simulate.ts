@@ -1,5 +1,5 @@
 import type { StepResult } from '../../coordinator/driver.ts';
-import type { RunState } from '../../coordinator/state.ts';
+import type { RunState, Settings } from '../../coordinator/state.ts';
 import { check } from '../../kernels/twins.ts';
 import type { Configuration } from '../../shared/configuration.ts';
 import { assert } from '../../shared/errors.ts';
@@ -9,7 +9,7 @@ import { firstShard, shardCount } from '../../shared/tree.ts';
 import { strike } from './faults.ts';
 import { predictionsOf, simulatedConfiguration, undisturbed, type ExpectedStep } from './model.ts';
 import { Random } from './random.ts';
-import { SimulatedCoordinator, type Witness } from './simulated-coordinator.ts';
+import { SimulatedCoordinator, type KeptCheckpoint, type Witness } from './simulated-coordinator.ts';
 import { SimulatedWorker } from './simulated-worker.ts';
 import { VirtualTime } from './virtual-time.ts';
 import { Wire } from './wire.ts';
@@ -17,6 +17,8 @@ import { Wire } from './wire.ts';
 /** How long a run may take, in virtual time, after the last fault: several leases and silences one after the other. */
 const PROGRESS_LIMIT_MILLISECONDS = 300_000;
 const FAULTS_LIMIT_MILLISECONDS = 20_000;
+/** The share of faults that strike the coordinator. */
+const COORDINATOR_FAULTS = 0.1;
 
 export interface SimulationResult {
   readonly steps: number;
@@ -52,12 +54,18 @@ class Simulation implements Witness {
   readonly #configuration: Configuration;
   readonly #expected: { readonly steps: readonly ExpectedStep[]; readonly weights: Float32Array };
   readonly #workers: SimulatedWorker[];
-  readonly #coordinator: SimulatedCoordinator;
+  readonly #settings: Settings;
+  #coordinator: SimulatedCoordinator;
+  /** Whether somebody listens. */
+  #isUp = true;
+  #kept: KeptCheckpoint | undefined;
   readonly #wireMilliseconds: number;
   readonly #faultsUntil: number;
-  readonly #evaluations: number[] = [];
+  #evaluations: number[] = [];
   #steps = 0;
   #faults = 0;
+  #terms = 1;
+  #opened: string | undefined;
   #ended: { readonly state: string; readonly message: string } | undefined;
   #crash: unknown;
 
@@ -70,26 +78,15 @@ class Simulation implements Witness {
     this.#faultsUntil = random.between(0, FAULTS_LIMIT_MILLISECONDS);
     const minWorkers = 1 + random.below(2);
     const count = minWorkers + random.below(5);
-    this.#coordinator = new SimulatedCoordinator(
-      {
-        ...{
-          run: 'r',
-          term: 1,
-          configuration: this.#configuration,
-          totalSteps: totalSteps(this.#configuration),
-        },
-        ...{ minWorkers, startWorkers: minWorkers + random.below(count), allowMixedEngines: false },
-        maxWorkers: random.chance(0.2) ? minWorkers : 256,
-        rendezvousMilliseconds: 120_000,
-      },
-      this.#time,
-      random,
-      this,
-    );
-    this.#coordinator.driver.outcome.then(
-      (outcome) => (this.#ended = outcome),
-      (error: unknown) => (this.#crash = error),
-    );
+    this.#settings = {
+      ...{ run: 'r', term: 1, configuration: this.#configuration },
+      totalSteps: totalSteps(this.#configuration),
+      ...{ minWorkers, startWorkers: minWorkers + random.below(count), allowMixedEngines: false },
+      maxWorkers: random.chance(0.2) ? minWorkers : 256,
+      rendezvousMilliseconds: 120_000,
+      checkpointEvery: random.chance(0.5) ? { steps: 1 + random.below(5) } : { milliseconds: 500 },
+    };
+    this.#coordinator = this.#startCoordinator();
     const world = {
       ...{ time: this.#time, random, configuration: this.#configuration },
       connect: () => this.#connect(),
@@ -110,6 +107,7 @@ class Simulation implements Witness {
       await Promise.resolve();
       if (this.#crash !== undefined) throw this.#crash;
       checkLeases(this.#coordinator.state);
+      this.#checkBeginning(this.#coordinator.state);
       assert(this.#time.now() < limit, `the run ends within ${limit.toFixed(0)} ms of virtual time`);
     }
     this.#checkEnd();
@@ -146,8 +144,39 @@ class Simulation implements Witness {
     }
   }
 
+  kept(checkpoint: KeptCheckpoint): void {
+    this.#kept = checkpoint;
+  }
+
+  #startCoordinator(): SimulatedCoordinator {
+    const settings = { ...this.#settings, term: this.#terms };
+    const coordinator = new SimulatedCoordinator(settings, this.#time, this.#random, this, this.#kept);
+    coordinator.driver.outcome.then(
+      (outcome) => (this.#ended = outcome),
+      (error: unknown) => (this.#crash = error),
+    );
+    return coordinator;
+  }
+
+  /** The coordinator is killed, and started again from what was kept. */
+  #restartCoordinator(): string {
+    if (!this.#isUp) return 'the coordinator is down already';
+    const pause = this.#random.between(50, 3_000);
+    this.#isUp = false;
+    this.#coordinator.kill();
+    this.#time.after(pause, () => {
+      this.#terms += 1;
+      this.#isUp = true;
+      this.#coordinator = this.#startCoordinator();
+      this.#steps = this.#kept?.step ?? 0;
+      this.#evaluations = this.#evaluations.filter((step) => step <= (this.#kept?.evaluated ?? 0));
+      this.#note(`the coordinator goes on after step ${this.#steps}, term ${this.#terms}`);
+    });
+    return `the coordinator is killed, and started again after ${pause.toFixed(0)} ms`;
+  }
+
   #connect(): Wire | undefined {
-    if (this.#coordinator.state.phase === 'ended') return undefined;
+    if (!this.#isUp || this.#coordinator.state.phase === 'ended') return undefined;
     const wire = new Wire(this.#time, this.#random, this.#wireMilliseconds);
     this.#coordinator.accept(wire);
     return wire;
@@ -158,10 +187,24 @@ class Simulation implements Witness {
     if (this.#time.now() + pause > this.#faultsUntil) return;
     this.#time.after(pause, () => {
       const worker = this.#random.pick(this.#workers);
-      this.#note(`${worker.name} ${strike(worker, this.#workers, this.#random)}`);
+      this.#note(
+        this.#random.chance(COORDINATOR_FAULTS)
+          ? this.#restartCoordinator()
+          : `${worker.name} ${strike(worker, this.#workers, this.#random)}`,
+      );
       this.#faults += 1;
       this.#planFault();
     });
+  }
+
+  /** A step or evaluation begins only with enough workers. */
+  #checkBeginning({ task, workers, settings }: RunState): void {
+    const opened = task === undefined ? undefined : `${settings.term} ${task.kind} ${task.step}`;
+    if (opened !== undefined && opened !== this.#opened) {
+      const ready = [...workers.values()].filter(({ phase }) => phase === 'ready').length;
+      assert(ready >= settings.minWorkers, `${ready} workers are enough for ${opened}`);
+    }
+    this.#opened = opened;
   }
 
   #checkEnd(): void {
@@ -173,6 +216,7 @@ class Simulation implements Witness {
     assert(checksum === check(this.#expected.weights).checksum, "the model is the undisturbed run's");
     const samples = [...this.#coordinator.state.delivered.values()].reduce((sum, count) => sum + count, 0);
     const wanted = configuration.trainSamples * configuration.epochs;
+    // What a killed coordinator counted after its last checkpoint is counted again.
     assert(samples === wanted, `the workers delivered ${wanted} samples, not ${samples}`);
     assert(
       this.#ended === undefined || this.#ended.state === 'finished',
@@ -205,6 +249,11 @@ function checkLeases({ task, workers, settings }: RunState): void {
       const isOwned = part.accepted || state === 'gone' || workers.has(slot);
       assert(isOwned, `part ${node} is leased to slot ${slot}, where nobody is`);
     }
+    const computing = part.leases.filter(({ state }) => state === 'open' || state === 'late');
+    assert(
+      new Set(computing.map(({ slot }) => slot)).size === computing.length,
+      `nobody is asked for part ${node} again while computing it`,
+    );
     if (task.kind === 'evaluation') continue;
     const first = firstShard(node, virtualShards);
     for (let shard = first; shard < first + shardCount(node, virtualShards); shard++) {

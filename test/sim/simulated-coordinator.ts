@@ -1,8 +1,15 @@
 import { Driver, type RunObserver, type StepResult } from '../../coordinator/driver.ts';
 import type { Peer } from '../../coordinator/peer.ts';
 import { Predictions } from '../../coordinator/predictions.ts';
-import { initialState, type Effect, type RunState, type Settings } from '../../coordinator/state.ts';
+import {
+  initialState,
+  type Effect,
+  type Resumed,
+  type RunState,
+  type Settings,
+} from '../../coordinator/state.ts';
 import { Tensors } from '../../coordinator/tensors.ts';
+import type { Clock } from '../../shared/clock.ts';
 import { CLOSE_FINISHED, ClusterError, errorTable } from '../../shared/errors.ts';
 import { encodeHeader } from '../../shared/frame.ts';
 import { workerMessage } from '../../shared/messages.ts';
@@ -16,6 +23,13 @@ import type { Wire } from './wire.ts';
 export interface Witness {
   step(result: StepResult): void;
   evaluation(step: number, values: Float32Array): void;
+  /** A checkpoint is safe: a coordinator that starts now goes on from it. */
+  kept(checkpoint: KeptCheckpoint): void;
+}
+
+/** What survives a crash. */
+export interface KeptCheckpoint extends Resumed {
+  readonly tensors: ReturnType<Tensors['snapshot']>;
 }
 
 /** A coordinator's process: the real driver, reducers, kernels and codec on simulated time and wires. */
@@ -26,16 +40,28 @@ export class SimulatedCoordinator implements RunObserver {
   readonly #tensors: Tensors;
   readonly #predictions: Predictions;
   readonly #witness: Witness;
-  readonly #slots = new Set<number>();
+  readonly #time: VirtualTime;
+  readonly #random: Random;
+  readonly #wires = new Map<number, Wire>();
+  #isAlive = true;
 
-  constructor(settings: Settings, time: VirtualTime, random: Random, witness: Witness) {
+  constructor(
+    settings: Settings,
+    time: VirtualTime,
+    random: Random,
+    witness: Witness,
+    kept: KeptCheckpoint | undefined,
+  ) {
     const { configuration } = settings;
     this.#witness = witness;
+    this.#time = time;
+    this.#random = random;
     this.#tensors = new Tensors(configuration, initialWeights(configuration.seed, configuration.model));
     this.#predictions = new Predictions(configuration.testSamples, configuration.model.classes);
+    if (kept !== undefined) this.#tensors.restore(kept.tensors);
     this.driver = new Driver({
-      ...{ tensors: this.#tensors, predictions: this.#predictions, observer: this, clock: time },
-      state: initialState(settings, time.now()),
+      ...{ tensors: this.#tensors, predictions: this.#predictions, observer: this, clock: this.#clock() },
+      state: initialState(settings, time.now(), kept),
       newSession: () => random.hex(32),
     });
     this.driver.start();
@@ -51,9 +77,18 @@ export class SimulatedCoordinator implements RunObserver {
 
   accept(wire: Wire): void {
     let slot = 0;
-    while (this.#slots.has(slot)) slot += 1;
-    this.#slots.add(slot);
-    this.driver.connected(new SimulatedPeer(slot, wire, this.driver, () => this.#slots.delete(slot)));
+    while (this.#wires.has(slot)) slot += 1;
+    this.#wires.set(slot, wire);
+    this.driver.connected(new SimulatedPeer(slot, wire, this.driver, () => this.#wires.delete(slot)));
+  }
+
+  /** SIGKILL: whatever was not kept is lost. */
+  kill(): void {
+    this.#isAlive = false;
+    for (const wire of this.#wires.values()) {
+      wire.silence('coordinator');
+      wire.cut();
+    }
   }
 
   step(result: StepResult): void {
@@ -65,8 +100,31 @@ export class SimulatedCoordinator implements RunObserver {
     return { finite: true };
   }
 
+  checkpoint({ step, evaluated, fingerprint, engine, mixed, delivered }: RunState): void {
+    if (fingerprint === undefined) throw new Error('a step was done, so there is a fingerprint');
+    const where = { step, evaluated, fingerprint, engine, mixed, delivered };
+    const checkpoint = { ...where, tensors: this.#tensors.snapshot() };
+    // The disk takes its time; who dies meanwhile has written nothing.
+    this.#time.after(this.#random.between(0, 100), () => {
+      if (this.#isAlive) this.#witness.kept(checkpoint);
+    });
+  }
+
   log({ message }: Extract<Effect, { kind: 'log' }>): void {
     this.lines.push(message);
+  }
+
+  /** Timers that stop with the process. */
+  #clock(): Clock {
+    const time = this.#time;
+    const alive = (task: () => void) => () => {
+      if (this.#isAlive) task();
+    };
+    return {
+      now: time.now,
+      every: (milliseconds, task) => time.every(milliseconds, alive(task)),
+      soon: (task) => time.soon(alive(task)),
+    };
   }
 }
 

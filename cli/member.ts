@@ -1,0 +1,109 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { errorTable, type ErrorCode } from '../shared/errors.ts';
+import {
+  FIRST_RESTART_MILLISECONDS,
+  MAX_RESTART_MILLISECONDS,
+  STABLE_MILLISECONDS,
+} from '../shared/limits.ts';
+import { Child } from './child.ts';
+import type { Log } from './log.ts';
+
+export interface MemberOptions {
+  readonly name: string;
+  /** The command line of the first start, and of those after a crash. */
+  readonly args: (isRestart: boolean) => readonly string[];
+  readonly environment: NodeJS.ProcessEnv;
+  readonly output: 'inherit' | 'capture';
+  readonly maxRestarts: number;
+  readonly log: Log;
+}
+
+/** A process of the cluster that is started again when it crashes. */
+export class Member {
+  readonly name: string;
+  /** The exit code with which it ended for good. */
+  readonly ended: Promise<number>;
+  readonly #options: MemberOptions;
+  readonly #stopping = new AbortController();
+  #child: Child;
+  #hasEnded = false;
+  #hasStarted = false;
+
+  constructor(options: MemberOptions) {
+    this.name = options.name;
+    this.#options = options;
+    this.#child = this.#spawn(false);
+    this.ended = this.#run();
+  }
+
+  get hasEnded(): boolean {
+    return this.#hasEnded;
+  }
+
+  /** Whether it, or the process before it, said that training has begun. */
+  get started(): boolean {
+    return this.#hasStarted || this.#child.started;
+  }
+
+  /** Asks it to end in good order; it is not started again. */
+  stop(code: ErrorCode): void {
+    this.#stopping.abort();
+    this.#child.stop(code);
+  }
+
+  kill(): void {
+    this.#stopping.abort();
+    this.#child.kill();
+  }
+
+  /** Waits for it to end by itself, as the coordinator told it to, and cuts it short if it does not. */
+  async end(): Promise<void> {
+    this.#stopping.abort();
+    await this.#child.end();
+  }
+
+  lastLines(): readonly string[] {
+    return this.#child.lastLines();
+  }
+
+  async #run(): Promise<number> {
+    const { log, maxRestarts, name } = this.#options;
+    let pause = FIRST_RESTART_MILLISECONDS;
+    for (let restarts = 1; ; restarts++) {
+      const started = performance.now();
+      const code = await this.#child.exited;
+      const isFinal = this.#stopping.signal.aborted || !isCrash(code) || restarts > maxRestarts;
+      if (isFinal) return this.#finish(code);
+      if (performance.now() - started > STABLE_MILLISECONDS) pause = FIRST_RESTART_MILLISECONDS;
+      log.warn(
+        { process: name, code, restarts },
+        `${name} ${causeOf(code)}; starting it again (${restarts} of at most ${maxRestarts} times, --max-restarts)`,
+      );
+      await sleep(pause, undefined, { signal: this.#stopping.signal }).catch(() => undefined);
+      if (this.#stopping.signal.aborted) return this.#finish(code);
+      pause = Math.min(2 * pause, MAX_RESTART_MILLISECONDS);
+      this.#hasStarted ||= this.#child.started;
+      this.#child = this.#spawn(true);
+    }
+  }
+
+  #finish(code: number): number {
+    this.#hasEnded = true;
+    return code;
+  }
+
+  #spawn(isRestart: boolean): Child {
+    const { name, args, environment, output } = this.#options;
+    return new Child(name, args(isRestart), environment, output);
+  }
+}
+
+/** Ended by a signal that nobody asked for, or by a defect; every other exit code has its reason, which stays. */
+function isCrash(code: number): boolean {
+  const ordered: readonly number[] = [errorTable.INTERRUPTED.exit, errorTable.TERMINATED.exit];
+  return code === errorTable.UNEXPECTED.exit || (code > 128 && !ordered.includes(code));
+}
+
+function causeOf(code: number): string {
+  return code > 128 ? `was ended by signal ${code - 128}` : `ended with exit code ${code}`;
+}

@@ -1,0 +1,66 @@
+import { newestUnfinished, readRunRecord } from '../coordinator/old-run.ts';
+import { configurationOfRecord, type Configuration } from '../shared/configuration.ts';
+import { ClusterError } from '../shared/errors.ts';
+import { flagOf, optionOf, type CoordinatorOptions, type LocalOptions, type OptionKey } from './options.ts';
+
+/** The options whose values a run's record holds, all but its length. */
+const recipeKeys = [
+  'batchSize',
+  'virtualShards',
+  'learningRate',
+  'beta1',
+  'beta2',
+  'epsilon',
+  'hidden',
+  'dropout',
+  'seed',
+] as const satisfies readonly OptionKey[];
+
+/**
+ * The options of a run that goes on: those of its record, but for its length where that was given. `resume` names its
+ * directory then. Throws USAGE where an option that was given is not the run's.
+ */
+export async function adoptRun<O extends LocalOptions | CoordinatorOptions>(
+  options: O,
+  explicit: ReadonlySet<OptionKey>,
+): Promise<O> {
+  const { resume } = options;
+  if (resume === undefined) return options;
+  if (explicit.has('runId'))
+    throw new ClusterError('USAGE', '--run-id names a new run, --resume an old one', {
+      fix: 'Keep one of them.',
+    });
+  const directory = resume === 'newest' ? await newestUnfinished(options.runsDir) : resume;
+  const recorded = configurationOfRecord((await readRunRecord(directory)).configuration);
+  const values = valuesOf(recorded);
+  for (const key of recipeKeys) {
+    if (explicit.has(key)) checkAlike(key, options[key], values[key], directory);
+  }
+  const isLengthGiven = explicit.has('epochs') || explicit.has('steps');
+  const length = isLengthGiven ? {} : { epochs: recorded.epochs, steps: recorded.steps };
+  return { ...options, ...values, ...length, resume: directory };
+}
+
+function valuesOf({ model, ...same }: Configuration) {
+  const { batchSize, virtualShards, learningRate, beta1, beta2, epsilon, dropout, seed } = same;
+  return {
+    batchSize,
+    virtualShards,
+    learningRate,
+    beta1,
+    beta2,
+    epsilon,
+    dropout,
+    seed,
+    hidden: model.hidden,
+  };
+}
+
+function checkAlike(key: OptionKey, given: unknown, recorded: unknown, directory: string): void {
+  const { kind } = optionOf(key);
+  const [ours, theirs] = [kind.format(given ?? ''), kind.format(recorded ?? '')];
+  if (ours === theirs) return;
+  throw new ClusterError('USAGE', `${flagOf(key)} ${ours} is not that of the run ${directory}, ${theirs}`, {
+    fix: `leave ${flagOf(key)} out; only --epochs and --steps may differ`,
+  });
+}

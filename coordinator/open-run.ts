@@ -1,0 +1,92 @@
+import type { Checkpoint } from '../shared/checkpoint-file.ts';
+import { firstLink } from '../shared/chain.ts';
+import { canonicalRecipe, configurationOfRecord, type Configuration } from '../shared/configuration.ts';
+import { ClusterError } from '../shared/errors.ts';
+import type { MetricsLine } from '../shared/metrics.ts';
+import type { RunRecord } from '../shared/run-schema.ts';
+import { totalSteps } from '../shared/schedule.ts';
+import type { ResumedRecord, RunViewer } from './recorder.ts';
+import type { RunSettings } from './start.ts';
+import type { Resumed } from './state.ts';
+import { RunStore } from './store.ts';
+
+/** A run's directory, opened, and where the run stands. */
+export interface OpenRun {
+  readonly store: RunStore;
+  readonly term: number;
+  /** What a run that goes on has left; undefined for a new one. */
+  readonly old: { readonly record: RunRecord; readonly lines: readonly MetricsLine[] } | undefined;
+  /** Undefined where there is none: then the run begins at its initial weights, again if need be. */
+  readonly checkpoint: Checkpoint | undefined;
+}
+
+/** Makes the directory of a new run, or opens that of one that goes on, at its newest intact checkpoint. */
+export async function openRun(
+  settings: RunSettings,
+  onError: (error: ClusterError) => void,
+  viewer: RunViewer,
+): Promise<OpenRun> {
+  const { configuration, resume: directory, keep, takeOver } = settings;
+  if (directory === undefined) {
+    const { runsDir: runs, runId } = settings;
+    const store = await RunStore.create({ runs, runId, keep, onError });
+    return { store, term: 1, old: undefined, checkpoint: undefined };
+  }
+  const { store, record, lines } = await RunStore.resume({ directory, takeOver, keep, onError });
+  try {
+    if (canonicalRecipe(configurationOfRecord(record.configuration)) !== canonicalRecipe(configuration))
+      throw new ClusterError('USAGE', `${directory} is a run of another configuration (run.json)`);
+    const checkpoint = await store.newestCheckpoint(configuration, (error) =>
+      viewer.log('warn', `an older checkpoint is used: ${error.message}`, {}),
+    );
+    const step = checkpoint?.step ?? 0;
+    if (step > totalSteps(configuration)) {
+      throw new ClusterError(
+        'USAGE',
+        `the run has done ${step} steps, more than ${totalSteps(configuration)}`,
+        {
+          fix: 'give more --steps or --epochs',
+        },
+      );
+    }
+    if (record.state === 'finished' && step === totalSteps(configuration)) {
+      throw new ClusterError('USAGE', `${directory} is finished (--resume)`, {
+        fix: 'prolong it with more --epochs or --steps',
+      });
+    }
+    viewer.log('info', `going on after step ${step} (term ${record.term + 1})`, { step });
+    return { store, term: record.term + 1, old: { record, lines }, checkpoint };
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
+}
+
+/** What the recorder goes on with; `weights` is the checksum of the weights at hand. */
+export function resumedRecord({ old, checkpoint }: OpenRun, weights: bigint): ResumedRecord | undefined {
+  if (old === undefined) return undefined;
+  const step = checkpoint?.step ?? 0;
+  const chain = checkpoint?.chain ?? firstLink(configurationOfRecord(old.record.configuration));
+  const lines = old.lines.filter(
+    (line) => line.step > step || (line.step === step && line.kind === 'evaluation'),
+  );
+  return { started: old.record.started, step, chain, weights, lines };
+}
+
+/** What the reducers go on with. */
+export function resumedState(
+  { old, checkpoint }: OpenRun,
+  configuration: Configuration,
+): Resumed | undefined {
+  if (old === undefined || checkpoint === undefined) return undefined;
+  const { step, fingerprint } = checkpoint;
+  // The result of a run that was cut off at its very end is computed again.
+  const evaluated = step === totalSteps(configuration) ? 0 : checkpoint.evaluated;
+  const { engine, workers } = old.record;
+  // What a crash left of the counts is not known; a run that ended in good order has them.
+  const isWhole = old.record.step === step;
+  return {
+    ...{ step, evaluated, fingerprint, engine: engine?.description, mixed: engine?.reproducible === false },
+    delivered: new Map(isWhole ? workers.map(({ name, samples }) => [name, samples]) : []),
+  };
+}

@@ -1,0 +1,15 @@
+import type { Next, RunState } from './state.ts';
+
+/** The step just done is written down, and if it is time for a checkpoint, kept. */
+export function recordStep(state: RunState, now: number): Next {
+  if (!isCheckpointDue(state, now)) return { state, effects: [{ kind: 'record' }] };
+  const kept = { ...state, checkpoint: { step: state.step, at: now } };
+  return { state: kept, effects: [{ kind: 'record' }, { kind: 'checkpoint' }] };
+}
+
+function isCheckpointDue({ checkpoint, settings, step }: RunState, now: number): boolean {
+  const { checkpointEvery: every } = settings;
+  return 'steps' in every
+    ? step - checkpoint.step >= every.steps
+    : step > checkpoint.step && now - checkpoint.at >= every.milliseconds;
+}

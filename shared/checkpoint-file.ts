@@ -1,0 +1,105 @@
+import { createHash } from 'node:crypto';
+import { z } from 'zod';
+import { canonicalRecipe, type Configuration } from './configuration.ts';
+import { ClusterError } from './errors.ts';
+import { MAX_STEPS } from './limits.ts';
+import { ARITHMETIC } from './messages.ts';
+import { namedTensors, parameterCount } from './model.ts';
+import { decodeTensors, encodeTensors, type Tensor } from './safetensors.ts';
+
+/** All that training goes on from: the weights after a step, Adam's moments, and where the run stood. */
+export interface Checkpoint {
+  readonly configuration: Configuration;
+  readonly step: number;
+  /** The step after which the test set was last evaluated; 0 before the first. */
+  readonly evaluated: number;
+  /** The link of that step (chain.ts). */
+  readonly chain: string;
+  /** The fingerprint of the engines that computed it. */
+  readonly fingerprint: string;
+  /** P floats each, laid out as shared/model.ts says. */
+  readonly weights: Float32Array;
+  readonly firstMoment: Float32Array;
+  readonly secondMoment: Float32Array;
+}
+
+const number = z
+  .string()
+  .regex(/^\d{1,10}$/)
+  .transform(Number)
+  .pipe(z.int().max(MAX_STEPS));
+const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
+const metadataSchema = z.strictObject({
+  arithmetic: z.literal(String(ARITHMETIC)),
+  recipe: z.string(),
+  step: number,
+  evaluated: number,
+  chain: sha256,
+  fingerprint: sha256,
+  /** SHA-256 of all tensors' bytes. */
+  tensors: sha256,
+});
+
+/** A safetensors file: the model's tensors, then adam.m.* and adam.v.*. Equal input gives equal bytes. */
+export function encodeCheckpoint(checkpoint: Checkpoint): Uint8Array {
+  const { configuration, step, evaluated, chain, fingerprint } = checkpoint;
+  const tensors = [
+    ...named('', checkpoint.weights, configuration),
+    ...named('adam.m.', checkpoint.firstMoment, configuration),
+    ...named('adam.v.', checkpoint.secondMoment, configuration),
+  ];
+  return encodeTensors({
+    metadata: {
+      ...{ arithmetic: String(ARITHMETIC), recipe: canonicalRecipe(configuration) },
+      ...{ step: String(step), evaluated: String(evaluated), chain, fingerprint },
+      tensors: digestOf(tensors),
+    },
+    tensors,
+  });
+}
+
+/** Throws DATA, naming `file`, unless it is an intact checkpoint of a run of this configuration, however long. */
+export function decodeCheckpoint(bytes: Uint8Array, file: string, configuration: Configuration): Checkpoint {
+  const { metadata, tensors } = decodeTensors(bytes, file);
+  const parsed = metadataSchema.safeParse(metadata);
+  if (!parsed.success)
+    throw new ClusterError('DATA', `${file} is not a checkpoint: ${z.prettifyError(parsed.error)}`);
+  if (parsed.data.recipe !== canonicalRecipe(configuration))
+    throw new ClusterError('DATA', `${file} is a checkpoint of another configuration`);
+  const count = parameterCount(configuration.model);
+  const all = new Float32Array(3 * count);
+  const expected = ['', 'adam.m.', 'adam.v.'].flatMap((prefix, i) =>
+    named(prefix, all.subarray(i * count, (i + 1) * count), configuration),
+  );
+  if (tensors.length !== expected.length || !expected.every((tensor, i) => isAlike(tensor, tensors[i])))
+    throw new ClusterError('DATA', `${file} holds other tensors than its configuration says`);
+  if (digestOf(tensors) !== parsed.data.tensors)
+    throw new ClusterError('DATA', `${file} is damaged: its tensors are not what was written`);
+  expected.forEach((tensor, i) => tensor.data.set(tensors[i]?.data ?? []));
+  const part = (i: number) => all.slice(i * count, (i + 1) * count);
+  const { step, evaluated, chain, fingerprint } = parsed.data;
+  return {
+    ...{ configuration, step, evaluated, chain, fingerprint },
+    ...{ weights: part(0), firstMoment: part(1), secondMoment: part(2) },
+  };
+}
+
+function named(prefix: string, values: Float32Array, { model }: Configuration): Tensor[] {
+  return namedTensors(model).map(({ name, shape, offset, length }) => ({
+    ...{ name: `${prefix}${name}`, shape, data: values.subarray(offset, offset + length) },
+  }));
+}
+
+function isAlike(expected: Tensor, actual: Tensor | undefined): boolean {
+  return (
+    actual?.name === expected.name &&
+    actual.shape.length === expected.shape.length &&
+    actual.shape.every((size, i) => size === expected.shape[i])
+  );
+}
+
+function digestOf(tensors: readonly Tensor[]): string {
+  const hash = createHash('sha256');
+  for (const { data } of tensors) hash.update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+  return hash.digest('hex');
+}

@@ -1,0 +1,62 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { RunLock } from '../../coordinator/run-lock.ts';
+import { temporaryFolder } from '../process/cluster.ts';
+
+const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+
+function lockOf(folder: string, owner: object): void {
+  const self = { host: hostname(), boot, pid: process.pid, started: '1' };
+  writeFileSync(join(folder, 'lock.json'), JSON.stringify({ ...self, ...owner }));
+}
+
+async function deadPid(): Promise<number> {
+  const child = spawn(process.execPath, ['--version'], { stdio: 'ignore' });
+  await once(child, 'exit');
+  return child.pid ?? 0;
+}
+
+describe('the lock of a run', () => {
+  it('is one process’ at a time', async () => {
+    const folder = temporaryFolder();
+    const lock = await RunLock.take(folder, false);
+    await expect(RunLock.take(folder, true)).rejects.toMatchObject({
+      code: 'LOCKED',
+      message: expect.stringContaining(`process ${process.pid} on ${hostname()} is at work`),
+    });
+    await lock.release();
+    await (await RunLock.take(folder, false)).release();
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
+  it.each([
+    ['a process that is gone', async () => ({ pid: await deadPid() })],
+    ['a process whose number another one has now', async () => ({ started: '2' })],
+    ['a process before the last boot', async () => ({ boot: 'another' })],
+  ])('is taken over from %s', async (_, owner) => {
+    const folder = temporaryFolder();
+    lockOf(folder, await owner());
+    await (await RunLock.take(folder, false)).release();
+  });
+
+  it('of another host is taken over only on request', async () => {
+    const folder = temporaryFolder();
+    lockOf(folder, { host: 'another' });
+    await expect(RunLock.take(folder, false)).rejects.toMatchObject({
+      code: 'LOCKED',
+      message: expect.stringContaining('on another'),
+      fix: expect.stringContaining('--take-over'),
+    });
+    await (await RunLock.take(folder, true)).release();
+  });
+
+  it('that was not written whole is nobody’s', async () => {
+    const folder = temporaryFolder();
+    writeFileSync(join(folder, 'lock.json'), '{"host":');
+    await (await RunLock.take(folder, false)).release();
+  });
+});

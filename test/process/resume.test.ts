@@ -1,0 +1,163 @@
+import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { errorTable } from '../../shared/errors.ts';
+import { readMetrics } from '../../shared/metrics.ts';
+import { readRun, run, start, temporaryFolder, train, type FinishedRun, type Started } from './cluster.ts';
+
+const RECIPE = ['--engine', 'reference', '--hidden', '8', '--seed', '7', '--batch-size', '64'];
+const STEPS = 1200;
+const COMMON = [...RECIPE, '--steps', String(STEPS), '--port', '0'];
+
+/** The process of a child of `local`, by what stands on its command line. */
+function childOf(local: Started, says: string): number {
+  const { pid } = local.process;
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').map(Number);
+  const child = children.find((each) => readFileSync(`/proc/${each}/cmdline`, 'utf8').includes(says));
+  if (child === undefined) throw new Error(`no child with ${says}`);
+  return child;
+}
+
+function sameAs(undisturbed: FinishedRun, resumed: FinishedRun): void {
+  expect(resumed.modelSha256).toBe(undisturbed.modelSha256);
+  expect(resumed.record.chain).toBe(undisturbed.record.chain);
+  const steps = resumed.lines.filter(({ kind }) => kind === 'step').map(({ step }) => step);
+  expect(steps).toEqual(Array.from({ length: STEPS }, (_, i) => i + 1));
+}
+
+describe('a run that is disturbed', () => {
+  let undisturbed: FinishedRun;
+
+  it('is compared with one that is not', async () => {
+    undisturbed = await train([...COMMON, '-n', '2']);
+    expect(undisturbed.record.step).toBe(STEPS);
+  });
+
+  it('goes on by itself when coordinator and workers are killed', async () => {
+    const runs = temporaryFolder();
+    const args = ['local', ...COMMON, '-n', '2', '--runs-dir', runs, '--run-id', 'r'];
+    const local = start([...args, '--checkpoint-every', '100']);
+    await local.says(/w1 delivered its first shard/);
+    process.kill(childOf(local, '--name=w0'), 'SIGKILL');
+    await local.says(/w0 was ended by signal 9; starting it again \(1 of at most 100/);
+    process.kill(childOf(local, 'coordinator'), 'SIGKILL');
+    await local.says(/going on after step \d+ \(term 2\)/);
+    expect(await local.exited, local.output()).toBe(0);
+    const resumed = readRun(join(runs, 'r'));
+    expect(resumed.record).toMatchObject({ state: 'finished', term: 2 });
+    expect(resumed.events.filter(({ event }) => event === 'start')).toHaveLength(2);
+    sameAs(undisturbed, resumed);
+  });
+
+  it('goes on with --resume, with another number of workers, after Ctrl-C', async () => {
+    const runs = temporaryFolder();
+    const local = start(['local', ...COMMON, '-n', '2', '--runs-dir', runs]);
+    await local.says(/w1 delivered its first shard/);
+    local.process.kill('SIGINT');
+    expect(await local.exited, local.output()).toBe(130);
+    const [id = ''] = readdirSync(runs);
+    expect(readdirSync(join(runs, id, 'checkpoints'))).toHaveLength(1);
+    // What is not said here is the run's.
+    const again = [
+      'local',
+      '--resume',
+      '--runs-dir',
+      runs,
+      '--engine',
+      'reference',
+      '-n',
+      '3',
+      '--port',
+      '0',
+    ];
+    const { code, output } = await run(again);
+    expect(code, output).toBe(0);
+    sameAs(undisturbed, readRun(join(runs, id)));
+
+    const third = await run(again);
+    expect(third.code, third.output).toBe(errorTable.USAGE.exit);
+    expect(third.output).toMatch(/no run in .* is unfinished/);
+  });
+
+  it('can be prolonged when it is finished', async () => {
+    const runs = temporaryFolder();
+    const short = ['local', ...RECIPE, '--steps', '300', '--port', '0', '--runs-dir', runs, '--run-id', 'r'];
+    expect((await run(short)).code).toBe(0);
+    const resume = ['local', '--resume', join(runs, 'r'), '--engine', 'reference', '--port', '0'];
+    const asItIs = await run(resume);
+    expect(asItIs.code, asItIs.output).toBe(errorTable.USAGE.exit);
+    expect(asItIs.output).toMatch(/is finished/);
+    const longer = await run([...resume, '--steps', String(STEPS)]);
+    expect(longer.code, longer.output).toBe(0);
+    const { record, modelSha256 } = readRun(join(runs, 'r'));
+    expect(record.chain).toBe(undisturbed.record.chain);
+    expect(modelSha256).toBe(undisturbed.modelSha256);
+  });
+});
+
+describe('a run that should go on', () => {
+  async function interrupted(): Promise<{ runs: string; directory: string }> {
+    const runs = temporaryFolder();
+    const local = start([
+      'local',
+      ...COMMON,
+      '--runs-dir',
+      runs,
+      '--run-id',
+      'r',
+      '--checkpoint-every',
+      '20',
+      '--keep',
+      '100',
+    ]);
+    await local.says(/w1 delivered its first shard/);
+    local.process.kill('SIGINT');
+    expect(await local.exited, local.output()).toBe(130);
+    return { runs, directory: join(runs, 'r') };
+  }
+  const resume = ['local', '--resume', '--engine', 'reference', '--port', '0', '--runs-dir'];
+
+  it('is refused for another recipe, naming the option', async () => {
+    const { runs } = await interrupted();
+    const { code, output } = await run([...resume, runs, '--batch-size', '32']);
+    expect(code, output).toBe(errorTable.USAGE.exit);
+    expect(output).toMatch(/--batch-size 32 is not that of the run .*, 64/);
+  });
+
+  it('is refused when its record was changed', async () => {
+    const { runs, directory } = await interrupted();
+    const path = join(directory, 'metrics.jsonl');
+    const text = readFileSync(path, 'utf8');
+    writeFileSync(path, text.replace(/"correct":\d+/, '"correct":1'));
+    const { code, output } = await run([...resume, runs]);
+    expect(code, output).toBe(errorTable.DATA.exit);
+    expect(output).toMatch(/line 1 of .*metrics\.jsonl is not what was written/);
+  });
+
+  it('loses a torn last line, and no other', async () => {
+    const { runs, directory } = await interrupted();
+    const path = join(directory, 'metrics.jsonl');
+    const whole = readMetrics(readFileSync(path, 'utf8')).lines.length;
+    writeFileSync(path, '{"kind":"step","step":', { flag: 'a' });
+    const { code, output } = await run([...resume, runs]);
+    expect(code, output).toBe(0);
+    const { lines } = readRun(directory);
+    expect(lines.length).toBeGreaterThan(whole);
+    expect(lines.filter(({ kind }) => kind === 'step')).toHaveLength(STEPS);
+  });
+
+  it('has one coordinator at a time', async () => {
+    const runs = temporaryFolder();
+    const args = ['coordinator', '--port', '0', '--runs-dir', runs, '--run-id', 'r', ...RECIPE.slice(2)];
+    const token = { MNIST_DIST_TOKEN: 'a-token-of-the-tests-0123456789' };
+    const first = start(args, token);
+    await first.says(/waiting for a worker/);
+    const second = await run(
+      ['coordinator', '--port', '0', '--runs-dir', runs, '--resume', join(runs, 'r')],
+      token,
+    );
+    expect(second.code, second.output).toBe(errorTable.LOCKED.exit);
+    expect(second.output).toMatch(new RegExp(`process ${first.process.pid} .* is at work on this run`));
+    expect(first.process.exitCode).toBeNull();
+  });
+});
