@@ -28,6 +28,7 @@ export class Member {
   #child: Child;
   #hasEnded = false;
   #hasStarted = false;
+  #stopCode: ErrorCode | undefined;
 
   constructor(options: MemberOptions) {
     this.name = options.name;
@@ -47,6 +48,7 @@ export class Member {
 
   /** Asks it to end in good order; it is not started again. */
   stop(code: ErrorCode): void {
+    this.#stopCode ??= code;
     this.#stopping.abort();
     this.#child.stop(code);
   }
@@ -80,7 +82,9 @@ export class Member {
         `${name} ${causeOf(code)}; starting it again (${restarts} of at most ${maxRestarts} times, --max-restarts)`,
       );
       await sleep(pause, undefined, { signal: this.#stopping.signal }).catch(() => undefined);
-      if (this.#stopping.signal.aborted) return this.#finish(code);
+      // Nobody is there who could end in good order.
+      if (this.#stopping.signal.aborted)
+        return this.#finish(this.#stopCode === undefined ? code : errorTable[this.#stopCode].exit);
       pause = Math.min(2 * pause, MAX_RESTART_MILLISECONDS);
       this.#hasStarted ||= this.#child.started;
       this.#child = this.#spawn(true);

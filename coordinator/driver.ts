@@ -17,6 +17,8 @@ export interface StepResult {
   readonly correct: number;
   /** XXH64 of the weights after the step. */
   readonly checksum: bigint;
+  /** From its first weights on their way to the update. */
+  readonly milliseconds: number;
   /** Workers that are ready. */
   readonly workers: number;
 }
@@ -59,6 +61,7 @@ export class Driver implements PeerEvents {
   readonly #queue: Queued[] = [];
   readonly #timers: (() => void)[] = [];
   #updated: StepResult | undefined;
+  #begun = { step: 0, at: 0 };
   #draining = false;
   #settle: (outcome: Outcome) => void = () => undefined;
   #crash: (error: unknown) => void = () => undefined;
@@ -186,6 +189,9 @@ export class Driver implements PeerEvents {
   }
 
   #broadcast({ slots, message }: Extract<Effect, { kind: 'broadcast' }>): void {
+    // A worker that takes over later is sent the weights of a step that has begun.
+    if (message.kind === 'step' && message.step !== this.#begun.step)
+      this.#begun = { step: message.step, at: this.#now() };
     const weights = this.#options.tensors.outgoing(message);
     for (const slot of slots) this.#peers.get(slot)?.sendWeights(weights);
     // The workers have the first chunks to compute: this process is not waited for.
@@ -208,7 +214,9 @@ export class Driver implements PeerEvents {
     const workers = [...this.#state.workers.values()].filter(({ phase }) => phase === 'ready').length;
     // Finite parts can have a sum that is not.
     const finite = Number.isFinite(loss);
-    if (finite) this.#updated = { step, loss, correct, checksum: this.#options.tensors.checksum, workers };
+    const milliseconds = this.#now() - this.#begun.at;
+    const { checksum } = this.#options.tensors;
+    if (finite) this.#updated = { step, loss, correct, checksum, milliseconds, workers };
     this.#answer({ kind: 'updated', finite, now: this.#now() });
   }
 

@@ -70,7 +70,7 @@ export class Recorder implements RunObserver {
   #weights: bigint;
   #step: number;
   readonly #firstStep: number;
-  #stepStarted: number;
+  #lastStepAt: number;
   #score: Score | undefined;
   #keeping: Promise<void> | undefined;
 
@@ -84,15 +84,14 @@ export class Recorder implements RunObserver {
     this.#step = resumed?.step ?? 0;
     this.#firstStep = this.#step + 1;
     this.#recorded = new Map(resumed?.lines.map((line) => [`${line.kind} ${line.step}`, line]));
-    this.#stepStarted = clock();
+    this.#lastStepAt = clock();
   }
 
-  step({ step, loss, correct, checksum, workers }: StepResult): void {
+  step({ step, loss, correct, checksum, milliseconds, workers }: StepResult): void {
     const { store, viewer, configuration, clock } = this.#options;
     const now = clock();
     const { epoch, samples } = planStep(configuration, step);
     const chain = this.#chain.add({ step, samples, loss, correct, weights: checksum });
-    const milliseconds = now - this.#stepStarted;
     if (step === this.#firstStep || step === totalSteps(configuration)) store.event('step', { step });
     if (step === this.#firstStep) viewer.started();
     const recorded = this.#recorded.get(`step ${step}`);
@@ -101,7 +100,7 @@ export class Recorder implements RunObserver {
     else if (recorded.kind !== 'step' || recorded.chain !== chain) throw differs(step, store.path);
     viewer.step({ step, epoch, samples, loss, correct, workers });
     this.#speed.step(step);
-    this.#stepStarted = now;
+    this.#lastStepAt = now;
     this.#weights = checksum;
     this.#step = step;
   }
@@ -123,8 +122,8 @@ export class Recorder implements RunObserver {
       throw differs(step, store.path);
     store.event('evaluation', line);
     viewer.evaluation(line);
-    this.#speed.pause(clock() - this.#stepStarted);
-    this.#stepStarted = clock();
+    this.#speed.pause(clock() - this.#lastStepAt);
+    this.#lastStepAt = clock();
     return { finite: true };
   }
 
