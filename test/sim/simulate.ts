@@ -66,6 +66,7 @@ class Simulation implements Witness {
   #faults = 0;
   #terms = 1;
   #opened: string | undefined;
+  #openedAt = 0;
   #ended: { readonly state: string; readonly message: string } | undefined;
   #crash: unknown;
 
@@ -124,6 +125,7 @@ class Simulation implements Witness {
     );
     assert(Object.is(result.loss, expected.loss), `the loss of step ${result.step} is the undisturbed run's`);
     assert(result.correct === expected.correct, `every row of step ${result.step} counts once`);
+    assert(result.milliseconds === this.#time.now() - this.#openedAt, 'a step is timed from its weights on');
     this.#steps = result.step;
   }
 
@@ -204,6 +206,7 @@ class Simulation implements Witness {
       const ready = [...workers.values()].filter(({ phase }) => phase === 'ready').length;
       assert(ready >= settings.minWorkers, `${ready} workers are enough for ${opened}`);
     }
+    if (opened !== this.#opened) this.#openedAt = this.#time.now();
     this.#opened = opened;
   }
 
