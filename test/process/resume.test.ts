@@ -1,6 +1,6 @@
-import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { errorTable } from '../../shared/errors.ts';
 import { readMetrics } from '../../shared/metrics.ts';
 import { readRun, run, start, temporaryFolder, train, type FinishedRun, type Started } from './cluster.ts';
@@ -47,6 +47,31 @@ describe('a run that is disturbed', () => {
     expect(resumed.record).toMatchObject({ state: 'finished', term: 2 });
     expect(resumed.events.filter(({ event }) => event === 'start')).toHaveLength(2);
     sameAs(undisturbed, resumed);
+  });
+
+  it('loses no step when all workers are killed at once', async () => {
+    const runs = temporaryFolder();
+    const local = start(['local', ...COMMON, '-n', '2', '--runs-dir', runs, '--run-id', 'r']);
+    await local.says(/w1 delivered its first shard/);
+    for (const name of ['w0', 'w1']) process.kill(childOf(local, `--name=${name}`), 'SIGKILL');
+    await local.says(/no worker is left; waiting for more/);
+    expect(await local.exited, local.output()).toBe(0);
+    sameAs(undisturbed, readRun(join(runs, 'r')));
+  });
+
+  it('takes work from a worker that is stopped, and gives it back when it goes on', async () => {
+    const runs = temporaryFolder();
+    const local = start(['local', ...COMMON, '-n', '2', '--runs-dir', runs, '--run-id', 'r']);
+    await local.says(/w1 delivered its first shard/);
+    // The first leases last half a minute; once some results are known, they follow the workers' speed.
+    const lines = join(runs, 'r', 'metrics.jsonl');
+    await vi.waitUntil(() => statSync(lines).size > 1000, { timeout: 60_000 });
+    const worker = childOf(local, '--name=w1');
+    process.kill(worker, 'SIGSTOP');
+    await local.says(/w1 is late; its work is offered to others/);
+    process.kill(worker, 'SIGCONT');
+    expect(await local.exited, local.output()).toBe(0);
+    sameAs(undisturbed, readRun(join(runs, 'r')));
   });
 
   it('goes on with --resume, with another number of workers, after Ctrl-C', async () => {
