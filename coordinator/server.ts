@@ -7,6 +7,9 @@ import * as limits from '../shared/limits.ts';
 import { Connection, type OpenMemory } from './connection.ts';
 import type { PeerEvents } from './peer.ts';
 
+/** Whoever lacks the token does not stay either. */
+const UNAUTHORIZED_HEADERS = { 'WWW-Authenticate': 'Bearer', Connection: 'close' };
+
 export interface ServerOptions {
   readonly host: string;
   readonly port: number;
@@ -30,8 +33,13 @@ export interface CoordinatorServer {
  * anything else is looked at; who lacks it learns nothing but 401.
  */
 export async function listen(options: ServerOptions, events: PeerEvents): Promise<CoordinatorServer> {
-  const http = createServer({ maxHeaderSize: limits.MAX_REQUEST_HEADER_BYTES }, (request, response) =>
-    answer(options, request, response),
+  const http = createServer(
+    {
+      maxHeaderSize: limits.MAX_REQUEST_HEADER_BYTES,
+      // Node looks every 30 s otherwise.
+      connectionsCheckingInterval: limits.REQUEST_CHECK_MILLISECONDS,
+    },
+    (request, response) => answer(options, request, response),
   );
   http.headersTimeout = limits.REQUEST_LIMIT_MILLISECONDS;
   http.requestTimeout = limits.REQUEST_LIMIT_MILLISECONDS;
@@ -74,7 +82,7 @@ function digest(text: string): Buffer {
 
 function answer(options: ServerOptions, request: IncomingMessage, response: ServerResponse): void {
   if (!isAuthorized(options.token, request))
-    return reply(response, 401, { 'WWW-Authenticate': 'Bearer' }, 'the token is missing or wrong\n');
+    return reply(response, 401, UNAUTHORIZED_HEADERS, 'the token is missing or wrong\n');
   if (request.method !== 'GET') return reply(response, 405, { Allow: 'GET' }, 'only GET is answered here\n');
   const description = options.description();
   if (description === undefined)
@@ -122,7 +130,8 @@ function refuseUpgrade({ token, description }: ServerOptions, request: IncomingM
 
 function hangUp(socket: Duplex, status: string): void {
   socket.on('error', () => socket.destroy());
-  socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+  // Node gives up its limits with an upgrade: whoever does not close its half would stay for ever.
+  socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`, () => socket.destroy());
 }
 
 function freeSlot(connections: ReadonlyMap<number, Connection>): number {

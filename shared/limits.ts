@@ -62,6 +62,8 @@ export const HEARTBEAT_INTERVAL_MILLISECONDS = 2_000;
 export const IDLE_LIMIT_MILLISECONDS = 20_000;
 export const HELLO_LIMIT_MILLISECONDS = 10_000;
 export const REQUEST_LIMIT_MILLISECONDS = 10_000;
+/** How often requests are looked at that take too long. */
+export const REQUEST_CHECK_MILLISECONDS = 1_000;
 export const DEFAULT_PREPARE_LIMIT_MILLISECONDS = 300_000;
 export const MAX_PREPARE_LIMIT_MILLISECONDS = 1_800_000;
 export const MIN_LEASE_MILLISECONDS = 200;

@@ -1,0 +1,195 @@
+import { connect, type Socket } from 'node:net';
+import { encodeHeader, type Tensor } from '../../shared/frame.ts';
+import { coordinatorMessage, type CoordinatorMessage } from '../../shared/messages.ts';
+import { receive, type Received } from '../../shared/receive.ts';
+import { CLOSE, controlFrame, introduction, webSocketFrame } from './frames.ts';
+import { TOKEN, until } from './target.ts';
+
+const PROBE_MILLISECONDS = 10;
+
+/** How the coordinator ended a connection. */
+export interface Ending {
+  /** The status of its HTTP answer. */
+  readonly status: number | undefined;
+  /** The code of its WebSocket close frame. */
+  readonly close: number | undefined;
+  /** Everything it sent before it upgraded, or instead. */
+  readonly text: string;
+}
+
+/** What an attacker was asked to compute. */
+export interface Work {
+  readonly fence: { readonly run: string; readonly term: number; readonly step: number };
+  readonly part: number;
+  /** Somebody else's part of the same step. */
+  readonly othersPart: number;
+  readonly weights: Tensor;
+}
+
+interface Options {
+  /** The right one unless another is given; null for none. */
+  readonly token?: string | null;
+  readonly path?: string;
+  readonly headers?: string;
+  /** Sent in one write with the request. */
+  readonly first?: Uint8Array;
+  readonly localAddress?: string;
+}
+
+/** A bare TCP connection that says whatever it likes, and understands what it is answered. */
+export class Attacker {
+  /** Resolves when the coordinator has ended the connection. */
+  readonly ended: Promise<Ending>;
+  readonly received: Received<CoordinatorMessage>[] = [];
+  /** Whether it answers a close frame, and closes its half. */
+  isPolite = true;
+  readonly #socket: Socket;
+  #unread = Buffer.alloc(0);
+  #text = '';
+  #status: number | undefined;
+  #close: number | undefined;
+  #isGone = false;
+
+  constructor(port: number, localAddress = '127.0.0.1') {
+    this.#socket = connect({ port, host: '127.0.0.1', localAddress, allowHalfOpen: true }).setNoDelay();
+    this.#socket.on('data', (chunk) => this.#read(chunk));
+    this.#socket.on('error', () => undefined);
+    // It keeps its half open: only when nobody is there any more is what it writes answered by a reset.
+    this.#socket.once('end', () => {
+      if (this.#socket.writable) probe = setInterval(() => this.write('?'), PROBE_MILLISECONDS);
+    });
+    let probe: NodeJS.Timeout | undefined;
+    this.ended = new Promise((resolve) => {
+      this.#socket.once('close', () => {
+        clearInterval(probe);
+        this.#isGone = true;
+        resolve({ status: this.#status, close: this.#close, text: this.#text });
+      });
+    });
+  }
+
+  /** Asks for the upgrade; the answer is not waited for. */
+  static upgrade(
+    port: number,
+    { token = TOKEN, path = '/worker', headers = '', first, localAddress }: Options = {},
+  ): Attacker {
+    const attacker = new Attacker(port, localAddress);
+    attacker.write(upgradeRequest(token, path, headers));
+    if (first !== undefined) attacker.write(first);
+    return attacker;
+  }
+
+  /** Authenticated and welcomed, and with the run's fingerprint also ready for work. */
+  static async join(port: number, fingerprint?: string): Promise<Attacker> {
+    const attacker = Attacker.upgrade(port, { first: introduction(fingerprint) });
+    await attacker.welcomed();
+    return attacker;
+  }
+
+  write(bytes: Uint8Array | string): boolean {
+    return this.#socket.write(bytes);
+  }
+
+  send(frame: Uint8Array): void {
+    this.write(webSocketFrame(frame));
+  }
+
+  say(message: object): void {
+    this.send(encodeHeader(message));
+  }
+
+  /** The next message for which `find` has an answer, or one that came before. */
+  async hears<T>(find: (heard: Received<CoordinatorMessage>) => T | undefined): Promise<T> {
+    let found: T | undefined;
+    const look = () => {
+      found = this.received.map(find).find((answer) => answer !== undefined);
+      return found !== undefined || this.#isGone;
+    };
+    await until(look, () => 'it was never told what it waits for');
+    if (found === undefined) throw new Error(`it ended (${this.#close ?? this.#status}) before it was told`);
+    return found;
+  }
+
+  /** Its slot. */
+  welcomed(): Promise<number> {
+    return this.hears(({ message }) => (message.kind === 'welcome' ? message.slot : undefined));
+  }
+
+  /** The first step in which it has something to compute. */
+  async leased(): Promise<Work> {
+    const slot = await this.welcomed();
+    return this.hears(({ message, tensor }) => {
+      if (message.kind !== 'step' || tensor === undefined) return undefined;
+      const partsOf = (isIt: (to: number | undefined) => boolean) =>
+        message.assignment.filter(([to]) => isIt(to)).flatMap(([, ...parts]) => parts);
+      const [mine] = partsOf((to) => to === slot);
+      const [others] = partsOf((to) => to !== slot);
+      if (mine === undefined || others === undefined) return undefined;
+      const { run, term, step } = message;
+      return { fence: { run, term, step }, part: mine, othersPart: others, weights: tensor };
+    });
+  }
+
+  /** Takes nothing more of what it is sent. */
+  stopReading(): void {
+    this.#socket.pause();
+  }
+
+  get isGone(): boolean {
+    return this.#isGone;
+  }
+
+  get status(): number | undefined {
+    return this.#status;
+  }
+
+  /** Resets the connection, so that no port waits for stragglers. */
+  vanish(): void {
+    this.#socket.resetAndDestroy();
+  }
+
+  #read(chunk: Buffer): void {
+    this.#unread = Buffer.concat([this.#unread, chunk]);
+    if (this.#status !== 101) this.#readHttp();
+    while (this.#status === 101 && this.#readFrame());
+  }
+
+  #readHttp(): void {
+    const end = this.#unread.indexOf('\r\n\r\n');
+    this.#text = this.#unread.toString('latin1');
+    if (end < 0) return;
+    this.#status ??= Number(/^HTTP\/1.1 (\d{3})/.exec(this.#text)?.[1]);
+    if (this.#status === 101) this.#unread = this.#unread.subarray(end + 4);
+  }
+
+  #readFrame(): boolean {
+    const bytes = this.#unread;
+    if (bytes.length < 2) return false;
+    const short = bytes.readUInt8(1) & 0x7f;
+    const headBytes = short < 126 ? 2 : short === 126 ? 4 : 10;
+    if (bytes.length < headBytes) return false;
+    const length =
+      short < 126 ? short : short === 126 ? bytes.readUInt16BE(2) : Number(bytes.readBigUInt64BE(2));
+    if (bytes.length < headBytes + length) return false;
+    const payload = bytes.subarray(headBytes, headBytes + length);
+    this.#unread = bytes.subarray(headBytes + length);
+    this.#take(bytes.readUInt8(0) & 0x0f, payload);
+    return true;
+  }
+
+  #take(opcode: number, payload: Buffer): void {
+    if (opcode === 2) this.received.push(receive(coordinatorMessage, payload, true, () => undefined));
+    if (opcode !== 8) return;
+    this.#close = payload.length < 2 ? 1005 : payload.readUInt16BE(0);
+    if (this.isPolite) this.#socket.end(controlFrame(CLOSE, payload.subarray(0, 2)));
+  }
+}
+
+export function upgradeRequest(token: string | null, path = '/worker', headers = ''): string {
+  const key = Buffer.alloc(16, 7).toString('base64');
+  const authorization = token === null ? '' : `Authorization: Bearer ${token}\r\n`;
+  return (
+    `GET ${path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n` +
+    `Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${key}\r\n${authorization}${headers}\r\n`
+  );
+}

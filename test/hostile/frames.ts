@@ -1,0 +1,85 @@
+import { crc32 } from 'node:zlib';
+import { createKernels } from '../../kernels/kernels.ts';
+import {
+  CHECKSUM_BYTES,
+  encodeBefore,
+  encodeHeader,
+  MAX_FRAME_HEAD_BYTES,
+  roomBytes,
+} from '../../shared/frame.ts';
+import { ARITHMETIC, PROTOCOL } from '../../shared/messages.ts';
+
+export const engine = {
+  kind: 'reference',
+  library: 'none',
+  device: 'cpu',
+  processor: 'none',
+  threads: 1,
+} as const;
+export const hello = {
+  kind: 'hello',
+  protocol: PROTOCOL,
+  arithmetic: ARITHMETIC,
+  version: '0',
+  name: 'mallory',
+};
+/** Opcodes of RFC 6455, section 5.2, with the bit that says "this is the last fragment". */
+export const TEXT = 0x81;
+export const BINARY = 0x82;
+export const CLOSE = 0x88;
+export const PING = 0x89;
+
+const ROOM_BYTES = 128 * 1024;
+const kernels = createKernels(ROOM_BYTES);
+const scratch = kernels.allocate(ROOM_BYTES);
+
+/** A frame with a body; its checksum is right unless another one is given. */
+export function tensorFrame(
+  header: object,
+  values: Float32Array,
+  checksum = checksumOf(bytesOf(values)),
+): Buffer {
+  const room = Buffer.alloc(roomBytes(values.byteLength));
+  room.set(bytesOf(values), MAX_FRAME_HEAD_BYTES);
+  room.writeBigUInt64LE(checksum, room.length - CHECKSUM_BYTES);
+  return encodeBefore(room, header);
+}
+
+export function checksumOf(bytes: Uint8Array): bigint {
+  kernels.bytes(scratch, bytes.length).set(bytes);
+  return kernels.checksum(scratch, bytes.length);
+}
+
+/** A frame whose header is these bytes, with the right CRC. */
+export function packedFrame(packed: Uint8Array): Buffer {
+  const prefix = Buffer.alloc(8);
+  prefix.writeUInt32LE(packed.length, 0);
+  prefix.writeUInt32LE(crc32(packed), 4);
+  return Buffer.concat([prefix, packed]);
+}
+
+/** A masked WebSocket message (RFC 6455, section 5.2), with a mask of zeros; `length` may lie. */
+export function webSocketFrame(payload: Uint8Array, first = BINARY, length = payload.length): Buffer {
+  const head = Buffer.alloc(14);
+  head[0] = first;
+  head[1] = 0x80 | 127;
+  head.writeBigUInt64BE(BigInt(length), 2);
+  return Buffer.concat([head, payload]);
+}
+
+/** A control frame has its length in seven bits. */
+export function controlFrame(first: number, payload: Uint8Array): Buffer {
+  return Buffer.concat([Buffer.from([first, 0x80 | payload.length, 0, 0, 0, 0]), payload]);
+}
+
+/** What a worker says until it is ready for work. */
+export function introduction(fingerprint?: string): Buffer {
+  const ready = { kind: 'ready', fingerprint, engine };
+  return Buffer.concat(
+    [hello, ...(fingerprint === undefined ? [] : [ready])].map((m) => webSocketFrame(encodeHeader(m))),
+  );
+}
+
+function bytesOf(values: Float32Array): Uint8Array {
+  return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+}

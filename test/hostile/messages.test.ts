@@ -1,0 +1,143 @@
+import { describe, expect, it } from 'vitest';
+import { errorTable } from '../../shared/errors.ts';
+import { encodePointer } from '../../shared/frame.ts';
+import { Attacker, type Work } from './attacker.ts';
+import { engine, hello, tensorFrame } from './frames.ts';
+import { computationOf, expectUnharmed, startTarget, type Target } from './target.ts';
+
+const CORRECT = { correct: 0, microseconds: 1 };
+
+/** A gradient of ones, for this part of this step. */
+function gradient(work: Work, floats: number, changes: object = {}): Buffer {
+  return tensorFrame(gradientHeader(work, changes), new Float32Array(floats).fill(1));
+}
+
+function gradientHeader({ fence, part }: Work, changes: object = {}): object {
+  return { kind: 'gradient', ...fence, part, ...CORRECT, ...changes };
+}
+
+describe('an authenticated worker out of turn', () => {
+  const memory = { process: process.pid, descriptor: 0, secret: '0'.repeat(64) };
+  it.each<[string, keyof typeof errorTable, (target: Target) => object[]]>([
+    ['says anything before hello', 'PROTOCOL', () => [{ kind: 'preparing', limitMilliseconds: 1 }]],
+    ['says hello twice', 'PROTOCOL', () => [hello, hello]],
+    ['is ready before hello', 'PROTOCOL', ({ fingerprint }) => [{ kind: 'ready', fingerprint, engine }]],
+    [
+      'prepares after it was ready',
+      'PROTOCOL',
+      ({ fingerprint }) => [
+        hello,
+        { kind: 'ready', fingerprint, engine },
+        { kind: 'preparing', limitMilliseconds: 1 },
+      ],
+    ],
+    ['speaks another protocol', 'VERSION', () => [{ ...hello, protocol: 2 }]],
+    [
+      'computes other bytes',
+      'FINGERPRINT',
+      () => [hello, { kind: 'ready', fingerprint: '0'.repeat(64), engine }],
+    ],
+    [
+      'leads to memory that is not shared',
+      'FINGERPRINT',
+      () => [hello, { kind: 'ready', fingerprint: '0'.repeat(64), engine, memory }],
+    ],
+    ['says more than the contract has', 'PROTOCOL', () => [{ ...hello, admin: true }]],
+    ['has a name of a thousand characters', 'PROTOCOL', () => [{ ...hello, name: 'n'.repeat(1000) }]],
+    ['prepares for ever', 'PROTOCOL', () => [hello, { kind: 'preparing', limitMilliseconds: 2 ** 40 }]],
+    ['says what a coordinator says', 'PROTOCOL', () => [hello, { kind: 'welcome' }]],
+  ])('is closed when it %s', async (_, code, messagesOf) => {
+    const target = await startTarget();
+    const attacker = Attacker.upgrade(target.port);
+    for (const message of messagesOf(target)) attacker.say(message);
+    expect((await attacker.ended).close).toBe(errorTable[code].close);
+    await expectUnharmed(target);
+  });
+
+  it('is closed when it sends a gradient before it is ready', async () => {
+    const target = await startTarget();
+    const attacker = await Attacker.join(target.port);
+    const work = { fence: { run: 'r', term: 1, step: target.step() + 1 }, part: 1 };
+    attacker.send(
+      tensorFrame({ kind: 'gradient', ...work.fence, part: 1, ...CORRECT }, new Float32Array(target.floats)),
+    );
+    expect((await attacker.ended).close).toBe(errorTable.PROTOCOL.close);
+    await expectUnharmed(target);
+  });
+});
+
+describe('a result', () => {
+  it.each<[string, (work: Work) => object]>([
+    ['another run', () => ({ run: 'q' })],
+    ['a later term', ({ fence }) => ({ term: fence.term + 1 })],
+    ['an earlier term', ({ fence }) => ({ term: fence.term - 1 })],
+    ['the step before', ({ fence }) => ({ step: fence.step - 1 })],
+    ['the step after', ({ fence }) => ({ step: fence.step + 1 })],
+    ['an evaluation', () => ({ kind: 'predictions', correct: undefined })],
+  ])('of %s is dropped', async (_, changesOf) => {
+    const target = await startTarget();
+    const attacker = await Attacker.join(target.port, target.fingerprint);
+    const work = await attacker.leased();
+    const header = Object.entries(gradientHeader(work, changesOf(work))).filter(
+      ([, value]) => value !== undefined,
+    );
+    for (let i = 0; i < 10; i++)
+      attacker.send(tensorFrame(Object.fromEntries(header), new Float32Array(target.floats).fill(i)));
+    await target.advances(5);
+    expect(attacker.isGone).toBe(false);
+    await expectUnharmed(target);
+  });
+
+  it.each<[string, (work: Work, floats: number) => Buffer]>([
+    ["for another worker's lease", (work, floats) => gradient({ ...work, part: work.othersPart }, floats)],
+    ['for a part outside of the tree', (work, floats) => gradient({ ...work, part: 1000 }, floats)],
+    ['for part 0', (work, floats) => gradient({ ...work, part: 0 }, floats)],
+    ['that is a float short', (work, floats) => gradient(work, floats - 1)],
+    ['that is a float long', (work, floats) => gradient(work, floats + 1)],
+    ['without a float', (work) => gradient(work, 0)],
+    [
+      'with another checksum',
+      (work, floats) => tensorFrame(gradientHeader(work), new Float32Array(floats), 1n),
+    ],
+    ['with more right rows than there are', (work, floats) => gradient(work, floats, { correct: 1000 })],
+    ['with a fraction of a row', (work, floats) => gradient(work, floats, { correct: 0.5 })],
+    ['in memory that is not shared', (work) => encodePointer(gradientHeader(work, { room: 0 }), 0n)],
+    ['in a room that there is not', (work) => encodePointer(gradientHeader(work, { room: 4 }), 0n)],
+  ])('%s ends its sender', async (_, frameOf) => {
+    const target = await startTarget();
+    const attacker = await Attacker.join(target.port, target.fingerprint);
+    attacker.send(frameOf(await attacker.leased(), target.floats));
+    expect((await attacker.ended).close).toBe(errorTable.PROTOCOL.close);
+    await expectUnharmed(target);
+  });
+
+  it.each([NaN, Infinity, -Infinity])('with %d is computed by another worker', async (value) => {
+    const target = await startTarget();
+    for (const at of [0, target.floats - 1]) {
+      const attacker = await Attacker.join(target.port, target.fingerprint);
+      const work = await attacker.leased();
+      const values = new Float32Array(target.floats);
+      values[at] = value;
+      for (let i = 0; i < 3; i++) attacker.send(tensorFrame(gradientHeader(work), values));
+      await target.advances(5);
+      attacker.vanish();
+    }
+    await expectUnharmed(target);
+  });
+
+  it('counts once, however often and in whatever order it comes', async () => {
+    const target = await startTarget();
+    const attacker = await Attacker.join(target.port, target.fingerprint);
+    const computation = await computationOf(target);
+    const sent: Buffer[] = [];
+    const work = await attacker.leased();
+    computation.takeWeights(work.weights);
+    await computation.gradients(work.fence, [work.part], (result) => sent.push(Buffer.from(result.frame())));
+    for (let i = 0; i < 3; i++) for (const frame of sent) attacker.send(frame);
+    await target.advances(5);
+    for (const frame of sent.toReversed()) attacker.send(frame);
+    await target.advances(5);
+    expect(attacker.isGone).toBe(false);
+    await expectUnharmed(target);
+  });
+});
