@@ -1,7 +1,7 @@
 import type { RawData, WebSocket } from 'ws';
 import { CLOSE_FINISHED, ClusterError, errorTable, messageOf, type ErrorCode } from '../shared/errors.ts';
 import { encodeHeader } from '../shared/frame.ts';
-import { CLOSE_LIMIT_MILLISECONDS, MAX_TEXT_CHARACTERS } from '../shared/limits.ts';
+import { MAX_TEXT_CHARACTERS } from '../shared/limits.ts';
 import { workerMessage, type ResultMessage } from '../shared/messages.ts';
 import { receive } from '../shared/receive.ts';
 import type { MemoryAddress, PeerMemory } from '../shared/shared-memory.ts';
@@ -73,7 +73,6 @@ export class Connection implements Peer {
     this.#webSocket.close(
       code === undefined ? CLOSE_FINISHED : (errorTable[code].close ?? errorTable.UNEXPECTED.close),
     );
-    setTimeout(() => this.#webSocket.terminate(), CLOSE_LIMIT_MILLISECONDS).unref();
   }
 
   terminate(reason: string): void {

@@ -47,6 +47,7 @@ export async function listen(options: ServerOptions, events: PeerEvents): Promis
   const webSockets = new WebSocketServer({
     ...{ noServer: true, perMessageDeflate: false, clientTracking: false, maxFragments: 1 },
     ...{ maxPayload: options.maxFrameBytes, maxBufferedChunks: Math.ceil(options.maxFrameBytes / 512) },
+    ...{ closeTimeout: limits.CLOSE_LIMIT_MILLISECONDS },
   });
   const connections = new Map<number, Connection>();
   http.on('upgrade', (request, socket, head) => {

@@ -106,6 +106,7 @@ export async function connect(options: DialOptions, run: RunDescription): Promis
       maxPayload,
       maxFragments: 1,
       maxBufferedChunks: Math.ceil(maxPayload / 512),
+      closeTimeout: limits.CLOSE_LIMIT_MILLISECONDS,
     },
     headers: { Authorization: `Bearer ${options.token()}` },
     handshakeTimeout: limits.REQUEST_LIMIT_MILLISECONDS,

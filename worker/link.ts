@@ -84,7 +84,6 @@ export class Link {
   close(): void {
     if (!this.#leave()) return;
     this.#socket.close();
-    setTimeout(() => this.#socket.terminate(), limits.CLOSE_LIMIT_MILLISECONDS).unref();
   }
 
   #sent(): void {

@@ -90,6 +90,14 @@ export class Attacker {
     return this.#socket.write(bytes);
   }
 
+  /** Each piece is read before the next one is written. */
+  async writeInPieces(bytes: Uint8Array, pieceBytes: number): Promise<void> {
+    for (let at = 0; at < bytes.length && !this.#isGone; at += pieceBytes)
+      await new Promise((resolve) =>
+        this.#socket.write(bytes.subarray(at, at + pieceBytes), () => setImmediate(resolve)),
+      );
+  }
+
   send(frame: Uint8Array): void {
     this.write(webSocketFrame(frame));
   }
