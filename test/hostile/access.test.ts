@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { Attacker } from './attacker.ts';
 import { expectBoundedMemory } from './cost.ts';
-import { expectUnharmed, startTarget, TOKEN } from './target.ts';
+import { TOKEN } from './honest.ts';
+import { expectUnharmed, startTarget } from './target.ts';
 
 const WRONG = [
   ['no token', undefined],

@@ -3,7 +3,7 @@ import { encodeHeader, type Tensor } from '../../shared/frame.ts';
 import { coordinatorMessage, type CoordinatorMessage } from '../../shared/messages.ts';
 import { receive, type Received } from '../../shared/receive.ts';
 import { CLOSE, controlFrame, introduction, webSocketFrame } from './frames.ts';
-import { TOKEN, until } from './target.ts';
+import { TOKEN, until } from './honest.ts';
 
 const PROBE_MILLISECONDS = 10;
 
@@ -41,8 +41,8 @@ export class Attacker {
   /** Resolves when the coordinator has ended the connection. */
   readonly ended: Promise<Ending>;
   readonly received: Received<CoordinatorMessage>[] = [];
-  /** Whether it answers a close frame, and closes its half. */
-  isPolite = true;
+  /** Whether it answers a close frame and closes its half, keeps it open, or resets the connection, which leaves no port waiting. */
+  manners: 'polite' | 'rude' | 'resets' = 'polite';
   readonly #socket: Socket;
   #unread = Buffer.alloc(0);
   #text = '';
@@ -151,7 +151,6 @@ export class Attacker {
     return this.#status;
   }
 
-  /** Resets the connection, so that no port waits for stragglers. */
   vanish(): void {
     this.#socket.resetAndDestroy();
   }
@@ -189,7 +188,8 @@ export class Attacker {
     if (opcode === 2) this.received.push(receive(coordinatorMessage, payload, true, () => undefined));
     if (opcode !== 8) return;
     this.#close = payload.length < 2 ? 1005 : payload.readUInt16BE(0);
-    if (this.isPolite) this.#socket.end(controlFrame(CLOSE, payload.subarray(0, 2)));
+    if (this.manners === 'resets') this.vanish();
+    if (this.manners === 'polite') this.#socket.end(controlFrame(CLOSE, payload.subarray(0, 2)));
   }
 }
 

@@ -128,7 +128,7 @@ describe('a result', () => {
   it('counts once, however often and in whatever order it comes', async () => {
     const target = await startTarget();
     const attacker = await Attacker.join(target.port, target.fingerprint);
-    const computation = await computationOf(target);
+    const computation = await computationOf(target.configuration);
     const sent: Buffer[] = [];
     const work = await attacker.leased();
     computation.takeWeights(work.weights);

@@ -1,11 +1,11 @@
-import { describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { errorTable } from '../../shared/errors.ts';
 import { encodeHeader } from '../../shared/frame.ts';
 import { MAX_HEADER_BYTES } from '../../shared/limits.ts';
 import { Attacker } from './attacker.ts';
 import { expectBoundedMemory, expectCheap } from './cost.ts';
 import { BINARY, CLOSE, controlFrame, hello, packedFrame, PING, TEXT, webSocketFrame } from './frames.ts';
-import { expectUnharmed, startTarget } from './target.ts';
+import { expectUnharmed, startTarget, type Target } from './target.ts';
 
 /** Codes of RFC 6455, section 7.4.1, with which ws ends what is no message of ours. */
 const PROTOCOL_ERROR = 1002;
@@ -98,9 +98,18 @@ const messages: [string, number, Buffer][] = [
   ['the largest frame in pieces of 10 bytes', POLICY, webSocketFrame(Buffer.alloc(20_000))],
 ];
 
+/** One run withstands all of it. */
+let target: Target;
+beforeAll(async () => {
+  const tasks: (() => void | Promise<void>)[] = [];
+  target = await startTarget(undefined, (task) => tasks.unshift(task));
+  return async () => {
+    for (const task of tasks) await task();
+  };
+});
+
 describe('a header', () => {
   it.each(headers)('that %s ends its sender', async (_, frame) => {
-    const target = await startTarget();
     await expectBoundedMemory(() =>
       expectCheap(async () => {
         const attacker = await Attacker.join(target.port);
@@ -108,13 +117,12 @@ describe('a header', () => {
         expect((await attacker.ended).close).toBe(errorTable.PROTOCOL.close);
       }),
     );
-    await expectUnharmed(target);
+    await target.advances(1);
   });
 });
 
 describe('a message', () => {
   it.each(messages)('that is %s ends its sender', async (what, code, bytes) => {
-    const target = await startTarget();
     await expectBoundedMemory(() =>
       expectCheap(async () => {
         const attacker = await Attacker.join(target.port);
@@ -122,11 +130,10 @@ describe('a message', () => {
         expect((await attacker.ended).close).toBe(code);
       }),
     );
-    await expectUnharmed(target);
+    await target.advances(1);
   });
 
   it('is never compressed, whatever a peer offers', async () => {
-    const target = await startTarget();
     const attacker = Attacker.upgrade(target.port, {
       headers: 'Sec-WebSocket-Extensions: permessage-deflate\r\n',
     });
@@ -134,16 +141,19 @@ describe('a message', () => {
     const { status, text, close } = await attacker.ended;
     expect({ status, close }).toEqual({ status: 101, close: PROTOCOL_ERROR });
     expect(text).not.toMatch(/permessage-deflate/);
-    await expectUnharmed(target);
+    await target.advances(1);
   });
 
   // A guard: ws alone would wait for 30 s.
   it('that breaks the rules ends its sender even if it never answers', { timeout: 20_000 }, async () => {
-    const target = await startTarget();
     const attacker = await Attacker.join(target.port);
-    attacker.isPolite = false;
+    attacker.manners = 'rude';
     attacker.write(webSocketFrame(Buffer.alloc(0), BINARY, GIANT));
     expect((await attacker.ended).close).toBe(TOO_BIG);
-    await expectUnharmed(target);
+    await target.advances(1);
   });
+});
+
+it('left no trace in the weights', async () => {
+  await expectUnharmed(target);
 });

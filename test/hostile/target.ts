@@ -1,27 +1,21 @@
-import { once } from 'node:events';
-import { connect, createServer, type AddressInfo } from 'node:net';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { expect, onTestFinished } from 'vitest';
 import type { StepReport } from '../../coordinator/recorder.ts';
-import { startCoordinator } from '../../coordinator/start.ts';
+import { startCoordinator, type RunningCoordinator } from '../../coordinator/start.ts';
 import { defaultVirtualShards, type Configuration } from '../../shared/configuration.ts';
 import { parseDataset, type Dataset } from '../../shared/dataset.ts';
-import { ClusterError } from '../../shared/errors.ts';
 import { parameterCount } from '../../shared/model.ts';
-import { Client } from '../../worker/client.ts';
+import type { RunRecord } from '../../shared/run-schema.ts';
 import { Computation } from '../../worker/computation.ts';
-import { readRun, temporaryFolder, type FinishedRun } from '../process/cluster.ts';
 import { concatenate, imagesFile, labelsFile } from '../shared/idx-files.ts';
+import { PATIENCE_MILLISECONDS, slowPath, startHonest, TOKEN, until, type Later } from './honest.ts';
 
-export const TOKEN = 'a-token-of-the-tests-0123456789';
 const INPUTS = 4;
 /** So many that no epoch ends while a test lasts. */
 const TRAIN_SAMPLES = 200_000;
 const TEST_SAMPLES = 20;
-/** What the honest worker's bytes take each way: training goes on, and leaves the processor to the attack. */
-const DELAY_MILLISECONDS = 2;
-/** A guard against waiting for what never happens. */
-export const PATIENCE_MILLISECONDS = 60_000;
 
 const bytes = concatenate([
   imagesFile(TRAIN_SAMPLES, 2, 2, (i) => (i * 7919) % 256),
@@ -30,6 +24,7 @@ const bytes = concatenate([
   labelsFile(Array.from({ length: TEST_SAMPLES }, (_, i) => i % 10)),
 ]);
 const dataset: Dataset = parseDataset(new Uint8Array(bytes));
+const reference = { kind: 'reference', threads: 1, device: 'cpu' } as const;
 
 export function configurationOf(virtualShards = defaultVirtualShards(16)): Configuration {
   return {
@@ -55,167 +50,91 @@ export interface Target {
   readonly fingerprint: string;
   /** Gradients and loss: floats of a result. */
   readonly floats: number;
+  readonly later: Later;
   /** The last step that is done. */
   step(): number;
   /** Resolves when so many more steps are done. */
   advances(steps: number): Promise<void>;
-  /** Ends the run and reads what it left behind. */
-  finish(): Promise<FinishedRun>;
+  /** Another honest worker; resolves when it has delivered. */
+  joinedBy(name: string): Promise<void>;
+  /** Ends the run. */
+  finish(): Promise<RunRecord>;
 }
 
-export async function startTarget(configuration = configurationOf()): Promise<Target> {
-  const reports: StepReport[] = [];
+export async function startTarget(
+  configuration = configurationOf(),
+  later: Later = onTestFinished,
+): Promise<Target> {
+  let step = 0;
   const log: string[] = [];
-  const run = await launch(
-    configuration,
-    (report) => reports.push(report),
-    (line) => log.push(line),
-  );
-  const computation = await Computation.create(configuration, dataset, reference);
-  const step = () => reports.at(-1)?.step ?? 0;
+  const run = await launch(configuration, later, (report) => (step = report.step), log);
+  const computation = await computationOf(configuration);
   const advances = async (steps: number) => {
-    const goal = step() + steps;
+    const goal = step + steps;
+    const orElse = () => `no step after ${step}:\n${log.slice(-20).join('\n')}`;
+    await until(() => step >= goal, orElse);
+  };
+  startHonest(await slowPath(run.port, later), 'honest', computation, later);
+  await advances(5);
+  const joinedBy = async (name: string) => {
+    startHonest(await slowPath(run.port, later), name, await computationOf(configuration), later);
+    const line = `${name} delivered its first shard`;
     await until(
-      () => step() >= goal,
-      () => `no step after ${step()}:\n${log.slice(-20).join('\n')}`,
+      () => log.includes(line),
+      () => `${name} did not get in`,
     );
   };
-  startHonest(await slowPath(run.port), 'honest', computation);
-  await advances(5);
-  let finished: Promise<FinishedRun> | undefined;
-  const end = async () => {
-    run.stop('INTERRUPTED');
-    await run.done;
-    return readRun(run.directory);
-  };
-  const finish = () => (finished ??= end());
-  onTestFinished(async () => void (await finish()));
+  let ended: Promise<RunRecord> | undefined;
+  const finish = () => (ended ??= end(run));
+  later(async () => void (await finish()));
+  const { fingerprint } = computation;
+  const floats = parameterCount(configuration.model) + 1;
   return {
-    port: run.port,
-    configuration,
-    fingerprint: computation.fingerprint,
-    floats: parameterCount(configuration.model) + 1,
-    step,
-    advances,
-    finish,
+    ...{ port: run.port, configuration, fingerprint, floats, later },
+    ...{ step: () => step, advances, joinedBy, finish },
   };
-}
-
-/** The chain after so many steps of a run that nobody attacks. */
-async function undisturbedChain(configuration: Configuration, steps: number): Promise<string> {
-  const run = await launch(
-    { ...configuration, steps },
-    () => undefined,
-    () => undefined,
-  );
-  startHonest(run.port, 'alone', await Computation.create(configuration, dataset, reference));
-  const { record } = await run.done;
-  return record.chain;
-}
-
-/** Another worker's engine, for an attacker who computes. */
-export function computationOf({ configuration }: Target): Promise<Computation> {
-  return Computation.create(configuration, dataset, reference);
-}
-
-const reference = { kind: 'reference', threads: 1, device: 'cpu' } as const;
-
-function launch(
-  configuration: Configuration,
-  step: (report: StepReport) => void,
-  log: (line: string) => void,
-) {
-  return startCoordinator(
-    {
-      ...{ configuration, dataset, token: TOKEN, version: '0', host: '127.0.0.1', port: 0 },
-      ...{
-        launch: {},
-        runsDir: temporaryFolder(),
-        runId: 'r',
-        startWorkers: 1,
-        minWorkers: 1,
-        maxWorkers: 256,
-      },
-      ...{ rendezvousMilliseconds: PATIENCE_MILLISECONDS, allowMixedEngines: false, sharedMemory: true },
-    },
-    {
-      step,
-      evaluation: () => undefined,
-      log: (_level, message) => log(message),
-      started: () => undefined,
-    },
-  );
-}
-
-/** A worker of the real code; resolves when it is over for it. */
-export function startHonest(
-  port: number,
-  name: string,
-  computation: Computation,
-): { done: Promise<unknown>; connected: Promise<void> } {
-  const stopping = new AbortController();
-  let connect: () => void = () => undefined;
-  const connected = new Promise<void>((resolve) => (connect = resolve));
-  const client = new Client({
-    dial: {
-      ...{ coordinator: new URL(`ws://127.0.0.1:${port}`), token: () => TOKEN, signal: stopping.signal },
-      ...{ maxModelBytes: 1e6, maxDataBytes: 1e8 },
-    },
-    settings: {
-      ...{ name, version: '0', maxRetries: Infinity, maxWaitMilliseconds: PATIENCE_MILLISECONDS },
-      prepareLimitMilliseconds: PATIENCE_MILLISECONDS,
-    },
-    prepare: async () => computation,
-    log: (_level, message) => {
-      if (message.startsWith('connected')) connect();
-    },
-    random: Math.random,
-    clock: () => performance.now(),
-  });
-  // Why it ends is the coordinator's business; what it did is in the run's files.
-  const done = client.done.catch((error: unknown) => error);
-  onTestFinished(async () => {
-    client.leave(new ClusterError('TERMINATED', 'the test is over'));
-    stopping.abort();
-    await done;
-  });
-  client.start();
-  return { done, connected };
-}
-
-/** A port that leads to another one, a little later. */
-async function slowPath(port: number): Promise<number> {
-  const server = createServer((near) => {
-    const far = connect(port, '127.0.0.1').setNoDelay();
-    near.setNoDelay();
-    for (const [from, to] of [
-      [near, far],
-      [far, near],
-    ] as const) {
-      from.on('data', (chunk) => setTimeout(() => to.write(chunk), DELAY_MILLISECONDS));
-      from.on('error', () => to.destroy());
-      from.on('close', () => setTimeout(() => to.destroy(), DELAY_MILLISECONDS));
-    }
-  });
-  server.listen(0, '127.0.0.1');
-  onTestFinished(() => void server.close());
-  await once(server, 'listening');
-  return (server.address() as AddressInfo).port;
 }
 
 /** Training went on, goes on, and every link of its chain is that of a run nobody attacked. */
 export async function expectUnharmed(target: Target): Promise<void> {
   await target.advances(5);
-  const { record } = await target.finish();
-  expect(record.state).toBe('interrupted');
-  expect(record.chain).toBe(await undisturbedChain(target.configuration, record.step));
+  const { state, step, chain } = await target.finish();
+  expect(state).toBe('interrupted');
+  expect(chain).toBe(await undisturbedChain(target, step));
 }
 
-/** Looks until it is so. */
-export async function until(isSo: () => boolean, orElse: () => string): Promise<void> {
-  const end = performance.now() + PATIENCE_MILLISECONDS;
-  while (!isSo()) {
-    if (performance.now() > end) throw new Error(orElse());
-    await sleep(5);
-  }
+export function computationOf(configuration: Configuration): Promise<Computation> {
+  return Computation.create(configuration, dataset, reference);
+}
+
+async function end(run: RunningCoordinator): Promise<RunRecord> {
+  run.stop('INTERRUPTED');
+  return (await run.done).record;
+}
+
+/** The chain after so many steps of a run that nobody attacks. */
+async function undisturbedChain({ configuration, later }: Target, steps: number): Promise<string> {
+  const run = await launch({ ...configuration, steps }, later, () => undefined, []);
+  startHonest(run.port, 'alone', await computationOf(configuration), later);
+  const { record } = await run.done;
+  return record.chain;
+}
+
+function launch(
+  configuration: Configuration,
+  later: Later,
+  step: (report: StepReport) => void,
+  lines: string[],
+) {
+  const runsDir = mkdtempSync(join(tmpdir(), 'mnist-dist-test-'));
+  later(() => rmSync(runsDir, { recursive: true, force: true }));
+  const log = (_level: string, message: string) => void lines.push(message);
+  return startCoordinator(
+    {
+      ...{ configuration, dataset, token: TOKEN, version: '0', host: '127.0.0.1', port: 0 },
+      ...{ launch: {}, runsDir, runId: 'r', startWorkers: 1, minWorkers: 1, maxWorkers: 256 },
+      ...{ rendezvousMilliseconds: PATIENCE_MILLISECONDS, allowMixedEngines: false, sharedMemory: true },
+    },
+    { step, log, evaluation: () => undefined, started: () => undefined },
+  );
 }

@@ -1,0 +1,70 @@
+import { once } from 'node:events';
+import { connect, createServer, type AddressInfo } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ClusterError } from '../../shared/errors.ts';
+import { Client } from '../../worker/client.ts';
+import type { Computation } from '../../worker/computation.ts';
+
+export const TOKEN = 'a-token-of-the-tests-0123456789';
+/** A guard against waiting for what never happens. */
+export const PATIENCE_MILLISECONDS = 60_000;
+/** What the honest worker's bytes take each way: training goes on, and leaves the processor to the attack. */
+const DELAY_MILLISECONDS = 2;
+
+/** Remembers what is to be done when a test, or a group of tests, is over. */
+export type Later = (task: () => void | Promise<void>) => void;
+
+/** A worker of the real code; why it ends is the coordinator's business. */
+export function startHonest(port: number, name: string, computation: Computation, later: Later): void {
+  const stopping = new AbortController();
+  const client = new Client({
+    dial: {
+      ...{ coordinator: new URL(`ws://127.0.0.1:${port}`), token: () => TOKEN, signal: stopping.signal },
+      ...{ maxModelBytes: 1e6, maxDataBytes: 1e8 },
+    },
+    settings: {
+      ...{ name, version: '0', maxRetries: Infinity, maxWaitMilliseconds: PATIENCE_MILLISECONDS },
+      prepareLimitMilliseconds: PATIENCE_MILLISECONDS,
+    },
+    prepare: () => Promise.resolve(computation),
+    log: () => undefined,
+    random: Math.random,
+    clock: () => performance.now(),
+  });
+  const done = client.done.catch(() => undefined);
+  later(async () => {
+    client.leave(new ClusterError('TERMINATED', 'the test is over'));
+    stopping.abort();
+    await done;
+  });
+  client.start();
+}
+
+/** A port that leads to another one, a little later. */
+export async function slowPath(port: number, later: Later): Promise<number> {
+  const server = createServer((near) => {
+    const far = connect(port, '127.0.0.1').setNoDelay();
+    near.setNoDelay();
+    for (const [from, to] of [
+      [near, far],
+      [far, near],
+    ] as const) {
+      from.on('data', (chunk) => setTimeout(() => to.write(chunk), DELAY_MILLISECONDS));
+      from.on('error', () => to.destroy());
+      from.on('close', () => setTimeout(() => to.destroy(), DELAY_MILLISECONDS));
+    }
+  });
+  server.listen(0, '127.0.0.1');
+  later(() => void server.close());
+  await once(server, 'listening');
+  return (server.address() as AddressInfo).port;
+}
+
+/** Looks until it is so. */
+export async function until(isSo: () => boolean, orElse: () => string): Promise<void> {
+  const end = performance.now() + PATIENCE_MILLISECONDS;
+  while (!isSo()) {
+    if (performance.now() > end) throw new Error(orElse());
+    await sleep(5);
+  }
+}
