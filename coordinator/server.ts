@@ -44,6 +44,8 @@ export async function listen(options: ServerOptions, events: PeerEvents): Promis
   http.headersTimeout = limits.REQUEST_LIMIT_MILLISECONDS;
   http.requestTimeout = limits.REQUEST_LIMIT_MILLISECONDS;
   http.maxConnections = limits.MAX_CONNECTIONS;
+  // Whoever asks for data and takes none of it; workers' connections are judged by the run.
+  http.timeout = limits.REQUEST_LIMIT_MILLISECONDS;
   const webSockets = new WebSocketServer({
     ...{ noServer: true, perMessageDeflate: false, clientTracking: false, maxFragments: 1 },
     ...{ maxPayload: options.maxFrameBytes, maxBufferedChunks: Math.ceil(options.maxFrameBytes / 512) },

@@ -86,8 +86,8 @@ export class Attacker {
     return attacker;
   }
 
-  write(bytes: Uint8Array | string): boolean {
-    return this.#socket.write(bytes);
+  write(bytes: Uint8Array | string): void {
+    this.#socket.write(bytes);
   }
 
   /** Each piece is read before the next one is written. */
@@ -143,12 +143,13 @@ export class Attacker {
     this.#socket.pause();
   }
 
-  get isGone(): boolean {
-    return this.#isGone;
+  /** Whether the coordinator does not read what was written. */
+  get isBacklogged(): boolean {
+    return this.#socket.writableNeedDrain;
   }
 
-  get status(): number | undefined {
-    return this.#status;
+  get isGone(): boolean {
+    return this.#isGone;
   }
 
   vanish(): void {

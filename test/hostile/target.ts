@@ -23,8 +23,8 @@ const bytes = concatenate([
   imagesFile(TEST_SAMPLES, 2, 2),
   labelsFile(Array.from({ length: TEST_SAMPLES }, (_, i) => i % 10)),
 ]);
-const dataset: Dataset = parseDataset(new Uint8Array(bytes));
-const reference = { kind: 'reference', threads: 1, device: 'cpu' } as const;
+export const dataset: Dataset = parseDataset(new Uint8Array(bytes));
+export const reference = { kind: 'reference', threads: 1, device: 'cpu' } as const;
 
 export function configurationOf(virtualShards = defaultVirtualShards(16)): Configuration {
   return {

@@ -1,0 +1,123 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describe, expect, it } from 'vitest';
+import { errorTable } from '../../shared/errors.ts';
+import { encodeHeader } from '../../shared/frame.ts';
+import { MAX_CONNECTIONS } from '../../shared/limits.ts';
+import { Attacker, upgradeRequest } from './attacker.ts';
+import { expectBoundedMemory } from './cost.ts';
+import { controlFrame, hello, introduction, PING, webSocketFrame } from './frames.ts';
+import { TOKEN, until } from './honest.ts';
+import { expectUnharmed, startTarget, type Target } from './target.ts';
+
+const CROWD = 1000;
+const TIMEOUT = { status: 101, close: errorTable.TIMEOUT.close };
+const REQUEST_TIMEOUT = { status: 408, close: undefined };
+const FLOOD_MILLISECONDS = 20;
+/** So slow that the wait ends it, not the number of pieces. */
+const DRIP_MILLISECONDS = 250;
+/** More than the system buffers of a connection hold. */
+const DOWNLOADS = 100;
+const PINGS = 200;
+
+/** Writes these bytes one by one, and the last one again and again, until the connection is gone. */
+async function drip(attacker: Attacker, bytes: Uint8Array): Promise<void> {
+  for (let at = 0; !attacker.isGone; at++) {
+    attacker.write(bytes.subarray(at, at + 1));
+    await sleep(DRIP_MILLISECONDS);
+  }
+}
+
+/** Writes the same again and again, and reads nothing of what comes back. */
+async function flood(attacker: Attacker, bytes: Uint8Array): Promise<void> {
+  attacker.stopReading();
+  while (!attacker.isGone) {
+    if (!attacker.isBacklogged) attacker.write(bytes);
+    await sleep(FLOOD_MILLISECONDS);
+  }
+}
+
+/** Each keeps the coordinator waiting in its own way; resolves with how it was ended, which who does not read never learns. */
+const ways: [string, object, (target: Target) => Attacker][] = [
+  ['says nothing', { status: undefined }, ({ port }) => new Attacker(port)],
+  [
+    'sends its request byte by byte',
+    REQUEST_TIMEOUT,
+    ({ port }) => {
+      const attacker = new Attacker(port);
+      void drip(attacker, Buffer.from(upgradeRequest(TOKEN, '/worker', `X: ${'x'.repeat(4000)}\r\n`)));
+      return attacker;
+    },
+  ],
+  ['upgrades and says nothing', TIMEOUT, ({ port }) => Attacker.upgrade(port)],
+  [
+    'sends half a frame',
+    TIMEOUT,
+    ({ port }) => Attacker.upgrade(port, { first: webSocketFrame(encodeHeader(hello)).subarray(0, 30) }),
+  ],
+  [
+    'sends a frame byte by byte',
+    TIMEOUT,
+    ({ port }) => {
+      const attacker = Attacker.upgrade(port);
+      void drip(attacker, webSocketFrame(Buffer.alloc(20_000)));
+      return attacker;
+    },
+  ],
+  ['says hello and nothing more', TIMEOUT, ({ port }) => Attacker.upgrade(port, { first: introduction() })],
+  [
+    'pings and reads nothing',
+    {},
+    ({ port }) => {
+      const attacker = Attacker.upgrade(port, { first: introduction() });
+      const pings = Array.from({ length: PINGS }, () => controlFrame(PING, Buffer.alloc(125)));
+      void flood(attacker, Buffer.concat(pings));
+      return attacker;
+    },
+  ],
+  [
+    'asks for the dataset and reads nothing',
+    {},
+    ({ port, configuration }) => {
+      const attacker = new Attacker(port);
+      const request = `GET /data/${configuration.dataset} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${TOKEN}\r\n\r\n`;
+      void flood(attacker, Buffer.from(request.repeat(DOWNLOADS)));
+      return attacker;
+    },
+  ],
+];
+
+describe.concurrent('a coordinator', () => {
+  it('gives up whoever keeps it waiting', async ({ onTestFinished }) => {
+    const target = await startTarget(undefined, onTestFinished);
+    await expectBoundedMemory(async () => {
+      const endings = ways.map(async ([way, , begin]) => {
+        const { status, close } = await begin(target).ended;
+        return [way, { status, close }];
+      });
+      expect(Object.fromEntries(await Promise.all(endings))).toMatchObject(
+        Object.fromEntries(ways.map(([way, ending]) => [way, ending])),
+      );
+    });
+    await expectUnharmed(target);
+  });
+
+  it.for<[string, (port: number) => Attacker]>([
+    ['without a token', (port) => new Attacker(port)],
+    ['with a token', (port) => Attacker.upgrade(port)],
+  ])('bears a thousand idle connections %s, and lets the next worker in', async ([, begin], context) => {
+    const { onTestFinished } = context;
+    const target = await startTarget(undefined, onTestFinished);
+    await expectBoundedMemory(async () => {
+      const crowd = Array.from({ length: CROWD }, () => begin(target.port));
+      const present = () => crowd.filter(({ isGone }) => !isGone).length;
+      await until(
+        () => present() < MAX_CONNECTIONS,
+        () => `${present()} are there`,
+      );
+      await target.advances(20);
+      await target.joinedBy('newcomer');
+      await Promise.all(crowd.map(({ ended }) => ended));
+    });
+    await expectUnharmed(target);
+  });
+});
