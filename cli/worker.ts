@@ -73,7 +73,7 @@ export async function worker(options: WorkerOptions, argv: readonly string[]): P
 }
 
 /** The run's dataset: installed here, fetched before, or fetched now from the coordinator, once. */
-async function datasetOf(run: RunDescription, dial: DialOptions): Promise<Dataset> {
+export async function datasetOf(run: RunDescription, dial: DialOptions): Promise<Dataset> {
   const { dataset: digest } = run.configuration;
   if (digest === MNIST_DIGEST) return loadDataset(undefined);
   const cached = await cachedDataset(digest);

@@ -46,6 +46,8 @@ export const MAX_NAME_CHARACTERS = 64;
 export const MAX_TEXT_CHARACTERS = 1024;
 export const EVALUATION_CHUNK_ROWS = 500;
 export const MAX_LEASED_PARTS = 256;
+/** How often the download of a dataset goes on where it broke off. */
+export const MAX_DATA_REQUESTS = 32;
 export const MAX_EVALUATION_CHUNKS = 65_536;
 /** Missed leases and bad results of a worker before it is set aside; every good result takes back a tenth. */
 export const MAX_FAILURES = 3;

@@ -69,6 +69,7 @@ export class Computation {
     dataset: Dataset,
     choice: EngineOptions & { readonly kind: EngineKind },
   ): Promise<Computation> {
+    checkDataset(configuration, dataset);
     const batchShape = batchShapeOf(configuration);
     const shape = engineShapeOf(configuration);
     const floats = parameterCount(configuration.model) + 1;
@@ -122,6 +123,9 @@ export class Computation {
 
   /** Computes and sends the sums of these subtrees; a promise only when it had to wait for the socket. */
   gradients(fence: Fence, nodes: readonly number[], send: SendResult): Promise<void> | undefined {
+    const steps = totalSteps(this.#configuration);
+    if (fence.step < 1 || fence.step > steps)
+      throw new ClusterError('PROTOCOL', `the coordinator asks for step ${fence.step}; the run has ${steps}`);
     return inTurn(nodes, (node) => {
       if (!isNode(node, this.#configuration.virtualShards))
         throw new ClusterError('PROTOCOL', `the coordinator asks for node ${node}, which is not in the tree`);
@@ -195,7 +199,7 @@ export class Computation {
     const known = this.#orders.get(epoch);
     if (known !== undefined) return known;
     const order = epochOrder(this.#configuration.seed, epoch, this.#configuration.trainSamples);
-    this.#orders.delete(epoch - 2);
+    for (const other of this.#orders.keys()) if (other !== epoch - 1) this.#orders.delete(other);
     this.#orders.set(epoch, order);
     return order;
   }
@@ -213,6 +217,20 @@ function inTurn<T>(
     if (pending !== undefined) return pending.then(() => inTurn(items, each, i + 1));
   }
   return undefined;
+}
+
+/** A coordinator may describe another dataset than the one it names. */
+function checkDataset({ model, trainSamples, testSamples }: Configuration, dataset: Dataset): void {
+  const { rows, columns, classNames, train, test } = dataset;
+  const found = [train.samples, test.samples, rows * columns, classNames.length];
+  const described = [trainSamples, testSamples, model.inputs, model.classes];
+  if (found.every((count, i) => count === described[i])) return;
+  const words = ([a, b, c, d]: readonly number[]) =>
+    `${a} training and ${b} test samples, ${c} pixels, ${d} classes`;
+  throw new ClusterError(
+    'DATA',
+    `the run is described with ${words(described)}; its dataset has ${words(found)}`,
+  );
 }
 
 function batchShapeOf({ model, virtualShards, batchSize, seed, dropout }: Configuration): BatchShape {

@@ -1,8 +1,9 @@
 import { WebSocket } from 'ws';
 import { ClusterError, messageOf } from '../shared/errors.ts';
-import { MAX_FRAME_HEAD_BYTES } from '../shared/frame.ts';
+import { MAX_FRAME_HEAD_BYTES, roomBytes } from '../shared/frame.ts';
 import * as limits from '../shared/limits.ts';
 import { ARITHMETIC, PROTOCOL } from '../shared/messages.ts';
+import { parameterCount } from '../shared/model.ts';
 import { runDescriptionSchema, versionsSchema, type RunDescription } from '../shared/run-description.ts';
 
 export interface DialOptions {
@@ -53,10 +54,12 @@ function checkVersions(theirs: { protocol: number; arithmetic: number; version: 
 }
 
 function checkSizes(run: RunDescription, { maxModelBytes, maxDataBytes }: DialOptions): void {
-  if (run.frame_bytes > maxModelBytes) {
+  // What it says of its frames may be less than its model needs.
+  const frameBytes = Math.max(run.frame_bytes, roomBytes(4 * parameterCount(run.configuration.model)));
+  if (frameBytes > maxModelBytes) {
     throw new ClusterError(
       'LIMIT',
-      `the run's frames have ${run.frame_bytes} bytes, more than ${maxModelBytes} (--max-model-bytes)`,
+      `the run's frames have ${frameBytes} bytes, more than ${maxModelBytes} (--max-model-bytes)`,
       { fix: 'raise --max-model-bytes, or train a smaller --hidden' },
     );
   }
@@ -73,8 +76,13 @@ function checkSizes(run: RunDescription, { maxModelBytes, maxDataBytes }: DialOp
 export async function fetchDataset(options: DialOptions, run: RunDescription): Promise<Uint8Array> {
   const bytes = new Uint8Array(run.data_bytes);
   let have = 0;
-  while (have < bytes.length) {
+  for (let requests = 0; have < bytes.length; requests++) {
     const before = have;
+    if (requests === limits.MAX_DATA_REQUESTS)
+      throw new ClusterError(
+        'UNREACHABLE',
+        `the dataset broke off ${requests} times, lastly after ${have} of ${bytes.length} bytes`,
+      );
     try {
       const response = await request(options, `/data/${run.configuration.dataset}`, {
         Range: `bytes=${have}-`,

@@ -148,6 +148,8 @@ function hear(state: SessionState, message: CoordinatorMessage): SessionNext {
     case 'evaluate': {
       if (state.phase !== 'ready' || isForeign(state, message)) return breach(state, message.kind);
       const task = message.kind === 'step' ? 'step' : 'evaluation';
+      if (message.kind === 'evaluate' && chunksOf(message) > limits.MAX_EVALUATION_CHUNKS)
+        return breach(state, message.kind);
       const parts = partsOf(message, state.slot);
       const next = { ...state, weightsOf: { kind: task, step: message.step } as const };
       const prefetch: SessionEffect[] =
@@ -173,6 +175,11 @@ function hear(state: SessionState, message: CoordinatorMessage): SessionNext {
     default:
       return unreachable(message);
   }
+}
+
+/** Before they are counted up: a short header can ask for millions. */
+function chunksOf({ assignment }: Extract<CoordinatorMessage, { kind: 'evaluate' }>): number {
+  return assignment.reduce((sum, [, , count]) => sum + count, 0);
 }
 
 function isForeign(state: SessionState, message: { run: string; term: number }): boolean {

@@ -1,0 +1,110 @@
+import { once } from 'node:events';
+import { createServer, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { onTestFinished, vi } from 'vitest';
+import { WebSocketServer, type WebSocket } from 'ws';
+import { datasetOf } from '../../cli/worker.ts';
+import { ClusterError } from '../../shared/errors.ts';
+import { decodeFrame, encodeHeader, roomBytes } from '../../shared/frame.ts';
+import {
+  ARITHMETIC,
+  parseMessage,
+  PROTOCOL,
+  workerMessage,
+  type WorkerMessage,
+} from '../../shared/messages.ts';
+import type { RunDescription } from '../../shared/run-description.ts';
+import { Client } from '../../worker/client.ts';
+import { Computation } from '../../worker/computation.ts';
+import type { DialOptions } from '../../worker/dial.ts';
+import { temporaryFolder } from '../process/cluster.ts';
+import { TOKEN } from './honest.ts';
+import { configurationOf, dataset, reference } from './target.ts';
+
+export const LARGEST_FRAME_BYTES = roomBytes(4 * 6000);
+export const LIMIT_BYTES = 8 * 1024 ** 2;
+
+export const description: RunDescription = {
+  ...{ protocol: PROTOCOL, arithmetic: ARITHMETIC, version: '0', run: 'r', configuration: configurationOf() },
+  ...{
+    frame_bytes: LARGEST_FRAME_BYTES,
+    data_bytes: dataset.bytes.length,
+    class_names: [...dataset.classNames],
+  },
+};
+export const fence = { run: 'r', term: 1, step: 1 };
+export const WELCOME = encodeHeader({ kind: 'welcome', run: 'r', term: 1, slot: 0, session: '0'.repeat(32) });
+
+/** What it does where an honest coordinator would do otherwise. */
+export interface Lies {
+  readonly run?: (response: ServerResponse) => void;
+  readonly data?: (response: ServerResponse) => void;
+  /** Instead of saying welcome. */
+  readonly greet?: (socket: WebSocket) => void;
+  /** When the worker is ready. */
+  readonly ready?: (socket: WebSocket) => void;
+}
+
+/** Lets a worker face it, and resolves with why the worker ended; undefined when it was told that the run is over. */
+export async function endOfWorker(lies: Lies): Promise<ClusterError | undefined> {
+  vi.stubEnv('MNIST_DIST_CACHE', temporaryFolder());
+  onTestFinished(() => void vi.unstubAllEnvs());
+  const stopping = new AbortController();
+  const coordinator = new URL(`ws://127.0.0.1:${await startLiar(lies)}`);
+  const dial: DialOptions = {
+    ...{ coordinator, token: () => TOKEN, signal: stopping.signal },
+    ...{ maxModelBytes: LIMIT_BYTES, maxDataBytes: LIMIT_BYTES },
+  };
+  const settings = { name: 'w', version: '0', maxRetries: 1, maxWaitMilliseconds: 60_000 };
+  const client = new Client({
+    ...{ dial, settings: { ...settings, prepareLimitMilliseconds: 60_000 } },
+    prepare: async (run) => Computation.create(run.configuration, await datasetOf(run, dial), reference),
+    ...{ log: () => undefined, random: () => 0, clock: () => performance.now() },
+  });
+  client.start();
+  try {
+    await client.done;
+    return undefined;
+  } catch (error) {
+    if (error instanceof ClusterError) return error;
+    throw error;
+  }
+}
+
+async function startLiar({ run, data, greet = welcome, ready }: Lies): Promise<number> {
+  const http = createServer((request, response) => {
+    if (request.url === '/run') return (run ?? answer(description))(response);
+    if (data !== undefined) return data(response);
+    response.end(dataset.bytes);
+  });
+  const webSockets = new WebSocketServer({ server: http });
+  webSockets.on('connection', (socket) => {
+    socket.on('error', () => undefined);
+    socket.on('message', (bytes) => {
+      const { kind } = heard(bytes);
+      if (kind === 'hello') greet(socket);
+      if (kind === 'ready') ready?.(socket);
+    });
+  });
+  http.listen(0, '127.0.0.1');
+  await once(http, 'listening');
+  onTestFinished(() => {
+    for (const socket of webSockets.clients) socket.terminate();
+    http.closeAllConnections();
+    http.close();
+  });
+  return (http.address() as AddressInfo).port;
+}
+
+function welcome(socket: WebSocket): void {
+  socket.send(WELCOME);
+}
+
+export function answer(json: unknown): (response: ServerResponse) => void {
+  return (response) => void response.end(typeof json === 'string' ? json : JSON.stringify(json));
+}
+
+function heard(bytes: unknown): WorkerMessage {
+  if (!Buffer.isBuffer(bytes)) throw new Error('a worker sends whole frames');
+  return parseMessage(workerMessage, decodeFrame(bytes).header);
+}

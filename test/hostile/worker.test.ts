@@ -1,0 +1,181 @@
+import { gzipSync } from 'node:zlib';
+import type { ServerResponse } from 'node:http';
+import { describe, expect, it } from 'vitest';
+import type { WebSocket } from 'ws';
+import { CLOSE_FINISHED, type ErrorCode } from '../../shared/errors.ts';
+import { encodeHeader, encodePointer } from '../../shared/frame.ts';
+import { parameterCount } from '../../shared/model.ts';
+import { expectBoundedMemory } from './cost.ts';
+import {
+  answer,
+  description,
+  endOfWorker,
+  fence,
+  LARGEST_FRAME_BYTES,
+  LIMIT_BYTES,
+  type Lies,
+  WELCOME,
+} from './fake-coordinator.ts';
+import { tensorFrame } from './frames.ts';
+import { dataset } from './target.ts';
+
+const { configuration } = description;
+const PARAMETERS = parameterCount(configuration.model);
+const MEBIBYTE = 1024 ** 2;
+
+/** Writes for as long as somebody reads. */
+function endless(response: ServerResponse): void {
+  const write = () => {
+    while (response.write(Buffer.alloc(MEBIBYTE, 'x')));
+  };
+  response.on('drain', write);
+  write();
+}
+
+const bomb = gzipSync(Buffer.alloc(100 * MEBIBYTE));
+const runs: [string, ErrorCode, (response: ServerResponse) => void][] = [
+  ['no JSON', 'PROTOCOL', answer('{')],
+  ['nothing', 'PROTOCOL', answer('')],
+  ['a list', 'PROTOCOL', answer([])],
+  ['30,000 lists in each other', 'PROTOCOL', answer('['.repeat(30_000) + ']'.repeat(30_000))],
+  ['a megabyte', 'LIMIT', answer({ ...description, more: 'x'.repeat(MEBIBYTE) })],
+  ['no end', 'LIMIT', endless],
+  [
+    '100 MiB of zeros in 100 KiB',
+    'LIMIT',
+    (response) => void response.writeHead(200, { 'Content-Encoding': 'gzip' }).end(bomb),
+  ],
+  ['another version', 'VERSION', answer({ ...description, arithmetic: 99 })],
+  ['another place', 'UNREACHABLE', (response) => void response.writeHead(302, { Location: '/run' }).end()],
+  ['an error', 'PROTOCOL', (response) => void response.writeHead(500).end()],
+  ['401', 'UNAUTHORIZED', (response) => void response.writeHead(401).end()],
+  ['a connection that breaks', 'UNREACHABLE', (response) => void response.destroy()],
+  ['a terabyte of frames', 'LIMIT', answer({ ...description, frame_bytes: 1e12 })],
+  ['a terabyte of data', 'LIMIT', answer({ ...description, data_bytes: 1e12 })],
+  ['a negative size', 'PROTOCOL', answer({ ...description, frame_bytes: -1 })],
+  ['a model that is larger than its frames', 'LIMIT', answer(withModel([60_000, 1000]))],
+  ['more layers than there may be', 'PROTOCOL', answer(withModel(Array.from({ length: 1000 }, () => 1)))],
+  ['more samples than its dataset has', 'DATA', answer(withConfiguration({ trainSamples: 2 ** 31 }))],
+  ['more test samples than its dataset has', 'DATA', answer(withConfiguration({ testSamples: 2 ** 31 }))],
+  ['other images than its dataset has', 'DATA', answer(withModel([8], 784))],
+  ['fewer names than classes', 'DATA', answer({ ...description, class_names: ['0'] })],
+];
+
+function withConfiguration(changes: object): object {
+  return { ...description, configuration: { ...configuration, ...changes } };
+}
+
+function withModel(hidden: readonly number[], inputs = 4): object {
+  return withConfiguration({ model: { inputs, hidden, classes: 10 } });
+}
+
+const datasets: [string, ErrorCode, (response: ServerResponse) => void][] = [
+  ['has other bytes', 'DATA', (response) => void response.end(Buffer.alloc(description.data_bytes))],
+  ['is longer than announced', 'DATA', endless],
+  ['is not there', 'PROTOCOL', (response) => void response.writeHead(404).end()],
+];
+
+const ones = (count: number) => new Float32Array(count).fill(1);
+const step = (changes: object, floats = PARAMETERS) =>
+  tensorFrame({ kind: 'step', ...fence, assignment: [[0, 1]], ...changes }, ones(floats));
+const evaluate = (assignment: number[][]) =>
+  tensorFrame({ kind: 'evaluate', ...fence, assignment }, ones(PARAMETERS));
+const words: [string, ErrorCode, Buffer[]][] = [
+  ['no frame', 'PROTOCOL', [Buffer.from('hello')]],
+  ['a header of 4 GiB', 'PROTOCOL', [Buffer.from([255, 255, 255, 255, 0, 0, 0, 0])]],
+  ['what a worker says', 'PROTOCOL', [encodeHeader({ kind: 'preparing', limitMilliseconds: 1 })]],
+  ['welcome again', 'PROTOCOL', [WELCOME]],
+  ['a step without weights', 'PROTOCOL', [encodeHeader({ kind: 'step', ...fence, assignment: [] })]],
+  ['a step of another run', 'PROTOCOL', [step({ run: 'q' })]],
+  ['a step of another term', 'PROTOCOL', [step({ term: 2 })]],
+  ['weights that are a float short', 'PROTOCOL', [step({}, PARAMETERS - 1)]],
+  ['weights that are a float long', 'PROTOCOL', [step({}, PARAMETERS + 1)]],
+  [
+    'weights with another checksum',
+    'PROTOCOL',
+    [tensorFrame({ kind: 'step', ...fence, assignment: [[0, 1]] }, ones(PARAMETERS), 1n)],
+  ],
+  [
+    'weights in memory that is not shared',
+    'PROTOCOL',
+    [encodePointer({ kind: 'step', ...fence, room: 0, assignment: [[0, 1]] }, 0n)],
+  ],
+  ['a node outside of the tree', 'PROTOCOL', [step({ assignment: [[0, 1000]] })]],
+  ['node 0', 'PROTOCOL', [step({ assignment: [[0, 0]] })]],
+  ['a step after the last one', 'PROTOCOL', [step({ step: 1_000_001 })]],
+  ['step 0', 'PROTOCOL', [step({ step: 0 })]],
+  ['chunks outside of the test set', 'PROTOCOL', [evaluate([[0, 1000, 1]])]],
+  ['sixteen million chunks', 'PROTOCOL', [evaluate(Array.from({ length: 256 }, () => [0, 0, 65_536]))]],
+  ['a lease on a step it never sent', 'PROTOCOL', [encodeHeader({ kind: 'lease', ...fence, parts: [1] })]],
+  [
+    'a lease on a node outside of the tree',
+    'PROTOCOL',
+    [step({}), encodeHeader({ kind: 'lease', ...fence, parts: [1000] })],
+  ],
+];
+
+async function expectEnd(code: ErrorCode, lies: Lies): Promise<void> {
+  await expectBoundedMemory(async () => {
+    const error = await endOfWorker(lies);
+    expect(error?.code, error?.message).toBe(code);
+  });
+}
+
+describe('a worker ends', () => {
+  it.each(runs)('when /run answers with %s', async (_, code, run) => {
+    await expectEnd(code, { run });
+  });
+
+  it.each(datasets)('when the dataset %s', async (_, code, data) => {
+    await expectEnd(code, { data });
+  });
+
+  it.each(words)('when it is sent %s', async (_, code, frames) => {
+    await expectEnd(code, { ready: (socket) => frames.forEach((frame) => socket.send(frame)) });
+  });
+
+  it.each<[string, ErrorCode, (socket: WebSocket) => void]>([
+    ['a step', 'PROTOCOL', (socket) => socket.send(step({}))],
+    ['a text', 'PROTOCOL', (socket) => socket.send('welcome')],
+  ])('when it is sent %s instead of its welcome', async (_, code, greet) => {
+    await expectEnd(code, { greet });
+  });
+});
+
+describe('a worker dials again', () => {
+  it.each<[string, (response: ServerResponse) => void]>([
+    ['is empty', (response) => void response.end()],
+    ['breaks off at its beginning', (response) => void response.destroy()],
+    ['comes in a byte a connection', (response) => void response.end('x')],
+  ])('when the dataset %s', async (_, lie) => {
+    let dials = 0;
+    const run = (response: ServerResponse) => {
+      dials += 1;
+      answer(description)(response);
+    };
+    const data = (response: ServerResponse) => (dials === 1 ? lie(response) : response.end(dataset.bytes));
+    expect(await endOfWorker({ run, data, ready: (socket) => socket.close(CLOSE_FINISHED) })).toBeUndefined();
+    expect(dials).toBe(2);
+  });
+
+  it.each<[string, (socket: WebSocket) => void]>([
+    [
+      'is sent more than the largest frame',
+      (socket) => socket.send(Buffer.alloc(LARGEST_FRAME_BYTES + 8192)),
+    ],
+    ['is sent much more than the largest frame', (socket) => socket.send(Buffer.alloc(16 * LIMIT_BYTES))],
+    [
+      'is sent two fragments',
+      (socket) => [false, true].forEach((fin) => socket.send(Buffer.alloc(9), { fin })),
+    ],
+    ['is sent a close code that there is not', (socket) => socket.close(4999)],
+    ['is cut off', (socket) => socket.terminate()],
+  ])('when it %s', async (_, lie) => {
+    let times = 0;
+    await expectBoundedMemory(async () => {
+      const ready = (socket: WebSocket) => (times++ === 0 ? lie(socket) : socket.close(CLOSE_FINISHED));
+      expect(await endOfWorker({ ready })).toBeUndefined();
+    });
+    expect(times).toBe(2);
+  });
+});
