@@ -30,13 +30,13 @@ export async function readLines(directory: string): Promise<MetricsLine[]> {
   return lines;
 }
 
-/** The directory of the newest run that is not finished. Rejects with USAGE where there is none. */
+/** The directory of the newest run that can go on: not finished, not diverged. Rejects with USAGE where there is none. */
 export async function newestUnfinished(runs: string): Promise<string> {
   let best: { readonly directory: string; readonly started: string } | undefined;
   for (const name of await namesIn(runs)) {
     const directory = join(runs, name);
     const record = await readRunRecord(directory).catch(ignoreForeign);
-    if (record === undefined || record.state === 'finished') continue;
+    if (record === undefined || record.state === 'finished' || record.state === 'diverged') continue;
     if (best === undefined || record.started > best.started) best = { directory, started: record.started };
   }
   if (best !== undefined) return best.directory;

@@ -1,0 +1,34 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { newestUnfinished } from '../../coordinator/old-run.ts';
+import type { RunRecord } from '../../shared/run-schema.ts';
+import { temporaryFolder } from '../process/cluster.ts';
+import { sampleRun } from '../shared/sample-run.ts';
+
+function leave(runs: string, run: string, change: Partial<RunRecord>): void {
+  mkdirSync(join(runs, run));
+  writeFileSync(join(runs, run, 'run.json'), JSON.stringify({ ...sampleRun, run, ...change }));
+}
+
+describe('the newest unfinished run', () => {
+  it('is the one that was started last, of those that can go on', async () => {
+    const runs = temporaryFolder();
+    leave(runs, 'a', { state: 'interrupted', started: '2026-01-01T00:00:00.000Z' });
+    leave(runs, 'b', { state: 'running', started: '2026-01-03T00:00:00.000Z' });
+    leave(runs, 'c', { state: 'failed', started: '2026-01-02T00:00:00.000Z' });
+    leave(runs, 'd', { state: 'finished', started: '2026-01-04T00:00:00.000Z' });
+    leave(runs, 'e', { state: 'diverged', started: '2026-01-05T00:00:00.000Z' });
+    mkdirSync(join(runs, 'foreign'));
+    writeFileSync(join(runs, 'file'), '');
+    expect(await newestUnfinished(runs)).toBe(join(runs, 'b'));
+  });
+
+  it('is missed by name where there is none', async () => {
+    const runs = temporaryFolder();
+    await expect(newestUnfinished(runs)).rejects.toMatchObject({ code: 'USAGE' });
+    await expect(newestUnfinished(join(runs, 'none'))).rejects.toMatchObject({
+      message: expect.stringContaining('none is unfinished (--resume)'),
+    });
+  });
+});
