@@ -2,7 +2,7 @@ import { connect, type Socket } from 'node:net';
 import { encodeHeader, type Tensor } from '../../shared/frame.ts';
 import { coordinatorMessage, type CoordinatorMessage } from '../../shared/messages.ts';
 import { receive, type Received } from '../../shared/receive.ts';
-import { CLOSE, controlFrame, introduction, webSocketFrame } from './frames.ts';
+import { CLOSE, controlFrame, introduction, upgradeRequest, webSocketFrame } from './frames.ts';
 import { TOKEN, until } from './honest.ts';
 
 const PROBE_MILLISECONDS = 10;
@@ -192,13 +192,4 @@ export class Attacker {
     if (this.manners === 'resets') this.vanish();
     if (this.manners === 'polite') this.#socket.end(controlFrame(CLOSE, payload.subarray(0, 2)));
   }
-}
-
-export function upgradeRequest(token: string | null, path = '/worker', headers = ''): string {
-  const key = Buffer.alloc(16, 7).toString('base64');
-  const authorization = token === null ? '' : `Authorization: Bearer ${token}\r\n`;
-  return (
-    `GET ${path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n` +
-    `Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${key}\r\n${authorization}${headers}\r\n`
-  );
 }

@@ -83,3 +83,13 @@ export function introduction(fingerprint?: string): Buffer {
 function bytesOf(values: Float32Array): Uint8Array {
   return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
 }
+
+/** What a worker asks for first; null for no token. */
+export function upgradeRequest(token: string | null, path = '/worker', headers = ''): string {
+  const key = Buffer.alloc(16, 7).toString('base64');
+  const authorization = token === null ? '' : `Authorization: Bearer ${token}\r\n`;
+  return (
+    `GET ${path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n` +
+    `Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${key}\r\n${authorization}${headers}\r\n`
+  );
+}

@@ -3,9 +3,9 @@ import { describe, expect, it } from 'vitest';
 import { errorTable } from '../../shared/errors.ts';
 import { encodeHeader } from '../../shared/frame.ts';
 import { MAX_CONNECTIONS } from '../../shared/limits.ts';
-import { Attacker, upgradeRequest } from './attacker.ts';
+import { Attacker } from './attacker.ts';
 import { expectBoundedMemory } from './cost.ts';
-import { controlFrame, hello, introduction, PING, webSocketFrame } from './frames.ts';
+import { controlFrame, hello, introduction, PING, upgradeRequest, webSocketFrame } from './frames.ts';
 import { TOKEN, until } from './honest.ts';
 import { expectUnharmed, startTarget, type Target } from './target.ts';
 
@@ -116,7 +116,9 @@ describe.concurrent('a coordinator', () => {
       );
       await target.advances(20);
       await target.joinedBy('newcomer');
-      await Promise.all(crowd.map(({ ended }) => ended));
+      const endings = await Promise.all(crowd.map(({ ended }) => ended));
+      const admitted = endings.filter(({ status }) => status === TIMEOUT.status);
+      expect(admitted.length).toBeLessThan(MAX_CONNECTIONS);
     });
     await expectUnharmed(target);
   });
