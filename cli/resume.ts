@@ -1,20 +1,14 @@
 import { newestUnfinished, readRunRecord } from '../coordinator/old-run.ts';
 import { configurationOfRecord, type Configuration } from '../shared/configuration.ts';
 import { ClusterError } from '../shared/errors.ts';
-import { flagOf, optionOf, type CoordinatorOptions, type LocalOptions, type OptionKey } from './options.ts';
-
-/** The options whose values a run's record holds, all but its length. */
-const recipeKeys = [
-  'batchSize',
-  'virtualShards',
-  'learningRate',
-  'beta1',
-  'beta2',
-  'epsilon',
-  'hidden',
-  'dropout',
-  'seed',
-] as const satisfies readonly OptionKey[];
+import {
+  flagOf,
+  isOptionKey,
+  optionOf,
+  type CoordinatorOptions,
+  type LocalOptions,
+  type OptionKey,
+} from './options.ts';
 
 /**
  * The options of a run that goes on: those of its record, but for its length where that was given. `resume` names its
@@ -33,14 +27,16 @@ export async function adoptRun<O extends LocalOptions | CoordinatorOptions>(
   const directory = resume === 'newest' ? await newestUnfinished(options.runsDir) : resume;
   const recorded = configurationOfRecord((await readRunRecord(directory)).configuration);
   const values = valuesOf(recorded);
-  for (const key of recipeKeys) {
-    if (explicit.has(key)) checkAlike(key, options[key], values[key], directory);
+  const given: Readonly<Record<string, unknown>> = options;
+  for (const [key, recorded] of Object.entries(values)) {
+    if (isOptionKey(key) && explicit.has(key)) checkAlike(key, given[key], recorded, directory);
   }
   const isLengthGiven = explicit.has('epochs') || explicit.has('steps');
   const length = isLengthGiven ? {} : { epochs: recorded.epochs, steps: recorded.steps };
   return { ...options, ...values, ...length, resume: directory };
 }
 
+/** The options whose values a run's record holds, all but its length. */
 function valuesOf({ model, ...same }: Configuration) {
   const { batchSize, virtualShards, learningRate, beta1, beta2, epsilon, dropout, seed } = same;
   return {

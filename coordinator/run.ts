@@ -75,7 +75,8 @@ function advance(state: RunState, now: number): Next {
 function beginStep(state: RunState, now: number): Next {
   const step = planStep(state.settings.configuration, state.step + 1);
   const plan = planShards(state, step, now);
-  const planned = { ...state, plans: new Map(state.plans).set(step.realShards, plan) };
+  const isStanding = plan === state.plans.get(step.realShards);
+  const planned = isStanding ? state : { ...state, plans: new Map(state.plans).set(step.realShards, plan) };
   return begin(planned, 'step', step.step, plan.assignment, now);
 }
 

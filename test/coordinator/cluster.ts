@@ -11,6 +11,7 @@ import type { Configuration } from '../../shared/configuration.ts';
 import { unreachable } from '../../shared/errors.ts';
 import { ARITHMETIC, PROTOCOL, type WorkerMessage } from '../../shared/messages.ts';
 import { totalSteps } from '../../shared/schedule.ts';
+import { sampleEngine } from '../shared/sample-engine.ts';
 
 export const configuration: Configuration = {
   dataset: '0'.repeat(64),
@@ -95,14 +96,7 @@ export class Cluster {
       name: `w${slot}`,
     });
     this.say(slot, { kind: 'preparing', limitMilliseconds: 1000 });
-    const engine = {
-      kind: 'reference',
-      library: 'none',
-      device: 'cpu',
-      processor: 'none',
-      threads: 1,
-    } as const;
-    this.say(slot, { kind: 'ready', fingerprint, engine });
+    this.say(slot, { kind: 'ready', fingerprint, engine: sampleEngine });
   }
 
   leave(slot: number): void {

@@ -8,14 +8,9 @@ import {
   roomBytes,
 } from '../../shared/frame.ts';
 import { ARITHMETIC, PROTOCOL } from '../../shared/messages.ts';
+import { sampleEngine } from '../shared/sample-engine.ts';
 
-export const engine = {
-  kind: 'reference',
-  library: 'none',
-  device: 'cpu',
-  processor: 'none',
-  threads: 1,
-} as const;
+export const engine = sampleEngine;
 export const hello = {
   kind: 'hello',
   protocol: PROTOCOL,

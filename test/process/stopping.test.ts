@@ -12,6 +12,7 @@ import { ARITHMETIC, PROTOCOL } from '../../shared/messages.ts';
 import { parseRunRecord } from '../../shared/run-schema.ts';
 import { readyTensorFlow } from '../../worker/native/manifest.ts';
 import { executable, start, temporaryFolder, type Started } from './cluster.ts';
+import { sampleEngine } from '../shared/sample-engine.ts';
 
 const TOKEN = 'a-token-of-the-tests-0123456789';
 const ENDLESS = ['--steps', '1000000', '--hidden', '8', '--port', '0', '--run-id', 'r'];
@@ -91,9 +92,8 @@ async function silentWorker(url: string): Promise<WebSocket> {
   });
   await once(socket, 'open');
   const versions = { protocol: PROTOCOL, arithmetic: ARITHMETIC, version: '0' };
-  const engine = { kind: 'reference', library: 'none', device: 'cpu', processor: 'none', threads: 1 };
   socket.send(encodeHeader({ kind: 'hello', ...versions, name: 'silent' }));
-  socket.send(encodeHeader({ kind: 'ready', fingerprint: '0'.repeat(64), engine }));
+  socket.send(encodeHeader({ kind: 'ready', fingerprint: '0'.repeat(64), engine: sampleEngine }));
   await work;
   return socket;
 }

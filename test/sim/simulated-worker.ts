@@ -20,6 +20,7 @@ import { isAskable, predictionsOf, sumOf } from './model.ts';
 import type { Random } from './random.ts';
 import type { VirtualTime } from './virtual-time.ts';
 import type { Wire } from './wire.ts';
+import { sampleEngine } from '../shared/sample-engine.ts';
 
 const PREPARE_MILLISECONDS = 50;
 const RESTART_MILLISECONDS = 1_000;
@@ -202,14 +203,7 @@ export class SimulatedWorker {
   }
 
   #prepared(): void {
-    const engine = {
-      kind: 'reference',
-      library: 'none',
-      device: 'cpu',
-      processor: 'none',
-      threads: 1,
-    } as const;
-    this.#enqueue({ kind: 'prepared', fingerprint: 'f'.repeat(64), engine, now: this.#now() });
+    this.#enqueue({ kind: 'prepared', fingerprint: 'f'.repeat(64), engine: sampleEngine, now: this.#now() });
   }
 
   #takeWeights(tensor: Tensor | undefined): void {

@@ -7,6 +7,7 @@ import {
   type SessionEvent,
   type SessionState,
 } from '../../worker/session.ts';
+import { sampleEngine } from '../shared/sample-engine.ts';
 
 const settings = {
   name: 'w0',
@@ -16,7 +17,7 @@ const settings = {
   prepareLimitMilliseconds: 1000,
 };
 const session = 'a'.repeat(32);
-const engine = { kind: 'reference', library: 'none', device: 'cpu', processor: 'none', threads: 1 } as const;
+const engine = sampleEngine;
 const welcome = { kind: 'welcome', run: 'r', term: 2, slot: 3, session } as const;
 const fence = { run: 'r', term: 2 } as const;
 
