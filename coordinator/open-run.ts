@@ -5,13 +5,29 @@ import { ClusterError } from '../shared/errors.ts';
 import type { MetricsLine } from '../shared/metrics.ts';
 import type { RunRecord } from '../shared/run-schema.ts';
 import { totalSteps } from '../shared/schedule.ts';
-import type { ResumedRecord, RunViewer } from './recorder.ts';
-import type { RunSettings } from './start.ts';
+import type { Dataset } from '../shared/dataset.ts';
+import { Recorder, type ResumedRecord, type RunViewer } from './recorder.ts';
+import type { Workplace } from './serve.ts';
 import type { Resumed } from './state.ts';
 import { RunStore } from './store.ts';
 
+export interface OpenSettings {
+  readonly configuration: Configuration;
+  readonly dataset: Dataset;
+  readonly version: string;
+  readonly launch: RunRecord['launch'];
+  readonly runsDir: string;
+  readonly runId: string | undefined;
+  /** The directory of the run that goes on; undefined begins a new one. */
+  readonly resume: string | undefined;
+  /** Go on although another host has the lock. */
+  readonly takeOver: boolean;
+  /** How many checkpoints stay. */
+  readonly keep: number;
+}
+
 /** A run's directory, opened, and where the run stands. */
-export interface OpenRun {
+interface OpenRun {
   readonly store: RunStore;
   readonly term: number;
   /** What a run that goes on has left; undefined for a new one. */
@@ -20,9 +36,28 @@ export interface OpenRun {
   readonly checkpoint: Checkpoint | undefined;
 }
 
-/** Makes the directory of a new run, or opens that of one that goes on, at its newest intact checkpoint. */
-export async function openRun(
-  settings: RunSettings,
+/**
+ * Makes the directory of a new run, or opens that of one that goes on, with the tensors of its newest intact checkpoint.
+ * Rejects with USAGE, RUN_EXISTS, LOCKED, DATA or DISK.
+ */
+export async function openRecorder(
+  settings: OpenSettings,
+  { tensors, predictions, clock, fail }: Workplace,
+  viewer: RunViewer,
+): Promise<Recorder> {
+  const { configuration } = settings;
+  const run = await openRun(settings, fail, viewer);
+  const { store, term, checkpoint } = run;
+  if (checkpoint !== undefined) tensors.restore(checkpoint);
+  return new Recorder({
+    ...{ ...settings, store, viewer, predictions, term, clock },
+    ...{ snapshot: () => tensors.snapshot(), onSuperseded: fail },
+    ...{ record: resumedRecord(run, tensors.checksum), resumed: resumedState(run, configuration) },
+  });
+}
+
+async function openRun(
+  settings: OpenSettings,
   onError: (error: ClusterError) => void,
   viewer: RunViewer,
 ): Promise<OpenRun> {
@@ -63,7 +98,7 @@ export async function openRun(
 }
 
 /** What the recorder goes on with; `weights` is the checksum of the weights at hand. */
-export function resumedRecord({ old, checkpoint }: OpenRun, weights: bigint): ResumedRecord | undefined {
+function resumedRecord({ old, checkpoint }: OpenRun, weights: bigint): ResumedRecord | undefined {
   if (old === undefined) return undefined;
   const step = checkpoint?.step ?? 0;
   const chain = checkpoint?.chain ?? firstLink(configurationOfRecord(old.record.configuration));
@@ -74,10 +109,7 @@ export function resumedRecord({ old, checkpoint }: OpenRun, weights: bigint): Re
 }
 
 /** What the reducers go on with. */
-export function resumedState(
-  { old, checkpoint }: OpenRun,
-  configuration: Configuration,
-): Resumed | undefined {
+function resumedState({ old, checkpoint }: OpenRun, configuration: Configuration): Resumed | undefined {
   if (old === undefined || checkpoint === undefined) return undefined;
   const { step, fingerprint } = checkpoint;
   // The result of a run that was cut off at its very end is computed again.

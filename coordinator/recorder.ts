@@ -10,10 +10,11 @@ import { ARITHMETIC } from '../shared/messages.ts';
 import { RUN_FORMAT, type RunRecord } from '../shared/run-schema.ts';
 import { planStep, totalSteps } from '../shared/schedule.ts';
 import { kernelDigest } from '../kernels/kernels.ts';
-import type { RunObserver, StepResult } from './driver.ts';
+import type { StepResult } from './driver.ts';
 import type { Predictions } from './predictions.ts';
+import type { RunRecorder } from './serve.ts';
 import { SpeedMeter } from './speed-meter.ts';
-import type { Effect, Outcome, RunState } from './state.ts';
+import type { Effect, Outcome, Resumed, RunState } from './state.ts';
 import type { RunStore } from './store.ts';
 
 export interface StepReport {
@@ -47,8 +48,10 @@ export interface RecorderOptions {
   readonly snapshot: () => Pick<Checkpoint, 'weights' | 'firstMoment' | 'secondMoment'>;
   /** Another coordinator has taken the run over. */
   readonly onSuperseded: (error: ClusterError) => void;
-  /** Where the run goes on, and the lines of what is computed again; undefined for a new run. */
-  readonly resumed: ResumedRecord | undefined;
+  /** What stands of a run that goes on, and the lines of what is computed again; undefined for a new run. */
+  readonly record: ResumedRecord | undefined;
+  /** Where its reducers go on; undefined where they begin at the beginning. */
+  readonly resumed: Resumed | undefined;
 }
 
 export interface ResumedRecord {
@@ -60,7 +63,7 @@ export interface ResumedRecord {
 }
 
 /** Writes down what happens: metrics, chain, events, and at the end result and model. */
-export class Recorder implements RunObserver {
+export class Recorder implements RunRecorder {
   readonly #options: RecorderOptions;
   readonly #chain: Chain;
   readonly #speed: SpeedMeter;
@@ -75,16 +78,39 @@ export class Recorder implements RunObserver {
   #keeping: Promise<void> | undefined;
 
   constructor(options: RecorderOptions) {
-    const { resumed, configuration, clock } = options;
+    const { record, configuration, clock } = options;
     this.#options = options;
-    this.#chain = new Chain(resumed?.chain ?? firstLink(configuration));
+    this.#chain = new Chain(record?.chain ?? firstLink(configuration));
     this.#speed = new SpeedMeter(clock);
-    this.#started = resumed?.started ?? new Date().toISOString();
-    this.#weights = resumed?.weights ?? 0n;
-    this.#step = resumed?.step ?? 0;
+    this.#started = record?.started ?? new Date().toISOString();
+    this.#weights = record?.weights ?? 0n;
+    this.#step = record?.step ?? 0;
     this.#firstStep = this.#step + 1;
-    this.#recorded = new Map(resumed?.lines.map((line) => [`${line.kind} ${line.step}`, line]));
+    this.#recorded = new Map(record?.lines.map((line) => [`${line.kind} ${line.step}`, line]));
     this.#lastStepAt = clock();
+  }
+
+  get run(): string {
+    return this.#options.store.id;
+  }
+
+  get directory(): string {
+    return this.#options.store.path;
+  }
+
+  get term(): number {
+    return this.#options.term;
+  }
+
+  get resumed(): Resumed | undefined {
+    return this.#options.resumed;
+  }
+
+  /** The term is on the disk before anybody can hear of it. */
+  async opened(state: RunState): Promise<void> {
+    const { store, term } = this.#options;
+    await store.writeRun(this.#record(state, undefined));
+    store.event('start', { term, step: state.step });
   }
 
   step({ step, loss, correct, checksum, milliseconds, workers }: StepResult): void {
@@ -141,7 +167,7 @@ export class Recorder implements RunObserver {
   }
 
   /** The run's record as of now. */
-  record(state: RunState, outcome: Outcome | undefined): RunRecord {
+  #record(state: RunState, outcome: Outcome | undefined): RunRecord {
     const { store, version, term, configuration, launch } = this.#options;
     const error =
       outcome?.code === undefined
@@ -175,12 +201,13 @@ export class Recorder implements RunObserver {
   }
 
   /** Writes model, misclassified samples and the final run.json, in this order, and closes all files. */
-  async finish(state: RunState, outcome: Outcome, weights: Float32Array): Promise<RunRecord> {
-    const { store, configuration, dataset, predictions } = this.#options;
-    const record = this.record(state, outcome);
+  async finish(state: RunState, outcome: Outcome): Promise<RunRecord> {
+    const { store, configuration, dataset, predictions, snapshot } = this.#options;
+    const record = this.#record(state, outcome);
     await this.#keeping;
     if (this.#step > 0 && outcome.state !== 'diverged') await this.#keep(state);
     if (this.#step > 0 && (outcome.state === 'finished' || outcome.state === 'interrupted')) {
+      const { weights } = snapshot();
       await store.writeModel({ configuration, step: this.#step, chain: this.#chain.link, weights });
     }
     if (outcome.state === 'finished') {

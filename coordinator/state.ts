@@ -44,11 +44,15 @@ export interface RunState {
 /** `ended` is the only terminal phase. */
 export type Phase = 'gathering' | 'running' | 'ended';
 
-export interface Settings {
+export interface Settings extends RunPolicy {
   readonly run: string;
   readonly term: number;
   readonly configuration: Configuration;
   readonly totalSteps: number;
+}
+
+/** How a run treats its workers; no byte of it depends on that. */
+export interface RunPolicy {
   /** Workers to wait for before the first step, until the time is up. */
   readonly startWorkers: number;
   /** Workers without which nothing goes on. */

@@ -1,0 +1,198 @@
+import { randomBytes } from 'node:crypto';
+import { systemClock } from '../shared/clock.ts';
+import type { Configuration } from '../shared/configuration.ts';
+import type { Dataset } from '../shared/dataset.ts';
+import { assert, messageOf, type ClusterError, type ErrorCode } from '../shared/errors.ts';
+import { roomBytes } from '../shared/frame.ts';
+import { EVALUATION_CHUNK_ROWS } from '../shared/limits.ts';
+import { ARITHMETIC, PROTOCOL } from '../shared/messages.ts';
+import { parameterCount } from '../shared/model.ts';
+import { initialWeights } from '../shared/random.ts';
+import type { RunDescription } from '../shared/run-description.ts';
+import { totalSteps } from '../shared/schedule.ts';
+import { PeerMemory, SharedMemory, type MemoryAddress } from '../shared/shared-memory.ts';
+import { Driver, type RunObserver } from './driver.ts';
+import { Predictions } from './predictions.ts';
+import type { RunViewer } from './recorder.ts';
+import { listen } from './server.ts';
+import { initialState, type Outcome, type Resumed, type RunPolicy, type RunState } from './state.ts';
+import { Tensors } from './tensors.ts';
+
+export interface ServeSettings extends RunPolicy {
+  readonly configuration: Configuration;
+  readonly dataset: Dataset;
+  readonly token: string;
+  readonly version: string;
+  readonly host: string;
+  readonly port: number;
+  /** Offer workers on this host to exchange tensors through shared memory. */
+  readonly sharedMemory: boolean;
+}
+
+/** What a run is computed with, for whoever opens it. */
+export interface Workplace {
+  readonly tensors: Tensors;
+  readonly predictions: Predictions;
+  readonly clock: () => number;
+  /** Ends the run at once: something outside the reducers failed. */
+  readonly fail: (error: ClusterError) => void;
+}
+
+/** Says where a run begins, and is told how it goes: recorder.ts writes it down. */
+export interface RunRecorder extends RunObserver {
+  readonly run: string;
+  readonly term: number;
+  /** Where it goes on; undefined for one that begins. */
+  readonly resumed: Resumed | undefined;
+  /** Before anybody can connect. */
+  opened(state: RunState): Promise<void>;
+  /** When the run has ended and every worker was told. */
+  finish(state: RunState, outcome: Outcome): Promise<unknown>;
+}
+
+export interface Serving<R extends RunRecorder> {
+  readonly port: number;
+  readonly recorder: R;
+  /** Ends the run in good order, after the open step. */
+  stop(code: ErrorCode): void;
+  /** Resolves when the recorder has finished and everybody was told; rejects on a defect, or with what `fail` was told. */
+  readonly done: Promise<{ readonly outcome: Outcome; readonly result: Awaited<ReturnType<R['finish']>> }>;
+}
+
+/**
+ * Opens the listener, then the run, and begins to gather workers. Rejects with ADDRESS, LIMIT, or as `open` does; then nobody
+ * listens.
+ */
+export async function serve<R extends RunRecorder>(
+  settings: ServeSettings,
+  open: (workplace: Workplace) => Promise<R>,
+  log: RunViewer['log'],
+): Promise<Serving<R>> {
+  const { configuration, dataset, token, host, port } = settings;
+  const bytes = 4 * parameterCount(configuration.model);
+  const memory = settings.sharedMemory ? offerMemory(bytes, log) : undefined;
+  const initial = initialWeights(configuration.seed, configuration.model);
+  const tensors = new Tensors(configuration, initial, memory);
+  const predictions = new Predictions(configuration.testSamples, configuration.model.classes);
+  const frameBytes = roomBytes(
+    4 * Math.max(tensors.parameters + 1, EVALUATION_CHUNK_ROWS * predictions.width),
+  );
+  let running: { readonly driver: Driver; readonly description: RunDescription } | undefined;
+  const driverOf = () => {
+    assert(running !== undefined, 'nobody connects before the run is described');
+    return running.driver;
+  };
+  const server = await listen(
+    {
+      ...{ host, port, token, dataset, maxFrameBytes: frameBytes },
+      description: () => running?.description,
+      openMemory: (address) => reachMemory(address, bytes + 4, log),
+    },
+    {
+      connected: (connection) => driverOf().connected(connection),
+      message: (connection, message, tensor) => driverOf().message(connection, message, tensor),
+      disconnected: (connection, reason) => driverOf().disconnected(connection, reason),
+    },
+  );
+  try {
+    const failures = new FirstFailure();
+    const clock = systemClock;
+    const fail = (error: ClusterError) => failures.add(error);
+    const recorder = await open({ tensors, predictions, clock: clock.now, fail });
+    const { run, term, resumed } = recorder;
+    const state = initialState(
+      { ...policyOf(settings), run, term, configuration, totalSteps: totalSteps(configuration) },
+      clock.now(),
+      resumed,
+    );
+    const driver = new Driver({
+      ...{ state, tensors, predictions, observer: recorder, clock },
+      newSession: () => randomBytes(16).toString('hex'),
+    });
+    failures.listen((error) => driver.fail(error));
+    await recorder.opened(state);
+    running = { driver, description: describe(settings, run, frameBytes, memory) };
+    driver.start();
+    return {
+      ...{ port: server.port, recorder },
+      stop: (code) => driver.stop(code),
+      done: finish(driver, recorder, () => server.close()),
+    };
+  } catch (error) {
+    await server.close();
+    throw error;
+  }
+}
+
+async function finish<R extends RunRecorder>(driver: Driver, recorder: R, close: () => Promise<void>) {
+  try {
+    const outcome = await driver.outcome;
+    // Workers are told first; they need not wait for the disk.
+    driver.shutDown(outcome);
+    // What a method of R resolves with is R's to say, which the compiler does not see through the interface.
+    const result = (await recorder.finish(driver.state, outcome)) as Awaited<ReturnType<R['finish']>>;
+    return { outcome, result };
+  } finally {
+    driver.shutDown({ state: 'failed', code: 'RUN_FAILED', message: 'the coordinator failed' });
+    await close();
+  }
+}
+
+/** Without it tensors travel in frames, which always works. */
+function offerMemory(bytes: number, log: RunViewer['log']): SharedMemory | undefined {
+  try {
+    return new SharedMemory(bytes);
+  } catch (error) {
+    log('debug', `no shared memory: ${messageOf(error)}`, {});
+    return undefined;
+  }
+}
+
+function reachMemory(address: MemoryAddress, bytes: number, log: RunViewer['log']): PeerMemory | undefined {
+  try {
+    const memory = new PeerMemory(address, bytes);
+    log('debug', `tensors of process ${address.process} travel through shared memory`, {});
+    return memory;
+  } catch (error) {
+    log('debug', `a worker's shared memory is out of reach: ${messageOf(error)}`, {});
+    return undefined;
+  }
+}
+
+/** A file may fail before anybody can be told. */
+class FirstFailure {
+  #error: ClusterError | undefined;
+  #listener: ((error: ClusterError) => void) | undefined;
+
+  add(error: ClusterError): void {
+    if (this.#error !== undefined) return;
+    this.#error = error;
+    this.#listener?.(error);
+  }
+
+  listen(listener: (error: ClusterError) => void): void {
+    this.#listener = listener;
+    if (this.#error !== undefined) listener(this.#error);
+  }
+}
+
+function policyOf(settings: RunPolicy): RunPolicy {
+  const { startWorkers, minWorkers, maxWorkers, rendezvousMilliseconds } = settings;
+  const { allowMixedEngines, checkpointEvery } = settings;
+  return {
+    ...{ startWorkers, minWorkers, maxWorkers, rendezvousMilliseconds, allowMixedEngines, checkpointEvery },
+  };
+}
+
+function describe(
+  { configuration, dataset, version }: ServeSettings,
+  run: string,
+  frameBytes: number,
+  memory: SharedMemory | undefined,
+): RunDescription {
+  return {
+    ...{ protocol: PROTOCOL, arithmetic: ARITHMETIC, version, run, configuration },
+    ...{ frame_bytes: frameBytes, data_bytes: dataset.bytes.length, class_names: [...dataset.classNames] },
+    ...(memory === undefined ? {} : { memory: memory.address }),
+  };
+}
