@@ -1,8 +1,9 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomInt } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { RunViewer } from '../coordinator/recorder.ts';
 import { startCoordinator } from '../coordinator/start.ts';
+import type { Audit } from '../coordinator/state.ts';
 import { loadDataset } from '../data/load-dataset.ts';
 import { configurationSchema, type Configuration } from '../shared/configuration.ts';
 import type { Dataset } from '../shared/dataset.ts';
@@ -63,6 +64,7 @@ export async function coordinator(
         ...{
           rendezvousMilliseconds: 1000 * options.rdzvTimeout,
           allowMixedEngines: options.allowMixedEngines,
+          audit: auditOf(options),
           sharedMemory: options.sharedMemory,
         },
       },
@@ -192,10 +194,24 @@ function startWorkersOf({ startWorkers, minWorkers }: CoordinatorOptions): numbe
   return Math.max(startWorkers ?? 1, minWorkers);
 }
 
+/** The key is made anew at every start and told to nobody. */
+function auditOf({ audit: rate }: CoordinatorOptions): Audit | undefined {
+  return rate === 0 ? undefined : { rate, key: [randomInt(2 ** 32), randomInt(2 ** 32)] };
+}
+
 /** How the run was started, for run.json; no secret is among the options. */
 function launchOf(options: CoordinatorOptions): RunRecord['launch'] {
-  const { host, port, minWorkers, maxWorkers, rdzvTimeout, allowMixedEngines, sharedMemory, insecure } =
-    options;
+  const {
+    host,
+    port,
+    minWorkers,
+    maxWorkers,
+    rdzvTimeout,
+    audit,
+    allowMixedEngines,
+    sharedMemory,
+    insecure,
+  } = options;
   return {
     host,
     port,
@@ -203,6 +219,7 @@ function launchOf(options: CoordinatorOptions): RunRecord['launch'] {
     start_workers: startWorkersOf(options),
     max_workers: maxWorkers,
     rdzv_timeout: rdzvTimeout,
+    audit,
     allow_mixed_engines: allowMixedEngines,
     shared_memory: sharedMemory,
     insecure,

@@ -31,6 +31,11 @@ export function checkRunOptions(options: LocalOptions | CoordinatorOptions, give
     const fix = `Allowed: --min-workers from 1 to ${maxWorkers}, or a larger --max-workers.`;
     throw notAllowed('minWorkers', given('minWorkers'), fix, `more than ${given('maxWorkers').shown}`);
   }
+  if (options.audit > 0 && options.allowMixedEngines) {
+    const fix =
+      'An audit compares bytes, and mixed engines compute different ones: leave one of the two out.';
+    throw notAllowed('audit', given('audit'), fix, `together with ${given('allowMixedEngines').shown}`);
+  }
   checkDataFolder(options.data, given);
   checkTokenFile(options.tokenFile, given);
 }

@@ -278,6 +278,14 @@ export const optionTable = {
     ...{ in: runs, group: 'Workers' },
     help: 'accept workers that compute other bytes; the run is then not reproducible',
   }),
+  audit: withDefault(
+    decimal('a number from 0 to 1', (x) => x >= 0 && x <= 1),
+    0,
+    {
+      ...{ in: runs, group: 'Workers' },
+      help: 'share of subtrees that a second worker computes too; they count only when both agree',
+    },
+  ),
   name: without(name('a name'), {
     ...{ in: ['worker'], group: 'Workers' },
     help: 'name of this worker in logs (without it: host name and process id)',

@@ -111,7 +111,8 @@ export class Driver implements PeerEvents {
   }
 
   message(peer: Peer, message: WorkerMessage, tensor: Tensor | undefined): void {
-    this.#enqueue({ kind: 'message', slot: peer.slot, message, now: this.#now() }, tensor);
+    const { slot } = peer;
+    this.#enqueue({ kind: 'message', slot, message, checksum: tensor?.checksum, now: this.#now() }, tensor);
   }
 
   disconnected(peer: Peer, reason: string): void {
@@ -165,6 +166,8 @@ export class Driver implements PeerEvents {
           : this.#options.predictions.accept(effect.part);
       case 'combine':
         return this.#options.tensors.combine(effect.node, effect.rightIsPadding);
+      case 'forget':
+        return this.#options.tensors.forget(effect.node);
       case 'update':
         return this.#update(effect);
       case 'record':
@@ -204,7 +207,8 @@ export class Driver implements PeerEvents {
   ): void {
     assert(tensor !== undefined, 'a result has a body');
     const receiver = task === 'step' ? this.#options.tensors : this.#options.predictions;
-    const verdict = { part, slot, correct, microseconds, ...receiver.receive(tensor) };
+    const { checksum } = tensor;
+    const verdict = { part, slot, correct, microseconds, checksum, ...receiver.receive(tensor) };
     this.#answer({ kind: 'received', verdict, now: this.#now() });
   }
 

@@ -1,8 +1,10 @@
 import * as limits from '../shared/limits.ts';
 import { shardCount } from '../shared/tree.ts';
+import { isContested, judgeUndecided } from './votes.ts';
 import { computingSlots } from './workers.ts';
 import type { Assignment } from './plan.ts';
 import {
+  andThen,
   taskKey,
   type Effect,
   type Lease,
@@ -32,10 +34,20 @@ export function openTask(
     for (const part of assigned) {
       // Parts of one worker are computed one after the other.
       work += workOf(kind, part, state.settings.configuration.virtualShards);
-      parts.set(part, { leases: [grant(slot, kind, work, state.times, now)], accepted: false, nonFinite: 0 });
+      const leases = [grant(slot, kind, work, state.times, now)];
+      parts.set(part, {
+        leases,
+        accepted: undefined,
+        nonFinite: 0,
+        quorum: 1,
+        votes: [],
+        wasReopened: false,
+      });
     }
   }
-  return { kind, step, parts, sums: new Set(), openParts: parts.size, correct: 0 };
+  return {
+    ...{ kind, step, parts, sums: new Set(), openParts: parts.size, correct: 0, undecidedSince: undefined },
+  };
 }
 
 export function grant(slot: number, kind: Task['kind'], work: number, times: ShardTimes, now: number): Lease {
@@ -69,7 +81,7 @@ export function changeLeases(task: Task, next: (lease: Lease) => LeaseState): Ta
   let changed = false;
   const parts = new Map(task.parts);
   for (const [number, part] of task.parts) {
-    if (part.accepted || part.leases.every((lease) => next(lease) === lease.state)) continue;
+    if (part.accepted !== undefined || part.leases.every((lease) => next(lease) === lease.state)) continue;
     changed = true;
     parts.set(number, { ...part, leases: part.leases.map((lease) => ({ ...lease, state: next(lease) })) });
   }
@@ -79,14 +91,14 @@ export function changeLeases(task: Task, next: (lease: Lease) => LeaseState): Ta
 /** Open parts that nobody is computing. */
 export function unleased(task: Task): number[] {
   return [...task.parts]
-    .filter(([, part]) => !part.accepted && part.leases.every(({ state }) => state !== 'open'))
+    .filter(([, part]) => part.accepted === undefined && part.leases.every(({ state }) => state !== 'open'))
     .map(([number]) => number);
 }
 
 /** The leases whose deadline has not passed, on parts that are not accepted yet. */
 export function openLeases(task: Task | undefined): Lease[] {
   if (task === undefined) return [];
-  const open = [...task.parts.values()].filter(({ accepted }) => !accepted);
+  const open = [...task.parts.values()].filter(({ accepted }) => accepted === undefined);
   return open.flatMap(({ leases }) => leases.filter(({ state }) => state === 'open'));
 }
 
@@ -114,23 +126,34 @@ export function leaseAgain(state: RunState, now: number): Next {
   const { task } = state;
   if (state.phase !== 'running' || task === undefined) return { state, effects: [] };
   const missing = unleased(task);
-  if (missing.length === 0) return { state, effects: [] };
-  const assignment = spread(state, task, missing);
-  if (assignment.size === 0) return { state, effects: [] };
+  if (missing.length === 0) return judgeUndecided(state, task, [], now);
+  const { open, assignment } = spread(state, task, missing);
+  const given = new Set([...assignment.values()].flat());
+  const reassigned = state.counts.reassigned + given.size;
+  const counts = { ...state.counts, reassigned };
+  const next = leaseMore({ ...state, task: open, counts }, open, assignment, now);
+  const left = missing.filter((number) => !given.has(number));
+  return andThen(next, (s) => judgeUndecided(s, s.task ?? open, left, now));
+}
 
+/** Leases these parts too, besides what was leased; sends the weights to whoever lacks them. */
+export function leaseMore(state: RunState, task: Task, assignment: Assignment, now: number): Next {
+  if (assignment.size === 0) return { state, effects: [] };
+  const { virtualShards } = state.settings.configuration;
   const parts = new Map(task.parts);
   const workers = new Map(state.workers);
   const effects: Effect[] = [];
   for (const [slot, assigned] of assignment) {
-    let work = 0;
+    // It computes what it was asked for before first.
+    let work = workInHand(task, slot, virtualShards);
     for (const number of assigned) {
       const part = task.parts.get(number);
-      work += workOf(task.kind, number, state.settings.configuration.virtualShards);
-      if (part !== undefined)
-        parts.set(number, {
-          ...part,
-          leases: [...part.leases, grant(slot, task.kind, work, state.times, now)],
-        });
+      work += workOf(task.kind, number, virtualShards);
+      if (part === undefined) continue;
+      parts.set(number, {
+        ...part,
+        leases: [...part.leases, grant(slot, task.kind, work, state.times, now)],
+      });
     }
     const worker = workers.get(slot);
     if (worker !== undefined && worker.weightsOf !== taskKey(task)) {
@@ -139,28 +162,48 @@ export function leaseAgain(state: RunState, now: number): Next {
     }
     effects.push(...leasesTo(state, task, slot, assigned));
   }
-  const reassigned = [...assignment.values()].reduce((sum, given) => sum + given.length, 0);
-  const counts = { ...state.counts, reassigned: state.counts.reassigned + reassigned };
-  return { state: { ...state, task: { ...task, parts }, workers, counts }, effects };
+  return { state: { ...state, task: { ...task, parts }, workers }, effects };
 }
 
-function spread(state: RunState, task: Task, missing: readonly number[]): Assignment {
+function workInHand(task: Task, slot: number, virtualShards: number): number {
+  let work = 0;
+  for (const [number, { accepted, leases }] of task.parts) {
+    const isComputing = leases.some((lease) => lease.slot === slot && lease.state === 'open');
+    if (accepted === undefined && isComputing) work += workOf(task.kind, number, virtualShards);
+  }
+  return work;
+}
+
+/** Of two that differ, each is asked once more when nobody else is there: it may have been an accident. */
+const MAX_ANSWERS = 2;
+
+/** Who is asked for what is missing; of what nobody can confirm, one answer is enough. */
+function spread(
+  state: RunState,
+  task: Task,
+  missing: readonly number[],
+): { readonly open: Task; readonly assignment: Assignment } {
   const eligible = computingSlots(state).filter((slot) => state.workers.get(slot)?.late === false);
   const load = new Map(eligible.map((slot) => [slot, isBusy(task, slot) ? 1 : 0]));
   const assignment = new Map<number, number[]>();
-  for (const part of missing) {
-    const leases = task.parts.get(part)?.leases ?? [];
-    const isAsked = (slot: number) =>
-      leases.some((lease) => lease.slot === slot && lease.state === 'refused');
-    const computes = (slot: number) => leases.some((lease) => lease.slot === slot && lease.state === 'late');
-    const rank = (slot: number): number => (load.get(slot) ?? 0) + (isAsked(slot) ? missing.length + 1 : 0);
-    const able = eligible.filter((slot) => !computes(slot));
+  const parts = new Map(task.parts);
+  for (const number of missing) {
+    const part = task.parts.get(number);
+    if (part === undefined) continue;
+    const has = (slot: number, ...states: readonly LeaseState[]) =>
+      part.leases.filter((lease) => lease.slot === slot && states.includes(lease.state)).length;
+    const rank = (slot: number): number =>
+      (load.get(slot) ?? 0) + (has(slot, 'refused', 'answered') > 0 ? missing.length + 1 : 0);
+    const isSpent = (slot: number) => isContested(part) && has(slot, 'answered') >= MAX_ANSWERS;
+    const able = eligible.filter((slot) => has(slot, 'late') === 0 && !isSpent(slot));
     const best = able.toSorted((a, b) => rank(a) - rank(b) || a - b)[0];
     if (best === undefined) continue;
-    assignment.set(best, [...(assignment.get(best) ?? []), part]);
+    const isAlone = part.quorum === 2 && !isContested(part) && has(best, 'answered') > 0;
+    if (isAlone) parts.set(number, { ...part, quorum: 1, votes: [] });
+    assignment.set(best, [...(assignment.get(best) ?? []), number]);
     load.set(best, (load.get(best) ?? 0) + 1);
   }
-  return assignment;
+  return { open: { ...task, parts }, assignment };
 }
 
 /** The frame that carries the task's weights and says who computes what; the assignment may be empty. */

@@ -37,7 +37,7 @@ export function handleMembership(state: RunState, event: MembershipEvent): Next 
         ...worker,
         silentAt: Math.max(worker.silentAt, event.now + limits.IDLE_LIMIT_MILLISECONDS),
       };
-      return listen(withWorker(state, seen), seen, event.message, event.now);
+      return listen(withWorker(state, seen), seen, event);
     }
   }
 }
@@ -49,12 +49,16 @@ function connect(
   const worker: WorkerState = {
     ...{ slot, session, name: `slot ${slot}`, phase: 'connected', engine: undefined, fingerprint: undefined },
     ...{ silentAt: now + limits.HELLO_LIMIT_MILLISECONDS, weightsOf: undefined, late: false },
-    ...{ pace: undefined, failures: 0, asideUntil: undefined },
+    ...{ pace: undefined, failures: 0, asideUntil: undefined, since: state.step, hasDelivered: false },
   };
   return { state: withWorker(state, worker), effects: [] };
 }
 
-function listen(state: RunState, worker: WorkerState, message: WorkerMessage, now: number): Next {
+function listen(
+  state: RunState,
+  worker: WorkerState,
+  { message, checksum, now }: Extract<RunEvent, { kind: 'message' }>,
+): Next {
   switch (message.kind) {
     case 'hello':
       return worker.phase === 'connected'
@@ -82,7 +86,7 @@ function listen(state: RunState, worker: WorkerState, message: WorkerMessage, no
     case 'predictions':
       // Whatever it is worth: a worker that was late has answered.
       return worker.phase === 'ready'
-        ? takeResult(withWorker(state, { ...worker, late: false }), worker.slot, message)
+        ? takeResult(withWorker(state, { ...worker, late: false }), worker.slot, message, checksum)
         : breach(state, worker, message.kind);
     case 'heartbeat':
       return { state, effects: [] };

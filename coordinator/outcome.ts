@@ -28,6 +28,15 @@ export function tooFewWorkers(state: RunState, ready: number): Outcome {
   };
 }
 
+export function undecided({ settings }: RunState, step: number): Outcome {
+  return {
+    state: 'failed',
+    code: 'DIFFERING',
+    message: `workers differ about step ${step}, and nobody else came within ${settings.rendezvousMilliseconds / 1000} s to decide (--rdzv-timeout)`,
+    fix: 'start a worker on another machine and go on with --resume; one of those at hand has a defect, or lies',
+  };
+}
+
 /** Everybody is told by the shell, which closes all files and sockets. */
 export function end(state: RunState, outcome: Outcome): Next {
   return { state: { ...state, phase: 'ended', task: undefined }, effects: [{ kind: 'end', outcome }] };

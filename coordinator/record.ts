@@ -1,4 +1,14 @@
+import { REMEMBERED_STEPS } from '../shared/limits.ts';
 import type { Next, RunState } from './state.ts';
+
+/** The open step is done; its results are remembered for a while. */
+export function closeStep(state: RunState): RunState {
+  const closed = [
+    ...state.closed.slice(1 - REMEMBERED_STEPS),
+    ...(state.task === undefined ? [] : [state.task]),
+  ];
+  return { ...state, step: state.step + 1, task: undefined, closed };
+}
 
 /** The step just done is written down, and if it is time for a checkpoint, kept. */
 export function recordStep(state: RunState, now: number): Next {

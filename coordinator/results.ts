@@ -7,56 +7,120 @@ import { diverged, end } from './outcome.ts';
 import { takeSum } from './reduce.ts';
 import { blame, commend } from './standing.ts';
 import {
+  andThen,
   withWorker,
+  type Accepted,
   type Effect,
   type Next,
   type Part,
   type RunState,
   type Task,
   type Verdict,
+  type Vote,
+  type WorkerState,
 } from './state.ts';
+import { accuse, cast, reopen, reportLate, settle } from './votes.ts';
 
 /**
  * A result arrives. What belongs to another run, term or step is dropped; what nobody asked this worker for ends its
- * connection; only for the rest does the shell touch the body.
+ * connection; only for the rest does the shell touch the body. `claimed` is the body's checksum as the worker says it.
  */
-export function takeResult(state: RunState, slot: number, message: ResultMessage): Next {
+export function takeResult(
+  state: RunState,
+  slot: number,
+  message: ResultMessage,
+  claimed: bigint | undefined,
+): Next {
   const { task, settings } = state;
   const { part, microseconds } = message;
   const kind = message.kind === 'gradient' ? 'step' : 'evaluation';
   const isCurrent = message.run === settings.run && message.term === settings.term;
-  if (!isCurrent || task === undefined || task.kind !== kind || task.step !== message.step)
-    return fenced(state);
+  if (!isCurrent) return fenced(state);
+  if (task === undefined || task.kind !== kind || task.step !== message.step)
+    return takeLate(state, slot, message, claimed);
   if (leaseOf(task, part, slot) === undefined)
     return refuse(state, slot, `a result for part ${part}, which it holds no lease on`);
-  if (task.parts.get(part)?.accepted === true) return duplicate(state);
+  const accepted = task.parts.get(part)?.accepted;
+  if (accepted !== undefined && (kind === 'evaluation' || accepted.checksum === claimed))
+    return duplicate(state);
   const correct = message.kind === 'gradient' ? message.correct : 0;
   if (correct > samplesOf(state, task, part))
     return refuse(state, slot, `${correct} correct rows, more than its shards hold`);
   return { state, effects: [{ kind: 'receive', task: kind, part, slot, correct, microseconds }] };
 }
 
+/** Of a step that is done: compared with what was accepted then, if that is still known. */
+function takeLate(
+  state: RunState,
+  slot: number,
+  { kind, step, part }: ResultMessage,
+  claimed: bigint | undefined,
+): Next {
+  const worker = state.workers.get(slot);
+  const task = kind === 'gradient' ? state.closed.findLast((closed) => closed.step === step) : undefined;
+  const accepted = task?.parts.get(part)?.accepted;
+  if (worker === undefined || task === undefined || accepted === undefined || claimed === undefined)
+    return fenced(state);
+  if (worker.since >= step || leaseOf(task, part, slot) === undefined) return fenced(state);
+  if (accepted.checksum === claimed) return duplicate(fenced(state).state);
+  return reportLate(fenced(state).state, task, part, voteOf(worker, claimed));
+}
+
 /** The shell has received and checked a result: the first good one of a part is taken in, exactly once. */
 export function acceptResult(state: RunState, verdict: Verdict, now: number): Next {
   const { task } = state;
-  const part = task?.parts.get(verdict.part);
-  if (task === undefined || part === undefined || part.accepted) return duplicate(state);
+  const number = verdict.part;
+  const part = task?.parts.get(number);
+  const worker = state.workers.get(verdict.slot);
+  if (task === undefined || part === undefined || worker === undefined) return duplicate(state);
   if (!verdict.intact) return refuse(state, verdict.slot, 'a body whose checksum does not match');
+  const vote = voteOf(worker, verdict.checksum);
+  if (part.accepted !== undefined) return differ(state, task, part, part.accepted, verdict, vote);
   if (!verdict.finite) return nonFinite(state, task, part, verdict, now);
+  if (part.quorum === 1) return accept(state, task, part, verdict, vote, now);
 
-  const parts = new Map(task.parts).set(verdict.part, { ...part, accepted: true });
+  const { part: voted, isDecided } = cast(part, vote);
+  const asked = { ...task, parts: new Map(task.parts).set(number, voted) };
+  if (!isDecided)
+    return { state: { ...credit(state, task, verdict, 0, now).state, task: asked }, effects: [] };
+  return andThen(settle(state, task, number, voted, vote.checksum), (s) =>
+    accept(s, asked, voted, verdict, vote, now),
+  );
+}
+
+/** A second result while the task is open, and another one than was accepted. */
+function differ(
+  state: RunState,
+  task: Task,
+  part: Part,
+  accepted: Accepted,
+  verdict: Verdict,
+  vote: Vote,
+): Next {
+  const isSame = accepted.checksum === vote.checksum;
+  if (isSame || task.kind === 'evaluation' || !verdict.finite || state.mixed) return duplicate(state);
+  if (part.quorum === 2) return accuse(state, task.step, verdict.part, vote);
+  // Where the sum is complete, Adam has it, or waits for a free frame. And nobody may keep a step open by changing its mind.
+  if (task.openParts === 0 || part.wasReopened) return reportLate(state, task, verdict.part, vote);
+  return reopen(state, task, verdict.part, vote);
+}
+
+/** The result at hand is the part's. */
+function accept(state: RunState, task: Task, part: Part, verdict: Verdict, vote: Vote, now: number): Next {
+  const samples = samplesOf(state, task, verdict.part);
+  const accepted: Accepted = { ...vote, correct: verdict.correct, samples };
   const taken: Task = {
     ...task,
-    parts,
+    parts: new Map(task.parts).set(verdict.part, { ...part, accepted }),
     openParts: task.openParts - 1,
     correct: task.correct + verdict.correct,
   };
-  const accept: Effect = { kind: 'accept', task: task.kind, part: verdict.part };
-  const credited = credit(state, task, verdict, now);
+  const effect: Effect = { kind: 'accept', task: task.kind, part: verdict.part };
+  const credited = credit(state, task, verdict, samples, now);
   if (task.kind === 'evaluation') {
     const final = task.step === state.settings.totalSteps;
     const effects: Effect[] =
-      taken.openParts === 0 ? [accept, { kind: 'evaluate', step: task.step, final }] : [accept];
+      taken.openParts === 0 ? [effect, { kind: 'evaluate', step: task.step, final }] : [effect];
     return { state: { ...credited.state, task: taken }, effects: [...credited.effects, ...effects] };
   }
   const { virtualShards, realShards } = planStep(state.settings.configuration, task.step);
@@ -64,32 +128,30 @@ export function acceptResult(state: RunState, verdict: Verdict, now: number): Ne
   const update: Effect[] = complete ? [{ kind: 'update', step: task.step, correct: taken.correct }] : [];
   return {
     state: { ...credited.state, task: { ...taken, sums } },
-    effects: [...credited.effects, accept, ...effects, ...update],
+    effects: [...credited.effects, effect, ...effects, ...update],
   };
 }
 
-/** Speed, samples and good standing of the worker that delivered. */
-function credit(state: RunState, task: Task, verdict: Verdict, now: number): Next {
+function voteOf({ slot, session, name }: WorkerState, checksum: bigint): Vote {
+  return { slot, session, name, checksum };
+}
+
+/** Speed and good standing of the worker that delivered, and the samples that count as its own. */
+function credit(state: RunState, task: Task, verdict: Verdict, samples: number, now: number): Next {
   const worker = state.workers.get(verdict.slot);
   const lease = leaseOf(task, verdict.part, verdict.slot);
   if (worker === undefined || lease === undefined) return { state, effects: [] };
-  const work = workOf(task.kind, verdict.part, state.settings.configuration.virtualShards);
-  const times = remember(state.times, task.kind, (now - lease.granted) / work);
   const { virtualShards } = state.settings.configuration;
+  const work = workOf(task.kind, verdict.part, virtualShards);
+  const times = remember(state.times, task.kind, (now - lease.granted) / work);
   const commended = commend(worker, task.kind, verdict, virtualShards, now);
-  const punctual = withWorker({ ...state, times }, commended);
-  if (task.kind === 'evaluation') return { state: punctual, effects: [] };
-  const before = state.delivered.get(worker.name);
-  const delivered = new Map(state.delivered).set(
-    worker.name,
-    (before ?? 0) + samplesOf(state, task, verdict.part),
-  );
-  const effects: Effect[] = [];
-  if (before === undefined) {
-    const fields = { worker: worker.name, step: task.step };
-    effects.push(log('first_shard', `${worker.name} delivered its first shard`, fields));
-  }
-  return { state: { ...punctual, delivered }, effects };
+  if (samples === 0) return { state: withWorker({ ...state, times }, commended), effects: [] };
+  const credited = withWorker({ ...state, times }, { ...commended, hasDelivered: true });
+  const { name, hasDelivered } = worker;
+  const delivered = new Map(state.delivered).set(name, (state.delivered.get(name) ?? 0) + samples);
+  const fields = { worker: name, step: task.step };
+  const effects = hasDelivered ? [] : [log('first_shard', `${name} delivered its first shard`, fields)];
+  return { state: { ...credited, delivered }, effects };
 }
 
 /** Once may be the worker's fault, so it is computed again, elsewhere if possible; twice is the model's. */

@@ -1,5 +1,6 @@
 import { EVALUATION_CHUNK_ROWS } from '../shared/limits.ts';
 import { planStep } from '../shared/schedule.ts';
+import { beginAudits } from './audit.ts';
 import { leaseAgain, openTask, weightsTo } from './leases.ts';
 import { fixFingerprint } from './fingerprints.ts';
 import { handleMembership } from './membership.ts';
@@ -7,7 +8,7 @@ import { assignEvaluation, planShards, type Assignment } from './plan.ts';
 import { diverged, end, endIfAbandoned, finished, stop, stopped } from './outcome.ts';
 import { acceptResult } from './results.ts';
 import { computingSlots, isEnough } from './workers.ts';
-import { recordStep } from './record.ts';
+import { closeStep, recordStep } from './record.ts';
 import { taskKey, andThen, type Next, type RunEvent, type RunState, type Task } from './state.ts';
 
 /**
@@ -20,7 +21,7 @@ export function reduce(state: RunState, event: RunEvent): Next {
   switch (event.kind) {
     case 'updated':
       if (!event.finite) return end(state, diverged(state.step + 1));
-      return afterUpdate({ ...state, step: state.step + 1, task: undefined }, event.now);
+      return afterUpdate(closeStep(state), event.now);
     case 'evaluated':
       if (!event.finite) return end(state, diverged(state.step));
       return advance({ ...state, evaluated: state.step, task: undefined }, event.now);
@@ -77,7 +78,8 @@ function beginStep(state: RunState, now: number): Next {
   const plan = planShards(state, step, now);
   const isStanding = plan === state.plans.get(step.realShards);
   const planned = isStanding ? state : { ...state, plans: new Map(state.plans).set(step.realShards, plan) };
-  return begin(planned, 'step', step.step, plan.assignment, now);
+  const begun = begin(planned, 'step', step.step, plan.assignment, now);
+  return andThen(begun, (next) => beginAudits(next, plan.assignment, now));
 }
 
 function beginEvaluation(state: RunState, now: number): Next {

@@ -178,9 +178,10 @@ class FirstFailure {
 
 function policyOf(settings: RunPolicy): RunPolicy {
   const { startWorkers, minWorkers, maxWorkers, rendezvousMilliseconds } = settings;
-  const { allowMixedEngines, checkpointEvery } = settings;
+  const { allowMixedEngines, checkpointEvery, audit } = settings;
   return {
     ...{ startWorkers, minWorkers, maxWorkers, rendezvousMilliseconds, allowMixedEngines, checkpointEvery },
+    audit,
   };
 }
 

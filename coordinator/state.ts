@@ -39,6 +39,21 @@ export interface RunState {
   readonly counts: Counts;
   /** Training samples each worker's accepted results covered, by name; it outlives their connections. */
   readonly delivered: ReadonlyMap<string, number>;
+  /** The last steps that are done, the newest last: what comes late is compared with them. */
+  readonly closed: readonly Task[];
+  /** By name, the last step of which another worker confirmed a result. */
+  readonly confirmed: ReadonlyMap<string, number>;
+  /** Workers that were found to compute something else than others, and the steps they may have spoiled. */
+  readonly suspects: readonly Suspect[];
+  /** Whether the last step that was to be audited had nobody to do it. */
+  readonly isAuditIdle: boolean;
+}
+
+/** Steps `from` to `to` hold results of this worker that nobody else has computed. */
+export interface Suspect {
+  readonly name: string;
+  readonly from: number;
+  readonly to: number;
 }
 
 /** `ended` is the only terminal phase. */
@@ -61,6 +76,16 @@ export interface RunPolicy {
   readonly rendezvousMilliseconds: number;
   readonly allowMixedEngines: boolean;
   readonly checkpointEvery: CheckpointInterval;
+  /** Undefined computes nothing twice. */
+  readonly audit: Audit | undefined;
+}
+
+/** Which subtrees are computed by a second worker too. */
+export interface Audit {
+  /** The share of all subtrees, above 0 and at most 1. */
+  readonly rate: number;
+  /** The key the choice is drawn with, two 32-bit words that no worker knows. */
+  readonly key: readonly [number, number];
 }
 
 /** After how many steps, or milliseconds, a checkpoint is due. */
@@ -86,6 +111,10 @@ export interface WorkerState {
   readonly fingerprint: string | undefined;
   /** When an idle or preparing worker has been silent for too long. */
   readonly silentAt: number;
+  /** The step that was done when it connected. */
+  readonly since: number;
+  /** Whether a gradient of it was accepted. */
+  readonly hasDelivered: boolean;
   /** The task whose weights it was sent. */
   readonly weightsOf: string | undefined;
   /** It missed a lease and has not answered since. */
@@ -121,21 +150,44 @@ export interface Task {
   readonly sums: ReadonlySet<Node>;
   readonly openParts: number;
   readonly correct: number;
+  /** Since when workers differ about a part and nobody is there to decide. */
+  readonly undecidedSince: number | undefined;
 }
 
 export interface Part {
   /** Who was asked for it, in order; the last one holds the lease. */
   readonly leases: readonly Lease[];
-  readonly accepted: boolean;
+  readonly accepted: Accepted | undefined;
   /** How often its result was not finite. */
   readonly nonFinite: number;
+  /** So many workers must say the same before it is accepted: 2 where it is audited, or where two have differed. */
+  readonly quorum: 1 | 2;
+  /** Whether an accepted result was taken back, because another one differs. */
+  readonly wasReopened: boolean;
+  /** What was said so far of a part with a quorum of 2, the last word of each worker. */
+  readonly votes: readonly Vote[];
+}
+
+/** What a worker says the sum of a part is, by its checksum. */
+export interface Vote {
+  readonly slot: number;
+  /** Of its connection: a slot has another worker later. */
+  readonly session: string;
+  readonly name: string;
+  readonly checksum: bigint;
+}
+
+/** The result that counts, and what it added to the task and to its worker's samples. */
+export interface Accepted extends Vote {
+  readonly correct: number;
+  readonly samples: number;
 }
 
 /**
- * `open` until its deadline; then `late`, and the answer is still welcome. `gone` with its worker's connection. `refused` once
- * the worker sent what is not finite: the same once more is no second opinion.
+ * `open` until its deadline; then `late`, and the answer is still welcome. `answered` when the answer did not decide the part.
+ * `gone` with its worker's connection. `refused` once the worker sent what is not finite: the same once more is no second opinion.
  */
-export type LeaseState = 'open' | 'late' | 'gone' | 'refused';
+export type LeaseState = 'open' | 'late' | 'answered' | 'gone' | 'refused';
 
 export interface Lease {
   readonly slot: number;
@@ -154,6 +206,8 @@ export interface Counts {
   readonly duplicates: number;
   readonly fenced: number;
   readonly reassigned: number;
+  /** Results that differ from what was accepted or from what most say. */
+  readonly differing: number;
 }
 
 /** What the shell saw of a part's body: whether the checksum held and all values are finite. */
@@ -165,11 +219,19 @@ export interface Verdict {
   readonly microseconds: number;
   readonly intact: boolean;
   readonly finite: boolean;
+  /** XXH64 of the body. */
+  readonly checksum: bigint;
 }
 
 export type RunEvent = { readonly now: number } & (
   | { readonly kind: 'connected'; readonly slot: number; readonly session: string }
-  | { readonly kind: 'message'; readonly slot: number; readonly message: WorkerMessage }
+  | {
+      readonly kind: 'message';
+      readonly slot: number;
+      readonly message: WorkerMessage;
+      /** Of the message's tensor, as its sender computed it. */
+      readonly checksum?: bigint | undefined;
+    }
   | { readonly kind: 'disconnected'; readonly slot: number; readonly reason: string }
   | { readonly kind: 'received'; readonly verdict: Verdict }
   | { readonly kind: 'updated'; readonly finite: boolean }
@@ -205,6 +267,8 @@ export type Effect =
   | { readonly kind: 'accept'; readonly task: Task['kind']; readonly part: number }
   /** node = left + right, or left + 0 where the right subtree holds padding only. */
   | { readonly kind: 'combine'; readonly node: Node; readonly rightIsPadding: boolean }
+  /** Forget the sum at this node: its parts are computed again. */
+  | { readonly kind: 'forget'; readonly node: Node }
   /** Adam with the root's gradient; answered by `updated`. */
   | { readonly kind: 'update'; readonly step: number; readonly correct: number }
   /** Write down the update just made; after the next weights are on their way, since nobody waits for it. */
@@ -231,6 +295,9 @@ export type RunLogEvent =
   | 'lost'
   | 'lease_again'
   | 'set_aside'
+  | 'unaudited'
+  | 'undecided'
+  | 'differing'
   | 'step'
   | 'evaluation'
   | 'waiting'
@@ -256,8 +323,9 @@ export function initialState(settings: Settings, now: number, resumed?: Resumed)
     times: { step: [], evaluation: [] },
     plans: new Map(),
     stopping: undefined,
-    counts: { duplicates: 0, fenced: 0, reassigned: 0 },
+    counts: { duplicates: 0, fenced: 0, reassigned: 0, differing: 0 },
     delivered: resumed?.delivered ?? new Map(),
+    ...{ closed: [], confirmed: new Map(), suspects: [], isAuditIdle: false },
     checkpoint: { step: resumed?.step ?? 0, at: now },
   };
 }

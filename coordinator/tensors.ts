@@ -140,6 +140,11 @@ export class Tensors {
     this.#sums.set(node, left);
   }
 
+  /** The sum at `node` is not wanted: its parts are computed again. */
+  forget(node: Node): void {
+    this.#free.push(this.#remove(node));
+  }
+
   /**
    * Adam with the root's gradient, from the current frame into a free one. Returns the batch's mean loss, or undefined
    * when no frame is free: then `slowest()` names whose connections hold one back.

@@ -37,6 +37,12 @@ export const errorTable = {
     retry: false,
     meaning: 'A step that was computed again differs from what was recorded.',
   },
+  DIFFERING: {
+    exit: 30,
+    close: 4431,
+    retry: false,
+    meaning: 'Workers computed different bytes for the same part of a step.',
+  },
   ADDRESS: {
     exit: 14,
     close: undefined,

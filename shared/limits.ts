@@ -53,6 +53,8 @@ export const MAX_EVALUATION_CHUNKS = 65_536;
 export const MAX_FAILURES = 3;
 /** Steps after which the plan is looked at again, should workers have become faster or slower. */
 export const PLAN_REVIEW_STEPS = 64;
+/** Steps whose results are remembered, to compare what comes late with them. */
+export const REMEMBERED_STEPS = 64;
 
 /** Checkpoints that are kept without --keep. */
 export const DEFAULT_KEPT_CHECKPOINTS = 2;

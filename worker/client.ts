@@ -205,7 +205,7 @@ export class Client {
     const { clock, log } = this.#options;
     return {
       message: (message, tensor) => this.#enqueue({ kind: 'message', message, now: clock() }, tensor),
-      failed: (error) => this.#enqueue({ kind: 'failed', error, now: clock() }),
+      failed: (error) => this.#enqueue({ kind: 'broken', error, now: clock() }),
       closed: (code) => {
         this.#link = undefined;
         this.#enqueue({ kind: 'closed', code, now: clock() });

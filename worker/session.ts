@@ -44,8 +44,10 @@ export type SessionEvent = { readonly now: number } & (
   | { readonly kind: 'opened' }
   | { readonly kind: 'message'; readonly message: CoordinatorMessage }
   | { readonly kind: 'prepared'; readonly fingerprint: string; readonly engine: EngineIdentity }
-  /** Dialling failed, or preparing did, or a frame from the coordinator was damaged. */
+  /** Dialling failed, or preparing or computing did. */
   | { readonly kind: 'failed'; readonly error: ClusterError }
+  /** The connection is of no use: silent for too long, or a frame from the coordinator was damaged. */
+  | { readonly kind: 'broken'; readonly error: ClusterError }
   | { readonly kind: 'closed'; readonly code: number }
 );
 
@@ -89,9 +91,13 @@ export function reduceSession(state: SessionState, event: SessionEvent): Session
         state: { ...state, phase: 'joining', farewell: undefined },
         effects: [{ kind: 'send', message: hello(state) }],
       };
+    // Between connections these can only be left over from the one that was given up: dialled is once.
     case 'message':
-      // Between connections it can only be left over from the one that was given up.
       return state.phase === 'dialling' ? { state, effects: [] } : hear(state, event.message);
+    case 'broken':
+      return state.phase === 'dialling' ? { state, effects: [] } : fail(state, event.error, event.now);
+    case 'closed':
+      return state.phase === 'dialling' ? { state, effects: [] } : closed(state, event.code, event.now);
     case 'prepared': {
       const ready: WorkerMessage = { kind: 'ready', fingerprint: event.fingerprint, engine: event.engine };
       return state.phase === 'preparing'
@@ -100,8 +106,6 @@ export function reduceSession(state: SessionState, event: SessionEvent): Session
     }
     case 'failed':
       return fail(state, event.error, event.now);
-    case 'closed':
-      return closed(state, event.code, event.now);
   }
 }
 

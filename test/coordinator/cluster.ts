@@ -50,9 +50,13 @@ export class Cluster {
   readonly checkpoints: number[] = [];
   readonly closed: { slot: number; code: string }[] = [];
   readonly logs: string[] = [];
+  /** What every worker was told of who computes what, step by step. */
+  readonly assignments: (readonly (readonly number[])[])[] = [];
   requests: Request[] = [];
   outcome: Outcome | undefined;
   nonFinite: (request: Request) => boolean = () => false;
+  /** What a worker's sum is, by its checksum: all compute the same. */
+  checksumOf: (request: Request) => bigint = ({ step, part }) => BigInt(1000 * step + part);
   #sums = new Map<number, string>();
   #chunks = new Map<number, string>();
   #received = '';
@@ -70,7 +74,12 @@ export class Cluster {
           minWorkers: 1,
           maxWorkers: 256,
         },
-        ...{ rendezvousMilliseconds: 60_000, allowMixedEngines: false, checkpointEvery: { steps: 1000 } },
+        ...{
+          rendezvousMilliseconds: 60_000,
+          allowMixedEngines: false,
+          checkpointEvery: { steps: 1000 },
+          audit: undefined,
+        },
         ...settings,
       },
       0,
@@ -81,8 +90,8 @@ export class Cluster {
     this.dispatch({ kind: 'connected', slot, session: slot.toString(16).padStart(32, '0'), now: this.now });
   }
 
-  say(slot: number, message: WorkerMessage): void {
-    this.dispatch({ kind: 'message', slot, message, now: this.now });
+  say(slot: number, message: WorkerMessage, checksum?: bigint): void {
+    this.dispatch({ kind: 'message', slot, message, checksum, now: this.now });
   }
 
   /** Connects, greets and becomes ready. */
@@ -108,8 +117,9 @@ export class Cluster {
     const fence = { run: 'r', term: 1, step: request.step, part: request.part, microseconds: 1 };
     this.requests = this.requests.filter((other) => other !== request);
     this.#at = request;
-    if (request.kind === 'step') this.say(request.slot, { kind: 'gradient', ...fence, correct: 0 });
-    else this.say(request.slot, { kind: 'predictions', ...fence });
+    const checksum = this.checksumOf(request);
+    if (request.kind === 'step') this.say(request.slot, { kind: 'gradient', ...fence, correct: 0 }, checksum);
+    else this.say(request.slot, { kind: 'predictions', ...fence }, checksum);
   }
 
   /** Answers everything, the first request first, until the run ends or nobody is asked. */
@@ -160,10 +170,14 @@ export class Cluster {
           correct: effect.correct,
           microseconds: effect.microseconds,
           intact: true,
+          checksum: this.checksumOf(request),
           finite: !this.nonFinite(request),
         };
         return this.dispatch({ kind: 'received', verdict, now: this.now });
       }
+      case 'forget':
+        this.#take(effect.node);
+        return;
       case 'accept':
         if (effect.task === 'step') this.#sums.set(effect.part, expand(effect.part, this.state));
         else this.#chunks.set(effect.part, this.#received);
@@ -204,6 +218,7 @@ export class Cluster {
 
   #request({ message }: Extract<Effect, { kind: 'broadcast' }>): void {
     if (message.kind === 'step') {
+      this.assignments.push(message.assignment);
       for (const [slot = 0, ...parts] of message.assignment)
         for (const part of parts) this.requests.push({ slot, kind: 'step', step: message.step, part });
       return;

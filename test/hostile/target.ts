@@ -133,7 +133,13 @@ function launch(
     {
       ...{ configuration, dataset, token: TOKEN, version: '0', host: '127.0.0.1', port: 0 },
       ...{ launch: {}, runsDir, runId: 'r', startWorkers: 1, minWorkers: 1, maxWorkers: 256 },
-      ...{ resume: undefined, takeOver: false, checkpointEvery: { milliseconds: 10_000 }, keep: 2 },
+      ...{
+        resume: undefined,
+        takeOver: false,
+        checkpointEvery: { milliseconds: 10_000 },
+        keep: 2,
+        audit: undefined,
+      },
       ...{ rendezvousMilliseconds: PATIENCE_MILLISECONDS, allowMixedEngines: false, sharedMemory: true },
     },
     { step, log, evaluation: () => undefined, started: () => undefined },

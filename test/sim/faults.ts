@@ -47,6 +47,15 @@ const faults: readonly Fault[] = [
   },
   { weight: 2, strike: (worker) => ((worker.isRepeating = true), 'sends every result twice') },
   {
+    weight: 2,
+    strike: (worker, _, all) => {
+      // Where two workers differ about what is audited, or two waver, another one is needed, and there may be none.
+      if (worker.isAudited || all.some(({ isWavering }) => isWavering)) return 'computes on';
+      worker.isWavering = true;
+      return 'sends another result after each of its own';
+    },
+  },
+  {
     weight: 1,
     strike: (worker, _, all) => {
       // Once in a simulation: two for one part would be the model's fault.

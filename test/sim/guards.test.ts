@@ -29,9 +29,27 @@ const guards: readonly Guard[] = [
   {
     name: 'the first result of a part is the only one',
     file: 'coordinator/results.ts',
-    line: 'if (task.parts.get(part)?.accepted === true) return duplicate(state);',
+    line: 'if (part.accepted !== undefined) return differ(',
+    without: 'if (part.accepted?.slot === -1) return differ(',
+  },
+  {
+    name: 'two that differ are decided by a third',
+    file: 'coordinator/results.ts',
+    line: 'return reopen(state, task, verdict.part, vote);',
     without:
-      'if (task.parts.get(part)?.accepted === true) return { state, effects: [{ kind: "accept", task: kind, part }] };',
+      'return reopen({ ...state, task }, { ...task, sums: new Set([verdict.part]) }, verdict.part, vote);',
+  },
+  {
+    name: 'what is audited counts only when two agree',
+    file: 'coordinator/votes.ts',
+    line: 'isDecided: agreeing >= part.quorum',
+    without: 'isDecided: agreeing >= 1',
+  },
+  {
+    name: 'a part that two differ about is not reopened for ever',
+    file: 'coordinator/results.ts',
+    line: 'task.openParts === 0 || part.wasReopened',
+    without: 'task.openParts === 0',
   },
   {
     name: 'padding is not leased but added as zero',

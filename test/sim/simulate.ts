@@ -37,12 +37,19 @@ export class SimulationFailure extends Error {
   }
 }
 
-/** A whole cluster in one process: everything that happens follows from the seed. Throws SimulationFailure. */
-export async function simulate(seed: number): Promise<SimulationResult> {
-  const simulation = new Simulation(seed);
+/**
+ * `faults`: whatever can go wrong with processes, networks and memory. `liar`: one of several workers computes something wrong
+ * all the time, everything is audited, and nothing happens to the others.
+ */
+export type Story = 'faults' | 'liar';
+
+/** A whole cluster in one process: everything that happens follows from seed and story. Throws SimulationFailure. */
+export async function simulate(seed: number, story: Story = 'faults'): Promise<SimulationResult> {
+  const simulation = new Simulation(seed, story);
   try {
     return await simulation.run();
   } catch (error) {
+    simulation.note('this is wrong');
     throw new SimulationFailure(seed, simulation.journal, error);
   }
 }
@@ -50,6 +57,7 @@ export async function simulate(seed: number): Promise<SimulationResult> {
 class Simulation implements Witness {
   readonly journal: string[] = [];
   readonly #random: Random;
+  readonly #story: Story;
   readonly #time = new VirtualTime();
   readonly #configuration: Configuration;
   readonly #expected: { readonly steps: readonly ExpectedStep[]; readonly weights: Float32Array };
@@ -67,40 +75,47 @@ class Simulation implements Witness {
   #terms = 1;
   #opened: string | undefined;
   #openedAt = 0;
+  #suspects = 0;
   #ended: { readonly state: string; readonly message: string } | undefined;
   #crash: unknown;
 
-  constructor(seed: number) {
+  constructor(seed: number, story: Story) {
     const random = new Random(seed);
     this.#random = random;
+    this.#story = story;
     this.#configuration = simulatedConfiguration(2 ** random.below(5), 1 + random.below(3));
     this.#expected = expectedOf(this.#configuration);
     this.#wireMilliseconds = random.between(0, 5);
     this.#faultsUntil = random.between(0, FAULTS_LIMIT_MILLISECONDS);
-    const minWorkers = 1 + random.below(2);
+    const isLiar = story === 'liar';
+    const minWorkers = isLiar ? 3 : 1 + random.below(2);
     const count = minWorkers + random.below(5);
+    const startWorkers = isLiar ? count : minWorkers + random.below(count);
+    const rate = isLiar ? 1 : random.pick([0, 0, 0.3, 1]);
     this.#settings = {
       ...{ run: 'r', term: 1, configuration: this.#configuration },
       totalSteps: totalSteps(this.#configuration),
-      ...{ minWorkers, startWorkers: minWorkers + random.below(count), allowMixedEngines: false },
+      ...{ minWorkers, startWorkers, allowMixedEngines: false },
       maxWorkers: random.chance(0.2) ? minWorkers : 256,
       rendezvousMilliseconds: 120_000,
+      audit: rate === 0 ? undefined : { rate, key: [random.below(2 ** 32), random.below(2 ** 32)] },
       checkpointEvery: random.chance(0.5) ? { steps: 1 + random.below(5) } : { milliseconds: 500 },
     };
     this.#coordinator = this.#startCoordinator();
     const world = {
-      ...{ time: this.#time, random, configuration: this.#configuration },
+      ...{ time: this.#time, random, configuration: this.#configuration, isAudited: rate > 0 },
       connect: () => this.#connect(),
     };
     this.#workers = Array.from(
       { length: count },
-      (_, i) => new SimulatedWorker(world, `w${i}`, random.between(2, 20)),
+      (_, i) => new SimulatedWorker(world, `w${i}`, isLiar ? 5 : random.between(2, 20)),
     );
   }
 
   async run(): Promise<SimulationResult> {
     for (const worker of this.#workers) this.#time.after(this.#random.between(0, 500), () => worker.start());
-    this.#planFault();
+    if (this.#story === 'faults') this.#planFault();
+    else this.#random.pick(this.#workers).isLying = true;
     const limit = this.#faultsUntil + PROGRESS_LIMIT_MILLISECONDS;
     while (this.#coordinator.state.phase !== 'ended') {
       assert(this.#time.step(), 'something is left to happen until the run has ended');
@@ -117,7 +132,7 @@ class Simulation implements Witness {
 
   step(result: StepResult): void {
     const expected = this.#expected.steps[result.step - 1];
-    this.#note(`step ${result.step}`);
+    this.note(`step ${result.step}`);
     assert(result.step === this.#steps + 1, `step ${this.#steps + 1} follows, not ${result.step}`);
     assert(
       result.checksum === expected?.checksum,
@@ -130,7 +145,7 @@ class Simulation implements Witness {
   }
 
   evaluation(step: number, values: Float32Array): void {
-    this.#note(`evaluation after step ${step}`);
+    this.note(`evaluation after step ${step}`);
     assert(step === this.#steps, 'what is evaluated is the newest step');
     assert(this.#evaluations.at(-1) !== step, 'each step is evaluated once');
     this.#evaluations.push(step);
@@ -172,7 +187,7 @@ class Simulation implements Witness {
       this.#coordinator = this.#startCoordinator();
       this.#steps = this.#kept?.step ?? 0;
       this.#evaluations = this.#evaluations.filter((step) => step <= (this.#kept?.evaluated ?? 0));
-      this.#note(`the coordinator goes on after step ${this.#steps}, term ${this.#terms}`);
+      this.note(`the coordinator goes on after step ${this.#steps}, term ${this.#terms}`);
     });
     return `the coordinator is killed, and started again after ${pause.toFixed(0)} ms`;
   }
@@ -189,7 +204,7 @@ class Simulation implements Witness {
     if (this.#time.now() + pause > this.#faultsUntil) return;
     this.#time.after(pause, () => {
       const worker = this.#random.pick(this.#workers);
-      this.#note(
+      this.note(
         this.#random.chance(COORDINATOR_FAULTS)
           ? this.#restartCoordinator()
           : `${worker.name} ${strike(worker, this.#workers, this.#random)}`,
@@ -200,18 +215,26 @@ class Simulation implements Witness {
   }
 
   /** A step or evaluation begins only with enough workers. */
-  #checkBeginning({ task, workers, settings }: RunState): void {
+  #checkBeginning({ task, workers, settings, suspects }: RunState): void {
+    // Who is found out with the last result of a step is gone when the next one has just begun.
+    const isFoundOut = suspects.length !== this.#suspects;
+    this.#suspects = suspects.length;
     const opened = task === undefined ? undefined : `${settings.term} ${task.kind} ${task.step}`;
     if (opened !== undefined && opened !== this.#opened) {
       const ready = [...workers.values()].filter(({ phase }) => phase === 'ready').length;
-      assert(ready >= settings.minWorkers, `${ready} workers are enough for ${opened}`);
+      assert(isFoundOut || ready >= settings.minWorkers, `${ready} workers are enough for ${opened}`);
     }
     if (opened !== this.#opened) this.#openedAt = this.#time.now();
     this.#opened = opened;
   }
 
   #checkEnd(): void {
-    this.#note('the run ends');
+    this.note('the run ends');
+    const { suspects } = this.#coordinator.state;
+    for (const { name, lies, isLying } of this.#workers) {
+      const isNamed = suspects.some((suspect) => suspect.name === name);
+      if (lies > 0) assert(isNamed && !isLying, `${name} lied ${lies} times and was found out`);
+    }
     const { configuration } = this.#coordinator.state.settings;
     assert(this.#steps === totalSteps(configuration), `all steps are done, not ${this.#steps}`);
     assert(this.#evaluations.length === configuration.epochs, 'each epoch is evaluated once');
@@ -227,7 +250,7 @@ class Simulation implements Witness {
     );
   }
 
-  #note(what: string): void {
+  note(what: string): void {
     for (const line of this.#coordinator.lines.splice(0)) this.journal.push(`           ${line}`);
     this.journal.push(`${this.#time.now().toFixed(1).padStart(10)} ${what}`);
   }
@@ -249,7 +272,7 @@ function checkLeases({ task, workers, settings }: RunState): void {
   const covered = new Set<number>();
   for (const [node, part] of task.parts) {
     for (const { slot, state } of part.leases) {
-      const isOwned = part.accepted || state === 'gone' || workers.has(slot);
+      const isOwned = part.accepted !== undefined || state === 'gone' || workers.has(slot);
       assert(isOwned, `part ${node} is leased to slot ${slot}, where nobody is`);
     }
     const computing = part.leases.filter(({ state }) => state === 'open' || state === 'late');

@@ -29,6 +29,8 @@ export interface WorkerWorld {
   readonly time: VirtualTime;
   readonly random: Random;
   readonly configuration: Configuration;
+  /** Whether some of the workers' results are audited. */
+  readonly isAudited: boolean;
   /** A connection to the coordinator, or undefined when nobody listens. */
   connect(worker: SimulatedWorker): Wire | undefined;
 }
@@ -48,6 +50,12 @@ export class SimulatedWorker {
   shardMilliseconds: number;
   /** Each result is sent twice. */
   isRepeating = false;
+  /** Each gradient is followed by another one that is wrong. */
+  isWavering = false;
+  /** Each gradient is wrong. */
+  isLying = false;
+  /** How many gradients it made up. */
+  lies = 0;
   /** The next gradient is not finite. */
   isBroken = false;
   wasBroken = false;
@@ -67,6 +75,10 @@ export class SimulatedWorker {
     this.name = name;
     this.shardMilliseconds = shardMilliseconds;
     this.#state = this.#fresh();
+  }
+
+  get isAudited(): boolean {
+    return this.#world.isAudited;
   }
 
   get wire(): Wire | undefined {
@@ -198,7 +210,7 @@ export class SimulatedWorker {
       this.#enqueue({ kind: 'message', message, now: this.#now() }, tensor);
     } catch (error) {
       if (!(error instanceof ClusterError)) throw error;
-      this.#enqueue({ kind: 'failed', error, now: this.#now() });
+      this.#enqueue({ kind: 'broken', error, now: this.#now() });
     }
   }
 
@@ -234,16 +246,22 @@ export class SimulatedWorker {
       const { values, correct } = sumOf(configuration, weights, step, part);
       if (this.isBroken) values[0] = NaN;
       this.isBroken = false;
-      this.#later(at, () => this.#sendResult({ kind: 'gradient', ...fence, correct }, values));
+      // No two make the same mistake.
+      const wrong = values.with(0, this.#world.random.between(1, 2));
+      const given = this.isLying ? wrong : values;
+      if (this.isLying) this.lies += 1;
+      const message = { kind: 'gradient', ...fence, correct } as const;
+      const isWavering = this.isWavering && !values.includes(NaN);
+      this.#later(at, () => {
+        this.#sendResult(message, given);
+        if (isWavering) this.#wire?.send('coordinator', frameOf(message, wrong));
+      });
     }
     return at;
   }
 
   #sendResult(message: ResultMessage, values: Float32Array): void {
-    const room = new Uint8Array(roomBytes(values.byteLength));
-    room.set(new Uint8Array(values.buffer), MAX_FRAME_HEAD_BYTES);
-    new DataView(room.buffer).setBigUint64(room.length - CHECKSUM_BYTES, check(values).checksum, true);
-    const frame = encodeBefore(room, message);
+    const frame = frameOf(message, values);
     this.#wire?.send('coordinator', frame);
     // Where nobody else is there, a NaN twice would be the model's fault.
     if (this.isRepeating && !values.includes(NaN)) this.#wire?.send('coordinator', frame);
@@ -255,7 +273,7 @@ export class SimulatedWorker {
     if (this.#state.phase === 'ready') this.#wire.send('coordinator', encodeHeader({ kind: 'heartbeat' }));
     if (this.#now() - this.#heard < limits.IDLE_LIMIT_MILLISECONDS) return;
     const error = new ClusterError('TIMEOUT', 'the coordinator was silent');
-    this.#enqueue({ kind: 'failed', error, now: this.#now() });
+    this.#enqueue({ kind: 'broken', error, now: this.#now() });
   }
 
   #disconnect(): void {
@@ -263,8 +281,22 @@ export class SimulatedWorker {
     this.#wire = undefined;
   }
 
-  /** Dialling goes on for ever here and nobody breaks the contract, so only the run's end may end a worker. */
+  /**
+   * Dialling goes on for ever here and nobody breaks the contract, so only the run's end may end a worker, or that it was found to
+   * compute something else than others: then its memory is replaced.
+   */
   #end(error: ClusterError | undefined): void {
-    if (error !== undefined) throw error;
+    if (error === undefined) return;
+    if (error.code !== 'DIFFERING' || !(this.isLying || this.isWavering)) throw error;
+    this.isLying = false;
+    this.isWavering = false;
+    this.crash();
   }
+}
+
+function frameOf(message: ResultMessage, values: Float32Array): Buffer {
+  const room = new Uint8Array(roomBytes(values.byteLength));
+  room.set(new Uint8Array(values.buffer), MAX_FRAME_HEAD_BYTES);
+  new DataView(room.buffer).setBigUint64(room.length - CHECKSUM_BYTES, check(values).checksum, true);
+  return encodeBefore(room, message);
 }

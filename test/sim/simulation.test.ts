@@ -16,6 +16,14 @@ describe('a simulated cluster', () => {
     },
   );
 
+  it(
+    `finds a liar where everything is audited: ${SEEDS} times from seed ${FIRST_SEED}`,
+    { timeout: SEEDS * 1_000 + 60_000 },
+    async () => {
+      for (let seed = FIRST_SEED; seed < FIRST_SEED + SEEDS; seed++) await simulate(seed, 'liar');
+    },
+  );
+
   it('happens again in the same way from the same seed', async () => {
     expect(await simulate(7)).toEqual(await simulate(7));
   });

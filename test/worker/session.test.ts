@@ -131,6 +131,26 @@ describe('a session', () => {
     expect(effects).toMatchObject([{ kind: 'disconnect' }, { kind: 'end', error: { code: 'PROTOCOL' } }]);
   });
 
+  it('dials once, however often it hears that a connection is of no use', () => {
+    const error = new ClusterError('TIMEOUT', 'silent');
+    const lost: SessionEvent[] = [
+      { kind: 'broken', error, now: 10 },
+      { kind: 'broken', error, now: 10 },
+      { kind: 'closed', code: 1006, now: 11 },
+    ];
+    for (const events of [lost, lost.toReversed()]) {
+      let state = play(ready).state;
+      const dials: unknown[] = [];
+      for (const event of events) {
+        const next = reduceSession(state, event);
+        state = next.state;
+        dials.push(...next.effects.filter(({ kind }) => kind === 'dial'));
+      }
+      expect(dials).toHaveLength(1);
+      expect(state.attempts).toBe(1);
+    }
+  });
+
   it('dials again with growing pauses while that can help, presenting its session', () => {
     let { state, effects } = play([...ready, { kind: 'closed', code: 1006, now: 10 }]);
     const pauses: number[] = [];
