@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { expect, onTestFinished } from 'vitest';
 import type { StepReport } from '../../coordinator/recorder.ts';
 import { startCoordinator, type RunningCoordinator } from '../../coordinator/start.ts';
+import type { Audit } from '../../coordinator/state.ts';
 import { defaultVirtualShards, type Configuration } from '../../shared/configuration.ts';
 import { parseDataset, type Dataset } from '../../shared/dataset.ts';
 import { parameterCount } from '../../shared/model.ts';
@@ -64,10 +65,11 @@ export interface Target {
 export async function startTarget(
   configuration = configurationOf(),
   later: Later = onTestFinished,
+  audit?: Audit,
 ): Promise<Target> {
   let step = 0;
   const log: string[] = [];
-  const run = await launch(configuration, later, (report) => (step = report.step), log);
+  const run = await launch(configuration, later, (report) => (step = report.step), log, audit);
   const computation = await computationOf(configuration);
   const advances = async (steps: number) => {
     const goal = step + steps;
@@ -125,6 +127,7 @@ function launch(
   later: Later,
   step: (report: StepReport) => void,
   lines: string[],
+  audit?: Audit,
 ) {
   const runsDir = mkdtempSync(join(tmpdir(), 'mnist-dist-test-'));
   later(() => rmSync(runsDir, { recursive: true, force: true }));
@@ -138,7 +141,7 @@ function launch(
         takeOver: false,
         checkpointEvery: { milliseconds: 10_000 },
         keep: 2,
-        audit: undefined,
+        audit,
       },
       ...{ rendezvousMilliseconds: PATIENCE_MILLISECONDS, allowMixedEngines: false, sharedMemory: true },
     },
