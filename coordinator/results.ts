@@ -19,7 +19,7 @@ import {
   type Vote,
   type WorkerState,
 } from './state.ts';
-import { accuse, cast, reopen, reportLate, settle } from './votes.ts';
+import { accuse, agrees, cast, reopen, reportLate, settle } from './votes.ts';
 
 /**
  * A result arrives. What belongs to another run, term or step is dropped; what nobody asked this worker for ends its
@@ -41,29 +41,27 @@ export function takeResult(
   if (leaseOf(task, part, slot) === undefined)
     return refuse(state, slot, `a result for part ${part}, which it holds no lease on`);
   const accepted = task.parts.get(part)?.accepted;
-  if (accepted !== undefined && (kind === 'evaluation' || accepted.checksum === claimed))
-    return duplicate(state);
   const correct = message.kind === 'gradient' ? message.correct : 0;
+  const isSame =
+    accepted !== undefined && claimed !== undefined && agrees(accepted, { checksum: claimed, correct });
+  if (isSame || (accepted !== undefined && kind === 'evaluation')) return duplicate(state);
   if (correct > samplesOf(state, task, part))
     return refuse(state, slot, `${correct} correct rows, more than its shards hold`);
   return { state, effects: [{ kind: 'receive', task: kind, part, slot, correct, microseconds }] };
 }
 
 /** Of a step that is done: compared with what was accepted then, if that is still known. */
-function takeLate(
-  state: RunState,
-  slot: number,
-  { kind, step, part }: ResultMessage,
-  claimed: bigint | undefined,
-): Next {
+function takeLate(state: RunState, slot: number, message: ResultMessage, claimed: bigint | undefined): Next {
+  if (message.kind !== 'gradient' || claimed === undefined) return fenced(state);
+  const { step, part, correct } = message;
   const worker = state.workers.get(slot);
-  const task = kind === 'gradient' ? state.closed.findLast((closed) => closed.step === step) : undefined;
+  const task = state.closed.findLast((closed) => closed.step === step);
   const accepted = task?.parts.get(part)?.accepted;
-  if (worker === undefined || task === undefined || accepted === undefined || claimed === undefined)
-    return fenced(state);
+  if (worker === undefined || task === undefined || accepted === undefined) return fenced(state);
   if (worker.since >= step || leaseOf(task, part, slot) === undefined) return fenced(state);
-  if (accepted.checksum === claimed) return duplicate(fenced(state).state);
-  return reportLate(fenced(state).state, task, part, voteOf(worker, claimed));
+  const vote = voteOf(worker, claimed, correct);
+  const counted = fenced(state).state;
+  return agrees(vote, accepted) ? duplicate(counted) : reportLate(counted, task, part, vote);
 }
 
 /** The shell has received and checked a result: the first good one of a part is taken in, exactly once. */
@@ -74,7 +72,7 @@ export function acceptResult(state: RunState, verdict: Verdict, now: number): Ne
   const worker = state.workers.get(verdict.slot);
   if (task === undefined || part === undefined || worker === undefined) return duplicate(state);
   if (!verdict.intact) return refuse(state, verdict.slot, 'a body whose checksum does not match');
-  const vote = voteOf(worker, verdict.checksum);
+  const vote = voteOf(worker, verdict.checksum, verdict.correct);
   if (part.accepted !== undefined) return differ(state, task, part, part.accepted, verdict, vote);
   if (!verdict.finite) return nonFinite(state, task, part, verdict, now);
   if (part.quorum === 1) return accept(state, task, part, verdict, vote, now);
@@ -83,7 +81,7 @@ export function acceptResult(state: RunState, verdict: Verdict, now: number): Ne
   const asked = { ...task, parts: new Map(task.parts).set(number, voted) };
   if (!isDecided)
     return { state: { ...credit(state, task, verdict, 0, now).state, task: asked }, effects: [] };
-  return andThen(settle(state, task, number, voted, vote.checksum), (s) =>
+  return andThen(settle(state, task, number, voted, vote), (s) =>
     accept(s, asked, voted, verdict, vote, now),
   );
 }
@@ -97,8 +95,8 @@ function differ(
   verdict: Verdict,
   vote: Vote,
 ): Next {
-  const isSame = accepted.checksum === vote.checksum;
-  if (isSame || task.kind === 'evaluation' || !verdict.finite || state.mixed) return duplicate(state);
+  if (agrees(accepted, vote) || task.kind === 'evaluation' || !verdict.finite || state.mixed)
+    return duplicate(state);
   if (part.quorum === 2) return accuse(state, task.step, verdict.part, vote);
   // Where the sum is complete, Adam has it, or waits for a free frame. And nobody may keep a step open by changing its mind.
   if (task.openParts === 0 || part.wasReopened) return reportLate(state, task, verdict.part, vote);
@@ -108,7 +106,7 @@ function differ(
 /** The result at hand is the part's. */
 function accept(state: RunState, task: Task, part: Part, verdict: Verdict, vote: Vote, now: number): Next {
   const samples = samplesOf(state, task, verdict.part);
-  const accepted: Accepted = { ...vote, correct: verdict.correct, samples };
+  const accepted: Accepted = { ...vote, samples };
   const taken: Task = {
     ...task,
     parts: new Map(task.parts).set(verdict.part, { ...part, accepted }),
@@ -132,8 +130,8 @@ function accept(state: RunState, task: Task, part: Part, verdict: Verdict, vote:
   };
 }
 
-function voteOf({ slot, session, name }: WorkerState, checksum: bigint): Vote {
-  return { slot, session, name, checksum };
+function voteOf({ slot, session, name }: WorkerState, checksum: bigint, correct: number): Vote {
+  return { slot, session, name, checksum, correct };
 }
 
 /** Speed and good standing of the worker that delivered, and the samples that count as its own. */

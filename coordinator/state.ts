@@ -168,18 +168,18 @@ export interface Part {
   readonly votes: readonly Vote[];
 }
 
-/** What a worker says the sum of a part is, by its checksum. */
+/** What a worker says of a part: the checksum of its sum, and how many rows were right. */
 export interface Vote {
   readonly slot: number;
   /** Of its connection: a slot has another worker later. */
   readonly session: string;
   readonly name: string;
   readonly checksum: bigint;
+  readonly correct: number;
 }
 
-/** The result that counts, and what it added to the task and to its worker's samples. */
+/** The result that counts, and the samples that it brought its worker. */
 export interface Accepted extends Vote {
-  readonly correct: number;
   readonly samples: number;
 }
 

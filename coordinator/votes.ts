@@ -5,13 +5,13 @@ import { andThen, type Effect, type Next, type Part, type RunState, type Task, t
 
 /**
  * What happens where two workers were asked for one part, because it is audited or because one was late. Both compute the same
- * bytes, unless one has broken memory or lies: then a third computation decides. A checksum is a vote.
+ * bytes, unless one has broken memory or lies: then a third computation decides. What a worker says is a vote.
  */
 
 /** The part with one more vote, the last word of its worker, and whether that vote makes the quorum. */
 export function cast(part: Part, vote: Vote): { readonly part: Part; readonly isDecided: boolean } {
   const votes = [...part.votes.filter(({ session }) => session !== vote.session), vote];
-  const agreeing = votes.filter(({ checksum }) => checksum === vote.checksum).length;
+  const agreeing = votes.filter((other) => agrees(other, vote)).length;
   const leases = part.leases.map((lease) =>
     lease.slot === vote.slot && (lease.state === 'open' || lease.state === 'late')
       ? { ...lease, state: 'answered' as const }
@@ -20,16 +20,23 @@ export function cast(part: Part, vote: Vote): { readonly part: Part; readonly is
   return { part: { ...part, votes, leases }, isDecided: agreeing >= part.quorum };
 }
 
+/** Whether both say the same. */
+export function agrees(one: Said, other: Said): boolean {
+  return one.checksum === other.checksum && one.correct === other.correct;
+}
+
+type Said = Pick<Vote, 'checksum' | 'correct'>;
+
 /** Whether workers have answered this part differently. */
-export function isContested({ votes }: Pick<Part, 'votes'>): boolean {
-  return votes.some(({ checksum }) => checksum !== votes[0]?.checksum);
+export function isContested({ votes: [first, ...others] }: Pick<Part, 'votes'>): boolean {
+  return first !== undefined && !others.every((other) => agrees(other, first));
 }
 
 /** A part was decided by two: they confirm each other, and whoever said something else is not believed any more. */
-export function settle(state: RunState, task: Task, number: number, { votes }: Part, checksum: bigint): Next {
+export function settle(state: RunState, task: Task, number: number, { votes }: Part, right: Vote): Next {
   const confirmed = new Map(state.confirmed);
-  for (const vote of votes) if (vote.checksum === checksum) confirmed.set(vote.name, task.step);
-  const wrong = votes.filter((vote) => vote.checksum !== checksum);
+  for (const vote of votes) if (agrees(vote, right)) confirmed.set(vote.name, task.step);
+  const wrong = votes.filter((vote) => !agrees(vote, right));
   return wrong.reduce<Next>((next, vote) => andThen(next, (s) => accuse(s, task.step, number, vote)), {
     state: { ...state, confirmed },
     effects: [],

@@ -113,12 +113,12 @@ export class Cluster {
     this.dispatch({ kind: 'disconnected', slot, reason: 'gone', now: this.now });
   }
 
-  answer(request: Request): void {
+  answer(request: Request, correct = 0): void {
     const fence = { run: 'r', term: 1, step: request.step, part: request.part, microseconds: 1 };
     this.requests = this.requests.filter((other) => other !== request);
     this.#at = request;
     const checksum = this.checksumOf(request);
-    if (request.kind === 'step') this.say(request.slot, { kind: 'gradient', ...fence, correct: 0 }, checksum);
+    if (request.kind === 'step') this.say(request.slot, { kind: 'gradient', ...fence, correct }, checksum);
     else this.say(request.slot, { kind: 'predictions', ...fence }, checksum);
   }
 

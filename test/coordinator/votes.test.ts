@@ -87,6 +87,15 @@ describe('an audit', () => {
     );
   });
 
+  it('finds who says another number of rows was right', () => {
+    const cluster = clusterOf(3, { audit });
+    while (cluster.outcome === undefined) {
+      const [request] = cluster.requests;
+      if (request !== undefined) cluster.answer(request, request.slot === 0 && request.step === 1 ? 1 : 0);
+    }
+    expect(cluster.closed).toEqual([{ slot: 0, code: 'DIFFERING' }]);
+  });
+
   it('names as suspect what nobody has confirmed since', () => {
     let step = 1;
     const cluster = clusterOf(3, { audit }, ({ slot, step: at }) => slot === 1 && at === 3);
