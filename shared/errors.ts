@@ -37,6 +37,18 @@ export const errorTable = {
     retry: false,
     meaning: 'A step that was computed again differs from what was recorded.',
   },
+  DIFFERS: {
+    exit: 1,
+    close: undefined,
+    retry: false,
+    meaning: 'verify: what a run has recorded is not what it computes.',
+  },
+  NOT_REPLAYABLE: {
+    exit: 3,
+    close: undefined,
+    retry: false,
+    meaning: 'verify: the run cannot be computed again here.',
+  },
   ADDRESS: {
     exit: 14,
     close: undefined,
