@@ -134,7 +134,7 @@ export const optionTable = {
   }),
   from: without(integer({ min: 1, max: limits.MAX_STEPS }, 'STEP'), {
     ...{ in: ['verify'], group: 'Run' },
-    help: 'begin at the newest checkpoint not after this step, and trust it (without it: at the beginning)',
+    help: 'begin at the newest checkpoint not after this step, and trust it; else at the beginning',
   }),
   seed: withDefault(integer({ min: 0, max: Number.MAX_SAFE_INTEGER }), 1, {
     ...{ in: runs, group: 'Run' },

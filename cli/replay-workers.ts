@@ -74,7 +74,7 @@ function otherEngine(verifier: Verifier, { directory, record }: Evidence): Clust
       : `${ran.kind} (${ran.library}, ${ran.device}, ${ran.threads} thread${ran.threads === 1 ? '' : 's'}) on ${ran.processor}`;
   return new ClusterError(
     'NOT_REPLAYABLE',
-    `${directory} was computed by ${theirs}; ${verifier.stranger ?? 'the workers here'} computes other bytes`,
+    `${directory} was computed by ${theirs}; here ${verifier.stranger ?? 'the workers compute other bytes'}`,
     {
       fix: "without --engine, --device and --threads the run's own are taken; bytes also depend on the library and on the kind of processor",
     },

@@ -120,7 +120,9 @@ async function computeAgain({ replay, dataset, plans, options, terminal }: Compu
       { run: evidence.directory, steps: claims.steps.length - start.step },
       `computing ${grouped(claims.steps.length - start.step)} steps of ${evidence.directory} again`,
     );
-    const environment = { ...process.env, MNIST_DIST_TOKEN: token };
+    // The workers' token is this one, whatever the environment, or a file that it names, has for other runs.
+    const elsewhere = { MNIST_DIST_TOKEN_FILE: '', MNIST_DIST_CONFIG: '' };
+    const environment = { ...process.env, ...elsewhere, MNIST_DIST_TOKEN: token };
     const member = { environment, maxRestarts: DEFAULT_MAX_RESTARTS, log };
     const url = `ws://127.0.0.1:${serving.port}`;
     const workers = plans.map((plan) => startWorker(plan, options, url, member));
@@ -132,13 +134,14 @@ async function computeAgain({ replay, dataset, plans, options, terminal }: Compu
 
 function sentenceOf(verified: Verified, { directory, writer }: Evidence, workers: number): string {
   const { steps, evaluations, checkpoints, model, step, chain, engine } = verified;
-  const range = steps === step ? '' : ` (${grouped(step - steps + 1)} to ${grouped(step)})`;
+  const range = steps === step || steps === 0 ? '' : ` (${grouped(step - steps + 1)} to ${grouped(step)})`;
   const parts = [
     counted(evaluations, 'evaluation'),
     ...(checkpoints > 0 ? [counted(checkpoints, 'checkpoint')] : []),
     ...(model ? ['the model'] : []),
   ];
-  const all = [`${counted(steps, 'step')}${range}`, ...parts];
+  const done = steps === 0 ? `no step after ${grouped(step)}` : `${counted(steps, 'step')}${range}`;
+  const all = [done, ...parts];
   const what = `${all.slice(0, -1).join(', ')} and ${all.at(-1)}`;
   const how = `on ${counted(workers, 'worker')}${engine === undefined ? '' : ` with ${describeEngine(engine)}`}`;
   const until = writer === undefined ? '' : `, which goes on`;

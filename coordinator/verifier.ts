@@ -129,9 +129,12 @@ export class Verifier implements RunRecorder {
 
   log({ level, event, message, fields }: Extract<Effect, { kind: 'log' }>): void {
     const { fingerprint } = this.#replay.checkpoints;
-    if (event === 'ready' && fingerprint !== undefined && fields['fingerprint'] !== fingerprint)
-      this.#stranger ??= `${message} with fingerprint ${String(fields['fingerprint']).slice(0, 12)}`;
-    this.#viewer.log(level === 'info' ? 'debug' : level, message, fields);
+    const theirs = String(fields['fingerprint']);
+    if (event === 'ready' && fingerprint !== undefined && theirs !== fingerprint)
+      this.#stranger ??= `${message}, but computes other bytes (fingerprint ${theirs.slice(0, 12)}, not ${fingerprint.slice(0, 12)})`;
+    // Why a stranger had to leave is said once, at the end.
+    const isMinor = level === 'info' || (event === 'lost' && this.#stranger !== undefined);
+    this.#viewer.log(isMinor ? 'debug' : level, message, fields);
   }
 
   finish({ engine }: RunState, { state }: Outcome): Promise<Verified> {
