@@ -5,7 +5,7 @@ import { checkDataset, planReplay } from '../../coordinator/replay.ts';
 import type { RunRecorder, Workplace } from '../../coordinator/serve.ts';
 import { initialState, type Outcome, type RunState } from '../../coordinator/state.ts';
 import { Tensors } from '../../coordinator/tensors.ts';
-import { Verifier, type Verified } from '../../coordinator/verifier.ts';
+import { Verifier, type ReplayViewer, type Verified } from '../../coordinator/verifier.ts';
 import { createKernels } from '../../kernels/kernels.ts';
 import type { Configuration } from '../../shared/configuration.ts';
 import { parseDataset } from '../../shared/dataset.ts';
@@ -78,24 +78,30 @@ export async function makeUp({ runs, resume, until, ...own }: MadeUp): Promise<s
   return recorder.directory;
 }
 
-/** Replays a run in the same way. Rejects as verify does. */
+/** A verifier of what a directory holds, as verify opens it. */
+export async function openVerifier(directory: string, from?: number) {
+  const replay = planReplay(await readEvidence(directory), from);
+  checkDataset(replay, dataset);
+  const length = replay.claims.steps.length;
+  const chosen = { ...replay.evidence.configuration, steps: length };
+  const workplace = workplaceFor(chosen);
+  if (replay.start.checkpoint !== undefined) workplace.tensors.restore(replay.start.checkpoint);
+  const logged: string[] = [];
+  const viewer: ReplayViewer = { step() {}, log: (level, message) => logged.push(`${level}: ${message}`) };
+  const verifier = new Verifier(replay, dataset, workplace, viewer);
+  return { verifier, workplace, replay, logged, length, state: stateOf(chosen, verifier) };
+}
+
+/** Replays a run in the same way as it was made. Rejects as verify does. */
 export async function verifyMadeUp(
   directory: string,
   { from, rule = honest }: { readonly from?: number; readonly rule?: Rule } = {},
 ): Promise<Verified> {
-  const evidence = await readEvidence(directory);
-  const replay = planReplay(evidence, from);
-  checkDataset(replay, dataset);
-  const length = replay.claims.steps.length;
-  const chosen = { ...evidence.configuration, steps: length };
-  const workplace = workplaceFor(chosen);
-  if (replay.start.checkpoint !== undefined) workplace.tensors.restore(replay.start.checkpoint);
-  const verifier = new Verifier(replay, dataset, workplace, { step() {}, log() {} });
-  const begin = stateOf(chosen, verifier);
+  const { verifier, workplace, replay, length, state } = await openVerifier(directory, from);
   await verifier.opened();
   const isDue = (step: number) => replay.claims.evaluations.has(step);
-  const state = play(verifier, workplace, begin, length, isDue, rule);
-  return verifier.finish(state, { state: 'finished', code: undefined, message: '' });
+  const end = play(verifier, workplace, state, length, isDue, rule);
+  return verifier.finish(end, { state: 'finished', code: undefined, message: '' });
 }
 
 export interface Rule {

@@ -160,7 +160,7 @@ describe('verify', () => {
   });
 
   it('goes on when a worker is killed, and ends all its processes on Ctrl-C', async () => {
-    const made = ['local', ...RECIPE, '--runs-dir', temporaryFolder(), '--run-id', 'r', '--steps', '3000'];
+    const made = ['local', ...RECIPE, '--runs-dir', temporaryFolder(), '--run-id', 'r', '--steps', '2000'];
     const { code, output } = await run(made);
     expect(code, output).toBe(0);
     const long = join(made[made.indexOf('--runs-dir') + 1] ?? '', 'r');
