@@ -28,8 +28,11 @@ export interface ModelClaim {
 }
 
 /** A difference between what was recorded and what is so. */
-export function differs(message: string, fix?: string): ClusterError {
-  return new ClusterError('DIFFERS', message, fix === undefined ? {} : { fix });
+export function differs(
+  message: string,
+  fix = 'a file of the run was changed, lost or damaged after it was written',
+): ClusterError {
+  return new ClusterError('DIFFERS', message, { fix });
 }
 
 /** A file that cannot be decoded is not what was written: what threw DATA throws DIFFERS. */

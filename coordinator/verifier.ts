@@ -197,7 +197,12 @@ export class Verifier implements RunRecorder {
 
   /** Of a run that names no engine, nobody can say whether it was changed or computed by another one. */
   #differs(message: string): ClusterError {
-    if (this.#replay.checkpoints.fingerprint !== undefined) return differs(message);
+    if (this.#replay.checkpoints.fingerprint !== undefined) {
+      return differs(
+        message,
+        'the record was changed, or a machine erred, then or now: once more, on another machine of the same kind, tells',
+      );
+    }
     return new ClusterError(
       'NOT_REPLAYABLE',
       `${message}; and ${this.#replay.evidence.directory} does not say which engine computed it`,
