@@ -50,6 +50,8 @@ export class Verifier implements RunRecorder {
   #comparedCheckpoints = 0;
   #comparedModel = false;
   #stranger: string | undefined;
+  /** A difference ends the replay; that its workers then leave is no news. */
+  #hasDiffered = false;
 
   constructor(replay: Replay, dataset: Dataset, workplace: Workplace, viewer: ReplayViewer) {
     this.#replay = replay;
@@ -133,8 +135,10 @@ export class Verifier implements RunRecorder {
     if (event === 'ready' && fingerprint !== undefined && theirs !== fingerprint)
       this.#stranger ??= `${message}, but computes other bytes (fingerprint ${theirs.slice(0, 12)}, not ${fingerprint.slice(0, 12)})`;
     // Why a stranger had to leave is said once, at the end.
-    const isMinor = level === 'info' || (event === 'lost' && this.#stranger !== undefined);
-    this.#viewer.log(isMinor ? 'debug' : level, message, fields);
+    const isKnown = this.#hasDiffered || (event === 'lost' && this.#stranger !== undefined);
+    // The flags that it names are those of a training run.
+    const words = event === 'waiting' ? 'too few workers are left; waiting for more' : message;
+    this.#viewer.log(level === 'info' || isKnown ? 'debug' : level, words, fields);
   }
 
   finish({ engine }: RunState, { state }: Outcome): Promise<Verified> {
@@ -190,13 +194,14 @@ export class Verifier implements RunRecorder {
     const at = computed.findIndex((byte, i) => byte !== recorded[i]);
     const where =
       recorded.length === computed.length
-        ? `from byte ${at} on`
+        ? `first at byte ${at}`
         : `it has ${recorded.length} bytes, not ${computed.length}`;
     throw this.#differs(`${path} differs from what step ${this.#step} computes: ${where}`);
   }
 
   /** Of a run that names no engine, nobody can say whether it was changed or computed by another one. */
   #differs(message: string): ClusterError {
+    this.#hasDiffered = true;
     if (this.#replay.checkpoints.fingerprint !== undefined) {
       return differs(
         message,

@@ -220,7 +220,7 @@ describe('what a replay alone can find', () => {
     writeFileSync(path, encodeTensors({ metadata, tensors: changed }));
     await expectDifference(
       directory,
-      /model.safetensors differs from what step 12 computes: from byte \d+ on/,
+      /model.safetensors differs from what step 12 computes: first at byte \d+/,
     );
     writeFileSync(path, encodeTensors({ metadata: { ...metadata, more: 'x' }, tensors }));
     await expectDifference(directory, /model.safetensors differs .* it has \d+ bytes, not \d+/);
@@ -268,6 +268,21 @@ describe('a replay', () => {
     expect(logged).toEqual([
       ...['debug: w0 is ready (x)', 'warn: w0 left', 'debug: w0 is ready (x)', 'debug: w0 left'],
     ]);
+  });
+
+  it('that has differed does not report that its workers leave; before, it offers no flags of training', async () => {
+    const { verifier, state, logged } = await openVerifier(await makeUp({ runs }));
+    const waiting = () =>
+      verifier.log({
+        ...{ kind: 'log', level: 'warn', event: 'waiting', message: 'no worker (--min-workers)', fields: {} },
+      });
+    waiting();
+    expect(() => verifier.finish(state, { state: 'diverged', code: 'DIVERGED', message: '' })).toThrow(
+      'differs',
+    );
+    waiting();
+    const words = 'too few workers are left; waiting for more';
+    expect(logged).toEqual([`warn: ${words}`, `debug: ${words}`]);
   });
 
   it('that is not finite where a step was recorded differs there', async () => {

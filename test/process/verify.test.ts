@@ -117,6 +117,7 @@ describe('verify', () => {
     const { code, output } = await run(['verify', directory]);
     expect(code, output).toBe(errorTable.DIFFERS.exit);
     expect(output).toMatch(/mnist-dist: step 123 differs: correct recorded \d+, computed \d+/);
+    expect(output).not.toContain('warning');
   });
 
   it.each(['model.safetensors', `checkpoints/step-${String(STEPS).padStart(10, '0')}.safetensors`])(
