@@ -93,6 +93,22 @@ describe('a run that nobody touched is verified', () => {
     expect(await verifyMadeUp(resume)).toMatchObject({ steps: 8, checkpoints: 2, model: true });
   });
 
+  it('when it went on from a checkpoint that did not know the evaluation in its middle', async () => {
+    const resume = await makeUp({ runs, until: 7 });
+    await makeUp({ runs, resume });
+    rmSync(checkpointOf(resume, 12));
+    await makeUp({ runs, resume, configuration: { ...configuration, steps: 20 }, until: 14 });
+    expect(await verifyMadeUp(resume)).toMatchObject({ steps: 14, evaluations: 3, checkpoints: 2 });
+  });
+
+  it('when it crashed between the last step of an epoch and its evaluation', async () => {
+    const directory = await makeUp({ runs, until: 5 });
+    crash(directory);
+    rmSync(join(directory, 'checkpoints'), { recursive: true });
+    forge(directory, (line) => (line.kind === 'evaluation' ? [] : [line]), false);
+    expect(await verifyMadeUp(directory)).toMatchObject({ steps: 5, evaluations: 0 });
+  });
+
   it('when a loss is negative zero, which JSON does not have', async () => {
     const rule = { ...honest, loss: (step: number) => (step === 3 ? -0 : 1) };
     const directory = await makeUp({ runs, rule });
