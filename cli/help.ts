@@ -19,6 +19,10 @@ const examples: Readonly<Record<CommandName, readonly (readonly [line: string, w
       'one on another machine',
     ],
   ],
+  verify: [
+    ['mnist-dist verify', 'the newest run, with two workers'],
+    ['mnist-dist verify runs/ID -n 4 --from 5000', 'from a checkpoint on, with four workers'],
+  ],
   setup: [['mnist-dist setup --gpu', 'TensorFlow with CUDA']],
   doctor: [['mnist-dist doctor', 'a table of what works here']],
   bench: [['mnist-dist bench --batch-sizes 32 --workers 1,2', 'a small grid']],
@@ -30,6 +34,7 @@ export function programHelp(): string {
     ...examples.local.slice(0, 1),
     ...examples.coordinator,
     ...examples.worker,
+    ...examples.verify.slice(0, 1),
     ...examples.doctor,
   ];
   return ['', ...exampleLines(lines), '', valueSources(), '', 'Exit codes:', ...exitCodeLines()].join('\n');

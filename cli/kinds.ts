@@ -120,6 +120,20 @@ export function stepsOrDuration({ min, max }: Range): Kind<{ steps: number } | {
   };
 }
 
+/** What an engine runs on; `cuda:0` is the first GPU. */
+export type Device = 'auto' | 'cpu' | `cuda:${number}`;
+export const device: Kind<Device> = {
+  metavar: 'auto|cpu|cuda:N',
+  allowed: 'auto, cpu or cuda:N, N from 0 to 999',
+  words: ['auto', 'cpu', 'cuda:0'],
+  parse(text) {
+    if (text === 'auto' || text === 'cpu') return text;
+    const index = /^cuda:(0|[1-9]\d{0,2})$/.exec(text)?.[1];
+    return index === undefined ? undefined : `cuda:${Number(index)}`;
+  },
+  format: String,
+};
+
 /** Whole numbers separated by commas, at least one. */
 export function integers({ min, max }: Range, maxCount: number): Kind<readonly number[]> {
   const item = integer({ min, max });

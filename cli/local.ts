@@ -1,27 +1,15 @@
 import { once } from 'node:events';
 import { createServer } from 'node:net';
-import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { newRunId } from '../coordinator/run-directory.ts';
-import { ClusterError, type ErrorCode } from '../shared/errors.ts';
-import type { EngineKind } from '../shared/engine-identity.ts';
-import { listGpus } from '../worker/native/devices.ts';
 import { argumentsFor } from './child-arguments.ts';
-import { chooseEngine, engineEnvironment } from './engine-choice.ts';
 import { createLogger, type Log } from './log.ts';
 import { Member } from './member.ts';
 import type { LocalOptions, OptionKey } from './options.ts';
 import { adoptRun } from './resume.ts';
 import { generateToken, givenToken } from './token.ts';
-import { onStop } from './supervised.ts';
-
-/** One worker to be started. */
-interface WorkerPlan {
-  readonly name: string;
-  readonly engine: EngineKind;
-  readonly device: LocalOptions['device'];
-  readonly environment: Readonly<Record<string, string>>;
-}
+import { onStop, Stopping } from './supervised.ts';
+import { planWorkers, startWorker } from './worker-plan.ts';
 
 /** `mnist-dist local`: starts a coordinator and workers as processes of their own and waits for them. */
 export async function local(given: LocalOptions, explicit: ReadonlySet<OptionKey>): Promise<number> {
@@ -53,35 +41,8 @@ export async function local(given: LocalOptions, explicit: ReadonlySet<OptionKey
   });
   const host = options.host === '0.0.0.0' || options.host === '::' ? '127.0.0.1' : options.host;
   const url = `ws://${host.includes(':') ? `[${host}]` : host}:${port}`;
-  const workers = plans.map(({ name, engine, device, environment: own }) => {
-    const settings = { ...options, name, engine, device, coordinator: url, tokenFile: undefined };
-    const args = argumentsFor('worker', { ...settings, logLevel: workerLogLevel(options) });
-    return new Member({
-      ...{ ...common, name, environment: { ...environment, ...own }, output: 'capture' },
-      args: () => args,
-    });
-  });
+  const workers = plans.map((plan) => startWorker(plan, options, url, { ...common, environment }));
   return await supervise(coordinator, workers, stopping, log);
-}
-
-/** The word to stop, which may come before there is anybody to pass it to. */
-class Stopping {
-  #code: ErrorCode | undefined;
-  #listener: ((code: ErrorCode) => void) | undefined;
-
-  get code(): ErrorCode | undefined {
-    return this.#code;
-  }
-
-  stop(code: ErrorCode): void {
-    this.#code = code;
-    this.#listener?.(code);
-  }
-
-  listen(listener: (code: ErrorCode) => void): void {
-    this.#listener = listener;
-    if (this.#code !== undefined) listener(this.#code);
-  }
 }
 
 /** Ends with the coordinator's exit code; a worker that fails before step 1 ends the run, later the others go on. */
@@ -114,39 +75,6 @@ async function supervise(
   if (code !== 0) for (const worker of alive) worker.stop('RUN_FAILED');
   await Promise.all([...alive].map((worker) => worker.end()));
   return failure ?? code;
-}
-
-async function planWorkers(options: LocalOptions, log: Log): Promise<WorkerPlan[]> {
-  const gpus =
-    options.engine === 'wasm' || options.engine === 'reference' || options.device === 'cpu'
-      ? []
-      : await listGpus();
-  const count = workerCount(options.nprocPerNode, gpus.length);
-  const { engine, native } = await chooseEngine(options, log);
-  const usable = options.device === 'auto' ? gpus.length : Math.min(gpus.length, 1);
-  if (usable > 0 && count > usable)
-    log.warn({ workers: count, gpus: usable }, `${count} workers share ${usable} GPU(s)`);
-  return Array.from({ length: count }, (_, i) => {
-    const device =
-      options.device === 'auto' && gpus.length > 0 ? (`cuda:${i % gpus.length}` as const) : options.device;
-    const environment =
-      native === undefined ? {} : engineEnvironment(native, { threads: options.threads, device });
-    return { name: `w${i}`, engine, device, environment };
-  });
-}
-
-function workerCount(wanted: LocalOptions['nprocPerNode'], gpus: number): number {
-  if (wanted === 'auto') return gpus > 0 ? gpus : availableParallelism();
-  if (wanted !== 'gpu') return wanted;
-  if (gpus > 0) return gpus;
-  throw new ClusterError('ENGINE', '--nproc-per-node gpu, but nvidia-smi lists no GPU', {
-    fix: 'give a number, or auto; `npx mnist-dist doctor` says more',
-  });
-}
-
-/** Workers speak only when something is wrong: the coordinator tells of the run. */
-function workerLogLevel({ logLevel }: LocalOptions): LocalOptions['logLevel'] {
-  return logLevel === 'debug' ? 'debug' : 'warn';
 }
 
 /** A free port when the default one is taken; a port that was asked for is the coordinator's to bind or to refuse. */

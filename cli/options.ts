@@ -6,6 +6,7 @@ import {
   byteSize,
   choice,
   decimal,
+  device,
   duration,
   either,
   flag,
@@ -20,7 +21,7 @@ import {
  * Every option of every command, once. Flags, MNIST_DIST_... variables, YAML keys, help and the table of the
  * documentation all come from here.
  */
-export const commandNames = ['local', 'coordinator', 'worker', 'setup', 'doctor', 'bench'] as const;
+export const commandNames = ['local', 'coordinator', 'worker', 'verify', 'setup', 'doctor', 'bench'] as const;
 export type CommandName = (typeof commandNames)[number];
 
 export const optionGroups = [
@@ -79,7 +80,8 @@ function common<C extends CommandName>({ in: commands, group, help, short, alias
 }
 
 const runs = ['local', 'coordinator'] as const;
-const computes = ['local', 'worker'] as const;
+const computes = ['local', 'worker', 'verify'] as const;
+const talks = ['local', 'coordinator', 'worker', 'verify'] as const;
 const all = commandNames;
 const WEEK_SECONDS = 7 * 86_400;
 const seconds = duration({ min: 1, max: WEEK_SECONDS });
@@ -90,27 +92,13 @@ const name = (what: string) =>
     new RegExp(`^[A-Za-z0-9][A-Za-z0-9._-]{0,${limits.MAX_NAME_CHARACTERS - 1}}$`),
   );
 
-/** What an engine runs on; `cuda:0` is the first GPU. */
-export type Device = 'auto' | 'cpu' | `cuda:${number}`;
-const device: Kind<Device> = {
-  metavar: 'auto|cpu|cuda:N',
-  allowed: 'auto, cpu or cuda:N, N from 0 to 999',
-  words: ['auto', 'cpu', 'cuda:0'],
-  parse(text) {
-    if (text === 'auto' || text === 'cpu') return text;
-    const index = /^cuda:(0|[1-9]\d{0,2})$/.exec(text)?.[1];
-    return index === undefined ? undefined : `cuda:${Number(index)}`;
-  },
-  format: String,
-};
-
 export const optionTable = {
   config: without(path('FILE', 'a readable YAML file'), {
     ...{ in: all, group: 'Run' },
     help: 'YAML file with any of these options, one "name: value" a line; one file may serve all commands',
   }),
   runsDir: withDefault(path('DIR', 'a folder'), 'runs', {
-    ...{ in: ['local', 'coordinator', 'doctor'], group: 'Run' },
+    ...{ in: ['local', 'coordinator', 'verify', 'doctor'], group: 'Run' },
     help: 'folder for run directories; created when missing',
   }),
   runId: without(name('a folder name'), {
@@ -141,8 +129,12 @@ export const optionTable = {
     help: 'resume a run although a coordinator on another host has its lock',
   }),
   data: without(path('DIR', 'an existing folder with the four MNIST files, idx or idx.gz'), {
-    ...{ in: ['local', 'coordinator', 'doctor'], group: 'Run' },
+    ...{ in: ['local', 'coordinator', 'verify', 'doctor'], group: 'Run' },
     help: 'folder with another idx dataset (without it: the MNIST that comes with the package)',
+  }),
+  from: without(integer({ min: 1, max: limits.MAX_STEPS }, 'STEP'), {
+    ...{ in: ['verify'], group: 'Run' },
+    help: 'begin at the newest checkpoint not after this step, and trust it; else at the beginning',
   }),
   seed: withDefault(integer({ min: 0, max: Number.MAX_SAFE_INTEGER }), 1, {
     ...{ in: runs, group: 'Run' },
@@ -245,7 +237,7 @@ export const optionTable = {
     either('N|auto|gpu', integer({ min: 1, max: limits.MAX_WORKERS }), choice(['auto', 'gpu'])),
     2,
     {
-      ...{ in: ['local'], group: 'Workers', short: 'n' },
+      ...{ in: ['local', 'verify'], group: 'Workers', short: 'n' },
       help: 'worker processes; auto: one per GPU, or per core without one; gpu: one per GPU',
     },
   ),
@@ -291,13 +283,17 @@ export const optionTable = {
     help: 'name of this worker in logs (without it: host name and process id)',
   }),
   engine: withDefault(choice(['auto', 'tensorflow', 'wasm', 'reference']), 'auto', {
-    ...{ in: ['local', 'worker', 'bench'], group: 'Workers' },
-    help: 'what computes gradients; auto: tensorflow, else wasm',
+    ...{ in: ['local', 'worker', 'verify', 'bench'], group: 'Workers' },
+    help: "what computes gradients; auto: tensorflow, else wasm (verify: the run's)",
   }),
-  device: withDefault(device, 'auto', { in: computes, group: 'Workers', help: 'what the engine runs on' }),
+  device: withDefault(device, 'auto', {
+    in: computes,
+    group: 'Workers',
+    help: 'what the engine runs on (verify: as the run did)',
+  }),
   threads: withDefault(integer({ min: 1, max: 1024 }), 1, {
     ...{ in: computes, group: 'Workers' },
-    help: 'threads of the engine of one worker; another number may give other bytes',
+    help: 'threads of the engine of one worker (verify: as the run had); another number may give other bytes',
   }),
 
   tensorflow: without(path('DIR|WHEEL', 'a folder or a .whl file of TensorFlow'), {
@@ -333,11 +329,11 @@ export const optionTable = {
     help: 'print JSON for machines',
   }),
   logLevel: withDefault(choice(['debug', 'info', 'warn', 'error']), 'info', {
-    ...{ in: ['local', 'coordinator', 'worker'], group: 'Output' },
+    ...{ in: talks, group: 'Output' },
     help: 'least severe log line to show',
   }),
   logFormat: withDefault(choice(['text', 'json']), 'text', {
-    ...{ in: ['local', 'coordinator', 'worker'], group: 'Output' },
+    ...{ in: talks, group: 'Output' },
     help: 'log lines for people or for machines',
   }),
 } as const satisfies Record<string, Option<unknown, CommandName>>;
@@ -356,6 +352,7 @@ export type OptionsOf<C extends CommandName> = { readonly [K in OptionKeyOf<C>]:
 export type LocalOptions = OptionsOf<'local'>;
 export type CoordinatorOptions = OptionsOf<'coordinator'>;
 export type WorkerOptions = OptionsOf<'worker'>;
+export type VerifyOptions = OptionsOf<'verify'>;
 export type SetupOptions = OptionsOf<'setup'>;
 export type BenchOptions = OptionsOf<'bench'>;
 

@@ -13,6 +13,8 @@ export interface Parsed<C extends CommandName> {
   readonly command: C;
   readonly options: OptionsOf<C>;
   readonly explicit: ReadonlySet<OptionKey>;
+  /** The word after the command that belongs to no flag. */
+  readonly operand: string | undefined;
 }
 
 export type ParsedCommand = { [C in CommandName]: Parsed<C> }[CommandName];
@@ -22,6 +24,7 @@ export function parseOptions(
   command: CommandName,
   flags: ReadonlyMap<OptionKey, Given>,
   environment: Environment,
+  operand?: string,
 ): ParsedCommand {
   const variables = readEnvironment(environment);
   const config = flags.get('config') ?? variables.get('config');
@@ -37,6 +40,7 @@ export function parseOptions(
     command: name,
     options: settle(name, given),
     explicit,
+    operand,
   });
 
   switch (command) {
@@ -56,6 +60,11 @@ export function parseOptions(
     case 'worker': {
       const parsed = settled('worker');
       checks.checkWorkerOptions(parsed.options, givenOf);
+      return parsed;
+    }
+    case 'verify': {
+      const parsed = settled('verify');
+      checks.checkDataFolder(parsed.options.data, givenOf);
       return parsed;
     }
     case 'setup': {

@@ -22,9 +22,15 @@ const summaries: Readonly<Record<CommandName, string>> = {
   local: 'train on this machine: a coordinator and workers',
   coordinator: 'own a run: plan steps, sum gradients, write the run directory',
   worker: 'compute gradients for a coordinator',
+  verify: 'compute a run again and compare every step with its record',
   setup: 'fetch and build the TensorFlow engine',
   doctor: 'check everything a run needs, with a fix for what fails',
   bench: 'measure engines, wire, kernels and the full loop',
+};
+
+/** The one word that may follow a command without a flag. */
+const operands: Partial<Record<CommandName, { readonly name: string; readonly help: string }>> = {
+  verify: { name: 'run', help: 'the directory of the run (without it: the newest in --runs-dir)' },
 };
 
 /**
@@ -37,9 +43,9 @@ export function parseCommand(
   version: string,
 ): ParsedCommand | Print {
   const output: string[] = [];
-  let chosen: { name: CommandName; flags: Map<OptionKey, Given> } | undefined;
+  let chosen: { name: CommandName; flags: Map<OptionKey, Given>; operand: string | undefined } | undefined;
   const program = buildProgram(version, output, (name, command) => {
-    chosen = { name, flags: flagsOf(name, command) };
+    chosen = { name, flags: flagsOf(name, command), operand: command.args[0] };
   });
   try {
     program.parse(argv, { from: 'user' });
@@ -52,7 +58,7 @@ export function parseCommand(
   }
   // Commander shows help and throws when no command was named.
   if (chosen === undefined) throw new Error('commander ran no action');
-  return parseOptions(chosen.name, chosen.flags, environment);
+  return parseOptions(chosen.name, chosen.flags, environment, chosen.operand);
 }
 
 function buildProgram(
@@ -82,6 +88,8 @@ function buildProgram(
       .description(`${sentence(summaries[name])}.`);
     command.addHelpText('after', commandHelp(name));
     command.addHelpOption(new CommanderOption('-h, --help', 'print help').helpGroup('Output:'));
+    const operand = operands[name];
+    if (operand !== undefined) command.argument(`[${operand.name}]`, operand.help);
     for (const key of keysOf(name)) addOption(command, key);
     command.action(() => onCommand(name, command));
   }
@@ -161,6 +169,11 @@ function usageError(error: CommanderError, argv: readonly string[]): ClusterErro
         `${key === undefined ? quoted : flagOf(key)} needs a value after it`,
         `${allowed}${helpHint}`,
       );
+    }
+    case 'commander.excessArguments': {
+      const operand = command === undefined ? undefined : operands[command];
+      const takes = operand === undefined ? 'flags only' : `one ${operand.name} and flags`;
+      return usage(words, `${command ?? 'mnist-dist'} takes ${takes}. ${helpHint}`);
     }
     default:
       return usage(words, helpHint);

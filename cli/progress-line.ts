@@ -27,7 +27,7 @@ export interface EpochState {
 const MAX_BAR_COLUMNS = 30;
 const MIN_BAR_COLUMNS = 8;
 
-interface Part {
+export interface Part {
   readonly text: string;
   /** Parts with the highest number go first when the line is too narrow. */
   readonly dropped: number;
@@ -39,7 +39,12 @@ interface Part {
  * Without colours its length is its width.
  */
 export function progressLine(state: ProgressState, width: number, style: Style = plainStyle): string {
-  let parts = partsOf(state);
+  return fitted(partsOf(state), state.step / Math.max(1, state.totalSteps), width, style);
+}
+
+/** The parts side by side, with the bar where `ratio` of the work is done. */
+export function fitted(all: readonly Part[], ratio: number, width: number, style: Style): string {
+  let parts = all;
   const columns = (each: readonly Part[]) =>
     each.reduce(
       (sum, part) => sum + (part.isBar === true ? MIN_BAR_COLUMNS : part.text.length),
@@ -50,9 +55,7 @@ export function progressLine(state: ProgressState, width: number, style: Style =
     parts = parts.filter(({ dropped }) => dropped !== worst);
   }
   const barColumns = Math.min(MAX_BAR_COLUMNS, MIN_BAR_COLUMNS + width - columns(parts));
-  const shown = parts.map((part) =>
-    part.isBar === true ? bar(state.step / Math.max(1, state.totalSteps), barColumns, style) : part.text,
-  );
+  const shown = parts.map((part) => (part.isBar === true ? bar(ratio, barColumns, style) : part.text));
   return parts.length === 1 ? (shown[0] ?? '').slice(0, Math.max(0, width)) : shown.join('  ');
 }
 

@@ -47,6 +47,26 @@ export function onStop(stop: (code: ErrorCode) => void): void {
   else orphaned();
 }
 
+/** The word to stop, which may come before there is anybody to pass it to. */
+export class Stopping {
+  #code: ErrorCode | undefined;
+  #listener: ((code: ErrorCode) => void) | undefined;
+
+  get code(): ErrorCode | undefined {
+    return this.#code;
+  }
+
+  stop(code: ErrorCode): void {
+    this.#code = code;
+    this.#listener?.(code);
+  }
+
+  listen(listener: (code: ErrorCode) => void): void {
+    this.#listener = listener;
+    if (this.#code !== undefined) listener(this.#code);
+  }
+}
+
 /** Tells the supervisor that training has begun. */
 export function tellStarted(): void {
   const message: FromChild = { kind: 'started' };

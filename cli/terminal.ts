@@ -50,8 +50,8 @@ export interface TerminalOptions {
   readonly ticker?: Ticker;
 }
 
-const REDRAW_MILLISECONDS = 100;
-const LOG_MILLISECONDS = 5_000;
+export const REDRAW_MILLISECONDS = 100;
+export const LOG_MILLISECONDS = 5_000;
 /** Where lines go into a file, nothing says how wide it is shown. */
 const FILE_COLUMNS = 120;
 
@@ -64,6 +64,12 @@ export function createProgress(options: ProgressOptions): Progress {
  * are for machines), with log lines above it; else log lines only.
  */
 export function openTerminal(options: TerminalOptions): { log: Log; progress: Progress } {
+  const { log, ...whole } = openScreen(options);
+  return { log, progress: createProgress({ ...whole, log }) };
+}
+
+/** The same without a progress of its own. */
+export function openScreen(options: TerminalOptions): ProgressOptions {
   const {
     stream,
     environment,
@@ -77,8 +83,7 @@ export function openTerminal(options: TerminalOptions): { log: Log; progress: Pr
   const live = isLive(stream, environment) && logFormat === 'text';
   const style = live ? styleOf(stream, environment) : plainStyle;
   const log = createLogger({ level: logLevel, format: logFormat, destination: screen, fields });
-  const whole = { screen, log, live, style, logFormat, clock };
-  return { log, progress: createProgress(ticker === undefined ? whole : { ...whole, ticker }) };
+  return { screen, log, live, style, logFormat, clock, ...(ticker === undefined ? {} : { ticker }) };
 }
 
 /** One live line, redrawn at most ten times a second, and a permanent line for each epoch. */
@@ -129,7 +134,7 @@ function logProgress({ screen, log, logFormat, clock, ticker = intervalTicker }:
   };
 }
 
-const intervalTicker: Ticker = (task, milliseconds) => {
+export const intervalTicker: Ticker = (task, milliseconds) => {
   const timer = setInterval(task, milliseconds);
   timer.unref();
   return () => clearInterval(timer);

@@ -31,7 +31,7 @@ export function tooFewWorkers(state: RunState, ready: number): Outcome {
 export function undecided({ settings }: RunState, step: number): Outcome {
   return {
     state: 'failed',
-    code: 'DIFFERING',
+    code: 'DISAGREEMENT',
     message: `workers differ about step ${step}, and nobody else came within ${settings.rendezvousMilliseconds / 1000} s to decide (--rdzv-timeout)`,
     fix: 'start a worker on another machine and go on with --resume; one of those at hand has a defect, or lies',
   };

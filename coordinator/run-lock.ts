@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { systemCode } from '../data/system-error.ts';
 import { diskError } from '../data/whole-file.ts';
-import { ClusterError } from '../shared/errors.ts';
+import { ClusterError, messageOf } from '../shared/errors.ts';
 
 /** Who writes in a run's directory. Host and boot tell machines and their restarts apart, `started` one pid from its next use. */
 const ownerSchema = z.strictObject({
@@ -50,6 +50,19 @@ export class RunLock {
   async release(): Promise<void> {
     await rm(this.#path, { force: true });
   }
+}
+
+/** Who may be at work in a run's directory, without touching its lock; undefined where certainly nobody is. */
+export async function writerOf(directory: string): Promise<string | undefined> {
+  const path = join(directory, 'lock.json');
+  const owner = await readOwner(path).catch((error: unknown) => {
+    throw new ClusterError('DATA', `${path} cannot be read: ${messageOf(error)}`, { cause: error });
+  });
+  if (owner === undefined) return undefined;
+  const here = thisProcess();
+  const isGone =
+    owner.host === here.host && (owner.boot !== here.boot || startOf(owner.pid) !== owner.started);
+  return isGone ? undefined : `process ${owner.pid} on ${owner.host}`;
 }
 
 async function linkIfFree(from: string, to: string): Promise<boolean> {

@@ -1,6 +1,7 @@
 import { EVALUATION_CHUNK_ROWS } from '../shared/limits.ts';
 import { planStep } from '../shared/schedule.ts';
 import { beginAudits } from './audit.ts';
+import { isEvaluationDue } from './evaluations.ts';
 import { leaseAgain, openTask, weightsTo } from './leases.ts';
 import { fixFingerprint } from './fingerprints.ts';
 import { handleMembership } from './membership.ts';
@@ -63,14 +64,11 @@ function afterUpdate(state: RunState, now: number): Next {
 
 /** What comes after a step or an evaluation; nothing as long as too few workers are there. */
 function advance(state: RunState, now: number): Next {
-  const { configuration, totalSteps } = state.settings;
-  const isLast = state.step === totalSteps;
-  const endsEpoch = state.step > 0 && planStep(configuration, state.step).endsEpoch;
-  const isEvaluationDue = (isLast || endsEpoch) && state.evaluated < state.step;
-  if (isLast && !isEvaluationDue) return end(state, finished);
+  const isDue = isEvaluationDue(state);
+  if (state.step === state.settings.totalSteps && !isDue) return end(state, finished);
   if (state.stopping !== undefined) return end(state, stopped(state.stopping));
   if (state.phase !== 'running') return { state, effects: [] };
-  return isEvaluationDue ? beginEvaluation(state, now) : beginStep(state, now);
+  return isDue ? beginEvaluation(state, now) : beginStep(state, now);
 }
 
 function beginStep(state: RunState, now: number): Next {

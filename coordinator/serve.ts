@@ -27,6 +27,8 @@ export interface ServeSettings extends RunPolicy {
   readonly port: number;
   /** Offer workers on this host to exchange tensors through shared memory. */
   readonly sharedMemory: boolean;
+  /** The steps after which to evaluate, where these are not each epoch's last and the last of all. */
+  readonly evaluateAfter?: ReadonlySet<number> | undefined;
 }
 
 /** What a run is computed with, for whoever opens it. */
@@ -101,7 +103,10 @@ export async function serve<R extends RunRecorder>(
     const recorder = await open({ tensors, predictions, clock: clock.now, fail });
     const { run, term, resumed } = recorder;
     const state = initialState(
-      { ...policyOf(settings), run, term, configuration, totalSteps: totalSteps(configuration) },
+      {
+        ...{ ...policyOf(settings), run, term, configuration, totalSteps: totalSteps(configuration) },
+        evaluateAfter: settings.evaluateAfter,
+      },
       clock.now(),
       resumed,
     );

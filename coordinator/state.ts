@@ -64,6 +64,8 @@ export interface Settings extends RunPolicy {
   readonly term: number;
   readonly configuration: Configuration;
   readonly totalSteps: number;
+  /** The steps after which the test set is evaluated, where these are not each epoch's last and the last of all. */
+  readonly evaluateAfter?: ReadonlySet<number> | undefined;
 }
 
 /** How a run treats its workers; no byte of it depends on that. */

@@ -56,7 +56,7 @@ export function accuse(state: RunState, step: number, part: number, { name, slot
   const accused: Next = { state: { ...state, suspects, counts }, effects: [line] };
   if (state.workers.get(slot)?.session !== session) return accused;
   return andThen(accused, (s) =>
-    close(s, slot, 'DIFFERING', `what this worker computed for step ${step} is not what two others did`),
+    close(s, slot, 'DISAGREEMENT', `what this worker computed for step ${step} is not what two others did`),
   );
 }
 

@@ -37,11 +37,23 @@ export const errorTable = {
     retry: false,
     meaning: 'A step that was computed again differs from what was recorded.',
   },
-  DIFFERING: {
+  DISAGREEMENT: {
     exit: 30,
     close: 4431,
     retry: false,
     meaning: 'Workers computed different bytes for the same part of a step.',
+  },
+  DIFFERS: {
+    exit: 1,
+    close: undefined,
+    retry: false,
+    meaning: 'verify: what a run has recorded is not what it computes.',
+  },
+  NOT_REPLAYABLE: {
+    exit: 3,
+    close: undefined,
+    retry: false,
+    meaning: 'verify: the run cannot be computed again here.',
   },
   ADDRESS: {
     exit: 14,

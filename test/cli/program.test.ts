@@ -221,7 +221,13 @@ describe('refusals name the value, what is allowed and the nearest name', () => 
     ['--epochs 3', '--epochs', 'option of local, coordinator'],
     ['coordinator -n 3', '-n of coordinator', 'option of local'],
     ['local --insecure=yes', '--insecure', 'is a switch'],
-    ['local more', 'too many arguments', '--help'],
+    ['local more', 'too many arguments', 'local takes flags only'],
+    ['verify a b', 'too many arguments', 'verify takes one run and flags'],
+    ['verify --form 3', '--form of verify', '--from'],
+    ['verify --resume', '--resume of verify', 'option of local, coordinator'],
+    ['verify --from 0', '--from 0', '1 to'],
+    ['verify --data /nowhere/at/all', '--data /nowhere/at/all', 'existing folder'],
+    ['local --from 3', '--from of local', 'option of verify'],
     ['local --batch-size', '--batch-size needs a value', '1 to 65536'],
     ['local --batch-size 0', '--batch-size 0', '1 to 65536'],
     ['local --batch-size 3.5', '--batch-size 3.5', 'whole number'],
@@ -263,6 +269,12 @@ describe('refusals name the value, what is allowed and the nearest name', () => 
   test('a value cannot drive the terminal', () => {
     expect(refusal('local --seed \u001b[2J')).toContain('\\u{1b}[2J');
   });
+});
+
+test('verify takes a run before or after its flags, or none', () => {
+  for (const line of ['verify runs/a -n 3', 'verify -n 3 runs/a'])
+    expect(parse(line)).toMatchObject({ operand: 'runs/a', options: { nprocPerNode: 3, from: undefined } });
+  expect(parse('verify --from 7')).toMatchObject({ operand: undefined, options: { from: 7 } });
 });
 
 test('a coordinator beyond this machine starts with a token and --insecure', () => {

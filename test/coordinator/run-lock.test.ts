@@ -4,7 +4,7 @@ import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { RunLock } from '../../coordinator/run-lock.ts';
+import { RunLock, writerOf } from '../../coordinator/run-lock.ts';
 import { temporaryFolder } from '../process/cluster.ts';
 
 const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
@@ -58,5 +58,20 @@ describe('the lock of a run', () => {
     const folder = temporaryFolder();
     writeFileSync(join(folder, 'lock.json'), '{"host":');
     await (await RunLock.take(folder, false)).release();
+  });
+
+  it('says who may be at work, and stays as it is', async () => {
+    const folder = temporaryFolder();
+    expect(await writerOf(folder)).toBeUndefined();
+    const lock = await RunLock.take(folder, false);
+    expect(await writerOf(folder)).toBe(`process ${process.pid} on ${hostname()}`);
+    expect(readdirSync(folder)).toEqual(['lock.json']);
+    await lock.release();
+    lockOf(folder, { host: 'another', pid: 7 });
+    expect(await writerOf(folder)).toBe('process 7 on another');
+    for (const owner of [{ pid: await deadPid() }, { started: '2' }, { boot: 'another' }]) {
+      lockOf(folder, owner);
+      expect(await writerOf(folder)).toBeUndefined();
+    }
   });
 });

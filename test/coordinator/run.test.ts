@@ -37,6 +37,22 @@ describe('an undisturbed run', () => {
   });
 });
 
+describe('a run that is computed again', () => {
+  it('evaluates where it is told to, and nowhere else', () => {
+    const cluster = new Cluster({ evaluateAfter: new Set([3, 8]) });
+    cluster.join(0);
+    cluster.finish();
+    expect(cluster.evaluations).toEqual(['3: 0,1,2', '8: 0,1,2 final']);
+    expect(cluster.outcome?.state).toBe('finished');
+    const never = new Cluster({ evaluateAfter: new Set() });
+    never.join(0);
+    never.finish();
+    expect(never.updates).toEqual(EXPECTED);
+    expect(never.evaluations).toEqual([]);
+    expect(never.outcome?.state).toBe('finished');
+  });
+});
+
 describe('a disturbed run', () => {
   it('makes the same sums whatever order results come in and whoever joins, leaves or is late', () => {
     const action = fc.oneof(

@@ -80,7 +80,7 @@ describe('an audit', () => {
     cluster.finish();
     expect(cluster.outcome?.state).toBe('finished');
     expect(cluster.updates[0]).toBe(FULL);
-    expect(cluster.closed).toEqual([{ slot: 0, code: 'DIFFERING' }]);
+    expect(cluster.closed).toEqual([{ slot: 0, code: 'DISAGREEMENT' }]);
     expect(cluster.state.suspects).toEqual([{ name: 'w0', from: 1, to: 1 }]);
     expect(cluster.logs.join('\n')).toMatch(
       /w0 computed something else for part \d of step 1 than two others; .*verify RUN --from 0/,
@@ -93,7 +93,7 @@ describe('an audit', () => {
       const [request] = cluster.requests;
       if (request !== undefined) cluster.answer(request, request.slot === 0 && request.step === 1 ? 1 : 0);
     }
-    expect(cluster.closed).toEqual([{ slot: 0, code: 'DIFFERING' }]);
+    expect(cluster.closed).toEqual([{ slot: 0, code: 'DISAGREEMENT' }]);
   });
 
   it('names as suspect what nobody has confirmed since', () => {
@@ -132,7 +132,7 @@ describe('an audit', () => {
       for (const slot of [0, 1]) cluster.say(slot, { kind: 'heartbeat' });
       cluster.tick(10_000);
     }
-    expect(cluster.outcome).toMatchObject({ state: 'failed', code: 'DIFFERING' });
+    expect(cluster.outcome).toMatchObject({ state: 'failed', code: 'DISAGREEMENT' });
     expect(cluster.updates).toEqual([]);
   });
 
@@ -143,7 +143,7 @@ describe('an audit', () => {
     cluster.join(2);
     cluster.finish();
     expect(cluster.outcome?.state).toBe('finished');
-    expect(cluster.closed).toEqual([{ slot: 1, code: 'DIFFERING' }]);
+    expect(cluster.closed).toEqual([{ slot: 1, code: 'DISAGREEMENT' }]);
   });
 
   it('asks both once more when nobody else is there: an accident is put right', () => {
@@ -201,7 +201,7 @@ describe('a second result of one part', () => {
     expect(cluster.state.task?.openParts).toBe(3);
     cluster.finish();
     expect(cluster.updates[0]).toBe('((s0+s1)+(s2+s3))');
-    expect(cluster.closed).toEqual([{ slot: 1, code: 'DIFFERING' }]);
+    expect(cluster.closed).toEqual([{ slot: 1, code: 'DISAGREEMENT' }]);
     const delivered = [...cluster.state.delivered.values()].reduce((sum, samples) => sum + samples, 0);
     expect(delivered).toBe(200);
   });

@@ -287,7 +287,7 @@ export class SimulatedWorker {
    */
   #end(error: ClusterError | undefined): void {
     if (error === undefined) return;
-    if (error.code !== 'DIFFERING' || !(this.isLying || this.isWavering)) throw error;
+    if (error.code !== 'DISAGREEMENT' || !(this.isLying || this.isWavering)) throw error;
     this.isLying = false;
     this.isWavering = false;
     this.crash();

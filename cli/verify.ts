@@ -1,0 +1,157 @@
+import { readEvidence, type Evidence } from '../coordinator/evidence.ts';
+import { checkDataset, planReplay, startReplay, type Replay } from '../coordinator/replay.ts';
+import type { Verified } from '../coordinator/verifier.ts';
+import { loadDataset } from '../data/load-dataset.ts';
+import type { Dataset } from '../shared/dataset.ts';
+import { ClusterError } from '../shared/errors.ts';
+import type { EngineIdentity } from '../shared/engine-identity.ts';
+import { DEFAULT_MAX_RESTARTS, DEFAULT_RENDEZVOUS_TIMEOUT_SECONDS } from '../shared/limits.ts';
+import { tuneRuntime } from '../shared/runtime.ts';
+import { chooseRun } from './choose-run.ts';
+import type { Log } from './log.ts';
+import type { OptionKey, VerifyOptions } from './options.ts';
+import { version } from './package.ts';
+import { grouped } from './progress-line.ts';
+import { replayProgress } from './replay-progress.ts';
+import { superviseReplay } from './replay-workers.ts';
+import { onStop, Stopping } from './supervised.ts';
+import { openScreen, type ProgressOptions } from './terminal.ts';
+import { generateToken } from './token.ts';
+import { planWorkers, startWorker, type WorkerChoice, type WorkerPlan } from './worker-plan.ts';
+
+/** `mnist-dist verify`: computes a run again and compares all of it with its record. Writes nothing into the run. */
+export async function verify(
+  options: VerifyOptions,
+  explicit: ReadonlySet<OptionKey>,
+  named: string | undefined,
+): Promise<number> {
+  tuneRuntime();
+  const terminal = openScreen({
+    ...{ stream: process.stdout, environment: process.env },
+    ...{ logLevel: options.logLevel, logFormat: options.logFormat },
+  });
+  const { log } = terminal;
+  const evidence = await readEvidence(chooseRun(named, options.runsDir));
+  const replay = planReplay(evidence, options.from);
+  announce(replay, options, log);
+  const dataset = await loadDataset(options.data);
+  checkDataset(replay, dataset);
+  const plans = await plansFor(evidence, options, explicit, log);
+  const verified = await computeAgain({ replay, dataset, plans, options, terminal });
+  const sentence = sentenceOf(verified, evidence, plans.length);
+  if (options.logFormat === 'json') log.info({ event: 'verified', ...verified }, sentence);
+  else terminal.screen.write(sentence);
+  return 0;
+}
+
+/** What a reader must know of how far this goes. */
+function announce({ evidence, claims, start }: Replay, { from }: VerifyOptions, log: Log): void {
+  const { directory, writer, tail } = evidence;
+  const last = claims.steps.length;
+  if (writer !== undefined) {
+    log.warn({ writer }, `${writer} is at work on ${directory}; it is verified up to step ${last}`);
+  } else if (tail !== '') {
+    log.warn({ step: last }, `metrics.jsonl ends with a torn line, as a crash leaves it; it is left out`);
+  }
+  if (from === undefined) return;
+  if (start.checkpoint === undefined)
+    log.warn({ from }, `there is no checkpoint up to step ${from} (--from): beginning at the beginning`);
+  else
+    log.warn(
+      { from, step: start.step },
+      `beginning at the checkpoint of step ${start.step}, which is trusted: no step up to it is computed again`,
+    );
+}
+
+/** The workers, with the run's own engine unless another one was asked for. */
+async function plansFor(
+  { directory, record }: Evidence,
+  options: VerifyOptions,
+  explicit: ReadonlySet<OptionKey>,
+  log: Log,
+): Promise<WorkerPlan[]> {
+  const ran = record.engine?.description;
+  const choice: WorkerChoice = {
+    nprocPerNode: options.nprocPerNode,
+    engine: options.engine === 'auto' ? (ran?.kind ?? 'auto') : options.engine,
+    device: options.device === 'auto' && ran?.device === 'cpu' ? 'cpu' : options.device,
+    threads: explicit.has('threads') ? options.threads : Math.max(1, ran?.threads ?? options.threads),
+  };
+  try {
+    return await planWorkers(choice, log);
+  } catch (error) {
+    const isOurs = error instanceof ClusterError && (error.code === 'ENGINE' || error.code === 'SETUP');
+    if (!isOurs || ran === undefined || options.engine !== 'auto') throw error;
+    throw new ClusterError(
+      'NOT_REPLAYABLE',
+      `${directory} was computed by ${ran.kind}, which cannot run here: ${error.message}`,
+      { ...(error.fix === undefined ? {} : { fix: error.fix }), cause: error },
+    );
+  }
+}
+
+interface Computing {
+  readonly replay: Replay;
+  readonly dataset: Dataset;
+  readonly plans: readonly WorkerPlan[];
+  readonly options: VerifyOptions;
+  readonly terminal: ProgressOptions;
+}
+
+async function computeAgain({ replay, dataset, plans, options, terminal }: Computing): Promise<Verified> {
+  const { log } = terminal;
+  const { start, claims, evidence } = replay;
+  const token = generateToken();
+  // Before the first child exists: a Ctrl-C from here on must end all of them.
+  const stopping = new Stopping();
+  onStop((code) => stopping.stop(code));
+  const progress = replayProgress(terminal, start.step, claims.steps.length);
+  try {
+    const rendezvousMilliseconds = 1000 * DEFAULT_RENDEZVOUS_TIMEOUT_SECONDS;
+    const serving = await startReplay(
+      replay,
+      { dataset, token, version, workers: plans.length, rendezvousMilliseconds },
+      {
+        step: (step) => progress.step(step),
+        log: (level, message, fields) => log[level](fields, message),
+      },
+    );
+    log.info(
+      { run: evidence.directory, steps: claims.steps.length - start.step },
+      `computing ${grouped(claims.steps.length - start.step)} steps of ${evidence.directory} again`,
+    );
+    // The workers' token is this one, whatever the environment, or a file that it names, has for other runs.
+    const elsewhere = { MNIST_DIST_TOKEN_FILE: '', MNIST_DIST_CONFIG: '' };
+    const environment = { ...process.env, ...elsewhere, MNIST_DIST_TOKEN: token };
+    const member = { environment, maxRestarts: DEFAULT_MAX_RESTARTS, log };
+    const url = `ws://127.0.0.1:${serving.port}`;
+    const workers = plans.map((plan) => startWorker(plan, options, url, member));
+    return await superviseReplay({ serving, workers, stopping, evidence, log });
+  } finally {
+    progress.close();
+  }
+}
+
+function sentenceOf(verified: Verified, { directory, writer }: Evidence, workers: number): string {
+  const { steps, evaluations, checkpoints, model, step, chain, engine } = verified;
+  const range = steps === step || steps === 0 ? '' : ` (${grouped(step - steps + 1)} to ${grouped(step)})`;
+  const parts = [
+    counted(evaluations, 'evaluation'),
+    ...(checkpoints > 0 ? [counted(checkpoints, 'checkpoint')] : []),
+    ...(model ? ['the model'] : []),
+  ];
+  const done = steps === 0 ? `no step after ${grouped(step)}` : `${counted(steps, 'step')}${range}`;
+  const all = [done, ...parts];
+  const what = `${all.slice(0, -1).join(', ')} and ${all.at(-1)}`;
+  const how = `on ${counted(workers, 'worker')}${engine === undefined ? '' : ` with ${describeEngine(engine)}`}`;
+  const until = writer === undefined ? '' : `, which goes on`;
+  return `verified ${what} of ${directory}${until}, ${how}: same chain ${chain}`;
+}
+
+function describeEngine({ kind, library, device }: EngineIdentity): string {
+  return `${kind} (${library}, ${device})`;
+}
+
+function counted(count: number, noun: string): string {
+  return `${grouped(count)} ${noun}${count === 1 ? '' : 's'}`;
+}

@@ -1,0 +1,73 @@
+import { availableParallelism } from 'node:os';
+import { ClusterError } from '../shared/errors.ts';
+import type { EngineKind } from '../shared/engine-identity.ts';
+import { listGpus } from '../worker/native/devices.ts';
+import { argumentsFor } from './child-arguments.ts';
+import { chooseEngine, engineEnvironment } from './engine-choice.ts';
+import type { Log } from './log.ts';
+import { Member, type MemberOptions } from './member.ts';
+import type { LocalOptions, VerifyOptions } from './options.ts';
+
+/** One worker to be started. */
+export interface WorkerPlan {
+  readonly name: string;
+  readonly engine: EngineKind;
+  readonly device: LocalOptions['device'];
+  readonly threads: number;
+  readonly environment: Readonly<Record<string, string>>;
+}
+
+export type WorkerChoice = Pick<LocalOptions, 'nprocPerNode' | 'engine' | 'device' | 'threads'>;
+
+/** The processes that -n asks for, with the engine they compute with; TensorFlow is set up now if need be. */
+export async function planWorkers(options: WorkerChoice, log: Log): Promise<WorkerPlan[]> {
+  const gpus =
+    options.engine === 'wasm' || options.engine === 'reference' || options.device === 'cpu'
+      ? []
+      : await listGpus();
+  const count = workerCount(options.nprocPerNode, gpus.length);
+  const { engine, native } = await chooseEngine(options, log);
+  const usable = options.device === 'auto' ? gpus.length : Math.min(gpus.length, 1);
+  if (usable > 0 && count > usable)
+    log.warn({ workers: count, gpus: usable }, `${count} workers share ${usable} GPU(s)`);
+  return Array.from({ length: count }, (_, i) => {
+    const device =
+      options.device === 'auto' && gpus.length > 0 ? (`cuda:${i % gpus.length}` as const) : options.device;
+    const environment =
+      native === undefined ? {} : engineEnvironment(native, { threads: options.threads, device });
+    return { name: `w${i}`, engine, device, threads: options.threads, environment };
+  });
+}
+
+function workerCount(wanted: WorkerChoice['nprocPerNode'], gpus: number): number {
+  if (wanted === 'auto') return gpus > 0 ? gpus : availableParallelism();
+  if (wanted !== 'gpu') return wanted;
+  if (gpus > 0) return gpus;
+  throw new ClusterError('ENGINE', '--nproc-per-node gpu, but nvidia-smi lists no GPU', {
+    fix: 'give a number, or auto; `npx mnist-dist doctor` says more',
+  });
+}
+
+/** Starts the planned worker of a coordinator on this machine; `environment` holds the token. */
+export function startWorker(
+  { name, engine, device, threads, environment: own }: WorkerPlan,
+  options: LocalOptions | VerifyOptions,
+  coordinator: string,
+  member: Pick<MemberOptions, 'environment' | 'maxRestarts' | 'log'>,
+): Member {
+  // Workers speak only when something is wrong: the coordinator tells of the run.
+  const logLevel = options.logLevel === 'debug' ? 'debug' : 'warn';
+  const settings = {
+    ...options,
+    name,
+    engine,
+    device,
+    threads,
+    coordinator,
+    logLevel,
+    tokenFile: undefined,
+  } as const;
+  const args = argumentsFor('worker', settings);
+  const environment = { ...member.environment, ...own };
+  return new Member({ ...member, name, environment, output: 'capture', args: () => args });
+}

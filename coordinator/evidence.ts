@@ -1,0 +1,109 @@
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { systemCode } from '../data/system-error.ts';
+import { configurationOfRecord, type Configuration } from '../shared/configuration.ts';
+import { ClusterError, messageOf } from '../shared/errors.ts';
+import { readMetrics, type Metrics } from '../shared/metrics.ts';
+import { ARITHMETIC } from '../shared/messages.ts';
+import { parseRunRecord, type RunRecord } from '../shared/run-schema.ts';
+import { writerOf } from './run-lock.ts';
+
+/** A checkpoint's file; its bytes are read when they are needed. */
+export interface CheckpointFile {
+  readonly step: number;
+  readonly path: string;
+}
+
+/** All that a run has left of itself and that can be computed again; read, not yet believed. */
+export interface Evidence {
+  readonly directory: string;
+  /** Who may still be writing to it. */
+  readonly writer: string | undefined;
+  readonly record: RunRecord;
+  /** The run's own, with its own length. */
+  readonly configuration: Configuration;
+  readonly metrics: Metrics;
+  /** What follows the last line feed of metrics.jsonl. */
+  readonly tail: string;
+  /** In the order of their steps. */
+  readonly checkpoints: readonly CheckpointFile[];
+  /** The bytes of model.safetensors; undefined where there is none. */
+  readonly model: Uint8Array | undefined;
+}
+
+/**
+ * Reads a run's directory and changes nothing in it. Rejects with USAGE where that is no run, with NOT_REPLAYABLE for one of
+ * another arithmetic, and with DATA where a file cannot be read.
+ */
+export async function readEvidence(directory: string): Promise<Evidence> {
+  // In this order, whatever a run at work adds meanwhile only makes the later files longer than the earlier ones say.
+  const writer = await writerOf(directory);
+  const record = await readRecord(directory);
+  const checkpoints = await listCheckpoints(directory);
+  const model = await readIfThere(join(directory, 'model.safetensors'));
+  const text = (await readIfThere(join(directory, 'metrics.jsonl')))?.toString('utf8') ?? '';
+  const metrics = readMetrics(text);
+  const tail = text.slice(text.lastIndexOf('\n') + 1);
+  const configuration = configurationOfRecord(record.configuration);
+  return { directory, writer, record, configuration, metrics, tail, checkpoints, model };
+}
+
+async function readRecord(directory: string): Promise<RunRecord> {
+  const path = join(directory, 'run.json');
+  const bytes = await readIfThere(path);
+  if (bytes === undefined) {
+    throw new ClusterError('USAGE', `${directory} is no run: there is no ${path}`, {
+      fix: 'name the directory of a run, such as runs/ID',
+    });
+  }
+  const text = bytes.toString('utf8');
+  refuseOtherArithmetic(text, path);
+  return parseRunRecord(text, path);
+}
+
+const versionsSchema = z.object({ arithmetic: z.int(), version: z.string() });
+
+/** A run of another arithmetic may look different altogether, so this comes before the whole schema. */
+function refuseOtherArithmetic(text: string, path: string): void {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch {
+    // parseRunRecord says what is wrong with it.
+    return;
+  }
+  const { data } = versionsSchema.safeParse(json);
+  if (data === undefined || data.arithmetic === ARITHMETIC) return;
+  throw new ClusterError(
+    'NOT_REPLAYABLE',
+    `${path} is a run of arithmetic ${data.arithmetic}; this mnist-dist computes arithmetic ${ARITHMETIC}`,
+    { fix: `verify it with mnist-dist ${data.version.slice(0, 32)}, which computed it` },
+  );
+}
+
+async function listCheckpoints(directory: string): Promise<CheckpointFile[]> {
+  const folder = join(directory, 'checkpoints');
+  try {
+    return (await readdir(folder)).toSorted().flatMap((name) => {
+      const step = /^step-(\d{10})\.safetensors$/.exec(name)?.[1];
+      return step === undefined ? [] : [{ step: Number(step), path: join(folder, name) }];
+    });
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return [];
+    throw unreadable(folder, error);
+  }
+}
+
+async function readIfThere(path: string): Promise<Buffer | undefined> {
+  try {
+    return await readFile(path);
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT' || systemCode(error) === 'ENOTDIR') return undefined;
+    throw unreadable(path, error);
+  }
+}
+
+function unreadable(path: string, error: unknown): ClusterError {
+  return new ClusterError('DATA', `${path} cannot be read: ${messageOf(error)}`, { cause: error });
+}
