@@ -139,10 +139,28 @@ export function childrenOf(pid = 0): Child[] {
   return pids.map((child) => ({ pid: child, arguments: read(`/proc/${child}/cmdline`) }));
 }
 
-/** The process of a child of `local`, by what stands on its command line. */
-export function childOf(local: Started, says: string): number {
-  const child = childrenOf(local.process.pid).find((each) => each.arguments.includes(says));
-  if (child === undefined) throw new Error(`no child with ${says}`);
+/** Whether this very process still runs; a number used again has other arguments, a zombie has none. */
+export function lives(child: Child): boolean {
+  try {
+    return readFileSync(`/proc/${child.pid}/cmdline`, 'utf8') === child.arguments;
+  } catch {
+    return false;
+  }
+}
+
+export async function gone(children: readonly Child[]): Promise<void> {
+  await until(() => (children.some(lives) ? undefined : true));
+}
+
+/** A child of `local`: its coordinator, or the worker of this name; undefined while it has none. */
+export function findChild(local: Started, name: string): Child | undefined {
+  const says = name === 'coordinator' ? '\0coordinator\0' : `\0--name=${name}\0`;
+  return childrenOf(local.process.pid).find((each) => each.arguments.includes(says));
+}
+
+export function childOf(local: Started, name: string): number {
+  const child = findChild(local, name);
+  if (child === undefined) throw new Error(`local has no ${name}`);
   return child.pid;
 }
 

@@ -3,8 +3,9 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { Random } from '../sim/random.ts';
 import {
-  childrenOf,
   expectSame,
+  findChild,
+  gone,
   QUICK_RECIPE,
   readRun,
   REFERENCE,
@@ -20,7 +21,7 @@ import {
 
 const STEPS = 6000;
 const COMMON = [...QUICK_RECIPE, '--steps', String(STEPS)];
-const WORKERS = ['--name=w0', '--name=w1', '--name=w2'];
+const WORKERS = ['w0', 'w1', 'w2'];
 const WORKER_KILLS = 6;
 const COORDINATOR_KILLS = 2;
 const KILLS = WORKER_KILLS + COORDINATOR_KILLS;
@@ -51,16 +52,17 @@ describe('a run of 6000 steps', () => {
     const runs = temporaryFolder();
     const args = ['local', ...REFERENCE, ...COMMON, '-n', '3', '--checkpoint-every', '200'];
     const local = start([...args, '--port', '0', '--runs-dir', runs, '--run-id', 'r']);
+    let written = 0;
     for (const { step, victim } of kills) {
-      // One that is being started again is waited for.
-      const child = await until(() => {
-        if (stepsWritten(join(runs, 'r')) < step) return undefined;
-        return childrenOf(local.process.pid).find((each) => each.arguments.includes(victim));
-      }, local);
-      process.kill(child.pid, 'SIGKILL');
-      await until(() =>
-        childrenOf(local.process.pid).some(({ pid }) => pid === child.pid) ? undefined : true,
+      // The run has gone on since the last kill, and one that is being started again is waited for.
+      const least = Math.max(step, written + 1);
+      const child = await until(
+        () => (stepsWritten(join(runs, 'r')) < least ? undefined : findChild(local, victim)),
+        local,
       );
+      process.kill(child.pid, 'SIGKILL');
+      await gone([child]);
+      written = stepsWritten(join(runs, 'r'));
     }
     expect(await local.exited, local.output()).toBe(0);
     expect(local.output().match(/was ended by signal 9; starting it again/g)).toHaveLength(KILLS);

@@ -33,7 +33,7 @@ describe('a run that is disturbed', () => {
     const args = ['local', ...COMMON, '-n', '2', '--runs-dir', runs, '--run-id', 'r'];
     const local = start([...args, '--checkpoint-every', '100']);
     await local.says(/w1 delivered its first shard/);
-    process.kill(childOf(local, '--name=w0'), 'SIGKILL');
+    process.kill(childOf(local, 'w0'), 'SIGKILL');
     await local.says(/w0 was ended by signal 9; starting it again \(1 of at most 100/);
     process.kill(childOf(local, 'coordinator'), 'SIGKILL');
     await local.says(/going on after step \d+ \(term 2\)/);
@@ -48,7 +48,7 @@ describe('a run that is disturbed', () => {
     const runs = temporaryFolder();
     const local = start(['local', ...COMMON, '-n', '2', '--runs-dir', runs, '--run-id', 'r']);
     await local.says(/w1 delivered its first shard/);
-    for (const name of ['w0', 'w1']) process.kill(childOf(local, `--name=${name}`), 'SIGKILL');
+    for (const name of ['w0', 'w1']) process.kill(childOf(local, name), 'SIGKILL');
     await local.says(/no worker is left; waiting for more/);
     expect(await local.exited, local.output()).toBe(0);
     expectSame(readRun(join(runs, 'r')), undisturbed);
@@ -61,7 +61,7 @@ describe('a run that is disturbed', () => {
     // The first leases last half a minute; once some results are known, they follow the workers' speed.
     const lines = join(runs, 'r', 'metrics.jsonl');
     await vi.waitUntil(() => statSync(lines).size > 1000, { timeout: 60_000 });
-    const worker = childOf(local, '--name=w1');
+    const worker = childOf(local, 'w1');
     process.kill(worker, 'SIGSTOP');
     await local.says(/w1 is late; its work is offered to others/);
     process.kill(worker, 'SIGCONT');

@@ -13,6 +13,8 @@ import {
   childrenOf,
   executable,
   freePort,
+  gone,
+  lives,
   start,
   temporaryFolder,
   TOKEN,
@@ -25,19 +27,6 @@ import { sampleEngine } from '../shared/sample-engine.ts';
 const ENDLESS = ['--steps', '1000000', '--hidden', '8', '--port', '0', '--run-id', 'r'];
 /** A guard against children that stay; they are expected to end within two seconds. */
 const LIMIT_MILLISECONDS = 30_000;
-
-/** Whether this very process still runs; a number used again has other arguments, a zombie has none. */
-function lives(child: Child): boolean {
-  try {
-    return readFileSync(`/proc/${child.pid}/cmdline`, 'utf8') === child.arguments;
-  } catch {
-    return false;
-  }
-}
-
-async function gone(children: readonly Child[]): Promise<void> {
-  await until(() => (children.some(lives) ? undefined : true));
-}
 
 function endWithTest(children: readonly Child[]): void {
   onTestFinished(() => children.filter(lives).forEach(({ pid }) => process.kill(pid, 'SIGKILL')));

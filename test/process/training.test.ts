@@ -129,7 +129,7 @@ describe.skipIf(readyTensorFlow() === undefined)('TensorFlow', () => {
       '2',
     ]);
     await local.says(/w1 delivered its first shard/);
-    process.kill(childOf(local, '--name=w1'), 'SIGKILL');
+    process.kill(childOf(local, 'w1'), 'SIGKILL');
     expect(await local.exited, local.output()).toBe(0);
     const killed = readRun(join(runs, 'killed'));
     expect(killed.modelSha256).toBe(finished[0]?.run.modelSha256);
