@@ -1,6 +1,11 @@
 import { assert } from '../shared/errors.ts';
 import { decodeFrame, encodeBefore, roomBytes } from '../shared/frame.ts';
-import { DEFAULT_MAX_DATA_BYTES, DEFAULT_MAX_MODEL_BYTES, RESULT_FRAMES } from '../shared/limits.ts';
+import {
+  DEFAULT_MAX_DATA_BYTES,
+  DEFAULT_MAX_MODEL_BYTES,
+  DEFAULT_PREPARE_LIMIT_MILLISECONDS,
+  RESULT_FRAMES,
+} from '../shared/limits.ts';
 import { coordinatorMessage, parseMessage, type WorkerMessage } from '../shared/messages.ts';
 import { parameterCount } from '../shared/model.ts';
 import { connect, fetchDescription, type DialOptions } from '../worker/dial.ts';
@@ -16,6 +21,7 @@ export async function exchange({ port, token }: { port: number; token: string })
       signal: new AbortController().signal,
       maxModelBytes: DEFAULT_MAX_MODEL_BYTES,
       maxDataBytes: DEFAULT_MAX_DATA_BYTES,
+      dataLimitMilliseconds: DEFAULT_PREPARE_LIMIT_MILLISECONDS,
     },
   };
   const description = await fetchDescription(dial);

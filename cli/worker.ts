@@ -38,6 +38,8 @@ export async function worker(options: WorkerOptions, argv: readonly string[]): P
     signal: stopping.signal,
     ...{ coordinator, token: workerToken(options.tokenFile, coordinator, process.env) },
     ...{ maxModelBytes: options.maxModelBytes, maxDataBytes: options.maxDataBytes },
+    // Whoever takes longer to prepare is given up by the coordinator.
+    dataLimitMilliseconds: DEFAULT_PREPARE_LIMIT_MILLISECONDS,
   };
   const client = new Client({
     dial,

@@ -28,6 +28,9 @@ export const MAX_TOKEN_CHARACTERS = 512;
 
 // Counts.
 export const RESULT_FRAMES = 4;
+/** What a worker keeps that a coordinator sent, while it cannot take more: an honest one waits for its answer. */
+export const MAX_WAITING_MESSAGES = 1024;
+export const MAX_WAITING_WEIGHTS = 8;
 /** Also how many versions of the weights may be on their way at once. */
 export const SHARED_MEMORY_ROOMS = 4;
 export const MAX_CONNECTIONS = 256;

@@ -1,5 +1,7 @@
 import { assert, ClusterError, messageOf, unreachable } from '../shared/errors.ts';
 import type { Tensor } from '../shared/frame.ts';
+import * as limits from '../shared/limits.ts';
+import type { CoordinatorMessage } from '../shared/messages.ts';
 import { parameterCount } from '../shared/model.ts';
 import type { RunDescription } from '../shared/run-description.ts';
 import type { Computation } from './computation.ts';
@@ -44,6 +46,8 @@ export class Client {
   #link: Link | undefined;
   #pause: NodeJS.Timeout | undefined;
   readonly #queue: Queued[] = [];
+  /** Messages with weights in the queue. */
+  #waitingWeights = 0;
   #draining = false;
   #resolve: () => void = () => undefined;
   #reject: (error: unknown) => void = () => undefined;
@@ -79,6 +83,7 @@ export class Client {
     this.#draining = true;
     try {
       for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) {
+        if (next.tensor !== undefined) this.#waitingWeights -= 1;
         const { state, effects } = reduceSession(this.#state, next.event);
         this.#state = state;
         for (const effect of effects) {
@@ -99,6 +104,21 @@ export class Client {
 
   #enqueueLater(event: SessionEvent): void {
     this.#queue.unshift({ event });
+  }
+
+  /** What comes while this worker prepares, or waits for the socket to take its results, is kept: but not without end. */
+  #hear(message: CoordinatorMessage, tensor: Tensor | undefined): void {
+    // It was heard, and calls for nothing.
+    if (message.kind === 'heartbeat') return;
+    const now = this.#options.clock();
+    if (tensor !== undefined) this.#waitingWeights += 1;
+    this.#enqueue({ kind: 'message', message, now }, tensor);
+    const isTooMuch =
+      this.#queue.length > limits.MAX_WAITING_MESSAGES || this.#waitingWeights > limits.MAX_WAITING_WEIGHTS;
+    if (!isTooMuch) return;
+    const what = `the coordinator sends on and on and reads nothing: ${this.#queue.length} messages wait`;
+    this.#disconnect();
+    this.#enqueueLater({ kind: 'failed', error: new ClusterError('LIMIT', what), now });
   }
 
   #perform(effect: SessionEffect, tensor: Tensor | undefined): Promise<void> | undefined {
@@ -204,7 +224,7 @@ export class Client {
   #linkEvents(): LinkEvents {
     const { clock, log } = this.#options;
     return {
-      message: (message, tensor) => this.#enqueue({ kind: 'message', message, now: clock() }, tensor),
+      message: (message, tensor) => this.#hear(message, tensor),
       failed: (error) => this.#enqueue({ kind: 'broken', error, now: clock() }),
       closed: (code) => {
         this.#link = undefined;

@@ -13,14 +13,16 @@ export interface DialOptions {
   readonly token: () => string;
   readonly maxModelBytes: number;
   readonly maxDataBytes: number;
+  /** How long all of a dataset may take. */
+  readonly dataLimitMilliseconds: number;
   /** Ends what is being asked when the worker has to end. */
   readonly signal: AbortSignal;
 }
 
 /** Asks the coordinator what is to be trained. Refuses what is too large or another version before loading anything. */
 export async function fetchDescription(options: DialOptions): Promise<RunDescription> {
-  const response = await request(options, '/run', {});
-  const text = await readBounded(response, limits.MAX_RUN_DESCRIPTION_BYTES);
+  const response = await request(options, '/run', {}, AbortSignal.timeout(limits.REQUEST_LIMIT_MILLISECONDS));
+  const text = await readBounded(options, response, limits.MAX_RUN_DESCRIPTION_BYTES);
   let json: unknown;
   try {
     json = JSON.parse(Buffer.from(text).toString('utf8'));
@@ -72,9 +74,10 @@ function checkSizes(run: RunDescription, { maxModelBytes, maxDataBytes }: DialOp
   }
 }
 
-/** Fetches the dataset; a cut connection goes on where it broke, as long as something arrives. */
+/** Fetches the dataset, in limited time; a cut connection goes on where it broke, as long as something arrives. */
 export async function fetchDataset(options: DialOptions, run: RunDescription): Promise<Uint8Array> {
   const bytes = new Uint8Array(run.data_bytes);
+  const limit = AbortSignal.timeout(options.dataLimitMilliseconds);
   let have = 0;
   for (let requests = 0; have < bytes.length; requests++) {
     const before = have;
@@ -84,10 +87,9 @@ export async function fetchDataset(options: DialOptions, run: RunDescription): P
         `the dataset broke off ${requests} times, lastly after ${have} of ${bytes.length} bytes`,
       );
     try {
-      const response = await request(options, `/data/${run.configuration.dataset}`, {
-        Range: `bytes=${have}-`,
-      });
-      for await (const chunk of chunks(response)) {
+      const path = `/data/${run.configuration.dataset}`;
+      const response = await request(options, path, { Range: `bytes=${have}-` }, limit);
+      for await (const chunk of chunks(options, response)) {
         if (have + chunk.length > bytes.length)
           throw new ClusterError(
             'DATA',
@@ -97,7 +99,8 @@ export async function fetchDataset(options: DialOptions, run: RunDescription): P
         have += chunk.length;
       }
     } catch (error) {
-      if (error instanceof ClusterError || have === before) throw error;
+      const isCut = error instanceof ClusterError && error.code === 'UNREACHABLE';
+      if (!isCut || have === before || limit.aborted) throw error;
     }
     if (have === before)
       throw new ClusterError('UNREACHABLE', `the dataset broke off after ${have} of ${bytes.length} bytes`);
@@ -131,10 +134,10 @@ async function request(
   options: DialOptions,
   path: string,
   headers: Record<string, string>,
+  limit: AbortSignal,
 ): Promise<Response> {
   const url = new URL(path, options.coordinator.href.replace(/^ws/, 'http'));
-  const limit = path === '/run' ? limits.REQUEST_LIMIT_MILLISECONDS : limits.MAX_PREPARE_LIMIT_MILLISECONDS;
-  const signal = AbortSignal.any([options.signal, AbortSignal.timeout(limit)]);
+  const signal = AbortSignal.any([options.signal, limit]);
   let response: Response;
   try {
     response = await fetch(url, {
@@ -157,10 +160,10 @@ async function request(
   throw new ClusterError('PROTOCOL', `${url.href} answered ${response.status}; is this a coordinator?`);
 }
 
-async function readBounded(response: Response, max: number): Promise<Uint8Array> {
+async function readBounded(options: DialOptions, response: Response, max: number): Promise<Uint8Array> {
   const parts: Uint8Array[] = [];
   let length = 0;
-  for await (const chunk of chunks(response)) {
+  for await (const chunk of chunks(options, response)) {
     length += chunk.length;
     if (length > max) throw new ClusterError('LIMIT', `an answer of the coordinator exceeds ${max} bytes`);
     parts.push(chunk);
@@ -168,8 +171,13 @@ async function readBounded(response: Response, max: number): Promise<Uint8Array>
   return Buffer.concat(parts);
 }
 
-async function* chunks(response: Response): AsyncGenerator<Uint8Array> {
-  if (response.body !== null) yield* response.body;
+/** Throws UNREACHABLE where the answer breaks off or takes too long. */
+async function* chunks(options: DialOptions, response: Response): AsyncGenerator<Uint8Array> {
+  try {
+    if (response.body !== null) yield* response.body;
+  } catch (error) {
+    throw unreachableError(options, error);
+  }
 }
 
 function webSocketBase(coordinator: URL): string {

@@ -46,14 +46,17 @@ export interface Lies {
 }
 
 /** Lets a worker face it, and resolves with why the worker ended; undefined when it was told that the run is over. */
-export async function endOfWorker(lies: Lies): Promise<ClusterError | undefined> {
+export async function endOfWorker(
+  lies: Lies,
+  dataLimitMilliseconds = 60_000,
+): Promise<ClusterError | undefined> {
   vi.stubEnv('MNIST_DIST_CACHE', temporaryFolder());
   onTestFinished(() => void vi.unstubAllEnvs());
   const stopping = new AbortController();
   const coordinator = new URL(`ws://127.0.0.1:${await startLiar(lies)}`);
   const dial: DialOptions = {
     ...{ coordinator, token: () => TOKEN, signal: stopping.signal },
-    ...{ maxModelBytes: LIMIT_BYTES, maxDataBytes: LIMIT_BYTES },
+    ...{ maxModelBytes: LIMIT_BYTES, maxDataBytes: LIMIT_BYTES, dataLimitMilliseconds },
   };
   const settings = { name: 'w', version: '0', maxRetries: 1, maxWaitMilliseconds: 60_000 };
   const client = new Client({

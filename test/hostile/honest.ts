@@ -20,7 +20,7 @@ export function startHonest(port: number, name: string, computation: Computation
   const client = new Client({
     dial: {
       ...{ coordinator: new URL(`ws://127.0.0.1:${port}`), token: () => TOKEN, signal: stopping.signal },
-      ...{ maxModelBytes: 1e6, maxDataBytes: 1e8 },
+      ...{ maxModelBytes: 1e6, maxDataBytes: 1e8, dataLimitMilliseconds: 60_000 },
     },
     settings: {
       ...{ name, version: '0', maxRetries: Infinity, maxWaitMilliseconds: PATIENCE_MILLISECONDS },

@@ -32,6 +32,28 @@ function endless(response: ServerResponse): void {
   write();
 }
 
+/** Breaks the connection once the worker has the beginning of an answer. */
+function breakOff(response: ServerResponse): void {
+  response.write('{', () => setImmediate(() => response.destroy()));
+}
+
+/** A byte now and then. */
+function trickle(response: ServerResponse): void {
+  const timer = setInterval(() => response.write('x'), 20);
+  response.once('close', () => clearInterval(timer));
+}
+
+/** Sends steps, one after the other, for as long as there is somebody, and reads no answer. */
+function sendOnAndOn(socket: WebSocket): void {
+  socket.pause();
+  const next = (number: number): void => {
+    socket.send(step({ step: number }), (error) => {
+      if (error === undefined || error === null) next(number + 1);
+    });
+  };
+  next(1);
+}
+
 const bomb = gzipSync(Buffer.alloc(100 * MEBIBYTE));
 const runs: [string, ErrorCode, (response: ServerResponse) => void][] = [
   ['no JSON', 'PROTOCOL', answer('{')],
@@ -50,6 +72,7 @@ const runs: [string, ErrorCode, (response: ServerResponse) => void][] = [
   ['an error', 'PROTOCOL', (response) => void response.writeHead(500).end()],
   ['401', 'UNAUTHORIZED', (response) => void response.writeHead(401).end()],
   ['a connection that breaks', 'UNREACHABLE', (response) => void response.destroy()],
+  ['half of an answer', 'UNREACHABLE', breakOff],
   ['a terabyte of frames', 'LIMIT', answer({ ...description, frame_bytes: 1e12 })],
   ['a terabyte of data', 'LIMIT', answer({ ...description, data_bytes: 1e12 })],
   ['a negative size', 'PROTOCOL', answer({ ...description, frame_bytes: -1 })],
@@ -142,10 +165,33 @@ describe('a worker ends', () => {
   });
 });
 
+describe('a worker ends', () => {
+  it('when it is sent more and more while nobody reads what it answers', async () => {
+    await expectEnd('LIMIT', { ready: sendOnAndOn });
+  });
+});
+
 describe('a worker dials again', () => {
+  it('when the dataset never comes to its end', async () => {
+    let dials = 0;
+    const run = (response: ServerResponse) => {
+      dials += 1;
+      answer(description)(response);
+    };
+    const data = (response: ServerResponse) =>
+      dials === 1 ? trickle(response) : response.end(dataset.bytes);
+    const lies = { run, data, ready: (socket: WebSocket) => socket.close(CLOSE_FINISHED) };
+    expect(await endOfWorker(lies, 1_000)).toBeUndefined();
+    expect(dials).toBe(2);
+  });
+
   it.each<[string, (response: ServerResponse) => void]>([
     ['is empty', (response) => void response.end()],
     ['breaks off at its beginning', (response) => void response.destroy()],
+    [
+      'breaks off after its headers',
+      (response) => response.write('', () => setImmediate(() => response.destroy())),
+    ],
     ['comes in a byte a connection', (response) => void response.end('x')],
   ])('when the dataset %s', async (_, lie) => {
     let dials = 0;

@@ -1,16 +1,24 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { onTestFinished } from 'vitest';
+import { expect, onTestFinished } from 'vitest';
 import { readMetrics, type MetricsLine } from '../../shared/metrics.ts';
 import { parseRunRecord, type RunRecord } from '../../shared/run-schema.ts';
 
 export const executable = fileURLToPath(new URL('../../bin/mnist-dist.mjs', import.meta.url));
+/** A recipe whose steps take a millisecond or two. */
+export const QUICK_RECIPE = ['--hidden', '8', '--seed', '7', '--batch-size', '64'];
+export const REFERENCE = ['--engine', 'reference'];
+export const TOKEN = 'a-token-of-the-tests-0123456789';
 /** Guards against a process that hangs; far above what any command needs. */
 const HANG_MILLISECONDS = 240_000;
+const LOOK_MILLISECONDS = 20;
 
 /** A process of the cluster; it is stopped when its test ends. */
 export interface Started {
@@ -59,7 +67,7 @@ export function start(
         if (match !== null) {
           watchers.delete(watch);
           resolve(match);
-        } else if (child.exitCode !== null || child.signalCode !== null) {
+        } else if (isOver(child)) {
           reject(new Error(`it ended without saying ${pattern}:\n${output}`));
         }
       };
@@ -87,6 +95,102 @@ export function temporaryFolder(): string {
   return folder;
 }
 
+/** Looks until there is an answer, at most for as long as a process may hang, or until this one ends. */
+export async function until<T>(look: () => T | undefined, meanwhile?: Started): Promise<T> {
+  const signal = AbortSignal.timeout(HANG_MILLISECONDS);
+  for (;;) {
+    const hasEnded = meanwhile !== undefined && isOver(meanwhile.process);
+    const found = look();
+    if (found !== undefined) return found;
+    if (hasEnded) throw new Error(`it ended too early:\n${meanwhile.output()}`);
+    await sleep(LOOK_MILLISECONDS, undefined, { signal });
+  }
+}
+
+function isOver({ exitCode, signalCode }: ChildProcess): boolean {
+  return exitCode !== null || signalCode !== null;
+}
+
+/** A port that nobody listened on a moment ago. */
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  // A listening server's address is that of a port, not of a pipe.
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  return port;
+}
+
+export interface Child {
+  readonly pid: number;
+  readonly arguments: string;
+}
+
+/** The children of a process, from the process table; none where it is gone. */
+export function childrenOf(pid = 0): Child[] {
+  const read = (path: string): string => {
+    try {
+      return readFileSync(path, 'utf8');
+    } catch {
+      return '';
+    }
+  };
+  const pids = read(`/proc/${pid}/task/${pid}/children`).trim().split(' ').filter(Boolean).map(Number);
+  return pids.map((child) => ({ pid: child, arguments: read(`/proc/${child}/cmdline`) }));
+}
+
+/** Whether this very process still runs; a number used again has other arguments, a zombie has none. */
+export function lives(child: Child): boolean {
+  try {
+    return readFileSync(`/proc/${child.pid}/cmdline`, 'utf8') === child.arguments;
+  } catch {
+    return false;
+  }
+}
+
+export async function gone(children: readonly Child[]): Promise<void> {
+  await until(() => (children.some(lives) ? undefined : true));
+}
+
+/** A child of `local`: its coordinator, or the worker of this name; undefined while it has none. */
+export function findChild(local: Started, name: string): Child | undefined {
+  const says = name === 'coordinator' ? '\0coordinator\0' : `\0--name=${name}\0`;
+  return childrenOf(local.process.pid).find((each) => each.arguments.includes(says));
+}
+
+export function childOf(local: Started, name: string): number {
+  const child = findChild(local, name);
+  if (child === undefined) throw new Error(`local has no ${name}`);
+  return child.pid;
+}
+
+/** A coordinator that listens, its address, and the folder that has its run, r. */
+export async function startCoordinator(
+  args: readonly string[],
+): Promise<{ process: Started; url: string; runs: string }> {
+  const runs = temporaryFolder();
+  const process = start(['coordinator', '--port', '0', '--runs-dir', runs, '--run-id', 'r', ...args], {
+    MNIST_DIST_TOKEN: TOKEN,
+  });
+  const [, url = ''] = await process.says(/--coordinator (ws:\S+)/);
+  return { process, url, runs };
+}
+
+export function startWorker(url: string, args: readonly string[] = [], token = TOKEN): Started {
+  return start(['worker', '--engine', 'reference', '--coordinator', url, ...args], {
+    MNIST_DIST_TOKEN: token,
+  });
+}
+
+/** Steps that stand in metrics.jsonl by now: those that are older than a second, at least. */
+export function stepsWritten(directory: string): number {
+  try {
+    return readFileSync(join(directory, 'metrics.jsonl'), 'utf8').split('"kind":"step"').length - 1;
+  } catch {
+    return 0;
+  }
+}
+
 export interface FinishedRun {
   readonly record: RunRecord;
   readonly lines: readonly MetricsLine[];
@@ -111,6 +215,14 @@ export function readRun(directory: string): FinishedRun {
       .update(readFileSync(join(directory, 'model.safetensors')))
       .digest('hex'),
   };
+}
+
+/** Every step once, every sample of them counted once, and the same bytes. */
+export function expectSame(disturbed: FinishedRun, undisturbed: FinishedRun): void {
+  expect(disturbed.modelSha256).toBe(undisturbed.modelSha256);
+  expect(disturbed.record.chain).toBe(undisturbed.record.chain);
+  const steps = ({ lines }: FinishedRun) => lines.filter(({ kind }) => kind === 'step');
+  expect(steps(disturbed).map(({ step }) => step)).toEqual(steps(undisturbed).map(({ step }) => step));
 }
 
 /** `local` with these arguments, to its end; expects exit code 0. */

@@ -7,29 +7,21 @@ import { WebSocket } from 'ws';
 import { errorTable, type ErrorCode } from '../../shared/errors.ts';
 import { decodeFrame, encodeHeader } from '../../shared/frame.ts';
 import { parseRunRecord } from '../../shared/run-schema.ts';
-import { readRun, run, start, temporaryFolder, type Started } from './cluster.ts';
+import {
+  freePort,
+  readRun,
+  run,
+  start,
+  startCoordinator,
+  startWorker,
+  temporaryFolder,
+  TOKEN,
+  type Started,
+} from './cluster.ts';
 
-const TOKEN = 'a-token-of-the-tests-0123456789';
 const QUICK = ['--steps', '20', '--hidden', '8'];
 
-/** A coordinator that listens; its port, and its run's folder. */
-async function coordinator(
-  args: readonly string[] = [],
-): Promise<{ process: Started; url: string; runs: string }> {
-  const runs = temporaryFolder();
-  const process = start(
-    ['coordinator', '--port', '0', '--runs-dir', runs, '--run-id', 'r', ...QUICK, ...args],
-    { MNIST_DIST_TOKEN: TOKEN },
-  );
-  const [, url = ''] = await process.says(/--coordinator (ws:\S+)/);
-  return { process, url, runs };
-}
-
-function worker(url: string, args: readonly string[] = [], token = TOKEN): Started {
-  return start(['worker', '--engine', 'reference', '--coordinator', url, ...args], {
-    MNIST_DIST_TOKEN: token,
-  });
-}
+const coordinator = (args: readonly string[] = []) => startCoordinator([...QUICK, ...args]);
 
 function recordOf(runs: string) {
   return parseRunRecord(readFileSync(join(runs, 'r', 'run.json'), 'utf8'), 'run.json');
@@ -38,14 +30,6 @@ function recordOf(runs: string) {
 async function expectEnd(process: Started, code: ErrorCode, says: RegExp): Promise<void> {
   expect(await process.exited, process.output()).toBe(errorTable[code].exit);
   expect(process.output()).toMatch(says);
-}
-
-async function freePort(): Promise<{ port: number; close: () => void }> {
-  const server = createServer();
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  // A listening server's address is that of a port, not of a pipe.
-  return { port: (server.address() as AddressInfo).port, close: () => server.close() };
 }
 
 describe('a coordinator and workers started by hand', () => {
@@ -70,9 +54,8 @@ describe('a coordinator and workers started by hand', () => {
   });
 
   it('train together when the worker comes first', async () => {
-    const { port, close } = await freePort();
-    close();
-    const helper = worker(`ws://127.0.0.1:${port}`);
+    const port = await freePort();
+    const helper = startWorker(`ws://127.0.0.1:${port}`);
     await helper.says(/trying again/);
     const runs = temporaryFolder();
     const late = start(['coordinator', '--port', String(port), '--runs-dir', runs, ...QUICK], {
@@ -87,17 +70,16 @@ describe('a worker ends with a clear error', () => {
   it('when its token is wrong', async () => {
     const { url } = await coordinator();
     await expectEnd(
-      worker(url, [], 'another-token-0123456789'),
+      startWorker(url, [], 'another-token-0123456789'),
       'UNAUTHORIZED',
       /refuses this worker's token/,
     );
   });
 
   it('when nobody listens', async () => {
-    const { port, close } = await freePort();
-    close();
+    const port = await freePort();
     await expectEnd(
-      worker(`ws://127.0.0.1:${port}`, ['--max-wait-time', '1s']),
+      startWorker(`ws://127.0.0.1:${port}`, ['--max-wait-time', '1s']),
       'UNREACHABLE',
       /no coordinator answers/,
     );
@@ -112,14 +94,14 @@ describe('a worker ends with a clear error', () => {
       '--steps',
       '100000',
     ]);
-    worker(url, ['--name', 'first']);
+    startWorker(url, ['--name', 'first']);
     await process.says(/first delivered its first shard/);
-    await expectEnd(worker(url, ['--max-retries', '0']), 'FULL', /--max-workers/);
+    await expectEnd(startWorker(url, ['--max-retries', '0']), 'FULL', /--max-workers/);
   });
 
   it('when its engine computes other bytes', async () => {
     const { url, process } = await coordinator(['--steps', '100000']);
-    worker(url, ['--name', 'first']);
+    startWorker(url, ['--name', 'first']);
     await process.says(/first delivered its first shard/);
     const other = start(['worker', '--engine', 'wasm', '--coordinator', url], { MNIST_DIST_TOKEN: TOKEN });
     await expectEnd(other, 'FINGERPRINT', /this worker computes with .*wasm.* the run with .*float64/);
@@ -156,8 +138,10 @@ describe('a coordinator ends with a clear error', () => {
   });
 
   it('when its port is taken, and leaves no run behind', async () => {
-    const { port, close } = await freePort();
-    onTestFinished(close);
+    const server = createServer().listen(0, '127.0.0.1');
+    onTestFinished(() => void server.close());
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
     const runs = temporaryFolder();
     const { code, output } = await run([
       'local',
@@ -194,7 +178,7 @@ describe('a run that is stopped', () => {
     ['SIGTERM', 'TERMINATED'],
   ] as const)('by %s ends in good order', async (signal, code) => {
     const { process, url, runs } = await coordinator(['--steps', '100000']);
-    const helper = worker(url, ['--name', 'first']);
+    const helper = startWorker(url, ['--name', 'first']);
     await process.says(/first delivered its first shard/);
     process.process.kill(signal);
     await expectEnd(process, code, /mnist-dist: /);

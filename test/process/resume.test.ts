@@ -3,27 +3,21 @@ import { join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
 import { errorTable } from '../../shared/errors.ts';
 import { readMetrics } from '../../shared/metrics.ts';
-import { readRun, run, start, temporaryFolder, train, type FinishedRun, type Started } from './cluster.ts';
+import {
+  childOf,
+  expectSame,
+  QUICK_RECIPE,
+  readRun,
+  REFERENCE,
+  run,
+  start,
+  temporaryFolder,
+  train,
+  type FinishedRun,
+} from './cluster.ts';
 
-const RECIPE = ['--engine', 'reference', '--hidden', '8', '--seed', '7', '--batch-size', '64'];
 const STEPS = 1200;
-const COMMON = [...RECIPE, '--steps', String(STEPS), '--port', '0'];
-
-/** The process of a child of `local`, by what stands on its command line. */
-function childOf(local: Started, says: string): number {
-  const { pid } = local.process;
-  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').map(Number);
-  const child = children.find((each) => readFileSync(`/proc/${each}/cmdline`, 'utf8').includes(says));
-  if (child === undefined) throw new Error(`no child with ${says}`);
-  return child;
-}
-
-function sameAs(undisturbed: FinishedRun, resumed: FinishedRun): void {
-  expect(resumed.modelSha256).toBe(undisturbed.modelSha256);
-  expect(resumed.record.chain).toBe(undisturbed.record.chain);
-  const steps = resumed.lines.filter(({ kind }) => kind === 'step').map(({ step }) => step);
-  expect(steps).toEqual(Array.from({ length: STEPS }, (_, i) => i + 1));
-}
+const COMMON = [...REFERENCE, ...QUICK_RECIPE, '--steps', String(STEPS), '--port', '0'];
 
 describe('a run that is disturbed', () => {
   let undisturbed: FinishedRun;
@@ -31,6 +25,7 @@ describe('a run that is disturbed', () => {
   it('is compared with one that is not', async () => {
     undisturbed = await train([...COMMON, '-n', '2']);
     expect(undisturbed.record.step).toBe(STEPS);
+    expect(undisturbed.lines.filter(({ kind }) => kind === 'step')).toHaveLength(STEPS);
   });
 
   it('goes on by itself when coordinator and workers are killed', async () => {
@@ -38,7 +33,7 @@ describe('a run that is disturbed', () => {
     const args = ['local', ...COMMON, '-n', '2', '--runs-dir', runs, '--run-id', 'r'];
     const local = start([...args, '--checkpoint-every', '100']);
     await local.says(/w1 delivered its first shard/);
-    process.kill(childOf(local, '--name=w0'), 'SIGKILL');
+    process.kill(childOf(local, 'w0'), 'SIGKILL');
     await local.says(/w0 was ended by signal 9; starting it again \(1 of at most 100/);
     process.kill(childOf(local, 'coordinator'), 'SIGKILL');
     await local.says(/going on after step \d+ \(term 2\)/);
@@ -46,17 +41,17 @@ describe('a run that is disturbed', () => {
     const resumed = readRun(join(runs, 'r'));
     expect(resumed.record).toMatchObject({ state: 'finished', term: 2 });
     expect(resumed.events.filter(({ event }) => event === 'start')).toHaveLength(2);
-    sameAs(undisturbed, resumed);
+    expectSame(resumed, undisturbed);
   });
 
   it('loses no step when all workers are killed at once', async () => {
     const runs = temporaryFolder();
     const local = start(['local', ...COMMON, '-n', '2', '--runs-dir', runs, '--run-id', 'r']);
     await local.says(/w1 delivered its first shard/);
-    for (const name of ['w0', 'w1']) process.kill(childOf(local, `--name=${name}`), 'SIGKILL');
+    for (const name of ['w0', 'w1']) process.kill(childOf(local, name), 'SIGKILL');
     await local.says(/no worker is left; waiting for more/);
     expect(await local.exited, local.output()).toBe(0);
-    sameAs(undisturbed, readRun(join(runs, 'r')));
+    expectSame(readRun(join(runs, 'r')), undisturbed);
   });
 
   it('takes work from a worker that is stopped, and gives it back when it goes on', async () => {
@@ -66,12 +61,12 @@ describe('a run that is disturbed', () => {
     // The first leases last half a minute; once some results are known, they follow the workers' speed.
     const lines = join(runs, 'r', 'metrics.jsonl');
     await vi.waitUntil(() => statSync(lines).size > 1000, { timeout: 60_000 });
-    const worker = childOf(local, '--name=w1');
+    const worker = childOf(local, 'w1');
     process.kill(worker, 'SIGSTOP');
     await local.says(/w1 is late; its work is offered to others/);
     process.kill(worker, 'SIGCONT');
     expect(await local.exited, local.output()).toBe(0);
-    sameAs(undisturbed, readRun(join(runs, 'r')));
+    expectSame(readRun(join(runs, 'r')), undisturbed);
   });
 
   it('goes on with --resume, with another number of workers, after Ctrl-C', async () => {
@@ -97,7 +92,7 @@ describe('a run that is disturbed', () => {
     ];
     const { code, output } = await run(again);
     expect(code, output).toBe(0);
-    sameAs(undisturbed, readRun(join(runs, id)));
+    expectSame(readRun(join(runs, id)), undisturbed);
 
     const third = await run(again);
     expect(third.code, third.output).toBe(errorTable.USAGE.exit);
@@ -106,7 +101,18 @@ describe('a run that is disturbed', () => {
 
   it('can be prolonged when it is finished', async () => {
     const runs = temporaryFolder();
-    const short = ['local', ...RECIPE, '--steps', '300', '--port', '0', '--runs-dir', runs, '--run-id', 'r'];
+    const short = [
+      'local',
+      ...QUICK_RECIPE,
+      '--steps',
+      '300',
+      '--port',
+      '0',
+      '--runs-dir',
+      runs,
+      '--run-id',
+      'r',
+    ];
     expect((await run(short)).code).toBe(0);
     const resume = ['local', '--resume', join(runs, 'r'), '--engine', 'reference', '--port', '0'];
     const asItIs = await run(resume);
@@ -173,7 +179,7 @@ describe('a run that should go on', () => {
 
   it('has one coordinator at a time', async () => {
     const runs = temporaryFolder();
-    const args = ['coordinator', '--port', '0', '--runs-dir', runs, '--run-id', 'r', ...RECIPE.slice(2)];
+    const args = ['coordinator', '--port', '0', '--runs-dir', runs, '--run-id', 'r', ...QUICK_RECIPE];
     const token = { MNIST_DIST_TOKEN: 'a-token-of-the-tests-0123456789' };
     const first = start(args, token);
     await first.says(/waiting for a worker/);

@@ -2,8 +2,6 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { createServer, type AddressInfo } from 'node:net';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { WebSocket } from 'ws';
 import { decodeFrame, encodeHeader } from '../../shared/frame.ts';
@@ -11,50 +9,24 @@ import { readMetrics } from '../../shared/metrics.ts';
 import { ARITHMETIC, PROTOCOL } from '../../shared/messages.ts';
 import { parseRunRecord } from '../../shared/run-schema.ts';
 import { readyTensorFlow } from '../../worker/native/manifest.ts';
-import { executable, start, temporaryFolder, type Started } from './cluster.ts';
+import {
+  childrenOf,
+  executable,
+  freePort,
+  gone,
+  lives,
+  start,
+  temporaryFolder,
+  TOKEN,
+  until,
+  type Child,
+  type Started,
+} from './cluster.ts';
 import { sampleEngine } from '../shared/sample-engine.ts';
 
-const TOKEN = 'a-token-of-the-tests-0123456789';
 const ENDLESS = ['--steps', '1000000', '--hidden', '8', '--port', '0', '--run-id', 'r'];
 /** A guard against children that stay; they are expected to end within two seconds. */
 const LIMIT_MILLISECONDS = 30_000;
-
-interface Child {
-  readonly pid: number;
-  readonly arguments: string;
-}
-
-function childrenOf(pid = 0): Child[] {
-  const pids = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8')
-    .trim()
-    .split(' ')
-    .filter(Boolean)
-    .map(Number);
-  return pids.map((pid) => ({ pid, arguments: readFileSync(`/proc/${pid}/cmdline`, 'utf8') }));
-}
-
-/** Whether this very process still runs; a number used again has other arguments, a zombie has none. */
-function lives(child: Child): boolean {
-  try {
-    return readFileSync(`/proc/${child.pid}/cmdline`, 'utf8') === child.arguments;
-  } catch {
-    return false;
-  }
-}
-
-/** Looks until there is an answer. */
-async function until<T>(look: () => T | undefined): Promise<T> {
-  const signal = AbortSignal.timeout(LIMIT_MILLISECONDS);
-  for (;;) {
-    const found = look();
-    if (found !== undefined) return found;
-    await sleep(20, undefined, { signal });
-  }
-}
-
-async function gone(children: readonly Child[]): Promise<void> {
-  await until(() => (children.some(lives) ? undefined : true));
-}
 
 function endWithTest(children: readonly Child[]): void {
   onTestFinished(() => children.filter(lives).forEach(({ pid }) => process.kill(pid, 'SIGKILL')));
@@ -109,14 +81,6 @@ async function coordinatorWithSilentWorker(): Promise<{
   const coordinator = start(args, { MNIST_DIST_TOKEN: TOKEN });
   const [, url = ''] = await coordinator.says(/--coordinator (ws:\S+)/);
   return { coordinator, worker: await silentWorker(url), directory: join(runs, 'r') };
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  return port;
 }
 
 describe('a coordinator with an open step', () => {

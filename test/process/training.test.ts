@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { readyTensorFlow } from '../../worker/native/manifest.ts';
-import { readRun, run, start, temporaryFolder, train, type FinishedRun } from './cluster.ts';
+import { childOf, readRun, run, start, temporaryFolder, train, type FinishedRun } from './cluster.ts';
 
 const WASM_STEPS = ['--engine', 'wasm', '--steps', '50', '--seed', '7'];
 /** model.safetensors after WASM_STEPS, on x86-64: what any change of the arithmetic changes. */
@@ -129,24 +129,10 @@ describe.skipIf(readyTensorFlow() === undefined)('TensorFlow', () => {
       '2',
     ]);
     await local.says(/w1 delivered its first shard/);
-    const pid = childOf(local.process.pid ?? 0, 'w1');
-    process.kill(pid, 'SIGKILL');
+    process.kill(childOf(local, 'w1'), 'SIGKILL');
     expect(await local.exited, local.output()).toBe(0);
     const killed = readRun(join(runs, 'killed'));
     expect(killed.modelSha256).toBe(finished[0]?.run.modelSha256);
     expect(killed.events.some(({ event, worker }) => event === 'lost' && worker === 'w1')).toBe(true);
   });
 });
-
-/** The pid of the supervisor's worker of this name, from the process table. */
-function childOf(supervisor: number, name: string): number {
-  const children = readFileSync(`/proc/${supervisor}/task/${supervisor}/children`, 'utf8')
-    .trim()
-    .split(' ')
-    .map(Number);
-  const found = children.find((pid) =>
-    readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(`--name=${name}\0`),
-  );
-  if (found === undefined) throw new Error(`no worker ${name} below ${supervisor}`);
-  return found;
-}

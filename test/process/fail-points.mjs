@@ -1,0 +1,106 @@
+// Loaded into every process of a cluster by NODE_OPTIONS=--import=...: a coordinator kills itself at named points of its
+// work on files. FAIL_POINTS names a file with one point a line, `WHEN OPERATION FILE`; at the first of them the line is
+// removed and the process gets SIGKILL, so that whoever is started after it goes on to the next one. A line `pass POINT` is
+// removed when the point is reached, and nothing else happens: what follows is the next of many of one name.
+//
+// WHEN is before, within (half of the bytes are written) or after; OPERATION is write, sync, rename, link, remove or
+// truncate; FILE is a name without its folder, without the digits of a step or of a temporary file. A directory is called `folder`.
+import fs from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
+import { basename } from 'node:path';
+
+const list = process.env.FAIL_POINTS;
+const original = { ...fs, promises: { ...fs.promises } };
+/** By file descriptor. */
+const paths = new Map();
+
+if (list !== undefined && process.argv[2] === 'coordinator') {
+  fs.promises.open = open;
+  fs.promises.writeFile = (path, ...rest) =>
+    around('write', path, () => original.promises.writeFile(path, ...rest));
+  fs.promises.rename = (from, to) => around('rename', to, () => original.promises.rename(from, to));
+  fs.promises.link = (from, to) => around('link', to, () => original.promises.link(from, to));
+  fs.promises.rm = (path, options) => around('remove', path, () => original.promises.rm(path, options));
+  fs.promises.truncate = (path, length) =>
+    around('truncate', path, () => original.promises.truncate(path, length));
+  fs.openSync = (path, ...rest) => {
+    const fd = original.openSync(path, ...rest);
+    paths.set(fd, path);
+    return fd;
+  };
+  fs.writeSync = (fd, bytes, ...rest) => {
+    const path = paths.get(fd);
+    return aroundSync(
+      'write',
+      path,
+      () => original.writeSync(fd, bytes, ...rest),
+      () => half(fd, bytes),
+    );
+  };
+  fs.fsyncSync = (fd) => aroundSync('sync', paths.get(fd), () => original.fsyncSync(fd));
+  fs.ftruncateSync = (fd, length) =>
+    aroundSync('truncate', paths.get(fd), () => original.ftruncateSync(fd, length));
+  syncBuiltinESMExports();
+}
+
+async function open(path, ...rest) {
+  const handle = await original.promises.open(path, ...rest);
+  paths.set(handle.fd, path);
+  for (const [method, operation] of [
+    ['write', 'write'],
+    ['writeFile', 'write'],
+    ['appendFile', 'write'],
+    ['sync', 'sync'],
+    ['datasync', 'sync'],
+  ]) {
+    const call = handle[method].bind(handle);
+    handle[method] = (bytes, ...more) =>
+      around(
+        operation,
+        path,
+        () => call(bytes, ...more),
+        () => half(handle.fd, bytes),
+      );
+  }
+  return handle;
+}
+
+async function around(operation, path, act, within) {
+  const point = `${operation} ${nameOf(path)}`;
+  reach(`before ${point}`);
+  reach(`within ${point}`, within);
+  const result = await act();
+  reach(`after ${point}`);
+  return result;
+}
+
+function aroundSync(operation, path, act, within) {
+  const point = `${operation} ${nameOf(path)}`;
+  reach(`before ${point}`);
+  reach(`within ${point}`, within);
+  const result = act();
+  reach(`after ${point}`);
+  return result;
+}
+
+/** Dies if it is this point's turn, after `last`. */
+function reach(point, last) {
+  const [next, ...later] = original.readFileSync(list, 'utf8').split('\n');
+  if (next !== point && next !== `pass ${point}`) return;
+  if (next === point) last?.();
+  original.writeFileSync(list, later.join('\n'));
+  if (next !== point) return;
+  process.kill(process.pid, 'SIGKILL');
+}
+
+function half(fd, bytes) {
+  const all = Buffer.from(bytes);
+  original.writeSync(fd, all, 0, all.length >> 1);
+}
+
+function nameOf(path) {
+  if (typeof path !== 'string') return '';
+  if (original.statSync(path, { throwIfNoEntry: false })?.isDirectory() === true) return 'folder';
+  const name = basename(path).replace(/^\.(.+)\.[0-9a-f]{12}\.tmp$/, '$1');
+  return name === 'lock' ? 'lock.json' : name.replace(/^step-\d{10}/, 'step');
+}
