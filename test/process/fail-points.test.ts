@@ -62,7 +62,6 @@ const END = [
 const FINISHED = [
   'after rename run.json',
   'before sync events.jsonl',
-  'after sync events.jsonl',
   'before remove lock.json',
   'after remove lock.json',
 ].map(afterArtifacts);
@@ -210,7 +209,7 @@ describe('local', () => {
   async function expectFinished(points: readonly string[]): Promise<void> {
     const { environment, left } = dyingAt(points);
     const disturbed = await train(
-      [...recipe, '--checkpoint-every', '20', '--rdzv-timeout', '5s'],
+      [...recipe, '--checkpoint-every', '20', '--rdzv-timeout', '3s'],
       environment,
     );
     expect(left()).toEqual([]);

@@ -69,7 +69,6 @@ describe('a connection between worker and coordinator', () => {
 
   it.each<[Direction, readonly string[], number]>([
     ['up', NAMES, 10],
-    ['down', NAMES, 10],
     ['down', ['w1'], 3],
   ])('may be cut in mid-frame again and again: %s, of %j', async (direction, names, times) => {
     const { proxy, coordinator, finish } = await trainThrough(names);
@@ -84,7 +83,6 @@ describe('a connection between worker and coordinator', () => {
 
   it.each<[readonly Direction[], readonly string[]]>([
     [['up'], ['w1']],
-    [['down'], ['w1']],
     [['up', 'down'], NAMES],
   ])('may stall for a while: %j, of %j', async (directions, names) => {
     const cluster = await trainThrough(names);
@@ -111,7 +109,7 @@ describe('a connection between worker and coordinator', () => {
     const cluster = await trainThrough(NAMES);
     await hear(cluster, 20);
     cluster.proxy.slow(10 * FRAME_BYTES);
-    await hear(cluster, 30);
+    await hear(cluster, 15);
     cluster.proxy.release();
     expectSame(await cluster.finish(), undisturbed);
   });

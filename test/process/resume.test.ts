@@ -103,6 +103,7 @@ describe('a run that is disturbed', () => {
     const runs = temporaryFolder();
     const short = [
       'local',
+      ...REFERENCE,
       ...QUICK_RECIPE,
       '--steps',
       '300',
