@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
@@ -48,7 +49,10 @@ export async function local(given: LocalOptions, explicit: ReadonlySet<OptionKey
     args: (isRestart) =>
       argumentsFor(
         'coordinator',
-        isRestart ? { ...run, runId: undefined, resume: directory } : { ...run, runId },
+        // Who died before its first run.json has left nothing to go on with.
+        isRestart && existsSync(join(directory, 'run.json'))
+          ? { ...run, runId: undefined, resume: directory }
+          : { ...run, runId },
       ),
   });
   const host = options.host === '0.0.0.0' || options.host === '::' ? '127.0.0.1' : options.host;

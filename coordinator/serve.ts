@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { systemClock } from '../shared/clock.ts';
+import { systemClock, type Clock } from '../shared/clock.ts';
 import type { Configuration } from '../shared/configuration.ts';
 import type { Dataset } from '../shared/dataset.ts';
 import { assert, messageOf, type ClusterError, type ErrorCode } from '../shared/errors.ts';
@@ -33,7 +33,7 @@ export interface ServeSettings extends RunPolicy {
 export interface Workplace {
   readonly tensors: Tensors;
   readonly predictions: Predictions;
-  readonly clock: () => number;
+  readonly clock: Clock;
   /** Ends the run at once: something outside the reducers failed. */
   readonly fail: (error: ClusterError) => void;
 }
@@ -98,7 +98,7 @@ export async function serve<R extends RunRecorder>(
     const failures = new FirstFailure();
     const clock = systemClock;
     const fail = (error: ClusterError) => failures.add(error);
-    const recorder = await open({ tensors, predictions, clock: clock.now, fail });
+    const recorder = await open({ tensors, predictions, clock, fail });
     const { run, term, resumed } = recorder;
     const state = initialState(
       { ...policyOf(settings), run, term, configuration, totalSteps: totalSteps(configuration) },

@@ -123,6 +123,7 @@ export class SimulatedCoordinator implements RunObserver {
     return {
       now: time.now,
       every: (milliseconds, task) => time.every(milliseconds, alive(task)),
+      after: (milliseconds, task) => time.after(milliseconds, alive(task)),
       soon: (task) => time.soon(alive(task)),
     };
   }
