@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { systemClock, type Clock } from '../shared/clock.ts';
 import type { Configuration } from '../shared/configuration.ts';
 import type { Dataset } from '../shared/dataset.ts';
-import { assert, messageOf, type ClusterError, type ErrorCode } from '../shared/errors.ts';
+import { assert, ClusterError, messageOf, type ErrorCode } from '../shared/errors.ts';
 import { roomBytes } from '../shared/frame.ts';
 import { EVALUATION_CHUNK_ROWS } from '../shared/limits.ts';
 import { ARITHMETIC, PROTOCOL } from '../shared/messages.ts';
@@ -124,7 +124,8 @@ export async function serve<R extends RunRecorder>(
   }
 }
 
-async function finish<R extends RunRecorder>(driver: Driver, recorder: R, close: () => Promise<void>) {
+/** Waits for the end of the run, tells every worker, and has it written down. Rejects as the driver or the recorder does. */
+export async function conclude<R extends RunRecorder>(driver: Driver, recorder: R) {
   try {
     const outcome = await driver.outcome;
     // Workers are told first; they need not wait for the disk.
@@ -132,8 +133,18 @@ async function finish<R extends RunRecorder>(driver: Driver, recorder: R, close:
     // What a method of R resolves with is R's to say, which the compiler does not see through the interface.
     const result = (await recorder.finish(driver.state, outcome)) as Awaited<ReturnType<R['finish']>>;
     return { outcome, result };
+  } catch (error) {
+    // A run that was taken over goes on: its workers are sent to look for it.
+    const code = error instanceof ClusterError && error.code === 'LOCKED' ? 'SUPERSEDED' : 'RUN_FAILED';
+    driver.shutDown({ state: 'failed', code, message: 'this coordinator has ended' });
+    throw error;
+  }
+}
+
+async function finish<R extends RunRecorder>(driver: Driver, recorder: R, close: () => Promise<void>) {
+  try {
+    return await conclude(driver, recorder);
   } finally {
-    driver.shutDown({ state: 'failed', code: 'RUN_FAILED', message: 'the coordinator failed' });
     await close();
   }
 }

@@ -5,7 +5,11 @@ import type { Checkpoint } from '../shared/checkpoint-file.ts';
 import type { Clock } from '../shared/clock.ts';
 import type { Configuration } from '../shared/configuration.ts';
 import { assert, ClusterError } from '../shared/errors.ts';
-import { MAX_EVENTS_BUFFER_BYTES, MAX_METRICS_BUFFER_BYTES } from '../shared/limits.ts';
+import {
+  LOCK_CHECK_MILLISECONDS,
+  MAX_EVENTS_BUFFER_BYTES,
+  MAX_METRICS_BUFFER_BYTES,
+} from '../shared/limits.ts';
 import {
   MetricsFormatter,
   type EvaluationMetrics,
@@ -30,7 +34,7 @@ export interface StorePlace {
 }
 
 export interface StoreOptions extends StorePlace {
-  /** Told at once, and once per file, of lines that cannot be written. */
+  /** Told at once of lines that cannot be written, once per file, and of another coordinator that has taken the run over. */
   readonly onError: (error: ClusterError) => void;
   /** Told that the disk is full and lines wait, and that it no longer is. */
   readonly onSpace: (isFull: boolean, message: string) => void;
@@ -60,13 +64,12 @@ export interface OldRun extends StoreOptions {
 export class RunStore {
   readonly id: string;
   readonly path: string;
-  readonly #disk: Disk;
   readonly #lock: RunLock;
   readonly #drafts: string;
   readonly #checkpoints: Checkpoints;
   readonly #metrics: AppendFile;
   readonly #events: AppendFile;
-  readonly #date: () => Date;
+  readonly #options: StoreOptions;
   readonly #formatter: MetricsFormatter;
   /** The files written whole, one after the other, so that the last call's bytes stay. */
   #whole: Promise<void> = Promise.resolve();
@@ -75,17 +78,17 @@ export class RunStore {
   #closed = false;
 
   private constructor(path: string, lock: RunLock, files: OpenFiles, options: StoreOptions) {
-    const { keep, disk, date } = options;
+    const { keep, disk } = options;
     this.id = basename(path);
     this.path = path;
-    this.#disk = disk;
     this.#lock = lock;
     this.#drafts = files.drafts;
     this.#checkpoints = new Checkpoints(path, files.drafts, keep, disk);
     this.#metrics = files.metrics;
     this.#events = files.events;
     this.#formatter = new MetricsFormatter(files.lastDigest);
-    this.#date = date ?? (() => new Date());
+    this.#options = options;
+    this.#checkLater();
   }
 
   /** Makes a new run's directory. Rejects with USAGE, RUN_EXISTS, LOCKED or DISK. */
@@ -94,7 +97,7 @@ export class RunStore {
     const now = (date ?? (() => new Date()))();
     const { path } = await createRunDirectory(options.runs, options.runId, now, disk);
     const lock = await RunLock.take(path, false, disk, processes);
-    return await releasedOnError(lock, async () => {
+    return await releasedOnError(path, lock, async () => {
       const drafts = await makeDrafts(path, disk);
       // Whoever had the lock before may have begun.
       await checkUnbegun(path, disk);
@@ -113,7 +116,7 @@ export class RunStore {
   ): Promise<{ store: RunStore; record: RunRecord; lines: MetricsLine[] }> {
     const { directory, takeOver, disk, processes } = options;
     const lock = await RunLock.take(directory, takeOver, disk, processes);
-    return await releasedOnError(lock, async () => {
+    return await releasedOnError(directory, lock, async () => {
       // From here on nobody else changes what is read.
       const drafts = await makeDrafts(directory, disk);
       const record = await readRunRecord(directory, disk);
@@ -162,7 +165,8 @@ export class RunStore {
 
   /** Adds a line to events.jsonl before it returns, unless the disk is full. */
   event(event: string, fields: Readonly<Record<string, unknown>> = {}): void {
-    this.#events.appendNow(`${JSON.stringify({ time: this.#date().toISOString(), event, ...fields })}\n`);
+    const { date = () => new Date() } = this.#options;
+    this.#events.appendNow(`${JSON.stringify({ time: date().toISOString(), event, ...fields })}\n`);
   }
 
   writeModel(model: ModelFile): Promise<void> {
@@ -188,7 +192,7 @@ export class RunStore {
     const closing = [
       () => this.#metrics.close(),
       () => this.#events.close(),
-      () => removeFolder(this.#drafts, this.#disk),
+      () => removeFolder(this.#drafts, this.#options.disk),
       () => this.#lock.release(),
     ];
     const failures: unknown[] = [];
@@ -200,7 +204,7 @@ export class RunStore {
     assert(!this.#closed, 'the store is open');
     const path = join(this.path, name);
     const written = this.#whole.then(() =>
-      this.#unlessSuperseded(() => writeWhole(path, data, this.#disk, this.#drafts)),
+      this.#unlessSuperseded(() => writeWhole(path, data, this.#options.disk, this.#drafts)),
     );
     // The caller hears of a failure; the next file is written all the same.
     this.#whole = written.catch(() => undefined);
@@ -212,18 +216,33 @@ export class RunStore {
     try {
       await write();
     } catch (error) {
-      if (!(await this.#isSuperseded())) throw error;
-      throw new ClusterError('LOCKED', `${this.path} was taken over by another coordinator`, {
-        cause: error,
-      });
+      throw (await this.#isSuperseded()) ? superseded(this.path) : error;
     }
   }
 
+  /** The fence keeps who was superseded from writing; this keeps it from holding workers, too. */
+  #checkLater(): void {
+    this.#options.clock.after(LOCK_CHECK_MILLISECONDS, () => void this.#check());
+  }
+
+  async #check(): Promise<void> {
+    if (this.#closed) return;
+    const isSuperseded = await this.#isSuperseded();
+    if (this.#closed) return;
+    if (isSuperseded) this.#options.onError(superseded(this.path));
+    else this.#checkLater();
+  }
+
+  /** Who cannot see it may see it later; the fence holds all the same. */
   async #isSuperseded(): Promise<boolean> {
-    const holder = await this.#lock.holder();
-    if (holder !== 'nobody') return holder === 'another';
-    const { term } = await readRunRecord(this.path, this.#disk);
-    return term > this.#term;
+    try {
+      const holder = await this.#lock.holder();
+      if (holder !== 'nobody') return holder === 'another';
+      const { term } = await readRunRecord(this.path, this.#options.disk);
+      return term > this.#term;
+    } catch {
+      return false;
+    }
   }
 }
 
@@ -254,11 +273,16 @@ async function openFiles(path: string, old: OldFiles, options: StoreOptions): Pr
   return { drafts, metrics, events, lastDigest };
 }
 
-async function releasedOnError<T>(lock: RunLock, use: () => Promise<T>): Promise<T> {
+async function releasedOnError<T>(path: string, lock: RunLock, use: () => Promise<T>): Promise<T> {
   try {
     return await use();
   } catch (error) {
+    if ((await lock.holder()) === 'another') throw superseded(path);
     await lock.release();
     throw error;
   }
+}
+
+function superseded(path: string): ClusterError {
+  return new ClusterError('LOCKED', `${path} was taken over by another coordinator`);
 }

@@ -87,6 +87,8 @@ export const MAX_RESTART_MILLISECONDS = 5_000;
 export const STABLE_MILLISECONDS = 10_000;
 export const DEFAULT_MAX_RESTARTS = 100;
 export const METRICS_FLUSH_MILLISECONDS = 1_000;
+/** How often a coordinator looks whether the run is still its own. */
+export const LOCK_CHECK_MILLISECONDS = 2_000;
 /** How long lines wait on a full disk until they are tried again. */
 export const DISK_RETRY_MILLISECONDS = 3_000;
 /** Bench: how long a piece is measured in one repetition, and how many steps' time a run of the full loop has. */

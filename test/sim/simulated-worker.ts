@@ -263,8 +263,12 @@ export class SimulatedWorker {
     this.#wire = undefined;
   }
 
-  /** Dialling goes on for ever here and nobody breaks the contract, so only the run's end may end a worker. */
+  /**
+   * Dialling goes on for ever here and nobody breaks the contract, so only the run's end may end a worker. It is started again
+   * all the same: a coordinator may say so and then fail to write it down.
+   */
   #end(error: ClusterError | undefined): void {
     if (error !== undefined) throw error;
+    this.crash();
   }
 }
