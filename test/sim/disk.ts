@@ -72,8 +72,8 @@ export class SimulatedDisk {
   }
 
   makeDirectory(path: string): void {
+    if (this.has(path)) throw systemError('EEXIST', path);
     const { names } = this.#directory(dirname(path));
-    if (names.has(basename(path))) throw systemError('EEXIST', path);
     this.#needRoom();
     names.set(basename(path), emptyDirectory());
   }
@@ -98,6 +98,8 @@ export class SimulatedDisk {
 
   rename(from: string, to: string): void {
     const file = this.#file(from);
+    // Two names of one file stay.
+    if (this.#find(to) === file) return;
     this.#directory(dirname(to)).names.set(basename(to), file);
     this.#directory(dirname(from)).names.delete(basename(from));
   }
