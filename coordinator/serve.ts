@@ -46,7 +46,7 @@ export interface RunRecorder extends RunObserver {
   readonly resumed: Resumed | undefined;
   /** Before anybody can connect. */
   opened(state: RunState): Promise<void>;
-  /** When the run has ended and every worker was told. */
+  /** When the run has ended; the workers are told afterwards. */
   finish(state: RunState, outcome: Outcome): Promise<unknown>;
 }
 
@@ -124,14 +124,14 @@ export async function serve<R extends RunRecorder>(
   }
 }
 
-/** Waits for the end of the run, tells every worker, and has it written down. Rejects as the driver or the recorder does. */
+/** Waits for the end of the run, has it written down, and tells every worker. Rejects as the driver or the recorder does. */
 export async function conclude<R extends RunRecorder>(driver: Driver, recorder: R) {
   try {
     const outcome = await driver.outcome;
-    // Workers are told first; they need not wait for the disk.
-    driver.shutDown(outcome);
     // What a method of R resolves with is R's to say, which the compiler does not see through the interface.
     const result = (await recorder.finish(driver.state, outcome)) as Awaited<ReturnType<R['finish']>>;
+    // Only now: a coordinator that was taken over, or whose disk is full, has not finished the run, and its workers are needed.
+    driver.shutDown(outcome);
     return { outcome, result };
   } catch (error) {
     // A run that was taken over goes on: its workers are sent to look for it.

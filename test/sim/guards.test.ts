@@ -168,6 +168,19 @@ const guards: readonly Guard[] = [
     without: 'if (step > 0)\n      store.step(',
   },
   {
+    name: 'a step that is computed again is compared',
+    file: 'coordinator/recorder.ts',
+    line: "else if (recorded.kind !== 'step' || recorded.chain !== chain) throw differs(step, store.path);",
+    without: '',
+    test: 'test/coordinator/replay.test.ts',
+  },
+  {
+    name: 'workers hear that the run is finished when that is on the disk',
+    file: 'coordinator/serve.ts',
+    line: 'const outcome = await driver.outcome;',
+    without: 'const outcome = await driver.outcome; driver.shutDown(outcome);',
+  },
+  {
     name: 'a directory without run.json is taken by its id',
     file: 'coordinator/run-directory.ts',
     line: 'if (names.every(isOfUnbegunRun)) return;',

@@ -1,11 +1,11 @@
 import type { StepResult } from '../../coordinator/driver.ts';
 import { RunLock } from '../../coordinator/run-lock.ts';
-import type { Resumed, RunState, Settings } from '../../coordinator/state.ts';
+import type { Resumed, Settings } from '../../coordinator/state.ts';
 import type { Configuration } from '../../shared/configuration.ts';
 import { assert, ClusterError, messageOf } from '../../shared/errors.ts';
 import { EVALUATION_CHUNK_ROWS } from '../../shared/limits.ts';
-import { planStep, totalSteps } from '../../shared/schedule.ts';
-import { firstShard, shardCount } from '../../shared/tree.ts';
+import { totalSteps } from '../../shared/schedule.ts';
+import { checkLeases } from './check-leases.ts';
 import { strikeCoordinator, type CoordinatorWorld } from './coordinator-faults.ts';
 import { SimulatedDisk } from './disk.ts';
 import { strike } from './faults.ts';
@@ -102,7 +102,10 @@ class Simulation implements Witness, CoordinatorWorld {
       rendezvousMilliseconds: 120_000,
       checkpointEvery: random.chance(0.5) ? { steps: 1 + random.below(5) } : { milliseconds: 500 },
     };
-    const world = { time, random, configuration, connect: () => this.#connect() };
+    const world = {
+      ...{ time, random, configuration, connect: () => this.#connect() },
+      ended: (worker: SimulatedWorker, error: unknown) => this.#left(worker, error),
+    };
     this.#workers = Array.from(
       { length: count },
       (_, i) => new SimulatedWorker(world, `w${i}`, random.between(2, 20)),
@@ -279,6 +282,17 @@ class Simulation implements Witness, CoordinatorWorld {
     return wire;
   }
 
+  /**
+   * A worker has ended. Dialling goes on for ever here and nobody breaks the contract, so only the run's end may bring that
+   * about, and must be certain; or a full disk that ended the coordinator: then whoever starts that again starts all.
+   */
+  #left(worker: SimulatedWorker, error: unknown): void {
+    const { state } = durableRecord(this.#world.disk) ?? {};
+    if (error === undefined) assert(state === 'finished', `the run, of which a worker hears so, is finished`);
+    else if (isCode(error, 'RUN_FAILED') && this.#isFullLately()) worker.crash();
+    else throw error;
+  }
+
   #planFault(): void {
     const pause = this.#random.between(0, 800);
     if (this.#time.now() + pause > this.#faultsUntil) return;
@@ -311,8 +325,11 @@ class Simulation implements Witness, CoordinatorWorld {
 
   /** A full disk may end a coordinator at its start and at its end. */
   #isFull(error: unknown): boolean {
-    const isRecent = this.#world.disk.isFull || this.#time.now() - this.#fullAt < 1_000;
-    return isCode(error, 'DISK') && isRecent;
+    return isCode(error, 'DISK') && this.#isFullLately();
+  }
+
+  #isFullLately(): boolean {
+    return this.#world.disk.isFull || this.#time.now() - this.#fullAt < 1_000;
   }
 
   /** A coordinator that died after its last word is started again, and finds the run finished. */
@@ -352,32 +369,4 @@ function expectedOf(configuration: Configuration): ExpectedRun {
   const expected = { configuration, steps, weights, chain: chainOf(configuration, steps) };
   known.set(key, expected);
   return expected;
-}
-
-/** Open leases belong to workers that are there; the parts of a step are all its shards, each once. */
-function checkLeases({ task, workers, settings }: RunState): void {
-  if (task === undefined) return;
-  const { virtualShards, realShards } = planStep(settings.configuration, task.step);
-  const covered = new Set<number>();
-  for (const [node, part] of task.parts) {
-    for (const { slot, state } of part.leases) {
-      const isOwned = part.accepted || state === 'gone' || workers.has(slot);
-      assert(isOwned, `part ${node} is leased to slot ${slot}, where nobody is`);
-    }
-    const computing = part.leases.filter(({ state }) => state === 'open' || state === 'late');
-    assert(
-      new Set(computing.map(({ slot }) => slot)).size === computing.length,
-      `nobody is asked for part ${node} again while computing it`,
-    );
-    if (task.kind === 'evaluation') continue;
-    const first = firstShard(node, virtualShards);
-    for (let shard = first; shard < first + shardCount(node, virtualShards); shard++) {
-      assert(
-        !covered.has(shard) && shard < realShards,
-        `shard ${shard} of step ${task.step} is planned once`,
-      );
-      covered.add(shard);
-    }
-  }
-  assert(task.kind === 'evaluation' || covered.size === realShards, `all ${realShards} shards are planned`);
 }

@@ -31,6 +31,8 @@ export interface WorkerWorld {
   readonly configuration: Configuration;
   /** A connection to the coordinator, or undefined when nobody listens. */
   connect(worker: SimulatedWorker): Wire | undefined;
+  /** A worker has ended by itself: it was told that the run is finished, or what went wrong. */
+  ended(worker: SimulatedWorker, error: ClusterError | undefined): void;
 }
 
 interface Queued {
@@ -263,12 +265,7 @@ export class SimulatedWorker {
     this.#wire = undefined;
   }
 
-  /**
-   * Dialling goes on for ever here and nobody breaks the contract, so only the run's end may end a worker. It is started again
-   * all the same: a coordinator may say so and then fail to write it down.
-   */
   #end(error: ClusterError | undefined): void {
-    if (error !== undefined) throw error;
-    this.crash();
+    this.#world.ended(this, error);
   }
 }
