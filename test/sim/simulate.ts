@@ -3,7 +3,7 @@ import { RunLock } from '../../coordinator/run-lock.ts';
 import type { Resumed, Settings } from '../../coordinator/state.ts';
 import type { Configuration } from '../../shared/configuration.ts';
 import { assert, ClusterError, messageOf } from '../../shared/errors.ts';
-import { EVALUATION_CHUNK_ROWS } from '../../shared/limits.ts';
+import { EVALUATION_CHUNK_ROWS, LOCK_CHECK_MILLISECONDS } from '../../shared/limits.ts';
 import { totalSteps } from '../../shared/schedule.ts';
 import { checkLeases } from './check-leases.ts';
 import { strikeCoordinator, type CoordinatorWorld } from './coordinator-faults.ts';
@@ -68,6 +68,8 @@ class Simulation implements Witness, CoordinatorWorld {
   readonly #settings: Omit<Settings, 'run' | 'term'>;
   /** The one that workers find; undefined while nobody is there. */
   #coordinator: SimulatedCoordinator | undefined;
+  /** The last one that opened the run. */
+  #newest: SimulatedCoordinator | undefined;
   /** Those that were taken over while they were stopped. */
   #superseded: SimulatedCoordinator[] = [];
   #hosts = 1;
@@ -140,6 +142,7 @@ class Simulation implements Witness, CoordinatorWorld {
     this.#terms.add(term);
     if (isLate) return;
     this.#term = term;
+    this.#newest = coordinator;
     assert(step >= this.#kept, `the checkpoint of step ${this.#kept} was safe, but only ${step} is found`);
     const recorded = recordedSteps(this.#world.disk, this.#expected);
     assert(recorded >= step, `the lines up to step ${step} are there, not only up to ${recorded}`);
@@ -237,7 +240,16 @@ class Simulation implements Witness, CoordinatorWorld {
     this.#time.after(milliseconds, () => {
       this.#note(`the coordinator on ${coordinator.process.host} wakes up`);
       coordinator.process.wake();
+      if (this.#superseded.includes(coordinator) && this.#newest !== coordinator)
+        this.#expectEnd(coordinator);
     });
+  }
+
+  /** One that was taken over looks at the lock now and then, and must not hold workers for long. */
+  #expectEnd({ process }: SimulatedCoordinator): void {
+    this.#time.after(5 * LOCK_CHECK_MILLISECONDS, () =>
+      assert(!process.isAlive, `the coordinator on ${process.host} notices that it was taken over`),
+    );
   }
 
   supersede(milliseconds: number, pause: number): void {

@@ -179,6 +179,7 @@ export class SimulatedCoordinator {
     const lines = (this.#events + Buffer.from(bytes).toString()).split('\n');
     this.#events = lines.pop() ?? '';
     for (const line of lines) {
+      if (!line.endsWith('}')) throw new Error(`events.jsonl has a torn line: ${line}`);
       const event: unknown = JSON.parse(line);
       const isKept = event !== null && typeof event === 'object' && 'event' in event && 'step' in event;
       if (isKept && event.event === 'checkpoint') this.#options.witness.kept(Number(event.step));
