@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
+import { readRunRecord } from '../coordinator/old-run.ts';
 import { newRunId } from '../coordinator/run-directory.ts';
 import { ClusterError, type ErrorCode } from '../shared/errors.ts';
 import type { EngineKind } from '../shared/engine-identity.ts';
@@ -39,6 +40,7 @@ export async function local(given: LocalOptions, explicit: ReadonlySet<OptionKey
   // Named here, so that a coordinator that crashes can be started again with it.
   const runId = options.resume === undefined ? (options.runId ?? newRunId(new Date())) : undefined;
   const directory = options.resume ?? join(options.runsDir, runId ?? '');
+  const termBefore = options.resume === undefined ? 0 : (await readRunRecord(directory)).term;
   const run = { ...options, port, tokenFile: undefined, startWorkers: plans.length };
   const common = { maxRestarts: options.maxRestarts, log };
   // Before the first child exists: a Ctrl-C from here on must end all of them.
@@ -46,6 +48,12 @@ export async function local(given: LocalOptions, explicit: ReadonlySet<OptionKey
   onStop((code) => stopping.stop(code));
   const coordinator = new Member({
     ...{ ...common, name: 'coordinator', environment, output: 'inherit' },
+    isDone: async () => {
+      if (!existsSync(join(directory, 'run.json'))) return false;
+      const { state, term } = await readRunRecord(directory);
+      // A finished run that is prolonged says so until its coordinator has opened it.
+      return state === 'finished' && term > termBefore;
+    },
     args: (isRestart) =>
       argumentsFor(
         'coordinator',
