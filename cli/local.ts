@@ -1,6 +1,8 @@
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
+import { readRunRecord } from '../coordinator/old-run.ts';
 import { newRunId } from '../coordinator/run-directory.ts';
 import { argumentsFor } from './child-arguments.ts';
 import { createLogger, type Log } from './log.ts';
@@ -26,6 +28,7 @@ export async function local(given: LocalOptions, explicit: ReadonlySet<OptionKey
   // Named here, so that a coordinator that crashes can be started again with it.
   const runId = options.resume === undefined ? (options.runId ?? newRunId(new Date())) : undefined;
   const directory = options.resume ?? join(options.runsDir, runId ?? '');
+  const termBefore = options.resume === undefined ? 0 : (await readRunRecord(directory)).term;
   const run = { ...options, port, tokenFile: undefined, startWorkers: plans.length };
   const common = { maxRestarts: options.maxRestarts, log };
   // Before the first child exists: a Ctrl-C from here on must end all of them.
@@ -33,10 +36,19 @@ export async function local(given: LocalOptions, explicit: ReadonlySet<OptionKey
   onStop((code) => stopping.stop(code));
   const coordinator = new Member({
     ...{ ...common, name: 'coordinator', environment, output: 'inherit' },
+    isDone: async () => {
+      if (!existsSync(join(directory, 'run.json'))) return false;
+      const { state, term } = await readRunRecord(directory);
+      // A finished run that is prolonged says so until its coordinator has opened it.
+      return state === 'finished' && term > termBefore;
+    },
     args: (isRestart) =>
       argumentsFor(
         'coordinator',
-        isRestart ? { ...run, runId: undefined, resume: directory } : { ...run, runId },
+        // Who died before its first run.json has left nothing to go on with.
+        isRestart && existsSync(join(directory, 'run.json'))
+          ? { ...run, runId: undefined, resume: directory }
+          : { ...run, runId },
       ),
   });
   const host = options.host === '0.0.0.0' || options.host === '::' ? '127.0.0.1' : options.host;

@@ -15,6 +15,8 @@ export interface MemberOptions {
   readonly environment: NodeJS.ProcessEnv;
   readonly output: 'inherit' | 'capture';
   readonly maxRestarts: number;
+  /** Whether one that crashed had done all it was there for. */
+  readonly isDone?: () => Promise<boolean>;
   readonly log: Log;
 }
 
@@ -76,6 +78,10 @@ export class Member {
       const code = await this.#child.exited;
       const isFinal = this.#stopping.signal.aborted || !isCrash(code) || restarts > maxRestarts;
       if (isFinal) return this.#finish(code);
+      if ((await this.#options.isDone?.()) === true) {
+        log.warn({ process: name, code }, `${name} ${causeOf(code)}, when all was done`);
+        return this.#finish(0);
+      }
       if (performance.now() - started > STABLE_MILLISECONDS) pause = FIRST_RESTART_MILLISECONDS;
       log.warn(
         { process: name, code, restarts },

@@ -1,7 +1,7 @@
-import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Disk } from '../data/disk.ts';
 import { systemCode } from '../data/system-error.ts';
-import { diskError, writeWhole } from '../data/whole-file.ts';
+import { diskError, makeDirectories, writeWhole } from '../data/whole-file.ts';
 import { decodeCheckpoint, encodeCheckpoint, type Checkpoint } from '../shared/checkpoint-file.ts';
 import type { Configuration } from '../shared/configuration.ts';
 import { ClusterError } from '../shared/errors.ts';
@@ -11,24 +11,30 @@ const NAME = /^step-(\d{10})\.safetensors$/;
 /** The checkpoints of a run: checkpoints/step-<ten digits>.safetensors, the last few of them. */
 export class Checkpoints {
   readonly #directory: string;
+  readonly #drafts: string;
   readonly #keep: number;
+  readonly #disk: Disk;
+  #isMade = false;
 
-  constructor(runDirectory: string, keep: number) {
+  constructor(runDirectory: string, drafts: string, keep: number, disk: Disk) {
     this.#directory = join(runDirectory, 'checkpoints');
+    this.#drafts = drafts;
     this.#keep = keep;
+    this.#disk = disk;
   }
 
   /** Writes one whole, and only then removes the oldest that are too many. Rejects with DISK. */
   async write(checkpoint: Checkpoint): Promise<void> {
     const name = `step-${String(checkpoint.step).padStart(10, '0')}.safetensors`;
+    if (!this.#isMade) await makeDirectories(this.#directory, this.#disk);
+    this.#isMade = true;
+    await writeWhole(join(this.#directory, name), encodeCheckpoint(checkpoint), this.#disk, this.#drafts);
     try {
-      await mkdir(this.#directory, { recursive: true });
+      const names = await this.#names();
+      for (const old of names.slice(this.#keep)) await this.#disk.remove(join(this.#directory, old));
     } catch (error) {
       throw diskError(this.#directory, error);
     }
-    await writeWhole(join(this.#directory, name), encodeCheckpoint(checkpoint));
-    const names = await this.#names();
-    for (const old of names.slice(this.#keep)) await rm(join(this.#directory, old), { force: true });
   }
 
   /** The newest that is intact; of every newer one that is not, `damaged` is told why. Undefined where there is none. */
@@ -39,7 +45,7 @@ export class Checkpoints {
     for (const name of await this.#names()) {
       const path = join(this.#directory, name);
       try {
-        return decodeCheckpoint(await readFile(path), path, configuration);
+        return decodeCheckpoint(await this.#disk.read(path), path, configuration);
       } catch (error) {
         if (!(error instanceof ClusterError)) throw error;
         damaged(error);
@@ -51,7 +57,7 @@ export class Checkpoints {
   /** The newest first. */
   async #names(): Promise<string[]> {
     try {
-      const names = await readdir(this.#directory);
+      const names = await this.#disk.list(this.#directory);
       return names
         .filter((name) => NAME.test(name))
         .toSorted()

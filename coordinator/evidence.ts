@@ -1,12 +1,14 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { systemDisk } from '../data/disk.ts';
 import { systemCode } from '../data/system-error.ts';
 import { configurationOfRecord, type Configuration } from '../shared/configuration.ts';
 import { ClusterError, messageOf } from '../shared/errors.ts';
 import { readMetrics, type Metrics } from '../shared/metrics.ts';
 import { ARITHMETIC } from '../shared/messages.ts';
 import { parseRunRecord, type RunRecord } from '../shared/run-schema.ts';
+import { systemProcesses } from './processes.ts';
 import { writerOf } from './run-lock.ts';
 
 /** A checkpoint's file; its bytes are read when they are needed. */
@@ -38,7 +40,7 @@ export interface Evidence {
  */
 export async function readEvidence(directory: string): Promise<Evidence> {
   // In this order, whatever a run at work adds meanwhile only makes the later files longer than the earlier ones say.
-  const writer = await writerOf(directory);
+  const writer = await writerOf(directory, systemDisk, systemProcesses);
   const record = await readRecord(directory);
   const checkpoints = await listCheckpoints(directory);
   const model = await readIfThere(join(directory, 'model.safetensors'));

@@ -1,33 +1,36 @@
-import { readdir, readFile, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
+import { systemDisk, type Disk } from '../data/disk.ts';
 import { systemCode } from '../data/system-error.ts';
-import { diskError } from '../data/whole-file.ts';
 import { ClusterError, messageOf } from '../shared/errors.ts';
 import { readMetrics, type MetricsLine } from '../shared/metrics.ts';
 import { parseRunRecord, type RunRecord } from '../shared/run-schema.ts';
 
-/** What a run that was begun before has left: its record and its lines. */
-export async function readRunRecord(directory: string): Promise<RunRecord> {
+/** The record of a run that was begun before. Rejects with DATA. */
+export async function readRunRecord(directory: string, disk: Disk = systemDisk): Promise<RunRecord> {
   const path = join(directory, 'run.json');
-  return parseRunRecord(await readText(path), path);
+  return parseRunRecord(await readText(path, disk), path);
 }
 
-/** The whole lines of metrics.jsonl; one that a crash has torn is cut off the file. Rejects with DATA when one was changed. */
-export async function readLines(directory: string): Promise<MetricsLine[]> {
+/** The whole lines of metrics.jsonl, and their text without one that a crash has torn. Rejects with DATA when one was changed. */
+export async function readLines(
+  directory: string,
+  disk: Disk = systemDisk,
+): Promise<{ lines: MetricsLine[]; text: string }> {
   const path = join(directory, 'metrics.jsonl');
-  const { lines, wholeBytes, torn, bad } = readMetrics(await readText(path));
+  const text = await readText(path, disk);
+  const { lines, wholeBytes, bad } = readMetrics(text);
   if (bad !== undefined) {
     throw new ClusterError('DATA', `line ${bad.line} of ${path} is not what was written: ${bad.reason}`, {
       fix: 'a run whose record was changed cannot go on: start another one',
     });
   }
-  if (!torn) return lines;
-  try {
-    await truncate(path, wholeBytes);
-  } catch (error) {
-    throw diskError(path, error);
-  }
-  return lines;
+  return { lines, text: text.slice(0, wholeBytes) };
+}
+
+/** The whole lines of events.jsonl. */
+export async function readEvents(directory: string, disk: Disk): Promise<string> {
+  const text = await readText(join(directory, 'events.jsonl'), disk);
+  return text.slice(0, text.lastIndexOf('\n') + 1);
 }
 
 /** The directory of the newest run that can go on: not finished, not diverged. Rejects with USAGE where there is none. */
@@ -53,17 +56,16 @@ function ignoreForeign(error: unknown): undefined {
 
 async function namesIn(runs: string): Promise<string[]> {
   try {
-    const entries = await readdir(runs, { withFileTypes: true });
-    return entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
+    return await systemDisk.list(runs);
   } catch (error) {
     if (systemCode(error) === 'ENOENT') return [];
     throw new ClusterError('DATA', `${runs} cannot be read: ${messageOf(error)}`, { cause: error });
   }
 }
 
-async function readText(path: string): Promise<string> {
+async function readText(path: string, disk: Disk): Promise<string> {
   try {
-    return await readFile(path, 'utf8');
+    return Buffer.from(await disk.read(path)).toString();
   } catch (error) {
     throw new ClusterError('DATA', `${path} cannot be read: ${messageOf(error)}`, { cause: error });
   }

@@ -1,3 +1,4 @@
+import { systemDisk } from '../data/disk.ts';
 import type { Checkpoint } from '../shared/checkpoint-file.ts';
 import { firstLink } from '../shared/chain.ts';
 import { canonicalRecipe, configurationOfRecord, type Configuration } from '../shared/configuration.ts';
@@ -6,10 +7,11 @@ import type { MetricsLine } from '../shared/metrics.ts';
 import type { RunRecord } from '../shared/run-schema.ts';
 import { totalSteps } from '../shared/schedule.ts';
 import type { Dataset } from '../shared/dataset.ts';
+import { systemProcesses } from './processes.ts';
 import { Recorder, type ResumedRecord, type RunViewer } from './recorder.ts';
 import type { Workplace } from './serve.ts';
 import type { Resumed } from './state.ts';
-import { RunStore } from './store.ts';
+import { RunStore, type StorePlace } from './store.ts';
 
 export interface OpenSettings {
   readonly configuration: Configuration;
@@ -44,13 +46,14 @@ export async function openRecorder(
   settings: OpenSettings,
   { tensors, predictions, clock, fail }: Workplace,
   viewer: RunViewer,
+  { disk, processes }: Omit<StorePlace, 'clock'> = { disk: systemDisk, processes: systemProcesses },
 ): Promise<Recorder> {
   const { configuration } = settings;
-  const run = await openRun(settings, fail, viewer);
+  const run = await openRun(settings, { disk, processes, clock }, fail, viewer);
   const { store, term, checkpoint } = run;
   if (checkpoint !== undefined) tensors.restore(checkpoint);
   return new Recorder({
-    ...{ ...settings, store, viewer, predictions, term, clock },
+    ...{ ...settings, store, viewer, predictions, term, clock: clock.now },
     ...{ snapshot: () => tensors.snapshot(), onSuperseded: fail },
     ...{ record: resumedRecord(run, tensors.checksum), resumed: resumedState(run, configuration) },
   });
@@ -58,16 +61,19 @@ export async function openRecorder(
 
 async function openRun(
   settings: OpenSettings,
+  place: StorePlace,
   onError: (error: ClusterError) => void,
   viewer: RunViewer,
 ): Promise<OpenRun> {
   const { configuration, resume: directory, keep, takeOver } = settings;
+  const onSpace = (isFull: boolean, message: string) => viewer.log(isFull ? 'warn' : 'info', message, {});
+  const options = { ...place, keep, onError, onSpace };
   if (directory === undefined) {
     const { runsDir: runs, runId } = settings;
-    const store = await RunStore.create({ runs, runId, keep, onError });
+    const store = await RunStore.create({ runs, runId, ...options });
     return { store, term: 1, old: undefined, checkpoint: undefined };
   }
-  const { store, record, lines } = await RunStore.resume({ directory, takeOver, keep, onError });
+  const { store, record, lines } = await RunStore.resume({ directory, takeOver, ...options });
   try {
     if (canonicalRecipe(configurationOfRecord(record.configuration)) !== canonicalRecipe(configuration))
       throw new ClusterError('USAGE', `${directory} is a run of another configuration (run.json)`);

@@ -200,8 +200,21 @@ export class Recorder implements RunRecorder {
     };
   }
 
-  /** Writes model, misclassified samples and the final run.json, in this order, and closes all files. */
+  /** Writes model, misclassified samples and the final run.json, in this order, and closes all files, also where one fails. */
   async finish(state: RunState, outcome: Outcome): Promise<RunRecord> {
+    const { store } = this.#options;
+    try {
+      const record = await this.#finish(state, outcome);
+      await store.close();
+      return record;
+    } catch (error) {
+      // The first failure is the one to tell.
+      await store.close().catch(() => undefined);
+      throw error;
+    }
+  }
+
+  async #finish(state: RunState, outcome: Outcome): Promise<RunRecord> {
     const { store, configuration, dataset, predictions, snapshot } = this.#options;
     const record = this.#record(state, outcome);
     await this.#keeping;
@@ -219,9 +232,8 @@ export class Recorder implements RunRecorder {
       await store.writeArtifact('misclassified.jsonl', misclassifiedLines(wrong));
     }
     store.event('end', { state: outcome.state, step: this.#step });
-    await store.syncMetrics();
+    await store.syncLines();
     await store.writeRun(record);
-    await store.close();
     return record;
   }
 

@@ -1,8 +1,8 @@
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { systemCode } from '../data/system-error.ts';
-import { diskError } from '../data/whole-file.ts';
+import type { Disk } from '../data/disk.ts';
+import { diskError, makeDirectories } from '../data/whole-file.ts';
 import { ClusterError } from '../shared/errors.ts';
+import { isDrafts } from './drafts.ts';
 
 export interface RunDirectory {
   readonly id: string;
@@ -12,33 +12,53 @@ export interface RunDirectory {
 const ATTEMPTS = 16;
 
 /**
- * Makes the directory of a new run, `<runs>/<id>/`, with artifacts/ in it. Without an id it is called after the time, in
- * UTC, and a random suffix. Rejects with USAGE, RUN_EXISTS or DISK.
+ * Makes the directory of a new run, `<runs>/<id>/`. Without an id it is called after the time, in UTC, and a random suffix.
+ * One with that id that was left before its run.json was written, by a coordinator that died, is taken as new: RunLock says
+ * whether that one lives. Rejects with USAGE, RUN_EXISTS or DISK.
  */
 export async function createRunDirectory(
   runs: string,
   id: string | undefined,
   now: Date,
+  disk: Disk,
   random: () => number = Math.random,
 ): Promise<RunDirectory> {
   if (id !== undefined) checkRunId(id);
-  await makeDirectory(runs, true);
+  await makeDirectories(runs, disk);
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
     const name = id ?? newRunId(now, random);
     const path = join(runs, name);
-    if (await makeDirectory(path, false)) {
-      await makeDirectory(join(path, 'artifacts'), false);
-      return { id: name, path };
-    }
+    if (await makeDirectories(path, disk)) return { id: name, path };
     if (id !== undefined) {
-      throw new ClusterError('RUN_EXISTS', `the run ${path} exists already`, {
-        fix: 'choose another --run-id, or move that folder away',
-      });
+      await checkUnbegun(path, disk);
+      return { id, path };
     }
   }
   throw new ClusterError('RUN_EXISTS', `${ATTEMPTS} run ids of this second are taken in ${runs}`, {
     fix: 'give a --run-id',
   });
+}
+
+/** Throws RUN_EXISTS where something lies in the directory that is not there before run.json is. */
+export async function checkUnbegun(path: string, disk: Disk): Promise<void> {
+  let names: string[];
+  try {
+    names = await disk.list(path);
+  } catch (error) {
+    throw diskError(path, error);
+  }
+  if (names.every(isOfUnbegunRun)) return;
+  throw new ClusterError('RUN_EXISTS', `the run ${path} exists already`, {
+    fix: 'choose another --run-id, or move that folder away',
+  });
+}
+
+function isOfUnbegunRun(name: string): boolean {
+  return (
+    isDrafts(name) ||
+    /^\.lock\.[0-9a-f]{12}\.tmp$/.test(name) ||
+    ['lock.json', 'artifacts', 'metrics.jsonl', 'events.jsonl'].includes(name)
+  );
 }
 
 /** Ids become folders: letters, digits, dot, underscore and hyphen, and no dot at the beginning. */
@@ -56,15 +76,4 @@ export function newRunId(now: Date, random: () => number = Math.random): string 
     .toString(16)
     .padStart(4, '0');
   return `${date.replaceAll('-', '')}-${time.slice(0, 8).replaceAll(':', '')}-${suffix}`;
-}
-
-/** Whether the directory is new. */
-async function makeDirectory(path: string, recursive: boolean): Promise<boolean> {
-  try {
-    await mkdir(path, { recursive });
-    return true;
-  } catch (error) {
-    if (!recursive && systemCode(error) === 'EEXIST') return false;
-    throw diskError(path, error);
-  }
 }

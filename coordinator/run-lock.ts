@@ -1,73 +1,94 @@
 import { randomBytes } from 'node:crypto';
-import { readFileSync } from 'node:fs';
-import { link, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { z } from 'zod';
+import type { Disk } from '../data/disk.ts';
 import { systemCode } from '../data/system-error.ts';
 import { diskError } from '../data/whole-file.ts';
 import { ClusterError, messageOf } from '../shared/errors.ts';
-
-/** Who writes in a run's directory. Host and boot tell machines and their restarts apart, `started` one pid from its next use. */
-const ownerSchema = z.strictObject({
-  host: z.string().max(256),
-  boot: z.string().max(64),
-  pid: z.int().min(1),
-  started: z.string().max(32),
-});
-type Owner = z.infer<typeof ownerSchema>;
+import { processSchema, type ProcessIdentity, type Processes } from './processes.ts';
 
 /** The lock of a run's directory: one coordinator writes there. */
 export class RunLock {
   readonly #path: string;
+  readonly #disk: Disk;
+  readonly #owner: ProcessIdentity;
 
-  private constructor(path: string) {
+  private constructor(path: string, disk: Disk, owner: ProcessIdentity) {
     this.#path = path;
+    this.#disk = disk;
+    this.#owner = owner;
   }
 
   /**
    * Takes the lock, also from a process of this host that is gone, and with `takeOver` from another host's, of which nobody
    * here can tell. Rejects with LOCKED, naming the owner, or DISK.
    */
-  static async take(directory: string, takeOver: boolean): Promise<RunLock> {
+  static async take(
+    directory: string,
+    takeOver: boolean,
+    disk: Disk,
+    processes: Processes,
+  ): Promise<RunLock> {
     const path = join(directory, 'lock.json');
     const mine = join(directory, `.lock.${randomBytes(6).toString('hex')}.tmp`);
     try {
-      await writeFile(mine, `${JSON.stringify(thisProcess())}\n`, { flag: 'wx' });
+      const self = processes.self();
+      await write(disk, mine, `${JSON.stringify(self)}\n`);
       // A link appears whole, and only where there is none.
-      if (await linkIfFree(mine, path)) return new RunLock(path);
-      const owner = await readOwner(path);
-      if (owner !== undefined) refuseLiving(owner, path, takeOver);
-      await rename(mine, path);
-      return new RunLock(path);
+      if (await linkIfFree(disk, mine, path)) return new RunLock(path, disk, self);
+      const owner = await readOwner(disk, path);
+      if (typeof owner === 'object') refuseLiving(owner, path, takeOver, processes);
+      await disk.rename(mine, path);
+      return new RunLock(path, disk, self);
     } catch (error) {
       throw error instanceof ClusterError ? error : diskError(path, error);
     } finally {
-      await rm(mine, { force: true });
+      await disk.remove(mine);
     }
   }
 
+  /** Who holds the lock: we, another process, or nobody. */
+  async holder(): Promise<'we' | 'another' | 'nobody'> {
+    const owner = await readOwner(this.#disk, this.#path);
+    if (owner === 'none') return 'nobody';
+    return typeof owner === 'object' && isSame(owner, this.#owner) ? 'we' : 'another';
+  }
+
+  /** Another's stays. */
   async release(): Promise<void> {
-    await rm(this.#path, { force: true });
+    if ((await this.holder()) === 'we') await this.#disk.remove(this.#path);
   }
 }
 
 /** Who may be at work in a run's directory, without touching its lock; undefined where certainly nobody is. */
-export async function writerOf(directory: string): Promise<string | undefined> {
+export async function writerOf(
+  directory: string,
+  disk: Disk,
+  { self, startOf }: Processes,
+): Promise<string | undefined> {
   const path = join(directory, 'lock.json');
-  const owner = await readOwner(path).catch((error: unknown) => {
+  const owner = await readOwner(disk, path).catch((error: unknown) => {
     throw new ClusterError('DATA', `${path} cannot be read: ${messageOf(error)}`, { cause: error });
   });
-  if (owner === undefined) return undefined;
-  const here = thisProcess();
+  if (typeof owner !== 'object') return undefined;
+  const here = self();
   const isGone =
     owner.host === here.host && (owner.boot !== here.boot || startOf(owner.pid) !== owner.started);
   return isGone ? undefined : `process ${owner.pid} on ${owner.host}`;
 }
 
-async function linkIfFree(from: string, to: string): Promise<boolean> {
+async function write(disk: Disk, path: string, text: string): Promise<void> {
+  const file = await disk.create(path);
   try {
-    await link(from, to);
+    const bytes = Buffer.from(text);
+    for (let at = 0; at < bytes.length;) at += await file.write(bytes.subarray(at));
+  } finally {
+    await file.close();
+  }
+}
+
+async function linkIfFree(disk: Disk, from: string, to: string): Promise<boolean> {
+  try {
+    await disk.link(from, to);
     return true;
   } catch (error) {
     if (systemCode(error) === 'EEXIST') return false;
@@ -75,22 +96,27 @@ async function linkIfFree(from: string, to: string): Promise<boolean> {
   }
 }
 
-/** Undefined where the file is gone by now, or was never written whole. */
-async function readOwner(path: string): Promise<Owner | undefined> {
+/** `none` where there is no file, `torn` where it was never written whole. */
+async function readOwner(disk: Disk, path: string): Promise<ProcessIdentity | 'none' | 'torn'> {
   try {
-    const parsed = ownerSchema.safeParse(JSON.parse(await readFile(path, 'utf8')));
-    return parsed.data;
+    const text = Buffer.from(await disk.read(path)).toString();
+    return processSchema.safeParse(JSON.parse(text)).data ?? 'torn';
   } catch (error) {
-    if (systemCode(error) === 'ENOENT' || error instanceof SyntaxError) return undefined;
+    if (systemCode(error) === 'ENOENT') return 'none';
+    if (error instanceof SyntaxError) return 'torn';
     throw error;
   }
 }
 
-function refuseLiving(owner: Owner, path: string, takeOver: boolean): void {
+function isSame(a: ProcessIdentity, b: ProcessIdentity): boolean {
+  return a.host === b.host && a.boot === b.boot && a.pid === b.pid && a.started === b.started;
+}
+
+function refuseLiving(owner: ProcessIdentity, path: string, takeOver: boolean, processes: Processes): void {
   const who = `process ${owner.pid} on ${owner.host}`;
-  const here = thisProcess();
+  const here = processes.self();
   if (owner.host === here.host && owner.boot === here.boot) {
-    if (startOf(owner.pid) !== owner.started) return;
+    if (processes.startOf(owner.pid) !== owner.started) return;
     throw new ClusterError('LOCKED', `${who} is at work on this run (${path})`, {
       fix: 'wait for it, stop it, or start another run',
     });
@@ -103,25 +129,4 @@ function refuseLiving(owner: Owner, path: string, takeOver: boolean): void {
       fix: 'if it is gone for good, give --take-over',
     },
   );
-}
-
-function thisProcess(): Owner {
-  return {
-    host: hostname(),
-    boot: readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim(),
-    pid: process.pid,
-    started: startOf(process.pid) ?? '',
-  };
-}
-
-/** When a process of this host started, in clock ticks since the boot; undefined when there is none. */
-function startOf(pid: number): string | undefined {
-  try {
-    // Its name, in parentheses, may hold spaces; the 22nd field is the 20th after it.
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
-  } catch (error) {
-    if (systemCode(error) === 'ENOENT' || systemCode(error) === 'ESRCH') return undefined;
-    throw error;
-  }
 }

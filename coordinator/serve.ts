@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import { systemClock } from '../shared/clock.ts';
+import { systemClock, type Clock } from '../shared/clock.ts';
 import type { Configuration } from '../shared/configuration.ts';
 import type { Dataset } from '../shared/dataset.ts';
-import { assert, messageOf, type ClusterError, type ErrorCode } from '../shared/errors.ts';
+import { assert, ClusterError, messageOf, type ErrorCode } from '../shared/errors.ts';
 import { roomBytes } from '../shared/frame.ts';
 import { EVALUATION_CHUNK_ROWS } from '../shared/limits.ts';
 import { ARITHMETIC, PROTOCOL } from '../shared/messages.ts';
@@ -35,7 +35,7 @@ export interface ServeSettings extends RunPolicy {
 export interface Workplace {
   readonly tensors: Tensors;
   readonly predictions: Predictions;
-  readonly clock: () => number;
+  readonly clock: Clock;
   /** Ends the run at once: something outside the reducers failed. */
   readonly fail: (error: ClusterError) => void;
 }
@@ -48,7 +48,7 @@ export interface RunRecorder extends RunObserver {
   readonly resumed: Resumed | undefined;
   /** Before anybody can connect. */
   opened(state: RunState): Promise<void>;
-  /** When the run has ended and every worker was told. */
+  /** When the run has ended; the workers are told afterwards. */
   finish(state: RunState, outcome: Outcome): Promise<unknown>;
 }
 
@@ -100,7 +100,7 @@ export async function serve<R extends RunRecorder>(
     const failures = new FirstFailure();
     const clock = systemClock;
     const fail = (error: ClusterError) => failures.add(error);
-    const recorder = await open({ tensors, predictions, clock: clock.now, fail });
+    const recorder = await open({ tensors, predictions, clock, fail });
     const { run, term, resumed } = recorder;
     const state = initialState(
       {
@@ -129,16 +129,27 @@ export async function serve<R extends RunRecorder>(
   }
 }
 
-async function finish<R extends RunRecorder>(driver: Driver, recorder: R, close: () => Promise<void>) {
+/** Waits for the end of the run, has it written down, and tells every worker. Rejects as the driver or the recorder does. */
+export async function conclude<R extends RunRecorder>(driver: Driver, recorder: R) {
   try {
     const outcome = await driver.outcome;
-    // Workers are told first; they need not wait for the disk.
-    driver.shutDown(outcome);
     // What a method of R resolves with is R's to say, which the compiler does not see through the interface.
     const result = (await recorder.finish(driver.state, outcome)) as Awaited<ReturnType<R['finish']>>;
+    // Only now: a coordinator that was taken over, or whose disk is full, has not finished the run, and its workers are needed.
+    driver.shutDown(outcome);
     return { outcome, result };
+  } catch (error) {
+    // A run that was taken over goes on: its workers are sent to look for it.
+    const code = error instanceof ClusterError && error.code === 'LOCKED' ? 'SUPERSEDED' : 'RUN_FAILED';
+    driver.shutDown({ state: 'failed', code, message: 'this coordinator has ended' });
+    throw error;
+  }
+}
+
+async function finish<R extends RunRecorder>(driver: Driver, recorder: R, close: () => Promise<void>) {
+  try {
+    return await conclude(driver, recorder);
   } finally {
-    driver.shutDown({ state: 'failed', code: 'RUN_FAILED', message: 'the coordinator failed' });
     await close();
   }
 }

@@ -1,10 +1,16 @@
-import { closeSync, fstatSync, fsyncSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { diskError, writeWhole } from '../data/whole-file.ts';
+import type { Disk } from '../data/disk.ts';
+import { systemCode } from '../data/system-error.ts';
+import { makeDirectories, writeWhole } from '../data/whole-file.ts';
 import type { Checkpoint } from '../shared/checkpoint-file.ts';
+import type { Clock } from '../shared/clock.ts';
 import type { Configuration } from '../shared/configuration.ts';
 import { assert, ClusterError } from '../shared/errors.ts';
-import { MAX_EVENT_LINE_BYTES } from '../shared/limits.ts';
+import {
+  LOCK_CHECK_MILLISECONDS,
+  MAX_EVENTS_BUFFER_BYTES,
+  MAX_METRICS_BUFFER_BYTES,
+} from '../shared/limits.ts';
 import {
   MetricsFormatter,
   type EvaluationMetrics,
@@ -15,16 +21,27 @@ import { encodeModel, type ModelFile } from '../shared/model-file.ts';
 import { runRecordSchema, type RunRecord, type RunStatus } from '../shared/run-schema.ts';
 import { AppendFile } from './append-file.ts';
 import { Checkpoints } from './checkpoints.ts';
-import { readLines, readRunRecord } from './old-run.ts';
-import { createRunDirectory } from './run-directory.ts';
+import { makeDrafts, removeFolder } from './drafts.ts';
+import { readEvents, readLines, readRunRecord } from './old-run.ts';
+import type { Processes } from './processes.ts';
+import { checkUnbegun, createRunDirectory } from './run-directory.ts';
 import { RunLock } from './run-lock.ts';
 
-export interface StoreOptions {
-  /** Told at once, and once per file, of lines that cannot be written. */
+/** Where a store is at work. */
+export interface StorePlace {
+  readonly disk: Disk;
+  readonly clock: Clock;
+  readonly processes: Processes;
+}
+
+export interface StoreOptions extends StorePlace {
+  /** Told at once of lines that cannot be written, once per file, and of another coordinator that has taken the run over. */
   readonly onError: (error: ClusterError) => void;
+  /** Told that the disk is full and lines wait, and that it no longer is. */
+  readonly onSpace: (isFull: boolean, message: string) => void;
   /** How many checkpoints stay. */
   readonly keep: number;
-  readonly clock?: () => Date;
+  readonly date?: () => Date;
 }
 
 export interface NewRun extends StoreOptions {
@@ -42,43 +59,53 @@ export interface OldRun extends StoreOptions {
 
 /**
  * The run directory and all that is written to it: run.json, model.safetensors and checkpoints whole or not at all,
- * metrics.jsonl and events.jsonl line by line. Every method that writes rejects (or calls `onError`) with DISK, naming the file.
+ * metrics.jsonl and events.jsonl line by line. Every method that writes rejects (or calls `onError`) with DISK, naming the
+ * file, or with LOCKED when another coordinator has taken the run over: then nothing is written.
  */
 export class RunStore {
   readonly id: string;
   readonly path: string;
   readonly #lock: RunLock;
+  readonly #drafts: string;
   readonly #checkpoints: Checkpoints;
   readonly #metrics: AppendFile;
-  readonly #events: number;
-  readonly #onError: (error: ClusterError) => void;
-  readonly #clock: () => Date;
+  readonly #events: AppendFile;
+  readonly #options: StoreOptions;
   readonly #formatter: MetricsFormatter;
   /** The files written whole, one after the other, so that the last call's bytes stay. */
   #whole: Promise<void> = Promise.resolve();
   #state: RunStatus = 'running';
   #term = 0;
-  #eventsFailed = false;
   #closed = false;
 
   private constructor(path: string, lock: RunLock, files: OpenFiles, options: StoreOptions) {
+    const { keep, disk } = options;
     this.id = basename(path);
     this.path = path;
     this.#lock = lock;
-    this.#checkpoints = new Checkpoints(path, options.keep);
+    this.#drafts = files.drafts;
+    this.#checkpoints = new Checkpoints(path, files.drafts, keep, disk);
     this.#metrics = files.metrics;
     this.#events = files.events;
     this.#formatter = new MetricsFormatter(files.lastDigest);
-    this.#onError = options.onError;
-    this.#clock = options.clock ?? (() => new Date());
+    this.#options = options;
+    this.#checkLater();
   }
 
-  /** Makes a new run's directory. Rejects with USAGE, RUN_EXISTS or DISK. */
+  /** Makes a new run's directory. Rejects with USAGE, RUN_EXISTS, LOCKED or DISK. */
   static async create(options: NewRun): Promise<RunStore> {
-    const now = (options.clock ?? (() => new Date()))();
-    const { path } = await createRunDirectory(options.runs, options.runId, now);
-    const lock = await RunLock.take(path, false);
-    return new RunStore(path, lock, await openFiles(path, undefined, options.onError), options);
+    const { disk, processes, date } = options;
+    const now = (date ?? (() => new Date()))();
+    const { path } = await createRunDirectory(options.runs, options.runId, now, disk);
+    const lock = await RunLock.take(path, false, disk, processes);
+    return await releasedOnError(path, lock, async () => {
+      const drafts = await fence(path, lock, disk);
+      // Whoever had the lock before may have begun.
+      await checkUnbegun(path, disk);
+      await makeDirectories(join(path, 'artifacts'), disk);
+      const old = { drafts, metrics: '', events: '', lastDigest: undefined };
+      return new RunStore(path, lock, await openFiles(path, old, options), options);
+    });
   }
 
   /**
@@ -88,17 +115,18 @@ export class RunStore {
   static async resume(
     options: OldRun,
   ): Promise<{ store: RunStore; record: RunRecord; lines: MetricsLine[] }> {
-    const { directory, takeOver, onError } = options;
-    const lock = await RunLock.take(directory, takeOver);
-    try {
-      const record = await readRunRecord(directory);
-      const lines = await readLines(directory);
-      const files = await openFiles(directory, lines.at(-1)?.digest, onError);
+    const { directory, takeOver, disk, processes } = options;
+    const lock = await RunLock.take(directory, takeOver, disk, processes);
+    return await releasedOnError(directory, lock, async () => {
+      // From here on nobody else changes what is read.
+      const drafts = await fence(directory, lock, disk);
+      const record = await readRunRecord(directory, disk);
+      const { lines, text } = await readLines(directory, disk);
+      const events = await readEvents(directory, disk);
+      const old = { drafts, metrics: text, events, lastDigest: lines.at(-1)?.digest };
+      const files = await openFiles(directory, old, options);
       return { store: new RunStore(directory, lock, files, options), record, lines };
-    } catch (error) {
-      await lock.release();
-      throw error;
-    }
+    });
   }
 
   /** The newest intact checkpoint; see checkpoints.ts. */
@@ -109,16 +137,10 @@ export class RunStore {
     return this.#checkpoints.newest(configuration, damaged);
   }
 
-  /**
-   * Writes a checkpoint, after all lines of the steps before it. Rejects with DISK, or with LOCKED when a newer coordinator
-   * has taken the run over: then nothing is written.
-   */
+  /** Writes a checkpoint, after all lines of the steps before it. */
   async writeCheckpoint(checkpoint: Checkpoint): Promise<void> {
     await this.#metrics.sync();
-    const { term } = await readRunRecord(this.path);
-    if (term > this.#term)
-      throw new ClusterError('LOCKED', `${this.path} was taken over by another coordinator (term ${term})`);
-    await this.#checkpoints.write(checkpoint);
+    await this.#unlessSuperseded(() => this.#checkpoints.write(checkpoint));
   }
 
   /** Rewrites run.json. Only a running run may change its state. */
@@ -142,18 +164,10 @@ export class RunStore {
     this.#metrics.append(this.#formatter.evaluation(metrics));
   }
 
-  /** Adds a line to events.jsonl before it returns. */
+  /** Adds a line to events.jsonl before it returns, unless the disk is full. */
   event(event: string, fields: Readonly<Record<string, unknown>> = {}): void {
-    assert(!this.#closed, 'the store is open');
-    if (this.#eventsFailed) return;
-    const line = Buffer.from(`${JSON.stringify({ time: this.#clock().toISOString(), event, ...fields })}\n`);
-    try {
-      let at = 0;
-      while (at < line.length) at += writeSync(this.#events, line, at);
-    } catch (error) {
-      this.#eventsFailed = true;
-      this.#onError(diskError(join(this.path, 'events.jsonl'), error));
-    }
+    const { date = () => new Date() } = this.#options;
+    this.#events.appendNow(`${JSON.stringify({ time: date().toISOString(), event, ...fields })}\n`);
   }
 
   writeModel(model: ModelFile): Promise<void> {
@@ -165,9 +179,10 @@ export class RunStore {
     return this.#writeWhole(join('artifacts', name), data);
   }
 
-  /** Resolves when all lines of metrics.jsonl so far are on the disk. */
-  syncMetrics(): Promise<void> {
-    return this.#metrics.sync();
+  /** Resolves when all lines so far are on the disk. */
+  async syncLines(): Promise<void> {
+    await this.#metrics.sync();
+    await this.#events.sync();
   }
 
   /** Flushes, syncs and closes everything, even if one of the files fails; rejects with the first failure. */
@@ -175,57 +190,125 @@ export class RunStore {
     if (this.#closed) return;
     this.#closed = true;
     await this.#whole;
-    try {
-      await this.#metrics.close();
-    } finally {
-      this.#closeEvents();
-      await this.#lock.release();
-    }
+    const closing = [
+      () => this.#metrics.close(),
+      () => this.#events.close(),
+      () => removeFolder(this.#drafts, this.#options.disk),
+      () => this.#lock.release(),
+    ];
+    const failures: unknown[] = [];
+    for (const close of closing) await close().catch((error: unknown) => failures.push(error));
+    if (failures.length > 0) throw failures[0];
   }
 
   #writeWhole(name: string, data: string | Uint8Array): Promise<void> {
     assert(!this.#closed, 'the store is open');
-    const written = this.#whole.then(() => writeWhole(join(this.path, name), data));
+    const path = join(this.path, name);
+    const written = this.#whole.then(() =>
+      this.#unlessSuperseded(() => writeWhole(path, data, this.#options.disk, this.#drafts)),
+    );
     // The caller hears of a failure; the next file is written all the same.
     this.#whole = written.catch(() => undefined);
     return written;
   }
 
-  #closeEvents(): void {
+  /** A write that fails because another coordinator has removed our drafts is no fault of the disk. */
+  async #unlessSuperseded(write: () => Promise<void>): Promise<void> {
     try {
-      fsyncSync(this.#events);
-      closeSync(this.#events);
+      await write();
     } catch (error) {
-      throw diskError(join(this.path, 'events.jsonl'), error);
+      if (await this.#isSuperseded()) throw superseded(this.path);
+      if (await this.#hasDrafts()) throw error;
+      // One that had lost the lock to us before it knew: it makes way, and so do its traces.
+      await this.#options.disk.makeDirectory(this.#drafts);
+      await write();
+    }
+  }
+
+  /** The fence keeps who was superseded from writing; this keeps it from holding workers, too. */
+  #checkLater(): void {
+    this.#options.clock.after(LOCK_CHECK_MILLISECONDS, () => void this.#check());
+  }
+
+  async #check(): Promise<void> {
+    if (this.#closed) return;
+    const isSuperseded = await this.#isSuperseded();
+    if (this.#closed) return;
+    if (isSuperseded) this.#options.onError(superseded(this.path));
+    else this.#checkLater();
+  }
+
+  /** Who cannot see it may see it later; the fence holds all the same. */
+  async #isSuperseded(): Promise<boolean> {
+    try {
+      const holder = await this.#lock.holder();
+      if (holder !== 'nobody') return holder === 'another';
+      const { term } = await readRunRecord(this.path, this.#options.disk);
+      return term > this.#term || !(await this.#hasDrafts());
+    } catch {
+      return false;
+    }
+  }
+
+  /** Also one that died before it had written down its term has put up its fence. */
+  async #hasDrafts(): Promise<boolean> {
+    try {
+      await this.#options.disk.list(this.#drafts);
+      return true;
+    } catch (error) {
+      return systemCode(error) !== 'ENOENT';
     }
   }
 }
 
-interface OpenFiles {
-  readonly metrics: AppendFile;
-  readonly events: number;
+/** What a run has left, and where the next coordinator writes. */
+interface OldFiles {
+  readonly drafts: string;
+  readonly metrics: string;
+  readonly events: string;
   readonly lastDigest: string | undefined;
 }
 
-async function openFiles(
-  directory: string,
-  lastDigest: string | undefined,
-  onError: (error: ClusterError) => void,
-): Promise<OpenFiles> {
-  const metrics = await AppendFile.open(join(directory, 'metrics.jsonl'), onError);
-  return { metrics, events: openEvents(join(directory, 'events.jsonl')), lastDigest };
+interface OpenFiles {
+  readonly drafts: string;
+  readonly metrics: AppendFile;
+  readonly events: AppendFile;
+  readonly lastDigest: string | undefined;
 }
 
-/** Opens the file for lines at its end; a torn one is cut off. */
-function openEvents(path: string): number {
+/** New files with the old lines: whoever has the old ones open, and was only stopped, writes to nobody's files. */
+async function openFiles(path: string, old: OldFiles, options: StoreOptions): Promise<OpenFiles> {
+  const { drafts, lastDigest } = old;
+  const open = async (name: string, text: string, maxBufferBytes: number) => {
+    await writeWhole(join(path, name), text, options.disk, drafts);
+    return await AppendFile.open(join(path, name), { ...options, maxBufferBytes });
+  };
+  const metrics = await open('metrics.jsonl', old.metrics, MAX_METRICS_BUFFER_BYTES);
+  const events = await open('events.jsonl', old.events, MAX_EVENTS_BUFFER_BYTES);
+  return { drafts, metrics, events, lastDigest };
+}
+
+/**
+ * Makes our drafts folder after those of others were removed. Only then is the lock looked at once more: whoever takes it before that
+ * look is seen, and whoever takes it later sees the folder and removes it.
+ */
+async function fence(path: string, lock: RunLock, disk: Disk): Promise<string> {
+  const drafts = await makeDrafts(path, disk);
+  if ((await lock.holder()) === 'we') return drafts;
+  await removeFolder(drafts, disk);
+  throw superseded(path);
+}
+
+async function releasedOnError<T>(path: string, lock: RunLock, use: () => Promise<T>): Promise<T> {
   try {
-    const events = openSync(path, 'a+');
-    const { size } = fstatSync(events);
-    const bytes = Buffer.alloc(Math.min(size, MAX_EVENT_LINE_BYTES));
-    readSync(events, bytes, 0, bytes.length, size - bytes.length);
-    ftruncateSync(events, size - bytes.length + bytes.lastIndexOf('\n') + 1);
-    return events;
+    return await use();
   } catch (error) {
-    throw diskError(path, error);
+    if ((await lock.holder()) === 'another') throw superseded(path);
+    await lock.release();
+    throw error;
   }
+}
+
+function superseded(path: string): ClusterError {
+  return new ClusterError('LOCKED', `${path} was taken over by another coordinator`);
 }

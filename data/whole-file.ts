@@ -1,25 +1,70 @@
 import { randomBytes } from 'node:crypto';
-import { open, rename, rm, type FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { ClusterError, messageOf } from '../shared/errors.ts';
+import { systemDisk, type Disk, type DiskFile } from './disk.ts';
+import { systemCode } from './system-error.ts';
 
 /**
- * Writes a file whole or not at all: a temporary file beside it, sync, rename, directory sync. Whoever reads `path`
- * sees the old bytes or the new ones, also after a power cut. Rejects with DISK, naming the file.
+ * Writes a file whole or not at all: a temporary file in `drafts` (beside it, if nothing is said), sync, rename, directory
+ * sync. Whoever reads `path` sees the old bytes or the new ones, also after a power cut. Rejects with DISK, naming the file.
  */
-export async function writeWhole(path: string, data: string | Uint8Array): Promise<void> {
-  const temporary = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString('hex')}.tmp`);
+export async function writeWhole(
+  path: string,
+  data: string | Uint8Array,
+  disk: Disk = systemDisk,
+  drafts: string = dirname(path),
+): Promise<void> {
+  const temporary = join(drafts, `.${basename(path)}.${randomBytes(6).toString('hex')}.tmp`);
   try {
-    await withFile(temporary, 'wx', async (file) => {
-      await file.writeFile(data);
+    const file = await disk.create(temporary);
+    try {
+      await writeAll(file, typeof data === 'string' ? Buffer.from(data) : data);
       await file.sync();
-    });
-    await rename(temporary, path);
-    await withFile(dirname(path), 'r', (directory) => directory.sync());
+    } finally {
+      await file.close();
+    }
+    await disk.rename(temporary, path);
+    await disk.syncDirectory(dirname(path));
   } catch (error) {
-    await rm(temporary, { force: true }).catch(() => undefined);
+    // What is left of it has no name that anybody reads; the error above says what is wrong.
+    await disk.remove(temporary).catch(() => undefined);
     throw diskError(path, error);
   }
+}
+
+/**
+ * Makes a directory, and those it lies in, so that they outlive a power cut. Says whether it is new. Rejects with DISK.
+ */
+export async function makeDirectories(path: string, disk: Disk = systemDisk): Promise<boolean> {
+  const isNew = await makeDirectory(path, disk);
+  await syncNames(dirname(path), isNew, disk);
+  return isNew;
+}
+
+async function makeDirectory(path: string, disk: Disk): Promise<boolean> {
+  try {
+    await disk.makeDirectory(path);
+    return true;
+  } catch (error) {
+    if (systemCode(error) === 'EEXIST') return false;
+    if (systemCode(error) !== 'ENOENT' || dirname(path) === path) throw diskError(path, error);
+    await makeDirectories(dirname(path), disk);
+    return await makeDirectory(path, disk);
+  }
+}
+
+/** Also where it was there: who made it may have died before the sync. */
+async function syncNames(directory: string, isNew: boolean, disk: Disk): Promise<void> {
+  try {
+    await disk.syncDirectory(directory);
+  } catch (error) {
+    // One that we may not read was made by others, long ago.
+    if (isNew || systemCode(error) !== 'EACCES') throw diskError(directory, error);
+  }
+}
+
+async function writeAll(file: DiskFile, bytes: Uint8Array): Promise<void> {
+  for (let at = 0; at < bytes.length;) at += await file.write(bytes.subarray(at));
 }
 
 /** A write that failed, in the words of its user. */
@@ -28,17 +73,4 @@ export function diskError(path: string, error: unknown): ClusterError {
     fix: 'free disk space, or choose another folder (--runs-dir for runs, MNIST_DIST_CACHE for the cache)',
     cause: error,
   });
-}
-
-async function withFile(
-  path: string,
-  flags: string,
-  use: (file: FileHandle) => Promise<void>,
-): Promise<void> {
-  const file = await open(path, flags);
-  try {
-    await use(file);
-  } finally {
-    await file.close();
-  }
 }

@@ -4,6 +4,8 @@ export interface Clock {
   readonly now: () => number;
   /** Calls `task` again and again until the returned function is called. */
   every(milliseconds: number, task: () => void): () => void;
+  /** Calls `task` once, after so long, unless the returned function is called before; no process lives on for it. */
+  after(milliseconds: number, task: () => void): () => void;
   /** Calls `task` once, when what has arrived by then was taken. */
   soon(task: () => void): void;
 }
@@ -13,6 +15,10 @@ export const systemClock: Clock = {
   every(milliseconds, task) {
     const timer = setInterval(task, milliseconds);
     return () => clearInterval(timer);
+  },
+  after(milliseconds, task) {
+    const timer = setTimeout(task, milliseconds).unref();
+    return () => clearTimeout(timer);
   },
   soon: (task) => void setImmediate(task),
 };

@@ -20,9 +20,9 @@ export const MAX_TENSOR_FILE_HEADER_BYTES = 1024 ** 2;
 export const MAX_SHARED_MEMORY_BYTES = 64 * 1024 ** 2;
 /** What may pile up among a process' old objects before they are collected. */
 export const MAX_GARBAGE_BYTES = 12 * 1024 ** 2;
-export const MAX_EVENT_LINE_BYTES = 64 * 1024;
 export const METRICS_FLUSH_BYTES = 64 * 1024;
 export const MAX_METRICS_BUFFER_BYTES = 64 * 1024 ** 2;
+export const MAX_EVENTS_BUFFER_BYTES = 4 * 1024 ** 2;
 export const MIN_TOKEN_CHARACTERS = 16;
 export const MAX_TOKEN_CHARACTERS = 512;
 
@@ -92,6 +92,10 @@ export const MAX_RESTART_MILLISECONDS = 5_000;
 export const STABLE_MILLISECONDS = 10_000;
 export const DEFAULT_MAX_RESTARTS = 100;
 export const METRICS_FLUSH_MILLISECONDS = 1_000;
+/** How often a coordinator looks whether the run is still its own. */
+export const LOCK_CHECK_MILLISECONDS = 2_000;
+/** How long lines wait on a full disk until they are tried again. */
+export const DISK_RETRY_MILLISECONDS = 3_000;
 /** Bench: how long a piece is measured in one repetition, and how many steps' time a run of the full loop has. */
 export const BENCH_PIECE_MILLISECONDS = 100;
 export const BENCH_WIRE_MILLISECONDS = 400;

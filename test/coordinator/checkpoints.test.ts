@@ -2,6 +2,7 @@ import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { Checkpoints } from '../../coordinator/checkpoints.ts';
+import { systemDisk } from '../../data/disk.ts';
 import { decodeCheckpoint, encodeCheckpoint, type Checkpoint } from '../../shared/checkpoint-file.ts';
 import type { ClusterError } from '../../shared/errors.ts';
 import { decodeTensors } from '../../shared/safetensors.ts';
@@ -63,7 +64,7 @@ describe('a checkpoint file', () => {
 describe('the checkpoints of a run', () => {
   it('are the last few, and the newest intact one counts', async () => {
     const folder = temporaryFolder();
-    const checkpoints = new Checkpoints(folder, 2);
+    const checkpoints = new Checkpoints(folder, folder, 2, systemDisk);
     expect(await checkpoints.newest(configuration, () => undefined)).toBeUndefined();
     for (const step of [1, 2, 30]) await checkpoints.write(checkpointOf(step));
     const directory = join(folder, 'checkpoints');

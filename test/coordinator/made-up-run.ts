@@ -7,6 +7,7 @@ import { initialState, type Outcome, type RunState } from '../../coordinator/sta
 import { Tensors } from '../../coordinator/tensors.ts';
 import { Verifier, type ReplayViewer, type Verified } from '../../coordinator/verifier.ts';
 import { createKernels } from '../../kernels/kernels.ts';
+import { systemClock } from '../../shared/clock.ts';
 import type { Configuration } from '../../shared/configuration.ts';
 import { parseDataset } from '../../shared/dataset.ts';
 import { tensorOf } from '../../shared/frame.ts';
@@ -180,7 +181,7 @@ function workplaceFor(chosen: Configuration): Workplace {
   return {
     tensors: new Tensors(chosen, initialWeights(chosen.seed, chosen.model)),
     predictions: new Predictions(chosen.testSamples, chosen.model.classes),
-    clock: () => 0,
+    clock: { ...systemClock, now: () => 0 },
     fail: (error) => {
       throw error;
     },

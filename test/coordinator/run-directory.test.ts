@@ -1,8 +1,9 @@
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { checkRunId, createRunDirectory } from '../../coordinator/run-directory.ts';
+import { checkRunId, createRunDirectory as create } from '../../coordinator/run-directory.ts';
+import { systemDisk } from '../../data/disk.ts';
 
 let runs: string;
 beforeEach(async () => {
@@ -10,6 +11,8 @@ beforeEach(async () => {
 });
 afterEach(() => rm(join(runs, '..'), { recursive: true, force: true }));
 
+const createRunDirectory = (folder: string, id: string | undefined, at: Date, random?: () => number) =>
+  create(folder, id, at, systemDisk, random);
 const now = new Date('2026-01-02T03:04:05.678Z');
 
 describe('createRunDirectory', () => {
@@ -21,18 +24,29 @@ describe('createRunDirectory', () => {
       path: join(runs, '20260102-030405-0000'),
     });
     expect((await createRunDirectory(runs, undefined, now, random)).id).toBe('20260102-030405-ffff');
-    expect(await readdir(join(runs, '20260102-030405-ffff'))).toEqual(['artifacts']);
     await expect(createRunDirectory(runs, undefined, now, () => 0)).rejects.toMatchObject({
       code: 'RUN_EXISTS',
     });
   });
 
-  it('refuses an id that exists, by its path', async () => {
-    await createRunDirectory(runs, 'mine', now);
-    await expect(createRunDirectory(runs, 'mine', now)).rejects.toMatchObject({
-      code: 'RUN_EXISTS',
-      message: expect.stringContaining(join(runs, 'mine')),
-    });
+  it.each(['run.json', 'notes.txt'])(
+    'refuses an id that exists, by its path: %s lies there',
+    async (name) => {
+      const { path } = await createRunDirectory(runs, 'mine', now);
+      await writeFile(join(path, name), '');
+      await expect(createRunDirectory(runs, 'mine', now)).rejects.toMatchObject({
+        code: 'RUN_EXISTS',
+        message: expect.stringContaining(join(runs, 'mine')),
+      });
+    },
+  );
+
+  it('takes an id whose coordinator died before its first run.json', async () => {
+    const { path } = await createRunDirectory(runs, 'mine', now);
+    for (const name of ['lock.json', 'metrics.jsonl', '.lock.0123456789ab.tmp'])
+      await writeFile(join(path, name), '');
+    for (const name of ['artifacts', '.drafts-0123456789ab']) await mkdir(join(path, name));
+    expect(await createRunDirectory(runs, 'mine', now)).toEqual({ id: 'mine', path });
   });
 
   it('names the folder that cannot be made', async () => {

@@ -1,9 +1,12 @@
 import { createHash } from 'node:crypto';
-import { mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { appendFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { systemProcesses } from '../../coordinator/processes.ts';
 import { RunStore } from '../../coordinator/store.ts';
+import { systemDisk } from '../../data/disk.ts';
+import { systemClock } from '../../shared/clock.ts';
 import type { ClusterError } from '../../shared/errors.ts';
 import { readMetrics } from '../../shared/metrics.ts';
 import { parseRunRecord } from '../../shared/run-schema.ts';
@@ -19,9 +22,14 @@ beforeEach(async () => {
 });
 afterEach(() => rm(runs, { recursive: true, force: true }));
 
-const clock = () => new Date('2026-01-02T03:04:05.678Z');
-const open = (runId: string) =>
-  RunStore.create({ runs, runId, keep: 2, clock, onError: (error) => void errors.push(error) });
+const date = () => new Date('2026-01-02T03:04:05.678Z');
+const options = {
+  ...{ disk: systemDisk, clock: systemClock, processes: systemProcesses, keep: 2, date },
+  onError: (error: ClusterError) => void errors.push(error),
+  onSpace: () => undefined,
+};
+const elsewhere = { ...systemProcesses, self: () => ({ ...systemProcesses.self(), host: 'elsewhere' }) };
+const open = (runId: string) => RunStore.create({ ...options, runs, runId });
 const read = (...path: string[]) => readFile(join(runs, ...path), 'utf8');
 const step = {
   epoch: 1,
@@ -33,6 +41,11 @@ const step = {
   chain: 'cd'.repeat(32),
 };
 const configuration = { ...sampleConfiguration, model: { inputs: 3, hidden: [2], classes: 2 } };
+const moments = { firstMoment: new Float32Array(14), secondMoment: new Float32Array(14) };
+const checkpoint = {
+  ...{ configuration, step: 2, evaluated: 0, chain: 'ef'.repeat(32), fingerprint: 'ab'.repeat(32) },
+  ...{ weights: new Float32Array(14), ...moments },
+};
 const model = { configuration, step: 2, chain: 'ef'.repeat(32), weights: new Float32Array(14) };
 
 describe('RunStore', () => {
@@ -44,7 +57,7 @@ describe('RunStore', () => {
     store.evaluation({ step: 1000, epoch: 1, samples: 10, loss: 0.5, correct: 7 });
     await store.writeModel(model);
     await store.writeArtifact('misclassified.jsonl', '{}\n');
-    await store.writeRun({ ...sampleRun, state: 'finished', ended: clock().toISOString() });
+    await store.writeRun({ ...sampleRun, state: 'finished', ended: date().toISOString() });
     await store.close();
 
     expect((await readdir(join(runs, 'r'))).toSorted()).toEqual([
@@ -105,6 +118,8 @@ describe('RunStore', () => {
 
   it('refuses a run that exists', async () => {
     const store = await open('r');
+    await expect(open('r')).rejects.toMatchObject({ code: 'LOCKED' });
+    await store.writeRun(sampleRun);
     await store.close();
     await expect(open('r')).rejects.toMatchObject({ code: 'RUN_EXISTS' });
   });
@@ -118,5 +133,68 @@ describe('RunStore', () => {
     });
     await store.writeModel(model);
     await store.close();
+  });
+
+  it('takes a directory that was left before the first run.json', async () => {
+    await (await open('r')).close();
+    const store = await open('r');
+    await store.writeRun(sampleRun);
+    await store.close();
+  });
+
+  it('goes on with the whole lines, and without what a crash has left', async () => {
+    const first = await open('r');
+    await first.writeRun(sampleRun);
+    first.event('one');
+    first.step({ ...step, step: 1 });
+    await first.close();
+    for (const name of ['metrics.jsonl', 'events.jsonl']) await appendFile(join(runs, 'r', name), '{"half');
+    await mkdir(join(runs, 'r', '.drafts-0123456789ab'));
+    await writeFile(join(runs, 'r', '.drafts-0123456789ab', 'half'), '');
+    const { store, lines } = await RunStore.resume({
+      ...options,
+      directory: join(runs, 'r'),
+      takeOver: false,
+    });
+    expect(lines).toHaveLength(1);
+    store.event('two');
+    store.step({ ...step, step: 2 });
+    await store.close();
+    expect(readMetrics(await read('r', 'metrics.jsonl'))).toMatchObject({
+      ...{ torn: false, bad: undefined, lines: [{ step: 1 }, { step: 2 }] },
+    });
+    expect((await read('r', 'events.jsonl')).match(/one|two/g)).toEqual(['one', 'two']);
+    expect(await readdir(join(runs, 'r'))).not.toContain('.drafts-0123456789ab');
+  });
+
+  it('is nobody’s any more when another coordinator has taken it over', async () => {
+    const old = await open('r');
+    await old.writeRun(sampleRun);
+    old.step({ ...step, step: 1 });
+    await old.syncLines();
+    const resume = { ...options, processes: elsewhere, directory: join(runs, 'r') };
+    await expect(RunStore.resume({ ...resume, takeOver: false })).rejects.toMatchObject({ code: 'LOCKED' });
+    const { store } = await RunStore.resume({ ...resume, takeOver: true });
+    await store.writeRun({ ...sampleRun, term: 2 });
+
+    old.step({ ...step, step: 2 });
+    old.event('late');
+    const locked = { code: 'LOCKED', message: expect.stringContaining('taken over') };
+    await expect(old.writeRun(sampleRun)).rejects.toMatchObject(locked);
+    await expect(old.writeModel(model)).rejects.toMatchObject(locked);
+    await expect(old.writeCheckpoint(checkpoint)).rejects.toMatchObject(locked);
+    await old.close();
+    expect(await readdir(join(runs, 'r'))).toContain('lock.json');
+
+    store.step({ ...step, step: 2 });
+    await store.close();
+    await expect(old.writeRun(sampleRun)).rejects.toThrow('the store is open');
+    expect(parseRunRecord(await read('r', 'run.json'), 'f').term).toBe(2);
+    expect(readMetrics(await read('r', 'metrics.jsonl'))).toMatchObject({
+      ...{ torn: false, bad: undefined, lines: [{ step: 1 }, { step: 2 }] },
+    });
+    expect(await read('r', 'events.jsonl')).not.toContain('late');
+    expect(await readdir(join(runs, 'r'))).not.toContain('model.safetensors');
+    expect(errors).toEqual([]);
   });
 });

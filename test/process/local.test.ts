@@ -46,11 +46,12 @@ describe('local', () => {
   it('refuses a run that exists', async () => {
     const runs = temporaryFolder();
     mkdirSync(join(runs, 'r'));
+    writeFileSync(join(runs, 'r', 'run.json'), '');
     const args = ['local', ...TINY, '--port', '0', '--runs-dir', runs, '--run-id', 'r'];
     const { code, output } = await run(args);
     expect(code, output).toBe(errorTable.RUN_EXISTS.exit);
     expect(output).toMatch(/exists already/);
-    expect(readdirSync(join(runs, 'r'))).toEqual([]);
+    expect(readdirSync(join(runs, 'r'))).toEqual(['run.json']);
   });
 
   it.each([
@@ -164,6 +165,7 @@ describe('what is printed where there is no terminal', () => {
   ])('is JSON line by line with --log-format json: %s', async (_, more, exit) => {
     const runs = temporaryFolder();
     mkdirSync(join(runs, 'taken'));
+    writeFileSync(join(runs, 'taken', 'run.json'), '');
     const args = ['local', ...TINY, '--port', '0', '--runs-dir', runs, '--log-format', 'json', ...more];
     const { code, output } = await run(args);
     expect(code, output).toBe(exit);

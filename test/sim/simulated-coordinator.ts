@@ -1,153 +1,225 @@
+import { join } from 'node:path';
 import { Driver, type RunObserver, type StepResult } from '../../coordinator/driver.ts';
+import { openRecorder } from '../../coordinator/open-run.ts';
 import type { Peer } from '../../coordinator/peer.ts';
 import { Predictions } from '../../coordinator/predictions.ts';
-import {
-  initialState,
-  type Effect,
-  type Resumed,
-  type RunState,
-  type Settings,
-} from '../../coordinator/state.ts';
+import type { Recorder } from '../../coordinator/recorder.ts';
+import { conclude } from '../../coordinator/serve.ts';
+import { initialState, type Resumed, type RunState, type Settings } from '../../coordinator/state.ts';
 import { Tensors } from '../../coordinator/tensors.ts';
-import type { Clock } from '../../shared/clock.ts';
+import type { Dataset } from '../../shared/dataset.ts';
 import { CLOSE_FINISHED, ClusterError, errorTable } from '../../shared/errors.ts';
 import { encodeHeader } from '../../shared/frame.ts';
 import { workerMessage } from '../../shared/messages.ts';
 import { initialWeights } from '../../shared/random.ts';
 import { receive } from '../../shared/receive.ts';
-import type { Random } from './random.ts';
-import type { VirtualTime } from './virtual-time.ts';
+import { SimulatedProcess, type World } from './simulated-process.ts';
 import type { Wire } from './wire.ts';
 
-/** Told of what the coordinator does; throws where that is wrong. */
+export const RUNS = '/runs';
+export const RUN = join(RUNS, 'r');
+
+/** Told of what a coordinator does; throws where that is wrong. */
 export interface Witness {
-  step(result: StepResult): void;
-  evaluation(step: number, values: Float32Array): void;
-  /** A checkpoint is safe: a coordinator that starts now goes on from it. */
-  kept(checkpoint: KeptCheckpoint): void;
+  /** It has opened the run: so it stands, and this is the term that goes to its workers. */
+  opened(coordinator: SimulatedCoordinator, term: number, resumed: Resumed | undefined): void;
+  welcomed(term: number): void;
+  step(coordinator: SimulatedCoordinator, result: StepResult): void;
+  evaluation(coordinator: SimulatedCoordinator, step: number, values: Float32Array): void;
+  /** It says that a checkpoint is safe. */
+  kept(step: number): void;
+  /** The process has ended by itself: the run is finished, or why it is not. */
+  ended(coordinator: SimulatedCoordinator, error: unknown): void;
 }
 
-/** What survives a crash. */
-export interface KeptCheckpoint extends Resumed {
-  readonly tensors: ReturnType<Tensors['snapshot']>;
+export interface CoordinatorOptions {
+  readonly world: World;
+  readonly host: string;
+  readonly settings: Omit<Settings, 'run' | 'term'>;
+  readonly dataset: Dataset;
+  readonly takeOver: boolean;
+  readonly witness: Witness;
 }
 
-/** A coordinator's process: the real driver, reducers, kernels and codec on simulated time and wires. */
-export class SimulatedCoordinator implements RunObserver {
-  readonly driver: Driver;
+/** A coordinator's process: the real driver, reducers, kernels, codec and run directory on simulated time, wires and disk. */
+export class SimulatedCoordinator {
+  readonly process: SimulatedProcess;
   /** What it logged. */
   readonly lines: string[] = [];
+  /** The last step it has done or gone on from, and the last one it evaluated. */
+  done = 0;
+  evaluated = 0;
+  /** The task that is open, and since when. */
+  task: string | undefined;
+  taskSince = 0;
+  readonly #options: CoordinatorOptions;
   readonly #tensors: Tensors;
   readonly #predictions: Predictions;
-  readonly #witness: Witness;
-  readonly #time: VirtualTime;
-  readonly #random: Random;
   readonly #wires = new Map<number, Wire>();
-  #isAlive = true;
+  #driver: Driver | undefined;
+  #failure: ClusterError | undefined;
+  #events = '';
 
-  constructor(
-    settings: Settings,
-    time: VirtualTime,
-    random: Random,
-    witness: Witness,
-    kept: KeptCheckpoint | undefined,
-  ) {
-    const { configuration } = settings;
-    this.#witness = witness;
-    this.#time = time;
-    this.#random = random;
+  constructor(options: CoordinatorOptions) {
+    const { configuration } = options.settings;
+    this.#options = options;
+    this.process = new SimulatedProcess(options.world, options.host);
     this.#tensors = new Tensors(configuration, initialWeights(configuration.seed, configuration.model));
     this.#predictions = new Predictions(configuration.testSamples, configuration.model.classes);
-    if (kept !== undefined) this.#tensors.restore(kept.tensors);
-    this.driver = new Driver({
-      ...{ tensors: this.#tensors, predictions: this.#predictions, observer: this, clock: this.#clock() },
-      state: initialState(settings, time.now(), kept),
-      newSession: () => random.hex(32),
-    });
-    this.driver.start();
+    this.#live().then(
+      () => options.witness.ended(this, undefined),
+      (error: unknown) => options.witness.ended(this, error),
+    );
   }
 
-  get state(): RunState {
-    return this.driver.state;
+  /** Undefined until it listens. */
+  get state(): RunState | undefined {
+    return this.#driver?.state;
   }
 
   weights(): Float32Array {
     return this.#tensors.weights();
   }
 
+  /** What comes while it is stopped waits in its socket. */
   accept(wire: Wire): void {
     let slot = 0;
     while (this.#wires.has(slot)) slot += 1;
     this.#wires.set(slot, wire);
-    this.driver.connected(new SimulatedPeer(slot, wire, this.driver, () => this.#wires.delete(slot)));
+    const driver = this.#driver;
+    if (driver === undefined) throw new Error('nobody listens');
+    const run = (task: () => void): void => this.process.run(task);
+    const welcomed = (term: number): void => this.#options.witness.welcomed(term);
+    const peer = new SimulatedPeer({
+      slot,
+      wire,
+      driver,
+      run,
+      welcomed,
+      onGone: () => this.#wires.delete(slot),
+    });
+    run(() => driver.connected(peer));
   }
 
-  /** SIGKILL: whatever was not kept is lost. */
+  /** SIGKILL: whatever was not written is lost. */
   kill(): void {
-    this.#isAlive = false;
+    this.process.kill();
     for (const wire of this.#wires.values()) {
       wire.silence('coordinator');
       wire.cut();
     }
   }
 
-  step(result: StepResult): void {
-    this.#witness.step(result);
-  }
-
-  evaluation(step: number): { finite: boolean } {
-    this.#witness.evaluation(step, this.#predictions.all());
-    return { finite: true };
-  }
-
-  checkpoint({ step, evaluated, fingerprint, engine, mixed, delivered }: RunState): void {
-    if (fingerprint === undefined) throw new Error('a step was done, so there is a fingerprint');
-    const where = { step, evaluated, fingerprint, engine, mixed, delivered };
-    const checkpoint = { ...where, tensors: this.#tensors.snapshot() };
-    // The disk takes its time; who dies meanwhile has written nothing.
-    this.#time.after(this.#random.between(0, 100), () => {
-      if (this.#isAlive) this.#witness.kept(checkpoint);
+  /** What coordinator/serve.ts does, without sockets. */
+  async #live(): Promise<void> {
+    const { world, settings, witness } = this.#options;
+    const clock = this.process.clock();
+    const recorder = await this.#open();
+    const { run, term, resumed } = recorder;
+    const state = initialState({ ...settings, run, term }, clock.now(), resumed);
+    const driver = new Driver({
+      ...{ state, tensors: this.#tensors, predictions: this.#predictions, clock },
+      ...{ observer: this.#observe(recorder), newSession: () => world.random.hex(32) },
     });
+    await recorder.opened(state);
+    if (this.#failure !== undefined) throw this.#failure;
+    this.done = resumed?.step ?? 0;
+    this.#driver = driver;
+    witness.opened(this, term, resumed);
+    driver.start();
+    const { outcome } = await conclude(driver, recorder);
+    if (outcome.state !== 'finished') throw new Error(`the run ends as ${outcome.state}: ${outcome.message}`);
   }
 
-  log({ message }: Extract<Effect, { kind: 'log' }>): void {
-    this.lines.push(message);
+  #open(): Promise<Recorder> {
+    const { world, settings, dataset, takeOver } = this.#options;
+    // As `local` starts a coordinator again.
+    const isBegun = world.disk.has(join(RUN, 'run.json'));
+    return openRecorder(
+      {
+        ...{ configuration: settings.configuration, dataset, version: '0', launch: {}, keep: 2, takeOver },
+        ...{ runsDir: RUNS, runId: isBegun ? undefined : 'r', resume: isBegun ? RUN : undefined },
+      },
+      {
+        ...{ tensors: this.#tensors, predictions: this.#predictions, clock: this.process.clock() },
+        fail: (error) => {
+          this.#failure ??= error;
+          this.#driver?.fail(error);
+        },
+      },
+      {
+        ...{ step: () => undefined, evaluation: () => undefined, started: () => undefined },
+        log: (_level, message) => void this.lines.push(message),
+      },
+      {
+        disk: this.process.disk((path, bytes) => this.#appended(path, bytes)),
+        processes: this.process.processes(),
+      },
+    );
   }
 
-  /** Timers that stop with the process. */
-  #clock(): Clock {
-    const time = this.#time;
-    const alive = (task: () => void) => () => {
-      if (this.#isAlive) task();
-    };
+  #observe(recorder: Recorder): RunObserver {
+    const { witness } = this.#options;
     return {
-      now: time.now,
-      every: (milliseconds, task) => time.every(milliseconds, alive(task)),
-      soon: (task) => time.soon(alive(task)),
+      step: (result) => {
+        witness.step(this, result);
+        recorder.step(result);
+      },
+      evaluation: (step) => {
+        witness.evaluation(this, step, this.#predictions.all());
+        return recorder.evaluation(step);
+      },
+      checkpoint: (state) => recorder.checkpoint(state),
+      log: (effect) => recorder.log(effect),
     };
   }
+
+  #appended(path: string, bytes: Uint8Array): void {
+    if (path !== join(RUN, 'events.jsonl')) return;
+    const lines = (this.#events + Buffer.from(bytes).toString()).split('\n');
+    this.#events = lines.pop() ?? '';
+    for (const line of lines) {
+      if (!line.endsWith('}')) throw new Error(`events.jsonl has a torn line: ${line}`);
+      const event: unknown = JSON.parse(line);
+      const isKept = event !== null && typeof event === 'object' && 'event' in event && 'step' in event;
+      if (isKept && event.event === 'checkpoint') this.#options.witness.kept(Number(event.step));
+    }
+  }
+}
+
+interface PeerOptions {
+  readonly slot: number;
+  readonly wire: Wire;
+  readonly driver: Driver;
+  /** Does it when the process can. */
+  readonly run: (task: () => void) => void;
+  readonly welcomed: (term: number) => void;
+  readonly onGone: () => void;
 }
 
 class SimulatedPeer implements Peer {
   readonly slot: number;
+  readonly #options: PeerOptions;
   readonly #wire: Wire;
   readonly #driver: Driver;
-  readonly #onGone: () => void;
   #isOpen = true;
 
-  constructor(slot: number, wire: Wire, driver: Driver, onGone: () => void) {
+  constructor(options: PeerOptions) {
+    const { slot, wire, driver, run } = options;
+    this.#options = options;
     this.slot = slot;
     this.#wire = wire;
     this.#driver = driver;
-    this.#onGone = onGone;
     wire.attach('coordinator', {
-      receive: (frame) => this.#receive(frame),
-      closed: (code) => this.#leave(`its connection closed (${code})`),
+      receive: (frame) => run(() => this.#receive(frame)),
+      closed: (code) => run(() => this.#leave(`its connection closed (${code})`)),
     });
   }
 
   send(message: Parameters<Peer['send']>[0]): void {
-    if (this.#isOpen) this.#wire.send('worker', encodeHeader(message));
+    if (!this.#isOpen) return;
+    if (message.kind === 'welcome') this.#options.welcomed(message.term);
+    this.#wire.send('worker', encodeHeader(message));
   }
 
   sendWeights(weights: Parameters<Peer['sendWeights']>[0]): void {
@@ -186,7 +258,7 @@ class SimulatedPeer implements Peer {
   #leave(reason: string): void {
     if (!this.#isOpen) return;
     this.#isOpen = false;
-    this.#onGone();
+    this.#options.onGone();
     this.#driver.disconnected(this, reason);
   }
 }

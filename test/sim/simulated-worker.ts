@@ -33,6 +33,8 @@ export interface WorkerWorld {
   readonly isAudited: boolean;
   /** A connection to the coordinator, or undefined when nobody listens. */
   connect(worker: SimulatedWorker): Wire | undefined;
+  /** A worker has ended by itself: it was told that the run is finished, or what went wrong. */
+  ended(worker: SimulatedWorker, error: ClusterError | undefined): void;
 }
 
 interface Queued {
@@ -100,6 +102,17 @@ export class SimulatedWorker {
     this.#wire?.cut();
     this.#wire = undefined;
     this.#world.time.after(restartMilliseconds, () => this.start());
+  }
+
+  get isCorrupt(): boolean {
+    return this.isLying || this.isWavering;
+  }
+
+  /** Its memory is replaced, and it is started again. */
+  repair(): void {
+    this.isLying = false;
+    this.isWavering = false;
+    this.crash();
   }
 
   /** SIGSTOP, and SIGCONT later. */
@@ -281,16 +294,8 @@ export class SimulatedWorker {
     this.#wire = undefined;
   }
 
-  /**
-   * Dialling goes on for ever here and nobody breaks the contract, so only the run's end may end a worker, or that it was found to
-   * compute something else than others: then its memory is replaced.
-   */
   #end(error: ClusterError | undefined): void {
-    if (error === undefined) return;
-    if (error.code !== 'DISAGREEMENT' || !(this.isLying || this.isWavering)) throw error;
-    this.isLying = false;
-    this.isWavering = false;
-    this.crash();
+    this.#world.ended(this, error);
   }
 }
 

@@ -1,0 +1,85 @@
+import { writeSync } from 'node:fs';
+import { link, mkdir, open, readdir, readFile, rename, rm, rmdir, type FileHandle } from 'node:fs/promises';
+
+/**
+ * What a run directory asks of a file system. Every method rejects with the system's error, its code as Node names it. Nothing
+ * outlives a power cut before its sync: bytes with that of their file, names with that of their directory.
+ */
+export interface Disk {
+  /** All bytes of a file. */
+  read(path: string): Promise<Uint8Array>;
+  /** The names in a directory. */
+  list(path: string): Promise<string[]>;
+  /** Makes a directory in one that exists; EEXIST where there is one. */
+  makeDirectory(path: string): Promise<void>;
+  /** Removes an empty directory. */
+  removeDirectory(path: string): Promise<void>;
+  /** Opens a new file; EEXIST where there is one. */
+  create(path: string): Promise<DiskFile>;
+  /** Opens a file to write at its end, or a new one. */
+  append(path: string): Promise<DiskFile>;
+  /** Replaces what was called `to`, at once. */
+  rename(from: string, to: string): Promise<void>;
+  /** A second name; EEXIST where there is one. */
+  link(from: string, to: string): Promise<void>;
+  /** Removes a file, if it is there. */
+  remove(path: string): Promise<void>;
+  /** Makes the names in it outlive a power cut. */
+  syncDirectory(path: string): Promise<void>;
+}
+
+/** A file that is written at its end. A write may bring fewer bytes than it was given, at least one: it says how many. */
+export interface DiskFile {
+  write(bytes: Uint8Array): Promise<number>;
+  /** The same before it returns. */
+  writeNow(bytes: Uint8Array): number;
+  /** Makes its bytes outlive a power cut. If that fails, nobody can say which of them do. */
+  sync(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** The real one. */
+export const systemDisk: Disk = {
+  read: (path) => readFile(path),
+  list: (path) => readdir(path),
+  makeDirectory: (path) => mkdir(path),
+  removeDirectory: (path) => rmdir(path),
+  create: async (path) => new SystemFile(await open(path, 'wx')),
+  append: async (path) => new SystemFile(await open(path, 'a')),
+  rename,
+  link,
+  remove: (path) => rm(path, { force: true }),
+  async syncDirectory(path) {
+    const directory = await open(path, 'r');
+    try {
+      await directory.sync();
+    } finally {
+      await directory.close();
+    }
+  },
+};
+
+class SystemFile implements DiskFile {
+  readonly #handle: FileHandle;
+
+  constructor(handle: FileHandle) {
+    this.#handle = handle;
+  }
+
+  async write(bytes: Uint8Array): Promise<number> {
+    const { bytesWritten } = await this.#handle.write(bytes);
+    return bytesWritten;
+  }
+
+  writeNow(bytes: Uint8Array): number {
+    return writeSync(this.#handle.fd, bytes);
+  }
+
+  sync(): Promise<void> {
+    return this.#handle.datasync();
+  }
+
+  close(): Promise<void> {
+    return this.#handle.close();
+  }
+}

@@ -1,0 +1,32 @@
+import type { RunState } from '../../coordinator/state.ts';
+import { assert } from '../../shared/errors.ts';
+import { planStep } from '../../shared/schedule.ts';
+import { firstShard, shardCount } from '../../shared/tree.ts';
+
+/** Open leases belong to workers that are there; the parts of a step are all its shards, each once. */
+export function checkLeases({ task, workers, settings }: RunState): void {
+  if (task === undefined) return;
+  const { virtualShards, realShards } = planStep(settings.configuration, task.step);
+  const covered = new Set<number>();
+  for (const [node, part] of task.parts) {
+    for (const { slot, state } of part.leases) {
+      const isOwned = part.accepted !== undefined || state === 'gone' || workers.has(slot);
+      assert(isOwned, `part ${node} is leased to slot ${slot}, where nobody is`);
+    }
+    const computing = part.leases.filter(({ state }) => state === 'open' || state === 'late');
+    assert(
+      new Set(computing.map(({ slot }) => slot)).size === computing.length,
+      `nobody is asked for part ${node} again while computing it`,
+    );
+    if (task.kind === 'evaluation') continue;
+    const first = firstShard(node, virtualShards);
+    for (let shard = first; shard < first + shardCount(node, virtualShards); shard++) {
+      assert(
+        !covered.has(shard) && shard < realShards,
+        `shard ${shard} of step ${task.step} is planned once`,
+      );
+      covered.add(shard);
+    }
+  }
+  assert(task.kind === 'evaluation' || covered.size === realShards, `all ${realShards} shards are planned`);
+}

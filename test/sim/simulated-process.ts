@@ -1,0 +1,162 @@
+import type { Disk, DiskFile } from '../../data/disk.ts';
+import type { Processes } from '../../coordinator/processes.ts';
+import type { Clock } from '../../shared/clock.ts';
+import type { SimulatedDisk, SimulatedFile } from './disk.ts';
+import type { Random } from './random.ts';
+import type { VirtualTime } from './virtual-time.ts';
+
+/** Where processes run: hosts share time and a disk. */
+export interface World {
+  readonly time: VirtualTime;
+  readonly random: Random;
+  readonly disk: SimulatedDisk;
+  /** All that were ever started. */
+  readonly processes: SimulatedProcess[];
+  /** Raised by a power cut. */
+  boot: number;
+}
+
+/**
+ * A process: it can be killed at any moment, also between two operations on the disk, or stopped and woken up again. What it asked
+ * the disk for goes on while it is stopped, and may still happen, or not, when it is killed.
+ */
+export class SimulatedProcess {
+  readonly host: string;
+  readonly pid: number;
+  readonly #world: World;
+  readonly #timers = new Set<() => void>();
+  #isAlive = true;
+  #isStopped = false;
+  #waiting: (() => void)[] = [];
+
+  constructor(world: World, host: string) {
+    this.#world = world;
+    this.host = host;
+    this.pid = world.processes.push(this);
+  }
+
+  get isAlive(): boolean {
+    return this.#isAlive;
+  }
+
+  get isStopped(): boolean {
+    return this.#isStopped;
+  }
+
+  kill(): void {
+    this.#isAlive = false;
+    for (const cancel of this.#timers) cancel();
+  }
+
+  stop(): void {
+    this.#isStopped = true;
+  }
+
+  wake(): void {
+    this.#isStopped = false;
+    for (const task of this.#waiting.splice(0)) this.#world.time.soon(() => this.run(task));
+  }
+
+  /** Does it now, when the process wakes up, or never. */
+  run(task: () => void): void {
+    if (!this.#isAlive) return;
+    if (this.#isStopped) this.#waiting.push(task);
+    else task();
+  }
+
+  clock(): Clock {
+    const { time } = this.#world;
+    return {
+      now: time.now,
+      every: (milliseconds, task) => {
+        let isDue = false;
+        const cancel = time.every(milliseconds, () => {
+          if (isDue) return;
+          isDue = true;
+          this.run(() => {
+            isDue = false;
+            if (this.#timers.has(cancel)) task();
+          });
+        });
+        this.#timers.add(cancel);
+        return () => {
+          this.#timers.delete(cancel);
+          cancel();
+        };
+      },
+      after: (milliseconds, task) => {
+        let isOn = true;
+        time.after(milliseconds, () => this.run(() => isOn && task()));
+        return () => (isOn = false);
+      },
+      soon: (task) => time.soon(() => this.run(task)),
+    };
+  }
+
+  processes(): Processes {
+    const { processes, boot } = this.#world;
+    const started = (pid: number): string => `${boot} ${pid}`;
+    return {
+      self: () => ({ host: this.host, boot: String(boot), pid: this.pid, started: started(this.pid) }),
+      startOf: (pid) => {
+        const process = processes[pid - 1];
+        return process?.isAlive === true && process.host === this.host ? started(pid) : undefined;
+      },
+    };
+  }
+
+  /** The disk as it sees it. `speed` divides the time that everything takes. */
+  disk(onAppended: (path: string, bytes: Uint8Array) => void, speed = 1): Disk {
+    const { disk, random } = this.#world;
+    const file = (path: string, opened: SimulatedFile): DiskFile => {
+      const write = (bytes: Uint8Array): number => {
+        const written = disk.write(opened, bytes);
+        onAppended(path, bytes.subarray(0, written));
+        return written;
+      };
+      return {
+        write: (bytes) => quick(() => write(bytes)),
+        writeNow: write,
+        sync: () => slow(() => disk.syncFile(opened)),
+        close: () => quick(() => undefined),
+      };
+    };
+    const quick = <T>(does: () => T): Promise<T> => this.#ask(random.between(0, 1) / speed, does);
+    const slow = <T>(does: () => T): Promise<T> =>
+      this.#ask(random.between(0, random.chance(0.05) ? 200 : 10) / speed, does);
+    return {
+      read: (path) => quick(() => disk.read(path)),
+      list: (path) => quick(() => disk.list(path)),
+      makeDirectory: (path) => quick(() => disk.makeDirectory(path)),
+      removeDirectory: (path) => quick(() => disk.removeDirectory(path)),
+      create: (path) => quick(() => file(path, disk.create(path))),
+      append: (path) => quick(() => file(path, disk.append(path))),
+      rename: (from, to) => quick(() => disk.rename(from, to)),
+      link: (from, to) => quick(() => disk.link(from, to)),
+      remove: (path) => quick(() => disk.remove(path)),
+      syncDirectory: (path) => slow(() => disk.syncDirectory(path)),
+    };
+  }
+
+  /** It happens at some moment within this time, if the process lives until then; the process learns of it at the end. */
+  #ask<T>(milliseconds: number, does: () => T): Promise<T> {
+    const { time, random } = this.#world;
+    return new Promise((resolve, reject) => {
+      const before = random.between(0, milliseconds);
+      time.after(before, () => {
+        if (!this.#isAlive) return;
+        const learn = this.#outcome(does, resolve, reject);
+        time.after(milliseconds - before, () => this.run(learn));
+      });
+    });
+  }
+
+  #outcome<T>(does: () => T, resolve: (value: T) => void, reject: (error: unknown) => void): () => void {
+    try {
+      const value = does();
+      return () => resolve(value);
+    } catch (error) {
+      return () => reject(error);
+    }
+  }
+}
