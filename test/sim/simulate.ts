@@ -83,6 +83,8 @@ class Simulation implements Witness, CoordinatorWorld {
   /** The newest checkpoint that is safe. */
   #kept = 0;
   #fullAt = -Infinity;
+  /** Whether a coordinator ended because of it; workers may hear of that much later. */
+  #hasEndedFull = false;
   #isFinished = false;
   #crash: unknown;
 
@@ -191,6 +193,7 @@ class Simulation implements Witness, CoordinatorWorld {
   ended(coordinator: SimulatedCoordinator, error: unknown): void {
     if (!coordinator.process.isAlive) return;
     coordinator.kill();
+    this.#hasEndedFull ||= this.#isFull(error);
     this.#note(
       `the coordinator on ${coordinator.process.host} ends: ${error === undefined ? 'finished' : messageOf(error)}`,
     );
@@ -301,7 +304,7 @@ class Simulation implements Witness, CoordinatorWorld {
   #left(worker: SimulatedWorker, error: unknown): void {
     const { state } = durableRecord(this.#world.disk) ?? {};
     if (error === undefined) assert(state === 'finished', `the run, of which a worker hears so, is finished`);
-    else if (isCode(error, 'RUN_FAILED') && this.#isFullLately()) worker.crash();
+    else if (isCode(error, 'RUN_FAILED') && this.#hasEndedFull) worker.crash();
     else throw error;
   }
 
@@ -337,11 +340,8 @@ class Simulation implements Witness, CoordinatorWorld {
 
   /** A full disk may end a coordinator at its start and at its end. */
   #isFull(error: unknown): boolean {
-    return isCode(error, 'DISK') && this.#isFullLately();
-  }
-
-  #isFullLately(): boolean {
-    return this.#world.disk.isFull || this.#time.now() - this.#fullAt < 1_000;
+    const isRecent = this.#world.disk.isFull || this.#time.now() - this.#fullAt < 1_000;
+    return isCode(error, 'DISK') && isRecent;
   }
 
   /** A coordinator that died after its last word is started again, and finds the run finished. */
