@@ -8,17 +8,29 @@ import { ClusterError } from '../shared/errors.ts';
 const NAME = /^\.drafts-[0-9a-f]{12}$/;
 
 /**
- * Makes the folder in which a coordinator writes files before they are renamed to their places, and removes those of earlier
- * ones. This is the fence: whoever wrote there and was only stopped cannot give a name to anything any more, on no host, and
- * what it had given one before is there to be read. Needs the lock. Rejects with DISK.
+ * Makes the folder in which a coordinator writes files before they are renamed to their places, its lock.json, too. It is there
+ * before the lock is taken, so that whoever takes the run over finds it, wherever this one was stopped. Rejects with DISK.
  */
 export async function makeDrafts(directory: string, disk: Disk): Promise<string> {
+  const path = join(directory, `.drafts-${randomBytes(6).toString('hex')}`);
   try {
-    for (const name of await disk.list(directory))
-      if (NAME.test(name)) await removeFolder(join(directory, name), disk);
-    const path = join(directory, `.drafts-${randomBytes(6).toString('hex')}`);
     await disk.makeDirectory(path);
     return path;
+  } catch (error) {
+    throw diskError(path, error);
+  }
+}
+
+/**
+ * The fence: removes the folders of earlier coordinators. Whoever wrote there and was only stopped cannot give a name to
+ * anything any more, on no host, and what it had given one before is there to be read. Needs the lock. Rejects with DISK.
+ */
+export async function putUpFence(directory: string, mine: string, disk: Disk): Promise<void> {
+  try {
+    for (const name of await disk.list(directory)) {
+      const path = join(directory, name);
+      if (NAME.test(name) && path !== mine) await removeFolder(path, disk);
+    }
   } catch (error) {
     throw error instanceof ClusterError ? error : diskError(directory, error);
   }

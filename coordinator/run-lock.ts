@@ -27,9 +27,10 @@ export class RunLock {
     takeOver: boolean,
     disk: Disk,
     processes: Processes,
+    drafts: string = directory,
   ): Promise<RunLock> {
     const path = join(directory, 'lock.json');
-    const mine = join(directory, `.lock.${randomBytes(6).toString('hex')}.tmp`);
+    const mine = join(drafts, `.lock.${randomBytes(6).toString('hex')}.tmp`);
     try {
       const self = processes.self();
       await write(disk, mine, `${JSON.stringify(self)}\n`);

@@ -20,7 +20,7 @@ import { encodeModel, type ModelFile } from '../shared/model-file.ts';
 import { runRecordSchema, type RunRecord, type RunStatus } from '../shared/run-schema.ts';
 import { AppendFile } from './append-file.ts';
 import { Checkpoints } from './checkpoints.ts';
-import { makeDrafts, removeFolder } from './drafts.ts';
+import { makeDrafts, putUpFence, removeFolder } from './drafts.ts';
 import { readEvents, readLines, readRunRecord } from './old-run.ts';
 import type { Processes } from './processes.ts';
 import { checkUnbegun, createRunDirectory } from './run-directory.ts';
@@ -93,12 +93,12 @@ export class RunStore {
 
   /** Makes a new run's directory. Rejects with USAGE, RUN_EXISTS, LOCKED or DISK. */
   static async create(options: NewRun): Promise<RunStore> {
-    const { disk, processes, date } = options;
+    const { disk, date } = options;
     const now = (date ?? (() => new Date()))();
     const { path } = await createRunDirectory(options.runs, options.runId, now, disk);
-    const lock = await RunLock.take(path, false, disk, processes);
+    const { lock, drafts } = await lockIn(path, false, options);
     return await releasedOnError(path, lock, async () => {
-      const drafts = await makeDrafts(path, disk);
+      await putUpFence(path, drafts, disk);
       // Whoever had the lock before may have begun.
       await checkUnbegun(path, disk);
       await makeDirectories(join(path, 'artifacts'), disk);
@@ -114,11 +114,11 @@ export class RunStore {
   static async resume(
     options: OldRun,
   ): Promise<{ store: RunStore; record: RunRecord; lines: MetricsLine[] }> {
-    const { directory, takeOver, disk, processes } = options;
-    const lock = await RunLock.take(directory, takeOver, disk, processes);
+    const { directory, takeOver, disk } = options;
+    const { lock, drafts } = await lockIn(directory, takeOver, options);
     return await releasedOnError(directory, lock, async () => {
+      await putUpFence(directory, drafts, disk);
       // From here on nobody else changes what is read.
-      const drafts = await makeDrafts(directory, disk);
       const record = await readRunRecord(directory, disk);
       const { lines, text } = await readLines(directory, disk);
       const events = await readEvents(directory, disk);
@@ -271,6 +271,16 @@ async function openFiles(path: string, old: OldFiles, options: StoreOptions): Pr
   const metrics = await open('metrics.jsonl', old.metrics, MAX_METRICS_BUFFER_BYTES);
   const events = await open('events.jsonl', old.events, MAX_EVENTS_BUFFER_BYTES);
   return { drafts, metrics, events, lastDigest };
+}
+
+async function lockIn(directory: string, takeOver: boolean, { disk, processes }: StorePlace) {
+  const drafts = await makeDrafts(directory, disk);
+  try {
+    return { lock: await RunLock.take(directory, takeOver, disk, processes, drafts), drafts };
+  } catch (error) {
+    await removeFolder(drafts, disk);
+    throw error;
+  }
 }
 
 async function releasedOnError<T>(path: string, lock: RunLock, use: () => Promise<T>): Promise<T> {
