@@ -1,26 +1,54 @@
-import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import type { Disk } from '../data/disk.ts';
 import { systemCode } from '../data/system-error.ts';
 import { diskError } from '../data/whole-file.ts';
 import { ClusterError } from '../shared/errors.ts';
+import type { RunLock } from './run-lock.ts';
 
-const NAME = /^\.drafts-[0-9a-f]{12}$/;
+const NAME = /^\.drafts-(\d{1,9})$/;
 
 /**
- * Makes the folder in which a coordinator writes files before they are renamed to their places, and removes those of earlier
- * ones. This is the fence: whoever wrote there and was only stopped cannot give a name to anything any more, on no host, and
- * what it had given one before is there to be read. Needs the lock. Rejects with DISK.
+ * Makes the folder in which a coordinator writes files before they are renamed to their places, its lock.json, too. It is there
+ * before the lock is taken, so that whoever takes the run over finds it, wherever this one was stopped. Its number is higher than
+ * those of all before it: the last one stays when the run has ended. Rejects with DISK.
  */
 export async function makeDrafts(directory: string, disk: Disk): Promise<string> {
   try {
-    for (const name of await disk.list(directory))
-      if (NAME.test(name)) await removeFolder(join(directory, name), disk);
-    const path = join(directory, `.drafts-${randomBytes(6).toString('hex')}`);
-    await disk.makeDirectory(path);
-    return path;
+    for (;;) {
+      const numbers = (await disk.list(directory)).map(numberOf).filter((number) => number !== undefined);
+      const path = join(directory, `.drafts-${Math.max(0, ...numbers) + 1}`);
+      if (await makeNew(path, disk)) return path;
+    }
+  } catch (error) {
+    throw diskError(directory, error);
+  }
+}
+
+/**
+ * The fence: removes the folders of other coordinators. Whoever wrote there and was only stopped cannot give a name to anything
+ * any more, on no host, and what it had given one before is there to be read. Needs the lock. Rejects with DISK.
+ */
+export async function putUpFence(directory: string, mine: string, lock: RunLock, disk: Disk): Promise<void> {
+  const ours = numberOf(mine.slice(directory.length + 1)) ?? 0;
+  try {
+    for (const name of await disk.list(directory)) {
+      const number = numberOf(name);
+      if (number === undefined || number === ours) continue;
+      // A higher one may be of one that has taken the lock from us: then we are the one to be kept out.
+      if (number < ours || (await lock.holder()) === 'we') await removeFolder(join(directory, name), disk);
+    }
   } catch (error) {
     throw error instanceof ClusterError ? error : diskError(directory, error);
+  }
+}
+
+/** Whether nobody has put up a fence against this one. */
+export async function hasDrafts(path: string, disk: Disk): Promise<boolean> {
+  try {
+    await disk.list(path);
+    return true;
+  } catch (error) {
+    return systemCode(error) !== 'ENOENT';
   }
 }
 
@@ -39,4 +67,19 @@ export async function removeFolder(path: string, disk: Disk): Promise<void> {
 
 export function isDrafts(name: string): boolean {
   return NAME.test(name);
+}
+
+function numberOf(name: string): number | undefined {
+  const digits = NAME.exec(name)?.[1];
+  return digits === undefined ? undefined : Number(digits);
+}
+
+async function makeNew(path: string, disk: Disk): Promise<boolean> {
+  try {
+    await disk.makeDirectory(path);
+    return true;
+  } catch (error) {
+    if (systemCode(error) === 'EEXIST') return false;
+    throw error;
+  }
 }

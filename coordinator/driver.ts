@@ -202,13 +202,13 @@ export class Driver implements PeerEvents {
   }
 
   #receive(
-    { task, part, slot, correct, microseconds }: Extract<Effect, { kind: 'receive' }>,
+    { task, part, slot, correct, microseconds, isDigested }: Extract<Effect, { kind: 'receive' }>,
     tensor: Tensor | undefined,
   ): void {
     assert(tensor !== undefined, 'a result has a body');
     const receiver = task === 'step' ? this.#options.tensors : this.#options.predictions;
     const { checksum } = tensor;
-    const verdict = { part, slot, correct, microseconds, checksum, ...receiver.receive(tensor) };
+    const verdict = { part, slot, correct, microseconds, checksum, ...receiver.receive(tensor, isDigested) };
     this.#answer({ kind: 'received', verdict, now: this.#now() });
   }
 

@@ -1,7 +1,7 @@
 import * as limits from '../shared/limits.ts';
 import { shardCount } from '../shared/tree.ts';
-import { isContested, judgeUndecided } from './votes.ts';
-import { computingSlots } from './workers.ts';
+import { asLone, isContested, judgeUndecided, noticeLone } from './votes.ts';
+import { punctualSlots } from './workers.ts';
 import type { Assignment } from './plan.ts';
 import {
   andThen,
@@ -40,8 +40,7 @@ export function openTask(
         accepted: undefined,
         nonFinite: 0,
         quorum: 1,
-        votes: [],
-        wasReopened: false,
+        answers: [],
       });
     }
   }
@@ -74,6 +73,19 @@ export function workOf(kind: Task['kind'], part: number, virtualShards: number):
 /** The lease that the worker in this slot was given on a part, if any. */
 export function leaseOf(task: Task, part: number, slot: number): Lease | undefined {
   return task.parts.get(part)?.leases.findLast((lease) => lease.slot === slot && lease.state !== 'gone');
+}
+
+/** The worker in this slot is gone: its leases, also on parts that are accepted, and what it said and nobody confirmed. */
+export function withoutWorker(task: Task, slot: number): Task {
+  const parts = new Map(task.parts);
+  for (const [number, part] of task.parts) {
+    if (part.leases.every((lease) => lease.slot !== slot || lease.state === 'gone')) continue;
+    const leases = part.leases.map((lease): Lease =>
+      lease.slot === slot ? { ...lease, state: 'gone' } : lease,
+    );
+    parts.set(number, { ...part, leases, answers: part.answers.filter((answer) => answer.slot !== slot) });
+  }
+  return { ...task, parts };
 }
 
 /** Changes the state of leases on parts that are not accepted yet: `next` says what it becomes. */
@@ -133,7 +145,10 @@ export function leaseAgain(state: RunState, now: number): Next {
   const counts = { ...state.counts, reassigned };
   const next = leaseMore({ ...state, task: open, counts }, open, assignment, now);
   const left = missing.filter((number) => !given.has(number));
-  return andThen(next, (s) => judgeUndecided(s, s.task ?? open, left, now));
+  return andThen(
+    andThen(next, (s) => noticeLone(s, task, open)),
+    (s) => judgeUndecided(s, s.task ?? open, left, now),
+  );
 }
 
 /** Leases these parts too, besides what was leased; sends the weights to whoever lacks them. */
@@ -177,29 +192,36 @@ function workInHand(task: Task, slot: number, virtualShards: number): number {
 /** Of two that differ, each is asked once more when nobody else is there: it may have been an accident. */
 const MAX_ANSWERS = 2;
 
-/** Who is asked for what is missing; of what nobody can confirm, one answer is enough. */
+/** Who is asked for what is missing, whoever was not asked before first; of what nobody can confirm, one answer is enough. */
 function spread(
   state: RunState,
   task: Task,
   missing: readonly number[],
 ): { readonly open: Task; readonly assignment: Assignment } {
-  const eligible = computingSlots(state).filter((slot) => state.workers.get(slot)?.late === false);
+  const eligible = punctualSlots(state);
   const load = new Map(eligible.map((slot) => [slot, isBusy(task, slot) ? 1 : 0]));
   const assignment = new Map<number, number[]>();
   const parts = new Map(task.parts);
+  // More than anybody's load.
+  const much = task.parts.size + 1;
   for (const number of missing) {
     const part = task.parts.get(number);
     if (part === undefined) continue;
-    const has = (slot: number, ...states: readonly LeaseState[]) =>
-      part.leases.filter((lease) => lease.slot === slot && states.includes(lease.state)).length;
+    const count = (slot: number, state: LeaseState) =>
+      part.leases.filter((lease) => lease.slot === slot && lease.state === state).length;
+    const hasSaid = (slot: number) =>
+      part.answers.some((answer) => answer.slot === slot && answer.digest !== undefined);
     const rank = (slot: number): number =>
-      (load.get(slot) ?? 0) + (has(slot, 'refused', 'answered') > 0 ? missing.length + 1 : 0);
-    const isSpent = (slot: number) => isContested(part) && has(slot, 'answered') >= MAX_ANSWERS;
-    const able = eligible.filter((slot) => has(slot, 'late') === 0 && !isSpent(slot));
+      (load.get(slot) ?? 0) +
+      (count(slot, 'answered') > 0 ? much : 0) +
+      (hasSaid(slot) ? much : 0) +
+      (count(slot, 'refused') > 0 ? 3 * much : 0) +
+      (state.workers.get(slot)?.asideUntil === undefined ? 0 : 8 * much);
+    const isSpent = (slot: number) => isContested(part) && count(slot, 'answered') >= MAX_ANSWERS;
+    const able = eligible.filter((slot) => count(slot, 'late') === 0 && !isSpent(slot));
     const best = able.toSorted((a, b) => rank(a) - rank(b) || a - b)[0];
     if (best === undefined) continue;
-    const isAlone = part.quorum === 2 && !isContested(part) && has(best, 'answered') > 0;
-    if (isAlone) parts.set(number, { ...part, quorum: 1, votes: [] });
+    parts.set(number, asLone(part, best));
     assignment.set(best, [...(assignment.get(best) ?? []), number]);
     load.set(best, (load.get(best) ?? 0) + 1);
   }

@@ -1,7 +1,7 @@
 import { ARITHMETIC, PROTOCOL, type WorkerMessage } from '../shared/messages.ts';
 import { unreachable } from '../shared/errors.ts';
 import * as limits from '../shared/limits.ts';
-import { changeLeases, isBusy, openLeases } from './leases.ts';
+import { changeLeases, isBusy, openLeases, withoutWorker } from './leases.ts';
 import { close, log } from './effects.ts';
 import { judgeFingerprint } from './fingerprints.ts';
 import { end, tooFewWorkers } from './outcome.ts';
@@ -49,7 +49,14 @@ function connect(
   const worker: WorkerState = {
     ...{ slot, session, name: `slot ${slot}`, phase: 'connected', engine: undefined, fingerprint: undefined },
     ...{ silentAt: now + limits.HELLO_LIMIT_MILLISECONDS, weightsOf: undefined, late: false },
-    ...{ pace: undefined, failures: 0, asideUntil: undefined, since: state.step, hasDelivered: false },
+    ...{
+      pace: undefined,
+      failures: 0,
+      asideUntil: undefined,
+      hasDelivered: false,
+      hasDiffered: false,
+      confirmed: undefined,
+    },
   };
   return { state: withWorker(state, worker), effects: [] };
 }
@@ -86,7 +93,12 @@ function listen(
     case 'predictions':
       // Whatever it is worth: a worker that was late has answered.
       return worker.phase === 'ready'
-        ? takeResult(withWorker(state, { ...worker, late: false }), worker.slot, message, checksum)
+        ? takeResult(
+            withWorker(state, { ...worker, late: false }),
+            { ...worker, late: false },
+            message,
+            checksum,
+          )
         : breach(state, worker, message.kind);
     case 'heartbeat':
       return { state, effects: [] };
@@ -160,11 +172,9 @@ function leave(state: RunState, slot: number, reason: string, now: number): Next
   if (worker === undefined) return { state, effects: [] };
   const workers = new Map(state.workers);
   workers.delete(slot);
-  const task =
-    state.task === undefined
-      ? undefined
-      : changeLeases(state.task, (lease) => (lease.slot === slot ? 'gone' : lease.state));
-  const rest: RunState = { ...state, workers, task };
+  const task = state.task && withoutWorker(state.task, slot);
+  const closed = state.closed.map((done) => withoutWorker(done, slot));
+  const rest: RunState = { ...state, workers, task, closed };
   const effects =
     worker.phase === 'connected'
       ? []

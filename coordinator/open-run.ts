@@ -120,11 +120,12 @@ function resumedState({ old, checkpoint }: OpenRun, configuration: Configuration
   const { step, fingerprint } = checkpoint;
   // The result of a run that was cut off at its very end is computed again.
   const evaluated = step === totalSteps(configuration) ? 0 : checkpoint.evaluated;
-  const { engine, workers } = old.record;
+  const { engine, workers, suspects = [] } = old.record;
   // What a crash left of the counts is not known; a run that ended in good order has them.
   const isWhole = old.record.step === step;
   return {
     ...{ step, evaluated, fingerprint, engine: engine?.description, mixed: engine?.reproducible === false },
     delivered: new Map(isWhole ? workers.map(({ name, samples }) => [name, samples]) : []),
+    suspects,
   };
 }

@@ -42,9 +42,10 @@ export function end(state: RunState, outcome: Outcome): Next {
   return { state: { ...state, phase: 'ended', task: undefined }, effects: [{ kind: 'end', outcome }] };
 }
 
-/** Somebody wants the run to end: at once while nobody computes, else after the open step. */
+/** Somebody wants the run to end: at once while nobody computes or can decide, else after the open step. */
 export function stop(state: RunState, code: ErrorCode): Next {
-  if (state.task === undefined || state.phase === 'gathering') return end(state, stopped(code));
+  const isWaiting = state.phase === 'gathering' || state.task?.undecidedSince !== undefined;
+  if (state.task === undefined || isWaiting) return end(state, stopped(code));
   const message = `stopping after step ${state.task.step}; once more stops at once`;
   const log = { kind: 'log', level: 'info', event: 'stopping', message, fields: { code } } as const;
   return { state: { ...state, stopping: code }, effects: [log] };

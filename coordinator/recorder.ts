@@ -195,6 +195,7 @@ export class Recorder implements RunRecorder {
       dataset: this.#dataset(),
       ...{ step: this.#step, chain: this.#chain.link, weights: this.#weights.toString(16).padStart(16, '0') },
       workers: [...state.delivered].map(([name, samples]) => ({ name, samples })),
+      ...(state.suspects.length === 0 ? {} : { suspects: [...state.suspects] }),
       ...(outcome?.state === 'finished' ? this.#result() : {}),
       ...error,
     };

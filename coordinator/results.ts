@@ -10,16 +10,26 @@ import {
   andThen,
   withWorker,
   type Accepted,
+  type Answer,
   type Effect,
   type Next,
   type Part,
   type RunState,
   type Task,
   type Verdict,
-  type Vote,
   type WorkerState,
 } from './state.ts';
-import { accuse, agrees, cast, reopen, reportLate, settle } from './votes.ts';
+import {
+  accuse,
+  contest,
+  contradictItself,
+  earlierOf,
+  isAlike,
+  reportLate,
+  settle,
+  supportOf,
+  withAnswer,
+} from './votes.ts';
 
 /**
  * A result arrives. What belongs to another run, term or step is dropped; what nobody asked this worker for ends its
@@ -27,41 +37,57 @@ import { accuse, agrees, cast, reopen, reportLate, settle } from './votes.ts';
  */
 export function takeResult(
   state: RunState,
-  slot: number,
+  worker: WorkerState,
   message: ResultMessage,
   claimed: bigint | undefined,
 ): Next {
   const { task, settings } = state;
-  const { part, microseconds } = message;
+  const { slot } = worker;
+  const { part: number, microseconds } = message;
   const kind = message.kind === 'gradient' ? 'step' : 'evaluation';
   const isCurrent = message.run === settings.run && message.term === settings.term;
   if (!isCurrent) return fenced(state);
   if (task === undefined || task.kind !== kind || task.step !== message.step)
-    return takeLate(state, slot, message, claimed);
-  if (leaseOf(task, part, slot) === undefined)
-    return refuse(state, slot, `a result for part ${part}, which it holds no lease on`);
-  const accepted = task.parts.get(part)?.accepted;
+    return takeLate(state, worker, message, claimed);
+  const part = task.parts.get(number);
+  if (part === undefined || leaseOf(task, number, slot) === undefined)
+    return refuse(state, slot, `a result for part ${number}, which it holds no lease on`);
   const correct = message.kind === 'gradient' ? message.correct : 0;
-  const isSame =
-    accepted !== undefined && claimed !== undefined && agrees(accepted, { checksum: claimed, correct });
-  if (isSame || (accepted !== undefined && kind === 'evaluation')) return duplicate(state);
-  if (correct > samplesOf(state, task, part))
+  if (part.accepted !== undefined && kind === 'evaluation') return duplicate(state);
+  const said = { checksum: claimed ?? 0n, correct };
+  if (part.accepted !== undefined && isAlike(part.accepted, said)) return duplicate(state);
+  const earlier = earlierOf(part, worker.session);
+  if (part.quorum === 2 && earlier?.digest !== undefined && isAlike(earlier, said)) {
+    // Asked once more, it stays with what it said: no second body is needed for that.
+    const parts = new Map(task.parts).set(number, withAnswer(part, earlier));
+    return duplicate({ ...state, task: { ...task, parts } });
+  }
+  if (correct > samplesOf(state, task, number))
     return refuse(state, slot, `${correct} correct rows, more than its shards hold`);
-  return { state, effects: [{ kind: 'receive', task: kind, part, slot, correct, microseconds }] };
+  const isDigested = part.quorum === 2 || part.accepted !== undefined;
+  return {
+    state,
+    effects: [{ kind: 'receive', task: kind, part: number, slot, correct, microseconds, isDigested }],
+  };
 }
 
 /** Of a step that is done: compared with what was accepted then, if that is still known. */
-function takeLate(state: RunState, slot: number, message: ResultMessage, claimed: bigint | undefined): Next {
-  if (message.kind !== 'gradient' || claimed === undefined) return fenced(state);
+function takeLate(
+  state: RunState,
+  worker: WorkerState,
+  message: ResultMessage,
+  claimed: bigint | undefined,
+): Next {
+  const late = fenced(state);
+  if (message.kind !== 'gradient' || claimed === undefined) return late;
   const { step, part, correct } = message;
-  const worker = state.workers.get(slot);
   const task = state.closed.findLast((closed) => closed.step === step);
   const accepted = task?.parts.get(part)?.accepted;
-  if (worker === undefined || task === undefined || accepted === undefined) return fenced(state);
-  if (worker.since >= step || leaseOf(task, part, slot) === undefined) return fenced(state);
-  const vote = voteOf(worker, claimed, correct);
-  const counted = fenced(state).state;
-  return agrees(vote, accepted) ? duplicate(counted) : reportLate(counted, task, part, vote);
+  if (task === undefined || accepted === undefined) return late;
+  if (leaseOf(task, part, worker.slot) === undefined) return late;
+  return isAlike(accepted, { checksum: claimed, correct })
+    ? duplicate(late.state)
+    : reportLate(late.state, task, part, worker);
 }
 
 /** The shell has received and checked a result: the first good one of a part is taken in, exactly once. */
@@ -72,41 +98,52 @@ export function acceptResult(state: RunState, verdict: Verdict, now: number): Ne
   const worker = state.workers.get(verdict.slot);
   if (task === undefined || part === undefined || worker === undefined) return duplicate(state);
   if (!verdict.intact) return refuse(state, verdict.slot, 'a body whose checksum does not match');
-  const vote = voteOf(worker, verdict.checksum, verdict.correct);
-  if (part.accepted !== undefined) return differ(state, task, part, part.accepted, verdict, vote);
+  const answer = answerOf(worker, verdict);
+  const earlier = earlierOf(part, worker.session);
+  if (verdict.finite && earlier !== undefined && !isAlike(earlier, answer))
+    return contradictItself(state, task, number, answer);
+  if (part.accepted !== undefined) return differ(state, task, part.accepted, worker, verdict, answer);
   if (!verdict.finite) return nonFinite(state, task, part, verdict, now);
-  if (part.quorum === 1) return accept(state, task, part, verdict, vote, now);
+  if (part.quorum === 1) return accept(state, task, part, verdict, answer, now);
 
-  const { part: voted, isDecided } = cast(part, vote);
-  const asked = { ...task, parts: new Map(task.parts).set(number, voted) };
-  if (!isDecided)
+  const answered = withAnswer(part, answer);
+  const asked = { ...task, parts: new Map(task.parts).set(number, answered) };
+  if (supportOf(answered, answer) < part.quorum)
     return { state: { ...credit(state, task, verdict, 0, now).state, task: asked }, effects: [] };
-  return andThen(settle(state, task, number, voted, vote), (s) =>
-    accept(s, asked, voted, verdict, vote, now),
+  return andThen(settle(state, task, number, answered, answer), (s) =>
+    accept(s, asked, answered, verdict, answer, now),
   );
 }
 
-/** A second result while the task is open, and another one than was accepted. */
+/** A second result, of another worker than the one whose result counts. */
 function differ(
   state: RunState,
   task: Task,
-  part: Part,
   accepted: Accepted,
+  worker: WorkerState,
   verdict: Verdict,
-  vote: Vote,
+  answer: Answer,
 ): Next {
-  if (agrees(accepted, vote) || task.kind === 'evaluation' || !verdict.finite || state.mixed)
-    return duplicate(state);
-  if (part.quorum === 2) return accuse(state, task.step, verdict.part, vote);
-  // Where the sum is complete, Adam has it, or waits for a free frame. And nobody may keep a step open by changing its mind.
-  if (task.openParts === 0 || part.wasReopened) return reportLate(state, task, verdict.part, vote);
-  return reopen(state, task, verdict.part, vote);
+  const { part: number, slot, finite } = verdict;
+  if (isAlike(accepted, answer) || !finite || state.mixed) return duplicate(state);
+  if (task.parts.get(number)?.quorum === 2)
+    return accuse(state, task.step, number, slot, 'two others contradict');
+  // Where the sum is complete, Adam has it, or waits for a free frame.
+  if (task.openParts === 0) return reportLate(state, task, number, worker);
+  return contest(state, task, number, accepted, answer);
 }
 
 /** The result at hand is the part's. */
-function accept(state: RunState, task: Task, part: Part, verdict: Verdict, vote: Vote, now: number): Next {
+function accept(
+  state: RunState,
+  task: Task,
+  part: Part,
+  verdict: Verdict,
+  answer: Answer,
+  now: number,
+): Next {
   const samples = samplesOf(state, task, verdict.part);
-  const accepted: Accepted = { ...vote, samples };
+  const accepted: Accepted = { ...answer, samples };
   const taken: Task = {
     ...task,
     parts: new Map(task.parts).set(verdict.part, { ...part, accepted }),
@@ -130,8 +167,8 @@ function accept(state: RunState, task: Task, part: Part, verdict: Verdict, vote:
   };
 }
 
-function voteOf({ slot, session, name }: WorkerState, checksum: bigint, correct: number): Vote {
-  return { slot, session, name, checksum, correct };
+function answerOf({ slot, session, name }: WorkerState, { checksum, digest, correct }: Verdict): Answer {
+  return { slot, session, name, checksum, digest, correct };
 }
 
 /** Speed and good standing of the worker that delivered, and the samples that count as its own. */
@@ -162,11 +199,12 @@ function nonFinite(
 ): Next {
   const asked = leaseOf(task, number, slot);
   if (asked === undefined || asked.state === 'refused') return duplicate(state);
-  if (part.nonFinite > 0) return end(state, diverged(task.step));
+  // Where another worker's is finite, it is not the model's fault.
+  if (part.nonFinite > 0 && part.answers.length === 0) return end(state, diverged(task.step));
   const leases = part.leases.map((lease) =>
     lease === asked ? { ...lease, state: 'refused' as const } : lease,
   );
-  const parts = new Map(task.parts).set(number, { ...part, leases, nonFinite: 1 });
+  const parts = new Map(task.parts).set(number, { ...part, leases, nonFinite: part.nonFinite + 1 });
   return blame(
     { ...state, task: { ...task, parts } },
     slot,

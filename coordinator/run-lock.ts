@@ -27,9 +27,10 @@ export class RunLock {
     takeOver: boolean,
     disk: Disk,
     processes: Processes,
+    drafts: string = directory,
   ): Promise<RunLock> {
     const path = join(directory, 'lock.json');
-    const mine = join(directory, `.lock.${randomBytes(6).toString('hex')}.tmp`);
+    const mine = join(drafts, `.lock.${randomBytes(6).toString('hex')}.tmp`);
     try {
       const self = processes.self();
       await write(disk, mine, `${JSON.stringify(self)}\n`);
@@ -40,7 +41,11 @@ export class RunLock {
       await disk.rename(mine, path);
       return new RunLock(path, disk, self);
     } catch (error) {
-      throw error instanceof ClusterError ? error : diskError(path, error);
+      if (error instanceof ClusterError) throw error;
+      // Our drafts are gone: another coordinator has put up its fence meanwhile.
+      if (drafts !== directory && systemCode(error) === 'ENOENT')
+        throw new ClusterError('LOCKED', `${directory} was taken over by another coordinator`);
+      throw diskError(path, error);
     } finally {
       await disk.remove(mine);
     }

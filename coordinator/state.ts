@@ -41,15 +41,13 @@ export interface RunState {
   readonly delivered: ReadonlyMap<string, number>;
   /** The last steps that are done, the newest last: what comes late is compared with them. */
   readonly closed: readonly Task[];
-  /** By name, the last step of which another worker confirmed a result. */
-  readonly confirmed: ReadonlyMap<string, number>;
-  /** Workers that were found to compute something else than others, and the steps they may have spoiled. */
+  /** Workers that were found to be wrong, and the steps they may have spoiled. */
   readonly suspects: readonly Suspect[];
-  /** Whether the last step that was to be audited had nobody to do it. */
+  /** Whether something was to be audited lately that nobody was there for. */
   readonly isAuditIdle: boolean;
 }
 
-/** Steps `from` to `to` hold results of this worker that nobody else has computed. */
+/** Steps `from` to `to` may hold results of this worker that nobody else has computed. */
 export interface Suspect {
   readonly name: string;
   readonly from: number;
@@ -101,6 +99,7 @@ export interface Resumed {
   readonly engine: EngineIdentity | undefined;
   readonly mixed: boolean;
   readonly delivered: ReadonlyMap<string, number>;
+  readonly suspects: readonly Suspect[];
 }
 
 export interface WorkerState {
@@ -113,8 +112,10 @@ export interface WorkerState {
   readonly fingerprint: string | undefined;
   /** When an idle or preparing worker has been silent for too long. */
   readonly silentAt: number;
-  /** The step that was done when it connected. */
-  readonly since: number;
+  /** The last step in which another worker has confirmed what this one was asked for first. */
+  readonly confirmed: number | undefined;
+  /** Whether a result of it came late and differed. */
+  readonly hasDiffered: boolean;
   /** Whether a gradient of it was accepted. */
   readonly hasDelivered: boolean;
   /** The task whose weights it was sent. */
@@ -164,24 +165,25 @@ export interface Part {
   readonly nonFinite: number;
   /** So many workers must say the same before it is accepted: 2 where it is audited, or where two have differed. */
   readonly quorum: 1 | 2;
-  /** Whether an accepted result was taken back, because another one differs. */
-  readonly wasReopened: boolean;
-  /** What was said so far of a part with a quorum of 2, the last word of each worker. */
-  readonly votes: readonly Vote[];
+  /** What was said of a part with a quorum of 2 by workers that are there, each once; all finite. */
+  readonly answers: readonly Answer[];
 }
 
-/** What a worker says of a part: the checksum of its sum, and how many rows were right. */
-export interface Vote {
+/** What a worker says of a part: its sum, by checksum and digest, and how many rows were right. */
+export interface Answer {
   readonly slot: number;
   /** Of its connection: a slot has another worker later. */
   readonly session: string;
   readonly name: string;
+  /** XXH64 finds accidents. */
   readonly checksum: bigint;
+  /** SHA-256 cannot be made up: the only one that counts for a quorum of 2. Undefined where one answer was enough. */
+  readonly digest: string | undefined;
   readonly correct: number;
 }
 
 /** The result that counts, and the samples that it brought its worker. */
-export interface Accepted extends Vote {
+export interface Accepted extends Answer {
   readonly samples: number;
 }
 
@@ -221,8 +223,9 @@ export interface Verdict {
   readonly microseconds: number;
   readonly intact: boolean;
   readonly finite: boolean;
-  /** XXH64 of the body. */
+  /** XXH64 of the body, and its SHA-256 where that was asked for. */
   readonly checksum: bigint;
+  readonly digest: string | undefined;
 }
 
 export type RunEvent = { readonly now: number } & (
@@ -264,6 +267,8 @@ export type Effect =
       readonly slot: number;
       readonly correct: number;
       readonly microseconds: number;
+      /** Whether its SHA-256 is needed, too. */
+      readonly isDigested: boolean;
     }
   /** Keep the received body as the part's accepted result. */
   | { readonly kind: 'accept'; readonly task: Task['kind']; readonly part: number }
@@ -327,7 +332,7 @@ export function initialState(settings: Settings, now: number, resumed?: Resumed)
     stopping: undefined,
     counts: { duplicates: 0, fenced: 0, reassigned: 0, differing: 0 },
     delivered: resumed?.delivered ?? new Map(),
-    ...{ closed: [], confirmed: new Map(), suspects: [], isAuditIdle: false },
+    ...{ closed: [], suspects: resumed?.suspects ?? [], isAuditIdle: false },
     checkpoint: { step: resumed?.step ?? 0, at: now },
   };
 }

@@ -1,6 +1,5 @@
 import { basename, join } from 'node:path';
 import type { Disk } from '../data/disk.ts';
-import { systemCode } from '../data/system-error.ts';
 import { makeDirectories, writeWhole } from '../data/whole-file.ts';
 import type { Checkpoint } from '../shared/checkpoint-file.ts';
 import type { Clock } from '../shared/clock.ts';
@@ -21,7 +20,7 @@ import { encodeModel, type ModelFile } from '../shared/model-file.ts';
 import { runRecordSchema, type RunRecord, type RunStatus } from '../shared/run-schema.ts';
 import { AppendFile } from './append-file.ts';
 import { Checkpoints } from './checkpoints.ts';
-import { makeDrafts, removeFolder } from './drafts.ts';
+import { hasDrafts, makeDrafts, putUpFence, removeFolder } from './drafts.ts';
 import { readEvents, readLines, readRunRecord } from './old-run.ts';
 import type { Processes } from './processes.ts';
 import { checkUnbegun, createRunDirectory } from './run-directory.ts';
@@ -94,12 +93,12 @@ export class RunStore {
 
   /** Makes a new run's directory. Rejects with USAGE, RUN_EXISTS, LOCKED or DISK. */
   static async create(options: NewRun): Promise<RunStore> {
-    const { disk, processes, date } = options;
+    const { disk, date } = options;
     const now = (date ?? (() => new Date()))();
     const { path } = await createRunDirectory(options.runs, options.runId, now, disk);
-    const lock = await RunLock.take(path, false, disk, processes);
+    const { lock, drafts } = await lockIn(path, false, options);
     return await releasedOnError(path, lock, async () => {
-      const drafts = await fence(path, lock, disk);
+      await putUpFence(path, drafts, lock, disk);
       // Whoever had the lock before may have begun.
       await checkUnbegun(path, disk);
       await makeDirectories(join(path, 'artifacts'), disk);
@@ -115,11 +114,11 @@ export class RunStore {
   static async resume(
     options: OldRun,
   ): Promise<{ store: RunStore; record: RunRecord; lines: MetricsLine[] }> {
-    const { directory, takeOver, disk, processes } = options;
-    const lock = await RunLock.take(directory, takeOver, disk, processes);
+    const { directory, takeOver, disk } = options;
+    const { lock, drafts } = await lockIn(directory, takeOver, options);
     return await releasedOnError(directory, lock, async () => {
+      await putUpFence(directory, drafts, lock, disk);
       // From here on nobody else changes what is read.
-      const drafts = await fence(directory, lock, disk);
       const record = await readRunRecord(directory, disk);
       const { lines, text } = await readLines(directory, disk);
       const events = await readEvents(directory, disk);
@@ -190,12 +189,7 @@ export class RunStore {
     if (this.#closed) return;
     this.#closed = true;
     await this.#whole;
-    const closing = [
-      () => this.#metrics.close(),
-      () => this.#events.close(),
-      () => removeFolder(this.#drafts, this.#options.disk),
-      () => this.#lock.release(),
-    ];
+    const closing = [() => this.#metrics.close(), () => this.#events.close(), () => this.#lock.release()];
     const failures: unknown[] = [];
     for (const close of closing) await close().catch((error: unknown) => failures.push(error));
     if (failures.length > 0) throw failures[0];
@@ -217,11 +211,7 @@ export class RunStore {
     try {
       await write();
     } catch (error) {
-      if (await this.#isSuperseded()) throw superseded(this.path);
-      if (await this.#hasDrafts()) throw error;
-      // One that had lost the lock to us before it knew: it makes way, and so do its traces.
-      await this.#options.disk.makeDirectory(this.#drafts);
-      await write();
+      throw (await this.#isSuperseded()) ? superseded(this.path) : error;
     }
   }
 
@@ -243,20 +233,11 @@ export class RunStore {
     try {
       const holder = await this.#lock.holder();
       if (holder !== 'nobody') return holder === 'another';
+      // One that took over and ended again has left a fence, or a term as well.
       const { term } = await readRunRecord(this.path, this.#options.disk);
-      return term > this.#term || !(await this.#hasDrafts());
+      return term > this.#term || !(await hasDrafts(this.#drafts, this.#options.disk));
     } catch {
       return false;
-    }
-  }
-
-  /** Also one that died before it had written down its term has put up its fence. */
-  async #hasDrafts(): Promise<boolean> {
-    try {
-      await this.#options.disk.list(this.#drafts);
-      return true;
-    } catch (error) {
-      return systemCode(error) !== 'ENOENT';
     }
   }
 }
@@ -288,15 +269,14 @@ async function openFiles(path: string, old: OldFiles, options: StoreOptions): Pr
   return { drafts, metrics, events, lastDigest };
 }
 
-/**
- * Makes our drafts folder after those of others were removed. Only then is the lock looked at once more: whoever takes it before that
- * look is seen, and whoever takes it later sees the folder and removes it.
- */
-async function fence(path: string, lock: RunLock, disk: Disk): Promise<string> {
-  const drafts = await makeDrafts(path, disk);
-  if ((await lock.holder()) === 'we') return drafts;
-  await removeFolder(drafts, disk);
-  throw superseded(path);
+async function lockIn(directory: string, takeOver: boolean, { disk, processes }: StorePlace) {
+  const drafts = await makeDrafts(directory, disk);
+  try {
+    return { lock: await RunLock.take(directory, takeOver, disk, processes, drafts), drafts };
+  } catch (error) {
+    await removeFolder(drafts, disk);
+    throw error;
+  }
 }
 
 async function releasedOnError<T>(path: string, lock: RunLock, use: () => Promise<T>): Promise<T> {

@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import type { Configuration } from '../shared/configuration.ts';
 import { assert } from '../shared/errors.ts';
 import {
@@ -13,10 +14,14 @@ import { parameterCount } from '../shared/model.ts';
 import type { SharedMemory } from '../shared/shared-memory.ts';
 import type { Node } from '../shared/tree.ts';
 import { adamRate, createKernels, type Kernels } from '../kernels/kernels.ts';
-import type { WeightsMessage } from './state.ts';
+import type { Verdict, WeightsMessage } from './state.ts';
 
 const FLOAT_BYTES = 4;
 const SLACK_BYTES = 64 * 1024;
+
+/** What there is to say of a body that was received. */
+export type Receipt = Pick<Verdict, 'intact' | 'finite' | 'digest'>;
+export const BROKEN: Receipt = { intact: false, finite: false, digest: undefined };
 
 /** One set of weights inside a frame, ready to send: head, P floats, checksum; and its room in shared memory. */
 interface WeightsRoom {
@@ -112,13 +117,14 @@ export class Tensors {
     return this.#checksum;
   }
 
-  /** Copies a gradient's body (P + 1 floats) in and checks it; it stays pending until `accept`. */
-  receive(gradient: Tensor): { intact: boolean; finite: boolean } {
+  /** Copies a gradient's body (P + 1 floats) in and checks it; it stays pending until `accept`. SHA-256 takes 0.2 ms more. */
+  receive(gradient: Tensor, isDigested: boolean): Receipt {
     const bytes = (this.parameters + 1) * FLOAT_BYTES;
-    if (gradient.byteLength !== bytes) return { intact: false, finite: false };
-    if (!gradient.copyTo(this.#kernels.bytes(this.#received, bytes))) return { intact: false, finite: false };
+    if (gradient.byteLength !== bytes) return BROKEN;
+    if (!gradient.copyTo(this.#kernels.bytes(this.#received, bytes))) return BROKEN;
     const actual = this.#kernels.check(this.#received, this.parameters + 1);
-    return { intact: actual.checksum === gradient.checksum, finite: actual.finite };
+    const digest = isDigested ? hash('sha256', this.#kernels.bytes(this.#received, bytes), 'hex') : undefined;
+    return { intact: actual.checksum === gradient.checksum, finite: actual.finite, digest };
   }
 
   /** The gradient received last is the sum at `node`. */

@@ -84,7 +84,8 @@ export class Verifier implements RunRecorder {
     if (fingerprint === undefined) return undefined;
     const engine = evidence.record.engine?.description;
     // What was evaluated after the first step here is evaluated again.
-    return { step: start.step, evaluated: 0, fingerprint, engine, mixed: false, delivered: new Map() };
+    const nobody = { delivered: new Map<string, number>(), suspects: [] };
+    return { step: start.step, evaluated: 0, fingerprint, engine, mixed: false, ...nobody };
   }
 
   /** The files of the step it begins with. */

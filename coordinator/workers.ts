@@ -19,6 +19,12 @@ export function computingSlots(state: RunState): number[] {
   return chosen.map(({ slot }) => slot).toSorted((a, b) => a - b);
 }
 
+/** All that may compute and are not late, also those that are set aside. */
+export function punctualSlots(state: RunState): number[] {
+  const computing = [...state.workers.values()].filter((worker) => isComputing(state, worker));
+  return computing.filter(({ late }) => !late).map(({ slot }) => slot);
+}
+
 /** How many workers may compute, late ones among them. */
 export function computingCount(state: RunState): number {
   return [...state.workers.values()].filter((worker) => isComputing(state, worker)).length;

@@ -58,6 +58,8 @@ export const MAX_FAILURES = 3;
 export const PLAN_REVIEW_STEPS = 64;
 /** Steps whose results are remembered, to compare what comes late with them. */
 export const REMEMBERED_STEPS = 64;
+/** Workers found to be wrong that a run's record names, the last ones. */
+export const MAX_SUSPECTS = 64;
 
 /** Checkpoints that are kept without --keep. */
 export const DEFAULT_KEPT_CHECKPOINTS = 2;

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { configurationRecordSchema } from './configuration.ts';
 import { ClusterError, errorCodes, messageOf } from './errors.ts';
-import { MAX_CLASSES, MAX_NAME_CHARACTERS, MAX_STEPS, MAX_TEXT_CHARACTERS } from './limits.ts';
+import { MAX_CLASSES, MAX_NAME_CHARACTERS, MAX_STEPS, MAX_SUSPECTS, MAX_TEXT_CHARACTERS } from './limits.ts';
 import { engineIdentity } from './engine-identity.ts';
 import { ARITHMETIC } from './messages.ts';
 
@@ -57,6 +57,13 @@ export const runRecordSchema = z.strictObject({
       samples: count.describe('Training samples whose gradients this worker gave and the run used.'),
     }),
   ),
+  suspects: z
+    .array(z.strictObject({ name: z.string().max(MAX_NAME_CHARACTERS), from: count, to: count }))
+    .max(MAX_SUSPECTS)
+    .optional()
+    .describe(
+      'Workers found to be wrong, and the steps that may hold other results of them: verify decides.',
+    ),
   result: z
     .strictObject({
       test: z.strictObject({

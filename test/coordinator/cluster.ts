@@ -50,6 +50,7 @@ export class Cluster {
   readonly checkpoints: number[] = [];
   readonly closed: { slot: number; code: string }[] = [];
   readonly logs: string[] = [];
+  digestOf: (request: Request, checksum: bigint) => string = (_, checksum) => `${checksum}`;
   /** What every worker was told of who computes what, step by step. */
   readonly assignments: (readonly (readonly number[])[])[] = [];
   requests: Request[] = [];
@@ -86,8 +87,12 @@ export class Cluster {
     );
   }
 
+  #connections = 0;
+
   connect(slot: number): void {
-    this.dispatch({ kind: 'connected', slot, session: slot.toString(16).padStart(32, '0'), now: this.now });
+    this.#connections += 1;
+    const session = this.#connections.toString(16).padStart(32, '0');
+    this.dispatch({ kind: 'connected', slot, session, now: this.now });
   }
 
   say(slot: number, message: WorkerMessage, checksum?: bigint): void {
@@ -95,14 +100,14 @@ export class Cluster {
   }
 
   /** Connects, greets and becomes ready. */
-  join(slot: number, fingerprint = 'f'): void {
+  join(slot: number, fingerprint = 'f', name = `w${slot}`): void {
     this.connect(slot);
     this.say(slot, {
       kind: 'hello',
       protocol: PROTOCOL,
       arithmetic: ARITHMETIC,
       version: '0',
-      name: `w${slot}`,
+      name,
     });
     this.say(slot, { kind: 'preparing', limitMilliseconds: 1000 });
     this.say(slot, { kind: 'ready', fingerprint, engine: sampleEngine });
@@ -118,6 +123,7 @@ export class Cluster {
     this.requests = this.requests.filter((other) => other !== request);
     this.#at = request;
     const checksum = this.checksumOf(request);
+    this.#sent = { checksum, digest: this.digestOf(request, checksum) };
     if (request.kind === 'step') this.say(request.slot, { kind: 'gradient', ...fence, correct }, checksum);
     else this.say(request.slot, { kind: 'predictions', ...fence }, checksum);
   }
@@ -144,6 +150,7 @@ export class Cluster {
   }
 
   #at: Request | undefined;
+  #sent = { checksum: 0n, digest: '' };
 
   #perform(effect: Effect): void {
     switch (effect.kind) {
@@ -170,7 +177,8 @@ export class Cluster {
           correct: effect.correct,
           microseconds: effect.microseconds,
           intact: true,
-          checksum: this.checksumOf(request),
+          checksum: this.#sent.checksum,
+          digest: effect.isDigested ? this.#sent.digest : undefined,
           finite: !this.nonFinite(request),
         };
         return this.dispatch({ kind: 'received', verdict, now: this.now });

@@ -149,7 +149,7 @@ function update(tensors: Tensors, step: number, rule: Rule): number {
   const floats = Float32Array.from({ length: weights.length + 1 }, (_, i) =>
     i < weights.length ? rule.gradient(step, i, weights[i] ?? 0) : rule.loss(step),
   );
-  tensors.receive(sealed(floats));
+  tensors.receive(sealed(floats), false);
   tensors.accept(ROOT);
   const loss = tensors.update(ROOT, step);
   if (loss === undefined) throw new Error('nobody holds weights back');

@@ -45,7 +45,7 @@ describe('createRunDirectory', () => {
     const { path } = await createRunDirectory(runs, 'mine', now);
     for (const name of ['lock.json', 'metrics.jsonl', '.lock.0123456789ab.tmp'])
       await writeFile(join(path, name), '');
-    for (const name of ['artifacts', '.drafts-0123456789ab']) await mkdir(join(path, name));
+    for (const name of ['artifacts', '.drafts-7']) await mkdir(join(path, name));
     expect(await createRunDirectory(runs, 'mine', now)).toEqual({ id: 'mine', path });
   });
 

@@ -341,6 +341,7 @@ describe('who is let in', () => {
   it('gives a redialling worker its place at once', () => {
     const cluster = new Cluster({ maxWorkers: 1 });
     cluster.join(0);
+    const { session } = workerIn(cluster, 0);
     cluster.connect(1);
     cluster.say(1, {
       kind: 'hello',
@@ -348,7 +349,7 @@ describe('who is let in', () => {
       arithmetic: 1,
       version: '0',
       name: 'w0',
-      session: '0'.padStart(32, '0'),
+      session,
     });
     expect(cluster.closed).toEqual([{ slot: 0, code: 'SUPERSEDED' }]);
   });

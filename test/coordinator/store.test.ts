@@ -61,6 +61,7 @@ describe('RunStore', () => {
     await store.close();
 
     expect((await readdir(join(runs, 'r'))).toSorted()).toEqual([
+      '.drafts-1',
       'artifacts',
       'events.jsonl',
       'metrics.jsonl',
@@ -149,8 +150,8 @@ describe('RunStore', () => {
     first.step({ ...step, step: 1 });
     await first.close();
     for (const name of ['metrics.jsonl', 'events.jsonl']) await appendFile(join(runs, 'r', name), '{"half');
-    await mkdir(join(runs, 'r', '.drafts-0123456789ab'));
-    await writeFile(join(runs, 'r', '.drafts-0123456789ab', 'half'), '');
+    await mkdir(join(runs, 'r', '.drafts-7'));
+    await writeFile(join(runs, 'r', '.drafts-7', 'half'), '');
     const { store, lines } = await RunStore.resume({
       ...options,
       directory: join(runs, 'r'),
@@ -164,7 +165,7 @@ describe('RunStore', () => {
       ...{ torn: false, bad: undefined, lines: [{ step: 1 }, { step: 2 }] },
     });
     expect((await read('r', 'events.jsonl')).match(/one|two/g)).toEqual(['one', 'two']);
-    expect(await readdir(join(runs, 'r'))).not.toContain('.drafts-0123456789ab');
+    expect(await readdir(join(runs, 'r'))).not.toContain('.drafts-7');
   });
 
   it('is nobody’s any more when another coordinator has taken it over', async () => {

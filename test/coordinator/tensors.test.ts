@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import type { WeightsMessage } from '../../coordinator/state.ts';
 import { Tensors } from '../../coordinator/tensors.ts';
@@ -27,10 +28,33 @@ function gradient() {
 function step(tensors: Tensors, number: number): number | undefined {
   const tensor = gradient();
   if (tensor === undefined) throw new Error('no gradient');
-  expect(tensors.receive(tensor)).toEqual({ intact: true, finite: true });
+  expect(tensors.receive(tensor, false)).toEqual({ intact: true, finite: true, digest: undefined });
   tensors.accept(ROOT);
   return tensors.update(ROOT, number);
 }
+
+describe('a gradient', () => {
+  it('has a digest where that is asked for', () => {
+    const tensors = new Tensors(configuration, initial);
+    const tensor = gradient();
+    if (tensor === undefined) throw new Error('no gradient');
+    const bytes = new Uint8Array(new Float32Array(parameters + 1).fill(1).buffer);
+    const digest = createHash('sha256').update(bytes).digest('hex');
+    expect(tensors.receive(tensor, true)).toEqual({ intact: true, finite: true, digest });
+  });
+
+  it('that is forgotten leaves its place to others', () => {
+    const tensors = new Tensors(configuration, initial);
+    for (let i = 0; i < 100; i++) {
+      const tensor = gradient();
+      if (tensor === undefined) throw new Error('no gradient');
+      tensors.receive(tensor, false);
+      tensors.accept(ROOT);
+      tensors.forget(ROOT);
+    }
+    expect(step(tensors, 1)).toBe(1);
+  });
+});
 
 describe('weights on their way', () => {
   it('are the same in a frame and in shared memory', () => {
@@ -61,7 +85,7 @@ describe('weights on their way', () => {
     tensors.outgoing({ ...message, step: SHARED_MEMORY_ROOMS }).hold(9);
     const tensor = gradient();
     if (tensor === undefined) throw new Error('no gradient');
-    tensors.receive(tensor);
+    tensors.receive(tensor, false);
     tensors.accept(ROOT);
     expect(tensors.update(ROOT, SHARED_MEMORY_ROOMS)).toBeUndefined();
     expect(tensors.slowest()).toEqual([0]);

@@ -3,20 +3,11 @@ import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync
 import { join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
 import { errorTable } from '../../shared/errors.ts';
-import { readRun, run, start, temporaryFolder, train, type Started } from './cluster.ts';
+import { childOf, readRun, run, start, temporaryFolder, train } from './cluster.ts';
 
 const RECIPE = ['--engine', 'reference', '--hidden', '8', '--seed', '7', '--batch-size', '64'];
 const ARGS = [...RECIPE, '--steps', '1200', '--port', '0', '-n', '2'];
 const hasNamespaces = spawnSync('unshare', ['-Uru', 'hostname', 'elsewhere']).status === 0;
-
-/** The process of a child of `local`, by what stands on its command line. */
-function childOf(local: Started, says: string): number {
-  const { pid } = local.process;
-  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').map(Number);
-  const child = children.find((each) => readFileSync(`/proc/${each}/cmdline`, 'utf8').includes(says));
-  if (child === undefined) throw new Error(`no child with ${says}`);
-  return child;
-}
 
 /** A command that runs Node with another host's name. */
 function nodeElsewhere(): string {

@@ -35,23 +35,22 @@ const guards: readonly Guard[] = [
     without: 'if (part.accepted?.slot === -1) return differ(',
   },
   {
-    name: 'two that differ are decided by a third',
-    file: 'coordinator/results.ts',
-    line: 'return reopen(state, task, verdict.part, vote);',
-    without:
-      'return reopen({ ...state, task }, { ...task, sums: new Set([verdict.part]) }, verdict.part, vote);',
-  },
-  {
     name: 'what is audited counts only when two agree',
     file: 'coordinator/votes.ts',
-    line: 'isDecided: agreeing >= part.quorum',
-    without: 'isDecided: agreeing >= 1',
+    line: 'other.digest === digest && digest !== undefined && other.correct === correct).length;',
+    without: 'other.digest === digest && digest !== undefined && other.correct === correct).length + 1;',
   },
   {
-    name: 'a part that two differ about is not reopened for ever',
+    name: 'a result that is taken back is forgotten in the sum',
+    file: 'coordinator/votes.ts',
+    line: 'sums.delete(top);',
+    without: '',
+  },
+  {
+    name: 'who contradicts itself is not believed',
     file: 'coordinator/results.ts',
-    line: 'task.openParts === 0 || part.wasReopened',
-    without: 'task.openParts === 0',
+    line: 'if (verdict.finite && earlier !== undefined && !isAlike(earlier, answer))',
+    without: 'if (verdict.finite && earlier !== undefined && earlier.slot === -1)',
   },
   {
     name: 'padding is not leased but added as zero',
@@ -68,8 +67,8 @@ const guards: readonly Guard[] = [
   {
     name: 'the leases of a worker that left are given to others',
     file: 'coordinator/membership.ts',
-    line: "(lease.slot === slot ? 'gone' : lease.state)",
-    without: '(lease.slot === -1 ? "gone" : lease.state)',
+    line: 'const task = state.task && withoutWorker(state.task, slot);',
+    without: 'const task = state.task;',
   },
   {
     name: 'only who holds a lease can be late',
@@ -80,8 +79,8 @@ const guards: readonly Guard[] = [
   {
     name: 'who still computes a part is not asked for it again',
     file: 'coordinator/leases.ts',
-    line: 'const able = eligible.filter((slot) => !computes(slot));',
-    without: 'const able = eligible.filter((slot) => !computes(-1 * slot - 1));',
+    line: "count(slot, 'late') === 0 && !isSpent(slot)",
+    without: '!isSpent(slot)',
   },
   {
     name: 'with too few workers no step begins',
@@ -128,8 +127,8 @@ const guards: readonly Guard[] = [
   {
     name: 'the fence: who was taken over has no drafts any more',
     file: 'coordinator/drafts.ts',
-    line: 'if (NAME.test(name)) await removeFolder(join(directory, name), disk);',
-    without: 'void name;',
+    line: "if (number < ours || (await lock.holder()) === 'we') await removeFolder(join(directory, name), disk);",
+    without: 'if (number > ours) await removeFolder(join(directory, name), disk);',
   },
   {
     name: 'the fence: the lines go on in new files',

@@ -41,7 +41,7 @@ export interface SimulationResult {
 export class SimulationFailure extends Error {
   constructor(seed: number, journal: readonly string[], cause: unknown) {
     const what = cause instanceof Error ? (cause.stack ?? cause.message) : String(cause);
-    const last = journal.slice(-240).join('\n');
+    const last = journal.slice(-40).join('\n');
     super(`${what}\n\nthe last of what happened:\n${last}\n\nagain: npm run sim -- --seed ${seed}`, {
       cause,
     });
@@ -91,6 +91,8 @@ class Simulation implements Witness, CoordinatorWorld {
   /** The newest checkpoint that is safe. */
   #kept = 0;
   #fullAt = -Infinity;
+  /** Whether a coordinator ended because of it; workers may hear of that much later. */
+  #hasEndedFull = false;
   #isFinished = false;
   /** How many workers were found to compute something else than others. */
   #suspects = 0;
@@ -207,6 +209,7 @@ class Simulation implements Witness, CoordinatorWorld {
   ended(coordinator: SimulatedCoordinator, error: unknown): void {
     if (!coordinator.process.isAlive) return;
     coordinator.kill();
+    this.#hasEndedFull ||= this.#isFull(error);
     this.note(
       `the coordinator on ${coordinator.process.host} ends: ${error === undefined ? 'finished' : messageOf(error)}`,
     );
@@ -318,7 +321,7 @@ class Simulation implements Witness, CoordinatorWorld {
   #left(worker: SimulatedWorker, error: unknown): void {
     const { state } = durableRecord(this.#world.disk) ?? {};
     if (error === undefined) assert(state === 'finished', `the run, of which a worker hears so, is finished`);
-    else if (isCode(error, 'RUN_FAILED') && this.#isFullLately()) worker.crash();
+    else if (isCode(error, 'RUN_FAILED') && this.#hasEndedFull) worker.crash();
     else if (isCode(error, 'DISAGREEMENT') && worker.isCorrupt) worker.repair();
     else throw error;
   }
@@ -358,11 +361,8 @@ class Simulation implements Witness, CoordinatorWorld {
 
   /** A full disk may end a coordinator at its start and at its end. */
   #isFull(error: unknown): boolean {
-    return isCode(error, 'DISK') && this.#isFullLately();
-  }
-
-  #isFullLately(): boolean {
-    return this.#world.disk.isFull || this.#time.now() - this.#fullAt < 1_000;
+    const isRecent = this.#world.disk.isFull || this.#time.now() - this.#fullAt < 1_000;
+    return isCode(error, 'DISK') && isRecent;
   }
 
   /** A coordinator that died after its last word is started again, and finds the run finished. */
