@@ -141,7 +141,7 @@ describe('an audit', () => {
     cluster.digestOf = ({ slot, step }, checksum) => (slot === 0 && step === 1 ? 'forged' : `${checksum}`);
     answer(cluster, 1, 4);
     answer(cluster, 2, 5);
-    const [mine] = cluster.requests.filter(({ slot }) => slot === 0);
+    const mine = cluster.requests.find(({ slot }) => slot === 0);
     const other = cluster.requests.find(({ slot, part }) => slot !== 0 && part === mine?.part);
     if (mine === undefined || other === undefined) throw new Error('each part has two');
     cluster.answer(other);
