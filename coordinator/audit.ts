@@ -1,9 +1,9 @@
 import { philox4x32 } from '../shared/philox.ts';
 import type { Node } from '../shared/tree.ts';
-import { log } from './effects.ts';
+import { log, type Next } from './effects.ts';
+import type { Audit, RunState } from './state.ts';
 import { leaseMore } from './leases.ts';
 import type { Assignment } from './plan.ts';
-import type { Audit, Next, RunState } from './state.ts';
 import { computingSlots } from './workers.ts';
 
 const WORD = 2 ** 32;

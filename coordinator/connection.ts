@@ -6,7 +6,7 @@ import { workerMessage, type ResultMessage } from '../shared/messages.ts';
 import { receive } from '../shared/receive.ts';
 import type { MemoryAddress, PeerMemory } from '../shared/shared-memory.ts';
 import type { Peer, PeerEvents } from './peer.ts';
-import type { HeaderMessage, WeightsMessage } from './state.ts';
+import type { HeaderMessage, WeightsMessage } from './effects.ts';
 import type { OutgoingWeights } from './tensors.ts';
 
 /** Opens a worker's shared memory; undefined when it is out of reach from here. */

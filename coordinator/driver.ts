@@ -8,7 +8,9 @@ import { ROOT } from '../shared/tree.ts';
 import type { Peer, PeerEvents } from './peer.ts';
 import type { Predictions } from './predictions.ts';
 import { reduce } from './run.ts';
-import type { Effect, Outcome, RunEvent, RunState } from './state.ts';
+import type { Effect, Outcome } from './effects.ts';
+import type { RunEvent } from './events.ts';
+import type { RunState } from './state.ts';
 import type { Tensors } from './tensors.ts';
 
 export interface StepResult {

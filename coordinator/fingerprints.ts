@@ -1,6 +1,6 @@
 import type { EngineIdentity } from '../shared/engine-identity.ts';
-import { close, log } from './effects.ts';
-import { andThen, type Next, type RunState, type WorkerState } from './state.ts';
+import { andThen, close, log, type Next } from './effects.ts';
+import type { RunState, WorkerState } from './state.ts';
 
 /** The run's fingerprint is the one most waiting workers share (of equals, the lowest slot's); others are told both. */
 export function fixFingerprint(state: RunState): Next {

@@ -3,18 +3,9 @@ import { shardCount } from '../shared/tree.ts';
 import { asLone, isContested, judgeUndecided, noticeLone } from './votes.ts';
 import { punctualSlots } from './workers.ts';
 import type { Assignment } from './plan.ts';
-import {
-  andThen,
-  taskKey,
-  type Effect,
-  type Lease,
-  type LeaseState,
-  type Next,
-  type Part,
-  type RunState,
-  type ShardTimes,
-  type Task,
-} from './state.ts';
+import { andThen, type Effect, type Next } from './effects.ts';
+import type { RunState } from './state.ts';
+import { type Lease, type LeaseState, type Part, type Task, taskKey, type ShardTimes } from './task.ts';
 
 /**
  * A lease is a part given to a worker until a deadline. These functions are the whole policy; they only compute.

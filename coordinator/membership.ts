@@ -2,22 +2,15 @@ import { ARITHMETIC, PROTOCOL, type WorkerMessage } from '../shared/messages.ts'
 import { unreachable } from '../shared/errors.ts';
 import * as limits from '../shared/limits.ts';
 import { changeLeases, isBusy, openLeases, withoutWorker } from './leases.ts';
-import { close, log } from './effects.ts';
+import { andThen, close, type Effect, log, type Next } from './effects.ts';
+import type { RunEvent } from './events.ts';
+import { type RunState, withWorker, type WorkerState } from './state.ts';
+import type { Lease } from './task.ts';
 import { judgeFingerprint } from './fingerprints.ts';
 import { end, tooFewWorkers } from './outcome.ts';
 import { takeResult } from './results.ts';
 import { blame } from './standing.ts';
 import { computingCount, isEnough, isTimeUp } from './workers.ts';
-import {
-  andThen,
-  withWorker,
-  type Effect,
-  type Lease,
-  type Next,
-  type RunEvent,
-  type RunState,
-  type WorkerState,
-} from './state.ts';
 
 type MembershipEvent = Extract<RunEvent, { kind: 'connected' | 'message' | 'disconnected' | 'tick' }>;
 

@@ -1,5 +1,6 @@
 import { errorTable, type ErrorCode } from '../shared/errors.ts';
-import type { Next, Outcome, RunState } from './state.ts';
+import type { Next, Outcome } from './effects.ts';
+import type { RunState } from './state.ts';
 
 /** How a run can end, in the words its user reads. */
 export const finished: Outcome = { state: 'finished', code: undefined, message: 'all steps are done' };

@@ -1,7 +1,7 @@
 import type { ErrorCode } from '../shared/errors.ts';
 import type { Tensor } from '../shared/frame.ts';
 import type { WorkerMessage } from '../shared/messages.ts';
-import type { HeaderMessage } from './state.ts';
+import type { HeaderMessage } from './effects.ts';
 import type { OutgoingWeights } from './tensors.ts';
 
 /** An authenticated worker's connection as the driver sees it. After `close` or `terminate` nothing it sends is delivered. */

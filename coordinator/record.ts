@@ -1,5 +1,6 @@
 import { REMEMBERED_STEPS } from '../shared/limits.ts';
-import type { Next, RunState } from './state.ts';
+import type { Next } from './effects.ts';
+import type { RunState } from './state.ts';
 
 /** The open step is done; its results are remembered for a while. */
 export function closeStep(state: RunState): RunState {

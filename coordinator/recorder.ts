@@ -14,7 +14,8 @@ import type { StepResult } from './driver.ts';
 import type { Predictions } from './predictions.ts';
 import type { RunRecorder } from './serve.ts';
 import { SpeedMeter } from './speed-meter.ts';
-import type { Effect, Outcome, Resumed, RunState } from './state.ts';
+import type { Effect, Outcome } from './effects.ts';
+import type { Resumed, RunState } from './state.ts';
 import type { RunStore } from './store.ts';
 
 export interface StepReport {

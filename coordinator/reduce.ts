@@ -1,5 +1,6 @@
 import { hasReal, ROOT, type Node } from '../shared/tree.ts';
-import type { Effect, Task } from './state.ts';
+import type { Effect } from './effects.ts';
+import type { Task } from './task.ts';
 
 /**
  * The reduction: a fixed binary tree over the batch's shards. Whenever both children of a node are there, the shell is

@@ -1,24 +1,14 @@
 import { planStep } from '../shared/schedule.ts';
 import { firstShard, shardCount } from '../shared/tree.ts';
 import type { ResultMessage } from '../shared/messages.ts';
-import { log } from './effects.ts';
+import { andThen, type Effect, log, type Next } from './effects.ts';
+import type { Verdict } from './events.ts';
+import { type RunState, withWorker, type WorkerState } from './state.ts';
+import type { Accepted, Answer, Part, Task } from './task.ts';
 import { leaseOf, remember, workOf } from './leases.ts';
 import { diverged, end } from './outcome.ts';
 import { takeSum } from './reduce.ts';
 import { blame, commend } from './standing.ts';
-import {
-  andThen,
-  withWorker,
-  type Accepted,
-  type Answer,
-  type Effect,
-  type Next,
-  type Part,
-  type RunState,
-  type Task,
-  type Verdict,
-  type WorkerState,
-} from './state.ts';
 import {
   accuse,
   contest,

@@ -10,7 +10,10 @@ import { diverged, end, endIfAbandoned, finished, stop, stopped } from './outcom
 import { acceptResult } from './results.ts';
 import { computingSlots, isEnough } from './workers.ts';
 import { closeStep, recordStep } from './record.ts';
-import { taskKey, andThen, type Next, type RunEvent, type RunState, type Task } from './state.ts';
+import { andThen, type Next } from './effects.ts';
+import type { RunEvent } from './events.ts';
+import type { RunState } from './state.ts';
+import { type Task, taskKey } from './task.ts';
 
 /**
  * The training loop. For every step: plan the shards, send the weights, take the partial sums (results.ts), add them

@@ -15,7 +15,8 @@ import { Driver, type RunObserver } from './driver.ts';
 import { Predictions } from './predictions.ts';
 import type { RunViewer } from './recorder.ts';
 import { listen } from './server.ts';
-import { initialState, type Outcome, type Resumed, type RunPolicy, type RunState } from './state.ts';
+import type { Outcome } from './effects.ts';
+import { initialState, type Resumed, type RunPolicy, type RunState } from './state.ts';
 import { Tensors } from './tensors.ts';
 
 export interface ServeSettings extends RunPolicy {

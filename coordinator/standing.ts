@@ -1,8 +1,10 @@
 import * as limits from '../shared/limits.ts';
 import { shardCount } from '../shared/tree.ts';
-import { log } from './effects.ts';
+import { log, type Next } from './effects.ts';
+import type { Verdict } from './events.ts';
+import { type RunState, withWorker, type WorkerState } from './state.ts';
+import type { Task } from './task.ts';
 import { CALL_COST_SHARDS } from './plan.ts';
-import { withWorker, type Next, type RunState, type Task, type Verdict, type WorkerState } from './state.ts';
 
 /**
  * What the coordinator thinks of a worker: how fast it is, and whether it can be relied on. Both decide who gets work and how

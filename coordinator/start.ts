@@ -3,7 +3,7 @@ import type { RunRecord } from '../shared/run-schema.ts';
 import { openRecorder, type OpenSettings } from './open-run.ts';
 import type { RunViewer } from './recorder.ts';
 import { serve, type ServeSettings } from './serve.ts';
-import type { Outcome } from './state.ts';
+import type { Outcome } from './effects.ts';
 
 export type RunSettings = ServeSettings & OpenSettings;
 

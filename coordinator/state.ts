@@ -1,9 +1,8 @@
 import type { Configuration } from '../shared/configuration.ts';
 import type { ErrorCode } from '../shared/errors.ts';
 import type { EngineIdentity } from '../shared/engine-identity.ts';
-import type { CoordinatorMessage, WorkerMessage } from '../shared/messages.ts';
-import type { Node } from '../shared/tree.ts';
 import type { Assignment } from './plan.ts';
+import type { ShardTimes, Task } from './task.ts';
 
 /**
  * What the coordinator knows. Only the reducers of this folder make a new state; the driver holds the current one.
@@ -144,177 +143,12 @@ export interface StandingPlan {
   readonly review: number;
 }
 
-/** A step or an evaluation: parts that must each be accepted exactly once. */
-export interface Task {
-  readonly kind: 'step' | 'evaluation';
-  readonly step: number;
-  readonly parts: ReadonlyMap<number, Part>;
-  /** Tree nodes whose sum the shell holds (steps only). */
-  readonly sums: ReadonlySet<Node>;
-  readonly openParts: number;
-  readonly correct: number;
-  /** Since when workers differ about a part and nobody is there to decide. */
-  readonly undecidedSince: number | undefined;
-}
-
-export interface Part {
-  /** Who was asked for it, in order; the last one holds the lease. */
-  readonly leases: readonly Lease[];
-  readonly accepted: Accepted | undefined;
-  /** How often its result was not finite. */
-  readonly nonFinite: number;
-  /** So many workers must say the same before it is accepted: 2 where it is audited, or where two have differed. */
-  readonly quorum: 1 | 2;
-  /** What was said of a part with a quorum of 2 by workers that are there, each once; all finite. */
-  readonly answers: readonly Answer[];
-}
-
-/** What a worker says of a part: its sum, by checksum and digest, and how many rows were right. */
-export interface Answer {
-  readonly slot: number;
-  /** Of its connection: a slot has another worker later. */
-  readonly session: string;
-  readonly name: string;
-  /** XXH64 finds accidents. */
-  readonly checksum: bigint;
-  /** SHA-256 cannot be made up: the only one that counts for a quorum of 2. Undefined where one answer was enough. */
-  readonly digest: string | undefined;
-  readonly correct: number;
-}
-
-/** The result that counts, and the samples that it brought its worker. */
-export interface Accepted extends Answer {
-  readonly samples: number;
-}
-
-/**
- * `open` until its deadline; then `late`, and the answer is still welcome. `answered` when the answer did not decide the part.
- * `gone` with its worker's connection. `refused` once the worker sent what is not finite: the same once more is no second opinion.
- */
-export type LeaseState = 'open' | 'late' | 'answered' | 'gone' | 'refused';
-
-export interface Lease {
-  readonly slot: number;
-  readonly granted: number;
-  readonly deadline: number;
-  readonly state: LeaseState;
-}
-
-/** Recent milliseconds per shard and per evaluation chunk, from grant to acceptance. */
-export interface ShardTimes {
-  readonly step: readonly number[];
-  readonly evaluation: readonly number[];
-}
-
 export interface Counts {
   readonly duplicates: number;
   readonly fenced: number;
   readonly reassigned: number;
   /** Results that differ from what was accepted or from what most say. */
   readonly differing: number;
-}
-
-/** What the shell saw of a part's body: whether the checksum held and all values are finite. */
-export interface Verdict {
-  readonly part: number;
-  readonly slot: number;
-  readonly correct: number;
-  /** What the worker says it took to compute. */
-  readonly microseconds: number;
-  readonly intact: boolean;
-  readonly finite: boolean;
-  /** XXH64 of the body, and its SHA-256 where that was asked for. */
-  readonly checksum: bigint;
-  readonly digest: string | undefined;
-}
-
-export type RunEvent = { readonly now: number } & (
-  | { readonly kind: 'connected'; readonly slot: number; readonly session: string }
-  | {
-      readonly kind: 'message';
-      readonly slot: number;
-      readonly message: WorkerMessage;
-      /** Of the message's tensor, as its sender computed it. */
-      readonly checksum?: bigint | undefined;
-    }
-  | { readonly kind: 'disconnected'; readonly slot: number; readonly reason: string }
-  | { readonly kind: 'received'; readonly verdict: Verdict }
-  | { readonly kind: 'updated'; readonly finite: boolean }
-  | { readonly kind: 'evaluated'; readonly finite: boolean }
-  | { readonly kind: 'stop'; readonly code: ErrorCode }
-  | { readonly kind: 'tick' }
-);
-
-export type WeightsMessage = Extract<CoordinatorMessage, { kind: 'step' | 'evaluate' }>;
-export type HeaderMessage = Exclude<CoordinatorMessage, WeightsMessage>;
-
-export interface Outcome {
-  readonly state: 'finished' | 'interrupted' | 'failed' | 'diverged';
-  readonly code: ErrorCode | undefined;
-  readonly message: string;
-  readonly fix?: string;
-}
-
-export type Effect =
-  | { readonly kind: 'send'; readonly slot: number; readonly message: HeaderMessage }
-  /** One frame, encoded once, to all these slots. */
-  | { readonly kind: 'broadcast'; readonly slots: readonly number[]; readonly message: WeightsMessage }
-  /** Copy the body of the message at hand into the part's buffer and check it; answered by `received`. */
-  | {
-      readonly kind: 'receive';
-      readonly task: Task['kind'];
-      readonly part: number;
-      readonly slot: number;
-      readonly correct: number;
-      readonly microseconds: number;
-      /** Whether its SHA-256 is needed, too. */
-      readonly isDigested: boolean;
-    }
-  /** Keep the received body as the part's accepted result. */
-  | { readonly kind: 'accept'; readonly task: Task['kind']; readonly part: number }
-  /** node = left + right, or left + 0 where the right subtree holds padding only. */
-  | { readonly kind: 'combine'; readonly node: Node; readonly rightIsPadding: boolean }
-  /** Forget the sum at this node: its parts are computed again. */
-  | { readonly kind: 'forget'; readonly node: Node }
-  /** Adam with the root's gradient; answered by `updated`. */
-  | { readonly kind: 'update'; readonly step: number; readonly correct: number }
-  /** Write down the update just made; after the next weights are on their way, since nobody waits for it. */
-  | { readonly kind: 'record' }
-  /** Keep a copy of weights and moments; off the path of the steps. */
-  | { readonly kind: 'checkpoint' }
-  /** Sum up all predictions; answered by `evaluated`. */
-  | { readonly kind: 'evaluate'; readonly step: number; readonly final: boolean }
-  | { readonly kind: 'close'; readonly slot: number; readonly code: ErrorCode; readonly message: string }
-  | {
-      readonly kind: 'log';
-      readonly level: 'info' | 'warn';
-      readonly event: RunLogEvent;
-      readonly message: string;
-      readonly fields: Readonly<Record<string, unknown>>;
-    }
-  | { readonly kind: 'end'; readonly outcome: Outcome };
-
-/** Names of the lines in events.jsonl. */
-export type RunLogEvent =
-  | 'hello'
-  | 'ready'
-  | 'first_shard'
-  | 'lost'
-  | 'lease_again'
-  | 'set_aside'
-  | 'unaudited'
-  | 'undecided'
-  | 'differing'
-  | 'step'
-  | 'evaluation'
-  | 'waiting'
-  | 'stopping'
-  | 'standing_by'
-  | 'refused';
-
-export interface Next {
-  readonly state: RunState;
-  readonly effects: readonly Effect[];
 }
 
 export function initialState(settings: Settings, now: number, resumed?: Resumed): RunState {
@@ -337,20 +171,6 @@ export function initialState(settings: Settings, now: number, resumed?: Resumed)
   };
 }
 
-/** Runs `decide` on the state that `next` left, and keeps the effects in order. */
-export function andThen(next: Next, decide: (state: RunState) => Next): Next {
-  const after = decide(next.state);
-  return {
-    state: after.state,
-    effects: next.effects.length === 0 ? after.effects : [...next.effects, ...after.effects],
-  };
-}
-
 export function withWorker(state: RunState, worker: WorkerState): RunState {
   return { ...state, workers: new Map(state.workers).set(worker.slot, worker) };
-}
-
-/** Identifies a task on the wire and in a worker's state. */
-export function taskKey(task: Pick<Task, 'kind' | 'step'>): string {
-  return `${task.kind} ${task.step}`;
 }

@@ -14,7 +14,8 @@ import { parameterCount } from '../shared/model.ts';
 import type { SharedMemory } from '../shared/shared-memory.ts';
 import type { Node } from '../shared/tree.ts';
 import { adamRate, createKernels, type Kernels } from '../kernels/kernels.ts';
-import type { Verdict, WeightsMessage } from './state.ts';
+import type { WeightsMessage } from './effects.ts';
+import type { Verdict } from './events.ts';
 
 const FLOAT_BYTES = 4;
 const SLACK_BYTES = 64 * 1024;

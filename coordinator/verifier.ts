@@ -13,7 +13,8 @@ import type { StepResult } from './driver.ts';
 import type { CheckpointFile } from './evidence.ts';
 import type { Replay } from './replay.ts';
 import type { RunRecorder, Workplace } from './serve.ts';
-import type { Effect, Outcome, Resumed, RunState } from './state.ts';
+import type { Effect, Outcome } from './effects.ts';
+import type { Resumed, RunState } from './state.ts';
 
 /** Whoever shows how far the replay is. */
 export interface ReplayViewer {

@@ -1,18 +1,9 @@
 import { MAX_SUSPECTS } from '../shared/limits.ts';
 import { ROOT, type Node } from '../shared/tree.ts';
-import { close, log } from './effects.ts';
+import { andThen, close, log, type Next } from './effects.ts';
+import { type RunState, withWorker, type WorkerState } from './state.ts';
+import type { Accepted, Answer, Part, Task } from './task.ts';
 import { end, stopped, undecided } from './outcome.ts';
-import {
-  andThen,
-  withWorker,
-  type Accepted,
-  type Answer,
-  type Next,
-  type Part,
-  type RunState,
-  type Task,
-  type WorkerState,
-} from './state.ts';
 
 /**
  * What happens where two workers were asked for one part, because it is audited or because one was late. Both compute the same

@@ -1,12 +1,7 @@
 import { reduce } from '../../coordinator/run.ts';
-import {
-  initialState,
-  type Effect,
-  type Outcome,
-  type RunEvent,
-  type RunState,
-  type Settings,
-} from '../../coordinator/state.ts';
+import type { Effect, Outcome } from '../../coordinator/effects.ts';
+import type { RunEvent } from '../../coordinator/events.ts';
+import { initialState, type RunState, type Settings } from '../../coordinator/state.ts';
 import type { Configuration } from '../../shared/configuration.ts';
 import { unreachable } from '../../shared/errors.ts';
 import { ARITHMETIC, PROTOCOL, type WorkerMessage } from '../../shared/messages.ts';

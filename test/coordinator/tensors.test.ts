@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import type { WeightsMessage } from '../../coordinator/state.ts';
+import type { WeightsMessage } from '../../coordinator/effects.ts';
 import { Tensors } from '../../coordinator/tensors.ts';
 import { decodeFrame, tensorOf } from '../../shared/frame.ts';
 import { SHARED_MEMORY_ROOMS } from '../../shared/limits.ts';
