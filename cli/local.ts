@@ -47,7 +47,8 @@ export async function local(given: LocalOptions, explicit: ReadonlySet<OptionKey
         'coordinator',
         // Who died before its first run.json has left nothing to go on with.
         isRestart && existsSync(join(directory, 'run.json'))
-          ? { ...run, runId: undefined, resume: directory }
+          ? // It goes on with whoever is there, and waits for nobody else.
+            { ...run, runId: undefined, resume: directory, startWorkers: options.minWorkers }
           : { ...run, runId },
       ),
   });

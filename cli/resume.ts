@@ -1,6 +1,7 @@
 import { newestUnfinished, readRunRecord } from '../coordinator/old-run.ts';
 import { configurationOfRecord, type Configuration } from '../shared/configuration.ts';
 import { ClusterError } from '../shared/errors.ts';
+import { totalSteps } from '../shared/schedule.ts';
 import {
   flagOf,
   isOptionKey,
@@ -32,6 +33,8 @@ export async function adoptRun<O extends LocalOptions | CoordinatorOptions>(
     if (isOptionKey(key) && explicit.has(key)) checkAlike(key, given[key], recorded, directory);
   }
   const isLengthGiven = explicit.has('epochs') || explicit.has('steps');
+  if (isLengthGiven)
+    checkLonger({ ...recorded, epochs: options.epochs, steps: options.steps }, recorded, directory);
   const length = isLengthGiven ? {} : { epochs: recorded.epochs, steps: recorded.steps };
   return { ...options, ...values, ...length, resume: directory };
 }
@@ -50,6 +53,19 @@ function valuesOf({ model, ...same }: Configuration) {
     seed,
     hidden: model.hidden,
   };
+}
+
+/** What was recorded stays: a run becomes longer, never shorter. */
+function checkLonger(given: Configuration, recorded: Configuration, directory: string): void {
+  const [now, before] = [totalSteps(given), totalSteps(recorded)];
+  if (now >= before) return;
+  throw new ClusterError(
+    'USAGE',
+    `the run ${directory} has ${before} steps; ${now} would make it shorter (--resume)`,
+    {
+      fix: 'give more --steps or --epochs, or leave them out',
+    },
+  );
 }
 
 function checkAlike(key: OptionKey, given: unknown, recorded: unknown, directory: string): void {

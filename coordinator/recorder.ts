@@ -1,17 +1,16 @@
 import { misclassified, misclassifiedLines } from '../evaluation/misclassified.ts';
 import { score, type Score } from '../evaluation/score.ts';
 import { Chain, firstLink } from '../shared/chain.ts';
-import { configurationRecord, type Configuration } from '../shared/configuration.ts';
+import type { Configuration } from '../shared/configuration.ts';
 import type { Checkpoint } from '../shared/checkpoint-file.ts';
 import type { Dataset } from '../shared/dataset.ts';
 import { assert, ClusterError } from '../shared/errors.ts';
 import type { MetricsLine } from '../shared/metrics.ts';
-import { ARITHMETIC } from '../shared/messages.ts';
-import { RUN_FORMAT, type RunRecord } from '../shared/run-schema.ts';
+import type { RunRecord } from '../shared/run-schema.ts';
 import { planStep, totalSteps } from '../shared/schedule.ts';
-import { kernelDigest } from '../kernels/kernels.ts';
 import type { StepResult } from './driver.ts';
 import type { Predictions } from './predictions.ts';
+import { runRecord } from './run-record.ts';
 import type { RunRecorder } from './serve.ts';
 import { SpeedMeter } from './speed-meter.ts';
 import type { Effect, Outcome } from './effects.ts';
@@ -167,39 +166,10 @@ export class Recorder implements RunRecorder {
     });
   }
 
-  /** The run's record as of now. */
   #record(state: RunState, outcome: Outcome | undefined): RunRecord {
-    const { store, version, term, configuration, launch } = this.#options;
-    const error =
-      outcome?.code === undefined
-        ? {}
-        : {
-            error: {
-              code: outcome.code,
-              message: outcome.message,
-              ...(outcome.fix === undefined ? {} : { fix: outcome.fix }),
-            },
-          };
-    return {
-      ...{
-        format: RUN_FORMAT,
-        arithmetic: ARITHMETIC,
-        version,
-        run: store.id,
-        state: outcome?.state ?? 'running',
-        term,
-      },
-      started: this.#started,
-      ...(outcome === undefined ? {} : { ended: new Date().toISOString() }),
-      ...{ configuration: configurationRecord(configuration), launch },
-      ...this.#engine(state),
-      dataset: this.#dataset(),
-      ...{ step: this.#step, chain: this.#chain.link, weights: this.#weights.toString(16).padStart(16, '0') },
-      workers: [...state.delivered].map(([name, samples]) => ({ name, samples })),
-      ...(state.suspects.length === 0 ? {} : { suspects: [...state.suspects] }),
-      ...(outcome?.state === 'finished' ? this.#result() : {}),
-      ...error,
-    };
+    const result = this.#score && { score: this.#score, stepsPerSecond: this.#speed.stepsPerSecond() };
+    const where = { step: this.#step, chain: this.#chain.link, weights: this.#weights };
+    return runRecord(this.#options, { started: this.#started, ...where, result }, state, outcome);
   }
 
   /** Writes model, misclassified samples and the final run.json, in this order, and closes all files, also where one fails. */
@@ -256,30 +226,6 @@ export class Recorder implements RunRecorder {
       store.event('checkpoint_failed', { step, message: error.message });
       viewer.log('warn', `no checkpoint of step ${step}: ${error.message}`, { step });
     }
-  }
-
-  #engine(state: RunState): Pick<RunRecord, 'engine'> {
-    const { engine, fingerprint } = state;
-    if (engine === undefined || fingerprint === undefined) return {};
-    return {
-      engine: { description: engine, fingerprint, kernel_digest: kernelDigest(), reproducible: !state.mixed },
-    };
-  }
-
-  #dataset(): RunRecord['dataset'] {
-    const { digest, name, rows, columns, train, test, classNames } = this.#options.dataset;
-    return {
-      ...{ sha256: digest, ...(name === undefined ? {} : { name }), rows, columns },
-      ...{ train_samples: train.samples, test_samples: test.samples, class_names: [...classNames] },
-    };
-  }
-
-  #result(): Pick<RunRecord, 'result'> {
-    if (this.#score === undefined) return {};
-    const { loss, accuracy, confusion } = this.#score;
-    return {
-      result: { test: { loss, accuracy, confusion }, steps_per_second: this.#speed.stepsPerSecond() },
-    };
   }
 }
 

@@ -1,14 +1,9 @@
 import { crc32 } from 'node:zlib';
 import { createKernels } from '../../kernels/kernels.ts';
-import {
-  CHECKSUM_BYTES,
-  encodeBefore,
-  encodeHeader,
-  MAX_FRAME_HEAD_BYTES,
-  roomBytes,
-} from '../../shared/frame.ts';
+import { encodeHeader } from '../../shared/frame.ts';
 import { ARITHMETIC, PROTOCOL } from '../../shared/messages.ts';
 import { sampleEngine } from '../shared/sample-engine.ts';
+import { bytesOf, tensorFrame as frameWith } from '../shared/tensor-frame.ts';
 
 export const engine = sampleEngine;
 export const hello = {
@@ -34,10 +29,7 @@ export function tensorFrame(
   values: Float32Array,
   checksum = checksumOf(bytesOf(values)),
 ): Buffer {
-  const room = Buffer.alloc(roomBytes(values.byteLength));
-  room.set(bytesOf(values), MAX_FRAME_HEAD_BYTES);
-  room.writeBigUInt64LE(checksum, room.length - CHECKSUM_BYTES);
-  return encodeBefore(room, header);
+  return frameWith(header, values, checksum);
 }
 
 export function checksumOf(bytes: Uint8Array): bigint {
@@ -73,10 +65,6 @@ export function introduction(fingerprint?: string): Buffer {
   return Buffer.concat(
     [hello, ...(fingerprint === undefined ? [] : [ready])].map((m) => webSocketFrame(encodeHeader(m))),
   );
-}
-
-function bytesOf(values: Float32Array): Uint8Array {
-  return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
 }
 
 /** What a worker asks for first; null for no token. */

@@ -69,6 +69,19 @@ describe('a run that is disturbed', () => {
     expectSame(readRun(join(runs, 'r')), undisturbed);
   });
 
+  it('goes on with whoever is there when its coordinator comes back', async () => {
+    const runs = temporaryFolder();
+    const args = ['local', ...COMMON, '-n', '2', '--runs-dir', runs, '--run-id', 'r'];
+    const local = start([...args, '--checkpoint-every', '20']);
+    await local.says(/w1 delivered its first shard/);
+    const worker = childOf(local, 'w1');
+    process.kill(worker, 'SIGSTOP');
+    process.kill(childOf(local, 'coordinator'), 'SIGKILL');
+    await local.says(/going on after step \d+ \(term 2\)/);
+    expect(await local.exited, local.output()).toBe(0);
+    expectSame(readRun(join(runs, 'r')), undisturbed);
+  });
+
   it('goes on with --resume, with another number of workers, after Ctrl-C', async () => {
     const runs = temporaryFolder();
     const local = start(['local', ...COMMON, '-n', '2', '--runs-dir', runs]);
@@ -154,6 +167,13 @@ describe('a run that should go on', () => {
     const { code, output } = await run([...resume, runs, '--batch-size', '32']);
     expect(code, output).toBe(errorTable.USAGE.exit);
     expect(output).toMatch(/--batch-size 32 is not that of the run .*, 64/);
+  });
+
+  it('is refused when it would become shorter', async () => {
+    const { runs } = await interrupted();
+    const { code, output } = await run([...resume, runs, '--steps', String(STEPS - 1)]);
+    expect(code, output).toBe(errorTable.USAGE.exit);
+    expect(output).toMatch(new RegExp(`has ${STEPS} steps; ${STEPS - 1} would make it shorter`));
   });
 
   it('is refused when its record was changed', async () => {

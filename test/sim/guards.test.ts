@@ -15,6 +15,9 @@ interface Guard {
   readonly test?: string;
 }
 
+const VOTES = 'test/coordinator/votes.test.ts';
+const AUDIT = 'test/coordinator/audit.test.ts';
+
 const guards: readonly Guard[] = [
   {
     name: 'a result of another step is dropped',
@@ -33,12 +36,27 @@ const guards: readonly Guard[] = [
     file: 'coordinator/results.ts',
     line: 'if (part.accepted !== undefined) return differ(',
     without: 'if (part.accepted?.slot === -1) return differ(',
+    test: VOTES,
   },
   {
     name: 'what is audited counts only when two agree',
+    file: 'coordinator/results.ts',
+    line: 'if (supportOf(answered, answer) < part.quorum)',
+    without: 'if (supportOf(answered, answer) < 1)',
+  },
+  {
+    name: 'digests are compared where two must agree',
     file: 'coordinator/votes.ts',
-    line: 'other.digest === digest && digest !== undefined && other.correct === correct).length;',
-    without: 'other.digest === digest && digest !== undefined && other.correct === correct).length + 1;',
+    line: 'other.digest === digest && digest !== undefined && other.correct === correct',
+    without: 'other.correct === correct',
+    test: AUDIT,
+  },
+  {
+    name: 'what a connection said goes with it',
+    file: 'coordinator/leases.ts',
+    line: 'answers: part.answers.filter((answer) => answer.slot !== slot)',
+    without: 'answers: part.answers',
+    test: VOTES,
   },
   {
     name: 'a result that is taken back is forgotten in the sum',

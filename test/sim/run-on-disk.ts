@@ -9,7 +9,7 @@ import { encodeModel } from '../../shared/model-file.ts';
 import { parseRunRecord, type RunRecord } from '../../shared/run-schema.ts';
 import { planStep, totalSteps } from '../../shared/schedule.ts';
 import type { SimulatedDisk } from './disk.ts';
-import type { ExpectedStep } from './model.ts';
+import { undisturbed, type ExpectedStep } from './model.ts';
 import { RUN } from './simulated-coordinator.ts';
 
 const eventSchema = z.looseObject({ event: z.string(), term: z.int().optional() });
@@ -22,7 +22,7 @@ export interface ExpectedRun {
   readonly chain: readonly string[];
 }
 
-export function chainOf(configuration: Configuration, steps: readonly ExpectedStep[]): string[] {
+function chainOf(configuration: Configuration, steps: readonly ExpectedStep[]): string[] {
   const chain = new Chain(firstLink(configuration));
   return steps.map(({ loss, correct, checksum }, i) => {
     const { samples } = planStep(configuration, i + 1);
@@ -108,4 +108,17 @@ export function checkFinishedRun(disk: SimulatedDisk, expected: ExpectedRun): Ru
 
 function textOf(bytes: Uint8Array): string {
   return Buffer.from(bytes).toString();
+}
+
+const known = new Map<string, ExpectedRun>();
+
+/** What an undisturbed run of this configuration brings; computed once. */
+export function expectedOf(configuration: Configuration): ExpectedRun {
+  const key = `${configuration.virtualShards} ${configuration.seed}`;
+  const run = known.get(key);
+  if (run !== undefined) return run;
+  const { steps, weights } = undisturbed(configuration);
+  const expected = { configuration, steps, weights, chain: chainOf(configuration, steps) };
+  known.set(key, expected);
+  return expected;
 }

@@ -1,23 +1,23 @@
 import type { StepResult } from '../../coordinator/driver.ts';
 import { RunLock } from '../../coordinator/run-lock.ts';
 import type { Resumed, Settings } from '../../coordinator/state.ts';
-import type { Configuration } from '../../shared/configuration.ts';
 import { assert, ClusterError, messageOf } from '../../shared/errors.ts';
 import { EVALUATION_CHUNK_ROWS, LOCK_CHECK_MILLISECONDS } from '../../shared/limits.ts';
 import { totalSteps } from '../../shared/schedule.ts';
 import { checkLeases } from './check-leases.ts';
 import { strikeCoordinator, type CoordinatorWorld } from './coordinator-faults.ts';
 import { SimulatedDisk } from './disk.ts';
+import { SimulationFailure } from './failure.ts';
 import { strike } from './faults.ts';
-import { predictionsOf, simulatedConfiguration, undisturbed } from './model.ts';
+import { predictionsOf, simulatedConfiguration } from './model.ts';
 import { Random } from './random.ts';
 import {
-  chainOf,
   checkFinishedRun,
   durableRecord,
+  expectedOf,
+  type ExpectedRun,
   recordedSteps,
   simulatedDataset,
-  type ExpectedRun,
 } from './run-on-disk.ts';
 import { RUN, SimulatedCoordinator, type Witness } from './simulated-coordinator.ts';
 import { SimulatedProcess, type World } from './simulated-process.ts';
@@ -35,17 +35,6 @@ export interface SimulationResult {
   readonly steps: number;
   readonly faults: number;
   readonly virtualMilliseconds: number;
-}
-
-/** A simulation that broke an invariant: which one, and what had happened before. */
-export class SimulationFailure extends Error {
-  constructor(seed: number, journal: readonly string[], cause: unknown) {
-    const what = cause instanceof Error ? (cause.stack ?? cause.message) : String(cause);
-    const last = journal.slice(-40).join('\n');
-    super(`${what}\n\nthe last of what happened:\n${last}\n\nagain: npm run sim -- --seed ${seed}`, {
-      cause,
-    });
-  }
 }
 
 /**
@@ -401,16 +390,4 @@ class Simulation implements Witness, CoordinatorWorld {
 
 function isCode(error: unknown, code: ClusterError['code']): boolean {
   return error instanceof ClusterError && error.code === code;
-}
-
-const known = new Map<string, ExpectedRun>();
-
-function expectedOf(configuration: Configuration): ExpectedRun {
-  const key = `${configuration.virtualShards} ${configuration.seed}`;
-  const run = known.get(key);
-  if (run !== undefined) return run;
-  const { steps, weights } = undisturbed(configuration);
-  const expected = { configuration, steps, weights, chain: chainOf(configuration, steps) };
-  known.set(key, expected);
-  return expected;
 }

@@ -1,13 +1,7 @@
 import { check } from '../../kernels/twins.ts';
 import type { Configuration } from '../../shared/configuration.ts';
 import { ClusterError, unreachable } from '../../shared/errors.ts';
-import {
-  CHECKSUM_BYTES,
-  encodeBefore,
-  encodeHeader,
-  MAX_FRAME_HEAD_BYTES,
-  roomBytes,
-} from '../../shared/frame.ts';
+import { encodeHeader } from '../../shared/frame.ts';
 import type { Tensor } from '../../shared/frame.ts';
 import * as limits from '../../shared/limits.ts';
 import { coordinatorMessage, type ResultMessage } from '../../shared/messages.ts';
@@ -21,6 +15,7 @@ import type { Random } from './random.ts';
 import type { VirtualTime } from './virtual-time.ts';
 import type { Wire } from './wire.ts';
 import { sampleEngine } from '../shared/sample-engine.ts';
+import { tensorFrame } from '../shared/tensor-frame.ts';
 
 const PREPARE_MILLISECONDS = 50;
 const RESTART_MILLISECONDS = 1_000;
@@ -300,8 +295,5 @@ export class SimulatedWorker {
 }
 
 function frameOf(message: ResultMessage, values: Float32Array): Buffer {
-  const room = new Uint8Array(roomBytes(values.byteLength));
-  room.set(new Uint8Array(values.buffer), MAX_FRAME_HEAD_BYTES);
-  new DataView(room.buffer).setBigUint64(room.length - CHECKSUM_BYTES, check(values).checksum, true);
-  return encodeBefore(room, message);
+  return tensorFrame(message, values, check(values).checksum);
 }
