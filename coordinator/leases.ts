@@ -11,8 +11,24 @@ import { type Lease, type LeaseState, type Part, type Task, taskKey, type ShardT
  * A lease is a part given to a worker until a deadline. These functions are the whole policy; they only compute.
  */
 
-/** A task whose parts are leased as assigned. */
-export function openTask(
+/** Opens a task, leased as assigned, and sends the weights to everyone who has a part in it. */
+export function beginTask(
+  state: RunState,
+  kind: Task['kind'],
+  step: number,
+  assignment: Assignment,
+  now: number,
+): Next {
+  const task = openTask(kind, step, assignment, state, now);
+  const workers = new Map(state.workers);
+  for (const slot of assignment.keys()) {
+    const worker = workers.get(slot);
+    if (worker !== undefined) workers.set(slot, { ...worker, weightsOf: taskKey(task) });
+  }
+  return { state: { ...state, task, workers }, effects: [weightsTo(state, task, assignment)] };
+}
+
+function openTask(
   kind: Task['kind'],
   step: number,
   assignment: Assignment,
@@ -220,7 +236,7 @@ function spread(
 }
 
 /** The frame that carries the task's weights and says who computes what; the assignment may be empty. */
-export function weightsTo(state: RunState, task: Task, assignment: Assignment): Effect {
+function weightsTo(state: RunState, task: Task, assignment: Assignment): Effect {
   const fence = { run: state.settings.run, term: state.settings.term, step: task.step };
   const slots = [...assignment.keys()];
   const given = [...assignment].filter(([, parts]) => parts.length > 0);

@@ -2,10 +2,10 @@ import { EVALUATION_CHUNK_ROWS } from '../shared/limits.ts';
 import { planStep } from '../shared/schedule.ts';
 import { beginAudits } from './audit.ts';
 import { isEvaluationDue } from './evaluations.ts';
-import { leaseAgain, openTask, weightsTo } from './leases.ts';
+import { beginTask, leaseAgain } from './leases.ts';
 import { fixFingerprint } from './fingerprints.ts';
 import { handleMembership } from './membership.ts';
-import { assignEvaluation, planShards, type Assignment } from './plan.ts';
+import { assignEvaluation, planShards } from './plan.ts';
 import { diverged, end, endIfAbandoned, finished, stop, stopped } from './outcome.ts';
 import { acceptResult } from './results.ts';
 import { computingSlots, isEnough } from './workers.ts';
@@ -13,7 +13,6 @@ import { closeStep, recordStep } from './record.ts';
 import { andThen, type Next } from './effects.ts';
 import type { RunEvent } from './events.ts';
 import type { RunState } from './state.ts';
-import { type Task, taskKey } from './task.ts';
 
 /**
  * The training loop. For every step: plan the shards, send the weights, take the partial sums (results.ts), add them
@@ -79,23 +78,11 @@ function beginStep(state: RunState, now: number): Next {
   const plan = planShards(state, step, now);
   const isStanding = plan === state.plans.get(step.realShards);
   const planned = isStanding ? state : { ...state, plans: new Map(state.plans).set(step.realShards, plan) };
-  const begun = begin(planned, 'step', step.step, plan.assignment, now);
+  const begun = beginTask(planned, 'step', step.step, plan.assignment, now);
   return andThen(begun, (next) => beginAudits(next, plan.assignment, now));
 }
 
 function beginEvaluation(state: RunState, now: number): Next {
   const chunks = Math.ceil(state.settings.configuration.testSamples / EVALUATION_CHUNK_ROWS);
-  return begin(state, 'evaluation', state.step, assignEvaluation(computingSlots(state), chunks), now);
-}
-
-/** Opens the task and sends the weights to everyone who has a part in it. */
-function begin(state: RunState, kind: Task['kind'], step: number, assignment: Assignment, now: number): Next {
-  const task = openTask(kind, step, assignment, state, now);
-  const slots = [...assignment.keys()];
-  const workers = new Map(state.workers);
-  for (const slot of slots) {
-    const worker = workers.get(slot);
-    if (worker !== undefined) workers.set(slot, { ...worker, weightsOf: taskKey(task) });
-  }
-  return { state: { ...state, task, workers }, effects: [weightsTo(state, task, assignment)] };
+  return beginTask(state, 'evaluation', state.step, assignEvaluation(computingSlots(state), chunks), now);
 }
