@@ -12,7 +12,7 @@ import { explain, prepare, root } from '../../bin/bootstrap.mjs';
 
 const executable = join(root, 'bin', 'mnist-dist.mjs');
 const LOOK_MILLISECONDS = 50;
-/** What the issue asks of a run with a stopped worker. */
+/** What a run with a stopped worker, and a new one, must keep to. */
 const MAX_STEP_MILLISECONDS = 1000;
 const MAX_JOIN_MILLISECONDS = 2000;
 
