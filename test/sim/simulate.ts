@@ -79,7 +79,6 @@ class Simulation implements Witness, CoordinatorWorld {
   #term = 0;
   /** The newest checkpoint that is safe. */
   #kept = 0;
-  #fullAt = -Infinity;
   /** Whether a coordinator ended because of it; workers may hear of that much later. */
   #hasEndedFull = false;
   #isFinished = false;
@@ -236,7 +235,6 @@ class Simulation implements Witness, CoordinatorWorld {
     disk.fill(bytes);
     this.#time.after(milliseconds, () => {
       this.note('the disk has room again');
-      this.#fullAt = this.#time.now();
       disk.free();
     });
   }
@@ -348,10 +346,9 @@ class Simulation implements Witness, CoordinatorWorld {
     coordinator.task = opened;
   }
 
-  /** A full disk may end a coordinator at its start and at its end. */
+  /** A full disk may end a coordinator at its start and at its end; one that is stopped then learns of it when it wakes up. */
   #isFull(error: unknown): boolean {
-    const isRecent = this.#world.disk.isFull || this.#time.now() - this.#fullAt < 1_000;
-    return isCode(error, 'DISK') && isRecent;
+    return isCode(error, 'DISK') && messageOf(error).includes('ENOSPC');
   }
 
   /** A coordinator that died after its last word is started again, and finds the run finished. */
