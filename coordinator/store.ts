@@ -283,7 +283,8 @@ async function releasedOnError<T>(path: string, lock: RunLock, use: () => Promis
   try {
     return await use();
   } catch (error) {
-    if ((await lock.holder()) === 'another') throw superseded(path);
+    // Nobody's lock was taken from us, too, by one that has ended again.
+    if ((await lock.holder()) !== 'we') throw superseded(path);
     await lock.release();
     throw error;
   }
