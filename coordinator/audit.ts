@@ -1,9 +1,10 @@
 import { philox4x32 } from '../shared/philox.ts';
 import type { Node } from '../shared/tree.ts';
-import { log, type Next } from './effects.ts';
+import type { Next } from './effects.ts';
 import type { Audit, RunState } from './state.ts';
 import { leaseMore } from './leases.ts';
 import type { Assignment } from './plan.ts';
+import { noticeUnaudited } from './votes.ts';
 import { computingSlots } from './workers.ts';
 
 const WORD = 2 ** 32;
@@ -18,7 +19,10 @@ export function beginAudits(state: RunState, assignment: Assignment, now: number
   const { task } = state;
   if (audit === undefined || task === undefined) return { state, effects: [] };
   const slots = computingSlots(state);
-  if (slots.length < 2) return noticeIdle(state);
+  if (slots.length < 2) {
+    const message = 'one worker computes: nobody is there to audit it (--audit)';
+    return noticeUnaudited(state, message, { step: task.step });
+  }
   const parts = new Map(task.parts);
   const drawn = new Map<number, Node[]>();
   for (const [slot, nodes] of assignment) {
@@ -44,12 +48,4 @@ function draw({ rate, key }: Audit, step: number, node: Node, others: readonly n
   philox4x32(words, node, step, 0, 0, ...key);
   const [choice = 0, whom = 0] = words;
   return choice < rate * WORD ? others[whom % others.length] : undefined;
-}
-
-/** With one worker there is nobody to ask: said whenever that begins. */
-function noticeIdle(state: RunState): Next {
-  if (state.isAuditIdle) return { state, effects: [] };
-  const message = 'one worker computes: nobody is there to audit it (--audit)';
-  const line = log('unaudited', message, { step: state.step + 1 }, 'warn');
-  return { state: { ...state, isAuditIdle: true }, effects: [line] };
 }

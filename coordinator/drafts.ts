@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { Disk } from '../data/disk.ts';
 import { systemCode } from '../data/system-error.ts';
-import { diskError } from '../data/whole-file.ts';
+import { diskError, makeIfNew } from '../data/whole-file.ts';
 import { ClusterError } from '../shared/errors.ts';
 import type { RunLock } from './run-lock.ts';
 
@@ -17,7 +17,7 @@ export async function makeDrafts(directory: string, disk: Disk): Promise<string>
     for (;;) {
       const numbers = (await disk.list(directory)).map(numberOf).filter((number) => number !== undefined);
       const path = join(directory, `.drafts-${Math.max(0, ...numbers) + 1}`);
-      if (await makeNew(path, disk)) return path;
+      if (await makeIfNew(path, disk)) return path;
     }
   } catch (error) {
     throw diskError(directory, error);
@@ -72,14 +72,4 @@ export function isDrafts(name: string): boolean {
 function numberOf(name: string): number | undefined {
   const digits = NAME.exec(name)?.[1];
   return digits === undefined ? undefined : Number(digits);
-}
-
-async function makeNew(path: string, disk: Disk): Promise<boolean> {
-  try {
-    await disk.makeDirectory(path);
-    return true;
-  } catch (error) {
-    if (systemCode(error) === 'EEXIST') return false;
-    throw error;
-  }
 }

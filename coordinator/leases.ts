@@ -42,18 +42,11 @@ function openTask(
       // Parts of one worker are computed one after the other.
       work += workOf(kind, part, state.settings.configuration.virtualShards);
       const leases = [grant(slot, kind, work, state.times, now)];
-      parts.set(part, {
-        leases,
-        accepted: undefined,
-        nonFinite: 0,
-        quorum: 1,
-        answers: [],
-      });
+      parts.set(part, { leases, accepted: undefined, nonFinite: 0, quorum: 1, answers: [] });
     }
   }
-  return {
-    ...{ kind, step, parts, sums: new Set(), openParts: parts.size, correct: 0, undecidedSince: undefined },
-  };
+  const nothing = { sums: new Set<number>(), correct: 0, undecidedSince: undefined };
+  return { kind, step, parts, openParts: parts.size, ...nothing };
 }
 
 export function grant(slot: number, kind: Task['kind'], work: number, times: ShardTimes, now: number): Lease {

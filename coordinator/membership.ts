@@ -83,16 +83,12 @@ function listen(
       });
     }
     case 'gradient':
-    case 'predictions':
+    case 'predictions': {
+      if (worker.phase !== 'ready') return breach(state, worker, message.kind);
       // Whatever it is worth: a worker that was late has answered.
-      return worker.phase === 'ready'
-        ? takeResult(
-            withWorker(state, { ...worker, late: false }),
-            { ...worker, late: false },
-            message,
-            checksum,
-          )
-        : breach(state, worker, message.kind);
+      const punctual = { ...worker, late: false };
+      return takeResult(withWorker(state, punctual), punctual, message, checksum);
+    }
     case 'heartbeat':
       return { state, effects: [] };
     case 'bye':

@@ -74,7 +74,6 @@ export class RunStore {
   /** The files written whole, one after the other, so that the last call's bytes stay. */
   #whole: Promise<void> = Promise.resolve();
   #state: RunStatus = 'running';
-  #term = 0;
   #closed = false;
 
   private constructor(path: string, lock: RunLock, files: OpenFiles, options: StoreOptions) {
@@ -150,7 +149,6 @@ export class RunStore {
       `a run that is ${before} does not become ${record.state}`,
     );
     this.#state = record.state;
-    this.#term = record.term;
     return this.#writeWhole('run.json', `${JSON.stringify(runRecordSchema.parse(record), null, 2)}\n`);
   }
 
@@ -233,9 +231,8 @@ export class RunStore {
     try {
       const holder = await this.#lock.holder();
       if (holder !== 'nobody') return holder === 'another';
-      // One that took over and ended again has left a fence, or a term as well.
-      const { term } = await readRunRecord(this.path, this.#options.disk);
-      return term > this.#term || !(await hasDrafts(this.#drafts, this.#options.disk));
+      // One that took over and ended again has left its fence.
+      return !(await hasDrafts(this.#drafts, this.#options.disk));
     } catch {
       return false;
     }

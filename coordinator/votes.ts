@@ -52,16 +52,25 @@ export function asLone(part: Part, slot: number): Part {
   return isLone ? { ...part, quorum: 1 } : part;
 }
 
-/** Said whenever it begins that something counts which was to be confirmed. */
+/** Said once, until an audit succeeds again: something counts that nobody has confirmed. */
+export function noticeUnaudited(
+  state: RunState,
+  message: string,
+  fields: { step: number; part?: number },
+): Next {
+  if (state.isAuditIdle) return { state, effects: [] };
+  return { state: { ...state, isAuditIdle: true }, effects: [log('unaudited', message, fields, 'warn')] };
+}
+
+/** Whether a part counts now with one answer that was to be confirmed. */
 export function noticeLone(state: RunState, before: Task, { parts }: Task): Next {
   const lone = [...parts].find(
     ([number, { quorum }]) => quorum === 1 && before.parts.get(number)?.quorum === 2,
   );
-  if (lone === undefined || state.isAuditIdle) return { state, effects: [] };
+  if (lone === undefined) return { state, effects: [] };
   const [part, { answers }] = lone;
   const message = `part ${part} of step ${before.step} counts on ${answers[0]?.name}'s word alone: nobody is there to confirm it`;
-  const line = log('unaudited', message, { step: before.step, part }, 'warn');
-  return { state: { ...state, isAuditIdle: true }, effects: [line] };
+  return noticeUnaudited(state, message, { step: before.step, part });
 }
 
 /**

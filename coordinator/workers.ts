@@ -10,9 +10,13 @@ function isComputing(state: RunState, worker: WorkerState): boolean {
   );
 }
 
+function computingWorkers(state: RunState): WorkerState[] {
+  return [...state.workers.values()].filter((worker) => isComputing(state, worker));
+}
+
 /** The slots that get work, in order: of those that may compute the reliable ones, else those in time, else all. */
 export function computingSlots(state: RunState): number[] {
-  const computing = [...state.workers.values()].filter((worker) => isComputing(state, worker));
+  const computing = computingWorkers(state);
   const punctual = computing.filter(({ late }) => !late);
   const reliable = punctual.filter(({ asideUntil }) => asideUntil === undefined);
   const chosen = [reliable, punctual, computing].find(({ length }) => length > 0) ?? [];
@@ -21,13 +25,14 @@ export function computingSlots(state: RunState): number[] {
 
 /** All that may compute and are not late, also those that are set aside. */
 export function punctualSlots(state: RunState): number[] {
-  const computing = [...state.workers.values()].filter((worker) => isComputing(state, worker));
-  return computing.filter(({ late }) => !late).map(({ slot }) => slot);
+  return computingWorkers(state)
+    .filter(({ late }) => !late)
+    .map(({ slot }) => slot);
 }
 
 /** How many workers may compute, late ones among them. */
 export function computingCount(state: RunState): number {
-  return [...state.workers.values()].filter((worker) => isComputing(state, worker)).length;
+  return computingWorkers(state).length;
 }
 
 /** Whether a gathering run may go on: all it waits for at its start are there, or the least that it needs when time is up. */

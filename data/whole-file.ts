@@ -41,12 +41,21 @@ export async function makeDirectories(path: string, disk: Disk = systemDisk): Pr
   return isNew;
 }
 
-async function makeDirectory(path: string, disk: Disk): Promise<boolean> {
+/** Makes a directory in one that exists, or finds that it is there. Says whether it is new; rejects as the disk does. */
+export async function makeIfNew(path: string, disk: Disk): Promise<boolean> {
   try {
     await disk.makeDirectory(path);
     return true;
   } catch (error) {
     if (systemCode(error) === 'EEXIST') return false;
+    throw error;
+  }
+}
+
+async function makeDirectory(path: string, disk: Disk): Promise<boolean> {
+  try {
+    return await makeIfNew(path, disk);
+  } catch (error) {
     if (systemCode(error) !== 'ENOENT' || dirname(path) === path) throw diskError(path, error);
     await makeDirectories(dirname(path), disk);
     return await makeDirectory(path, disk);
