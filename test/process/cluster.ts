@@ -20,6 +20,9 @@ export const TOKEN = 'a-token-of-the-tests-0123456789';
 const HANG_MILLISECONDS = 240_000;
 const LOOK_MILLISECONDS = 20;
 
+/** Options of a run called `r` in this folder, on whatever port is free. */
+export const newRun = (runs: string): string[] => ['--port', '0', '--runs-dir', runs, '--run-id', 'r'];
+
 /** A process of the cluster; it is stopped when its test ends. */
 export interface Started {
   readonly process: ChildProcess;
@@ -169,7 +172,7 @@ export async function startCoordinator(
   args: readonly string[],
 ): Promise<{ process: Started; url: string; runs: string }> {
   const runs = temporaryFolder();
-  const process = start(['coordinator', '--port', '0', '--runs-dir', runs, '--run-id', 'r', ...args], {
+  const process = start(['coordinator', ...newRun(runs), ...args], {
     MNIST_DIST_TOKEN: TOKEN,
   });
   const [, url = ''] = await process.says(/--coordinator (ws:\S+)/);
@@ -232,11 +235,7 @@ export async function train(
   node = process.execPath,
 ): Promise<FinishedRun> {
   const runs = temporaryFolder();
-  const { code, output } = await run(
-    ['local', '--port', '0', '--runs-dir', runs, '--run-id', 'r', ...args],
-    environment,
-    node,
-  );
+  const { code, output } = await run(['local', ...newRun(runs), ...args], environment, node);
   if (code !== 0) throw new Error(`exit code ${code}:\n${output}`);
   return readRun(join(runs, 'r'));
 }

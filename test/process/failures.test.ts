@@ -9,14 +9,15 @@ import { decodeFrame, encodeHeader } from '../../shared/frame.ts';
 import { parseRunRecord } from '../../shared/run-schema.ts';
 import {
   freePort,
+  newRun,
   readRun,
   run,
   start,
   startCoordinator,
+  type Started,
   startWorker,
   temporaryFolder,
   TOKEN,
-  type Started,
 } from './cluster.ts';
 
 const QUICK = ['--steps', '20', '--hidden', '8'];
@@ -130,7 +131,7 @@ describe('a worker ends with a clear error', () => {
 describe('a coordinator ends with a clear error', () => {
   it('when its run exists', async () => {
     const { runs } = await coordinator();
-    const { code, output } = await run(['coordinator', '--port', '0', '--runs-dir', runs, '--run-id', 'r'], {
+    const { code, output } = await run(['coordinator', ...newRun(runs)], {
       MNIST_DIST_TOKEN: TOKEN,
     });
     expect(code).toBe(errorTable.RUN_EXISTS.exit);
@@ -189,20 +190,7 @@ describe('a run that is stopped', () => {
 
   it('in local takes its workers with it', async () => {
     const runs = temporaryFolder();
-    const args = [
-      '--engine',
-      'reference',
-      '--hidden',
-      '8',
-      '--steps',
-      '1000000',
-      '--port',
-      '0',
-      '--runs-dir',
-      runs,
-      '--run-id',
-      'r',
-    ];
+    const args = ['--engine', 'reference', '--hidden', '8', '--steps', '1000000', ...newRun(runs)];
     const local = start(['local', ...args]);
     await local.says(/w1 delivered its first shard/);
     const children = readFileSync(`/proc/${local.process.pid}/task/${local.process.pid}/children`, 'utf8')

@@ -5,7 +5,9 @@ import { Random } from '../sim/random.ts';
 import {
   expectSame,
   findChild,
+  type FinishedRun,
   gone,
+  newRun,
   QUICK_RECIPE,
   readRun,
   REFERENCE,
@@ -16,7 +18,6 @@ import {
   temporaryFolder,
   train,
   until,
-  type FinishedRun,
 } from './cluster.ts';
 
 const STEPS = 6000;
@@ -51,7 +52,7 @@ describe('a run of 6000 steps', () => {
     const kills = planKills(new Random(seed));
     const runs = temporaryFolder();
     const args = ['local', ...REFERENCE, ...COMMON, '-n', '3', '--checkpoint-every', '200'];
-    const local = start([...args, '--port', '0', '--runs-dir', runs, '--run-id', 'r']);
+    const local = start([...args, ...newRun(runs)]);
     let written = 0;
     for (const { step, victim } of kills) {
       // The run has gone on since the last kill, and one that is being started again is waited for.

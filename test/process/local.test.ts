@@ -7,7 +7,7 @@ import { DEFAULT_PORT } from '../../cli/endpoint.ts';
 import { datasetDigest } from '../../shared/dataset.ts';
 import { errorTable } from '../../shared/errors.ts';
 import { concatenate, imagesFile, labelsFile } from '../shared/idx-files.ts';
-import { readRun, run, start, temporaryFolder, train } from './cluster.ts';
+import { newRun, readRun, run, start, temporaryFolder, train } from './cluster.ts';
 
 const TINY = ['--engine', 'reference', '--steps', '12', '--hidden', '4'];
 const TOKEN = { MNIST_DIST_TOKEN: 'a-token-of-the-tests-0123456789' };
@@ -27,7 +27,7 @@ describe('local', () => {
   it('lets workers stand by that no shard is left for, and says so', async () => {
     const runs = temporaryFolder();
     const args = ['local', ...TINY, '-n', '3', '--batch-size', '16', '--virtual-shards', '2'];
-    const { code, output } = await run([...args, '--port', '0', '--runs-dir', runs, '--run-id', 'r']);
+    const { code, output } = await run([...args, ...newRun(runs)]);
     expect(code, output).toBe(0);
     expect(output).toMatch(/3 workers, but a batch has 2 shards: 1 stand by \(--virtual-shards\)/);
     const { record } = readRun(join(runs, 'r'));
@@ -36,7 +36,7 @@ describe('local', () => {
 
   it('finishes though nobody reads what it prints any more', async () => {
     const runs = temporaryFolder();
-    const local = start(['local', ...TINY, '--port', '0', '--runs-dir', runs, '--run-id', 'r']);
+    const local = start(['local', ...TINY, ...newRun(runs)]);
     local.process.stdout?.destroy();
     expect(await local.exited, local.output()).toBe(0);
     expect(local.output()).toBe('');
@@ -47,7 +47,7 @@ describe('local', () => {
     const runs = temporaryFolder();
     mkdirSync(join(runs, 'r'));
     writeFileSync(join(runs, 'r', 'run.json'), '');
-    const args = ['local', ...TINY, '--port', '0', '--runs-dir', runs, '--run-id', 'r'];
+    const args = ['local', ...TINY, ...newRun(runs)];
     const { code, output } = await run(args);
     expect(code, output).toBe(errorTable.RUN_EXISTS.exit);
     expect(output).toMatch(/exists already/);
@@ -117,7 +117,7 @@ describe('another dataset', () => {
 describe('workers of different engines', () => {
   it('train together with --allow-mixed-engines, and the run says that it is not reproducible', async () => {
     const runs = temporaryFolder();
-    const args = ['--port', '0', '--runs-dir', runs, '--run-id', 'r', '--hidden', '8', '--steps', '1000000'];
+    const args = [...newRun(runs), '--hidden', '8', '--steps', '1000000'];
     const coordinator = start(['coordinator', ...args, '--allow-mixed-engines'], TOKEN);
     const [, url = ''] = await coordinator.says(/--coordinator (ws:\S+)/);
     for (const [engine, name] of [

@@ -6,6 +6,8 @@ import { readMetrics } from '../../shared/metrics.ts';
 import {
   childOf,
   expectSame,
+  type FinishedRun,
+  newRun,
   QUICK_RECIPE,
   readRun,
   REFERENCE,
@@ -13,7 +15,6 @@ import {
   start,
   temporaryFolder,
   train,
-  type FinishedRun,
 } from './cluster.ts';
 
 const STEPS = 1200;
@@ -114,19 +115,7 @@ describe('a run that is disturbed', () => {
 
   it('can be prolonged when it is finished', async () => {
     const runs = temporaryFolder();
-    const short = [
-      'local',
-      ...REFERENCE,
-      ...QUICK_RECIPE,
-      '--steps',
-      '300',
-      '--port',
-      '0',
-      '--runs-dir',
-      runs,
-      '--run-id',
-      'r',
-    ];
+    const short = ['local', ...REFERENCE, ...QUICK_RECIPE, '--steps', '300', ...newRun(runs)];
     expect((await run(short)).code).toBe(0);
     const resume = ['local', '--resume', join(runs, 'r'), '--engine', 'reference', '--port', '0'];
     const asItIs = await run(resume);
@@ -200,7 +189,7 @@ describe('a run that should go on', () => {
 
   it('has one coordinator at a time', async () => {
     const runs = temporaryFolder();
-    const args = ['coordinator', '--port', '0', '--runs-dir', runs, '--run-id', 'r', ...QUICK_RECIPE];
+    const args = ['coordinator', ...newRun(runs), ...QUICK_RECIPE];
     const token = { MNIST_DIST_TOKEN: 'a-token-of-the-tests-0123456789' };
     const first = start(args, token);
     await first.says(/waiting for a worker/);

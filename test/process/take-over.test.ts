@@ -3,7 +3,7 @@ import { chmodSync, existsSync, mkdirSync, statSync, writeFileSync } from 'node:
 import { join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
 import { errorTable } from '../../shared/errors.ts';
-import { childOf, readRun, run, start, temporaryFolder, train } from './cluster.ts';
+import { childOf, newRun, readRun, run, start, temporaryFolder, train } from './cluster.ts';
 
 const RECIPE = ['--engine', 'reference', '--hidden', '8', '--seed', '7', '--batch-size', '64'];
 const ARGS = [...RECIPE, '--steps', '1200', '--port', '0', '-n', '2'];
@@ -63,18 +63,7 @@ describe('a coordinator', () => {
     const runs = temporaryFolder();
     mkdirSync(join(runs, 'r', 'artifacts'), { recursive: true });
     writeFileSync(join(runs, 'r', 'metrics.jsonl'), '');
-    const local = start([
-      'local',
-      ...RECIPE,
-      '--steps',
-      '20',
-      '--port',
-      '0',
-      '--runs-dir',
-      runs,
-      '--run-id',
-      'r',
-    ]);
+    const local = start(['local', ...RECIPE, '--steps', '20', ...newRun(runs)]);
     const coordinator = await vi.waitFor(() => childOf(local, 'coordinator'), {
       timeout: 60_000,
       interval: 5,

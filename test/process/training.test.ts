@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { readyTensorFlow } from '../../worker/native/manifest.ts';
-import { childOf, readRun, run, start, temporaryFolder, train, type FinishedRun } from './cluster.ts';
+import { childOf, type FinishedRun, newRun, readRun, run, start, temporaryFolder, train } from './cluster.ts';
 
 const WASM_STEPS = ['--engine', 'wasm', '--steps', '50', '--seed', '7'];
 /** model.safetensors after WASM_STEPS, on x86-64: what any change of the arithmetic changes. */
@@ -61,7 +61,7 @@ describe.skipIf(readyTensorFlow() === undefined)('TensorFlow', () => {
         const runs = temporaryFolder();
         const { code, output } = await run([
           ...['local', '-n', '2', '--engine', 'wasm', '--steps', '20', '--log-level', 'debug'],
-          ...['--port', '0', '--runs-dir', runs, '--run-id', 'r', ...flags],
+          ...[...newRun(runs), ...flags],
         ]);
         expect(code, output).toBe(0);
         return { output, finished: readRun(join(runs, 'r')) };
