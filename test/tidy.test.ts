@@ -12,8 +12,23 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   evaluation: ['shared'],
   coordinator: ['shared', 'kernels', 'data', 'evaluation'],
   worker: ['shared', 'kernels', 'data'],
-  cli: ['shared', 'kernels', 'data', 'evaluation', 'coordinator', 'worker', 'bench'],
-  bench: ['shared', 'kernels', 'data', 'coordinator', 'worker', 'cli'],
+  observation: ['shared', 'evaluation', 'coordinator'],
+  dashboards: ['observation'],
+  page: ['observation'],
+  cli: [
+    ...[
+      'shared',
+      'kernels',
+      'data',
+      'evaluation',
+      'coordinator',
+      'worker',
+      'observation',
+      'dashboards',
+      'bench',
+    ],
+  ],
+  bench: ['shared', 'kernels', 'data', 'coordinator', 'worker', 'observation', 'cli'],
 };
 
 function sourcesOf(folder: string): string[] {
