@@ -1,6 +1,7 @@
 import uPlot from 'uplot';
 import type { CurveColumns } from './curve.ts';
 import { setAttribute } from './dom.ts';
+import { tick } from './format.ts';
 import type { RunState } from './run-state.ts';
 import { type Colour, colour } from './theme.ts';
 
@@ -31,10 +32,11 @@ export class Chart {
   readonly #spec: ChartSpec;
   #plot: uPlot | undefined;
   #state: RunState | undefined;
-  #isLogarithmic = false;
+  #isLogarithmic: boolean;
 
-  constructor(box: HTMLElement, spec: ChartSpec) {
+  constructor(box: HTMLElement, spec: ChartSpec, isLogarithmic = false) {
     this.#box = box;
+    this.#isLogarithmic = isLogarithmic;
     this.#spec = spec;
     new ResizeObserver(() => this.#resize()).observe(box);
     box.addEventListener('keydown', (event) => this.#moveCursor(event));
@@ -74,6 +76,7 @@ export class Chart {
   }
 
   #options(width: number): uPlot.Options {
+    const filter = this.#isLogarithmic ? keepRound : keepAll;
     const axis: uPlot.Axis = {
       stroke: () => colour('muted'),
       grid: { stroke: () => colour('line'), width: 1 },
@@ -92,8 +95,12 @@ export class Chart {
         y: { distr: this.#isLogarithmic ? 3 : 1, range: () => this.#range() },
       },
       axes: [
-        { ...axis, space: 70, size: 26, values: (_, splits) => splits.map((step) => stepTick(step)) },
-        { ...axis, size: 46, space: 34, values: (_, splits) => splits.map((value) => this.#tick(value)) },
+        { ...axis, space: 70, size: 26, values: (_, splits) => splits.map(tick) },
+        {
+          ...{ ...axis, size: 46, space: 34, filter },
+          grid: { ...axis.grid, filter },
+          values: (_, splits) => splits.map((value) => (value === null ? null : this.#spec.tick(value))),
+        },
       ],
       series: [
         {},
@@ -118,11 +125,6 @@ export class Chart {
     const [low, high] =
       this.#state === undefined ? [0, 1] : this.#spec.range(this.#state, this.#isLogarithmic);
     return [low, high];
-  }
-
-  /** Of a logarithmic axis only powers of ten, twice and five times them are named. */
-  #tick(value: number | null): string | null {
-    return value === null ? null : this.#spec.tick(value);
   }
 
   /** A fine line at the end of each epoch, as long as they can be told apart. */
@@ -199,6 +201,13 @@ export class Chart {
   }
 }
 
-function stepTick(step: number): string {
-  return step >= 10_000 && step % 100 === 0 ? `${step / 1000} k` : String(step);
+function keepAll(_: uPlot, splits: number[]): number[] {
+  return splits;
+}
+
+/** Of a logarithmic axis 1, 2 and 5 times a power of ten. */
+function keepRound(_: uPlot, splits: number[]): (number | null)[] {
+  return splits.map((value) =>
+    /^[125]e/.test(value.toExponential(6).replace('.000000', '')) ? value : null,
+  );
 }

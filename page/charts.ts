@@ -1,6 +1,6 @@
 import { Chart, type ChartSpec } from './chart.ts';
 import { find, make, setText } from './dom.ts';
-import { count, loss, percent, short } from './format.ts';
+import { count, loss, percent, short, tick } from './format.ts';
 import type { RunState } from './run-state.ts';
 import { onThemeChange } from './theme.ts';
 
@@ -10,7 +10,7 @@ const START = 0.04;
 /** The three curves over the steps. Returns what draws them. */
 export function mountCharts(): (state: RunState) => void {
   const charts = [
-    new Chart(plotOf('loss-chart'), lossSpec(keyOf('loss-chart', true))),
+    new Chart(plotOf('loss-chart'), lossSpec(keyOf('loss-chart', true)), true),
     new Chart(plotOf('accuracy-chart'), accuracySpec(keyOf('accuracy-chart', true))),
     new Chart(plotOf('speed-chart'), speedSpec(keyOf('speed-chart', false))),
   ] as const;
@@ -52,7 +52,7 @@ function lossSpec(show: Key): ChartSpec {
       if (isLogarithmic) return [Math.max(1e-6, low / 3), Math.max(extent(loss, points)[1], low * 2)];
       return [0, high * 1.05];
     },
-    tick: (value) => String(Number(value.toPrecision(2))),
+    tick,
     describe: (state) =>
       `Loss over ${count(state.curve.lastStep)} steps: training ${loss(state.curve.lastSmoothLoss)}, validation ${loss(state.evaluations.at(-1)?.[1])}.`,
     read: (state, index) => {
@@ -98,7 +98,7 @@ function speedSpec(show: Key): ChartSpec {
     series: [{ values: ({ samplesPerSecond }) => samplesPerSecond, colour: 'accent', width: 1.5 }],
     points: () => [],
     range: (state) => [0, Math.max(1, extent(state.curve.columns().samplesPerSecond, [])[1] * 1.1)],
-    tick: short,
+    tick,
     describe: (state) =>
       `Samples per second over ${count(state.curve.lastStep)} steps: now ${short(state.curve.lastSamplesPerSecond)}.`,
     read: (state, index) => {

@@ -20,21 +20,27 @@ export function mountConfusion(): (state: RunState) => void {
     const isSmall = confusion.length <= MAX_MATRIX_CLASSES;
     setText(
       note,
-      `After step ${count(step)}. ${isSmall ? 'Rows are true, columns predicted; mistakes are shaded by their share of the row.' : 'The most frequent confusions.'}`,
+      `After step ${count(step)}. ${isSmall ? 'Rows true, columns predicted; the shade is the share of the row.' : 'The most frequent confusions.'}`,
     );
     box.replaceChildren(isSmall ? makeMatrix(confusion, name) : makeList(confusion, name));
   };
 }
 
 function makeMatrix(confusion: Evaluated['confusion'], name: (index: number) => string): HTMLTableElement {
-  const heads = confusion.map((_, index) => make('th', { scope: 'col' }, name(index)));
+  // Long names head the rows only.
+  const names = confusion.map((_, index) => name(index));
+  const isShort = names.every((text) => text.length <= 3);
+  const heads = names.map((text, index) =>
+    make('th', { scope: 'col', title: text }, isShort ? text : String(index)),
+  );
+  const label = (index: number) => (isShort ? name(index) : `${index} ${name(index)}`);
   const corner = make('td', { class: 'corner' });
   const head = make('tr', {}, corner, ...heads, make('th', { scope: 'col', class: 'right' }, 'right'));
   const rows = confusion.map((counts, actual) => {
     const sum = counts.reduce((a, b) => a + b, 0);
     const cells = counts.map((cell, predicted) => makeCell(cell, sum, actual === predicted));
     const right = make('td', { class: 'right' }, percent((counts[actual] ?? 0) / sum, 1));
-    return make('tr', {}, make('th', { scope: 'row' }, name(actual)), ...cells, right);
+    return make('tr', {}, make('th', { scope: 'row' }, label(actual)), ...cells, right);
   });
   const caption = make('caption', { class: 'unseen' }, 'Rows are true classes, columns are predicted ones.');
   return make('table', {}, caption, make('thead', {}, head), make('tbody', {}, ...rows));

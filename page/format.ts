@@ -23,11 +23,18 @@ export function loss(value: number | undefined): string {
   return value >= 1 ? value.toPrecision(3) : value.toFixed(4);
 }
 
-/** 21345 -> "21.3 k", for axes and speeds. */
+/** Three digits that count: 21345 -> "21.3 k" */
 export function short(value: number | undefined): string {
   if (!isNumber(value)) return NONE;
-  if (Math.abs(value) >= 999_500) return `${trimmed(value / 1e6)} M`;
-  return Math.abs(value) >= 10_000 ? `${trimmed(value / 1000)} k` : grouping.format(value);
+  if (Math.abs(value) >= 999_500) return `${(value / 1e6).toPrecision(3)} M`;
+  return Math.abs(value) >= 9_995 ? `${(value / 1000).toPrecision(3)} k` : grouping.format(value);
+}
+
+/** At an axis, where values are round: 5000 -> "5 k", 0.25 -> "0.25" */
+export function tick(value: number): string {
+  const [divisor, unit] =
+    Math.abs(value) >= 1e6 ? [1e6, ' M'] : Math.abs(value) >= 1000 ? [1000, ' k'] : [1, ''];
+  return `${Number((value / divisor).toPrecision(4))}${unit}`;
 }
 
 /** 75 -> "1:15", 3725 -> "1:02:05" */
@@ -60,8 +67,4 @@ export function counted(value: number, noun: string): string {
 
 function isNumber(value: number | undefined): value is number {
   return value !== undefined && Number.isFinite(value);
-}
-
-function trimmed(value: number): string {
-  return String(Number(value.toPrecision(3)));
 }
