@@ -1,7 +1,7 @@
 import uPlot from 'uplot';
 import type { CurveColumns } from './curve.ts';
 import { setAttribute } from './dom.ts';
-import { tick } from './format.ts';
+import { decades, tick } from './format.ts';
 import type { RunState } from './run-state.ts';
 import { type Colour, colour } from './theme.ts';
 
@@ -76,7 +76,6 @@ export class Chart {
   }
 
   #options(width: number): uPlot.Options {
-    const filter = this.#isLogarithmic ? keepRound : keepAll;
     const axis: uPlot.Axis = {
       stroke: () => colour('muted'),
       grid: { stroke: () => colour('line'), width: 1 },
@@ -97,9 +96,11 @@ export class Chart {
       axes: [
         { ...axis, space: 70, size: 26, values: (_, splits) => splits.map(tick) },
         {
-          ...{ ...axis, size: 46, space: 34, filter },
-          grid: { ...axis.grid, filter },
-          values: (_, splits) => splits.map((value) => (value === null ? null : this.#spec.tick(value))),
+          ...{ ...axis, size: 46, space: 34 },
+          ...(this.#isLogarithmic
+            ? { splits: (_, __, low, high) => decades(low, high), filter: keepAll }
+            : {}),
+          values: (_, splits) => splits.map((value) => this.#spec.tick(value)),
         },
       ],
       series: [
@@ -201,13 +202,7 @@ export class Chart {
   }
 }
 
+/** uPlot would leave out names of a logarithmic axis. */
 function keepAll(_: uPlot, splits: number[]): number[] {
   return splits;
-}
-
-/** Of a logarithmic axis 1, 2 and 5 times a power of ten. */
-function keepRound(_: uPlot, splits: number[]): (number | null)[] {
-  return splits.map((value) =>
-    /^[125]e/.test(value.toExponential(6).replace('.000000', '')) ? value : null,
-  );
 }
