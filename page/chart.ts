@@ -6,6 +6,8 @@ import type { RunState } from './run-state.ts';
 import { type Colour, colour } from './theme.ts';
 
 const HEIGHT_PIXELS = 220;
+/** Whoever points at a step of one chart points at it in all. */
+const SYNC_KEY = 'steps';
 const FONT = '11px system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif';
 
 /** What a chart shows of a run. Its curves share the steps as x. */
@@ -40,7 +42,7 @@ export class Chart {
     this.#spec = spec;
     new ResizeObserver(() => this.#resize()).observe(box);
     box.addEventListener('keydown', (event) => this.#moveCursor(event));
-    box.addEventListener('blur', () => this.#plot?.setCursor({ left: -10, top: -10 }));
+    box.addEventListener('blur', () => pointAt(() => -10));
   }
 
   /** Draws at once: call it once a frame. */
@@ -86,7 +88,7 @@ export class Chart {
     return {
       ...{ width, height: HEIGHT_PIXELS, legend: { show: false }, padding: [8, 8, 0, 0] },
       cursor: {
-        ...{ y: false, drag: { x: false, y: false }, sync: { key: 'steps' } },
+        ...{ y: false, drag: { x: false, y: false }, sync: { key: SYNC_KEY } },
         points: { size: 7, width: 0 },
       },
       scales: {
@@ -191,7 +193,7 @@ export class Chart {
     if (target === undefined) return;
     event.preventDefault();
     const step = steps[Math.min(last, Math.max(0, target))] ?? 0;
-    plot.setCursor({ left: plot.valToPos(step, 'x'), top: 0 });
+    pointAt((each) => each.valToPos(step, 'x'));
   }
 
   #resize(): void {
@@ -205,4 +207,9 @@ export class Chart {
 /** uPlot would leave out names of a logarithmic axis. */
 function keepAll(_: uPlot, splits: number[]): number[] {
   return splits;
+}
+
+/** Moves the cursor of all charts, to a place in CSS pixels from the left of each. */
+function pointAt(place: (plot: uPlot) => number): void {
+  for (const plot of uPlot.sync(SYNC_KEY).plots) plot.setCursor({ left: place(plot), top: 0 });
 }

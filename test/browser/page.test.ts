@@ -2,7 +2,7 @@ import type { Browser } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { RunView, Status } from '../../observation/api.ts';
 import { at, evaluation, nearestMean, points, status, unix, view, worker } from './made-up-run.ts';
-import { type StandIn, standIn } from './stand-in-server.ts';
+import { standIn } from './stand-in-server.ts';
 import * as visitor from './visitor.ts';
 
 const { draw, eventually, missing, one, painted, reads, widthOf } = visitor;
@@ -89,7 +89,7 @@ describe.skipIf(missing !== undefined)(
     test('takes names, events and settings from outside for text', async () => {
       const hostile = view(200, {
         ...{ run: HOSTILE, version: HOSTILE, configuration: [[HOSTILE, HOSTILE]] },
-        classNames: [HOSTILE, '</td><script>alert(2)</script>', ...'23456789'],
+        classNames: [HOSTILE, '</td><script>alert(2)</script>', '2', '3'],
         evaluated: { ...(view(1875).evaluated ?? never()) },
         status: status({ step: 200, workers: [worker(HOSTILE, { engine: HOSTILE })] }),
         events: [{ time: HOSTILE, event: HOSTILE, level: 'warn', message: HOSTILE }],
