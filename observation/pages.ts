@@ -42,10 +42,9 @@ export class Pages {
     this.#write(`data: ${JSON.stringify(update)}\n\n`);
     this.#spokeAt = began;
     const wanted = (performance.now() - began) / TIME_SHARE;
-    this.#pause = Math.min(
-      Math.max(wanted, limits.PAGE_UPDATE_MILLISECONDS),
-      limits.MAX_PAGE_UPDATE_MILLISECONDS,
-    );
+    // Step by step, for the first one is slow on every machine.
+    const next = Math.max(Math.min(wanted, 2 * this.#pause), limits.PAGE_UPDATE_MILLISECONDS);
+    this.#pause = Math.min(next, limits.MAX_PAGE_UPDATE_MILLISECONDS);
   }
 
   /** For those between that would not know otherwise whether their connection lives. */
