@@ -168,6 +168,7 @@ function viewerOf(configuration: Configuration, progress: Progress, log: Log): R
     evaluation: (report) => progress.evaluation(report),
     log: (level, message, fields) => log[level](fields, message),
     started: tellStarted,
+    devices: () => undefined,
   };
 }
 

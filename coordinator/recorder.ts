@@ -5,6 +5,7 @@ import type { Configuration } from '../shared/configuration.ts';
 import type { Checkpoint } from '../shared/checkpoint-file.ts';
 import type { Dataset } from '../shared/dataset.ts';
 import { assert, ClusterError } from '../shared/errors.ts';
+import type { GpuReading } from '../shared/gpu-reading.ts';
 import type { MetricsLine } from '../shared/metrics.ts';
 import type { RunRecord } from '../shared/run-schema.ts';
 import { planStep, totalSteps } from '../shared/schedule.ts';
@@ -32,6 +33,7 @@ export interface RunViewer {
   evaluation(report: Omit<StepReport, 'workers'>): void;
   log(level: 'debug' | 'info' | 'warn', message: string, fields: Readonly<Record<string, unknown>>): void;
   started(): void;
+  devices(worker: string, gpus: readonly GpuReading[]): void;
 }
 
 export interface RecorderOptions {
@@ -156,6 +158,10 @@ export class Recorder implements RunRecorder {
   log({ level, event, message, fields }: Extract<Effect, { kind: 'log' }>): void {
     this.#options.store.event(event, fields);
     this.#options.viewer.log(level, message, fields);
+  }
+
+  devices(worker: string, gpus: readonly GpuReading[]): void {
+    this.#options.viewer.devices(worker, gpus);
   }
 
   /** One at a time: while the disk is still busy with the last one, this one is left out. */

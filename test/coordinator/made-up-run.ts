@@ -64,7 +64,7 @@ export async function makeUp({ runs, resume, until, ...own }: MadeUp): Promise<s
       ...{ resume, takeOver: false, keep: 100 },
     },
     workplace,
-    { step() {}, evaluation() {}, log() {}, started() {} },
+    { step() {}, evaluation() {}, log() {}, started() {}, devices() {} },
   );
   const known = { fingerprint: FINGERPRINT, engine: sampleEngine, mixed: own.mixed ?? false };
   const fresh = stateOf(chosen, recorder);

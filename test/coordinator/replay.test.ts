@@ -17,6 +17,7 @@ const configuration = simulatedConfiguration(4, 1);
 const predictions = new Predictions(configuration.testSamples, configuration.model.classes);
 const viewer = {
   ...{ step: () => undefined, evaluation: () => undefined, log: () => undefined, started: () => undefined },
+  devices: () => undefined,
 };
 const result = (step: number) => ({
   ...{ step, loss: 0.5 + step, correct: 3, checksum: BigInt(step), milliseconds: 1, workers: 1 },

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished } from 'vitest';
-import type { StepReport } from '../../coordinator/recorder.ts';
+import type { RunViewer, StepReport } from '../../coordinator/recorder.ts';
 import { startCoordinator, type RunningCoordinator } from '../../coordinator/start.ts';
 import type { Audit } from '../../coordinator/state.ts';
 import { defaultVirtualShards, type Configuration } from '../../shared/configuration.ts';
@@ -43,6 +43,11 @@ export function configurationOf(virtualShards = defaultVirtualShards(16)): Confi
   };
 }
 
+const NOBODY = {
+  ...{ step: () => undefined, evaluation: () => undefined, started: () => undefined },
+  devices: () => undefined,
+};
+
 /** A coordinator whose honest worker trains for as long as the test wants. */
 export interface Target {
   readonly port: number;
@@ -52,6 +57,8 @@ export interface Target {
   /** Gradients and loss: floats of a result. */
   readonly floats: number;
   readonly later: Later;
+  /** Whose word about its GPUs was passed on, oldest first. */
+  readonly devices: readonly string[];
   /** The last step that is done. */
   step(): number;
   /** Resolves when so many more steps are done. */
@@ -69,7 +76,12 @@ export async function startTarget(
 ): Promise<Target> {
   let step = 0;
   const log: string[] = [];
-  const run = await launch(configuration, later, (report) => (step = report.step), log, audit);
+  const devices: string[] = [];
+  const viewer = {
+    step: (report: StepReport) => void (step = report.step),
+    devices: (worker: string) => void devices.push(worker),
+  };
+  const run = await launch(configuration, later, viewer, log, audit);
   const computation = await computationOf(configuration);
   const advances = async (steps: number) => {
     const goal = step + steps;
@@ -92,7 +104,7 @@ export async function startTarget(
   const { fingerprint } = computation;
   const floats = parameterCount(configuration.model) + 1;
   return {
-    ...{ port: run.port, configuration, fingerprint, floats, later },
+    ...{ port: run.port, configuration, fingerprint, floats, later, devices },
     ...{ step: () => step, advances, joinedBy, finish },
   };
 }
@@ -116,7 +128,7 @@ async function end(run: RunningCoordinator): Promise<RunRecord> {
 
 /** The chain after so many steps of a run that nobody attacks. */
 async function undisturbedChain({ configuration, later }: Target, steps: number): Promise<string> {
-  const run = await launch({ ...configuration, steps }, later, () => undefined, []);
+  const run = await launch({ ...configuration, steps }, later, {}, []);
   startHonest(run.port, 'alone', await computationOf(configuration), later);
   const { record } = await run.done;
   return record.chain;
@@ -125,7 +137,7 @@ async function undisturbedChain({ configuration, later }: Target, steps: number)
 function launch(
   configuration: Configuration,
   later: Later,
-  step: (report: StepReport) => void,
+  viewer: Partial<RunViewer>,
   lines: string[],
   audit?: Audit,
 ) {
@@ -145,6 +157,6 @@ function launch(
       },
       ...{ rendezvousMilliseconds: PATIENCE_MILLISECONDS, allowMixedEngines: false, sharedMemory: true },
     },
-    { step, log, evaluation: () => undefined, started: () => undefined },
+    { ...NOBODY, log, ...viewer },
   );
 }

@@ -149,6 +149,7 @@ export class SimulatedCoordinator {
       },
       {
         ...{ step: () => undefined, evaluation: () => undefined, started: () => undefined },
+        devices: () => undefined,
         log: (_level, message) => void this.lines.push(message),
       },
       {
@@ -171,6 +172,7 @@ export class SimulatedCoordinator {
       },
       checkpoint: (state) => recorder.checkpoint(state),
       log: (effect) => recorder.log(effect),
+      devices: (worker, gpus) => recorder.devices(worker, gpus),
     };
   }
 
