@@ -15,7 +15,7 @@ const DELAY_MILLISECONDS = 2;
 export type Later = (task: () => void | Promise<void>) => void;
 
 /** A worker of the real code; why it ends is the coordinator's business. */
-export function startHonest(port: number, name: string, computation: Computation, later: Later): void {
+export function startHonest(port: number, name: string, computation: Computation, later: Later): Client {
   const stopping = new AbortController();
   const client = new Client({
     dial: {
@@ -38,6 +38,7 @@ export function startHonest(port: number, name: string, computation: Computation
     await done;
   });
   client.start();
+  return client;
 }
 
 /** A port that leads to another one, a little later. */

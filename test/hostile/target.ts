@@ -7,6 +7,7 @@ import { startCoordinator, type RunningCoordinator } from '../../coordinator/sta
 import type { Audit } from '../../coordinator/state.ts';
 import { defaultVirtualShards, type Configuration } from '../../shared/configuration.ts';
 import { parseDataset, type Dataset } from '../../shared/dataset.ts';
+import type { GpuReading } from '../../shared/gpu-reading.ts';
 import { parameterCount } from '../../shared/model.ts';
 import type { RunRecord } from '../../shared/run-schema.ts';
 import { Computation } from '../../worker/computation.ts';
@@ -57,8 +58,8 @@ export interface Target {
   /** Gradients and loss: floats of a result. */
   readonly floats: number;
   readonly later: Later;
-  /** Whose word about its GPUs was passed on, oldest first. */
-  readonly devices: readonly string[];
+  /** What was passed on of GPUs, oldest first. */
+  readonly devices: readonly { readonly worker: string; readonly gpus: readonly GpuReading[] }[];
   /** The last step that is done. */
   step(): number;
   /** Resolves when so many more steps are done. */
@@ -76,10 +77,10 @@ export async function startTarget(
 ): Promise<Target> {
   let step = 0;
   const log: string[] = [];
-  const devices: string[] = [];
+  const devices: Target['devices'][number][] = [];
   const viewer = {
     step: (report: StepReport) => void (step = report.step),
-    devices: (worker: string) => void devices.push(worker),
+    devices: (worker: string, gpus: readonly GpuReading[]) => void devices.push({ worker, gpus }),
   };
   const run = await launch(configuration, later, viewer, log, audit);
   const computation = await computationOf(configuration);

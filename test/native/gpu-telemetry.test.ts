@@ -114,13 +114,26 @@ describe('a worker that has nvidia-smi', () => {
     expect(linesOf(join(folder, 'log')).filter((line) => line.startsWith('--id=1'))).toHaveLength(1);
   });
 
+  it('leaves none behind', async () => {
+    const folder = nvidiaSmi('echo $$ >> "$D/pids"; exec sleep 1000');
+    const { telemetry, reports, lines } = watch();
+    const pids = () => linesOf(join(folder, 'pids')).map(Number);
+    await until(
+      () => pids().length === 1,
+      () => 'it was not started',
+    );
+    telemetry.stop();
+    await until(
+      () => !pids().some(isAlive),
+      () => 'it is still there',
+    );
+    expect([reports, lines]).toEqual([[], []]);
+  });
+
   it('ends one that hangs, and asks again', async () => {
-    const folder = nvidiaSmi('echo $$ >> "$D/pids"; sleep 60 & echo $! >> "$D/sleepers"; wait');
-    onTestFinished(() => {
-      for (const pid of linesOf(join(folder, 'sleepers')))
-        if (isAlive(Number(pid))) process.kill(Number(pid));
-    });
-    const { reports, lines, telemetry } = watch(undefined, { ...SOON, answerMilliseconds: 300 });
+    // Its child holds the pipe until the test is over.
+    const folder = nvidiaSmi('echo $$ >> "$D/pids"; while [ -e "$D/pids" ]; do sleep 0.1; done & wait');
+    const { reports, lines } = watch(undefined, { ...SOON, answerMilliseconds: 300 });
     const pids = () => linesOf(join(folder, 'pids')).map(Number);
     await until(
       () => pids().length === 3,
@@ -128,11 +141,6 @@ describe('a worker that has nvidia-smi', () => {
     );
     expect(pids().slice(0, 2).filter(isAlive)).toEqual([]);
     expect(lines).toEqual(['debug: nvidia-smi does not say how the GPUs are doing: no answer within 300 ms']);
-    telemetry.stop();
-    await until(
-      () => !pids().some(isAlive),
-      () => 'one is left when the worker ends',
-    );
     expect(reports).toEqual([]);
   });
 
