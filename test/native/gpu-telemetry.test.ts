@@ -171,6 +171,13 @@ describe('a worker that has nvidia-smi', () => {
   });
 });
 
+it('a worker goes on where no process can be started', async () => {
+  nvidiaSmi('echo "0, 57"');
+  // More than an argument may have.
+  const { reports, lines } = watch('x'.repeat(2 ** 20));
+  expect([reports, lines]).toEqual([[], [expect.stringMatching(/E2BIG/)]]);
+});
+
 it('a worker that has none starts nothing, now or later', async () => {
   const bin = standIns(
     {},
