@@ -21,7 +21,16 @@ import {
  * Every option of every command, once. Flags, MNIST_DIST_... variables, YAML keys, help and the table of the
  * documentation all come from here.
  */
-export const commandNames = ['local', 'coordinator', 'worker', 'verify', 'setup', 'doctor', 'bench'] as const;
+export const commandNames = [
+  'local',
+  'coordinator',
+  'worker',
+  'verify',
+  'dashboards',
+  'setup',
+  'doctor',
+  'bench',
+] as const;
 export type CommandName = (typeof commandNames)[number];
 
 export const optionGroups = [
@@ -324,6 +333,10 @@ export const optionTable = {
     help: 'interleaved repetitions of each measurement',
   }),
 
+  out: withDefault(path('DIR', 'a folder'), 'dashboards', {
+    ...{ in: ['dashboards'], group: 'Output' },
+    help: 'folder for the dashboards; created when missing',
+  }),
   json: withDefault(flag, false, {
     ...{ in: ['doctor', 'bench'], group: 'Output' },
     help: 'print JSON for machines',
@@ -353,6 +366,7 @@ export type LocalOptions = OptionsOf<'local'>;
 export type CoordinatorOptions = OptionsOf<'coordinator'>;
 export type WorkerOptions = OptionsOf<'worker'>;
 export type VerifyOptions = OptionsOf<'verify'>;
+export type DashboardsOptions = OptionsOf<'dashboards'>;
 export type SetupOptions = OptionsOf<'setup'>;
 export type BenchOptions = OptionsOf<'bench'>;
 

@@ -23,6 +23,7 @@ const summaries: Readonly<Record<CommandName, string>> = {
   coordinator: 'own a run: plan steps, sum gradients, write the run directory',
   worker: 'compute gradients for a coordinator',
   verify: 'compute a run again and compare every step with its record',
+  dashboards: 'write Grafana dashboards to import',
   setup: 'fetch and build the TensorFlow engine',
   doctor: 'check everything a run needs, with a fix for what fails',
   bench: 'measure engines, wire, kernels and the full loop',
