@@ -27,7 +27,7 @@ export function validatorOf(file: string, type: string): ValidateFunction {
       skipTypeCheck: true,
       additionalProperties: false,
     });
-    const schema = extended(generator.createSchema(type));
+    const schema: Record<string, unknown> = { ...extended(generator.createSchema(type)) };
     const validate = new Ajv({ allErrors: true, strict: false }).compile(schema);
     made.set(key, validate);
     return validate;
