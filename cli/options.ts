@@ -1,6 +1,6 @@
 import { defaultVirtualShards } from '../shared/configuration.ts';
 import * as limits from '../shared/limits.ts';
-import { DEFAULT_PORT, endpoint, host } from './endpoint.ts';
+import { DEFAULT_HTTP_PORT, DEFAULT_PORT, endpoint, host } from './endpoint.ts';
 import type { Kind } from './kinds.ts';
 import {
   byteSize,
@@ -22,14 +22,17 @@ import {
  * documentation all come from here.
  */
 export const commandNames = [
-  'local',
-  'coordinator',
-  'worker',
-  'verify',
-  'dashboards',
-  'setup',
-  'doctor',
-  'bench',
+  ...([
+    'local',
+    'coordinator',
+    'worker',
+    'show',
+    'verify',
+    'dashboards',
+    'setup',
+    'doctor',
+    'bench',
+  ] as const),
 ] as const;
 export type CommandName = (typeof commandNames)[number];
 
@@ -37,6 +40,7 @@ export const optionGroups = [
   'Run',
   'Training',
   'Network',
+  'Watching',
   'Workers',
   'Set-up',
   'Measuring',
@@ -90,7 +94,8 @@ function common<C extends CommandName>({ in: commands, group, help, short, alias
 
 const runs = ['local', 'coordinator'] as const;
 const computes = ['local', 'worker', 'verify'] as const;
-const talks = ['local', 'coordinator', 'worker', 'verify'] as const;
+const talks = ['local', 'coordinator', 'worker', 'show', 'verify'] as const;
+const shows = ['local', 'coordinator', 'show'] as const;
 const all = commandNames;
 const WEEK_SECONDS = 7 * 86_400;
 const seconds = duration({ min: 1, max: WEEK_SECONDS });
@@ -107,7 +112,7 @@ export const optionTable = {
     help: 'YAML file with any of these options, one "name: value" a line; one file may serve all commands',
   }),
   runsDir: withDefault(path('DIR', 'a folder'), 'runs', {
-    ...{ in: ['local', 'coordinator', 'verify', 'doctor'], group: 'Run' },
+    ...{ in: ['local', 'coordinator', 'show', 'verify', 'doctor'], group: 'Run' },
     help: 'folder for run directories; created when missing',
   }),
   runId: without(name('a folder name'), {
@@ -138,7 +143,7 @@ export const optionTable = {
     help: 'resume a run although a coordinator on another host has its lock',
   }),
   data: without(path('DIR', 'an existing folder with the four MNIST files, idx or idx.gz'), {
-    ...{ in: ['local', 'coordinator', 'verify', 'doctor'], group: 'Run' },
+    ...{ in: ['local', 'coordinator', 'show', 'verify', 'doctor'], group: 'Run' },
     help: 'folder with another idx dataset (without it: the MNIST that comes with the package)',
   }),
   from: without(integer({ min: 1, max: limits.MAX_STEPS }, 'STEP'), {
@@ -221,7 +226,7 @@ export const optionTable = {
     help: 'file with the shared token (or the token itself in MNIST_DIST_TOKEN)',
   }),
   insecure: withDefault(flag, false, {
-    ...{ in: ['local', 'coordinator', 'worker'], group: 'Network' },
+    ...{ in: ['local', 'coordinator', 'worker', 'show'], group: 'Network' },
     help: 'allow a connection beyond this machine without TLS: whoever reads the network reads the token',
   }),
   maxRetries: without(integer({ min: 0, max: 1_000_000 }), {
@@ -240,6 +245,23 @@ export const optionTable = {
   maxDataBytes: withDefault(byteSize({ min: 1, max: 1024 ** 4 }), limits.DEFAULT_MAX_DATA_BYTES, {
     ...{ in: ['worker'], group: 'Network' },
     help: 'refuse a run whose dataset is larger',
+  }),
+
+  http: withDefault(flag, true, {
+    ...{ in: runs, group: 'Watching' },
+    help: 'or --no-http: serve the live page and /metrics',
+  }),
+  httpHost: withDefault(host, '127.0.0.1', {
+    ...{ in: shows, group: 'Watching' },
+    help: 'address of the live page; whoever reaches it sees the run, so another than loopback needs --insecure',
+  }),
+  httpPort: withDefault(integer({ min: 0, max: 65_535 }, 'PORT'), DEFAULT_HTTP_PORT, {
+    ...{ in: shows, group: 'Watching' },
+    help: 'port of the live page (if this default is in use: the next free one); 0 picks a free one',
+  }),
+  httpLinger: withDefault(duration({ min: 0, max: limits.MAX_HTTP_LINGER_SECONDS }), 0, {
+    ...{ in: runs, group: 'Watching' },
+    help: 'how long to wait at the end until /metrics was read once more, so that Prometheus sees the last values',
   }),
 
   nprocPerNode: withDefault(
@@ -341,6 +363,10 @@ export const optionTable = {
     ...{ in: ['doctor', 'bench'], group: 'Output' },
     help: 'print JSON for machines',
   }),
+  progress: withDefault(flag, true, {
+    ...{ in: runs, group: 'Output' },
+    help: 'or --no-progress: show how it goes, between the lines that stay',
+  }),
   logLevel: withDefault(choice(['debug', 'info', 'warn', 'error']), 'info', {
     ...{ in: talks, group: 'Output' },
     help: 'least severe log line to show',
@@ -365,6 +391,7 @@ export type OptionsOf<C extends CommandName> = { readonly [K in OptionKeyOf<C>]:
 export type LocalOptions = OptionsOf<'local'>;
 export type CoordinatorOptions = OptionsOf<'coordinator'>;
 export type WorkerOptions = OptionsOf<'worker'>;
+export type ShowOptions = OptionsOf<'show'>;
 export type VerifyOptions = OptionsOf<'verify'>;
 export type DashboardsOptions = OptionsOf<'dashboards'>;
 export type SetupOptions = OptionsOf<'setup'>;

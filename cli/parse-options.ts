@@ -49,17 +49,25 @@ export function parseOptions(
       checks.checkRunOptions(parsed.options, givenOf);
       checks.checkLocal(parsed.options, givenOf);
       checks.checkListener(parsed.options, givenOf, 'generated', environment);
+      checks.checkPageHost(parsed.options, givenOf);
       return parsed;
     }
     case 'coordinator': {
       const parsed = settled('coordinator');
       checks.checkRunOptions(parsed.options, givenOf);
       checks.checkListener(parsed.options, givenOf, 'required', environment);
+      checks.checkPageHost(parsed.options, givenOf);
       return parsed;
     }
     case 'worker': {
       const parsed = settled('worker');
       checks.checkWorkerOptions(parsed.options, givenOf);
+      return parsed;
+    }
+    case 'show': {
+      const parsed = settled('show');
+      checks.checkDataFolder(parsed.options.data, givenOf);
+      checks.checkPageHost(parsed.options, givenOf);
       return parsed;
     }
     case 'verify': {

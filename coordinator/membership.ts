@@ -5,7 +5,7 @@ import { changeLeases, isBusy, openLeases, withoutWorker } from './leases.ts';
 import { andThen, close, type Effect, log, type Next } from './effects.ts';
 import type { RunEvent } from './events.ts';
 import { type RunState, withWorker, type WorkerState } from './state.ts';
-import type { Lease } from './task.ts';
+import type { Lease, Task } from './task.ts';
 import { judgeFingerprint } from './fingerprints.ts';
 import { end, tooFewWorkers } from './outcome.ts';
 import { takeResult } from './results.ts';
@@ -191,7 +191,10 @@ function expire(state: RunState, now: number): Next {
       .map(({ slot }) => slot),
   );
   const judged = task && changeLeases(task, (lease) => (isMissed(lease) ? 'late' : lease.state));
-  let next: Next = { state: judged === task ? state : { ...state, task: judged }, effects: [] };
+  let next: Next = {
+    state: judged === task ? state : straggling({ ...state, task: judged }, task),
+    effects: [],
+  };
   if (judged !== task) {
     for (const slot of missed) next = andThen(next, (s) => markLate(s, slot, now));
   }
@@ -206,6 +209,15 @@ function expire(state: RunState, now: number): Next {
   }
   if (state.phase !== 'gathering' || !isTimeUp(state, now) || isEnough(state, now)) return next;
   return andThen(next, (s) => end(s, tooFewWorkers(s, computingCount(s))));
+}
+
+/** Counts a step once, however many workers are late in it. */
+function straggling(state: RunState, before: Task | undefined): RunState {
+  const isKnown = [...(before?.parts.values() ?? [])].some(({ leases }) =>
+    leases.some((lease) => lease.state === 'late'),
+  );
+  if (before?.kind !== 'step' || isKnown) return state;
+  return { ...state, counts: { ...state.counts, stragglerSteps: state.counts.stragglerSteps + 1 } };
 }
 
 function markLate(state: RunState, slot: number, now: number): Next {

@@ -128,6 +128,10 @@ export class Verifier implements RunRecorder {
     return { finite: true };
   }
 
+  result(): void {}
+
+  left(): void {}
+
   /** A replay keeps nothing. */
   checkpoint(): void {}
 

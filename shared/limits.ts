@@ -65,6 +65,32 @@ export const MAX_SUSPECTS = 64;
 export const DEFAULT_KEPT_CHECKPOINTS = 2;
 export const MAX_KEPT_CHECKPOINTS = 10_000;
 
+// What is shown of a run.
+/** Workers with a label of their own in metrics and on the page; all others together are one more. */
+export const MAX_OBSERVED_WORKERS = 64;
+export const MAX_CURVE_POINTS = 4096;
+export const MAX_SHOWN_EVALUATIONS = 1000;
+export const MAX_SHOWN_EVENTS = 200;
+export const MAX_SHOWN_CHANGES = 1000;
+export const MAX_SHOWN_MISTAKES = 48;
+export const MAX_PAGES = 256;
+/** What may wait for a page that does not read, before its connection is ended. */
+export const MAX_PAGE_QUEUE_BYTES = 1024 ** 2;
+/** Between two updates of a page; the more pages are open, the longer, up to the second. */
+export const PAGE_UPDATE_MILLISECONDS = 100;
+export const MAX_PAGE_UPDATE_MILLISECONDS = 1_000;
+/** A page without news hears that much that the connection lives. */
+export const PAGE_SIGN_OF_LIFE_MILLISECONDS = 5_000;
+/** How old the weights may be that a page gets. */
+export const PAGE_WEIGHTS_MILLISECONDS = 1_000;
+/** How often the gradient's norm is computed. */
+export const GRADIENT_NORM_MILLISECONDS = 250;
+/** How long open pages have at the end of a run to fetch its last weights. */
+export const PAGE_FAREWELL_MILLISECONDS = 1_000;
+export const MAX_HTTP_LINGER_SECONDS = 3_600;
+/** Where the default port of the listener is in use, so many after it are tried. */
+export const MAX_PORT_TRIES = 100;
+
 // Times.
 export const DEFAULT_CHECKPOINT_SECONDS = 10;
 export const HEARTBEAT_INTERVAL_MILLISECONDS = 2_000;

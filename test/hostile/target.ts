@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished } from 'vitest';
-import type { StepReport } from '../../coordinator/recorder.ts';
+import { silentViewer, type StepReport } from '../../coordinator/viewer.ts';
 import { startCoordinator, type RunningCoordinator } from '../../coordinator/start.ts';
 import type { Audit } from '../../coordinator/state.ts';
 import { defaultVirtualShards, type Configuration } from '../../shared/configuration.ts';
@@ -145,6 +145,6 @@ function launch(
       },
       ...{ rendezvousMilliseconds: PATIENCE_MILLISECONDS, allowMixedEngines: false, sharedMemory: true },
     },
-    { step, log, evaluation: () => undefined, started: () => undefined },
+    { ...silentViewer, step, log },
   );
 }
