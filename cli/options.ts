@@ -393,7 +393,6 @@ export type CoordinatorOptions = OptionsOf<'coordinator'>;
 export type WorkerOptions = OptionsOf<'worker'>;
 export type ShowOptions = OptionsOf<'show'>;
 export type VerifyOptions = OptionsOf<'verify'>;
-export type DashboardsOptions = OptionsOf<'dashboards'>;
 export type SetupOptions = OptionsOf<'setup'>;
 export type BenchOptions = OptionsOf<'bench'>;
 

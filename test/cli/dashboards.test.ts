@@ -20,7 +20,7 @@ afterEach(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-const write = (out: string) => dashboards({ config: undefined, out });
+const write = (out: string) => dashboards({ out });
 const files = dashboardFiles();
 const first = files[0]?.name ?? '';
 
