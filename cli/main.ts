@@ -66,6 +66,10 @@ async function run(argv: readonly string[]): Promise<number> {
       const { verify } = await import('./verify.ts');
       return await verify(parsed.options, parsed.explicit, parsed.operand);
     }
+    case 'dashboards': {
+      const { dashboards } = await import('./dashboards.ts');
+      return await dashboards(parsed.options);
+    }
     case 'setup': {
       const { setup } = await import('./setup.ts');
       return await setup(parsed.options);

@@ -22,7 +22,17 @@ import {
  * documentation all come from here.
  */
 export const commandNames = [
-  ...(['local', 'coordinator', 'worker', 'show', 'verify', 'setup', 'doctor', 'bench'] as const),
+  ...([
+    'local',
+    'coordinator',
+    'worker',
+    'show',
+    'verify',
+    'dashboards',
+    'setup',
+    'doctor',
+    'bench',
+  ] as const),
 ] as const;
 export type CommandName = (typeof commandNames)[number];
 
@@ -345,6 +355,10 @@ export const optionTable = {
     help: 'interleaved repetitions of each measurement',
   }),
 
+  out: withDefault(path('DIR', 'a folder'), 'dashboards', {
+    ...{ in: ['dashboards'], group: 'Output' },
+    help: 'folder for the dashboards; created when missing',
+  }),
   json: withDefault(flag, false, {
     ...{ in: ['doctor', 'bench'], group: 'Output' },
     help: 'print JSON for machines',

@@ -75,6 +75,8 @@ export function parseOptions(
       checks.checkDataFolder(parsed.options.data, givenOf);
       return parsed;
     }
+    case 'dashboards':
+      return settled('dashboards');
     case 'setup': {
       const parsed = settled('setup');
       return { ...parsed, options: checks.settleDevice(parsed.options, givenOf) };

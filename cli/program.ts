@@ -24,6 +24,7 @@ const summaries: Readonly<Record<CommandName, string>> = {
   worker: 'compute gradients for a coordinator',
   show: 'open a run that is over as a live page',
   verify: 'compute a run again and compare every step with its record',
+  dashboards: 'write Grafana dashboards to import',
   setup: 'fetch and build the TensorFlow engine',
   doctor: 'check everything a run needs, with a fix for what fails',
   bench: 'measure engines, wire, kernels and the full loop',
