@@ -21,10 +21,9 @@ export class Pages {
   }
 
   /** False where there are too many already. */
-  add(response: ServerResponse, headers: Readonly<Record<string, string>>): boolean {
+  add(response: ServerResponse): boolean {
     if (this.#responses.size >= limits.MAX_PAGES) return false;
     response.writeHead(200, {
-      ...headers,
       ...{ 'Content-Type': 'text/event-stream', 'Cache-Control': 'no-store', 'X-Accel-Buffering': 'no' },
     });
     // How long a page waits before it dials again after a lost connection.
