@@ -1,7 +1,15 @@
 import { defaultVirtualShards } from '../shared/configuration.ts';
 import * as limits from '../shared/limits.ts';
+import {
+  commandNames,
+  common,
+  withDefault,
+  without,
+  type CommandName,
+  type Found,
+  type Option,
+} from './option.ts';
 import { DEFAULT_HTTP_PORT, DEFAULT_PORT, endpoint, host } from './endpoint.ts';
-import type { Kind } from './kinds.ts';
 import {
   byteSize,
   choice,
@@ -17,80 +25,7 @@ import {
   stepsOrDuration,
 } from './kinds.ts';
 
-/**
- * Every option of every command, once. Flags, MNIST_DIST_... variables, YAML keys, help and the table of the
- * documentation all come from here.
- */
-export const commandNames = [
-  ...([
-    'local',
-    'coordinator',
-    'worker',
-    'show',
-    'verify',
-    'dashboards',
-    'setup',
-    'doctor',
-    'bench',
-  ] as const),
-] as const;
-export type CommandName = (typeof commandNames)[number];
-
-export const optionGroups = [
-  'Run',
-  'Training',
-  'Network',
-  'Watching',
-  'Workers',
-  'Set-up',
-  'Measuring',
-  'Output',
-] as const;
-export type OptionGroup = (typeof optionGroups)[number];
-
-/** What defaults may be derived from: the values that were found before. */
-type Found = Readonly<Record<string, unknown>>;
-
-export interface Option<T, C extends CommandName> {
-  readonly kind: Kind<NonNullable<T>>;
-  readonly commands: readonly C[];
-  readonly group: OptionGroup;
-  /** One line for the help, without a full stop. */
-  readonly help: string;
-  /** The default as readers see it; undefined where the value has none and the help says what follows. */
-  readonly defaultText: string | undefined;
-  readonly short: string | undefined;
-  /** Another name of the same option, as flag, variable and key. */
-  readonly alias: string | undefined;
-  defaultValue(found: Found): T;
-}
-
-interface Words<C> {
-  readonly in: readonly C[];
-  readonly group: OptionGroup;
-  readonly help: string;
-  readonly short?: string;
-  readonly alias?: string;
-}
-
-function withDefault<T, C extends CommandName>(
-  kind: Kind<T & {}>,
-  value: T & {},
-  words: Words<C>,
-): Option<T & {}, C> {
-  return { ...common(words), kind, defaultText: kind.format(value), defaultValue: () => value };
-}
-
-function without<T, C extends CommandName>(
-  kind: Kind<T & {}>,
-  words: Words<C>,
-): Option<(T & {}) | undefined, C> {
-  return { ...common(words), kind, defaultText: undefined, defaultValue: () => undefined };
-}
-
-function common<C extends CommandName>({ in: commands, group, help, short, alias }: Words<C>) {
-  return { commands, group, help, short, alias };
-}
+export { commandNames, type CommandName } from './option.ts';
 
 const runs = ['local', 'coordinator'] as const;
 const computes = ['local', 'worker', 'verify'] as const;
@@ -106,6 +41,10 @@ const name = (what: string) =>
     new RegExp(`^[A-Za-z0-9][A-Za-z0-9._-]{0,${limits.MAX_NAME_CHARACTERS - 1}}$`),
   );
 
+/**
+ * Every option of every command, once. Flags, MNIST_DIST_... variables, YAML keys, help and the table of the
+ * documentation all come from here.
+ */
 export const optionTable = {
   config: without(path('FILE', 'a readable YAML file'), {
     ...{ in: all, group: 'Run' },
