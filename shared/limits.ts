@@ -80,8 +80,9 @@ export const MAX_SHOWN_MISTAKES = 48;
 export const MAX_PAGES = 256;
 /** What may wait for a page that does not read, before its connection is ended. */
 export const MAX_PAGE_QUEUE_BYTES = 1024 ** 2;
-/** Between two updates of a page; the more pages are open, the longer, up to the second. */
+/** Between two updates of a page: so long, or so long for each page that is open, up to the second. */
 export const PAGE_UPDATE_MILLISECONDS = 100;
+export const PAGE_COST_MILLISECONDS = 4;
 export const MAX_PAGE_UPDATE_MILLISECONDS = 1_000;
 /** A page without news hears that much that the connection lives. */
 export const PAGE_SIGN_OF_LIFE_MILLISECONDS = 5_000;
