@@ -117,6 +117,28 @@ describe('the observation listener', () => {
     expect(await ask(port, '/metrics')).toMatchObject({ status: 200 });
   });
 
+  it.each([
+    ['never finishes its request', 'GET / HTTP/1.1\r\nHost: localhost\r\nX: ', /^(HTTP\/1\.1 408 |$)/],
+    ['says nothing', '', /^$/],
+    ['has too long a header', `GET / HTTP/1.1\r\nX: ${'x'.repeat(10_000)}\r\n\r\n`, /^HTTP\/1\.1 431 /],
+    ['speaks no HTTP', '\u0016\u0003\u0001 hello\r\n\r\n', /^HTTP\/1\.1 400 /],
+    [
+      'sends a body',
+      'GET /api/run HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9999999\r\n\r\n',
+      /^HTTP\/1\.1 /,
+    ],
+  ])('gives up who %s', async (_what, bytes, answer) => {
+    const { port } = await open(stage());
+    const socket = connect(port, '127.0.0.1');
+    onTestFinished(() => void socket.destroy());
+    let received = '';
+    socket.setEncoding('utf8').on('data', (text) => (received += String(text)));
+    socket.on('error', () => undefined);
+    socket.write(bytes);
+    await once(socket, 'close');
+    expect(received).toMatch(answer);
+  });
+
   it('ends the connection of a page that does not read', async () => {
     const source = stage();
     const { port } = await open(source);
