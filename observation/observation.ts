@@ -113,15 +113,15 @@ export class Observation implements RunViewer {
   }
 
   left(report: LeaveReport): void {
-    this.#metrics.left(report);
+    this.#metrics.workers.left(report);
   }
 
   devices(worker: string, gpus: readonly GpuReading[]): void {
-    this.#metrics.devices(this.#labels.of(worker), gpus);
+    this.#metrics.workers.devices(this.#labels.of(worker), gpus);
   }
 
   event(event: string, fields: Readonly<Record<string, unknown>>): void {
-    if (event === 'hello') this.#metrics.joined();
+    if (event === 'hello') this.#metrics.workers.joined();
     this.#board.event(event, fields);
   }
 
@@ -194,7 +194,7 @@ export class Observation implements RunViewer {
       seconds: (this.#options.clock() - this.#begun) / 1000,
       secondsLeft: outcome === undefined ? this.#pace.secondsFor(left) : undefined,
       workers: this.#workers(inspection),
-      ...{ joined: this.#metrics.joins, lost: this.#metrics.lost },
+      ...{ joined: this.#metrics.workers.joins, lost: this.#metrics.workers.lost },
       ...{ stragglerSteps: counts.stragglerSteps, reassigned: counts.reassigned },
       checkpointStep: this.#board.checkpointStep,
     };
