@@ -1,21 +1,22 @@
-import { createHash, randomInt } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { RunViewer } from '../coordinator/recorder.ts';
-import { startCoordinator } from '../coordinator/start.ts';
-import type { Audit } from '../coordinator/state.ts';
+import { silentViewer, viewers, type RunViewer } from '../coordinator/viewer.ts';
+import { startCoordinator, type RunningCoordinator } from '../coordinator/start.ts';
 import { loadDataset } from '../data/load-dataset.ts';
-import { configurationSchema, type Configuration } from '../shared/configuration.ts';
+import type { Configuration } from '../shared/configuration.ts';
 import type { Dataset } from '../shared/dataset.ts';
 import { ClusterError } from '../shared/errors.ts';
 import { tuneRuntime } from '../shared/runtime.ts';
 import type { RunRecord } from '../shared/run-schema.ts';
 import { stepsPerEpoch, totalSteps } from '../shared/schedule.ts';
-import { isLoopback } from './endpoint.ts';
+import { hostPort, isLoopback } from '../shared/address.ts';
 import type { Log } from './log.ts';
 import type { CoordinatorOptions, OptionKey } from './options.ts';
 import { version } from './package.ts';
+import { observe, type Observed } from './observe.ts';
 import { adoptRun } from './resume.ts';
+import { configurationOf, runSettings, startWorkersOf } from './run-settings.ts';
 import { isSupervised, onStop, tellStarted } from './supervised.ts';
 import { openTerminal, type Progress } from './terminal.ts';
 import { generateToken, givenToken, writeLoopbackToken } from './token.ts';
@@ -28,115 +29,69 @@ export async function coordinator(
   tuneRuntime();
   const options = await adoptRun(given, explicit);
   const { logLevel, logFormat } = options;
-  const { log, progress } = openTerminal({
-    stream: process.stdout,
-    environment: process.env,
-    logLevel,
-    logFormat,
+  const terminal = openTerminal({
+    ...{ stream: process.stdout, environment: process.env, logLevel, logFormat },
+    isQuiet: !options.progress,
   });
   try {
     const dataset = await loadDataset(options.data);
     const configuration = configurationOf(options, dataset);
-    const ownToken = givenToken(options.tokenFile, process.env);
-    const token = ownToken ?? generateToken();
-    const run = await startCoordinator(
-      {
-        ...{
-          configuration,
-          dataset,
-          token,
-          version,
-          launch: launchOf(options),
-          host: options.host,
-          port: options.port,
-        },
-        ...{
-          runsDir: options.runsDir,
-          runId: options.runId,
-          resume: options.resume,
-          takeOver: options.takeOver,
-          checkpointEvery: options.checkpointEvery,
-          keep: options.keep,
-          minWorkers: options.minWorkers,
-          startWorkers: startWorkersOf(options),
-          maxWorkers: options.maxWorkers,
-        },
-        ...{
-          rendezvousMilliseconds: 1000 * options.rdzvTimeout,
-          allowMixedEngines: options.allowMixedEngines,
-          audit: auditOf(options),
-          sharedMemory: options.sharedMemory,
-        },
-      },
-      viewerOf(configuration, progress, log),
-    );
-    const tokenFile = ownToken === undefined ? writeLoopbackToken(run.port, token) : undefined;
-    onStop((code) => run.stop(code));
-    announce(options, run.directory, run.port, tokenFile?.file, log);
+    const observed = await observe(options, explicit, configuration, dataset);
     try {
-      const { outcome, record } = await run.done;
-      if (outcome.code !== undefined) {
-        throw new ClusterError(
-          outcome.code,
-          outcome.message,
-          outcome.fix === undefined ? {} : { fix: outcome.fix },
-        );
-      }
-      summarize(progress, run.directory, record);
-      return 0;
+      return await train({ options, dataset, configuration, observed, ...terminal });
     } finally {
-      tokenFile?.remove();
+      await observed?.close();
     }
   } finally {
-    progress.close();
+    terminal.progress.close();
   }
 }
 
-function configurationOf(options: CoordinatorOptions, dataset: Dataset): Configuration {
-  const {
-    hidden,
-    dropout,
-    batchSize,
-    virtualShards,
-    learningRate,
-    beta1,
-    beta2,
-    epsilon,
-    seed,
-    epochs,
-    steps,
-  } = options;
-  return configurationSchema.parse({
-    ...{
-      dataset: dataset.digest,
-      dropout,
-      batchSize,
-      virtualShards,
-      learningRate,
-      beta1,
-      beta2,
-      epsilon,
-      seed,
-      epochs,
-    },
-    ...(steps === undefined ? {} : { steps }),
-    model: {
-      inputs: dataset.rows * dataset.columns,
-      hidden: [...hidden],
-      classes: dataset.classNames.length,
-    },
-    ...{ trainSamples: dataset.train.samples, testSamples: dataset.test.samples },
-  });
+interface Training {
+  readonly options: CoordinatorOptions;
+  readonly dataset: Dataset;
+  readonly configuration: Configuration;
+  readonly observed: Observed | undefined;
+  readonly progress: Progress;
+  readonly log: Log;
+}
+
+async function train(training: Training): Promise<number> {
+  const { options, dataset, configuration, observed, progress, log } = training;
+  const ownToken = givenToken(options.tokenFile, process.env);
+  const token = ownToken ?? generateToken();
+  const terminal = viewerOf(configuration, progress, log);
+  const run = await startCoordinator(
+    { ...runSettings(options), configuration, dataset, token, version },
+    observed === undefined ? terminal : viewers([terminal, observed.viewer]),
+  );
+  observed?.attach(run);
+  const tokenFile = ownToken === undefined ? writeLoopbackToken(run.port, token) : undefined;
+  onStop((code) => run.stop(code));
+  announce(training, run, tokenFile?.file);
+  try {
+    const { outcome, record } = await run.done;
+    if (outcome.code !== undefined) {
+      const { code, message, fix } = outcome;
+      throw new ClusterError(code, message, fix === undefined ? {} : { fix });
+    }
+    summarize(progress, run.directory, record);
+    return 0;
+  } finally {
+    tokenFile?.remove();
+  }
 }
 
 function announce(
-  options: CoordinatorOptions,
-  directory: string,
-  port: number,
+  { options, observed, progress, log }: Training,
+  { directory, port }: RunningCoordinator,
   tokenFile: string | undefined,
-  log: Log,
 ): void {
   log.info({ run: directory }, `run ${directory}`);
+  if (observed !== undefined) {
+    log.info({ page: observed.url }, `watch it at ${observed.url}`);
+    progress.page(observed.url);
+  }
   const { virtualShards } = options;
   const workers = startWorkersOf(options);
   if (workers > virtualShards) {
@@ -146,7 +101,7 @@ function announce(
     );
   }
   if (isSupervised()) return;
-  const url = `ws://${options.host.includes(':') ? `[${options.host}]` : options.host}:${port}`;
+  const url = `ws://${hostPort(options.host, port)}`;
   const how =
     tokenFile === undefined
       ? ' (with the same token)'
@@ -164,8 +119,10 @@ function announce(
 function viewerOf(configuration: Configuration, progress: Progress, log: Log): RunViewer {
   const epochs = Math.ceil(totalSteps(configuration) / stepsPerEpoch(configuration));
   return {
+    ...silentViewer,
     step: (report) => progress.step({ ...report, epochs, totalSteps: totalSteps(configuration) }),
     evaluation: (report) => progress.evaluation(report),
+    event: (event) => progress.event(event),
     log: (level, message, fields) => log[level](fields, message),
     started: tellStarted,
   };
@@ -188,40 +145,4 @@ function summarize(progress: Progress, runDirectory: string, record: RunRecord):
     test: { ...result.test, classNames: dataset.class_names },
     modelSha256: createHash('sha256').update(model).digest('hex'),
   });
-}
-
-function startWorkersOf({ startWorkers, minWorkers }: CoordinatorOptions): number {
-  return Math.max(startWorkers ?? 1, minWorkers);
-}
-
-/** The key is made anew at every start and told to nobody. */
-function auditOf({ audit: rate }: CoordinatorOptions): Audit | undefined {
-  return rate === 0 ? undefined : { rate, key: [randomInt(2 ** 32), randomInt(2 ** 32)] };
-}
-
-/** How the run was started, for run.json; no secret is among the options. */
-function launchOf(options: CoordinatorOptions): RunRecord['launch'] {
-  const {
-    host,
-    port,
-    minWorkers,
-    maxWorkers,
-    rdzvTimeout,
-    audit,
-    allowMixedEngines,
-    sharedMemory,
-    insecure,
-  } = options;
-  return {
-    host,
-    port,
-    min_workers: minWorkers,
-    start_workers: startWorkersOf(options),
-    max_workers: maxWorkers,
-    rdzv_timeout: rdzvTimeout,
-    audit,
-    allow_mixed_engines: allowMixedEngines,
-    shared_memory: sharedMemory,
-    insecure,
-  };
 }

@@ -3,13 +3,8 @@ import type { Kind } from './kinds.ts';
 
 /** The port a coordinator listens on when nothing else is said. */
 export const DEFAULT_PORT = 29_400;
-
-/** Whether only processes of this machine can reach a listener on `host`. Names other than localhost are not resolved. */
-export function isLoopback(host: string): boolean {
-  const address = host.replace(/^\[(.*)\]$/, '$1').toLowerCase();
-  if (address === 'localhost' || address === '::1') return true;
-  return isIP(address) === 4 && address.startsWith('127.');
-}
+/** Where the live page and /metrics are when nothing else is said. */
+export const DEFAULT_HTTP_PORT = 9_464;
 
 /** A host name or an address to listen on, without scheme, port or brackets. */
 export const host: Kind<string> = {

@@ -23,6 +23,8 @@ const examples: Readonly<Record<CommandName, readonly (readonly [line: string, w
     ['mnist-dist verify', 'the newest run, with two workers'],
     ['mnist-dist verify runs/ID -n 4 --from 5000', 'from a checkpoint on, with four workers'],
   ],
+  dashboards: [['mnist-dist dashboards --out grafana', 'three files for Dashboards > New > Import']],
+  show: [['mnist-dist show runs/ID', 'a run that is over, as it looked to who watched it']],
   setup: [['mnist-dist setup --gpu', 'TensorFlow with CUDA']],
   doctor: [['mnist-dist doctor', 'a table of what works here']],
   bench: [['mnist-dist bench --batch-sizes 32 --workers 1,2', 'a small grid']],

@@ -58,9 +58,17 @@ async function run(argv: readonly string[]): Promise<number> {
       const { worker } = await import('./worker.ts');
       return await worker(parsed.options, argv);
     }
+    case 'show': {
+      const { show } = await import('./show.ts');
+      return await show(parsed.options, parsed.explicit, parsed.operand);
+    }
     case 'verify': {
       const { verify } = await import('./verify.ts');
       return await verify(parsed.options, parsed.explicit, parsed.operand);
+    }
+    case 'dashboards': {
+      const { dashboards } = await import('./dashboards.ts');
+      return await dashboards(parsed.options);
     }
     case 'setup': {
       const { setup } = await import('./setup.ts');

@@ -1,7 +1,7 @@
 import { accessSync, constants, statSync } from 'node:fs';
 import { ClusterError } from '../shared/errors.ts';
 import { MAX_TOKEN_FILE_BYTES } from '../shared/limits.ts';
-import { isLoopback } from './endpoint.ts';
+import { isLoopback } from '../shared/address.ts';
 import type { Environment } from './environment.ts';
 import type { CoordinatorOptions, LocalOptions, OptionKey, SetupOptions, WorkerOptions } from './options.ts';
 import type { Given } from './origin.ts';
@@ -65,6 +65,15 @@ export function checkListener(
   }
   if (!options.insecure)
     throw notAllowed('host', given('host'), INSECURE_FIX, 'reachable beyond this machine, without TLS');
+}
+
+/** Whoever reaches the page sees the run. */
+export function checkPageHost(
+  options: { readonly httpHost: string; readonly insecure: boolean; readonly http?: boolean },
+  given: GivenOf,
+): void {
+  if (options.http === false || isLoopback(options.httpHost) || options.insecure) return;
+  throw notAllowed('httpHost', given('httpHost'), INSECURE_FIX, 'reachable beyond this machine, without TLS');
 }
 
 export function checkWorkerOptions(options: WorkerOptions, given: GivenOf): void {

@@ -1,7 +1,15 @@
 import { defaultVirtualShards } from '../shared/configuration.ts';
 import * as limits from '../shared/limits.ts';
-import { DEFAULT_PORT, endpoint, host } from './endpoint.ts';
-import type { Kind } from './kinds.ts';
+import {
+  commandNames,
+  common,
+  withDefault,
+  without,
+  type CommandName,
+  type Found,
+  type Option,
+} from './option.ts';
+import { DEFAULT_HTTP_PORT, DEFAULT_PORT, endpoint, host } from './endpoint.ts';
 import {
   byteSize,
   choice,
@@ -17,71 +25,12 @@ import {
   stepsOrDuration,
 } from './kinds.ts';
 
-/**
- * Every option of every command, once. Flags, MNIST_DIST_... variables, YAML keys, help and the table of the
- * documentation all come from here.
- */
-export const commandNames = ['local', 'coordinator', 'worker', 'verify', 'setup', 'doctor', 'bench'] as const;
-export type CommandName = (typeof commandNames)[number];
-
-export const optionGroups = [
-  'Run',
-  'Training',
-  'Network',
-  'Workers',
-  'Set-up',
-  'Measuring',
-  'Output',
-] as const;
-export type OptionGroup = (typeof optionGroups)[number];
-
-/** What defaults may be derived from: the values that were found before. */
-type Found = Readonly<Record<string, unknown>>;
-
-export interface Option<T, C extends CommandName> {
-  readonly kind: Kind<NonNullable<T>>;
-  readonly commands: readonly C[];
-  readonly group: OptionGroup;
-  /** One line for the help, without a full stop. */
-  readonly help: string;
-  /** The default as readers see it; undefined where the value has none and the help says what follows. */
-  readonly defaultText: string | undefined;
-  readonly short: string | undefined;
-  /** Another name of the same option, as flag, variable and key. */
-  readonly alias: string | undefined;
-  defaultValue(found: Found): T;
-}
-
-interface Words<C> {
-  readonly in: readonly C[];
-  readonly group: OptionGroup;
-  readonly help: string;
-  readonly short?: string;
-  readonly alias?: string;
-}
-
-function withDefault<T, C extends CommandName>(
-  kind: Kind<T & {}>,
-  value: T & {},
-  words: Words<C>,
-): Option<T & {}, C> {
-  return { ...common(words), kind, defaultText: kind.format(value), defaultValue: () => value };
-}
-
-function without<T, C extends CommandName>(
-  kind: Kind<T & {}>,
-  words: Words<C>,
-): Option<(T & {}) | undefined, C> {
-  return { ...common(words), kind, defaultText: undefined, defaultValue: () => undefined };
-}
-
-function common<C extends CommandName>({ in: commands, group, help, short, alias }: Words<C>) {
-  return { commands, group, help, short, alias };
-}
+export { commandNames, type CommandName } from './option.ts';
 
 const runs = ['local', 'coordinator'] as const;
 const computes = ['local', 'worker', 'verify'] as const;
-const talks = ['local', 'coordinator', 'worker', 'verify'] as const;
+const talks = ['local', 'coordinator', 'worker', 'show', 'verify'] as const;
+const shows = ['local', 'coordinator', 'show'] as const;
 const all = commandNames;
 const WEEK_SECONDS = 7 * 86_400;
 const seconds = duration({ min: 1, max: WEEK_SECONDS });
@@ -92,13 +41,17 @@ const name = (what: string) =>
     new RegExp(`^[A-Za-z0-9][A-Za-z0-9._-]{0,${limits.MAX_NAME_CHARACTERS - 1}}$`),
   );
 
+/**
+ * Every option of every command, once. Flags, MNIST_DIST_... variables, YAML keys, help and the table of the
+ * documentation all come from here.
+ */
 export const optionTable = {
   config: without(path('FILE', 'a readable YAML file'), {
     ...{ in: all, group: 'Run' },
     help: 'YAML file with any of these options, one "name: value" a line; one file may serve all commands',
   }),
   runsDir: withDefault(path('DIR', 'a folder'), 'runs', {
-    ...{ in: ['local', 'coordinator', 'verify', 'doctor'], group: 'Run' },
+    ...{ in: ['local', 'coordinator', 'show', 'verify', 'doctor'], group: 'Run' },
     help: 'folder for run directories; created when missing',
   }),
   runId: without(name('a folder name'), {
@@ -129,7 +82,7 @@ export const optionTable = {
     help: 'resume a run although a coordinator on another host has its lock',
   }),
   data: without(path('DIR', 'an existing folder with the four MNIST files, idx or idx.gz'), {
-    ...{ in: ['local', 'coordinator', 'verify', 'doctor'], group: 'Run' },
+    ...{ in: ['local', 'coordinator', 'show', 'verify', 'doctor'], group: 'Run' },
     help: 'folder with another idx dataset (without it: the MNIST that comes with the package)',
   }),
   from: without(integer({ min: 1, max: limits.MAX_STEPS }, 'STEP'), {
@@ -212,7 +165,7 @@ export const optionTable = {
     help: 'file with the shared token (or the token itself in MNIST_DIST_TOKEN)',
   }),
   insecure: withDefault(flag, false, {
-    ...{ in: ['local', 'coordinator', 'worker'], group: 'Network' },
+    ...{ in: ['local', 'coordinator', 'worker', 'show'], group: 'Network' },
     help: 'allow a connection beyond this machine without TLS: whoever reads the network reads the token',
   }),
   maxRetries: without(integer({ min: 0, max: 1_000_000 }), {
@@ -231,6 +184,23 @@ export const optionTable = {
   maxDataBytes: withDefault(byteSize({ min: 1, max: 1024 ** 4 }), limits.DEFAULT_MAX_DATA_BYTES, {
     ...{ in: ['worker'], group: 'Network' },
     help: 'refuse a run whose dataset is larger',
+  }),
+
+  http: withDefault(flag, true, {
+    ...{ in: runs, group: 'Watching' },
+    help: 'or --no-http: serve the live page and /metrics',
+  }),
+  httpHost: withDefault(host, '127.0.0.1', {
+    ...{ in: shows, group: 'Watching' },
+    help: 'address of the live page; whoever reaches it sees the run, so another than loopback needs --insecure',
+  }),
+  httpPort: withDefault(integer({ min: 0, max: 65_535 }, 'PORT'), DEFAULT_HTTP_PORT, {
+    ...{ in: shows, group: 'Watching' },
+    help: 'port of the live page (if this default is in use: the next free one); 0 picks a free one',
+  }),
+  httpLinger: withDefault(duration({ min: 0, max: limits.MAX_HTTP_LINGER_SECONDS }), 0, {
+    ...{ in: runs, group: 'Watching' },
+    help: 'how long to wait at the end until /metrics was read once more, so that Prometheus sees the last values',
   }),
 
   nprocPerNode: withDefault(
@@ -324,9 +294,17 @@ export const optionTable = {
     help: 'interleaved repetitions of each measurement',
   }),
 
+  out: withDefault(path('DIR', 'a folder'), 'dashboards', {
+    ...{ in: ['dashboards'], group: 'Output' },
+    help: 'folder for the dashboards; created when missing',
+  }),
   json: withDefault(flag, false, {
     ...{ in: ['doctor', 'bench'], group: 'Output' },
     help: 'print JSON for machines',
+  }),
+  progress: withDefault(flag, true, {
+    ...{ in: runs, group: 'Output' },
+    help: 'or --no-progress: show how it goes, between the lines that stay',
   }),
   logLevel: withDefault(choice(['debug', 'info', 'warn', 'error']), 'info', {
     ...{ in: talks, group: 'Output' },
@@ -352,6 +330,7 @@ export type OptionsOf<C extends CommandName> = { readonly [K in OptionKeyOf<C>]:
 export type LocalOptions = OptionsOf<'local'>;
 export type CoordinatorOptions = OptionsOf<'coordinator'>;
 export type WorkerOptions = OptionsOf<'worker'>;
+export type ShowOptions = OptionsOf<'show'>;
 export type VerifyOptions = OptionsOf<'verify'>;
 export type SetupOptions = OptionsOf<'setup'>;
 export type BenchOptions = OptionsOf<'bench'>;

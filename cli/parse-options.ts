@@ -49,12 +49,14 @@ export function parseOptions(
       checks.checkRunOptions(parsed.options, givenOf);
       checks.checkLocal(parsed.options, givenOf);
       checks.checkListener(parsed.options, givenOf, 'generated', environment);
+      checks.checkPageHost(parsed.options, givenOf);
       return parsed;
     }
     case 'coordinator': {
       const parsed = settled('coordinator');
       checks.checkRunOptions(parsed.options, givenOf);
       checks.checkListener(parsed.options, givenOf, 'required', environment);
+      checks.checkPageHost(parsed.options, givenOf);
       return parsed;
     }
     case 'worker': {
@@ -62,11 +64,19 @@ export function parseOptions(
       checks.checkWorkerOptions(parsed.options, givenOf);
       return parsed;
     }
+    case 'show': {
+      const parsed = settled('show');
+      checks.checkDataFolder(parsed.options.data, givenOf);
+      checks.checkPageHost(parsed.options, givenOf);
+      return parsed;
+    }
     case 'verify': {
       const parsed = settled('verify');
       checks.checkDataFolder(parsed.options.data, givenOf);
       return parsed;
     }
+    case 'dashboards':
+      return settled('dashboards');
     case 'setup': {
       const parsed = settled('setup');
       return { ...parsed, options: checks.settleDevice(parsed.options, givenOf) };

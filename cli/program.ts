@@ -22,7 +22,9 @@ const summaries: Readonly<Record<CommandName, string>> = {
   local: 'train on this machine: a coordinator and workers',
   coordinator: 'own a run: plan steps, sum gradients, write the run directory',
   worker: 'compute gradients for a coordinator',
+  show: 'open a run that is over as a live page',
   verify: 'compute a run again and compare every step with its record',
+  dashboards: 'write Grafana dashboards to import',
   setup: 'fetch and build the TensorFlow engine',
   doctor: 'check everything a run needs, with a fix for what fails',
   bench: 'measure engines, wire, kernels and the full loop',
@@ -30,6 +32,7 @@ const summaries: Readonly<Record<CommandName, string>> = {
 
 /** The one word that may follow a command without a flag. */
 const operands: Partial<Record<CommandName, { readonly name: string; readonly help: string }>> = {
+  show: { name: 'run', help: 'the directory of the run (without it: the newest in --runs-dir)' },
   verify: { name: 'run', help: 'the directory of the run (without it: the newest in --runs-dir)' },
 };
 

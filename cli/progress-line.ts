@@ -12,7 +12,13 @@ export interface ProgressState {
   readonly accuracy: number | undefined;
   readonly imagesPerSecond: number | undefined;
   readonly workers: number;
+  /** Since the start: workers that came and that were lost, and work that was late. */
+  readonly joined: number;
+  readonly lost: number;
+  readonly late: number;
   readonly secondsLeft: number | undefined;
+  /** Where the live page is. */
+  readonly page: string | undefined;
 }
 
 /** One finished epoch (or the part of one that a final evaluation closes). */
@@ -75,9 +81,16 @@ function partsOf(state: ProgressState): Part[] {
     ...known(state.loss, (loss) => `loss ${lossText(loss)}`, 1),
     ...known(state.accuracy, (accuracy) => `accuracy ${percent(accuracy)}`, 4),
     ...known(state.imagesPerSecond, (rate) => `${grouped(rate)} images/s`, 6),
-    { text: `${state.workers} ${state.workers === 1 ? 'worker' : 'workers'}`, dropped: 7 },
+    { text: workersText(state), dropped: 7 },
     ...known(state.secondsLeft, (seconds) => `${clockText(seconds)} left`, 5),
+    ...(state.late === 0 ? [] : [{ text: `${state.late} late`, dropped: 8 }]),
+    ...(state.page === undefined ? [] : [{ text: state.page, dropped: 9 }]),
   ];
+}
+
+function workersText({ workers, joined, lost }: ProgressState): string {
+  const count = `${workers} ${workers === 1 ? 'worker' : 'workers'}`;
+  return lost === 0 ? count : `${count} (${joined} joined, ${lost} lost)`;
 }
 
 /** A permanent line: `epoch 1/5  loss 0.2981  accuracy 91.40 %  validation loss 0.1502  accuracy 95.60 %  4.2 s`. */

@@ -1,6 +1,6 @@
+import { stripVTControlCharacters } from 'node:util';
 import type { TerminalStream } from './style.ts';
 
-const CLEAR_LINE = '\r\u001b[K';
 const DEFAULT_COLUMNS = 80;
 
 /**
@@ -10,6 +10,8 @@ const DEFAULT_COLUMNS = 80;
 export class Screen {
   readonly #stream: TerminalStream;
   #live = '';
+  /** Columns of the live line. */
+  #columns = 0;
 
   constructor(stream: TerminalStream) {
     this.#stream = stream;
@@ -23,13 +25,20 @@ export class Screen {
   /** Permanent text, whole lines; a missing last line break is added. */
   write(text: string): void {
     const lines = text.endsWith('\n') ? text : `${text}\n`;
-    this.#stream.write(this.#live === '' ? lines : `${CLEAR_LINE}${lines}${this.#live}`);
+    this.#stream.write(this.#live === '' ? lines : `${this.#erase()}${lines}${this.#live}`);
   }
 
   /** Replaces the live line; an empty one removes it. */
   draw(line: string): void {
     if (line === this.#live) return;
-    this.#stream.write(CLEAR_LINE + line);
+    this.#stream.write(this.#erase() + line);
     this.#live = line;
+    this.#columns = stripVTControlCharacters(line).length;
+  }
+
+  /** A terminal that has become narrower has broken the live line into several rows. */
+  #erase(): string {
+    const rows = Math.ceil(this.#columns / (this.#stream.columns ?? DEFAULT_COLUMNS));
+    return `\r${rows > 1 ? `\u001b[${rows - 1}A\u001b[J` : '\u001b[K'}`;
   }
 }

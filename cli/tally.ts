@@ -41,6 +41,10 @@ export class Tally {
   #mark: { time: number; samples: number; step: number } | undefined;
   #imagesPerSecond: number | undefined;
   #stepsPerSecond: number | undefined;
+  #joined = 0;
+  #lost = 0;
+  #late = 0;
+  #page: string | undefined;
 
   constructor(clock: () => number) {
     this.#clock = clock;
@@ -56,6 +60,17 @@ export class Tally {
     this.#correct += info.correct;
     this.#samples += info.samples;
     this.#allSamples += info.samples;
+  }
+
+  /** By its name in events.jsonl. */
+  event(event: string): void {
+    if (event === 'hello') this.#joined += 1;
+    else if (event === 'lost') this.#lost += 1;
+    else if (event === 'lease_again') this.#late += 1;
+  }
+
+  showPage(url: string): void {
+    this.#page = url;
   }
 
   /** The epoch's figures up to this evaluation. */
@@ -81,7 +96,13 @@ export class Tally {
       loss: this.#loss(),
       accuracy: this.#correct / this.#samples,
       imagesPerSecond: this.#imagesPerSecond,
-      workers: last.workers,
+      ...{
+        workers: last.workers,
+        joined: this.#joined,
+        lost: this.#lost,
+        late: this.#late,
+        page: this.#page,
+      },
       secondsLeft: rate === undefined || rate === 0 ? undefined : (last.totalSteps - last.step) / rate,
     };
   }

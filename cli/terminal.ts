@@ -16,6 +16,10 @@ import { Tally } from './tally.ts';
  */
 export interface Progress {
   step(info: StepInfo): void;
+  /** An event of the run by its name in events.jsonl. */
+  event(event: string): void;
+  /** Where the live page is, from now on. */
+  page(url: string): void;
   /** An evaluation of the test set is done: one permanent line. */
   evaluation(info: EvaluationInfo): void;
   /** The closing summary; nothing is drawn after it. */
@@ -34,6 +38,8 @@ export interface ProgressOptions {
   readonly live: boolean;
   readonly style: Style;
   readonly logFormat: LogFormat;
+  /** Whether to show how it goes between the lines that stay. */
+  readonly isQuiet: boolean;
   /** Milliseconds that never go back. */
   readonly clock: () => number;
   readonly ticker?: Ticker;
@@ -44,6 +50,8 @@ export interface TerminalOptions {
   readonly environment: Environment;
   readonly logLevel: LogLevel;
   readonly logFormat: LogFormat;
+  /** Show no progress: log lines and the summary only. */
+  readonly isQuiet?: boolean;
   /** Fields of every log line. */
   readonly fields?: LogFields;
   readonly clock?: () => number;
@@ -76,6 +84,7 @@ export function openScreen(options: TerminalOptions): ProgressOptions {
     logLevel,
     logFormat,
     fields = {},
+    isQuiet = false,
     clock = () => performance.now(),
     ticker,
   } = options;
@@ -83,23 +92,25 @@ export function openScreen(options: TerminalOptions): ProgressOptions {
   const live = isLive(stream, environment) && logFormat === 'text';
   const style = live ? styleOf(stream, environment) : plainStyle;
   const log = createLogger({ level: logLevel, format: logFormat, destination: screen, fields });
-  return { screen, log, live, style, logFormat, clock, ...(ticker === undefined ? {} : { ticker }) };
+  return { screen, log, live, style, logFormat, isQuiet, clock, ...(ticker === undefined ? {} : { ticker }) };
 }
 
 /** One live line, redrawn at most ten times a second, and a permanent line for each epoch. */
-function liveProgress({ screen, style, clock, ticker = intervalTicker }: ProgressOptions): Progress {
+function liveProgress({ screen, style, clock, isQuiet, ticker = intervalTicker }: ProgressOptions): Progress {
   const tally = new Tally(clock);
   const draw = () => {
     const state = tally.state();
     if (state !== undefined) screen.draw(progressLine(state, screen.width, style));
   };
-  const stop = ticker(draw, REDRAW_MILLISECONDS);
+  const stop = isQuiet ? () => undefined : ticker(draw, REDRAW_MILLISECONDS);
   const close = () => {
     stop();
     screen.draw('');
   };
   return {
     step: (info) => tally.add(info),
+    event: (event) => tally.event(event),
+    page: (url) => tally.showPage(url),
     evaluation: (info) => screen.write(epochLine(tally.evaluated(info), style)),
     summary: (summary) => {
       close();
@@ -110,17 +121,21 @@ function liveProgress({ screen, style, clock, ticker = intervalTicker }: Progres
 }
 
 /** Log lines: one about every five seconds and one for each epoch. */
-function logProgress({ screen, log, logFormat, clock, ticker = intervalTicker }: ProgressOptions): Progress {
+function logProgress(options: ProgressOptions): Progress {
+  const { screen, log, logFormat, clock, isQuiet, ticker = intervalTicker } = options;
   const tally = new Tally(clock);
   let shownStep = 0;
-  const stop = ticker(() => {
+  const show = () => {
     const state = tally.state();
     if (state === undefined || state.step === shownStep) return;
     shownStep = state.step;
     log.info({ event: 'progress', ...state }, progressText(state));
-  }, LOG_MILLISECONDS);
+  };
+  const stop = isQuiet ? () => undefined : ticker(show, LOG_MILLISECONDS);
   return {
     step: (info) => tally.add(info),
+    event: (event) => tally.event(event),
+    page: (url) => tally.showPage(url),
     evaluation: (info) => {
       const state = tally.evaluated(info);
       log.info({ event: 'evaluation', step: info.step, ...state }, epochLine(state));

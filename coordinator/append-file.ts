@@ -59,6 +59,10 @@ export class AppendFile {
     }
   }
 
+  get waitingBytes(): number {
+    return this.#characters + this.#rest.length;
+  }
+
   /** Adds a line that ends with its line feed. It is written within a second, or with the next 64 KiB. */
   append(line: string): void {
     if (!this.#keep(line)) return;

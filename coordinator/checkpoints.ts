@@ -23,18 +23,20 @@ export class Checkpoints {
     this.#disk = disk;
   }
 
-  /** Writes one whole, and only then removes the oldest that are too many. Rejects with DISK. */
-  async write(checkpoint: Checkpoint): Promise<void> {
+  /** Writes one whole, and only then removes the oldest that are too many; says how many bytes it has. Rejects with DISK. */
+  async write(checkpoint: Checkpoint): Promise<number> {
     const name = `step-${String(checkpoint.step).padStart(10, '0')}.safetensors`;
     if (!this.#isMade) await makeDirectories(this.#directory, this.#disk);
     this.#isMade = true;
-    await writeWhole(join(this.#directory, name), encodeCheckpoint(checkpoint), this.#disk, this.#drafts);
+    const bytes = encodeCheckpoint(checkpoint);
+    await writeWhole(join(this.#directory, name), bytes, this.#disk, this.#drafts);
     try {
       const names = await this.#names();
       for (const old of names.slice(this.#keep)) await this.#disk.remove(join(this.#directory, old));
     } catch (error) {
       throw diskError(this.#directory, error);
     }
+    return bytes.length;
   }
 
   /** The newest that is intact; of every newer one that is not, `damaged` is told why. Undefined where there is none. */

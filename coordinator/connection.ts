@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import type { RawData, WebSocket } from 'ws';
 import { CLOSE_FINISHED, ClusterError, errorTable, messageOf, type ErrorCode } from '../shared/errors.ts';
 import { encodeHeader } from '../shared/frame.ts';
@@ -5,7 +6,7 @@ import { MAX_TEXT_CHARACTERS } from '../shared/limits.ts';
 import { workerMessage, type ResultMessage } from '../shared/messages.ts';
 import { receive } from '../shared/receive.ts';
 import type { MemoryAddress, PeerMemory } from '../shared/shared-memory.ts';
-import type { Peer, PeerEvents } from './peer.ts';
+import type { LeaveCause, Peer, PeerEvents, Traffic } from './peer.ts';
 import type { HeaderMessage, WeightsMessage } from './effects.ts';
 import type { OutgoingWeights } from './tensors.ts';
 
@@ -30,10 +31,15 @@ export class Connection implements Peer {
   #memory: PeerMemory | undefined;
   #unread: Unread[] = [];
   #open = true;
+  readonly #socket: Socket;
+  #pingedAt: number | undefined;
+  #roundTrip: number | undefined;
 
+  /** `socket` is the one below `webSocket`. */
   constructor(
     slot: number,
     webSocket: WebSocket,
+    socket: Socket,
     events: PeerEvents,
     openMemory: OpenMemory,
     onGone: () => void,
@@ -41,16 +47,37 @@ export class Connection implements Peer {
     this.#openMemory = openMemory;
     this.slot = slot;
     this.#webSocket = webSocket;
+    this.#socket = socket;
     this.#events = events;
     this.closed = new Promise((resolve) => {
       webSocket.once('close', (code, reason) => {
         onGone();
         resolve();
-        this.#leave(reason.length > 0 ? reason.toString() : `its connection closed (${code})`);
+        this.#leave(reason.length > 0 ? reason.toString() : `its connection closed (${code})`, 'connection');
       });
     });
     webSocket.on('message', (data, isBinary) => this.#receive(data, isBinary));
-    webSocket.on('error', (error) => this.#leave(`its connection failed: ${error.message}`));
+    webSocket.on('error', (error) => this.#leave(`its connection failed: ${error.message}`, 'connection'));
+    webSocket.on('pong', () => {
+      if (this.#pingedAt === undefined) return;
+      this.#roundTrip = performance.now() - this.#pingedAt;
+      this.#pingedAt = undefined;
+    });
+  }
+
+  traffic(): Traffic {
+    return {
+      ...{ sentBytes: this.#socket.bytesWritten, receivedBytes: this.#socket.bytesRead },
+      ...{ queuedBytes: this.#webSocket.bufferedAmount, roundTripMilliseconds: this.#roundTrip },
+    };
+  }
+
+  /** One ping at a time: what a worker answers late counts in full. */
+  beat(): void {
+    this.send({ kind: 'heartbeat' });
+    if (!this.#open || this.#pingedAt !== undefined) return;
+    this.#pingedAt = performance.now();
+    this.#webSocket.ping();
   }
 
   send(message: HeaderMessage): void {
@@ -69,14 +96,14 @@ export class Connection implements Peer {
   close(code: ErrorCode | undefined, message: string): void {
     if (!this.#open) return;
     if (code !== undefined) this.send({ kind: 'bye', code, message: message.slice(0, MAX_TEXT_CHARACTERS) });
-    this.#leave(message);
+    this.#leave(message, code ?? 'finished');
     this.#webSocket.close(
       code === undefined ? CLOSE_FINISHED : (errorTable[code].close ?? errorTable.UNEXPECTED.close),
     );
   }
 
   terminate(reason: string): void {
-    this.#leave(reason);
+    this.#leave(reason, 'unread');
     this.#webSocket.terminate();
   }
 
@@ -102,13 +129,13 @@ export class Connection implements Peer {
     while (this.#unread[0] !== undefined && this.#unread[0].order <= order) this.#unread.shift()?.release();
   }
 
-  #leave(reason: string): void {
+  #leave(reason: string, cause: LeaveCause): void {
     if (!this.#open) return;
     this.#open = false;
     this.#releaseUntil(Infinity);
     this.#memory?.close();
     this.#memory = undefined;
-    this.#events.disconnected(this, reason);
+    this.#events.disconnected(this, reason, cause);
   }
 }
 

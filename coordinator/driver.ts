@@ -1,11 +1,13 @@
 import type { Clock } from '../shared/clock.ts';
 import { assert, unreachable, type ClusterError, type ErrorCode } from '../shared/errors.ts';
 import type { Tensor } from '../shared/frame.ts';
+import type { GpuReading } from '../shared/gpu-reading.ts';
 import { HEARTBEAT_INTERVAL_MILLISECONDS, TICK_MILLISECONDS } from '../shared/limits.ts';
 import { collectGarbage } from '../shared/runtime.ts';
 import type { WorkerMessage } from '../shared/messages.ts';
 import { ROOT } from '../shared/tree.ts';
-import type { Peer, PeerEvents } from './peer.ts';
+import { inspect, type Inspection } from './inspection.ts';
+import type { LeaveCause, Peer, PeerEvents, Traffic } from './peer.ts';
 import type { Predictions } from './predictions.ts';
 import { reduce } from './run.ts';
 import type { Effect, Outcome } from './effects.ts';
@@ -19,19 +21,44 @@ export interface StepResult {
   readonly correct: number;
   /** XXH64 of the weights after the step. */
   readonly checksum: bigint;
-  /** From its first weights on their way to the update. */
+  /** From its first weights on their way to the update, and the update itself. */
   readonly milliseconds: number;
+  readonly updateMilliseconds: number;
+  /** The Euclidean norm of its gradient, computed when asked for, which only makes sense at once. */
+  readonly gradientNorm: () => number;
   /** Workers that are ready. */
   readonly workers: number;
+}
+
+/** A result of a step has arrived, good or not. */
+export interface ResultReport {
+  readonly worker: string;
+  /** What the worker says it took to compute. */
+  readonly microseconds: number;
+  /** Since the first weights of the step were on their way. */
+  readonly milliseconds: number;
+}
+
+/** A worker is gone. */
+export interface LeaveReport {
+  /** Undefined for one that has not said hello. */
+  readonly worker: string | undefined;
+  readonly cause: LeaveCause;
+  /** Of its connection, from beginning to end. */
+  readonly traffic: Traffic;
 }
 
 /** What the driver tells about the run as it goes; implemented by recorder.ts. */
 export interface RunObserver {
   step(result: StepResult): void;
+  result(report: ResultReport): void;
+  left(report: LeaveReport): void;
   evaluation(step: number): { finite: boolean };
   /** Copies what a checkpoint needs before it returns. */
   checkpoint(state: RunState): void;
   log(effect: Extract<Effect, { kind: 'log' }>): void;
+  /** Once a second for each worker at most; of GPUs that are not named nothing is known any more. */
+  devices(worker: string, gpus: readonly GpuReading[]): void;
 }
 
 export interface DriverOptions {
@@ -81,6 +108,10 @@ export class Driver implements PeerEvents {
     return this.#state;
   }
 
+  inspect(): Inspection {
+    return inspect(this.#state, (slot) => this.#peers.get(slot)?.traffic());
+  }
+
   start(): void {
     const { clock } = this.#options;
     this.#timers.push(
@@ -117,9 +148,17 @@ export class Driver implements PeerEvents {
     this.#enqueue({ kind: 'message', slot, message, checksum: tensor?.checksum, now: this.#now() }, tensor);
   }
 
-  disconnected(peer: Peer, reason: string): void {
+  disconnected(peer: Peer, reason: string, cause: LeaveCause): void {
     this.#peers.delete(peer.slot);
+    this.#tellLeft(peer, cause);
     this.#enqueue({ kind: 'disconnected', slot: peer.slot, reason, now: this.#now() });
+  }
+
+  #tellLeft(peer: Peer, cause: LeaveCause): void {
+    if (this.#state.phase === 'ended') return;
+    const known = this.#state.workers.get(peer.slot);
+    const worker = known?.phase === 'connected' ? undefined : known?.name;
+    this.#options.observer.left({ worker, cause, traffic: peer.traffic() });
   }
 
   #now(): number {
@@ -127,7 +166,7 @@ export class Driver implements PeerEvents {
   }
 
   #beat(): void {
-    for (const peer of this.#peers.values()) peer.send({ kind: 'heartbeat' });
+    for (const peer of this.#peers.values()) peer.beat();
   }
 
   #enqueue(event: RunEvent, tensor?: Tensor): void {
@@ -186,6 +225,8 @@ export class Driver implements PeerEvents {
         return this.#peers.get(effect.slot)?.close(effect.code, effect.message);
       case 'log':
         return this.#options.observer.log(effect);
+      case 'devices':
+        return this.#options.observer.devices(effect.worker, effect.gpus);
       case 'end':
         return this.#settle(effect.outcome);
       default:
@@ -210,20 +251,34 @@ export class Driver implements PeerEvents {
     assert(tensor !== undefined, 'a result has a body');
     const receiver = task === 'step' ? this.#options.tensors : this.#options.predictions;
     const { checksum } = tensor;
+    const worker = this.#state.workers.get(slot);
+    if (task === 'step' && worker !== undefined) {
+      const milliseconds = this.#now() - this.#begun.at;
+      this.#options.observer.result({ worker: worker.name, microseconds, milliseconds });
+    }
     const verdict = { part, slot, correct, microseconds, checksum, ...receiver.receive(tensor, isDigested) };
     this.#answer({ kind: 'received', verdict, now: this.#now() });
   }
 
   #update({ step, correct }: Extract<Effect, { kind: 'update' }>): void {
-    const loss = this.#options.tensors.update(ROOT, step);
+    const { tensors } = this.#options;
+    const before = this.#now();
+    const loss = tensors.update(ROOT, step);
     if (loss === undefined) return this.#waitForFrame(step, correct);
     const workers = [...this.#state.workers.values()].filter(({ phase }) => phase === 'ready').length;
     // Finite parts can have a sum that is not.
     const finite = Number.isFinite(loss);
-    const milliseconds = this.#now() - this.#begun.at;
-    const { checksum } = this.#options.tensors;
-    if (finite) this.#updated = { step, loss, correct, checksum, milliseconds, workers };
-    this.#answer({ kind: 'updated', finite, now: this.#now() });
+    const now = this.#now();
+    const milliseconds = now - this.#begun.at;
+    const gradientNorm = () => tensors.gradientNorm();
+    const { checksum } = tensors;
+    if (finite) {
+      this.#updated = {
+        ...{ step, loss, correct, checksum, workers, gradientNorm },
+        ...{ milliseconds, updateMilliseconds: now - before },
+      };
+    }
+    this.#answer({ kind: 'updated', finite, now });
   }
 
   #record(): void {

@@ -1,11 +1,12 @@
 import { ARITHMETIC, PROTOCOL, type WorkerMessage } from '../shared/messages.ts';
 import { unreachable } from '../shared/errors.ts';
+import type { GpuReading } from '../shared/gpu-reading.ts';
 import * as limits from '../shared/limits.ts';
 import { changeLeases, isBusy, openLeases, withoutWorker } from './leases.ts';
 import { andThen, close, type Effect, log, type Next } from './effects.ts';
 import type { RunEvent } from './events.ts';
 import { type RunState, withWorker, type WorkerState } from './state.ts';
-import type { Lease } from './task.ts';
+import type { Lease, Task } from './task.ts';
 import { judgeFingerprint } from './fingerprints.ts';
 import { end, tooFewWorkers } from './outcome.ts';
 import { takeResult } from './results.ts';
@@ -42,6 +43,7 @@ function connect(
   const worker: WorkerState = {
     ...{ slot, session, name: `slot ${slot}`, phase: 'connected', engine: undefined, fingerprint: undefined },
     ...{ silentAt: now + limits.HELLO_LIMIT_MILLISECONDS, weightsOf: undefined, late: false },
+    devicesAt: now,
     ...{
       pace: undefined,
       failures: 0,
@@ -89,6 +91,10 @@ function listen(
       const punctual = { ...worker, late: false };
       return takeResult(withWorker(state, punctual), punctual, message, checksum);
     }
+    case 'devices':
+      return worker.phase === 'connected'
+        ? breach(state, worker, message.kind)
+        : passOn(state, worker, message.gpus, now);
     case 'heartbeat':
       return { state, effects: [] };
     case 'bye':
@@ -156,6 +162,16 @@ function becomeReady(state: RunState, worker: WorkerState): Next {
   return state.fingerprint === undefined ? ready : andThen(ready, (s) => judgeFingerprint(s, worker));
 }
 
+/** Whoever watches is told once a second at most: it costs time that the steps need. */
+function passOn(state: RunState, worker: WorkerState, gpus: readonly GpuReading[], now: number): Next {
+  if (now < worker.devicesAt) return { state, effects: [] };
+  const devicesAt = now + limits.MIN_DEVICES_INTERVAL_MILLISECONDS;
+  return {
+    state: withWorker(state, { ...worker, devicesAt }),
+    effects: [{ kind: 'devices', worker: worker.name, gpus }],
+  };
+}
+
 function leave(state: RunState, slot: number, reason: string, now: number): Next {
   const worker = state.workers.get(slot);
   if (worker === undefined) return { state, effects: [] };
@@ -191,7 +207,10 @@ function expire(state: RunState, now: number): Next {
       .map(({ slot }) => slot),
   );
   const judged = task && changeLeases(task, (lease) => (isMissed(lease) ? 'late' : lease.state));
-  let next: Next = { state: judged === task ? state : { ...state, task: judged }, effects: [] };
+  let next: Next = {
+    state: judged === task ? state : straggling({ ...state, task: judged }, task),
+    effects: [],
+  };
   if (judged !== task) {
     for (const slot of missed) next = andThen(next, (s) => markLate(s, slot, now));
   }
@@ -206,6 +225,15 @@ function expire(state: RunState, now: number): Next {
   }
   if (state.phase !== 'gathering' || !isTimeUp(state, now) || isEnough(state, now)) return next;
   return andThen(next, (s) => end(s, tooFewWorkers(s, computingCount(s))));
+}
+
+/** Counts a step once, however many workers are late in it. */
+function straggling(state: RunState, before: Task | undefined): RunState {
+  const isKnown = [...(before?.parts.values() ?? [])].some(({ leases }) =>
+    leases.some((lease) => lease.state === 'late'),
+  );
+  if (before?.kind !== 'step' || isKnown) return state;
+  return { ...state, counts: { ...state.counts, stragglerSteps: state.counts.stragglerSteps + 1 } };
 }
 
 function markLate(state: RunState, slot: number, now: number): Next {

@@ -8,10 +8,11 @@ import type { RunRecord } from '../shared/run-schema.ts';
 import { totalSteps } from '../shared/schedule.ts';
 import type { Dataset } from '../shared/dataset.ts';
 import { systemProcesses } from './processes.ts';
-import { Recorder, type ResumedRecord, type RunViewer } from './recorder.ts';
+import { Recorder, type ResumedRecord } from './recorder.ts';
 import type { Workplace } from './serve.ts';
 import type { Resumed } from './state.ts';
 import { RunStore, type StorePlace } from './store.ts';
+import type { RunViewer } from './viewer.ts';
 
 export interface OpenSettings {
   readonly configuration: Configuration;
@@ -33,7 +34,9 @@ interface OpenRun {
   readonly store: RunStore;
   readonly term: number;
   /** What a run that goes on has left; undefined for a new one. */
-  readonly old: { readonly record: RunRecord; readonly lines: readonly MetricsLine[] } | undefined;
+  readonly old:
+    | { readonly record: RunRecord; readonly lines: readonly MetricsLine[]; readonly events: string }
+    | undefined;
   /** Undefined where there is none: then the run begins at its initial weights, again if need be. */
   readonly checkpoint: Checkpoint | undefined;
 }
@@ -73,7 +76,7 @@ async function openRun(
     const store = await RunStore.create({ runs, runId, ...options });
     return { store, term: 1, old: undefined, checkpoint: undefined };
   }
-  const { store, record, lines } = await RunStore.resume({ directory, takeOver, ...options });
+  const { store, record, lines, events } = await RunStore.resume({ directory, takeOver, ...options });
   try {
     if (canonicalRecipe(configurationOfRecord(record.configuration)) !== canonicalRecipe(configuration))
       throw new ClusterError('USAGE', `${directory} is a run of another configuration (run.json)`);
@@ -96,7 +99,7 @@ async function openRun(
       });
     }
     viewer.log('info', `going on after step ${step} (term ${record.term + 1})`, { step });
-    return { store, term: record.term + 1, old: { record, lines }, checkpoint };
+    return { store, term: record.term + 1, old: { record, lines, events }, checkpoint };
   } catch (error) {
     await store.close();
     throw error;
@@ -108,10 +111,7 @@ function resumedRecord({ old, checkpoint }: OpenRun, weights: bigint): ResumedRe
   if (old === undefined) return undefined;
   const step = checkpoint?.step ?? 0;
   const chain = checkpoint?.chain ?? firstLink(configurationOfRecord(old.record.configuration));
-  const lines = old.lines.filter(
-    (line) => line.step > step || (line.step === step && line.kind === 'evaluation'),
-  );
-  return { started: old.record.started, step, chain, weights, lines };
+  return { started: old.record.started, step, chain, weights, lines: old.lines, events: old.events };
 }
 
 /** What the reducers go on with. */

@@ -5,10 +5,11 @@ import type { Configuration } from '../shared/configuration.ts';
 import type { Checkpoint } from '../shared/checkpoint-file.ts';
 import type { Dataset } from '../shared/dataset.ts';
 import { assert, ClusterError } from '../shared/errors.ts';
+import type { GpuReading } from '../shared/gpu-reading.ts';
 import type { MetricsLine } from '../shared/metrics.ts';
 import type { RunRecord } from '../shared/run-schema.ts';
 import { planStep, totalSteps } from '../shared/schedule.ts';
-import type { StepResult } from './driver.ts';
+import type { LeaveReport, ResultReport, StepResult } from './driver.ts';
 import type { Predictions } from './predictions.ts';
 import { runRecord } from './run-record.ts';
 import type { RunRecorder } from './serve.ts';
@@ -16,23 +17,7 @@ import { SpeedMeter } from './speed-meter.ts';
 import type { Effect, Outcome } from './effects.ts';
 import type { Resumed, RunState } from './state.ts';
 import type { RunStore } from './store.ts';
-
-export interface StepReport {
-  readonly step: number;
-  readonly epoch: number;
-  readonly samples: number;
-  readonly loss: number;
-  readonly correct: number;
-  readonly workers: number;
-}
-
-/** Whoever shows the run while it goes on. */
-export interface RunViewer {
-  step(report: StepReport): void;
-  evaluation(report: Omit<StepReport, 'workers'>): void;
-  log(level: 'debug' | 'info' | 'warn', message: string, fields: Readonly<Record<string, unknown>>): void;
-  started(): void;
-}
+import type { RunViewer } from './viewer.ts';
 
 export interface RecorderOptions {
   readonly store: RunStore;
@@ -59,7 +44,9 @@ export interface ResumedRecord {
   readonly step: number;
   readonly chain: string;
   readonly weights: bigint;
+  /** All lines of its metrics.jsonl, and the text of its events.jsonl. */
   readonly lines: readonly MetricsLine[];
+  readonly events: string;
 }
 
 /** Writes down what happens: metrics, chain, events, and at the end result and model. */
@@ -86,7 +73,11 @@ export class Recorder implements RunRecorder {
     this.#weights = record?.weights ?? 0n;
     this.#step = record?.step ?? 0;
     this.#firstStep = this.#step + 1;
-    this.#recorded = new Map(record?.lines.map((line) => [`${line.kind} ${line.step}`, line]));
+    const again =
+      record?.lines.filter(
+        ({ step, kind }) => step > record.step || (step === record.step && kind === 'evaluation'),
+      ) ?? [];
+    this.#recorded = new Map(again.map((line) => [`${line.kind} ${line.step}`, line]));
     this.#lastStepAt = clock();
   }
 
@@ -102,29 +93,38 @@ export class Recorder implements RunRecorder {
     return this.#options.term;
   }
 
+  get waitingBytes(): number {
+    return this.#options.store.waitingBytes;
+  }
+
   get resumed(): Resumed | undefined {
     return this.#options.resumed;
   }
 
   /** The term is on the disk before anybody can hear of it. */
   async opened(state: RunState): Promise<void> {
-    const { store, term } = this.#options;
+    const { store, term, viewer, record } = this.#options;
     await store.writeRun(this.#record(state, undefined));
-    store.event('start', { term, step: state.step });
+    viewer.opened({
+      ...{ run: this.run, directory: this.directory, term, started: this.#started },
+      ...{ lines: record?.lines ?? [], events: record?.events ?? '' },
+    });
+    this.#event('start', { term, step: state.step });
   }
 
-  step({ step, loss, correct, checksum, milliseconds, workers }: StepResult): void {
+  step({ step, loss, correct, checksum, milliseconds, ...rest }: StepResult): void {
     const { store, viewer, configuration, clock } = this.#options;
     const now = clock();
     const { epoch, samples } = planStep(configuration, step);
     const chain = this.#chain.add({ step, samples, loss, correct, weights: checksum });
-    if (step === this.#firstStep || step === totalSteps(configuration)) store.event('step', { step });
+    if (step === this.#firstStep || step === totalSteps(configuration)) this.#event('step', { step });
     if (step === this.#firstStep) viewer.started();
     const recorded = this.#recorded.get(`step ${step}`);
     if (recorded === undefined)
       store.step({ step, epoch, samples, loss, correct, milliseconds, weights: checksum, chain });
     else if (recorded.kind !== 'step' || recorded.chain !== chain) throw differs(step, store.path);
-    viewer.step({ step, epoch, samples, loss, correct, workers });
+    const recordMilliseconds = clock() - now;
+    viewer.step({ step, epoch, samples, loss, correct, milliseconds, recordMilliseconds, ...rest });
     this.#speed.step(step);
     this.#lastStepAt = now;
     this.#weights = checksum;
@@ -133,11 +133,9 @@ export class Recorder implements RunRecorder {
 
   evaluation(step: number): { finite: boolean } {
     const { store, viewer, predictions, dataset, configuration, clock } = this.#options;
-    const result = score({
-      values: predictions.all(),
-      labels: dataset.test.labels,
-      classes: configuration.model.classes,
-    });
+    const { classes } = configuration.model;
+    const said = { values: predictions.all(), labels: dataset.test.labels, classes };
+    const result = score(said);
     if (!Number.isFinite(result.loss)) return { finite: false };
     this.#score = result;
     const { epoch } = planStep(configuration, step);
@@ -146,16 +144,28 @@ export class Recorder implements RunRecorder {
     if (recorded === undefined) store.evaluation(line);
     else if (recorded.loss !== line.loss || recorded.correct !== line.correct)
       throw differs(step, store.path);
-    store.event('evaluation', line);
-    viewer.evaluation(line);
+    this.#event('evaluation', { ...line, confusion: result.confusion });
+    viewer.evaluation({ ...line, confusion: result.confusion, predictions: said });
     this.#speed.pause(clock() - this.#lastStepAt);
     this.#lastStepAt = clock();
     return { finite: true };
   }
 
+  result(report: ResultReport): void {
+    this.#options.viewer.result(report);
+  }
+
+  left(report: LeaveReport): void {
+    this.#options.viewer.left(report);
+  }
+
   log({ level, event, message, fields }: Extract<Effect, { kind: 'log' }>): void {
-    this.#options.store.event(event, fields);
+    this.#event(event, { ...fields, message });
     this.#options.viewer.log(level, message, fields);
+  }
+
+  devices(worker: string, gpus: readonly GpuReading[]): void {
+    this.#options.viewer.devices(worker, gpus);
   }
 
   /** One at a time: while the disk is still busy with the last one, this one is left out. */
@@ -164,6 +174,12 @@ export class Recorder implements RunRecorder {
     this.#keeping = this.#keep(state).finally(() => {
       this.#keeping = undefined;
     });
+  }
+
+  /** Written down and shown. */
+  #event(event: string, fields: Readonly<Record<string, unknown>>): void {
+    this.#options.store.event(event, fields);
+    this.#options.viewer.event(event, fields);
   }
 
   #record(state: RunState, outcome: Outcome | undefined): RunRecord {
@@ -178,6 +194,7 @@ export class Recorder implements RunRecorder {
     try {
       const record = await this.#finish(state, outcome);
       await store.close();
+      this.#options.viewer.ended(outcome);
       return record;
     } catch (error) {
       // The first failure is the one to tell.
@@ -203,7 +220,7 @@ export class Recorder implements RunRecorder {
       });
       await store.writeArtifact('misclassified.jsonl', misclassifiedLines(wrong));
     }
-    store.event('end', { state: outcome.state, step: this.#step });
+    this.#event('end', { state: outcome.state, step: this.#step });
     await store.syncLines();
     await store.writeRun(record);
     return record;
@@ -211,19 +228,22 @@ export class Recorder implements RunRecorder {
 
   /** Training goes on without a checkpoint that cannot be written, but not against a newer coordinator. */
   async #keep(state: RunState): Promise<void> {
-    const { store, viewer, configuration, snapshot, onSuperseded } = this.#options;
+    const { store, viewer, configuration, snapshot, onSuperseded, clock } = this.#options;
+    const began = clock();
     const { step, evaluated, fingerprint } = state;
     assert(fingerprint !== undefined, 'a step was computed by engines with a fingerprint');
     try {
-      await store.writeCheckpoint({
+      const bytes = await store.writeCheckpoint({
         ...{ configuration, step, evaluated, fingerprint, chain: this.#chain.link },
         ...snapshot(),
       });
-      store.event('checkpoint', { step });
+      this.#event('checkpoint', { step });
+      viewer.checkpoint({ step, bytes, milliseconds: clock() - began });
     } catch (error) {
       if (!(error instanceof ClusterError)) throw error;
       if (error.code === 'LOCKED') return onSuperseded(error);
-      store.event('checkpoint_failed', { step, message: error.message });
+      this.#event('checkpoint_failed', { step, message: error.message });
+      viewer.checkpointFailed(step);
       viewer.log('warn', `no checkpoint of step ${step}: ${error.message}`, { step });
     }
   }

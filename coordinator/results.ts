@@ -195,8 +195,14 @@ function nonFinite(
     lease === asked ? { ...lease, state: 'refused' as const } : lease,
   );
   const parts = new Map(task.parts).set(number, { ...part, leases, nonFinite: part.nonFinite + 1 });
+  const isFirst = task.kind === 'step' && [...task.parts.values()].every((other) => other.nonFinite === 0);
+  const counts = {
+    ...state.counts,
+    nonFinite: state.counts.nonFinite + 1,
+    nonFiniteSteps: state.counts.nonFiniteSteps + (isFirst ? 1 : 0),
+  };
   return blame(
-    { ...state, task: { ...task, parts } },
+    { ...state, counts, task: { ...task, parts } },
     slot,
     'sent a result that is not finite; it is computed once more',
     now,

@@ -12,8 +12,9 @@ import type { RunDescription } from '../shared/run-description.ts';
 import { totalSteps } from '../shared/schedule.ts';
 import { PeerMemory, SharedMemory, type MemoryAddress } from '../shared/shared-memory.ts';
 import { Driver, type RunObserver } from './driver.ts';
+import type { Inspection } from './inspection.ts';
 import { Predictions } from './predictions.ts';
-import type { RunViewer } from './recorder.ts';
+import type { RunViewer } from './viewer.ts';
 import { listen } from './server.ts';
 import type { Outcome } from './effects.ts';
 import { initialState, type Resumed, type RunPolicy, type RunState } from './state.ts';
@@ -58,6 +59,11 @@ export interface Serving<R extends RunRecorder> {
   readonly recorder: R;
   /** Ends the run in good order, after the open step. */
   stop(code: ErrorCode): void;
+  inspect(): Inspection;
+  /** A copy of the current weights, and the step after which they are. */
+  weights(): { readonly step: number; readonly weights: Float32Array };
+  /** Requests without the token so far. */
+  unauthorized(): number;
   /** Resolves when the recorder has finished and everybody was told; rejects on a defect, or with what `fail` was told. */
   readonly done: Promise<{ readonly outcome: Outcome; readonly result: Awaited<ReturnType<R['finish']>> }>;
 }
@@ -94,7 +100,7 @@ export async function serve<R extends RunRecorder>(
     {
       connected: (connection) => driverOf().connected(connection),
       message: (connection, message, tensor) => driverOf().message(connection, message, tensor),
-      disconnected: (connection, reason) => driverOf().disconnected(connection, reason),
+      disconnected: (connection, reason, cause) => driverOf().disconnected(connection, reason, cause),
     },
   );
   try {
@@ -122,6 +128,9 @@ export async function serve<R extends RunRecorder>(
     return {
       ...{ port: server.port, recorder },
       stop: (code) => driver.stop(code),
+      inspect: () => driver.inspect(),
+      weights: () => ({ step: driver.state.step, weights: tensors.weights().slice() }),
+      unauthorized: () => server.unauthorized,
       done: finish(driver, recorder, () => server.close()),
     };
   } catch (error) {

@@ -7,6 +7,7 @@ import * as limits from '../shared/limits.ts';
 import { Connection, type OpenMemory } from './connection.ts';
 import type { PeerEvents } from './peer.ts';
 
+const UNAUTHORIZED = '401 Unauthorized';
 /** Whoever lacks the token does not stay either. */
 const UNAUTHORIZED_HEADERS = { 'WWW-Authenticate': 'Bearer', Connection: 'close' };
 
@@ -25,6 +26,8 @@ export interface ServerOptions {
 export interface CoordinatorServer {
   readonly host: string;
   readonly port: number;
+  /** How many requests lacked the token so far. */
+  readonly unauthorized: number;
   close(): Promise<void>;
 }
 
@@ -33,13 +36,18 @@ export interface CoordinatorServer {
  * anything else is looked at; who lacks it learns nothing but 401.
  */
 export async function listen(options: ServerOptions, events: PeerEvents): Promise<CoordinatorServer> {
+  let unauthorized = 0;
   const http = createServer(
     {
       maxHeaderSize: limits.MAX_REQUEST_HEADER_BYTES,
       // Node looks every 30 s otherwise.
       connectionsCheckingInterval: limits.REQUEST_CHECK_MILLISECONDS,
     },
-    (request, response) => answer(options, request, response),
+    (request, response) => {
+      if (isAuthorized(options.token, request)) return answer(options, request, response);
+      unauthorized += 1;
+      reply(response, 401, UNAUTHORIZED_HEADERS, 'the token is missing or wrong\n');
+    },
   );
   http.headersTimeout = limits.REQUEST_LIMIT_MILLISECONDS;
   http.requestTimeout = limits.REQUEST_LIMIT_MILLISECONDS;
@@ -54,10 +62,11 @@ export async function listen(options: ServerOptions, events: PeerEvents): Promis
   const connections = new Map<number, Connection>();
   http.on('upgrade', (request, socket, head) => {
     const refusal = refuseUpgrade(options, request);
+    if (refusal === UNAUTHORIZED) unauthorized += 1;
     if (refusal !== undefined) return hangUp(socket, refusal);
     webSockets.handleUpgrade(request, socket, head, (webSocket) => {
       const slot = freeSlot(connections);
-      const connection = new Connection(slot, webSocket, events, options.openMemory, () =>
+      const connection = new Connection(slot, webSocket, request.socket, events, options.openMemory, () =>
         connections.delete(slot),
       );
       connections.set(slot, connection);
@@ -69,6 +78,9 @@ export async function listen(options: ServerOptions, events: PeerEvents): Promis
   return {
     host: options.host,
     port: typeof address === 'object' && address !== null ? address.port : options.port,
+    get unauthorized() {
+      return unauthorized;
+    },
     close: () => closeServer(http, connections),
   };
 }
@@ -84,8 +96,6 @@ function digest(text: string): Buffer {
 }
 
 function answer(options: ServerOptions, request: IncomingMessage, response: ServerResponse): void {
-  if (!isAuthorized(options.token, request))
-    return reply(response, 401, UNAUTHORIZED_HEADERS, 'the token is missing or wrong\n');
   if (request.method !== 'GET') return reply(response, 405, { Allow: 'GET' }, 'only GET is answered here\n');
   const description = options.description();
   if (description === undefined)
@@ -126,7 +136,7 @@ function reply(
 }
 
 function refuseUpgrade({ token, description }: ServerOptions, request: IncomingMessage): string | undefined {
-  if (!isAuthorized(token, request)) return '401 Unauthorized';
+  if (!isAuthorized(token, request)) return UNAUTHORIZED;
   if (description() === undefined) return '503 Service Unavailable';
   return request.url === '/worker' ? undefined : '404 Not Found';
 }

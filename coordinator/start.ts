@@ -1,17 +1,19 @@
-import type { ErrorCode } from '../shared/errors.ts';
 import type { RunRecord } from '../shared/run-schema.ts';
 import { openRecorder, type OpenSettings } from './open-run.ts';
-import type { RunViewer } from './recorder.ts';
-import { serve, type ServeSettings } from './serve.ts';
+import type { RunViewer } from './viewer.ts';
+import type { Recorder } from './recorder.ts';
+import { serve, type ServeSettings, type Serving } from './serve.ts';
 import type { Outcome } from './effects.ts';
 
 export type RunSettings = ServeSettings & OpenSettings;
 
-export interface RunningCoordinator {
-  readonly port: number;
+export interface RunningCoordinator extends Pick<
+  Serving<Recorder>,
+  'port' | 'stop' | 'inspect' | 'weights' | 'unauthorized'
+> {
   readonly directory: string;
-  /** Ends the run in good order, after the open step. */
-  stop(code: ErrorCode): void;
+  /** Bytes of its lines that wait for the disk. */
+  waitingBytes(): number;
   /** Resolves when everything is written and everybody told; rejects on a defect or a full disk. */
   readonly done: Promise<{ readonly outcome: Outcome; readonly record: RunRecord }>;
 }
@@ -29,10 +31,9 @@ export async function startCoordinator(
     (workplace) => openRecorder(settings, workplace, viewer),
     (level, message, fields) => viewer.log(level, message, fields),
   );
-  const { port, recorder } = serving;
+  const { recorder } = serving;
   return {
-    ...{ port, directory: recorder.directory },
-    stop: (code) => serving.stop(code),
+    ...{ ...serving, directory: recorder.directory, waitingBytes: () => recorder.waitingBytes },
     done: serving.done.then(({ outcome, result }) => ({ outcome, record: result })),
   };
 }

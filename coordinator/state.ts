@@ -111,6 +111,8 @@ export interface WorkerState {
   readonly fingerprint: string | undefined;
   /** When an idle or preparing worker has been silent for too long. */
   readonly silentAt: number;
+  /** From when on its word about its GPUs is listened to again. */
+  readonly devicesAt: number;
   /** The last step in which another worker has confirmed what this one was asked for first. */
   readonly confirmed: number | undefined;
   /** Whether a result of it came late and differed. */
@@ -149,6 +151,11 @@ export interface Counts {
   readonly reassigned: number;
   /** Results that differ from what was accepted or from what most say. */
   readonly differing: number;
+  /** Results that are not finite, and the steps in which there were some. */
+  readonly nonFinite: number;
+  readonly nonFiniteSteps: number;
+  /** Steps in which a worker missed its deadline. */
+  readonly stragglerSteps: number;
 }
 
 export function initialState(settings: Settings, now: number, resumed?: Resumed): RunState {
@@ -164,7 +171,10 @@ export function initialState(settings: Settings, now: number, resumed?: Resumed)
     times: { step: [], evaluation: [] },
     plans: new Map(),
     stopping: undefined,
-    counts: { duplicates: 0, fenced: 0, reassigned: 0, differing: 0 },
+    counts: {
+      ...{ duplicates: 0, fenced: 0, reassigned: 0, differing: 0 },
+      ...{ nonFinite: 0, nonFiniteSteps: 0, stragglerSteps: 0 },
+    },
     delivered: resumed?.delivered ?? new Map(),
     ...{ closed: [], suspects: resumed?.suspects ?? [], isAuditIdle: false },
     checkpoint: { step: resumed?.step ?? 0, at: now },

@@ -112,7 +112,7 @@ export class RunStore {
    */
   static async resume(
     options: OldRun,
-  ): Promise<{ store: RunStore; record: RunRecord; lines: MetricsLine[] }> {
+  ): Promise<{ store: RunStore; record: RunRecord; lines: MetricsLine[]; events: string }> {
     const { directory, takeOver, disk } = options;
     const { lock, drafts } = await lockIn(directory, takeOver, options);
     return await releasedOnError(directory, lock, async () => {
@@ -123,7 +123,7 @@ export class RunStore {
       const events = await readEvents(directory, disk);
       const old = { drafts, metrics: text, events, lastDigest: lines.at(-1)?.digest };
       const files = await openFiles(directory, old, options);
-      return { store: new RunStore(directory, lock, files, options), record, lines };
+      return { store: new RunStore(directory, lock, files, options), record, lines, events };
     });
   }
 
@@ -135,10 +135,15 @@ export class RunStore {
     return this.#checkpoints.newest(configuration, damaged);
   }
 
-  /** Writes a checkpoint, after all lines of the steps before it. */
-  async writeCheckpoint(checkpoint: Checkpoint): Promise<void> {
+  /** Writes a checkpoint, after all lines of the steps before it, and says how many bytes it has. */
+  async writeCheckpoint(checkpoint: Checkpoint): Promise<number> {
     await this.#metrics.sync();
-    await this.#unlessSuperseded(() => this.#checkpoints.write(checkpoint));
+    return await this.#unlessSuperseded(() => this.#checkpoints.write(checkpoint));
+  }
+
+  /** Bytes of lines that wait to be written. */
+  get waitingBytes(): number {
+    return this.#metrics.waitingBytes + this.#events.waitingBytes;
   }
 
   /** Rewrites run.json. Only a running run may change its state. */
@@ -205,9 +210,9 @@ export class RunStore {
   }
 
   /** A write that fails because another coordinator has removed our drafts is no fault of the disk. */
-  async #unlessSuperseded(write: () => Promise<void>): Promise<void> {
+  async #unlessSuperseded<T>(write: () => Promise<T>): Promise<T> {
     try {
-      await write();
+      return await write();
     } catch (error) {
       throw (await this.#isSuperseded()) ? superseded(this.path) : error;
     }

@@ -64,6 +64,8 @@ export class Tensors {
   #received: number;
   #checksum: bigint;
   readonly #memory: SharedMemory | undefined;
+  /** Of the last update; the next result may overwrite it. */
+  #gradient: number | undefined;
 
   /** With `memory`, workers on this host can read the weights there. */
   constructor(configuration: Configuration, initial: Float32Array, memory?: SharedMemory) {
@@ -122,6 +124,7 @@ export class Tensors {
   receive(gradient: Tensor, isDigested: boolean): Receipt {
     const bytes = (this.parameters + 1) * FLOAT_BYTES;
     if (gradient.byteLength !== bytes) return BROKEN;
+    this.#gradient = undefined;
     if (!gradient.copyTo(this.#kernels.bytes(this.#received, bytes))) return BROKEN;
     const actual = this.#kernels.check(this.#received, this.parameters + 1);
     const digest = isDigested ? hash('sha256', this.#kernels.bytes(this.#received, bytes), 'hex') : undefined;
@@ -170,8 +173,18 @@ export class Tensors {
     target.checksum.setBigUint64(0, this.#checksum, true);
     target.isShared = false;
     this.#free.push(gradient);
+    this.#gradient = gradient;
     this.#current = target;
     return loss;
+  }
+
+  /** Euclidean norm of the gradient of the last update; NaN once another result was received. */
+  gradientNorm(): number {
+    if (this.#gradient === undefined) return NaN;
+    const gradient = this.#kernels.floats(this.#gradient, this.parameters);
+    let sum = 0;
+    for (let i = 0; i < gradient.length; i++) sum += (gradient[i] ?? 0) ** 2;
+    return Math.sqrt(sum);
   }
 
   /** Slots that hold back the frame which was sent longest ago. */

@@ -128,8 +128,15 @@ export class Verifier implements RunRecorder {
     return { finite: true };
   }
 
+  result(): void {}
+
+  left(): void {}
+
   /** A replay keeps nothing. */
   checkpoint(): void {}
+
+  /** Nobody watches it. */
+  devices(): void {}
 
   log({ level, event, message, fields }: Extract<Effect, { kind: 'log' }>): void {
     const { fingerprint } = this.#replay.checkpoints;

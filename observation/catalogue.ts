@@ -60,9 +60,11 @@ const SECONDS = [
   0.000_25, 0.000_5, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1, 2, 5, 10, 60,
 ] as const;
 
-const gauge = (help: string, ...labels: string[]): MetricSpec => ({ kind: 'gauge', help, labels });
-const counter = (help: string, ...labels: string[]): MetricSpec => ({ kind: 'counter', help, labels });
-const histogram = (help: string, ...labels: string[]): MetricSpec => ({
+type Spec<K extends MetricSpec['kind']> = MetricSpec & { readonly kind: K };
+
+const gauge = (help: string, ...labels: string[]): Spec<'gauge'> => ({ kind: 'gauge', help, labels });
+const counter = (help: string, ...labels: string[]): Spec<'counter'> => ({ kind: 'counter', help, labels });
+const histogram = (help: string, ...labels: string[]): Spec<'histogram'> => ({
   ...{ kind: 'histogram', help, labels },
   buckets: SECONDS,
 });

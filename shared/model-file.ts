@@ -1,6 +1,8 @@
+import { z } from 'zod';
 import { canonicalConfiguration, type Configuration } from './configuration.ts';
-import { namedTensors } from './model.ts';
-import { encodeTensors } from './safetensors.ts';
+import { ClusterError } from './errors.ts';
+import { namedTensors, parameterCount } from './model.ts';
+import { decodeTensors, encodeTensors } from './safetensors.ts';
 
 export interface ModelFile {
   readonly configuration: Configuration;
@@ -23,4 +25,29 @@ export function encodeModel({ configuration, step, chain, weights }: ModelFile):
       ...{ name, shape, data: weights.subarray(offset, offset + length) },
     })),
   });
+}
+
+const metadataSchema = z.object({ configuration: z.string() });
+
+/** The weights of a model.safetensors. Throws DATA, naming `file`, where it is damaged or of another configuration. */
+export function decodeModel(bytes: Uint8Array, file: string, configuration: Configuration): Float32Array {
+  const { metadata, tensors } = decodeTensors(bytes, file);
+  const parsed = metadataSchema.safeParse(metadata);
+  if (!parsed.success || parsed.data.configuration !== canonicalConfiguration(configuration))
+    throw new ClusterError('DATA', `${file} is not the model of this run's configuration`);
+  const weights = new Float32Array(parameterCount(configuration.model));
+  const expected = namedTensors(configuration.model);
+  for (const [i, { name, shape, offset, length }] of expected.entries()) {
+    const tensor = tensors[i];
+    const isAlike = tensor?.name === name && tensor.shape.join() === shape.join();
+    if (
+      tensor === undefined ||
+      !isAlike ||
+      tensor.data.length !== length ||
+      tensors.length !== expected.length
+    )
+      throw new ClusterError('DATA', `${file} holds other tensors than its configuration says`);
+    weights.set(tensor.data, offset);
+  }
+  return weights;
 }

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { clockText, epochLine, lossText, percent, progressLine } from '../../cli/progress-line.ts';
+import { Screen } from '../../cli/screen.ts';
 import { styleOf } from '../../cli/style.ts';
 import { summaryText, type Summary } from '../../cli/summary.ts';
 import type { StepInfo } from '../../cli/tally.ts';
@@ -8,6 +9,7 @@ import { openTerminal } from '../../cli/terminal.ts';
 const state = {
   ...{ epoch: 2, epochs: 5, step: 2500, totalSteps: 10_000, loss: 0.14321, accuracy: 0.95614 },
   ...{ imagesPerSecond: 41_234.4, workers: 2, secondsLeft: 83 },
+  ...{ joined: 2, lost: 0, late: 0, page: undefined },
 };
 
 const summary: Summary = {
@@ -37,6 +39,13 @@ describe('progressLine', () => {
       if (width >= 10) expect(line).toContain('2500/10000');
     }
     expect(progressLine(state, 80)).toContain('loss 0.1432');
+  });
+  test('workers that were lost, work that was late and the page, where there is room', () => {
+    const line = progressLine({ ...state, joined: 3, lost: 1, late: 4, page: 'http://127.0.0.1:9464/' }, 200);
+    expect(line).toMatch(
+      / 2 workers \(3 joined, 1 lost\) {2}1:23 left {2}4 late {2}http:\/\/127\.0\.0\.1:9464\/$/,
+    );
+    expect(progressLine({ ...state, page: 'http://127.0.0.1:9464/' }, 100)).not.toContain('http');
   });
   test('what is not known yet is left out; what is not finite is shown', () => {
     const line = progressLine(
@@ -214,4 +223,36 @@ test('colours: NO_COLOR and dumb terminals have none', () => {
   expect(styleOf(stream, { NO_COLOR: '1' })).toEqual({ colour: false, unicode: false });
   expect(styleOf(stream, { NO_COLOR: '' }).colour).toBe(true);
   expect(styleOf(stream, { TERM: 'dumb' }).colour).toBe(false);
+});
+
+describe('a terminal that becomes narrower', () => {
+  test('the rows that the live line was broken into are erased', () => {
+    const written: string[] = [];
+    const stream = { isTTY: true, columns: 100, write: (text: string) => written.push(text) };
+    const screen = new Screen(stream);
+    screen.draw(`\u001b[36m${'x'.repeat(90)}\u001b[0m`);
+    stream.columns = 40;
+    screen.draw('short');
+    // 90 columns are three rows of 40.
+    expect(written.at(-1)).toBe('\r\u001b[2A\u001b[Jshort');
+    screen.draw('shorter');
+    expect(written.at(-1)).toBe('\r\u001b[Kshorter');
+  });
+});
+
+describe('--no-progress', () => {
+  test('leaves the lines that stay', () => {
+    const written: string[] = [];
+    const { progress } = openTerminal({
+      stream: { isTTY: true, columns: 100, write: (text: string) => written.push(text) },
+      ...{ environment: {}, logLevel: 'info', logFormat: 'text', isQuiet: true },
+      ticker: () => {
+        throw new Error('nothing is drawn');
+      },
+    });
+    steps(1, 50, (info) => progress.step(info));
+    progress.evaluation({ epoch: 1, step: 50, samples: 100, loss: 0.2, correct: 97 });
+    progress.close();
+    expect(written.join('')).toContain('validation loss');
+  });
 });

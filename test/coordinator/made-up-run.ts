@@ -4,6 +4,7 @@ import { readEvidence } from '../../coordinator/evidence.ts';
 import { checkDataset, planReplay } from '../../coordinator/replay.ts';
 import type { RunRecorder, Workplace } from '../../coordinator/serve.ts';
 import type { Outcome } from '../../coordinator/effects.ts';
+import { silentViewer } from '../../coordinator/viewer.ts';
 import { initialState, type RunState } from '../../coordinator/state.ts';
 import { Tensors } from '../../coordinator/tensors.ts';
 import { Verifier, type ReplayViewer, type Verified } from '../../coordinator/verifier.ts';
@@ -64,7 +65,7 @@ export async function makeUp({ runs, resume, until, ...own }: MadeUp): Promise<s
       ...{ resume, takeOver: false, keep: 100 },
     },
     workplace,
-    { step() {}, evaluation() {}, log() {}, started() {} },
+    silentViewer,
   );
   const known = { fingerprint: FINGERPRINT, engine: sampleEngine, mixed: own.mixed ?? false };
   const fresh = stateOf(chosen, recorder);
@@ -139,6 +140,7 @@ function play(
     state = { ...state, step };
     recorder.step({
       ...{ step, loss, correct: step % 8, checksum: tensors.checksum, milliseconds: 1, workers: 1 },
+      ...{ updateMilliseconds: 1, gradientNorm: () => 1 },
     });
     evaluate();
   }

@@ -5,6 +5,7 @@ import { systemProcesses } from '../../coordinator/processes.ts';
 import type { Recorder } from '../../coordinator/recorder.ts';
 import { initialState, type RunState } from '../../coordinator/state.ts';
 import { Tensors } from '../../coordinator/tensors.ts';
+import { silentViewer } from '../../coordinator/viewer.ts';
 import { systemDisk } from '../../data/disk.ts';
 import { systemClock } from '../../shared/clock.ts';
 import { initialWeights } from '../../shared/random.ts';
@@ -15,11 +16,9 @@ import { simulatedDataset } from '../sim/run-on-disk.ts';
 
 const configuration = simulatedConfiguration(4, 1);
 const predictions = new Predictions(configuration.testSamples, configuration.model.classes);
-const viewer = {
-  ...{ step: () => undefined, evaluation: () => undefined, log: () => undefined, started: () => undefined },
-};
 const result = (step: number) => ({
   ...{ step, loss: 0.5 + step, correct: 3, checksum: BigInt(step), milliseconds: 1, workers: 1 },
+  ...{ updateMilliseconds: 1, gradientNorm: () => 1 },
 });
 
 /** A coordinator that begins the run in the folder, or goes on with it. */
@@ -37,7 +36,7 @@ async function open(runs: string, resume: boolean): Promise<{ recorder: Recorder
         throw error;
       },
     },
-    viewer,
+    silentViewer,
     // Every one finds that the one before it is gone.
     { disk: systemDisk, processes: { ...systemProcesses, startOf: () => undefined } },
   );

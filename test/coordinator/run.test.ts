@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { FIRST_LEASE_MILLISECONDS, MAX_FAILURES, SET_ASIDE_MILLISECONDS } from '../../shared/limits.ts';
+import { PROTOCOL } from '../../shared/messages.ts';
 import { Cluster, configuration } from './cluster.ts';
 
 const FULL = '(((s0+s1)+(s2+s3))+((s4+s5)+(s6+s7)))';
@@ -125,7 +126,7 @@ describe('a disturbed run', () => {
     const stale = cluster.requests.find(({ step }) => step === 1);
     if (stale === undefined) throw new Error('the second lease is open');
     cluster.answer(stale);
-    expect(cluster.state.counts.fenced).toBe(1);
+    expect(cluster.state.counts).toMatchObject({ fenced: 1, stragglerSteps: 1, reassigned: 1 });
     expect(cluster.updates).toEqual([FULL]);
   });
 
@@ -239,6 +240,7 @@ describe('a disturbed run', () => {
     cluster.nonFinite = ({ slot, part }) => part === 2 && (asked = [...asked, slot]).length > 0;
     cluster.finish();
     expect(asked).toEqual([0, 1]);
+    expect(cluster.state.counts).toMatchObject({ nonFinite: 1, nonFiniteSteps: 1 });
     expect(cluster.outcome).toMatchObject({ state: 'diverged', code: 'DIVERGED' });
     expect(cluster.closed).toEqual([]);
   });
@@ -265,7 +267,7 @@ describe('what a worker may not do', () => {
     ["deliver another worker's lease", { ...gradient, part: 3 }],
     ['deliver a part that does not exist', { ...gradient, part: 1 }],
     ['claim more correct rows than its shards hold', { ...gradient, correct: 17 }],
-    ['greet twice', { kind: 'hello', protocol: 1, arithmetic: 1, version: '0', name: 'x' } as const],
+    ['greet twice', { kind: 'hello', protocol: PROTOCOL, arithmetic: 1, version: '0', name: 'x' } as const],
   ])('%s', (_, message) => {
     const cluster = running();
     cluster.say(0, message);
@@ -331,7 +333,7 @@ describe('who is let in', () => {
   it('refuses other versions, and more workers than --max-workers', () => {
     const cluster = new Cluster({ maxWorkers: 1, minWorkers: 1 });
     cluster.connect(0);
-    cluster.say(0, { kind: 'hello', protocol: 2, arithmetic: 1, version: '9', name: 'new' });
+    cluster.say(0, { kind: 'hello', protocol: PROTOCOL + 1, arithmetic: 1, version: '9', name: 'new' });
     expect(cluster.closed).toEqual([{ slot: 0, code: 'VERSION' }]);
     cluster.join(1);
     cluster.join(2);
@@ -345,7 +347,7 @@ describe('who is let in', () => {
     cluster.connect(1);
     cluster.say(1, {
       kind: 'hello',
-      protocol: 1,
+      protocol: PROTOCOL,
       arithmetic: 1,
       version: '0',
       name: 'w0',

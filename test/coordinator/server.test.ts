@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import type { Peer } from '../../coordinator/peer.ts';
+import type { LeaveCause, Peer } from '../../coordinator/peer.ts';
 import { listen } from '../../coordinator/server.ts';
 import { createKernels } from '../../kernels/kernels.ts';
 import { CHECKSUM_BYTES, encodeBefore, MAX_FRAME_HEAD_BYTES, roomBytes } from '../../shared/frame.ts';
@@ -22,9 +22,11 @@ interface Arrival {
 /** A listener whose first message, or the reason why its connection ended, can be awaited. */
 async function startServer() {
   let arrive: (arrival: Arrival) => void = () => undefined;
-  let leave: (reason: string) => void = () => undefined;
+  let leave: (reason: string, cause: LeaveCause) => void = () => undefined;
   const arrived = new Promise<Arrival>((resolve) => (arrive = resolve));
-  const left = new Promise<string>((resolve) => (leave = resolve));
+  const left = new Promise<{ reason: string; cause: LeaveCause }>((resolve) => {
+    leave = (reason, cause) => resolve({ reason, cause });
+  });
   const connections: Peer[] = [];
   const server = await listen(
     {
@@ -36,14 +38,14 @@ async function startServer() {
     {
       connected: (connection) => connections.push(connection),
       message: (_, message, tensor) => arrive({ message, tensor }),
-      disconnected: (_, reason) => leave(reason),
+      disconnected: (_, reason, cause) => leave(reason, cause),
     },
   );
   onTestFinished(async () => {
     for (const connection of connections) connection.terminate('the test is over');
     await server.close();
   });
-  return { port: server.port, arrived, left };
+  return { port: server.port, arrived, left, connections, server };
 }
 
 /** The bare TCP connection of a worker that has upgraded. */
@@ -100,6 +102,57 @@ describe('the listener', () => {
     const { port, left } = await startServer();
     const socket = await upgrade(port);
     socket.write(webSocketMessage(Buffer.alloc(MAX_FRAME_BYTES + 1)).subarray(0, 100));
-    expect(await left).toMatch(/Max payload size exceeded/);
+    expect(await left).toMatchObject({ reason: expect.stringMatching(/Max payload size exceeded/) });
+  });
+
+  it('counts what goes over a connection, and how long it takes there and back', async () => {
+    const { port, connections } = await startServer();
+    const socket = await upgrade(port);
+    const [connection] = connections;
+    if (connection === undefined) throw new Error('it is connected');
+    const before = connection.traffic();
+    expect(before.roundTripMilliseconds).toBeUndefined();
+    // A heartbeat, and a ping without a payload: it is answered with the same, masked.
+    const heard = once(socket, 'data');
+    connection.beat();
+    const [bytes] = await heard;
+    const sent = Buffer.from(bytes);
+    expect(sent.subarray(-2)).toEqual(Buffer.of(0x89, 0));
+    socket.write(Buffer.of(0x8a, 0x80, 0, 0, 0, 0));
+    while (connection.traffic().roundTripMilliseconds === undefined)
+      await new Promise((resolve) => setImmediate(resolve));
+    const after = connection.traffic();
+    expect(after.roundTripMilliseconds).toBeGreaterThan(0);
+    expect(after.sentBytes - before.sentBytes).toBe(sent.length);
+    expect(after.receivedBytes - before.receivedBytes).toBe(6);
+  });
+
+  it('has one ping on its way at a time, so that what is answered late counts in full', async () => {
+    const { port, connections } = await startServer();
+    const socket = await upgrade(port);
+    const [connection] = connections;
+    if (connection === undefined) throw new Error('it is connected');
+    let received = Buffer.alloc(0);
+    socket.on('data', (bytes) => (received = Buffer.concat([received, Buffer.from(bytes)])));
+    for (let i = 0; i < 3; i++) connection.beat();
+    connection.close('TIMEOUT', 'the test is over');
+    await once(socket, 'end');
+    const pings = received.indexOf(Buffer.of(0x89, 0));
+    expect(pings).toBeGreaterThan(0);
+    expect(received.indexOf(Buffer.of(0x89, 0), pings + 1)).toBe(-1);
+  });
+
+  it('counts who comes without the token', async () => {
+    const { port, server } = await startServer();
+    for (const path of ['run', 'worker'])
+      expect((await fetch(`http://127.0.0.1:${port}/${path}`)).status).toBe(401);
+    expect(server.unauthorized).toBe(2);
+  });
+
+  it('says why a connection ended', async () => {
+    const { port, connections, left } = await startServer();
+    await upgrade(port);
+    connections[0]?.close('TIMEOUT', 'silent');
+    expect(await left).toEqual({ reason: 'silent', cause: 'TIMEOUT' });
   });
 });

@@ -56,6 +56,19 @@ describe('a gradient', () => {
   });
 });
 
+describe("a gradient's norm", () => {
+  it('is that of the last update, without the loss, until another result comes', () => {
+    const tensors = new Tensors(configuration, initial);
+    expect(tensors.gradientNorm()).toBeNaN();
+    step(tensors, 1);
+    expect(tensors.gradientNorm()).toBeCloseTo(Math.sqrt(parameters), 6);
+    const tensor = gradient();
+    if (tensor === undefined) throw new Error('no gradient');
+    tensors.receive(tensor, false);
+    expect(tensors.gradientNorm()).toBeNaN();
+  });
+});
+
 describe('weights on their way', () => {
   it('are the same in a frame and in shared memory', () => {
     const memory = new SharedMemory(4 * parameters);

@@ -99,11 +99,14 @@ export function temporaryFolder(): string {
 }
 
 /** Looks until there is an answer, at most for as long as a process may hang, or until this one ends. */
-export async function until<T>(look: () => T | undefined, meanwhile?: Started): Promise<T> {
+export async function until<T>(
+  look: () => T | undefined | Promise<T | undefined>,
+  meanwhile?: Started,
+): Promise<T> {
   const signal = AbortSignal.timeout(HANG_MILLISECONDS);
   for (;;) {
     const hasEnded = meanwhile !== undefined && isOver(meanwhile.process);
-    const found = look();
+    const found = await look();
     if (found !== undefined) return found;
     if (hasEnded) throw new Error(`it ended too early:\n${meanwhile.output()}`);
     await sleep(LOOK_MILLISECONDS, undefined, { signal });

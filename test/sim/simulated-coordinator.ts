@@ -1,9 +1,10 @@
 import { join } from 'node:path';
 import { Driver, type RunObserver, type StepResult } from '../../coordinator/driver.ts';
 import { openRecorder } from '../../coordinator/open-run.ts';
-import type { Peer } from '../../coordinator/peer.ts';
+import type { LeaveCause, Peer, Traffic } from '../../coordinator/peer.ts';
 import { Predictions } from '../../coordinator/predictions.ts';
 import type { Recorder } from '../../coordinator/recorder.ts';
+import { silentViewer } from '../../coordinator/viewer.ts';
 import { conclude } from '../../coordinator/serve.ts';
 import { initialState, type Resumed, type RunState, type Settings } from '../../coordinator/state.ts';
 import { Tensors } from '../../coordinator/tensors.ts';
@@ -148,7 +149,7 @@ export class SimulatedCoordinator {
         },
       },
       {
-        ...{ step: () => undefined, evaluation: () => undefined, started: () => undefined },
+        ...silentViewer,
         log: (_level, message) => void this.lines.push(message),
       },
       {
@@ -169,8 +170,11 @@ export class SimulatedCoordinator {
         witness.evaluation(this, step, this.#predictions.all());
         return recorder.evaluation(step);
       },
+      result: (report) => recorder.result(report),
+      left: (report) => recorder.left(report),
       checkpoint: (state) => recorder.checkpoint(state),
       log: (effect) => recorder.log(effect),
+      devices: (worker, gpus) => recorder.devices(worker, gpus),
     };
   }
 
@@ -212,8 +216,16 @@ class SimulatedPeer implements Peer {
     this.#driver = driver;
     wire.attach('coordinator', {
       receive: (frame) => run(() => this.#receive(frame)),
-      closed: (code) => run(() => this.#leave(`its connection closed (${code})`)),
+      closed: (code) => run(() => this.#leave(`its connection closed (${code})`, 'connection')),
     });
+  }
+
+  traffic(): Traffic {
+    return { sentBytes: 0, receivedBytes: 0, queuedBytes: 0, roundTripMilliseconds: undefined };
+  }
+
+  beat(): void {
+    this.send({ kind: 'heartbeat' });
   }
 
   send(message: Parameters<Peer['send']>[0]): void {
@@ -231,7 +243,7 @@ class SimulatedPeer implements Peer {
   close(code: Parameters<Peer['close']>[0], message: string): void {
     if (!this.#isOpen) return;
     if (code !== undefined) this.send({ kind: 'bye', code, message });
-    this.#leave(message);
+    this.#leave(message, code ?? 'finished');
     this.#wire.close(
       'coordinator',
       code === undefined ? CLOSE_FINISHED : (errorTable[code].close ?? 4500),
@@ -240,7 +252,7 @@ class SimulatedPeer implements Peer {
   }
 
   terminate(reason: string): void {
-    this.#leave(reason);
+    this.#leave(reason, 'unread');
     this.#wire.cut();
   }
 
@@ -255,10 +267,10 @@ class SimulatedPeer implements Peer {
     }
   }
 
-  #leave(reason: string): void {
+  #leave(reason: string, cause: LeaveCause): void {
     if (!this.#isOpen) return;
     this.#isOpen = false;
     this.#options.onGone();
-    this.#driver.disconnected(this, reason);
+    this.#driver.disconnected(this, reason, cause);
   }
 }

@@ -1,0 +1,58 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { dashboardFiles, isOurs } from '../dashboards/files.ts';
+import { systemCode } from '../data/system-error.ts';
+import { makeDirectories, writeWhole } from '../data/whole-file.ts';
+import { ClusterError } from '../shared/errors.ts';
+
+interface DashboardsCommand {
+  readonly out: string;
+}
+
+/**
+ * `mnist-dist dashboards`: writes the dashboards, over older ones of this program, never over anything else; either all of
+ * them or none. Rejects with USAGE where a file of somebody else is in the way, with DISK where writing fails.
+ */
+export async function dashboards({ out }: DashboardsCommand): Promise<number> {
+  const files = dashboardFiles().map((file) => ({ ...file, path: join(out, file.name) }));
+  for (const { path } of files) await refuseForeign(path);
+  await makeDirectories(out);
+  for (const { path, text, title } of files) {
+    await writeWhole(path, text);
+    process.stdout.write(`${path}  ${title}\n`);
+  }
+  process.stdout.write(
+    [
+      '',
+      'In Grafana (11.1 or later): Dashboards > New > Import, upload a file, then choose your Prometheus above the panels.',
+      'deploy/observability/README.md has a Prometheus and a Grafana that find them by themselves.',
+      '',
+    ].join('\n'),
+  );
+  return 0;
+}
+
+async function refuseForeign(path: string): Promise<void> {
+  const found = await readIfThere(path);
+  if (found === undefined || isOurs(found)) return;
+  throw new ClusterError('USAGE', `${path} is there already and is no dashboard of mnist-dist (--out)`, {
+    fix: 'Move it away, or name another folder.',
+  });
+}
+
+async function readIfThere(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    // Whatever else is wrong with it, writing will say.
+    if (systemCode(error) === 'ENOENT' || systemCode(error) === 'ENOTDIR') return undefined;
+    throw new ClusterError(
+      'USAGE',
+      `${path} cannot be read (--out): ${systemCode(error) ?? 'no reason given'}`,
+      {
+        fix: 'Move it away, or name another folder.',
+        cause: error,
+      },
+    );
+  }
+}

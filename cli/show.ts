@@ -1,0 +1,41 @@
+import { readEvidence } from '../coordinator/evidence.ts';
+import { loadDataset } from '../data/load-dataset.ts';
+import { Listener } from '../observation/listener.ts';
+import { RecordedRun } from '../observation/recorded-run.ts';
+import { ClusterError } from '../shared/errors.ts';
+import { chooseRun } from './choose-run.ts';
+import { createLogger } from './log.ts';
+import type { OptionKey, ShowOptions } from './options.ts';
+import { onStop } from './supervised.ts';
+
+/** `mnist-dist show`: the live page of a run that is over, until Ctrl-C. Changes nothing in the run. */
+export async function show(
+  options: ShowOptions,
+  explicit: ReadonlySet<OptionKey>,
+  named: string | undefined,
+): Promise<number> {
+  const { logLevel, logFormat, httpHost, httpPort } = options;
+  const log = createLogger({ level: logLevel, format: logFormat, destination: process.stdout });
+  const directory = chooseRun(named, options.runsDir);
+  const evidence = await readEvidence(directory);
+  const { record, metrics, writer } = evidence;
+  if (writer !== undefined)
+    log.warn({ writer }, `${writer} is at work on ${directory}: this is how it stands now`);
+  if (metrics.bad !== undefined)
+    log.warn(
+      { line: metrics.bad.line },
+      `${directory}/metrics.jsonl is shown up to line ${metrics.bad.line}, which is not what was written: ${metrics.bad.reason}`,
+    );
+  const dataset = await loadDataset(options.data);
+  const isOwn = dataset.digest === record.dataset.sha256;
+  if (!isOwn)
+    log.warn({}, `${directory} has another dataset, so there are no pictures of its mistakes (--data DIR)`);
+  const source = await RecordedRun.open(evidence, isOwn ? dataset : undefined);
+  const listener = await Listener.open({
+    ...{ host: httpHost, port: httpPort, source, isPortFree: !explicit.has('httpPort') },
+  });
+  log.info({ page: listener.url, run: directory }, `${directory} is at ${listener.url} (Ctrl-C ends this)`);
+  return await new Promise((resolve) => {
+    onStop((code) => void listener.close(0).then(() => resolve(new ClusterError(code, '').exitCode)));
+  });
+}

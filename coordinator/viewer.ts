@@ -1,0 +1,104 @@
+import type { Predictions } from '../evaluation/predictions.ts';
+import type { GpuReading } from '../shared/gpu-reading.ts';
+import type { MetricsLine } from '../shared/metrics.ts';
+import type { LeaveReport, ResultReport } from './driver.ts';
+import type { Outcome } from './effects.ts';
+
+/** A run's directory is open; nobody has connected yet. */
+export interface OpenReport {
+  readonly run: string;
+  readonly directory: string;
+  readonly term: number;
+  /** When its first coordinator began, ISO 8601. */
+  readonly started: string;
+  /** What a run that goes on has written before, and the whole lines of its events.jsonl. */
+  readonly lines: readonly MetricsLine[];
+  readonly events: string;
+}
+
+export interface StepReport {
+  readonly step: number;
+  readonly epoch: number;
+  readonly samples: number;
+  readonly loss: number;
+  readonly correct: number;
+  readonly workers: number;
+  /** From its first weights on their way to the update; the update; and what was written down of it. */
+  readonly milliseconds: number;
+  readonly updateMilliseconds: number;
+  readonly recordMilliseconds: number;
+  /** Computed when called, which only makes sense before `step` returns. */
+  readonly gradientNorm: () => number;
+}
+
+export interface EvaluationReport {
+  readonly step: number;
+  readonly epoch: number;
+  readonly samples: number;
+  readonly loss: number;
+  readonly correct: number;
+  /** [true class][predicted class] samples. */
+  readonly confusion: readonly (readonly number[])[];
+  /** Of the whole test set; the next evaluation overwrites it. */
+  readonly predictions: Predictions;
+}
+
+export interface CheckpointReport {
+  readonly step: number;
+  readonly bytes: number;
+  readonly milliseconds: number;
+}
+
+/** Whoever shows the run while it goes on; every method is called on the path of the steps and returns at once. */
+export interface RunViewer {
+  opened(report: OpenReport): void;
+  /** The first step of this coordinator is done. */
+  started(): void;
+  step(report: StepReport): void;
+  result(report: ResultReport): void;
+  evaluation(report: EvaluationReport): void;
+  checkpoint(report: CheckpointReport): void;
+  checkpointFailed(step: number): void;
+  left(report: LeaveReport): void;
+  /** How the GPUs of a worker are doing; of those that are not named nothing is known any more. */
+  devices(worker: string, gpus: readonly GpuReading[]): void;
+  /** A line of events.jsonl. */
+  event(event: string, fields: Readonly<Record<string, unknown>>): void;
+  log(level: 'debug' | 'info' | 'warn', message: string, fields: Readonly<Record<string, unknown>>): void;
+  /** All is written down; the workers are told next. */
+  ended(outcome: Outcome): void;
+}
+
+const nothing = (): void => undefined;
+
+/** Shows nothing. */
+export const silentViewer: RunViewer = {
+  ...{ opened: nothing, started: nothing, step: nothing, result: nothing, evaluation: nothing },
+  ...{
+    checkpoint: nothing,
+    checkpointFailed: nothing,
+    left: nothing,
+    devices: nothing,
+    event: nothing,
+    log: nothing,
+    ended: nothing,
+  },
+};
+
+/** Shows it to all of them, one after the other. */
+export function viewers(all: readonly RunViewer[]): RunViewer {
+  return {
+    opened: (report) => all.forEach((viewer) => viewer.opened(report)),
+    started: () => all.forEach((viewer) => viewer.started()),
+    step: (report) => all.forEach((viewer) => viewer.step(report)),
+    result: (report) => all.forEach((viewer) => viewer.result(report)),
+    evaluation: (report) => all.forEach((viewer) => viewer.evaluation(report)),
+    checkpoint: (report) => all.forEach((viewer) => viewer.checkpoint(report)),
+    checkpointFailed: (step) => all.forEach((viewer) => viewer.checkpointFailed(step)),
+    left: (report) => all.forEach((viewer) => viewer.left(report)),
+    devices: (worker, gpus) => all.forEach((viewer) => viewer.devices(worker, gpus)),
+    event: (event, fields) => all.forEach((viewer) => viewer.event(event, fields)),
+    log: (level, message, fields) => all.forEach((viewer) => viewer.log(level, message, fields)),
+    ended: (outcome) => all.forEach((viewer) => viewer.ended(outcome)),
+  };
+}

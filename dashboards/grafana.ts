@@ -1,0 +1,33 @@
+import type { Dashboard, FieldConfig, Panel, RowPanel } from '@grafana/schema';
+
+/**
+ * A type of @grafana/schema as it stands in JSON. The package is there for its types only, so its enums, which are
+ * declarations, are replaced by the values they stand for.
+ */
+export type Json<T> = unknown extends T
+  ? unknown
+  : T extends string
+    ? `${T}`
+    : T extends number
+      ? number extends T
+        ? number
+        : `${T}` extends `${infer N extends number}`
+          ? N
+          : never
+      : T extends readonly (infer E)[]
+        ? readonly Json<E>[]
+        : T extends object
+          ? { readonly [K in keyof T]: Json<T[K]> }
+          : T;
+
+export type DashboardJson = Json<Dashboard>;
+export type PanelJson = Json<Panel>;
+export type RowJson = Json<RowPanel>;
+export type FieldJson = Json<FieldConfig>;
+export type OverrideJson = NonNullable<PanelJson['fieldConfig']>['overrides'][number];
+
+/** Columns of Grafana's grid. */
+export const GRID_COLUMNS = 24;
+
+/** Whatever data source the reader picks in the dashboard. */
+export const DATA_SOURCE = { type: 'prometheus', uid: '${datasource}' } as const;

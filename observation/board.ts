@@ -1,0 +1,161 @@
+import { z } from 'zod';
+import type { EvaluationReport, OpenReport } from '../coordinator/viewer.ts';
+import type { Outcome } from '../coordinator/effects.ts';
+import {
+  MAX_CURVE_POINTS,
+  MAX_SHOWN_CHANGES,
+  MAX_SHOWN_EVALUATIONS,
+  MAX_SHOWN_EVENTS,
+} from '../shared/limits.ts';
+import type { MetricsLine } from '../shared/metrics.ts';
+import type { Evaluated, EvaluationPoint, EventLine, RunView, StateChange, Status, Update } from './api.ts';
+import { Curve, type CurveStep } from './curve.ts';
+import { eventLine, parseEvents } from './event-lines.ts';
+
+/** What does not change while a run goes on. */
+export type RunFacts = Omit<
+  RunView,
+  'run' | 'term' | 'started' | 'status' | 'curve' | 'evaluations' | 'evaluated' | 'events' | 'changes'
+>;
+
+type Opened = Pick<OpenReport, 'run' | 'term' | 'started' | 'lines' | 'events'>;
+
+const confusionSchema = z.object({ step: z.int(), confusion: z.array(z.array(z.int())) });
+
+/** The run as the page shows it: everything so far within fixed bounds, and what is new since the last update. */
+export class Board {
+  readonly #facts: RunFacts;
+  #opened: Pick<RunView, 'run' | 'term' | 'started'> | undefined;
+  readonly #curve = new Curve(MAX_CURVE_POINTS);
+  readonly #news = new Curve(2);
+  #evaluations: EvaluationPoint[] = [];
+  #evaluated: Evaluated | undefined;
+  readonly #events: EventLine[] = [];
+  readonly #changes: StateChange[] = [];
+  readonly #states = new Map<string, StateChange['state']>();
+  #update: {
+    evaluation?: EvaluationPoint;
+    evaluated?: Evaluated;
+    events: EventLine[];
+    changes: StateChange[];
+  } = { events: [], changes: [] };
+  #end: Outcome | undefined;
+  #checkpointStep: number | undefined;
+
+  constructor(facts: RunFacts) {
+    this.#facts = facts;
+  }
+
+  /** The run has a name; what an earlier coordinator has left of it comes first. */
+  opened({ run, term, started, lines, events }: Opened): void {
+    this.#opened = { run, term, started };
+    this.#restore(lines);
+    for (const { time, event, ...fields } of parseEvents(events)) {
+      this.event(event, fields, time);
+      if (event === 'evaluation') this.#restoreConfusion(fields);
+    }
+    this.#update = { events: [], changes: [] };
+  }
+
+  /** A step that is computed again is known already. */
+  step(report: CurveStep): void {
+    if (report.step <= this.#curve.lastStep) return;
+    this.#curve.add(report);
+    this.#news.add(report);
+  }
+
+  evaluation({
+    step,
+    loss,
+    correct,
+    samples,
+  }: Pick<EvaluationReport, 'step' | 'loss' | 'correct' | 'samples'>): void {
+    const point: EvaluationPoint = [step, loss, correct / samples];
+    if (step <= (this.#evaluations.at(-1)?.[0] ?? -1)) return;
+    this.#evaluations.push(point);
+    if (this.#evaluations.length > MAX_SHOWN_EVALUATIONS)
+      this.#evaluations = this.#evaluations.filter((_, i) => i % 2 === 1);
+    this.#update.evaluation = point;
+  }
+
+  evaluated(evaluated: Evaluated): void {
+    this.#evaluated = evaluated;
+    this.#update.evaluated = evaluated;
+  }
+
+  event(event: string, fields: Readonly<Record<string, unknown>>, time = new Date().toISOString()): void {
+    if (event === 'checkpoint') this.#checkpointStep = Number(fields['step']);
+    const line = eventLine(time, event, fields);
+    remember(this.#events, line, MAX_SHOWN_EVENTS);
+    remember(this.#update.events, line, MAX_SHOWN_EVENTS);
+  }
+
+  /** The state of a worker now; one that is as it was says nothing new. */
+  state(worker: string, state: StateChange['state'], at = Date.now()): void {
+    if (this.#states.get(worker) === state) return;
+    this.#states.set(worker, state);
+    const change = { at, worker, state };
+    remember(this.#changes, change, MAX_SHOWN_CHANGES);
+    remember(this.#update.changes, change, MAX_SHOWN_CHANGES);
+  }
+
+  /** The workers that were ever seen, with what they were doing last. */
+  get states(): ReadonlyMap<string, StateChange['state']> {
+    return this.#states;
+  }
+
+  get checkpointStep(): number | undefined {
+    return this.#checkpointStep;
+  }
+
+  ended(outcome: Outcome): void {
+    this.#end = outcome;
+  }
+
+  get outcome(): Outcome | undefined {
+    return this.#end;
+  }
+
+  /** Undefined before the run is open. */
+  view(status: Status): RunView | undefined {
+    if (this.#opened === undefined) return undefined;
+    return {
+      ...this.#facts,
+      ...this.#opened,
+      ...{ status, curve: this.#curve.points(), evaluations: this.#evaluations, evaluated: this.#evaluated },
+      ...{ events: this.#events, changes: this.#changes },
+    };
+  }
+
+  /** What is new since the last call; the status is always. */
+  takeUpdate(status: Status): Update {
+    const { events, changes, ...rest } = this.#update;
+    this.#update = { events: [], changes: [] };
+    const point = this.#news.take();
+    return {
+      status,
+      ...rest,
+      ...(point === undefined ? {} : { curve: [point] }),
+      ...(events.length === 0 ? {} : { events }),
+      ...(changes.length === 0 ? {} : { changes }),
+    };
+  }
+
+  /** Its pictures are gone with the coordinator that had its predictions. */
+  #restoreConfusion(fields: unknown): void {
+    const parsed = confusionSchema.safeParse(fields);
+    if (parsed.success) this.#evaluated = { ...parsed.data, mistakes: [] };
+  }
+
+  #restore(lines: readonly MetricsLine[]): void {
+    for (const line of lines) {
+      if (line.kind === 'step') this.#curve.add(line);
+      else this.evaluation(line);
+    }
+  }
+}
+
+function remember<T>(list: T[], item: T, max: number): void {
+  list.push(item);
+  if (list.length > max) list.shift();
+}

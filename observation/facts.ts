@@ -1,0 +1,61 @@
+import { configurationRecord, type Configuration } from '../shared/configuration.ts';
+import { stepsPerEpoch, totalSteps } from '../shared/schedule.ts';
+import type { RunFacts } from './board.ts';
+import type { RunSettings } from './run-metrics.ts';
+
+/** What there is to say of a dataset without its samples. */
+export interface DatasetFacts {
+  readonly name?: string | undefined;
+  readonly rows: number;
+  readonly columns: number;
+  readonly classNames: readonly string[];
+}
+
+export function runFacts(
+  configuration: Configuration,
+  dataset: DatasetFacts,
+  version: string,
+  isLive: boolean,
+): RunFacts {
+  const { rows, columns, classNames } = dataset;
+  return {
+    ...{ version, isLive, rows, columns, classNames, model: configuration.model },
+    configuration: settingsOf(configuration, dataset),
+    epochs: epochsOf(configuration),
+    ...{ stepsPerEpoch: stepsPerEpoch(configuration), totalSteps: totalSteps(configuration) },
+  };
+}
+
+export function runSettings(
+  configuration: Configuration,
+  { name, classNames }: DatasetFacts,
+  version: string,
+): RunSettings {
+  const { learningRate, batchSize, virtualShards, seed, model } = configuration;
+  return {
+    ...{ learningRate, epochs: epochsOf(configuration), totalSteps: totalSteps(configuration), classNames },
+    info: {
+      version,
+      dataset: name ?? configuration.dataset.slice(0, 12),
+      hidden: model.hidden.join(','),
+      batch_size: String(batchSize),
+      virtual_shards: String(virtualShards),
+      seed: String(seed),
+    },
+  };
+}
+
+function epochsOf(configuration: Configuration): number {
+  return Math.ceil(totalSteps(configuration) / stepsPerEpoch(configuration));
+}
+
+/** The configuration by the names it has in run.json, for people. */
+function settingsOf(configuration: Configuration, { name }: DatasetFacts): (readonly [string, string])[] {
+  const { dataset, model, ...rest } = configurationRecord(configuration);
+  const layers = [model.inputs, ...model.hidden, model.classes].join(' - ');
+  return [
+    ['dataset', `${name === undefined ? '' : `${name} `}(${dataset.slice(0, 12)})`],
+    ['layers', layers],
+    ...Object.entries(rest).map(([key, value]) => [key.replaceAll('_', ' '), String(value)] as const),
+  ];
+}

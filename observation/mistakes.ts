@@ -1,0 +1,40 @@
+import { z } from 'zod';
+import type { Misclassified } from '../evaluation/misclassified.ts';
+import { MAX_SHOWN_MISTAKES } from '../shared/limits.ts';
+import type { Mistake } from './api.ts';
+
+const lineSchema = z.object({
+  ...{ index: z.int().min(0), true: z.int().min(0), predicted: z.int().min(0) },
+  ...{ probabilities: z.array(z.number()), loss: z.number() },
+});
+
+/** The lines of a misclassified.jsonl; what is none is left out. */
+export function parseMisclassified(text: string): Misclassified[] {
+  return text.split('\n').flatMap((line) => {
+    if (line === '') return [];
+    try {
+      const parsed = lineSchema.safeParse(JSON.parse(line));
+      return parsed.success ? [parsed.data] : [];
+    } catch {
+      // A picture that is missing on a page is no reason not to show the others.
+      return [];
+    }
+  });
+}
+
+/** The most confident mistakes, the worst first, with their pictures; `images` is [samples, pixels] of the test set. */
+export function worstMistakes(
+  wrong: readonly Misclassified[],
+  images: Uint8Array,
+  pixels: number,
+): Mistake[] {
+  return wrong
+    .filter(({ index }) => (index + 1) * pixels <= images.length)
+    .map((each) => ({ ...each, confidence: each.probabilities[each.predicted] ?? 0 }))
+    .toSorted((a, b) => b.confidence - a.confidence || a.index - b.index)
+    .slice(0, MAX_SHOWN_MISTAKES)
+    .map(({ index, true: label, predicted, confidence }) => ({
+      ...{ index, true: label, predicted, confidence },
+      pixels: Buffer.from(images.subarray(index * pixels, (index + 1) * pixels)).toString('base64'),
+    }));
+}

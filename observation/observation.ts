@@ -1,0 +1,202 @@
+import type { LeaveReport, ResultReport } from '../coordinator/driver.ts';
+import type { Outcome } from '../coordinator/effects.ts';
+import type { Inspection } from '../coordinator/inspection.ts';
+import type {
+  CheckpointReport,
+  EvaluationReport,
+  OpenReport,
+  RunViewer,
+  StepReport,
+} from '../coordinator/viewer.ts';
+import { misclassified } from '../evaluation/misclassified.ts';
+import type { Predictions } from '../evaluation/predictions.ts';
+import type { GpuReading } from '../shared/gpu-reading.ts';
+import { GRADIENT_NORM_MILLISECONDS } from '../shared/limits.ts';
+import type { RunView, Status, Update, WorkerStatus } from './api.ts';
+import { Board, type RunFacts } from './board.ts';
+import { WorkerLabels } from './labels.ts';
+import { worstMistakes } from './mistakes.ts';
+import { Pace } from './pace.ts';
+import { Phases } from './phases.ts';
+import { RunMetrics, type RunSettings } from './run-metrics.ts';
+import { Shares } from './shares.ts';
+import type { Weights } from './source.ts';
+import { workerStatuses } from './worker-statuses.ts';
+
+/** The run that is observed, as far as it must be asked. */
+export interface ObservedRun {
+  inspect(): Inspection;
+  weights(): Weights;
+  unauthorized(): number;
+  waitingBytes(): number;
+}
+
+export interface ObservationOptions {
+  readonly facts: RunFacts;
+  readonly metrics: RunSettings;
+  /** [samples, pixels] of the test set. */
+  readonly testImages: Uint8Array;
+  /** Milliseconds that never go back. */
+  readonly clock: () => number;
+}
+
+/** Gathers what a run tells of itself: for a scrape, for a page that is opened, and what is new for those that are open. */
+export class Observation implements RunViewer {
+  readonly #options: ObservationOptions;
+  readonly #labels = new WorkerLabels();
+  readonly #board: Board;
+  readonly #metrics: RunMetrics;
+  readonly #phases = new Phases();
+  readonly #shares = new Shares();
+  readonly #pace = new Pace();
+  readonly #begun: number;
+  #run: ObservedRun | undefined;
+  #last: StepReport | undefined;
+  #normAt = -Infinity;
+  #turnAt: number;
+  /** Evaluated, and nobody has looked for its mistakes yet. */
+  #unread: { readonly report: EvaluationReport; readonly predictions: Predictions } | undefined;
+
+  constructor(options: ObservationOptions) {
+    this.#options = options;
+    this.#board = new Board(options.facts);
+    this.#metrics = new RunMetrics(options.metrics, this.#labels);
+    this.#begun = options.clock();
+    this.#turnAt = this.#begun;
+  }
+
+  /** From here on there is something to ask. */
+  attach(run: ObservedRun): void {
+    this.#run = run;
+  }
+
+  opened(report: OpenReport): void {
+    this.#board.opened(report);
+    this.#metrics.opened(report.run, report.term);
+  }
+
+  started(): void {}
+
+  result({ worker, microseconds, milliseconds }: ResultReport): void {
+    this.#phases.result({ worker: this.#labels.of(worker), microseconds, milliseconds });
+  }
+
+  step(report: StepReport): void {
+    this.#last = report;
+    this.#phases.step((phases) => {
+      this.#metrics.phases(phases);
+      this.#shares.add(phases);
+    });
+    this.#shares.step(report.milliseconds);
+    this.#metrics.step(report);
+    this.#board.step(report);
+    const now = this.#options.clock();
+    if (now - this.#normAt < GRADIENT_NORM_MILLISECONDS) return;
+    this.#normAt = now;
+    this.#metrics.gradientNorm(report.gradientNorm());
+  }
+
+  evaluation(report: EvaluationReport): void {
+    this.#board.evaluation(report);
+    this.#metrics.evaluation(report);
+    const { values, labels, classes } = report.predictions;
+    // Looking for mistakes takes longer than the workers should wait.
+    this.#unread = { report, predictions: { values: values.slice(), labels, classes } };
+  }
+
+  checkpoint(report: CheckpointReport): void {
+    this.#metrics.checkpoint(report);
+  }
+
+  checkpointFailed(): void {
+    this.#metrics.checkpointFailed();
+  }
+
+  left(report: LeaveReport): void {
+    this.#metrics.workers.left(report);
+  }
+
+  devices(worker: string, gpus: readonly GpuReading[]): void {
+    this.#metrics.workers.devices(this.#labels.of(worker), gpus);
+  }
+
+  event(event: string, fields: Readonly<Record<string, unknown>>): void {
+    if (event === 'hello') this.#metrics.workers.joined();
+    this.#board.event(event, fields);
+  }
+
+  log(): void {}
+
+  ended(outcome: Outcome): void {
+    this.#board.ended(outcome);
+  }
+
+  get isOpen(): boolean {
+    return this.#run !== undefined;
+  }
+
+  /** For a page that is opened; undefined before the run is open. */
+  view(): RunView | undefined {
+    if (this.#run === undefined) return undefined;
+    this.#readMistakes();
+    return this.#board.view(this.#status(this.#run.inspect()));
+  }
+
+  /** Looks at the run, as is done all the time, and says what is new for the pages. */
+  turn(): Update | undefined {
+    if (this.#run === undefined) return undefined;
+    const now = this.#options.clock();
+    this.#shares.turn(now - this.#turnAt);
+    this.#turnAt = now;
+    this.#pace.turn(this.#last?.step ?? 0, now);
+    this.#readMistakes();
+    const status = this.#status(this.#run.inspect());
+    for (const { name, state } of status.workers) this.#board.state(name, state);
+    return this.#board.takeUpdate(status);
+  }
+
+  /** The text of a scrape, and what it is; undefined before the run is open. */
+  async scrape(): Promise<{ readonly type: string; readonly text: string } | undefined> {
+    if (this.#run === undefined) return undefined;
+    const inspection = this.#run.inspect();
+    const [unauthorized, waitingBytes] = [this.#run.unauthorized(), this.#run.waitingBytes()];
+    const workers = this.#workers(inspection);
+    const text = await this.#metrics.scrape({ inspection, workers, unauthorized, waitingBytes });
+    return { type: this.#metrics.contentType, text };
+  }
+
+  weights(): Weights | undefined {
+    return this.#run?.weights();
+  }
+
+  #readMistakes(): void {
+    if (this.#unread === undefined) return;
+    const { report, predictions } = this.#unread;
+    this.#unread = undefined;
+    const pixels = this.#options.testImages.length / predictions.labels.length;
+    const mistakes = worstMistakes(misclassified(predictions), this.#options.testImages, pixels);
+    this.#board.evaluated({ step: report.step, confusion: report.confusion, mistakes });
+  }
+
+  #workers(inspection: Inspection): WorkerStatus[] {
+    return workerStatuses(inspection, this.#board.states.keys(), this.#labels, this.#shares);
+  }
+
+  #status(inspection: Inspection): Status {
+    const outcome = this.#board.outcome;
+    const { counts, phase } = inspection;
+    const step = this.#last?.step ?? 0;
+    const left = this.#options.facts.totalSteps - step;
+    return {
+      state: outcome?.state ?? (phase === 'gathering' ? 'gathering' : 'running'),
+      message: outcome?.message ?? '',
+      ...{ step, epoch: this.#last?.epoch ?? 0 },
+      seconds: (this.#options.clock() - this.#begun) / 1000,
+      secondsLeft: outcome === undefined ? this.#pace.secondsFor(left) : undefined,
+      workers: this.#workers(inspection),
+      ...{ joined: this.#metrics.workers.joins, lost: this.#metrics.workers.lost },
+      ...{ stragglerSteps: counts.stragglerSteps, reassigned: counts.reassigned },
+      checkpointStep: this.#board.checkpointStep,
+    };
+  }
+}

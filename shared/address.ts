@@ -1,0 +1,19 @@
+import { isIP } from 'node:net';
+
+/** Whether only processes of this machine can reach a listener on `host`. Names other than localhost are not resolved. */
+export function isLoopback(host: string): boolean {
+  const address = host.replace(/^\[(.*)\]$/, '$1').toLowerCase();
+  if (address === 'localhost' || address === '::1') return true;
+  return isIP(address) === 4 && address.startsWith('127.');
+}
+
+/** HOST:PORT as it stands in a URL, for a process on this machine: a listener on all addresses is reached at loopback. */
+export function reachableAt(host: string, port: number): string {
+  const address = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host;
+  return hostPort(address, port);
+}
+
+/** HOST:PORT as it stands in a URL. */
+export function hostPort(host: string, port: number): string {
+  return `${host.includes(':') ? `[${host}]` : host}:${port}`;
+}

@@ -1,0 +1,58 @@
+import { z } from 'zod';
+import { dashboardFiles } from '../../dashboards/files.ts';
+
+/** A dashboard as tests look at it: from its JSON, as Grafana does, not from its source. */
+const panel = z.looseObject({
+  id: z.int(),
+  type: z.string(),
+  title: z.string(),
+  description: z.string().optional(),
+  gridPos: z.strictObject({ x: z.int(), y: z.int(), w: z.int(), h: z.int() }),
+  options: z.record(z.string(), z.unknown()).optional(),
+  fieldConfig: z
+    .looseObject({
+      defaults: z.looseObject({
+        unit: z.string().optional(),
+        custom: z.record(z.string(), z.unknown()),
+      }),
+    })
+    .optional(),
+  targets: z
+    .array(
+      z.looseObject({
+        refId: z.string(),
+        expr: z.string(),
+        legendFormat: z.string(),
+        format: z.enum(['time_series', 'table', 'heatmap']),
+        instant: z.boolean(),
+      }),
+    )
+    .optional(),
+});
+export type Panel = z.infer<typeof panel>;
+export type Target = NonNullable<Panel['targets']>[number];
+
+const dashboard = z.looseObject({
+  uid: z.string(),
+  title: z.string(),
+  annotations: z.object({ list: z.array(z.looseObject({ name: z.string(), expr: z.string() })) }),
+  templating: z.object({ list: z.array(z.looseObject({ name: z.string(), query: z.unknown() })) }),
+  panels: z.array(panel),
+});
+export type Dashboard = z.infer<typeof dashboard> & { readonly file: string };
+
+export function readDashboards(): Dashboard[] {
+  return dashboardFiles().map(({ name, text }) => ({ ...dashboard.parse(JSON.parse(text)), file: name }));
+}
+
+/** Grafana's variables, as they are at this range and step. */
+export function settled(
+  expr: string,
+  { run, rangeSeconds, stepSeconds }: { run: string; rangeSeconds: number; stepSeconds: number },
+): string {
+  return expr
+    .replaceAll('$__rate_interval', `${4 * stepSeconds}s`)
+    .replaceAll('$__range', `${rangeSeconds}s`)
+    .replaceAll('$__interval', `${stepSeconds}s`)
+    .replaceAll('$run', run);
+}

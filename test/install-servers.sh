@@ -1,0 +1,31 @@
+#!/bin/sh
+# Installs what test/prometheus and test/browser need, Debian's prometheus and chromium-headless-shell, unless they are there.
+# Where that is not possible it says why and ends well: their tests are skipped then, and say so.
+set -eu
+
+missing=""
+for program in prometheus chromium-headless-shell; do
+  command -v "$program" > /dev/null || missing="$missing $program"
+done
+[ -n "$missing" ] || exit 0
+
+cannot() {
+  echo "not installed:$missing ($1)"
+  exit 0
+}
+command -v apt-get > /dev/null || cannot "no apt-get here"
+[ "$(id -u)" -eq 0 ] || cannot "that needs root"
+
+# Debian starts a server as soon as it is installed; this one would listen on all addresses.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+  trap 'rm -f "$policy"' EXIT
+  trap 'exit 130' INT TERM
+  printf '#!/bin/sh\nexit 101\n' > "$policy"
+  chmod 755 "$policy"
+fi
+echo "installing$missing"
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq || cannot "apt-get update failed"
+# shellcheck disable=SC2086 # words are packages
+apt-get install -y -qq --no-install-recommends $missing > /dev/null || cannot "apt-get install failed"

@@ -1,0 +1,163 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import type { RunView, Update } from '../../observation/api.ts';
+import { decodeModel } from '../../shared/model-file.ts';
+import { configurationOfRecord } from '../../shared/configuration.ts';
+import { errorTable } from '../../shared/errors.ts';
+import { ask, follow } from '../observation/asker.ts';
+import {
+  childOf,
+  newRun,
+  QUICK_RECIPE,
+  readRun,
+  REFERENCE,
+  run,
+  start,
+  startCoordinator,
+  startWorker,
+  temporaryFolder,
+  until,
+  type Started,
+} from './cluster.ts';
+
+const COMMON = [...REFERENCE, ...QUICK_RECIPE, '--http-port', '0'];
+
+async function pageOf(process: Started): Promise<number> {
+  const [, port] = await process.says(/watch it at http:\/\/127\.0\.0\.1:(\d+)\//);
+  return Number(port);
+}
+
+async function viewOf(port: number): Promise<RunView> {
+  return JSON.parse((await ask(port, '/api/run')).body.toString());
+}
+
+/** Updates until one is as wanted; the stream must not end before. */
+async function seek(events: AsyncGenerator<Update>, isWanted: (update: Update) => boolean): Promise<Update> {
+  for (;;) {
+    const { value, done } = await events.next();
+    if (done === true) throw new Error('the stream has ended');
+    if (isWanted(value)) return value;
+  }
+}
+
+const stateOf = (update: Update, name: string) =>
+  update.status?.workers.find((worker) => worker.name === name)?.state;
+
+describe('a run that is watched', () => {
+  it('shows a killed worker and that it heals, and after its coordinator crashed goes on at the same address', async () => {
+    const runs = temporaryFolder();
+    const local = start([
+      ...['local', ...newRun(runs), ...COMMON, '-n', '2', '--steps', '3000', '--checkpoint-every', '50'],
+    ]);
+    const port = await pageOf(local);
+    const { events, response } = await follow(port);
+    await seek(events, (update) => (update.curve?.length ?? 0) > 0);
+    process.kill(childOf(local, 'w1'), 'SIGKILL');
+    await seek(events, (update) => stateOf(update, 'w1') === 'lost');
+    await seek(events, (update) => stateOf(update, 'w1') === 'training');
+    const before = await viewOf(port);
+    expect(before.changes.map(({ worker, state }) => `${worker} ${state}`)).toContain('w1 lost');
+
+    const broken = once(response, 'close').catch(() => undefined);
+    process.kill(childOf(local, 'coordinator'), 'SIGKILL');
+    await broken;
+    await local.says(/going on after step \d+ \(term 2\)/);
+    const after = await until(async () => {
+      const answer = await ask(port, '/api/run').catch(() => undefined);
+      return answer?.status === 200 ? answer : undefined;
+    }, local);
+    const view: RunView = JSON.parse(after.body.toString());
+    expect(view.term).toBe(2);
+    // What was written before the crash is there; at most the last second was not.
+    expect(view.curve.length).toBeGreaterThan(50);
+    expect(view.events.map(({ message }) => message).join('\n')).toMatch(/w1 left: /);
+
+    const again = await follow(port);
+    await seek(again.events, ({ status }) => status?.state === 'finished');
+    const end = await viewOf(port);
+    expect(end.evaluated?.confusion.flat().reduce((sum, count) => sum + count, 0)).toBe(10_000);
+    expect(end.evaluated?.mistakes.length).toBeGreaterThan(0);
+    const weights = await ask(port, '/api/weights');
+    expect(weights.headers['x-step']).toBe('3000');
+    expect(await local.exited, local.output()).toBe(0);
+    expect(readRun(join(runs, 'r')).record.step).toBe(3000);
+  });
+
+  it('waits at the end for one more scrape, and not longer', async () => {
+    const { process: coordinator, url } = await startCoordinator([
+      ...[...QUICK_RECIPE, '--steps', '50', '--http-port', '0', '--http-linger', '1h'],
+    ]);
+    const port = await pageOf(coordinator);
+    const worker = startWorker(url);
+    await coordinator.says(/Test accuracy/);
+    const scrape = (await ask(port, '/metrics')).body.toString();
+    expect(scrape).toMatch(/^mnist_dist_training_running\{run_id="r"\} 0$/m);
+    expect(scrape).toMatch(/^mnist_dist_train_step\{run_id="r"\} 50$/m);
+    expect(await coordinator.exited).toBe(0);
+    expect(await worker.exited).toBe(0);
+  });
+
+  it('is opened again with show when it is over', async () => {
+    const runs = temporaryFolder();
+    const trained = await run(['local', ...newRun(runs), ...COMMON, '--steps', '60']);
+    expect(trained.code, trained.output).toBe(0);
+    const shown = start(['show', join(runs, 'r'), '--http-port', '0']);
+    const [, port] = await shown.says(/is at http:\/\/127\.0\.0\.1:(\d+)\//);
+    const view = await viewOf(Number(port));
+    expect(view).toMatchObject({ run: 'r', isLive: false, status: { state: 'finished', step: 60 } });
+    expect(view.curve).toHaveLength(60);
+    expect(view.evaluated?.mistakes[0]?.pixels.length).toBeGreaterThan(0);
+    const weights = await ask(Number(port), '/api/weights');
+    const { record } = readRun(join(runs, 'r'));
+    const model = readFileSync(join(runs, 'r', 'model.safetensors'));
+    const expected = decodeModel(model, 'model', configurationOfRecord(record.configuration));
+    expect(weights.body.equals(Buffer.from(expected.buffer))).toBe(true);
+    shown.process.kill('SIGINT');
+    expect(await shown.exited).toBe(errorTable.INTERRUPTED.exit);
+  });
+});
+
+describe('the address of the page', () => {
+  it('is refused where it was asked for and is taken, and another one where it was not', async () => {
+    const taken = createServer().listen(0, '127.0.0.1');
+    onTestFinished(() => void taken.close());
+    await once(taken, 'listening');
+    const address = taken.address();
+    const port = typeof address === 'object' && address !== null ? String(address.port) : '';
+    const runs = temporaryFolder();
+    const config = join(runs, 'config.yaml');
+    writeFileSync(config, `http-port: ${port}\n`);
+    for (const args of [
+      ['local', ...newRun(runs), ...REFERENCE, '--http-port', port],
+      ['coordinator', ...newRun(runs), '--config', config],
+      ['show', '--runs-dir', runs, '--http-port', port],
+    ]) {
+      const { code, output } = await run(args, { MNIST_DIST_TOKEN: 'a-token-of-the-tests-0123456789' });
+      if (args[0] === 'show') expect(output).toContain('there is no run');
+      else {
+        expect(output).toContain(`port ${port} on 127.0.0.1 is in use (--http-port)`);
+        expect(code).toBe(errorTable.ADDRESS.exit);
+      }
+    }
+  });
+
+  it('beyond this machine needs --insecure', async () => {
+    const { code, output } = await run(['coordinator', '--http-host', '0.0.0.0']);
+    expect(code).toBe(errorTable.USAGE.exit);
+    expect(output).toMatch(
+      /--http-host 0\.0\.0\.0 is not allowed \(reachable beyond this machine, without TLS\)/,
+    );
+  });
+
+  it('is nowhere with --no-http', async () => {
+    const runs = temporaryFolder();
+    const { code, output } = await run([
+      ...['local', ...newRun(runs), ...REFERENCE, ...QUICK_RECIPE, '--steps', '20', '--no-http'],
+    ]);
+    expect(code).toBe(0);
+    expect(output).not.toContain('http://');
+  });
+});
