@@ -73,6 +73,13 @@ describe('a curve', () => {
     expect(coarse.lastSmoothLoss).toBeCloseTo(1 + Math.exp(-5), 6);
   });
 
+  test('has a smooth speed that is a mean of times: every other step ten times as fast hardly counts', () => {
+    const curve = new Curve(1000);
+    curve.append(Array.from({ length: 9000 }, (_, i) => [i + 1, 1, 0.5, i % 2 === 0 ? 100 : 1000]));
+    expect(curve.lastSmoothSpeed).toBeGreaterThan(180);
+    expect(curve.lastSmoothSpeed).toBeLessThan(183);
+  });
+
   test('goes on after a loss that is not a number, which JSON says as null', () => {
     const curve = new Curve(10);
     curve.append(JSON.parse('[[1, 2, 0.5, 9], [2, null, 0.5, 9], [3, 2, 0.5, 9]]') as CurvePoint[]);
