@@ -5,6 +5,8 @@ import { expect } from 'vitest';
 const CHROMIUM = '/usr/bin/chromium-headless-shell';
 /** Why there are no tests in a browser; undefined where there are. */
 export const missing = existsSync(CHROMIUM) ? undefined : `${CHROMIUM} is not installed`;
+/** For the names of tests. */
+export const why = missing === undefined ? '' : `: ${missing}`;
 
 export function startBrowser(): Promise<Browser> {
   return chromium.launch({ executablePath: CHROMIUM });
