@@ -5,9 +5,14 @@ import { decades, tick } from './format.ts';
 import type { RunState } from './run-state.ts';
 import { type Colour, colour } from './theme.ts';
 
-const HEIGHT_PIXELS = 220;
+const HEIGHT_PIXELS = 236;
 /** Whoever points at a step of one chart points at it in all. */
 const SYNC_KEY = 'steps';
+const MAX_EPOCH_LINES = 12;
+/** Distances between two steps that are named: there is no half step. */
+const WHOLE_STEPS = Array.from({ length: 9 }, (_, power) =>
+  [1, 2, 5].map((factor) => factor * 10 ** power),
+).flat();
 const FONT = '11px system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif';
 
 /** What a chart shows of a run. Its curves share the steps as x. */
@@ -48,7 +53,10 @@ export class Chart {
   /** Draws at once: call it once a frame. */
   draw(state: RunState): void {
     this.#state = state;
-    if (this.#plot === undefined) this.#make(state);
+    const isEmpty = state.curve.length === 0;
+    this.#box.classList.toggle('none', isEmpty);
+    if (isEmpty) this.#remove();
+    else if (this.#plot === undefined) this.#make(state);
     else this.#plot.setData(this.#data(state));
     setAttribute(this.#box, 'aria-label', this.#spec.describe(state));
     this.#read();
@@ -61,9 +69,13 @@ export class Chart {
 
   set isLogarithmic(isLogarithmic: boolean) {
     this.#isLogarithmic = isLogarithmic;
+    this.#remove();
+    if (this.#state !== undefined) this.draw(this.#state);
+  }
+
+  #remove(): void {
     this.#plot?.destroy();
     this.#plot = undefined;
-    if (this.#state !== undefined) this.draw(this.#state);
   }
 
   #make(state: RunState): void {
@@ -86,7 +98,7 @@ export class Chart {
       gap: 6,
     };
     return {
-      ...{ width, height: HEIGHT_PIXELS, legend: { show: false }, padding: [8, 8, 0, 0] },
+      ...{ width, height: HEIGHT_PIXELS, legend: { show: false }, padding: [8, 18, 0, 0] },
       cursor: {
         ...{ y: false, drag: { x: false, y: false }, sync: { key: SYNC_KEY } },
         points: { size: 7, width: 0 },
@@ -96,7 +108,11 @@ export class Chart {
         y: { distr: this.#isLogarithmic ? 3 : 1, range: () => this.#range() },
       },
       axes: [
-        { ...axis, space: 70, size: 26, values: (_, splits) => splits.map(tick) },
+        {
+          ...{ ...axis, grid: { show: false }, space: 70, size: 24, incrs: WHOLE_STEPS },
+          ...{ label: () => this.#stepsText(), labelFont: FONT, labelSize: 18, labelGap: 2 },
+          values: (_, splits) => splits.map(tick),
+        },
         {
           ...{ ...axis, size: 46, space: 34 },
           ...(this.#isLogarithmic
@@ -134,8 +150,7 @@ export class Chart {
   #drawEpochs(plot: uPlot): void {
     const state = this.#state;
     if (state === undefined) return;
-    const { stepsPerEpoch } = state.view;
-    const every = Math.ceil(this.#lastStep() / stepsPerEpoch / 12) * stepsPerEpoch;
+    const every = this.#epochsPerLine() * state.view.stepsPerEpoch;
     const { ctx, bbox } = plot;
     ctx.save();
     ctx.strokeStyle = colour('line');
@@ -148,6 +163,18 @@ export class Chart {
     }
     ctx.stroke();
     ctx.restore();
+  }
+
+  #epochsPerLine(): number {
+    return Math.max(
+      1,
+      Math.ceil(this.#lastStep() / (this.#state?.view.stepsPerEpoch ?? 1) / MAX_EPOCH_LINES),
+    );
+  }
+
+  #stepsText(): string {
+    const epochs = this.#epochsPerLine();
+    return `steps; a line ends ${epochs === 1 ? 'each epoch' : `${epochs} epochs`}`;
   }
 
   #drawPoints(plot: uPlot): void {
@@ -198,7 +225,7 @@ export class Chart {
 
   #resize(): void {
     const width = this.#box.clientWidth;
-    if (width === 0 || this.#state === undefined) return;
+    if (width === 0 || this.#state === undefined || this.#state.curve.length === 0) return;
     if (this.#plot === undefined) this.#make(this.#state);
     else if (this.#plot.width !== width) this.#plot.setSize({ width, height: HEIGHT_PIXELS });
   }

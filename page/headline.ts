@@ -23,6 +23,7 @@ export function mountHeadline(): (state: RunState | undefined, link: Link) => vo
     ...{ speed: field('speed'), speedAside: field('speed-aside') },
   };
   const accuracyField = find('accuracy', HTMLElement);
+  const lossField = find('loss', HTMLElement);
   const line = find('state', HTMLElement);
   const progress = find('progress', HTMLProgressElement);
   return (state, link) => {
@@ -40,6 +41,7 @@ export function mountHeadline(): (state: RunState | undefined, link: Link) => vo
     );
     showShare(accuracyField, percent(accuracy));
     fields.loss(loss(isValidated ? validationLoss : curve.lastSmoothLoss));
+    for (const large of [accuracyField, lossField]) large.classList.toggle('none', accuracy === undefined);
     fields.accuracyName(isValidated ? 'Validation accuracy' : 'Training accuracy');
     fields.lossName(isValidated ? 'Validation loss' : 'Training loss');
     fields.accuracyAside(isValidated ? `training ${percent(curve.lastSmoothAccuracy)}` : smoothed(state));

@@ -257,6 +257,15 @@ describe.skipIf(missing !== undefined)(`the live page in Chromium${visitor.why}`
     expect(complaints).toEqual([]);
   });
 
+  test.each([390, 720, 900, 1279, 1280, 1600])('cuts nothing off at a width of %d', async (width) => {
+    const { page, complaints } = await start(view(1900), { viewport: { width, height: 900 } });
+    await eventually(async () => expect(await page.locator('#matrix .right').count()).toBe(11));
+    expect(await widthOf(page)).toBe(width);
+    const cut = await page.locator('#matrix').evaluate((box) => box.scrollWidth - box.clientWidth);
+    expect(cut).toBe(0);
+    expect(complaints).toEqual([]);
+  });
+
   test('follows the visitor from light to dark, charts too', async () => {
     const { page, complaints } = await start(view(300), { colorScheme: 'light' });
     const light = [await painted(page, '#loss-chart canvas'), await painted(page, 'tr:first-child .lane')];
