@@ -1,5 +1,5 @@
 import type { RunView, Update } from '../observation/api.ts';
-import { FIRST_RETRY_MILLISECONDS, MAX_RETRY_MILLISECONDS } from './limits.ts';
+import { FIRST_RETRY_MILLISECONDS, MAX_RETRY_MILLISECONDS, SILENCE_LIMIT_MILLISECONDS } from './limits.ts';
 import { RunState } from './run-state.ts';
 
 /** What the follower needs of a browser. */
@@ -67,6 +67,7 @@ export class Follower {
     /** What came before the view; undefined once the view is there. */
     let waiting: Update[] | undefined = [];
     let isClosed = false;
+    let heard = 0;
     const end = () => {
       isClosed = true;
       close();
@@ -95,10 +96,18 @@ export class Follower {
     const opened = () => void takeView();
     const updated = (update: Update) => {
       if (isClosed) return;
+      heard += 1;
       if (waiting !== undefined) return void waiting.push(update);
       this.state?.merge(update);
       stopIfOver();
     };
+    // A host that lost its power, or a visitor's that slept, breaks no connection.
+    const watch = (before: number) =>
+      this.#wire.later(SILENCE_LIMIT_MILLISECONDS, () => {
+        if (heard === before) broken();
+        else watch(heard);
+      });
+    watch(heard);
     const close = this.#wire.openStream({ opened, updated, broken });
   }
 

@@ -17,6 +17,8 @@ export const FIRST_RETRY_MILLISECONDS = 500;
 export const MAX_RETRY_MILLISECONDS = 5_000;
 /** An answer that takes longer counts as none. */
 export const REQUEST_LIMIT_MILLISECONDS = 15_000;
+/** A coordinator says something every second; a stream that is silent for so long leads nowhere. */
+export const SILENCE_LIMIT_MILLISECONDS = 15_000;
 /** Between two requests for the weights. */
 export const WEIGHTS_INTERVAL_MILLISECONDS = 1_000;
 

@@ -17,7 +17,7 @@ export function mountMistakes(choose: (picture: Picture) => void): (state: RunSt
     const name = (index: number) => view.classNames[index] ?? String(index);
     const text =
       mistakes.length === 0
-        ? `None after step ${count(step)}.`
+        ? `${hasMistakes(evaluated) ? 'Their pictures were not kept' : 'None'} after step ${count(step)}.`
         : `The most confident ones after step ${count(step)}: true → predicted. Choose one to see what the model makes of it now.`;
     setText(note, text);
     const items = mistakes.map((mistake) => {
@@ -26,6 +26,13 @@ export function mountMistakes(choose: (picture: Picture) => void): (state: RunSt
     });
     list.replaceChildren(...items);
   };
+}
+
+/** Pictures are not written down: of a run that was resumed they come with the next evaluation. */
+function hasMistakes({ confusion }: Evaluated): boolean {
+  return confusion.some((counts, actual) =>
+    counts.some((cell, predicted) => cell > 0 && predicted !== actual),
+  );
 }
 
 function makeButton(

@@ -257,6 +257,19 @@ describe.skipIf(missing !== undefined)(`the live page in Chromium${visitor.why}`
     expect(complaints).toEqual([]);
   });
 
+  test('does not take mistakes without pictures for none', async () => {
+    const evaluated = view(1900).evaluated ?? never();
+    const { server, page, complaints } = await start(
+      view(1900, { evaluated: { ...evaluated, mistakes: [] } }),
+    );
+    const note = () => text(page, '#mistakes-note');
+    await eventually(async () => expect(await note()).toBe('Their pictures were not kept after step 1,875.'));
+    const perfect = evaluated.confusion.map((row, i) => row.map((cell, j) => (i === j ? cell : 0)));
+    server.send({ evaluated: { step: 3750, confusion: perfect, mistakes: [] } });
+    await eventually(async () => expect(await note()).toBe('None after step 3,750.'));
+    expect(complaints).toEqual([]);
+  });
+
   test.each([390, 720, 900, 1279, 1280, 1600])('cuts nothing off at a width of %d', async (width) => {
     const { page, complaints } = await start(view(1900), { viewport: { width, height: 900 } });
     await eventually(async () => expect(await page.locator('#matrix .right').count()).toBe(11));

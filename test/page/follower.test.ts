@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { EventLine, RunView, StateChange, Update } from '../../observation/api.ts';
 import { Follower, type StreamListener, type Wire } from '../../page/follower.ts';
-import { MAX_EVALUATIONS, MAX_EVENTS } from '../../page/limits.ts';
+import { MAX_EVALUATIONS, MAX_EVENTS, SILENCE_LIMIT_MILLISECONDS } from '../../page/limits.ts';
 import { continued, RunState } from '../../page/run-state.ts';
 import { evaluation, points, status, view } from '../browser/made-up-run.ts';
 
@@ -71,6 +71,25 @@ describe('a follower', () => {
     expect([...(follower.state?.curve.columns().step ?? [])]).toEqual(upTo(8));
     server.listener?.broken();
     expect(server.retry?.wait, 'a connection that stood starts over').toBe(500);
+  });
+
+  test('gives up a stream that falls silent without an end', async () => {
+    const server = new Server();
+    const follower = new Follower(server, () => undefined);
+    follower.start();
+    await server.answer();
+    server.open();
+    await server.answer();
+    for (let n = 0; n < 3; n++) {
+      server.work(1);
+      server.look?.();
+      expect(follower.link).toBe('live');
+    }
+    server.look?.();
+    expect([follower.link, server.isClosed, server.retry?.wait]).toEqual(['lost', true, 500]);
+    server.retry = undefined;
+    server.look?.();
+    expect(server.retry, 'it is given up once').toBeUndefined();
   });
 
   test('of a connection that is given up no late answer counts', async () => {
@@ -165,6 +184,8 @@ class Server implements Wire {
   listener: StreamListener | undefined;
   isClosed = false;
   retry: { wait: number; action: () => void } | undefined;
+  /** Looks whether the stream has said anything lately. */
+  look: (() => void) | undefined;
   readonly #change: Partial<RunView>;
   #asked: { resolve: (view: RunView) => void; reject: (error: Error) => void } | undefined;
   #isOpen = false;
@@ -189,7 +210,8 @@ class Server implements Wire {
   };
 
   later = (wait: number, action: () => void) => {
-    this.retry = { wait, action };
+    if (wait === SILENCE_LIMIT_MILLISECONDS) this.look = action;
+    else this.retry = { wait, action };
   };
 
   open(): void {

@@ -14,7 +14,7 @@ test('the lanes of workers begin with their first change, end now, and are cut a
     change(10, 'a', 'training'),
     change(12, 'b', 'training'),
     change(20, 'a', 'lost'),
-    change(20, 'a', 'lost'),
+    change(24, 'a', 'lost'),
     change(30, 'a', 'training'),
   ];
   const found = lanes(changes, 5, 40);
