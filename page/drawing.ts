@@ -47,7 +47,7 @@ export function mountDrawing(weights: WeightSource): Drawing {
     const found = probabilities(model, current.values, picture.pixels);
     const best = found.indexOf(found.reduce((a, b) => Math.max(a, b), 0));
     bars.show(found, best);
-    setText(parts.note, `With the weights after step ${count(current.step)}, in this page`);
+    setText(parts.note, `Read by the weights after step ${count(current.step)}, in this page.`);
     // Without the number: it is read aloud whenever it changes.
     setText(parts.answer, `The model reads ${classNames[best] ?? best}`);
   };

@@ -124,8 +124,14 @@ describe.skipIf(missing !== undefined)(`the live page in Chromium${visitor.why}`
     server.send({ status: status({ step: 201, seconds: 5 }) });
     await eventually(async () => expect(await text(page, '#step')).toBe('201'));
     expect(asked()).toEqual([]);
+    const place = () =>
+      page
+        .locator('#pad')
+        .evaluate((pad) => pad.getBoundingClientRect().y + pad.ownerDocument.defaultView.scrollY);
+    const before = await place();
     await draw(page, one);
     const { text: answer, shares } = await reads(page);
+    expect(await place(), 'the paper stays where it is while somebody draws').toBe(before);
     expect(answer).toBe('The model reads 1');
     expect(shares.indexOf(Math.max(...shares))).toBe(1);
     expect(shares.reduce((a, b) => a + b, 0)).toBeCloseTo(1, 1);

@@ -7,7 +7,14 @@ const [url, folder = join('docs', 'images')] = process.argv.slice(2);
 const looks = [
   { name: 'page-light', width: 1360, height: 900, colorScheme: 'light', deviceScaleFactor: 1 },
   { name: 'page-dark', width: 1360, height: 900, colorScheme: 'dark', deviceScaleFactor: 1 },
-  { name: 'page-phone', width: 390, height: 844, colorScheme: 'light', deviceScaleFactor: 2, hasTouch: true },
+  {
+    name: 'page-phone',
+    width: 390,
+    height: 1200,
+    colorScheme: 'light',
+    deviceScaleFactor: 2,
+    hasTouch: true,
+  },
 ];
 /** A 2 in one stroke, in parts of the square's side. */
 const two = [
@@ -42,7 +49,8 @@ async function take(browser, { name, width, height, ...rest }) {
   await page.goto(url);
   await page.waitForSelector('#state:not([data-state="connecting"])');
   await draw(page);
-  await page.screenshot({ path: join(folder, `${name}.png`), fullPage: true });
+  // A whole page on a phone is a ribbon.
+  await page.screenshot({ path: join(folder, `${name}.png`), fullPage: width > 400 });
   await page.close();
 }
 
