@@ -1,6 +1,7 @@
 import type { Browser } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { RunView, Status } from '../../observation/api.ts';
+import { contrasts } from './contrast.ts';
 import { at, evaluation, nearestMean, points, status, unix, view, worker } from './made-up-run.ts';
 import { standIn } from './stand-in-server.ts';
 import * as visitor from './visitor.ts';
@@ -273,6 +274,23 @@ describe.skipIf(missing !== undefined)(`the live page in Chromium${visitor.why}`
     const perfect = evaluated.confusion.map((row, i) => row.map((cell, j) => (i === j ? cell : 0)));
     server.send({ evaluated: { step: 3750, confusion: perfect, mistakes: [] } });
     await eventually(async () => expect(await note()).toBe('None after step 3,750.'));
+    expect(complaints).toEqual([]);
+  });
+
+  test.each(['light', 'dark'] as const)('can be read by weak eyes where it is %s', async (colorScheme) => {
+    const workers = [worker('w0'), worker('w1', { state: 'lost' }), worker('w2', { state: 'late' })];
+    const { page, complaints } = await start(
+      view(1900, {
+        status: status({ step: 1900, workers, state: 'failed', message: 'why' }),
+        events: [{ time: at(1), event: 'lost', level: 'warn', message: 'w1 is lost' }],
+      }),
+      { colorScheme },
+    );
+    await eventually(async () => expect(await page.locator('#matrix .right').count()).toBe(11));
+    const found = await contrasts(page);
+    expect(found.length).toBeGreaterThan(200);
+    // 4.5 is what AA of WCAG 2 asks of text.
+    expect(found.filter(({ contrast }) => contrast < 4.5)).toEqual([]);
     expect(complaints).toEqual([]);
   });
 
