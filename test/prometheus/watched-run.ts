@@ -30,7 +30,7 @@ const names = ['w0', 'w1', 'w2'] as const;
 export async function watchRun(): Promise<WatchedRun> {
   const coordinator = start(
     [
-      ...['coordinator', ...newRun(temporaryFolder()), ...QUICK_RECIPE, '--epochs', '100000'],
+      ...['coordinator', ...newRun(temporaryFolder()), ...QUICK_RECIPE, '--epochs', '200'],
       // Through sockets, so that there are bytes to count.
       ...['--http-port', '0', '--no-shared-memory', '--checkpoint-every', '1s', '--start-workers', '3'],
     ],
