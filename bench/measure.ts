@@ -12,6 +12,7 @@ import { interleave, type Cell } from './cell.ts';
 import { Engines, type MeasuredEngine } from './engines.ts';
 import { kernelCells, type KernelCell, type KernelName } from './kernels.ts';
 import { loopCells, type LoopCell } from './loop.ts';
+import { observationCell, type ObservationCell } from './observation.ts';
 import { phasesOf } from './phases.ts';
 import { BENCH_FORMAT, type BenchReport } from './report.ts';
 import { median, spreadOf } from './statistics.ts';
@@ -36,6 +37,7 @@ export interface MeasureOptions {
 
 interface Sections {
   readonly kernels: readonly KernelCell[];
+  readonly observation: ObservationCell;
   readonly engines: Engines;
   readonly wire: Wire;
   readonly loop: readonly LoopCell[];
@@ -50,16 +52,17 @@ export async function measure(options: MeasureOptions): Promise<BenchReport> {
   const engines = new Engines(options.engines, BENCH_PIECE_MILLISECONDS, signal);
   const wire = new Wire(wireWorkers(options), environment, BENCH_WIRE_MILLISECONDS, signal);
   const kernels = kernelCells(options.batchSizes, BENCH_PIECE_MILLISECONDS);
+  const observation = observationCell(BENCH_PIECE_MILLISECONDS);
   const pieces = { kernels, engines, wire };
   const estimate = (batchSize: number, workers: number) => estimateOf(options, pieces, batchSize, workers);
   const loop = loopCells({ ...options, directory, estimate });
   // The loop comes last: its first repetition takes its number of steps from the pieces.
-  const cells = [...kernels, ...engines.cells, ...wire.cells, ...loop];
+  const cells = [...kernels, observation, ...engines.cells, ...wire.cells, ...loop];
   try {
     await interleave(cells, pairs, signal, (cell, repetition, done) =>
       progress(cell, repetition, done, cells.length * pairs),
     );
-    return reportOf(options, { ...pieces, loop });
+    return reportOf(options, { ...pieces, observation, loop });
   } finally {
     await Promise.all([engines.end(), wire.end()]);
     await rm(directory, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
@@ -112,7 +115,7 @@ function inputOf(
 }
 
 function reportOf(options: MeasureOptions, sections: Sections): BenchReport {
-  const { kernels, engines, wire, loop } = sections;
+  const { kernels, observation, engines, wire, loop } = sections;
   return {
     ...{ format: BENCH_FORMAT, version, engine: options.engine, pairs: options.pairs },
     machine: {
@@ -124,6 +127,10 @@ function reportOf(options: MeasureOptions, sections: Sections): BenchReport {
       ...{ kernel, ...(batchSize === undefined ? {} : { batch_size: batchSize }) },
       microseconds: spreadOf(microseconds),
     })),
+    observation: {
+      workers: observation.workers,
+      microseconds: spreadOf(observation.microseconds),
+    },
     engines: engines.cells.flatMap(({ engine, batchSize, shards, milliseconds }) => {
       if (milliseconds.length === 0) return [];
       const sizes = { batch_size: batchSize, virtual_shards: defaultVirtualShards(batchSize), shards };

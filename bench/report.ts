@@ -25,6 +25,9 @@ export const benchReportSchema = z.strictObject({
       microseconds: spread,
     }),
   ),
+  observation: z
+    .strictObject({ workers: count, microseconds: spread })
+    .describe('What the coordinator spends on a step so that somebody can watch.'),
   engines: z
     .array(
       z.strictObject({

@@ -23,12 +23,17 @@ export function benchText(report: BenchReport): string {
   return `${[title, `Medians (min..max) of ${repetitions}`, ...sections, loopSection(report), phaseSection(report)].join('\n\n')}\n`;
 }
 
-function kernelSection({ kernels }: BenchReport): string {
+function kernelSection({ kernels, observation }: BenchReport): string {
   const rows = kernels.map(({ kernel, batch_size: rowsOfMask, microseconds }) => [
     rowsOfMask === undefined ? kernelTexts[kernel] : `${kernelTexts[kernel]}, batch ${rowsOfMask}`,
     ...spreadCells(microseconds),
   ]);
-  return ['Kernels alone', ...columns([['', 'microseconds', ''], ...rows])].join('\n');
+  const watching = `watching a step of ${observation.workers} workers`;
+  rows.push([watching, ...spreadCells(observation.microseconds)]);
+  return [
+    'Kernels alone, and what it takes to be watched',
+    ...columns([['', 'microseconds', ''], ...rows]),
+  ].join('\n');
 }
 
 function engineSection({ engines, skipped }: BenchReport): string {

@@ -160,9 +160,9 @@ function sourcesDigest() {
     hash.update(`${path} ${mtimeMs} ${size}\n`);
   };
   for (const path of settings) add(path);
-  // The folders that tsconfig.json includes, and with kernels/ what AssemblyScript compiles.
+  // The folders that tsconfig.json includes, with kernels/ what AssemblyScript compiles, and the page for browsers.
   const { include } = JSON.parse(readFileSync(join(root, 'tsconfig.json'), 'utf8'));
-  for (const entry of include) for (const path of filesBelow(entry.split('/')[0])) add(path);
+  for (const entry of [...include, 'page']) for (const path of filesBelow(entry.split('/')[0])) add(path);
   return hash.digest('hex');
 }
 
@@ -187,19 +187,15 @@ async function build(say) {
   for (const folder of [fresh, old]) rmSync(folder, { recursive: true, force: true });
   mkdirSync(join(fresh, 'kernels'), { recursive: true });
   const kernels = join(fresh, 'kernels', 'kernels.wasm');
+  const tsc = [process.execPath, join(root, 'node_modules', 'typescript', 'bin', 'tsc'), '-p'];
   const results = await Promise.all([
     run([
       ...[process.execPath, join(root, 'node_modules', 'assemblyscript', 'bin', 'asc.js'), '--config'],
       ...[join('kernels', 'asconfig.json'), '--outFile', kernels],
     ]),
-    run([
-      process.execPath,
-      join(root, 'node_modules', 'typescript', 'bin', 'tsc'),
-      '-p',
-      'tsconfig.json',
-      '--outDir',
-      fresh,
-    ]),
+    run([...tsc, 'tsconfig.json', '--outDir', fresh]),
+    // A folder of its own: both compile the types that they share.
+    run([...tsc, join('page', 'tsconfig.json'), '--outDir', join(fresh, 'browser')]),
   ]);
   const failed = results.find(({ status }) => status !== 0);
   if (failed !== undefined) {

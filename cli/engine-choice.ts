@@ -6,6 +6,7 @@ import { workerEnvironment } from '../worker/native/environment.ts';
 import { loadTensorFlow } from '../worker/native/load.ts';
 import type { NativeEngine } from '../worker/native/manifest.ts';
 import { progressReport } from '../worker/native/report.ts';
+import { requireGpu } from '../worker/native/require-gpu.ts';
 import type { Log } from './log.ts';
 import type { LocalOptions, WorkerOptions } from './options.ts';
 import { executable } from './package.ts';
@@ -19,12 +20,18 @@ export interface EngineChoice {
 /** Set for a worker whose environment is that of its engine already. */
 const ENGINE_READY = 'MNIST_DIST_INTERNAL_ENGINE_READY';
 
-/** TensorFlow, set up now if need be; with `auto` and no way to it, wasm and a warning that says what is missing. */
+/**
+ * TensorFlow, set up now if need be; with `auto` and no way to it, wasm and a warning that says what is missing. Throws ENGINE
+ * for a GPU that is asked for and not there, before anything is set up for it.
+ */
 export async function chooseEngine(
   { engine, device }: Pick<WorkerOptions, 'engine' | 'device'>,
   log: Log,
 ): Promise<EngineChoice> {
   if (engine === 'wasm' || engine === 'reference') return { engine };
+  // Whoever has the engine's environment was let through before.
+  const isNamed = device !== 'auto' && device !== 'cpu';
+  if (isNamed && process.env[ENGINE_READY] !== '1') await requireGpu(device);
   const progress = progressReport(process.stderr);
   try {
     const wanted = device === 'auto' ? {} : ({ device: device === 'cpu' ? 'cpu' : 'gpu' } as const);

@@ -27,12 +27,13 @@ export async function planWorkers(options: WorkerChoice, log: Log): Promise<Work
       : await listGpus();
   const count = workerCount(options.nprocPerNode, gpus.length);
   const { engine, native } = await chooseEngine(options, log);
-  const usable = options.device === 'auto' ? gpus.length : Math.min(gpus.length, 1);
+  // TensorFlow may have been set up without CUDA, or not at all.
+  const there = native?.device === 'cuda' ? gpus.length : 0;
+  const usable = options.device === 'auto' ? there : Math.min(there, 1);
   if (usable > 0 && count > usable)
     log.warn({ workers: count, gpus: usable }, `${count} workers share ${usable} GPU(s)`);
   return Array.from({ length: count }, (_, i) => {
-    const device =
-      options.device === 'auto' && gpus.length > 0 ? (`cuda:${i % gpus.length}` as const) : options.device;
+    const device = options.device === 'auto' && there > 0 ? (`cuda:${i % there}` as const) : options.device;
     const environment =
       native === undefined ? {} : engineEnvironment(native, { threads: options.threads, device });
     return { name: `w${i}`, engine, device, threads: options.threads, environment };

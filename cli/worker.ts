@@ -9,6 +9,7 @@ import type { RunDescription } from '../shared/run-description.ts';
 import { Client } from '../worker/client.ts';
 import { Computation } from '../worker/computation.ts';
 import { fetchDataset, type DialOptions } from '../worker/dial.ts';
+import { gpuOf, GpuTelemetry } from '../worker/native/gpu-telemetry.ts';
 import { chooseEngine, preloadEngine, runInEnvironment } from './engine-choice.ts';
 import { createLogger } from './log.ts';
 import type { WorkerOptions } from './options.ts';
@@ -68,8 +69,18 @@ export async function worker(options: WorkerOptions, argv: readonly string[]): P
     client.leave(new ClusterError(code, 'this worker was stopped'));
     stopping.abort();
   });
+  const telemetry = new GpuTelemetry({
+    gpu: gpuOf(engine),
+    report: (gpus) => client.report(gpus),
+    log: (level, message) => log[level]({}, message),
+  });
   client.start();
-  await client.done;
+  telemetry.start();
+  try {
+    await client.done;
+  } finally {
+    telemetry.stop();
+  }
   log.info({}, 'the run is over');
   return 0;
 }

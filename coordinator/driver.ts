@@ -1,6 +1,7 @@
 import type { Clock } from '../shared/clock.ts';
 import { assert, unreachable, type ClusterError, type ErrorCode } from '../shared/errors.ts';
 import type { Tensor } from '../shared/frame.ts';
+import type { GpuReading } from '../shared/gpu-reading.ts';
 import { HEARTBEAT_INTERVAL_MILLISECONDS, TICK_MILLISECONDS } from '../shared/limits.ts';
 import { collectGarbage } from '../shared/runtime.ts';
 import type { WorkerMessage } from '../shared/messages.ts';
@@ -56,6 +57,8 @@ export interface RunObserver {
   /** Copies what a checkpoint needs before it returns. */
   checkpoint(state: RunState): void;
   log(effect: Extract<Effect, { kind: 'log' }>): void;
+  /** Once a second for each worker at most; of GPUs that are not named nothing is known any more. */
+  devices(worker: string, gpus: readonly GpuReading[]): void;
 }
 
 export interface DriverOptions {
@@ -222,6 +225,8 @@ export class Driver implements PeerEvents {
         return this.#peers.get(effect.slot)?.close(effect.code, effect.message);
       case 'log':
         return this.#options.observer.log(effect);
+      case 'devices':
+        return this.#options.observer.devices(effect.worker, effect.gpus);
       case 'end':
         return this.#settle(effect.outcome);
       default:

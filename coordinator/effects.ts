@@ -1,4 +1,5 @@
 import type { ErrorCode } from '../shared/errors.ts';
+import type { GpuReading } from '../shared/gpu-reading.ts';
 import type { CoordinatorMessage } from '../shared/messages.ts';
 import type { Node } from '../shared/tree.ts';
 import type { RunState } from './state.ts';
@@ -43,6 +44,8 @@ export type Effect =
   | { readonly kind: 'checkpoint' }
   /** Sum up all predictions; answered by `evaluated`. */
   | { readonly kind: 'evaluate'; readonly step: number; readonly final: boolean }
+  /** Tell whoever watches how this worker's GPUs are doing. */
+  | { readonly kind: 'devices'; readonly worker: string; readonly gpus: readonly GpuReading[] }
   | { readonly kind: 'close'; readonly slot: number; readonly code: ErrorCode; readonly message: string }
   | {
       readonly kind: 'log';

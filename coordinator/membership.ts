@@ -1,5 +1,6 @@
 import { ARITHMETIC, PROTOCOL, type WorkerMessage } from '../shared/messages.ts';
 import { unreachable } from '../shared/errors.ts';
+import type { GpuReading } from '../shared/gpu-reading.ts';
 import * as limits from '../shared/limits.ts';
 import { changeLeases, isBusy, openLeases, withoutWorker } from './leases.ts';
 import { andThen, close, type Effect, log, type Next } from './effects.ts';
@@ -42,6 +43,7 @@ function connect(
   const worker: WorkerState = {
     ...{ slot, session, name: `slot ${slot}`, phase: 'connected', engine: undefined, fingerprint: undefined },
     ...{ silentAt: now + limits.HELLO_LIMIT_MILLISECONDS, weightsOf: undefined, late: false },
+    devicesAt: now,
     ...{
       pace: undefined,
       failures: 0,
@@ -89,6 +91,10 @@ function listen(
       const punctual = { ...worker, late: false };
       return takeResult(withWorker(state, punctual), punctual, message, checksum);
     }
+    case 'devices':
+      return worker.phase === 'connected'
+        ? breach(state, worker, message.kind)
+        : passOn(state, worker, message.gpus, now);
     case 'heartbeat':
       return { state, effects: [] };
     case 'bye':
@@ -154,6 +160,16 @@ function becomeReady(state: RunState, worker: WorkerState): Next {
     effects: [log('ready', `${worker.name} is ready${what}`, fields)],
   };
   return state.fingerprint === undefined ? ready : andThen(ready, (s) => judgeFingerprint(s, worker));
+}
+
+/** Whoever watches is told once a second at most: it costs time that the steps need. */
+function passOn(state: RunState, worker: WorkerState, gpus: readonly GpuReading[], now: number): Next {
+  if (now < worker.devicesAt) return { state, effects: [] };
+  const devicesAt = now + limits.MIN_DEVICES_INTERVAL_MILLISECONDS;
+  return {
+    state: withWorker(state, { ...worker, devicesAt }),
+    effects: [{ kind: 'devices', worker: worker.name, gpus }],
+  };
 }
 
 function leave(state: RunState, slot: number, reason: string, now: number): Next {

@@ -5,6 +5,7 @@ import type { Configuration } from '../shared/configuration.ts';
 import type { Checkpoint } from '../shared/checkpoint-file.ts';
 import type { Dataset } from '../shared/dataset.ts';
 import { assert, ClusterError } from '../shared/errors.ts';
+import type { GpuReading } from '../shared/gpu-reading.ts';
 import type { MetricsLine } from '../shared/metrics.ts';
 import type { RunRecord } from '../shared/run-schema.ts';
 import { planStep, totalSteps } from '../shared/schedule.ts';
@@ -161,6 +162,10 @@ export class Recorder implements RunRecorder {
   log({ level, event, message, fields }: Extract<Effect, { kind: 'log' }>): void {
     this.#event(event, { ...fields, message });
     this.#options.viewer.log(level, message, fields);
+  }
+
+  devices(worker: string, gpus: readonly GpuReading[]): void {
+    this.#options.viewer.devices(worker, gpus);
   }
 
   /** One at a time: while the disk is still busy with the last one, this one is left out. */

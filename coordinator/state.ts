@@ -111,6 +111,8 @@ export interface WorkerState {
   readonly fingerprint: string | undefined;
   /** When an idle or preparing worker has been silent for too long. */
   readonly silentAt: number;
+  /** From when on its word about its GPUs is listened to again. */
+  readonly devicesAt: number;
   /** The last step in which another worker has confirmed what this one was asked for first. */
   readonly confirmed: number | undefined;
   /** Whether a result of it came late and differed. */

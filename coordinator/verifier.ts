@@ -135,6 +135,9 @@ export class Verifier implements RunRecorder {
   /** A replay keeps nothing. */
   checkpoint(): void {}
 
+  /** Nobody watches it. */
+  devices(): void {}
+
   log({ level, event, message, fields }: Extract<Effect, { kind: 'log' }>): void {
     const { fingerprint } = this.#replay.checkpoints;
     const theirs = String(fields['fingerprint']);

@@ -1,4 +1,5 @@
 import type { Predictions } from '../evaluation/predictions.ts';
+import type { GpuReading } from '../shared/gpu-reading.ts';
 import type { MetricsLine } from '../shared/metrics.ts';
 import type { LeaveReport, ResultReport } from './driver.ts';
 import type { Outcome } from './effects.ts';
@@ -59,6 +60,8 @@ export interface RunViewer {
   checkpoint(report: CheckpointReport): void;
   checkpointFailed(step: number): void;
   left(report: LeaveReport): void;
+  /** How the GPUs of a worker are doing; of those that are not named nothing is known any more. */
+  devices(worker: string, gpus: readonly GpuReading[]): void;
   /** A line of events.jsonl. */
   event(event: string, fields: Readonly<Record<string, unknown>>): void;
   log(level: 'debug' | 'info' | 'warn', message: string, fields: Readonly<Record<string, unknown>>): void;
@@ -75,6 +78,7 @@ export const silentViewer: RunViewer = {
     checkpoint: nothing,
     checkpointFailed: nothing,
     left: nothing,
+    devices: nothing,
     event: nothing,
     log: nothing,
     ended: nothing,
@@ -92,6 +96,7 @@ export function viewers(all: readonly RunViewer[]): RunViewer {
     checkpoint: (report) => all.forEach((viewer) => viewer.checkpoint(report)),
     checkpointFailed: (step) => all.forEach((viewer) => viewer.checkpointFailed(step)),
     left: (report) => all.forEach((viewer) => viewer.left(report)),
+    devices: (worker, gpus) => all.forEach((viewer) => viewer.devices(worker, gpus)),
     event: (event, fields) => all.forEach((viewer) => viewer.event(event, fields)),
     log: (level, message, fields) => all.forEach((viewer) => viewer.log(level, message, fields)),
     ended: (outcome) => all.forEach((viewer) => viewer.ended(outcome)),

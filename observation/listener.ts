@@ -2,7 +2,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { hostPort, isLoopback } from '../shared/address.ts';
 import { ClusterError } from '../shared/errors.ts';
 import * as limits from '../shared/limits.ts';
-import { pageFile, pageHeaders } from './page-files.ts';
+import { readPageFiles, type PageFiles } from './page-files.ts';
 import { Pages } from './pages.ts';
 import type { Source, Weights } from './source.ts';
 
@@ -25,6 +25,7 @@ export class Listener {
   readonly port: number;
   readonly url: string;
   readonly #http: Server;
+  readonly #files: PageFiles;
   readonly #options: ListenerOptions;
   readonly #pages = new Pages();
   #timer: NodeJS.Timeout | undefined;
@@ -41,8 +42,9 @@ export class Listener {
     ['/api/weights', (response) => this.#sendWeights(response)],
   ]);
 
-  private constructor(http: Server, port: number, options: ListenerOptions) {
+  private constructor(http: Server, port: number, files: PageFiles, options: ListenerOptions) {
     this.#http = http;
+    this.#files = files;
     this.port = port;
     this.url = `http://${hostPort(options.host, port)}/`;
     this.#options = options;
@@ -50,8 +52,9 @@ export class Listener {
     this.#turnLater();
   }
 
-  /** Rejects with ADDRESS. */
+  /** Rejects with ADDRESS, or with SETUP where the page is not built. */
   static async open(options: ListenerOptions): Promise<Listener> {
+    const files = readPageFiles();
     const http = createServer({
       maxHeaderSize: limits.MAX_REQUEST_HEADER_BYTES,
       connectionsCheckingInterval: limits.REQUEST_CHECK_MILLISECONDS,
@@ -61,7 +64,7 @@ export class Listener {
     http.timeout = limits.REQUEST_LIMIT_MILLISECONDS;
     // Besides the pages themselves, what they fetch.
     http.maxConnections = 2 * limits.MAX_PAGES;
-    return new Listener(http, await bind(http, options), options);
+    return new Listener(http, await bind(http, options), files, options);
   }
 
   /**
@@ -115,12 +118,13 @@ export class Listener {
 
   #answer(request: IncomingMessage, response: ServerResponse): void {
     response.once('finish', () => this.#onRequest());
+    for (const [name, value] of Object.entries(this.#files.headers)) response.setHeader(name, value);
     const refusal = refusalOf(this.#options.host, request);
     if (refusal !== undefined) return reply(response, refusal.status, TEXT, refusal.text, refusal.headers);
     const url = request.url ?? '';
     const route = this.#routes.get(url);
     if (route !== undefined) return route(response);
-    const file = pageFile(url);
+    const file = this.#files.get(url);
     if (file === undefined) return reply(response, 404, TEXT, 'there is no such page\n');
     reply(response, 200, file.type, file.body);
   }
@@ -137,7 +141,7 @@ export class Listener {
   }
 
   #openStream(response: ServerResponse): void {
-    if (this.#pages.add(response, pageHeaders)) return;
+    if (this.#pages.add(response)) return;
     reply(response, 503, TEXT, `${limits.MAX_PAGES} pages are open already\n`);
   }
 
@@ -199,7 +203,6 @@ function reply(
   headers: Readonly<Record<string, string>> = {},
 ): void {
   response.writeHead(status, {
-    ...pageHeaders,
     ...{ 'Content-Type': type, 'Content-Length': Buffer.byteLength(body), 'Cache-Control': 'no-store' },
     ...headers,
   });

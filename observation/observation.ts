@@ -10,6 +10,7 @@ import type {
 } from '../coordinator/viewer.ts';
 import { misclassified } from '../evaluation/misclassified.ts';
 import type { Predictions } from '../evaluation/predictions.ts';
+import type { GpuReading } from '../shared/gpu-reading.ts';
 import { GRADIENT_NORM_MILLISECONDS } from '../shared/limits.ts';
 import type { RunView, Status, Update, WorkerStatus } from './api.ts';
 import { Board, type RunFacts } from './board.ts';
@@ -113,6 +114,10 @@ export class Observation implements RunViewer {
 
   left(report: LeaveReport): void {
     this.#metrics.left(report);
+  }
+
+  devices(worker: string, gpus: readonly GpuReading[]): void {
+    this.#metrics.devices(this.#labels.of(worker), gpus);
   }
 
   event(event: string, fields: Readonly<Record<string, unknown>>): void {

@@ -21,10 +21,9 @@ export class Pages {
   }
 
   /** False where there are too many already. */
-  add(response: ServerResponse, headers: Readonly<Record<string, string>>): boolean {
+  add(response: ServerResponse): boolean {
     if (this.#responses.size >= limits.MAX_PAGES) return false;
     response.writeHead(200, {
-      ...headers,
       ...{ 'Content-Type': 'text/event-stream', 'Cache-Control': 'no-store', 'X-Accel-Buffering': 'no' },
     });
     // How long a page waits before it dials again after a lost connection.
@@ -42,10 +41,9 @@ export class Pages {
     this.#write(`data: ${JSON.stringify(update)}\n\n`);
     this.#spokeAt = began;
     const wanted = (performance.now() - began) / TIME_SHARE;
-    this.#pause = Math.min(
-      Math.max(wanted, limits.PAGE_UPDATE_MILLISECONDS),
-      limits.MAX_PAGE_UPDATE_MILLISECONDS,
-    );
+    // Step by step, for the first one is slow on every machine.
+    const next = Math.max(Math.min(wanted, 2 * this.#pause), limits.PAGE_UPDATE_MILLISECONDS);
+    this.#pause = Math.min(next, limits.MAX_PAGE_UPDATE_MILLISECONDS);
   }
 
   /** For those between that would not know otherwise whether their connection lives. */

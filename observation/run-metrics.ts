@@ -11,6 +11,7 @@ import {
   type PhaseName,
   type RejectionName,
 } from './catalogue.ts';
+import type { GpuReading } from '../shared/gpu-reading.ts';
 import type { WorkerStatus } from './api.ts';
 import type { WorkerLabels } from './labels.ts';
 import { Meters } from './meters.ts';
@@ -26,6 +27,14 @@ const unknownAtFirst = [
     'validation_step',
     'checkpoint_duration_seconds',
   ] as const),
+] as const;
+
+const gpuGauges = [
+  { name: 'gpu_utilization_ratio', value: ({ utilization }: GpuReading) => utilization },
+  { name: 'gpu_memory_used_bytes', value: ({ memoryUsedBytes }: GpuReading) => memoryUsedBytes },
+  { name: 'gpu_memory_size_bytes', value: ({ memorySizeBytes }: GpuReading) => memorySizeBytes },
+  { name: 'gpu_temperature_celsius', value: ({ temperatureCelsius }: GpuReading) => temperatureCelsius },
+  { name: 'gpu_power_watts', value: ({ powerWatts }: GpuReading) => powerWatts },
 ] as const;
 
 /** What is asked for at a scrape, since nobody needs it before. */
@@ -62,6 +71,7 @@ export class RunMetrics {
   #breaches = 0;
   #checkpointFailures = 0;
   /** Bytes of connections that are closed, by label. */
+  readonly #gpus = new Map<string, readonly string[]>();
   readonly #traffic = new Map<string, { sent: number; received: number }>();
 
   constructor(settings: RunSettings, labels: WorkerLabels) {
@@ -122,6 +132,22 @@ export class RunMetrics {
     this.#checkpointFailures += 1;
   }
 
+  /** Takes the place of what was known of the worker's GPUs. */
+  devices(worker: string, gpus: readonly GpuReading[]): void {
+    for (const gpu of this.#gpus.get(worker) ?? [])
+      for (const { name } of gpuGauges) this.#meters.gauge(name).remove({ worker, gpu });
+    this.#gpus.set(
+      worker,
+      gpus.map(({ index }) => String(index)),
+    );
+    for (const reading of gpus) {
+      for (const { name, value } of gpuGauges) {
+        const now = value(reading);
+        if (now !== undefined) this.#meters.gauge(name).set({ worker, gpu: String(reading.index) }, now);
+      }
+    }
+  }
+
   joined(): void {
     this.#joins += 1;
   }
@@ -129,6 +155,7 @@ export class RunMetrics {
   left({ worker, cause, traffic }: LeaveReport): void {
     if (cause === 'PROTOCOL') this.#breaches += 1;
     if (worker === undefined || cause === 'finished') return;
+    this.devices(this.#labels.of(worker), []);
     const reason = lossNames[cause] ?? 'other';
     this.#losses.set(reason, (this.#losses.get(reason) ?? 0) + 1);
     const label = this.#labels.of(worker);

@@ -23,6 +23,8 @@ export const MAX_GARBAGE_BYTES = 12 * 1024 ** 2;
 export const METRICS_FLUSH_BYTES = 64 * 1024;
 export const MAX_METRICS_BUFFER_BYTES = 64 * 1024 ** 2;
 export const MAX_EVENTS_BUFFER_BYTES = 4 * 1024 ** 2;
+/** What nvidia-smi may say of all GPUs together. */
+export const MAX_GPU_ANSWER_BYTES = 64 * 1024;
 export const MIN_TOKEN_CHARACTERS = 16;
 export const MAX_TOKEN_CHARACTERS = 512;
 
@@ -60,6 +62,8 @@ export const PLAN_REVIEW_STEPS = 64;
 export const REMEMBERED_STEPS = 64;
 /** Workers found to be wrong that a run's record names, the last ones. */
 export const MAX_SUSPECTS = 64;
+/** GPUs of one worker that are reported, numbered from 0: all of them fit a header. */
+export const MAX_GPUS = 16;
 
 /** Checkpoints that are kept without --keep. */
 export const DEFAULT_KEPT_CHECKPOINTS = 2;
@@ -124,8 +128,17 @@ export const METRICS_FLUSH_MILLISECONDS = 1_000;
 export const LOCK_CHECK_MILLISECONDS = 2_000;
 /** How long lines wait on a full disk until they are tried again. */
 export const DISK_RETRY_MILLISECONDS = 3_000;
+/** How often a worker asks nvidia-smi, how long it waits for the answer, and for the next try when there was none. */
+export const GPU_INTERVAL_MILLISECONDS = 5_000;
+export const GPU_ANSWER_LIMIT_MILLISECONDS = 10_000;
+export const GPU_RETRY_MILLISECONDS = 60_000;
+/** What a worker says of its GPUs sooner than this after it said so last is dropped. */
+export const MIN_DEVICES_INTERVAL_MILLISECONDS = 1_000;
 /** Bench: how long a piece is measured in one repetition, and how many steps' time a run of the full loop has. */
 export const BENCH_PIECE_MILLISECONDS = 100;
 export const BENCH_WIRE_MILLISECONDS = 400;
 export const BENCH_RUN_MILLISECONDS = 1_500;
 export const BENCH_RUN_LIMIT_MILLISECONDS = 120_000;
+
+// Measures.
+export const MAX_GPU_WATTS = 100_000;

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { engineIdentity } from './engine-identity.ts';
 import { ClusterError, errorCodes } from './errors.ts';
+import { gpuReading } from './gpu-reading.ts';
 import * as limits from './limits.ts';
 import { memoryAddress, memoryRoom } from './shared-memory.ts';
 
@@ -8,7 +9,7 @@ import { memoryAddress, memoryRoom } from './shared-memory.ts';
  * The contract of the wire. Every message is one frame (frame.ts); its header is one of the records below, its body
  * float32. A receiver fences by `run`, `term` and `step`: what belongs to another one is dropped.
  */
-export const PROTOCOL = 1;
+export const PROTOCOL = 2;
 /** Raised whenever the same configuration would give other bytes. */
 export const ARITHMETIC = 1;
 
@@ -56,6 +57,8 @@ export const workerMessage = z.discriminatedUnion('kind', [
   }),
   /** "Here are class, loss and probabilities of every row of this chunk." Body: rows x (2 + classes). */
   z.strictObject({ kind: z.literal('predictions'), ...fence, part, microseconds }),
+  /** "This is how my GPUs are doing." */
+  z.strictObject({ kind: z.literal('devices'), gpus: z.array(gpuReading).max(limits.MAX_GPUS).readonly() }),
   /** "I am alive and have nothing to do." */
   z.strictObject({ kind: z.literal('heartbeat') }),
   /** "I leave, for this reason." */

@@ -1,5 +1,6 @@
 import { assert, ClusterError, messageOf, unreachable } from '../shared/errors.ts';
 import type { Tensor } from '../shared/frame.ts';
+import type { GpuReading } from '../shared/gpu-reading.ts';
 import * as limits from '../shared/limits.ts';
 import type { CoordinatorMessage } from '../shared/messages.ts';
 import { parameterCount } from '../shared/model.ts';
@@ -45,6 +46,7 @@ export class Client {
   #computation: Computation | undefined;
   #link: Link | undefined;
   #pause: NodeJS.Timeout | undefined;
+  #gpus: readonly GpuReading[] | undefined;
   readonly #queue: Queued[] = [];
   /** Messages with weights in the queue. */
   #waitingWeights = 0;
@@ -72,6 +74,16 @@ export class Client {
     this.#disconnect();
     clearTimeout(this.#pause);
     this.#reject(error);
+  }
+
+  /** How this worker's GPUs are doing: the coordinator is told now, or else when this worker is ready. */
+  report(gpus: readonly GpuReading[]): void {
+    this.#gpus = gpus;
+    if (this.#state.phase === 'ready') this.#tellDevices();
+  }
+
+  #tellDevices(): void {
+    if (this.#gpus !== undefined) this.#link?.send({ kind: 'devices', gpus: this.#gpus });
   }
 
   #enqueue(event: SessionEvent, tensor?: Tensor): void {
@@ -128,6 +140,7 @@ export class Client {
         return undefined;
       case 'send':
         this.#link?.send(effect.message);
+        if (effect.message.kind === 'ready') this.#tellDevices();
         return undefined;
       case 'prepare':
         return this.#prepare();

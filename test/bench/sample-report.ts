@@ -16,6 +16,7 @@ export function sampleReport(): BenchReport {
       { kernel: 'mask', batch_size: 32, microseconds: spreadOf([9, 8, 12]) },
       { kernel: 'adam', microseconds: spreadOf([80, 83, 81]) },
     ],
+    observation: { workers: 4, microseconds: spreadOf([5.2, 5.1, 6.4]) },
     engines: [
       {
         ...{

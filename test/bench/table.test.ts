@@ -31,6 +31,7 @@ describe('the table', () => {
   test('holds medians and extremes of every section, and what is left out', () => {
     expect(text).toContain('model 784-128-10 (101,770 parameters)');
     expect(text).toMatch(/^ {2}dropout mask, batch 32 +9\.00 +\(8\.00\.\.12\.0\)$/m);
+    expect(text).toMatch(/^ {2}watching a step of 4 workers +5\.20 +\(5\.10\.\.6\.40\)$/m);
     expect(text).toMatch(/^ {2}wasm +32 +2 of 4 +0\.200 +\(0\.190\.\.0\.300\)$/m);
     expect(text).toMatch(/^ {2}tensorflow does not run here: no compiler$/m);
     expect(text).toMatch(/^ +2 +960 +\(852\.\.1000\)$/m);

@@ -26,6 +26,7 @@ beforeEach(() => {
   write('package-lock.json', '{"packages":{"":{}}}');
   write('tsconfig.json', '{"include":["cli","kernels/*.ts"]}');
   write('cli/main.ts', 'one');
+  write('page/main.ts', 'page');
   write('fail', '');
   // npm makes the two compilers; "tsc" writes a main that prints the source it was built from.
   write(
@@ -40,6 +41,7 @@ const call = (name) => { fs.appendFileSync('calls', name + '\\n'); if (fails ===
   write(
     'tools/tsc',
     `${common} call('tsc'); const source = fs.readFileSync('cli/main.ts', 'utf8');
+if (process.argv.includes('page/tsconfig.json')) { fs.mkdirSync(out, { recursive: true }); fs.copyFileSync('page/main.ts', out + '/main.js'); process.exit(); }
 fs.mkdirSync(out + '/cli', { recursive: true });
 fs.writeFileSync(out + '/package.json', '{"type":"module"}');
 fs.writeFileSync(out + '/cli/main.js', 'export async function main(argv) { console.log(' + JSON.stringify(source) + ', argv.join()); return 7; }');`,
@@ -55,15 +57,15 @@ afterEach(() => {
 describe('a fresh clone', () => {
   test('installs, builds and starts; the second start does neither', async () => {
     expect(await start('local', '-n')).toMatchObject({ status: 7, stdout: 'one local,-n\n' });
-    expect(calls()).toEqual(['asc', 'npm', 'tsc']);
+    expect(calls()).toEqual(['asc', 'npm', 'tsc', 'tsc']);
     expect(await start()).toMatchObject({ status: 7, stderr: '' });
-    expect(calls()).toHaveLength(3);
+    expect(calls()).toHaveLength(4);
   });
 
   test('is set up once by two starts at the same time', async () => {
     const both = await Promise.all([start(), start()]);
     expect(both.map(({ status }) => status)).toEqual([7, 7]);
-    expect(calls()).toEqual(['asc', 'npm', 'tsc']);
+    expect(calls()).toEqual(['asc', 'npm', 'tsc', 'tsc']);
   });
 
   test('takes over the lock of a set-up that was killed', async () => {
@@ -94,6 +96,14 @@ describe('a checkout', () => {
     write('package-lock.json', '{"packages":{"":{},"node_modules/new":{"version":"1.0.0"}}}');
     await start();
     expect(calls().filter((name) => name === 'npm')).toHaveLength(2);
+  });
+
+  test('has its page built beside the rest, again after an edit', async () => {
+    await start();
+    write('page/main.ts', 'another page');
+    await start();
+    expect(readFileSync(join(checkout, 'dist/browser/main.js'), 'utf8')).toBe('another page');
+    expect(calls().filter((name) => name === 'tsc')).toHaveLength(4);
   });
 
   test.each(['tsc', 'asc'])(

@@ -45,6 +45,7 @@ export class Cluster {
   readonly checkpoints: number[] = [];
   readonly closed: { slot: number; code: string }[] = [];
   readonly logs: string[] = [];
+  readonly devices: Extract<Effect, { kind: 'devices' }>[] = [];
   digestOf: (request: Request, checksum: bigint) => string = (_, checksum) => `${checksum}`;
   /** What every worker was told of who computes what, step by step. */
   readonly assignments: (readonly (readonly number[])[])[] = [];
@@ -210,6 +211,9 @@ export class Cluster {
         return this.leave(effect.slot);
       case 'log':
         this.logs.push(effect.message);
+        return;
+      case 'devices':
+        this.devices.push(effect);
         return;
       case 'end':
         this.outcome = effect.outcome;

@@ -1,6 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { FIRST_LEASE_MILLISECONDS, MAX_FAILURES, SET_ASIDE_MILLISECONDS } from '../../shared/limits.ts';
+import {
+  FIRST_LEASE_MILLISECONDS,
+  MAX_FAILURES,
+  MIN_DEVICES_INTERVAL_MILLISECONDS,
+  SET_ASIDE_MILLISECONDS,
+} from '../../shared/limits.ts';
+import { PROTOCOL } from '../../shared/messages.ts';
+import { sampleEngine } from '../shared/sample-engine.ts';
 import { Cluster, configuration } from './cluster.ts';
 
 const FULL = '(((s0+s1)+(s2+s3))+((s4+s5)+(s6+s7)))';
@@ -265,7 +272,7 @@ describe('what a worker may not do', () => {
     ["deliver another worker's lease", { ...gradient, part: 3 }],
     ['deliver a part that does not exist', { ...gradient, part: 1 }],
     ['claim more correct rows than its shards hold', { ...gradient, correct: 17 }],
-    ['greet twice', { kind: 'hello', protocol: 1, arithmetic: 1, version: '0', name: 'x' } as const],
+    ['greet twice', { kind: 'hello', protocol: PROTOCOL, arithmetic: 1, version: '0', name: 'x' } as const],
   ])('%s', (_, message) => {
     const cluster = running();
     cluster.say(0, message);
@@ -301,6 +308,53 @@ describe('what a worker may not do', () => {
   });
 });
 
+describe("a worker's word about its GPUs", () => {
+  const gpus = [{ index: 0, utilization: 0.5 }];
+  const devices = { kind: 'devices', gpus } as const;
+
+  it('is passed on once a second, as soon as it has said hello', () => {
+    const cluster = new Cluster();
+    cluster.connect(0);
+    cluster.say(0, { kind: 'hello', protocol: PROTOCOL, arithmetic: 1, version: '0', name: 'w0' });
+    cluster.say(0, devices);
+    expect(cluster.devices).toEqual([{ kind: 'devices', worker: 'w0', gpus }]);
+    cluster.say(0, { kind: 'ready', fingerprint: 'f', engine: sampleEngine });
+    cluster.join(1);
+    cluster.tick(MIN_DEVICES_INTERVAL_MILLISECONDS - 1);
+    for (let i = 0; i < 5; i++) cluster.say(0, devices);
+    cluster.say(1, devices);
+    expect(cluster.devices.map(({ worker }) => worker)).toEqual(['w0', 'w1']);
+    cluster.tick(1);
+    for (let i = 0; i < 5; i++) cluster.say(0, { kind: 'devices', gpus: [] });
+    expect(cluster.devices.slice(2)).toEqual([{ kind: 'devices', worker: 'w0', gpus: [] }]);
+  });
+
+  it('is a sign of life, also where it is dropped', () => {
+    const cluster = new Cluster({ startWorkers: 9 });
+    cluster.join(0);
+    cluster.join(1);
+    for (let i = 0; i < 50; i++) {
+      cluster.tick(MIN_DEVICES_INTERVAL_MILLISECONDS / 2);
+      cluster.say(0, devices);
+    }
+    expect(cluster.closed).toEqual([{ slot: 1, code: 'TIMEOUT' }]);
+    expect(cluster.devices).toHaveLength(25);
+  });
+
+  it('changes nothing of the run', () => {
+    const cluster = new Cluster({ startWorkers: 2 });
+    cluster.join(0);
+    cluster.join(1);
+    for (let next = cluster.requests[0]; next !== undefined; next = cluster.requests[0]) {
+      cluster.say(next.slot, devices);
+      cluster.answer(next);
+      cluster.say(next.slot, devices);
+    }
+    expect(cluster.updates).toEqual(EXPECTED);
+    expect(cluster.outcome?.state).toBe('finished');
+  });
+});
+
 describe('who is let in', () => {
   it('takes the fingerprint that most share, and tells the others both', () => {
     const cluster = new Cluster({ startWorkers: 3 });
@@ -331,7 +385,7 @@ describe('who is let in', () => {
   it('refuses other versions, and more workers than --max-workers', () => {
     const cluster = new Cluster({ maxWorkers: 1, minWorkers: 1 });
     cluster.connect(0);
-    cluster.say(0, { kind: 'hello', protocol: 2, arithmetic: 1, version: '9', name: 'new' });
+    cluster.say(0, { kind: 'hello', protocol: PROTOCOL + 1, arithmetic: 1, version: '9', name: 'new' });
     expect(cluster.closed).toEqual([{ slot: 0, code: 'VERSION' }]);
     cluster.join(1);
     cluster.join(2);
@@ -345,7 +399,7 @@ describe('who is let in', () => {
     cluster.connect(1);
     cluster.say(1, {
       kind: 'hello',
-      protocol: 1,
+      protocol: PROTOCOL,
       arithmetic: 1,
       version: '0',
       name: 'w0',

@@ -15,7 +15,12 @@ const DELAY_MILLISECONDS = 2;
 export type Later = (task: () => void | Promise<void>) => void;
 
 /** A worker of the real code; why it ends is the coordinator's business. */
-export function startHonest(port: number, name: string, computation: Computation, later: Later): void {
+export function startHonest(
+  port: number,
+  name: string,
+  computation: Computation | (() => Promise<Computation>),
+  later: Later,
+): Client {
   const stopping = new AbortController();
   const client = new Client({
     dial: {
@@ -26,7 +31,7 @@ export function startHonest(port: number, name: string, computation: Computation
       ...{ name, version: '0', maxRetries: Infinity, maxWaitMilliseconds: PATIENCE_MILLISECONDS },
       prepareLimitMilliseconds: PATIENCE_MILLISECONDS,
     },
-    prepare: () => Promise.resolve(computation),
+    prepare: typeof computation === 'function' ? computation : () => Promise.resolve(computation),
     log: () => undefined,
     random: Math.random,
     clock: () => performance.now(),
@@ -38,6 +43,7 @@ export function startHonest(port: number, name: string, computation: Computation
     await done;
   });
   client.start();
+  return client;
 }
 
 /** A port that leads to another one, a little later. */

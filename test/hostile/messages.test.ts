@@ -1,10 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { errorTable } from '../../shared/errors.ts';
 import { encodePointer } from '../../shared/frame.ts';
+import { MAX_GPUS } from '../../shared/limits.ts';
+import { PROTOCOL } from '../../shared/messages.ts';
 import { Attacker, type Work } from './attacker.ts';
 import { engine, hello, tensorFrame } from './frames.ts';
 import { computationOf, expectUnharmed, startTarget, type Target } from './target.ts';
 
+const FLOOD = 2000;
 const CORRECT = { correct: 0, microseconds: 1 };
 
 /** A gradient of ones, for this part of this step. */
@@ -16,10 +19,18 @@ function gradientHeader({ fence, part }: Work, changes: object = {}): object {
   return { kind: 'gradient', ...fence, part, ...CORRECT, ...changes };
 }
 
+const devices = (...gpus: object[]) => ({ kind: 'devices', gpus });
+const manyGpus = Array.from({ length: MAX_GPUS + 1 }, () => ({ index: 0 }));
+
 describe('an authenticated worker out of turn', () => {
   const memory = { process: process.pid, descriptor: 0, secret: '0'.repeat(64) };
   it.each<[string, keyof typeof errorTable, (target: Target) => object[]]>([
     ['says anything before hello', 'PROTOCOL', () => [{ kind: 'preparing', limitMilliseconds: 1 }]],
+    ['tells of its GPUs before hello', 'PROTOCOL', () => [devices({ index: 0 })]],
+    ['has more GPUs than there may be', 'PROTOCOL', () => [hello, devices(...manyGpus)]],
+    ['has a GPU with a number of its own', 'PROTOCOL', () => [hello, devices({ index: 2 ** 30 })]],
+    ['has a GPU that is busier than busy', 'PROTOCOL', () => [hello, devices({ index: 0, utilization: 2 })]],
+    ['has a GPU that says more', 'PROTOCOL', () => [hello, devices({ index: 0, serial: 'x' })]],
     ['says hello twice', 'PROTOCOL', () => [hello, hello]],
     ['is ready before hello', 'PROTOCOL', ({ fingerprint }) => [{ kind: 'ready', fingerprint, engine }]],
     [
@@ -31,7 +42,7 @@ describe('an authenticated worker out of turn', () => {
         { kind: 'preparing', limitMilliseconds: 1 },
       ],
     ],
-    ['speaks another protocol', 'VERSION', () => [{ ...hello, protocol: 2 }]],
+    ['speaks another protocol', 'VERSION', () => [{ ...hello, protocol: PROTOCOL + 1 }]],
     [
       'computes other bytes',
       'FINGERPRINT',
@@ -64,6 +75,22 @@ describe('an authenticated worker out of turn', () => {
     expect((await attacker.ended).close).toBe(errorTable.PROTOCOL.close);
     await expectUnharmed(target);
   });
+});
+
+it('a flood of what a worker says of its GPUs is dropped, but for one word a second', async () => {
+  const target = await startTarget();
+  const attacker = await Attacker.join(target.port, target.fingerprint);
+  const longest = Array.from({ length: MAX_GPUS }, (_, index) => ({ index, powerWatts: 1 / 3 }));
+  const started = performance.now();
+  for (let i = 0; i < FLOOD; i++) attacker.say(devices(...longest));
+  // What a connection says is taken in order: its end comes after the flood.
+  attacker.say(hello);
+  expect((await attacker.ended).close).toBe(errorTable.PROTOCOL.close);
+  const seconds = (performance.now() - started) / 1000;
+  expect(target.devices.length).toBeGreaterThanOrEqual(1);
+  expect(target.devices.length).toBeLessThanOrEqual(1 + seconds);
+  expect(target.devices[0]).toEqual({ worker: hello.name, gpus: longest });
+  await expectUnharmed(target);
 });
 
 describe('a result', () => {

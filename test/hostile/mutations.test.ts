@@ -30,6 +30,7 @@ function validFrame({ fingerprint, floats, step }: Target, random: Random): Buff
   return encodeHeader(
     random.pick([
       { kind: 'heartbeat' },
+      { kind: 'devices', gpus: [{ index: 0, utilization: 0.5, memoryUsedBytes: 2 ** 30 }] },
       { kind: 'preparing', limitMilliseconds: 1000 },
       { kind: 'ready', fingerprint, engine },
       hello,

@@ -2,11 +2,12 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished } from 'vitest';
-import { silentViewer, type StepReport } from '../../coordinator/viewer.ts';
+import { silentViewer, type RunViewer, type StepReport } from '../../coordinator/viewer.ts';
 import { startCoordinator, type RunningCoordinator } from '../../coordinator/start.ts';
 import type { Audit } from '../../coordinator/state.ts';
 import { defaultVirtualShards, type Configuration } from '../../shared/configuration.ts';
 import { parseDataset, type Dataset } from '../../shared/dataset.ts';
+import type { GpuReading } from '../../shared/gpu-reading.ts';
 import { parameterCount } from '../../shared/model.ts';
 import type { RunRecord } from '../../shared/run-schema.ts';
 import { Computation } from '../../worker/computation.ts';
@@ -52,6 +53,8 @@ export interface Target {
   /** Gradients and loss: floats of a result. */
   readonly floats: number;
   readonly later: Later;
+  /** What was passed on of GPUs, oldest first. */
+  readonly devices: readonly { readonly worker: string; readonly gpus: readonly GpuReading[] }[];
   /** The last step that is done. */
   step(): number;
   /** Resolves when so many more steps are done. */
@@ -69,7 +72,12 @@ export async function startTarget(
 ): Promise<Target> {
   let step = 0;
   const log: string[] = [];
-  const run = await launch(configuration, later, (report) => (step = report.step), log, audit);
+  const devices: Target['devices'][number][] = [];
+  const viewer = {
+    step: (report: StepReport) => void (step = report.step),
+    devices: (worker: string, gpus: readonly GpuReading[]) => void devices.push({ worker, gpus }),
+  };
+  const run = await launch(configuration, later, viewer, log, audit);
   const computation = await computationOf(configuration);
   const advances = async (steps: number) => {
     const goal = step + steps;
@@ -92,7 +100,7 @@ export async function startTarget(
   const { fingerprint } = computation;
   const floats = parameterCount(configuration.model) + 1;
   return {
-    ...{ port: run.port, configuration, fingerprint, floats, later },
+    ...{ port: run.port, configuration, fingerprint, floats, later, devices },
     ...{ step: () => step, advances, joinedBy, finish },
   };
 }
@@ -116,7 +124,7 @@ async function end(run: RunningCoordinator): Promise<RunRecord> {
 
 /** The chain after so many steps of a run that nobody attacks. */
 async function undisturbedChain({ configuration, later }: Target, steps: number): Promise<string> {
-  const run = await launch({ ...configuration, steps }, later, () => undefined, []);
+  const run = await launch({ ...configuration, steps }, later, {}, []);
   startHonest(run.port, 'alone', await computationOf(configuration), later);
   const { record } = await run.done;
   return record.chain;
@@ -125,7 +133,7 @@ async function undisturbedChain({ configuration, later }: Target, steps: number)
 function launch(
   configuration: Configuration,
   later: Later,
-  step: (report: StepReport) => void,
+  viewer: Partial<RunViewer>,
   lines: string[],
   audit?: Audit,
 ) {
@@ -145,6 +153,6 @@ function launch(
       },
       ...{ rendezvousMilliseconds: PATIENCE_MILLISECONDS, allowMixedEngines: false, sharedMemory: true },
     },
-    { ...silentViewer, step, log },
+    { ...silentViewer, log, ...viewer },
   );
 }

@@ -74,6 +74,12 @@ describe("a worker's environment", () => {
     expect(found['TF_FORCE_GPU_ALLOW_GROWTH']).toBe('true');
   });
 
+  test('has CUDA number the GPUs as nvidia-smi does, unless it is told otherwise', () => {
+    expect(environment('cuda:1')['CUDA_DEVICE_ORDER']).toBe('PCI_BUS_ID');
+    const inherited = { CUDA_DEVICE_ORDER: 'FASTEST_FIRST' };
+    expect(environment('cuda:1', inherited)['CUDA_DEVICE_ORDER']).toBe('FASTEST_FIRST');
+  });
+
   test('refuses a GPU that is not visible, and any GPU without CUDA', () => {
     expect(() => environment('cuda:2', { CUDA_VISIBLE_DEVICES: '4,5' })).toThrow(/cuda:2.*shows 2 device/);
     expect(() => environment('cuda:0', {}, 'cpu')).toThrow(/without CUDA/);

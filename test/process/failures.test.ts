@@ -6,6 +6,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { WebSocket } from 'ws';
 import { errorTable, type ErrorCode } from '../../shared/errors.ts';
 import { decodeFrame, encodeHeader } from '../../shared/frame.ts';
+import { ARITHMETIC, PROTOCOL } from '../../shared/messages.ts';
 import { parseRunRecord } from '../../shared/run-schema.ts';
 import {
   freePort,
@@ -109,8 +110,8 @@ describe('a worker ends with a clear error', () => {
   });
 
   it.each([
-    ['protocol', { protocol: 99, arithmetic: 1 }],
-    ['arithmetic', { protocol: 1, arithmetic: 99 }],
+    ['protocol', { protocol: 99, arithmetic: ARITHMETIC }],
+    ['arithmetic', { protocol: PROTOCOL, arithmetic: 99 }],
   ])('when it speaks another %s version', async (_, versions) => {
     const { url, process } = await coordinator();
     const socket = new WebSocket(`${url}/worker`, { headers: { Authorization: `Bearer ${TOKEN}` } });

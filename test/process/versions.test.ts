@@ -54,9 +54,9 @@ describe('a worker whose coordinator speaks another version', () => {
     [
       'protocol',
       { ...description, protocol: 42 },
-      /speaks protocol 42, arithmetic 1; this worker protocol 1/,
+      /speaks protocol 42, arithmetic 1; this worker protocol 2/,
     ],
-    ['arithmetic', { ...description, arithmetic: 42 }, /protocol 1, arithmetic 42; this worker protocol 1/],
+    ['arithmetic', { ...description, arithmetic: 42 }, /protocol 2, arithmetic 42; this worker protocol 2/],
     ['protocol, and a run it cannot read', { protocol: 42, arithmetic: 1, version: '9.9.9' }, /9\.9\.9.*42/],
   ])('of the %s says both and does not connect', async (_, answer, says) => {
     const { url, hellos } = await otherCoordinator(answer);

@@ -174,6 +174,7 @@ export class SimulatedCoordinator {
       left: (report) => recorder.left(report),
       checkpoint: (state) => recorder.checkpoint(state),
       log: (effect) => recorder.log(effect),
+      devices: (worker, gpus) => recorder.devices(worker, gpus),
     };
   }
 

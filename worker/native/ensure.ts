@@ -90,6 +90,7 @@ async function setUp(options: SetupOptions, places: LibraryPlaces, report: Repor
   // A missing compiler is said before 274 MB are downloaded, not after.
   const hasBindings = existsSync(join(places.cache, 'bindings'));
   const early = hasBindings ? undefined : await requireCompiler();
+  await requireDriverIfNamed(options);
   const library = await chooseLibrary(options, places, report);
   const moduleDirectory = options.link ?? tfjsPackage().moduleDirectory;
   const key = createHash('sha256').update(
@@ -175,13 +176,20 @@ async function requireGpuIfNamed(options: SetupOptions, library: Library): Promi
       fix: 'Name a TensorFlow that was built with CUDA, or leave --tensorflow out.',
     });
   }
-  const missing = await missingLibraries([...cudaLibraries, driverLibrary], library.environment);
+  const missing = await missingLibraries(cudaLibraries, library.environment);
   if (missing.size === 0) return;
-  const driver = missing.has(driverLibrary);
   throw new ClusterError('SETUP', `--gpu: TensorFlow would not find ${[...missing.keys()].join(', ')}`, {
-    fix: driver
-      ? 'Install the NVIDIA driver (libcuda.so.1 comes with it), or set up for the CPU: npx mnist-dist setup --cpu'
-      : 'Install the nvidia-*-cu12 wheels beside TensorFlow (tensorflow[and-cuda]), or leave --tensorflow out.',
+    fix: 'Install the nvidia-*-cu12 wheels beside TensorFlow (tensorflow[and-cuda]), or leave --tensorflow out.',
+  });
+}
+
+/** A missing driver, too, is said before anything is downloaded. */
+async function requireDriverIfNamed({ device }: SetupOptions): Promise<void> {
+  if (device !== 'gpu') return;
+  const why = (await missingLibraries([driverLibrary], {})).get(driverLibrary);
+  if (why === undefined) return;
+  throw new ClusterError('SETUP', `--gpu: NVIDIA's driver is missing here (${why})`, {
+    fix: `Install the driver (${driverLibrary} comes with it), or set up for the CPU: npx mnist-dist setup --cpu`,
   });
 }
 

@@ -48,6 +48,8 @@ export function workerEnvironment(
   return {
     ...shared,
     LD_LIBRARY_PATH: joinPaths(native.environment['LD_LIBRARY_PATH'], inherited['LD_LIBRARY_PATH']),
+    // Else CUDA counts from the fastest GPU, and a number means another one to nvidia-smi.
+    CUDA_DEVICE_ORDER: inherited['CUDA_DEVICE_ORDER'] ?? 'PCI_BUS_ID',
     // The binding uploads to the last GPU but computes on the first: one device per process.
     CUDA_VISIBLE_DEVICES: visibleDevice(device, inherited['CUDA_VISIBLE_DEVICES']),
     TF_FORCE_GPU_ALLOW_GROWTH: 'true',

@@ -1,0 +1,213 @@
+import uPlot from 'uplot';
+import type { CurveColumns } from './curve.ts';
+import { setAttribute } from './dom.ts';
+import { tick } from './format.ts';
+import type { RunState } from './run-state.ts';
+import { type Colour, colour } from './theme.ts';
+
+const HEIGHT_PIXELS = 220;
+const FONT = '11px system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif';
+
+/** What a chart shows of a run. Its curves share the steps as x. */
+export interface ChartSpec {
+  readonly series: readonly {
+    readonly values: (columns: CurveColumns) => Float64Array;
+    readonly colour: Colour;
+    readonly width: number;
+  }[];
+  /** Points of their own, drawn over the curves: [step, value]. */
+  readonly points: (state: RunState) => readonly (readonly [step: number, value: number])[];
+  readonly range: (state: RunState, isLogarithmic: boolean) => readonly [low: number, high: number];
+  /** Of a value at an axis. */
+  readonly tick: (value: number) => string;
+  /** For who cannot see it: one sentence. */
+  readonly describe: (state: RunState) => string;
+  /** Shows the values at a step, of the newest where `index` is undefined. */
+  readonly read: (state: RunState, index: number | undefined) => void;
+}
+
+/** One chart in its box; it follows the box's width. */
+export class Chart {
+  readonly #box: HTMLElement;
+  readonly #spec: ChartSpec;
+  #plot: uPlot | undefined;
+  #state: RunState | undefined;
+  #isLogarithmic: boolean;
+
+  constructor(box: HTMLElement, spec: ChartSpec, isLogarithmic = false) {
+    this.#box = box;
+    this.#isLogarithmic = isLogarithmic;
+    this.#spec = spec;
+    new ResizeObserver(() => this.#resize()).observe(box);
+    box.addEventListener('keydown', (event) => this.#moveCursor(event));
+    box.addEventListener('blur', () => this.#plot?.setCursor({ left: -10, top: -10 }));
+  }
+
+  /** Draws at once: call it once a frame. */
+  draw(state: RunState): void {
+    this.#state = state;
+    if (this.#plot === undefined) this.#make(state);
+    else this.#plot.setData(this.#data(state));
+    setAttribute(this.#box, 'aria-label', this.#spec.describe(state));
+    this.#read();
+  }
+
+  /** With the colours of now. */
+  repaint(): void {
+    this.#plot?.redraw(false, true);
+  }
+
+  set isLogarithmic(isLogarithmic: boolean) {
+    this.#isLogarithmic = isLogarithmic;
+    this.#plot?.destroy();
+    this.#plot = undefined;
+    if (this.#state !== undefined) this.draw(this.#state);
+  }
+
+  #make(state: RunState): void {
+    const width = this.#box.clientWidth;
+    if (width === 0) return;
+    this.#plot = new uPlot(this.#options(width), this.#data(state), this.#box);
+  }
+
+  #data(state: RunState): uPlot.AlignedData {
+    const columns = state.curve.columns();
+    return [columns.step, ...this.#spec.series.map(({ values }) => values(columns))];
+  }
+
+  #options(width: number): uPlot.Options {
+    const filter = this.#isLogarithmic ? keepRound : keepAll;
+    const axis: uPlot.Axis = {
+      stroke: () => colour('muted'),
+      grid: { stroke: () => colour('line'), width: 1 },
+      ticks: { show: false },
+      font: FONT,
+      gap: 6,
+    };
+    return {
+      ...{ width, height: HEIGHT_PIXELS, legend: { show: false }, padding: [8, 8, 0, 0] },
+      cursor: {
+        ...{ y: false, drag: { x: false, y: false }, sync: { key: 'steps' } },
+        points: { size: 7, width: 0 },
+      },
+      scales: {
+        x: { time: false, range: () => [0, Math.max(1, this.#lastStep())] },
+        y: { distr: this.#isLogarithmic ? 3 : 1, range: () => this.#range() },
+      },
+      axes: [
+        { ...axis, space: 70, size: 26, values: (_, splits) => splits.map(tick) },
+        {
+          ...{ ...axis, size: 46, space: 34, filter },
+          grid: { ...axis.grid, filter },
+          values: (_, splits) => splits.map((value) => (value === null ? null : this.#spec.tick(value))),
+        },
+      ],
+      series: [
+        {},
+        ...this.#spec.series.map(({ colour: name, width }) => ({
+          ...{ stroke: () => colour(name), width, points: { show: false } },
+        })),
+      ],
+      hooks: {
+        drawClear: [(plot) => this.#drawEpochs(plot)],
+        draw: [(plot) => this.#drawPoints(plot)],
+        setCursor: [() => this.#read()],
+      },
+    };
+  }
+
+  #lastStep(): number {
+    const state = this.#state;
+    return state === undefined ? 1 : Math.max(state.curve.lastStep, state.evaluations.at(-1)?.[0] ?? 0);
+  }
+
+  #range(): uPlot.Range.MinMax {
+    const [low, high] =
+      this.#state === undefined ? [0, 1] : this.#spec.range(this.#state, this.#isLogarithmic);
+    return [low, high];
+  }
+
+  /** A fine line at the end of each epoch, as long as they can be told apart. */
+  #drawEpochs(plot: uPlot): void {
+    const state = this.#state;
+    if (state === undefined) return;
+    const { stepsPerEpoch } = state.view;
+    const every = Math.ceil(this.#lastStep() / stepsPerEpoch / 12) * stepsPerEpoch;
+    const { ctx, bbox } = plot;
+    ctx.save();
+    ctx.strokeStyle = colour('line');
+    ctx.lineWidth = uPlot.pxRatio * 2;
+    ctx.beginPath();
+    for (let step = every; step < this.#lastStep(); step += every) {
+      const x = plot.valToPos(step, 'x', true);
+      ctx.moveTo(x, bbox.top);
+      ctx.lineTo(x, bbox.top + bbox.height);
+    }
+    ctx.stroke();
+    ctx.restore();
+  }
+
+  #drawPoints(plot: uPlot): void {
+    const state = this.#state;
+    if (state === undefined) return;
+    const points = this.#spec.points(state);
+    const { ctx } = plot;
+    ctx.save();
+    ctx.strokeStyle = colour('ink');
+    ctx.fillStyle = colour('ink');
+    ctx.lineWidth = uPlot.pxRatio * 1.5;
+    ctx.beginPath();
+    for (const [step, value] of points)
+      ctx.lineTo(plot.valToPos(step, 'x', true), plot.valToPos(value, 'y', true));
+    ctx.stroke();
+    if (points.length <= 100) {
+      for (const [step, value] of points) {
+        ctx.beginPath();
+        const [x, y] = [plot.valToPos(step, 'x', true), plot.valToPos(value, 'y', true)];
+        ctx.arc(x, y, 3 * uPlot.pxRatio, 0, 2 * Math.PI);
+        ctx.fill();
+      }
+    }
+    ctx.restore();
+  }
+
+  #read(): void {
+    if (this.#state !== undefined) this.#spec.read(this.#state, this.#plot?.cursor.idx ?? undefined);
+  }
+
+  /** Arrow keys go from point to point, Home and End to the first and the last. */
+  #moveCursor(event: KeyboardEvent): void {
+    const plot = this.#plot;
+    const steps = this.#state?.curve.columns().step;
+    if (plot === undefined || steps === undefined || steps.length === 0) return;
+    const last = steps.length - 1;
+    const stride = Math.max(1, Math.round(last / 100));
+    const at = plot.cursor.idx ?? last;
+    const targets: Readonly<Record<string, number>> = {
+      ...{ ArrowLeft: at - stride, ArrowRight: at + stride, Home: 0, End: last },
+    };
+    const target = targets[event.key];
+    if (target === undefined) return;
+    event.preventDefault();
+    const step = steps[Math.min(last, Math.max(0, target))] ?? 0;
+    plot.setCursor({ left: plot.valToPos(step, 'x'), top: 0 });
+  }
+
+  #resize(): void {
+    const width = this.#box.clientWidth;
+    if (width === 0 || this.#state === undefined) return;
+    if (this.#plot === undefined) this.#make(this.#state);
+    else if (this.#plot.width !== width) this.#plot.setSize({ width, height: HEIGHT_PIXELS });
+  }
+}
+
+function keepAll(_: uPlot, splits: number[]): number[] {
+  return splits;
+}
+
+/** Of a logarithmic axis 1, 2 and 5 times a power of ten. */
+function keepRound(_: uPlot, splits: number[]): (number | null)[] {
+  return splits.map((value) =>
+    /^[125]e/.test(value.toExponential(6).replace('.000000', '')) ? value : null,
+  );
+}

@@ -1,0 +1,58 @@
+/** Elements of the page, made and changed without ever parsing markup: what comes from outside is text. */
+
+type Tags = HTMLElementTagNameMap;
+
+/** An element of index.html. Throws if it is not there or of another kind. */
+export function find<E extends HTMLElement>(id: string, kind: new () => E): E {
+  const element = document.getElementById(id);
+  if (element instanceof kind) return element;
+  throw new Error(`the page has no #${id}`);
+}
+
+/** A new element with text, or with other elements in it. */
+export function make<K extends keyof Tags>(
+  tag: K,
+  attributes: Readonly<Record<string, string>> = {},
+  ...children: readonly (Node | string)[]
+): Tags[K] {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  element.append(...children);
+  return element;
+}
+
+/** Leaves an element alone that says so already: nothing is laid out again, no selection is lost. */
+export function setText(element: Element, text: string): void {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+export function setAttribute(element: Element, name: string, value: string): void {
+  if (element.getAttribute(name) !== value) element.setAttribute(name, value);
+}
+
+/** Makes a list as long as wanted: at its end elements are made or removed. */
+export function setCount<E extends Element>(list: Element, rows: E[], wanted: number, create: () => E): void {
+  while (rows.length > wanted) rows.pop()?.remove();
+  while (rows.length < wanted) {
+    const row = create();
+    rows.push(row);
+    list.append(row);
+  }
+}
+
+/** A canvas' context at the resolution of the screen, cleared; sizes are in CSS pixels. */
+export function sharpContext(
+  canvas: HTMLCanvasElement,
+  width: number,
+  height: number,
+): CanvasRenderingContext2D {
+  const ratio = window.devicePixelRatio;
+  const [wide, high] = [Math.round(width * ratio), Math.round(height * ratio)];
+  if (canvas.width !== wide) canvas.width = wide;
+  if (canvas.height !== high) canvas.height = high;
+  const context = canvas.getContext('2d');
+  if (context === null) throw new Error('this browser has no canvas');
+  context.setTransform(ratio, 0, 0, ratio, 0, 0);
+  context.clearRect(0, 0, width, height);
+  return context;
+}

@@ -1,0 +1,70 @@
+/** Numbers as people read them; a dash where there is none. */
+const NONE = '–';
+const grouping = new Intl.NumberFormat('en-US', { maximumFractionDigits: 0 });
+
+/** 9375 -> "9,375" */
+export function count(value: number | undefined): string {
+  return isNumber(value) ? grouping.format(value) : NONE;
+}
+
+/** 0.97624 -> "97.62 %". Never rounded up to a hundred. */
+export function percent(ratio: number | undefined, digits = 2): string {
+  if (!isNumber(ratio)) return NONE;
+  const text = (ratio * 100).toFixed(digits);
+  const isTooGood = ratio < 1 && Number(text) === 100;
+  return `${isTooGood ? (100 - 10 ** -digits).toFixed(digits) : text} %`;
+}
+
+/** Three digits that count: 0.0812, 2.31, 12.4 */
+export function loss(value: number | undefined): string {
+  if (!isNumber(value)) return NONE;
+  if (value === 0 || value >= 1000) return value.toFixed(0);
+  if (value < 0.0001) return value.toExponential(1);
+  return value >= 1 ? value.toPrecision(3) : value.toFixed(4);
+}
+
+/** Three digits that count: 21345 -> "21.3 k" */
+export function short(value: number | undefined): string {
+  if (!isNumber(value)) return NONE;
+  if (Math.abs(value) >= 999_500) return `${(value / 1e6).toPrecision(3)} M`;
+  return Math.abs(value) >= 9_995 ? `${(value / 1000).toPrecision(3)} k` : grouping.format(value);
+}
+
+/** At an axis, where values are round: 5000 -> "5 k", 0.25 -> "0.25" */
+export function tick(value: number): string {
+  const [divisor, unit] =
+    Math.abs(value) >= 1e6 ? [1e6, ' M'] : Math.abs(value) >= 1000 ? [1000, ' k'] : [1, ''];
+  return `${Number((value / divisor).toPrecision(4))}${unit}`;
+}
+
+/** 75 -> "1:15", 3725 -> "1:02:05" */
+export function duration(seconds: number | undefined): string {
+  if (!isNumber(seconds)) return NONE;
+  const whole = Math.max(0, Math.round(seconds));
+  const [hours, minutes, rest] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
+  const two = (part: number) => String(part).padStart(2, '0');
+  return hours > 0 ? `${hours}:${two(minutes)}:${two(rest)}` : `${minutes}:${two(rest)}`;
+}
+
+export function milliseconds(value: number | undefined): string {
+  if (!isNumber(value)) return NONE;
+  return `${value < 10 ? value.toFixed(1) : grouping.format(value)} ms`;
+}
+
+/** The time of day here, of an ISO 8601 time or Unix milliseconds; the text itself if it is no time. */
+export function timeOfDay(time: string | number): string {
+  const date = new Date(time);
+  if (Number.isNaN(date.getTime())) return String(time);
+  return [date.getHours(), date.getMinutes(), date.getSeconds()]
+    .map((part) => String(part).padStart(2, '0'))
+    .join(':');
+}
+
+/** "1 worker", "2 workers" */
+export function counted(value: number, noun: string): string {
+  return `${count(value)} ${noun}${value === 1 ? '' : 's'}`;
+}
+
+function isNumber(value: number | undefined): value is number {
+  return value !== undefined && Number.isFinite(value);
+}

@@ -1,0 +1,117 @@
+import { find, make, setAttribute, setText } from './dom.ts';
+import type { Link } from './follower.ts';
+import { count, counted, duration, loss, percent, short, timeOfDay } from './format.ts';
+import { smoothSteps, type RunState } from './run-state.ts';
+
+/** The numbers at the top, and in one line what is going on. */
+export function mountHeadline(): (state: RunState | undefined, link: Link) => void {
+  const field = (id: string) => {
+    const element = find(id, HTMLElement);
+    return (text: string) => setText(element, text);
+  };
+  const fields = {
+    ...{ runId: field('run-id'), about: field('about') },
+    ...{ accuracyName: field('accuracy-name'), accuracyAside: field('accuracy-aside') },
+    ...{ loss: field('loss'), lossName: field('loss-name'), lossAside: field('loss-aside') },
+    ...{
+      step: field('step'),
+      stepAside: field('step-aside'),
+      epoch: field('epoch'),
+      epochAside: field('epoch-aside'),
+    },
+    ...{ time: field('time'), timeName: field('time-name'), timeAside: field('time-aside') },
+    ...{ speed: field('speed'), speedAside: field('speed-aside') },
+  };
+  const accuracyField = find('accuracy', HTMLElement);
+  const line = find('state', HTMLElement);
+  const progress = find('progress', HTMLProgressElement);
+  return (state, link) => {
+    const { look, text } = stateLine(state, link);
+    setAttribute(line, 'data-state', look);
+    setText(line, text);
+    if (state === undefined) return;
+    const { view, status, curve, evaluations } = state;
+    const [step, validationLoss, validationAccuracy] = evaluations.at(-1) ?? [];
+    const isValidated = step !== undefined;
+    const accuracy = isValidated ? validationAccuracy : curve.lastSmoothAccuracy;
+    fields.runId(view.run);
+    fields.about(
+      `version ${view.version}, started ${timeOfDay(view.started)}${view.term > 1 ? `, term ${view.term}` : ''}`,
+    );
+    showShare(accuracyField, percent(accuracy));
+    fields.loss(loss(isValidated ? validationLoss : curve.lastSmoothLoss));
+    fields.accuracyName(isValidated ? 'Validation accuracy' : 'Training accuracy');
+    fields.lossName(isValidated ? 'Validation loss' : 'Training loss');
+    fields.accuracyAside(isValidated ? `training ${percent(curve.lastSmoothAccuracy)}` : smoothed(state));
+    fields.lossAside(isValidated ? `training ${loss(curve.lastSmoothLoss)}` : smoothed(state));
+    fields.step(count(status.step));
+    fields.stepAside(`of ${count(view.totalSteps)}`);
+    fields.epoch(count(status.epoch));
+    fields.epochAside(`of ${count(view.epochs)}`);
+    fields.timeName(state.isOver || link === 'directory' ? 'Time' : 'Time left');
+    const isKnown = !state.isOver && link !== 'directory';
+    fields.time(duration(isKnown ? status.secondsLeft : status.seconds));
+    fields.timeAside(isKnown ? `${duration(status.seconds)} so far` : '');
+    fields.speed(short(curve.lastSamplesPerSecond));
+    fields.speedAside(workersText(state));
+    progress.value = view.totalSteps === 0 ? 0 : status.step / view.totalSteps;
+    document.title = accuracy === undefined ? 'mnist-dist' : `${percent(accuracy)} · mnist-dist`;
+  };
+}
+
+/** The sign is smaller than the number. */
+function showShare(field: HTMLElement, text: string): void {
+  if (field.textContent === text) return;
+  const [number = '', sign] = text.split(' ');
+  field.replaceChildren(number, ...(sign === undefined ? [] : [make('small', {}, ` ${sign}`)]));
+}
+
+function smoothed(state: RunState): string {
+  return state.curve.length === 0 ? '' : `over about ${counted(smoothSteps(state.view), 'step')}`;
+}
+
+function workersText({ status }: RunState): string {
+  const present = status.workers.filter(({ state }) => state !== 'lost').length;
+  const lost = status.lost === 0 ? '' : `, ${count(status.lost)} lost so far`;
+  return `${counted(present, 'worker')}${lost}`;
+}
+
+function stateLine(state: RunState | undefined, link: Link): { look: string; text: string } {
+  if (state === undefined) return { look: 'connecting', text: 'Waiting for the coordinator to answer' };
+  const { status } = state;
+  const why = status.message === '' ? '' : `: ${status.message}`;
+  if (link === 'lost')
+    return {
+      look: 'away',
+      text: `Connection lost at ${timeOfDay(state.now)}; trying again. This is what was known then.`,
+    };
+  const from = link === 'directory' ? ' (shown from its directory)' : '';
+  switch (status.state) {
+    case 'gathering':
+      return { look: 'gathering', text: waitText(state) + from };
+    case 'running':
+      return {
+        look: 'running',
+        text: link === 'directory' ? `Was running when it was recorded last${from}` : 'Running',
+      };
+    case 'finished':
+    case 'interrupted':
+    case 'failed':
+    case 'diverged': {
+      const name = status.state.charAt(0).toUpperCase() + status.state.slice(1);
+      return { look: status.state, text: `${name} after ${counted(status.step, 'step')}${why}${from}` };
+    }
+  }
+}
+
+/** Whom the run waits for, as far as workers say what they do. */
+function waitText({ status, view }: RunState): string {
+  const ready = status.workers.filter(({ state }) => state === 'idle' || state === 'training').length;
+  const coming = status.workers.filter(({ state }) => state === 'connected' || state === 'preparing').length;
+  const wanted = view.configuration.find(([name]) => name.replace(/^--/, '') === 'min-workers')?.[1];
+  const parts = [
+    wanted === undefined ? `${ready} ready` : `${ready} of ${wanted} ready`,
+    ...(coming === 0 ? [] : [`${coming} preparing`]),
+  ];
+  return `Waiting for workers: ${parts.join(', ')}`;
+}

@@ -1,0 +1,105 @@
+/** Part of a picture's side that a digit fills: 20 of 28 in MNIST. */
+const FILLED = 20 / 28;
+
+/** A picture row by row, 0 is the background, 1 is ink. */
+export interface Picture {
+  readonly rows: number;
+  readonly columns: number;
+  readonly pixels: Float32Array;
+}
+
+/**
+ * A drawn digit as MNIST has its own: scaled to fit a box of 20 x 20 with its sides kept in proportion, each pixel the mean
+ * of what it covers, and moved by whole pixels so that its centre of mass comes nearest to the middle. Other sizes
+ * scale alike. In MNIST the longer side has 20 pixels, and the centre of mass is at pixel 14.0, 14.0 in the mean (counted
+ * from 0). What would fall over the edge is moved back in. No ink gives an empty picture.
+ */
+export function normalise(drawing: Picture, rows: number, columns: number): Picture {
+  const pixels = new Float32Array(rows * columns);
+  const box = boundingBox(drawing);
+  if (box === undefined) return { rows, columns, pixels };
+  const scale = Math.min(
+    (rows * FILLED) / (box.bottom - box.top),
+    (columns * FILLED) / (box.right - box.left),
+  );
+  const small = shrink(drawing, box, scale, rows, columns);
+  const centre = centreOfMass(small);
+  const down = place(rows / 2 - centre.row, rows - small.rows);
+  const across = place(columns / 2 - centre.column, columns - small.columns);
+  for (let row = 0; row < small.rows; row++) {
+    const line = small.pixels.subarray(row * small.columns, (row + 1) * small.columns);
+    pixels.set(line, (row + down) * columns + across);
+  }
+  return { rows, columns, pixels };
+}
+
+/** In pixels, counted from 0, of pixels' centres. */
+export function centreOfMass({ rows, columns, pixels }: Picture): { row: number; column: number } {
+  let [mass, row, column] = [0, 0, 0];
+  for (let y = 0; y < rows; y++) {
+    for (let x = 0; x < columns; x++) {
+      const ink = pixels[y * columns + x] ?? 0;
+      mass += ink;
+      row += ink * y;
+      column += ink * x;
+    }
+  }
+  return { row: row / mass, column: column / mass };
+}
+
+interface Box {
+  readonly top: number;
+  readonly bottom: number;
+  readonly left: number;
+  readonly right: number;
+}
+
+/** Of all ink, ends excluded. */
+function boundingBox({ rows, columns, pixels }: Picture): Box | undefined {
+  let [top, bottom, left, right] = [rows, 0, columns, 0];
+  for (let y = 0; y < rows; y++) {
+    for (let x = 0; x < columns; x++) {
+      if ((pixels[y * columns + x] ?? 0) === 0) continue;
+      top = Math.min(top, y);
+      bottom = Math.max(bottom, y + 1);
+      left = Math.min(left, x);
+      right = Math.max(right, x + 1);
+    }
+  }
+  return bottom === 0 ? undefined : { top, bottom, left, right };
+}
+
+/** The box alone, scaled; a shorter side that ends within a pixel is centred in its pixels. */
+function shrink(drawing: Picture, box: Box, scale: number, maxRows: number, maxColumns: number): Picture {
+  const [height, width] = [(box.bottom - box.top) * scale, (box.right - box.left) * scale];
+  // Rounding errors must not open one more row.
+  const rows = Math.min(maxRows, Math.ceil(height - 1e-9));
+  const columns = Math.min(maxColumns, Math.ceil(width - 1e-9));
+  const pixels = new Float32Array(rows * columns);
+  const [firstRow, firstColumn] = [(height - rows) / 2, (width - columns) / 2];
+  for (let row = 0; row < rows; row++) {
+    const top = box.top + (firstRow + row) / scale;
+    for (let column = 0; column < columns; column++) {
+      const left = box.left + (firstColumn + column) / scale;
+      pixels[row * columns + column] = mean(drawing, top, left, 1 / scale);
+    }
+  }
+  return { rows, columns, pixels };
+}
+
+/** Mean ink of a square of `side` cells at (top, left); cells that it covers in part count by that part. */
+function mean({ rows, columns, pixels }: Picture, top: number, left: number, side: number): number {
+  let sum = 0;
+  for (let y = Math.max(0, Math.floor(top)); y < Math.min(rows, top + side); y++) {
+    const high = Math.min(y + 1, top + side) - Math.max(y, top);
+    for (let x = Math.max(0, Math.floor(left)); x < Math.min(columns, left + side); x++) {
+      const wide = Math.min(x + 1, left + side) - Math.max(x, left);
+      sum += (pixels[y * columns + x] ?? 0) * high * wide;
+    }
+  }
+  return Math.min(1, sum / (side * side));
+}
+
+function place(shift: number, room: number): number {
+  return Math.min(room, Math.max(0, Math.round(shift)));
+}

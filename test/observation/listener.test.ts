@@ -1,0 +1,197 @@
+import { once } from 'node:events';
+import { get, request, type IncomingMessage } from 'node:http';
+import { connect } from 'node:net';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import type { RunView, Update } from '../../observation/api.ts';
+import { Listener } from '../../observation/listener.ts';
+import type { Source } from '../../observation/source.ts';
+import { ClusterError } from '../../shared/errors.ts';
+import { MAX_PAGE_QUEUE_BYTES, MAX_PAGES } from '../../shared/limits.ts';
+import { sampleView } from './sample-view.ts';
+
+interface Stage extends Source {
+  shown: RunView | undefined;
+  updates: Update[];
+  weightCopies: number;
+}
+
+function stage(): Stage {
+  const source: Stage = {
+    ...{ shown: sampleView, updates: [], weightCopies: 0 },
+    view: () => source.shown,
+    turn: () => source.updates.shift(),
+    weights: () => {
+      source.weightCopies += 1;
+      return { step: 7, weights: Float32Array.of(1, -2) };
+    },
+    scrape: () => Promise.resolve({ type: 'text/plain; version=0.0.4', text: 'm 1\n' }),
+  };
+  return source;
+}
+
+async function open(source: Source, host = '127.0.0.1', port = 0): Promise<Listener> {
+  const listener = await Listener.open({ host, port, isPortFree: false, source });
+  onTestFinished(() => listener.close(0));
+  return listener;
+}
+
+interface Answer {
+  readonly status: number | undefined;
+  readonly headers: IncomingMessage['headers'];
+  readonly body: Buffer;
+}
+
+async function ask(port: number, path: string, options: object = {}): Promise<Answer> {
+  const asked = request({ host: '127.0.0.1', port, path, agent: false, ...options });
+  asked.end();
+  const [response]: IncomingMessage[] = await once(asked, 'response');
+  const chunks: Buffer[] = [];
+  for await (const chunk of response ?? []) chunks.push(Buffer.from(chunk));
+  return { status: response?.statusCode, headers: response?.headers ?? {}, body: Buffer.concat(chunks) };
+}
+
+/** An open page: the data of its events, as they come. */
+async function follow(port: number): Promise<{ events: AsyncGenerator<Update>; response: IncomingMessage }> {
+  const asked = get({ host: '127.0.0.1', port, path: '/api/stream' });
+  onTestFinished(() => void asked.destroy());
+  const [response]: IncomingMessage[] = await once(asked, 'response');
+  if (response === undefined) throw new Error('there is an answer');
+  response.setEncoding('utf8');
+  async function* events(): AsyncGenerator<Update> {
+    let text = '';
+    for await (const chunk of response ?? []) {
+      text += String(chunk);
+      for (let end = text.indexOf('\n\n'); end >= 0; end = text.indexOf('\n\n')) {
+        const event = text.slice(0, end);
+        text = text.slice(end + 2);
+        if (event.startsWith('data: ')) yield JSON.parse(event.slice(6));
+      }
+    }
+  }
+  return { events: events(), response };
+}
+
+describe('the observation listener', () => {
+  it('answers what it knows, and nothing else', async () => {
+    const { port } = await open(stage());
+    expect(await ask(port, '/healthz')).toMatchObject({ status: 200 });
+    expect(await ask(port, '/readyz')).toMatchObject({ status: 200 });
+    expect((await ask(port, '/metrics')).body.toString()).toBe('m 1\n');
+    expect(JSON.parse((await ask(port, '/api/run')).body.toString())).toEqual(
+      JSON.parse(JSON.stringify(sampleView)),
+    );
+    const weights = await ask(port, '/api/weights');
+    expect(weights.headers['x-step']).toBe('7');
+    expect([weights.body.readFloatLE(0), weights.body.readFloatLE(4)]).toEqual([1, -2]);
+    for (const path of [
+      '/nothing',
+      '/../package.json',
+      '/%2e%2e/package.json',
+      '/api/run/',
+      '//',
+      '/api/run?x',
+    ])
+      expect(await ask(port, path), path).toMatchObject({ status: 404 });
+  });
+
+  it('says when there is nothing to show yet', async () => {
+    const source = stage();
+    source.shown = undefined;
+    const { port } = await open(source);
+    expect(await ask(port, '/healthz')).toMatchObject({ status: 200 });
+    for (const path of ['/readyz', '/api/run']) expect(await ask(port, path)).toMatchObject({ status: 503 });
+  });
+
+  it.each(['POST', 'PUT', 'DELETE', 'HEAD', 'OPTIONS'])('does not answer %s', async (method) => {
+    const { port } = await open(stage());
+    expect(await ask(port, '/metrics', { method })).toMatchObject({ status: 405, headers: { allow: 'GET' } });
+  });
+
+  it.each(['localhost', '127.0.0.1:9464', 'LOCALHOST:1', '[::1]:9464'])('answers for %s', async (host) => {
+    const { port } = await open(stage());
+    expect(await ask(port, '/metrics', { headers: { host } })).toMatchObject({ status: 200 });
+  });
+
+  it.each(['evil.example', 'localhost.evil.example', '10.0.0.1:9464', '127.0.0.1.evil.example:9464'])(
+    'turns away a page that calls this machine "%s"',
+    async (host) => {
+      const { port } = await open(stage());
+      for (const path of ['/', '/metrics', '/api/stream', '/api/weights'])
+        expect(await ask(port, path, { headers: { host } })).toMatchObject({ status: 421 });
+    },
+  );
+
+  it('takes the next port only where it may', async () => {
+    const { port } = await open(stage());
+    await expect(open(stage(), '127.0.0.1', port)).rejects.toSatisfy(
+      (error) =>
+        error instanceof ClusterError && error.code === 'ADDRESS' && error.message.includes('--http-port'),
+    );
+    const next = await Listener.open({ host: '127.0.0.1', port, isPortFree: true, source: stage() });
+    onTestFinished(() => next.close(0));
+    expect(next.port).toBeGreaterThan(port);
+  });
+
+  it('sends every update to every page, and copies the weights once for all of them', async () => {
+    const source = stage();
+    const { port } = await open(source);
+    const pages = await Promise.all([follow(port), follow(port), follow(port)]);
+    source.updates.push({ evaluation: [1, 2, 3] }, { evaluation: [4, 5, 6] });
+    for (const { events } of pages) {
+      expect((await events.next()).value).toEqual({ evaluation: [1, 2, 3] });
+      expect((await events.next()).value).toEqual({ evaluation: [4, 5, 6] });
+    }
+    await Promise.all([1, 2, 3, 4].map(() => ask(port, '/api/weights')));
+    expect(source.weightCopies).toBe(1);
+  });
+
+  it('has room for so many pages, and not for one more', async () => {
+    const { port } = await open(stage());
+    await Promise.all(Array.from({ length: MAX_PAGES }, () => follow(port)));
+    expect(await ask(port, '/api/stream')).toMatchObject({ status: 503 });
+    // Everything else goes on.
+    expect(await ask(port, '/metrics')).toMatchObject({ status: 200 });
+  });
+
+  it('ends the connection of a page that does not read', async () => {
+    const source = stage();
+    const { port } = await open(source);
+    const reader = await follow(port);
+    const silent = connect(port, '127.0.0.1');
+    onTestFinished(() => void silent.destroy());
+    await once(silent, 'connect');
+    silent.pause();
+    silent.write('GET /api/stream HTTP/1.1\r\nHost: localhost\r\n\r\n');
+    const closed = once(silent, 'close');
+    silent.on('error', () => undefined);
+    const message = 'x'.repeat(MAX_PAGE_QUEUE_BYTES);
+    const update: Update = { events: [{ time: '', event: '', level: 'info', message }] };
+    source.turn = () => update;
+    // More than the kernel takes for a connection, and our own queue on top.
+    for (let received = 0; received < 20; received++)
+      expect((await reader.events.next()).value?.events?.[0]?.message.length).toBe(message.length);
+    // One that was not ended would read for ever.
+    silent.resume();
+    await closed;
+  });
+
+  it('says at the end what is new, lets the pages fetch the last weights, and waits for one more scrape', async () => {
+    const source = stage();
+    const listener = await Listener.open({ host: '127.0.0.1', port: 0, isPortFree: false, source });
+    const { port } = listener;
+    const { events, response } = await follow(port);
+    await ask(port, '/api/weights');
+    await ask(port, '/metrics');
+    source.updates.push({ evaluation: [9, 9, 9] });
+    const closed = listener.close(60_000);
+    expect((await events.next()).value).toEqual({ evaluation: [9, 9, 9] });
+    expect(await ask(port, '/api/weights')).toMatchObject({ status: 200 });
+    // Not those of before.
+    expect(source.weightCopies).toBe(2);
+    expect(await ask(port, '/metrics')).toMatchObject({ status: 200 });
+    await closed;
+    expect((await events.next()).done).toBe(true);
+    expect(response.complete).toBe(true);
+    await expect(ask(port, '/healthz')).rejects.toThrow('ECONNREFUSED');
+  });
+});

@@ -1,0 +1,222 @@
+import { describe, expect, it } from 'vitest';
+import type { Inspection, WorkerInspection } from '../../coordinator/inspection.ts';
+import type { StepReport } from '../../coordinator/viewer.ts';
+import { catalogue, losses, METRIC_PREFIX, metricNames, rejections } from '../../observation/catalogue.ts';
+import { runFacts, runSettings } from '../../observation/facts.ts';
+import { Observation } from '../../observation/observation.ts';
+import { MAX_OBSERVED_WORKERS } from '../../shared/limits.ts';
+import { sampleConfiguration } from '../shared/sample-configuration.ts';
+import { sampleEngine } from '../shared/sample-engine.ts';
+
+const classNames = ['a', 'b'];
+const dataset = { name: 'Sample', rows: 1, columns: 2, classNames };
+const counts = {
+  ...{ duplicates: 1, fenced: 2, reassigned: 3, differing: 4, nonFinite: 5, nonFiniteSteps: 6 },
+  stragglerSteps: 7,
+};
+
+function worker(name: string, condition: WorkerInspection['condition'] = 'training'): WorkerInspection {
+  const traffic = { sentBytes: 100, receivedBytes: 50, queuedBytes: 5, roundTripMilliseconds: 2 };
+  return { name, condition, engine: sampleEngine, traffic };
+}
+
+/** A run to be observed, whose moment a test may change. */
+function observe(workers: WorkerInspection[] = [worker('w0')]) {
+  const time = { now: 0 };
+  const observation = new Observation({
+    facts: runFacts(sampleConfiguration, dataset, '1.2.3', true),
+    metrics: runSettings(sampleConfiguration, dataset, '1.2.3'),
+    testImages: Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8),
+    clock: () => time.now,
+  });
+  const inspection: { now: Inspection } = {
+    now: {
+      phase: 'running',
+      awaited: 1,
+      counts,
+      engine: sampleEngine,
+      workers,
+      delivered: new Map([['w0', 640]]),
+    },
+  };
+  observation.opened({
+    ...{ run: 'r', directory: 'runs/r', term: 1, started: '2026-01-01T00:00:00.000Z', lines: [], events: '' },
+  });
+  observation.attach({
+    inspect: () => inspection.now,
+    weights: () => ({ step: 1, weights: new Float32Array(1) }),
+    unauthorized: () => 8,
+    waitingBytes: () => 9,
+  });
+  return { observation, time, inspection };
+}
+
+function step(number: number, more: Partial<StepReport> = {}): StepReport {
+  return {
+    ...{ step: number, epoch: 1, samples: 32, loss: 0.5, correct: 16, workers: 1, milliseconds: 4 },
+    ...{ updateMilliseconds: 1, recordMilliseconds: 0.5, gradientNorm: () => 3, ...more },
+  };
+}
+
+function evaluate(observation: Observation): void {
+  observation.evaluation({
+    ...{ step: 2, epoch: 1, samples: 4, loss: 0.25, correct: 2 },
+    confusion: [
+      [1, 1],
+      [1, 1],
+    ],
+    predictions: {
+      // Class, loss, probabilities.
+      values: Float32Array.of(0, 0.1, 0.9, 0.1, 1, 3, 0.05, 0.95, 0, 1, 0.7, 0.3, 1, 0.2, 0.2, 0.8),
+      labels: Uint8Array.of(0, 0, 1, 1),
+      classes: 2,
+    },
+  });
+}
+
+/** `name{labels}` -> value, run_id left out. */
+async function scrape(observation: Observation): Promise<Map<string, number>> {
+  const text = (await observation.scrape())?.text ?? '';
+  const samples = new Map<string, number>();
+  for (const line of text.split('\n')) {
+    if (line.startsWith('#') || !line.startsWith(METRIC_PREFIX)) continue;
+    const [, name = '', labels = '', value] = /^(\w+)\{(.*)\} (\S+)$/.exec(line) ?? [];
+    expect(labels.split(',')).toContain('run_id="r"');
+    const rest = labels.split(',').filter((label) => label !== 'run_id="r"');
+    samples.set(`${name.slice(METRIC_PREFIX.length)}{${rest.toSorted().join(',')}}`, Number(value));
+  }
+  return samples;
+}
+
+describe('what is exported', () => {
+  it('is every metric of the catalogue, once there was something of everything', async () => {
+    const { observation } = observe();
+    observation.event('hello', {});
+    observation.result({ worker: 'w0', microseconds: 1000, milliseconds: 3 });
+    observation.step(step(1));
+    observation.checkpoint({ step: 1, bytes: 1000, milliseconds: 20 });
+    observation.checkpointFailed();
+    evaluate(observation);
+    observation.devices('w0', [
+      {
+        index: 0,
+        utilization: 0.5,
+        memoryUsedBytes: 1,
+        memorySizeBytes: 2,
+        temperatureCelsius: 3,
+        powerWatts: 4,
+      },
+    ]);
+    const samples = await scrape(observation);
+    const exported = new Set([...samples.keys()].map((key) => key.replace(/\{.*/, '')));
+    for (const name of metricNames) {
+      const suffix = catalogue[name].kind === 'histogram' ? '_count' : '';
+      expect(exported, name).toContain(`${name}${suffix}`);
+    }
+    expect(samples.get('train_samples_total{worker="w0"}')).toBe(640);
+    expect(samples.get('train_loss_sum_total{}')).toBe(16);
+    expect(samples.get('step_phase_duration_seconds_sum{phase="compute",worker="w0"}')).toBe(0.001);
+    expect(samples.get('step_phase_duration_seconds_sum{phase="exchange",worker="w0"}')).toBe(0.002);
+    expect(samples.get('confusion_matrix_samples{actual="b",predicted="a"}')).toBe(1);
+    expect(samples.get('worker_heartbeat_round_trip_seconds{worker="w0"}')).toBe(0.002);
+    expect(samples.get('rejected_messages_total{reason="unauthorized"}')).toBe(8);
+    expect(samples.get('record_queue_bytes{}')).toBe(9);
+  });
+
+  it('begins with zeros where there is something to count, and with nothing where a zero would be a lie', async () => {
+    const samples = await scrape(observe([]).observation);
+    for (const reason of losses) expect(samples.get(`worker_losses_total{reason="${reason}"}`)).toBe(0);
+    for (const reason of rejections)
+      expect(samples.has(`rejected_messages_total{reason="${reason}"}`)).toBe(true);
+    expect(samples.get('train_steps_total{}')).toBe(0);
+    for (const name of ['train_loss', 'validation_accuracy_ratio', 'gradient_norm', 'checkpoint_size_bytes'])
+      expect(samples.has(`${name}{}`), name).toBe(false);
+  });
+
+  it('never has more labels than there is room for, and goes on counting for those without', async () => {
+    const many = Array.from({ length: 100 }, (_, i) => worker(`w${i}`));
+    const { observation } = observe(many);
+    for (const { name } of many) observation.result({ worker: name, microseconds: 1, milliseconds: 1 });
+    observation.step(step(1));
+    observation.turn();
+    const samples = await scrape(observation);
+    const ups = [...samples.keys()].filter((key) => key.startsWith('worker_up'));
+    expect(ups.length).toBe(MAX_OBSERVED_WORKERS + 1);
+    expect(samples.get('network_sent_bytes_total{worker="other"}')).toBe(100 * (100 - MAX_OBSERVED_WORKERS));
+  });
+
+  it('keeps the traffic of connections that are closed, and counts by reason who was lost', async () => {
+    const { observation, inspection } = observe();
+    observation.turn();
+    const { traffic } = worker('w0');
+    observation.left({ worker: 'w0', cause: 'connection', traffic });
+    observation.left({ worker: 'w0', cause: 'TIMEOUT', traffic });
+    observation.left({ worker: undefined, cause: 'PROTOCOL', traffic });
+    observation.left({ worker: 'w0', cause: 'finished', traffic });
+    inspection.now = { ...inspection.now, workers: [] };
+    const samples = await scrape(observation);
+    expect(samples.get('network_sent_bytes_total{worker="w0"}')).toBe(200);
+    expect(samples.get('worker_losses_total{reason="connection"}')).toBe(1);
+    expect(samples.get('worker_losses_total{reason="timeout"}')).toBe(1);
+    expect(samples.get('rejected_messages_total{reason="protocol"}')).toBe(1);
+    expect(samples.get('worker_up{worker="w0"}')).toBe(0);
+    expect(samples.get('worker_state{state="lost",worker="w0"}')).toBe(1);
+    expect(observation.view()?.status).toMatchObject({ lost: 2 });
+  });
+
+  it('asks for the norm of a gradient a few times a second only', () => {
+    const { observation, time } = observe();
+    let asked = 0;
+    const gradientNorm = () => (asked += 1);
+    for (let i = 1; i <= 2000; i++) {
+      time.now = i;
+      observation.step(step(i, { gradientNorm }));
+    }
+    expect(asked).toBe(8);
+  });
+});
+
+describe('what a page is told', () => {
+  it('is the most confident mistakes with their pictures, of what was predicted then', () => {
+    const { observation } = observe();
+    evaluate(observation);
+    const update = observation.turn();
+    expect(update?.evaluation).toEqual([2, 0.25, 0.5]);
+    const mistakes = update?.evaluated?.mistakes.map(({ confidence, ...rest }) => ({
+      ...rest,
+      confidence: Number(confidence.toFixed(2)),
+    }));
+    expect(mistakes).toEqual([
+      { index: 1, true: 0, predicted: 1, confidence: 0.95, pixels: Buffer.of(3, 4).toString('base64') },
+      { index: 2, true: 1, predicted: 0, confidence: 0.7, pixels: Buffer.of(5, 6).toString('base64') },
+    ]);
+    expect(observation.turn()?.evaluated).toBeUndefined();
+  });
+
+  it('is how workers change, each change once', () => {
+    const { observation, inspection } = observe([worker('w0'), worker('w1', 'preparing')]);
+    expect(observation.turn()?.changes?.map(({ worker: name, state }) => [name, state])).toEqual([
+      ['w0', 'training'],
+      ['w1', 'preparing'],
+    ]);
+    inspection.now = { ...inspection.now, workers: [worker('w1')] };
+    const update = observation.turn();
+    expect(update?.changes?.map(({ worker: name, state }) => [name, state])).toEqual([
+      ['w0', 'lost'],
+      ['w1', 'training'],
+    ]);
+    expect(update?.status?.workers.map(({ name, state }) => [name, state])).toEqual([
+      ['w0', 'lost'],
+      ['w1', 'training'],
+    ]);
+  });
+
+  it('is how it ended', () => {
+    const { observation } = observe();
+    observation.step(step(3));
+    observation.ended({ state: 'diverged', code: 'DIVERGED', message: 'the loss is not finite' });
+    expect(observation.turn()?.status).toMatchObject({
+      ...{ state: 'diverged', message: 'the loss is not finite', step: 3, secondsLeft: undefined },
+    });
+  });
+});
