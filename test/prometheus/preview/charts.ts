@@ -1,4 +1,4 @@
-import { parse, View, type Spec } from 'vega';
+import { Error as ERRORS, logger, parse, View, type Spec } from 'vega';
 import { compile, type TopLevelSpec } from 'vega-lite';
 import type { Panel } from '../../dashboards/read.ts';
 import { color, property, type Moment, type Named, type Window } from './data.ts';
@@ -211,7 +211,7 @@ async function svg(spec: Layer, panel: Panel, { width, height }: Size): Promise<
   };
   // Vega-Lite checks the form itself; its type of all specifications is too large to build one piece by piece.
   const checked: TopLevelSpec = JSON.parse(JSON.stringify(whole));
-  const compiled: Spec = compile(checked).spec;
+  const compiled: Spec = compile(checked, { logger: logger(ERRORS) }).spec;
   try {
     return await new View(parse(compiled), { renderer: 'none' }).toSVG();
   } catch (error) {
