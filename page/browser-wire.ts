@@ -27,11 +27,13 @@ export async function fetchWeights(): Promise<Weights | undefined> {
   return { step: Number(response.headers.get('X-Step')), values };
 }
 
-function listen(source: EventSource, { opened, updated, broken }: StreamListener): void {
-  source.addEventListener('open', opened);
-  source.addEventListener('message', ({ data }: MessageEvent<string>) => updated(JSON.parse(data) as Update));
+function listen(source: EventSource, listener: StreamListener): void {
+  source.addEventListener('open', () => listener.opened());
+  source.addEventListener('message', ({ data }: MessageEvent<string>) =>
+    listener.updated(JSON.parse(data) as Update),
+  );
   // A browser would try again by itself, but not after every kind of answer, and without a fresh view.
-  source.addEventListener('error', broken);
+  source.addEventListener('error', () => listener.broken());
 }
 
 function get(path: string): Promise<Response> {

@@ -1,11 +1,13 @@
 import uPlot from 'uplot';
 import type { CurveColumns } from './curve.ts';
 import { setAttribute } from './dom.ts';
-import { tick } from './format.ts';
+import { decades, tick } from './format.ts';
 import type { RunState } from './run-state.ts';
 import { type Colour, colour } from './theme.ts';
 
 const HEIGHT_PIXELS = 220;
+/** Whoever points at a step of one chart points at it in all. */
+const SYNC_KEY = 'steps';
 const FONT = '11px system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif';
 
 /** What a chart shows of a run. Its curves share the steps as x. */
@@ -40,7 +42,7 @@ export class Chart {
     this.#spec = spec;
     new ResizeObserver(() => this.#resize()).observe(box);
     box.addEventListener('keydown', (event) => this.#moveCursor(event));
-    box.addEventListener('blur', () => this.#plot?.setCursor({ left: -10, top: -10 }));
+    box.addEventListener('blur', () => pointAt(() => -10));
   }
 
   /** Draws at once: call it once a frame. */
@@ -76,7 +78,6 @@ export class Chart {
   }
 
   #options(width: number): uPlot.Options {
-    const filter = this.#isLogarithmic ? keepRound : keepAll;
     const axis: uPlot.Axis = {
       stroke: () => colour('muted'),
       grid: { stroke: () => colour('line'), width: 1 },
@@ -87,7 +88,7 @@ export class Chart {
     return {
       ...{ width, height: HEIGHT_PIXELS, legend: { show: false }, padding: [8, 8, 0, 0] },
       cursor: {
-        ...{ y: false, drag: { x: false, y: false }, sync: { key: 'steps' } },
+        ...{ y: false, drag: { x: false, y: false }, sync: { key: SYNC_KEY } },
         points: { size: 7, width: 0 },
       },
       scales: {
@@ -97,9 +98,11 @@ export class Chart {
       axes: [
         { ...axis, space: 70, size: 26, values: (_, splits) => splits.map(tick) },
         {
-          ...{ ...axis, size: 46, space: 34, filter },
-          grid: { ...axis.grid, filter },
-          values: (_, splits) => splits.map((value) => (value === null ? null : this.#spec.tick(value))),
+          ...{ ...axis, size: 46, space: 34 },
+          ...(this.#isLogarithmic
+            ? { splits: (_, __, low, high) => decades(low, high), filter: keepAll }
+            : {}),
+          values: (_, splits) => splits.map((value) => this.#spec.tick(value)),
         },
       ],
       series: [
@@ -190,7 +193,7 @@ export class Chart {
     if (target === undefined) return;
     event.preventDefault();
     const step = steps[Math.min(last, Math.max(0, target))] ?? 0;
-    plot.setCursor({ left: plot.valToPos(step, 'x'), top: 0 });
+    pointAt((each) => each.valToPos(step, 'x'));
   }
 
   #resize(): void {
@@ -201,13 +204,12 @@ export class Chart {
   }
 }
 
+/** uPlot would leave out names of a logarithmic axis. */
 function keepAll(_: uPlot, splits: number[]): number[] {
   return splits;
 }
 
-/** Of a logarithmic axis 1, 2 and 5 times a power of ten. */
-function keepRound(_: uPlot, splits: number[]): (number | null)[] {
-  return splits.map((value) =>
-    /^[125]e/.test(value.toExponential(6).replace('.000000', '')) ? value : null,
-  );
+/** Moves the cursor of all charts, to a place in CSS pixels from the left of each. */
+function pointAt(place: (plot: uPlot) => number): void {
+  for (const plot of uPlot.sync(SYNC_KEY).plots) plot.setCursor({ left: place(plot), top: 0 });
 }

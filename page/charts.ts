@@ -95,16 +95,19 @@ function accuracySpec(show: Key): ChartSpec {
 
 function speedSpec(show: Key): ChartSpec {
   return {
-    series: [{ values: ({ samplesPerSecond }) => samplesPerSecond, colour: 'accent', width: 1.5 }],
+    series: [
+      { values: ({ samplesPerSecond }) => samplesPerSecond, colour: 'accent-soft', width: 1 },
+      { values: ({ smoothSpeed }) => smoothSpeed, colour: 'accent', width: 2 },
+    ],
     points: () => [],
-    range: (state) => [0, Math.max(1, extent(state.curve.columns().samplesPerSecond, [])[1] * 1.1)],
+    range: (state) => [0, Math.max(1, extent(state.curve.columns().smoothSpeed, [])[1] * 1.2)],
     tick,
     describe: (state) =>
-      `Samples per second over ${count(state.curve.lastStep)} steps: now ${short(state.curve.lastSamplesPerSecond)}.`,
+      `Samples per second over ${count(state.curve.lastStep)} steps: now ${short(state.curve.lastSmoothSpeed)}.`,
     read: (state, index) => {
-      const { step, samplesPerSecond } = state.curve.columns();
+      const { step, smoothSpeed } = state.curve.columns();
       const at = index ?? step.length - 1;
-      show(stepText(index === undefined ? undefined : step[at]), short(samplesPerSecond[at]), '');
+      show(stepText(index === undefined ? undefined : step[at]), short(smoothSpeed[at]), '');
     },
   };
 }

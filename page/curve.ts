@@ -12,6 +12,7 @@ export interface CurveColumns {
   /** Means over about the last `memory` steps, weighted towards the newest. */
   readonly smoothLoss: Float64Array;
   readonly smoothAccuracy: Float64Array;
+  readonly smoothSpeed: Float64Array;
 }
 
 /**
@@ -28,6 +29,7 @@ export class Curve {
   #speed = new Float64Array(FIRST_CAPACITY);
   #smoothLoss = new Float64Array(FIRST_CAPACITY);
   #smoothAccuracy = new Float64Array(FIRST_CAPACITY);
+  #smoothSpeed = new Float64Array(FIRST_CAPACITY);
   #length = 0;
   /** Steps that a point may stand for before a new one begins. */
   #span = 1;
@@ -55,8 +57,8 @@ export class Curve {
     return this.#smoothAccuracy.subarray(0, this.#length).at(-1);
   }
 
-  get lastSamplesPerSecond(): number | undefined {
-    return this.#speed.subarray(0, this.#length).at(-1);
+  get lastSmoothSpeed(): number | undefined {
+    return this.#smoothSpeed.subarray(0, this.#length).at(-1);
   }
 
   columns(): CurveColumns {
@@ -68,6 +70,7 @@ export class Curve {
       samplesPerSecond: view(this.#speed),
       smoothLoss: view(this.#smoothLoss),
       smoothAccuracy: view(this.#smoothAccuracy),
+      smoothSpeed: view(this.#smoothSpeed),
     };
   }
 
@@ -88,26 +91,29 @@ export class Curve {
     const last = this.#length - 1;
     const steps = step - this.lastStep;
     const share = 1 - Math.exp(-steps / this.#memory);
-    const smooth = (column: Float64Array, value: number) => {
-      const before = this.#at(column, last, value);
-      if (Number.isNaN(before)) return value;
+    const mix = (before: number, value: number) => {
+      if (!Number.isFinite(before)) return value;
       return Number.isFinite(value) ? before + share * (value - before) : before;
     };
-    const smoothLoss = smooth(this.#smoothLoss, loss);
-    const smoothAccuracy = smooth(this.#smoothAccuracy, accuracy);
+    const smooth = [
+      mix(this.#at(this.#smoothLoss, last, loss), loss),
+      mix(this.#at(this.#smoothAccuracy, last, accuracy), accuracy),
+      // A mean of times, not of speeds: one fast step among slow ones says little.
+      1 / mix(1 / this.#at(this.#smoothSpeed, last, speed), 1 / speed),
+    ] as const;
     const covered = this.#covered(last);
     if (last >= 0 && covered + steps <= this.#span) {
       const mean = (column: Float64Array, value: number) =>
         (this.#at(column, last, 0) * covered + value * steps) / (covered + steps);
       const joined = rate(covered, this.#at(this.#speed, last, 0), steps, speed);
       this.#set(last, step, mean(this.#loss, loss), mean(this.#accuracy, accuracy), joined);
-      this.#setSmooth(last, smoothLoss, smoothAccuracy);
+      this.#setSmooth(last, ...smooth);
       return;
     }
     if (this.#length === this.#limit) this.#halve();
     this.#reserve();
     this.#set(this.#length, step, loss, accuracy, speed);
-    this.#setSmooth(this.#length, smoothLoss, smoothAccuracy);
+    this.#setSmooth(this.#length, ...smooth);
     this.#length += 1;
   }
 
@@ -124,7 +130,8 @@ export class Curve {
         (this.#at(column, from, 0) * first + this.#at(column, other, 0) * second) / (first + second);
       const speed = rate(first, this.#at(this.#speed, from, 0), second, this.#at(this.#speed, other, 0));
       this.#set(to, step, mean(this.#loss), mean(this.#accuracy), speed);
-      this.#setSmooth(to, this.#at(this.#smoothLoss, other, 0), this.#at(this.#smoothAccuracy, other, 0));
+      const smooth = (column: Float64Array) => this.#at(column, other, 0);
+      this.#setSmooth(to, smooth(this.#smoothLoss), smooth(this.#smoothAccuracy), smooth(this.#smoothSpeed));
       before = step;
       to += 1;
     }
@@ -148,9 +155,10 @@ export class Curve {
     this.#speed[index] = speed;
   }
 
-  #setSmooth(index: number, loss: number, accuracy: number): void {
+  #setSmooth(index: number, loss: number, accuracy: number, speed: number): void {
     this.#smoothLoss[index] = loss;
     this.#smoothAccuracy[index] = accuracy;
+    this.#smoothSpeed[index] = speed;
   }
 
   #reserve(): void {
@@ -166,6 +174,7 @@ export class Curve {
     this.#speed = grown(this.#speed);
     this.#smoothLoss = grown(this.#smoothLoss);
     this.#smoothAccuracy = grown(this.#smoothAccuracy);
+    this.#smoothSpeed = grown(this.#smoothSpeed);
   }
 }
 

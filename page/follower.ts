@@ -45,18 +45,22 @@ export class Follower {
   }
 
   start(): void {
-    this.#wire.fetchView().then(
-      (view) => {
-        this.state = new RunState(view);
-        if (!view.isLive) this.#settle('directory');
-        else if (this.state.isOver) this.#settle('over');
-        else {
-          this.#listen();
-          this.#changed();
-        }
-      },
-      () => this.#lose(),
-    );
+    void this.#begin();
+  }
+
+  async #begin(): Promise<void> {
+    const view = await this.#fetch();
+    if (view === undefined) return this.#lose();
+    this.state = new RunState(view);
+    if (!view.isLive) return this.#settle('directory');
+    if (this.state.isOver) return this.#settle('over');
+    this.#listen();
+    this.#changed();
+  }
+
+  /** undefined, whatever the reason: there is but one thing to do about it. */
+  #fetch(): Promise<RunView | undefined> {
+    return this.#wire.fetchView().catch(() => undefined);
   }
 
   #listen(): void {
@@ -77,18 +81,18 @@ export class Follower {
       end();
       this.#lose();
     };
-    const opened = () => {
-      waiting ??= [];
-      this.#wire.fetchView().then((view) => {
-        if (isClosed) return;
-        this.state = new RunState(view);
-        for (const update of waiting ?? []) this.state.merge(update);
-        waiting = undefined;
-        this.#retry = FIRST_RETRY_MILLISECONDS;
-        this.link = 'live';
-        stopIfOver();
-      }, broken);
+    const takeView = async () => {
+      const view = await this.#fetch();
+      if (isClosed) return;
+      if (view === undefined) return broken();
+      this.state = new RunState(view);
+      for (const update of waiting ?? []) this.state.merge(update);
+      waiting = undefined;
+      this.#retry = FIRST_RETRY_MILLISECONDS;
+      this.link = 'live';
+      stopIfOver();
     };
+    const opened = () => void takeView();
     const updated = (update: Update) => {
       if (isClosed) return;
       if (waiting !== undefined) return void waiting.push(update);

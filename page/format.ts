@@ -37,6 +37,19 @@ export function tick(value: number): string {
   return `${Number((value / divisor).toPrecision(4))}${unit}`;
 }
 
+/**
+ * Values to name at a logarithmic axis: 1, 2 and 5 times powers of ten, of many decades the powers alone. (uPlot's own never
+ * end for an axis that begins between two of them.)
+ */
+export function decades(low: number, high: number): number[] {
+  const [first, last] = [Math.floor(Math.log10(low)), Math.ceil(Math.log10(high))];
+  const factors = last - first > 3 ? [1] : [1, 2, 5];
+  const powers = Array.from({ length: Math.max(0, last - first + 1) }, (_, index) => first + index);
+  return powers
+    .flatMap((power) => factors.map((factor) => Number(`${factor}e${power}`)))
+    .filter((value) => value >= low && value <= high);
+}
+
 /** 75 -> "1:15", 3725 -> "1:02:05" */
 export function duration(seconds: number | undefined): string {
   if (!isNumber(seconds)) return NONE;

@@ -52,7 +52,7 @@ export function mountHeadline(): (state: RunState | undefined, link: Link) => vo
     const isKnown = !state.isOver && link !== 'directory';
     fields.time(duration(isKnown ? status.secondsLeft : status.seconds));
     fields.timeAside(isKnown ? `${duration(status.seconds)} so far` : '');
-    fields.speed(short(curve.lastSamplesPerSecond));
+    fields.speed(short(curve.lastSmoothSpeed));
     fields.speedAside(workersText(state));
     progress.value = view.totalSteps === 0 ? 0 : status.step / view.totalSteps;
     document.title = accuracy === undefined ? 'mnist-dist' : `${percent(accuracy)} · mnist-dist`;
@@ -108,7 +108,7 @@ function stateLine(state: RunState | undefined, link: Link): { look: string; tex
 function waitText({ status, view }: RunState): string {
   const ready = status.workers.filter(({ state }) => state === 'idle' || state === 'training').length;
   const coming = status.workers.filter(({ state }) => state === 'connected' || state === 'preparing').length;
-  const wanted = view.configuration.find(([name]) => name.replace(/^--/, '') === 'min-workers')?.[1];
+  const wanted = view.configuration.find(([name]) => name.replaceAll(' ', '-') === 'min-workers')?.[1];
   const parts = [
     wanted === undefined ? `${ready} ready` : `${ready} of ${wanted} ready`,
     ...(coming === 0 ? [] : [`${coming} preparing`]),

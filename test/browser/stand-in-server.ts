@@ -11,7 +11,7 @@ export interface StandIn {
   weights: { readonly step: number; readonly values: Float32Array } | undefined;
   /** Every path that was asked for, and when (milliseconds). */
   readonly requests: { readonly path: string; readonly at: number }[];
-  readonly streams: number;
+  streams(): number;
   /** To all streams; the view is left alone. */
   send(update: Update): void;
   breakStreams(): void;
@@ -62,9 +62,7 @@ export async function standIn(view: RunView): Promise<StandIn> {
   const port = typeof address === 'object' && address !== null ? address.port : 0;
   return Object.assign(state, {
     ...{ url: `http://127.0.0.1:${port}/`, requests, breakStreams },
-    get streams() {
-      return streams.size;
-    },
+    streams: () => streams.size,
     send: (update: Update) => {
       for (const response of streams) response.write(`data: ${JSON.stringify(update)}\n\n`);
     },
