@@ -1,19 +1,9 @@
+import type { MetricName } from '../observation/catalogue.ts';
 import type { Plan } from './draw.ts';
 import type { FieldJson } from './grafana.ts';
 import { fixed, palette, workerColors } from './palette.ts';
 import { heatmap, lines, stat, type Drawn } from './panels.ts';
-import {
-  increase,
-  increaseBy,
-  of,
-  meanPhase,
-  partOf,
-  range,
-  rate,
-  rateBy,
-  value,
-  valueBy,
-} from './queries.ts';
+import { increaseBy, of, meanPhase, partOf, range, rate, rateBy, value, valueBy } from './queries.ts';
 import { workers } from './workers.ts';
 
 const alarm: FieldJson = {
@@ -27,7 +17,7 @@ const alarm: FieldJson = {
   },
 };
 
-const inRange = (counter: string): string => `sum(increase(${counter}[$__range]))`;
+const total = (name: MetricName): string => `sum(${of(name)})`;
 const compute = 'phase="compute"';
 const exchange = 'phase="exchange"';
 
@@ -44,8 +34,9 @@ const health: readonly Drawn[] = [
   }),
   stat({
     ...{ title: 'Workers lost', width: 4, height: 4, unit: 'none', graph: 'none', field: { decimals: 0 } },
-    description: 'In the time shown, for whatever reason, also those that came back. Why: Losses by reason.',
-    queries: [range('lost', inRange(of('worker_losses_total')))],
+    description:
+      'Since the coordinator started, for whatever reason, also those that came back. Why: Losses by reason.',
+    queries: [range('lost', total('worker_losses_total'))],
   }),
   stat({
     ...{ title: 'Straggler steps', width: 4, height: 4, unit: 'percentunit', field: { decimals: 2 } },
@@ -62,8 +53,8 @@ const health: readonly Drawn[] = [
       field: { ...alarm, decimals: 0 },
     },
     description:
-      'Steps in the time shown in which a result was not finite and was computed once more. Even one means that the run diverges or that a worker computes badly.',
-    queries: [range('steps', inRange(of('nonfinite_steps_total')))],
+      'Steps since the coordinator started in which a result was not finite and was computed once more. Even one means that the run diverges or that a worker computes badly.',
+    queries: [range('steps', total('nonfinite_steps_total'))],
   }),
   stat({
     ...{
@@ -125,12 +116,12 @@ const where: readonly Drawn[] = [
 const faults: readonly Drawn[] = [
   lines({
     ...{ title: 'Losses by reason', width: 8, height: 8, unit: 'none', field: { min: 0, decimals: 0 } },
-    description: 'Workers that were lost, and that joined, also again.',
+    description: 'Workers that were lost since the coordinator started, and that joined, also again.',
     queries: [
-      range('lost: {{reason}}', increaseBy('reason', of('worker_losses_total'))),
-      range('joined', increase(of('worker_joins_total'))),
+      range('lost: {{reason}}', `sum by (reason) (${of('worker_losses_total')})`),
+      range('joined', total('worker_joins_total')),
     ],
-    custom: { drawStyle: 'bars', fillOpacity: 80 },
+    custom: { lineInterpolation: 'stepAfter' },
     overrides: [
       fixed('joined', palette.green),
       fixed('lost: connection', palette.vermillion),
@@ -218,9 +209,9 @@ const disk: readonly Drawn[] = [
   lines({
     ...{ title: 'Failed checkpoints', width: 6, height: 7, unit: 'none', field: { min: 0, decimals: 0 } },
     description:
-      'Checkpoints that could not be written, most often because the disk is full; they are tried again.',
-    queries: [range('failed', increase(of('checkpoint_failures_total')))],
-    custom: { drawStyle: 'bars', fillOpacity: 80 },
+      'Checkpoints since the coordinator started that could not be written, most often because the disk is full; they are tried again.',
+    queries: [range('failed', total('checkpoint_failures_total'))],
+    custom: { lineInterpolation: 'stepAfter' },
     overrides: [fixed('failed', palette.vermillion)],
   }),
   lines({
@@ -237,7 +228,7 @@ export const cluster: Plan = {
   title: 'mnist-dist / Cluster',
   description: 'The machines of a run: who works, who is slow, what failed, where the time goes.',
   rows: [
-    { title: 'Is it well', panels: health },
+    { title: 'Health', panels: health },
     { title: 'Workers', panels: workers },
     { title: 'Time of a step', panels: where },
     { title: 'What went wrong', panels: faults },

@@ -3,7 +3,7 @@ import { DATA_SOURCE, type DashboardJson } from './grafana.ts';
 import { modern } from './modern.ts';
 import type { Drawn } from './panels.ts';
 import { palette } from './palette.ts';
-import { of, value, type Query } from './queries.ts';
+import { of, value } from './queries.ts';
 
 /** What a dashboard consists of, before it is drawn. */
 export interface Plan {
@@ -68,11 +68,6 @@ const marks: readonly Mark[] = [
     expr: `${of('run_info')} unless on (term) (${of('run_info')} offset $__interval)`,
   },
 ];
-
-/** The queries behind the marks, for whoever checks them. */
-export const markQueries: readonly Query[] = marks.map(({ expr, text }) => ({
-  ...{ expr, legend: text, kind: 'range' },
-}));
 
 /** Draws a plan with grafana-dash-gen, and turns what it yields into what Grafana reads today. */
 export function draw({ uid, title, description, rows, variables: own = [] }: Plan): DashboardJson {

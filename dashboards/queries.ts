@@ -38,7 +38,6 @@ export const lastBy = (labels: string, name: MetricName): string =>
 export const rate = (counter: string): string => `sum(rate(${counter}[$__rate_interval]))`;
 export const rateBy = (label: string, counter: string): string =>
   `sum by (${label}) (rate(${counter}[$__rate_interval]))`;
-export const increase = (counter: string): string => `sum(increase(${counter}[$__rate_interval]))`;
 export const increaseBy = (label: string, counter: string): string =>
   `sum by (${label}) (increase(${counter}[$__rate_interval]))`;
 

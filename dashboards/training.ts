@@ -36,8 +36,8 @@ const state: readonly Drawn[] = [
     ],
   }),
   stat({
-    ...{ title: 'Throughput', width: 4, height: 4, unit: 'suffix: samples/s', field: { decimals: 0 } },
-    description: 'Training samples whose gradients counted, per second, over all workers.',
+    ...{ title: 'Samples per second', width: 4, height: 4, unit: 'locale', field: { decimals: 0 } },
+    description: 'Training samples whose gradients counted, over all workers.',
     queries: [range('samples', samplesRate)],
   }),
   stat({

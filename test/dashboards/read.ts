@@ -13,10 +13,27 @@ const panel = z.looseObject({
     .looseObject({
       defaults: z.looseObject({
         unit: z.string().optional(),
+        decimals: z.number().optional(),
+        min: z.number().optional(),
+        max: z.number().optional(),
+        mappings: z
+          .array(
+            z.looseObject({
+              options: z.record(z.string(), z.object({ text: z.string(), color: z.string() }).loose()),
+            }),
+          )
+          .optional(),
         custom: z.record(z.string(), z.unknown()),
       }),
+      overrides: z.array(
+        z.object({
+          matcher: z.object({ id: z.enum(['byName', 'byRegexp']), options: z.string() }),
+          properties: z.array(z.object({ id: z.string(), value: z.unknown() })),
+        }),
+      ),
     })
     .optional(),
+  transformations: z.array(z.looseObject({ id: z.string(), options: z.looseObject({}) })).optional(),
   targets: z
     .array(
       z.looseObject({
@@ -35,7 +52,9 @@ export type Target = NonNullable<Panel['targets']>[number];
 const dashboard = z.looseObject({
   uid: z.string(),
   title: z.string(),
-  annotations: z.object({ list: z.array(z.looseObject({ name: z.string(), expr: z.string() })) }),
+  annotations: z.object({
+    list: z.array(z.looseObject({ name: z.string(), iconColor: z.string(), expr: z.string() })),
+  }),
   templating: z.object({ list: z.array(z.looseObject({ name: z.string(), query: z.unknown() })) }),
   panels: z.array(panel),
 });

@@ -1,8 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { missing, rulesFolder } from '../dashboards/promtool.ts';
 import { readDashboards, settled } from '../dashboards/read.ts';
+import { drawPreviews } from './preview/page.ts';
+import { Asker } from './prometheus.ts';
 import { watchRun, type WatchedRun } from './watched-run.ts';
 
 interface Asked {
@@ -11,8 +14,11 @@ interface Asked {
   readonly isInstant: boolean;
 }
 
+/** Set by preview.mjs: where to draw the dashboards, and of which Prometheus if not of ours. */
+const { PREVIEW_OUT: out = '', PREVIEW_PROMETHEUS: given } = process.env;
 const STEP_SECONDS = 1;
 const PATIENCE_MILLISECONDS = 60_000;
+const PREVIEW_MILLISECONDS = 30_000;
 const recorded = readFileSync(join(rulesFolder, 'recording.yml'), 'utf8').matchAll(/record: (\S+)/g);
 const asked: readonly Asked[] = readDashboards().flatMap(({ title, panels, annotations }) => [
   ...panels.flatMap((panel) =>
@@ -32,15 +38,34 @@ const queries: readonly Asked[] = [
 describe.skipIf(missing !== undefined)(
   `a Prometheus that watches a run${missing === undefined ? '' : `: ${missing}`}`,
   () => {
+    if (given !== undefined) {
+      it(`is drawn: ${given}`, async () => {
+        const asker = new Asker(given);
+        const found = await asker.at('max by (run_id) (last_over_time(mnist_dist_run_info[15m]))');
+        const [run] = found.map(({ labels }) => labels['run_id'] ?? '').toSorted((a, b) => (a < b ? 1 : -1));
+        if (run === undefined) throw new Error('it has seen no run in the last quarter of an hour');
+        const end = Math.floor(Date.now() / 1000);
+        await drawPreviews(asker, { run, start: end - 900, end, step: 2 }, out);
+      });
+      return;
+    }
     it('has data for every query of every panel, every mark and every recorded series', async () => {
       const watched = await watchRun();
       // What has to be there is there already, but for rates, which need a few scrapes after the last disturbance.
       await expect
         .poll(() => emptyOnes(watched), { timeout: PATIENCE_MILLISECONDS, interval: 500 })
         .toEqual([]);
+      if (out !== '') await draw(watched);
     });
   },
 );
+
+/** As a person would look at it: some time after the last disturbance. */
+async function draw({ asker, run, since }: WatchedRun): Promise<void> {
+  await sleep(PREVIEW_MILLISECONDS);
+  const window = { start: Math.floor(since), end: Math.floor(Date.now() / 1000), step: STEP_SECONDS };
+  await drawPreviews(asker, { run, ...window }, out);
+}
 
 async function emptyOnes(watched: WatchedRun): Promise<readonly Asked[]> {
   const answers = await Promise.all(queries.map((query) => hasData(watched, query)));

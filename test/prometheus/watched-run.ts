@@ -9,7 +9,7 @@ import {
   type Started,
 } from '../process/cluster.ts';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { startDevices } from './devices.ts';
+import { standIns, systemPath } from '../native/stand-ins.ts';
 import { startPrometheus, type Asker } from './prometheus.ts';
 
 /** A run that a Prometheus has watched from its beginning. */
@@ -22,6 +22,9 @@ export interface WatchedRun {
 
 const RUN = 'r';
 const names = ['w0', 'w1', 'w2'] as const;
+/** nvidia-smi's form, with values that move. */
+const NVIDIA_SMI =
+  'S=$(date +%S | sed s/^0//); echo "0, $S, $((4000 + S)), 81559, $((35 + S / 4)), $((100 + S)).25"';
 
 /**
  * Trains for real, with workers that are processes, and a Prometheus that scrapes each second, until there was an evaluation, a
@@ -30,7 +33,7 @@ const names = ['w0', 'w1', 'w2'] as const;
 export async function watchRun(): Promise<WatchedRun> {
   const coordinator = start(
     [
-      ...['coordinator', ...newRun(temporaryFolder()), ...QUICK_RECIPE, '--epochs', '100000'],
+      ...['coordinator', ...newRun(temporaryFolder()), ...QUICK_RECIPE, '--epochs', '200'],
       // Through sockets, so that there are bytes to count.
       ...['--http-port', '0', '--no-shared-memory', '--checkpoint-every', '1s', '--start-workers', '3'],
     ],
@@ -39,17 +42,18 @@ export async function watchRun(): Promise<WatchedRun> {
   const [, page = ''] = await coordinator.says(/watch it at http:\/\/(\S+?)\/?\s/);
   const [, url = ''] = await coordinator.says(/--coordinator (ws:\S+)/);
   const since = Date.now() / 1000;
-  const prometheus = await startPrometheus([page, await startDevices(RUN, names)]);
+  const prometheus = await startPrometheus([page]);
   onTestFinished(() => prometheus.stop());
   const { asker } = prometheus;
+  const bin = standIns({ 'nvidia-smi': NVIDIA_SMI }, systemPath);
+  const environment = { MNIST_DIST_TOKEN: TOKEN, PATH: [bin, process.env['PATH']].join(':') };
   const join = (name: string): Started =>
-    start(['worker', '--engine', 'reference', '--coordinator', url, '--name', name], {
-      MNIST_DIST_TOKEN: TOKEN,
-    });
+    start(['worker', '--engine', 'reference', '--coordinator', url, '--name', name], environment);
   const [, second, third] = names.map(join);
   const seen = (query: string) => untilSeen(asker, query, coordinator);
 
   await seen('mnist_dist_epoch > 2');
+  await seen('mnist_dist_gpu_power_watts > 0');
   await seen('mnist_dist_checkpoint_last_success_timestamp_seconds > 0');
   third?.process.kill('SIGSTOP');
   await seen('mnist_dist_straggler_steps_total > 0');
