@@ -72,8 +72,8 @@ function smoothed(state: RunState): string {
   return state.curve.length === 0 ? '' : `over about ${counted(smoothSteps(state.view), 'step')}`;
 }
 
-function workersText({ status }: RunState): string {
-  const present = status.workers.filter(({ state }) => state !== 'lost').length;
+function workersText({ status, isOver }: RunState): string {
+  const present = status.workers.filter(({ state }) => isOver || state !== 'lost').length;
   const lost = status.lost === 0 ? '' : `, ${count(status.lost)} lost so far`;
   return `${counted(present, 'worker')}${lost}`;
 }

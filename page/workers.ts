@@ -7,6 +7,8 @@ import { onThemeChange } from './theme.ts';
 import { drawLane } from './lane.ts';
 import { lanes, type Segment, stateText } from './timeline.ts';
 
+const byName = new Intl.Collator('en', { numeric: true });
+
 /** One row of the table; its cells are made once. */
 interface Row {
   readonly row: HTMLTableRowElement;
@@ -44,9 +46,15 @@ export function mountWorkers(): (state: RunState) => void {
     const from = timelineStart(state);
     const segments = lanes(changes, from, state.now);
     setText(span, ` since ${timeOfDay(from)}`);
-    for (const [index, worker] of status.workers.entries()) {
+    // By name, so that nobody's row moves when somebody comes back.
+    const workers = status.workers.toSorted((a, b) => byName.compare(a.name, b.name));
+    for (const [index, worker] of workers.entries()) {
       const row = rows[index];
-      if (row !== undefined) fill(row, worker, segments.get(worker.name) ?? [], from, state.now);
+      if (row === undefined) continue;
+      fill(row, worker, state.isOver);
+      const lane = segments.get(worker.name) ?? [];
+      drawLane(row.lane, lane, from, state.now);
+      setAttribute(row.lane, 'aria-label', laneText(lane));
     }
   };
   onThemeChange(() => {
@@ -107,20 +115,20 @@ function makeRow(): Row {
   return { row, ...cells, computing, exchanging, shares, sharesText, lane };
 }
 
-function fill(row: Row, worker: WorkerStatus, segments: readonly Segment[], from: number, to: number): void {
-  setAttribute(row.row, 'data-state', worker.state);
+function fill(row: Row, worker: WorkerStatus, isOver: boolean): void {
+  // What the others did last is no longer what they do.
+  const isDone = isOver && worker.state !== 'lost';
+  setAttribute(row.row, 'data-state', isDone ? 'done' : worker.state);
   setText(row.name, worker.name);
-  setText(row.state, stateText(worker.state));
+  setText(row.state, isDone ? 'done' : stateText(worker.state));
   setText(row.engine, worker.engine === '' ? '–' : worker.engine);
   setText(row.samples, count(worker.samples));
-  const isAtWork = worker.state === 'training' || worker.state === 'late';
+  const isAtWork = !isDone && (worker.state === 'training' || worker.state === 'late');
   row.shares.hidden = !isAtWork;
   row.computing.style.width = `${part(worker.computing) * 100}%`;
   row.exchanging.style.width = `${Math.min(part(worker.exchanging), 1 - part(worker.computing)) * 100}%`;
   setText(row.sharesText, isAtWork ? sharesText(worker) : '–');
   setText(row.roundTrip, milliseconds(worker.roundTripMilliseconds));
-  drawLane(row.lane, segments, from, to);
-  setAttribute(row.lane, 'aria-label', laneText(segments));
 }
 
 function sharesText({ computing, exchanging }: WorkerStatus): string {

@@ -264,6 +264,19 @@ describe.skipIf(missing !== undefined)(`the live page in Chromium${visitor.why}`
     expect(complaints).toEqual([]);
   });
 
+  test('lists workers by name, and says after the end who was done and who was lost', async () => {
+    const workers = [worker('w10'), worker('w2', { state: 'lost' }), worker('w1', { state: 'idle' })];
+    const { server, page, complaints } = await start(view(200, { status: status({ step: 200, workers }) }));
+    const rows = () =>
+      page.locator('#worker-rows tr').evaluateAll((all) => all.map((row) => row.dataset.state));
+    await eventually(async () => expect(await rows()).toEqual(['idle', 'lost', 'training']));
+    server.send({ status: status({ state: 'finished', step: 200, seconds: 60, workers }) });
+    await eventually(async () => expect(await rows()).toEqual(['done', 'lost', 'done']));
+    expect(await page.locator('#worker-rows .name').allTextContents()).toEqual(['w1', 'w2', 'w10']);
+    expect(await text(page, '#speed-aside')).toBe('3 workers');
+    expect(complaints).toEqual([]);
+  });
+
   test('does not take mistakes without pictures for none', async () => {
     const evaluated = view(1900).evaluated ?? never();
     const { server, page, complaints } = await start(
