@@ -66,6 +66,8 @@ export interface Status {
   readonly seconds: number;
   readonly secondsLeft: number | undefined;
   readonly workers: readonly WorkerStatus[];
+  /** Workers that must be ready before the run begins, or goes on. */
+  readonly awaited: number;
   readonly joined: number;
   readonly lost: number;
   readonly stragglerSteps: number;

@@ -6,6 +6,7 @@ import {
   MAX_SHOWN_CHANGES,
   MAX_SHOWN_EVALUATIONS,
   MAX_SHOWN_EVENTS,
+  MAX_UPDATE_POINTS,
 } from '../shared/limits.ts';
 import type { MetricsLine } from '../shared/metrics.ts';
 import type { Evaluated, EvaluationPoint, EventLine, RunView, StateChange, Status, Update } from './api.ts';
@@ -27,7 +28,7 @@ export class Board {
   readonly #facts: RunFacts;
   #opened: Pick<RunView, 'run' | 'term' | 'started'> | undefined;
   readonly #curve = new Curve(MAX_CURVE_POINTS);
-  readonly #news = new Curve(2);
+  readonly #news = new Curve(MAX_UPDATE_POINTS);
   #evaluations: EvaluationPoint[] = [];
   #evaluated: Evaluated | undefined;
   readonly #events: EventLine[] = [];
@@ -90,9 +91,9 @@ export class Board {
     remember(this.#update.events, line, MAX_SHOWN_EVENTS);
   }
 
-  /** The state of a worker now; one that is as it was says nothing new. */
+  /** The state of a worker now; one that is as it was says nothing new, and at the end everybody goes. */
   state(worker: string, state: StateChange['state'], at = Date.now()): void {
-    if (this.#states.get(worker) === state) return;
+    if (this.#end !== undefined || this.#states.get(worker) === state) return;
     this.#states.set(worker, state);
     const change = { at, worker, state };
     remember(this.#changes, change, MAX_SHOWN_CHANGES);
@@ -131,11 +132,11 @@ export class Board {
   takeUpdate(status: Status): Update {
     const { events, changes, ...rest } = this.#update;
     this.#update = { events: [], changes: [] };
-    const point = this.#news.take();
+    const curve = this.#news.take();
     return {
       status,
       ...rest,
-      ...(point === undefined ? {} : { curve: [point] }),
+      ...(curve.length === 0 ? {} : { curve }),
       ...(events.length === 0 ? {} : { events }),
       ...(changes.length === 0 ? {} : { changes }),
     };

@@ -62,15 +62,12 @@ export class Curve {
     return this.#buckets.map(pointOf);
   }
 
-  /** All there are become one, which is handed out; the curve begins anew. Undefined where there are none. */
-  take(): CurvePoint | undefined {
-    const whole = this.#buckets.reduce<Bucket | undefined>(
-      (sum, bucket) => (sum === undefined ? bucket : merge(sum, bucket)),
-      undefined,
-    );
+  /** The points so far; the curve begins anew. */
+  take(): CurvePoint[] {
+    const points = this.points();
     this.#buckets = [];
     this.#stepsPerPoint = 1;
-    return whole && pointOf(whole);
+    return points;
   }
 
   #halve(): void {

@@ -54,6 +54,8 @@ export class Observation implements RunViewer {
   #last: StepReport | undefined;
   #normAt = -Infinity;
   #turnAt: number;
+  /** As they were at the last turn. */
+  #workers: readonly WorkerStatus[] = [];
   /** Evaluated, and nobody has looked for its mistakes yet. */
   #unread: { readonly report: EvaluationReport; readonly predictions: Predictions } | undefined;
 
@@ -151,6 +153,7 @@ export class Observation implements RunViewer {
     this.#pace.turn(this.#last?.step ?? 0, now);
     this.#readMistakes();
     const status = this.#status(this.#run.inspect());
+    this.#workers = status.workers;
     for (const { name, state } of status.workers) this.#board.state(name, state);
     return this.#board.takeUpdate(status);
   }
@@ -160,7 +163,7 @@ export class Observation implements RunViewer {
     if (this.#run === undefined) return undefined;
     const inspection = this.#run.inspect();
     const [unauthorized, waitingBytes] = [this.#run.unauthorized(), this.#run.waitingBytes()];
-    const workers = this.#workers(inspection);
+    const workers = workerStatuses(inspection, this.#workers, this.#labels, this.#shares, false);
     const text = await this.#metrics.scrape({ inspection, workers, unauthorized, waitingBytes });
     return { type: this.#metrics.contentType, text };
   }
@@ -178,10 +181,6 @@ export class Observation implements RunViewer {
     this.#board.evaluated({ step: report.step, confusion: report.confusion, mistakes });
   }
 
-  #workers(inspection: Inspection): WorkerStatus[] {
-    return workerStatuses(inspection, this.#board.states.keys(), this.#labels, this.#shares);
-  }
-
   #status(inspection: Inspection): Status {
     const outcome = this.#board.outcome;
     const { counts, phase } = inspection;
@@ -193,7 +192,8 @@ export class Observation implements RunViewer {
       ...{ step, epoch: this.#last?.epoch ?? 0 },
       seconds: (this.#options.clock() - this.#begun) / 1000,
       secondsLeft: outcome === undefined ? this.#pace.secondsFor(left) : undefined,
-      workers: this.#workers(inspection),
+      workers: workerStatuses(inspection, this.#workers, this.#labels, this.#shares, outcome !== undefined),
+      awaited: inspection.awaited,
       ...{ joined: this.#metrics.workers.joins, lost: this.#metrics.workers.lost },
       ...{ stragglerSteps: counts.stragglerSteps, reassigned: counts.reassigned },
       checkpointStep: this.#board.checkpointStep,

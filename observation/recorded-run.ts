@@ -80,6 +80,7 @@ function statusOf(
       ...{ name, state: board.states.get(name) ?? 'lost', engine: '', samples: samples.get(name) ?? 0 },
       ...{ computing: 0, exchanging: 0, roundTripMilliseconds: undefined },
     })),
+    awaited: 0,
     ...{ joined: count('hello'), lost: count('lost') },
     ...{ stragglerSteps: 0, reassigned: 0, checkpointStep: board.checkpointStep },
   };

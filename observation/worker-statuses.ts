@@ -10,20 +10,35 @@ const ranks: readonly WorkerStateName[] = [
 ];
 
 /**
- * The workers by label in the order in which they came: those that are there, and those of `seen` that are gone. A connection
- * that has not said hello has no name yet and is not among them.
+ * The workers by label in the order in which they came: those that are there, and those of `before` that are gone. A connection
+ * that has not said hello has no name yet and is not among them. When the run is over everybody goes, and stays as they were.
  */
 export function workerStatuses(
-  { workers, delivered }: Inspection,
-  seen: Iterable<string>,
+  inspection: Inspection,
+  before: readonly WorkerStatus[],
   labels: WorkerLabels,
   shares: Shares,
+  isOver: boolean,
 ): WorkerStatus[] {
-  const samples = new Map<string, number>();
-  for (const [name, count] of delivered) {
-    const label = labels.of(name);
-    samples.set(label, (samples.get(label) ?? 0) + count);
-  }
+  const present = presentBy(labels, inspection);
+  const samples = samplesBy(labels, inspection);
+  const seen = new Map(before.map((worker) => [worker.name, worker]));
+  return [...new Set([...seen.keys(), ...present.keys()])].map((name) => {
+    const worker = present.get(name);
+    const earlier = seen.get(name);
+    const engine = worker?.engine;
+    return {
+      name,
+      state: worker?.condition ?? (isOver ? (earlier?.state ?? 'lost') : 'lost'),
+      engine: engine === undefined ? (earlier?.engine ?? '') : `${engine.kind}, ${engine.device}`,
+      samples: samples.get(name) ?? 0,
+      ...(worker === undefined ? { computing: 0, exchanging: 0 } : shares.of(name)),
+      roundTripMilliseconds: worker?.traffic.roundTripMilliseconds,
+    };
+  });
+}
+
+function presentBy(labels: WorkerLabels, { workers }: Inspection): Map<string, WorkerInspection> {
   const present = new Map<string, WorkerInspection>();
   for (const worker of workers) {
     if (worker.condition === 'connected') continue;
@@ -32,17 +47,14 @@ export function workerStatuses(
     if (other === undefined || ranks.indexOf(worker.condition) < ranks.indexOf(other.condition))
       present.set(label, worker);
   }
-  const names = new Set([...seen, ...present.keys()]);
-  return [...names].map((name) => {
-    const worker = present.get(name);
-    const engine = worker?.engine;
-    return {
-      name,
-      state: worker?.condition ?? 'lost',
-      engine: engine === undefined ? '' : `${engine.kind}, ${engine.device}`,
-      samples: samples.get(name) ?? 0,
-      ...(worker === undefined ? { computing: 0, exchanging: 0 } : shares.of(name)),
-      roundTripMilliseconds: worker?.traffic.roundTripMilliseconds,
-    };
-  });
+  return present;
+}
+
+function samplesBy(labels: WorkerLabels, { delivered }: Inspection): Map<string, number> {
+  const samples = new Map<string, number>();
+  for (const [name, count] of delivered) {
+    const label = labels.of(name);
+    samples.set(label, (samples.get(label) ?? 0) + count);
+  }
+  return samples;
 }

@@ -107,13 +107,9 @@ function stateLine(state: RunState | undefined, link: Link): { look: string; tex
 }
 
 /** Whom the run waits for, as far as workers say what they do. */
-function waitText({ status, view }: RunState): string {
+function waitText({ status }: RunState): string {
   const ready = status.workers.filter(({ state }) => state === 'idle' || state === 'training').length;
   const coming = status.workers.filter(({ state }) => state === 'connected' || state === 'preparing').length;
-  const wanted = view.configuration.find(([name]) => name.replaceAll(' ', '-') === 'min-workers')?.[1];
-  const parts = [
-    wanted === undefined ? `${ready} ready` : `${ready} of ${wanted} ready`,
-    ...(coming === 0 ? [] : [`${coming} preparing`]),
-  ];
+  const parts = [`${ready} of ${status.awaited} ready`, ...(coming === 0 ? [] : [`${coming} preparing`])];
   return `Waiting for workers: ${parts.join(', ')}`;
 }

@@ -73,6 +73,8 @@ export const MAX_KEPT_CHECKPOINTS = 10_000;
 /** Workers with a label of their own in metrics and on the page; all others together are one more. */
 export const MAX_OBSERVED_WORKERS = 64;
 export const MAX_CURVE_POINTS = 4096;
+/** Points of the curve in one update of a page. */
+export const MAX_UPDATE_POINTS = 64;
 export const MAX_SHOWN_EVALUATIONS = 1000;
 export const MAX_SHOWN_EVENTS = 200;
 export const MAX_SHOWN_CHANGES = 1000;

@@ -18,6 +18,7 @@ const facts = runFacts(
 );
 const status: Status = {
   ...{ state: 'running', message: '', step: 0, epoch: 0, seconds: 0, secondsLeft: undefined, workers: [] },
+  awaited: 1,
   ...{ joined: 0, lost: 0, stragglerSteps: 0, reassigned: 0, checkpointStep: undefined },
 };
 const opening = { run: 'r', term: 2, started: '2026-01-01T00:00:00.000Z' };
@@ -64,7 +65,10 @@ describe('the board of a run', () => {
     board.state('w0', 'lost');
     board.evaluation({ step: 2, loss: 0.5, correct: 6, samples: 8 });
     const update = board.takeUpdate(status);
-    expect(update.curve).toEqual([[2, 1, 0.5, 4000]]);
+    expect(update.curve).toEqual([
+      [1, 1, 0.5, 4000],
+      [2, 1, 0.5, 4000],
+    ]);
     expect(update.events).toEqual([
       { time: expect.any(String), event: 'lost', level: 'warn', message: 'w0 left: gone' },
     ]);

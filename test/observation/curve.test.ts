@@ -31,8 +31,19 @@ describe('the curve of a run', () => {
         expect(points.at(-1)?.[0]).toBe(steps);
         const lasts = points.map(([last]) => last);
         expect(lasts).toEqual(lasts.toSorted((a, b) => a - b));
-        const whole = curve.take();
-        expect(whole?.[2]).toBeCloseTo(correct / samples, 5);
+        // A curve of so few points has them all in one.
+        const whole = new Curve(2);
+        for (let i = 1; i <= steps; i++) whole.add(step(i));
+        const sums = { correct: 0, samples: 0 };
+        for (const [last, , accuracy] of whole.points()) {
+          const first = sums.samples === 0 ? 1 : (whole.points()[0]?.[0] ?? 0) + 1;
+          let rows = 0;
+          for (let i = first; i <= last; i++) rows += step(i).samples;
+          sums.correct += accuracy * rows;
+          sums.samples += rows;
+        }
+        expect(sums.samples).toBe(samples);
+        expect(sums.correct / samples).toBeCloseTo(correct / samples, 4);
       }),
       { numRuns: 200 },
     );
@@ -45,10 +56,13 @@ describe('the curve of a run', () => {
   });
 
   it('hands out what is new once', () => {
-    const curve = new Curve(2);
-    expect(curve.take()).toBeUndefined();
+    const curve = new Curve(4);
+    expect(curve.take()).toEqual([]);
     for (let i = 1; i <= 5; i++) curve.add(step(i));
-    expect(curve.take()?.[0]).toBe(5);
-    expect(curve.take()).toBeUndefined();
+    // One point too many: two became one.
+    expect(curve.take().map(([last]) => last)).toEqual([2, 4, 5]);
+    expect(curve.take()).toEqual([]);
+    curve.add(step(6));
+    expect(curve.take().map(([last]) => last)).toEqual([6]);
   });
 });

@@ -211,12 +211,21 @@ describe('what a page is told', () => {
     ]);
   });
 
-  it('is how it ended', () => {
-    const { observation } = observe();
+  it('is how it ended, with everybody as they were before they went', async () => {
+    const { observation, inspection } = observe();
     observation.step(step(3));
+    observation.turn();
     observation.ended({ state: 'diverged', code: 'DIVERGED', message: 'the loss is not finite' });
     expect(observation.turn()?.status).toMatchObject({
       ...{ state: 'diverged', message: 'the loss is not finite', step: 3, secondsLeft: undefined },
     });
+    inspection.now = { ...inspection.now, phase: 'ended', workers: [] };
+    const after = observation.turn();
+    expect(after?.status?.workers).toMatchObject([
+      { name: 'w0', state: 'training', engine: 'reference, cpu' },
+    ]);
+    expect(after?.changes).toBeUndefined();
+    // To Prometheus they are gone.
+    expect((await scrape(observation)).get('worker_up{worker="w0"}')).toBe(0);
   });
 });
