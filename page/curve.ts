@@ -90,7 +90,9 @@ export class Curve {
   #add(step: number, loss: number, accuracy: number, speed: number): void {
     const last = this.#length - 1;
     const steps = step - this.lastStep;
-    const share = 1 - Math.exp(-steps / this.#memory);
+    // At first much changes within a few steps: what is remembered grows with what there is.
+    const memory = Math.min(this.#memory, 1 + this.lastStep / 4);
+    const share = 1 - Math.exp(-steps / memory);
     const mix = (before: number, value: number) => {
       if (!Number.isFinite(before)) return value;
       return Number.isFinite(value) ? before + share * (value - before) : before;

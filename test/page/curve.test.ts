@@ -65,6 +65,13 @@ describe('a curve', () => {
     expect([...strides]).toEqual([8]);
   });
 
+  test('has smooth columns that follow what changes within the first steps', () => {
+    const curve = new Curve(94);
+    for (let step = 1; step <= 40; step++) curve.append([[step, step < 10 ? 2 : 1, 0, 1]]);
+    // All of 94 steps' memory would still say 1.7.
+    expect(curve.lastSmoothLoss).toBeLessThan(1.1);
+  });
+
   test('has smooth columns that remember so many steps, however the points are cut', () => {
     const [fine, coarse] = [new Curve(100), new Curve(100)];
     fine.append(Array.from({ length: 1000 }, (_, i) => [i + 1, i < 500 ? 2 : 1, 0.5, 1]));
