@@ -15,6 +15,7 @@ export class Child {
   readonly exited: Promise<number>;
   #hasExited = false;
   #started = false;
+  #pagePort: number | undefined;
   readonly #process: ChildProcess;
   readonly #lines: string[] = [];
 
@@ -39,7 +40,9 @@ export class Child {
       });
     });
     this.#process.on('message', (message) => {
-      if (fromChild.safeParse(message).success) this.#started = true;
+      const { data } = fromChild.safeParse(message);
+      if (data?.kind === 'started') this.#started = true;
+      else if (data?.kind === 'page') this.#pagePort = data.port;
     });
     for (const stream of [this.#process.stdout, this.#process.stderr]) {
       if (stream !== null) createInterface({ input: stream }).on('line', (line) => this.#remember(line));
@@ -53,6 +56,11 @@ export class Child {
   /** Whether it said that training has begun. */
   get started(): boolean {
     return this.#started;
+  }
+
+  /** Where it said that its live page is. */
+  get pagePort(): number | undefined {
+    return this.#pagePort;
   }
 
   stop(code: ErrorCode): void {

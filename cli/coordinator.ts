@@ -17,7 +17,7 @@ import { version } from './package.ts';
 import { observe, type Observed } from './observe.ts';
 import { adoptRun } from './resume.ts';
 import { configurationOf, runSettings, startWorkersOf } from './run-settings.ts';
-import { isSupervised, onStop, tellStarted } from './supervised.ts';
+import { isSupervised, onStop, tell } from './supervised.ts';
 import { openTerminal, type Progress } from './terminal.ts';
 import { generateToken, givenToken, writeLoopbackToken } from './token.ts';
 
@@ -37,6 +37,7 @@ export async function coordinator(
     const dataset = await loadDataset(options.data);
     const configuration = configurationOf(options, dataset);
     const observed = await observe(options, explicit, configuration, dataset);
+    if (observed !== undefined) tell({ kind: 'page', port: observed.port });
     try {
       return await train({ options, dataset, configuration, observed, ...terminal });
     } finally {
@@ -124,7 +125,7 @@ function viewerOf(configuration: Configuration, progress: Progress, log: Log): R
     evaluation: (report) => progress.evaluation(report),
     event: (event) => progress.event(event),
     log: (level, message, fields) => log[level](fields, message),
-    started: tellStarted,
+    started: () => tell({ kind: 'started' }),
   };
 }
 

@@ -5,7 +5,6 @@ import { join } from 'node:path';
 import { readRunRecord } from '../coordinator/old-run.ts';
 import { newRunId } from '../coordinator/run-directory.ts';
 import { reachableAt } from '../shared/address.ts';
-import { MAX_PORT_TRIES } from '../shared/limits.ts';
 import { argumentsFor } from './child-arguments.ts';
 import { createLogger, type Log } from './log.ts';
 import { Member } from './member.ts';
@@ -24,17 +23,15 @@ export async function local(given: LocalOptions, explicit: ReadonlySet<OptionKey
     destination: process.stderr,
   });
   const plans = await planWorkers(options, log);
-  const port = await choosePort(options.host, options.port, explicit.has('port'), log);
-  const httpPort = options.http
-    ? await choosePort(options.httpHost, options.httpPort, explicit.has('httpPort'), log)
-    : options.httpPort;
+  const port = await choosePort(options, explicit, log);
   const token = givenToken(options.tokenFile, process.env) ?? generateToken();
   const environment = { ...process.env, MNIST_DIST_TOKEN: token };
   // Named here, so that a coordinator that crashes can be started again with it.
   const runId = options.resume === undefined ? (options.runId ?? newRunId(new Date())) : undefined;
   const directory = options.resume ?? join(options.runsDir, runId ?? '');
   const termBefore = options.resume === undefined ? 0 : (await readRunRecord(directory)).term;
-  const run = { ...options, port, httpPort, tokenFile: undefined, startWorkers: plans.length };
+  const { httpPort: page, ...rest } = options;
+  const run = { ...rest, port, tokenFile: undefined, startWorkers: plans.length };
   const common = { maxRestarts: options.maxRestarts, log };
   // Before the first child exists: a Ctrl-C from here on must end all of them.
   const stopping = new Stopping();
@@ -47,15 +44,16 @@ export async function local(given: LocalOptions, explicit: ReadonlySet<OptionKey
       // A finished run that is prolonged says so until its coordinator has opened it.
       return state === 'finished' && term > termBefore;
     },
-    args: (isRestart) =>
-      argumentsFor(
-        'coordinator',
-        // Who died before its first run.json has left nothing to go on with.
-        isRestart && existsSync(join(directory, 'run.json'))
-          ? // It goes on with whoever is there, and waits for nobody else.
-            { ...run, runId: undefined, resume: directory, startWorkers: options.minWorkers }
-          : { ...run, runId },
-      ),
+    args: (isRestart, pagePort) => {
+      // Once it has an address, that stays; before, it takes the default if that is free, or the next one.
+      const httpPort = pagePort ?? (explicit.has('httpPort') ? page : undefined);
+      const where = httpPort === undefined ? {} : { httpPort };
+      // Who died before its first run.json has left nothing to go on with.
+      const isBegun = isRestart && existsSync(join(directory, 'run.json'));
+      // It goes on with whoever is there, and waits for nobody else.
+      const again = { runId: undefined, resume: directory, startWorkers: options.minWorkers };
+      return argumentsFor('coordinator', { ...run, ...where, ...(isBegun ? again : { runId }) });
+    },
   });
   const url = `ws://${reachableAt(options.host, port)}`;
   const workers = plans.map((plan) => startWorker(plan, options, url, { ...common, environment }));
@@ -98,15 +96,17 @@ async function supervise(
  * The port that a coordinator has, however often it is started: another one when the default is taken; one that was asked for
  * is the coordinator's to bind or to refuse.
  */
-async function choosePort(host: string, port: number, isAskedFor: boolean, log: Log): Promise<number> {
-  if (port !== 0 && isAskedFor) return port;
-  if (port === 0) return (await tryPort(host, 0)) ?? port;
-  for (let next = port; next <= Math.min(port + MAX_PORT_TRIES, 65_535); next++) {
-    if ((await tryPort(host, next)) === undefined) continue;
-    if (next !== port) log.info({ port: next }, `port ${port} is in use; this run takes ${next}`);
-    return next;
-  }
-  return port;
+async function choosePort(
+  { host, port }: LocalOptions,
+  explicit: ReadonlySet<OptionKey>,
+  log: Log,
+): Promise<number> {
+  if (port !== 0 && explicit.has('port')) return port;
+  if (port !== 0 && (await tryPort(host, port)) !== undefined) return port;
+  const free = await tryPort(host, 0);
+  if (free === undefined) return port;
+  if (port !== 0) log.info({ port: free }, `port ${port} is in use; this run takes ${free}`);
+  return free;
 }
 
 async function tryPort(host: string, port: number): Promise<number | undefined> {

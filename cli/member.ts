@@ -10,8 +10,8 @@ import type { Log } from './log.ts';
 
 export interface MemberOptions {
   readonly name: string;
-  /** The command line of the first start, and of those after a crash. */
-  readonly args: (isRestart: boolean) => readonly string[];
+  /** The command line of the first start, and of those after a crash; `pagePort` is where its live page was. */
+  readonly args: (isRestart: boolean, pagePort: number | undefined) => readonly string[];
   readonly environment: NodeJS.ProcessEnv;
   readonly output: 'inherit' | 'capture';
   readonly maxRestarts: number;
@@ -30,6 +30,7 @@ export class Member {
   #child: Child;
   #hasEnded = false;
   #hasStarted = false;
+  #pagePort: number | undefined;
   #stopCode: ErrorCode | undefined;
 
   constructor(options: MemberOptions) {
@@ -93,6 +94,7 @@ export class Member {
         return this.#finish(this.#stopCode === undefined ? code : errorTable[this.#stopCode].exit);
       pause = Math.min(2 * pause, MAX_RESTART_MILLISECONDS);
       this.#hasStarted ||= this.#child.started;
+      this.#pagePort = this.#child.pagePort ?? this.#pagePort;
       this.#child = this.#spawn(true);
     }
   }
@@ -104,7 +106,7 @@ export class Member {
 
   #spawn(isRestart: boolean): Child {
     const { name, args, environment, output } = this.#options;
-    return new Child(name, args(isRestart), environment, output);
+    return new Child(name, args(isRestart, this.#pagePort), environment, output);
   }
 }
 

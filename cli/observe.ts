@@ -11,6 +11,7 @@ import { version } from './package.ts';
 export interface Observed {
   readonly viewer: RunViewer;
   readonly url: string;
+  readonly port: number;
   /** The run can be asked from now on. */
   attach(run: ObservedRun): void;
   /** Says how the run ended to whoever looks, and ends. */
@@ -35,7 +36,7 @@ export async function observe(
     isPortFree: !explicit.has('httpPort'),
   });
   return {
-    ...{ viewer: observation, url: listener.url },
+    ...{ viewer: observation, url: listener.url, port: listener.port },
     attach: (run) => observation.attach(run),
     // A run that could not be opened has nothing to tell.
     close: () => listener.close(observation.isOpen ? 1000 * options.httpLinger : 0),

@@ -4,7 +4,12 @@ import { ORPHAN_LIMIT_MILLISECONDS } from '../shared/limits.ts';
 
 /** What `local` and its children say to each other over the channel between their processes. */
 export const toChild = z.strictObject({ kind: z.literal('stop'), code: z.enum(errorCodes) });
-export const fromChild = z.strictObject({ kind: z.literal('started') });
+export const fromChild = z.discriminatedUnion('kind', [
+  /** Training has begun. */
+  z.strictObject({ kind: z.literal('started') }),
+  /** The live page is at this port. */
+  z.strictObject({ kind: z.literal('page'), port: z.int() }),
+]);
 export type ToChild = z.infer<typeof toChild>;
 export type FromChild = z.infer<typeof fromChild>;
 
@@ -67,9 +72,8 @@ export class Stopping {
   }
 }
 
-/** Tells the supervisor that training has begun. */
-export function tellStarted(): void {
-  const message: FromChild = { kind: 'started' };
+/** Tells the supervisor, if there is one. */
+export function tell(message: FromChild): void {
   // A supervisor that is gone need not know; `disconnect` ends this process.
   if (process.connected) process.send?.(message, () => undefined);
 }

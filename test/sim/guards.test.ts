@@ -139,8 +139,8 @@ const guards: readonly Guard[] = [
   {
     name: 'the lines of all steps are synced before a checkpoint can be seen',
     file: 'coordinator/store.ts',
-    line: 'await this.#metrics.sync();\n    await this.#unlessSuperseded',
-    without: 'await this.#unlessSuperseded',
+    line: 'await this.#metrics.sync();\n    return await this.#unlessSuperseded',
+    without: 'return await this.#unlessSuperseded',
   },
   {
     name: 'the fence: who was taken over has no drafts any more',
