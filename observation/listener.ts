@@ -29,6 +29,7 @@ export class Listener {
   readonly #options: ListenerOptions;
   readonly #pages = new Pages();
   #timer: NodeJS.Timeout | undefined;
+  #isClosing = false;
   #weights: { readonly at: number; readonly weights: Weights } | undefined;
   #scrapes = 0;
   #fetches = 0;
@@ -72,6 +73,7 @@ export class Listener {
    * at most so long; then nobody listens any more.
    */
   async close(lingerMilliseconds: number): Promise<void> {
+    this.#isClosing = true;
     clearTimeout(this.#timer);
     // Whoever asks from now on gets the last ones.
     this.#weights = undefined;
@@ -104,6 +106,8 @@ export class Listener {
   }
 
   #turnLater(): void {
+    clearTimeout(this.#timer);
+    if (this.#isClosing) return;
     this.#timer = setTimeout(() => {
       this.#turn();
       this.#turnLater();
@@ -141,7 +145,7 @@ export class Listener {
   }
 
   #openStream(response: ServerResponse): void {
-    if (this.#pages.add(response)) return;
+    if (this.#pages.add(response)) return this.#turnLater();
     reply(response, 503, TEXT, `${limits.MAX_PAGES} pages are open already\n`);
   }
 

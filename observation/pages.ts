@@ -11,8 +11,9 @@ export class Pages {
     return this.#responses.size;
   }
 
-  /** How long to wait until the next update, in milliseconds: the more pages, the longer, for each costs time that steps need. */
+  /** How long to wait until the next look at the run, in milliseconds: the more pages, the longer, for each costs time that steps need. */
   get pause(): number {
+    if (this.#responses.size === 0) return limits.MAX_PAGE_UPDATE_MILLISECONDS;
     const wanted = this.#responses.size * limits.PAGE_COST_MILLISECONDS;
     return Math.min(Math.max(wanted, limits.PAGE_UPDATE_MILLISECONDS), limits.MAX_PAGE_UPDATE_MILLISECONDS);
   }

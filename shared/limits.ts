@@ -82,8 +82,8 @@ export const MAX_SHOWN_MISTAKES = 48;
 export const MAX_PAGES = 256;
 /** What may wait for a page that does not read, before its connection is ended. */
 export const MAX_PAGE_QUEUE_BYTES = 1024 ** 2;
-/** Between two updates of a page: so long, or so long for each page that is open, up to the second. */
-export const PAGE_UPDATE_MILLISECONDS = 100;
+/** Between two updates of a page: so long, or so long for each page that is open, up to the second; so long also without one. */
+export const PAGE_UPDATE_MILLISECONDS = 200;
 export const PAGE_COST_MILLISECONDS = 4;
 export const MAX_PAGE_UPDATE_MILLISECONDS = 1_000;
 /** A page without news hears that much that the connection lives. */
