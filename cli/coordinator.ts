@@ -38,10 +38,11 @@ export async function coordinator(
     const configuration = configurationOf(options, dataset);
     const observed = await observe(options, explicit, configuration, dataset);
     if (observed !== undefined) tell({ kind: 'page', port: observed.port });
+    const hurry = new AbortController();
     try {
-      return await train({ options, dataset, configuration, observed, ...terminal });
+      return await train({ options, dataset, configuration, observed, hurry, ...terminal });
     } finally {
-      await observed?.close();
+      await observed?.close(hurry.signal);
     }
   } finally {
     terminal.progress.close();
@@ -53,12 +54,14 @@ interface Training {
   readonly dataset: Dataset;
   readonly configuration: Configuration;
   readonly observed: Observed | undefined;
+  /** Aborted by Ctrl-C when the run is over: nobody waits for a scrape any more. */
+  readonly hurry: AbortController;
   readonly progress: Progress;
   readonly log: Log;
 }
 
 async function train(training: Training): Promise<number> {
-  const { options, dataset, configuration, observed, progress, log } = training;
+  const { options, dataset, configuration, observed, hurry, progress, log } = training;
   const ownToken = givenToken(options.tokenFile, process.env);
   const token = ownToken ?? generateToken();
   const terminal = viewerOf(configuration, progress, log);
@@ -68,10 +71,11 @@ async function train(training: Training): Promise<number> {
   );
   observed?.attach(run);
   const tokenFile = ownToken === undefined ? writeLoopbackToken(run.port, token) : undefined;
-  onStop((code) => run.stop(code));
+  let isOver = false;
+  onStop((code) => (isOver ? hurry.abort() : run.stop(code)));
   announce(training, run, tokenFile?.file);
   try {
-    const { outcome, record } = await run.done;
+    const { outcome, record } = await run.done.finally(() => (isOver = true));
     if (outcome.code !== undefined) {
       const { code, message, fix } = outcome;
       throw new ClusterError(code, message, fix === undefined ? {} : { fix });
@@ -80,6 +84,9 @@ async function train(training: Training): Promise<number> {
     return 0;
   } finally {
     tokenFile?.remove();
+    const { httpLinger } = options;
+    if (observed !== undefined && httpLinger > 0)
+      log.info({}, `waiting at most ${httpLinger} s for one more scrape (--http-linger; Ctrl-C ends it)`);
   }
 }
 

@@ -14,8 +14,8 @@ export interface Observed {
   readonly port: number;
   /** The run can be asked from now on. */
   attach(run: ObservedRun): void;
-  /** Says how the run ended to whoever looks, and ends. */
-  close(): Promise<void>;
+  /** Says how the run ended to whoever looks, and ends; with `hurry` without waiting for a scrape. */
+  close(hurry?: AbortSignal): Promise<void>;
 }
 
 /** Opens the observation listener; undefined with --no-http. Rejects with ADDRESS. */
@@ -39,6 +39,6 @@ export async function observe(
     ...{ viewer: observation, url: listener.url, port: listener.port },
     attach: (run) => observation.attach(run),
     // A run that could not be opened has nothing to tell.
-    close: () => listener.close(observation.isOpen ? 1000 * options.httpLinger : 0),
+    close: (hurry) => listener.close(observation.isOpen ? 1000 * options.httpLinger : 0, hurry),
   };
 }

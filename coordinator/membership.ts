@@ -227,12 +227,12 @@ function expire(state: RunState, now: number): Next {
   return andThen(next, (s) => end(s, tooFewWorkers(s, computingCount(s))));
 }
 
-/** Counts a step once, however many workers are late in it. */
+/** Counts a step, or an evaluation, once, however many workers are late in it. */
 function straggling(state: RunState, before: Task | undefined): RunState {
   const isKnown = [...(before?.parts.values() ?? [])].some(({ leases }) =>
     leases.some((lease) => lease.state === 'late'),
   );
-  if (before?.kind !== 'step' || isKnown) return state;
+  if (isKnown) return state;
   return { ...state, counts: { ...state.counts, stragglerSteps: state.counts.stragglerSteps + 1 } };
 }
 

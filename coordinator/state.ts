@@ -154,7 +154,7 @@ export interface Counts {
   /** Results that are not finite, and the steps in which there were some. */
   readonly nonFinite: number;
   readonly nonFiniteSteps: number;
-  /** Steps in which a worker missed its deadline. */
+  /** Steps and evaluations in which a worker missed its deadline. */
   readonly stragglerSteps: number;
 }
 

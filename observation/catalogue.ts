@@ -123,7 +123,7 @@ export const catalogue = {
   worker_joins_total: counter('Workers that joined, also again.'),
   worker_losses_total: counter('Workers that were lost.', 'reason'),
   shard_reassignments_total: counter('Parts of steps and evaluations that were given to another worker.'),
-  straggler_steps_total: counter('Steps in which a worker missed its deadline.'),
+  straggler_steps_total: counter('Steps and evaluations in which a worker missed its deadline.'),
   rejected_messages_total: counter('Messages and requests that were turned down.', 'reason'),
   nonfinite_steps_total: counter('Steps in which a result was not finite and was computed once more.'),
   checkpoint_last_success_timestamp_seconds: gauge(

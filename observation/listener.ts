@@ -1,5 +1,5 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { hostPort, isLoopback } from '../shared/address.ts';
+import { hostPort, isLoopback, reachableAt } from '../shared/address.ts';
 import { ClusterError } from '../shared/errors.ts';
 import * as limits from '../shared/limits.ts';
 import { readPageFiles, type PageFiles } from './page-files.ts';
@@ -47,7 +47,7 @@ export class Listener {
     this.#http = http;
     this.#files = files;
     this.port = port;
-    this.url = `http://${hostPort(options.host, port)}/`;
+    this.url = `http://${reachableAt(options.host, port)}/`;
     this.#options = options;
     http.on('request', (request, response) => this.#answer(request, response));
     this.#turnLater();
@@ -70,9 +70,9 @@ export class Listener {
 
   /**
    * The run is over: the pages hear of it and have a moment to fetch the last weights; then one more scrape is waited for, for
-   * at most so long; then nobody listens any more.
+   * at most so long, or until there is no time; then nobody listens any more.
    */
-  async close(lingerMilliseconds: number): Promise<void> {
+  async close(lingerMilliseconds: number, hurry?: AbortSignal): Promise<void> {
     this.#isClosing = true;
     clearTimeout(this.#timer);
     // Whoever asks from now on gets the last ones.
@@ -82,7 +82,7 @@ export class Listener {
     this.#turn();
     if (pages > 0)
       await this.#until(() => this.#fetches >= fetches + pages, limits.PAGE_FAREWELL_MILLISECONDS);
-    await this.#until(() => this.#scrapes > scrapes, lingerMilliseconds);
+    await this.#until(() => this.#scrapes > scrapes, lingerMilliseconds, hurry);
     const closed = new Promise<void>((resolve) => this.#http.close(() => resolve()));
     this.#pages.end();
     this.#http.closeIdleConnections();
@@ -92,15 +92,18 @@ export class Listener {
     clearTimeout(cut);
   }
 
-  /** Looks after every request, and gives up when the time is over. */
-  async #until(isDone: () => boolean, milliseconds: number): Promise<void> {
-    if (milliseconds === 0 || isDone()) return;
+  /** Looks after every request, and gives up when the time is over, or when there is none. */
+  async #until(isDone: () => boolean, milliseconds: number, hurry?: AbortSignal): Promise<void> {
+    if (milliseconds === 0 || isDone() || hurry?.aborted === true) return;
     await new Promise<void>((resolve) => {
       const limit = setTimeout(resolve, milliseconds);
-      this.#onRequest = () => {
-        if (!isDone()) return;
+      const end = (): void => {
         clearTimeout(limit);
         resolve();
+      };
+      hurry?.addEventListener('abort', end);
+      this.#onRequest = () => {
+        if (isDone()) end();
       };
     });
   }
@@ -134,8 +137,8 @@ export class Listener {
   }
 
   #ready(response: ServerResponse): void {
-    if (this.#options.source.view() === undefined) notYet(response);
-    else reply(response, 200, TEXT, 'ready\n');
+    if (this.#options.source.isOpen) reply(response, 200, TEXT, 'ready\n');
+    else notYet(response);
   }
 
   #sendView(response: ServerResponse): void {

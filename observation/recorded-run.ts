@@ -43,6 +43,8 @@ export class RecordedRun implements Source {
     return new RecordedRun(board.view(status), await weightsOf(evidence));
   }
 
+  readonly isOpen = true;
+
   view(): RunView | undefined {
     return this.#view;
   }

@@ -9,6 +9,8 @@ export interface Weights {
 
 /** What the listener shows: a run that is going on, or one that is over. */
 export interface Source {
+  /** Whether there is something to show. */
+  readonly isOpen: boolean;
   /** For a page that is opened; undefined as long as there is nothing to show. */
   view(): RunView | undefined;
   /** What is new since the last call; undefined where nothing ever is. */

@@ -30,3 +30,9 @@ export function promtool(
     rmSync(folder, { recursive: true, force: true });
   }
 }
+
+/** What promtool has to say against metrics as they are exported; empty where that is nothing. */
+export function lintMetrics(text: string): string {
+  const { stdout, stderr } = spawnSync('promtool', ['check', 'metrics'], { input: text, encoding: 'utf8' });
+  return `${stdout}${stderr}`.trim();
+}

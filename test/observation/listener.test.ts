@@ -18,6 +18,9 @@ interface Stage extends Source {
 function stage(): Stage {
   const source: Stage = {
     ...{ shown: sampleView, updates: [], weightCopies: 0 },
+    get isOpen() {
+      return source.shown !== undefined;
+    },
     view: () => source.shown,
     turn: () => source.updates.shift(),
     weights: () => {

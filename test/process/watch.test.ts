@@ -50,7 +50,7 @@ describe('a run that is watched', () => {
   it('shows a killed worker and that it heals, and after its coordinator crashed goes on at the same address', async () => {
     const runs = temporaryFolder();
     const local = start([
-      ...['local', ...newRun(runs), ...COMMON, '-n', '2', '--steps', '3000', '--checkpoint-every', '50'],
+      ...['local', ...newRun(runs), ...COMMON, '-n', '2', '--steps', '12000', '--checkpoint-every', '50'],
     ]);
     const port = await pageOf(local);
     const { events } = await follow(port);
@@ -81,9 +81,9 @@ describe('a run that is watched', () => {
     expect(end.evaluated?.confusion.flat().reduce((sum, count) => sum + count, 0)).toBe(10_000);
     expect(end.evaluated?.mistakes.length).toBeGreaterThan(0);
     const weights = await ask(port, '/api/weights');
-    expect(weights.headers['x-step']).toBe('3000');
+    expect(weights.headers['x-step']).toBe('12000');
     expect(await local.exited, local.output()).toBe(0);
-    expect(readRun(join(runs, 'r')).record.step).toBe(3000);
+    expect(readRun(join(runs, 'r')).record.step).toBe(12_000);
   });
 
   it('waits at the end for one more scrape, and not longer', async () => {
@@ -98,6 +98,17 @@ describe('a run that is watched', () => {
     expect(scrape).toMatch(/^mnist_dist_train_step\{run_id="r"\} 50$/m);
     expect(await coordinator.exited).toBe(0);
     expect(await worker.exited).toBe(0);
+  });
+
+  it('does not wait for a scrape any more after Ctrl-C', async () => {
+    const { process: coordinator, url } = await startCoordinator([
+      ...[...QUICK_RECIPE, '--steps', '50', '--http-port', '0', '--http-linger', '1h'],
+    ]);
+    const worker = startWorker(url);
+    await coordinator.says(/waiting at most 3600 s for one more scrape/);
+    expect(await worker.exited).toBe(0);
+    coordinator.process.kill('SIGINT');
+    expect(await coordinator.exited).toBe(0);
   });
 
   it('is opened again with show when it is over', async () => {

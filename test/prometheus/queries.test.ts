@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import { missing, rulesFolder } from '../dashboards/promtool.ts';
+import { lintMetrics, missing, rulesFolder } from '../dashboards/promtool.ts';
 import { readDashboards, settled } from '../dashboards/read.ts';
 import { drawPreviews } from './preview/page.ts';
 import { Asker } from './prometheus.ts';
@@ -55,6 +55,11 @@ describe.skipIf(missing !== undefined)(
       await expect
         .poll(() => emptyOnes(watched), { timeout: PATIENCE_MILLISECONDS, interval: 500 })
         .toEqual([]);
+      const exported = await (await fetch(`http://${watched.page}/metrics`)).text();
+      // Those of prom-client itself break Prometheus' own rules for names.
+      const own = exported.split('\n').filter((line) => line.includes('mnist_dist_'));
+      expect(own.length).toBeGreaterThan(100);
+      expect(lintMetrics(`${own.join('\n')}\n`)).toBe('');
       if (out !== '') await draw(watched);
     });
   },

@@ -16,6 +16,8 @@ import { startPrometheus, type Asker } from './prometheus.ts';
 export interface WatchedRun {
   readonly asker: Asker;
   readonly run: string;
+  /** HOST:PORT of what it scrapes. */
+  readonly page: string;
   /** In seconds since 1970. */
   readonly since: number;
 }
@@ -64,7 +66,7 @@ export async function watchRun(): Promise<WatchedRun> {
   join('w1');
   await seen('mnist_dist_worker_up{worker="w1"} == 1');
   await seen('rate(mnist_dist_train_samples_total{worker="w1"}[4s]) > 0');
-  return { asker, run: RUN, since };
+  return { asker, run: RUN, page, since };
 }
 
 /** Until Prometheus answers the query with something. */
