@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
+import { portOf } from '../coordinator/http-server.ts';
 import { readRunRecord } from '../coordinator/old-run.ts';
 import { newRunId } from '../coordinator/run-directory.ts';
 import { reachableAt } from '../shared/address.ts';
@@ -114,8 +115,7 @@ async function tryPort(host: string, port: number): Promise<number | undefined> 
   try {
     server.listen(port, host);
     await once(server, 'listening');
-    const address = server.address();
-    return address !== null && typeof address === 'object' ? address.port : undefined;
+    return portOf(server);
   } catch {
     // Taken, or not ours to bind; the coordinator says which when it tries.
     return undefined;

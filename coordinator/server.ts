@@ -1,10 +1,11 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { WebSocketServer } from 'ws';
 import { ClusterError } from '../shared/errors.ts';
 import * as limits from '../shared/limits.ts';
 import { Connection, type OpenMemory } from './connection.ts';
+import { createBoundedServer, portOf } from './http-server.ts';
 import type { PeerEvents } from './peer.ts';
 
 const UNAUTHORIZED = '401 Unauthorized';
@@ -37,23 +38,13 @@ export interface CoordinatorServer {
  */
 export async function listen(options: ServerOptions, events: PeerEvents): Promise<CoordinatorServer> {
   let unauthorized = 0;
-  const http = createServer(
-    {
-      maxHeaderSize: limits.MAX_REQUEST_HEADER_BYTES,
-      // Node looks every 30 s otherwise.
-      connectionsCheckingInterval: limits.REQUEST_CHECK_MILLISECONDS,
-    },
-    (request, response) => {
-      if (isAuthorized(options.token, request)) return answer(options, request, response);
-      unauthorized += 1;
-      reply(response, 401, UNAUTHORIZED_HEADERS, 'the token is missing or wrong\n');
-    },
-  );
-  http.headersTimeout = limits.REQUEST_LIMIT_MILLISECONDS;
-  http.requestTimeout = limits.REQUEST_LIMIT_MILLISECONDS;
-  http.maxConnections = limits.MAX_CONNECTIONS;
-  // Whoever asks for data and takes none of it; workers' connections are judged by the run.
-  http.timeout = limits.REQUEST_LIMIT_MILLISECONDS;
+  // Workers' connections are judged by the run, once they are upgraded.
+  const http = createBoundedServer(limits.MAX_CONNECTIONS);
+  http.on('request', (request, response) => {
+    if (isAuthorized(options.token, request)) return answer(options, request, response);
+    unauthorized += 1;
+    reply(response, 401, UNAUTHORIZED_HEADERS, 'the token is missing or wrong\n');
+  });
   const webSockets = new WebSocketServer({
     ...{ noServer: true, perMessageDeflate: false, clientTracking: false, maxFragments: 1 },
     ...{ maxPayload: options.maxFrameBytes, maxBufferedChunks: Math.ceil(options.maxFrameBytes / 512) },
@@ -74,10 +65,9 @@ export async function listen(options: ServerOptions, events: PeerEvents): Promis
     });
   });
   await bind(http, options);
-  const address = http.address();
   return {
     host: options.host,
-    port: typeof address === 'object' && address !== null ? address.port : options.port,
+    port: portOf(http) ?? options.port,
     get unauthorized() {
       return unauthorized;
     },

@@ -1,4 +1,5 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import { createBoundedServer, portOf } from '../coordinator/http-server.ts';
 import { hostPort, isLoopback, reachableAt } from '../shared/address.ts';
 import { ClusterError } from '../shared/errors.ts';
 import * as limits from '../shared/limits.ts';
@@ -56,15 +57,8 @@ export class Listener {
   /** Rejects with ADDRESS, or with SETUP where the page is not built. */
   static async open(options: ListenerOptions): Promise<Listener> {
     const files = readPageFiles();
-    const http = createServer({
-      maxHeaderSize: limits.MAX_REQUEST_HEADER_BYTES,
-      connectionsCheckingInterval: limits.REQUEST_CHECK_MILLISECONDS,
-    });
-    http.headersTimeout = limits.REQUEST_LIMIT_MILLISECONDS;
-    http.requestTimeout = limits.REQUEST_LIMIT_MILLISECONDS;
-    http.timeout = limits.REQUEST_LIMIT_MILLISECONDS;
     // Besides the pages themselves, what they fetch.
-    http.maxConnections = 2 * limits.MAX_PAGES;
+    const http = createBoundedServer(2 * limits.MAX_PAGES);
     return new Listener(http, await bind(http, options), files, options);
   }
 
@@ -220,10 +214,7 @@ async function bind(http: Server, { host, port, isPortFree }: ListenerOptions): 
   const last = isPortFree && port !== 0 ? Math.min(port + limits.MAX_PORT_TRIES, 65_535) : port;
   for (let candidate = port; ; candidate++) {
     const error = await tryPort(http, host, candidate);
-    if (error === undefined) {
-      const address = http.address();
-      return typeof address === 'object' && address !== null ? address.port : candidate;
-    }
+    if (error === undefined) return portOf(http) ?? candidate;
     if (error.code !== 'EADDRINUSE' || candidate >= last) throw bindError(error, host, candidate);
   }
 }
