@@ -51,7 +51,9 @@ export interface ResumedRecord {
 
 /** Writes down what happens: metrics, chain, events, and at the end result and model. */
 export class Recorder implements RunRecorder {
-  readonly #options: RecorderOptions;
+  readonly #options: Omit<RecorderOptions, 'record'>;
+  /** Of a run that goes on, until it is open: a long one has a great many lines. */
+  #past: Pick<ResumedRecord, 'lines' | 'events'> | undefined;
   readonly #chain: Chain;
   readonly #speed: SpeedMeter;
   readonly #started: string;
@@ -65,8 +67,10 @@ export class Recorder implements RunRecorder {
   #keeping: Promise<void> | undefined;
 
   constructor(options: RecorderOptions) {
-    const { record, configuration, clock } = options;
-    this.#options = options;
+    const { record, ...rest } = options;
+    const { configuration, clock } = rest;
+    this.#options = rest;
+    this.#past = record;
     this.#chain = new Chain(record?.chain ?? firstLink(configuration));
     this.#speed = new SpeedMeter(clock);
     this.#started = record?.started ?? new Date().toISOString();
@@ -103,12 +107,13 @@ export class Recorder implements RunRecorder {
 
   /** The term is on the disk before anybody can hear of it. */
   async opened(state: RunState): Promise<void> {
-    const { store, term, viewer, record } = this.#options;
+    const { store, term, viewer } = this.#options;
     await store.writeRun(this.#record(state, undefined));
     viewer.opened({
       ...{ run: this.run, directory: this.directory, term, started: this.#started },
-      ...{ lines: record?.lines ?? [], events: record?.events ?? '' },
+      ...{ lines: this.#past?.lines ?? [], events: this.#past?.events ?? '' },
     });
+    this.#past = undefined;
     this.#event('start', { term, step: state.step });
   }
 
