@@ -10,6 +10,7 @@ import {
   type LocalOptions,
   type OptionKey,
 } from './options.ts';
+import { recipeOf } from './run-settings.ts';
 
 /**
  * The options of a run that goes on: those of its record, but for its length where that was given. `resume` names its
@@ -27,7 +28,8 @@ export async function adoptRun<O extends LocalOptions | CoordinatorOptions>(
     });
   const directory = resume === 'newest' ? await newestUnfinished(options.runsDir) : resume;
   const recorded = configurationOfRecord((await readRunRecord(directory)).configuration);
-  const values = valuesOf(recorded);
+  // The options whose values a run's record holds, all but its length.
+  const values = { ...recipeOf(recorded), hidden: recorded.model.hidden };
   const given: Readonly<Record<string, unknown>> = options;
   for (const [key, recorded] of Object.entries(values)) {
     if (isOptionKey(key) && explicit.has(key)) checkAlike(key, given[key], recorded, directory);
@@ -37,22 +39,6 @@ export async function adoptRun<O extends LocalOptions | CoordinatorOptions>(
     checkLonger({ ...recorded, epochs: options.epochs, steps: options.steps }, recorded, directory);
   const length = isLengthGiven ? {} : { epochs: recorded.epochs, steps: recorded.steps };
   return { ...options, ...values, ...length, resume: directory };
-}
-
-/** The options whose values a run's record holds, all but its length. */
-function valuesOf({ model, ...same }: Configuration) {
-  const { batchSize, virtualShards, learningRate, beta1, beta2, epsilon, dropout, seed } = same;
-  return {
-    batchSize,
-    virtualShards,
-    learningRate,
-    beta1,
-    beta2,
-    epsilon,
-    dropout,
-    seed,
-    hidden: model.hidden,
-  };
 }
 
 /** What was recorded stays: a run becomes longer, never shorter. */

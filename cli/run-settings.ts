@@ -6,34 +6,22 @@ import type { Dataset } from '../shared/dataset.ts';
 import type { RunRecord } from '../shared/run-schema.ts';
 import type { CoordinatorOptions } from './options.ts';
 
+type Recipe = Pick<
+  Configuration,
+  'batchSize' | 'virtualShards' | 'learningRate' | 'beta1' | 'beta2' | 'epsilon' | 'dropout' | 'seed'
+>;
+
+/** What options and configuration call by the same names, but for a run's length. */
+export function recipeOf(from: Recipe): Recipe {
+  const { batchSize, virtualShards, learningRate, beta1, beta2, epsilon, dropout, seed } = from;
+  return { batchSize, virtualShards, learningRate, beta1, beta2, epsilon, dropout, seed };
+}
+
 /** What the bytes of a new run depend on. */
 export function configurationOf(options: CoordinatorOptions, dataset: Dataset): Configuration {
-  const {
-    hidden,
-    dropout,
-    batchSize,
-    virtualShards,
-    learningRate,
-    beta1,
-    beta2,
-    epsilon,
-    seed,
-    epochs,
-    steps,
-  } = options;
+  const { hidden, epochs, steps } = options;
   return configurationSchema.parse({
-    ...{
-      dataset: dataset.digest,
-      dropout,
-      batchSize,
-      virtualShards,
-      learningRate,
-      beta1,
-      beta2,
-      epsilon,
-      seed,
-      epochs,
-    },
+    ...{ dataset: dataset.digest, ...recipeOf(options), epochs },
     ...(steps === undefined ? {} : { steps }),
     model: {
       inputs: dataset.rows * dataset.columns,
