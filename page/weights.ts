@@ -29,20 +29,21 @@ export class WeightSource {
     const now = this.#clock();
     if (this.#isFinal || now - this.#asked < WEIGHTS_INTERVAL_MILLISECONDS) return Promise.resolve();
     this.#asked = now;
-    this.#underway = this.#fetch().finally(() => {
-      this.#underway = undefined;
-    });
-    return this.#underway;
+    return this.#begin();
   }
 
   /** Fetches once more, whenever that was done before; these weights stay. */
   async finish(): Promise<void> {
     await this.#underway;
+    await this.#begin();
+    this.#isFinal = true;
+  }
+
+  #begin(): Promise<void> {
     this.#underway = this.#fetch().finally(() => {
       this.#underway = undefined;
     });
-    await this.#underway;
-    this.#isFinal = true;
+    return this.#underway;
   }
 
   /** Whoever is out of reach leaves the weights as they were. */

@@ -57,12 +57,11 @@ export function mountWorkers(): (state: RunState) => void {
       setAttribute(row.lane, 'aria-label', laneText(lane));
     }
   };
-  onThemeChange(() => {
+  const showAgain = () => {
     if (shown !== undefined) show(shown);
-  });
-  window.addEventListener('resize', () => {
-    if (shown !== undefined) show(shown);
-  });
+  };
+  onThemeChange(showAgain);
+  window.addEventListener('resize', showAgain);
   return show;
 }
 

@@ -9,6 +9,17 @@ import { evaluation, points, status, view } from '../browser/made-up-run.ts';
 const event = (n: number): EventLine => ({ time: String(n), event: 'e', level: 'info', message: '' });
 const change = (at: number): StateChange => ({ at, worker: 'w', state: 'training' });
 
+/** A follower whose stream is open and whose view is there. */
+async function followed(changed: (link: Follower['link']) => void = () => undefined) {
+  const server = new Server();
+  const follower: Follower = new Follower(server, () => changed(follower.link));
+  follower.start();
+  await server.answer();
+  server.open();
+  await server.answer();
+  return { server, follower };
+}
+
 describe('a follower', () => {
   test('loses and doubles nothing, however view and stream are interleaved', async () => {
     // So many updates are sent before the stream opens, before the view is made, before it arrives, and after that; and so
@@ -44,12 +55,7 @@ describe('a follower', () => {
   });
 
   test('keeps the curve while nobody answers, and goes on from a fresh view', async () => {
-    const server = new Server();
-    const follower = new Follower(server, () => undefined);
-    follower.start();
-    await server.answer();
-    server.open();
-    await server.answer();
+    const { server, follower } = await followed();
     server.work(9);
     expect(follower.link).toBe('live');
     server.listener?.broken();
@@ -74,12 +80,7 @@ describe('a follower', () => {
   });
 
   test('gives up a stream that falls silent without an end', async () => {
-    const server = new Server();
-    const follower = new Follower(server, () => undefined);
-    follower.start();
-    await server.answer();
-    server.open();
-    await server.answer();
+    const { server, follower } = await followed();
     for (let n = 0; n < 3; n++) {
       server.work(1);
       server.look?.();
@@ -109,13 +110,8 @@ describe('a follower', () => {
   test.each(['finished', 'interrupted', 'failed', 'diverged'] as const)(
     'closes the stream when the run is %s',
     async (end) => {
-      const server = new Server();
       const links: string[] = [];
-      const follower = new Follower(server, () => links.push(follower.link));
-      follower.start();
-      await server.answer();
-      server.open();
-      await server.answer();
+      const { server, follower } = await followed((link) => links.push(link));
       server.listener?.updated({ status: status({ state: end, seconds: 99 }) });
       expect([follower.link, server.isClosed, links.at(-1)]).toEqual(['over', true, 'over']);
       server.listener?.broken();
