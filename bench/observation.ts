@@ -1,5 +1,5 @@
 import type { StepReport } from '../coordinator/viewer.ts';
-import { runFacts, runSettings } from '../observation/facts.ts';
+import { runFacts, metricsSettings } from '../observation/facts.ts';
 import { Observation } from '../observation/observation.ts';
 import { configurationSchema } from '../shared/configuration.ts';
 import { EVALUATION_CHUNK_ROWS } from '../shared/limits.ts';
@@ -44,7 +44,7 @@ function observedStep(): () => void {
   const dataset = { rows: 1, columns: MODEL.inputs, classNames };
   const observation = new Observation({
     facts: runFacts(configuration, dataset, '', true),
-    metrics: runSettings(configuration, dataset, ''),
+    metrics: metricsSettings(configuration, dataset, ''),
     testImages: new Uint8Array(samples * MODEL.inputs),
     clock: () => performance.now(),
   });

@@ -9,7 +9,7 @@ import type { Dataset } from '../shared/dataset.ts';
 import { ClusterError } from '../shared/errors.ts';
 import { tuneRuntime } from '../shared/runtime.ts';
 import type { RunRecord } from '../shared/run-schema.ts';
-import { stepsPerEpoch, totalSteps } from '../shared/schedule.ts';
+import { totalEpochs, totalSteps } from '../shared/schedule.ts';
 import { hostPort, isLoopback } from '../shared/address.ts';
 import type { Log } from './log.ts';
 import type { CoordinatorOptions, OptionKey } from './options.ts';
@@ -125,10 +125,10 @@ function announce(
 }
 
 function viewerOf(configuration: Configuration, progress: Progress, log: Log): RunViewer {
-  const epochs = Math.ceil(totalSteps(configuration) / stepsPerEpoch(configuration));
+  const [epochs, steps] = [totalEpochs(configuration), totalSteps(configuration)];
   return {
     ...silentViewer,
-    step: (report) => progress.step({ ...report, epochs, totalSteps: totalSteps(configuration) }),
+    step: (report) => progress.step({ ...report, epochs, totalSteps: steps }),
     evaluation: (report) => progress.evaluation(report),
     event: (event) => progress.event(event),
     log: (level, message, fields) => log[level](fields, message),

@@ -1,5 +1,5 @@
 import type { RunViewer } from '../coordinator/viewer.ts';
-import { runFacts, runSettings } from '../observation/facts.ts';
+import { runFacts, metricsSettings } from '../observation/facts.ts';
 import { Listener } from '../observation/listener.ts';
 import { Observation, type ObservedRun } from '../observation/observation.ts';
 import type { Configuration } from '../shared/configuration.ts';
@@ -28,7 +28,7 @@ export async function observe(
   if (!options.http) return undefined;
   const observation = new Observation({
     facts: runFacts(configuration, dataset, version, true),
-    metrics: runSettings(configuration, dataset, version),
+    metrics: metricsSettings(configuration, dataset, version),
     ...{ testImages: dataset.test.images, clock: () => performance.now() },
   });
   const listener = await Listener.open({

@@ -11,7 +11,7 @@ import {
 import type { MetricsLine } from '../shared/metrics.ts';
 import type { Evaluated, EvaluationPoint, EventLine, RunView, StateChange, Status, Update } from './api.ts';
 import { Curve, type CurveStep } from './curve.ts';
-import { eventLine, parseEvents } from './event-lines.ts';
+import { eventLine, type RecordedEvent } from './event-lines.ts';
 
 /** What does not change while a run goes on. */
 export type RunFacts = Omit<
@@ -19,7 +19,10 @@ export type RunFacts = Omit<
   'run' | 'term' | 'started' | 'status' | 'curve' | 'evaluations' | 'evaluated' | 'events' | 'changes'
 >;
 
-type Opened = Pick<OpenReport, 'run' | 'term' | 'started' | 'lines' | 'events'>;
+/** What an earlier coordinator has left is parsed. */
+type Opened = Pick<OpenReport, 'run' | 'term' | 'started' | 'lines'> & {
+  readonly events: readonly RecordedEvent[];
+};
 
 const confusionSchema = z.object({ step: z.int(), confusion: z.array(z.array(z.int())) });
 
@@ -51,7 +54,7 @@ export class Board {
   opened({ run, term, started, lines, events }: Opened): void {
     this.#opened = { run, term, started };
     this.#restore(lines);
-    for (const { time, event, ...fields } of parseEvents(events)) {
+    for (const { time, event, ...fields } of events) {
       this.event(event, fields, time);
       if (event === 'evaluation') this.#restoreConfusion(fields);
     }
@@ -60,9 +63,7 @@ export class Board {
 
   /** A step that is computed again is known already. */
   step(report: CurveStep): void {
-    if (report.step <= this.#curve.lastStep) return;
-    this.#curve.add(report);
-    this.#news.add(report);
+    if (this.#curve.add(report)) this.#news.add(report);
   }
 
   evaluation({

@@ -1,5 +1,5 @@
 /**
- * Every metric of a coordinator, once: gauges.ts exports them, docs/metrics.md lists them, the dashboards may use no others.
+ * Every metric of a coordinator, once: meters.ts registers them, docs/metrics.md lists them, the dashboards may use no others.
  * Names are without the prefix `mnist_dist_`; every sample also has the label `run_id`.
  */
 export const METRIC_PREFIX = 'mnist_dist_';

@@ -37,14 +37,10 @@ export class Curve {
     this.#maxPoints = maxPoints;
   }
 
-  get lastStep(): number {
-    return this.#buckets.at(-1)?.last ?? 0;
-  }
-
-  /** A step that is not after the last one is known already: it was computed again. */
-  add({ step, samples, loss, correct, milliseconds }: CurveStep): void {
-    if (step <= this.lastStep) return;
+  /** False for a step that is not after the last one: it is known already, and was computed again. */
+  add({ step, samples, loss, correct, milliseconds }: CurveStep): boolean {
     let bucket = this.#buckets.at(-1);
+    if (step <= (bucket?.last ?? 0)) return false;
     if (bucket === undefined || bucket.steps >= this.#stepsPerPoint) {
       if (this.#buckets.length >= this.#maxPoints) this.#halve();
       bucket = { last: 0, steps: 0, samples: 0, loss: 0, correct: 0, milliseconds: 0 };
@@ -56,6 +52,7 @@ export class Curve {
     bucket.loss += loss * samples;
     bucket.correct += correct;
     bucket.milliseconds += milliseconds;
+    return true;
   }
 
   points(): CurvePoint[] {

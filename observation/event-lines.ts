@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { EventLine } from './api.ts';
+import { parseLines } from './json-lines.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -18,15 +19,7 @@ export type RecordedEvent = z.infer<typeof eventSchema>;
 
 /** The events of an events.jsonl's whole lines; what is no event is left out. */
 export function parseEvents(text: string): RecordedEvent[] {
-  return text.split('\n').flatMap((line) => {
-    try {
-      const parsed = eventSchema.safeParse(JSON.parse(line));
-      return parsed.success ? [parsed.data] : [];
-    } catch {
-      // Nothing depends on these lines; whoever wants to know what is wrong with one reads the file.
-      return [];
-    }
-  });
+  return parseLines(text, eventSchema);
 }
 
 function messageOf(event: string, fields: Fields): string {

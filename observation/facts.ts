@@ -1,7 +1,7 @@
 import { configurationRecord, type Configuration } from '../shared/configuration.ts';
-import { stepsPerEpoch, totalSteps } from '../shared/schedule.ts';
+import { stepsPerEpoch, totalEpochs, totalSteps } from '../shared/schedule.ts';
 import type { RunFacts } from './board.ts';
-import type { RunSettings } from './run-metrics.ts';
+import type { MetricsSettings } from './run-metrics.ts';
 
 /** What there is to say of a dataset without its samples. */
 export interface DatasetFacts {
@@ -21,19 +21,24 @@ export function runFacts(
   return {
     ...{ version, isLive, rows, columns, classNames, model: configuration.model },
     configuration: settingsOf(configuration, dataset),
-    epochs: epochsOf(configuration),
+    epochs: totalEpochs(configuration),
     ...{ stepsPerEpoch: stepsPerEpoch(configuration), totalSteps: totalSteps(configuration) },
   };
 }
 
-export function runSettings(
+export function metricsSettings(
   configuration: Configuration,
   { name, classNames }: DatasetFacts,
   version: string,
-): RunSettings {
+): MetricsSettings {
   const { learningRate, batchSize, virtualShards, seed, model } = configuration;
   return {
-    ...{ learningRate, epochs: epochsOf(configuration), totalSteps: totalSteps(configuration), classNames },
+    ...{
+      learningRate,
+      epochs: totalEpochs(configuration),
+      totalSteps: totalSteps(configuration),
+      classNames,
+    },
     info: {
       version,
       dataset: name ?? configuration.dataset.slice(0, 12),
@@ -43,10 +48,6 @@ export function runSettings(
       seed: String(seed),
     },
   };
-}
-
-function epochsOf(configuration: Configuration): number {
-  return Math.ceil(totalSteps(configuration) / stepsPerEpoch(configuration));
 }
 
 /** The configuration by the names it has in run.json, for people. */

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { Misclassified } from '../evaluation/misclassified.ts';
 import { MAX_SHOWN_MISTAKES } from '../shared/limits.ts';
 import type { Mistake } from './api.ts';
+import { parseLines } from './json-lines.ts';
 
 const lineSchema = z.object({
   ...{ index: z.int().min(0), true: z.int().min(0), predicted: z.int().min(0) },
@@ -10,16 +11,7 @@ const lineSchema = z.object({
 
 /** The lines of a misclassified.jsonl; what is none is left out. */
 export function parseMisclassified(text: string): Misclassified[] {
-  return text.split('\n').flatMap((line) => {
-    if (line === '') return [];
-    try {
-      const parsed = lineSchema.safeParse(JSON.parse(line));
-      return parsed.success ? [parsed.data] : [];
-    } catch {
-      // A picture that is missing on a page is no reason not to show the others.
-      return [];
-    }
-  });
+  return parseLines(text, lineSchema);
 }
 
 /** The most confident mistakes, the worst first, with their pictures; `images` is [samples, pixels] of the test set. */

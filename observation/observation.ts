@@ -14,11 +14,12 @@ import type { GpuReading } from '../shared/gpu-reading.ts';
 import { GRADIENT_NORM_MILLISECONDS } from '../shared/limits.ts';
 import type { RunView, Status, Update, WorkerStatus } from './api.ts';
 import { Board, type RunFacts } from './board.ts';
+import { parseEvents } from './event-lines.ts';
 import { WorkerLabels } from './labels.ts';
 import { worstMistakes } from './mistakes.ts';
 import { Pace } from './pace.ts';
 import { Phases } from './phases.ts';
-import { RunMetrics, type RunSettings } from './run-metrics.ts';
+import { RunMetrics, type MetricsSettings } from './run-metrics.ts';
 import { Shares } from './shares.ts';
 import type { Weights } from './source.ts';
 import { workerStatuses } from './worker-statuses.ts';
@@ -33,7 +34,7 @@ export interface ObservedRun {
 
 export interface ObservationOptions {
   readonly facts: RunFacts;
-  readonly metrics: RunSettings;
+  readonly metrics: MetricsSettings;
   /** [samples, pixels] of the test set. */
   readonly testImages: Uint8Array;
   /** Milliseconds that never go back. */
@@ -73,7 +74,7 @@ export class Observation implements RunViewer {
   }
 
   opened(report: OpenReport): void {
-    this.#board.opened(report);
+    this.#board.opened({ ...report, events: parseEvents(report.events) });
     this.#metrics.opened(report.run, report.term);
   }
 

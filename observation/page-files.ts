@@ -65,8 +65,6 @@ function headersFor(index: string): Record<string, string> {
     'Referrer-Policy': 'no-referrer',
     'Cross-Origin-Opener-Policy': 'same-origin',
     'Cross-Origin-Resource-Policy': 'same-origin',
-    // A page of another version must not talk to this coordinator.
-    'Cache-Control': 'no-cache',
   };
 }
 

@@ -27,19 +27,18 @@ export class RecordedRun implements Source {
     const { directory, record, configuration, metrics } = evidence;
     const { name, rows, columns, class_names: classNames } = record.dataset;
     const facts = { name, rows, columns, classNames };
-    const events = await textOf(join(directory, 'events.jsonl'));
+    const events = parseEvents(await textOf(join(directory, 'events.jsonl')));
     const board = new Board(runFacts(configuration, facts, record.version, false));
     const { run, term, started } = record;
     board.opened({ run, term, started, lines: metrics.lines, events });
-    const recorded = parseEvents(events);
-    for (const event of recorded) tellState(board, event);
+    for (const event of events) tellState(board, event);
     if (record.result !== undefined) {
       const wrong = parseMisclassified(await textOf(join(directory, 'artifacts', 'misclassified.jsonl')));
       const mistakes = dataset === undefined ? [] : worstMistakes(wrong, dataset.test.images, rows * columns);
       board.evaluated({ step: record.step, confusion: record.result.test.confusion, mistakes });
     }
     const last = metrics.lines.findLast(({ kind }) => kind === 'step')?.step ?? 0;
-    const status = statusOf(evidence, board, recorded, last);
+    const status = statusOf(evidence, board, events, last);
     return new RecordedRun(board.view(status), await weightsOf(evidence));
   }
 

@@ -28,7 +28,7 @@ export interface Moment {
   readonly waitingBytes: number;
 }
 
-export interface RunSettings {
+export interface MetricsSettings {
   readonly learningRate: number;
   readonly epochs: number;
   readonly totalSteps: number;
@@ -40,7 +40,7 @@ export interface RunSettings {
 /** Feeds the metrics: histograms and sums step by step, all else when somebody looks. */
 export class RunMetrics {
   readonly #meters = new Meters();
-  readonly #settings: RunSettings;
+  readonly #settings: MetricsSettings;
   /** Of the workers. */
   readonly workers: WorkerMetrics;
   readonly #stepDuration: Histogram;
@@ -52,7 +52,7 @@ export class RunMetrics {
   #correct = 0;
   #checkpointFailures = 0;
 
-  constructor(settings: RunSettings, labels: WorkerLabels) {
+  constructor(settings: MetricsSettings, labels: WorkerLabels) {
     this.#settings = settings;
     this.workers = new WorkerMetrics(this.#meters, labels);
     this.#stepDuration = this.#meters.histogram('step_duration_seconds');

@@ -49,10 +49,10 @@ export class WorkerMetrics {
   left({ worker, cause, traffic }: LeaveReport): void {
     if (cause === 'PROTOCOL') this.#breaches += 1;
     if (worker === undefined || cause === 'finished') return;
-    this.devices(this.#labels.of(worker), []);
+    const label = this.#labels.of(worker);
+    this.devices(label, []);
     const reason = lossNames[cause] ?? 'other';
     this.#losses.set(reason, (this.#losses.get(reason) ?? 0) + 1);
-    const label = this.#labels.of(worker);
     const before = this.#traffic.get(label) ?? { sent: 0, received: 0 };
     this.#traffic.set(label, {
       sent: before.sent + traffic.sentBytes,

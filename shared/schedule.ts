@@ -36,6 +36,11 @@ export function totalSteps(input: ScheduleInput): number {
   return input.steps ?? input.epochs * stepsPerEpoch(input);
 }
 
+/** Epochs that are begun, the last one perhaps cut short by `steps`. */
+export function totalEpochs(input: ScheduleInput): number {
+  return Math.ceil(totalSteps(input) / stepsPerEpoch(input));
+}
+
 export function planStep(input: ScheduleInput, step: number): StepPlan {
   const perEpoch = stepsPerEpoch(input);
   const start = ((step - 1) % perEpoch) * input.batchSize;

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { Inspection, WorkerInspection } from '../../coordinator/inspection.ts';
 import type { StepReport } from '../../coordinator/viewer.ts';
 import { catalogue, losses, METRIC_PREFIX, metricNames, rejections } from '../../observation/catalogue.ts';
-import { runFacts, runSettings } from '../../observation/facts.ts';
+import { runFacts, metricsSettings } from '../../observation/facts.ts';
 import { Observation } from '../../observation/observation.ts';
 import { MAX_OBSERVED_WORKERS } from '../../shared/limits.ts';
 import { sampleConfiguration } from '../shared/sample-configuration.ts';
@@ -25,7 +25,7 @@ function observe(workers: WorkerInspection[] = [worker('w0')]) {
   const time = { now: 0 };
   const observation = new Observation({
     facts: runFacts(sampleConfiguration, dataset, '1.2.3', true),
-    metrics: runSettings(sampleConfiguration, dataset, '1.2.3'),
+    metrics: metricsSettings(sampleConfiguration, dataset, '1.2.3'),
     testImages: Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8),
     clock: () => time.now,
   });
