@@ -6,7 +6,7 @@ import { startCoordinator, type RunningCoordinator } from '../coordinator/start.
 import { loadDataset } from '../data/load-dataset.ts';
 import type { Configuration } from '../shared/configuration.ts';
 import type { Dataset } from '../shared/dataset.ts';
-import { ClusterError } from '../shared/errors.ts';
+import { ClusterError, messageOf } from '../shared/errors.ts';
 import { tuneRuntime } from '../shared/runtime.ts';
 import type { RunRecord } from '../shared/run-schema.ts';
 import { totalEpochs, totalSteps } from '../shared/schedule.ts';
@@ -36,7 +36,7 @@ export async function coordinator(
   try {
     const dataset = await loadDataset(options.data);
     const configuration = configurationOf(options, dataset);
-    const observed = await observe(options, explicit, configuration, dataset);
+    const observed = await observe(options, explicit, configuration, dataset, terminal.log);
     if (observed !== undefined) tell({ kind: 'page', port: observed.port });
     const hurry = new AbortController();
     try {
@@ -67,7 +67,14 @@ async function train(training: Training): Promise<number> {
   const terminal = viewerOf(configuration, progress, log);
   const run = await startCoordinator(
     { ...runSettings(options), configuration, dataset, token, version },
-    observed === undefined ? terminal : viewers([terminal, observed.viewer]),
+    viewers(observed === undefined ? [terminal] : [terminal, observed.viewer], (viewer, error) => {
+      if (viewer === observed?.viewer) observed.fail(error);
+      else
+        log.error(
+          { err: error },
+          `the terminal shows no more of this run, which goes on: ${messageOf(error)}`,
+        );
+    }),
   );
   observed?.attach(run);
   const tokenFile = ownToken === undefined ? writeLoopbackToken(run.port, token) : undefined;
@@ -75,7 +82,13 @@ async function train(training: Training): Promise<number> {
   onStop((code) => (isOver ? hurry.abort() : run.stop(code)));
   announce(training, run, tokenFile?.file);
   try {
-    const { outcome, record } = await run.done.finally(() => (isOver = true));
+    const { outcome, record } = await run.done
+      .finally(() => (isOver = true))
+      .catch((error: unknown) => {
+        // Nobody wrote down how it ended: the page hears it from here.
+        observed?.viewer.ended({ state: 'failed', code: 'RUN_FAILED', message: messageOf(error) });
+        throw error;
+      });
     if (outcome.code !== undefined) {
       const { code, message, fix } = outcome;
       throw new ClusterError(code, message, fix === undefined ? {} : { fix });

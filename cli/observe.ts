@@ -4,14 +4,19 @@ import { Listener } from '../observation/listener.ts';
 import { Observation, type ObservedRun } from '../observation/observation.ts';
 import type { Configuration } from '../shared/configuration.ts';
 import type { Dataset } from '../shared/dataset.ts';
+import { messageOf } from '../shared/errors.ts';
+import type { Log } from './log.ts';
 import type { CoordinatorOptions, OptionKey } from './options.ts';
 import { version } from './package.ts';
+import { isSupervised } from './supervised.ts';
 
 /** The live page and /metrics of a run. */
 export interface Observed {
   readonly viewer: RunViewer;
   readonly url: string;
   readonly port: number;
+  /** Nothing is shown of the run any more. */
+  fail(error: unknown): void;
   /** The run can be asked from now on. */
   attach(run: ObservedRun): void;
   /** Says how the run ended to whoever looks, and ends; with `hurry` without waiting for a scrape. */
@@ -24,19 +29,33 @@ export async function observe(
   explicit: ReadonlySet<OptionKey>,
   configuration: Configuration,
   dataset: Dataset,
+  log: Log,
 ): Promise<Observed | undefined> {
   if (!options.http) return undefined;
+  // A run that goes on does not end because somebody took the port of its page meanwhile.
+  const isRestarted = isSupervised() && options.resume !== undefined && explicit.has('httpPort');
   const observation = new Observation({
     facts: runFacts(configuration, dataset, version, true),
     metrics: metricsSettings(configuration, dataset, version),
     ...{ testImages: dataset.test.images, clock: () => performance.now() },
   });
   const listener = await Listener.open({
-    ...{ host: options.httpHost, port: options.httpPort, source: observation },
-    isPortFree: !explicit.has('httpPort'),
+    ...{ host: options.httpHost, port: options.httpPort, exceptPort: options.port, source: observation },
+    isPortFree: isRestarted || !explicit.has('httpPort'),
+    onDefect: (error) =>
+      log.error(
+        { err: error },
+        `nothing is shown of this run any more, which goes on all the same: ${messageOf(error)}`,
+      ),
   });
+  if (isRestarted && listener.port !== options.httpPort)
+    log.warn(
+      { port: listener.port },
+      `port ${options.httpPort} of the page is in use by now; it is at ${listener.url} from here on`,
+    );
   return {
     ...{ viewer: observation, url: listener.url, port: listener.port },
+    fail: (error) => listener.fail(error),
     attach: (run) => observation.attach(run),
     // A run that could not be opened has nothing to tell.
     close: (hurry) => listener.close(observation.isOpen ? 1000 * options.httpLinger : 0, hurry),

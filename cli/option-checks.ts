@@ -76,6 +76,16 @@ export function checkPageHost(
   throw notAllowed('httpHost', given('httpHost'), INSECURE_FIX, 'reachable beyond this machine, without TLS');
 }
 
+/** One port is not for both listeners; a default of the page's goes out of the way by itself. */
+export function checkPorts(options: LocalOptions | CoordinatorOptions, given: GivenOf): void {
+  const { host, port, http, httpHost, httpPort } = options;
+  if (!http || port === 0 || port !== httpPort || host !== httpHost) return;
+  if (given('httpPort').source === 'default') return;
+  const fix =
+    'Workers and page each need a port of their own: choose another, 0 for any free one, or --no-http.';
+  throw notAllowed('httpPort', given('httpPort'), fix, `the port of workers is ${given('port').shown}`);
+}
+
 export function checkWorkerOptions(options: WorkerOptions, given: GivenOf): void {
   checkTokenFile(options.tokenFile, given);
   if (isLoopback(new URL(options.coordinator).hostname) || options.insecure) return;

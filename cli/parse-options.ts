@@ -50,6 +50,7 @@ export function parseOptions(
       checks.checkLocal(parsed.options, givenOf);
       checks.checkListener(parsed.options, givenOf, 'generated', environment);
       checks.checkPageHost(parsed.options, givenOf);
+      checks.checkPorts(parsed.options, givenOf);
       return parsed;
     }
     case 'coordinator': {
@@ -57,6 +58,7 @@ export function parseOptions(
       checks.checkRunOptions(parsed.options, givenOf);
       checks.checkListener(parsed.options, givenOf, 'required', environment);
       checks.checkPageHost(parsed.options, givenOf);
+      checks.checkPorts(parsed.options, givenOf);
       return parsed;
     }
     case 'worker': {

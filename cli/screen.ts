@@ -19,7 +19,12 @@ export class Screen {
 
   /** Columns for a line that must not wrap: one less than the terminal has. */
   get width(): number {
-    return Math.max(1, (this.#stream.columns ?? DEFAULT_COLUMNS) - 1);
+    return Math.max(1, this.#width - 1);
+  }
+
+  /** A terminal that does not know its size says 0. */
+  get #width(): number {
+    return this.#stream.columns || DEFAULT_COLUMNS;
   }
 
   /** Permanent text, whole lines; a missing last line break is added. */
@@ -38,7 +43,7 @@ export class Screen {
 
   /** A terminal that has become narrower has broken the live line into several rows. */
   #erase(): string {
-    const rows = Math.ceil(this.#columns / (this.#stream.columns ?? DEFAULT_COLUMNS));
+    const rows = Math.ceil(this.#columns / this.#width);
     return `\r${rows > 1 ? `\u001b[${rows - 1}A\u001b[J` : '\u001b[K'}`;
   }
 }

@@ -2,7 +2,7 @@ import { readEvidence } from '../coordinator/evidence.ts';
 import { loadDataset } from '../data/load-dataset.ts';
 import { Listener } from '../observation/listener.ts';
 import { RecordedRun } from '../observation/recorded-run.ts';
-import { ClusterError } from '../shared/errors.ts';
+import { ClusterError, messageOf } from '../shared/errors.ts';
 import { chooseRun } from './choose-run.ts';
 import { createLogger } from './log.ts';
 import type { OptionKey, ShowOptions } from './options.ts';
@@ -33,6 +33,7 @@ export async function show(
   const source = await RecordedRun.open(evidence, isOwn ? dataset : undefined);
   const listener = await Listener.open({
     ...{ host: httpHost, port: httpPort, source, isPortFree: !explicit.has('httpPort') },
+    onDefect: (error) => log.error({ err: error }, `${directory} cannot be shown: ${messageOf(error)}`),
   });
   log.info({ page: listener.url, run: directory }, `${directory} is at ${listener.url} (Ctrl-C ends this)`);
   return await new Promise((resolve) => {

@@ -39,7 +39,7 @@ export interface ResultReport {
   readonly milliseconds: number;
 }
 
-/** A worker is gone. */
+/** A worker is gone; `finished` is the cause of whoever goes when the run is over. */
 export interface LeaveReport {
   /** Undefined for one that has not said hello. */
   readonly worker: string | undefined;
@@ -155,10 +155,10 @@ export class Driver implements PeerEvents {
   }
 
   #tellLeft(peer: Peer, cause: LeaveCause): void {
-    if (this.#state.phase === 'ended') return;
     const known = this.#state.workers.get(peer.slot);
     const worker = known?.phase === 'connected' ? undefined : known?.name;
-    this.#options.observer.left({ worker, cause, traffic: peer.traffic() });
+    const isOver = this.#state.phase === 'ended';
+    this.#options.observer.left({ worker, cause: isOver ? 'finished' : cause, traffic: peer.traffic() });
   }
 
   #now(): number {

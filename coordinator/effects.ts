@@ -64,6 +64,7 @@ export type RunLogEvent =
   | 'lost'
   | 'lease_again'
   | 'set_aside'
+  | 'back'
   | 'unaudited'
   | 'undecided'
   | 'differing'

@@ -97,7 +97,8 @@ async function listCheckpoints(directory: string): Promise<CheckpointFile[]> {
   }
 }
 
-async function readIfThere(path: string): Promise<Buffer | undefined> {
+/** A run that was cut off lacks files. Rejects with DATA for one that cannot be read. */
+export async function readIfThere(path: string): Promise<Buffer | undefined> {
   try {
     return await readFile(path);
   } catch (error) {

@@ -89,7 +89,8 @@ function listen(
       if (worker.phase !== 'ready') return breach(state, worker, message.kind);
       // Whatever it is worth: a worker that was late has answered.
       const punctual = { ...worker, late: false };
-      return takeResult(withWorker(state, punctual), punctual, message, checksum);
+      const next = takeResult(withWorker(state, punctual), punctual, message, checksum);
+      return worker.late ? { ...next, effects: [...back(punctual, 'has answered'), ...next.effects] } : next;
     }
     case 'devices':
       return worker.phase === 'connected'
@@ -240,14 +241,20 @@ function markLate(state: RunState, slot: number, now: number): Next {
   const worker = state.workers.get(slot);
   if (worker === undefined || worker.late) return { state, effects: [] };
   const late = { ...worker, late: true, silentAt: now + limits.IDLE_LIMIT_MILLISECONDS };
-  return blame(withWorker(state, late), slot, 'is late; its work is offered to others', now);
+  return blame(withWorker(state, late), slot, 'is late; its work is offered to others', now, { late: true });
 }
 
 /** Its time aside is over. */
 function comeBack(state: RunState, slot: number): Next {
   const worker = state.workers.get(slot);
   if (worker === undefined) return { state, effects: [] };
-  return { state: withWorker(state, { ...worker, asideUntil: undefined }), effects: [] };
+  const reliable = { ...worker, asideUntil: undefined };
+  return { state: withWorker(state, reliable), effects: back(reliable, 'is given work again') };
+}
+
+/** The line that ends what `lease_again` or `set_aside` began, once nothing of it is left. */
+function back({ name, late, asideUntil }: WorkerState, how: string): Effect[] {
+  return late || asideUntil !== undefined ? [] : [log('back', `${name} ${how}`, { worker: name })];
 }
 
 function breach(state: RunState, worker: WorkerState, kind: string): Next {

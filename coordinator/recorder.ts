@@ -107,10 +107,11 @@ export class Recorder implements RunRecorder {
 
   /** The term is on the disk before anybody can hear of it. */
   async opened(state: RunState): Promise<void> {
-    const { store, term, viewer } = this.#options;
+    const { store, term, viewer, configuration } = this.#options;
     await store.writeRun(this.#record(state, undefined));
     viewer.opened({
-      ...{ run: this.run, directory: this.directory, term, started: this.#started },
+      ...{ run: this.run, directory: this.directory, term, started: this.#started, step: state.step },
+      epoch: state.step === 0 ? 0 : planStep(configuration, state.step).epoch,
       ...{ lines: this.#past?.lines ?? [], events: this.#past?.events ?? '' },
     });
     this.#past = undefined;

@@ -39,11 +39,17 @@ export function commend(
 }
 
 /** It missed a lease or sent what is not finite. Who does so again and again is set aside, for a while. */
-export function blame(state: RunState, slot: number, what: string, now: number): Next {
+export function blame(
+  state: RunState,
+  slot: number,
+  what: string,
+  now: number,
+  fields: Readonly<Record<string, unknown>> = {},
+): Next {
   const worker = state.workers.get(slot);
   if (worker === undefined) return { state, effects: [] };
   const failures = worker.failures + 1;
-  const lines = [log('lease_again', `${worker.name} ${what}`, { worker: worker.name }, 'warn')];
+  const lines = [log('lease_again', `${worker.name} ${what}`, { worker: worker.name, ...fields }, 'warn')];
   if (failures <= limits.MAX_FAILURES)
     return { state: withWorker(state, { ...worker, failures }), effects: lines };
   const seconds = limits.SET_ASIDE_MILLISECONDS / 1000;

@@ -11,6 +11,9 @@ export interface OpenReport {
   readonly term: number;
   /** When its first coordinator began, ISO 8601. */
   readonly started: string;
+  /** Where it goes on: the last step that is done, and its epoch; 0 for a new run. */
+  readonly step: number;
+  readonly epoch: number;
   /** What a run that goes on has written before, and the whole lines of its events.jsonl. */
   readonly lines: readonly MetricsLine[];
   readonly events: string;
@@ -85,20 +88,37 @@ export const silentViewer: RunViewer = {
   },
 };
 
-/** Shows it to all of them, one after the other. */
-export function viewers(all: readonly RunViewer[]): RunViewer {
+/**
+ * Shows it to all of them, one after the other. One that throws is shown nothing any more, and `failed` hears of it: nobody who
+ * only looks may end a run.
+ */
+export function viewers(
+  all: readonly RunViewer[],
+  failed: (viewer: RunViewer, error: unknown) => void,
+): RunViewer {
+  let shown = all;
+  const tell = (say: (viewer: RunViewer) => void): void => {
+    for (const viewer of shown) {
+      try {
+        say(viewer);
+      } catch (error) {
+        shown = shown.filter((other) => other !== viewer);
+        failed(viewer, error);
+      }
+    }
+  };
   return {
-    opened: (report) => all.forEach((viewer) => viewer.opened(report)),
-    started: () => all.forEach((viewer) => viewer.started()),
-    step: (report) => all.forEach((viewer) => viewer.step(report)),
-    result: (report) => all.forEach((viewer) => viewer.result(report)),
-    evaluation: (report) => all.forEach((viewer) => viewer.evaluation(report)),
-    checkpoint: (report) => all.forEach((viewer) => viewer.checkpoint(report)),
-    checkpointFailed: (step) => all.forEach((viewer) => viewer.checkpointFailed(step)),
-    left: (report) => all.forEach((viewer) => viewer.left(report)),
-    devices: (worker, gpus) => all.forEach((viewer) => viewer.devices(worker, gpus)),
-    event: (event, fields) => all.forEach((viewer) => viewer.event(event, fields)),
-    log: (level, message, fields) => all.forEach((viewer) => viewer.log(level, message, fields)),
-    ended: (outcome) => all.forEach((viewer) => viewer.ended(outcome)),
+    opened: (report) => tell((viewer) => viewer.opened(report)),
+    started: () => tell((viewer) => viewer.started()),
+    step: (report) => tell((viewer) => viewer.step(report)),
+    result: (report) => tell((viewer) => viewer.result(report)),
+    evaluation: (report) => tell((viewer) => viewer.evaluation(report)),
+    checkpoint: (report) => tell((viewer) => viewer.checkpoint(report)),
+    checkpointFailed: (step) => tell((viewer) => viewer.checkpointFailed(step)),
+    left: (report) => tell((viewer) => viewer.left(report)),
+    devices: (worker, gpus) => tell((viewer) => viewer.devices(worker, gpus)),
+    event: (event, fields) => tell((viewer) => viewer.event(event, fields)),
+    log: (level, message, fields) => tell((viewer) => viewer.log(level, message, fields)),
+    ended: (outcome) => tell((viewer) => viewer.ended(outcome)),
   };
 }

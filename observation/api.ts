@@ -62,7 +62,7 @@ export interface Status {
   readonly message: string;
   readonly step: number;
   readonly epoch: number;
-  /** Seconds since it was started, and still to go as far as can be told. */
+  /** Seconds since its first coordinator began, and still to go as far as can be told. */
   readonly seconds: number;
   readonly secondsLeft: number | undefined;
   readonly workers: readonly WorkerStatus[];

@@ -20,7 +20,8 @@ export type RunFacts = Omit<
 >;
 
 /** What an earlier coordinator has left is parsed. */
-type Opened = Pick<OpenReport, 'run' | 'term' | 'started' | 'lines'> & {
+type Opened = Pick<RunView, 'run' | 'term' | 'started'> & {
+  readonly lines: OpenReport['lines'];
   readonly events: readonly RecordedEvent[];
 };
 
@@ -29,6 +30,7 @@ const confusionSchema = z.object({ step: z.int(), confusion: z.array(z.array(z.i
 /** The run as the page shows it: everything so far within fixed bounds, and what is new since the last update. */
 export class Board {
   readonly #facts: RunFacts;
+  readonly #labelOf: (worker: string) => string;
   #opened: Pick<RunView, 'run' | 'term' | 'started'> | undefined;
   readonly #curve = new Curve(MAX_CURVE_POINTS);
   readonly #news = new Curve(MAX_UPDATE_POINTS);
@@ -46,8 +48,10 @@ export class Board {
   #end: Outcome | undefined;
   #checkpointStep: number | undefined;
 
-  constructor(facts: RunFacts) {
+  /** `labelOf` says under which name a worker is shown. */
+  constructor(facts: RunFacts, labelOf: (worker: string) => string) {
     this.#facts = facts;
+    this.#labelOf = labelOf;
   }
 
   /** The run has a name; what an earlier coordinator has left of it comes first. */
@@ -90,6 +94,7 @@ export class Board {
     const line = eventLine(time, event, fields);
     remember(this.#events, line, MAX_SHOWN_EVENTS);
     remember(this.#update.events, line, MAX_SHOWN_EVENTS);
+    this.#follow(event, fields, Date.parse(time));
   }
 
   /** The state of a worker now; one that is as it was says nothing new, and at the end everybody goes. */
@@ -104,6 +109,11 @@ export class Board {
   /** The workers that were ever seen, with what they were doing last. */
   get states(): ReadonlyMap<string, StateChange['state']> {
     return this.#states;
+  }
+
+  /** Its label may be another worker's next. */
+  forget(worker: string): void {
+    this.#states.delete(worker);
   }
 
   get checkpointStep(): number | undefined {
@@ -143,6 +153,15 @@ export class Board {
     };
   }
 
+  /** A change of which an event tells. */
+  #follow(event: string, fields: Readonly<Record<string, unknown>>, at: number): void {
+    // Nobody has found the new coordinator yet.
+    if (event === 'start') for (const worker of this.#states.keys()) this.state(worker, 'lost', at);
+    const { worker } = fields;
+    const state = stateAfter(event, fields);
+    if (state !== undefined && typeof worker === 'string') this.state(this.#labelOf(worker), state, at);
+  }
+
   /** Its pictures are gone with the coordinator that had its predictions. */
   #restoreConfusion(fields: unknown): void {
     const parsed = confusionSchema.safeParse(fields);
@@ -154,6 +173,29 @@ export class Board {
       if (line.kind === 'step') this.#curve.add(line);
       else this.evaluation(line);
     }
+  }
+}
+
+/** What a worker does from an event on; undefined where that says nothing about it. */
+function stateAfter(
+  event: string,
+  { late }: Readonly<Record<string, unknown>>,
+): StateChange['state'] | undefined {
+  switch (event) {
+    case 'hello':
+      return 'preparing';
+    case 'ready':
+      return 'idle';
+    case 'first_shard':
+    case 'back':
+      return 'training';
+    case 'lease_again':
+      return late === true ? 'late' : undefined;
+    case 'set_aside':
+    case 'lost':
+      return event;
+    default:
+      return undefined;
   }
 }
 

@@ -56,6 +56,9 @@ export type LossName = (typeof losses)[number];
 /** The name of every worker beyond the first 64. */
 export const OTHER_WORKERS = 'other';
 
+/** In the place of a worker's name, for what the coordinator does itself. */
+export const COORDINATOR = 'coordinator';
+
 const SECONDS = [
   0.000_25, 0.000_5, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1, 2, 5, 10, 60,
 ] as const;
@@ -113,7 +116,10 @@ export const catalogue = {
     'Bytes received from a worker; what travels through shared memory is not among them.',
     'worker',
   ),
-  worker_up: gauge('1 while the worker is connected, 0 once it is lost.', 'worker'),
+  worker_up: gauge(
+    '1 while the worker is connected, 0 once it is lost; nothing once it has left in good order, or was gone for ten minutes.',
+    'worker',
+  ),
   worker_state: gauge('1 for the state the worker is in, 0 for the others.', 'worker', 'state'),
   worker_heartbeat_round_trip_seconds: gauge(
     'From the last heartbeat to its answer; a worker that computes answers late.',

@@ -1,22 +1,18 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
-import { createBoundedServer, portOf } from '../coordinator/http-server.ts';
-import { hostPort, isLoopback, reachableAt } from '../shared/address.ts';
-import { ClusterError } from '../shared/errors.ts';
+import { createBoundedServer } from '../coordinator/http-server.ts';
+import { reachableAt } from '../shared/address.ts';
 import * as limits from '../shared/limits.ts';
+import { AGAIN, Answers, refusalOf, TEXT } from './answers.ts';
+import { bind, type Place } from './place.ts';
 import { readPageFiles, type PageFiles } from './page-files.ts';
 import { Pages } from './pages.ts';
 import type { Source, Weights } from './source.ts';
 
-export interface ListenerOptions {
-  readonly host: string;
-  /** 0 takes any that is free. */
-  readonly port: number;
-  /** Take the next ports, one after the other, where this one is in use. */
-  readonly isPortFree: boolean;
+export interface ListenerOptions extends Place {
   readonly source: Source;
+  /** Called once, with what was thrown where the run is looked at; the listener goes on and says so to whoever asks. */
+  readonly onDefect: (error: unknown) => void;
 }
-
-const TEXT = 'text/plain; charset=utf-8';
 
 /**
  * The observation listener: the live page and what it reads, /metrics, /healthz and /readyz. It only answers GET, takes
@@ -29,16 +25,20 @@ export class Listener {
   readonly #files: PageFiles;
   readonly #options: ListenerOptions;
   readonly #pages = new Pages();
+  readonly #answers = new Answers();
   #timer: NodeJS.Timeout | undefined;
   #isClosing = false;
+  #isBroken = false;
+  /** The view of this turn, for whoever asks until the next. */
+  #view: Buffer | undefined;
   #weights: { readonly at: number; readonly weights: Weights } | undefined;
   #scrapes = 0;
   #fetches = 0;
   #onRequest: () => void = () => undefined;
-  readonly #routes = new Map<string, (response: ServerResponse) => void>([
-    ['/healthz', (response) => reply(response, 200, TEXT, 'ok\n')],
+  /** What is answered of the run. */
+  readonly #routes = new Map<string, (response: ServerResponse) => void | Promise<void>>([
     ['/readyz', (response) => this.#ready(response)],
-    ['/metrics', (response) => void this.#scrape(response)],
+    ['/metrics', (response) => this.#scrape(response)],
     ['/api/run', (response) => this.#sendView(response)],
     ['/api/stream', (response) => this.#openStream(response)],
     ['/api/weights', (response) => this.#sendWeights(response)],
@@ -111,46 +111,91 @@ export class Listener {
     }, this.#pages.pause).unref();
   }
 
+  /** Nothing is known of the run any more: nobody who only looks may end it. */
+  fail(error: unknown): void {
+    if (this.#isBroken) return;
+    this.#isBroken = true;
+    this.#pages.end();
+    this.#options.onDefect(error);
+  }
+
   #turn(): void {
-    const update = this.#options.source.turn();
-    if (update === undefined) this.#pages.beat();
-    else this.#pages.send(update);
+    this.#view = undefined;
+    if (this.#isBroken) return;
+    try {
+      const update = this.#options.source.turn();
+      if (update === undefined) this.#pages.beat();
+      else this.#pages.send(update);
+    } catch (error) {
+      this.fail(error);
+    }
   }
 
   #answer(request: IncomingMessage, response: ServerResponse): void {
+    // A connection has one answer on its way, so that nobody can order more than is taken.
+    if (response.socket === null) return void request.socket.destroy();
     response.once('finish', () => this.#onRequest());
     for (const [name, value] of Object.entries(this.#files.headers)) response.setHeader(name, value);
     const refusal = refusalOf(this.#options.host, request);
-    if (refusal !== undefined) return reply(response, refusal.status, TEXT, refusal.text, refusal.headers);
+    if (refusal !== undefined)
+      return this.#answers.send(response, refusal.status, TEXT, refusal.text, refusal.headers);
     const url = request.url ?? '';
     const route = this.#routes.get(url);
-    if (route !== undefined) return route(response);
+    if (route !== undefined) return void this.#take(route, response);
+    if (url === '/healthz') return this.#answers.send(response, 200, TEXT, 'ok\n');
     const file = this.#files.get(url);
-    if (file === undefined) return reply(response, 404, TEXT, 'there is no such page\n');
-    reply(response, 200, file.type, file.body);
+    if (file === undefined) return this.#answers.send(response, 404, TEXT, 'there is no such page\n');
+    this.#answers.send(response, 200, file.type, file.body);
+  }
+
+  async #take(
+    route: (response: ServerResponse) => void | Promise<void>,
+    response: ServerResponse,
+  ): Promise<void> {
+    try {
+      if (!this.#isBroken) await route(response);
+    } catch (error) {
+      this.fail(error);
+    }
+    if (this.#isBroken && !response.headersSent)
+      this.#answers.send(
+        response,
+        500,
+        TEXT,
+        'what shows this run has failed; the log of the coordinator says how\n',
+      );
   }
 
   #ready(response: ServerResponse): void {
-    if (this.#options.source.isOpen) reply(response, 200, TEXT, 'ready\n');
-    else notYet(response);
+    if (this.#options.source.isOpen) this.#answers.send(response, 200, TEXT, 'ready\n');
+    else this.#notYet(response);
   }
 
   #sendView(response: ServerResponse): void {
+    this.#view ??= this.#encodeView();
+    if (this.#view === undefined) this.#notYet(response);
+    else this.#answers.send(response, 200, 'application/json', this.#view);
+  }
+
+  #encodeView(): Buffer | undefined {
     const view = this.#options.source.view();
-    if (view === undefined) notYet(response);
-    else reply(response, 200, 'application/json', JSON.stringify(view));
+    return view === undefined ? undefined : Buffer.from(JSON.stringify(view));
   }
 
   #openStream(response: ServerResponse): void {
     if (this.#pages.add(response)) return this.#turnLater();
-    reply(response, 503, TEXT, `${limits.MAX_PAGES} pages are open already\n`);
+    this.#answers.send(response, 503, TEXT, `${limits.MAX_PAGES} pages are open already\n`);
   }
 
   async #scrape(response: ServerResponse): Promise<void> {
-    const scraped = await this.#options.source.scrape();
-    if (scraped === undefined) return notYet(response);
+    const { source } = this.#options;
+    const scraped = await source.scrape();
+    if (scraped === undefined)
+      return source.isOpen
+        ? this.#answers.send(response, 404, TEXT, 'a run that is over has no metrics\n')
+        : this.#notYet(response);
     this.#scrapes += 1;
-    reply(response, 200, scraped.type, scraped.text);
+    this.#answers.send(response, 200, scraped.type, scraped.text);
   }
 
   /** One copy a second is made, however many ask. */
@@ -158,84 +203,16 @@ export class Listener {
     const now = performance.now();
     if (this.#weights === undefined || now - this.#weights.at >= limits.PAGE_WEIGHTS_MILLISECONDS) {
       const weights = this.#options.source.weights();
-      if (weights === undefined) return reply(response, 404, TEXT, 'there are no weights\n');
+      if (weights === undefined) return this.#answers.send(response, 404, TEXT, 'there are no weights\n');
       this.#weights = { at: now, weights };
     }
     this.#fetches += 1;
     const { weights, step } = this.#weights.weights;
     const bytes = Buffer.from(weights.buffer, weights.byteOffset, weights.byteLength);
-    reply(response, 200, 'application/octet-stream', bytes, { 'X-Step': String(step) });
+    this.#answers.send(response, 200, 'application/octet-stream', bytes, { 'X-Step': String(step) });
   }
-}
 
-interface Refusal {
-  readonly status: number;
-  readonly text: string;
-  readonly headers: Readonly<Record<string, string>>;
-}
-
-/** A page of another origin whose name was made to point here has its own name in Host. */
-function refusalOf(host: string, request: IncomingMessage): Refusal | undefined {
-  if (request.method !== 'GET')
-    return {
-      status: 405,
-      text: 'only GET is answered here\n',
-      headers: { Allow: 'GET', Connection: 'close' },
-    };
-  if (!isLoopback(host)) return undefined;
-  const name = (request.headers.host ?? '').replace(/:\d+$/, '');
-  if (isLoopback(name)) return undefined;
-  return {
-    status: 421,
-    text: 'this listener is only for this machine: ask for localhost or 127.0.0.1\n',
-    headers: { Connection: 'close' },
-  };
-}
-
-function notYet(response: ServerResponse): void {
-  reply(response, 503, TEXT, 'the run is being set up\n', { 'Retry-After': '1' });
-}
-
-function reply(
-  response: ServerResponse,
-  status: number,
-  type: string,
-  body: string | Buffer,
-  headers: Readonly<Record<string, string>> = {},
-): void {
-  response.writeHead(status, {
-    ...{ 'Content-Type': type, 'Content-Length': Buffer.byteLength(body), 'Cache-Control': 'no-store' },
-    ...headers,
-  });
-  response.end(body);
-}
-
-async function bind(http: Server, { host, port, isPortFree }: ListenerOptions): Promise<number> {
-  const last = isPortFree && port !== 0 ? Math.min(port + limits.MAX_PORT_TRIES, 65_535) : port;
-  for (let candidate = port; ; candidate++) {
-    const error = await tryPort(http, host, candidate);
-    if (error === undefined) return portOf(http) ?? candidate;
-    if (error.code !== 'EADDRINUSE' || candidate >= last) throw bindError(error, host, candidate);
+  #notYet(response: ServerResponse): void {
+    this.#answers.send(response, 503, TEXT, 'the run is being set up\n', AGAIN);
   }
-}
-
-function tryPort(http: Server, host: string, port: number): Promise<NodeJS.ErrnoException | undefined> {
-  return new Promise((resolve) => {
-    http.once('error', resolve);
-    http.listen(port, host, () => {
-      http.off('error', resolve);
-      resolve(undefined);
-    });
-  });
-}
-
-function bindError(error: NodeJS.ErrnoException, host: string, port: number): ClusterError {
-  const message =
-    error.code === 'EADDRINUSE'
-      ? `port ${port} on ${host} is in use (--http-port)`
-      : `cannot listen on ${hostPort(host, port)}: ${error.message} (--http-host)`;
-  return new ClusterError('ADDRESS', message, {
-    fix: 'choose another --http-port, 0 for any free one, or --no-http for none',
-    cause: error,
-  });
 }

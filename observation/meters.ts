@@ -46,7 +46,7 @@ export class Meters {
 
   /** Until it is set: nothing is better than a zero that means something else. */
   hide(name: GaugeName): void {
-    found(this.#gauges, name).remove({});
+    this.remove(name, {});
   }
 
   gauge(name: GaugeName): Gauge {
@@ -62,6 +62,11 @@ export class Meters {
     const counter = found(this.#counters, name);
     counter.remove(labels);
     counter.inc(labels, value);
+  }
+
+  /** Of a gauge or a counter. */
+  remove(name: GaugeName | CounterName, labels: Labels): void {
+    (this.#gauges.get(name) ?? found(this.#counters, name)).remove(labels);
   }
 
   get contentType(): string {

@@ -50,9 +50,12 @@ export class Observation implements RunViewer {
   readonly #phases = new Phases();
   readonly #shares = new Shares();
   readonly #pace = new Pace();
-  readonly #begun: number;
+  /** When the run began, by the clock: before it where an earlier coordinator began it. */
+  #begun: number;
   #run: ObservedRun | undefined;
-  #last: StepReport | undefined;
+  /** The last step that is done. */
+  #last: Pick<StepReport, 'step' | 'epoch'> = { step: 0, epoch: 0 };
+  #end: number | undefined;
   #normAt = -Infinity;
   #turnAt: number;
   /** As they were at the last turn. */
@@ -62,10 +65,10 @@ export class Observation implements RunViewer {
 
   constructor(options: ObservationOptions) {
     this.#options = options;
-    this.#board = new Board(options.facts);
+    this.#board = new Board(options.facts, (worker) => this.#labels.of(worker));
     this.#metrics = new RunMetrics(options.metrics, this.#labels);
-    this.#begun = options.clock();
-    this.#turnAt = this.#begun;
+    this.#turnAt = options.clock();
+    this.#begun = this.#turnAt;
   }
 
   /** From here on there is something to ask. */
@@ -74,8 +77,11 @@ export class Observation implements RunViewer {
   }
 
   opened(report: OpenReport): void {
-    this.#board.opened({ ...report, events: parseEvents(report.events) });
-    this.#metrics.opened(report.run, report.term);
+    const { run, term, started, lines, events } = report;
+    this.#begun = this.#options.clock() - Math.max(0, Date.now() - Date.parse(started));
+    this.#last = report;
+    this.#board.opened({ run, term, started, lines, events: parseEvents(events) });
+    this.#metrics.opened(report);
   }
 
   started(): void {}
@@ -131,6 +137,7 @@ export class Observation implements RunViewer {
   log(): void {}
 
   ended(outcome: Outcome): void {
+    this.#end = this.#options.clock();
     this.#board.ended(outcome);
   }
 
@@ -151,9 +158,11 @@ export class Observation implements RunViewer {
     const now = this.#options.clock();
     this.#shares.turn(now - this.#turnAt);
     this.#turnAt = now;
-    this.#pace.turn(this.#last?.step ?? 0, now);
+    this.#pace.turn(this.#last.step, now);
     this.#readMistakes();
-    const status = this.#status(this.#run.inspect());
+    const inspection = this.#run.inspect();
+    this.#forget(inspection, now);
+    const status = this.#status(inspection);
     this.#workers = status.workers;
     for (const { name, state } of status.workers) this.#board.state(name, state);
     return this.#board.takeUpdate(status);
@@ -164,13 +173,26 @@ export class Observation implements RunViewer {
     if (this.#run === undefined) return undefined;
     const inspection = this.#run.inspect();
     const [unauthorized, waitingBytes] = [this.#run.unauthorized(), this.#run.waitingBytes()];
+    this.#forget(inspection, this.#options.clock());
+    const isOver = this.#end !== undefined;
     const workers = workerStatuses(inspection, this.#workers, this.#labels, this.#shares, false);
-    const text = await this.#metrics.scrape({ inspection, workers, unauthorized, waitingBytes });
+    const text = await this.#metrics.scrape({ inspection, workers, unauthorized, waitingBytes, isOver });
     return { type: this.#metrics.contentType, text };
   }
 
   weights(): Weights | undefined {
     return this.#run?.weights();
+  }
+
+  /** Whoever has been gone for long leaves no trace; at the end everybody goes, and stays. */
+  #forget({ workers }: Inspection, now: number): void {
+    if (this.#end === undefined) this.#labels.look(new Set(workers.map(({ name }) => name)), now);
+    const forgotten = this.#labels.takeForgotten();
+    if (forgotten.length === 0) return;
+    this.#workers = this.#workers.filter(({ name }) => !forgotten.includes(name));
+    for (const worker of forgotten) {
+      for (const part of [this.#metrics, this.#board, this.#phases, this.#shares]) part.forget(worker);
+    }
   }
 
   #readMistakes(): void {
@@ -185,13 +207,12 @@ export class Observation implements RunViewer {
   #status(inspection: Inspection): Status {
     const outcome = this.#board.outcome;
     const { counts, phase } = inspection;
-    const step = this.#last?.step ?? 0;
+    const { step, epoch } = this.#last;
     const left = this.#options.facts.totalSteps - step;
     return {
       state: outcome?.state ?? (phase === 'gathering' ? 'gathering' : 'running'),
       message: outcome?.message ?? '',
-      ...{ step, epoch: this.#last?.epoch ?? 0 },
-      seconds: (this.#options.clock() - this.#begun) / 1000,
+      ...{ step, epoch, seconds: ((this.#end ?? this.#options.clock()) - this.#begun) / 1000 },
       secondsLeft: outcome === undefined ? this.#pace.secondsFor(left) : undefined,
       workers: workerStatuses(inspection, this.#workers, this.#labels, this.#shares, outcome !== undefined),
       awaited: inspection.awaited,

@@ -30,6 +30,10 @@ export class Phases {
     delivery.isOpen = true;
   }
 
+  forget(worker: string): void {
+    this.#deliveries.delete(worker);
+  }
+
   /** The step is done: calls `each` for every worker that delivered. A clock that runs fast makes no negative time. */
   step(each: (phases: WorkerPhases) => void): void {
     for (const [worker, delivery] of this.#deliveries) {

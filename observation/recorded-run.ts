@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Evidence } from '../coordinator/evidence.ts';
+import { readIfThere, type Evidence } from '../coordinator/evidence.ts';
 import { decodeCheckpoint } from '../shared/checkpoint-file.ts';
 import type { Dataset } from '../shared/dataset.ts';
 import { planStep } from '../shared/schedule.ts';
@@ -9,6 +9,7 @@ import type { RunView, Status } from './api.ts';
 import { Board } from './board.ts';
 import { parseEvents, type RecordedEvent } from './event-lines.ts';
 import { runFacts } from './facts.ts';
+import { WorkerLabels } from './labels.ts';
 import { parseMisclassified, worstMistakes } from './mistakes.ts';
 import type { Source, Weights } from './source.ts';
 
@@ -28,10 +29,10 @@ export class RecordedRun implements Source {
     const { name, rows, columns, class_names: classNames } = record.dataset;
     const facts = { name, rows, columns, classNames };
     const events = parseEvents(await textOf(join(directory, 'events.jsonl')));
-    const board = new Board(runFacts(configuration, facts, record.version, false));
+    const labels = new WorkerLabels();
+    const board = new Board(runFacts(configuration, facts, record.version, false), (name) => labels.of(name));
     const { run, term, started } = record;
     board.opened({ run, term, started, lines: metrics.lines, events });
-    for (const event of events) tellState(board, event);
     if (record.result !== undefined) {
       const wrong = parseMisclassified(await textOf(join(directory, 'artifacts', 'misclassified.jsonl')));
       const mistakes = dataset === undefined ? [] : worstMistakes(wrong, dataset.test.images, rows * columns);
@@ -87,16 +88,6 @@ function statusOf(
   };
 }
 
-function tellState(board: Board, { time, event, worker }: RecordedEvent): void {
-  if (typeof worker !== 'string') return;
-  const at = Date.parse(time);
-  if (event === 'hello') board.state(worker, 'preparing', at);
-  else if (event === 'ready') board.state(worker, 'training', at);
-  else if (event === 'lease_again') board.state(worker, 'late', at);
-  else if (event === 'set_aside') board.state(worker, 'set_aside', at);
-  else if (event === 'lost') board.state(worker, 'lost', at);
-}
-
 /** Of the finished model, else of the newest checkpoint. */
 async function weightsOf({ directory, model, record, checkpoints, configuration }: Evidence) {
   if (model !== undefined) {
@@ -109,11 +100,6 @@ async function weightsOf({ directory, model, record, checkpoints, configuration 
   return { step, weights };
 }
 
-/** Nothing where there is none: a run that was cut off lacks files. */
 async function textOf(path: string): Promise<string> {
-  try {
-    return await readFile(path, 'utf8');
-  } catch {
-    return '';
-  }
+  return (await readIfThere(path))?.toString('utf8') ?? '';
 }

@@ -1,14 +1,12 @@
 import type { Histogram } from 'prom-client';
 import type { Inspection } from '../coordinator/inspection.ts';
-import type { CheckpointReport, EvaluationReport, StepReport } from '../coordinator/viewer.ts';
-import { rejections, type PhaseName, type RejectionName } from './catalogue.ts';
+import type { CheckpointReport, EvaluationReport, OpenReport, StepReport } from '../coordinator/viewer.ts';
+import { COORDINATOR, rejections, type PhaseName, type RejectionName } from './catalogue.ts';
 import type { WorkerStatus } from './api.ts';
 import type { WorkerLabels } from './labels.ts';
 import { Meters } from './meters.ts';
 import type { WorkerPhases } from './phases.ts';
 import { WorkerMetrics } from './worker-metrics.ts';
-
-const COORDINATOR = 'coordinator';
 
 const unknownAtFirst = [
   ...(['train_loss', 'train_accuracy_ratio', 'gradient_norm', 'checkpoint_size_bytes'] as const),
@@ -20,11 +18,15 @@ const unknownAtFirst = [
   ] as const),
 ] as const;
 
+const workerPhases = ['compute', 'exchange'] as const satisfies readonly PhaseName[];
+
 /** What is asked for at a scrape, since nobody needs it before. */
 export interface Moment {
   readonly inspection: Inspection;
   readonly workers: readonly WorkerStatus[];
   readonly unauthorized: number;
+  /** Whether the run has ended. */
+  readonly isOver: boolean;
   readonly waitingBytes: number;
 }
 
@@ -63,8 +65,11 @@ export class RunMetrics {
     this.#meters.gauge('steps_planned').set(settings.totalSteps);
   }
 
-  opened(run: string, term: number): void {
+  /** `step` is where it goes on, and `epoch` that of it. */
+  opened({ run, term, step, epoch }: Pick<OpenReport, 'run' | 'term' | 'step' | 'epoch'>): void {
     this.#meters.setRun(run);
+    this.#meters.gauge('train_step').set(step);
+    this.#meters.gauge('epoch').set(epoch);
     this.#term = term;
   }
 
@@ -116,23 +121,29 @@ export class RunMetrics {
 
   /** The text of a scrape. */
   scrape(moment: Moment): Promise<string> {
-    this.#setRun(moment.inspection);
+    this.#setRun(moment);
     this.workers.set(moment.workers, moment.inspection);
     this.#setCounts(moment);
     return this.#meters.text();
+  }
+
+  /** Its label may be another worker's next. */
+  forget(worker: string): void {
+    this.workers.forget(worker);
+    for (const phase of workerPhases) this.#phaseDuration.remove({ phase, worker });
   }
 
   #phase(phase: PhaseName, worker: string, milliseconds: number): void {
     this.#phaseDuration.observe({ phase, worker }, milliseconds / 1000);
   }
 
-  #setRun({ phase, engine }: Inspection): void {
+  #setRun({ inspection: { phase, engine }, isOver }: Moment): void {
     const meters = this.#meters;
     const info = meters.gauge('run_info');
     info.reset();
     const own = { engine: engine?.kind ?? '', device: engine?.device ?? '', term: String(this.#term) };
     info.set({ ...this.#settings.info, ...own }, 1);
-    meters.gauge('training_running').set(phase === 'running' ? 1 : 0);
+    meters.gauge('training_running').set(phase === 'running' && !isOver ? 1 : 0);
     const last = this.#last;
     if (last === undefined) return;
     meters.gauge('epoch').set(last.epoch);

@@ -38,6 +38,10 @@ export class Shares {
     this.#stepped = 0;
   }
 
+  forget(worker: string): void {
+    this.#shares.delete(worker);
+  }
+
   of(worker: string): { readonly computing: number; readonly exchanging: number } {
     const { computing = 0, exchanging = 0 } = this.#shares.get(worker) ?? {};
     return { computing, exchanging };

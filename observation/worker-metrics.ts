@@ -1,9 +1,9 @@
 import type { LeaveReport } from '../coordinator/driver.ts';
 import type { Inspection } from '../coordinator/inspection.ts';
-import type { LeaveCause } from '../coordinator/peer.ts';
+import type { LeaveCause, Traffic } from '../coordinator/peer.ts';
 import type { GpuReading } from '../shared/gpu-reading.ts';
 import type { WorkerStatus } from './api.ts';
-import { losses, workerStates, type LossName } from './catalogue.ts';
+import { losses, OTHER_WORKERS, workerStates, type LossName } from './catalogue.ts';
 import type { WorkerLabels } from './labels.ts';
 import type { Meters } from './meters.ts';
 
@@ -13,6 +13,12 @@ const gpuGauges = [
   { name: 'gpu_memory_size_bytes', value: ({ memorySizeBytes }: GpuReading) => memorySizeBytes },
   { name: 'gpu_temperature_celsius', value: ({ temperatureCelsius }: GpuReading) => temperatureCelsius },
   { name: 'gpu_power_watts', value: ({ powerWatts }: GpuReading) => powerWatts },
+] as const;
+
+/** With the label `worker` alone. */
+const workerSeries = [
+  ...(['worker_up', 'worker_heartbeat_round_trip_seconds', 'worker_send_queue_bytes'] as const),
+  ...(['train_samples_total', 'network_sent_bytes_total', 'network_received_bytes_total'] as const),
 ] as const;
 
 const lossNames: Partial<Record<LeaveCause, LossName>> = {
@@ -36,6 +42,8 @@ export class WorkerMetrics {
   readonly #gpus = new Map<string, readonly string[]>();
   /** Bytes of connections that are closed, by label. */
   readonly #traffic = new Map<string, { sent: number; received: number }>();
+  /** Who has left in good order and is not back: nobody misses them. */
+  readonly #departed = new Set<string>();
 
   constructor(meters: Meters, labels: WorkerLabels) {
     this.#meters = meters;
@@ -48,11 +56,17 @@ export class WorkerMetrics {
 
   left({ worker, cause, traffic }: LeaveReport): void {
     if (cause === 'PROTOCOL') this.#breaches += 1;
-    if (worker === undefined || cause === 'finished') return;
+    if (worker === undefined) return;
     const label = this.#labels.of(worker);
+    this.#addTraffic(label, traffic);
+    if (cause === 'finished') return;
     this.devices(label, []);
     const reason = lossNames[cause] ?? 'other';
     this.#losses.set(reason, (this.#losses.get(reason) ?? 0) + 1);
+    if (reason === 'left') this.#departed.add(label);
+  }
+
+  #addTraffic(label: string, traffic: Traffic): void {
     const before = this.#traffic.get(label) ?? { sent: 0, received: 0 };
     this.#traffic.set(label, {
       sent: before.sent + traffic.sentBytes,
@@ -60,8 +74,9 @@ export class WorkerMetrics {
     });
   }
 
-  /** Takes the place of what was known of the worker's GPUs. */
+  /** Takes the place of what was known of the worker's GPUs; several workers under one label cannot be told apart. */
   devices(worker: string, gpus: readonly GpuReading[]): void {
+    if (worker === OTHER_WORKERS) return;
     for (const gpu of this.#gpus.get(worker) ?? [])
       for (const { name } of gpuGauges) this.#meters.gauge(name).remove({ worker, gpu });
     this.#gpus.set(
@@ -74,6 +89,16 @@ export class WorkerMetrics {
         if (now !== undefined) this.#meters.gauge(name).set({ worker, gpu: String(reading.index) }, now);
       }
     }
+  }
+
+  /** Nothing of it is exported any more. */
+  forget(worker: string): void {
+    this.devices(worker, []);
+    this.#gpus.delete(worker);
+    this.#traffic.delete(worker);
+    this.#departed.delete(worker);
+    for (const name of workerSeries) this.#meters.remove(name, { worker });
+    for (const state of workerStates) this.#meters.remove('worker_state', { worker, state });
   }
 
   get joins(): number {
@@ -102,12 +127,14 @@ export class WorkerMetrics {
     const state = this.#meters.gauge('worker_state');
     const roundTrip = this.#meters.gauge('worker_heartbeat_round_trip_seconds');
     for (const worker of workers) {
-      up.set({ worker: worker.name }, worker.state === 'lost' ? 0 : 1);
+      if (worker.state !== 'lost') this.#departed.delete(worker.name);
+      if (this.#departed.has(worker.name)) up.remove({ worker: worker.name });
+      else up.set({ worker: worker.name }, worker.state === 'lost' ? 0 : 1);
       for (const name of workerStates)
         state.set({ worker: worker.name, state: name }, worker.state === name ? 1 : 0);
       this.#meters.count('train_samples_total', worker.samples, { worker: worker.name });
-      if (worker.roundTripMilliseconds !== undefined)
-        roundTrip.set({ worker: worker.name }, worker.roundTripMilliseconds / 1000);
+      if (worker.roundTripMilliseconds === undefined) roundTrip.remove({ worker: worker.name });
+      else roundTrip.set({ worker: worker.name }, worker.roundTripMilliseconds / 1000);
     }
   }
 

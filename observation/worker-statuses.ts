@@ -53,7 +53,8 @@ function presentBy(labels: WorkerLabels, { workers }: Inspection): Map<string, W
 function samplesBy(labels: WorkerLabels, { delivered }: Inspection): Map<string, number> {
   const samples = new Map<string, number>();
   for (const [name, count] of delivered) {
-    const label = labels.of(name);
+    const label = labels.find(name);
+    if (label === undefined) continue;
     samples.set(label, (samples.get(label) ?? 0) + count);
   }
   return samples;

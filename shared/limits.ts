@@ -72,6 +72,8 @@ export const MAX_KEPT_CHECKPOINTS = 10_000;
 // What is shown of a run.
 /** Workers with a label of their own in metrics and on the page; all others together are one more. */
 export const MAX_OBSERVED_WORKERS = 64;
+/** How long a worker is shown that is gone. */
+export const FORGET_WORKER_MILLISECONDS = 600_000;
 export const MAX_CURVE_POINTS = 4096;
 /** Points of the curve in one update of a page. */
 export const MAX_UPDATE_POINTS = 64;
@@ -88,6 +90,8 @@ export const PAGE_COST_MILLISECONDS = 4;
 export const MAX_PAGE_UPDATE_MILLISECONDS = 1_000;
 /** A page without news hears that much that the connection lives. */
 export const PAGE_SIGN_OF_LIFE_MILLISECONDS = 5_000;
+/** Of all answers that are on their way. */
+export const MAX_PAGE_ANSWER_BYTES = 64 * 1024 ** 2;
 /** How old the weights may be that a page gets. */
 export const PAGE_WEIGHTS_MILLISECONDS = 1_000;
 /** How often the gradient's norm is computed. */

@@ -182,6 +182,10 @@ describe('values', () => {
     ['--seed 9007199254740991', { seed: Number.MAX_SAFE_INTEGER }],
     ['--learning-rate 1e-3', { learningRate: 0.001 }],
     ['--port 0', { port: 0 }],
+    ['--port 0 --http-port 0', { port: 0, httpPort: 0 }],
+    ['--port 9464', { port: 9464, httpPort: 9464 }],
+    ['--port 9000 --http-port 9000 --no-http', { port: 9000 }],
+    ['--port 9000 --http-port 9000 --http-host ::1', { port: 9000 }],
     ['--device cuda:1', { device: 'cuda:1' }],
   ])('%s', (line, expected) => {
     expect(local(line).options).toMatchObject(expected);
@@ -232,6 +236,8 @@ describe('refusals name the value, what is allowed and the nearest name', () => 
     ['local --batch-size 0', '--batch-size 0', '1 to 65536'],
     ['local --batch-size 3.5', '--batch-size 3.5', 'whole number'],
     ['local --port 70000', '--port 70000', '0 to 65535'],
+    ['local --port 9000 --http-port 9000', '--http-port 9000', '--port 9000'],
+    ['coordinator --http-port 29400', '--http-port 29400', '--no-http'],
     ['local --dropout 1', '--dropout 1', 'below 1'],
     ['local --dropout NaN', '--dropout NaN', 'below 1'],
     ['local --hidden 128,', '--hidden 128,', 'separated by commas'],

@@ -240,6 +240,15 @@ describe('a terminal that becomes narrower', () => {
   });
 });
 
+test('a terminal that does not know its size is taken for one of 80 columns', () => {
+  const written: string[] = [];
+  const screen = new Screen({ isTTY: true, columns: 0, write: (text: string) => written.push(text) });
+  expect(screen.width).toBe(79);
+  screen.draw('x'.repeat(79));
+  screen.draw('short');
+  expect(written.at(-1)).toBe('\r\u001b[Kshort');
+});
+
 describe('--no-progress', () => {
   test('leaves the lines that stay', () => {
     const written: string[] = [];

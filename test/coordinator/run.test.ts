@@ -188,8 +188,11 @@ describe('a disturbed run', () => {
     if (instead === undefined) throw new Error('the other one was asked');
     cluster.answer(instead);
     expect(cluster.state.task?.step).toBe(2);
+    const isSaid = () => cluster.logs.some((line) => line.endsWith('has answered'));
+    expect(isSaid()).toBe(false);
     cluster.answer(late);
     expect(cluster.state.workers.get(1)?.late).toBe(false);
+    expect(isSaid()).toBe(true);
   });
 
   it('prefers others to a worker that fails again and again, for a while', () => {

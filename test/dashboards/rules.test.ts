@@ -191,7 +191,7 @@ const cases: readonly Case[] = [
     what: 'a worker that leaves because it was asked to',
     series: {
       ...well,
-      [named('worker_up')]: '1x40 0x80',
+      [named('worker_up')]: '1x40 stale',
       [`mnist_dist_worker_losses_total{${run}, reason="left"}`]: '0x40 1x80',
     },
     fires: [],

@@ -23,6 +23,7 @@ const status: Status = {
   ...{ joined: 0, lost: 0, stragglerSteps: 0, reassigned: 0, checkpointStep: undefined },
 };
 const opening = { run: 'r', term: 2, started: '2026-01-01T00:00:00.000Z' };
+const asItIs = (worker: string): string => worker;
 const step = (number: number) => ({ step: number, samples: 4, loss: 1, correct: 2, milliseconds: 1 });
 const line = (number: number): MetricsLine => ({
   ...{ kind: 'step', ...step(number), epoch: 1, weights: '0'.repeat(16), chain: '0'.repeat(64) },
@@ -30,14 +31,14 @@ const line = (number: number): MetricsLine => ({
 });
 
 function opened(lines: readonly MetricsLine[] = [], events = ''): Board {
-  const board = new Board(facts);
+  const board = new Board(facts, asItIs);
   board.opened({ ...opening, lines, events: parseEvents(events) });
   return board;
 }
 
 describe('the board of a run', () => {
   it('has nothing to show before the run is open', () => {
-    expect(new Board(facts).view(status)).toBeUndefined();
+    expect(new Board(facts, asItIs).view(status)).toBeUndefined();
   });
 
   it('knows what an earlier coordinator has left, and takes steps that are computed again once', () => {
@@ -73,9 +74,33 @@ describe('the board of a run', () => {
     expect(update.events).toEqual([
       { time: expect.any(String), event: 'lost', level: 'warn', message: 'w0 left: gone' },
     ]);
-    expect(update.changes?.map(({ state }) => state)).toEqual(['training', 'lost']);
+    expect(update.changes?.map(({ state }) => state)).toEqual(['lost', 'training', 'lost']);
     expect(update.evaluation).toEqual([2, 0.5, 0.75]);
     expect(board.takeUpdate(status)).toEqual({ status });
+  });
+
+  it('follows the workers by the events, however short it was, and from one coordinator to the next', () => {
+    const at = (second: number, event: string, fields: object = {}) =>
+      JSON.stringify({ time: `2026-01-01T00:00:0${second}.000Z`, event, worker: 'w0', ...fields });
+    const past = [at(1, 'hello'), at(2, 'ready'), at(3, 'first_shard')].join('\n');
+    const board = opened([], past);
+    board.event('start', { term: 2, step: 3 });
+    for (const event of ['hello', 'ready', 'first_shard']) board.event(event, { worker: 'w0' });
+    // Not late: it sent what was not finite.
+    board.event('lease_again', { worker: 'w0' });
+    board.event('lease_again', { worker: 'w0', late: true });
+    board.event('back', { worker: 'w0' });
+    board.event('set_aside', { worker: 'w0' });
+    board.event('lost', { worker: 'w0' });
+    board.event('hello', { worker: 'w0' });
+    const changes = board.view(status)?.changes ?? [];
+    expect(changes.map(({ state }) => state)).toEqual([
+      ...['preparing', 'idle', 'training', 'lost', 'preparing', 'idle', 'training', 'late', 'training'],
+      ...['set_aside', 'lost', 'preparing'],
+    ]);
+    expect(changes[2]?.at).toBe(Date.parse('2026-01-01T00:00:03.000Z'));
+    // What is past goes to no page that is open.
+    expect(board.takeUpdate(status).changes?.length).toBe(9);
   });
 
   it('stays within its bounds', () => {

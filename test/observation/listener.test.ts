@@ -5,15 +5,20 @@ import type { RunView, Update } from '../../observation/api.ts';
 import { Listener } from '../../observation/listener.ts';
 import type { Source } from '../../observation/source.ts';
 import { ClusterError } from '../../shared/errors.ts';
-import { MAX_PAGE_QUEUE_BYTES, MAX_PAGES } from '../../shared/limits.ts';
+import {
+  MAX_PAGE_ANSWER_BYTES,
+  MAX_PAGE_QUEUE_BYTES,
+  MAX_PAGES,
+  PAGE_WEIGHTS_MILLISECONDS,
+} from '../../shared/limits.ts';
 import { ask, follow } from './asker.ts';
 import { sampleView } from './sample-view.ts';
 
-interface Stage extends Source {
+type Stage = { -readonly [K in keyof Source]: Source[K] } & {
   shown: RunView | undefined;
   updates: Update[];
   weightCopies: number;
-}
+};
 
 function stage(): Stage {
   const source: Stage = {
@@ -32,8 +37,16 @@ function stage(): Stage {
   return source;
 }
 
+/** Any free port of this machine; a defect is one of the test. */
+const place = {
+  ...{ host: '127.0.0.1', port: 0, isPortFree: false },
+  onDefect: (error: unknown) => {
+    throw error;
+  },
+};
+
 async function open(source: Source, host = '127.0.0.1', port = 0): Promise<Listener> {
-  const listener = await Listener.open({ host, port, isPortFree: false, source });
+  const listener = await Listener.open({ ...place, host, port, source });
   onTestFinished(() => listener.close(0));
   return listener;
 }
@@ -94,7 +107,7 @@ describe('the observation listener', () => {
       (error) =>
         error instanceof ClusterError && error.code === 'ADDRESS' && error.message.includes('--http-port'),
     );
-    const next = await Listener.open({ host: '127.0.0.1', port, isPortFree: true, source: stage() });
+    const next = await Listener.open({ ...place, port, isPortFree: true, source: stage() });
     onTestFinished(() => next.close(0));
     expect(next.port).toBeGreaterThan(port);
   });
@@ -108,8 +121,25 @@ describe('the observation listener', () => {
       expect((await events.next()).value).toEqual({ evaluation: [1, 2, 3] });
       expect((await events.next()).value).toEqual({ evaluation: [4, 5, 6] });
     }
+    const began = performance.now();
     await Promise.all([1, 2, 3, 4].map(() => ask(port, '/api/weights')));
-    expect(source.weightCopies).toBe(1);
+    expect(source.weightCopies).toBeLessThanOrEqual(
+      1 + (performance.now() - began) / PAGE_WEIGHTS_MILLISECONDS,
+    );
+  });
+
+  it('encodes a view once for all who ask before the next look at the run', async () => {
+    const source = stage();
+    let views = 0;
+    source.view = () => {
+      views += 1;
+      return sampleView;
+    };
+    let turns = 0;
+    source.turn = () => void (turns += 1);
+    const { port } = await open(source);
+    await Promise.all(Array.from({ length: 50 }, () => ask(port, '/api/run')));
+    expect(views).toBeLessThanOrEqual(1 + turns);
   });
 
   it('has room for so many pages, and not for one more', async () => {
@@ -142,6 +172,79 @@ describe('the observation listener', () => {
     expect(received).toMatch(answer);
   });
 
+  it.each(['/api/run', '/api/stream', '/metrics', '/'])(
+    'ends the connection of who asks for %s again and again without waiting for an answer',
+    async (path) => {
+      const source = stage();
+      const { port } = await open(source);
+      const socket = connect(port, '127.0.0.1');
+      onTestFinished(() => void socket.destroy());
+      socket.on('error', () => undefined).resume();
+      socket.write(`GET ${path} HTTP/1.1\r\nHost: localhost\r\n\r\n`.repeat(MAX_PAGES));
+      await once(socket, 'close');
+      // Nobody's place is taken.
+      expect((await follow(port)).response.statusCode).toBe(200);
+      await Promise.all(Array.from({ length: MAX_PAGES - 1 }, () => follow(port)));
+    },
+  );
+
+  it('has answers on their way within a bound, and others again when they have arrived', async () => {
+    const source = stage();
+    const { port } = await open(source);
+    const large = 'x'.repeat(MAX_PAGE_ANSWER_BYTES / 4);
+    source.scrape = () => Promise.resolve({ type: 'text/plain', text: large });
+    const silent = Array.from({ length: 4 }, () => connect(port, '127.0.0.1'));
+    onTestFinished(() => silent.forEach((socket) => socket.destroy()));
+    for (const socket of silent) {
+      socket.on('error', () => undefined).pause();
+      socket.write('GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n');
+    }
+    let status: number | undefined = 200;
+    while (status === 200) ({ status } = await ask(port, '/api/run'));
+    expect(status).toBe(503);
+    silent.forEach((socket) => socket.destroy());
+    while (status !== 200) ({ status } = await ask(port, '/api/run'));
+  });
+
+  it.each(['turn', 'view', 'scrape', 'weights'] as const)(
+    'says so where its look at the run fails in %s, and goes on',
+    async (method) => {
+      const source = stage();
+      const defects: unknown[] = [];
+      const listener = await Listener.open({ ...place, source, onDefect: (error) => defects.push(error) });
+      onTestFinished(() => listener.close(0));
+      const { port } = listener;
+      const page = await follow(port);
+      const defect = new Error('a defect');
+      source[method] = () => {
+        throw defect;
+      };
+      const paths = { turn: '/api/stream', view: '/api/run', scrape: '/metrics', weights: '/api/weights' };
+      if (method !== 'turn') await ask(port, paths[method]);
+      // The pages are told by the end of their stream.
+      expect((await page.events.next()).done).toBe(true);
+      for (const path of ['/metrics', '/api/run', '/api/stream', '/readyz'])
+        expect(await ask(port, path), path).toMatchObject({ status: 500 });
+      for (const path of ['/healthz', '/']) expect(await ask(port, path)).toMatchObject({ status: 200 });
+      expect(defects).toEqual([defect]);
+    },
+  );
+
+  it('has no metrics of a run that is over', async () => {
+    const source = stage();
+    source.scrape = () => Promise.resolve(undefined);
+    const { port } = await open(source);
+    expect(await ask(port, '/metrics')).toMatchObject({ status: 404 });
+  });
+
+  it('answers a link on a page of another site, and not what such a page asks for by itself', async () => {
+    const { port } = await open(stage());
+    const from = (mode: string) => ({ headers: { 'sec-fetch-site': 'cross-site', 'sec-fetch-mode': mode } });
+    expect(await ask(port, '/', from('navigate'))).toMatchObject({ status: 200 });
+    for (const path of ['/', '/metrics', '/api/run', '/api/weights'])
+      expect(await ask(port, path, from('no-cors')), path).toMatchObject({ status: 403 });
+  });
+
   it('ends the connection of a page that does not read', async () => {
     const source = stage();
     const { port } = await open(source);
@@ -166,7 +269,7 @@ describe('the observation listener', () => {
 
   it('says at the end what is new, lets the pages fetch the last weights, and waits for one more scrape', async () => {
     const source = stage();
-    const listener = await Listener.open({ host: '127.0.0.1', port: 0, isPortFree: false, source });
+    const listener = await Listener.open({ ...place, source });
     const { port } = listener;
     const { events, response } = await follow(port);
     await ask(port, '/api/weights');

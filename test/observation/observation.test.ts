@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import type { Inspection, WorkerInspection } from '../../coordinator/inspection.ts';
-import type { StepReport } from '../../coordinator/viewer.ts';
+import { viewers, silentViewer, type OpenReport, type StepReport } from '../../coordinator/viewer.ts';
 import { catalogue, losses, METRIC_PREFIX, metricNames, rejections } from '../../observation/catalogue.ts';
 import { runFacts, metricsSettings } from '../../observation/facts.ts';
 import { Observation } from '../../observation/observation.ts';
-import { MAX_OBSERVED_WORKERS } from '../../shared/limits.ts';
+import { FORGET_WORKER_MILLISECONDS, MAX_OBSERVED_WORKERS } from '../../shared/limits.ts';
 import { sampleConfiguration } from '../shared/sample-configuration.ts';
 import { sampleEngine } from '../shared/sample-engine.ts';
 
@@ -21,7 +21,7 @@ function worker(name: string, condition: WorkerInspection['condition'] = 'traini
 }
 
 /** A run to be observed, whose moment a test may change. */
-function observe(workers: WorkerInspection[] = [worker('w0')]) {
+function observe(workers: WorkerInspection[] = [worker('w0')], opening: Partial<OpenReport> = {}) {
   const time = { now: 0 };
   const observation = new Observation({
     facts: runFacts(sampleConfiguration, dataset, '1.2.3', true),
@@ -40,7 +40,8 @@ function observe(workers: WorkerInspection[] = [worker('w0')]) {
     },
   };
   observation.opened({
-    ...{ run: 'r', directory: 'runs/r', term: 1, started: '2026-01-01T00:00:00.000Z', lines: [], events: '' },
+    ...{ run: 'r', directory: 'runs/r', term: 1, started: new Date().toISOString(), lines: [], events: '' },
+    ...{ step: 0, epoch: 0, ...opening },
   });
   observation.attach({
     inspect: () => inspection.now,
@@ -152,7 +153,6 @@ describe('what is exported', () => {
     observation.left({ worker: 'w0', cause: 'connection', traffic });
     observation.left({ worker: 'w0', cause: 'TIMEOUT', traffic });
     observation.left({ worker: undefined, cause: 'PROTOCOL', traffic });
-    observation.left({ worker: 'w0', cause: 'finished', traffic });
     inspection.now = { ...inspection.now, workers: [] };
     const samples = await scrape(observation);
     expect(samples.get('network_sent_bytes_total{worker="w0"}')).toBe(200);
@@ -164,6 +164,101 @@ describe('what is exported', () => {
     expect(observation.view()?.status).toMatchObject({ lost: 2 });
   });
 
+  it('has the traffic of connections that were closed because the run is over', async () => {
+    const { observation, inspection } = observe();
+    observation.ended({ state: 'finished', code: undefined, message: '' });
+    observation.left({ worker: 'w0', cause: 'finished', traffic: worker('w0').traffic });
+    inspection.now = { ...inspection.now, phase: 'ended', workers: [] };
+    const samples = await scrape(observation);
+    expect(samples.get('network_sent_bytes_total{worker="w0"}')).toBe(100);
+    expect([...losses].map((reason) => samples.get(`worker_losses_total{reason="${reason}"}`))).toEqual(
+      losses.map(() => 0),
+    );
+  });
+
+  it('misses nobody who left in good order, until it is lost another time', async () => {
+    const { observation, inspection } = observe();
+    const { traffic } = worker('w0');
+    const up = async () => (await scrape(observation)).get('worker_up{worker="w0"}');
+    const leave = (cause: 'TERMINATED' | 'connection') => {
+      inspection.now = { ...inspection.now, workers: [] };
+      observation.left({ worker: 'w0', cause, traffic });
+    };
+    observation.turn();
+    expect(await up()).toBe(1);
+    leave('TERMINATED');
+    expect(await up()).toBeUndefined();
+    inspection.now = { ...inspection.now, workers: [worker('w0')] };
+    expect(await up()).toBe(1);
+    leave('connection');
+    expect(await up()).toBe(0);
+    // Of who is not there nothing is measured.
+    expect((await scrape(observation)).has('worker_heartbeat_round_trip_seconds{worker="w0"}')).toBe(false);
+  });
+
+  it('forgets who was gone for long, or for whom there is no place, and shows who is there under its name', async () => {
+    const { observation, inspection, time } = observe();
+    const present = (...names: string[]) => {
+      inspection.now = {
+        ...inspection.now,
+        workers: names.map((name) => worker(name)),
+        delivered: new Map(names.map((name) => [name, 64])),
+      };
+      for (const name of names) observation.event('hello', { worker: name });
+      for (const name of names) observation.result({ worker: name, microseconds: 1, milliseconds: 1 });
+      observation.step(step(1));
+      observation.turn();
+    };
+    const reading = { index: 0, utilization: 0.5, memoryUsedBytes: 1, memorySizeBytes: 2 };
+    // A worker that has another name at each start.
+    for (let start = 0; start < 2 * MAX_OBSERVED_WORKERS; start++) {
+      present(`w${start}`);
+      observation.devices(`w${start}`, [{ ...reading, temperatureCelsius: 3, powerWatts: 4 }]);
+    }
+    const names = async () => {
+      const labels = [...(await scrape(observation)).keys()].flatMap(
+        (key) => /worker="(\w+)"/.exec(key)?.[1] ?? [],
+      );
+      return new Set(labels.filter((label) => label !== 'coordinator'));
+    };
+    const before = await names();
+    expect(before.size).toBe(MAX_OBSERVED_WORKERS);
+    expect(before).toContain(`w${2 * MAX_OBSERVED_WORKERS - 1}`);
+    expect(before).not.toContain('other');
+    present('here');
+    time.now += FORGET_WORKER_MILLISECONDS;
+    expect([...(await names())]).toEqual(['here']);
+    expect(observation.turn()?.status?.workers.map(({ name }) => name)).toEqual(['here']);
+    // Who comes back is shown again, with all that it has done.
+    present('here', 'w0');
+    expect((await scrape(observation)).get('train_samples_total{worker="w0"}')).toBe(64);
+  });
+
+  it('takes no worker for the coordinator or for the others, whatever it is called', async () => {
+    const { observation } = observe([worker('coordinator'), worker('w0')]);
+    observation.turn();
+    const samples = await scrape(observation);
+    expect(samples.get('worker_up{worker="other"}')).toBe(1);
+    expect(samples.has('worker_up{worker="coordinator"}')).toBe(false);
+  });
+
+  it('says where a run goes on before its first step', async () => {
+    const started = new Date(Date.now() - 3_600_000).toISOString();
+    const { observation, time } = observe([worker('w0')], { step: 100, epoch: 3, started });
+    const samples = await scrape(observation);
+    expect([samples.get('train_step{}'), samples.get('epoch{}')]).toEqual([100, 3]);
+    expect(samples.has('train_loss{}')).toBe(false);
+    observation.turn();
+    time.now = 1000;
+    observation.step(step(110));
+    const status = observation.turn()?.status;
+    expect(status).toMatchObject({ step: 110 });
+    expect(status?.seconds).toBeGreaterThanOrEqual(3600);
+    // Ten steps in a second, not a hundred and ten.
+    const { totalSteps } = runFacts(sampleConfiguration, dataset, '1.2.3', true);
+    expect(status?.secondsLeft).toBeCloseTo((totalSteps - 110) / 10);
+  });
+
   it('asks for the norm of a gradient a few times a second only', () => {
     const { observation, time } = observe();
     let asked = 0;
@@ -173,6 +268,30 @@ describe('what is exported', () => {
       observation.step(step(i, { gradientNorm }));
     }
     expect(asked).toBe(8);
+  });
+});
+
+describe('who only looks', () => {
+  it('cannot end a run: one that throws is shown nothing any more, and the others all', () => {
+    const seen: number[] = [];
+    let calls = 0;
+    const defect = new Error('a defect');
+    const failing = {
+      ...silentViewer,
+      step: () => {
+        calls += 1;
+        throw defect;
+      },
+    };
+    const failures: unknown[] = [];
+    const all = viewers(
+      [failing, { ...silentViewer, step: (report) => seen.push(report.step) }],
+      (...failure) => failures.push(failure),
+    );
+    for (const number of [1, 2, 3]) all.step(step(number));
+    expect(seen).toEqual([1, 2, 3]);
+    expect(calls).toBe(1);
+    expect(failures).toEqual([[failing, defect]]);
   });
 });
 
@@ -212,7 +331,7 @@ describe('what a page is told', () => {
   });
 
   it('is how it ended, with everybody as they were before they went', async () => {
-    const { observation, inspection } = observe();
+    const { observation, inspection, time } = observe();
     observation.step(step(3));
     observation.turn();
     observation.ended({ state: 'diverged', code: 'DIVERGED', message: 'the loss is not finite' });
@@ -220,12 +339,17 @@ describe('what a page is told', () => {
       ...{ state: 'diverged', message: 'the loss is not finite', step: 3, secondsLeft: undefined },
     });
     inspection.now = { ...inspection.now, phase: 'ended', workers: [] };
+    const seconds = observation.turn()?.status?.seconds;
+    time.now += 5000;
     const after = observation.turn();
+    expect(after?.status?.seconds).toBe(seconds);
     expect(after?.status?.workers).toMatchObject([
       { name: 'w0', state: 'training', engine: 'reference, cpu' },
     ]);
     expect(after?.changes).toBeUndefined();
     // To Prometheus they are gone.
-    expect((await scrape(observation)).get('worker_up{worker="w0"}')).toBe(0);
+    const samples = await scrape(observation);
+    expect(samples.get('worker_up{worker="w0"}')).toBe(0);
+    expect(samples.get('training_running{}')).toBe(0);
   });
 });

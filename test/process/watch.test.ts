@@ -19,6 +19,7 @@ import {
   startCoordinator,
   startWorker,
   temporaryFolder,
+  TOKEN,
   until,
   type Started,
 } from './cluster.ts';
@@ -51,6 +52,7 @@ describe('a run that is watched', () => {
     const runs = temporaryFolder();
     const local = start([
       ...['local', ...newRun(runs), ...COMMON, '-n', '2', '--steps', '12000', '--checkpoint-every', '50'],
+      ...['--http-linger', '1h'],
     ]);
     const port = await pageOf(local);
     const { events } = await follow(port);
@@ -82,6 +84,7 @@ describe('a run that is watched', () => {
     expect(end.evaluated?.mistakes.length).toBeGreaterThan(0);
     const weights = await ask(port, '/api/weights');
     expect(weights.headers['x-step']).toBe('12000');
+    await ask(port, '/metrics');
     expect(await local.exited, local.output()).toBe(0);
     expect(readRun(join(runs, 'r')).record.step).toBe(12_000);
   });
@@ -96,8 +99,36 @@ describe('a run that is watched', () => {
     const scrape = (await ask(port, '/metrics')).body.toString();
     expect(scrape).toMatch(/^mnist_dist_training_running\{run_id="r"\} 0$/m);
     expect(scrape).toMatch(/^mnist_dist_train_step\{run_id="r"\} 50$/m);
+    // More than ten times its weights: nothing of the connection is forgotten when it is closed.
+    const [, sent] = /^mnist_dist_network_sent_bytes_total\{.*\} (\d+)$/m.exec(scrape) ?? [];
+    expect(Number(sent)).toBeGreaterThan(1000);
     expect(await coordinator.exited).toBe(0);
     expect(await worker.exited).toBe(0);
+  });
+
+  it('says at the end that it has failed where another coordinator has taken the run over', async () => {
+    const {
+      process: first,
+      url,
+      runs,
+    } = await startCoordinator([
+      ...[...QUICK_RECIPE, '--steps', '200000', '--http-port', '0', '--http-linger', '1h'],
+      ...['--checkpoint-every', '50'],
+    ]);
+    const port = await pageOf(first);
+    const worker = startWorker(url);
+    const { events } = await follow(port);
+    await seek(events, (update) => (update.status?.step ?? 0) > 100);
+    // As another host's coordinator does.
+    const lock = join(runs, 'r', 'lock.json');
+    writeFileSync(lock, JSON.stringify({ ...JSON.parse(readFileSync(lock, 'utf8')), host: 'elsewhere' }));
+    const end = await seek(events, ({ status }) => status?.state === 'failed');
+    expect(end.status?.message).toMatch(/was taken over by another coordinator/);
+    const scrape = (await ask(port, '/metrics')).body.toString();
+    expect(scrape).toMatch(/^mnist_dist_training_running\{run_id="r"\} 0$/m);
+    expect(await first.exited, first.output()).toBe(errorTable.LOCKED.exit);
+    worker.process.kill('SIGINT');
+    await worker.exited;
   });
 
   it('does not wait for a scrape any more after Ctrl-C', async () => {
@@ -126,13 +157,52 @@ describe('a run that is watched', () => {
     const model = readFileSync(join(runs, 'r', 'model.safetensors'));
     const expected = decodeModel(model, 'model', configurationOfRecord(record.configuration));
     expect(weights.body.equals(Buffer.from(expected.buffer))).toBe(true);
+    expect(await ask(Number(port), '/metrics')).toMatchObject({ status: 404 });
     shown.process.kill('SIGINT');
     expect(await shown.exited).toBe(errorTable.INTERRUPTED.exit);
   });
 });
 
 describe('the address of the page', () => {
-  it('is refused where it was asked for and is taken, and another one where it was not', async () => {
+  it('is another one, with a warning, where somebody has taken it while the coordinator was away', async () => {
+    const runs = temporaryFolder();
+    const taker = createServer();
+    onTestFinished(() => void taker.close());
+    const local = start([
+      ...['local', ...newRun(runs), ...COMMON, '--steps', '4000', '--checkpoint-every', '50'],
+    ]);
+    const port = await pageOf(local);
+    const { events } = await follow(port);
+    await seek(events, (update) => (update.status?.step ?? 0) > 100);
+    process.kill(childOf(local, 'coordinator'), 'SIGKILL');
+    await until(async () => {
+      taker.listen(port, '127.0.0.1');
+      await once(taker, 'listening').catch(() => undefined);
+      return taker.listening || undefined;
+    }, local);
+    const [, now] = await local.says(
+      /of the page is in use by now; it is at http:\/\/127\.0\.0\.1:(\d+)\/ from here on/,
+    );
+    expect(Number(now)).not.toBe(port);
+    expect(await local.exited, local.output()).toBe(0);
+  });
+
+  it('is not the one where workers dial, also where that is the default', async () => {
+    const { process: coordinator } = await startCoordinator([...QUICK_RECIPE, '--steps', '50']);
+    const defaultPort = await pageOf(coordinator);
+    // Taken or not, the page of this one goes out of the way.
+    const other = start(
+      ['coordinator', '--port', String(defaultPort + 1), '--runs-dir', temporaryFolder(), ...QUICK_RECIPE],
+      { MNIST_DIST_TOKEN: TOKEN },
+    );
+    expect(await pageOf(other)).toBeGreaterThan(defaultPort + 1);
+    for (const { process: child, exited } of [coordinator, other]) {
+      child.kill('SIGINT');
+      await exited;
+    }
+  });
+
+  it('is refused where it was asked for and is taken', async () => {
     const taken = createServer().listen(0, '127.0.0.1');
     onTestFinished(() => void taken.close());
     await once(taken, 'listening');
@@ -141,17 +211,16 @@ describe('the address of the page', () => {
     const runs = temporaryFolder();
     const config = join(runs, 'config.yaml');
     writeFileSync(config, `http-port: ${port}\n`);
+    const finished = ['local', ...newRun(runs), ...REFERENCE, ...QUICK_RECIPE, '--steps', '20'];
+    expect((await run([...finished, '--no-http'])).code).toBe(0);
     for (const args of [
-      ['local', ...newRun(runs), ...REFERENCE, '--http-port', port],
-      ['coordinator', ...newRun(runs), '--config', config],
-      ['show', '--runs-dir', runs, '--http-port', port],
+      ['local', ...newRun(temporaryFolder()), ...REFERENCE, '--http-port', port],
+      ['coordinator', ...newRun(temporaryFolder()), '--config', config],
+      ['show', join(runs, 'r'), '--http-port', port],
     ]) {
-      const { code, output } = await run(args, { MNIST_DIST_TOKEN: 'a-token-of-the-tests-0123456789' });
-      if (args[0] === 'show') expect(output).toContain('there is no run');
-      else {
-        expect(output).toContain(`port ${port} on 127.0.0.1 is in use (--http-port)`);
-        expect(code).toBe(errorTable.ADDRESS.exit);
-      }
+      const { code, output } = await run(args, { MNIST_DIST_TOKEN: TOKEN });
+      expect(output).toContain(`port ${port} on 127.0.0.1 is in use (--http-port)`);
+      expect(code).toBe(errorTable.ADDRESS.exit);
     }
   });
 

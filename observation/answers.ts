@@ -1,0 +1,73 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { isLoopback } from '../shared/address.ts';
+import { MAX_PAGE_ANSWER_BYTES } from '../shared/limits.ts';
+
+export const TEXT = 'text/plain; charset=utf-8';
+export const AGAIN = { 'Retry-After': '1' };
+
+/** The answers that are on their way: whole ones, and no more of them than there is room for. */
+export class Answers {
+  #bytes = 0;
+
+  send(
+    response: ServerResponse,
+    status: number,
+    type: string,
+    body: string | Buffer,
+    headers: Readonly<Record<string, string>> = {},
+  ): void {
+    // Whoever asked is gone.
+    if (response.destroyed) return;
+    const length = Buffer.byteLength(body);
+    if (this.#bytes + length > MAX_PAGE_ANSWER_BYTES)
+      return send(response, 503, TEXT, 'too many answers are on their way\n', AGAIN);
+    this.#bytes += length;
+    response.once('close', () => (this.#bytes -= length));
+    send(response, status, type, body, headers);
+  }
+}
+
+export interface Refusal {
+  readonly status: number;
+  readonly text: string;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+/** Who is not answered. A page of another origin whose name was made to point here has its own name in Host. */
+export function refusalOf(host: string, request: IncomingMessage): Refusal | undefined {
+  if (request.method !== 'GET')
+    return {
+      status: 405,
+      text: 'only GET is answered here\n',
+      headers: { Allow: 'GET', Connection: 'close' },
+    };
+  // Only a link may lead here from a page of another site.
+  if (request.headers['sec-fetch-site'] === 'cross-site' && request.headers['sec-fetch-mode'] !== 'navigate')
+    return {
+      status: 403,
+      text: 'pages of other sites may not read this\n',
+      headers: { Connection: 'close' },
+    };
+  if (!isLoopback(host)) return undefined;
+  const name = (request.headers.host ?? '').replace(/:\d+$/, '');
+  if (isLoopback(name)) return undefined;
+  return {
+    status: 421,
+    text: 'this listener is only for this machine: ask for localhost or 127.0.0.1\n',
+    headers: { Connection: 'close' },
+  };
+}
+
+function send(
+  response: ServerResponse,
+  status: number,
+  type: string,
+  body: string | Buffer,
+  headers: Readonly<Record<string, string>> = {},
+): void {
+  response.writeHead(status, {
+    ...{ 'Content-Type': type, 'Content-Length': Buffer.byteLength(body), 'Cache-Control': 'no-store' },
+    ...headers,
+  });
+  response.end(body);
+}
