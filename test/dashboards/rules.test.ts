@@ -241,11 +241,6 @@ const cases: readonly Case[] = [
     fires: ['CheckpointStale'],
   },
   {
-    what: 'no checkpoint at all, and no word of one',
-    series: { ...well, [named('checkpoint_last_success_timestamp_seconds')]: '_x120' },
-    fires: ['CheckpointStale'],
-  },
-  {
     what: 'a checkpoint every five minutes',
     series: {
       ...well,
