@@ -23,6 +23,10 @@ const examples: Readonly<Record<CommandName, readonly (readonly [line: string, w
     ['mnist-dist verify', 'the newest run, with two workers'],
     ['mnist-dist verify runs/ID -n 4 --from 5000', 'from a checkpoint on, with four workers'],
   ],
+  eval: [
+    ['mnist-dist eval', 'the newest finished run, on its test set'],
+    ['mnist-dist eval runs/ID --format json --fail-under 0.97', 'for a pipeline'],
+  ],
   dashboards: [['mnist-dist dashboards --out grafana', 'three files for Dashboards > New > Import']],
   show: [['mnist-dist show runs/ID', 'a run that is over, as it looked to who watched it']],
   setup: [['mnist-dist setup --gpu', 'TensorFlow with CUDA']],
@@ -37,6 +41,7 @@ export function programHelp(): string {
     ...examples.coordinator,
     ...examples.worker,
     ...examples.verify.slice(0, 1),
+    ...examples.eval.slice(0, 1),
     ...examples.doctor,
   ];
   return ['', ...exampleLines(lines), '', valueSources(), '', 'Exit codes:', ...exitCodeLines()].join('\n');

@@ -66,6 +66,10 @@ async function run(argv: readonly string[]): Promise<number> {
       const { verify } = await import('./verify.ts');
       return await verify(parsed.options, parsed.explicit, parsed.operand);
     }
+    case 'eval': {
+      const { evaluate } = await import('./eval.ts');
+      return await evaluate(parsed.options, parsed.explicit, parsed.operand);
+    }
     case 'dashboards': {
       const { dashboards } = await import('./dashboards.ts');
       return await dashboards(parsed.options);

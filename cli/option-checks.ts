@@ -51,7 +51,7 @@ export function checkLocal(options: LocalOptions, given: GivenOf): void {
 
 /** A listener beyond this machine needs --insecure, and a token that is not made up here (`local` makes its own). */
 export function checkListener(
-  options: LocalOptions | CoordinatorOptions,
+  options: Pick<CoordinatorOptions, 'host' | 'insecure' | 'tokenFile'>,
   given: GivenOf,
   token: 'required' | 'generated',
   environment: Environment,
@@ -102,7 +102,7 @@ export function checkDataFolder(data: string | undefined, given: GivenOf): void 
   throw notAllowed('data', given('data'), fix, 'there is no such folder');
 }
 
-function checkTokenFile(file: string | undefined, given: GivenOf): void {
+export function checkTokenFile(file: string | undefined, given: GivenOf): void {
   if (file === undefined) return;
   const fix = `Allowed: a readable file of 1 to ${MAX_TOKEN_FILE_BYTES} bytes.`;
   const stat = statSync(file, { throwIfNoEntry: false });

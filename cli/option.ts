@@ -8,6 +8,7 @@ export const commandNames = [
     'worker',
     'show',
     'verify',
+    'eval',
     'dashboards',
     'setup',
     'doctor',

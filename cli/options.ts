@@ -28,8 +28,9 @@ import {
 export { commandNames, type CommandName } from './option.ts';
 
 const runs = ['local', 'coordinator'] as const;
-const computes = ['local', 'worker', 'verify'] as const;
-const talks = ['local', 'coordinator', 'worker', 'show', 'verify'] as const;
+const computes = ['local', 'worker', 'verify', 'eval'] as const;
+const talks = ['local', 'coordinator', 'worker', 'show', 'verify', 'eval'] as const;
+const listens = ['local', 'coordinator', 'eval', 'doctor'] as const;
 const shows = ['local', 'coordinator', 'show'] as const;
 const all = commandNames;
 const WEEK_SECONDS = 7 * 86_400;
@@ -51,7 +52,7 @@ export const optionTable = {
     help: 'YAML file with any of these options, one "name: value" a line; one file may serve all commands',
   }),
   runsDir: withDefault(path('DIR', 'a folder'), 'runs', {
-    ...{ in: ['local', 'coordinator', 'show', 'verify', 'doctor'], group: 'Run' },
+    ...{ in: ['local', 'coordinator', 'show', 'verify', 'eval', 'doctor'], group: 'Run' },
     help: 'folder for run directories; created when missing',
   }),
   runId: without(name('a folder name'), {
@@ -82,12 +83,16 @@ export const optionTable = {
     help: 'resume a run although a coordinator on another host has its lock',
   }),
   data: without(path('DIR', 'an existing folder with the four MNIST files, idx or idx.gz'), {
-    ...{ in: ['local', 'coordinator', 'show', 'verify', 'doctor'], group: 'Run' },
+    ...{ in: ['local', 'coordinator', 'show', 'verify', 'eval', 'doctor'], group: 'Run' },
     help: 'folder with another idx dataset (without it: the MNIST that comes with the package)',
   }),
   from: without(integer({ min: 1, max: limits.MAX_STEPS }, 'STEP'), {
     ...{ in: ['verify'], group: 'Run' },
     help: 'begin at the newest checkpoint not after this step, and trust it; else at the beginning',
+  }),
+  split: withDefault(choice(['test', 'train']), 'test', {
+    ...{ in: ['eval'], group: 'Run' },
+    help: 'which half of the dataset to evaluate',
   }),
   seed: withDefault(integer({ min: 0, max: Number.MAX_SAFE_INTEGER }), 1, {
     ...{ in: runs, group: 'Run' },
@@ -149,23 +154,23 @@ export const optionTable = {
   ),
 
   host: withDefault(host, '127.0.0.1', {
-    ...{ in: ['local', 'coordinator', 'doctor'], group: 'Network' },
-    help: 'address to listen on; another than loopback needs a token and --insecure',
+    ...{ in: listens, group: 'Network' },
+    help: 'address to listen on; another than loopback needs a token and --insecure (eval: wait for workers there)',
   }),
   port: withDefault(integer({ min: 0, max: 65_535 }, 'PORT'), DEFAULT_PORT, {
-    ...{ in: ['local', 'coordinator', 'doctor'], group: 'Network' },
-    help: 'port to listen on; 0 picks a free one',
+    ...{ in: listens, group: 'Network' },
+    help: 'port to listen on; 0 picks a free one (eval: wait for workers there)',
   }),
   coordinator: withDefault(endpoint, `ws://127.0.0.1:${DEFAULT_PORT}`, {
     ...{ in: ['worker'], group: 'Network', alias: 'rdzv-endpoint' },
     help: 'where the coordinator listens, ws://HOST:PORT or HOST:PORT',
   }),
   tokenFile: without(path('FILE', `a readable file of at most ${limits.MAX_TOKEN_FILE_BYTES} bytes`), {
-    ...{ in: ['local', 'coordinator', 'worker'], group: 'Network' },
+    ...{ in: ['local', 'coordinator', 'worker', 'eval'], group: 'Network' },
     help: 'file with the shared token (or the token itself in MNIST_DIST_TOKEN)',
   }),
   insecure: withDefault(flag, false, {
-    ...{ in: ['local', 'coordinator', 'worker', 'show'], group: 'Network' },
+    ...{ in: ['local', 'coordinator', 'worker', 'show', 'eval'], group: 'Network' },
     help: 'allow a connection beyond this machine without TLS: whoever reads the network reads the token',
   }),
   maxRetries: without(integer({ min: 0, max: 1_000_000 }), {
@@ -207,7 +212,7 @@ export const optionTable = {
     either('N|auto|gpu', integer({ min: 1, max: limits.MAX_WORKERS }), choice(['auto', 'gpu'])),
     2,
     {
-      ...{ in: ['local', 'verify'], group: 'Workers', short: 'n' },
+      ...{ in: ['local', 'verify', 'eval'], group: 'Workers', short: 'n' },
       help: 'worker processes; auto: one per GPU, or per core without one; gpu: one per GPU',
     },
   ),
@@ -253,7 +258,7 @@ export const optionTable = {
     help: 'name of this worker in logs (without it: host name and process id)',
   }),
   engine: withDefault(choice(['auto', 'tensorflow', 'wasm', 'reference']), 'auto', {
-    ...{ in: ['local', 'worker', 'verify', 'bench'], group: 'Workers' },
+    ...{ in: ['local', 'worker', 'verify', 'eval', 'bench'], group: 'Workers' },
     help: "what computes gradients; auto: tensorflow, else wasm (verify: the run's)",
   }),
   device: withDefault(device, 'auto', {
@@ -298,6 +303,17 @@ export const optionTable = {
     ...{ in: ['dashboards'], group: 'Output' },
     help: 'folder for the dashboards; created when missing',
   }),
+  format: withDefault(choice(['text', 'json', 'csv']), 'text', {
+    ...{ in: ['eval'], group: 'Output' },
+    help: 'the result for people, programs or spreadsheets',
+  }),
+  failUnder: without(
+    decimal('a number from 0 to 1', (x) => x >= 0 && x <= 1),
+    {
+      ...{ in: ['eval'], group: 'Output' },
+      help: 'end with an error where the accuracy, a ratio, is lower',
+    },
+  ),
   json: withDefault(flag, false, {
     ...{ in: ['doctor', 'bench'], group: 'Output' },
     help: 'print JSON for machines',
@@ -332,6 +348,7 @@ export type CoordinatorOptions = OptionsOf<'coordinator'>;
 export type WorkerOptions = OptionsOf<'worker'>;
 export type ShowOptions = OptionsOf<'show'>;
 export type VerifyOptions = OptionsOf<'verify'>;
+export type EvalOptions = OptionsOf<'eval'>;
 export type SetupOptions = OptionsOf<'setup'>;
 export type BenchOptions = OptionsOf<'bench'>;
 

@@ -77,6 +77,13 @@ export function parseOptions(
       checks.checkDataFolder(parsed.options.data, givenOf);
       return parsed;
     }
+    case 'eval': {
+      const parsed = settled('eval');
+      checks.checkDataFolder(parsed.options.data, givenOf);
+      checks.checkTokenFile(parsed.options.tokenFile, givenOf);
+      checks.checkListener(parsed.options, givenOf, 'required', environment);
+      return parsed;
+    }
     case 'dashboards':
       return settled('dashboards');
     case 'setup': {

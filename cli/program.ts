@@ -24,6 +24,7 @@ const summaries: Readonly<Record<CommandName, string>> = {
   worker: 'compute gradients for a coordinator',
   show: 'open a run that is over as a live page',
   verify: 'compute a run again and compare every step with its record',
+  eval: 'evaluate a model on a test set: accuracy, confusion matrix, mistakes',
   dashboards: 'write Grafana dashboards to import',
   setup: 'fetch and build the TensorFlow engine',
   doctor: 'check everything a run needs, with a fix for what fails',
@@ -34,6 +35,10 @@ const summaries: Readonly<Record<CommandName, string>> = {
 const operands: Partial<Record<CommandName, { readonly name: string; readonly help: string }>> = {
   show: { name: 'run', help: 'the directory of the run (without it: the newest in --runs-dir)' },
   verify: { name: 'run', help: 'the directory of the run (without it: the newest in --runs-dir)' },
+  eval: {
+    name: 'model',
+    help: 'a run, or a model.safetensors (without it: the newest finished run in --runs-dir)',
+  },
 };
 
 /**

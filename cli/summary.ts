@@ -111,7 +111,8 @@ function topConfusions(test: TestResult, names: readonly string[]): string[] {
   ];
 }
 
-function className(names: readonly string[], index: number): string {
+/** As it is shown: printable, and not too long. */
+export function className(names: readonly string[], index: number): string {
   const name = printable(names[index] ?? String(index));
   return name.length <= MAX_CLASS_NAME_COLUMNS ? name : `${name.slice(0, MAX_CLASS_NAME_COLUMNS - 3)}...`;
 }

@@ -5,7 +5,7 @@ import { loadDataset } from '../data/load-dataset.ts';
 import type { Dataset } from '../shared/dataset.ts';
 import { ClusterError } from '../shared/errors.ts';
 import type { EngineIdentity } from '../shared/engine-identity.ts';
-import { DEFAULT_MAX_RESTARTS, DEFAULT_RENDEZVOUS_TIMEOUT_SECONDS } from '../shared/limits.ts';
+import { DEFAULT_RENDEZVOUS_TIMEOUT_SECONDS } from '../shared/limits.ts';
 import { tuneRuntime } from '../shared/runtime.ts';
 import { chooseRun } from './choose-run.ts';
 import type { Log } from './log.ts';
@@ -17,7 +17,7 @@ import { superviseReplay } from './replay-workers.ts';
 import { onStop, Stopping } from './supervised.ts';
 import { openScreen, type ProgressOptions } from './terminal.ts';
 import { generateToken } from './token.ts';
-import { planWorkers, startWorker, type WorkerChoice, type WorkerPlan } from './worker-plan.ts';
+import { planWorkers, type WorkerChoice, type WorkerPlan } from './worker-plan.ts';
 
 /** `mnist-dist verify`: computes a run again and compares all of it with its record. Writes nothing into the run. */
 export async function verify(
@@ -120,13 +120,7 @@ async function computeAgain({ replay, dataset, plans, options, terminal }: Compu
       { run: evidence.directory, steps: claims.steps.length - start.step },
       `computing ${grouped(claims.steps.length - start.step)} steps of ${evidence.directory} again`,
     );
-    // The workers' token is this one, whatever the environment, or a file that it names, has for other runs.
-    const elsewhere = { MNIST_DIST_TOKEN_FILE: '', MNIST_DIST_CONFIG: '' };
-    const environment = { ...process.env, ...elsewhere, MNIST_DIST_TOKEN: token };
-    const member = { environment, maxRestarts: DEFAULT_MAX_RESTARTS, log };
-    const url = `ws://127.0.0.1:${serving.port}`;
-    const workers = plans.map((plan) => startWorker(plan, options, url, member));
-    return await superviseReplay({ serving, workers, stopping, evidence, log });
+    return await superviseReplay({ serving, plans, token, options, stopping, evidence, log });
   } finally {
     progress.close();
   }

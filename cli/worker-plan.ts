@@ -6,7 +6,7 @@ import { argumentsFor } from './child-arguments.ts';
 import { chooseEngine, engineEnvironment } from './engine-choice.ts';
 import type { Log } from './log.ts';
 import { Member, type MemberOptions } from './member.ts';
-import type { LocalOptions, VerifyOptions } from './options.ts';
+import type { EvalOptions, LocalOptions, VerifyOptions } from './options.ts';
 
 /** One worker to be started. */
 export interface WorkerPlan {
@@ -52,7 +52,7 @@ function workerCount(wanted: WorkerChoice['nprocPerNode'], gpus: number): number
 /** Starts the planned worker of a coordinator on this machine; `environment` holds the token. */
 export function startWorker(
   { name, engine, device, threads, environment: own }: WorkerPlan,
-  options: LocalOptions | VerifyOptions,
+  options: LocalOptions | VerifyOptions | EvalOptions,
   coordinator: string,
   member: Pick<MemberOptions, 'environment' | 'maxRestarts' | 'log'>,
 ): Member {

@@ -94,7 +94,8 @@ export type CheckpointInterval = { readonly steps: number } | { readonly millise
 export interface Resumed {
   readonly step: number;
   readonly evaluated: number;
-  readonly fingerprint: string;
+  /** Of the only engine that is let in; undefined where the workers that come decide. */
+  readonly fingerprint: string | undefined;
   readonly engine: EngineIdentity | undefined;
   readonly mixed: boolean;
   readonly delivered: ReadonlyMap<string, number>;

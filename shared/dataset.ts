@@ -71,6 +71,19 @@ export function parseDataset(bytes: Uint8Array, classNames?: readonly string[], 
   };
 }
 
+/** The same samples with the training set in the place of the test set, and the other way round. */
+export function swappedHalves({ bytes, name, classNames }: Dataset): Dataset {
+  const reader = { rest: bytes };
+  const [trainImages, trainLabels] = datasetFiles;
+  take(reader, trainImages);
+  take(reader, trainLabels);
+  const test = reader.rest;
+  const swapped = new Uint8Array(bytes.length);
+  swapped.set(test);
+  swapped.set(bytes.subarray(0, bytes.length - test.length), test.length);
+  return { ...parseDataset(swapped, classNames), name };
+}
+
 interface Part extends IdxFile {
   /** Header and data. */
   readonly whole: Uint8Array;

@@ -55,6 +55,12 @@ export const errorTable = {
     retry: false,
     meaning: 'verify: the run cannot be computed again here.',
   },
+  BELOW: {
+    exit: 31,
+    close: undefined,
+    retry: false,
+    meaning: 'eval: the accuracy is below --fail-under.',
+  },
   ADDRESS: {
     exit: 14,
     close: undefined,

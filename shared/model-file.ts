@@ -1,5 +1,10 @@
 import { z } from 'zod';
-import { canonicalConfiguration, type Configuration } from './configuration.ts';
+import {
+  canonicalConfiguration,
+  configurationOfRecord,
+  configurationRecordSchema,
+  type Configuration,
+} from './configuration.ts';
 import { ClusterError } from './errors.ts';
 import { namedTensors, parameterCount } from './model.ts';
 import { decodeTensors, encodeTensors } from './safetensors.ts';
@@ -27,7 +32,33 @@ export function encodeModel({ configuration, step, chain, weights }: ModelFile):
   });
 }
 
-const metadataSchema = z.object({ configuration: z.string() });
+const metadataSchema = z.object({
+  configuration: z.string(),
+  step: z.string().regex(/^\d{1,15}$/),
+  chain: z.string().regex(/^[0-9a-f]{64}$/),
+});
+
+/** All of a model.safetensors. Throws DATA, naming `file`, where it is damaged, or was not written by a run. */
+export function readModel(bytes: Uint8Array, file: string): ModelFile {
+  const metadata = metadataSchema.safeParse(decodeTensors(bytes, file).metadata);
+  const configuration = metadata.success ? configurationOf(metadata.data.configuration) : undefined;
+  if (!metadata.success || configuration === undefined)
+    throw new ClusterError('DATA', `${file} is not a model that a run has written`, {
+      fix: 'its metadata must hold configuration, step and chain, as model.safetensors of a run does',
+    });
+  const { step, chain } = metadata.data;
+  return { configuration, step: Number(step), chain, weights: decodeModel(bytes, file, configuration) };
+}
+
+function configurationOf(text: string): Configuration | undefined {
+  try {
+    const record = configurationRecordSchema.safeParse(JSON.parse(text));
+    return record.success ? configurationOfRecord(record.data) : undefined;
+  } catch {
+    // It is not JSON, or a configuration that contradicts itself.
+    return undefined;
+  }
+}
 
 /** The weights of a model.safetensors. Throws DATA, naming `file`, where it is damaged or of another configuration. */
 export function decodeModel(bytes: Uint8Array, file: string, configuration: Configuration): Float32Array {

@@ -1,11 +1,23 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { parseDataset } from '../../shared/dataset.ts';
+import { parseDataset, swappedHalves } from '../../shared/dataset.ts';
 import { concatenate, imagesFile, labelsFile, tinyBytes, tinyFiles } from './idx-files.ts';
 
 function bytesWith(change: Partial<typeof tinyFiles>): Uint8Array {
   return concatenate(Object.values({ ...tinyFiles, ...change }));
 }
+
+describe('swappedHalves', () => {
+  it('has the training set in the place of the test set, with bytes of its own', () => {
+    const dataset = parseDataset(tinyBytes, 'abcdefghij'.split(''));
+    const swapped = swappedHalves(dataset);
+    expect(swapped.test).toEqual(dataset.train);
+    expect(swapped.train).toEqual(dataset.test);
+    expect(swapped.classNames).toEqual(dataset.classNames);
+    expect(swapped.digest).not.toBe(dataset.digest);
+    expect(swappedHalves(swapped)).toEqual(dataset);
+  });
+});
 
 describe('parseDataset', () => {
   it('views images and labels in the bytes', () => {

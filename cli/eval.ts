@@ -1,0 +1,133 @@
+import { startEvaluation, type Evaluated, type Evaluator } from '../coordinator/evaluator.ts';
+import type { Serving } from '../coordinator/serve.ts';
+import type { Score } from '../evaluation/score.ts';
+import { loadDataset } from '../data/load-dataset.ts';
+import { hostPort } from '../shared/address.ts';
+import { swappedHalves, type Dataset } from '../shared/dataset.ts';
+import { ClusterError } from '../shared/errors.ts';
+import { DEFAULT_RENDEZVOUS_TIMEOUT_SECONDS } from '../shared/limits.ts';
+import { tuneRuntime } from '../shared/runtime.ts';
+import { chooseModel, type ChosenModel } from './choose-model.ts';
+import { evaluationCsv, evaluationJson, evaluationText, type Evaluation } from './evaluation-report.ts';
+import { createLogger, type Log } from './log.ts';
+import type { EvalOptions, OptionKey } from './options.ts';
+import { withOwnWorkers, workerFailure } from './own-workers.ts';
+import { version } from './package.ts';
+import { grouped, percent } from './progress-line.ts';
+import { styleOf } from './style.ts';
+import { onStop, Stopping } from './supervised.ts';
+import { generateToken, givenToken, writeLoopbackToken } from './token.ts';
+import { planWorkers } from './worker-plan.ts';
+
+/** `mnist-dist eval`: what a model says of a test set; the result on stdout, all else on stderr. Changes nothing in the run. */
+export async function evaluate(
+  options: EvalOptions,
+  explicit: ReadonlySet<OptionKey>,
+  named: string | undefined,
+): Promise<number> {
+  tuneRuntime();
+  const { logLevel, logFormat } = options;
+  const log = createLogger({ level: logLevel, format: logFormat, destination: process.stderr });
+  const chosen = chooseModel(named, options.runsDir);
+  const whole = await loadDataset(options.data);
+  const dataset = options.split === 'train' ? swappedHalves(whole) : whole;
+  checkFit(chosen, dataset);
+  log.info(
+    { model: chosen.path, samples: dataset.test.samples },
+    `evaluating ${grouped(dataset.test.samples)} ${options.split === 'train' ? 'training' : 'test'} images of ${dataset.name ?? 'the dataset'} with ${chosen.path}`,
+  );
+  const evaluated = await compute(chosen, dataset, options, explicit, log);
+  const { score } = evaluated;
+  if (score === undefined)
+    throw new ClusterError('DIVERGED', `${chosen.path} has a loss on this dataset that is not finite`);
+  print({ ...evaluated, score, chosen, dataset, split: options.split }, options);
+  return judged(score, options.failUnder);
+}
+
+/** A model sees as many pixels, and knows as many classes, as it was trained with. */
+function checkFit({ path, model }: ChosenModel, { rows, columns, classNames }: Dataset): void {
+  const { inputs, classes } = model.configuration.model;
+  if (inputs === rows * columns && classes === classNames.length) return;
+  throw new ClusterError(
+    'DATA',
+    `${path} takes ${inputs} pixels and knows ${classes} classes; the dataset has ${rows} x ${columns} pixels and ${classNames.length} classes`,
+    { fix: 'give --data DIR with a dataset like the one it was trained with' },
+  );
+}
+
+async function compute(
+  { model }: ChosenModel,
+  dataset: Dataset,
+  options: EvalOptions,
+  explicit: ReadonlySet<OptionKey>,
+  log: Log,
+): Promise<Evaluated> {
+  // Workers dial in where an address was given.
+  const isOpen = explicit.has('host') || explicit.has('port');
+  const plans = isOpen ? [] : await planWorkers(options, log);
+  const given = isOpen ? givenToken(options.tokenFile, process.env) : undefined;
+  const token = given ?? generateToken();
+  const stopping = new Stopping();
+  onStop((code) => stopping.stop(code));
+  const serving = await startEvaluation(
+    model,
+    {
+      ...{ dataset, token, version, startWorkers: Math.max(1, plans.length) },
+      ...(isOpen ? { host: options.host, port: options.port } : { host: '127.0.0.1', port: 0 }),
+      rendezvousMilliseconds: 1000 * DEFAULT_RENDEZVOUS_TIMEOUT_SECONDS,
+    },
+    (level, message, fields) => log[level](fields, message),
+  );
+  const tokenFile = isOpen && given === undefined ? writeLoopbackToken(serving.port, token) : undefined;
+  if (isOpen) invite(serving, options, tokenFile?.file, log);
+  try {
+    const { outcome, result } = await withOwnWorkers({
+      ...{ serving, plans, token, options, stopping, log, failureOf: workerFailure },
+      hasBegun: () => serving.recorder.hasBegun,
+    });
+    // One that is not finite ends as diverged, which is told with the model's name.
+    if (outcome.code === undefined || outcome.code === 'DIVERGED') return result;
+    throw new ClusterError(
+      outcome.code,
+      outcome.message,
+      outcome.fix === undefined ? {} : { fix: outcome.fix },
+    );
+  } finally {
+    tokenFile?.remove();
+  }
+}
+
+function invite(
+  { port }: Serving<Evaluator>,
+  { host }: EvalOptions,
+  tokenFile: string | undefined,
+  log: Log,
+): void {
+  const url = `ws://${hostPort(host, port)}`;
+  const how = tokenFile === undefined ? 'with the same token' : 'of this user, on this machine';
+  log.info({ url }, `waiting for a worker: mnist-dist worker --coordinator ${url} (${how})`);
+}
+
+function print(evaluation: Evaluation, { format }: EvalOptions): void {
+  switch (format) {
+    case 'text':
+      process.stdout.write(
+        evaluationText(evaluation, process.stdout.columns || 80, styleOf(process.stdout, process.env)),
+      );
+      return;
+    case 'json':
+      process.stdout.write(evaluationJson(evaluation));
+      return;
+    case 'csv':
+      process.stdout.write(evaluationCsv(evaluation));
+  }
+}
+
+/** 0, unless the accuracy is below what was asked for. */
+function judged({ accuracy }: Score, least: number | undefined): number {
+  if (least === undefined || accuracy >= least) return 0;
+  throw new ClusterError(
+    'BELOW',
+    `the accuracy is ${percent(accuracy)}, below ${percent(least)} (--fail-under)`,
+  );
+}

@@ -1,0 +1,117 @@
+import { misclassified, type Misclassified } from '../evaluation/misclassified.ts';
+import { score, type Score } from '../evaluation/score.ts';
+import type { Dataset } from '../shared/dataset.ts';
+import { assert } from '../shared/errors.ts';
+import type { EngineIdentity } from '../shared/engine-identity.ts';
+import { MAX_WORKERS } from '../shared/limits.ts';
+import type { ModelFile } from '../shared/model-file.ts';
+import type { Effect, Outcome } from './effects.ts';
+import { serve, type RunRecorder, type ServeSettings, type Serving, type Workplace } from './serve.ts';
+import type { Resumed, RunState } from './state.ts';
+import type { RunViewer } from './viewer.ts';
+
+/** What a model says of the test set. */
+export interface Evaluated {
+  /** Undefined where the loss is not finite. */
+  readonly score: Score | undefined;
+  readonly misclassified: readonly Misclassified[];
+  readonly engine: EngineIdentity | undefined;
+}
+
+/** Takes the predictions of the one evaluation that there is. It writes nothing. */
+export class Evaluator implements RunRecorder {
+  readonly run = 'eval';
+  readonly term = 1;
+  /** As if training had just done its only step. */
+  readonly resumed: Resumed = {
+    ...{ step: 1, evaluated: 0, fingerprint: undefined, engine: undefined, mixed: false },
+    ...{ delivered: new Map<string, number>(), suspects: [] },
+  };
+  readonly #dataset: Dataset;
+  readonly #workplace: Workplace;
+  readonly #log: RunViewer['log'];
+  #hasBegun = false;
+  #evaluated: Pick<Evaluated, 'score' | 'misclassified'> | undefined;
+
+  constructor(dataset: Dataset, workplace: Workplace, log: RunViewer['log']) {
+    this.#dataset = dataset;
+    this.#workplace = workplace;
+    this.#log = log;
+  }
+
+  /** Whether a worker has taken part. */
+  get hasBegun(): boolean {
+    return this.#hasBegun;
+  }
+
+  async opened(): Promise<void> {}
+
+  step(): void {
+    assert(false, 'an evaluation has no step');
+  }
+
+  result(): void {}
+
+  left(): void {}
+
+  checkpoint(): void {}
+
+  devices(): void {}
+
+  evaluation(): { finite: boolean } {
+    const { labels } = this.#dataset.test;
+    const predictions = {
+      values: this.#workplace.predictions.all(),
+      ...{ labels, classes: this.#dataset.classNames.length },
+    };
+    const scored = score(predictions);
+    const finite = Number.isFinite(scored.loss);
+    this.#evaluated = { score: finite ? scored : undefined, misclassified: misclassified(predictions) };
+    return { finite };
+  }
+
+  log({ level, event, message, fields }: Extract<Effect, { kind: 'log' }>): void {
+    if (event === 'ready') this.#hasBegun = true;
+    // Who comes and goes is news to nobody who waits for one evaluation.
+    this.#log(level === 'info' ? 'debug' : level, message, fields);
+  }
+
+  finish({ engine }: RunState, _outcome: Outcome): Promise<Evaluated> {
+    const evaluated = this.#evaluated ?? { score: undefined, misclassified: [] };
+    return Promise.resolve({ ...evaluated, engine });
+  }
+}
+
+export interface EvaluationSettings
+  extends
+    Pick<ServeSettings, 'token' | 'version' | 'host' | 'port' | 'rendezvousMilliseconds'>,
+    Pick<ServeSettings, 'startWorkers'> {
+  /** Its test set is evaluated; it must have the model's inputs and classes. */
+  readonly dataset: Dataset;
+}
+
+/** Listens for workers and has them evaluate the test set with the model's weights. Rejects as `serve` does. */
+export function startEvaluation(
+  { configuration, weights }: ModelFile,
+  settings: EvaluationSettings,
+  log: RunViewer['log'],
+): Promise<Serving<Evaluator>> {
+  const { dataset } = settings;
+  return serve(
+    {
+      ...settings,
+      ...{ sharedMemory: true, minWorkers: 1, maxWorkers: MAX_WORKERS, allowMixedEngines: false },
+      ...{ checkpointEvery: { steps: Infinity }, audit: undefined },
+      configuration: {
+        ...{ ...configuration, dataset: dataset.digest, steps: 1 },
+        ...{ trainSamples: dataset.train.samples, testSamples: dataset.test.samples },
+      },
+    },
+    (workplace) => {
+      const zeros = new Float32Array(weights.length);
+      workplace.tensors.restore({ weights, firstMoment: zeros, secondMoment: zeros });
+      return Promise.resolve(new Evaluator(dataset, workplace, log));
+    },
+    log,
+  );
+}

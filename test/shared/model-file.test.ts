@@ -1,0 +1,43 @@
+import { describe, expect, it } from 'vitest';
+import { firstLink } from '../../shared/chain.ts';
+import { ClusterError } from '../../shared/errors.ts';
+import { encodeModel, readModel } from '../../shared/model-file.ts';
+import { parameterCount } from '../../shared/model.ts';
+import { decodeTensors, encodeTensors } from '../../shared/safetensors.ts';
+import { sampleConfiguration } from './sample-configuration.ts';
+
+const weights = Float32Array.from({ length: parameterCount(sampleConfiguration.model) }, (_, i) => i / 7);
+const model = {
+  configuration: sampleConfiguration,
+  step: 12,
+  chain: firstLink(sampleConfiguration),
+  weights,
+};
+
+describe('a model file', () => {
+  it('says by itself all that is in it', () => {
+    expect(readModel(encodeModel(model), 'm')).toEqual(model);
+  });
+
+  it.each([
+    ['configuration', '{}'],
+    ['configuration', 'no JSON'],
+    ['configuration', undefined],
+    ['step', '-1'],
+    ['step', undefined],
+    ['chain', 'abc'],
+  ])('is refused by name with another %s: %s', (key, value) => {
+    const { metadata, tensors } = decodeTensors(encodeModel(model), 'm');
+    const { [key]: _, ...others } = metadata;
+    const changed = encodeTensors({
+      tensors,
+      metadata: { ...others, ...(value === undefined ? {} : { [key]: value }) },
+    });
+    expect(() => readModel(changed, 'some/file')).toThrow(
+      expect.toSatisfy(
+        (error: unknown) =>
+          error instanceof ClusterError && error.code === 'DATA' && error.message.includes('some/file'),
+      ),
+    );
+  });
+});
