@@ -1,0 +1,15 @@
+#!/bin/sh
+# Installs numpy and safetensors for test/python into .mnist-dist/python, with pip, unless they are there. Where that is not
+# possible it says why and ends well: the test is skipped then, and says so.
+set -eu
+cd "$(dirname "$0")/.."
+folder=.mnist-dist/python
+[ ! -d "$folder/safetensors" ] || exit 0
+echo "installing numpy and safetensors"
+rm -rf "$folder.new"
+if python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --target "$folder.new" numpy==2.4.6 safetensors==0.8.0; then
+  rm -rf "$folder"
+  mv "$folder.new" "$folder"
+else
+  echo "not installed: numpy and safetensors (pip install failed)"
+fi
