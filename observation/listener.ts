@@ -76,7 +76,8 @@ export class Listener {
     this.#turn();
     if (pages > 0)
       await this.#until(() => this.#fetches >= fetches + pages, limits.PAGE_FAREWELL_MILLISECONDS);
-    await this.#until(() => this.#scrapes > scrapes, lingerMilliseconds, hurry);
+    // Nobody can be told anything any more.
+    if (!this.#isBroken) await this.#until(() => this.#scrapes > scrapes, lingerMilliseconds, hurry);
     const closed = new Promise<void>((resolve) => this.#http.close(() => resolve()));
     this.#pages.end();
     this.#http.closeIdleConnections();

@@ -226,6 +226,8 @@ describe('the observation listener', () => {
       for (const path of ['/metrics', '/api/run', '/api/stream', '/readyz'])
         expect(await ask(port, path), path).toMatchObject({ status: 500 });
       for (const path of ['/healthz', '/']) expect(await ask(port, path)).toMatchObject({ status: 200 });
+      // It waits for no scrape.
+      await listener.close(3_600_000);
       expect(defects).toEqual([defect]);
     },
   );
