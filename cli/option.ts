@@ -8,6 +8,8 @@ export const commandNames = [
     'worker',
     'show',
     'verify',
+    'predict',
+    'runs',
     'dashboards',
     'setup',
     'doctor',

@@ -51,7 +51,7 @@ export const optionTable = {
     help: 'YAML file with any of these options, one "name: value" a line; one file may serve all commands',
   }),
   runsDir: withDefault(path('DIR', 'a folder'), 'runs', {
-    ...{ in: ['local', 'coordinator', 'show', 'verify', 'doctor'], group: 'Run' },
+    ...{ in: ['local', 'coordinator', 'show', 'verify', 'predict', 'runs', 'doctor'], group: 'Run' },
     help: 'folder for run directories; created when missing',
   }),
   runId: without(name('a folder name'), {
@@ -84,6 +84,10 @@ export const optionTable = {
   data: without(path('DIR', 'an existing folder with the four MNIST files, idx or idx.gz'), {
     ...{ in: ['local', 'coordinator', 'show', 'verify', 'doctor'], group: 'Run' },
     help: 'folder with another idx dataset (without it: the MNIST that comes with the package)',
+  }),
+  model: without(path('RUN|FILE', 'the directory of a run, or a model.safetensors'), {
+    ...{ in: ['predict'], group: 'Run' },
+    help: 'the model to ask (without it: that of the newest finished run in --runs-dir)',
   }),
   from: without(integer({ min: 1, max: limits.MAX_STEPS }, 'STEP'), {
     ...{ in: ['verify'], group: 'Run' },
@@ -298,6 +302,10 @@ export const optionTable = {
     ...{ in: ['dashboards'], group: 'Output' },
     help: 'folder for the dashboards; created when missing',
   }),
+  format: withDefault(choice(['text', 'json']), 'text', {
+    ...{ in: ['predict', 'runs'], group: 'Output' },
+    help: 'for people or for machines',
+  }),
   json: withDefault(flag, false, {
     ...{ in: ['doctor', 'bench'], group: 'Output' },
     help: 'print JSON for machines',
@@ -332,6 +340,8 @@ export type CoordinatorOptions = OptionsOf<'coordinator'>;
 export type WorkerOptions = OptionsOf<'worker'>;
 export type ShowOptions = OptionsOf<'show'>;
 export type VerifyOptions = OptionsOf<'verify'>;
+export type PredictOptions = OptionsOf<'predict'>;
+export type RunsOptions = OptionsOf<'runs'>;
 export type SetupOptions = OptionsOf<'setup'>;
 export type BenchOptions = OptionsOf<'bench'>;
 

@@ -1,5 +1,10 @@
 import { z } from 'zod';
-import { canonicalConfiguration, type Configuration } from './configuration.ts';
+import {
+  canonicalConfiguration,
+  configurationOfRecord,
+  configurationRecordSchema,
+  type Configuration,
+} from './configuration.ts';
 import { ClusterError } from './errors.ts';
 import { namedTensors, parameterCount } from './model.ts';
 import { decodeTensors, encodeTensors } from './safetensors.ts';
@@ -27,6 +32,32 @@ export function encodeModel({ configuration, step, chain, weights }: ModelFile):
   });
 }
 
+const ownSchema = z.object({
+  configuration: z.string(),
+  step: z.string().regex(/^[1-9]\d{0,15}$/),
+  chain: z.string().regex(/^[0-9a-f]{64}$/),
+});
+
+/** A model.safetensors of whatever configuration it says. Throws DATA, naming `file`, where it is damaged or none of ours. */
+export function readModel(bytes: Uint8Array, file: string): ModelFile {
+  const said = ownSchema.safeParse(decodeTensors(bytes, file).metadata).data;
+  const configuration = said === undefined ? undefined : parseConfiguration(said.configuration);
+  if (said === undefined || configuration === undefined)
+    throw new ClusterError('DATA', `${file} is a safetensors file, but no model that mnist-dist has written`);
+  // Its weights are in memory once more: as many as it has, not as many as it says.
+  if (4 * parameterCount(configuration.model) > bytes.length) throw foreignTensors(file);
+  const { step, chain } = said;
+  return { configuration, step: Number(step), chain, weights: decodeModel(bytes, file, configuration) };
+}
+
+function parseConfiguration(text: string): Configuration | undefined {
+  try {
+    return configurationOfRecord(configurationRecordSchema.parse(JSON.parse(text)));
+  } catch {
+    return undefined;
+  }
+}
+
 const metadataSchema = z.object({ configuration: z.string() });
 
 /** The weights of a model.safetensors. Throws DATA, naming `file`, where it is damaged or of another configuration. */
@@ -46,8 +77,12 @@ export function decodeModel(bytes: Uint8Array, file: string, configuration: Conf
       tensor.data.length !== length ||
       tensors.length !== expected.length
     )
-      throw new ClusterError('DATA', `${file} holds other tensors than its configuration says`);
+      throw foreignTensors(file);
     weights.set(tensor.data, offset);
   }
   return weights;
+}
+
+function foreignTensors(file: string): ClusterError {
+  return new ClusterError('DATA', `${file} holds other tensors than its configuration says`);
 }
