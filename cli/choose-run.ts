@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { ClusterError } from '../shared/errors.ts';
 import { nearest } from './suggest.ts';
 
-const startedSchema = z.object({ started: z.iso.datetime(), state: z.string().optional() });
+const startedSchema = z.object({ started: z.iso.datetime() });
 
 /** The directory of the run that was named, or of the newest one in `runs`. Throws USAGE where there is none. */
 export function chooseRun(named: string | undefined, runs: string): string {
@@ -22,29 +22,16 @@ export function chooseRun(named: string | undefined, runs: string): string {
   });
 }
 
-/** The newest run in `runs` that is finished. Throws USAGE where there is none. */
-export function newestFinishedRun(runs: string): string {
-  const newest = newestFirst(runs).find(({ state }) => state === 'finished');
-  if (newest !== undefined) return newest.directory;
-  throw noRun(`there is no finished run in ${runs} (--runs-dir)`);
-}
-
 function newestRun(runs: string): string {
-  const [newest] = newestFirst(runs);
-  if (newest !== undefined) return newest.directory;
-  throw noRun(`there is no run in ${runs} (--runs-dir)`);
-}
-
-function noRun(message: string): ClusterError {
-  return new ClusterError('USAGE', message, { fix: 'name a run, or train one first: mnist-dist local' });
-}
-
-function newestFirst(runs: string) {
   const found = foldersIn(runs).flatMap((name) => {
-    const run = startOf(join(runs, name));
-    return run === undefined ? [] : [{ directory: join(runs, name), ...run }];
+    const started = startOf(join(runs, name));
+    return started === undefined ? [] : [{ directory: join(runs, name), started }];
   });
-  return found.toSorted((a, b) => (a.started < b.started ? 1 : -1));
+  const newest = found.toSorted((a, b) => (a.started < b.started ? 1 : -1))[0];
+  if (newest !== undefined) return newest.directory;
+  throw new ClusterError('USAGE', `there is no run in ${runs} (--runs-dir)`, {
+    fix: 'name a run, or train one first: mnist-dist local',
+  });
 }
 
 function unknownRun(named: string, runs: string): ClusterError {
@@ -68,10 +55,10 @@ function foldersIn(folder: string): string[] {
   }
 }
 
-/** When the run in this folder was started, and how it stands; undefined where there is none. */
-function startOf(directory: string): z.infer<typeof startedSchema> | undefined {
+/** When the run in this folder was started; undefined where there is none. */
+function startOf(directory: string): string | undefined {
   try {
-    return startedSchema.parse(JSON.parse(readFileSync(join(directory, 'run.json'), 'utf8')));
+    return startedSchema.parse(JSON.parse(readFileSync(join(directory, 'run.json'), 'utf8'))).started;
   } catch {
     return undefined;
   }

@@ -28,7 +28,7 @@ export async function evaluate(
   tuneRuntime();
   const { logLevel, logFormat } = options;
   const log = createLogger({ level: logLevel, format: logFormat, destination: process.stderr });
-  const chosen = chooseModel(named, options.runsDir);
+  const chosen = await chooseModel(named, options.runsDir);
   const whole = await loadDataset(options.data);
   const dataset = options.split === 'train' ? swappedHalves(whole) : whole;
   checkFit(chosen, dataset);
@@ -45,8 +45,8 @@ export async function evaluate(
 }
 
 /** A model sees as many pixels, and knows as many classes, as it was trained with. */
-function checkFit({ path, model }: ChosenModel, { rows, columns, classNames }: Dataset): void {
-  const { inputs, classes } = model.configuration.model;
+function checkFit({ path, configuration }: ChosenModel, { rows, columns, classNames }: Dataset): void {
+  const { inputs, classes } = configuration.model;
   if (inputs === rows * columns && classes === classNames.length) return;
   throw new ClusterError(
     'DATA',
@@ -56,7 +56,7 @@ function checkFit({ path, model }: ChosenModel, { rows, columns, classNames }: D
 }
 
 async function compute(
-  { model }: ChosenModel,
+  model: ChosenModel,
   dataset: Dataset,
   options: EvalOptions,
   explicit: ReadonlySet<OptionKey>,

@@ -55,7 +55,7 @@ function classLines({ confusion }: Score, classNames: readonly string[], style: 
 export function evaluationJson({ score, misclassified, chosen, dataset, split, engine }: Evaluation): string {
   const { samples, correct, accuracy, loss, confusion } = score;
   const document = {
-    ...{ model: chosen.path, step: chosen.model.step, dataset: dataset.name, split, samples, correct },
+    ...{ model: chosen.path, step: chosen.step, dataset: dataset.name, split, samples, correct },
     ...{ accuracy, loss, class_names: dataset.classNames, confusion, per_class: perClass(confusion) },
     ...{ misclassified, engine },
   };

@@ -27,6 +27,11 @@ const examples: Readonly<Record<CommandName, readonly (readonly [line: string, w
     ['mnist-dist eval', 'the newest finished run, on its test set'],
     ['mnist-dist eval runs/ID --format json --fail-under 0.97', 'for a pipeline'],
   ],
+  predict: [
+    ['mnist-dist predict seven.png', 'ask the model of the newest finished run'],
+    ['mnist-dist predict *.png --model runs/ID --format json', 'ask another one, for machines'],
+  ],
+  runs: [['mnist-dist runs', 'state, steps, accuracy and time of each']],
   dashboards: [['mnist-dist dashboards --out grafana', 'three files for Dashboards > New > Import']],
   show: [['mnist-dist show runs/ID', 'a run that is over, as it looked to who watched it']],
   setup: [['mnist-dist setup --gpu', 'TensorFlow with CUDA']],

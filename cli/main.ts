@@ -70,6 +70,14 @@ async function run(argv: readonly string[]): Promise<number> {
       const { evaluate } = await import('./eval.ts');
       return await evaluate(parsed.options, parsed.explicit, parsed.operand);
     }
+    case 'predict': {
+      const { predict } = await import('./predict.ts');
+      return await predict(parsed.options, parsed.operands);
+    }
+    case 'runs': {
+      const { runs } = await import('./runs.ts');
+      return await runs(parsed.options);
+    }
     case 'dashboards': {
       const { dashboards } = await import('./dashboards.ts');
       return await dashboards(parsed.options);

@@ -86,6 +86,12 @@ export function checkPorts(options: LocalOptions | CoordinatorOptions, given: Gi
   throw notAllowed('httpPort', given('httpPort'), fix, `the port of workers is ${given('port').shown}`);
 }
 
+/** Only an evaluation is a table. */
+export function checkFormat({ format }: { readonly format: string }, given: GivenOf): void {
+  if (format === 'csv')
+    throw notAllowed('format', given('format'), 'Allowed: text or json.', 'csv is for eval');
+}
+
 export function checkWorkerOptions(options: WorkerOptions, given: GivenOf): void {
   checkTokenFile(options.tokenFile, given);
   if (isLoopback(new URL(options.coordinator).hostname) || options.insecure) return;

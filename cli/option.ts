@@ -9,6 +9,8 @@ export const commandNames = [
     'show',
     'verify',
     'eval',
+    'predict',
+    'runs',
     'dashboards',
     'setup',
     'doctor',

@@ -25,19 +25,32 @@ const summaries: Readonly<Record<CommandName, string>> = {
   show: 'open a run that is over as a live page',
   verify: 'compute a run again and compare every step with its record',
   eval: 'evaluate a model on a test set: accuracy, confusion matrix, mistakes',
+  predict: 'say which digit each picture shows',
+  runs: 'list the runs of a folder, the newest first',
   dashboards: 'write Grafana dashboards to import',
   setup: 'fetch and build the TensorFlow engine',
   doctor: 'check everything a run needs, with a fix for what fails',
   bench: 'measure engines, wire, kernels and the full loop',
 };
 
-/** The one word that may follow a command without a flag. */
-const operands: Partial<Record<CommandName, { readonly name: string; readonly help: string }>> = {
+/** The words that may follow a command without a flag: one or none, or as many as are `required`. */
+interface Operand {
+  readonly name: string;
+  readonly help: string;
+  readonly required?: boolean;
+}
+
+const operands: Partial<Record<CommandName, Operand>> = {
   show: { name: 'run', help: 'the directory of the run (without it: the newest in --runs-dir)' },
   verify: { name: 'run', help: 'the directory of the run (without it: the newest in --runs-dir)' },
   eval: {
     name: 'model',
     help: 'a run, or a model.safetensors (without it: the newest finished run in --runs-dir)',
+  },
+  predict: {
+    name: 'image',
+    help: 'PNG files, each with one digit, dark on light or light on dark',
+    required: true,
   },
 };
 
@@ -51,9 +64,9 @@ export function parseCommand(
   version: string,
 ): ParsedCommand | Print {
   const output: string[] = [];
-  let chosen: { name: CommandName; flags: Map<OptionKey, Given>; operand: string | undefined } | undefined;
+  let chosen: { name: CommandName; flags: Map<OptionKey, Given>; operands: readonly string[] } | undefined;
   const program = buildProgram(version, output, (name, command) => {
-    chosen = { name, flags: flagsOf(name, command), operand: command.args[0] };
+    chosen = { name, flags: flagsOf(name, command), operands: command.args };
   });
   try {
     program.parse(argv, { from: 'user' });
@@ -66,7 +79,7 @@ export function parseCommand(
   }
   // Commander shows help and throws when no command was named.
   if (chosen === undefined) throw new Error('commander ran no action');
-  return parseOptions(chosen.name, chosen.flags, environment, chosen.operand);
+  return parseOptions(chosen.name, chosen.flags, environment, chosen.operands);
 }
 
 function buildProgram(
@@ -97,7 +110,10 @@ function buildProgram(
     command.addHelpText('after', commandHelp(name));
     command.addHelpOption(new CommanderOption('-h, --help', 'print help').helpGroup('Output:'));
     const operand = operands[name];
-    if (operand !== undefined) command.argument(`[${operand.name}]`, operand.help);
+    if (operand !== undefined) {
+      const { name, help, required } = operand;
+      command.argument(required === true ? `<${name}...>` : `[${name}]`, help);
+    }
     for (const key of keysOf(name)) addOption(command, key);
     command.action(() => onCommand(name, command));
   }

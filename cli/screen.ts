@@ -3,6 +3,11 @@ import type { TerminalStream } from './style.ts';
 
 const DEFAULT_COLUMNS = 80;
 
+/** Columns for lines that are written once: what is no terminal takes any length, one that does not know its size says 0. */
+export function columnsOf(stream: TerminalStream): number {
+  return stream.isTTY === true ? stream.columns || DEFAULT_COLUMNS : Infinity;
+}
+
 /**
  * A stream that can hold one live line at its end: whole lines are written above it. Also the destination of the text
  * log, so that a warning never lands in the middle of the live line.

@@ -12,7 +12,8 @@ export interface Picture {
  * A drawn digit as MNIST has its own: scaled to fit a box of 20 x 20 with its sides kept in proportion, each pixel the mean
  * of what it covers, and moved by whole pixels so that its centre of mass comes nearest to the middle. Other sizes
  * scale alike. In MNIST the longer side has 20 pixels, and the centre of mass is at pixel 14.0, 14.0 in the mean (counted
- * from 0). What would fall over the edge is moved back in. No ink gives an empty picture.
+ * from 0). What would fall over the edge is moved back in. The line of a thin pen, gray by then, is made as dark as MNIST's
+ * are in their middle. No ink gives an empty picture.
  */
 export function normalise(drawing: Picture, rows: number, columns: number): Picture {
   const pixels = new Float32Array(rows * columns);
@@ -30,6 +31,8 @@ export function normalise(drawing: Picture, rows: number, columns: number): Pict
     const line = small.pixels.subarray(row * small.columns, (row + 1) * small.columns);
     pixels.set(line, (row + down) * columns + across);
   }
+  const darkest = pixels.reduce((a, b) => Math.max(a, b), 0);
+  for (const [at, ink] of pixels.entries()) pixels[at] = ink / darkest;
   return { rows, columns, pixels };
 }
 

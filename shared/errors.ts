@@ -49,6 +49,12 @@ export const errorTable = {
     retry: false,
     meaning: 'verify: what a run has recorded is not what it computes.',
   },
+  IMAGE: {
+    exit: 1,
+    close: undefined,
+    retry: false,
+    meaning: 'predict: a file is no picture, or shows nothing.',
+  },
   NOT_REPLAYABLE: {
     exit: 3,
     close: undefined,

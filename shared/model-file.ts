@@ -32,33 +32,33 @@ export function encodeModel({ configuration, step, chain, weights }: ModelFile):
   });
 }
 
-const metadataSchema = z.object({
+const ownSchema = z.object({
   configuration: z.string(),
-  step: z.string().regex(/^\d{1,15}$/),
+  step: z.string().regex(/^[1-9]\d{0,15}$/),
   chain: z.string().regex(/^[0-9a-f]{64}$/),
 });
 
-/** All of a model.safetensors. Throws DATA, naming `file`, where it is damaged, or was not written by a run. */
+/** A model.safetensors of whatever configuration it says. Throws DATA, naming `file`, where it is damaged or none of ours. */
 export function readModel(bytes: Uint8Array, file: string): ModelFile {
-  const metadata = metadataSchema.safeParse(decodeTensors(bytes, file).metadata);
-  const configuration = metadata.success ? configurationOf(metadata.data.configuration) : undefined;
-  if (!metadata.success || configuration === undefined)
-    throw new ClusterError('DATA', `${file} is not a model that a run has written`, {
-      fix: 'its metadata must hold configuration, step and chain, as model.safetensors of a run does',
-    });
-  const { step, chain } = metadata.data;
+  const said = ownSchema.safeParse(decodeTensors(bytes, file).metadata).data;
+  const configuration = said === undefined ? undefined : parseConfiguration(said.configuration);
+  if (said === undefined || configuration === undefined)
+    throw new ClusterError('DATA', `${file} is a safetensors file, but no model that mnist-dist has written`);
+  // Its weights are in memory once more: as many as it has, not as many as it says.
+  if (4 * parameterCount(configuration.model) > bytes.length) throw foreignTensors(file);
+  const { step, chain } = said;
   return { configuration, step: Number(step), chain, weights: decodeModel(bytes, file, configuration) };
 }
 
-function configurationOf(text: string): Configuration | undefined {
+function parseConfiguration(text: string): Configuration | undefined {
   try {
-    const record = configurationRecordSchema.safeParse(JSON.parse(text));
-    return record.success ? configurationOfRecord(record.data) : undefined;
+    return configurationOfRecord(configurationRecordSchema.parse(JSON.parse(text)));
   } catch {
-    // It is not JSON, or a configuration that contradicts itself.
     return undefined;
   }
 }
+
+const metadataSchema = z.object({ configuration: z.string() });
 
 /** The weights of a model.safetensors. Throws DATA, naming `file`, where it is damaged or of another configuration. */
 export function decodeModel(bytes: Uint8Array, file: string, configuration: Configuration): Float32Array {
@@ -77,8 +77,12 @@ export function decodeModel(bytes: Uint8Array, file: string, configuration: Conf
       tensor.data.length !== length ||
       tensors.length !== expected.length
     )
-      throw new ClusterError('DATA', `${file} holds other tensors than its configuration says`);
+      throw foreignTensors(file);
     weights.set(tensor.data, offset);
   }
   return weights;
+}
+
+function foreignTensors(file: string): ClusterError {
+  return new ClusterError('DATA', `${file} holds other tensors than its configuration says`);
 }

@@ -15,6 +15,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   observation: ['shared', 'evaluation', 'coordinator'],
   dashboards: ['observation'],
   page: ['observation'],
+  image: ['shared', 'data', 'page'],
   cli: [
     ...[
       'shared',
@@ -25,6 +26,8 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
       'worker',
       'observation',
       'dashboards',
+      'page',
+      'image',
       'bench',
     ],
   ],

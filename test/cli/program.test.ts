@@ -112,7 +112,7 @@ describe('defaults', () => {
   });
   test('the options of each command are exactly those of the table', () => {
     for (const command of commandNames) {
-      const parsed = parse(command);
+      const parsed = parse(command === 'predict' ? 'predict seven.png' : command);
       expect(parsed.command).toBe(command);
       if (parsed.command === 'print') continue;
       expect(Object.keys(parsed.options)).toEqual(keysOf(command));
