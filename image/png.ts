@@ -1,8 +1,9 @@
 import { open } from 'node:fs/promises';
+import { inflateSync } from 'node:zlib';
 import { PNG } from 'pngjs';
 import { systemCode } from '../data/system-error.ts';
 import { ClusterError, messageOf } from '../shared/errors.ts';
-import { MAX_IMAGE_FILE_BYTES, MAX_IMAGE_PIXELS, MAX_INTERLACED_FILE_BYTES } from '../shared/limits.ts';
+import { MAX_IMAGE_FILE_BYTES, MAX_IMAGE_PIXELS } from '../shared/limits.ts';
 
 /** A picture row by row, four bytes a pixel: red, green, blue, alpha, 0-255. */
 export interface Rgba {
@@ -14,6 +15,8 @@ export interface Rgba {
 const SIGNATURE = Buffer.from('89504e470d0a1a0a', 'hex');
 /** Signature, and the chunk with the size, which comes first. */
 const HEAD_BYTES = 33;
+/** Length and name before a chunk's data; with the checksum after them. */
+const [CHUNK_HEAD_BYTES, CHUNK_BYTES] = [8, 12];
 
 /**
  * The picture of a PNG of any kind: gray, colour or palette, of 1 to 16 bits, with or without alpha. What it claims to be is
@@ -21,12 +24,13 @@ const HEAD_BYTES = 33;
  */
 export async function readPng(path: string): Promise<Rgba> {
   const file = await readBounded(path);
-  checkHead(file, path);
+  const head = readHead(file, path);
   try {
+    if (!hasData(file, head)) throw damaged(path);
     const { width, height, data } = PNG.sync.read(file);
     return { rows: height, columns: width, bytes: data };
   } catch (error) {
-    throw refused(path, 'it is a damaged PNG', 'save it again', error);
+    throw error instanceof ClusterError ? error : damaged(path, error);
   }
 }
 
@@ -54,22 +58,74 @@ async function readBounded(path: string): Promise<Buffer> {
   }
 }
 
-function checkHead(file: Buffer, path: string): void {
+/** What a file says of itself at its beginning. */
+interface Head {
+  readonly rows: number;
+  readonly columns: number;
+  readonly bitsPerPixel: number;
+  readonly isInterlaced: boolean;
+}
+
+/** Samples of a pixel by colour type: gray, none, colour, palette, gray and alpha, none, colour and alpha. */
+const SAMPLES = [1, 0, 3, 1, 2, 0, 4];
+
+function readHead(file: Buffer, path: string): Head {
   if (!file.subarray(0, SIGNATURE.length).equals(SIGNATURE))
     throw refused(path, 'it is no PNG', 'save it as a PNG');
-  if (file.length < HEAD_BYTES || file.toString('latin1', 12, 16) !== 'IHDR')
-    throw refused(path, 'it is a damaged PNG', 'save it again');
+  if (file.length < HEAD_BYTES || chunkName(file, SIGNATURE.length) !== 'IHDR') throw damaged(path);
   const [columns, rows] = [file.readUInt32BE(16), file.readUInt32BE(20)];
   if (rows === 0 || columns === 0) throw refused(path, 'it has no pixel', 'save it again');
   if (rows * columns > MAX_IMAGE_PIXELS)
     throw tooLarge(path, `${columns} x ${rows} pixels; ${MAX_IMAGE_PIXELS} are allowed (MAX_IMAGE_PIXELS)`);
-  // pngjs unpacks the data of an interlaced one to whatever length it has, up to a thousand times its own.
-  if (file[28] === 1 && file.length > MAX_INTERLACED_FILE_BYTES)
-    throw refused(
-      path,
-      `it is interlaced and has ${file.length} bytes; ${MAX_INTERLACED_FILE_BYTES} are allowed (MAX_INTERLACED_FILE_BYTES)`,
-      'save it without interlacing',
-    );
+  const [bits = 0, colourType = 0] = file.subarray(24);
+  return { rows, columns, bitsPerPixel: bits * (SAMPLES[colourType] ?? 0), isInterlaced: file[28] === 1 };
+}
+
+/**
+ * Whether the file's data unpack to exactly the pixels that it claims: pngjs lets data run short, taking whatever memory
+ * holds for the rest, and unpacks those of an interlaced file without a bound. Throws as zlib does.
+ */
+function hasData(file: Buffer, head: Head): boolean {
+  const packed: Buffer[] = [];
+  for (
+    let at = SIGNATURE.length;
+    at + CHUNK_BYTES <= file.length;
+    at += CHUNK_BYTES + file.readUInt32BE(at)
+  ) {
+    const data = at + CHUNK_HEAD_BYTES;
+    if (chunkName(file, at) === 'IDAT') packed.push(file.subarray(data, data + file.readUInt32BE(at)));
+  }
+  const bytes = dataBytes(head);
+  return inflateSync(Buffer.concat(packed), { maxOutputLength: bytes }).length === bytes;
+}
+
+/** Of the rows of each pass, and a byte before each row. */
+function dataBytes({ rows, columns, bitsPerPixel, isInterlaced }: Head): number {
+  const passes = isInterlaced ? ADAM7 : [[0, 0, 1, 1] as const];
+  return passes.reduce((sum, [firstRow, firstColumn, down, across]) => {
+    const width = Math.ceil((columns - firstColumn) / across);
+    const height = Math.ceil((rows - firstRow) / down);
+    return width <= 0 || height <= 0 ? sum : sum + height * (1 + Math.ceil((width * bitsPerPixel) / 8));
+  }, 0);
+}
+
+/** First row and column of each pass of an interlaced picture, and how far its rows and columns are apart. */
+const ADAM7: readonly (readonly [number, number, number, number])[] = [
+  [0, 0, 8, 8],
+  [0, 4, 8, 8],
+  [4, 0, 8, 4],
+  [0, 2, 4, 4],
+  [2, 0, 4, 2],
+  [0, 1, 2, 2],
+  [1, 0, 2, 1],
+];
+
+function chunkName(file: Buffer, at: number): string {
+  return file.toString('latin1', at + 4, at + CHUNK_HEAD_BYTES);
+}
+
+function damaged(path: string, cause?: unknown): ClusterError {
+  return refused(path, 'it is a damaged PNG', 'save it again', cause);
 }
 
 function tooLarge(path: string, what: string): ClusterError {

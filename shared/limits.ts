@@ -18,9 +18,8 @@ export const MAX_TOKEN_FILE_BYTES = 4096;
 export const MAX_LABELS_FILE_BYTES = 64 * 1024;
 export const MAX_TENSOR_FILE_HEADER_BYTES = 1024 ** 2;
 export const MAX_SHARED_MEMORY_BYTES = 64 * 1024 ** 2;
-/** What `predict` looks at: packed, and interlaced ones, which may unpack to a thousand times their size. */
+/** Of a picture that `predict` reads. */
 export const MAX_IMAGE_FILE_BYTES = 64 * 1024 ** 2;
-export const MAX_INTERLACED_FILE_BYTES = 256 * 1024;
 export const MAX_MODEL_FILE_BYTES = 2 * 1024 ** 3;
 /** How much of a metrics.jsonl is read to find its last line. */
 export const METRICS_TAIL_BYTES = 4096;
@@ -35,7 +34,6 @@ export const MIN_TOKEN_CHARACTERS = 16;
 export const MAX_TOKEN_CHARACTERS = 512;
 
 // Counts.
-/** Of a picture that `predict` unpacks. */
 export const MAX_IMAGE_PIXELS = 2 ** 24;
 export const RESULT_FRAMES = 4;
 /** What a worker keeps that a coordinator sent, while it cannot take more: an honest one waits for its answer. */
