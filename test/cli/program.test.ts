@@ -112,7 +112,7 @@ describe('defaults', () => {
   });
   test('the options of each command are exactly those of the table', () => {
     for (const command of commandNames) {
-      const parsed = parse(command);
+      const parsed = parse(command === 'predict' ? 'predict seven.png' : command);
       expect(parsed.command).toBe(command);
       if (parsed.command === 'print') continue;
       expect(Object.keys(parsed.options)).toEqual(keysOf(command));
@@ -281,6 +281,17 @@ test('verify takes a run before or after its flags, or none', () => {
   for (const line of ['verify runs/a -n 3', 'verify -n 3 runs/a'])
     expect(parse(line)).toMatchObject({ operand: 'runs/a', options: { nprocPerNode: 3, from: undefined } });
   expect(parse('verify --from 7')).toMatchObject({ operand: undefined, options: { from: 7 } });
+});
+
+test('predict takes one picture or more', () => {
+  const files = {
+    command: 'predict',
+    operands: ['a.png', 'b.png'],
+    options: { model: 'runs/a', format: 'json' },
+  };
+  expect(parse('predict a.png --model runs/a --format json b.png')).toMatchObject(files);
+  expect(refusal('predict')).toContain("missing required argument 'image'");
+  expect(refusal('predict a.png --format yaml')).toContain('text, json');
 });
 
 test('a coordinator beyond this machine starts with a token and --insecure', () => {
