@@ -283,6 +283,17 @@ test('verify takes a run before or after its flags, or none', () => {
   expect(parse('verify --from 7')).toMatchObject({ operand: undefined, options: { from: 7 } });
 });
 
+test('predict takes one picture or more', () => {
+  const files = {
+    command: 'predict',
+    operands: ['a.png', 'b.png'],
+    options: { model: 'runs/a', format: 'json' },
+  };
+  expect(parse('predict a.png --model runs/a --format json b.png')).toMatchObject(files);
+  expect(refusal('predict')).toContain("missing required argument 'image'");
+  expect(refusal('predict a.png --format yaml')).toContain('text, json');
+});
+
 test('a coordinator beyond this machine starts with a token and --insecure', () => {
   const token = file('token', 'x'.repeat(32));
   expect(parse(`coordinator --host 0.0.0.0 --insecure --token-file ${token}`).command).toBe('coordinator');
