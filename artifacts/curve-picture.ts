@@ -26,20 +26,24 @@ export async function curveSvg(
 ): Promise<string> {
   const { training, smooth, validation, steps } = curve;
   const axis = quantity === 'loss' ? lossAxis(curve) : accuracyAxis(curve);
-  const line = (points: readonly CurvePoint[], more: Part): Part => ({
+  const line = (name: string, points: readonly CurvePoint[], color: string, more: Part = {}): Part => ({
+    name,
     data: { values: pointsOf(points, quantity, axis) },
     // Of one point alone there is no line.
-    mark: { type: 'line', strokeWidth: 2, strokeJoin: 'round', point: points.length === 1, ...more },
+    mark: {
+      ...{ type: 'line', color, strokeWidth: 2, strokeJoin: 'round' },
+      ...(points.length === 1 ? { point: { fill: color } } : {}),
+      ...more,
+    },
     encoding: encodingOf(axis, steps, quantity),
   });
-  const { hit, hitSoft, miss: _, validation: red, paper } = colours;
+  const { hit, hitSoft, validation: red, paper } = colours;
   const spec = {
     ...SIZE,
     layer: [
-      line(training, { color: hitSoft, strokeWidth: 1 }),
-      line(smooth, { color: hit }),
-      line(validation, {
-        color: red,
+      line('training', training, hitSoft, { strokeWidth: 1 }),
+      line('smooth', smooth, hit),
+      line('validation', validation, red, {
         point: { filled: true, fill: red, stroke: paper, size: 50, opacity: 1 },
       }),
       ...legend(curve, colours),

@@ -31,6 +31,7 @@ export async function matrixSvg(
   const below = isTurned ? Math.ceil(longest) + 20 : 32;
   const left = Math.ceil(longest) + 34;
   const numbers: Part = {
+    name: 'counts',
     mark: { type: 'text', fontSize: FONT_SIZE },
     encoding: { text: { field: 'text', type: 'nominal' }, color: verbatim('ink') },
   };
@@ -47,6 +48,7 @@ export async function matrixSvg(
     layer: [
       // A cell keeps clear of its neighbours.
       {
+        name: 'cells',
         mark: { type: 'rect', width: cell - 1, height: cell - 1 },
         encoding: { color: verbatim('fill'), fillOpacity: { ...verbatim('shade'), type: 'quantitative' } },
       },

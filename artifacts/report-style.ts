@@ -48,6 +48,7 @@ thead th { color: var(--muted); font-size: 0.93em; white-space: nowrap; }
   h1 { font-size: 16px; } h2 { font-size: 12px; } .numbers { margin-top: 12px; } .numbers dd { font-size: 20px; }
   figure, table, .facts { break-inside: avoid; }
   h2 { break-after: avoid; }
+  .mistakes { grid-template-columns: repeat(8, 1fr); gap: 10px; } .mistakes img { width: 60px; height: 60px; }
   .wide { overflow: visible; } .wide svg { min-width: 0; }
   .pair { grid-template-columns: 1fr 1fr; gap: 16px 24px; }
 }
