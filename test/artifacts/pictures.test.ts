@@ -47,7 +47,7 @@ describe('toPng', () => {
   });
 
   it('refuses what is no XML', async () => {
-    await expect(toPng('<svg xmlns="http://www.w3.org/2000/svg"><b></svg>')).rejects.toThrow('unexpected close tag');
+    await expect(toPng('<svg xmlns="http://www.w3.org/2000/svg"><b></svg>')).rejects.toThrow('SVG data parsing failed');
   });
 });
 
