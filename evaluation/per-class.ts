@@ -1,30 +1,31 @@
-/** How well one class is told from the others; each is a ratio, and 0 where it would be 0 / 0. */
+/** How well one class is found. */
 export interface ClassScore {
-  /** Of the samples that were taken for the class, how many are of it. */
+  /** Of the samples that were taken for this class, the share that is of it. */
   readonly precision: number;
-  /** Of the samples of the class, how many were taken for it. */
+  /** Of the samples of this class, the share that was taken for it. */
   readonly recall: number;
-  /** The harmonic mean of the two. */
+  /** The harmonic mean of both: 2 hits / (taken for it + of it). */
   readonly f1: number;
-  /** Samples of the class. */
+  /** Samples of this class. */
   readonly support: number;
 }
 
-/** One for each class; `confusion` is [true class][predicted class] samples. */
+/**
+ * One score per class of a confusion matrix, rows true. Where nothing was taken for a class, or there is nothing of it, a
+ * ratio would be 0/0: it is 0, as scikit-learn has it by default.
+ */
 export function perClass(confusion: readonly (readonly number[])[]): ClassScore[] {
-  return confusion.map((row, i) => {
-    const hits = row[i] ?? 0;
-    const support = sum(row);
-    const predicted = sum(confusion.map((other) => other[i] ?? 0));
+  return confusion.map((row, index) => {
+    const hits = row[index] ?? 0;
+    const support = row.reduce((sum, count) => sum + count, 0);
+    const taken = confusion.reduce((sum, counts) => sum + (counts[index] ?? 0), 0);
     return {
-      ...{ precision: ratio(hits, predicted), recall: ratio(hits, support), support },
-      f1: ratio(2 * hits, predicted + support),
+      precision: ratio(hits, taken),
+      recall: ratio(hits, support),
+      f1: ratio(2 * hits, taken + support),
+      support,
     };
   });
-}
-
-function sum(counts: readonly number[]): number {
-  return counts.reduce((total, count) => total + count, 0);
 }
 
 function ratio(part: number, whole: number): number {

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { Misclassified } from '../evaluation/misclassified.ts';
+import { confidence, worst } from '../evaluation/worst.ts';
 import { MAX_SHOWN_MISTAKES } from '../shared/limits.ts';
 import type { Mistake } from './api.ts';
 import { parseLines } from './json-lines.ts';
@@ -20,13 +21,19 @@ export function worstMistakes(
   images: Uint8Array,
   pixels: number,
 ): Mistake[] {
-  return wrong
-    .filter(({ index }) => (index + 1) * pixels <= images.length)
-    .map((each) => ({ ...each, confidence: each.probabilities[each.predicted] ?? 0 }))
-    .toSorted((a, b) => b.confidence - a.confidence || a.index - b.index)
-    .slice(0, MAX_SHOWN_MISTAKES)
-    .map(({ index, true: label, predicted, confidence }) => ({
-      ...{ index, true: label, predicted, confidence },
-      pixels: Buffer.from(images.subarray(index * pixels, (index + 1) * pixels)).toString('base64'),
-    }));
+  const shown = worst(
+    wrong.filter(({ index }) => (index + 1) * pixels <= images.length),
+    MAX_SHOWN_MISTAKES,
+  );
+  return shown.map((mistake) => ({
+    ...{
+      index: mistake.index,
+      true: mistake.true,
+      predicted: mistake.predicted,
+      confidence: confidence(mistake),
+    },
+    pixels: Buffer.from(images.subarray(mistake.index * pixels, (mistake.index + 1) * pixels)).toString(
+      'base64',
+    ),
+  }));
 }

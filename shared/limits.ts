@@ -108,6 +108,20 @@ export const MAX_HTTP_LINGER_SECONDS = 3_600;
 /** Where the default port of the listener is in use, so many after it are tried. */
 export const MAX_PORT_TRIES = 100;
 
+// Pictures and report of a run.
+/** Points of a training curve; each is the mean over so many steps that there are no more. */
+export const MAX_DRAWN_POINTS = 512;
+/** Evaluations in a curve and in summary.json, evenly taken, the last one among them. */
+export const MAX_DRAWN_EVALUATIONS = 256;
+/** Up to so many classes a confusion matrix has its counts written in. */
+export const MAX_NUMBERED_CLASSES = 32;
+/** In units of the size of its letters. */
+export const MAX_DRAWN_NAME_EMS = 13;
+/** Mistakes on the contact sheet. */
+export const MAX_SHEET_SAMPLES = 100;
+/** Pairs of classes that a report names because they were confused most often. */
+export const MAX_REPORTED_CONFUSIONS = 10;
+
 // Times.
 export const DEFAULT_CHECKPOINT_SECONDS = 10;
 export const HEARTBEAT_INTERVAL_MILLISECONDS = 2_000;

@@ -1,0 +1,63 @@
+/** What a picture is drawn with, by what it is for. */
+export interface Colours {
+  readonly paper: string;
+  readonly ink: string;
+  readonly muted: string;
+  readonly line: string;
+  /** What is right; and the training curve. */
+  readonly hit: string;
+  readonly hitSoft: string;
+  /** What is wrong. */
+  readonly miss: string;
+  readonly validation: string;
+  /** Text on a full `hit` and on a full `miss`. */
+  readonly onHit: string;
+  readonly onMiss: string;
+}
+
+/** Okabe and Ito's colours on white, as the live page has them. */
+export const light: Colours = {
+  paper: '#ffffff',
+  ink: '#191b1f',
+  muted: '#5b6169',
+  line: '#e4e5e7',
+  hit: '#0072b2',
+  hitSoft: '#b3d4e7',
+  miss: '#d55e00',
+  validation: '#d55e00',
+  onHit: '#ffffff',
+  onMiss: '#191b1f',
+};
+
+export const dark: Colours = {
+  paper: '#121417',
+  ink: '#e8eaed',
+  muted: '#a2a8b0',
+  line: '#2a2e34',
+  hit: '#56b4e9',
+  hitSoft: '#2c5f7d',
+  miss: '#f0772b',
+  validation: '#f0772b',
+  onHit: '#121417',
+  onMiss: '#121417',
+};
+
+/** For a picture inside of a page whose style sheet has `declarations` of either. */
+export const themed: Colours = {
+  paper: 'transparent',
+  ink: 'var(--ink)',
+  muted: 'var(--muted)',
+  line: 'var(--line)',
+  hit: 'var(--hit)',
+  hitSoft: 'var(--hitSoft)',
+  miss: 'var(--miss)',
+  validation: 'var(--validation)',
+  onHit: 'var(--onHit)',
+  onMiss: 'var(--onMiss)',
+};
+
+export function declarations(colours: Colours): string {
+  return Object.entries(colours)
+    .map(([name, value]) => `--${name}: ${value};`)
+    .join(' ');
+}

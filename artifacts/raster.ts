@@ -1,0 +1,44 @@
+import { readFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import type * as resvg from '@resvg/resvg-wasm';
+
+/** Pixels of a PNG for each of its SVG, so that it is sharp on dense screens and on paper. */
+const ZOOM = 2;
+
+interface Rasterizer {
+  readonly Resvg: typeof resvg.Resvg;
+  readonly fonts: readonly Uint8Array[];
+}
+
+let ready: Promise<Rasterizer> | undefined;
+
+/** Without fonts of its own resvg draws no text, and with those of the system every machine would draw another. */
+async function load(): Promise<Rasterizer> {
+  const { resolve } = createRequire(import.meta.url);
+  const [{ initWasm, Resvg }, wasm, ...fonts] = await Promise.all([
+    import('@resvg/resvg-wasm'),
+    readFile(resolve('@resvg/resvg-wasm/index_bg.wasm')),
+    readFile(resolve('dejavu-fonts-ttf/ttf/DejaVuSans.ttf')),
+  ]);
+  await initWasm(wasm);
+  return { Resvg, fonts };
+}
+
+export async function toPng(svg: string): Promise<Uint8Array> {
+  ready ??= load();
+  const { Resvg, fonts } = await ready;
+  const drawing = new Resvg(svg, {
+    font: { fontBuffers: [...fonts], defaultFontFamily: 'DejaVu Sans', sansSerifFamily: 'DejaVu Sans' },
+    fitTo: { mode: 'zoom', value: ZOOM },
+  });
+  try {
+    const image = drawing.render();
+    try {
+      return image.asPng();
+    } finally {
+      image.free();
+    }
+  } finally {
+    drawing.free();
+  }
+}

@@ -1,0 +1,59 @@
+import type { Spec } from 'vega';
+import type { TopLevelSpec } from 'vega-lite';
+import type { Colours } from './colours.ts';
+
+export type Part = Readonly<Record<string, unknown>>;
+
+export interface Padding {
+  readonly left: number;
+  readonly top: number;
+  readonly right: number;
+  readonly bottom: number;
+}
+
+/** The PNGs are drawn with the first; the others are about as wide. */
+export const FONT = 'DejaVu Sans, Verdana, sans-serif';
+export const FONT_SIZE = 12;
+
+/**
+ * Draws a Vega-Lite specification as SVG. Every place is ours: Vega measures text where a canvas is installed and guesses
+ * where none is, and the bytes shall not depend on that.
+ */
+export async function drawSvg(spec: Part, padding: Padding, colours: Colours): Promise<string> {
+  const [{ Error: ERRORS, logger, parse, View }, { compile }] = await Promise.all([
+    import('vega'),
+    import('vega-lite'),
+  ]);
+  const whole = { ...spec, ...{ padding, autosize: 'none' }, config: configOf(colours) };
+  // Vega-Lite checks the form itself; its type of all specifications is too large to build one piece by piece.
+  const checked = JSON.parse(JSON.stringify(whole)) as TopLevelSpec;
+  const compiled: Spec = compile(checked, { logger: logger(ERRORS) }).spec;
+  const view = new View(parse(compiled), { renderer: 'none', logLevel: ERRORS });
+  try {
+    return await view.toSVG();
+  } finally {
+    view.finalize();
+  }
+}
+
+function configOf({ paper, ink, muted, line }: Colours): Part {
+  const size = { labelFontSize: FONT_SIZE, titleFontSize: FONT_SIZE };
+  return {
+    ...{ background: paper, font: FONT, aria: false },
+    view: { stroke: null },
+    text: { font: FONT, fontSize: FONT_SIZE, fill: ink },
+    axis: {
+      ...{ domain: false, ticks: false, gridColor: line, labelColor: muted, titleColor: muted },
+      ...{ labelLimit: 0, labelOverlap: false, labelPadding: 6, titleFontWeight: 'normal', ...size },
+    },
+  };
+}
+
+/** A line of text at this place in pixels, the origin at the top left of what is plotted. */
+export function textAt(x: number, y: number, text: string, more: Part = {}): Part {
+  return {
+    data: { values: [{ text }] },
+    mark: { ...{ type: 'text', align: 'left', baseline: 'middle' }, ...more },
+    encoding: { x: { value: x }, y: { value: y }, text: { field: 'text', type: 'nominal' } },
+  };
+}
