@@ -13,6 +13,8 @@ import { listRuns } from './run-overview.ts';
 export interface ChosenModel extends ModelFile {
   /** Its file. */
   readonly path: string;
+  /** The id of its run; undefined for a file that lies by itself. */
+  readonly run: string | undefined;
   readonly rows: number;
   readonly columns: number;
   readonly classNames: readonly string[];
@@ -65,16 +67,21 @@ async function readBounded(path: string): Promise<Buffer> {
 async function pictureOf(
   path: string,
   { configuration }: ModelFile,
-): Promise<Pick<ChosenModel, 'rows' | 'columns' | 'classNames'>> {
+): Promise<Pick<ChosenModel, 'run' | 'rows' | 'columns' | 'classNames'>> {
   const file = join(dirname(path), 'run.json');
   const text = (await readIfThere(file))?.toString('utf8');
-  const dataset = text === undefined ? undefined : parseRunRecord(text, file).dataset;
-  if (dataset?.sha256 === configuration.dataset)
-    return { rows: dataset.rows, columns: dataset.columns, classNames: dataset.class_names };
+  const record = text === undefined ? undefined : parseRunRecord(text, file);
+  if (record?.dataset.sha256 === configuration.dataset) {
+    const { rows, columns, class_names: classNames } = record.dataset;
+    return { run: record.run, rows, columns, classNames };
+  }
   const { inputs, classes } = configuration.model;
   const side = Math.sqrt(inputs);
   if (Number.isInteger(side))
-    return { rows: side, columns: side, classNames: Array.from({ length: classes }, (_, i) => String(i)) };
+    return {
+      ...{ run: undefined, rows: side, columns: side },
+      classNames: Array.from({ length: classes }, (_, i) => String(i)),
+    };
   throw new ClusterError('DATA', `${path} does not say how its pictures of ${inputs} pixels are laid out`, {
     fix: 'put the run.json of its run beside it',
   });

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { silentViewer, viewers, type RunViewer } from '../coordinator/viewer.ts';
+import { writeRunArtifacts } from './artifact-files.ts';
 import { startCoordinator, type RunningCoordinator } from '../coordinator/start.ts';
 import { loadDataset } from '../data/load-dataset.ts';
 import type { Configuration } from '../shared/configuration.ts';
@@ -93,7 +94,8 @@ async function train(training: Training): Promise<number> {
       const { code, message, fix } = outcome;
       throw new ClusterError(code, message, fix === undefined ? {} : { fix });
     }
-    summarize(progress, run.directory, record);
+    if (options.pictures) await writeRunArtifacts(run.directory, record, dataset);
+    summarize(progress, run.directory, record, options.pictures);
     return 0;
   } finally {
     tokenFile?.remove();
@@ -149,12 +151,12 @@ function viewerOf(configuration: Configuration, progress: Progress, log: Log): R
   };
 }
 
-function summarize(progress: Progress, runDirectory: string, record: RunRecord): void {
+function summarize(progress: Progress, runDirectory: string, record: RunRecord, hasReport: boolean): void {
   const { result, engine, dataset } = record;
   if (result === undefined) return;
   const model = readFileSync(join(runDirectory, 'model.safetensors'));
   progress.summary({
-    runDirectory,
+    ...{ runDirectory, hasReport },
     engine:
       engine === undefined
         ? 'none'

@@ -6,14 +6,14 @@ import { makeDirectories, writeWhole } from '../data/whole-file.ts';
 import { ClusterError } from '../shared/errors.ts';
 
 interface DashboardsCommand {
-  readonly out: string;
+  readonly out: string | undefined;
 }
 
 /**
  * `mnist-dist dashboards`: writes the dashboards, over older ones of this program, never over anything else; either all of
  * them or none. Rejects with USAGE where a file of somebody else is in the way, with DISK where writing fails.
  */
-export async function dashboards({ out }: DashboardsCommand): Promise<number> {
+export async function dashboards({ out = 'dashboards' }: DashboardsCommand): Promise<number> {
   const files = dashboardFiles().map((file) => ({ ...file, path: join(out, file.name) }));
   for (const { path } of files) await refuseForeign(path);
   await makeDirectories(out);

@@ -1,10 +1,14 @@
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { claimFolder, draw, subjectOf } from './artifact-files.ts';
 import { startEvaluation, type Evaluated, type Evaluator } from '../coordinator/evaluator.ts';
 import type { Serving } from '../coordinator/serve.ts';
 import type { Score } from '../evaluation/score.ts';
 import { loadDataset } from '../data/load-dataset.ts';
 import { hostPort } from '../shared/address.ts';
 import { swappedHalves, type Dataset } from '../shared/dataset.ts';
-import { ClusterError } from '../shared/errors.ts';
+import { assert, ClusterError } from '../shared/errors.ts';
 import { DEFAULT_RENDEZVOUS_TIMEOUT_SECONDS } from '../shared/limits.ts';
 import { tuneRuntime } from '../shared/runtime.ts';
 import { chooseModel, type ChosenModel } from './choose-model.ts';
@@ -32,6 +36,8 @@ export async function evaluate(
   const whole = await loadDataset(options.data);
   const dataset = options.split === 'train' ? swappedHalves(whole) : whole;
   checkFit(chosen, dataset);
+  const out = options.pictures ? folderFor(chosen, options, new Date()) : undefined;
+  if (out !== undefined) await claimFolder(out);
   log.info(
     { model: chosen.path, samples: dataset.test.samples },
     `evaluating ${grouped(dataset.test.samples)} ${options.split === 'train' ? 'training' : 'test'} images of ${dataset.name ?? 'the dataset'} with ${chosen.path}`,
@@ -40,8 +46,29 @@ export async function evaluate(
   const { score } = evaluated;
   if (score === undefined)
     throw new ClusterError('DIVERGED', `${chosen.path} has a loss on this dataset that is not finite`);
-  print({ ...evaluated, score, chosen, dataset, split: options.split }, options);
+  const evaluation = { ...evaluated, score, chosen, dataset, split: options.split };
+  if (out !== undefined) await keep(out, evaluation, log);
+  print(evaluation, options);
   return judged(score, options.failUnder);
+}
+
+/** Where the artifacts of this evaluation go: never over those of the run. */
+function folderFor({ path }: ChosenModel, { out }: EvalOptions, now: Date): string {
+  if (out !== undefined) return out;
+  const name = `eval-${now.toISOString().slice(0, 19).replaceAll(/[-:]/g, '').replace('T', '-')}`;
+  const folder = dirname(path);
+  return existsSync(join(folder, 'run.json')) ? join(folder, name) : name;
+}
+
+async function keep(folder: string, evaluation: Evaluation, log: Log): Promise<void> {
+  const { score, misclassified, dataset, chosen, split, engine } = evaluation;
+  assert(engine !== undefined, 'somebody has computed it');
+  const { path } = chosen;
+  await draw(folder, {
+    subject: subjectOf({ bytes: await readFile(path), path }, chosen.run, dataset, split, engine),
+    ...{ score, wrong: misclassified, images: dataset.test.images, metrics: undefined },
+  });
+  log.info({ report: join(folder, 'report.html') }, `report and pictures are in ${folder}`);
 }
 
 /** A model sees as many pixels, and knows as many classes, as it was trained with. */

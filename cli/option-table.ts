@@ -304,9 +304,13 @@ export const optionTable = {
     help: 'interleaved repetitions of each measurement',
   }),
 
-  out: withDefault(path('DIR', 'a folder'), 'dashboards', {
-    ...{ in: ['dashboards'], group: 'Output' },
-    help: 'folder for the dashboards; created when missing',
+  out: without(path('DIR', 'a folder'), {
+    ...{ in: ['eval', 'dashboards'], group: 'Output' },
+    help: 'folder for what is written; created when missing (without it: dashboards; eval: a new one in the run)',
+  }),
+  pictures: withDefault(flag, true, {
+    ...{ in: ['local', 'coordinator', 'eval'], group: 'Output' },
+    help: 'or --no-pictures: draw report and pictures at the end',
   }),
   format: withDefault(choice(['text', 'json', 'csv']), 'text', {
     ...{ in: ['eval', 'predict', 'runs'], group: 'Output' },

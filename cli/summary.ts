@@ -7,6 +7,8 @@ import { paint, plainStyle } from './style.ts';
 /** What is left to say when a run is over. */
 export interface Summary {
   readonly runDirectory: string;
+  /** Whether its report was drawn. */
+  readonly hasReport: boolean;
   /** As a reader knows it: "tensorflow (TensorFlow 2.21.0, cpu)". */
   readonly engine: string;
   /** Workers that computed samples. */
@@ -38,6 +40,7 @@ const files = [
   ['steps', 'metrics.jsonl'],
   ['mistakes', join('artifacts', 'misclassified.jsonl')],
 ] as const;
+const report = ['report', join('artifacts', 'report.html')] as const;
 
 /** The closing summary, several lines without a last line break. */
 export function summaryText(summary: Summary, width: number, style: Style = plainStyle): string {
@@ -54,7 +57,7 @@ export function summaryText(summary: Summary, width: number, style: Style = plai
     ...pairs([
       ['engine', printable(summary.engine)],
       ['trained', `${rate}, ${workers}`],
-      ...files.map(([what, file]): readonly [string, string] => [
+      ...(summary.hasReport ? [...files, report] : files).map(([what, file]): readonly [string, string] => [
         what,
         printable(join(summary.runDirectory, file)),
       ]),

@@ -13,7 +13,15 @@ const state = {
 };
 
 const summary: Summary = {
-  ...{ runDirectory: 'runs/r1', engine: 'wasm', workers: 2, steps: 9375, seconds: 61, stepsPerSecond: 153.7 },
+  ...{
+    runDirectory: 'runs/r1',
+    hasReport: true,
+    engine: 'wasm',
+    workers: 2,
+    steps: 9375,
+    seconds: 61,
+    stepsPerSecond: 153.7,
+  },
   test: {
     loss: 0.08,
     accuracy: 0.9,

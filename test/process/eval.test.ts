@@ -1,6 +1,6 @@
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { errorTable } from '../../shared/errors.ts';
 import { tinyFiles } from '../shared/idx-files.ts';
@@ -41,9 +41,44 @@ describe('eval', () => {
   it('has a run to look at', async () => {
     const { code, output } = await run([
       ...['local', '--port', '0', '--runs-dir', runs, '--run-id', 'r', '--no-http'],
-      ...[...REFERENCE, ...QUICK_RECIPE, '--steps', '300'],
+      ...[...REFERENCE, ...QUICK_RECIPE, '--steps', '300', '--pictures'],
     ]);
     expect(code, output).toBe(0);
+    expect(output).toContain(join(directory, 'artifacts', 'report.html'));
+  });
+
+  it('keeps what it says in a folder of its own, in the same words as the run', async () => {
+    const { code, output } = await run(['eval', directory, ...REFERENCE, '--format', 'json', '--pictures']);
+    expect(code, output).toBe(0);
+    const [, out = ''] = /report and pictures are in (\S+)/.exec(output) ?? [];
+    expect(dirname(out)).toBe(directory);
+    const said = parsed(output.slice(output.indexOf('{\n')));
+    for (const folder of [join(directory, 'artifacts'), out]) {
+      const json = (name: string) => JSON.parse(readFileSync(join(folder, name), 'utf8'));
+      const { accuracy, loss, per_class } = json('summary.json');
+      expect({ accuracy, loss }).toEqual({ accuracy: said.accuracy, loss: said.loss });
+      expect(per_class.map(({ recall }: { recall: number }) => recall)).toEqual(
+        said.per_class.map(({ recall }) => recall),
+      );
+      expect(json('confusion_matrix.json').confusion).toEqual(said.confusion);
+      const lines = readFileSync(join(folder, 'misclassified.jsonl'), 'utf8').trimEnd().split('\n');
+      expect(lines.map((line) => JSON.parse(line))).toEqual(said.misclassified);
+      const names = json('manifest.json').files.map(({ name }: { name: string }) => name);
+      expect([...names, 'manifest.json'].toSorted()).toEqual(readdirSync(folder).toSorted());
+      expect(names.includes('loss.png')).toBe(folder !== out);
+    }
+  });
+
+  it('writes over nothing', async () => {
+    const { code, output } = await evaluate(
+      directory,
+      ...REFERENCE,
+      '--pictures',
+      '--out',
+      join(directory, 'artifacts'),
+    );
+    expect(code).toBe(errorTable.USAGE.exit);
+    expect(output).toMatch(/artifacts is not empty \(--out\)/);
   });
 
   it('says what the run says, whatever computes it, however many, and wherever they come from', async () => {
