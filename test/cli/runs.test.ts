@@ -68,6 +68,11 @@ describe('a run', () => {
     });
   });
 
+  test('that went on from an earlier step, and ended, stands where it ended: later lines are of before', async () => {
+    await run('a', { state: 'interrupted', step: 5 }, 7);
+    expect(await only()).toMatchObject({ state: 'interrupted', step: 5, steps: 12 });
+  });
+
   test('that was cut off is interrupted, and stands where its lines end', async () => {
     const directory = await cutOff('a', [
       { time: at(1), event: 'start', term: 1, step: 0 },
