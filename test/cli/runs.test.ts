@@ -68,6 +68,11 @@ describe('a run', () => {
     });
   });
 
+  test('that went on from an earlier step, and ended, stands where it ended: later lines are of before', async () => {
+    await run('a', { state: 'interrupted', step: 5 }, 7);
+    expect(await only()).toMatchObject({ state: 'interrupted', step: 5, steps: 12 });
+  });
+
   test('that was cut off is interrupted, and stands where its lines end', async () => {
     const directory = await cutOff('a', [
       { time: at(1), event: 'start', term: 1, step: 0 },
@@ -120,7 +125,7 @@ describe('the list', () => {
     await run('middle', { started: at(2) });
     mkdirSync(join(folder, 'foreign'));
     const damaged = await run('damaged');
-    writeFileSync(join(damaged, 'run.json'), '{"format":1,');
+    writeFileSync(join(damaged, 'run.json'), '{"format":1}');
     writeFileSync(join(folder, 'a file'), '');
     const printed = captured();
     expect(await runs({ config: undefined, runsDir: folder, format: 'text' })).toBe(0);
@@ -128,7 +133,7 @@ describe('the list', () => {
     expect(lines.slice(1, 4).map((line) => line.split(' ')[0])).toEqual(['new', 'middle', 'old']);
     expect(lines.slice(4)).toEqual([
       '',
-      expect.stringContaining(`${join(folder, 'damaged')}: run.json is not JSON`),
+      expect.stringContaining(`${join(folder, 'damaged')}: run.json is not a run of format 1`),
       `${join(folder, 'foreign')}: it is no run: there is no run.json`,
     ]);
   });

@@ -43,6 +43,13 @@ describe('a drawn digit', () => {
     expect(line[0]).toBeCloseTo(line[4] ?? 0, 5);
   });
 
+  test('is as dark as MNIST, however thin the pen was', () => {
+    for (const width of [1, 3, 12]) {
+      const { pixels } = normalise(filled(60, 60 + width, 20, 120), 28, 28);
+      expect(Math.max(...pixels)).toBe(1);
+    }
+  });
+
   test('scales with the pictures of the dataset', () => {
     const picture = normalise(filled(10, 50, 60, 100), 56, 42);
     expect(extent(picture)).toEqual([30, 30]);
