@@ -47,7 +47,9 @@ describe('toPng', () => {
   });
 
   it('refuses what is no XML', async () => {
-    await expect(toPng('<svg xmlns="http://www.w3.org/2000/svg"><b></svg>')).rejects.toThrow('SVG data parsing failed');
+    await expect(toPng('<svg xmlns="http://www.w3.org/2000/svg"><b></svg>')).rejects.toThrow(
+      'SVG data parsing failed',
+    );
   });
 });
 
