@@ -91,7 +91,11 @@ describe('the confusion matrix', () => {
       ['only'],
     );
     expect(table.classes).toEqual(['only', '1']);
-    expect(await matrixSvg(table, light, undefined)).not.toMatch(/NaN|undefined/);
+    const svg = await matrixSvg(table, light, undefined);
+    expect(svg).not.toMatch(/NaN|undefined/);
+    const shades = [...layerOf(svg, 'cells').matchAll(/fill-opacity="([^"]*)"/g)].map(([, shade]) => shade);
+    expect(shades.slice(0, 2)).toEqual(['0', '0']);
+    expect(shades).toHaveLength(4);
   });
 
   it('takes its colours from the page where it is a part of one', async () => {
