@@ -55,7 +55,7 @@ describe('toPng', () => {
 
 describe('the confusion matrix', () => {
   it('has its counts written in the cells, row by row, and a shade by the share of the row', async () => {
-    const { evaluation } = madeUpEvaluation(fashion, { samples: 30_000 });
+    const { evaluation } = madeUpEvaluation(fashion, { samples: 30_005 });
     const { confusion } = evaluation.score;
     const svg = await matrixSvg(confusionTable(confusion, fashion), light, undefined);
     const written = textsOf(layerOf(svg, 'counts'));
@@ -147,6 +147,12 @@ describe('the contact sheet', () => {
     });
     const first = 30 * (worst?.index ?? NaN);
     expect(seen).toEqual([...evaluation.images.subarray(first, first + 30)]);
+  });
+
+  it('does not make up the picture of a sample that is not there', async () => {
+    const { evaluation } = madeUpEvaluation(digits);
+    const fewer = { ...evaluation, images: evaluation.images.subarray(0, 100) };
+    await expect(contactSheetSvg(fewer)).rejects.toThrow('there is a picture of sample');
   });
 
   it('says that there is nothing to show', async () => {
