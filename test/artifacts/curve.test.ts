@@ -68,6 +68,8 @@ describe('the curves', () => {
     const drawn = linesOf(layerOf(svg, 'training')).flat();
     const seen = drawn.map(([x, y]) => [Math.round((x / 560) * 300), value(y)] as const);
     expect(seen.length).toBeGreaterThan(200);
+    for (const [, y] of drawn) expect(y).toBeGreaterThanOrEqual(0);
+    for (const [, y] of drawn) expect(y).toBeLessThanOrEqual(260);
     const missing = new Map(expected.map(([step = 0, each = 0]) => [step, each]));
     for (const [step, each] of seen) {
       expect(each / (missing.get(step) ?? NaN)).toBeCloseTo(1, 4);
@@ -80,6 +82,13 @@ describe('the curves', () => {
     expect(points).toHaveLength(validation.length);
     for (const [index, { loss, correct, samples }] of validation.entries())
       expect(value(points[index]?.[1] ?? NaN)).toBeCloseTo(quantity === 'loss' ? loss : correct / samples, 4);
+  });
+
+  it('leaves out a loss of zero, for which a logarithm has no place, and draws all others', async () => {
+    const lines = madeUpMetrics(1, 30).map((line, index) => (index === 9 ? { ...line, loss: 0 } : line));
+    const svg = await draw(lines, 'loss');
+    expect(linesOf(layerOf(svg, 'training')).map((part) => part.length)).toEqual([9, 20]);
+    expect(valueLabels(svg).length).toBeGreaterThan(1);
   });
 
   it('draws one step, no step, and a loss of zero', async () => {

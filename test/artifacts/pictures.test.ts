@@ -55,7 +55,7 @@ describe('toPng', () => {
 
 describe('the confusion matrix', () => {
   it('has its counts written in the cells, row by row, and a shade by the share of the row', async () => {
-    const { evaluation } = madeUpEvaluation(fashion, { samples: 30_000 });
+    const { evaluation } = madeUpEvaluation(fashion, { samples: 30_005 });
     const { confusion } = evaluation.score;
     const svg = await matrixSvg(confusionTable(confusion, fashion), light, undefined);
     const written = textsOf(layerOf(svg, 'counts'));
@@ -91,7 +91,11 @@ describe('the confusion matrix', () => {
       ['only'],
     );
     expect(table.classes).toEqual(['only', '1']);
-    expect(await matrixSvg(table, light, undefined)).not.toMatch(/NaN|undefined/);
+    const svg = await matrixSvg(table, light, undefined);
+    expect(svg).not.toMatch(/NaN|undefined/);
+    const shades = [...layerOf(svg, 'cells').matchAll(/fill-opacity="([^"]*)"/g)].map(([, shade]) => shade);
+    expect(shades.slice(0, 2)).toEqual(['0', '0']);
+    expect(shades).toHaveLength(4);
   });
 
   it('takes its colours from the page where it is a part of one', async () => {
@@ -143,6 +147,12 @@ describe('the contact sheet', () => {
     });
     const first = 30 * (worst?.index ?? NaN);
     expect(seen).toEqual([...evaluation.images.subarray(first, first + 30)]);
+  });
+
+  it('does not make up the picture of a sample that is not there', async () => {
+    const { evaluation } = madeUpEvaluation(digits);
+    const fewer = { ...evaluation, images: evaluation.images.subarray(0, 100) };
+    await expect(contactSheetSvg(fewer)).rejects.toThrow('there is a picture of sample');
   });
 
   it('says that there is nothing to show', async () => {

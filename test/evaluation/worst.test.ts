@@ -7,12 +7,12 @@ const mistake = (index: number, predicted: number, probabilities: readonly numbe
 
 it('takes those first of which the model was surest, of equals the first ones', () => {
   const wrong = [
-    mistake(1, 1, [0.25, 0.75]),
-    mistake(4, 1, [0.1, 0.9]),
     mistake(6, 1, [0.25, 0.75]),
+    mistake(4, 1, [0.1, 0.9]),
+    mistake(1, 1, [0.25, 0.75]),
     mistake(9, 2, [0.2, 0.3, 0.5]),
   ];
   expect(wrong.map(confidence)).toEqual([0.75, 0.9, 0.75, 0.5]);
   expect(worst(wrong, 3).map(({ index }) => index)).toEqual([4, 1, 6]);
-  expect(wrong.map(({ index }) => index)).toEqual([1, 4, 6, 9]);
+  expect(wrong.map(({ index }) => index)).toEqual([6, 4, 1, 9]);
 });
