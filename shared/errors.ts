@@ -92,6 +92,12 @@ export const errorTable = {
     retry: false,
     meaning: 'The coordinator ended the run with an error.',
   },
+  STORE: {
+    exit: 31,
+    close: undefined,
+    retry: false,
+    meaning: 'The store of artifacts could not be reached, read or written.',
+  },
   DISK: { exit: 26, close: undefined, retry: false, meaning: 'A file of the run could not be written.' },
   SUPERSEDED: {
     exit: 27,

@@ -15,6 +15,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   observation: ['shared', 'evaluation', 'coordinator'],
   dashboards: ['observation'],
   page: ['observation'],
+  store: ['shared', 'data'],
   cli: [
     ...[
       'shared',
@@ -25,6 +26,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
       'worker',
       'observation',
       'dashboards',
+      'store',
       'bench',
     ],
   ],
