@@ -8,6 +8,8 @@ export const commandNames = [
     'worker',
     'show',
     'verify',
+    'push',
+    'pull',
     'dashboards',
     'setup',
     'doctor',

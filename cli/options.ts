@@ -29,7 +29,7 @@ export { commandNames, type CommandName } from './option.ts';
 
 const runs = ['local', 'coordinator'] as const;
 const computes = ['local', 'worker', 'verify'] as const;
-const talks = ['local', 'coordinator', 'worker', 'show', 'verify'] as const;
+const talks = ['local', 'coordinator', 'worker', 'show', 'verify', 'push', 'pull'] as const;
 const shows = ['local', 'coordinator', 'show'] as const;
 const all = commandNames;
 const WEEK_SECONDS = 7 * 86_400;
@@ -51,7 +51,7 @@ export const optionTable = {
     help: 'YAML file with any of these options, one "name: value" a line; one file may serve all commands',
   }),
   runsDir: withDefault(path('DIR', 'a folder'), 'runs', {
-    ...{ in: ['local', 'coordinator', 'show', 'verify', 'doctor'], group: 'Run' },
+    ...{ in: ['local', 'coordinator', 'show', 'verify', 'pull', 'doctor'], group: 'Run' },
     help: 'folder for run directories; created when missing',
   }),
   runId: without(name('a folder name'), {
@@ -332,6 +332,8 @@ export type CoordinatorOptions = OptionsOf<'coordinator'>;
 export type WorkerOptions = OptionsOf<'worker'>;
 export type ShowOptions = OptionsOf<'show'>;
 export type VerifyOptions = OptionsOf<'verify'>;
+export type PushOptions = OptionsOf<'push'>;
+export type PullOptions = OptionsOf<'pull'>;
 export type SetupOptions = OptionsOf<'setup'>;
 export type BenchOptions = OptionsOf<'bench'>;
 

@@ -13,8 +13,9 @@ export interface Parsed<C extends CommandName> {
   readonly command: C;
   readonly options: OptionsOf<C>;
   readonly explicit: ReadonlySet<OptionKey>;
-  /** The word after the command that belongs to no flag. */
+  /** The first word after the command that belongs to no flag, and all of them. */
   readonly operand: string | undefined;
+  readonly operands: readonly string[];
 }
 
 export type ParsedCommand = { [C in CommandName]: Parsed<C> }[CommandName];
@@ -24,7 +25,7 @@ export function parseOptions(
   command: CommandName,
   flags: ReadonlyMap<OptionKey, Given>,
   environment: Environment,
-  operand?: string,
+  operands: readonly string[] = [],
 ): ParsedCommand {
   const variables = readEnvironment(environment);
   const config = flags.get('config') ?? variables.get('config');
@@ -40,7 +41,8 @@ export function parseOptions(
     command: name,
     options: settle(name, given),
     explicit,
-    operand,
+    operand: operands[0],
+    operands,
   });
 
   switch (command) {
@@ -77,6 +79,10 @@ export function parseOptions(
       checks.checkDataFolder(parsed.options.data, givenOf);
       return parsed;
     }
+    case 'push':
+      return settled('push');
+    case 'pull':
+      return settled('pull');
     case 'dashboards':
       return settled('dashboards');
     case 'setup': {

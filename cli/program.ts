@@ -24,16 +24,41 @@ const summaries: Readonly<Record<CommandName, string>> = {
   worker: 'compute gradients for a coordinator',
   show: 'open a run that is over as a live page',
   verify: 'compute a run again and compare every step with its record',
+  push: "put a run's results into an artifacts store",
+  pull: 'fetch a run from an artifacts store',
   dashboards: 'write Grafana dashboards to import',
   setup: 'fetch and build the TensorFlow engine',
   doctor: 'check everything a run needs, with a fix for what fails',
   bench: 'measure engines, wire, kernels and the full loop',
 };
 
-/** The one word that may follow a command without a flag. */
-const operands: Partial<Record<CommandName, { readonly name: string; readonly help: string }>> = {
-  show: { name: 'run', help: 'the directory of the run (without it: the newest in --runs-dir)' },
-  verify: { name: 'run', help: 'the directory of the run (without it: the newest in --runs-dir)' },
+/** A word that follows a command without a flag. */
+interface Operand {
+  readonly name: string;
+  readonly help: string;
+  readonly required?: boolean;
+}
+
+const newestRun: Operand = {
+  name: 'run',
+  help: 'the directory of the run (without it: the newest in --runs-dir)',
+};
+
+const operands: Partial<Record<CommandName, readonly Operand[]>> = {
+  show: [newestRun],
+  verify: [newestRun],
+  push: [
+    { name: 'run', help: 'the directory of the run', required: true },
+    {
+      name: 'uri',
+      help: 'the store: file:DIR or s3://BUCKET/PREFIX; the run gets a folder of its id in it',
+      required: true,
+    },
+  ],
+  pull: [
+    { name: 'uri', help: 'the run in its store: file:DIR/ID or s3://BUCKET/PREFIX/ID', required: true },
+    { name: 'dir', help: 'the directory to make of it (without it: its id, in --runs-dir)' },
+  ],
 };
 
 /**
@@ -46,9 +71,9 @@ export function parseCommand(
   version: string,
 ): ParsedCommand | Print {
   const output: string[] = [];
-  let chosen: { name: CommandName; flags: Map<OptionKey, Given>; operand: string | undefined } | undefined;
+  let chosen: { name: CommandName; flags: Map<OptionKey, Given>; operands: readonly string[] } | undefined;
   const program = buildProgram(version, output, (name, command) => {
-    chosen = { name, flags: flagsOf(name, command), operand: command.args[0] };
+    chosen = { name, flags: flagsOf(name, command), operands: command.args };
   });
   try {
     program.parse(argv, { from: 'user' });
@@ -61,7 +86,7 @@ export function parseCommand(
   }
   // Commander shows help and throws when no command was named.
   if (chosen === undefined) throw new Error('commander ran no action');
-  return parseOptions(chosen.name, chosen.flags, environment, chosen.operand);
+  return parseOptions(chosen.name, chosen.flags, environment, chosen.operands);
 }
 
 function buildProgram(
@@ -91,8 +116,8 @@ function buildProgram(
       .description(`${sentence(summaries[name])}.`);
     command.addHelpText('after', commandHelp(name));
     command.addHelpOption(new CommanderOption('-h, --help', 'print help').helpGroup('Output:'));
-    const operand = operands[name];
-    if (operand !== undefined) command.argument(`[${operand.name}]`, operand.help);
+    for (const { name: operand, help, required } of operands[name] ?? [])
+      command.argument(required === true ? `<${operand}>` : `[${operand}]`, help);
     for (const key of keysOf(name)) addOption(command, key);
     command.action(() => onCommand(name, command));
   }
@@ -174,8 +199,9 @@ function usageError(error: CommanderError, argv: readonly string[]): ClusterErro
       );
     }
     case 'commander.excessArguments': {
-      const operand = command === undefined ? undefined : operands[command];
-      const takes = operand === undefined ? 'flags only' : `one ${operand.name} and flags`;
+      const names = (command === undefined ? undefined : operands[command]) ?? [];
+      const taken = names.map(({ name }) => `one ${name}`).join(', ');
+      const takes = names.length === 0 ? 'flags only' : `${taken} and flags`;
       return usage(words, `${command ?? 'mnist-dist'} takes ${takes}. ${helpHint}`);
     }
     default:

@@ -5,7 +5,7 @@ import { systemCode } from '../data/system-error.ts';
 import { ClusterError, messageOf } from '../shared/errors.ts';
 import { MAX_STORED_FILE_BYTES, MAX_STORED_FILES } from '../shared/limits.ts';
 import { contentTypeOf } from './content-type.ts';
-import type { Entry, Manifest } from './manifest.ts';
+import type { Entry, Named } from './manifest.ts';
 import { isSegment } from './names.ts';
 import { digestPlain, isPlainFolder, streamPlain } from './plain-file.ts';
 import type { Content } from './store.ts';
@@ -23,7 +23,7 @@ export const ARTIFACTS_MANIFEST = `${ARTIFACTS}/manifest.json`;
 export type RunFile = Entry & Content;
 
 /** A run's results, read once. */
-export interface Inventory extends Omit<Manifest, 'format' | 'files'> {
+export interface Inventory extends Named {
   readonly state: string;
   readonly files: readonly RunFile[];
 }

@@ -36,7 +36,14 @@ const manifestSchema = z.strictObject({
 export type Entry = z.infer<typeof entrySchema>;
 export type Manifest = z.infer<typeof manifestSchema>;
 
-export function manifestText({ run, started, files }: Omit<Manifest, 'format'>): string {
+/** What a manifest is made of. */
+export interface Named {
+  readonly run: string;
+  readonly started: string;
+  readonly files: readonly Entry[];
+}
+
+export function manifestText({ run, started, files }: Named): string {
   const named = files
     .map(({ name, size, sha256, type }) => ({ name, size, sha256, type }))
     .toSorted((a, b) => (a.name < b.name ? -1 : 1));
