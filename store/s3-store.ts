@@ -7,7 +7,7 @@ import {
   type S3ClientConfig,
 } from '@aws-sdk/client-s3';
 import { Readable } from 'node:stream';
-import { ClusterError } from '../shared/errors.ts';
+import { ClusterError, messageOf } from '../shared/errors.ts';
 import {
   MAX_STORE_TRANSFERS,
   STORE_CONNECT_MILLISECONDS,
@@ -25,6 +25,8 @@ const DEFAULT_REGION = 'us-east-1';
 
 /** With the settings of the environment, as all of Amazon's programs read them. Rejects with USAGE where they are not enough. */
 export async function openS3Store(address: S3Address, patience: Patience): Promise<Store> {
+  // It warns of the Node that it runs on; which of its versions runs on ours is settled by package.json.
+  process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] ??= 'true';
   const endpoint = endpointOf(process.env);
   const config: S3ClientConfig = {
     // Servers that are older than these checksums refuse them. Ours is the SHA-256 of every object.
@@ -32,6 +34,8 @@ export async function openS3Store(address: S3Address, patience: Patience): Promi
     responseChecksumValidation: 'WHEN_REQUIRED',
     // We try again ourselves: the client cannot begin a stream anew.
     maxAttempts: 1,
+    // It would write to the console what we say in our own words.
+    logger: { debug: ignore, info: ignore, warn: ignore, error: ignore },
     requestHandler: {
       connectionTimeout: STORE_CONNECT_MILLISECONDS,
       socketTimeout: STORE_SILENCE_MILLISECONDS,
@@ -103,8 +107,12 @@ class S3Store implements Store {
         },
         { step: 'build' },
       );
+      const reading = new AbortController();
+      body.once('error', (error) => reading.abort(error));
       try {
-        await this.#client.send(command, { abortSignal });
+        await this.#client.send(command, { abortSignal: AbortSignal.any([abortSignal, reading.signal]) });
+      } catch (error) {
+        throw reading.signal.aborted ? unread(this.uri(name), reading.signal.reason) : error;
       } finally {
         body.destroy();
       }
@@ -155,6 +163,22 @@ class S3Store implements Store {
     const asked = { uri, bucket: this.#address.bucket, endpoint: this.#endpoint };
     return await withRetries(attempt, (error) => judgeS3(error, asked), this.#patience);
   }
+}
+
+/** The client neither ends a request whose stream fails nor says why, so this is ours to say; it is not the server's fault. */
+function unread(uri: string, reason: unknown): ClusterError {
+  return new ClusterError(
+    'STORE',
+    `${uri} was not sent: what was to be read here failed: ${messageOf(reason)}`,
+    {
+      fix: 'see to the disk of this machine, then do the same again',
+      cause: reason,
+    },
+  );
+}
+
+function ignore(): void {
+  // Nothing to say.
 }
 
 /** Undefined for an object that is not there; a bucket that is not there is an error. */
