@@ -1,5 +1,5 @@
 import { systemPatience, type Patience } from '../store/retry.ts';
-import type { Progress } from '../store/tally.ts';
+import type { OnProgress, Progress } from '../store/tally.ts';
 import { ClusterError } from '../shared/errors.ts';
 import { fitted, type Part } from './progress-line.ts';
 import type { LogFields } from './log.ts';
@@ -12,7 +12,7 @@ import type { PullOptions, PushOptions } from './options.ts';
 export interface Transfer {
   readonly terminal: ProgressOptions;
   readonly patience: Patience;
-  onProgress(progress: Progress): void;
+  readonly onProgress: OnProgress;
 }
 
 /** Opens it, hands it to `action`, and says at the end what that resolves with. Resolves with the exit code. */

@@ -5,14 +5,14 @@ import { systemCode } from '../data/system-error.ts';
 import { makeIfNew, makeDirectories } from '../data/whole-file.ts';
 import { ClusterError, messageOf } from '../shared/errors.ts';
 import { uriOf, type StoreAddress } from './address.ts';
-import { isSegment } from './names.ts';
+import { checkName, isSegment } from './names.ts';
 import { isPlainFolder, openPlain, writePlain } from './plain-file.ts';
 import { withRetries, type Patience } from './retry.ts';
-import { checkName, type Content, type Found, type Store } from './store.ts';
+import type { Content, Found, Store } from './store.ts';
 
 type FileAddress = Extract<StoreAddress, { kind: 'file' }>;
 /** What a file system of a network may get over. */
-const passing = ['EAGAIN', 'EBUSY', 'ESTALE', 'ETIMEDOUT'];
+const passing = new Set(['EAGAIN', 'EBUSY', 'ESTALE', 'ETIMEDOUT']);
 
 /** A folder as a store. The folder itself may be reached through links; in it none is followed. */
 export class FileStore implements Store {
@@ -88,7 +88,7 @@ export class FileStore implements Store {
   async #try<T>(name: string, done: string, attempt: () => Promise<T>): Promise<T> {
     const judge = (error: unknown) => ({
       error: this.#explained(name, done, error),
-      isTransient: passing.includes(systemCode(error) ?? ''),
+      isTransient: passing.has(systemCode(error) ?? ''),
     });
     return await withRetries(attempt, judge, this.#patience);
   }

@@ -1,3 +1,4 @@
+import { ClusterError } from '../shared/errors.ts';
 import { MAX_STORE_FOLDERS, MAX_STORE_NAME_CHARACTERS } from '../shared/limits.ts';
 
 const SEGMENT = new RegExp(`^(?!\\.)[A-Za-z0-9._-]{1,${MAX_STORE_NAME_CHARACTERS}}$`);
@@ -14,4 +15,12 @@ export function isStoreName(name: string): boolean {
 /** The same for one part of it. */
 export function isSegment(text: string): boolean {
   return SEGMENT.test(text);
+}
+
+/** Throws STORE for a name that could lead elsewhere. */
+export function checkName(name: string): void {
+  if (isStoreName(name)) return;
+  throw new ClusterError('STORE', `${JSON.stringify(name.slice(0, 200))} is no name for a file in a store`, {
+    fix: 'names have letters, digits, ".", "_" and "-", with "/" between folders, and begin with no "."',
+  });
 }

@@ -78,9 +78,9 @@ export interface Writing {
   /** After so many bytes no more are read. */
   readonly limit: number;
   /** Refuses what was written, by throwing, before it gets its name. */
-  accept(digest: Digest): void;
+  readonly accept: (digest: Digest) => void;
   /** An error of the disk, in the words of its user. */
-  explain(error: unknown): ClusterError;
+  readonly explain: (error: unknown) => ClusterError;
 }
 
 /**

@@ -9,8 +9,9 @@ import type { StoreAddress } from './address.ts';
 import { parseManifest, readManifestText, type Entry, type Manifest } from './manifest.ts';
 import { inParallel } from './parallel.ts';
 import { digestPlain, isPlainFolder, lstatIfThere, writePlain } from './plain-file.ts';
+import { openStore } from './open-store.ts';
 import type { Patience } from './retry.ts';
-import { openStore, type Store } from './store.ts';
+import type { Store } from './store.ts';
 import { Tally, type Counted, type OnProgress } from './tally.ts';
 
 /** What was done. */

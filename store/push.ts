@@ -14,8 +14,9 @@ import {
 } from './manifest.ts';
 import { inParallel } from './parallel.ts';
 import { digestOf } from './plain-file.ts';
+import { openStore } from './open-store.ts';
 import type { Patience } from './retry.ts';
-import { openStore, type Content, type Store } from './store.ts';
+import type { Content, Store } from './store.ts';
 import { Tally, type Counted, type OnProgress } from './tally.ts';
 
 /** What was done. */

@@ -11,10 +11,10 @@ export interface Patience {
   /** Ends every wait and transfer; its reason is what is thrown then. */
   readonly signal: AbortSignal;
   /** Hears of every failure after which another attempt follows. */
-  onRetry(error: ClusterError, milliseconds: number): void;
+  readonly onRetry: (error: ClusterError, milliseconds: number) => void;
   /** From 0 to below 1. */
-  random(): number;
-  wait(milliseconds: number, signal: AbortSignal): Promise<void>;
+  readonly random: () => number;
+  readonly wait: (milliseconds: number, signal: AbortSignal) => Promise<void>;
 }
 
 /** With the machine's clock and chance. */

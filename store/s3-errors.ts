@@ -16,7 +16,7 @@ const answerSchema = z.object({
   $metadata: z.object({ httpStatusCode: z.int().optional() }).optional(),
 });
 /** Errors of S3 with a status below 500 that another attempt may not meet. */
-const passing = [
+const passing = new Set([
   ...[
     'RequestTimeout',
     'SlowDown',
@@ -27,26 +27,26 @@ const passing = [
   ],
   // Bytes that were damaged or cut off on the way.
   ...['BadDigest', 'XAmzContentSHA256Mismatch', 'IncompleteBody', 'TimeoutError'],
-];
-const network = [
+]);
+const network = new Set([
   ...['ECONNREFUSED', 'ECONNRESET', 'ECONNABORTED', 'EPIPE', 'ETIMEDOUT', 'EHOSTUNREACH', 'ENETUNREACH'],
   ...['ENOTFOUND', 'EAI_AGAIN', 'ERR_STREAM_PREMATURE_CLOSE', 'EHOSTDOWN', 'ENETDOWN'],
-];
-const secrets = [
+]);
+const secrets = new Set([
   'SignatureDoesNotMatch',
   'InvalidAccessKeyId',
   'InvalidToken',
   'ExpiredToken',
   'TokenRefreshRequired',
-];
+]);
 
 /** Whatever the client for S3 has thrown. What the server says may hold anything: it is escaped where it is shown. */
 export function judgeS3(error: unknown, asked: Asked): Judged {
   const { name, $metadata } = answerSchema.safeParse(error).data ?? { name: '' };
   const status = $metadata?.httpStatusCode;
   const code = systemCode(error) ?? '';
-  const isUnreachable = status === undefined && (network.includes(code) || name === 'TimeoutError');
-  const isTransient = isUnreachable || (status ?? 0) >= 500 || status === 429 || passing.includes(name);
+  const isUnreachable = status === undefined && (network.has(code) || name === 'TimeoutError');
+  const isTransient = isUnreachable || (status ?? 0) >= 500 || status === 429 || passing.has(name);
   const { what, fix } = isUnreachable
     ? unreached(asked, code === '' ? messageOf(error) : code)
     : worded(name, status, messageOf(error), asked);
@@ -75,7 +75,7 @@ function worded(name: string, status: number | undefined, message: string, asked
       what: `there is no bucket ${asked.bucket} at ${server}`,
       fix: `make it (aws s3 mb s3://${asked.bucket}), or name another one`,
     };
-  if (secrets.includes(name))
+  if (secrets.has(name))
     return {
       what: `${server} refuses the access key or its secret (${name})`,
       fix: 'see to AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or to AWS_PROFILE',

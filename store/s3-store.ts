@@ -14,10 +14,10 @@ import {
   STORE_SILENCE_MILLISECONDS,
 } from '../shared/limits.ts';
 import { keyOf, uriOf, type StoreAddress } from './address.ts';
-import { isSegment } from './names.ts';
+import { checkName, isSegment } from './names.ts';
 import { withRetries, type Patience } from './retry.ts';
 import { judgeS3 } from './s3-errors.ts';
-import { checkName, type Content, type Found, type Store } from './store.ts';
+import type { Content, Found, Store } from './store.ts';
 
 type S3Address = Extract<StoreAddress, { kind: 's3' }>;
 /** Most servers that are not Amazon's take any region; this is the one they call their own. */

@@ -1,9 +1,4 @@
 import type { Readable } from 'node:stream';
-import { ClusterError } from '../shared/errors.ts';
-import type { StoreAddress } from './address.ts';
-import { FileStore } from './file-store.ts';
-import { isStoreName } from './names.ts';
-import type { Patience } from './retry.ts';
 
 /** What is put into a store. */
 export interface Content {
@@ -14,7 +9,7 @@ export interface Content {
   /** A MIME type, for stores that keep one. */
   readonly type: string;
   /** Its bytes from the beginning; called again for every attempt. */
-  open(): Promise<Readable>;
+  readonly open: () => Promise<Readable>;
 }
 
 /** What is found in a store; `bytes` may end with an error. */
@@ -43,19 +38,4 @@ export interface Store {
   remove(name: string): Promise<void>;
   /** Names of the folders right in it, some of them if there are very many. */
   folders(): Promise<string[]>;
-}
-
-/** The store at an address. Looks for no more than its settings; what serves S3 is loaded only for that. */
-export async function openStore(address: StoreAddress, patience: Patience): Promise<Store> {
-  if (address.kind === 'file') return new FileStore(address, patience);
-  const { openS3Store } = await import('./s3-store.ts');
-  return await openS3Store(address, patience);
-}
-
-/** Throws STORE for a name that could lead elsewhere. */
-export function checkName(name: string): void {
-  if (isStoreName(name)) return;
-  throw new ClusterError('STORE', `${JSON.stringify(name.slice(0, 200))} is no name for a file in a store`, {
-    fix: 'names have letters, digits, ".", "_" and "-", with "/" between folders, and begin with no "."',
-  });
 }

@@ -60,6 +60,16 @@ describe('the house', () => {
     expect(users.filter((file) => !/^worker\/(engines|native)\//.test(file))).toEqual([]);
   });
 
+  it('loads what serves S3 only for a store that is one', () => {
+    const users = (pattern: RegExp) =>
+      files.filter(
+        (file) => !file.startsWith('test') && pattern.test(readFileSync(join(root, file), 'utf8')),
+      );
+    expect(users(/'@aws-sdk/)).toEqual(['store/s3-store.ts']);
+    expect(users(/from '\.\/s3-store/)).toEqual([]);
+    expect(users(/import\('\.\/s3-store/)).toEqual(['store/open-store.ts']);
+  });
+
   it('has no file of more than 400 lines, and the three that explain it fit a screen or two', () => {
     const lines = (file: string) => readFileSync(join(root, file), 'utf8').split('\n').length - 1;
     expect(files.filter((file) => lines(file) > 400)).toEqual([]);

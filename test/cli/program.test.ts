@@ -111,8 +111,9 @@ describe('defaults', () => {
     expect([...explicit]).toEqual([]);
   });
   test('the options of each command are exactly those of the table', () => {
+    const needed: Readonly<Record<string, string>> = { push: 'runs/r file:store', pull: 'file:store/r' };
     for (const command of commandNames) {
-      const parsed = parse(command);
+      const parsed = parse(`${command} ${needed[command] ?? ''}`);
       expect(parsed.command).toBe(command);
       if (parsed.command === 'print') continue;
       expect(Object.keys(parsed.options)).toEqual(keysOf(command));
@@ -281,6 +282,16 @@ test('verify takes a run before or after its flags, or none', () => {
   for (const line of ['verify runs/a -n 3', 'verify -n 3 runs/a'])
     expect(parse(line)).toMatchObject({ operand: 'runs/a', options: { nprocPerNode: 3, from: undefined } });
   expect(parse('verify --from 7')).toMatchObject({ operand: undefined, options: { from: 7 } });
+});
+
+test('push takes a run and a store, pull a run in a store and perhaps a directory', () => {
+  expect(parse('push runs/r s3://b/p')).toMatchObject({ command: 'push', operands: ['runs/r', 's3://b/p'] });
+  expect(parse('pull s3://b/p/r')).toMatchObject({ operands: ['s3://b/p/r'], options: { runsDir: 'runs' } });
+  expect(parse('pull s3://b/p/r here')).toMatchObject({ operands: ['s3://b/p/r', 'here'] });
+  expect(refusal('push')).toContain("missing required argument 'run'");
+  expect(refusal('push runs/r')).toContain("missing required argument 'uri'");
+  expect(refusal('push runs/r file:x y')).toContain('push takes one run, one uri and flags');
+  expect(refusal('pull')).toContain("missing required argument 'uri'");
 });
 
 test('a coordinator beyond this machine starts with a token and --insecure', () => {

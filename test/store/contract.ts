@@ -3,7 +3,8 @@ import { createHash, randomBytes } from 'node:crypto';
 import { expect, it } from 'vitest';
 import { inside, type StoreAddress } from '../../store/address.ts';
 import { digestOf } from '../../store/plain-file.ts';
-import { openStore, type Content, type Store } from '../../store/store.ts';
+import { openStore } from '../../store/open-store.ts';
+import type { Content, Store } from '../../store/store.ts';
 import { noPatience } from './patience.ts';
 
 /** Bytes as something to put. */

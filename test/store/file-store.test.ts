@@ -12,7 +12,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
 import { inside, type StoreAddress } from '../../store/address.ts';
-import { openStore } from '../../store/store.ts';
+import { openStore } from '../../store/open-store.ts';
 import { content, keepsTheContract, read } from './contract.ts';
 import { noPatience } from './patience.ts';
 
@@ -21,7 +21,9 @@ afterAll(() => rmSync(root, { recursive: true, force: true }));
 let count = 0;
 const address = (): StoreAddress => inside({ kind: 'file', directory: root }, `store-${++count}`);
 
-describe('file:', () => keepsTheContract(address));
+describe('file:', () => {
+  keepsTheContract(address);
+});
 
 describe('a folder as a store', () => {
   let directory = '';

@@ -14,6 +14,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parseStoreUri, type StoreAddress } from '../../store/address.ts';
+import { keepRun } from '../../store/keep.ts';
 import { pullRun } from '../../store/pull.ts';
 import { pushRun } from '../../store/push.ts';
 import type { Progress } from '../../store/tally.ts';
@@ -186,6 +187,24 @@ describe('push', () => {
     expect(existsSync(join(stored, 'manifest.json'))).toBe(false);
     const { files, moved } = await push();
     expect(moved).toBeLessThan(files);
+  });
+});
+
+describe('keeping a run that is over', () => {
+  it('is a push', async () => {
+    await keepRun(run, `file:${join(folder, 'store')}`, noPatience());
+    expect(await push()).toMatchObject({ files: 8, moved: 0 });
+  });
+
+  it('says where the run is, and what sends it later, when it fails', async () => {
+    writeFileSync(join(folder, 'store'), 'in the way');
+    const uri = `file:${join(folder, 'store')}`;
+    await expect(keepRun(run, uri, noPatience())).rejects.toMatchObject({
+      code: 'STORE',
+      fix: expect.stringMatching(
+        `permissions.* The run is whole in ${run}; .*: mnist-dist push ${run} ${uri}$`,
+      ),
+    });
   });
 });
 

@@ -1,8 +1,14 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { Readable } from 'node:stream';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { MAX_STORE_ATTEMPTS } from '../../shared/limits.ts';
-import { openStore } from '../../store/store.ts';
+import { parseStoreUri } from '../../store/address.ts';
+import { pushRun } from '../../store/push.ts';
+import { openStore } from '../../store/open-store.ts';
 import { content, read } from './contract.ts';
+import { makeRun, RUN } from './made-up-run.ts';
 import { noPatience } from './patience.ts';
 import { gives, says, scripted, type Answer } from './s3-server.ts';
 
@@ -142,6 +148,32 @@ describe('an error', () => {
     await expect(read(store, 'x.txt')).rejects.toMatchObject({
       message: expect.stringContaining(`${url} answered`),
     });
+  });
+});
+
+describe('a server that keeps other bytes than it was sent', () => {
+  it('is found out, and there is no manifest', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'mnist-dist-s3-'));
+    onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+    const kept = new Map<string, string>();
+    const { requests } = await scripted((response, request) => {
+      const { method, url, body } = request;
+      const path = url.split('?')[0] ?? '';
+      const found = kept.get(path);
+      if (method === 'PUT') kept.set(path, path.endsWith('loss.svg') ? '<SVG/>' : body);
+      if (method === 'PUT') ok(response, request);
+      else if (found === undefined) says(404, 'NoSuchKey')(response, request);
+      else gives(found)(response, request);
+    });
+    await expect(pushRun(makeRun(folder), parseStoreUri('s3://bucket'), noPatience())).rejects.toMatchObject({
+      code: 'STORE',
+      message: expect.stringContaining(
+        `s3://bucket/${RUN}/artifacts/loss.svg holds other bytes than were sent`,
+      ),
+    });
+    expect(requests.filter(({ method, url }) => method === 'PUT' && url.includes('manifest.json'))).toEqual(
+      [],
+    );
   });
 });
 

@@ -25,7 +25,9 @@ describe.skipIf(missing !== undefined)(`a server of S3 that checks signatures${w
   }, START_MILLISECONDS);
   afterAll(() => swift.stop(), START_MILLISECONDS);
 
-  describe('as a store', () => keepsTheContract(() => parseStoreUri(uri())));
+  describe('as a store', () => {
+    keepsTheContract(() => parseStoreUri(uri()));
+  });
 
   it('gets a run, gives it back with the same bytes, and says what each file is', async () => {
     const folder = temporaryFolder();

@@ -44,7 +44,9 @@ async function main() {
     isOver = true;
     for (const child of children) child.kill('SIGKILL');
     await Promise.all(
-      children.map((child) => (child.exitCode ?? child.signalCode) !== null || once(child, 'close')),
+      children
+        .filter((child) => (child.exitCode ?? child.signalCode) === null)
+        .map((child) => once(child, 'close')),
     );
     rmSync(folder, { recursive: true, force: true });
   }
