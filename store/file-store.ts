@@ -75,7 +75,11 @@ export class FileStore implements Store {
   /** Where a name is, after every folder on the way there is known to be one, and no link. */
   async #path(name: string, isMade: boolean): Promise<string> {
     let path = this.#address.directory;
-    if (isMade) await makeDirectories(path);
+    if (isMade) {
+      await makeDirectories(path).catch((error: unknown) => {
+        throw this.#explained(name, 'written', error);
+      });
+    }
     for (const folder of name.split('/').slice(0, -1)) {
       path = join(path, folder);
       if ((await isPlainFolder(path)) || !isMade) continue;

@@ -68,8 +68,10 @@ describe('a folder as a store', () => {
 
   it('says what is in the way', async () => {
     writeFileSync(join(directory, 'file'), '');
-    const store = await openStore({ kind: 'file', directory: join(directory, 'file') }, noPatience());
+    const within = join(directory, 'file', 'store');
+    const store = await openStore({ kind: 'file', directory: within }, noPatience());
     await expect(store.put('x.txt', content('x'))).rejects.toMatchObject({
+      code: 'STORE',
       message: expect.stringContaining(join(directory, 'file')),
     });
   });

@@ -7,7 +7,7 @@ import { MAX_STORE_ATTEMPTS } from '../../shared/limits.ts';
 import { parseStoreUri } from '../../store/address.ts';
 import { pushRun } from '../../store/push.ts';
 import { openStore } from '../../store/open-store.ts';
-import { content, read } from './contract.ts';
+import { badNames, content, read } from './contract.ts';
 import { makeRun, RUN } from './made-up-run.ts';
 import { noPatience } from './patience.ts';
 import { gives, says, scripted, type Answer } from './s3-server.ts';
@@ -69,6 +69,15 @@ describe('a request', () => {
     await store.put('x.txt', content('all of it'));
     expect(requests.map(({ body }) => body)).toEqual(['all of it', 'all of it', 'all of it']);
     expect(waits).toEqual([125, 250]);
+  });
+
+  it.each(badNames)('is not made for the name %j', async (name) => {
+    const { store, requests } = await scripted(ok);
+    await expect(store.put(name, content('x'))).rejects.toMatchObject({
+      message: expect.stringContaining('is no name'),
+    });
+    await expect(read(store, name)).rejects.toMatchObject({ code: 'STORE' });
+    expect(requests).toEqual([]);
   });
 
   it('begins again where bytes break off, and its reader with it', async () => {
