@@ -1,7 +1,7 @@
 import { parseStoreUri } from '../store/address.ts';
 import { pullRun } from '../store/pull.ts';
 import type { PullOptions } from './options.ts';
-import { bytesText, transfer } from './transfer.ts';
+import { filesText, transfer } from './transfer.ts';
 
 /** `mnist-dist pull URI [DIR]`: a run from a store into a directory, whole or not at all. */
 export async function pull(options: PullOptions, [uri = '', named]: readonly string[]): Promise<number> {
@@ -11,7 +11,7 @@ export async function pull(options: PullOptions, [uri = '', named]: readonly str
     const pulled = await pullRun(address, destination, patience, onProgress);
     const { files, bytes, moved, movedBytes, directory } = pulled;
     return {
-      sentence: `${directory} holds ${uri}: ${files} files, ${bytesText(bytes)}; ${moved} fetched now, ${bytesText(movedBytes)}`,
+      sentence: `${directory} holds ${uri}: ${filesText(files, bytes)}; fetched now: ${filesText(moved, movedBytes)}`,
       fields: { event: 'pulled', ...pulled },
     };
   });

@@ -6,7 +6,7 @@ import { parseStoreUri } from '../store/address.ts';
 import { pushRun } from '../store/push.ts';
 import { chooseRun } from './choose-run.ts';
 import type { PushOptions } from './options.ts';
-import { bytesText, transfer } from './transfer.ts';
+import { filesText, transfer } from './transfer.ts';
 
 /** `mnist-dist push RUN URI`: the results of a run into a store; what is there already is not sent again. */
 export async function push(options: PushOptions, [named, uri = '']: readonly string[]): Promise<number> {
@@ -23,7 +23,8 @@ export async function push(options: PushOptions, [named, uri = '']: readonly str
       log.warn({ state: pushed.state }, `${directory} is not finished, but ${pushed.state}`);
     const { files, bytes, moved, movedBytes } = pushed;
     return {
-      sentence: `${directory} is at ${pushed.uri}: ${files} files, ${bytesText(bytes)}; ${moved} sent now, ${bytesText(movedBytes)}\nmnist-dist pull ${pushed.uri} fetches it`,
+      sentence: `${directory} is at ${pushed.uri}: ${filesText(files, bytes)}; sent now: ${filesText(moved, movedBytes)}`,
+      next: `mnist-dist pull ${pushed.uri} fetches it`,
       fields: { event: 'pushed', ...pushed },
     };
   });

@@ -18,7 +18,7 @@ export interface Transfer {
 /** Opens it, hands it to `action`, and says at the end what that resolves with. Resolves with the exit code. */
 export async function transfer(
   options: PushOptions | PullOptions,
-  action: (transfer: Transfer) => Promise<{ sentence: string; fields: LogFields }>,
+  action: (transfer: Transfer) => Promise<{ sentence: string; next?: string; fields: LogFields }>,
 ): Promise<number> {
   const { logLevel, logFormat } = options;
   const terminal = openScreen({ stream: process.stdout, environment: process.env, logLevel, logFormat });
@@ -36,10 +36,10 @@ export async function transfer(
     if (live) screen.draw(fitted(partsOf(progress), ratio, screen.width, style));
   };
   try {
-    const { sentence, fields } = await action({ terminal, patience, onProgress });
+    const { sentence, next, fields } = await action({ terminal, patience, onProgress });
     screen.draw('');
     if (logFormat === 'json') log.info(fields, sentence);
-    else screen.write(printable(sentence));
+    else for (const line of [sentence, ...(next === undefined ? [] : [next])]) screen.write(printable(line));
     return 0;
   } finally {
     screen.draw('');
@@ -54,8 +54,13 @@ function partsOf({ files, allFiles, bytes, allBytes }: Progress): Part[] {
   ];
 }
 
+/** "8 files, 2.2 MB". */
+export function filesText(files: number, bytes: number): string {
+  return `${files} ${files === 1 ? 'file' : 'files'}, ${bytesText(bytes)}`;
+}
+
 /** 2234567 -> "2.2 MB". */
-export function bytesText(bytes: number): string {
+function bytesText(bytes: number): string {
   const units = ['bytes', 'kB', 'MB', 'GB', 'TB'] as const;
   const power = units.findLastIndex((_, i) => bytes >= 1000 ** i);
   if (power <= 0) return `${bytes} bytes`;
