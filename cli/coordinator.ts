@@ -15,6 +15,9 @@ import { hostPort, isLoopback } from '../shared/address.ts';
 import type { Log } from './log.ts';
 import type { CoordinatorOptions, OptionKey } from './options.ts';
 import { version } from './package.ts';
+import { printable } from './printable.ts';
+import { keepRun } from '../store/keep.ts';
+import { patienceOf } from './transfer.ts';
 import { observe, type Observed } from './observe.ts';
 import { adoptRun } from './resume.ts';
 import { configurationOf, runSettings, startWorkersOf } from './run-settings.ts';
@@ -55,7 +58,7 @@ interface Training {
   readonly dataset: Dataset;
   readonly configuration: Configuration;
   readonly observed: Observed | undefined;
-  /** Aborted by Ctrl-C when the run is over: nobody waits for a scrape any more. */
+  /** Aborted by Ctrl-C when the run is over: nothing is sent to a store, and no scrape is waited for, any more. */
   readonly hurry: AbortController;
   readonly progress: Progress;
   readonly log: Log;
@@ -80,7 +83,7 @@ async function train(training: Training): Promise<number> {
   observed?.attach(run);
   const tokenFile = ownToken === undefined ? writeLoopbackToken(run.port, token) : undefined;
   let isOver = false;
-  onStop((code) => (isOver ? hurry.abort() : run.stop(code)));
+  onStop((code) => (isOver ? hurry.abort(new ClusterError(code, 'stopped')) : run.stop(code)));
   announce(training, run, tokenFile?.file);
   try {
     const { outcome, record } = await run.done
@@ -96,6 +99,7 @@ async function train(training: Training): Promise<number> {
     }
     if (options.pictures) await writeRunArtifacts(run.directory, record, dataset);
     summarize(progress, run.directory, record, options.pictures);
+    await keep(run.directory, options.artifacts, hurry.signal, log);
     return 0;
   } finally {
     tokenFile?.remove();
@@ -103,6 +107,18 @@ async function train(training: Training): Promise<number> {
     if (observed !== undefined && httpLinger > 0)
       log.info({}, `waiting at most ${httpLinger} s for one more scrape (--http-linger; Ctrl-C ends it)`);
   }
+}
+
+/** Puts the results into the store, if there is one. Rejects with STORE, saying how to finish it. */
+async function keep(
+  directory: string,
+  uri: string | undefined,
+  signal: AbortSignal,
+  log: Log,
+): Promise<void> {
+  if (uri === undefined) return;
+  const kept = await keepRun(directory, uri, patienceOf(signal, log));
+  log.info({ uri: kept.uri }, `the results are at ${printable(kept.uri)}`);
 }
 
 function announce(

@@ -32,6 +32,14 @@ const examples: Readonly<Record<CommandName, readonly (readonly [line: string, w
     ['mnist-dist predict *.png --model runs/ID --format json', 'ask another one, for machines'],
   ],
   runs: [['mnist-dist runs', 'state, steps, accuracy and time of each']],
+  push: [
+    ['mnist-dist push runs/ID file:/srv/results', 'into /srv/results/ID'],
+    [
+      'AWS_ENDPOINT_URL=http://127.0.0.1:9000 mnist-dist push runs/ID s3://bucket/mnist',
+      "a server of S3 that is not Amazon's",
+    ],
+  ],
+  pull: [['mnist-dist pull s3://bucket/mnist/ID', 'into runs/ID']],
   dashboards: [['mnist-dist dashboards --out grafana', 'three files for Dashboards > New > Import']],
   show: [['mnist-dist show runs/ID', 'a run that is over, as it looked to who watched it']],
   setup: [['mnist-dist setup --gpu', 'TensorFlow with CUDA']],

@@ -78,6 +78,14 @@ async function run(argv: readonly string[]): Promise<number> {
       const { runs } = await import('./runs.ts');
       return await runs(parsed.options);
     }
+    case 'push': {
+      const { push } = await import('./push.ts');
+      return await push(parsed.options, parsed.operands);
+    }
+    case 'pull': {
+      const { pull } = await import('./pull.ts');
+      return await pull(parsed.options, parsed.operands);
+    }
     case 'dashboards': {
       const { dashboards } = await import('./dashboards.ts');
       return await dashboards(parsed.options);

@@ -2,6 +2,7 @@ import { accessSync, constants, statSync } from 'node:fs';
 import { ClusterError } from '../shared/errors.ts';
 import { MAX_TOKEN_FILE_BYTES } from '../shared/limits.ts';
 import { isLoopback } from '../shared/address.ts';
+import { parseStoreUri } from '../store/address.ts';
 import type { Environment } from './environment.ts';
 import type { CoordinatorOptions, LocalOptions, OptionKey, SetupOptions, WorkerOptions } from './options.ts';
 import type { Given } from './origin.ts';
@@ -38,6 +39,8 @@ export function checkRunOptions(options: LocalOptions | CoordinatorOptions, give
   }
   checkDataFolder(options.data, given);
   checkTokenFile(options.tokenFile, given);
+  // Before anything is computed that could not be kept.
+  if (options.artifacts !== undefined) parseStoreUri(options.artifacts);
 }
 
 /** `local` starts its workers on this machine: more than --max-workers could never join. */

@@ -27,7 +27,7 @@ import {
 
 const runs = ['local', 'coordinator'] as const;
 const computes = ['local', 'worker', 'verify', 'eval'] as const;
-const talks = ['local', 'coordinator', 'worker', 'show', 'verify', 'eval'] as const;
+const talks = ['local', 'coordinator', 'worker', 'show', 'verify', 'eval', 'push', 'pull'] as const;
 const listens = ['local', 'coordinator', 'eval', 'doctor'] as const;
 const shows = ['local', 'coordinator', 'show'] as const;
 const all = commandNames;
@@ -51,7 +51,7 @@ export const optionTable = {
   }),
   runsDir: withDefault(path('DIR', 'a folder'), 'runs', {
     ...{
-      in: ['local', 'coordinator', 'show', 'verify', 'eval', 'predict', 'runs', 'doctor'],
+      in: ['local', 'coordinator', 'show', 'verify', 'eval', 'predict', 'runs', 'pull', 'doctor'],
       group: 'Run',
     },
     help: 'folder for run directories; created when missing',
@@ -307,6 +307,10 @@ export const optionTable = {
   out: without(path('DIR', 'a folder'), {
     ...{ in: ['eval', 'dashboards'], group: 'Output' },
     help: 'folder for what is written; created when missing (without it: dashboards; eval: a new one in the run)',
+  }),
+  artifacts: without(path('URI', 'file:DIR or s3://BUCKET/PREFIX'), {
+    ...{ in: runs, group: 'Output' },
+    help: 'store that a finished run is put into; `push` sends what is missing there',
   }),
   pictures: withDefault(flag, true, {
     ...{ in: ['local', 'coordinator', 'eval'], group: 'Output' },

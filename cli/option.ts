@@ -11,6 +11,8 @@ export const commandNames = [
     'eval',
     'predict',
     'runs',
+    'push',
+    'pull',
     'dashboards',
     'setup',
     'doctor',

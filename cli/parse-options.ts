@@ -96,6 +96,10 @@ export function parseOptions(
       checks.checkFormat(parsed.options, givenOf);
       return parsed;
     }
+    case 'push':
+      return settled('push');
+    case 'pull':
+      return settled('pull');
     case 'dashboards':
       return settled('dashboards');
     case 'setup': {

@@ -27,31 +27,55 @@ const summaries: Readonly<Record<CommandName, string>> = {
   eval: 'evaluate a model on a test set: accuracy, confusion matrix, mistakes',
   predict: 'say which digit each picture shows',
   runs: 'list the runs of a folder, the newest first',
+  push: "put a run's results into an artifacts store",
+  pull: 'fetch a run from an artifacts store',
   dashboards: 'write Grafana dashboards to import',
   setup: 'fetch and build the TensorFlow engine',
   doctor: 'check everything a run needs, with a fix for what fails',
   bench: 'measure engines, wire, kernels and the full loop',
 };
 
-/** The words that may follow a command without a flag: one or none, or as many as are `required`. */
+/** A word that follows a command without a flag, or, where there may be `several`, each of them. */
 interface Operand {
   readonly name: string;
   readonly help: string;
   readonly required?: boolean;
+  readonly several?: boolean;
 }
 
-const operands: Partial<Record<CommandName, Operand>> = {
-  show: { name: 'run', help: 'the directory of the run (without it: the newest in --runs-dir)' },
-  verify: { name: 'run', help: 'the directory of the run (without it: the newest in --runs-dir)' },
-  eval: {
-    name: 'model',
-    help: 'a run, or a model.safetensors (without it: the newest finished run in --runs-dir)',
-  },
-  predict: {
-    name: 'image',
-    help: 'PNG files, each with one digit, dark on light or light on dark',
-    required: true,
-  },
+const newestRun: Operand = {
+  name: 'run',
+  help: 'the directory of the run (without it: the newest in --runs-dir)',
+};
+
+const operands: Partial<Record<CommandName, readonly Operand[]>> = {
+  show: [newestRun],
+  verify: [newestRun],
+  eval: [
+    {
+      name: 'model',
+      help: 'a run, or a model.safetensors (without it: the newest finished run in --runs-dir)',
+    },
+  ],
+  predict: [
+    {
+      name: 'image',
+      help: 'PNG files, each with one digit, dark on light or light on dark',
+      ...{ required: true, several: true },
+    },
+  ],
+  push: [
+    { name: 'run', help: 'the directory of the run', required: true },
+    {
+      name: 'uri',
+      help: 'the store: file:DIR or s3://BUCKET/PREFIX; the run gets a folder of its id in it',
+      required: true,
+    },
+  ],
+  pull: [
+    { name: 'uri', help: 'the run in its store: file:DIR/ID or s3://BUCKET/PREFIX/ID', required: true },
+    { name: 'dir', help: 'the directory to make of it (without it: its id, in --runs-dir)' },
+  ],
 };
 
 /**
@@ -109,10 +133,9 @@ function buildProgram(
       .description(`${sentence(summaries[name])}.`);
     command.addHelpText('after', commandHelp(name));
     command.addHelpOption(new CommanderOption('-h, --help', 'print help').helpGroup('Output:'));
-    const operand = operands[name];
-    if (operand !== undefined) {
-      const { name, help, required } = operand;
-      command.argument(required === true ? `<${name}...>` : `[${name}]`, help);
+    for (const { name: operand, help, required, several } of operands[name] ?? []) {
+      const word = several === true ? `${operand}...` : operand;
+      command.argument(required === true ? `<${word}>` : `[${word}]`, help);
     }
     for (const key of keysOf(name)) addOption(command, key);
     command.action(() => onCommand(name, command));
@@ -195,8 +218,9 @@ function usageError(error: CommanderError, argv: readonly string[]): ClusterErro
       );
     }
     case 'commander.excessArguments': {
-      const operand = command === undefined ? undefined : operands[command];
-      const takes = operand === undefined ? 'flags only' : `one ${operand.name} and flags`;
+      const names = (command === undefined ? undefined : operands[command]) ?? [];
+      const taken = names.map(({ name }) => `one ${name}`).join(', ');
+      const takes = names.length === 0 ? 'flags only' : `${taken} and flags`;
       return usage(words, `${command ?? 'mnist-dist'} takes ${takes}. ${helpHint}`);
     }
     default:

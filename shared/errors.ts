@@ -62,7 +62,7 @@ export const errorTable = {
     meaning: 'verify: the run cannot be computed again here.',
   },
   BELOW: {
-    exit: 31,
+    exit: 32,
     close: undefined,
     retry: false,
     meaning: 'eval: the accuracy is below --fail-under.',
@@ -103,6 +103,12 @@ export const errorTable = {
     close: 4425,
     retry: false,
     meaning: 'The coordinator ended the run with an error.',
+  },
+  STORE: {
+    exit: 31,
+    close: undefined,
+    retry: false,
+    meaning: 'The store of artifacts could not be reached, read or written.',
   },
   DISK: { exit: 26, close: undefined, retry: false, meaning: 'A file of the run could not be written.' },
   SUPERSEDED: {

@@ -75,6 +75,19 @@ export const MAX_GPUS = 16;
 export const DEFAULT_KEPT_CHECKPOINTS = 2;
 export const MAX_KEPT_CHECKPOINTS = 10_000;
 
+// What is kept in a store.
+/** S3 takes no more in one request. */
+export const MAX_STORED_FILE_BYTES = 5 * 1024 ** 3;
+export const MAX_STORED_FILES = 4096;
+export const MAX_MANIFEST_BYTES = 4 * 1024 ** 2;
+export const MAX_STORE_KEY_BYTES = 1024;
+/** Of a file's or a folder's name in a store. */
+export const MAX_STORE_NAME_CHARACTERS = 128;
+export const MAX_STORE_FOLDERS = 4;
+export const MAX_STORE_TRANSFERS = 4;
+/** How often a request to a store is made; the wait in between is doubled each time. */
+export const MAX_STORE_ATTEMPTS = 5;
+
 // What is shown of a run.
 /** Workers with a label of their own in metrics and on the page; all others together are one more. */
 export const MAX_OBSERVED_WORKERS = 64;
@@ -166,6 +179,11 @@ export const BENCH_PIECE_MILLISECONDS = 100;
 export const BENCH_WIRE_MILLISECONDS = 400;
 export const BENCH_RUN_MILLISECONDS = 1_500;
 export const BENCH_RUN_LIMIT_MILLISECONDS = 120_000;
+export const FIRST_STORE_RETRY_MILLISECONDS = 250;
+export const MAX_STORE_RETRY_MILLISECONDS = 5_000;
+export const STORE_CONNECT_MILLISECONDS = 10_000;
+/** How long a store may take to send or take the next bytes. */
+export const STORE_SILENCE_MILLISECONDS = 30_000;
 
 // Measures.
 export const MAX_GPU_WATTS = 100_000;

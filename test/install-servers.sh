@@ -1,5 +1,6 @@
 #!/bin/sh
-# Installs what test/prometheus and test/browser need, Debian's prometheus and chromium-headless-shell, unless they are there.
+# Installs what test/prometheus, test/browser and test/swift need, Debian's prometheus, chromium-headless-shell and Swift (a server of
+# S3), unless they are there.
 # Where that is not possible it says why and ends well: their tests are skipped then, and say so.
 set -eu
 
@@ -7,6 +8,10 @@ missing=""
 for program in prometheus chromium-headless-shell; do
   command -v "$program" > /dev/null || missing="$missing $program"
 done
+for program in swift-proxy swift-account swift-container swift-object; do
+  command -v "$program-server" > /dev/null || missing="$missing $program"
+done
+command -v memcached > /dev/null || missing="$missing memcached"
 [ -n "$missing" ] || exit 0
 
 cannot() {

@@ -17,6 +17,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   dashboards: ['observation'],
   page: ['observation'],
   image: ['shared', 'data', 'page'],
+  store: ['shared', 'data'],
   cli: [
     ...[
       'shared',
@@ -29,6 +30,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
       'dashboards',
       'page',
       'image',
+      'store',
       'bench',
       'artifacts',
     ],
@@ -61,6 +63,16 @@ describe('the house', () => {
       /(from|import\() ?'@tensorflow/.test(readFileSync(join(root, file), 'utf8')),
     );
     expect(users.filter((file) => !/^worker\/(engines|native)\//.test(file))).toEqual([]);
+  });
+
+  it('loads what serves S3 only for a store that is one', () => {
+    const users = (pattern: RegExp) =>
+      files.filter(
+        (file) => !file.startsWith('test') && pattern.test(readFileSync(join(root, file), 'utf8')),
+      );
+    expect(users(/'@aws-sdk/)).toEqual(['store/s3-store.ts']);
+    expect(users(/from '\.\/s3-store/)).toEqual([]);
+    expect(users(/import\('\.\/s3-store/)).toEqual(['store/open-store.ts']);
   });
 
   it('has no file of more than 400 lines, and the three that explain it fit a screen or two', () => {

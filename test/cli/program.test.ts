@@ -111,8 +111,11 @@ describe('defaults', () => {
     expect([...explicit]).toEqual([]);
   });
   test('the options of each command are exactly those of the table', () => {
+    const needed: Readonly<Record<string, string>> = {
+      ...{ predict: 'seven.png', push: 'runs/r file:store', pull: 'file:store/r' },
+    };
     for (const command of commandNames) {
-      const parsed = parse(command === 'predict' ? 'predict seven.png' : command);
+      const parsed = parse(`${command} ${needed[command] ?? ''}`);
       expect(parsed.command).toBe(command);
       if (parsed.command === 'print') continue;
       expect(Object.keys(parsed.options)).toEqual(keysOf(command));
@@ -292,6 +295,16 @@ test('predict takes one picture or more', () => {
   expect(parse('predict a.png --model runs/a --format json b.png')).toMatchObject(files);
   expect(refusal('predict')).toContain("missing required argument 'image'");
   expect(refusal('predict a.png --format yaml')).toContain('text, json');
+});
+
+test('push takes a run and a store, pull a run in a store and perhaps a directory', () => {
+  expect(parse('push runs/r s3://b/p')).toMatchObject({ command: 'push', operands: ['runs/r', 's3://b/p'] });
+  expect(parse('pull s3://b/p/r')).toMatchObject({ operands: ['s3://b/p/r'], options: { runsDir: 'runs' } });
+  expect(parse('pull s3://b/p/r here')).toMatchObject({ operands: ['s3://b/p/r', 'here'] });
+  expect(refusal('push')).toContain("missing required argument 'run'");
+  expect(refusal('push runs/r')).toContain("missing required argument 'uri'");
+  expect(refusal('push runs/r file:x y')).toContain('push takes one run, one uri and flags');
+  expect(refusal('pull')).toContain("missing required argument 'uri'");
 });
 
 test('a coordinator beyond this machine starts with a token and --insecure', () => {

@@ -1,0 +1,31 @@
+import { writerOf } from '../coordinator/run-lock.ts';
+import { systemProcesses } from '../coordinator/processes.ts';
+import { systemDisk } from '../data/disk.ts';
+import { ClusterError } from '../shared/errors.ts';
+import { parseStoreUri } from '../store/address.ts';
+import { pushRun } from '../store/push.ts';
+import { chooseRun } from './choose-run.ts';
+import type { PushOptions } from './options.ts';
+import { filesText, transfer } from './transfer.ts';
+
+/** `mnist-dist push RUN URI`: the results of a run into a store; what is there already is not sent again. */
+export async function push(options: PushOptions, [named, uri = '']: readonly string[]): Promise<number> {
+  const address = parseStoreUri(uri);
+  const directory = chooseRun(named, '.');
+  return await transfer(options, async ({ patience, onProgress, terminal: { log } }) => {
+    const writer = await writerOf(directory, systemDisk, systemProcesses);
+    if (writer !== undefined)
+      throw new ClusterError('LOCKED', `${writer} is at work on ${directory}`, {
+        fix: 'push the run when it is over',
+      });
+    const pushed = await pushRun(directory, address, patience, onProgress);
+    if (pushed.state !== 'finished')
+      log.warn({ state: pushed.state }, `${directory} is not finished, but ${pushed.state}`);
+    const { files, bytes, moved, movedBytes } = pushed;
+    return {
+      sentence: `${directory} is at ${pushed.uri}: ${filesText(files, bytes)}; sent now: ${filesText(moved, movedBytes)}`,
+      next: `mnist-dist pull ${pushed.uri} fetches it`,
+      fields: { event: 'pushed', ...pushed },
+    };
+  });
+}

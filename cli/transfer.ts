@@ -1,0 +1,73 @@
+import { systemPatience, type Patience } from '../store/retry.ts';
+import type { OnProgress, Progress } from '../store/tally.ts';
+import { ClusterError } from '../shared/errors.ts';
+import { fitted, type Part } from './progress-line.ts';
+import type { Log, LogFields } from './log.ts';
+import { printable } from './printable.ts';
+import { onStop } from './supervised.ts';
+import { openScreen, type ProgressOptions } from './terminal.ts';
+import type { PullOptions, PushOptions } from './options.ts';
+
+/** How a push or a pull is followed, and ended by Ctrl-C. */
+export interface Transfer {
+  readonly terminal: ProgressOptions;
+  readonly patience: Patience;
+  readonly onProgress: OnProgress;
+}
+
+/** Opens it, hands it to `action`, and says at the end what that resolves with. Resolves with the exit code. */
+export async function transfer(
+  options: PushOptions | PullOptions,
+  action: (transfer: Transfer) => Promise<{ sentence: string; next?: string; fields: LogFields }>,
+): Promise<number> {
+  const { logLevel, logFormat } = options;
+  const terminal = openScreen({ stream: process.stdout, environment: process.env, logLevel, logFormat });
+  const { screen, log, live, style } = terminal;
+  const stopping = new AbortController();
+  onStop((code) =>
+    stopping.abort(new ClusterError(code, 'stopped', { fix: 'the same command goes on where it was' })),
+  );
+  const patience = patienceOf(stopping.signal, log);
+  const onProgress = (progress: Progress): void => {
+    log.debug({ file: progress.name }, `${progress.name}: ${progress.done}`);
+    const ratio = progress.files / Math.max(1, progress.allFiles);
+    if (live) screen.draw(fitted(partsOf(progress), ratio, screen.width, style));
+  };
+  try {
+    const { sentence, next, fields } = await action({ terminal, patience, onProgress });
+    screen.draw('');
+    if (logFormat === 'json') log.info(fields, sentence);
+    else for (const line of [sentence, ...(next === undefined ? [] : [next])]) screen.write(printable(line));
+    return 0;
+  } finally {
+    screen.draw('');
+  }
+}
+
+/** Until the signal, each new attempt said. */
+export function patienceOf(signal: AbortSignal, log: Log): Patience {
+  return systemPatience(signal, (error, milliseconds) => {
+    log.warn({ milliseconds }, `${printable(error.message)}; again in ${(milliseconds / 1000).toFixed(1)} s`);
+  });
+}
+
+function partsOf({ files, allFiles, bytes, allBytes }: Progress): Part[] {
+  return [
+    { text: '', dropped: 2, isBar: true },
+    { text: `${files} of ${allFiles} files`, dropped: 0 },
+    { text: `${bytesText(bytes)} of ${bytesText(allBytes)}`, dropped: 1 },
+  ];
+}
+
+/** "8 files, 2.2 MB". */
+export function filesText(files: number, bytes: number): string {
+  return `${files} ${files === 1 ? 'file' : 'files'}, ${bytesText(bytes)}`;
+}
+
+/** 2234567 -> "2.2 MB". */
+function bytesText(bytes: number): string {
+  const units = ['bytes', 'kB', 'MB', 'GB', 'TB'] as const;
+  const power = units.findLastIndex((_, i) => bytes >= 1000 ** i);
+  if (power <= 0) return `${bytes} bytes`;
+  return `${(bytes / 1000 ** power).toFixed(1)} ${units[power]}`;
+}

@@ -1,0 +1,112 @@
+import { readdir, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { systemDisk } from '../data/disk.ts';
+import { systemCode } from '../data/system-error.ts';
+import { makeIfNew, makeDirectories } from '../data/whole-file.ts';
+import { ClusterError, messageOf } from '../shared/errors.ts';
+import { uriOf, type StoreAddress } from './address.ts';
+import { checkName, isSegment } from './names.ts';
+import { isPlainFolder, openPlain, writePlain } from './plain-file.ts';
+import { withRetries, type Patience } from './retry.ts';
+import type { Content, Found, Store } from './store.ts';
+
+type FileAddress = Extract<StoreAddress, { kind: 'file' }>;
+/** What a file system of a network may get over. */
+const passing = new Set(['EAGAIN', 'EBUSY', 'ESTALE', 'ETIMEDOUT']);
+
+/** A folder as a store. The folder itself may be reached through links; in it none is followed. */
+export class FileStore implements Store {
+  readonly #address: FileAddress;
+  readonly #patience: Patience;
+
+  constructor(address: FileAddress, patience: Patience) {
+    this.#address = address;
+    this.#patience = patience;
+  }
+
+  uri(name?: string): string {
+    return uriOf(this.#address, name);
+  }
+
+  async put(name: string, { size, sha256, open }: Content): Promise<void> {
+    checkName(name);
+    await this.#try(name, 'written', async () => {
+      const path = await this.#path(name, true);
+      const explain = (error: unknown): ClusterError => this.#explained(name, 'written', error);
+      const accept = (got: { size: number; sha256: string }): void => {
+        if (got.size === size && got.sha256 === sha256) return;
+        throw this.#explained(name, 'written', 'it changed while it was read');
+      };
+      await writePlain(await open(), { path, limit: size, accept, explain });
+      await systemDisk.syncDirectory(dirname(path));
+    });
+  }
+
+  async get<T>(name: string, use: (found: Found) => Promise<T>): Promise<T | undefined> {
+    checkName(name);
+    return await this.#try(name, 'read', async () => {
+      const opened = await openPlain(await this.#path(name, false)).catch(ifThere);
+      if (opened === undefined) return undefined;
+      const stream = opened.handle.createReadStream();
+      try {
+        return await use({ size: opened.size, bytes: stream });
+      } finally {
+        stream.destroy();
+      }
+    });
+  }
+
+  async remove(name: string): Promise<void> {
+    checkName(name);
+    await this.#try(name, 'removed', async () => {
+      const path = await this.#path(name, false);
+      await rm(path, { force: true });
+      await systemDisk.syncDirectory(dirname(path)).catch(ifThere);
+    });
+  }
+
+  async folders(): Promise<string[]> {
+    return await this.#try('', 'read', async () => {
+      const entries = (await readdir(this.#address.directory, { withFileTypes: true }).catch(ifThere)) ?? [];
+      return entries.filter((entry) => entry.isDirectory() && isSegment(entry.name)).map(({ name }) => name);
+    });
+  }
+
+  /** Where a name is, after every folder on the way there is known to be one, and no link. */
+  async #path(name: string, isMade: boolean): Promise<string> {
+    let path = this.#address.directory;
+    if (isMade) {
+      await makeDirectories(path).catch((error: unknown) => {
+        throw this.#explained(name, 'written', error);
+      });
+    }
+    for (const folder of name.split('/').slice(0, -1)) {
+      path = join(path, folder);
+      if ((await isPlainFolder(path)) || !isMade) continue;
+      await makeIfNew(path, systemDisk);
+      await systemDisk.syncDirectory(dirname(path));
+    }
+    return join(this.#address.directory, name);
+  }
+
+  async #try<T>(name: string, done: string, attempt: () => Promise<T>): Promise<T> {
+    const judge = (error: unknown) => ({
+      error: this.#explained(name, done, error),
+      isTransient: passing.has(systemCode(error) ?? ''),
+    });
+    return await withRetries(attempt, judge, this.#patience);
+  }
+
+  #explained(name: string, done: string, error: unknown): ClusterError {
+    return new ClusterError('STORE', `${this.uri(name)} could not be ${done}: ${messageOf(error)}`, {
+      fix: 'see to the folder (space, permissions), or name another one; what is there already is not sent again',
+      cause: error,
+    });
+  }
+}
+
+/** Undefined for what is not there. */
+function ifThere(error: unknown): undefined {
+  if (systemCode(error) === 'ENOENT') return undefined;
+  throw error;
+}

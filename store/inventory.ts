@@ -1,0 +1,99 @@
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { systemCode } from '../data/system-error.ts';
+import { ClusterError, messageOf } from '../shared/errors.ts';
+import { MAX_STORED_FILE_BYTES, MAX_STORED_FILES } from '../shared/limits.ts';
+import { contentTypeOf } from './content-type.ts';
+import type { Entry, Named } from './manifest.ts';
+import { isSegment } from './names.ts';
+import { digestPlain, isPlainFolder, streamPlain } from './plain-file.ts';
+import type { Content } from './store.ts';
+
+/**
+ * What a store gets of a run: its results. What a run goes on from (checkpoints/, lock.json) stays where it runs, and so do
+ * evaluations that were made later (eval-.../): each has a folder of its own that is nobody's result but its own.
+ */
+const results = ['run.json', 'metrics.jsonl', 'events.jsonl', 'model.safetensors'] as const;
+const ARTIFACTS = 'artifacts';
+/** The last that a run writes of its artifacts, and the last of its own files in a store. */
+export const ARTIFACTS_MANIFEST = `${ARTIFACTS}/manifest.json`;
+
+/** A file of a run as it is put into a store. */
+export type RunFile = Entry & Content;
+
+/** A run's results, read once. */
+export interface Inventory extends Named {
+  readonly state: string;
+  readonly files: readonly RunFile[];
+}
+
+const identitySchema = z.object({
+  run: z.string().regex(/^(?!\.)[A-Za-z0-9._-]{1,64}$/),
+  started: z.iso.datetime(),
+  state: z.string(),
+});
+
+/**
+ * The results in a run's directory with their SHA-256; those that the run has not (yet) are left out, and what begins with a
+ * dot. Rejects with USAGE where there is no run, with DATA where a file cannot be read, with STORE for a link or an odd name.
+ */
+export async function readInventory(directory: string): Promise<Inventory> {
+  try {
+    const files: RunFile[] = [];
+    for (const name of [...results, ...(await artifactsIn(directory))]) {
+      const file = await runFile(directory, name);
+      if (file !== undefined) files.push(file);
+    }
+    if (files.length > MAX_STORED_FILES)
+      throw new ClusterError('STORE', `${directory} has more than ${MAX_STORED_FILES} files to send`);
+    return { ...(await identityOf(directory)), files };
+  } catch (error) {
+    if (error instanceof ClusterError) throw error;
+    throw new ClusterError('DATA', `${directory} cannot be read: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+async function identityOf(directory: string): Promise<z.infer<typeof identitySchema>> {
+  const path = join(directory, 'run.json');
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (error) {
+    if (systemCode(error) !== 'ENOENT') throw error;
+    throw new ClusterError('USAGE', `${directory} is no run: there is no ${path}`, {
+      fix: 'name the directory of a run, such as runs/ID',
+    });
+  }
+  try {
+    return identitySchema.parse(JSON.parse(text));
+  } catch (error) {
+    throw new ClusterError('DATA', `${path} is not that of a run`, { cause: error });
+  }
+}
+
+async function artifactsIn(directory: string): Promise<string[]> {
+  const folder = join(directory, ARTIFACTS);
+  if (!(await isPlainFolder(folder))) return [];
+  const entries = await readdir(folder, { withFileTypes: true });
+  const shown = entries.filter((entry) => !entry.name.startsWith('.') && !entry.isDirectory());
+  return shown.map(({ name }) => {
+    if (isSegment(name)) return `${ARTIFACTS}/${name}`;
+    throw new ClusterError('STORE', `${JSON.stringify(join(folder, name))} has a name that no store takes`, {
+      fix: 'names have letters, digits, ".", "_" and "-": rename it, or move it away',
+    });
+  });
+}
+
+async function runFile(directory: string, name: string): Promise<RunFile | undefined> {
+  const path = join(directory, name);
+  try {
+    const { size, sha256 } = await digestPlain(path);
+    if (size > MAX_STORED_FILE_BYTES)
+      throw new ClusterError('STORE', `${path} has more than ${MAX_STORED_FILE_BYTES} bytes`);
+    return { name, size, sha256, type: contentTypeOf(name), open: () => streamPlain(path, size) };
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,27 @@
+import { ClusterError } from '../shared/errors.ts';
+import { parseStoreUri } from './address.ts';
+import { pushRun, type Pushed } from './push.ts';
+import type { Patience } from './retry.ts';
+import type { OnProgress } from './tally.ts';
+
+/**
+ * `pushRun` for whoever has just finished a run: a failure also says that the run lies whole in its directory, and with which
+ * command the rest is sent later. Its code is the failure's own.
+ */
+export async function keepRun(
+  directory: string,
+  uri: string,
+  patience: Patience,
+  onProgress?: OnProgress,
+): Promise<Pushed> {
+  try {
+    return await pushRun(directory, parseStoreUri(uri), patience, onProgress);
+  } catch (error) {
+    if (!(error instanceof ClusterError)) throw error;
+    const first = error.fix === undefined ? '' : `${error.fix}. `;
+    throw new ClusterError(error.code, error.message, {
+      fix: `${first}The run is whole in ${directory}; what is missing there is sent by: mnist-dist push ${directory} ${uri}`,
+      cause: error,
+    });
+  }
+}

@@ -1,0 +1,31 @@
+import { once } from 'node:events';
+import { connect, createServer, type AddressInfo } from 'node:net';
+import { onTestFinished } from 'vitest';
+
+/**
+ * Passes everything on to a port of this machine, and calls `then` once, when so many bytes have come from clients: in the
+ * middle of an upload that is larger. Ends with its test. Resolves with its own port.
+ */
+export async function countingProxy(port: number, bytes: number, then: () => void): Promise<number> {
+  let left = bytes;
+  const server = createServer((client) => {
+    const upstream = connect(port, '127.0.0.1');
+    client.on('data', (part) => {
+      const before = left;
+      left -= part.length;
+      if (before > 0 && left <= 0) then();
+    });
+    client.pipe(upstream).pipe(client);
+    for (const [one, other] of [
+      [client, upstream],
+      [upstream, client],
+    ] as const) {
+      one.on('error', () => other.destroy());
+      one.on('close', () => other.destroy());
+    }
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  onTestFinished(() => void server.close());
+  // A listening server's address is that of a port, not of a pipe.
+  return (server.address() as AddressInfo).port;
+}
