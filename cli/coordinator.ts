@@ -2,11 +2,12 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { silentViewer, viewers, type RunViewer } from '../coordinator/viewer.ts';
+import { errorOf } from '../coordinator/outcome.ts';
 import { startCoordinator, type RunningCoordinator } from '../coordinator/start.ts';
 import { loadDataset } from '../data/load-dataset.ts';
 import type { Configuration } from '../shared/configuration.ts';
 import type { Dataset } from '../shared/dataset.ts';
-import { ClusterError, messageOf } from '../shared/errors.ts';
+import { messageOf } from '../shared/errors.ts';
 import { tuneRuntime } from '../shared/runtime.ts';
 import type { RunRecord } from '../shared/run-schema.ts';
 import { totalEpochs, totalSteps } from '../shared/schedule.ts';
@@ -89,10 +90,7 @@ async function train(training: Training): Promise<number> {
         observed?.viewer.ended({ state: 'failed', code: 'RUN_FAILED', message: messageOf(error) });
         throw error;
       });
-    if (outcome.code !== undefined) {
-      const { code, message, fix } = outcome;
-      throw new ClusterError(code, message, fix === undefined ? {} : { fix });
-    }
+    if (outcome.code !== undefined) throw errorOf(outcome.code, outcome);
     summarize(progress, run.directory, record);
     return 0;
   } finally {
