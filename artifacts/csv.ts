@@ -1,6 +1,11 @@
 /** Comma-separated values (RFC 4180, but with line feeds). */
 export function csv(rows: readonly (readonly (string | number)[])[]): string {
-  return rows.map((row) => `${row.map(field).join(',')}\n`).join('');
+  return rows.map((row) => `${csvLine(row)}\n`).join('');
+}
+
+/** One of them, without its end. */
+export function csvLine(row: readonly (string | number)[]): string {
+  return row.map(field).join(',');
 }
 
 function field(value: string | number): string {

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { silentViewer, viewers, type RunViewer } from '../coordinator/viewer.ts';
-import { writeRunArtifacts } from './artifact-files.ts';
+import { errorOf } from '../coordinator/outcome.ts';
 import { startCoordinator, type RunningCoordinator } from '../coordinator/start.ts';
 import { loadDataset } from '../data/load-dataset.ts';
 import type { Configuration } from '../shared/configuration.ts';
@@ -93,10 +93,7 @@ async function train(training: Training): Promise<number> {
         observed?.viewer.ended({ state: 'failed', code: 'RUN_FAILED', message: messageOf(error) });
         throw error;
       });
-    if (outcome.code !== undefined) {
-      const { code, message, fix } = outcome;
-      throw new ClusterError(code, message, fix === undefined ? {} : { fix });
-    }
+    if (outcome.code !== undefined) throw errorOf(outcome.code, outcome);
     if (options.pictures) await writeRunArtifacts(run.directory, record, dataset);
     summarize(progress, run.directory, record, options.pictures);
     await keep(run.directory, options.artifacts, hurry.signal, log);

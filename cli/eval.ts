@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { claimFolder, draw, subjectOf } from './artifact-files.ts';
 import { startEvaluation, type Evaluated, type Evaluator } from '../coordinator/evaluator.ts';
+import { errorOf } from '../coordinator/outcome.ts';
 import type { Serving } from '../coordinator/serve.ts';
 import type { Score } from '../evaluation/score.ts';
 import { loadDataset } from '../data/load-dataset.ts';
@@ -18,6 +19,7 @@ import type { EvalOptions, OptionKey } from './options.ts';
 import { withOwnWorkers, workerFailure } from './own-workers.ts';
 import { version } from './package.ts';
 import { grouped, percent } from './progress-line.ts';
+import { widthOf } from './screen.ts';
 import { styleOf } from './style.ts';
 import { onStop, Stopping } from './supervised.ts';
 import { generateToken, givenToken, writeLoopbackToken } from './token.ts';
@@ -114,11 +116,7 @@ async function compute(
     });
     // One that is not finite ends as diverged, which is told with the model's name.
     if (outcome.code === undefined || outcome.code === 'DIVERGED') return result;
-    throw new ClusterError(
-      outcome.code,
-      outcome.message,
-      outcome.fix === undefined ? {} : { fix: outcome.fix },
-    );
+    throw errorOf(outcome.code, outcome);
   } finally {
     tokenFile?.remove();
   }
@@ -139,7 +137,7 @@ function print(evaluation: Evaluation, { format }: EvalOptions): void {
   switch (format) {
     case 'text':
       process.stdout.write(
-        evaluationText(evaluation, process.stdout.columns || 80, styleOf(process.stdout, process.env)),
+        evaluationText(evaluation, widthOf(process.stdout), styleOf(process.stdout, process.env)),
       );
       return;
     case 'json':

@@ -1,3 +1,4 @@
+import { csvLine } from '../artifacts/csv.ts';
 import type { Evaluated } from '../coordinator/evaluator.ts';
 import { perClass } from '../evaluation/per-class.ts';
 import type { Score } from '../evaluation/score.ts';
@@ -62,7 +63,7 @@ export function evaluationJson({ score, misclassified, chosen, dataset, split, e
   return `${JSON.stringify(document, undefined, 2)}\n`;
 }
 
-/** For spreadsheets: a line for each class, with its row of the confusion matrix. */
+/** For spreadsheets (RFC 4180): a line for each class, with its row of the confusion matrix. */
 export function evaluationCsv({ score: { confusion }, dataset: { classNames } }: Evaluation): string {
   const names = confusion.map((_, i) => classNames[i] ?? String(i));
   const heads = [
@@ -77,11 +78,5 @@ export function evaluationCsv({ score: { confusion }, dataset: { classNames } }:
     ...[names[i] ?? '', precision, recall, f1, support],
     ...(confusion[i] ?? []),
   ]);
-  return [heads, ...rows].map((cells) => `${cells.map(csvCell).join(',')}\r\n`).join('');
-}
-
-/** RFC 4180. */
-function csvCell(value: string | number): string {
-  const text = String(value);
-  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  return [heads, ...rows].map((cells) => `${csvLine(cells)}\r\n`).join('');
 }

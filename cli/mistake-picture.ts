@@ -1,4 +1,5 @@
 import type { Misclassified } from '../evaluation/misclassified.ts';
+import { confidence, worst } from '../evaluation/worst.ts';
 import type { Dataset } from '../shared/dataset.ts';
 import { percent } from './progress-line.ts';
 import type { Style } from './style.ts';
@@ -23,12 +24,8 @@ export function mistakeLines(
   width: number,
   style: Style,
 ): string[] {
-  const confidence = ({ probabilities, predicted }: Misclassified) => probabilities[predicted] ?? 0;
-  const worst = wrong
-    .toSorted((a, b) => confidence(b) - confidence(a) || a.index - b.index)
-    .slice(0, SHOWN_MISTAKES);
-  if (worst.length === 0) return ['No mistakes.', ''];
-  const blocks = worst.map((mistake) => {
+  if (wrong.length === 0) return ['No mistakes.', ''];
+  const blocks = worst(wrong, SHOWN_MISTAKES).map((mistake) => {
     const { index, true: label, predicted } = mistake;
     const [is, taken] = [label, predicted].map((each) => className(dataset.classNames, each));
     const caption = [`${is} taken for ${taken}`, `${percent(confidence(mistake))}, ${index}`];

@@ -3,9 +3,14 @@ import type { TerminalStream } from './style.ts';
 
 const DEFAULT_COLUMNS = 80;
 
-/** Columns for lines that are written once: what is no terminal takes any length, one that does not know its size says 0. */
+/** Columns for lines that are written once: what is no terminal takes any length. */
 export function columnsOf(stream: TerminalStream): number {
-  return stream.isTTY === true ? stream.columns || DEFAULT_COLUMNS : Infinity;
+  return stream.isTTY === true ? widthOf(stream) : Infinity;
+}
+
+/** The columns of a terminal: 80 where it does not know its size, or is none. */
+export function widthOf({ columns }: TerminalStream): number {
+  return columns || DEFAULT_COLUMNS;
 }
 
 /**
@@ -24,12 +29,7 @@ export class Screen {
 
   /** Columns for a line that must not wrap: one less than the terminal has. */
   get width(): number {
-    return Math.max(1, this.#width - 1);
-  }
-
-  /** A terminal that does not know its size says 0. */
-  get #width(): number {
-    return this.#stream.columns || DEFAULT_COLUMNS;
+    return Math.max(1, widthOf(this.#stream) - 1);
   }
 
   /** Permanent text, whole lines; a missing last line break is added. */
@@ -48,7 +48,7 @@ export class Screen {
 
   /** A terminal that has become narrower has broken the live line into several rows. */
   #erase(): string {
-    const rows = Math.ceil(this.#columns / this.#width);
+    const rows = Math.ceil(this.#columns / widthOf(this.#stream));
     return `\r${rows > 1 ? `\u001b[${rows - 1}A\u001b[J` : '\u001b[K'}`;
   }
 }

@@ -3,10 +3,16 @@ import { score, type Score } from '../evaluation/score.ts';
 import type { Dataset } from '../shared/dataset.ts';
 import { assert } from '../shared/errors.ts';
 import type { EngineIdentity } from '../shared/engine-identity.ts';
-import { MAX_WORKERS } from '../shared/limits.ts';
 import type { ModelFile } from '../shared/model-file.ts';
 import type { Effect, Outcome } from './effects.ts';
-import { serve, type RunRecorder, type ServeSettings, type Serving, type Workplace } from './serve.ts';
+import {
+  serve,
+  writesNothing,
+  type RunRecorder,
+  type ServeSettings,
+  type Serving,
+  type Workplace,
+} from './serve.ts';
 import type { Resumed, RunState } from './state.ts';
 import type { RunViewer } from './viewer.ts';
 
@@ -82,10 +88,10 @@ export class Evaluator implements RunRecorder {
   }
 }
 
-export interface EvaluationSettings
-  extends
-    Pick<ServeSettings, 'token' | 'version' | 'host' | 'port' | 'rendezvousMilliseconds'>,
-    Pick<ServeSettings, 'startWorkers'> {
+export interface EvaluationSettings extends Pick<
+  ServeSettings,
+  'token' | 'version' | 'host' | 'port' | 'startWorkers' | 'rendezvousMilliseconds'
+> {
   /** Its test set is evaluated; it must have the model's inputs and classes. */
   readonly dataset: Dataset;
 }
@@ -99,9 +105,7 @@ export function startEvaluation(
   const { dataset } = settings;
   return serve(
     {
-      ...settings,
-      ...{ sharedMemory: true, minWorkers: 1, maxWorkers: MAX_WORKERS, allowMixedEngines: false },
-      ...{ checkpointEvery: { steps: Infinity }, audit: undefined },
+      ...{ ...settings, ...writesNothing },
       configuration: {
         ...{ ...configuration, dataset: dataset.digest, steps: 1 },
         ...{ trainSamples: dataset.train.samples, testSamples: dataset.test.samples },

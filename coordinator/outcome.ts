@@ -1,9 +1,14 @@
-import { errorTable, type ErrorCode } from '../shared/errors.ts';
+import { ClusterError, errorTable, type ErrorCode } from '../shared/errors.ts';
 import type { Next, Outcome } from './effects.ts';
 import type { RunState } from './state.ts';
 
 /** How a run can end, in the words its user reads. */
 export const finished: Outcome = { state: 'finished', code: undefined, message: 'all steps are done' };
+
+/** As its user is told who asked for it, where it ended with this code. */
+export function errorOf(code: ErrorCode, { message, fix }: Outcome): ClusterError {
+  return new ClusterError(code, message, fix === undefined ? {} : { fix });
+}
 
 export function stopped(code: ErrorCode): Outcome {
   const state = code === 'INTERRUPTED' || code === 'TERMINATED' ? 'interrupted' : 'failed';

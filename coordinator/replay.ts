@@ -2,11 +2,10 @@ import { firstLink } from '../shared/chain.ts';
 import type { Checkpoint } from '../shared/checkpoint-file.ts';
 import type { Dataset } from '../shared/dataset.ts';
 import { ClusterError } from '../shared/errors.ts';
-import { MAX_WORKERS } from '../shared/limits.ts';
 import { checkpointClaims, newestCheckpoint, type CheckpointClaims } from './checkpoint-claims.ts';
 import { claimsOf, differs, type Claims } from './claims.ts';
 import type { Evidence } from './evidence.ts';
-import { serve, type Serving, type ServeSettings } from './serve.ts';
+import { serve, writesNothing, type Serving, type ServeSettings } from './serve.ts';
 import { Verifier, type ReplayViewer } from './verifier.ts';
 
 /** What is to be computed again, and from where on. */
@@ -78,10 +77,7 @@ export function startReplay(
   const { checkpoint } = start;
   return serve(
     {
-      ...settings,
-      ...{ host: '127.0.0.1', port: 0, sharedMemory: true },
-      ...{ startWorkers: workers, minWorkers: 1, maxWorkers: MAX_WORKERS, allowMixedEngines: false },
-      ...{ checkpointEvery: { steps: Infinity }, audit: undefined },
+      ...{ ...settings, ...writesNothing, host: '127.0.0.1', port: 0, startWorkers: workers },
       configuration: { ...evidence.configuration, steps: claims.steps.length },
       evaluateAfter: new Set(claims.evaluations.keys()),
     },

@@ -4,7 +4,7 @@ import type { Configuration } from '../shared/configuration.ts';
 import type { Dataset } from '../shared/dataset.ts';
 import { assert, ClusterError, messageOf, type ErrorCode } from '../shared/errors.ts';
 import { roomBytes } from '../shared/frame.ts';
-import { EVALUATION_CHUNK_ROWS } from '../shared/limits.ts';
+import { EVALUATION_CHUNK_ROWS, MAX_WORKERS } from '../shared/limits.ts';
 import { ARITHMETIC, PROTOCOL } from '../shared/messages.ts';
 import { parameterCount } from '../shared/model.ts';
 import { initialWeights } from '../shared/random.ts';
@@ -32,6 +32,12 @@ export interface ServeSettings extends RunPolicy {
   /** The steps after which to evaluate, where these are not each epoch's last and the last of all. */
   readonly evaluateAfter?: ReadonlySet<number> | undefined;
 }
+
+/** Of a computation that writes nothing: it begins with one worker, and takes whoever computes the same bytes. */
+export const writesNothing = {
+  ...{ sharedMemory: true, minWorkers: 1, maxWorkers: MAX_WORKERS, allowMixedEngines: false },
+  ...{ checkpointEvery: { steps: Infinity }, audit: undefined },
+} as const;
 
 /** What a run is computed with, for whoever opens it. */
 export interface Workplace {

@@ -5,25 +5,26 @@ import { MAX_PAGE_ANSWER_BYTES } from '../shared/limits.ts';
 export const TEXT = 'text/plain; charset=utf-8';
 export const AGAIN = { 'Retry-After': '1' };
 
+type Answer = readonly [
+  status: number,
+  type: string,
+  body: string | Buffer,
+  headers?: Readonly<Record<string, string>>,
+];
+
 /** The answers that are on their way: whole ones, and no more of them than there is room for. */
 export class Answers {
   #bytes = 0;
 
-  send(
-    response: ServerResponse,
-    status: number,
-    type: string,
-    body: string | Buffer,
-    headers: Readonly<Record<string, string>> = {},
-  ): void {
+  send(response: ServerResponse, ...answer: Answer): void {
     // Whoever asked is gone.
     if (response.destroyed) return;
-    const length = Buffer.byteLength(body);
+    const length = Buffer.byteLength(answer[2]);
     if (this.#bytes + length > MAX_PAGE_ANSWER_BYTES)
-      return send(response, 503, TEXT, 'too many answers are on their way\n', AGAIN);
+      return write(response, 503, TEXT, 'too many answers are on their way\n', AGAIN);
     this.#bytes += length;
     response.once('close', () => (this.#bytes -= length));
-    send(response, status, type, body, headers);
+    write(response, ...answer);
   }
 }
 
@@ -58,13 +59,7 @@ export function refusalOf(host: string, request: IncomingMessage): Refusal | und
   };
 }
 
-function send(
-  response: ServerResponse,
-  status: number,
-  type: string,
-  body: string | Buffer,
-  headers: Readonly<Record<string, string>> = {},
-): void {
+function write(response: ServerResponse, ...[status, type, body, headers]: Answer): void {
   response.writeHead(status, {
     ...{ 'Content-Type': type, 'Content-Length': Buffer.byteLength(body), 'Cache-Control': 'no-store' },
     ...headers,

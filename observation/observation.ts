@@ -77,9 +77,10 @@ export class Observation implements RunViewer {
   }
 
   opened(report: OpenReport): void {
-    const { run, term, started, lines, events } = report;
+    const { run, term, started, step, epoch, lines, events } = report;
     this.#begun = this.#options.clock() - Math.max(0, Date.now() - Date.parse(started));
-    this.#last = report;
+    // Not the report: it holds all of the past.
+    this.#last = { step, epoch };
     this.#board.opened({ run, term, started, lines, events: parseEvents(events) });
     this.#metrics.opened(report);
   }

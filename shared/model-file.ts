@@ -40,14 +40,15 @@ const ownSchema = z.object({
 
 /** A model.safetensors of whatever configuration it says. Throws DATA, naming `file`, where it is damaged or none of ours. */
 export function readModel(bytes: Uint8Array, file: string): ModelFile {
-  const said = ownSchema.safeParse(decodeTensors(bytes, file).metadata).data;
+  const decoded = decodeTensors(bytes, file);
+  const said = ownSchema.safeParse(decoded.metadata).data;
   const configuration = said === undefined ? undefined : parseConfiguration(said.configuration);
   if (said === undefined || configuration === undefined)
     throw new ClusterError('DATA', `${file} is a safetensors file, but no model that mnist-dist has written`);
   // Its weights are in memory once more: as many as it has, not as many as it says.
   if (4 * parameterCount(configuration.model) > bytes.length) throw foreignTensors(file);
   const { step, chain } = said;
-  return { configuration, step: Number(step), chain, weights: decodeModel(bytes, file, configuration) };
+  return { configuration, step: Number(step), chain, weights: weightsOf(decoded, file, configuration) };
 }
 
 function parseConfiguration(text: string): Configuration | undefined {
@@ -62,7 +63,14 @@ const metadataSchema = z.object({ configuration: z.string() });
 
 /** The weights of a model.safetensors. Throws DATA, naming `file`, where it is damaged or of another configuration. */
 export function decodeModel(bytes: Uint8Array, file: string, configuration: Configuration): Float32Array {
-  const { metadata, tensors } = decodeTensors(bytes, file);
+  return weightsOf(decodeTensors(bytes, file), file, configuration);
+}
+
+function weightsOf(
+  { metadata, tensors }: ReturnType<typeof decodeTensors>,
+  file: string,
+  configuration: Configuration,
+): Float32Array {
   const parsed = metadataSchema.safeParse(metadata);
   if (!parsed.success || parsed.data.configuration !== canonicalConfiguration(configuration))
     throw new ClusterError('DATA', `${file} is not the model of this run's configuration`);
