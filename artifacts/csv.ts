@@ -1,4 +1,4 @@
-/** Comma-separated values (RFC 4180, but with line feeds). */
+/** Comma-separated values (RFC 4180, but with line feeds). Text that a spreadsheet would compute begins with an apostrophe. */
 export function csv(rows: readonly (readonly (string | number)[])[]): string {
   return rows.map((row) => `${csvLine(row)}\n`).join('');
 }
@@ -9,6 +9,6 @@ export function csvLine(row: readonly (string | number)[]): string {
 }
 
 function field(value: string | number): string {
-  const text = String(value);
+  const text = typeof value === 'string' ? value.replace(/^[=+\-@\t\r]/, "'$&") : String(value);
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }

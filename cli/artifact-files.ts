@@ -32,7 +32,7 @@ export async function writeRunArtifacts(
   const correct = confusion.reduce((sum, row, i) => sum + (row[i] ?? 0), 0);
   await draw(join(directory, 'artifacts'), {
     subject: subjectOf(
-      { bytes: model, path: join(directory, 'model.safetensors') },
+      { bytes: model, name: join(directory, 'model.safetensors') },
       run,
       dataset,
       'test',
@@ -48,18 +48,19 @@ export async function writeRunArtifacts(
 /** A model.safetensors as it was read. */
 export interface ModelBytes {
   readonly bytes: Uint8Array;
-  readonly path: string;
+  /** Its path or URI. */
+  readonly name: string;
 }
 
 /** Who was asked, and about what. */
 export function subjectOf(
-  { bytes, path }: ModelBytes,
+  { bytes, name: file }: ModelBytes,
   run: string | undefined,
   { name, digest, rows, columns, classNames }: Dataset,
   split: 'test' | 'train',
   engine: Subject['engine'],
 ): Subject {
-  const { step, chain, configuration } = readModel(bytes, path);
+  const { step, chain, configuration } = readModel(bytes, file);
   return {
     ...{ version, run, engine },
     model: {

@@ -3,16 +3,22 @@ import { dirname, join } from 'node:path';
 import { readIfThere } from '../coordinator/evidence.ts';
 import { systemCode } from '../data/system-error.ts';
 import { ClusterError, messageOf } from '../shared/errors.ts';
-import { MAX_MODEL_FILE_BYTES } from '../shared/limits.ts';
+import { MAX_MODEL_FILE_BYTES, MAX_STORED_RECORD_BYTES } from '../shared/limits.ts';
 import { readModel, type ModelFile } from '../shared/model-file.ts';
 import { parseRunRecord } from '../shared/run-schema.ts';
+import { isStoreUri, parseStoreUri } from '../store/address.ts';
+import type { Patience } from '../store/retry.ts';
+import { findRun, readStored } from '../store/stored-run.ts';
 import { chooseRun } from './choose-run.ts';
 import { listRuns } from './run-overview.ts';
 
 /** A trained model and what its pictures and answers are. */
 export interface ChosenModel extends ModelFile {
-  /** Its file. */
-  readonly path: string;
+  /** The path of its file, or its URI. */
+  readonly name: string;
+  readonly bytes: Uint8Array;
+  /** The directory of its run, where that is on this machine. */
+  readonly directory: string | undefined;
   /** The id of its run; undefined for a file that lies by itself. */
   readonly run: string | undefined;
   readonly rows: number;
@@ -20,14 +26,55 @@ export interface ChosenModel extends ModelFile {
   readonly classNames: readonly string[];
 }
 
+const MODEL = 'model.safetensors';
+const RECORD = 'run.json';
+
+/** As it was found, and the run.json beside it. */
+interface Found {
+  readonly name: string;
+  readonly bytes: Uint8Array;
+  readonly record: { readonly name: string; readonly bytes: Uint8Array } | undefined;
+  readonly directory: string | undefined;
+}
+
 /**
- * The model of the run or file that was named, or of the newest finished run in `runs`. Rejects with USAGE where there is
- * none, with DATA where the file is damaged or no model of ours.
+ * The model of the run, file or URI that was named, or of the newest finished run in `runs`. Rejects with USAGE where there is
+ * none, with DATA where the file is damaged or no model of ours, with STORE where a store does not give it.
  */
-export async function chooseModel(named: string | undefined, runs: string): Promise<ChosenModel> {
+export async function chooseModel(
+  named: string | undefined,
+  runs: string,
+  patience: Patience,
+): Promise<ChosenModel> {
+  const found =
+    named !== undefined && isStoreUri(named)
+      ? await fetchModel(named, patience)
+      : await findModel(named, runs);
+  const { name, bytes, directory } = found;
+  const model = readModel(bytes, name);
+  return { name, bytes, directory, ...model, ...pictureOf(found, model) };
+}
+
+async function fetchModel(uri: string, patience: Patience): Promise<Found> {
+  const run = await findRun(parseStoreUri(uri), patience);
+  const bytes = await readStored(run, MODEL, MAX_MODEL_FILE_BYTES);
+  if (bytes === undefined)
+    throw new ClusterError('USAGE', `the run at ${run.store.uri()} has no ${MODEL}: it was not finished`);
+  const record = await readStored(run, RECORD, MAX_STORED_RECORD_BYTES);
+  return {
+    ...{ name: run.store.uri(MODEL), bytes, directory: undefined },
+    record: record === undefined ? undefined : { name: run.store.uri(RECORD), bytes: record },
+  };
+}
+
+async function findModel(named: string | undefined, runs: string): Promise<Found> {
   const path = await fileOf(named ?? (await newestFinished(runs)), runs);
-  const model = readModel(await readBounded(path), path);
-  return { path, ...model, ...(await pictureOf(path, model)) };
+  const bytes = await readBounded(path);
+  const file = join(dirname(path), RECORD);
+  const record = await readIfThere(file);
+  return record === undefined
+    ? { name: path, bytes, record, directory: undefined }
+    : { name: path, bytes, record: { name: file, bytes: record }, directory: dirname(path) };
 }
 
 async function newestFinished(runs: string): Promise<string> {
@@ -41,7 +88,7 @@ async function newestFinished(runs: string): Promise<string> {
 /** `named` itself where it is a file, else the model of that run. */
 async function fileOf(named: string, runs: string): Promise<string> {
   const found = await stat(named).catch(() => undefined);
-  return found?.isFile() === true ? named : join(chooseRun(named, runs), 'model.safetensors');
+  return found?.isFile() === true ? named : join(chooseRun(named, runs), MODEL);
 }
 
 async function readBounded(path: string): Promise<Buffer> {
@@ -64,16 +111,14 @@ async function readBounded(path: string): Promise<Buffer> {
 }
 
 /** As the run says whose file it is; of a file alone, what its inputs and classes leave to guess. */
-async function pictureOf(
-  path: string,
+function pictureOf(
+  { name, record }: Found,
   { configuration }: ModelFile,
-): Promise<Pick<ChosenModel, 'run' | 'rows' | 'columns' | 'classNames'>> {
-  const file = join(dirname(path), 'run.json');
-  const text = (await readIfThere(file))?.toString('utf8');
-  const record = text === undefined ? undefined : parseRunRecord(text, file);
-  if (record?.dataset.sha256 === configuration.dataset) {
-    const { rows, columns, class_names: classNames } = record.dataset;
-    return { run: record.run, rows, columns, classNames };
+): Pick<ChosenModel, 'run' | 'rows' | 'columns' | 'classNames'> {
+  const said = record && parseRunRecord(Buffer.from(record.bytes).toString('utf8'), record.name);
+  if (said?.dataset.sha256 === configuration.dataset) {
+    const { rows, columns, class_names: classNames } = said.dataset;
+    return { run: said.run, rows, columns, classNames };
   }
   const { inputs, classes } = configuration.model;
   const side = Math.sqrt(inputs);
@@ -82,7 +127,7 @@ async function pictureOf(
       ...{ run: undefined, rows: side, columns: side },
       classNames: Array.from({ length: classes }, (_, i) => String(i)),
     };
-  throw new ClusterError('DATA', `${path} does not say how its pictures of ${inputs} pixels are laid out`, {
-    fix: 'put the run.json of its run beside it',
+  throw new ClusterError('DATA', `${name} does not say how its pictures of ${inputs} pixels are laid out`, {
+    fix: `put the ${RECORD} of its run beside it`,
   });
 }

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { silentViewer, viewers, type RunViewer } from '../coordinator/viewer.ts';
+import { writeRunArtifacts } from './artifact-files.ts';
 import { errorOf } from '../coordinator/outcome.ts';
 import { startCoordinator, type RunningCoordinator } from '../coordinator/start.ts';
 import { loadDataset } from '../data/load-dataset.ts';
@@ -94,6 +95,8 @@ async function train(training: Training): Promise<number> {
         throw error;
       });
     if (outcome.code !== undefined) throw errorOf(outcome.code, outcome);
+    // Nothing moves any more.
+    progress.close();
     if (options.pictures) await writeRunArtifacts(run.directory, record, dataset);
     summarize(progress, run.directory, record, options.pictures);
     await keep(run.directory, options.artifacts, hurry.signal, log);

@@ -1,6 +1,4 @@
-import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { claimFolder, draw, subjectOf } from './artifact-files.ts';
 import { startEvaluation, type Evaluated, type Evaluator } from '../coordinator/evaluator.ts';
 import { errorOf } from '../coordinator/outcome.ts';
@@ -18,11 +16,13 @@ import { createLogger, type Log } from './log.ts';
 import type { EvalOptions, OptionKey } from './options.ts';
 import { withOwnWorkers, workerFailure } from './own-workers.ts';
 import { version } from './package.ts';
+import { printable } from './printable.ts';
 import { grouped, percent } from './progress-line.ts';
 import { widthOf } from './screen.ts';
 import { styleOf } from './style.ts';
 import { onStop, Stopping } from './supervised.ts';
 import { generateToken, givenToken, writeLoopbackToken } from './token.ts';
+import { patienceOf } from './transfer.ts';
 import { planWorkers } from './worker-plan.ts';
 
 /** `mnist-dist eval`: what a model says of a test set; the result on stdout, all else on stderr. Changes nothing in the run. */
@@ -34,20 +34,26 @@ export async function evaluate(
   tuneRuntime();
   const { logLevel, logFormat } = options;
   const log = createLogger({ level: logLevel, format: logFormat, destination: process.stderr });
-  const chosen = await chooseModel(named, options.runsDir);
+  const stopping = new Stopping();
+  const fetching = new AbortController();
+  onStop((code) => {
+    fetching.abort(new ClusterError(code, 'stopped'));
+    stopping.stop(code);
+  });
+  const chosen = await chooseModel(named, options.runsDir, patienceOf(fetching.signal, log));
   const whole = await loadDataset(options.data);
   const dataset = options.split === 'train' ? swappedHalves(whole) : whole;
   checkFit(chosen, dataset);
   const out = options.pictures ? folderFor(chosen, options, new Date()) : undefined;
   if (out !== undefined) await claimFolder(out);
   log.info(
-    { model: chosen.path, samples: dataset.test.samples },
-    `evaluating ${grouped(dataset.test.samples)} ${options.split === 'train' ? 'training' : 'test'} images of ${dataset.name ?? 'the dataset'} with ${chosen.path}`,
+    { model: chosen.name, samples: dataset.test.samples },
+    `evaluating ${grouped(dataset.test.samples)} ${options.split === 'train' ? 'training' : 'test'} images of ${dataset.name ?? 'the dataset'} with ${printable(chosen.name)}`,
   );
-  const evaluated = await compute(chosen, dataset, options, explicit, log);
+  const evaluated = await compute({ model: chosen, dataset, options, explicit, stopping, log });
   const { score } = evaluated;
   if (score === undefined)
-    throw new ClusterError('DIVERGED', `${chosen.path} has a loss on this dataset that is not finite`);
+    throw new ClusterError('DIVERGED', `${chosen.name} has a loss on this dataset that is not finite`);
   const evaluation = { ...evaluated, score, chosen, dataset, split: options.split };
   if (out !== undefined) await keep(out, evaluation, log);
   print(evaluation, options);
@@ -55,49 +61,54 @@ export async function evaluate(
 }
 
 /** Where the artifacts of this evaluation go: never over those of the run. */
-function folderFor({ path }: ChosenModel, { out }: EvalOptions, now: Date): string {
-  if (out !== undefined) return out;
+function folderFor({ directory }: ChosenModel, { out }: EvalOptions, now: Date): string {
   const name = `eval-${now.toISOString().slice(0, 19).replaceAll(/[-:]/g, '').replace('T', '-')}`;
-  const folder = dirname(path);
-  return existsSync(join(folder, 'run.json')) ? join(folder, name) : name;
+  return out ?? join(directory ?? '', name);
 }
 
 async function keep(folder: string, evaluation: Evaluation, log: Log): Promise<void> {
   const { score, misclassified, dataset, chosen, split, engine } = evaluation;
   assert(engine !== undefined, 'somebody has computed it');
-  const { path } = chosen;
   await draw(folder, {
-    subject: subjectOf({ bytes: await readFile(path), path }, chosen.run, dataset, split, engine),
+    subject: subjectOf(chosen, chosen.run, dataset, split, engine),
     ...{ score, wrong: misclassified, images: dataset.test.images, metrics: undefined },
   });
   log.info({ report: join(folder, 'report.html') }, `report and pictures are in ${folder}`);
 }
 
 /** A model sees as many pixels, and knows as many classes, as it was trained with. */
-function checkFit({ path, configuration }: ChosenModel, { rows, columns, classNames }: Dataset): void {
+function checkFit({ name, configuration }: ChosenModel, { rows, columns, classNames }: Dataset): void {
   const { inputs, classes } = configuration.model;
   if (inputs === rows * columns && classes === classNames.length) return;
   throw new ClusterError(
     'DATA',
-    `${path} takes ${inputs} pixels and knows ${classes} classes; the dataset has ${rows} x ${columns} pixels and ${classNames.length} classes`,
+    `${name} takes ${inputs} pixels and knows ${classes} classes; the dataset has ${rows} x ${columns} pixels and ${classNames.length} classes`,
     { fix: 'give --data DIR with a dataset like the one it was trained with' },
   );
 }
 
-async function compute(
-  model: ChosenModel,
-  dataset: Dataset,
-  options: EvalOptions,
-  explicit: ReadonlySet<OptionKey>,
-  log: Log,
-): Promise<Evaluated> {
+interface Computation {
+  readonly model: ChosenModel;
+  readonly dataset: Dataset;
+  readonly options: EvalOptions;
+  readonly explicit: ReadonlySet<OptionKey>;
+  readonly stopping: Stopping;
+  readonly log: Log;
+}
+
+async function compute({
+  model,
+  dataset,
+  options,
+  explicit,
+  stopping,
+  log,
+}: Computation): Promise<Evaluated> {
   // Workers dial in where an address was given.
   const isOpen = explicit.has('host') || explicit.has('port');
   const plans = isOpen ? [] : await planWorkers(options, log);
   const given = isOpen ? givenToken(options.tokenFile, process.env) : undefined;
   const token = given ?? generateToken();
-  const stopping = new Stopping();
-  onStop((code) => stopping.stop(code));
   const serving = await startEvaluation(
     model,
     {

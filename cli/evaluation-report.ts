@@ -55,9 +55,12 @@ function classLines({ confusion }: Score, classNames: readonly string[], style: 
 /** For programs: one object, the confusion matrix with rows true. */
 export function evaluationJson({ score, misclassified, chosen, dataset, split, engine }: Evaluation): string {
   const { samples, correct, accuracy, loss, confusion } = score;
+  const { classNames } = dataset;
   const document = {
-    ...{ model: chosen.path, step: chosen.step, dataset: dataset.name, split, samples, correct },
-    ...{ accuracy, loss, class_names: dataset.classNames, confusion, per_class: perClass(confusion) },
+    ...{ model: chosen.name, step: chosen.step, dataset: dataset.name, split, samples, correct },
+    ...{ accuracy, loss, class_names: classNames, confusion },
+    // As in summary.json.
+    per_class: perClass(confusion).map((each, i) => ({ class: classNames[i] ?? String(i), ...each })),
     ...{ misclassified, engine },
   };
   return `${JSON.stringify(document, undefined, 2)}\n`;

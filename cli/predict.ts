@@ -8,18 +8,24 @@ import type { PredictOptions } from './options.ts';
 import { predictionLines, type Prediction } from './prediction-text.ts';
 import { printable } from './printable.ts';
 import { columnsOf } from './screen.ts';
+import { createLogger } from './log.ts';
 import { styleOf } from './style.ts';
+import { onStop } from './supervised.ts';
+import { patienceOf } from './transfer.ts';
 
 /** `mnist-dist predict`: what the model takes each picture for. A file that is no picture is named and passed over. */
 export async function predict(
   { model: named, runsDir, format }: PredictOptions,
   files: readonly string[],
 ): Promise<number> {
-  const model = await chooseModel(named, runsDir);
+  const stopping = new AbortController();
+  const release = onStop((code) => stopping.abort(new ClusterError(code, 'stopped')));
+  const log = createLogger({ level: 'warn', format: 'text', destination: process.stderr });
+  const model = await chooseModel(named, runsDir, patienceOf(stopping.signal, log)).finally(release);
   const { stdout, stderr } = process;
   const images: Prediction[] = [];
   const skipped: { file: string; reason: string }[] = [];
-  if (format === 'text') stdout.write(`${printable(model.path)}, step ${model.step}\n`);
+  if (format === 'text') stdout.write(`${printable(model.name)}, step ${model.step}\n`);
   for (const file of files) {
     try {
       const image = await predictOne(file, model);
@@ -60,12 +66,12 @@ async function predictOne(
 }
 
 function report(
-  { path, step, classNames }: ChosenModel,
+  { name, step, classNames }: ChosenModel,
   images: readonly Prediction[],
   skipped: readonly { file: string; reason: string }[],
 ): object {
   return {
-    ...{ model: path, step, class_names: classNames },
+    ...{ model: name, step, class_names: classNames },
     images: images.map(({ file, predicted, probabilities }) => ({
       ...{ file, predicted, class_name: classNames[predicted] ?? String(predicted), probabilities },
     })),

@@ -21,35 +21,47 @@ export function isSupervised(): boolean {
 /**
  * Calls `stop` once, on Ctrl-C (or SIGTERM, or the supervisor's word), and ends the process at once the second time.
  * A supervised process leaves Ctrl-C, which the terminal sends to all, to its supervisor; without one it ends.
+ * Returns how to take it back, once there is nothing to stop any more.
  */
-export function onStop(stop: (code: ErrorCode) => void): void {
+export function onStop(stop: (code: ErrorCode) => void): () => void {
   let stopping = false;
   const handle = (code: ErrorCode): void => {
     if (stopping) process.exit(new ClusterError(code, 'stopped twice').exitCode);
     stopping = true;
     stop(code);
   };
-  process.on('SIGINT', () => {
+  const interrupted = (): void => {
     if (!isSupervised()) handle('INTERRUPTED');
-  });
-  process.on('SIGTERM', () => handle('TERMINATED'));
-  if (!isSupervised()) return;
+  };
+  const terminated = (): void => handle('TERMINATED');
+  process.on('SIGINT', interrupted).on('SIGTERM', terminated);
+  const release = isSupervised() ? onWord(handle, () => stopping) : () => undefined;
+  return () => {
+    process.off('SIGINT', interrupted).off('SIGTERM', terminated);
+    release();
+  };
+}
+
+/** The same for the word of a supervisor, and for its end. */
+function onWord(handle: (code: ErrorCode) => void, isStopping: () => boolean): () => void {
   // The channel alone must not keep a process alive whose work is done.
   process.channel?.unref();
-  process.on('message', (message) => {
+  const heard = (message: unknown): void => {
     const order = toChild.safeParse(message);
     if (order.success) handle(order.data.code);
-  });
+  };
   const orphaned = (): void => {
-    if (!stopping) handle('TERMINATED');
+    if (!isStopping()) handle('TERMINATED');
     setTimeout(
       () => process.exit(new ClusterError('TERMINATED', '').exitCode),
       ORPHAN_LIMIT_MILLISECONDS / 2,
     ).unref();
   };
+  process.on('message', heard);
   // A supervisor that died while this process was loading is not announced again.
   if (process.connected) process.once('disconnect', orphaned);
   else orphaned();
+  return () => process.off('message', heard).off('disconnect', orphaned);
 }
 
 /** The word to stop, which may come before there is anybody to pass it to. */

@@ -24,7 +24,7 @@ export async function transfer(
   const terminal = openScreen({ stream: process.stdout, environment: process.env, logLevel, logFormat });
   const { screen, log, live, style } = terminal;
   const stopping = new AbortController();
-  onStop((code) =>
+  const release = onStop((code) =>
     stopping.abort(new ClusterError(code, 'stopped', { fix: 'the same command goes on where it was' })),
   );
   const patience = patienceOf(stopping.signal, log);
@@ -40,6 +40,7 @@ export async function transfer(
     else for (const line of [sentence, ...(next === undefined ? [] : [next])]) screen.write(printable(line));
     return 0;
   } finally {
+    release();
     screen.draw('');
   }
 }

@@ -78,6 +78,8 @@ export const MAX_KEPT_CHECKPOINTS = 10_000;
 // What is kept in a store.
 /** S3 takes no more in one request. */
 export const MAX_STORED_FILE_BYTES = 5 * 1024 ** 3;
+/** Of a run.json that is read from a store. */
+export const MAX_STORED_RECORD_BYTES = 16 * 1024 ** 2;
 export const MAX_STORED_FILES = 4096;
 export const MAX_MANIFEST_BYTES = 4 * 1024 ** 2;
 export const MAX_STORE_KEY_BYTES = 1024;

@@ -17,6 +17,11 @@ const BUCKET = /^(?!.*\.\.)(?!\d+\.\d+\.\d+\.\d+$)[a-z0-9][a-z0-9.-]{1,61}[a-z0-
 // oxlint-disable-next-line no-control-regex -- they are what is looked for
 const UNSAFE = /[\u0000-\u001f\u007f\\?#]/;
 
+/** Whether somebody means a store, and not a file or a run of this machine. */
+export function isStoreUri(text: string): boolean {
+  return /^(?:file|s3):/i.test(text);
+}
+
 /**
  * The address that a URI gives: `file:DIR` (a path as it stands, relative to the working directory), `file:///DIR` (with the
  * escapes of a URL), `s3://BUCKET` or `s3://BUCKET/PREFIX`. Throws USAGE, naming it.

@@ -6,12 +6,12 @@ import { makeDirectories } from '../data/whole-file.ts';
 import { ClusterError, messageOf } from '../shared/errors.ts';
 import { MAX_STORE_TRANSFERS } from '../shared/limits.ts';
 import type { StoreAddress } from './address.ts';
-import { parseManifest, readManifestText, type Entry, type Manifest } from './manifest.ts';
+import type { Entry, Manifest } from './manifest.ts';
 import { inParallel } from './parallel.ts';
 import { digestPlain, isPlainFolder, lstatIfThere, writePlain } from './plain-file.ts';
-import { openStore } from './open-store.ts';
 import type { Patience } from './retry.ts';
 import type { Store } from './store.ts';
+import { findRun, takeStored } from './stored-run.ts';
 import { Tally, type Counted, type OnProgress } from './tally.ts';
 
 /** What was done. */
@@ -22,8 +22,6 @@ export interface Pulled extends Counted {
 
 /** Where a pulled run goes: to this directory, or into a folder of runs under its id. */
 export type Destination = { readonly directory: string } | { readonly runs: string };
-
-const SHOWN_FOLDERS = 8;
 
 /**
  * Fetches the run at an address, each file compared with the manifest. It comes to be as a whole: until then it grows in a hidden
@@ -36,10 +34,7 @@ export async function pullRun(
   patience: Patience,
   onProgress: OnProgress = () => undefined,
 ): Promise<Pulled> {
-  const store = await openStore(address, patience);
-  const text = await readManifestText(store);
-  if (text === undefined) throw await noRun(store);
-  const { run, files } = parseManifest(text, store);
+  const { store, run, files } = await findRun(address, patience);
   const directory = resolve('runs' in destination ? join(destination.runs, run) : destination.directory);
   const tally = new Tally(files, onProgress);
   if (await isThere(directory, files)) {
@@ -113,24 +108,12 @@ function foldersOf(name: string): string[] {
   return parts.map((_, i) => parts.slice(0, i + 1).join('/'));
 }
 
-async function fetchFile(store: Store, draft: string, { name, size, sha256 }: Entry): Promise<void> {
-  const path = join(draft, name);
-  const other = (what: string): ClusterError =>
-    new ClusterError('STORE', `${store.uri(name)} ${what}`, {
-      fix: 'somebody may be pushing it: pull again later, or push it again from where it is complete',
-    });
-  const found = await store.get(name, async ({ bytes }) => {
-    await writePlain(bytes, {
-      path,
-      limit: size,
-      explain: (error) => diskError(path, error),
-      accept: (got) => {
-        if (got.size !== size || got.sha256 !== sha256) throw other('is not what the manifest says');
-      },
-    });
-    return true;
-  });
-  if (found === undefined) throw other('is missing, though the manifest names it');
+async function fetchFile(store: Store, draft: string, file: Entry): Promise<void> {
+  const path = join(draft, file.name);
+  const explain = (error: unknown): ClusterError => diskError(path, error);
+  await takeStored(store, file, (bytes, accept) =>
+    writePlain(bytes, { path, limit: file.size, explain, accept }),
+  );
 }
 
 /** Gives the folder its name, once everything in it outlives a power cut. */
@@ -139,18 +122,6 @@ async function publish(draft: string, directory: string, files: Manifest['files'
     await systemDisk.syncDirectory(join(draft, folder));
   await rename(draft, directory);
   await systemDisk.syncDirectory(dirname(directory));
-}
-
-async function noRun(store: Store): Promise<ClusterError> {
-  const folders = (await store.folders()).toSorted();
-  const shown = folders.slice(0, SHOWN_FOLDERS).map((name) => store.uri(name));
-  const more = folders.length > shown.length ? ', ...' : '';
-  return new ClusterError('STORE', `there is no whole run at ${store.uri()}: it has no manifest.json`, {
-    fix:
-      shown.length === 0
-        ? 'push it (again) from where it is complete: mnist-dist push RUN URI'
-        : `name one of the folders in it: ${shown.join(', ')}${more}`,
-  });
 }
 
 async function onDisk<T>(path: string, action: () => Promise<T>): Promise<T> {

@@ -6,6 +6,9 @@ import { encodeTensors } from '../../shared/safetensors.ts';
 import { canonicalConfiguration } from '../../shared/configuration.ts';
 import { MAX_MODEL_FILE_BYTES } from '../../shared/limits.ts';
 import { temporaryFolder } from '../process/cluster.ts';
+import { parseStoreUri } from '../../store/address.ts';
+import { pushRun } from '../../store/push.ts';
+import { noPatience } from '../store/patience.ts';
 import { configuration, modelBytes, writeRun } from './made-up-model.ts';
 
 let runs: string;
@@ -23,18 +26,55 @@ beforeEach(() => {
 
 const path = (run: string) => join(runs, run, 'model.safetensors');
 const refusal = async (named: string | undefined, folder = runs) => {
-  const error: unknown = await chooseModel(named, folder).catch((reason: unknown) => reason);
+  const error: unknown = await chooseModel(named, folder, noPatience()).catch((reason: unknown) => reason);
   return error;
 };
 
 describe('the model that is meant', () => {
   test('is that of the run or file that was named, or of the newest finished run', async () => {
-    const found = await chooseModel(undefined, runs);
-    expect(found).toMatchObject({ path: path('finished'), step: 7, rows: 7, columns: 7, configuration });
+    const found = await chooseModel(undefined, runs, noPatience());
+    expect(found).toMatchObject({
+      name: path('finished'),
+      directory: join(runs, 'finished'),
+      step: 7,
+      rows: 7,
+      columns: 7,
+      configuration,
+    });
     expect(found.classNames).toEqual(['lying', 'standing']);
     expect(found.weights).toHaveLength(106);
-    expect((await chooseModel(join(runs, 'failed'), 'elsewhere')).path).toBe(path('failed'));
-    expect((await chooseModel(path('older'), 'elsewhere')).path).toBe(path('older'));
+    expect((await chooseModel(join(runs, 'failed'), 'elsewhere', noPatience())).name).toBe(path('failed'));
+    expect((await chooseModel(path('older'), 'elsewhere', noPatience())).name).toBe(path('older'));
+  });
+
+  test('is that of a run in a store, of which nothing else is fetched', async () => {
+    const uri = `file:${join(runs, 'store')}`;
+    const push = (run: string) => pushRun(join(runs, run), parseStoreUri(uri), noPatience());
+    const pushed = await push('finished');
+    const found = await chooseModel(pushed.uri, 'elsewhere', noPatience());
+    expect(found).toMatchObject({
+      ...{ name: `${pushed.uri}/model.safetensors`, directory: undefined, rows: 7, columns: 7 },
+      classNames: ['lying', 'standing'],
+    });
+    expect(await refusal(uri)).toMatchObject({ code: 'STORE', fix: expect.stringContaining(pushed.uri) });
+    const stored = join(pushed.uri.slice('file:'.length), 'model.safetensors');
+    truncateSync(stored, 100);
+    expect(await refusal(pushed.uri)).toMatchObject({
+      ...{ code: 'STORE', message: expect.stringContaining('is not what the manifest says') },
+    });
+    rmSync(stored);
+    expect(await refusal(pushed.uri)).toMatchObject({
+      ...{ code: 'STORE', message: expect.stringContaining('is missing') },
+    });
+  });
+
+  test('is not there in a store where the run was not finished', async () => {
+    rmSync(path('older'));
+    const uri = `file:${join(runs, 'store')}`;
+    const half = await pushRun(join(runs, 'older'), parseStoreUri(uri), noPatience());
+    expect(await refusal(half.uri)).toMatchObject({
+      ...{ code: 'USAGE', message: expect.stringContaining(half.uri) },
+    });
   });
 
   test('says by its own length what its pictures are, where its run is not at hand or is another one', async () => {
@@ -42,9 +82,9 @@ describe('the model that is meant', () => {
     const alone = join(runs, 'alone.safetensors');
     writeFileSync(alone, modelBytes(square));
     const expected = { rows: 3, columns: 3, classNames: ['0', '1', '2'] };
-    expect(await chooseModel(alone, runs)).toMatchObject(expected);
+    expect(await chooseModel(alone, runs, noPatience())).toMatchObject(expected);
     writeFileSync(path('older'), modelBytes({ ...square, dataset: 'ef'.repeat(32) }));
-    expect(await chooseModel(path('older'), runs)).toMatchObject(expected);
+    expect(await chooseModel(path('older'), runs, noPatience())).toMatchObject(expected);
     writeFileSync(alone, modelBytes({ ...square, model: { ...square.model, inputs: 8 } }));
     expect(await refusal(alone)).toMatchObject({
       ...{ code: 'DATA', message: expect.stringContaining(alone), fix: expect.stringContaining('run.json') },

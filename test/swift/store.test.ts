@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parseStoreUri } from '../../store/address.ts';
-import { newRun, QUICK_RECIPE, REFERENCE, run, temporaryFolder } from '../process/cluster.ts';
+import { newRun, QUICK_RECIPE, readRun, REFERENCE, run, temporaryFolder } from '../process/cluster.ts';
 import { keepsTheContract } from '../store/contract.ts';
 import { filesUnder, makeRun, resultsOfRun, RUN } from '../store/made-up-run.ts';
 import { countingProxy } from './counting-proxy.ts';
@@ -49,24 +49,47 @@ describe.skipIf(missing !== undefined)(`a server of S3 that checks signatures${w
     });
   });
 
-  it('gets a run that was trained, and has the bytes that the run has', async () => {
+  it('gets a run as it ends, with the bytes that it has here, and its model is evaluated from there', async () => {
     const folder = temporaryFolder();
-    const trained = await run([
-      'local',
-      ...newRun(folder),
-      ...QUICK_RECIPE,
-      ...REFERENCE,
-      '--steps',
-      '3',
-      '--no-http',
-    ]);
-    expect(trained, trained.output).toMatchObject({ code: 0 });
     const store = uri();
-    expect(await run(['push', join(folder, 'r'), store])).toMatchObject({ code: 0 });
+    const trained = await run([
+      ...['local', ...newRun(folder), ...QUICK_RECIPE, ...REFERENCE, '--steps', '3', '--no-http'],
+      ...['--pictures', '--artifacts', store],
+    ]);
+    expect(trained, trained.output).toMatchObject({
+      code: 0,
+      output: expect.stringContaining(`the results are at ${store}/r`),
+    });
     expect(await run(['pull', `${store}/r`, '--runs-dir', join(folder, 'new')])).toMatchObject({ code: 0 });
     const [mine, theirs] = [filesUnder(join(folder, 'r')), filesUnder(join(folder, 'new', 'r'))];
-    expect(Object.keys(theirs)).toContain('model.safetensors');
-    for (const [name, text] of Object.entries(theirs)) expect(text, name).toBe(mine[name]);
+    expect(Object.keys(theirs)).toEqual(
+      expect.arrayContaining(['model.safetensors', 'artifacts/report.html', 'artifacts/manifest.json']),
+    );
+    const results = Object.entries(mine).filter(([name]) => !/^(?:checkpoints\/|lock\.json)/.test(name));
+    expect(theirs).toEqual(Object.fromEntries(results));
+
+    const said = await run([
+      ...['eval', `${store}/r`, ...REFERENCE, '--no-pictures', '--format', 'json', '--log-level', 'error'],
+    ]);
+    expect(said, said.output).toMatchObject({ code: 0 });
+    const { confusion } = JSON.parse(theirs['artifacts/confusion_matrix.json'] ?? '');
+    expect(JSON.parse(said.output).confusion).toEqual(confusion);
+  });
+
+  it('is down when a run ends: the run is whole here, and says with which command it is sent', async () => {
+    const folder = temporaryFolder();
+    const store = uri();
+    swift.kill();
+    const { code, output } = await run([
+      ...['local', ...newRun(folder), ...QUICK_RECIPE, ...REFERENCE, '--steps', '3', '--no-http'],
+      ...['--artifacts', store],
+    ]);
+    expect(code, output).toBe(STORE);
+    expect(readRun(join(folder, 'r')).record.state).toBe('finished');
+    const [, ...command] = /(mnist-dist) (push) (\S+) (\S+)/.exec(output)?.slice(1) ?? [];
+    expect(command).toEqual(['push', join(folder, 'r'), store]);
+    await swift.restart();
+    expect(await run(command)).toMatchObject({ code: 0 });
   });
 
   it.each([

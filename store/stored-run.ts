@@ -1,0 +1,91 @@
+import { digestOf } from './plain-file.ts';
+import { ClusterError } from '../shared/errors.ts';
+import type { StoreAddress } from './address.ts';
+import { parseManifest, readManifestText, type Entry, type Manifest } from './manifest.ts';
+import { openStore } from './open-store.ts';
+import type { Patience } from './retry.ts';
+import type { Store } from './store.ts';
+
+/** A whole run in a store. */
+export interface StoredRun extends Manifest {
+  readonly store: Store;
+}
+
+const SHOWN_FOLDERS = 8;
+
+/** Finds the run at an address. Rejects with STORE where there is none that is whole, saying what is there. */
+export async function findRun(address: StoreAddress, patience: Patience): Promise<StoredRun> {
+  const store = await openStore(address, patience);
+  const text = await readManifestText(store);
+  if (text === undefined) throw await noRun(store);
+  return { ...parseManifest(text, store), store };
+}
+
+/**
+ * One file of a run, compared with the manifest; undefined where the run has none of that name. Rejects with LIMIT, before any of
+ * it is fetched, where it has more than `limit` bytes; with STORE.
+ */
+export async function readStored(
+  { store, files }: StoredRun,
+  name: string,
+  limit: number,
+): Promise<Buffer | undefined> {
+  const entry = files.find((file) => file.name === name);
+  if (entry === undefined) return undefined;
+  if (entry.size > limit)
+    throw new ClusterError('LIMIT', `${store.uri(name)} has ${entry.size} bytes; ${limit} are allowed`);
+  return await takeStored(store, entry, async (bytes, accept) => {
+    const parts: Uint8Array[] = [];
+    accept(await digestOf(kept(bytes, entry.size, parts)));
+    return Buffer.concat(parts);
+  });
+}
+
+/** What `take` makes of a file that the manifest names; it calls `accept` with the digest of what it got, before it is used. */
+export async function takeStored<T>(
+  store: Store,
+  { name, size, sha256 }: Entry,
+  take: (
+    bytes: AsyncIterable<Uint8Array>,
+    accept: (got: { size: number; sha256: string }) => void,
+  ) => Promise<T>,
+): Promise<T> {
+  const other = (what: string): ClusterError =>
+    new ClusterError('STORE', `${store.uri(name)} ${what}`, {
+      fix: 'somebody may be pushing it: try again later, or push it again from where it is complete',
+    });
+  const found = await store.get(name, async ({ bytes }) => ({
+    taken: await take(bytes, (got) => {
+      if (got.size !== size || got.sha256 !== sha256) throw other('is not what the manifest says');
+    }),
+  }));
+  if (found === undefined) throw other('is missing, though the manifest names it');
+  return found.taken;
+}
+
+/** The same bytes, remembered; no more than one part beyond `limit`. */
+async function* kept(
+  bytes: AsyncIterable<Uint8Array>,
+  limit: number,
+  parts: Uint8Array[],
+): AsyncGenerator<Uint8Array> {
+  let length = 0;
+  for await (const part of bytes) {
+    parts.push(part);
+    yield part;
+    length += part.length;
+    if (length > limit) return;
+  }
+}
+
+async function noRun(store: Store): Promise<ClusterError> {
+  const folders = (await store.folders()).toSorted();
+  const shown = folders.slice(0, SHOWN_FOLDERS).map((name) => store.uri(name));
+  const more = folders.length > shown.length ? ', ...' : '';
+  return new ClusterError('STORE', `there is no whole run at ${store.uri()}: it has no manifest.json`, {
+    fix:
+      shown.length === 0
+        ? 'push it (again) from where it is complete: mnist-dist push RUN URI'
+        : `name one of the folders in it: ${shown.join(', ')}${more}`,
+  });
+}
