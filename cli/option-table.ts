@@ -87,10 +87,13 @@ export const optionTable = {
     ...{ in: ['local', 'coordinator', 'show', 'verify', 'eval', 'doctor'], group: 'Run' },
     help: 'folder with another idx dataset (without it: the MNIST that comes with the package)',
   }),
-  model: without(path('RUN|FILE', 'the directory of a run, or a model.safetensors'), {
-    ...{ in: ['predict'], group: 'Run' },
-    help: 'the model to ask (without it: that of the newest finished run in --runs-dir)',
-  }),
+  model: without(
+    path('RUN|FILE|URI', 'the directory of a run, a model.safetensors, or the URI of a run in a store'),
+    {
+      ...{ in: ['predict'], group: 'Run' },
+      help: 'the model to ask (without it: that of the newest finished run in --runs-dir)',
+    },
+  ),
   from: without(integer({ min: 1, max: limits.MAX_STEPS }, 'STEP'), {
     ...{ in: ['verify'], group: 'Run' },
     help: 'begin at the newest checkpoint not after this step, and trust it; else at the beginning',

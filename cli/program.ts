@@ -54,7 +54,7 @@ const operands: Partial<Record<CommandName, readonly Operand[]>> = {
   eval: [
     {
       name: 'model',
-      help: 'a run, or a model.safetensors (without it: the newest finished run in --runs-dir)',
+      help: 'a run, a model.safetensors, or the URI of a run in a store (without it: the newest finished run in --runs-dir)',
     },
   ],
   predict: [
