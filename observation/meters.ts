@@ -1,5 +1,6 @@
-import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
+import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { unreachable } from '../shared/errors.ts';
+import { Series } from './series.ts';
 import { catalogue, METRIC_PREFIX, metricNames, type MetricName, type MetricSpec } from './catalogue.ts';
 
 type NamesOf<K> = { [N in MetricName]: (typeof catalogue)[N]['kind'] extends K ? N : never }[MetricName];
@@ -18,7 +19,6 @@ export class Meters {
 
   constructor() {
     for (const name of metricNames) this.#register(name);
-    collectDefaultMetrics({ register: this.#registry });
   }
 
   #register(name: MetricName): void {
@@ -53,8 +53,9 @@ export class Meters {
     return found(this.#gauges, name);
   }
 
-  histogram(name: HistogramName): Histogram {
-    return found(this.#histograms, name);
+  /** One of a histogram's, for whoever observes often. */
+  series(name: HistogramName, labels: Labels = {}): Series {
+    return new Series(found(this.#histograms, name), labels);
   }
 
   /** A counter whose value somebody else keeps. */

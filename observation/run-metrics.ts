@@ -1,4 +1,3 @@
-import type { Histogram } from 'prom-client';
 import type { Inspection } from '../coordinator/inspection.ts';
 import type { CheckpointReport, EvaluationReport, OpenReport, StepReport } from '../coordinator/viewer.ts';
 import { COORDINATOR, rejections, type PhaseName, type RejectionName } from './catalogue.ts';
@@ -6,6 +5,7 @@ import type { WorkerStatus } from './api.ts';
 import type { WorkerLabels } from './labels.ts';
 import { Meters } from './meters.ts';
 import type { WorkerPhases } from './phases.ts';
+import type { Series } from './series.ts';
 import { WorkerMetrics } from './worker-metrics.ts';
 
 const unknownAtFirst = [
@@ -18,7 +18,8 @@ const unknownAtFirst = [
   ] as const),
 ] as const;
 
-const workerPhases = ['compute', 'exchange'] as const satisfies readonly PhaseName[];
+/** Where the time of one worker goes. */
+type WorkerSeries = Readonly<Record<'compute' | 'exchange', Series>>;
 
 /** What is asked for at a scrape, since nobody needs it before. */
 export interface Moment {
@@ -45,8 +46,10 @@ export class RunMetrics {
   readonly #settings: MetricsSettings;
   /** Of the workers. */
   readonly workers: WorkerMetrics;
-  readonly #stepDuration: Histogram;
-  readonly #phaseDuration: Histogram;
+  readonly #step: Series;
+  readonly #update: Series;
+  readonly #record: Series;
+  readonly #workerPhases = new Map<string, WorkerSeries>();
   #term = 0;
   #last: StepReport | undefined;
   #steps = 0;
@@ -57,8 +60,9 @@ export class RunMetrics {
   constructor(settings: MetricsSettings, labels: WorkerLabels) {
     this.#settings = settings;
     this.workers = new WorkerMetrics(this.#meters, labels);
-    this.#stepDuration = this.#meters.histogram('step_duration_seconds');
-    this.#phaseDuration = this.#meters.histogram('step_phase_duration_seconds');
+    this.#step = this.#meters.series('step_duration_seconds');
+    this.#update = this.#phase('update', COORDINATOR);
+    this.#record = this.#phase('record', COORDINATOR);
     for (const name of unknownAtFirst) this.#meters.hide(name);
     this.#meters.gauge('learning_rate').set(settings.learningRate);
     this.#meters.gauge('epochs_planned').set(settings.epochs);
@@ -78,14 +82,19 @@ export class RunMetrics {
     this.#steps += 1;
     this.#lossSum += report.loss * report.samples;
     this.#correct += report.correct;
-    this.#stepDuration.observe(report.milliseconds / 1000);
-    this.#phase('update', COORDINATOR, report.updateMilliseconds);
-    this.#phase('record', COORDINATOR, report.recordMilliseconds);
+    this.#step.observe(report.milliseconds / 1000);
+    this.#update.observe(report.updateMilliseconds / 1000);
+    this.#record.observe(report.recordMilliseconds / 1000);
   }
 
   phases({ worker, compute, exchange }: WorkerPhases): void {
-    this.#phase('compute', worker, compute);
-    this.#phase('exchange', worker, exchange);
+    let series = this.#workerPhases.get(worker);
+    if (series === undefined) {
+      series = { compute: this.#phase('compute', worker), exchange: this.#phase('exchange', worker) };
+      this.#workerPhases.set(worker, series);
+    }
+    series.compute.observe(compute / 1000);
+    series.exchange.observe(exchange / 1000);
   }
 
   gradientNorm(norm: number): void {
@@ -121,6 +130,7 @@ export class RunMetrics {
 
   /** The text of a scrape. */
   scrape(moment: Moment): Promise<string> {
+    for (const series of this.#allSeries()) series.flush();
     this.#setRun(moment);
     this.workers.set(moment.workers, moment.inspection);
     this.#setCounts(moment);
@@ -130,11 +140,19 @@ export class RunMetrics {
   /** Its label may be another worker's next. */
   forget(worker: string): void {
     this.workers.forget(worker);
-    for (const phase of workerPhases) this.#phaseDuration.remove({ phase, worker });
+    const { compute, exchange } = this.#workerPhases.get(worker) ?? {};
+    compute?.forget();
+    exchange?.forget();
+    this.#workerPhases.delete(worker);
   }
 
-  #phase(phase: PhaseName, worker: string, milliseconds: number): void {
-    this.#phaseDuration.observe({ phase, worker }, milliseconds / 1000);
+  #phase(phase: PhaseName, worker: string): Series {
+    return this.#meters.series('step_phase_duration_seconds', { phase, worker });
+  }
+
+  *#allSeries(): Generator<Series> {
+    yield* [this.#step, this.#update, this.#record];
+    for (const { compute, exchange } of this.#workerPhases.values()) yield* [compute, exchange];
   }
 
   #setRun({ inspection: { phase, engine }, isOver }: Moment): void {

@@ -115,6 +115,8 @@ export const PAGE_SIGN_OF_LIFE_MILLISECONDS = 5_000;
 export const MAX_PAGE_ANSWER_BYTES = 64 * 1024 ** 2;
 /** How old the weights may be that a page gets. */
 export const PAGE_WEIGHTS_MILLISECONDS = 1_000;
+/** Of one series of a histogram, until they are handed on; 8 bytes each. */
+export const MAX_PENDING_OBSERVATIONS = 1024;
 /** How often the gradient's norm is computed. */
 export const GRADIENT_NORM_MILLISECONDS = 250;
 /** How long open pages have at the end of a run to fetch its last weights. */

@@ -4,7 +4,11 @@ import { viewers, silentViewer, type OpenReport, type StepReport } from '../../c
 import { catalogue, losses, METRIC_PREFIX, metricNames, rejections } from '../../observation/catalogue.ts';
 import { runFacts, metricsSettings } from '../../observation/facts.ts';
 import { Observation } from '../../observation/observation.ts';
-import { FORGET_WORKER_MILLISECONDS, MAX_OBSERVED_WORKERS } from '../../shared/limits.ts';
+import {
+  FORGET_WORKER_MILLISECONDS,
+  MAX_OBSERVED_WORKERS,
+  MAX_PENDING_OBSERVATIONS,
+} from '../../shared/limits.ts';
 import { sampleConfiguration } from '../shared/sample-configuration.ts';
 import { sampleEngine } from '../shared/sample-engine.ts';
 
@@ -122,6 +126,26 @@ describe('what is exported', () => {
     expect(samples.get('worker_heartbeat_round_trip_seconds{worker="w0"}')).toBe(0.002);
     expect(samples.get('rejected_messages_total{reason="unauthorized"}')).toBe(8);
     expect(samples.get('record_queue_bytes{}')).toBe(9);
+  });
+
+  it('counts each step once, however many there are between two scrapes', async () => {
+    const { observation } = observe();
+    const steps = MAX_PENDING_OBSERVATIONS + 10;
+    for (let at = 1; at <= steps; at++) {
+      observation.result({ worker: 'w0', microseconds: 1000, milliseconds: 3 });
+      observation.step(step(at));
+    }
+    for (let scrapes = 0; scrapes < 2; scrapes++) {
+      const samples = await scrape(observation);
+      expect(samples.get('step_duration_seconds_count{}')).toBe(steps);
+      expect(samples.get('step_phase_duration_seconds_count{phase="update",worker="coordinator"}')).toBe(
+        steps,
+      );
+      expect(samples.get('step_phase_duration_seconds_count{phase="compute",worker="w0"}')).toBe(steps);
+      expect(samples.get('step_phase_duration_seconds_sum{phase="compute",worker="w0"}')).toBeCloseTo(
+        steps / 1000,
+      );
+    }
   });
 
   it('begins with zeros where there is something to count, and with nothing where a zero would be a lie', async () => {
