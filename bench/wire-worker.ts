@@ -9,6 +9,7 @@ import {
 import { coordinatorMessage, parseMessage, type WorkerMessage } from '../shared/messages.ts';
 import { parameterCount } from '../shared/model.ts';
 import { connect, fetchDescription, type DialOptions } from '../worker/dial.ts';
+import { Anchor } from '../worker/trust.ts';
 
 /**
  * A worker without an engine: it dials as workers do, copies the weights of each frame into place and answers at once
@@ -16,6 +17,7 @@ import { connect, fetchDescription, type DialOptions } from '../worker/dial.ts';
  */
 export async function exchange({ port, token }: { port: number; token: string }): Promise<number> {
   const dial: DialOptions = {
+    anchor: new Anchor({ kind: 'system' }),
     ...{ coordinator: new URL(`ws://127.0.0.1:${port}`), token: () => token },
     ...{
       signal: new AbortController().signal,

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { silentViewer, viewers, type RunViewer } from '../coordinator/viewer.ts';
 import { writeRunArtifacts } from './artifact-files.ts';
 import { errorOf } from '../coordinator/outcome.ts';
-import { startCoordinator, type RunningCoordinator } from '../coordinator/start.ts';
+import { startCoordinator } from '../coordinator/start.ts';
 import { loadDataset } from '../data/load-dataset.ts';
 import type { Configuration } from '../shared/configuration.ts';
 import type { Dataset } from '../shared/dataset.ts';
@@ -12,17 +12,18 @@ import { ClusterError, messageOf } from '../shared/errors.ts';
 import { tuneRuntime } from '../shared/runtime.ts';
 import type { RunRecord } from '../shared/run-schema.ts';
 import { totalEpochs, totalSteps } from '../shared/schedule.ts';
-import { hostPort, isLoopback } from '../shared/address.ts';
 import type { Log } from './log.ts';
 import type { CoordinatorOptions, OptionKey } from './options.ts';
 import { version } from './package.ts';
 import { printable } from './printable.ts';
+import { invite, writeJoinFile } from './invitation.ts';
 import { keepRun } from '../store/keep.ts';
 import { patienceOf } from './transfer.ts';
 import { observe, type Observed } from './observe.ts';
 import { adoptRun } from './resume.ts';
 import { configurationOf, runSettings, startWorkersOf } from './run-settings.ts';
 import { isSupervised, onStop, tell } from './supervised.ts';
+import { trainingCertificate, type OwnCertificate } from './tls-files.ts';
 import { openTerminal, type Progress } from './terminal.ts';
 import { generateToken, givenToken, writeLoopbackToken } from './token.ts';
 
@@ -39,13 +40,14 @@ export async function coordinator(
     isQuiet: !options.progress,
   });
   try {
+    const certificate = trainingCertificate(options);
     const dataset = await loadDataset(options.data);
     const configuration = configurationOf(options, dataset);
     const observed = await observe(options, explicit, configuration, dataset, terminal.log);
     if (observed !== undefined) tell({ kind: 'page', port: observed.port });
     const hurry = new AbortController();
     try {
-      return await train({ options, dataset, configuration, observed, hurry, ...terminal });
+      return await train({ options, certificate, dataset, configuration, observed, hurry, ...terminal });
     } finally {
       await observed?.close(hurry.signal);
     }
@@ -56,6 +58,7 @@ export async function coordinator(
 
 interface Training {
   readonly options: CoordinatorOptions;
+  readonly certificate: OwnCertificate | undefined;
   readonly dataset: Dataset;
   readonly configuration: Configuration;
   readonly observed: Observed | undefined;
@@ -66,12 +69,12 @@ interface Training {
 }
 
 async function train(training: Training): Promise<number> {
-  const { options, dataset, configuration, observed, hurry, progress, log } = training;
+  const { options, certificate, dataset, configuration, observed, hurry, progress, log } = training;
   const ownToken = givenToken(options.tokenFile, process.env);
   const token = ownToken ?? generateToken();
   const terminal = viewerOf(configuration, progress, log);
   const run = await startCoordinator(
-    { ...runSettings(options), configuration, dataset, token, version },
+    { ...runSettings(options), configuration, dataset, token, version, tls: certificate },
     viewers(observed === undefined ? [terminal] : [terminal, observed.viewer], (viewer, error) => {
       if (viewer === observed?.viewer) observed.fail(error);
       else
@@ -85,7 +88,14 @@ async function train(training: Training): Promise<number> {
   const tokenFile = ownToken === undefined ? writeLoopbackToken(run.port, token) : undefined;
   let isOver = false;
   onStop((code) => (isOver ? hurry.abort(new ClusterError(code, 'stopped')) : run.stop(code)));
-  announce(training, run, tokenFile?.file);
+  const { host, advertise } = options;
+  const door = { host, advertise, port: run.port, certificate, token };
+  const joinFile = join(run.directory, 'join');
+  const removeJoinFile = isSupervised() ? undefined : writeJoinFile(joinFile, door);
+  announce(training, run.directory);
+  const isShown = process.stdout.isTTY && options.logFormat === 'text';
+  if (!isSupervised())
+    invite(door, wantedText(options), { sameUser: tokenFile !== undefined, joinFile, isShown }, log);
   try {
     const { outcome, record } = await run.done
       .finally(() => (isOver = true))
@@ -103,6 +113,7 @@ async function train(training: Training): Promise<number> {
     return 0;
   } finally {
     tokenFile?.remove();
+    removeJoinFile?.();
     const { httpLinger } = options;
     if (observed !== undefined && httpLinger > 0)
       log.info({}, `waiting at most ${httpLinger} s for one more scrape (--http-linger; Ctrl-C ends it)`);
@@ -121,11 +132,7 @@ async function keep(
   log.info({ uri: kept.uri }, `the results are at ${printable(kept.uri)}`);
 }
 
-function announce(
-  { options, observed, progress, log }: Training,
-  { directory, port }: RunningCoordinator,
-  tokenFile: string | undefined,
-): void {
+function announce({ options, observed, progress, log }: Training, directory: string): void {
   log.info({ run: directory }, `run ${directory}`);
   if (observed !== undefined) {
     log.info({ page: observed.url }, `watch it at ${observed.url}`);
@@ -139,20 +146,11 @@ function announce(
       `${workers} workers, but a batch has ${virtualShards} shards: ${workers - virtualShards} stand by (--virtual-shards)`,
     );
   }
-  if (isSupervised()) return;
-  const url = `ws://${hostPort(options.host, port)}`;
-  const how =
-    tokenFile === undefined
-      ? ' (with the same token)'
-      : isLoopback(options.host)
-        ? ''
-        : ` --token-file ${tokenFile}`;
-  if (tokenFile !== undefined)
-    log.info({ tokenFile }, `the token is in ${tokenFile}; workers of this user on this machine find it`);
-  log.info(
-    { url, workers },
-    `waiting for ${workers === 1 ? 'a worker' : `${workers} workers`}: mnist-dist worker --coordinator ${url}${how}`,
-  );
+}
+
+function wantedText(options: CoordinatorOptions): string {
+  const workers = startWorkersOf(options);
+  return workers === 1 ? 'a worker' : `${workers} workers`;
 }
 
 function viewerOf(configuration: Configuration, progress: Progress, log: Log): RunViewer {

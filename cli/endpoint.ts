@@ -19,20 +19,22 @@ export const host: Kind<string> = {
   format: String,
 };
 
-/** Where a coordinator answers, as `ws://host:port`. Scheme and port may be left out. */
+/** Where a coordinator answers, as `ws://host:port` or `wss://host:port`. Scheme and port may be left out. */
 export const endpoint: Kind<string> = {
   metavar: 'URL',
-  allowed: 'ws://HOST:PORT or HOST:PORT (no path, no user; TLS is not available yet)',
+  allowed: 'wss://HOST:PORT, ws://HOST:PORT or HOST:PORT (no path, no user)',
   words: [],
   parse(text) {
     const bare = /^[a-z][a-z0-9+.-]*:\/\//i.test(text) ? text : `ws://${isIPv6(text) ? `[${text}]` : text}`;
-    const url = urlOf(bare.replace(/^http:/i, 'ws:'));
-    if (url === undefined || url.protocol !== 'ws:' || url.hostname === '' || url.username !== '')
-      return undefined;
-    if (url.password !== '' || url.pathname !== '/' || url.search !== '' || url.hash !== '') return undefined;
-    // WHATWG URLs drop a port that is the scheme's default, so `:80` has to be seen in the text.
-    const port = url.port !== '' ? url.port : /:0*80\/?$/.test(bare) ? '80' : String(DEFAULT_PORT);
-    return port === '0' ? undefined : `ws://${url.hostname}:${port}`;
+    const url = urlOf(bare.replace(/^http/i, 'ws'));
+    if (url === undefined || !['ws:', 'wss:'].includes(url.protocol) || url.hostname === '') return undefined;
+    if (url.username !== '' || url.password !== '' || url.pathname !== '/') return undefined;
+    if (url.search !== '' || url.hash !== '') return undefined;
+    // WHATWG URLs drop a port that is the scheme's default, so it has to be seen in the text.
+    const standard = url.protocol === 'ws:' ? '80' : '443';
+    const isStandard = new RegExp(`:0*${standard}/?$`).test(bare);
+    const port = url.port !== '' ? url.port : isStandard ? standard : String(DEFAULT_PORT);
+    return port === '0' ? undefined : `${url.protocol}//${url.hostname}:${port}`;
   },
   format: String,
 };

@@ -1,11 +1,10 @@
 import { join } from 'node:path';
 import { claimFolder, draw, subjectOf } from './artifact-files.ts';
-import { startEvaluation, type Evaluated, type Evaluator } from '../coordinator/evaluator.ts';
+import { startEvaluation, type Evaluated } from '../coordinator/evaluator.ts';
 import { errorOf } from '../coordinator/outcome.ts';
-import type { Serving } from '../coordinator/serve.ts';
 import type { Score } from '../evaluation/score.ts';
 import { loadDataset } from '../data/load-dataset.ts';
-import { hostPort } from '../shared/address.ts';
+import { invite } from './invitation.ts';
 import { swappedHalves, type Dataset } from '../shared/dataset.ts';
 import { assert, ClusterError } from '../shared/errors.ts';
 import { DEFAULT_RENDEZVOUS_TIMEOUT_SECONDS } from '../shared/limits.ts';
@@ -22,6 +21,7 @@ import { widthOf } from './screen.ts';
 import { styleOf } from './style.ts';
 import { onStop, Stopping } from './supervised.ts';
 import { generateToken, givenToken, writeLoopbackToken } from './token.ts';
+import { trainingCertificate } from './tls-files.ts';
 import { patienceOf } from './transfer.ts';
 import { planWorkers } from './worker-plan.ts';
 
@@ -109,17 +109,22 @@ async function compute({
   const plans = isOpen ? [] : await planWorkers(options, log);
   const given = isOpen ? givenToken(options.tokenFile, process.env) : undefined;
   const token = given ?? generateToken();
+  const certificate = isOpen ? trainingCertificate(options) : undefined;
   const serving = await startEvaluation(
     model,
     {
-      ...{ dataset, token, version, startWorkers: Math.max(1, plans.length) },
+      ...{ dataset, token, version, tls: certificate, startWorkers: Math.max(1, plans.length) },
       ...(isOpen ? { host: options.host, port: options.port } : { host: '127.0.0.1', port: 0 }),
       rendezvousMilliseconds: 1000 * DEFAULT_RENDEZVOUS_TIMEOUT_SECONDS,
     },
     (level, message, fields) => log[level](fields, message),
   );
   const tokenFile = isOpen && given === undefined ? writeLoopbackToken(serving.port, token) : undefined;
-  if (isOpen) invite(serving, options, tokenFile?.file, log);
+  const { host, advertise } = options;
+  const door = { host, advertise, port: serving.port, certificate, token };
+  const isShown = process.stderr.isTTY && options.logFormat === 'text';
+  if (isOpen)
+    invite(door, 'a worker', { sameUser: tokenFile !== undefined, joinFile: undefined, isShown }, log);
   try {
     const { outcome, result } = await withOwnWorkers({
       ...{ serving, plans, token, options, stopping, log, failureOf: workerFailure },
@@ -131,17 +136,6 @@ async function compute({
   } finally {
     tokenFile?.remove();
   }
-}
-
-function invite(
-  { port }: Serving<Evaluator>,
-  { host }: EvalOptions,
-  tokenFile: string | undefined,
-  log: Log,
-): void {
-  const url = `ws://${hostPort(host, port)}`;
-  const how = tokenFile === undefined ? 'with the same token' : 'of this user, on this machine';
-  log.info({ url }, `waiting for a worker: mnist-dist worker --coordinator ${url} (${how})`);
 }
 
 function print(evaluation: Evaluation, { format }: EvalOptions): void {

@@ -10,14 +10,14 @@ const examples: Readonly<Record<CommandName, readonly (readonly [line: string, w
   ],
   coordinator: [
     ['mnist-dist coordinator --min-workers 2', 'workers of this machine'],
-    ['mnist-dist coordinator --host 0.0.0.0 --token-file token --insecure', 'workers of a network you trust'],
+    [
+      'mnist-dist coordinator --host 0.0.0.0 --ssl-certfile certs/coordinator.crt --ssl-keyfile certs/coordinator.key',
+      'workers of other machines, over TLS; it prints the string with which they join',
+    ],
   ],
   worker: [
     ['mnist-dist worker', 'a coordinator on this machine'],
-    [
-      'mnist-dist worker --coordinator 10.0.0.5:29400 --token-file token --insecure',
-      'one on another machine',
-    ],
+    ['mnist-dist worker --join -', 'one on another machine'],
   ],
   verify: [
     ['mnist-dist verify', 'the newest run, with two workers'],
@@ -40,6 +40,12 @@ const examples: Readonly<Record<CommandName, readonly (readonly [line: string, w
     ],
   ],
   pull: [['mnist-dist pull s3://bucket/mnist/ID', 'into runs/ID']],
+  certs: [
+    [
+      'mnist-dist certs 10.0.0.5 gpu0.example.org',
+      'for a coordinator on a machine with this address and this name',
+    ],
+  ],
   dashboards: [['mnist-dist dashboards --out grafana', 'three files for Dashboards > New > Import']],
   show: [['mnist-dist show runs/ID', 'a run that is over, as it looked to who watched it']],
   setup: [['mnist-dist setup --gpu', 'TensorFlow with CUDA']],

@@ -101,6 +101,15 @@ export function path(metavar: string, allowed: string): Kind<string> {
   };
 }
 
+/** Any text; whoever reads it judges it, without repeating it in an error. */
+export function secret(metavar: string): Kind<string> {
+  return {
+    ...{ metavar, allowed: 'a text', words: [] },
+    parse: (text) => (text === '' ? undefined : text),
+    format: String,
+  };
+}
+
 /** A number of steps, "500", or a duration, "10s". */
 export function stepsOrDuration({ min, max }: Range): Kind<{ steps: number } | { milliseconds: number }> {
   const steps = integer({ min, max });

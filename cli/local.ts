@@ -5,12 +5,13 @@ import { join } from 'node:path';
 import { portOf } from '../coordinator/http-server.ts';
 import { readRunRecord } from '../coordinator/old-run.ts';
 import { newRunId } from '../coordinator/run-directory.ts';
-import { reachableAt } from '../shared/address.ts';
+import { isLoopback, isWildcard, reachableAt } from '../shared/address.ts';
 import { argumentsFor } from './child-arguments.ts';
 import { createLogger, type Log } from './log.ts';
 import { Member } from './member.ts';
 import type { LocalOptions, OptionKey } from './options.ts';
 import { adoptRun } from './resume.ts';
+import { trainingCertificate, type OwnCertificate } from './tls-files.ts';
 import { generateToken, givenToken } from './token.ts';
 import { onStop, Stopping } from './supervised.ts';
 import { planWorkers, startWorker } from './worker-plan.ts';
@@ -23,6 +24,7 @@ export async function local(given: LocalOptions, explicit: ReadonlySet<OptionKey
     format: options.logFormat,
     destination: process.stderr,
   });
+  const certificate = trainingCertificate(options);
   const plans = await planWorkers(options, log);
   const port = await choosePort(options, explicit, log);
   const token = givenToken(options.tokenFile, process.env) ?? generateToken();
@@ -56,9 +58,19 @@ export async function local(given: LocalOptions, explicit: ReadonlySet<OptionKey
       return argumentsFor('coordinator', { ...run, ...where, ...(isBegun ? again : { runId }) });
     },
   });
-  const url = `ws://${reachableAt(options.host, port)}`;
-  const workers = plans.map((plan) => startWorker(plan, options, url, { ...common, environment }));
+  const url = urlOnThisMachine(certificate, options.host, port);
+  const workers = plans.map((plan) =>
+    startWorker(plan, { ...options, sslCaCertfile: options.sslCertfile }, url, { ...common, environment }),
+  );
   return await supervise(coordinator, workers, stopping, log);
+}
+
+/** Where workers of this machine dial: with TLS by a name that the certificate has. */
+function urlOnThisMachine(certificate: OwnCertificate | undefined, host: string, port: number): string {
+  if (certificate === undefined) return `ws://${reachableAt(host, port)}`;
+  const isHere = isWildcard(host) || isLoopback(host);
+  const name = (isHere ? certificate.names.find(isLoopback) : undefined) ?? host;
+  return `wss://${reachableAt(name, port)}`;
 }
 
 /** Ends with the coordinator's exit code; a worker that fails before step 1 ends the run, later the others go on. */

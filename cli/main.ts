@@ -56,7 +56,7 @@ async function run(argv: readonly string[]): Promise<number> {
     }
     case 'worker': {
       const { worker } = await import('./worker.ts');
-      return await worker(parsed.options, argv);
+      return await worker(parsed.options, parsed.explicit, argv);
     }
     case 'show': {
       const { show } = await import('./show.ts');
@@ -89,6 +89,10 @@ async function run(argv: readonly string[]): Promise<number> {
     case 'dashboards': {
       const { dashboards } = await import('./dashboards.ts');
       return await dashboards(parsed.options);
+    }
+    case 'certs': {
+      const { certs } = await import('./certs.ts');
+      return await certs(parsed.options, parsed.operands);
     }
     case 'setup': {
       const { setup } = await import('./setup.ts');

@@ -8,6 +8,7 @@ import { messageOf } from '../shared/errors.ts';
 import type { Log } from './log.ts';
 import type { CoordinatorOptions, OptionKey } from './options.ts';
 import { version } from './package.ts';
+import { pageSecrets } from './page-secrets.ts';
 import { isSupervised } from './supervised.ts';
 
 /** The live page and /metrics of a run. */
@@ -40,6 +41,7 @@ export async function observe(
     ...{ testImages: dataset.test.images, clock: () => performance.now() },
   });
   const listener = await Listener.open({
+    ...pageSecrets(options),
     ...{ host: options.httpHost, port: options.httpPort, exceptPort: options.port, source: observation },
     isPortFree: isRestarted || !explicit.has('httpPort'),
     onDefect: (error) =>

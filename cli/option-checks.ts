@@ -3,7 +3,6 @@ import { ClusterError } from '../shared/errors.ts';
 import { MAX_TOKEN_FILE_BYTES } from '../shared/limits.ts';
 import { isLoopback } from '../shared/address.ts';
 import { parseStoreUri } from '../store/address.ts';
-import type { Environment } from './environment.ts';
 import type { CoordinatorOptions, LocalOptions, OptionKey, SetupOptions, WorkerOptions } from './options.ts';
 import type { Given } from './origin.ts';
 import { notAllowed, sources } from './origin.ts';
@@ -52,31 +51,37 @@ export function checkLocal(options: LocalOptions, given: GivenOf): void {
   }
 }
 
-/** A listener beyond this machine needs --insecure, and a token that is not made up here (`local` makes its own). */
+/** A listener beyond this machine speaks TLS, or is allowed not to. */
 export function checkListener(
-  options: Pick<CoordinatorOptions, 'host' | 'insecure' | 'tokenFile'>,
+  options: Pick<CoordinatorOptions, 'host' | 'insecure' | 'sslCertfile'>,
   given: GivenOf,
-  token: 'required' | 'generated',
-  environment: Environment,
 ): void {
-  if (isLoopback(options.host)) return;
-  const hasToken = options.tokenFile !== undefined || (environment['MNIST_DIST_TOKEN'] ?? '') !== '';
-  if (token === 'required' && !hasToken) {
-    const fix =
-      'Give the workers and this coordinator the same token: --token-file FILE or MNIST_DIST_TOKEN.';
-    throw notAllowed('host', given('host'), fix, 'reachable beyond this machine, and there is no token');
-  }
-  if (!options.insecure)
-    throw notAllowed('host', given('host'), INSECURE_FIX, 'reachable beyond this machine, without TLS');
+  if (isLoopback(options.host) || options.insecure || options.sslCertfile !== undefined) return;
+  const fix =
+    'Make a certificate, `mnist-dist certs NAME`, and give --ssl-certfile and --ssl-keyfile; on a network you trust --insecure.';
+  throw notAllowed('host', given('host'), fix, 'reachable beyond this machine, without TLS');
+}
+
+interface PageOptions {
+  readonly http?: boolean;
+  readonly httpHost: string;
+  readonly httpSslCertfile: string | undefined;
+  readonly httpTokenFile: string | undefined;
+  readonly insecure: boolean;
 }
 
 /** Whoever reaches the page sees the run. */
-export function checkPageHost(
-  options: { readonly httpHost: string; readonly insecure: boolean; readonly http?: boolean },
-  given: GivenOf,
-): void {
+export function checkPageHost(options: PageOptions, given: GivenOf): void {
+  checkTokenFile(options.httpTokenFile, given, 'httpTokenFile');
   if (options.http === false || isLoopback(options.httpHost) || options.insecure) return;
-  throw notAllowed('httpHost', given('httpHost'), INSECURE_FIX, 'reachable beyond this machine, without TLS');
+  if (options.httpSslCertfile !== undefined && options.httpTokenFile !== undefined) return;
+  const fix =
+    'Give --http-ssl-certfile, --http-ssl-keyfile and --http-token-file; on a network you trust --insecure; or reach it through ssh -L.';
+  const why =
+    options.httpSslCertfile === undefined
+      ? 'reachable beyond this machine, without TLS'
+      : 'reachable beyond this machine, without a token';
+  throw notAllowed('httpHost', given('httpHost'), fix, why);
 }
 
 /** One port is not for both listeners; a default of the page's goes out of the way by itself. */
@@ -97,12 +102,7 @@ export function checkFormat({ format }: { readonly format: string }, given: Give
 
 export function checkWorkerOptions(options: WorkerOptions, given: GivenOf): void {
   checkTokenFile(options.tokenFile, given);
-  if (isLoopback(new URL(options.coordinator).hostname) || options.insecure) return;
-  throw notAllowed('coordinator', given('coordinator'), INSECURE_FIX, 'on another machine, without TLS');
 }
-
-const INSECURE_FIX =
-  'There is no TLS yet: on a network you trust add --insecure, else use an SSH tunnel or a VPN.';
 
 export function checkDataFolder(data: string | undefined, given: GivenOf): void {
   if (data === undefined || statSync(data, { throwIfNoEntry: false })?.isDirectory() === true) return;
@@ -111,18 +111,21 @@ export function checkDataFolder(data: string | undefined, given: GivenOf): void 
   throw notAllowed('data', given('data'), fix, 'there is no such folder');
 }
 
-export function checkTokenFile(file: string | undefined, given: GivenOf): void {
+export function checkTokenFile(
+  file: string | undefined,
+  given: GivenOf,
+  key: 'tokenFile' | 'httpTokenFile' = 'tokenFile',
+): void {
   if (file === undefined) return;
   const fix = `Allowed: a readable file of 1 to ${MAX_TOKEN_FILE_BYTES} bytes.`;
   const stat = statSync(file, { throwIfNoEntry: false });
-  if (stat === undefined) throw notAllowed('tokenFile', given('tokenFile'), fix, 'there is no such file');
-  if (stat.isDirectory()) throw notAllowed('tokenFile', given('tokenFile'), fix, 'a folder');
-  if (stat.size > MAX_TOKEN_FILE_BYTES)
-    throw notAllowed('tokenFile', given('tokenFile'), fix, `${stat.size} bytes`);
+  if (stat === undefined) throw notAllowed(key, given(key), fix, 'there is no such file');
+  if (stat.isDirectory()) throw notAllowed(key, given(key), fix, 'a folder');
+  if (stat.size > MAX_TOKEN_FILE_BYTES) throw notAllowed(key, given(key), fix, `${stat.size} bytes`);
   try {
     accessSync(file, constants.R_OK);
   } catch {
-    throw notAllowed('tokenFile', given('tokenFile'), fix, 'not readable');
+    throw notAllowed(key, given(key), fix, 'not readable');
   }
 }
 

@@ -22,6 +22,7 @@ import {
   integers,
   matching,
   path,
+  secret,
   stepsOrDuration,
 } from './kinds.ts';
 
@@ -163,7 +164,7 @@ export const optionTable = {
 
   host: withDefault(host, '127.0.0.1', {
     ...{ in: listens, group: 'Network' },
-    help: 'address to listen on; another than loopback needs a token and --insecure (eval: wait for workers there)',
+    help: 'address to listen on; another than loopback needs --ssl-certfile or --insecure (eval: wait for workers there)',
   }),
   port: withDefault(integer({ min: 0, max: 65_535 }, 'PORT'), DEFAULT_PORT, {
     ...{ in: listens, group: 'Network' },
@@ -171,7 +172,27 @@ export const optionTable = {
   }),
   coordinator: withDefault(endpoint, `ws://127.0.0.1:${DEFAULT_PORT}`, {
     ...{ in: ['worker'], group: 'Network', alias: 'rdzv-endpoint' },
-    help: 'where the coordinator listens, ws://HOST:PORT or HOST:PORT',
+    help: 'where the coordinator listens: wss://HOST:PORT, without TLS ws://HOST:PORT or HOST:PORT',
+  }),
+  join: without(secret('STRING|-'), {
+    ...{ in: ['worker'], group: 'Network' },
+    help: 'the join string that a coordinator prints: address, token and certificate in one; - reads it from stdin',
+  }),
+  advertise: without(host, {
+    ...{ in: ['coordinator', 'eval'], group: 'Network' },
+    help: 'name or address under which workers reach this machine (without it: --host, or the first name in the certificate)',
+  }),
+  sslCertfile: without(path('FILE', 'a PEM file with a certificate and the chain above it'), {
+    ...{ in: ['local', 'coordinator', 'eval'], group: 'Network' },
+    help: 'certificate with which to speak TLS to workers; `mnist-dist certs` makes one',
+  }),
+  sslKeyfile: without(path('FILE', 'a PEM file with the key of --ssl-certfile'), {
+    ...{ in: ['local', 'coordinator', 'eval'], group: 'Network' },
+    help: 'its private key',
+  }),
+  sslCaCertfile: without(path('FILE', 'a PEM file with certificates'), {
+    ...{ in: ['worker'], group: 'Network' },
+    help: 'whose certificates to believe (without it: the join string, or whom this machine believes)',
   }),
   tokenFile: without(path('FILE', `a readable file of at most ${limits.MAX_TOKEN_FILE_BYTES} bytes`), {
     ...{ in: ['local', 'coordinator', 'worker', 'eval'], group: 'Network' },
@@ -205,11 +226,23 @@ export const optionTable = {
   }),
   httpHost: withDefault(host, '127.0.0.1', {
     ...{ in: shows, group: 'Watching' },
-    help: 'address of the live page; whoever reaches it sees the run, so another than loopback needs --insecure',
+    help: 'address of the live page; another than loopback needs --http-ssl-certfile and --http-token-file, or --insecure',
   }),
   httpPort: withDefault(integer({ min: 0, max: 65_535 }, 'PORT'), DEFAULT_HTTP_PORT, {
     ...{ in: shows, group: 'Watching' },
     help: 'port of the live page (if this default is in use: the next free one); 0 picks a free one',
+  }),
+  httpSslCertfile: without(path('FILE', 'a PEM file with a certificate and the chain above it'), {
+    ...{ in: shows, group: 'Watching' },
+    help: 'certificate with which the live page and /metrics speak HTTPS',
+  }),
+  httpSslKeyfile: without(path('FILE', 'a PEM file with the key of --http-ssl-certfile'), {
+    ...{ in: shows, group: 'Watching' },
+    help: 'its private key',
+  }),
+  httpTokenFile: without(path('FILE', `a readable file of at most ${limits.MAX_TOKEN_FILE_BYTES} bytes`), {
+    ...{ in: shows, group: 'Watching' },
+    help: 'file with a token for the live page and /metrics: a bearer token, or a password in a browser',
   }),
   httpLinger: withDefault(duration({ min: 0, max: limits.MAX_HTTP_LINGER_SECONDS }), 0, {
     ...{ in: runs, group: 'Watching' },
@@ -308,8 +341,12 @@ export const optionTable = {
   }),
 
   out: without(path('DIR', 'a folder'), {
-    ...{ in: ['eval', 'dashboards'], group: 'Output' },
-    help: 'folder for what is written; created when missing (without it: dashboards; eval: a new one in the run)',
+    ...{ in: ['eval', 'dashboards', 'certs'], group: 'Output' },
+    help: 'folder for what is written; created when missing (without it: dashboards, or certs; eval: a new one in the run)',
+  }),
+  days: withDefault(integer({ min: 1, max: limits.MAX_CERTIFICATE_DAYS }), limits.DEFAULT_CERTIFICATE_DAYS, {
+    ...{ in: ['certs'], group: 'Output' },
+    help: 'for how long certificates are valid',
   }),
   artifacts: without(path('URI', 'file:DIR or s3://BUCKET/PREFIX'), {
     ...{ in: runs, group: 'Output' },

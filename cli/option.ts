@@ -14,6 +14,7 @@ export const commandNames = [
     'push',
     'pull',
     'dashboards',
+    'certs',
     'setup',
     'doctor',
     'bench',

@@ -50,7 +50,7 @@ export function parseOptions(
       const parsed = settled('local');
       checks.checkRunOptions(parsed.options, givenOf);
       checks.checkLocal(parsed.options, givenOf);
-      checks.checkListener(parsed.options, givenOf, 'generated', environment);
+      checks.checkListener(parsed.options, givenOf);
       checks.checkPageHost(parsed.options, givenOf);
       checks.checkPorts(parsed.options, givenOf);
       return parsed;
@@ -58,7 +58,7 @@ export function parseOptions(
     case 'coordinator': {
       const parsed = settled('coordinator');
       checks.checkRunOptions(parsed.options, givenOf);
-      checks.checkListener(parsed.options, givenOf, 'required', environment);
+      checks.checkListener(parsed.options, givenOf);
       checks.checkPageHost(parsed.options, givenOf);
       checks.checkPorts(parsed.options, givenOf);
       return parsed;
@@ -83,7 +83,7 @@ export function parseOptions(
       const parsed = settled('eval');
       checks.checkDataFolder(parsed.options.data, givenOf);
       checks.checkTokenFile(parsed.options.tokenFile, givenOf);
-      checks.checkListener(parsed.options, givenOf, 'required', environment);
+      checks.checkListener(parsed.options, givenOf);
       return parsed;
     }
     case 'predict': {
@@ -102,6 +102,8 @@ export function parseOptions(
       return settled('pull');
     case 'dashboards':
       return settled('dashboards');
+    case 'certs':
+      return settled('certs');
     case 'setup': {
       const parsed = settled('setup');
       return { ...parsed, options: checks.settleDevice(parsed.options, givenOf) };

@@ -30,6 +30,7 @@ const summaries: Readonly<Record<CommandName, string>> = {
   push: "put a run's results into an artifacts store",
   pull: 'fetch a run from an artifacts store',
   dashboards: 'write Grafana dashboards to import',
+  certs: 'make a private certificate authority and a certificate for a coordinator',
   setup: 'fetch and build the TensorFlow engine',
   doctor: 'check everything a run needs, with a fix for what fails',
   bench: 'measure engines, wire, kernels and the full loop',
@@ -61,6 +62,13 @@ const operands: Partial<Record<CommandName, readonly Operand[]>> = {
     {
       name: 'image',
       help: 'PNG files, each with one digit, dark on light or light on dark',
+      ...{ required: true, several: true },
+    },
+  ],
+  certs: [
+    {
+      name: 'name',
+      help: 'DNS names and IP addresses by which workers dial the coordinator',
       ...{ required: true, several: true },
     },
   ],

@@ -3,6 +3,7 @@ import { loadDataset } from '../data/load-dataset.ts';
 import { Listener } from '../observation/listener.ts';
 import { RecordedRun } from '../observation/recorded-run.ts';
 import { ClusterError, messageOf } from '../shared/errors.ts';
+import { pageSecrets } from './page-secrets.ts';
 import { chooseRun } from './choose-run.ts';
 import { createLogger } from './log.ts';
 import type { OptionKey, ShowOptions } from './options.ts';
@@ -32,6 +33,7 @@ export async function show(
     log.warn({}, `${directory} has another dataset, so there are no pictures of its mistakes (--data DIR)`);
   const source = await RecordedRun.open(evidence, isOwn ? dataset : undefined);
   const listener = await Listener.open({
+    ...pageSecrets(options),
     ...{ host: httpHost, port: httpPort, source, isPortFree: !explicit.has('httpPort') },
     onDefect: (error) => log.error({ err: error }, `${directory} cannot be shown: ${messageOf(error)}`),
   });

@@ -1,15 +1,16 @@
 import { randomBytes } from 'node:crypto';
-import { chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { ClusterError, messageOf } from '../shared/errors.ts';
+import { ClusterError } from '../shared/errors.ts';
 import { MAX_TOKEN_CHARACTERS, MAX_TOKEN_FILE_BYTES, MIN_TOKEN_CHARACTERS } from '../shared/limits.ts';
 import { cacheDirectory } from '../data/cache.ts';
+import { readSecretFile, writeSecretFile } from './secret-file.ts';
 
 /** The token that was given: by file, else by MNIST_DIST_TOKEN; undefined when by neither. */
 export function givenToken(file: string | undefined, environment: NodeJS.ProcessEnv): string | undefined {
   if (file !== undefined) return readToken(file);
   const token = environment['MNIST_DIST_TOKEN'];
-  return token === undefined || token === '' ? undefined : checked(token, 'MNIST_DIST_TOKEN');
+  return token === undefined || token === '' ? undefined : checkedToken(token, 'MNIST_DIST_TOKEN');
 }
 
 /** A new token: 256 bits, in hexadecimal. */
@@ -26,9 +27,7 @@ export function loopbackTokenFile(port: number): string {
 export function writeLoopbackToken(port: number, token: string): { file: string; remove: () => void } {
   const file = loopbackTokenFile(port);
   mkdirSync(join(file, '..'), { recursive: true, mode: 0o700 });
-  rmSync(file, { force: true });
-  writeFileSync(file, `${token}\n`, { mode: 0o600, flag: 'wx' });
-  chmodSync(file, 0o600);
+  writeSecretFile(file, `${token}\n`);
   return { file, remove: () => rmSync(file, { force: true }) };
 }
 
@@ -52,19 +51,13 @@ export function workerToken(
   };
 }
 
-function readToken(file: string): string {
-  let text: string;
-  try {
-    text = readFileSync(file, 'utf8').slice(0, MAX_TOKEN_FILE_BYTES);
-  } catch (error) {
-    throw new ClusterError('USAGE', `the token file ${file} cannot be read: ${messageOf(error)}`, {
-      fix: 'check --token-file',
-    });
-  }
-  return checked(text.trim(), file);
+/** Throws USAGE where the file that this flag named cannot be used. */
+export function readToken(file: string, flag = '--token-file'): string {
+  return checkedToken(readSecretFile(file, flag, MAX_TOKEN_FILE_BYTES).trim(), file);
 }
 
-function checked(token: string, source: string): string {
+/** Throws USAGE, without repeating it, for what is no token. */
+export function checkedToken(token: string, source: string): string {
   if (
     /^[\x21-\x7e]+$/.test(token) &&
     token.length >= MIN_TOKEN_CHARACTERS &&

@@ -52,7 +52,7 @@ function workerCount(wanted: WorkerChoice['nprocPerNode'], gpus: number): number
 /** Starts the planned worker of a coordinator on this machine; `environment` holds the token. */
 export function startWorker(
   { name, engine, device, threads, environment: own }: WorkerPlan,
-  options: LocalOptions | VerifyOptions | EvalOptions,
+  options: (LocalOptions | VerifyOptions | EvalOptions) & { readonly sslCaCertfile?: string | undefined },
   coordinator: string,
   member: Pick<MemberOptions, 'environment' | 'maxRestarts' | 'log'>,
 ): Member {

@@ -12,13 +12,17 @@ import { fetchDataset, type DialOptions } from '../worker/dial.ts';
 import { gpuOf, GpuTelemetry } from '../worker/native/gpu-telemetry.ts';
 import { chooseEngine, preloadEngine, runInEnvironment } from './engine-choice.ts';
 import { createLogger } from './log.ts';
-import type { WorkerOptions } from './options.ts';
+import type { OptionKey, WorkerOptions } from './options.ts';
 import { version } from './package.ts';
 import { onStop } from './supervised.ts';
-import { workerToken } from './token.ts';
+import { workerConnection } from './worker-connection.ts';
 
 /** `mnist-dist worker`: dials a coordinator and computes until the run is over. */
-export async function worker(options: WorkerOptions, argv: readonly string[]): Promise<number> {
+export async function worker(
+  options: WorkerOptions,
+  explicit: ReadonlySet<OptionKey>,
+  argv: readonly string[],
+): Promise<number> {
   const log = createLogger({
     level: options.logLevel,
     format: options.logFormat,
@@ -33,11 +37,11 @@ export async function worker(options: WorkerOptions, argv: readonly string[]): P
   tuneRuntime();
   preloadEngine(engine);
 
-  const coordinator = new URL(options.coordinator);
+  const connection = workerConnection(options, explicit, argv, process.env, log);
   const stopping = new AbortController();
   const dial: DialOptions = {
     signal: stopping.signal,
-    ...{ coordinator, token: workerToken(options.tokenFile, coordinator, process.env) },
+    ...connection,
     ...{ maxModelBytes: options.maxModelBytes, maxDataBytes: options.maxDataBytes },
     // Whoever takes longer to prepare is given up by the coordinator.
     dataLimitMilliseconds: DEFAULT_PREPARE_LIMIT_MILLISECONDS,

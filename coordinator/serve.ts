@@ -12,6 +12,7 @@ import type { RunDescription } from '../shared/run-description.ts';
 import { totalSteps } from '../shared/schedule.ts';
 import { PeerMemory, SharedMemory, type MemoryAddress } from '../shared/shared-memory.ts';
 import { Driver, type RunObserver } from './driver.ts';
+import type { ServerTls } from './http-server.ts';
 import type { Inspection } from './inspection.ts';
 import { Predictions } from './predictions.ts';
 import type { RunViewer } from './viewer.ts';
@@ -24,6 +25,7 @@ export interface ServeSettings extends RunPolicy {
   readonly configuration: Configuration;
   readonly dataset: Dataset;
   readonly token: string;
+  readonly tls?: ServerTls | undefined;
   readonly version: string;
   readonly host: string;
   readonly port: number;
@@ -83,7 +85,7 @@ export async function serve<R extends RunRecorder>(
   open: (workplace: Workplace) => Promise<R>,
   log: RunViewer['log'],
 ): Promise<Serving<R>> {
-  const { configuration, dataset, token, host, port } = settings;
+  const { configuration, dataset, token, tls, host, port } = settings;
   const bytes = 4 * parameterCount(configuration.model);
   const memory = settings.sharedMemory ? offerMemory(bytes, log) : undefined;
   const initial = initialWeights(configuration.seed, configuration.model);
@@ -99,7 +101,7 @@ export async function serve<R extends RunRecorder>(
   };
   const server = await listen(
     {
-      ...{ host, port, token, dataset, maxFrameBytes: frameBytes },
+      ...{ host, port, token, tls, dataset, maxFrameBytes: frameBytes },
       description: () => running?.description,
       openMemory: (address) => reachMemory(address, bytes + 4, log),
     },

@@ -1,11 +1,11 @@
-import { createHash, timingSafeEqual } from 'node:crypto';
-import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { WebSocketServer } from 'ws';
 import { ClusterError } from '../shared/errors.ts';
 import * as limits from '../shared/limits.ts';
+import { isAuthorized } from './authorization.ts';
 import { Connection, type OpenMemory } from './connection.ts';
-import { createBoundedServer, portOf } from './http-server.ts';
+import { createBoundedServer, portOf, type BoundedServer, type ServerTls } from './http-server.ts';
 import type { PeerEvents } from './peer.ts';
 
 const UNAUTHORIZED = '401 Unauthorized';
@@ -16,6 +16,8 @@ export interface ServerOptions {
   readonly host: string;
   readonly port: number;
   readonly token: string;
+  /** Without it whoever reads the network reads everything, the token too. */
+  readonly tls?: ServerTls | undefined;
   /** What GET /run answers; undefined, and 503, as long as the run is being set up. */
   readonly description: () => object | undefined;
   readonly dataset: { readonly digest: string; readonly bytes: Uint8Array };
@@ -39,7 +41,7 @@ export interface CoordinatorServer {
 export async function listen(options: ServerOptions, events: PeerEvents): Promise<CoordinatorServer> {
   let unauthorized = 0;
   // Workers' connections are judged by the run, once they are upgraded.
-  const http = createBoundedServer(limits.MAX_CONNECTIONS);
+  const http = createBoundedServer(limits.MAX_CONNECTIONS, options.tls);
   http.on('request', (request, response) => {
     if (isAuthorized(options.token, request)) return answer(options, request, response);
     unauthorized += 1;
@@ -73,16 +75,6 @@ export async function listen(options: ServerOptions, events: PeerEvents): Promis
     },
     close: () => closeServer(http, connections),
   };
-}
-
-/** Authorization: Bearer TOKEN, compared in constant time. */
-export function isAuthorized(token: string, request: IncomingMessage): boolean {
-  const given = /^Bearer (.{1,512})$/.exec(request.headers.authorization ?? '')?.[1] ?? '';
-  return timingSafeEqual(digest(given), digest(token));
-}
-
-function digest(text: string): Buffer {
-  return createHash('sha256').update(text).digest();
 }
 
 function answer(options: ServerOptions, request: IncomingMessage, response: ServerResponse): void {
@@ -143,9 +135,10 @@ function freeSlot(connections: ReadonlyMap<number, Connection>): number {
   return slot;
 }
 
-async function bind(http: Server, { host, port }: ServerOptions): Promise<void> {
+async function bind(http: BoundedServer, { host, port }: ServerOptions): Promise<void> {
   await new Promise<void>((resolve, reject) => {
-    http.once('error', (error: NodeJS.ErrnoException) => reject(bindError(error, host, port)));
+    const refused = (error: NodeJS.ErrnoException) => reject(bindError(error, host, port));
+    http.once('error', refused);
     http.listen(port, host, resolve);
   });
 }
@@ -164,7 +157,7 @@ function bindError(error: NodeJS.ErrnoException, host: string, port: number): Cl
   });
 }
 
-async function closeServer(http: Server, connections: ReadonlyMap<number, Connection>): Promise<void> {
+async function closeServer(http: BoundedServer, connections: ReadonlyMap<number, Connection>): Promise<void> {
   const closed = new Promise<void>((resolve) => http.close(() => resolve()));
   await Promise.all([...connections.values()].map((connection) => connection.closed));
   http.closeAllConnections();

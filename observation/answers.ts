@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { isAuthorized, isToken } from '../coordinator/authorization.ts';
 import { isLoopback } from '../shared/address.ts';
 import { MAX_PAGE_ANSWER_BYTES } from '../shared/limits.ts';
 
@@ -34,8 +35,18 @@ export interface Refusal {
   readonly headers: Readonly<Record<string, string>>;
 }
 
+/** What a listener is, as far as it decides whom it answers. */
+export interface Door {
+  readonly host: string;
+  /** Whoever has it is answered, and nobody else; undefined: everybody who reaches it. */
+  readonly token?: string | undefined;
+}
+
+/** Probes of an orchestrator have no secret; they learn whether this process lives and its run is open. */
+const open = new Set(['/healthz', '/readyz']);
+
 /** Who is not answered. A page of another origin whose name was made to point here has its own name in Host. */
-export function refusalOf(host: string, request: IncomingMessage): Refusal | undefined {
+export function refusalOf({ host, token }: Door, request: IncomingMessage): Refusal | undefined {
   if (request.method !== 'GET')
     return {
       status: 405,
@@ -49,6 +60,12 @@ export function refusalOf(host: string, request: IncomingMessage): Refusal | und
       text: 'pages of other sites may not read this\n',
       headers: { Connection: 'close' },
     };
+  if (token !== undefined && !open.has(request.url ?? '') && !hasToken(token, request))
+    return {
+      status: 401,
+      text: 'a token is needed: as a bearer token, or in a browser as the password\n',
+      headers: { 'WWW-Authenticate': 'Basic realm="mnist-dist", Bearer', Connection: 'close' },
+    };
   if (!isLoopback(host)) return undefined;
   const name = (request.headers.host ?? '').replace(/:\d+$/, '');
   if (isLoopback(name)) return undefined;
@@ -57,6 +74,14 @@ export function refusalOf(host: string, request: IncomingMessage): Refusal | und
     text: 'this listener is only for this machine: ask for localhost or 127.0.0.1\n',
     headers: { Connection: 'close' },
   };
+}
+
+/** As a bearer token, or as the password of anybody: browsers ask for one, and send it with all that a page fetches. */
+function hasToken(token: string, request: IncomingMessage): boolean {
+  if (isAuthorized(token, request)) return true;
+  const basic = /^Basic ([A-Za-z0-9+/=]{1,1024})$/i.exec(request.headers.authorization ?? '')?.[1] ?? '';
+  const [, password = ''] = /^[^:]*:(.*)$/.exec(Buffer.from(basic, 'base64').toString('latin1')) ?? [];
+  return isToken(token, password);
 }
 
 function write(response: ServerResponse, ...[status, type, body, headers]: Answer): void {

@@ -1,14 +1,15 @@
-import type { IncomingMessage, Server, ServerResponse } from 'node:http';
-import { createBoundedServer } from '../coordinator/http-server.ts';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { createBoundedServer, type BoundedServer, type ServerTls } from '../coordinator/http-server.ts';
 import { reachableAt } from '../shared/address.ts';
 import * as limits from '../shared/limits.ts';
-import { AGAIN, Answers, refusalOf, TEXT } from './answers.ts';
+import { AGAIN, Answers, refusalOf, TEXT, type Door } from './answers.ts';
 import { bind, type Place } from './place.ts';
 import { readPageFiles, type PageFiles } from './page-files.ts';
 import { Pages } from './pages.ts';
 import type { Source, Weights } from './source.ts';
 
-export interface ListenerOptions extends Place {
+export interface ListenerOptions extends Place, Door {
+  readonly tls?: ServerTls | undefined;
   readonly source: Source;
   /** Called once, with what was thrown where the run is looked at; the listener goes on and says so to whoever asks. */
   readonly onDefect: (error: unknown) => void;
@@ -21,7 +22,7 @@ export interface ListenerOptions extends Place {
 export class Listener {
   readonly port: number;
   readonly url: string;
-  readonly #http: Server;
+  readonly #http: BoundedServer;
   readonly #files: PageFiles;
   readonly #options: ListenerOptions;
   readonly #pages = new Pages();
@@ -44,11 +45,11 @@ export class Listener {
     ['/api/weights', (response) => this.#sendWeights(response)],
   ]);
 
-  private constructor(http: Server, port: number, files: PageFiles, options: ListenerOptions) {
+  private constructor(http: BoundedServer, port: number, files: PageFiles, options: ListenerOptions) {
     this.#http = http;
     this.#files = files;
     this.port = port;
-    this.url = `http://${reachableAt(options.host, port)}/`;
+    this.url = `${options.tls === undefined ? 'http' : 'https'}://${reachableAt(options.host, port)}/`;
     this.#options = options;
     http.on('request', (request, response) => this.#answer(request, response));
     this.#turnLater();
@@ -58,7 +59,7 @@ export class Listener {
   static async open(options: ListenerOptions): Promise<Listener> {
     const files = readPageFiles();
     // Besides the pages themselves, what they fetch.
-    const http = createBoundedServer(2 * limits.MAX_PAGES);
+    const http = createBoundedServer(2 * limits.MAX_PAGES, options.tls);
     return new Listener(http, await bind(http, options), files, options);
   }
 
@@ -137,7 +138,7 @@ export class Listener {
     if (response.socket === null) return void request.socket.destroy();
     response.once('finish', () => this.#onRequest());
     for (const [name, value] of Object.entries(this.#files.headers)) response.setHeader(name, value);
-    const refusal = refusalOf(this.#options.host, request);
+    const refusal = refusalOf(this.#options, request);
     if (refusal !== undefined)
       return this.#answers.send(response, refusal.status, TEXT, refusal.text, refusal.headers);
     const url = request.url ?? '';

@@ -1,5 +1,4 @@
-import type { Server } from 'node:http';
-import { portOf } from '../coordinator/http-server.ts';
+import { portOf, type BoundedServer } from '../coordinator/http-server.ts';
 import { hostPort } from '../shared/address.ts';
 import { ClusterError } from '../shared/errors.ts';
 import { MAX_PORT_TRIES } from '../shared/limits.ts';
@@ -16,7 +15,10 @@ export interface Place {
 }
 
 /** Listens, and says at which port. Rejects with ADDRESS. */
-export async function bind(http: Server, { host, port, isPortFree, exceptPort }: Place): Promise<number> {
+export async function bind(
+  http: BoundedServer,
+  { host, port, isPortFree, exceptPort }: Place,
+): Promise<number> {
   const last = isPortFree && port !== 0 ? Math.min(port + MAX_PORT_TRIES, 65_535) : port;
   for (let candidate = port; ; candidate++) {
     if (isPortFree && candidate !== 0 && candidate === exceptPort) candidate++;
@@ -26,7 +28,11 @@ export async function bind(http: Server, { host, port, isPortFree, exceptPort }:
   }
 }
 
-function tryPort(http: Server, host: string, port: number): Promise<NodeJS.ErrnoException | undefined> {
+function tryPort(
+  http: BoundedServer,
+  host: string,
+  port: number,
+): Promise<NodeJS.ErrnoException | undefined> {
   return new Promise((resolve) => {
     http.once('error', resolve);
     http.listen(port, host, () => {

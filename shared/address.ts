@@ -7,6 +7,11 @@ export function isLoopback(host: string): boolean {
   return isIP(address) === 4 && address.startsWith('127.');
 }
 
+/** Whether a listener on `host` listens on all addresses of this machine. */
+export function isWildcard(host: string): boolean {
+  return host === '0.0.0.0' || host === '::';
+}
+
 /** HOST:PORT as it stands in a URL, for a process on this machine: a listener on all addresses is reached at loopback. */
 export function reachableAt(host: string, port: number): string {
   const address = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host;

@@ -86,6 +86,12 @@ export const errorTable = {
     meaning: 'No coordinator answered within --max-wait-time.',
   },
   UNAUTHORIZED: { exit: 17, close: 4401, retry: false, meaning: 'The token is missing or wrong.' },
+  TLS: {
+    exit: 33,
+    close: undefined,
+    retry: false,
+    meaning: "The coordinator's certificate is not to be trusted, or not to be used.",
+  },
   VERSION: { exit: 18, close: 4418, retry: false, meaning: 'Protocol or arithmetic versions differ.' },
   FINGERPRINT: {
     exit: 19,

@@ -9,6 +9,13 @@ export const FRAME_ALIGNMENT_BYTES = 64;
 export const DEFAULT_MAX_MODEL_BYTES = 64 * 1024 ** 2;
 export const DEFAULT_MAX_DATA_BYTES = 1024 ** 3;
 export const MAX_RUN_DESCRIPTION_BYTES = 64 * 1024;
+/** Of a certificate or a key. */
+export const MAX_PEM_FILE_BYTES = 1024 ** 2;
+export const DEFAULT_CERTIFICATE_DAYS = 365;
+export const MAX_CERTIFICATE_DAYS = 3650;
+export const MAX_JOIN_CHARACTERS = 2048;
+/** Of a chain that a coordinator shows. */
+export const MAX_CHAIN_CERTIFICATES = 16;
 export const MAX_REQUEST_HEADER_BYTES = 8 * 1024;
 
 // Sizes in memory and on disk.

@@ -1,14 +1,20 @@
+import { get as getPlain, type IncomingMessage } from 'node:http';
+import { get as getSecure } from 'node:https';
 import { WebSocket } from 'ws';
-import { ClusterError, messageOf } from '../shared/errors.ts';
+import { ClusterError } from '../shared/errors.ts';
 import { MAX_FRAME_HEAD_BYTES, roomBytes } from '../shared/frame.ts';
 import * as limits from '../shared/limits.ts';
 import { ARITHMETIC, PROTOCOL } from '../shared/messages.ts';
 import { parameterCount } from '../shared/model.ts';
 import { runDescriptionSchema, versionsSchema, type RunDescription } from '../shared/run-description.ts';
+import type { Anchor } from './trust.ts';
+import { connectionError } from './unreachable.ts';
 
 export interface DialOptions {
-  /** ws:// or http:// address of the coordinator. */
+  /** ws:// or wss:// address of the coordinator. */
   readonly coordinator: URL;
+  /** Who is believed, where it speaks TLS. */
+  readonly anchor: Anchor;
   /** Asked for at every attempt. */
   readonly token: () => string;
   readonly maxModelBytes: number;
@@ -111,7 +117,8 @@ export async function fetchDataset(options: DialOptions, run: RunDescription): P
 /** The upgrade at /worker; resolves once open. Frames are never compressed, fragmented or masked with a real mask. */
 export async function connect(options: DialOptions, run: RunDescription): Promise<WebSocket> {
   const maxPayload = run.frame_bytes + MAX_FRAME_HEAD_BYTES;
-  const webSocket = new WebSocket(new URL('/worker', webSocketBase(options.coordinator)), {
+  const webSocket = new WebSocket(new URL('/worker', options.coordinator), {
+    ...(await secureOptions(options)),
     ...{
       perMessageDeflate: false,
       maxPayload,
@@ -126,7 +133,7 @@ export async function connect(options: DialOptions, run: RunDescription): Promis
   });
   return await new Promise((resolve, reject) => {
     webSocket.once('open', () => resolve(webSocket));
-    webSocket.once('error', (error) => reject(unreachableError(options, error)));
+    webSocket.once('error', (error) => reject(connectionError(options.coordinator, error)));
   });
 }
 
@@ -135,32 +142,49 @@ async function request(
   path: string,
   headers: Record<string, string>,
   limit: AbortSignal,
-): Promise<Response> {
-  const url = new URL(path, options.coordinator.href.replace(/^ws/, 'http'));
+): Promise<IncomingMessage> {
+  const { coordinator } = options;
   const signal = AbortSignal.any([options.signal, limit]);
-  let response: Response;
+  const url = new URL(path, coordinator.href.replace(/^ws/, 'http'));
+  let response: IncomingMessage;
   try {
-    response = await fetch(url, {
-      headers: { ...headers, Authorization: `Bearer ${options.token()}` },
-      signal,
-      redirect: 'error',
+    const secure = await secureOptions(options);
+    response = await new Promise((resolve, reject) => {
+      const get = secure === undefined ? getPlain : getSecure;
+      const authorized = { ...headers, Authorization: `Bearer ${options.token()}` };
+      get(url, { ...secure, headers: authorized, signal, agent: false }, resolve).on('error', reject);
     });
   } catch (error) {
-    throw unreachableError(options, error);
+    throw connectionError(coordinator, limit.aborted ? limit.reason : error);
   }
-  if (response.ok) return response;
-  await response.body?.cancel();
-  if (response.status === 401) {
+  const { statusCode: status = 0 } = response;
+  if (status >= 200 && status < 300) return response;
+  response.destroy();
+  if (status === 401) {
     throw new ClusterError('UNAUTHORIZED', `${url.origin} refuses this worker's token`, {
       fix: "give the coordinator's token by --token-file or MNIST_DIST_TOKEN",
     });
   }
-  if (response.status === 503)
+  if (status === 503)
     throw new ClusterError('UNREACHABLE', `the coordinator at ${url.origin} is still setting up its run`);
-  throw new ClusterError('PROTOCOL', `${url.href} answered ${response.status}; is this a coordinator?`);
+  throw new ClusterError('PROTOCOL', `${url.href} answered ${status}; is this a coordinator?`);
 }
 
-async function readBounded(options: DialOptions, response: Response, max: number): Promise<Uint8Array> {
+/** Undefined where TLS is not asked for. */
+async function secureOptions({ coordinator, anchor, signal }: DialOptions) {
+  if (coordinator.protocol !== 'wss:') return undefined;
+  try {
+    return await anchor.options(coordinator, signal);
+  } catch (error) {
+    throw connectionError(coordinator, error);
+  }
+}
+
+async function readBounded(
+  options: DialOptions,
+  response: IncomingMessage,
+  max: number,
+): Promise<Uint8Array> {
   const parts: Uint8Array[] = [];
   let length = 0;
   for await (const chunk of chunks(options, response)) {
@@ -172,25 +196,13 @@ async function readBounded(options: DialOptions, response: Response, max: number
 }
 
 /** Throws UNREACHABLE where the answer breaks off or takes too long. */
-async function* chunks(options: DialOptions, response: Response): AsyncGenerator<Uint8Array> {
+async function* chunks({ coordinator }: DialOptions, response: IncomingMessage): AsyncGenerator<Uint8Array> {
   try {
-    if (response.body !== null) yield* response.body;
+    for await (const chunk of response) {
+      // No encoding was set.
+      if (chunk instanceof Uint8Array) yield chunk;
+    }
   } catch (error) {
-    throw unreachableError(options, error);
+    throw connectionError(coordinator, error);
   }
-}
-
-function webSocketBase(coordinator: URL): string {
-  return coordinator.href.replace(/^http/, 'ws');
-}
-
-function unreachableError({ coordinator }: DialOptions, error: unknown): ClusterError {
-  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-  return new ClusterError(
-    'UNREACHABLE',
-    `no coordinator answers at ${coordinator.href}: ${messageOf(cause)}`,
-    {
-      ...{ fix: 'start it with `mnist-dist coordinator`, or check --coordinator', cause: error },
-    },
-  );
 }

@@ -1,0 +1,71 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { makeDirectories, writeWhole } from '../data/whole-file.ts';
+import { ClusterError } from '../shared/errors.ts';
+import { MAX_PEM_FILE_BYTES } from '../shared/limits.ts';
+import type { Pair } from './certificate-authority.ts';
+import { host } from './endpoint.ts';
+import type { CertsOptions } from './options.ts';
+import { printable } from './printable.ts';
+import { readSecretFile, writeSecretFile } from './secret-file.ts';
+
+/** Whoever is on the machine of the coordinator itself. */
+const LOOPBACK = ['localhost', '127.0.0.1', '::1'];
+
+/**
+ * `mnist-dist certs NAME...`: a private certificate authority, and a certificate by it for a coordinator with these names and
+ * addresses. An authority that is there is used again, so that workers that believe it go on doing so.
+ */
+export async function certs({ out, days }: CertsOptions, given: readonly string[]): Promise<number> {
+  const names = namesOf(given);
+  const folder = out ?? 'certs';
+  await makeDirectories(folder);
+  const { makeAuthority, makeCertificate } = await import('./certificate-authority.ts');
+  const now = new Date();
+  const [caFile, caKeyFile] = [join(folder, 'ca.crt'), join(folder, 'ca.key')];
+  const old = readAuthority(caFile, caKeyFile);
+  const authority = old ?? (await makeAuthority('mnist-dist private CA', days, now));
+  if (old === undefined) await write(authority, caFile, caKeyFile);
+  const own = await makeCertificate(authority, names, days, now);
+  const [file, keyFile] = [join(folder, 'coordinator.crt'), join(folder, 'coordinator.key')];
+  await write({ certificate: own.certificate + authority.certificate, key: own.key }, file, keyFile);
+  const lines = [
+    `${old === undefined ? 'made' : 'used'} the authority in ${caFile}; keep ${caKeyFile} to yourself, no machine that trains needs it`,
+    `made ${file} and ${keyFile} for ${names.join(', ')}, valid for ${days} days`,
+    '',
+    `mnist-dist coordinator --host 0.0.0.0 --ssl-certfile ${file} --ssl-keyfile ${keyFile}`,
+  ];
+  process.stdout.write(lines.map((line) => `${printable(line)}\n`).join(''));
+  return 0;
+}
+
+function namesOf(given: readonly string[]): [string, ...string[]] {
+  const names = given.map((text) => {
+    const name = host.parse(text);
+    if (name !== undefined) return name;
+    throw new ClusterError('USAGE', `"${text}" is no name of a machine`, {
+      fix: `Allowed: ${host.allowed}.`,
+    });
+  });
+  const [first = 'localhost', ...rest] = new Set([...names, ...LOOPBACK]);
+  return [first, ...rest];
+}
+
+/** The authority that an earlier call left; undefined where there is none. Throws USAGE where one half of it is missing. */
+function readAuthority(file: string, keyFile: string): Pair | undefined {
+  if (!existsSync(file) && !existsSync(keyFile)) return undefined;
+  const missing = [file, keyFile].find((each) => !existsSync(each));
+  if (missing === undefined)
+    return {
+      certificate: readFileSync(file, 'latin1'),
+      key: readSecretFile(keyFile, 'ca.key', MAX_PEM_FILE_BYTES),
+    };
+  throw new ClusterError('USAGE', `the authority in that folder is not whole: there is no ${missing}`, {
+    fix: 'put it back, or make a new authority in another folder (--out), whose ca.crt all workers need then',
+  });
+}
+
+async function write({ certificate, key }: Pair, file: string, keyFile: string): Promise<void> {
+  writeSecretFile(keyFile, key);
+  await writeWhole(file, certificate);
+}

@@ -1,0 +1,62 @@
+import { rmSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { hostPort, isLoopback, isWildcard } from '../shared/address.ts';
+import { joinText } from './join.ts';
+import type { Log } from './log.ts';
+import { printable } from './printable.ts';
+import { writeSecretFile } from './secret-file.ts';
+import type { OwnCertificate } from './tls-files.ts';
+
+/** A listener that waits for workers, and what they need to know of it. */
+export interface Door {
+  readonly host: string;
+  readonly port: number;
+  readonly advertise: string | undefined;
+  readonly certificate: OwnCertificate | undefined;
+  readonly token: string;
+}
+
+/** The name or address by which workers dial it. */
+export function dialName({ host, advertise, certificate }: Omit<Door, 'port' | 'token'>): string {
+  if (advertise !== undefined) return advertise;
+  if (!isWildcard(host)) return host;
+  return certificate?.names.find((name) => !isLoopback(name)) ?? hostname();
+}
+
+/** Where workers dial it, as a URL. */
+export function dialUrl(door: Omit<Door, 'token'>): string {
+  return `${door.certificate === undefined ? 'ws' : 'wss'}://${hostPort(dialName(door), door.port)}`;
+}
+
+export function joinTextOf(door: Door): string {
+  return joinText({ coordinator: dialUrl(door), token: door.token, ca: door.certificate?.top });
+}
+
+/** Writes the join string into a file that only its owner reads; returns how to remove it. What an earlier run left is replaced. */
+export function writeJoinFile(file: string, door: Door): () => void {
+  writeSecretFile(file, `${joinTextOf(door)}\n`);
+  return () => rmSync(file, { force: true });
+}
+
+/**
+ * Says how workers join. `sameUser`: whether those of this user on this machine find the token by themselves. The join string is
+ * shown to who looks at a terminal, and to no log; `joinFile` has it.
+ */
+export function invite(
+  door: Door,
+  wanted: string,
+  { sameUser, joinFile, isShown }: { sameUser: boolean; joinFile: string | undefined; isShown: boolean },
+  log: Log,
+): void {
+  const url = dialUrl(door);
+  const waiting = `waiting for ${wanted}`;
+  if (sameUser && isLoopback(door.host) && door.certificate === undefined)
+    return log.info({ url }, `${waiting}: mnist-dist worker --coordinator ${url}`);
+  const from = joinFile === undefined ? '' : ` < ${printable(joinFile)}`;
+  const insecure = door.certificate === undefined && !isLoopback(door.host) ? ' --insecure' : '';
+  log.info(
+    { url },
+    `${waiting}: mnist-dist worker --join -${insecure}${isShown ? ', and paste this line:' : from}`,
+  );
+  if (isShown) log.info({}, joinTextOf(door));
+}

@@ -1,0 +1,42 @@
+import { randomBytes } from 'node:crypto';
+import { readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { diskError } from '../data/whole-file.ts';
+import { ClusterError, messageOf } from '../shared/errors.ts';
+
+/** Others may not read or write it, and the group may not write it. */
+const FORBIDDEN = 0o027;
+
+/**
+ * The text of a file that holds a secret, at most `limit` bytes of it. Throws USAGE, naming the file and its flag, where it cannot
+ * be read or others can.
+ */
+export function readSecretFile(file: string, flag: string, limit: number): string {
+  let text: string;
+  let mode: number;
+  try {
+    const stat = statSync(file);
+    // A pipe has no name by which others could open it.
+    mode = stat.isFile() ? stat.mode & 0o777 : 0;
+    text = readFileSync(file, 'utf8').slice(0, limit);
+  } catch (error) {
+    throw new ClusterError('USAGE', `${file} cannot be read: ${messageOf(error)}`, { fix: `check ${flag}` });
+  }
+  if ((mode & FORBIDDEN) === 0) return text;
+  throw new ClusterError(
+    'USAGE',
+    `${file} (${flag}) holds a secret, and others can read or change it (mode ${mode.toString(8).padStart(4, '0')})`,
+    { fix: `chmod 600 ${file}; if somebody may have read it, make a new one` },
+  );
+}
+
+/** Writes a file that only its owner reads, whole or not at all; what was there is replaced. Throws DISK. */
+export function writeSecretFile(file: string, text: string): void {
+  const draft = `${file}.${randomBytes(6).toString('hex')}.tmp`;
+  try {
+    writeFileSync(draft, text, { mode: 0o600, flag: 'wx' });
+    renameSync(draft, file);
+  } catch (error) {
+    rmSync(draft, { force: true });
+    throw diskError(file, error);
+  }
+}
