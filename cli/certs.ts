@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { makeDirectories, writeWhole } from '../data/whole-file.ts';
+import { isWildcard } from '../shared/address.ts';
 import { ClusterError } from '../shared/errors.ts';
 import { MAX_PEM_FILE_BYTES } from '../shared/limits.ts';
 import type { Pair } from './certificate-authority.ts';
@@ -42,7 +43,7 @@ export async function certs({ out, days }: CertsOptions, given: readonly string[
 function namesOf(given: readonly string[]): [string, ...string[]] {
   const names = given.map((text) => {
     const name = host.parse(text);
-    if (name !== undefined) return name;
+    if (name !== undefined && !isWildcard(name)) return name;
     throw new ClusterError('USAGE', `"${text}" is no name of a machine`, {
       fix: `Allowed: ${host.allowed}.`,
     });

@@ -22,9 +22,9 @@ export function joinText({ coordinator, token, ca }: Join): string {
   return `${coordinator}/#${parts.toString()}`;
 }
 
-/** Throws USAGE, without repeating what may hold a secret. */
+/** What stands before it on its line, as in a log, is passed over. Throws USAGE, without repeating what may hold a secret. */
 export function parseJoin(text: string): Join {
-  const [, address = '', fragment = ''] = /^(wss?:\/\/[^/#\s]+)\/?#(\S+)$/.exec(text.trim()) ?? [];
+  const [, address = '', fragment = ''] = /(?:^|\s)(wss?:\/\/[^/#\s]+)\/?#(\S+)\s*$/.exec(text) ?? [];
   const coordinator = endpoint.parse(address);
   const parts = new URLSearchParams(fragment);
   const ca = parts.get('ca') ?? undefined;

@@ -101,7 +101,13 @@ export function checkFormat({ format }: { readonly format: string }, given: Give
 }
 
 export function checkWorkerOptions(options: WorkerOptions, given: GivenOf): void {
-  checkTokenFile(options.tokenFile, given);
+  const { coordinator, join, insecure, tokenFile } = options;
+  checkTokenFile(tokenFile, given);
+  const { protocol, hostname } = new URL(coordinator);
+  if (join !== undefined || protocol === 'wss:' || isLoopback(hostname) || insecure) return;
+  const fix =
+    'Dial wss:// (--ssl-certfile there), or use --join; on a network you trust --insecure: whoever reads it reads the token.';
+  throw notAllowed('coordinator', given('coordinator'), fix, 'on another machine, without TLS');
 }
 
 export function checkDataFolder(data: string | undefined, given: GivenOf): void {

@@ -164,7 +164,7 @@ export const optionTable = {
 
   host: withDefault(host, '127.0.0.1', {
     ...{ in: listens, group: 'Network' },
-    help: 'address to listen on; another than loopback needs --ssl-certfile or --insecure (eval: wait for workers there)',
+    help: 'address to listen on; beyond this machine it needs TLS, or to be insecure (eval: wait for workers there)',
   }),
   port: withDefault(integer({ min: 0, max: 65_535 }, 'PORT'), DEFAULT_PORT, {
     ...{ in: listens, group: 'Network' },
@@ -226,7 +226,7 @@ export const optionTable = {
   }),
   httpHost: withDefault(host, '127.0.0.1', {
     ...{ in: shows, group: 'Watching' },
-    help: 'address of the live page; another than loopback needs --http-ssl-certfile and --http-token-file, or --insecure',
+    help: 'address of the live page; beyond this machine it needs TLS and a token, or to be insecure',
   }),
   httpPort: withDefault(integer({ min: 0, max: 65_535 }, 'PORT'), DEFAULT_HTTP_PORT, {
     ...{ in: shows, group: 'Watching' },

@@ -29,9 +29,10 @@ export function workerConnection(
 ): WorkerConnection {
   const join = joinOf(options, explicit, argv, log);
   const coordinator = new URL(join?.coordinator ?? options.coordinator);
+  // Of an address among the options this is known already.
   if (coordinator.protocol === 'ws:' && !isLoopback(coordinator.hostname) && !options.insecure)
-    throw new ClusterError('USAGE', `${coordinator.href} is on another machine, without TLS`, {
-      fix: 'give the coordinator a certificate (`mnist-dist certs`, --ssl-certfile) and dial wss://; on a network you trust add --insecure: whoever reads it reads the token',
+    throw new ClusterError('USAGE', `the join string leads to ${coordinator.href}, without TLS`, {
+      fix: 'give the coordinator a certificate (`mnist-dist certs`, --ssl-certfile); on a network you trust add --insecure: whoever reads it reads the token',
     });
   const token =
     join === undefined ? workerToken(options.tokenFile, coordinator, environment) : () => join.token;

@@ -112,7 +112,7 @@ describe('defaults', () => {
   });
   test('the options of each command are exactly those of the table', () => {
     const needed: Readonly<Record<string, string>> = {
-      ...{ predict: 'seven.png', push: 'runs/r file:store', pull: 'file:store/r' },
+      ...{ certs: 'gpu0', predict: 'seven.png', push: 'runs/r file:store', pull: 'file:store/r' },
     };
     for (const command of commandNames) {
       const parsed = parse(`${command} ${needed[command] ?? ''}`);
@@ -255,12 +255,16 @@ describe('refusals name the value, what is allowed and the nearest name', () => 
     ['local --token-file /nowhere/at/all', '--token-file /nowhere/at/all', 'readable file'],
     ['local --token-file /', '--token-file /', 'readable file'],
     ['worker --engine tensorflo', '--engine tensorflo', 'Did you mean tensorflow?'],
-    ['worker --coordinator wss://localhost:1', 'wss://localhost:1', 'TLS is not available'],
     ['worker --coordinator localhost:99999', 'localhost:99999', 'HOST:PORT'],
     ['worker --coordinator 10.0.0.1', '--coordinator 10.0.0.1', '--insecure'],
     ['worker --coordinator a --rdzv-endpoint b', '--rdzv-endpoint', '--help'],
     ['local --host 0.0.0.0', '--host 0.0.0.0', '--insecure'],
-    ['coordinator --host 0.0.0.0 --insecure', 'there is no token', '--token-file'],
+    ['coordinator --host 0.0.0.0', '--host 0.0.0.0', '--ssl-certfile'],
+    ['eval --host 0.0.0.0', '--host 0.0.0.0', 'mnist-dist certs'],
+    ['coordinator --http-host 0.0.0.0', '--http-host 0.0.0.0', '--http-ssl-certfile'],
+    ['coordinator --http-host 0.0.0.0 --http-ssl-certfile x', 'without a token', '--http-token-file'],
+    ['show --http-token-file /nowhere', '--http-token-file /nowhere', 'readable file'],
+    ['worker --coordinator wss://x/path', '--coordinator wss://x/path', 'wss://HOST:PORT'],
   ])('%s', (line, named, allowed) => {
     const text = refusal(line);
     expect(text).toContain(named);

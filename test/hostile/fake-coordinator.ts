@@ -17,6 +17,7 @@ import type { RunDescription } from '../../shared/run-description.ts';
 import { Client } from '../../worker/client.ts';
 import { Computation } from '../../worker/computation.ts';
 import type { DialOptions } from '../../worker/dial.ts';
+import { Anchor } from '../../worker/trust.ts';
 import { temporaryFolder } from '../process/cluster.ts';
 import { TOKEN } from './honest.ts';
 import { configurationOf, dataset, reference } from './target.ts';
@@ -55,7 +56,7 @@ export async function endOfWorker(
   const stopping = new AbortController();
   const coordinator = new URL(`ws://127.0.0.1:${await startLiar(lies)}`);
   const dial: DialOptions = {
-    ...{ coordinator, token: () => TOKEN, signal: stopping.signal },
+    ...{ coordinator, token: () => TOKEN, anchor: new Anchor({ kind: 'system' }), signal: stopping.signal },
     ...{ maxModelBytes: LIMIT_BYTES, maxDataBytes: LIMIT_BYTES, dataLimitMilliseconds },
   };
   const settings = { name: 'w', version: '0', maxRetries: 1, maxWaitMilliseconds: 60_000 };

@@ -3,6 +3,7 @@ import { connect, createServer, type AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ClusterError } from '../../shared/errors.ts';
 import { Client } from '../../worker/client.ts';
+import { Anchor } from '../../worker/trust.ts';
 import type { Computation } from '../../worker/computation.ts';
 
 export const TOKEN = 'a-token-of-the-tests-0123456789';
@@ -25,6 +26,7 @@ export function startHonest(
   const client = new Client({
     dial: {
       ...{ coordinator: new URL(`ws://127.0.0.1:${port}`), token: () => TOKEN, signal: stopping.signal },
+      anchor: new Anchor({ kind: 'system' }),
       ...{ maxModelBytes: 1e6, maxDataBytes: 1e8, dataLimitMilliseconds: 60_000 },
     },
     settings: {

@@ -1,4 +1,6 @@
 import { once } from 'node:events';
+import type { IncomingMessage } from 'node:http';
+import { get as secure } from 'node:https';
 import { connect } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import type { RunView, Update } from '../../observation/api.ts';
@@ -11,6 +13,7 @@ import {
   MAX_PAGES,
   PAGE_WEIGHTS_MILLISECONDS,
 } from '../../shared/limits.ts';
+import { TestAuthority } from '../worker/certificates.ts';
 import { ask, follow } from './asker.ts';
 import { sampleView } from './sample-view.ts';
 
@@ -52,6 +55,57 @@ async function open(source: Source, host = '127.0.0.1', port = 0): Promise<Liste
 }
 
 describe('the observation listener', () => {
+  it('is open to nobody without its token, but for what probes ask', async () => {
+    const token = 'a-token-of-the-tests-0123456789';
+    const source = stage();
+    const { port } = await Listener.open({ ...place, source, token });
+    const basic = (text: string) => `Basic ${Buffer.from(text).toString('base64')}`;
+    const answers = async (authorization: string | undefined) => {
+      const headers = authorization === undefined ? {} : { authorization };
+      const asked = ['/', '/metrics', '/api/run', '/api/weights', '/healthz', '/readyz', '/nothing'].map(
+        async (path) => (await ask(port, path, { headers })).status,
+      );
+      return await Promise.all(asked);
+    };
+    for (const wrong of [
+      undefined,
+      ...[
+        token,
+        'Bearer',
+        'Bearer x',
+        `Bearer ${token}x`,
+        `Basic ${token}`,
+        basic(token),
+        basic(`${token}:`),
+      ],
+      basic(`x:${token.slice(1)}`),
+    ])
+      expect(await answers(wrong), wrong).toEqual([401, 401, 401, 401, 200, 200, 401]);
+    expect(source.weightCopies).toBe(0);
+    for (const right of [`Bearer ${token}`, basic(`anybody:${token}`), basic(`:${token}`)])
+      expect(await answers(right), right).toEqual([200, 200, 200, 200, 200, 200, 404]);
+    // A browser asks for a name and a password then.
+    expect((await ask(port, '/')).headers['www-authenticate']).toMatch(/^Basic /);
+  });
+
+  it('speaks TLS where it has a certificate, and nothing else then', async () => {
+    const authority = await TestAuthority.make();
+    const tls = await authority.server();
+    const listener = await Listener.open({ ...place, source: stage(), tls });
+    onTestFinished(() => listener.close(0));
+    expect(listener.url).toBe(`https://127.0.0.1:${listener.port}/`);
+    const asked = secure({
+      host: '127.0.0.1',
+      port: listener.port,
+      path: '/metrics',
+      ca: authority.pair.certificate,
+    });
+    const [response]: IncomingMessage[] = await once(asked, 'response');
+    expect(response?.statusCode).toBe(200);
+    response?.resume();
+    await expect(ask(listener.port, '/metrics')).rejects.toThrow();
+  });
+
   it('answers what it knows, and nothing else', async () => {
     const { port } = await open(stage());
     expect(await ask(port, '/healthz')).toMatchObject({ status: 200 });

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
@@ -37,7 +37,7 @@ async function expectEnd(process: Started, code: ErrorCode, says: RegExp): Promi
 describe('a coordinator and workers started by hand', () => {
   it('train together with a token file', async () => {
     const file = join(temporaryFolder(), 'token');
-    writeFileSync(file, `${TOKEN}\n`);
+    writeFileSync(file, `${TOKEN}\n`, { mode: 0o600 });
     const { process, url, runs } = await coordinator();
     const helper = start([
       'worker',
@@ -53,6 +53,18 @@ describe('a coordinator and workers started by hand', () => {
     expect(await process.exited, process.output()).toBe(0);
     expect(await helper.exited, helper.output()).toBe(0);
     expect(readRun(join(runs, 'r')).record.workers).toEqual([{ name: 'by-hand', samples: 640 }]);
+  });
+
+  it('do not use a token file that others can read', async () => {
+    const file = join(temporaryFolder(), 'token');
+    writeFileSync(file, `${TOKEN}\n`);
+    chmodSync(file, 0o644);
+    for (const command of ['coordinator', 'worker']) {
+      const { code, output } = await run([command, '--token-file', file]);
+      expect(code, output).toBe(errorTable.USAGE.exit);
+      expect(output).toContain(`${file} (--token-file) holds a secret`);
+      expect(output).toContain(`chmod 600 ${file}`);
+    }
   });
 
   it('train together when the worker comes first', async () => {

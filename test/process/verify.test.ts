@@ -167,7 +167,7 @@ describe('verify', () => {
     const long = join(made[made.indexOf('--runs-dir') + 1] ?? '', 'r');
     // What the environment says of a token is for other runs.
     const file = join(temporaryFolder(), 'token');
-    writeFileSync(file, 'another-token-of-another-run');
+    writeFileSync(file, 'another-token-of-another-run', { mode: 0o600 });
     const first = start(['verify', long, '--log-level', 'debug'], { MNIST_DIST_TOKEN_FILE: file });
     await first.says(/w1 delivered its first shard/);
     const [child] = childrenOf(first.process.pid);
