@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { get, request, type IncomingMessage } from 'node:http';
+import { request as secureRequest } from 'node:https';
 import { onTestFinished } from 'vitest';
 import type { Update } from '../../observation/api.ts';
 
@@ -9,9 +10,15 @@ export interface Answer {
   readonly body: Buffer;
 }
 
-/** Asks a listener of this machine, over a connection of its own. */
+/** Asks a listener of this machine, over a connection of its own; with `ca` over TLS. */
 export async function ask(port: number, path: string, options: object = {}): Promise<Answer> {
-  const asked = request({ host: '127.0.0.1', port, path, agent: false, ...options });
+  const asked = ('ca' in options ? secureRequest : request)({
+    host: '127.0.0.1',
+    port,
+    path,
+    agent: false,
+    ...options,
+  });
   asked.end();
   const [response]: IncomingMessage[] = await once(asked, 'response');
   const chunks: Buffer[] = [];

@@ -37,12 +37,15 @@ export function start(
   args: readonly string[],
   environment: NodeJS.ProcessEnv = {},
   node = process.execPath,
+  input = '',
 ): Started {
   const child = spawn(node, [executable, ...args], {
     // What few tests look at takes two seconds to draw.
     env: { ...process.env, MNIST_DIST_PICTURES: 'no', ...environment },
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ['pipe', 'pipe', 'pipe'],
   });
+  // One that ends before it has read it is not the test's matter.
+  child.stdin.on('error', () => undefined).end(input);
   let output = '';
   const watchers = new Set<() => void>();
   const add = (text: string): void => {
