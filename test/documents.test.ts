@@ -22,6 +22,26 @@ describe('the README', () => {
   });
 });
 
+describe('SECURITY', () => {
+  const text = read('SECURITY.md');
+  const tests = (line: string) => [...line.matchAll(/\[test\]\((test\/\S+\.test\.ts) "([^"]+)"\)/g)];
+
+  it('proves each of its sentences by tests that exist', () => {
+    const sentences = between(
+      text
+        .replace('## What holds', '<!-- holds -->')
+        .replace('## What is not', '<!-- /holds -->## What is not'),
+      'holds',
+    )
+      .split('\n')
+      .filter((line) => line.startsWith('- '));
+    expect(sentences.length).toBeGreaterThan(20);
+    for (const sentence of sentences) expect(tests(sentence), sentence).not.toEqual([]);
+    for (const [, file = '', title = ''] of tests(text))
+      expect(read(file), `${file}: ${title}`).toContain(title);
+  });
+});
+
 describe('ARCHITECTURE', () => {
   it('names files that exist and are short', () => {
     const text = read('ARCHITECTURE.md');
