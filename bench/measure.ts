@@ -4,11 +4,15 @@ import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { version } from '../cli/package.ts';
 import { BENCH_PIECE_MILLISECONDS, BENCH_WIRE_MILLISECONDS } from '../shared/limits.ts';
+import { assert } from '../shared/errors.ts';
 import { defaultVirtualShards } from '../shared/configuration.ts';
 import { parameterCount } from '../shared/model.ts';
 import type { EngineKind } from '../shared/engine-identity.ts';
 import { processorName } from '../worker/engines/processor.ts';
+import { carrierCell, type Carrier, type CarrierCell } from './carrier.ts';
 import { interleave, type Cell } from './cell.ts';
+import { makeBenchCertificate } from './certificate.ts';
+import { Echo } from './echo.ts';
 import { Engines, type MeasuredEngine } from './engines.ts';
 import { kernelCells, type KernelCell, type KernelName } from './kernels.ts';
 import { loopCells, type LoopCell } from './loop.ts';
@@ -39,7 +43,7 @@ interface Sections {
   readonly kernels: readonly KernelCell[];
   readonly observation: ObservationCell;
   readonly engines: Engines;
-  readonly wire: Wire;
+  readonly wire: readonly CarrierCell[];
   readonly loop: readonly LoopCell[];
 }
 
@@ -50,24 +54,42 @@ export async function measure(options: MeasureOptions): Promise<BenchReport> {
   const remove = (): void => rmSync(directory, { recursive: true, force: true });
   process.once('exit', remove);
   const engines = new Engines(options.engines, BENCH_PIECE_MILLISECONDS, signal);
-  const wire = new Wire(wireWorkers(options), environment, BENCH_WIRE_MILLISECONDS, signal);
+  const carriers = await openCarriers(environment, signal);
+  const wire = carriers.flatMap((carrier) =>
+    wireWorkers(options).map((workers) => carrierCell(carrier, workers, BENCH_WIRE_MILLISECONDS)),
+  );
   const kernels = kernelCells(options.batchSizes, BENCH_PIECE_MILLISECONDS);
   const observation = observationCell(BENCH_PIECE_MILLISECONDS);
   const pieces = { kernels, engines, wire };
   const estimate = (batchSize: number, workers: number) => estimateOf(options, pieces, batchSize, workers);
   const loop = loopCells({ ...options, directory, estimate });
   // The loop comes last: its first repetition takes its number of steps from the pieces.
-  const cells = [...kernels, observation, ...engines.cells, ...wire.cells, ...loop];
+  const cells = [...kernels, observation, ...engines.cells, ...wire, ...loop];
   try {
     await interleave(cells, pairs, signal, (cell, repetition, done) =>
       progress(cell, repetition, done, cells.length * pairs),
     );
     return reportOf(options, { ...pieces, observation, loop });
   } finally {
-    await Promise.all([engines.end(), wire.end()]);
+    await Promise.all([engines.end(), ...carriers.map((carrier) => carrier.end())]);
     await rm(directory, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
     process.off('exit', remove);
   }
+}
+
+/** The wire as it is without TLS and with it, and what Node's TLS does with as many bytes. */
+async function openCarriers(
+  environment: NodeJS.ProcessEnv,
+  signal: AbortSignal,
+): Promise<readonly Carrier[]> {
+  const certificate = await makeBenchCertificate();
+  const [plain, secure] = [undefined, certificate].map((each) => new Wire(each, environment, signal));
+  assert(plain !== undefined && secure !== undefined, 'there are two');
+  const carriers = [plain, secure, new Echo(plain.frameBytes, certificate, environment)];
+  signal.addEventListener('abort', () => carriers.forEach((each) => each.fail(signal.reason)), {
+    once: true,
+  });
+  return carriers;
 }
 
 /** The numbers of workers in the grid, and those of them that compute where a batch has fewer shards. */
@@ -99,7 +121,7 @@ function inputOf(
   workers: number,
 ) {
   const shards = spreadShards(batchSize, workers);
-  const wireCell = wire.cells.find((cell) => cell.workers === shards.length);
+  const wireCell = wire.find((cell) => cell.transport === 'tcp' && cell.workers === shards.length);
   return {
     shards,
     gradientMilliseconds: (count: number) =>
@@ -138,8 +160,8 @@ function reportOf(options: MeasureOptions, sections: Sections): BenchReport {
       return [{ engine, library, ...sizes, milliseconds: spreadOf(milliseconds) }];
     }),
     skipped: [...engines.skipped].map(([engine, reason]) => ({ engine, reason })),
-    wire: wire.cells.map(({ workers, stepsPerSecond }) => ({
-      workers,
+    wire: wire.map(({ transport, workers, stepsPerSecond }) => ({
+      ...{ transport, workers },
       steps_per_second: spreadOf(stepsPerSecond),
     })),
     loop: loop.map((cell) => loopRow(options, sections, cell)),

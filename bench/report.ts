@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { engineKinds } from '../shared/engine-identity.ts';
+import { transports } from './carrier.ts';
 import { kernelNames } from './kernels.ts';
 import { phaseNames } from './phases.ts';
 
@@ -39,8 +40,10 @@ export const benchReportSchema = z.strictObject({
     .describe('One gradient call, nothing else.'),
   skipped: z.array(z.strictObject({ engine: z.enum(engineKinds), reason: z.string() })),
   wire: z
-    .array(z.strictObject({ workers: count, steps_per_second: spread }))
-    .describe('Weights to every worker and a gradient back, nothing computed.'),
+    .array(z.strictObject({ transport: z.enum(transports), workers: count, steps_per_second: spread }))
+    .describe(
+      'Weights to every worker and a gradient back, nothing computed; bare tls: as many bytes over sockets of Node.',
+    ),
   loop: z.array(
     z.strictObject({
       ...{ batch_size: count, virtual_shards: count, workers: count },

@@ -1,3 +1,4 @@
+import type { Transport } from './carrier.ts';
 import type { KernelName } from './kernels.ts';
 import { phaseNames } from './phases.ts';
 import type { BenchReport } from './report.ts';
@@ -9,6 +10,12 @@ const kernelTexts: Readonly<Record<KernelName, string>> = {
   adam: 'Adam with checksum',
   check: 'finite check with checksum',
   checksum: 'checksum',
+};
+
+const transportTexts: Readonly<Record<Transport, string>> = {
+  tcp: 'WebSocket',
+  tls: 'WebSocket, TLS',
+  'bare tls': "Node's TLS alone",
 };
 
 /** The report as text for people, with a last line break. */
@@ -52,10 +59,12 @@ function engineSection({ engines, skipped }: BenchReport): string {
 }
 
 function wireSection({ wire }: BenchReport): string {
-  const rows = wire.map(({ workers, steps_per_second: rate }) => [String(workers), ...spreadCells(rate)]);
+  const rows = wire.map(({ transport, workers, steps_per_second: rate }) => [
+    ...[transportTexts[transport], String(workers), ...spreadCells(rate)],
+  ]);
   return [
     'Wire alone: weights to every worker, a gradient back, nothing computed',
-    ...columns([['workers', 'steps/s', ''], ...rows]),
+    ...columns([['over', 'workers', 'steps/s', ''], ...rows]),
   ].join('\n');
 }
 

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { ClusterError, errorCodes, messageOf, unreachable } from '../shared/errors.ts';
 import { tuneRuntime } from '../shared/runtime.ts';
 import { engineKinds } from '../shared/engine-identity.ts';
+import { echo } from './echo-peer.ts';
 import { EngineBench } from './engine.ts';
 import { exchange } from './wire-worker.ts';
 
@@ -13,7 +14,12 @@ export const taskSchema = z.discriminatedUnion('kind', [
   /** "Be an engine; I shall ask you for measurements." */
   z.strictObject({ kind: z.literal('engine'), engine: z.enum(engineKinds) }),
   /** "Dial this port, and answer each frame of weights by a gradient, without computing one." */
-  z.strictObject({ kind: z.literal('wire'), port: count.max(65_535), token: z.string() }),
+  z.strictObject({
+    ...{ kind: z.literal('wire'), port: count.max(65_535), token: z.string() },
+    ca: z.string().optional(),
+  }),
+  /** "Send back as many bytes as you get, over TLS." */
+  z.strictObject({ kind: z.literal('echo'), port: count.max(65_535), ca: z.string(), bytes: count }),
 ]);
 export type Task = z.infer<typeof taskSchema>;
 
@@ -48,6 +54,8 @@ export async function runTask(text: string): Promise<number> {
       return await answerQuestions(new EngineBench(task.engine));
     case 'wire':
       return await exchange(task);
+    case 'echo':
+      return await echo(task);
     default:
       return unreachable(task);
   }

@@ -15,10 +15,19 @@ import { Anchor } from '../worker/trust.ts';
  * A worker without an engine: it dials as workers do, copies the weights of each frame into place and answers at once
  * by a gradient frame of the right size. No checksum is made or compared. Resolves when the connection closes.
  */
-export async function exchange({ port, token }: { port: number; token: string }): Promise<number> {
+export async function exchange({
+  port,
+  token,
+  ca,
+}: {
+  port: number;
+  token: string;
+  /** With it over TLS. */
+  ca?: string | undefined;
+}): Promise<number> {
   const dial: DialOptions = {
-    anchor: new Anchor({ kind: 'system' }),
-    ...{ coordinator: new URL(`ws://127.0.0.1:${port}`), token: () => token },
+    anchor: new Anchor(ca === undefined ? { kind: 'system' } : { kind: 'certificates', pem: ca }),
+    ...{ coordinator: new URL(`${ca === undefined ? 'ws' : 'wss'}://127.0.0.1:${port}`), token: () => token },
     ...{
       signal: new AbortController().signal,
       maxModelBytes: DEFAULT_MAX_MODEL_BYTES,

@@ -10,21 +10,12 @@ import { SHARED_MEMORY_ROOMS } from '../shared/limits.ts';
 import { ARITHMETIC, PROTOCOL, type CoordinatorMessage } from '../shared/messages.ts';
 import { initialWeights } from '../shared/random.ts';
 import type { RunDescription } from '../shared/run-description.ts';
-import type { Cell } from './cell.ts';
+import type { Carrier, Transport } from './carrier.ts';
+import type { BenchCertificate } from './certificate.ts';
 import { MeasuredProcess } from './measured-process.ts';
 import { DROPOUT, MODEL, SEED } from './workload.ts';
 
-export interface WireCell extends Cell {
-  readonly workers: number;
-  /** Exchanges with all workers a second, one value a repetition. */
-  readonly stepsPerSecond: number[];
-}
-
 const RUN = 'bench';
-const WARM_UP_STEPS = 20;
-/** Before the first repetition: the processes are new, and their code is not compiled yet. */
-const FIRST_WARM_UP_STEPS = 200;
-
 /** The exchange that is going on. */
 interface Exchange {
   missing: number;
@@ -37,9 +28,10 @@ interface Exchange {
  * sockets of the real one. Frames are encoded, decoded and parsed and bodies copied into place, as in a run; nothing is
  * computed, not even a checksum.
  */
-export class Wire {
-  readonly cells: readonly WireCell[];
-  readonly #milliseconds: number;
+export class Wire implements Carrier {
+  readonly name: string;
+  readonly transport: Transport;
+  readonly #certificate: BenchCertificate | undefined;
   readonly #signal: AbortSignal;
   readonly #environment: NodeJS.ProcessEnv;
   readonly #token = randomBytes(16).toString('hex');
@@ -51,14 +43,16 @@ export class Wire {
   #exchange: Exchange | undefined;
   #step = 0;
 
+  /** With a certificate over TLS. */
   constructor(
-    workers: readonly number[],
+    certificate: BenchCertificate | undefined,
     environment: NodeJS.ProcessEnv,
-    milliseconds: number,
     signal: AbortSignal,
   ) {
+    this.#certificate = certificate;
+    this.name = certificate === undefined ? 'wire' : 'wire over TLS';
+    this.transport = certificate === undefined ? 'tcp' : 'tls';
     this.#environment = environment;
-    this.#milliseconds = milliseconds;
     this.#signal = signal;
     const weights = initialWeights(SEED, MODEL);
     this.#rooms = Array.from({ length: SHARED_MEMORY_ROOMS }, () => {
@@ -67,7 +61,15 @@ export class Wire {
       return room;
     });
     this.#gradient = new Uint8Array(weights.byteLength + 4);
-    this.cells = workers.map((count) => this.#cell(count));
+  }
+
+  /** Of the larger frame, that of a gradient, in bytes. */
+  get frameBytes(): number {
+    return roomBytes(this.#gradient.byteLength);
+  }
+
+  fail(error: unknown): void {
+    this.#exchange?.failed(error);
   }
 
   async end(): Promise<void> {
@@ -75,32 +77,12 @@ export class Wire {
     await Promise.all([...this.#processes.map((each) => each.end()), this.#server?.close()]);
   }
 
-  #cell(workers: number): WireCell {
-    const stepsPerSecond: number[] = [];
-    return {
-      ...{ name: `wire, ${workers} ${workers === 1 ? 'worker' : 'workers'}`, workers, stepsPerSecond },
-      measure: async () => {
-        await this.#gather(workers);
-        const warmUp = stepsPerSecond.length === 0 ? FIRST_WARM_UP_STEPS : WARM_UP_STEPS;
-        for (let i = 0; i < warmUp; i++) await this.#exchangeWith(workers);
-        const started = performance.now();
-        for (let steps = 1; ; steps++) {
-          await this.#exchangeWith(workers);
-          const elapsed = performance.now() - started;
-          if (elapsed < this.#milliseconds) continue;
-          stepsPerSecond.push((1000 * steps) / elapsed);
-          return;
-        }
-      },
-    };
-  }
-
-  /** Starts the listener and as many processes as are still missing, and waits until they are connected. */
-  async #gather(workers: number): Promise<void> {
+  async gather(workers: number): Promise<void> {
     this.#server ??= await this.#listen();
     const { port } = this.#server;
     while (this.#processes.length < workers) {
-      const task = { kind: 'wire', port, token: this.#token } as const;
+      const ca = this.#certificate?.ca;
+      const task = { kind: 'wire', port, token: this.#token, ca } as const;
       const started = new MeasuredProcess('a worker of the wire', task, this.#environment);
       this.#processes.push(started);
       started.failed.catch((error: unknown) => this.#exchange?.failed(error));
@@ -109,8 +91,7 @@ export class Wire {
     if (missing > 0) await this.#waitFor(missing);
   }
 
-  /** Sends the weights to the first `workers` connections; resolves when each has answered. */
-  async #exchangeWith(workers: number): Promise<void> {
+  async exchange(workers: number): Promise<void> {
     this.#step += 1;
     const room = this.#rooms[this.#step % this.#rooms.length];
     assert(room !== undefined, 'there is a frame of weights');
@@ -145,13 +126,13 @@ export class Wire {
   async #listen(): Promise<CoordinatorServer> {
     // As coordinators do.
     tuneRuntime();
-    this.#signal.addEventListener('abort', () => this.#exchange?.failed(this.#signal.reason), { once: true });
     const description = describe(this.#gradient.byteLength);
     return await listen(
       {
         ...{ host: '127.0.0.1', port: 0, token: this.#token, maxFrameBytes: description.frame_bytes },
         ...{ description: () => description, dataset: { digest: MNIST_DIGEST, bytes: new Uint8Array(0) } },
         openMemory: () => undefined,
+        tls: this.#certificate,
       },
       {
         connected: (connection) => {

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { kernelNames } from '../../bench/kernels.ts';
 import { phaseNames } from '../../bench/phases.ts';
+import { transports } from '../../bench/carrier.ts';
 import { benchReportSchema } from '../../bench/report.ts';
 import { packageRoot } from '../../worker/native/places.ts';
 
@@ -45,7 +46,9 @@ describe('mnist-dist bench', () => {
         ['wasm', 2],
         ['wasm', 4],
       ]);
-      expect(report.wire.map(({ workers }) => workers)).toEqual([1, 2]);
+      expect(report.wire.map(({ transport, workers }) => [transport, workers])).toEqual(
+        transports.flatMap((transport) => [1, 2].map((workers) => [transport, workers])),
+      );
       expect(report.loop.map(({ workers, steps }) => [workers, steps])).toEqual([
         [1, 5],
         [2, 5],

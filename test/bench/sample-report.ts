@@ -30,7 +30,7 @@ export function sampleReport(): BenchReport {
       },
     ],
     skipped: [{ engine: 'tensorflow', reason: 'no compiler' }],
-    wire: [{ workers: 2, steps_per_second: spreadOf([960, 852, 1000]) }],
+    wire: [{ transport: 'tcp', workers: 2, steps_per_second: spreadOf([960, 852, 1000]) }],
     loop: [
       {
         ...{ batch_size: 32, virtual_shards: 4, workers: 2, steps: 1500 },

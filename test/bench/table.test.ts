@@ -16,7 +16,9 @@ describe('the JSON', () => {
       'a median beyond its extremes',
       {
         ...sampleReport(),
-        wire: [{ workers: 1, steps_per_second: { median: 5, min: 1, max: 3, repetitions: 1 } }],
+        wire: [
+          { transport: 'tcp', workers: 1, steps_per_second: { median: 5, min: 1, max: 3, repetitions: 1 } },
+        ],
       },
     ],
     ['a number that JSON lost', JSON.parse(JSON.stringify({ ...sampleReport(), pairs: NaN }))],

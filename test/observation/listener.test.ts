@@ -103,7 +103,7 @@ describe('the observation listener', () => {
     const [response]: IncomingMessage[] = await once(asked, 'response');
     expect(response?.statusCode).toBe(200);
     response?.resume();
-    await expect(ask(listener.port, '/metrics')).rejects.toThrow();
+    await expect(ask(listener.port, '/metrics')).rejects.toThrow('socket hang up');
   });
 
   it('answers what it knows, and nothing else', async () => {
