@@ -121,9 +121,11 @@ describe('deploy/systemd', () => {
       expect(never).not.toContain(errorTable[code].exit);
     const known = new Set<number>(Object.values(errorTable).map(({ exit }) => exit));
     expect([...never].filter((code) => !known.has(code))).toEqual([]);
-    if (commandOf(unit) === 'worker')
+    if (commandOf(unit) === 'worker') {
+      expect(valuesOf('RestartForceExitStatus', unit)).toEqual(['143']);
       for (const code of ['UNAUTHORIZED', 'FINGERPRINT', 'SUPERSEDED'] as const)
         expect(never).toContain(errorTable[code].exit);
+    }
     expect(valuesOf('SuccessExitStatus', common)).toEqual([String(errorTable.TERMINATED.exit)]);
     expect(valuesOf('KillMode', common)).toEqual(['mixed']);
   });
