@@ -1,0 +1,13 @@
+#!/bin/sh
+# Begins the run MNIST_DIST_RUN_ID, or goes on with it; what follows are options of `mnist-dist coordinator`.
+set -eu
+run=$MNIST_DIST_RUNS_DIR/${MNIST_DIST_RUN_ID:?names the run: set it in coordinator.env}
+if grep -qs '"state": "finished"' "$run/run.json"; then
+  echo "the run $run is finished already: another MNIST_DIST_RUN_ID begins another one"
+  exit 0
+fi
+if [ -e "$run/run.json" ]; then
+  unset MNIST_DIST_RUN_ID
+  set -- --resume "$run" "$@"
+fi
+exec node "${0%/*}/../../bin/mnist-dist.mjs" coordinator "$@"
