@@ -1,4 +1,4 @@
-import { accessSync, constants, statSync } from 'node:fs';
+import { accessSync, constants, statSync, type Stats } from 'node:fs';
 import { ClusterError } from '../shared/errors.ts';
 import { MAX_TOKEN_FILE_BYTES } from '../shared/limits.ts';
 import { isLoopback } from '../shared/address.ts';
@@ -134,15 +134,17 @@ export function checkTokenFile(
 ): void {
   if (file === undefined) return;
   const fix = `Allowed: a readable file of 1 to ${MAX_TOKEN_FILE_BYTES} bytes.`;
-  const stat = statSync(file, { throwIfNoEntry: false });
-  if (stat === undefined) throw notAllowed(key, given(key), fix, 'there is no such file');
-  if (stat.isDirectory()) throw notAllowed(key, given(key), fix, 'a folder');
-  if (stat.size > MAX_TOKEN_FILE_BYTES) throw notAllowed(key, given(key), fix, `${stat.size} bytes`);
+  const refuse = (why: string): ClusterError => notAllowed(key, given(key), fix, why);
+  let stat: Stats | undefined;
   try {
-    accessSync(file, constants.R_OK);
+    stat = statSync(file, { throwIfNoEntry: false });
+    if (stat !== undefined) accessSync(file, constants.R_OK);
   } catch {
-    throw notAllowed(key, given(key), fix, 'not readable');
+    throw refuse('not readable');
   }
+  if (stat === undefined) throw refuse('there is no such file');
+  if (stat.isDirectory()) throw refuse('a folder');
+  if (stat.size > MAX_TOKEN_FILE_BYTES) throw refuse(`${stat.size} bytes`);
 }
 
 /** --gpu and --cpu exclude each other; the one that was said closer to the command wins, of equals neither. */

@@ -1,6 +1,6 @@
 import { createPrivateKey, X509Certificate, type KeyObject } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { isIP } from 'node:net';
+import { isIPv6 } from 'node:net';
 import type { ServerTls } from '../coordinator/http-server.ts';
 import { ClusterError, messageOf } from '../shared/errors.ts';
 import { MAX_CHAIN_CERTIFICATES, MAX_PEM_FILE_BYTES } from '../shared/limits.ts';
@@ -121,8 +121,14 @@ function checkValidity({ validFrom, validTo }: X509Certificate, file: string, no
   );
 }
 
-/** Of its subject's alternative names, those by which something is dialled. */
+/** Of its subject's alternative names, those by which something is dialled, as they stand in a URL. */
 function namesOf({ subjectAltName }: X509Certificate): string[] {
-  const names = (subjectAltName ?? '').split(', ').map((entry) => /^(DNS|IP Address):(.+)$/.exec(entry)?.[2]);
-  return names.filter((name) => name !== undefined).filter((name) => isIP(name) !== 0 || !name.includes('*'));
+  const entries = (subjectAltName ?? '').split(', ');
+  const names = entries.map((entry) => /^(DNS|IP Address):([^*]+)$/.exec(entry)?.[2]);
+  return names.filter((name) => name !== undefined).map((name) => (isIPv6(name) ? shortIPv6(name) : name));
+}
+
+/** `0:0:0:0:0:0:0:1` -> `::1` */
+function shortIPv6(address: string): string {
+  return new URL(`http://[${address}]`).hostname.slice(1, -1);
 }
