@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { silentViewer, viewers, type RunViewer } from '../coordinator/viewer.ts';
 import { drawingOf, hasReport } from './artifact-files.ts';
 import { errorOf } from '../coordinator/outcome.ts';
-import { startCoordinator } from '../coordinator/start.ts';
+import { startCoordinator, type RunningCoordinator } from '../coordinator/start.ts';
 import { loadDataset } from '../data/load-dataset.ts';
 import type { Configuration } from '../shared/configuration.ts';
 import type { Dataset } from '../shared/dataset.ts';
@@ -86,7 +86,6 @@ async function train(training: Training): Promise<number> {
     }),
   );
   observed?.attach(run);
-  const tokenFile = ownToken === undefined ? writeLoopbackToken(run.port, token) : undefined;
   let isOver = false;
   let stopped: ErrorCode | undefined;
   onStop((code) => {
@@ -94,14 +93,8 @@ async function train(training: Training): Promise<number> {
     if (isOver) hurry.abort(new ClusterError(code, 'stopped'));
     else run.stop(code);
   });
-  const { host, advertise } = options;
-  const door = { host, advertise, port: run.port, certificate, token };
-  const joinFile = join(run.directory, 'join');
-  const removeJoinFile = isSupervised() ? undefined : writeJoinFile(joinFile, door);
   announce(training, run.directory);
-  const isShown = process.stdout.isTTY && options.logFormat === 'text';
-  if (!isSupervised())
-    invite(door, wantedText(options), { sameUser: tokenFile !== undefined, joinFile, isShown }, log);
+  const closeDoor = openDoor(training, run, token, ownToken === undefined);
   try {
     const { outcome, record } = await run.done
       .finally(() => (isOver = true))
@@ -119,12 +112,39 @@ async function train(training: Training): Promise<number> {
     if (options.pictures && !isDrawn) throw notDrawn(run.directory);
     return 0;
   } finally {
-    tokenFile?.remove();
-    removeJoinFile?.();
+    closeDoor();
     const { httpLinger } = options;
     if (observed !== undefined && httpLinger > 0)
       log.info({}, `waiting at most ${httpLinger} s for one more scrape (--http-linger; Ctrl-C ends it)`);
   }
+}
+
+/** Leaves what workers need where they find it, and says how they join; returns how to take it back. */
+function openDoor(
+  { options, certificate, log }: Training,
+  { port, directory }: RunningCoordinator,
+  token: string,
+  isGenerated: boolean,
+): () => void {
+  const tokenFile = isGenerated ? writeLoopbackToken(port, token) : undefined;
+  // Its supervisor has told its workers.
+  if (isSupervised()) return () => tokenFile?.remove();
+  const { host, advertise, logFormat } = options;
+  const door = { host, advertise, port, certificate, token };
+  const joinFile = join(directory, 'join');
+  const removeJoinFile = writeJoinFile(joinFile, door);
+  const workers = startWorkersOf(options);
+  const isShown = process.stdout.isTTY && logFormat === 'text';
+  invite(
+    door,
+    workers === 1 ? 'a worker' : `${workers} workers`,
+    { sameUser: isGenerated, joinFile, isShown },
+    log,
+  );
+  return () => {
+    tokenFile?.remove();
+    removeJoinFile();
+  };
 }
 
 function notDrawn(directory: string): ClusterError {
@@ -159,11 +179,6 @@ function announce({ options, observed, progress, log }: Training, directory: str
       `${workers} workers, but a batch has ${virtualShards} shards: ${workers - virtualShards} stand by (--virtual-shards)`,
     );
   }
-}
-
-function wantedText(options: CoordinatorOptions): string {
-  const workers = startWorkersOf(options);
-  return workers === 1 ? 'a worker' : `${workers} workers`;
 }
 
 function viewerOf(configuration: Configuration, progress: Progress, log: Log): RunViewer {

@@ -162,7 +162,7 @@ async function request(
   response.destroy();
   if (status === 401) {
     throw new ClusterError('UNAUTHORIZED', `${url.origin} refuses this worker's token`, {
-      fix: "give the coordinator's token by --token-file or MNIST_DIST_TOKEN",
+      fix: "give the coordinator's token by --token-file or MNIST_DIST_TOKEN, or join with the string that it prints now",
     });
   }
   if (status === 503)
