@@ -1,14 +1,15 @@
 import { realpath } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { ClusterError } from '../shared/errors.ts';
-import { MAX_STORE_TRANSFERS } from '../shared/limits.ts';
+import { MAX_STORED_RECORD_BYTES, MAX_STORE_TRANSFERS } from '../shared/limits.ts';
 import { inside, type StoreAddress } from './address.ts';
-import { ARTIFACTS_MANIFEST, readInventory, type Inventory } from './inventory.ts';
+import { ARTIFACTS_MANIFEST, FINISHED, readInventory, RECORD, stateIn, type Inventory } from './inventory.ts';
 import {
   MANIFEST,
   manifestText,
   parseManifest,
   readManifestText,
+  readText,
   textContent,
   type Manifest,
 } from './manifest.ts';
@@ -33,7 +34,7 @@ export interface Pushed extends Counted {
  * there already not sent again; artifacts/manifest.json after the others; then, last, manifest.json, which names all of them
  * with size, SHA-256 and type. A run without manifest.json is no run to `pullRun`, so nobody sees half of one; where the results
  * have changed since an earlier push, the old manifest goes first. Changes nothing in the run. May be called again after any failure.
- * Rejects with STORE, DATA or USAGE; RUN_EXISTS where the store has another run of the same id.
+ * Rejects with STORE, DATA or USAGE; RUN_EXISTS where the store has another run of the same id, or this one finished and here it is not.
  */
 export async function pushRun(
   directory: string,
@@ -74,9 +75,23 @@ async function withdraw(store: Store, inventory: Inventory): Promise<string[]> {
       { fix: 'name another folder or prefix' },
     );
   }
+  if (inventory.state !== FINISHED && (await isFinishedIn(store))) {
+    throw new ClusterError(
+      'RUN_EXISTS',
+      `${store.uri()} holds this run finished; here it is ${inventory.state}`,
+      {
+        fix: 'push it when it is finished here, too, or name another folder or prefix',
+      },
+    );
+  }
   await store.remove(MANIFEST);
   const kept = new Set(inventory.files.map(({ name }) => name));
   return (old?.files ?? []).map(({ name }) => name).filter((name) => !kept.has(name));
+}
+
+/** Of what cannot be read as a record nothing would be lost. */
+async function isFinishedIn(store: Store): Promise<boolean> {
+  return stateIn((await readText(store, RECORD, MAX_STORED_RECORD_BYTES)) ?? '') === FINISHED;
 }
 
 /** A damaged manifest is replaced like an old one. */
