@@ -16,6 +16,7 @@ import { hostPort, isLoopback } from '../shared/address.ts';
 import type { Log } from './log.ts';
 import type { CoordinatorOptions, OptionKey } from './options.ts';
 import { version } from './package.ts';
+import { checkArtifacts } from './check-artifacts.ts';
 import { printable } from './printable.ts';
 import { keepRun } from '../store/keep.ts';
 import { patienceOf } from './transfer.ts';
@@ -39,6 +40,7 @@ export async function coordinator(
     isQuiet: !options.progress,
   });
   try {
+    await checkArtifacts(options, terminal.log);
     const dataset = await loadDataset(options.data);
     const configuration = configurationOf(options, dataset);
     const observed = await observe(options, explicit, configuration, dataset, terminal.log);

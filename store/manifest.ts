@@ -97,6 +97,16 @@ export function parseManifest(text: string, store: Store): Manifest {
   throw notAManifest(store, z.prettifyError(parsed.error));
 }
 
+/** The same; undefined for one that is damaged, which is as good as none. */
+export function manifestIn(text: string, store: Store): Manifest | undefined {
+  try {
+    return parseManifest(text, store);
+  } catch (error) {
+    if (error instanceof ClusterError) return undefined;
+    throw error;
+  }
+}
+
 function notAManifest(store: Store, why: string): ClusterError {
   return new ClusterError('STORE', `${store.uri(MANIFEST)} is no manifest of a run: ${why}`, {
     fix: AGAIN,

@@ -1,19 +1,10 @@
-import { realpath } from 'node:fs/promises';
-import { resolve } from 'node:path';
 import { ClusterError } from '../shared/errors.ts';
 import { MAX_STORED_RECORD_BYTES, MAX_STORE_TRANSFERS } from '../shared/limits.ts';
 import { inside, type StoreAddress } from './address.ts';
 import { ARTIFACTS_MANIFEST, FINISHED, readInventory, RECORD, stateIn, type Inventory } from './inventory.ts';
-import {
-  MANIFEST,
-  manifestText,
-  parseManifest,
-  readManifestText,
-  readText,
-  textContent,
-  type Manifest,
-} from './manifest.ts';
+import { MANIFEST, manifestIn, manifestText, readManifestText, readText, textContent } from './manifest.ts';
 import { inParallel } from './parallel.ts';
+import { refuseItself, refuseOther } from './place.ts';
 import { digestOf } from './plain-file.ts';
 import { openStore } from './open-store.ts';
 import type { Patience } from './retry.ts';
@@ -67,14 +58,8 @@ export async function pushRun(
 async function withdraw(store: Store, inventory: Inventory): Promise<string[]> {
   const text = await readManifestText(store);
   if (text === undefined || text === manifestText(inventory)) return [];
-  const old = readable(text, store);
-  if (old !== undefined && old.started !== inventory.started) {
-    throw new ClusterError(
-      'RUN_EXISTS',
-      `${store.uri()} holds another run of this id, started ${old.started}`,
-      { fix: 'name another folder or prefix' },
-    );
-  }
+  const old = manifestIn(text, store);
+  refuseOther(old, inventory.started, store);
   if (inventory.state !== FINISHED && (await isFinishedIn(store))) {
     throw new ClusterError(
       'RUN_EXISTS',
@@ -92,16 +77,6 @@ async function withdraw(store: Store, inventory: Inventory): Promise<string[]> {
 /** Of what cannot be read as a record nothing would be lost. */
 async function isFinishedIn(store: Store): Promise<boolean> {
   return stateIn((await readText(store, RECORD, MAX_STORED_RECORD_BYTES)) ?? '') === FINISHED;
-}
-
-/** A damaged manifest is replaced like an old one. */
-function readable(text: string, store: Store): Manifest | undefined {
-  try {
-    return parseManifest(text, store);
-  } catch (error) {
-    if (error instanceof ClusterError) return undefined;
-    throw error;
-  }
 }
 
 /** Sends what is not there with the same bytes; afterwards the store was seen to hold them. */
@@ -125,15 +100,4 @@ async function holds(store: Store, name: string, { size, sha256 }: Content): Pro
     return digest.size === size && digest.sha256 === sha256;
   });
   return isSame === true;
-}
-
-/** A folder of runs is a store like any other, but not for the runs that lie in it. */
-async function refuseItself(directory: string, target: StoreAddress): Promise<void> {
-  if (target.kind !== 'file') return;
-  // What is not there yet is not the run's directory.
-  const real = await realpath(target.directory).catch(() => resolve(target.directory));
-  if (real !== (await realpath(directory))) return;
-  throw new ClusterError('USAGE', `${directory} is where it is to be sent`, {
-    fix: 'name another folder than the one that the run lies in',
-  });
 }
