@@ -40,12 +40,14 @@ describe('a folder that a run is to be put into', () => {
   });
 
   it('is not where the run lies, by whatever way', async () => {
+    symlinkSync(folder, join(folder, 'up'));
     for (const isThere of [false, true]) {
       if (isThere) {
         makeRun(runs);
         symlinkSync(runs, join(folder, 'link'));
       }
-      for (const place of [runs, join(runs, '..', 'runs'), ...(isThere ? [join(folder, 'link')] : [])])
+      const ways = [runs, join(runs, '..', 'runs'), join(folder, 'up', 'runs')];
+      for (const place of [...ways, ...(isThere ? [join(folder, 'link')] : [])])
         await expect(check(`file:${place}`), place).rejects.toMatchObject({
           code: 'USAGE',
           message: `${join(runs, RUN)} is where it is to be sent`,
