@@ -1,4 +1,3 @@
-import { setImmediate } from 'node:timers/promises';
 import { misclassifiedLines } from '../evaluation/misclassified.ts';
 import { perClass } from '../evaluation/per-class.ts';
 import { type Artifact, jsonArtifact, pngArtifact, svgArtifact, textArtifact } from './artifact.ts';
@@ -55,8 +54,6 @@ async function curves(curve: TrainingCurve, { run }: Subject): Promise<Artifact[
 }
 
 async function picture(name: string, svg: string): Promise<Artifact[]> {
-  // Whoever else is in this process has its turn between two pictures.
-  await setImmediate();
   return [svgArtifact(`${name}.svg`, svg), pngArtifact(`${name}.png`, await toPng(svg))];
 }
 

@@ -1,5 +1,5 @@
 import { MAX_DRAWN_EVALUATIONS, MAX_DRAWN_POINTS } from '../shared/limits.ts';
-import type { EvaluationLine, MetricsLine, StepLine } from '../shared/metrics.ts';
+import type { MetricsLine } from '../shared/metrics.ts';
 
 /** Loss and accuracy after a step. */
 export interface CurvePoint {
@@ -25,36 +25,70 @@ export interface TrainingCurve {
   readonly validation: readonly EvaluationPoint[];
 }
 
-export function trainingCurve(lines: readonly MetricsLine[]): TrainingCurve {
-  const steps = lines.filter((line): line is StepLine => line.kind === 'step');
-  const evaluations = lines.filter((line): line is EvaluationLine => line.kind === 'evaluation');
+/** Of the lines of a metrics.jsonl, of which only the numbers that are drawn are kept. */
+export function trainingCurve(lines: Iterable<MetricsLine>): TrainingCurve {
+  const steps = new Column();
+  const evaluations = new Column();
+  const epochs: number[] = [];
+  for (const line of lines) {
+    if (line.kind === 'step') steps.add(line);
+    else {
+      evaluations.add(line);
+      epochs.push(line.epoch);
+    }
+  }
   const stepsPerPoint = Math.max(1, Math.ceil(steps.length / MAX_DRAWN_POINTS));
   const training = thin(steps, stepsPerPoint);
   return {
-    steps: steps.at(-1)?.step ?? 0,
+    steps: training.at(-1)?.step ?? 0,
     ...{ stepsPerPoint, training, smooth: smooth(training) },
-    validation: evenly(evaluations, MAX_DRAWN_EVALUATIONS).map((line) => ({
-      ...pointOf([line]),
-      epoch: line.epoch,
-    })),
+    validation: evenly(
+      epochs.map((epoch, at) => ({ ...evaluations.mean(at, at + 1), epoch })),
+      MAX_DRAWN_EVALUATIONS,
+    ),
   };
 }
 
-/** Means over `stepsPerPoint` neighbours, by samples: no sample is left out. */
-function thin(steps: readonly StepLine[], stepsPerPoint: number): CurvePoint[] {
+/** The numbers of lines of one kind: a long run has millions of them. */
+class Column {
+  readonly #steps: number[] = [];
+  readonly #losses: number[] = [];
+  readonly #correct: number[] = [];
+  readonly #samples: number[] = [];
+
+  get length(): number {
+    return this.#steps.length;
+  }
+
+  add({ step, loss, correct, samples }: MetricsLine): void {
+    this.#steps.push(step);
+    this.#losses.push(loss);
+    this.#correct.push(correct);
+    this.#samples.push(samples);
+  }
+
+  /** Over the lines from `from` to before `to`, by samples, at the last of them. */
+  mean(from: number, to: number): CurvePoint {
+    let [samples, loss, correct] = [0, 0, 0];
+    for (let at = from; at < Math.min(to, this.length); at++) {
+      const weight = this.#samples[at] ?? 0;
+      samples += weight;
+      loss += (this.#losses[at] ?? 0) * weight;
+      correct += this.#correct[at] ?? 0;
+    }
+    return {
+      step: this.#steps[Math.min(to, this.length) - 1] ?? 0,
+      loss: loss / samples,
+      accuracy: correct / samples,
+    };
+  }
+}
+
+/** Means over `stepsPerPoint` neighbours: no sample is left out. */
+function thin(steps: Column, stepsPerPoint: number): CurvePoint[] {
   return Array.from({ length: Math.ceil(steps.length / stepsPerPoint) }, (_, index) =>
-    pointOf(steps.slice(index * stepsPerPoint, (index + 1) * stepsPerPoint)),
+    steps.mean(index * stepsPerPoint, (index + 1) * stepsPerPoint),
   );
-}
-
-function pointOf(lines: readonly MetricsLine[]): CurvePoint {
-  const sum = (of: (line: MetricsLine) => number) => lines.reduce((total, line) => total + of(line), 0);
-  const samples = sum((line) => line.samples);
-  return {
-    step: lines.at(-1)?.step ?? 0,
-    loss: sum(({ loss, samples: weight }) => loss * weight) / samples,
-    accuracy: sum(({ correct }) => correct) / samples,
-  };
 }
 
 /**

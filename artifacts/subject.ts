@@ -41,5 +41,5 @@ export interface Evaluation {
   /** [samples, rows * columns] of the split that was evaluated. */
   readonly images: Uint8Array;
   /** The lines of metrics.jsonl of a training run; undefined where no training is shown. */
-  readonly metrics: readonly MetricsLine[] | undefined;
+  readonly metrics: Iterable<MetricsLine> | undefined;
 }

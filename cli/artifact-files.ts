@@ -1,48 +1,36 @@
 import { createHash } from 'node:crypto';
-import { readdir } from 'node:fs/promises';
-import { join } from 'node:path';
-import type { Evaluation, Subject } from '../artifacts/subject.ts';
-import { readIfThere } from '../coordinator/evidence.ts';
+import { existsSync } from 'node:fs';
+import { mkdir, readdir, readFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { draw, type Drawing } from '../artifacts/draw.ts';
+import type { Subject } from '../artifacts/subject.ts';
+import type { Draw } from '../coordinator/recorder.ts';
 import { systemCode } from '../data/system-error.ts';
-import { diskError, makeDirectories, writeWhole } from '../data/whole-file.ts';
-import { parseMisclassified } from '../observation/mistakes.ts';
+import { makeDirectories, writeWhole } from '../data/whole-file.ts';
 import { configurationRecord } from '../shared/configuration.ts';
 import type { Dataset } from '../shared/dataset.ts';
-import { ClusterError } from '../shared/errors.ts';
-import { readMetrics } from '../shared/metrics.ts';
+import { assert, ClusterError, messageOf } from '../shared/errors.ts';
 import { readModel } from '../shared/model-file.ts';
-import type { RunRecord } from '../shared/run-schema.ts';
 import { version } from './package.ts';
 
-/**
- * Draws what there is to see of a run that is finished, from its files, into its artifacts/, the manifest last. Rejects with
- * DISK, or with DATA where a file of the run cannot be read.
- */
-export async function writeRunArtifacts(
-  directory: string,
-  { run, result, engine }: RunRecord,
-  dataset: Dataset,
-): Promise<void> {
-  const names = ['model.safetensors', 'metrics.jsonl', join('artifacts', 'misclassified.jsonl')];
-  const [model, metrics, mistakes] = await Promise.all(
-    names.map((name) => readIfThere(join(directory, name))),
-  );
-  if (model === undefined || result === undefined || engine === undefined) return;
-  const confusion = result.test.confusion.map((row) => [...row]);
-  const correct = confusion.reduce((sum, row, i) => sum + (row[i] ?? 0), 0);
-  await draw(join(directory, 'artifacts'), {
-    subject: subjectOf(
-      { bytes: model, name: join(directory, 'model.safetensors') },
-      run,
-      dataset,
-      'test',
-      engine.description,
-    ),
-    score: { ...result.test, samples: dataset.test.samples, correct, confusion },
-    wrong: parseMisclassified(mistakes?.toString('utf8') ?? ''),
-    images: dataset.test.images,
-    metrics: readMetrics(metrics?.toString('utf8') ?? '').lines,
-  });
+/** What a coordinator draws of a run that has finished. */
+export function drawingOf(dataset: Dataset): Draw {
+  return async ({ directory, record: { run, result, engine }, wrong }) => {
+    assert(result !== undefined && engine !== undefined, 'a finished run has both');
+    const name = join(directory, 'model.safetensors');
+    const confusion = result.test.confusion.map((row) => [...row]);
+    const correct = confusion.reduce((sum, row, i) => sum + (row[i] ?? 0), 0);
+    return await draw({
+      subject: subjectOf({ bytes: await readFile(name), name }, run, dataset, 'test', engine.description),
+      score: { ...result.test, samples: dataset.test.samples, correct, confusion },
+      ...{ wrong, images: dataset.test.images, metricsFile: join(directory, 'metrics.jsonl') },
+    });
+  };
+}
+
+/** Whether all of a run's artifacts are there. */
+export function hasReport(directory: string): boolean {
+  return existsSync(join(directory, 'artifacts', 'manifest.json'));
 }
 
 /** A model.safetensors as it was read. */
@@ -71,19 +59,63 @@ export function subjectOf(
   };
 }
 
-/** A folder for the artifacts of an evaluation: new, or empty. Rejects with USAGE where there is something in it, or DISK. */
-export async function claimFolder(folder: string): Promise<void> {
+/** Where an evaluation is kept. */
+export type Place =
+  /** A folder that was named: new, or empty. */
+  | { readonly named: string }
+  /** A new folder like this one; in the working directory where it cannot be made there. */
+  | { readonly like: string };
+
+/** Writes the artifacts of an evaluation, the manifest last, and says where they are. Rejects with USAGE or DISK. */
+export async function writeArtifacts(place: Place, drawing: Drawing): Promise<string> {
+  const files = await draw(drawing);
+  const folder = 'named' in place ? place.named : await makeFolder(place.like);
+  try {
+    if ('named' in place) {
+      await checkEmpty(folder);
+      await makeDirectories(folder);
+    }
+    for (const { name, bytes } of files) await writeWhole(join(folder, name), bytes);
+    return folder;
+  } catch (error) {
+    throw error instanceof ClusterError && error.code === 'USAGE' ? error : notKept(folder, error);
+  }
+}
+
+/** Rejects with USAGE where there is something in it. */
+export async function checkEmpty(folder: string): Promise<void> {
   const there = await readdir(folder).catch((error: unknown) => {
     if (systemCode(error) === 'ENOENT') return [];
-    throw diskError(folder, error);
+    throw new ClusterError('USAGE', `${folder} is no folder to write into (--out): ${messageOf(error)}`, {
+      ...{ fix: 'name a new folder', cause: error },
+    });
   });
   if (there.length > 0)
     throw new ClusterError('USAGE', `${folder} is not empty (--out)`, { fix: 'name a new folder' });
-  await makeDirectories(folder);
 }
 
-/** Writes all artifacts into a folder that exists; what draws them is loaded only now. */
-export async function draw(folder: string, evaluation: Evaluation): Promise<void> {
-  const { artifactsOf } = await import('../artifacts/artifacts.ts');
-  for (const { name, bytes } of await artifactsOf(evaluation)) await writeWhole(join(folder, name), bytes);
+/** Nobody else has made it: another evaluation of this second gets one with a number. */
+async function makeFolder(like: string): Promise<string> {
+  for (let attempt = 1, folder = like; ; attempt++, folder = `${like}-${attempt}`) {
+    try {
+      await mkdir(folder);
+      return folder;
+    } catch (error) {
+      const code = systemCode(error);
+      if (code === 'EEXIST') continue;
+      const here = basename(like);
+      if ((code === 'EACCES' || code === 'EROFS') && like !== here) return await makeFolder(here);
+      throw notKept(folder, error);
+    }
+  }
+}
+
+function notKept(folder: string, error: unknown): ClusterError {
+  return new ClusterError(
+    'DISK',
+    `report and pictures could not be written into ${folder}: ${messageOf(error)}`,
+    {
+      ...{ fix: 'name another folder, --out DIR, or leave them out, --no-pictures', cause: error },
+    },
+  );
 }

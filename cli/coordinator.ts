@@ -2,13 +2,13 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { silentViewer, viewers, type RunViewer } from '../coordinator/viewer.ts';
-import { writeRunArtifacts } from './artifact-files.ts';
+import { drawingOf, hasReport } from './artifact-files.ts';
 import { errorOf } from '../coordinator/outcome.ts';
 import { startCoordinator, type RunningCoordinator } from '../coordinator/start.ts';
 import { loadDataset } from '../data/load-dataset.ts';
 import type { Configuration } from '../shared/configuration.ts';
 import type { Dataset } from '../shared/dataset.ts';
-import { ClusterError, messageOf } from '../shared/errors.ts';
+import { ClusterError, messageOf, type ErrorCode } from '../shared/errors.ts';
 import { tuneRuntime } from '../shared/runtime.ts';
 import type { RunRecord } from '../shared/run-schema.ts';
 import { totalEpochs, totalSteps } from '../shared/schedule.ts';
@@ -72,8 +72,9 @@ async function train(training: Training): Promise<number> {
   const ownToken = givenToken(options.tokenFile, process.env);
   const token = ownToken ?? generateToken();
   const terminal = viewerOf(configuration, progress, log);
+  const draw = options.pictures ? drawingOf(dataset) : undefined;
   const run = await startCoordinator(
-    { ...runSettings(options), configuration, dataset, token, version },
+    { ...runSettings(options), configuration, dataset, token, version, draw },
     viewers(observed === undefined ? [terminal] : [terminal, observed.viewer], (viewer, error) => {
       if (viewer === observed?.viewer) observed.fail(error);
       else
@@ -86,7 +87,12 @@ async function train(training: Training): Promise<number> {
   observed?.attach(run);
   const tokenFile = ownToken === undefined ? writeLoopbackToken(run.port, token) : undefined;
   let isOver = false;
-  onStop((code) => (isOver ? hurry.abort(new ClusterError(code, 'stopped')) : run.stop(code)));
+  let stopped: ErrorCode | undefined;
+  onStop((code) => {
+    stopped = code;
+    if (isOver) hurry.abort(new ClusterError(code, 'stopped'));
+    else run.stop(code);
+  });
   announce(training, run, tokenFile?.file);
   try {
     const { outcome, record } = await run.done
@@ -97,11 +103,12 @@ async function train(training: Training): Promise<number> {
         throw error;
       });
     if (outcome.code !== undefined) throw errorOf(outcome.code, outcome);
-    // Nothing moves any more.
-    progress.close();
-    if (options.pictures) await writeRunArtifacts(run.directory, record, dataset);
-    summarize(progress, run.directory, record, options.pictures);
+    // The word came too late to end the run, but not to end what follows it.
+    if (stopped !== undefined) hurry.abort(new ClusterError(stopped, 'stopped'));
+    const isDrawn = hasReport(run.directory);
+    summarize(progress, run.directory, record, isDrawn);
     await keep(run.directory, options.artifacts, hurry.signal, log);
+    if (options.pictures && !isDrawn) throw notDrawn(run.directory);
     return 0;
   } finally {
     tokenFile?.remove();
@@ -109,6 +116,12 @@ async function train(training: Training): Promise<number> {
     if (observed !== undefined && httpLinger > 0)
       log.info({}, `waiting at most ${httpLinger} s for one more scrape (--http-linger; Ctrl-C ends it)`);
   }
+}
+
+function notDrawn(directory: string): ClusterError {
+  return new ClusterError('DISK', `all of ${directory} is there but its report and pictures`, {
+    fix: `the log says why; \`mnist-dist eval ${directory}\` makes them, without the curves`,
+  });
 }
 
 /** Puts the results into the store, if there is one. Rejects with STORE, saying how to finish it. */
@@ -169,12 +182,12 @@ function viewerOf(configuration: Configuration, progress: Progress, log: Log): R
   };
 }
 
-function summarize(progress: Progress, runDirectory: string, record: RunRecord, hasReport: boolean): void {
+function summarize(progress: Progress, runDirectory: string, record: RunRecord, isDrawn: boolean): void {
   const { result, engine, dataset } = record;
   if (result === undefined) return;
   const model = readFileSync(join(runDirectory, 'model.safetensors'));
   progress.summary({
-    ...{ runDirectory, hasReport },
+    ...{ runDirectory, hasReport: isDrawn },
     engine:
       engine === undefined
         ? 'none'

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { claimFolder, draw, subjectOf } from './artifact-files.ts';
+import { checkEmpty, subjectOf, writeArtifacts } from './artifact-files.ts';
 import { startEvaluation, type Evaluated, type Evaluator } from '../coordinator/evaluator.ts';
 import { errorOf } from '../coordinator/outcome.ts';
 import type { Serving } from '../coordinator/serve.ts';
@@ -25,7 +25,7 @@ import { generateToken, givenToken, writeLoopbackToken } from './token.ts';
 import { patienceOf } from './transfer.ts';
 import { planWorkers } from './worker-plan.ts';
 
-/** `mnist-dist eval`: what a model says of a test set; the result on stdout, all else on stderr. Changes nothing in the run. */
+/** `mnist-dist eval`: what a model says of a test set; the result on stdout, all else on stderr. Changes no file of the run. */
 export async function evaluate(
   options: EvalOptions,
   explicit: ReadonlySet<OptionKey>,
@@ -44,8 +44,7 @@ export async function evaluate(
   const whole = await loadDataset(options.data);
   const dataset = options.split === 'train' ? swappedHalves(whole) : whole;
   checkFit(chosen, dataset);
-  const out = options.pictures ? folderFor(chosen, options, new Date()) : undefined;
-  if (out !== undefined) await claimFolder(out);
+  if (options.out !== undefined) await checkEmpty(options.out);
   log.info(
     { model: chosen.name, samples: dataset.test.samples },
     `evaluating ${grouped(dataset.test.samples)} ${options.split === 'train' ? 'training' : 'test'} images of ${dataset.name ?? 'the dataset'} with ${printable(chosen.name)}`,
@@ -55,25 +54,35 @@ export async function evaluate(
   if (score === undefined)
     throw new ClusterError('DIVERGED', `${chosen.name} has a loss on this dataset that is not finite`);
   const evaluation = { ...evaluated, score, chosen, dataset, split: options.split };
-  if (out !== undefined) await keep(out, evaluation, log);
+  // Whatever becomes of its pictures, the result is told.
   print(evaluation, options);
-  return judged(score, options.failUnder);
+  const pictures = options.pictures ? await keep(evaluation, options, log) : undefined;
+  if (pictures !== undefined) log.error({ err: pictures }, pictures.message);
+  const code = judged(score, options.failUnder);
+  if (pictures !== undefined) throw pictures;
+  return code;
 }
 
-/** Where the artifacts of this evaluation go: never over those of the run. */
-function folderFor({ directory }: ChosenModel, { out }: EvalOptions, now: Date): string {
-  const name = `eval-${now.toISOString().slice(0, 19).replaceAll(/[-:]/g, '').replace('T', '-')}`;
-  return out ?? join(directory ?? '', name);
-}
-
-async function keep(folder: string, evaluation: Evaluation, log: Log): Promise<void> {
-  const { score, misclassified, dataset, chosen, split, engine } = evaluation;
+/** Beside the run's own artifacts, never over them. Resolves with what went wrong. */
+async function keep(
+  { score, misclassified, dataset, chosen, split, engine }: Evaluation,
+  { out }: EvalOptions,
+  log: Log,
+): Promise<ClusterError | undefined> {
   assert(engine !== undefined, 'somebody has computed it');
-  await draw(folder, {
-    subject: subjectOf(chosen, chosen.run, dataset, split, engine),
-    ...{ score, wrong: misclassified, images: dataset.test.images, metrics: undefined },
-  });
-  log.info({ report: join(folder, 'report.html') }, `report and pictures are in ${folder}`);
+  const time = new Date().toISOString().slice(0, 19).replaceAll(/[-:]/g, '').replace('T', '-');
+  const place = out === undefined ? { like: join(chosen.directory ?? '', `eval-${time}`) } : { named: out };
+  try {
+    const folder = await writeArtifacts(place, {
+      subject: subjectOf(chosen, chosen.run, dataset, split, engine),
+      ...{ score, wrong: misclassified, images: dataset.test.images, metricsFile: undefined },
+    });
+    log.info({ report: join(folder, 'report.html') }, `report and pictures are in ${folder}`);
+    return undefined;
+  } catch (error) {
+    if (error instanceof ClusterError) return error;
+    throw error;
+  }
 }
 
 /** A model sees as many pixels, and knows as many classes, as it was trained with. */

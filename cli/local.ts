@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { portOf } from '../coordinator/http-server.ts';
 import { readRunRecord } from '../coordinator/old-run.ts';
 import { newRunId } from '../coordinator/run-directory.ts';
+import { errorTable } from '../shared/errors.ts';
 import { reachableAt } from '../shared/address.ts';
 import { argumentsFor } from './child-arguments.ts';
 import { createLogger, type Log } from './log.ts';
@@ -39,11 +40,17 @@ export async function local(given: LocalOptions, explicit: ReadonlySet<OptionKey
   onStop((code) => stopping.stop(code));
   const coordinator = new Member({
     ...{ ...common, name: 'coordinator', environment, output: 'inherit' },
-    isDone: async () => {
-      if (!existsSync(join(directory, 'run.json'))) return false;
+    codeAtEnd: async () => {
+      if (!existsSync(join(directory, 'run.json'))) return undefined;
       const { state, term } = await readRunRecord(directory);
       // A finished run that is prolonged says so until its coordinator has opened it.
-      return state === 'finished' && term > termBefore;
+      if (state !== 'finished' || term <= termBefore) return undefined;
+      if (options.artifacts === undefined) return 0;
+      log.error(
+        {},
+        `whether all of it is in the store nobody knows: mnist-dist push ${directory} ${options.artifacts}`,
+      );
+      return errorTable.STORE.exit;
     },
     args: (isRestart, pagePort) => {
       // Once it has an address, that stays; before, it takes the default if that is free, or the next one.

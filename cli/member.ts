@@ -15,8 +15,8 @@ export interface MemberOptions {
   readonly environment: NodeJS.ProcessEnv;
   readonly output: 'inherit' | 'capture';
   readonly maxRestarts: number;
-  /** Whether one that crashed had done all it was there for. */
-  readonly isDone?: () => Promise<boolean>;
+  /** The exit code of one that crashed when what it was there for was done; undefined where it has to go on. */
+  readonly codeAtEnd?: () => Promise<number | undefined>;
   readonly log: Log;
 }
 
@@ -79,9 +79,10 @@ export class Member {
       const code = await this.#child.exited;
       const isFinal = this.#stopping.signal.aborted || !isCrash(code) || restarts > maxRestarts;
       if (isFinal) return this.#finish(code);
-      if ((await this.#options.isDone?.()) === true) {
-        log.warn({ process: name, code }, `${name} ${causeOf(code)}, when all was done`);
-        return this.#finish(0);
+      const codeAtEnd = await this.#options.codeAtEnd?.();
+      if (codeAtEnd !== undefined) {
+        log.warn({ process: name, code }, `${name} ${causeOf(code)}, when the run was finished`);
+        return this.#finish(codeAtEnd);
       }
       if (performance.now() - started > STABLE_MILLISECONDS) pause = FIRST_RESTART_MILLISECONDS;
       log.warn(

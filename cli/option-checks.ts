@@ -89,6 +89,16 @@ export function checkPorts(options: LocalOptions | CoordinatorOptions, given: Gi
   throw notAllowed('httpPort', given('httpPort'), fix, `the port of workers is ${given('port').shown}`);
 }
 
+/** Nothing is written without pictures. */
+export function checkOut(
+  options: { readonly out: string | undefined; readonly pictures: boolean },
+  given: GivenOf,
+): void {
+  if (options.out === undefined || options.pictures) return;
+  const fix = 'Leave one of the two out: --out is where report and pictures go.';
+  throw notAllowed('out', given('out'), fix, `together with ${given('pictures').shown}`);
+}
+
 /** Only an evaluation is a table. */
 export function checkFormat({ format }: { readonly format: string }, given: GivenOf): void {
   if (format === 'csv')

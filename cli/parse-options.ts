@@ -84,6 +84,7 @@ export function parseOptions(
       checks.checkDataFolder(parsed.options.data, givenOf);
       checks.checkTokenFile(parsed.options.tokenFile, givenOf);
       checks.checkListener(parsed.options, givenOf, 'required', environment);
+      checks.checkOut(parsed.options, givenOf);
       return parsed;
     }
     case 'predict': {

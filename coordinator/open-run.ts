@@ -7,8 +7,9 @@ import type { MetricsLine } from '../shared/metrics.ts';
 import type { RunRecord } from '../shared/run-schema.ts';
 import { totalSteps } from '../shared/schedule.ts';
 import type { Dataset } from '../shared/dataset.ts';
+import { forgetArtifacts } from './old-artifacts.ts';
 import { systemProcesses } from './processes.ts';
-import { Recorder, type ResumedRecord } from './recorder.ts';
+import { Recorder, type Draw, type ResumedRecord } from './recorder.ts';
 import type { Workplace } from './serve.ts';
 import type { Resumed } from './state.ts';
 import { RunStore, type StorePlace } from './store.ts';
@@ -27,6 +28,8 @@ export interface OpenSettings {
   readonly takeOver: boolean;
   /** How many checkpoints stay. */
   readonly keep: number;
+  /** See RecorderOptions. */
+  readonly draw?: Draw | undefined;
 }
 
 /** A run's directory, opened, and where the run stands. */
@@ -101,6 +104,7 @@ async function openRun(
         fix: 'prolong it with more --epochs or --steps',
       });
     }
+    await forgetArtifacts(directory, place.disk);
     viewer.log('info', `going on after step ${step} (term ${record.term + 1})`, { step });
     return { store, term: record.term + 1, old: { record, lines, events }, checkpoint };
   } catch (error) {

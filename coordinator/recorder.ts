@@ -1,15 +1,16 @@
-import { misclassified, misclassifiedLines } from '../evaluation/misclassified.ts';
+import { misclassified, misclassifiedLines, type Misclassified } from '../evaluation/misclassified.ts';
 import { score, type Score } from '../evaluation/score.ts';
 import { Chain, firstLink } from '../shared/chain.ts';
 import type { Configuration } from '../shared/configuration.ts';
 import type { Checkpoint } from '../shared/checkpoint-file.ts';
 import type { Dataset } from '../shared/dataset.ts';
-import { assert, ClusterError } from '../shared/errors.ts';
+import { assert, ClusterError, messageOf } from '../shared/errors.ts';
 import type { GpuReading } from '../shared/gpu-reading.ts';
 import type { MetricsLine } from '../shared/metrics.ts';
 import type { RunRecord } from '../shared/run-schema.ts';
 import { planStep, totalSteps } from '../shared/schedule.ts';
 import type { LeaveReport, ResultReport, StepResult } from './driver.ts';
+import { MISTAKES } from './old-artifacts.ts';
 import type { Predictions } from './predictions.ts';
 import { runRecord } from './run-record.ts';
 import type { RunRecorder } from './serve.ts';
@@ -31,6 +32,8 @@ export interface RecorderOptions {
   readonly clock: () => number;
   /** Copies of weights and moments as they are now. */
   readonly snapshot: () => Pick<Checkpoint, 'weights' | 'firstMoment' | 'secondMoment'>;
+  /** Makes what there is to see of a finished run; without it only its mistakes are listed. */
+  readonly draw?: Draw | undefined;
   /** Another coordinator has taken the run over. */
   readonly onSuperseded: (error: ClusterError) => void;
   /** What stands of a run that goes on, and the lines of what is computed again; undefined for a new run. */
@@ -38,6 +41,19 @@ export interface RecorderOptions {
   /** Where its reducers go on; undefined where they begin at the beginning. */
   readonly resumed: Resumed | undefined;
 }
+
+/** A finished run whose model and lines are on the disk. */
+export interface FinishedRun {
+  readonly directory: string;
+  readonly record: RunRecord;
+  /** In sample order. */
+  readonly wrong: readonly Misclassified[];
+}
+
+/** The files of artifacts/ in the order in which they are to be written. */
+export type Draw = (
+  run: FinishedRun,
+) => Promise<readonly { readonly name: string; readonly bytes: Uint8Array }[]>;
 
 export interface ResumedRecord {
   readonly started: string;
@@ -219,17 +235,30 @@ export class Recorder implements RunRecorder {
       await store.writeModel({ configuration, step: this.#step, chain: this.#chain.link, weights });
     }
     if (outcome.state === 'finished') {
-      const wrong = misclassified({
-        values: predictions.all(),
-        labels: dataset.test.labels,
-        classes: configuration.model.classes,
-      });
-      await store.writeArtifact('misclassified.jsonl', misclassifiedLines(wrong));
+      const classes = configuration.model.classes;
+      const wrong = misclassified({ values: predictions.all(), labels: dataset.test.labels, classes });
+      await store.writeArtifact(MISTAKES, misclassifiedLines(wrong));
+      await this.#draw({ directory: store.path, record, wrong });
     }
     this.#event('end', { state: outcome.state, step: this.#step });
     await store.syncLines();
     await store.writeRun(record);
     return record;
+  }
+
+  /** Before the run is called finished, so that whoever finds one finds all of it. One that cannot be drawn is finished, too. */
+  async #draw(run: FinishedRun): Promise<void> {
+    const { store, viewer, draw } = this.#options;
+    if (draw === undefined) return;
+    try {
+      await store.syncLines();
+      for (const { name, bytes } of await draw(run)) await store.writeArtifact(name, bytes);
+    } catch (error) {
+      if (error instanceof ClusterError && error.code === 'LOCKED') throw error;
+      const message = messageOf(error);
+      this.#event('pictures_failed', { message });
+      viewer.log('warn', `the report and its pictures could not be made: ${message}`, { err: error });
+    }
   }
 
   /** Training goes on without a checkpoint that cannot be written, but not against a newer coordinator. */

@@ -99,6 +99,21 @@ export function readMetrics(text: string): Metrics {
   return { lines, wholeBytes: at, torn: at < text.length, bad: undefined };
 }
 
+/** The lines of a metrics.jsonl that comes in pieces, up to the first one that is not what was written. */
+export function* metricsLines(pieces: Iterable<string>): Generator<MetricsLine> {
+  let [rest, previous] = ['', FIRST_DIGEST];
+  for (const piece of pieces) {
+    const texts = (rest + piece).split('\n');
+    rest = texts.pop() ?? '';
+    for (const text of texts) {
+      const line = parseLine(text, previous);
+      if (typeof line === 'string') return;
+      yield line;
+      previous = line.digest;
+    }
+  }
+}
+
 /** The line, or what is wrong with it. */
 function parseLine(text: string, previous: string): MetricsLine | string {
   const seal = /,"digest":"([0-9a-f]{16})"\}$/.exec(text);

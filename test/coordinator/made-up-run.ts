@@ -4,7 +4,8 @@ import { readEvidence } from '../../coordinator/evidence.ts';
 import { checkDataset, planReplay } from '../../coordinator/replay.ts';
 import type { RunRecorder, Workplace } from '../../coordinator/serve.ts';
 import type { Outcome } from '../../coordinator/effects.ts';
-import { silentViewer } from '../../coordinator/viewer.ts';
+import type { Draw } from '../../coordinator/recorder.ts';
+import { silentViewer, type RunViewer } from '../../coordinator/viewer.ts';
 import { initialState, type RunState } from '../../coordinator/state.ts';
 import { Tensors } from '../../coordinator/tensors.ts';
 import { Verifier, type ReplayViewer, type Verified } from '../../coordinator/verifier.ts';
@@ -50,6 +51,8 @@ export interface MadeUp {
   readonly until?: number;
   readonly mixed?: boolean;
   readonly rule?: Rule;
+  readonly draw?: Draw;
+  readonly viewer?: RunViewer;
 }
 
 /**
@@ -62,10 +65,10 @@ export async function makeUp({ runs, resume, until, ...own }: MadeUp): Promise<s
   const recorder = await openRecorder(
     {
       ...{ configuration: chosen, dataset, version: '0.0.0', launch: {}, runsDir: runs, runId: undefined },
-      ...{ resume, takeOver: false, keep: 100 },
+      ...{ resume, takeOver: false, keep: 100, draw: own.draw },
     },
     workplace,
-    silentViewer,
+    own.viewer ?? silentViewer,
   );
   const known = { fingerprint: FINGERPRINT, engine: sampleEngine, mixed: own.mixed ?? false };
   const fresh = stateOf(chosen, recorder);

@@ -52,7 +52,7 @@ describe('eval', () => {
     expect(code, output).toBe(0);
     const [, out = ''] = /report and pictures are in (\S+)/.exec(output) ?? [];
     expect(dirname(out)).toBe(directory);
-    const said = parsed(output.slice(output.indexOf('{\n')));
+    const said = parsed(output.slice(output.indexOf('{\n'), output.lastIndexOf('}') + 1));
     for (const folder of [join(directory, 'artifacts'), out]) {
       const json = (name: string) => JSON.parse(readFileSync(join(folder, name), 'utf8'));
       const { accuracy, loss, per_class } = json('summary.json');
@@ -65,6 +65,58 @@ describe('eval', () => {
       expect([...names, 'manifest.json'].toSorted()).toEqual(readdirSync(folder).toSorted());
       expect(names.includes('loss.png')).toBe(folder !== out);
     }
+  });
+
+  it('has a folder of its own each time, and leaves none where it is stopped', async () => {
+    const folders = () => readdirSync(directory).filter((name) => name.startsWith('eval-'));
+    const before = folders().length;
+    const each = ['test', 'train'].map((split) =>
+      run(['eval', directory, '--engine', 'wasm', '--pictures', '--split', split]),
+    );
+    const made = (await Promise.all(each)).map(
+      ({ output }) => /pictures are in (\S+)/.exec(output)?.[1] ?? '',
+    );
+    expect(new Set(made).size).toBe(2);
+    const splits = made.map(
+      (folder) => JSON.parse(readFileSync(join(folder, 'summary.json'), 'utf8')).dataset.split,
+    );
+    expect(splits).toEqual(['test', 'train']);
+    expect(folders()).toHaveLength(before + 2);
+
+    const stopped = start(['eval', directory, '--port', '0', '--pictures'], { MNIST_DIST_TOKEN: TOKEN });
+    await stopped.says(/waiting for a worker/);
+    stopped.process.kill('SIGTERM');
+    expect(await stopped.exited).toBe(errorTable.TERMINATED.exit);
+    expect(folders()).toHaveLength(before + 2);
+  });
+
+  it('tells its result also where its pictures cannot be kept', async () => {
+    const file = join(temporaryFolder(), 'file');
+    writeFileSync(file, '');
+    const taken = await evaluate(directory, ...REFERENCE, '--pictures', '--out', file);
+    expect(taken).toMatchObject({
+      code: errorTable.USAGE.exit,
+      output: expect.stringContaining(`${file} is no folder`),
+    });
+    const evaluation = start(
+      ['eval', directory, '--port', '0', '--format', 'json', '--pictures', '--out', `${file}2`],
+      {
+        MNIST_DIST_TOKEN: TOKEN,
+      },
+    );
+    const [, url = ''] = await evaluation.says(/mnist-dist worker --coordinator (\S+)/);
+    // By now it was looked at.
+    writeFileSync(`${file}2`, '');
+    const worker = startWorker(url);
+    expect(await evaluation.exited).toBe(errorTable.USAGE.exit);
+    await worker.exited;
+    expect(evaluation.output()).toMatch(/"accuracy": 0\.\d+/);
+  });
+
+  it('takes no --out without pictures', async () => {
+    const { code, output } = await evaluate(directory, ...REFERENCE, '--no-pictures', '--out', 'x');
+    expect(code).toBe(errorTable.USAGE.exit);
+    expect(output).toContain('--out x is not allowed');
   });
 
   it('writes over nothing', async () => {

@@ -1,0 +1,40 @@
+import { join } from 'node:path';
+import { z } from 'zod';
+import type { Disk } from '../data/disk.ts';
+import { systemCode } from '../data/system-error.ts';
+import { diskError } from '../data/whole-file.ts';
+
+/** What is there also of a run of which nothing was drawn. */
+export const MISTAKES = 'misclassified.jsonl';
+const MANIFEST = 'manifest.json';
+const manifestSchema = z.object({
+  files: z.array(z.object({ name: z.string().regex(/^(?!\.)[A-Za-z0-9._-]{1,128}$/) })),
+});
+
+/**
+ * Removes what artifacts/ shows of a run that goes on: it would be another model's. The manifest first, for without it nothing there
+ * is whole; what it does not name stays, the mistakes aside. Rejects with DISK.
+ */
+export async function forgetArtifacts(run: string, disk: Disk): Promise<void> {
+  const folder = join(run, 'artifacts');
+  const manifest = join(folder, MANIFEST);
+  try {
+    const names = await namesIn(manifest, disk);
+    await disk.remove(manifest);
+    await disk.syncDirectory(folder);
+    for (const name of [MISTAKES, ...names]) await disk.remove(join(folder, name));
+    await disk.syncDirectory(folder);
+  } catch (error) {
+    if (systemCode(error) !== 'ENOENT') throw diskError(manifest, error);
+  }
+}
+
+/** Of one that is missing, or was changed, nothing is believed. */
+async function namesIn(manifest: string, disk: Disk): Promise<string[]> {
+  try {
+    const { files } = manifestSchema.parse(JSON.parse(Buffer.from(await disk.read(manifest)).toString()));
+    return files.map(({ name }) => name);
+  } catch {
+    return [];
+  }
+}
