@@ -45,10 +45,12 @@ function unknownRun(named: string, runs: string): ClusterError {
   });
 }
 
+/** Those that may hold a run: what begins with a dot is what a pull has not finished. */
 function foldersIn(folder: string): string[] {
   try {
     const entries = readdirSync(folder, { withFileTypes: true });
-    return entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
+    const folders = entries.filter((entry) => entry.isDirectory() && !entry.name.startsWith('.'));
+    return folders.map(({ name }) => name);
   } catch {
     // Whatever cannot be read holds no run that could be.
     return [];

@@ -15,6 +15,7 @@ import { totalEpochs, totalSteps } from '../shared/schedule.ts';
 import type { Log } from './log.ts';
 import type { CoordinatorOptions, OptionKey } from './options.ts';
 import { version } from './package.ts';
+import { checkArtifacts } from './check-artifacts.ts';
 import { printable } from './printable.ts';
 import { invite, writeJoinFile } from './invitation.ts';
 import { keepRun } from '../store/keep.ts';
@@ -41,6 +42,7 @@ export async function coordinator(
   });
   try {
     const certificate = trainingCertificate(options);
+    await checkArtifacts(options, terminal.log);
     const dataset = await loadDataset(options.data);
     const configuration = configurationOf(options, dataset);
     const observed = await observe(options, explicit, configuration, dataset, terminal.log);

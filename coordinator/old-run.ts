@@ -37,6 +37,8 @@ export async function readEvents(directory: string, disk: Disk): Promise<string>
 export async function newestUnfinished(runs: string): Promise<string> {
   let best: { readonly directory: string; readonly started: string } | undefined;
   for (const name of await namesIn(runs)) {
+    // What a pull has not finished.
+    if (name.startsWith('.')) continue;
     const directory = join(runs, name);
     const record = await readRunRecord(directory).catch(ignoreForeign);
     if (record === undefined || record.state === 'finished' || record.state === 'diverged') continue;

@@ -40,7 +40,7 @@ interface OpenRun {
   readonly old:
     | { readonly record: RunRecord; readonly lines: readonly MetricsLine[]; readonly events: string }
     | undefined;
-  /** Undefined where there is none: then the run begins at its initial weights, again if need be. */
+  /** Undefined where a run has not come so far: then it begins at its initial weights, again if need be. */
   readonly checkpoint: Checkpoint | undefined;
 }
 
@@ -86,6 +86,9 @@ async function openRun(
     const checkpoint = await store.newestCheckpoint(configuration, (error) =>
       viewer.log('warn', `an older checkpoint is used: ${error.message}`, {}),
     );
+    // One that diverged has kept nothing, and has nothing to lose.
+    if (checkpoint === undefined && record.step > 0 && record.state !== 'diverged')
+      throw nothingToGoOnFrom(directory, record);
     const step = checkpoint?.step ?? 0;
     if (step > totalSteps(configuration)) {
       throw new ClusterError(
@@ -108,6 +111,15 @@ async function openRun(
     await store.close();
     throw error;
   }
+}
+
+/** A run that was fetched from a store, or whose checkpoints are gone: begun again, it would lose what it has. */
+function nothingToGoOnFrom(directory: string, { state, step }: RunRecord): ClusterError {
+  return new ClusterError(
+    'USAGE',
+    `${directory} is ${state} at step ${step} (run.json), and checkpoints/ has none to go on from (--resume)`,
+    { fix: 'go on where it ran, for a store keeps no checkpoints, or start a new run' },
+  );
 }
 
 /** What the recorder goes on with; `weights` is the checksum of the weights at hand. */

@@ -195,6 +195,8 @@ export const MAX_STORE_RETRY_MILLISECONDS = 5_000;
 export const STORE_CONNECT_MILLISECONDS = 10_000;
 /** How long a store may take to send or take the next bytes. */
 export const STORE_SILENCE_MILLISECONDS = 30_000;
+/** How long a run waits for its store before it begins without having seen it. */
+export const STORE_LOOK_MILLISECONDS = 10_000;
 
 // Measures.
 export const MAX_GPU_WATTS = 100_000;

@@ -30,9 +30,20 @@ export function parseStoreUri(uri: string): StoreAddress {
   const scheme = /^([a-z][a-z0-9+.-]*):/i.exec(uri)?.[1]?.toLowerCase();
   if (scheme === 'file') return { kind: 'file', directory: resolve(pathOf(uri)) };
   if (scheme === 's3') return bucketOf(uri);
-  if (scheme !== undefined) throw refused(uri, `there is no store of kind ${scheme}:`);
-  throw refused(uri, 'it does not say of which kind it is', uri === '' ? '' : `Did you mean file:${uri}? `);
+  // KEY:SECRET@BUCKET begins with none.
+  if (scheme !== undefined && (!uri.includes('@') || uri.startsWith('://', scheme.length)))
+    throw refused(uri, `there is no store of kind ${scheme}:`);
+  const hint = uri === '' || uri.includes('@') ? '' : `Did you mean file:${uri}? `;
+  throw refused(uri, 'it does not say of which kind it is', hint);
 }
+
+/** A URI as it may be shown: what stands before an "@" is a user, a key or a secret, put there by mistake. */
+export function withoutUser(uri: string): string {
+  return uri.replace(/^[^]*@/, '...@');
+}
+
+/** Where they come from instead. */
+export const CREDENTIALS = 'set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE';
 
 /** The same as a URI. */
 export function uriOf(address: StoreAddress, name = ''): string {
@@ -72,6 +83,8 @@ function pathOf(uri: string): string {
 function bucketOf(uri: string): StoreAddress {
   const [, bucket = '', rest = ''] = /^s3:\/\/([^/]*)\/?([^]*)$/i.exec(uri) ?? [];
   if (bucket === '') throw refused(uri, 'the bucket is missing');
+  if (!BUCKET.test(bucket) && uri.includes('@'))
+    throw refused(uri, 'a user and a secret have no place in it', `For them ${CREDENTIALS}. `);
   if (!BUCKET.test(bucket))
     throw refused(uri, `"${bucket}" is no name of a bucket`, 'One has 3 to 63 of a-z, 0-9, "." and "-". ');
   const prefix = rest.replace(/\/$/, '');
@@ -85,7 +98,7 @@ function bucketOf(uri: string): StoreAddress {
 }
 
 function refused(uri: string, why: string, hint = '', cause?: unknown): ClusterError {
-  const shown = JSON.stringify(uri.slice(0, 200));
+  const shown = JSON.stringify(withoutUser(uri).slice(0, 200));
   return new ClusterError('USAGE', `${shown} is no store: ${why}`, {
     fix: `${hint}${ALLOWED}`,
     ...(cause === undefined ? {} : { cause }),

@@ -32,12 +32,16 @@ export class FileStore implements Store {
     checkName(name);
     await this.#try(name, 'written', async () => {
       const path = await this.#path(name, true);
-      const explain = (error: unknown): ClusterError => this.#explained(name, 'written', error);
       const accept = (got: { size: number; sha256: string }): void => {
         if (got.size === size && got.sha256 === sha256) return;
         throw this.#explained(name, 'written', 'it changed while it was read');
       };
-      await writePlain(await open(), { path, limit: size, accept, explain });
+      const bytes = await open();
+      try {
+        await writePlain(bytes, { path, limit: size, accept });
+      } finally {
+        bytes.destroy();
+      }
       await systemDisk.syncDirectory(dirname(path));
     });
   }
@@ -77,7 +81,8 @@ export class FileStore implements Store {
     let path = this.#address.directory;
     if (isMade) {
       await makeDirectories(path).catch((error: unknown) => {
-        throw this.#explained(name, 'written', error);
+        // What the disk said, which may pass.
+        throw error instanceof ClusterError ? (error.cause ?? error) : error;
       });
     }
     for (const folder of name.split('/').slice(0, -1)) {

@@ -10,11 +10,14 @@ import { isSegment } from './names.ts';
 import { digestPlain, isPlainFolder, streamPlain } from './plain-file.ts';
 import type { Content } from './store.ts';
 
+export const RECORD = 'run.json';
+/** The state of a run whose result is final. */
+export const FINISHED = 'finished';
 /**
  * What a store gets of a run: its results. What a run goes on from (checkpoints/, lock.json) stays where it runs, and so do
  * evaluations that were made later (eval-.../): each has a folder of its own that is nobody's result but its own.
  */
-const results = ['run.json', 'metrics.jsonl', 'events.jsonl', 'model.safetensors'] as const;
+const results = [RECORD, 'metrics.jsonl', 'events.jsonl', 'model.safetensors'] as const;
 const ARTIFACTS = 'artifacts';
 /** The last that a run writes of its artifacts, and the last of its own files in a store. */
 export const ARTIFACTS_MANIFEST = `${ARTIFACTS}/manifest.json`;
@@ -24,6 +27,7 @@ export type RunFile = Entry & Content;
 
 /** A run's results, read once. */
 export interface Inventory extends Named {
+  /** As run.json says: finished, interrupted, ... */
   readonly state: string;
   readonly files: readonly RunFile[];
 }
@@ -34,9 +38,14 @@ const identitySchema = z.object({
   state: z.string(),
 });
 
+const artifactsSchema = z.object({
+  files: z.array(z.object({ name: z.string().refine(isSegment), size: z.int(), sha256: z.string() })),
+});
+
 /**
  * The results in a run's directory with their SHA-256; those that the run has not (yet) are left out, and what begins with a
- * dot. Rejects with USAGE where there is no run, with DATA where a file cannot be read, with STORE for a link or an odd name.
+ * dot. Rejects with USAGE where there is no run, with DATA where a file cannot be read or an artifact is not what the manifest of
+ * the artifacts says, with STORE for a link or an odd name.
  */
 export async function readInventory(directory: string): Promise<Inventory> {
   try {
@@ -47,10 +56,20 @@ export async function readInventory(directory: string): Promise<Inventory> {
     }
     if (files.length > MAX_STORED_FILES)
       throw new ClusterError('STORE', `${directory} has more than ${MAX_STORED_FILES} files to send`);
+    await checkArtifacts(directory, files);
     return { ...(await identityOf(directory)), files };
   } catch (error) {
     if (error instanceof ClusterError) throw error;
     throw new ClusterError('DATA', `${directory} cannot be read: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+/** What the text of a run.json says; undefined where it is that of no run. */
+export function stateIn(record: string): string | undefined {
+  try {
+    return identitySchema.parse(JSON.parse(record)).state;
+  } catch {
+    return undefined;
   }
 }
 
@@ -69,6 +88,32 @@ async function identityOf(directory: string): Promise<z.infer<typeof identitySch
     return identitySchema.parse(JSON.parse(text));
   } catch (error) {
     throw new ClusterError('DATA', `${path} is not that of a run`, { cause: error });
+  }
+}
+
+/** Whoever reads artifacts/manifest.json trusts it. A run without pictures has none: then all are sent as they are. */
+async function checkArtifacts(directory: string, files: readonly RunFile[]): Promise<void> {
+  if (!files.some(({ name }) => name === ARTIFACTS_MANIFEST)) return;
+  const path = join(directory, ARTIFACTS_MANIFEST);
+  for (const { name, size, sha256 } of await namedIn(path)) {
+    const file = files.find((file) => file.name === `${ARTIFACTS}/${name}`);
+    if (file?.size === size && file.sha256 === sha256) continue;
+    const what = file === undefined ? 'is missing, though' : 'holds other bytes than';
+    throw new ClusterError('DATA', `${join(directory, ARTIFACTS, name)} ${what} ${path} says`, {
+      fix: 'bring that file back, or move that manifest away: then the artifacts are sent as they are',
+    });
+  }
+}
+
+async function namedIn(path: string): Promise<z.infer<typeof artifactsSchema>['files']> {
+  const text = await readFile(path, 'utf8');
+  try {
+    return artifactsSchema.parse(JSON.parse(text)).files;
+  } catch (error) {
+    throw new ClusterError('DATA', `${path} is no manifest of artifacts`, {
+      fix: 'bring it back, or move it away: then the artifacts are sent as they are',
+      cause: error,
+    });
   }
 }
 

@@ -19,8 +19,11 @@ export async function keepRun(
   } catch (error) {
     if (!(error instanceof ClusterError)) throw error;
     const first = error.fix === undefined ? '' : `${error.fix}. `;
+    // What cannot be said so is not to be said again, and may hold what nobody should see.
+    const to = error.code === 'USAGE' ? 'URI' : uri;
+    const what = error.code === 'USAGE' ? 'it is sent' : 'what is missing there is sent';
     throw new ClusterError(error.code, error.message, {
-      fix: `${first}The run is whole in ${directory}; what is missing there is sent by: mnist-dist push ${directory} ${uri}`,
+      fix: `${first}The run is whole in ${directory}; ${what} by: mnist-dist push ${directory} ${to}`,
       cause: error,
     });
   }

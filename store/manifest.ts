@@ -10,6 +10,7 @@ import type { Content, Store } from './store.ts';
 /** The last that is written of a run in a store; without it there is no run. It names all the others. */
 export const MANIFEST = 'manifest.json';
 const MANIFEST_FORMAT = 1;
+const AGAIN = 'push the run again from where it is complete';
 
 const entrySchema = z.strictObject({
   name: z.string().refine((name) => isStoreName(name) && name !== MANIFEST, 'leads elsewhere'),
@@ -63,13 +64,20 @@ export function textContent(name: string, text: string): Content {
 
 /** The manifest's text; undefined where there is none. Rejects with STORE for one that is too large. */
 export async function readManifestText(store: Store): Promise<string | undefined> {
-  return await store.get(MANIFEST, async ({ bytes }) => {
+  return await readText(store, MANIFEST, MAX_MANIFEST_BYTES);
+}
+
+/** A file of a store as text, not compared with anything; undefined where there is none. Rejects with STORE beyond `limit` bytes. */
+export async function readText(store: Store, name: string, limit: number): Promise<string | undefined> {
+  return await store.get(name, async ({ bytes }) => {
     const parts: Uint8Array[] = [];
     let length = 0;
     for await (const part of bytes) {
       length += part.length;
-      if (length > MAX_MANIFEST_BYTES)
-        throw notAManifest(store, `it has more than ${MAX_MANIFEST_BYTES} bytes`);
+      if (length > limit)
+        throw new ClusterError('STORE', `${store.uri(name)} is too large: it has more than ${limit} bytes`, {
+          fix: AGAIN,
+        });
       parts.push(part);
     }
     return Buffer.concat(parts).toString();
@@ -89,8 +97,18 @@ export function parseManifest(text: string, store: Store): Manifest {
   throw notAManifest(store, z.prettifyError(parsed.error));
 }
 
+/** The same; undefined for one that is damaged, which is as good as none. */
+export function manifestIn(text: string, store: Store): Manifest | undefined {
+  try {
+    return parseManifest(text, store);
+  } catch (error) {
+    if (error instanceof ClusterError) return undefined;
+    throw error;
+  }
+}
+
 function notAManifest(store: Store, why: string): ClusterError {
   return new ClusterError('STORE', `${store.uri(MANIFEST)} is no manifest of a run: ${why}`, {
-    fix: 'push the run again from where it is complete',
+    fix: AGAIN,
   });
 }

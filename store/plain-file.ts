@@ -79,8 +79,8 @@ export interface Writing {
   readonly limit: number;
   /** Refuses what was written, by throwing, before it gets its name. */
   readonly accept: (digest: Digest) => void;
-  /** An error of the disk, in the words of its user. */
-  readonly explain: (error: unknown) => ClusterError;
+  /** An error of the disk, in the words of its user; without it they pass as they are, for whoever tries again. */
+  readonly explain?: (error: unknown) => ClusterError;
 }
 
 /**
@@ -92,7 +92,7 @@ export async function writePlain(bytes: AsyncIterable<Uint8Array>, writing: Writ
   const draft = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString('hex')}.tmp`);
   const onDisk = async <T>(action: Promise<T>): Promise<T> =>
     await action.catch((error: unknown) => {
-      throw explain(error);
+      throw explain === undefined ? error : explain(error);
     });
   try {
     const handle = await onDisk(open(draft, 'wx'));

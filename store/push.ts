@@ -1,18 +1,10 @@
-import { realpath } from 'node:fs/promises';
-import { resolve } from 'node:path';
 import { ClusterError } from '../shared/errors.ts';
-import { MAX_STORE_TRANSFERS } from '../shared/limits.ts';
+import { MAX_STORED_RECORD_BYTES, MAX_STORE_TRANSFERS } from '../shared/limits.ts';
 import { inside, type StoreAddress } from './address.ts';
-import { ARTIFACTS_MANIFEST, readInventory, type Inventory } from './inventory.ts';
-import {
-  MANIFEST,
-  manifestText,
-  parseManifest,
-  readManifestText,
-  textContent,
-  type Manifest,
-} from './manifest.ts';
+import { ARTIFACTS_MANIFEST, FINISHED, readInventory, RECORD, stateIn, type Inventory } from './inventory.ts';
+import { MANIFEST, manifestIn, manifestText, readManifestText, readText, textContent } from './manifest.ts';
 import { inParallel } from './parallel.ts';
+import { refuseItself, refuseOther } from './place.ts';
 import { digestOf } from './plain-file.ts';
 import { openStore } from './open-store.ts';
 import type { Patience } from './retry.ts';
@@ -33,7 +25,7 @@ export interface Pushed extends Counted {
  * there already not sent again; artifacts/manifest.json after the others; then, last, manifest.json, which names all of them
  * with size, SHA-256 and type. A run without manifest.json is no run to `pullRun`, so nobody sees half of one; where the results
  * have changed since an earlier push, the old manifest goes first. Changes nothing in the run. May be called again after any failure.
- * Rejects with STORE, DATA or USAGE; RUN_EXISTS where the store has another run of the same id.
+ * Rejects with STORE, DATA or USAGE; RUN_EXISTS where the store has another run of the same id, or this one finished and here it is not.
  */
 export async function pushRun(
   directory: string,
@@ -66,12 +58,15 @@ export async function pushRun(
 async function withdraw(store: Store, inventory: Inventory): Promise<string[]> {
   const text = await readManifestText(store);
   if (text === undefined || text === manifestText(inventory)) return [];
-  const old = readable(text, store);
-  if (old !== undefined && old.started !== inventory.started) {
+  const old = manifestIn(text, store);
+  refuseOther(old, inventory.started, store);
+  if (inventory.state !== FINISHED && (await isFinishedIn(store))) {
     throw new ClusterError(
       'RUN_EXISTS',
-      `${store.uri()} holds another run of this id, started ${old.started}`,
-      { fix: 'name another folder or prefix' },
+      `${store.uri()} holds this run finished; here it is ${inventory.state}`,
+      {
+        fix: 'push it when it is finished here, too, or name another folder or prefix',
+      },
     );
   }
   await store.remove(MANIFEST);
@@ -79,14 +74,9 @@ async function withdraw(store: Store, inventory: Inventory): Promise<string[]> {
   return (old?.files ?? []).map(({ name }) => name).filter((name) => !kept.has(name));
 }
 
-/** A damaged manifest is replaced like an old one. */
-function readable(text: string, store: Store): Manifest | undefined {
-  try {
-    return parseManifest(text, store);
-  } catch (error) {
-    if (error instanceof ClusterError) return undefined;
-    throw error;
-  }
+/** Of what cannot be read as a record nothing would be lost. */
+async function isFinishedIn(store: Store): Promise<boolean> {
+  return stateIn((await readText(store, RECORD, MAX_STORED_RECORD_BYTES)) ?? '') === FINISHED;
 }
 
 /** Sends what is not there with the same bytes; afterwards the store was seen to hold them. */
@@ -110,15 +100,4 @@ async function holds(store: Store, name: string, { size, sha256 }: Content): Pro
     return digest.size === size && digest.sha256 === sha256;
   });
   return isSame === true;
-}
-
-/** A folder of runs is a store like any other, but not for the runs that lie in it. */
-async function refuseItself(directory: string, target: StoreAddress): Promise<void> {
-  if (target.kind !== 'file') return;
-  // What is not there yet is not the run's directory.
-  const real = await realpath(target.directory).catch(() => resolve(target.directory));
-  if (real !== (await realpath(directory))) return;
-  throw new ClusterError('USAGE', `${directory} is where it is to be sent`, {
-    fix: 'name another folder than the one that the run lies in',
-  });
 }

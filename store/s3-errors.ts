@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { systemCode } from '../data/system-error.ts';
 import { ClusterError, messageOf } from '../shared/errors.ts';
+import { CREDENTIALS } from './address.ts';
 import type { Judged } from './retry.ts';
 
 /** What was asked for, for errors. */
@@ -83,7 +84,7 @@ function worded(name: string, status: number | undefined, message: string, asked
   if (name === 'CredentialsProviderError')
     return {
       what: `there is no access key for ${server}`,
-      fix: 'set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE',
+      fix: CREDENTIALS,
     };
   if (name === 'RequestTimeTooSkewed')
     return { what: `the clock here differs from that of ${server}`, fix: 'set the clock of this machine' };

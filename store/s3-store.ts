@@ -13,7 +13,7 @@ import {
   STORE_CONNECT_MILLISECONDS,
   STORE_SILENCE_MILLISECONDS,
 } from '../shared/limits.ts';
-import { keyOf, uriOf, type StoreAddress } from './address.ts';
+import { CREDENTIALS, keyOf, uriOf, withoutUser, type StoreAddress } from './address.ts';
 import { checkName, isSegment } from './names.ts';
 import { withRetries, type Patience } from './retry.ts';
 import { judgeS3 } from './s3-errors.ts';
@@ -60,9 +60,12 @@ function endpointOf(environment: Readonly<Record<string, string | undefined>>): 
   for (const variable of ['AWS_ENDPOINT_URL_S3', 'AWS_ENDPOINT_URL']) {
     const text = environment[variable] ?? '';
     if (text === '') continue;
-    if (URL.canParse(text) && /^https?:$/.test(new URL(text).protocol)) return text;
-    throw new ClusterError('USAGE', `${variable}=${text} is no address of a server`, {
-      fix: 'Allowed: http://HOST:PORT or https://HOST:PORT',
+    const url = URL.canParse(text) ? new URL(text) : undefined;
+    const isServer = url !== undefined && /^https?:$/.test(url.protocol);
+    if (isServer && url.username === '' && url.password === '') return text;
+    const why = isServer ? 'holds a user or a password' : 'is no address of a server';
+    throw new ClusterError('USAGE', `${variable}=${withoutUser(text)} ${why}`, {
+      fix: `Allowed: http://HOST:PORT or https://HOST:PORT; for key and secret ${CREDENTIALS}.`,
     });
   }
   return undefined;
@@ -81,13 +84,14 @@ async function hasRegion(client: S3Client): Promise<boolean> {
 class S3Store implements Store {
   readonly #address: S3Address;
   readonly #client: S3Client;
+  /** As it may be shown. */
   readonly #endpoint: string | undefined;
   readonly #patience: Patience;
 
   constructor(address: S3Address, client: S3Client, endpoint: string | undefined, patience: Patience) {
     this.#address = address;
     this.#client = client;
-    this.#endpoint = endpoint;
+    this.#endpoint = endpoint === undefined ? undefined : withoutUser(endpoint);
     this.#patience = patience;
   }
 

@@ -11,6 +11,7 @@ beforeEach(() => {
     ['first', '01'],
     ['newest', '03'],
     ['second', '02'],
+    ['.half.pull', '04'],
   ] as const) {
     mkdirSync(join(runs, name));
     writeFileSync(join(runs, name, 'run.json'), `{"started":"2026-01-${day}T00:00:00.000Z"}`);
@@ -39,6 +40,7 @@ describe('the run that is meant', () => {
     expect(refusal(join(runs, 'secnd'))).toContain(`Did you mean ${join(runs, 'second')}?`);
     expect(refusal('first')).toContain(`Did you mean ${join(runs, 'first')}?`);
     expect(refusal('nothing-like-that')).not.toContain('Did you mean');
+    expect(refusal(join(runs, 'half.pull'))).not.toContain('.half.pull?');
   });
 
   it('is no file and no folder of runs', () => {

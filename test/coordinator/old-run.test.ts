@@ -19,6 +19,11 @@ describe('the newest unfinished run', () => {
     leave(runs, 'c', { state: 'failed', started: '2026-01-02T00:00:00.000Z' });
     leave(runs, 'd', { state: 'finished', started: '2026-01-04T00:00:00.000Z' });
     leave(runs, 'e', { state: 'diverged', started: '2026-01-05T00:00:00.000Z' });
+    mkdirSync(join(runs, '.f.pull'));
+    writeFileSync(
+      join(runs, '.f.pull', 'run.json'),
+      JSON.stringify({ ...sampleRun, run: 'f', state: 'interrupted', started: '2026-01-06T00:00:00.000Z' }),
+    );
     mkdirSync(join(runs, 'foreign'));
     writeFileSync(join(runs, 'file'), '');
     expect(await newestUnfinished(runs)).toBe(join(runs, 'b'));

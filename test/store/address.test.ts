@@ -42,17 +42,9 @@ describe('the address of a store', () => {
     ['s3:bucket/x', 'the bucket is missing'],
     ['s3://', 'the bucket is missing'],
     ['s3:///x', 'the bucket is missing'],
-    ...[
-      'ab',
-      'UPPER',
-      'under_score',
-      'a..b',
-      '127.0.0.1',
-      'user@bucket',
-      'host:9000',
-      '-ab',
-      'x'.repeat(64),
-    ].map((bucket) => [`s3://${bucket}/x`, 'is no name of a bucket']),
+    ...['ab', 'UPPER', 'under_score', 'a..b', '127.0.0.1', 'host:9000', '-ab', 'x'.repeat(64)].map(
+      (bucket) => [`s3://${bucket}/x`, 'is no name of a bucket'],
+    ),
     ...['..', '../x', 'a/../b', 'a/..', '.', 'a//b', '/a'].map((prefix) => [
       `s3://bucket/${prefix}`,
       'no ".."',
@@ -72,6 +64,33 @@ describe('the address of a store', () => {
     }
     expect(said).toContain(why);
     expect(said).toContain('Allowed: file:DIR, or s3://BUCKET/PREFIX');
+  });
+
+  it.each([
+    's3://AKIA:hunter2@bucket/x',
+    's3://AKIA:hunt/hunter2@bucket/x',
+    's3://user@hunter2@bucket',
+    's3:AKIA:hunter2@bucket/x',
+    'AKIA:hunter2@bucket/x',
+    'hunter2@bucket',
+    'https://AKIA:hunter2@host/bucket',
+    'file://AKIA:hunter2@host/x',
+    `s3://AKIA:hunter2${'x'.repeat(300)}@bucket`,
+  ])('%s is refused without saying what stands before the "@"', (uri) => {
+    let said = '';
+    try {
+      parseStoreUri(uri);
+    } catch (error) {
+      expect(error).toMatchObject({ code: 'USAGE', fix: expect.stringContaining('Allowed: file:DIR') });
+      said = `${String(error)} ${error instanceof Error && 'fix' in error ? String(error.fix) : ''}`;
+    }
+    expect(said).toContain('"...@');
+    expect(said).not.toMatch(/hunt|AKIA/i);
+  });
+
+  it('may hold an "@" where that is a name', () => {
+    for (const uri of ['file:/srv/a@b', 's3://bucket/a@b']) expect(uriOf(parseStoreUri(uri))).toBe(uri);
+    expect(() => parseStoreUri('s3://user@bucket/x')).toThrow('a user and a secret have no place in it');
   });
 
   it('is the same after it was written and read', () => {

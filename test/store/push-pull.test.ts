@@ -206,6 +206,15 @@ describe('keeping a run that is over', () => {
       ),
     });
   });
+
+  it.each(['nowhere', 's3://AKIA:hunter2@bucket'])('does not ask for %s once more', async (uri) => {
+    const error: unknown = await keepRun(run, uri, noPatience()).catch((error: unknown) => error);
+    expect(error).toMatchObject({
+      code: 'USAGE',
+      fix: expect.stringMatching(`The run is whole in ${run}; it is sent by: mnist-dist push ${run} URI$`),
+    });
+    expect(String(error)).not.toContain('hunter2');
+  });
 });
 
 describe('pull', () => {

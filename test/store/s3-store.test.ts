@@ -197,6 +197,27 @@ describe('settings', () => {
     });
   });
 
+  it.each([
+    ['http://user:hunter2@127.0.0.1:1', 'holds a user or a password'],
+    ['https://hunter2@host', 'holds a user or a password'],
+    ['minio:hunter2@host', 'is no address of a server'],
+    ['minio:hun/hunter2@host:9000', 'is no address of a server'],
+    ['http://user:hun/hunter2@host', 'is no address of a server'],
+  ])('do not show the secret in %s', async (text, why) => {
+    vi.stubEnv('AWS_ENDPOINT_URL', text);
+    const message = `AWS_ENDPOINT_URL=...@${text.split('@')[1]} ${why}`;
+    const refused = { code: 'USAGE', message, fix: expect.stringContaining('AWS_SECRET_ACCESS_KEY') };
+    await expect(open()).rejects.toMatchObject(refused);
+  });
+
+  it('show no secret in an address that is one of a server by chance', async () => {
+    const { url } = await scripted(says(503, 'SlowDown'));
+    vi.stubEnv('AWS_ENDPOINT_URL', `${url}/hunter2@host`);
+    await expect(read(await open(), 'x.txt')).rejects.toMatchObject({
+      message: expect.stringContaining(': ...@host answered 503'),
+    });
+  });
+
   it('need a region for Amazon', async () => {
     vi.stubEnv('AWS_ENDPOINT_URL', undefined);
     await expect(open()).rejects.toMatchObject({ code: 'USAGE', fix: expect.stringContaining('AWS_REGION') });

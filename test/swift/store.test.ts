@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -85,6 +85,7 @@ describe.skipIf(missing !== undefined)(`a server of S3 that checks signatures${w
       ...['--artifacts', store],
     ]);
     expect(code, output).toBe(STORE);
+    expect(output).toContain('does not answer (ECONNREFUSED); the run begins all the same (--artifacts)');
     expect(readRun(join(folder, 'r')).record.state).toBe('finished');
     const [, ...command] = /(mnist-dist) (push) (\S+) (\S+)/.exec(output)?.slice(1) ?? [];
     expect(command).toEqual(['push', join(folder, 'r'), store]);
@@ -102,6 +103,23 @@ describe.skipIf(missing !== undefined)(`a server of S3 that checks signatures${w
     for (const part of [store, reason, fix, swift.environment['AWS_ENDPOINT_URL']])
       expect(output).toContain(part);
     expect(output).not.toContain('testing');
+  });
+
+  it.each<[string, NodeJS.ProcessEnv, string, string]>([
+    ['a wrong secret', { AWS_SECRET_ACCESS_KEY: 'wrong' }, BUCKET, 'SignatureDoesNotMatch'],
+    ['a missing bucket', {}, 'nowhere-to-be-found', 'there is no bucket nowhere-to-be-found'],
+  ])('ends a run before it begins, for %s', async (_what, environment, bucket, reason) => {
+    const folder = temporaryFolder();
+    const { code, output } = await run(
+      [
+        ...['local', ...newRun(folder), ...QUICK_RECIPE, ...REFERENCE, '--steps', '3', '--no-http'],
+        ...['--artifacts', `s3://${bucket}/x`],
+      ],
+      environment,
+    );
+    expect(code, output).toBe(STORE);
+    expect(output).toContain(reason);
+    expect(readdirSync(folder)).toEqual([]);
   });
 
   it('says which bucket is not there', async () => {
