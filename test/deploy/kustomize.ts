@@ -14,7 +14,7 @@ const kustomization = z.strictObject({
   patches: z.array(z.strictObject({ path: z.string() })).default([]),
 });
 
-const json = z.json();
+export const json = z.json();
 export type Json = z.infer<typeof json>;
 const manifest = z.looseObject({
   apiVersion: z.string(),
