@@ -60,6 +60,12 @@ export const podSpec = z.looseObject({
 });
 export type PodSpec = z.infer<typeof podSpec>;
 
+/** Of the pods of a Job. */
+export function podOf(job: Manifest): PodSpec {
+  return z.looseObject({ spec: z.looseObject({ template: z.looseObject({ spec: podSpec }) }) }).parse(job)
+    .spec.template.spec;
+}
+
 /** Of secrets and configuration: `Secret/mnist-dist`, then key, then text. */
 export type Stored = ReadonlyMap<string, Readonly<Record<string, string>>>;
 

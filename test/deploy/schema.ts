@@ -16,16 +16,16 @@ const schema = strictSchema();
 
 /** The kinds that we use. */
 const kinds: Readonly<Record<string, (manifest: Manifest) => string[]>> = {
-  Job: checked<IJob>('IJob', (data) => new Job(data)),
-  ConfigMap: checked<core.IConfigMap>('IConfigMap', (data) => new core.ConfigMap(data)),
-  Namespace: checked<core.INamespace>('INamespace', (data) => new core.Namespace(data)),
-  PersistentVolumeClaim: checked<core.IPersistentVolumeClaim>(
-    'IPersistentVolumeClaim',
+  Job: checked(ajv.compile<IJob>(typed('IJob')), (data) => new Job(data)),
+  ConfigMap: checked(ajv.compile<core.IConfigMap>(typed('IConfigMap')), (data) => new core.ConfigMap(data)),
+  Namespace: checked(ajv.compile<core.INamespace>(typed('INamespace')), (data) => new core.Namespace(data)),
+  PersistentVolumeClaim: checked(
+    ajv.compile<core.IPersistentVolumeClaim>(typed('IPersistentVolumeClaim')),
     (data) => new core.PersistentVolumeClaim(data),
   ),
-  Pod: checked<core.IPod>('IPod', (data) => new core.Pod(data)),
-  Secret: checked<core.ISecret>('ISecret', (data) => new core.Secret(data)),
-  Service: checked<core.IService>('IService', (data) => new core.Service(data)),
+  Pod: checked(ajv.compile<core.IPod>(typed('IPod')), (data) => new core.Pod(data)),
+  Secret: checked(ajv.compile<core.ISecret>(typed('ISecret')), (data) => new core.Secret(data)),
+  Service: checked(ajv.compile<core.IService>(typed('IService')), (data) => new core.Service(data)),
 };
 
 /**
@@ -37,8 +37,11 @@ export function schemaProblems(manifest: Manifest): string[] {
   return check === undefined ? [`there is no kind ${manifest.kind} that is known here`] : check(manifest);
 }
 
-function checked<T>(type: string, model: (data: T) => { validate(): void }) {
-  const validate: ValidateFunction<T> = ajv.compile<T>({ ...schema, $ref: `#/definitions/${type}` });
+function typed(type: string): Record<string, unknown> {
+  return { ...schema, $ref: `#/definitions/${type}` };
+}
+
+function checked<T>(validate: ValidateFunction<T>, model: (data: T) => { validate(): void }) {
   return (manifest: Manifest): string[] => {
     const data: unknown = manifest;
     if (!validate(data))
