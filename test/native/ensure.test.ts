@@ -63,6 +63,16 @@ test('a binding that does not load is not used', async () => {
   expect(readdirSync(cache)).toEqual([]);
 });
 
+test('a cache that cannot be written to is named, with what to do', async () => {
+  const { cache, link, folder } = emptyPlaces();
+  const tensorflow = fakeTensorFlow(folder);
+  // A file where a folder has to be.
+  standIns({ 'c++': `[ "$1" = --version ] && : > '${cache}/tmp'; exit 0` });
+  await expect(ensureTensorFlow({ link, tensorflow }, ignore)).rejects.toMatchObject({
+    ...{ code: 'SETUP', message: expect.stringContaining(cache) },
+  });
+});
+
 describe.skipIf(installed === undefined)('with the TensorFlow that is set up on this machine', () => {
   test('two set-ups at once build one binding, both end ready, and a damaged one is built anew', async () => {
     const { cache, link } = emptyPlaces();

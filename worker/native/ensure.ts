@@ -10,7 +10,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { ClusterError } from '../../shared/errors.ts';
+import { ClusterError, messageOf } from '../../shared/errors.ts';
 import { compileBinding, requireCompiler, sourcesDigest } from './compile.ts';
 import type { Compiler } from './compile.ts';
 import { cudaLibraries, driverLibrary, missingLibraries } from './cuda.ts';
@@ -21,6 +21,7 @@ import { withLock } from './lock.ts';
 import { BINDING_FORMAT, MANIFEST_FILE, readManifest, readyTensorFlow } from './manifest.ts';
 import type { Manifest, NativeEngine } from './manifest.ts';
 import { cacheDirectory } from '../../data/cache.ts';
+import { systemCode } from '../../data/system-error.ts';
 import { SUPPORT_FILE, tfjsPackage } from './places.ts';
 import { progressReport } from './report.ts';
 import type { Report } from './report.ts';
@@ -61,7 +62,7 @@ async function ensureReporting(options: SetupOptions, report: Report): Promise<N
   if (ready !== undefined && suits(ready, options)) return ready;
   const cache = cacheDirectory();
   createCache(cache);
-  return withLock(
+  return await withLock(
     join(cache, 'lock'),
     async () => {
       // Whoever held the lock may have done our work.
@@ -78,7 +79,18 @@ async function ensureReporting(options: SetupOptions, report: Report): Promise<N
     (owner) => {
       report({ text: `waiting for another set-up (${owner}) in ${cache}` });
     },
-  );
+  ).catch((error: unknown) => {
+    if (error instanceof ClusterError || systemCode(error) === undefined) throw error;
+    throw notWritten(cache, error);
+  });
+}
+
+/** A disk that is full, or a folder that is somebody else's. */
+function notWritten(cache: string, error: unknown): ClusterError {
+  return new ClusterError('SETUP', `TensorFlow could not be set up in ${cache}: ${messageOf(error)}`, {
+    fix: 'Free disk space, or name a folder that can be written to: MNIST_DIST_CACHE=DIR',
+    cause: error,
+  });
 }
 
 function suits(ready: NativeEngine, options: SetupOptions): boolean {
