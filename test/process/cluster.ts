@@ -1,10 +1,11 @@
-import { spawn, type ChildProcess } from 'node:child_process';
+import { spawn, type ChildProcess, type ChildProcessByStdio } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Readable, Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { expect, onTestFinished } from 'vitest';
@@ -39,11 +40,18 @@ export function start(
   node = process.execPath,
   input = '',
 ): Started {
-  const child = spawn(node, [executable, ...args], {
-    // What few tests look at takes two seconds to draw.
-    env: { ...process.env, MNIST_DIST_PICTURES: 'no', ...environment },
-    stdio: ['pipe', 'pipe', 'pipe'],
-  });
+  return follow(
+    spawn(node, [executable, ...args], {
+      // What few tests look at takes two seconds to draw.
+      env: { ...process.env, MNIST_DIST_PICTURES: 'no', ...environment },
+      stdio: ['pipe', 'pipe', 'pipe'],
+    }),
+    input,
+  );
+}
+
+/** Collects what a process prints, and stops it when its test ends. */
+export function follow(child: ChildProcessByStdio<Writable, Readable, Readable>, input = ''): Started {
   // One that ends before it has read it is not the test's matter.
   child.stdin.on('error', () => undefined).end(input);
   let output = '';
