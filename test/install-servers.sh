@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs what test/prometheus, test/browser, test/swift and test/process need, Debian's prometheus, chromium-headless-shell, Swift
-# (a server of S3) and Fashion-MNIST, unless they are there.
+# Installs what test/prometheus, test/browser, test/swift, test/hosts and test/process need, Debian's prometheus,
+# chromium-headless-shell, Swift (a server of S3), programs for networks and Fashion-MNIST, unless they are there.
 # Where that is not possible it says why and ends well: their tests are skipped then, and say so.
 set -eu
 
@@ -12,6 +12,9 @@ for program in swift-proxy swift-account swift-container swift-object; do
   command -v "$program-server" > /dev/null || missing="$missing $program"
 done
 command -v memcached > /dev/null || missing="$missing memcached"
+{ command -v ip && command -v tc; } > /dev/null || missing="$missing iproute2"
+command -v nft > /dev/null || missing="$missing nftables"
+command -v tcpdump > /dev/null || missing="$missing tcpdump"
 [ -e /usr/share/datasets/fashion-mnist ] || missing="$missing dataset-fashion-mnist"
 [ -n "$missing" ] || exit 0
 

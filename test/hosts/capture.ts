@@ -13,7 +13,7 @@ export interface Stream {
   /** `10.77.0.2:40000 > 10.77.0.1:29400`. */
   readonly name: string;
   readonly bytes: Buffer;
-  /** Whether it said that this was all. */
+  /** Whether nothing more can come. */
   readonly isOver: boolean;
 }
 
@@ -96,11 +96,17 @@ function segmentOf(packet: Buffer): Segment {
 
 function assemble(packets: readonly Buffer[]): Stream[] {
   const byName = new Map<string, Segment[]>();
-  for (const segment of packets.map(segmentOf))
-    byName.set(segment.name, [...(byName.get(segment.name) ?? []), segment]);
+  for (const segment of packets.map(segmentOf)) {
+    const before = byName.get(segment.name);
+    if (before === undefined) byName.set(segment.name, [segment]);
+    else before.push(segment);
+  }
+  const has = (name: string, flags: number) =>
+    (byName.get(name) ?? []).some((segment) => (segment.flags & flags) !== 0);
   return [...byName].map(([name, segments]) => {
-    const isOver = segments.some(({ flags }) => (flags & (FIN | RST)) !== 0);
-    return { name, isOver, bytes: joined(name, segments) };
+    // Who resets a connection ends both of its streams.
+    const other = name.split(' > ').toReversed().join(' > ');
+    return { name, isOver: has(name, FIN | RST) || has(other, RST), bytes: joined(name, segments) };
   });
 }
 

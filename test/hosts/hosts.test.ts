@@ -7,11 +7,11 @@ import { readModel } from '../../shared/model-file.ts';
 import { initialWeights } from '../../shared/random.ts';
 import {
   expectSame,
-  newRun,
   QUICK_RECIPE,
   readRun,
   REFERENCE,
   run,
+  stepsWritten,
   temporaryFolder,
   train,
   until,
@@ -26,11 +26,9 @@ import { checkTls, windowsIn, windowsOf, wordsIn } from './search.ts';
 const PORT = 29_400;
 const PAGE_PORT = 9_464;
 const RUN = 'a-run-that-is-looked-for';
-const NAMES = ['worker-that-is-looked-for', 'another-worker'];
 
 interface Cluster {
   readonly coordinator: Started;
-  readonly workers: readonly Started[];
   readonly directory: string;
   readonly join: string;
   /** Waits for the end of all processes, and reads what the run left. */
@@ -61,27 +59,21 @@ async function startCoordinator(
   return { coordinator, directory: join(runs, RUN), join: readFileSync(joinFile, 'utf8') };
 }
 
-/** A worker of each of these names, on a host of its own, that finds the pasted line on its standard input. */
-async function startCluster(
-  host: Host,
-  others: readonly (readonly [name: string, host: Host])[],
-  args: readonly string[],
-): Promise<Cluster> {
-  const {
-    coordinator,
-    directory,
-    join: pasted,
-  } = await startCoordinator(host, [...args, ...['--start-workers', `${others.length}`]]);
+/** A worker on each of these hosts, called like it, that finds the pasted line on its standard input. */
+async function startCluster(host: Host, others: readonly Host[], args: readonly string[]): Promise<Cluster> {
+  const wanted = ['--start-workers', `${others.length}`];
+  const started = await startCoordinator(host, [...wanted, ...args]);
+  const { coordinator, directory, join: pasted } = started;
   const insecure = args.filter((each) => each === '--insecure');
-  const workers = others.map(([name, other]) =>
-    other.start(['worker', ...REFERENCE, '--name', name, '--join', '-', ...insecure], pasted),
+  const workers = others.map((other) =>
+    other.start(['worker', ...REFERENCE, '--name', other.name, '--join', '-', ...insecure], pasted),
   );
   const finish = async () => {
     const endsWell = async (each: Started) => expect(await each.exited, each.output()).toBe(0);
     await Promise.all([coordinator, ...workers].map(endsWell));
     return readRun(directory);
   };
-  return { coordinator, workers, directory, join: pasted, finish };
+  return { ...started, finish };
 }
 
 /** The words that events.jsonl has by now for this worker: `ready`, `lost` and so on. */
@@ -103,6 +95,9 @@ function bytesOf({ buffer, byteOffset, byteLength }: Float32Array): Uint8Array {
   return new Uint8Array(buffer, byteOffset, byteLength);
 }
 
+// Else nothing but a report in JSON has the reason.
+if (missing !== undefined) console.warn(`several hosts are not tested${why}`);
+
 describe.skipIf(missing !== undefined)(`several hosts${why}`, () => {
   describe('joined by two pastes', () => {
     const COMMON = [...QUICK_RECIPE, '--steps', '20'];
@@ -115,17 +110,11 @@ describe.skipIf(missing !== undefined)(`several hosts${why}`, () => {
       readonly words: string[];
       readonly windows: ReadonlySet<string>;
     }> {
-      const network = await Network.open('c', 'a', 'b');
-      const [c, a, b] = [network.host('c'), network.host('a'), network.host('b')];
-      const capture = await Capture.start(a);
-      const cluster = await startCluster(
-        c,
-        [
-          [NAMES[0] ?? '', a],
-          [NAMES[1] ?? '', b],
-        ],
-        [...COMMON, ...(await args(c))],
-      );
+      const network = await Network.open('c', 'watched-worker', 'other-worker');
+      const c = network.host('c');
+      const [watched, other] = [network.host('watched-worker'), network.host('other-worker')];
+      const capture = await Capture.start(watched);
+      const cluster = await startCluster(c, [watched, other], [...COMMON, ...(await args(c))]);
       expect(listenersOf(c.pid)).toEqual([`0.0.0.0:${PORT}`]);
       const finished = await cluster.finish();
       const { configuration, weights } = readModel(
@@ -136,7 +125,7 @@ describe.skipIf(missing !== undefined)(`several hosts${why}`, () => {
       const { token, coordinator } = parseJoin(cluster.join);
       expect(new URL(coordinator).host).toBe(`${c.address}:${PORT}`);
       return {
-        ...{ finished, streams: await capture.streams(), words: [token, NAMES[0] ?? '', RUN] },
+        ...{ finished, streams: await capture.streams(), words: [token, watched.name, RUN] },
         windows: windowsOf(bytesOf(first), bytesOf(weights)),
       };
     }
@@ -154,7 +143,9 @@ describe.skipIf(missing !== undefined)(`several hosts${why}`, () => {
     });
 
     it('train to the same bytes with --insecure, and their cable shows all of it', async () => {
-      const { finished, streams, words, windows } = await trainWatched(() => ['--insecure']);
+      const { finished, streams, words, windows } = await trainWatched(({ address }) => [
+        ...['--insecure', '--advertise', address],
+      ]);
       expectSame(finished, undisturbed);
       for (const stream of streams) expect(() => checkTls(stream)).toThrow('no record of TLS');
       expect(wordsIn(streams, words)).toEqual(words);
@@ -168,17 +159,24 @@ describe.skipIf(missing !== undefined)(`several hosts${why}`, () => {
     const alone = train([...REFERENCE, ...common, '--no-http', '-n', '2']);
     const network = await Network.open('c', 'w0', 'w1', 'w2');
     const c = network.host('c');
+    const workers = ['w0', 'w1', 'w2'].map((name) => network.host(name));
     const [broken, lossy] = [network.host('w0'), network.host('w1')];
     c.limit('20mbit');
     lossy.lose(1);
     // Whoever is given up is waited for, so that it comes back before the end.
-    const cluster = await startCluster(
-      c,
-      ['w0', 'w1', 'w2'].map((name) => [name, network.host(name)] as const),
-      [...common, ...(await certificateFor(c)), '--min-workers', '3'],
-    );
-    for (const name of ['w0', 'w1', 'w2']) await happens(cluster, name, 'first_shard');
+    const cluster = await startCluster(c, workers, [
+      ...[...common, '--min-workers', '3'],
+      ...(await certificateFor(c)),
+    ]);
+    for (const { name } of workers) await happens(cluster, name, 'first_shard');
     broken.unplug();
+    await happens(cluster, 'w0', 'lease_again');
+    // What is written is at most a second old, fifty steps.
+    const written = stepsWritten(cluster.directory);
+    await until(
+      () => (stepsWritten(cluster.directory) > written + 100 ? true : undefined),
+      cluster.coordinator,
+    );
     await happens(cluster, 'w0', 'lost');
     broken.plug();
     await until(() => {
@@ -188,7 +186,6 @@ describe.skipIf(missing !== undefined)(`several hosts${why}`, () => {
     expect(c.unlimit()).toBeGreaterThan(0);
     expectSame(await cluster.finish(), await alone);
     expect(Math.min(...lossy.lost())).toBeGreaterThan(0);
-    expect(eventsOf(cluster, 'w0')).toContain('lease_again');
   });
 
   it('see nothing of a run on one machine', async () => {
@@ -206,20 +203,27 @@ describe.skipIf(missing !== undefined)(`several hosts${why}`, () => {
     expect(await local.exited, local.output()).toBe(errorTable.TERMINATED.exit);
   });
 
-  it.each([
+  it.each<[string, readonly string[], (host: Host) => void, RegExp]>([
     [
       'a firewall says nothing',
-      'nothing comes back from 10.77.0.1: a firewall',
-      (host: Host) => host.close(PORT),
+      [],
+      (host) => host.drop(PORT),
+      /nothing comes back from 10\.77\.0\.1: a firewall,.* open port 29400 there/,
     ],
-  ])('are told what to do where %s', async (_where, fix, close) => {
+    [
+      'the address is known behind a NAT only',
+      ['--advertise', '192.0.2.1'],
+      () => undefined,
+      /nothing comes back from 192\.0\.2\.1: .*that is only known behind a NAT;.*\(coordinator --advertise\)/,
+    ],
+    ['its host is off', [], (host) => host.unplug(), /nothing comes back from 10\.77\.0\.1: /],
+  ])('are told what to do where %s', async (_where, options, change, fix) => {
     const network = await Network.open('c', 'a');
     const [c, a] = [network.host('c'), network.host('a')];
-    const { join: pasted } = await startCoordinator(c, await certificateFor(c));
-    close(c);
+    const { join: pasted } = await startCoordinator(c, [...(await certificateFor(c)), ...options]);
+    change(c);
     const worker = a.start(['worker', ...REFERENCE, '--join', '-', '--max-retries', '0'], pasted);
     expect(await worker.exited, worker.output()).toBe(errorTable.UNREACHABLE.exit);
-    expect(worker.output()).toContain(fix);
-    expect(worker.output()).toContain(`open port ${PORT} there`);
+    expect(worker.output()).toMatch(fix);
   });
 });

@@ -5,7 +5,7 @@ import { onTestFinished } from 'vitest';
 import { z } from 'zod';
 import { executable, follow, type Started } from '../process/cluster.ts';
 
-/** What none of Debian's images lacks for long: test/install-servers.sh installs it. */
+/** test/install-servers.sh installs them, on Debian. */
 const PROGRAMS = ['unshare', 'nsenter', 'ip', 'tc', 'nft', 'tcpdump'];
 
 /** Why there can be no other hosts here; undefined where there can. */
@@ -80,7 +80,7 @@ export class Host {
     return follow(child);
   }
 
-  /** The same for any other program, on the other end of this host's cable. */
+  /** Any other program, on the other end of this host's cable, where the device has the host's name. */
   watch(program: string, ...args: readonly string[]): Started {
     return follow(this.#hub.spawn(program, ...args));
   }
@@ -110,7 +110,7 @@ export class Host {
     for (const [end, device] of this.#ends())
       end.run(
         'nft',
-        `table netdev ${this.name} { counter lost {}; chain arrives {
+        `table netdev loss { counter lost {}; chain arrives {
            type filter hook ingress device ${device} priority 0;
            numgen random mod 100 < ${percent} counter name lost drop; }; }`,
       );
@@ -120,14 +120,14 @@ export class Host {
   lost(): number[] {
     return this.#ends().map(([end]) => {
       const said = counters.parse(
-        JSON.parse(end.run('nft', '-j', 'list', 'counters', 'table', 'netdev', this.name)),
+        JSON.parse(end.run('nft', '-j', 'list', 'counters', 'table', 'netdev', 'loss')),
       );
       return said.nftables.reduce((sum, { counter }) => sum + (counter?.packets ?? 0), 0);
     });
   }
 
   /** A firewall that says nothing to whoever knocks at this port. */
-  close(port: number): void {
+  drop(port: number): void {
     this.#own.run(
       'nft',
       `table inet firewall { chain arrives { type filter hook input priority 0; tcp dport ${port} drop; }; }`,
