@@ -75,9 +75,7 @@ export class Host {
 
   /** A command of mnist-dist that runs there; `paste` is what it finds on its standard input. */
   start(args: readonly string[], paste = ''): Started {
-    const child = this.#own.spawn(process.execPath, executable, ...args);
-    child.stdin.end(paste);
-    return follow(child);
+    return follow(this.#own.spawn(process.execPath, executable, ...args), paste);
   }
 
   /** Any other program, on the other end of this host's cable, where the device has the host's name. */
