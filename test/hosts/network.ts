@@ -20,8 +20,9 @@ function whyNone(): string | undefined {
 }
 
 /**
- * Hosts with addresses of their own, each a network namespace, on one bridge, which is in a namespace too. A namespace lives as
- * long as the process that holds it, and that as long as its pipe from this process: nothing of them stays, however a test ends.
+ * Hosts with addresses of their own, each a network namespace, on one bridge, which is in a namespace too. None has a name in
+ * the file system: one lives as long as its processes and the one that holds it, which ends with its pipe from this process.
+ * So there is nothing to clean up, however a test ends.
  */
 export class Network {
   readonly #hub: Namespace;
