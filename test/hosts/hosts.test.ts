@@ -188,17 +188,19 @@ describe.skipIf(missing !== undefined)(`several hosts${why}`, () => {
     expect(Math.min(...lossy.lost())).toBeGreaterThan(0);
   });
 
-  it('see nothing of a run on one machine', async () => {
-    const network = await Network.open('alone', 'neighbour');
-    const { pid } = network.host('alone');
-    expect(listenersOf(pid)).toEqual([]);
+  it('see nothing of a run on one machine, and one port of a coordinator for all', async () => {
     const { scripts } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
     expect(scripts.start).toBe('node bin/mnist-dist.mjs local');
-    const local = network
-      .host('alone')
-      .start(['local', '--runs-dir', temporaryFolder(), ...QUICK_RECIPE, ...REFERENCE, '--epochs', '1000']);
+    const network = await Network.open('alone', 'c');
+    const [alone, c] = [network.host('alone'), network.host('c')];
+    expect(listenersOf(alone.pid)).toEqual([]);
+    const quick = [...QUICK_RECIPE, ...REFERENCE, '--epochs', '1000'];
+    const local = alone.start(['local', '--runs-dir', temporaryFolder(), ...quick]);
     await local.says(/delivered its first shard/);
-    expect(listenersOf(pid)).toEqual([`127.0.0.1:${PORT}`, `127.0.0.1:${PAGE_PORT}`]);
+    expect(listenersOf(alone.pid)).toEqual([`127.0.0.1:${PORT}`, `127.0.0.1:${PAGE_PORT}`]);
+    expect(await c.openPorts(alone.address)).toEqual([]);
+    await startCoordinator(c, ['--insecure']);
+    expect(await alone.openPorts(c.address)).toEqual([PORT]);
     local.process.kill('SIGTERM');
     expect(await local.exited, local.output()).toBe(errorTable.TERMINATED.exit);
   });

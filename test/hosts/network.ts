@@ -1,10 +1,12 @@
 import { spawn, spawnSync, type ChildProcessByStdio } from 'node:child_process';
 import { once } from 'node:events';
 import type { Readable, Writable } from 'node:stream';
+import { fileURLToPath } from 'node:url';
 import { onTestFinished } from 'vitest';
 import { z } from 'zod';
 import { executable, follow, type Started } from '../process/cluster.ts';
 
+const scanner = fileURLToPath(new URL('scan.mjs', import.meta.url));
 /** test/install-servers.sh installs them, on Debian. */
 const PROGRAMS = ['unshare', 'nsenter', 'ip', 'tc', 'nft', 'tcpdump'];
 
@@ -77,6 +79,13 @@ export class Host {
   /** A command of mnist-dist that runs there; `paste` is what it finds on its standard input. */
   start(args: readonly string[], paste = ''): Started {
     return follow(this.#own.spawn(process.execPath, executable, ...args), paste);
+  }
+
+  /** The TCP ports of that address, of all there are, that let this host in. */
+  async openPorts(address: string): Promise<number[]> {
+    const scan = follow(this.#own.spawn(process.execPath, scanner, address));
+    if ((await scan.exited) !== 0) throw new Error(scan.output());
+    return scan.output().split('\n').filter(Boolean).map(Number);
   }
 
   /** Any other program, on the other end of this host's cable, where the device has the host's name. */
