@@ -50,8 +50,10 @@ export function invite(
 ): void {
   const url = dialUrl(door);
   const waiting = `waiting for ${wanted}`;
-  if (sameUser && isLoopback(door.host) && door.certificate === undefined)
-    return log.info({ url }, `${waiting}: mnist-dist worker --coordinator ${url}`);
+  if (isLoopback(door.host) && door.certificate === undefined) {
+    const how = sameUser ? '' : ' (with the same token)';
+    return log.info({ url }, `${waiting}: mnist-dist worker --coordinator ${url}${how}`);
+  }
   const from = joinFile === undefined ? '' : ` < ${printable(joinFile)}`;
   const insecure = door.certificate === undefined && !isLoopback(door.host) ? ' --insecure' : '';
   log.info(

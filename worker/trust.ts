@@ -60,9 +60,13 @@ async function findCertificate(coordinator: URL, sha256: string, signal: AbortSi
     ...{ rejectUnauthorized: false, minVersion: 'TLSv1.3' },
     ...(isIP(host) === 0 ? { servername: host } : {}),
   });
+  const limit = AbortSignal.timeout(REQUEST_LIMIT_MILLISECONDS);
   try {
-    const limit = AbortSignal.timeout(REQUEST_LIMIT_MILLISECONDS);
-    await once(socket, 'secureConnect', { signal: AbortSignal.any([signal, limit]) });
+    await once(socket, 'secureConnect', { signal: AbortSignal.any([signal, limit]) }).catch(
+      (error: unknown) => {
+        throw limit.aborted ? limit.reason : error;
+      },
+    );
     const chain = chainOf(socket);
     const found = chain.find((certificate) => digestOf(certificate) === sha256);
     if (found !== undefined) return found.toString();
