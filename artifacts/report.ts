@@ -160,7 +160,7 @@ function facts(subject: Subject): Markup {
     ['chain', model.chain],
     [
       'engine',
-      `${engine.kind}: ${engine.library}; ${engine.device}; ${engine.processor}; ${engine.threads} threads`,
+      `${engine.kind}: ${engine.library}; ${engine.device}; ${engine.processor}; ${engine.threads === 1 ? '1 thread' : `${engine.threads} threads`}`,
     ],
     ['version', version],
   ];
