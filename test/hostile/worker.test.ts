@@ -68,7 +68,7 @@ const runs: [string, ErrorCode, (response: ServerResponse) => void][] = [
     (response) => void response.writeHead(200, { 'Content-Encoding': 'gzip' }).end(bomb),
   ],
   ['another version', 'VERSION', answer({ ...description, arithmetic: 99 })],
-  ['another place', 'UNREACHABLE', (response) => void response.writeHead(302, { Location: '/run' }).end()],
+  ['another place', 'PROTOCOL', (response) => void response.writeHead(302, { Location: '/run' }).end()],
   ['an error', 'PROTOCOL', (response) => void response.writeHead(500).end()],
   ['401', 'UNAUTHORIZED', (response) => void response.writeHead(401).end()],
   ['a connection that breaks', 'UNREACHABLE', (response) => void response.destroy()],

@@ -69,6 +69,7 @@ const guards: readonly Guard[] = [
     file: 'coordinator/results.ts',
     line: 'if (verdict.finite && earlier !== undefined && !isAlike(earlier, answer))',
     without: 'if (verdict.finite && earlier !== undefined && earlier.slot === -1)',
+    test: VOTES,
   },
   {
     name: 'padding is not leased but added as zero',
