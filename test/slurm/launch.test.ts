@@ -15,7 +15,7 @@ import { missing, Slurm, why, type Job } from './slurm.ts';
 
 /** A guard against a cluster that hangs. */
 const START_MILLISECONDS = 120_000;
-const RECIPE = [...QUICK_RECIPE, '--steps', '3000', '--checkpoint-every', '200'];
+const RECIPE = [...QUICK_RECIPE, '--steps', '2500', '--checkpoint-every', '200'];
 /** All nodes are this one, whose addresses are those of loopback. */
 const HERE = {
   ...{ MNIST_DIST_HOST: '127.0.0.1', MNIST_DIST_ADVERTISE: '127.0.0.1' },
