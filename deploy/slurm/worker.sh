@@ -21,7 +21,7 @@ while [ -z "$stopped" ]; do
   if [ -s "$run/join" ]; then
     start=$SECONDS
     code=0
-    node bin/mnist-dist.mjs worker --join - --max-wait-time 10 --name "$name" "$@" < "$run/join" || code=$?
+    node bin/mnist-dist.mjs worker --join - --max-wait-time 5 --name "$name" "$@" < "$run/join" || code=$?
     case $code in
       # Nobody there, another token, another certificate: that file may be of an earlier try.
       16 | 17 | 33) ;;

@@ -157,7 +157,7 @@ describe('the script of a worker', () => {
     expect(await checkout.start(script).exited).toMatchObject({ code: 0 });
     const calls = checkout.calls();
     expect(calls.map(({ said }) => said)).toEqual(['X', 'XI', 'XII', 'XIII', 'XIIII', 'XIIIII']);
-    const args = ['--join', '-', '--max-wait-time', '10', '--name', 'n7.12.3', '--threads', '2'];
+    const args = ['--join', '-', '--max-wait-time', '5', '--name', 'n7.12.3', '--threads', '2'];
     expect(calls[0]?.args).toEqual(args);
   });
 
