@@ -210,6 +210,17 @@ describe.each([
     await gone(children);
   });
 
+  it.skipIf(isMissing)('ends when all its processes get SIGTERM, again and again', async () => {
+    const { worker, children } = await dialling();
+    for (const { pid } of children) process.kill(pid, 'SIGTERM');
+    const again = setInterval(() => worker.process.kill('SIGTERM'), 1);
+    const code = await worker.exited.finally(() => clearInterval(again));
+    // The last one may have come when it took no more of them.
+    expect([143, undefined], worker.output()).toContain(code);
+    expect(worker.output()).not.toMatch(/ERR_IPC/);
+    await gone(children);
+  });
+
   it.skipIf(isMissing)('leaves no process behind when it is killed', async () => {
     const { worker, children } = await dialling();
     worker.process.kill('SIGKILL');
