@@ -14,10 +14,6 @@ stopped=
 # The worker gets the signal, too, and leaves in good order: that is waited for.
 trap 'stopped=yes' TERM
 while [ -z "$stopped" ]; do
-  if grep -qs '"state": "finished"' "$run/run.json"; then
-    echo "the run $run is finished"
-    exit 0
-  fi
   if [ -s "$run/join" ]; then
     start=$SECONDS
     code=0
@@ -31,6 +27,11 @@ while [ -z "$stopped" ]; do
     esac
     # Who has computed meanwhile waits anew.
     if [ $((SECONDS - start)) -gt 60 ]; then since=$SECONDS; fi
+  fi
+  # A coordinator that prolongs a finished run may be about to open it.
+  if [ $((SECONDS - since)) -ge $((wait < 30 ? wait : 30)) ] && grep -qs '"state": "finished"' "$run/run.json"; then
+    echo "the run $run is finished"
+    exit 0
   fi
   if [ $((SECONDS - since)) -ge "$wait" ]; then
     echo "no coordinator of the run $run has answered for $wait s (WAIT_SECONDS)" >&2

@@ -15,11 +15,12 @@ import { missing, Slurm, why, type Job } from './slurm.ts';
 
 /** A guard against a cluster that hangs. */
 const START_MILLISECONDS = 120_000;
-const RECIPE = [...QUICK_RECIPE, '--steps', '2500', '--checkpoint-every', '200'];
+const STEPS = 2000;
+const RECIPE = [...QUICK_RECIPE, '--checkpoint-every', '200'];
 /** All nodes are this one, whose addresses are those of loopback. */
 const HERE = {
   ...{ MNIST_DIST_HOST: '127.0.0.1', MNIST_DIST_ADVERTISE: '127.0.0.1' },
-  ...{ MNIST_DIST_ENGINE: 'reference', MNIST_DIST_PICTURES: 'no' },
+  ...{ MNIST_DIST_ENGINE: 'reference', MNIST_DIST_PICTURES: 'no', MNIST_DIST_STEPS: String(STEPS) },
 };
 const scripts = 'deploy/slurm';
 
@@ -87,7 +88,7 @@ describe.skipIf(missing !== undefined)(`on Slurm${why}`, () => {
     );
 
   it('a run is compared with one of `local`', async () => {
-    undisturbed = await train([...REFERENCE, ...RECIPE, '-n', '2']);
+    undisturbed = await train([...REFERENCE, ...RECIPE, '--steps', String(STEPS), '-n', '2']);
   });
 
   it('one allocation trains: workers on three nodes, each with its GPU, and a coordinator without', async () => {
@@ -105,6 +106,13 @@ describe.skipIf(missing !== undefined)(`on Slurm${why}`, () => {
     );
     expect(job.log().match(/\d: worker sees GPU 0/g)).toHaveLength(3);
     expect(job.log()).toMatch(/coordinator sees GPU (?:undefined|NoDevFiles)/);
+
+    const again = await cluster(directory);
+    expect(await again.ended(), again.log()).toMatchObject({ state: 'FAILED', exit: 2, restarts: 0 });
+    expect(again.log()).toMatch(/is finished/);
+    const longer = await cluster(directory, [], { MNIST_DIST_STEPS: String(STEPS + 100) });
+    expect(await longer.ended(), longer.log()).toMatchObject({ state: 'COMPLETED', exit: 0 });
+    expect(readRun(directory).record).toMatchObject({ state: 'finished', step: STEPS + 100, term: 2 });
   });
 
   it('workers come and go as jobs of an array: one is cancelled, one is added', async () => {

@@ -173,10 +173,18 @@ describe('the script of a worker', () => {
     expect(checkout.calls()).toHaveLength(1);
   });
 
-  it('ends at once where the run is finished', async () => {
-    const checkout = new Checkout([], { join: 'old', 'run.json': FINISHED });
-    expect(await checkout.start(script).exited).toMatchObject({ code: 0 });
-    expect(checkout.calls()).toEqual([]);
+  it('ends in good order where the run is finished and nobody prolongs it', async () => {
+    const checkout = new Checkout([], { 'run.json': FINISHED });
+    const ended = await checkout.start(script, { WAIT_SECONDS: '1' }).exited;
+    expect(ended).toEqual({ code: 0, output: 'the run r is finished\n' });
+  });
+
+  it('waits for whoever prolongs a finished run', async () => {
+    const checkout = new Checkout([0], { 'run.json': FINISHED });
+    const job = checkout.start(script);
+    writeFileSync(join(checkout.folder, 'r', 'join'), 'X');
+    expect(await job.exited).toMatchObject({ code: 0 });
+    expect(checkout.calls()).toHaveLength(1);
   });
 
   it('gives up where no coordinator comes', async () => {
