@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
@@ -59,6 +59,21 @@ async function checkpoint(directory: string, term: number): Promise<void> {
   await until(() => eventsOf(directory, term).find(({ event }) => event === 'checkpoint'));
 }
 
+/** The process of the worker of this name. */
+function workerCalled(name: string): number {
+  const isIt = (pid: string): boolean => {
+    try {
+      return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(`\0--name\0${name}\0`);
+    } catch {
+      // It has ended meanwhile.
+      return false;
+    }
+  };
+  const pid = readdirSync('/proc').find((entry) => /^\d+$/.test(entry) && isIt(entry));
+  if (pid === undefined) throw new Error(`no worker is called ${name}`);
+  return Number(pid);
+}
+
 /** Ended in good order, by a signal, and went on where it was. */
 function expectNothingComputedAgain(directory: string): void {
   const last = eventsOf(directory, 1).at(-1);
@@ -91,16 +106,21 @@ describe.skipIf(missing !== undefined)(`on Slurm${why}`, () => {
     undisturbed = await train([...REFERENCE, ...RECIPE, '--steps', String(STEPS), '-n', '2']);
   });
 
-  it('one allocation trains: workers on three nodes, each with its GPU, and a coordinator without', async () => {
+  it('one allocation trains on three nodes, each worker with its GPU, although one is killed and one loses its node', async () => {
     const directory = join(temporaryFolder(), 'r');
     const say =
       "process.stderr.write(process.argv[2] + ' sees GPU ' + process.env.CUDA_VISIBLE_DEVICES + '\\n')";
     const job = await cluster(directory, ['--nodes=3', '--ntasks=3', '--gpus-per-task=1'], {
       NODE_OPTIONS: `--import="data:text/javascript,${say}"`,
     });
-    expect(await job.ended(), job.log()).toMatchObject({ state: 'COMPLETED', exit: 0 });
+    await atWork(directory, 3, 1, job);
+    process.kill(workerCalled(`n2.${job.id}.1`), 'SIGKILL');
+    await slurm.call('scontrol', ['update', 'NodeName=n3', 'State=DOWN', 'Reason=test']);
+    expect(await job.ended(), job.log()).toMatchObject({ state: 'COMPLETED', exit: 0, restarts: 0 });
     const run = readRun(directory);
     expectSame(run, undisturbed);
+    const lost = run.events.filter(({ event }) => event === 'lost').map(({ worker }) => worker);
+    expect(lost.toSorted()).toEqual([`n2.${job.id}.1`, `n3.${job.id}.2`]);
     expect(run.record.workers.map(({ name }) => name).toSorted()).toEqual(
       ['n1', 'n2', 'n3'].map((node, i) => `${node}.${job.id}.${i}`),
     );

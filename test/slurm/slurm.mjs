@@ -96,6 +96,8 @@ async function configure(folder, file) {
     ...{ AccountingStorageType: 'accounting_storage/none', JobAcctGatherType: 'jobacct_gather/none' },
     ...{ JobCompType: 'jobcomp/none', SlurmdParameters: 'config_overrides', GresTypes: 'gpu' },
     // Jobs of the partition "high" push those of "low" away, which then come back.
+    // What a site may have set, and our scripts must not mind.
+    ...{ KillOnBadExit: 1, WaitTime: 1 },
     ...{ PreemptType: 'preempt/partition_prio', PreemptMode: 'REQUEUE', KillWait: 30 },
   };
   const machine = 'CPUs=4 RealMemory=4000 Gres=gpu:test:1';
