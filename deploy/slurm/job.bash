@@ -1,8 +1,5 @@
 # What the sbatch scripts have in common; they include it, from the root of the checkout.
 
-# At a requeue and at a cancellation Slurm signals this shell, too: the steps end in good order first.
-trap : TERM
-
 # Ends this job with exit code $1, and puts it back into the queue where it was told to go (SIGTERM: the end of its time is near, or
 # another job pushes it away), and after a crash, MAX_RESTARTS times. Where Slurm itself cancels or requeues it, it is not RUNNING now.
 finish() {
