@@ -8,14 +8,14 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/{process,browser,prometheus,swift,hosts,gpu}/**'],
+          exclude: ['test/{process,browser,prometheus,swift,slurm,hosts,gpu}/**'],
           testTimeout: 120_000,
         },
       },
       {
         test: {
           name: 'process',
-          include: ['test/{process,browser,prometheus,swift,hosts}/**/*.test.ts'],
+          include: ['test/{process,browser,prometheus,swift,slurm,hosts}/**/*.test.ts'],
           testTimeout: 300_000,
           // Each of them fills the machine.
           fileParallelism: false,

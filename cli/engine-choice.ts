@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { ClusterError } from '../shared/errors.ts';
+import { ClusterError, type ErrorCode } from '../shared/errors.ts';
 import type { EngineKind } from '../shared/engine-identity.ts';
 import { ensureTensorFlow } from '../worker/native/ensure.ts';
 import { workerEnvironment } from '../worker/native/environment.ts';
@@ -75,8 +75,12 @@ export async function runInEnvironment(
     env: { ...process.env, ...engineEnvironment(native, options) },
     stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
   });
-  process.on('SIGINT', () => child.send({ kind: 'stop', code: 'INTERRUPTED' }));
-  process.on('SIGTERM', () => child.send({ kind: 'stop', code: 'TERMINATED' }));
+  // Where the signal came to all processes, that one may have ended by itself.
+  const stop = (code: ErrorCode): void => {
+    if (child.connected) child.send({ kind: 'stop', code }, () => undefined);
+  };
+  process.on('SIGINT', () => stop('INTERRUPTED'));
+  process.on('SIGTERM', () => stop('TERMINATED'));
   return await new Promise((resolve, reject) => {
     child.once('error', reject);
     child.once('close', (code, signal) => resolve(code ?? (signal === 'SIGKILL' ? 137 : 143)));

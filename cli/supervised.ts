@@ -19,21 +19,28 @@ export function isSupervised(): boolean {
 }
 
 /**
- * Calls `stop` once, on Ctrl-C (or SIGTERM, or the supervisor's word), and ends the process at once the second time.
- * A supervised process leaves Ctrl-C, which the terminal sends to all, to its supervisor; without one it ends.
+ * Calls `stop` once, on Ctrl-C (or SIGTERM, or the supervisor's word), and ends the process at once on the second Ctrl-C or word.
+ * SIGTERM is sent by programs, often to all processes of a job, and more than once (Slurm does, when it makes room); whoever is too
+ * slow for them they kill. A supervised process leaves Ctrl-C, which the terminal sends to all, to its supervisor; without one it ends.
  * Returns how to take it back, once there is nothing to stop any more.
  */
 export function onStop(stop: (code: ErrorCode) => void): () => void {
   let stopping = false;
-  const handle = (code: ErrorCode): void => {
-    if (stopping) process.exit(new ClusterError(code, 'stopped twice').exitCode);
+  let wasAsked = false;
+  const stopOnce = (code: ErrorCode): void => {
+    if (stopping) return;
     stopping = true;
     stop(code);
+  };
+  const handle = (code: ErrorCode): void => {
+    if (wasAsked) process.exit(new ClusterError(code, 'stopped twice').exitCode);
+    wasAsked = true;
+    stopOnce(code);
   };
   const interrupted = (): void => {
     if (!isSupervised()) handle('INTERRUPTED');
   };
-  const terminated = (): void => handle('TERMINATED');
+  const terminated = (): void => stopOnce('TERMINATED');
   process.on('SIGINT', interrupted).on('SIGTERM', terminated);
   const release = isSupervised() ? onWord(handle, () => stopping) : () => undefined;
   return () => {

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs what test/prometheus, test/browser, test/swift, test/hosts and test/process need, Debian's prometheus,
-# chromium-headless-shell, Swift (a server of S3), programs for networks and Fashion-MNIST, unless they are there.
+# Installs what test/prometheus, test/browser, test/swift, test/slurm, test/hosts and test/process need, Debian's prometheus,
+# chromium-headless-shell, Swift (a server of S3), Slurm, programs for networks and Fashion-MNIST, unless they are there.
 # Where that is not possible it says why and ends well: their tests are skipped then, and say so.
 set -eu
 
@@ -11,6 +11,10 @@ done
 for program in swift-proxy swift-account swift-container swift-object; do
   command -v "$program-server" > /dev/null || missing="$missing $program"
 done
+command -v slurmctld > /dev/null || missing="$missing slurmctld"
+command -v slurmd > /dev/null || missing="$missing slurmd"
+command -v sbatch > /dev/null || missing="$missing slurm-client"
+command -v munged > /dev/null || missing="$missing munge"
 command -v memcached > /dev/null || missing="$missing memcached"
 { command -v ip && command -v tc; } > /dev/null || missing="$missing iproute2"
 command -v nft > /dev/null || missing="$missing nftables"

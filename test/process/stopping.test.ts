@@ -93,6 +93,17 @@ describe('a coordinator with an open step', () => {
     checkFiles(directory);
   });
 
+  it('ends in good order when SIGTERM comes again and again', async () => {
+    const { coordinator, worker, directory } = await coordinatorWithSilentWorker();
+    let sent = 0;
+    // The kernel merges signals that come too fast: of so many, more than one arrives.
+    const again = setInterval(() => (sent += Number(coordinator.process.kill('SIGTERM'))), 5);
+    await until(() => (sent >= 20 ? true : undefined)).finally(() => clearInterval(again));
+    worker.terminate();
+    expect(await coordinator.exited, coordinator.output()).toBe(143);
+    expect(checkFiles(directory)).toBe('interrupted');
+  });
+
   it('ends when it is stopped after its last worker has left', async () => {
     const { coordinator, worker, directory } = await coordinatorWithSilentWorker();
     worker.terminate();
@@ -119,6 +130,14 @@ describe('local', () => {
     expect(children.filter(lives)).toEqual([]);
     expect(checkFiles(directory)).toBe('interrupted');
     expect(existsSync(join(directory, 'model.safetensors'))).toBe(true);
+  });
+
+  it('ends in good order when all its processes get SIGTERM', async () => {
+    const { local, children, directory } = await endlessLocal();
+    for (const { pid } of [...children, { pid: local.process.pid ?? 0 }]) process.kill(pid, 'SIGTERM');
+    expect(await local.exited, local.output()).toBe(143);
+    await gone(children);
+    expect(checkFiles(directory)).toBe('interrupted');
   });
 
   it('ends its children when it is stopped twice', async () => {
@@ -188,6 +207,17 @@ describe.each([
     const { worker, children } = await dialling();
     worker.process.kill(signal);
     expect(await worker.exited, worker.output()).toBe(code);
+    await gone(children);
+  });
+
+  it.skipIf(isMissing)('ends when all its processes get SIGTERM, again and again', async () => {
+    const { worker, children } = await dialling();
+    for (const { pid } of children) process.kill(pid, 'SIGTERM');
+    const again = setInterval(() => worker.process.kill('SIGTERM'), 1);
+    const code = await worker.exited.finally(() => clearInterval(again));
+    // The last one may have come when it took no more of them.
+    expect([143, undefined], worker.output()).toContain(code);
+    expect(worker.output()).not.toMatch(/ERR_IPC/);
     await gone(children);
   });
 
