@@ -18,6 +18,7 @@ command -v munged > /dev/null || missing="$missing munge"
 command -v memcached > /dev/null || missing="$missing memcached"
 { command -v ip && command -v tc; } > /dev/null || missing="$missing iproute2"
 command -v nft > /dev/null || missing="$missing nftables"
+command -v systemd-analyze > /dev/null || missing="$missing systemd"
 command -v tcpdump > /dev/null || missing="$missing tcpdump"
 [ -e /usr/share/datasets/fashion-mnist ] || missing="$missing dataset-fashion-mnist"
 [ -n "$missing" ] || exit 0

@@ -85,16 +85,15 @@ describe.each(overlays)('deploy/kubernetes/%s', (overlay) => {
     for (const mutant of mutants) expect(problemsOf(mutant, outside), wrong).not.toEqual([]);
   });
 
-  it.skipIf(!hasKubectl)(
-    `is what kubectl makes of it${hasKubectl ? '' : ': kubectl is not installed'}`,
-    () => {
+  // Besides all of the above: Debian has none that is new enough, so .ci/run cannot install one.
+  if (hasKubectl)
+    it('is what kubectl makes of it', () => {
       const { status, stdout, stderr } = spawnSync('kubectl', ['kustomize', `${kubernetes}${overlay}`], {
         encoding: 'utf8',
       });
       expect(status, stderr).toBe(0);
       expect(byName(parseManifests(stdout))).toEqual(byName(manifests));
-    },
-  );
+    });
 });
 
 describe('deploy/kubernetes/gpu', () => {
