@@ -36,7 +36,7 @@ describe('the table', () => {
     expect(text).toMatch(/^ {2}watching a step of 4 workers +5\.20 +\(5\.10\.\.6\.40\)$/m);
     expect(text).toMatch(/^ {2}wasm +32 +2 of 4 +0\.200 +\(0\.190\.\.0\.300\)$/m);
     expect(text).toMatch(/^ {2}tensorflow does not run here: no compiler$/m);
-    expect(text).toMatch(/^ +2 +960 +\(852\.\.1000\)$/m);
+    expect(text).toMatch(/^ {2}WebSocket +2 +960 +\(852\.\.1000\)$/m);
     expect(text).toMatch(/^ +32 +2 +1500 +1000 +\(990\.\.1063\) +32,000 +1\.00 +\(0\.900\.\.1\.10\)$/m);
     expect(text).toMatch(
       /^ +32 +2 +1\.00 +0\.200 \(20 %\) +0\.040 \(4 %\) +0\.500 \(50 %\) +0\.080 \(8 %\)/m,
