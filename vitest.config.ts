@@ -8,7 +8,7 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/{process,browser,prometheus,swift,gpu}/**'],
+          exclude: ['test/{process,browser,prometheus,swift,gpu,containers}/**'],
           testTimeout: 120_000,
         },
       },

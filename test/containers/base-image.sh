@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes node:22-bookworm-slim, the image that deploy/docker/Dockerfile begins with, of Debian's and npm's packages: where no
-# registry of images can be reached, or none should be. Usage: base-image.sh SCRATCH; podman's storage is in SCRATCH/storage.
+# registry of images can be reached, or none should be. Usage: base-image.sh SCRATCH; podman's storage is what its variables say.
 set -eu
 scratch=$1
 cd "$(dirname "$0")/../.."
@@ -23,7 +23,7 @@ mmdebstrap --quiet --variant=minbase --include=ca-certificates \
   bookworm "$scratch/root.tar"
 
 # Whoever builds behind an authority of their own has it in the host's bundle.
-podman --root "$scratch/storage" --runroot "$scratch/run" import --quiet \
+podman import --quiet \
   --change 'ENV NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt' \
   --change 'CMD ["node"]' \
   "$scratch/root.tar" docker.io/library/node:22-bookworm-slim

@@ -73,7 +73,7 @@ export function problemsOf(texts: readonly string[], prometheus: string, outside
       ...Object.entries(compose.secrets).flatMap(([name, { file }]) =>
         problems(`${name}: `, {
           'a secret that nobody makes':
-            dirname(file) === 'secrets' && outside.secrets.includes(basename(file)),
+            dirname(file) === './secrets' && outside.secrets.includes(basename(file)),
           'a secret with another name than its file': basename(file) === name,
           'the key of the authority belongs to no container': name !== 'ca.key',
         }),

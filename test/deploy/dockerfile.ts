@@ -30,7 +30,10 @@ export function stagesOf(text: string): Instruction[][] {
 
 /** What a Dockerfile's grammar has against it. */
 export function grammarProblems(text: string): string[] {
-  return validate(text).map(({ message, range }) => `line ${range.start.line + 1}: ${message}`);
+  return validate(text).map(
+    ({ message, range }) =>
+      `line ${range.start.line + 1}: ${typeof message === 'string' ? message : message.value}`,
+  );
 }
 
 /** Words of a COPY that are paths of the checkout; none for one out of another stage. */
