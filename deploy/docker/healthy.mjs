@@ -4,23 +4,25 @@ import { get as getSecure } from 'node:https';
 
 const port = process.env.MNIST_DIST_HTTP_PORT ?? '9464';
 
-/** Resolves with the status. The container asks itself, so the certificate may have any name. */
+/**
+ * Resolves with the status. The container asks itself, so the certificate may have any name.
+ * @param {typeof getSecure} get
+ * @param {'http' | 'https'} scheme
+ * @returns {Promise<number | undefined>}
+ */
 function ask(get, scheme) {
   return new Promise((resolve, reject) => {
-    const request = get(
-      `${scheme}://127.0.0.1:${port}/healthz`,
-      { rejectUnauthorized: false },
-      (response) => {
-        response.resume();
-        resolve(response.statusCode);
-      },
-    );
+    const address = `${scheme}://127.0.0.1:${port}/healthz`;
+    const request = get(address, { rejectUnauthorized: false }, (response) => {
+      response.resume();
+      resolve(response.statusCode);
+    });
     request.once('error', reject);
   });
 }
 
 const status = await ask(getSecure, 'https').catch(() => ask(getPlain, 'http'));
 if (status !== 200) {
-  process.stderr.write(`/healthz answers ${status}\n`);
+  process.stderr.write(`/healthz answers ${status ?? 'nothing'}\n`);
   process.exitCode = 1;
 }
