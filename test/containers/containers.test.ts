@@ -41,9 +41,13 @@ const shaOf = ({ output }: Pick<Ended, 'output'>) => /sha256 +([0-9a-f]{64})/.ex
 
 /** Writes training.yaml; what is trained, and with it the bytes, are for containers and for this machine the same. */
 function recipe(steps: number): void {
-  writeFileSync(join(folder, 'training.yaml'), `steps: ${steps}\nbatch-size: 64\npictures: no\n`, {
-    mode: 0o644,
-  });
+  writeFileSync(
+    join(folder, 'training.yaml'),
+    `steps: ${steps}\nbatch-size: 64\ncheckpoint-every: 200\npictures: no\n`,
+    {
+      mode: 0o644,
+    },
+  );
 }
 
 async function shaOutside(steps: number): Promise<string> {
@@ -91,7 +95,7 @@ afterAll(async () => {
 
 describe('compose.yaml', () => {
   it('trains: coordinator and two workers over TLS, healthy, the same bytes as outside', async () => {
-    const sha = await shaOutside(1500);
+    const sha = await shaOutside(1000);
     const compose = composed('train');
     const { coordinator, worker } = compose.services;
     const certificates = { ca: readFileSync(join(folder, 'secrets/ca.crt')), servername: 'coordinator' };
@@ -116,10 +120,14 @@ describe('compose.yaml', () => {
     for (const { code, output } of workers) expect(code, output).toBe(0);
     expect(head?.output).toContain('2 workers');
     expect(shaOf(head ?? { output: '' })).toBe(sha);
+
+    await podman.must('podman', 'start', 'coordinator');
+    const idle = await podman.end('coordinator');
+    expect(idle).toMatchObject({ code: 0, output: expect.stringContaining('/runs/train is finished') });
   });
 
   it('stops: a worker and the coordinator end with 143, and a new container goes on to the same bytes', async () => {
-    const sha = await shaOutside(6000);
+    const sha = await shaOutside(3000);
     const compose = composed('stop');
     // Whoever ends is started again by hand.
     const coordinator = { ...compose.services.coordinator, restart: 'no' };

@@ -111,6 +111,10 @@ function trainingProblems({ services }: Compose, { certificateNames }: Outside):
   const [open, dialling] = [understood(coordinator), understood(worker)];
   if (open.command !== 'coordinator') return [`the coordinator runs ${open.command}`];
   if (dialling.command !== 'worker') return [`the worker runs ${dialling.command}`];
+  const again = understood(coordinator, {
+    [`/runs/${coordinator.environment['RUN_ID']}/run.json`]: '{ "state": "running" }',
+  });
+  if (again.command !== 'coordinator') return [`a coordinator that goes on runs ${again.command}`];
   const { hostname: name = '' } = coordinator;
   const { advertise, host, port, httpHost, httpPort, sslCertfile, httpSslCertfile, httpTokenFile } =
     open.options;
@@ -139,6 +143,11 @@ function trainingProblems({ services }: Compose, { certificateNames }: Outside):
         sslCertfile !== undefined && httpSslCertfile !== undefined && httpTokenFile !== undefined,
       'the coordinator is insecure': !open.options.insecure && !dialling.options.insecure,
       'other containers do not reach it': host === '0.0.0.0' && httpHost === '0.0.0.0',
+      'it goes on with another run, or with none':
+        open.options.resume === undefined &&
+        open.options.runId === coordinator.environment['RUN_ID'] &&
+        again.options.resume?.endsWith(`/runs/${open.options.runId}`) === true &&
+        again.options.takeOver,
       'runs are kept in no volume':
         open.options.runsDir.endsWith('/runs') &&
         coordinator.volumes.some((each) => mountOf(each).target === '/runs'),
@@ -201,7 +210,7 @@ function watchingProblems({ services }: Compose, text: string): string[] {
 }
 
 /** What mnist-dist understands of a service's command, with its files in a folder of this machine. Throws where it does not. */
-export function understood(service: Service): ParsedCommand {
+export function understood(service: Service, files: Readonly<Record<string, string>> = {}): ParsedCommand {
   const folder = mkdtempSync(join(tmpdir(), 'mnist-dist-service-'));
   try {
     for (const secret of service.secrets) put(folder, `${SECRETS}${secret}`, `${'x'.repeat(32)}\n`);
@@ -209,6 +218,7 @@ export function understood(service: Service): ParsedCommand {
       if (source.startsWith('./')) put(folder, target, readFileSync(join(docker, source), 'utf8'));
       else mkdirSync(join(folder, target), { recursive: true });
     }
+    for (const [path, text] of Object.entries(files)) put(folder, path, text);
     const inside = (word: string) =>
       word.replaceAll(/\/(?:run\/secrets|etc\/mnist-dist|runs)\b/g, `${folder}$&`);
     const argv = wordsOf(
