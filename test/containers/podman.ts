@@ -139,26 +139,20 @@ export class Podman {
 
   /** Resolves with its exit code and all it said when a container has ended. */
   async end(name: string): Promise<Ended> {
-    const code = Number(await this.must('podman', 'wait', name));
-    return { code, output: await this.must('podman', 'logs', name) };
+    // `podman wait` takes up to a minute to notice where there is no systemd.
+    for (;;) {
+      const [status, code] = (
+        await this.must('podman', 'inspect', '--format', '{{.State.Status}} {{.State.ExitCode}}', name)
+      ).split(' ');
+      if (status === 'exited') return { code: Number(code), output: await this.must('podman', 'logs', name) };
+      await sleep(LOOK_MILLISECONDS);
+    }
   }
 
   /** Sends STOPSIGNAL, waits, and sends SIGKILL where that takes too long; then resolves as `end`. */
   async stop(name: string): Promise<Ended> {
     await this.must('podman', 'stop', name);
     return this.end(name);
-  }
-
-  /** Resolves with the first match in what a container has said or will say. */
-  async says(name: string, pattern: RegExp): Promise<RegExpMatchArray> {
-    for (;;) {
-      const log = await this.must('podman', 'logs', name);
-      const found = pattern.exec(log);
-      if (found !== null) return found;
-      const state = await this.must('podman', 'inspect', '--format', '{{.State.Status}}', name);
-      if (state !== 'running') throw new Error(`${name} is ${state} and has not said ${pattern}:\n${log}`);
-      await sleep(LOOK_MILLISECONDS);
-    }
   }
 
   /** Runs the HEALTHCHECK once. */
