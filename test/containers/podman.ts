@@ -139,12 +139,13 @@ export class Podman {
 
   /** Resolves with its exit code and all it said when a container has ended. */
   async end(name: string): Promise<Ended> {
-    // `podman wait` takes up to a minute to notice where there is no systemd.
+    // `podman wait` waits for a clean-up, up to a minute; "stopped" is what comes before it.
     for (;;) {
       const [status, code] = (
         await this.must('podman', 'inspect', '--format', '{{.State.Status}} {{.State.ExitCode}}', name)
       ).split(' ');
-      if (status === 'exited') return { code: Number(code), output: await this.must('podman', 'logs', name) };
+      if (status === 'exited' || status === 'stopped')
+        return { code: Number(code), output: await this.must('podman', 'logs', name) };
       await sleep(LOOK_MILLISECONDS);
     }
   }
