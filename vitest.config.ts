@@ -8,7 +8,7 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/{process,browser,prometheus,swift,slurm,hosts,gpu}/**'],
+          exclude: ['test/{process,browser,prometheus,swift,slurm,hosts,gpu,containers}/**'],
           testTimeout: 120_000,
         },
       },

@@ -1,0 +1,30 @@
+#!/bin/sh
+# Makes node:22-bookworm-slim, the image that deploy/docker/Dockerfile begins with, of Debian's and npm's packages: where no
+# registry of images can be reached, or none should be. Usage: base-image.sh SCRATCH; podman's storage is what its variables say.
+set -eu
+scratch=$1
+cd "$(dirname "$0")/../.."
+
+test/install-nodes.sh
+node=$PWD/.mnist-dist/nodes/22/node_modules/node-linux-$(node -p process.arch)/bin/node
+npm=$(dirname "$(dirname "$(readlink -f "$(command -v npm)")")")
+
+mkdir -p "$scratch/local/bin" "$scratch/local/lib/node_modules"
+cp "$node" "$scratch/local/bin/node"
+cp -R "$npm" "$scratch/local/lib/node_modules/npm"
+ln -sf ../lib/node_modules/npm/bin/npm-cli.js "$scratch/local/bin/npm"
+
+# What the slim images leave out, too.
+mmdebstrap --quiet --variant=minbase --include=ca-certificates \
+  --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
+  --dpkgopt='path-exclude=/usr/share/locale/*' \
+  --customize-hook="cp -R '$scratch/local/.' \"\$1/usr/local/\"" \
+  --customize-hook="cp /etc/ssl/certs/ca-certificates.crt \"\$1/etc/ssl/certs/ca-certificates.crt\"" \
+  bookworm "$scratch/root.tar"
+
+# Whoever builds behind an authority of their own has it in the host's bundle.
+podman import --quiet \
+  --change 'ENV NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt' \
+  --change 'CMD ["node"]' \
+  "$scratch/root.tar" docker.io/library/node:22-bookworm-slim
+rm -rf "$scratch/root.tar" "$scratch/local"
