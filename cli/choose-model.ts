@@ -7,6 +7,7 @@ import { MAX_MODEL_FILE_BYTES, MAX_STORED_RECORD_BYTES } from '../shared/limits.
 import { readModel, type ModelFile } from '../shared/model-file.ts';
 import { parseRunRecord } from '../shared/run-schema.ts';
 import { isStoreUri, parseStoreUri } from '../store/address.ts';
+import { RECORD } from '../store/inventory.ts';
 import type { Patience } from '../store/retry.ts';
 import { findRun, readStored } from '../store/stored-run.ts';
 import { chooseRun } from './choose-run.ts';
@@ -27,7 +28,6 @@ export interface ChosenModel extends ModelFile {
 }
 
 const MODEL = 'model.safetensors';
-const RECORD = 'run.json';
 
 /** As it was found, and the run.json beside it. */
 interface Found {

@@ -110,8 +110,8 @@ export async function writePlain(bytes: AsyncIterable<Uint8Array>, writing: Writ
   }
 }
 
-/** The same bytes, each part after it was written. */
-async function* written(
+/** The same bytes, each part after it was written; no more than one part beyond `limit` bytes. */
+export async function* written(
   bytes: AsyncIterable<Uint8Array>,
   limit: number,
   write: (part: Uint8Array) => Promise<void>,

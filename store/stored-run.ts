@@ -1,4 +1,4 @@
-import { digestOf } from './plain-file.ts';
+import { digestOf, written } from './plain-file.ts';
 import { ClusterError } from '../shared/errors.ts';
 import type { StoreAddress } from './address.ts';
 import { parseManifest, readManifestText, type Entry, type Manifest } from './manifest.ts';
@@ -36,7 +36,8 @@ export async function readStored(
     throw new ClusterError('LIMIT', `${store.uri(name)} has ${entry.size} bytes; ${limit} are allowed`);
   return await takeStored(store, entry, async (bytes, accept) => {
     const parts: Uint8Array[] = [];
-    accept(await digestOf(kept(bytes, entry.size, parts)));
+    const keep = async (part: Uint8Array): Promise<void> => void parts.push(part);
+    accept(await digestOf(written(bytes, entry.size, keep)));
     return Buffer.concat(parts);
   });
 }
@@ -61,21 +62,6 @@ export async function takeStored<T>(
   }));
   if (found === undefined) throw other('is missing, though the manifest names it');
   return found.taken;
-}
-
-/** The same bytes, remembered; no more than one part beyond `limit`. */
-async function* kept(
-  bytes: AsyncIterable<Uint8Array>,
-  limit: number,
-  parts: Uint8Array[],
-): AsyncGenerator<Uint8Array> {
-  let length = 0;
-  for await (const part of bytes) {
-    parts.push(part);
-    yield part;
-    length += part.length;
-    if (length > limit) return;
-  }
 }
 
 async function noRun(store: Store): Promise<ClusterError> {
