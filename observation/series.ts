@@ -3,8 +3,8 @@ import { MAX_PENDING_OBSERVATIONS } from '../shared/limits.ts';
 import type { Labels } from './meters.ts';
 
 /**
- * One series of a histogram. It remembers what is observed and hands it on when somebody looks: many at once cost a tenth of
- * what each costs in the middle of a step, where nothing of the library is in the processor's caches.
+ * One series of a histogram. It remembers what is observed and hands it on when somebody looks: many at once cost less than
+ * each does in the middle of a step, where nothing of the library is in the processor's caches.
  */
 export class Series {
   readonly #histogram: Histogram;
