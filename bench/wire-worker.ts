@@ -1,13 +1,14 @@
 import { assert } from '../shared/errors.ts';
-import { decodeFrame, encodeBefore, roomBytes } from '../shared/frame.ts';
+import { encodeBefore, roomBytes } from '../shared/frame.ts';
 import {
   DEFAULT_MAX_DATA_BYTES,
   DEFAULT_MAX_MODEL_BYTES,
   DEFAULT_PREPARE_LIMIT_MILLISECONDS,
   RESULT_FRAMES,
 } from '../shared/limits.ts';
-import { coordinatorMessage, parseMessage, type WorkerMessage } from '../shared/messages.ts';
+import { coordinatorMessage, type WorkerMessage } from '../shared/messages.ts';
 import { parameterCount } from '../shared/model.ts';
+import { receive } from '../shared/receive.ts';
 import { connect, fetchDescription, type DialOptions } from '../worker/dial.ts';
 import { Anchor } from '../worker/trust.ts';
 
@@ -41,21 +42,19 @@ export async function exchange({
   const weights = new Uint8Array(bytes);
   const rooms = Array.from({ length: RESULT_FRAMES }, () => new Uint8Array(roomBytes(bytes + 4)));
   let answered = 0;
-  socket.on('message', (data) => {
-    assert(Buffer.isBuffer(data), 'the coordinator sends binary frames');
-    const { header, body } = decodeFrame(data);
-    const message = parseMessage(coordinatorMessage, header);
-    if (message.kind !== 'step' || body === undefined) return;
-    weights.set(body);
+  socket.onMessage((data, isBinary, free) => {
+    const { message, tensor } = receive(coordinatorMessage, data, isBinary, () => undefined, free);
+    if (message.kind !== 'step' || tensor?.byteLength !== bytes) return;
+    tensor.copyTo(weights);
     const room = rooms[answered % rooms.length];
     assert(room !== undefined, 'there is a frame for a gradient');
     answered += 1;
     const { run, term, step } = message;
     const reply: WorkerMessage = { kind: 'gradient', run, term, step, part: 1, correct: 0, microseconds: 0 };
-    socket.send(encodeBefore(room, reply));
+    socket.sendTensor(encodeBefore(room, reply), () => undefined);
   });
   return await new Promise((resolve) => {
-    socket.once('close', () => resolve(0));
-    socket.once('error', () => resolve(1));
+    socket.webSocket.once('close', () => resolve(0));
+    socket.webSocket.once('error', () => resolve(1));
   });
 }

@@ -104,7 +104,7 @@ export class Wire implements Carrier {
       connection.sendWeights({
         message,
         frame: () => frame,
-        pointer: () => frame,
+        pointer: () => frame.bytes,
         hold: () => () => undefined,
       });
     await answered;

@@ -1,7 +1,7 @@
-import type { Socket } from 'node:net';
 import type { RawData, WebSocket } from 'ws';
 import { CLOSE_FINISHED, ClusterError, errorTable, messageOf, type ErrorCode } from '../shared/errors.ts';
-import { encodeHeader } from '../shared/frame.ts';
+import { encodeHeader, type Free } from '../shared/frame.ts';
+import type { FrameSocket } from '../shared/frame-socket.ts';
 import { MAX_TEXT_CHARACTERS } from '../shared/limits.ts';
 import { workerMessage, type ResultMessage } from '../shared/messages.ts';
 import { receive } from '../shared/receive.ts';
@@ -24,6 +24,7 @@ export class Connection implements Peer {
   readonly slot: number;
   /** Resolves when the socket is gone. */
   readonly closed: Promise<void>;
+  readonly #frames: FrameSocket;
   readonly #webSocket: WebSocket;
   readonly #events: PeerEvents;
   readonly #openMemory: OpenMemory;
@@ -31,23 +32,21 @@ export class Connection implements Peer {
   #memory: PeerMemory | undefined;
   #unread: Unread[] = [];
   #open = true;
-  readonly #socket: Socket;
   #pingedAt: number | undefined;
   #roundTrip: number | undefined;
 
-  /** `socket` is the one below `webSocket`. */
   constructor(
     slot: number,
-    webSocket: WebSocket,
-    socket: Socket,
+    frames: FrameSocket,
     events: PeerEvents,
     openMemory: OpenMemory,
     onGone: () => void,
   ) {
     this.#openMemory = openMemory;
     this.slot = slot;
+    const { webSocket } = frames;
+    this.#frames = frames;
     this.#webSocket = webSocket;
-    this.#socket = socket;
     this.#events = events;
     this.closed = new Promise((resolve) => {
       webSocket.once('close', (code, reason) => {
@@ -56,7 +55,7 @@ export class Connection implements Peer {
         this.#leave(reason.length > 0 ? reason.toString() : `its connection closed (${code})`, 'connection');
       });
     });
-    webSocket.on('message', (data, isBinary) => this.#receive(data, isBinary));
+    frames.onMessage((data, isBinary, free) => this.#receive(data, isBinary, free));
     webSocket.on('error', (error) => this.#leave(`its connection failed: ${error.message}`, 'connection'));
     webSocket.on('pong', () => {
       if (this.#pingedAt === undefined) return;
@@ -66,8 +65,9 @@ export class Connection implements Peer {
   }
 
   traffic(): Traffic {
+    const { socket } = this.#frames;
     return {
-      ...{ sentBytes: this.#socket.bytesWritten, receivedBytes: this.#socket.bytesRead },
+      ...{ sentBytes: socket.bytesWritten, receivedBytes: socket.bytesRead },
       ...{ queuedBytes: this.#webSocket.bufferedAmount, roundTripMilliseconds: this.#roundTrip },
     };
   }
@@ -88,7 +88,7 @@ export class Connection implements Peer {
   sendWeights(weights: OutgoingWeights): void {
     if (!this.#open) return;
     const release = weights.hold(this.slot);
-    if (this.#memory === undefined) return this.#webSocket.send(weights.frame(), release);
+    if (this.#memory === undefined) return this.#frames.sendTensor(weights.frame(), release);
     this.#unread.push({ order: orderOf(weights.message), release });
     this.#webSocket.send(weights.pointer());
   }
@@ -107,12 +107,11 @@ export class Connection implements Peer {
     this.#webSocket.terminate();
   }
 
-  #receive(data: RawData, isBinary: boolean): void {
+  #receive(data: RawData, isBinary: boolean, free?: Free): void {
     if (!this.#open) return;
     try {
-      const { message, tensor } = receive(workerMessage, data, isBinary, (room, checksum) =>
-        this.#memory?.tensor(room, checksum),
-      );
+      const lookUp = (room: number, checksum: bigint) => this.#memory?.tensor(room, checksum);
+      const { message, tensor } = receive(workerMessage, data, isBinary, lookUp, free);
       if (message.kind === 'gradient' || message.kind === 'predictions') this.#releaseUntil(orderOf(message));
       if (message.kind === 'ready' && message.memory !== undefined)
         this.#memory ??= this.#openMemory(message.memory);

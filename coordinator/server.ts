@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { WebSocketServer } from 'ws';
 import { ClusterError } from '../shared/errors.ts';
+import { FrameSocket } from '../shared/frame-socket.ts';
 import * as limits from '../shared/limits.ts';
 import { isAuthorized } from './authorization.ts';
 import { Connection, type OpenMemory } from './connection.ts';
@@ -59,9 +60,9 @@ export async function listen(options: ServerOptions, events: PeerEvents): Promis
     if (refusal !== undefined) return hangUp(socket, refusal);
     webSockets.handleUpgrade(request, socket, head, (webSocket) => {
       const slot = freeSlot(connections);
-      const connection = new Connection(slot, webSocket, request.socket, events, options.openMemory, () =>
-        connections.delete(slot),
-      );
+      const frames = new FrameSocket(webSocket, request.socket, 'server', options.maxFrameBytes);
+      const gone = () => connections.delete(slot);
+      const connection = new Connection(slot, frames, events, options.openMemory, gone);
       connections.set(slot, connection);
       events.connected(connection);
     });

@@ -8,6 +8,7 @@ import {
   MAX_FRAME_HEAD_BYTES,
   roomBytes,
   type Tensor,
+  type TensorFrame,
 } from '../shared/frame.ts';
 import { SHARED_MEMORY_ROOMS } from '../shared/limits.ts';
 import { parameterCount } from '../shared/model.ts';
@@ -40,7 +41,7 @@ interface WeightsRoom {
 export interface OutgoingWeights {
   readonly message: WeightsMessage;
   /** All in one frame. */
-  frame(): Buffer;
+  frame(): TensorFrame;
   /** A frame that says where in shared memory they are. */
   pointer(): Buffer;
   /** Keeps the weights in place for this slot until the returned function is called. */
@@ -199,7 +200,7 @@ export class Tensors {
     const { room, inFlight, index } = current;
     // A frame still on its way is copied: its head must not change under the socket.
     const isBusy = inFlight.size > 0;
-    let frame: Buffer | undefined;
+    let frame: TensorFrame | undefined;
     let pointer: Buffer | undefined;
     return {
       message,

@@ -2,6 +2,7 @@ import { crc32 } from 'node:zlib';
 import { Packr } from 'msgpackr';
 import { ClusterError } from './errors.ts';
 import { FRAME_ALIGNMENT_BYTES, MAX_HEADER_BYTES } from './limits.ts';
+import { MAX_WEBSOCKET_HEAD_BYTES } from './websocket-head.ts';
 
 /**
  * One frame of the wire, little-endian:
@@ -18,8 +19,11 @@ export const CHECKSUM_BYTES = 8;
 const packr = new Packr({ useRecords: false, variableMapSize: true });
 const unpackr = new Packr({ useRecords: false, structuredClone: false, mapsAsObjects: true });
 
-/** The room a frame may need before its body. */
-export const MAX_FRAME_HEAD_BYTES = align(PREFIX_BYTES + MAX_HEADER_BYTES);
+/** The room a frame may need before its body, with the head of the WebSocket message that it will be. */
+export const MAX_FRAME_HEAD_BYTES = align(MAX_WEBSOCKET_HEAD_BYTES + PREFIX_BYTES + MAX_HEADER_BYTES);
+
+/** Gives the memory of a message back; afterwards it may hold another one. */
+export type Free = () => void;
 
 export interface DecodedFrame {
   /** Not yet trusted: what msgpack held. */
@@ -30,20 +34,42 @@ export interface DecodedFrame {
   readonly checksum: bigint;
 }
 
+/** A frame in the room it was encoded in. */
+export class TensorFrame {
+  readonly bytes: Buffer;
+
+  constructor(room: Uint8Array, start: number) {
+    this.bytes = Buffer.from(room.buffer, room.byteOffset + start, room.byteLength - start);
+  }
+
+  /** The frame behind `head`, of at most MAX_WEBSOCKET_HEAD_BYTES, which is written into the room. */
+  after(head: Buffer): Buffer {
+    const { buffer, byteOffset, length } = this.bytes;
+    const all = Buffer.from(buffer, byteOffset - head.length, head.length + length);
+    all.set(head);
+    return all;
+  }
+}
+
 /** The tensor of a message, wherever it lies: in the frame or in shared memory. */
 export interface Tensor {
   readonly byteLength: number;
   /** XXH64 as the sender computed it. Whoever uses the bytes compares. */
   readonly checksum: bigint;
-  /** Fills the target; false when the peer has taken the bytes away. */
+  /** Fills the target; false when the bytes are not there any more. After the first time, others may be there. */
   copyTo(target: Uint8Array): boolean;
 }
 
-/** The body of a frame; undefined in a header-only frame. */
-export function tensorOf({ body, checksum }: DecodedFrame): Tensor | undefined {
+/** The body of a frame, whose memory `free` gives back where somebody needs it; undefined in a header-only frame. */
+export function tensorOf({ body, checksum }: DecodedFrame, free?: Free): Tensor | undefined {
   if (body === undefined) return undefined;
+  let isThere = true;
   const copyTo = (target: Uint8Array) => {
+    if (!isThere) return false;
     target.set(body);
+    if (free === undefined) return true;
+    isThere = false;
+    free();
     return true;
   };
   return { byteLength: body.byteLength, checksum, copyTo };
@@ -68,15 +94,14 @@ export function encodePointer(header: object, checksum: bigint): Buffer {
 }
 
 /**
- * Writes the head of a frame so that it ends where the body begins, and returns the whole frame. `room` holds
- * MAX_FRAME_HEAD_BYTES, the body and the checksum's 8 bytes, in this order; body and checksum stay untouched.
+ * Writes the head of a frame so that it ends where the body begins. `room` holds MAX_FRAME_HEAD_BYTES, the body and the checksum's 8 bytes, in this order; body and checksum stay untouched.
  */
-export function encodeBefore(room: Uint8Array, header: object): Buffer {
+export function encodeBefore(room: Uint8Array, header: object): TensorFrame {
   const packed = packHeader(header);
   const start = MAX_FRAME_HEAD_BYTES - align(PREFIX_BYTES + packed.length);
   room.fill(0, start, MAX_FRAME_HEAD_BYTES);
-  const frame = Buffer.from(room.buffer, room.byteOffset + start, room.byteLength - start);
-  writeHead(frame, packed);
+  const frame = new TensorFrame(room, start);
+  writeHead(frame.bytes, packed);
   return frame;
 }
 

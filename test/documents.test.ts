@@ -73,7 +73,7 @@ describe('ARCHITECTURE', () => {
     const room = new Uint8Array(roomBytes(body.length));
     room.set(body, MAX_FRAME_HEAD_BYTES);
     new DataView(room.buffer).setBigUint64(MAX_FRAME_HEAD_BYTES + body.length, xxh64(body), true);
-    const frame = encodeBefore(room, parseMessage(coordinatorMessage, message));
+    const frame = encodeBefore(room, parseMessage(coordinatorMessage, message)).bytes;
     expect(frame.length).toBe(80);
     expect(shown).toContain(frame.toString('hex'));
   });

@@ -2,6 +2,7 @@ import { get as getPlain, type IncomingMessage } from 'node:http';
 import { get as getSecure } from 'node:https';
 import { WebSocket } from 'ws';
 import { ClusterError } from '../shared/errors.ts';
+import { FrameSocket } from '../shared/frame-socket.ts';
 import { MAX_FRAME_HEAD_BYTES, roomBytes } from '../shared/frame.ts';
 import * as limits from '../shared/limits.ts';
 import { ARITHMETIC, PROTOCOL } from '../shared/messages.ts';
@@ -115,7 +116,7 @@ export async function fetchDataset(options: DialOptions, run: RunDescription): P
 }
 
 /** The upgrade at /worker; resolves once open. Frames are never compressed, fragmented or masked with a real mask. */
-export async function connect(options: DialOptions, run: RunDescription): Promise<WebSocket> {
+export async function connect(options: DialOptions, run: RunDescription): Promise<FrameSocket> {
   const maxPayload = run.frame_bytes + MAX_FRAME_HEAD_BYTES;
   const webSocket = new WebSocket(new URL('/worker', options.coordinator), {
     ...(await secureOptions(options)),
@@ -132,7 +133,9 @@ export async function connect(options: DialOptions, run: RunDescription): Promis
     generateMask: (mask) => void mask.fill(0),
   });
   return await new Promise((resolve, reject) => {
-    webSocket.once('open', () => resolve(webSocket));
+    webSocket.once('upgrade', ({ socket }) =>
+      webSocket.once('open', () => resolve(new FrameSocket(webSocket, socket, 'client', maxPayload))),
+    );
     webSocket.once('error', (error) => reject(connectionError(options.coordinator, error)));
   });
 }

@@ -1,6 +1,7 @@
-import type { RawData, WebSocket } from 'ws';
+import type { RawData } from 'ws';
 import { ClusterError } from '../shared/errors.ts';
-import { encodeHeader, encodePointer, type Tensor } from '../shared/frame.ts';
+import type { FrameSocket } from '../shared/frame-socket.ts';
+import { encodeHeader, encodePointer, type Free, type Tensor } from '../shared/frame.ts';
 import * as limits from '../shared/limits.ts';
 import { coordinatorMessage, type CoordinatorMessage, type WorkerMessage } from '../shared/messages.ts';
 import { receive } from '../shared/receive.ts';
@@ -21,7 +22,7 @@ export interface LinkEvents {
 
 /** One connection to a coordinator and, with one on this host, the memory they share. After `close` no event comes. */
 export class Link {
-  readonly #socket: WebSocket;
+  readonly #socket: FrameSocket;
   readonly #memory: HostMemory | undefined;
   readonly #events: LinkEvents;
   readonly #clock: () => number;
@@ -31,16 +32,16 @@ export class Link {
   #sending = 0;
   #whenSent: (() => void) | undefined;
 
-  constructor(socket: WebSocket, memory: HostMemory | undefined, clock: () => number, events: LinkEvents) {
+  constructor(socket: FrameSocket, memory: HostMemory | undefined, clock: () => number, events: LinkEvents) {
     this.#socket = socket;
     this.#memory = memory;
     this.#events = events;
     this.#clock = clock;
     this.#heard = clock();
     this.#heartbeat = setInterval(() => this.#beat(), limits.HEARTBEAT_INTERVAL_MILLISECONDS);
-    socket.on('message', (data, isBinary) => this.#receive(data, isBinary));
-    socket.on('error', (error) => events.log('debug', `the connection failed: ${error.message}`));
-    socket.once('close', (code) => {
+    socket.onMessage((data, isBinary, free) => this.#receive(data, isBinary, free));
+    socket.webSocket.on('error', (error) => events.log('debug', `the connection failed: ${error.message}`));
+    socket.webSocket.once('close', (code) => {
       if (this.#leave()) events.closed(code);
     });
   }
@@ -57,12 +58,13 @@ export class Link {
     const room = message.kind === 'gradient' ? this.#memory?.put(body) : undefined;
     if (room !== undefined) free();
     this.#sending += 1;
-    const frame = room === undefined ? result.frame() : encodePointer({ ...message, room }, checksum);
-    this.#socket.send(frame, () => {
+    const sent = () => {
       if (room === undefined) free();
       this.#sending -= 1;
       if (this.#sending === 0) this.#sent();
-    });
+    };
+    if (room === undefined) this.#socket.sendTensor(result.frame(), sent);
+    else this.#socket.send(encodePointer({ ...message, room }, checksum), sent);
   }
 
   /** Calls `then` once the socket has taken the results: until then every microsecond delays them. */
@@ -83,7 +85,7 @@ export class Link {
 
   close(): void {
     if (!this.#leave()) return;
-    this.#socket.close();
+    this.#socket.webSocket.close();
   }
 
   #sent(): void {
@@ -100,13 +102,12 @@ export class Link {
     return true;
   }
 
-  #receive(data: RawData, isBinary: boolean): void {
+  #receive(data: RawData, isBinary: boolean, free?: Free): void {
     if (!this.#open) return;
     this.#heard = this.#clock();
     try {
-      const { message, tensor } = receive(coordinatorMessage, data, isBinary, (room, checksum) =>
-        this.#memory?.weights(room, checksum),
-      );
+      const lookUp = (room: number, checksum: bigint) => this.#memory?.weights(room, checksum);
+      const { message, tensor } = receive(coordinatorMessage, data, isBinary, lookUp, free);
       this.#events.message(message, tensor);
     } catch (error) {
       if (error instanceof ClusterError) this.#events.failed(error);

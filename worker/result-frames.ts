@@ -1,4 +1,10 @@
-import { CHECKSUM_BYTES, encodeBefore, MAX_FRAME_HEAD_BYTES, roomBytes } from '../shared/frame.ts';
+import {
+  CHECKSUM_BYTES,
+  encodeBefore,
+  MAX_FRAME_HEAD_BYTES,
+  roomBytes,
+  type TensorFrame,
+} from '../shared/frame.ts';
 import { RESULT_FRAMES } from '../shared/limits.ts';
 import type { ResultMessage } from '../shared/messages.ts';
 import type { Kernels } from '../kernels/kernels.ts';
@@ -16,7 +22,7 @@ export interface Result {
   readonly body: Uint8Array;
   readonly checksum: bigint;
   /** Message and body in one frame, in place. */
-  frame(): Buffer;
+  frame(): TensorFrame;
   readonly free: () => void;
 }
 

@@ -87,7 +87,7 @@ describe('the listener', () => {
     const room = kernels.bytes(start, MAX_FRAME_BYTES);
     new DataView(room.buffer, room.byteOffset + room.length - CHECKSUM_BYTES).setBigUint64(0, checksum, true);
     const header = { kind: 'gradient', run: 'r', term: 1, step: 1, part: 1, correct: 0, microseconds: 1 };
-    const frame = encodeBefore(room, header);
+    const frame = encodeBefore(room, header).bytes;
 
     await writeInPieces(await upgrade(port), webSocketMessage(frame));
     const { message, tensor } = await arrived;

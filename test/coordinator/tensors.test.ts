@@ -74,7 +74,7 @@ describe('weights on their way', () => {
     const memory = new SharedMemory(4 * parameters);
     const tensors = new Tensors(configuration, initial, memory);
     const outgoing = tensors.outgoing(message);
-    const framed = decodeFrame(outgoing.frame());
+    const framed = decodeFrame(outgoing.frame().bytes);
     const pointed = decodeFrame(outgoing.pointer());
     expect(framed.header).toEqual(message);
     expect(pointed.header).toEqual({ ...message, room: 0 });

@@ -159,7 +159,9 @@ describe('a result', () => {
     const sent: Buffer[] = [];
     const work = await attacker.leased();
     computation.takeWeights(work.weights);
-    await computation.gradients(work.fence, [work.part], (result) => sent.push(Buffer.from(result.frame())));
+    await computation.gradients(work.fence, [work.part], (result) =>
+      sent.push(Buffer.from(result.frame().bytes)),
+    );
     for (let i = 0; i < 3; i++) for (const frame of sent) attacker.send(frame);
     await target.advances(5);
     for (const frame of sent.toReversed()) attacker.send(frame);

@@ -20,7 +20,7 @@ function bodyFrame(values: number[]): Buffer {
   const room = new Uint8Array(roomBytes(bytes));
   room.set(new Uint8Array(Float32Array.from(values).buffer), MAX_FRAME_HEAD_BYTES);
   new DataView(room.buffer, room.length - CHECKSUM_BYTES).setBigUint64(0, 0x0123456789abcdefn, true);
-  return encodeBefore(room, { kind: 'heartbeat' });
+  return encodeBefore(room, { kind: 'heartbeat' }).bytes;
 }
 
 describe('a frame', () => {

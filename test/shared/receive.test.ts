@@ -7,7 +7,7 @@ const gradient = { kind: 'gradient', run: 'r', term: 1, step: 1, part: 1, correc
 const nothingShared: LookUpRoom = () => undefined;
 
 function withBody(header: object): Buffer {
-  return encodeBefore(new Uint8Array(roomBytes(8)), header);
+  return encodeBefore(new Uint8Array(roomBytes(8)), header).bytes;
 }
 
 describe('receive', () => {

@@ -5,7 +5,7 @@ export function tensorFrame(header: object, values: Float32Array, checksum: bigi
   const room = Buffer.alloc(roomBytes(values.byteLength));
   room.set(bytesOf(values), MAX_FRAME_HEAD_BYTES);
   room.writeBigUInt64LE(checksum, room.length - CHECKSUM_BYTES);
-  return encodeBefore(room, header);
+  return encodeBefore(room, header).bytes;
 }
 
 export function bytesOf(values: Float32Array): Uint8Array {

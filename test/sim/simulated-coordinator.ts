@@ -237,7 +237,7 @@ class SimulatedPeer implements Peer {
   sendWeights(weights: Parameters<Peer['sendWeights']>[0]): void {
     if (!this.#isOpen) return;
     const release = weights.hold(this.slot);
-    this.#wire.send('worker', weights.frame(), release);
+    this.#wire.send('worker', weights.frame().bytes, release);
   }
 
   close(code: Parameters<Peer['close']>[0], message: string): void {
