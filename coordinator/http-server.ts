@@ -9,6 +9,9 @@ export interface ServerTls {
   readonly key: string;
 }
 
+/** Those of TLS 1.3, the fastest first: Node begins with AES-256, whose four more rounds take a seventh of its speed. */
+const CIPHERS = 'TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256';
+
 export type BoundedServer = HttpServer | HttpsServer;
 
 /** An HTTP server, with `tls` an HTTPS server, that waits for nobody for long; who it listens to is the caller's to say. */
@@ -22,7 +25,7 @@ export function createBoundedServer(maxConnections: number, tls?: ServerTls): Bo
     tls === undefined
       ? createServer(options)
       : createSecureServer({
-          ...{ ...options, ...tls, minVersion: 'TLSv1.3' },
+          ...{ ...options, ...tls, minVersion: 'TLSv1.3', ciphers: CIPHERS },
           handshakeTimeout: limits.REQUEST_LIMIT_MILLISECONDS,
         });
   http.headersTimeout = limits.REQUEST_LIMIT_MILLISECONDS;

@@ -42,7 +42,7 @@ export class LargeMessages {
   }
 
   take(bytes: Buffer): void {
-    for (let rest = bytes; rest.length > 0;) {
+    for (let rest = bytes; rest.length > 0; ) {
       if (this.#message !== undefined) rest = this.#fill(this.#message, rest);
       else if (this.#left > 0) rest = this.#pass(rest);
       else rest = this.#begin(rest);
@@ -50,21 +50,21 @@ export class LargeMessages {
   }
 
   #fill(message: Buffer, bytes: Buffer): Buffer {
-    const count = Math.min(message.length - this.#filled, bytes.length);
-    message.set(count === bytes.length ? bytes : bytes.subarray(0, count), this.#filled);
-    this.#filled += count;
+    const [mine, rest] = split(bytes, message.length - this.#filled);
+    message.set(mine, this.#filled);
+    this.#filled += mine.length;
     if (this.#filled === message.length) {
       this.#message = undefined;
       this.#deliver(message, () => (this.#spare = message));
     }
-    return bytes.subarray(count);
+    return rest;
   }
 
   #pass(bytes: Buffer): Buffer {
-    const count = Math.min(this.#left, bytes.length);
-    this.#left -= count;
-    this.#leave(bytes.subarray(0, count));
-    return bytes.subarray(count);
+    const [its, rest] = split(bytes, this.#left);
+    this.#left -= its.length;
+    this.#leave(its);
+    return rest;
   }
 
   #begin(more: Buffer): Buffer {
@@ -90,6 +90,11 @@ export class LargeMessages {
     const memory = spare !== undefined && spare.buffer.byteLength >= bytes ? spare.buffer : allocate(bytes);
     return Buffer.from(memory, 0, bytes);
   }
+}
+
+/** At most `count` bytes, and the rest. Most pieces are needed whole. */
+function split(bytes: Buffer, count: number): [Buffer, Buffer] {
+  return bytes.length <= count ? [bytes, NOTHING] : [bytes.subarray(0, count), bytes.subarray(count)];
 }
 
 function allocate(bytes: number): ArrayBufferLike {

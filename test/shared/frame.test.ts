@@ -8,6 +8,7 @@ import {
   encodeHeader,
   MAX_FRAME_HEAD_BYTES,
   roomBytes,
+  tensorOf,
 } from '../../shared/frame.ts';
 import { MAX_HEADER_BYTES } from '../../shared/limits.ts';
 import { coordinatorMessage, parseMessage, workerMessage } from '../../shared/messages.ts';
@@ -40,6 +41,19 @@ describe('a frame', () => {
     expect(header).toEqual({ kind: 'heartbeat' });
     expect(Buffer.from(body ?? []).toString('hex')).toBe('0000803f000000c0');
     expect(checksum).toBe(0x0123456789abcdefn);
+  });
+
+  it('gives its memory back once its body is copied, and does not read it again', () => {
+    const frame = bodyFrame([1, -2]);
+    let freed = 0;
+    const tensor = tensorOf(decodeFrame(frame), () => {
+      freed += 1;
+      frame.fill(0xff);
+    });
+    const values = new Float32Array(2);
+    expect(tensor?.copyTo(new Uint8Array(values.buffer))).toBe(true);
+    expect(tensor?.copyTo(new Uint8Array(values.buffer))).toBe(false);
+    expect([...values, freed]).toEqual([1, -2, 1]);
   });
 
   it('is refused at every truncation that is not itself a whole frame', () => {

@@ -72,6 +72,27 @@ const guards: readonly Guard[] = [
     test: VOTES,
   },
   {
+    name: 'memory that was given back is not read again',
+    file: 'shared/frame.ts',
+    line: 'if (!isThere) return false;',
+    without: '',
+    test: 'test/shared/frame.test.ts',
+  },
+  {
+    name: 'memory of a message is used again only once it was given back',
+    file: 'shared/large-messages.ts',
+    line: 'this.#deliver(message, () => (this.#spare = message));',
+    without: 'this.#deliver(message, () => undefined);\n      this.#spare = message;',
+    test: 'test/shared/large-messages.test.ts',
+  },
+  {
+    name: 'what is larger than allowed is left to ws, which refuses it',
+    file: 'shared/large-messages.ts',
+    line: ' && payloadBytes <= this.#maxBytes)',
+    without: ')',
+    test: 'test/shared/large-messages.test.ts',
+  },
+  {
     name: 'padding is not leased but added as zero',
     file: 'coordinator/reduce.ts',
     line: 'const siblingIsPadding = !hasReal(sibling, virtualShards, realShards);',
