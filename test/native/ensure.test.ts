@@ -1,8 +1,12 @@
+import { execFileSync } from 'node:child_process';
 import {
   existsSync,
   mkdirSync,
   readFileSync,
   readdirSync,
+  realpathSync,
+  renameSync,
+  rmSync,
   statSync,
   truncateSync,
   writeFileSync,
@@ -11,6 +15,7 @@ import { join } from 'node:path';
 import { describe, expect, test, vi } from 'vitest';
 import { ensureTensorFlow } from '../../worker/native/ensure.ts';
 import { readyTensorFlow } from '../../worker/native/manifest.ts';
+import { ownLink, tfjsPackage } from '../../worker/native/places.ts';
 import { standIns, systemPath, temporaryFolder } from './stand-ins.ts';
 
 const installed = readyTensorFlow();
@@ -75,7 +80,7 @@ test('a cache that cannot be written to is named, with what to do', async () => 
 
 describe.skipIf(installed === undefined)('with the TensorFlow that is set up on this machine', () => {
   test('two set-ups at once build one binding, both end ready, and a damaged one is built anew', async () => {
-    const { cache, link } = emptyPlaces();
+    const { cache, folder, link } = emptyPlaces();
     standIns({}, [...(process.env['PATH'] ?? '').split(':'), ...systemPath]);
     const steps: string[] = [];
     const options = { link, tensorflow: installed?.library ?? '' };
@@ -99,8 +104,40 @@ describe.skipIf(installed === undefined)('with the TensorFlow that is set up on 
     expect(readFileSync(join(link, 'manifest.json'), 'utf8')).toContain(first.version);
 
     await expect(ensureTensorFlow({ ...options, device: 'gpu' }, ignore)).rejects.toThrow(/--gpu/);
+
+    // A file stands where a folder would have to be made: as good as a folder of somebody else's.
+    const foreign = join(folder, 'foreign');
+    writeFileSync(foreign, '');
+    const own = await ensureTensorFlow({ ...options, link: join(foreign, 'napi-v8') }, report);
+    expect(own.moduleDirectory).toMatch(`${cache}/links/`);
+    expect(readyTensorFlow(join(foreign, 'napi-v8'))).toEqual(own);
+    expect(steps.filter((text) => text.startsWith('compiling'))).toHaveLength(2);
+
+    const [name = ''] = readdirSync(join(cache, 'links'));
+    renameSync(join(cache, 'links', name), ownLink(tfjsPackage().moduleDirectory));
+    expect(loadedBinding(cache)).toBe(realpathSync(first.binding));
+
+    rmSync(foreign);
+    await ensureTensorFlow({ ...options, link: join(foreign, 'napi-v8') }, report);
+    expect(existsSync(join(foreign, 'napi-v8', 'manifest.json'))).toBe(true);
   }, 180_000);
 });
+
+/** The file that a process with this cache takes TensorFlow's binding from. */
+function loadedBinding(cache: string): string {
+  const load = new URL('../../dist/worker/native/load.js', import.meta.url).href;
+  const script = `
+    const { loadTensorFlow } = await import(${JSON.stringify(load)});
+    loadTensorFlow();
+    const { createRequire } = await import('node:module');
+    const loaded = Object.keys(createRequire(${JSON.stringify(load)}).cache);
+    console.log(loaded.filter((file) => file.endsWith('tfjs_binding.node')).join());`;
+  const environment = { ...process.env, ...installed?.environment, MNIST_DIST_CACHE: cache };
+  return execFileSync(process.execPath, ['--input-type=module', '-e', script], {
+    env: environment,
+    encoding: 'utf8',
+  }).trim();
+}
 
 /** A folder that looks like TensorFlow to everything but the linker. */
 function fakeTensorFlow(folder: string): string {

@@ -106,7 +106,7 @@ async function tensorFlowRow(native: NativeEngine | undefined): Promise<Row> {
   const check = 'engine tensorflow';
   if (native === undefined) return { check, status: 'warning', detail: 'not set up', fix: SETUP_FIX };
   try {
-    const { version, gpu } = await smokeTest(undefined, native.environment);
+    const { version, gpu } = await smokeTest(native.binding, native.environment);
     return { check, status: 'ok', detail: `TensorFlow ${version}, ${gpu ? 'GPU' : 'CPU'}` };
   } catch (error) {
     return failure(check, error, SETUP_FIX);

@@ -22,7 +22,7 @@ import { BINDING_FORMAT, MANIFEST_FILE, readManifest, readyTensorFlow } from './
 import type { Manifest, NativeEngine } from './manifest.ts';
 import { cacheDirectory } from '../../data/cache.ts';
 import { systemCode } from '../../data/system-error.ts';
-import { SUPPORT_FILE, tfjsPackage } from './places.ts';
+import { ownLink, SUPPORT_FILE, tfjsPackage } from './places.ts';
 import { progressReport } from './report.ts';
 import type { Report } from './report.ts';
 import { smokeTest } from './smoke.ts';
@@ -113,7 +113,7 @@ async function setUp(options: SetupOptions, places: LibraryPlaces, report: Repor
     await buildBinding(early ?? (await requireCompiler()), library, bindings, places.temporary, report);
   }
   await requireGpuIfNamed(options, library);
-  linkDirectory(bindings, moduleDirectory);
+  linkBinding(bindings, moduleDirectory);
   const ready = readyTensorFlow(options.link);
   if (ready === undefined)
     throw new ClusterError('SETUP', `${moduleDirectory} does not hold what was just built`);
@@ -203,6 +203,18 @@ async function requireDriverIfNamed({ device }: SetupOptions): Promise<void> {
   throw new ClusterError('SETUP', `--gpu: NVIDIA's driver is missing here (${why})`, {
     fix: `Install the driver (${driverLibrary} comes with it), or set up for the CPU: npx mnist-dist setup --cpu`,
   });
+}
+
+/** Where all who use this installation find it, or, where that is not ours to write, where we do. */
+function linkBinding(bindings: string, moduleDirectory: string): void {
+  const own = ownLink(moduleDirectory);
+  try {
+    linkDirectory(bindings, moduleDirectory);
+    rmSync(own, { force: true });
+  } catch (error) {
+    if (systemCode(error) === undefined) throw error;
+    linkDirectory(bindings, own);
+  }
 }
 
 /** Puts a link to `target` in the place of `link`, whatever is there, in one step where possible. */

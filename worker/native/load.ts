@@ -1,6 +1,9 @@
 import { createRequire } from 'node:module';
+import { join } from 'node:path';
 import type * as TensorFlow from '@tensorflow/tfjs-node-gpu';
 import { ClusterError, messageOf } from '../../shared/errors.ts';
+import { readyTensorFlow } from './manifest.ts';
+import { tfjsPackage } from './places.ts';
 import { loadSupport } from './support.ts';
 
 export type TensorFlowModule = typeof TensorFlow;
@@ -15,6 +18,7 @@ const require = createRequire(import.meta.url);
  */
 export function loadTensorFlow(): TensorFlowModule {
   restoreRemovedUtilities();
+  pointToBinding();
   const support = process.env['MNIST_DIST_TENSORFLOW_LOG'] === '1' ? undefined : loadSupport();
   let said = '';
   try {
@@ -38,6 +42,15 @@ export function loadTensorFlow(): TensorFlowModule {
     const worthy = withoutGreetings(said);
     if (worthy !== '') process.stderr.write(worthy);
   }
+}
+
+/** The package asks node-pre-gyp where its binding is; ours may be in the cache. */
+function pointToBinding(): void {
+  const binding = readyTensorFlow()?.binding;
+  if (binding === undefined) return;
+  const inner = createRequire(join(tfjsPackage().directory, 'package.json'));
+  const finder: unknown = inner('@mapbox/node-pre-gyp/lib/pre-binding');
+  if (typeof finder === 'object' && finder !== null) Reflect.set(finder, 'find', () => binding);
 }
 
 /** Drops absl's warning about itself, lines of severity information, and the lines that continue one. */

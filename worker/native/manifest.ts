@@ -2,7 +2,7 @@ import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { sourcesDigest } from './compile.ts';
-import { tfjsPackage } from './places.ts';
+import { ownLink, tfjsPackage } from './places.ts';
 
 /** Written beside the binding once TensorFlow has loaded and multiplied; a later start needs nothing else. */
 export const MANIFEST_FILE = 'manifest.json';
@@ -30,7 +30,7 @@ const manifestSchema = z.object({
 export type Manifest = z.infer<typeof manifestSchema>;
 
 export interface NativeEngine {
-  /** The folder, in this checkout, in which tfjs-node-gpu looks for its binding. */
+  /** The folder in which tfjs-node-gpu looks for its binding, or the one in the cache that stands for it. */
   readonly moduleDirectory: string;
   readonly binding: string;
   readonly version: string;
@@ -47,15 +47,19 @@ export interface NativeEngine {
 export function readyTensorFlow(link?: string): NativeEngine | undefined {
   try {
     const { moduleFile, ...installed } = tfjsPackage();
-    const moduleDirectory = link ?? installed.moduleDirectory;
-    const manifest = readManifest(moduleDirectory);
-    if (manifest === undefined || manifest.sources !== sourcesDigest()) return undefined;
-    const { version, device, source, library, environment } = manifest;
-    const binding = join(moduleDirectory, moduleFile);
-    return { moduleDirectory, binding, version, device, source, library, environment };
+    const common = link ?? installed.moduleDirectory;
+    return engineIn(ownLink(common), moduleFile) ?? engineIn(common, moduleFile);
   } catch {
     return undefined;
   }
+}
+
+function engineIn(moduleDirectory: string, moduleFile: string): NativeEngine | undefined {
+  const manifest = readManifest(moduleDirectory);
+  if (manifest === undefined || manifest.sources !== sourcesDigest()) return undefined;
+  const { version, device, source, library, environment } = manifest;
+  const binding = join(moduleDirectory, moduleFile);
+  return { moduleDirectory, binding, version, device, source, library, environment };
 }
 
 /** The manifest of a binding's folder; undefined if it is absent, of another format, or a file it names has changed. */

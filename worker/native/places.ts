@@ -1,8 +1,10 @@
+import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
+import { cacheDirectory } from '../../data/cache.ts';
 
 /** Where things of the set-up lie. Nothing here touches more than a package.json. */
 
@@ -46,6 +48,12 @@ export function tfjsPackage(root: string = packageRoot): TfjsPackage {
     moduleDirectory: join(directory, path),
     moduleFile: `${binary.module_name}.node`,
   };
+}
+
+/** The link that stands for `moduleDirectory` where that is not ours to write: a global installation, a service's user. */
+export function ownLink(moduleDirectory: string): string {
+  const name = createHash('sha256').update(moduleDirectory).digest('hex').slice(0, 16);
+  return join(cacheDirectory(), 'links', name);
 }
 
 /** The folder of Node-API's headers, from npm. */

@@ -17,10 +17,8 @@ const util = require('node:util');
 util.isNullOrUndefined ??= (value) => value === null || value === undefined;
 util.isArray ??= Array.isArray;
 const project = createRequire(root + '/package.json');
-if (binding !== '') {
-  const inner = createRequire(project.resolve('@tensorflow/tfjs-node-gpu/package.json'));
-  inner('@mapbox/node-pre-gyp/lib/pre-binding').find = () => binding;
-}
+const inner = createRequire(project.resolve('@tensorflow/tfjs-node-gpu/package.json'));
+inner('@mapbox/node-pre-gyp/lib/pre-binding').find = () => binding;
 const tf = project('@tensorflow/tfjs-node-gpu');
 const product = tf.matMul(tf.tensor2d([1, 2, 3, 4], [2, 2]), tf.tensor2d([5, 6, 7, 8], [2, 2]));
 const backend = tf.backend();
@@ -30,13 +28,13 @@ console.log(JSON.stringify({ version, gpu: backend.isUsingGpuDevice, product: [.
 
 /**
  * Loads TensorFlow and multiplies two matrices in a child process: a library that does not fit aborts the process
- * instead of throwing. `binding` is the one to try, or undefined for the one that is set up.
+ * instead of throwing. `binding` is the file to try.
  */
 export async function smokeTest(
-  binding: string | undefined,
+  binding: string,
   environment: Readonly<Record<string, string>>,
 ): Promise<SmokeResult> {
-  const result = await runChild([process.execPath, '-e', script, packageRoot, binding ?? ''], {
+  const result = await runChild([process.execPath, '-e', script, packageRoot, binding], {
     environment: { ...process.env, TF_CPP_MIN_LOG_LEVEL: '2', ...environment },
     limitMilliseconds: LIMIT_MILLISECONDS,
   });

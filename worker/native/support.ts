@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
+import { readyTensorFlow } from './manifest.ts';
 import { SUPPORT_FILE, tfjsPackage } from './places.ts';
 
 /** The functions of support.cc. */
@@ -22,7 +23,8 @@ const none: Support = {
 
 /** The addon that was compiled together with TensorFlow's binding. */
 export function loadSupport(): Support {
-  const file = join(tfjsPackage().moduleDirectory, SUPPORT_FILE);
+  const directory = readyTensorFlow()?.moduleDirectory ?? tfjsPackage().moduleDirectory;
+  const file = join(directory, SUPPORT_FILE);
   if (!existsSync(file)) return none;
   const loaded: unknown = createRequire(import.meta.url)(file);
   return isSupport(loaded) ? loaded : none;
