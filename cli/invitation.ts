@@ -20,7 +20,9 @@ export interface Door {
 export function dialName({ host, advertise, certificate }: Omit<Door, 'port' | 'token'>): string {
   if (advertise !== undefined) return advertise;
   if (!isWildcard(host)) return host;
-  return certificate?.names.find((name) => !isLoopback(name)) ?? hostname();
+  const names = certificate?.names ?? [];
+  // With a certificate for this machine alone, any other name would be refused.
+  return names.find((name) => !isLoopback(name)) ?? names[0] ?? hostname();
 }
 
 /** Where workers dial it, as a URL. */

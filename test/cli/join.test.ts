@@ -66,6 +66,8 @@ describe('workers dial', () => {
     expect(dialName({ ...door, advertise: 'nat.example' })).toBe('nat.example');
     expect(dialName({ ...door, host: '10.0.0.7' })).toBe('10.0.0.7');
     expect(dialName(door)).toBe('gpu0');
+    const local = { ...certificate, names: ['127.0.0.1', 'localhost'] };
+    expect(dialName({ ...door, certificate: local })).toBe('127.0.0.1');
     expect(dialName({ ...door, certificate: undefined })).not.toBe('');
     expect(parseJoin(joinTextOf({ ...door, host: '::', port: 5, token }))).toEqual({
       ...{ coordinator: 'wss://gpu0:5', token, ca },
