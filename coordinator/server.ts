@@ -58,6 +58,8 @@ export async function listen(options: ServerOptions, events: PeerEvents): Promis
     const refusal = refuseUpgrade(options, request);
     if (refusal === UNAUTHORIZED) unauthorized += 1;
     if (refusal !== undefined) return hangUp(socket, refusal);
+    // Node 26 puts a stream between where an upgrade announces a body; no worker sends one.
+    if (socket !== request.socket) return hangUp(socket, '400 Bad Request');
     webSockets.handleUpgrade(request, socket, head, (webSocket) => {
       const slot = freeSlot(connections);
       const frames = new FrameSocket(webSocket, request.socket, 'server', options.maxFrameBytes);

@@ -1,6 +1,6 @@
 import { crc32 } from 'node:zlib';
 import { Packr } from 'msgpackr';
-import { ClusterError } from './errors.ts';
+import { assert, ClusterError } from './errors.ts';
 import { FRAME_ALIGNMENT_BYTES, MAX_HEADER_BYTES } from './limits.ts';
 import { MAX_WEBSOCKET_HEAD_BYTES } from './websocket-head.ts';
 
@@ -20,7 +20,7 @@ const packr = new Packr({ useRecords: false, variableMapSize: true });
 const unpackr = new Packr({ useRecords: false, structuredClone: false, mapsAsObjects: true });
 
 /** The room a frame may need before its body, with the head of the WebSocket message that it will be. */
-export const MAX_FRAME_HEAD_BYTES = align(MAX_WEBSOCKET_HEAD_BYTES + PREFIX_BYTES + MAX_HEADER_BYTES);
+export const MAX_FRAME_HEAD_BYTES = align(MAX_WEBSOCKET_HEAD_BYTES) + align(PREFIX_BYTES + MAX_HEADER_BYTES);
 
 /** Gives the memory of a message back; afterwards it may hold another one. */
 export type Free = () => void;
@@ -37,13 +37,17 @@ export interface DecodedFrame {
 /** A frame in the room it was encoded in. */
 export class TensorFrame {
   readonly bytes: Buffer;
+  /** Of the room, before the frame. */
+  readonly #free: number;
 
   constructor(room: Uint8Array, start: number) {
+    this.#free = start;
     this.bytes = Buffer.from(room.buffer, room.byteOffset + start, room.byteLength - start);
   }
 
   /** The frame behind `head`, of at most MAX_WEBSOCKET_HEAD_BYTES, which is written into the room. */
   after(head: Buffer): Buffer {
+    assert(head.length <= this.#free, 'a room begins with the place for the head of a WebSocket message');
     const { buffer, byteOffset, length } = this.bytes;
     const all = Buffer.from(buffer, byteOffset - head.length, head.length + length);
     all.set(head);
@@ -56,7 +60,7 @@ export interface Tensor {
   readonly byteLength: number;
   /** XXH64 as the sender computed it. Whoever uses the bytes compares. */
   readonly checksum: bigint;
-  /** Fills the target; false when the bytes are not there any more. After the first time, others may be there. */
+  /** Fills the target; to be called once: false when the bytes are not there any more. */
   copyTo(target: Uint8Array): boolean;
 }
 

@@ -20,6 +20,7 @@ export const MAX_REQUEST_HEADER_BYTES = 8 * 1024;
 
 // Sizes in memory and on disk.
 /** Of a message that has memory of its own on its connection. */
+export const MIN_LARGE_MESSAGE_BYTES = 64 * 1024;
 export const MAX_LARGE_MESSAGE_BYTES = 4 * 1024 ** 2;
 export const MAX_KERNEL_MEMORY_BYTES = 2 * 1024 ** 3;
 export const MAX_CONFIG_FILE_BYTES = 64 * 1024;

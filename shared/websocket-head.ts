@@ -8,7 +8,10 @@
 export const MAX_WEBSOCKET_HEAD_BYTES = 14;
 /** A message of one frame: FIN, and the opcode of bytes. */
 const WHOLE_BINARY = 0x82;
+const PING = 0x89;
+const PONG = 0x8a;
 const MASKED = 0x80;
+const MAX_ONE_BYTE = 125;
 const TWO_BYTES = 126;
 const EIGHT_BYTES = 127;
 const MASK_BYTES = 4;
@@ -17,12 +20,12 @@ export interface WebSocketHead {
   readonly headBytes: number;
   readonly payloadBytes: number;
   /** FIN, RSV1-3 and opcode. */
-  readonly first: number;
+  readonly firstByte: number;
   /** Undefined in a frame without one. */
   readonly mask: number | undefined;
 }
 
-/** The head of a binary message of at least 64 KiB, from a client with a mask of zeros: one that changes nothing. */
+/** The head of a binary message, its length in eight bytes; from a client with a mask of zeros, one that changes nothing. */
 export function largeHead(payloadBytes: number, isClient: boolean): Buffer {
   const head = Buffer.alloc(isClient ? MAX_WEBSOCKET_HEAD_BYTES : MAX_WEBSOCKET_HEAD_BYTES - MASK_BYTES);
   head.writeUInt8(WHOLE_BINARY, 0);
@@ -31,34 +34,37 @@ export function largeHead(payloadBytes: number, isClient: boolean): Buffer {
   return head;
 }
 
-/** Whether `largeHead` wrote this one, for some length. */
-export function isLargeHead({ first, headBytes, mask }: WebSocketHead, isClient: boolean): boolean {
-  if (first !== WHOLE_BINARY || mask !== (isClient ? 0 : undefined)) return false;
-  return headBytes === (isClient ? MAX_WEBSOCKET_HEAD_BYTES : MAX_WEBSOCKET_HEAD_BYTES - MASK_BYTES);
+/** Whether the payload is a message as it stands: whole, binary, and not changed by a mask. */
+export function isPlain({ firstByte, mask }: WebSocketHead): boolean {
+  return firstByte === WHOLE_BINARY && (mask ?? 0) === 0;
 }
 
-/** Whether a frame is no message of its own, or not one that RFC 6455 knows without extensions. */
-export function isFragment({ first }: WebSocketHead): boolean {
-  return (first & 0xf0) !== 0x80 || (first & 0x0f) === 0;
+/** Whether peers that keep the contract send such frames before they close: whole binary messages, pings and pongs. */
+export function isOrdinary(
+  { firstByte, payloadBytes, mask }: WebSocketHead,
+  isClient: boolean,
+  maxBytes: number,
+): boolean {
+  if ((mask !== undefined) !== isClient) return false;
+  if (firstByte === WHOLE_BINARY) return payloadBytes <= maxBytes;
+  return (firstByte === PING || firstByte === PONG) && payloadBytes <= MAX_ONE_BYTE;
 }
 
-/** The head at the beginning of `bytes`; undefined as long as some of it is missing. */
-export function readHead(bytes: Buffer): WebSocketHead | undefined {
-  if (bytes.length < 2) return undefined;
-  const length = bytes.readUInt8(1) & ~MASKED;
-  const isMasked = (bytes.readUInt8(1) & MASKED) !== 0;
+/** The head that begins at `at`; undefined as long as some of it is missing. */
+export function readHead(bytes: Buffer, at: number): WebSocketHead | undefined {
+  if (bytes.length < at + 2) return undefined;
+  const second = bytes.readUInt8(at + 1);
+  const isMasked = (second & MASKED) !== 0;
+  const length = second & ~MASKED;
   const lengthBytes = length === EIGHT_BYTES ? 8 : length === TWO_BYTES ? 2 : 0;
   const headBytes = 2 + lengthBytes + (isMasked ? MASK_BYTES : 0);
-  if (bytes.length < headBytes) return undefined;
-  return {
-    headBytes,
-    payloadBytes:
-      lengthBytes === 8
-        ? Number(bytes.readBigUInt64BE(2))
-        : lengthBytes === 2
-          ? bytes.readUInt16BE(2)
-          : length,
-    first: bytes.readUInt8(0),
-    mask: isMasked ? bytes.readUInt32BE(headBytes - MASK_BYTES) : undefined,
-  };
+  if (bytes.length < at + headBytes) return undefined;
+  const payloadBytes =
+    lengthBytes === 8
+      ? Number(bytes.readBigUInt64BE(at + 2))
+      : lengthBytes === 2
+        ? bytes.readUInt16BE(at + 2)
+        : length;
+  const mask = isMasked ? bytes.readUInt32BE(at + headBytes - MASK_BYTES) : undefined;
+  return { headBytes, payloadBytes, firstByte: bytes.readUInt8(at), mask };
 }

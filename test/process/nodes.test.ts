@@ -1,8 +1,11 @@
+import { once } from 'node:events';
 import { existsSync, readdirSync } from 'node:fs';
+import { Agent, get } from 'node:http';
+import { connect, type Socket } from 'node:net';
 import { arch } from 'node:process';
 import { describe, expect, it } from 'vitest';
 import { readyTensorFlow } from '../../worker/native/manifest.ts';
-import { train } from './cluster.ts';
+import { start, temporaryFolder, TOKEN, train } from './cluster.ts';
 
 /** What test/install-nodes.sh fetches. */
 const FOLDER = new URL('../../.mnist-dist/nodes/', import.meta.url);
@@ -32,4 +35,49 @@ describe.skipIf(nodes.length === 0)('other versions of Node (npm run nodes insta
       }
     },
   );
+
+  it('let no upgrade with a body reach into the requests of others', async () => {
+    for (const { name, path } of nodes) {
+      const options = ['--port', '0', '--runs-dir', temporaryFolder(), '--no-http', '--start-workers', '2'];
+      const coordinator = start(['coordinator', ...options], { MNIST_DIST_TOKEN: TOKEN }, path);
+      const [, port = ''] = await coordinator.says(/ws:\/\/127\.0\.0\.1:(\d+)/);
+      const headers = { Authorization: `Bearer ${TOKEN}` };
+      const upgrading = connect(Number(port), '127.0.0.1').on('error', () => undefined);
+      const closed = once(upgrading, 'close');
+      // When it is answered, the coordinator has turned to what came before.
+      const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+      const asked = async () => {
+        const [response] = await once(get({ port, path: '/run', headers, agent }), 'response');
+        await once(response.resume(), 'end');
+      };
+      await asked();
+      const authorization = `Host: x\r\nAuthorization: Bearer ${TOKEN}\r\n`;
+      upgrading.write(
+        `GET /worker HTTP/1.1\r\n${authorization}Connection: Upgrade\r\nUpgrade: websocket\r\n` +
+          `Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nContent-Length: 6\r\n\r\n`,
+      );
+      await once(upgrading, 'data');
+      // A ping, so that nobody has a reason to close.
+      upgrading.write(Buffer.of(0x89, 0x80, 0, 0, 0, 0));
+      await asked();
+      // One of them gets the parser that the upgrade has left.
+      const others: { readonly socket: Socket; readonly answer: Promise<unknown[]> }[] = [];
+      for (let i = 0; i < 20; i++) {
+        const socket = connect(Number(port), '127.0.0.1');
+        others.push({ socket, answer: once(socket, 'data') });
+        socket.write(`GET /run HTTP/1.1\r\n${authorization.slice(0, 20)}`);
+        await asked();
+      }
+      upgrading.write('\r\nnonsense\r\n\r\n');
+      await closed;
+      for (const { socket, answer } of others) {
+        socket.write(`${authorization.slice(20)}\r\n`);
+        expect(String(await answer), `Node ${name}`).toMatch(/^HTTP\/1\.1 200 /);
+        socket.destroy();
+      }
+      agent.destroy();
+      coordinator.process.kill('SIGTERM');
+      await coordinator.exited;
+    }
+  });
 });

@@ -1,12 +1,13 @@
 import { once } from 'node:events';
 import { createServer as createPlain } from 'node:http';
 import { createServer as createSecure } from 'node:https';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { WebSocket, WebSocketServer } from 'ws';
 import { portOf } from '../../coordinator/http-server.ts';
 import { assert } from '../../shared/errors.ts';
-import { FrameSocket } from '../../shared/frame-socket.ts';
+import { FIRST_WRITE_BYTES, FrameSocket } from '../../shared/frame-socket.ts';
 import { encodeBefore, MAX_FRAME_HEAD_BYTES, roomBytes, type TensorFrame } from '../../shared/frame.ts';
+import { largeHead } from '../../shared/websocket-head.ts';
 import { TestAuthority } from '../worker/certificates.ts';
 
 const MAX_BYTES = roomBytes(1024 ** 2);
@@ -15,7 +16,9 @@ const MAX_BYTES = roomBytes(1024 ** 2);
 async function connected(isSecure: boolean): Promise<{ client: FrameSocket; server: FrameSocket }> {
   const authority = isSecure ? await TestAuthority.make() : undefined;
   const http = authority === undefined ? createPlain() : createSecure(await authority.server());
-  const settings = { perMessageDeflate: false, maxPayload: MAX_BYTES, maxFragments: 1 };
+  // Whoever would wait for it fails.
+  const closeTimeout = 600_000;
+  const settings = { perMessageDeflate: false, maxPayload: MAX_BYTES, maxFragments: 1, closeTimeout };
   const webSockets = new WebSocketServer({ ...settings, noServer: true });
   const accepted = new Promise<FrameSocket>((resolve) => {
     http.on('upgrade', (request, socket, head) =>
@@ -50,19 +53,31 @@ function tensor(bytes: number, value: number): TensorFrame {
   return encodeBefore(room, { value });
 }
 
-/** The next `count` messages of one end, each given back once it is copied. */
-async function next(socket: FrameSocket, count: number): Promise<Buffer[]> {
-  const messages: Buffer[] = [];
-  await new Promise<void>((resolve) =>
-    socket.onMessage((data, isBinary, free) => {
-      assert(isBinary && Buffer.isBuffer(data), 'all is bytes');
-      messages.push(Buffer.from(data));
-      free?.();
-      if (messages.length === count) resolve();
-    }),
-  );
-  return messages;
+interface Arrival {
+  readonly bytes: Buffer;
+  /** Where it lay, if it took the way past ws. */
+  readonly memory: ArrayBufferLike | undefined;
 }
+
+/** What one end gets, each given back once it is copied. */
+function receiver(socket: FrameSocket) {
+  const messages: Arrival[] = [];
+  let wake = (): void => undefined;
+  socket.onMessage((data, isBinary, free) => {
+    assert(isBinary && Buffer.isBuffer(data), 'all is bytes');
+    messages.push({ bytes: Buffer.from(data), memory: free === undefined ? undefined : data.buffer });
+    free?.();
+    wake();
+  });
+  const has = async (count: number): Promise<readonly Arrival[]> => {
+    while (messages.length < count) await new Promise<void>((resolve) => (wake = resolve));
+    return messages;
+  };
+  return { messages, has };
+}
+
+const ignore = (): void => undefined;
+const LARGE = 1024 ** 2;
 
 describe.each([
   ['TCP', false],
@@ -70,12 +85,12 @@ describe.each([
 ])('a frame socket over %s', (_, isSecure) => {
   it('keeps the order of tensors, small messages and pings, both ways', async () => {
     const { client, server } = await connected(isSecure);
-    const sizes = [1024 ** 2, 8, 65_536, 400_000, 98_304, 98_299, 70_000, 1024 ** 2];
+    const sizes = [LARGE, 8, 65_536, 400_000, 98_304, 98_299, 70_000, LARGE];
     for (const [from, to] of [
       [client, server],
       [server, client],
     ] as const) {
-      const arrived = next(to, 2 * sizes.length);
+      const arrived = receiver(to);
       const expected: Buffer[] = [];
       let sent = 0;
       let pongs = 0;
@@ -87,54 +102,100 @@ describe.each([
         from.webSocket.ping();
         from.send(Buffer.of(i));
       }
-      expect((await arrived).map((each, i) => each.equals(expected[i] ?? Buffer.of()))).toEqual(
+      const messages = await arrived.has(expected.length);
+      expect(messages.map(({ bytes }, i) => bytes.equals(expected[i] ?? Buffer.of()))).toEqual(
         expected.map(() => true),
       );
+      // What is large, and nothing else, comes past ws, and lies where the one before it lay.
+      const past = messages.filter(({ memory }) => memory !== undefined);
+      expect(past.map(({ bytes }) => bytes.length > 65_536)).toEqual(
+        sizes.filter((size) => size > 8).map(() => true),
+      );
+      expect(new Set(past.map(({ memory }) => memory)).size).toBe(1);
       while (pongs < sizes.length) await once(from.webSocket, 'pong');
       expect(sent).toBe(sizes.length);
     }
   });
 
+  it('writes a tensor in one piece, over TLS in two', async () => {
+    const { client, server } = await connected(isSecure);
+    const writes = vi.spyOn(server.socket, 'write');
+    const frame = tensor(400_000, 1);
+    const arrived = receiver(client);
+    server.sendTensor(frame, ignore);
+    const whole = frame.bytes.length + 10;
+    const lengths = writes.mock.calls.map(([bytes]) => bytes.length);
+    expect(lengths).toEqual(isSecure ? [FIRST_WRITE_BYTES, whole - FIRST_WRITE_BYTES] : [whole]);
+    await arrived.has(1);
+  });
+
   it('says that a tensor needs its room no longer, whatever happens to it', async () => {
     const { client, server } = await connected(isSecure);
-    server.webSocket.on('error', () => undefined);
-    const frames = [tensor(1024 ** 2, 1), tensor(1024 ** 2, 2), tensor(8, 3)];
+    server.webSocket.on('error', ignore);
+    const frames = [tensor(LARGE, 1), tensor(LARGE, 2), tensor(8, 3)];
     const sent = frames.map((frame) => new Promise<void>((resolve) => server.sendTensor(frame, resolve)));
     server.webSocket.terminate();
-    sent.push(new Promise((resolve) => server.sendTensor(tensor(1024 ** 2, 4), resolve)));
+    sent.push(new Promise((resolve) => server.sendTensor(tensor(LARGE, 4), resolve)));
     await Promise.all(sent);
     await once(client.webSocket, 'close');
   });
 
-  it('closes in good order after the tensor that is on its way', async () => {
+  it('closes in good order after the tensor that is on its way, and sends none after it', async () => {
     const { client, server } = await connected(isSecure);
-    const arrived = next(client, 1);
+    const arrived = receiver(client);
     const closed = once(client.webSocket, 'close');
-    server.sendTensor(tensor(1024 ** 2, 1), () => undefined);
+    client.webSocket.on('error', (error) => expect.unreachable(error.message));
+    server.sendTensor(tensor(LARGE, 1), ignore);
     server.webSocket.close(4000, 'enough');
-    expect((await arrived)[0]?.length).toBeGreaterThan(1024 ** 2);
+    await new Promise<void>((resolve) => server.sendTensor(tensor(LARGE, 2), resolve));
     const [code, reason] = await closed;
     expect([code, String(reason)]).toEqual([4000, 'enough']);
+    expect(arrived.messages.map(({ bytes }) => bytes.at(-9))).toEqual([1]);
   });
 
   it('goes on with what comes while it closes', async () => {
     const { client, server } = await connected(isSecure);
     const closed = once(server.webSocket, 'close');
-    client.sendTensor(tensor(1024 ** 2, 1), () => undefined);
-    client.sendTensor(tensor(1024 ** 2, 2), () => undefined);
-    await new Promise<void>((resolve) => server.onMessage(() => resolve()));
+    const arrived = receiver(server);
+    client.sendTensor(tensor(LARGE, 1), ignore);
+    client.sendTensor(tensor(LARGE, 2), ignore);
+    await arrived.has(1);
     server.webSocket.close(4001);
     expect((await closed)[0]).toBe(4001);
+    expect(arrived.messages.map(({ bytes }) => bytes.at(-9))).toEqual([1, 2]);
   });
 
-  it('leaves what is no message to ws', async () => {
+  it.each([
+    ['an unknown opcode', Buffer.of(0xf2, 0x80, 0, 0, 0, 0), 1002],
+    ['a frame without a mask', Buffer.of(0x82, 1, 0), 1002],
+    ['a text that is not UTF-8', Buffer.of(0x81, 0x81, 0, 0, 0, 0, 0xff), 1007],
+  ])('takes nothing after %s, and closes as ws does', async (_what, wrong, code) => {
     const { client, server } = await connected(isSecure);
     const failed = once(server.webSocket, 'error');
-    client.webSocket.on('error', () => undefined);
-    client.sendTensor(tensor(100_000, 1), () => undefined);
-    client.socket.write(Buffer.of(0xf2, 0x80, 0, 0, 0, 0));
-    client.sendTensor(tensor(100_000, 2), () => undefined);
-    expect(String((await failed)[0])).toMatch(/RSV/);
-    expect((await once(client.webSocket, 'close'))[0]).toBe(1002);
+    const arrived = receiver(server);
+    client.webSocket.on('error', ignore);
+    const large = tensor(100_000, 1);
+    client.sendTensor(large, ignore);
+    client.socket.write(
+      Buffer.concat([wrong, largeHead(large.bytes.length, true), large.bytes, Buffer.alloc(50_000)]),
+    );
+    await failed;
+    expect((await once(client.webSocket, 'close'))[0]).toBe(code);
+    await (server.webSocket.readyState === WebSocket.CLOSED ? undefined : once(server.webSocket, 'close'));
+    expect(arrived.messages).toHaveLength(1);
+  });
+
+  it('takes nothing after the close frame of the other side', async () => {
+    const { client, server } = await connected(isSecure);
+    const arrived = receiver(server);
+    server.webSocket.on('error', (error) => expect.unreachable(error.message));
+    client.webSocket.on('error', ignore);
+    const closed = once(server.webSocket, 'close');
+    const large = tensor(100_000, 1);
+    const farewell = Buffer.of(0x88, 0x82, 0, 0, 0, 0, 0x0f, 0xa0);
+    client.socket.write(Buffer.concat([farewell, largeHead(large.bytes.length, true), large.bytes]));
+    setImmediate(() => client.socket.write(Buffer.of(0x82, 0x81, 0, 0, 0, 0, 1)));
+    expect((await closed)[0]).toBe(4000);
+    expect(arrived.messages).toEqual([]);
   });
 });

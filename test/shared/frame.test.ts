@@ -89,6 +89,16 @@ describe('a frame', () => {
     expect(() => encodeHeader({ text: 'x'.repeat(MAX_HEADER_BYTES) })).toThrow('MAX_HEADER_BYTES');
   });
 
+  it('has room for the head of a WebSocket message, also before the longest header', () => {
+    const memory = new Uint8Array(64 + roomBytes(8)).fill(7);
+    const room = memory.subarray(64);
+    const frame = encodeBefore(room, { text: 'x'.repeat(MAX_HEADER_BYTES - 9) });
+    expect(frame.bytes.readUInt32LE(0)).toBe(MAX_HEADER_BYTES);
+    const message = frame.after(Buffer.alloc(14, 9));
+    expect([message.length, message[13]]).toEqual([frame.bytes.length + 14, 9]);
+    expect(memory.subarray(0, 64)).toEqual(new Uint8Array(64).fill(7));
+  });
+
   it('of arbitrary bytes throws nothing but PROTOCOL', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 300 }), (bytes) => {

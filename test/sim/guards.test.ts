@@ -81,15 +81,15 @@ const guards: readonly Guard[] = [
   {
     name: 'memory of a message is used again only once it was given back',
     file: 'shared/large-messages.ts',
-    line: 'this.#deliver(message, () => (this.#spare = message));',
-    without: 'this.#deliver(message, () => undefined);\n      this.#spare = message;',
+    line: 'this.#options.deliver(message, () => (this.#spare = message));',
+    without: 'this.#options.deliver(message, () => undefined);\n      this.#spare = message;',
     test: 'test/shared/large-messages.test.ts',
   },
   {
-    name: 'what is larger than allowed is left to ws, which refuses it',
+    name: 'what is not ordinary, and all that follows, is for ws to judge',
     file: 'shared/large-messages.ts',
-    line: ' && payloadBytes <= this.#maxBytes)',
-    without: ')',
+    line: 'if (!this.#isOrdinary(head)) {',
+    without: 'if (head.firstByte < 0) {',
     test: 'test/shared/large-messages.test.ts',
   },
   {
