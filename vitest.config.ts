@@ -3,6 +3,8 @@ import { defineConfig } from 'vitest/config';
 // Timeouts are guards against hanging, never a measure of speed.
 export default defineConfig({
   test: {
+    // Of one file's tests, where it says that they may run at once.
+    maxConcurrency: 2,
     projects: [
       {
         test: {
