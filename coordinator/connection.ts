@@ -1,4 +1,4 @@
-import type { RawData, WebSocket } from 'ws';
+import type { RawData } from 'ws';
 import { CLOSE_FINISHED, ClusterError, errorTable, messageOf, type ErrorCode } from '../shared/errors.ts';
 import { encodeHeader, type Free } from '../shared/frame.ts';
 import type { FrameSocket } from '../shared/frame-socket.ts';
@@ -25,7 +25,6 @@ export class Connection implements Peer {
   /** Resolves when the socket is gone. */
   readonly closed: Promise<void>;
   readonly #frames: FrameSocket;
-  readonly #webSocket: WebSocket;
   readonly #events: PeerEvents;
   readonly #openMemory: OpenMemory;
   /** The worker's shared memory; where it has one, weights are sent through ours too. */
@@ -46,7 +45,6 @@ export class Connection implements Peer {
     this.slot = slot;
     const { webSocket } = frames;
     this.#frames = frames;
-    this.#webSocket = webSocket;
     this.#events = events;
     this.closed = new Promise((resolve) => {
       webSocket.once('close', (code, reason) => {
@@ -65,10 +63,10 @@ export class Connection implements Peer {
   }
 
   traffic(): Traffic {
-    const { socket } = this.#frames;
+    const { socket, webSocket } = this.#frames;
     return {
       ...{ sentBytes: socket.bytesWritten, receivedBytes: socket.bytesRead },
-      ...{ queuedBytes: this.#webSocket.bufferedAmount, roundTripMilliseconds: this.#roundTrip },
+      ...{ queuedBytes: webSocket.bufferedAmount, roundTripMilliseconds: this.#roundTrip },
     };
   }
 
@@ -77,11 +75,11 @@ export class Connection implements Peer {
     this.send({ kind: 'heartbeat' });
     if (!this.#open || this.#pingedAt !== undefined) return;
     this.#pingedAt = performance.now();
-    this.#webSocket.ping();
+    this.#frames.webSocket.ping();
   }
 
   send(message: HeaderMessage): void {
-    if (this.#open) this.#webSocket.send(encodeHeader(message));
+    if (this.#open) this.#frames.webSocket.send(encodeHeader(message));
   }
 
   /** By the shorter way that this worker has. */
@@ -90,21 +88,21 @@ export class Connection implements Peer {
     const release = weights.hold(this.slot);
     if (this.#memory === undefined) return this.#frames.sendTensor(weights.frame(), release);
     this.#unread.push({ order: orderOf(weights.message), release });
-    this.#webSocket.send(weights.pointer());
+    this.#frames.webSocket.send(weights.pointer());
   }
 
   close(code: ErrorCode | undefined, message: string): void {
     if (!this.#open) return;
     if (code !== undefined) this.send({ kind: 'bye', code, message: message.slice(0, MAX_TEXT_CHARACTERS) });
     this.#leave(message, code ?? 'finished');
-    this.#webSocket.close(
+    this.#frames.webSocket.close(
       code === undefined ? CLOSE_FINISHED : (errorTable[code].close ?? errorTable.UNEXPECTED.close),
     );
   }
 
   terminate(reason: string): void {
     this.#leave(reason, 'unread');
-    this.#webSocket.terminate();
+    this.#frames.webSocket.terminate();
   }
 
   #receive(data: RawData, isBinary: boolean, free?: Free): void {
