@@ -68,7 +68,7 @@ export const optionTable = {
     },
     {
       ...{ in: runs, group: 'Run' },
-      help: 'go on with a run (without RUN: the newest unfinished); its options hold, --epochs and --steps may be raised',
+      help: 'go on with a run (without RUN: the newest unfinished); what its bytes depend on holds, --epochs and --steps may be raised',
     },
   ),
   checkpointEvery: withDefault(

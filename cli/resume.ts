@@ -1,6 +1,7 @@
 import { newestUnfinished, readRunRecord } from '../coordinator/old-run.ts';
 import { configurationOfRecord, type Configuration } from '../shared/configuration.ts';
 import { ClusterError } from '../shared/errors.ts';
+import type { RunRecord } from '../shared/run-schema.ts';
 import { totalSteps } from '../shared/schedule.ts';
 import {
   flagOf,
@@ -13,8 +14,8 @@ import {
 import { recipeOf } from './run-settings.ts';
 
 /**
- * The options of a run that goes on: those of its record, but for its length where that was given. `resume` names its
- * directory then. Throws USAGE where an option that was given is not the run's.
+ * The options of a run that goes on: its recipe, and how far its workers are believed, are those of its record, and its length
+ * where none was given. `resume` names its directory then. Throws USAGE where an option that was given is not the run's.
  */
 export async function adoptRun<O extends LocalOptions | CoordinatorOptions>(
   options: O,
@@ -27,7 +28,8 @@ export async function adoptRun<O extends LocalOptions | CoordinatorOptions>(
       fix: 'Keep one of them.',
     });
   const directory = resume === 'newest' ? await newestUnfinished(options.runsDir) : resume;
-  const recorded = configurationOfRecord((await readRunRecord(directory)).configuration);
+  const { configuration, launch } = await readRunRecord(directory);
+  const recorded = configurationOfRecord(configuration);
   // The options whose values a run's record holds, all but its length.
   const values = { ...recipeOf(recorded), hidden: recorded.model.hidden };
   const given: Readonly<Record<string, unknown>> = options;
@@ -38,7 +40,29 @@ export async function adoptRun<O extends LocalOptions | CoordinatorOptions>(
   if (isLengthGiven)
     checkLonger({ ...recorded, epochs: options.epochs, steps: options.steps }, recorded, directory);
   const length = isLengthGiven ? {} : { epochs: recorded.epochs, steps: recorded.steps };
-  return { ...options, ...values, ...length, resume: directory };
+  return { ...options, ...values, ...trustOf(options, explicit, launch), ...length, resume: directory };
+}
+
+/** Engines that were mixed once stay so; audits go on unless another rate was given. Throws USAGE for both at once. */
+function trustOf(
+  options: Pick<CoordinatorOptions, 'audit' | 'allowMixedEngines'>,
+  explicit: ReadonlySet<OptionKey>,
+  launch: RunRecord['launch'],
+): Pick<CoordinatorOptions, 'audit' | 'allowMixedEngines'> {
+  const wasMixed = launch['allow_mixed_engines'] === true;
+  const { audit: before } = launch;
+  const isKept = !explicit.has('audit') && !options.allowMixedEngines && typeof before === 'number';
+  const audit = isKept ? before : options.audit;
+  if (audit > 0 && wasMixed) {
+    throw new ClusterError(
+      'USAGE',
+      `the run was begun with --allow-mixed-engines, and --audit compares bytes`,
+      {
+        fix: 'leave --audit out',
+      },
+    );
+  }
+  return { audit, allowMixedEngines: options.allowMixedEngines || wasMixed };
 }
 
 /** What was recorded stays: a run becomes longer, never shorter. */
