@@ -2,11 +2,9 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { constants } from 'node:os';
 import { createInterface } from 'node:readline';
 import type { ErrorCode } from '../shared/errors.ts';
-import { CLOSE_LIMIT_MILLISECONDS } from '../shared/limits.ts';
+import { CLOSE_LIMIT_MILLISECONDS, MAX_REMEMBERED_LINES } from '../shared/limits.ts';
 import { executable } from './package.ts';
 import { fromChild, type ToChild } from './supervised.ts';
-
-const REMEMBERED_LINES = 20;
 
 /** A process of the cluster that `local` started. */
 export class Child {
@@ -86,6 +84,6 @@ export class Child {
 
   #remember(line: string): void {
     this.#lines.push(line.slice(0, 500));
-    if (this.#lines.length > REMEMBERED_LINES) this.#lines.shift();
+    if (this.#lines.length > MAX_REMEMBERED_LINES) this.#lines.shift();
   }
 }

@@ -3,13 +3,12 @@ import type { Disk } from '../data/disk.ts';
 import { diskError, makeDirectories } from '../data/whole-file.ts';
 import { ClusterError } from '../shared/errors.ts';
 import { isDrafts } from './drafts.ts';
+import { MAX_RUN_ID_TRIES } from '../shared/limits.ts';
 
 export interface RunDirectory {
   readonly id: string;
   readonly path: string;
 }
-
-const ATTEMPTS = 16;
 
 /**
  * Makes the directory of a new run, `<runs>/<id>/`. Without an id it is called after the time, in UTC, and a random suffix.
@@ -25,7 +24,7 @@ export async function createRunDirectory(
 ): Promise<RunDirectory> {
   if (id !== undefined) checkRunId(id);
   await makeDirectories(runs, disk);
-  for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+  for (let attempt = 0; attempt < MAX_RUN_ID_TRIES; attempt++) {
     const name = id ?? newRunId(now, random);
     const path = join(runs, name);
     if (await makeDirectories(path, disk)) return { id: name, path };
@@ -34,7 +33,7 @@ export async function createRunDirectory(
       return { id, path };
     }
   }
-  throw new ClusterError('RUN_EXISTS', `${ATTEMPTS} run ids of this second are taken in ${runs}`, {
+  throw new ClusterError('RUN_EXISTS', `${MAX_RUN_ID_TRIES} run ids of this second are taken in ${runs}`, {
     fix: 'give a --run-id',
   });
 }

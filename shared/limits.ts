@@ -1,6 +1,6 @@
 /**
- * Every limit of the cluster, with its unit in the name. Nothing else in the code bounds a size, a count or a
- * time; a message that runs into a limit names the limit, its value and the flag that changes it, if one does.
+ * Every limit of the cluster, with its unit in the name; only what an option may be at most stands with the option, in
+ * cli/option-table.ts. A message that runs into a limit names the limit, its value and the flag that changes it, if one does.
  */
 
 // Sizes on the wire.
@@ -8,6 +8,8 @@ export const MAX_HEADER_BYTES = 4096;
 export const FRAME_ALIGNMENT_BYTES = 64;
 export const DEFAULT_MAX_MODEL_BYTES = 64 * 1024 ** 2;
 export const DEFAULT_MAX_DATA_BYTES = 1024 ** 3;
+/** Of a dataset that is sent, at once. */
+export const DATA_PIECE_BYTES = 1024 ** 2;
 export const MAX_RUN_DESCRIPTION_BYTES = 64 * 1024;
 /** Of a certificate or a key. */
 export const MAX_PEM_FILE_BYTES = 1024 ** 2;
@@ -51,8 +53,9 @@ export const MAX_WAITING_MESSAGES = 1024;
 export const MAX_WAITING_WEIGHTS = 8;
 /** Also how many versions of the weights may be on their way at once. */
 export const SHARED_MEMORY_ROOMS = 4;
-export const MAX_CONNECTIONS = 256;
 export const MAX_WORKERS = 256;
+/** Of a coordinator: its workers', and those by which others fetch the dataset meanwhile. */
+export const MAX_CONNECTIONS = MAX_WORKERS + 32;
 export const MAX_VIRTUAL_SHARDS = 256;
 export const MAX_DEFAULT_VIRTUAL_SHARDS = 8;
 export const MIN_DEFAULT_SHARD_ROWS = 8;
@@ -76,6 +79,12 @@ export const MAX_FAILURES = 3;
 export const PLAN_REVIEW_STEPS = 64;
 /** Steps whose results are remembered, to compare what comes late with them. */
 export const REMEMBERED_STEPS = 64;
+/** Times per shard of which the median is taken for a lease's deadline, the last ones. */
+export const REMEMBERED_TIMES = 32;
+/** Of two that differ, each is asked once more when nobody else is there: it may have been an accident. */
+export const MAX_CONTESTED_ANSWERS = 2;
+/** Run ids of one second that are tried until one is free. */
+export const MAX_RUN_ID_TRIES = 16;
 /** Workers found to be wrong that a run's record names, the last ones. */
 export const MAX_SUSPECTS = 64;
 /** GPUs of one worker that are reported, numbered from 0: all of them fit a header. */
@@ -84,6 +93,18 @@ export const MAX_GPUS = 16;
 /** Checkpoints that are kept without --keep. */
 export const DEFAULT_KEPT_CHECKPOINTS = 2;
 export const MAX_KEPT_CHECKPOINTS = 10_000;
+
+// Programs that the set-up and `local` start.
+export const MAX_PROGRAM_OUTPUT_CHARACTERS = 1024 ** 2;
+export const MAX_GPU_COMPLAINT_CHARACTERS = 300;
+/** The last lines of a process of `local`, for when it ends badly. */
+export const MAX_REMEMBERED_LINES = 20;
+/** For a version, or for the list of GPUs. */
+export const PROGRAM_ANSWER_LIMIT_MILLISECONDS = 30_000;
+/** For the first computation after TensorFlow's set-up. */
+export const SMOKE_LIMIT_MILLISECONDS = 300_000;
+/** How often a download by pip is looked at, to show how far it is. */
+export const DOWNLOAD_LOOK_MILLISECONDS = 500;
 
 // What is kept in a store.
 /** S3 takes no more in one request. */
@@ -161,6 +182,8 @@ export const DEFAULT_PREPARE_LIMIT_MILLISECONDS = 300_000;
 export const MAX_PREPARE_LIMIT_MILLISECONDS = 1_800_000;
 export const MIN_LEASE_MILLISECONDS = 200;
 export const MAX_LEASE_MILLISECONDS = 60_000;
+/** Of a part that has missed its deadlines again and again. */
+export const MAX_REPEATED_LEASE_MILLISECONDS = 3_600_000;
 export const FIRST_LEASE_MILLISECONDS = 30_000;
 /** How long a worker that fails again and again gets no work, and how long its speed is remembered. */
 export const SET_ASIDE_MILLISECONDS = 30_000;

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { accessSync, constants, statSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
+import { MAX_PROGRAM_OUTPUT_CHARACTERS } from '../../shared/limits.ts';
 
 export interface ChildResult {
   /** The exit status; undefined if a signal ended it. */
@@ -14,8 +15,6 @@ export interface ChildOptions {
   readonly environment?: NodeJS.ProcessEnv;
   readonly limitMilliseconds?: number;
 }
-
-const MAX_OUTPUT_CHARACTERS = 1024 ** 2;
 
 /** Runs a program to its end and keeps what it says. Rejects only if it cannot be started at all. */
 export function runChild(command: readonly string[], options: ChildOptions = {}): Promise<ChildResult> {
@@ -32,10 +31,10 @@ export function runChild(command: readonly string[], options: ChildOptions = {})
     let stdout = '';
     let stderr = '';
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
-      stdout = (stdout + text).slice(-MAX_OUTPUT_CHARACTERS);
+      stdout = (stdout + text).slice(-MAX_PROGRAM_OUTPUT_CHARACTERS);
     });
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
-      stderr = (stderr + text).slice(-MAX_OUTPUT_CHARACTERS);
+      stderr = (stderr + text).slice(-MAX_PROGRAM_OUTPUT_CHARACTERS);
     });
     child.once('error', reject);
     child.once('close', (status, signal) => {

@@ -4,10 +4,9 @@ import { join } from 'node:path';
 import { ClusterError } from '../../shared/errors.ts';
 import { lastLines, onPath, runChild } from './child.ts';
 import { SUPPORT_FILE, nodeApiHeaders, packageRoot, tfjsPackage } from './places.ts';
+import { PROGRAM_ANSWER_LIMIT_MILLISECONDS } from '../../shared/limits.ts';
 
 export const COMPILER_FIX = 'Install a C++ compiler: sudo apt-get install -y g++';
-
-const ANSWER_LIMIT_MILLISECONDS = 30_000;
 
 export interface Compiler {
   readonly command: readonly string[];
@@ -24,7 +23,9 @@ export async function findCompiler(
   for (const [program = '', ...rest] of candidates) {
     const path = onPath(program, environment);
     if (path === undefined) continue;
-    const answer = await runChild([path, '--version'], { limitMilliseconds: ANSWER_LIMIT_MILLISECONDS });
+    const answer = await runChild([path, '--version'], {
+      limitMilliseconds: PROGRAM_ANSWER_LIMIT_MILLISECONDS,
+    });
     if (answer.status === 0) return { command: [path, ...rest], version: answer.stdout.split('\n')[0] ?? '' };
   }
   return undefined;

@@ -1,5 +1,6 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { onPath, runChild } from './child.ts';
+import { PROGRAM_ANSWER_LIMIT_MILLISECONDS } from '../../shared/limits.ts';
 
 export interface Gpu {
   readonly index: number;
@@ -9,7 +10,6 @@ export interface Gpu {
   readonly driver: string;
 }
 
-const ANSWER_LIMIT_MILLISECONDS = 20_000;
 const KERNEL_DRIVER_DIRECTORY = '/proc/driver/nvidia/gpus';
 
 /** The NVIDIA GPUs of this machine as nvidia-smi lists them; none if there is no nvidia-smi or it fails. */
@@ -18,7 +18,9 @@ export async function listGpus(): Promise<readonly Gpu[]> {
   if (program === undefined) return [];
   const query = ['--query-gpu=index,name,uuid,memory.total,driver_version', '--format=csv,noheader,nounits'];
   try {
-    const answer = await runChild([program, ...query], { limitMilliseconds: ANSWER_LIMIT_MILLISECONDS });
+    const answer = await runChild([program, ...query], {
+      limitMilliseconds: PROGRAM_ANSWER_LIMIT_MILLISECONDS,
+    });
     return answer.status === 0 ? parseGpus(answer.stdout) : [];
   } catch {
     return [];

@@ -21,7 +21,6 @@ interface Times {
   readonly retryMilliseconds: number;
 }
 
-const MAX_COMPLAINT_CHARACTERS = 300;
 const ordinaryTimes: Times = {
   intervalMilliseconds: limits.GPU_INTERVAL_MILLISECONDS,
   answerMilliseconds: limits.GPU_ANSWER_LIMIT_MILLISECONDS,
@@ -82,7 +81,7 @@ export class GpuTelemetry {
   #complaint({ killed, message }: ExecFileException, answer: string): string {
     if (killed === true) return `no answer within ${this.#times.answerMilliseconds} ms`;
     const said = [message, answer].map((text) => lastLines(text, 1)).filter((text) => text !== '');
-    return said.join(': ').slice(0, MAX_COMPLAINT_CHARACTERS);
+    return said.join(': ').slice(0, limits.MAX_GPU_COMPLAINT_CHARACTERS);
   }
 
   #take(gpus: readonly GpuReading[], complaint: string): void {

@@ -12,13 +12,12 @@ import {
 import { basename, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { ClusterError } from '../../shared/errors.ts';
+import * as limits from '../../shared/limits.ts';
 import { lastLines, onPath, runChild } from './child.ts';
 import type { Report } from './report.ts';
 import { PYTHON_VERSION, platformTag } from './wheels.ts';
 import type { Wheel } from './wheels.ts';
 
-const POLL_MILLISECONDS = 500;
-const ANSWER_LIMIT_MILLISECONDS = 30_000;
 export const PIP_FIX = 'Install pip: sudo apt-get install -y python3-pip';
 
 /** The first pip that answers: pip3, pip, python3 -m pip, python -m pip. */
@@ -28,7 +27,7 @@ export async function findPip(): Promise<{ command: readonly string[]; version: 
     const path = onPath(program);
     if (path === undefined) continue;
     const answer = await runChild([path, ...rest, '--version'], {
-      limitMilliseconds: ANSWER_LIMIT_MILLISECONDS,
+      limitMilliseconds: limits.PROGRAM_ANSWER_LIMIT_MILLISECONDS,
     });
     if (answer.status === 0)
       return { command: [path, ...rest], version: answer.stdout.trim().split(' ')[1] ?? '?' };
@@ -61,7 +60,7 @@ export async function fetchWheel(
   report({ text });
   const timer = setInterval(() => {
     report({ text, fraction: Math.min(0.99, bytesBelow(temporary) / (wheel.megabytes * 1e6)) });
-  }, POLL_MILLISECONDS);
+  }, limits.DOWNLOAD_LOOK_MILLISECONDS);
   try {
     await pipDownload(pip.command, wheel, requirements, temporary);
   } finally {

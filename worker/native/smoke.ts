@@ -2,11 +2,10 @@ import { z } from 'zod';
 import { ClusterError } from '../../shared/errors.ts';
 import { lastLines, runChild } from './child.ts';
 import { packageRoot } from './places.ts';
+import { SMOKE_LIMIT_MILLISECONDS } from '../../shared/limits.ts';
 
 const smokeSchema = z.object({ version: z.string(), gpu: z.boolean(), product: z.array(z.number()) });
 export type SmokeResult = Pick<z.infer<typeof smokeSchema>, 'version' | 'gpu'>;
-
-const LIMIT_MILLISECONDS = 300_000;
 
 // Runs with `node -e`, so that it needs no built file. The binding under test is not yet where the package looks for
 // it, hence the replaced `find`; the two utilities are those of load.ts.
@@ -36,7 +35,7 @@ export async function smokeTest(
 ): Promise<SmokeResult> {
   const result = await runChild([process.execPath, '-e', script, packageRoot, binding], {
     environment: { ...process.env, TF_CPP_MIN_LOG_LEVEL: '2', ...environment },
-    limitMilliseconds: LIMIT_MILLISECONDS,
+    limitMilliseconds: SMOKE_LIMIT_MILLISECONDS,
   });
   const answer = result.status === 0 ? parseAnswer(result.stdout) : undefined;
   if (answer?.product.join() === '19,22,43,50') return { version: answer.version, gpu: answer.gpu };
