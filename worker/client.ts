@@ -202,6 +202,8 @@ export class Client {
       if (isOther) this.#discard();
       this.#run = run;
       const socket = await connect(dial, run);
+      // `leave` was called meanwhile.
+      if (this.#state.phase === 'ended') return socket.webSocket.terminate();
       this.#link = new Link(socket, this.#reachMemory(run), clock, this.#linkEvents());
       log('info', `connected to ${dial.coordinator.href}, run ${run.run}`);
       this.#enqueue({ kind: 'opened', now: clock() });

@@ -93,7 +93,7 @@ export function reduceSession(state: SessionState, event: SessionEvent): Session
       };
     // Between connections these can only be left over from the one that was given up: dialled is once.
     case 'message':
-      return state.phase === 'dialling' ? { state, effects: [] } : hear(state, event.message);
+      return state.phase === 'dialling' ? { state, effects: [] } : hear(state, event.message, event.now);
     case 'broken':
       return state.phase === 'dialling' ? { state, effects: [] } : fail(state, event.error, event.now);
     case 'closed':
@@ -121,12 +121,13 @@ function hello({ settings, session }: SessionState): WorkerMessage {
   };
 }
 
-function hear(state: SessionState, message: CoordinatorMessage): SessionNext {
+function hear(state: SessionState, message: CoordinatorMessage, now: number): SessionNext {
   switch (message.kind) {
     case 'welcome': {
       if (state.phase !== 'joining') return breach(state, message.kind);
       if (message.run === state.run && message.term < state.term) {
-        return { state, effects: [{ kind: 'disconnect' }] };
+        const what = `the coordinator at this address is of term ${message.term}, and one of term ${state.term} has taken its run over`;
+        return fail(state, new ClusterError('SUPERSEDED', what), now);
       }
       const { run, term, slot, session } = message;
       const preparing: WorkerMessage = {

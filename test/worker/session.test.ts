@@ -206,10 +206,16 @@ describe('a session', () => {
     ]);
   });
 
-  it('leaves a coordinator of a lower term', () => {
+  it('leaves a coordinator of a lower term, and looks for the one that took over', () => {
     const { state } = play([...ready, { kind: 'closed', code: 1006, now: 4 }, { kind: 'opened', now: 5 }]);
-    expect(
-      reduceSession(state, { kind: 'message', message: { ...welcome, term: 1 }, now: 6 }).effects,
-    ).toEqual([{ kind: 'disconnect' }]);
+    const next = reduceSession(state, { kind: 'message', message: { ...welcome, term: 1 }, now: 6 });
+    expect(next.effects).toEqual([{ kind: 'disconnect' }, { kind: 'dial', afterMilliseconds: 200 }]);
+    expect(next.state.phase).toBe('dialling');
+    const later = play([{ kind: 'opened', now: 7 }], next.state);
+    const isOver = { kind: 'message', message: { ...welcome, term: 1 }, now: 1e9 } as const;
+    expect(reduceSession(later.state, isOver).effects).toEqual([
+      { kind: 'disconnect' },
+      { kind: 'end', error: expect.objectContaining({ code: 'SUPERSEDED' }) },
+    ]);
   });
 });
