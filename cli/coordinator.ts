@@ -17,7 +17,7 @@ import type { CoordinatorOptions, OptionKey } from './options.ts';
 import { version } from './package.ts';
 import { checkArtifacts } from './check-artifacts.ts';
 import { printable } from './printable.ts';
-import { invite, writeJoinFile } from './invitation.ts';
+import { invite, orStop, writeJoinFile } from './invitation.ts';
 import { keepRun } from '../store/keep.ts';
 import { patienceOf } from './transfer.ts';
 import { observe, type Observed } from './observe.ts';
@@ -96,7 +96,7 @@ async function train(training: Training): Promise<number> {
     else run.stop(code);
   });
   announce(training, run.directory);
-  const closeDoor = openDoor(training, run, token, ownToken === undefined);
+  const closeDoor = await orStop(run, () => openDoor(training, run, token, ownToken === undefined));
   try {
     const { outcome, record } = await run.done
       .finally(() => (isOver = true))

@@ -4,7 +4,7 @@ import { startEvaluation, type Evaluated } from '../coordinator/evaluator.ts';
 import { errorOf } from '../coordinator/outcome.ts';
 import type { Score } from '../evaluation/score.ts';
 import { loadDataset } from '../data/load-dataset.ts';
-import { invite } from './invitation.ts';
+import { invite, orStop } from './invitation.ts';
 import { swappedHalves, type Dataset } from '../shared/dataset.ts';
 import { assert, ClusterError } from '../shared/errors.ts';
 import { DEFAULT_RENDEZVOUS_TIMEOUT_SECONDS } from '../shared/limits.ts';
@@ -128,7 +128,10 @@ async function compute({
     },
     (level, message, fields) => log[level](fields, message),
   );
-  const tokenFile = isOpen && given === undefined ? writeLoopbackToken(serving.port, token) : undefined;
+  const tokenFile =
+    isOpen && given === undefined
+      ? await orStop(serving, () => writeLoopbackToken(serving.port, token))
+      : undefined;
   const { host, advertise } = options;
   const door = { host, advertise, port: serving.port, certificate, token };
   const isShown = process.stderr.isTTY && options.logFormat === 'text';

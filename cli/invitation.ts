@@ -1,5 +1,6 @@
 import { rmSync } from 'node:fs';
 import { hostname } from 'node:os';
+import type { ErrorCode } from '../shared/errors.ts';
 import { hostPort, isLoopback, isWildcard } from '../shared/address.ts';
 import { joinText } from './join.ts';
 import type { Log } from './log.ts';
@@ -32,6 +33,20 @@ export function dialUrl(door: Omit<Door, 'token'>): string {
 
 export function joinTextOf(door: Door): string {
   return joinText({ coordinator: dialUrl(door), token: door.token, ca: door.certificate?.top });
+}
+
+/** Opens the door of what is served; where that fails nobody could join, and it ends before it has begun. Rejects as `open` throws. */
+export async function orStop<T>(
+  serving: { stop(code: ErrorCode): void; readonly done: Promise<unknown> },
+  open: () => T,
+): Promise<T> {
+  try {
+    return open();
+  } catch (error) {
+    serving.stop('TERMINATED');
+    await serving.done.catch(() => undefined);
+    throw error;
+  }
 }
 
 /** Writes the join string into a file that only its owner reads; returns how to remove it. What an earlier run left is replaced. */

@@ -54,7 +54,7 @@ export async function worker(
       prepareLimitMilliseconds: DEFAULT_PREPARE_LIMIT_MILLISECONDS,
     },
     prepare: async (run) => {
-      const dataset = await datasetOf(run, dial);
+      const dataset = await datasetOf(run, dial, (message) => log.warn({}, message));
       const computation = await Computation.create(run.configuration, dataset, {
         kind: engine,
         threads: options.threads,
@@ -89,13 +89,22 @@ export async function worker(
   return 0;
 }
 
-/** The run's dataset: installed here, fetched before, or fetched now from the coordinator, once. */
-export async function datasetOf(run: RunDescription, dial: DialOptions): Promise<Dataset> {
+/** The run's dataset: installed here, fetched before, or fetched now from the coordinator, once if it can be kept. */
+export async function datasetOf(
+  run: RunDescription,
+  dial: DialOptions,
+  warn: (message: string) => void,
+): Promise<Dataset> {
   const { dataset: digest } = run.configuration;
   if (digest === MNIST_DIGEST) return loadDataset(undefined);
   const cached = await cachedDataset(digest);
   if (cached !== undefined) return parseDataset(cached, run.class_names, digest);
   const fetched = await fetchDataset(dial, run);
-  await storeDataset(digest, fetched);
+  try {
+    await storeDataset(digest, fetched);
+  } catch (error) {
+    if (!(error instanceof ClusterError) || error.code !== 'DISK') throw error;
+    warn(`the dataset is fetched again the next time: ${error.message}`);
+  }
   return parseDataset(fetched, run.class_names, digest);
 }

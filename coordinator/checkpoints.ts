@@ -31,7 +31,8 @@ export class Checkpoints {
     const bytes = encodeCheckpoint(checkpoint);
     await writeWhole(join(this.#directory, name), bytes, this.#disk, this.#drafts);
     try {
-      const names = await this.#names();
+      // A newer one was damaged: the run went on from before it, and it counts for nothing.
+      const names = (await this.#names()).filter((other) => other <= name);
       for (const old of names.slice(this.#keep)) await this.#disk.remove(join(this.#directory, old));
     } catch (error) {
       throw diskError(this.#directory, error);

@@ -92,6 +92,8 @@ export class Driver implements PeerEvents {
   #updated: StepResult | undefined;
   #begun = { step: 0, at: 0 };
   #draining = false;
+  /** What whoever comes now is told: the run is over. */
+  #farewell: Pick<Outcome, 'code' | 'message'> | undefined;
   #settle: (outcome: Outcome) => void = () => undefined;
   #crash: (error: unknown) => void = () => undefined;
 
@@ -102,6 +104,8 @@ export class Driver implements PeerEvents {
       this.#settle = resolve;
       this.#crash = reject;
     });
+    // It may fail before anybody waits for it.
+    this.outcome.catch(() => undefined);
   }
 
   get state(): RunState {
@@ -115,9 +119,14 @@ export class Driver implements PeerEvents {
   start(): void {
     const { clock } = this.#options;
     this.#timers.push(
-      clock.every(TICK_MILLISECONDS, () => this.#enqueue({ kind: 'tick', now: clock.now() })),
+      clock.every(TICK_MILLISECONDS, () => this.#tickSoon()),
       clock.every(HEARTBEAT_INTERVAL_MILLISECONDS, () => this.#beat()),
     );
+  }
+
+  /** What lies in the sockets' buffers is read first: this process may have been the one that was busy. */
+  #tickSoon(): void {
+    this.#options.clock.soon(() => this.#enqueue({ kind: 'tick', now: this.#now() }));
   }
 
   /** Ends the run in good order after the open step. */
@@ -134,10 +143,13 @@ export class Driver implements PeerEvents {
   shutDown(outcome: Outcome): void {
     for (const stop of this.#timers.splice(0)) stop();
     const code = outcome.code === 'RENDEZVOUS' ? 'RUN_FAILED' : outcome.code;
-    for (const peer of [...this.#peers.values()]) peer.close(code, outcome.message);
+    const { message } = outcome;
+    this.#farewell = { code, message };
+    for (const peer of [...this.#peers.values()]) peer.close(code, message);
   }
 
   connected(peer: Peer): void {
+    if (this.#farewell !== undefined) return peer.close(this.#farewell.code, this.#farewell.message);
     this.#peers.set(peer.slot, peer);
     const session = this.#options.newSession();
     this.#enqueue({ kind: 'connected', slot: peer.slot, session, now: this.#now() });
@@ -170,6 +182,7 @@ export class Driver implements PeerEvents {
   }
 
   #enqueue(event: RunEvent, tensor?: Tensor): void {
+    if (this.#farewell !== undefined) return;
     this.#queue.push({ event, tensor });
     if (this.#draining) return;
     this.#draining = true;
@@ -292,8 +305,12 @@ export class Driver implements PeerEvents {
     for (const slot of this.#options.tensors.slowest())
       this.#peers.get(slot)?.terminate('it does not read what it is sent');
     this.#options.clock.soon(() => {
-      if (this.#state.phase === 'ended') return;
-      this.#update({ kind: 'update', step, correct });
+      if (this.#state.phase === 'ended' || this.#farewell !== undefined) return;
+      try {
+        this.#update({ kind: 'update', step, correct });
+      } catch (error) {
+        return this.#crash(error);
+      }
       this.#enqueue({ kind: 'tick', now: this.#now() });
     });
   }

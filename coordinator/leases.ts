@@ -41,28 +41,31 @@ function openTask(
     for (const part of assigned) {
       // Parts of one worker are computed one after the other.
       work += workOf(kind, part, state.settings.configuration.virtualShards);
-      const leases = [grant(slot, kind, work, state.times, now)];
-      parts.set(part, { leases, accepted: undefined, nonFinite: 0, quorum: 1, answers: [] });
+      const leases = [grant(slot, leaseMilliseconds(state.times[kind], work, 0), now)];
+      parts.set(part, { leases, accepted: undefined, missed: 0, nonFinite: 0, quorum: 1, answers: [] });
     }
   }
   const nothing = { sums: new Set<number>(), correct: 0, undecidedSince: undefined };
   return { kind, step, parts, openParts: parts.size, ...nothing };
 }
 
-export function grant(slot: number, kind: Task['kind'], work: number, times: ShardTimes, now: number): Lease {
-  return {
-    slot,
-    granted: now,
-    deadline: now + leaseMilliseconds(times[kind], work),
-    state: 'open',
-  };
+export function grant(slot: number, milliseconds: number, now: number): Lease {
+  return { slot, granted: now, deadline: now + milliseconds, state: 'open' };
 }
 
-/** clamp(4 x median time per shard x shards, 200 ms, 60 s); 30 s until three results are known. */
-export function leaseMilliseconds(times: readonly number[], work: number): number {
+/**
+ * clamp(4 x median time per shard x shards, 200 ms, 60 s), but never below twice that median; 30 s until three results are
+ * known. Doubled for each deadline that the part has missed, so that a slow machine gets there in the end.
+ */
+export function leaseMilliseconds(times: readonly number[], work: number, missed: number): number {
+  return Math.min(usualMilliseconds(times, work) * 2 ** missed, limits.MAX_REPEATED_LEASE_MILLISECONDS);
+}
+
+function usualMilliseconds(times: readonly number[], work: number): number {
   if (times.length < 3) return limits.FIRST_LEASE_MILLISECONDS;
-  const wanted = 4 * median(times) * work;
-  return Math.min(Math.max(wanted, limits.MIN_LEASE_MILLISECONDS), limits.MAX_LEASE_MILLISECONDS);
+  const expected = median(times) * work;
+  const most = Math.max(limits.MAX_LEASE_MILLISECONDS, 2 * expected);
+  return Math.min(Math.max(4 * expected, limits.MIN_LEASE_MILLISECONDS), most);
 }
 
 /** Shards of a node, or 1 for an evaluation chunk. */
@@ -88,14 +91,22 @@ export function withoutWorker(task: Task, slot: number): Task {
   return { ...task, parts };
 }
 
-/** Changes the state of leases on parts that are not accepted yet: `next` says what it becomes. */
-export function changeLeases(task: Task, next: (lease: Lease) => LeaseState): Task {
+/** Whose deadline passes now. */
+export function isMissed({ state, deadline }: Lease, now: number): boolean {
+  return state === 'open' && deadline <= now;
+}
+
+/** The leases whose deadlines pass now are late, on parts that are not accepted yet. The same task where there is none. */
+export function missLeases(task: Task, now: number): Task {
   let changed = false;
   const parts = new Map(task.parts);
   for (const [number, part] of task.parts) {
-    if (part.accepted !== undefined || part.leases.every((lease) => next(lease) === lease.state)) continue;
+    if (part.accepted !== undefined || !part.leases.some((lease) => isMissed(lease, now))) continue;
     changed = true;
-    parts.set(number, { ...part, leases: part.leases.map((lease) => ({ ...lease, state: next(lease) })) });
+    const leases = part.leases.map((lease): Lease =>
+      isMissed(lease, now) ? { ...lease, state: 'late' } : lease,
+    );
+    parts.set(number, { ...part, leases, missed: part.missed + 1 });
   }
   return changed ? { ...task, parts } : task;
 }
@@ -118,11 +129,9 @@ export function isBusy(task: Task | undefined, slot: number): boolean {
   return openLeases(task).some((lease) => lease.slot === slot);
 }
 
-const REMEMBERED_TIMES = 32;
-
 /** The times with one more measurement. */
 export function remember(times: ShardTimes, kind: Task['kind'], millisecondsPerShard: number): ShardTimes {
-  return { ...times, [kind]: [...times[kind].slice(1 - REMEMBERED_TIMES), millisecondsPerShard] };
+  return { ...times, [kind]: [...times[kind].slice(1 - limits.REMEMBERED_TIMES), millisecondsPerShard] };
 }
 
 function median(values: readonly number[]): number {
@@ -165,10 +174,8 @@ export function leaseMore(state: RunState, task: Task, assignment: Assignment, n
       const part = task.parts.get(number);
       work += workOf(task.kind, number, virtualShards);
       if (part === undefined) continue;
-      parts.set(number, {
-        ...part,
-        leases: [...part.leases, grant(slot, task.kind, work, state.times, now)],
-      });
+      const milliseconds = leaseMilliseconds(state.times[task.kind], work, part.missed);
+      parts.set(number, { ...part, leases: [...part.leases, grant(slot, milliseconds, now)] });
     }
     const worker = workers.get(slot);
     if (worker !== undefined && worker.weightsOf !== taskKey(task)) {
@@ -188,9 +195,6 @@ function workInHand(task: Task, slot: number, virtualShards: number): number {
   }
   return work;
 }
-
-/** Of two that differ, each is asked once more when nobody else is there: it may have been an accident. */
-const MAX_ANSWERS = 2;
 
 /** Who is asked for what is missing, whoever was not asked before first; of what nobody can confirm, one answer is enough. */
 function spread(
@@ -217,7 +221,8 @@ function spread(
       (hasSaid(slot) ? much : 0) +
       (count(slot, 'refused') > 0 ? 3 * much : 0) +
       (state.workers.get(slot)?.asideUntil === undefined ? 0 : 8 * much);
-    const isSpent = (slot: number) => isContested(part) && count(slot, 'answered') >= MAX_ANSWERS;
+    const isSpent = (slot: number) =>
+      isContested(part) && count(slot, 'answered') >= limits.MAX_CONTESTED_ANSWERS;
     const able = eligible.filter((slot) => count(slot, 'late') === 0 && !isSpent(slot));
     const best = able.toSorted((a, b) => rank(a) - rank(b) || a - b)[0];
     if (best === undefined) continue;

@@ -2,11 +2,11 @@ import { ARITHMETIC, PROTOCOL, type WorkerMessage } from '../shared/messages.ts'
 import { unreachable } from '../shared/errors.ts';
 import type { GpuReading } from '../shared/gpu-reading.ts';
 import * as limits from '../shared/limits.ts';
-import { changeLeases, isBusy, openLeases, withoutWorker } from './leases.ts';
+import { isBusy, isMissed, missLeases, openLeases, withoutWorker } from './leases.ts';
 import { andThen, close, type Effect, log, type Next } from './effects.ts';
 import type { RunEvent } from './events.ts';
 import { type RunState, withWorker, type WorkerState } from './state.ts';
-import type { Lease, Task } from './task.ts';
+import type { Task } from './task.ts';
 import { judgeFingerprint } from './fingerprints.ts';
 import { end, tooFewWorkers } from './outcome.ts';
 import { takeResult } from './results.ts';
@@ -27,10 +27,10 @@ export function handleMembership(state: RunState, event: MembershipEvent): Next 
     case 'message': {
       const worker = state.workers.get(event.slot);
       if (worker === undefined) return { state, effects: [] };
-      const seen = {
-        ...worker,
-        silentAt: Math.max(worker.silentAt, event.now + limits.IDLE_LIMIT_MILLISECONDS),
-      };
+      // Until then it has a limit for what it has to do, whatever else it says.
+      const isReady = worker.phase === 'ready';
+      const silentAt = Math.max(worker.silentAt, event.now + limits.IDLE_LIMIT_MILLISECONDS);
+      const seen = isReady ? { ...worker, silentAt } : worker;
       return listen(withWorker(state, seen), seen, event);
     }
   }
@@ -44,6 +44,7 @@ function connect(
     ...{ slot, session, name: `slot ${slot}`, phase: 'connected', engine: undefined, fingerprint: undefined },
     ...{ silentAt: now + limits.HELLO_LIMIT_MILLISECONDS, weightsOf: undefined, late: false },
     devicesAt: now,
+    hasAnnounced: false,
     ...{
       pace: undefined,
       failures: 0,
@@ -64,12 +65,13 @@ function listen(
   switch (message.kind) {
     case 'hello':
       return worker.phase === 'connected'
-        ? greet(state, worker, message)
+        ? greet(state, worker, message, now)
         : breach(state, worker, message.kind);
     case 'preparing': {
-      if (worker.phase !== 'preparing') return breach(state, worker, message.kind);
+      if (worker.phase !== 'preparing' || worker.hasAnnounced) return breach(state, worker, message.kind);
+      const silentAt = now + message.limitMilliseconds;
       return {
-        state: withWorker(state, { ...worker, silentAt: now + message.limitMilliseconds }),
+        state: withWorker(state, { ...worker, silentAt, hasAnnounced: true }),
         effects: [],
       };
     }
@@ -105,7 +107,12 @@ function listen(
   }
 }
 
-function greet(state: RunState, worker: WorkerState, hello: Extract<WorkerMessage, { kind: 'hello' }>): Next {
+function greet(
+  state: RunState,
+  worker: WorkerState,
+  hello: Extract<WorkerMessage, { kind: 'hello' }>,
+  now: number,
+): Next {
   const ours = `protocol ${PROTOCOL}, arithmetic ${ARITHMETIC}`;
   if (hello.protocol !== PROTOCOL || hello.arithmetic !== ARITHMETIC) {
     const theirs = `protocol ${hello.protocol}, arithmetic ${hello.arithmetic}`;
@@ -128,7 +135,8 @@ function greet(state: RunState, worker: WorkerState, hello: Extract<WorkerMessag
     );
   }
   const { run, term } = state.settings;
-  const greeted: WorkerState = { ...worker, name: hello.name, phase: 'preparing' };
+  const silentAt = now + limits.IDLE_LIMIT_MILLISECONDS;
+  const greeted: WorkerState = { ...worker, name: hello.name, phase: 'preparing', silentAt };
   const welcome: Effect = {
     kind: 'send',
     slot: worker.slot,
@@ -201,13 +209,12 @@ function leave(state: RunState, slot: number, reason: string, now: number): Next
 /** Time passes: leases are missed, silent workers are given up, and waiting has an end. */
 function expire(state: RunState, now: number): Next {
   const { task } = state;
-  const isMissed = (lease: Lease) => lease.state === 'open' && lease.deadline <= now;
   const missed = new Set(
     openLeases(task)
-      .filter(isMissed)
+      .filter((lease) => isMissed(lease, now))
       .map(({ slot }) => slot),
   );
-  const judged = task && changeLeases(task, (lease) => (isMissed(lease) ? 'late' : lease.state));
+  const judged = task && missLeases(task, now);
   let next: Next = {
     state: judged === task ? state : straggling({ ...state, task: judged }, task),
     effects: [],

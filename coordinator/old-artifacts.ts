@@ -13,20 +13,32 @@ const manifestSchema = z.object({
 
 /**
  * Removes what artifacts/ shows of a run that goes on: it would be another model's. The manifest first, for without it nothing there
- * is whole; what it does not name stays, the mistakes aside. Rejects with DISK.
+ * is whole; what it does not name stays, the mistakes aside. All of it by way of `drafts`: whoever was fenced off removes nothing.
+ * Rejects with DISK.
  */
-export async function forgetArtifacts(run: string, disk: Disk): Promise<void> {
+export async function forgetArtifacts(run: string, drafts: string, disk: Disk): Promise<void> {
   const folder = join(run, 'artifacts');
   const manifest = join(folder, MANIFEST);
   try {
     const names = await namesIn(manifest, disk);
-    await disk.remove(manifest);
-    await disk.syncDirectory(folder);
-    for (const name of [MISTAKES, ...names]) await disk.remove(join(folder, name));
-    await disk.syncDirectory(folder);
+    await forget(folder, [MANIFEST], drafts, disk);
+    await forget(folder, [MISTAKES, ...names], drafts, disk);
   } catch (error) {
     if (systemCode(error) !== 'ENOENT') throw diskError(manifest, error);
   }
+}
+
+async function forget(folder: string, names: readonly string[], drafts: string, disk: Disk): Promise<void> {
+  for (const name of names) {
+    const draft = join(drafts, name);
+    try {
+      await disk.rename(join(folder, name), draft);
+    } catch (error) {
+      if (systemCode(error) !== 'ENOENT') throw error;
+    }
+    await disk.remove(draft);
+  }
+  await disk.syncDirectory(folder);
 }
 
 /** Of one that is missing, or was changed, nothing is believed. */

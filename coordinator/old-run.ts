@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { systemDisk, type Disk } from '../data/disk.ts';
 import { systemCode } from '../data/system-error.ts';
+import type { Checkpoint } from '../shared/checkpoint-file.ts';
 import { ClusterError, messageOf } from '../shared/errors.ts';
 import { readMetrics, type MetricsLine } from '../shared/metrics.ts';
 import { parseRunRecord, type RunRecord } from '../shared/run-schema.ts';
@@ -11,11 +12,14 @@ export async function readRunRecord(directory: string, disk: Disk = systemDisk):
   return parseRunRecord(await readText(path, disk), path);
 }
 
+/** Of metrics.jsonl. */
+interface OldLines {
+  readonly lines: readonly MetricsLine[];
+  readonly text: string;
+}
+
 /** The whole lines of metrics.jsonl, and their text without one that a crash has torn. Rejects with DATA when one was changed. */
-export async function readLines(
-  directory: string,
-  disk: Disk = systemDisk,
-): Promise<{ lines: MetricsLine[]; text: string }> {
+export async function readLines(directory: string, disk: Disk = systemDisk): Promise<OldLines> {
   const path = join(directory, 'metrics.jsonl');
   const text = await readText(path, disk);
   const { lines, wholeBytes, bad } = readMetrics(text);
@@ -25,6 +29,27 @@ export async function readLines(
     });
   }
   return { lines, text: text.slice(0, wholeBytes) };
+}
+
+/**
+ * Whether engines were mixed, or may have been when it crashed: then steps that are computed again may come out otherwise, and
+ * nobody can verify the run.
+ */
+export function isPerhapsMixed({ engine, launch, state }: RunRecord): boolean {
+  return engine?.reproducible === false || (state === 'running' && launch['allow_mixed_engines'] === true);
+}
+
+/** The lines of what this checkpoint knows, and their text; without one, none. */
+export function linesUntil(
+  checkpoint: Pick<Checkpoint, 'step' | 'evaluated'> | undefined,
+  { lines, text }: OldLines,
+): OldLines {
+  const { step = 0, evaluated = 0 } = checkpoint ?? {};
+  const isKnown = (line: MetricsLine) => line.step <= (line.kind === 'step' ? step : evaluated);
+  const end = lines.findIndex((line) => !isKnown(line));
+  if (end < 0) return { lines, text };
+  const kept = text.split('\n').slice(0, end);
+  return { lines: lines.slice(0, end), text: kept.map((line) => `${line}\n`).join('') };
 }
 
 /** The whole lines of events.jsonl. */

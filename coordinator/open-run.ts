@@ -7,7 +7,7 @@ import type { MetricsLine } from '../shared/metrics.ts';
 import type { RunRecord } from '../shared/run-schema.ts';
 import { totalSteps } from '../shared/schedule.ts';
 import type { Dataset } from '../shared/dataset.ts';
-import { forgetArtifacts } from './old-artifacts.ts';
+import { isPerhapsMixed } from './old-run.ts';
 import { systemProcesses } from './processes.ts';
 import { Recorder, type Draw, type ResumedRecord } from './recorder.ts';
 import type { Workplace } from './serve.ts';
@@ -86,7 +86,7 @@ async function openRun(
     const checkpoint = await store.newestCheckpoint(configuration, (error) =>
       viewer.log('warn', `an older checkpoint is used: ${error.message}`, {}),
     );
-    // One that diverged has kept nothing, and has nothing to lose.
+    // One that diverged may have kept nothing, and has nothing to lose.
     if (checkpoint === undefined && record.step > 0 && record.state !== 'diverged')
       throw nothingToGoOnFrom(directory, record);
     const step = checkpoint?.step ?? 0;
@@ -104,11 +104,12 @@ async function openRun(
         fix: 'prolong it with more --epochs or --steps',
       });
     }
-    await forgetArtifacts(directory, place.disk);
+    await store.forgetArtifacts();
     viewer.log('info', `going on after step ${step} (term ${record.term + 1})`, { step });
     return { store, term: record.term + 1, old: { record, lines, events }, checkpoint };
   } catch (error) {
-    await store.close();
+    // Why the run cannot go on is what there is to tell.
+    await store.close().catch(() => undefined);
     throw error;
   }
 }
@@ -140,7 +141,7 @@ function resumedState({ old, checkpoint }: OpenRun, configuration: Configuration
   // What a crash left of the counts is not known; a run that ended in good order has them.
   const isWhole = old.record.step === step;
   return {
-    ...{ step, evaluated, fingerprint, engine: engine?.description, mixed: engine?.reproducible === false },
+    ...{ step, evaluated, fingerprint, engine: engine?.description, mixed: isPerhapsMixed(old.record) },
     delivered: new Map(isWhole ? workers.map(({ name, samples }) => [name, samples]) : []),
     suspects,
   };

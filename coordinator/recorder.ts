@@ -225,6 +225,12 @@ export class Recorder implements RunRecorder {
     }
   }
 
+  /** Another coordinator may go on at once, from what is on the disk. */
+  async abandon(): Promise<void> {
+    await this.#keeping;
+    await this.#options.store.close().catch(() => undefined);
+  }
+
   async #finish(state: RunState, outcome: Outcome): Promise<RunRecord> {
     const { store, configuration, dataset, predictions, snapshot } = this.#options;
     const record = this.#record(state, outcome);

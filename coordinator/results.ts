@@ -47,7 +47,9 @@ export function takeResult(
   const said = { checksum: claimed ?? 0n, correct };
   if (part.accepted !== undefined && isAlike(part.accepted, said)) return duplicate(state);
   const earlier = earlierOf(part, worker.session);
-  if (part.quorum === 2 && earlier?.digest !== undefined && isAlike(earlier, said)) {
+  const isKnown = earlier?.digest !== undefined && isAlike(earlier, said);
+  // Where two have said the same already, the part was taken back with its neighbour, and its body is what is missing.
+  if (part.quorum === 2 && isKnown && supportOf(part, earlier) < part.quorum) {
     // Asked once more, it stays with what it said: no second body is needed for that.
     const parts = new Map(task.parts).set(number, withAnswer(part, earlier));
     return duplicate({ ...state, task: { ...task, parts } });

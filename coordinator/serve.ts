@@ -60,6 +60,8 @@ export interface RunRecorder extends RunObserver {
   opened(state: RunState): Promise<void>;
   /** When the run has ended; the workers are told afterwards. */
   finish(state: RunState, outcome: Outcome): Promise<unknown>;
+  /** Closes what is open where it came to no end; does not reject. */
+  abandon?(): Promise<void>;
 }
 
 export interface Serving<R extends RunRecorder> {
@@ -103,7 +105,8 @@ export async function serve<R extends RunRecorder>(
     {
       ...{ host, port, token, tls, dataset, maxFrameBytes: frameBytes },
       description: () => running?.description,
-      openMemory: (address) => reachMemory(address, bytes + 4, log),
+      // It goes both ways or not at all.
+      openMemory: (address) => (memory === undefined ? undefined : reachMemory(address, bytes + 4, log)),
     },
     {
       connected: (connection) => driverOf().connected(connection),
@@ -130,7 +133,7 @@ export async function serve<R extends RunRecorder>(
       newSession: () => randomBytes(16).toString('hex'),
     });
     failures.listen((error) => driver.fail(error));
-    await recorder.opened(state);
+    await openedOrAbandoned(recorder, state);
     running = { driver, description: describe(settings, run, frameBytes, memory) };
     driver.start();
     return {
@@ -139,10 +142,23 @@ export async function serve<R extends RunRecorder>(
       inspect: () => driver.inspect(),
       weights: () => ({ step: driver.state.step, weights: tensors.weights().slice() }),
       unauthorized: () => server.unauthorized,
-      done: finish(driver, recorder, () => server.close()),
+      done: finish(driver, recorder, async () => {
+        await server.close();
+        memory?.close();
+      }),
     };
   } catch (error) {
     await server.close();
+    memory?.close();
+    throw error;
+  }
+}
+
+async function openedOrAbandoned(recorder: RunRecorder, state: RunState): Promise<void> {
+  try {
+    await recorder.opened(state);
+  } catch (error) {
+    await recorder.abandon?.();
     throw error;
   }
 }
@@ -160,6 +176,7 @@ export async function conclude<R extends RunRecorder>(driver: Driver, recorder: 
     // A run that was taken over goes on: its workers are sent to look for it.
     const code = error instanceof ClusterError && error.code === 'LOCKED' ? 'SUPERSEDED' : 'RUN_FAILED';
     driver.shutDown({ state: 'failed', code, message: 'this coordinator has ended' });
+    await recorder.abandon?.();
     throw error;
   }
 }

@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Duplex } from 'node:stream';
+import { pipeline, Readable, type Duplex } from 'node:stream';
 import { WebSocketServer } from 'ws';
 import { ClusterError } from '../shared/errors.ts';
 import { FrameSocket } from '../shared/frame-socket.ts';
@@ -107,7 +107,13 @@ function sendData(bytes: Uint8Array, request: IncomingMessage, response: ServerR
     },
     ...partial,
   });
-  response.end(bytes.subarray(start));
+  // Piece by piece, as it is read: TLS would encrypt all of it at once, and keep that.
+  pipeline(Readable.from(piecesOf(bytes.subarray(start)), { highWaterMark: 1 }), response, () => undefined);
+}
+
+function* piecesOf(bytes: Uint8Array): Generator<Uint8Array> {
+  for (let at = 0; at < bytes.length; at += limits.DATA_PIECE_BYTES)
+    yield bytes.subarray(at, at + limits.DATA_PIECE_BYTES);
 }
 
 function reply(
@@ -140,8 +146,8 @@ function freeSlot(connections: ReadonlyMap<number, Connection>): number {
 
 async function bind(http: BoundedServer, { host, port }: ServerOptions): Promise<void> {
   await new Promise<void>((resolve, reject) => {
-    const refused = (error: NodeJS.ErrnoException) => reject(bindError(error, host, port));
-    http.once('error', refused);
+    // One that comes later (no more file descriptors) costs a connection, not the run.
+    http.on('error', (error: NodeJS.ErrnoException) => reject(bindError(error, host, port)));
     http.listen(port, host, resolve);
   });
 }

@@ -112,6 +112,8 @@ export interface WorkerState {
   readonly fingerprint: string | undefined;
   /** When an idle or preparing worker has been silent for too long. */
   readonly silentAt: number;
+  /** Whether it has said how long it prepares, which it does once. */
+  readonly hasAnnounced: boolean;
   /** From when on its word about its GPUs is listened to again. */
   readonly devicesAt: number;
   /** The last step in which another worker has confirmed what this one was asked for first. */

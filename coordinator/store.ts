@@ -3,7 +3,7 @@ import type { Disk } from '../data/disk.ts';
 import { makeDirectories, writeWhole } from '../data/whole-file.ts';
 import type { Checkpoint } from '../shared/checkpoint-file.ts';
 import type { Clock } from '../shared/clock.ts';
-import type { Configuration } from '../shared/configuration.ts';
+import { configurationOfRecord, type Configuration } from '../shared/configuration.ts';
 import { assert, ClusterError } from '../shared/errors.ts';
 import {
   LOCK_CHECK_MILLISECONDS,
@@ -21,7 +21,8 @@ import { runRecordSchema, type RunRecord, type RunStatus } from '../shared/run-s
 import { AppendFile } from './append-file.ts';
 import { Checkpoints } from './checkpoints.ts';
 import { hasDrafts, makeDrafts, putUpFence, removeFolder } from './drafts.ts';
-import { readEvents, readLines, readRunRecord } from './old-run.ts';
+import { forgetArtifacts } from './old-artifacts.ts';
+import { isPerhapsMixed, linesUntil, readEvents, readLines, readRunRecord } from './old-run.ts';
 import type { Processes } from './processes.ts';
 import { checkUnbegun, createRunDirectory } from './run-directory.ts';
 import { RunLock } from './run-lock.ts';
@@ -112,14 +113,17 @@ export class RunStore {
    */
   static async resume(
     options: OldRun,
-  ): Promise<{ store: RunStore; record: RunRecord; lines: MetricsLine[]; events: string }> {
+  ): Promise<{ store: RunStore; record: RunRecord; lines: readonly MetricsLine[]; events: string }> {
     const { directory, takeOver, disk } = options;
     const { lock, drafts } = await lockIn(directory, takeOver, options);
     return await releasedOnError(directory, lock, async () => {
       await putUpFence(directory, drafts, lock, disk);
       // From here on nobody else changes what is read.
       const record = await readRunRecord(directory, disk);
-      const { lines, text } = await readLines(directory, disk);
+      const written = await readLines(directory, disk);
+      const { lines, text } = isPerhapsMixed(record)
+        ? linesUntil(await newestOf(directory, record, options), written)
+        : written;
       const events = await readEvents(directory, disk);
       const old = { drafts, metrics: text, events, lastDigest: lines.at(-1)?.digest };
       const files = await openFiles(directory, old, options);
@@ -179,6 +183,11 @@ export class RunStore {
   /** Writes artifacts/`name`. */
   writeArtifact(name: string, data: string | Uint8Array): Promise<void> {
     return this.#writeWhole(join('artifacts', name), data);
+  }
+
+  /** See old-artifacts.ts. */
+  forgetArtifacts(): Promise<void> {
+    return forgetArtifacts(this.path, this.#drafts, this.#options.disk);
   }
 
   /** Resolves when all lines so far are on the disk. */
@@ -269,6 +278,12 @@ async function openFiles(path: string, old: OldFiles, options: StoreOptions): Pr
   const metrics = await open('metrics.jsonl', old.metrics, MAX_METRICS_BUFFER_BYTES);
   const events = await open('events.jsonl', old.events, MAX_EVENTS_BUFFER_BYTES);
   return { drafts, metrics, events, lastDigest };
+}
+
+/** What a run of mixed engines goes on from. */
+async function newestOf(directory: string, record: RunRecord, { disk, keep }: OldRun) {
+  const checkpoints = new Checkpoints(directory, directory, keep, disk);
+  return await checkpoints.newest(configurationOfRecord(record.configuration), () => undefined);
 }
 
 async function lockIn(directory: string, takeOver: boolean, { disk, processes }: StorePlace) {

@@ -14,9 +14,11 @@ export interface Task {
 }
 
 export interface Part {
-  /** Who was asked for it, in order; the last one holds the lease. */
+  /** Who was asked for it, in order. */
   readonly leases: readonly Lease[];
   readonly accepted: Accepted | undefined;
+  /** How many deadlines have passed while it was computed: the next one is the later for it. */
+  readonly missed: number;
   /** How often its result was not finite. */
   readonly nonFinite: number;
   /** So many workers must say the same before it is accepted: 2 where it is audited, or where two have differed. */

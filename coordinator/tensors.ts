@@ -35,6 +35,8 @@ interface WeightsRoom {
   readonly inFlight: Set<number>;
   /** Whether shared memory holds these weights. */
   isShared: boolean;
+  /** Rises with each update: of two rooms the one with less was sent earlier. */
+  version: number;
 }
 
 /** The current weights on their way to several workers; what no worker needs is not made. */
@@ -173,6 +175,7 @@ export class Tensors {
     });
     target.checksum.setBigUint64(0, this.#checksum, true);
     target.isShared = false;
+    target.version = this.#current.version + 1;
     this.#free.push(gradient);
     this.#gradient = gradient;
     this.#current = target;
@@ -190,8 +193,9 @@ export class Tensors {
 
   /** Slots that hold back the frame which was sent longest ago. */
   slowest(): number[] {
-    const held = this.#rooms.find((room) => room !== this.#current && room.inFlight.size > 0);
-    return [...(held?.inFlight ?? [])];
+    const held = this.#rooms.filter((room) => room !== this.#current && room.inFlight.size > 0);
+    const [oldest] = held.toSorted((a, b) => a.version - b.version);
+    return [...(oldest?.inFlight ?? [])];
   }
 
   /** The current weights, for any number of workers. */
@@ -236,7 +240,7 @@ export class Tensors {
     const room = this.#kernels.bytes(start, bytes);
     const checksum = new DataView(room.buffer, room.byteOffset + bytes - CHECKSUM_BYTES, CHECKSUM_BYTES);
     const at = start + MAX_FRAME_HEAD_BYTES;
-    return { index, at, room, checksum, inFlight: new Set(), isShared: false };
+    return { index, at, room, checksum, inFlight: new Set(), isShared: false, version: 0 };
   }
 
   #take(): number {

@@ -27,7 +27,7 @@ export async function cachedDataset(
   try {
     bytes = await readFile(path);
   } catch (error) {
-    if (systemCode(error) === 'ENOENT') return undefined;
+    if (systemCode(error) === 'ENOENT' || systemCode(error) === 'ENOTDIR') return undefined;
     throw new ClusterError('DATA', `${path} cannot be read: ${String(error)}`, {
       fix: 'remove it',
       cause: error,

@@ -1,7 +1,9 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
+import { forgetArtifacts } from '../../coordinator/old-artifacts.ts';
 import { silentViewer } from '../../coordinator/viewer.ts';
+import { systemDisk } from '../../data/disk.ts';
 import { readMetrics } from '../../shared/metrics.ts';
 import { temporaryFolder } from '../process/cluster.ts';
 import { configuration, makeUp } from './made-up-run.ts';
@@ -64,6 +66,13 @@ describe('what there is to see of a run', () => {
     const longer = { ...configuration, steps: 20 };
     await makeUp({ runs, resume: directory, configuration: longer, until: 14 });
     expect(readdirSync(join(directory, 'artifacts')).toSorted()).toEqual(['notes.txt']);
+  });
+
+  it('stays where another coordinator has put up its fence', async () => {
+    const directory = await makeUp({ runs, draw: () => Promise.resolve(drawn) });
+    const before = readdirSync(join(directory, 'artifacts'));
+    await forgetArtifacts(directory, join(directory, '.drafts-0'), systemDisk);
+    expect(readdirSync(join(directory, 'artifacts'))).toEqual(before);
   });
 
   it.each(['no JSON', '{"files":[{"name":"../run.json"}]}', '{"files":[{"name":".."}]}'])(

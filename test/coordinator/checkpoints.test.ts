@@ -80,5 +80,13 @@ describe('the checkpoints of a run', () => {
     const damaged: ClusterError[] = [];
     expect((await checkpoints.newest(configuration, (error) => damaged.push(error)))?.step).toBe(2);
     expect(damaged.map(({ message }) => message)).toEqual([expect.stringContaining('is damaged')]);
+
+    // A run that goes on from before a damaged one keeps what it writes.
+    const one = new Checkpoints(folder, folder, 1, systemDisk);
+    for (const step of [3, 4, 5]) await one.write(checkpointOf(step));
+    expect((await one.newest(configuration, () => undefined))?.step).toBe(5);
+    await one.write(checkpointOf(40));
+    const left = (await readdir(directory)).filter((name) => name.startsWith('step-'));
+    expect(left).toEqual(['step-0000000040.safetensors']);
   });
 });

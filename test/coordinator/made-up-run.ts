@@ -70,8 +70,8 @@ export async function makeUp({ runs, resume, until, ...own }: MadeUp): Promise<s
     workplace,
     own.viewer ?? silentViewer,
   );
-  const known = { fingerprint: FINGERPRINT, engine: sampleEngine, mixed: own.mixed ?? false };
   const fresh = stateOf(chosen, recorder);
+  const known = { fingerprint: FINGERPRINT, engine: sampleEngine, mixed: own.mixed ?? fresh.mixed };
   await recorder.opened(fresh);
   const last = until ?? totalSteps(chosen);
   const isDue = (step: number) => step === totalSteps(chosen) || planStep(chosen, step).endsEpoch;

@@ -1,8 +1,8 @@
-import { readFileSync, rmSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { temporaryFolder } from '../process/cluster.ts';
-import { configuration, makeUp } from './made-up-run.ts';
+import { configuration, honest, makeUp, verifyMadeUp } from './made-up-run.ts';
 
 // As a pull leaves a run: a store has no checkpoints.
 it.each([
@@ -29,3 +29,37 @@ it.each([
     expect(files()).toEqual(before);
   },
 );
+
+it('a run of mixed engines goes on after a crash, also where they come out otherwise, and never says that it can be replayed', async () => {
+  const runs = temporaryFolder();
+  const resume = await makeUp({ runs, until: 7 });
+  await makeUp({ runs, resume, until: 10 });
+  // As a crash after step 10 leaves it: who computed which step nobody knows.
+  rmSync(join(resume, 'checkpoints', 'step-0000000010.safetensors'));
+  const path = join(resume, 'run.json');
+  const { engine: _, ...record } = JSON.parse(readFileSync(path, 'utf8'));
+  const crashed = { ...record, state: 'running', launch: { allow_mixed_engines: true } };
+  writeFileSync(path, JSON.stringify(crashed));
+  const other = { ...honest, loss: (step: number) => 3 / step };
+  await makeUp({ runs, resume, rule: other });
+  expect(JSON.parse(readFileSync(path, 'utf8'))).toMatchObject({
+    state: 'finished',
+    engine: { reproducible: false },
+  });
+  const steps = readFileSync(join(resume, 'metrics.jsonl'), 'utf8')
+    .split('\n')
+    .filter((line) => line.includes('"kind":"step"'));
+  expect(steps.map((line) => JSON.parse(line).loss)).toEqual(
+    Array.from({ length: 12 }, (_, i) => Math.fround((i < 7 ? 2 : 3) / (i + 1))),
+  );
+  await expect(verifyMadeUp(resume)).rejects.toMatchObject({ code: 'NOT_REPLAYABLE' });
+});
+
+it('closes its files, lock and all, where it cannot begin', async () => {
+  const runs = temporaryFolder();
+  const resume = await makeUp({ runs, until: 7 });
+  await expect(makeUp({ runs, resume, configuration: { ...configuration, steps: 6 } })).rejects.toMatchObject(
+    { code: 'USAGE' },
+  );
+  expect(readdirSync(resume)).not.toContain('lock.json');
+});

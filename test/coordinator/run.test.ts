@@ -1,6 +1,5 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { FIRST_LEASE_MILLISECONDS, MAX_FAILURES, SET_ASIDE_MILLISECONDS } from '../../shared/limits.ts';
 import { PROTOCOL } from '../../shared/messages.ts';
 import { Cluster, configuration } from './cluster.ts';
 
@@ -172,42 +171,6 @@ describe('a disturbed run', () => {
     expect(cluster.outcome?.state).toBe('finished');
   });
 
-  it('gives work again to a worker that was late, once it has answered, even after its step', () => {
-    const cluster = new Cluster({ startWorkers: 2 });
-    cluster.join(0);
-    cluster.join(1);
-    const late = cluster.requests.find(({ slot }) => slot === 1);
-    if (late === undefined) throw new Error('both were asked');
-    cluster.answer(cluster.requests[0] ?? late);
-    for (const milliseconds of [15_000, 16_000]) {
-      cluster.tick(milliseconds);
-      cluster.say(0, { kind: 'heartbeat' });
-    }
-    expect(cluster.state.workers.get(1)?.late).toBe(true);
-    const instead = cluster.requests.find(({ slot, step }) => slot === 0 && step === 1);
-    if (instead === undefined) throw new Error('the other one was asked');
-    cluster.answer(instead);
-    expect(cluster.state.task?.step).toBe(2);
-    const isSaid = () => cluster.logs.some((line) => line.endsWith('has answered'));
-    expect(isSaid()).toBe(false);
-    cluster.answer(late);
-    expect(cluster.state.workers.get(1)?.late).toBe(false);
-    expect(isSaid()).toBe(true);
-  });
-
-  it('prefers others to a worker that fails again and again, for a while', () => {
-    const cluster = new Cluster({ startWorkers: 2 });
-    cluster.join(0);
-    cluster.join(1);
-    const failing = { ...workerIn(cluster, 1), failures: MAX_FAILURES };
-    cluster.state = { ...cluster.state, workers: new Map(cluster.state.workers).set(1, failing) };
-    cluster.tick(FIRST_LEASE_MILLISECONDS + 1);
-    expect(cluster.logs.filter((line) => line.includes('again and again'))).toHaveLength(1);
-    expect(workerIn(cluster, 1).asideUntil).toBe(cluster.now + SET_ASIDE_MILLISECONDS);
-    cluster.tick(SET_ASIDE_MILLISECONDS);
-    expect(cluster.state.workers.get(1)?.asideUntil).toBeUndefined();
-  });
-
   it('asks for a checkpoint when it is due, after the step is recorded', () => {
     const cluster = new Cluster({ checkpointEvery: { steps: 3 } });
     cluster.join(0);
@@ -293,6 +256,33 @@ describe('what a worker may not do', () => {
     expect(cluster.closed).toEqual([]);
     expect(cluster.state.counts.fenced).toBe(1);
     expect(cluster.state.task?.openParts).toBe(2);
+  });
+
+  it('takes longer to prepare than it has said, whatever else it says', () => {
+    const cluster = new Cluster({ startWorkers: 9 });
+    cluster.connect(0);
+    cluster.connect(1);
+    const hello = { kind: 'hello', protocol: PROTOCOL, arithmetic: 1, version: '0', name: 'w1' } as const;
+    cluster.say(1, hello);
+    cluster.say(1, { kind: 'preparing', limitMilliseconds: 60_000 });
+    for (let seconds = 0; seconds < 55; seconds += 5) {
+      for (const slot of [0, 1]) cluster.say(slot, { kind: 'heartbeat' });
+      cluster.tick(5_000);
+    }
+    expect(cluster.closed).toEqual([{ slot: 0, code: 'TIMEOUT' }]);
+    cluster.say(1, { kind: 'heartbeat' });
+    cluster.tick(5_000);
+    expect(cluster.closed).toContainEqual({ slot: 1, code: 'TIMEOUT' });
+  });
+
+  it('says twice how long it prepares', () => {
+    const cluster = new Cluster();
+    cluster.connect(0);
+    cluster.say(0, { kind: 'hello', protocol: PROTOCOL, arithmetic: 1, version: '0', name: 'w0' });
+    cluster.say(0, { kind: 'preparing', limitMilliseconds: 60_000 });
+    expect(cluster.closed).toEqual([]);
+    cluster.say(0, { kind: 'preparing', limitMilliseconds: 60_000 });
+    expect(cluster.closed).toEqual([{ slot: 0, code: 'PROTOCOL' }]);
   });
 
   it('is silent before hello, while preparing or while idle beyond the limit', () => {

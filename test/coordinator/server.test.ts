@@ -6,6 +6,7 @@ import { listen } from '../../coordinator/server.ts';
 import { createKernels } from '../../kernels/kernels.ts';
 import { CHECKSUM_BYTES, encodeBefore, MAX_FRAME_HEAD_BYTES, roomBytes } from '../../shared/frame.ts';
 import type { Tensor } from '../../shared/frame.ts';
+import { DATA_PIECE_BYTES } from '../../shared/limits.ts';
 import type { WorkerMessage } from '../../shared/messages.ts';
 
 const TOKEN = 'a-token-of-the-tests-0123456789';
@@ -20,7 +21,7 @@ interface Arrival {
 }
 
 /** A listener whose first message, or the reason why its connection ended, can be awaited. */
-async function startServer() {
+async function startServer(bytes = new Uint8Array(1)) {
   let arrive: (arrival: Arrival) => void = () => undefined;
   let leave: (reason: string, cause: LeaveCause) => void = () => undefined;
   const arrived = new Promise<Arrival>((resolve) => (arrive = resolve));
@@ -31,7 +32,7 @@ async function startServer() {
   const server = await listen(
     {
       ...{ host: '127.0.0.1', port: 0, token: TOKEN, maxFrameBytes: MAX_FRAME_BYTES },
-      dataset: { digest: '0'.repeat(64), bytes: new Uint8Array(1) },
+      dataset: { digest: '0'.repeat(64), bytes },
       description: () => ({}),
       openMemory: () => undefined,
     },
@@ -147,6 +148,17 @@ describe('the listener', () => {
     for (const path of ['run', 'worker'])
       expect((await fetch(`http://127.0.0.1:${port}/${path}`)).status).toBe(401);
     expect(server.unauthorized).toBe(2);
+  });
+
+  it('sends a dataset piece by piece, from any byte on', async () => {
+    const bytes = new Uint8Array(2.5 * DATA_PIECE_BYTES).map((_, i) => i % 251);
+    const { port } = await startServer(bytes);
+    for (const from of [0, 1, DATA_PIECE_BYTES, bytes.length - 1]) {
+      const headers = { Authorization: `Bearer ${TOKEN}`, Range: `bytes=${from}-` };
+      const response = await fetch(`http://127.0.0.1:${port}/data/${'0'.repeat(64)}`, { headers });
+      const received = Buffer.from(await response.arrayBuffer());
+      expect(received.equals(bytes.subarray(from))).toBe(true);
+    }
   });
 
   it('says why a connection ended', async () => {

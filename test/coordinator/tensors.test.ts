@@ -105,4 +105,19 @@ describe('weights on their way', () => {
     releases[0]?.();
     expect(tensors.update(ROOT, SHARED_MEMORY_ROOMS)).toBe(1);
   });
+
+  it('name whoever holds the oldest, wherever it lies', () => {
+    const tensors = new Tensors(configuration, initial);
+    const hold = (slot: number) => {
+      const release = tensors.outgoing({ ...message, step: slot + 1 }).hold(slot);
+      expect(step(tensors, slot + 1)).toBe(1);
+      return release;
+    };
+    const release = hold(0);
+    // The one after it takes the first room again.
+    release();
+    hold(1);
+    hold(2);
+    expect(tensors.slowest()).toEqual([1]);
+  });
 });

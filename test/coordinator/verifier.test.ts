@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { readEvidence } from '../../coordinator/evidence.ts';
@@ -252,9 +252,18 @@ describe('what a replay alone can find', () => {
 
 it('writes nothing', async () => {
   const directory = await makeUp({ runs });
-  const before = readdirSync(directory, { recursive: true }).toSorted();
+  const files = () =>
+    readdirSync(directory, { recursive: true, withFileTypes: true })
+      .map((entry) => join(entry.parentPath, entry.name))
+      .toSorted()
+      .map((path) => [
+        path,
+        statSync(path).isFile() ? readFileSync(path, 'hex') : '',
+        statSync(path).mtimeMs,
+      ]);
+  const before = files();
   await verifyMadeUp(directory);
-  expect(readdirSync(directory, { recursive: true }).toSorted()).toEqual(before);
+  expect(files()).toEqual(before);
 });
 
 describe('a replay', () => {

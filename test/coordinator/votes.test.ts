@@ -186,6 +186,30 @@ describe('a second result of one part, of another worker', () => {
     expect(cluster.updates[0]).toBe(FULL);
   });
 
+  it('leaves it also where nobody is left who has not confirmed it', () => {
+    const cluster = clusterOf(3, { audit });
+    const of = (part: number) =>
+      cluster.requests.filter((each) => each.part === part).map(({ slot }) => slot);
+    // Two are asked for each part. One that only one of them was asked for, too, is the neighbour's.
+    const [decided, other] = [4, 5];
+    const both = of(decided);
+    for (const slot of both) answer(cluster, slot, decided);
+    const third = of(other).find((slot) => !both.includes(slot));
+    if (third === undefined) throw new Error('the third is asked for the other part');
+    for (const slot of of(other).filter((each) => each !== third)) answer(cluster, slot, other);
+    answer(cluster, third, other);
+    lie(cluster, () => true);
+    cluster.answer({ slot: third, kind: 'step', step: 1, part: other });
+    expect(cluster.closed).toEqual([{ slot: third, code: 'DISAGREEMENT' }]);
+    expect(cluster.state.task?.parts.get(decided)).toMatchObject({ accepted: undefined, quorum: 2 });
+    lie(cluster, () => false);
+    for (let i = 0; i < 100 && cluster.updates.length === 0; i++) {
+      const [request] = cluster.requests;
+      if (request !== undefined) cluster.answer(request);
+    }
+    expect(cluster.updates).toEqual([FULL]);
+  });
+
   it('that contradicts two is wrong', () => {
     const isWrong = ({ slot, step }: Request) => slot === 2 && step === 1;
     // Worker 2 audits another part, too.

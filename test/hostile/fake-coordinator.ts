@@ -62,7 +62,8 @@ export async function endOfWorker(
   const settings = { name: 'w', version: '0', maxRetries: 1, maxWaitMilliseconds: 60_000 };
   const client = new Client({
     ...{ dial, settings: { ...settings, prepareLimitMilliseconds: 60_000 } },
-    prepare: async (run) => Computation.create(run.configuration, await datasetOf(run, dial), reference),
+    prepare: async (run) =>
+      Computation.create(run.configuration, await datasetOf(run, dial, () => undefined), reference),
     ...{ log: () => undefined, random: () => 0, clock: () => performance.now() },
   });
   client.start();

@@ -6,7 +6,7 @@ import { configurationOf, expectUnharmed, startTarget } from './target.ts';
 
 it('a worker that lies about what it computed is shown the door by an audit, and changes no weight', async () => {
   const audit = { rate: 1, key: [7, 11] } as const;
-  const target = await startTarget(configurationOf(4), onTestFinished, audit);
+  const target = await startTarget(configurationOf(4), onTestFinished, { audit });
   await target.joinedBy('second');
   const attacker = await Attacker.join(target.port, target.fingerprint);
   const { fence, part } = await attacker.leased();

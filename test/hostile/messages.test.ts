@@ -1,8 +1,9 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { errorTable } from '../../shared/errors.ts';
 import { encodePointer } from '../../shared/frame.ts';
 import { MAX_GPUS } from '../../shared/limits.ts';
 import { PROTOCOL } from '../../shared/messages.ts';
+import { SharedMemory } from '../../shared/shared-memory.ts';
 import { Attacker, type Work } from './attacker.ts';
 import { engine, hello, tensorFrame } from './frames.ts';
 import { computationOf, expectUnharmed, startTarget, type Target } from './target.ts';
@@ -19,6 +20,7 @@ function gradientHeader({ fence, part }: Work, changes: object = {}): object {
   return { kind: 'gradient', ...fence, part, ...CORRECT, ...changes };
 }
 
+const ready = ({ fingerprint }: Target) => ({ kind: 'ready', fingerprint, engine });
 const devices = (...gpus: object[]) => ({ kind: 'devices', gpus });
 const manyGpus = Array.from({ length: MAX_GPUS + 1 }, () => ({ index: 0 }));
 
@@ -32,15 +34,11 @@ describe('an authenticated worker out of turn', () => {
     ['has a GPU that is busier than busy', 'PROTOCOL', () => [hello, devices({ index: 0, utilization: 2 })]],
     ['has a GPU that says more', 'PROTOCOL', () => [hello, devices({ index: 0, serial: 'x' })]],
     ['says hello twice', 'PROTOCOL', () => [hello, hello]],
-    ['is ready before hello', 'PROTOCOL', ({ fingerprint }) => [{ kind: 'ready', fingerprint, engine }]],
+    ['is ready before hello', 'PROTOCOL', (target) => [ready(target)]],
     [
       'prepares after it was ready',
       'PROTOCOL',
-      ({ fingerprint }) => [
-        hello,
-        { kind: 'ready', fingerprint, engine },
-        { kind: 'preparing', limitMilliseconds: 1 },
-      ],
+      (target) => [hello, ready(target), { kind: 'preparing', limitMilliseconds: 1 }],
     ],
     ['speaks another protocol', 'VERSION', () => [{ ...hello, protocol: PROTOCOL + 1 }]],
     [
@@ -62,6 +60,16 @@ describe('an authenticated worker out of turn', () => {
     const attacker = Attacker.upgrade(target.port);
     for (const message of messagesOf(target)) attacker.say(message);
     expect((await attacker.ended).close).toBe(errorTable[code].close);
+    await expectUnharmed(target);
+  });
+
+  it('offers memory where the run has none, and is sent frames as everybody', async () => {
+    const target = await startTarget(undefined, onTestFinished, { sharedMemory: false });
+    const own = new SharedMemory(4 * target.floats);
+    onTestFinished(() => own.close());
+    const attacker = Attacker.upgrade(target.port);
+    for (const message of [hello, { ...ready(target), memory: own.address }]) attacker.say(message);
+    await attacker.leased();
     await expectUnharmed(target);
   });
 

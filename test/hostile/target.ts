@@ -65,10 +65,16 @@ export interface Target {
   finish(): Promise<RunRecord>;
 }
 
+/** How the run treats its workers. */
+interface Ways {
+  readonly audit?: Audit;
+  readonly sharedMemory?: boolean;
+}
+
 export async function startTarget(
   configuration = configurationOf(),
   later: Later = onTestFinished,
-  audit?: Audit,
+  ways: Ways = {},
 ): Promise<Target> {
   let step = 0;
   // The last of all, so that what is measured of this process is the coordinator's and not what we remember.
@@ -84,7 +90,7 @@ export async function startTarget(
       if (name !== undefined) delivered.add(name);
     },
   };
-  const run = await launch(configuration, later, viewer, audit);
+  const run = await launch(configuration, later, viewer, ways);
   const computation = await computationOf(configuration);
   const advances = async (steps: number) => {
     const goal = step + steps;
@@ -141,7 +147,12 @@ function remember<T>(list: T[], item: T): void {
   if (list.length > 20) list.shift();
 }
 
-function launch(configuration: Configuration, later: Later, viewer: Partial<RunViewer>, audit?: Audit) {
+function launch(
+  configuration: Configuration,
+  later: Later,
+  viewer: Partial<RunViewer>,
+  { audit, sharedMemory = true }: Ways = {},
+) {
   const runsDir = mkdtempSync(join(tmpdir(), 'mnist-dist-test-'));
   later(() => rmSync(runsDir, { recursive: true, force: true }));
   return startCoordinator(
@@ -155,7 +166,7 @@ function launch(configuration: Configuration, later: Later, viewer: Partial<RunV
         keep: 2,
         audit,
       },
-      ...{ rendezvousMilliseconds: PATIENCE_MILLISECONDS, allowMixedEngines: false, sharedMemory: true },
+      ...{ rendezvousMilliseconds: PATIENCE_MILLISECONDS, allowMixedEngines: false, sharedMemory },
     },
     { ...silentViewer, ...viewer },
   );

@@ -1,21 +1,12 @@
 import { once } from 'node:events';
-import { readdirSync } from 'node:fs';
+import { readdirSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { expect, it, onTestFinished } from 'vitest';
 import { errorTable } from '../../shared/errors.ts';
 import { portOf } from '../../coordinator/http-server.ts';
-import {
-  childOf,
-  newRun,
-  QUICK_RECIPE,
-  readRun,
-  REFERENCE,
-  run,
-  start,
-  temporaryFolder,
-  until,
-} from './cluster.ts';
+import { childOf, newRun, QUICK_RECIPE, readRun, REFERENCE, run, start, temporaryFolder } from './cluster.ts';
 
 /** A server of S3 that has nothing, and never takes what it is sent; resolves once it is sent something. */
 async function greedyServer(): Promise<{ environment: NodeJS.ProcessEnv; sent: Promise<void> }> {
@@ -64,15 +55,13 @@ it('Ctrl-C ends the sending of results, and says how to finish it', async () => 
 it('a run that died while it was drawn is drawn when it goes on', async () => {
   const runs = temporaryFolder();
   const artifacts = join(runs, 'r', 'artifacts');
-  const local = start(['local', ...newRun(runs), ...quick, '--pictures']);
-  await until(() => {
-    try {
-      return readdirSync(artifacts).includes('summary.json') ? true : undefined;
-    } catch {
-      return undefined;
-    }
-  }, local);
-  process.kill(childOf(local, 'coordinator'), 'SIGKILL');
+  // The first of many files.
+  const failPoints = join(temporaryFolder(), 'fail-points');
+  writeFileSync(failPoints, 'after rename summary.json\n');
+  const local = start(['local', ...newRun(runs), ...quick, '--pictures'], {
+    NODE_OPTIONS: `--import=${fileURLToPath(new URL('fail-points.mjs', import.meta.url))}`,
+    FAIL_POINTS: failPoints,
+  });
   expect(await local.exited, local.output()).toBe(0);
   expect(local.output()).toContain('starting it again');
   expect(readdirSync(artifacts)).toEqual(

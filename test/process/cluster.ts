@@ -30,8 +30,8 @@ export interface Started {
   /** Exit code, or undefined when a signal ended it. */
   readonly exited: Promise<number | undefined>;
   output(): string;
-  /** Resolves with the first match in what it has printed so far or will print. */
-  says(pattern: RegExp): Promise<RegExpMatchArray>;
+  /** Resolves with the first match in what it has printed so far, from this character on, or will print. */
+  says(pattern: RegExp, from?: number): Promise<RegExpMatchArray>;
 }
 
 export function start(
@@ -75,10 +75,10 @@ export function follow(child: ChildProcessByStdio<Writable, Readable, Readable>,
     child.kill('SIGKILL');
     await exited;
   });
-  const says = (pattern: RegExp) =>
+  const says = (pattern: RegExp, from = 0) =>
     new Promise<RegExpMatchArray>((resolve, reject) => {
       const watch = (): void => {
-        const match = pattern.exec(output);
+        const match = pattern.exec(output.slice(from));
         if (match !== null) {
           watchers.delete(watch);
           resolve(match);
@@ -103,10 +103,10 @@ export async function run(
   return { code, output: started.output() };
 }
 
-/** A folder that is removed when the test ends. */
-export function temporaryFolder(): string {
+/** A folder that is removed when the test ends; one of several that run at once says by its own hook when that is. */
+export function temporaryFolder(later: (clean: () => void) => void = onTestFinished): string {
   const folder = mkdtempSync(join(tmpdir(), 'mnist-dist-test-'));
-  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  later(() => rmSync(folder, { recursive: true, force: true }));
   return folder;
 }
 
@@ -129,13 +129,20 @@ function isOver({ exitCode, signalCode }: ChildProcess): boolean {
   return exitCode !== null || signalCode !== null;
 }
 
-/** A port that nobody listened on a moment ago. */
+/** Ports that nobody listened on a moment ago, no two alike. */
+export async function freePorts(count: number): Promise<number[]> {
+  const servers = Array.from({ length: count }, () => createServer().listen(0, '127.0.0.1'));
+  await Promise.all(servers.map((server) => once(server, 'listening')));
+  return servers.map((server) => {
+    // A listening server's address is that of a port, not of a pipe.
+    const { port } = server.address() as AddressInfo;
+    server.close();
+    return port;
+  });
+}
+
 export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  // A listening server's address is that of a port, not of a pipe.
-  const { port } = server.address() as AddressInfo;
-  server.close();
+  const [port = 0] = await freePorts(1);
   return port;
 }
 

@@ -27,7 +27,10 @@ async function smallDisk(size: string): Promise<SmallDisk> {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   onTestFinished(() => void holder.kill('SIGKILL'));
-  await once(holder.stdout, 'data');
+  await Promise.race([
+    once(holder.stdout, 'data'),
+    once(holder, 'exit').then(([code]) => Promise.reject(new Error(`no disk could be mounted (${code})`))),
+  ]);
   const node = join(folder, 'node-there');
   writeFileSync(
     node,

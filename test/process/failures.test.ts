@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
@@ -173,6 +173,19 @@ describe('a coordinator ends with a clear error', () => {
     expect(existsSync(join(runs, 'r'))).toBe(false);
   });
 
+  it('when it cannot write down how workers join', async () => {
+    const { process, runs } = await coordinator([]);
+    process.process.kill('SIGINT');
+    await expectEnd(process, 'INTERRUPTED', /mnist-dist: /);
+    mkdirSync(join(runs, 'r', 'join'));
+    const again = await run(['coordinator', '--resume', join(runs, 'r'), '--port', '0'], {
+      MNIST_DIST_TOKEN: TOKEN,
+    });
+    expect(again.code, again.output).toBe(errorTable.DISK.exit);
+    expect(again.output).toContain(`${join(runs, 'r', 'join')} could not be written`);
+    expect(recordOf(runs).state).toBe('interrupted');
+  });
+
   it('when no worker comes within --rdzv-timeout', async () => {
     const { process, runs } = await coordinator(['--rdzv-timeout', '1s']);
     await expectEnd(process, 'RENDEZVOUS', /0 of at least 1 workers/);
@@ -198,7 +211,10 @@ describe('a run that is stopped', () => {
     await expectEnd(process, code, /mnist-dist: /);
     expect(await helper.exited).toBe(errorTable[code].exit);
     const { record, lines } = readRun(join(runs, 'r'));
-    expect(record).toMatchObject({ state: 'interrupted', step: lines.length });
+    expect(record).toMatchObject({
+      state: 'interrupted',
+      step: lines.filter(({ kind }) => kind === 'step').length,
+    });
   });
 
   it('in local takes its workers with it', async () => {

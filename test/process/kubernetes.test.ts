@@ -7,7 +7,7 @@ import { build, kubernetes, nameOf, type Manifest } from '../deploy/kustomize.ts
 import { outsideOf, page } from '../deploy/page.ts';
 import {
   expectSame,
-  freePort,
+  freePorts,
   QUICK_RECIPE,
   readRun,
   REFERENCE,
@@ -19,7 +19,7 @@ import {
   until,
 } from './cluster.ts';
 
-const RECIPE = [...QUICK_RECIPE, '--steps', '1000'];
+const RECIPE = [...QUICK_RECIPE, '--steps', '5000'];
 
 /** What the commands of the page make: certificates by the real command, tokens as openssl would. */
 async function makeSecret(): Promise<Stored> {
@@ -56,7 +56,7 @@ async function statusOf(url: string, token?: string): Promise<number | undefined
 it('trains with what the pods of deploy/kubernetes/cpu run, over TLS, and goes on when its coordinator is evicted', async () => {
   const manifests = build(`${kubernetes}cpu`);
   const stored = new Map([...configMapsOf(manifests), ...(await makeSecret())]);
-  const [port, httpPort] = [await freePort(), await freePort()];
+  const [port, httpPort] = await freePorts(2);
   // One machine, on which no service has a name, and a model that is quick to train.
   const here = (word: string) =>
     word

@@ -62,7 +62,7 @@ describe('local', () => {
 });
 
 describe('another dataset', () => {
-  it('reaches workers through their cache, once', async () => {
+  it('reaches workers through their cache, once, and without one, too', async () => {
     const [data, cache] = [temporaryFolder(), temporaryFolder()];
     const labels = (count: number) => labelsFile(Array.from({ length: count }, (_, i) => i % 10));
     const files = {
@@ -83,6 +83,11 @@ describe('another dataset', () => {
     const second = await train(settings, { MNIST_DIST_CACHE: cache });
     expect(statSync(join(cache, 'datasets', digest))).toMatchObject({ ino, mtimeMs });
     expect(second.modelSha256).toBe(first.modelSha256);
+
+    const closed = temporaryFolder();
+    writeFileSync(join(closed, 'datasets'), 'no folder');
+    const third = await train(settings, { MNIST_DIST_CACHE: closed });
+    expect(third.modelSha256).toBe(first.modelSha256);
   });
 
   it('that is cut short is refused by name', async () => {

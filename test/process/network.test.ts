@@ -50,9 +50,12 @@ async function hear({ proxy, coordinator }: Cluster, frames: number): Promise<vo
   await until(() => (proxy.passed('down') >= enough ? true : undefined), coordinator);
 }
 
-async function allLate({ coordinator }: Cluster, names: readonly string[]): Promise<void> {
+/** Does this to their connections, and waits until all of them are late for it. */
+async function untilLate({ coordinator }: Cluster, names: readonly string[], act: () => void): Promise<void> {
+  const from = coordinator.output().length;
+  act();
   await Promise.all(
-    names.map((name) => coordinator.says(new RegExp(`${name} is late; its work is offered to others`))),
+    names.map((name) => coordinator.says(new RegExp(`${name} is late; its work is offered to others`), from)),
   );
 }
 
@@ -88,8 +91,7 @@ describe('a connection between worker and coordinator', () => {
     const cluster = await trainThrough(names);
     // The first leases last half a minute; once some results are known, they follow the workers' speed.
     await hear(cluster, 20);
-    cluster.proxy.stall(...directions);
-    await allLate(cluster, names);
+    await untilLate(cluster, names, () => cluster.proxy.stall(...directions));
     cluster.proxy.release();
     const disturbed = await cluster.finish();
     expectSame(disturbed, undisturbed);
@@ -99,8 +101,7 @@ describe('a connection between worker and coordinator', () => {
   it('may be so slow that its worker is always late', async () => {
     const cluster = await trainThrough(['w1']);
     await hear(cluster, 20);
-    cluster.proxy.slow(2 * FRAME_BYTES);
-    await allLate(cluster, ['w1']);
+    await untilLate(cluster, ['w1'], () => cluster.proxy.slow(2 * FRAME_BYTES));
     cluster.proxy.release();
     expectSame(await cluster.finish(), undisturbed);
   });

@@ -63,8 +63,9 @@ describe('a run that is disturbed', () => {
     const lines = join(runs, 'r', 'metrics.jsonl');
     await vi.waitUntil(() => statSync(lines).size > 1000, { timeout: 60_000 });
     const worker = childOf(local, 'w1');
+    const from = local.output().length;
     process.kill(worker, 'SIGSTOP');
-    await local.says(/w1 is late; its work is offered to others/);
+    await local.says(/w1 is late; its work is offered to others/, from);
     process.kill(worker, 'SIGCONT');
     expect(await local.exited, local.output()).toBe(0);
     expectSame(readRun(join(runs, 'r')), undisturbed);
@@ -85,7 +86,15 @@ describe('a run that is disturbed', () => {
 
   it('goes on with --resume, with another number of workers, after Ctrl-C', async () => {
     const runs = temporaryFolder();
-    const local = start(['local', ...COMMON, '-n', '2', '--runs-dir', runs]);
+    const local = start([
+      'local',
+      ...COMMON,
+      '-n',
+      '2',
+      '--runs-dir',
+      runs,
+      ...['--checkpoint-every', '1h', '--audit', '0.5'],
+    ]);
     await local.says(/w1 delivered its first shard/);
     local.process.kill('SIGINT');
     expect(await local.exited, local.output()).toBe(130);
@@ -106,7 +115,9 @@ describe('a run that is disturbed', () => {
     ];
     const { code, output } = await run(again);
     expect(code, output).toBe(0);
-    expectSame(readRun(join(runs, id)), undisturbed);
+    const resumed = readRun(join(runs, id));
+    expectSame(resumed, undisturbed);
+    expect(resumed.record.launch).toMatchObject({ audit: 0.5, allow_mixed_engines: false });
 
     const third = await run(again);
     expect(third.code, third.output).toBe(errorTable.USAGE.exit);

@@ -4,20 +4,17 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
 import { valuesOf } from '../deploy/units.ts';
-import { REFERENCE, start, temporaryFolder, TOKEN, until } from './cluster.ts';
+import { follow, REFERENCE, start, temporaryFolder, TOKEN, until, type Started } from './cluster.ts';
 
 const script = fileURLToPath(new URL('../../deploy/systemd/coordinator.sh', import.meta.url));
 
-/** Runs what ExecStart runs, with the variables of a coordinator.env; its exit code and what it says. */
-function coordinator(environment: NodeJS.ProcessEnv) {
-  const child = spawn('/bin/sh', [script, '--port', '0', '--no-http'], {
-    env: { ...process.env, MNIST_DIST_PICTURES: 'no', MNIST_DIST_TOKEN: TOKEN, ...environment },
-  });
-  let output = '';
-  for (const stream of [child.stdout, child.stderr])
-    stream.setEncoding('utf8').on('data', (text: string) => (output += text));
-  const exited = new Promise<number | null>((resolve) => child.once('close', resolve));
-  return { child, exited, output: () => output };
+/** Runs what ExecStart runs, with the variables of a coordinator.env. */
+function coordinator(environment: NodeJS.ProcessEnv): Started {
+  return follow(
+    spawn('/bin/sh', [script, '--port', '0', '--no-http'], {
+      env: { ...process.env, MNIST_DIST_PICTURES: 'no', MNIST_DIST_TOKEN: TOKEN, ...environment },
+    }),
+  );
 }
 
 it('begins the run of coordinator.env, ends with 143 on SIGTERM, goes on with it, and leaves it alone when it is finished', async () => {
@@ -35,12 +32,11 @@ it('begins the run of coordinator.env, ends with 143 on SIGTERM, goes on with it
   const joinLine = () => (existsSync(joinFile) ? readFileSync(joinFile, 'utf8') : undefined);
 
   const first = coordinator(environment);
-  const invitation = await until(() => joinLine());
+  const invitation = await until(() => joinLine(), first);
   const worker = start(['worker', ...REFERENCE], { MNIST_DIST_JOIN: invitation });
-  await until(() =>
-    readFileSync(join(runs, 'first', 'metrics.jsonl'), 'utf8').split('\n').length > 20 ? true : undefined,
-  );
-  first.child.kill('SIGTERM');
+  const lines = () => readFileSync(join(runs, 'first', 'metrics.jsonl'), 'utf8').split('\n').length;
+  await until(() => (lines() > 20 ? true : undefined), first);
+  first.process.kill('SIGTERM');
   expect(await first.exited, first.output()).toBe(
     Number(valuesOf('SuccessExitStatus', 'mnist-dist-.service.d/common.conf')[0]),
   );
@@ -49,7 +45,7 @@ it('begins the run of coordinator.env, ends with 143 on SIGTERM, goes on with it
   expect(await worker.exited).toBe(143);
 
   const second = coordinator(environment);
-  const again = await until(() => joinLine());
+  const again = await until(() => joinLine(), second);
   const other = start(['worker', ...REFERENCE], { MNIST_DIST_JOIN: again });
   expect(await second.exited, second.output()).toBe(0);
   expect(await other.exited).toBe(0);

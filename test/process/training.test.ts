@@ -22,6 +22,24 @@ describe('the wasm engine', () => {
     expect(three.modelSha256).toBe(one.modelSha256);
     if (process.arch === 'x64') expect(one.modelSha256).toBe(WASM_GOLDEN);
   });
+
+  it('gives the same bytes whether tensors travel through shared memory or in frames', async () => {
+    const both = await Promise.all(
+      [[], ['--no-shared-memory']].map(async (flags) => {
+        const runs = temporaryFolder();
+        const { code, output } = await run([
+          ...['local', '-n', '2', '--engine', 'wasm', '--steps', '20', '--log-level', 'debug'],
+          ...[...newRun(runs), ...flags],
+        ]);
+        expect(code, output).toBe(0);
+        return { output, finished: readRun(join(runs, 'r')) };
+      }),
+    );
+    const [shared, framed] = both;
+    expect(shared?.output.match(/travel through shared memory/g)).toHaveLength(2);
+    expect(framed?.output).not.toContain('shared memory');
+    expect(framed?.finished.modelSha256).toBe(shared?.finished.modelSha256);
+  });
 });
 
 describe.skipIf(readyTensorFlow() === undefined)('TensorFlow', () => {
@@ -53,24 +71,6 @@ describe.skipIf(readyTensorFlow() === undefined)('TensorFlow', () => {
     }
     // Two epoch ends with short batches of 96, and a final evaluation.
     expect(validation(first.run)).toHaveLength(3);
-  });
-
-  it('gives the same bytes whether tensors travel through shared memory or in frames', async () => {
-    const both = await Promise.all(
-      [[], ['--no-shared-memory']].map(async (flags) => {
-        const runs = temporaryFolder();
-        const { code, output } = await run([
-          ...['local', '-n', '2', '--engine', 'wasm', '--steps', '20', '--log-level', 'debug'],
-          ...[...newRun(runs), ...flags],
-        ]);
-        expect(code, output).toBe(0);
-        return { output, finished: readRun(join(runs, 'r')) };
-      }),
-    );
-    const [shared, framed] = both;
-    expect(shared?.output.match(/travel through shared memory/g)).toHaveLength(2);
-    expect(framed?.output).not.toContain('shared memory');
-    expect(framed?.finished.modelSha256).toBe(shared?.finished.modelSha256);
   });
 
   it('has every worker compute, and every sample counted once', () => {

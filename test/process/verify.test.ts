@@ -171,7 +171,8 @@ describe('verify', () => {
     const first = start(['verify', long, '--log-level', 'debug'], { MNIST_DIST_TOKEN_FILE: file });
     await first.says(/w1 delivered its first shard/);
     const [child] = childrenOf(first.process.pid);
-    process.kill(child ?? 0, 'SIGKILL');
+    if (child === undefined) throw new Error('verify has no worker');
+    process.kill(child, 'SIGKILL');
     await first.says(/w\d was ended by signal 9; starting it again/);
     expect(await first.exited, first.output()).toBe(0);
 

@@ -31,6 +31,14 @@ async function pageOf(process: Started): Promise<number> {
   return Number(port);
 }
 
+async function isFree(port: number): Promise<boolean> {
+  const server = createServer().listen(port, '127.0.0.1');
+  await once(server, 'listening').catch(() => undefined);
+  const isListening = server.listening;
+  server.close();
+  return isListening;
+}
+
 async function viewOf(port: number): Promise<RunView> {
   return JSON.parse((await ask(port, '/api/run')).body.toString());
 }
@@ -189,13 +197,14 @@ describe('the address of the page', () => {
 
   it('is not the one where workers dial, also where that is the default', async () => {
     const { process: coordinator } = await startCoordinator([...QUICK_RECIPE, '--steps', '50']);
-    const defaultPort = await pageOf(coordinator);
-    // Taken or not, the page of this one goes out of the way.
+    let port = (await pageOf(coordinator)) + 1;
+    while (!(await isFree(port))) port += 1;
+    // The page of this one would be there, and goes out of the way.
     const other = start(
-      ['coordinator', '--port', String(defaultPort + 1), '--runs-dir', temporaryFolder(), ...QUICK_RECIPE],
+      ['coordinator', '--port', String(port), '--runs-dir', temporaryFolder(), ...QUICK_RECIPE],
       { MNIST_DIST_TOKEN: TOKEN },
     );
-    expect(await pageOf(other)).toBeGreaterThan(defaultPort + 1);
+    expect(await pageOf(other)).toBeGreaterThan(port);
     for (const { process: child, exited } of [coordinator, other]) {
       child.kill('SIGINT');
       await exited;

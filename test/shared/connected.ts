@@ -6,13 +6,14 @@ import { WebSocket, WebSocketServer } from 'ws';
 import { portOf } from '../../coordinator/http-server.ts';
 import { FrameSocket } from '../../shared/frame-socket.ts';
 import { roomBytes } from '../../shared/frame.ts';
-import { TestAuthority } from '../worker/certificates.ts';
+import type { TestAuthority } from '../worker/certificates.ts';
 
 export const MAX_BYTES = roomBytes(1024 ** 2);
 
-/** Both ends of a connection. */
-export async function connected(isSecure: boolean): Promise<{ client: FrameSocket; server: FrameSocket }> {
-  const authority = isSecure ? await TestAuthority.make() : undefined;
+/** Both ends of a connection; over TLS, where there is somebody to sign the server's certificate. */
+export async function connected(
+  authority?: TestAuthority,
+): Promise<{ client: FrameSocket; server: FrameSocket }> {
   const http = authority === undefined ? createPlain() : createSecure(await authority.server());
   // Whoever would wait for it fails.
   const closeTimeout = 600_000;
@@ -27,11 +28,14 @@ export async function connected(isSecure: boolean): Promise<{ client: FrameSocke
   });
   http.listen(0, '127.0.0.1');
   await once(http, 'listening');
-  const webSocket = new WebSocket(`${isSecure ? 'wss' : 'ws'}://127.0.0.1:${portOf(http) ?? 0}`, {
-    ...settings,
-    ...(authority === undefined ? {} : { ca: authority.pair.certificate }),
-    generateMask: (mask) => void mask.fill(0),
-  });
+  const webSocket = new WebSocket(
+    `${authority === undefined ? 'ws' : 'wss'}://127.0.0.1:${portOf(http) ?? 0}`,
+    {
+      ...settings,
+      ...(authority === undefined ? {} : { ca: authority.pair.certificate }),
+      generateMask: (mask) => void mask.fill(0),
+    },
+  );
   const client = await new Promise<FrameSocket>((resolve, reject) => {
     webSocket.once('error', reject);
     webSocket.once('upgrade', ({ socket }) =>

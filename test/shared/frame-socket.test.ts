@@ -5,6 +5,7 @@ import { assert } from '../../shared/errors.ts';
 import { FIRST_WRITE_BYTES, FrameSocket } from '../../shared/frame-socket.ts';
 import { encodeBefore, MAX_FRAME_HEAD_BYTES, roomBytes, type TensorFrame } from '../../shared/frame.ts';
 import { largeHead } from '../../shared/websocket-head.ts';
+import { TestAuthority } from '../worker/certificates.ts';
 import { connected } from './connected.ts';
 
 function tensor(bytes: number, value: number): TensorFrame {
@@ -44,7 +45,7 @@ describe.each([
   ['TLS', true],
 ])('a frame socket over %s', (_, isSecure) => {
   it('keeps the order of tensors, small messages and pings, both ways', async () => {
-    const { client, server } = await connected(isSecure);
+    const { client, server } = await connected(isSecure ? await TestAuthority.make() : undefined);
     const sizes = [LARGE, 8, 65_536, 400_000, 98_304, 98_299, 70_000, LARGE];
     for (const [from, to] of [
       [client, server],
@@ -78,7 +79,7 @@ describe.each([
   });
 
   it('writes a tensor in one piece, over TLS in two', async () => {
-    const { client, server } = await connected(isSecure);
+    const { client, server } = await connected(isSecure ? await TestAuthority.make() : undefined);
     const writes = vi.spyOn(server.socket, 'write');
     const frame = tensor(400_000, 1);
     const arrived = receiver(client);
@@ -90,7 +91,7 @@ describe.each([
   });
 
   it('says that a tensor needs its room no longer, whatever happens to it', async () => {
-    const { client, server } = await connected(isSecure);
+    const { client, server } = await connected(isSecure ? await TestAuthority.make() : undefined);
     server.webSocket.on('error', ignore);
     const frames = [tensor(LARGE, 1), tensor(LARGE, 2), tensor(8, 3)];
     const sent = frames.map((frame) => new Promise<void>((resolve) => server.sendTensor(frame, resolve)));
@@ -101,7 +102,7 @@ describe.each([
   });
 
   it('closes in good order after the tensor that is on its way, and sends none after it', async () => {
-    const { client, server } = await connected(isSecure);
+    const { client, server } = await connected(isSecure ? await TestAuthority.make() : undefined);
     const arrived = receiver(client);
     const closed = once(client.webSocket, 'close');
     client.webSocket.on('error', (error) => expect.unreachable(error.message));
@@ -114,7 +115,7 @@ describe.each([
   });
 
   it('goes on with what comes while it closes', async () => {
-    const { client, server } = await connected(isSecure);
+    const { client, server } = await connected(isSecure ? await TestAuthority.make() : undefined);
     const closed = once(server.webSocket, 'close');
     const arrived = receiver(server);
     client.sendTensor(tensor(LARGE, 1), ignore);
@@ -130,7 +131,7 @@ describe.each([
     ['a frame without a mask', Buffer.of(0x82, 1, 0), 1002],
     ['a text that is not UTF-8', Buffer.of(0x81, 0x81, 0, 0, 0, 0, 0xff), 1007],
   ])('takes nothing after %s, and closes as ws does', async (_what, wrong, code) => {
-    const { client, server } = await connected(isSecure);
+    const { client, server } = await connected(isSecure ? await TestAuthority.make() : undefined);
     const failed = once(server.webSocket, 'error');
     const arrived = receiver(server);
     client.webSocket.on('error', ignore);
@@ -146,7 +147,7 @@ describe.each([
   });
 
   it('takes nothing after the close frame of the other side', async () => {
-    const { client, server } = await connected(isSecure);
+    const { client, server } = await connected(isSecure ? await TestAuthority.make() : undefined);
     const arrived = receiver(server);
     server.webSocket.on('error', (error) => expect.unreachable(error.message));
     client.webSocket.on('error', ignore);

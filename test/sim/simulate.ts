@@ -34,6 +34,8 @@ const COORDINATOR_FAULTS = 0.25;
 export interface SimulationResult {
   readonly steps: number;
   readonly faults: number;
+  /** Wrong results that workers have sent on purpose. */
+  readonly lies: number;
   readonly virtualMilliseconds: number;
 }
 
@@ -135,7 +137,8 @@ class Simulation implements Witness, CoordinatorWorld {
     }
     this.#checkEnd();
     const steps = this.#expected.steps.length;
-    return { steps, faults: this.#faults, virtualMilliseconds: this.#time.now() };
+    const lies = this.#workers.reduce((sum, worker) => sum + worker.lies, 0);
+    return { steps, faults: this.#faults, lies, virtualMilliseconds: this.#time.now() };
   }
 
   opened(coordinator: SimulatedCoordinator, term: number, resumed: Resumed | undefined): void {

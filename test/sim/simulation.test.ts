@@ -4,6 +4,8 @@ import { simulate } from './simulate.ts';
 /** What `npm run sim` was asked for (run.mjs). */
 const FIRST_SEED = Number(process.env['MNIST_DIST_SIM_SEED'] ?? 1);
 const SEEDS = Number(process.env['MNIST_DIST_SIM_SEEDS'] ?? 500);
+/** Of so many the mean says nothing. */
+const FEW_SEEDS = 50;
 
 describe('a simulated cluster', () => {
   it(
@@ -12,7 +14,8 @@ describe('a simulated cluster', () => {
     async () => {
       let faults = 0;
       for (let seed = FIRST_SEED; seed < FIRST_SEED + SEEDS; seed++) faults += (await simulate(seed)).faults;
-      expect(faults).toBeGreaterThanOrEqual(SEEDS - 1);
+      // About 17 a seed; a few seeds alone may have less.
+      expect(faults).toBeGreaterThanOrEqual(10 * (SEEDS - FEW_SEEDS));
     },
   );
 
@@ -20,7 +23,11 @@ describe('a simulated cluster', () => {
     `finds a liar where everything is audited: ${SEEDS} times from seed ${FIRST_SEED}`,
     { timeout: SEEDS * 1_000 + 60_000 },
     async () => {
-      for (let seed = FIRST_SEED; seed < FIRST_SEED + SEEDS; seed++) await simulate(seed, 'liar');
+      let liars = 0;
+      for (let seed = FIRST_SEED; seed < FIRST_SEED + SEEDS; seed++)
+        liars += (await simulate(seed, 'liar')).lies > 0 ? 1 : 0;
+      // One who is never asked has not lied.
+      expect(liars).toBeGreaterThanOrEqual(0.8 * (SEEDS - FEW_SEEDS));
     },
   );
 

@@ -5,7 +5,7 @@ import { Link } from '../../worker/link.ts';
 import { connected } from '../shared/connected.ts';
 
 it('a connection on which nothing is heard for too long is of no use, and one that was just heard is', async () => {
-  const { client, server } = await connected(false);
+  const { client, server } = await connected();
   vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
   onTestFinished(() => void vi.useRealTimers());
   let now = 0;
