@@ -8,6 +8,12 @@ import { ClusterError } from '../shared/errors.ts';
 
 const NAME = /^step-(\d{10})\.safetensors$/;
 
+/** The step of a checkpoint's file, by its name; undefined for any other file. */
+export function checkpointStep(name: string): number | undefined {
+  const step = NAME.exec(name)?.[1];
+  return step === undefined ? undefined : Number(step);
+}
+
 /** The checkpoints of a run: checkpoints/step-<ten digits>.safetensors, the last few of them. */
 export class Checkpoints {
   readonly #directory: string;
@@ -62,7 +68,7 @@ export class Checkpoints {
     try {
       const names = await this.#disk.list(this.#directory);
       return names
-        .filter((name) => NAME.test(name))
+        .filter((name) => checkpointStep(name) !== undefined)
         .toSorted()
         .toReversed();
     } catch (error) {

@@ -1,11 +1,6 @@
 import { join } from 'node:path';
 import { Chain, firstLink } from '../shared/chain.ts';
-import {
-  canonicalRecipe,
-  configurationOfRecord,
-  configurationRecordSchema,
-  type Configuration,
-} from '../shared/configuration.ts';
+import { canonicalRecipe, parseConfiguration, type Configuration } from '../shared/configuration.ts';
 import { ClusterError } from '../shared/errors.ts';
 import type { EvaluationLine, MetricsLine, StepLine } from '../shared/metrics.ts';
 import { decodeTensors } from '../shared/safetensors.ts';
@@ -178,12 +173,4 @@ function modelClaim(
   // The run went on while it was read.
   if (writer !== undefined) return undefined;
   throw differs(`${path} is of step ${step}; metrics.jsonl ends at step ${lastStep}`);
-}
-
-function parseConfiguration(text: string): Configuration | undefined {
-  try {
-    return configurationOfRecord(configurationRecordSchema.parse(JSON.parse(text)));
-  } catch {
-    return undefined;
-  }
 }

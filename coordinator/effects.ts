@@ -43,7 +43,7 @@ export type Effect =
   /** Keep a copy of weights and moments; off the path of the steps. */
   | { readonly kind: 'checkpoint' }
   /** Sum up all predictions; answered by `evaluated`. */
-  | { readonly kind: 'evaluate'; readonly step: number; readonly final: boolean }
+  | { readonly kind: 'evaluate'; readonly step: number }
   /** Tell whoever watches how this worker's GPUs are doing. */
   | { readonly kind: 'devices'; readonly worker: string; readonly gpus: readonly GpuReading[] }
   | { readonly kind: 'close'; readonly slot: number; readonly code: ErrorCode; readonly message: string }

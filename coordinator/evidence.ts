@@ -8,6 +8,7 @@ import { ClusterError, messageOf } from '../shared/errors.ts';
 import { readMetrics, type Metrics } from '../shared/metrics.ts';
 import { ARITHMETIC } from '../shared/messages.ts';
 import { parseRunRecord, type RunRecord } from '../shared/run-schema.ts';
+import { checkpointStep } from './checkpoints.ts';
 import { systemProcesses } from './processes.ts';
 import { writerOf } from './run-lock.ts';
 
@@ -44,7 +45,7 @@ export async function readEvidence(directory: string): Promise<Evidence> {
   const record = await readRecord(directory);
   const checkpoints = await listCheckpoints(directory);
   const model = await readIfThere(join(directory, 'model.safetensors'));
-  const text = (await readIfThere(join(directory, 'metrics.jsonl')))?.toString('utf8') ?? '';
+  const text = await readLinesIfThere(join(directory, 'metrics.jsonl'));
   const metrics = readMetrics(text);
   const tail = text.slice(text.lastIndexOf('\n') + 1);
   const configuration = configurationOfRecord(record.configuration);
@@ -88,8 +89,8 @@ async function listCheckpoints(directory: string): Promise<CheckpointFile[]> {
   const folder = join(directory, 'checkpoints');
   try {
     return (await readdir(folder)).toSorted().flatMap((name) => {
-      const step = /^step-(\d{10})\.safetensors$/.exec(name)?.[1];
-      return step === undefined ? [] : [{ step: Number(step), path: join(folder, name) }];
+      const step = checkpointStep(name);
+      return step === undefined ? [] : [{ step, path: join(folder, name) }];
     });
   } catch (error) {
     if (systemCode(error) === 'ENOENT') return [];
@@ -103,6 +104,16 @@ export async function readIfThere(path: string): Promise<Buffer | undefined> {
     return await readFile(path);
   } catch (error) {
     if (systemCode(error) === 'ENOENT' || systemCode(error) === 'ENOTDIR') return undefined;
+    throw unreadable(path, error);
+  }
+}
+
+/** Rejects with DATA also where there are more of them than a string holds, which is about two million steps. */
+async function readLinesIfThere(path: string): Promise<string> {
+  const bytes = await readIfThere(path);
+  try {
+    return bytes?.toString('utf8') ?? '';
+  } catch (error) {
     throw unreadable(path, error);
   }
 }

@@ -145,9 +145,8 @@ function accept(
   const effect: Effect = { kind: 'accept', task: task.kind, part: verdict.part };
   const credited = credit(state, task, verdict, samples, now);
   if (task.kind === 'evaluation') {
-    const final = task.step === state.settings.totalSteps;
     const effects: Effect[] =
-      taken.openParts === 0 ? [effect, { kind: 'evaluate', step: task.step, final }] : [effect];
+      taken.openParts === 0 ? [effect, { kind: 'evaluate', step: task.step }] : [effect];
     return { state: { ...credited.state, task: taken }, effects: [...credited.effects, ...effects] };
   }
   const { virtualShards, realShards } = planStep(state.settings.configuration, task.step);

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import type { Disk } from '../data/disk.ts';
 import { systemCode } from '../data/system-error.ts';
-import { diskError } from '../data/whole-file.ts';
+import { diskError, writeAll } from '../data/whole-file.ts';
 import { ClusterError, messageOf } from '../shared/errors.ts';
 import { processSchema, type ProcessIdentity, type Processes } from './processes.ts';
 
@@ -27,7 +27,7 @@ export class RunLock {
     takeOver: boolean,
     disk: Disk,
     processes: Processes,
-    drafts: string = directory,
+    drafts: string,
   ): Promise<RunLock> {
     const path = join(directory, 'lock.json');
     const mine = join(drafts, `.lock.${randomBytes(6).toString('hex')}.tmp`);
@@ -43,7 +43,7 @@ export class RunLock {
     } catch (error) {
       if (error instanceof ClusterError) throw error;
       // Our drafts are gone: another coordinator has put up its fence meanwhile.
-      if (drafts !== directory && systemCode(error) === 'ENOENT')
+      if (systemCode(error) === 'ENOENT')
         throw new ClusterError('LOCKED', `${directory} was taken over by another coordinator`);
       throw diskError(path, error);
     } finally {
@@ -84,8 +84,7 @@ export async function writerOf(
 async function write(disk: Disk, path: string, text: string): Promise<void> {
   const file = await disk.create(path);
   try {
-    const bytes = Buffer.from(text);
-    for (let at = 0; at < bytes.length;) at += await file.write(bytes.subarray(at));
+    await writeAll(file, Buffer.from(text));
   } finally {
     await file.close();
   }

@@ -3,6 +3,7 @@ import { kernelDigest } from '../kernels/kernels.ts';
 import { configurationRecord, type Configuration } from '../shared/configuration.ts';
 import type { Dataset } from '../shared/dataset.ts';
 import { ARITHMETIC } from '../shared/messages.ts';
+import { checksumText } from '../shared/metrics.ts';
 import { RUN_FORMAT, type RunRecord } from '../shared/run-schema.ts';
 import type { Outcome } from './effects.ts';
 import type { RunState } from './state.ts';
@@ -44,7 +45,7 @@ export function runRecord(
     ...{ configuration: configurationRecord(configuration), launch },
     ...engineOf(state),
     dataset: datasetOf(dataset),
-    ...{ step, chain, weights: weights.toString(16).padStart(16, '0') },
+    ...{ step, chain, weights: checksumText(weights) },
     workers: [...state.delivered].map(([name, samples]) => ({ name, samples })),
     ...(state.suspects.length === 0 ? {} : { suspects: [...state.suspects] }),
     ...(outcome?.state === 'finished' ? resultOf(progress) : {}),

@@ -6,6 +6,7 @@ import type { Dataset } from '../shared/dataset.ts';
 import { assert, ClusterError } from '../shared/errors.ts';
 import type { EngineIdentity } from '../shared/engine-identity.ts';
 import { encodeModel } from '../shared/model-file.ts';
+import { checksumText } from '../shared/metrics.ts';
 import { planStep } from '../shared/schedule.ts';
 import { readCheckpoint } from './checkpoint-claims.ts';
 import { decoded, differs } from './claims.ts';
@@ -105,7 +106,7 @@ export class Verifier implements RunRecorder {
     assert(line !== undefined, 'the replay is as long as the record');
     const { samples } = planStep(evidence.configuration, step);
     const chain = this.#chain.add({ step, samples, loss, correct, weights: checksum });
-    const difference = describe(line, { samples, loss, correct, weights: hex(checksum), chain });
+    const difference = describe(line, { samples, loss, correct, weights: checksumText(checksum), chain });
     if (difference !== undefined) throw this.#differs(`step ${step} differs: ${difference}`);
     this.#step = step;
     this.#compareFiles();
@@ -233,8 +234,4 @@ function describe<R extends Record<string, number | string>>(
   const found = Object.entries(computed).filter(([name, value]) => recorded[name] !== value);
   const words = found.map(([name, value]) => `${name} recorded ${recorded[name]}, computed ${value}`);
   return words.length === 0 ? undefined : words.join('; ');
-}
-
-function hex(checksum: bigint): string {
-  return checksum.toString(16).padStart(16, '0');
 }

@@ -72,7 +72,7 @@ async function syncNames(directory: string, isNew: boolean, disk: Disk): Promise
   }
 }
 
-async function writeAll(file: DiskFile, bytes: Uint8Array): Promise<void> {
+export async function writeAll(file: DiskFile, bytes: Uint8Array): Promise<void> {
   for (let at = 0; at < bytes.length;) at += await file.write(bytes.subarray(at));
 }
 

@@ -111,3 +111,12 @@ export function defaultVirtualShards(batchSize: number): number {
   }
   return shards;
 }
+
+/** The configuration that a file says it is of, as JSON; undefined where that is none. */
+export function parseConfiguration(text: string): Configuration | undefined {
+  try {
+    return configurationOfRecord(configurationRecordSchema.parse(JSON.parse(text)));
+  } catch {
+    return undefined;
+  }
+}

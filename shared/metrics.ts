@@ -40,6 +40,11 @@ export type EvaluationMetrics = Omit<EvaluationLine, 'kind' | 'digest'>;
 
 export const FIRST_DIGEST = '0'.repeat(16);
 
+/** An XXH64 as the files of a run have it. */
+export function checksumText(checksum: bigint): string {
+  return checksum.toString(16).padStart(16, '0');
+}
+
 /** Formats lines one after the other, each with its digest and line feed. Concatenation: about 3 us a step. */
 export class MetricsFormatter {
   #digest: string;
@@ -51,10 +56,9 @@ export class MetricsFormatter {
 
   step({ step, epoch, samples, loss, correct, milliseconds, weights, chain }: StepMetrics): string {
     assert(Number.isFinite(loss), `the loss of step ${step} is finite`);
-    const checksum = weights.toString(16).padStart(16, '0');
     return this.#seal(
       `{"kind":"step","step":${step},"epoch":${epoch},"samples":${samples},"loss":${loss},"correct":${correct}` +
-        `,"milliseconds":${Math.round(milliseconds * 1000) / 1000},"weights":"${checksum}","chain":"${chain}"`,
+        `,"milliseconds":${Math.round(milliseconds * 1000) / 1000},"weights":"${checksumText(weights)}","chain":"${chain}"`,
     );
   }
 

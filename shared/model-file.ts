@@ -1,10 +1,5 @@
 import { z } from 'zod';
-import {
-  canonicalConfiguration,
-  configurationOfRecord,
-  configurationRecordSchema,
-  type Configuration,
-} from './configuration.ts';
+import { canonicalConfiguration, parseConfiguration, type Configuration } from './configuration.ts';
 import { ClusterError } from './errors.ts';
 import { namedTensors, parameterCount } from './model.ts';
 import { decodeTensors, encodeTensors } from './safetensors.ts';
@@ -49,14 +44,6 @@ export function readModel(bytes: Uint8Array, file: string): ModelFile {
   if (4 * parameterCount(configuration.model) > bytes.length) throw foreignTensors(file);
   const { step, chain } = said;
   return { configuration, step: Number(step), chain, weights: weightsOf(decoded, file, configuration) };
-}
-
-function parseConfiguration(text: string): Configuration | undefined {
-  try {
-    return configurationOfRecord(configurationRecordSchema.parse(JSON.parse(text)));
-  } catch {
-    return undefined;
-  }
 }
 
 const metadataSchema = z.object({ configuration: z.string() });

@@ -202,7 +202,7 @@ export class Cluster {
         return;
       case 'evaluate':
         this.evaluations.push(
-          `${effect.step}: ${[...this.#chunks.keys()].toSorted((a, b) => a - b).join(',')}${effect.final ? ' final' : ''}`,
+          `${effect.step}: ${[...this.#chunks.keys()].toSorted((a, b) => a - b).join(',')}`,
         );
         this.#chunks.clear();
         return this.dispatch({ kind: 'evaluated', finite: true, now: this.now });

@@ -10,7 +10,7 @@ import { systemDisk } from '../../data/disk.ts';
 import { temporaryFolder } from '../process/cluster.ts';
 
 const take = (folder: string, takeOver: boolean, processes = systemProcesses) =>
-  RunLock.take(folder, takeOver, systemDisk, processes);
+  RunLock.take(folder, takeOver, systemDisk, processes, folder);
 const writer = (folder: string) => writerOf(folder, systemDisk, systemProcesses);
 const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
 

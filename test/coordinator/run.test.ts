@@ -21,7 +21,7 @@ describe('an undisturbed run', () => {
     for (let slot = 0; slot < workers; slot++) cluster.join(slot);
     cluster.finish();
     expect(cluster.updates).toEqual(EXPECTED);
-    expect(cluster.evaluations).toEqual(['4: 0,1,2', '8: 0,1,2 final']);
+    expect(cluster.evaluations).toEqual(['4: 0,1,2', '8: 0,1,2']);
     expect(cluster.outcome?.state).toBe('finished');
     const delivered = [...cluster.state.delivered.values()];
     expect(delivered).toHaveLength(Math.min(workers, 8));
@@ -33,7 +33,7 @@ describe('an undisturbed run', () => {
     cluster.join(0);
     cluster.finish();
     expect(cluster.updates).toEqual([FULL, FULL]);
-    expect(cluster.evaluations).toEqual(['2: 0,1,2 final']);
+    expect(cluster.evaluations).toEqual(['2: 0,1,2']);
   });
 });
 
@@ -42,7 +42,7 @@ describe('a run that is computed again', () => {
     const cluster = new Cluster({ evaluateAfter: new Set([3, 8]) });
     cluster.join(0);
     cluster.finish();
-    expect(cluster.evaluations).toEqual(['3: 0,1,2', '8: 0,1,2 final']);
+    expect(cluster.evaluations).toEqual(['3: 0,1,2', '8: 0,1,2']);
     expect(cluster.outcome?.state).toBe('finished');
     const never = new Cluster({ evaluateAfter: new Set() });
     never.join(0);
@@ -83,7 +83,7 @@ describe('a disturbed run', () => {
         cluster.join(slots);
         cluster.finish();
         expect(cluster.updates).toEqual(EXPECTED);
-        expect(cluster.evaluations).toEqual(['4: 0,1,2', '8: 0,1,2 final']);
+        expect(cluster.evaluations).toEqual(['4: 0,1,2', '8: 0,1,2']);
         expect(cluster.outcome?.state).toBe('finished');
       }),
       { numRuns: 300 },

@@ -4,7 +4,7 @@ import { Chain, firstLink } from '../../shared/chain.ts';
 import type { Configuration } from '../../shared/configuration.ts';
 import type { Dataset } from '../../shared/dataset.ts';
 import { assert } from '../../shared/errors.ts';
-import { readMetrics } from '../../shared/metrics.ts';
+import { checksumText, readMetrics } from '../../shared/metrics.ts';
 import { encodeModel } from '../../shared/model-file.ts';
 import { parseRunRecord, type RunRecord } from '../../shared/run-schema.ts';
 import { planStep, totalSteps } from '../../shared/schedule.ts';
@@ -65,7 +65,7 @@ export function recordedSteps(disk: SimulatedDisk, expected: ExpectedRun): numbe
     assert(line.step === steps, `metrics.jsonl goes on with step ${steps}, not ${line.step}`);
     assert(Object.is(line.loss, step?.loss), `its loss of step ${steps} is the undisturbed run's`);
     assert(line.correct === step?.correct, `its hits of step ${steps} are the undisturbed run's`);
-    const isSame = line.weights === step.checksum.toString(16).padStart(16, '0');
+    const isSame = line.weights === checksumText(step.checksum);
     assert(isSame && line.chain === expected.chain[steps - 1], `its chain of step ${steps} is that run's`);
   }
   return steps;

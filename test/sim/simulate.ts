@@ -279,7 +279,7 @@ class Simulation implements Witness, CoordinatorWorld {
     if (coordinator?.state === undefined) return;
     const intruder = new SimulatedProcess(this.#world, coordinator.process.host);
     const disk = intruder.disk(() => undefined, Infinity);
-    RunLock.take(RUN, false, disk, intruder.processes()).then(
+    RunLock.take(RUN, false, disk, intruder.processes(), RUN).then(
       () => (this.#crash = new Error('the lock of a living coordinator was taken')),
       (error: unknown) => {
         if (!isCode(error, 'LOCKED') && !this.#isFull(error)) this.#crash = error;
