@@ -29,8 +29,8 @@ export async function forgetArtifacts(run: string, drafts: string, disk: Disk): 
 }
 
 async function forget(folder: string, names: readonly string[], drafts: string, disk: Disk): Promise<void> {
+  const draft = join(drafts, 'forgotten');
   for (const name of names) {
-    const draft = join(drafts, name);
     try {
       await disk.rename(join(folder, name), draft);
     } catch (error) {

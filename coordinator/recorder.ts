@@ -227,7 +227,7 @@ export class Recorder implements RunRecorder {
 
   /** Another coordinator may go on at once, from what is on the disk. */
   async abandon(): Promise<void> {
-    await this.#keeping;
+    await this.#keeping?.catch(() => undefined);
     await this.#options.store.close().catch(() => undefined);
   }
 
