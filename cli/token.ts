@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { ClusterError } from '../shared/errors.ts';
 import { MAX_TOKEN_CHARACTERS, MAX_TOKEN_FILE_BYTES, MIN_TOKEN_CHARACTERS } from '../shared/limits.ts';
 import { cacheDirectory } from '../data/cache.ts';
+import { diskError } from '../data/whole-file.ts';
 import { readSecretFile, writeSecretFile } from './secret-file.ts';
 
 /** The token that was given: by file, else by MNIST_DIST_TOKEN; undefined when by neither. */
@@ -26,7 +27,11 @@ export function loopbackTokenFile(port: number): string {
 /** Writes the token for its owner only; returns how to remove it. */
 export function writeLoopbackToken(port: number, token: string): { file: string; remove: () => void } {
   const file = loopbackTokenFile(port);
-  mkdirSync(join(file, '..'), { recursive: true, mode: 0o700 });
+  try {
+    mkdirSync(join(file, '..'), { recursive: true, mode: 0o700 });
+  } catch (error) {
+    throw diskError(file, error);
+  }
   writeSecretFile(file, `${token}\n`);
   return { file, remove: () => rmSync(file, { force: true }) };
 }

@@ -6,6 +6,7 @@ import type { EvaluationLine, MetricsLine, StepLine } from '../shared/metrics.ts
 import { decodeTensors } from '../shared/safetensors.ts';
 import { planStep, stepsPerEpoch, totalSteps } from '../shared/schedule.ts';
 import type { Evidence } from './evidence.ts';
+import { isPerhapsMixed } from './old-run.ts';
 
 /** What a run says of itself, once its files do not contradict each other: this is what a replay is compared with. */
 export interface Claims {
@@ -53,10 +54,11 @@ export function claimsOf(evidence: Evidence): Claims {
   checkEvaluations(evidence, steps.length, evaluations);
   if (steps.length === 0)
     throw new ClusterError('NOT_REPLAYABLE', `${directory} holds no step that could be computed again`);
-  if (record.engine?.reproducible === false) {
+  if (isPerhapsMixed(record)) {
+    const what = record.engine?.reproducible === false ? 'was' : 'may have been';
     throw new ClusterError(
       'NOT_REPLAYABLE',
-      `${directory} was computed by mixed engines (run.json: "reproducible": false)`,
+      `${directory} ${what} computed by mixed engines (run.json: "reproducible": false, or "allow_mixed_engines": true)`,
       { fix: 'only a run without --allow-mixed-engines has bytes that can be computed again' },
     );
   }

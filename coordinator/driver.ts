@@ -161,7 +161,8 @@ export class Driver implements PeerEvents {
   }
 
   disconnected(peer: Peer, reason: string, cause: LeaveCause): void {
-    this.#peers.delete(peer.slot);
+    // Who came too late was never let in.
+    if (!this.#peers.delete(peer.slot)) return;
     this.#tellLeft(peer, cause);
     this.#enqueue({ kind: 'disconnected', slot: peer.slot, reason, now: this.#now() });
   }

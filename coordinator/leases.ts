@@ -41,7 +41,7 @@ function openTask(
     for (const part of assigned) {
       // Parts of one worker are computed one after the other.
       work += workOf(kind, part, state.settings.configuration.virtualShards);
-      const leases = [grant(slot, leaseMilliseconds(state.times[kind], work, 0), now)];
+      const leases = [grant(slot, leaseMilliseconds(state.times, kind, work, 0), now)];
       parts.set(part, { leases, accepted: undefined, missed: 0, nonFinite: 0, quorum: 1, answers: [] });
     }
   }
@@ -54,17 +54,23 @@ export function grant(slot: number, milliseconds: number, now: number): Lease {
 }
 
 /**
- * clamp(4 x median time per shard x shards, 200 ms, 60 s), but never below twice that median; 30 s until three results are
+ * clamp(4 x median time per shard x shards, 200 ms, 60 s), for a step at least twice that median; 30 s until three results are
  * known. Doubled for each deadline that the part has missed, so that a slow machine gets there in the end.
  */
-export function leaseMilliseconds(times: readonly number[], work: number, missed: number): number {
-  return Math.min(usualMilliseconds(times, work) * 2 ** missed, limits.MAX_REPEATED_LEASE_MILLISECONDS);
+export function leaseMilliseconds(
+  times: ShardTimes,
+  kind: Task['kind'],
+  work: number,
+  missed: number,
+): number {
+  return Math.min(usualMilliseconds(times, kind, work) * 2 ** missed, limits.MAX_REPEATED_LEASE_MILLISECONDS);
 }
 
-function usualMilliseconds(times: readonly number[], work: number): number {
-  if (times.length < 3) return limits.FIRST_LEASE_MILLISECONDS;
-  const expected = median(times) * work;
-  const most = Math.max(limits.MAX_LEASE_MILLISECONDS, 2 * expected);
+function usualMilliseconds(times: ShardTimes, kind: Task['kind'], work: number): number {
+  if (times[kind].length < 3) return limits.FIRST_LEASE_MILLISECONDS;
+  const expected = median(times[kind]) * work;
+  // The time of an evaluation's chunk counts from the beginning of all of them, which is far too much for the last ones.
+  const most = Math.max(limits.MAX_LEASE_MILLISECONDS, kind === 'step' ? 2 * expected : 0);
   return Math.min(Math.max(4 * expected, limits.MIN_LEASE_MILLISECONDS), most);
 }
 
@@ -174,7 +180,7 @@ export function leaseMore(state: RunState, task: Task, assignment: Assignment, n
       const part = task.parts.get(number);
       work += workOf(task.kind, number, virtualShards);
       if (part === undefined) continue;
-      const milliseconds = leaseMilliseconds(state.times[task.kind], work, part.missed);
+      const milliseconds = leaseMilliseconds(state.times, task.kind, work, part.missed);
       parts.set(number, { ...part, leases: [...part.leases, grant(slot, milliseconds, now)] });
     }
     const worker = workers.get(slot);

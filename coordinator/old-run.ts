@@ -13,7 +13,7 @@ export async function readRunRecord(directory: string, disk: Disk = systemDisk):
 }
 
 /** Of metrics.jsonl. */
-interface OldLines {
+export interface OldLines {
   readonly lines: readonly MetricsLine[];
   readonly text: string;
 }
@@ -36,7 +36,9 @@ export async function readLines(directory: string, disk: Disk = systemDisk): Pro
  * nobody can verify the run.
  */
 export function isPerhapsMixed({ engine, launch, state }: RunRecord): boolean {
-  return engine?.reproducible === false || (state === 'running' && launch['allow_mixed_engines'] === true);
+  if (engine?.reproducible === false) return true;
+  // Which engines computed before a crash nobody has written down.
+  return launch['allow_mixed_engines'] === true && (state === 'running' || engine === undefined);
 }
 
 /** The lines of what this checkpoint knows, and their text; without one, none. */
@@ -45,7 +47,8 @@ export function linesUntil(
   { lines, text }: OldLines,
 ): OldLines {
   const { step = 0, evaluated = 0 } = checkpoint ?? {};
-  const isKnown = (line: MetricsLine) => line.step <= (line.kind === 'step' ? step : evaluated);
+  const isKnown = (line: MetricsLine) =>
+    line.step < step || (line.step === step && (line.kind === 'step' || evaluated >= step));
   const end = lines.findIndex((line) => !isKnown(line));
   if (end < 0) return { lines, text };
   const kept = text.split('\n').slice(0, end);

@@ -7,12 +7,12 @@ import type { MetricsLine } from '../shared/metrics.ts';
 import type { RunRecord } from '../shared/run-schema.ts';
 import { totalSteps } from '../shared/schedule.ts';
 import type { Dataset } from '../shared/dataset.ts';
-import { isPerhapsMixed } from './old-run.ts';
+import { isPerhapsMixed, linesUntil } from './old-run.ts';
 import { systemProcesses } from './processes.ts';
 import { Recorder, type Draw, type ResumedRecord } from './recorder.ts';
 import type { Workplace } from './serve.ts';
 import type { Resumed } from './state.ts';
-import { RunStore, type StorePlace } from './store.ts';
+import { RunStore, type FoundRun, type StorePlace } from './store.ts';
 import type { RunViewer } from './viewer.ts';
 
 export interface OpenSettings {
@@ -71,7 +71,7 @@ async function openRun(
   onError: (error: ClusterError) => void,
   viewer: RunViewer,
 ): Promise<OpenRun> {
-  const { configuration, resume: directory, keep, takeOver } = settings;
+  const { resume: directory, keep, takeOver } = settings;
   const onSpace = (isFull: boolean, message: string) => viewer.log(isFull ? 'warn' : 'info', message, {});
   const options = { ...place, keep, onError, onSpace };
   if (directory === undefined) {
@@ -79,38 +79,51 @@ async function openRun(
     const store = await RunStore.create({ runs, runId, ...options });
     return { store, term: 1, old: undefined, checkpoint: undefined };
   }
-  const { store, record, lines, events } = await RunStore.resume({ directory, takeOver, ...options });
+  const { store, ...old } = await RunStore.resume({
+    ...{ ...options, directory, takeOver },
+    damaged: (error) => viewer.log('warn', `an older checkpoint is used: ${error.message}`, {}),
+    judge: (found) => {
+      checkGoesOn(settings, directory, found);
+      const { record, checkpoint, written } = found;
+      const mayMix = settings.launch['allow_mixed_engines'] === true;
+      return mayMix || isPerhapsMixed(record) ? linesUntil(checkpoint, written) : written;
+    },
+  });
   try {
-    if (canonicalRecipe(configurationOfRecord(record.configuration)) !== canonicalRecipe(configuration))
-      throw new ClusterError('USAGE', `${directory} is a run of another configuration (run.json)`);
-    const checkpoint = await store.newestCheckpoint(configuration, (error) =>
-      viewer.log('warn', `an older checkpoint is used: ${error.message}`, {}),
-    );
-    // One that diverged may have kept nothing, and has nothing to lose.
-    if (checkpoint === undefined && record.step > 0 && record.state !== 'diverged')
-      throw nothingToGoOnFrom(directory, record);
-    const step = checkpoint?.step ?? 0;
-    if (step > totalSteps(configuration)) {
-      throw new ClusterError(
-        'USAGE',
-        `the run has done ${step} steps, more than ${totalSteps(configuration)}`,
-        {
-          fix: 'give more --steps or --epochs',
-        },
-      );
-    }
-    if (record.state === 'finished' && step === totalSteps(configuration)) {
-      throw new ClusterError('USAGE', `${directory} is finished (--resume)`, {
-        fix: 'prolong it with more --epochs or --steps',
-      });
-    }
     await store.forgetArtifacts();
-    viewer.log('info', `going on after step ${step} (term ${record.term + 1})`, { step });
-    return { store, term: record.term + 1, old: { record, lines, events }, checkpoint };
   } catch (error) {
     // Why the run cannot go on is what there is to tell.
     await store.close().catch(() => undefined);
     throw error;
+  }
+  const { record, checkpoint } = old;
+  const step = checkpoint?.step ?? 0;
+  viewer.log('info', `going on after step ${step} (term ${record.term + 1})`, { step });
+  return { store, term: record.term + 1, old, checkpoint };
+}
+
+/** Throws USAGE where a run may not go on as it is asked to. */
+function checkGoesOn(
+  { configuration }: OpenSettings,
+  directory: string,
+  { record, checkpoint }: FoundRun,
+): void {
+  if (canonicalRecipe(configurationOfRecord(record.configuration)) !== canonicalRecipe(configuration))
+    throw new ClusterError('USAGE', `${directory} is a run of another configuration (run.json)`);
+  // One that diverged may have kept nothing, and has nothing to lose.
+  if (checkpoint === undefined && record.step > 0 && record.state !== 'diverged')
+    throw nothingToGoOnFrom(directory, record);
+  const step = checkpoint?.step ?? 0;
+  const steps = totalSteps(configuration);
+  if (step > steps) {
+    throw new ClusterError('USAGE', `the run has done ${step} steps, more than ${steps}`, {
+      fix: 'give more --steps or --epochs',
+    });
+  }
+  if (record.state === 'finished' && step === steps) {
+    throw new ClusterError('USAGE', `${directory} is finished (--resume)`, {
+      fix: 'prolong it with more --epochs or --steps',
+    });
   }
 }
 

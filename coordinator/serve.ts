@@ -113,7 +113,10 @@ export async function serve<R extends RunRecorder>(
       message: (connection, message, tensor) => driverOf().message(connection, message, tensor),
       disconnected: (connection, reason, cause) => driverOf().disconnected(connection, reason, cause),
     },
-  );
+  ).catch((error: unknown) => {
+    memory?.close();
+    throw error;
+  });
   try {
     const failures = new FirstFailure();
     const clock = systemClock;

@@ -3,7 +3,7 @@ import type { Disk } from '../data/disk.ts';
 import { makeDirectories, writeWhole } from '../data/whole-file.ts';
 import type { Checkpoint } from '../shared/checkpoint-file.ts';
 import type { Clock } from '../shared/clock.ts';
-import { configurationOfRecord, type Configuration } from '../shared/configuration.ts';
+import { configurationOfRecord } from '../shared/configuration.ts';
 import { assert, ClusterError } from '../shared/errors.ts';
 import {
   LOCK_CHECK_MILLISECONDS,
@@ -22,7 +22,7 @@ import { AppendFile } from './append-file.ts';
 import { Checkpoints } from './checkpoints.ts';
 import { hasDrafts, makeDrafts, putUpFence, removeFolder } from './drafts.ts';
 import { forgetArtifacts } from './old-artifacts.ts';
-import { isPerhapsMixed, linesUntil, readEvents, readLines, readRunRecord } from './old-run.ts';
+import { readEvents, readLines, readRunRecord, type OldLines } from './old-run.ts';
 import type { Processes } from './processes.ts';
 import { checkUnbegun, createRunDirectory } from './run-directory.ts';
 import { RunLock } from './run-lock.ts';
@@ -55,6 +55,24 @@ export interface OldRun extends StoreOptions {
   readonly directory: string;
   /** Take the lock although it is another host's. */
   readonly takeOver: boolean;
+  /** Told of each checkpoint that is passed over. */
+  readonly damaged: (error: ClusterError) => void;
+  /** Says which of its lines stay. Throws where it may not go on: then nothing has been written. */
+  readonly judge: (found: FoundRun) => OldLines;
+}
+
+/** What a run has left, and the newest of its checkpoints that is intact. */
+export interface FoundRun {
+  readonly record: RunRecord;
+  readonly checkpoint: Checkpoint | undefined;
+  readonly written: OldLines;
+}
+
+/** A run that is open again, from its checkpoint on. */
+export interface ReopenedRun extends Omit<FoundRun, 'written'> {
+  readonly store: RunStore;
+  readonly lines: readonly MetricsLine[];
+  readonly events: string;
 }
 
 /**
@@ -109,34 +127,25 @@ export class RunStore {
 
   /**
    * Opens the directory of a run that goes on, and what it holds: a line that a crash has torn is cut off. Rejects with LOCKED,
-   * DATA where a file is not what was written, or DISK.
+   * DATA where a file is not what was written, DISK, or what `judge` throws.
    */
-  static async resume(
-    options: OldRun,
-  ): Promise<{ store: RunStore; record: RunRecord; lines: readonly MetricsLine[]; events: string }> {
-    const { directory, takeOver, disk } = options;
+  static async resume(options: OldRun): Promise<ReopenedRun> {
+    const { directory, takeOver, disk, keep, damaged, judge } = options;
     const { lock, drafts } = await lockIn(directory, takeOver, options);
     return await releasedOnError(directory, lock, async () => {
       await putUpFence(directory, drafts, lock, disk);
       // From here on nobody else changes what is read.
       const record = await readRunRecord(directory, disk);
+      const configuration = configurationOfRecord(record.configuration);
+      const checkpoints = new Checkpoints(directory, drafts, keep, disk);
+      const checkpoint = await checkpoints.newest(configuration, damaged);
       const written = await readLines(directory, disk);
-      const { lines, text } = isPerhapsMixed(record)
-        ? linesUntil(await newestOf(directory, record, options), written)
-        : written;
+      const { lines, text } = judge({ record, checkpoint, written });
       const events = await readEvents(directory, disk);
       const old = { drafts, metrics: text, events, lastDigest: lines.at(-1)?.digest };
       const files = await openFiles(directory, old, options);
-      return { store: new RunStore(directory, lock, files, options), record, lines, events };
+      return { store: new RunStore(directory, lock, files, options), record, checkpoint, lines, events };
     });
-  }
-
-  /** The newest intact checkpoint; see checkpoints.ts. */
-  newestCheckpoint(
-    configuration: Configuration,
-    damaged: (error: ClusterError) => void,
-  ): Promise<Checkpoint | undefined> {
-    return this.#checkpoints.newest(configuration, damaged);
   }
 
   /** Writes a checkpoint, after all lines of the steps before it, and says how many bytes it has. */
@@ -278,12 +287,6 @@ async function openFiles(path: string, old: OldFiles, options: StoreOptions): Pr
   const metrics = await open('metrics.jsonl', old.metrics, MAX_METRICS_BUFFER_BYTES);
   const events = await open('events.jsonl', old.events, MAX_EVENTS_BUFFER_BYTES);
   return { drafts, metrics, events, lastDigest };
-}
-
-/** What a run of mixed engines goes on from. */
-async function newestOf(directory: string, record: RunRecord, { disk, keep }: OldRun) {
-  const checkpoints = new Checkpoints(directory, directory, keep, disk);
-  return await checkpoints.newest(configurationOfRecord(record.configuration), () => undefined);
 }
 
 async function lockIn(directory: string, takeOver: boolean, { disk, processes }: StorePlace) {

@@ -11,12 +11,14 @@ import { end, stopped, undecided } from './outcome.ts';
  * something else of it later is wrong one time or the other, and leaves.
  */
 
-/** Whether both say the same, as far as checksums tell. */
+/** Whether both say the same, as far as checksums tell, and digests where both have one: a checksum can be made up. */
 export function isAlike(one: Said, other: Said): boolean {
+  const isDigested = one.digest !== undefined && other.digest !== undefined;
+  if (isDigested && one.digest !== other.digest) return false;
   return one.checksum === other.checksum && one.correct === other.correct;
 }
 
-type Said = Pick<Answer, 'checksum' | 'correct'>;
+type Said = Pick<Answer, 'checksum' | 'correct'> & Partial<Pick<Answer, 'digest'>>;
 
 /** What this worker has said of the part before. */
 export function earlierOf({ answers, accepted }: Part, session: string): Answer | undefined {

@@ -17,7 +17,7 @@ export function cacheDirectory(environment: Environment = process.env): string {
   return join(shared, 'mnist-dist');
 }
 
-/** The bytes of a dataset fetched before, verified; undefined if there are none. Damaged ones are removed. */
+/** The bytes of a dataset fetched before, verified; undefined if there are none that this user may read. Damaged ones are removed. */
 export async function cachedDataset(
   digest: string,
   cache = cacheDirectory(),
@@ -27,7 +27,7 @@ export async function cachedDataset(
   try {
     bytes = await readFile(path);
   } catch (error) {
-    if (systemCode(error) === 'ENOENT' || systemCode(error) === 'ENOTDIR') return undefined;
+    if (['ENOENT', 'ENOTDIR', 'EACCES'].includes(systemCode(error) ?? '')) return undefined;
     throw new ClusterError('DATA', `${path} cannot be read: ${String(error)}`, {
       fix: 'remove it',
       cause: error,

@@ -4,6 +4,7 @@ set -eu
 run=$MNIST_DIST_RUNS_DIR/${MNIST_DIST_RUN_ID:?names the run: set it in coordinator.env}
 if grep -qs '"state": "finished"' "$run/run.json"; then
   echo "the run $run is finished already: another MNIST_DIST_RUN_ID begins another one"
+  [ -z "${MNIST_DIST_ARTIFACTS:-}" ] || exec node "${0%/*}/../../bin/mnist-dist.mjs" push "$run" "$MNIST_DIST_ARTIFACTS"
   exit 0
 fi
 if [ -e "$run/run.json" ]; then

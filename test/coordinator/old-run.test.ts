@@ -1,7 +1,8 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { newestUnfinished } from '../../coordinator/old-run.ts';
+import { linesUntil, newestUnfinished } from '../../coordinator/old-run.ts';
+import { MetricsFormatter, readMetrics } from '../../shared/metrics.ts';
 import type { RunRecord } from '../../shared/run-schema.ts';
 import { temporaryFolder } from '../process/cluster.ts';
 import { sampleRun } from '../shared/sample-run.ts';
@@ -10,6 +11,30 @@ function leave(runs: string, run: string, change: Partial<RunRecord>): void {
   mkdirSync(join(runs, run));
   writeFileSync(join(runs, run, 'run.json'), JSON.stringify({ ...sampleRun, run, ...change }));
 }
+
+describe('what a checkpoint knows', () => {
+  const formatter = new MetricsFormatter();
+  const common = { epoch: 1, samples: 8, loss: 1, correct: 0 };
+  const texts = [1, 2, 3].flatMap((step) => [
+    formatter.step({ ...common, step, milliseconds: 1, weights: 0n, chain: '0'.repeat(64) }),
+    ...(step === 2 ? [] : [formatter.evaluation({ ...common, step })]),
+  ]);
+  const written = { lines: readMetrics(texts.join('')).lines, text: texts.join('') };
+
+  it.each([
+    [undefined, 0],
+    [{ step: 1, evaluated: 0 }, 1],
+    [{ step: 1, evaluated: 1 }, 2],
+    [{ step: 2, evaluated: 1 }, 3],
+    // One that was cut off at the very end evaluates once more.
+    [{ step: 3, evaluated: 0 }, 4],
+    [{ step: 3, evaluated: 3 }, 5],
+  ])('%j is %i lines', (checkpoint, count) => {
+    const { lines, text } = linesUntil(checkpoint, written);
+    expect(lines).toEqual(written.lines.slice(0, count));
+    expect(text).toBe(texts.slice(0, count).join(''));
+  });
+});
 
 describe('the newest unfinished run', () => {
   it('is the one that was started last, of those that can go on', async () => {

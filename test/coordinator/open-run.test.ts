@@ -6,13 +6,15 @@ import { configuration, honest, makeUp, verifyMadeUp } from './made-up-run.ts';
 
 // As a pull leaves a run: a store has no checkpoints.
 it.each([
-  ['finished', undefined, 12],
-  ['interrupted', 7, 7],
+  ['finished', undefined, 12, false],
+  ['interrupted', 7, 7, false],
+  ['finished', undefined, 12, true],
+  ['interrupted', 7, 7, true],
 ] as const)(
-  'a run that is %s and has no checkpoint does not go on, and stays as it is',
-  async (state, until, step) => {
+  'a run that is %s and has no checkpoint does not go on, and stays as it is: %s, %s, mixed %s',
+  async (state, until, step, mixed) => {
     const runs = temporaryFolder();
-    const resume = await makeUp({ runs, ...(until === undefined ? {} : { until }) });
+    const resume = await makeUp({ runs, mixed, ...(until === undefined ? {} : { until }) });
     rmSync(join(resume, 'checkpoints'), { recursive: true });
     const files = () =>
       ['run.json', 'metrics.jsonl', 'events.jsonl'].map((name) => readFileSync(join(resume, name), 'utf8'));

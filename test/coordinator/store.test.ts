@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { systemProcesses } from '../../coordinator/processes.ts';
-import { RunStore } from '../../coordinator/store.ts';
+import { RunStore, type OldRun } from '../../coordinator/store.ts';
 import { systemDisk } from '../../data/disk.ts';
 import { systemClock } from '../../shared/clock.ts';
 import type { ClusterError } from '../../shared/errors.ts';
@@ -47,6 +47,12 @@ const checkpoint = {
   ...{ weights: new Float32Array(14), ...moments },
 };
 const model = { configuration, step: 2, chain: 'ef'.repeat(32), weights: new Float32Array(14) };
+
+/** Goes on from whatever there is. */
+const anyRun: Pick<OldRun, 'damaged' | 'judge'> = {
+  damaged: () => undefined,
+  judge: ({ written }) => written,
+};
 
 describe('RunStore', () => {
   it('leaves the files of a run', async () => {
@@ -154,8 +160,7 @@ describe('RunStore', () => {
     await writeFile(join(runs, 'r', '.drafts-7', 'half'), '');
     const { store, lines } = await RunStore.resume({
       ...options,
-      directory: join(runs, 'r'),
-      takeOver: false,
+      ...{ directory: join(runs, 'r'), takeOver: false, ...anyRun },
     });
     expect(lines).toHaveLength(1);
     store.event('two');
@@ -173,7 +178,7 @@ describe('RunStore', () => {
     await old.writeRun(sampleRun);
     old.step({ ...step, step: 1 });
     await old.syncLines();
-    const resume = { ...options, processes: elsewhere, directory: join(runs, 'r') };
+    const resume = { ...options, ...anyRun, processes: elsewhere, directory: join(runs, 'r') };
     await expect(RunStore.resume({ ...resume, takeOver: false })).rejects.toMatchObject({ code: 'LOCKED' });
     const { store } = await RunStore.resume({ ...resume, takeOver: true });
     await store.writeRun({ ...sampleRun, term: 2 });

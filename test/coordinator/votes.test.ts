@@ -29,6 +29,18 @@ describe('two that differ, with nobody else there', () => {
     expect(cluster.updates).toEqual([]);
   });
 
+  it('differ also where one has made up the checksum of the other', () => {
+    const cluster = clusterOf(2, settings);
+    cluster.digestOf = ({ slot }, checksum) => (slot === 1 ? 'made up' : `${checksum}`);
+    // No two of these are asked again without end.
+    for (let i = 0; i < 50 && cluster.requests[0] !== undefined; i++) cluster.answer(cluster.requests[0]);
+    expect(cluster.logs.at(-1)).toMatch(/workers differ about part \d of step 1; waiting for another one/);
+    cluster.join(2);
+    cluster.finish();
+    expect(cluster.closed).toEqual([{ slot: 1, code: 'DISAGREEMENT' }]);
+    expect(cluster.outcome?.state).toBe('finished');
+  });
+
   it('are decided by a third that comes in time, and it has all its time the next time', () => {
     const cluster = clusterOf(2, settings, ({ slot }) => slot === 1);
     answerAll(cluster);

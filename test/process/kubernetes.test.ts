@@ -1,4 +1,4 @@
-import { readFileSync, rmSync } from 'node:fs';
+import { appendFileSync, readFileSync, rmSync } from 'node:fs';
 import { get } from 'node:https';
 import { join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
@@ -19,7 +19,7 @@ import {
   until,
 } from './cluster.ts';
 
-const RECIPE = [...QUICK_RECIPE, '--steps', '5000'];
+const RECIPE = [...QUICK_RECIPE, '--steps', '3000'];
 
 /** What the commands of the page make: certificates by the real command, tokens as openssl would. */
 async function makeSecret(): Promise<Stored> {
@@ -101,6 +101,11 @@ it('trains with what the pods of deploy/kubernetes/cpu run, over TLS, and goes o
   expect(await statusOf(`${watched}/metrics`, 'a-http-token-of-the-tests-0123456789')).toBe(200);
   expect(await second.exited, second.output()).toBe(0);
   for (const worker of replaced) expect(await worker.exited, worker.output()).toBe(0);
-  const config = `--config=${join(pod.root, 'etc/mnist-dist/training.yaml')}`;
+  const training = join(pod.root, 'etc/mnist-dist/training.yaml');
+  const config = `--config=${training}`;
   expectSame(readRun(directory), await train([config, ...RECIPE, ...REFERENCE]));
+
+  expect(pod.argv().join(' ')).toMatch(/is finished; another run-id/);
+  appendFileSync(training, "artifacts: 's3://bucket/mnist'\n");
+  expect(pod.argv().slice(1)).toEqual(['push', directory, 's3://bucket/mnist']);
 });

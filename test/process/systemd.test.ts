@@ -54,4 +54,10 @@ it('begins the run of coordinator.env, ends with 143 on SIGTERM, goes on with it
   const third = coordinator(environment);
   expect(await third.exited).toBe(0);
   expect(third.output()).toContain('is finished already');
+
+  // Whether its results have reached the store, who died over it could not say.
+  const store = temporaryFolder();
+  const fourth = coordinator({ ...environment, MNIST_DIST_ARTIFACTS: `file:${store}` });
+  expect(await fourth.exited, fourth.output()).toBe(0);
+  expect(existsSync(join(store, 'first', 'manifest.json'))).toBe(true);
 });

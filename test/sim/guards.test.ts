@@ -119,14 +119,21 @@ const guards: readonly Guard[] = [
   {
     name: 'a part that misses its deadlines gets more time',
     file: 'coordinator/leases.ts',
-    line: 'usualMilliseconds(times, work) * 2 ** missed,',
-    without: 'usualMilliseconds(times, work),',
+    line: 'usualMilliseconds(times, kind, work) * 2 ** missed,',
+    without: 'usualMilliseconds(times, kind, work),',
     test: 'test/coordinator/leases.test.ts',
   },
   {
     name: 'a body that was taken back is taken again from who has confirmed it',
     file: 'coordinator/results.ts',
     line: ' && supportOf(part, earlier) < part.quorum',
+    without: '',
+    test: VOTES,
+  },
+  {
+    name: 'a checksum that was made up is found by its digest',
+    file: 'coordinator/votes.ts',
+    line: 'if (isDigested && one.digest !== other.digest) return false;',
     without: '',
     test: VOTES,
   },
