@@ -1,6 +1,6 @@
 import { basename, join } from 'node:path';
 import type { Disk } from '../data/disk.ts';
-import { makeDirectories, writeWhole } from '../data/whole-file.ts';
+import { makeDirectories, syncNames, writeWhole } from '../data/whole-file.ts';
 import type { Checkpoint } from '../shared/checkpoint-file.ts';
 import type { Clock } from '../shared/clock.ts';
 import { configurationOfRecord } from '../shared/configuration.ts';
@@ -134,7 +134,8 @@ export class RunStore {
     const { lock, drafts } = await lockIn(directory, takeOver, options);
     return await releasedOnError(directory, lock, async () => {
       await putUpFence(directory, drafts, lock, disk);
-      // From here on nobody else changes what is read.
+      // From here on nobody else changes what is read; and what follows from it holds after a power cut, too.
+      await syncNames(directory, true, disk);
       const record = await readRunRecord(directory, disk);
       const configuration = configurationOfRecord(record.configuration);
       const checkpoints = new Checkpoints(directory, drafts, keep, disk);

@@ -62,8 +62,8 @@ async function makeDirectory(path: string, disk: Disk): Promise<boolean> {
   }
 }
 
-/** Also where it was there: who made it may have died before the sync. */
-async function syncNames(directory: string, isNew: boolean, disk: Disk): Promise<void> {
+/** Makes names outlive a power cut, also one that was there: who made it may have died before the sync. Rejects with DISK. */
+export async function syncNames(directory: string, isNew: boolean, disk: Disk): Promise<void> {
   try {
     await disk.syncDirectory(directory);
   } catch (error) {
