@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { Disk } from '../data/disk.ts';
 import { systemCode } from '../data/system-error.ts';
-import { diskError, makeDirectories, writeWhole } from '../data/whole-file.ts';
+import { diskError, makeDirectories, syncNames, writeWhole } from '../data/whole-file.ts';
 import { decodeCheckpoint, encodeCheckpoint, type Checkpoint } from '../shared/checkpoint-file.ts';
 import type { Configuration } from '../shared/configuration.ts';
 import { ClusterError } from '../shared/errors.ts';
@@ -46,12 +46,17 @@ export class Checkpoints {
     return bytes.length;
   }
 
-  /** The newest that is intact; of every newer one that is not, `damaged` is told why. Undefined where there is none. */
+  /**
+   * The newest that is intact; of every newer one that is not, `damaged` is told why. Undefined where there is none. Whoever wrote it
+   * may have died before its name was synced: it is now, before anything follows from it. Rejects with DISK.
+   */
   async newest(
     configuration: Configuration,
     damaged: (error: ClusterError) => void,
   ): Promise<Checkpoint | undefined> {
-    for (const name of await this.#names()) {
+    const names = await this.#names();
+    if (names.length > 0) await syncNames(this.#directory, true, this.#disk);
+    for (const name of names) {
       const path = join(this.#directory, name);
       try {
         return decodeCheckpoint(await this.#disk.read(path), path, configuration);

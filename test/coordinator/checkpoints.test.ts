@@ -62,6 +62,19 @@ describe('a checkpoint file', () => {
 });
 
 describe('the checkpoints of a run', () => {
+  it('are synced by name before anything follows from one that is found', async () => {
+    const folder = temporaryFolder();
+    await new Checkpoints(folder, folder, 2, systemDisk).write(checkpointOf(1));
+    const synced: string[] = [];
+    const syncDirectory = (path: string) => {
+      synced.push(path);
+      return systemDisk.syncDirectory(path);
+    };
+    const found = new Checkpoints(folder, folder, 2, { ...systemDisk, syncDirectory });
+    expect((await found.newest(configuration, () => undefined))?.step).toBe(1);
+    expect(synced).toEqual([join(folder, 'checkpoints')]);
+  });
+
   it('are the last few, and the newest intact one counts', async () => {
     const folder = temporaryFolder();
     const checkpoints = new Checkpoints(folder, folder, 2, systemDisk);

@@ -130,6 +130,13 @@ export const guards: readonly Guard[] = [
     without: '',
   },
   {
+    name: 'a checkpoint that is found outlives a power cut before anything follows from it',
+    file: 'coordinator/checkpoints.ts',
+    line: 'if (names.length > 0) await syncNames(this.#directory, true, this.#disk);',
+    without: '',
+    test: 'test/coordinator/checkpoints.test.ts',
+  },
+  {
     name: 'a checksum that was made up is found by its digest',
     file: 'coordinator/votes.ts',
     line: 'if (isDigested && one.digest !== other.digest) return false;',
