@@ -1,9 +1,7 @@
 import { systemDisk } from '../data/disk.ts';
-import type { Checkpoint } from '../shared/checkpoint-file.ts';
 import { firstLink } from '../shared/chain.ts';
 import { canonicalRecipe, configurationOfRecord, type Configuration } from '../shared/configuration.ts';
 import { ClusterError } from '../shared/errors.ts';
-import type { MetricsLine } from '../shared/metrics.ts';
 import type { RunRecord } from '../shared/run-schema.ts';
 import { totalSteps } from '../shared/schedule.ts';
 import type { Dataset } from '../shared/dataset.ts';
@@ -12,7 +10,7 @@ import { systemProcesses } from './processes.ts';
 import { Recorder, type Draw, type ResumedRecord } from './recorder.ts';
 import type { Workplace } from './serve.ts';
 import type { Resumed } from './state.ts';
-import { RunStore, type FoundRun, type StorePlace } from './store.ts';
+import { RunStore, type FoundRun, type ReopenedRun, type StorePlace } from './store.ts';
 import type { RunViewer } from './viewer.ts';
 
 export interface OpenSettings {
@@ -36,12 +34,11 @@ export interface OpenSettings {
 interface OpenRun {
   readonly store: RunStore;
   readonly term: number;
-  /** What a run that goes on has left; undefined for a new one. */
-  readonly old:
-    | { readonly record: RunRecord; readonly lines: readonly MetricsLine[]; readonly events: string }
-    | undefined;
-  /** Undefined where a run has not come so far: then it begins at its initial weights, again if need be. */
-  readonly checkpoint: Checkpoint | undefined;
+  /**
+   * What a run that goes on has left; undefined for a new one. Without a checkpoint it has not come so far, and begins at its
+   * initial weights, again if need be.
+   */
+  readonly old: Omit<ReopenedRun, 'store'> | undefined;
 }
 
 /**
@@ -56,8 +53,8 @@ export async function openRecorder(
 ): Promise<Recorder> {
   const { configuration } = settings;
   const run = await openRun(settings, { disk, processes, clock }, fail, viewer);
-  const { store, term, checkpoint } = run;
-  if (checkpoint !== undefined) tensors.restore(checkpoint);
+  const { store, term, old } = run;
+  if (old?.checkpoint !== undefined) tensors.restore(old.checkpoint);
   return new Recorder({
     ...{ ...settings, store, viewer, predictions, term, clock: clock.now },
     ...{ snapshot: () => tensors.snapshot(), onSuperseded: fail },
@@ -77,7 +74,7 @@ async function openRun(
   if (directory === undefined) {
     const { runsDir: runs, runId } = settings;
     const store = await RunStore.create({ runs, runId, ...options });
-    return { store, term: 1, old: undefined, checkpoint: undefined };
+    return { store, term: 1, old: undefined };
   }
   const { store, ...old } = await RunStore.resume({
     ...{ ...options, directory, takeOver },
@@ -96,10 +93,10 @@ async function openRun(
     await store.close().catch(() => undefined);
     throw error;
   }
-  const { record, checkpoint } = old;
-  const step = checkpoint?.step ?? 0;
-  viewer.log('info', `going on after step ${step} (term ${record.term + 1})`, { step });
-  return { store, term: record.term + 1, old, checkpoint };
+  const term = old.record.term + 1;
+  const step = old.checkpoint?.step ?? 0;
+  viewer.log('info', `going on after step ${step} (term ${term})`, { step });
+  return { store, term, old };
 }
 
 /** Throws USAGE where a run may not go on as it is asked to. */
@@ -137,16 +134,18 @@ function nothingToGoOnFrom(directory: string, { state, step }: RunRecord): Clust
 }
 
 /** What the recorder goes on with; `weights` is the checksum of the weights at hand. */
-function resumedRecord({ old, checkpoint }: OpenRun, weights: bigint): ResumedRecord | undefined {
+function resumedRecord({ old }: OpenRun, weights: bigint): ResumedRecord | undefined {
   if (old === undefined) return undefined;
+  const { checkpoint } = old;
   const step = checkpoint?.step ?? 0;
   const chain = checkpoint?.chain ?? firstLink(configurationOfRecord(old.record.configuration));
   return { started: old.record.started, step, chain, weights, lines: old.lines, events: old.events };
 }
 
 /** What the reducers go on with. */
-function resumedState({ old, checkpoint }: OpenRun, configuration: Configuration): Resumed | undefined {
-  if (old === undefined || checkpoint === undefined) return undefined;
+function resumedState({ old }: OpenRun, configuration: Configuration): Resumed | undefined {
+  if (old?.checkpoint === undefined) return undefined;
+  const { checkpoint } = old;
   const { step, fingerprint } = checkpoint;
   // The result of a run that was cut off at its very end is computed again.
   const evaluated = step === totalSteps(configuration) ? 0 : checkpoint.evaluated;

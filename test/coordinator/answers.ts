@@ -60,3 +60,11 @@ export function beat(cluster: Cluster, milliseconds: number): void {
 export function named({ state }: Cluster): unknown {
   return state.suspects;
 }
+
+export function fail(): never {
+  throw new Error('nobody was asked');
+}
+
+export function workerIn(cluster: Cluster, slot: number) {
+  return cluster.state.workers.get(slot) ?? fail();
+}

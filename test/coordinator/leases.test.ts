@@ -1,15 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { FIRST_LEASE_MILLISECONDS, MAX_FAILURES, SET_ASIDE_MILLISECONDS } from '../../shared/limits.ts';
-import { beat, FULL, long } from './answers.ts';
+import { beat, fail, FULL, long, workerIn } from './answers.ts';
 import { Cluster } from './cluster.ts';
-
-function fail(): never {
-  throw new Error('nobody was asked');
-}
-
-function workerIn(cluster: Cluster, slot: number) {
-  return cluster.state.workers.get(slot) ?? fail();
-}
 
 /** All of the open step, whoever is asked for it. */
 function answerStep(cluster: Cluster): void {

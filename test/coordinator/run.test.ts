@@ -1,19 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { PROTOCOL } from '../../shared/messages.ts';
+import { fail, workerIn } from './answers.ts';
 import { Cluster, configuration } from './cluster.ts';
 
 const FULL = '(((s0+s1)+(s2+s3))+((s4+s5)+(s6+s7)))';
 // 100 samples in batches of 32: the fourth batch has 4 samples, which is one shard of 4 rows.
 const EXPECTED = [FULL, FULL, FULL, '(((s0+0)+0)+0)', FULL, FULL, FULL, '(((s0+0)+0)+0)'];
-
-function fail(): never {
-  throw new Error('nobody was asked');
-}
-
-function workerIn(cluster: Cluster, slot: number) {
-  return cluster.state.workers.get(slot) ?? fail();
-}
 
 describe('an undisturbed run', () => {
   it.each([1, 2, 3, 4, 5, 8, 11])('with %i workers adds in the same tree and ends', (workers) => {
