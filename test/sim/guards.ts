@@ -253,8 +253,8 @@ export const guards: readonly Guard[] = [
   {
     name: 'the term rises',
     file: 'coordinator/open-run.ts',
-    line: 'term: record.term + 1, old',
-    without: 'term: record.term, old',
+    line: 'old.record.term + 1',
+    without: 'old.record.term',
   },
   {
     name: 'the term is on the disk before anybody hears of it',
