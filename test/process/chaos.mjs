@@ -148,7 +148,12 @@ function reportKills({ events, steps }, kills) {
     coordinators >= coordinatorKills,
     `${coordinators} of ${coordinatorKills} coordinators died: ${short}`,
   );
-  say(`longest step: ${longest(steps)} ms`);
+  // The step that is open while nobody is there to compute it is the one after the last that was done.
+  const waited = new Set(events.filter(({ event }) => event === 'waiting').map(({ step }) => step + 1));
+  const attended = steps.filter(({ step }) => !waited.has(step));
+  say(
+    `longest step: ${longest(attended)} ms; with waits for a worker, none being alive: ${longest(steps)} ms`,
+  );
   const { time: begun } = events.find(({ event }) => event === 'step');
   for (const { worker, milliseconds, until: what } of joins(events.filter(({ time }) => time > begun)))
     say(`  ${worker}: hello to ${what} ${milliseconds} ms`);
