@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { silentViewer, viewers, type RunViewer } from '../coordinator/viewer.ts';
 import { drawingOf, hasReport } from './artifact-files.ts';
+import type { Outcome } from '../coordinator/effects.ts';
 import { errorOf } from '../coordinator/outcome.ts';
 import { startCoordinator, type RunningCoordinator } from '../coordinator/start.ts';
 import { loadDataset } from '../data/load-dataset.ts';
@@ -105,7 +106,7 @@ async function train(training: Training): Promise<number> {
         observed?.viewer.ended({ state: 'failed', code: 'RUN_FAILED', message: messageOf(error) });
         throw error;
       });
-    if (outcome.code !== undefined) throw errorOf(outcome.code, outcome);
+    if (outcome.code !== undefined) throw errorOf(outcome.code, withWayOn(outcome, run.directory));
     // The word came too late to end the run, but not to end what follows it.
     if (stopped !== undefined) hurry.abort(new ClusterError(stopped, 'stopped'));
     const isDrawn = hasReport(run.directory);
@@ -119,6 +120,15 @@ async function train(training: Training): Promise<number> {
     if (observed !== undefined && httpLinger > 0)
       log.info({}, `waiting at most ${httpLinger} s for one more scrape (--http-linger; Ctrl-C ends it)`);
   }
+}
+
+/** Who stops a run may want it back; a run that failed says what else it needs. */
+function withWayOn(outcome: Outcome, directory: string): Outcome {
+  if (outcome.state !== 'interrupted') return outcome;
+  return {
+    ...outcome,
+    fix: `go on with it: mnist-dist ${isSupervised() ? 'local' : 'coordinator'} --resume ${directory}`,
+  };
 }
 
 /** Leaves what workers need where they find it, and says how they join; returns how to take it back. */

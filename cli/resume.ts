@@ -3,6 +3,7 @@ import { configurationOfRecord, type Configuration } from '../shared/configurati
 import { ClusterError } from '../shared/errors.ts';
 import type { RunRecord } from '../shared/run-schema.ts';
 import { totalSteps } from '../shared/schedule.ts';
+import { chooseRun } from './choose-run.ts';
 import {
   flagOf,
   isOptionKey,
@@ -15,7 +16,8 @@ import { recipeOf } from './run-settings.ts';
 
 /**
  * The options of a run that goes on: its recipe, and how far its workers are believed, are those of its record, and its length
- * where none was given. `resume` names its directory then. Throws USAGE where an option that was given is not the run's.
+ * where none was given. `resume` names its directory then. Rejects with USAGE where there is no such run, or an option that was given
+ * is not the run's.
  */
 export async function adoptRun<O extends LocalOptions | CoordinatorOptions>(
   options: O,
@@ -27,7 +29,8 @@ export async function adoptRun<O extends LocalOptions | CoordinatorOptions>(
     throw new ClusterError('USAGE', '--run-id names a new run, --resume an old one', {
       fix: 'Keep one of them.',
     });
-  const directory = resume === 'newest' ? await newestUnfinished(options.runsDir) : resume;
+  const { runsDir } = options;
+  const directory = resume === 'newest' ? await newestUnfinished(runsDir) : chooseRun(resume, runsDir);
   const { configuration, launch } = await readRunRecord(directory);
   const recorded = configurationOfRecord(configuration);
   // The options whose values a run's record holds, all but its length.

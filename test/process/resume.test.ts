@@ -169,6 +169,13 @@ describe('a run that should go on', () => {
     expect(output).toMatch(/--batch-size 32 is not that of the run .*, 64/);
   });
 
+  it('is refused for a run that is not there, naming the one that was meant', async () => {
+    const { runs, directory } = await interrupted();
+    const { code, output } = await run(['local', '--resume', 'r', '--runs-dir', runs]);
+    expect(code, output).toBe(errorTable.USAGE.exit);
+    expect(output).toContain(`there is no run r\n  Did you mean ${directory}?`);
+  });
+
   it('is refused when it would become shorter', async () => {
     const { runs } = await interrupted();
     const { code, output } = await run([...resume, runs, '--steps', String(STEPS - 1)]);
