@@ -1,8 +1,8 @@
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import type { Disk } from '../data/disk.ts';
 import { systemCode } from '../data/system-error.ts';
 import { diskError, makeIfNew } from '../data/whole-file.ts';
-import { ClusterError } from '../shared/errors.ts';
+import { assert, ClusterError } from '../shared/errors.ts';
 import type { RunLock } from './run-lock.ts';
 
 const NAME = /^\.drafts-(\d{1,9})$/;
@@ -29,7 +29,8 @@ export async function makeDrafts(directory: string, disk: Disk): Promise<string>
  * any more, on no host, and what it had given one before is there to be read. Needs the lock. Rejects with DISK.
  */
 export async function putUpFence(directory: string, mine: string, lock: RunLock, disk: Disk): Promise<void> {
-  const ours = numberOf(mine.slice(directory.length + 1)) ?? 0;
+  const ours = numberOf(basename(mine));
+  assert(ours !== undefined, 'drafts are in a folder that makeDrafts made');
   try {
     for (const name of await disk.list(directory)) {
       const number = numberOf(name);
