@@ -55,9 +55,21 @@ export function linesUntil(
   return { lines: lines.slice(0, end), text: kept.map((line) => `${line}\n`).join('') };
 }
 
-/** The whole lines of events.jsonl. */
+/** Whether there are lines of all that this checkpoint knows. */
+export function reaches(
+  { lines }: OldLines,
+  { step, evaluated }: Pick<Checkpoint, 'step' | 'evaluated'>,
+): boolean {
+  const last = lines.at(-1);
+  if (last === undefined || last.step < step) return false;
+  return last.step > step || last.kind === 'evaluation' || evaluated < step;
+}
+
+/** The whole lines of events.jsonl; none where somebody removed it: nothing is computed from it. */
 export async function readEvents(directory: string, disk: Disk): Promise<string> {
-  const text = await readText(join(directory, 'events.jsonl'), disk);
+  const name = 'events.jsonl';
+  if (!(await disk.list(directory)).includes(name)) return '';
+  const text = await readText(join(directory, name), disk);
   return text.slice(0, text.lastIndexOf('\n') + 1);
 }
 

@@ -1,11 +1,13 @@
+import { join } from 'node:path';
 import { systemDisk } from '../data/disk.ts';
+import type { Checkpoint } from '../shared/checkpoint-file.ts';
 import { firstLink } from '../shared/chain.ts';
 import { canonicalRecipe, configurationOfRecord, type Configuration } from '../shared/configuration.ts';
 import { ClusterError } from '../shared/errors.ts';
 import type { RunRecord } from '../shared/run-schema.ts';
 import { totalSteps } from '../shared/schedule.ts';
 import type { Dataset } from '../shared/dataset.ts';
-import { isPerhapsMixed, linesUntil } from './old-run.ts';
+import { isPerhapsMixed, linesUntil, reaches, type OldLines } from './old-run.ts';
 import { systemProcesses } from './processes.ts';
 import { Recorder, type Draw, type ResumedRecord } from './recorder.ts';
 import type { Workplace } from './serve.ts';
@@ -78,7 +80,7 @@ async function openRun(
   }
   const { store, ...old } = await RunStore.resume({
     ...{ ...options, directory, takeOver },
-    damaged: (error) => viewer.log('warn', `an older checkpoint is used: ${error.message}`, {}),
+    damaged: (error) => viewer.log('warn', `a checkpoint is passed over: ${error.message}`, {}),
     judge: (found) => {
       checkGoesOn(settings, directory, found);
       const { record, checkpoint, written } = found;
@@ -99,17 +101,19 @@ async function openRun(
   return { store, term, old };
 }
 
-/** Throws USAGE where a run may not go on as it is asked to. */
+/** Throws USAGE where a run may not go on as it is asked to, and DATA where its record would have a hole. */
 function checkGoesOn(
   { configuration }: OpenSettings,
   directory: string,
-  { record, checkpoint }: FoundRun,
+  { record, checkpoint, written }: FoundRun,
 ): void {
   if (canonicalRecipe(configurationOfRecord(record.configuration)) !== canonicalRecipe(configuration))
     throw new ClusterError('USAGE', `${directory} is a run of another configuration (run.json)`);
   // One that diverged may have kept nothing, and has nothing to lose.
   if (checkpoint === undefined && record.step > 0 && record.state !== 'diverged')
     throw nothingToGoOnFrom(directory, record);
+  if (checkpoint !== undefined && !reaches(written, checkpoint))
+    throw linesAreMissing(directory, checkpoint, written);
   const step = checkpoint?.step ?? 0;
   const steps = totalSteps(configuration);
   if (step > steps) {
@@ -130,6 +134,18 @@ function nothingToGoOnFrom(directory: string, { state, step }: RunRecord): Clust
     'USAGE',
     `${directory} is ${state} at step ${step} (run.json), and checkpoints/ has none to go on from (--resume)`,
     { fix: 'go on where it ran, for a store keeps no checkpoints, or start a new run' },
+  );
+}
+
+/** Lines are on the disk before a checkpoint of their step is: a file that ends earlier has lost some. */
+function linesAreMissing(directory: string, { step }: Checkpoint, { lines }: OldLines): ClusterError {
+  const last = lines.at(-1)?.step ?? 0;
+  return new ClusterError(
+    'DATA',
+    `${join(directory, 'metrics.jsonl')} ends at step ${last}, before the checkpoint of step ${step}: lines are missing`,
+    {
+      fix: `copy the run while nobody writes to it; or remove the checkpoints after step ${last}, if there are older ones, and what is missing is computed again`,
+    },
   );
 }
 

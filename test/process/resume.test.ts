@@ -1,4 +1,4 @@
-import { readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
 import { errorTable } from '../../shared/errors.ts';
@@ -137,6 +137,10 @@ describe('a run that is disturbed', () => {
     const { record, modelSha256 } = readRun(join(runs, 'r'));
     expect(record.chain).toBe(undisturbed.record.chain);
     expect(modelSha256).toBe(undisturbed.modelSha256);
+    // The time at work, without the pause between the two.
+    const listed = await run(['runs', '--runs-dir', runs]);
+    const [time = 'none'] = /\d+:\d\d/.exec(listed.output) ?? [];
+    expect(longer.output).toContain(`1,200 steps in ${time},`);
   });
 });
 
@@ -191,6 +195,25 @@ describe('a run that should go on', () => {
     const { code, output } = await run([...resume, runs]);
     expect(code, output).toBe(errorTable.DATA.exit);
     expect(output).toMatch(/line 1 of .*metrics\.jsonl is not what was written/);
+  });
+
+  it('is refused when lines are missing of what its checkpoint knows', async () => {
+    const { runs, directory } = await interrupted();
+    writeFileSync(join(directory, 'metrics.jsonl'), '');
+    const { code, output } = await run([...resume, runs]);
+    expect(code, output).toBe(errorTable.DATA.exit);
+    expect(output).toMatch(
+      /metrics\.jsonl ends at step 0, before the checkpoint of step \d+: lines are missing/,
+    );
+  });
+
+  it('goes on by whatever path names it, and without the events that nothing follows from', async () => {
+    const { runs, directory } = await interrupted();
+    rmSync(join(directory, 'events.jsonl'));
+    const again = ['local', '--engine', 'reference', '--port', '0'];
+    const { code, output } = await run([...again, '--resume', `${runs}/./r//`]);
+    expect(code, output).toBe(0);
+    expect(readRun(directory).record).toMatchObject({ state: 'finished', step: STEPS });
   });
 
   it('loses a torn last line, and no other', async () => {
