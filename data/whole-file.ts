@@ -57,8 +57,13 @@ async function makeDirectory(path: string, disk: Disk): Promise<boolean> {
     return await makeIfNew(path, disk);
   } catch (error) {
     if (systemCode(error) !== 'ENOENT' || dirname(path) === path) throw diskError(path, error);
-    await makeDirectories(dirname(path), disk);
-    return await makeDirectory(path, disk);
+  }
+  await makeDirectories(dirname(path), disk);
+  try {
+    return await makeIfNew(path, disk);
+  } catch (error) {
+    // It lies in something that has a name and cannot be entered, such as a link to what is not there.
+    throw diskError(path, error);
   }
 }
 
@@ -78,8 +83,9 @@ export async function writeAll(file: DiskFile, bytes: Uint8Array): Promise<void>
 
 /** A write that failed, in the words of its user. */
 export function diskError(path: string, error: unknown): ClusterError {
+  const isFull = ['ENOSPC', 'EDQUOT'].includes(systemCode(error) ?? '');
   return new ClusterError('DISK', `${path} could not be written: ${messageOf(error)}`, {
-    fix: 'free disk space, or choose another folder (--runs-dir for runs, MNIST_DIST_CACHE for the cache)',
+    fix: `${isFull ? 'free disk space' : 'look at its folder'}, or choose another one (--runs-dir for runs, MNIST_DIST_CACHE for the cache)`,
     cause: error,
   });
 }

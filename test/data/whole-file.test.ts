@@ -1,8 +1,8 @@
-import { mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { writeWhole } from '../../data/whole-file.ts';
+import { makeDirectories, writeWhole } from '../../data/whole-file.ts';
 
 let folder: string;
 beforeEach(async () => {
@@ -37,5 +37,20 @@ describe('writeWhole', () => {
     await mkdir(join(folder, 'b'));
     await expect(writeWhole(join(folder, 'b'), 'x')).rejects.toMatchObject({ code: 'DISK' });
     expect(await readdir(folder)).toEqual(['b']);
+  });
+});
+
+describe('makeDirectories', () => {
+  it('makes those it lies in, and says whether it is new', async () => {
+    expect(await makeDirectories(join(folder, 'a', 'b'))).toBe(true);
+    expect(await makeDirectories(join(folder, 'a', 'b'))).toBe(false);
+  });
+
+  it('names the folder that can be neither made nor entered', async () => {
+    await symlink(join(folder, 'not-mounted', 'runs'), join(folder, 'runs'));
+    await expect(makeDirectories(join(folder, 'runs', 'a', 'b'))).rejects.toMatchObject({
+      code: 'DISK',
+      message: expect.stringContaining(join(folder, 'runs', 'a')),
+    });
   });
 });
