@@ -1,4 +1,3 @@
-import type { EngineIdentity } from '../shared/engine-identity.ts';
 import { andThen, close, log, type Next } from './effects.ts';
 import type { RunState, WorkerState } from './state.ts';
 
@@ -25,7 +24,7 @@ export function judgeFingerprint(state: RunState, worker: WorkerState): Next {
     return { state: { ...state, engine: state.engine ?? worker.engine }, effects: [] };
   }
   const runs = [...state.workers.values()].find(({ fingerprint }) => fingerprint === state.fingerprint);
-  const difference = `this worker computes ${describe(worker)}, the run ${runs === undefined ? state.fingerprint : describe(runs)}`;
+  const difference = `this worker computes ${describe(worker)}, the run ${describe(runs ?? state)}`;
   if (!state.settings.allowMixedEngines) {
     return close(state, worker.slot, 'FINGERPRINT', `${difference}; --allow-mixed-engines would accept it`);
   }
@@ -35,13 +34,7 @@ export function judgeFingerprint(state: RunState, worker: WorkerState): Next {
   };
 }
 
-function describe({
-  engine,
-  fingerprint,
-}: {
-  engine: EngineIdentity | undefined;
-  fingerprint: string | undefined;
-}): string {
+function describe({ engine, fingerprint }: Pick<WorkerState, 'engine' | 'fingerprint'>): string {
   const { library = '?', device = '?', processor = '?' } = engine ?? {};
   return `with ${library} on ${device}, ${processor} (fingerprint ${fingerprint?.slice(0, 12)})`;
 }

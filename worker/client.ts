@@ -136,6 +136,8 @@ export class Client {
   #perform(effect: SessionEffect, tensor: Tensor | undefined): Promise<void> | undefined {
     switch (effect.kind) {
       case 'dial':
+        if (effect.because !== undefined)
+          this.#options.log('info', `${effect.because.message}; trying again`);
         void this.#dial(effect.afterMilliseconds);
         return undefined;
       case 'send':
@@ -205,20 +207,19 @@ export class Client {
       // `leave` was called meanwhile.
       if (this.#state.phase === 'ended') return socket.webSocket.terminate();
       this.#link = new Link(socket, this.#reachMemory(run), clock, this.#linkEvents());
-      log('info', `connected to ${dial.coordinator.href}, run ${run.run}`);
       this.#enqueue({ kind: 'opened', now: clock() });
     } catch (error) {
       if (!(error instanceof ClusterError)) return this.#reject(error);
       if (this.#state.phase === 'ended') return;
       log('debug', messageOf(error));
-      if (this.#state.attempts === 0 && error.code === 'UNREACHABLE')
-        log('info', `${error.message}; trying again`);
       this.#enqueue({ kind: 'failed', error, now: clock() });
     }
   }
 
   async #prepare(): Promise<void> {
     assert(this.#run !== undefined, 'a run was described before its welcome');
+    const { dial, log } = this.#options;
+    log('info', `connected to ${dial.coordinator.href}, run ${this.#run.run}`);
     this.#computation ??= await this.#options.prepare(this.#run);
     const { fingerprint, engine } = this.#computation;
     this.#link?.excuseSilence();

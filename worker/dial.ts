@@ -164,12 +164,15 @@ async function request(
   if (status >= 200 && status < 300) return response;
   response.destroy();
   if (status === 401) {
-    throw new ClusterError('UNAUTHORIZED', `${url.origin} refuses this worker's token`, {
+    throw new ClusterError('UNAUTHORIZED', `${coordinator.origin} refuses this worker's token`, {
       fix: "give the coordinator's token by --token-file or MNIST_DIST_TOKEN, or join with the string that it prints now",
     });
   }
   if (status === 503)
-    throw new ClusterError('UNREACHABLE', `the coordinator at ${url.origin} is still setting up its run`);
+    throw new ClusterError(
+      'UNREACHABLE',
+      `the coordinator at ${coordinator.origin} is still setting up its run`,
+    );
   throw new ClusterError('PROTOCOL', `${url.href} answered ${status}; is this a coordinator?`);
 }
 

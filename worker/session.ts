@@ -53,7 +53,12 @@ export type SessionEvent = { readonly now: number } & (
 
 export type SessionEffect =
   /** Wait (with jitter), ask GET /run, fetch what data is missing, connect: `opened` or `failed`. */
-  | { readonly kind: 'dial'; readonly afterMilliseconds: number }
+  | {
+      readonly kind: 'dial';
+      readonly afterMilliseconds: number;
+      /** What went wrong, at the first of several attempts. */
+      readonly because?: ClusterError;
+    }
   | { readonly kind: 'send'; readonly message: WorkerMessage }
   /** Build and warm all graphs, compute the fingerprint: `prepared` or `failed`. */
   | { readonly kind: 'prepare' }
@@ -233,6 +238,9 @@ function fail(state: SessionState, error: ClusterError, now: number): SessionNex
   );
   return {
     state: { ...state, phase: 'dialling', attempts, failingSince, farewell: undefined, weightsOf: undefined },
-    effects: [{ kind: 'disconnect' }, { kind: 'dial', afterMilliseconds: pause }],
+    effects: [
+      { kind: 'disconnect' },
+      { kind: 'dial', afterMilliseconds: pause, ...(attempts === 1 ? { because: error } : {}) },
+    ],
   };
 }

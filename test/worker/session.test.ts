@@ -200,6 +200,21 @@ describe('a session', () => {
     },
   );
 
+  it('says why it dials again at the first of several attempts, and no more', () => {
+    const full: SessionEvent[] = [
+      { kind: 'opened', now: 1 },
+      { kind: 'message', message: { kind: 'bye', code: 'FULL', message: 'no room' }, now: 2 },
+      { kind: 'closed', code: 4420, now: 3 },
+    ];
+    const because = { code: 'FULL', message: 'no room' };
+    const first = play([{ kind: 'start', now: 0 }, ...full]);
+    expect(first.effects).toMatchObject([{ kind: 'disconnect' }, { kind: 'dial', because }]);
+    expect(play(full, first.state).effects).toEqual([
+      { kind: 'disconnect' },
+      { kind: 'dial', afterMilliseconds: 200 },
+    ]);
+  });
+
   it('ends well when the run is finished', () => {
     expect(play([...ready, { kind: 'closed', code: 4000, now: 4 }]).effects).toEqual([
       { kind: 'end', error: undefined },
