@@ -23,6 +23,7 @@ import { keepRun } from '../store/keep.ts';
 import { patienceOf } from './transfer.ts';
 import { observe, type Observed } from './observe.ts';
 import { adoptRun } from './resume.ts';
+import { readOverview } from './run-overview.ts';
 import { configurationOf, runSettings, startWorkersOf } from './run-settings.ts';
 import { isSupervised, onStop, tell } from './supervised.ts';
 import { trainingCertificate, type OwnCertificate } from './tls-files.ts';
@@ -110,7 +111,7 @@ async function train(training: Training): Promise<number> {
     // The word came too late to end the run, but not to end what follows it.
     if (stopped !== undefined) hurry.abort(new ClusterError(stopped, 'stopped'));
     const isDrawn = hasReport(run.directory);
-    summarize(progress, run.directory, record, isDrawn);
+    await summarize(progress, run.directory, record, isDrawn);
     await keep(run.directory, options.artifacts, hurry.signal, log);
     if (options.pictures && !isDrawn) throw notDrawn(run.directory);
     return 0;
@@ -205,19 +206,24 @@ function viewerOf(configuration: Configuration, progress: Progress, log: Log): R
   };
 }
 
-function summarize(progress: Progress, runDirectory: string, record: RunRecord, isDrawn: boolean): void {
+async function summarize(
+  progress: Progress,
+  runDirectory: string,
+  record: RunRecord,
+  isDrawn: boolean,
+): Promise<void> {
   const { result, engine, dataset } = record;
   if (result === undefined) return;
   const model = readFileSync(join(runDirectory, 'model.safetensors'));
+  // What terms before this one did counts, too.
+  const { seconds, workers } = await readOverview(runDirectory, record.run, Date.now());
   progress.summary({
     ...{ runDirectory, hasReport: isDrawn },
     engine:
       engine === undefined
         ? 'none'
         : `${engine.description.kind} (${engine.description.library}, ${engine.description.device})`,
-    workers: record.workers.length,
-    steps: record.step,
-    seconds: (Date.parse(record.ended ?? record.started) - Date.parse(record.started)) / 1000,
+    ...{ workers, seconds, steps: record.step },
     stepsPerSecond: result.steps_per_second ?? undefined,
     test: { ...result.test, classNames: dataset.class_names },
     modelSha256: createHash('sha256').update(model).digest('hex'),

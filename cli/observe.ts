@@ -34,7 +34,8 @@ export async function observe(
 ): Promise<Observed | undefined> {
   if (!options.http) return undefined;
   // A run that goes on does not end because somebody took the port of its page meanwhile.
-  const isRestarted = isSupervised() && options.resume !== undefined && explicit.has('httpPort');
+  const isRestarted =
+    isSupervised() && options.resume !== undefined && explicit.has('httpPort') && options.httpPort !== 0;
   const observation = new Observation({
     facts: runFacts(configuration, dataset, version, true),
     metrics: metricsSettings(configuration, dataset, version),

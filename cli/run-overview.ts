@@ -76,7 +76,8 @@ async function foldersIn(runs: string): Promise<string[]> {
   }
 }
 
-async function readOverview(directory: string, name: string, now: number): Promise<RunOverview> {
+/** One of them; `now` is the time in milliseconds. Rejects with DATA where it cannot be read. */
+export async function readOverview(directory: string, name: string, now: number): Promise<RunOverview> {
   // In this order: a run that ends meanwhile says so in the record that is read afterwards.
   const writer = await writerOf(directory, systemDisk, systemProcesses);
   const path = join(directory, 'run.json');
