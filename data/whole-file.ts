@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { basename, dirname, join } from 'node:path';
 import { ClusterError, messageOf } from '../shared/errors.ts';
 import { systemDisk, type Disk, type DiskFile } from './disk.ts';
-import { systemCode } from './system-error.ts';
+import { isFull, systemCode } from './system-error.ts';
 
 /**
  * Writes a file whole or not at all: a temporary file in `drafts` (beside it, if nothing is said), sync, rename, directory
@@ -83,9 +83,8 @@ export async function writeAll(file: DiskFile, bytes: Uint8Array): Promise<void>
 
 /** A write that failed, in the words of its user. */
 export function diskError(path: string, error: unknown): ClusterError {
-  const isFull = ['ENOSPC', 'EDQUOT'].includes(systemCode(error) ?? '');
   return new ClusterError('DISK', `${path} could not be written: ${messageOf(error)}`, {
-    fix: `${isFull ? 'free disk space' : 'look at its folder'}, or choose another one (--runs-dir for runs, MNIST_DIST_CACHE for the cache)`,
+    fix: `${isFull(error) ? 'free disk space' : 'look at its folder'}, or choose another one (--runs-dir for runs, MNIST_DIST_CACHE for the cache)`,
     cause: error,
   });
 }

@@ -57,7 +57,7 @@ export type SessionEffect =
       readonly kind: 'dial';
       readonly afterMilliseconds: number;
       /** What went wrong, at the first of several attempts. */
-      readonly because?: ClusterError;
+      readonly because?: ClusterError | undefined;
     }
   | { readonly kind: 'send'; readonly message: WorkerMessage }
   /** Build and warm all graphs, compute the fingerprint: `prepared` or `failed`. */
@@ -240,7 +240,7 @@ function fail(state: SessionState, error: ClusterError, now: number): SessionNex
     state: { ...state, phase: 'dialling', attempts, failingSince, farewell: undefined, weightsOf: undefined },
     effects: [
       { kind: 'disconnect' },
-      { kind: 'dial', afterMilliseconds: pause, ...(attempts === 1 ? { because: error } : {}) },
+      { kind: 'dial', afterMilliseconds: pause, because: attempts === 1 ? error : undefined },
     ],
   };
 }
