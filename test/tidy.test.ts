@@ -75,9 +75,9 @@ describe('the house', () => {
     expect(users(/import\('\.\/s3-store/)).toEqual(['store/open-store.ts']);
   });
 
-  it('has no file of more than 400 lines, and the three that explain it fit a screen or two', () => {
+  it('has no file of more than 500 lines, and the three that explain it fit a screen or two', () => {
     const lines = (file: string) => readFileSync(join(root, file), 'utf8').split('\n').length - 1;
-    expect(files.filter((file) => lines(file) > 400)).toEqual([]);
+    expect(files.filter((file) => lines(file) > 500)).toEqual([]);
     const core = ['coordinator/run.ts', 'coordinator/reduce.ts', 'shared/messages.ts'];
     expect(core.filter((file) => lines(file) > 100)).toEqual([]);
   });
