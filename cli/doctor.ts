@@ -10,7 +10,7 @@ export interface DoctorCommand {
   readonly runsDir?: string | undefined;
 }
 
-/** `mnist-dist doctor`: the table, or JSON; resolves with 1 if training cannot run here. */
+/** `mnist-dist doctor`: the table, or JSON; resolves with NOT_READY if training cannot run here. */
 export async function doctor(options: DoctorCommand): Promise<number> {
   const rows = await doctorRows(options);
   const isAble = canTrain(rows);

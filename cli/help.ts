@@ -81,14 +81,10 @@ function valueSources(): string {
   ].join('\n');
 }
 
-/** Exit codes in rising order, those of the table with the same number together. */
-export function exitCodes(): { exit: number; codes: ErrorCode[]; meaning: string }[] {
-  const exits = [...new Set(errorCodes.map((code) => errorTable[code].exit))];
-  return exits
-    .map((exit) => {
-      const codes = errorCodes.filter((code) => errorTable[code].exit === exit);
-      return { exit, codes, meaning: codes.map((code) => errorTable[code].meaning).join(' ') };
-    })
+/** Exit codes in rising order. */
+export function exitCodes(): { code: ErrorCode; exit: number; meaning: string }[] {
+  return errorCodes
+    .map((code) => ({ code, exit: errorTable[code].exit, meaning: errorTable[code].meaning }))
     .toSorted((a, b) => a.exit - b.exit);
 }
 
@@ -99,9 +95,7 @@ function exitCodeLines(): string[] {
 
 /** The table of exit codes for the documents. */
 export function exitCodesMarkdown(): string {
-  const rows = exitCodes().map(
-    ({ exit, codes, meaning }) => `| ${exit} | ${codes.join(', ')} | ${meaning} |`,
-  );
+  const rows = exitCodes().map(({ exit, code, meaning }) => `| ${exit} | ${code} | ${meaning} |`);
   return [
     '| exit code | error | meaning |',
     '|---|---|---|',

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { errorTable, type ErrorCode } from '../shared/errors.ts';
+import { errorCodeOfExit, errorTable, type ErrorCode } from '../shared/errors.ts';
 import {
   FIRST_RESTART_MILLISECONDS,
   MAX_RESTART_MILLISECONDS,
@@ -111,10 +111,10 @@ export class Member {
   }
 }
 
-/** Ended by a signal that nobody asked for, or by a defect; every other exit code has its reason, which stays. */
+/** A signal that was not asked for, or a defect, ended it; every other exit code has a reason that stays. */
 function isCrash(code: number): boolean {
-  const ordered: readonly number[] = [errorTable.INTERRUPTED.exit, errorTable.TERMINATED.exit];
-  return code === errorTable.UNEXPECTED.exit || (code > 128 && !ordered.includes(code));
+  const known = errorCodeOfExit(code);
+  return known === 'UNEXPECTED' || (known === undefined && code > 128);
 }
 
 function causeOf(code: number): string {

@@ -1,5 +1,5 @@
 import type { RunRecorder, Serving } from '../coordinator/serve.ts';
-import { ClusterError, errorCodes, errorTable } from '../shared/errors.ts';
+import { ClusterError, errorCodeOfExit } from '../shared/errors.ts';
 import { DEFAULT_MAX_RESTARTS } from '../shared/limits.ts';
 import type { Log } from './log.ts';
 import type { Member } from './member.ts';
@@ -71,7 +71,7 @@ function startAll<R extends RunRecorder>({ serving, plans, token, options, log }
 export function workerFailure(worker: Member, code: number): ClusterError {
   const words = worker.lastLines().join('\n  ');
   return new ClusterError(
-    errorCodes.find((each) => errorTable[each].exit === code && each !== 'DIFFERS') ?? 'RUN_FAILED',
+    errorCodeOfExit(code) ?? 'RUN_FAILED',
     `${worker.name} ended with exit code ${code}; its last words: ${words}`,
   );
 }

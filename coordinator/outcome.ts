@@ -1,4 +1,4 @@
-import { ClusterError, errorTable, type ErrorCode } from '../shared/errors.ts';
+import { ClusterError, errorTable, isOrderedEnd, type ErrorCode } from '../shared/errors.ts';
 import type { Next, Outcome } from './effects.ts';
 import type { RunState } from './state.ts';
 
@@ -11,7 +11,7 @@ export function errorOf(code: ErrorCode, { message, fix }: Outcome): ClusterErro
 }
 
 export function stopped(code: ErrorCode): Outcome {
-  const state = code === 'INTERRUPTED' || code === 'TERMINATED' ? 'interrupted' : 'failed';
+  const state = isOrderedEnd(code) ? 'interrupted' : 'failed';
   return { state, code, message: errorTable[code].meaning };
 }
 

@@ -25,6 +25,7 @@ const lossNames: Partial<Record<LeaveCause, LossName>> = {
   ...{
     connection: 'connection',
     unread: 'unread',
+    HUNG_UP: 'left',
     INTERRUPTED: 'left',
     TERMINATED: 'left',
     TIMEOUT: 'timeout',

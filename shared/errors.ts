@@ -10,7 +10,7 @@ export const errorTable = {
     retry: false,
     meaning: 'A flag, variable or file holds an impossible value.',
   },
-  NOT_READY: { exit: 1, close: undefined, retry: false, meaning: 'doctor: training cannot run here.' },
+  NOT_READY: { exit: 34, close: undefined, retry: false, meaning: 'doctor: training cannot run here.' },
   SETUP: { exit: 10, close: undefined, retry: false, meaning: 'The set-up could not be completed.' },
   ENGINE: {
     exit: 11,
@@ -44,13 +44,13 @@ export const errorTable = {
     meaning: 'Workers computed different bytes for the same part of a step.',
   },
   DIFFERS: {
-    exit: 1,
+    exit: 35,
     close: undefined,
     retry: false,
     meaning: 'verify: what a run has recorded is not what it computes.',
   },
   IMAGE: {
-    exit: 1,
+    exit: 36,
     close: undefined,
     retry: false,
     meaning: 'predict: a file is no picture, or shows nothing.',
@@ -123,6 +123,12 @@ export const errorTable = {
     retry: true,
     meaning: 'A newer connection of the same worker took over.',
   },
+  HUNG_UP: {
+    exit: 129,
+    close: 4444,
+    retry: false,
+    meaning: 'The run was ended by SIGHUP (its terminal was closed).',
+  },
   INTERRUPTED: { exit: 130, close: 4430, retry: false, meaning: 'The run was ended by SIGINT (Ctrl-C).' },
   TERMINATED: { exit: 143, close: 4443, retry: false, meaning: 'The run was ended by SIGTERM.' },
 } as const satisfies Record<
@@ -131,6 +137,16 @@ export const errorTable = {
 >;
 
 export type ErrorCode = keyof typeof errorTable;
+
+/** A signal asked the process, or the process it belongs to, to end: nothing failed. */
+export function isOrderedEnd(code: ErrorCode): boolean {
+  return code === 'HUNG_UP' || code === 'INTERRUPTED' || code === 'TERMINATED';
+}
+
+/** The table's code for an exit code, if the table has it; each exit code is one error's. */
+export function errorCodeOfExit(exit: number): ErrorCode | undefined {
+  return errorCodes.find((code) => errorTable[code].exit === exit);
+}
 
 /** The close code that says "the run is complete". */
 export const CLOSE_FINISHED = 4000;

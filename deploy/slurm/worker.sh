@@ -22,7 +22,7 @@ while [ -z "$stopped" ]; do
       # Nobody there, another token, another certificate: that file may be of an earlier try.
       16 | 17 | 33) ;;
       # The coordinator was stopped, not this worker: it comes back when its job does.
-      130 | 143) ;;
+      129 | 130 | 143) ;;
       *) exit "$code" ;;
     esac
     # Who has computed meanwhile waits anew.

@@ -151,12 +151,12 @@ describe('the script of a worker', () => {
   const script = ['deploy/slurm/worker.sh', 'r', '--threads', '2'];
 
   it('reads the join file again after each failure that an old one explains', async () => {
-    const { UNREACHABLE, UNAUTHORIZED, TLS, TERMINATED, INTERRUPTED } = errorTable;
-    const codes = [UNREACHABLE, UNAUTHORIZED, TLS, TERMINATED, INTERRUPTED].map(({ exit }) => exit);
+    const { UNREACHABLE, UNAUTHORIZED, TLS, TERMINATED, INTERRUPTED, HUNG_UP } = errorTable;
+    const codes = [UNREACHABLE, UNAUTHORIZED, TLS, TERMINATED, INTERRUPTED, HUNG_UP].map(({ exit }) => exit);
     const checkout = new Checkout([...codes, 0], { join: 'X' });
     expect(await checkout.start(script).exited).toMatchObject({ code: 0 });
     const calls = checkout.calls();
-    expect(calls.map(({ said }) => said)).toEqual(['X', 'XI', 'XII', 'XIII', 'XIIII', 'XIIIII']);
+    expect(calls.map(({ said }) => said)).toEqual(['X', 'XI', 'XII', 'XIII', 'XIIII', 'XIIIII', 'XIIIIII']);
     const args = ['--join', '-', '--max-wait-time', '5', '--name', 'n7.12.3', '--threads', '2'];
     expect(calls[0]?.args).toEqual(args);
   });
@@ -211,6 +211,7 @@ describe('a job', () => {
     ['has crashed too often', '137', 'RUNNING', '100', false],
     ['is requeued or cancelled by Slurm', '143', 'COMPLETING', '', false],
     ['was ended by SIGINT', '130', 'RUNNING', '', false],
+    ['was ended by SIGHUP', '129', 'RUNNING', '', false],
     ['cannot do what it was asked to', '2', 'RUNNING', '', false],
     ['has done it', '0', 'RUNNING', '', false],
   ])('that %s goes back into the queue, or not', async (_what, code, state, restarts, isRequeued) => {
