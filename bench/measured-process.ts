@@ -7,6 +7,10 @@ import { answerSchema, TASK_VARIABLE, type Answer, type Question, type Task } fr
 
 const REMEMBERED_LINES = 10;
 
+/** The processes that are running. One listener for all of them: Node warns of more than ten. */
+const living = new Set<MeasuredProcess>();
+process.once('exit', () => living.forEach((each) => each.kill()));
+
 /** A process of the bench's own that is measured or takes part; task.ts is what it does. It never outlives the bench. */
 export class MeasuredProcess {
   readonly #name: string;
@@ -15,7 +19,6 @@ export class MeasuredProcess {
   readonly #failed: Promise<never>;
   readonly #gone: Promise<void>;
   readonly #lines: string[] = [];
-  readonly #kill = () => void this.#process.kill('SIGKILL');
 
   constructor(name: string, task: Task, environment: NodeJS.ProcessEnv) {
     this.#name = name;
@@ -23,12 +26,12 @@ export class MeasuredProcess {
       env: { ...environment, [TASK_VARIABLE]: JSON.stringify(task) },
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     });
-    process.once('exit', this.#kill);
+    living.add(this);
     for (const stream of [this.#process.stdout, this.#process.stderr]) {
       if (stream !== null) createInterface({ input: stream }).on('line', (line) => this.#remember(line));
     }
     // Node emits no 'close' after `disconnect`; when a process fails, its last words have come with 'close'.
-    this.#gone = eventOf(this.#process, 'exit').then(() => void process.off('exit', this.#kill));
+    this.#gone = eventOf(this.#process, 'exit').then(() => void living.delete(this));
     this.#failed = eventOf(this.#process, 'close').then(() => {
       throw new ClusterError('RUN_FAILED', `${this.#name} ended before it was measured`, {
         fix: `its last words: ${this.#lines.join(' | ')}`,
@@ -60,10 +63,14 @@ export class MeasuredProcess {
     throw new ClusterError(code, message, fix === undefined ? {} : { fix });
   }
 
+  kill(): void {
+    this.#process.kill('SIGKILL');
+  }
+
   /** Lets it end, and cuts it short if it does not. */
   async end(): Promise<void> {
     if (this.#process.connected) this.#process.disconnect();
-    const timer = setTimeout(this.#kill, CLOSE_LIMIT_MILLISECONDS);
+    const timer = setTimeout(() => this.kill(), CLOSE_LIMIT_MILLISECONDS);
     await this.#gone;
     clearTimeout(timer);
   }

@@ -8,7 +8,7 @@ import type { Pair } from './certificate-authority.ts';
 import { host } from './endpoint.ts';
 import type { CertsOptions } from './options.ts';
 import { printable } from './printable.ts';
-import { readSecretFile, writeSecretFile } from './secret-file.ts';
+import { hideFromGit, readSecretFile, writeSecretFile } from './secret-file.ts';
 
 /** Whoever is on the machine of the coordinator itself. */
 const LOOPBACK = ['localhost', '127.0.0.1', '::1'];
@@ -20,11 +20,15 @@ const LOOPBACK = ['localhost', '127.0.0.1', '::1'];
 export async function certs({ out, days }: CertsOptions, given: readonly string[]): Promise<number> {
   const names = namesOf(given);
   const folder = out ?? 'certs';
-  await makeDirectories(folder);
+  const isNew = await makeDirectories(folder);
   const { makeAuthority, makeCertificate } = await import('./certificate-authority.ts');
   const now = new Date();
   const [caFile, caKeyFile] = [join(folder, 'ca.crt'), join(folder, 'ca.key')];
   const old = readAuthority(caFile, caKeyFile);
+  // A folder that this command made is for secrets: tokens are put beside the keys. Another one may
+  // hold anything. An older version left its folder without a .gitignore.
+  const isOwn = isNew || (old !== undefined && !existsSync(join(folder, '.gitignore')));
+  hideFromGit(folder, isOwn ? ['*'] : ['/ca.key', '/coordinator.key']);
   const authority = old ?? (await makeAuthority('mnist-dist private CA', days, now));
   if (old === undefined) await write(authority, caFile, caKeyFile);
   const own = await makeCertificate(authority, names, days, now);

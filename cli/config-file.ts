@@ -8,6 +8,7 @@ import type { Given } from './origin.ts';
 import { givenByFile } from './origin.ts';
 import { printable } from './printable.ts';
 import { didYouMean } from './suggest.ts';
+import { normalized, optionSynonyms, synonymOf } from './synonyms.ts';
 
 /**
  * Reads a configuration file: one flat YAML map of option names, values scalars or lists of scalars. Values stay
@@ -58,11 +59,11 @@ function optionNamed(name: string, at: string): OptionKey {
     throw refused(at, 'config cannot stand in a configuration file', 'Give --config FILE as a flag.');
   if (key !== undefined) return key;
   const names = optionKeys.flatMap(namesOf);
-  const kebabbed = name.replaceAll('_', '-').replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+  const meant = synonymOf(name, optionSynonyms)?.replace(/^--(?:no-)?([a-z0-9-]+).*$/, '$1');
   throw refused(
     at,
     `the key "${printable(name, 80)}" is not known`,
-    `${didYouMean(kebabbed, names)}Keys are named as flags.`,
+    `${didYouMean(normalized(name), names, meant)}Keys are named as flags.`,
   );
 }
 

@@ -1,11 +1,12 @@
 import { rmSync } from 'node:fs';
 import { hostname } from 'node:os';
+import { basename, dirname } from 'node:path';
 import type { ErrorCode } from '../shared/errors.ts';
 import { hostPort, isLoopback, isWildcard } from '../shared/address.ts';
 import { joinText } from './join.ts';
 import type { Log } from './log.ts';
 import { printable } from './printable.ts';
-import { writeSecretFile } from './secret-file.ts';
+import { hideFromGit, writeSecretFile } from './secret-file.ts';
 import type { OwnCertificate } from './tls-files.ts';
 
 /** A listener that waits for workers, and what they need to know of it. */
@@ -49,10 +50,17 @@ export async function orStop<T>(
   }
 }
 
-/** Writes the join string into a file that only its owner reads; returns how to remove it. What an earlier run left is replaced. */
+/**
+ * Writes the join string into a file of the run directory that only its owner reads and git passes over; returns how to
+ * remove it. What an earlier coordinator left is replaced.
+ */
 export function writeJoinFile(file: string, door: Door): () => void {
+  const showToGit = hideFromGit(dirname(file), [`/${basename(file)}`, '/.gitignore']);
   writeSecretFile(file, `${joinTextOf(door)}\n`);
-  return () => rmSync(file, { force: true });
+  return () => {
+    rmSync(file, { force: true });
+    showToGit();
+  };
 }
 
 /**

@@ -1,3 +1,5 @@
+import { synonymOf } from './synonyms.ts';
+
 /**
  * Kinds of option values: how a text from a flag, a variable or a YAML scalar becomes a value, and which texts are
  * allowed. `format` is the inverse of `parse`, for the command line of a child process.
@@ -11,6 +13,8 @@ export interface Kind<T> {
   readonly allowed: string;
   /** The words that are allowed, where there are only a few: for "did you mean". */
   readonly words: readonly string[];
+  /** What a text that is not allowed means in other programs. */
+  meant?(text: string): string | undefined;
   /** The value, or undefined when the text is not allowed. */
   parse(text: string): T | undefined;
   format(value: T): string;
@@ -70,11 +74,16 @@ export function decimal(allowed: string, accepts: (value: number) => boolean): K
   };
 }
 
-export function choice<const W extends string>(words: readonly W[]): Kind<W> {
+/** One of these words; `synonyms` says what other words mean. */
+export function choice<const W extends string>(
+  words: readonly W[],
+  synonyms: Readonly<Record<string, NoInfer<W>>> = {},
+): Kind<W> {
   return {
     metavar: words.join('|'),
     allowed: words.join(', '),
     words,
+    meant: (text) => synonymOf(text, synonyms),
     parse: (text) => words.find((word) => word === text),
     format: String,
   };
@@ -135,6 +144,10 @@ export const device: Kind<Device> = {
   metavar: 'auto|cpu|cuda:N',
   allowed: 'auto, cpu or cuda:N, N from 0 to 999',
   words: ['auto', 'cpu', 'cuda:0'],
+  meant(text) {
+    const index = /^(?:gpu|cuda|nvidia)?:?(\d{0,3})$/.exec(text.toLowerCase())?.[1];
+    return index === undefined ? undefined : `cuda:${Number(index)}`;
+  },
   parse(text) {
     if (text === 'auto' || text === 'cpu') return text;
     const index = /^cuda:(0|[1-9]\d{0,2})$/.exec(text)?.[1];
@@ -197,6 +210,7 @@ export function either<A extends string | number, B extends string | number>(
     metavar,
     allowed: `${first.allowed}, or ${second.allowed}`,
     words: [...first.words, ...second.words],
+    meant: (text) => first.meant?.(text) ?? second.meant?.(text),
     parse: (text) => first.parse(text) ?? second.parse(text),
     format: String,
   };

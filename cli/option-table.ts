@@ -33,6 +33,20 @@ const listens = ['local', 'coordinator', 'eval', 'doctor'] as const;
 const shows = ['local', 'coordinator', 'show'] as const;
 const all = commandNames;
 const WEEK_SECONDS = 7 * 86_400;
+const engineSynonyms = {
+  tf: 'tensorflow',
+  tfjs: 'tensorflow',
+  native: 'tensorflow',
+  webassembly: 'wasm',
+} as const;
+const logLevelSynonyms = {
+  trace: 'debug',
+  verbose: 'debug',
+  warning: 'warn',
+  quiet: 'warn',
+  fatal: 'error',
+  critical: 'error',
+} as const;
 const seconds = duration({ min: 1, max: WEEK_SECONDS });
 const name = (what: string) =>
   matching(
@@ -99,10 +113,14 @@ export const optionTable = {
     ...{ in: ['verify'], group: 'Run' },
     help: 'begin at the newest checkpoint not after this step, and trust it; else at the beginning',
   }),
-  split: withDefault(choice(['test', 'train']), 'test', {
-    ...{ in: ['eval'], group: 'Run' },
-    help: 'which half of the dataset to evaluate',
-  }),
+  split: withDefault(
+    choice(['test', 'train'], { validation: 'test', val: 'test', dev: 'test', training: 'train' }),
+    'test',
+    {
+      ...{ in: ['eval'], group: 'Run' },
+      help: 'which half of the dataset to evaluate',
+    },
+  ),
   seed: withDefault(integer({ min: 0, max: Number.MAX_SAFE_INTEGER }), 1, {
     ...{ in: runs, group: 'Run' },
     help: 'seed of order, dropout and initial weights',
@@ -250,7 +268,11 @@ export const optionTable = {
   }),
 
   nprocPerNode: withDefault(
-    either('N|auto|gpu', integer({ min: 1, max: limits.MAX_WORKERS }), choice(['auto', 'gpu'])),
+    either(
+      'N|auto|gpu',
+      integer({ min: 1, max: limits.MAX_WORKERS }),
+      choice(['auto', 'gpu'], { gpus: 'gpu', cuda: 'gpu', cpu: 'auto', cpus: 'auto', all: 'auto' }),
+    ),
     2,
     {
       ...{ in: ['local', 'verify', 'eval'], group: 'Workers', short: 'n' },
@@ -298,7 +320,7 @@ export const optionTable = {
     ...{ in: ['worker'], group: 'Workers' },
     help: 'name of this worker in logs (without it: host name and process id)',
   }),
-  engine: withDefault(choice(['auto', 'tensorflow', 'wasm', 'reference']), 'auto', {
+  engine: withDefault(choice(['auto', 'tensorflow', 'wasm', 'reference'], engineSynonyms), 'auto', {
     ...{ in: ['local', 'worker', 'verify', 'eval', 'bench'], group: 'Workers' },
     help: "what computes gradients; auto: tensorflow, else wasm (verify: the run's)",
   }),
@@ -375,7 +397,7 @@ export const optionTable = {
     ...{ in: runs, group: 'Output' },
     help: 'or --no-progress: show how it goes, between the lines that stay',
   }),
-  logLevel: withDefault(choice(['debug', 'info', 'warn', 'error']), 'info', {
+  logLevel: withDefault(choice(['debug', 'info', 'warn', 'error'], logLevelSynonyms), 'info', {
     ...{ in: talks, group: 'Output' },
     help: 'least severe log line to show',
   }),

@@ -42,7 +42,7 @@ export function parseGiven(key: OptionKey, given: Given): unknown {
   throw notAllowed(
     key,
     given,
-    `${didYouMean(given.text, kind.words)}Allowed: ${kind.allowed}.${hint(given)}`,
+    `${didYouMean(given.text, kind.words, kind.meant?.(given.text))}Allowed: ${kind.allowed}.${hint(given)}`,
     help,
   );
 }

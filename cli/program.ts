@@ -10,6 +10,7 @@ import type { ParsedCommand } from './parse-options.ts';
 import { parseOptions } from './parse-options.ts';
 import { printable } from './printable.ts';
 import { didYouMean } from './suggest.ts';
+import { commandSynonyms, normalized, optionSynonyms, synonymOf } from './synonyms.ts';
 
 /** Help or the version: to be printed (on stderr when `exitCode` is not 0), and nothing else to be done. */
 export interface Print {
@@ -215,7 +216,7 @@ function usageError(error: CommanderError, argv: readonly string[]): ClusterErro
     case 'commander.unknownCommand':
       return usage(
         `unknown command ${quoted}`,
-        `${didYouMean(quoted, commandNames)}Allowed: ${commandNames.join(', ')}.`,
+        `${didYouMean(quoted, commandNames, synonymOf(quoted, commandSynonyms))}Allowed: ${commandNames.join(', ')}.`,
       );
     case 'commander.optionMissingArgument': {
       const key = keyOfName(/--([a-z0-9-]+)/.exec(quoted)?.[1] ?? '');
@@ -236,24 +237,34 @@ function usageError(error: CommanderError, argv: readonly string[]): ClusterErro
   }
 }
 
+/** What an option that the command does not carry was meant to be, and where it belongs. */
 function otherHome(flag: string, command: CommandName | undefined): string {
   const name = flag.replace(/^--(no-)?/, '');
   const key = keyOfName(name) ?? optionKeys.find((each) => flag === `-${optionOf(each).short}`);
-  if (key !== undefined) {
-    const { commands } = optionOf(key);
-    // What commander knows and still refuses is a switch with a value: --insecure=yes.
-    if (command !== undefined && commands.includes(command)) {
-      return `${flag} is a switch and takes no value; --no-${kebab(key)} switches it off. `;
-    }
-    return `${flag} is an option of ${commands.join(', ')}. `;
+  // What commander knows and still refuses is a switch with a value: --insecure=yes.
+  if (key !== undefined && command !== undefined && optionOf(key).commands.includes(command))
+    return `${flag} is a switch and takes no value; --no-${kebab(key)} switches it off. `;
+  const home = key === undefined ? '' : `${flag} is an option of ${optionOf(key).commands.join(', ')}. `;
+  const synonym = synonymOf(flag, optionSynonyms);
+  const ours = synonym === undefined ? undefined : keyOfFlag(synonym);
+  if (synonym !== undefined && ours !== undefined) {
+    const { commands } = optionOf(ours);
+    if (command === undefined || commands.includes(command)) return `Did you mean ${synonym}? ${home}`;
+    if (key === undefined) return `${synonym} is an option of ${commands.join(', ')}. `;
   }
+  if (key !== undefined) return home;
   const own = (command === undefined ? [...commandNames] : [command]).flatMap((each) =>
     keysOf(each).flatMap(namesOf),
   );
   return didYouMean(
-    flag,
+    `--${normalized(flag)}`,
     [...own, 'help', 'version'].map((each) => `--${each}`),
   );
+}
+
+/** The key of a flag with or without a value behind it, such as "--device cpu" or "--no-http". */
+function keyOfFlag(text: string): OptionKey | undefined {
+  return keyOfName(/^--(?:no-)?([a-z0-9-]+)/.exec(text)?.[1] ?? '');
 }
 
 function sentence(text: string): string {

@@ -1,6 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import { readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { appendFileSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { diskError } from '../data/whole-file.ts';
+import { systemCode } from '../data/system-error.ts';
 import { ClusterError, messageOf } from '../shared/errors.ts';
 
 /** Others may not read or write it, and the group may not write it. */
@@ -38,5 +40,35 @@ export function writeSecretFile(file: string, text: string): void {
   } catch (error) {
     rmSync(draft, { force: true });
     throw diskError(file, error);
+  }
+}
+
+/**
+ * Keeps what these patterns match in the folder out of git, by a .gitignore there; lines that are in
+ * one already stay. Returns how to remove it, which does nothing where it was there. Throws DISK.
+ */
+export function hideFromGit(folder: string, patterns: readonly string[]): () => void {
+  const file = join(folder, '.gitignore');
+  try {
+    const old = textOf(file);
+    const lines = new Set(old?.split(/\r?\n/));
+    const missing = lines.has('*') ? [] : patterns.filter((pattern) => !lines.has(pattern));
+    const isOpen = old !== undefined && old !== '' && !old.endsWith('\n');
+    const text = missing.map((pattern) => `${pattern}\n`).join('');
+    if (missing.length > 0) appendFileSync(file, isOpen ? `\n${text}` : text);
+    return () => {
+      if (old === undefined) rmSync(file, { force: true });
+    };
+  } catch (error) {
+    throw diskError(file, error);
+  }
+}
+
+function textOf(file: string): string | undefined {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return undefined;
+    throw error;
   }
 }

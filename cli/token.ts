@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { chmodSync, mkdirSync, rmSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { ClusterError } from '../shared/errors.ts';
 import { MAX_TOKEN_CHARACTERS, MAX_TOKEN_FILE_BYTES, MIN_TOKEN_CHARACTERS } from '../shared/limits.ts';
 import { cacheDirectory } from '../data/cache.ts';
 import { diskError } from '../data/whole-file.ts';
-import { readSecretFile, writeSecretFile } from './secret-file.ts';
+import { hideFromGit, readSecretFile, writeSecretFile } from './secret-file.ts';
 
 /** The token that was given: by file, else by MNIST_DIST_TOKEN; undefined when by neither. */
 export function givenToken(file: string | undefined, environment: NodeJS.ProcessEnv): string | undefined {
@@ -27,11 +27,15 @@ export function loopbackTokenFile(port: number): string {
 /** Writes the token for its owner only; returns how to remove it. */
 export function writeLoopbackToken(port: number, token: string): { file: string; remove: () => void } {
   const file = loopbackTokenFile(port);
+  const folder = dirname(file);
   try {
-    mkdirSync(join(file, '..'), { recursive: true, mode: 0o700 });
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    // An older version, or a copy, may have left it open to others.
+    chmodSync(folder, 0o700);
   } catch (error) {
     throw diskError(file, error);
   }
+  hideFromGit(folder, ['*']);
   writeSecretFile(file, `${token}\n`);
   return { file, remove: () => rmSync(file, { force: true }) };
 }

@@ -108,6 +108,7 @@ describe('mnist-dist certs', () => {
   it('makes an authority, and what a coordinator shows, for its names and for this machine', async () => {
     expect(await make('10.0.0.5', 'gpu0.example')).toBe(0);
     expect(readdirSync(folder).toSorted()).toEqual([
+      '.gitignore',
       'ca.crt',
       'ca.key',
       'coordinator.crt',

@@ -1,0 +1,80 @@
+/** Words that people know from PyTorch, Keras, torchrun and other programs, and ours for the same. */
+export type Synonyms = Readonly<Record<string, string>>;
+
+function inverted(table: Readonly<Record<string, string>>): Synonyms {
+  return Object.fromEntries(
+    Object.entries(table).flatMap(([ours, theirs]) => theirs.split(' ').map((word) => [word, ours])),
+  );
+}
+
+export const commandSynonyms: Synonyms = inverted({
+  local: 'train training fit run start launch quickstart torchrun resume',
+  coordinator: 'server serve master leader chief driver head scheduler ps parameter-server',
+  worker: 'join client agent node slave replica compute',
+  show: 'view watch open ui page dashboard tensorboard',
+  verify: 'replay reproduce validate audit compare',
+  eval: 'evaluate evaluation test score accuracy',
+  predict: 'infer inference classify recognise recognize',
+  runs: 'ls list history status ps-runs',
+  push: 'upload publish export',
+  pull: 'download fetch import',
+  dashboards: 'grafana',
+  certs: 'cert certificate certificates tls ssl ca keygen',
+  setup: 'install init prepare build',
+  doctor: 'check diagnose diagnostics info env health',
+  bench: 'benchmark benchmarks perf profile measure',
+});
+
+/** By the flag without its dashes; the right side is what is typed instead. */
+export const optionSynonyms: Synonyms = inverted({
+  '--learning-rate': 'lr step-size adam-lr base-lr',
+  '--batch-size': 'bs batch train-batch-size global-batch-size per-device-train-batch-size b',
+  '--epochs': 'epoch num-epochs n-epochs max-epochs nb-epoch num-train-epochs e',
+  '--steps': 'max-steps num-steps n-steps iterations iters num-iterations max-iters',
+  '--nproc-per-node':
+    'nproc num-workers workers n-workers nworkers processes num-processes world-size np j jobs',
+  '--min-workers': 'nnodes min-nodes',
+  '--coordinator': 'master-addr master server server-address address url',
+  '--port': 'master-port server-port',
+  '--token-file': 'token auth-token secret password api-key',
+  '--device cuda:0': 'gpu gpus cuda use-cuda use-gpu gpu-id gpu-ids',
+  '--device cpu': 'cpu no-cuda no-gpu cpu-only',
+  '--engine': 'backend framework',
+  '--hidden': 'layers hidden-size hidden-sizes hidden-units hidden-layers units width',
+  '--dropout': 'drop drop-rate dropout-rate dropout-p p-dropout',
+  '--seed': 'random-seed manual-seed rng-seed random-state',
+  '--epsilon': 'eps adam-eps adam-epsilon',
+  '--beta1': 'adam-beta1 beta-1 momentum',
+  '--beta2': 'adam-beta2 beta-2',
+  '--data': 'dataset data-dir data-path dataset-path dataset-dir data-root train-data root',
+  '--runs-dir': 'output-dir log-dir logdir save-dir work-dir output output-path',
+  '--run-id': 'id run-name experiment experiment-name job-id rdzv-id exp-name',
+  '--resume': 'checkpoint restore resume-from resume-from-checkpoint load ckpt continue ckpt-path',
+  '--checkpoint-every': 'save-every save-steps checkpoint-interval save-interval save-freq checkpoint-freq',
+  '--keep': 'save-total-limit max-to-keep keep-checkpoints',
+  '--rdzv-timeout': 'start-timeout timeout',
+  '--threads': 'num-threads intra-op-threads omp-num-threads',
+  '--http-port': 'dashboard-port web-port page-port metrics-port',
+  '--model': 'weights model-path checkpoint-path',
+  '--out': 'out-dir report-dir',
+  '--format': 'output-format',
+  '--log-level debug': 'verbose v debug',
+  '--log-level warn': 'quiet q silent',
+  '--no-progress': 'no-bar disable-tqdm disable-progress-bar no-progress-bar',
+  '--no-http': 'no-dashboard no-web no-page no-ui',
+  '--fail-under': 'min-accuracy threshold',
+});
+
+/** `--batch_size`, `--batchSize` and `--batch-size` are one word. */
+export function normalized(word: string): string {
+  return word
+    .replace(/^-+/, '')
+    .replace(/(?<=[a-z0-9])[A-Z]/g, '-$&')
+    .replaceAll('_', '-')
+    .toLowerCase();
+}
+
+export function synonymOf(word: string, synonyms: Synonyms): string | undefined {
+  const key = normalized(word);
+  return Object.hasOwn(synonyms, key) ? synonyms[key] : undefined;
+}
