@@ -3,8 +3,12 @@ export function csv(rows: readonly (readonly (string | number)[])[]): string {
   return rows.map((row) => `${csvLine(row)}\n`).join('');
 }
 
-/** One of them, without its end. */
-export function csvLine(row: readonly (string | number)[]): string {
+/** The same with the line ends of RFC 4180, for what a command prints. */
+export function printedCsv(rows: readonly (readonly (string | number)[])[]): string {
+  return rows.map((row) => `${csvLine(row)}\r\n`).join('');
+}
+
+function csvLine(row: readonly (string | number)[]): string {
   return row.map(field).join(',');
 }
 

@@ -1,4 +1,4 @@
-import { csvLine } from '../artifacts/csv.ts';
+import { printedCsv } from '../artifacts/csv.ts';
 import type { Evaluated } from '../coordinator/evaluator.ts';
 import { perClass } from '../evaluation/per-class.ts';
 import type { Score } from '../evaluation/score.ts';
@@ -81,5 +81,5 @@ export function evaluationCsv({ score: { confusion }, dataset: { classNames } }:
     ...[names[i] ?? '', precision, recall, f1, support],
     ...(confusion[i] ?? []),
   ]);
-  return [heads, ...rows].map((cells) => `${csvLine(cells)}\r\n`).join('');
+  return printedCsv([heads, ...rows]);
 }

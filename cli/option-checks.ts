@@ -104,12 +104,6 @@ export function checkOut(
   throw notAllowed('out', given('out'), fix, `together with ${given('pictures').shown}`);
 }
 
-/** Only an evaluation is a table. */
-export function checkFormat({ format }: { readonly format: string }, given: GivenOf): void {
-  if (format === 'csv')
-    throw notAllowed('format', given('format'), 'Allowed: text or json.', 'csv is for eval');
-}
-
 export function checkWorkerOptions(options: WorkerOptions, given: GivenOf): void {
   const { coordinator, join, insecure, tokenFile } = options;
   checkTokenFile(tokenFile, given);

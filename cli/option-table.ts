@@ -380,7 +380,7 @@ export const optionTable = {
   }),
   format: withDefault(choice(['text', 'json', 'csv']), 'text', {
     ...{ in: ['eval', 'predict', 'runs'], group: 'Output' },
-    help: 'for people or for programs (eval: csv for spreadsheets)',
+    help: 'for people, for programs, or for spreadsheets',
   }),
   failUnder: without(
     decimal('a number from 0 to 1', (x) => x >= 0 && x <= 1),

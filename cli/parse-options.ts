@@ -87,16 +87,10 @@ export function parseOptions(
       checks.checkOut(parsed.options, givenOf);
       return parsed;
     }
-    case 'predict': {
-      const parsed = settled('predict');
-      checks.checkFormat(parsed.options, givenOf);
-      return parsed;
-    }
-    case 'runs': {
-      const parsed = settled('runs');
-      checks.checkFormat(parsed.options, givenOf);
-      return parsed;
-    }
+    case 'predict':
+      return settled('predict');
+    case 'runs':
+      return settled('runs');
     case 'push':
       return settled('push');
     case 'pull':

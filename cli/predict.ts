@@ -1,3 +1,4 @@
+import { printedCsv } from '../artifacts/csv.ts';
 import { drawingOf } from '../image/drawing.ts';
 import { readPng } from '../image/png.ts';
 import { probabilities } from '../page/network.ts';
@@ -23,22 +24,15 @@ export async function predict(
   const log = createLogger({ level: 'warn', format: 'text', destination: process.stderr });
   const model = await chooseModel(named, runsDir, patienceOf(stopping.signal, log)).finally(release);
   const { stdout, stderr } = process;
+  const output = outputs[format];
   const images: Prediction[] = [];
-  const skipped: { file: string; reason: string }[] = [];
-  if (format === 'text') stdout.write(`${printable(model.name)}, step ${model.step}\n`);
+  const skipped: Skipped[] = [];
+  stdout.write(output.begin(model));
   for (const file of files) {
     try {
       const image = await predictOne(file, model);
-      if (format === 'json') images.push(image);
-      else {
-        const lines = predictionLines(
-          image,
-          model.classNames,
-          columnsOf(stdout),
-          styleOf(stdout, process.env),
-        );
-        stdout.write(`\n${lines.join('\n')}\n`);
-      }
+      images.push(image);
+      stdout.write(output.image(image, model));
     } catch (error) {
       if (!(error instanceof ClusterError) || error.code !== 'IMAGE') throw error;
       skipped.push({ file, reason: error.message });
@@ -46,7 +40,7 @@ export async function predict(
       if (error.fix !== undefined) stderr.write(`  ${printable(error.fix)}\n`);
     }
   }
-  if (format === 'json') stdout.write(`${JSON.stringify(report(model, images, skipped), undefined, 2)}\n`);
+  stdout.write(output.end(model, images, skipped));
   return skipped.length === 0 ? 0 : errorTable.IMAGE.exit;
 }
 
@@ -65,16 +59,57 @@ async function predictOne(
   return { file, picture, predicted: found.indexOf(Math.max(...found)), probabilities: found };
 }
 
-function report(
-  { name, step, classNames }: ChosenModel,
-  images: readonly Prediction[],
-  skipped: readonly { file: string; reason: string }[],
-): object {
-  return {
-    ...{ model: name, step, class_names: classNames },
-    images: images.map(({ file, predicted, probabilities }) => ({
-      ...{ file, predicted, class_name: classNames[predicted] ?? String(predicted), probabilities },
-    })),
-    skipped,
-  };
+/** A file that is no picture. */
+interface Skipped {
+  readonly file: string;
+  readonly reason: string;
+}
+
+/** What is printed before, for and after the pictures. */
+interface Output {
+  begin(model: ChosenModel): string;
+  image(image: Prediction, model: ChosenModel): string;
+  end(model: ChosenModel, images: readonly Prediction[], skipped: readonly Skipped[]): string;
+}
+
+const outputs: Readonly<Record<PredictOptions['format'], Output>> = {
+  text: {
+    begin: ({ name, step }) => `${printable(name)}, step ${step}\n`,
+    image: (image, { classNames }) => {
+      const { stdout } = process;
+      const style = styleOf(stdout, process.env);
+      return `\n${predictionLines(image, classNames, columnsOf(stdout), style).join('\n')}\n`;
+    },
+    end: () => '',
+  },
+  json: {
+    begin: () => '',
+    image: () => '',
+    end: ({ name, step, classNames }, images, skipped) => {
+      const document = {
+        model: name,
+        step,
+        class_names: classNames,
+        images: images.map((image) => ({
+          file: image.file,
+          predicted: image.predicted,
+          class_name: classNameOf(image, classNames),
+          probabilities: image.probabilities,
+        })),
+        skipped,
+      };
+      return `${JSON.stringify(document, undefined, 2)}\n`;
+    },
+  },
+  csv: {
+    begin: ({ classNames }) =>
+      printedCsv([['file', 'predicted', 'class', ...classNames.map((name) => `probability of ${name}`)]]),
+    image: (image, { classNames }) =>
+      printedCsv([[image.file, image.predicted, classNameOf(image, classNames), ...image.probabilities]]),
+    end: () => '',
+  },
+};
+
+function classNameOf({ predicted }: Prediction, classNames: readonly string[]): string {
+  return classNames[predicted] ?? String(predicted);
 }

@@ -26,8 +26,10 @@ export async function readPng(path: string): Promise<Rgba> {
   const file = await readBounded(path);
   const head = readHead(file, path);
   try {
-    if (!hasData(file, head)) throw damaged(path);
-    const { width, height, data } = PNG.sync.read(file);
+    const { end, packed } = readChunks(file);
+    if (!isWhole(packed, head)) throw damaged(path);
+    // What follows the end of a PNG is no part of it, and pngjs does not take it.
+    const { width, height, data } = PNG.sync.read(file.subarray(0, end));
     return { rows: height, columns: width, bytes: data };
   } catch (error) {
     throw error instanceof ClusterError ? error : damaged(path, error);
@@ -81,22 +83,28 @@ function readHead(file: Buffer, path: string): Head {
   return { rows, columns, bitsPerPixel: bits * (SAMPLES[colourType] ?? 0), isInterlaced: file[28] === 1 };
 }
 
-/**
- * Whether the file's data unpack to exactly the pixels that it claims: pngjs lets data run short, taking whatever memory
- * holds for the rest, and unpacks those of an interlaced file without a bound. Throws as zlib does.
- */
-function hasData(file: Buffer, head: Head): boolean {
+/** Where the last chunk ends, and the packed pixels. A file without its last chunk ends where it ends. */
+function readChunks(file: Buffer): { end: number; packed: Buffer } {
   const packed: Buffer[] = [];
-  for (
-    let at = SIGNATURE.length;
-    at + CHUNK_BYTES <= file.length;
-    at += CHUNK_BYTES + file.readUInt32BE(at)
-  ) {
+  let at = SIGNATURE.length;
+  while (at + CHUNK_BYTES <= file.length) {
     const data = at + CHUNK_HEAD_BYTES;
-    if (chunkName(file, at) === 'IDAT') packed.push(file.subarray(data, data + file.readUInt32BE(at)));
+    const length = file.readUInt32BE(at);
+    const name = chunkName(file, at);
+    at += CHUNK_BYTES + length;
+    if (name === 'IEND') return { end: at, packed: Buffer.concat(packed) };
+    if (name === 'IDAT') packed.push(file.subarray(data, data + length));
   }
+  return { end: file.length, packed: Buffer.concat(packed) };
+}
+
+/**
+ * Whether the file's data unpack to exactly the pixels that it claims: pngjs takes what memory holds for missing data,
+ * and unpacks those of an interlaced file without a bound. Throws as zlib does.
+ */
+function isWhole(packed: Buffer, head: Head): boolean {
   const bytes = dataBytes(head);
-  return inflateSync(Buffer.concat(packed), { maxOutputLength: bytes }).length === bytes;
+  return inflateSync(packed, { maxOutputLength: bytes }).length === bytes;
 }
 
 /** Of the rows of each pass, and a byte before each row. */

@@ -5,7 +5,7 @@ import { ClusterError } from './errors.ts';
 import { MAX_STEPS } from './limits.ts';
 import { ARITHMETIC } from './messages.ts';
 import { namedTensors, parameterCount } from './model.ts';
-import { decodeTensors, encodeTensors, type Tensor } from './safetensors.ts';
+import { decodeTensors, encodeTensors, tensorsLike, type Tensor } from './safetensors.ts';
 
 /** All that training goes on from: the weights after a step, Adam's moments, and where the run stood. */
 export interface Checkpoint {
@@ -60,8 +60,8 @@ export function encodeCheckpoint(checkpoint: Checkpoint): Uint8Array {
 
 /** Throws DATA, naming `file`, unless it is an intact checkpoint of a run of this configuration, however long. */
 export function decodeCheckpoint(bytes: Uint8Array, file: string, configuration: Configuration): Checkpoint {
-  const { metadata, tensors } = decodeTensors(bytes, file);
-  const parsed = metadataSchema.safeParse(metadata);
+  const decoded = decodeTensors(bytes, file);
+  const parsed = metadataSchema.safeParse(decoded.metadata);
   if (!parsed.success)
     throw new ClusterError('DATA', `${file} is not a checkpoint: ${z.prettifyError(parsed.error)}`);
   if (parsed.data.recipe !== canonicalRecipe(configuration))
@@ -71,7 +71,8 @@ export function decodeCheckpoint(bytes: Uint8Array, file: string, configuration:
   const expected = ['', 'adam.m.', 'adam.v.'].flatMap((prefix, i) =>
     named(prefix, all.subarray(i * count, (i + 1) * count), configuration),
   );
-  if (tensors.length !== expected.length || !expected.every((tensor, i) => isAlike(tensor, tensors[i])))
+  const tensors = tensorsLike(expected, decoded);
+  if (tensors === undefined)
     throw new ClusterError('DATA', `${file} holds other tensors than its configuration says`);
   if (digestOf(tensors) !== parsed.data.tensors)
     throw new ClusterError('DATA', `${file} is damaged: its tensors are not what was written`);
@@ -88,14 +89,6 @@ function named(prefix: string, values: Float32Array, { model }: Configuration): 
   return namedTensors(model).map(({ name, shape, offset, length }) => ({
     ...{ name: `${prefix}${name}`, shape, data: values.subarray(offset, offset + length) },
   }));
-}
-
-function isAlike(expected: Tensor, actual: Tensor | undefined): boolean {
-  return (
-    actual?.name === expected.name &&
-    actual.shape.length === expected.shape.length &&
-    actual.shape.every((size, i) => size === expected.shape[i])
-  );
 }
 
 function digestOf(tensors: readonly Tensor[]): string {

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { canonicalConfiguration, parseConfiguration, type Configuration } from './configuration.ts';
 import { ClusterError } from './errors.ts';
 import { namedTensors, parameterCount } from './model.ts';
-import { decodeTensors, encodeTensors } from './safetensors.ts';
+import { decodeTensors, encodeTensors, tensorsLike, type TensorFile } from './safetensors.ts';
 
 export interface ModelFile {
   readonly configuration: Configuration;
@@ -53,28 +53,15 @@ export function decodeModel(bytes: Uint8Array, file: string, configuration: Conf
   return weightsOf(decodeTensors(bytes, file), file, configuration);
 }
 
-function weightsOf(
-  { metadata, tensors }: ReturnType<typeof decodeTensors>,
-  file: string,
-  configuration: Configuration,
-): Float32Array {
-  const parsed = metadataSchema.safeParse(metadata);
+function weightsOf(decoded: TensorFile, file: string, configuration: Configuration): Float32Array {
+  const parsed = metadataSchema.safeParse(decoded.metadata);
   if (!parsed.success || parsed.data.configuration !== canonicalConfiguration(configuration))
     throw new ClusterError('DATA', `${file} is not the model of this run's configuration`);
-  const weights = new Float32Array(parameterCount(configuration.model));
   const expected = namedTensors(configuration.model);
-  for (const [i, { name, shape, offset, length }] of expected.entries()) {
-    const tensor = tensors[i];
-    const isAlike = tensor?.name === name && tensor.shape.join() === shape.join();
-    if (
-      tensor === undefined ||
-      !isAlike ||
-      tensor.data.length !== length ||
-      tensors.length !== expected.length
-    )
-      throw foreignTensors(file);
-    weights.set(tensor.data, offset);
-  }
+  const tensors = tensorsLike(expected, decoded);
+  if (tensors === undefined) throw foreignTensors(file);
+  const weights = new Float32Array(parameterCount(configuration.model));
+  for (const [i, { offset }] of expected.entries()) weights.set(tensors[i]?.data ?? [], offset);
   return weights;
 }
 

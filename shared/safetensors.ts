@@ -73,6 +73,23 @@ export function decodeTensors(bytes: Uint8Array, file: string): TensorFile {
   return { metadata: metadataSchema.parse(metadata), tensors };
 }
 
+/**
+ * The tensors of a file in the order of `expected`, whatever their order in it: the format leaves that to the writer.
+ * Undefined unless the file has exactly these names, each with the same shape.
+ */
+export function tensorsLike(
+  expected: readonly Pick<Tensor, 'name' | 'shape'>[],
+  { tensors }: TensorFile,
+): readonly Tensor[] | undefined {
+  if (tensors.length !== expected.length) return undefined;
+  const byName = new Map(tensors.map((tensor) => [tensor.name, tensor]));
+  const found = expected.flatMap(({ name, shape }) => {
+    const tensor = byName.get(name);
+    return tensor !== undefined && tensor.shape.join() === shape.join() ? [tensor] : [];
+  });
+  return found.length === expected.length ? found : undefined;
+}
+
 const metadataSchema = z.record(z.string(), z.string());
 const offset = z.int().min(0);
 const entrySchema = z.strictObject({

@@ -36,7 +36,7 @@ function write(name: string, isLying: boolean, ink = 0, paper = 255): string {
   return path;
 }
 
-const ask = (files: readonly string[], format: 'text' | 'json', model?: string) =>
+const ask = (files: readonly string[], format: 'text' | 'json' | 'csv', model?: string) =>
   predict({ config: undefined, runsDir, format, model }, files);
 
 describe('the forward pass', () => {
@@ -93,6 +93,17 @@ describe('predict', () => {
     }
   });
 
+  test('is a table for a spreadsheet, a line for each picture', async () => {
+    const good = write('lying, or not.png', true);
+    const printed = captured();
+    expect(await ask([good, join(folder, 'none.png')], 'csv')).toBe(36);
+    const [head, line, ...rest] = printed.out.split('\r\n');
+    expect(head).toBe('file,predicted,class,probability of lying,probability of standing');
+    expect(line).toMatch(new RegExp(`^"${good}",0,lying,0\\.\\d+,`));
+    expect(rest).toEqual(['']);
+    expect(printed.error).toContain('none.png: there is no such file');
+  });
+
   test.each(['text', 'json'] as const)(
     'names what is no picture, goes on, and fails at the end (%s)',
     async (format) => {
@@ -101,7 +112,7 @@ describe('predict', () => {
       const text = join(folder, 'text.png');
       writeFileSync(text, 'no picture');
       const printed = captured();
-      expect(await ask([text, blank, good, join(folder, 'none.png')], format)).toBe(1);
+      expect(await ask([text, blank, good, join(folder, 'none.png')], format)).toBe(36);
       const reasons = [
         `${text}: it is no PNG`,
         `${blank}: it is blank`,

@@ -148,6 +148,24 @@ describe('the list', () => {
     expect(JSON.parse(printed.out)).toMatchObject({ runs: [{ name: 'a', step: 12 }], unlisted: [{}] });
   });
 
+  test('is a table for a spreadsheet; folders that are no runs are named on stderr', async () => {
+    const directory = await run('a');
+    await run('b', { state: 'interrupted', step: 5, result: undefined });
+    mkdirSync(join(folder, 'foreign'));
+    const printed = captured();
+    await runs({ config: undefined, runsDir: folder, format: 'csv' });
+    const [head = [], ...lines] = printed.out.split('\r\n').map((line) => line.split(','));
+    expect(head.slice(0, 4)).toEqual(['run', 'directory', 'state', 'started']);
+    const first = Object.fromEntries(head.map((name, i) => [name, lines.find(([run]) => run === 'a')?.[i]]));
+    const overview = (await listRuns(folder, Date.now())).runs.find(({ name }) => name === 'a');
+    expect(first).toMatchObject({ run: 'a', directory, state: 'finished', step: '12', steps: '12' });
+    expect(Number(first['accuracy'])).toBe(overview?.test?.accuracy);
+    expect(lines.map((line) => line.length)).toEqual([12, 12, 1]);
+    expect(printed.error).toBe(
+      `mnist-dist: ${join(folder, 'foreign')}: it is no run: there is no run.json\n`,
+    );
+  });
+
   test.each(['nothing there', '.'])('says so where there is none (%s), and what to do', async (where) => {
     const printed = captured();
     expect(await runs({ config: undefined, runsDir: join(folder, where), format: 'text' })).toBe(0);

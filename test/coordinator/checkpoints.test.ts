@@ -5,7 +5,7 @@ import { Checkpoints } from '../../coordinator/checkpoints.ts';
 import { systemDisk } from '../../data/disk.ts';
 import { decodeCheckpoint, encodeCheckpoint, type Checkpoint } from '../../shared/checkpoint-file.ts';
 import type { ClusterError } from '../../shared/errors.ts';
-import { decodeTensors } from '../../shared/safetensors.ts';
+import { decodeTensors, encodeTensors } from '../../shared/safetensors.ts';
 import { temporaryFolder } from '../process/cluster.ts';
 import { sampleConfiguration } from '../shared/sample-configuration.ts';
 
@@ -29,6 +29,12 @@ describe('a checkpoint file', () => {
     );
     expect(decodeCheckpoint(bytes, 'file', configuration)).toEqual(checkpointOf(7));
     expect(Buffer.from(encodeCheckpoint(checkpointOf(7))).equals(bytes)).toBe(true);
+  });
+
+  it('is the same in whatever order its tensors lie', () => {
+    const { metadata, tensors } = decodeTensors(encodeCheckpoint(checkpointOf(7)), 'file');
+    const turned = encodeTensors({ metadata, tensors: tensors.toReversed() });
+    expect(decodeCheckpoint(turned, 'file', configuration)).toEqual(checkpointOf(7));
   });
 
   it('is refused at every truncation and every changed byte', () => {

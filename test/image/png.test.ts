@@ -75,6 +75,13 @@ describe('a PNG', () => {
     expect([...bytes.subarray(4 * paper, 4 * paper + 4)]).toEqual([10, 20, 30, 0]);
   });
 
+  test('with bytes after its end, as cameras and chat programs append them', async () => {
+    const file = pngFile(gray, 3, 2, (row, column) => [10 * row + column]);
+    const whole = await readPng(written(file));
+    for (const tail of [Buffer.alloc(1), Buffer.from('EXIF, or a second picture'), file])
+      expect(await readPng(written(Buffer.concat([file, tail])))).toEqual(whole);
+  });
+
   test('of one pixel', async () => {
     expect(await readPng(written(pngFile(gray, 1, 1, () => [7])))).toMatchObject({ rows: 1, columns: 1 });
   });

@@ -19,6 +19,25 @@ describe('a model file', () => {
     expect(readModel(encodeModel(model), 'm')).toEqual(model);
   });
 
+  it('is the same in whatever order another library has put its tensors', () => {
+    const { metadata, tensors } = decodeTensors(encodeModel(model), 'm');
+    const byName = tensors.toSorted((a, b) => (a.name < b.name ? -1 : 1));
+    expect(byName).not.toEqual(tensors);
+    const { weights: read, ...rest } = readModel(encodeTensors({ metadata, tensors: byName }), 'm');
+    expect(Buffer.from(read.buffer).equals(Buffer.from(weights.buffer))).toBe(true);
+    expect({ ...rest, weights }).toEqual(model);
+  });
+
+  it.each([
+    ['one is missing', (names: readonly string[]) => names.slice(1)],
+    ['one has another name', ([first = '', ...names]: readonly string[]) => [`${first}s`, ...names]],
+  ])('is refused where %s', (_what, change) => {
+    const { metadata, tensors } = decodeTensors(encodeModel(model), 'm');
+    const names = change(tensors.map(({ name }) => name));
+    const changed = tensors.slice(-names.length).map((tensor, i) => ({ ...tensor, name: names[i] ?? '' }));
+    expect(() => readModel(encodeTensors({ metadata, tensors: changed }), 'm')).toThrow('other tensors');
+  });
+
   it.each([
     ['configuration', '{}'],
     ['configuration', 'no JSON'],
