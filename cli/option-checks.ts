@@ -1,4 +1,5 @@
 import { accessSync, constants, statSync, type Stats } from 'node:fs';
+import { DATASET_FILES_TEXT } from '../data/dataset-files.ts';
 import { ClusterError } from '../shared/errors.ts';
 import { MAX_TOKEN_FILE_BYTES } from '../shared/limits.ts';
 import { isLoopback } from '../shared/address.ts';
@@ -116,8 +117,7 @@ export function checkWorkerOptions(options: WorkerOptions, given: GivenOf): void
 
 export function checkDataFolder(data: string | undefined, given: GivenOf): void {
   if (data === undefined || statSync(data, { throwIfNoEntry: false })?.isDirectory() === true) return;
-  const fix =
-    'Allowed: an existing folder with train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-... (or .gz).';
+  const fix = `Allowed: an existing folder with ${DATASET_FILES_TEXT}.`;
   throw notAllowed('data', given('data'), fix, 'there is no such folder');
 }
 

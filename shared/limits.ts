@@ -46,6 +46,8 @@ export const MIN_TOKEN_CHARACTERS = 16;
 export const MAX_TOKEN_CHARACTERS = 512;
 
 // Counts.
+/** Files of a data folder whose names are those of a dataset's files. */
+export const MAX_DATASET_CANDIDATES = 64;
 export const MAX_IMAGE_PIXELS = 2 ** 24;
 export const RESULT_FRAMES = 4;
 /** What a worker keeps that a coordinator sent, while it cannot take more: an honest one waits for its answer. */

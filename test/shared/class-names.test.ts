@@ -8,7 +8,7 @@ describe('class names', () => {
   });
 
   it.each([
-    ['', /f names 1 classes/],
+    ['', /f names 0 classes/],
     ['only\n', /f names 1 classes/],
     ['x\n'.repeat(257), /f names 257 classes/],
     ['a\n\nb', /f, line 2: "" is no class name/],
