@@ -142,14 +142,21 @@ function lastEvaluation(events: readonly RecordedEvent[]): RunOverview['test'] {
 
 /** From each start of a coordinator to the last event before the next one; `now` where the last one is still at work. */
 function secondsAtWork(events: readonly RecordedEvent[], record: RunRecord, now: number | undefined): number {
-  const timeOf = (index: number) => Date.parse(events[index]?.time ?? record.started);
   const starts = [...events.keys()].filter((index) => events[index]?.event === 'start');
-  const spans = starts.map((start, i) => {
-    const next = starts[i + 1];
-    const end = next === undefined ? (now ?? timeOf(events.length - 1)) : timeOf(next - 1);
-    return Math.max(0, end - timeOf(start));
-  });
-  return spans.reduce((sum, span) => sum + span, 0) / 1000;
+  const spans = starts.map((start, i) =>
+    secondsBetween(events[start], events[(starts[i + 1] ?? events.length) - 1]),
+  );
+  const last = Date.parse(events.at(-1)?.time ?? record.started);
+  const sinceLast = now === undefined || starts.length === 0 ? 0 : Math.max(0, now - last) / 1000;
+  return spans.reduce((sum, span) => sum + span, sinceLast);
+}
+
+/** Of one coordinator's events, by its own clock where they say it: the clock on the wall may have been set meanwhile. */
+function secondsBetween(first: RecordedEvent | undefined, last: RecordedEvent | undefined): number {
+  if (first === undefined || last === undefined) return 0;
+  if (first.elapsed !== undefined && last.elapsed !== undefined)
+    return Math.max(0, last.elapsed - first.elapsed);
+  return Math.max(0, Date.parse(last.time) - Date.parse(first.time)) / 1000;
 }
 
 const workerSchema = z.object({ worker: z.string() });

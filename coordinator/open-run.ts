@@ -58,7 +58,7 @@ export async function openRecorder(
   const { store, term, old } = run;
   if (old?.checkpoint !== undefined) tensors.restore(old.checkpoint);
   return new Recorder({
-    ...{ ...settings, store, viewer, predictions, term, clock: clock.now },
+    ...{ ...settings, store, viewer, predictions, term, clock: clock.now, date: clock.date },
     ...{ snapshot: () => tensors.snapshot(), onSuperseded: fail },
     ...{ record: resumedRecord(run, tensors.checksum), resumed: resumedState(run, configuration) },
   });

@@ -29,7 +29,10 @@ export interface RecorderOptions {
   readonly term: number;
   readonly version: string;
   readonly launch: RunRecord['launch'];
+  /** Milliseconds that never go back. */
   readonly clock: () => number;
+  /** The time of day, which may jump. */
+  readonly date: () => Date;
   /** Copies of weights and moments as they are now. */
   readonly snapshot: () => Pick<Checkpoint, 'weights' | 'firstMoment' | 'secondMoment'>;
   /** Makes what there is to see of a finished run; without it only its mistakes are listed. */
@@ -73,6 +76,8 @@ export class Recorder implements RunRecorder {
   readonly #chain: Chain;
   readonly #speed: SpeedMeter;
   readonly #started: string;
+  /** When this coordinator opened the run, by the clock that never goes back. */
+  readonly #opened: number;
   /** What a run that goes on has written of steps that it computes again, by kind and step. */
   readonly #recorded: Map<string, MetricsLine>;
   #weights: bigint;
@@ -84,12 +89,13 @@ export class Recorder implements RunRecorder {
 
   constructor(options: RecorderOptions) {
     const { record, ...rest } = options;
-    const { configuration, clock } = rest;
+    const { configuration, clock, date } = rest;
     this.#options = rest;
     this.#past = record;
     this.#chain = new Chain(record?.chain ?? firstLink(configuration));
     this.#speed = new SpeedMeter(clock);
-    this.#started = record?.started ?? new Date().toISOString();
+    this.#started = record?.started ?? date().toISOString();
+    this.#opened = clock();
     this.#weights = record?.weights ?? 0n;
     this.#step = record?.step ?? 0;
     this.#firstStep = this.#step + 1;
@@ -207,7 +213,15 @@ export class Recorder implements RunRecorder {
   #record(state: RunState, outcome: Outcome | undefined): RunRecord {
     const result = this.#score && { score: this.#score, stepsPerSecond: this.#speed.stepsPerSecond() };
     const where = { step: this.#step, chain: this.#chain.link, weights: this.#weights };
-    return runRecord(this.#options, { started: this.#started, ...where, result }, state, outcome);
+    const when = { started: this.#started, now: this.#now() };
+    return runRecord(this.#options, { ...when, ...where, result }, state, outcome);
+  }
+
+  /** The time of day, but not before the time that has passed since the start allows: a clock may be set back meanwhile. */
+  #now(): string {
+    const { clock, date } = this.#options;
+    const atLeast = Date.parse(this.#started) + clock() - this.#opened;
+    return new Date(Math.max(date().getTime(), atLeast)).toISOString();
   }
 
   /** Writes model, misclassified samples and the final run.json, in this order, and closes all files, also where one fails. */

@@ -21,6 +21,7 @@ interface Run {
 /** How far it is. */
 interface Progress {
   readonly started: string;
+  readonly now: string;
   readonly step: number;
   readonly chain: string;
   /** XXH64 of the weights. */
@@ -41,7 +42,7 @@ export function runRecord(
   return {
     ...{ format: RUN_FORMAT, arithmetic: ARITHMETIC, version, run: run.store.id },
     ...{ state: outcome?.state ?? 'running', term, started },
-    ...(outcome === undefined ? {} : { ended: new Date().toISOString() }),
+    ...(outcome === undefined ? {} : { ended: progress.now }),
     ...{ configuration: configurationRecord(configuration), launch },
     ...engineOf(state),
     dataset: datasetOf(dataset),

@@ -41,7 +41,6 @@ export interface StoreOptions extends StorePlace {
   readonly onSpace: (isFull: boolean, message: string) => void;
   /** How many checkpoints stay. */
   readonly keep: number;
-  readonly date?: () => Date;
 }
 
 export interface NewRun extends StoreOptions {
@@ -89,6 +88,8 @@ export class RunStore {
   readonly #metrics: AppendFile;
   readonly #events: AppendFile;
   readonly #options: StoreOptions;
+  /** By the clock that never goes back. */
+  readonly #opened: number;
   readonly #formatter: MetricsFormatter;
   /** The files written whole, one after the other, so that the last call's bytes stay. */
   #whole: Promise<void> = Promise.resolve();
@@ -106,13 +107,14 @@ export class RunStore {
     this.#events = files.events;
     this.#formatter = new MetricsFormatter(files.lastDigest);
     this.#options = options;
+    this.#opened = options.clock.now();
     this.#checkLater();
   }
 
   /** Makes a new run's directory. Rejects with USAGE, RUN_EXISTS, LOCKED or DISK. */
   static async create(options: NewRun): Promise<RunStore> {
-    const { disk, date } = options;
-    const now = (date ?? (() => new Date()))();
+    const { disk, clock } = options;
+    const now = clock.date();
     const { path } = await createRunDirectory(options.runs, options.runId, now, disk);
     const { lock, drafts } = await lockIn(path, false, options);
     return await releasedOnError(path, lock, async () => {
@@ -180,10 +182,15 @@ export class RunStore {
     this.#metrics.append(this.#formatter.evaluation(metrics));
   }
 
-  /** Adds a line to events.jsonl before it returns, unless the disk is full. */
+  /**
+   * Adds a line to events.jsonl before it returns, unless the disk is full. `time` is what the clock on the wall said;
+   * `elapsed`, the seconds since this coordinator opened the run, is what durations are computed from.
+   */
   event(event: string, fields: Readonly<Record<string, unknown>> = {}): void {
-    const { date = () => new Date() } = this.#options;
-    this.#events.appendNow(`${JSON.stringify({ time: date().toISOString(), event, ...fields })}\n`);
+    const { clock } = this.#options;
+    const elapsed = Math.round(clock.now() - this.#opened) / 1000;
+    const line = { time: clock.date().toISOString(), elapsed, event, ...fields };
+    this.#events.appendNow(`${JSON.stringify(line)}\n`);
   }
 
   writeModel(model: ModelFile): Promise<void> {

@@ -14,7 +14,12 @@ export function eventLine(time: string, event: string, fields: Fields): EventLin
   return { time, event, level: warnings.has(event) ? 'warn' : 'info', message: messageOf(event, fields) };
 }
 
-const eventSchema = z.looseObject({ time: z.iso.datetime(), event: z.string() });
+const eventSchema = z.looseObject({
+  time: z.iso.datetime(),
+  /** Seconds since its coordinator opened the run; absent in runs of versions before it was written. */
+  elapsed: z.number().min(0).optional(),
+  event: z.string(),
+});
 export type RecordedEvent = z.infer<typeof eventSchema>;
 
 /** The events of an events.jsonl's whole lines; what is no event is left out. */

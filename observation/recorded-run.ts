@@ -76,7 +76,8 @@ function statusOf(
     state: record.state === 'running' ? 'interrupted' : record.state,
     message: record.error?.message ?? '',
     ...{ step, epoch: step === 0 ? 0 : planStep(configuration, step).epoch },
-    seconds: (Date.parse(record.ended ?? record.started) - Date.parse(record.started)) / 1000,
+    // The clock of an older version may have been set back in between.
+    seconds: Math.max(0, Date.parse(record.ended ?? record.started) - Date.parse(record.started)) / 1000,
     secondsLeft: undefined,
     workers: [...names].map((name) => ({
       ...{ name, state: board.states.get(name) ?? 'lost', engine: '', samples: samples.get(name) ?? 0 },

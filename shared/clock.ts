@@ -2,6 +2,8 @@
 export interface Clock {
   /** Milliseconds that never go back. */
   readonly now: () => number;
+  /** The time of day. It may jump in both directions: to be shown and written down, never to measure with. */
+  readonly date: () => Date;
   /** Calls `task` again and again until the returned function is called. */
   every(milliseconds: number, task: () => void): () => void;
   /** Calls `task` once, after so long, unless the returned function is called before; no process lives on for it. */
@@ -12,6 +14,7 @@ export interface Clock {
 
 export const systemClock: Clock = {
   now: () => performance.now(),
+  date: () => new Date(),
   every(milliseconds, task) {
     const timer = setInterval(task, milliseconds);
     return () => clearInterval(timer);

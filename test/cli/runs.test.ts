@@ -108,6 +108,15 @@ describe('a run', () => {
     expect((await only()).seconds).toBe(6);
   });
 
+  test('took the time that has passed, whatever the clock on the wall was set to', async () => {
+    await cutOff('a', [
+      { time: at(1), elapsed: 0.5, event: 'start', term: 1, step: 0 },
+      { time: at(86_400), elapsed: 3.5, event: 'checkpoint', step: 5 },
+      { time: at(0), elapsed: 6.5, event: 'end', state: 'interrupted', step: 7 },
+    ]);
+    expect((await only()).seconds).toBe(6);
+  });
+
   test('without a single step or event is listed, too', async () => {
     const directory = await cutOff('a', []);
     rmSync(join(directory, 'metrics.jsonl'));

@@ -10,7 +10,7 @@ import { initialState, type RunState } from '../../coordinator/state.ts';
 import { Tensors } from '../../coordinator/tensors.ts';
 import { Verifier, type ReplayViewer, type Verified } from '../../coordinator/verifier.ts';
 import { createKernels } from '../../kernels/kernels.ts';
-import { systemClock } from '../../shared/clock.ts';
+import { systemClock, type Clock } from '../../shared/clock.ts';
 import type { Configuration } from '../../shared/configuration.ts';
 import { parseDataset } from '../../shared/dataset.ts';
 import { tensorOf } from '../../shared/frame.ts';
@@ -53,6 +53,8 @@ export interface MadeUp {
   readonly rule?: Rule;
   readonly draw?: Draw;
   readonly viewer?: RunViewer;
+  /** Where time passes. */
+  readonly clock?: Pick<Clock, 'now' | 'date'>;
 }
 
 /**
@@ -61,7 +63,7 @@ export interface MadeUp {
  */
 export async function makeUp({ runs, resume, until, ...own }: MadeUp): Promise<string> {
   const chosen = own.configuration ?? configuration;
-  const workplace = workplaceFor(chosen);
+  const workplace = workplaceFor(chosen, own.clock);
   const recorder = await openRecorder(
     {
       ...{ configuration: chosen, dataset, version: '0.0.0', launch: {}, runsDir: runs, runId: undefined },
@@ -183,11 +185,14 @@ function sealed(floats: Float32Array) {
   return tensor;
 }
 
-function workplaceFor(chosen: Configuration): Workplace {
+function workplaceFor(
+  chosen: Configuration,
+  clock: MadeUp['clock'] = { ...systemClock, now: () => 0 },
+): Workplace {
   return {
     tensors: new Tensors(chosen, initialWeights(chosen.seed, chosen.model)),
     predictions: new Predictions(chosen.testSamples, chosen.model.classes),
-    clock: { ...systemClock, now: () => 0 },
+    clock: { ...systemClock, ...clock },
     fail: (error) => {
       throw error;
     },

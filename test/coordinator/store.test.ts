@@ -24,7 +24,7 @@ afterEach(() => rm(runs, { recursive: true, force: true }));
 
 const date = () => new Date('2026-01-02T03:04:05.678Z');
 const options = {
-  ...{ disk: systemDisk, clock: systemClock, processes: systemProcesses, keep: 2, date },
+  ...{ disk: systemDisk, clock: { ...systemClock, date, now: () => 0 }, processes: systemProcesses, keep: 2 },
   onError: (error: ClusterError) => void errors.push(error),
   onSpace: () => undefined,
 };
@@ -76,7 +76,7 @@ describe('RunStore', () => {
     ]);
     expect(parseRunRecord(await read('r', 'run.json'), 'run.json').state).toBe('finished');
     expect(await read('r', 'events.jsonl')).toBe(
-      '{"time":"2026-01-02T03:04:05.678Z","event":"ready","worker":"w0"}\n',
+      '{"time":"2026-01-02T03:04:05.678Z","elapsed":0,"event":"ready","worker":"w0"}\n',
     );
     const { lines, bad, torn } = readMetrics(await read('r', 'metrics.jsonl'));
     expect({ bad, torn, count: lines.length }).toEqual({ bad: undefined, torn: false, count: 1001 });

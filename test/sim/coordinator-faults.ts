@@ -14,6 +14,8 @@ export interface CoordinatorWorld {
   supersede(milliseconds: number, pause: number): void;
   /** A second one wants the same run. */
   intrude(): void;
+  /** The time of day jumps by so many milliseconds. */
+  setClock(byMilliseconds: number): void;
 }
 
 interface Fault {
@@ -63,6 +65,14 @@ const faults: readonly Fault[] = [
     },
   },
   { weight: 1, strike: (world) => (world.intrude(), 'a second coordinator wants the run') },
+  {
+    weight: 1,
+    strike: (world, random) => {
+      const hours = random.pick([-24, 24]);
+      world.setClock(hours * 3_600_000);
+      return `the clock is set ${hours} hours forward`;
+    },
+  },
 ];
 
 const sumOfWeights = faults.reduce((sum, { weight }) => sum + weight, 0);

@@ -12,7 +12,11 @@ import type { SimulatedDisk } from './disk.ts';
 import { undisturbed, type ExpectedStep } from './model.ts';
 import { RUN } from './simulated-coordinator.ts';
 
-const eventSchema = z.looseObject({ event: z.string(), term: z.int().optional() });
+const eventSchema = z.looseObject({
+  event: z.string(),
+  elapsed: z.number().min(0),
+  term: z.int().optional(),
+});
 
 export interface ExpectedRun {
   readonly configuration: Configuration;
@@ -71,13 +75,19 @@ export function recordedSteps(disk: SimulatedDisk, expected: ExpectedRun): numbe
   return steps;
 }
 
-/** events.jsonl: whole lines, and terms that rise. */
+/** events.jsonl: whole lines, terms that rise, and time that only passes, whatever the clock on the wall says. */
 function checkEvents(disk: SimulatedDisk): void {
   const lines = textOf(disk.read(join(RUN, 'events.jsonl'))).split('\n');
   assert(lines.pop() === '', 'events.jsonl ends with a whole line');
   let last = 0;
+  let passed = 0;
   for (const line of lines) {
-    const { event, term } = eventSchema.parse(JSON.parse(line));
+    const { event, term, elapsed } = eventSchema.parse(JSON.parse(line));
+    assert(
+      event === 'start' || elapsed >= passed,
+      `time passes in events.jsonl: ${passed} s, then ${elapsed} s`,
+    );
+    passed = elapsed;
     if (event !== 'start') continue;
     assert(term !== undefined && term > last, `in events.jsonl the term rises from ${last}, not to ${term}`);
     last = term;
@@ -92,6 +102,8 @@ export function checkFinishedRun(disk: SimulatedDisk, expected: ExpectedRun): Ru
   const step = totalSteps(configuration);
   const chain = expected.chain[step - 1] ?? '';
   assert(record.state === 'finished' && record.step === step, `the run is finished, not ${record.state}`);
+  const { started, ended = '' } = record;
+  assert(Date.parse(ended) >= Date.parse(started), `the run ends after it began: ${started}, ${ended}`);
   assert(record.chain === chain, "its last link is the undisturbed run's");
   assert(recordedSteps(disk, expected) === step, 'metrics.jsonl has all steps');
   const text = textOf(disk.read(join(RUN, 'metrics.jsonl')));

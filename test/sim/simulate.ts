@@ -287,6 +287,10 @@ class Simulation implements Witness, CoordinatorWorld {
     );
   }
 
+  setClock(byMilliseconds: number): void {
+    this.#time.setClock(byMilliseconds);
+  }
+
   #start(): void {
     this.#starts += 1;
     this.#coordinator = new SimulatedCoordinator({

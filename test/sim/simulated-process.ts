@@ -68,6 +68,7 @@ export class SimulatedProcess {
     const { time } = this.#world;
     return {
       now: time.now,
+      date: time.date,
       every: (milliseconds, task) => {
         let isDue = false;
         const cancel = time.every(milliseconds, () => {

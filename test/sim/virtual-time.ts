@@ -7,14 +7,24 @@ interface Scheduled {
   cancelled: boolean;
 }
 
+const EPOCH_MILLISECONDS = Date.UTC(2026, 0, 1);
+
 /** Time that passes only when nothing is left to do at this moment; tasks of one moment run in the order they were given. */
 export class VirtualTime implements Clock {
   #now = 0;
+  #skew = 0;
   #order = 0;
   /** Latest first, so that the next task is popped. */
   readonly #queue: Scheduled[] = [];
 
   readonly now = (): number => this.#now;
+
+  readonly date = (): Date => new Date(EPOCH_MILLISECONDS + this.#now + this.#skew);
+
+  /** Somebody sets the clock on the wall. */
+  setClock(byMilliseconds: number): void {
+    this.#skew += byMilliseconds;
+  }
 
   /** Calls `task` once, so many milliseconds from now, unless the returned function is called before. */
   after(milliseconds: number, task: () => void): () => void {
