@@ -21,7 +21,9 @@ export async function bench(options: BenchOptions): Promise<number> {
   onStop((code) => stopping.abort(new ClusterError(code, 'the bench was stopped; nothing is left behind')));
   const choice = await chooseEngine({ engine: options.engine, device: 'auto' }, log);
   const native =
-    choice.native === undefined ? {} : engineEnvironment(choice.native, { threads: 1, device: 'auto' });
+    choice.native === undefined
+      ? {}
+      : engineEnvironment(choice.native, { threads: 1, device: 'auto' }, choice.gpus);
   const environment = environmentOfChildren();
   const { report, end } = progressOn(process.stderr);
   try {

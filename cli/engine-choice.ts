@@ -7,6 +7,7 @@ import { loadTensorFlow } from '../worker/native/load.ts';
 import type { NativeEngine } from '../worker/native/manifest.ts';
 import { progressReport } from '../worker/native/report.ts';
 import { requireGpu } from '../worker/native/require-gpu.ts';
+import { findUsableGpus, howMany, noGpus, type UsableGpus } from '../worker/native/usable-gpus.ts';
 import type { Log } from './log.ts';
 import type { LocalOptions, WorkerOptions } from './options.ts';
 import { executable } from './package.ts';
@@ -15,6 +16,8 @@ export interface EngineChoice {
   readonly engine: EngineKind;
   /** Where TensorFlow is, when it is the choice. */
   readonly native?: NativeEngine;
+  /** The GPUs it may compute on. */
+  readonly gpus: UsableGpus;
 }
 
 /** Set for a worker whose environment is that of its engine already. */
@@ -28,21 +31,23 @@ export async function chooseEngine(
   { engine, device }: Pick<WorkerOptions, 'engine' | 'device'>,
   log: Log,
 ): Promise<EngineChoice> {
-  if (engine === 'wasm' || engine === 'reference') return { engine };
-  // Whoever has the engine's environment was let through before.
-  const isNamed = device !== 'auto' && device !== 'cpu';
-  if (isNamed && process.env[ENGINE_READY] !== '1') await requireGpu(device);
+  if (engine === 'wasm' || engine === 'reference') return { engine, gpus: noGpus };
+  // A process that has the engine's environment was given its GPU before.
+  const isReady = process.env[ENGINE_READY] === '1';
+  const gpus = isReady || device === 'cpu' ? noGpus : await findUsableGpus();
+  if (gpus.problem !== undefined) log.warn({}, howMany(gpus));
+  if (device !== 'auto' && device !== 'cpu' && !isReady) await requireGpu(device, gpus);
   const progress = progressReport(process.stderr);
   try {
     const wanted = device === 'auto' ? {} : ({ device: device === 'cpu' ? 'cpu' : 'gpu' } as const);
-    return { engine: 'tensorflow', native: await ensureTensorFlow(wanted, progress.report) };
+    return { engine: 'tensorflow', native: await ensureTensorFlow(wanted, progress.report), gpus };
   } catch (error) {
     if (engine === 'tensorflow' || !(error instanceof ClusterError)) throw error;
     log.warn(
       { engine: 'wasm' },
       `using the slower wasm engine, since TensorFlow is not there: ${error.message}. ${error.fix ?? ''}`,
     );
-    return { engine: 'wasm' };
+    return { engine: 'wasm', gpus: noGpus };
   } finally {
     progress.end();
   }
@@ -57,8 +62,9 @@ export function preloadEngine(engine: EngineKind): void {
 export function engineEnvironment(
   native: NativeEngine,
   options: Pick<LocalOptions, 'threads' | 'device'>,
+  gpus: UsableGpus,
 ): Record<string, string> {
-  return { ...workerEnvironment(native, options), [ENGINE_READY]: '1' };
+  return { ...workerEnvironment(native, options, gpus), [ENGINE_READY]: '1' };
 }
 
 /**
@@ -68,11 +74,12 @@ export function engineEnvironment(
 export async function runInEnvironment(
   native: NativeEngine,
   options: WorkerOptions,
+  gpus: UsableGpus,
   argv: readonly string[],
 ): Promise<number | undefined> {
   if (process.env[ENGINE_READY] === '1') return undefined;
   const child = spawn(process.execPath, [executable, ...argv], {
-    env: { ...process.env, ...engineEnvironment(native, options) },
+    env: { ...process.env, ...engineEnvironment(native, options, gpus) },
     stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
   });
   // Where the signal came to all processes, that one may have ended by itself.

@@ -276,7 +276,7 @@ export const optionTable = {
     2,
     {
       ...{ in: ['local', 'verify', 'eval'], group: 'Workers', short: 'n' },
-      help: 'worker processes; auto: one per GPU, or per core without one; gpu: one per GPU',
+      help: 'worker processes; gpu: one for each GPU that this process may use; auto: the same, or one for each core',
     },
   ),
   minWorkers: withDefault(integer({ min: 1, max: limits.MAX_WORKERS }), 1, {
@@ -327,7 +327,7 @@ export const optionTable = {
   device: withDefault(device, 'auto', {
     in: computes,
     group: 'Workers',
-    help: 'what the engine runs on (verify: as the run did)',
+    help: 'what the engine runs on; cuda:N is the N-th GPU that this process may use (verify: as the run did)',
   }),
   threads: withDefault(integer({ min: 1, max: 1024 }), 1, {
     ...{ in: computes, group: 'Workers' },

@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { ClusterError } from '../shared/errors.ts';
 import type { EngineKind } from '../shared/engine-identity.ts';
-import { listGpus } from '../worker/native/devices.ts';
+import { findUsableGpus, howMany, type UsableGpus } from '../worker/native/usable-gpus.ts';
 import { argumentsFor } from './child-arguments.ts';
 import { chooseEngine, engineEnvironment } from './engine-choice.ts';
 import type { Log } from './log.ts';
@@ -21,30 +21,37 @@ export type WorkerChoice = Pick<LocalOptions, 'nprocPerNode' | 'engine' | 'devic
 
 /** The processes that -n asks for, with the engine they compute with; TensorFlow is set up now if need be. */
 export async function planWorkers(options: WorkerChoice, log: Log): Promise<WorkerPlan[]> {
-  const gpus =
-    options.engine === 'wasm' || options.engine === 'reference' || options.device === 'cpu'
-      ? []
-      : await listGpus();
-  const count = workerCount(options.nprocPerNode, gpus.length);
-  const { engine, native } = await chooseEngine(options, log);
+  // Known before TensorFlow is set up, which may be a long download.
+  if (options.nprocPerNode === 'gpu') requireAnyGpu(await findUsableGpus());
+  const { engine, native, gpus } = await chooseEngine(options, log);
   // TensorFlow may have been set up without CUDA, or not at all.
-  const there = native?.device === 'cuda' ? gpus.length : 0;
+  const there = native?.device === 'cuda' ? gpus.gpus.length : 0;
+  const count = workerCount(options, there);
   const usable = options.device === 'auto' ? there : Math.min(there, 1);
   if (usable > 0 && count > usable)
     log.warn({ workers: count, gpus: usable }, `${count} workers share ${usable} GPU(s)`);
   return Array.from({ length: count }, (_, i) => {
     const device = options.device === 'auto' && there > 0 ? (`cuda:${i % there}` as const) : options.device;
     const environment =
-      native === undefined ? {} : engineEnvironment(native, { threads: options.threads, device });
+      native === undefined ? {} : engineEnvironment(native, { threads: options.threads, device }, gpus);
     return { name: `w${i}`, engine, device, threads: options.threads, environment };
   });
 }
 
-function workerCount(wanted: WorkerChoice['nprocPerNode'], gpus: number): number {
-  if (wanted === 'auto') return gpus > 0 ? gpus : availableParallelism();
-  if (wanted !== 'gpu') return wanted;
+function workerCount({ nprocPerNode, engine, device }: WorkerChoice, gpus: number): number {
+  if (nprocPerNode === 'auto') return gpus > 0 ? gpus : availableParallelism();
+  if (nprocPerNode !== 'gpu') return nprocPerNode;
   if (gpus > 0) return gpus;
-  throw new ClusterError('ENGINE', '--nproc-per-node gpu, but nvidia-smi lists no GPU', {
+  throw new ClusterError(
+    'ENGINE',
+    `--nproc-per-node gpu, but the workers would compute without a GPU (--engine ${engine}, --device ${device})`,
+    { fix: 'give a number, or set TensorFlow up for GPUs: npx mnist-dist setup --gpu' },
+  );
+}
+
+function requireAnyGpu(usable: UsableGpus): void {
+  if (usable.gpus.length > 0) return;
+  throw new ClusterError('ENGINE', `--nproc-per-node gpu, but ${howMany(usable)}`, {
     fix: 'give a number, or auto; `npx mnist-dist doctor` says more',
   });
 }

@@ -9,7 +9,7 @@ import type { RunDescription } from '../shared/run-description.ts';
 import { Client } from '../worker/client.ts';
 import { Computation } from '../worker/computation.ts';
 import { fetchDataset, type DialOptions } from '../worker/dial.ts';
-import { gpuOf, GpuTelemetry } from '../worker/native/gpu-telemetry.ts';
+import { GpuTelemetry, watchedGpus } from '../worker/native/gpu-telemetry.ts';
 import { chooseEngine, preloadEngine, runInEnvironment } from './engine-choice.ts';
 import { createLogger } from './log.ts';
 import type { OptionKey, WorkerOptions } from './options.ts';
@@ -28,10 +28,10 @@ export async function worker(
     format: options.logFormat,
     destination: process.stderr,
   });
-  const { engine, native } = await chooseEngine(options, log);
+  const { engine, native, gpus } = await chooseEngine(options, log);
   // Linker and TensorFlow read their environment once, before the process starts.
   if (native !== undefined) {
-    const ended = await runInEnvironment(native, options, argv);
+    const ended = await runInEnvironment(native, options, gpus, argv);
     if (ended !== undefined) return ended;
   }
   tuneRuntime();
@@ -74,7 +74,7 @@ export async function worker(
     stopping.abort();
   });
   const telemetry = new GpuTelemetry({
-    gpu: gpuOf(engine),
+    watched: () => watchedGpus(),
     report: (gpus) => client.report(gpus),
     log: (level, message) => log[level]({}, message),
   });

@@ -54,7 +54,7 @@ it.skipIf(hasCuda)(
   `where TensorFlow has no CUDA workers do not ask for GPUs${hasCuda ? ' (skipped: here it has it)' : ''}`,
   async () => {
     vi.stubEnv('MNIST_DIST_CACHE', join(temporaryFolder(), 'cache'));
-    standIns({ 'nvidia-smi': 'echo "0, NVIDIA H100, GPU-a, 81559, 570.1"' });
+    standIns({ 'nvidia-smi': 'echo "0, NVIDIA H100, GPU-a, 570.1, Disabled"' });
     const choice = { nprocPerNode: 2, engine: 'auto', device: 'auto', threads: 1 } as const;
     expect((await planWorkers(choice, log)).map(({ device }) => device)).toEqual(['auto', 'auto']);
   },

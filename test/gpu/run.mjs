@@ -26,7 +26,8 @@ async function testGpu() {
   const { ensureTensorFlow } = await native('ensure');
   const { workerEnvironment } = await native('environment');
   const engine = await ensureTensorFlow({ device: 'gpu' }, () => undefined);
-  const environment = workerEnvironment(engine, { threads: 1, device: 'cuda:0' });
+  const { findUsableGpus } = await native('usable-gpus');
+  const environment = workerEnvironment(engine, { threads: 1, device: 'cuda:0' }, await findUsableGpus());
   const vitest = join(root, 'node_modules', '.bin', 'vitest');
   const { status: tested } = spawnSync(vitest, ['run', '--project', 'gpu'], {
     cwd: root,

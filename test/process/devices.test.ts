@@ -8,16 +8,21 @@ import { childrenOf, gone, start, temporaryFolder, TOKEN, until } from './cluste
 
 const MEBIBYTE = 1024 ** 2;
 
-it("what nvidia-smi says of a worker's GPUs reaches the coordinator, again and again, until it ends", async () => {
+it('what nvidia-smi says of the GPUs that a worker may use reaches the coordinator, again and again, until it ends', async () => {
   const target = await startTarget();
   const folder = temporaryFolder();
   const bin = standIns(
     {
       'nvidia-smi': `D='${folder}'
+        case "$*" in --query-gpu=index,name,*)
+          echo '0, H100, GPU-a, 570, Disabled'; echo '1, H100, GPU-b, 570, Disabled'; echo '2, H100, GPU-c, 570, Disabled'
+          exit;;
+        esac
         [ "$*" = '--query-gpu=index,utilization.gpu,memory.used,memory.total,temperature.gpu,power.draw --format=csv,noheader,nounits' ] || exit 2
         if [ -e "$D/hang" ]; then exec sleep 1000; fi
         echo '0, 57, 1432, 81559, 34, 118.25'
-        echo '1, [N/A], 4, 81559, [Not Supported], [N/A]'`,
+        echo '1, [N/A], 4, 81559, [Not Supported], [N/A]'
+        echo '2, 99, 4, 81559, 90, 700'`,
     },
     systemPath,
   );
@@ -25,6 +30,7 @@ it("what nvidia-smi says of a worker's GPUs reaches the coordinator, again and a
     ['worker', '--engine', 'reference', '--name', 'w', '--coordinator', `ws://127.0.0.1:${target.port}`],
     {
       ...{ MNIST_DIST_TOKEN: TOKEN, MNIST_DIST_CACHE: temporaryFolder() },
+      CUDA_VISIBLE_DEVICES: '0,1',
       PATH: [bin, process.env['PATH']].join(':'),
     },
   );

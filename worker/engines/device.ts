@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ClusterError } from '../../shared/errors.ts';
+import { OWN_GPU } from '../native/environment.ts';
 
 const GPUS = '/proc/driver/nvidia/gpus';
 
@@ -21,17 +22,18 @@ export function describeDevice(asked: string, isGpu: boolean): string {
     });
   }
   if (!isGpu) return 'cpu';
-  const index = asked.startsWith('cuda') ? asked : `cuda:${process.env['CUDA_VISIBLE_DEVICES'] ?? '0'}`;
-  return `${index} ${gpuModel()}`.trim().slice(0, 200);
+  const index = asked.startsWith('cuda') ? asked : 'cuda:0';
+  return `${index} ${gpuModel(process.env[OWN_GPU] ?? '')}`.trim().slice(0, 200);
 }
 
-/** The model of this host's NVIDIA GPUs; empty when the driver does not tell or they differ. */
-function gpuModel(): string {
+/** The model of the GPU with this UUID, or of all GPUs of this host; empty when the driver does not tell or they differ. */
+function gpuModel(uuid: string): string {
   try {
-    const models = readdirSync(GPUS).map((gpu) => {
-      const information = readFileSync(join(GPUS, gpu, 'information'), 'utf8');
-      return /^Model:\s*(.+)$/m.exec(information)?.[1]?.trim() ?? '';
-    });
+    const all = readdirSync(GPUS).map((gpu) => readFileSync(join(GPUS, gpu, 'information'), 'utf8'));
+    const own = all.filter((information) => uuid !== '' && information.includes(uuid));
+    const models = (own.length > 0 ? own : all).map(
+      (information) => /^Model:\s*(.+)$/m.exec(information)?.[1]?.trim() ?? '',
+    );
     return new Set(models).size === 1 ? (models[0] ?? '') : '';
   } catch {
     return '';

@@ -7,12 +7,12 @@ import { ClusterError, messageOf } from '../../shared/errors.ts';
 import { createWasmEngine } from '../engines/wasm.ts';
 import { COMPILER_FIX, findCompiler } from './compile.ts';
 import { cudaLibraries, driverLibrary, missingLibraries } from './cuda.ts';
-import { hasKernelDriver, listGpus } from './devices.ts';
 import { readyTensorFlow } from './manifest.ts';
 import type { NativeEngine } from './manifest.ts';
 import { PIP_FIX, findPip } from './pip.ts';
 import { cacheDirectory } from '../../data/cache.ts';
 import { smokeTest } from './smoke.ts';
+import { findUsableGpus, howMany } from './usable-gpus.ts';
 
 /** One thing a run needs. `failed` means that training cannot run here. */
 export interface Row {
@@ -115,11 +115,21 @@ async function tensorFlowRow(native: NativeEngine | undefined): Promise<Row> {
 
 async function cudaRow(native: NativeEngine | undefined): Promise<Row> {
   const check = 'cuda';
-  const gpus = await listGpus();
-  if (gpus.length === 0 && !hasKernelDriver()) {
+  const usable = await findUsableGpus();
+  if (usable.shown === 0) {
     return { check, status: 'ok', detail: 'no NVIDIA GPU here; workers compute on the CPU' };
   }
-  const names = gpus.map(({ index, name, driver }) => `cuda:${index} ${name} (driver ${driver})`).join(', ');
+  if (usable.problem !== undefined) {
+    const fix = 'Name GPUs that `nvidia-smi -L` lists, or unset that variable';
+    return { check, status: 'warning', detail: howMany(usable), fix };
+  }
+  if (usable.gpus.length === 0)
+    return { check, status: 'ok', detail: `${howMany(usable)}; workers compute on the CPU` };
+  const list = usable.gpus.map(({ gpu, identifier }, i) => {
+    const driver = gpu === undefined || gpu.driver === '' ? '' : `, driver ${gpu.driver}`;
+    return `cuda:${i} ${gpu?.name ?? 'GPU'} (${identifier}${driver})`;
+  });
+  const names = `${list.join(', ')}; ${howMany(usable)}`;
   if (native?.device !== 'cuda') {
     return {
       check,

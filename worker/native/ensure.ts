@@ -14,7 +14,7 @@ import { ClusterError, messageOf } from '../../shared/errors.ts';
 import { compileBinding, requireCompiler, sourcesDigest } from './compile.ts';
 import type { Compiler } from './compile.ts';
 import { cudaLibraries, driverLibrary, missingLibraries } from './cuda.ts';
-import { hasGpu } from './devices.ts';
+import { findUsableGpus } from './usable-gpus.ts';
 import { LIBRARY_FILES, folderLibrary, pinnedLibrary, wheelLibrary } from './library.ts';
 import type { Library, LibraryPlaces } from './library.ts';
 import { withLock } from './lock.ts';
@@ -34,7 +34,7 @@ export type { NativeEngine };
 export interface SetupOptions {
   /** A folder with an installed TensorFlow, or a wheel; undefined for the pinned ones. */
   readonly tensorflow?: string | undefined;
-  /** undefined: CUDA if the machine has an NVIDIA GPU. */
+  /** undefined: CUDA if this process may use an NVIDIA GPU. */
   readonly device?: 'gpu' | 'cpu' | undefined;
   readonly offline?: boolean | undefined;
   /** Where the link to the binding goes; undefined for where tfjs-node-gpu of this checkout looks for it. */
@@ -132,7 +132,7 @@ async function chooseLibrary(options: SetupOptions, places: LibraryPlaces, repor
     }
     return stat.isDirectory() ? folderLibrary(tensorflow) : wheelLibrary(tensorflow, places, report);
   }
-  const wish = options.device ?? ((await hasGpu()) ? 'gpu' : 'cpu');
+  const wish = options.device ?? ((await findUsableGpus()).gpus.length > 0 ? 'gpu' : 'cpu');
   const named = options.device === 'gpu';
   const set =
     wheelSet(process.arch, wish === 'gpu' ? 'cuda' : 'cpu') ??

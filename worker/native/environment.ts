@@ -1,12 +1,13 @@
 import { join } from 'node:path';
 import { ClusterError } from '../../shared/errors.ts';
 import type { NativeEngine } from './manifest.ts';
+import { gpuOf, type UsableGpus } from './usable-gpus.ts';
 import { cacheDirectory } from '../../data/cache.ts';
 
 export interface WorkerDevice {
   /** Threads of one operation. Bytes may depend on it, so it is fixed, not "as many as are free". */
   readonly threads: number;
-  /** `auto` is the first GPU where TensorFlow has CUDA and the machine has one, else the CPU. */
+  /** `cuda:N` is the N-th GPU that this process may use; `auto` the first, where TensorFlow has CUDA, else the CPU. */
   readonly device: 'auto' | 'cpu' | `cuda:${number}`;
 }
 
@@ -19,13 +20,14 @@ export const allocatorEnvironment = {
   MALLOC_TRIM_THRESHOLD_: String(256 * 1024 ** 2),
 } as const;
 
-/**
- * What a worker's process must have in its environment before it starts; TensorFlow and the linker read it once.
- * A GPU's number counts within CUDA_VISIBLE_DEVICES if that is set already, as a scheduler does.
- */
+/** The UUID of the GPU that a worker was given; empty where it is not known, or the CPU. For gpu-telemetry.ts. */
+export const OWN_GPU = 'MNIST_DIST_INTERNAL_GPU';
+
+/** What a worker's process must have in its environment before it starts; TensorFlow and the linker read it once. */
 export function workerEnvironment(
   native: NativeEngine,
   { threads, device }: WorkerDevice,
+  usable: UsableGpus,
   inherited: NodeJS.ProcessEnv = process.env,
 ): Record<string, string> {
   const shared: Record<string, string> = {
@@ -37,21 +39,22 @@ export function workerEnvironment(
     TF_CPP_MIN_LOG_LEVEL: inherited['TF_CPP_MIN_LOG_LEVEL'] ?? '2',
     TF_DETERMINISTIC_OPS: '1',
   };
-  if (device === 'cpu' || native.device === 'cpu') {
+  const gpu = native.device === 'cpu' ? undefined : gpuOf(device, usable);
+  if (gpu === undefined) {
     if (device !== 'cpu' && device !== 'auto') {
       throw new ClusterError('ENGINE', `--device ${device}: this TensorFlow was set up without CUDA`, {
         fix: 'Run: npx mnist-dist setup --gpu',
       });
     }
-    return { ...shared, CUDA_VISIBLE_DEVICES: '-1' };
+    return { ...shared, CUDA_VISIBLE_DEVICES: '-1', [OWN_GPU]: '' };
   }
   return {
     ...shared,
     LD_LIBRARY_PATH: joinPaths(native.environment['LD_LIBRARY_PATH'], inherited['LD_LIBRARY_PATH']),
-    // Else CUDA counts from the fastest GPU, and a number means another one to nvidia-smi.
-    CUDA_DEVICE_ORDER: inherited['CUDA_DEVICE_ORDER'] ?? 'PCI_BUS_ID',
+    CUDA_DEVICE_ORDER: gpu.order,
     // The binding uploads to the last GPU but computes on the first: one device per process.
-    CUDA_VISIBLE_DEVICES: visibleDevice(device, inherited['CUDA_VISIBLE_DEVICES']),
+    CUDA_VISIBLE_DEVICES: gpu.identifier,
+    [OWN_GPU]: gpu.gpu?.uuid ?? '',
     TF_FORCE_GPU_ALLOW_GROWTH: 'true',
     // TensorFloat-32 would cut the factors of matrix products to 11 bits.
     NVIDIA_TF32_OVERRIDE: '0',
@@ -59,21 +62,6 @@ export function workerEnvironment(
     CUDA_CACHE_PATH: inherited['CUDA_CACHE_PATH'] ?? join(cacheDirectory(inherited), 'cuda'),
     CUDA_CACHE_MAXSIZE: '4294967296',
   };
-}
-
-function visibleDevice(device: 'auto' | `cuda:${number}`, inherited: string | undefined): string {
-  const index = device === 'auto' ? 0 : Number(device.slice('cuda:'.length));
-  if (inherited === undefined || inherited === '') return String(index);
-  const visible = inherited.split(',').map((name) => name.trim());
-  const name = visible[index];
-  if (name !== undefined) return name;
-  throw new ClusterError(
-    'ENGINE',
-    `--device ${device}: CUDA_VISIBLE_DEVICES=${inherited} shows ${visible.length} device(s)`,
-    {
-      fix: `Allowed: auto, cpu, cuda:0 to cuda:${visible.length - 1}.`,
-    },
-  );
 }
 
 function joinPaths(...paths: readonly (string | undefined)[]): string {

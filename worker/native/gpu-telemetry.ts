@@ -1,19 +1,23 @@
 import { execFile, type ExecFileException } from 'node:child_process';
 import { messageOf } from '../../shared/errors.ts';
-import type { EngineKind } from '../../shared/engine-identity.ts';
 import type { GpuReading } from '../../shared/gpu-reading.ts';
 import * as limits from '../../shared/limits.ts';
 import { lastLines, onPath } from './child.ts';
+import { OWN_GPU } from './environment.ts';
 import { gpuQuestion, parseReadings } from './gpu-answer.ts';
+import { findUsableGpus, noGpus } from './usable-gpus.ts';
 
 export interface GpuTelemetryOptions {
-  /** The only GPU to ask for, as nvidia-smi names it; undefined for all. */
-  readonly gpu: string | undefined;
+  /** Asked once, at the start: which GPUs to watch; rejects never. */
+  readonly watched: () => Promise<WatchedGpus>;
   /** Told of every answer; of none that is to be had, once, as no GPUs. */
   readonly report: (gpus: readonly GpuReading[]) => void;
   readonly log: (level: 'debug', message: string) => void;
   readonly times?: Times;
 }
+
+/** The GPUs that a worker reports: one by its UUID, those with these numbers of nvidia-smi, or none. */
+export type WatchedGpus = { readonly uuid: string } | { readonly indices: ReadonlySet<number> };
 
 interface Times {
   readonly intervalMilliseconds: number;
@@ -47,12 +51,21 @@ export class GpuTelemetry {
   }
 
   start(): void {
-    if (this.#program === undefined) return;
+    if (this.#program !== undefined) void this.#begin(this.#program);
+  }
+
+  async #begin(program: string): Promise<void> {
+    const watched = await this.#options.watched();
+    if (this.#stopping.signal.aborted || ('indices' in watched && watched.indices.size === 0)) return;
+    this.#askOrTell(program, watched);
+  }
+
+  #askOrTell(program: string, watched: WatchedGpus): void {
     try {
-      this.#ask(this.#program);
+      this.#ask(program, watched);
     } catch (error) {
       // No memory for another process, say.
-      this.#take([], messageOf(error));
+      this.#take([], messageOf(error), () => this.#askOrTell(program, watched));
     }
   }
 
@@ -62,9 +75,10 @@ export class GpuTelemetry {
     this.#stopping.abort();
   }
 
-  #ask(program: string): void {
-    const { gpu } = this.#options;
-    const only = gpu === undefined ? [] : [`--id=${gpu}`];
+  #ask(program: string, watched: WatchedGpus): void {
+    const only = 'uuid' in watched ? [`--id=${watched.uuid}`] : [];
+    const isWatched = ({ index }: GpuReading) => 'uuid' in watched || watched.indices.has(index);
+    const again = (): void => this.#askOrTell(program, watched);
     // The signal also closes the pipes, which a child of the child might hold open.
     const options = {
       ...({ encoding: 'utf8', killSignal: 'SIGKILL', signal: this.#stopping.signal } as const),
@@ -72,8 +86,8 @@ export class GpuTelemetry {
     };
     execFile(program, [...only, ...gpuQuestion], options, (error, answer) => {
       if (this.#stopping.signal.aborted) return;
-      if (error === null) this.#take(parseReadings(answer), 'it lists none');
-      else this.#take([], this.#complaint(error, answer));
+      if (error === null) this.#take(parseReadings(answer).filter(isWatched), 'it lists none', again);
+      else this.#take([], this.#complaint(error, answer), again);
     });
   }
 
@@ -84,7 +98,7 @@ export class GpuTelemetry {
     return said.join(': ').slice(0, limits.MAX_GPU_COMPLAINT_CHARACTERS);
   }
 
-  #take(gpus: readonly GpuReading[], complaint: string): void {
+  #take(gpus: readonly GpuReading[], complaint: string, again: () => void): void {
     const { report, log } = this.#options;
     const hasAnswered = gpus.length > 0;
     if (hasAnswered || this.#hasReported) report(gpus);
@@ -94,15 +108,17 @@ export class GpuTelemetry {
     this.#hasFailed ||= !hasAnswered;
     const { intervalMilliseconds, retryMilliseconds } = this.#times;
     const pause = hasAnswered ? intervalMilliseconds : retryMilliseconds;
-    this.#next = setTimeout(() => this.start(), pause).unref();
+    this.#next = setTimeout(again, pause).unref();
   }
 }
 
 /**
- * The GPU a worker computes on, by the name that CUDA and nvidia-smi have for it (a number, or a UUID); undefined for one that
- * computes elsewhere. To TensorFlow environment.ts shows one device, or -1.
+ * What a worker reports: the GPU it was given, by its UUID; one that computes elsewhere, those that its process may use. None where CUDA's
+ * order hides which GPU it is.
  */
-export function gpuOf(engine: EngineKind, environment: NodeJS.ProcessEnv = process.env): string | undefined {
-  const shown = environment['CUDA_VISIBLE_DEVICES'];
-  return engine !== 'tensorflow' || shown === '' || shown === '-1' ? undefined : shown;
+export async function watchedGpus(environment: NodeJS.ProcessEnv = process.env): Promise<WatchedGpus> {
+  const own = environment[OWN_GPU];
+  if (own !== undefined && own !== '') return { uuid: own };
+  const { gpus } = own === undefined ? await findUsableGpus(environment) : noGpus;
+  return { indices: new Set(gpus.flatMap(({ gpu }) => (gpu === undefined ? [] : [gpu.index]))) };
 }

@@ -1,0 +1,216 @@
+import { ClusterError } from '../../shared/errors.ts';
+import { listGpus, type Gpu } from './devices.ts';
+
+/** A GPU, or a MIG instance of one, that this process may compute on. */
+export interface UsableGpu {
+  /** What CUDA_VISIBLE_DEVICES has to be for CUDA to show this one and no other. */
+  readonly identifier: string;
+  /** The CUDA_DEVICE_ORDER in which an identifier that is a number counts. */
+  readonly order: DeviceOrder;
+  /** The GPU; of an instance the one it is part of. Undefined where CUDA's order is not that of nvidia-smi. */
+  readonly gpu: Gpu | undefined;
+}
+
+type DeviceOrder = 'FASTEST_FIRST' | 'PCI_BUS_ID';
+
+/** The GPUs that this process may use; `cuda:N` is the N-th of them. */
+export interface UsableGpus {
+  readonly gpus: readonly UsableGpu[];
+  /** The GPUs that the driver shows, used or not. */
+  readonly shown: number;
+  /** The variable that chooses among those, `NAME=value`; undefined where none does. */
+  readonly choice: string | undefined;
+  /** What of that variable does not count, and why. */
+  readonly problem: string | undefined;
+}
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+export const noGpus: UsableGpus = { gpus: [], shown: 0, choice: undefined, problem: undefined };
+
+export async function findUsableGpus(environment: Environment = process.env): Promise<UsableGpus> {
+  return usableGpus(await listGpus(), environment);
+}
+
+/**
+ * Which GPUs this process may use. CUDA_VISIBLE_DEVICES decides, by CUDA's own rules; else what Slurm allocated, else the
+ * UUIDs that a container was given, else all that the driver shows. What a device cgroup or a container hides, the driver
+ * does not show in the first place, and the numbers of CUDA_VISIBLE_DEVICES count without it.
+ */
+export function usableGpus(machine: readonly Gpu[], environment: Environment): UsableGpus {
+  const { CUDA_VISIBLE_DEVICES: visible, SLURM_STEP_GPUS: step, SLURM_JOB_GPUS: job } = environment;
+  const { NVIDIA_VISIBLE_DEVICES: container } = environment;
+  if (visible !== undefined) return visibleToCuda(visible, machine, environment['CUDA_DEVICE_ORDER']);
+  if (filled(step)) return allocated('SLURM_STEP_GPUS', step, machine, environment);
+  if (filled(job)) return allocated('SLURM_JOB_GPUS', job, machine, environment);
+  if (filled(container)) return givenToContainer(container, machine, environment);
+  return allOf(machine, environment);
+}
+
+/** The GPU of a worker on this device; undefined for the processor. Throws ENGINE for one that this process may not use. */
+export function gpuOf(device: 'auto' | 'cpu' | `cuda:${number}`, usable: UsableGpus): UsableGpu | undefined {
+  if (device === 'cpu') return undefined;
+  if (device === 'auto') return usable.gpus[0];
+  const gpu = usable.gpus[Number(device.slice('cuda:'.length))];
+  if (gpu !== undefined) return gpu;
+  const last = usable.gpus.length - 1;
+  const allowed =
+    last < 0 ? 'auto, cpu' : last === 0 ? 'auto, cpu, cuda:0' : `auto, cpu, cuda:0 to cuda:${last}`;
+  throw new ClusterError('ENGINE', `--device ${device}: ${howMany(usable)}`, { fix: `Allowed: ${allowed}` });
+}
+
+/** "this process may use 2 of the 4 GPUs here (CUDA_VISIBLE_DEVICES=2,3)" */
+export function howMany({ gpus, shown, choice, problem }: UsableGpus): string {
+  const here = shown === 0 ? 'the driver shows none' : `${shown} here`;
+  const count = gpus.length === 0 ? 'no GPU' : gpus.length === 1 ? '1 GPU' : `${gpus.length} GPUs`;
+  const because = [here, choice, problem].filter((text) => text !== undefined).join('; ');
+  return `this process may use ${count} (${because})`;
+}
+
+function filled(text: string | undefined): text is string {
+  return text !== undefined && text !== '';
+}
+
+// --- what CUDA makes of its variable
+
+/** An entry that names a device of CUDA, or why the list ends there. */
+type Entry = UsableGpu | { readonly end: string | undefined };
+
+/**
+ * CUDA's rules. The list is one of numbers, of GPU UUIDs or of MIG names, as its first entry is; the first entry that is of another
+ * kind or names nothing ends it, as -1 does; one that comes twice leaves nothing; an empty list is none.
+ */
+function visibleToCuda(text: string, machine: readonly Gpu[], order: string | undefined): UsableGpus {
+  const choice = `CUDA_VISIBLE_DEVICES=${text}`;
+  const read = text.startsWith('GPU-')
+    ? (entry: string) => byUuid(entry, machine)
+    : text.startsWith('MIG-')
+      ? (entry: string) => byInstance(entry, machine)
+      : (entry: string) => byNumber(entry, machine, orderOf(order));
+  const gpus: UsableGpu[] = [];
+  for (const entry of text === '' ? [] : text.split(',')) {
+    const found = read(entry);
+    if ('end' in found) return { gpus, shown: machine.length, choice, problem: found.end };
+    if (gpus.some(({ identifier }) => identifier === found.identifier)) {
+      const problem = `"${entry}" is named twice, and CUDA then shows no GPU`;
+      return { gpus: [], shown: machine.length, choice, problem };
+    }
+    gpus.push(found);
+  }
+  return { gpus, shown: machine.length, choice, problem: undefined };
+}
+
+/** As strtoul reads it: "1gpu" is 1, and what begins with no number is none. */
+function byNumber(entry: string, machine: readonly Gpu[], order: DeviceOrder): Entry {
+  const text = /^[+-]?\d+/.exec(entry.trim())?.[0];
+  const number = text === undefined ? undefined : Number(text);
+  if (number !== undefined && number < 0) return { end: undefined };
+  const gpu = number === undefined ? undefined : machine[number];
+  if (number === undefined || gpu === undefined)
+    return { end: `"${entry}" is no number of a GPU here, and CUDA stops there` };
+  if (order === 'FASTEST_FIRST' && !areAlike(machine))
+    return { identifier: String(number), order, gpu: undefined };
+  return deviceOf(gpu, entry);
+}
+
+function byUuid(entry: string, machine: readonly Gpu[]): Entry {
+  const wanted = entry.toLowerCase();
+  const found = machine.filter(({ uuid }) => uuid !== '' && uuid.toLowerCase().startsWith(wanted));
+  const [gpu] = found;
+  if (gpu !== undefined && found.length === 1 && wanted.startsWith('gpu-')) return deviceOf(gpu, entry);
+  const why =
+    found.length > 1 ? `begins the UUIDs of ${found.length} GPUs` : 'begins the UUID of no GPU here';
+  return { end: `"${entry}" ${why}, and CUDA stops there` };
+}
+
+/** By the instance's UUID, or as older drivers have it: MIG-GPU-<UUID of the GPU>/<GPU instance>/<compute instance>. */
+function byInstance(entry: string, machine: readonly Gpu[]): Entry {
+  const wanted = entry.toLowerCase();
+  const old = /^mig-(gpu-[^/]+)\/\d+\/\d+$/.exec(wanted)?.[1];
+  const found = machine.flatMap((gpu) => {
+    if (gpu.instances === undefined) return [];
+    if (old !== undefined) return gpu.uuid.toLowerCase() === old ? [{ gpu, identifier: entry }] : [];
+    const names = gpu.instances.filter((name) => name.toLowerCase().startsWith(wanted));
+    return names.map((identifier) => ({ gpu, identifier }));
+  });
+  const [only] = found;
+  if (only !== undefined && found.length === 1 && wanted.startsWith('mig-'))
+    return { ...only, order: 'PCI_BUS_ID' };
+  return { end: `"${entry}" is no MIG instance here, and CUDA stops there` };
+}
+
+/** The GPU itself, or, where MIG is on, its first instance, which is what CUDA takes then. */
+function deviceOf(gpu: Gpu, entry: string): Entry {
+  return (
+    devicesOf(gpu)[0] ?? { end: `"${entry}" is a GPU with MIG and without an instance, and CUDA stops there` }
+  );
+}
+
+function devicesOf(gpu: Gpu): UsableGpu[] {
+  const identifiers = gpu.instances ?? [gpu.uuid === '' ? String(gpu.index) : gpu.uuid];
+  return identifiers.map((identifier) => ({ identifier, order: 'PCI_BUS_ID', gpu }));
+}
+
+function orderOf(variable: string | undefined): DeviceOrder {
+  return variable === 'PCI_BUS_ID' ? 'PCI_BUS_ID' : 'FASTEST_FIRST';
+}
+
+/** Of alike GPUs none is faster, and CUDA keeps them in the order of the bus. */
+function areAlike(machine: readonly Gpu[]): boolean {
+  return new Set(machine.map(({ name }) => name)).size <= 1;
+}
+
+// --- where CUDA_VISIBLE_DEVICES says nothing
+
+/** All of them, in the order of nvidia-smi, unless CUDA is told to begin with the fastest. */
+function allOf(machine: readonly Gpu[], environment: Environment): UsableGpus {
+  const isByBus = environment['CUDA_DEVICE_ORDER'] !== 'FASTEST_FIRST' || areAlike(machine);
+  const gpus = isByBus
+    ? machine.flatMap(devicesOf)
+    : machine.map((_, i) => ({ identifier: String(i), order: 'FASTEST_FIRST', gpu: undefined }) as const);
+  return { gpus, shown: machine.length, choice: undefined, problem: undefined };
+}
+
+function only(gpus: readonly Gpu[], machine: readonly Gpu[], choice: string): UsableGpus {
+  const problem = gpus.length > 0 ? undefined : 'it names no GPU that the driver shows';
+  return { gpus: gpus.flatMap(devicesOf), shown: machine.length, choice, problem };
+}
+
+/**
+ * Slurm's numbers count on the whole node. Where a cgroup shows no more GPUs than were allocated, those are they, under numbers of
+ * their own.
+ */
+function allocated(
+  variable: string,
+  text: string,
+  machine: readonly Gpu[],
+  environment: Environment,
+): UsableGpus {
+  const numbers = text.split(',').map((entry) => entry.trim());
+  if (machine.length <= numbers.length) return allOf(machine, environment);
+  return only(
+    machine.filter(({ index }) => numbers.includes(String(index))),
+    machine,
+    `${variable}=${text}`,
+  );
+}
+
+/**
+ * The container's runtime has read NVIDIA_VISIBLE_DEVICES and hidden the others; its numbers are the host's, "all" is every image's
+ * default, and "void" only says that another way of giving GPUs (CDI) was taken: none of these chooses among what is shown. UUIDs do
+ * so where more is shown, as in a privileged container, and "none" is none there, too.
+ */
+function givenToContainer(text: string, machine: readonly Gpu[], environment: Environment): UsableGpus {
+  const choice = `NVIDIA_VISIBLE_DEVICES=${text}`;
+  if (text === 'none') return { gpus: [], shown: machine.length, choice, problem: undefined };
+  const entries = text.split(',').map((entry) => entry.trim().toLowerCase());
+  if (!entries.every((entry) => /^(gpu|mig)-/.test(entry))) return allOf(machine, environment);
+  const isGiven = (name: string): boolean => entries.some((entry) => name.toLowerCase().startsWith(entry));
+  const given = machine.flatMap((gpu) => {
+    if (isGiven(gpu.uuid)) return [gpu];
+    const instances = gpu.instances?.filter(isGiven) ?? [];
+    return instances.length === 0 ? [] : [{ ...gpu, instances }];
+  });
+  // A runtime that shows GPUs by other names has already chosen.
+  return given.length === 0 ? allOf(machine, environment) : only(given, machine, choice);
+}
