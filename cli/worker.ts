@@ -1,5 +1,5 @@
 import { hostname } from 'node:os';
-import { cachedDataset, storeDataset } from '../data/cache.ts';
+import { cachedDataset, storeDataset } from '../data/dataset-cache.ts';
 import { loadDataset } from '../data/load-dataset.ts';
 import { MNIST_DIGEST, parseDataset, type Dataset } from '../shared/dataset.ts';
 import { ClusterError } from '../shared/errors.ts';
@@ -103,7 +103,7 @@ export async function datasetOf(
   try {
     await storeDataset(digest, fetched);
   } catch (error) {
-    if (!(error instanceof ClusterError) || error.code !== 'DISK') throw error;
+    if (!(error instanceof ClusterError) || (error.code !== 'DISK' && error.code !== 'LIMIT')) throw error;
     warn(`the dataset is fetched again the next time: ${error.message}`);
   }
   return parseDataset(fetched, run.class_names, digest);

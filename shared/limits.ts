@@ -8,6 +8,8 @@ export const MAX_HEADER_BYTES = 4096;
 export const FRAME_ALIGNMENT_BYTES = 64;
 export const DEFAULT_MAX_MODEL_BYTES = 64 * 1024 ** 2;
 export const DEFAULT_MAX_DATA_BYTES = 1024 ** 3;
+/** Of all datasets that workers have fetched and that are kept on this machine. */
+export const MAX_DATASET_CACHE_BYTES = 4 * 1024 ** 3;
 /** Of a dataset that is sent, at once. */
 export const DATA_PIECE_BYTES = 1024 ** 2;
 export const MAX_RUN_DESCRIPTION_BYTES = 64 * 1024;

@@ -1,8 +1,9 @@
-import { mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { cacheDirectory, cachedDataset, storeDataset } from '../../data/cache.ts';
+import { cacheDirectory } from '../../data/cache.ts';
+import { cachedDataset, storeDataset } from '../../data/dataset-cache.ts';
 import { datasetDigest } from '../../shared/dataset.ts';
 import { tinyBytes } from '../shared/idx-files.ts';
 
@@ -34,6 +35,46 @@ describe('the cache of datasets', () => {
     await expect(storeDataset('0'.repeat(64), tinyBytes, cache)).rejects.toMatchObject({ code: 'DATA' });
     await expect(cachedDataset('../x', cache)).rejects.toMatchObject({ code: 'DATA' });
     expect(await readdir(cache)).toEqual([]);
+  });
+
+  /** Stores bytes of this length that nobody else has, last used at this minute of a day long ago. */
+  async function fill(length: number, minute: number): Promise<string> {
+    const bytes = Buffer.alloc(length, minute);
+    const name = datasetDigest(bytes);
+    await storeDataset(name, bytes, cache, 1000);
+    const used = new Date(Date.UTC(2026, 0, 1, 0, minute));
+    await utimes(join(cache, 'datasets', name), used, used);
+    return name;
+  }
+
+  it('has a limit: the datasets that were unused for longest go first, and those in use stay', async () => {
+    const [first, second, third] = [await fill(300, 1), await fill(300, 2), await fill(300, 3)];
+    expect(await readdir(join(cache, 'datasets'))).toHaveLength(3);
+    // Reading is using.
+    expect(await cachedDataset(first, cache)).toBeDefined();
+    const fourth = await fill(400, 4);
+    expect((await readdir(join(cache, 'datasets'))).toSorted()).toEqual([first, third, fourth].toSorted());
+    expect(await cachedDataset(second, cache)).toBeUndefined();
+    for (let minute = 5; minute < 20; minute++) {
+      await fill(350, minute);
+      const sizes = await Promise.all(
+        (await readdir(join(cache, 'datasets'))).map((name) => stat(join(cache, 'datasets', name))),
+      );
+      expect(sizes.reduce((sum, { size }) => sum + size, 0)).toBeLessThanOrEqual(1000);
+    }
+  });
+
+  it('removes what a crash has left of one that was being written, and nothing that is not its own', async () => {
+    await fill(100, 1);
+    const left = join(cache, 'datasets', `.${digest}.0123456789ab.tmp`);
+    const foreign = join(cache, 'datasets', 'notes.txt');
+    for (const path of [left, foreign]) await writeFile(path, Buffer.alloc(2000));
+    const old = new Date(Date.UTC(2025, 0, 1));
+    await utimes(left, old, old);
+    const kept = await fill(950, 2);
+    expect((await readdir(join(cache, 'datasets'))).toSorted()).toEqual([kept, 'notes.txt'].toSorted());
+    await expect(fill(1001, 3)).rejects.toMatchObject({ code: 'LIMIT' });
+    expect(await readdir(join(cache, 'datasets'))).toHaveLength(2);
   });
 
   it('names the file that could not be written', async () => {
