@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir, readdir, readFile } from 'node:fs/promises';
+import { mkdir, readdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { draw, type Drawing } from '../artifacts/draw.ts';
 import type { Subject } from '../artifacts/subject.ts';
 import type { Draw } from '../coordinator/recorder.ts';
+import { readEntry, tensorFileLimit } from '../data/regular-file.ts';
 import { systemCode } from '../data/system-error.ts';
 import { makeDirectories, writeWhole } from '../data/whole-file.ts';
 import { configurationRecord } from '../shared/configuration.ts';
@@ -21,7 +22,13 @@ export function drawingOf(dataset: Dataset): Draw {
     const confusion = result.test.confusion.map((row) => [...row]);
     const correct = confusion.reduce((sum, row, i) => sum + (row[i] ?? 0), 0);
     return await draw({
-      subject: subjectOf({ bytes: await readFile(name), name }, run, dataset, 'test', engine.description),
+      subject: subjectOf(
+        { bytes: await readEntry(name, tensorFileLimit), name },
+        run,
+        dataset,
+        'test',
+        engine.description,
+      ),
       score: { ...result.test, samples: dataset.test.samples, correct, confusion },
       ...{ wrong, images: dataset.test.images, metricsFile: join(directory, 'metrics.jsonl') },
     });

@@ -1,14 +1,14 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { makeDirectories, writeWhole } from '../data/whole-file.ts';
 import { isWildcard } from '../shared/address.ts';
 import { ClusterError } from '../shared/errors.ts';
-import { MAX_PEM_FILE_BYTES } from '../shared/limits.ts';
 import type { Pair } from './certificate-authority.ts';
 import { host } from './endpoint.ts';
 import type { CertsOptions } from './options.ts';
 import { printable } from './printable.ts';
 import { hideFromGit, readSecretFile, writeSecretFile } from './secret-file.ts';
+import { pemFileLimit, readCertificates } from './tls-files.ts';
 
 /** Whoever is on the machine of the coordinator itself. */
 const LOOPBACK = ['localhost', '127.0.0.1', '::1'];
@@ -62,8 +62,8 @@ function readAuthority(file: string, keyFile: string): Pair | undefined {
   const missing = [file, keyFile].find((each) => !existsSync(each));
   if (missing === undefined)
     return {
-      certificate: readFileSync(file, 'latin1'),
-      key: readSecretFile(keyFile, 'ca.key', MAX_PEM_FILE_BYTES),
+      certificate: readCertificates(file, 'ca.crt').map(String).join(''),
+      key: readSecretFile(keyFile, 'ca.key', pemFileLimit),
     };
   throw new ClusterError('USAGE', `the authority in that folder is not whole: there is no ${missing}`, {
     fix: 'put it back, or make a new authority in another folder (--out), whose ca.crt all workers need then',

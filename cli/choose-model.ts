@@ -1,9 +1,10 @@
-import { readFile, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { readIfThere } from '../coordinator/evidence.ts';
+import { readEntry, readNamed, tensorFileLimit } from '../data/regular-file.ts';
 import { systemCode } from '../data/system-error.ts';
 import { ClusterError, messageOf } from '../shared/errors.ts';
-import { MAX_MODEL_FILE_BYTES, MAX_STORED_RECORD_BYTES } from '../shared/limits.ts';
+import { MAX_MODEL_FILE_BYTES, MAX_RUN_FILE_BYTES } from '../shared/limits.ts';
 import { readModel, type ModelFile } from '../shared/model-file.ts';
 import { parseRunRecord } from '../shared/run-schema.ts';
 import { isStoreUri, parseStoreUri } from '../store/address.ts';
@@ -60,7 +61,7 @@ async function fetchModel(uri: string, patience: Patience): Promise<Found> {
   const bytes = await readStored(run, MODEL, MAX_MODEL_FILE_BYTES);
   if (bytes === undefined)
     throw new ClusterError('USAGE', `the run at ${run.store.uri()} has no ${MODEL}: it was not finished`);
-  const record = await readStored(run, RECORD, MAX_STORED_RECORD_BYTES);
+  const record = await readStored(run, RECORD, MAX_RUN_FILE_BYTES);
   return {
     ...{ name: run.store.uri(MODEL), bytes, directory: undefined },
     record: record === undefined ? undefined : { name: run.store.uri(RECORD), bytes: record },
@@ -68,8 +69,7 @@ async function fetchModel(uri: string, patience: Patience): Promise<Found> {
 }
 
 async function findModel(named: string | undefined, runs: string): Promise<Found> {
-  const path = await fileOf(named ?? (await newestFinished(runs)), runs);
-  const bytes = await readBounded(path);
+  const { path, bytes } = await readModelFile(named ?? (await newestFinished(runs)), runs);
   const file = join(dirname(path), RECORD);
   const record = await readIfThere(file);
   return record === undefined
@@ -85,20 +85,13 @@ async function newestFinished(runs: string): Promise<string> {
   });
 }
 
-/** `named` itself where it is a file, else the model of that run. */
-async function fileOf(named: string, runs: string): Promise<string> {
+/** `named` itself where it is no folder, else the model of that run. */
+async function readModelFile(named: string, runs: string): Promise<{ path: string; bytes: Buffer }> {
   const found = await stat(named).catch(() => undefined);
-  return found?.isFile() === true ? named : join(chooseRun(named, runs), MODEL);
-}
-
-async function readBounded(path: string): Promise<Buffer> {
+  const isEntry = found === undefined || found.isDirectory();
+  const path = isEntry ? join(chooseRun(named, runs), MODEL) : named;
   try {
-    const { size } = await stat(path);
-    if (size <= MAX_MODEL_FILE_BYTES) return await readFile(path);
-    throw new ClusterError(
-      'LIMIT',
-      `${path} has ${size} bytes; ${MAX_MODEL_FILE_BYTES} are allowed (MAX_MODEL_FILE_BYTES)`,
-    );
+    return { path, bytes: await (isEntry ? readEntry : readNamed)(path, tensorFileLimit) };
   } catch (error) {
     if (error instanceof ClusterError) throw error;
     if (systemCode(error) !== 'ENOENT')

@@ -1,6 +1,7 @@
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { readdirSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
+import { readEntryNow } from '../data/regular-file.ts';
 import { ClusterError } from '../shared/errors.ts';
 import { nearest } from './suggest.ts';
 
@@ -60,7 +61,8 @@ function foldersIn(folder: string): string[] {
 /** When the run in this folder was started; undefined where there is none. */
 function startOf(directory: string): string | undefined {
   try {
-    return startedSchema.parse(JSON.parse(readFileSync(join(directory, 'run.json'), 'utf8'))).started;
+    return startedSchema.parse(JSON.parse(readEntryNow(join(directory, 'run.json')).toString('utf8')))
+      .started;
   } catch {
     return undefined;
   }

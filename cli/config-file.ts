@@ -1,5 +1,5 @@
-import { closeSync, openSync, readSync } from 'node:fs';
 import { LineCounter, isMap, isScalar, isSeq, parseDocument } from 'yaml';
+import { readNamedNow } from '../data/regular-file.ts';
 import { ClusterError, messageOf } from '../shared/errors.ts';
 import { MAX_CONFIG_FILE_BYTES } from '../shared/limits.ts';
 import type { OptionKey } from './options.ts';
@@ -15,7 +15,7 @@ import { normalized, optionSynonyms, synonymOf } from './synonyms.ts';
  * texts, exactly as written, so that a number passes through the option's own parser and loses nothing.
  */
 export function readConfigFile(file: string): Map<OptionKey, Given> {
-  return parseConfig(readBounded(file), file);
+  return parseConfig(readText(file), file);
 }
 
 /** The same for a text; `file` is its name in errors. */
@@ -84,19 +84,11 @@ function scalarText(node: unknown, name: string, at: string): string {
   return node.source ?? JSON.stringify(node.value);
 }
 
-/** Reads at most one byte more than allowed, whatever the file says about its size (it may be a pipe). */
-function readBounded(file: string): string {
-  const buffer = Buffer.alloc(MAX_CONFIG_FILE_BYTES + 1);
-  let length = 0;
+/** A pipe will do, too. */
+function readText(file: string): string {
+  let bytes: Uint8Array;
   try {
-    const descriptor = openSync(file, 'r');
-    try {
-      for (let read = -1; read !== 0 && length < buffer.length; length += read) {
-        read = readSync(descriptor, buffer, length, buffer.length - length, null);
-      }
-    } finally {
-      closeSync(descriptor);
-    }
+    ({ bytes } = readNamedNow(file, { name: 'MAX_CONFIG_FILE_BYTES', bytes: MAX_CONFIG_FILE_BYTES }));
   } catch (error) {
     throw new ClusterError(
       'USAGE',
@@ -107,15 +99,8 @@ function readBounded(file: string): string {
       },
     );
   }
-  if (length > MAX_CONFIG_FILE_BYTES) {
-    throw refused(
-      file,
-      'the configuration file is too large',
-      `At most ${MAX_CONFIG_FILE_BYTES} bytes are allowed.`,
-    );
-  }
   try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(buffer.subarray(0, length));
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch (error) {
     throw new ClusterError('USAGE', `${printable(file)}: not UTF-8`, {
       fix: 'Save the file as UTF-8.',

@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { silentViewer, viewers, type RunViewer } from '../coordinator/viewer.ts';
 import { drawingOf, hasReport } from './artifact-files.ts';
 import type { Outcome } from '../coordinator/effects.ts';
 import { errorOf } from '../coordinator/outcome.ts';
 import { startCoordinator, type RunningCoordinator } from '../coordinator/start.ts';
+import { readEntryNow, tensorFileLimit } from '../data/regular-file.ts';
 import { loadDataset } from '../data/load-dataset.ts';
 import type { Configuration } from '../shared/configuration.ts';
 import type { Dataset } from '../shared/dataset.ts';
@@ -214,7 +214,7 @@ async function summarize(
 ): Promise<void> {
   const { result, engine, dataset } = record;
   if (result === undefined) return;
-  const model = readFileSync(join(runDirectory, 'model.safetensors'));
+  const model = readEntryNow(join(runDirectory, 'model.safetensors'), tensorFileLimit);
   // What terms before this one did counts, too.
   const { seconds, workers } = await readOverview(runDirectory, record.run, Date.now());
   progress.summary({

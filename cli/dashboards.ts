@@ -1,9 +1,9 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { dashboardFiles, isOurs } from '../dashboards/files.ts';
+import { readNamed, runFileLimit } from '../data/regular-file.ts';
 import { systemCode } from '../data/system-error.ts';
 import { makeDirectories, writeWhole } from '../data/whole-file.ts';
-import { ClusterError } from '../shared/errors.ts';
+import { ClusterError, messageOf } from '../shared/errors.ts';
 
 interface DashboardsCommand {
   readonly out: string | undefined;
@@ -42,17 +42,13 @@ async function refuseForeign(path: string): Promise<void> {
 
 async function readIfThere(path: string): Promise<string | undefined> {
   try {
-    return await readFile(path, 'utf8');
+    return (await readNamed(path, runFileLimit)).toString('utf8');
   } catch (error) {
     // Whatever else is wrong with it, writing will say.
     if (systemCode(error) === 'ENOENT' || systemCode(error) === 'ENOTDIR') return undefined;
-    throw new ClusterError(
-      'USAGE',
-      `${path} cannot be read (--out): ${systemCode(error) ?? 'no reason given'}`,
-      {
-        fix: 'Move it away, or name another folder.',
-        cause: error,
-      },
-    );
+    throw new ClusterError('USAGE', `${path} cannot be read (--out): ${messageOf(error)}`, {
+      fix: 'Move it away, or name another folder.',
+      cause: error,
+    });
   }
 }

@@ -1,10 +1,11 @@
-import { open, readdir } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { readIfThere } from '../coordinator/evidence.ts';
+import { lineFileLimit, readIfThere } from '../coordinator/evidence.ts';
 import { systemProcesses } from '../coordinator/processes.ts';
 import { writerOf } from '../coordinator/run-lock.ts';
 import { systemDisk } from '../data/disk.ts';
+import { openEntry } from '../data/regular-file.ts';
 import { systemCode } from '../data/system-error.ts';
 import { parseEvents, type RecordedEvent } from '../observation/event-lines.ts';
 import { configurationOfRecord } from '../shared/configuration.ts';
@@ -84,7 +85,9 @@ export async function readOverview(directory: string, name: string, now: number)
   const text = (await readIfThere(path))?.toString('utf8');
   if (text === undefined) throw new ClusterError('DATA', 'it is no run: there is no run.json');
   const record = parseRunRecord(text, 'run.json');
-  const events = parseEvents((await readIfThere(join(directory, 'events.jsonl')))?.toString('utf8') ?? '');
+  const events = parseEvents(
+    (await readIfThere(join(directory, 'events.jsonl'), lineFileLimit))?.toString('utf8') ?? '',
+  );
   const isOver = record.state !== 'running';
   const wasCutOff = !isOver && writer === undefined;
   return {
@@ -117,17 +120,17 @@ async function lastStep(path: string, otherwise: number): Promise<number> {
 /** The last `bytes` bytes of a file, or all of it; nothing where there is none. */
 async function readTail(path: string, bytes: number): Promise<string> {
   try {
-    const file = await open(path);
+    const { handle, size } = await openEntry(path);
     try {
-      const { size } = await file.stat();
       const length = Math.min(bytes, size);
-      const { buffer, bytesRead } = await file.read(Buffer.alloc(length), 0, length, size - length);
+      const { buffer, bytesRead } = await handle.read(Buffer.alloc(length), 0, length, size - length);
       return buffer.toString('utf8', 0, bytesRead);
     } finally {
-      await file.close();
+      await handle.close();
     }
   } catch (error) {
     if (systemCode(error) === 'ENOENT') return '';
+    if (error instanceof ClusterError) throw error;
     throw new ClusterError('DATA', `metrics.jsonl cannot be read: ${messageOf(error)}`, { cause: error });
   }
 }

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { appendFileSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { appendFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { readEntryNow, readNamedNow, type ReadLimit } from '../data/regular-file.ts';
 import { diskError } from '../data/whole-file.ts';
 import { systemCode } from '../data/system-error.ts';
 import { ClusterError, messageOf } from '../shared/errors.ts';
@@ -9,17 +10,17 @@ import { ClusterError, messageOf } from '../shared/errors.ts';
 const FORBIDDEN = 0o027;
 
 /**
- * The text of a file that holds a secret, at most `limit` bytes of it. Throws USAGE, naming the file and its flag, where it cannot
- * be read or others can.
+ * The text of a file that holds a secret. Throws USAGE, naming the file and its flag, where it cannot be read, holds more than
+ * `limit`, or others can read it.
  */
-export function readSecretFile(file: string, flag: string, limit: number): string {
+export function readSecretFile(file: string, flag: string, limit: ReadLimit): string {
   let text: string;
   let mode: number;
   try {
-    const stat = statSync(file);
+    const { bytes, stat } = readNamedNow(file, limit);
     // A pipe has no name by which others could open it.
     mode = stat.isFile() ? stat.mode & 0o777 : 0;
-    text = readFileSync(file, 'utf8').slice(0, limit);
+    text = bytes.toString('utf8');
   } catch (error) {
     throw new ClusterError('USAGE', `${file} cannot be read: ${messageOf(error)}`, { fix: `check ${flag}` });
   }
@@ -66,7 +67,7 @@ export function hideFromGit(folder: string, patterns: readonly string[]): () => 
 
 function textOf(file: string): string | undefined {
   try {
-    return readFileSync(file, 'utf8');
+    return readEntryNow(file).toString('utf8');
   } catch (error) {
     if (systemCode(error) === 'ENOENT') return undefined;
     throw error;

@@ -1,11 +1,14 @@
 import { createPrivateKey, X509Certificate, type KeyObject } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { isIPv6 } from 'node:net';
 import type { ServerTls } from '../coordinator/http-server.ts';
+import { readNamedNow, type ReadLimit } from '../data/regular-file.ts';
 import { ClusterError, messageOf } from '../shared/errors.ts';
 import { MAX_CHAIN_CERTIFICATES, MAX_PEM_FILE_BYTES } from '../shared/limits.ts';
 import { digestOf } from '../worker/trust.ts';
 import { readSecretFile } from './secret-file.ts';
+
+/** Of a certificate or a key. */
+export const pemFileLimit: ReadLimit = { name: 'MAX_PEM_FILE_BYTES', bytes: MAX_PEM_FILE_BYTES };
 
 /** What a listener shows of itself, and what it is known by. */
 export interface OwnCertificate extends ServerTls {
@@ -60,7 +63,7 @@ export function readOwnCertificate(
   const [own] = chain;
   const top = chain.at(-1);
   if (own === undefined || top === undefined) throw noCertificate(certificate, flags[0]);
-  const secret = readSecretFile(key, flags[1], MAX_PEM_FILE_BYTES);
+  const secret = readSecretFile(key, flags[1], pemFileLimit);
   if (!own.checkPrivateKey(privateKeyOf(secret, key, flags[1]))) {
     throw new ClusterError('USAGE', `${key} (${flags[1]}) is not the key of ${certificate} (${flags[0]})`, {
       fix: 'give the two that were made together; the certificate of the coordinator stands first in its file',
@@ -77,7 +80,7 @@ export function readOwnCertificate(
 export function readCertificates(file: string, flag: string): X509Certificate[] {
   let text: string;
   try {
-    text = readFileSync(file, 'latin1').slice(0, MAX_PEM_FILE_BYTES);
+    text = readNamedNow(file, pemFileLimit).bytes.toString('latin1');
   } catch (error) {
     throw new ClusterError('USAGE', `${file} cannot be read: ${messageOf(error)}`, { fix: `check ${flag}` });
   }

@@ -62,7 +62,10 @@ export function workerToken(
 
 /** Throws USAGE where the file that this flag named cannot be used. */
 export function readToken(file: string, flag = '--token-file'): string {
-  return checkedToken(readSecretFile(file, flag, MAX_TOKEN_FILE_BYTES).trim(), file);
+  return checkedToken(
+    readSecretFile(file, flag, { name: 'MAX_TOKEN_FILE_BYTES', bytes: MAX_TOKEN_FILE_BYTES }).trim(),
+    file,
+  );
 }
 
 /** Throws USAGE, without repeating it, for what is no token. */

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readEntryNow, tensorFileLimit } from '../data/regular-file.ts';
 import { systemCode } from '../data/system-error.ts';
 import { decodeCheckpoint, type Checkpoint } from '../shared/checkpoint-file.ts';
 import { ClusterError, messageOf } from '../shared/errors.ts';
@@ -49,9 +49,10 @@ export function newestCheckpoint(
 /** The file's bytes; undefined where a run that is still at work has removed it meanwhile. */
 export function readCheckpoint({ path }: CheckpointFile, { writer }: Evidence): Uint8Array | undefined {
   try {
-    return readFileSync(path);
+    return readEntryNow(path, tensorFileLimit);
   } catch (error) {
     if (systemCode(error) === 'ENOENT' && writer !== undefined) return undefined;
+    if (error instanceof ClusterError) throw error;
     throw new ClusterError('DATA', `${path} cannot be read: ${messageOf(error)}`, { cause: error });
   }
 }

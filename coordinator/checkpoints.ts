@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { Disk } from '../data/disk.ts';
-import { systemCode } from '../data/system-error.ts';
-import { diskError, makeDirectories, syncNames, writeWhole } from '../data/whole-file.ts';
+import { tensorFileLimit } from '../data/regular-file.ts';
+import { diskError, makeOwnFolder, syncNames, writeWhole } from '../data/whole-file.ts';
 import { decodeCheckpoint, encodeCheckpoint, type Checkpoint } from '../shared/checkpoint-file.ts';
 import type { Configuration } from '../shared/configuration.ts';
 import { ClusterError } from '../shared/errors.ts';
@@ -32,7 +32,7 @@ export class Checkpoints {
   /** Writes one whole, and only then removes the oldest that are too many; says how many bytes it has. Rejects with DISK. */
   async write(checkpoint: Checkpoint): Promise<number> {
     const name = `step-${String(checkpoint.step).padStart(10, '0')}.safetensors`;
-    if (!this.#isMade) await makeDirectories(this.#directory, this.#disk);
+    if (!this.#isMade) await makeOwnFolder(this.#directory, this.#disk);
     this.#isMade = true;
     const bytes = encodeCheckpoint(checkpoint);
     await writeWhole(join(this.#directory, name), bytes, this.#disk, this.#drafts);
@@ -59,7 +59,7 @@ export class Checkpoints {
     for (const name of names) {
       const path = join(this.#directory, name);
       try {
-        return decodeCheckpoint(await this.#disk.read(path), path, configuration);
+        return decodeCheckpoint(await this.#disk.read(path, tensorFileLimit), path, configuration);
       } catch (error) {
         if (!(error instanceof ClusterError)) throw error;
         damaged(error);
@@ -70,15 +70,11 @@ export class Checkpoints {
 
   /** The newest first. */
   async #names(): Promise<string[]> {
-    try {
-      const names = await this.#disk.list(this.#directory);
-      return names
-        .filter((name) => checkpointStep(name) !== undefined)
-        .toSorted()
-        .toReversed();
-    } catch (error) {
-      if (systemCode(error) === 'ENOENT') return [];
-      throw error;
-    }
+    if (!(await this.#disk.isFolder(this.#directory))) return [];
+    const names = await this.#disk.list(this.#directory);
+    return names
+      .filter((name) => checkpointStep(name) !== undefined)
+      .toSorted()
+      .toReversed();
   }
 }

@@ -1,7 +1,8 @@
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { systemDisk } from '../data/disk.ts';
+import { isOwnFolder, readEntry, runFileLimit, tensorFileLimit } from '../data/regular-file.ts';
 import { systemCode } from '../data/system-error.ts';
 import { configurationOfRecord, type Configuration } from '../shared/configuration.ts';
 import { ClusterError, messageOf } from '../shared/errors.ts';
@@ -44,7 +45,7 @@ export async function readEvidence(directory: string): Promise<Evidence> {
   const writer = await writerOf(directory, systemDisk, systemProcesses);
   const record = await readRecord(directory);
   const checkpoints = await listCheckpoints(directory);
-  const model = await readIfThere(join(directory, 'model.safetensors'));
+  const model = await readIfThere(join(directory, 'model.safetensors'), tensorFileLimit);
   const text = await readLinesIfThere(join(directory, 'metrics.jsonl'));
   const metrics = readMetrics(text);
   const tail = text.slice(text.lastIndexOf('\n') + 1);
@@ -54,7 +55,7 @@ export async function readEvidence(directory: string): Promise<Evidence> {
 
 async function readRecord(directory: string): Promise<RunRecord> {
   const path = join(directory, 'run.json');
-  const bytes = await readIfThere(path);
+  const bytes = await readIfThere(path, lineFileLimit);
   if (bytes === undefined) {
     throw new ClusterError('USAGE', `${directory} is no run: there is no ${path}`, {
       fix: 'name the directory of a run, such as runs/ID',
@@ -88,29 +89,32 @@ function refuseOtherArithmetic(text: string, path: string): void {
 async function listCheckpoints(directory: string): Promise<CheckpointFile[]> {
   const folder = join(directory, 'checkpoints');
   try {
+    if (!(await isOwnFolder(folder))) return [];
     return (await readdir(folder)).toSorted().flatMap((name) => {
       const step = checkpointStep(name);
       return step === undefined ? [] : [{ step, path: join(folder, name) }];
     });
   } catch (error) {
-    if (systemCode(error) === 'ENOENT') return [];
     throw unreadable(folder, error);
   }
 }
 
 /** A run that was cut off lacks files. Rejects with DATA for one that cannot be read. */
-export async function readIfThere(path: string): Promise<Buffer | undefined> {
+export async function readIfThere(path: string, limit = runFileLimit): Promise<Buffer | undefined> {
   try {
-    return await readFile(path);
+    return await readEntry(path, limit);
   } catch (error) {
     if (systemCode(error) === 'ENOENT' || systemCode(error) === 'ENOTDIR') return undefined;
     throw unreadable(path, error);
   }
 }
 
+/** More than a string holds. */
+export const lineFileLimit = { name: '2 ** 29', bytes: 2 ** 29 };
+
 /** Rejects with DATA also where there are more of them than a string holds, which is about two million steps. */
 async function readLinesIfThere(path: string): Promise<string> {
-  const bytes = await readIfThere(path);
+  const bytes = await readIfThere(path, lineFileLimit);
   try {
     return bytes?.toString('utf8') ?? '';
   } catch (error) {
@@ -119,5 +123,6 @@ async function readLinesIfThere(path: string): Promise<string> {
 }
 
 function unreadable(path: string, error: unknown): ClusterError {
+  if (error instanceof ClusterError) return error;
   return new ClusterError('DATA', `${path} cannot be read: ${messageOf(error)}`, { cause: error });
 }

@@ -18,6 +18,7 @@ const manifestSchema = z.object({
  */
 export async function forgetArtifacts(run: string, drafts: string, disk: Disk): Promise<void> {
   const folder = join(run, 'artifacts');
+  if (!(await disk.isFolder(folder))) return;
   const manifest = join(folder, MANIFEST);
   try {
     const names = await namesIn(manifest, disk);

@@ -1,9 +1,11 @@
 import { join } from 'node:path';
 import { systemDisk, type Disk } from '../data/disk.ts';
+import type { ReadLimit } from '../data/regular-file.ts';
 import { systemCode } from '../data/system-error.ts';
 import type { Checkpoint } from '../shared/checkpoint-file.ts';
 import { ClusterError, messageOf } from '../shared/errors.ts';
 import { readMetrics, type MetricsLine } from '../shared/metrics.ts';
+import { lineFileLimit } from './evidence.ts';
 import { parseRunRecord, type RunRecord } from '../shared/run-schema.ts';
 
 /** The record of a run that was begun before. Rejects with DATA. */
@@ -21,7 +23,7 @@ export interface OldLines {
 /** The whole lines of metrics.jsonl, and their text without one that a crash has torn. Rejects with DATA when one was changed. */
 export async function readLines(directory: string, disk: Disk = systemDisk): Promise<OldLines> {
   const path = join(directory, 'metrics.jsonl');
-  const text = await readText(path, disk);
+  const text = await readText(path, disk, lineFileLimit);
   const { lines, wholeBytes, bad } = readMetrics(text);
   if (bad !== undefined) {
     throw new ClusterError('DATA', `line ${bad.line} of ${path} is not what was written: ${bad.reason}`, {
@@ -69,7 +71,7 @@ export function reaches(
 export async function readEvents(directory: string, disk: Disk): Promise<string> {
   const name = 'events.jsonl';
   if (!(await disk.list(directory)).includes(name)) return '';
-  const text = await readText(join(directory, name), disk);
+  const text = await readText(join(directory, name), disk, lineFileLimit);
   return text.slice(0, text.lastIndexOf('\n') + 1);
 }
 
@@ -105,10 +107,11 @@ async function namesIn(runs: string): Promise<string[]> {
   }
 }
 
-async function readText(path: string, disk: Disk): Promise<string> {
+async function readText(path: string, disk: Disk, limit?: ReadLimit): Promise<string> {
   try {
-    return Buffer.from(await disk.read(path)).toString();
+    return Buffer.from(await disk.read(path, limit)).toString();
   } catch (error) {
+    if (error instanceof ClusterError) throw error;
     throw new ClusterError('DATA', `${path} cannot be read: ${messageOf(error)}`, { cause: error });
   }
 }

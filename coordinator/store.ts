@@ -1,6 +1,6 @@
 import { basename, join } from 'node:path';
 import type { Disk } from '../data/disk.ts';
-import { makeDirectories, syncNames, writeWhole } from '../data/whole-file.ts';
+import { makeOwnFolder, syncNames, writeWhole } from '../data/whole-file.ts';
 import type { Checkpoint } from '../shared/checkpoint-file.ts';
 import type { Clock } from '../shared/clock.ts';
 import { configurationOfRecord } from '../shared/configuration.ts';
@@ -121,7 +121,7 @@ export class RunStore {
       await putUpFence(path, drafts, lock, disk);
       // Whoever had the lock before may have begun.
       await checkUnbegun(path, disk);
-      await makeDirectories(join(path, 'artifacts'), disk);
+      await makeOwnFolder(join(path, 'artifacts'), disk);
       const old = { drafts, metrics: '', events: '', lastDigest: undefined };
       return new RunStore(path, lock, await openFiles(path, old, options), options);
     });

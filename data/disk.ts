@@ -1,13 +1,17 @@
-import { writeSync } from 'node:fs';
-import { link, mkdir, open, readdir, readFile, rename, rm, rmdir, type FileHandle } from 'node:fs/promises';
+import { constants, writeSync } from 'node:fs';
+import { link, mkdir, open, readdir, rename, rm, rmdir, type FileHandle } from 'node:fs/promises';
+import { isOwnFolder, readEntry, type ReadLimit } from './regular-file.ts';
 
 /**
- * What a run directory asks of a file system. Every method rejects with the system's error, its code as Node names it. Nothing
- * outlives a power cut before its sync: bytes with that of their file, names with that of their directory.
+ * What a run directory asks of a file system. Every method rejects with the system's error, its code as Node names it; a path
+ * whose last part is a link, or neither file nor folder, is refused with DATA where it would be followed (`regular-file.ts`).
+ * Nothing outlives a power cut before its sync: bytes with that of their file, names with that of their directory.
  */
 export interface Disk {
-  /** All bytes of a file. */
-  read(path: string): Promise<Uint8Array>;
+  /** All bytes of a file; rejects with LIMIT where there are more than the limit, which is that of small files by default. */
+  read(path: string, limit?: ReadLimit): Promise<Uint8Array>;
+  /** Whether a folder lies there; false where nothing does. Rejects with DATA for a link or a file. */
+  isFolder(path: string): Promise<boolean>;
   /** The names in a directory. */
   list(path: string): Promise<string[]>;
   /** Makes a directory in one that exists; EEXIST where there is one. */
@@ -38,14 +42,18 @@ export interface DiskFile {
   close(): Promise<void>;
 }
 
+const { O_APPEND, O_CREAT, O_NOFOLLOW, O_NONBLOCK, O_WRONLY } = constants;
+const APPEND_FLAGS = O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK;
+
 /** The real one. */
 export const systemDisk: Disk = {
-  read: (path) => readFile(path),
+  read: readEntry,
+  isFolder: (path) => isOwnFolder(path),
   list: (path) => readdir(path),
   makeDirectory: (path) => mkdir(path),
   removeDirectory: (path) => rmdir(path),
   create: async (path) => new SystemFile(await open(path, 'wx')),
-  append: async (path) => new SystemFile(await open(path, 'a')),
+  append: async (path) => new SystemFile(await open(path, APPEND_FLAGS)),
   rename,
   link,
   remove: (path) => rm(path, { force: true }),

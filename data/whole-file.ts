@@ -41,6 +41,12 @@ export async function makeDirectories(path: string, disk: Disk = systemDisk): Pr
   return isNew;
 }
 
+/** Makes a folder in a run's directory, or finds that one is there. Rejects with DATA for a link in its place, and with DISK. */
+export async function makeOwnFolder(path: string, disk: Disk): Promise<void> {
+  await makeDirectories(path, disk);
+  await disk.isFolder(path);
+}
+
 /** Makes a directory in one that exists, or finds that it is there. Says whether it is new; rejects as the disk does. */
 export async function makeIfNew(path: string, disk: Disk): Promise<boolean> {
   try {

@@ -1,6 +1,6 @@
-import { open } from 'node:fs/promises';
 import { inflateSync } from 'node:zlib';
 import { PNG } from 'pngjs';
+import { readNamed } from '../data/regular-file.ts';
 import { systemCode } from '../data/system-error.ts';
 import { ClusterError, messageOf } from '../shared/errors.ts';
 import { MAX_IMAGE_FILE_BYTES, MAX_IMAGE_PIXELS } from '../shared/limits.ts';
@@ -23,7 +23,7 @@ const [CHUNK_HEAD_BYTES, CHUNK_BYTES] = [8, 12];
  * looked at before anything of it is unpacked. Rejects with IMAGE, naming the file.
  */
 export async function readPng(path: string): Promise<Rgba> {
-  const file = await readBounded(path);
+  const file = await readFile(path);
   const head = readHead(file, path);
   try {
     const { end, packed } = readChunks(file);
@@ -36,25 +36,10 @@ export async function readPng(path: string): Promise<Rgba> {
   }
 }
 
-async function readBounded(path: string): Promise<Buffer> {
+async function readFile(path: string): Promise<Buffer> {
   try {
-    const handle = await open(path);
-    try {
-      const stat = await handle.stat();
-      if (!stat.isFile()) throw refused(path, 'it is no file', 'name a PNG file');
-      if (stat.size > MAX_IMAGE_FILE_BYTES)
-        throw tooLarge(
-          path,
-          `${stat.size} bytes; ${MAX_IMAGE_FILE_BYTES} are allowed (MAX_IMAGE_FILE_BYTES)`,
-        );
-      const file = Buffer.alloc(stat.size);
-      const { bytesRead } = await handle.read(file, 0, file.length, 0);
-      return file.subarray(0, bytesRead);
-    } finally {
-      await handle.close();
-    }
+    return await readNamed(path, { name: 'MAX_IMAGE_FILE_BYTES', bytes: MAX_IMAGE_FILE_BYTES });
   } catch (error) {
-    if (error instanceof ClusterError) throw error;
     const reason = systemCode(error) === 'ENOENT' ? 'there is no such file' : messageOf(error);
     throw refused(path, reason, 'name a PNG file', error);
   }

@@ -1,6 +1,6 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { readIfThere, type Evidence } from '../coordinator/evidence.ts';
+import { lineFileLimit, readIfThere, type Evidence } from '../coordinator/evidence.ts';
+import { readEntry, tensorFileLimit } from '../data/regular-file.ts';
 import { decodeCheckpoint } from '../shared/checkpoint-file.ts';
 import type { Dataset } from '../shared/dataset.ts';
 import { planStep } from '../shared/schedule.ts';
@@ -97,10 +97,11 @@ async function weightsOf({ directory, model, record, checkpoints, configuration 
   }
   const newest = checkpoints.at(-1);
   if (newest === undefined) return undefined;
-  const { step, weights } = decodeCheckpoint(await readFile(newest.path), newest.path, configuration);
+  const bytes = await readEntry(newest.path, tensorFileLimit);
+  const { step, weights } = decodeCheckpoint(bytes, newest.path, configuration);
   return { step, weights };
 }
 
 async function textOf(path: string): Promise<string> {
-  return (await readIfThere(path))?.toString('utf8') ?? '';
+  return (await readIfThere(path, lineFileLimit))?.toString('utf8') ?? '';
 }

@@ -35,6 +35,8 @@ export const MAX_SHARED_MEMORY_BYTES = 64 * 1024 ** 2;
 /** Of a picture that `predict` reads. */
 export const MAX_IMAGE_FILE_BYTES = 64 * 1024 ** 2;
 export const MAX_MODEL_FILE_BYTES = 2 * 1024 ** 3;
+/** Of a file in a run's directory that is read whole and holds no tensors, such as run.json. */
+export const MAX_RUN_FILE_BYTES = 16 * 1024 ** 2;
 /** How much of a metrics.jsonl is read to find its last line. */
 export const METRICS_TAIL_BYTES = 4096;
 /** What may pile up among a process' old objects before they are collected. */
@@ -113,8 +115,6 @@ export const DOWNLOAD_LOOK_MILLISECONDS = 500;
 // What is kept in a store.
 /** S3 takes no more in one request. */
 export const MAX_STORED_FILE_BYTES = 5 * 1024 ** 3;
-/** Of a run.json that is read from a store. */
-export const MAX_STORED_RECORD_BYTES = 16 * 1024 ** 2;
 export const MAX_STORED_FILES = 4096;
 export const MAX_MANIFEST_BYTES = 4 * 1024 ** 2;
 export const MAX_STORE_KEY_BYTES = 1024;
@@ -220,6 +220,9 @@ export const BENCH_PIECE_MILLISECONDS = 100;
 export const BENCH_WIRE_MILLISECONDS = 400;
 export const BENCH_RUN_MILLISECONDS = 1_500;
 export const BENCH_RUN_LIMIT_MILLISECONDS = 120_000;
+/** How long a pipe that an option names may take to its end, and how often it is looked at. */
+export const PIPE_LIMIT_MILLISECONDS = 30_000;
+export const PIPE_POLL_MILLISECONDS = 10;
 export const FIRST_STORE_RETRY_MILLISECONDS = 250;
 export const MAX_STORE_RETRY_MILLISECONDS = 5_000;
 export const STORE_CONNECT_MILLISECONDS = 10_000;

@@ -1,12 +1,13 @@
 import { readdir, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { systemDisk } from '../data/disk.ts';
+import { isOwnFolder, openEntry } from '../data/regular-file.ts';
 import { systemCode } from '../data/system-error.ts';
 import { makeIfNew, makeDirectories } from '../data/whole-file.ts';
 import { ClusterError, messageOf } from '../shared/errors.ts';
 import { uriOf, type StoreAddress } from './address.ts';
 import { checkName, isSegment } from './names.ts';
-import { isPlainFolder, openPlain, writePlain } from './plain-file.ts';
+import { writePlain } from './plain-file.ts';
 import { withRetries, type Patience } from './retry.ts';
 import type { Content, Found, Store } from './store.ts';
 
@@ -49,7 +50,7 @@ export class FileStore implements Store {
   async get<T>(name: string, use: (found: Found) => Promise<T>): Promise<T | undefined> {
     checkName(name);
     return await this.#try(name, 'read', async () => {
-      const opened = await openPlain(await this.#path(name, false)).catch(ifThere);
+      const opened = await openEntry(await this.#path(name, false), 'STORE').catch(ifThere);
       if (opened === undefined) return undefined;
       const stream = opened.handle.createReadStream();
       try {
@@ -87,7 +88,7 @@ export class FileStore implements Store {
     }
     for (const folder of name.split('/').slice(0, -1)) {
       path = join(path, folder);
-      if ((await isPlainFolder(path)) || !isMade) continue;
+      if ((await isOwnFolder(path, 'STORE')) || !isMade) continue;
       await makeIfNew(path, systemDisk);
       await systemDisk.syncDirectory(dirname(path));
     }

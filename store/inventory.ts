@@ -1,13 +1,14 @@
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { isOwnFolder, readEntry } from '../data/regular-file.ts';
 import { systemCode } from '../data/system-error.ts';
 import { ClusterError, messageOf } from '../shared/errors.ts';
-import { MAX_STORED_FILE_BYTES, MAX_STORED_FILES } from '../shared/limits.ts';
+import { MAX_STORED_FILES } from '../shared/limits.ts';
 import { contentTypeOf } from './content-type.ts';
 import type { Entry, Named } from './manifest.ts';
 import { isSegment } from './names.ts';
-import { digestPlain, isPlainFolder, streamPlain } from './plain-file.ts';
+import { digestPlain, streamPlain } from './plain-file.ts';
 import type { Content } from './store.ts';
 
 export const RECORD = 'run.json';
@@ -77,7 +78,7 @@ async function identityOf(directory: string): Promise<z.infer<typeof identitySch
   const path = join(directory, 'run.json');
   let text: string;
   try {
-    text = await readFile(path, 'utf8');
+    text = (await readEntry(path)).toString('utf8');
   } catch (error) {
     if (systemCode(error) !== 'ENOENT') throw error;
     throw new ClusterError('USAGE', `${directory} is no run: there is no ${path}`, {
@@ -106,7 +107,7 @@ async function checkArtifacts(directory: string, files: readonly RunFile[]): Pro
 }
 
 async function namedIn(path: string): Promise<z.infer<typeof artifactsSchema>['files']> {
-  const text = await readFile(path, 'utf8');
+  const text = (await readEntry(path)).toString('utf8');
   try {
     return artifactsSchema.parse(JSON.parse(text)).files;
   } catch (error) {
@@ -119,7 +120,7 @@ async function namedIn(path: string): Promise<z.infer<typeof artifactsSchema>['f
 
 async function artifactsIn(directory: string): Promise<string[]> {
   const folder = join(directory, ARTIFACTS);
-  if (!(await isPlainFolder(folder))) return [];
+  if (!(await isOwnFolder(folder, 'STORE'))) return [];
   const entries = await readdir(folder, { withFileTypes: true });
   const shown = entries.filter((entry) => !entry.name.startsWith('.') && !entry.isDirectory());
   return shown.map(({ name }) => {
@@ -134,8 +135,6 @@ async function runFile(directory: string, name: string): Promise<RunFile | undef
   const path = join(directory, name);
   try {
     const { size, sha256 } = await digestPlain(path);
-    if (size > MAX_STORED_FILE_BYTES)
-      throw new ClusterError('STORE', `${path} has more than ${MAX_STORED_FILE_BYTES} bytes`);
     return { name, size, sha256, type: contentTypeOf(name), open: () => streamPlain(path, size) };
   } catch (error) {
     if (systemCode(error) === 'ENOENT') return undefined;

@@ -1,10 +1,10 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { constants, type Stats } from 'node:fs';
-import { lstat, open, rename, rm, type FileHandle } from 'node:fs/promises';
+import { open, rename, rm, type FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
-import { systemCode } from '../data/system-error.ts';
+import { openEntry } from '../data/regular-file.ts';
 import { ClusterError } from '../shared/errors.ts';
+import { MAX_STORED_FILE_BYTES } from '../shared/limits.ts';
 
 /** What identifies the bytes of a file. */
 export interface Digest {
@@ -12,37 +12,23 @@ export interface Digest {
   readonly sha256: string;
 }
 
-/**
- * Opens a file for reading, never through a link and nothing but a file: a pipe would wait for ever, a link leads elsewhere.
- * Rejects as the system does, with STORE for what is no file.
- */
-export async function openPlain(path: string): Promise<{ handle: FileHandle; size: number }> {
-  const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
-  const handle = await open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK).catch((error: unknown) => {
-    throw systemCode(error) === 'ELOOP' ? notPlain(path, 'a link') : error;
-  });
-  try {
-    const stat = await handle.stat();
-    if (!stat.isFile()) throw notPlain(path, stat.isDirectory() ? 'a folder' : 'no regular file');
-    return { handle, size: stat.size };
-  } catch (error) {
-    await handle.close();
-    throw error;
-  }
-}
-
 /** Its first `size` bytes as a stream that closes it. */
 export async function streamPlain(path: string, size: number): Promise<Readable> {
-  const { handle } = await openPlain(path);
+  const { handle } = await openEntry(path, 'STORE');
   if (size > 0) return handle.createReadStream({ end: size - 1 });
   await handle.close();
   return Readable.from([], { objectMode: false });
 }
 
-/** Rejects as openPlain does. */
+/** Rejects as openEntry does, with STORE, also for a file that is larger than a store takes. */
 export async function digestPlain(path: string): Promise<Digest> {
-  const { handle } = await openPlain(path);
-  return await digestOf(handle.createReadStream());
+  const { handle, size } = await openEntry(path, 'STORE');
+  // One byte beyond the limit tells that a file grew beyond it while it was read.
+  const digest = await digestOf(
+    handle.createReadStream({ end: size > MAX_STORED_FILE_BYTES ? 0 : MAX_STORED_FILE_BYTES }),
+  );
+  if (Math.max(size, digest.size) <= MAX_STORED_FILE_BYTES) return digest;
+  throw new ClusterError('STORE', `${path} has more than ${MAX_STORED_FILE_BYTES} bytes`);
 }
 
 export async function digestOf(bytes: AsyncIterable<Uint8Array>): Promise<Digest> {
@@ -53,23 +39,6 @@ export async function digestOf(bytes: AsyncIterable<Uint8Array>): Promise<Digest
     size += part.length;
   }
   return { size, sha256: hash.digest('hex') };
-}
-
-/** Whether there is a folder; false where nothing is. Rejects with STORE where it is a link or something else. */
-export async function isPlainFolder(path: string): Promise<boolean> {
-  const stat = await lstatIfThere(path);
-  if (stat === undefined) return false;
-  if (stat.isDirectory()) return true;
-  throw notPlain(path, stat.isSymbolicLink() ? 'a link' : 'no folder');
-}
-
-export async function lstatIfThere(path: string): Promise<Stats | undefined> {
-  try {
-    return await lstat(path);
-  } catch (error) {
-    if (systemCode(error) === 'ENOENT') return undefined;
-    throw error;
-  }
 }
 
 /** How a file is written. */
@@ -127,14 +96,4 @@ export async function* written(
 
 async function writeAll(handle: FileHandle, bytes: Uint8Array): Promise<void> {
   for (let at = 0; at < bytes.length;) at += (await handle.write(bytes, at)).bytesWritten;
-}
-
-function notPlain(path: string, what: string): ClusterError {
-  return new ClusterError(
-    'STORE',
-    `${path} is ${what}, and only files that lie there themselves are kept or read`,
-    {
-      fix: 'move it away',
-    },
-  );
 }

@@ -1,6 +1,7 @@
 import { mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { systemDisk } from '../data/disk.ts';
+import { isOwnFolder, lstatIfThere } from '../data/regular-file.ts';
 import { systemCode } from '../data/system-error.ts';
 import { makeDirectories } from '../data/whole-file.ts';
 import { ClusterError, messageOf } from '../shared/errors.ts';
@@ -8,7 +9,7 @@ import { MAX_STORE_TRANSFERS } from '../shared/limits.ts';
 import type { StoreAddress } from './address.ts';
 import type { Entry, Manifest } from './manifest.ts';
 import { inParallel } from './parallel.ts';
-import { digestPlain, isPlainFolder, lstatIfThere, writePlain } from './plain-file.ts';
+import { digestPlain, writePlain } from './plain-file.ts';
 import type { Patience } from './retry.ts';
 import type { Store } from './store.ts';
 import { findRun, takeStored } from './stored-run.ts';
@@ -79,7 +80,7 @@ async function isSame(directory: string, { name, size, sha256 }: Entry): Promise
 async function prepare(draft: string, files: Manifest['files']): Promise<Set<string>> {
   await makeDirectories(dirname(draft));
   // A link is refused here, so that nothing is removed or written elsewhere.
-  if (!(await isPlainFolder(draft))) await mkdir(draft);
+  if (!(await isOwnFolder(draft, 'STORE'))) await mkdir(draft);
   const folders = new Set(files.flatMap(({ name }) => foldersOf(name)));
   await prune(draft, '', folders, files);
   for (const folder of [...folders].toSorted()) await mkdir(join(draft, folder), { recursive: true });

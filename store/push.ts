@@ -1,5 +1,5 @@
 import { ClusterError } from '../shared/errors.ts';
-import { MAX_STORED_RECORD_BYTES, MAX_STORE_TRANSFERS } from '../shared/limits.ts';
+import { MAX_RUN_FILE_BYTES, MAX_STORE_TRANSFERS } from '../shared/limits.ts';
 import { inside, type StoreAddress } from './address.ts';
 import { ARTIFACTS_MANIFEST, FINISHED, readInventory, RECORD, stateIn, type Inventory } from './inventory.ts';
 import { MANIFEST, manifestIn, manifestText, readManifestText, readText, textContent } from './manifest.ts';
@@ -76,7 +76,7 @@ async function withdraw(store: Store, inventory: Inventory): Promise<string[]> {
 
 /** Of what cannot be read as a record nothing would be lost. */
 async function isFinishedIn(store: Store): Promise<boolean> {
-  return stateIn((await readText(store, RECORD, MAX_STORED_RECORD_BYTES)) ?? '') === FINISHED;
+  return stateIn((await readText(store, RECORD, MAX_RUN_FILE_BYTES)) ?? '') === FINISHED;
 }
 
 /** Sends what is not there with the same bytes; afterwards the store was seen to hold them. */

@@ -46,6 +46,7 @@ export interface MadeUp {
   readonly runs: string;
   /** The directory of a run that goes on. */
   readonly resume?: string | undefined;
+  readonly runId?: string;
   readonly configuration?: Configuration;
   /** The step after which it is interrupted. */
   readonly until?: number;
@@ -66,7 +67,7 @@ export async function makeUp({ runs, resume, until, ...own }: MadeUp): Promise<s
   const workplace = workplaceFor(chosen, own.clock);
   const recorder = await openRecorder(
     {
-      ...{ configuration: chosen, dataset, version: '0.0.0', launch: {}, runsDir: runs, runId: undefined },
+      ...{ configuration: chosen, dataset, version: '0.0.0', launch: {}, runsDir: runs, runId: own.runId },
       ...{ resume, takeOver: false, keep: 100, draw: own.draw },
     },
     workplace,

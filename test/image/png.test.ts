@@ -91,8 +91,8 @@ describe('what is refused, by name', () => {
   test('is what is no file, or no PNG', async () => {
     expect(await refusal(join(folder, 'none.png'))).toContain('there is no such file');
     mkdirSync(join(folder, 'folder.png'));
-    expect(await refusal(join(folder, 'folder.png'))).toContain('it is no file');
-    expect(await refusal('/dev/zero')).toContain('it is no file');
+    expect(await refusal(join(folder, 'folder.png'))).toContain('not a regular file');
+    expect(await refusal('/dev/zero')).toContain('not a regular file');
     expect(await refusal(written(Buffer.from('GIF89a, or anything else')))).toContain('it is no PNG');
     expect(await refusal(written(new Uint8Array(0)))).toContain('it is no PNG');
   });

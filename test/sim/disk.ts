@@ -67,6 +67,10 @@ export class SimulatedDisk {
     return this.#find(path) !== undefined;
   }
 
+  isFolder(path: string): boolean {
+    return this.#find(path)?.kind === 'directory';
+  }
+
   list(path: string): string[] {
     return [...this.#directory(path).names.keys()];
   }

@@ -127,6 +127,7 @@ export class SimulatedProcess {
       this.#ask(random.between(0, random.chance(0.05) ? 200 : 10) / speed, does);
     return {
       read: (path) => quick(() => disk.read(path)),
+      isFolder: (path) => quick(() => disk.isFolder(path)),
       list: (path) => quick(() => disk.list(path)),
       makeDirectory: (path) => quick(() => disk.makeDirectory(path)),
       removeDirectory: (path) => quick(() => disk.removeDirectory(path)),
