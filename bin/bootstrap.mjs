@@ -12,6 +12,7 @@ import {
 } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { endWithUs, spawnOptions, watchSignals } from './hang-up.mjs';
 import { withLock } from './lock.mjs';
 
 /**
@@ -40,6 +41,7 @@ export class SetupError extends Error {
  */
 export async function prepare(say = (line) => process.stderr.write(`${line}\n`)) {
   if (isInstalled() && isBuilt()) return;
+  const release = watchSignals();
   const waiting = (owner) => say(`mnist-dist: waiting for another set-up of this folder (${owner})`);
   try {
     await withLock(join(work, 'lock'), () => installAndBuild(say), waiting);
@@ -49,6 +51,8 @@ export async function prepare(say = (line) => process.stderr.write(`${line}\n`))
       `the set-up cannot write below ${root}: ${error.message}`,
       'Use a folder you may write to.',
     );
+  } finally {
+    release();
   }
 }
 
@@ -217,7 +221,8 @@ async function build(say) {
 /** Runs a program in the root folder; both its streams, joined, are kept for an error. */
 function run([program, ...rest]) {
   return new Promise((resolve, reject) => {
-    const child = spawn(program, rest, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(program, rest, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'], ...spawnOptions });
+    endWithUs(child);
     let output = '';
     for (const stream of [child.stdout, child.stderr]) {
       stream.setEncoding('utf8').on('data', (text) => {

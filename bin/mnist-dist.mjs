@@ -9,6 +9,8 @@ if (major < 20 || (major === 20 && minor < 19)) {
   process.stderr.write('  fix: install a newer Node, for example from https://nodejs.org\n');
   process.exitCode = 10;
 } else {
+  const { watchSignals } = await import('./hang-up.mjs');
+  const release = watchSignals();
   const { explain, prepare } = await import('./bootstrap.mjs');
   const isReady = await prepare().then(
     () => true,
@@ -19,6 +21,9 @@ if (major < 20 || (major === 20 && minor < 19)) {
   );
   if (isReady) {
     const { main } = await import('../dist/cli/main.js');
-    process.exitCode = await main(process.argv.slice(2));
+    // From its first line on main() has listeners of its own.
+    const ended = main(process.argv.slice(2));
+    release();
+    process.exitCode = await ended;
   }
 }

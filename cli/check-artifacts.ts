@@ -7,7 +7,7 @@ import { checkPlace, type Candidate } from '../store/place.ts';
 import type { Log } from './log.ts';
 import type { CoordinatorOptions } from './options.ts';
 import { printable } from './printable.ts';
-import { isSupervised } from './supervised.ts';
+import { isSupervised } from './signals.ts';
 
 /**
  * Looks, before anything is computed, whether the results can be put where --artifacts says. What may pass until the run is over

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
-import { ClusterError, type ErrorCode } from '../shared/errors.ts';
+import { constants } from 'node:os';
+import { ClusterError } from '../shared/errors.ts';
 import type { EngineKind } from '../shared/engine-identity.ts';
 import { ensureTensorFlow } from '../worker/native/ensure.ts';
 import { workerEnvironment } from '../worker/native/environment.ts';
@@ -11,6 +12,7 @@ import { findUsableGpus, howMany, noGpus, type UsableGpus } from '../worker/nati
 import type { Log } from './log.ts';
 import type { LocalOptions, WorkerOptions } from './options.ts';
 import { executable } from './package.ts';
+import { onSignal } from './signals.ts';
 
 export interface EngineChoice {
   readonly engine: EngineKind;
@@ -69,7 +71,7 @@ export function engineEnvironment(
 
 /**
  * Runs this very command again in the engine's environment and returns its exit code; undefined when this process has
- * it already. Ctrl-C reaches both processes; this one only waits.
+ * it already. Signals reach both processes; this one hands them on.
  */
 export async function runInEnvironment(
   native: NativeEngine,
@@ -83,13 +85,13 @@ export async function runInEnvironment(
     stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
   });
   // Where the signal came to all processes, that one may have ended by itself.
-  const stop = (code: ErrorCode): void => {
+  onSignal((code) => {
     if (child.connected) child.send({ kind: 'stop', code }, () => undefined);
-  };
-  process.on('SIGINT', () => stop('INTERRUPTED'));
-  process.on('SIGTERM', () => stop('TERMINATED'));
+  });
   return await new Promise((resolve, reject) => {
     child.once('error', reject);
-    child.once('close', (code, signal) => resolve(code ?? (signal === 'SIGKILL' ? 137 : 143)));
+    child.once('close', (code, signal) =>
+      resolve(code ?? 128 + (signal === null ? 0 : constants.signals[signal])),
+    );
   });
 }

@@ -1,4 +1,6 @@
-import { main } from './main.ts';
+import { watchSignals } from './signals.ts';
 
-/** What a child process of `local` runs: the program without bin/'s look at what is installed and built. */
+// A child process of `local` runs this: the program without the check of bin/ for what is installed and built.
+watchSignals();
+const { main } = await import('./main.ts');
 process.exitCode = await main(process.argv.slice(2));

@@ -1,15 +1,33 @@
+import { setImmediate } from 'node:timers/promises';
 import { systemCode } from '../data/system-error.ts';
 import { ClusterError, unreachable } from '../shared/errors.ts';
-import { createLogger } from './log.ts';
+import { createLogger, type LogFields } from './log.ts';
 import { version } from './package.ts';
 import { parseCommand } from './program.ts';
 import { printable } from './printable.ts';
+import { onIgnored, watchSignals } from './signals.ts';
+
+/** What became of what was printed: the first write to stdout that failed. */
+let unprinted: Error | undefined;
+/** What they print is a log; it is missed, but nothing depends on it. */
+const commandsThatLog = new Set(['local', 'coordinator', 'worker', 'show']);
 
 /** Runs a command line (without node and script); resolves with the exit code. A defect rejects. */
 export async function main(argv: readonly string[]): Promise<number> {
   outliveReaders();
+  watchSignals();
+  onIgnored(() =>
+    say(
+      argv,
+      'info',
+      { signal: 'SIGHUP' },
+      'SIGHUP is ignored, since this process has no terminal; SIGTERM ends it',
+    ),
+  );
   try {
-    return await run(argv);
+    const code = await run(argv);
+    await checkPrinted(argv[0] ?? '');
+    return code;
   } catch (error) {
     if (!(error instanceof ClusterError)) throw error;
     report(error, argv);
@@ -17,26 +35,46 @@ export async function main(argv: readonly string[]): Promise<number> {
   }
 }
 
-/** A reader that has gone (`| head`) wants no more lines; whatever else a command does goes on. */
+/**
+ * A reader that has gone (`| head`), a terminal that was closed and a log file on a full disk take no more lines. None of them
+ * ends a command; one whose result could not be printed says so at its end.
+ */
 function outliveReaders(): void {
-  for (const stream of [process.stdout, process.stderr]) {
-    stream.on('error', (error) => {
-      if (systemCode(error) !== 'EPIPE') throw error;
+  process.stdout.on('error', (error) => {
+    unprinted ??= error;
+  });
+  process.stderr.on('error', () => undefined);
+}
+
+/** Throws DISK where this command's result is what it prints, and was not written. A reader that has gone wanted no more. */
+async function checkPrinted(command: string): Promise<void> {
+  // What a stream reports, it reports after the write.
+  await setImmediate();
+  if (unprinted === undefined || commandsThatLog.has(command)) return;
+  const code = systemCode(unprinted);
+  if (code !== 'EPIPE' && code !== 'EIO') {
+    throw new ClusterError('DISK', `the output could not be written: ${unprinted.message}`, {
+      fix: 'free disk space, or write it elsewhere, and run this again',
+      cause: unprinted,
     });
   }
 }
 
 /** For people on two lines; as a log line where the command line (which may be the error) or the environment asks for JSON. */
 function report(error: ClusterError, argv: readonly string[]): void {
-  const text = argv.join(' ');
-  const format = /--log-format[= ](\S+)/.exec(text)?.[1] ?? process.env['MNIST_DIST_LOG_FORMAT'];
-  if (format === 'json') {
-    const log = createLogger({ level: 'error', format: 'json', destination: process.stderr });
-    log.error({ code: error.code, ...(error.fix === undefined ? {} : { fix: error.fix }) }, error.message);
-    return;
-  }
-  process.stderr.write(`mnist-dist: ${printable(error.message)}\n`);
-  if (error.fix !== undefined) process.stderr.write(`  ${printable(error.fix)}\n`);
+  const fields = { code: error.code, ...(error.fix === undefined ? {} : { fix: error.fix }) };
+  say(argv, 'error', fields, error.message);
+  if (error.fix !== undefined && !asksForJson(argv)) process.stderr.write(`  ${printable(error.fix)}\n`);
+}
+
+function say(argv: readonly string[], level: 'info' | 'error', fields: LogFields, message: string): void {
+  if (!asksForJson(argv)) return void process.stderr.write(`mnist-dist: ${printable(message)}\n`);
+  createLogger({ level, format: 'json', destination: process.stderr })[level](fields, message);
+}
+
+function asksForJson(argv: readonly string[]): boolean {
+  const format = /--log-format[= ](\S+)/.exec(argv.join(' '))?.[1];
+  return (format ?? process.env['MNIST_DIST_LOG_FORMAT']) === 'json';
 }
 
 /** Each command's code is loaded only when it is asked for. */

@@ -9,7 +9,7 @@ import type { Log } from './log.ts';
 import type { CoordinatorOptions, OptionKey } from './options.ts';
 import { version } from './package.ts';
 import { pageSecrets } from './page-secrets.ts';
-import { isSupervised } from './supervised.ts';
+import { isSupervised } from './signals.ts';
 
 /** The live page and /metrics of a run. */
 export interface Observed {

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { ClusterError, errorCodes, type ErrorCode } from '../shared/errors.ts';
 import { ORPHAN_LIMIT_MILLISECONDS } from '../shared/limits.ts';
+import { isSupervised, onSignal } from './signals.ts';
 
 /** What `local` and its children say to each other over the channel between their processes. */
 export const toChild = z.strictObject({ kind: z.literal('stop'), code: z.enum(errorCodes) });
@@ -13,16 +14,10 @@ export const fromChild = z.discriminatedUnion('kind', [
 export type ToChild = z.infer<typeof toChild>;
 export type FromChild = z.infer<typeof fromChild>;
 
-/** Whether a supervisor started this process. */
-export function isSupervised(): boolean {
-  return process.send !== undefined;
-}
-
 /**
- * Calls `stop` once, on Ctrl-C (or SIGTERM, or the supervisor's word), and ends the process at once on the second Ctrl-C or word.
- * SIGTERM is sent by programs, often to all processes of a job, and more than once (Slurm does, when it makes room); whoever is too
- * slow for them they kill. A supervised process leaves Ctrl-C, which the terminal sends to all, to its supervisor; without one it ends.
- * Returns how to take it back, once there is nothing to stop any more.
+ * Calls `stop` once, on a signal or the supervisor's word, and ends the process at once on the second Ctrl-C or word. Programs send
+ * SIGTERM, often to all processes of a job and more than once (Slurm does, when it makes room), and kill what is too slow for them.
+ * A terminal that is closed sends SIGHUP more than once, too. Returns how to take it back, once there is nothing left to stop.
  */
 export function onStop(stop: (code: ErrorCode) => void): () => void {
   let stopping = false;
@@ -37,15 +32,11 @@ export function onStop(stop: (code: ErrorCode) => void): () => void {
     wasAsked = true;
     stopOnce(code);
   };
-  const interrupted = (): void => {
-    if (!isSupervised()) handle('INTERRUPTED');
-  };
-  const terminated = (): void => stopOnce('TERMINATED');
-  process.on('SIGINT', interrupted).on('SIGTERM', terminated);
-  const release = isSupervised() ? onWord(handle, () => stopping) : () => undefined;
+  const release = onSignal((ending) => (ending === 'INTERRUPTED' ? handle(ending) : stopOnce(ending)));
+  const deafen = isSupervised() ? onWord(handle, () => stopping) : () => undefined;
   return () => {
-    process.off('SIGINT', interrupted).off('SIGTERM', terminated);
     release();
+    deafen();
   };
 }
 

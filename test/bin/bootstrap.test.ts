@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 import {
   chmodSync,
   cpSync,
@@ -33,6 +33,7 @@ beforeEach(() => {
     'path/npm',
     `#!/bin/sh
 echo npm >> calls; [ "$(cat fail)" = npm ] && { echo "npm error code ENOTFOUND" >&2; exit 1; }
+while [ "$(cat fail)" = slow ]; do sleep 0.05; done
 mkdir -p node_modules/typescript/bin node_modules/assemblyscript/bin
 cp tools/tsc node_modules/typescript/bin/tsc; cp tools/asc.js node_modules/assemblyscript/bin/asc.js`,
   );
@@ -84,6 +85,28 @@ describe('a fresh clone', () => {
     expect(existsSync(join(checkout, 'dist'))).toBe(false);
     write('fail', '');
     expect(await start()).toMatchObject({ status: 7 });
+  });
+});
+
+describe('a set-up without a terminal', () => {
+  test('does not end when the terminal is closed, from which nohup has started it', async () => {
+    write('fail', 'slow');
+    const { child, ended } = launch();
+    await installing();
+    process.kill(-(child.pid ?? 0), 'SIGHUP');
+    write('fail', '');
+    expect(await ended).toMatchObject({ status: 7 });
+  });
+
+  test('takes the programs that it runs with it', async () => {
+    write('fail', 'slow');
+    const { child, ended } = launch();
+    await installing();
+    child.kill('SIGTERM');
+    expect(await ended).toMatchObject({ status: 143 });
+    write('fail', '');
+    expect(calls()).toEqual(['npm']);
+    expect(existsSync(join(checkout, 'node_modules'))).toBe(false);
   });
 });
 
@@ -151,6 +174,15 @@ function start(...argv: string[]): Promise<Result> {
   return run(process.execPath, [join(checkout, 'bin/mnist-dist.mjs'), ...argv]);
 }
 
+/** The same in a process group of its own. */
+function launch(): { child: ChildProcess; ended: Promise<Result> } {
+  return follow(process.execPath, [join(checkout, 'bin/mnist-dist.mjs')], true);
+}
+
+async function installing(): Promise<void> {
+  await expect.poll(() => existsSync(join(checkout, 'calls'))).toBe(true);
+}
+
 interface Result {
   readonly status: number | null;
   readonly stdout: string;
@@ -158,10 +190,18 @@ interface Result {
 }
 
 function run(program: string, argv: readonly string[]): Promise<Result> {
+  return follow(program, argv, false).ended;
+}
+
+function follow(
+  program: string,
+  argv: readonly string[],
+  detached: boolean,
+): { child: ChildProcess; ended: Promise<Result> } {
   const { npm_execpath: _, ...environment } = process.env;
   const PATH = `${join(checkout, 'path')}:/usr/bin:/bin`;
-  return new Promise((resolve, reject) => {
-    const child = spawn(program, argv, { cwd: checkout, env: { ...environment, PATH } });
+  const child = spawn(program, argv, { cwd: checkout, env: { ...environment, PATH }, detached });
+  const ended = new Promise<Result>((resolve, reject) => {
     let stdout = '';
     let stderr = '';
     child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
@@ -171,4 +211,5 @@ function run(program: string, argv: readonly string[]): Promise<Result> {
       resolve({ status, stdout, stderr });
     });
   });
+  return { child, ended };
 }

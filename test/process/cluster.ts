@@ -50,10 +50,14 @@ export function start(
   );
 }
 
-/** Collects what a process prints, and stops it when its test ends. */
-export function follow(child: ChildProcessByStdio<Writable, Readable, Readable>, input = ''): Started {
+/** Collects what a process prints, and stops it when its test ends. `null` leaves its stdin open. */
+export function follow(
+  child: ChildProcessByStdio<Writable, Readable, Readable>,
+  input: string | null = '',
+): Started {
   // One that ends before it has read it is not the test's matter.
-  child.stdin.on('error', () => undefined).end(input);
+  child.stdin.on('error', () => undefined);
+  if (input !== null) child.stdin.end(input);
   let output = '';
   const watchers = new Set<() => void>();
   const add = (text: string): void => {

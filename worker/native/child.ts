@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { accessSync, constants, statSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { MAX_PROGRAM_OUTPUT_CHARACTERS } from '../../shared/limits.ts';
+import { hasTerminal } from '../../shared/terminal.ts';
 
 export interface ChildResult {
   /** The exit status; undefined if a signal ended it. */
@@ -24,10 +25,14 @@ export function runChild(command: readonly string[], options: ChildOptions = {})
     const child = spawn(program, rest, {
       env: options.environment ?? process.env,
       stdio: ['ignore', 'pipe', 'pipe'],
+      // Where this process ignores SIGHUP, the terminal's process group is no place for its programs.
+      detached: !hasTerminal,
       ...(options.limitMilliseconds === undefined
         ? {}
         : { timeout: options.limitMilliseconds, killSignal: 'SIGKILL' }),
     });
+    const kill = (): void => void (child.pid !== undefined && process.kill(-child.pid, 'SIGTERM'));
+    if (!hasTerminal) process.once('exit', kill);
     let stdout = '';
     let stderr = '';
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
@@ -37,6 +42,7 @@ export function runChild(command: readonly string[], options: ChildOptions = {})
       stderr = (stderr + text).slice(-MAX_PROGRAM_OUTPUT_CHARACTERS);
     });
     child.once('error', reject);
+    child.once('exit', () => process.off('exit', kill));
     child.once('close', (status, signal) => {
       resolve({ status: status ?? undefined, signal: signal ?? undefined, stdout, stderr });
     });
