@@ -9,7 +9,7 @@ import { count } from './format.ts';
 import { manifest } from './manifest.ts';
 import { matrixSvg } from './matrix-picture.ts';
 import { toPng } from './raster.ts';
-import { printable } from './names.ts';
+import { visible } from '../shared/printable.ts';
 import { report } from './report.ts';
 import type { Evaluation, Subject } from './subject.ts';
 import { confusionCsv, confusionTable, perClassCsv, summary } from './tables.ts';
@@ -46,7 +46,7 @@ export async function artifactsOf(evaluation: Evaluation): Promise<Artifact[]> {
 }
 
 async function curves(curve: TrainingCurve, { run }: Subject): Promise<Artifact[]> {
-  const of = run === undefined ? '' : ` of ${printable(run)}`;
+  const of = run === undefined ? '' : ` of ${visible(run)}`;
   return [
     ...(await picture('loss', await curveSvg(curve, 'loss', light, `Loss${of}`))),
     ...(await picture('accuracy', await curveSvg(curve, 'accuracy', light, `Accuracy${of}`))),

@@ -1,14 +1,16 @@
+export type CsvRow = readonly (string | number)[];
+
 /** Comma-separated values (RFC 4180, but with line feeds). Text that a spreadsheet would compute begins with an apostrophe. */
-export function csv(rows: readonly (readonly (string | number)[])[]): string {
+export function csv(rows: readonly CsvRow[]): string {
   return rows.map((row) => `${csvLine(row)}\n`).join('');
 }
 
 /** The same with the line ends of RFC 4180, for what a command prints. */
-export function printedCsv(rows: readonly (readonly (string | number)[])[]): string {
+export function printedCsv(rows: readonly CsvRow[]): string {
   return rows.map((row) => `${csvLine(row)}\r\n`).join('');
 }
 
-function csvLine(row: readonly (string | number)[]): string {
+function csvLine(row: CsvRow): string {
   return row.map(field).join(',');
 }
 

@@ -1,14 +1,10 @@
 import { MAX_DRAWN_NAME_EMS } from '../shared/limits.ts';
-
-/** A name that comes from outside, as people may see it: what is invisible or turns text around has a sign instead. */
-export function printable(name: string): string {
-  return name.replaceAll(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, '\ufffd');
-}
+import { visible } from '../shared/printable.ts';
 
 /** The names of classes 0 .. classes - 1 for a picture: its number for a class without one, and none too long. */
 export function drawnNames(names: readonly string[], classes: number): string[] {
   return Array.from({ length: classes }, (_, index) =>
-    shortened(printable(names[index] ?? String(index)), MAX_DRAWN_NAME_EMS),
+    shortened(visible(names[index] ?? String(index)), MAX_DRAWN_NAME_EMS),
   );
 }
 

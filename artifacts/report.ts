@@ -8,7 +8,8 @@ import { dataUri, digitOf, digitPngs } from './digit.ts';
 import { count, fourDigits, percent } from './format.ts';
 import { Markup, markup } from './markup.ts';
 import { matrixSvg } from './matrix-picture.ts';
-import { drawnNames, printable } from './names.ts';
+import { visible } from '../shared/printable.ts';
+import { drawnNames } from './names.ts';
 import { reportStyle } from './report-style.ts';
 import type { Evaluation, Subject } from './subject.ts';
 import type { ConfusionTable } from './tables.ts';
@@ -32,9 +33,9 @@ const POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'";
 /** report.html: everything in one file, for screens in light and dark and for paper. */
 export async function report(evaluation: Evaluation, { scores, table, curve }: Tables): Promise<string> {
   const { subject, score } = evaluation;
-  const names = table.classes.map(printable);
+  const names = table.classes.map(visible);
   const drawn = drawnNames(table.classes, names.length);
-  const title = `${subject.run === undefined ? 'A model' : `Run ${printable(subject.run)}`} on ${datasetOf(subject)}`;
+  const title = `${subject.run === undefined ? 'A model' : `Run ${visible(subject.run)}`} on ${datasetOf(subject)}`;
   const matrix = inline(
     await matrixSvg(table, themed, undefined),
     'Confusion matrix; its counts are in confusion_matrix.csv',
@@ -168,14 +169,14 @@ function facts(subject: Subject): Markup {
 <h2>How to have it again</h2>
 <dl class="facts">
 ${rows.map(
-  ([name, value]) => markup`<dt>${name}</dt><dd>${printable(value)}</dd>
+  ([name, value]) => markup`<dt>${name}</dt><dd>${visible(value)}</dd>
 `,
 )}</dl>
 </section>`;
 }
 
 function datasetOf({ dataset: { name, split } }: Subject): string {
-  return `the ${split} set${name === undefined ? '' : ` of ${printable(name)}`}`;
+  return `the ${split} set${name === undefined ? '' : ` of ${visible(name)}`}`;
 }
 
 /** A picture as a part of the page, with words for who cannot see it. */

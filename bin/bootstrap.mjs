@@ -39,7 +39,7 @@ export class SetupError extends Error {
  * Installs and builds what is missing or outdated, and returns in a few milliseconds if nothing is. `say` gets a line
  * per long step. Throws SetupError.
  */
-export async function prepare(say = (line) => process.stderr.write(`${line}\n`)) {
+export async function prepare(say = print) {
   if (isInstalled() && isBuilt()) return;
   const release = watchSignals();
   const waiting = (owner) => say(`mnist-dist: waiting for another set-up of this folder (${owner})`);
@@ -59,7 +59,7 @@ export async function prepare(say = (line) => process.stderr.write(`${line}\n`))
 /** Prints an error of prepare() and returns the exit code. */
 export function explain(error) {
   if (!(error instanceof SetupError)) throw error;
-  process.stderr.write(`error: ${error.message}\n${error.fix === undefined ? '' : `  fix: ${error.fix}\n`}`);
+  print(`error: ${error.message}${error.fix === undefined ? '' : `\n  fix: ${error.fix}`}`);
   return SETUP_EXIT_CODE;
 }
 
@@ -217,6 +217,11 @@ async function build(say) {
 }
 
 // --- helpers
+
+/** What npm, a compiler or a file said is text, and drives no terminal (as in shared/printable.ts). */
+function print(text) {
+  process.stderr.write(`${text.replace(/[^\P{Cc}\n]|[\p{Cf}\p{Zl}\p{Zp}]/gu, '\ufffd')}\n`);
+}
 
 /** Runs a program in the root folder; both its streams, joined, are kept for an error. */
 function run([program, ...rest]) {

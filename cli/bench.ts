@@ -5,10 +5,10 @@ import { runTask, TASK_VARIABLE } from '../bench/task.ts';
 import { ClusterError } from '../shared/errors.ts';
 import { engineKinds, type EngineKind } from '../shared/engine-identity.ts';
 import { chooseEngine, engineEnvironment } from './engine-choice.ts';
+import { shortened } from './line.ts';
 import { createLogger } from './log.ts';
+import { linesOf, stderr, stdout, type Output } from './output.ts';
 import { optionKeys, namesOf, variableOf, type BenchOptions } from './options.ts';
-import { Screen } from './screen.ts';
-import { isLive } from './style.ts';
 import { onStop } from './supervised.ts';
 
 /** `mnist-dist bench`: measures the pieces and the whole on this machine; progress on stderr, the result on stdout. */
@@ -16,7 +16,7 @@ export async function bench(options: BenchOptions): Promise<number> {
   const task = process.env[TASK_VARIABLE];
   if (task !== undefined) return await runTask(task);
 
-  const log = createLogger({ level: 'info', format: 'text', destination: process.stderr });
+  const log = createLogger({ level: 'info', format: 'text', destination: stderr });
   const stopping = new AbortController();
   onStop((code) => stopping.abort(new ClusterError(code, 'the bench was stopped; nothing is left behind')));
   const choice = await chooseEngine({ engine: options.engine, device: 'auto' }, log);
@@ -25,7 +25,7 @@ export async function bench(options: BenchOptions): Promise<number> {
       ? {}
       : engineEnvironment(choice.native, { threads: 1, device: 'auto' }, choice.gpus);
   const environment = environmentOfChildren();
-  const { report, end } = progressOn(process.stderr);
+  const { report, end } = progressOn(stderr);
   try {
     const result = await measure({
       ...{ batchSizes: [...new Set(options.batchSizes)], workers: [...new Set(options.workers)] },
@@ -35,7 +35,8 @@ export async function bench(options: BenchOptions): Promise<number> {
       progress: report,
     });
     end();
-    process.stdout.write(options.json ? `${JSON.stringify(result, undefined, 2)}\n` : benchText(result));
+    if (options.json) stdout.json(result);
+    else stdout.write(...linesOf(benchText(result)));
     return 0;
   } finally {
     end();
@@ -65,19 +66,17 @@ function environmentOfChildren(): NodeJS.ProcessEnv {
 }
 
 /** One live line on a terminal; elsewhere a line for each repetition. */
-function progressOn(stream: NodeJS.WriteStream): { report: MeasureOptions['progress']; end: () => void } {
-  const screen = new Screen(stream);
-  const live = isLive(stream, process.env);
+function progressOn(output: Output): { report: MeasureOptions['progress']; end: () => void } {
   let told = 0;
   return {
     report: ({ name }, repetition, done, total) => {
       const line = `bench: repetition ${repetition}, ${done} of ${total} measured; now ${name}`;
-      if (live) screen.draw(line.slice(0, screen.width));
-      else if (repetition > told) screen.write(line);
+      if (output.isLive) output.draw(shortened(line, output.liveWidth));
+      else if (repetition > told) output.write(line);
       told = repetition;
     },
     end: () => {
-      if (live) screen.draw('');
+      if (output.isLive) output.draw('');
     },
   };
 }

@@ -5,8 +5,8 @@ import { isWildcard } from '../shared/address.ts';
 import { ClusterError } from '../shared/errors.ts';
 import type { Pair } from './certificate-authority.ts';
 import { host } from './endpoint.ts';
+import { stdout } from './output.ts';
 import type { CertsOptions } from './options.ts';
-import { printable } from './printable.ts';
 import { hideFromGit, readSecretFile, writeSecretFile } from './secret-file.ts';
 import { pemFileLimit, readCertificates } from './tls-files.ts';
 
@@ -40,7 +40,7 @@ export async function certs({ out, days }: CertsOptions, given: readonly string[
     '',
     `mnist-dist coordinator --host 0.0.0.0 --ssl-certfile ${file} --ssl-keyfile ${keyFile}`,
   ];
-  process.stdout.write(lines.map((line) => `${printable(line)}\n`).join(''));
+  stdout.write(...lines);
   return 0;
 }
 

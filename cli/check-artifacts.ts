@@ -6,7 +6,6 @@ import { parseStoreUri } from '../store/address.ts';
 import { checkPlace, type Candidate } from '../store/place.ts';
 import type { Log } from './log.ts';
 import type { CoordinatorOptions } from './options.ts';
-import { printable } from './printable.ts';
 import { isSupervised } from './signals.ts';
 
 /**
@@ -25,7 +24,7 @@ export async function checkArtifacts(options: CoordinatorOptions, log: Log): Pro
     },
   );
   if (found === undefined) return;
-  log.warn({ code: found.code }, `${printable(found.message)}; the run begins all the same (--artifacts)`);
+  log.warn({ code: found.code }, `${found.message}; the run begins all the same (--artifacts)`);
 }
 
 async function candidateOf({ resume, runId, runsDir }: CoordinatorOptions): Promise<Candidate> {

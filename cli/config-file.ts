@@ -2,11 +2,11 @@ import { LineCounter, isMap, isScalar, isSeq, parseDocument } from 'yaml';
 import { readNamedNow } from '../data/regular-file.ts';
 import { ClusterError, messageOf } from '../shared/errors.ts';
 import { MAX_CONFIG_FILE_BYTES } from '../shared/limits.ts';
+import { shortened } from './line.ts';
 import type { OptionKey } from './options.ts';
 import { keyOfName, namesOf, optionKeys } from './options.ts';
 import type { Given } from './origin.ts';
 import { givenByFile } from './origin.ts';
-import { printable } from './printable.ts';
 import { didYouMean } from './suggest.ts';
 import { normalized, optionSynonyms, synonymOf } from './synonyms.ts';
 
@@ -62,7 +62,7 @@ function optionNamed(name: string, at: string): OptionKey {
   const meant = synonymOf(name, optionSynonyms)?.replace(/^--(?:no-)?([a-z0-9-]+).*$/, '$1');
   throw refused(
     at,
-    `the key "${printable(name, 80)}" is not known`,
+    `the key "${shortened(name, 80)}" is not known`,
     `${didYouMean(normalized(name), names, meant)}Keys are named as flags.`,
   );
 }
@@ -90,19 +90,15 @@ function readText(file: string): string {
   try {
     ({ bytes } = readNamedNow(file, { name: 'MAX_CONFIG_FILE_BYTES', bytes: MAX_CONFIG_FILE_BYTES }));
   } catch (error) {
-    throw new ClusterError(
-      'USAGE',
-      `the configuration file ${printable(file)} cannot be read: ${messageOf(error)}`,
-      {
-        fix: 'Name a readable YAML file after --config.',
-        cause: error,
-      },
-    );
+    throw new ClusterError('USAGE', `the configuration file ${file} cannot be read: ${messageOf(error)}`, {
+      fix: 'Name a readable YAML file after --config.',
+      cause: error,
+    });
   }
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch (error) {
-    throw new ClusterError('USAGE', `${printable(file)}: not UTF-8`, {
+    throw new ClusterError('USAGE', `${file}: not UTF-8`, {
       fix: 'Save the file as UTF-8.',
       cause: error,
     });
@@ -110,5 +106,5 @@ function readText(file: string): string {
 }
 
 function refused(place: string, what: string, fix: string): ClusterError {
-  return new ClusterError('USAGE', `${printable(place)}: ${printable(what)}`, { fix });
+  return new ClusterError('USAGE', `${place}: ${what}`, { fix });
 }

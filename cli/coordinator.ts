@@ -15,9 +15,9 @@ import type { RunRecord } from '../shared/run-schema.ts';
 import { totalEpochs, totalSteps } from '../shared/schedule.ts';
 import type { Log } from './log.ts';
 import type { CoordinatorOptions, OptionKey } from './options.ts';
+import { stdout } from './output.ts';
 import { version } from './package.ts';
 import { checkArtifacts } from './check-artifacts.ts';
-import { printable } from './printable.ts';
 import { invite, orStop, writeJoinFile } from './invitation.ts';
 import { keepRun } from '../store/keep.ts';
 import { patienceOf } from './transfer.ts';
@@ -40,7 +40,7 @@ export async function coordinator(
   const options = await adoptRun(given, explicit);
   const { logLevel, logFormat } = options;
   const terminal = openTerminal({
-    ...{ stream: process.stdout, environment: process.env, logLevel, logFormat },
+    ...{ output: stdout, logLevel, logFormat },
     isQuiet: !options.progress,
   });
   try {
@@ -148,7 +148,7 @@ function openDoor(
   const joinFile = join(directory, 'join');
   const removeJoinFile = writeJoinFile(joinFile, door);
   const workers = startWorkersOf(options);
-  const isShown = process.stdout.isTTY && logFormat === 'text';
+  const isShown = stdout.isTerminal && logFormat === 'text';
   invite(
     door,
     workers === 1 ? 'a worker' : `${workers} workers`,
@@ -176,7 +176,7 @@ async function keep(
 ): Promise<void> {
   if (uri === undefined) return;
   const kept = await keepRun(directory, uri, patienceOf(signal, log));
-  log.info({ uri: kept.uri }, `the results are at ${printable(kept.uri)}`);
+  log.info({ uri: kept.uri }, `the results are at ${kept.uri}`);
 }
 
 function announce({ options, observed, progress, log }: Training, directory: string): void {

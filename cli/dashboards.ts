@@ -4,6 +4,7 @@ import { readNamed, runFileLimit } from '../data/regular-file.ts';
 import { systemCode } from '../data/system-error.ts';
 import { makeDirectories, writeWhole } from '../data/whole-file.ts';
 import { ClusterError, messageOf } from '../shared/errors.ts';
+import { stdout } from './output.ts';
 
 interface DashboardsCommand {
   readonly out: string | undefined;
@@ -19,15 +20,12 @@ export async function dashboards({ out = 'dashboards' }: DashboardsCommand): Pro
   await makeDirectories(out);
   for (const { path, text, title } of files) {
     await writeWhole(path, text);
-    process.stdout.write(`${path}  ${title}\n`);
+    stdout.write(`${path}  ${title}`);
   }
-  process.stdout.write(
-    [
-      '',
-      'In Grafana (11.1 or later): Dashboards > New > Import, upload a file, then choose your Prometheus above the panels.',
-      'deploy/observability/README.md has a Prometheus and a Grafana that find them by themselves.',
-      '',
-    ].join('\n'),
+  stdout.write(
+    '',
+    'In Grafana (11.1 or later): Dashboards > New > Import, upload a file, then choose your Prometheus above the panels.',
+    'deploy/observability/README.md has a Prometheus and a Grafana that find them by themselves.',
   );
   return 0;
 }

@@ -1,6 +1,7 @@
 import { errorTable } from '../shared/errors.ts';
 import { canTrain, doctorRows } from '../worker/native/doctor.ts';
-import { formatRows } from '../worker/native/doctor-table.ts';
+import { rowLines } from '../worker/native/doctor-table.ts';
+import { stdout } from './output.ts';
 
 export interface DoctorCommand {
   readonly json: boolean;
@@ -14,12 +15,10 @@ export interface DoctorCommand {
 export async function doctor(options: DoctorCommand): Promise<number> {
   const rows = await doctorRows(options);
   const isAble = canTrain(rows);
-  if (options.json) process.stdout.write(`${JSON.stringify({ canTrain: isAble, rows }, undefined, 2)}\n`);
+  if (options.json) stdout.json({ canTrain: isAble, rows });
   else {
-    process.stdout.write(formatRows(rows));
-    process.stdout.write(
-      isAble ? '\nTraining can run here.\n' : '\nTraining cannot run here; see FAIL above.\n',
-    );
+    stdout.write(...rowLines(rows), '');
+    stdout.write(isAble ? 'Training can run here.' : 'Training cannot run here; see FAIL above.');
   }
   return isAble ? 0 : errorTable.NOT_READY.exit;
 }

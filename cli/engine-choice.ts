@@ -6,12 +6,13 @@ import { ensureTensorFlow } from '../worker/native/ensure.ts';
 import { workerEnvironment } from '../worker/native/environment.ts';
 import { loadTensorFlow } from '../worker/native/load.ts';
 import type { NativeEngine } from '../worker/native/manifest.ts';
-import { progressReport } from '../worker/native/report.ts';
 import { requireGpu } from '../worker/native/require-gpu.ts';
 import { findUsableGpus, howMany, noGpus, type UsableGpus } from '../worker/native/usable-gpus.ts';
 import type { Log } from './log.ts';
 import type { LocalOptions, WorkerOptions } from './options.ts';
+import { stderr } from './output.ts';
 import { executable } from './package.ts';
+import { setupProgress } from './setup-progress.ts';
 import { onSignal } from './signals.ts';
 
 export interface EngineChoice {
@@ -39,7 +40,7 @@ export async function chooseEngine(
   const gpus = isReady || device === 'cpu' ? noGpus : await findUsableGpus();
   if (gpus.problem !== undefined) log.warn({}, howMany(gpus));
   if (device !== 'auto' && device !== 'cpu' && !isReady) await requireGpu(device, gpus);
-  const progress = progressReport(process.stderr);
+  const progress = setupProgress(stderr);
   try {
     const wanted = device === 'auto' ? {} : ({ device: device === 'cpu' ? 'cpu' : 'gpu' } as const);
     return { engine: 'tensorflow', native: await ensureTensorFlow(wanted, progress.report), gpus };
@@ -57,7 +58,7 @@ export async function chooseEngine(
 
 /** Loads the engine's library now, while the coordinator may still be starting. */
 export function preloadEngine(engine: EngineKind): void {
-  if (engine === 'tensorflow') loadTensorFlow();
+  if (engine === 'tensorflow') loadTensorFlow((lines) => stderr.write(...lines));
 }
 
 /** The environment in which a worker's process must be started. */

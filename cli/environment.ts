@@ -1,9 +1,9 @@
 import { ClusterError } from '../shared/errors.ts';
+import { shortened } from './line.ts';
 import type { OptionKey } from './options.ts';
 import { namesOf, optionKeys, variableOf } from './options.ts';
 import type { Given } from './origin.ts';
 import { givenByEnvironment } from './origin.ts';
-import { printable } from './printable.ts';
 import { didYouMean } from './suggest.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -51,7 +51,7 @@ export function readEnvironment(environment: Environment): Map<OptionKey, Given>
 function refuseUnknown(variable: string, known: readonly string[]): void {
   if (Object.hasOwn(otherVariables, variable) || variable.startsWith(INTERNAL_PREFIX)) return;
   if (SERVICE_LINK.test(variable)) return;
-  throw new ClusterError('USAGE', `the environment variable ${printable(variable, 80)} is not known`, {
+  throw new ClusterError('USAGE', `the environment variable ${shortened(variable, 80)} is not known`, {
     fix: `${didYouMean(variable, known)}Variables are named as flags: --batch-size is MNIST_DIST_BATCH_SIZE.`,
   });
 }

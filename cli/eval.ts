@@ -10,15 +10,13 @@ import { assert, ClusterError } from '../shared/errors.ts';
 import { DEFAULT_RENDEZVOUS_TIMEOUT_SECONDS } from '../shared/limits.ts';
 import { tuneRuntime } from '../shared/runtime.ts';
 import { chooseModel, type ChosenModel } from './choose-model.ts';
-import { evaluationCsv, evaluationJson, evaluationText, type Evaluation } from './evaluation-report.ts';
+import { evaluationDocument, evaluationLines, evaluationRows, type Evaluation } from './evaluation-report.ts';
 import { createLogger, type Log } from './log.ts';
 import type { EvalOptions, OptionKey } from './options.ts';
 import { withOwnWorkers, workerFailure } from './own-workers.ts';
+import { stderr, stdout } from './output.ts';
 import { version } from './package.ts';
-import { printable } from './printable.ts';
 import { grouped, percent } from './progress-line.ts';
-import { widthOf } from './screen.ts';
-import { styleOf } from './style.ts';
 import { onStop, Stopping } from './supervised.ts';
 import { generateToken, givenToken, writeLoopbackToken } from './token.ts';
 import { trainingCertificate } from './tls-files.ts';
@@ -33,7 +31,7 @@ export async function evaluate(
 ): Promise<number> {
   tuneRuntime();
   const { logLevel, logFormat } = options;
-  const log = createLogger({ level: logLevel, format: logFormat, destination: process.stderr });
+  const log = createLogger({ level: logLevel, format: logFormat, destination: stderr });
   const stopping = new Stopping();
   const fetching = new AbortController();
   onStop((code) => {
@@ -47,7 +45,7 @@ export async function evaluate(
   if (options.out !== undefined) await checkEmpty(options.out);
   log.info(
     { model: chosen.name, samples: dataset.test.samples },
-    `evaluating ${grouped(dataset.test.samples)} ${options.split === 'train' ? 'training' : 'test'} images of ${dataset.name ?? 'the dataset'} with ${printable(chosen.name)}`,
+    `evaluating ${grouped(dataset.test.samples)} ${options.split === 'train' ? 'training' : 'test'} images of ${dataset.name ?? 'the dataset'} with ${chosen.name}`,
   );
   const evaluated = await compute({ model: chosen, dataset, options, explicit, stopping, log });
   const { score } = evaluated;
@@ -134,7 +132,7 @@ async function compute({
       : undefined;
   const { host, advertise } = options;
   const door = { host, advertise, port: serving.port, certificate, token };
-  const isShown = process.stderr.isTTY && options.logFormat === 'text';
+  const isShown = stderr.isTerminal && options.logFormat === 'text';
   if (isOpen)
     invite(door, 'a worker', { sameUser: tokenFile !== undefined, joinFile: undefined, isShown }, log);
   try {
@@ -153,15 +151,13 @@ async function compute({
 function print(evaluation: Evaluation, { format }: EvalOptions): void {
   switch (format) {
     case 'text':
-      process.stdout.write(
-        evaluationText(evaluation, widthOf(process.stdout), styleOf(process.stdout, process.env)),
-      );
+      stdout.write(...evaluationLines(evaluation, stdout.width, stdout.style));
       return;
     case 'json':
-      process.stdout.write(evaluationJson(evaluation));
+      stdout.json(evaluationDocument(evaluation));
       return;
     case 'csv':
-      process.stdout.write(evaluationCsv(evaluation));
+      stdout.csv(...evaluationRows(evaluation));
   }
 }
 

@@ -1,13 +1,13 @@
-import { printedCsv } from '../artifacts/csv.ts';
 import type { Evaluated } from '../coordinator/evaluator.ts';
 import { perClass } from '../evaluation/per-class.ts';
 import type { Score } from '../evaluation/score.ts';
 import type { Dataset } from '../shared/dataset.ts';
+import type { CsvRow } from '../artifacts/csv.ts';
 import type { ChosenModel } from './choose-model.ts';
 import { mistakeLines } from './mistake-picture.ts';
-import { printable } from './printable.ts';
 import { grouped, lossText, percent } from './progress-line.ts';
-import { paint, type Style } from './style.ts';
+import { paint, type Line } from './line.ts';
+import type { Style } from './style.ts';
 import { className, confusionLines } from './summary.ts';
 
 /** A model, a dataset whose test set it was asked about, and what it said. */
@@ -20,31 +20,30 @@ export interface Evaluation extends Evaluated {
 }
 
 /** For people. */
-export function evaluationText(evaluation: Evaluation, width: number, style: Style): string {
+export function evaluationLines(evaluation: Evaluation, width: number, style: Style): Line[] {
   const { score, misclassified, dataset, engine } = evaluation;
   const { classNames } = dataset;
-  const headline = paint(`Accuracy ${percent(score.accuracy)}`, 'bold', style);
   return [
-    `${headline}, loss ${lossText(score.loss)} (${grouped(score.samples)} images)`,
+    [
+      paint(`Accuracy ${percent(score.accuracy)}`, 'bold'),
+      `, loss ${lossText(score.loss)} (${grouped(score.samples)} images)`,
+    ],
     '',
-    ...confusionLines({ ...score, classNames }, width, style),
+    ...confusionLines({ ...score, classNames }, width),
     '',
-    ...classLines(score, classNames, style),
+    ...classLines(score, classNames),
     '',
     ...mistakeLines(misclassified, dataset, width, style),
-    ...(engine === undefined
-      ? []
-      : [`engine  ${printable(`${engine.kind} (${engine.library}, ${engine.device})`)}`]),
-    '',
-  ].join('\n');
+    ...(engine === undefined ? [] : [`engine  ${engine.kind} (${engine.library}, ${engine.device})`]),
+  ];
 }
 
-function classLines({ confusion }: Score, classNames: readonly string[], style: Style): string[] {
+function classLines({ confusion }: Score, classNames: readonly string[]): Line[] {
   const names = confusion.map((_, i) => className(classNames, i));
   const columns = Math.max(5, ...names.map((name) => name.length));
   const heads = ['precision', 'recall', 'f1'].map((head) => head.padStart(11)).join('');
   return [
-    paint(`${'class'.padEnd(columns)}${heads}${'support'.padStart(10)}`, 'dim', style),
+    [paint(`${'class'.padEnd(columns)}${heads}${'support'.padStart(10)}`, 'dim')],
     ...perClass(confusion).map(({ precision, recall, f1, support }, i) => {
       const ratios = [precision, recall, f1].map((ratio) => percent(ratio).padStart(11)).join('');
       return `${(names[i] ?? '').padEnd(columns)}${ratios}${grouped(support).padStart(10)}`;
@@ -53,21 +52,21 @@ function classLines({ confusion }: Score, classNames: readonly string[], style: 
 }
 
 /** For programs: one object, the confusion matrix with rows true. */
-export function evaluationJson({ score, misclassified, chosen, dataset, split, engine }: Evaluation): string {
+export function evaluationDocument(evaluation: Evaluation): object {
+  const { score, misclassified, chosen, dataset, split, engine } = evaluation;
   const { samples, correct, accuracy, loss, confusion } = score;
   const { classNames } = dataset;
-  const document = {
+  return {
     ...{ model: chosen.name, step: chosen.step, dataset: dataset.name, split, samples, correct },
     ...{ accuracy, loss, class_names: classNames, confusion },
     // As in summary.json.
     per_class: perClass(confusion).map((each, i) => ({ class: classNames[i] ?? String(i), ...each })),
     ...{ misclassified, engine },
   };
-  return `${JSON.stringify(document, undefined, 2)}\n`;
 }
 
-/** For spreadsheets (RFC 4180): a line for each class, with its row of the confusion matrix. */
-export function evaluationCsv({ score: { confusion }, dataset: { classNames } }: Evaluation): string {
+/** For spreadsheets: a row for each class, with its row of the confusion matrix. */
+export function evaluationRows({ score: { confusion }, dataset: { classNames } }: Evaluation): CsvRow[] {
   const names = confusion.map((_, i) => classNames[i] ?? String(i));
   const heads = [
     'class',
@@ -81,5 +80,5 @@ export function evaluationCsv({ score: { confusion }, dataset: { classNames } }:
     ...[names[i] ?? '', precision, recall, f1, support],
     ...(confusion[i] ?? []),
   ]);
-  return printedCsv([heads, ...rows]);
+  return [heads, ...rows];
 }

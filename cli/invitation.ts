@@ -5,7 +5,6 @@ import type { ErrorCode } from '../shared/errors.ts';
 import { hostPort, isLoopback, isWildcard } from '../shared/address.ts';
 import { joinText } from './join.ts';
 import type { Log } from './log.ts';
-import { printable } from './printable.ts';
 import { hideFromGit, writeSecretFile } from './secret-file.ts';
 import type { OwnCertificate } from './tls-files.ts';
 
@@ -79,7 +78,7 @@ export function invite(
     const how = sameUser ? '' : ' (with the same token)';
     return log.info({ url }, `${waiting}: mnist-dist worker --coordinator ${url}${how}`);
   }
-  const from = joinFile === undefined ? '' : ` < ${printable(joinFile)}`;
+  const from = joinFile === undefined ? '' : ` < ${joinFile}`;
   const insecure = door.certificate === undefined && !isLoopback(door.host) ? ' --insecure' : '';
   log.info(
     { url },

@@ -11,6 +11,7 @@ import { argumentsFor } from './child-arguments.ts';
 import { createLogger, type Log } from './log.ts';
 import { Member } from './member.ts';
 import type { LocalOptions, OptionKey } from './options.ts';
+import { stderr } from './output.ts';
 import { adoptRun } from './resume.ts';
 import { trainingCertificate, type OwnCertificate } from './tls-files.ts';
 import { generateToken, givenToken } from './token.ts';
@@ -23,7 +24,7 @@ export async function local(given: LocalOptions, explicit: ReadonlySet<OptionKey
   const log = createLogger({
     level: options.logLevel,
     format: options.logFormat,
-    destination: process.stderr,
+    destination: stderr,
   });
   const certificate = trainingCertificate(options);
   const plans = await planWorkers(options, log);

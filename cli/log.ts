@@ -1,5 +1,5 @@
 import { pino } from 'pino';
-import { printable, printableJson } from './printable.ts';
+import type { Output } from './output.ts';
 
 export const logLevels = ['debug', 'info', 'warn', 'error'] as const;
 export type LogLevel = (typeof logLevels)[number];
@@ -15,15 +15,10 @@ export interface Log {
   error(fields: LogFields, message: string): void;
 }
 
-export interface LogDestination {
-  write(text: string): unknown;
-}
-
 export interface LoggerOptions {
   readonly level: LogLevel;
   readonly format: LogFormat;
-  /** A file descriptor, written to synchronously so that no line is lost at exit, or whatever takes lines. */
-  readonly destination: number | LogDestination;
+  readonly destination: Output;
   /** Fields of every line: `{ process: 'coordinator' }`. */
   readonly fields?: LogFields;
   readonly clock?: () => Date;
@@ -31,15 +26,13 @@ export interface LoggerOptions {
 
 /**
  * A logger. `json`: pino's lines with the level as a word and the time in ISO 8601. `text`: short lines for people,
- * `12:03:04 worker w0 joined (tensorflow, cpu)`, with the fields at level debug only. In both, whatever a terminal
- * could act on is escaped: messages and fields may hold what a peer said.
+ * `12:03:04 worker w0 joined (tensorflow, cpu)`, with the fields at level debug only. Messages and fields may hold
+ * what a peer said.
  */
 export function createLogger(options: LoggerOptions): Log {
   const { level, format, fields = {}, clock = () => new Date() } = options;
   const { destination } = options;
-  const lines =
-    typeof destination === 'number' ? pino.destination({ dest: destination, sync: true }) : destination;
-  if (format === 'text') return textLogger({ level, fields, clock, lines });
+  if (format === 'text') return textLogger({ level, fields, clock, destination });
   return pino(
     {
       level,
@@ -48,9 +41,8 @@ export function createLogger(options: LoggerOptions): Log {
       formatters: { level: (label) => ({ level: label }) },
       // `error` as a field is as common as pino's `err`, and neither may become {}.
       serializers: { err: pino.stdSerializers.err, error: pino.stdSerializers.err },
-      hooks: { streamWrite: printableJson },
     },
-    { write: (line: string) => void lines.write(line) },
+    { write: (line: string) => destination.jsonText(line) },
   );
 }
 
@@ -58,14 +50,14 @@ interface TextOptions {
   readonly level: LogLevel;
   readonly fields: LogFields;
   readonly clock: () => Date;
-  readonly lines: LogDestination;
+  readonly destination: Output;
 }
 
-function textLogger({ level, fields, clock, lines }: TextOptions): Log {
+function textLogger({ level, fields, clock, destination }: TextOptions): Log {
   const least = logLevels.indexOf(level);
   const at = (severity: LogLevel) => (own: LogFields, message: string) => {
     if (logLevels.indexOf(severity) < least) return;
-    lines.write(`${textLine(clock(), severity, message, level === 'debug' ? { ...fields, ...own } : {})}\n`);
+    destination.write(textLine(clock(), severity, message, level === 'debug' ? { ...fields, ...own } : {}));
   };
   return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') };
 }
@@ -74,15 +66,15 @@ function textLogger({ level, fields, clock, lines }: TextOptions): Log {
 export function textLine(time: Date, level: LogLevel, message: string, fields: LogFields): string {
   const clock = [time.getHours(), time.getMinutes(), time.getSeconds()];
   const words = { debug: 'debug: ', info: '', warn: 'warning: ', error: 'error: ' };
-  const shown = Object.entries(fields).map(([key, value]) => ` ${printable(key)}=${fieldText(value)}`);
+  const shown = Object.entries(fields).map(([key, value]) => ` ${key}=${fieldText(value)}`);
   const stamp = clock.map((part) => String(part).padStart(2, '0')).join(':');
-  return `${stamp} ${words[level]}${printable(message)}${shown.join('')}`;
+  return `${stamp} ${words[level]}${message}${shown.join('')}`;
 }
 
 function fieldText(value: unknown): string {
-  if (value instanceof Error) return printable(JSON.stringify(value.message));
-  if (typeof value === 'string') return printable(/^[^\s"=]+$/.test(value) ? value : JSON.stringify(value));
-  if (typeof value === 'object' && value !== null) return printable(safeJson(value));
+  if (value instanceof Error) return JSON.stringify(value.message);
+  if (typeof value === 'string') return /^[^\s"=]+$/.test(value) ? value : JSON.stringify(value);
+  if (typeof value === 'object' && value !== null) return safeJson(value);
   return String(value);
 }
 

@@ -1,10 +1,11 @@
 import { setImmediate } from 'node:timers/promises';
 import { systemCode } from '../data/system-error.ts';
 import { ClusterError, unreachable } from '../shared/errors.ts';
+import { reportDefects } from './defect.ts';
 import { createLogger, type LogFields } from './log.ts';
+import { linesOf, stderr, stdout } from './output.ts';
 import { version } from './package.ts';
 import { parseCommand } from './program.ts';
-import { printable } from './printable.ts';
 import { onIgnored, watchSignals } from './signals.ts';
 
 /** What became of what was printed: the first write to stdout that failed. */
@@ -15,6 +16,7 @@ const commandsThatLog = new Set(['local', 'coordinator', 'worker', 'show']);
 /** Runs a command line (without node and script); resolves with the exit code. A defect rejects. */
 export async function main(argv: readonly string[]): Promise<number> {
   outliveReaders();
+  reportDefects();
   watchSignals();
   onIgnored(() =>
     say(
@@ -64,12 +66,12 @@ async function checkPrinted(command: string): Promise<void> {
 function report(error: ClusterError, argv: readonly string[]): void {
   const fields = { code: error.code, ...(error.fix === undefined ? {} : { fix: error.fix }) };
   say(argv, 'error', fields, error.message);
-  if (error.fix !== undefined && !asksForJson(argv)) process.stderr.write(`  ${printable(error.fix)}\n`);
+  if (error.fix !== undefined && !asksForJson(argv)) stderr.write(`  ${error.fix}`);
 }
 
 function say(argv: readonly string[], level: 'info' | 'error', fields: LogFields, message: string): void {
-  if (!asksForJson(argv)) return void process.stderr.write(`mnist-dist: ${printable(message)}\n`);
-  createLogger({ level, format: 'json', destination: process.stderr })[level](fields, message);
+  if (!asksForJson(argv)) return stderr.write(`mnist-dist: ${message}`);
+  createLogger({ level, format: 'json', destination: stderr })[level](fields, message);
 }
 
 function asksForJson(argv: readonly string[]): boolean {
@@ -82,7 +84,7 @@ async function run(argv: readonly string[]): Promise<number> {
   const parsed = parseCommand(argv, process.env, version);
   switch (parsed.command) {
     case 'print':
-      (parsed.exitCode === 0 ? process.stdout : process.stderr).write(parsed.text);
+      (parsed.exitCode === 0 ? stdout : stderr).write(...linesOf(parsed.text));
       return parsed.exitCode;
     case 'local': {
       const { local } = await import('./local.ts');

@@ -1,7 +1,7 @@
 import { ClusterError } from '../shared/errors.ts';
+import { shortened } from './line.ts';
 import type { OptionKey } from './options.ts';
 import { flagOf, optionOf, variableOf } from './options.ts';
-import { printable } from './printable.ts';
 import { didYouMean } from './suggest.ts';
 
 const MAX_SHOWN_CHARACTERS = 80;
@@ -27,7 +27,7 @@ export function givenByEnvironment(name: string, text: string): Given {
 }
 
 export function givenByFile(place: string, name: string, text: string): Given {
-  return { source: 'file', text, shown: `${printable(place)}: ${name}: ${quoted(text)}` };
+  return { source: 'file', text, shown: `${place}: ${name}: ${quoted(text)}` };
 }
 
 export function givenByDefault(name: string, text: string): Given {
@@ -59,6 +59,6 @@ function hint(given: Given): string {
 }
 
 function quoted(text: string): string {
-  const shown = printable(text, MAX_SHOWN_CHARACTERS);
+  const shown = shortened(text, MAX_SHOWN_CHARACTERS);
   return /^[^\s"']+$/.test(shown) ? shown : `"${shown}"`;
 }

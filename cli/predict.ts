@@ -1,4 +1,3 @@
-import { printedCsv } from '../artifacts/csv.ts';
 import { drawingOf } from '../image/drawing.ts';
 import { readPng } from '../image/png.ts';
 import { probabilities } from '../page/network.ts';
@@ -6,11 +5,9 @@ import { normalise } from '../page/normalise.ts';
 import { ClusterError, errorTable } from '../shared/errors.ts';
 import { chooseModel, type ChosenModel } from './choose-model.ts';
 import type { PredictOptions } from './options.ts';
+import { stderr, stdout } from './output.ts';
 import { predictionLines, type Prediction } from './prediction-text.ts';
-import { printable } from './printable.ts';
-import { columnsOf } from './screen.ts';
 import { createLogger } from './log.ts';
-import { styleOf } from './style.ts';
 import { onStop } from './supervised.ts';
 import { patienceOf } from './transfer.ts';
 
@@ -21,26 +18,25 @@ export async function predict(
 ): Promise<number> {
   const stopping = new AbortController();
   const release = onStop((code) => stopping.abort(new ClusterError(code, 'stopped')));
-  const log = createLogger({ level: 'warn', format: 'text', destination: process.stderr });
+  const log = createLogger({ level: 'warn', format: 'text', destination: stderr });
   const model = await chooseModel(named, runsDir, patienceOf(stopping.signal, log)).finally(release);
-  const { stdout, stderr } = process;
-  const output = outputs[format];
+  const printer = printers[format];
   const images: Prediction[] = [];
   const skipped: Skipped[] = [];
-  stdout.write(output.begin(model));
+  printer.begin(model);
   for (const file of files) {
     try {
       const image = await predictOne(file, model);
       images.push(image);
-      stdout.write(output.image(image, model));
+      printer.image(image, model);
     } catch (error) {
       if (!(error instanceof ClusterError) || error.code !== 'IMAGE') throw error;
       skipped.push({ file, reason: error.message });
-      stderr.write(`mnist-dist: ${printable(error.message)}\n`);
-      if (error.fix !== undefined) stderr.write(`  ${printable(error.fix)}\n`);
+      stderr.write(`mnist-dist: ${error.message}`);
+      if (error.fix !== undefined) stderr.write(`  ${error.fix}`);
     }
   }
-  stdout.write(output.end(model, images, skipped));
+  printer.end(model, images, skipped);
   return skipped.length === 0 ? 0 : errorTable.IMAGE.exit;
 }
 
@@ -65,26 +61,25 @@ interface Skipped {
   readonly reason: string;
 }
 
-/** What is printed before, for and after the pictures. */
-interface Output {
-  begin(model: ChosenModel): string;
-  image(image: Prediction, model: ChosenModel): string;
-  end(model: ChosenModel, images: readonly Prediction[], skipped: readonly Skipped[]): string;
+/** Prints what stands before the pictures, each of them, and what stands after them. */
+interface Printer {
+  begin(model: ChosenModel): void;
+  image(image: Prediction, model: ChosenModel): void;
+  end(model: ChosenModel, images: readonly Prediction[], skipped: readonly Skipped[]): void;
 }
 
-const outputs: Readonly<Record<PredictOptions['format'], Output>> = {
+const nothing = (): void => undefined;
+
+const printers: Readonly<Record<PredictOptions['format'], Printer>> = {
   text: {
-    begin: ({ name, step }) => `${printable(name)}, step ${step}\n`,
-    image: (image, { classNames }) => {
-      const { stdout } = process;
-      const style = styleOf(stdout, process.env);
-      return `\n${predictionLines(image, classNames, columnsOf(stdout), style).join('\n')}\n`;
-    },
-    end: () => '',
+    begin: ({ name, step }) => stdout.write(`${name}, step ${step}`),
+    image: (image, { classNames }) =>
+      stdout.write('', ...predictionLines(image, classNames, stdout.columns, stdout.style)),
+    end: nothing,
   },
   json: {
-    begin: () => '',
-    image: () => '',
+    begin: nothing,
+    image: nothing,
     end: ({ name, step, classNames }, images, skipped) => {
       const document = {
         model: name,
@@ -98,15 +93,15 @@ const outputs: Readonly<Record<PredictOptions['format'], Output>> = {
         })),
         skipped,
       };
-      return `${JSON.stringify(document, undefined, 2)}\n`;
+      stdout.json(document);
     },
   },
   csv: {
     begin: ({ classNames }) =>
-      printedCsv([['file', 'predicted', 'class', ...classNames.map((name) => `probability of ${name}`)]]),
+      stdout.csv(['file', 'predicted', 'class', ...classNames.map((name) => `probability of ${name}`)]),
     image: (image, { classNames }) =>
-      printedCsv([[image.file, image.predicted, classNameOf(image, classNames), ...image.probabilities]]),
-    end: () => '',
+      stdout.csv([image.file, image.predicted, classNameOf(image, classNames), ...image.probabilities]),
+    end: nothing,
   },
 };
 

@@ -1,7 +1,8 @@
 import type { Picture } from '../page/normalise.ts';
-import { printable } from './printable.ts';
+import { joined, paint, type Line } from './line.ts';
 import { percent } from './progress-line.ts';
-import { paint, type Style } from './style.ts';
+import type { Style } from './style.ts';
+import { className } from './summary.ts';
 import { pictureLines } from './terminal-picture.ts';
 
 export interface Prediction {
@@ -17,7 +18,6 @@ export interface Prediction {
 /** With more classes, so many of the likeliest are shown. */
 const SHOWN_CLASSES = 10;
 const BAR_COLUMNS = 24;
-const MAX_NAME_COLUMNS = 16;
 const GAP = '   ';
 
 /** What the model sees, and beside it how likely each class is; the picture goes where both are wider than `width`. */
@@ -26,28 +26,28 @@ export function predictionLines(
   classNames: readonly string[],
   width: number,
   style: Style,
-): string[] {
-  const nameOf = (index: number) => printable(classNames[index] ?? String(index), MAX_NAME_COLUMNS);
-  const answer = paint(`${nameOf(predicted)}, ${percent(probabilities[predicted] ?? 0)}`, 'bold', style);
+): Line[] {
+  const nameOf = (index: number) => className(classNames, index);
+  const answer = paint(`${nameOf(predicted)}, ${percent(probabilities[predicted] ?? 0)}`, 'bold');
   const shown = likeliest(probabilities);
   const nameColumns = Math.max(...shown.map((index) => nameOf(index).length));
   const bars = shown.map((index) => {
     const probability = probabilities[index] ?? 0;
     const line = `${nameOf(index).padStart(nameColumns)} ${bar(probability, style)} ${percent(probability).padStart(8)}`;
-    return index === predicted ? paint(line, 'green', style) : line;
+    return index === predicted ? [paint(line, 'green')] : line;
   });
   const barsColumns = nameColumns + 1 + BAR_COLUMNS + 1 + 8;
   const isWide = picture.columns + GAP.length + barsColumns <= width;
-  return [`${printable(file)}: ${answer}`, ...(isWide ? sideBySide(picture, bars, style) : bars)];
+  return [[`${file}: `, answer], ...(isWide ? sideBySide(picture, bars, style) : bars)];
 }
 
 /** The bars stand in the middle of the picture's height. */
-function sideBySide(picture: Picture, bars: readonly string[], style: Style): string[] {
+function sideBySide(picture: Picture, bars: readonly Line[], style: Style): Line[] {
   const left = pictureLines(picture, style);
   const first = Math.max(0, (left.length - bars.length) >> 1);
   const blank = ' '.repeat(picture.columns);
   return Array.from({ length: Math.max(left.length, first + bars.length) }, (_, line) =>
-    `${left[line] ?? blank}${GAP}${bars[line - first] ?? ''}`.trimEnd(),
+    joined([left[line] ?? blank, ...bars.slice(line - first, Math.max(0, line - first + 1))], GAP),
   );
 }
 

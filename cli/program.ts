@@ -8,7 +8,6 @@ import type { Given } from './origin.ts';
 import { givenByFlag } from './origin.ts';
 import type { ParsedCommand } from './parse-options.ts';
 import { parseOptions } from './parse-options.ts';
-import { printable } from './printable.ts';
 import { didYouMean } from './suggest.ts';
 import { commandSynonyms, normalized, optionSynonyms, synonymOf } from './synonyms.ts';
 
@@ -205,7 +204,7 @@ function usageError(error: CommanderError, argv: readonly string[]): ClusterErro
   const quoted = /'(.*)'/.exec(words)?.[1] ?? '';
   const command = commandNames.find((name) => name === argv[0]);
   const helpHint = `"mnist-dist ${command === undefined ? '' : `${command} `}--help" lists what is allowed.`;
-  const usage = (message: string, fix: string) => new ClusterError('USAGE', printable(message), { fix });
+  const usage = (message: string, fix: string) => new ClusterError('USAGE', message, { fix });
 
   switch (error.code) {
     case 'commander.unknownOption': {

@@ -1,5 +1,4 @@
-import type { Style } from './style.ts';
-import { paint, plainStyle } from './style.ts';
+import { joined, paint, plainText, type Line } from './line.ts';
 
 /** What the live line shows; numbers of the running epoch are undefined until it has a sample. */
 export interface ProgressState {
@@ -42,14 +41,13 @@ export interface Part {
 
 /**
  * The live line, never wider than `width` columns: the bar shrinks first, then parts go, least important first.
- * Without colours its length is its width.
  */
-export function progressLine(state: ProgressState, width: number, style: Style = plainStyle): string {
-  return fitted(partsOf(state), state.step / Math.max(1, state.totalSteps), width, style);
+export function progressLine(state: ProgressState, width: number, isUnicode = false): Line {
+  return fitted(partsOf(state), state.step / Math.max(1, state.totalSteps), width, isUnicode);
 }
 
 /** The parts side by side, with the bar where `ratio` of the work is done. */
-export function fitted(all: readonly Part[], ratio: number, width: number, style: Style): string {
+export function fitted(all: readonly Part[], ratio: number, width: number, isUnicode: boolean): Line {
   let parts = all;
   const columns = (each: readonly Part[]) =>
     each.reduce(
@@ -61,8 +59,10 @@ export function fitted(all: readonly Part[], ratio: number, width: number, style
     parts = parts.filter(({ dropped }) => dropped !== worst);
   }
   const barColumns = Math.min(MAX_BAR_COLUMNS, MIN_BAR_COLUMNS + width - columns(parts));
-  const shown = parts.map((part) => (part.isBar === true ? bar(ratio, barColumns, style) : part.text));
-  return parts.length === 1 ? (shown[0] ?? '').slice(0, Math.max(0, width)) : shown.join('  ');
+  const shown = parts.map((part) => (part.isBar === true ? bar(ratio, barColumns, isUnicode) : part.text));
+  const [only] = shown;
+  if (shown.length === 1 && typeof only === 'string') return only.slice(0, Math.max(0, width));
+  return joined(shown, '  ');
 }
 
 /** The same as text for a log line, without a bar. */
@@ -93,18 +93,29 @@ function workersText({ workers, joined, lost }: ProgressState): string {
   return lost === 0 ? count : `${count} (${joined} joined, ${lost} lost)`;
 }
 
-/** A permanent line: `epoch 1/5  loss 0.2981  accuracy 91.40 %  validation loss 0.1502  accuracy 95.60 %  4.2 s`. */
-export function epochLine(state: EpochState, style: Style = plainStyle): string {
+/**
+ * A permanent line: `epoch 1/5  loss 0.2981  accuracy 91.40 %  validation loss 0.1502  accuracy 95.60 %  4.2 s`; where
+ * that is wider than `width`, `epoch 1/5  loss 0.2981, 91.40 %  validation 0.1502, 95.60 %  4.2 s`.
+ */
+export function epochLine(state: EpochState, width: number): Line {
   const { epoch, epochs, train, validation, seconds } = state;
-  const training =
-    train === undefined ? [] : [`loss ${lossText(train.loss)}`, `accuracy ${percent(train.accuracy)}`];
-  return [
-    paint(`epoch ${String(epoch).padStart(String(epochs).length)}/${epochs}`, 'bold', style),
-    ...training,
+  const head = [paint(`epoch ${String(epoch).padStart(String(epochs).length)}/${epochs}`, 'bold')];
+  const accuracy = paint(percent(validation.accuracy), 'green');
+  const whole = [
+    head,
+    ...(train === undefined ? [] : [`loss ${lossText(train.loss)}`, `accuracy ${percent(train.accuracy)}`]),
     `validation loss ${lossText(validation.loss)}`,
-    `accuracy ${paint(percent(validation.accuracy), 'green', style)}`,
+    ['accuracy ', accuracy],
     `${seconds.toFixed(1)} s`,
-  ].join('  ');
+  ];
+  const narrow = [
+    head,
+    ...(train === undefined ? [] : [`loss ${lossText(train.loss)}, ${percent(train.accuracy)}`]),
+    [`validation ${lossText(validation.loss)}, `, accuracy],
+    `${seconds.toFixed(1)} s`,
+  ];
+  const line = joined(whole, '  ');
+  return plainText(line).length <= width ? line : joined(narrow, '  ');
 }
 
 /** Four decimals, or an exponent where those would say nothing. */
@@ -133,9 +144,8 @@ export function clockText(seconds: number): string {
   return hours === 0 ? tail : `${hours}:${tail}`;
 }
 
-function bar(ratio: number, columns: number, style: Style): string {
+function bar(ratio: number, columns: number, isUnicode: boolean): Line {
   const full = Math.floor(Math.min(1, Math.max(0, ratio)) * columns);
-  if (style.unicode)
-    return paint('━'.repeat(full), 'cyan', style) + paint('─'.repeat(columns - full), 'dim', style);
-  return paint('#'.repeat(full), 'cyan', style) + paint('-'.repeat(columns - full), 'dim', style);
+  const [done, left] = isUnicode ? ['━', '─'] : ['#', '-'];
+  return [paint(done.repeat(full), 'cyan'), paint(left.repeat(columns - full), 'dim')];
 }

@@ -11,7 +11,7 @@ export interface ReplayProgress {
 
 /** Steps `first` + 1 to `last`: a live line on a terminal, else a log line about every five seconds. */
 export function replayProgress(options: ProgressOptions, first: number, last: number): ReplayProgress {
-  const { screen, log, live, style, clock, ticker = intervalTicker } = options;
+  const { output, log, live, clock, ticker = intervalTicker } = options;
   let step = first;
   let shown = first;
   // The rate begins with the first step, not with the wait for workers.
@@ -25,7 +25,10 @@ export function replayProgress(options: ProgressOptions, first: number, last: nu
     shown = step;
     const stepsPerSecond = rate();
     const parts = partsOf(step - first, last - first, stepsPerSecond);
-    if (live) return screen.draw(fitted(parts, (step - first) / (last - first), screen.width, style));
+    if (live)
+      return output.draw(
+        fitted(parts, (step - first) / (last - first), output.liveWidth, output.style.unicode),
+      );
     const text = parts.filter(({ isBar }) => isBar !== true).map((part) => part.text);
     log.info({ event: 'progress', step, lastStep: last, stepsPerSecond }, text.join('  '));
   };
@@ -37,7 +40,7 @@ export function replayProgress(options: ProgressOptions, first: number, last: nu
     },
     close: () => {
       stop();
-      if (live) screen.draw('');
+      if (live) output.draw('');
     },
   };
 }

@@ -56,8 +56,7 @@ export async function listRuns(
       found.push(await readOverview(directory, name, now));
     } catch (error) {
       if (!(error instanceof ClusterError)) throw error;
-      // What a schema has to say takes several lines.
-      unlisted.push({ directory, reason: error.message.replaceAll(/\s+/g, ' ') });
+      unlisted.push({ directory, reason: error.message });
     }
   }
   return { runs: found.toSorted((a, b) => (a.started < b.started ? 1 : -1)), unlisted };

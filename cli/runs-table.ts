@@ -1,8 +1,8 @@
-import { printable } from './printable.ts';
 import { unreachable } from '../shared/errors.ts';
+import { printable } from '../shared/printable.ts';
+import { joined, paint, shortened, type Line, type Look } from './line.ts';
 import { clockText, grouped, percent } from './progress-line.ts';
 import type { RunOverview } from './run-overview.ts';
-import { paint, type Style } from './style.ts';
 
 const MAX_DATASET_COLUMNS = 16;
 const GAP = '  ';
@@ -27,12 +27,12 @@ const columns: readonly Column[] = [
   },
   { head: 'time', isNumber: true, dropped: 2, text: ({ seconds }) => clockText(seconds) },
   { head: 'workers', isNumber: true, dropped: 4, text: ({ workers }) => String(workers) },
-  { head: 'engine', dropped: 3, text: ({ engine }) => printable(engine ?? '-', MAX_DATASET_COLUMNS) },
-  { head: 'dataset', dropped: 5, text: ({ dataset }) => printable(dataset, MAX_DATASET_COLUMNS) },
+  { head: 'engine', dropped: 3, text: ({ engine }) => shortened(engine ?? '-', MAX_DATASET_COLUMNS) },
+  { head: 'dataset', dropped: 5, text: ({ dataset }) => shortened(dataset, MAX_DATASET_COLUMNS) },
 ];
 
 /** A line for each run and one of heads; columns go, the least important first, until it is at most `width` wide. */
-export function runsTable(runs: readonly RunOverview[], width: number, style: Style): string[] {
+export function runsTable(runs: readonly RunOverview[], width: number): Line[] {
   let shown = columns.map((column) => ({ ...column, cells: runs.map((run) => column.text(run)) }));
   const widthOf = ({ head, cells }: { head: string; cells: readonly string[] }) =>
     Math.max(head.length, ...cells.map((cell) => cell.length));
@@ -43,15 +43,24 @@ export function runsTable(runs: readonly RunOverview[], width: number, style: St
   }
   const padded = (column: (typeof shown)[number], text: string) =>
     column.isNumber === true ? text.padStart(widthOf(column)) : text.padEnd(widthOf(column));
-  const line = (texts: readonly string[]) => texts.join(GAP).trimEnd();
   return [
-    paint(line(shown.map((column) => padded(column, column.head))), 'dim', style),
+    [
+      paint(
+        shown
+          .map((column) => padded(column, column.head))
+          .join(GAP)
+          .trimEnd(),
+        'dim',
+      ),
+    ],
     ...runs.map((run, row) =>
-      line(
-        shown.map((column) => {
-          const text = padded(column, column.cells[row] ?? '');
-          return column.head === 'state' ? paint(text, lookOf(run.state), style) : text;
+      joined(
+        shown.map((column, index) => {
+          const cell = padded(column, column.cells[row] ?? '');
+          const text = index === shown.length - 1 ? cell.trimEnd() : cell;
+          return column.head === 'state' ? [paint(text, lookOf(run.state))] : text;
         }),
+        GAP,
       ),
     ),
   ];
@@ -62,7 +71,7 @@ function stepsText({ step, steps }: RunOverview): string {
   return step === steps ? grouped(steps) : `${grouped(step)} of ${grouped(steps)}`;
 }
 
-function lookOf(state: RunOverview['state']): Parameters<typeof paint>[1] {
+function lookOf(state: RunOverview['state']): Look {
   switch (state) {
     case 'finished':
       return 'green';

@@ -1,30 +1,28 @@
-import { printedCsv } from '../artifacts/csv.ts';
-import { printable } from './printable.ts';
+import type { CsvRow } from '../artifacts/csv.ts';
+import { stderr, stdout } from './output.ts';
 import type { RunsOptions } from './options.ts';
 import { listRuns, type RunOverview } from './run-overview.ts';
 import { runsTable } from './runs-table.ts';
-import { styleOf } from './style.ts';
-import { columnsOf } from './screen.ts';
 
 /** `mnist-dist runs`: what is in a folder of runs, the newest first. Reads only. */
 export async function runs({ runsDir, format }: RunsOptions): Promise<number> {
   const { runs, unlisted } = await listRuns(runsDir, Date.now());
   if (format === 'json') {
-    process.stdout.write(`${JSON.stringify({ runs, unlisted }, undefined, 2)}\n`);
+    stdout.json({ runs, unlisted });
     return 0;
   }
-  const others = unlisted.map(({ directory, reason }) => `${printable(directory)}: ${printable(reason)}`);
+  const others = unlisted.map(({ directory, reason }) => `${directory}: ${reason}`);
   if (format === 'csv') {
-    process.stdout.write(runsCsv(runs));
-    process.stderr.write(others.map((line) => `mnist-dist: ${line}\n`).join(''));
+    stdout.csv(csvHeads, ...runs.map(csvRow));
+    stderr.write(...others.map((line) => `mnist-dist: ${line}`));
     return 0;
   }
   const lines =
     runs.length === 0
-      ? [`There is no run in ${printable(runsDir)} (--runs-dir).`, 'Train one with: mnist-dist local']
-      : runsTable(runs, columnsOf(process.stdout), styleOf(process.stdout, process.env));
+      ? [`There is no run in ${runsDir} (--runs-dir).`, 'Train one with: mnist-dist local']
+      : runsTable(runs, stdout.columns);
   const gap = others.length === 0 ? [] : [''];
-  process.stdout.write(`${[...lines, ...gap, ...others].join('\n')}\n`);
+  stdout.write(...lines, ...gap, ...others);
   return 0;
 }
 
@@ -43,9 +41,9 @@ const csvHeads = [
   'dataset',
 ];
 
-/** A line for each run; what is not known is empty. */
-function runsCsv(runs: readonly RunOverview[]): string {
-  const rows = runs.map((run) => [
+/** What is not known is empty. */
+function csvRow(run: RunOverview): CsvRow {
+  return [
     run.name,
     run.directory,
     run.state,
@@ -58,6 +56,5 @@ function runsCsv(runs: readonly RunOverview[]): string {
     run.workers,
     run.engine ?? '',
     run.dataset,
-  ]);
-  return printedCsv([csvHeads, ...rows]);
+  ];
 }

@@ -1,4 +1,6 @@
 import { ensureTensorFlow } from '../worker/native/ensure.ts';
+import { stderr, stdout } from './output.ts';
+import { setupProgress } from './setup-progress.ts';
 
 export interface SetupCommand {
   readonly tensorflow?: string | undefined;
@@ -11,7 +13,10 @@ export interface SetupCommand {
 /** `mnist-dist setup`: prepares the TensorFlow engine and says where it lies. Throws SETUP; resolves with 0. */
 export async function setup({ tensorflow, gpu, cpu, offline }: SetupCommand): Promise<number> {
   const device = gpu ? 'gpu' : cpu ? 'cpu' : undefined;
-  const native = await ensureTensorFlow({ tensorflow, device, offline });
-  process.stdout.write(`TensorFlow ${native.version} (${native.device}): ${native.library}\n`);
+  const progress = setupProgress(stderr);
+  const native = await ensureTensorFlow({ tensorflow, device, offline }, progress.report).finally(
+    progress.end,
+  );
+  stdout.write(`TensorFlow ${native.version} (${native.device}): ${native.library}`);
   return 0;
 }

@@ -6,6 +6,7 @@ import { ClusterError, messageOf } from '../shared/errors.ts';
 import { pageSecrets } from './page-secrets.ts';
 import { chooseRun } from './choose-run.ts';
 import { createLogger } from './log.ts';
+import { stdout } from './output.ts';
 import type { OptionKey, ShowOptions } from './options.ts';
 import { onStop } from './supervised.ts';
 
@@ -16,7 +17,7 @@ export async function show(
   named: string | undefined,
 ): Promise<number> {
   const { logLevel, logFormat, httpHost, httpPort } = options;
-  const log = createLogger({ level: logLevel, format: logFormat, destination: process.stdout });
+  const log = createLogger({ level: logLevel, format: logFormat, destination: stdout });
   const directory = chooseRun(named, options.runsDir);
   const evidence = await readEvidence(directory);
   const { record, metrics, writer } = evidence;

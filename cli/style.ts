@@ -7,8 +7,6 @@ export interface Style {
   readonly unicode: boolean;
 }
 
-export const plainStyle: Style = { colour: false, unicode: false };
-
 /** What we need of process.stdout. */
 export interface TerminalStream {
   readonly isTTY?: boolean | undefined;
@@ -28,10 +26,4 @@ export function styleOf(stream: TerminalStream, environment: Environment): Style
     colour: isLive(stream, environment) && (environment['NO_COLOR'] ?? '') === '',
     unicode: /utf-?8/i.test(locale),
   };
-}
-
-const sgr = { bold: 1, dim: 2, green: 32, yellow: 33, cyan: 36 } as const;
-
-export function paint(text: string, look: keyof typeof sgr, style: Style): string {
-  return style.colour ? `\u001b[${sgr[look]}m${text}\u001b[0m` : text;
 }

@@ -1,8 +1,6 @@
 import { join } from 'node:path';
-import { printable } from './printable.ts';
+import { joined, paint, shortened, type Line } from './line.ts';
 import { clockText, grouped, lossText, percent } from './progress-line.ts';
-import type { Style } from './style.ts';
-import { paint, plainStyle } from './style.ts';
 
 /** What is left to say when a run is over. */
 export interface Summary {
@@ -42,35 +40,37 @@ const files = [
 ] as const;
 const report = ['report', join('artifacts', 'report.html')] as const;
 
-/** The closing summary, several lines without a last line break. */
-export function summaryText(summary: Summary, width: number, style: Style = plainStyle): string {
+/** The closing summary. */
+export function summaryLines(summary: Summary, width: number): Line[] {
   const { test } = summary;
   const samples = test.confusion.flat().reduce((sum, count) => sum + count, 0);
   const workers = `${summary.workers} ${summary.workers === 1 ? 'worker' : 'workers'}`;
   const rate = `${grouped(summary.steps)} steps in ${clockText(summary.seconds)}${speedText(summary.stepsPerSecond)}`;
-  const headline = paint(`Test accuracy ${percent(test.accuracy)}`, 'bold', style);
   return [
-    `${headline}, loss ${lossText(test.loss)} (${grouped(samples)} images)`,
+    [
+      paint(`Test accuracy ${percent(test.accuracy)}`, 'bold'),
+      `, loss ${lossText(test.loss)} (${grouped(samples)} images)`,
+    ],
     '',
-    ...confusionLines(test, width, style),
+    ...confusionLines(test, width),
     '',
     ...pairs([
-      ['engine', printable(summary.engine)],
+      ['engine', summary.engine],
       ['trained', `${rate}, ${workers}`],
       ...(summary.hasReport ? [...files, report] : files).map(([what, file]): readonly [string, string] => [
         what,
-        printable(join(summary.runDirectory, file)),
+        join(summary.runDirectory, file),
       ]),
       ['sha256', summary.modelSha256],
     ]),
-  ].join('\n');
+  ];
 }
 
 /**
  * The confusion matrix as an aligned table with rows true and columns predicted, and each class's recall; where it is
  * wider than `width`, the most frequent confusions instead.
  */
-export function confusionLines(test: TestResult, width: number, style: Style = plainStyle): string[] {
+export function confusionLines(test: TestResult, width: number): Line[] {
   const names = test.confusion.map((_, i) => className(test.classNames, i));
   const cell =
     Math.max(...test.confusion.flat().map((count) => String(count).length), ...numbers(names.length)) + 2;
@@ -85,17 +85,18 @@ export function confusionLines(test: TestResult, width: number, style: Style = p
   const right = (text: string) => text.padStart(cell);
   return [
     'Confusion matrix: rows true, columns predicted',
-    paint(
-      'true'.padEnd(labelColumns) + heads.map(right).join('') + 'recall'.padStart(recallColumns),
-      'dim',
-      style,
-    ),
+    [
+      paint(
+        'true'.padEnd(labelColumns) + heads.map(right).join('') + 'recall'.padStart(recallColumns),
+        'dim',
+      ),
+    ],
     ...test.confusion.map((row, i) => {
       const cells = row.map((count, j) =>
-        j === i ? paint(right(String(count)), 'green', style) : right(dotted(count)),
+        j === i ? [paint(right(String(count)), 'green')] : right(dotted(count)),
       );
       const recall = recallText(row, i).padStart(recallColumns);
-      return (labels[i] ?? '').padEnd(labelColumns) + cells.join('') + recall;
+      return joined([(labels[i] ?? '').padEnd(labelColumns), ...cells, recall], '');
     }),
   ];
 }
@@ -114,10 +115,9 @@ function topConfusions(test: TestResult, names: readonly string[]): string[] {
   ];
 }
 
-/** As it is shown: printable, and not too long. */
+/** As it is shown, and not too long. */
 export function className(names: readonly string[], index: number): string {
-  const name = printable(names[index] ?? String(index));
-  return name.length <= MAX_CLASS_NAME_COLUMNS ? name : `${name.slice(0, MAX_CLASS_NAME_COLUMNS - 3)}...`;
+  return shortened(names[index] ?? String(index), MAX_CLASS_NAME_COLUMNS);
 }
 
 function recallText(row: readonly number[], index: number): string {

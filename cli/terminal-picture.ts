@@ -1,3 +1,4 @@
+import { joined, Painted, type Line } from './line.ts';
 import type { Style } from './style.ts';
 
 /** A picture row by row: 0 background, 1 ink. */
@@ -17,19 +18,19 @@ const HALVES = [' ', '▀', '▄', '█'] as const;
  * A picture as lines of a terminal, one column a pixel and two rows a line: in grays where there are colours, else in
  * halves of characters, else in characters of more or less ink.
  */
-export function pictureLines({ rows, columns, pixels }: Picture, style: Style): string[] {
+export function pictureLines({ rows, columns, pixels }: Picture, style: Style): Line[] {
   const inkAt = (row: number, column: number) => (row < rows ? (pixels[row * columns + column] ?? 0) : 0);
   return Array.from({ length: Math.ceil(rows / 2) }, (_, line) => {
     const cells = Array.from({ length: columns }, (_, column) =>
       cell(inkAt(2 * line, column), inkAt(2 * line + 1, column), style),
     );
-    return cells.join('') + (style.colour && style.unicode ? '\u001b[0m' : '');
+    return joined(cells, '');
   });
 }
 
-function cell(upper: number, lower: number, { colour, unicode }: Style): string {
+function cell(upper: number, lower: number, { colour, unicode }: Style): Line {
   if (!unicode) return ASCII[Math.round(((upper + lower) / 2) * (ASCII.length - 1))] ?? ' ';
-  if (colour) return `\u001b[38;5;${gray(upper)};48;5;${gray(lower)}m▀`;
+  if (colour) return [new Painted('▀', `38;5;${gray(upper)};48;5;${gray(lower)}`)];
   return HALVES[(upper >= 0.5 ? 1 : 0) + (lower >= 0.5 ? 2 : 0)] ?? ' ';
 }
 

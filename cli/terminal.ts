@@ -1,18 +1,16 @@
-import type { Environment } from './environment.ts';
 import type { Log, LogFields, LogFormat, LogLevel } from './log.ts';
 import { createLogger } from './log.ts';
 import { epochLine, progressLine, progressText } from './progress-line.ts';
-import { Screen } from './screen.ts';
-import type { Style, TerminalStream } from './style.ts';
-import { isLive, plainStyle, styleOf } from './style.ts';
+import { plainText } from './line.ts';
+import type { Output } from './output.ts';
 import type { Summary } from './summary.ts';
-import { summaryText } from './summary.ts';
+import { summaryLines } from './summary.ts';
 import type { EvaluationInfo, StepInfo } from './tally.ts';
 import { Tally } from './tally.ts';
 
 /**
  * How a run is followed. `step` costs about a microsecond: it stores numbers, a timer draws. Warnings need no method
- * here: the text log writes to the same Screen, above the live line.
+ * here: the text log writes to the same output, above the live line.
  */
 export interface Progress {
   step(info: StepInfo): void;
@@ -32,11 +30,10 @@ export interface Progress {
 export type Ticker = (task: () => void, milliseconds: number) => () => void;
 
 export interface ProgressOptions {
-  readonly screen: Screen;
+  readonly output: Output;
   readonly log: Log;
   /** Whether there is a terminal to draw on. */
   readonly live: boolean;
-  readonly style: Style;
   readonly logFormat: LogFormat;
   /** Whether to show how it goes between the lines that stay. */
   readonly isQuiet: boolean;
@@ -46,8 +43,7 @@ export interface ProgressOptions {
 }
 
 export interface TerminalOptions {
-  readonly stream: TerminalStream;
-  readonly environment: Environment;
+  readonly output: Output;
   readonly logLevel: LogLevel;
   readonly logFormat: LogFormat;
   /** Show no progress: log lines and the summary only. */
@@ -79,8 +75,7 @@ export function openTerminal(options: TerminalOptions): { log: Log; progress: Pr
 /** The same without a progress of its own. */
 export function openScreen(options: TerminalOptions): ProgressOptions {
   const {
-    stream,
-    environment,
+    output,
     logLevel,
     logFormat,
     fields = {},
@@ -88,33 +83,31 @@ export function openScreen(options: TerminalOptions): ProgressOptions {
     clock = () => performance.now(),
     ticker,
   } = options;
-  const screen = new Screen(stream);
-  const live = isLive(stream, environment) && logFormat === 'text';
-  const style = live ? styleOf(stream, environment) : plainStyle;
-  const log = createLogger({ level: logLevel, format: logFormat, destination: screen, fields });
-  return { screen, log, live, style, logFormat, isQuiet, clock, ...(ticker === undefined ? {} : { ticker }) };
+  const live = output.isLive && logFormat === 'text';
+  const log = createLogger({ level: logLevel, format: logFormat, destination: output, fields });
+  return { output, log, live, logFormat, isQuiet, clock, ...(ticker === undefined ? {} : { ticker }) };
 }
 
 /** One live line, redrawn at most ten times a second, and a permanent line for each epoch. */
-function liveProgress({ screen, style, clock, isQuiet, ticker = intervalTicker }: ProgressOptions): Progress {
+function liveProgress({ output, clock, isQuiet, ticker = intervalTicker }: ProgressOptions): Progress {
   const tally = new Tally(clock);
   const draw = () => {
     const state = tally.state();
-    if (state !== undefined) screen.draw(progressLine(state, screen.width, style));
+    if (state !== undefined) output.draw(progressLine(state, output.liveWidth, output.style.unicode));
   };
   const stop = isQuiet ? () => undefined : ticker(draw, REDRAW_MILLISECONDS);
   const close = () => {
     stop();
-    screen.draw('');
+    output.draw('');
   };
   return {
     step: (info) => tally.add(info),
     event: (event) => tally.event(event),
     page: (url) => tally.showPage(url),
-    evaluation: (info) => screen.write(epochLine(tally.evaluated(info), style)),
+    evaluation: (info) => output.write(epochLine(tally.evaluated(info), output.columns)),
     summary: (summary) => {
       close();
-      screen.write(`\n${summaryText(summary, screen.width, style)}`);
+      output.write('', ...summaryLines(summary, output.width));
     },
     close,
   };
@@ -122,7 +115,7 @@ function liveProgress({ screen, style, clock, isQuiet, ticker = intervalTicker }
 
 /** Log lines: one about every five seconds and one for each epoch. */
 function logProgress(options: ProgressOptions): Progress {
-  const { screen, log, logFormat, clock, isQuiet, ticker = intervalTicker } = options;
+  const { output, log, logFormat, clock, isQuiet, ticker = intervalTicker } = options;
   const tally = new Tally(clock);
   let shownStep = 0;
   const show = () => {
@@ -138,11 +131,11 @@ function logProgress(options: ProgressOptions): Progress {
     page: (url) => tally.showPage(url),
     evaluation: (info) => {
       const state = tally.evaluated(info);
-      log.info({ event: 'evaluation', step: info.step, ...state }, epochLine(state));
+      log.info({ event: 'evaluation', step: info.step, ...state }, plainText(epochLine(state, Infinity)));
     },
     summary: (summary) => {
       stop();
-      if (logFormat === 'text') screen.write(`\n${summaryText(summary, FILE_COLUMNS)}`);
+      if (logFormat === 'text') output.write('', ...summaryLines(summary, FILE_COLUMNS));
       else log.info({ event: 'summary', ...summary }, `test accuracy ${summary.test.accuracy}`);
     },
     close: stop,

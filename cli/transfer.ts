@@ -3,7 +3,7 @@ import type { OnProgress, Progress } from '../store/tally.ts';
 import { ClusterError } from '../shared/errors.ts';
 import { fitted, type Part } from './progress-line.ts';
 import type { Log, LogFields } from './log.ts';
-import { printable } from './printable.ts';
+import { stdout } from './output.ts';
 import { onStop } from './supervised.ts';
 import { openScreen, type ProgressOptions } from './terminal.ts';
 import type { PullOptions, PushOptions } from './options.ts';
@@ -21,8 +21,8 @@ export async function transfer(
   action: (transfer: Transfer) => Promise<{ sentence: string; next?: string; fields: LogFields }>,
 ): Promise<number> {
   const { logLevel, logFormat } = options;
-  const terminal = openScreen({ stream: process.stdout, environment: process.env, logLevel, logFormat });
-  const { screen, log, live, style } = terminal;
+  const terminal = openScreen({ output: stdout, logLevel, logFormat });
+  const { output, log, live } = terminal;
   const stopping = new AbortController();
   const release = onStop((code) =>
     stopping.abort(new ClusterError(code, 'stopped', { fix: 'the same command goes on where it was' })),
@@ -31,24 +31,24 @@ export async function transfer(
   const onProgress = (progress: Progress): void => {
     log.debug({ file: progress.name }, `${progress.name}: ${progress.done}`);
     const ratio = progress.files / Math.max(1, progress.allFiles);
-    if (live) screen.draw(fitted(partsOf(progress), ratio, screen.width, style));
+    if (live) output.draw(fitted(partsOf(progress), ratio, output.liveWidth, output.style.unicode));
   };
   try {
     const { sentence, next, fields } = await action({ terminal, patience, onProgress });
-    screen.draw('');
+    output.draw('');
     if (logFormat === 'json') log.info(fields, sentence);
-    else for (const line of [sentence, ...(next === undefined ? [] : [next])]) screen.write(printable(line));
+    else output.write(sentence, ...(next === undefined ? [] : [next]));
     return 0;
   } finally {
     release();
-    screen.draw('');
+    output.draw('');
   }
 }
 
 /** Until the signal, each new attempt said. */
 export function patienceOf(signal: AbortSignal, log: Log): Patience {
   return systemPatience(signal, (error, milliseconds) => {
-    log.warn({ milliseconds }, `${printable(error.message)}; again in ${(milliseconds / 1000).toFixed(1)} s`);
+    log.warn({ milliseconds }, `${error.message}; again in ${(milliseconds / 1000).toFixed(1)} s`);
   });
 }
 

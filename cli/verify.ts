@@ -10,6 +10,7 @@ import { tuneRuntime } from '../shared/runtime.ts';
 import { chooseRun } from './choose-run.ts';
 import type { Log } from './log.ts';
 import type { OptionKey, VerifyOptions } from './options.ts';
+import { stdout } from './output.ts';
 import { version } from './package.ts';
 import { grouped } from './progress-line.ts';
 import { replayProgress } from './replay-progress.ts';
@@ -27,8 +28,9 @@ export async function verify(
 ): Promise<number> {
   tuneRuntime();
   const terminal = openScreen({
-    ...{ stream: process.stdout, environment: process.env },
-    ...{ logLevel: options.logLevel, logFormat: options.logFormat },
+    output: stdout,
+    logLevel: options.logLevel,
+    logFormat: options.logFormat,
   });
   const { log } = terminal;
   const evidence = await readEvidence(chooseRun(named, options.runsDir));
@@ -40,7 +42,7 @@ export async function verify(
   const verified = await computeAgain({ replay, dataset, plans, options, terminal });
   const sentence = sentenceOf(verified, evidence, plans.length);
   if (options.logFormat === 'json') log.info({ event: 'verified', ...verified }, sentence);
-  else terminal.screen.write(sentence);
+  else terminal.output.write(sentence);
   return 0;
 }
 

@@ -13,6 +13,7 @@ import { GpuTelemetry, watchedGpus } from '../worker/native/gpu-telemetry.ts';
 import { chooseEngine, preloadEngine, runInEnvironment } from './engine-choice.ts';
 import { createLogger } from './log.ts';
 import type { OptionKey, WorkerOptions } from './options.ts';
+import { stderr } from './output.ts';
 import { version } from './package.ts';
 import { onStop } from './supervised.ts';
 import { workerConnection } from './worker-connection.ts';
@@ -26,7 +27,7 @@ export async function worker(
   const log = createLogger({
     level: options.logLevel,
     format: options.logFormat,
-    destination: process.stderr,
+    destination: stderr,
   });
   const { engine, native, gpus } = await chooseEngine(options, log);
   // Linker and TensorFlow read their environment once, before the process starts.

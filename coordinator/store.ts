@@ -17,6 +17,7 @@ import {
   type StepMetrics,
 } from '../shared/metrics.ts';
 import { encodeModel, type ModelFile } from '../shared/model-file.ts';
+import { printableJson } from '../shared/printable.ts';
 import { runRecordSchema, type RunRecord, type RunStatus } from '../shared/run-schema.ts';
 import { AppendFile } from './append-file.ts';
 import { Checkpoints } from './checkpoints.ts';
@@ -170,7 +171,10 @@ export class RunStore {
       `a run that is ${before} does not become ${record.state}`,
     );
     this.#state = record.state;
-    return this.#writeWhole('run.json', `${JSON.stringify(runRecordSchema.parse(record), null, 2)}\n`);
+    return this.#writeWhole(
+      'run.json',
+      `${printableJson(JSON.stringify(runRecordSchema.parse(record), null, 2))}\n`,
+    );
   }
 
   /** Adds a step's line to metrics.jsonl; takes microseconds, the disk comes later. */
@@ -190,7 +194,7 @@ export class RunStore {
     const { clock } = this.#options;
     const elapsed = Math.round(clock.now() - this.#opened) / 1000;
     const line = { time: clock.date().toISOString(), elapsed, event, ...fields };
-    this.#events.appendNow(`${JSON.stringify(line)}\n`);
+    this.#events.appendNow(`${printableJson(JSON.stringify(line))}\n`);
   }
 
   writeModel(model: ModelFile): Promise<void> {

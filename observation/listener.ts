@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createBoundedServer, type BoundedServer, type ServerTls } from '../coordinator/http-server.ts';
 import { reachableAt } from '../shared/address.ts';
 import * as limits from '../shared/limits.ts';
+import { visibleJson } from '../shared/printable.ts';
 import { AGAIN, Answers, refusalOf, TEXT, type Door } from './answers.ts';
 import { bind, type Place } from './place.ts';
 import { readPageFiles, type PageFiles } from './page-files.ts';
@@ -181,7 +182,7 @@ export class Listener {
 
   #encodeView(): Buffer | undefined {
     const view = this.#options.source.view();
-    return view === undefined ? undefined : Buffer.from(JSON.stringify(view));
+    return view === undefined ? undefined : Buffer.from(visibleJson(view));
   }
 
   #openStream(response: ServerResponse): void {

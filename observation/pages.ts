@@ -1,5 +1,6 @@
 import type { ServerResponse } from 'node:http';
 import * as limits from '../shared/limits.ts';
+import { visibleJson } from '../shared/printable.ts';
 import type { Update } from './api.ts';
 
 /** The open pages: server-sent events to all of them, each encoded once. */
@@ -38,7 +39,7 @@ export class Pages {
   send(update: Update): void {
     if (this.#responses.size === 0) return;
     // JSON has no line feed outside of its strings, where they are escaped.
-    this.#write(`data: ${JSON.stringify(update)}\n\n`);
+    this.#write(`data: ${visibleJson(update)}\n\n`);
     this.#spokeAt = performance.now();
   }
 

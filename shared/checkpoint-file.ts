@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { canonicalRecipe, type Configuration } from './configuration.ts';
-import { ClusterError } from './errors.ts';
+import { ClusterError, issuesOf } from './errors.ts';
 import { MAX_STEPS } from './limits.ts';
 import { ARITHMETIC } from './messages.ts';
 import { namedTensors, parameterCount } from './model.ts';
@@ -63,7 +63,7 @@ export function decodeCheckpoint(bytes: Uint8Array, file: string, configuration:
   const decoded = decodeTensors(bytes, file);
   const parsed = metadataSchema.safeParse(decoded.metadata);
   if (!parsed.success)
-    throw new ClusterError('DATA', `${file} is not a checkpoint: ${z.prettifyError(parsed.error)}`);
+    throw new ClusterError('DATA', `${file} is not a checkpoint: ${issuesOf(parsed.error)}`);
   if (parsed.data.recipe !== canonicalRecipe(configuration))
     throw new ClusterError('DATA', `${file} is a checkpoint of another configuration`);
   const count = parameterCount(configuration.model);

@@ -1,9 +1,10 @@
 import { z } from 'zod';
+import { foreignText } from './printable.ts';
 
 export const engineKinds = ['tensorflow', 'wasm', 'reference'] as const;
 export type EngineKind = (typeof engineKinds)[number];
 
-const text = z.string().max(200);
+const text = foreignText(200);
 
 /** What an engine says of itself: on the wire, in run.json, and in the message that refuses another one. */
 export const engineIdentity = z.strictObject({

@@ -1,3 +1,5 @@
+import { z } from 'zod';
+
 /**
  * The one table of what can go wrong: its code, the process's exit code, the WebSocket close code with which the
  * coordinator tells a worker (if it does), and whether dialling again can help.
@@ -169,6 +171,11 @@ export class ClusterError extends Error {
   get exitCode(): number {
     return errorTable[this.code].exit;
   }
+}
+
+/** What a schema has against a value, on one line. */
+export function issuesOf(error: z.ZodError): string {
+  return z.prettifyError(error).replaceAll(/\s+/g, ' ');
 }
 
 /** The table's code for a WebSocket close code, if the table has it. */

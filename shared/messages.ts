@@ -1,8 +1,9 @@
 import { z } from 'zod';
 import { engineIdentity } from './engine-identity.ts';
-import { ClusterError, errorCodes } from './errors.ts';
+import { ClusterError, errorCodes, issuesOf } from './errors.ts';
 import { gpuReading } from './gpu-reading.ts';
 import * as limits from './limits.ts';
+import { foreignText as text } from './printable.ts';
 import { memoryAddress, memoryRoom } from './shared-memory.ts';
 
 /**
@@ -14,8 +15,7 @@ export const PROTOCOL = 2;
 export const ARITHMETIC = 1;
 
 const count = (max: number) => z.int().min(0).max(max);
-const text = (max: number) => z.string().max(max);
-const run = text(limits.MAX_NAME_CHARACTERS);
+const run = z.string().max(limits.MAX_NAME_CHARACTERS);
 const term = count(limits.MAX_STEPS);
 const step = count(limits.MAX_STEPS);
 const slot = count(limits.MAX_CONNECTIONS);
@@ -95,6 +95,6 @@ export function parseMessage<T>(schema: z.ZodType<T>, header: unknown): T {
   if (parsed.success) return parsed.data;
   throw new ClusterError(
     'PROTOCOL',
-    `the peer sent a message that breaks the contract: ${z.prettifyError(parsed.error)}`,
+    `the peer sent a message that breaks the contract: ${issuesOf(parsed.error)}`,
   );
 }

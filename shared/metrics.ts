@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
 import { z } from 'zod';
-import { assert, messageOf } from './errors.ts';
+import { assert, issuesOf, messageOf } from './errors.ts';
 import { MAX_STEPS } from './limits.ts';
 
 /**
@@ -126,7 +126,7 @@ function parseLine(text: string, previous: string): MetricsLine | string {
     return 'its digest does not match its bytes and the line before';
   try {
     const parsed = metricsLineSchema.safeParse(JSON.parse(text));
-    return parsed.success ? parsed.data : z.prettifyError(parsed.error);
+    return parsed.success ? parsed.data : issuesOf(parsed.error);
   } catch (error) {
     return `it is not JSON: ${messageOf(error)}`;
   }

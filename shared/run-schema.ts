@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { configurationRecordSchema } from './configuration.ts';
-import { ClusterError, errorCodes, messageOf } from './errors.ts';
+import { ClusterError, errorCodes, messageOf, issuesOf } from './errors.ts';
 import { MAX_CLASSES, MAX_NAME_CHARACTERS, MAX_STEPS, MAX_SUSPECTS, MAX_TEXT_CHARACTERS } from './limits.ts';
 import { engineIdentity } from './engine-identity.ts';
 import { ARITHMETIC } from './messages.ts';
@@ -95,10 +95,7 @@ export function parseRunRecord(text: string, file: string): RunRecord {
   }
   const parsed = runRecordSchema.safeParse(json);
   if (parsed.success) return parsed.data;
-  throw new ClusterError(
-    'DATA',
-    `${file} is not a run of format ${RUN_FORMAT}: ${z.prettifyError(parsed.error)}`,
-  );
+  throw new ClusterError('DATA', `${file} is not a run of format ${RUN_FORMAT}: ${issuesOf(parsed.error)}`);
 }
 
 /** The JSON Schema (draft 2020-12) of run.json. */

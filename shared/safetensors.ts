@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { assert, ClusterError, messageOf } from './errors.ts';
+import { assert, ClusterError, issuesOf, messageOf } from './errors.ts';
 import { MAX_TENSOR_FILE_HEADER_BYTES } from './limits.ts';
 
 /**
@@ -149,7 +149,7 @@ function sizeOf(shape: readonly number[]): number {
 }
 
 function describe(error: unknown): string {
-  return error instanceof z.ZodError ? z.prettifyError(error) : messageOf(error);
+  return error instanceof z.ZodError ? issuesOf(error) : messageOf(error);
 }
 
 function damaged(file: string, what: string, cause?: unknown): ClusterError {

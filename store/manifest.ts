@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { z } from 'zod';
-import { ClusterError, messageOf } from '../shared/errors.ts';
+import { ClusterError, messageOf, issuesOf } from '../shared/errors.ts';
 import { MAX_MANIFEST_BYTES, MAX_STORED_FILE_BYTES, MAX_STORED_FILES } from '../shared/limits.ts';
 import { contentTypeOf } from './content-type.ts';
 import { isStoreName } from './names.ts';
@@ -94,7 +94,7 @@ export function parseManifest(text: string, store: Store): Manifest {
   }
   const parsed = manifestSchema.safeParse(json);
   if (parsed.success) return parsed.data;
-  throw notAManifest(store, z.prettifyError(parsed.error));
+  throw notAManifest(store, issuesOf(parsed.error));
 }
 
 /** The same; undefined for one that is damaged, which is as good as none. */

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
 import { chooseEngine } from '../../cli/engine-choice.ts';
 import { createLogger } from '../../cli/log.ts';
+import { Output } from '../../cli/output.ts';
 import { planWorkers } from '../../cli/worker-plan.ts';
 import { driverLibrary, missingLibraries } from '../../worker/native/cuda.ts';
 import { ensureTensorFlow } from '../../worker/native/ensure.ts';
@@ -11,7 +12,11 @@ import { standIns, systemPath, temporaryFolder } from '../native/stand-ins.ts';
 
 const hasDriver = !(await missingLibraries([driverLibrary], {})).has(driverLibrary);
 const hasCuda = readyTensorFlow()?.device === 'cuda';
-const log = createLogger({ level: 'error', format: 'text', destination: { write: () => undefined } });
+const log = createLogger({
+  level: 'error',
+  format: 'text',
+  destination: new Output({ write: () => undefined }, {}),
+});
 
 /** A machine with a compiler, and a pip that would be found out. */
 function machine(): { folder: string; cache: string; link: string } {

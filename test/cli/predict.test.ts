@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { predict } from '../../cli/predict.ts';
 import { predictionLines, type Prediction } from '../../cli/prediction-text.ts';
-import { plainStyle } from '../../cli/style.ts';
+import { colouredText, plainText } from '../../cli/line.ts';
 import { pictureLines } from '../../cli/terminal-picture.ts';
 import { probabilities } from '../../page/network.ts';
 import { createReferenceEngine } from '../../worker/engines/reference.ts';
@@ -137,6 +137,7 @@ describe('predict', () => {
 });
 
 describe('the text of a prediction', () => {
+  const plainStyle = { colour: false, unicode: false };
   const picture = { rows: 4, columns: 2, pixels: Float32Array.of(1, 0, 1, 0.4, 0, 0.6, 0, 0) };
   const prediction: Prediction = {
     file: 'a\u001b[2J.png',
@@ -146,30 +147,36 @@ describe('the text of a prediction', () => {
   };
 
   test('has the picture beside the bars, or none where it does not fit', () => {
-    const narrow = predictionLines(prediction, ['0', '1'], 36, plainStyle);
+    const narrow = predictionLines(prediction, ['0', '1'], 36, plainStyle).map(plainText);
     expect(narrow).toEqual([
       'a\\u{1b}[2J.png: 1, 75.00 %',
       `0 ${'#'.repeat(6).padEnd(24)}  25.00 %`,
       `1 ${'#'.repeat(18).padEnd(24)}  75.00 %`,
     ]);
-    expect(predictionLines(prediction, ['0', 'one\u0007'], 36, plainStyle)[0]).toContain(
-      ': one\\u{7}, 75.00 %',
-    );
-    const wide = predictionLines(prediction, ['0', '1'], 40, plainStyle);
+    const [hostile = ''] = predictionLines(prediction, ['0', 'one\u0007'], 36, plainStyle);
+    expect(plainText(hostile)).toContain(': one\\u{7}, 75.00 %');
+    const wide = predictionLines(prediction, ['0', '1'], 40, plainStyle).map(plainText);
     expect(wide.slice(1)).toEqual(narrow.slice(1).map((line, i) => `${['@:', ' -'][i]}   ${line}`));
   });
 
   test('has the likeliest of many classes', () => {
     const many = Array.from({ length: 30 }, (_, i) => (i === 20 ? 0.7 : 0.01));
-    const lines = predictionLines({ ...prediction, predicted: 20, probabilities: many }, [], 10, plainStyle);
+    const lines = predictionLines(
+      { ...prediction, predicted: 20, probabilities: many },
+      [],
+      10,
+      plainStyle,
+    ).map(plainText);
     expect(lines).toHaveLength(11);
     expect(lines[1]).toMatch(/^20 #+ +70\.00 %/);
   });
 
   test('draws in grays, in halves of characters, or with the characters that every terminal has', () => {
-    expect(pictureLines(picture, { colour: false, unicode: false })).toEqual(['@:', ' -']);
-    expect(pictureLines(picture, { colour: false, unicode: true })).toEqual(['█ ', ' ▀']);
-    const [first = ''] = pictureLines(picture, { colour: true, unicode: true });
-    expect(first).toBe('\u001b[38;5;255;48;5;255m▀\u001b[38;5;232;48;5;241m▀\u001b[0m');
+    expect(pictureLines(picture, plainStyle).map(plainText)).toEqual(['@:', ' -']);
+    expect(pictureLines(picture, { colour: false, unicode: true }).map(plainText)).toEqual(['█ ', ' ▀']);
+    const [first = []] = pictureLines(picture, { colour: true, unicode: true });
+    expect(colouredText(first)).toBe(
+      '\u001b[38;5;255;48;5;255m▀\u001b[0m\u001b[38;5;232;48;5;241m▀\u001b[0m',
+    );
   });
 });

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { Output } from '../../cli/output.ts';
 import { replayProgress } from '../../cli/replay-progress.ts';
 import { openScreen } from '../../cli/terminal.ts';
 
@@ -8,8 +9,13 @@ function follow(isTTY: boolean, logFormat: 'text' | 'json' = 'text') {
   let tick = (): void => undefined;
   const progress = replayProgress(
     openScreen({
-      stream: { isTTY, columns: 81, write: (text: string) => (output += text) },
-      ...{ environment: { NO_COLOR: '1' }, logLevel: 'info', logFormat, clock: () => now },
+      output: new Output(
+        { isTTY, columns: 81, write: (text: string) => (output += text) },
+        { NO_COLOR: '1' },
+      ),
+      logLevel: 'info',
+      logFormat,
+      clock: () => now,
       ticker: (task) => {
         tick = task;
         return () => (tick = () => undefined);

@@ -4,7 +4,7 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import { listRuns, type RunOverview } from '../../cli/run-overview.ts';
 import { runs } from '../../cli/runs.ts';
 import { runsTable } from '../../cli/runs-table.ts';
-import { plainStyle } from '../../cli/style.ts';
+import { colouredText, plainText } from '../../cli/line.ts';
 import { systemProcesses } from '../../coordinator/processes.ts';
 import { runRecordSchema, type RunRecord } from '../../shared/run-schema.ts';
 import { makeUp } from '../coordinator/made-up-run.ts';
@@ -203,7 +203,7 @@ describe('the table', () => {
   };
 
   test('is aligned, with the steps that are missing', () => {
-    expect(runsTable([overview, going], Infinity, plainStyle)).toEqual([
+    expect(runsTable([overview, going], Infinity).map(plainText)).toEqual([
       'run                   state                 steps  accuracy  time  workers  engine      dataset',
       '20260102-030405-abcd  finished              9,375   97.62 %  1:23        2  tensorflow  MNIST',
       '20260102-030405-abcd  interrupted  1,200 of 9,375         -  1:23        2  -           MNIST',
@@ -212,20 +212,16 @@ describe('the table', () => {
 
   test('fits the terminal: what matters least goes first, run, state and accuracy stay', () => {
     for (let width = 20; width < 120; width++) {
-      const lines = runsTable([overview, going], width, plainStyle);
+      const lines = runsTable([overview, going], width).map(plainText);
       if (width >= 43) expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(width);
       expect(lines[0]).toMatch(/^run +state .*accuracy/);
     }
-    expect(runsTable([overview], 79, plainStyle)[0]).toMatch(/time +workers +engine$/);
+    expect(plainText(runsTable([overview], 79)[0] ?? '')).toMatch(/time +workers +engine$/);
   });
 
   test('cannot drive the terminal, and shows states in colours', () => {
-    const style = { colour: true, unicode: true };
-    const [, line = ''] = runsTable(
-      [{ ...overview, name: basename('\u001b[2J'), dataset: '\u0007' }],
-      200,
-      style,
-    );
+    const hostile = { ...overview, name: basename('\u001b[2J'), dataset: '\u0007' };
+    const [, line = ''] = runsTable([hostile], 200).map(colouredText);
     expect(line).toContain('\\u{1b}[2J');
     expect(line).toContain('\\u{7}');
     expect(line).toContain('\u001b[32mfinished\u001b[0m');

@@ -1,10 +1,25 @@
 import { describe, expect, test } from 'vitest';
-import { clockText, epochLine, lossText, percent, progressLine } from '../../cli/progress-line.ts';
-import { Screen } from '../../cli/screen.ts';
+import * as progressLines from '../../cli/progress-line.ts';
+import { paint, plainText } from '../../cli/line.ts';
+import { Output } from '../../cli/output.ts';
 import { styleOf } from '../../cli/style.ts';
-import { summaryText, type Summary } from '../../cli/summary.ts';
+import { summaryLines, type Summary } from '../../cli/summary.ts';
 import type { StepInfo } from '../../cli/tally.ts';
 import { openTerminal } from '../../cli/terminal.ts';
+
+const { clockText, lossText, percent } = progressLines;
+
+function progressLine(...given: Parameters<typeof progressLines.progressLine>): string {
+  return plainText(progressLines.progressLine(...given));
+}
+
+function epochLine(...given: Parameters<typeof progressLines.epochLine>): string {
+  return plainText(progressLines.epochLine(...given));
+}
+
+function summaryText(shown: Summary, width: number): string {
+  return summaryLines(shown, width).map(plainText).join('\n');
+}
 
 const state = {
   ...{ epoch: 2, epochs: 5, step: 2500, totalSteps: 10_000, loss: 0.14321, accuracy: 0.95614 },
@@ -79,9 +94,11 @@ test('numbers', () => {
 test('epochLine', () => {
   const validation = { loss: 0.1, accuracy: 0.97 };
   expect(
-    epochLine({ epoch: 1, epochs: 10, train: { loss: 0.3, accuracy: 0.91 }, validation, seconds: 4.21 }),
+    epochLine({ epoch: 1, epochs: 10, train: { loss: 0.3, accuracy: 0.91 }, validation, seconds: 4.21 }, 120),
   ).toBe('epoch  1/10  loss 0.3000  accuracy 91.00 %  validation loss 0.1000  accuracy 97.00 %  4.2 s');
-  expect(epochLine({ epoch: 1, epochs: 1, train: undefined, validation, seconds: 4 })).not.toContain('NaN');
+  expect(epochLine({ epoch: 1, epochs: 1, train: undefined, validation, seconds: 4 }, 80)).not.toContain(
+    'NaN',
+  );
 });
 
 describe('summaryText', () => {
@@ -114,8 +131,10 @@ function terminal(isTTY: boolean, logFormat: 'text' | 'json' = 'text') {
   const written: string[] = [];
   const time = { now: 0, tick: () => {}, stopped: false, every: 0 };
   const opened = openTerminal({
-    stream: { isTTY, columns: 101, write: (text) => written.push(text) },
-    ...{ environment: { NO_COLOR: '1' }, logLevel: 'info', logFormat, clock: () => time.now },
+    output: new Output({ isTTY, columns: 101, write: (text) => written.push(text) }, { NO_COLOR: '1' }),
+    logLevel: 'info',
+    logFormat,
+    clock: () => time.now,
     ticker: (task, milliseconds) => {
       time.tick = task;
       time.every = milliseconds;
@@ -237,8 +256,8 @@ describe('a terminal that becomes narrower', () => {
   test('the rows that the live line was broken into are erased', () => {
     const written: string[] = [];
     const stream = { isTTY: true, columns: 100, write: (text: string) => written.push(text) };
-    const screen = new Screen(stream);
-    screen.draw(`\u001b[36m${'x'.repeat(90)}\u001b[0m`);
+    const screen = new Output(stream, {});
+    screen.draw([paint('x'.repeat(90), 'cyan')]);
     stream.columns = 40;
     screen.draw('short');
     // 90 columns are three rows of 40.
@@ -250,8 +269,8 @@ describe('a terminal that becomes narrower', () => {
 
 test('a terminal that does not know its size is taken for one of 80 columns', () => {
   const written: string[] = [];
-  const screen = new Screen({ isTTY: true, columns: 0, write: (text: string) => written.push(text) });
-  expect(screen.width).toBe(79);
+  const screen = new Output({ isTTY: true, columns: 0, write: (text) => written.push(text) }, {});
+  expect(screen.liveWidth).toBe(79);
   screen.draw('x'.repeat(79));
   screen.draw('short');
   expect(written.at(-1)).toBe('\r\u001b[Kshort');
@@ -261,8 +280,10 @@ describe('--no-progress', () => {
   test('leaves the lines that stay', () => {
     const written: string[] = [];
     const { progress } = openTerminal({
-      stream: { isTTY: true, columns: 100, write: (text: string) => written.push(text) },
-      ...{ environment: {}, logLevel: 'info', logFormat: 'text', isQuiet: true },
+      output: new Output({ isTTY: true, columns: 100, write: (text) => written.push(text) }, {}),
+      logLevel: 'info',
+      logFormat: 'text',
+      isQuiet: true,
       ticker: () => {
         throw new Error('nothing is drawn');
       },

@@ -1,6 +1,6 @@
 import { createServer } from 'node:net';
 import { describe, expect, test } from 'vitest';
-import { formatRows } from '../../worker/native/doctor-table.ts';
+import { rowLines } from '../../worker/native/doctor-table.ts';
 import { canTrain, doctorRows, judgeEngines, nodeRow } from '../../worker/native/doctor.ts';
 import type { Row } from '../../worker/native/doctor.ts';
 import { standIns, temporaryFolder } from './stand-ins.ts';
@@ -53,7 +53,9 @@ test('every failing check has a fix, and what was named is checked', async () =>
 });
 
 test('the table shows the fix under its row', () => {
-  expect(formatRows([good('node'), { ...bad('compiler'), status: 'failed' }])).toBe(
-    ['node      ok    x', 'compiler  FAIL  x', '                fix: do y', ''].join('\n'),
-  );
+  expect(rowLines([good('node'), { ...bad('compiler'), status: 'failed' }])).toEqual([
+    'node      ok    x',
+    'compiler  FAIL  x',
+    '                fix: do y',
+  ]);
 });

@@ -2,6 +2,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
 import { createLogger } from '../../cli/log.ts';
+import { Output } from '../../cli/output.ts';
 import { planWorkers } from '../../cli/worker-plan.ts';
 import { sourcesDigest } from '../../worker/native/compile.ts';
 import { listGpus, parseInstances, type Gpu } from '../../worker/native/devices.ts';
@@ -206,7 +207,7 @@ describe('`local -n`', () => {
   const lines: string[] = [];
   const log = createLogger({
     ...({ level: 'warn', format: 'text' } as const),
-    destination: { write: (text: string) => void lines.push(text) },
+    destination: new Output({ write: (text) => lines.push(text) }, {}),
   });
   const plan = async (nprocPerNode: number | 'auto' | 'gpu', visible: string | undefined) => {
     fakeEngine();

@@ -23,7 +23,6 @@ import type { Manifest, NativeEngine } from './manifest.ts';
 import { cacheDirectory } from '../../data/cache.ts';
 import { systemCode } from '../../data/system-error.ts';
 import { ownLink, SUPPORT_FILE, tfjsPackage } from './places.ts';
-import { progressReport } from './report.ts';
 import type { Report } from './report.ts';
 import { smokeTest } from './smoke.ts';
 import { wheelSet } from './wheels.ts';
@@ -45,19 +44,8 @@ export interface SetupOptions {
  * TensorFlow for this checkout: what is ready is used, else library, binding and smoke test, each only if the shared
  * cache lacks it. Everything is made under temporary names and renamed when it is whole, under one lock per cache; an
  * interrupted set-up leaves nothing that a later one would use. Throws SETUP, naming what is missing and its fix.
- * Progress goes to stderr if there is no `report`.
  */
-export async function ensureTensorFlow(options: SetupOptions, report?: Report): Promise<NativeEngine> {
-  if (report !== undefined) return ensureReporting(options, report);
-  const progress = progressReport(process.stderr);
-  try {
-    return await ensureReporting(options, progress.report);
-  } finally {
-    progress.end();
-  }
-}
-
-async function ensureReporting(options: SetupOptions, report: Report): Promise<NativeEngine> {
+export async function ensureTensorFlow(options: SetupOptions, report: Report): Promise<NativeEngine> {
   const ready = readyTensorFlow(options.link);
   if (ready !== undefined && suits(ready, options)) return ready;
   const cache = cacheDirectory();

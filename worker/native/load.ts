@@ -14,9 +14,9 @@ const require = createRequire(import.meta.url);
  * TensorFlow in this process: the package itself, once, so that there is one registry of kernels. Needs the
  * environment of environment.ts from before the process started, and the binding that ensure.ts has built. A library
  * that does not fit aborts the process; ensure.ts has tried it in a child. Of what the library writes to stderr while
- * it loads, errors are passed on and greetings are dropped; MNIST_DIST_TENSORFLOW_LOG=1 passes on everything.
+ * it loads, errors are told to `say` and greetings are dropped; MNIST_DIST_TENSORFLOW_LOG=1 passes on everything.
  */
-export function loadTensorFlow(): TensorFlowModule {
+export function loadTensorFlow(say: (lines: readonly string[]) => void = () => undefined): TensorFlowModule {
   restoreRemovedUtilities();
   pointToBinding();
   const support = process.env['MNIST_DIST_TENSORFLOW_LOG'] === '1' ? undefined : loadSupport();
@@ -40,7 +40,7 @@ export function loadTensorFlow(): TensorFlowModule {
     );
   } finally {
     const worthy = withoutGreetings(said);
-    if (worthy !== '') process.stderr.write(worthy);
+    if (worthy.length > 0) say(worthy);
   }
 }
 
@@ -54,14 +54,13 @@ function pointToBinding(): void {
 }
 
 /** Drops absl's warning about itself, lines of severity information, and the lines that continue one. */
-export function withoutGreetings(said: string): string {
+export function withoutGreetings(said: string): string[] {
   let isKept = false;
-  const kept = said.split('\n').filter((line) => {
+  return said.split('\n').filter((line) => {
     if (line.startsWith('WARNING: All log messages before absl') || /^I\d{4} /.test(line)) isKept = false;
     else if (/^[WEF]\d{4} /.test(line) || /^\d{4}-\d\d-\d\d .*: [WEF] /.test(line)) isKept = true;
     return isKept && line !== '';
   });
-  return kept.map((line) => `${line}\n`).join('');
 }
 
 /** tfjs-node 4.22 calls two functions that Node 23 removed from node:util. */
