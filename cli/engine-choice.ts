@@ -71,18 +71,16 @@ export function engineEnvironment(
 }
 
 /**
- * Runs this very command again in the engine's environment and returns its exit code; undefined when this process has
+ * Runs this very command again in this environment, the engine's, and returns its exit code; undefined when this process has
  * it already. Signals reach both processes; this one hands them on.
  */
 export async function runInEnvironment(
-  native: NativeEngine,
-  options: WorkerOptions,
-  gpus: UsableGpus,
+  environment: Readonly<Record<string, string>>,
   argv: readonly string[],
 ): Promise<number | undefined> {
   if (process.env[ENGINE_READY] === '1') return undefined;
   const child = spawn(process.execPath, [executable, ...argv], {
-    env: { ...process.env, ...engineEnvironment(native, options, gpus) },
+    env: { ...process.env, ...environment },
     stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
   });
   // Where the signal came to all processes, that one may have ended by itself.

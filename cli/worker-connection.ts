@@ -2,7 +2,8 @@ import { isLoopback } from '../shared/address.ts';
 import { ClusterError } from '../shared/errors.ts';
 import { Anchor, type Trust } from '../worker/trust.ts';
 import type { Environment } from './environment.ts';
-import { parseJoin, readJoinLine, type Join } from './join.ts';
+import { joinText, parseJoin, type Join } from './join.ts';
+import { readJoin } from './read-join.ts';
 import type { Log } from './log.ts';
 import type { OptionKey, WorkerOptions } from './options.ts';
 import { flagOf } from './options.ts';
@@ -14,20 +15,24 @@ export interface WorkerConnection {
   readonly coordinator: URL;
   readonly token: () => string;
   readonly anchor: Anchor;
+  /** What a process that continues this one must have in its environment, so that the join string is read once. */
+  readonly handedOn: Readonly<Record<string, string>>;
 }
+
+const HANDED_ON = 'MNIST_DIST_INTERNAL_JOIN';
 
 /** What a join string says, too. */
 const saidByJoin: readonly OptionKey[] = ['coordinator', 'tokenFile', 'sslCaCertfile'];
 
 /** From the join string, or from the options one by one. Throws USAGE, for a connection in the clear beyond this machine as well. */
-export function workerConnection(
+export async function workerConnection(
   options: WorkerOptions,
   explicit: ReadonlySet<OptionKey>,
   argv: readonly string[],
   environment: Environment,
   log: Log,
-): WorkerConnection {
-  const join = joinOf(options, explicit, argv, log);
+): Promise<WorkerConnection> {
+  const join = await joinOf(options, explicit, argv, environment, log);
   const coordinator = new URL(join?.coordinator ?? options.coordinator);
   // Of an address among the options this is known already.
   if (coordinator.protocol === 'ws:' && !isLoopback(coordinator.hostname) && !options.insecure)
@@ -36,22 +41,26 @@ export function workerConnection(
     });
   const token =
     join === undefined ? workerToken(options.tokenFile, coordinator, environment) : () => join.token;
-  return { coordinator, token, anchor: new Anchor(trustOf(join, options)) };
+  const handedOn = join === undefined ? {} : { [HANDED_ON]: joinText(join) };
+  return { coordinator, token, anchor: new Anchor(trustOf(join, options)), handedOn };
 }
 
-function joinOf(
+async function joinOf(
   { join }: WorkerOptions,
   explicit: ReadonlySet<OptionKey>,
   argv: readonly string[],
+  environment: Environment,
   log: Log,
-): Join | undefined {
+): Promise<Join | undefined> {
   if (join === undefined) return undefined;
+  const known = environment[HANDED_ON];
+  if (known !== undefined) return parseJoin(known);
   const twice = saidByJoin.find((key) => explicit.has(key));
   if (twice !== undefined)
     throw new ClusterError('USAGE', `--join says what ${flagOf(twice)} says, too`, {
       fix: 'keep one of them',
     });
-  if (join === '-') return parseJoin(readJoinLine());
+  if (join === '-') return parseJoin(await readJoin());
   if (argv.some((word) => word === '--join' || word.startsWith('--join=')))
     log.warn(
       {},

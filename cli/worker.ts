@@ -10,7 +10,7 @@ import { Client } from '../worker/client.ts';
 import { Computation } from '../worker/computation.ts';
 import { fetchDataset, type DialOptions } from '../worker/dial.ts';
 import { GpuTelemetry, watchedGpus } from '../worker/native/gpu-telemetry.ts';
-import { chooseEngine, preloadEngine, runInEnvironment } from './engine-choice.ts';
+import { chooseEngine, engineEnvironment, preloadEngine, runInEnvironment } from './engine-choice.ts';
 import { createLogger } from './log.ts';
 import type { OptionKey, WorkerOptions } from './options.ts';
 import { stderr } from './output.ts';
@@ -29,16 +29,17 @@ export async function worker(
     format: options.logFormat,
     destination: stderr,
   });
+  // Before the set-up, which may take minutes: the join string may have to be pasted.
+  const { handedOn, ...connection } = await workerConnection(options, explicit, argv, process.env, log);
   const { engine, native, gpus } = await chooseEngine(options, log);
   // Linker and TensorFlow read their environment once, before the process starts.
   if (native !== undefined) {
-    const ended = await runInEnvironment(native, options, gpus, argv);
+    const ended = await runInEnvironment({ ...engineEnvironment(native, options, gpus), ...handedOn }, argv);
     if (ended !== undefined) return ended;
   }
   tuneRuntime();
   preloadEngine(engine);
 
-  const connection = workerConnection(options, explicit, argv, process.env, log);
   const stopping = new AbortController();
   const dial: DialOptions = {
     signal: stopping.signal,

@@ -18,6 +18,10 @@ export const MAX_PEM_FILE_BYTES = 1024 ** 2;
 export const DEFAULT_CERTIFICATE_DAYS = 365;
 export const MAX_CERTIFICATE_DAYS = 3650;
 export const MAX_JOIN_CHARACTERS = 2048;
+/** A terminal from which nothing has come for so long has sent all of a paste. */
+export const PASTE_QUIET_MILLISECONDS = 300;
+/** How often a stdin that does not block is read again. */
+export const STDIN_RETRY_MILLISECONDS = 20;
 /** Of a chain that a coordinator shows. */
 export const MAX_CHAIN_CERTIFICATES = 16;
 export const MAX_REQUEST_HEADER_BYTES = 8 * 1024;

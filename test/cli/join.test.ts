@@ -29,6 +29,31 @@ describe('a join string', () => {
     }
   });
 
+  it.each([
+    ['a byte order mark', (text: string) => `\ufeff${text}\n`],
+    ['quotes', (text: string) => `"${text}"`],
+    ['single quotes', (text: string) => `'${text}' `],
+    ['angle brackets', (text: string) => `<${text}>\r\n`],
+    ['blank lines before it', (text: string) => `\n \r\n\t\n${text}`],
+    ['spaces around it', (text: string) => `   ${text}   \n`],
+    ['the marks of a paste', (text: string) => `\u001b[200~${text}\u001b[201~`],
+    ['a line break within', (text: string) => `${text.slice(0, 70)}\r${text.slice(70)}\r`],
+    [
+      'indented pieces',
+      (text: string) => `  ${text.slice(0, 33)}\n  ${text.slice(33, 90)}\n  ${text.slice(90)}\n`,
+    ],
+    ['a break within the address', (text: string) => `${text.slice(0, 9)}\n${text.slice(9)}`],
+    ['a sentence around it', (text: string) => `join with ${text}.\n`],
+    ['a log line after it', (text: string) => `13:00:00 ${text}\n13:00:01 w0 is ready\n`],
+  ])('may have %s', (_what, changed) => {
+    const join = { coordinator: 'wss://10.0.0.5:29400', token, ca };
+    expect(parseJoin(changed(joinText(join)))).toEqual(join);
+    const plain = { coordinator: 'ws://10.0.0.5:29400', token: `${token}${'x'.repeat(60)}`, ca: undefined };
+    const text = changed(joinText(plain));
+    // A full stop may be the token's last character.
+    if (!text.includes('.\n')) expect(parseJoin(text)).toEqual(plain);
+  });
+
   it('is a URL whose secrets no client sends to a server', () => {
     const url = new URL(joinText({ coordinator: 'wss://10.0.0.5:29400', token, ca }));
     expect(url.hash).toContain('token=');
