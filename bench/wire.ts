@@ -132,6 +132,8 @@ export class Wire implements Carrier {
         ...{ host: '127.0.0.1', port: 0, token: this.#token, maxFrameBytes: description.frame_bytes },
         ...{ description: () => description, dataset: { digest: MNIST_DIGEST, bytes: new Uint8Array(0) } },
         openMemory: () => undefined,
+        version: description.version,
+        warn: () => undefined,
         tls: this.#certificate,
       },
       {

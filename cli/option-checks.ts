@@ -111,7 +111,7 @@ export function checkWorkerOptions(options: WorkerOptions, given: GivenOf): void
   const { protocol, hostname } = new URL(coordinator);
   if (join !== undefined || protocol === 'wss:' || isLoopback(hostname) || insecure) return;
   const fix =
-    'Dial wss:// (--ssl-certfile there), or use --join; on a network you trust --insecure: whoever reads it reads the token.';
+    'Dial wss:// (--ssl-certfile there), or use --join; on a network you trust --insecure: its readers see weights and dataset.';
   throw notAllowed('coordinator', given('coordinator'), fix, 'on another machine, without TLS');
 }
 

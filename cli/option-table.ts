@@ -218,7 +218,7 @@ export const optionTable = {
   }),
   insecure: withDefault(flag, false, {
     ...{ in: ['local', 'coordinator', 'worker', 'show', 'eval'], group: 'Network' },
-    help: 'allow a connection beyond this machine without TLS: whoever reads the network reads the token',
+    help: 'allow a connection beyond this machine without TLS: readers of the network see weights and dataset',
   }),
   maxRetries: without(integer({ min: 0, max: 1_000_000 }), {
     ...{ in: ['worker'], group: 'Network' },

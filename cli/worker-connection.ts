@@ -37,7 +37,7 @@ export async function workerConnection(
   // Of an address among the options this is known already.
   if (coordinator.protocol === 'ws:' && !isLoopback(coordinator.hostname) && !options.insecure)
     throw new ClusterError('USAGE', `the join string leads to ${coordinator.href}, without TLS`, {
-      fix: 'give the coordinator a certificate (`mnist-dist certs`, --ssl-certfile); on a network you trust add --insecure: whoever reads it reads the token',
+      fix: 'give the coordinator a certificate (`mnist-dist certs`, --ssl-certfile); on a network you trust add --insecure: its readers see weights and dataset',
     });
   const token =
     join === undefined ? workerToken(options.tokenFile, coordinator, environment) : () => join.token;

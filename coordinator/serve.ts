@@ -104,6 +104,8 @@ export async function serve<R extends RunRecorder>(
   const server = await listen(
     {
       ...{ host, port, token, tls, dataset, maxFrameBytes: frameBytes },
+      version: settings.version,
+      warn: (line) => log('warn', line, {}),
       description: () => running?.description,
       // It goes both ways or not at all.
       openMemory: (address) => (memory === undefined ? undefined : reachMemory(address, bytes + 4, log)),

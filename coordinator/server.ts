@@ -1,65 +1,74 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import { STATUS_CODES, type IncomingMessage, type ServerResponse } from 'node:http';
 import { pipeline, Readable, type Duplex } from 'node:stream';
 import { WebSocketServer } from 'ws';
-import { ClusterError } from '../shared/errors.ts';
+import { ClusterError, unreachable } from '../shared/errors.ts';
 import { FrameSocket } from '../shared/frame-socket.ts';
 import * as limits from '../shared/limits.ts';
-import { isAuthorized } from './authorization.ts';
+import { ARITHMETIC, PROTOCOL } from '../shared/messages.ts';
+import { workerPath } from '../shared/proof.ts';
+import { Authenticator } from './authenticator.ts';
 import { Connection, type OpenMemory } from './connection.ts';
 import { createBoundedServer, portOf, type BoundedServer, type ServerTls } from './http-server.ts';
+import { Newcomers } from './newcomers.ts';
 import type { PeerEvents } from './peer.ts';
+import { Refusals, type Refusal } from './refusals.ts';
 
-const UNAUTHORIZED = '401 Unauthorized';
-/** Whoever lacks the token does not stay either. */
-const UNAUTHORIZED_HEADERS = { 'WWW-Authenticate': 'Bearer', Connection: 'close' };
+const WAITING_NEWCOMERS = { max: limits.MAX_NEWCOMERS, milliseconds: limits.NEWCOMER_LIMIT_MILLISECONDS };
 
 export interface ServerOptions {
   readonly host: string;
   readonly port: number;
   readonly token: string;
-  /** Without it whoever reads the network reads everything, the token too. */
+  /** Without it a reader of the network reads everything but the token. */
   readonly tls?: ServerTls | undefined;
   /** What GET /run answers; undefined, and 503, as long as the run is being set up. */
-  readonly description: () => object | undefined;
+  readonly description: () => { readonly run: string } | undefined;
+  readonly version: string;
   readonly dataset: { readonly digest: string; readonly bytes: Uint8Array };
   /** The largest frame a worker may send. */
   readonly maxFrameBytes: number;
   readonly openMemory: OpenMemory;
+  /** Told what was refused, in lines that floods make no more of. */
+  readonly warn: (line: string) => void;
 }
 
 export interface CoordinatorServer {
   readonly host: string;
   readonly port: number;
-  /** How many requests lacked the token so far. */
+  /** How many requests had no proof of the token, or a wrong one, so far. */
   readonly unauthorized: number;
   close(): Promise<void>;
 }
 
 /**
- * The training listener: GET /run, GET /data/<sha256>, and the upgrade at /worker. The token is compared before
- * anything else is looked at; who lacks it learns nothing but 401.
+ * The training listener: GET /run, GET /data/<sha256>, and the upgrade at /worker. Both sides prove that they know the token
+ * (shared/proof.ts) before anything else is looked at; a peer without it learns nothing but 401.
  */
 export async function listen(options: ServerOptions, events: PeerEvents): Promise<CoordinatorServer> {
-  let unauthorized = 0;
+  const http = createBoundedServer(limits.MAX_NEWCOMERS + limits.MAX_CONNECTIONS, options.tls);
+  const door = new Door(http, options);
   // Workers' connections are judged by the run, once they are upgraded.
-  const http = createBoundedServer(limits.MAX_CONNECTIONS, options.tls);
   http.on('request', (request, response) => {
-    if (isAuthorized(options.token, request)) return answer(options, request, response);
-    unauthorized += 1;
-    reply(response, 401, UNAUTHORIZED_HEADERS, 'the token is missing or wrong\n');
+    const entry = door.judge(request);
+    if (entry.kind === 'admitted') answer(options, request, response, { ...entry.headers, ...CLOSE });
+    else reply(response, entry.status, entry.headers, entry.text);
   });
   const webSockets = new WebSocketServer({
     ...{ noServer: true, perMessageDeflate: false, clientTracking: false, maxFragments: 1 },
     ...{ maxPayload: options.maxFrameBytes, maxBufferedChunks: Math.ceil(options.maxFrameBytes / 512) },
     ...{ closeTimeout: limits.CLOSE_LIMIT_MILLISECONDS },
   });
+  const proofs = new WeakMap<IncomingMessage, Headers>();
+  webSockets.on('headers', (lines, request) => lines.push(...linesOf(proofs.get(request) ?? {})));
   const connections = new Map<number, Connection>();
   http.on('upgrade', (request, socket, head) => {
+    const entry = door.judge(request);
+    if (entry.kind !== 'admitted') return hangUp(socket, entry.status, entry.headers);
     const refusal = refuseUpgrade(options, request);
-    if (refusal === UNAUTHORIZED) unauthorized += 1;
-    if (refusal !== undefined) return hangUp(socket, refusal);
+    if (refusal !== undefined) return hangUp(socket, refusal, entry.headers);
     // Node 26 puts a stream between where an upgrade announces a body; no worker sends one.
-    if (socket !== request.socket) return hangUp(socket, '400 Bad Request');
+    if (socket !== request.socket) return hangUp(socket, 400, entry.headers);
+    proofs.set(request, entry.headers);
     webSockets.handleUpgrade(request, socket, head, (webSocket) => {
       const slot = freeSlot(connections);
       const frames = new FrameSocket(webSocket, request.socket, 'server', options.maxFrameBytes);
@@ -74,37 +83,132 @@ export async function listen(options: ServerOptions, events: PeerEvents): Promis
     host: options.host,
     port: portOf(http) ?? options.port,
     get unauthorized() {
-      return unauthorized;
+      return door.unauthorized;
     },
     close: () => closeServer(http, connections),
   };
 }
 
-function answer(options: ServerOptions, request: IncomingMessage, response: ServerResponse): void {
-  if (request.method !== 'GET') return reply(response, 405, { Allow: 'GET' }, 'only GET is answered here\n');
+type Headers = Readonly<Record<string, string>>;
+
+/** Whether a request is answered; where it is not, with what it is refused. */
+type Entry =
+  | { readonly kind: 'admitted'; readonly headers: Headers }
+  | { readonly kind: 'refused'; readonly status: number; readonly headers: Headers; readonly text: string };
+
+/** Lets in the connections that know the token, as many as there are places, and says which it refused. */
+class Door {
+  unauthorized = 0;
+  readonly #authenticator: Authenticator;
+  readonly #newcomers: Newcomers;
+  readonly #refusals = new Refusals();
+  readonly #options: ServerOptions;
+  #admitted = 0;
+
+  constructor(http: BoundedServer, options: ServerOptions) {
+    this.#options = options;
+    this.#authenticator = new Authenticator(options.token);
+    this.#newcomers = new Newcomers(http, WAITING_NEWCOMERS, (address, end) =>
+      this.#refuse(address, end === 'unproven' ? 'token' : end),
+    );
+    const timer = setInterval(() => {
+      for (const line of this.#refusals.due(performance.now())) options.warn(line);
+    }, limits.REQUEST_CHECK_MILLISECONDS).unref();
+    http.once('close', () => clearInterval(timer));
+  }
+
+  judge(request: IncomingMessage): Entry {
+    const { socket, method, url } = request;
+    const verdict = this.#authenticator.judge(request);
+    const address = socket.remoteAddress ?? 'unknown';
+    switch (verdict.kind) {
+      case 'challenged':
+        return refused(401, { 'WWW-Authenticate': verdict.challenge }, 'prove that you know the token\n');
+      case 'admitted': {
+        this.#refusals.admitted(address);
+        this.#newcomers.release(socket);
+        const headers = { 'Authentication-Info': verdict.confirmation };
+        if (this.#admitted >= limits.MAX_CONNECTIONS)
+          return refused(429, { ...headers, ...CLOSE }, `there are ${limits.MAX_CONNECTIONS} connections\n`);
+        this.#admitted += 1;
+        socket.once('close', () => (this.#admitted -= 1));
+        return { kind: 'admitted', headers };
+      }
+      case 'outdated':
+        this.#newcomers.release(socket);
+        this.#refuse(address, 'outdated');
+        // It reads the versions of a description first, and says in its own words that they differ.
+        if (method === 'GET' && url === '/run')
+          return refused(
+            200,
+            { ...CLOSE, 'Content-Type': 'application/json' },
+            JSON.stringify({ protocol: PROTOCOL, arithmetic: ARITHMETIC, version: this.#options.version }),
+          );
+        return refused(401, CLOSE, UNPROVEN);
+      case 'refused':
+        this.#newcomers.release(socket);
+        this.#refuse(address, 'token');
+        return refused(401, CLOSE, UNPROVEN);
+      default:
+        return unreachable(verdict);
+    }
+  }
+
+  #refuse(address: string, refusal: Refusal): void {
+    if (refusal === 'token') this.unauthorized += 1;
+    const line = this.#refusals.add(address, refusal, performance.now());
+    if (line !== undefined) this.#options.warn(line);
+  }
+}
+
+const CLOSE = { Connection: 'close' };
+const UNPROVEN = 'this is no proof of the token\n';
+
+function refused(status: number, headers: Headers, text: string): Entry {
+  return { kind: 'refused', status, headers, text };
+}
+
+function answer(
+  options: ServerOptions,
+  request: IncomingMessage,
+  response: ServerResponse,
+  headers: Headers,
+): void {
+  if (request.method !== 'GET')
+    return reply(response, 405, { ...headers, Allow: 'GET' }, 'only GET is answered here\n');
   const description = options.description();
   if (description === undefined)
-    return reply(response, 503, { 'Retry-After': '1' }, 'the run is being set up\n');
+    return reply(response, 503, { ...headers, 'Retry-After': '1' }, 'the run is being set up\n');
   if (request.url === '/run')
-    return reply(response, 200, { 'Content-Type': 'application/json' }, JSON.stringify(description));
+    return reply(
+      response,
+      200,
+      { ...headers, 'Content-Type': 'application/json' },
+      JSON.stringify(description),
+    );
   if (request.url === `/data/${options.dataset.digest}`)
-    return sendData(options.dataset.bytes, request, response);
-  reply(response, 404, {}, 'there are /run, /data/<sha256> and the upgrade at /worker\n');
+    return sendData(options.dataset.bytes, request, response, headers);
+  reply(response, 404, headers, 'there are /run, /data/<sha256> and the upgrade at /worker\n');
 }
 
 /** The dataset, or from `Range: bytes=N-` on what a broken download still lacks. */
-function sendData(bytes: Uint8Array, request: IncomingMessage, response: ServerResponse): void {
+function sendData(
+  bytes: Uint8Array,
+  request: IncomingMessage,
+  response: ServerResponse,
+  headers: Headers,
+): void {
   const range = /^bytes=(\d{1,15})-$/.exec(request.headers.range ?? '')?.[1];
   const start = range === undefined ? 0 : Number(range);
-  if (start >= bytes.length) return reply(response, 416, { 'Content-Range': `bytes */${bytes.length}` }, '');
+  if (start >= bytes.length)
+    return reply(response, 416, { ...headers, 'Content-Range': `bytes */${bytes.length}` }, '');
   const partial =
     range === undefined ? {} : { 'Content-Range': `bytes ${start}-${bytes.length - 1}/${bytes.length}` };
   response.writeHead(range === undefined ? 200 : 206, {
-    ...{
-      'Content-Type': 'application/octet-stream',
-      'Content-Length': bytes.length - start,
-      'Accept-Ranges': 'bytes',
-    },
+    ...headers,
+    'Content-Type': 'application/octet-stream',
+    'Content-Length': bytes.length - start,
+    'Accept-Ranges': 'bytes',
     ...partial,
   });
   // Piece by piece, as it is read: TLS would encrypt all of it at once, and keep that.
@@ -116,26 +220,30 @@ function* piecesOf(bytes: Uint8Array): Generator<Uint8Array> {
     yield bytes.subarray(at, at + limits.DATA_PIECE_BYTES);
 }
 
-function reply(
-  response: ServerResponse,
-  status: number,
-  headers: Record<string, string>,
-  body: string,
-): void {
+function reply(response: ServerResponse, status: number, headers: Headers, body: string): void {
   response.writeHead(status, { ...headers, 'Content-Length': Buffer.byteLength(body) });
   response.end(body);
 }
 
-function refuseUpgrade({ token, description }: ServerOptions, request: IncomingMessage): string | undefined {
-  if (!isAuthorized(token, request)) return UNAUTHORIZED;
-  if (description() === undefined) return '503 Service Unavailable';
-  return request.url === '/worker' ? undefined : '404 Not Found';
+/** The status with which an upgrade is refused; undefined where it is not. */
+function refuseUpgrade({ description }: ServerOptions, request: IncomingMessage): number | undefined {
+  const run = description()?.run;
+  if (run === undefined) return 503;
+  if (request.url === workerPath(run)) return undefined;
+  // Its run was another one's when it asked for the description.
+  return request.url?.startsWith(workerPath('')) === true ? 409 : 404;
 }
 
-function hangUp(socket: Duplex, status: string): void {
+function hangUp(socket: Duplex, status: number, headers: Headers): void {
   socket.on('error', () => socket.destroy());
-  // Node gives up its limits with an upgrade: whoever does not close its half would stay for ever.
-  socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`, () => socket.destroy());
+  const lines = linesOf({ ...headers, ...CLOSE, 'Content-Length': '0' });
+  const head = [`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}`, ...lines].join('\r\n');
+  // Node gives up its limits with an upgrade: a peer that does not close its half would stay for ever.
+  socket.end(`${head}\r\n\r\n`, () => socket.destroy());
+}
+
+function linesOf(headers: Headers): string[] {
+  return Object.entries(headers).map(([name, value]) => `${name}: ${value}`);
 }
 
 function freeSlot(connections: ReadonlyMap<number, Connection>): number {
@@ -148,7 +256,7 @@ async function bind(http: BoundedServer, { host, port }: ServerOptions): Promise
   await new Promise<void>((resolve, reject) => {
     // One that comes later (no more file descriptors) costs a connection, not the run.
     http.on('error', (error: NodeJS.ErrnoException) => reject(bindError(error, host, port)));
-    http.listen(port, host, resolve);
+    http.listen({ port, host, backlog: limits.LISTEN_BACKLOG }, resolve);
   });
 }
 

@@ -25,6 +25,8 @@ export const STDIN_RETRY_MILLISECONDS = 20;
 /** Of a chain that a coordinator shows. */
 export const MAX_CHAIN_CERTIFICATES = 16;
 export const MAX_REQUEST_HEADER_BYTES = 8 * 1024;
+/** Of the text beside a coordinator's challenge. */
+export const MAX_CHALLENGE_TEXT_BYTES = 1024;
 
 // Sizes in memory and on disk.
 /** Of a message that has memory of its own on its connection. */
@@ -64,8 +66,17 @@ export const MAX_WAITING_WEIGHTS = 8;
 /** Also how many versions of the weights may be on their way at once. */
 export const SHARED_MEMORY_ROOMS = 4;
 export const MAX_WORKERS = 256;
-/** Of a coordinator: its workers', and those by which others fetch the dataset meanwhile. */
+/** Admitted connections of a coordinator: its workers', and those by which others fetch the dataset meanwhile. */
 export const MAX_CONNECTIONS = MAX_WORKERS + 32;
+/**
+ * Connections of a listener that have proved or asked nothing yet. At 10,000 new ones a second each has a tenth of a second for
+ * its next message.
+ */
+export const MAX_NEWCOMERS = 1024;
+/** Connections that the system keeps until they are accepted; a full queue costs a dialling peer a second. */
+export const LISTEN_BACKLOG = 4096;
+/** Addresses and reasons of refused connections that a coordinator's log tells apart. */
+export const MAX_REFUSED_ADDRESSES = 64;
 export const MAX_VIRTUAL_SHARDS = 256;
 export const MAX_DEFAULT_VIRTUAL_SHARDS = 8;
 export const MIN_DEFAULT_SHARD_ROWS = 8;
@@ -184,6 +195,12 @@ export const HEARTBEAT_INTERVAL_MILLISECONDS = 2_000;
 export const IDLE_LIMIT_MILLISECONDS = 20_000;
 export const HELLO_LIMIT_MILLISECONDS = 10_000;
 export const REQUEST_LIMIT_MILLISECONDS = 10_000;
+/** From a connection's beginning to its proof of the token, the TLS handshake included. */
+export const NEWCOMER_LIMIT_MILLISECONDS = 5_000;
+/** Between two log lines about refused connections of one address. */
+export const REFUSAL_INTERVAL_MILLISECONDS = 60_000;
+/** How long a connection that ended in its TLS handshake may have been one that only read the certificates. */
+export const HANDSHAKE_DOUBT_MILLISECONDS = 5_000;
 /** How often requests are looked at that take too long. */
 export const REQUEST_CHECK_MILLISECONDS = 1_000;
 export const DEFAULT_PREPARE_LIMIT_MILLISECONDS = 300_000;

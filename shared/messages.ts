@@ -10,7 +10,7 @@ import { memoryAddress, memoryRoom } from './shared-memory.ts';
  * The contract of the wire. Every message is one frame (frame.ts); its header is one of the records below, its body
  * float32. A receiver fences by `run`, `term` and `step`: what belongs to another one is dropped.
  */
-export const PROTOCOL = 2;
+export const PROTOCOL = 3;
 /** Raised whenever the same configuration would give other bytes. */
 export const ARITHMETIC = 1;
 

@@ -33,6 +33,7 @@ describe('SECURITY', () => {
         .replace('## What is not', '<!-- /holds -->## What is not'),
       'holds',
     )
+      .replaceAll('\n  ', ' ')
       .split('\n')
       .filter((line) => line.startsWith('- '));
     expect(sentences.length).toBeGreaterThan(20);

@@ -1,5 +1,4 @@
-import { get as getPlain, type IncomingMessage } from 'node:http';
-import { get as getSecure } from 'node:https';
+import type { IncomingMessage } from 'node:http';
 import { WebSocket } from 'ws';
 import { ClusterError } from '../shared/errors.ts';
 import { FrameSocket } from '../shared/frame-socket.ts';
@@ -7,7 +6,9 @@ import { MAX_FRAME_HEAD_BYTES, roomBytes } from '../shared/frame.ts';
 import * as limits from '../shared/limits.ts';
 import { ARITHMETIC, PROTOCOL } from '../shared/messages.ts';
 import { parameterCount } from '../shared/model.ts';
+import { workerPath } from '../shared/proof.ts';
 import { runDescriptionSchema, versionsSchema, type RunDescription } from '../shared/run-description.ts';
+import { getOver, prepareRequest, type ProvenRequestOptions } from './proven-request.ts';
 import type { Anchor } from './trust.ts';
 import { connectionError } from './unreachable.ts';
 
@@ -117,70 +118,77 @@ export async function fetchDataset(options: DialOptions, run: RunDescription): P
 
 /** The upgrade at /worker; resolves once open. Frames are never compressed, fragmented or masked with a real mask. */
 export async function connect(options: DialOptions, run: RunDescription): Promise<FrameSocket> {
+  const { coordinator } = options;
   const maxPayload = run.frame_bytes + MAX_FRAME_HEAD_BYTES;
-  const webSocket = new WebSocket(new URL('/worker', options.coordinator), {
-    ...(await secureOptions(options)),
-    ...{
-      perMessageDeflate: false,
-      maxPayload,
-      maxFragments: 1,
-      maxBufferedChunks: Math.ceil(maxPayload / 512),
-      closeTimeout: limits.CLOSE_LIMIT_MILLISECONDS,
-    },
-    headers: { Authorization: `Bearer ${options.token()}` },
+  const path = workerPath(run.run);
+  const limit = AbortSignal.timeout(limits.REQUEST_LIMIT_MILLISECONDS);
+  const proven = await prepareRequest(await requestOf(options, path, limit));
+  // Named, since the types of ws lack some of them.
+  const settings = {
+    agent: proven.agent,
+    headers: proven.headers,
+    perMessageDeflate: false,
+    maxPayload,
+    maxFragments: 1,
+    maxBufferedChunks: Math.ceil(maxPayload / 512),
+    closeTimeout: limits.CLOSE_LIMIT_MILLISECONDS,
     handshakeTimeout: limits.REQUEST_LIMIT_MILLISECONDS,
     // The mask protects careless proxies from browsers' scripts, not us; a mask of zeros lets ws send without a copy.
-    generateMask: (mask) => void mask.fill(0),
-  });
+    generateMask: (mask: Buffer) => void mask.fill(0),
+  };
   return await new Promise((resolve, reject) => {
-    webSocket.once('upgrade', ({ socket }) =>
-      webSocket.once('open', () => resolve(new FrameSocket(webSocket, socket, 'client', maxPayload))),
-    );
-    webSocket.once('error', (error) => reject(connectionError(options.coordinator, error)));
+    const webSocket = new WebSocket(new URL(path, coordinator), settings);
+    const check = (response: IncomingMessage): boolean => {
+      try {
+        proven.check(response);
+        return true;
+      } catch (error) {
+        reject(connectionError(coordinator, error));
+        webSocket.terminate();
+        return false;
+      }
+    };
+    webSocket.once('unexpected-response', (request, response) => {
+      if (!check(response)) return void request.destroy();
+      reject(new ClusterError('PROTOCOL', `${coordinator.href} did not upgrade; is this a coordinator?`));
+      webSocket.terminate();
+    });
+    webSocket.once('upgrade', (response) => {
+      if (!check(response)) return;
+      const { socket } = response;
+      webSocket.once('open', () => resolve(new FrameSocket(webSocket, socket, 'client', maxPayload)));
+    });
+    webSocket.on('error', (error) => reject(connectionError(coordinator, error)));
   });
 }
 
+/** Gets what is there for those who know the token, from a coordinator that proved that it knows it. */
 async function request(
   options: DialOptions,
   path: string,
   headers: Record<string, string>,
   limit: AbortSignal,
 ): Promise<IncomingMessage> {
-  const { coordinator } = options;
-  const signal = AbortSignal.any([options.signal, limit]);
-  const url = new URL(path, coordinator.href.replace(/^ws/, 'http'));
-  let response: IncomingMessage;
+  const wanted = await requestOf(options, path, limit);
+  const proven = await prepareRequest(wanted);
   try {
-    const secure = await secureOptions(options);
-    response = await new Promise((resolve, reject) => {
-      const get = secure === undefined ? getPlain : getSecure;
-      const authorized = { ...headers, Authorization: `Bearer ${options.token()}` };
-      get(url, { ...secure, headers: authorized, signal, agent: false }, resolve).on('error', reject);
-    });
+    const response = await getOver(wanted, proven.agent, { ...headers, ...proven.headers });
+    proven.check(response);
+    return response;
   } catch (error) {
-    throw connectionError(coordinator, limit.aborted ? limit.reason : error);
+    throw connectionError(options.coordinator, limit.aborted ? limit.reason : error);
   }
-  const { statusCode: status = 0 } = response;
-  if (status >= 200 && status < 300) return response;
-  response.destroy();
-  if (status === 401) {
-    throw new ClusterError('UNAUTHORIZED', `${coordinator.origin} refuses this worker's token`, {
-      fix: "give the coordinator's token by --token-file or MNIST_DIST_TOKEN, or join with the string that it prints now",
-    });
-  }
-  if (status === 503)
-    throw new ClusterError(
-      'UNREACHABLE',
-      `the coordinator at ${coordinator.origin} is still setting up its run`,
-    );
-  throw new ClusterError('PROTOCOL', `${url.href} answered ${status}; is this a coordinator?`);
 }
 
-/** Undefined where TLS is not asked for. */
-async function secureOptions({ coordinator, anchor, signal }: DialOptions) {
-  if (coordinator.protocol !== 'wss:') return undefined;
+async function requestOf(
+  { coordinator, anchor, signal, token }: DialOptions,
+  path: string,
+  limit: AbortSignal,
+): Promise<ProvenRequestOptions> {
   try {
-    return await anchor.options(coordinator, signal);
+    // Undefined where TLS is not asked for.
+    const secure = coordinator.protocol === 'wss:' ? await anchor.options(coordinator, signal) : undefined;
+    return { coordinator, path, token: token(), secure, signal: AbortSignal.any([signal, limit]) };
   } catch (error) {
     throw connectionError(coordinator, error);
   }

@@ -27,6 +27,8 @@ export interface SessionState {
   /** Failed attempts since the last welcome, and since when. */
   readonly attempts: number;
   readonly failingSince: number | undefined;
+  /** Why the last attempt failed. */
+  readonly fault: ErrorCode | undefined;
   /** Why the coordinator says it closes the connection. */
   readonly farewell: { readonly code: ErrorCode; readonly message: string } | undefined;
 }
@@ -56,7 +58,7 @@ export type SessionEffect =
   | {
       readonly kind: 'dial';
       readonly afterMilliseconds: number;
-      /** What went wrong, at the first of several attempts. */
+      /** What went wrong, at the first of several attempts, and where it is another kind of fault than before. */
       readonly because?: ClusterError | undefined;
     }
   | { readonly kind: 'send'; readonly message: WorkerMessage }
@@ -82,7 +84,7 @@ export interface SessionNext {
 export function initialSession(settings: SessionSettings): SessionState {
   return {
     ...{ settings, phase: 'dialling', term: 0, run: '', slot: 0, session: undefined, weightsOf: undefined },
-    ...{ attempts: 0, failingSince: undefined, farewell: undefined },
+    ...{ attempts: 0, failingSince: undefined, fault: undefined, farewell: undefined },
   };
 }
 
@@ -150,6 +152,7 @@ function hear(state: SessionState, message: CoordinatorMessage, now: number): Se
           weightsOf: undefined,
           attempts: 0,
           failingSince: undefined,
+          fault: undefined,
         },
         effects: [{ kind: 'send', message: preparing }, { kind: 'prepare' }],
       };
@@ -223,13 +226,21 @@ function closed(state: SessionState, code: number, now: number): SessionNext {
   return fail(state, new ClusterError(known ?? 'UNREACHABLE', message), now);
 }
 
+/** Faults of what answers a dial. */
+const ofTheAnswer = new Set<ErrorCode>(['UNAUTHORIZED', 'TLS', 'VERSION', 'PROTOCOL']);
+
+/** A worker that was in a run may meet another process at the address while the coordinator is started again. */
+function canRetry({ phase, term }: SessionState, code: ErrorCode): boolean {
+  return errorTable[code].retry || (phase === 'dialling' && term > 0 && ofTheAnswer.has(code));
+}
+
 /** Dial again where that can help, with growing pauses, until --max-retries or --max-wait-time is used up. */
 function fail(state: SessionState, error: ClusterError, now: number): SessionNext {
   const attempts = state.attempts + 1;
   const failingSince = state.failingSince ?? now;
   const { maxRetries, maxWaitMilliseconds } = state.settings;
   const isSpent = attempts > maxRetries || now - failingSince >= maxWaitMilliseconds;
-  if (!errorTable[error.code].retry || isSpent) {
+  if (!canRetry(state, error.code) || isSpent) {
     return { state: { ...state, phase: 'ended' }, effects: [{ kind: 'disconnect' }, { kind: 'end', error }] };
   }
   const pause = Math.min(
@@ -237,10 +248,18 @@ function fail(state: SessionState, error: ClusterError, now: number): SessionNex
     limits.MAX_REDIAL_MILLISECONDS,
   );
   return {
-    state: { ...state, phase: 'dialling', attempts, failingSince, farewell: undefined, weightsOf: undefined },
+    state: {
+      ...state,
+      phase: 'dialling',
+      attempts,
+      failingSince,
+      fault: error.code,
+      farewell: undefined,
+      weightsOf: undefined,
+    },
     effects: [
       { kind: 'disconnect' },
-      { kind: 'dial', afterMilliseconds: pause, because: attempts === 1 ? error : undefined },
+      { kind: 'dial', afterMilliseconds: pause, because: state.fault === error.code ? undefined : error },
     ],
   };
 }

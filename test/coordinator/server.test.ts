@@ -7,7 +7,9 @@ import { createKernels } from '../../kernels/kernels.ts';
 import { CHECKSUM_BYTES, encodeBefore, MAX_FRAME_HEAD_BYTES, roomBytes } from '../../shared/frame.ts';
 import type { Tensor } from '../../shared/frame.ts';
 import { DATA_PIECE_BYTES } from '../../shared/limits.ts';
-import type { WorkerMessage } from '../../shared/messages.ts';
+import { ARITHMETIC, PROTOCOL, type WorkerMessage } from '../../shared/messages.ts';
+import { plainRequest, upgradeRequest, WORKER_PATH } from '../hostile/frames.ts';
+import { answerTo, getProven } from '../shared/prove.ts';
 
 const TOKEN = 'a-token-of-the-tests-0123456789';
 const FLOATS = 101_771;
@@ -29,12 +31,15 @@ async function startServer(bytes = new Uint8Array(1)) {
     leave = (reason, cause) => resolve({ reason, cause });
   });
   const connections: Peer[] = [];
+  const warnings: string[] = [];
   const server = await listen(
     {
       ...{ host: '127.0.0.1', port: 0, token: TOKEN, maxFrameBytes: MAX_FRAME_BYTES },
       dataset: { digest: '0'.repeat(64), bytes },
-      description: () => ({}),
+      description: () => ({ run: 'r' }),
+      version: '0',
       openMemory: () => undefined,
+      warn: (line) => warnings.push(line),
     },
     {
       connected: (connection) => connections.push(connection),
@@ -46,18 +51,17 @@ async function startServer(bytes = new Uint8Array(1)) {
     for (const connection of connections) connection.terminate('the test is over');
     await server.close();
   });
-  return { port: server.port, arrived, left, connections, server };
+  return { port: server.port, arrived, left, connections, server, warnings };
 }
 
 /** The bare TCP connection of a worker that has upgraded. */
 async function upgrade(port: number): Promise<Socket> {
   const socket = connect(port, '127.0.0.1').setNoDelay();
   onTestFinished(() => void socket.destroy());
-  const key = Buffer.alloc(16, 7).toString('base64');
-  socket.write(
-    `GET /worker HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n` +
-      `Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${key}\r\nAuthorization: Bearer ${TOKEN}\r\n\r\n`,
-  );
+  socket.write(plainRequest(WORKER_PATH));
+  const [challenge] = await once(socket, 'data');
+  const proof = answerTo(String(challenge), TOKEN, `GET ${WORKER_PATH}`);
+  socket.write(upgradeRequest(proof ?? null));
   const [answer] = await once(socket, 'data');
   expect(String(answer)).toMatch(/^HTTP\/1.1 101 /);
   return socket;
@@ -143,21 +147,47 @@ describe('the listener', () => {
     expect(received.indexOf(Buffer.of(0x89, 0), pings + 1)).toBe(-1);
   });
 
-  it('counts who comes without the token', async () => {
-    const { port, server } = await startServer();
-    for (const path of ['run', 'worker'])
-      expect((await fetch(`http://127.0.0.1:${port}/${path}`)).status).toBe(401);
+  it('counts requests without a proof of the token, and says where they came from', async () => {
+    const { port, server, warnings } = await startServer();
+    for (const path of ['run', 'worker']) {
+      const response = await fetch(`http://127.0.0.1:${port}/${path}`, { headers: { Authorization: 'x' } });
+      expect(response.status).toBe(401);
+    }
     expect(server.unauthorized).toBe(2);
+    // The first of an address; the others are counted.
+    expect(warnings).toEqual([expect.stringContaining('refused 1 connection from 127.0.0.1')]);
+  });
+
+  it('counts a peer that was challenged and leaves', async () => {
+    const { port, server, warnings } = await startServer();
+    const socket = connect(port, '127.0.0.1');
+    socket.write(plainRequest('/run'));
+    await once(socket, 'data');
+    socket.destroy();
+    while (server.unauthorized === 0) await new Promise((resolve) => setImmediate(resolve));
+    expect(warnings).toEqual([expect.stringContaining('no proof of the token')]);
+  });
+
+  it('tells a worker of an older version, which sends the token, the versions and nothing else', async () => {
+    const { port, warnings } = await startServer();
+    const ask = async (token: string) => {
+      const headers = { Authorization: `Bearer ${token}` };
+      const response = await fetch(`http://127.0.0.1:${port}/run`, { headers });
+      return { status: response.status, text: await response.text() };
+    };
+    const versions = { protocol: PROTOCOL, arithmetic: ARITHMETIC, version: '0' };
+    expect(await ask(TOKEN)).toEqual({ status: 200, text: JSON.stringify(versions) });
+    expect(warnings).toEqual([expect.stringContaining('an older mnist-dist')]);
+    expect((await ask(`${TOKEN}x`)).status).toBe(401);
   });
 
   it('sends a dataset piece by piece, from any byte on', async () => {
     const bytes = new Uint8Array(2.5 * DATA_PIECE_BYTES).map((_, i) => i % 251);
     const { port } = await startServer(bytes);
     for (const from of [0, 1, DATA_PIECE_BYTES, bytes.length - 1]) {
-      const headers = { Authorization: `Bearer ${TOKEN}`, Range: `bytes=${from}-` };
-      const response = await fetch(`http://127.0.0.1:${port}/data/${'0'.repeat(64)}`, { headers });
-      const received = Buffer.from(await response.arrayBuffer());
-      expect(received.equals(bytes.subarray(from))).toBe(true);
+      const range = { Range: `bytes=${from}-` };
+      const { body } = await getProven(`http://127.0.0.1:${port}`, `/data/${'0'.repeat(64)}`, TOKEN, range);
+      expect(body.equals(bytes.subarray(from))).toBe(true);
     }
   });
 

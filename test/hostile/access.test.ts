@@ -1,36 +1,54 @@
 import { describe, expect, it } from 'vitest';
 import { Attacker } from './attacker.ts';
 import { expectBoundedMemory } from './cost.ts';
+import { upgradeRequest } from './frames.ts';
 import { TOKEN } from './honest.ts';
 import { expectUnharmed, startTarget } from './target.ts';
 
 const WRONG = [
-  ['no token', undefined],
-  ['an empty token', ''],
   ['another token', 'b'.repeat(TOKEN.length)],
   ['the beginning of the token', TOKEN.slice(0, -1)],
   ['more than the token', `${TOKEN}0`],
   ['a token of 4,000 characters', 'x'.repeat(4000)],
 ] as const;
-const PATHS = ['/run', '/data/0', '/worker', '/', '/%2e%2e/etc/passwd'];
+const PATHS = ['/run', '/data/0', '/worker', '/worker/r', '/', '/%2e%2e/etc/passwd'];
+const PROOF = `MnistDist nonce="${'0'.repeat(64)}", proof="${'0'.repeat(64)}"`;
 
-describe('whoever lacks the token', () => {
+describe('a peer without the token', () => {
   it.each(WRONG)('learns nothing but 401 with %s, and its connection ends', async (_, token) => {
     const target = await startTarget();
     await expectBoundedMemory(async () => {
       for (const path of PATHS) {
-        const plain = new Attacker(target.port);
-        const authorization = token === undefined ? '' : `Authorization: Bearer ${token}\r\n`;
-        plain.write(`GET ${path} HTTP/1.1\r\nHost: x\r\n${authorization}\r\n`);
-        expectNothingLearnt(await plain.ended);
-        expectNothingLearnt(await Attacker.upgrade(target.port, { token: token ?? null, path }).ended);
+        expectNothingLearnt(await Attacker.get(target.port, path, token).ended);
+        expectNothingLearnt(await Attacker.upgrade(target.port, { token, path }).ended);
       }
     });
+    await expectUnharmed(target);
+  });
+
+  it.each([
+    ['no proof', ''],
+    ['a token itself', `Authorization: Bearer ${'b'.repeat(TOKEN.length)}\r\n`],
+    ['an empty token', 'Authorization: Bearer \r\n'],
+    ['a proof before it was challenged', `Authorization: ${PROOF}\r\n`],
+    ['an answer that is none', 'Authorization: MnistDist nonce="0", proof="0"\r\n'],
+    ['a body', 'Content-Length: 1000000000\r\n'],
+  ])('learns nothing but 401 with %s', async (_, headers) => {
+    const target = await startTarget();
+    for (const path of PATHS) {
+      const plain = new Attacker(target.port);
+      // Twice: a connection is challenged once.
+      plain.write(`GET ${path} HTTP/1.1\r\nHost: x\r\n${headers}\r\n`.repeat(2));
+      expectNothingLearnt(await plain.ended);
+      const upgrading = new Attacker(target.port);
+      upgrading.write(upgradeRequest(null, path, headers));
+      expectNothingLearnt(await upgrading.ended);
+    }
     await expectUnharmed(target);
   });
 });
 
 function expectNothingLearnt({ status, text }: { status: number | undefined; text: string }): void {
   expect(status).toBe(401);
-  expect(text).not.toMatch(/dataset|model|protocol|"run"|X-Powered|Server:/i);
+  expect(text).not.toMatch(/dataset|model|protocol|"run"|X-Powered|Server:|Authentication-Info/i);
 }

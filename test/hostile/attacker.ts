@@ -2,7 +2,16 @@ import { connect, type Socket } from 'node:net';
 import { encodeHeader, type Tensor } from '../../shared/frame.ts';
 import { coordinatorMessage, type CoordinatorMessage } from '../../shared/messages.ts';
 import { receive, type Received } from '../../shared/receive.ts';
-import { CLOSE, controlFrame, introduction, upgradeRequest, webSocketFrame } from './frames.ts';
+import { answerTo } from '../shared/prove.ts';
+import {
+  CLOSE,
+  controlFrame,
+  introduction,
+  plainRequest,
+  upgradeRequest,
+  webSocketFrame,
+  WORKER_PATH,
+} from './frames.ts';
 import { TOKEN, until } from './honest.ts';
 
 const PROBE_MILLISECONDS = 10;
@@ -49,6 +58,10 @@ export class Attacker {
   #status: number | undefined;
   #close: number | undefined;
   #isGone = false;
+  /** What it says when it is challenged. */
+  #answer: ((head: string) => string | undefined) | undefined;
+  /** What is to be sent after that. */
+  #waiting: (Uint8Array | string)[] = [];
 
   constructor(port: number, localAddress = '127.0.0.1') {
     this.#socket = connect({ port, host: '127.0.0.1', localAddress, allowHalfOpen: true }).setNoDelay();
@@ -68,15 +81,31 @@ export class Attacker {
     });
   }
 
-  /** Asks for the upgrade; the answer is not waited for. */
+  /** Asks for the upgrade, with a proof of the token; what is written meanwhile follows it. */
   static upgrade(
     port: number,
-    { token = TOKEN, path = '/worker', headers = '', first, localAddress }: Options = {},
+    { token = TOKEN, path = WORKER_PATH, headers = '', first, localAddress }: Options = {},
   ): Attacker {
     const attacker = new Attacker(port, localAddress);
-    attacker.write(upgradeRequest(token, path, headers));
+    if (token === null) attacker.write(upgradeRequest(null, path, headers));
+    else attacker.#prove(path, token, (answer) => upgradeRequest(answer, path, headers));
     if (first !== undefined) attacker.write(first);
     return attacker;
+  }
+
+  /** Asks for this path so often, with a proof of the token before the first request. */
+  static get(port: number, path: string, token = TOKEN, times = 1): Attacker {
+    const attacker = new Attacker(port);
+    attacker.#prove(path, token, (answer) => plainRequest(path, answer).repeat(times));
+    return attacker;
+  }
+
+  #prove(path: string, token: string, request: (answer: string) => string): void {
+    this.#socket.write(plainRequest(path));
+    this.#answer = (head) => {
+      const answer = answerTo(head, token, `GET ${path}`);
+      return answer === undefined ? undefined : request(answer);
+    };
   }
 
   /** Authenticated and welcomed, and with the run's fingerprint also ready for work. */
@@ -87,7 +116,8 @@ export class Attacker {
   }
 
   write(bytes: Uint8Array | string): void {
-    this.#socket.write(bytes);
+    if (this.#answer === undefined) this.#socket.write(bytes);
+    else this.#waiting.push(bytes);
   }
 
   /** Each piece is read before the next one is written. */
@@ -138,6 +168,11 @@ export class Attacker {
     });
   }
 
+  /** Whether it has said all that a challenge asks for. */
+  get isProven(): boolean {
+    return this.#answer === undefined;
+  }
+
   /** Takes nothing more of what it is sent. */
   stopReading(): void {
     this.#socket.pause();
@@ -166,8 +201,21 @@ export class Attacker {
     const end = this.#unread.indexOf('\r\n\r\n');
     this.#text = this.#unread.toString('latin1');
     if (end < 0) return;
+    if (this.#answer !== undefined) return this.#follow(end + 4);
     this.#status ??= Number(/^HTTP\/1.1 (\d{3})/.exec(this.#text)?.[1]);
     if (this.#status === 101) this.#unread = this.#unread.subarray(end + 4);
+  }
+
+  /** Answers the challenge, when all of it is there. */
+  #follow(headBytes: number): void {
+    const bytes = headBytes + Number(/^content-length: (\d+)/im.exec(this.#text)?.[1]);
+    const request = this.#answer?.(this.#text);
+    if (request === undefined) throw new Error(`this is no challenge: ${this.#text}`);
+    if (this.#unread.length < bytes) return;
+    this.#unread = this.#unread.subarray(bytes);
+    this.#answer = undefined;
+    // In one write, as far as it is known.
+    this.write(Buffer.concat([request, ...this.#waiting.splice(0)].map((part) => Buffer.from(part))));
   }
 
   #readFrame(): boolean {

@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { onTestFinished, vi } from 'vitest';
 import { WebSocketServer, type WebSocket } from 'ws';
 import { datasetOf } from '../../cli/worker.ts';
+import { Authenticator } from '../../coordinator/authenticator.ts';
 import { ClusterError } from '../../shared/errors.ts';
 import { decodeFrame, encodeHeader, roomBytes } from '../../shared/frame.ts';
 import {
@@ -19,6 +20,7 @@ import { Computation } from '../../worker/computation.ts';
 import type { DialOptions } from '../../worker/dial.ts';
 import { Anchor } from '../../worker/trust.ts';
 import { temporaryFolder } from '../process/cluster.ts';
+import { isProven, proveUpgrades } from '../shared/prove.ts';
 import { TOKEN } from './honest.ts';
 import { configurationOf, dataset, reference } from './target.ts';
 
@@ -76,13 +78,17 @@ export async function endOfWorker(
   }
 }
 
+/** It knows the token: what it does with it is its own. */
 async function startLiar({ run, data, greet = welcome, ready }: Lies): Promise<number> {
+  const authenticator = new Authenticator(TOKEN);
   const http = createServer((request, response) => {
+    if (!isProven(authenticator, request, response)) return;
     if (request.url === '/run') return (run ?? answer(description))(response);
     if (data !== undefined) return data(response);
     response.end(dataset.bytes);
   });
   const webSockets = new WebSocketServer({ server: http });
+  proveUpgrades(authenticator, webSockets);
   webSockets.on('connection', (socket) => {
     socket.on('error', () => undefined);
     socket.on('message', (bytes) => {

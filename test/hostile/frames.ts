@@ -67,12 +67,21 @@ export function introduction(fingerprint?: string): Buffer {
   );
 }
 
-/** What a worker asks for first; null for no token. */
-export function upgradeRequest(token: string | null, path = '/worker', headers = ''): string {
+/** The path of the upgrade to the run of a target. */
+export const WORKER_PATH = '/worker/r';
+
+/** What a worker asks for when it was challenged; null for no proof. */
+export function upgradeRequest(answer: string | null, path = WORKER_PATH, headers = ''): string {
   const key = Buffer.alloc(16, 7).toString('base64');
-  const authorization = token === null ? '' : `Authorization: Bearer ${token}\r\n`;
+  const authorization = answer === null ? '' : `Authorization: ${answer}\r\n`;
   return (
     `GET ${path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n` +
     `Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${key}\r\n${authorization}${headers}\r\n`
   );
+}
+
+/** A plain request; null for no proof. */
+export function plainRequest(path: string, answer: string | null = null): string {
+  const authorization = answer === null ? '' : `Authorization: ${answer}\r\n`;
+  return `GET ${path} HTTP/1.1\r\nHost: 127.0.0.1\r\n${authorization}\r\n`;
 }

@@ -5,13 +5,21 @@ import { encodeHeader } from '../../shared/frame.ts';
 import { MAX_CONNECTIONS } from '../../shared/limits.ts';
 import { Attacker } from './attacker.ts';
 import { expectBoundedMemory } from './cost.ts';
-import { controlFrame, hello, introduction, PING, upgradeRequest, webSocketFrame } from './frames.ts';
+import {
+  controlFrame,
+  hello,
+  introduction,
+  PING,
+  plainRequest,
+  upgradeRequest,
+  webSocketFrame,
+  WORKER_PATH,
+} from './frames.ts';
 import { TOKEN, until } from './honest.ts';
 import { expectUnharmed, startTarget, type Target } from './target.ts';
 
 const CROWD = 1000;
 const TIMEOUT = { status: 101, close: errorTable.TIMEOUT.close };
-const REQUEST_TIMEOUT = { status: 408, close: undefined };
 const FLOOD_MILLISECONDS = 20;
 /** So slow that the wait ends it, not the number of pieces. */
 const DRIP_MILLISECONDS = 250;
@@ -41,10 +49,10 @@ const ways: [string, object, (target: Target) => Attacker][] = [
   ['says nothing', { status: undefined }, ({ port }) => new Attacker(port)],
   [
     'sends its request byte by byte',
-    REQUEST_TIMEOUT,
+    { status: undefined },
     ({ port }) => {
       const attacker = new Attacker(port);
-      void drip(attacker, Buffer.from(upgradeRequest(TOKEN, '/worker', `X: ${'x'.repeat(4000)}\r\n`)));
+      void drip(attacker, Buffer.from(upgradeRequest(null, WORKER_PATH, `X: ${'x'.repeat(4000)}\r\n`)));
       return attacker;
     },
   ],
@@ -75,12 +83,24 @@ const ways: [string, object, (target: Target) => Attacker][] = [
     },
   ],
   [
+    'asks for a challenge and gives no proof',
+    { status: 401 },
+    ({ port }) => {
+      const attacker = new Attacker(port);
+      attacker.write(plainRequest('/run'));
+      return attacker;
+    },
+  ],
+  [
     'asks for the dataset and reads nothing',
     {},
     ({ port, configuration }) => {
-      const attacker = new Attacker(port);
-      const request = `GET /data/${configuration.dataset} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${TOKEN}\r\n\r\n`;
-      void flood(attacker, Buffer.from(request.repeat(DOWNLOADS)));
+      const attacker = Attacker.get(port, `/data/${configuration.dataset}`, TOKEN, DOWNLOADS);
+      // Once it was challenged.
+      void until(
+        () => attacker.isProven,
+        () => 'it was not challenged',
+      ).then(() => flood(attacker, Buffer.from(plainRequest(`/data/${configuration.dataset}`))));
       return attacker;
     },
   ],

@@ -1,26 +1,36 @@
 import { once } from 'node:events';
-import { get } from 'node:https';
 import { connect } from 'node:net';
 import { connect as secure } from 'node:tls';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { listen, type CoordinatorServer } from '../../coordinator/server.ts';
+import { ClusterError } from '../../shared/errors.ts';
+import { getOver, prepareRequest } from '../../worker/proven-request.ts';
 import { TestAuthority } from '../worker/certificates.ts';
 import { TOKEN } from './honest.ts';
 
 const nobody = { connected: () => undefined, message: () => undefined, disconnected: () => undefined };
 
-async function startServer(): Promise<{ server: CoordinatorServer; port: number; ca: string }> {
+async function startServer(): Promise<{
+  server: CoordinatorServer;
+  port: number;
+  ca: string;
+  warnings: string[];
+}> {
   const authority = await TestAuthority.make();
+  const warnings: string[] = [];
   const server = await listen(
     {
       ...{ host: '127.0.0.1', port: 0, token: TOKEN, maxFrameBytes: 1000, tls: await authority.server() },
       dataset: { digest: '0'.repeat(64), bytes: new Uint8Array(1) },
-      ...{ description: () => ({ secret: 1 }), openMemory: () => undefined },
+      description: () => ({ run: 'r', secret: 1 }),
+      version: '0',
+      openMemory: () => undefined,
+      warn: (line) => warnings.push(line),
     },
     nobody,
   );
   onTestFinished(() => server.close());
-  return { server, port: server.port, ca: authority.pair.certificate };
+  return { server, port: server.port, ca: authority.pair.certificate, warnings };
 }
 
 /** All that a listener says to these bytes, until it ends the connection. */
@@ -30,15 +40,23 @@ async function answerTo(port: number, bytes: string): Promise<string> {
   const parts: Buffer[] = [];
   socket.on('error', () => undefined).on('data', (part) => parts.push(part));
   socket.write(bytes, 'latin1');
-  await once(socket, 'close');
+  await new Promise((resolve) => socket.once('close', resolve));
   return Buffer.concat(parts).toString('latin1');
 }
 
-async function ask(port: number, ca: string, path: string, headers: object): Promise<number | undefined> {
-  const asked = get({ host: '127.0.0.1', port, path, ca, headers: { ...headers }, agent: false });
-  const [response] = await once(asked, 'response');
-  response.resume();
-  return response.statusCode;
+/** The description of the run, or why there is none. */
+async function ask(port: number, ca: string, token: string): Promise<unknown> {
+  const signal = AbortSignal.timeout(60_000);
+  const secure = { ca, allowPartialTrustChain: true, minVersion: 'TLSv1.3' } as const;
+  const request = { coordinator: new URL(`wss://127.0.0.1:${port}`), path: '/run', token, secure, signal };
+  try {
+    const proven = await prepareRequest(request);
+    const response = await getOver(request, proven.agent, proven.headers);
+    proven.check(response);
+    return response.resume().statusCode;
+  } catch (error) {
+    return error instanceof ClusterError ? error.code : error;
+  }
 }
 
 describe('a coordinator that speaks TLS', () => {
@@ -57,12 +75,14 @@ describe('a coordinator that speaks TLS', () => {
     }
   });
 
-  it('answers 401 there to whoever lacks the token, and speaks nothing older than TLS 1.3', async () => {
-    const { port, ca, server } = await startServer();
-    expect(await ask(port, ca, '/run', {})).toBe(401);
-    expect(await ask(port, ca, '/run', { authorization: `Bearer ${TOKEN}x` })).toBe(401);
-    expect(server.unauthorized).toBe(2);
-    expect(await ask(port, ca, '/run', { authorization: `Bearer ${TOKEN}` })).toBe(200);
+  it('answers those who know the token, refuses all others, and speaks nothing older than TLS 1.3', async () => {
+    const { port, ca, server, warnings } = await startServer();
+    expect(await ask(port, ca, `${TOKEN}x`)).toBe('UNAUTHORIZED');
+    expect(server.unauthorized).toBe(1);
+    expect(warnings).toEqual([
+      expect.stringMatching(/refused 1 connection from 127\.0\.0\.1: no proof of the token/),
+    ]);
+    expect(await ask(port, ca, TOKEN)).toBe(200);
     const old = secure({ host: '127.0.0.1', port, ca, maxVersion: 'TLSv1.2' });
     await expect(once(old, 'secureConnect')).rejects.toThrow(/alert protocol version/);
   });
@@ -74,7 +94,7 @@ describe('a coordinator that speaks TLS', () => {
     const silent = secure({ host: '127.0.0.1', port, ca });
     onTestFinished(() => void silent.destroy());
     await once(silent, 'secureConnect');
-    silent.resume();
-    await once(silent, 'close');
+    silent.on('error', () => undefined).resume();
+    await new Promise((resolve) => silent.once('close', resolve));
   });
 });

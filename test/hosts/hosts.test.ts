@@ -108,6 +108,7 @@ describe.skipIf(missing !== undefined)(`several hosts${why}`, () => {
       readonly finished: FinishedRun;
       readonly streams: readonly Stream[];
       readonly words: string[];
+      readonly token: string;
       readonly windows: ReadonlySet<string>;
     }> {
       const network = await Network.open('c', 'watched-worker', 'other-worker');
@@ -125,7 +126,10 @@ describe.skipIf(missing !== undefined)(`several hosts${why}`, () => {
       const { token, coordinator } = parseJoin(cluster.join);
       expect(new URL(coordinator).host).toBe(`${c.address}:${PORT}`);
       return {
-        ...{ finished, streams: await capture.streams(), words: [token, watched.name, RUN] },
+        finished,
+        streams: await capture.streams(),
+        words: [watched.name, RUN],
+        token,
         windows: windowsOf(bytesOf(first), bytesOf(weights)),
       };
     }
@@ -135,20 +139,20 @@ describe.skipIf(missing !== undefined)(`several hosts${why}`, () => {
     });
 
     it('train to the same bytes over TLS, and their cable shows nothing', async () => {
-      const { finished, streams, words, windows } = await trainWatched(certificateFor);
+      const { finished, streams, words, token, windows } = await trainWatched(certificateFor);
       expectSame(finished, undisturbed);
       streams.forEach(checkTls);
-      expect(wordsIn(streams, words)).toEqual([]);
+      expect(wordsIn(streams, [token, ...words])).toEqual([]);
       expect(windowsIn(streams, windows).size).toBe(0);
     });
 
-    it('train to the same bytes with --insecure, and their cable shows all of it', async () => {
-      const { finished, streams, words, windows } = await trainWatched(({ address }) => [
+    it('train to the same bytes with --insecure, and their cable shows all but the token', async () => {
+      const { finished, streams, words, token, windows } = await trainWatched(({ address }) => [
         ...['--insecure', '--advertise', address],
       ]);
       expectSame(finished, undisturbed);
       for (const stream of streams) expect(() => checkTls(stream)).toThrow('no record of TLS');
-      expect(wordsIn(streams, words)).toEqual(words);
+      expect(wordsIn(streams, [token, ...words])).toEqual(words);
       expect(windowsIn(streams, windows).size).toBe(windows.size);
     });
   });

@@ -3,7 +3,6 @@ import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'n
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { WebSocket } from 'ws';
 import { errorTable, type ErrorCode } from '../../shared/errors.ts';
 import { decodeFrame, encodeHeader } from '../../shared/frame.ts';
 import { ARITHMETIC, PROTOCOL } from '../../shared/messages.ts';
@@ -20,6 +19,7 @@ import {
   temporaryFolder,
   TOKEN,
 } from './cluster.ts';
+import { workerSocket } from '../shared/prove.ts';
 
 const QUICK = ['--steps', '20', '--hidden', '8'];
 
@@ -126,7 +126,7 @@ describe('a worker ends with a clear error', () => {
     ['arithmetic', { protocol: PROTOCOL, arithmetic: 99 }],
   ])('when it speaks another %s version', async (_, versions) => {
     const { url, process } = await coordinator();
-    const socket = new WebSocket(`${url}/worker`, { headers: { Authorization: `Bearer ${TOKEN}` } });
+    const socket = await workerSocket(url, TOKEN);
     onTestFinished(() => socket.terminate());
     await once(socket, 'open');
     socket.send(encodeHeader({ kind: 'hello', ...versions, version: '9', name: 'future' }));

@@ -1,10 +1,12 @@
 import { once } from 'node:events';
 import { existsSync, readdirSync } from 'node:fs';
-import { Agent, get } from 'node:http';
+import { get } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { arch } from 'node:process';
 import { describe, expect, it } from 'vitest';
 import { readyTensorFlow } from '../../worker/native/manifest.ts';
+import { plainRequest, upgradeRequest } from '../hostile/frames.ts';
+import { answerTo } from '../shared/prove.ts';
 import { start, temporaryFolder, TOKEN, train } from './cluster.ts';
 
 /** What test/install-nodes.sh fetches. */
@@ -38,23 +40,34 @@ describe.skipIf(nodes.length === 0)('other versions of Node (npm run nodes insta
 
   it('let no upgrade with a body reach into the requests of others', async () => {
     for (const { name, path } of nodes) {
-      const options = ['--port', '0', '--runs-dir', temporaryFolder(), '--no-http', '--start-workers', '2'];
+      const options = [
+        '--port',
+        '0',
+        '--runs-dir',
+        temporaryFolder(),
+        '--no-http',
+        '--start-workers',
+        '2',
+        '--run-id',
+        'r',
+      ];
       const coordinator = start(['coordinator', ...options], { MNIST_DIST_TOKEN: TOKEN }, path);
       const [, port = ''] = await coordinator.says(/ws:\/\/127\.0\.0\.1:(\d+)/);
-      const headers = { Authorization: `Bearer ${TOKEN}` };
       const upgrading = connect(Number(port), '127.0.0.1').on('error', () => undefined);
       const closed = once(upgrading, 'close');
       // When it is answered, the coordinator has turned to what came before.
-      const agent = new Agent({ keepAlive: true, maxSockets: 1 });
       const asked = async () => {
-        const [response] = await once(get({ port, path: '/run', headers, agent }), 'response');
+        const [response] = await once(get({ port, path: '/run', agent: false }), 'response');
         await once(response.resume(), 'end');
       };
-      await asked();
-      const authorization = `Host: x\r\nAuthorization: Bearer ${TOKEN}\r\n`;
+      upgrading.write(plainRequest('/worker/r'));
+      const [challenge] = await once(upgrading, 'data');
       upgrading.write(
-        `GET /worker HTTP/1.1\r\n${authorization}Connection: Upgrade\r\nUpgrade: websocket\r\n` +
-          `Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nContent-Length: 6\r\n\r\n`,
+        upgradeRequest(
+          answerTo(String(challenge), TOKEN, 'GET /worker/r') ?? null,
+          '/worker/r',
+          'Content-Length: 6\r\n',
+        ),
       );
       await once(upgrading, 'data');
       // A ping, so that nobody has a reason to close.
@@ -62,20 +75,20 @@ describe.skipIf(nodes.length === 0)('other versions of Node (npm run nodes insta
       await asked();
       // One of them gets the parser that the upgrade has left.
       const others: { readonly socket: Socket; readonly answer: Promise<unknown[]> }[] = [];
+      const request = plainRequest('/run');
       for (let i = 0; i < 20; i++) {
         const socket = connect(Number(port), '127.0.0.1');
         others.push({ socket, answer: once(socket, 'data') });
-        socket.write(`GET /run HTTP/1.1\r\n${authorization.slice(0, 20)}`);
+        socket.write(request.slice(0, 30));
         await asked();
       }
       upgrading.write('\r\nnonsense\r\n\r\n');
       await closed;
       for (const { socket, answer } of others) {
-        socket.write(`${authorization.slice(20)}\r\n`);
-        expect(String(await answer), `Node ${name}`).toMatch(/^HTTP\/1\.1 200 /);
+        socket.write(request.slice(30));
+        expect(String(await answer), `Node ${name}`).toMatch(/^HTTP\/1\.1 401 [^]*MnistDist nonce=/);
         socket.destroy();
       }
-      agent.destroy();
       coordinator.process.kill('SIGTERM');
       await coordinator.exited;
     }

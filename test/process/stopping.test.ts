@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { WebSocket } from 'ws';
+import type { WebSocket } from 'ws';
 import { decodeFrame, encodeHeader } from '../../shared/frame.ts';
 import { readMetrics } from '../../shared/metrics.ts';
 import { ARITHMETIC, PROTOCOL } from '../../shared/messages.ts';
@@ -22,6 +22,7 @@ import {
   type Child,
   type Started,
 } from './cluster.ts';
+import { workerSocket } from '../shared/prove.ts';
 import { sampleEngine } from '../shared/sample-engine.ts';
 
 const ENDLESS = ['--steps', '1000000', '--hidden', '8', '--port', '0', '--run-id', 'r'];
@@ -52,7 +53,7 @@ function checkFiles(directory: string): string {
 
 /** Plays a worker that joins and never answers; resolves once it was given work. */
 async function silentWorker(url: string): Promise<WebSocket> {
-  const socket = new WebSocket(`${url}/worker`, { headers: { Authorization: `Bearer ${TOKEN}` } });
+  const socket = await workerSocket(url, TOKEN);
   onTestFinished(() => socket.terminate());
   const work = new Promise<void>((resolve) => {
     socket.on('message', (data) => {

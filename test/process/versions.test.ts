@@ -6,6 +6,8 @@ import { WebSocketServer } from 'ws';
 import { errorTable } from '../../shared/errors.ts';
 import { decodeFrame, encodeHeader } from '../../shared/frame.ts';
 import { ARITHMETIC, PROTOCOL } from '../../shared/messages.ts';
+import { Authenticator } from '../../coordinator/authenticator.ts';
+import { isProven, proveUpgrades } from '../shared/prove.ts';
 import { sampleConfiguration } from '../shared/sample-configuration.ts';
 import { run } from './cluster.ts';
 
@@ -24,10 +26,13 @@ const description = {
 /** Plays a coordinator that describes its run like this and refuses whoever says hello; its address. */
 async function otherCoordinator(answer: object): Promise<{ url: string; hellos: unknown[] }> {
   const hellos: unknown[] = [];
-  const http = createServer((_request, response) => {
+  const authenticator = new Authenticator(TOKEN);
+  const http = createServer((request, response) => {
+    if (!isProven(authenticator, request, response)) return;
     response.writeHead(200, { 'Content-Type': 'application/json' }).end(JSON.stringify(answer));
   });
   const sockets = new WebSocketServer({ server: http });
+  proveUpgrades(authenticator, sockets);
   sockets.on('connection', (socket) => {
     socket.once('message', (data) => {
       if (Buffer.isBuffer(data)) hellos.push(decodeFrame(data).header);
@@ -54,9 +59,9 @@ describe('a worker whose coordinator speaks another version', () => {
     [
       'protocol',
       { ...description, protocol: 42 },
-      /speaks protocol 42, arithmetic 1; this worker protocol 2/,
+      /speaks protocol 42, arithmetic 1; this worker protocol 3/,
     ],
-    ['arithmetic', { ...description, arithmetic: 42 }, /protocol 2, arithmetic 42; this worker protocol 2/],
+    ['arithmetic', { ...description, arithmetic: 42 }, /protocol 3, arithmetic 42; this worker protocol 3/],
     ['protocol, and a run it cannot read', { protocol: 42, arithmetic: 1, version: '9.9.9' }, /9\.9\.9.*42/],
   ])('of the %s says both and does not connect', async (_, answer, says) => {
     const { url, hellos } = await otherCoordinator(answer);
@@ -73,6 +78,21 @@ describe('a worker whose coordinator speaks another version', () => {
     expect(code, output).toBe(errorTable.VERSION.exit);
     expect(output).toMatch(/I speak protocol 42/);
     expect(hellos).toMatchObject([{ kind: 'hello', protocol: PROTOCOL, arithmetic: ARITHMETIC }]);
+  });
+
+  it('and asks for the token itself is not sent it', async () => {
+    const heard: unknown[] = [];
+    const http = createServer((request, response) => {
+      heard.push(request.headers.authorization);
+      response.writeHead(401, { 'WWW-Authenticate': 'Bearer', Connection: 'close' }).end();
+    });
+    http.listen(0, '127.0.0.1');
+    await once(http, 'listening');
+    onTestFinished(() => void http.close());
+    const { code, output } = await join(`ws://127.0.0.1:${(http.address() as AddressInfo).port}`);
+    expect(code, output).toBe(errorTable.VERSION.exit);
+    expect(output).toMatch(/asks for the token itself, as coordinators of protocol 2/);
+    expect(heard).toEqual([undefined]);
   });
 
   it('or is no coordinator at all ends with PROTOCOL', async () => {

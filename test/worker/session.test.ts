@@ -200,6 +200,23 @@ describe('a session', () => {
     },
   );
 
+  it.each(['UNAUTHORIZED', 'TLS', 'VERSION', 'PROTOCOL'] as const)(
+    'ends at its first dial with %s, and later looks for its coordinator again',
+    (code) => {
+      const failed = (now: number): SessionEvent => ({
+        kind: 'failed',
+        error: new ClusterError(code, 'another process'),
+        now,
+      });
+      expect(play([{ kind: 'start', now: 0 }, failed(1)]).state.phase).toBe('ended');
+      const away: SessionEvent = { kind: 'closed', code: 1006, now: 4 };
+      const { state, effects } = play([...ready, away, failed(5)]);
+      expect(state.phase).toBe('dialling');
+      expect(effects).toMatchObject([{ kind: 'disconnect' }, { kind: 'dial', because: { code } }]);
+      expect(play([failed(60_004)], state).effects).toMatchObject([{}, { kind: 'end', error: { code } }]);
+    },
+  );
+
   it('says why it dials again at the first of several attempts, and no more', () => {
     const full: SessionEvent[] = [
       { kind: 'opened', now: 1 },
@@ -224,7 +241,11 @@ describe('a session', () => {
   it('leaves a coordinator of a lower term, and looks for the one that took over', () => {
     const { state } = play([...ready, { kind: 'closed', code: 1006, now: 4 }, { kind: 'opened', now: 5 }]);
     const next = reduceSession(state, { kind: 'message', message: { ...welcome, term: 1 }, now: 6 });
-    expect(next.effects).toEqual([{ kind: 'disconnect' }, { kind: 'dial', afterMilliseconds: 200 }]);
+    const because = { code: 'SUPERSEDED' };
+    expect(next.effects).toMatchObject([
+      { kind: 'disconnect' },
+      { kind: 'dial', afterMilliseconds: 200, because },
+    ]);
     expect(next.state.phase).toBe('dialling');
     const later = play([{ kind: 'opened', now: 7 }], next.state);
     const isOver = { kind: 'message', message: { ...welcome, term: 1 }, now: 1e9 } as const;

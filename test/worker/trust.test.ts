@@ -1,11 +1,13 @@
 import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import { beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { Authenticator } from '../../coordinator/authenticator.ts';
 import { createBoundedServer, portOf, type ServerTls } from '../../coordinator/http-server.ts';
 import { ClusterError } from '../../shared/errors.ts';
 import { connect, fetchDescription, type DialOptions } from '../../worker/dial.ts';
 import { Anchor, digestOf, type Trust } from '../../worker/trust.ts';
 import { description as sampleDescription } from '../hostile/fake-coordinator.ts';
+import { isProven } from '../shared/prove.ts';
 import { TestAuthority } from './certificates.ts';
 
 const TOKEN = 'a-token-of-the-tests-0123456789';
@@ -21,16 +23,17 @@ beforeAll(async () => {
 const digest = (pem: string): string => digestOf(new X509Certificate(pem));
 const authority = (whose: TestAuthority): Trust => ({ kind: 'certificates', pem: whose.pair.certificate });
 
-/** A listener that describes a run, and what it has heard of tokens. */
+/** A listener that describes a run, and the heads of what it was asked. */
 async function listen(tls: ServerTls | undefined): Promise<{ port: number; heard: string[] }> {
   const heard: string[] = [];
+  const authenticator = new Authenticator(TOKEN);
   const http = createBoundedServer(100, tls);
   http.on('request', (request, response) => {
-    heard.push(request.headers.authorization ?? '');
-    response.end(JSON.stringify(sampleDescription));
+    heard.push(JSON.stringify([request.url, request.rawHeaders]));
+    if (isProven(authenticator, request, response)) response.end(JSON.stringify(sampleDescription));
   });
   http.on('upgrade', (request, socket) => {
-    heard.push(request.headers.authorization ?? '');
+    heard.push(JSON.stringify([request.url, request.rawHeaders]));
     socket.destroy();
   });
   http.listen(0, '127.0.0.1');
@@ -68,16 +71,18 @@ describe('a worker believes', () => {
       { kind: 'digest', sha256: digest(server.own) },
     ] as const)
       expect(await fetchDescription(dialOf(port, trust))).toMatchObject({ run: sampleDescription.run });
-    expect(heard).toEqual(Array.from({ length: 5 }, () => `Bearer ${TOKEN}`));
+    // A challenge and a proof each, and no token.
+    expect(heard.length).toBe(10);
+    expect(heard.join('\n')).not.toContain(TOKEN);
   });
 });
 
-describe('a worker sends its token to nobody', () => {
+describe('a worker asks nothing of a coordinator', () => {
   it.each([
-    ['whom it does not know', () => authority(theirs)],
-    ['whom this machine does not know', (): Trust => ({ kind: 'system' })],
+    ['whose certificate it does not know', () => authority(theirs)],
+    ['whose certificate this machine does not know', (): Trust => ({ kind: 'system' })],
     [
-      'who shows no certificate of the join string',
+      'that shows no certificate of the join string',
       (): Trust => ({ kind: 'digest', sha256: digest(theirs.pair.certificate) }),
     ],
   ])('%s', async (_who, trust) => {
@@ -86,12 +91,12 @@ describe('a worker sends its token to nobody', () => {
     expect(error.code).toBe('TLS');
     expect(error.fix).toMatch(/--ssl-ca-certfile|join string/);
     expect(heard).toEqual([]);
-    // The upgrade has the token, too.
+    // The upgrade has a proof, too.
     await expect(connect(dialOf(port, trust()), sampleDescription)).rejects.toMatchObject({ code: 'TLS' });
     expect(heard).toEqual([]);
   });
 
-  it('who shows the right authority above a certificate that it has not signed', async () => {
+  it('that shows the right authority above a certificate that it has not signed', async () => {
     const { own, key } = await theirs.server();
     const { port, heard } = await listen({ cert: own + ours.pair.certificate, key });
     for (const trust of [authority(ours), { kind: 'digest', sha256: digest(ours.pair.certificate) } as const])
@@ -118,7 +123,7 @@ describe('a worker sends its token to nobody', () => {
     expect(heard).toEqual([]);
   });
 
-  it('who does not speak TLS', async () => {
+  it('that does not speak TLS', async () => {
     const { port, heard } = await listen(undefined);
     const error = await refusal(dialOf(port, authority(ours)));
     expect(error).toMatchObject({ code: 'TLS', message: expect.stringContaining('does not speak TLS') });

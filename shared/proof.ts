@@ -1,0 +1,88 @@
+import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
+import type { Duplex } from 'node:stream';
+import { TLSSocket } from 'node:tls';
+
+/**
+ * How a worker and a coordinator prove to each other that they know the token. Neither sends it:
+ *
+ *     worker       GET /run
+ *     coordinator  401, WWW-Authenticate: MnistDist nonce="C"
+ *     worker       GET /run, Authorization: MnistDist nonce="W", proof="P"
+ *     coordinator  200, Authentication-Info: proof="Q"
+ *
+ * Both requests travel over one connection. C is used once and ends with its connection. P and Q are HMAC-SHA256, keyed with the
+ * token, of what `proofOf` joins. The worker proves first, so that a stranger who asks a coordinator gets nothing to guess with.
+ */
+export interface Exchange {
+  readonly coordinatorNonce: string;
+  readonly workerNonce: string;
+  /** What only the two ends of a TLS connection know; empty without TLS. */
+  readonly channel: string;
+  /** Method and path, as in "GET /run". */
+  readonly target: string;
+}
+
+const SCHEME = 'MnistDist';
+/** Changes when the meaning of a proof does. */
+const DOMAIN = 'mnist-dist proof 1';
+const NONCE_BYTES = 32;
+const HEX = '[0-9a-f]{64}';
+const CHALLENGE = new RegExp(`^${SCHEME} nonce="(${HEX})"$`);
+const ANSWER = new RegExp(`^${SCHEME} nonce="(${HEX})", proof="(${HEX})"$`);
+const CONFIRMATION = new RegExp(`^proof="(${HEX})"$`);
+
+/** Names the run, so that the proof of an upgrade is one for this run. */
+export function workerPath(run: string): string {
+  return `/worker/${encodeURIComponent(run)}`;
+}
+
+export function newNonce(): string {
+  return randomBytes(NONCE_BYTES).toString('hex');
+}
+
+/** The proof of one side: the other side's differs, so that neither can be given back to its maker. */
+export function proofOf(
+  token: string,
+  prover: 'worker' | 'coordinator',
+  { coordinatorNonce, workerNonce, channel, target }: Exchange,
+): string {
+  const text = [DOMAIN, prover, coordinatorNonce, workerNonce, channel, target].join('\n');
+  return createHmac('sha256', token).update(text).digest('hex');
+}
+
+/** Compared in constant time; both are hexadecimal digits of the same number. */
+export function isSameProof(given: string, expected: string): boolean {
+  return given.length === expected.length && timingSafeEqual(Buffer.from(given), Buffer.from(expected));
+}
+
+/** RFC 9266: a third party that relays between two TLS connections has another one on each. */
+export function channelOf(socket: Duplex): string {
+  if (!(socket instanceof TLSSocket)) return '';
+  return socket.exportKeyingMaterial(32, 'EXPORTER-Channel-Binding', Buffer.alloc(0)).toString('hex');
+}
+
+export function challengeHeader(nonce: string): string {
+  return `${SCHEME} nonce="${nonce}"`;
+}
+
+/** The nonce of a challenge; undefined where the header is none. */
+export function nonceOfChallenge(header: string | undefined): string | undefined {
+  return CHALLENGE.exec(header ?? '')?.[1];
+}
+
+export function answerHeader(nonce: string, proof: string): string {
+  return `${SCHEME} nonce="${nonce}", proof="${proof}"`;
+}
+
+export function parseAnswer(header: string | undefined): { nonce: string; proof: string } | undefined {
+  const [, nonce, proof] = ANSWER.exec(header ?? '') ?? [];
+  return nonce === undefined || proof === undefined ? undefined : { nonce, proof };
+}
+
+export function confirmationHeader(proof: string): string {
+  return `proof="${proof}"`;
+}
+
+export function proofOfConfirmation(header: string | string[] | undefined): string | undefined {
+  return typeof header === 'string' ? CONFIRMATION.exec(header)?.[1] : undefined;
+}

@@ -1,0 +1,252 @@
+import { once } from 'node:events';
+import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from 'node:http';
+import { Agent, createServer as createSecureServer, get } from 'node:https';
+import { connect as dial, type AddressInfo } from 'node:net';
+import { beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { listen } from '../../coordinator/server.ts';
+import type { ServerTls } from '../../coordinator/http-server.ts';
+import { ClusterError } from '../../shared/errors.ts';
+import {
+  answerHeader,
+  challengeHeader,
+  confirmationHeader,
+  newNonce,
+  parseAnswer,
+} from '../../shared/proof.ts';
+import { connect, fetchDescription, type DialOptions } from '../../worker/dial.ts';
+import { Anchor, type Trust } from '../../worker/trust.ts';
+import { answerTo } from '../shared/prove.ts';
+import { TestAuthority } from '../worker/certificates.ts';
+import { description } from './fake-coordinator.ts';
+import { plainRequest, upgradeRequest, WORKER_PATH } from './frames.ts';
+import { TOKEN } from './honest.ts';
+
+const nobody = { connected: () => undefined, message: () => undefined, disconnected: () => undefined };
+
+async function startServer(tls?: ServerTls): Promise<number> {
+  const server = await listen(
+    {
+      host: '127.0.0.1',
+      port: 0,
+      token: TOKEN,
+      tls,
+      maxFrameBytes: 1000,
+      dataset: { digest: '0'.repeat(64), bytes: new Uint8Array(1) },
+      description: () => description,
+      version: '0',
+      openMemory: () => undefined,
+      warn: () => undefined,
+    },
+    nobody,
+  );
+  onTestFinished(() => server.close());
+  return server.port;
+}
+
+/** A bare connection: what is said to what is written, one after the other. */
+function conversation(port: number): (bytes: string) => Promise<string> {
+  const socket = dial(port, '127.0.0.1').on('error', () => undefined);
+  onTestFinished(() => void socket.destroy());
+  return async (bytes) => {
+    socket.write(bytes);
+    const [said] = await Promise.race([once(socket, 'data'), once(socket, 'close')]);
+    return String(said);
+  };
+}
+
+const answered = (head: string, target: string, token = TOKEN): string => answerTo(head, token, target) ?? '';
+
+describe('a coordinator', () => {
+  it('takes a proof once, on the connection of its challenge, and proves that it knows the token', async () => {
+    const port = await startServer();
+    const first = conversation(port);
+    const answer = answered(await first(plainRequest('/run')), 'GET /run');
+    const said = await first(plainRequest('/run', answer));
+    expect(said).toMatch(/^HTTP\/1\.1 200 [^]*Authentication-Info: proof="[0-9a-f]{64}"/);
+    // Recorded by a reader of the network, and played again: with a challenge before it, and without.
+    const again = conversation(port);
+    expect(await again(plainRequest('/run'))).toMatch(/^HTTP\/1\.1 401 [^]*MnistDist nonce=/);
+    expect(await again(plainRequest('/run', answer))).toMatch(/^HTTP\/1\.1 401 /);
+    expect(await conversation(port)(plainRequest('/run', answer))).toMatch(/^HTTP\/1\.1 401 /);
+  });
+
+  it('challenges a connection once', async () => {
+    const port = await startServer();
+    const wrong = conversation(port);
+    const head = await wrong(plainRequest('/run'));
+    expect(await wrong(plainRequest('/run', answered(head, 'GET /run', `${TOKEN}x`)))).toMatch(
+      /^HTTP\/1\.1 401 /,
+    );
+    expect(await wrong(plainRequest('/run', answered(head, 'GET /run')))).not.toMatch(/ 200 /);
+    const asked = conversation(port);
+    await asked(plainRequest('/run'));
+    expect(await asked(plainRequest('/run'))).not.toContain('nonce=');
+  });
+
+  it('takes no proof for another path or method, and not its own', async () => {
+    const port = await startServer();
+    for (const target of ['GET /data/0', 'POST /run', 'GET /worker/r', 'GET /run?']) {
+      const say = conversation(port);
+      const answer = answered(await say(plainRequest('/run')), target);
+      expect(await say(plainRequest('/run', answer)), target).toMatch(/^HTTP\/1\.1 401 /);
+    }
+    const run = conversation(port);
+    const confirmed = await run(plainRequest('/run', answered(await run(plainRequest('/run')), 'GET /run')));
+    const proof = /Authentication-Info: proof="([0-9a-f]{64})"/.exec(confirmed)?.[1] ?? '';
+    const reflecting = conversation(port);
+    await reflecting(plainRequest('/run'));
+    expect(await reflecting(plainRequest('/run', answerHeader(newNonce(), proof)))).toMatch(
+      /^HTTP\/1\.1 401 /,
+    );
+  });
+
+  it('upgrades for the run of the proof, and for no other', async () => {
+    const port = await startServer();
+    for (const [path, status] of [
+      [WORKER_PATH, 101],
+      ['/worker/of-another-run', 409],
+      ['/worker', 404],
+    ] as const) {
+      const say = conversation(port);
+      const answer = answered(await say(plainRequest(path)), `GET ${path}`);
+      const said = await say(upgradeRequest(answer, path));
+      expect(said).toMatch(new RegExp(`^HTTP/1\\.1 ${status} [^]*Authentication-Info: proof=`));
+    }
+  });
+});
+
+let authority: TestAuthority;
+beforeAll(async () => {
+  authority = await TestAuthority.make();
+});
+
+function dialOf(url: string, trust: Trust = { kind: 'system' }): DialOptions {
+  return {
+    coordinator: new URL(url),
+    anchor: new Anchor(trust),
+    token: () => TOKEN,
+    maxModelBytes: 1e9,
+    maxDataBytes: 1e9,
+    dataLimitMilliseconds: 60_000,
+    signal: new AbortController().signal,
+  };
+}
+
+/** What a worker makes of something else than its coordinator, and all that it said to it. */
+async function faced(
+  impostor: RequestListener,
+  join: (options: DialOptions) => Promise<unknown>,
+  tls?: ServerTls,
+): Promise<{ error: unknown; heard: string }> {
+  let heard = '';
+  const listener: RequestListener = (request, response) => {
+    heard += `${request.url} ${JSON.stringify(request.rawHeaders)}\n`;
+    impostor(request, response);
+  };
+  const http = tls === undefined ? createServer(listener) : createSecureServer(tls, listener);
+  http.on('upgrade', (request: IncomingMessage, socket) => {
+    heard += `${request.url} ${JSON.stringify(request.rawHeaders)}\n`;
+    socket.end('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n');
+  });
+  http.listen(0, '127.0.0.1');
+  await once(http, 'listening');
+  onTestFinished(() => {
+    http.close();
+    http.closeAllConnections();
+  });
+  const { port } = http.address() as AddressInfo;
+  const trust: Trust =
+    tls === undefined ? { kind: 'system' } : { kind: 'certificates', pem: authority.pair.certificate };
+  const url = `${tls === undefined ? 'ws' : 'wss'}://127.0.0.1:${port}`;
+  const error = await join(dialOf(url, trust)).catch((reason: unknown) => reason);
+  return { error, heard };
+}
+
+/** Challenges, and answers a proof as it likes. */
+function impostor(answer: (request: IncomingMessage, response: ServerResponse) => void): RequestListener {
+  return (request, response) => {
+    if (request.headers.authorization === undefined)
+      response.writeHead(401, { 'WWW-Authenticate': challengeHeader('0'.repeat(64)) }).end();
+    else answer(request, response);
+  };
+}
+
+const described = (response: ServerResponse, info?: string): void => {
+  if (info !== undefined) response.setHeader('Authentication-Info', info);
+  response.end(JSON.stringify(description));
+};
+
+describe('a worker believes and tells nothing', () => {
+  it.each<[string, RequestListener]>([
+    ['to a process that wants no proof', (_, response) => described(response)],
+    [
+      'to a process that asks for the token itself',
+      (_, response) => void response.writeHead(401, { 'WWW-Authenticate': 'Bearer' }).end(),
+    ],
+    [
+      'to a process that asks for a password',
+      (_, response) => void response.writeHead(401, { 'WWW-Authenticate': 'Basic realm="x"' }).end(),
+    ],
+    ['to a challenge without an end', (_, response) => void response.writeHead(401).end(Buffer.alloc(1e6))],
+    ['to a process that takes every proof', impostor((_, response) => described(response))],
+    [
+      'to a process that gives its own proof back',
+      impostor((request, response) =>
+        described(response, confirmationHeader(parseAnswer(request.headers.authorization)?.proof ?? '')),
+      ),
+    ],
+    [
+      'to a process that makes a proof up',
+      impostor((_, response) => described(response, confirmationHeader('0'.repeat(64)))),
+    ],
+    ['to a process that refuses its proof', impostor((_, response) => void response.writeHead(401).end())],
+    [
+      'to a process that says that it is not ready',
+      impostor((_, response) => void response.writeHead(503).end()),
+    ],
+  ])('%s', async (_, listener) => {
+    for (const join of [fetchDescription, (options: DialOptions) => connect(options, description)]) {
+      const { error, heard } = await faced(listener, join);
+      if (!(error instanceof ClusterError)) throw new Error(`it was believed: ${String(error)}`);
+      expect(['UNAUTHORIZED', 'VERSION', 'PROTOCOL']).toContain(error.code);
+      expect(heard).not.toContain(TOKEN);
+      expect(heard).not.toMatch(/Bearer|Basic/);
+    }
+  });
+
+  it('to a process that was not asked for what it has, when it has no token', async () => {
+    const { error, heard } = await faced(
+      impostor(() => undefined),
+      (options) => fetchDescription({ ...options, token: () => '' }),
+    );
+    expect(error).toMatchObject({ code: 'UNAUTHORIZED', message: expect.stringContaining('has none') });
+    expect(heard).not.toContain('Authorization');
+  });
+
+  it('through a relay between two TLS connections, whose certificate it trusts', async () => {
+    const tls = await authority.server();
+    const port = await startServer(tls);
+    const { certificate: ca } = authority.pair;
+    // One connection to the coordinator for the one that the worker has.
+    const agent = new Agent({ keepAlive: true, maxSockets: 1, ca });
+    const relay: RequestListener = (request, response) => {
+      const headers =
+        request.headers.authorization === undefined ? {} : { authorization: request.headers.authorization };
+      get({ host: '127.0.0.1', port, path: request.url, agent, headers }, (answer) => {
+        const challenge = answer.headers['www-authenticate'];
+        const info = answer.headers['authentication-info'];
+        response.writeHead(answer.statusCode ?? 0, {
+          ...(challenge === undefined ? {} : { 'WWW-Authenticate': challenge }),
+          ...(typeof info === 'string' ? { 'Authentication-Info': info } : {}),
+        });
+        answer.pipe(response);
+      }).on('error', () => response.destroy());
+    };
+    const { error } = await faced(relay, fetchDescription, tls);
+    expect(error).toMatchObject({ code: 'UNAUTHORIZED' });
+    agent.destroy();
+    // Without the relay it gets in.
+    const trust = { kind: 'certificates', pem: ca } as const;
+    expect(await fetchDescription(dialOf(`wss://127.0.0.1:${port}`, trust))).toMatchObject({ run: 'r' });
+  });
+});
