@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { Disk } from '../data/disk.ts';
 import { tensorFileLimit } from '../data/regular-file.ts';
+import { systemCode } from '../data/system-error.ts';
 import { diskError, makeOwnFolder, syncNames, writeWhole } from '../data/whole-file.ts';
 import { decodeCheckpoint, encodeCheckpoint, type Checkpoint } from '../shared/checkpoint-file.ts';
 import type { Configuration } from '../shared/configuration.ts';
@@ -39,7 +40,7 @@ export class Checkpoints {
     try {
       // A newer one was damaged: the run went on from before it, and it counts for nothing.
       const names = (await this.#names()).filter((other) => other <= name);
-      for (const old of names.slice(this.#keep)) await this.#disk.remove(join(this.#directory, old));
+      for (const old of names.slice(this.#keep)) await this.#forget(old);
     } catch (error) {
       throw diskError(this.#directory, error);
     }
@@ -66,6 +67,18 @@ export class Checkpoints {
       }
     }
     return undefined;
+  }
+
+  /** By way of the drafts: a coordinator that was taken over removes nothing. */
+  async #forget(name: string): Promise<void> {
+    const draft = join(this.#drafts, name);
+    try {
+      await this.#disk.rename(join(this.#directory, name), draft);
+    } catch (error) {
+      // It is gone already, or the drafts are: the next write finds that out.
+      if (systemCode(error) !== 'ENOENT') throw error;
+    }
+    await this.#disk.remove(draft);
   }
 
   /** The newest first. */

@@ -1,76 +1,84 @@
-import { basename, join } from 'node:path';
+import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
 import type { Disk } from '../data/disk.ts';
 import { systemCode } from '../data/system-error.ts';
-import { diskError, makeIfNew } from '../data/whole-file.ts';
-import { assert, ClusterError } from '../shared/errors.ts';
-import type { RunLock } from './run-lock.ts';
-
-const NAME = /^\.drafts-(\d{1,9})$/;
+import { diskError } from '../data/whole-file.ts';
+import { ClusterError } from '../shared/errors.ts';
 
 /**
- * Makes the folder in which a coordinator writes files before they are renamed to their places, its lock.json, too. It is there
- * before the lock is taken, so that whoever takes the run over finds it, wherever this one was stopped. Its number is higher than
- * those of all before it: the last one stays when the run has ended. Rejects with DISK.
+ * The folders in which coordinators of a run write files before they are renamed to their places.
+ * Each has a number of its own; run-lock.ts says how the highest one is the lock of the run.
  */
-export async function makeDrafts(directory: string, disk: Disk): Promise<string> {
-  try {
-    for (;;) {
-      const numbers = (await disk.list(directory)).map(numberOf).filter((number) => number !== undefined);
-      const path = join(directory, `.drafts-${Math.max(0, ...numbers) + 1}`);
-      if (await makeIfNew(path, disk)) return path;
-    }
-  } catch (error) {
-    throw diskError(directory, error);
-  }
+const NUMBERED = /^\.drafts-(\d{1,15})$/;
+const NEW = /^\.drafts-new-[0-9a-f]{12}$/;
+const MAX_NUMBER = 10 ** 15 - 1;
+
+/** What is found of them in a run's directory. */
+export interface DraftsFolders {
+  /** The highest number that a name has, 0 without any. */
+  readonly highest: number;
+  /** The numbers of real folders, the highest first. A link to a folder is none. */
+  readonly numbers: readonly number[];
+  /** Folders that have no number yet. */
+  readonly unnumbered: readonly string[];
+}
+
+export async function findDrafts(directory: string, disk: Disk): Promise<DraftsFolders> {
+  const named = (await disk.list(directory)).flatMap((name) => numberOf(name) ?? []);
+  const folders = await disk.folders(directory);
+  return {
+    highest: Math.max(0, ...named),
+    numbers: folders.flatMap((name) => numberOf(name) ?? []).toSorted((a, b) => b - a),
+    unnumbered: folders.filter((name) => NEW.test(name)),
+  };
+}
+
+export function draftsPath(directory: string, number: number): string {
+  return join(directory, `.drafts-${number}`);
+}
+
+/** The path of a folder that has no number yet. */
+export function newDraftsPath(directory: string): string {
+  return join(directory, `.drafts-new-${randomBytes(6).toString('hex')}`);
+}
+
+/** Throws DISK where no number is left. */
+export function nextNumber(highest: number, directory: string): number {
+  if (highest < MAX_NUMBER) return highest + 1;
+  throw new ClusterError(
+    'DISK',
+    `${draftsPath(directory, highest)} has the highest number that a drafts folder can have`,
+    { fix: 'remove it if no coordinator is running this run' },
+  );
 }
 
 /**
- * The fence: removes the folders of other coordinators. Whoever wrote there and was only stopped cannot give a name to anything
- * any more, on no host, and what it had given one before is there to be read. Needs the lock. Rejects with DISK.
+ * Removes a folder with all files in it, also those that are added meanwhile. What is no folder,
+ * such as a link to one, stays. Rejects with DISK.
  */
-export async function putUpFence(directory: string, mine: string, lock: RunLock, disk: Disk): Promise<void> {
-  const ours = numberOf(basename(mine));
-  assert(ours !== undefined, 'drafts are in a folder that makeDrafts made');
-  try {
-    for (const name of await disk.list(directory)) {
-      const number = numberOf(name);
-      if (number === undefined || number === ours) continue;
-      // A higher one may be of one that has taken the lock from us: then we are the one to be kept out.
-      if (number < ours || (await lock.holder()) === 'we') await removeFolder(join(directory, name), disk);
-    }
-  } catch (error) {
-    throw error instanceof ClusterError ? error : diskError(directory, error);
-  }
-}
-
-/** Whether nobody has put up a fence against this one. */
-export async function hasDrafts(path: string, disk: Disk): Promise<boolean> {
-  try {
-    await disk.list(path);
-    return true;
-  } catch (error) {
-    return systemCode(error) !== 'ENOENT';
-  }
-}
-
-/** Removes it with all that is in it, also what is added meanwhile. Rejects with DISK. */
 export async function removeFolder(path: string, disk: Disk): Promise<void> {
   for (;;) {
     try {
-      for (const name of await disk.list(path)) await disk.remove(join(path, name));
+      const folder = await disk.openFolder(path);
+      try {
+        for (const name of await folder.list()) await folder.remove(name);
+      } finally {
+        await folder.close();
+      }
       return await disk.removeDirectory(path);
     } catch (error) {
-      if (systemCode(error) === 'ENOENT') return;
-      if (systemCode(error) !== 'ENOTEMPTY') throw diskError(path, error);
+      const code = systemCode(error);
+      if (code === 'ENOENT' || code === 'ENOTDIR') return;
+      if (code !== 'ENOTEMPTY') throw diskError(path, error);
     }
   }
 }
 
 export function isDrafts(name: string): boolean {
-  return NAME.test(name);
+  return NUMBERED.test(name) || NEW.test(name);
 }
 
 function numberOf(name: string): number | undefined {
-  const digits = NAME.exec(name)?.[1];
+  const digits = NUMBERED.exec(name)?.[1];
   return digits === undefined ? undefined : Number(digits);
 }

@@ -12,7 +12,8 @@ import { systemProcesses } from './processes.ts';
 import { Recorder, type Draw, type ResumedRecord } from './recorder.ts';
 import type { Workplace } from './serve.ts';
 import type { Resumed } from './state.ts';
-import { RunStore, type FoundRun, type ReopenedRun, type StorePlace } from './store.ts';
+import type { LockPlace } from './run-lock.ts';
+import { RunStore, type FoundRun, type ReopenedRun } from './store.ts';
 import type { RunViewer } from './viewer.ts';
 
 export interface OpenSettings {
@@ -51,11 +52,17 @@ export async function openRecorder(
   settings: OpenSettings,
   { tensors, predictions, clock, fail }: Workplace,
   viewer: RunViewer,
-  { disk, processes }: Omit<StorePlace, 'clock'> = { disk: systemDisk, processes: systemProcesses },
+  { disk, processes }: Omit<LockPlace, 'clock'> = { disk: systemDisk, processes: systemProcesses },
 ): Promise<Recorder> {
   const { configuration } = settings;
   const run = await openRun(settings, { disk, processes, clock }, fail, viewer);
   const { store, term, old } = run;
+  if (!(await disk.syncDirectory(store.path)))
+    viewer.log(
+      'warn',
+      `the file system of ${store.path} cannot sync folders: after a power cut its newest files may be missing`,
+      {},
+    );
   if (old?.checkpoint !== undefined) tensors.restore(old.checkpoint);
   return new Recorder({
     ...{ ...settings, store, viewer, predictions, term, clock: clock.now, date: clock.date },
@@ -66,7 +73,7 @@ export async function openRecorder(
 
 async function openRun(
   settings: OpenSettings,
-  place: StorePlace,
+  place: LockPlace,
   onError: (error: ClusterError) => void,
   viewer: RunViewer,
 ): Promise<OpenRun> {

@@ -1,15 +1,10 @@
 import { basename, join } from 'node:path';
-import type { Disk } from '../data/disk.ts';
+import { RENEW_MILLISECONDS } from '../bin/owner.mjs';
 import { makeOwnFolder, syncNames, writeWhole } from '../data/whole-file.ts';
 import type { Checkpoint } from '../shared/checkpoint-file.ts';
-import type { Clock } from '../shared/clock.ts';
 import { configurationOfRecord } from '../shared/configuration.ts';
 import { assert, ClusterError } from '../shared/errors.ts';
-import {
-  LOCK_CHECK_MILLISECONDS,
-  MAX_EVENTS_BUFFER_BYTES,
-  MAX_METRICS_BUFFER_BYTES,
-} from '../shared/limits.ts';
+import { MAX_EVENTS_BUFFER_BYTES, MAX_METRICS_BUFFER_BYTES } from '../shared/limits.ts';
 import {
   MetricsFormatter,
   type EvaluationMetrics,
@@ -21,21 +16,12 @@ import { printableJson } from '../shared/printable.ts';
 import { runRecordSchema, type RunRecord, type RunStatus } from '../shared/run-schema.ts';
 import { AppendFile } from './append-file.ts';
 import { Checkpoints } from './checkpoints.ts';
-import { hasDrafts, makeDrafts, putUpFence, removeFolder } from './drafts.ts';
 import { forgetArtifacts } from './old-artifacts.ts';
 import { readEvents, readLines, readRunRecord, type OldLines } from './old-run.ts';
-import type { Processes } from './processes.ts';
 import { checkUnbegun, createRunDirectory } from './run-directory.ts';
-import { RunLock } from './run-lock.ts';
+import { RunLock, type LockPlace } from './run-lock.ts';
 
-/** Where a store is at work. */
-export interface StorePlace {
-  readonly disk: Disk;
-  readonly clock: Clock;
-  readonly processes: Processes;
-}
-
-export interface StoreOptions extends StorePlace {
+export interface StoreOptions extends LockPlace {
   /** Told at once of lines that cannot be written, once per file, and of another coordinator that has taken the run over. */
   readonly onError: (error: ClusterError) => void;
   /** Told that the disk is full and lines wait, and that it no longer is. */
@@ -78,7 +64,8 @@ export interface ReopenedRun extends Omit<FoundRun, 'written'> {
 /**
  * The run directory and all that is written to it: run.json, model.safetensors and checkpoints whole or not at all,
  * metrics.jsonl and events.jsonl line by line. Every method that writes rejects (or calls `onError`) with DISK, naming the
- * file, or with LOCKED when another coordinator has taken the run over: then nothing is written.
+ * file, or with LOCKED when another coordinator has taken the run over, or with DISK when the run's folder is gone: then
+ * nothing is written.
  */
 export class RunStore {
   readonly id: string;
@@ -117,9 +104,10 @@ export class RunStore {
     const { disk, clock } = options;
     const now = clock.date();
     const { path } = await createRunDirectory(options.runs, options.runId, now, disk);
-    const { lock, drafts } = await lockIn(path, false, options);
-    return await releasedOnError(path, lock, async () => {
-      await putUpFence(path, drafts, lock, disk);
+    const lock = await RunLock.take(path, false, options);
+    const { drafts } = lock;
+    return await releasedOnError(lock, async () => {
+      await lock.putUpFence();
       // Whoever had the lock before may have begun.
       await checkUnbegun(path, disk);
       await makeOwnFolder(join(path, 'artifacts'), disk);
@@ -134,9 +122,10 @@ export class RunStore {
    */
   static async resume(options: OldRun): Promise<ReopenedRun> {
     const { directory, takeOver, disk, keep, damaged, judge } = options;
-    const { lock, drafts } = await lockIn(directory, takeOver, options);
-    return await releasedOnError(directory, lock, async () => {
-      await putUpFence(directory, drafts, lock, disk);
+    const lock = await RunLock.take(directory, takeOver, options);
+    const { drafts } = lock;
+    return await releasedOnError(lock, async () => {
+      await lock.putUpFence();
       // From here on nobody else changes what is read; and what follows from it holds after a power cut, too.
       await syncNames(directory, true, disk);
       const record = await readRunRecord(directory, disk);
@@ -239,39 +228,35 @@ export class RunStore {
     return written;
   }
 
-  /** A write that fails because another coordinator has removed our drafts is no fault of the disk. */
+  /** A write that fails because the run is no longer this coordinator's is no fault of the disk. */
   async #unlessSuperseded<T>(write: () => Promise<T>): Promise<T> {
     try {
       return await write();
     } catch (error) {
-      throw (await this.#isSuperseded()) ? superseded(this.path) : error;
+      throw (await lossOf(this.#lock)) ?? error;
     }
   }
 
   /** The fence keeps who was superseded from writing; this keeps it from holding workers, too. */
   #checkLater(): void {
-    this.#options.clock.after(LOCK_CHECK_MILLISECONDS, () => void this.#check());
+    this.#options.clock.after(RENEW_MILLISECONDS, () => void this.#check());
   }
 
   async #check(): Promise<void> {
     if (this.#closed) return;
-    const isSuperseded = await this.#isSuperseded();
+    // A renewal that fails, on a full disk for instance, only leaves others in doubt.
+    await this.#lock.renew().catch(() => undefined);
+    const loss = await lossOf(this.#lock);
     if (this.#closed) return;
-    if (isSuperseded) this.#options.onError(superseded(this.path));
-    else this.#checkLater();
+    if (loss === undefined) this.#checkLater();
+    else this.#options.onError(loss);
   }
+}
 
-  /** Who cannot see it may see it later; the fence holds all the same. */
-  async #isSuperseded(): Promise<boolean> {
-    try {
-      const holder = await this.#lock.holder();
-      if (holder !== 'nobody') return holder === 'another';
-      // One that took over and ended again has left its fence.
-      return !(await hasDrafts(this.#drafts, this.#options.disk));
-    } catch {
-      return false;
-    }
-  }
+/** Why the run is no longer this coordinator's; undefined where it is, or where that cannot be seen now. */
+async function lossOf(lock: RunLock): Promise<ClusterError | undefined> {
+  const standing = await lock.standing().catch(() => 'held' as const);
+  return standing === 'held' ? undefined : lock.lost(standing);
 }
 
 /** What a run has left, and where the next coordinator writes. */
@@ -301,27 +286,14 @@ async function openFiles(path: string, old: OldFiles, options: StoreOptions): Pr
   return { drafts, metrics, events, lastDigest };
 }
 
-async function lockIn(directory: string, takeOver: boolean, { disk, processes }: StorePlace) {
-  const drafts = await makeDrafts(directory, disk);
-  try {
-    return { lock: await RunLock.take(directory, takeOver, disk, processes, drafts), drafts };
-  } catch (error) {
-    await removeFolder(drafts, disk);
-    throw error;
-  }
-}
-
-async function releasedOnError<T>(path: string, lock: RunLock, use: () => Promise<T>): Promise<T> {
+async function releasedOnError<T>(lock: RunLock, use: () => Promise<T>): Promise<T> {
   try {
     return await use();
   } catch (error) {
-    // Nobody's lock was taken from us, too, by one that has ended again.
-    if ((await lock.holder()) !== 'we') throw superseded(path);
-    await lock.release();
+    const loss = await lossOf(lock);
+    if (loss !== undefined) throw loss;
+    // Why the run cannot go on is what there is to tell.
+    await lock.release().catch(() => undefined);
     throw error;
   }
-}
-
-function superseded(path: string): ClusterError {
-  return new ClusterError('LOCKED', `${path} was taken over by another coordinator`);
 }

@@ -31,7 +31,7 @@ export const errorTable = {
     exit: 28,
     close: undefined,
     retry: false,
-    meaning: 'Another coordinator is at work on this run.',
+    meaning: 'Another coordinator is running this run.',
   },
   REPLAY: {
     exit: 29,

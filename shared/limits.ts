@@ -1,6 +1,6 @@
 /**
  * Every limit of the cluster, with its unit in the name; only what an option may be at most stands with the option, in
- * cli/option-table.ts. A message that runs into a limit names the limit, its value and the flag that changes it, if one does.
+ * cli/option-table.ts, and what the locks need, which also run unbuilt, in bin/owner.mjs. A message that runs into a limit names the limit, its value and the flag that changes it, if one does.
  */
 
 // Sizes on the wire.
@@ -50,6 +50,8 @@ export const MAX_GARBAGE_BYTES = 12 * 1024 ** 2;
 export const METRICS_FLUSH_BYTES = 64 * 1024;
 export const MAX_METRICS_BUFFER_BYTES = 64 * 1024 ** 2;
 export const MAX_EVENTS_BUFFER_BYTES = 4 * 1024 ** 2;
+/** Of the file that grows by a byte with each renewal of a run's lock; then it begins anew. */
+export const MAX_RENEWALS_BYTES = 4096;
 /** What nvidia-smi may say of all GPUs together. */
 export const MAX_GPU_ANSWER_BYTES = 64 * 1024;
 export const MIN_TOKEN_CHARACTERS = 16;
@@ -106,6 +108,8 @@ export const REMEMBERED_TIMES = 32;
 export const MAX_CONTESTED_ANSWERS = 2;
 /** Run ids of one second that are tried until one is free. */
 export const MAX_RUN_ID_TRIES = 16;
+/** Times that a coordinator tries to take a lock which others take at the same moment. */
+export const MAX_LOCK_TRIES = 16;
 /** Workers found to be wrong that a run's record names, the last ones. */
 export const MAX_SUSPECTS = 64;
 /** GPUs of one worker that are reported, numbered from 0: all of them fit a header. */
@@ -226,8 +230,6 @@ export const MAX_RESTART_MILLISECONDS = 5_000;
 export const STABLE_MILLISECONDS = 10_000;
 export const DEFAULT_MAX_RESTARTS = 100;
 export const METRICS_FLUSH_MILLISECONDS = 1_000;
-/** How often a coordinator looks whether the run is still its own. */
-export const LOCK_CHECK_MILLISECONDS = 2_000;
 /** How long lines wait on a full disk until they are tried again. */
 export const DISK_RETRY_MILLISECONDS = 3_000;
 /** How often a worker asks nvidia-smi, how long it waits for the answer, and for the next try when there was none. */

@@ -11,8 +11,8 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   data: ['shared'],
   evaluation: ['shared'],
   artifacts: ['shared', 'data', 'evaluation'],
-  coordinator: ['shared', 'kernels', 'data', 'evaluation'],
-  worker: ['shared', 'kernels', 'data'],
+  coordinator: ['bin', 'shared', 'kernels', 'data', 'evaluation'],
+  worker: ['bin', 'shared', 'kernels', 'data'],
   observation: ['shared', 'data', 'evaluation', 'coordinator'],
   dashboards: ['observation'],
   page: ['observation'],
@@ -104,7 +104,6 @@ describe('the house', () => {
       // The files of this package, and those of /proc and /dev/shm.
       'artifacts/raster.ts',
       'cli/package.ts',
-      'coordinator/processes.ts',
       'observation/page-files.ts',
       'shared/shared-memory.ts',
       // Files that are new.

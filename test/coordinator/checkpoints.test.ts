@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { Checkpoints } from '../../coordinator/checkpoints.ts';
@@ -107,5 +107,19 @@ describe('the checkpoints of a run', () => {
     await one.write(checkpointOf(40));
     const left = (await readdir(directory)).filter((name) => name.startsWith('step-'));
     expect(left).toEqual(['step-0000000040.safetensors']);
+  });
+
+  it('are removed by nobody who was taken over after it had written one', async () => {
+    const folder = temporaryFolder();
+    const drafts = join(folder, 'drafts');
+    await mkdir(drafts);
+    await new Checkpoints(folder, drafts, 2, systemDisk).write(checkpointOf(1));
+    const directory = join(folder, 'checkpoints');
+    const syncDirectory = async (path: string) => {
+      if (path === directory) await rm(drafts, { recursive: true });
+      return await systemDisk.syncDirectory(path);
+    };
+    await new Checkpoints(folder, drafts, 1, { ...systemDisk, syncDirectory }).write(checkpointOf(2));
+    expect(await readdir(directory)).toHaveLength(2);
   });
 });

@@ -57,6 +57,7 @@ const readers: Readonly<Record<string, [read: () => Promise<unknown>, names: rea
       'metrics.jsonl',
       'model.safetensors',
       'lock.json',
+      '.drafts-1/owner.json',
       'checkpoints/step-0000000012.safetensors',
     ],
   ],
@@ -67,7 +68,7 @@ const readers: Readonly<Record<string, [read: () => Promise<unknown>, names: rea
   'eval and predict': [async () => await chooseModel(run, runs, patience), ['model.safetensors', 'run.json']],
   '--resume': [
     async () => await makeUp({ runs, resume: run, configuration: prolonged }),
-    ['run.json', 'metrics.jsonl', 'events.jsonl', 'lock.json'],
+    ['run.json', 'metrics.jsonl', 'events.jsonl', 'lock.json', '.drafts-1/owner.json'],
   ],
   push: [
     async () => await readInventory(run),

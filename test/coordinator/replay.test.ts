@@ -38,7 +38,7 @@ async function open(runs: string, resume: boolean): Promise<{ recorder: Recorder
     },
     silentViewer,
     // Every one finds that the one before it is gone.
-    { disk: systemDisk, processes: { ...systemProcesses, startOf: () => undefined } },
+    { disk: systemDisk, processes: { ...systemProcesses, isRunning: () => false } },
   );
   const { run, term, resumed } = recorder;
   const policy = { startWorkers: 1, minWorkers: 1, maxWorkers: 1, rendezvousMilliseconds: 1 };

@@ -1,22 +1,53 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { symlinkSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { systemProcesses } from '../../coordinator/processes.ts';
+import { WATCH_MILLISECONDS } from '../../bin/owner.mjs';
+import { systemProcesses, type Processes } from '../../coordinator/processes.ts';
 import { RunLock, writerOf } from '../../coordinator/run-lock.ts';
 import { systemDisk } from '../../data/disk.ts';
+import { systemClock, type Clock } from '../../shared/clock.ts';
 import { temporaryFolder } from '../process/cluster.ts';
 
-const take = (folder: string, takeOver: boolean, processes = systemProcesses) =>
-  RunLock.take(folder, takeOver, systemDisk, processes, folder);
-const writer = (folder: string) => writerOf(folder, systemDisk, systemProcesses);
-const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+/** A clock on which every wait is over at once; `onWait` is called before each of them ends. */
+function quickClock(onWait: () => void = () => undefined): Clock & { waited: number } {
+  const clock = {
+    ...systemClock,
+    waited: 0,
+    now: () => clock.waited,
+    after: (milliseconds: number, task: () => void) => {
+      clock.waited += milliseconds;
+      onWait();
+      setImmediate(task);
+      return () => undefined;
+    },
+  };
+  return clock;
+}
 
-function lockOf(folder: string, owner: object): void {
-  const self = { host: hostname(), boot, pid: process.pid, started: '1' };
-  writeFileSync(join(folder, 'lock.json'), JSON.stringify({ ...self, ...owner }));
+const take = (folder: string, takeOver: boolean, processes = systemProcesses, clock: Clock = quickClock()) =>
+  RunLock.take(folder, takeOver, { disk: systemDisk, clock, processes });
+const writer = (folder: string) => writerOf(folder, systemDisk, systemProcesses);
+const self = systemProcesses.self();
+
+/** The same host as other processes see it. */
+function processesOf(owner: Partial<ReturnType<Processes['self']>>): Processes {
+  return { ...systemProcesses, self: () => ({ ...self, ...owner }) };
+}
+
+/** A lock that this process takes and another owner then has. */
+async function lockOf(folder: string, owner: object): Promise<void> {
+  const { drafts } = await take(folder, false);
+  writeFileSync(join(drafts, 'owner.json'), JSON.stringify({ ...self, ...owner }));
+}
+
+/** A lock of a version that knew no namespaces and no drafts with an owner. */
+function oldLockOf(folder: string, owner: object): void {
+  const { host, boot, pid, started } = self;
+  writeFileSync(join(folder, 'lock.json'), JSON.stringify({ host, boot, pid, started, ...owner }));
 }
 
 async function deadPid(): Promise<number> {
@@ -31,11 +62,25 @@ describe('the lock of a run', () => {
     const lock = await take(folder, false);
     await expect(take(folder, true)).rejects.toMatchObject({
       code: 'LOCKED',
-      message: expect.stringContaining(`process ${process.pid} on ${hostname()} is at work`),
+      message: expect.stringContaining(`process ${process.pid} on ${hostname()} is running this run`),
     });
     await lock.release();
     await (await take(folder, false)).release();
-    expect(readdirSync(folder)).toEqual([]);
+    expect(readdirSync(folder)).toEqual(['.drafts-1', '.drafts-2']);
+    expect(readdirSync(lock.drafts)).toEqual(['ended.json']);
+  });
+
+  it('is taken by one of several that come at the same moment', async () => {
+    const folder = temporaryFolder();
+    oldLockOf(folder, { boot: 'another' });
+    const all = await Promise.allSettled(Array.from({ length: 8 }, () => take(folder, false)));
+    const taken = all.flatMap((each) => (each.status === 'fulfilled' ? each.value : []));
+    expect(taken).toHaveLength(1);
+    for (const each of all)
+      if (each.status === 'rejected') expect(each.reason).toMatchObject({ code: 'LOCKED' });
+    await taken[0]?.putUpFence();
+    expect(await taken[0]?.standing()).toBe('held');
+    expect(readdirSync(folder)).toEqual(['.drafts-1', 'lock.json']);
   });
 
   it.each([
@@ -44,38 +89,186 @@ describe('the lock of a run', () => {
     ['a process before the last boot', async () => ({ boot: 'another' })],
   ])('is taken over from %s', async (_, owner) => {
     const folder = temporaryFolder();
-    lockOf(folder, await owner());
+    await lockOf(folder, await owner());
     await (await take(folder, false)).release();
   });
 
-  it('of another host is taken over only on request', async () => {
+  it('is taken over from a zombie', async () => {
     const folder = temporaryFolder();
-    lockOf(folder, { host: 'another' });
-    await expect(take(folder, false)).rejects.toMatchObject({
+    // The shell becomes a program that never asks what its child has ended with.
+    const parent = spawn('sh', ['-c', 'sleep 60 & echo $! $(cut -d" " -f22 /proc/$!/stat); exec sleep 60']);
+    try {
+      const [line]: Buffer[] = await once(parent.stdout, 'data');
+      const [pid = '', started = ''] = String(line).trim().split(' ');
+      process.kill(Number(pid), 'SIGKILL');
+      const state = () => readFileSync(`/proc/${pid}/stat`, 'utf8').split(' ')[2];
+      await expect.poll(state).toBe('Z');
+      await lockOf(folder, { pid: Number(pid), started });
+      expect(await writer(folder)).toBeUndefined();
+      await (await take(folder, false)).release();
+    } finally {
+      parent.kill('SIGKILL');
+    }
+  });
+
+  it.each([
+    ['another host', { host: 'another' }, /process \d+ on another has the lock .* cannot be seen/],
+    ['another pid namespace of this host', { namespace: 'pid:[1]' }, /another pid namespace/],
+  ])('of %s is taken over only on request', async (_, owner, message) => {
+    const folder = temporaryFolder();
+    await lockOf(folder, owner);
+    const clock = quickClock();
+    await expect(take(folder, false, systemProcesses, clock)).rejects.toMatchObject({
       code: 'LOCKED',
-      message: expect.stringContaining('on another'),
+      message: expect.stringMatching(message),
       fix: expect.stringContaining('--take-over'),
     });
+    expect(clock.waited).toBeGreaterThanOrEqual(WATCH_MILLISECONDS);
     await (await take(folder, true)).release();
+  });
+
+  it('of a process that cannot be seen is watched: who renews it is running', async () => {
+    const folder = temporaryFolder();
+    const rebooted = processesOf({ boot: 'another' });
+    const lock = await take(folder, false);
+    let waits = 0;
+    // A clock of its own, and no time in any file, says how long the lock stayed as it was.
+    const clock = quickClock(() => void (++waits === 3 && void lock.renew()));
+    await expect(take(folder, false, rebooted, clock)).rejects.toMatchObject({
+      code: 'LOCKED',
+      message: expect.stringContaining('has just renewed its lock'),
+      fix: expect.stringContaining('--take-over'),
+    });
+    const unmoved = quickClock();
+    const next = await take(folder, false, rebooted, unmoved);
+    expect(unmoved.waited).toBeGreaterThanOrEqual(WATCH_MILLISECONDS);
+    expect(await lock.standing()).toBe('taken');
+    await next.release();
+  });
+
+  it('that is given back while it is watched is taken', async () => {
+    const folder = temporaryFolder();
+    const lock = await take(folder, false);
+    let waits = 0;
+    const clock = quickClock(() => void (++waits === 2 && void lock.release()));
+    await (await take(folder, false, processesOf({ host: 'another' }), clock)).release();
+    expect(clock.waited).toBeLessThan(WATCH_MILLISECONDS);
+  });
+
+  it('of an older version is respected', async () => {
+    const folder = temporaryFolder();
+    oldLockOf(folder, {});
+    const running = { code: 'LOCKED', message: expect.stringContaining('is running this run') };
+    await expect(take(folder, true)).rejects.toMatchObject(running);
+    expect(await writer(folder)).toBe(`process ${process.pid} on ${hostname()}`);
+    // It may be in another pid namespace.
+    oldLockOf(folder, { pid: await deadPid() });
+    await expect(take(folder, false)).rejects.toMatchObject({
+      code: 'LOCKED',
+      message: expect.stringContaining('an older version wrote the lock'),
+    });
+    expect(await writer(folder)).toContain('process');
+    await (await take(folder, true)).release();
+  });
+
+  it('of a newer version that this one cannot read is taken over only on request', async () => {
+    const folder = temporaryFolder();
+    writeFileSync(join(folder, 'lock.json'), '{"owners":[1]}');
+    await expect(take(folder, false)).rejects.toMatchObject({
+      code: 'LOCKED',
+      message: expect.stringContaining('a process of another version'),
+    });
+    await (await take(folder, true)).release();
+  });
+
+  it('tells older versions who owns the run', async () => {
+    const folder = temporaryFolder();
+    const lock = await take(folder, false);
+    const { namespace: _, ...old } = self;
+    expect(JSON.parse(readFileSync(join(folder, 'lock.json'), 'utf8'))).toEqual(old);
+    await lock.release();
+    expect(existsSync(join(folder, 'lock.json'))).toBe(false);
   });
 
   it('that was not written whole is nobody’s', async () => {
     const folder = temporaryFolder();
     writeFileSync(join(folder, 'lock.json'), '{"host":');
+    const { drafts } = await take(folder, false);
+    writeFileSync(join(drafts, 'owner.json'), '');
+    rmSync(join(folder, 'lock.json'));
     await (await take(folder, false)).release();
   });
 
   it('is not released by who lost it', async () => {
     const folder = temporaryFolder();
-    const elsewhere = { ...systemProcesses, self: () => ({ ...systemProcesses.self(), host: 'elsewhere' }) };
-    const lock = await take(folder, false, elsewhere);
-    expect(await lock.holder()).toBe('we');
+    const lock = await take(folder, false, processesOf({ host: 'elsewhere' }));
+    expect(await lock.standing()).toBe('held');
     const next = await take(folder, true);
-    expect(await lock.holder()).toBe('another');
+    expect(await lock.standing()).toBe('taken');
+    await next.putUpFence();
+    expect(await lock.standing()).toBe('taken');
     await lock.release();
-    expect(await next.holder()).toBe('we');
+    expect(existsSync(join(folder, 'lock.json'))).toBe(true);
+    expect(await next.standing()).toBe('held');
     await next.release();
-    expect(await lock.holder()).toBe('nobody');
+    expect(await lock.standing()).toBe('taken');
+  });
+
+  it('of an owner that was suspended while higher numbers came and went is not taken', async () => {
+    const folder = temporaryFolder();
+    let isFirst = true;
+    // Suspended between its look at the folder and its rename; meanwhile two others have the run.
+    const rename = async (from: string, to: string) => {
+      if (isFirst && to.endsWith('.drafts-1')) {
+        isFirst = false;
+        await (await take(folder, false)).release();
+        await (await take(folder, false)).putUpFence();
+      }
+      await systemDisk.rename(from, to);
+    };
+    const place = { disk: { ...systemDisk, rename }, clock: quickClock(), processes: systemProcesses };
+    await expect(RunLock.take(folder, false, place)).rejects.toMatchObject({ code: 'LOCKED' });
+    expect(readdirSync(folder)).toEqual(['.drafts-2', 'lock.json']);
+  });
+
+  it('says that the run is gone, not that it was taken over', async () => {
+    const folder = join(temporaryFolder(), 'run');
+    mkdirSync(folder);
+    const lock = await take(folder, false);
+    renameSync(folder, `${folder}-moved`);
+    expect(await lock.standing()).toBe('gone');
+    expect(lock.lost('gone')).toMatchObject({ code: 'DISK', message: expect.stringContaining('is gone') });
+    mkdirSync(folder);
+    expect(await lock.standing()).toBe('gone');
+    await lock.release();
+  });
+
+  it('never follows a link that is called like a drafts folder', async () => {
+    const folder = temporaryFolder();
+    const elsewhere = temporaryFolder();
+    writeFileSync(join(elsewhere, 'precious'), '');
+    symlinkSync(elsewhere, join(folder, '.drafts-3'));
+    symlinkSync(elsewhere, join(folder, '.drafts-new-0123456789ab'));
+    writeFileSync(join(folder, '.drafts-4'), '');
+    const lock = await take(folder, false);
+    await lock.putUpFence();
+    await lock.release();
+    expect(readdirSync(elsewhere)).toEqual(['precious']);
+    expect(lock.drafts).toBe(join(folder, '.drafts-5'));
+  });
+
+  it('counts beyond what older versions can, and names a folder beyond which it cannot', async () => {
+    const folder = temporaryFolder();
+    mkdirSync(join(folder, '.drafts-999999999'));
+    const lock = await take(folder, false);
+    expect(lock.drafts).toBe(join(folder, '.drafts-1000000000'));
+    await lock.release();
+    mkdirSync(join(folder, '.drafts-999999999999999'));
+    await expect(take(folder, false)).rejects.toMatchObject({
+      code: 'DISK',
+      message: expect.stringContaining('.drafts-999999999999999 has the highest number'),
+      fix: expect.stringContaining('remove it'),
+    });
   });
 
   it('says who may be at work, and stays as it is', async () => {
@@ -83,13 +276,15 @@ describe('the lock of a run', () => {
     expect(await writer(folder)).toBeUndefined();
     const lock = await take(folder, false);
     expect(await writer(folder)).toBe(`process ${process.pid} on ${hostname()}`);
-    expect(readdirSync(folder)).toEqual(['lock.json']);
+    expect(readdirSync(folder)).toEqual(['.drafts-1', 'lock.json']);
     await lock.release();
-    lockOf(folder, { host: 'another', pid: 7 });
+    expect(await writer(folder)).toBeUndefined();
+    await lockOf(folder, { host: 'another', pid: 7 });
     expect(await writer(folder)).toBe('process 7 on another');
     for (const owner of [{ pid: await deadPid() }, { started: '2' }, { boot: 'another' }]) {
-      lockOf(folder, owner);
+      writeFileSync(join(folder, '.drafts-2', 'owner.json'), JSON.stringify({ ...self, ...owner }));
       expect(await writer(folder)).toBeUndefined();
     }
+    expect(await writer(join(folder, 'absent'))).toBeUndefined();
   });
 });

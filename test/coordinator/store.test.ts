@@ -203,4 +203,14 @@ describe('RunStore', () => {
     expect(await readdir(join(runs, 'r'))).not.toContain('model.safetensors');
     expect(errors).toEqual([]);
   });
+
+  it('says that its folder is gone when it was removed', async () => {
+    const store = await open('r');
+    await store.writeRun(sampleRun);
+    await rm(join(runs, 'r'), { recursive: true });
+    const gone = { code: 'DISK', message: expect.stringContaining(`${join(runs, 'r')} is gone`) };
+    await expect(store.writeRun(sampleRun)).rejects.toMatchObject(gone);
+    await expect(store.writeCheckpoint(checkpoint)).rejects.toMatchObject(gone);
+    await store.close();
+  });
 });

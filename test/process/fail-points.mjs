@@ -3,8 +3,9 @@
 // removed and the process gets SIGKILL, so that whoever is started after it goes on to the next one. A line `pass POINT` is
 // removed when the point is reached, and nothing else happens: what follows is the next of many of one name.
 //
-// WHEN is before, within (half of the bytes are written) or after; OPERATION is write, sync, rename, link, remove or
-// truncate; FILE is a name without its folder, without the digits of a step or of a temporary file. A directory is called `folder`.
+// WHEN is before, within (half of the bytes are written) or after; OPERATION is write, sync, rename, remove or truncate;
+// FILE is a name without its folder, without the digits of a step or of a temporary file. A directory is called `folder`,
+// or `drafts` where it is a coordinator's.
 import fs from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
 import { basename } from 'node:path';
@@ -19,7 +20,6 @@ if (list !== undefined && process.argv[2] === 'coordinator') {
   fs.promises.writeFile = (path, ...rest) =>
     around('write', path, () => original.promises.writeFile(path, ...rest));
   fs.promises.rename = (from, to) => around('rename', to, () => original.promises.rename(from, to));
-  fs.promises.link = (from, to) => around('link', to, () => original.promises.link(from, to));
   fs.promises.rm = (path, options) => around('remove', path, () => original.promises.rm(path, options));
   fs.promises.truncate = (path, length) =>
     around('truncate', path, () => original.promises.truncate(path, length));
@@ -100,7 +100,8 @@ function half(fd, bytes) {
 
 function nameOf(path) {
   if (typeof path !== 'string') return '';
+  if (/^\.drafts-\d+$/.test(basename(path))) return 'drafts';
   if (original.statSync(path, { throwIfNoEntry: false })?.isDirectory() === true) return 'folder';
   const name = basename(path).replace(/^\.(.+)\.[0-9a-f]{12}\.tmp$/, '$1');
-  return name === 'lock' ? 'lock.json' : name.replace(/^step-\d{10}/, 'step');
+  return name.replace(/^step-\d{10}/, 'step');
 }

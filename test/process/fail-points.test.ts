@@ -42,10 +42,10 @@ const TRAINING = [
   'after write events.jsonl',
 ];
 const OPENING = [
-  'before write lock.json',
-  'after write lock.json',
-  'before link lock.json',
-  'before rename lock.json',
+  'before write owner.json',
+  'within write owner.json',
+  'before rename drafts',
+  'after rename drafts',
   'after rename lock.json',
   ...whole('run.json'),
 ];
@@ -62,15 +62,15 @@ const END = [
 const FINISHED = [
   'after rename run.json',
   'pass after rename run.json\nbefore sync events.jsonl',
-  'before remove lock.json',
-  'after remove lock.json',
+  'after rename lock.json',
+  'after rename ended.json',
 ].map(afterArtifacts);
 /** Of a run that has no run.json yet. */
 const BEGINNING = [
-  'before write lock.json',
-  'after write lock.json',
-  'before link lock.json',
-  'after link lock.json',
+  'before write owner.json',
+  'after write owner.json',
+  'before rename drafts',
+  'after rename drafts',
   'before write run.json',
   'within write run.json',
   'before rename run.json',
@@ -227,7 +227,7 @@ describe('local', () => {
   });
 
   it('starts again one that is killed before its first run.json', async () => {
-    await expectFinished(['before link lock.json', 'before rename run.json']);
+    await expectFinished(['before rename drafts', 'before rename run.json']);
   });
 
   it('finishes a run whose coordinator is killed after the last step', async () => {

@@ -239,7 +239,7 @@ describe('a run that should go on', () => {
       token,
     );
     expect(second.code, second.output).toBe(errorTable.LOCKED.exit);
-    expect(second.output).toMatch(new RegExp(`process ${first.process.pid} .* is at work on this run`));
+    expect(second.output).toMatch(new RegExp(`process ${first.process.pid} .* is running this run`));
     expect(first.process.exitCode).toBeNull();
   });
 });

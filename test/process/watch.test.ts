@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { once } from 'node:events';
 import { join } from 'node:path';
@@ -128,8 +128,9 @@ describe('a run that is watched', () => {
     const { events } = await follow(port);
     await seek(events, (update) => (update.status?.step ?? 0) > 100);
     // As another host's coordinator does.
-    const lock = join(runs, 'r', 'lock.json');
-    writeFileSync(lock, JSON.stringify({ ...JSON.parse(readFileSync(lock, 'utf8')), host: 'elsewhere' }));
+    const owner: unknown = JSON.parse(readFileSync(join(runs, 'r', '.drafts-1', 'owner.json'), 'utf8'));
+    mkdirSync(join(runs, 'r', '.drafts-2'));
+    writeFileSync(join(runs, 'r', '.drafts-2', 'owner.json'), JSON.stringify(owner));
     const end = await seek(events, ({ status }) => status?.state === 'failed');
     expect(end.status?.message).toMatch(/was taken over by another coordinator/);
     const scrape = (await ask(port, '/metrics')).body.toString();

@@ -41,10 +41,27 @@ const operation: fc.Arbitrary<[string, Operation]> = fc.oneof(
       (disk, root) => disk.rename(join(root, from), join(root, to)),
     ]),
   fc
-    .tuple(file, file)
+    .tuple(directory, directory)
+    .filter(([from]) => from !== '')
     .map(([from, to]): [string, Operation] => [
-      `link ${from} ${to}`,
-      (disk, root) => disk.link(join(root, from), join(root, to)),
+      `rename ${from}/ ${to}/`,
+      (disk, root) => disk.rename(join(root, from), join(root, to)),
+    ]),
+  directory.map((name): [string, Operation] => [
+    `folders in ${name}`,
+    async (disk, root) => (await disk.folders(join(root, name))).toSorted(),
+  ]),
+  fc
+    .tuple(fc.constantFrom('d', 'e', 'a'), fc.constantFrom('a', 'b'))
+    .map(([folder, name]): [string, Operation] => [
+      `open ${folder} and remove ${name}`,
+      async (disk, root) => {
+        const opened = await disk.openFolder(join(root, folder));
+        await opened.remove(name);
+        const left = await opened.list();
+        await opened.close();
+        return left.toSorted();
+      },
     ]),
   file.map((name): [string, Operation] => [`remove ${name}`, (disk, root) => disk.remove(join(root, name))]),
   file.map((name): [string, Operation] => [

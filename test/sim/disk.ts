@@ -101,22 +101,40 @@ export class SimulatedDisk {
   }
 
   rename(from: string, to: string): void {
-    const file = this.#file(from);
+    const node = this.#find(from);
+    const target = this.#find(to);
+    if (node === undefined) throw systemError('ENOENT', from);
     // Two names of one file stay.
-    if (this.#find(to) === file) return;
-    this.#directory(dirname(to)).names.set(basename(to), file);
+    if (target === node) return;
+    const { names } = this.#directory(dirname(to));
+    if (node.kind === 'directory') {
+      if (`${to}/`.startsWith(`${from}/`)) throw systemError('EINVAL', to);
+      if (target?.kind === 'file') throw systemError('ENOTDIR', to);
+      if (target !== undefined && target.names.size > 0) throw systemError('ENOTEMPTY', to);
+    } else if (target?.kind === 'directory') throw systemError('EISDIR', to);
+    names.set(basename(to), node);
     this.#directory(dirname(from)).names.delete(basename(from));
-  }
-
-  link(from: string, to: string): void {
-    const file = this.#file(from);
-    if (this.has(to)) throw systemError('EEXIST', to);
-    this.#needRoom();
-    this.#directory(dirname(to)).names.set(basename(to), file);
   }
 
   remove(path: string): void {
     if (this.has(path)) this.#directory(dirname(path)).names.delete(basename(path));
+  }
+
+  folders(path: string): string[] {
+    const { names } = this.#directory(path);
+    return [...names].flatMap(([name, { kind }]) => (kind === 'directory' ? name : []));
+  }
+
+  /** Lists and removes in this directory, whatever has its name later. */
+  openFolder(path: string): { list(): string[]; remove(name: string): void } {
+    const { names } = this.#directory(path);
+    return {
+      list: () => [...names.keys()],
+      remove: (name) => {
+        if (names.get(name)?.kind === 'directory') throw systemError('EISDIR', name);
+        names.delete(name);
+      },
+    };
   }
 
   syncDirectory(path: string): void {

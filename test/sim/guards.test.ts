@@ -17,6 +17,7 @@ const MAX_OUTPUT_BYTES = 16 * 1024 ** 2;
 function copyOfSources(later: (clean: () => void) => void): string {
   const copy = temporaryFolder(later);
   for (const folder of [
+    'bin',
     'coordinator',
     'worker',
     'shared',

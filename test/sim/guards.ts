@@ -10,6 +10,7 @@ export interface Guard {
 
 const VOTES = 'test/coordinator/votes.test.ts';
 const AUDIT = 'test/coordinator/audit.test.ts';
+const RUN_LOCK = 'test/coordinator/run-lock.test.ts';
 
 export const guards: readonly Guard[] = [
   {
@@ -222,9 +223,9 @@ export const guards: readonly Guard[] = [
   },
   {
     name: 'the fence: who was taken over has no drafts any more',
-    file: 'coordinator/drafts.ts',
-    line: "if (number < ours || (await lock.holder()) === 'we') await removeFolder(join(directory, name), disk);",
-    without: 'if (number > ours) await removeFolder(join(directory, name), disk);',
+    file: 'coordinator/run-lock.ts',
+    line: 'if (number < this.#number) await',
+    without: 'if (number > this.#number) await',
   },
   {
     name: 'the fence: the lines go on in new files',
@@ -235,8 +236,8 @@ export const guards: readonly Guard[] = [
   {
     name: 'who was taken over notices while it has nothing to write',
     file: 'coordinator/store.ts',
-    line: 'if (isSuperseded) this.#options.onError(superseded(this.path));',
-    without: 'if (isSuperseded) return;',
+    line: 'else this.#options.onError(loss);',
+    without: '',
   },
   {
     name: 'workers of who was taken over look for the other one',
@@ -247,8 +248,71 @@ export const guards: readonly Guard[] = [
   {
     name: 'the lock of who lives is respected',
     file: 'coordinator/run-lock.ts',
-    line: 'if (processes.startOf(owner.pid) !== owner.started) return;',
-    without: 'return;',
+    line: "if (fate === 'gone') return true;",
+    without: "if (fate === 'gone' || fate === 'running') return true;",
+  },
+  {
+    name: 'a lock is taken by one of those that see it free',
+    file: 'coordinator/run-lock.ts',
+    line: 'await disk.rename(path, lock.drafts);',
+    without: 'await removeFolder(lock.drafts, disk);\n      await disk.rename(path, lock.drafts);',
+    test: RUN_LOCK,
+  },
+  {
+    name: 'one that was suspended before it took a lock sees that others had it meanwhile',
+    file: 'coordinator/run-lock.ts',
+    line: 'const { highest } = await findDrafts(directory, disk);',
+    without: 'const highest = number;',
+    test: RUN_LOCK,
+  },
+  {
+    name: 'a lock that was given back keeps its number',
+    file: 'coordinator/run-lock.ts',
+    line: 'await this.#disk.rename(join(this.drafts, OWNER), join(this.drafts, ENDED));',
+    without: 'await this.#disk.remove(join(this.drafts, OWNER));',
+    test: RUN_LOCK,
+  },
+  {
+    name: 'a lock that is renewed is not taken',
+    file: 'bin/owner.mjs',
+    line: 'this.#isRenewed ||= seen !== this.#seen;',
+    without: '',
+    test: RUN_LOCK,
+  },
+  {
+    name: 'a process of another pid namespace is not judged by its number',
+    file: 'bin/owner.mjs',
+    line: 'if (owner.namespace === here.namespace) return',
+    without: 'if (owner.namespace !== undefined) return',
+    test: RUN_LOCK,
+  },
+  {
+    name: 'a zombie owns nothing',
+    file: 'bin/owner.mjs',
+    line: ' && !/[ZXx]/.test(stat.state)',
+    without: '',
+    test: RUN_LOCK,
+  },
+  {
+    name: 'an observer that was suspended has seen nothing meanwhile',
+    file: 'bin/owner.mjs',
+    line: 'const passed = Math.min(now - this.#looked, 4 * LOOK_MILLISECONDS);',
+    without: 'const passed = now - this.#looked;',
+    test: 'test/bin/owner.test.ts',
+  },
+  {
+    name: 'a folder is opened itself, and no link to one',
+    file: 'data/disk.ts',
+    line: 'O_RDONLY | O_DIRECTORY | O_NOFOLLOW',
+    without: 'O_RDONLY | O_DIRECTORY',
+    test: 'test/data/disk.test.ts',
+  },
+  {
+    name: 'whoever was fenced off removes no checkpoint',
+    file: 'coordinator/checkpoints.ts',
+    line: 'await this.#disk.rename(join(this.#directory, name), draft);',
+    without: 'await this.#disk.remove(join(this.#directory, name));',
+    test: 'test/coordinator/checkpoints.test.ts',
   },
   {
     name: 'the term rises',
@@ -330,8 +394,8 @@ export const guards: readonly Guard[] = [
   {
     name: "another's lock is not released",
     file: 'coordinator/run-lock.ts',
-    line: "if ((await this.holder()) === 'we') await",
-    without: 'await',
-    test: 'test/coordinator/run-lock.test.ts',
+    line: "if ((await this.standing()) !== 'held') return;",
+    without: '',
+    test: RUN_LOCK,
   },
 ];

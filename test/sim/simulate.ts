@@ -1,8 +1,9 @@
+import { RENEW_MILLISECONDS } from '../../bin/owner.mjs';
 import type { StepResult } from '../../coordinator/driver.ts';
 import { RunLock } from '../../coordinator/run-lock.ts';
 import type { Resumed, Settings } from '../../coordinator/state.ts';
 import { assert, ClusterError, messageOf } from '../../shared/errors.ts';
-import { EVALUATION_CHUNK_ROWS, LOCK_CHECK_MILLISECONDS } from '../../shared/limits.ts';
+import { EVALUATION_CHUNK_ROWS } from '../../shared/limits.ts';
 import { totalSteps } from '../../shared/schedule.ts';
 import { checkLeases } from './check-leases.ts';
 import { strikeCoordinator, type CoordinatorWorld } from './coordinator-faults.ts';
@@ -256,7 +257,7 @@ class Simulation implements Witness, CoordinatorWorld {
 
   /** One that was taken over looks at the lock now and then, and must not hold workers for long. */
   #expectEnd({ process }: SimulatedCoordinator): void {
-    this.#time.after(5 * LOCK_CHECK_MILLISECONDS, () =>
+    this.#time.after(5 * RENEW_MILLISECONDS, () =>
       assert(!process.isAlive, `the coordinator on ${process.host} notices that it was taken over`),
     );
   }
@@ -279,7 +280,8 @@ class Simulation implements Witness, CoordinatorWorld {
     if (coordinator?.state === undefined) return;
     const intruder = new SimulatedProcess(this.#world, coordinator.process.host);
     const disk = intruder.disk(() => undefined, Infinity);
-    RunLock.take(RUN, false, disk, intruder.processes(), RUN).then(
+    const place = { disk, clock: intruder.clock(), processes: intruder.processes() };
+    RunLock.take(RUN, false, place).then(
       () => (this.#crash = new Error('the lock of a living coordinator was taken')),
       (error: unknown) => {
         if (!isCode(error, 'LOCKED') && !this.#isFull(error)) this.#crash = error;

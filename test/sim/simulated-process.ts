@@ -1,4 +1,4 @@
-import type { Disk, DiskFile } from '../../data/disk.ts';
+import type { Disk, DiskFile, DiskFolder } from '../../data/disk.ts';
 import type { Processes } from '../../coordinator/processes.ts';
 import type { Clock } from '../../shared/clock.ts';
 import type { SimulatedDisk, SimulatedFile } from './disk.ts';
@@ -98,10 +98,16 @@ export class SimulatedProcess {
     const { processes, boot } = this.#world;
     const started = (pid: number): string => `${boot} ${pid}`;
     return {
-      self: () => ({ host: this.host, boot: String(boot), pid: this.pid, started: started(this.pid) }),
-      startOf: (pid) => {
+      self: () => ({
+        host: this.host,
+        boot: String(boot),
+        namespace: 'all',
+        pid: this.pid,
+        started: started(this.pid),
+      }),
+      isRunning: (pid, start) => {
         const process = processes[pid - 1];
-        return process?.isAlive === true && process.host === this.host ? started(pid) : undefined;
+        return process?.isAlive === true && process.host === this.host && started(pid) === start;
       },
     };
   }
@@ -122,6 +128,11 @@ export class SimulatedProcess {
         close: () => quick(() => undefined),
       };
     };
+    const folder = (opened: ReturnType<SimulatedDisk['openFolder']>): DiskFolder => ({
+      list: () => quick(() => opened.list()),
+      remove: (name) => quick(() => opened.remove(name)),
+      close: () => quick(() => undefined),
+    });
     const quick = <T>(does: () => T): Promise<T> => this.#ask(random.between(0, 1) / speed, does);
     const slow = <T>(does: () => T): Promise<T> =>
       this.#ask(random.between(0, random.chance(0.05) ? 200 : 10) / speed, does);
@@ -129,14 +140,19 @@ export class SimulatedProcess {
       read: (path) => quick(() => disk.read(path)),
       isFolder: (path) => quick(() => disk.isFolder(path)),
       list: (path) => quick(() => disk.list(path)),
+      folders: (path) => quick(() => disk.folders(path)),
+      openFolder: (path) => quick(() => folder(disk.openFolder(path))),
       makeDirectory: (path) => quick(() => disk.makeDirectory(path)),
       removeDirectory: (path) => quick(() => disk.removeDirectory(path)),
       create: (path) => quick(() => file(path, disk.create(path))),
       append: (path) => quick(() => file(path, disk.append(path))),
       rename: (from, to) => quick(() => disk.rename(from, to)),
-      link: (from, to) => quick(() => disk.link(from, to)),
       remove: (path) => quick(() => disk.remove(path)),
-      syncDirectory: (path) => slow(() => disk.syncDirectory(path)),
+      syncDirectory: (path) =>
+        slow(() => {
+          disk.syncDirectory(path);
+          return true;
+        }),
     };
   }
 

@@ -167,7 +167,7 @@ describe.skipIf(missing !== undefined)(`on Slurm${why}`, () => {
     expect(main.log()).toMatch(/exit code 137: this job goes back into the queue/);
     expect(readFileSync(join(directory, 'join'), 'utf8')).toBe(stale);
     // As if that node had been another machine.
-    const lock = join(directory, 'lock.json');
+    const lock = join(directory, '.drafts-1', 'owner.json');
     const owner = JSON.parse(readFileSync(lock, 'utf8'));
     writeFileSync(lock, `${JSON.stringify({ ...owner, host: 'another' })}\n`);
     await slurm.call('scontrol', ['update', `JobId=${main.id}`, `ExcNodeList=${node}`]);

@@ -16,7 +16,7 @@ export const resultsOfRun: Readonly<Record<string, string>> = {
 };
 /** What stays where the run is. */
 const others: Readonly<Record<string, string>> = {
-  'lock.json': '{}',
+  'lock.json': '',
   'checkpoints/step-0000000010.safetensors': 'checkpoint',
   'eval-20260103-030405/summary.json': '{}',
   'artifacts/.loss.svg.0123.tmp': 'half',
