@@ -1,6 +1,7 @@
 import { hostname } from 'node:os';
 import { cachedDataset, storeDataset } from '../data/dataset-cache.ts';
 import { loadDataset } from '../data/load-dataset.ts';
+import { systemClock } from '../shared/clock.ts';
 import { MNIST_DIGEST, parseDataset, type Dataset } from '../shared/dataset.ts';
 import { ClusterError } from '../shared/errors.ts';
 import { DEFAULT_PREPARE_LIMIT_MILLISECONDS } from '../shared/limits.ts';
@@ -69,7 +70,7 @@ export async function worker(
     },
     log: (level, message) => log[level]({}, message),
     random: Math.random,
-    clock: () => performance.now(),
+    clock: systemClock.now,
   });
   onStop((code) => {
     client.leave(new ClusterError(code, 'this worker was stopped'));

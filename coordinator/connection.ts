@@ -3,21 +3,12 @@ import { CLOSE_FINISHED, ClusterError, errorTable, messageOf, type ErrorCode } f
 import { encodeHeader, type Free } from '../shared/frame.ts';
 import type { FrameSocket } from '../shared/frame-socket.ts';
 import { MAX_TEXT_CHARACTERS } from '../shared/limits.ts';
-import { workerMessage, type ResultMessage } from '../shared/messages.ts';
+import { workerMessage } from '../shared/messages.ts';
 import { receive } from '../shared/receive.ts';
-import type { MemoryAddress, PeerMemory } from '../shared/shared-memory.ts';
 import type { LeaveCause, Peer, PeerEvents, Traffic } from './peer.ts';
-import type { HeaderMessage, WeightsMessage } from './effects.ts';
+import type { HeaderMessage } from './effects.ts';
 import type { OutgoingWeights } from './tensors.ts';
-
-/** Opens a worker's shared memory; undefined when it is out of reach from here. */
-export type OpenMemory = (address: MemoryAddress) => PeerMemory | undefined;
-
-/** Weights that the worker may still be reading in shared memory. */
-interface Unread {
-  readonly order: number;
-  readonly release: () => void;
-}
+import { WorkerMemory, type OpenMemory } from './worker-memory.ts';
 
 /** One authenticated worker on its socket. */
 export class Connection implements Peer {
@@ -26,10 +17,7 @@ export class Connection implements Peer {
   readonly closed: Promise<void>;
   readonly #frames: FrameSocket;
   readonly #events: PeerEvents;
-  readonly #openMemory: OpenMemory;
-  /** The worker's shared memory; where it has one, weights are sent through ours too. */
-  #memory: PeerMemory | undefined;
-  #unread: Unread[] = [];
+  readonly #memory: WorkerMemory;
   #open = true;
   #pingedAt: number | undefined;
   #roundTrip: number | undefined;
@@ -41,7 +29,7 @@ export class Connection implements Peer {
     openMemory: OpenMemory,
     onGone: () => void,
   ) {
-    this.#openMemory = openMemory;
+    this.#memory = new WorkerMemory(openMemory);
     this.slot = slot;
     const { webSocket } = frames;
     this.#frames = frames;
@@ -86,8 +74,8 @@ export class Connection implements Peer {
   sendWeights(weights: OutgoingWeights): void {
     if (!this.#open) return;
     const release = weights.hold(this.slot);
-    if (this.#memory === undefined) return this.#frames.sendTensor(weights.frame(), release);
-    this.#unread.push({ order: orderOf(weights.message), release });
+    if (!this.#memory.isShared) return this.#frames.sendTensor(weights.frame(), release);
+    this.#memory.point(weights.message, release);
     this.#frames.webSocket.send(weights.pointer());
   }
 
@@ -108,11 +96,9 @@ export class Connection implements Peer {
   #receive(data: RawData, isBinary: boolean, free?: Free): void {
     if (!this.#open) return;
     try {
-      const lookUp = (room: number, checksum: bigint) => this.#memory?.tensor(room, checksum);
+      const lookUp = (room: number, checksum: bigint) => this.#memory.tensor(room, checksum);
       const { message, tensor } = receive(workerMessage, data, isBinary, lookUp, free);
-      if (message.kind === 'gradient' || message.kind === 'predictions') this.#releaseUntil(orderOf(message));
-      if (message.kind === 'ready' && message.memory !== undefined)
-        this.#memory ??= this.#openMemory(message.memory);
+      this.#memory.heard(message);
       this.#events.message(this, message, tensor);
     } catch (error) {
       // The peer's fault ends the peer; a defect of ours must not be blamed on it.
@@ -121,22 +107,10 @@ export class Connection implements Peer {
     }
   }
 
-  /** Whoever has computed with weights has read them. */
-  #releaseUntil(order: number): void {
-    while (this.#unread[0] !== undefined && this.#unread[0].order <= order) this.#unread.shift()?.release();
-  }
-
   #leave(reason: string, cause: LeaveCause): void {
     if (!this.#open) return;
     this.#open = false;
-    this.#releaseUntil(Infinity);
-    this.#memory?.close();
-    this.#memory = undefined;
+    this.#memory.close();
     this.#events.disconnected(this, reason, cause);
   }
-}
-
-/** Steps and evaluations in the order in which they happen. */
-function orderOf({ kind, step }: Pick<WeightsMessage | ResultMessage, 'kind' | 'step'>): number {
-  return kind === 'step' || kind === 'gradient' ? 2 * step : 2 * step + 1;
 }

@@ -1,7 +1,7 @@
 import type { Tensor } from '../shared/frame.ts';
 import { EVALUATION_CHUNK_ROWS } from '../shared/limits.ts';
 import { createKernels, type Kernels } from '../kernels/kernels.ts';
-import { BROKEN, type Receipt } from './tensors.ts';
+import { broken, type Receipt } from './tensors.ts';
 
 /** The predictions of one evaluation: per sample class, loss and one probability per class, in sample order. */
 export class Predictions {
@@ -24,11 +24,11 @@ export class Predictions {
 
   /** Copies a chunk's body in and checks it; it counts once `accept` was called. */
   receive(chunk: Tensor): Receipt {
-    if (chunk.byteLength !== 4 * this.#chunkFloats) return BROKEN;
-    if (!chunk.copyTo(this.#kernels.bytes(this.#scratch, chunk.byteLength))) return BROKEN;
+    if (chunk.byteLength !== 4 * this.#chunkFloats) return broken(chunk);
+    if (!chunk.copyTo(this.#kernels.bytes(this.#scratch, chunk.byteLength))) return broken(chunk);
     const actual = this.#kernels.check(this.#scratch, this.#chunkFloats);
     const intact = actual.checksum === chunk.checksum && this.#hasClasses();
-    return { intact, finite: actual.finite, digest: undefined };
+    return { intact, stale: false, finite: actual.finite, digest: undefined };
   }
 
   /** Whether every row names a class that exists. */

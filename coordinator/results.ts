@@ -1,7 +1,7 @@
 import { planStep } from '../shared/schedule.ts';
 import { firstShard, shardCount } from '../shared/tree.ts';
 import type { ResultMessage } from '../shared/messages.ts';
-import { andThen, type Effect, log, type Next } from './effects.ts';
+import { andThen, close, type Effect, log, type Next } from './effects.ts';
 import type { Verdict } from './events.ts';
 import { type RunState, withWorker, type WorkerState } from './state.ts';
 import type { Accepted, Answer, Part, Task } from './task.ts';
@@ -89,6 +89,8 @@ export function acceptResult(state: RunState, verdict: Verdict, now: number): Ne
   const part = task?.parts.get(number);
   const worker = state.workers.get(verdict.slot);
   if (task === undefined || part === undefined || worker === undefined) return duplicate(state);
+  if (verdict.stale)
+    return close(state, verdict.slot, 'TIMEOUT', 'a result of this worker was replaced before it was read');
   if (!verdict.intact) return refuse(state, verdict.slot, 'a body whose checksum does not match');
   const answer = answerOf(worker, verdict);
   const earlier = earlierOf(part, worker.session);

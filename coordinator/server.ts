@@ -7,11 +7,12 @@ import * as limits from '../shared/limits.ts';
 import { ARITHMETIC, PROTOCOL } from '../shared/messages.ts';
 import { workerPath } from '../shared/proof.ts';
 import { Authenticator } from './authenticator.ts';
-import { Connection, type OpenMemory } from './connection.ts';
+import { Connection } from './connection.ts';
 import { createBoundedServer, portOf, type BoundedServer, type ServerTls } from './http-server.ts';
 import { Newcomers } from './newcomers.ts';
 import type { PeerEvents } from './peer.ts';
 import { Refusals, type Refusal } from './refusals.ts';
+import type { OpenMemory } from './worker-memory.ts';
 
 const WAITING_NEWCOMERS = { max: limits.MAX_NEWCOMERS, milliseconds: limits.NEWCOMER_LIMIT_MILLISECONDS };
 

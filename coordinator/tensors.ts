@@ -22,8 +22,12 @@ const FLOAT_BYTES = 4;
 const SLACK_BYTES = 64 * 1024;
 
 /** What there is to say of a body that was received. */
-export type Receipt = Pick<Verdict, 'intact' | 'finite' | 'digest'>;
-export const BROKEN: Receipt = { intact: false, finite: false, digest: undefined };
+export type Receipt = Pick<Verdict, 'intact' | 'stale' | 'finite' | 'digest'>;
+
+/** Of a body that cannot be used. */
+export function broken(body: Tensor): Receipt {
+  return { intact: false, stale: body.isStale(), finite: false, digest: undefined };
+}
 
 /** One set of weights inside a frame, ready to send: head, P floats, checksum; and its room in shared memory. */
 interface WeightsRoom {
@@ -126,12 +130,13 @@ export class Tensors {
   /** Copies a gradient's body (P + 1 floats) in and checks it; it stays pending until `accept`. SHA-256 takes 0.2 ms more. */
   receive(gradient: Tensor, isDigested: boolean): Receipt {
     const bytes = (this.parameters + 1) * FLOAT_BYTES;
-    if (gradient.byteLength !== bytes) return BROKEN;
+    if (gradient.byteLength !== bytes) return broken(gradient);
     this.#gradient = undefined;
-    if (!gradient.copyTo(this.#kernels.bytes(this.#received, bytes))) return BROKEN;
+    if (!gradient.copyTo(this.#kernels.bytes(this.#received, bytes))) return broken(gradient);
     const actual = this.#kernels.check(this.#received, this.parameters + 1);
+    if (actual.checksum !== gradient.checksum) return broken(gradient);
     const digest = isDigested ? hash('sha256', this.#kernels.bytes(this.#received, bytes), 'hex') : undefined;
-    return { intact: actual.checksum === gradient.checksum, finite: actual.finite, digest };
+    return { intact: true, stale: false, finite: actual.finite, digest };
   }
 
   /** The gradient received last is the sum at `node`. */
@@ -231,7 +236,7 @@ export class Tensors {
     if (weights.isShared) return;
     assert(this.#memory !== undefined, 'workers read shared memory only where there is some');
     const bytes = this.parameters * FLOAT_BYTES;
-    this.#memory.write(weights.index, this.#kernels.bytes(weights.at, bytes));
+    this.#memory.write(weights.index, this.#kernels.bytes(weights.at, bytes), this.#checksum);
     weights.isShared = true;
   }
 

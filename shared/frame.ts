@@ -62,6 +62,11 @@ export interface Tensor {
   readonly checksum: bigint;
   /** Fills the target; to be called once: false when the bytes are not there any more. */
   copyTo(target: Uint8Array): boolean;
+  /**
+   * Whether something else may lie in its place by now: asked when a copy has another checksum, it tells a message that
+   * came too late from bytes that were damaged.
+   */
+  isStale(): boolean;
 }
 
 /** The body of a frame, whose memory `free` gives back where somebody needs it; undefined in a header-only frame. */
@@ -76,7 +81,7 @@ export function tensorOf({ body, checksum }: DecodedFrame, free?: Free): Tensor 
     free();
     return true;
   };
-  return { byteLength: body.byteLength, checksum, copyTo };
+  return { byteLength: body.byteLength, checksum, copyTo, isStale: () => false };
 }
 
 /** A frame without a body. */

@@ -9,11 +9,16 @@ import { MAX_SHARED_MEMORY_BYTES, SHARED_MEMORY_ROOMS } from './limits.ts';
  * open through /proc. The message still travels over the socket and says in which room its tensor lies. The file has
  * no name, so nothing of it is left when its owner dies, however it dies.
  *
- *     32 random bytes, zeros to 4096 | room 0 | room 1 | ..., each a whole number of pages
+ *     32 random bytes | a stamp for each room, u64 | zeros to 4096 | room 0 | room 1 | ..., each a whole number of pages
+ *
+ * A room's stamp is the checksum of its tensor, and changes before the first byte of the next one is written. Where a
+ * reader finds other bytes than its message promised, the stamp tells why: with another stamp the room was reused
+ * meanwhile, with the promised one the bytes are damaged.
  */
 const DIRECTORY = '/dev/shm';
 const PAGE_BYTES = 4096;
 const SECRET_BYTES = 32;
+const STAMP_BYTES = 8;
 /** Linux' O_TMPFILE without the O_DIRECTORY that belongs to it, whose value differs between processors. */
 const TMPFILE = 0o20000000;
 
@@ -42,6 +47,7 @@ export class SharedMemory {
   readonly address: MemoryAddress;
   readonly #descriptor: number;
   readonly #roomBytes: number;
+  readonly #stamp = Buffer.alloc(STAMP_BYTES);
 
   /**
    * `roomBytes`: the bytes of every tensor. Throws where there is no such file to be had: another system than Linux, or too
@@ -71,7 +77,10 @@ export class SharedMemory {
     this.address = { process: process.pid, descriptor: this.#descriptor, secret: secret.toString('hex') };
   }
 
-  write(room: number, bytes: Uint8Array): void {
+  /** `checksum` is that of the message which will point to the room. */
+  write(room: number, bytes: Uint8Array, checksum: bigint): void {
+    this.#stamp.writeBigUInt64LE(checksum);
+    writeWhole(this.#descriptor, this.#stamp, stampStart(room));
     writeWhole(this.#descriptor, bytes, roomStart(this.#roomBytes, room));
   }
 
@@ -113,7 +122,14 @@ export class PeerMemory {
     // The number of a closed descriptor may stand for another file by now.
     const copyTo = (target: Uint8Array) =>
       this.#open && readWhole(this.#descriptor, target.subarray(0, byteLength), roomStart(byteLength, room));
-    return { byteLength, checksum, copyTo };
+    return { byteLength, checksum, copyTo, isStale: () => this.#isReused(room, checksum) };
+  }
+
+  #isReused(room: number, checksum: bigint): boolean {
+    // Nothing is read any more once the connection is over.
+    if (!this.#open) return true;
+    const stamp = Buffer.alloc(STAMP_BYTES);
+    return readWhole(this.#descriptor, stamp, stampStart(room)) && stamp.readBigUInt64LE() !== checksum;
   }
 
   /** Tensors that were not copied yet are lost. */
@@ -122,6 +138,10 @@ export class PeerMemory {
     this.#open = false;
     closeSync(this.#descriptor);
   }
+}
+
+function stampStart(room: number): number {
+  return SECRET_BYTES + room * STAMP_BYTES;
 }
 
 function strideBytes(roomBytes: number): number {

@@ -222,7 +222,6 @@ export class Client {
     log('info', `connected to ${dial.coordinator.href}, run ${this.#run.run}`);
     this.#computation ??= await this.#options.prepare(this.#run);
     const { fingerprint, engine } = this.#computation;
-    this.#link?.excuseSilence();
     this.#enqueueLater({ kind: 'prepared', fingerprint, engine, now: this.#options.clock() });
   }
 

@@ -104,7 +104,10 @@ export class Computation {
     return computation;
   }
 
-  /** Copies the weights of a step or evaluation in; throws PROTOCOL when they did not arrive as they were sent. */
+  /**
+   * Copies the weights of a step or evaluation in. Throws TIMEOUT when their place in shared memory holds others by now,
+   * and PROTOCOL when they did not arrive as they were sent.
+   */
   takeWeights(weights: Tensor): void {
     const bytes = 4 * this.#parameters;
     if (weights.byteLength !== bytes)
@@ -114,6 +117,11 @@ export class Computation {
       );
     const isWhole = weights.copyTo(this.#kernels.bytes(this.#weights, bytes));
     if (!isWhole || this.#kernels.checksum(this.#weights, bytes) !== weights.checksum) {
+      if (weights.isStale())
+        throw new ClusterError(
+          'TIMEOUT',
+          'the coordinator replaced the weights before this worker read them: it was suspended, or too slow',
+        );
       throw new ClusterError(
         'PROTOCOL',
         "the weights' checksum does not match: they were damaged on the way",

@@ -40,10 +40,10 @@ export class HostMemory {
    * Writes a gradient and returns its room; undefined when it has to travel in a frame: before the coordinator
    * used its own memory, or when all rooms of this step are taken.
    */
-  put(gradient: Uint8Array): number | undefined {
+  put(gradient: Uint8Array, checksum: bigint): number | undefined {
     if (!this.#isAgreed || this.#used === SHARED_MEMORY_ROOMS) return undefined;
     const room = this.#used;
-    this.#ours.write(room, gradient);
+    this.#ours.write(room, gradient, checksum);
     this.#used += 1;
     return room;
   }

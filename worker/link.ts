@@ -55,7 +55,7 @@ export class Link {
   sendResult(result: Result): void {
     const { message, body, checksum, free } = result;
     if (!this.#open) return free();
-    const room = message.kind === 'gradient' ? this.#memory?.put(body) : undefined;
+    const room = message.kind === 'gradient' ? this.#memory?.put(body, checksum) : undefined;
     if (room !== undefined) free();
     this.#sending += 1;
     const sent = () => {
@@ -76,11 +76,6 @@ export class Link {
   /** New weights are there: results of the task before are no longer needed. */
   beginTask(): void {
     this.#memory?.begin();
-  }
-
-  /** This process was busy and heard nothing: the other side's silence counts from now. */
-  excuseSilence(): void {
-    this.#heard = this.#clock();
   }
 
   close(): void {

@@ -173,6 +173,7 @@ export class Cluster {
           correct: effect.correct,
           microseconds: effect.microseconds,
           intact: true,
+          stale: false,
           checksum: this.#sent.checksum,
           digest: effect.isDigested ? this.#sent.digest : undefined,
           finite: !this.nonFinite(request),

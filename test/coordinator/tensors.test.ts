@@ -28,7 +28,12 @@ function gradient() {
 function step(tensors: Tensors, number: number): number | undefined {
   const tensor = gradient();
   if (tensor === undefined) throw new Error('no gradient');
-  expect(tensors.receive(tensor, false)).toEqual({ intact: true, finite: true, digest: undefined });
+  expect(tensors.receive(tensor, false)).toEqual({
+    intact: true,
+    stale: false,
+    finite: true,
+    digest: undefined,
+  });
   tensors.accept(ROOT);
   return tensors.update(ROOT, number);
 }
@@ -40,7 +45,17 @@ describe('a gradient', () => {
     if (tensor === undefined) throw new Error('no gradient');
     const bytes = new Uint8Array(new Float32Array(parameters + 1).fill(1).buffer);
     const digest = createHash('sha256').update(bytes).digest('hex');
-    expect(tensors.receive(tensor, true)).toEqual({ intact: true, finite: true, digest });
+    expect(tensors.receive(tensor, true)).toEqual({ intact: true, stale: false, finite: true, digest });
+  });
+
+  it('that was replaced before it was read is told from one that was damaged', () => {
+    const tensors = new Tensors(configuration, initial);
+    const tensor = gradient();
+    if (tensor === undefined) throw new Error('no gradient');
+    const changed = { ...tensor, checksum: tensor.checksum ^ 1n };
+    expect(tensors.receive(changed, false)).toMatchObject({ intact: false, stale: false });
+    const replaced = { ...changed, isStale: () => true };
+    expect(tensors.receive(replaced, false)).toMatchObject({ intact: false, stale: true });
   });
 
   it('that is forgotten leaves its place to others', () => {

@@ -57,6 +57,8 @@ export interface Target {
   readonly devices: readonly { readonly worker: string; readonly gpus: readonly GpuReading[] }[];
   /** The last step that is done. */
   step(): number;
+  /** On how many connections a worker of this name has delivered. */
+  deliveries(name: string): number;
   /** Resolves when so many more steps are done. */
   advances(steps: number): Promise<void>;
   /** Another honest worker; resolves when it has delivered. */
@@ -79,7 +81,8 @@ export async function startTarget(
   let step = 0;
   // The last of all, so that what is measured of this process is the coordinator's and not what we remember.
   const log: string[] = [];
-  const delivered = new Set<string>();
+  const delivered = new Map<string, number>();
+  const deliveries = (name: string) => delivered.get(name) ?? 0;
   const devices: Target['devices'][number][] = [];
   const viewer = {
     step: (report: StepReport) => void (step = report.step),
@@ -87,7 +90,7 @@ export async function startTarget(
     log: (_level: string, message: string) => {
       remember(log, message);
       const name = /^(.*) delivered its first shard$/.exec(message)?.[1];
-      if (name !== undefined) delivered.add(name);
+      if (name !== undefined) delivered.set(name, deliveries(name) + 1);
     },
   };
   const run = await launch(configuration, later, viewer, ways);
@@ -102,7 +105,7 @@ export async function startTarget(
   const joinedBy = async (name: string) => {
     startHonest(await slowPath(run.port, later), name, await computationOf(configuration), later);
     await until(
-      () => delivered.has(name),
+      () => deliveries(name) > 0,
       () => `${name} did not get in`,
     );
   };
@@ -113,7 +116,7 @@ export async function startTarget(
   const floats = parameterCount(configuration.model) + 1;
   return {
     ...{ port: run.port, configuration, fingerprint, floats, later, devices },
-    ...{ step: () => step, advances, joinedBy, finish },
+    ...{ step: () => step, deliveries, advances, joinedBy, finish },
   };
 }
 

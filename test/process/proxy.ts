@@ -85,6 +85,11 @@ export class Proxy {
     for (const tunnel of this.#tunnels) for (const direction of directions) tunnel.silence(direction);
   }
 
+  /** To the coordinator its connections of now have ended; what it has said waits for the workers, which hear no end. */
+  abandon(): void {
+    for (const tunnel of this.#tunnels) tunnel.abandon();
+  }
+
   #accept(socket: Socket): void {
     const tunnel: Tunnel = new Tunnel(
       socket,
@@ -138,6 +143,11 @@ class Tunnel {
   silence(direction: Direction): void {
     this.#silent.add(direction);
     this.#pass(direction);
+  }
+
+  abandon(): void {
+    this.silence('up');
+    this.#sockets.down.end();
   }
 
   end(): void {

@@ -29,7 +29,7 @@ describe('receive', () => {
 
   it('looks up a tensor in shared memory by its room and checksum', () => {
     const asked: unknown[] = [];
-    const found: Tensor = { byteLength: 8, checksum: 5n, copyTo: () => true };
+    const found: Tensor = { byteLength: 8, checksum: 5n, copyTo: () => true, isStale: () => false };
     const lookUp: LookUpRoom = (...of) => {
       asked.push(of);
       return found;

@@ -24,7 +24,7 @@ describe.skipIf(process.platform !== 'linux')('shared memory', () => {
     const memory = share();
     const peer = peerOf(memory);
     for (let room = 0; room < SHARED_MEMORY_ROOMS; room++)
-      memory.write(room, new Uint8Array(BYTES).fill(room + 1));
+      memory.write(room, new Uint8Array(BYTES).fill(room + 1), 7n);
     for (let room = 0; room < SHARED_MEMORY_ROOMS; room++) {
       const read = new Uint8Array(BYTES);
       const tensor = peer.tensor(room, 7n);
@@ -32,6 +32,30 @@ describe.skipIf(process.platform !== 'linux')('shared memory', () => {
       expect(tensor.copyTo(read)).toBe(true);
       expect(read.every((byte) => byte === room + 1)).toBe(true);
     }
+  });
+
+  it('tells a tensor that was replaced from one that was damaged', () => {
+    const memory = share();
+    const peer = peerOf(memory);
+    const read = new Uint8Array(BYTES);
+    memory.write(2, new Uint8Array(BYTES).fill(1), 11n);
+    const first = peer.tensor(2, 11n);
+    expect(first.isStale()).toBe(false);
+    // The next one is on its way: no byte of it is there yet.
+    expect(() => memory.write(2, new Uint8Array(0), 12n)).not.toThrow();
+    expect(first.copyTo(read)).toBe(true);
+    expect(read.every((byte) => byte === 1)).toBe(true);
+    expect(first.isStale()).toBe(true);
+    memory.write(2, new Uint8Array(BYTES).fill(2), 12n);
+    expect(first.isStale()).toBe(true);
+    const second = peer.tensor(2, 12n);
+    expect(second.isStale()).toBe(false);
+    // Other rooms have stamps of their own.
+    memory.write(1, new Uint8Array(BYTES).fill(3), 13n);
+    memory.write(3, new Uint8Array(BYTES).fill(4), 14n);
+    expect(second.isStale()).toBe(false);
+    peer.close();
+    expect(second.isStale()).toBe(true);
   });
 
   it('is not opened with another secret, for another size, or where another file is', () => {
@@ -73,13 +97,13 @@ describe.skipIf(process.platform !== 'linux')("a worker's end", () => {
     const worker = new HostMemory(coordinator.address, parameters);
     onTestFinished(() => worker.close());
     const gradient = new Uint8Array(4 * (parameters + 1)).fill(9);
-    expect(worker.put(gradient)).toBeUndefined();
+    expect(worker.put(gradient, 5n)).toBeUndefined();
     worker.weights(0, 0n);
-    const rooms = Array.from({ length: SHARED_MEMORY_ROOMS }, () => worker.put(gradient));
+    const rooms = Array.from({ length: SHARED_MEMORY_ROOMS }, () => worker.put(gradient, 5n));
     expect(rooms).toEqual([0, 1, 2, 3]);
-    expect(worker.put(gradient)).toBeUndefined();
+    expect(worker.put(gradient, 5n)).toBeUndefined();
     worker.begin();
-    expect(worker.put(gradient)).toBe(0);
+    expect(worker.put(gradient, 5n)).toBe(0);
     const peer = new PeerMemory(worker.address, 4 * (parameters + 1));
     onTestFinished(() => peer.close());
     const read = new Uint8Array(4 * (parameters + 1));

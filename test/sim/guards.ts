@@ -9,6 +9,7 @@ export interface Guard {
 }
 
 const VOTES = 'test/coordinator/votes.test.ts';
+const SUSPENSION = 'test/sim/suspension.test.ts';
 const AUDIT = 'test/coordinator/audit.test.ts';
 const RUN_LOCK = 'test/coordinator/run-lock.test.ts';
 
@@ -71,6 +72,20 @@ export const guards: readonly Guard[] = [
     line: 'if (!isThere) return false;',
     without: '',
     test: 'test/shared/frame.test.ts',
+  },
+  {
+    name: 'weights that were replaced before they were read are not taken for damaged',
+    file: 'shared/shared-memory.ts',
+    line: 'return readWhole(this.#descriptor, stamp, stampStart(room)) && stamp.readBigUInt64LE() !== checksum;',
+    without: 'return stamp.length === 0;',
+    test: SUSPENSION,
+  },
+  {
+    name: 'the time in which a process was suspended counts for nobody',
+    file: 'shared/clock.ts',
+    line: 'if (gap >= SUSPENSION_MILLISECONDS) this.#skipped += gap;',
+    without: '',
+    test: 'test/shared/clock.test.ts',
   },
   {
     name: 'memory of a message is used again only once it was given back',

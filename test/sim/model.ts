@@ -20,11 +20,11 @@ export interface ExpectedStep {
   readonly checksum: bigint;
 }
 
-/** 23 parameters and a batch whose last one is short. */
-export function simulatedConfiguration(virtualShards: number, seed: number): Configuration {
+/** 23 parameters and a batch whose last one is short: four steps an epoch. */
+export function simulatedConfiguration(virtualShards: number, seed: number, epochs = 6): Configuration {
   return {
     ...{ dataset: '0'.repeat(64), trainSamples: 100, testSamples: 1200, dropout: 0, batchSize: 32 },
-    ...{ model: { inputs: 4, hidden: [3], classes: 2 }, virtualShards, seed, epochs: 6 },
+    ...{ model: { inputs: 4, hidden: [3], classes: 2 }, virtualShards, seed, epochs },
     ...{ learningRate: 0.001, beta1: 0.9, beta2: 0.999, epsilon: 1e-7 },
   };
 }

@@ -126,7 +126,7 @@ const known = new Map<string, ExpectedRun>();
 
 /** What an undisturbed run of this configuration brings; computed once. */
 export function expectedOf(configuration: Configuration): ExpectedRun {
-  const key = `${configuration.virtualShards} ${configuration.seed}`;
+  const key = `${configuration.virtualShards} ${configuration.seed} ${configuration.epochs}`;
   const run = known.get(key);
   if (run !== undefined) return run;
   const { steps, weights } = undisturbed(configuration);

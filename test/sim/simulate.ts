@@ -22,7 +22,7 @@ import {
 } from './run-on-disk.ts';
 import { RUN, SimulatedCoordinator, type Witness } from './simulated-coordinator.ts';
 import { SimulatedProcess, type World } from './simulated-process.ts';
-import { SimulatedWorker } from './simulated-worker.ts';
+import { SimulatedWorker, type Connected } from './simulated-worker.ts';
 import { VirtualTime } from './virtual-time.ts';
 import { Wire } from './wire.ts';
 
@@ -37,14 +37,22 @@ export interface SimulationResult {
   readonly faults: number;
   /** Wrong results that workers have sent on purpose. */
   readonly lies: number;
+  /** Weights that were replaced in shared memory before a worker has read them. */
+  readonly stale: number;
   readonly virtualMilliseconds: number;
 }
 
 /**
  * `faults`: whatever can go wrong with processes, networks, disks and memory. `liar`: one of several workers computes something
- * wrong all the time, everything is audited, and nothing happens to the others.
+ * wrong all the time, everything is audited, and nothing happens to the others. `suspended`: processes on one host and a slow
+ * network are suspended, some workers for long, the coordinator for a while, or all of them at once.
  */
-export type Story = 'faults' | 'liar';
+export type Story = 'faults' | 'liar' | 'suspended';
+
+/** Messages take up to so long where processes are suspended, so that some lie in sockets' buffers. */
+const SLOW_WIRE_MILLISECONDS = 400;
+/** Long enough that a worker which is suspended is gone for the others while they train on. */
+const LONG_RUN_EPOCHS = 16;
 
 /** A whole cluster in one process: everything that happens follows from seed and story. Throws SimulationFailure. */
 export async function simulate(seed: number, story: Story = 'faults'): Promise<SimulationResult> {
@@ -54,6 +62,8 @@ export async function simulate(seed: number, story: Story = 'faults'): Promise<S
   } catch (error) {
     simulation.note('this is wrong');
     throw new SimulationFailure(seed, simulation.journal, error);
+  } finally {
+    simulation.close();
   }
 }
 
@@ -74,6 +84,8 @@ class Simulation implements Witness, CoordinatorWorld {
   #superseded: SimulatedCoordinator[] = [];
   #hosts = 1;
   readonly #wireMilliseconds: number;
+  /** Whether tensors travel through shared memory. */
+  readonly #isShared: boolean;
   readonly #faultsUntil: number;
   #faults = 0;
   #starts = 0;
@@ -85,6 +97,8 @@ class Simulation implements Witness, CoordinatorWorld {
   /** Whether a coordinator ended because of it; workers may hear of that much later. */
   #hasEndedFull = false;
   #isFinished = false;
+  /** Whether a worker's connection may end before the run does. */
+  #mayLose = true;
   /** How many workers were found to compute something else than others. */
   #suspects = 0;
   #crash: unknown;
@@ -94,13 +108,16 @@ class Simulation implements Witness, CoordinatorWorld {
     const time = this.#time;
     this.#random = random;
     this.#story = story;
-    const configuration = simulatedConfiguration(2 ** random.below(5), 1 + random.below(3));
+    const isSuspended = story === 'suspended';
+    const epochs = isSuspended ? LONG_RUN_EPOCHS : undefined;
+    const configuration = simulatedConfiguration(2 ** random.below(5), 1 + random.below(3), epochs);
     this.#expected = expectedOf(configuration);
     this.#world = { time, random, disk: new SimulatedDisk(random), processes: [], boot: 1 };
-    this.#wireMilliseconds = random.between(0, 5);
+    this.#wireMilliseconds = isSuspended ? SLOW_WIRE_MILLISECONDS : random.between(0, 5);
+    this.#isShared = process.platform === 'linux' && random.chance(isSuspended ? 1 : 0.5);
     this.#faultsUntil = random.between(0, FAULTS_LIMIT_MILLISECONDS);
     const isLiar = story === 'liar';
-    const minWorkers = isLiar ? 3 : 1 + random.below(2);
+    const minWorkers = isLiar ? 3 : isSuspended ? 1 : 1 + random.below(2);
     const count = minWorkers + random.below(5);
     const rate = isLiar ? 1 : random.pick([0, 0, 0.3, 1]);
     this.#settings = {
@@ -125,8 +142,7 @@ class Simulation implements Witness, CoordinatorWorld {
   async run(): Promise<SimulationResult> {
     this.#start();
     for (const worker of this.#workers) this.#time.after(this.#random.between(0, 500), () => worker.start());
-    if (this.#story === 'faults') this.#planFault();
-    else this.#random.pick(this.#workers).isLying = true;
+    this.#begin();
     const limit = this.#faultsUntil + PROGRESS_LIMIT_MILLISECONDS;
     while (!this.#isFinished) {
       assert(this.#time.step(), 'something is left to happen until the run has ended');
@@ -139,7 +155,41 @@ class Simulation implements Witness, CoordinatorWorld {
     this.#checkEnd();
     const steps = this.#expected.steps.length;
     const lies = this.#workers.reduce((sum, worker) => sum + worker.lies, 0);
-    return { steps, faults: this.#faults, lies, virtualMilliseconds: this.#time.now() };
+    const stale = this.#workers.reduce((sum, worker) => sum + worker.stale, 0);
+    return { steps, faults: this.#faults, lies, stale, virtualMilliseconds: this.#time.now() };
+  }
+
+  #begin(): void {
+    switch (this.#story) {
+      case 'faults':
+        return this.#planFault();
+      case 'liar':
+        this.#random.pick(this.#workers).isLying = true;
+        return;
+      case 'suspended':
+        this.#time.after(this.#random.between(2_000, 6_000), () => this.#suspend());
+    }
+  }
+
+  /** Nobody may be lost who only slept with the others, or whose words wait for a coordinator that wakes up. */
+  #suspend(): void {
+    const random = this.#random;
+    const milliseconds = random.between(21_000, 60_000);
+    const who = random.pick(['workers', 'workers', 'coordinator', 'all'] as const);
+    const duration = who === 'coordinator' ? milliseconds / 4 : milliseconds;
+    this.note(`${who}: suspended for ${duration.toFixed(0)} ms`);
+    this.#mayLose = who === 'workers';
+    this.#faults += 1;
+    if (who !== 'workers') this.stop(duration);
+    if (who === 'coordinator') return;
+    const chosen = who === 'all' ? this.#workers : this.#workers.filter(() => random.chance(0.6));
+    for (const worker of chosen) worker.stall(duration);
+  }
+
+  /** Gives back what its processes have open. */
+  close(): void {
+    for (const worker of this.#workers) worker.kill();
+    for (const coordinator of [this.#coordinator, ...this.#superseded]) coordinator?.kill();
   }
 
   opened(coordinator: SimulatedCoordinator, term: number, resumed: Resumed | undefined): void {
@@ -171,7 +221,8 @@ class Simulation implements Witness, CoordinatorWorld {
     assert(checksum === expected?.checksum, `the weights of step ${step} are the undisturbed run's`);
     assert(Object.is(loss, expected.loss), `the loss of step ${step} is the undisturbed run's`);
     assert(correct === expected.correct, `every row of step ${step} counts once`);
-    assert(milliseconds === this.#time.now() - coordinator.taskSince, 'a step is timed from its weights on');
+    const passed = coordinator.process.now() - coordinator.taskSince;
+    assert(milliseconds === passed, 'a step is timed from its weights on');
     coordinator.done = step;
   }
 
@@ -298,15 +349,16 @@ class Simulation implements Witness, CoordinatorWorld {
     this.#coordinator = new SimulatedCoordinator({
       ...{ world: this.#world, host: `host${this.#hosts}`, settings: this.#settings, witness: this },
       ...{ dataset: simulatedDataset(this.#expected.configuration), takeOver: this.#hosts > 1 },
+      isShared: this.#isShared,
     });
   }
 
-  #connect(): Wire | undefined {
+  #connect(): Connected | undefined {
     const coordinator = this.#coordinator;
     if (coordinator?.state === undefined || coordinator.state.phase === 'ended') return undefined;
     const wire = new Wire(this.#time, this.#random, this.#wireMilliseconds);
     coordinator.accept(wire);
-    return wire;
+    return { wire, memory: coordinator.memory };
   }
 
   /**
@@ -351,7 +403,7 @@ class Simulation implements Witness, CoordinatorWorld {
       const ready = [...workers.values()].filter(({ phase }) => phase === 'ready').length;
       assert(isFoundOut || ready >= settings.minWorkers, `${ready} workers are enough for ${opened}`);
     }
-    coordinator.taskSince = this.#time.now();
+    coordinator.taskSince = coordinator.process.now();
     coordinator.task = opened;
   }
 
@@ -389,7 +441,10 @@ class Simulation implements Witness, CoordinatorWorld {
 
   note(what: string): void {
     for (const coordinator of [this.#coordinator, ...this.#superseded])
-      for (const line of coordinator?.lines.splice(0) ?? []) this.journal.push(`           ${line}`);
+      for (const line of coordinator?.lines.splice(0) ?? []) {
+        this.journal.push(`           ${line}`);
+        assert(this.#mayLose || !line.includes(' left: '), `nobody is lost: ${line}`);
+      }
     this.journal.push(`${this.#time.now().toFixed(1).padStart(10)} ${what}`);
   }
 }

@@ -8,12 +8,14 @@ import { silentViewer } from '../../coordinator/viewer.ts';
 import { conclude } from '../../coordinator/serve.ts';
 import { initialState, type Resumed, type RunState, type Settings } from '../../coordinator/state.ts';
 import { Tensors } from '../../coordinator/tensors.ts';
+import { WorkerMemory, type OpenMemory } from '../../coordinator/worker-memory.ts';
 import type { Dataset } from '../../shared/dataset.ts';
 import { CLOSE_FINISHED, ClusterError, errorTable } from '../../shared/errors.ts';
 import { encodeHeader } from '../../shared/frame.ts';
 import { workerMessage } from '../../shared/messages.ts';
 import { initialWeights } from '../../shared/random.ts';
 import { receive } from '../../shared/receive.ts';
+import { PeerMemory, SharedMemory, type MemoryAddress } from '../../shared/shared-memory.ts';
 import { SimulatedProcess, type World } from './simulated-process.ts';
 import type { Wire } from './wire.ts';
 
@@ -39,6 +41,8 @@ export interface CoordinatorOptions {
   readonly settings: Omit<Settings, 'run' | 'term'>;
   readonly dataset: Dataset;
   readonly takeOver: boolean;
+  /** Whether workers are on its host: then tensors travel through shared memory. */
+  readonly isShared: boolean;
   readonly witness: Witness;
 }
 
@@ -54,9 +58,11 @@ export class SimulatedCoordinator {
   task: string | undefined;
   taskSince = 0;
   readonly #options: CoordinatorOptions;
+  readonly #memory: SharedMemory | undefined;
   readonly #tensors: Tensors;
   readonly #predictions: Predictions;
   readonly #wires = new Map<number, Wire>();
+  readonly #peers = new Set<SimulatedPeer>();
   #driver: Driver | undefined;
   #failure: ClusterError | undefined;
   #events = '';
@@ -65,7 +71,9 @@ export class SimulatedCoordinator {
     const { configuration } = options.settings;
     this.#options = options;
     this.process = new SimulatedProcess(options.world, options.host);
-    this.#tensors = new Tensors(configuration, initialWeights(configuration.seed, configuration.model));
+    const weights = initialWeights(configuration.seed, configuration.model);
+    this.#memory = options.isShared ? new SharedMemory(weights.byteLength) : undefined;
+    this.#tensors = new Tensors(configuration, weights, this.#memory);
     this.#predictions = new Predictions(configuration.testSamples, configuration.model.classes);
     this.#live().then(
       () => options.witness.ended(this, undefined),
@@ -76,6 +84,10 @@ export class SimulatedCoordinator {
   /** Undefined until it listens. */
   get state(): RunState | undefined {
     return this.#driver?.state;
+  }
+
+  get memory(): MemoryAddress | undefined {
+    return this.#memory?.address;
   }
 
   weights(): Float32Array {
@@ -91,20 +103,28 @@ export class SimulatedCoordinator {
     if (driver === undefined) throw new Error('nobody listens');
     const run = (task: () => void): void => this.process.run(task);
     const welcomed = (term: number): void => this.#options.witness.welcomed(term);
-    const peer = new SimulatedPeer({
+    const peer: SimulatedPeer = new SimulatedPeer({
       slot,
       wire,
       driver,
       run,
       welcomed,
-      onGone: () => this.#wires.delete(slot),
+      openMemory: (address) => new PeerMemory(address, 4 * (this.#tensors.parameters + 1)),
+      onGone: () => {
+        this.#peers.delete(peer);
+        this.#wires.delete(slot);
+      },
     });
+    this.#peers.add(peer);
     run(() => driver.connected(peer));
   }
 
   /** SIGKILL: whatever was not written is lost. */
   kill(): void {
+    if (!this.process.isAlive) return;
     this.process.kill();
+    this.#memory?.close();
+    for (const peer of this.#peers) peer.die();
     for (const wire of this.#wires.values()) {
       wire.silence('coordinator');
       wire.cut();
@@ -198,6 +218,7 @@ interface PeerOptions {
   /** Does it when the process can. */
   readonly run: (task: () => void) => void;
   readonly welcomed: (term: number) => void;
+  readonly openMemory: OpenMemory;
   readonly onGone: () => void;
 }
 
@@ -206,11 +227,13 @@ class SimulatedPeer implements Peer {
   readonly #options: PeerOptions;
   readonly #wire: Wire;
   readonly #driver: Driver;
+  readonly #memory: WorkerMemory;
   #isOpen = true;
 
   constructor(options: PeerOptions) {
-    const { slot, wire, driver, run } = options;
+    const { slot, wire, driver, run, openMemory } = options;
     this.#options = options;
+    this.#memory = new WorkerMemory(openMemory);
     this.slot = slot;
     this.#wire = wire;
     this.#driver = driver;
@@ -237,6 +260,10 @@ class SimulatedPeer implements Peer {
   sendWeights(weights: Parameters<Peer['sendWeights']>[0]): void {
     if (!this.#isOpen) return;
     const release = weights.hold(this.slot);
+    if (this.#memory.isShared) {
+      this.#memory.point(weights.message, release);
+      return this.#wire.send('worker', weights.pointer());
+    }
     this.#wire.send('worker', weights.frame().bytes, release);
   }
 
@@ -259,7 +286,9 @@ class SimulatedPeer implements Peer {
   #receive(frame: Buffer): void {
     if (!this.#isOpen) return;
     try {
-      const { message, tensor } = receive(workerMessage, frame, true, () => undefined);
+      const lookUp = (room: number, checksum: bigint) => this.#memory.tensor(room, checksum);
+      const { message, tensor } = receive(workerMessage, frame, true, lookUp);
+      this.#memory.heard(message);
       this.#driver.message(this, message, tensor);
     } catch (error) {
       if (!(error instanceof ClusterError)) throw error;
@@ -267,9 +296,16 @@ class SimulatedPeer implements Peer {
     }
   }
 
+  /** Its process is gone, and what it had open. */
+  die(): void {
+    this.#isOpen = false;
+    this.#memory.close();
+  }
+
   #leave(reason: string, cause: LeaveCause): void {
     if (!this.#isOpen) return;
     this.#isOpen = false;
+    this.#memory.close();
     this.#options.onGone();
     this.#driver.disconnected(this, reason, cause);
   }

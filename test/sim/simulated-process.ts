@@ -1,6 +1,7 @@
 import type { Disk, DiskFile, DiskFolder } from '../../data/disk.ts';
 import type { Processes } from '../../coordinator/processes.ts';
 import type { Clock } from '../../shared/clock.ts';
+import { SUSPENSION_MILLISECONDS } from '../../shared/limits.ts';
 import type { SimulatedDisk, SimulatedFile } from './disk.ts';
 import type { Random } from './random.ts';
 import type { VirtualTime } from './virtual-time.ts';
@@ -27,6 +28,9 @@ export class SimulatedProcess {
   readonly #timers = new Set<() => void>();
   #isAlive = true;
   #isStopped = false;
+  #stoppedAt = 0;
+  /** Milliseconds for which it was suspended. */
+  #asleep = 0;
   #waiting: (() => void)[] = [];
 
   constructor(world: World, host: string) {
@@ -49,12 +53,24 @@ export class SimulatedProcess {
   }
 
   stop(): void {
+    if (!this.#isStopped) this.#stoppedAt = this.#world.time.now();
     this.#isStopped = true;
   }
 
   wake(): void {
+    if (this.#isStopped) this.#asleep = this.#asleepUntilNow();
     this.#isStopped = false;
     for (const task of this.#waiting.splice(0)) this.#world.time.soon(() => this.run(task));
+  }
+
+  /** As shared/clock.ts tells the time: a short stop is not noticed. */
+  now(): number {
+    return this.#world.time.now() - this.#asleepUntilNow();
+  }
+
+  #asleepUntilNow(): number {
+    const stopped = this.#isStopped ? this.#world.time.now() - this.#stoppedAt : 0;
+    return this.#asleep + (stopped < SUSPENSION_MILLISECONDS ? 0 : stopped);
   }
 
   /** Does it now, when the process wakes up, or never. */
@@ -67,7 +83,7 @@ export class SimulatedProcess {
   clock(): Clock {
     const { time } = this.#world;
     return {
-      now: time.now,
+      now: () => this.now(),
       date: time.date,
       every: (milliseconds, task) => {
         let isDue = false;

@@ -1,13 +1,14 @@
 import { check } from '../../kernels/twins.ts';
 import type { Configuration } from '../../shared/configuration.ts';
 import { ClusterError, unreachable } from '../../shared/errors.ts';
-import { encodeHeader } from '../../shared/frame.ts';
-import type { Tensor } from '../../shared/frame.ts';
+import { encodeHeader, encodePointer, type Tensor } from '../../shared/frame.ts';
 import * as limits from '../../shared/limits.ts';
-import { coordinatorMessage, type ResultMessage } from '../../shared/messages.ts';
+import { coordinatorMessage, type ResultMessage, type WorkerMessage } from '../../shared/messages.ts';
 import { parameterCount } from '../../shared/model.ts';
 import { receive } from '../../shared/receive.ts';
+import type { MemoryAddress } from '../../shared/shared-memory.ts';
 import { shardCount } from '../../shared/tree.ts';
+import { HostMemory } from '../../worker/host-memory.ts';
 import { initialSession, reduceSession } from '../../worker/session.ts';
 import type { SessionEffect, SessionEvent, SessionState } from '../../worker/session.ts';
 import { isAskable, predictionsOf, sumOf } from './model.ts';
@@ -27,9 +28,15 @@ export interface WorkerWorld {
   /** Whether some of the workers' results are audited. */
   readonly isAudited: boolean;
   /** A connection to the coordinator, or undefined when nobody listens. */
-  connect(worker: SimulatedWorker): Wire | undefined;
+  connect(worker: SimulatedWorker): Connected | undefined;
   /** A worker has ended by itself: it was told that the run is finished, or what went wrong. */
   ended(worker: SimulatedWorker, error: ClusterError | undefined): void;
+}
+
+/** What a worker gets that dials a coordinator, and where its memory is, if they share a host. */
+export interface Connected {
+  readonly wire: Wire;
+  readonly memory: MemoryAddress | undefined;
 }
 
 interface Queued {
@@ -53,6 +60,8 @@ export class SimulatedWorker {
   isLying = false;
   /** How many gradients it made up. */
   lies = 0;
+  /** How often weights were replaced in shared memory before it has read them. */
+  stale = 0;
   /** The next gradient is not finite. */
   isBroken = false;
   wasBroken = false;
@@ -61,11 +70,17 @@ export class SimulatedWorker {
   /** Counts starts and connections: what belongs to an earlier one is dropped. */
   #life = 0;
   #wire: Wire | undefined;
+  #memory: HostMemory | undefined;
   #heard = 0;
   #weights = new Float32Array(0);
   #queue: Queued[] = [];
+  /** What lies in its socket's buffer. */
+  #inbox: (() => void)[] = [];
   #isTaking = false;
+  #stalledFrom = 0;
   #stalledUntil = 0;
+  /** For how long it was suspended before. */
+  #asleep = 0;
 
   constructor(world: WorkerWorld, name: string, shardMilliseconds: number) {
     this.#world = world;
@@ -86,6 +101,7 @@ export class SimulatedWorker {
     this.#life += 1;
     this.#state = this.#fresh();
     this.#queue = [];
+    this.#inbox = [];
     this.#isTaking = false;
     this.#later(limits.HEARTBEAT_INTERVAL_MILLISECONDS, () => this.#beat());
     this.#enqueue({ kind: 'start', now: this.#now() });
@@ -93,10 +109,20 @@ export class SimulatedWorker {
 
   /** SIGKILL; the supervisor starts it again. */
   crash(restartMilliseconds = RESTART_MILLISECONDS): void {
+    this.kill();
+    this.#world.time.after(restartMilliseconds, () => this.start());
+  }
+
+  kill(): void {
     this.#life += 1;
     this.#wire?.cut();
+    this.#forget();
+  }
+
+  #forget(): void {
     this.#wire = undefined;
-    this.#world.time.after(restartMilliseconds, () => this.start());
+    this.#memory?.close();
+    this.#memory = undefined;
   }
 
   get isCorrupt(): boolean {
@@ -112,7 +138,18 @@ export class SimulatedWorker {
 
   /** SIGSTOP, and SIGCONT later. */
   stall(milliseconds: number): void {
-    this.#stalledUntil = Math.max(this.#stalledUntil, this.#now() + milliseconds);
+    const now = this.#world.time.now();
+    if (this.#stalledUntil < now) {
+      this.#asleep = this.#asleepBy(now);
+      this.#stalledFrom = now;
+      this.#stalledUntil = now;
+    }
+    this.#stalledUntil = Math.max(this.#stalledUntil, now + milliseconds);
+  }
+
+  #asleepBy(time: number): number {
+    const stalled = Math.min(time, this.#stalledUntil) - this.#stalledFrom;
+    return this.#asleep + (stalled < limits.SUSPENSION_MILLISECONDS ? 0 : stalled);
   }
 
   #fresh(): SessionState {
@@ -122,8 +159,10 @@ export class SimulatedWorker {
     });
   }
 
+  /** As shared/clock.ts tells the time: a short stop is not noticed. */
   #now(): number {
-    return this.#world.time.now();
+    const now = this.#world.time.now();
+    return now - this.#asleepBy(now);
   }
 
   /** In this life, and not while it is stopped. */
@@ -131,32 +170,41 @@ export class SimulatedWorker {
     const life = this.#life;
     const run = (): void => {
       if (life !== this.#life) return;
-      const stalled = this.#stalledUntil - this.#now();
+      const stalled = this.#stalledUntil - this.#world.time.now();
       if (stalled > 0) this.#world.time.after(stalled, run);
       else task();
     };
     this.#world.time.after(milliseconds, run);
   }
 
+  /** Takes what has arrived, in its order, as soon as the process runs. */
+  #takeFromSocket(take: () => void): void {
+    this.#inbox.push(take);
+    this.#later(0, () => this.#inbox.shift()?.());
+  }
+
   #enqueue(event: SessionEvent, tensor?: Tensor): void {
     this.#queue.push({ event, tensor });
-    if (!this.#isTaking) this.#takeSoon(0);
+    if (!this.#isTaking) this.#take();
   }
 
   /** A process computes one thing after the other: the next event waits until the work of this one is done. */
-  #takeSoon(milliseconds: number): void {
-    this.#isTaking = true;
-    this.#later(milliseconds, () => {
-      this.#isTaking = false;
-      const next = this.#queue.shift();
-      if (next === undefined) return;
-      const { state, effects } = reduceSession(this.#state, next.event);
-      this.#state = state;
-      const life = this.#life;
-      let busy = 0;
+  #take(): void {
+    const next = this.#queue.shift();
+    this.#isTaking = next !== undefined;
+    if (next === undefined) return;
+    const { state, effects } = reduceSession(this.#state, next.event);
+    this.#state = state;
+    const life = this.#life;
+    let busy = 0;
+    try {
       for (const effect of effects) busy = this.#perform(effect, next.tensor, busy);
-      if (life === this.#life) this.#takeSoon(busy);
-    });
+    } catch (error) {
+      // Nothing is computed with weights that are not there.
+      if (!(error instanceof ClusterError)) throw error;
+      this.#queue.unshift({ event: { kind: 'failed', error, now: this.#now() } });
+    }
+    if (life === this.#life) this.#later(busy, () => this.#take());
   }
 
   /** Returns when, in milliseconds from now, the process is done with it. */
@@ -166,7 +214,7 @@ export class SimulatedWorker {
         this.#later(effect.afterMilliseconds * this.#world.random.between(0.5, 1), () => this.#dial());
         return busy;
       case 'send':
-        this.#wire?.send('coordinator', encodeHeader(effect.message));
+        this.#send(effect.message);
         return busy;
       case 'prepare':
         this.#later(busy + PREPARE_MILLISECONDS, () => this.#prepared());
@@ -190,23 +238,28 @@ export class SimulatedWorker {
   }
 
   #dial(): void {
-    const wire = this.#world.connect(this);
-    if (wire === undefined) {
+    const connected = this.#world.connect(this);
+    if (connected === undefined) {
       const error = new ClusterError('UNREACHABLE', 'nobody listens');
       return this.#enqueue({ kind: 'failed', error, now: this.#now() });
     }
+    const { wire, memory } = connected;
     this.#wire = wire;
+    if (memory !== undefined)
+      this.#memory = new HostMemory(memory, parameterCount(this.#world.configuration.model));
     this.#heard = this.#now();
     const isCurrent = (): boolean => this.#wire === wire;
     wire.attach('worker', {
-      receive: (frame) => {
-        if (isCurrent()) this.#hear(frame);
-      },
-      closed: (code) => {
-        if (!isCurrent()) return;
-        this.#wire = undefined;
-        this.#enqueue({ kind: 'closed', code, now: this.#now() });
-      },
+      receive: (frame) =>
+        this.#takeFromSocket(() => {
+          if (isCurrent()) this.#hear(frame);
+        }),
+      closed: (code) =>
+        this.#takeFromSocket(() => {
+          if (!isCurrent()) return;
+          this.#forget();
+          this.#enqueue({ kind: 'closed', code, now: this.#now() });
+        }),
     });
     this.#enqueue({ kind: 'opened', now: this.#now() });
   }
@@ -214,7 +267,8 @@ export class SimulatedWorker {
   #hear(frame: Buffer): void {
     this.#heard = this.#now();
     try {
-      const { message, tensor } = receive(coordinatorMessage, frame, true, () => undefined);
+      const lookUp = (room: number, checksum: bigint) => this.#memory?.weights(room, checksum);
+      const { message, tensor } = receive(coordinatorMessage, frame, true, lookUp);
       this.#enqueue({ kind: 'message', message, now: this.#now() }, tensor);
     } catch (error) {
       if (!(error instanceof ClusterError)) throw error;
@@ -226,12 +280,25 @@ export class SimulatedWorker {
     this.#enqueue({ kind: 'prepared', fingerprint: 'f'.repeat(64), engine: sampleEngine, now: this.#now() });
   }
 
+  /** Weights that were replaced in shared memory before they were read are a reason to dial again. */
   #takeWeights(tensor: Tensor | undefined): void {
+    this.#memory?.begin();
     const weights = new Float32Array(parameterCount(this.#world.configuration.model));
     if (tensor?.byteLength !== weights.byteLength) throw new Error('weights of another length');
-    tensor.copyTo(new Uint8Array(weights.buffer));
-    if (check(weights).checksum !== tensor.checksum) throw new Error('weights that changed on the way');
+    const isWhole = tensor.copyTo(new Uint8Array(weights.buffer));
+    if (!isWhole || check(weights).checksum !== tensor.checksum) {
+      if (tensor.isStale()) {
+        this.stale += 1;
+        throw new ClusterError('TIMEOUT', 'the weights were replaced');
+      }
+      throw new Error('weights that changed on the way');
+    }
     this.#weights = weights;
+  }
+
+  #send(message: WorkerMessage): void {
+    const memory = message.kind === 'ready' ? this.#memory?.address : undefined;
+    this.#wire?.send('coordinator', encodeHeader(memory === undefined ? message : { ...message, memory }));
   }
 
   #compute({ task, step, parts }: Extract<SessionEffect, { kind: 'compute' }>, busy: number): number {
@@ -269,7 +336,11 @@ export class SimulatedWorker {
   }
 
   #sendResult(message: ResultMessage, values: Float32Array): void {
-    const frame = frameOf(message, values);
+    const { checksum } = check(values);
+    const bytes = new Uint8Array(values.buffer);
+    const room = message.kind === 'gradient' ? this.#memory?.put(bytes, checksum) : undefined;
+    const frame =
+      room === undefined ? frameOf(message, values) : encodePointer({ ...message, room }, checksum);
     this.#wire?.send('coordinator', frame);
     // Where nobody else is there, a NaN twice would be the model's fault.
     if (this.isRepeating && !values.includes(NaN)) this.#wire?.send('coordinator', frame);
@@ -286,7 +357,7 @@ export class SimulatedWorker {
 
   #disconnect(): void {
     this.#wire?.close('worker', 1000, '');
-    this.#wire = undefined;
+    this.#forget();
   }
 
   #end(error: ClusterError | undefined): void {

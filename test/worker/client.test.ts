@@ -1,7 +1,8 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { SHARED_MEMORY_ROOMS } from '../../shared/limits.ts';
 import type { Computation } from '../../worker/computation.ts';
 import { startHonest, until } from '../hostile/honest.ts';
-import { computationOf, startTarget } from '../hostile/target.ts';
+import { computationOf, expectUnharmed, startTarget } from '../hostile/target.ts';
 import { Proxy } from '../process/proxy.ts';
 
 const busy = [{ index: 0, utilization: 0.5, powerWatts: 70 }];
@@ -53,3 +54,28 @@ describe("a worker's word about its GPUs", () => {
     ]);
   });
 });
+
+it.skipIf(process.platform !== 'linux')(
+  'a worker that wakes up to weights in reused shared memory dials again and trains on',
+  async () => {
+    const target = await startTarget();
+    const proxy = await Proxy.open(target.port);
+    const computation = await computationOf(target.configuration);
+    startHonest(Number(new URL(proxy.url).port), 'sleeper', computation, onTestFinished);
+    const delivers = (times: number) =>
+      until(
+        () => target.deliveries('sleeper') === times,
+        () => `it has delivered on ${target.deliveries('sleeper')} connections, not ${times}`,
+      );
+    await delivers(1);
+    // Its weights lie unread in the buffer of its socket; the others finish the step without it.
+    proxy.stall('down');
+    await target.advances(2);
+    proxy.abandon();
+    // As many steps as there are rooms: each was used again.
+    await target.advances(2 * SHARED_MEMORY_ROOMS);
+    proxy.release();
+    await delivers(2);
+    await expectUnharmed(target);
+  },
+);
