@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { makeDirectories, writeWhole } from '../data/whole-file.ts';
 import { isWildcard } from '../shared/address.ts';
 import { ClusterError } from '../shared/errors.ts';
+import { shellPath } from '../shared/shell-word.ts';
 import type { Pair } from './certificate-authority.ts';
 import { host } from './endpoint.ts';
 import { stdout } from './output.ts';
@@ -38,7 +39,7 @@ export async function certs({ out, days }: CertsOptions, given: readonly string[
     `${old === undefined ? 'made' : 'used'} the authority in ${caFile}; keep ${caKeyFile} to yourself, no machine that trains needs it`,
     `made ${file} and ${keyFile} for ${names.join(', ')}, valid for ${days} days`,
     '',
-    `mnist-dist coordinator --host 0.0.0.0 --ssl-certfile ${file} --ssl-keyfile ${keyFile}`,
+    `mnist-dist coordinator --host 0.0.0.0 --ssl-certfile ${shellPath(file)} --ssl-keyfile ${shellPath(keyFile)}`,
   ];
   stdout.write(...lines);
   return 0;

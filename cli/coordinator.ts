@@ -11,6 +11,7 @@ import type { Configuration } from '../shared/configuration.ts';
 import type { Dataset } from '../shared/dataset.ts';
 import { ClusterError, messageOf, type ErrorCode } from '../shared/errors.ts';
 import { tuneRuntime } from '../shared/runtime.ts';
+import { shellPath } from '../shared/shell-word.ts';
 import type { RunRecord } from '../shared/run-schema.ts';
 import { totalEpochs, totalSteps } from '../shared/schedule.ts';
 import type { Log } from './log.ts';
@@ -129,7 +130,7 @@ function withWayOn(outcome: Outcome, directory: string): Outcome {
   if (outcome.state !== 'interrupted') return outcome;
   return {
     ...outcome,
-    fix: `go on with it: mnist-dist ${isSupervised() ? 'local' : 'coordinator'} --resume ${directory}`,
+    fix: `go on with it: mnist-dist ${isSupervised() ? 'local' : 'coordinator'} --resume ${shellPath(directory)}`,
   };
 }
 
@@ -163,7 +164,7 @@ function openDoor(
 
 function notDrawn(directory: string): ClusterError {
   return new ClusterError('DISK', `all of ${directory} is there but its report and pictures`, {
-    fix: `the log says why; \`mnist-dist eval ${directory}\` makes them, without the curves`,
+    fix: `the log says why; \`mnist-dist eval ${shellPath(directory)}\` makes them, without the curves`,
   });
 }
 

@@ -3,6 +3,7 @@ import { hostname } from 'node:os';
 import { basename, dirname } from 'node:path';
 import type { ErrorCode } from '../shared/errors.ts';
 import { hostPort, isLoopback, isWildcard } from '../shared/address.ts';
+import { shellPath } from '../shared/shell-word.ts';
 import { joinText } from './join.ts';
 import type { Log } from './log.ts';
 import { hideFromGit, writeSecretFile } from './secret-file.ts';
@@ -78,7 +79,7 @@ export function invite(
     const how = sameUser ? '' : ' (with the same token)';
     return log.info({ url }, `${waiting}: mnist-dist worker --coordinator ${url}${how}`);
   }
-  const from = joinFile === undefined ? '' : ` < ${joinFile}`;
+  const from = joinFile === undefined ? '' : ` < ${shellPath(joinFile)}`;
   const insecure = door.certificate === undefined && !isLoopback(door.host) ? ' --insecure' : '';
   log.info(
     { url },

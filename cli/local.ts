@@ -7,6 +7,7 @@ import { readRunRecord } from '../coordinator/old-run.ts';
 import { newRunId } from '../coordinator/run-directory.ts';
 import { errorTable } from '../shared/errors.ts';
 import { isLoopback, isWildcard, reachableAt } from '../shared/address.ts';
+import { shellPath, shellWord } from '../shared/shell-word.ts';
 import { argumentsFor } from './child-arguments.ts';
 import { createLogger, type Log } from './log.ts';
 import { Member } from './member.ts';
@@ -51,7 +52,7 @@ export async function local(given: LocalOptions, explicit: ReadonlySet<OptionKey
       if (options.artifacts === undefined) return 0;
       log.error(
         {},
-        `whether all of it is in the store nobody knows: mnist-dist push ${directory} ${options.artifacts}`,
+        `whether all of it is in the store nobody knows: mnist-dist push ${shellPath(directory)} ${shellWord(options.artifacts)}`,
       );
       return errorTable.STORE.exit;
     },

@@ -1,4 +1,5 @@
 import { pino } from 'pino';
+import { typable } from './invocation.ts';
 import type { Output } from './output.ts';
 
 export const logLevels = ['debug', 'info', 'warn', 'error'] as const;
@@ -33,7 +34,7 @@ export function createLogger(options: LoggerOptions): Log {
   const { level, format, fields = {}, clock = () => new Date() } = options;
   const { destination } = options;
   if (format === 'text') return textLogger({ level, fields, clock, destination });
-  return pino(
+  const logger = pino(
     {
       level,
       base: fields,
@@ -44,6 +45,9 @@ export function createLogger(options: LoggerOptions): Log {
     },
     { write: (line: string) => destination.jsonText(line) },
   );
+  const at = (severity: LogLevel) => (own: LogFields, message: string) =>
+    logger[severity](own, typable(message));
+  return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') };
 }
 
 interface TextOptions {

@@ -2,9 +2,11 @@ import { setImmediate } from 'node:timers/promises';
 import { systemCode } from '../data/system-error.ts';
 import { ClusterError, unreachable } from '../shared/errors.ts';
 import { reportDefects } from './defect.ts';
+import { rememberStart, typable } from './invocation.ts';
 import { createLogger, type LogFields } from './log.ts';
 import { linesOf, stderr, stdout } from './output.ts';
 import { version } from './package.ts';
+import { packageRoot } from '../worker/native/places.ts';
 import { parseCommand } from './program.ts';
 import { onIgnored, watchSignals } from './signals.ts';
 
@@ -15,6 +17,12 @@ const commandsThatLog = new Set(['local', 'coordinator', 'worker', 'show']);
 
 /** Runs a command line (without node and script); resolves with the exit code. A defect rejects. */
 export async function main(argv: readonly string[]): Promise<number> {
+  rememberStart({
+    script: process.argv[1] ?? '',
+    cwd: process.cwd(),
+    environment: process.env,
+    root: packageRoot,
+  });
   outliveReaders();
   reportDefects();
   watchSignals();
@@ -64,7 +72,7 @@ async function checkPrinted(command: string): Promise<void> {
 
 /** For people on two lines; as a log line where the command line (which may be the error) or the environment asks for JSON. */
 function report(error: ClusterError, argv: readonly string[]): void {
-  const fields = { code: error.code, ...(error.fix === undefined ? {} : { fix: error.fix }) };
+  const fields = { code: error.code, ...(error.fix === undefined ? {} : { fix: typable(error.fix) }) };
   say(argv, 'error', fields, error.message);
   if (error.fix !== undefined && !asksForJson(argv)) stderr.write(`  ${error.fix}`);
 }

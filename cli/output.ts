@@ -1,6 +1,7 @@
 import { printedCsv, type CsvRow } from '../artifacts/csv.ts';
 import { printable, printableJson } from '../shared/printable.ts';
 import type { Environment } from './environment.ts';
+import { typable } from './invocation.ts';
 import { colouredText, plainText, type Line } from './line.ts';
 import { isLive, styleOf, type Style, type TerminalStream } from './style.ts';
 
@@ -53,7 +54,7 @@ export class Output {
 
   /** Lines that stay. */
   write(...lines: readonly Line[]): void {
-    this.#put(lines.map((line) => `${this.#rendered(line)}\n`).join(''));
+    this.#put(lines.map((line) => `${this.#rendered(typableLine(line))}\n`).join(''));
   }
 
   /** Rows of CSV. */
@@ -94,6 +95,12 @@ export class Output {
     const rows = Math.ceil(this.#columns / this.width);
     return `\r${rows > 1 ? `\u001b[${rows - 1}A\u001b[J` : '\u001b[K'}`;
   }
+}
+
+/** Commands in it are those that work where this program was started. */
+function typableLine(line: Line): Line {
+  if (typeof line === 'string') return typable(line);
+  return line.map((part) => (typeof part === 'string' ? typable(part) : part));
 }
 
 /** The columns of a terminal: 80 where it does not know its size, or is none. */

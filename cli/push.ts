@@ -2,6 +2,7 @@ import { writerOf } from '../coordinator/run-lock.ts';
 import { systemProcesses } from '../coordinator/processes.ts';
 import { systemDisk } from '../data/disk.ts';
 import { ClusterError } from '../shared/errors.ts';
+import { shellWord } from '../shared/shell-word.ts';
 import { parseStoreUri } from '../store/address.ts';
 import { pushRun } from '../store/push.ts';
 import { chooseRun } from './choose-run.ts';
@@ -24,7 +25,7 @@ export async function push(options: PushOptions, [named, uri = '']: readonly str
     const { files, bytes, moved, movedBytes } = pushed;
     return {
       sentence: `${directory} is at ${pushed.uri}: ${filesText(files, bytes)}; sent now: ${filesText(moved, movedBytes)}`,
-      next: `mnist-dist pull ${pushed.uri} fetches it`,
+      next: `mnist-dist pull ${shellWord(pushed.uri)} fetches it`,
       fields: { event: 'pushed', ...pushed },
     };
   });

@@ -1,4 +1,5 @@
 import { ClusterError } from '../shared/errors.ts';
+import { shellPath, shellWord } from '../shared/shell-word.ts';
 import { parseStoreUri } from './address.ts';
 import { pushRun, type Pushed } from './push.ts';
 import type { Patience } from './retry.ts';
@@ -20,10 +21,10 @@ export async function keepRun(
     if (!(error instanceof ClusterError)) throw error;
     const first = error.fix === undefined ? '' : `${error.fix}. `;
     // What cannot be said so is not to be said again, and may hold what nobody should see.
-    const to = error.code === 'USAGE' ? 'URI' : uri;
+    const to = error.code === 'USAGE' ? 'URI' : shellWord(uri);
     const what = error.code === 'USAGE' ? 'it is sent' : 'what is missing there is sent';
     throw new ClusterError(error.code, error.message, {
-      fix: `${first}The run is whole in ${directory}; ${what} by: mnist-dist push ${directory} ${to}`,
+      fix: `${first}The run is whole in ${directory}; ${what} by: mnist-dist push ${shellPath(directory)} ${to}`,
       cause: error,
     });
   }

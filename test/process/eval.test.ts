@@ -104,7 +104,7 @@ describe('eval', () => {
         MNIST_DIST_TOKEN: TOKEN,
       },
     );
-    const [, url = ''] = await evaluation.says(/mnist-dist worker --coordinator (\S+)/);
+    const [, url = ''] = await evaluation.says(/mnist-dist\S* worker --coordinator (\S+)/);
     // By now it was looked at.
     writeFileSync(`${file}2`, '');
     const worker = startWorker(url);
@@ -159,7 +159,7 @@ describe('eval', () => {
     const evaluation = start(['eval', directory, '--port', '0', '--format', 'json'], {
       MNIST_DIST_TOKEN: TOKEN,
     });
-    const [, url = ''] = await evaluation.says(/mnist-dist worker --coordinator (\S+)/);
+    const [, url = ''] = await evaluation.says(/mnist-dist\S* worker --coordinator (\S+)/);
     const worker = startWorker(url);
     expect(await evaluation.exited, evaluation.output()).toBe(0);
     expect(await worker.exited, worker.output()).toBe(0);

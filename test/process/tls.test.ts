@@ -33,7 +33,7 @@ async function coordinator(
 ): Promise<{ process: Started; runs: string; join: string }> {
   const runs = temporaryFolder();
   const process = start(['coordinator', ...newRun(runs), ...recipe, ...tls, ...more, '--min-workers', '2']);
-  const [, path = ''] = await process.says(/mnist-dist worker --join - < (\S+)/);
+  const [, path = ''] = await process.says(/mnist-dist\S* worker --join - < (\S+)/);
   return { process, runs, join: readFileSync(path, 'utf8').trim() };
 }
 
