@@ -25,70 +25,74 @@ export interface TrainingCurve {
   readonly validation: readonly EvaluationPoint[];
 }
 
-/** Of the lines of a metrics.jsonl, of which only the numbers that are drawn are kept. */
-export function trainingCurve(lines: Iterable<MetricsLine>): TrainingCurve {
-  const steps = new Column();
-  const evaluations = new Column();
-  const epochs: number[] = [];
-  for (const line of lines) {
-    if (line.kind === 'step') steps.add(line);
-    else {
-      evaluations.add(line);
-      epochs.push(line.epoch);
+/**
+ * Of the lines of a metrics.jsonl, which are read twice: how many points there are follows from how many lines there are, and
+ * nothing else of them is kept.
+ */
+export function trainingCurve(lines: () => Iterable<MetricsLine>): TrainingCurve {
+  let steps = 0;
+  let evaluations = 0;
+  for (const { kind } of lines()) {
+    if (kind === 'step') steps += 1;
+    else evaluations += 1;
+  }
+  const stepsPerPoint = Math.max(1, Math.ceil(steps / MAX_DRAWN_POINTS));
+  const every = Math.ceil(evaluations / MAX_DRAWN_EVALUATIONS);
+  const training: CurvePoint[] = [];
+  const validation: EvaluationPoint[] = [];
+  let mean = new Mean();
+  for (const line of lines()) {
+    if (line.kind === 'step') {
+      mean.add(line);
+      steps -= 1;
+      if (mean.count < stepsPerPoint && steps > 0) continue;
+      training.push(mean.point());
+      mean = new Mean();
+    } else {
+      evaluations -= 1;
+      // Evenly taken, the last one always.
+      if (evaluations % every === 0) validation.push({ ...pointOf(line), epoch: line.epoch });
     }
   }
-  const stepsPerPoint = Math.max(1, Math.ceil(steps.length / MAX_DRAWN_POINTS));
-  const training = thin(steps, stepsPerPoint);
   return {
     steps: training.at(-1)?.step ?? 0,
-    ...{ stepsPerPoint, training, smooth: smooth(training) },
-    validation: evenly(
-      epochs.map((epoch, at) => ({ ...evaluations.mean(at, at + 1), epoch })),
-      MAX_DRAWN_EVALUATIONS,
-    ),
+    stepsPerPoint,
+    training,
+    smooth: smooth(training),
+    validation,
   };
 }
 
-/** The numbers of lines of one kind: a long run has millions of them. */
-class Column {
-  readonly #steps: number[] = [];
-  readonly #losses: number[] = [];
-  readonly #correct: number[] = [];
-  readonly #samples: number[] = [];
-
-  get length(): number {
-    return this.#steps.length;
-  }
+/** Over neighbouring steps, by samples: no sample is left out. */
+class Mean {
+  #step = 0;
+  #samples = 0;
+  #loss = 0;
+  #correct = 0;
+  count = 0;
 
   add({ step, loss, correct, samples }: MetricsLine): void {
-    this.#steps.push(step);
-    this.#losses.push(loss);
-    this.#correct.push(correct);
-    this.#samples.push(samples);
+    this.#step = step;
+    this.#samples += samples;
+    this.#loss += loss * samples;
+    this.#correct += correct;
+    this.count += 1;
   }
 
-  /** Over the lines from `from` to before `to`, by samples, at the last of them. */
-  mean(from: number, to: number): CurvePoint {
-    let [samples, loss, correct] = [0, 0, 0];
-    for (let at = from; at < Math.min(to, this.length); at++) {
-      const weight = this.#samples[at] ?? 0;
-      samples += weight;
-      loss += (this.#losses[at] ?? 0) * weight;
-      correct += this.#correct[at] ?? 0;
-    }
+  /** At the last of them. */
+  point(): CurvePoint {
     return {
-      step: this.#steps[Math.min(to, this.length) - 1] ?? 0,
-      loss: loss / samples,
-      accuracy: correct / samples,
+      step: this.#step,
+      loss: this.#loss / this.#samples,
+      accuracy: this.#correct / this.#samples,
     };
   }
 }
 
-/** Means over `stepsPerPoint` neighbours: no sample is left out. */
-function thin(steps: Column, stepsPerPoint: number): CurvePoint[] {
-  return Array.from({ length: Math.ceil(steps.length / stepsPerPoint) }, (_, index) =>
-    steps.mean(index * stepsPerPoint, (index + 1) * stepsPerPoint),
-  );
+function pointOf(line: MetricsLine): CurvePoint {
+  const mean = new Mean();
+  mean.add(line);
+  return mean.point();
 }
 
 /**
@@ -104,10 +108,4 @@ function smooth(points: readonly CurvePoint[]): CurvePoint[] {
       near.reduce((sum, point) => sum + of(point), 0) / near.length;
     return { step, loss: mean(({ loss }) => loss), accuracy: mean(({ accuracy }) => accuracy) };
   });
-}
-
-/** At most `limit` of them, evenly taken, the last one always. */
-function evenly<T>(values: readonly T[], limit: number): T[] {
-  const every = Math.ceil(values.length / limit);
-  return values.filter((_, index) => (values.length - 1 - index) % every === 0);
 }

@@ -1,13 +1,13 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { lineFileLimit, readIfThere } from '../coordinator/evidence.ts';
+import { piecesIfThere, readIfThere } from '../coordinator/evidence.ts';
 import { systemProcesses } from '../coordinator/processes.ts';
 import { writerOf } from '../coordinator/run-lock.ts';
 import { systemDisk } from '../data/disk.ts';
 import { openEntry } from '../data/regular-file.ts';
 import { systemCode } from '../data/system-error.ts';
-import { parseEvents, type RecordedEvent } from '../observation/event-lines.ts';
+import { eventsIn, type RecordedEvent } from '../observation/event-lines.ts';
 import { configurationOfRecord } from '../shared/configuration.ts';
 import { ClusterError, messageOf } from '../shared/errors.ts';
 import { METRICS_TAIL_BYTES } from '../shared/limits.ts';
@@ -84,9 +84,7 @@ export async function readOverview(directory: string, name: string, now: number)
   const text = (await readIfThere(path))?.toString('utf8');
   if (text === undefined) throw new ClusterError('DATA', 'it is no run: there is no run.json');
   const record = parseRunRecord(text, 'run.json');
-  const events = parseEvents(
-    (await readIfThere(join(directory, 'events.jsonl'), lineFileLimit))?.toString('utf8') ?? '',
-  );
+  const events = telling(eventsIn(piecesIfThere(join(directory, 'events.jsonl'))));
   const isOver = record.state !== 'running';
   const wasCutOff = !isOver && writer === undefined;
   return {
@@ -101,6 +99,27 @@ export async function readOverview(directory: string, name: string, now: number)
     engine: record.engine?.description.kind ?? engineOf(events),
     dataset: record.dataset.name ?? 'unknown',
   };
+}
+
+/**
+ * Those of a run's events, in their order, on which an overview depends: each start with the event before it, the first result of
+ * each worker, the last evaluation and engine, and the last event of all. A long run has too many to keep them.
+ */
+function telling(events: Iterable<RecordedEvent>): RecordedEvent[] {
+  const kept: RecordedEvent[] = [];
+  const last = new Map<string, RecordedEvent>();
+  const workers = new Set<unknown>();
+  let before: RecordedEvent | undefined;
+  for (const event of events) {
+    if (event.event === 'start') kept.push(...(before === undefined ? [] : [before]), event);
+    if (event.event === 'first_shard' && !workers.has(event['worker'])) {
+      workers.add(event['worker']);
+      kept.push(event);
+    }
+    if (event.event === 'evaluation' || event.event === 'ready') last.set(event.event, event);
+    before = event;
+  }
+  return [...kept, ...last.values(), ...(before === undefined ? [] : [before])];
 }
 
 const stepSchema = z.looseObject({ step: z.int().min(1) });

@@ -20,19 +20,20 @@ export async function show(
   const log = createLogger({ level: logLevel, format: logFormat, destination: stdout });
   const directory = chooseRun(named, options.runsDir);
   const evidence = await readEvidence(directory);
-  const { record, metrics, writer } = evidence;
+  const { record, writer } = evidence;
   if (writer !== undefined)
     log.warn({ writer }, `${writer} is at work on ${directory}: this is how it stands now`);
-  if (metrics.bad !== undefined)
-    log.warn(
-      { line: metrics.bad.line },
-      `${directory}/metrics.jsonl is shown up to line ${metrics.bad.line}, which is not what was written: ${metrics.bad.reason}`,
-    );
   const dataset = await loadDataset(options.data);
   const isOwn = dataset.digest === record.dataset.sha256;
   if (!isOwn)
     log.warn({}, `${directory} has another dataset, so there are no pictures of its mistakes (--data DIR)`);
   const source = await RecordedRun.open(evidence, isOwn ? dataset : undefined);
+  const { bad } = source;
+  if (bad !== undefined)
+    log.warn(
+      { line: bad.line },
+      `${directory}/metrics.jsonl is shown up to line ${bad.line}, which is not what was written: ${bad.reason}`,
+    );
   const listener = await Listener.open({
     ...pageSecrets(options),
     ...{ host: httpHost, port: httpPort, source, isPortFree: !explicit.has('httpPort') },

@@ -48,11 +48,11 @@ export async function verify(
 
 /** What a reader must know of how far this goes. */
 function announce({ evidence, claims, start }: Replay, { from }: VerifyOptions, log: Log): void {
-  const { directory, writer, tail } = evidence;
-  const last = claims.steps.length;
+  const { directory, writer } = evidence;
+  const last = claims.lastStep;
   if (writer !== undefined) {
     log.warn({ writer }, `${writer} is at work on ${directory}; it is verified up to step ${last}`);
-  } else if (tail !== '') {
+  } else if (claims.isTorn) {
     log.warn({ step: last }, `metrics.jsonl ends with a torn line, as a crash leaves it; it is left out`);
   }
   if (from === undefined) return;
@@ -107,7 +107,7 @@ async function computeAgain({ replay, dataset, plans, options, terminal }: Compu
   // Before the first child exists: a Ctrl-C from here on must end all of them.
   const stopping = new Stopping();
   onStop((code) => stopping.stop(code));
-  const progress = replayProgress(terminal, start.step, claims.steps.length);
+  const progress = replayProgress(terminal, start.step, claims.lastStep);
   try {
     const rendezvousMilliseconds = 1000 * DEFAULT_RENDEZVOUS_TIMEOUT_SECONDS;
     const serving = await startReplay(
@@ -119,8 +119,8 @@ async function computeAgain({ replay, dataset, plans, options, terminal }: Compu
       },
     );
     log.info(
-      { run: evidence.directory, steps: claims.steps.length - start.step },
-      `computing ${grouped(claims.steps.length - start.step)} steps of ${evidence.directory} again`,
+      { run: evidence.directory, steps: claims.lastStep - start.step },
+      `computing ${grouped(claims.lastStep - start.step)} steps of ${evidence.directory} again`,
     );
     return await superviseReplay({ serving, plans, token, options, stopping, evidence, log });
   } finally {

@@ -63,7 +63,7 @@ function checkCheckpoint(
   fingerprint: string,
   { steps }: Claims,
 ): void {
-  const line = steps[step - 1];
+  const line = steps.get(step)?.line;
   if (checkpoint.step !== step) throw differs(`${path} is a checkpoint of step ${checkpoint.step}`);
   if (line === undefined) throw differs(`${path} is of a step that metrics.jsonl does not have`);
   if (checkpoint.chain !== line.chain)

@@ -2,19 +2,35 @@ import { join } from 'node:path';
 import { Chain, firstLink } from '../shared/chain.ts';
 import { canonicalRecipe, parseConfiguration, type Configuration } from '../shared/configuration.ts';
 import { ClusterError } from '../shared/errors.ts';
-import type { EvaluationLine, MetricsLine, StepLine } from '../shared/metrics.ts';
+import {
+  MetricsReader,
+  type EvaluationLine,
+  type LinePosition,
+  type MetricsLine,
+  type StepLine,
+} from '../shared/metrics.ts';
 import { decodeTensors } from '../shared/safetensors.ts';
 import { planStep, stepsPerEpoch, totalSteps } from '../shared/schedule.ts';
-import type { Evidence } from './evidence.ts';
+import { metricsOf, type Evidence } from './evidence.ts';
 import { isPerhapsMixed } from './old-run.ts';
 
 /** What a run says of itself, once its files do not contradict each other: this is what a replay is compared with. */
 export interface Claims {
-  /** Step k stands at k - 1. */
-  readonly steps: readonly StepLine[];
+  /** The last step of metrics.jsonl. */
+  readonly lastStep: number;
+  /** The steps of run.json, of checkpoints and of the model, as far as metrics.jsonl has them. */
+  readonly steps: ReadonlyMap<number, ClaimedStep>;
+  /** Whether metrics.jsonl ends with the beginning of a line, as a crash leaves it. */
+  readonly isTorn: boolean;
   /** By the step after which they were made. */
   readonly evaluations: ReadonlyMap<number, EvaluationLine>;
   readonly model: ModelClaim | undefined;
+}
+
+/** A step's line, and where it ends. */
+export interface ClaimedStep {
+  readonly line: StepLine;
+  readonly end: LinePosition;
 }
 
 /** model.safetensors holds the weights after this step, of a run that was to be as long as its configuration says. */
@@ -46,13 +62,11 @@ export function decoded<T>(decode: () => T): T {
  * computed again: no step was written, or engines were mixed.
  */
 export function claimsOf(evidence: Evidence): Claims {
-  const { directory, record, configuration } = evidence;
-  checkMetrics(evidence);
-  const { steps, evaluations } = sortLines(evidence);
-  checkChain(steps, configuration, join(directory, 'metrics.jsonl'));
-  checkRecord(evidence, steps);
-  checkEvaluations(evidence, steps.length, evaluations);
-  if (steps.length === 0)
+  const { directory, record } = evidence;
+  const lines = readLines(evidence);
+  checkRecord(evidence, lines);
+  checkEvaluations(evidence, lines);
+  if (lines.lastStep === 0)
     throw new ClusterError('NOT_REPLAYABLE', `${directory} holds no step that could be computed again`);
   if (isPerhapsMixed(record)) {
     const what = record.engine?.reproducible === false ? 'was' : 'may have been';
@@ -62,31 +76,44 @@ export function claimsOf(evidence: Evidence): Claims {
       { fix: 'only a run without --allow-mixed-engines has bytes that can be computed again' },
     );
   }
-  return { steps, evaluations, model: modelClaim(evidence, steps.length) };
+  return { ...lines, model: modelClaim(evidence, lines.lastStep) };
 }
 
-function checkMetrics({ directory, metrics: { bad, lines }, tail }: Evidence): void {
+type Lines = Omit<Claims, 'model'>;
+
+/**
+ * Reads all lines once, and keeps those of the other files' steps. Steps follow each other without a gap, each with the link that
+ * follows from its line and the link before; an evaluation comes after its step, once.
+ */
+function readLines({ directory, record, checkpoints, configuration }: Evidence): Lines {
   const path = join(directory, 'metrics.jsonl');
-  if (bad !== undefined) throw differs(`line ${bad.line} of ${path} is not what was written: ${bad.reason}`);
-  // A crash leaves the beginning of a line, never more than a line.
-  if (/"digest":"[0-9a-f]{16}"\}./s.test(tail))
-    throw differs(`line ${lines.length + 1} of ${path} goes on after its end`);
-}
-
-/** Steps follow each other without a gap; an evaluation comes after its step, once. */
-function sortLines({ directory, metrics, configuration }: Evidence): Pick<Claims, 'steps' | 'evaluations'> {
-  const steps: StepLine[] = [];
+  const wanted = new Set([record.step, ...checkpoints.map(({ step }) => step)]);
+  const steps = new Map<number, ClaimedStep>();
   const evaluations = new Map<number, EvaluationLine>();
-  metrics.lines.forEach((line, i) => {
-    const place = `line ${i + 1} of ${join(directory, 'metrics.jsonl')}`;
-    checkPlace(line, steps.length, evaluations, place);
+  const reader = new MetricsReader();
+  let lastStep = 0;
+  let link = firstLink(configuration);
+  for (const line of metricsOf(directory, reader)) {
+    const place = `line ${reader.count} of ${path}`;
+    checkPlace(line, lastStep, evaluations, place);
     const { epoch } = planStep(configuration, line.step);
     if (line.epoch !== epoch)
       throw differs(`${place} puts step ${line.step} into epoch ${line.epoch}; it belongs to epoch ${epoch}`);
-    if (line.kind === 'step') steps.push(line);
-    else evaluations.set(line.step, line);
-  });
-  return { steps, evaluations };
+    if (line.kind === 'evaluation') {
+      evaluations.set(line.step, line);
+      continue;
+    }
+    checkLink(line, link, path);
+    link = line.chain;
+    lastStep = line.step;
+    if (wanted.has(line.step)) steps.set(line.step, { line, end: reader.position });
+  }
+  const { bad, rest, count } = reader;
+  if (bad !== undefined) throw differs(`line ${bad.line} of ${path} is not what was written: ${bad.reason}`);
+  // A crash leaves the beginning of a line, never more than a line.
+  if (/"digest":"[0-9a-f]{16}"\}./s.test(rest))
+    throw differs(`line ${count + 1} of ${path} goes on after its end`);
+  return { lastStep, steps, evaluations, isTorn: rest !== '' };
 }
 
 function checkPlace(
@@ -101,28 +128,27 @@ function checkPlace(
     throw differs(`${place} is an evaluation after step ${line.step}, which does not belong there`);
 }
 
-/** Each line's link follows from the line itself and the link before. */
-function checkChain(steps: readonly StepLine[], configuration: Configuration, path: string): void {
-  let link = firstLink(configuration);
-  for (const { step, samples, loss, correct, weights, chain } of steps) {
-    const linkFor = (exactLoss: number) =>
-      new Chain(link).add({ step, samples, loss: exactLoss, correct, weights: BigInt(`0x${weights}`) });
-    // JSON has no negative zero; the chain has.
-    if (linkFor(loss) !== chain && (loss !== 0 || linkFor(-0) !== chain)) {
-      const what = step === 1 ? 'the configuration in run.json and its own numbers' : 'its own numbers';
-      throw differs(`the chain breaks at step ${step} of ${path}: its link is not that of ${what}`);
-    }
-    link = chain;
-  }
+/** A line's link follows from the line itself and the link before. */
+function checkLink(
+  { step, samples, loss, correct, weights, chain }: StepLine,
+  link: string,
+  path: string,
+): void {
+  const linkFor = (exactLoss: number) =>
+    new Chain(link).add({ step, samples, loss: exactLoss, correct, weights: BigInt(`0x${weights}`) });
+  // JSON has no negative zero; the chain has.
+  if (linkFor(loss) === chain || (loss === 0 && linkFor(-0) === chain)) return;
+  const what = step === 1 ? 'the configuration in run.json and its own numbers' : 'its own numbers';
+  throw differs(`the chain breaks at step ${step} of ${path}: its link is not that of ${what}`);
 }
 
 /** The step, link and weights of run.json are those of its line; the lines may go further, never less far. */
-function checkRecord({ directory, record, configuration }: Evidence, steps: readonly StepLine[]): void {
+function checkRecord({ directory, record, configuration }: Evidence, { steps, lastStep }: Lines): void {
   const path = join(directory, 'run.json');
   const { step, chain, weights, state } = record;
-  const line = steps[step - 1];
-  if (step > steps.length)
-    throw differs(`${path} says that ${step} steps were done; metrics.jsonl has ${steps.length}`);
+  const line = steps.get(step)?.line;
+  if (step > lastStep)
+    throw differs(`${path} says that ${step} steps were done; metrics.jsonl has ${lastStep}`);
   const expected = line?.chain ?? firstLink(configuration);
   if (chain !== expected) throw differs(`${path} has another chain link than step ${step}: ${chain}`);
   if (line !== undefined && weights !== line.weights)
@@ -139,8 +165,7 @@ function checkRecord({ directory, record, configuration }: Evidence, steps: read
 /** Epochs end with an evaluation, and so does a finished run; only the last one may be missing otherwise. */
 function checkEvaluations(
   { directory, record, configuration }: Evidence,
-  lastStep: number,
-  evaluations: Claims['evaluations'],
+  { lastStep, evaluations }: Lines,
 ): void {
   const expected = record.state === 'finished' ? [record.step] : [];
   const perEpoch = stepsPerEpoch(configuration);

@@ -2,11 +2,11 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { systemDisk } from '../data/disk.ts';
-import { isOwnFolder, readEntry, runFileLimit, tensorFileLimit } from '../data/regular-file.ts';
+import { entryPieces, isOwnFolder, readEntry, runFileLimit, tensorFileLimit } from '../data/regular-file.ts';
 import { systemCode } from '../data/system-error.ts';
 import { configurationOfRecord, type Configuration } from '../shared/configuration.ts';
 import { ClusterError, messageOf } from '../shared/errors.ts';
-import { readMetrics, type Metrics } from '../shared/metrics.ts';
+import { metricsLines, MetricsReader, type MetricsLine } from '../shared/metrics.ts';
 import { ARITHMETIC } from '../shared/messages.ts';
 import { parseRunRecord, type RunRecord } from '../shared/run-schema.ts';
 import { checkpointStep } from './checkpoints.ts';
@@ -27,9 +27,6 @@ export interface Evidence {
   readonly record: RunRecord;
   /** The run's own, with its own length. */
   readonly configuration: Configuration;
-  readonly metrics: Metrics;
-  /** What follows the last line feed of metrics.jsonl. */
-  readonly tail: string;
   /** In the order of their steps. */
   readonly checkpoints: readonly CheckpointFile[];
   /** The bytes of model.safetensors; undefined where there is none. */
@@ -46,16 +43,13 @@ export async function readEvidence(directory: string): Promise<Evidence> {
   const record = await readRecord(directory);
   const checkpoints = await listCheckpoints(directory);
   const model = await readIfThere(join(directory, 'model.safetensors'), tensorFileLimit);
-  const text = await readLinesIfThere(join(directory, 'metrics.jsonl'));
-  const metrics = readMetrics(text);
-  const tail = text.slice(text.lastIndexOf('\n') + 1);
   const configuration = configurationOfRecord(record.configuration);
-  return { directory, writer, record, configuration, metrics, tail, checkpoints, model };
+  return { directory, writer, record, configuration, checkpoints, model };
 }
 
 async function readRecord(directory: string): Promise<RunRecord> {
   const path = join(directory, 'run.json');
-  const bytes = await readIfThere(path, lineFileLimit);
+  const bytes = await readIfThere(path);
   if (bytes === undefined) {
     throw new ClusterError('USAGE', `${directory} is no run: there is no ${path}`, {
       fix: 'name the directory of a run, such as runs/ID',
@@ -104,22 +98,30 @@ export async function readIfThere(path: string, limit = runFileLimit): Promise<B
   try {
     return await readEntry(path, limit);
   } catch (error) {
-    if (systemCode(error) === 'ENOENT' || systemCode(error) === 'ENOTDIR') return undefined;
+    if (isMissing(error)) return undefined;
     throw unreadable(path, error);
   }
 }
 
-/** More than a string holds. */
-export const lineFileLimit = { name: '2 ** 29', bytes: 2 ** 29 };
+/**
+ * The lines of a run's metrics.jsonl after the position of `reader`, one after the other; none where there is no file. Afterwards
+ * `reader` says where they end, and what is wrong there. Throws DATA where it cannot be read.
+ */
+export function metricsOf(directory: string, reader = new MetricsReader()): Generator<MetricsLine> {
+  return metricsLines(piecesIfThere(join(directory, 'metrics.jsonl'), reader.position.bytes), reader);
+}
 
-/** Rejects with DATA also where there are more of them than a string holds, which is about two million steps. */
-async function readLinesIfThere(path: string): Promise<string> {
-  const bytes = await readIfThere(path, lineFileLimit);
+/** The bytes of a run's file from `start` on; none where there is no file. Throws DATA where it cannot be read. */
+export function* piecesIfThere(path: string, start = 0): Generator<Buffer> {
   try {
-    return bytes?.toString('utf8') ?? '';
+    yield* entryPieces(path, start);
   } catch (error) {
-    throw unreadable(path, error);
+    if (!isMissing(error)) throw unreadable(path, error);
   }
+}
+
+function isMissing(error: unknown): boolean {
+  return systemCode(error) === 'ENOENT' || systemCode(error) === 'ENOTDIR';
 }
 
 function unreadable(path: string, error: unknown): ClusterError {

@@ -5,7 +5,6 @@ import { systemCode } from '../data/system-error.ts';
 import type { Checkpoint } from '../shared/checkpoint-file.ts';
 import { ClusterError, messageOf } from '../shared/errors.ts';
 import { readMetrics, type MetricsLine } from '../shared/metrics.ts';
-import { lineFileLimit } from './evidence.ts';
 import { parseRunRecord, type RunRecord } from '../shared/run-schema.ts';
 
 /** The record of a run that was begun before. Rejects with DATA. */
@@ -13,6 +12,9 @@ export async function readRunRecord(directory: string, disk: Disk = systemDisk):
   const path = join(directory, 'run.json');
   return parseRunRecord(await readText(path, disk), path);
 }
+
+/** More than a string holds. */
+const lineFileLimit: ReadLimit = { name: '2 ** 29', bytes: 2 ** 29 };
 
 /** Of metrics.jsonl. */
 export interface OldLines {

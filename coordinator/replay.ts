@@ -78,7 +78,7 @@ export function startReplay(
   return serve(
     {
       ...{ ...settings, ...writesNothing, host: '127.0.0.1', port: 0, startWorkers: workers },
-      configuration: { ...evidence.configuration, steps: claims.steps.length },
+      configuration: { ...evidence.configuration, steps: claims.lastStep },
       evaluateAfter: new Set(claims.evaluations.keys()),
     },
     (workplace) => {

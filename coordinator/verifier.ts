@@ -6,12 +6,12 @@ import type { Dataset } from '../shared/dataset.ts';
 import { assert, ClusterError } from '../shared/errors.ts';
 import type { EngineIdentity } from '../shared/engine-identity.ts';
 import { encodeModel } from '../shared/model-file.ts';
-import { checksumText } from '../shared/metrics.ts';
+import { checksumText, MetricsReader, type MetricsLine, type StepLine } from '../shared/metrics.ts';
 import { planStep } from '../shared/schedule.ts';
 import { readCheckpoint } from './checkpoint-claims.ts';
 import { decoded, differs } from './claims.ts';
 import type { StepResult } from './driver.ts';
-import type { CheckpointFile } from './evidence.ts';
+import { metricsOf, type CheckpointFile } from './evidence.ts';
 import type { Replay } from './replay.ts';
 import type { RunRecorder, Workplace } from './serve.ts';
 import type { Effect, Outcome } from './effects.ts';
@@ -47,6 +47,8 @@ export class Verifier implements RunRecorder {
   readonly #viewer: ReplayViewer;
   readonly #chain: Chain;
   readonly #checkpoints: ReadonlyMap<number, CheckpointFile>;
+  /** From the step on with which the replay begins. */
+  readonly #lines: Iterator<MetricsLine, void>;
   #step: number;
   #evaluations = 0;
   #comparedCheckpoints = 0;
@@ -63,6 +65,8 @@ export class Verifier implements RunRecorder {
     this.#chain = new Chain(replay.start.chain);
     this.#checkpoints = new Map(replay.checkpoints.files.map((file) => [file.step, file]));
     this.#step = replay.start.step;
+    const begin = replay.claims.steps.get(replay.start.step)?.end;
+    this.#lines = metricsOf(replay.evidence.directory, new MetricsReader(begin));
   }
 
   get run(): string {
@@ -93,7 +97,7 @@ export class Verifier implements RunRecorder {
   /** The files of the step it begins with. */
   async opened(): Promise<void> {
     const { start, claims } = this.#replay;
-    const line = claims.steps[start.step - 1];
+    const line = claims.steps.get(start.step)?.line;
     const weights = this.#workplace.tensors.checksum;
     if (line !== undefined && BigInt(`0x${line.weights}`) !== weights)
       throw this.#differs(`the checkpoint of step ${start.step} has other weights than metrics.jsonl says`);
@@ -101,9 +105,8 @@ export class Verifier implements RunRecorder {
   }
 
   step({ step, loss, correct, checksum }: StepResult): void {
-    const { claims, evidence } = this.#replay;
-    const line = claims.steps[step - 1];
-    assert(line !== undefined, 'the replay is as long as the record');
+    const { evidence } = this.#replay;
+    const line = this.#lineOf(step);
     const { samples } = planStep(evidence.configuration, step);
     const chain = this.#chain.add({ step, samples, loss, correct, weights: checksum });
     const difference = describe(line, { samples, loss, correct, weights: checksumText(checksum), chain });
@@ -174,6 +177,16 @@ export class Verifier implements RunRecorder {
     );
     if (difference !== undefined)
       throw this.#differs(`the result in ${join(directory, 'run.json')} differs: ${difference}`);
+  }
+
+  /** Lines are read once more while their steps are computed: those of a long run do not fit into memory. */
+  #lineOf(step: number): StepLine {
+    let next = this.#lines.next();
+    while (next.done !== true && next.value.kind === 'evaluation') next = this.#lines.next();
+    if (next.done !== true && next.value.kind === 'step' && next.value.step === step) return next.value;
+    throw this.#differs(
+      `the line of step ${step} was changed in ${this.#replay.evidence.directory}/metrics.jsonl during verification`,
+    );
   }
 
   /** Model and checkpoint of the step just done, byte by byte. */

@@ -73,15 +73,22 @@ export function readEntryNow(path: string, limit = runFileLimit): Buffer {
   }
 }
 
-/** The bytes of an entry piece by piece, each valid until the next; only one is in memory. Throws as `openEntry` rejects. */
-export function* entryPieces(path: string): Generator<Buffer> {
+/**
+ * The bytes of an entry from `start` on, piece by piece, each valid until the next; only one is in memory. Throws as `openEntry`
+ * rejects.
+ */
+export function* entryPieces(path: string, start = 0): Generator<Buffer> {
   const piece = Buffer.allocUnsafeSlow(PIECE_BYTES);
   let descriptor: number | undefined;
   try {
     descriptor = openSync(path, ENTRY_FLAGS);
     regularSize(fstatSync(descriptor));
-    for (let count = readSync(descriptor, piece); count > 0; count = readSync(descriptor, piece))
+    for (let at = start; ;) {
+      const count = readSync(descriptor, piece, 0, piece.length, at);
+      if (count === 0) return;
       yield piece.subarray(0, count);
+      at += count;
+    }
   } catch (error) {
     throw explained(path, error);
   } finally {

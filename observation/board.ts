@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { EvaluationReport, OpenReport } from '../coordinator/viewer.ts';
+import type { EvaluationReport } from '../coordinator/viewer.ts';
 import type { Outcome } from '../coordinator/effects.ts';
 import {
   MAX_CURVE_POINTS,
@@ -21,8 +21,8 @@ export type RunFacts = Omit<
 
 /** What an earlier coordinator has left is parsed. */
 type Opened = Pick<RunView, 'run' | 'term' | 'started'> & {
-  readonly lines: OpenReport['lines'];
-  readonly events: readonly RecordedEvent[];
+  readonly lines: Iterable<MetricsLine>;
+  readonly events: Iterable<RecordedEvent>;
 };
 
 const confusionSchema = z.object({ step: z.int(), confusion: z.array(z.array(z.int())) });
@@ -168,7 +168,7 @@ export class Board {
     if (parsed.success) this.#evaluated = { ...parsed.data, mistakes: [] };
   }
 
-  #restore(lines: readonly MetricsLine[]): void {
+  #restore(lines: Iterable<MetricsLine>): void {
     for (const line of lines) {
       if (line.kind === 'step') this.#curve.add(line);
       else this.evaluation(line);

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { EventLine } from './api.ts';
-import { parseLines } from './json-lines.ts';
+import { jsonLines } from './json-lines.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -23,8 +23,8 @@ const eventSchema = z.looseObject({
 export type RecordedEvent = z.infer<typeof eventSchema>;
 
 /** The events of an events.jsonl's whole lines; what is no event is left out. */
-export function parseEvents(text: string): RecordedEvent[] {
-  return parseLines(text, eventSchema);
+export function eventsIn(pieces: Iterable<Uint8Array>): Generator<RecordedEvent> {
+  return jsonLines(pieces, eventSchema);
 }
 
 function messageOf(event: string, fields: Fields): string {

@@ -3,16 +3,21 @@ import type { Misclassified } from '../evaluation/misclassified.ts';
 import { confidence, worst } from '../evaluation/worst.ts';
 import { MAX_SHOWN_MISTAKES } from '../shared/limits.ts';
 import type { Mistake } from './api.ts';
-import { parseLines } from './json-lines.ts';
+import { jsonLines } from './json-lines.ts';
 
 const lineSchema = z.object({
   ...{ index: z.int().min(0), true: z.int().min(0), predicted: z.int().min(0) },
   ...{ probabilities: z.array(z.number()), loss: z.number() },
 });
 
-/** The lines of a misclassified.jsonl; what is none is left out. */
-export function parseMisclassified(text: string): Misclassified[] {
-  return parseLines(text, lineSchema);
+/** The worst lines of a misclassified.jsonl, as many as are shown; what is no line of it is left out. */
+export function worstIn(pieces: Iterable<Uint8Array>): Misclassified[] {
+  let found: Misclassified[] = [];
+  for (const line of jsonLines(pieces, lineSchema)) {
+    found.push(line);
+    if (found.length >= 2 * MAX_SHOWN_MISTAKES) found = worst(found, MAX_SHOWN_MISTAKES);
+  }
+  return found;
 }
 
 /** The most confident mistakes, the worst first, with their pictures; `images` is [samples, pixels] of the test set. */

@@ -14,7 +14,7 @@ import type { GpuReading } from '../shared/gpu-reading.ts';
 import { GRADIENT_NORM_MILLISECONDS } from '../shared/limits.ts';
 import type { RunView, Status, Update, WorkerStatus } from './api.ts';
 import { Board, type RunFacts } from './board.ts';
-import { parseEvents } from './event-lines.ts';
+import { eventsIn } from './event-lines.ts';
 import { WorkerLabels } from './labels.ts';
 import { worstMistakes } from './mistakes.ts';
 import { Pace } from './pace.ts';
@@ -81,7 +81,7 @@ export class Observation implements RunViewer {
     this.#begun = this.#options.clock() - Math.max(0, Date.now() - Date.parse(started));
     // Not the report: it holds all of the past.
     this.#last = { step, epoch };
-    this.#board.opened({ run, term, started, lines, events: parseEvents(events) });
+    this.#board.opened({ run, term, started, lines, events: eventsIn([Buffer.from(events)]) });
     this.#metrics.opened(report);
   }
 

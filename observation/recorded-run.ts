@@ -1,16 +1,17 @@
 import { join } from 'node:path';
-import { lineFileLimit, readIfThere, type Evidence } from '../coordinator/evidence.ts';
+import { metricsOf, piecesIfThere, type Evidence } from '../coordinator/evidence.ts';
 import { readEntry, tensorFileLimit } from '../data/regular-file.ts';
 import { decodeCheckpoint } from '../shared/checkpoint-file.ts';
 import type { Dataset } from '../shared/dataset.ts';
+import { MetricsReader } from '../shared/metrics.ts';
 import { planStep } from '../shared/schedule.ts';
 import { decodeModel } from '../shared/model-file.ts';
 import type { RunView, Status } from './api.ts';
 import { Board } from './board.ts';
-import { parseEvents, type RecordedEvent } from './event-lines.ts';
+import { eventsIn } from './event-lines.ts';
 import { runFacts } from './facts.ts';
 import { WorkerLabels } from './labels.ts';
-import { parseMisclassified, worstMistakes } from './mistakes.ts';
+import { worstIn, worstMistakes } from './mistakes.ts';
 import type { Source, Weights } from './source.ts';
 
 /** A run as its directory tells of it; nothing of it changes any more. */
@@ -18,29 +19,44 @@ export class RecordedRun implements Source {
   readonly #view: RunView | undefined;
   readonly #weights: Weights | undefined;
 
-  private constructor(view: RunView | undefined, weights: Weights | undefined) {
+  /** The first line of its metrics.jsonl that is not what was written: what follows it is not shown. */
+  readonly bad: MetricsReader['bad'];
+
+  private constructor(view: RunView | undefined, weights: Weights | undefined, bad: MetricsReader['bad']) {
     this.#view = view;
     this.#weights = weights;
+    this.bad = bad;
   }
 
   /** `dataset` has the pictures of its test set; undefined where it is not at hand. Rejects with DATA for a damaged model. */
   static async open(evidence: Evidence, dataset: Dataset | undefined): Promise<RecordedRun> {
-    const { directory, record, configuration, metrics } = evidence;
+    const { directory, record, configuration } = evidence;
     const { name, rows, columns, class_names: classNames } = record.dataset;
     const facts = { name, rows, columns, classNames };
-    const events = parseEvents(await textOf(join(directory, 'events.jsonl')));
     const labels = new WorkerLabels();
     const board = new Board(runFacts(configuration, facts, record.version, false), (name) => labels.of(name));
     const { run, term, started } = record;
-    board.opened({ run, term, started, lines: metrics.lines, events });
+    const reader = new MetricsReader();
+    const seen = { step: 0, joined: 0, lost: 0 };
+    board.opened({
+      run,
+      term,
+      started,
+      lines: tapped(metricsOf(directory, reader), (line) => {
+        if (line.kind === 'step') seen.step = line.step;
+      }),
+      events: tapped(eventsIn(piecesIfThere(join(directory, 'events.jsonl'))), ({ event }) => {
+        if (event === 'hello') seen.joined += 1;
+        if (event === 'lost') seen.lost += 1;
+      }),
+    });
     if (record.result !== undefined) {
-      const wrong = parseMisclassified(await textOf(join(directory, 'artifacts', 'misclassified.jsonl')));
+      const wrong = worstIn(piecesIfThere(join(directory, 'artifacts', 'misclassified.jsonl')));
       const mistakes = dataset === undefined ? [] : worstMistakes(wrong, dataset.test.images, rows * columns);
       board.evaluated({ step: record.step, confusion: record.result.test.confusion, mistakes });
     }
-    const last = metrics.lines.findLast(({ kind }) => kind === 'step')?.step ?? 0;
-    const status = statusOf(evidence, board, events, last);
-    return new RecordedRun(board.view(status), await weightsOf(evidence));
+    const status = statusOf(evidence, board, seen);
+    return new RecordedRun(board.view(status), await weightsOf(evidence), reader.bad);
   }
 
   readonly isOpen = true;
@@ -65,10 +81,8 @@ export class RecordedRun implements Source {
 function statusOf(
   { record, configuration }: Evidence,
   board: Board,
-  events: readonly RecordedEvent[],
-  step: number,
+  { step, joined, lost }: { readonly step: number; readonly joined: number; readonly lost: number },
 ): Status {
-  const count = (name: string) => events.filter(({ event }) => event === name).length;
   const samples = new Map(record.workers.map((worker) => [worker.name, worker.samples]));
   const names = new Set([...board.states.keys(), ...samples.keys()]);
   return {
@@ -84,7 +98,8 @@ function statusOf(
       ...{ computing: 0, exchanging: 0, roundTripMilliseconds: undefined },
     })),
     awaited: 0,
-    ...{ joined: count('hello'), lost: count('lost') },
+    joined,
+    lost,
     ...{ stragglerSteps: 0, reassigned: 0, checkpointStep: board.checkpointStep },
   };
 }
@@ -102,6 +117,10 @@ async function weightsOf({ directory, model, record, checkpoints, configuration 
   return { step, weights };
 }
 
-async function textOf(path: string): Promise<string> {
-  return (await readIfThere(path, lineFileLimit))?.toString('utf8') ?? '';
+/** The same values; `see` is shown each of them on its way. */
+function* tapped<T>(values: Iterable<T>, see: (value: T) => void): Generator<T> {
+  for (const value of values) {
+    see(value);
+    yield value;
+  }
 }

@@ -43,6 +43,10 @@ export const MAX_IMAGE_FILE_BYTES = 64 * 1024 ** 2;
 export const MAX_MODEL_FILE_BYTES = 2 * 1024 ** 3;
 /** Of a file in a run's directory that is read whole and holds no tensors, such as run.json. */
 export const MAX_RUN_FILE_BYTES = 16 * 1024 ** 2;
+/** Of a line of metrics.jsonl, which has about 300. */
+export const MAX_METRICS_LINE_BYTES = 4096;
+/** Of a line of events.jsonl or misclassified.jsonl that is read: a confusion matrix of 256 classes fits. */
+export const MAX_JSON_LINE_BYTES = 1024 ** 2;
 /** How much of a metrics.jsonl is read to find its last line. */
 export const METRICS_TAIL_BYTES = 4096;
 /** What may pile up among a process' old objects before they are collected. */

@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
 import { z } from 'zod';
 import { assert, issuesOf, messageOf } from './errors.ts';
-import { MAX_STEPS } from './limits.ts';
+import { MAX_METRICS_LINE_BYTES, MAX_STEPS } from './limits.ts';
 
 /**
  * The lines of metrics.jsonl. Each carries `digest`: the first 16 hexadecimal digits of SHA-256 over the previous line's
@@ -86,36 +86,88 @@ export interface Metrics {
   readonly bad: { readonly line: number; readonly reason: string } | undefined;
 }
 
-/** Reads a metrics.jsonl and verifies every line's digest; never throws. */
+/** Reads a metrics.jsonl that fits into a string, and verifies every line's digest; never throws. */
 export function readMetrics(text: string): Metrics {
-  const lines: MetricsLine[] = [];
-  let previous = FIRST_DIGEST;
-  let at = 0;
-  for (let end = text.indexOf('\n', at); end >= 0; end = text.indexOf('\n', at)) {
-    const line = parseLine(text.slice(at, end), previous);
-    // A line with the right digest is ASCII, as we wrote it, so its characters are its bytes.
-    if (typeof line === 'string')
-      return { lines, wholeBytes: at, torn: false, bad: { line: lines.length + 1, reason: line } };
-    lines.push(line);
-    previous = line.digest;
-    at = end + 1;
+  const reader = new MetricsReader();
+  const lines = [...reader.read(Buffer.from(text))];
+  const { position, rest, bad } = reader;
+  return { lines, wholeBytes: position.bytes, torn: bad === undefined && rest !== '', bad };
+}
+
+/** Where a line ends: so many bytes into the file, and the digest of the line. */
+export interface LinePosition {
+  readonly bytes: number;
+  readonly digest: string;
+}
+
+export const FIRST_LINE: LinePosition = { bytes: 0, digest: FIRST_DIGEST };
+
+/**
+ * Reads a metrics.jsonl that comes in pieces, and verifies every line's digest. Whatever the length of the file, no more than a
+ * piece and a line is in memory.
+ */
+export class MetricsReader {
+  #position: LinePosition;
+  #count = 0;
+  #rest = '';
+  #bad: Metrics['bad'];
+
+  /** Begins after the line that ends there. */
+  constructor(after: LinePosition = FIRST_LINE) {
+    this.#position = after;
   }
-  return { lines, wholeBytes: at, torn: at < text.length, bad: undefined };
+
+  /** The end of the last good line. */
+  get position(): LinePosition {
+    return this.#position;
+  }
+
+  /** Good lines so far. */
+  get count(): number {
+    return this.#count;
+  }
+
+  /** What follows the last line feed: a line torn by a crash, at the end of the file. */
+  get rest(): string {
+    return this.#rest;
+  }
+
+  /** The first whole line that is not what was written: no line after it is read. */
+  get bad(): Metrics['bad'] {
+    return this.#bad;
+  }
+
+  /** The lines that end in the next piece of the file; take all of them before the piece after it. */
+  *read(piece: Uint8Array): Generator<MetricsLine> {
+    if (this.#bad !== undefined) return;
+    // A line with the right digest is ASCII, as we wrote it, so its characters are its bytes.
+    const text = this.#rest + Buffer.from(piece.buffer, piece.byteOffset, piece.length).toString('latin1');
+    let at = 0;
+    for (let end = text.indexOf('\n'); end >= 0; end = text.indexOf('\n', at)) {
+      const line = parseLine(text.slice(at, end), this.#position.digest);
+      if (typeof line === 'string') return this.#end(line);
+      this.#position = { bytes: this.#position.bytes + end + 1 - at, digest: line.digest };
+      this.#count += 1;
+      at = end + 1;
+      yield line;
+    }
+    this.#rest = text.slice(at);
+    if (this.#rest.length > MAX_METRICS_LINE_BYTES)
+      this.#end(`it has more than ${MAX_METRICS_LINE_BYTES} bytes (MAX_METRICS_LINE_BYTES)`);
+  }
+
+  #end(reason: string): void {
+    this.#bad = { line: this.#count + 1, reason };
+    this.#rest = '';
+  }
 }
 
 /** The lines of a metrics.jsonl that comes in pieces, up to the first one that is not what was written. */
-export function* metricsLines(pieces: Iterable<string>): Generator<MetricsLine> {
-  let [rest, previous] = ['', FIRST_DIGEST];
-  for (const piece of pieces) {
-    const texts = (rest + piece).split('\n');
-    rest = texts.pop() ?? '';
-    for (const text of texts) {
-      const line = parseLine(text, previous);
-      if (typeof line === 'string') return;
-      yield line;
-      previous = line.digest;
-    }
-  }
+export function* metricsLines(
+  pieces: Iterable<Uint8Array>,
+  reader = new MetricsReader(),
+): Generator<MetricsLine> {
+  for (const piece of pieces) yield* reader.read(piece);
 }
 
 /** The line, or what is wrong with it. */

@@ -1,12 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { light } from '../../artifacts/colours.ts';
 import { curveSvg, type Quantity } from '../../artifacts/curve-picture.ts';
-import { trainingCurve } from '../../artifacts/curve.ts';
+import { trainingCurve as curveOf } from '../../artifacts/curve.ts';
 import { MAX_DRAWN_EVALUATIONS, MAX_DRAWN_POINTS } from '../../shared/limits.ts';
 import type { MetricsLine } from '../../shared/metrics.ts';
 import { madeUpMetrics } from './made-up-evaluation.ts';
 import { layerOf, linesOf, textsOf, valueLabels } from './svg.ts';
 
+const trainingCurve = (lines: readonly MetricsLine[]) => curveOf(() => lines);
 const draw = (lines: readonly MetricsLine[], quantity: Quantity) =>
   curveSvg(trainingCurve(lines), quantity, light, undefined);
 const total = (lines: readonly MetricsLine[], of: (line: MetricsLine) => number) =>

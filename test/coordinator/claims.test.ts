@@ -247,7 +247,8 @@ it.each(['metrics.jsonl', 'model.safetensors', 'run.json'])(
     const directory = await makeUp({ runs });
     rmSync(join(directory, name));
     mkdirSync(join(directory, name));
-    await expect(readEvidence(directory)).rejects.toMatchObject({
+    const planned = readEvidence(directory).then((evidence) => planReplay(evidence, undefined));
+    await expect(planned).rejects.toMatchObject({
       code: 'DATA',
       message: expect.stringContaining(`${name} cannot be read`),
     });

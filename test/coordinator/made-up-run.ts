@@ -91,7 +91,7 @@ export async function makeUp({ runs, resume, until, ...own }: MadeUp): Promise<s
 export async function openVerifier(directory: string, from?: number) {
   const replay = planReplay(await readEvidence(directory), from);
   checkDataset(replay, dataset);
-  const length = replay.claims.steps.length;
+  const length = replay.claims.lastStep;
   const chosen = { ...replay.evidence.configuration, steps: length };
   const workplace = workplaceFor(chosen);
   if (replay.start.checkpoint !== undefined) workplace.tensors.restore(replay.start.checkpoint);

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Status } from '../../observation/api.ts';
 import { Board } from '../../observation/board.ts';
-import { parseEvents } from '../../observation/event-lines.ts';
+import { eventsIn } from '../../observation/event-lines.ts';
 import { runFacts } from '../../observation/facts.ts';
 import {
   MAX_SHOWN_CHANGES,
@@ -32,7 +32,7 @@ const line = (number: number): MetricsLine => ({
 
 function opened(lines: readonly MetricsLine[] = [], events = ''): Board {
   const board = new Board(facts, asItIs);
-  board.opened({ ...opening, lines, events: parseEvents(events) });
+  board.opened({ ...opening, lines, events: eventsIn([Buffer.from(events)]) });
   return board;
 }
 

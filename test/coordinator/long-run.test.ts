@@ -1,0 +1,64 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { beforeAll, expect, it } from 'vitest';
+import { trainingCurve } from '../../artifacts/curve.ts';
+import { readOverview } from '../../cli/run-overview.ts';
+import { metricsOf, readEvidence } from '../../coordinator/evidence.ts';
+import { planReplay } from '../../coordinator/replay.ts';
+import { RecordedRun } from '../../observation/recorded-run.ts';
+import { writeLongRun } from './long-run.ts';
+
+/** Of the longer run; a million needs half a minute. */
+const STEPS = Number(process.env['MNIST_DIST_LONG_RUN_STEPS'] ?? 20_000);
+const MAX_GROWTH_BYTES = 2 * 1024 ** 2;
+
+setFlagsFromString('--expose-gc');
+const collect: () => void = runInNewContext('gc');
+
+/** What is in memory as long as what `read` resolves with is. */
+async function retained(read: () => Promise<unknown>): Promise<number> {
+  await read();
+  collect();
+  const before = process.memoryUsage().heapUsed;
+  const kept = await read();
+  collect();
+  const after = process.memoryUsage().heapUsed;
+  expect(kept).toBeDefined();
+  return after - before;
+}
+
+const readers: Readonly<Record<string, (directory: string) => Promise<unknown>>> = {
+  verify: async (directory) => planReplay(await readEvidence(directory), undefined),
+  show: async (directory) => await RecordedRun.open(await readEvidence(directory), undefined),
+  report: async (directory) => await Promise.resolve(trainingCurve(() => metricsOf(directory))),
+  runs: async (directory) => await readOverview(directory, 'long', 0),
+};
+
+let folder: string;
+let short: string;
+let long: string;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'mnist-dist-long-'));
+  [short, long] = [join(folder, 'short'), join(folder, 'long')];
+  // More steps than a page's curve has points, and several times as many.
+  writeLongRun({ directory: short, steps: 5000 });
+  writeLongRun({ directory: long, steps: STEPS });
+  return () => rmSync(folder, { recursive: true, force: true });
+});
+
+it.each(Object.entries(readers))('%s keeps no more of a long run than of a short one', async (_, read) => {
+  const growth = (await retained(() => read(long))) - (await retained(() => read(short)));
+  expect(growth).toBeLessThan(MAX_GROWTH_BYTES);
+});
+
+it('a long run is read to its end', async () => {
+  const directory = short;
+  expect(planReplay(await readEvidence(directory), undefined).claims.lastStep).toBe(5000);
+  expect(await readOverview(directory, 'long', 0)).toMatchObject({ step: 5000, workers: 1 });
+  const shown = (await RecordedRun.open(await readEvidence(directory), undefined)).view();
+  expect(shown?.curve.at(-1)?.[0]).toBe(5000);
+  expect(shown?.status.step).toBe(5000);
+});
