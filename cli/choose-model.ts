@@ -1,34 +1,43 @@
 import { stat } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { readIfThere } from '../coordinator/evidence.ts';
+import { datasetOfRun, loadOwnDataset, type OwnDataset } from '../data/own-dataset.ts';
 import { readEntry, readNamed, tensorFileLimit } from '../data/regular-file.ts';
 import { systemCode } from '../data/system-error.ts';
+import type { Dataset } from '../shared/dataset.ts';
 import { ClusterError, messageOf } from '../shared/errors.ts';
 import { MAX_MODEL_FILE_BYTES, MAX_RUN_FILE_BYTES } from '../shared/limits.ts';
 import { readModel, type ModelFile } from '../shared/model-file.ts';
-import { parseRunRecord } from '../shared/run-schema.ts';
+import { checkOwnModel } from '../shared/own-model.ts';
+import { parseRunRecord, type RunRecord } from '../shared/run-schema.ts';
 import { isStoreUri, parseStoreUri } from '../store/address.ts';
-import { RECORD } from '../store/inventory.ts';
+import { MODEL, RECORD } from '../store/inventory.ts';
 import type { Patience } from '../store/retry.ts';
 import { findRun, readStored } from '../store/stored-run.ts';
 import { chooseRun } from './choose-run.ts';
 import { listRuns } from './run-overview.ts';
 
-/** A trained model and what its pictures and answers are. */
+/** A trained model and where it comes from. */
 export interface ChosenModel extends ModelFile {
   /** The path of its file, or its URI. */
   readonly name: string;
   readonly bytes: Uint8Array;
   /** The directory of its run, where that is on this machine. */
   readonly directory: string | undefined;
-  /** The id of its run; undefined for a file that lies by itself. */
-  readonly run: string | undefined;
+  /** The run.json of its run; undefined for a file that lies by itself. */
+  readonly record: RunRecord | undefined;
+  /** What it was trained with. */
+  readonly own: OwnDataset;
+}
+
+/** What a model's pictures and answers are. */
+export interface Layout {
   readonly rows: number;
   readonly columns: number;
   readonly classNames: readonly string[];
+  /** False where the names are numbers, since nothing tells the names. */
+  readonly isNamed: boolean;
 }
-
-const MODEL = 'model.safetensors';
 
 /** As it was found, and the run.json beside it. */
 interface Found {
@@ -40,7 +49,7 @@ interface Found {
 
 /**
  * The model of the run, file or URI that was named, or of the newest finished run in `runs`. Rejects with USAGE where there is
- * none, with DATA where the file is damaged or no model of ours, with STORE where a store does not give it.
+ * none, with DATA where the file is damaged, no model of ours, or not that of the run, with STORE where a store does not give it.
  */
 export async function chooseModel(
   named: string | undefined,
@@ -51,9 +60,37 @@ export async function chooseModel(
     named !== undefined && isStoreUri(named)
       ? await fetchModel(named, patience)
       : await findModel(named, runs);
-  const { name, bytes, directory } = found;
+  const { name, bytes } = found;
   const model = readModel(bytes, name);
-  return { name, bytes, directory, ...model, ...pictureOf(found, model) };
+  const record = recordOf(found, model);
+  const directory = record === undefined ? undefined : found.directory;
+  return { name, bytes, directory, record, own: ownDatasetOf(name, model, record), ...model };
+}
+
+/** The record beside a model, if it is that of its run. */
+function recordOf({ name, bytes, record }: Found, model: ModelFile): RunRecord | undefined {
+  if (record === undefined) return undefined;
+  const parsed = parseRunRecord(Buffer.from(record.bytes).toString('utf8'), record.name);
+  try {
+    checkOwnModel({ name, bytes, ...model }, parsed);
+    return parsed;
+  } catch (error) {
+    // A file with a name of its own may lie in the folder of any run.
+    if (basename(name) === MODEL) throw error;
+    return undefined;
+  }
+}
+
+function ownDatasetOf(name: string, { configuration }: ModelFile, record: RunRecord | undefined): OwnDataset {
+  if (record !== undefined) return datasetOfRun(name, record);
+  return {
+    subject: name,
+    digest: configuration.dataset,
+    name: undefined,
+    folder: undefined,
+    classes: configuration.model.classes,
+    classNames: undefined,
+  };
 }
 
 async function fetchModel(uri: string, patience: Patience): Promise<Found> {
@@ -103,24 +140,40 @@ async function readModelFile(named: string, runs: string): Promise<{ path: strin
   }
 }
 
-/** As the run says whose file it is; of a file alone, what its inputs and classes leave to guess. */
-function pictureOf(
-  { name, record }: Found,
-  { configuration }: ModelFile,
-): Pick<ChosenModel, 'run' | 'rows' | 'columns' | 'classNames'> {
-  const said = record && parseRunRecord(Buffer.from(record.bytes).toString('utf8'), record.name);
-  if (said?.dataset.sha256 === configuration.dataset) {
-    const { rows, columns, class_names: classNames } = said.dataset;
-    return { run: said.run, rows, columns, classNames };
+/**
+ * As the folder of data says that was given, else as the run says whose model it is, else as the dataset says, if it is in
+ * the package or in the cache; else what the model's inputs and classes leave to guess.
+ */
+export async function layoutOf(model: ChosenModel, data: string | undefined): Promise<Layout> {
+  const { own, record } = model;
+  if (data !== undefined) return layoutFrom(await loadOwnDataset(own, data), true);
+  if (record !== undefined && own.classNames !== undefined) {
+    const { rows, columns } = record.dataset;
+    if (rows * columns === model.configuration.model.inputs)
+      return { rows, columns, classNames: own.classNames, isNamed: true };
   }
+  const dataset = await loadOwnDataset(own, undefined).catch(ignoreData);
+  return dataset === undefined ? guessedLayout(model) : layoutFrom(dataset, dataset.name !== undefined);
+}
+
+function layoutFrom({ rows, columns, classNames }: Dataset, isNamed: boolean): Layout {
+  return { rows, columns, classNames, isNamed };
+}
+
+/** The dataset is not here: its pictures are not needed. */
+function ignoreData(error: unknown): undefined {
+  if (error instanceof ClusterError && error.code === 'DATA') return undefined;
+  throw error;
+}
+
+function guessedLayout({ name, configuration }: ChosenModel): Layout {
   const { inputs, classes } = configuration.model;
   const side = Math.sqrt(inputs);
-  if (Number.isInteger(side))
-    return {
-      ...{ run: undefined, rows: side, columns: side },
-      classNames: Array.from({ length: classes }, (_, i) => String(i)),
-    };
-  throw new ClusterError('DATA', `${name} does not say how its pictures of ${inputs} pixels are laid out`, {
-    fix: `put the ${RECORD} of its run beside it`,
-  });
+  if (!Number.isInteger(side)) {
+    throw new ClusterError('DATA', `${name} does not say how its pictures of ${inputs} pixels are laid out`, {
+      fix: `put the ${RECORD} of its run beside it, or give --data DIR with the dataset of its run`,
+    });
+  }
+  const classNames = Array.from({ length: classes }, (_, i) => String(i));
+  return { rows: side, columns: side, classNames, isNamed: false };
 }

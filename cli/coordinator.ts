@@ -1,12 +1,12 @@
-import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { silentViewer, viewers, type RunViewer } from '../coordinator/viewer.ts';
 import { drawingOf, hasReport } from './artifact-files.ts';
 import type { Outcome } from '../coordinator/effects.ts';
 import { errorOf } from '../coordinator/outcome.ts';
+import { readRunRecord } from '../coordinator/old-run.ts';
 import { startCoordinator, type RunningCoordinator } from '../coordinator/start.ts';
-import { readEntryNow, tensorFileLimit } from '../data/regular-file.ts';
 import { loadDataset } from '../data/load-dataset.ts';
+import { datasetOfRun, loadOwnDataset } from '../data/own-dataset.ts';
 import type { Configuration } from '../shared/configuration.ts';
 import type { Dataset } from '../shared/dataset.ts';
 import { ClusterError, messageOf, type ErrorCode } from '../shared/errors.ts';
@@ -38,16 +38,17 @@ export async function coordinator(
   explicit: ReadonlySet<OptionKey>,
 ): Promise<number> {
   tuneRuntime();
-  const options = await adoptRun(given, explicit);
-  const { logLevel, logFormat } = options;
+  const adopted = await adoptRun(given, explicit);
+  const { logLevel, logFormat } = adopted;
   const terminal = openTerminal({
     ...{ output: stdout, logLevel, logFormat },
-    isQuiet: !options.progress,
+    isQuiet: !adopted.progress,
   });
   try {
-    const certificate = trainingCertificate(options);
-    await checkArtifacts(options, terminal.log);
-    const dataset = await loadDataset(options.data);
+    const certificate = trainingCertificate(adopted);
+    await checkArtifacts(adopted, terminal.log);
+    const { dataset, data } = await datasetOf(adopted);
+    const options = { ...adopted, data };
     const configuration = configurationOf(options, dataset);
     const observed = await observe(options, explicit, configuration, dataset, terminal.log);
     if (observed !== undefined) tell({ kind: 'page', port: observed.port });
@@ -60,6 +61,16 @@ export async function coordinator(
   } finally {
     terminal.progress.close();
   }
+}
+
+/** The dataset of a new run, or the one that a run that goes on was begun with; `data` is the folder to write down. */
+async function datasetOf({
+  data,
+  resume,
+}: CoordinatorOptions): Promise<{ dataset: Dataset; data: string | undefined }> {
+  if (resume === undefined) return { dataset: await loadDataset(data), data };
+  const own = datasetOfRun(resume, await readRunRecord(resume));
+  return { dataset: await loadOwnDataset(own, data), data: data ?? own.folder };
 }
 
 interface Training {
@@ -214,9 +225,8 @@ async function summarize(
   record: RunRecord,
   isDrawn: boolean,
 ): Promise<void> {
-  const { result, engine, dataset } = record;
-  if (result === undefined) return;
-  const model = readEntryNow(join(runDirectory, 'model.safetensors'), tensorFileLimit);
+  const { result, engine, dataset, model } = record;
+  if (result === undefined || model === undefined) return;
   // What terms before this one did counts, too.
   const { seconds, workers } = await readOverview(runDirectory, record.run, Date.now());
   progress.summary({
@@ -228,6 +238,6 @@ async function summarize(
     ...{ workers, seconds, steps: record.step },
     stepsPerSecond: result.steps_per_second ?? undefined,
     test: { ...result.test, classNames: dataset.class_names },
-    modelSha256: createHash('sha256').update(model).digest('hex'),
+    modelSha256: model.sha256,
   });
 }

@@ -4,8 +4,9 @@ import { startEvaluation, type Evaluated } from '../coordinator/evaluator.ts';
 import { errorOf } from '../coordinator/outcome.ts';
 import type { Score } from '../evaluation/score.ts';
 import { loadDataset } from '../data/load-dataset.ts';
+import { loadOwnDataset } from '../data/own-dataset.ts';
 import { invite, orStop } from './invitation.ts';
-import { swappedHalves, type Dataset } from '../shared/dataset.ts';
+import { shortDigest, swappedHalves, type Dataset } from '../shared/dataset.ts';
 import { assert, ClusterError } from '../shared/errors.ts';
 import { DEFAULT_RENDEZVOUS_TIMEOUT_SECONDS } from '../shared/limits.ts';
 import { tuneRuntime } from '../shared/runtime.ts';
@@ -39,7 +40,15 @@ export async function evaluate(
     stopping.stop(code);
   });
   const chosen = await chooseModel(named, options.runsDir, patienceOf(fetching.signal, log));
-  const whole = await loadDataset(options.data);
+  const { own } = chosen;
+  const whole = await (options.data === undefined
+    ? loadOwnDataset(own, undefined)
+    : loadDataset(options.data));
+  if (whole.digest !== own.digest)
+    log.warn(
+      { dataset: whole.digest, own: own.digest },
+      `${chosen.name} was trained with another dataset: SHA-256 ${shortDigest(own.digest)}; this one has ${shortDigest(whole.digest)} (--data)`,
+    );
   const dataset = options.split === 'train' ? swappedHalves(whole) : whole;
   checkFit(chosen, dataset);
   if (options.out !== undefined) await checkEmpty(options.out);
@@ -72,7 +81,7 @@ async function keep(
   const place = out === undefined ? { like: join(chosen.directory ?? '', `eval-${time}`) } : { named: out };
   try {
     const folder = await writeArtifacts(place, {
-      subject: subjectOf(chosen, chosen.run, dataset, split, engine),
+      subject: subjectOf(chosen, chosen.record?.run, dataset, split, engine),
       ...{ score, wrong: misclassified, images: dataset.test.images, metricsFile: undefined },
     });
     log.info({ report: join(folder, 'report.html') }, `report and pictures are in ${folder}`);

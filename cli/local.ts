@@ -14,6 +14,7 @@ import { Member } from './member.ts';
 import type { LocalOptions, OptionKey } from './options.ts';
 import { stderr } from './output.ts';
 import { adoptRun } from './resume.ts';
+import { withEngineOfRun } from './run-engine.ts';
 import { trainingCertificate, type OwnCertificate } from './tls-files.ts';
 import { generateToken, givenToken } from './token.ts';
 import { onStop, Stopping } from './supervised.ts';
@@ -28,14 +29,16 @@ export async function local(given: LocalOptions, explicit: ReadonlySet<OptionKey
     destination: stderr,
   });
   const certificate = trainingCertificate(options);
-  const plans = await planWorkers(options, log);
-  const port = await choosePort(options, explicit, log);
-  const token = givenToken(options.tokenFile, process.env) ?? generateToken();
-  const environment = { ...process.env, MNIST_DIST_TOKEN: token };
   // Named here, so that a coordinator that crashes can be started again with it.
   const runId = options.resume === undefined ? (options.runId ?? newRunId(new Date())) : undefined;
   const directory = options.resume ?? join(options.runsDir, runId ?? '');
-  const termBefore = options.resume === undefined ? 0 : (await readRunRecord(directory)).term;
+  const before = options.resume === undefined ? undefined : await readRunRecord(directory);
+  const needed = given.engine === 'auto' ? before?.engine?.description : undefined;
+  const plans = await withEngineOfRun(directory, needed, () => planWorkers(options, log));
+  const port = await choosePort(options, explicit, log);
+  const token = givenToken(options.tokenFile, process.env) ?? generateToken();
+  const environment = { ...process.env, MNIST_DIST_TOKEN: token };
+  const termBefore = before?.term ?? 0;
   const { httpPort: page, ...rest } = options;
   const run = { ...rest, port, tokenFile: undefined, startWorkers: plans.length };
   const common = { maxRestarts: options.maxRestarts, log };

@@ -99,8 +99,8 @@ export const optionTable = {
     help: 'resume a run although a coordinator on another host has its lock',
   }),
   data: without(path('DIR', 'an existing folder with the four MNIST files, idx or idx.gz'), {
-    ...{ in: ['local', 'coordinator', 'show', 'verify', 'eval', 'doctor'], group: 'Run' },
-    help: 'folder with another idx dataset (without it: the MNIST that comes with the package)',
+    ...{ in: ['local', 'coordinator', 'show', 'verify', 'eval', 'predict', 'doctor'], group: 'Run' },
+    help: "folder with another idx dataset (without it: the run's own; of a new run MNIST, from the package)",
   }),
   model: without(
     path('RUN|FILE|URI', 'the directory of a run, a model.safetensors, or the URI of a run in a store'),
@@ -375,8 +375,8 @@ export const optionTable = {
     help: 'store that a finished run is put into; `push` sends what is missing there',
   }),
   pictures: withDefault(flag, true, {
-    ...{ in: ['local', 'coordinator', 'eval'], group: 'Output' },
-    help: 'or --no-pictures: draw report and pictures at the end',
+    ...{ in: ['local', 'coordinator', 'show', 'eval'], group: 'Output' },
+    help: 'or --no-pictures: draw report and pictures at the end (show: the mistakes)',
   }),
   format: withDefault(choice(['text', 'json', 'csv']), 'text', {
     ...{ in: ['eval', 'predict', 'runs'], group: 'Output' },

@@ -87,8 +87,11 @@ export function parseOptions(
       checks.checkOut(parsed.options, givenOf);
       return parsed;
     }
-    case 'predict':
-      return settled('predict');
+    case 'predict': {
+      const parsed = settled('predict');
+      checks.checkDataFolder(parsed.options.data, givenOf);
+      return parsed;
+    }
     case 'runs':
       return settled('runs');
     case 'push':

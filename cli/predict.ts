@@ -2,8 +2,9 @@ import { drawingOf } from '../image/drawing.ts';
 import { readPng } from '../image/png.ts';
 import { probabilities } from '../page/network.ts';
 import { normalise } from '../page/normalise.ts';
+import { MNIST_DIGEST } from '../shared/dataset.ts';
 import { ClusterError, errorTable } from '../shared/errors.ts';
-import { chooseModel, type ChosenModel } from './choose-model.ts';
+import { chooseModel, layoutOf, type ChosenModel, type Layout } from './choose-model.ts';
 import type { PredictOptions } from './options.ts';
 import { stderr, stdout } from './output.ts';
 import { predictionLines, type Prediction } from './prediction-text.ts';
@@ -13,13 +14,16 @@ import { patienceOf } from './transfer.ts';
 
 /** `mnist-dist predict`: what the model takes each picture for. A file that is no picture is named and passed over. */
 export async function predict(
-  { model: named, runsDir, format }: PredictOptions,
+  { model: named, runsDir, format, data }: PredictOptions,
   files: readonly string[],
 ): Promise<number> {
   const stopping = new AbortController();
   const release = onStop((code) => stopping.abort(new ClusterError(code, 'stopped')));
   const log = createLogger({ level: 'warn', format: 'text', destination: stderr });
-  const model = await chooseModel(named, runsDir, patienceOf(stopping.signal, log)).finally(release);
+  const chosen = await chooseModel(named, runsDir, patienceOf(stopping.signal, log)).finally(release);
+  const model: PictureModel = { ...chosen, layout: await layoutOf(chosen, data) };
+  if (!model.layout.isNamed)
+    log.warn({}, `${model.name} has no run.json beside it: its classes are numbers (--data DIR names them)`);
   const printer = printers[format];
   const images: Prediction[] = [];
   const skipped: Skipped[] = [];
@@ -40,9 +44,13 @@ export async function predict(
   return skipped.length === 0 ? 0 : errorTable.IMAGE.exit;
 }
 
+interface PictureModel extends ChosenModel {
+  readonly layout: Layout;
+}
+
 async function predictOne(
   file: string,
-  { configuration, weights, rows, columns }: ChosenModel,
+  { configuration, weights, layout: { rows, columns } }: PictureModel,
 ): Promise<Prediction> {
   const drawing = drawingOf(await readPng(file));
   if (drawing === undefined) {
@@ -63,24 +71,29 @@ interface Skipped {
 
 /** Prints what stands before the pictures, each of them, and what stands after them. */
 interface Printer {
-  begin(model: ChosenModel): void;
-  image(image: Prediction, model: ChosenModel): void;
-  end(model: ChosenModel, images: readonly Prediction[], skipped: readonly Skipped[]): void;
+  begin(model: PictureModel): void;
+  image(image: Prediction, model: PictureModel): void;
+  end(model: PictureModel, images: readonly Prediction[], skipped: readonly Skipped[]): void;
 }
 
 const nothing = (): void => undefined;
 
 const printers: Readonly<Record<PredictOptions['format'], Printer>> = {
   text: {
-    begin: ({ name, step }) => stdout.write(`${name}, step ${step}`),
-    image: (image, { classNames }) =>
+    begin: ({ name, step, own }) => {
+      stdout.write(`${name}, step ${step}`);
+      if (own.digest === MNIST_DIGEST) return;
+      const dataset = own.name ?? 'another dataset than MNIST';
+      stdout.write(`Trained with ${dataset}: a picture needs its classes, size and orientation.`);
+    },
+    image: (image, { layout: { classNames } }) =>
       stdout.write('', ...predictionLines(image, classNames, stdout.columns, stdout.style)),
     end: nothing,
   },
   json: {
     begin: nothing,
     image: nothing,
-    end: ({ name, step, classNames }, images, skipped) => {
+    end: ({ name, step, layout: { classNames } }, images, skipped) => {
       const document = {
         model: name,
         step,
@@ -97,9 +110,9 @@ const printers: Readonly<Record<PredictOptions['format'], Printer>> = {
     },
   },
   csv: {
-    begin: ({ classNames }) =>
+    begin: ({ layout: { classNames } }) =>
       stdout.csv(['file', 'predicted', 'class', ...classNames.map((name) => `probability of ${name}`)]),
-    image: (image, { classNames }) =>
+    image: (image, { layout: { classNames } }) =>
       stdout.csv([image.file, image.predicted, classNameOf(image, classNames), ...image.probabilities]),
     end: nothing,
   },

@@ -12,12 +12,13 @@ import {
   type LocalOptions,
   type OptionKey,
 } from './options.ts';
+import { engineOfRun } from './run-engine.ts';
 import { recipeOf } from './run-settings.ts';
 
 /**
- * The options of a run that goes on: its recipe, and how far its workers are believed, are those of its record, and its length
- * where none was given. `resume` names its directory then. Rejects with USAGE where there is no such run, or an option that was given
- * is not the run's.
+ * The options of a run that goes on: its recipe, its engine, and how far its workers are believed, are those of its record,
+ * and its length where none was given. `resume` names its directory then. Rejects with USAGE where there is no such run, or
+ * an option that was given is not the run's.
  */
 export async function adoptRun<O extends LocalOptions | CoordinatorOptions>(
   options: O,
@@ -31,19 +32,21 @@ export async function adoptRun<O extends LocalOptions | CoordinatorOptions>(
     });
   const { runsDir } = options;
   const directory = resume === 'newest' ? await newestUnfinished(runsDir) : chooseRun(resume, runsDir);
-  const { configuration, launch } = await readRunRecord(directory);
-  const recorded = configurationOfRecord(configuration);
+  const record = await readRunRecord(directory);
+  const recorded = configurationOfRecord(record.configuration);
   // The options whose values a run's record holds, all but its length.
   const values = { ...recipeOf(recorded), hidden: recorded.model.hidden };
-  const given: Readonly<Record<string, unknown>> = options;
-  for (const [key, recorded] of Object.entries(values)) {
-    if (isOptionKey(key) && explicit.has(key)) checkAlike(key, given[key], recorded, directory);
-  }
+  const trust = trustOf(options, explicit, record.launch);
+  // A coordinator has no engine, and where engines are mixed any may join.
+  const ran = 'engine' in options && !trust.allowMixedEngines ? record.engine?.description : undefined;
+  const engine = 'engine' in options ? engineOfRun(ran, options, explicit) : {};
+  const isEngineFixed = ran !== undefined && 'engine' in options && options.engine !== 'auto';
+  checkAlike(options, explicit, isEngineFixed ? { ...values, engine: ran.kind } : values, directory);
   const isLengthGiven = explicit.has('epochs') || explicit.has('steps');
   if (isLengthGiven)
     checkLonger({ ...recorded, epochs: options.epochs, steps: options.steps }, recorded, directory);
   const length = isLengthGiven ? {} : { epochs: recorded.epochs, steps: recorded.steps };
-  return { ...options, ...values, ...trustOf(options, explicit, launch), ...length, resume: directory };
+  return { ...options, ...values, ...engine, ...trust, ...length, resume: directory };
 }
 
 /** Engines that were mixed once stay so; audits go on unless another rate was given. Throws USAGE for both at once. */
@@ -81,11 +84,21 @@ function checkLonger(given: Configuration, recorded: Configuration, directory: s
   );
 }
 
-function checkAlike(key: OptionKey, given: unknown, recorded: unknown, directory: string): void {
-  const { kind } = optionOf(key);
-  const [ours, theirs] = [kind.format(given ?? ''), kind.format(recorded ?? '')];
-  if (ours === theirs) return;
-  throw new ClusterError('USAGE', `${flagOf(key)} ${ours} is not that of the run ${directory}, ${theirs}`, {
-    fix: `leave ${flagOf(key)} out; only --epochs and --steps may differ`,
+/** Throws USAGE, naming all options that were given and are not the run's, with both values. */
+function checkAlike(
+  options: Readonly<Record<string, unknown>>,
+  explicit: ReadonlySet<OptionKey>,
+  recorded: Readonly<Record<string, unknown>>,
+  directory: string,
+): void {
+  const differing = Object.entries(recorded).flatMap(([key, value]) => {
+    if (!isOptionKey(key) || !explicit.has(key)) return [];
+    const { kind } = optionOf(key);
+    const [ours, theirs] = [kind.format(options[key] ?? ''), kind.format(value ?? '')];
+    return ours === theirs ? [] : [`${flagOf(key)} ${theirs}, not ${ours}`];
+  });
+  if (differing.length === 0) return;
+  throw new ClusterError('USAGE', `the run ${directory} has other settings: ${differing.join('; ')}`, {
+    fix: 'leave them out: the run keeps its own, and only --epochs and --steps may be raised',
   });
 }

@@ -1,4 +1,5 @@
 import { randomInt } from 'node:crypto';
+import { resolve } from 'node:path';
 import type { RunSettings } from '../coordinator/start.ts';
 import type { Audit } from '../coordinator/state.ts';
 import { configurationSchema, type Configuration } from '../shared/configuration.ts';
@@ -67,6 +68,7 @@ function launchOf(options: CoordinatorOptions): RunRecord['launch'] {
     allowMixedEngines,
     sharedMemory,
     insecure,
+    data,
   } = options;
   return {
     host,
@@ -79,5 +81,7 @@ function launchOf(options: CoordinatorOptions): RunRecord['launch'] {
     allow_mixed_engines: allowMixedEngines,
     shared_memory: sharedMemory,
     insecure,
+    // Where later commands find the dataset; without it, it was the MNIST of the package.
+    data: data === undefined ? null : resolve(data),
   };
 }

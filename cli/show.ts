@@ -1,5 +1,5 @@
 import { readEvidence } from '../coordinator/evidence.ts';
-import { loadDataset } from '../data/load-dataset.ts';
+import { datasetOfRun, loadOwnDataset } from '../data/own-dataset.ts';
 import { Listener } from '../observation/listener.ts';
 import { RecordedRun } from '../observation/recorded-run.ts';
 import { ClusterError, messageOf } from '../shared/errors.ts';
@@ -23,11 +23,11 @@ export async function show(
   const { record, writer } = evidence;
   if (writer !== undefined)
     log.warn({ writer }, `${writer} is at work on ${directory}: this is how it stands now`);
-  const dataset = await loadDataset(options.data);
-  const isOwn = dataset.digest === record.dataset.sha256;
-  if (!isOwn)
-    log.warn({}, `${directory} has another dataset, so there are no pictures of its mistakes (--data DIR)`);
-  const source = await RecordedRun.open(evidence, isOwn ? dataset : undefined);
+  const otherwise = 'show the run without pictures of its mistakes, --no-pictures';
+  const dataset = options.pictures
+    ? await loadOwnDataset(datasetOfRun(directory, record), options.data, { otherwise })
+    : undefined;
+  const source = await RecordedRun.open(evidence, dataset);
   const { bad } = source;
   if (bad !== undefined)
     log.warn(

@@ -1,9 +1,8 @@
 import { readEvidence, type Evidence } from '../coordinator/evidence.ts';
 import { checkDataset, planReplay, startReplay, type Replay } from '../coordinator/replay.ts';
 import type { Verified } from '../coordinator/verifier.ts';
-import { loadDataset } from '../data/load-dataset.ts';
+import { datasetOfRun, loadOwnDataset } from '../data/own-dataset.ts';
 import type { Dataset } from '../shared/dataset.ts';
-import { ClusterError } from '../shared/errors.ts';
 import type { EngineIdentity } from '../shared/engine-identity.ts';
 import { DEFAULT_RENDEZVOUS_TIMEOUT_SECONDS } from '../shared/limits.ts';
 import { tuneRuntime } from '../shared/runtime.ts';
@@ -14,11 +13,12 @@ import { stdout } from './output.ts';
 import { version } from './package.ts';
 import { grouped } from './progress-line.ts';
 import { replayProgress } from './replay-progress.ts';
+import { engineOfRun, withEngineOfRun } from './run-engine.ts';
 import { superviseReplay } from './replay-workers.ts';
 import { onStop, Stopping } from './supervised.ts';
 import { openScreen, type ProgressOptions } from './terminal.ts';
 import { generateToken } from './token.ts';
-import { planWorkers, type WorkerChoice, type WorkerPlan } from './worker-plan.ts';
+import { planWorkers, type WorkerPlan } from './worker-plan.ts';
 
 /** `mnist-dist verify`: computes a run again and compares all of it with its record. Writes nothing into the run. */
 export async function verify(
@@ -36,7 +36,8 @@ export async function verify(
   const evidence = await readEvidence(chooseRun(named, options.runsDir));
   const replay = planReplay(evidence, options.from);
   announce(replay, options, log);
-  const dataset = await loadDataset(options.data);
+  const own = datasetOfRun(evidence.directory, evidence.record);
+  const dataset = await loadOwnDataset(own, options.data, { code: 'NOT_REPLAYABLE' });
   checkDataset(replay, dataset);
   const plans = await plansFor(evidence, options, explicit, log);
   const verified = await computeAgain({ replay, dataset, plans, options, terminal });
@@ -73,23 +74,9 @@ async function plansFor(
   log: Log,
 ): Promise<WorkerPlan[]> {
   const ran = record.engine?.description;
-  const choice: WorkerChoice = {
-    nprocPerNode: options.nprocPerNode,
-    engine: options.engine === 'auto' ? (ran?.kind ?? 'auto') : options.engine,
-    device: options.device === 'auto' && ran?.device === 'cpu' ? 'cpu' : options.device,
-    threads: explicit.has('threads') ? options.threads : Math.max(1, ran?.threads ?? options.threads),
-  };
-  try {
-    return await planWorkers(choice, log);
-  } catch (error) {
-    const isOurs = error instanceof ClusterError && (error.code === 'ENGINE' || error.code === 'SETUP');
-    if (!isOurs || ran === undefined || options.engine !== 'auto') throw error;
-    throw new ClusterError(
-      'NOT_REPLAYABLE',
-      `${directory} was computed by ${ran.kind}, which cannot run here: ${error.message}`,
-      { ...(error.fix === undefined ? {} : { fix: error.fix }), cause: error },
-    );
-  }
+  const choice = { nprocPerNode: options.nprocPerNode, ...engineOfRun(ran, options, explicit) };
+  const needed = options.engine === 'auto' ? ran : undefined;
+  return await withEngineOfRun(directory, needed, () => planWorkers(choice, log), 'NOT_REPLAYABLE');
 }
 
 interface Computing {

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { systemDisk } from '../data/disk.ts';
 import type { Checkpoint } from '../shared/checkpoint-file.ts';
 import { firstLink } from '../shared/chain.ts';
-import { canonicalRecipe, configurationOfRecord, type Configuration } from '../shared/configuration.ts';
+import { configurationOfRecord, differingSettings, type Configuration } from '../shared/configuration.ts';
 import { ClusterError } from '../shared/errors.ts';
 import type { RunRecord } from '../shared/run-schema.ts';
 import { totalSteps } from '../shared/schedule.ts';
@@ -114,8 +114,14 @@ function checkGoesOn(
   directory: string,
   { record, checkpoint, written }: FoundRun,
 ): void {
-  if (canonicalRecipe(configurationOfRecord(record.configuration)) !== canonicalRecipe(configuration))
-    throw new ClusterError('USAGE', `${directory} is a run of another configuration (run.json)`);
+  const differing = differingSettings(configuration, configurationOfRecord(record.configuration));
+  if (differing.length > 0) {
+    throw new ClusterError(
+      'USAGE',
+      `${directory} is a run of another configuration (run.json): ${differing.join('; ')}`,
+      { fix: 'leave these settings out: the run goes on with its own' },
+    );
+  }
   // One that diverged may have kept nothing, and has nothing to lose.
   if (checkpoint === undefined && record.step > 0 && record.state !== 'diverged')
     throw nothingToGoOnFrom(directory, record);

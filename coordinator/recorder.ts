@@ -247,12 +247,13 @@ export class Recorder implements RunRecorder {
 
   async #finish(state: RunState, outcome: Outcome): Promise<RunRecord> {
     const { store, configuration, dataset, predictions, snapshot } = this.#options;
-    const record = this.#record(state, outcome);
+    let record = this.#record(state, outcome);
     await this.#keeping;
     if (this.#step > 0 && outcome.state !== 'diverged') await this.#keep(state);
     if (this.#step > 0 && (outcome.state === 'finished' || outcome.state === 'interrupted')) {
       const { weights } = snapshot();
-      await store.writeModel({ configuration, step: this.#step, chain: this.#chain.link, weights });
+      const model = { configuration, step: this.#step, chain: this.#chain.link, weights };
+      record = { ...record, model: { sha256: await store.writeModel(model) } };
     }
     if (outcome.state === 'finished') {
       const classes = configuration.model.classes;

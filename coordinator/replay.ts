@@ -1,7 +1,7 @@
 import { firstLink } from '../shared/chain.ts';
 import type { Checkpoint } from '../shared/checkpoint-file.ts';
+import { datasetOfRun, otherDataset } from '../data/own-dataset.ts';
 import type { Dataset } from '../shared/dataset.ts';
-import { ClusterError } from '../shared/errors.ts';
 import { checkpointClaims, newestCheckpoint, type CheckpointClaims } from './checkpoint-claims.ts';
 import { claimsOf, differs, type Claims } from './claims.ts';
 import type { Evidence } from './evidence.ts';
@@ -43,16 +43,8 @@ export function checkDataset(
   { evidence: { directory, configuration, record } }: Replay,
   dataset: Dataset,
 ): void {
-  if (dataset.digest !== configuration.dataset) {
-    const { name, sha256 } = record.dataset;
-    throw new ClusterError(
-      'NOT_REPLAYABLE',
-      `${directory} was trained with another dataset, SHA-256 ${configuration.dataset}; this one has ${dataset.digest}`,
-      {
-        fix: `give --data DIR with the run's dataset${name === undefined || sha256 !== configuration.dataset ? '' : ` (${name})`}`,
-      },
-    );
-  }
+  if (dataset.digest !== configuration.dataset)
+    throw otherDataset(datasetOfRun(directory, record), dataset.digest, 'NOT_REPLAYABLE');
   const { trainSamples, testSamples, model } = configuration;
   const recorded = [trainSamples, testSamples, model.inputs, model.classes];
   const { train, test, rows, columns, classNames } = dataset;

@@ -12,6 +12,7 @@ import {
   type StepMetrics,
 } from '../shared/metrics.ts';
 import { encodeModel, type ModelFile } from '../shared/model-file.ts';
+import { modelDigest } from '../shared/own-model.ts';
 import { printableJson } from '../shared/printable.ts';
 import { runRecordSchema, type RunRecord, type RunStatus } from '../shared/run-schema.ts';
 import { AppendFile } from './append-file.ts';
@@ -186,8 +187,11 @@ export class RunStore {
     this.#events.appendNow(`${printableJson(JSON.stringify(line))}\n`);
   }
 
-  writeModel(model: ModelFile): Promise<void> {
-    return this.#writeWhole('model.safetensors', encodeModel(model));
+  /** Says the SHA-256 of the file. */
+  async writeModel(model: ModelFile): Promise<string> {
+    const bytes = encodeModel(model);
+    await this.#writeWhole('model.safetensors', bytes);
+    return modelDigest(bytes);
   }
 
   /** Writes artifacts/`name`. */

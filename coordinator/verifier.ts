@@ -7,6 +7,7 @@ import { assert, ClusterError } from '../shared/errors.ts';
 import type { EngineIdentity } from '../shared/engine-identity.ts';
 import { encodeModel } from '../shared/model-file.ts';
 import { checksumText, MetricsReader, type MetricsLine, type StepLine } from '../shared/metrics.ts';
+import { modelDigest } from '../shared/own-model.ts';
 import { planStep } from '../shared/schedule.ts';
 import { readCheckpoint } from './checkpoint-claims.ts';
 import { decoded, differs } from './claims.ts';
@@ -197,6 +198,7 @@ export class Verifier implements RunRecorder {
       const { weights } = this.#workplace.tensors.snapshot();
       const model = encodeModel({ ...claims.model, ...where, weights });
       this.#compareBytes(join(evidence.directory, 'model.safetensors'), evidence.model, model);
+      this.#compareDigest(modelDigest(model));
       this.#comparedModel = true;
     }
     const file = this.#checkpoints.get(this.#step);
@@ -210,6 +212,17 @@ export class Verifier implements RunRecorder {
     const expected = encodeCheckpoint({ configuration, ...where, evaluated, fingerprint, ...snapshot });
     this.#compareBytes(file.path, bytes, expected);
     this.#comparedCheckpoints += 1;
+  }
+
+  /** Of the model, in run.json. */
+  #compareDigest(computed: string): void {
+    const { record, directory } = this.#replay.evidence;
+    const recorded = record.model?.sha256 ?? computed;
+    if (recorded === computed) return;
+    const path = join(directory, 'run.json');
+    throw this.#differs(
+      `the SHA-256 of the model in ${path} differs: recorded ${recorded}, computed ${computed}`,
+    );
   }
 
   #compareBytes(path: string, recorded: Uint8Array, computed: Uint8Array): void {

@@ -1,9 +1,10 @@
-import { lstat, mkdir, opendir, readFile, rm, utimes } from 'node:fs/promises';
+import { lstat, mkdir, opendir, rm, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import { datasetDigest } from '../shared/dataset.ts';
 import { ClusterError } from '../shared/errors.ts';
 import { MAX_DATASET_CACHE_BYTES } from '../shared/limits.ts';
 import { cacheDirectory } from './cache.ts';
+import { lstatIfThere, readEntry } from './regular-file.ts';
 import { systemCode } from './system-error.ts';
 import { diskError, writeWhole } from './whole-file.ts';
 
@@ -24,9 +25,10 @@ export async function cachedDataset(
   const path = pathOf(digest, cache);
   let bytes: Uint8Array;
   try {
-    bytes = await readFile(path);
+    bytes = await readEntry(path, { name: 'MAX_DATASET_CACHE_BYTES', bytes: MAX_DATASET_CACHE_BYTES });
   } catch (error) {
     if (['ENOENT', 'ENOTDIR', 'EACCES'].includes(systemCode(error) ?? '')) return undefined;
+    if (error instanceof ClusterError) throw error;
     throw new ClusterError('DATA', `${path} cannot be read: ${String(error)}`, {
       fix: 'remove it',
       cause: error,
@@ -86,7 +88,8 @@ async function evict(folder: string, digest: string, maxBytes: number): Promise<
   for await (const { name } of await opendir(folder)) {
     const path = join(folder, name);
     if (!NAME.test(name) || name === digest) continue;
-    const stat = await statIfThere(path);
+    // Another process may have removed it meanwhile.
+    const stat = await lstatIfThere(path);
     if (stat?.isFile() === true) files.push({ path, size: stat.size, used: stat.atimeMs });
   }
   let total = files.reduce((sum, { size }) => sum + size, 0);
@@ -94,16 +97,6 @@ async function evict(folder: string, digest: string, maxBytes: number): Promise<
     if (total <= maxBytes) return;
     await rm(path, { force: true });
     total -= size;
-  }
-}
-
-async function statIfThere(path: string) {
-  try {
-    return await lstat(path);
-  } catch (error) {
-    // Another process has removed it meanwhile.
-    if (systemCode(error) === 'ENOENT') return undefined;
-    throw error;
   }
 }
 

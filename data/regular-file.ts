@@ -96,6 +96,11 @@ export function* entryPieces(path: string, start = 0): Generator<Buffer> {
   }
 }
 
+/** Opens a named file for reading. Rejects with an Error that says why it cannot be. */
+export async function openNamed(path: string): Promise<{ handle: FileHandle; size: number }> {
+  return await opened(path, NAMED_FLAGS);
+}
+
 /** All bytes of a named file. Rejects with an Error that says why it cannot be read. */
 export async function readNamed(path: string, limit: ReadLimit): Promise<Buffer> {
   return await read(path, NAMED_FLAGS, limit);

@@ -1,8 +1,8 @@
-import { constants } from 'node:fs';
-import { open, type FileHandle } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import { pipeline, Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { ClusterError, messageOf } from '../shared/errors.ts';
+import { openNamed } from './regular-file.ts';
 
 const GZIP_MAGIC = Buffer.from([0x1f, 0x8b]);
 const PIECE_BYTES = 256 * 1024;
@@ -22,7 +22,9 @@ export interface UnpackedFile {
  * unpacked than is asked for.
  */
 export async function openUnpacked(path: string): Promise<UnpackedFile> {
-  const { handle, size } = await openRegular(path);
+  const { handle, size } = await openNamed(path).catch((error: unknown) => {
+    throw unreadable(path, error);
+  });
   try {
     const start = Buffer.alloc(GZIP_MAGIC.length);
     const count = await readAt(handle, start, 0);
@@ -110,18 +112,6 @@ async function readAt(handle: FileHandle, target: Uint8Array, from: number): Pro
     at += bytesRead;
   }
   return at;
-}
-
-async function openRegular(path: string): Promise<{ handle: FileHandle; size: number }> {
-  try {
-    const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
-    const stat = await handle.stat();
-    if (stat.isFile()) return { handle, size: stat.size };
-    await handle.close();
-  } catch (error) {
-    throw unreadable(path, error);
-  }
-  throw unreadable(path, new Error('it is not a regular file'));
 }
 
 function unreadable(path: string, error: unknown): ClusterError {

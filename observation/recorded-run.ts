@@ -5,7 +5,8 @@ import { decodeCheckpoint } from '../shared/checkpoint-file.ts';
 import type { Dataset } from '../shared/dataset.ts';
 import { MetricsReader } from '../shared/metrics.ts';
 import { planStep } from '../shared/schedule.ts';
-import { decodeModel } from '../shared/model-file.ts';
+import { readModel } from '../shared/model-file.ts';
+import { checkOwnModel } from '../shared/own-model.ts';
 import type { RunView, Status } from './api.ts';
 import { Board } from './board.ts';
 import { eventsIn } from './event-lines.ts';
@@ -107,8 +108,10 @@ function statusOf(
 /** Of the finished model, else of the newest checkpoint. */
 async function weightsOf({ directory, model, record, checkpoints, configuration }: Evidence) {
   if (model !== undefined) {
-    const path = join(directory, 'model.safetensors');
-    return { step: record.step, weights: decodeModel(model, path, configuration) };
+    const name = join(directory, 'model.safetensors');
+    const found = readModel(model, name);
+    checkOwnModel({ name, bytes: model, ...found }, record);
+    return { step: found.step, weights: found.weights };
   }
   const newest = checkpoints.at(-1);
   if (newest === undefined) return undefined;

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { shortDigest } from './dataset.ts';
 import * as limits from './limits.ts';
 
 /**
@@ -89,8 +90,30 @@ export function canonicalConfiguration(configuration: Configuration): string {
 
 /** The same of all but its length: two configurations with the same recipe train alike, step for step, as far as both go. */
 export function canonicalRecipe(configuration: Configuration): string {
+  return canonicalJson(recipeRecord(configuration));
+}
+
+function recipeRecord(configuration: Configuration): Omit<ConfigurationRecord, 'epochs' | 'steps'> {
   const { epochs: _, steps: __, ...recipe } = configurationRecord(configuration);
-  return canonicalJson(recipe);
+  return recipe;
+}
+
+/** What differs between two recipes, a text for each setting: "seed 2 instead of 1". */
+export function differingSettings(actual: Configuration, expected: Configuration): string[] {
+  const values = (configuration: Configuration) => {
+    const { model, ...settings } = recipeRecord(configuration);
+    const all = Object.entries({ ...settings, ...model });
+    return new Map(all.map(([key, value]) => [key, settingText(value)]));
+  };
+  const expectedValues = values(expected);
+  return [...values(actual)].flatMap(([key, value]) => {
+    const other = expectedValues.get(key);
+    return value === other ? [] : [`${key} ${value} instead of ${other}`];
+  });
+}
+
+function settingText(value: string | number | readonly number[]): string {
+  return typeof value === 'string' ? shortDigest(value) : String(value);
 }
 
 function canonicalJson(record: object): string {

@@ -46,21 +46,11 @@ export function readModel(bytes: Uint8Array, file: string): ModelFile {
   return { configuration, step: Number(step), chain, weights: weightsOf(decoded, file, configuration) };
 }
 
-const metadataSchema = z.object({ configuration: z.string() });
-
-/** The weights of a model.safetensors. Throws DATA, naming `file`, where it is damaged or of another configuration. */
-export function decodeModel(bytes: Uint8Array, file: string, configuration: Configuration): Float32Array {
-  return weightsOf(decodeTensors(bytes, file), file, configuration);
-}
-
-function weightsOf(decoded: TensorFile, file: string, configuration: Configuration): Float32Array {
-  const parsed = metadataSchema.safeParse(decoded.metadata);
-  if (!parsed.success || parsed.data.configuration !== canonicalConfiguration(configuration))
-    throw new ClusterError('DATA', `${file} is not the model of this run's configuration`);
-  const expected = namedTensors(configuration.model);
+function weightsOf(decoded: TensorFile, file: string, { model }: Configuration): Float32Array {
+  const expected = namedTensors(model);
   const tensors = tensorsLike(expected, decoded);
   if (tensors === undefined) throw foreignTensors(file);
-  const weights = new Float32Array(parameterCount(configuration.model));
+  const weights = new Float32Array(parameterCount(model));
   for (const [i, { offset }] of expected.entries()) weights.set(tensors[i]?.data ?? [], offset);
   return weights;
 }

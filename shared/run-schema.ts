@@ -51,6 +51,10 @@ export const runRecordSchema = z.strictObject({
     .string()
     .regex(/^[0-9a-f]{16}$/)
     .describe('XXH64 of the weights after the last step.'),
+  model: z
+    .strictObject({ sha256 })
+    .optional()
+    .describe('The file model.safetensors that the run has written at its end.'),
   workers: z.array(
     z.strictObject({
       name: z.string().max(MAX_NAME_CHARACTERS),

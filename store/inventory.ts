@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { isOwnFolder, readEntry } from '../data/regular-file.ts';
 import { systemCode } from '../data/system-error.ts';
+import { shortDigest } from '../shared/dataset.ts';
 import { ClusterError, messageOf } from '../shared/errors.ts';
 import { MAX_STORED_FILES } from '../shared/limits.ts';
 import { contentTypeOf } from './content-type.ts';
@@ -12,13 +13,14 @@ import { digestPlain, streamPlain } from './plain-file.ts';
 import type { Content } from './store.ts';
 
 export const RECORD = 'run.json';
+export const MODEL = 'model.safetensors';
 /** The state of a run whose result is final. */
 export const FINISHED = 'finished';
 /**
  * What a store gets of a run: its results. What a run goes on from (checkpoints/, lock.json) stays where it runs, and so do
  * evaluations that were made later (eval-.../): each has a folder of its own that is nobody's result but its own.
  */
-const results = [RECORD, 'metrics.jsonl', 'events.jsonl', 'model.safetensors'] as const;
+const results = [RECORD, 'metrics.jsonl', 'events.jsonl', MODEL] as const;
 const ARTIFACTS = 'artifacts';
 /** The last that a run writes of its artifacts, and the last of its own files in a store. */
 export const ARTIFACTS_MANIFEST = `${ARTIFACTS}/manifest.json`;
@@ -37,6 +39,7 @@ const identitySchema = z.object({
   run: z.string().regex(/^(?!\.)[A-Za-z0-9._-]{1,64}$/),
   started: z.iso.datetime(),
   state: z.string(),
+  model: z.object({ sha256: z.string() }).optional(),
 });
 
 const artifactsSchema = z.object({
@@ -58,7 +61,9 @@ export async function readInventory(directory: string): Promise<Inventory> {
     if (files.length > MAX_STORED_FILES)
       throw new ClusterError('STORE', `${directory} has more than ${MAX_STORED_FILES} files to send`);
     await checkArtifacts(directory, files);
-    return { ...(await identityOf(directory)), files };
+    const { run, started, state, model } = await identityOf(directory);
+    checkModel(directory, files, model?.sha256);
+    return { run, started, state, files };
   } catch (error) {
     if (error instanceof ClusterError) throw error;
     throw new ClusterError('DATA', `${directory} cannot be read: ${messageOf(error)}`, { cause: error });
@@ -90,6 +95,18 @@ async function identityOf(directory: string): Promise<z.infer<typeof identitySch
   } catch (error) {
     throw new ClusterError('DATA', `${path} is not that of a run`, { cause: error });
   }
+}
+
+/** The model of another run may have been copied over the run's own. A run of an older mnist-dist does not say which it is. */
+function checkModel(directory: string, files: readonly RunFile[], recorded: string | undefined): void {
+  const model = files.find(({ name }) => name === MODEL);
+  if (model === undefined || recorded === undefined || model.sha256 === recorded) return;
+  const [found, own] = [shortDigest(model.sha256), shortDigest(recorded)];
+  throw new ClusterError(
+    'DATA',
+    `${join(directory, MODEL)} is not the model that run.json names: SHA-256 ${found} instead of ${own}`,
+    { fix: "bring the run's own file back" },
+  );
 }
 
 /** Whoever reads artifacts/manifest.json trusts it. A run without pictures has none: then all are sent as they are. */

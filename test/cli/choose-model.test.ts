@@ -1,15 +1,21 @@
-import { mkdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { chooseModel } from '../../cli/choose-model.ts';
+import { chooseModel, layoutOf } from '../../cli/choose-model.ts';
 import { encodeTensors } from '../../shared/safetensors.ts';
 import { canonicalConfiguration } from '../../shared/configuration.ts';
+import { datasetDigest } from '../../shared/dataset.ts';
+import { modelDigest } from '../../shared/own-model.ts';
 import { MAX_MODEL_FILE_BYTES } from '../../shared/limits.ts';
 import { temporaryFolder } from '../process/cluster.ts';
 import { parseStoreUri } from '../../store/address.ts';
 import { pushRun } from '../../store/push.ts';
+import { tinyBytes, tinyFiles } from '../shared/idx-files.ts';
 import { noPatience } from '../store/patience.ts';
 import { configuration, modelBytes, writeRun } from './made-up-model.ts';
+
+/** As the run.json says that `writeRun` writes. */
+const layout = { rows: 7, columns: 7, classNames: ['lying', 'standing'], isNamed: true };
 
 let runs: string;
 beforeEach(() => {
@@ -37,11 +43,9 @@ describe('the model that is meant', () => {
       name: path('finished'),
       directory: join(runs, 'finished'),
       step: 7,
-      rows: 7,
-      columns: 7,
       configuration,
     });
-    expect(found.classNames).toEqual(['lying', 'standing']);
+    expect(await layoutOf(found, undefined)).toEqual(layout);
     expect(found.weights).toHaveLength(106);
     expect((await chooseModel(join(runs, 'failed'), 'elsewhere', noPatience())).name).toBe(path('failed'));
     expect((await chooseModel(path('older'), 'elsewhere', noPatience())).name).toBe(path('older'));
@@ -53,9 +57,9 @@ describe('the model that is meant', () => {
     const pushed = await push('finished');
     const found = await chooseModel(pushed.uri, 'elsewhere', noPatience());
     expect(found).toMatchObject({
-      ...{ name: `${pushed.uri}/model.safetensors`, directory: undefined, rows: 7, columns: 7 },
-      classNames: ['lying', 'standing'],
+      ...{ name: `${pushed.uri}/model.safetensors`, directory: undefined },
     });
+    expect(await layoutOf(found, undefined)).toEqual(layout);
     expect(await refusal(uri)).toMatchObject({ code: 'STORE', fix: expect.stringContaining(pushed.uri) });
     const stored = join(pushed.uri.slice('file:'.length), 'model.safetensors');
     truncateSync(stored, 100);
@@ -77,22 +81,80 @@ describe('the model that is meant', () => {
     });
   });
 
-  test('says by its own length what its pictures are, where its run is not at hand or is another one', async () => {
+  test('says by its own length what its pictures are, where its run is not at hand', async () => {
     const square = { ...configuration, model: { inputs: 9, hidden: [2], classes: 3 } };
     const alone = join(runs, 'alone.safetensors');
     writeFileSync(alone, modelBytes(square));
-    const expected = { rows: 3, columns: 3, classNames: ['0', '1', '2'] };
-    expect(await chooseModel(alone, runs, noPatience())).toMatchObject(expected);
-    writeFileSync(path('older'), modelBytes({ ...square, dataset: 'ef'.repeat(32) }));
-    expect(await chooseModel(path('older'), runs, noPatience())).toMatchObject(expected);
+    const expected = { rows: 3, columns: 3, classNames: ['0', '1', '2'], isNamed: false };
+    expect(await layoutOf(await chooseModel(alone, runs, noPatience()), undefined)).toEqual(expected);
+    // A file with a name of its own may lie in the folder of any run.
+    cpSync(alone, join(runs, 'older', 'best.safetensors'));
+    const beside = await chooseModel(join(runs, 'older', 'best.safetensors'), runs, noPatience());
+    expect(beside).toMatchObject({ record: undefined, directory: undefined });
+    expect(await layoutOf(beside, undefined)).toEqual(expected);
     writeFileSync(alone, modelBytes({ ...square, model: { ...square.model, inputs: 8 } }));
-    expect(await refusal(alone)).toMatchObject({
+    await expect(layoutOf(await chooseModel(alone, runs, noPatience()), undefined)).rejects.toMatchObject({
       ...{ code: 'DATA', message: expect.stringContaining(alone), fix: expect.stringContaining('run.json') },
+    });
+  });
+
+  test('has the names of the folder of data that was given, which must be its own', async () => {
+    const data = join(runs, 'data');
+    mkdirSync(data);
+    for (const [name, bytes] of Object.entries(tinyFiles)) writeFileSync(join(data, name), bytes);
+    const names = ['zero', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine'];
+    writeFileSync(join(data, 'labels.txt'), names.join('\n'));
+    const tiny = {
+      ...{ ...configuration, dataset: datasetDigest(tinyBytes) },
+      model: { inputs: 6, hidden: [2], classes: 10 },
+    };
+    const alone = join(runs, 'alone.safetensors');
+    writeFileSync(alone, modelBytes(tiny));
+    const chosen = await chooseModel(alone, runs, noPatience());
+    expect(await layoutOf(chosen, data)).toEqual({ rows: 2, columns: 3, classNames: names, isNamed: true });
+    const other = await chooseModel(path('older'), runs, noPatience());
+    await expect(layoutOf(other, data)).rejects.toMatchObject({
+      code: 'DATA',
+      message: expect.stringContaining(
+        `SHA-256 ${'ab'.repeat(8)}; this one has ${tiny.dataset.slice(0, 16)}`,
+      ),
     });
   });
 });
 
 describe('what is refused, by name', () => {
+  const foreign = expect.stringContaining('is not the model of its run');
+
+  test('is the model of a run over which that of another one was copied, also in a store', async () => {
+    const other = modelBytes({ ...configuration, seed: 99 });
+    writeFileSync(path('older'), other);
+    for (const named of [join(runs, 'older'), path('older')]) {
+      expect(await refusal(named)).toMatchObject({ code: 'DATA', message: foreign });
+      expect(String(await refusal(named))).toContain('seed 99 instead of 1');
+    }
+    const uri = `file:${join(runs, 'store')}`;
+    const pushed = await pushRun(join(runs, 'older'), parseStoreUri(uri), noPatience());
+    expect(await refusal(pushed.uri)).toMatchObject({ code: 'DATA', message: foreign });
+  });
+
+  test('is a model of the same settings with another SHA-256, step or chain than the run has written', async () => {
+    const mine = modelDigest(modelBytes());
+    const run = join(runs, 'older');
+    for (const [record, words] of [
+      [{ model: { sha256: 'ef'.repeat(32) } }, `SHA-256 ${mine.slice(0, 16)} instead of ${'ef'.repeat(8)}`],
+      [{ step: 8 }, 'step 7 instead of 8'],
+      [{ chain: 'ef'.repeat(32) }, `chain ${'cd'.repeat(8)} instead of ${'ef'.repeat(8)}`],
+    ] as const) {
+      writeRun(run, record);
+      expect(String(await refusal(run))).toContain(words);
+      // A run that goes on may have the model of an earlier end.
+      writeRun(run, { ...record, state: 'running' });
+      expect(await refusal(run)).toMatchObject({ step: 7 });
+    }
+    writeRun(run, { model: { sha256: mine } });
+    expect(await refusal(run)).toMatchObject({ step: 7 });
+  });
+
   test('is a run without a model, and a folder without a finished run', async () => {
     rmSync(path('failed'));
     expect(await refusal(join(runs, 'failed'))).toMatchObject({

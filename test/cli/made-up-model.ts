@@ -35,7 +35,7 @@ export function modelBytes(chosen = configuration): Uint8Array {
 /** Writes what `predict` asks of a finished run into a folder that is there. */
 export function writeRun(directory: string, change: Partial<RunRecord> = {}): void {
   const record: RunRecord = {
-    ...{ ...sampleRun, configuration: configurationRecord(configuration), state: 'finished' },
+    ...{ ...sampleRun, configuration: configurationRecord(configuration), state: 'finished', step: 7 },
     dataset: { ...sampleRun.dataset, rows: SIDE, columns: SIDE, class_names: ['lying', 'standing'] },
     ...change,
   };

@@ -5,6 +5,7 @@ import { readEvidence } from '../../coordinator/evidence.ts';
 import { planReplay } from '../../coordinator/replay.ts';
 import { firstLink } from '../../shared/chain.ts';
 import type { MetricsLine } from '../../shared/metrics.ts';
+import { modelDigest } from '../../shared/own-model.ts';
 import { decodeTensors, encodeTensors } from '../../shared/safetensors.ts';
 import { parseRunRecord } from '../../shared/run-schema.ts';
 import { temporaryFolder } from '../process/cluster.ts';
@@ -240,6 +241,21 @@ describe('what a replay alone can find', () => {
     );
     writeFileSync(path, encodeTensors({ metadata: { ...metadata, more: 'x' }, tensors }));
     await expectDifference(directory, /model.safetensors differs .* it has \d+ bytes, not \d+/);
+  });
+
+  it('another SHA-256 of the model', async () => {
+    const directory = await makeUp({ runs });
+    edit(directory, (record) => {
+      expect(record.model?.sha256).toBe(modelDigest(readFileSync(join(directory, 'model.safetensors'))));
+      return { ...record, model: { sha256: '0'.repeat(64) } };
+    });
+    await expectDifference(
+      directory,
+      /the SHA-256 of the model in .*run.json differs: recorded 0{64}, computed/,
+    );
+    // A run of an older mnist-dist has none.
+    edit(directory, (record) => without(record, 'model'));
+    await expect(verifyMadeUp(directory)).resolves.toMatchObject({ model: true });
   });
 
   it.each(['weights', 'firstMoment', 'secondMoment'] as const)('other %s in a checkpoint', async (name) => {

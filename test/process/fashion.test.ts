@@ -9,7 +9,7 @@ const isThere = existsSync(data);
 const why = isThere ? '' : ' (skipped: test/install-servers.sh has not installed dataset-fashion-mnist)';
 
 it.skipIf(!isThere)(
-  `Fashion-MNIST trains and is evaluated with its names, by --data alone${why}`,
+  `Fashion-MNIST trains by --data alone, and is evaluated without it, with its names${why}`,
   async () => {
     const folder = temporaryFolder();
     const trained = await run([
@@ -22,7 +22,7 @@ it.skipIf(!isThere)(
     expect(JSON.parse(read('confusion_matrix.json')).classes).toContain('T-shirt/top');
     expect(read('report.html')).toContain('Ankle boot');
     const said = await run([
-      ...['eval', join(folder, 'r'), '--data', data, '--engine', 'wasm', '--no-pictures'],
+      ...['eval', join(folder, 'r'), '--engine', 'wasm', '--no-pictures'],
       ...['--format', 'json', '--log-level', 'error'],
     ]);
     expect(said.code, said.output).toBe(0);

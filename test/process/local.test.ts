@@ -1,12 +1,12 @@
 import { once } from 'node:events';
-import { mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, readdirSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { DEFAULT_PORT } from '../../cli/endpoint.ts';
 import { datasetDigest } from '../../shared/dataset.ts';
 import { errorTable } from '../../shared/errors.ts';
-import { concatenate, imagesFile, labelsFile } from '../shared/idx-files.ts';
+import { concatenate, imagesFile, labelsFile, tinyBytes, tinyFiles } from '../shared/idx-files.ts';
 import { newRun, readRun, run, start, temporaryFolder, train } from './cluster.ts';
 
 const TINY = ['--engine', 'reference', '--steps', '12', '--hidden', '4'];
@@ -88,6 +88,35 @@ describe('another dataset', () => {
     writeFileSync(join(closed, 'datasets'), 'no folder');
     const third = await train(settings, { MNIST_DIST_CACHE: closed });
     expect(third.modelSha256).toBe(first.modelSha256);
+  });
+
+  it('is found again by the run, where it was or in the cache, and else refused', async () => {
+    const [runs, cache] = [temporaryFolder(), temporaryFolder()];
+    const data = join(runs, '.data');
+    mkdirSync(data);
+    for (const [name, bytes] of Object.entries(tinyFiles)) writeFileSync(join(data, name), bytes);
+    const directory = join(runs, 'r');
+    const inCache = { MNIST_DIST_CACHE: cache };
+    const trained = await run(['local', ...newRun(runs), ...TINY, '-n', '1', '--data', data], inCache);
+    expect(trained.code, trained.output).toBe(0);
+    renameSync(data, `${data}-moved`);
+    const quiet = ['-n', '1', '--no-pictures', '--format', 'json'];
+    const said = await run(['eval', directory, '--engine', 'reference', ...quiet], inCache);
+    expect(said.code, said.output).toBe(0);
+    expect(said.output).toMatch(/"samples": 2,/);
+    const longer = ['local', '--resume', directory, '--steps', '20', '--port', '0', '--no-http', '-n', '1'];
+    const lost = await run(longer, { MNIST_DIST_CACHE: temporaryFolder() });
+    expect(lost.code, lost.output).toBe(errorTable.DATA.exit);
+    const digest = datasetDigest(tinyBytes).slice(0, 16);
+    expect(lost.output).toContain(`${digest} (SHA-256), which is not here: the data folder ${data} does`);
+    const resumed = await run(longer, inCache);
+    expect(resumed.code, resumed.output).toBe(0);
+    const { record } = readRun(directory);
+    expect(record).toMatchObject({
+      launch: { data },
+      step: 20,
+      engine: { description: { kind: 'reference' } },
+    });
   });
 
   it('that is cut short is refused by name', async () => {

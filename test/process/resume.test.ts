@@ -168,9 +168,9 @@ describe('a run that should go on', () => {
 
   it('is refused for another recipe, naming the option', async () => {
     const { runs } = await interrupted();
-    const { code, output } = await run([...resume, runs, '--batch-size', '32']);
+    const { code, output } = await run([...resume, runs, '--batch-size', '32', '--seed', '5']);
     expect(code, output).toBe(errorTable.USAGE.exit);
-    expect(output).toMatch(/--batch-size 32 is not that of the run .*, 64/);
+    expect(output).toMatch(/has other settings: --batch-size 64, not 32; --seed \d+, not 5/);
   });
 
   it('is refused for a run that is not there, naming the one that was meant', async () => {

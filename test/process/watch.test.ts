@@ -4,8 +4,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import type { RunView, Update } from '../../observation/api.ts';
-import { decodeModel } from '../../shared/model-file.ts';
-import { configurationOfRecord } from '../../shared/configuration.ts';
+import { readModel } from '../../shared/model-file.ts';
 import { errorTable } from '../../shared/errors.ts';
 import { ask, follow } from '../observation/asker.ts';
 import {
@@ -162,9 +161,8 @@ describe('a run that is watched', () => {
     expect(view.curve).toHaveLength(60);
     expect(view.evaluated?.mistakes[0]?.pixels.length).toBeGreaterThan(0);
     const weights = await ask(Number(port), '/api/weights');
-    const { record } = readRun(join(runs, 'r'));
     const model = readFileSync(join(runs, 'r', 'model.safetensors'));
-    const expected = decodeModel(model, 'model', configurationOfRecord(record.configuration));
+    const { weights: expected } = readModel(model, 'model');
     expect(weights.body.equals(Buffer.from(expected.buffer))).toBe(true);
     expect(await ask(Number(port), '/metrics')).toMatchObject({ status: 404 });
     shown.process.kill('SIGINT');

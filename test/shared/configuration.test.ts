@@ -6,6 +6,7 @@ import {
   configurationRecordSchema,
   configurationSchema,
   defaultVirtualShards,
+  differingSettings,
 } from '../../shared/configuration.ts';
 import { totalSteps } from '../../shared/schedule.ts';
 import { sampleConfiguration } from './sample-configuration.ts';
@@ -31,6 +32,19 @@ describe('the configuration', () => {
         '"learning_rate":0.001,"model":{"classes":10,"hidden":[128],"inputs":784},"seed":1,"test_samples":10000,' +
         '"train_samples":60000,"virtual_shards":4}',
     );
+  });
+
+  it('says which settings of two runs differ, with both values, but not their length', () => {
+    const other = {
+      ...{ ...sampleConfiguration, dataset: 'cd'.repeat(32), seed: 2, epochs: 9, steps: 7 },
+      model: { inputs: 784, hidden: [64, 32], classes: 10 },
+    };
+    expect(differingSettings(other, sampleConfiguration)).toEqual([
+      `dataset ${'cd'.repeat(8)} instead of ${'ab'.repeat(8)}`,
+      'seed 2 instead of 1',
+      'hidden 64,32 instead of 128',
+    ]);
+    expect(differingSettings({ ...sampleConfiguration, epochs: 1 }, sampleConfiguration)).toEqual([]);
   });
 
   it.each([

@@ -20,6 +20,25 @@ afterEach(() => rmSync(folder, { recursive: true, force: true }));
 const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
 const push = () => pushRun(run, { kind: 'file', directory: join(folder, 'store') }, noPatience());
 
+it('does not send a run over whose model that of another one was copied', async () => {
+  const record = (model: string) => ({
+    'run.json': JSON.stringify({
+      ...{ run: RUN, started: '2026-01-02T03:04:05.000Z', state: 'finished' },
+      model: { sha256: sha256(model) },
+    }),
+    'model.safetensors': 'weights',
+  });
+  makeRun(join(folder, 'runs'), record('other weights'));
+  await expect(push()).rejects.toMatchObject({
+    code: 'DATA',
+    message: expect.stringMatching(
+      /model\.safetensors is not the model that run\.json names: SHA-256 \w{16} /,
+    ),
+  });
+  makeRun(join(folder, 'runs'), record('weights'));
+  await expect(push()).resolves.toBeDefined();
+});
+
 it('does not write a run that is not finished over the same one that is', async () => {
   await push();
   const before = filesUnder(stored);

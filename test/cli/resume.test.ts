@@ -1,0 +1,60 @@
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeEach, describe, expect, test } from 'vitest';
+import { parseCommand } from '../../cli/program.ts';
+import { adoptRun } from '../../cli/resume.ts';
+import type { RunRecord } from '../../shared/run-schema.ts';
+import { temporaryFolder } from '../process/cluster.ts';
+import { sampleEngine } from '../shared/sample-engine.ts';
+import { writeRun } from './made-up-model.ts';
+
+let run: string;
+beforeEach(() => {
+  run = join(temporaryFolder(), 'r');
+  mkdirSync(run);
+});
+
+const engine: RunRecord['engine'] = {
+  description: { ...sampleEngine, kind: 'wasm', device: 'cpu', threads: 3 },
+  ...{ fingerprint: '0'.repeat(64), kernel_digest: '0'.repeat(64), reproducible: true },
+};
+
+async function resume(...flags: string[]) {
+  const parsed = parseCommand(['local', '--resume', run, ...flags], {}, '1.2.3');
+  if (parsed.command !== 'local') throw new Error(`parsed as ${parsed.command}`);
+  return await adoptRun(parsed.options, parsed.explicit);
+}
+
+describe('a run that goes on', () => {
+  test('has its own engine, device and threads', async () => {
+    writeRun(run, { engine });
+    expect(await resume()).toMatchObject({ engine: 'wasm', device: 'cpu', threads: 3 });
+    expect(await resume('--engine', 'auto', '--threads', '2')).toMatchObject({ engine: 'wasm', threads: 2 });
+    expect(await resume('--engine', 'wasm')).toMatchObject({ engine: 'wasm' });
+  });
+
+  test('is refused for another engine before anything is started, and both are named', async () => {
+    writeRun(run, { engine });
+    await expect(resume('--engine', 'reference')).rejects.toMatchObject({
+      code: 'USAGE',
+      message: `the run ${run} has other settings: --engine wasm, not reference`,
+    });
+  });
+
+  test('takes another engine where none has computed yet, and where engines are mixed', async () => {
+    writeRun(run);
+    expect(await resume('--engine', 'reference')).toMatchObject({ engine: 'reference' });
+    expect(await resume()).toMatchObject({ engine: 'auto' });
+    writeRun(run, { engine, launch: { allow_mixed_engines: true } });
+    expect(await resume('--engine', 'reference')).toMatchObject({ engine: 'reference' });
+    expect(await resume()).toMatchObject({ engine: 'auto' });
+  });
+
+  test('is refused with all settings that are not its own, each with both values', async () => {
+    writeRun(run);
+    await expect(resume('--seed', '7', '--hidden', '2', '--batch-size', '64')).rejects.toMatchObject({
+      code: 'USAGE',
+      message: `the run ${run} has other settings: --batch-size 32, not 64; --seed 1, not 7`,
+    });
+  });
+});
