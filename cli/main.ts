@@ -1,4 +1,5 @@
 import { setImmediate } from 'node:timers/promises';
+import { homeOf } from '../data/cache.ts';
 import { systemCode } from '../data/system-error.ts';
 import { ClusterError, unreachable } from '../shared/errors.ts';
 import { reportDefects } from './defect.ts';
@@ -17,6 +18,8 @@ const commandsThatLog = new Set(['local', 'coordinator', 'worker', 'show']);
 
 /** Runs a command line (without node and script); resolves with the exit code. A defect rejects. */
 export async function main(argv: readonly string[]): Promise<number> {
+  // Libraries ask for a home, Amazon's among them, and fail where the user has none.
+  if (homeOf() === undefined) process.env['HOME'] = '/';
   rememberStart({
     script: process.argv[1] ?? '',
     cwd: process.cwd(),

@@ -1,3 +1,4 @@
+import { chmodSync, mkdirSync, rmSync, statSync, symlinkSync } from 'node:fs';
 import { mkdtemp, readdir, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -89,5 +90,48 @@ describe('the cache of datasets', () => {
     expect(cacheDirectory({ MNIST_DIST_CACHE: '/a', XDG_CACHE_HOME: '/b' })).toBe('/a');
     expect(cacheDirectory({ MNIST_DIST_CACHE: '', XDG_CACHE_HOME: '/b' })).toBe('/b/mnist-dist');
     expect(cacheDirectory({})).toBe(join(homedir(), '.cache', 'mnist-dist'));
+  });
+});
+
+describe('the cache of a user', () => {
+  const id = process.getuid?.() ?? -1;
+  const noHome = (): string => {
+    throw new Error('ERR_SYSTEM_ERROR');
+  };
+
+  it.each([
+    ['who has no home', noHome],
+    ['whose HOME is empty', () => ''],
+    ['whose HOME is relative', () => 'home'],
+    ['whose home is a file', () => '/dev/null'],
+  ])('%s is a folder in TMPDIR that is theirs alone', (_who, home) => {
+    const folder = cacheDirectory({}, { home, id, temporary: cache });
+    expect(folder).toBe(join(cache, `mnist-dist-${id}`));
+    expect(statSync(folder).mode & 0o777).toBe(0o700);
+    expect(cacheDirectory({}, { home, id, temporary: cache })).toBe(folder);
+  });
+
+  it('is in the home that is there, or can be made', () => {
+    const home = join(cache, 'not', 'there', 'yet');
+    const user = { home: () => home, id, temporary: '/nowhere' };
+    expect(cacheDirectory({}, user)).toBe(join(home, '.cache', 'mnist-dist'));
+  });
+
+  it('is asked for where others could put it there', () => {
+    const folder = join(cache, `mnist-dist-${id}`);
+    const user = { home: noHome, id, temporary: cache };
+    const refusal = expect.objectContaining({
+      code: 'DISK',
+      fix: expect.stringContaining('MNIST_DIST_CACHE=DIR'),
+    });
+    mkdirSync(folder);
+    chmodSync(folder, 0o777);
+    expect(() => cacheDirectory({}, user)).toThrow(refusal);
+    rmSync(folder, { recursive: true });
+    symlinkSync(tmpdir(), folder);
+    expect(() => cacheDirectory({}, user)).toThrow(refusal);
+    expect(() => cacheDirectory({}, { ...user, temporary: '/proc' })).toThrow(refusal);
+    mkdirSync(join(cache, 'mnist-dist-4711'));
+    if (id !== 4711) expect(() => cacheDirectory({}, { ...user, id: 4711 })).toThrow(refusal);
   });
 });
