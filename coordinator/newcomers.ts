@@ -91,7 +91,7 @@ export class Newcomers {
     }
   }
 
-  /** By a reset: an orderly close would keep the port of each occupied for a minute. */
+  /** By a reset: after an orderly close the port of each would be occupied for a minute. */
   #cut(key: string, newcomer: Newcomer, end: NewcomerEnd): void {
     this.#waiting.delete(key);
     newcomer.socket.resetAndDestroy();

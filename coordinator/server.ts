@@ -14,8 +14,6 @@ import type { PeerEvents } from './peer.ts';
 import { Refusals, type Refusal } from './refusals.ts';
 import type { OpenMemory } from './worker-memory.ts';
 
-const WAITING_NEWCOMERS = { max: limits.MAX_NEWCOMERS, milliseconds: limits.NEWCOMER_LIMIT_MILLISECONDS };
-
 export interface ServerOptions {
   readonly host: string;
   readonly port: number;
@@ -109,7 +107,7 @@ class Door {
   constructor(http: BoundedServer, options: ServerOptions) {
     this.#options = options;
     this.#authenticator = new Authenticator(options.token);
-    this.#newcomers = new Newcomers(http, WAITING_NEWCOMERS, (address, end) =>
+    this.#newcomers = new Newcomers(http, limits.NEWCOMERS, (address, end) =>
       this.#refuse(address, end === 'unproven' ? 'token' : end),
     );
     const timer = setInterval(() => {

@@ -43,7 +43,11 @@ export interface Door {
 }
 
 /** Probes of an orchestrator have no secret; they learn whether this process lives and its run is open. */
-const open = new Set(['/healthz', '/readyz']);
+const probes = new Set(['/healthz', '/readyz']);
+
+export function isProbe({ url }: IncomingMessage): boolean {
+  return probes.has(url ?? '');
+}
 
 /** Who is not answered. A page of another origin whose name was made to point here has its own name in Host. */
 export function refusalOf({ host, token }: Door, request: IncomingMessage): Refusal | undefined {
@@ -60,7 +64,7 @@ export function refusalOf({ host, token }: Door, request: IncomingMessage): Refu
       text: 'pages of other sites may not read this\n',
       headers: { Connection: 'close' },
     };
-  if (token !== undefined && !open.has(request.url ?? '') && !hasToken(token, request))
+  if (token !== undefined && !isProbe(request) && !hasToken(token, request))
     return {
       status: 401,
       text: 'a token is needed: as a bearer token, or in a browser as the password\n',

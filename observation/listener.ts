@@ -1,9 +1,10 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createBoundedServer, type BoundedServer, type ServerTls } from '../coordinator/http-server.ts';
+import { Newcomers } from '../coordinator/newcomers.ts';
 import { reachableAt } from '../shared/address.ts';
 import * as limits from '../shared/limits.ts';
 import { visibleJson } from '../shared/printable.ts';
-import { AGAIN, Answers, refusalOf, TEXT, type Door } from './answers.ts';
+import { AGAIN, Answers, isProbe, refusalOf, TEXT, type Door } from './answers.ts';
 import { bind, type Place } from './place.ts';
 import { readPageFiles, type PageFiles } from './page-files.ts';
 import { Pages } from './pages.ts';
@@ -24,6 +25,7 @@ export class Listener {
   readonly port: number;
   readonly url: string;
   readonly #http: BoundedServer;
+  readonly #newcomers: Newcomers;
   readonly #files: PageFiles;
   readonly #options: ListenerOptions;
   readonly #pages = new Pages();
@@ -48,6 +50,7 @@ export class Listener {
 
   private constructor(http: BoundedServer, port: number, files: PageFiles, options: ListenerOptions) {
     this.#http = http;
+    this.#newcomers = new Newcomers(http, limits.NEWCOMERS);
     this.#files = files;
     this.port = port;
     this.url = `${options.tls === undefined ? 'http' : 'https'}://${reachableAt(options.host, port)}/`;
@@ -60,7 +63,7 @@ export class Listener {
   static async open(options: ListenerOptions): Promise<Listener> {
     const files = readPageFiles();
     // Besides the pages themselves, what they fetch.
-    const http = createBoundedServer(2 * limits.MAX_PAGES, options.tls);
+    const http = createBoundedServer(limits.MAX_NEWCOMERS + 2 * limits.MAX_PAGES, options.tls);
     return new Listener(http, await bind(http, options), files, options);
   }
 
@@ -142,6 +145,8 @@ export class Listener {
     const refusal = refusalOf(this.#options, request);
     if (refusal !== undefined)
       return this.#answers.send(response, refusal.status, TEXT, refusal.text, refusal.headers);
+    // Strangers may ask for the probes, and get no place by that.
+    if (this.#options.token === undefined || !isProbe(request)) this.#newcomers.release(request.socket);
     const url = request.url ?? '';
     const route = this.#routes.get(url);
     if (route !== undefined) return void this.#take(route, response);

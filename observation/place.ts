@@ -1,7 +1,7 @@
 import { portOf, type BoundedServer } from '../coordinator/http-server.ts';
 import { hostPort } from '../shared/address.ts';
 import { ClusterError } from '../shared/errors.ts';
-import { MAX_PORT_TRIES } from '../shared/limits.ts';
+import { LISTEN_BACKLOG, MAX_PORT_TRIES } from '../shared/limits.ts';
 
 /** Where to listen. */
 export interface Place {
@@ -35,7 +35,7 @@ function tryPort(
 ): Promise<NodeJS.ErrnoException | undefined> {
   return new Promise((resolve) => {
     http.once('error', resolve);
-    http.listen(port, host, () => {
+    http.listen({ port, host, backlog: LISTEN_BACKLOG }, () => {
       http.off('error', resolve);
       resolve(undefined);
     });

@@ -205,6 +205,8 @@ export const HELLO_LIMIT_MILLISECONDS = 10_000;
 export const REQUEST_LIMIT_MILLISECONDS = 10_000;
 /** From a connection's beginning to its proof of the token, the TLS handshake included. */
 export const NEWCOMER_LIMIT_MILLISECONDS = 5_000;
+/** For the connections of a listener that it has not admitted. */
+export const NEWCOMERS = { max: MAX_NEWCOMERS, milliseconds: NEWCOMER_LIMIT_MILLISECONDS };
 /** Between two log lines about refused connections of one address. */
 export const REFUSAL_INTERVAL_MILLISECONDS = 60_000;
 /** How long a connection that ended in its TLS handshake may have been one that only read the certificates. */

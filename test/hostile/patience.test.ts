@@ -2,7 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { errorTable } from '../../shared/errors.ts';
 import { encodeHeader } from '../../shared/frame.ts';
-import { MAX_CONNECTIONS } from '../../shared/limits.ts';
+import { MAX_CONNECTIONS, MAX_NEWCOMERS } from '../../shared/limits.ts';
+import { getProven } from '../shared/prove.ts';
 import { Attacker } from './attacker.ts';
 import { expectBoundedMemory } from './cost.ts';
 import {
@@ -26,6 +27,7 @@ const DRIP_MILLISECONDS = 250;
 /** More than the system buffers of a connection hold. */
 const DOWNLOADS = 100;
 const PINGS = 200;
+const TRIES = 20;
 
 /** Writes these bytes one by one, and the last one again and again, until the connection is gone. */
 async function drip(attacker: Attacker, bytes: Uint8Array): Promise<void> {
@@ -142,6 +144,31 @@ describe('a coordinator', () => {
       const admitted = endings.filter(({ status }) => status === TIMEOUT.status);
       expect(admitted.length).toBeLessThan(MAX_CONNECTIONS);
     });
+    await expectUnharmed(target);
+  });
+
+  it('answers a token holder each time, however many connections are redialled as they are closed', async () => {
+    const target = await startTarget();
+    let isOver = false;
+    let dials = 0;
+    const redial = async (): Promise<void> => {
+      while (!isOver) {
+        dials += 1;
+        const attacker = new Attacker(target.port);
+        attacker.manners = 'resets';
+        await attacker.ended;
+      }
+    };
+    // More than there are places, so that they displace each other.
+    const crowd = Array.from({ length: MAX_NEWCOMERS + 76 }, redial);
+    await until(
+      () => dials > 2 * MAX_NEWCOMERS,
+      () => `${dials} dials`,
+    );
+    for (let i = 0; i < TRIES; i++)
+      expect((await getProven(`ws://127.0.0.1:${target.port}`, '/run', TOKEN)).status).toBe(200);
+    isOver = true;
+    await Promise.all(crowd);
     await expectUnharmed(target);
   });
 });

@@ -8,6 +8,7 @@ import { Listener } from '../../observation/listener.ts';
 import type { Source } from '../../observation/source.ts';
 import { ClusterError } from '../../shared/errors.ts';
 import {
+  MAX_NEWCOMERS,
   MAX_PAGE_ANSWER_BYTES,
   MAX_PAGE_QUEUE_BYTES,
   MAX_PAGES,
@@ -196,6 +197,20 @@ describe('the observation listener', () => {
     expect(views).toBeLessThanOrEqual(1 + turns);
   });
 
+  it('answers also where strangers have taken all places that they may take', async () => {
+    const { port } = await open(stage());
+    let isCut: () => void = () => undefined;
+    const cut = new Promise<void>((resolve) => (isCut = resolve));
+    for (let i = 0; i <= MAX_NEWCOMERS; i++) {
+      const silent = connect(port, '127.0.0.1').on('error', () => undefined);
+      onTestFinished(() => void silent.destroy());
+      await once(silent, 'connect');
+      if (i === 0) silent.once('close', isCut);
+    }
+    await cut;
+    expect((await ask(port, '/readyz')).status).toBe(200);
+  });
+
   it('has room for so many pages, and not for one more', async () => {
     const { port } = await open(stage());
     await Promise.all(Array.from({ length: MAX_PAGES }, () => follow(port)));
@@ -222,7 +237,7 @@ describe('the observation listener', () => {
     socket.setEncoding('utf8').on('data', (text) => (received += String(text)));
     socket.on('error', () => undefined);
     socket.write(bytes);
-    await once(socket, 'close');
+    await new Promise((resolve) => socket.once('close', resolve));
     expect(received).toMatch(answer);
   });
 
