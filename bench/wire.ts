@@ -145,6 +145,7 @@ export class Wire implements Carrier {
           if (tensor?.byteLength === this.#gradient.byteLength) tensor.copyTo(this.#gradient);
           this.#arrived();
         },
+        control: () => undefined,
         disconnected: (_connection, reason) => {
           this.#exchange?.failed(new ClusterError('RUN_FAILED', `a worker of the wire was lost: ${reason}`));
         },

@@ -43,7 +43,9 @@ export class Connection implements Peer {
     });
     frames.onMessage((data, isBinary, free) => this.#receive(data, isBinary, free));
     webSocket.on('error', (error) => this.#leave(`its connection failed: ${error.message}`, 'connection'));
+    webSocket.on('ping', () => this.#control());
     webSocket.on('pong', () => {
+      this.#control();
       if (this.#pingedAt === undefined) return;
       this.#roundTrip = performance.now() - this.#pingedAt;
       this.#pingedAt = undefined;
@@ -86,11 +88,17 @@ export class Connection implements Peer {
     this.#frames.webSocket.close(
       code === undefined ? CLOSE_FINISHED : (errorTable[code].close ?? errorTable.UNEXPECTED.close),
     );
+    // What a flood still brings would be taken apart message by message until the peer has closed.
+    if (code === 'LIMIT') this.#frames.ignore();
   }
 
   terminate(reason: string): void {
     this.#leave(reason, 'unread');
     this.#frames.webSocket.terminate();
+  }
+
+  #control(): void {
+    if (this.#open) this.#events.control(this);
   }
 
   #receive(data: RawData, isBinary: boolean, free?: Free): void {

@@ -160,6 +160,10 @@ export class Driver implements PeerEvents {
     this.#enqueue({ kind: 'message', slot, message, checksum: tensor?.checksum, now: this.#now() }, tensor);
   }
 
+  control({ slot }: Peer): void {
+    this.#enqueue({ kind: 'control', slot, now: this.#now() });
+  }
+
   disconnected(peer: Peer, reason: string, cause: LeaveCause): void {
     // Who came too late was never let in.
     if (!this.#peers.delete(peer.slot)) return;

@@ -26,6 +26,8 @@ export type RunEvent = { readonly now: number } & (
       /** Of the message's tensor, as its sender computed it. */
       readonly checksum?: bigint | undefined;
     }
+  /** A WebSocket ping or pong. */
+  | { readonly kind: 'control'; readonly slot: number }
   | { readonly kind: 'disconnected'; readonly slot: number; readonly reason: string }
   | { readonly kind: 'received'; readonly verdict: Verdict }
   | { readonly kind: 'updated'; readonly finite: boolean }

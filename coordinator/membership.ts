@@ -2,6 +2,7 @@ import { ARITHMETIC, PROTOCOL, type WorkerMessage } from '../shared/messages.ts'
 import { unreachable } from '../shared/errors.ts';
 import type { GpuReading } from '../shared/gpu-reading.ts';
 import * as limits from '../shared/limits.ts';
+import { fullBudget, isUnwanted, spend } from './chatter.ts';
 import { isBusy, isMissed, missLeases, openLeases, withoutWorker } from './leases.ts';
 import { andThen, close, type Effect, log, type Next } from './effects.ts';
 import type { RunEvent } from './events.ts';
@@ -13,7 +14,10 @@ import { takeResult } from './results.ts';
 import { blame } from './standing.ts';
 import { computingCount, isEnough, isTimeUp } from './workers.ts';
 
-type MembershipEvent = Extract<RunEvent, { kind: 'connected' | 'message' | 'disconnected' | 'tick' }>;
+type MembershipEvent = Extract<
+  RunEvent,
+  { kind: 'connected' | 'message' | 'control' | 'disconnected' | 'tick' }
+>;
 
 /** Who takes part: workers connect, say hello, prepare, become ready, and leave. */
 export function handleMembership(state: RunState, event: MembershipEvent): Next {
@@ -31,7 +35,11 @@ export function handleMembership(state: RunState, event: MembershipEvent): Next 
       const isReady = worker.phase === 'ready';
       const silentAt = Math.max(worker.silentAt, event.now + limits.IDLE_LIMIT_MILLISECONDS);
       const seen = isReady ? { ...worker, silentAt } : worker;
-      return listen(withWorker(state, seen), seen, event);
+      return hear(withWorker(state, seen), seen, event);
+    }
+    case 'control': {
+      const worker = state.workers.get(event.slot);
+      return worker === undefined ? { state, effects: [] } : spend(state, worker, event.now);
     }
   }
 }
@@ -43,6 +51,8 @@ function connect(
   const worker: WorkerState = {
     ...{ slot, session, name: `slot ${slot}`, phase: 'connected', engine: undefined, fingerprint: undefined },
     ...{ silentAt: now + limits.HELLO_LIMIT_MILLISECONDS, weightsOf: undefined, late: false },
+    connectedAt: now,
+    budget: fullBudget(now),
     devicesAt: now,
     hasAnnounced: false,
     ...{
@@ -57,11 +67,23 @@ function connect(
   return { state: withWorker(state, worker), effects: [] };
 }
 
-function listen(
-  state: RunState,
-  worker: WorkerState,
-  { message, checksum, now }: Extract<RunEvent, { kind: 'message' }>,
-): Next {
+type MessageEvent = Extract<RunEvent, { kind: 'message' }>;
+
+/** What nothing asked for is paid for: every message but a result that was wanted. */
+function hear(state: RunState, worker: WorkerState, event: MessageEvent): Next {
+  const { kind } = event.message;
+  if (kind !== 'gradient' && kind !== 'predictions') {
+    const paid = spend(state, worker, event.now);
+    const payer = paid.state.workers.get(worker.slot);
+    return payer === undefined || paid.effects.length > 0 ? paid : listen(paid.state, payer, event);
+  }
+  const next = listen(state, worker, event);
+  const sender = next.state.workers.get(worker.slot);
+  if (sender === undefined || !isUnwanted(state, next.state)) return next;
+  return andThen(next, (s) => spend(s, sender, event.now));
+}
+
+function listen(state: RunState, worker: WorkerState, { message, checksum, now }: MessageEvent): Next {
   switch (message.kind) {
     case 'hello':
       return worker.phase === 'connected'
@@ -127,12 +149,13 @@ function greet(
   const before = others.find(({ session }) => session === hello.session);
   const present = others.filter(({ phase, slot }) => phase !== 'connected' && slot !== before?.slot).length;
   if (present >= state.settings.maxWorkers) {
-    return close(
-      state,
-      worker.slot,
-      'FULL',
-      `the run has all ${state.settings.maxWorkers} workers it takes (--max-workers)`,
-    );
+    const idler = longestPreparing(others, now);
+    const full = `the run has all ${state.settings.maxWorkers} workers it takes (--max-workers)`;
+    if (idler === undefined) return close(state, worker.slot, 'FULL', full);
+    const seconds = Math.round((now - idler.connectedAt) / 1000);
+    const why = `${full}, and a new one takes the place of this one, which is not ready after ${seconds} s`;
+    const freed = andThen(close(state, idler.slot, 'FULL', why), (s) => leave(s, idler.slot, why, now));
+    return andThen(freed, (s) => greet(s, worker, hello, now));
   }
   const { run, term } = state.settings;
   const silentAt = now + limits.IDLE_LIMIT_MILLISECONDS;
@@ -154,6 +177,17 @@ function greet(
     : andThen(next, (s) =>
         close(s, before.slot, 'SUPERSEDED', 'a newer connection of this worker took over'),
       );
+}
+
+/**
+ * Who has prepared longest, and for longer than a place is kept for it. It loses nothing but its place: it prepares to its end and
+ * dials again.
+ */
+function longestPreparing(workers: readonly WorkerState[], now: number): WorkerState | undefined {
+  return workers
+    .filter(({ phase }) => phase === 'preparing')
+    .filter(({ connectedAt }) => now - connectedAt >= limits.PREPARING_PLACE_MILLISECONDS)
+    .toSorted((a, b) => a.connectedAt - b.connectedAt)[0];
 }
 
 function becomeReady(state: RunState, worker: WorkerState): Next {

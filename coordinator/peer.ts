@@ -35,5 +35,7 @@ export interface Peer {
 export interface PeerEvents {
   connected(peer: Peer): void;
   message(peer: Peer, message: WorkerMessage, tensor: Tensor | undefined): void;
+  /** A WebSocket ping or pong came. */
+  control(peer: Peer): void;
   disconnected(peer: Peer, reason: string, cause: LeaveCause): void;
 }

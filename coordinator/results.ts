@@ -77,9 +77,22 @@ function takeLate(
   const accepted = task?.parts.get(part)?.accepted;
   if (task === undefined || accepted === undefined) return late;
   if (leaseOf(task, part, worker.slot) === undefined) return late;
-  return isAlike(accepted, { checksum: claimed, correct })
-    ? duplicate(late.state)
-    : reportLate(late.state, task, part, worker);
+  const answer = answerOf(worker, { checksum: claimed, digest: undefined, correct });
+  const earlier = earlierOf(task.parts.get(part) ?? { answers: [], accepted }, worker.session);
+  if (earlier !== undefined && !isAlike(earlier, answer))
+    return contradictItself(late.state, task, part, answer);
+  const known = earlier === undefined ? rememberLate(late.state, task, part, answer) : late.state;
+  return isAlike(accepted, answer) ? duplicate(known) : reportLate(known, task, part, worker);
+}
+
+/** Another word of the same connection is compared with this one. */
+function rememberLate(state: RunState, task: Task, number: number, answer: Answer): RunState {
+  const closed = state.closed.map((done) => {
+    const part = done === task ? done.parts.get(number) : undefined;
+    if (part === undefined) return done;
+    return { ...done, parts: new Map(done.parts).set(number, withAnswer(part, answer)) };
+  });
+  return { ...state, closed };
 }
 
 /** The shell has received and checked a result: the first good one of a part is taken in, exactly once. */
@@ -160,7 +173,10 @@ function accept(
   };
 }
 
-function answerOf({ slot, session, name }: WorkerState, { checksum, digest, correct }: Verdict): Answer {
+function answerOf(
+  { slot, session, name }: WorkerState,
+  { checksum, digest, correct }: Pick<Verdict, 'checksum' | 'digest' | 'correct'>,
+): Answer {
   return { slot, session, name, checksum, digest, correct };
 }
 

@@ -35,6 +35,7 @@ export function reduce(state: RunState, event: RunEvent): Next {
     case 'connected':
     case 'disconnected':
     case 'message':
+    case 'control':
     case 'tick':
       return andThen(
         andThen(andThen(handleMembership(state, event), endIfAbandoned), (next) =>

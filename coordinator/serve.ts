@@ -113,6 +113,7 @@ export async function serve<R extends RunRecorder>(
     {
       connected: (connection) => driverOf().connected(connection),
       message: (connection, message, tensor) => driverOf().message(connection, message, tensor),
+      control: (connection) => driverOf().control(connection),
       disconnected: (connection, reason, cause) => driverOf().disconnected(connection, reason, cause),
     },
   ).catch((error: unknown) => {

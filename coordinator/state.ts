@@ -1,6 +1,7 @@
 import type { Configuration } from '../shared/configuration.ts';
 import type { ErrorCode } from '../shared/errors.ts';
 import type { EngineIdentity } from '../shared/engine-identity.ts';
+import type { Budget } from './chatter.ts';
 import type { Assignment } from './plan.ts';
 import type { ShardTimes, Task } from './task.ts';
 
@@ -114,6 +115,10 @@ export interface WorkerState {
   readonly silentAt: number;
   /** Whether it has said how long it prepares, which it does once. */
   readonly hasAnnounced: boolean;
+  /** When it connected. */
+  readonly connectedAt: number;
+  /** What it may still say without being asked. */
+  readonly budget: Budget;
   /** From when on its word about its GPUs is listened to again. */
   readonly devicesAt: number;
   /** The last step in which another worker has confirmed what this one was asked for first. */

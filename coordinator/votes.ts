@@ -21,7 +21,10 @@ export function isAlike(one: Said, other: Said): boolean {
 type Said = Pick<Answer, 'checksum' | 'correct'> & Partial<Pick<Answer, 'digest'>>;
 
 /** What this worker has said of the part before. */
-export function earlierOf({ answers, accepted }: Part, session: string): Answer | undefined {
+export function earlierOf(
+  { answers, accepted }: Pick<Part, 'answers' | 'accepted'>,
+  session: string,
+): Answer | undefined {
   return accepted?.session === session ? accepted : answers.find((answer) => answer.session === session);
 }
 

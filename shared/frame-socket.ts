@@ -41,6 +41,11 @@ export class FrameSocket {
     this.#onMessage = handle;
   }
 
+  /** Drops what comes from here on, unread; also the other side's close, so that ws ends the connection when its time is up. */
+  ignore(): void {
+    this.socket.removeAllListeners('data');
+  }
+
   send(frame: Buffer, sent?: () => void): void {
     this.webSocket.send(frame, sent);
   }

@@ -66,6 +66,9 @@ export const MAX_TOKEN_CHARACTERS = 512;
 export const MAX_DATASET_CANDIDATES = 64;
 export const MAX_IMAGE_PIXELS = 2 ** 24;
 export const RESULT_FRAMES = 4;
+/** What a worker may say at once, and for how long, without being asked: heartbeats, reports, pings, results too late. */
+export const MAX_SMALL_MESSAGES = 256;
+export const SMALL_MESSAGES_PER_SECOND = 16;
 /** What a worker keeps that a coordinator sent, while it cannot take more: an honest one waits for its answer. */
 export const MAX_WAITING_MESSAGES = 1024;
 export const MAX_WAITING_WEIGHTS = 8;
@@ -215,6 +218,8 @@ export const HANDSHAKE_DOUBT_MILLISECONDS = 5_000;
 export const REQUEST_CHECK_MILLISECONDS = 1_000;
 export const DEFAULT_PREPARE_LIMIT_MILLISECONDS = 300_000;
 export const MAX_PREPARE_LIMIT_MILLISECONDS = 1_800_000;
+/** How long a worker that prepares keeps its place in a full run when another one comes. */
+export const PREPARING_PLACE_MILLISECONDS = 30_000;
 export const MIN_LEASE_MILLISECONDS = 200;
 export const MAX_LEASE_MILLISECONDS = 60_000;
 /** Of a part that has missed its deadlines again and again. */

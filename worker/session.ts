@@ -24,9 +24,11 @@ export interface SessionState {
   readonly session: string | undefined;
   /** The step or evaluation whose weights are at hand. */
   readonly weightsOf: { readonly kind: 'step' | 'evaluation'; readonly step: number } | undefined;
-  /** Failed attempts since the last welcome, and since when. */
+  /** Failed attempts since the run last went on with this worker, and since when; time with a connection is no wait. */
   readonly attempts: number;
   readonly failingSince: number | undefined;
+  /** When this connection was welcomed. */
+  readonly welcomedAt: number | undefined;
   /** Why the last attempt failed. */
   readonly fault: ErrorCode | undefined;
   /** Why the coordinator says it closes the connection. */
@@ -84,7 +86,10 @@ export interface SessionNext {
 export function initialSession(settings: SessionSettings): SessionState {
   return {
     ...{ settings, phase: 'dialling', term: 0, run: '', slot: 0, session: undefined, weightsOf: undefined },
-    ...{ attempts: 0, failingSince: undefined, fault: undefined, farewell: undefined },
+    attempts: 0,
+    failingSince: undefined,
+    welcomedAt: undefined,
+    ...{ fault: undefined, farewell: undefined },
   };
 }
 
@@ -150,8 +155,7 @@ function hear(state: SessionState, message: CoordinatorMessage, now: number): Se
           slot,
           session,
           weightsOf: undefined,
-          attempts: 0,
-          failingSince: undefined,
+          welcomedAt: now,
           fault: undefined,
         },
         effects: [{ kind: 'send', message: preparing }, { kind: 'prepare' }],
@@ -164,7 +168,14 @@ function hear(state: SessionState, message: CoordinatorMessage, now: number): Se
       if (message.kind === 'evaluate' && chunksOf(message) > limits.MAX_EVALUATION_CHUNKS)
         return breach(state, message.kind);
       const parts = partsOf(message, state.slot);
-      const next = { ...state, weightsOf: { kind: task, step: message.step } as const };
+      // The second weights of a connection say that the run goes on with this worker: its failures are forgotten.
+      const isWorking = state.weightsOf !== undefined;
+      const next: SessionState = {
+        ...state,
+        weightsOf: { kind: task, step: message.step },
+        attempts: isWorking ? 0 : state.attempts,
+        failingSince: isWorking ? undefined : state.failingSince,
+      };
       const prefetch: SessionEffect[] =
         task === 'step' ? [{ kind: 'prefetch', step: message.step + 1, parts }] : [];
       return {
@@ -234,10 +245,15 @@ function canRetry({ phase, term }: SessionState, code: ErrorCode): boolean {
   return errorTable[code].retry || (phase === 'dialling' && term > 0 && ofTheAnswer.has(code));
 }
 
-/** Dial again where that can help, with growing pauses, until --max-retries or --max-wait-time is used up. */
+/**
+ * Dial again where that can help, with growing pauses, until --max-retries or --max-wait-time is used up. A connection that
+ * ends before the run went on with this worker is one more failure, so that a coordinator which lets it in and cuts it off
+ * again and again is not dialled for ever.
+ */
 function fail(state: SessionState, error: ClusterError, now: number): SessionNext {
   const attempts = state.attempts + 1;
-  const failingSince = state.failingSince ?? now;
+  const connected = state.welcomedAt === undefined ? 0 : now - state.welcomedAt;
+  const failingSince = state.failingSince === undefined ? now : state.failingSince + connected;
   const { maxRetries, maxWaitMilliseconds } = state.settings;
   const isSpent = attempts > maxRetries || now - failingSince >= maxWaitMilliseconds;
   if (!canRetry(state, error.code) || isSpent) {
@@ -253,6 +269,7 @@ function fail(state: SessionState, error: ClusterError, now: number): SessionNex
       phase: 'dialling',
       attempts,
       failingSince,
+      welcomedAt: undefined,
       fault: error.code,
       farewell: undefined,
       weightsOf: undefined,

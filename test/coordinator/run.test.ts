@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { MAX_PREPARE_LIMIT_MILLISECONDS, PREPARING_PLACE_MILLISECONDS } from '../../shared/limits.ts';
 import { PROTOCOL } from '../../shared/messages.ts';
 import { fail, workerIn } from './answers.ts';
 import { Cluster, configuration } from './cluster.ts';
@@ -324,6 +325,33 @@ describe('who is let in', () => {
     cluster.join(1);
     cluster.join(2);
     expect(cluster.closed).toContainEqual({ slot: 2, code: 'FULL' });
+  });
+
+  it('drops who has prepared longest, when a new one comes to a full run, but not before its time', () => {
+    const cluster = new Cluster({ maxWorkers: 3 });
+    const hello = { kind: 'hello', protocol: PROTOCOL, arithmetic: 1, version: '0', name: 'idler' } as const;
+    cluster.join(0);
+    for (const slot of [1, 2]) {
+      cluster.connect(slot);
+      cluster.say(slot, hello);
+      cluster.say(slot, { kind: 'preparing', limitMilliseconds: MAX_PREPARE_LIMIT_MILLISECONDS });
+      cluster.say(0, { kind: 'heartbeat' });
+      cluster.tick(1_000);
+    }
+    cluster.join(3);
+    expect(cluster.closed).toEqual([{ slot: 3, code: 'FULL' }]);
+    for (let passed = 0; passed < PREPARING_PLACE_MILLISECONDS; passed += 10_000) {
+      cluster.say(0, { kind: 'heartbeat' });
+      cluster.tick(10_000);
+    }
+    cluster.join(4);
+    expect(cluster.closed.slice(1)).toEqual([{ slot: 1, code: 'FULL' }]);
+    cluster.join(5);
+    expect(cluster.closed.slice(2)).toEqual([{ slot: 2, code: 'FULL' }]);
+    // Who is ready stays.
+    cluster.join(6);
+    expect(cluster.closed.slice(3)).toEqual([{ slot: 6, code: 'FULL' }]);
+    expect([...cluster.state.workers.keys()]).toEqual([0, 4, 5]);
   });
 
   it('gives a redialling worker its place at once', () => {

@@ -44,6 +44,7 @@ async function startServer(bytes = new Uint8Array(1)) {
     {
       connected: (connection) => connections.push(connection),
       message: (_, message, tensor) => arrive({ message, tensor }),
+      control: () => undefined,
       disconnected: (_, reason, cause) => leave(reason, cause),
     },
   );

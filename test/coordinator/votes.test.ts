@@ -258,6 +258,28 @@ describe('a second result of one part, of another worker', () => {
     expect(cluster.closed).toEqual([]);
   });
 
+  it.each([
+    ['twice, and differently', 1, [-7n, -8n]],
+    ['wrong, and then right', 1, [-7n, 1004n]],
+    ['right, and then wrong', 1, [1004n, -7n]],
+    ['otherwise than it did in time', 2, [-7n]],
+  ] as const)(
+    'that comes when the step is done ends its connection where it says it %s',
+    (_, slot, words) => {
+      const cluster = lateCluster();
+      answer(cluster, 0, 3);
+      expect(cluster.updates).toEqual([FULL]);
+      const late = { slot, kind: 'step', step: 1, part: 4 } as const;
+      for (const [i, word] of words.entries()) {
+        expect(cluster.closed, `word ${i}`).toEqual([]);
+        cluster.checksumOf = () => word;
+        cluster.answer(late);
+      }
+      expect(cluster.closed).toEqual([{ slot, code: 'DISAGREEMENT' }]);
+      expect(named(cluster)).toMatchObject([{ name: `w${slot}`, to: 1 }]);
+    },
+  );
+
   it('is nothing where mixed engines compute', () => {
     const cluster = lateCluster(({ slot, step }) => slot === 1 && step === 1);
     cluster.state = { ...cluster.state, mixed: true };

@@ -21,7 +21,12 @@ import { description } from './fake-coordinator.ts';
 import { plainRequest, upgradeRequest, WORKER_PATH } from './frames.ts';
 import { TOKEN } from './honest.ts';
 
-const nobody = { connected: () => undefined, message: () => undefined, disconnected: () => undefined };
+const nobody = {
+  connected: () => undefined,
+  message: () => undefined,
+  control: () => undefined,
+  disconnected: () => undefined,
+};
 
 async function startServer(tls?: ServerTls): Promise<number> {
   const server = await listen(

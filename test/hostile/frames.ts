@@ -18,6 +18,7 @@ export const TEXT = 0x81;
 export const BINARY = 0x82;
 export const CLOSE = 0x88;
 export const PING = 0x89;
+export const PONG = 0x8a;
 
 const ROOM_BYTES = 128 * 1024;
 const kernels = createKernels(ROOM_BYTES);

@@ -1,11 +1,11 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { errorTable } from '../../shared/errors.ts';
-import { encodePointer } from '../../shared/frame.ts';
-import { MAX_GPUS } from '../../shared/limits.ts';
+import { encodeHeader, encodePointer } from '../../shared/frame.ts';
+import { MAX_GPUS, MAX_SMALL_MESSAGES } from '../../shared/limits.ts';
 import { PROTOCOL } from '../../shared/messages.ts';
 import { SharedMemory } from '../../shared/shared-memory.ts';
 import { Attacker, type Work } from './attacker.ts';
-import { engine, hello, tensorFrame } from './frames.ts';
+import { controlFrame, engine, hello, PING, PONG, tensorFrame, webSocketFrame } from './frames.ts';
 import { computationOf, expectUnharmed, startTarget, type Target } from './target.ts';
 
 const FLOOD = 2000;
@@ -85,12 +85,12 @@ describe('an authenticated worker out of turn', () => {
   });
 });
 
-it('a flood of what a worker says of its GPUs is dropped, but for one word a second', async () => {
+it('a flood of what a worker says of its GPUs is passed on once a second', async () => {
   const target = await startTarget();
   const attacker = await Attacker.join(target.port, target.fingerprint);
   const longest = Array.from({ length: MAX_GPUS }, (_, index) => ({ index, powerWatts: 1 / 3 }));
   const started = performance.now();
-  for (let i = 0; i < FLOOD; i++) attacker.say(devices(...longest));
+  for (let i = 0; i < MAX_SMALL_MESSAGES / 2; i++) attacker.say(devices(...longest));
   // What a connection says is taken in order: its end comes after the flood.
   attacker.say(hello);
   expect((await attacker.ended).close).toBe(errorTable.PROTOCOL.close);
@@ -98,6 +98,20 @@ it('a flood of what a worker says of its GPUs is dropped, but for one word a sec
   expect(target.devices.length).toBeGreaterThanOrEqual(1);
   expect(target.devices.length).toBeLessThanOrEqual(1 + seconds);
   expect(target.devices[0]).toEqual({ worker: hello.name, gpus: longest });
+  await expectUnharmed(target);
+});
+
+it.each<[string, Buffer]>([
+  ['heartbeats', webSocketFrame(encodeHeader({ kind: 'heartbeat' }))],
+  ['reports of its GPUs', webSocketFrame(encodeHeader(devices({ index: 0 })))],
+  ['pings', controlFrame(PING, Buffer.alloc(0))],
+  ['pongs', controlFrame(PONG, Buffer.alloc(0))],
+])('a flood of %s ends its connection with LIMIT', async (_, frame) => {
+  const target = await startTarget();
+  const attacker = await Attacker.join(target.port, target.fingerprint);
+  // Of pings that come at once ws ends the connection by itself.
+  await attacker.writeInPieces(Buffer.concat(Array.from({ length: FLOOD }, () => frame)), frame.length);
+  expect((await attacker.ended).close).toBe(errorTable.LIMIT.close);
   await expectUnharmed(target);
 });
 

@@ -8,7 +8,12 @@ import { getOver, prepareRequest } from '../../worker/proven-request.ts';
 import { TestAuthority } from '../worker/certificates.ts';
 import { TOKEN } from './honest.ts';
 
-const nobody = { connected: () => undefined, message: () => undefined, disconnected: () => undefined };
+const nobody = {
+  connected: () => undefined,
+  message: () => undefined,
+  control: () => undefined,
+  disconnected: () => undefined,
+};
 
 async function startServer(): Promise<{
   server: CoordinatorServer;

@@ -168,6 +168,56 @@ describe('a session', () => {
     ]);
   });
 
+  it('dials again ever more slowly, and not for ever, while it is cut off each time after it was ready', () => {
+    let now = 100;
+    let { state } = play([{ kind: 'start', now }]);
+    const pauses: number[] = [];
+    while (state.phase !== 'ended' && pauses.length < 1_000) {
+      const { state: after, effects } = play(
+        [
+          { kind: 'opened', now },
+          { kind: 'message', message: welcome, now },
+          { kind: 'prepared', fingerprint: 'f', engine, now },
+          { kind: 'message', message: { kind: 'step', ...fence, step: 1, assignment: [[3, 1]] }, now },
+          { kind: 'closed', code: 1009, now },
+        ],
+        state,
+      );
+      state = after;
+      for (const effect of effects) if (effect.kind === 'dial') pauses.push(effect.afterMilliseconds);
+      now += pauses.at(-1) ?? 0;
+    }
+    expect(pauses.slice(0, 8)).toEqual([100, 200, 400, 800, 1600, 3200, 5000, 5000]);
+    expect(state.phase).toBe('ended');
+    expect(now - 100).toBeGreaterThanOrEqual(settings.maxWaitMilliseconds);
+    expect(now - 100).toBeLessThan(2 * settings.maxWaitMilliseconds);
+  });
+
+  it('does not count the time with a connection as waiting, and forgets its failures when it works', () => {
+    const failed = (now: number): SessionEvent => ({
+      kind: 'failed',
+      error: new ClusterError('UNREACHABLE', 'no'),
+      now,
+    });
+    const step = (number: number, now: number): SessionEvent => ({
+      kind: 'message',
+      message: { kind: 'step', ...fence, step: number, assignment: [] },
+      now,
+    });
+    const idle = play([
+      { kind: 'start', now: 0 },
+      failed(0),
+      { kind: 'opened', now: 1_000 },
+      { kind: 'message', message: welcome, now: 1_000 },
+      { kind: 'prepared', fingerprint: 'f', engine, now: 1_000 },
+    ]);
+    const hoursLater = 1_000 + 36_000_000;
+    const lost: SessionEvent = { kind: 'closed', code: 1006, now: hoursLater };
+    expect(play([lost], idle.state).state).toMatchObject({ phase: 'dialling', attempts: 2 });
+    const busy = play([step(1, hoursLater), step(2, hoursLater), lost], idle.state);
+    expect(busy.state).toMatchObject({ phase: 'dialling', attempts: 1, failingSince: hoursLater });
+  });
+
   it('gives up after --max-wait-time or --max-retries', () => {
     const unreachable = (now: number): SessionEvent => ({
       kind: 'failed',
