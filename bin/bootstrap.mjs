@@ -12,7 +12,7 @@ import {
 } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { endWithUs, spawnOptions, watchSignals } from './hang-up.mjs';
+import { endWithUs, spawnOptions } from './hang-up.mjs';
 import { withLock } from './lock.mjs';
 
 /**
@@ -41,7 +41,6 @@ export class SetupError extends Error {
  */
 export async function prepare(say = print) {
   if (isInstalled() && isBuilt()) return;
-  const release = watchSignals();
   const waiting = (owner) => say(`mnist-dist: waiting for another set-up of this folder (${owner})`);
   try {
     await withLock(join(work, 'lock'), () => installAndBuild(say), waiting);
@@ -51,8 +50,6 @@ export async function prepare(say = print) {
       `the set-up cannot write below ${root}: ${error.message}`,
       'Use a folder you may write to.',
     );
-  } finally {
-    release();
   }
 }
 

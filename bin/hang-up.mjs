@@ -13,19 +13,16 @@ const exitCodes = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 };
 /** Programs of the set-up that a closed terminal does not reach. */
 const children = new Set();
 
-/** Ends this process and its programs on a signal, until the returned function is called. */
+/** Ends this process and its programs on a signal, as long as nothing else listens for it. */
 export function watchSignals() {
-  const listeners = Object.entries(exitCodes).map(([signal, code]) => {
-    const heard = () => {
-      if (signal === 'SIGHUP' && !hasTerminal) return;
+  for (const [signal, code] of Object.entries(exitCodes)) {
+    process.on(signal, () => {
+      if (process.listenerCount(signal) > 1 || (signal === 'SIGHUP' && !hasTerminal)) return;
       for (const child of children) process.kill(-child.pid, 'SIGTERM');
       leaveClosedTerminals();
       process.exit(code);
-    };
-    process.on(signal, heard);
-    return [signal, heard];
-  });
-  return () => listeners.forEach(([signal, heard]) => process.off(signal, heard));
+    });
+  }
 }
 
 /** Options with which a program is started: where SIGHUP is ignored, in a process group that the terminal does not know. */

@@ -10,7 +10,7 @@ if (major < 20 || (major === 20 && minor < 19)) {
   process.exitCode = 10;
 } else {
   const { watchSignals } = await import('./hang-up.mjs');
-  const release = watchSignals();
+  watchSignals();
   const { explain, prepare } = await import('./bootstrap.mjs');
   const isReady = await prepare().then(
     () => true,
@@ -20,10 +20,7 @@ if (major < 20 || (major === 20 && minor < 19)) {
     },
   );
   if (isReady) {
-    const { main } = await import('../dist/cli/main.js');
-    // From its first line on main() has listeners of its own.
-    const ended = main(process.argv.slice(2));
-    release();
-    process.exitCode = await ended;
+    const { start } = await import('../dist/cli/start.js');
+    process.exitCode = await start(process.argv.slice(2));
   }
 }

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { inheritedListener } from './child.ts';
 import { silentViewer, viewers, type RunViewer } from '../coordinator/viewer.ts';
 import { drawingOf, hasReport } from './artifact-files.ts';
 import type { Outcome } from '../coordinator/effects.ts';
@@ -27,7 +28,7 @@ import { adoptRun } from './resume.ts';
 import { readOverview } from './run-overview.ts';
 import { configurationOf, runSettings, startWorkersOf } from './run-settings.ts';
 import { isSupervised } from './signals.ts';
-import { onStop, tell } from './supervised.ts';
+import { onExpect, onStop, tell } from './supervised.ts';
 import { trainingCertificate, type OwnCertificate } from './tls-files.ts';
 import { openTerminal, type Progress } from './terminal.ts';
 import { generateToken, givenToken, writeLoopbackToken } from './token.ts';
@@ -92,7 +93,16 @@ async function train(training: Training): Promise<number> {
   const terminal = viewerOf(configuration, progress, log);
   const draw = options.pictures ? drawingOf(dataset) : undefined;
   const run = await startCoordinator(
-    { ...runSettings(options), configuration, dataset, token, version, tls: certificate, draw },
+    {
+      ...runSettings(options),
+      configuration,
+      dataset,
+      token,
+      version,
+      tls: certificate,
+      draw,
+      descriptor: inheritedListener(),
+    },
     viewers(observed === undefined ? [terminal] : [terminal, observed.viewer], (viewer, error) => {
       if (viewer === observed?.viewer) observed.fail(error);
       else
@@ -102,6 +112,8 @@ async function train(training: Training): Promise<number> {
         );
     }),
   );
+  tell({ kind: 'ready' });
+  onExpect((workers) => run.expect(workers));
   observed?.attach(run);
   let isOver = false;
   let stopped: ErrorCode | undefined;

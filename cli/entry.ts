@@ -1,6 +1,4 @@
-import { watchSignals } from './signals.ts';
+import { start } from './start.ts';
 
-// A child process of `local` runs this: the program without the check of bin/ for what is installed and built.
-watchSignals();
-const { main } = await import('./main.ts');
-process.exitCode = await main(process.argv.slice(2));
+/** What a child process of `local` runs: the program without bin/'s look at what is installed and built. */
+process.exitCode = await start(process.argv.slice(2));

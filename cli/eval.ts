@@ -147,7 +147,6 @@ async function compute({
   try {
     const { outcome, result } = await withOwnWorkers({
       ...{ serving, plans, token, options, stopping, log, failureOf: workerFailure },
-      hasBegun: () => serving.recorder.hasBegun,
     });
     // One that is not finite ends as diverged, which is told with the model's name.
     if (outcome.code === undefined || outcome.code === 'DIVERGED') return result;

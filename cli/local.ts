@@ -1,14 +1,15 @@
-import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
-import { portOf } from '../coordinator/http-server.ts';
+import { systemCode } from '../data/system-error.ts';
 import { readRunRecord } from '../coordinator/old-run.ts';
 import { newRunId } from '../coordinator/run-directory.ts';
-import { errorTable } from '../shared/errors.ts';
+import { ClusterError, errorTable } from '../shared/errors.ts';
 import { isLoopback, isWildcard, reachableAt } from '../shared/address.ts';
 import { shellPath, shellWord } from '../shared/shell-word.ts';
 import { argumentsFor } from './child-arguments.ts';
+import { LISTENER_VARIABLE } from './child.ts';
+import { Crew } from './crew.ts';
+import { holdPort, type HeldPort } from './held-port.ts';
 import { createLogger, type Log } from './log.ts';
 import { Member } from './member.ts';
 import type { LocalOptions, OptionKey } from './options.ts';
@@ -29,13 +30,14 @@ export async function local(given: LocalOptions, explicit: ReadonlySet<OptionKey
     destination: stderr,
   });
   const certificate = trainingCertificate(options);
+  // Held before anything is set up, and as long as the run lives: no other process can take it while a coordinator is away.
+  const { port, descriptor } = await holdRunPort(options, explicit, log);
   // Named here, so that a coordinator that crashes can be started again with it.
   const runId = options.resume === undefined ? (options.runId ?? newRunId(new Date())) : undefined;
   const directory = options.resume ?? join(options.runsDir, runId ?? '');
   const before = options.resume === undefined ? undefined : await readRunRecord(directory);
   const needed = given.engine === 'auto' ? before?.engine?.description : undefined;
   const plans = await withEngineOfRun(directory, needed, () => planWorkers(options, log));
-  const port = await choosePort(options, explicit, log);
   const token = givenToken(options.tokenFile, process.env) ?? generateToken();
   const environment = { ...process.env, MNIST_DIST_TOKEN: token };
   const termBefore = before?.term ?? 0;
@@ -46,7 +48,8 @@ export async function local(given: LocalOptions, explicit: ReadonlySet<OptionKey
   const stopping = new Stopping();
   onStop((code) => stopping.stop(code));
   const coordinator = new Member({
-    ...{ ...common, name: 'coordinator', environment, output: 'inherit' },
+    ...{ ...common, name: 'coordinator', output: 'inherit', listener: descriptor },
+    environment: { ...environment, [LISTENER_VARIABLE]: '1' },
     codeAtEnd: async () => {
       if (!existsSync(join(directory, 'run.json'))) return undefined;
       const { state, term } = await readRunRecord(directory);
@@ -74,7 +77,7 @@ export async function local(given: LocalOptions, explicit: ReadonlySet<OptionKey
   const workers = plans.map((plan) =>
     startWorker(plan, { ...options, sslCaCertfile: options.sslCertfile }, url, { ...common, environment }),
   );
-  return await supervise(coordinator, workers, stopping, log);
+  return await supervise({ coordinator, workers, minWorkers: options.minWorkers, stopping, log });
 }
 
 /** Where workers of this machine dial: with TLS by a name that the certificate has. */
@@ -85,65 +88,57 @@ function urlOnThisMachine(certificate: OwnCertificate | undefined, host: string,
   return `wss://${reachableAt(name, port)}`;
 }
 
-/** Ends with the coordinator's exit code; a worker that fails before step 1 ends the run, later the others go on. */
-async function supervise(
-  coordinator: Member,
-  workers: readonly Member[],
-  stopping: Stopping,
-  log: Log,
-): Promise<number> {
-  let failure: number | undefined;
-  stopping.listen((code) => coordinator.stop(code));
-  // Whatever ends this process ends its children.
-  process.on('exit', () => [coordinator, ...workers].forEach((child) => child.kill()));
-  const alive = new Set(workers);
-  for (const worker of workers) {
-    void watch(worker);
-  }
-  async function watch(worker: Member): Promise<void> {
-    const code = await worker.ended;
-    alive.delete(worker);
-    if (coordinator.hasEnded || stopping.code !== undefined || code === 0) return;
-    log.warn({ worker: worker.name, code }, `${worker.name} ended with exit code ${code}; its last words:`);
-    for (const line of worker.lastLines()) log.warn({ worker: worker.name }, `  ${line}`);
-    if (coordinator.started && alive.size > 0) return;
-    failure ??= code;
-    stopping.stop('RUN_FAILED');
-  }
-  const code = await coordinator.ended;
-  // A coordinator that finished has told its workers; of one that failed they would wait for another.
-  if (code !== 0) for (const worker of alive) worker.stop('RUN_FAILED');
-  await Promise.all([...alive].map((worker) => worker.end()));
-  return failure ?? code;
+interface Cluster {
+  readonly coordinator: Member;
+  readonly workers: readonly Member[];
+  readonly minWorkers: number;
+  readonly stopping: Stopping;
+  readonly log: Log;
 }
 
 /**
- * The port that a coordinator has, however often it is started: another one when the default is taken; one that was asked for
- * is the coordinator's to bind or to refuse.
+ * Resolves with the coordinator's exit code; where the coordinator was told to end since too few workers are left, with that of the
+ * first of them.
  */
-async function choosePort(
+async function supervise({ coordinator, workers, minWorkers, stopping, log }: Cluster): Promise<number> {
+  let failure: number | undefined;
+  stopping.listen((code) => coordinator.stop(code));
+  process.on('exit', () => coordinator.kill());
+  const crew = new Crew({
+    workers,
+    minWorkers,
+    log,
+    isOver: () => coordinator.hasEnded || stopping.code !== undefined,
+    lost: (left) => coordinator.tell({ kind: 'expect', workers: left }),
+    failed: (worker, code) => {
+      failure = code;
+      log.error(
+        { worker: worker.name, code },
+        `${worker.name} ended with exit code ${code}; its last words:`,
+      );
+      for (const line of worker.lastLines()) log.error({ worker: worker.name }, `  ${line}`);
+      stopping.stop('RUN_FAILED');
+    },
+  });
+  const code = await coordinator.ended;
+  // A coordinator that finished has told its workers; those of one that failed would wait for another.
+  await crew.end(code !== 0);
+  return code === errorTable.RUN_FAILED.exit ? (failure ?? code) : code;
+}
+
+/** The port of the run: that of --port, or the default where it is free, else any. */
+async function holdRunPort(
   { host, port }: LocalOptions,
   explicit: ReadonlySet<OptionKey>,
   log: Log,
-): Promise<number> {
-  if (port !== 0 && explicit.has('port')) return port;
-  if (port !== 0 && (await tryPort(host, port)) !== undefined) return port;
-  const free = await tryPort(host, 0);
-  if (free === undefined) return port;
-  if (port !== 0) log.info({ port: free }, `port ${port} is in use; this run takes ${free}`);
-  return free;
-}
-
-async function tryPort(host: string, port: number): Promise<number | undefined> {
-  const server = createServer();
+): Promise<HeldPort> {
   try {
-    server.listen(port, host);
-    await once(server, 'listening');
-    return portOf(server);
-  } catch {
-    // Taken, or not ours to bind; the coordinator says which when it tries.
-    return undefined;
-  } finally {
-    server.close();
+    return await holdPort(host, port);
+  } catch (error) {
+    if (!(error instanceof ClusterError) || explicit.has('port') || systemCode(error.cause) !== 'EADDRINUSE')
+      throw error;
+    const held = await holdPort(host, 0);
+    log.info({ port: held.port }, `port ${port} is in use; this run takes ${held.port}`);
+    return held;
   }
 }

@@ -2,9 +2,8 @@ import { setImmediate } from 'node:timers/promises';
 import { homeOf } from '../data/cache.ts';
 import { systemCode } from '../data/system-error.ts';
 import { ClusterError, unreachable } from '../shared/errors.ts';
-import { reportDefects } from './defect.ts';
-import { rememberStart, typable } from './invocation.ts';
-import { createLogger, type LogFields } from './log.ts';
+import { explain, say } from './explain.ts';
+import { rememberStart } from './invocation.ts';
 import { linesOf, stderr, stdout } from './output.ts';
 import { version } from './package.ts';
 import { packageRoot } from '../worker/native/places.ts';
@@ -16,7 +15,7 @@ let unprinted: Error | undefined;
 /** What they print is a log; it is missed, but nothing depends on it. */
 const commandsThatLog = new Set(['local', 'coordinator', 'worker', 'show']);
 
-/** Runs a command line (without node and script); resolves with the exit code. A defect rejects. */
+/** Runs a command line (without node and script); resolves with the exit code. */
 export async function main(argv: readonly string[]): Promise<number> {
   // Libraries ask for a home, Amazon's among them, and fail where the user has none.
   if (homeOf() === undefined) process.env['HOME'] = '/';
@@ -27,8 +26,8 @@ export async function main(argv: readonly string[]): Promise<number> {
     root: packageRoot,
   });
   outliveReaders();
-  reportDefects();
   watchSignals();
+  process.on('uncaughtException', (error) => process.exit(explain(error, argv)));
   onIgnored(() =>
     say(
       argv,
@@ -42,9 +41,10 @@ export async function main(argv: readonly string[]): Promise<number> {
     await checkPrinted(argv[0] ?? '');
     return code;
   } catch (error) {
-    if (!(error instanceof ClusterError)) throw error;
-    report(error, argv);
-    return error.exitCode;
+    const code = explain(error, argv);
+    // What did not end in good order may have left sockets open, with which this process would live on.
+    if (!(error instanceof ClusterError)) process.exit(code);
+    return code;
   }
 }
 
@@ -71,23 +71,6 @@ async function checkPrinted(command: string): Promise<void> {
       cause: unprinted,
     });
   }
-}
-
-/** For people on two lines; as a log line where the command line (which may be the error) or the environment asks for JSON. */
-function report(error: ClusterError, argv: readonly string[]): void {
-  const fields = { code: error.code, ...(error.fix === undefined ? {} : { fix: typable(error.fix) }) };
-  say(argv, 'error', fields, error.message);
-  if (error.fix !== undefined && !asksForJson(argv)) stderr.write(`  ${error.fix}`);
-}
-
-function say(argv: readonly string[], level: 'info' | 'error', fields: LogFields, message: string): void {
-  if (!asksForJson(argv)) return stderr.write(`mnist-dist: ${message}`);
-  createLogger({ level, format: 'json', destination: stderr })[level](fields, message);
-}
-
-function asksForJson(argv: readonly string[]): boolean {
-  const format = /--log-format[= ](\S+)/.exec(argv.join(' '))?.[1];
-  return (format ?? process.env['MNIST_DIST_LOG_FORMAT']) === 'json';
 }
 
 /** Each command's code is loaded only when it is asked for. */

@@ -1,12 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { errorCodeOfExit, errorTable, type ErrorCode } from '../shared/errors.ts';
+import { errorTable, type ErrorCode } from '../shared/errors.ts';
 import {
   FIRST_RESTART_MILLISECONDS,
+  MAX_FAILED_STARTS,
   MAX_RESTART_MILLISECONDS,
   STABLE_MILLISECONDS,
 } from '../shared/limits.ts';
 import { Child } from './child.ts';
 import type { Log } from './log.ts';
+import type { ToChild } from './supervised.ts';
 
 export interface MemberOptions {
   readonly name: string;
@@ -14,6 +16,8 @@ export interface MemberOptions {
   readonly args: (isRestart: boolean, pagePort: number | undefined) => readonly string[];
   readonly environment: NodeJS.ProcessEnv;
   readonly output: 'inherit' | 'capture';
+  /** A socket that it inherits. */
+  readonly listener?: number;
   readonly maxRestarts: number;
   /** The exit code of one that crashed when what it was there for was done; undefined where it has to go on. */
   readonly codeAtEnd?: () => Promise<number | undefined>;
@@ -49,6 +53,10 @@ export class Member {
     return this.#hasStarted || this.#child.started;
   }
 
+  tell(order: ToChild): void {
+    this.#child.tell(order);
+  }
+
   /** Asks it to end in good order; it is not started again. */
   stop(code: ErrorCode): void {
     this.#stopCode ??= code;
@@ -74,15 +82,27 @@ export class Member {
   async #run(): Promise<number> {
     const { log, maxRestarts, name } = this.#options;
     let pause = FIRST_RESTART_MILLISECONDS;
+    let failedStarts = 0;
+    let lastCode = 0;
     for (let restarts = 1; ; restarts++) {
       const started = performance.now();
       const code = await this.#child.exited;
-      const isFinal = this.#stopping.signal.aborted || !isCrash(code) || restarts > maxRestarts;
-      if (isFinal) return this.#finish(code);
+      const { hasCrashed, isOwnFault, isReady } = this.#child;
+      if (this.#stopping.signal.aborted || !hasCrashed || restarts > maxRestarts) return this.#finish(code);
       const codeAtEnd = await this.#options.codeAtEnd?.();
       if (codeAtEnd !== undefined) {
         log.warn({ process: name, code }, `${name} ${causeOf(code)}, when the run was finished`);
         return this.#finish(codeAtEnd);
+      }
+      if (!isOwnFault || isReady) failedStarts = 0;
+      else failedStarts = code === lastCode ? failedStarts + 1 : 1;
+      lastCode = code;
+      if (failedStarts === MAX_FAILED_STARTS) {
+        log.error(
+          { process: name, code },
+          `${name} ${causeOf(code)} ${failedStarts} times in a row before it was ready: it is not started again`,
+        );
+        return this.#finish(code);
       }
       if (performance.now() - started > STABLE_MILLISECONDS) pause = FIRST_RESTART_MILLISECONDS;
       log.warn(
@@ -106,15 +126,9 @@ export class Member {
   }
 
   #spawn(isRestart: boolean): Child {
-    const { name, args, environment, output } = this.#options;
-    return new Child(name, args(isRestart, this.#pagePort), environment, output);
+    const { name, args, environment, output, listener } = this.#options;
+    return new Child(name, args(isRestart, this.#pagePort), environment, output, listener);
   }
-}
-
-/** A signal that was not asked for, or a defect, ended it; every other exit code has a reason that stays. */
-function isCrash(code: number): boolean {
-  const known = errorCodeOfExit(code);
-  return known === 'UNEXPECTED' || (known === undefined && code > 128);
 }
 
 function causeOf(code: number): string {

@@ -1,6 +1,7 @@
 import type { RunRecorder, Serving } from '../coordinator/serve.ts';
 import { ClusterError, errorCodeOfExit } from '../shared/errors.ts';
 import { DEFAULT_MAX_RESTARTS } from '../shared/limits.ts';
+import { Crew } from './crew.ts';
 import type { Log } from './log.ts';
 import type { Member } from './member.ts';
 import type { EvalOptions, VerifyOptions } from './options.ts';
@@ -16,9 +17,7 @@ export interface OwnComputation<R extends RunRecorder> {
   /** From before the first worker was started: a Ctrl-C from then on must end all of them. */
   readonly stopping: Stopping;
   readonly log: Log;
-  /** Whether something was computed, so that others may go on without a worker that ended. */
-  readonly hasBegun: () => boolean;
-  /** What a worker's end means without which there is none. */
+  /** What the end of the first worker means, where none is left. */
   readonly failureOf: (worker: Member, code: number) => ClusterError;
 }
 
@@ -29,32 +28,28 @@ export interface OwnComputation<R extends RunRecorder> {
 export async function withOwnWorkers<R extends RunRecorder>(
   computation: OwnComputation<R>,
 ): Promise<Awaited<Serving<R>['done']>> {
-  const { serving, stopping, log, hasBegun, failureOf } = computation;
-  const workers = startAll(computation);
+  const { serving, stopping, log, failureOf } = computation;
   let failure: ClusterError | undefined;
   let isOver = false;
-  const alive = new Set(workers);
   stopping.listen((code) => serving.stop(code));
-  // Whatever ends this process ends its children.
-  process.on('exit', () => workers.forEach((worker) => worker.kill()));
-  for (const worker of workers) void watch(worker);
-  async function watch(worker: Member): Promise<void> {
-    const code = await worker.ended;
-    alive.delete(worker);
-    if (isOver || stopping.code !== undefined) return;
-    if (hasBegun() && alive.size > 0)
-      return log.warn({ worker: worker.name, code }, `${worker.name} ended with exit code ${code}`);
-    failure ??= failureOf(worker, code);
-    serving.stop('RUN_FAILED');
-  }
+  const crew = new Crew({
+    workers: startAll(computation),
+    minWorkers: 1,
+    log,
+    isOver: () => isOver || stopping.code !== undefined,
+    lost: (left) => serving.expect(left),
+    failed: (worker, code) => {
+      failure = failureOf(worker, code);
+      serving.stop('RUN_FAILED');
+    },
+  });
   try {
     const done = await serving.done;
     if (failure !== undefined) throw failure;
     return done;
   } finally {
     isOver = true;
-    for (const worker of alive) worker.stop('RUN_FAILED');
-    await Promise.all([...alive].map((worker) => worker.end()));
+    await crew.end(true);
   }
 }
 

@@ -3,7 +3,7 @@ import type { Verified, Verifier } from '../coordinator/verifier.ts';
 import { ClusterError, errorTable } from '../shared/errors.ts';
 import { withOwnWorkers, workerFailure, type OwnComputation } from './own-workers.ts';
 
-export interface RunningReplay extends Omit<OwnComputation<Verifier>, 'hasBegun' | 'failureOf'> {
+export interface RunningReplay extends Omit<OwnComputation<Verifier>, 'failureOf'> {
   readonly evidence: Evidence;
 }
 
@@ -15,7 +15,6 @@ export async function superviseReplay({ evidence, ...replay }: RunningReplay): P
   const { recorder } = replay.serving;
   const { outcome, result } = await withOwnWorkers({
     ...replay,
-    hasBegun: () => recorder.hasBegun,
     failureOf: (worker, code) =>
       code === errorTable.FINGERPRINT.exit ? otherEngine(recorder, evidence) : workerFailure(worker, code),
   });

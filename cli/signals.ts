@@ -1,4 +1,4 @@
-import { errorTable } from '../shared/errors.ts';
+import { constants } from 'node:os';
 import { hasTerminal, leaveClosedTerminals } from '../shared/terminal.ts';
 
 /** The signals that ask a process to end, and the error with which it then does. */
@@ -27,7 +27,7 @@ export function watchSignals(): void {
       if (signal !== 'SIGTERM' && isSupervised()) return;
       if (signal === 'SIGHUP' && !hasTerminal) return;
       const ending = endings[signal];
-      if (listeners.size === 0) process.exit(errorTable[ending].exit);
+      if (listeners.size === 0) process.exit(128 + constants.signals[signal]);
       for (const listener of listeners) listener(ending);
     });
   }

@@ -4,8 +4,14 @@ import { ORPHAN_LIMIT_MILLISECONDS } from '../shared/limits.ts';
 import { isSupervised, onSignal } from './signals.ts';
 
 /** What `local` and its children say to each other over the channel between their processes. */
-export const toChild = z.strictObject({ kind: z.literal('stop'), code: z.enum(errorCodes) });
+export const toChild = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('stop'), code: z.enum(errorCodes) }),
+  /** To a coordinator: no more than so many workers are going to come before the first step. */
+  z.strictObject({ kind: z.literal('expect'), workers: z.int() }),
+]);
 export const fromChild = z.discriminatedUnion('kind', [
+  /** It can do what it is there for: a coordinator listens, a worker has its engine. */
+  z.strictObject({ kind: z.literal('ready') }),
   /** Training has begun. */
   z.strictObject({ kind: z.literal('started') }),
   /** The live page is at this port. */
@@ -46,7 +52,7 @@ function onWord(handle: (code: ErrorCode) => void, isStopping: () => boolean): (
   process.channel?.unref();
   const heard = (message: unknown): void => {
     const order = toChild.safeParse(message);
-    if (order.success) handle(order.data.code);
+    if (order.data?.kind === 'stop') handle(order.data.code);
   };
   const orphaned = (): void => {
     if (!isStopping()) handle('TERMINATED');
@@ -60,6 +66,14 @@ function onWord(handle: (code: ErrorCode) => void, isStopping: () => boolean): (
   if (process.connected) process.once('disconnect', orphaned);
   else orphaned();
   return () => process.off('message', heard).off('disconnect', orphaned);
+}
+
+/** Calls this when the supervisor knows how many workers are going to come. */
+export function onExpect(listener: (workers: number) => void): void {
+  process.on('message', (message) => {
+    const order = toChild.safeParse(message);
+    if (order.data?.kind === 'expect') listener(order.data.workers);
+  });
 }
 
 /** The word to stop, which may come before there is anybody to pass it to. */

@@ -5,6 +5,7 @@ import { findUsableGpus, howMany, type UsableGpus } from '../worker/native/usabl
 import { argumentsFor } from './child-arguments.ts';
 import { chooseEngine, engineEnvironment } from './engine-choice.ts';
 import type { Log } from './log.ts';
+import { checkMachine } from './machine.ts';
 import { Member, type MemberOptions } from './member.ts';
 import type { EvalOptions, LocalOptions, VerifyOptions } from './options.ts';
 
@@ -27,6 +28,7 @@ export async function planWorkers(options: WorkerChoice, log: Log): Promise<Work
   // TensorFlow may have been set up without CUDA, or not at all.
   const there = native?.device === 'cuda' ? gpus.gpus.length : 0;
   const count = workerCount(options, there);
+  checkMachine(count, engine);
   const usable = options.device === 'auto' ? there : Math.min(there, 1);
   if (usable > 0 && count > usable)
     log.warn({ workers: count, gpus: usable }, `${count} workers share ${usable} GPU(s)`);

@@ -16,7 +16,7 @@ import { createLogger } from './log.ts';
 import type { OptionKey, WorkerOptions } from './options.ts';
 import { stderr } from './output.ts';
 import { version } from './package.ts';
-import { onStop } from './supervised.ts';
+import { onStop, tell } from './supervised.ts';
 import { workerConnection } from './worker-connection.ts';
 
 /** `mnist-dist worker`: dials a coordinator and computes until the run is over. */
@@ -66,6 +66,7 @@ export async function worker(
       const { disagreement } = computation;
       if (disagreement !== undefined)
         log.warn({ engine }, `the engine ${disagreement}; it computes shard by shard, which is slower`);
+      tell({ kind: 'ready' });
       return computation;
     },
     log: (level, message) => log[level]({}, message),

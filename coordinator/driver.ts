@@ -134,6 +134,11 @@ export class Driver implements PeerEvents {
     this.#enqueue({ kind: 'stop', code, now: this.#now() });
   }
 
+  /** No more than so many workers are waited for before the first step. */
+  expect(workers: number): void {
+    this.#enqueue({ kind: 'expect', workers, now: this.#now() });
+  }
+
   /** Ends the run at once: something outside the reducers failed. */
   fail(error: ClusterError): void {
     this.#crash(error);

@@ -36,18 +36,12 @@ export class Evaluator implements RunRecorder {
   readonly #dataset: Dataset;
   readonly #workplace: Workplace;
   readonly #log: RunViewer['log'];
-  #hasBegun = false;
   #evaluated: Pick<Evaluated, 'score' | 'misclassified'> | undefined;
 
   constructor(dataset: Dataset, workplace: Workplace, log: RunViewer['log']) {
     this.#dataset = dataset;
     this.#workplace = workplace;
     this.#log = log;
-  }
-
-  /** Whether a worker has taken part. */
-  get hasBegun(): boolean {
-    return this.#hasBegun;
   }
 
   async opened(): Promise<void> {}
@@ -76,8 +70,7 @@ export class Evaluator implements RunRecorder {
     return { finite };
   }
 
-  log({ level, event, message, fields }: Extract<Effect, { kind: 'log' }>): void {
-    if (event === 'ready') this.#hasBegun = true;
+  log({ level, message, fields }: Extract<Effect, { kind: 'log' }>): void {
     // Who comes and goes is news to nobody who waits for one evaluation.
     this.#log(level === 'info' ? 'debug' : level, message, fields);
   }

@@ -33,5 +33,7 @@ export type RunEvent = { readonly now: number } & (
   | { readonly kind: 'updated'; readonly finite: boolean }
   | { readonly kind: 'evaluated'; readonly finite: boolean }
   | { readonly kind: 'stop'; readonly code: ErrorCode }
+  /** No more than so many workers are going to come before the first step. */
+  | { readonly kind: 'expect'; readonly workers: number }
   | { readonly kind: 'tick' }
 );

@@ -32,6 +32,10 @@ export function reduce(state: RunState, event: RunEvent): Next {
       return andThen(acceptResult(state, event.verdict, event.now), (next) => leaseAgain(next, event.now));
     case 'stop':
       return stop(state, event.code);
+    case 'expect': {
+      const settings = { ...state.settings, startWorkers: event.workers };
+      return beginIfReady({ ...state, settings }, event.now);
+    }
     case 'connected':
     case 'disconnected':
     case 'message':

@@ -29,6 +29,8 @@ export interface ServeSettings extends RunPolicy {
   readonly version: string;
   readonly host: string;
   readonly port: number;
+  /** A socket that listens there already. */
+  readonly descriptor?: number | undefined;
   /** Offer workers on this host to exchange tensors through shared memory. */
   readonly sharedMemory: boolean;
   /** The steps after which to evaluate, where these are not each epoch's last and the last of all. */
@@ -69,6 +71,8 @@ export interface Serving<R extends RunRecorder> {
   readonly recorder: R;
   /** Ends the run in good order, after the open step. */
   stop(code: ErrorCode): void;
+  /** No more than so many workers are waited for before the first step. */
+  expect(workers: number): void;
   inspect(): Inspection;
   /** A copy of the current weights, and the step after which they are. */
   weights(): { readonly step: number; readonly weights: Float32Array };
@@ -87,7 +91,7 @@ export async function serve<R extends RunRecorder>(
   open: (workplace: Workplace) => Promise<R>,
   log: RunViewer['log'],
 ): Promise<Serving<R>> {
-  const { configuration, dataset, token, tls, host, port } = settings;
+  const { configuration, dataset, token, tls, host, port, descriptor } = settings;
   const bytes = 4 * parameterCount(configuration.model);
   const memory = settings.sharedMemory ? offerMemory(bytes, log) : undefined;
   const initial = initialWeights(configuration.seed, configuration.model);
@@ -103,7 +107,7 @@ export async function serve<R extends RunRecorder>(
   };
   const server = await listen(
     {
-      ...{ host, port, token, tls, dataset, maxFrameBytes: frameBytes },
+      ...{ host, port, descriptor, token, tls, dataset, maxFrameBytes: frameBytes },
       version: settings.version,
       warn: (line) => log('warn', line, {}),
       description: () => running?.description,
@@ -145,6 +149,7 @@ export async function serve<R extends RunRecorder>(
     return {
       ...{ port: server.port, recorder },
       stop: (code) => driver.stop(code),
+      expect: (workers) => driver.expect(workers),
       inspect: () => driver.inspect(),
       weights: () => ({ step: driver.state.step, weights: tensors.weights().slice() }),
       unauthorized: () => server.unauthorized,

@@ -17,6 +17,8 @@ import type { OpenMemory } from './worker-memory.ts';
 export interface ServerOptions {
   readonly host: string;
   readonly port: number;
+  /** A socket that listens there already, which this process inherited. */
+  readonly descriptor?: number | undefined;
   readonly token: string;
   /** Without it a reader of the network reads everything but the token. */
   readonly tls?: ServerTls | undefined;
@@ -251,15 +253,17 @@ function freeSlot(connections: ReadonlyMap<number, Connection>): number {
   return slot;
 }
 
-async function bind(http: BoundedServer, { host, port }: ServerOptions): Promise<void> {
+async function bind(http: BoundedServer, { host, port, descriptor }: ServerOptions): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     // One that comes later (no more file descriptors) costs a connection, not the run.
     http.on('error', (error: NodeJS.ErrnoException) => reject(bindError(error, host, port)));
-    http.listen({ port, host, backlog: limits.LISTEN_BACKLOG }, resolve);
+    const where = descriptor === undefined ? { port, host } : { fd: descriptor };
+    http.listen({ ...where, backlog: limits.LISTEN_BACKLOG }, resolve);
   });
 }
 
-function bindError(error: NodeJS.ErrnoException, host: string, port: number): ClusterError {
+/** Why the training listener has no address. */
+export function bindError(error: NodeJS.ErrnoException, host: string, port: number): ClusterError {
   const cause = { cause: error };
   if (error.code === 'EADDRINUSE') {
     return new ClusterError('ADDRESS', `port ${port} on ${host} is in use (--port)`, {

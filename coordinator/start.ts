@@ -9,7 +9,7 @@ export type RunSettings = ServeSettings & OpenSettings;
 
 export interface RunningCoordinator extends Pick<
   Serving<Recorder>,
-  'port' | 'stop' | 'inspect' | 'weights' | 'unauthorized'
+  'port' | 'stop' | 'expect' | 'inspect' | 'weights' | 'unauthorized'
 > {
   readonly directory: string;
   /** Bytes of its lines that wait for the disk. */

@@ -74,11 +74,6 @@ export class Verifier implements RunRecorder {
     return this.#replay.evidence.record.run;
   }
 
-  /** Whether a step was computed again. */
-  get hasBegun(): boolean {
-    return this.#step > this.#replay.start.step;
-  }
-
   /** What a worker is that computes other bytes than the run; undefined where there was none. */
   get stranger(): string | undefined {
     return this.#stranger;

@@ -103,6 +103,7 @@ describe('the house', () => {
     expect(users.toSorted()).toEqual([
       // The files of this package, and those of /proc and /dev/shm.
       'artifacts/raster.ts',
+      'cli/open-files.ts',
       'cli/package.ts',
       'observation/page-files.ts',
       'shared/shared-memory.ts',

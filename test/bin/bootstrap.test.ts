@@ -45,7 +45,7 @@ const call = (name) => { fs.appendFileSync('calls', name + '\\n'); if (fails ===
 if (process.argv.includes('page/tsconfig.json')) { fs.mkdirSync(out, { recursive: true }); fs.copyFileSync('page/main.ts', out + '/main.js'); process.exit(); }
 fs.mkdirSync(out + '/cli', { recursive: true });
 fs.writeFileSync(out + '/package.json', '{"type":"module"}');
-fs.writeFileSync(out + '/cli/main.js', 'export async function main(argv) { console.log(' + JSON.stringify(source) + ', argv.join()); return 7; }');`,
+fs.writeFileSync(out + '/cli/start.js', 'export async function start(argv) { console.log(' + JSON.stringify(source) + ', argv.join()); return 7; }');`,
   );
   write('tools/asc.js', `${common} call('asc'); fs.writeFileSync(out, 'wasm');`);
   chmodSync(join(checkout, 'path/npm'), 0o755);
@@ -138,7 +138,7 @@ describe('a checkout', () => {
       const result = await start();
       expect(result).toMatchObject({ status: 10, stdout: '' });
       expect(result.stderr).toContain(`${tool} says no`);
-      expect(readFileSync(join(checkout, 'dist/cli/main.js'), 'utf8')).toContain('one');
+      expect(readFileSync(join(checkout, 'dist/cli/start.js'), 'utf8')).toContain('one');
     },
   );
 

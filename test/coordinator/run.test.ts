@@ -371,6 +371,23 @@ describe('who is let in', () => {
   });
 });
 
+describe('fewer workers than were expected', () => {
+  it('are waited for no more once one has ended for good', () => {
+    const cluster = new Cluster({ startWorkers: 2 });
+    cluster.join(0);
+    expect(cluster.state.phase).toBe('gathering');
+    cluster.dispatch({ kind: 'expect', workers: 1, now: 1 });
+    expect(cluster.state.phase).toBe('running');
+  });
+
+  it('are still as many as --min-workers says', () => {
+    const cluster = new Cluster({ startWorkers: 3, minWorkers: 2 });
+    cluster.join(0);
+    cluster.dispatch({ kind: 'expect', workers: 1, now: 1 });
+    expect(cluster.state.phase).toBe('gathering');
+  });
+});
+
 describe('stopping', () => {
   it('ends after the open step', () => {
     const cluster = new Cluster();

@@ -1,3 +1,4 @@
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, readFileSync, readdirSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -5,23 +6,67 @@ import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { DEFAULT_PORT } from '../../cli/endpoint.ts';
 import { datasetDigest } from '../../shared/dataset.ts';
+import { portOf } from '../../coordinator/http-server.ts';
 import { errorTable } from '../../shared/errors.ts';
 import { concatenate, imagesFile, labelsFile, tinyBytes, tinyFiles } from '../shared/idx-files.ts';
-import { newRun, readRun, run, start, temporaryFolder, train } from './cluster.ts';
+import { executable, follow, newRun, readRun, run, start, temporaryFolder, train } from './cluster.ts';
 
 const TINY = ['--engine', 'reference', '--steps', '12', '--hidden', '4'];
 const TOKEN = { MNIST_DIST_TOKEN: 'a-token-of-the-tests-0123456789' };
 
 describe('local', () => {
-  it('takes a free port when the default one is taken, and says so', async () => {
+  it('trains beside others that were started at the same moment, each at a port of its own', async () => {
+    const runs = temporaryFolder();
+    const started = await Promise.all(
+      ['a', 'b', 'c'].map((id) => run(['local', ...TINY, '-n', '1', '--runs-dir', runs, '--run-id', id])),
+    );
+    for (const { code, output } of started) expect(code, output).toBe(0);
+    const outputs = started.map(({ output }) => output).join('\n');
+    expect(outputs).toMatch(new RegExp(`port ${DEFAULT_PORT} is in use; this run takes \\d+`));
+  });
+
+  it('names the port that was asked for and is in use', async () => {
     const server = createServer();
-    server.listen(DEFAULT_PORT, '127.0.0.1');
-    // Somebody else's program may hold it already, which serves as well.
-    await once(server, 'listening').catch(() => undefined);
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
     onTestFinished(() => void server.close());
-    const { code, output } = await run(['local', ...TINY, '--runs-dir', temporaryFolder()]);
-    expect(code, output).toBe(0);
-    expect(output).toMatch(new RegExp(`port ${DEFAULT_PORT} is in use; this run takes \\d+`));
+    const port = portOf(server);
+    const args = ['local', ...TINY, '--runs-dir', temporaryFolder(), '--port', `${port}`];
+    const { code, output } = await run(args);
+    expect(code, output).toBe(errorTable.ADDRESS.exit);
+    expect(output).toContain(`port ${port} on 127.0.0.1 is in use (--port)`);
+  });
+
+  it.each([
+    ['every worker', '', 1, 'w0 ended with exit code 1'],
+    ['one worker of two', '--name=w1', 0, 'w1 ended with exit code 1; 1 go on'],
+  ])('does not start again what fails alike at every start: %s', async (_whose, only, expected, said) => {
+    const folder = temporaryFolder();
+    const script = join(folder, 'fail.cjs');
+    writeFileSync(
+      script,
+      `if (process.argv[2] === 'worker' && process.argv.join(' ').includes('${only}')) throw new Error('a made-up defect');`,
+    );
+    const args = ['local', ...TINY, '-n', '2', ...newRun(join(folder, 'runs'))];
+    const { code, output } = await run(args, { NODE_OPTIONS: `--require=${script}` });
+    expect(code, output).toBe(expected);
+    expect(output).toMatch(/w1 ended with exit code 1 3 times in a row before it was ready/);
+    expect(output).toContain(said);
+    expect(output).toContain('a made-up defect');
+  });
+
+  it('says before it starts anything that too few files may be open, or no memory reserved', async () => {
+    const local = [process.execPath, executable, 'local', '--engine', 'wasm', ...newRun(temporaryFolder())];
+    for (const [limit, said] of [
+      ['-n 64', /64 files may be open at once \(ulimit -n\), and this needs 256/],
+      ['-v 8000000', /there is not enough memory: WebAssembly/],
+    ] as const) {
+      const shell = spawn('bash', ['-c', `ulimit ${limit}; exec "$@"`, 'bash', ...local]);
+      const limited = follow(shell);
+      expect(await limited.exited, limited.output()).toBe(errorTable.LIMIT.exit);
+      expect(limited.output()).toMatch(said);
+      expect(limited.output()).not.toMatch(/^ +at /m);
+    }
   });
 
   it('lets workers stand by that no shard is left for, and says so', async () => {

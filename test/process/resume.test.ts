@@ -1,12 +1,16 @@
+import { once } from 'node:events';
 import { readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
-import { errorTable } from '../../shared/errors.ts';
+import { assert, errorTable } from '../../shared/errors.ts';
 import { readMetrics } from '../../shared/metrics.ts';
 import {
   childOf,
   expectSame,
+  findChild,
   type FinishedRun,
+  gone,
   newRun,
   QUICK_RECIPE,
   readRun,
@@ -36,7 +40,15 @@ describe('a run that is disturbed', () => {
     await local.says(/w1 delivered its first shard/);
     process.kill(childOf(local, 'w0'), 'SIGKILL');
     await local.says(/w0 was ended by signal 9; starting it again \(1 of at most 100/);
-    process.kill(childOf(local, 'coordinator'), 'SIGKILL');
+    const coordinator = findChild(local, 'coordinator');
+    assert(coordinator !== undefined, 'local has a coordinator');
+    const port = Number(/--port=(\d+)/.exec(coordinator.arguments)?.[1]);
+    process.kill(coordinator.pid, 'SIGKILL');
+    await gone([coordinator]);
+    // While it is away, the port stays this run's.
+    await expect(once(createServer().listen(port, '127.0.0.1'), 'listening')).rejects.toMatchObject({
+      code: 'EADDRINUSE',
+    });
     await local.says(/going on after step \d+ \(term 2\)/);
     expect(await local.exited, local.output()).toBe(0);
     const resumed = readRun(join(runs, 'r'));

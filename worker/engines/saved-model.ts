@@ -1,6 +1,6 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
+import { makeTemporaryFolder, temporaryFileError } from '../../data/temporary-folder.ts';
 import { createRequire } from 'node:module';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { unreachable } from '../../shared/errors.ts';
 import type { Attribute, ConstantTensor, ElementType, Graph, GraphNode } from './graph.ts';
@@ -68,9 +68,13 @@ interface Protobuf {
  * binding runs nodes by their names.
  */
 export function withSavedModel<T>(graph: Graph, load: (directory: string) => T): T {
-  const directory = mkdtempSync(join(tmpdir(), 'mnist-dist-graph-'));
+  const directory = makeTemporaryFolder('graph');
   try {
-    writeFileSync(join(directory, 'saved_model.pb'), serialize(graph));
+    try {
+      writeFileSync(join(directory, 'saved_model.pb'), serialize(graph));
+    } catch (error) {
+      throw temporaryFileError(error);
+    }
     return load(directory);
   } finally {
     rmSync(directory, { recursive: true, force: true });

@@ -151,7 +151,10 @@ async function startBackend(): Promise<BackendWasm> {
   if (tf.getBackend() !== 'wasm') setWasmPaths(`${dirname(entry)}/`);
   // Threads would make bytes depend on how many cores there are, and do not work under Node.
   tf.env().set('WASM_HAS_MULTITHREAD_SUPPORT', false);
-  await tf.setBackend('wasm');
+  if (!(await tf.setBackend('wasm')))
+    throw new ClusterError('ENGINE', 'the engine "wasm" could not be loaded; the lines above say why', {
+      fix: 'where it was refused memory: ulimit -v unlimited; each engine reserves 10 GB of addresses',
+    });
   const backend = tf.backend();
   if (backend instanceof BackendWasm && (await tf.env().getAsync('WASM_HAS_SIMD_SUPPORT')) === true)
     return backend;

@@ -1,0 +1,18 @@
+import { MIN_OPEN_FILES } from '../shared/limits.ts';
+import { tooFewFiles } from './open-files.ts';
+import { watchSignals } from './signals.ts';
+
+/** The exit code of LIMIT: the table of errors needs more files than there may be. */
+const LIMIT_EXIT_CODE = 23;
+
+/** Starts the program where it can be loaded at all. Resolves with the exit code. */
+export async function start(argv: readonly string[]): Promise<number> {
+  watchSignals();
+  const lack = tooFewFiles(MIN_OPEN_FILES);
+  if (lack !== undefined) {
+    process.stderr.write(`mnist-dist: ${lack.message}\n  ${lack.fix}\n`);
+    return LIMIT_EXIT_CODE;
+  }
+  const { main } = await import('./main.ts');
+  return await main(argv);
+}

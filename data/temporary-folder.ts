@@ -1,0 +1,21 @@
+import { mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { ClusterError, messageOf } from '../shared/errors.ts';
+
+/** Makes a folder for temporary files, which the caller removes. Throws DISK. */
+export function makeTemporaryFolder(name: string): string {
+  try {
+    return mkdtempSync(join(tmpdir(), `mnist-dist-${name}-`));
+  } catch (error) {
+    throw temporaryFileError(error);
+  }
+}
+
+/** A temporary file that could not be written. */
+export function temporaryFileError(error: unknown): ClusterError {
+  return new ClusterError('DISK', `temporary files cannot be written to ${tmpdir()}: ${messageOf(error)}`, {
+    fix: 'set TMPDIR to a folder that exists, has space, and that this user may write to',
+    cause: error,
+  });
+}
