@@ -4,6 +4,7 @@ import { ClusterError } from '../shared/errors.ts';
 import type { EngineKind } from '../shared/engine-identity.ts';
 import { ensureTensorFlow } from '../worker/native/ensure.ts';
 import { workerEnvironment } from '../worker/native/environment.ts';
+import { requireLoadable } from '../worker/native/loadable.ts';
 import { loadTensorFlow } from '../worker/native/load.ts';
 import type { NativeEngine } from '../worker/native/manifest.ts';
 import { requireGpu } from '../worker/native/require-gpu.ts';
@@ -43,13 +44,12 @@ export async function chooseEngine(
   const progress = setupProgress(stderr);
   try {
     const wanted = device === 'auto' ? {} : ({ device: device === 'cpu' ? 'cpu' : 'gpu' } as const);
-    return { engine: 'tensorflow', native: await ensureTensorFlow(wanted, progress.report), gpus };
+    const native = await ensureTensorFlow(wanted, progress.report);
+    if (!isReady) await requireLoadable(native);
+    return { engine: 'tensorflow', native, gpus };
   } catch (error) {
     if (engine === 'tensorflow' || !(error instanceof ClusterError)) throw error;
-    log.warn(
-      { engine: 'wasm' },
-      `using the slower wasm engine, since TensorFlow is not there: ${error.message}. ${error.fix ?? ''}`,
-    );
+    log.warn({ engine: 'wasm' }, `using the slower wasm engine: ${error.message}. ${error.fix ?? ''}`);
     return { engine: 'wasm', gpus: noGpus };
   } finally {
     progress.end();

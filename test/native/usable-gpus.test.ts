@@ -4,13 +4,11 @@ import { describe, expect, it, vi } from 'vitest';
 import { createLogger } from '../../cli/log.ts';
 import { Output } from '../../cli/output.ts';
 import { planWorkers } from '../../cli/worker-plan.ts';
-import { sourcesDigest } from '../../worker/native/compile.ts';
 import { listGpus, parseInstances, type Gpu } from '../../worker/native/devices.ts';
 import { workerEnvironment } from '../../worker/native/environment.ts';
 import { watchedGpus } from '../../worker/native/gpu-telemetry.ts';
-import { BINDING_FORMAT, MANIFEST_FILE } from '../../worker/native/manifest.ts';
-import { ownLink, tfjsPackage } from '../../worker/native/places.ts';
 import { gpuOf, howMany, usableGpus } from '../../worker/native/usable-gpus.ts';
+import { fakeEngine } from './fake-engine.ts';
 import { standIns, systemPath, temporaryFolder } from './stand-ins.ts';
 
 // No GPU has run any of this: the rules are those of NVIDIA's documentation, and of programs that imitate them.
@@ -190,19 +188,6 @@ describe('a worker', () => {
 const list = (machine: readonly Gpu[]): string =>
   machine.map(({ index, name, uuid }) => `echo "${index}, ${name}, ${uuid}, 570.1, Disabled"`).join('\n');
 
-/** A TensorFlow with CUDA, as far as its manifest says. */
-function fakeEngine(): void {
-  const cache = temporaryFolder();
-  vi.stubEnv('MNIST_DIST_CACHE', cache);
-  const folder = ownLink(tfjsPackage().moduleDirectory);
-  mkdirSync(folder, { recursive: true });
-  const manifest = {
-    ...{ format: BINDING_FORMAT, version: '2.21.0', source: 'fake', device: 'cuda', library: '/l' },
-    ...{ environment: {}, files: [], sources: sourcesDigest(), compiler: 'c', node: 'n' },
-  };
-  writeFileSync(join(folder, MANIFEST_FILE), JSON.stringify(manifest));
-}
-
 describe('`local -n`', () => {
   const lines: string[] = [];
   const log = createLogger({
@@ -210,7 +195,7 @@ describe('`local -n`', () => {
     destination: new Output({ write: (text) => lines.push(text) }, {}),
   });
   const plan = async (nprocPerNode: number | 'auto' | 'gpu', visible: string | undefined) => {
-    fakeEngine();
+    fakeEngine('cuda');
     standIns({ 'nvidia-smi': list(four) }, systemPath);
     vi.stubEnv('CUDA_VISIBLE_DEVICES', visible);
     const plans = await planWorkers({ nprocPerNode, engine: 'tensorflow', device: 'auto', threads: 1 }, log);

@@ -1,12 +1,14 @@
-import { existsSync, statfsSync } from 'node:fs';
+import { accessSync, constants, existsSync, mkdtempSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
-import { dirname, resolve } from 'node:path';
+import { tmpdir } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
 import { loadDataset } from '../../data/load-dataset.ts';
-import { kernelDigest } from '../../kernels/binary.ts';
+import { createKernels, kernelDigest } from '../../kernels/kernels.ts';
 import { ClusterError, messageOf } from '../../shared/errors.ts';
 import { createWasmEngine } from '../engines/wasm.ts';
 import { COMPILER_FIX, findCompiler } from './compile.ts';
 import { cudaLibraries, driverLibrary, missingLibraries } from './cuda.ts';
+import { requireLoadable } from './loadable.ts';
 import { readyTensorFlow } from './manifest.ts';
 import type { NativeEngine } from './manifest.ts';
 import { PIP_FIX, findPip } from './pip.ts';
@@ -32,6 +34,8 @@ export interface DoctorOptions {
 const MIN_NODE = { major: 20, minor: 19 };
 const MIN_RUNS_MEGABYTES = 100;
 const SETUP_MEGABYTES = 1200;
+const TEMPORARY_BYTES = 1024 ** 2;
+const KERNEL_TRIAL_BYTES = 16 * 1024 ** 2;
 const SETUP_FIX = 'Run: npx mnist-dist setup';
 
 /** Checks everything a run needs, from the outside in. Never throws for what is wrong with the machine. */
@@ -50,7 +54,8 @@ export async function doctorRows(options: DoctorOptions = {}): Promise<readonly 
   const engines = judgeEngines(tensorflow, wasm);
   return [
     ...[nodeRow(), compiler, pip, libraryRow(native), ...engines, cuda, kernelsRow(), dataset, port],
-    diskRow('disk: cache', cacheDirectory(), isReady ? 0 : SETUP_MEGABYTES, 'warning'),
+    cacheRow(isReady),
+    temporaryRow(),
     diskRow('disk: runs', resolve(options.runsDir ?? 'runs'), MIN_RUNS_MEGABYTES, 'failed'),
   ];
 }
@@ -106,6 +111,7 @@ async function tensorFlowRow(native: NativeEngine | undefined): Promise<Row> {
   const check = 'engine tensorflow';
   if (native === undefined) return { check, status: 'warning', detail: 'not set up', fix: SETUP_FIX };
   try {
+    await requireLoadable(native);
     const { version, gpu } = await smokeTest(native.binding, native.environment);
     return { check, status: 'ok', detail: `TensorFlow ${version}, ${gpu ? 'GPU' : 'CPU'}` };
   } catch (error) {
@@ -166,9 +172,15 @@ async function wasmRow(): Promise<Row> {
 
 function kernelsRow(): Row {
   try {
+    const kernels = createKernels(KERNEL_TRIAL_BYTES);
+    kernels.checksum(kernels.allocate(64), 64);
     return { check: 'kernels', status: 'ok', detail: `SHA-256 ${kernelDigest().slice(0, 16)}` };
   } catch (error) {
-    return { ...failure('kernels', error, 'Build again: npm start'), status: 'failed' };
+    const isLimited = error instanceof RangeError || error instanceof ReferenceError;
+    const fix = isLimited
+      ? 'Start Node without --jitless, and raise the limit of address space (ulimit -v unlimited)'
+      : 'Build again: npm start';
+    return { ...failure('kernels', error, fix), status: 'failed' };
   }
 }
 
@@ -203,7 +215,9 @@ function portRow(host: string, port: number): Promise<Row> {
 
 function diskRow(check: string, directory: string, megabytes: number, status: 'warning' | 'failed'): Row {
   try {
-    const { bavail, bsize } = statfsSync(existingAbove(directory));
+    const existing = existingAbove(directory);
+    accessSync(existing, constants.W_OK);
+    const { bavail, bsize } = statfsSync(existing);
     const free = Math.floor((bavail * bsize) / 1e6);
     if (free >= megabytes) return { check, status: 'ok', detail: `${free} MB free for ${directory}` };
     return {
@@ -214,6 +228,31 @@ function diskRow(check: string, directory: string, megabytes: number, status: 'w
     };
   } catch (error) {
     return { ...failure(check, error, 'Name another folder'), status };
+  }
+}
+
+function cacheRow(isReady: boolean): Row {
+  try {
+    return diskRow('disk: cache', cacheDirectory(), isReady ? 0 : SETUP_MEGABYTES, 'warning');
+  } catch (error) {
+    return failure('disk: cache', error, 'Name another folder: MNIST_DIST_CACHE=DIR');
+  }
+}
+
+/** TensorFlow is given its graphs as files: as a worker does, one is written. */
+function temporaryRow(): Row {
+  const check = 'disk: temporary';
+  try {
+    const folder = mkdtempSync(join(tmpdir(), 'mnist-dist-doctor-'));
+    try {
+      writeFileSync(join(folder, 'trial'), new Uint8Array(TEMPORARY_BYTES));
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+    return { check, status: 'ok', detail: `${tmpdir()} can be written to` };
+  } catch (error) {
+    const fix = 'Free space there, or name another folder: TMPDIR=DIR';
+    return { ...failure(check, error, fix), status: 'failed' };
   }
 }
 

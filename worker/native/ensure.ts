@@ -17,6 +17,7 @@ import { cudaLibraries, driverLibrary, missingLibraries } from './cuda.ts';
 import { findUsableGpus } from './usable-gpus.ts';
 import { LIBRARY_FILES, folderLibrary, pinnedLibrary, wheelLibrary } from './library.ts';
 import type { Library, LibraryPlaces } from './library.ts';
+import { noexecMount } from './loadable.ts';
 import { withLock } from './lock.ts';
 import { BINDING_FORMAT, MANIFEST_FILE, readManifest, readyTensorFlow } from './manifest.ts';
 import type { Manifest, NativeEngine } from './manifest.ts';
@@ -50,6 +51,7 @@ export async function ensureTensorFlow(options: SetupOptions, report: Report): P
   if (ready !== undefined && suits(ready, options)) return ready;
   const cache = cacheDirectory();
   createCache(cache);
+  requireExecutable(cache);
   return await withLock(
     join(cache, 'lock'),
     async () => {
@@ -213,6 +215,15 @@ function linkDirectory(target: string, link: string): void {
   symlinkSync(target, temporary);
   if (lstatSync(link, { throwIfNoEntry: false })?.isDirectory() === true) rmSync(link, { recursive: true });
   renameSync(temporary, link);
+}
+
+/** What would be downloaded and built there could not be loaded. */
+function requireExecutable(cache: string): void {
+  const mount = noexecMount(cache);
+  if (mount === undefined) return;
+  throw new ClusterError('SETUP', `the cache ${cache} lies on ${mount}, which is mounted noexec`, {
+    fix: 'Name a folder elsewhere: MNIST_DIST_CACHE=DIR',
+  });
 }
 
 function createCache(cache: string): void {

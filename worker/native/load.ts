@@ -19,9 +19,9 @@ const require = createRequire(import.meta.url);
 export function loadTensorFlow(say: (lines: readonly string[]) => void = () => undefined): TensorFlowModule {
   restoreRemovedUtilities();
   pointToBinding();
-  const support = process.env['MNIST_DIST_TENSORFLOW_LOG'] === '1' ? undefined : loadSupport();
   let said = '';
   try {
+    const support = process.env['MNIST_DIST_TENSORFLOW_LOG'] === '1' ? undefined : loadSupport();
     support?.captureStderr();
     try {
       // Parsing outside input: what a package exports is what its own declarations say.
