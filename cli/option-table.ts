@@ -376,7 +376,7 @@ export const optionTable = {
   }),
   pictures: withDefault(flag, true, {
     ...{ in: ['local', 'coordinator', 'show', 'eval'], group: 'Output' },
-    help: 'or --no-pictures: draw report and pictures at the end (show: the mistakes)',
+    help: 'or --no-pictures: draw report and pictures at the end (show: do without those of mistakes)',
   }),
   format: withDefault(choice(['text', 'json', 'csv']), 'text', {
     ...{ in: ['eval', 'predict', 'runs'], group: 'Output' },

@@ -1,11 +1,12 @@
 import { readEvidence } from '../coordinator/evidence.ts';
-import { datasetOfRun, loadOwnDataset } from '../data/own-dataset.ts';
+import { datasetOfRun, loadOwnDataset, type OwnDataset } from '../data/own-dataset.ts';
 import { Listener } from '../observation/listener.ts';
 import { RecordedRun } from '../observation/recorded-run.ts';
+import type { Dataset } from '../shared/dataset.ts';
 import { ClusterError, messageOf } from '../shared/errors.ts';
 import { pageSecrets } from './page-secrets.ts';
 import { chooseRun } from './choose-run.ts';
-import { createLogger } from './log.ts';
+import { createLogger, type Log } from './log.ts';
 import { stdout } from './output.ts';
 import type { OptionKey, ShowOptions } from './options.ts';
 import { onStop } from './supervised.ts';
@@ -23,10 +24,7 @@ export async function show(
   const { record, writer } = evidence;
   if (writer !== undefined)
     log.warn({ writer }, `${writer} is at work on ${directory}: this is how it stands now`);
-  const otherwise = 'show the run without pictures of its mistakes, --no-pictures';
-  const dataset = options.pictures
-    ? await loadOwnDataset(datasetOfRun(directory, record), options.data, { otherwise })
-    : undefined;
+  const dataset = await datasetOf(datasetOfRun(directory, record), options, log);
   const source = await RecordedRun.open(evidence, dataset);
   const { bad } = source;
   if (bad !== undefined)
@@ -43,4 +41,20 @@ export async function show(
   return await new Promise((resolve) => {
     onStop((code) => void listener.close(0).then(() => resolve(new ClusterError(code, '').exitCode)));
   });
+}
+
+/** The dataset has the pictures of the mistakes: with --no-pictures a run is shown without it, too. */
+async function datasetOf(
+  own: OwnDataset,
+  { data, pictures }: ShowOptions,
+  log: Log,
+): Promise<Dataset | undefined> {
+  try {
+    const otherwise = 'or show the run without pictures of its mistakes, --no-pictures';
+    return await loadOwnDataset(own, data, { otherwise });
+  } catch (error) {
+    if (pictures || !(error instanceof ClusterError) || error.code !== 'DATA') throw error;
+    log.warn({}, `there are no pictures of its mistakes: ${error.message}`);
+    return undefined;
+  }
 }

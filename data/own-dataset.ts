@@ -23,7 +23,7 @@ export interface OwnDataset {
 export interface OwnDatasetOptions {
   /** The code of the refusal. */
   readonly code?: ErrorCode;
-  /** What else can be done, for the refusal: "--no-pictures shows the run without them". */
+  /** What else can be done, for the refusal: "or do without, --no-pictures". */
   readonly otherwise?: string;
 }
 
@@ -66,7 +66,7 @@ export async function loadOwnDataset(
   throw new ClusterError(
     code,
     `${own.subject} was trained with the dataset ${shortDigest(own.digest)} (SHA-256), which is not here: ${places}`,
-    { fix: [`give its folder, --data DIR`, ...(otherwise === undefined ? [] : [otherwise])].join('; ') },
+    { fix: `give its folder, --data DIR${otherwise === undefined ? '' : `, ${otherwise}`}` },
   );
 }
 
