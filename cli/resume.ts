@@ -12,7 +12,7 @@ import {
   type LocalOptions,
   type OptionKey,
 } from './options.ts';
-import { engineOfRun } from './run-engine.ts';
+import { engineOfRun, engineToKeep } from './run-engine.ts';
 import { recipeOf } from './run-settings.ts';
 
 /**
@@ -40,8 +40,8 @@ export async function adoptRun<O extends LocalOptions | CoordinatorOptions>(
   // A coordinator has no engine, and where engines are mixed any may join.
   const ran = 'engine' in options && !trust.allowMixedEngines ? record.engine?.description : undefined;
   const engine = 'engine' in options ? engineOfRun(ran, options, explicit) : {};
-  const isEngineFixed = ran !== undefined && 'engine' in options && options.engine !== 'auto';
-  checkAlike(options, explicit, isEngineFixed ? { ...values, engine: ran.kind } : values, directory);
+  const fixed = ran !== undefined && 'engine' in options ? engineToKeep(ran, options) : {};
+  checkAlike(options, explicit, { ...values, ...fixed }, directory);
   const isLengthGiven = explicit.has('epochs') || explicit.has('steps');
   if (isLengthGiven)
     checkLonger({ ...recorded, epochs: options.epochs, steps: options.steps }, recorded, directory);

@@ -18,6 +18,19 @@ export function engineOfRun(
   };
 }
 
+/** The options that the engine of a run settles, where others than `auto` were given; which GPU it was is left open. */
+export function engineToKeep(
+  ran: EngineIdentity,
+  { engine, device }: EngineOptions,
+): Readonly<Record<string, string>> {
+  const [ranOn = 'cpu'] = ran.device.split(' ', 1);
+  const isOtherDevice = device !== 'auto' && (device === 'cpu') !== (ranOn === 'cpu');
+  return {
+    ...(engine === 'auto' ? {} : { engine: ran.kind }),
+    ...(isOtherDevice ? { device: ranOn } : {}),
+  };
+}
+
 /** What `plan` resolves with; where it needs the engine that has `ran`, and that is not there, the error says so. */
 export async function withEngineOfRun<T>(
   directory: string,

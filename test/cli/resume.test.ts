@@ -14,7 +14,7 @@ beforeEach(() => {
   mkdirSync(run);
 });
 
-const engine: RunRecord['engine'] = {
+const engine: NonNullable<RunRecord['engine']> = {
   description: { ...sampleEngine, kind: 'wasm', device: 'cpu', threads: 3 },
   ...{ fingerprint: '0'.repeat(64), kernel_digest: '0'.repeat(64), reproducible: true },
 };
@@ -39,6 +39,16 @@ describe('a run that goes on', () => {
       code: 'USAGE',
       message: `the run ${run} has other settings: --engine wasm, not reference`,
     });
+    await expect(resume('--device', 'cuda:1')).rejects.toMatchObject({
+      message: `the run ${run} has other settings: --device cpu, not cuda:1`,
+    });
+    const onGpu = { ...engine, description: { ...engine.description, device: 'cuda:3 NVIDIA H100' } };
+    writeRun(run, { engine: onGpu });
+    await expect(resume('--device', 'cpu')).rejects.toMatchObject({
+      message: `the run ${run} has other settings: --device cuda:3, not cpu`,
+    });
+    expect(await resume('--device', 'cuda:1')).toMatchObject({ device: 'cuda:1' });
+    expect(await resume()).toMatchObject({ device: 'auto' });
   });
 
   test('takes another engine where none has computed yet, and where engines are mixed', async () => {
