@@ -4,19 +4,20 @@ import { readNamed, runFileLimit } from '../data/regular-file.ts';
 import { systemCode } from '../data/system-error.ts';
 import { makeDirectories, writeWhole } from '../data/whole-file.ts';
 import { ClusterError, messageOf } from '../shared/errors.ts';
+import type { DashboardsOptions } from './options.ts';
 import { stdout } from './output.ts';
 
-interface DashboardsCommand {
-  readonly out: string | undefined;
-}
+/** A name that no folder of a checkout has. */
+const DEFAULT_FOLDER = 'mnist-dist-dashboards';
 
 /**
- * `mnist-dist dashboards`: writes the dashboards, over older ones of this program, never over anything else; either all of
- * them or none. Rejects with USAGE where a file of somebody else is in the way, with DISK where writing fails.
+ * `mnist-dist dashboards`: writes the dashboards, all of them or none. A file that is there and differs stays, unless it is
+ * a dashboard of this program and --overwrite is given. Rejects with USAGE where one is in the way, with DISK where writing
+ * fails.
  */
-export async function dashboards({ out = 'dashboards' }: DashboardsCommand): Promise<number> {
+export async function dashboards({ out = DEFAULT_FOLDER, overwrite }: DashboardsOptions): Promise<number> {
   const files = dashboardFiles().map((file) => ({ ...file, path: join(out, file.name) }));
-  for (const { path } of files) await refuseForeign(path);
+  for (const { path, text } of files) await refuseOther(path, text, overwrite);
   await makeDirectories(out);
   for (const { path, text, title } of files) {
     await writeWhole(path, text);
@@ -30,9 +31,18 @@ export async function dashboards({ out = 'dashboards' }: DashboardsCommand): Pro
   return 0;
 }
 
-async function refuseForeign(path: string): Promise<void> {
+async function refuseOther(path: string, text: string, overwrite: boolean): Promise<void> {
   const found = await readIfThere(path);
-  if (found === undefined || isOurs(found)) return;
+  if (found === undefined || found === text) return;
+  if (isOurs(found) && overwrite) return;
+  if (isOurs(found))
+    throw new ClusterError(
+      'USAGE',
+      `${path} is there already and differs: it was changed, or is of another version`,
+      {
+        fix: 'Replace it with --overwrite, or name another folder: --out DIR.',
+      },
+    );
   throw new ClusterError('USAGE', `${path} is there already and is no dashboard of mnist-dist (--out)`, {
     fix: 'Move it away, or name another folder.',
   });

@@ -364,7 +364,12 @@ export const optionTable = {
 
   out: without(path('DIR', 'a folder'), {
     ...{ in: ['eval', 'dashboards', 'certs'], group: 'Output' },
-    help: 'folder for what is written; created when missing (without it: dashboards, or certs; eval: a new one in the run)',
+    help: 'folder for what is written; created when missing (without it: mnist-dist-dashboards, or certs; eval: a new one in the run)',
+  }),
+  overwrite: withDefault(flag, false, {
+    in: ['dashboards'],
+    group: 'Output',
+    help: 'replace dashboards of mnist-dist that are there and differ',
   }),
   days: withDefault(integer({ min: 1, max: limits.MAX_CERTIFICATE_DAYS }), limits.DEFAULT_CERTIFICATE_DAYS, {
     ...{ in: ['certs'], group: 'Output' },

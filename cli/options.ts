@@ -24,6 +24,7 @@ export type PullOptions = OptionsOf<'pull'>;
 export type EvalOptions = OptionsOf<'eval'>;
 export type PredictOptions = OptionsOf<'predict'>;
 export type RunsOptions = OptionsOf<'runs'>;
+export type DashboardsOptions = OptionsOf<'dashboards'>;
 export type CertsOptions = OptionsOf<'certs'>;
 export type SetupOptions = OptionsOf<'setup'>;
 export type BenchOptions = OptionsOf<'bench'>;

@@ -45,17 +45,22 @@ export interface Door {
 /** Probes of an orchestrator have no secret; they learn whether this process lives and its run is open. */
 const probes = new Set(['/healthz', '/readyz']);
 
-export function isProbe({ url }: IncomingMessage): boolean {
-  return probes.has(url ?? '');
+export function isProbe(request: IncomingMessage): boolean {
+  return probes.has(pathOf(request));
+}
+
+/** What is asked for, without the query string, which probes and proxies add against caches. */
+export function pathOf({ url = '' }: IncomingMessage): string {
+  return url.split('?', 1)[0] ?? '';
 }
 
 /** Who is not answered. A page of another origin whose name was made to point here has its own name in Host. */
 export function refusalOf({ host, token }: Door, request: IncomingMessage): Refusal | undefined {
-  if (request.method !== 'GET')
+  if (request.method !== 'GET' && request.method !== 'HEAD')
     return {
       status: 405,
-      text: 'only GET is answered here\n',
-      headers: { Allow: 'GET', Connection: 'close' },
+      text: 'only GET and HEAD are answered here\n',
+      headers: { Allow: 'GET, HEAD', Connection: 'close' },
     };
   // Only a link may lead here from a page of another site.
   if (request.headers['sec-fetch-site'] === 'cross-site' && request.headers['sec-fetch-mode'] !== 'navigate')

@@ -4,10 +4,10 @@ import { Newcomers } from '../coordinator/newcomers.ts';
 import { reachableAt } from '../shared/address.ts';
 import * as limits from '../shared/limits.ts';
 import { visibleJson } from '../shared/printable.ts';
-import { AGAIN, Answers, isProbe, refusalOf, TEXT, type Door } from './answers.ts';
+import { AGAIN, Answers, isProbe, pathOf, refusalOf, TEXT, type Door } from './answers.ts';
 import { bind, type Place } from './place.ts';
 import { readPageFiles, type PageFiles } from './page-files.ts';
-import { Pages } from './pages.ts';
+import { Pages, STREAM } from './pages.ts';
 import type { Source, Weights } from './source.ts';
 
 export interface ListenerOptions extends Place, Door {
@@ -18,8 +18,8 @@ export interface ListenerOptions extends Place, Door {
 }
 
 /**
- * The observation listener: the live page and what it reads, /metrics, /healthz and /readyz. It only answers GET, takes
- * nothing from outside but a path it knows, and changes nothing.
+ * The observation listener: the live page and what it reads, /metrics, /healthz and /readyz. It only answers GET and
+ * HEAD, takes nothing from outside but a path it knows, and changes nothing.
  */
 export class Listener {
   readonly port: number;
@@ -147,11 +147,11 @@ export class Listener {
       return this.#answers.send(response, refusal.status, TEXT, refusal.text, refusal.headers);
     // Strangers may ask for the probes, and get no place by that.
     if (this.#options.token === undefined || !isProbe(request)) this.#newcomers.release(request.socket);
-    const url = request.url ?? '';
-    const route = this.#routes.get(url);
+    const path = pathOf(request);
+    const route = this.#routes.get(path);
     if (route !== undefined) return void this.#take(route, response);
-    if (url === '/healthz') return this.#answers.send(response, 200, TEXT, 'ok\n');
-    const file = this.#files.get(url);
+    if (path === '/healthz') return this.#answers.send(response, 200, TEXT, 'ok\n');
+    const file = this.#files.get(path);
     if (file === undefined) return this.#answers.send(response, 404, TEXT, 'there is no such page\n');
     this.#answers.send(response, 200, file.type, file.body);
   }
@@ -191,6 +191,7 @@ export class Listener {
   }
 
   #openStream(response: ServerResponse): void {
+    if (isHead(response)) return this.#answers.send(response, 200, STREAM, '');
     if (this.#pages.add(response)) return this.#turnLater();
     this.#answers.send(response, 503, TEXT, `${limits.MAX_PAGES} pages are open already\n`);
   }
@@ -202,7 +203,7 @@ export class Listener {
       return source.isOpen
         ? this.#answers.send(response, 404, TEXT, 'a run that is over has no metrics\n')
         : this.#notYet(response);
-    this.#scrapes += 1;
+    if (!isHead(response)) this.#scrapes += 1;
     this.#answers.send(response, 200, scraped.type, scraped.text);
   }
 
@@ -214,7 +215,7 @@ export class Listener {
       if (weights === undefined) return this.#answers.send(response, 404, TEXT, 'there are no weights\n');
       this.#weights = { at: now, weights };
     }
-    this.#fetches += 1;
+    if (!isHead(response)) this.#fetches += 1;
     const { weights, step } = this.#weights.weights;
     const bytes = Buffer.from(weights.buffer, weights.byteOffset, weights.byteLength);
     this.#answers.send(response, 200, 'application/octet-stream', bytes, { 'X-Step': String(step) });
@@ -223,4 +224,9 @@ export class Listener {
   #notYet(response: ServerResponse): void {
     this.#answers.send(response, 503, TEXT, 'the run is being set up\n', AGAIN);
   }
+}
+
+/** Whether only the head is asked for: then nothing was fetched. */
+function isHead({ req }: ServerResponse): boolean {
+  return req.method === 'HEAD';
 }

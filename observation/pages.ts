@@ -3,6 +3,8 @@ import * as limits from '../shared/limits.ts';
 import { visibleJson } from '../shared/printable.ts';
 import type { Update } from './api.ts';
 
+export const STREAM = 'text/event-stream';
+
 /** The open pages: server-sent events to all of them, each encoded once. */
 export class Pages {
   readonly #responses = new Set<ServerResponse>();
@@ -26,7 +28,7 @@ export class Pages {
     response.useChunkedEncodingByDefault = false;
     response.writeHead(200, {
       Connection: 'close',
-      ...{ 'Content-Type': 'text/event-stream', 'Cache-Control': 'no-store', 'X-Accel-Buffering': 'no' },
+      ...{ 'Content-Type': STREAM, 'Cache-Control': 'no-store', 'X-Accel-Buffering': 'no' },
     });
     // How long a page waits before it dials again after a lost connection.
     response.write(`retry: ${limits.MAX_PAGE_UPDATE_MILLISECONDS}\n\n`);

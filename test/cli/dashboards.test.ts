@@ -1,7 +1,7 @@
-import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, expect, it, onTestFinished, vi } from 'vitest';
 import { dashboards } from '../../cli/dashboards.ts';
 import { dashboardFiles } from '../../dashboards/files.ts';
 
@@ -20,7 +20,8 @@ afterEach(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-const write = (out: string) => dashboards({ out });
+const write = (out: string | undefined, overwrite = false) =>
+  dashboards({ config: undefined, out, overwrite });
 const files = dashboardFiles();
 const first = files[0]?.name ?? '';
 
@@ -35,9 +36,24 @@ it('writes every dashboard, into a folder that need not be there, and says what 
   expect(printed).toContain('Import');
 });
 
-it('writes over an older dashboard of its own', async () => {
+it('without --out makes a folder of its own, and leaves the sources of a checkout alone', async () => {
+  const before = process.cwd();
+  process.chdir(folder);
+  onTestFinished(() => process.chdir(before));
+  await write(undefined);
+  expect(readdirSync('.')).toEqual(['mnist-dist-dashboards']);
+  expect(existsSync(join(before, 'mnist-dist-dashboards'))).toBe(false);
+});
+
+it('writes over an older dashboard of its own only when asked to', async () => {
   writeFileSync(join(folder, first), (files[0]?.text ?? '').replace('"version": 1', '"version": 7'));
-  await write(folder);
+  await expect(write(folder)).rejects.toMatchObject({
+    code: 'USAGE',
+    fix: expect.stringContaining('--overwrite'),
+  });
+  expect(readFileSync(join(folder, first), 'utf8')).not.toBe(files[0]?.text);
+  await write(folder, true);
+  expect(await write(folder)).toBe(0);
   expect(readFileSync(join(folder, first), 'utf8')).toBe(files[0]?.text);
 });
 

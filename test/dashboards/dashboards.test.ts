@@ -43,7 +43,7 @@ describe('the dashboards', () => {
     const files = dashboardFiles();
     expect(committed.toSorted()).toEqual(files.map(({ name }) => name).toSorted());
     for (const { name, text } of files) {
-      expect(readFileSync(join(folder, name), 'utf8'), 'npx mnist-dist dashboards writes them').toBe(text);
+      expect(readFileSync(join(folder, name), 'utf8'), 'npm run dashboards writes them').toBe(text);
     }
   });
 

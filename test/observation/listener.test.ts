@@ -118,15 +118,48 @@ describe('the observation listener', () => {
     const weights = await ask(port, '/api/weights');
     expect(weights.headers['x-step']).toBe('7');
     expect([weights.body.readFloatLE(0), weights.body.readFloatLE(4)]).toEqual([1, -2]);
-    for (const path of [
-      '/nothing',
-      '/../package.json',
-      '/%2e%2e/package.json',
-      '/api/run/',
-      '//',
-      '/api/run?x',
-    ])
+    for (const path of ['/nothing', '/../package.json', '/%2e%2e/package.json', '/api/run/', '//'])
       expect(await ask(port, path), path).toMatchObject({ status: 404 });
+  });
+
+  it('takes a path for itself, whatever query string a probe adds', async () => {
+    const { port } = await open(stage());
+    for (const path of [
+      '/healthz?x',
+      '/readyz?probe=1',
+      '/metrics?a=b?c',
+      '/api/run?',
+      '/?utm=1',
+      '/main.js?v=2',
+    ])
+      expect(await ask(port, path), path).toMatchObject({ status: 200 });
+    expect(await ask(port, '/nothing?x')).toMatchObject({ status: 404 });
+  });
+
+  it('answers HEAD as GET without a body, and takes it for no scrape and no page', async () => {
+    const { port } = await open(stage());
+    for (const path of [
+      '/healthz',
+      '/readyz',
+      '/metrics',
+      '/api/run',
+      '/api/weights',
+      '/',
+      '/nothing',
+      '/api/stream',
+    ]) {
+      const [head, body] = [
+        await ask(port, path, { method: 'HEAD' }),
+        path === '/api/stream' ? undefined : await ask(port, path),
+      ];
+      expect(head.body.length, path).toBe(0);
+      if (body === undefined)
+        expect(head).toMatchObject({ status: 200, headers: { 'content-type': 'text/event-stream' } });
+      else {
+        expect(head.status, path).toBe(body.status);
+        expect(head.headers['content-length'], path).toBe(String(body.body.length));
+      }
+    }
   });
 
   it('says when there is nothing to show yet', async () => {
@@ -137,9 +170,12 @@ describe('the observation listener', () => {
     for (const path of ['/readyz', '/api/run']) expect(await ask(port, path)).toMatchObject({ status: 503 });
   });
 
-  it.each(['POST', 'PUT', 'DELETE', 'HEAD', 'OPTIONS'])('does not answer %s', async (method) => {
+  it.each(['POST', 'PUT', 'DELETE', 'OPTIONS'])('does not answer %s', async (method) => {
     const { port } = await open(stage());
-    expect(await ask(port, '/metrics', { method })).toMatchObject({ status: 405, headers: { allow: 'GET' } });
+    expect(await ask(port, '/metrics', { method })).toMatchObject({
+      status: 405,
+      headers: { allow: 'GET, HEAD' },
+    });
   });
 
   it.each(['localhost', '127.0.0.1:9464', 'LOCALHOST:1', '[::1]:9464'])('answers for %s', async (host) => {
