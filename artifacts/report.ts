@@ -1,3 +1,4 @@
+import { shownSettings } from '../shared/configuration.ts';
 import type { ClassScore } from '../evaluation/per-class.ts';
 import { confidence, worst } from '../evaluation/worst.ts';
 import { MAX_REPORTED_CONFUSIONS, MAX_SHOWN_MISTAKES } from '../shared/limits.ts';
@@ -154,7 +155,7 @@ function facts(subject: Subject): Markup {
   const { dataset: trainedOn, model: shape, ...settings } = model.configuration;
   const rows: (readonly [string, string])[] = [
     ['layers', [shape.inputs, ...shape.hidden, shape.classes].join(' – ')],
-    ...Object.entries(settings).map(([name, value]) => [name.replaceAll('_', ' '), String(value)] as const),
+    ...shownSettings(settings),
     ['dataset', `${datasetOf(subject)}, SHA-256 ${dataset.sha256}`],
     ...(trainedOn === dataset.sha256 ? [] : [['trained on', `SHA-256 ${trainedOn}`] as const]),
     ['model', `SHA-256 ${model.sha256}, after step ${count(model.step)}`],

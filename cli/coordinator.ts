@@ -20,6 +20,7 @@ import type { CoordinatorOptions, OptionKey } from './options.ts';
 import { stdout } from './output.ts';
 import { version } from './package.ts';
 import { checkArtifacts } from './check-artifacts.ts';
+import { shortcomingOf } from '../evaluation/shortcoming.ts';
 import { invite, orStop, writeJoinFile } from './invitation.ts';
 import { keepRun } from '../store/keep.ts';
 import { patienceOf } from './transfer.ts';
@@ -29,6 +30,7 @@ import { readOverview } from './run-overview.ts';
 import { configurationOf, runSettings, startWorkersOf } from './run-settings.ts';
 import { isSupervised } from './signals.ts';
 import { onExpect, onStop, tell } from './supervised.ts';
+import { shortcomingText } from './summary.ts';
 import { trainingCertificate, type OwnCertificate } from './tls-files.ts';
 import { openTerminal, type Progress } from './terminal.ts';
 import { generateToken, givenToken, writeLoopbackToken } from './token.ts';
@@ -115,6 +117,7 @@ async function train(training: Training): Promise<number> {
   tell({ kind: 'ready' });
   onExpect((workers) => run.expect(workers));
   observed?.attach(run);
+  progress.attach(() => run.inspect());
   let isOver = false;
   let stopped: ErrorCode | undefined;
   onStop((code) => {
@@ -136,7 +139,7 @@ async function train(training: Training): Promise<number> {
     // The word came too late to end the run, but not to end what follows it.
     if (stopped !== undefined) hurry.abort(new ClusterError(stopped, 'stopped'));
     const isDrawn = hasReport(run.directory);
-    await summarize(progress, run.directory, record, isDrawn);
+    await summarize(training, run.directory, record, isDrawn);
     await keep(run.directory, options.artifacts, hurry.signal, log);
     if (options.pictures && !isDrawn) throw notDrawn(run.directory);
     return 0;
@@ -232,7 +235,7 @@ function viewerOf(configuration: Configuration, progress: Progress, log: Log): R
 }
 
 async function summarize(
-  progress: Progress,
+  { progress, log }: Training,
   runDirectory: string,
   record: RunRecord,
   isDrawn: boolean,
@@ -240,16 +243,22 @@ async function summarize(
   const { result, engine, dataset, model } = record;
   if (result === undefined || model === undefined) return;
   // What terms before this one did counts, too.
-  const { seconds, workers } = await readOverview(runDirectory, record.run, Date.now());
+  const { seconds, waited, workers, firstLoss } = await readOverview(runDirectory, record.run, Date.now());
   progress.summary({
     ...{ runDirectory, hasReport: isDrawn },
     engine:
       engine === undefined
         ? 'none'
         : `${engine.description.kind} (${engine.description.library}, ${engine.description.device})`,
-    ...{ workers, seconds, steps: record.step },
+    workers,
+    seconds,
+    waited,
+    steps: record.step,
     stepsPerSecond: result.steps_per_second ?? undefined,
     test: { ...result.test, classNames: dataset.class_names },
     modelSha256: model.sha256,
   });
+  const shortcoming = shortcomingOf(result.test, firstLoss);
+  if (shortcoming !== undefined)
+    log.warn({ shortcoming }, shortcomingText(shortcoming, result.test, record.configuration.learning_rate));
 }

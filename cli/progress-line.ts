@@ -1,3 +1,4 @@
+import { waitText, type Standing } from '../observation/standing.ts';
 import { joined, paint, plainText, type Line } from './line.ts';
 
 /** What the live line shows; numbers of the running epoch are undefined until it has a sample. */
@@ -10,11 +11,11 @@ export interface ProgressState {
   readonly loss: number | undefined;
   readonly accuracy: number | undefined;
   readonly imagesPerSecond: number | undefined;
-  readonly workers: number;
-  /** Since the start: workers that came and that were lost, and work that was late. */
+  /** Whether workers are there; undefined before the run can be asked. */
+  readonly standing: Standing | undefined;
+  /** Workers that came and that were lost since the start. */
   readonly joined: number;
   readonly lost: number;
-  readonly late: number;
   readonly secondsLeft: number | undefined;
   /** Where the live page is. */
   readonly page: string | undefined;
@@ -72,25 +73,46 @@ export function progressText(state: ProgressState): string {
 }
 
 function partsOf(state: ProgressState): Part[] {
-  const known = (value: number | undefined, show: (value: number) => string, dropped: number): Part[] =>
-    value === undefined || Number.isNaN(value) ? [] : [{ text: show(value), dropped }];
   return [
     { text: `epoch ${state.epoch}/${state.epochs}`, dropped: 2 },
     { text: '', dropped: 3, isBar: true },
     { text: `${state.step}/${state.totalSteps}`, dropped: 0 },
     ...known(state.loss, (loss) => `loss ${lossText(loss)}`, 1),
     ...known(state.accuracy, (accuracy) => `accuracy ${percent(accuracy)}`, 4),
-    ...known(state.imagesPerSecond, (rate) => `${grouped(rate)} images/s`, 6),
-    { text: workersText(state), dropped: 7 },
-    ...known(state.secondsLeft, (seconds) => `${clockText(seconds)} left`, 5),
-    ...(state.late === 0 ? [] : [{ text: `${state.late} late`, dropped: 8 }]),
+    ...standingParts(state),
     ...(state.page === undefined ? [] : [{ text: state.page, dropped: 9 }]),
   ];
 }
 
-function workersText({ workers, joined, lost }: ProgressState): string {
-  const count = `${workers} ${workers === 1 ? 'worker' : 'workers'}`;
-  return lost === 0 ? count : `${count} (${joined} joined, ${lost} lost)`;
+/** How fast it is and for how long, or what it waits for. */
+function standingParts(state: ProgressState): Part[] {
+  const { standing, imagesPerSecond, secondsLeft, joined: came, lost } = state;
+  if (standing?.isWaiting === true) return [{ text: waitText(standing), dropped: 1 }];
+  const { ready, late } = standing ?? { ready: undefined, late: 0 };
+  const changes = lost === 0 ? '' : ` (${came} joined, ${lost} lost)`;
+  return [
+    ...known(imagesPerSecond, (rate) => `${grouped(rate)} images/s`, 8),
+    ...known(ready, (count) => `${count} ${count === 1 ? 'worker' : 'workers'}${changes}`, 7),
+    ...known(secondsLeft, (seconds) => `${clockText(seconds)} left`, 5),
+    ...(late === 0 ? [] : [{ text: `${late} late`, dropped: 6 }]),
+  ];
+}
+
+function known(value: number | undefined, show: (value: number) => string, dropped: number): Part[] {
+  return value === undefined || Number.isNaN(value) ? [] : [{ text: show(value), dropped }];
+}
+
+/** The live line before the first step. */
+export function waitLine(standing: Standing, seconds: number, width: number): Line {
+  return fitted(
+    [
+      { text: waitText(standing), dropped: 0 },
+      { text: clockText(seconds), dropped: 1 },
+    ],
+    0,
+    width,
+    false,
+  );
 }
 
 /**

@@ -7,11 +7,12 @@ import { writerOf } from '../coordinator/run-lock.ts';
 import { systemDisk } from '../data/disk.ts';
 import { openEntry } from '../data/regular-file.ts';
 import { systemCode } from '../data/system-error.ts';
-import { eventsIn, type RecordedEvent } from '../observation/event-lines.ts';
+import { eventsIn } from '../observation/event-lines.ts';
+import { RunHistory } from '../observation/history.ts';
 import { configurationOfRecord } from '../shared/configuration.ts';
 import { ClusterError, messageOf } from '../shared/errors.ts';
 import { METRICS_TAIL_BYTES } from '../shared/limits.ts';
-import { parseRunRecord, type RunRecord, type RunStatus } from '../shared/run-schema.ts';
+import { parseRunRecord, type RunStatus } from '../shared/run-schema.ts';
 import { totalSteps } from '../shared/schedule.ts';
 
 /** A run at a glance. Taken from its files as they are; `verify` is for whoever doubts them. */
@@ -29,9 +30,13 @@ export interface RunOverview {
   readonly steps: number;
   /** The last evaluation of the test set: a ratio and a mean. */
   readonly test: { readonly accuracy: number; readonly loss: number } | undefined;
+  /** The mean loss of its first evaluation. */
+  readonly firstLoss: number | undefined;
   /** How long coordinators were at work on it, without the pauses between them. */
   readonly seconds: number;
-  /** Workers whose results it used. */
+  /** For how much of it too few workers were there; undefined where its events do not say. */
+  readonly waited: number | undefined;
+  /** The most workers that gave results at one time. */
   readonly workers: number;
   readonly engine: string | undefined;
   readonly dataset: string;
@@ -84,7 +89,8 @@ export async function readOverview(directory: string, name: string, now: number)
   const text = (await readIfThere(path))?.toString('utf8');
   if (text === undefined) throw new ClusterError('DATA', 'it is no run: there is no run.json');
   const record = parseRunRecord(text, 'run.json');
-  const events = telling(eventsIn(piecesIfThere(join(directory, 'events.jsonl'))));
+  const history = new RunHistory();
+  for (const event of eventsIn(piecesIfThere(join(directory, 'events.jsonl')))) history.add(event);
   const isOver = record.state !== 'running';
   const wasCutOff = !isOver && writer === undefined;
   return {
@@ -93,33 +99,15 @@ export async function readOverview(directory: string, name: string, now: number)
     // A record is written when the run begins and when it ends; in between its lines are newer.
     step: isOver ? record.step : await lastStep(join(directory, 'metrics.jsonl'), record.step),
     steps: totalSteps(configurationOfRecord(record.configuration)),
-    test: record.result?.test ?? lastEvaluation(events),
-    seconds: secondsAtWork(events, record, isOver || wasCutOff ? undefined : now),
-    workers: countWorkers(events, record),
-    engine: record.engine?.description.kind ?? engineOf(events),
+    test: record.result?.test ?? history.test,
+    firstLoss: history.firstLoss,
+    seconds: history.seconds(isOver || wasCutOff ? undefined : now),
+    waited: history.waited,
+    // Without its events only names are known.
+    workers: history.workersAtOnce || record.workers.filter(({ samples }) => samples > 0).length,
+    engine: record.engine?.description.kind ?? history.engine,
     dataset: record.dataset.name ?? 'unknown',
   };
-}
-
-/**
- * Those of a run's events, in their order, on which an overview depends: each start with the event before it, the first result of
- * each worker, the last evaluation and engine, and the last event of all. A long run has too many to keep them.
- */
-function telling(events: Iterable<RecordedEvent>): RecordedEvent[] {
-  const kept: RecordedEvent[] = [];
-  const last = new Map<string, RecordedEvent>();
-  const workers = new Set<unknown>();
-  let before: RecordedEvent | undefined;
-  for (const event of events) {
-    if (event.event === 'start') kept.push(...(before === undefined ? [] : [before]), event);
-    if (event.event === 'first_shard' && !workers.has(event['worker'])) {
-      workers.add(event['worker']);
-      kept.push(event);
-    }
-    if (event.event === 'evaluation' || event.event === 'ready') last.set(event.event, event);
-    before = event;
-  }
-  return [...kept, ...last.values(), ...(before === undefined ? [] : [before])];
 }
 
 const stepSchema = z.looseObject({ step: z.int().min(1) });
@@ -151,48 +139,4 @@ async function readTail(path: string, bytes: number): Promise<string> {
     if (error instanceof ClusterError) throw error;
     throw new ClusterError('DATA', `metrics.jsonl cannot be read: ${messageOf(error)}`, { cause: error });
   }
-}
-
-const evaluationSchema = z.object({ samples: z.int().min(1), correct: z.int().min(0), loss: z.number() });
-
-function lastEvaluation(events: readonly RecordedEvent[]): RunOverview['test'] {
-  const event = events.findLast((each) => each.event === 'evaluation');
-  const { data } = evaluationSchema.safeParse(event);
-  return data === undefined ? undefined : { accuracy: data.correct / data.samples, loss: data.loss };
-}
-
-/** From each start of a coordinator to the last event before the next one; `now` where the last one is still at work. */
-function secondsAtWork(events: readonly RecordedEvent[], record: RunRecord, now: number | undefined): number {
-  const starts = [...events.keys()].filter((index) => events[index]?.event === 'start');
-  const spans = starts.map((start, i) =>
-    secondsBetween(events[start], events[(starts[i + 1] ?? events.length) - 1]),
-  );
-  const last = Date.parse(events.at(-1)?.time ?? record.started);
-  const sinceLast = now === undefined || starts.length === 0 ? 0 : Math.max(0, now - last) / 1000;
-  return spans.reduce((sum, span) => sum + span, sinceLast);
-}
-
-/** Of one coordinator's events, by its own clock where they say it: the clock on the wall may have been set meanwhile. */
-function secondsBetween(first: RecordedEvent | undefined, last: RecordedEvent | undefined): number {
-  if (first === undefined || last === undefined) return 0;
-  if (first.elapsed !== undefined && last.elapsed !== undefined)
-    return Math.max(0, last.elapsed - first.elapsed);
-  return Math.max(0, Date.parse(last.time) - Date.parse(first.time)) / 1000;
-}
-
-const workerSchema = z.object({ worker: z.string() });
-
-function countWorkers(events: readonly RecordedEvent[], record: RunRecord): number {
-  const names = new Set(record.workers.filter(({ samples }) => samples > 0).map(({ name }) => name));
-  for (const event of events) {
-    const { data } = workerSchema.safeParse(event.event === 'first_shard' ? event : undefined);
-    if (data !== undefined) names.add(data.worker);
-  }
-  return names.size;
-}
-
-const readySchema = z.object({ engine: z.string() });
-
-function engineOf(events: readonly RecordedEvent[]): string | undefined {
-  return readySchema.safeParse(events.findLast(({ event }) => event === 'ready')).data?.engine;
 }

@@ -1,4 +1,6 @@
 import { join } from 'node:path';
+import type { Shortcoming } from '../evaluation/shortcoming.ts';
+import { unreachable } from '../shared/errors.ts';
 import { joined, paint, shortened, type Line } from './line.ts';
 import { clockText, grouped, lossText, percent } from './progress-line.ts';
 
@@ -9,10 +11,12 @@ export interface Summary {
   readonly hasReport: boolean;
   /** As a reader knows it: "tensorflow (TensorFlow 2.21.0, cpu)". */
   readonly engine: string;
-  /** Workers that computed samples. */
+  /** The most workers that gave results at one time. */
   readonly workers: number;
   readonly steps: number;
+  /** How long coordinators were at work on it, and for how much of that too few workers were there, if that is known. */
   readonly seconds: number;
+  readonly waited: number | undefined;
   /** undefined where a run was too short to tell. */
   readonly stepsPerSecond: number | undefined;
   readonly test: TestResult;
@@ -44,8 +48,6 @@ const report = ['report', join('artifacts', 'report.html')] as const;
 export function summaryLines(summary: Summary, width: number): Line[] {
   const { test } = summary;
   const samples = test.confusion.flat().reduce((sum, count) => sum + count, 0);
-  const workers = `${summary.workers} ${summary.workers === 1 ? 'worker' : 'workers'}`;
-  const rate = `${grouped(summary.steps)} steps in ${clockText(summary.seconds)}${speedText(summary.stepsPerSecond)}`;
   return [
     [
       paint(`Test accuracy ${percent(test.accuracy)}`, 'bold'),
@@ -56,7 +58,7 @@ export function summaryLines(summary: Summary, width: number): Line[] {
     '',
     ...pairs([
       ['engine', summary.engine],
-      ['trained', `${rate}, ${workers}`],
+      ...timeRows(summary),
       ...(summary.hasReport ? [...files, report] : files).map(([what, file]): readonly [string, string] => [
         what,
         join(summary.runDirectory, file),
@@ -139,6 +141,35 @@ function pairs(rows: readonly (readonly [string, string])[]): string[] {
   return rows.map(([what, text]) => what.padEnd(columns) + text);
 }
 
-function speedText(stepsPerSecond: number | undefined): string {
-  return stepsPerSecond === undefined ? '' : `, ${grouped(stepsPerSecond)} steps/s`;
+/** What is wrong with a model, and what its user may try. */
+export function shortcomingText(
+  shortcoming: Shortcoming,
+  { accuracy, loss }: Pick<TestResult, 'accuracy' | 'loss'>,
+  learningRate: number,
+): string {
+  const smaller = `a smaller --learning-rate (it was ${learningRate})`;
+  switch (shortcoming.kind) {
+    case 'guessing': {
+      const guess = `${percent(accuracy)}, and the commonest class alone is ${percent(shortcoming.guess)}`;
+      return `the model is hardly better than guessing: ${guess}; try ${smaller}, more --epochs, or look at the data`;
+    }
+    case 'risen': {
+      const losses = `${lossText(shortcoming.from)} after the first epoch, ${lossText(loss)} now`;
+      return `the loss on the test set has risen: ${losses}; try ${smaller} or fewer --epochs`;
+    }
+    default:
+      return unreachable(shortcoming);
+  }
+}
+
+/** What it took: time without the wait for workers, that wait, and the speed, which leaves evaluations out. */
+function timeRows({ steps, seconds, waited = 0, workers, stepsPerSecond }: Summary): [string, string][] {
+  const who = workers === 0 ? '' : ` with ${workers} ${workers === 1 ? 'worker' : 'workers'}`;
+  return [
+    ['trained', `${grouped(steps)} steps in ${clockText(seconds - waited)}${who}`],
+    ...(waited < 1 ? [] : [['waited', `${clockText(waited)} for workers`] satisfies [string, string]]),
+    ...(stepsPerSecond === undefined
+      ? []
+      : [['speed', `${grouped(stepsPerSecond)} steps/s between evaluations`] satisfies [string, string]]),
+  ];
 }

@@ -1,3 +1,6 @@
+import type { Inspection } from '../coordinator/inspection.ts';
+import { Pace } from '../observation/pace.ts';
+import { standingOf, type Standing } from '../observation/standing.ts';
 import type { EpochState, ProgressState } from './progress-line.ts';
 
 /** What the coordinator says after each step; steps and epochs count from 1. */
@@ -10,7 +13,6 @@ export interface StepInfo {
   readonly samples: number;
   readonly loss: number;
   readonly correct: number;
-  readonly workers: number;
 }
 
 /** What it says after an evaluation of the test set. */
@@ -38,12 +40,12 @@ export class Tally {
   #epochStart: number;
   #allSamples = 0;
   /** What stood here when a rate was taken last. */
-  #mark: { time: number; samples: number; step: number } | undefined;
+  #mark: { time: number; samples: number } | undefined;
   #imagesPerSecond: number | undefined;
-  #stepsPerSecond: number | undefined;
+  readonly #pace = new Pace();
+  #inspect: (() => Inspection) | undefined;
   #joined = 0;
   #lost = 0;
-  #late = 0;
   #page: string | undefined;
 
   constructor(clock: () => number) {
@@ -54,7 +56,8 @@ export class Tally {
   add(info: StepInfo): void {
     if (info.epoch !== this.#epoch) this.#startEpoch(info.epoch);
     // Rates begin with the first step, not with the wait for workers (or with the steps before a resume).
-    this.#mark ??= { time: this.#clock(), samples: info.samples, step: info.step };
+    this.#mark ??= { time: this.#clock(), samples: info.samples };
+    if (this.#last === undefined) this.#pace.turn(info.step, this.#clock());
     this.#last = info;
     this.#lossSum += info.loss * info.samples;
     this.#correct += info.correct;
@@ -66,7 +69,16 @@ export class Tally {
   event(event: string): void {
     if (event === 'hello') this.#joined += 1;
     else if (event === 'lost') this.#lost += 1;
-    else if (event === 'lease_again') this.#late += 1;
+  }
+
+  /** From here on the run can be asked. */
+  attach(inspect: () => Inspection): void {
+    this.#inspect = inspect;
+  }
+
+  /** Whether workers are there; undefined before the run can be asked. */
+  get standing(): Standing | undefined {
+    return this.#inspect === undefined ? undefined : standingOf(this.#inspect());
   }
 
   showPage(url: string): void {
@@ -89,21 +101,20 @@ export class Tally {
   state(): ProgressState | undefined {
     const last = this.#last;
     if (last === undefined) return undefined;
-    this.#takeRates(last.step);
-    const rate = this.#stepsPerSecond;
+    const { standing } = this;
+    const now = this.#clock();
+    this.#takeRate(now);
+    this.#pace.turn(last.step, now, standing?.isWaiting);
     return {
       ...{ epoch: last.epoch, epochs: last.epochs, step: last.step, totalSteps: last.totalSteps },
       loss: this.#loss(),
       accuracy: this.#correct / this.#samples,
       imagesPerSecond: this.#imagesPerSecond,
-      ...{
-        workers: last.workers,
-        joined: this.#joined,
-        lost: this.#lost,
-        late: this.#late,
-        page: this.#page,
-      },
-      secondsLeft: rate === undefined || rate === 0 ? undefined : (last.totalSteps - last.step) / rate,
+      standing,
+      joined: this.#joined,
+      lost: this.#lost,
+      page: this.#page,
+      secondsLeft: this.#pace.secondsFor(last.totalSteps - last.step, now),
     };
   }
 
@@ -120,16 +131,14 @@ export class Tally {
   }
 
   // An exponential mean over about two seconds: steady to read, and soon right after a worker joined or left.
-  #takeRates(step: number): void {
+  #takeRate(time: number): void {
     const mark = this.#mark;
-    const time = this.#clock();
     if (mark === undefined || time <= mark.time) return;
     const seconds = (time - mark.time) / 1000;
     const share = 1 - Math.exp(-seconds / RATE_MEMORY_SECONDS);
-    const mean = (old: number | undefined, now: number) =>
-      old === undefined ? now : old + share * (now - old);
-    this.#imagesPerSecond = mean(this.#imagesPerSecond, (this.#allSamples - mark.samples) / seconds);
-    this.#stepsPerSecond = mean(this.#stepsPerSecond, (step - mark.step) / seconds);
-    this.#mark = { time, samples: this.#allSamples, step };
+    const now = (this.#allSamples - mark.samples) / seconds;
+    const before = this.#imagesPerSecond ?? now;
+    this.#imagesPerSecond = before + share * (now - before);
+    this.#mark = { time, samples: this.#allSamples };
   }
 }

@@ -1,6 +1,7 @@
 import type { Log, LogFields, LogFormat, LogLevel } from './log.ts';
 import { createLogger } from './log.ts';
-import { epochLine, progressLine, progressText } from './progress-line.ts';
+import type { Inspection } from '../coordinator/inspection.ts';
+import { epochLine, progressLine, progressText, waitLine } from './progress-line.ts';
 import { plainText } from './line.ts';
 import type { Output } from './output.ts';
 import type { Summary } from './summary.ts';
@@ -16,6 +17,8 @@ export interface Progress {
   step(info: StepInfo): void;
   /** An event of the run by its name in events.jsonl. */
   event(event: string): void;
+  /** From here on the run can be asked how it stands. */
+  attach(inspect: () => Inspection): void;
   /** Where the live page is, from now on. */
   page(url: string): void;
   /** An evaluation of the test set is done: one permanent line. */
@@ -91,9 +94,13 @@ export function openScreen(options: TerminalOptions): ProgressOptions {
 /** One live line, redrawn at most ten times a second, and a permanent line for each epoch. */
 function liveProgress({ output, clock, isQuiet, ticker = intervalTicker }: ProgressOptions): Progress {
   const tally = new Tally(clock);
+  const opened = clock();
   const draw = () => {
     const state = tally.state();
+    const { standing } = tally;
     if (state !== undefined) output.draw(progressLine(state, output.liveWidth, output.style.unicode));
+    else if (standing?.isWaiting === true)
+      output.draw(waitLine(standing, (clock() - opened) / 1000, output.liveWidth));
   };
   const stop = isQuiet ? () => undefined : ticker(draw, REDRAW_MILLISECONDS);
   const close = () => {
@@ -103,6 +110,7 @@ function liveProgress({ output, clock, isQuiet, ticker = intervalTicker }: Progr
   return {
     step: (info) => tally.add(info),
     event: (event) => tally.event(event),
+    attach: (inspect) => tally.attach(inspect),
     page: (url) => tally.showPage(url),
     evaluation: (info) => output.write(epochLine(tally.evaluated(info), output.columns)),
     summary: (summary) => {
@@ -128,6 +136,7 @@ function logProgress(options: ProgressOptions): Progress {
   return {
     step: (info) => tally.add(info),
     event: (event) => tally.event(event),
+    attach: (inspect) => tally.attach(inspect),
     page: (url) => tally.showPage(url),
     evaluation: (info) => {
       const state = tally.evaluated(info);

@@ -82,6 +82,11 @@ export class AppendFile {
     }
   }
 
+  /** Whether lines wait because there is no space. */
+  get isFull(): boolean {
+    return this.#full !== undefined;
+  }
+
   /** Resolves when all lines appended so far are on the disk. Rejects with DISK, also while the disk is full. */
   async sync(): Promise<void> {
     this.#startWriting();

@@ -60,6 +60,8 @@ export type Effect =
 export type RunLogEvent =
   | 'hello'
   | 'ready'
+  | 'gathering'
+  | 'running'
   | 'first_shard'
   | 'lost'
   | 'lease_again'

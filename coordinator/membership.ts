@@ -12,7 +12,7 @@ import { judgeFingerprint } from './fingerprints.ts';
 import { end, tooFewWorkers } from './outcome.ts';
 import { takeResult } from './results.ts';
 import { blame } from './standing.ts';
-import { computingCount, isEnough, isTimeUp } from './workers.ts';
+import { computingCount, isEnough, isTimeUp, neededWorkers } from './workers.ts';
 
 type MembershipEvent = Extract<
   RunEvent,
@@ -100,13 +100,17 @@ function listen(state: RunState, worker: WorkerState, { message, checksum, now }
     case 'ready': {
       if (worker.phase !== 'preparing') return breach(state, worker, message.kind);
       const silentAt = now + limits.IDLE_LIMIT_MILLISECONDS;
-      return becomeReady(state, {
-        ...worker,
-        phase: 'ready',
-        fingerprint: message.fingerprint,
-        engine: message.engine,
-        silentAt,
-      });
+      return becomeReady(
+        state,
+        {
+          ...worker,
+          phase: 'ready',
+          fingerprint: message.fingerprint,
+          engine: message.engine,
+          silentAt,
+        },
+        now,
+      );
     }
     case 'gradient':
     case 'predictions': {
@@ -190,7 +194,7 @@ function longestPreparing(workers: readonly WorkerState[], now: number): WorkerS
     .toSorted((a, b) => a.connectedAt - b.connectedAt)[0];
 }
 
-function becomeReady(state: RunState, worker: WorkerState): Next {
+function becomeReady(state: RunState, worker: WorkerState, now: number): Next {
   const fields = {
     worker: worker.name,
     engine: worker.engine?.kind,
@@ -202,7 +206,16 @@ function becomeReady(state: RunState, worker: WorkerState): Next {
     state: withWorker(state, worker),
     effects: [log('ready', `${worker.name} is ready${what}`, fields)],
   };
-  return state.fingerprint === undefined ? ready : andThen(ready, (s) => judgeFingerprint(s, worker));
+  const judged = state.fingerprint === undefined ? ready : andThen(ready, (s) => judgeFingerprint(s, worker));
+  return andThen(judged, (s) => stillWaiting(s, now));
+}
+
+/** How many of the workers that are needed are ready, as long as they are too few. */
+function stillWaiting(state: RunState, now: number): Next {
+  const [ready, needed] = [computingCount(state), neededWorkers(state, now)];
+  if (state.phase !== 'gathering' || ready === 0 || ready >= needed) return { state, effects: [] };
+  const message = `${ready} of ${needed} workers ${ready === 1 ? 'is' : 'are'} ready`;
+  return { state, effects: [log('gathering', message, { ready, needed })] };
 }
 
 /** Whoever watches is told once a second at most: it costs time that the steps need. */

@@ -123,6 +123,11 @@ export class Recorder implements RunRecorder {
     return this.#options.store.waitingBytes;
   }
 
+  /** Whether the disk is full and lines wait for space. */
+  get isDiskFull(): boolean {
+    return this.#options.store.isFull;
+  }
+
   get resumed(): Resumed | undefined {
     return this.#options.resumed;
   }

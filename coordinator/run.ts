@@ -8,9 +8,9 @@ import { handleMembership } from './membership.ts';
 import { assignEvaluation, planShards } from './plan.ts';
 import { diverged, end, endIfAbandoned, finished, stop, stopped } from './outcome.ts';
 import { acceptResult } from './results.ts';
-import { computingSlots, isEnough } from './workers.ts';
+import { computingCount, computingSlots, isEnough } from './workers.ts';
 import { closeStep, recordStep } from './record.ts';
-import { andThen, type Next } from './effects.ts';
+import { andThen, log, type Next } from './effects.ts';
 import type { RunEvent } from './events.ts';
 import type { RunState } from './state.ts';
 
@@ -56,9 +56,16 @@ function beginIfReady(state: RunState, now: number): Next {
   return andThen(fixFingerprint(state), (fixed) => {
     if (!isEnough(fixed, now)) return { state: fixed, effects: [] };
     const running: RunState = { ...fixed, phase: 'running', started: true, waitingSince: undefined };
+    const effects = [log('running', enoughText(state, computingCount(fixed)), { step: fixed.step })];
     // A run that lost too many workers within a task goes on with it.
-    return running.task === undefined ? advance(running, now) : { state: running, effects: [] };
+    return andThen({ state: running, effects }, (next) =>
+      next.task === undefined ? advance(next, now) : { state: next, effects: [] },
+    );
   });
+}
+
+function enoughText({ started }: RunState, workers: number): string {
+  return `${started ? 'continuing' : 'beginning'} with ${workers} ${workers === 1 ? 'worker' : 'workers'}`;
 }
 
 function afterUpdate(state: RunState, now: number): Next {

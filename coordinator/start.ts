@@ -14,6 +14,8 @@ export interface RunningCoordinator extends Pick<
   readonly directory: string;
   /** Bytes of its lines that wait for the disk. */
   waitingBytes(): number;
+  /** Whether its lines wait because the disk is full. */
+  isDiskFull(): boolean;
   /** Resolves when everything is written and everybody told; rejects on a defect or a full disk. */
   readonly done: Promise<{ readonly outcome: Outcome; readonly record: RunRecord }>;
 }
@@ -34,6 +36,7 @@ export async function startCoordinator(
   const { recorder } = serving;
   return {
     ...{ ...serving, directory: recorder.directory, waitingBytes: () => recorder.waitingBytes },
+    isDiskFull: () => recorder.isDiskFull,
     done: serving.done.then(({ outcome, result }) => ({ outcome, record: result })),
   };
 }

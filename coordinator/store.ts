@@ -142,6 +142,11 @@ export class RunStore {
     });
   }
 
+  /** Whether the disk is full and lines wait for space. */
+  get isFull(): boolean {
+    return this.#metrics.isFull || this.#events.isFull;
+  }
+
   /** Writes a checkpoint, after all lines of the steps before it, and says how many bytes it has. */
   async writeCheckpoint(checkpoint: Checkpoint): Promise<number> {
     await this.#metrics.sync();

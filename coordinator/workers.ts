@@ -35,12 +35,16 @@ export function computingCount(state: RunState): number {
   return computingWorkers(state).length;
 }
 
-/** Whether a gathering run may go on: all it waits for at its start are there, or the least that it needs when time is up. */
+/** Whether a gathering run may begin or continue. */
 export function isEnough(state: RunState, now: number): boolean {
-  if (state.phase !== 'gathering') return false;
+  return state.phase === 'gathering' && computingCount(state) >= neededWorkers(state, now);
+}
+
+/** The workers that a gathering run waits for: at its start all, and when time is up the least that it needs. */
+export function neededWorkers(state: RunState, now: number): number {
   const { minWorkers, startWorkers } = state.settings;
   const waitsForAll = !state.started && !isTimeUp(state, now);
-  return computingCount(state) >= (waitsForAll ? Math.max(minWorkers, startWorkers) : minWorkers);
+  return waitsForAll ? Math.max(minWorkers, startWorkers) : minWorkers;
 }
 
 /** Whether a gathering run has waited for workers as long as it may. */

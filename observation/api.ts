@@ -62,16 +62,21 @@ export interface Status {
   readonly message: string;
   readonly step: number;
   readonly epoch: number;
-  /** Seconds since its first coordinator began, and still to go as far as can be told. */
+  /** What is wrong while it goes on, such as a full disk; empty where nothing is. */
+  readonly problem: string;
+  /** When this was so, in Unix milliseconds of the coordinator's clock. */
+  readonly at: number;
+  /** Seconds that coordinators were at work on it, and those to go, as far as can be told. */
   readonly seconds: number;
   readonly secondsLeft: number | undefined;
   readonly workers: readonly WorkerStatus[];
-  /** Workers that must be ready before the run begins, or goes on. */
-  readonly awaited: number;
+  /** For whom it waits, such as "waiting for workers: 1 of 2 ready"; empty where enough are there. */
+  readonly waiting: string;
   readonly joined: number;
   readonly lost: number;
-  readonly stragglerSteps: number;
-  readonly reassigned: number;
+  /** Of the coordinator that is at work; undefined for a run that is over, whose files do not say. */
+  readonly stragglerSteps: number | undefined;
+  readonly reassigned: number | undefined;
   readonly checkpointStep: number | undefined;
 }
 

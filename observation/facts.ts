@@ -1,4 +1,4 @@
-import { configurationRecord, type Configuration } from '../shared/configuration.ts';
+import { configurationRecord, shownSettings, type Configuration } from '../shared/configuration.ts';
 import { stepsPerEpoch, totalEpochs, totalSteps } from '../shared/schedule.ts';
 import type { RunFacts } from './board.ts';
 import type { MetricsSettings } from './run-metrics.ts';
@@ -57,6 +57,6 @@ function settingsOf(configuration: Configuration, { name }: DatasetFacts): (read
   return [
     ['dataset', `${name === undefined ? '' : `${name} `}(${dataset.slice(0, 12)})`],
     ['layers', layers],
-    ...Object.entries(rest).map(([key, value]) => [key.replaceAll('_', ' '), String(value)] as const),
+    ...shownSettings(rest),
   ];
 }

@@ -175,8 +175,10 @@ export class Listener {
   }
 
   #ready(response: ServerResponse): void {
-    if (this.#options.source.isOpen) this.#answers.send(response, 200, TEXT, 'ready\n');
-    else this.#notYet(response);
+    const { isOpen, problem } = this.#options.source;
+    if (!isOpen) return this.#notYet(response);
+    if (problem === undefined) this.#answers.send(response, 200, TEXT, 'ready\n');
+    else this.#answers.send(response, 503, TEXT, `${problem}\n`, AGAIN);
   }
 
   #sendView(response: ServerResponse): void {

@@ -15,13 +15,16 @@ import { GRADIENT_NORM_MILLISECONDS } from '../shared/limits.ts';
 import type { RunView, Status, Update, WorkerStatus } from './api.ts';
 import { Board, type RunFacts } from './board.ts';
 import { eventsIn } from './event-lines.ts';
+import { RunHistory } from './history.ts';
 import { WorkerLabels } from './labels.ts';
 import { worstMistakes } from './mistakes.ts';
 import { Pace } from './pace.ts';
 import { Phases } from './phases.ts';
 import { RunMetrics, type MetricsSettings } from './run-metrics.ts';
 import { Shares } from './shares.ts';
+import { standingOf, waitText } from './standing.ts';
 import type { Weights } from './source.ts';
+import { tapped } from './tapped.ts';
 import { workerStatuses } from './worker-statuses.ts';
 
 /** The run that is observed, as far as it must be asked. */
@@ -30,6 +33,8 @@ export interface ObservedRun {
   weights(): Weights;
   unauthorized(): number;
   waitingBytes(): number;
+  /** Whether its lines wait because the disk is full. */
+  isDiskFull(): boolean;
 }
 
 export interface ObservationOptions {
@@ -50,8 +55,11 @@ export class Observation implements RunViewer {
   readonly #phases = new Phases();
   readonly #shares = new Shares();
   readonly #pace = new Pace();
-  /** When the run began, by the clock: before it where an earlier coordinator began it. */
+  /** When this coordinator opened the run, by the clock, and the seconds that others were at work on it before. */
   #begun: number;
+  #secondsBefore = 0;
+  /** The step of the last checkpoint, if it could not be written. */
+  #unkept: number | undefined;
   #run: ObservedRun | undefined;
   /** The last step that is done. */
   #last: Pick<StepReport, 'step' | 'epoch'> = { step: 0, epoch: 0 };
@@ -77,11 +85,14 @@ export class Observation implements RunViewer {
   }
 
   opened(report: OpenReport): void {
-    const { run, term, started, step, epoch, lines, events } = report;
-    this.#begun = this.#options.clock() - Math.max(0, Date.now() - Date.parse(started));
+    const { run, term, started, step, epoch, lines } = report;
+    const history = new RunHistory();
+    const events = tapped(eventsIn([Buffer.from(report.events)]), (event) => history.add(event));
+    this.#begun = this.#options.clock();
     // Not the report: it holds all of the past.
     this.#last = { step, epoch };
-    this.#board.opened({ run, term, started, lines, events: eventsIn([Buffer.from(events)]) });
+    this.#board.opened({ run, term, started, lines, events });
+    this.#secondsBefore = history.seconds();
     this.#metrics.opened(report);
   }
 
@@ -115,10 +126,12 @@ export class Observation implements RunViewer {
   }
 
   checkpoint(report: CheckpointReport): void {
+    this.#unkept = undefined;
     this.#metrics.checkpoint(report);
   }
 
-  checkpointFailed(): void {
+  checkpointFailed(step: number): void {
+    this.#unkept = step;
     this.#metrics.checkpointFailed();
   }
 
@@ -142,6 +155,14 @@ export class Observation implements RunViewer {
     this.#board.ended(outcome);
   }
 
+  get problem(): string | undefined {
+    if (this.#run?.isDiskFull() === true)
+      return 'the disk is full: training continues, and what it writes waits in memory';
+    return this.#unkept === undefined
+      ? undefined
+      : `the checkpoint of step ${this.#unkept} could not be written: a crash now costs more than the interval`;
+  }
+
   get isOpen(): boolean {
     return this.#run !== undefined;
   }
@@ -159,9 +180,9 @@ export class Observation implements RunViewer {
     const now = this.#options.clock();
     this.#shares.turn(now - this.#turnAt);
     this.#turnAt = now;
-    this.#pace.turn(this.#last.step, now);
     this.#readMistakes();
     const inspection = this.#run.inspect();
+    this.#pace.turn(this.#last.step, now, standingOf(inspection).isWaiting);
     this.#forget(inspection, now);
     const status = this.#status(inspection);
     this.#workers = status.workers;
@@ -207,16 +228,22 @@ export class Observation implements RunViewer {
 
   #status(inspection: Inspection): Status {
     const outcome = this.#board.outcome;
-    const { counts, phase } = inspection;
+    const { counts } = inspection;
+    const standing = standingOf(inspection);
+    const now = this.#options.clock();
     const { step, epoch } = this.#last;
     const left = this.#options.facts.totalSteps - step;
     return {
-      state: outcome?.state ?? (phase === 'gathering' ? 'gathering' : 'running'),
+      state: outcome?.state ?? (standing.isWaiting ? 'gathering' : 'running'),
       message: outcome?.message ?? '',
-      ...{ step, epoch, seconds: ((this.#end ?? this.#options.clock()) - this.#begun) / 1000 },
-      secondsLeft: outcome === undefined ? this.#pace.secondsFor(left) : undefined,
+      problem: outcome === undefined ? (this.problem ?? '') : '',
+      at: Date.now(),
+      step,
+      epoch,
+      seconds: this.#secondsBefore + ((this.#end ?? now) - this.#begun) / 1000,
+      secondsLeft: outcome === undefined ? this.#pace.secondsFor(left, now) : undefined,
       workers: workerStatuses(inspection, this.#workers, this.#labels, this.#shares, outcome !== undefined),
-      awaited: inspection.awaited,
+      waiting: standing.isWaiting ? waitText(standing) : '',
       ...{ joined: this.#metrics.workers.joins, lost: this.#metrics.workers.lost },
       ...{ stragglerSteps: counts.stragglerSteps, reassigned: counts.reassigned },
       checkpointStep: this.#board.checkpointStep,

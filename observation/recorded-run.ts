@@ -11,8 +11,10 @@ import type { RunView, Status } from './api.ts';
 import { Board } from './board.ts';
 import { eventsIn } from './event-lines.ts';
 import { runFacts } from './facts.ts';
+import { RunHistory } from './history.ts';
 import { WorkerLabels } from './labels.ts';
 import { worstIn, worstMistakes } from './mistakes.ts';
+import { tapped } from './tapped.ts';
 import type { Source, Weights } from './source.ts';
 
 /** A run as its directory tells of it; nothing of it changes any more. */
@@ -38,29 +40,28 @@ export class RecordedRun implements Source {
     const board = new Board(runFacts(configuration, facts, record.version, false), (name) => labels.of(name));
     const { run, term, started } = record;
     const reader = new MetricsReader();
-    const seen = { step: 0, joined: 0, lost: 0 };
+    const history = new RunHistory();
+    let last = 0;
     board.opened({
       run,
       term,
       started,
       lines: tapped(metricsOf(directory, reader), (line) => {
-        if (line.kind === 'step') seen.step = line.step;
+        if (line.kind === 'step') last = line.step;
       }),
-      events: tapped(eventsIn(piecesIfThere(join(directory, 'events.jsonl'))), ({ event }) => {
-        if (event === 'hello') seen.joined += 1;
-        if (event === 'lost') seen.lost += 1;
-      }),
+      events: tapped(eventsIn(piecesIfThere(join(directory, 'events.jsonl'))), (event) => history.add(event)),
     });
     if (record.result !== undefined) {
       const wrong = worstIn(piecesIfThere(join(directory, 'artifacts', 'misclassified.jsonl')));
       const mistakes = dataset === undefined ? [] : worstMistakes(wrong, dataset.test.images, rows * columns);
       board.evaluated({ step: record.step, confusion: record.result.test.confusion, mistakes });
     }
-    const status = statusOf(evidence, board, seen);
+    const status = statusOf(evidence, board, history, last);
     return new RecordedRun(board.view(status), await weightsOf(evidence), reader.bad);
   }
 
   readonly isOpen = true;
+  readonly problem = undefined;
 
   view(): RunView | undefined {
     return this.#view;
@@ -82,7 +83,8 @@ export class RecordedRun implements Source {
 function statusOf(
   { record, configuration }: Evidence,
   board: Board,
-  { step, joined, lost }: { readonly step: number; readonly joined: number; readonly lost: number },
+  history: RunHistory,
+  step: number,
 ): Status {
   const samples = new Map(record.workers.map((worker) => [worker.name, worker.samples]));
   const names = new Set([...board.states.keys(), ...samples.keys()]);
@@ -90,18 +92,25 @@ function statusOf(
     // One that says it is running was cut off, or another process is at work on it.
     state: record.state === 'running' ? 'interrupted' : record.state,
     message: record.error?.message ?? '',
+    problem: '',
+    at: Date.parse(record.ended ?? record.started),
     ...{ step, epoch: step === 0 ? 0 : planStep(configuration, step).epoch },
     // The clock of an older version may have been set back in between.
-    seconds: Math.max(0, Date.parse(record.ended ?? record.started) - Date.parse(record.started)) / 1000,
+    seconds: history.seconds(),
     secondsLeft: undefined,
     workers: [...names].map((name) => ({
-      ...{ name, state: board.states.get(name) ?? 'lost', engine: '', samples: samples.get(name) ?? 0 },
+      name,
+      state: board.states.get(name) ?? 'lost',
+      engine: history.engines.get(name) ?? '',
+      samples: samples.get(name) ?? 0,
       ...{ computing: 0, exchanging: 0, roundTripMilliseconds: undefined },
     })),
-    awaited: 0,
-    joined,
-    lost,
-    ...{ stragglerSteps: 0, reassigned: 0, checkpointStep: board.checkpointStep },
+    waiting: '',
+    joined: history.joined,
+    lost: history.lost,
+    stragglerSteps: undefined,
+    reassigned: undefined,
+    checkpointStep: board.checkpointStep,
   };
 }
 
@@ -118,12 +127,4 @@ async function weightsOf({ directory, model, record, checkpoints, configuration 
   const bytes = await readEntry(newest.path, tensorFileLimit);
   const { step, weights } = decodeCheckpoint(bytes, newest.path, configuration);
   return { step, weights };
-}
-
-/** The same values; `see` is shown each of them on its way. */
-function* tapped<T>(values: Iterable<T>, see: (value: T) => void): Generator<T> {
-  for (const value of values) {
-    see(value);
-    yield value;
-  }
 }

@@ -11,6 +11,8 @@ export interface Weights {
 export interface Source {
   /** Whether there is something to show. */
   readonly isOpen: boolean;
+  /** Why a run that goes on needs somebody to look at it; undefined where nothing is wrong. */
+  readonly problem: string | undefined;
   /** For a page that is opened; undefined as long as there is nothing to show. */
   view(): RunView | undefined;
   /** What is new since the last call; undefined where nothing ever is. */

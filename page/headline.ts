@@ -54,7 +54,7 @@ export function mountHeadline(): (state: RunState | undefined, link: Link) => vo
     const isKnown = !state.isOver && link !== 'directory';
     fields.time(duration(isKnown ? status.secondsLeft : status.seconds));
     fields.timeAside(isKnown ? `${duration(status.seconds)} so far` : '');
-    fields.speed(short(curve.lastSmoothSpeed));
+    fields.speed(short(status.state === 'gathering' ? undefined : curve.lastSmoothSpeed));
     fields.speedAside(workersText(state));
     progress.value = view.totalSteps === 0 ? 0 : status.step / view.totalSteps;
     document.title = accuracy === undefined ? 'mnist-dist' : `${percent(accuracy)} · mnist-dist`;
@@ -90,12 +90,13 @@ function stateLine(state: RunState | undefined, link: Link): { look: string; tex
   const from = link === 'directory' ? ' (shown from its directory)' : '';
   switch (status.state) {
     case 'gathering':
-      return { look: 'gathering', text: waitText(state) + from };
+      return { look: status.problem === '' ? 'gathering' : 'troubled', text: waitLine(state) + from };
     case 'running':
-      return {
-        look: 'running',
-        text: link === 'directory' ? `Was running when it was recorded last${from}` : 'Running',
-      };
+      if (link === 'directory')
+        return { look: 'running', text: `Was running when it was recorded last${from}` };
+      return status.problem === ''
+        ? { look: 'running', text: 'Running' }
+        : { look: 'troubled', text: `Running, but ${status.problem}` };
     case 'finished':
     case 'interrupted':
     case 'failed':
@@ -106,10 +107,7 @@ function stateLine(state: RunState | undefined, link: Link): { look: string; tex
   }
 }
 
-/** Whom the run waits for, as far as workers say what they do. */
-function waitText({ status }: RunState): string {
-  const ready = status.workers.filter(({ state }) => state === 'idle' || state === 'training').length;
-  const coming = status.workers.filter(({ state }) => state === 'connected' || state === 'preparing').length;
-  const parts = [`${ready} of ${status.awaited} ready`, ...(coming === 0 ? [] : [`${coming} preparing`])];
-  return `Waiting for workers: ${parts.join(', ')}`;
+function waitLine({ status }: RunState): string {
+  const text = `${status.waiting.charAt(0).toUpperCase()}${status.waiting.slice(1)}`;
+  return status.problem === '' ? text : `${text}; ${status.problem}`;
 }

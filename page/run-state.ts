@@ -43,8 +43,7 @@ export class RunState {
   merge(update: Update): void {
     if (update.curve !== undefined) this.curve.append(update.curve);
     // Only time tells an old status from a new one: while workers are waited for nothing else rises.
-    if (update.status !== undefined && update.status.seconds >= this.status.seconds)
-      this.status = update.status;
+    if (update.status !== undefined && update.status.at >= this.status.at) this.status = update.status;
     if (update.evaluation !== undefined)
       this.evaluations = withEvaluation(this.evaluations, update.evaluation);
     if (update.evaluated !== undefined && update.evaluated.step >= (this.evaluated?.step ?? 0))
@@ -61,8 +60,7 @@ export class RunState {
 
   /** Unix time in milliseconds by the coordinator's clock: when the newest status was sent. */
   get now(): number {
-    const started = Date.parse(this.view.started) + this.status.seconds * 1000;
-    return Math.max(started, this.changes.at(-1)?.at ?? 0);
+    return Math.max(this.status.at, this.changes.at(-1)?.at ?? 0);
   }
 }
 

@@ -66,12 +66,11 @@ export function mountWorkers(): (state: RunState) => void {
 }
 
 function noteText({ status }: RunState): string {
-  const parts = [
-    `${count(status.joined)} joined`,
-    `${count(status.lost)} lost`,
-    counted(status.reassigned, 'part') + ' given to another one',
-    counted(status.stragglerSteps, 'step') + ' waited for a straggler',
-  ];
+  const parts = [`${count(status.joined)} joined`, `${count(status.lost)} lost`];
+  if (status.reassigned !== undefined)
+    parts.push(`${counted(status.reassigned, 'part')} given to another one`);
+  if (status.stragglerSteps !== undefined)
+    parts.push(`${counted(status.stragglerSteps, 'step')} waited for a straggler`);
   if (status.checkpointStep !== undefined)
     parts.push(`last checkpoint at step ${count(status.checkpointStep)}`);
   return parts.join(' · ');

@@ -74,6 +74,17 @@ export function configurationRecord(configuration: Configuration): Configuration
   };
 }
 
+/** The settings by name, as people read them: of epochs and steps only the one that decides how long the run is. */
+export function shownSettings(
+  record: Omit<ConfigurationRecord, 'dataset' | 'model'>,
+): (readonly [string, string])[] {
+  const { epochs, steps, ...rest } = record;
+  const length = steps === undefined ? { epochs } : { steps };
+  return Object.entries({ ...rest, ...length }).map(
+    ([name, value]) => [name.replaceAll('_', ' '), String(value)] as const,
+  );
+}
+
 export function configurationOfRecord(record: ConfigurationRecord): Configuration {
   const { batch_size, virtual_shards, learning_rate, train_samples, test_samples, ...same } = record;
   return configurationSchema.parse({

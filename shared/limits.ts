@@ -154,6 +154,8 @@ export const MAX_STORE_ATTEMPTS = 5;
 // What is shown of a run.
 /** Workers with a label of their own in metrics and on the page; all others together are one more. */
 export const MAX_OBSERVED_WORKERS = 64;
+/** Workers of a run that is over whose names are told apart; of more, the others are not counted. */
+export const MAX_REMEMBERED_WORKERS = 4096;
 /** How long a worker is shown that is gone. */
 export const FORGET_WORKER_MILLISECONDS = 600_000;
 export const MAX_CURVE_POINTS = 4096;

@@ -47,7 +47,7 @@ export function status(change: Partial<Status> = {}): Status {
   return {
     ...{ state: 'running', message: '', step: 0, epoch: 1, seconds: 1, secondsLeft: 12 },
     ...{ workers: [worker('w0'), worker('w1', { computing: 0.55, exchanging: 0.21, samples: 58_720 })] },
-    awaited: 2,
+    ...{ waiting: '', problem: '', at: STARTED + 1000 * (change.seconds ?? 1) },
     ...{ joined: 2, lost: 0, stragglerSteps: 0, reassigned: 0, checkpointStep: undefined, ...change },
   };
 }

@@ -111,7 +111,12 @@ describe('what leaves for a terminal, a pipe or a file', () => {
         summaryLines(
           {
             ...{ runDirectory: hostile, hasReport: true, engine: hostile, workers: 1, steps: 1, seconds: 1 },
-            ...{ stepsPerSecond: 1, test: { ...score, classNames: dataset.classNames }, modelSha256: 'a' },
+            ...{
+              waited: 2,
+              stepsPerSecond: 1,
+              test: { ...score, classNames: dataset.classNames },
+              modelSha256: 'a',
+            },
           },
           80,
         ),
@@ -138,6 +143,7 @@ describe('what leaves for a terminal, a pipe or a file', () => {
               ...{ directory: hostile, name: hostile, state: 'failed', writer: hostile, started: hostile },
               ...{ step: 1, steps: 2, test: undefined, seconds: 1, workers: 1, engine: hostile },
               dataset: hostile,
+              ...{ waited: 1, firstLoss: 1 },
             },
           ],
           200,

@@ -117,6 +117,22 @@ describe('a run', () => {
     expect((await only()).seconds).toBe(6);
   });
 
+  test('says how long it waited for workers, and how many it had at one time', async () => {
+    const w = (second: number, event: string, worker: string) => ({ time: at(second), event, worker });
+    await cutOff('a', [
+      { time: at(1), event: 'start', term: 1, step: 0 },
+      { time: at(11), event: 'running', step: 0 },
+      ...[w(12, 'first_shard', 'a0'), w(12, 'first_shard', 'a1'), w(13, 'lost', 'a0'), w(13, 'lost', 'a1')],
+      { time: at(13), event: 'waiting', step: 5 },
+      { time: at(14), event: 'end', state: 'interrupted', step: 5 },
+      { time: at(40), event: 'start', term: 2, step: 5 },
+      { time: at(45), event: 'running', step: 5 },
+      ...[w(46, 'first_shard', 'b0'), w(46, 'first_shard', 'b1')],
+      { time: at(50), event: 'end', state: 'finished', step: 7 },
+    ]);
+    expect(await only()).toMatchObject({ seconds: 23, waited: 16, workers: 2 });
+  });
+
   test('without a single step or event is listed, too', async () => {
     const directory = await cutOff('a', []);
     rmSync(join(directory, 'metrics.jsonl'));
@@ -191,7 +207,15 @@ describe('the list', () => {
 describe('the table', () => {
   const overview: RunOverview = {
     ...{ directory: 'runs/20260102-030405-abcd', name: '20260102-030405-abcd', state: 'finished' },
-    ...{ writer: undefined, started: at(1), step: 9375, steps: 9375, seconds: 83, workers: 2 },
+    ...{
+      writer: undefined,
+      started: at(1),
+      step: 9375,
+      steps: 9375,
+      seconds: 83,
+      ...{ waited: undefined, firstLoss: undefined },
+      workers: 2,
+    },
     ...{ test: { accuracy: 0.9762, loss: 0.08 }, engine: 'tensorflow', dataset: 'MNIST' },
   };
   const going: RunOverview = {

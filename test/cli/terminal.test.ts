@@ -3,7 +3,8 @@ import * as progressLines from '../../cli/progress-line.ts';
 import { paint, plainText } from '../../cli/line.ts';
 import { Output } from '../../cli/output.ts';
 import { styleOf } from '../../cli/style.ts';
-import { summaryLines, type Summary } from '../../cli/summary.ts';
+import { shortcomingText, summaryLines, type Summary } from '../../cli/summary.ts';
+import { shortcomingOf } from '../../evaluation/shortcoming.ts';
 import type { StepInfo } from '../../cli/tally.ts';
 import { openTerminal } from '../../cli/terminal.ts';
 
@@ -23,8 +24,8 @@ function summaryText(shown: Summary, width: number): string {
 
 const state = {
   ...{ epoch: 2, epochs: 5, step: 2500, totalSteps: 10_000, loss: 0.14321, accuracy: 0.95614 },
-  ...{ imagesPerSecond: 41_234.4, workers: 2, secondsLeft: 83 },
-  ...{ joined: 2, lost: 0, late: 0, page: undefined },
+  ...{ imagesPerSecond: 41_234.4, secondsLeft: 83, joined: 2, lost: 0, page: undefined },
+  standing: { isWaiting: false, ready: 2, needed: 1, coming: 0, late: 0 },
 };
 
 const summary: Summary = {
@@ -34,7 +35,8 @@ const summary: Summary = {
     engine: 'wasm',
     workers: 2,
     steps: 9375,
-    seconds: 61,
+    seconds: 91,
+    waited: 30,
     stepsPerSecond: 153.7,
   },
   test: {
@@ -64,7 +66,14 @@ describe('progressLine', () => {
     expect(progressLine(state, 80)).toContain('loss 0.1432');
   });
   test('workers that were lost, work that was late and the page, where there is room', () => {
-    const line = progressLine({ ...state, joined: 3, lost: 1, late: 4, page: 'http://127.0.0.1:9464/' }, 200);
+    const line = progressLine(
+      {
+        ...state,
+        ...{ joined: 3, lost: 1, page: 'http://127.0.0.1:9464/' },
+        standing: { ...state.standing, late: 4 },
+      },
+      200,
+    );
     expect(line).toMatch(
       / 2 workers \(3 joined, 1 lost\) {2}1:23 left {2}4 late {2}http:\/\/127\.0\.0\.1:9464\/$/,
     );
@@ -101,6 +110,71 @@ test('epochLine', () => {
   );
 });
 
+test('an epoch fits 80 columns, whatever its numbers', () => {
+  const epoch = {
+    ...{ epoch: 100, epochs: 100, seconds: 12_345.6 },
+    train: { loss: 1e-9, accuracy: 1 },
+    validation: { loss: 123_456, accuracy: 1 },
+  };
+  expect(epochLine(epoch, 80).length).toBeLessThanOrEqual(80);
+  expect(epochLine({ ...epoch, epoch: 1, epochs: 5, seconds: 4.2 }, 80)).toBe(
+    'epoch 1/5  loss 1.00e-9, 100.00 %  validation 1.23e+5, 100.00 %  4.2 s',
+  );
+});
+
+test('while workers are waited for there is no rate and no time left', () => {
+  const standing = { isWaiting: true, ready: 1, needed: 2, coming: 1, late: 0 };
+  const line = progressLine({ ...state, standing }, 200);
+  expect(line).toMatch(
+    /2500\/10000 {2}loss 0\.1432 {2}accuracy 95\.61 % {2}waiting for workers: 1 of 2 ready, 1 preparing$/,
+  );
+  expect(plainText(progressLines.waitLine(standing, 12, 79))).toBe(
+    'waiting for workers: 1 of 2 ready, 1 preparing  0:12',
+  );
+});
+
+describe('what is wrong with a model', () => {
+  const confusion = [
+    [0, 50],
+    [0, 50],
+  ];
+  test('that is hardly better than guessing, or has become worse, is said with what to try', () => {
+    const judged = { accuracy: 0.5, loss: 9, confusion };
+    const guessing = shortcomingOf(judged, 1);
+    expect(guessing).toEqual({ kind: 'guessing', guess: 0.5 });
+    expect(guessing && shortcomingText(guessing, judged, 900)).toMatch(
+      /guessing: 50\.00 %, .* 50\.00 %; try a smaller --learning-rate \(it was 900\)/,
+    );
+    const risen = shortcomingOf({ ...judged, accuracy: 0.9 }, 1);
+    expect(risen).toEqual({ kind: 'risen', from: 1 });
+    expect(risen && shortcomingText(risen, judged, 0.1)).toMatch(
+      /1\.0000 after the first epoch, 9\.0000 now/,
+    );
+  });
+  test('that learned is nothing, nor of one that knows the only class', () => {
+    expect(shortcomingOf({ accuracy: 0.9, loss: 1, confusion }, 1)).toBeUndefined();
+    expect(shortcomingOf({ accuracy: 0.9, loss: 1, confusion }, undefined)).toBeUndefined();
+    expect(
+      shortcomingOf(
+        {
+          accuracy: 1,
+          loss: 1,
+          confusion: [
+            [5, 0],
+            [0, 0],
+          ],
+        },
+        undefined,
+      ),
+    ).toBeUndefined();
+    // What ended at 13.79 % of MNIST without a word.
+    const mnist = Array.from({ length: 10 }, (_, i) => [i === 1 ? 1135 : 985]);
+    expect(shortcomingOf({ accuracy: 0.1379, loss: 1e6, confusion: mnist }, undefined)?.kind).toBe(
+      'guessing',
+    );
+  });
+});
+
 describe('summaryText', () => {
   test('accuracy, an aligned matrix with true rows, files, engine', () => {
     const lines = summaryText(summary, 80).split('\n');
@@ -112,7 +186,12 @@ describe('summaryText', () => {
       '1 dog\\u{1b}[2J   .  10   100.00 %',
     ]);
     expect(lines).toContain('model     runs/r1/model.safetensors');
-    expect(lines).toContain('trained   9,375 steps in 1:01, 154 steps/s, 2 workers');
+    expect(lines).toContain('trained   9,375 steps in 1:01 with 2 workers');
+    expect(lines).toContain('waited    0:30 for workers');
+    expect(lines).toContain('speed     154 steps/s between evaluations');
+    const unknown = summaryText({ ...summary, waited: undefined, stepsPerSecond: undefined }, 80);
+    expect(unknown).toContain('trained   9,375 steps in 1:31 with 2 workers');
+    expect(unknown).not.toMatch(/waited|speed/);
   });
   test('short names head the columns', () => {
     const test = { ...summary.test, classNames: ['0', '1'] };
@@ -154,7 +233,6 @@ function steps(from: number, to: number, each: (info: StepInfo) => void): void {
       samples: 32,
       loss: 0.5,
       correct: 16,
-      workers: 2,
     });
   }
 }
@@ -202,6 +280,40 @@ describe('a live terminal', () => {
     expect(time.stopped).toBe(true);
     expect(shown(written).at(-1)).toBe('');
     expect(written.join('')).toContain('Test accuracy 90.00 %');
+  });
+  test('says how the run stands now, not how it once was', () => {
+    const { progress, written, time } = terminal(true);
+    const traffic = { sentBytes: 0, receivedBytes: 0, queuedBytes: 0, roundTripMilliseconds: undefined };
+    const at = (condition: 'training' | 'late' | 'idle' | 'preparing', phase: 'running' | 'gathering') => ({
+      ...{ phase, awaited: 2, engine: undefined, delivered: new Map<string, number>() },
+      counts: {
+        duplicates: 0,
+        fenced: 0,
+        reassigned: 0,
+        differing: 0,
+        nonFinite: 0,
+        nonFiniteSteps: 0,
+        stragglerSteps: 3,
+      },
+      workers: ['w0', 'w1'].map((name, i) => ({
+        ...{ name, condition: i === 0 ? condition : ('training' as const), engine: undefined, traffic },
+      })),
+    });
+    let now = at('preparing', 'gathering');
+    progress.attach(() => now);
+    time.now = 3000;
+    time.tick();
+    expect(shown(written).at(-1)).toBe('waiting for workers: 1 of 2 ready, 1 preparing  0:03');
+    now = at('late', 'running');
+    progress.event('lease_again');
+    steps(1, 10, (info) => progress.step(info));
+    time.now = 4000;
+    time.tick();
+    expect(shown(written).at(-1)).toMatch(/2 workers.* {2}1 late$/);
+    now = at('training', 'running');
+    time.now = 4100;
+    time.tick();
+    expect(shown(written).at(-1)).not.toContain('late');
   });
   test('a new epoch starts its means anew', () => {
     const { progress, written, time } = terminal(true);

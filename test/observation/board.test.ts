@@ -19,7 +19,7 @@ const facts = runFacts(
 );
 const status: Status = {
   ...{ state: 'running', message: '', step: 0, epoch: 0, seconds: 0, secondsLeft: undefined, workers: [] },
-  awaited: 1,
+  ...{ waiting: '', problem: '', at: 0 },
   ...{ joined: 0, lost: 0, stragglerSteps: 0, reassigned: 0, checkpointStep: undefined },
 };
 const opening = { run: 'r', term: 2, started: '2026-01-01T00:00:00.000Z' };

@@ -30,6 +30,7 @@ function stage(): Stage {
     get isOpen() {
       return source.shown !== undefined;
     },
+    problem: undefined,
     view: () => source.shown,
     turn: () => source.updates.shift(),
     weights: () => {
@@ -120,6 +121,15 @@ describe('the observation listener', () => {
     expect([weights.body.readFloatLE(0), weights.body.readFloatLE(4)]).toEqual([1, -2]);
     for (const path of ['/nothing', '/../package.json', '/%2e%2e/package.json', '/api/run/', '//'])
       expect(await ask(port, path), path).toMatchObject({ status: 404 });
+  });
+
+  it('is not ready while something is wrong, says what, and lives all the same', async () => {
+    const source = stage();
+    source.problem = 'the disk is full';
+    const { port } = await open(source);
+    const ready = await ask(port, '/readyz');
+    expect([ready.status, ready.body.toString()]).toEqual([503, 'the disk is full\n']);
+    expect(await ask(port, '/healthz')).toMatchObject({ status: 200 });
   });
 
   it('takes a path for itself, whatever query string a probe adds', async () => {

@@ -27,6 +27,7 @@ function worker(name: string, condition: WorkerInspection['condition'] = 'traini
 /** A run to be observed, whose moment a test may change. */
 function observe(workers: WorkerInspection[] = [worker('w0')], opening: Partial<OpenReport> = {}) {
   const time = { now: 0 };
+  const disk = { isFull: false };
   const observation = new Observation({
     facts: runFacts(sampleConfiguration, dataset, '1.2.3', true),
     metrics: metricsSettings(sampleConfiguration, dataset, '1.2.3'),
@@ -52,8 +53,9 @@ function observe(workers: WorkerInspection[] = [worker('w0')], opening: Partial<
     weights: () => ({ step: 1, weights: new Float32Array(1) }),
     unauthorized: () => 8,
     waitingBytes: () => 9,
+    isDiskFull: () => disk.isFull,
   });
-  return { observation, time, inspection };
+  return { observation, time, inspection, disk };
 }
 
 function step(number: number, more: Partial<StepReport> = {}): StepReport {
@@ -100,7 +102,7 @@ describe('what is exported', () => {
     observation.result({ worker: 'w0', microseconds: 1000, milliseconds: 3 });
     observation.step(step(1));
     observation.checkpoint({ step: 1, bytes: 1000, milliseconds: 20 });
-    observation.checkpointFailed();
+    observation.checkpointFailed(2);
     evaluate(observation);
     observation.devices('w0', [
       {
@@ -267,8 +269,11 @@ describe('what is exported', () => {
   });
 
   it('says where a run goes on before its first step', async () => {
-    const started = new Date(Date.now() - 3_600_000).toISOString();
-    const { observation, time } = observe([worker('w0')], { step: 100, epoch: 3, started });
+    const event = (name: string, minutes: number) =>
+      `${JSON.stringify({ time: new Date(60_000 * minutes).toISOString(), event: name })}\n`;
+    // At work for an hour, a day ago.
+    const events = event('start', 0) + event('checkpoint', 60);
+    const { observation, time } = observe([worker('w0')], { step: 100, epoch: 3, events });
     const samples = await scrape(observation);
     expect([samples.get('train_step{}'), samples.get('epoch{}')]).toEqual([100, 3]);
     expect(samples.has('train_loss{}')).toBe(false);
@@ -277,10 +282,40 @@ describe('what is exported', () => {
     observation.step(step(110));
     const status = observation.turn()?.status;
     expect(status).toMatchObject({ step: 110 });
-    expect(status?.seconds).toBeGreaterThanOrEqual(3600);
+    expect(status?.seconds).toBe(3601);
     // Ten steps in a second, not a hundred and ten.
     const { totalSteps } = runFacts(sampleConfiguration, dataset, '1.2.3', true);
     expect(status?.secondsLeft).toBeCloseTo((totalSteps - 110) / 10);
+  });
+
+  it('says what it waits for, and then nothing that it cannot know', () => {
+    const { observation, time, inspection } = observe([worker('w0', 'idle'), worker('w1', 'preparing')]);
+    for (let i = 1; i <= 10; i++) {
+      time.now = 1000 * i;
+      observation.step(step(10 * i));
+      observation.turn();
+    }
+    expect(observation.turn()?.status).toMatchObject({ state: 'running', waiting: '' });
+    expect(observation.turn()?.status?.secondsLeft).toBeGreaterThan(0);
+    inspection.now = { ...inspection.now, phase: 'gathering', awaited: 2 };
+    expect(observation.turn()?.status).toMatchObject({
+      state: 'gathering',
+      waiting: 'waiting for workers: 1 of 2 ready, 1 preparing',
+      secondsLeft: undefined,
+    });
+  });
+
+  it('says what is wrong until it is well again: a full disk, a checkpoint that is not there', () => {
+    const { observation, disk } = observe();
+    expect([observation.problem, observation.turn()?.status?.problem]).toEqual([undefined, '']);
+    disk.isFull = true;
+    expect(observation.turn()?.status?.problem).toMatch(/the disk is full/);
+    expect(observation.problem).toMatch(/the disk is full/);
+    disk.isFull = false;
+    observation.checkpointFailed(7);
+    expect(observation.turn()?.status?.problem).toMatch(/checkpoint of step 7/);
+    observation.checkpoint({ step: 9, bytes: 1, milliseconds: 1 });
+    expect(observation.problem).toBeUndefined();
   });
 
   it('asks for the norm of a gradient a few times a second only', () => {

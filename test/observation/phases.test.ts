@@ -62,11 +62,28 @@ describe('labels of workers', () => {
 describe('the time that is left', () => {
   it('follows the pace of lately', () => {
     const pace = new Pace();
-    expect(pace.secondsFor(10)).toBeUndefined();
+    expect(pace.secondsFor(10, 0)).toBeUndefined();
     for (let second = 0; second <= 100; second++) pace.turn(10 * second, 1000 * second);
-    expect(pace.secondsFor(50)).toBeCloseTo(5, 6);
-    // While nothing is done, as during an evaluation, it stays.
-    pace.turn(1000, 150_000);
-    expect(pace.secondsFor(50)).toBeCloseTo(5, 6);
+    expect(pace.secondsFor(50, 100_000)).toBeCloseTo(5, 6);
+    // While nothing is done, as during an evaluation, it stays, but not for ever.
+    pace.turn(1000, 104_000);
+    expect(pace.secondsFor(50, 104_000)).toBeCloseTo(5, 6);
+    expect(pace.secondsFor(50, 106_000)).toBeUndefined();
+  });
+
+  it('is that of the steps, however seldom one is done', () => {
+    const pace = new Pace();
+    for (let turn = 0; turn <= 500; turn++) pace.turn(Math.floor(turn / 10), 200 * turn);
+    expect(pace.secondsFor(50, 100_000)).toBeCloseTo(100, 6);
+  });
+
+  it('is not known while workers are waited for, and the same as before when they have come', () => {
+    const pace = new Pace();
+    for (let second = 0; second <= 100; second++) pace.turn(10 * second, 1000 * second);
+    pace.turn(1000, 101_000, true);
+    expect(pace.secondsFor(50, 101_000)).toBeUndefined();
+    pace.turn(1000, 500_000);
+    pace.turn(1010, 501_000);
+    expect(pace.secondsFor(50, 501_000)).toBeCloseTo(5, 6);
   });
 });

@@ -7,7 +7,8 @@ export const sampleView: RunView = {
   model: { inputs: 4, hidden: [3], classes: 2 },
   status: {
     ...{ state: 'running', message: '', step: 3, epoch: 1, seconds: 1, workers: [], joined: 1, lost: 0 },
-    ...{ stragglerSteps: 0, reassigned: 0, secondsLeft: undefined, checkpointStep: undefined, awaited: 1 },
+    ...{ stragglerSteps: 0, reassigned: 0, secondsLeft: undefined, checkpointStep: undefined },
+    ...{ waiting: '', problem: '', at: 0 },
   },
   ...{ curve: [[3, 1, 0.5, 100]], evaluations: [], events: [], changes: [], evaluated: undefined },
 };
