@@ -33,6 +33,9 @@ export async function exchange({
       signal: new AbortController().signal,
       maxModelBytes: DEFAULT_MAX_MODEL_BYTES,
       maxDataBytes: DEFAULT_MAX_DATA_BYTES,
+      // It has none.
+      maxMemoryBytes: Infinity,
+      engine: 'reference',
       dataLimitMilliseconds: DEFAULT_PREPARE_LIMIT_MILLISECONDS,
     },
   };

@@ -4,6 +4,7 @@ import { systemCode } from '../data/system-error.ts';
 import { readRunRecord } from '../coordinator/old-run.ts';
 import { newRunId } from '../coordinator/run-directory.ts';
 import { ClusterError, errorTable } from '../shared/errors.ts';
+import { checkCoordinatorMemory, checkWorkerMemory, type Needing } from '../shared/memory-needs.ts';
 import { isLoopback, isWildcard, reachableAt } from '../shared/address.ts';
 import { shellPath, shellWord } from '../shared/shell-word.ts';
 import { argumentsFor } from './child-arguments.ts';
@@ -30,6 +31,9 @@ export async function local(given: LocalOptions, explicit: ReadonlySet<OptionKey
     destination: stderr,
   });
   const certificate = trainingCertificate(options);
+  // Before a port is held, TensorFlow set up, and anything started.
+  const least = leastConfiguration(options);
+  checkCoordinatorMemory(least);
   // Held before anything is set up, and as long as the run lives: no other process can take it while a coordinator is away.
   const { port, descriptor } = await holdRunPort(options, explicit, log);
   // Named here, so that a coordinator that crashes can be started again with it.
@@ -38,6 +42,7 @@ export async function local(given: LocalOptions, explicit: ReadonlySet<OptionKey
   const before = options.resume === undefined ? undefined : await readRunRecord(directory);
   const needed = given.engine === 'auto' ? before?.engine?.description : undefined;
   const plans = await withEngineOfRun(directory, needed, () => planWorkers(options, log));
+  for (const { engine } of plans.slice(0, 1)) checkWorkerMemory(least, engine, options.maxMemoryBytes);
   const token = givenToken(options.tokenFile, process.env) ?? generateToken();
   const environment = { ...process.env, MNIST_DIST_TOKEN: token };
   const termBefore = before?.term ?? 0;
@@ -78,6 +83,12 @@ export async function local(given: LocalOptions, explicit: ReadonlySet<OptionKey
     startWorker(plan, { ...options, sslCaCertfile: options.sslCertfile }, url, { ...common, environment }),
   );
   return await supervise({ coordinator, workers, minWorkers: options.minWorkers, stopping, log });
+}
+
+/** The least that a run of these options computes with: of another dataset than MNIST neither size nor classes are known yet. */
+function leastConfiguration({ data, hidden, virtualShards, batchSize, dropout }: LocalOptions): Needing {
+  const [inputs, classes] = data === undefined ? [784, 10] : [1, 2];
+  return { model: { inputs, hidden, classes }, virtualShards, batchSize, dropout };
 }
 
 /** Where workers of this machine dial: with TLS by a name that the certificate has. */

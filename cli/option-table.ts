@@ -237,6 +237,11 @@ export const optionTable = {
     ...{ in: ['worker'], group: 'Network' },
     help: 'refuse a run whose dataset is larger',
   }),
+  maxMemoryBytes: withDefault(byteSize({ min: 1, max: 1024 ** 4 }), limits.DEFAULT_MAX_WORKER_MEMORY_BYTES, {
+    in: ['local', 'worker', 'verify', 'eval'],
+    group: 'Network',
+    help: 'refuse a run that needs more memory in a worker, beside the dataset',
+  }),
 
   http: withDefault(flag, true, {
     ...{ in: runs, group: 'Watching' },

@@ -45,7 +45,10 @@ export async function worker(
   const dial: DialOptions = {
     signal: stopping.signal,
     ...connection,
-    ...{ maxModelBytes: options.maxModelBytes, maxDataBytes: options.maxDataBytes },
+    maxModelBytes: options.maxModelBytes,
+    maxDataBytes: options.maxDataBytes,
+    maxMemoryBytes: options.maxMemoryBytes,
+    engine,
     // Whoever takes longer to prepare is given up by the coordinator.
     dataLimitMilliseconds: DEFAULT_PREPARE_LIMIT_MILLISECONDS,
   };

@@ -5,6 +5,7 @@ import type { Dataset } from '../shared/dataset.ts';
 import { assert, ClusterError, messageOf, type ErrorCode } from '../shared/errors.ts';
 import { roomBytes } from '../shared/frame.ts';
 import { EVALUATION_CHUNK_ROWS, MAX_WORKERS } from '../shared/limits.ts';
+import { checkCoordinatorMemory } from '../shared/memory-needs.ts';
 import { ARITHMETIC, PROTOCOL } from '../shared/messages.ts';
 import { parameterCount } from '../shared/model.ts';
 import { initialWeights } from '../shared/random.ts';
@@ -92,6 +93,7 @@ export async function serve<R extends RunRecorder>(
   log: RunViewer['log'],
 ): Promise<Serving<R>> {
   const { configuration, dataset, token, tls, host, port, descriptor } = settings;
+  checkCoordinatorMemory(configuration);
   const bytes = 4 * parameterCount(configuration.model);
   const memory = settings.sharedMemory ? offerMemory(bytes, log) : undefined;
   const initial = initialWeights(configuration.seed, configuration.model);

@@ -33,6 +33,8 @@ export const MAX_CHALLENGE_TEXT_BYTES = 1024;
 export const MIN_LARGE_MESSAGE_BYTES = 64 * 1024;
 export const MAX_LARGE_MESSAGE_BYTES = 4 * 1024 ** 2;
 export const MAX_KERNEL_MEMORY_BYTES = 2 * 1024 ** 3;
+/** Of a worker for one configuration, beside the dataset. */
+export const DEFAULT_MAX_WORKER_MEMORY_BYTES = 2 * 1024 ** 3;
 export const MAX_CONFIG_FILE_BYTES = 64 * 1024;
 export const MAX_TOKEN_FILE_BYTES = 4096;
 export const MAX_LABELS_FILE_BYTES = 64 * 1024;
@@ -69,6 +71,11 @@ export const RESULT_FRAMES = 4;
 /** What a worker may say at once, and for how long, without being asked: heartbeats, reports, pings, results too late. */
 export const MAX_SMALL_MESSAGES = 256;
 export const SMALL_MESSAGES_PER_SECOND = 16;
+/**
+ * Shards in one graph of TensorFlow. More would save little, since the overhead of a call is small beside sixteen
+ * shards, but every shard's gradient is alive at once before the tree sums them.
+ */
+export const MAX_GRAPH_SHARDS = 16;
 /** What a worker keeps that a coordinator sent, while it cannot take more: an honest one waits for its answer. */
 export const MAX_WAITING_MESSAGES = 1024;
 export const MAX_WAITING_WEIGHTS = 8;

@@ -1,9 +1,11 @@
 import type { IncomingMessage } from 'node:http';
 import { WebSocket } from 'ws';
+import type { EngineKind } from '../shared/engine-identity.ts';
 import { ClusterError } from '../shared/errors.ts';
 import { FrameSocket } from '../shared/frame-socket.ts';
 import { MAX_FRAME_HEAD_BYTES, roomBytes } from '../shared/frame.ts';
 import * as limits from '../shared/limits.ts';
+import { checkWorkerMemory } from '../shared/memory-needs.ts';
 import { ARITHMETIC, PROTOCOL } from '../shared/messages.ts';
 import { parameterCount } from '../shared/model.ts';
 import { workerPath } from '../shared/proof.ts';
@@ -21,6 +23,9 @@ export interface DialOptions {
   readonly token: () => string;
   readonly maxModelBytes: number;
   readonly maxDataBytes: number;
+  /** What a run may take of this worker's memory, with its engine. */
+  readonly maxMemoryBytes: number;
+  readonly engine: EngineKind;
   /** How long all of a dataset may take. */
   readonly dataLimitMilliseconds: number;
   /** Ends what is being asked when the worker has to end. */
@@ -63,7 +68,8 @@ function checkVersions(theirs: { protocol: number; arithmetic: number; version: 
   throw new ClusterError('VERSION', message, { fix: 'install the same mnist-dist on both machines' });
 }
 
-function checkSizes(run: RunDescription, { maxModelBytes, maxDataBytes }: DialOptions): void {
+function checkSizes(run: RunDescription, options: DialOptions): void {
+  const { maxModelBytes, maxDataBytes, maxMemoryBytes, engine } = options;
   // What it says of its frames may be less than its model needs.
   const frameBytes = Math.max(run.frame_bytes, roomBytes(4 * parameterCount(run.configuration.model)));
   if (frameBytes > maxModelBytes) {
@@ -80,6 +86,7 @@ function checkSizes(run: RunDescription, { maxModelBytes, maxDataBytes }: DialOp
       { fix: 'raise --max-data-bytes' },
     );
   }
+  checkWorkerMemory(run.configuration, engine, maxMemoryBytes);
 }
 
 /** Fetches the dataset, in limited time; a cut connection goes on where it broke, as long as something arrives. */

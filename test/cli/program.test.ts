@@ -215,7 +215,15 @@ describe('values', () => {
     );
     const argv = argumentsFor('coordinator', { ...options, port: 7 });
     const parsed = parseCommand(argv, { MNIST_DIST_SEED: '99', MNIST_DIST_INSECURE: 'no' }, '1.2.3');
-    const { nprocPerNode: _n, engine: _e, device: _d, threads: _t, maxRestarts: _r, ...rest } = options;
+    const {
+      nprocPerNode: _n,
+      engine: _e,
+      device: _d,
+      threads: _t,
+      maxMemoryBytes: _b,
+      maxRestarts: _r,
+      ...rest
+    } = options;
     expect(parsed).toMatchObject({ command: 'coordinator', options: { ...rest, port: 7 } });
   });
 });

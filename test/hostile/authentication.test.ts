@@ -132,6 +132,8 @@ function dialOf(url: string, trust: Trust = { kind: 'system' }): DialOptions {
     token: () => TOKEN,
     maxModelBytes: 1e9,
     maxDataBytes: 1e9,
+    maxMemoryBytes: 1e9,
+    engine: 'reference',
     dataLimitMilliseconds: 60_000,
     signal: new AbortController().signal,
   };

@@ -60,6 +60,8 @@ export async function endOfWorker(
   const dial: DialOptions = {
     ...{ coordinator, token: () => TOKEN, anchor: new Anchor({ kind: 'system' }), signal: stopping.signal },
     ...{ maxModelBytes: LIMIT_BYTES, maxDataBytes: LIMIT_BYTES, dataLimitMilliseconds },
+    maxMemoryBytes: 16 * LIMIT_BYTES,
+    engine: 'wasm',
   };
   const settings = { name: 'w', version: '0', maxRetries: 1, maxWaitMilliseconds: 60_000 };
   const client = new Client({

@@ -28,6 +28,8 @@ export function startHonest(
       ...{ coordinator: new URL(`ws://127.0.0.1:${port}`), token: () => TOKEN, signal: stopping.signal },
       anchor: new Anchor({ kind: 'system' }),
       ...{ maxModelBytes: 1e6, maxDataBytes: 1e8, dataLimitMilliseconds: 60_000 },
+      maxMemoryBytes: 1e9,
+      engine: 'reference',
     },
     settings: {
       ...{ name, version: '0', maxRetries: Infinity, maxWaitMilliseconds: PATIENCE_MILLISECONDS },

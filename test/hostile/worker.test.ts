@@ -54,6 +54,7 @@ function sendOnAndOn(socket: WebSocket): void {
   next(1);
 }
 
+const LAYERS = Array.from({ length: 16 }, () => 300);
 const bomb = gzipSync(Buffer.alloc(100 * MEBIBYTE));
 const runs: [string, ErrorCode, (response: ServerResponse) => void][] = [
   ['no JSON', 'PROTOCOL', answer('{')],
@@ -77,6 +78,17 @@ const runs: [string, ErrorCode, (response: ServerResponse) => void][] = [
   ['a terabyte of data', 'LIMIT', answer({ ...description, data_bytes: 1e12 })],
   ['a negative size', 'PROTOCOL', answer({ ...description, frame_bytes: -1 })],
   ['a model that is larger than its frames', 'LIMIT', answer(withModel([60_000, 1000]))],
+  [
+    'batches that need more memory than it may take',
+    'LIMIT',
+    answer(
+      withConfiguration({
+        batchSize: 65_536,
+        virtualShards: 1,
+        model: { inputs: 4, hidden: LAYERS, classes: 10 },
+      }),
+    ),
+  ],
   ['more layers than there may be', 'PROTOCOL', answer(withModel(Array.from({ length: 1000 }, () => 1)))],
   ['more samples than its dataset has', 'DATA', answer(withConfiguration({ trainSamples: 2 ** 31 }))],
   ['more test samples than its dataset has', 'DATA', answer(withConfiguration({ testSamples: 2 ** 31 }))],

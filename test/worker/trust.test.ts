@@ -49,6 +49,8 @@ function dialOf(port: number, trust: Trust, scheme = 'wss', host = '127.0.0.1'):
   return {
     ...{ coordinator: new URL(`${scheme}://${host}:${port}`), anchor: new Anchor(trust), token: () => TOKEN },
     ...{ maxModelBytes: 1e9, maxDataBytes: 1e9, dataLimitMilliseconds: 60_000 },
+    maxMemoryBytes: 1e9,
+    engine: 'reference',
     signal: new AbortController().signal,
   };
 }

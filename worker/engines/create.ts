@@ -1,5 +1,6 @@
 import type { Kernels } from '../../kernels/kernels.ts';
 import { ClusterError, unreachable } from '../../shared/errors.ts';
+import { MAX_GRAPH_SHARDS } from '../../shared/limits.ts';
 import { parameterCount } from '../../shared/model.ts';
 import type { ModelShape } from '../../shared/model.ts';
 import type { EngineKind } from '../../shared/engine-identity.ts';
@@ -14,12 +15,6 @@ export interface EngineOptions {
   /** "auto", "cpu" or "cuda:N". */
   readonly device: string;
 }
-
-/**
- * Shards in one graph. More would save little, since the overhead of a call is small beside sixteen shards, but every
- * shard's gradient is alive at once before the tree sums them.
- */
-const MAX_GRAPH_SHARDS = 16;
 
 /**
  * An engine with everything built and warmed, for subtrees of all sizes in `shape`. Throws ENGINE if this engine
