@@ -31,7 +31,7 @@ export class Evaluator implements RunRecorder {
   /** As if training had just done its only step. */
   readonly resumed: Resumed = {
     ...{ step: 1, evaluated: 0, fingerprint: undefined, engine: undefined, mixed: false },
-    ...{ delivered: new Map<string, number>(), suspects: [] },
+    ...{ delivered: new Map<string, number>(), countedFrom: 0, suspects: [] },
   };
   readonly #dataset: Dataset;
   readonly #workplace: Workplace;

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { systemDisk } from '../data/disk.ts';
-import type { Checkpoint } from '../shared/checkpoint-file.ts';
+import type { Checkpoint, Shares } from '../shared/checkpoint-file.ts';
 import { firstLink } from '../shared/chain.ts';
 import { configurationOfRecord, differingSettings, type Configuration } from '../shared/configuration.ts';
 import { ClusterError } from '../shared/errors.ts';
@@ -178,12 +178,20 @@ function resumedState({ old }: OpenRun, configuration: Configuration): Resumed |
   const { step, fingerprint } = checkpoint;
   // The result of a run that was cut off at its very end is computed again.
   const evaluated = step === totalSteps(configuration) ? 0 : checkpoint.evaluated;
-  const { engine, workers, suspects = [] } = old.record;
-  // What a crash left of the counts is not known; a run that ended in good order has them.
-  const isWhole = old.record.step === step;
+  const { engine, suspects = [] } = old.record;
+  const { from, samples } = sharesOf(checkpoint, old.record);
   return {
     ...{ step, evaluated, fingerprint, engine: engine?.description, mixed: isPerhapsMixed(old.record) },
-    delivered: new Map(isWhole ? workers.map(({ name, samples }) => [name, samples]) : []),
+    delivered: samples,
+    countedFrom: from,
     suspects,
   };
+}
+
+/** A checkpoint of an older version does not say whose it is; run.json does, where the run ended in good order with it. */
+function sharesOf({ step, shares }: Checkpoint, record: RunRecord): Shares {
+  if (shares !== undefined) return shares;
+  if (record.step !== step) return { from: step, samples: new Map() };
+  const samples = new Map(record.workers.map((worker) => [worker.name, worker.samples]));
+  return { from: record.workers_from_step ?? 0, samples };
 }

@@ -1,6 +1,7 @@
 import { ClusterError, errorTable, isOrderedEnd, type ErrorCode } from '../shared/errors.ts';
 import type { Next, Outcome } from './effects.ts';
 import type { RunState } from './state.ts';
+import type { Task } from './task.ts';
 
 /** How a run can end, in the words its user reads. */
 export const finished: Outcome = { state: 'finished', code: undefined, message: 'all steps are done' };
@@ -45,7 +46,19 @@ export function undecided({ settings }: RunState, step: number): Outcome {
 
 /** Everybody is told by the shell, which closes all files and sockets. */
 export function end(state: RunState, outcome: Outcome): Next {
-  return { state: { ...state, phase: 'ended', task: undefined }, effects: [{ kind: 'end', outcome }] };
+  const delivered = withoutTask(state.delivered, state.task);
+  return {
+    state: { ...state, phase: 'ended', task: undefined, delivered },
+    effects: [{ kind: 'end', outcome }],
+  };
+}
+
+/** What counts for steps that are done; nothing comes of the one that is open. */
+function withoutTask(delivered: RunState['delivered'], task: Task | undefined): RunState['delivered'] {
+  const left = new Map(delivered);
+  for (const { accepted } of task?.parts.values() ?? [])
+    if (accepted !== undefined) left.set(accepted.name, (left.get(accepted.name) ?? 0) - accepted.samples);
+  return left;
 }
 
 /** Somebody wants the run to end: at once while nobody computes or can decide, else after the open step. */

@@ -291,11 +291,12 @@ export class Recorder implements RunRecorder {
   async #keep(state: RunState): Promise<void> {
     const { store, viewer, configuration, snapshot, onSuperseded, clock } = this.#options;
     const began = clock();
-    const { step, evaluated, fingerprint } = state;
+    const { step, evaluated, fingerprint, countedFrom, delivered } = state;
     assert(fingerprint !== undefined, 'a step was computed by engines with a fingerprint');
     try {
       const bytes = await store.writeCheckpoint({
         ...{ configuration, step, evaluated, fingerprint, chain: this.#chain.link },
+        shares: { from: countedFrom, samples: delivered },
         ...snapshot(),
       });
       this.#event('checkpoint', { step });

@@ -48,6 +48,7 @@ export function runRecord(
     dataset: datasetOf(dataset),
     ...{ step, chain, weights: checksumText(weights) },
     workers: [...state.delivered].map(([name, samples]) => ({ name, samples })),
+    ...(state.countedFrom === 0 ? {} : { workers_from_step: state.countedFrom }),
     ...(state.suspects.length === 0 ? {} : { suspects: [...state.suspects] }),
     ...(outcome?.state === 'finished' ? resultOf(progress) : {}),
     ...errorOf(outcome),

@@ -39,6 +39,8 @@ export interface RunState {
   readonly counts: Counts;
   /** Training samples each worker's accepted results covered, by name; it outlives their connections. */
   readonly delivered: ReadonlyMap<string, number>;
+  /** The step after which that is counted: what came before is not known after a crash of an older version. */
+  readonly countedFrom: number;
   /** The last steps that are done, the newest last: what comes late is compared with them. */
   readonly closed: readonly Task[];
   /** Workers that were found to be wrong, and the steps they may have spoiled. */
@@ -100,6 +102,7 @@ export interface Resumed {
   readonly engine: EngineIdentity | undefined;
   readonly mixed: boolean;
   readonly delivered: ReadonlyMap<string, number>;
+  readonly countedFrom: number;
   readonly suspects: readonly Suspect[];
 }
 
@@ -184,6 +187,7 @@ export function initialState(settings: Settings, now: number, resumed?: Resumed)
       ...{ nonFinite: 0, nonFiniteSteps: 0, stragglerSteps: 0 },
     },
     delivered: resumed?.delivered ?? new Map(),
+    countedFrom: resumed?.countedFrom ?? 0,
     ...{ closed: [], suspects: resumed?.suspects ?? [], isAuditIdle: false },
     checkpoint: { step: resumed?.step ?? 0, at: now },
   };

@@ -86,7 +86,7 @@ export class Verifier implements RunRecorder {
     if (fingerprint === undefined) return undefined;
     const engine = evidence.record.engine?.description;
     // What was evaluated after the first step here is evaluated again.
-    const nobody = { delivered: new Map<string, number>(), suspects: [] };
+    const nobody = { delivered: new Map<string, number>(), countedFrom: 0, suspects: [] };
     return { step: start.step, evaluated: 0, fingerprint, engine, mixed: false, ...nobody };
   }
 
@@ -202,9 +202,19 @@ export class Verifier implements RunRecorder {
     const bytes = readCheckpoint(file, evidence);
     if (bytes === undefined) return;
     const { configuration } = evidence;
-    const { evaluated, fingerprint } = decoded(() => decodeCheckpoint(bytes, file.path, configuration));
+    // Who computed it is what no computation confirms.
+    const { evaluated, fingerprint, shares } = decoded(() =>
+      decodeCheckpoint(bytes, file.path, configuration),
+    );
     const snapshot = this.#workplace.tensors.snapshot();
-    const expected = encodeCheckpoint({ configuration, ...where, evaluated, fingerprint, ...snapshot });
+    const expected = encodeCheckpoint({
+      configuration,
+      ...where,
+      evaluated,
+      fingerprint,
+      shares,
+      ...snapshot,
+    });
     this.#compareBytes(file.path, bytes, expected);
     this.#comparedCheckpoints += 1;
   }

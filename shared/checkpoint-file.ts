@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { canonicalRecipe, type Configuration } from './configuration.ts';
-import { ClusterError, issuesOf } from './errors.ts';
-import { MAX_STEPS } from './limits.ts';
+import { ClusterError, issuesOf, messageOf } from './errors.ts';
+import { MAX_NAME_CHARACTERS, MAX_STEPS, MAX_WORKERS } from './limits.ts';
 import { ARITHMETIC } from './messages.ts';
 import { namedTensors, parameterCount } from './model.ts';
 import { decodeTensors, encodeTensors, tensorsLike, type Tensor } from './safetensors.ts';
@@ -17,10 +17,18 @@ export interface Checkpoint {
   readonly chain: string;
   /** The fingerprint of the engines that computed it. */
   readonly fingerprint: string;
+  /** Which workers' samples went into it; undefined in a checkpoint of an older version. It is no part of what was computed. */
+  readonly shares?: Shares | undefined;
   /** P floats each, laid out as shared/model.ts says. */
   readonly weights: Float32Array;
   readonly firstMoment: Float32Array;
   readonly secondMoment: Float32Array;
+}
+
+/** Training samples by the names of workers, of the steps after `from`. */
+export interface Shares {
+  readonly from: number;
+  readonly samples: ReadonlyMap<string, number>;
 }
 
 const number = z
@@ -36,9 +44,15 @@ const metadataSchema = z.strictObject({
   evaluated: number,
   chain: sha256,
   fingerprint: sha256,
+  /** JSON of the step after which shares are counted, and each worker's name and samples; its digest comes first. */
+  shares: z.string().optional(),
   /** SHA-256 of all tensors' bytes. */
   tensors: sha256,
 });
+const sharesSchema = z.tuple([
+  z.int().min(0).max(MAX_STEPS),
+  z.array(z.tuple([z.string().max(MAX_NAME_CHARACTERS), z.int().min(0)])).max(MAX_WORKERS),
+]);
 
 /** A safetensors file: the model's tensors, then adam.m.* and adam.v.*. Equal input gives equal bytes. */
 export function encodeCheckpoint(checkpoint: Checkpoint): Uint8Array {
@@ -52,10 +66,31 @@ export function encodeCheckpoint(checkpoint: Checkpoint): Uint8Array {
     metadata: {
       ...{ arithmetic: String(ARITHMETIC), recipe: canonicalRecipe(configuration) },
       ...{ step: String(step), evaluated: String(evaluated), chain, fingerprint },
+      ...encodeShares(checkpoint.shares),
       tensors: digestOf(tensors),
     },
     tensors,
   });
+}
+
+/** With more workers than a run takes at a time, which have come one after the other, it is left out. */
+function encodeShares(shares: Shares | undefined): { shares?: string } {
+  if (shares === undefined || shares.samples.size > MAX_WORKERS) return {};
+  const json = JSON.stringify([shares.from, [...shares.samples]]);
+  return { shares: `${digestOfText(json)} ${json}` };
+}
+
+function decodeShares(text: string | undefined, file: string): Shares | undefined {
+  if (text === undefined) return undefined;
+  const [, digest, json = ''] = /^(\S*) (.*)$/s.exec(text) ?? [];
+  if (digest !== digestOfText(json))
+    throw new ClusterError('DATA', `${file} is damaged: which workers computed it is not what was written`);
+  try {
+    const [from, samples] = sharesSchema.parse(JSON.parse(json));
+    return { from, samples: new Map(samples) };
+  } catch (error) {
+    throw new ClusterError('DATA', `${file} does not say which workers computed it: ${messageOf(error)}`);
+  }
 }
 
 /** Throws DATA, naming `file`, unless it is an intact checkpoint of a run of this configuration, however long. */
@@ -79,8 +114,10 @@ export function decodeCheckpoint(bytes: Uint8Array, file: string, configuration:
   expected.forEach((tensor, i) => tensor.data.set(tensors[i]?.data ?? []));
   const part = (i: number) => all.slice(i * count, (i + 1) * count);
   const { step, evaluated, chain, fingerprint } = parsed.data;
+  const shares = decodeShares(parsed.data.shares, file);
   return {
     ...{ configuration, step, evaluated, chain, fingerprint },
+    ...(shares === undefined ? {} : { shares }),
     ...{ weights: part(0), firstMoment: part(1), secondMoment: part(2) },
   };
 }
@@ -89,6 +126,10 @@ function named(prefix: string, values: Float32Array, { model }: Configuration): 
   return namedTensors(model).map(({ name, shape, offset, length }) => ({
     ...{ name: `${prefix}${name}`, shape, data: values.subarray(offset, offset + length) },
   }));
+}
+
+function digestOfText(text: string): string {
+  return createHash('sha256').update(text).digest('hex').slice(0, 16);
 }
 
 function digestOf(tensors: readonly Tensor[]): string {

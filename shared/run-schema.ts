@@ -61,6 +61,10 @@ export const runRecordSchema = z.strictObject({
       samples: count.describe('Training samples whose gradients this worker gave and the run used.'),
     }),
   ),
+  workers_from_step: count
+    .max(MAX_STEPS)
+    .optional()
+    .describe('The step after which the samples of `workers` are counted; without it, all of the run is.'),
   suspects: z
     .array(z.strictObject({ name: z.string().max(MAX_NAME_CHARACTERS), from: count, to: count }))
     .max(MAX_SUSPECTS)

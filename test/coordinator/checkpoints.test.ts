@@ -5,6 +5,7 @@ import { Checkpoints } from '../../coordinator/checkpoints.ts';
 import { systemDisk } from '../../data/disk.ts';
 import { decodeCheckpoint, encodeCheckpoint, type Checkpoint } from '../../shared/checkpoint-file.ts';
 import type { ClusterError } from '../../shared/errors.ts';
+import { MAX_WORKERS } from '../../shared/limits.ts';
 import { decodeTensors, encodeTensors } from '../../shared/safetensors.ts';
 import { temporaryFolder } from '../process/cluster.ts';
 import { sampleConfiguration } from '../shared/sample-configuration.ts';
@@ -35,6 +36,22 @@ describe('a checkpoint file', () => {
     const { metadata, tensors } = decodeTensors(encodeCheckpoint(checkpointOf(7)), 'file');
     const turned = encodeTensors({ metadata, tensors: tensors.toReversed() });
     expect(decodeCheckpoint(turned, 'file', configuration)).toEqual(checkpointOf(7));
+  });
+
+  it('says whose samples went into it, and an older one says nothing of that', () => {
+    const shares = {
+      from: 3,
+      samples: new Map([
+        ['w0', 320],
+        ['"}', 1],
+      ]),
+    };
+    const bytes = encodeCheckpoint({ ...checkpointOf(7), shares });
+    expect(decodeCheckpoint(bytes, 'file', configuration)).toEqual({ ...checkpointOf(7), shares });
+    expect(decodeCheckpoint(encodeCheckpoint(checkpointOf(7)), 'file', configuration).shares).toBeUndefined();
+    const many = new Map(Array.from({ length: MAX_WORKERS + 1 }, (_, i) => [`w${i}`, 1]));
+    const crowded = encodeCheckpoint({ ...checkpointOf(7), shares: { from: 0, samples: many } });
+    expect(decodeCheckpoint(crowded, 'file', configuration).shares).toBeUndefined();
   });
 
   it('is refused at every truncation and every changed byte', () => {

@@ -45,7 +45,7 @@ describe('run.json', () => {
   it('has a JSON Schema that requires what the schema requires', () => {
     const schema = runJsonSchema();
     expect(schema).toMatchObject({ type: 'object', additionalProperties: false });
-    const optional = ['ended', 'engine', 'model', 'suspects', 'result', 'error'];
+    const optional = ['ended', 'engine', 'model', 'workers_from_step', 'suspects', 'result', 'error'];
     const required = Object.keys(runRecordSchema.shape).filter((key) => !optional.includes(key));
     expect(schema).toHaveProperty('required', required);
   });

@@ -116,6 +116,12 @@ export const guards: readonly Guard[] = [
     test: 'test/coordinator/run.test.ts',
   },
   {
+    name: 'samples per worker outlive a crash',
+    file: 'coordinator/open-run.ts',
+    line: 'if (shares !== undefined) return shares;',
+    without: '',
+  },
+  {
     name: 'memory of a message is used again only once it was given back',
     file: 'shared/large-messages.ts',
     line: 'this.#options.deliver(message, () => (this.#spare = message));',
