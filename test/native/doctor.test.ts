@@ -1,5 +1,5 @@
 import { createServer } from 'node:net';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { rowLines } from '../../worker/native/doctor-table.ts';
 import { canTrain, doctorRows, judgeEngines, nodeRow } from '../../worker/native/doctor.ts';
 import type { Row } from '../../worker/native/doctor.ts';
@@ -39,7 +39,9 @@ test('every failing check has a fix, and what was named is checked', async () =>
       resolve(typeof address === 'object' && address !== null ? address.port : 0);
     });
   });
-  const rows = await doctorRows({ port, data: '/nowhere', runsDir: temporaryFolder() });
+  const runsDir = temporaryFolder();
+  vi.stubEnv('TMPDIR', '/nowhere');
+  const rows = await doctorRows({ port, data: '/nowhere', runsDir });
   await new Promise((resolve) => server.close(resolve));
   const of = (check: string): Row | undefined => rows.find((row) => row.check === check);
   expect(of(`port ${port}`)).toMatchObject({
@@ -47,6 +49,11 @@ test('every failing check has a fix, and what was named is checked', async () =>
     detail: expect.stringContaining('EADDRINUSE'),
   });
   expect(of('dataset')).toMatchObject({ status: 'failed', detail: expect.stringContaining('/nowhere') });
+  expect(of('disk: temporary')).toMatchObject({
+    status: 'failed',
+    detail: expect.stringContaining('/nowhere'),
+    fix: expect.stringContaining('TMPDIR=DIR'),
+  });
   expect(of('engine wasm')?.status).toBe('ok');
   expect(canTrain(rows)).toBe(false);
   expect(rows.filter(({ status, fix }) => status !== 'ok' && (fix ?? '') === '')).toEqual([]);

@@ -2,17 +2,13 @@ import { createRequire } from 'node:module';
 import { dirname } from 'node:path';
 import { BackendWasm, setWasmPaths, version_wasm } from '@tensorflow/tfjs-backend-wasm';
 import * as tf from '@tensorflow/tfjs-core';
-import { createKernels } from '../../kernels/kernels.ts';
-import { ClusterError, messageOf } from '../../shared/errors.ts';
+import { ClusterError } from '../../shared/errors.ts';
 import { denseLayers, parameterCount } from '../../shared/model.ts';
 import type { DenseLayer } from '../../shared/model.ts';
 import { argmax, countCorrect } from './argmax.ts';
 import type { Batch, Engine, EngineShape } from './engine.ts';
 import { item } from './item.ts';
 import { processorName } from './processor.ts';
-
-/** What the backend begins with. */
-const BACKEND_BYTES = 16 * 1024 ** 2;
 
 interface LayerTensors {
   readonly layer: DenseLayer;
@@ -148,25 +144,8 @@ function bytesOf(values: Float32Array): Buffer {
   return Buffer.from(values.buffer, values.byteOffset, values.byteLength);
 }
 
-/** Tried first with a memory of ours: the backend would print the stacks of several errors. */
-function requireMemory(): void {
-  try {
-    createKernels(BACKEND_BYTES);
-  } catch (error) {
-    throw new ClusterError(
-      'ENGINE',
-      `the engine "wasm" gets no memory for WebAssembly: ${messageOf(error)}`,
-      {
-        fix: 'start Node without --jitless, and raise the limit of address space (ulimit -v unlimited)',
-        cause: error,
-      },
-    );
-  }
-}
-
 /** One process has one backend; its binaries are found beside the package's entry. */
 async function startBackend(): Promise<BackendWasm> {
-  requireMemory();
   const entry = createRequire(import.meta.url).resolve('@tensorflow/tfjs-backend-wasm');
   // Refused once the backend is up, as for a second engine.
   if (tf.getBackend() !== 'wasm') setWasmPaths(`${dirname(entry)}/`);
