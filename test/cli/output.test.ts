@@ -250,10 +250,12 @@ test('no other file writes to a terminal', () => {
   const writers = files.filter((file) =>
     /process\.(stdout|stderr)\.write|console\.|\\u001b\[|\\x1b/.test(readFileSync(join(root, file), 'utf8')),
   );
-  // Those of worker/native are scripts of a child process whose output is read as JSON.
+  // cli/start.ts has two sentences of ours for where too few files may be open to load more; those of worker/native are
+  // scripts of a child process whose output is read as JSON.
   expect(writers).toEqual([
     'cli/line.ts',
     'cli/output.ts',
+    'cli/start.ts',
     'worker/native/cuda.ts',
     'worker/native/smoke.ts',
   ]);
