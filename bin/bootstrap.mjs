@@ -6,14 +6,13 @@ import {
   readFileSync,
   readdirSync,
   renameSync,
-  rmSync,
   statSync,
   writeFileSync,
 } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { endWithUs, spawnOptions } from './hang-up.mjs';
-import { withLock } from './lock.mjs';
+import { LockError, withLock } from './lock.mjs';
 
 /**
  * What a fresh clone lacks before its first line of TypeScript can run: the npm packages and the build. Node's own
@@ -41,10 +40,11 @@ export class SetupError extends Error {
  */
 export async function prepare(say = print) {
   if (isInstalled() && isBuilt()) return;
-  const waiting = (owner) => say(`mnist-dist: waiting for another set-up of this folder (${owner})`);
+  const sayWaiting = (line) => say(`mnist-dist: ${line}`);
   try {
-    await withLock(join(work, 'lock'), () => installAndBuild(say), waiting);
+    await withLock(join(work, 'lock'), (lease) => installAndBuild(say, lease), sayWaiting);
   } catch (error) {
+    if (error instanceof LockError) throw new SetupError(error.message, error.fix);
     if (error instanceof SetupError || error.code === undefined) throw error;
     throw new SetupError(
       `the set-up cannot write below ${root}: ${error.message}`,
@@ -60,9 +60,9 @@ export function explain(error) {
   return SETUP_EXIT_CODE;
 }
 
-async function installAndBuild(say) {
-  if (!isInstalled()) await install(say);
-  if (!isBuilt()) await build(say);
+async function installAndBuild(say, lease) {
+  if (!isInstalled()) await install(say, lease);
+  if (!isBuilt()) await build(say, lease);
 }
 
 // --- npm packages
@@ -96,7 +96,7 @@ function isInstalledByHand() {
   );
 }
 
-async function install(say) {
+async function install(say, lease) {
   const npm = npmCommand();
   say('mnist-dist: installing the npm packages (npm ci: about 240 MB to download, 630 MB on disk), once');
   const started = Date.now();
@@ -110,6 +110,7 @@ async function install(say) {
     '--loglevel=error',
   ]);
   if (status !== 0) throw npmFailure(output);
+  lease.check();
   writeFileSync(stampFile(), lockDigest());
   say(`mnist-dist: npm packages installed in ${seconds(started)} s`);
 }
@@ -178,14 +179,12 @@ function filesBelow(folder) {
 }
 
 /** Builds beside dist/ and renames, so that an interruption never leaves half a build in use. */
-async function build(say) {
+async function build(say, lease) {
   say('mnist-dist: building');
   const started = Date.now();
   // Taken first: whatever is edited meanwhile makes the next start build again.
   const digest = sourcesDigest();
-  const fresh = join(work, 'dist');
-  const old = join(work, 'old');
-  for (const folder of [fresh, old]) rmSync(folder, { recursive: true, force: true });
+  const fresh = join(lease.folder, 'dist');
   mkdirSync(join(fresh, 'kernels'), { recursive: true });
   const kernels = join(fresh, 'kernels', 'kernels.wasm');
   const tsc = [process.execPath, join(root, 'node_modules', 'typescript', 'bin', 'tsc'), '-p'];
@@ -207,9 +206,8 @@ async function build(say) {
     );
   }
   writeFileSync(join(fresh, '.stamp'), digest);
-  if (existsSync(dist)) renameSync(dist, old);
+  if (existsSync(dist)) renameSync(dist, join(lease.folder, 'old'));
   renameSync(fresh, dist);
-  rmSync(old, { recursive: true, force: true });
   say(`mnist-dist: built in ${seconds(started)} s`);
 }
 

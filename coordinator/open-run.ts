@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { systemDisk } from '../data/disk.ts';
+import { systemDisk, type Disk } from '../data/disk.ts';
 import type { Checkpoint, Shares } from '../shared/checkpoint-file.ts';
 import { firstLink } from '../shared/chain.ts';
 import { configurationOfRecord, differingSettings, type Configuration } from '../shared/configuration.ts';
@@ -55,20 +55,29 @@ export async function openRecorder(
   { disk, processes }: Omit<LockPlace, 'clock'> = { disk: systemDisk, processes: systemProcesses },
 ): Promise<Recorder> {
   const { configuration } = settings;
-  const run = await openRun(settings, { disk, processes, clock }, fail, viewer);
+  const place = { disk: tellingOfNoSync(disk, viewer), processes, clock };
+  const run = await openRun(settings, place, fail, viewer);
   const { store, term, old } = run;
-  if (!(await disk.syncDirectory(store.path)))
-    viewer.log(
-      'warn',
-      `the file system of ${store.path} cannot sync folders: after a power cut its newest files may be missing`,
-      {},
-    );
   if (old?.checkpoint !== undefined) tensors.restore(old.checkpoint);
   return new Recorder({
     ...{ ...settings, store, viewer, predictions, term, clock: clock.now, date: clock.date },
     ...{ snapshot: () => tensors.snapshot(), onSuperseded: fail },
     ...{ record: resumedRecord(run, tensors.checksum), resumed: resumedState(run, configuration) },
   });
+}
+
+/** The same disk, which says once that its file system cannot sync folders. */
+function tellingOfNoSync(disk: Disk, viewer: RunViewer): Disk {
+  let isTold = false;
+  const syncDirectory = async (path: string): Promise<boolean> => {
+    const isSynced = await disk.syncDirectory(path);
+    if (isSynced || isTold) return isSynced;
+    isTold = true;
+    const what = 'cannot sync folders: after a power cut the newest files of the run may be missing';
+    viewer.log('warn', `the file system of ${path} ${what}`, {});
+    return false;
+  };
+  return { ...disk, syncDirectory };
 }
 
 async function openRun(

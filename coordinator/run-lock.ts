@@ -97,8 +97,9 @@ export class RunLock {
       return highest > number ? undefined : lock;
     } catch (error) {
       await removeFolder(path, disk);
-      const code = systemCode(error);
-      if (code === 'EEXIST' || code === 'ENOTEMPTY' || code === 'ENOENT') return undefined;
+      // The folder was fenced off, or the number is taken, for which file systems have many errors.
+      if (systemCode(error) === 'ENOENT') return undefined;
+      if ((await findDrafts(directory, disk)).highest >= number) return undefined;
       throw error;
     }
   }
@@ -144,10 +145,9 @@ export class RunLock {
     }
   }
 
-  /** Gives the lock back, where it is still held; that of another process stays. Rejects with DISK. */
+  /** Gives the lock back; what another process has by now stays. Rejects with DISK. */
   async release(): Promise<void> {
     try {
-      if ((await this.standing()) !== 'held') return;
       const [lock, draft] = [join(this.#directory, LOCK), join(this.drafts, LOCK)];
       if ((await readText(lock, this.#disk)) === this.#lockText) await this.#disk.rename(lock, draft);
       await this.#disk.remove(draft);

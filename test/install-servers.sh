@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs what test/prometheus, test/browser, test/swift, test/slurm, test/hosts and test/process need, Debian's prometheus,
-# chromium-headless-shell, Swift (a server of S3), Slurm, programs for networks and Fashion-MNIST, unless they are there.
+# chromium-headless-shell, Swift (a server of S3), Slurm, programs for networks and Fashion-MNIST, and the file systems of
+# test/coordinator/file-systems.test.ts, unless they are there.
 # Where that is not possible it says why and ends well: their tests are skipped then, and say so.
 set -eu
 
@@ -20,6 +21,12 @@ command -v memcached > /dev/null || missing="$missing memcached"
 command -v nft > /dev/null || missing="$missing nftables"
 command -v systemd-analyze > /dev/null || missing="$missing systemd"
 command -v tcpdump > /dev/null || missing="$missing tcpdump"
+command -v mount.exfat-fuse > /dev/null || missing="$missing exfat-fuse"
+command -v mkfs.exfat > /dev/null || missing="$missing exfatprogs"
+command -v bindfs > /dev/null || missing="$missing bindfs"
+command -v fuse-overlayfs > /dev/null || missing="$missing fuse-overlayfs"
+command -v sshfs > /dev/null || missing="$missing sshfs"
+[ -x /usr/lib/openssh/sftp-server ] || missing="$missing openssh-sftp-server"
 [ -e /usr/share/datasets/fashion-mnist ] || missing="$missing dataset-fashion-mnist"
 [ -n "$missing" ] || exit 0
 

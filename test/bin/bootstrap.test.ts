@@ -13,6 +13,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { thisProcess } from '../../bin/owner.mjs';
 
 /**
  * bin/ copied into a small checkout with stand-ins for npm, tsc and asc, each of which leaves a line in `calls`.
@@ -71,10 +72,13 @@ describe('a fresh clone', () => {
 
   test('takes over the lock of a set-up that was killed', async () => {
     mkdirSync(join(checkout, '.mnist-dist/lock'), { recursive: true });
-    const dead = await run(process.execPath, ['-e', 'console.log(require("os").hostname(), process.pid)']);
-    const [host, pid] = dead.stdout.trim().split(' ');
-    write('.mnist-dist/lock/owner.json', JSON.stringify({ host, pid: Number(pid), started: '1' }));
-    expect(await start()).toMatchObject({ status: 7 });
+    const dead = await run(process.execPath, ['-e', 'console.log(process.pid)']);
+    const owner = { ...thisProcess(), pid: Number(dead.stdout), token: '0123456789ab' };
+    write('.mnist-dist/lock/owner.json', JSON.stringify(owner));
+    const { status, stderr } = await start();
+    expect(status).toBe(7);
+    expect(stderr).toContain(`from process ${owner.pid} on ${owner.host}, which is gone`);
+    expect(readdirSync(join(checkout, '.mnist-dist'))).toEqual([]);
   });
 
   test('says what cannot be reached and how to go on, with the exit code of SETUP', async () => {

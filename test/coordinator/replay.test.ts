@@ -22,7 +22,12 @@ const result = (step: number) => ({
 });
 
 /** A coordinator that begins the run in the folder, or goes on with it. */
-async function open(runs: string, resume: boolean): Promise<{ recorder: Recorder; state: RunState }> {
+async function open(
+  runs: string,
+  resume: boolean,
+  disk = systemDisk,
+  viewer = silentViewer,
+): Promise<{ recorder: Recorder; state: RunState }> {
   const tensors = new Tensors(configuration, initialWeights(configuration.seed, configuration.model));
   const recorder = await openRecorder(
     {
@@ -36,9 +41,9 @@ async function open(runs: string, resume: boolean): Promise<{ recorder: Recorder
         throw error;
       },
     },
-    silentViewer,
+    viewer,
     // Every one finds that the one before it is gone.
-    { disk: systemDisk, processes: { ...systemProcesses, isRunning: () => false } },
+    { disk, processes: { ...systemProcesses, isRunning: () => false } },
   );
   const { run, term, resumed } = recorder;
   const policy = { startWorkers: 1, minWorkers: 1, maxWorkers: 1, rendezvousMilliseconds: 1 };
@@ -80,4 +85,21 @@ describe('a step that is computed again', () => {
       expect.objectContaining({ code: 'REPLAY', message: expect.stringContaining('step 2') }),
     );
   });
+});
+
+// Here no file system says so: what FUSE and network file systems reject with is injected in test/data/disk.test.ts.
+it('on a file system that cannot sync folders trains with one warning', async () => {
+  const lines: string[] = [];
+  const viewer = {
+    ...silentViewer,
+    log: (level: string, message: string) => void lines.push(`${level}: ${message}`),
+  };
+  const { recorder } = await open(
+    temporaryFolder(),
+    false,
+    { ...systemDisk, syncDirectory: async () => false },
+    viewer,
+  );
+  await recorder.abandon();
+  expect(lines).toEqual([expect.stringMatching(/^warn: the file system of .* cannot sync folders/)]);
 });

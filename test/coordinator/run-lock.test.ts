@@ -70,14 +70,23 @@ describe('the lock of a run', () => {
     expect(readdirSync(lock.drafts)).toEqual(['ended.json']);
   });
 
-  it('is taken by one of several that come at the same moment', async () => {
+  it('is taken by one of two that find it free at the same moment', async () => {
     const folder = temporaryFolder();
-    oldLockOf(folder, { boot: 'another' });
-    const all = await Promise.allSettled(Array.from({ length: 8 }, () => take(folder, false)));
+    let arrived: (() => void) | undefined;
+    const both = new Promise<void>((resolve) => (arrived = resolve));
+    let waiting = 0;
+    const rename = async (from: string, to: string) => {
+      if (to.endsWith('.drafts-1')) {
+        if (++waiting === 2) arrived?.();
+        await both;
+      }
+      await systemDisk.rename(from, to);
+    };
+    const place = { disk: { ...systemDisk, rename }, clock: quickClock(), processes: systemProcesses };
+    const all = await Promise.allSettled([1, 2].map(() => RunLock.take(folder, false, place)));
     const taken = all.flatMap((each) => (each.status === 'fulfilled' ? each.value : []));
     expect(taken).toHaveLength(1);
-    for (const each of all)
-      if (each.status === 'rejected') expect(each.reason).toMatchObject({ code: 'LOCKED' });
+    expect(all.find(({ status }) => status === 'rejected')).toMatchObject({ reason: { code: 'LOCKED' } });
     await taken[0]?.putUpFence();
     expect(await taken[0]?.standing()).toBe('held');
     expect(readdirSync(folder)).toEqual(['.drafts-1', 'lock.json']);
@@ -205,10 +214,11 @@ describe('the lock of a run', () => {
     expect(await lock.standing()).toBe('held');
     const next = await take(folder, true);
     expect(await lock.standing()).toBe('taken');
+    await lock.release();
+    expect(existsSync(join(folder, 'lock.json'))).toBe(true);
     await next.putUpFence();
     expect(await lock.standing()).toBe('taken');
     await lock.release();
-    expect(existsSync(join(folder, 'lock.json'))).toBe(true);
     expect(await next.standing()).toBe('held');
     await next.release();
     expect(await lock.standing()).toBe('taken');
@@ -217,16 +227,16 @@ describe('the lock of a run', () => {
   it('of an owner that was suspended while higher numbers came and went is not taken', async () => {
     const folder = temporaryFolder();
     let isFirst = true;
-    // Suspended between its look at the folder and its rename; meanwhile two others have the run.
-    const rename = async (from: string, to: string) => {
-      if (isFirst && to.endsWith('.drafts-1')) {
+    // Suspended after its look at the folder; meanwhile two others have the run.
+    const makeDirectory = async (path: string) => {
+      if (isFirst) {
         isFirst = false;
         await (await take(folder, false)).release();
         await (await take(folder, false)).putUpFence();
       }
-      await systemDisk.rename(from, to);
+      await systemDisk.makeDirectory(path);
     };
-    const place = { disk: { ...systemDisk, rename }, clock: quickClock(), processes: systemProcesses };
+    const place = { disk: { ...systemDisk, makeDirectory }, clock: quickClock(), processes: systemProcesses };
     await expect(RunLock.take(folder, false, place)).rejects.toMatchObject({ code: 'LOCKED' });
     expect(readdirSync(folder)).toEqual(['.drafts-2', 'lock.json']);
   });

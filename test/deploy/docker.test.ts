@@ -137,7 +137,7 @@ describe('deploy/docker/Dockerfile', () => {
     ['its user', 'USER 10001:10001', 'USER root'],
     ['the base of a stage', 'FROM node:22-bookworm-slim\n', 'FROM node:24-bookworm-slim\n'],
     ['its health', '"/opt/mnist-dist/healthy.mjs"', '"/opt/mnist-dist/health.mjs"'],
-    ['a file', 'COPY bin/lock.mjs', 'COPY bin/locks.mjs'],
+    ['a file', 'COPY worker/native/support.cc', 'COPY worker/native/supports.cc'],
     ['a variable', 'MNIST_DIST_RUNS_DIR', 'MNIST_DIST_RUN_DIR'],
     ['the set-up', ' setup ', ' setups '],
     ['a flag of the set-up', '--offline', '--off-line'],

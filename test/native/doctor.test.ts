@@ -1,4 +1,6 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { join } from 'node:path';
 import { describe, expect, test, vi } from 'vitest';
 import { rowLines } from '../../worker/native/doctor-table.ts';
 import { canTrain, doctorRows, judgeEngines, nodeRow } from '../../worker/native/doctor.ts';
@@ -32,6 +34,10 @@ test.each([
 
 test('every failing check has a fix, and what was named is checked', async () => {
   standIns({});
+  const cache = temporaryFolder();
+  vi.stubEnv('MNIST_DIST_CACHE', cache);
+  mkdirSync(join(cache, 'lock'));
+  writeFileSync(join(cache, 'lock', 'owner.json'), '{"host":"another","pid":7,"started":"1"}');
   const server = createServer();
   const port = await new Promise<number>((resolve) => {
     server.listen(0, '127.0.0.1', () => {
@@ -47,6 +53,11 @@ test('every failing check has a fix, and what was named is checked', async () =>
   expect(of(`port ${port}`)).toMatchObject({
     status: 'warning',
     detail: expect.stringContaining('EADDRINUSE'),
+  });
+  expect(of('set-up lock')).toMatchObject({
+    status: 'warning',
+    detail: expect.stringMatching(/lock is process 7 on another's, which has not renewed it/),
+    fix: expect.stringContaining(`remove ${join(cache, 'lock')}`),
   });
   expect(of('dataset')).toMatchObject({ status: 'failed', detail: expect.stringContaining('/nowhere') });
   expect(of('disk: temporary')).toMatchObject({

@@ -71,8 +71,9 @@ test('a binding that does not load is not used', async () => {
 test('a cache that cannot be written to is named, with what to do', async () => {
   const { cache, link, folder } = emptyPlaces();
   const tensorflow = fakeTensorFlow(folder);
-  // A file where a folder has to be.
-  standIns({ 'c++': `[ "$1" = --version ] && : > '${cache}/tmp'; exit 0` });
+  // A file where a folder has to be: the one in which the holder of the lock works.
+  const replace = `for f in '${cache}'/lock/*/; do /bin/rm -r "$f"; : > "\${f%/}"; done`;
+  standIns({ 'c++': `[ "$1" = --version ] && { ${replace}; }; exit 0` });
   await expect(ensureTensorFlow({ link, tensorflow }, ignore)).rejects.toMatchObject({
     ...{ code: 'SETUP', message: expect.stringContaining(cache) },
   });

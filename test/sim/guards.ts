@@ -12,6 +12,7 @@ const VOTES = 'test/coordinator/votes.test.ts';
 const SUSPENSION = 'test/sim/suspension.test.ts';
 const AUDIT = 'test/coordinator/audit.test.ts';
 const RUN_LOCK = 'test/coordinator/run-lock.test.ts';
+const SETUP_LOCK = 'test/bin/lock.test.ts';
 
 export const guards: readonly Guard[] = [
   {
@@ -303,8 +304,8 @@ export const guards: readonly Guard[] = [
   {
     name: 'a lock is taken by one of those that see it free',
     file: 'coordinator/run-lock.ts',
-    line: 'await disk.rename(path, lock.drafts);',
-    without: 'await removeFolder(lock.drafts, disk);\n      await disk.rename(path, lock.drafts);',
+    line: 'if ((await findDrafts(directory, disk)).highest >= number) return undefined;',
+    without: 'if ((await findDrafts(directory, disk)).highest >= number) return lock;',
     test: RUN_LOCK,
   },
   {
@@ -355,6 +356,27 @@ export const guards: readonly Guard[] = [
     line: 'O_RDONLY | O_DIRECTORY | O_NOFOLLOW',
     without: 'O_RDONLY | O_DIRECTORY',
     test: 'test/data/disk.test.ts',
+  },
+  {
+    name: 'a set-up that lost its lock begins again',
+    file: 'bin/lock.mjs',
+    line: 'if (lease.isHeld) throw error;',
+    without: 'if (losses > 0) throw error;',
+    test: SETUP_LOCK,
+  },
+  {
+    name: 'the lock of a set-up that is renewed is not taken over',
+    file: 'bin/lock.mjs',
+    line: 'if (isGone || unmoved >= limitOf(found)) {',
+    without: 'if (isGone || time.now() - begun >= limitOf(found)) {',
+    test: SETUP_LOCK,
+  },
+  {
+    name: 'the lock of a set-up of an older version is respected while it runs',
+    file: 'bin/lock.mjs',
+    line: "if (known === 'running' && owner?.token === undefined) return Infinity;",
+    without: '',
+    test: SETUP_LOCK,
   },
   {
     name: 'whoever was fenced off removes no checkpoint',
@@ -443,8 +465,8 @@ export const guards: readonly Guard[] = [
   {
     name: "another's lock is not released",
     file: 'coordinator/run-lock.ts',
-    line: "if ((await this.standing()) !== 'held') return;",
-    without: '',
+    line: 'if ((await readText(lock, this.#disk)) === this.#lockText) await',
+    without: 'await',
     test: RUN_LOCK,
   },
 ];

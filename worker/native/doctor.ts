@@ -2,6 +2,7 @@ import { accessSync, constants, existsSync, mkdtempSync, rmSync, statfsSync, wri
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
+import { EXPIRY_MILLISECONDS, lockHolder } from '../../bin/lock.mjs';
 import { loadDataset } from '../../data/load-dataset.ts';
 import { createKernels, kernelDigest } from '../../kernels/kernels.ts';
 import { ClusterError, messageOf } from '../../shared/errors.ts';
@@ -12,6 +13,7 @@ import { requireLoadable } from './loadable.ts';
 import { readyTensorFlow } from './manifest.ts';
 import type { NativeEngine } from './manifest.ts';
 import { PIP_FIX, findPip } from './pip.ts';
+import { packageRoot } from './places.ts';
 import { cacheDirectory } from '../../data/cache.ts';
 import { smokeTest } from './smoke.ts';
 import { findUsableGpus, howMany } from './usable-gpus.ts';
@@ -42,7 +44,7 @@ const SETUP_FIX = 'Run: npx mnist-dist setup';
 export async function doctorRows(options: DoctorOptions = {}): Promise<readonly Row[]> {
   const native = readyTensorFlow();
   const isReady = native !== undefined;
-  const [compiler, pip, tensorflow, cuda, wasm, dataset, port] = await Promise.all([
+  const [compiler, pip, tensorflow, cuda, wasm, dataset, port, locks] = await Promise.all([
     compilerRow(isReady),
     pipRow(isReady),
     tensorFlowRow(native),
@@ -50,10 +52,12 @@ export async function doctorRows(options: DoctorOptions = {}): Promise<readonly 
     wasmRow(),
     datasetRow(options.data),
     portRow(options.host ?? '127.0.0.1', options.port ?? 29_400),
+    lockRows([join(packageRoot, '.mnist-dist', 'lock'), join(cacheDirectory(), 'lock')]),
   ]);
   const engines = judgeEngines(tensorflow, wasm);
   return [
     ...[nodeRow(), compiler, pip, libraryRow(native), ...engines, cuda, kernelsRow(), dataset, port],
+    ...locks,
     cacheRow(isReady),
     temporaryRow(),
     diskRow('disk: runs', resolve(options.runsDir ?? 'runs'), MIN_RUNS_MEGABYTES, 'failed'),
@@ -211,6 +215,23 @@ function portRow(host: string, port: number): Promise<Row> {
       });
     });
   });
+}
+
+/** Locks that a set-up would wait for; none of those that it would take over at once. */
+async function lockRows(locks: readonly string[]): Promise<readonly Row[]> {
+  const rows = locks.map(async (lock): Promise<readonly Row[]> => {
+    const holder = await lockHolder(lock);
+    if (holder === undefined) return [];
+    const { owner, isRenewed, expires } = holder;
+    const what = isRenewed
+      ? 'which is at work: a set-up waits until it is done'
+      : expires
+        ? `which has not renewed it: a set-up waits ${EXPIRY_MILLISECONDS / 1000} s and takes it over`
+        : 'which is running and of an older version: a set-up waits until it is done';
+    const fix = `Wait, or stop ${owner}; or remove ${lock} if that process does no set-up`;
+    return [{ check: 'set-up lock', status: 'warning', detail: `${lock} is ${owner}'s, ${what}`, fix }];
+  });
+  return (await Promise.all(rows)).flat();
 }
 
 function diskRow(check: string, directory: string, megabytes: number, status: 'warning' | 'failed'): Row {

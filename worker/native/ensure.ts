@@ -10,6 +10,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { LockError, withLock } from '../../bin/lock.mjs';
 import { ClusterError, messageOf } from '../../shared/errors.ts';
 import { compileBinding, requireCompiler, sourcesDigest } from './compile.ts';
 import type { Compiler } from './compile.ts';
@@ -18,7 +19,6 @@ import { findUsableGpus } from './usable-gpus.ts';
 import { LIBRARY_FILES, folderLibrary, pinnedLibrary, wheelLibrary } from './library.ts';
 import type { Library, LibraryPlaces } from './library.ts';
 import { noexecMount } from './loadable.ts';
-import { withLock } from './lock.ts';
 import { BINDING_FORMAT, MANIFEST_FILE, readManifest, readyTensorFlow } from './manifest.ts';
 import type { Manifest, NativeEngine } from './manifest.ts';
 import { cacheDirectory } from '../../data/cache.ts';
@@ -30,6 +30,9 @@ import { wheelSet } from './wheels.ts';
 
 export { readyTensorFlow };
 export type { NativeEngine };
+
+/** What the holder of the set-up's lock works with. */
+type Lease = Parameters<Parameters<typeof withLock>[1]>[0];
 
 export interface SetupOptions {
   /** A folder with an installed TensorFlow, or a wheel; undefined for the pinned ones. */
@@ -52,24 +55,18 @@ export async function ensureTensorFlow(options: SetupOptions, report: Report): P
   const cache = cacheDirectory();
   createCache(cache);
   requireExecutable(cache);
-  return await withLock(
-    join(cache, 'lock'),
-    async () => {
-      // Whoever held the lock may have done our work.
-      const meanwhile = readyTensorFlow(options.link);
-      if (meanwhile !== undefined && suits(meanwhile, options)) return meanwhile;
-      const places = { cache, temporary: join(cache, 'tmp') };
-      rmSync(places.temporary, { recursive: true, force: true });
-      try {
-        return await setUp(options, places, report);
-      } finally {
-        rmSync(places.temporary, { recursive: true, force: true });
-      }
-    },
-    (owner) => {
-      report({ text: `waiting for another set-up (${owner}) in ${cache}` });
-    },
-  ).catch((error: unknown) => {
+  const say = (text: string): void => report({ text });
+  const action = async (lease: Lease): Promise<NativeEngine> => {
+    // Whoever held the lock may have done our work.
+    const meanwhile = readyTensorFlow(options.link);
+    if (meanwhile !== undefined && suits(meanwhile, options)) return meanwhile;
+    // Older versions worked there.
+    rmSync(join(cache, 'tmp'), { recursive: true, force: true });
+    return await setUp(options, { cache, temporary: lease.folder }, lease, report);
+  };
+  return await withLock(join(cache, 'lock'), action, say).catch((error: unknown) => {
+    if (error instanceof LockError)
+      throw new ClusterError('SETUP', error.message, { fix: error.fix, cause: error });
     if (error instanceof ClusterError || systemCode(error) === undefined) throw error;
     throw notWritten(cache, error);
   });
@@ -88,7 +85,12 @@ function suits(ready: NativeEngine, options: SetupOptions): boolean {
   return options.device === undefined || (options.device === 'gpu') === (ready.device === 'cuda');
 }
 
-async function setUp(options: SetupOptions, places: LibraryPlaces, report: Report): Promise<NativeEngine> {
+async function setUp(
+  options: SetupOptions,
+  places: LibraryPlaces,
+  lease: Lease,
+  report: Report,
+): Promise<NativeEngine> {
   // A missing compiler is said before 274 MB are downloaded, not after.
   const hasBindings = existsSync(join(places.cache, 'bindings'));
   const early = hasBindings ? undefined : await requireCompiler();
@@ -103,6 +105,7 @@ async function setUp(options: SetupOptions, places: LibraryPlaces, report: Repor
     await buildBinding(early ?? (await requireCompiler()), library, bindings, places.temporary, report);
   }
   await requireGpuIfNamed(options, library);
+  lease.check();
   linkBinding(bindings, moduleDirectory);
   const ready = readyTensorFlow(options.link);
   if (ready === undefined)
@@ -166,7 +169,8 @@ async function buildBinding(
   };
   writeFileSync(join(output, MANIFEST_FILE), `${JSON.stringify(manifest, undefined, 2)}\n`);
   mkdirSync(dirname(target), { recursive: true });
-  rmSync(target, { recursive: true, force: true });
+  // Both fail once another process has taken the lock over, and with it what is here.
+  if (existsSync(target)) renameSync(target, join(temporary, 'old'));
   renameSync(output, target);
 }
 
