@@ -3,7 +3,9 @@ import { chmodSync, mkdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { ClusterError } from '../shared/errors.ts';
 import { MAX_TOKEN_CHARACTERS, MAX_TOKEN_FILE_BYTES, MIN_TOKEN_CHARACTERS } from '../shared/limits.ts';
+import { systemProcesses } from '../coordinator/processes.ts';
 import { cacheDirectory } from '../data/cache.ts';
+import { removeAbandonedTokens } from './abandoned-tokens.ts';
 import { diskError } from '../data/whole-file.ts';
 import { hideFromGit, readSecretFile, writeSecretFile } from './secret-file.ts';
 
@@ -24,7 +26,7 @@ export function loopbackTokenFile(port: number): string {
   return join(cacheDirectory(), 'tokens', String(port));
 }
 
-/** Writes the token for its owner only; returns how to remove it. */
+/** Writes the token for its owner only, and removes those of coordinators that were killed; returns how to remove it. */
 export function writeLoopbackToken(port: number, token: string): { file: string; remove: () => void } {
   const file = loopbackTokenFile(port);
   const folder = dirname(file);
@@ -36,8 +38,12 @@ export function writeLoopbackToken(port: number, token: string): { file: string;
     throw diskError(file, error);
   }
   hideFromGit(folder, ['*']);
+  removeAbandonedTokens(folder);
+  const owner = `${file}.owner`;
+  // Before the token, so that no token of a running process is ever without its owner.
+  writeSecretFile(owner, JSON.stringify(systemProcesses.self()));
   writeSecretFile(file, `${token}\n`);
-  return { file, remove: () => rmSync(file, { force: true }) };
+  return { file, remove: () => [file, owner].forEach((each) => rmSync(each, { force: true })) };
 }
 
 /** A worker's token: given, or left by a coordinator of the same user on this machine. */

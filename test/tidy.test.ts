@@ -19,6 +19,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   image: ['shared', 'data', 'page'],
   store: ['shared', 'data'],
   cli: [
+    'bin',
     ...[
       'shared',
       'kernels',

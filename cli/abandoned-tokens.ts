@@ -1,0 +1,45 @@
+import { randomBytes } from 'node:crypto';
+import { existsSync, linkSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { fateOf } from '../bin/owner.mjs';
+import { ownerSchema, systemProcesses, type Processes } from '../coordinator/processes.ts';
+import { readEntryNow } from '../data/regular-file.ts';
+
+/**
+ * Removes the tokens of coordinators that were killed on this host since it booted: PORT, whose owner PORT.owner names. What
+ * cannot be read, and what may belong to a process elsewhere, stays.
+ */
+export function removeAbandonedTokens(folder: string, processes: Processes = systemProcesses): void {
+  for (const name of readdirSync(folder)) {
+    const port = /^(\d{1,5})\.owner$/.exec(name)?.[1];
+    if (port === undefined) continue;
+    try {
+      removeIfAbandoned(join(folder, port), join(folder, name), processes);
+    } catch {
+      // A token that nobody can use any more harms nobody; another process may have removed it.
+    }
+  }
+}
+
+function removeIfAbandoned(token: string, owner: string, processes: Processes): void {
+  const text = readEntryNow(owner);
+  const recorded = ownerSchema.parse(JSON.parse(text.toString('utf8')));
+  if (fateOf(recorded, processes.self(), processes.isRunning) !== 'gone') return;
+  // Another coordinator may have taken the port meanwhile: what is set aside is looked at before it is removed.
+  const isOld = setAside(owner, (aside) => readEntryNow(aside).equals(text));
+  if (isOld) setAside(token, () => !existsSync(owner));
+}
+
+/** Removes a file unless `isDue` says no when it has no name any more that others write to. */
+function setAside(file: string, isDue: (aside: string) => boolean): boolean {
+  const aside = `${file}.${randomBytes(6).toString('hex')}.tmp`;
+  renameSync(file, aside);
+  const due = isDue(aside);
+  try {
+    // A newer file of that name stays.
+    if (!due) linkSync(aside, file);
+  } finally {
+    rmSync(aside, { force: true });
+  }
+  return due;
+}
