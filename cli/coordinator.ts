@@ -153,11 +153,9 @@ async function train(training: Training): Promise<number> {
 
 /** Who stops a run may want it back; a run that failed says what else it needs. */
 function withWayOn(outcome: Outcome, directory: string): Outcome {
-  if (outcome.state !== 'interrupted') return outcome;
-  return {
-    ...outcome,
-    fix: `go on with it: mnist-dist ${isSupervised() ? 'local' : 'coordinator'} --resume ${shellPath(directory)}`,
-  };
+  if (outcome.state !== 'interrupted' && outcome.code !== 'RENDEZVOUS') return outcome;
+  const again = `go on with it: mnist-dist ${isSupervised() ? 'local' : 'coordinator'} --resume ${shellPath(directory)}`;
+  return { ...outcome, fix: outcome.fix === undefined ? again : `${outcome.fix}; ${again}` };
 }
 
 /** Leaves what workers need where they find it, and says how they join; returns how to take it back. */

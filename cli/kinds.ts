@@ -1,3 +1,5 @@
+import { join } from 'node:path';
+import { homeOf } from '../data/cache.ts';
 import { synonymOf } from './synonyms.ts';
 
 /**
@@ -105,9 +107,15 @@ export function path(metavar: string, allowed: string): Kind<string> {
     metavar,
     allowed,
     words: [],
-    parse: (text) => (text === '' || text.includes('\0') ? undefined : text),
+    parse: (text) => (text === '' || text.includes('\0') ? undefined : atHome(text)),
     format: String,
   };
+}
+
+/** A shell reads ~ only where a word begins: neither in --runs-dir=~/x nor in a file. */
+function atHome(path: string): string {
+  const home = path === '~' || path.startsWith('~/') ? homeOf() : undefined;
+  return home === undefined ? path : join(home, path.slice(1));
 }
 
 /** Any text; whoever reads it judges it, without repeating it in an error. */

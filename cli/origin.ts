@@ -42,7 +42,7 @@ export function parseGiven(key: OptionKey, given: Given): unknown {
   throw notAllowed(
     key,
     given,
-    `${didYouMean(given.text, kind.words, kind.meant?.(given.text))}Allowed: ${kind.allowed}.${hint(given)}`,
+    `${didYouMean(given.text, kind.words, kind.meant?.(given.text))}Allowed: ${kind.allowed}.`,
     help,
   );
 }
@@ -50,12 +50,6 @@ export function parseGiven(key: OptionKey, given: Given): unknown {
 export function notAllowed(key: OptionKey, given: Given, fix: string, why: string): ClusterError {
   const subject = given.source === 'flag' || given.source === 'default' ? '' : `${flagOf(key)}, `;
   return new ClusterError('USAGE', `${given.shown} is not allowed (${subject}${why})`, { fix });
-}
-
-// Kubernetes sets <SERVICE>_PORT=tcp://... in every pod beside a service; one named mnist-dist hits our own names.
-function hint(given: Given): string {
-  if (given.source !== 'environment' || !given.text.startsWith('tcp://')) return '';
-  return ' Kubernetes sets this variable for a service named mnist-dist: set enableServiceLinks: false in the pod.';
 }
 
 function quoted(text: string): string {

@@ -1,6 +1,6 @@
 import { Command, CommanderError, Option as CommanderOption } from 'commander';
 import { ClusterError } from '../shared/errors.ts';
-import type { Environment } from './environment.ts';
+import { refuseTakenByNpm, type Environment } from './environment.ts';
 import { commandHelp, programHelp } from './help.ts';
 import type { CommandName, OptionKey } from './options.ts';
 import { commandNames, flagOf, kebab, keyOfName, keysOf, namesOf, optionKeys, optionOf } from './options.ts';
@@ -98,6 +98,7 @@ export function parseCommand(
   const output: string[] = [];
   let chosen: { name: CommandName; flags: Map<OptionKey, Given>; operands: readonly string[] } | undefined;
   const program = buildProgram(version, output, (name, command) => {
+    refuseTakenByNpm(keysOf(name), environment);
     chosen = { name, flags: flagsOf(name, command), operands: command.args };
   });
   try {

@@ -1,5 +1,5 @@
 import { mkdtempSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { argumentsFor } from '../../cli/child-arguments.ts';
@@ -162,10 +162,38 @@ describe('precedence', () => {
     const environment = {
       MNIST_DIST_SEED: '',
       MNIST_DIST_CACHE: '/x',
-      MNIST_DIST_SERVICE_HOST: '10.0.0.1',
       SEED: 'x',
     };
     expect(local('', environment).explicit.size).toBe(0);
+  });
+  test('variables that container platforms set for a service are no options', () => {
+    const links = {
+      MNIST_DIST_SERVICE_HOST: '10.0.0.1',
+      MNIST_DIST_SERVICE_PORT_HTTPS: '9464',
+      MNIST_DIST_PORT: 'tcp://10.0.0.1:29400',
+      MNIST_DIST_HTTP_PORT: 'tcp://10.0.0.1:80',
+      MNIST_DIST_METRICS_PORT: 'tcp://10.0.0.1:9464',
+      MNIST_DIST_METRICS_SERVICE_HOST: '10.0.0.1',
+      MNIST_DIST_METRICS_SERVICE_PORT: '9464',
+      MNIST_DIST_METRICS_PORT_9464_TCP: 'tcp://10.0.0.1:9464',
+      MNIST_DIST_METRICS_PORT_9464_TCP_ADDR: '10.0.0.1',
+    };
+    expect(local('', links).explicit.size).toBe(0);
+    expect(refusal('local', { MNIST_DIST_METRICS_PORT: '9464' })).toContain('MNIST_DIST_METRICS_PORT');
+    expect(refusal('local', { MNIST_DIST_HOST_URL: 'tcp://10.0.0.1:80' })).toContain('MNIST_DIST_HOST_URL');
+  });
+  test('a tilde is the home, as a shell would read it after a space', () => {
+    const home = homedir();
+    expect(local('--runs-dir=~/x').options.runsDir).toBe(join(home, 'x'));
+    expect(local('--runs-dir=~').options.runsDir).toBe(home);
+    expect(local('--runs-dir=a/~/x').options.runsDir).toBe('a/~/x');
+    expect(local('', { MNIST_DIST_RUNS_DIR: '~/x' }).options.runsDir).toBe(join(home, 'x'));
+  });
+  test('an option that npm took for itself is not passed over', () => {
+    const npm = { npm_lifecycle_event: 'start', npm_config_resume: 'true' };
+    expect(refusal('local', npm)).toMatch(/npm took --resume for itself.*npm start -- --resume/s);
+    expect(local('', { ...npm, npm_lifecycle_event: 'test' }).explicit.size).toBe(0);
+    expect(local('', { npm_lifecycle_event: 'start', npm_config_audit: '' }).explicit.size).toBe(0);
   });
   test('--gpu against --cpu: the nearer one wins, of equals neither', () => {
     expect(parse('setup --cpu', { MNIST_DIST_GPU: 'true' })).toMatchObject({
@@ -280,7 +308,6 @@ describe('refusals name the value, what is allowed and the nearest name', () => 
   });
   test.each([
     [{ MNIST_DIST_PORT: '70000' }, 'MNIST_DIST_PORT=70000', '0 to 65535'],
-    [{ MNIST_DIST_PORT: 'tcp://10.0.0.1:29400' }, 'MNIST_DIST_PORT', 'enableServiceLinks'],
     [{ MNIST_DIST_BATCHSIZE: '8' }, 'MNIST_DIST_BATCHSIZE', 'Did you mean MNIST_DIST_BATCH_SIZE?'],
   ])('%o', (environment, named, allowed) => {
     const text = refusal('local', environment);
