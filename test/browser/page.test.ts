@@ -192,13 +192,29 @@ describe.skipIf(missing !== undefined)(`the live page in Chromium${visitor.why}`
   ] as const)('says that a run is %s (live: %s)', async (state, isLive, expected) => {
     const isOpen = state === 'gathering';
     const change: Partial<Status> = isOpen
-      ? { workers: [worker('w0', { state: 'preparing', engine: '' })], secondsLeft: undefined }
+      ? { waiting: 'waiting for workers: 0 of 2 ready, 1 preparing', secondsLeft: undefined }
       : { step: 200, message: 'Ctrl-C' };
     const { server, page, complaints } = await start(
       view(isOpen ? 0 : 200, { isLive, status: status({ state, ...change }) }),
     );
     await eventually(async () => expect(await text(page, '#state')).toMatch(expected));
     if (!isOpen) expect(server.requests.map(({ path }) => path)).not.toContain('/api/stream');
+    expect(complaints).toEqual([]);
+  });
+
+  test('shows no rate and no time left while it waits, no count that nobody knows, and a problem in red', async () => {
+    const { server, page, complaints } = await start(view(600));
+    const waiting = { state: 'gathering', waiting: 'waiting for workers: 0 of 1 ready', step: 600 } as const;
+    server.send({ status: status({ ...waiting, secondsLeft: undefined, seconds: 20 }) });
+    await eventually(async () => expect(await text(page, '#time')).toBe('–'));
+    expect(await text(page, '#speed')).toBe('–');
+    const problem = 'the disk is full';
+    server.send({
+      status: status({ problem, step: 600, seconds: 21, reassigned: undefined, stragglerSteps: undefined }),
+    });
+    await eventually(async () => expect(await text(page, '#state')).toBe('Running, but the disk is full'));
+    expect(await visitor.colourOf(page, '#state')).toBe(RED);
+    expect(await text(page, '#workers-note')).toBe('2 joined · 0 lost');
     expect(complaints).toEqual([]);
   });
 
