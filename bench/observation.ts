@@ -47,6 +47,9 @@ function observedStep(): () => void {
     metrics: metricsSettings(configuration, dataset, ''),
     testImages: new Uint8Array(samples * MODEL.inputs),
     clock: () => performance.now(),
+    notRecalled: (error) => {
+      throw error;
+    },
   });
   const results = Array.from({ length: OBSERVED_WORKERS }, (_, i) => ({
     ...{ worker: `w${i}`, microseconds: 400, milliseconds: 0.8 },

@@ -40,6 +40,11 @@ export async function observe(
     facts: runFacts(configuration, dataset, version, true),
     metrics: metricsSettings(configuration, dataset, version),
     ...{ testImages: dataset.test.images, clock: () => performance.now() },
+    notRecalled: (error) =>
+      log.warn(
+        { err: error },
+        `the curves of the live page begin with this coordinator: the steps before it could not be read (${messageOf(error)})`,
+      ),
   });
   const listener = await Listener.open({
     ...pageSecrets(options),

@@ -63,11 +63,18 @@ function checkCheckpoint(
   fingerprint: string,
   { steps }: Claims,
 ): void {
-  const line = steps.get(step)?.line;
+  const claimed = steps.get(step);
+  const line = claimed?.line;
   if (checkpoint.step !== step) throw differs(`${path} is a checkpoint of step ${checkpoint.step}`);
   if (line === undefined) throw differs(`${path} is of a step that metrics.jsonl does not have`);
   if (checkpoint.chain !== line.chain)
     throw differs(`${path} has another chain link than step ${step} in metrics.jsonl: ${checkpoint.chain}`);
+  const ends = [claimed?.end, claimed?.evaluationEnd];
+  const { lines } = checkpoint;
+  if (lines !== undefined && !ends.some((end) => end?.bytes === lines.bytes && end.digest === lines.digest))
+    throw differs(
+      `${path} says that its lines of metrics.jsonl end at byte ${lines.bytes}, where they do not`,
+    );
   if (checkpoint.fingerprint !== fingerprint)
     throw differs(
       `${path} was computed by another engine than the run, fingerprint ${checkpoint.fingerprint}`,

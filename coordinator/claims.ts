@@ -27,10 +27,11 @@ export interface Claims {
   readonly model: ModelClaim | undefined;
 }
 
-/** A step's line, and where it ends. */
+/** A step's line, where it ends, and where the line of its evaluation ends, if there is one. */
 export interface ClaimedStep {
   readonly line: StepLine;
   readonly end: LinePosition;
+  readonly evaluationEnd: LinePosition | undefined;
 }
 
 /** model.safetensors holds the weights after this step, of a run that was to be as long as its configuration says. */
@@ -101,12 +102,14 @@ function readLines({ directory, record, checkpoints, configuration }: Evidence):
       throw differs(`${place} puts step ${line.step} into epoch ${line.epoch}; it belongs to epoch ${epoch}`);
     if (line.kind === 'evaluation') {
       evaluations.set(line.step, line);
+      const evaluated = steps.get(line.step);
+      if (evaluated !== undefined) steps.set(line.step, { ...evaluated, evaluationEnd: reader.position });
       continue;
     }
     checkLink(line, link, path);
     link = line.chain;
     lastStep = line.step;
-    if (wanted.has(line.step)) steps.set(line.step, { line, end: reader.position });
+    if (wanted.has(line.step)) steps.set(line.step, { line, end: reader.position, evaluationEnd: undefined });
   }
   const { bad, rest, count } = reader;
   if (bad !== undefined) throw differs(`line ${bad.line} of ${path} is not what was written: ${bad.reason}`);

@@ -7,7 +7,7 @@ import { ClusterError } from '../shared/errors.ts';
 import type { RunRecord } from '../shared/run-schema.ts';
 import { totalSteps } from '../shared/schedule.ts';
 import type { Dataset } from '../shared/dataset.ts';
-import { isPerhapsMixed, linesUntil, reaches, type OldLines } from './old-run.ts';
+import { isPerhapsMixed, reaches, type OldLines } from './old-run.ts';
 import { systemProcesses } from './processes.ts';
 import { Recorder, type Draw, type ResumedRecord } from './recorder.ts';
 import type { Workplace } from './serve.ts';
@@ -99,9 +99,10 @@ async function openRun(
     damaged: (error) => viewer.log('warn', `a checkpoint is passed over: ${error.message}`, {}),
     judge: (found) => {
       checkGoesOn(settings, directory, found);
-      const { record, checkpoint, written } = found;
+      const { record, written } = found;
       const mayMix = settings.launch['allow_mixed_engines'] === true;
-      return mayMix || isPerhapsMixed(record) ? linesUntil(checkpoint, written) : written;
+      // Computed again, they may come out otherwise.
+      return mayMix || isPerhapsMixed(record) ? { ...written, later: [] } : written;
     },
   });
   try {
@@ -160,8 +161,8 @@ function nothingToGoOnFrom(directory: string, { state, step }: RunRecord): Clust
 }
 
 /** Lines are on the disk before a checkpoint of their step is: a file that ends earlier has lost some. */
-function linesAreMissing(directory: string, { step }: Checkpoint, { lines }: OldLines): ClusterError {
-  const last = lines.at(-1)?.step ?? 0;
+function linesAreMissing(directory: string, { step }: Checkpoint, { known, later }: OldLines): ClusterError {
+  const last = (later.at(-1) ?? known)?.line.step ?? 0;
   return new ClusterError(
     'DATA',
     `${join(directory, 'metrics.jsonl')} ends at step ${last}, before the checkpoint of step ${step}: lines are missing`,

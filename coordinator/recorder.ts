@@ -6,11 +6,11 @@ import type { Checkpoint } from '../shared/checkpoint-file.ts';
 import type { Dataset } from '../shared/dataset.ts';
 import { assert, ClusterError, messageOf } from '../shared/errors.ts';
 import type { GpuReading } from '../shared/gpu-reading.ts';
-import type { MetricsLine } from '../shared/metrics.ts';
 import type { RunRecord } from '../shared/run-schema.ts';
 import { planStep, totalSteps } from '../shared/schedule.ts';
 import type { LeaveReport, ResultReport, StepResult } from './driver.ts';
 import { MISTAKES } from './old-artifacts.ts';
+import type { OldLine, OldLines } from './old-run.ts';
 import type { Predictions } from './predictions.ts';
 import { runRecord } from './run-record.ts';
 import type { RunRecorder } from './serve.ts';
@@ -18,7 +18,7 @@ import { SpeedMeter } from './speed-meter.ts';
 import type { Effect, Outcome } from './effects.ts';
 import type { Resumed, RunState } from './state.ts';
 import type { RunStore } from './store.ts';
-import type { RunViewer } from './viewer.ts';
+import type { OpenReport, RunViewer } from './viewer.ts';
 
 export interface RecorderOptions {
   readonly store: RunStore;
@@ -63,15 +63,15 @@ export interface ResumedRecord {
   readonly step: number;
   readonly chain: string;
   readonly weights: bigint;
-  /** All lines of its metrics.jsonl, and the text of its events.jsonl. */
-  readonly lines: readonly MetricsLine[];
+  /** Of its metrics.jsonl, and the end of its events.jsonl. */
+  readonly lines: OldLines;
   readonly events: string;
 }
 
 /** Writes down what happens: metrics, chain, events, and at the end result and model. */
 export class Recorder implements RunRecorder {
   readonly #options: Omit<RecorderOptions, 'record'>;
-  /** Of a run that goes on, until it is open: a long one has a great many lines. */
+  /** Of a run that is resumed, until it is open. */
   #past: Pick<ResumedRecord, 'lines' | 'events'> | undefined;
   readonly #chain: Chain;
   readonly #speed: SpeedMeter;
@@ -79,7 +79,7 @@ export class Recorder implements RunRecorder {
   /** When this coordinator opened the run, by the clock that never goes back. */
   readonly #opened: number;
   /** What a run that goes on has written of steps that it computes again, by kind and step. */
-  readonly #recorded: Map<string, MetricsLine>;
+  readonly #recorded: Map<string, OldLine>;
   #weights: bigint;
   #step: number;
   readonly #firstStep: number;
@@ -99,11 +99,11 @@ export class Recorder implements RunRecorder {
     this.#weights = record?.weights ?? 0n;
     this.#step = record?.step ?? 0;
     this.#firstStep = this.#step + 1;
+    const { known, later } = record?.lines ?? { known: undefined, later: [] };
+    // Of a run that was cut off at its very end, the evaluation that it knows is computed again.
     const again =
-      record?.lines.filter(
-        ({ step, kind }) => step > record.step || (step === record.step && kind === 'evaluation'),
-      ) ?? [];
-    this.#recorded = new Map(again.map((line) => [`${line.kind} ${line.step}`, line]));
+      known?.line.kind === 'evaluation' && known.line.step === this.#step ? [known, ...later] : later;
+    this.#recorded = new Map(again.map((old) => [`${old.line.kind} ${old.line.step}`, old]));
     this.#lastStepAt = clock();
   }
 
@@ -139,7 +139,8 @@ export class Recorder implements RunRecorder {
     viewer.opened({
       ...{ run: this.run, directory: this.directory, term, started: this.#started, step: state.step },
       epoch: state.step === 0 ? 0 : planStep(configuration, state.step).epoch,
-      ...{ lines: this.#past?.lines ?? [], events: this.#past?.events ?? '' },
+      past: this.#pastLines(),
+      events: this.#past?.events ?? '',
     });
     this.#past = undefined;
     this.#event('start', { term, step: state.step });
@@ -155,7 +156,8 @@ export class Recorder implements RunRecorder {
     const recorded = this.#recorded.get(`step ${step}`);
     if (recorded === undefined)
       store.step({ step, epoch, samples, loss, correct, milliseconds, weights: checksum, chain });
-    else if (recorded.kind !== 'step' || recorded.chain !== chain) throw differs(step, store.path);
+    else if (recorded.line.kind !== 'step' || recorded.line.chain !== chain) throw differs(step, store.path);
+    else store.passed(recorded.end);
     const recordMilliseconds = clock() - now;
     viewer.step({ step, epoch, samples, loss, correct, milliseconds, recordMilliseconds, ...rest });
     this.#speed.step(step);
@@ -175,8 +177,9 @@ export class Recorder implements RunRecorder {
     const line = { step, epoch, samples: result.samples, loss: result.loss, correct: result.correct };
     const recorded = this.#recorded.get(`evaluation ${step}`);
     if (recorded === undefined) store.evaluation(line);
-    else if (recorded.loss !== line.loss || recorded.correct !== line.correct)
+    else if (recorded.line.loss !== line.loss || recorded.line.correct !== line.correct)
       throw differs(step, store.path);
+    else store.passed(recorded.end);
     this.#event('evaluation', { ...line, confusion: result.confusion });
     viewer.evaluation({ ...line, confusion: result.confusion, predictions: said });
     this.#speed.pause(clock() - this.#lastStepAt);
@@ -199,6 +202,12 @@ export class Recorder implements RunRecorder {
 
   devices(worker: string, gpus: readonly GpuReading[]): void {
     this.#options.viewer.devices(worker, gpus);
+  }
+
+  /** The steps up to the checkpoint, for whoever shows them; undefined where there are none. */
+  #pastLines(): OpenReport['past'] {
+    const end = this.#past?.lines.known?.end;
+    return end && (() => this.#options.store.pastLines(end));
   }
 
   /** One at a time: while the disk is still busy with the last one, this one is left out. */

@@ -1,14 +1,16 @@
 import { basename, join } from 'node:path';
 import { RENEW_MILLISECONDS } from '../bin/owner.mjs';
-import { makeOwnFolder, syncNames, writeWhole } from '../data/whole-file.ts';
+import type { Disk } from '../data/disk.ts';
+import { diskError, makeOwnFolder, syncNames, writeWhole } from '../data/whole-file.ts';
 import type { Checkpoint } from '../shared/checkpoint-file.ts';
 import { configurationOfRecord } from '../shared/configuration.ts';
 import { assert, ClusterError } from '../shared/errors.ts';
 import { MAX_EVENTS_BUFFER_BYTES, MAX_METRICS_BUFFER_BYTES } from '../shared/limits.ts';
 import {
+  FIRST_LINE,
   MetricsFormatter,
   type EvaluationMetrics,
-  type MetricsLine,
+  type LinePosition,
   type StepMetrics,
 } from '../shared/metrics.ts';
 import { encodeModel, type ModelFile } from '../shared/model-file.ts';
@@ -18,7 +20,7 @@ import { runRecordSchema, type RunRecord, type RunStatus } from '../shared/run-s
 import { AppendFile } from './append-file.ts';
 import { Checkpoints } from './checkpoints.ts';
 import { forgetArtifacts } from './old-artifacts.ts';
-import { readEvents, readLines, readRunRecord, type OldLines } from './old-run.ts';
+import { endOf, piecesOf, readEvents, readLines, readRunRecord, type OldLines } from './old-run.ts';
 import { checkUnbegun, createRunDirectory } from './run-directory.ts';
 import { RunLock, type LockPlace } from './run-lock.ts';
 
@@ -58,7 +60,8 @@ export interface FoundRun {
 /** A run that is open again, from its checkpoint on. */
 export interface ReopenedRun extends Omit<FoundRun, 'written'> {
   readonly store: RunStore;
-  readonly lines: readonly MetricsLine[];
+  readonly lines: OldLines;
+  /** The end of events.jsonl. */
   readonly events: string;
 }
 
@@ -80,6 +83,10 @@ export class RunStore {
   /** By the clock that never goes back. */
   readonly #opened: number;
   readonly #formatter: MetricsFormatter;
+  /** Of metrics.jsonl, with what waits to be written. */
+  #lineBytes: number;
+  /** Where the lines end whose steps were done, while those after it are computed again. */
+  #passed: LinePosition | undefined;
   /** The files written whole, one after the other, so that the last call's bytes stay. */
   #whole: Promise<void> = Promise.resolve();
   #state: RunStatus = 'running';
@@ -94,7 +101,8 @@ export class RunStore {
     this.#checkpoints = new Checkpoints(path, files.drafts, keep, disk);
     this.#metrics = files.metrics;
     this.#events = files.events;
-    this.#formatter = new MetricsFormatter(files.lastDigest);
+    this.#formatter = new MetricsFormatter(files.end.digest);
+    this.#lineBytes = files.end.bytes;
     this.#options = options;
     this.#opened = options.clock.now();
     this.#checkLater();
@@ -112,8 +120,8 @@ export class RunStore {
       // Whoever had the lock before may have begun.
       await checkUnbegun(path, disk);
       await makeOwnFolder(join(path, 'artifacts'), disk);
-      const old = { drafts, metrics: '', events: '', lastDigest: undefined };
-      return new RunStore(path, lock, await openFiles(path, old, options), options);
+      const old = { drafts, metrics: undefined, events: undefined };
+      return new RunStore(path, lock, await openFiles(path, old, options, false), options);
     });
   }
 
@@ -133,12 +141,15 @@ export class RunStore {
       const configuration = configurationOfRecord(record.configuration);
       const checkpoints = new Checkpoints(directory, drafts, keep, disk);
       const checkpoint = await checkpoints.newest(configuration, damaged);
-      const written = await readLines(directory, disk);
-      const { lines, text } = judge({ record, checkpoint, written });
+      const written = await readLines(directory, checkpoint, disk);
+      const lines = judge({ record, checkpoint, written });
       const events = await readEvents(directory, disk);
-      const old = { drafts, metrics: text, events, lastDigest: lines.at(-1)?.digest };
-      const files = await openFiles(directory, old, options);
-      return { store: new RunStore(directory, lock, files, options), record, checkpoint, lines, events };
+      const old = { drafts, metrics: endOf(lines), events: events?.bytes };
+      const files = await openFiles(directory, old, options, takeOver);
+      const store = new RunStore(directory, lock, files, options);
+      // Its next lines are those after the checkpoint, as long as there are some.
+      if (lines.later.length > 0) store.passed(lines.known?.end ?? FIRST_LINE);
+      return { store, record, checkpoint, lines, events: events?.tail ?? '' };
     });
   }
 
@@ -148,9 +159,11 @@ export class RunStore {
   }
 
   /** Writes a checkpoint, after all lines of the steps before it, and says how many bytes it has. */
-  async writeCheckpoint(checkpoint: Checkpoint): Promise<number> {
+  async writeCheckpoint(checkpoint: Omit<Checkpoint, 'lines'>): Promise<number> {
+    // As it is now: while it is written, lines of later steps are added.
+    const lines = this.#passed ?? { bytes: this.#lineBytes, digest: this.#formatter.digest };
     await this.#metrics.sync();
-    return await this.#unlessSuperseded(() => this.#checkpoints.write(checkpoint));
+    return await this.#unlessSuperseded(() => this.#checkpoints.write({ ...checkpoint, lines }));
   }
 
   /** Bytes of lines that wait to be written. */
@@ -172,13 +185,30 @@ export class RunStore {
     );
   }
 
+  /** The bytes of metrics.jsonl up to there, piece by piece. */
+  pastLines(end: LinePosition): AsyncGenerator<Uint8Array> {
+    return piecesOf(join(this.path, 'metrics.jsonl'), this.#options.disk, 0, end.bytes);
+  }
+
   /** Adds a step's line to metrics.jsonl; takes microseconds, the disk comes later. */
   step(metrics: StepMetrics): void {
-    this.#metrics.append(this.#formatter.step(metrics));
+    this.#line(this.#formatter.step(metrics));
   }
 
   evaluation(metrics: EvaluationMetrics): void {
-    this.#metrics.append(this.#formatter.evaluation(metrics));
+    this.#line(this.#formatter.evaluation(metrics));
+  }
+
+  /** What was computed again is in metrics.jsonl up to there: the next checkpoint says so. */
+  passed(end: LinePosition): void {
+    this.#passed = end;
+  }
+
+  #line(line: string): void {
+    this.#metrics.append(line);
+    // It is ASCII.
+    this.#lineBytes += line.length;
+    this.#passed = undefined;
   }
 
   /**
@@ -268,31 +298,51 @@ async function lossOf(lock: RunLock): Promise<ClusterError | undefined> {
   return standing === 'held' ? undefined : lock.lost(standing);
 }
 
-/** What a run has left, and where the next coordinator writes. */
+/** How much of a run's files stays, undefined where nothing is there, and where the next coordinator writes. */
 interface OldFiles {
   readonly drafts: string;
-  readonly metrics: string;
-  readonly events: string;
-  readonly lastDigest: string | undefined;
+  readonly metrics: LinePosition | undefined;
+  readonly events: number | undefined;
 }
 
 interface OpenFiles {
   readonly drafts: string;
   readonly metrics: AppendFile;
   readonly events: AppendFile;
-  readonly lastDigest: string | undefined;
+  /** Where the lines of metrics.jsonl end. */
+  readonly end: LinePosition;
 }
 
-/** New files with the old lines: whoever has the old ones open, and was only stopped, writes to nobody's files. */
-async function openFiles(path: string, old: OldFiles, options: StoreOptions): Promise<OpenFiles> {
-  const { drafts, lastDigest } = old;
-  const open = async (name: string, text: string, maxBufferBytes: number) => {
-    await writeWhole(join(path, name), text, options.disk, drafts);
-    return await AppendFile.open(join(path, name), { ...options, maxBufferBytes });
+/**
+ * Opens the files of lines, each cut off after its last whole line. A coordinator from which the run was taken over may only have
+ * been stopped, and has them open: then the lines are copied to new files, and it writes to files without a name.
+ */
+async function openFiles(
+  path: string,
+  old: OldFiles,
+  options: StoreOptions,
+  takeOver: boolean,
+): Promise<OpenFiles> {
+  const { drafts } = old;
+  const { disk } = options;
+  const open = async (name: string, bytes: number | undefined, maxBufferBytes: number) => {
+    const file = join(path, name);
+    if (bytes === undefined) await writeWhole(file, '', disk, drafts);
+    else if (takeOver) await writeWhole(file, piecesOf(file, disk, 0, bytes), disk, drafts);
+    else await cutOff(file, bytes, disk);
+    return await AppendFile.open(file, { ...options, maxBufferBytes });
   };
-  const metrics = await open('metrics.jsonl', old.metrics, MAX_METRICS_BUFFER_BYTES);
+  const metrics = await open('metrics.jsonl', old.metrics?.bytes, MAX_METRICS_BUFFER_BYTES);
   const events = await open('events.jsonl', old.events, MAX_EVENTS_BUFFER_BYTES);
-  return { drafts, metrics, events, lastDigest };
+  return { drafts, metrics, events, end: old.metrics ?? FIRST_LINE };
+}
+
+async function cutOff(path: string, bytes: number, disk: Disk): Promise<void> {
+  try {
+    if ((await disk.size(path)) > bytes) await disk.cut(path, bytes);
+  } catch (error) {
+    throw diskError(path, error);
+  }
 }
 
 async function releasedOnError<T>(lock: RunLock, use: () => Promise<T>): Promise<T> {

@@ -202,8 +202,8 @@ export class Verifier implements RunRecorder {
     const bytes = readCheckpoint(file, evidence);
     if (bytes === undefined) return;
     const { configuration } = evidence;
-    // Who computed it is what no computation confirms.
-    const { evaluated, fingerprint, shares } = decoded(() =>
+    // Who computed it is what no computation confirms; where its lines end was compared with metrics.jsonl.
+    const { evaluated, fingerprint, shares, lines } = decoded(() =>
       decodeCheckpoint(bytes, file.path, configuration),
     );
     const snapshot = this.#workplace.tensors.snapshot();
@@ -213,6 +213,7 @@ export class Verifier implements RunRecorder {
       evaluated,
       fingerprint,
       shares,
+      lines,
       ...snapshot,
     });
     this.#compareBytes(file.path, bytes, expected);

@@ -1,6 +1,5 @@
 import type { Predictions } from '../evaluation/predictions.ts';
 import type { GpuReading } from '../shared/gpu-reading.ts';
-import type { MetricsLine } from '../shared/metrics.ts';
 import type { LeaveReport, ResultReport } from './driver.ts';
 import type { Outcome } from './effects.ts';
 
@@ -14,8 +13,9 @@ export interface OpenReport {
   /** Where it goes on: the last step that is done, and its epoch; 0 for a new run. */
   readonly step: number;
   readonly epoch: number;
-  /** What a run that goes on has written before, and the whole lines of its events.jsonl. */
-  readonly lines: readonly MetricsLine[];
+  /** The lines of metrics.jsonl up to that step, piece by piece, for a run that is resumed: there may be a great many. */
+  readonly past: (() => AsyncIterable<Uint8Array>) | undefined;
+  /** The last lines of its events.jsonl. */
   readonly events: string;
 }
 

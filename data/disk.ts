@@ -1,6 +1,6 @@
 import { constants, writeSync } from 'node:fs';
 import { mkdir, open, readdir, rename, rm, rmdir, unlink, type FileHandle } from 'node:fs/promises';
-import { isOwnFolder, readEntry, type ReadLimit } from './regular-file.ts';
+import { isOwnFolder, openEntry, readEntry, type ReadLimit } from './regular-file.ts';
 import { systemCode } from './system-error.ts';
 
 /**
@@ -11,6 +11,12 @@ import { systemCode } from './system-error.ts';
 export interface Disk {
   /** All bytes of a file; rejects with LIMIT where there are more than the limit, which is that of small files by default. */
   read(path: string, limit?: ReadLimit): Promise<Uint8Array>;
+  /** At most `length` bytes of a file from `at` on; fewer at its end. */
+  readAt(path: string, at: number, length: number): Promise<Uint8Array>;
+  /** The number of bytes of a file. */
+  size(path: string): Promise<number>;
+  /** Cuts a file off after `length` bytes, so that it outlives a power cut. */
+  cut(path: string, length: number): Promise<void>;
   /** Whether a folder lies there; false where nothing does. Rejects with DATA for a link or a file. */
   isFolder(path: string): Promise<boolean>;
   /** The names in a directory. */
@@ -72,6 +78,29 @@ const NO_DIRECTORY_SYNC: ReadonlySet<string> = new Set([
 /** The real one. */
 export const systemDisk: Disk = {
   read: readEntry,
+  async readAt(path, at, length) {
+    const { handle } = await openEntry(path);
+    try {
+      const { buffer, bytesRead } = await handle.read(Buffer.allocUnsafe(length), 0, length, at);
+      return buffer.subarray(0, bytesRead);
+    } finally {
+      await handle.close();
+    }
+  },
+  async size(path) {
+    const { handle, size } = await openEntry(path);
+    await handle.close();
+    return size;
+  },
+  async cut(path, length) {
+    const handle = await open(path, O_WRONLY | O_NOFOLLOW | O_NONBLOCK);
+    try {
+      await handle.truncate(length);
+      await handle.datasync();
+    } finally {
+      await handle.close();
+    }
+  },
   isFolder: (path) => isOwnFolder(path),
   list: (path) => readdir(path),
   folders: async (path) =>

@@ -10,7 +10,7 @@ import { isFull, systemCode } from './system-error.ts';
  */
 export async function writeWhole(
   path: string,
-  data: string | Uint8Array,
+  data: string | Uint8Array | AsyncIterable<Uint8Array>,
   disk: Disk = systemDisk,
   drafts: string = dirname(path),
 ): Promise<void> {
@@ -18,7 +18,9 @@ export async function writeWhole(
   try {
     const file = await disk.create(temporary);
     try {
-      await writeAll(file, typeof data === 'string' ? Buffer.from(data) : data);
+      if (typeof data === 'string') await writeAll(file, Buffer.from(data));
+      else if (data instanceof Uint8Array) await writeAll(file, data);
+      else for await (const piece of data) await writeAll(file, piece);
       await file.sync();
     } finally {
       await file.close();

@@ -48,6 +48,8 @@ export interface Update {
   readonly evaluated?: Evaluated;
   readonly events?: readonly EventLine[];
   readonly changes?: readonly StateChange[];
+  /** The view has more than was sent before, and is to be fetched again: what an earlier coordinator left was read. */
+  readonly isRestated?: true;
 }
 
 /** One or many steps: means over all their samples. [step of the last one, loss, accuracy ratio, samples per second] */

@@ -12,6 +12,7 @@ import type { MetricsLine } from '../shared/metrics.ts';
 import type { Evaluated, EvaluationPoint, EventLine, RunView, StateChange, Status, Update } from './api.ts';
 import { Curve, type CurveStep } from './curve.ts';
 import { eventLine, type RecordedEvent } from './event-lines.ts';
+import type { PastLine } from './past-lines.ts';
 
 /** What does not change while a run goes on. */
 export type RunFacts = Omit<
@@ -25,6 +26,8 @@ type Opened = Pick<RunView, 'run' | 'term' | 'started'> & {
   readonly events: Iterable<RecordedEvent>;
 };
 
+type Evaluation = Pick<EvaluationReport, 'step' | 'loss' | 'correct' | 'samples'>;
+
 const confusionSchema = z.object({ step: z.int(), confusion: z.array(z.array(z.int())) });
 
 /** The run as the page shows it: everything so far within fixed bounds, and what is new since the last update. */
@@ -32,7 +35,7 @@ export class Board {
   readonly #facts: RunFacts;
   readonly #labelOf: (worker: string) => string;
   #opened: Pick<RunView, 'run' | 'term' | 'started'> | undefined;
-  readonly #curve = new Curve(MAX_CURVE_POINTS);
+  #curve = new Curve(MAX_CURVE_POINTS);
   readonly #news = new Curve(MAX_UPDATE_POINTS);
   #evaluations: EvaluationPoint[] = [];
   #evaluated: Evaluated | undefined;
@@ -44,6 +47,7 @@ export class Board {
     evaluated?: Evaluated;
     events: EventLine[];
     changes: StateChange[];
+    isRestated?: true;
   } = { events: [], changes: [] };
   #end: Outcome | undefined;
   #checkpointStep: number | undefined;
@@ -65,23 +69,33 @@ export class Board {
     this.#update = { events: [], changes: [] };
   }
 
+  /**
+   * Puts before all it has what an earlier coordinator has left. Whoever has asked for the view before asks for it again.
+   */
+  async recall(lines: AsyncIterable<PastLine>): Promise<void> {
+    const past = new Curve(MAX_CURVE_POINTS);
+    let evaluations: EvaluationPoint[] = [];
+    for await (const line of lines) {
+      if (line.kind === 'step') past.add(line);
+      else evaluations = withPoint(evaluations, pointOf(line));
+    }
+    past.join(this.#curve);
+    this.#curve = past;
+    for (const point of this.#evaluations) evaluations = withPoint(evaluations, point);
+    this.#evaluations = evaluations;
+    this.#update.isRestated = true;
+  }
+
   /** A step that is computed again is known already. */
   step(report: CurveStep): void {
     if (this.#curve.add(report)) this.#news.add(report);
   }
 
-  evaluation({
-    step,
-    loss,
-    correct,
-    samples,
-  }: Pick<EvaluationReport, 'step' | 'loss' | 'correct' | 'samples'>): void {
-    const point: EvaluationPoint = [step, loss, correct / samples];
-    if (step <= (this.#evaluations.at(-1)?.[0] ?? -1)) return;
-    this.#evaluations.push(point);
-    if (this.#evaluations.length > MAX_SHOWN_EVALUATIONS)
-      this.#evaluations = this.#evaluations.filter((_, i) => i % 2 === 1);
-    this.#update.evaluation = point;
+  evaluation(report: Evaluation): void {
+    const point = pointOf(report);
+    const before = this.#evaluations;
+    this.#evaluations = withPoint(before, point);
+    if (this.#evaluations !== before) this.#update.evaluation = point;
   }
 
   evaluated(evaluated: Evaluated): void {
@@ -174,6 +188,17 @@ export class Board {
       else this.evaluation(line);
     }
   }
+}
+
+function pointOf({ step, loss, correct, samples }: Evaluation): EvaluationPoint {
+  return [step, loss, correct / samples];
+}
+
+/** One that is not after the last one is known already; of too many, every second one stays. */
+function withPoint(points: EvaluationPoint[], point: EvaluationPoint): EvaluationPoint[] {
+  if (point[0] <= (points.at(-1)?.[0] ?? -1)) return points;
+  const more = [...points, point];
+  return more.length > MAX_SHOWN_EVALUATIONS ? more.filter((_, i) => i % 2 === 1) : more;
 }
 
 /** What a worker does from an event on; undefined where that says nothing about it. */

@@ -39,13 +39,8 @@ export class Curve {
 
   /** False for a step that is not after the last one: it is known already, and was computed again. */
   add({ step, samples, loss, correct, milliseconds }: CurveStep): boolean {
-    let bucket = this.#buckets.at(-1);
-    if (step <= (bucket?.last ?? 0)) return false;
-    if (bucket === undefined || bucket.steps >= this.#stepsPerPoint) {
-      if (this.#buckets.length >= this.#maxPoints) this.#halve();
-      bucket = { last: 0, steps: 0, samples: 0, loss: 0, correct: 0, milliseconds: 0 };
-      this.#buckets.push(bucket);
-    }
+    if (step <= this.#last) return false;
+    const bucket = this.#bucketForNext();
     bucket.last = step;
     bucket.steps += 1;
     bucket.samples += samples;
@@ -53,6 +48,20 @@ export class Curve {
     bucket.correct += correct;
     bucket.milliseconds += milliseconds;
     return true;
+  }
+
+  /** Adds all of a later curve. */
+  join(later: Curve): void {
+    for (const { last, steps, samples, loss, correct, milliseconds } of later.#buckets) {
+      if (last <= this.#last) continue;
+      const bucket = this.#bucketForNext();
+      bucket.last = last;
+      bucket.steps += steps;
+      bucket.samples += samples;
+      bucket.loss += loss;
+      bucket.correct += correct;
+      bucket.milliseconds += milliseconds;
+    }
   }
 
   points(): CurvePoint[] {
@@ -65,6 +74,20 @@ export class Curve {
     this.#buckets = [];
     this.#stepsPerPoint = 1;
     return points;
+  }
+
+  get #last(): number {
+    return this.#buckets.at(-1)?.last ?? 0;
+  }
+
+  /** The last one, or a new one where that is full. */
+  #bucketForNext(): Bucket {
+    const last = this.#buckets.at(-1);
+    if (last !== undefined && last.steps < this.#stepsPerPoint) return last;
+    if (this.#buckets.length >= this.#maxPoints) this.#halve();
+    const bucket = { last: 0, steps: 0, samples: 0, loss: 0, correct: 0, milliseconds: 0 };
+    this.#buckets.push(bucket);
+    return bucket;
   }
 
   #halve(): void {

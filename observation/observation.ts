@@ -18,6 +18,7 @@ import { eventsIn } from './event-lines.ts';
 import { RunHistory } from './history.ts';
 import { WorkerLabels } from './labels.ts';
 import { worstMistakes } from './mistakes.ts';
+import { pastLines } from './past-lines.ts';
 import { Pace } from './pace.ts';
 import { Phases } from './phases.ts';
 import { RunMetrics, type MetricsSettings } from './run-metrics.ts';
@@ -44,6 +45,8 @@ export interface ObservationOptions {
   readonly testImages: Uint8Array;
   /** Milliseconds that never go back. */
   readonly clock: () => number;
+  /** Told that the curve begins with this coordinator, since what an earlier one has left could not be read. */
+  readonly notRecalled: (error: unknown) => void;
 }
 
 /** Gathers what a run tells of itself: for a scrape, for a page that is opened, and what is new for those that are open. */
@@ -85,14 +88,16 @@ export class Observation implements RunViewer {
   }
 
   opened(report: OpenReport): void {
-    const { run, term, started, step, epoch, lines } = report;
+    const { run, term, started, step, epoch, past } = report;
     const history = new RunHistory();
     const events = tapped(eventsIn([Buffer.from(report.events)]), (event) => history.add(event));
     this.#begun = this.#options.clock();
     // Not the report: it holds all of the past.
     this.#last = { step, epoch };
-    this.#board.opened({ run, term, started, lines, events });
+    this.#board.opened({ run, term, started, lines: [], events });
     this.#secondsBefore = history.seconds();
+    if (past !== undefined)
+      this.#board.recall(pastLines(past())).catch((error: unknown) => this.#options.notRecalled(error));
     this.#metrics.opened(report);
   }
 

@@ -98,6 +98,10 @@ export class Follower {
       if (isClosed) return;
       heard += 1;
       if (waiting !== undefined) return void waiting.push(update);
+      if (update.isRestated === true) {
+        waiting = [];
+        return void takeView();
+      }
       this.state?.merge(update);
       stopIfOver();
     };

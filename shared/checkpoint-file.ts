@@ -4,6 +4,7 @@ import { canonicalRecipe, type Configuration } from './configuration.ts';
 import { ClusterError, issuesOf, messageOf } from './errors.ts';
 import { MAX_NAME_CHARACTERS, MAX_STEPS, MAX_WORKERS } from './limits.ts';
 import { ARITHMETIC } from './messages.ts';
+import type { LinePosition } from './metrics.ts';
 import { namedTensors, parameterCount } from './model.ts';
 import { decodeTensors, encodeTensors, tensorsLike, type Tensor } from './safetensors.ts';
 
@@ -19,6 +20,11 @@ export interface Checkpoint {
   readonly fingerprint: string;
   /** Which workers' samples went into it; undefined in a checkpoint of an older version. It is no part of what was computed. */
   readonly shares?: Shares | undefined;
+  /**
+   * Where the lines of metrics.jsonl end that belong to it; undefined in a checkpoint of an older version. It is no part of what
+   * was computed: lines hold times, so their lengths differ between runs.
+   */
+  readonly lines?: LinePosition | undefined;
   /** P floats each, laid out as shared/model.ts says. */
   readonly weights: Float32Array;
   readonly firstMoment: Float32Array;
@@ -46,6 +52,11 @@ const metadataSchema = z.strictObject({
   fingerprint: sha256,
   /** JSON of the step after which shares are counted, and each worker's name and samples; its digest comes first. */
   shares: z.string().optional(),
+  /** Bytes of metrics.jsonl up to this step, and the digest of the last line. */
+  lines: z
+    .string()
+    .regex(/^\d{1,15} [0-9a-f]{16}$/)
+    .optional(),
   /** SHA-256 of all tensors' bytes. */
   tensors: sha256,
 });
@@ -56,7 +67,7 @@ const sharesSchema = z.tuple([
 
 /** A safetensors file: the model's tensors, then adam.m.* and adam.v.*. Equal input gives equal bytes. */
 export function encodeCheckpoint(checkpoint: Checkpoint): Uint8Array {
-  const { configuration, step, evaluated, chain, fingerprint } = checkpoint;
+  const { configuration, step, evaluated, chain, fingerprint, lines } = checkpoint;
   const tensors = [
     ...named('', checkpoint.weights, configuration),
     ...named('adam.m.', checkpoint.firstMoment, configuration),
@@ -67,6 +78,7 @@ export function encodeCheckpoint(checkpoint: Checkpoint): Uint8Array {
       ...{ arithmetic: String(ARITHMETIC), recipe: canonicalRecipe(configuration) },
       ...{ step: String(step), evaluated: String(evaluated), chain, fingerprint },
       ...encodeShares(checkpoint.shares),
+      ...(lines === undefined ? {} : { lines: `${lines.bytes} ${lines.digest}` }),
       tensors: digestOf(tensors),
     },
     tensors,
@@ -113,13 +125,18 @@ export function decodeCheckpoint(bytes: Uint8Array, file: string, configuration:
     throw new ClusterError('DATA', `${file} is damaged: its tensors are not what was written`);
   expected.forEach((tensor, i) => tensor.data.set(tensors[i]?.data ?? []));
   const part = (i: number) => all.slice(i * count, (i + 1) * count);
-  const { step, evaluated, chain, fingerprint } = parsed.data;
+  const { step, evaluated, chain, fingerprint, lines } = parsed.data;
   const shares = decodeShares(parsed.data.shares, file);
   return {
-    ...{ configuration, step, evaluated, chain, fingerprint },
+    ...{ configuration, step, evaluated, chain, fingerprint, lines: positionOf(lines) },
     ...(shares === undefined ? {} : { shares }),
     ...{ weights: part(0), firstMoment: part(1), secondMoment: part(2) },
   };
+}
+
+function positionOf(text: string | undefined): LinePosition | undefined {
+  const [bytes, digest = ''] = text?.split(' ') ?? [];
+  return bytes === undefined ? undefined : { bytes: Number(bytes), digest };
 }
 
 function named(prefix: string, values: Float32Array, { model }: Configuration): Tensor[] {

@@ -49,6 +49,10 @@ export const MAX_RUN_FILE_BYTES = 16 * 1024 ** 2;
 export const MAX_METRICS_LINE_BYTES = 4096;
 /** Of a line of events.jsonl or misclassified.jsonl that is read: a confusion matrix of 256 classes fits. */
 export const MAX_JSON_LINE_BYTES = 1024 ** 2;
+/** What is read of a run's lines at once. */
+export const LINE_PIECE_BYTES = 64 * 1024;
+/** Of the end of an events.jsonl that a coordinator which resumes the run shows. */
+export const EVENTS_TAIL_BYTES = 8 * 1024 ** 2;
 /** How much of a metrics.jsonl is read to find its last line. */
 export const METRICS_TAIL_BYTES = 4096;
 /** What may pile up among a process' old objects before they are collected. */
@@ -166,6 +170,8 @@ export const MAX_REMEMBERED_WORKERS = 4096;
 /** How long a worker is shown that is gone. */
 export const FORGET_WORKER_MILLISECONDS = 600_000;
 export const MAX_CURVE_POINTS = 4096;
+/** How many times as long as a piece of a resumed run's lines takes to be read for the page, nothing is read. */
+export const PAST_PAUSE_RATIO = 4;
 /** Points of the curve in one update of a page. */
 export const MAX_UPDATE_POINTS = 64;
 export const MAX_SHOWN_EVALUATIONS = 1000;

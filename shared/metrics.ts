@@ -54,6 +54,11 @@ export class MetricsFormatter {
     this.#digest = previousDigest;
   }
 
+  /** Of the last line. */
+  get digest(): string {
+    return this.#digest;
+  }
+
   step({ step, epoch, samples, loss, correct, milliseconds, weights, chain }: StepMetrics): string {
     assert(Number.isFinite(loss), `the loss of step ${step} is finite`);
     return this.#seal(
@@ -162,6 +167,20 @@ export class MetricsReader {
   }
 }
 
+/**
+ * The line that ends a piece of a metrics.jsonl, if its digest is this one and follows from the line before it, which must be in
+ * the piece as well unless `isStart`: the piece begins with the file.
+ */
+export function lastLineOf(piece: Uint8Array, digest: string, isStart: boolean): MetricsLine | undefined {
+  const texts = Buffer.from(piece).toString('latin1').split('\n');
+  const [rest, text, before] = [texts.pop(), texts.pop(), texts.pop()];
+  const first = isStart ? FIRST_DIGEST : undefined;
+  const previous = before === undefined ? first : SEAL.exec(before)?.[1];
+  if (rest !== '' || text === undefined || previous === undefined) return undefined;
+  const line = parseLine(text, previous);
+  return typeof line !== 'string' && line.digest === digest ? line : undefined;
+}
+
 /** The lines of a metrics.jsonl that comes in pieces, up to the first one that is not what was written. */
 export function* metricsLines(
   pieces: Iterable<Uint8Array>,
@@ -170,9 +189,11 @@ export function* metricsLines(
   for (const piece of pieces) yield* reader.read(piece);
 }
 
+const SEAL = /,"digest":"([0-9a-f]{16})"\}$/;
+
 /** The line, or what is wrong with it. */
 function parseLine(text: string, previous: string): MetricsLine | string {
-  const seal = /,"digest":"([0-9a-f]{16})"\}$/.exec(text);
+  const seal = SEAL.exec(text);
   if (seal === null) return 'it does not end with a digest';
   if (digestOf(previous, text.slice(0, seal.index)) !== seal[1])
     return 'its digest does not match its bytes and the line before';

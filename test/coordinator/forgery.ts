@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'vitest';
 import { Chain, firstLink } from '../../shared/chain.ts';
@@ -26,7 +26,9 @@ export function linesOf(directory: string): MetricsLine[] {
   return readMetrics(readFileSync(join(directory, 'metrics.jsonl'), 'utf8')).lines;
 }
 
-/** Rewrites metrics.jsonl with right digests, and with `links` with a right chain too, which run.json then has as well. */
+/**
+ * Rewrites metrics.jsonl with right digests, of which checkpoints then say nothing, and with `links` with a right chain too, which run.json then has as well.
+ */
 export function forge(directory: string, change: (line: MetricsLine) => MetricsLine[], links: boolean): void {
   const formatter = new MetricsFormatter();
   let last: { chain: string; weights: string } | undefined;
@@ -43,6 +45,9 @@ export function forge(directory: string, change: (line: MetricsLine) => MetricsL
       return formatter.step({ ...line, weights, chain: link });
     });
   writeFileSync(join(directory, 'metrics.jsonl'), text.join(''));
+  const checkpoints = join(directory, 'checkpoints');
+  const names = existsSync(checkpoints) ? readdirSync(checkpoints) : [];
+  for (const name of names) changeCheckpoint(join(checkpoints, name), () => ({ lines: undefined }));
   edit(directory, (record) => ({ ...record, ...last }));
 }
 

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
@@ -8,6 +8,10 @@ import { trainingCurve } from '../../artifacts/curve.ts';
 import { readOverview } from '../../cli/run-overview.ts';
 import { metricsOf, readEvidence } from '../../coordinator/evidence.ts';
 import { planReplay } from '../../coordinator/replay.ts';
+import { systemProcesses } from '../../coordinator/processes.ts';
+import { RunStore } from '../../coordinator/store.ts';
+import { systemDisk, type Disk } from '../../data/disk.ts';
+import { systemClock } from '../../shared/clock.ts';
 import { RecordedRun } from '../../observation/recorded-run.ts';
 import { writeLongRun } from './long-run.ts';
 
@@ -61,4 +65,39 @@ it('a long run is read to its end', async () => {
   const shown = (await RecordedRun.open(await readEvidence(directory), undefined)).view();
   expect(shown?.curve.at(-1)?.[0]).toBe(5000);
   expect(shown?.status.step).toBe(5000);
+});
+
+/** Resumes a run up to its first step, and says how much of its files was read for that. */
+async function resumed(directory: string) {
+  let bytes = 0;
+  const disk: Disk = {
+    ...systemDisk,
+    readAt: async (path, at, length) => {
+      const piece = await systemDisk.readAt(path, at, length);
+      bytes += piece.length;
+      return piece;
+    },
+  };
+  const { store, checkpoint, lines } = await RunStore.resume({
+    ...{ directory, disk, clock: systemClock, processes: systemProcesses, keep: 2, takeOver: false },
+    onError: (error) => {
+      throw error;
+    },
+    onSpace: () => undefined,
+    damaged: (error) => {
+      throw error;
+    },
+    judge: ({ written }) => written,
+  });
+  await store.close();
+  return { bytes, step: checkpoint?.step, known: lines.known?.line.step, later: lines.later.length };
+}
+
+it('a run is resumed without reading or copying the lines of all its steps', async () => {
+  const inode = statSync(join(long, 'metrics.jsonl')).ino;
+  const [few, many] = [await resumed(short), await resumed(long)];
+  expect(many).toMatchObject({ step: STEPS - 10, known: STEPS - 10 });
+  expect(many.later).toBeGreaterThanOrEqual(10);
+  expect(many.bytes).toBeLessThan(1.2 * few.bytes);
+  expect(statSync(join(long, 'metrics.jsonl')).ino).toBe(inode);
 });

@@ -38,6 +38,7 @@ export function writeLongRun({ directory, steps, beyond = 10, ...own }: LongRun)
   event({ elapsed: 0, event: 'start', term: 1, step: 0 });
   event({ elapsed: 0, event: 'first_shard', worker: 'w0' });
   let text = '';
+  let written = 0;
   let evaluated = 0;
   for (let step = 1; step <= steps; step++) {
     const { epoch, samples, endsEpoch } = planStep(chosen, step);
@@ -53,6 +54,7 @@ export function writeLongRun({ directory, steps, beyond = 10, ...own }: LongRun)
     if (step === steps - beyond) {
       const moments = { firstMoment: weights, secondMoment: weights };
       const checkpoint: Checkpoint = {
+        lines: { bytes: written + text.length, digest: formatter.digest },
         ...{
           configuration: chosen,
           step,
@@ -68,7 +70,7 @@ export function writeLongRun({ directory, steps, beyond = 10, ...own }: LongRun)
       event({ elapsed: step / 200, event: 'checkpoint', step });
     }
     if (text.length > 1024 ** 2 || step === steps) {
-      writeSync(file, text);
+      written += writeSync(file, text);
       text = '';
     }
   }

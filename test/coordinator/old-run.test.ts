@@ -1,8 +1,8 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { linesUntil, newestUnfinished } from '../../coordinator/old-run.ts';
-import { MetricsFormatter, readMetrics } from '../../shared/metrics.ts';
+import { endOf, newestUnfinished, readLines } from '../../coordinator/old-run.ts';
+import { FIRST_LINE, MetricsFormatter, readMetrics, type LinePosition } from '../../shared/metrics.ts';
 import type { RunRecord } from '../../shared/run-schema.ts';
 import { temporaryFolder } from '../process/cluster.ts';
 import { sampleRun } from '../shared/sample-run.ts';
@@ -15,24 +15,74 @@ function leave(runs: string, run: string, change: Partial<RunRecord>): void {
 describe('what a checkpoint knows', () => {
   const formatter = new MetricsFormatter();
   const common = { epoch: 1, samples: 8, loss: 1, correct: 0 };
+  const chainOf = (step: number) => String(step).repeat(64);
   const texts = [1, 2, 3].flatMap((step) => [
-    formatter.step({ ...common, step, milliseconds: 1, weights: 0n, chain: '0'.repeat(64) }),
+    formatter.step({ ...common, step, milliseconds: 1, weights: 0n, chain: chainOf(step) }),
     ...(step === 2 ? [] : [formatter.evaluation({ ...common, step })]),
   ]);
-  const written = { lines: readMetrics(texts.join('')).lines, text: texts.join('') };
-
-  it.each([
-    [undefined, 0],
-    [{ step: 1, evaluated: 0 }, 1],
-    [{ step: 1, evaluated: 1 }, 2],
-    [{ step: 2, evaluated: 1 }, 3],
+  const text = texts.join('');
+  const { lines: all } = readMetrics(text);
+  const endAfter = (count: number): LinePosition => ({
+    bytes: texts.slice(0, count).join('').length,
+    digest: all[count - 1]?.digest ?? FIRST_LINE.digest,
+  });
+  const cases: [step: number, evaluated: number, count: number][] = [
+    [1, 0, 1],
+    [1, 1, 2],
+    [2, 1, 3],
     // One that was cut off at the very end evaluates once more.
-    [{ step: 3, evaluated: 0 }, 4],
-    [{ step: 3, evaluated: 3 }, 5],
-  ])('%j is %i lines', (checkpoint, count) => {
-    const { lines, text } = linesUntil(checkpoint, written);
-    expect(lines).toEqual(written.lines.slice(0, count));
-    expect(text).toBe(texts.slice(0, count).join(''));
+    [3, 0, 4],
+    [3, 3, 5],
+  ];
+  function written(content: string): string {
+    const folder = temporaryFolder();
+    writeFileSync(join(folder, 'metrics.jsonl'), content);
+    return folder;
+  }
+
+  it.each(cases)('of step %i, evaluated %i, is %i lines', async (step, evaluated, count) => {
+    const folder = written(`${text}{"torn`);
+    const end = endAfter(count);
+    const ways: (LinePosition | undefined)[] = [
+      end,
+      // All is read where the checkpoint does not say it, or where what it says is not so.
+      undefined,
+      { ...end, digest: 'f'.repeat(16) },
+      { ...end, bytes: end.bytes - 1 },
+      { ...end, bytes: 10 ** 9 },
+    ];
+    for (const lines of ways) {
+      const checkpoint = { step, evaluated, chain: chainOf(step), lines };
+      const found = await readLines(folder, checkpoint);
+      expect(found.known).toEqual({ line: all[count - 1], end });
+      expect(found.later.map(({ line }) => line)).toEqual(all.slice(count));
+      expect(endOf(found)).toEqual(endAfter(5));
+    }
+  });
+
+  it('is nothing without one', async () => {
+    const found = await readLines(written(text), undefined);
+    expect(found.known).toBeUndefined();
+    expect(found.later.map(({ line }) => line)).toEqual(all);
+    expect(endOf(await readLines(written(''), undefined))).toEqual(FIRST_LINE);
+  });
+
+  it('ends with its own line: damage there or later is found, damage before it only where all is read', async () => {
+    const checkpoint = { step: 2, evaluated: 1, chain: chainOf(2), lines: endAfter(3) };
+    const changed = (count: number) => {
+      const at = texts.slice(0, count - 1).join('').length + 50;
+      return written(`${text.slice(0, at)}!${text.slice(at + 1)}`);
+    };
+    await expect(readLines(changed(3), checkpoint)).rejects.toThrow(/line 3 of .* is not what was written/);
+    await expect(readLines(changed(4), checkpoint)).rejects.toThrow(
+      /line 1 after byte \d+ of .* is not what/,
+    );
+    expect((await readLines(changed(1), checkpoint)).later).toHaveLength(2);
+    await expect(readLines(changed(1), { ...checkpoint, lines: undefined })).rejects.toThrow(/line 1 of/);
+    const cut = written(text.replace(texts[0] ?? '', ''));
+    await expect(readLines(cut, checkpoint), 'a line is missing').rejects.toThrow(/line 1 of/);
+    const other = { ...checkpoint, chain: chainOf(9) };
+    expect((await readLines(written(text), other)).known?.line.step, 'the step is another one').toBe(2);
   });
 });
 

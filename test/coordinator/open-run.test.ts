@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
+import { decodeCheckpoint, encodeCheckpoint } from '../../shared/checkpoint-file.ts';
 import { temporaryFolder } from '../process/cluster.ts';
 import { configuration, honest, makeUp, verifyMadeUp } from './made-up-run.ts';
 
@@ -64,4 +65,40 @@ it('closes its files, lock and all, where it cannot begin', async () => {
     { code: 'USAGE' },
   );
   expect(readdirSync(resume)).not.toContain('lock.json');
+});
+
+it('a checkpoint says where its lines end, also while steps are computed again', async () => {
+  const runs = temporaryFolder();
+  const resume = await makeUp({ runs, until: 7 });
+  await makeUp({ runs, resume, until: 10 });
+  const path = (step: number) =>
+    join(resume, 'checkpoints', `step-${String(step).padStart(10, '0')}.safetensors`);
+  rmSync(path(10));
+  // Steps 9 and 10 are in metrics.jsonl already.
+  await makeUp({ runs, resume, until: 8 });
+  const text = readFileSync(join(resume, 'metrics.jsonl'), 'utf8');
+  const upTo = (step: number) =>
+    text.slice(0, text.indexOf(`"step":${step + 1},`) - '{"kind":"step",'.length);
+  for (const step of [7, 8]) {
+    const { lines } = decodeCheckpoint(readFileSync(path(step)), path(step), configuration);
+    expect(lines).toEqual({ bytes: upTo(step).length, digest: upTo(step).slice(-19, -3) });
+  }
+  await makeUp({ runs, resume });
+  expect(await verifyMadeUp(resume)).toMatchObject({ steps: 12, checkpoints: 3, model: true });
+});
+
+it('a checkpoint that says otherwise is found by verify, and is none the worse for going on', async () => {
+  const runs = temporaryFolder();
+  const resume = await makeUp({ runs, until: 7 });
+  const path = join(resume, 'checkpoints', 'step-0000000007.safetensors');
+  const checkpoint = decodeCheckpoint(readFileSync(path), path, configuration);
+  for (const lines of [undefined, { bytes: 100, digest: 'f'.repeat(16) }]) {
+    writeFileSync(path, encodeCheckpoint({ ...checkpoint, lines }));
+    if (lines !== undefined)
+      await expect(verifyMadeUp(resume)).rejects.toThrow(/end at byte 100, where they do not/);
+    else expect(await verifyMadeUp(resume)).toMatchObject({ steps: 7, checkpoints: 1 });
+  }
+  const finished = await makeUp({ runs, resume });
+  rmSync(path);
+  expect(await verifyMadeUp(finished)).toMatchObject({ steps: 12, checkpoints: 1, model: true });
 });

@@ -162,7 +162,7 @@ describe('RunStore', () => {
       ...options,
       ...{ directory: join(runs, 'r'), takeOver: false, ...anyRun },
     });
-    expect(lines).toHaveLength(1);
+    expect(lines.later).toHaveLength(1);
     store.event('two');
     store.step({ ...step, step: 2 });
     await store.close();

@@ -9,6 +9,7 @@ import {
   MAX_OBSERVED_WORKERS,
   MAX_PENDING_OBSERVATIONS,
 } from '../../shared/limits.ts';
+import { MetricsFormatter } from '../../shared/metrics.ts';
 import { sampleConfiguration } from '../shared/sample-configuration.ts';
 import { sampleEngine } from '../shared/sample-engine.ts';
 
@@ -33,6 +34,9 @@ function observe(workers: WorkerInspection[] = [worker('w0')], opening: Partial<
     metrics: metricsSettings(sampleConfiguration, dataset, '1.2.3'),
     testImages: Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8),
     clock: () => time.now,
+    notRecalled: (error) => {
+      throw error;
+    },
   });
   const inspection: { now: Inspection } = {
     now: {
@@ -45,7 +49,14 @@ function observe(workers: WorkerInspection[] = [worker('w0')], opening: Partial<
     },
   };
   observation.opened({
-    ...{ run: 'r', directory: 'runs/r', term: 1, started: new Date().toISOString(), lines: [], events: '' },
+    ...{
+      run: 'r',
+      directory: 'runs/r',
+      term: 1,
+      started: new Date().toISOString(),
+      past: undefined,
+      events: '',
+    },
     ...{ step: 0, epoch: 0, ...opening },
   });
   observation.attach({
@@ -266,6 +277,27 @@ describe('what is exported', () => {
     const samples = await scrape(observation);
     expect(samples.get('worker_up{worker="other"}')).toBe(1);
     expect(samples.has('worker_up{worker="coordinator"}')).toBe(false);
+  });
+
+  it('begins with the steps of a run that is resumed, and has those before it when they are read', async () => {
+    const formatter = new MetricsFormatter();
+    const common = { epoch: 1, samples: 4, loss: 2, correct: 1 };
+    const text = [1, 2, 3]
+      .map((step) => formatter.step({ ...common, step, milliseconds: 1, weights: 0n, chain: '0'.repeat(64) }))
+      .concat(formatter.evaluation({ ...common, step: 2 }))
+      .join('');
+    async function* past() {
+      // Pieces end anywhere, and the last line is torn.
+      for (let at = 0; at < text.length; at += 100) yield Buffer.from(text.slice(at, at + 100));
+      yield Buffer.from('{"kind":"st');
+    }
+    const { observation } = observe([worker('w0')], { step: 3, epoch: 1, past });
+    observation.step(step(4));
+    expect(observation.view()?.curve.map(([step]) => step)).toEqual([4]);
+    await expect.poll(() => observation.turn()?.isRestated).toBe(true);
+    expect(observation.turn()?.isRestated).toBeUndefined();
+    expect(observation.view()?.curve.map(([step]) => step)).toEqual([1, 2, 3, 4]);
+    expect(observation.view()?.evaluations.map(([step]) => step)).toEqual([2]);
   });
 
   it('says where a run goes on before its first step', async () => {

@@ -54,6 +54,18 @@ describe('a follower', () => {
     );
   });
 
+  test('fetches the view again when it is said to have more, and loses nothing meanwhile', async () => {
+    const { server, follower } = await followed();
+    server.work(3);
+    server.listener?.updated({ isRestated: true });
+    server.work(2);
+    await server.answer();
+    server.work(1);
+    expect(follower.link).toBe('live');
+    expect([...(follower.state?.curve.columns().step ?? [])]).toEqual(upTo(6));
+    expect(follower.state?.events.map(({ time }) => Number(time))).toEqual(upTo(6));
+  });
+
   test('keeps the curve while nobody answers, and goes on from a fresh view', async () => {
     const { server, follower } = await followed();
     server.work(9);

@@ -96,6 +96,12 @@ export class SimulatedDisk {
     return file;
   }
 
+  cut(path: string, length: number): void {
+    const file = this.#file(path);
+    file.bytes = file.bytes.subarray(0, length);
+    file.synced = file.bytes.length;
+  }
+
   append(path: string): File {
     return this.has(path) ? this.#file(path) : this.create(path);
   }

@@ -280,8 +280,8 @@ export const guards: readonly Guard[] = [
   {
     name: 'the fence: the lines go on in new files',
     file: 'coordinator/store.ts',
-    line: 'await writeWhole(join(path, name), text, options.disk, drafts);',
-    without: "if (text === '') await writeWhole(join(path, name), text, options.disk, drafts);",
+    line: 'else if (takeOver) await writeWhole(file, piecesOf(file, disk, 0, bytes), disk, drafts);',
+    without: '',
   },
   {
     name: 'who was taken over notices while it has nothing to write',
@@ -405,9 +405,9 @@ export const guards: readonly Guard[] = [
   },
   {
     name: 'a torn line is cut off',
-    file: 'coordinator/old-run.ts',
-    line: 'text: text.slice(0, wholeBytes)',
-    without: 'text',
+    file: 'coordinator/store.ts',
+    line: 'if ((await disk.size(path)) > bytes) await disk.cut(path, bytes);',
+    without: '',
   },
   {
     name: 'a step that is computed again is not written again',
@@ -418,7 +418,7 @@ export const guards: readonly Guard[] = [
   {
     name: 'a step that is computed again is compared',
     file: 'coordinator/recorder.ts',
-    line: "else if (recorded.kind !== 'step' || recorded.chain !== chain) throw differs(step, store.path);",
+    line: "else if (recorded.line.kind !== 'step' || recorded.line.chain !== chain) throw differs(step, store.path);",
     without: '',
     test: 'test/coordinator/replay.test.ts',
   },

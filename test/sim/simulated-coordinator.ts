@@ -94,6 +94,15 @@ export class SimulatedCoordinator {
     return this.#tensors.weights();
   }
 
+  /** Undefined for a worker that has died meanwhile: what it had open may be another file by now. */
+  #reachMemory(address: MemoryAddress): PeerMemory | undefined {
+    try {
+      return new PeerMemory(address, 4 * (this.#tensors.parameters + 1));
+    } catch {
+      return undefined;
+    }
+  }
+
   /** What comes while it is stopped waits in its socket. */
   accept(wire: Wire): void {
     let slot = 0;
@@ -109,7 +118,7 @@ export class SimulatedCoordinator {
       driver,
       run,
       welcomed,
-      openMemory: (address) => new PeerMemory(address, 4 * (this.#tensors.parameters + 1)),
+      openMemory: (address) => this.#reachMemory(address),
       onGone: () => {
         this.#peers.delete(peer);
         this.#wires.delete(slot);

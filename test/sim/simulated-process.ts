@@ -154,6 +154,9 @@ export class SimulatedProcess {
       this.#ask(random.between(0, random.chance(0.05) ? 200 : 10) / speed, does);
     return {
       read: (path) => quick(() => disk.read(path)),
+      readAt: (path, at, length) => quick(() => disk.read(path).subarray(at, at + length)),
+      size: (path) => quick(() => disk.read(path).length),
+      cut: (path, length) => slow(() => disk.cut(path, length)),
       isFolder: (path) => quick(() => disk.isFolder(path)),
       list: (path) => quick(() => disk.list(path)),
       folders: (path) => quick(() => disk.folders(path)),
