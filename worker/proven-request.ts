@@ -86,6 +86,8 @@ const AGENT = { keepAlive: true, maxSockets: 1 } as const;
 function oneConnection(agent: PlainAgent): PlainAgent {
   const create = agent.createConnection.bind(agent);
   let isUsed = false;
+  // Whatever options the next request comes with, it takes the connection that there is.
+  agent.getName = () => '';
   agent.createConnection = (options, callback) => {
     if (!isUsed) {
       isUsed = true;

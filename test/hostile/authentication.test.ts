@@ -254,6 +254,10 @@ describe('a worker believes and tells nothing', () => {
     agent.destroy();
     // Without the relay it gets in.
     const trust = { kind: 'certificates', pem: ca } as const;
-    expect(await fetchDescription(dialOf(`wss://127.0.0.1:${port}`, trust))).toMatchObject({ run: 'r' });
+    const options = dialOf(`wss://127.0.0.1:${port}`, trust);
+    expect(await fetchDescription(options)).toMatchObject({ run: 'r' });
+    const { webSocket } = await connect(options, description);
+    expect(webSocket.readyState).toBe(webSocket.OPEN);
+    webSocket.terminate();
   });
 });
