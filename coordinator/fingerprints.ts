@@ -1,5 +1,36 @@
-import { andThen, close, log, type Next } from './effects.ts';
-import type { RunState, WorkerState } from './state.ts';
+import { andThen, close, type Effect, log, type Next } from './effects.ts';
+import { withoutTask } from './outcome.ts';
+import { type RunState, withWorker, type WorkerState } from './state.ts';
+
+/**
+ * A fingerprint that nobody has done a step with is a claim, and binds nobody once those who made it are gone: what they
+ * delivered of the open step is forgotten, and the workers that are there choose anew.
+ */
+export function dropClaim(state: RunState): Next {
+  const { task, fingerprint, settings } = state;
+  const isClaim = fingerprint !== undefined && !state.isProven && !settings.allowMixedEngines;
+  if (!isClaim || state.phase !== 'gathering') return { state, effects: [] };
+  const isHeld = [...state.workers.values()].some((worker) => worker.fingerprint === fingerprint);
+  if (task !== undefined && isHeld) return { state, effects: [] };
+  const delivered = withoutTask(state.delivered, task);
+  const effects = [...(task?.sums ?? [])].map((node): Effect => ({ kind: 'forget', node }));
+  return {
+    state: { ...state, fingerprint: undefined, engine: undefined, task: undefined, delivered },
+    effects,
+  };
+}
+
+/** With its first step the fingerprint is proven: who computes other bytes, and has waited, is told so. */
+export function sendStrangersHome(state: RunState): Next {
+  if (state.settings.allowMixedEngines) return { state, effects: [] };
+  const strangers = [...state.workers.values()].filter(
+    ({ phase, fingerprint }) => phase === 'ready' && fingerprint !== state.fingerprint,
+  );
+  return strangers.reduce<Next>((next, worker) => andThen(next, (s) => judgeFingerprint(s, worker)), {
+    state,
+    effects: [],
+  });
+}
 
 /** The run's fingerprint is the one most waiting workers share (of equals, the lowest slot's); others are told both. */
 export function fixFingerprint(state: RunState): Next {
@@ -17,7 +48,10 @@ export function fixFingerprint(state: RunState): Next {
   });
 }
 
-/** Lets a worker in that computes the run's bytes, and no other unless mixed engines are allowed. */
+/**
+ * Lets a worker in that computes the run's bytes, and no other unless mixed engines are allowed. While the fingerprint is only
+ * claimed, another one is no reason to send a worker home for good: it waits.
+ */
 export function judgeFingerprint(state: RunState, worker: WorkerState): Next {
   if (worker.fingerprint === state.fingerprint) {
     // A run that goes on knows its fingerprint, and perhaps no more.
@@ -25,6 +59,14 @@ export function judgeFingerprint(state: RunState, worker: WorkerState): Next {
   }
   const runs = [...state.workers.values()].find(({ fingerprint }) => fingerprint === state.fingerprint);
   const difference = `this worker computes ${describe(worker)}, the run ${describe(runs ?? state)}`;
+  if (!state.settings.allowMixedEngines && !state.isProven) {
+    if (worker.isStrange) return { state, effects: [] };
+    const waits = `${difference}: it waits until the first step is done`;
+    return {
+      state: withWorker(state, { ...worker, isStrange: true }),
+      effects: [log('ready', waits, { worker: worker.name }, 'warn')],
+    };
+  }
   if (!state.settings.allowMixedEngines) {
     return close(state, worker.slot, 'FINGERPRINT', `${difference}; --allow-mixed-engines would accept it`);
   }

@@ -51,6 +51,7 @@ function connect(
   const worker: WorkerState = {
     ...{ slot, session, name: `slot ${slot}`, phase: 'connected', engine: undefined, fingerprint: undefined },
     ...{ silentAt: now + limits.HELLO_LIMIT_MILLISECONDS, weightsOf: undefined, late: false },
+    isStrange: false,
     connectedAt: now,
     budget: fullBudget(now),
     devicesAt: now,

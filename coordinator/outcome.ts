@@ -54,7 +54,7 @@ export function end(state: RunState, outcome: Outcome): Next {
 }
 
 /** What counts for steps that are done; nothing comes of the one that is open. */
-function withoutTask(delivered: RunState['delivered'], task: Task | undefined): RunState['delivered'] {
+export function withoutTask(delivered: RunState['delivered'], task: Task | undefined): RunState['delivered'] {
   const left = new Map(delivered);
   for (const { accepted } of task?.parts.values() ?? [])
     if (accepted !== undefined) left.set(accepted.name, (left.get(accepted.name) ?? 0) - accepted.samples);

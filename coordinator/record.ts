@@ -8,7 +8,7 @@ export function closeStep(state: RunState): RunState {
     ...state.closed.slice(1 - REMEMBERED_STEPS),
     ...(state.task === undefined ? [] : [state.task]),
   ];
-  return { ...state, step: state.step + 1, task: undefined, closed };
+  return { ...state, step: state.step + 1, task: undefined, closed, isProven: true };
 }
 
 /** The step just done is written down, and if it is time for a checkpoint, kept. */

@@ -3,12 +3,12 @@ import { planStep } from '../shared/schedule.ts';
 import { beginAudits } from './audit.ts';
 import { isEvaluationDue } from './evaluations.ts';
 import { beginTask, leaseAgain } from './leases.ts';
-import { fixFingerprint } from './fingerprints.ts';
+import { dropClaim, fixFingerprint, sendStrangersHome } from './fingerprints.ts';
 import { handleMembership } from './membership.ts';
 import { assignEvaluation, planShards } from './plan.ts';
 import { diverged, end, endIfAbandoned, finished, stop, stopped } from './outcome.ts';
 import { acceptResult } from './results.ts';
-import { computingCount, computingSlots, isEnough } from './workers.ts';
+import { computingSlots, enoughText, isEnough } from './workers.ts';
 import { closeStep, recordStep } from './record.ts';
 import { andThen, log, type Next } from './effects.ts';
 import type { RunEvent } from './events.ts';
@@ -24,7 +24,7 @@ export function reduce(state: RunState, event: RunEvent): Next {
   switch (event.kind) {
     case 'updated':
       if (!event.finite) return end(state, diverged(state.step + 1));
-      return afterUpdate(closeStep(state), event.now);
+      return andThen(afterUpdate(closeStep(state), event.now), sendStrangersHome);
     case 'evaluated':
       if (!event.finite) return end(state, diverged(state.step));
       return advance({ ...state, evaluated: state.step, task: undefined }, event.now);
@@ -51,21 +51,18 @@ export function reduce(state: RunState, event: RunEvent): Next {
 }
 
 /** Gathering ends when enough workers are ready; their common fingerprint becomes the run's. */
-function beginIfReady(state: RunState, now: number): Next {
-  if (!isEnough(state, now)) return { state, effects: [] };
-  return andThen(fixFingerprint(state), (fixed) => {
+function beginIfReady(before: RunState, now: number): Next {
+  const open = dropClaim(before);
+  if (!isEnough(open.state, now)) return open;
+  return andThen(andThen(open, fixFingerprint), (fixed) => {
     if (!isEnough(fixed, now)) return { state: fixed, effects: [] };
     const running: RunState = { ...fixed, phase: 'running', started: true, waitingSince: undefined };
-    const effects = [log('running', enoughText(state, computingCount(fixed)), { step: fixed.step })];
+    const effects = [log('running', enoughText(fixed), { step: fixed.step })];
     // A run that lost too many workers within a task goes on with it.
     return andThen({ state: running, effects }, (next) =>
       next.task === undefined ? advance(next, now) : { state: next, effects: [] },
     );
   });
-}
-
-function enoughText({ started }: RunState, workers: number): string {
-  return `${started ? 'continuing' : 'beginning'} with ${workers} ${workers === 1 ? 'worker' : 'workers'}`;
 }
 
 function afterUpdate(state: RunState, now: number): Next {

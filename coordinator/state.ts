@@ -23,6 +23,8 @@ export interface RunState {
   readonly task: Task | undefined;
   /** The fingerprint all computing workers share; fixed when the first step is planned. */
   readonly fingerprint: string | undefined;
+  /** Whether a step was done by workers with that fingerprint, or a run that is resumed knows it: until then it is a claim. */
+  readonly isProven: boolean;
   /** The engine of the worker whose fingerprint that is. */
   readonly engine: EngineIdentity | undefined;
   /** Whether a worker of another fingerprint was ever let in. */
@@ -118,6 +120,8 @@ export interface WorkerState {
   readonly silentAt: number;
   /** Whether it has said how long it prepares, which it does once. */
   readonly hasAnnounced: boolean;
+  /** Whether it was said that it computes other bytes than the run, and waits. */
+  readonly isStrange: boolean;
   /** When it connected. */
   readonly connectedAt: number;
   /** What it may still say without being asked. */
@@ -176,6 +180,7 @@ export function initialState(settings: Settings, now: number, resumed?: Resumed)
     workers: new Map(),
     task: undefined,
     fingerprint: resumed?.fingerprint,
+    isProven: resumed?.fingerprint !== undefined,
     engine: resumed?.engine,
     mixed: resumed?.mixed ?? false,
     waitingSince: now,

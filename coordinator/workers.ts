@@ -51,3 +51,9 @@ export function neededWorkers(state: RunState, now: number): number {
 export function isTimeUp({ settings, waitingSince }: RunState, now: number): boolean {
   return waitingSince !== undefined && now - waitingSince >= settings.rendezvousMilliseconds;
 }
+
+/** Said when a gathering run has enough workers. */
+export function enoughText(state: RunState): string {
+  const workers = computingCount(state);
+  return `${state.started ? 'continuing' : 'beginning'} with ${workers} ${workers === 1 ? 'worker' : 'workers'}`;
+}

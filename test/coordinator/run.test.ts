@@ -296,16 +296,47 @@ describe('who is let in', () => {
     cluster.join(0, 'b');
     cluster.join(1, 'a');
     cluster.join(2, 'a');
-    expect(cluster.closed).toEqual([{ slot: 0, code: 'FINGERPRINT' }]);
+    expect(cluster.closed).toEqual([]);
     expect(cluster.state.phase).toBe('gathering');
     cluster.join(3, 'a');
     expect(cluster.state.fingerprint).toBe('a');
     cluster.join(4, 'c');
-    expect(cluster.closed).toContainEqual({ slot: 4, code: 'FINGERPRINT' });
+    expect(cluster.closed).toEqual([]);
+    expect(
+      cluster.logs.filter((line) => line.includes('it waits until the first step is done')),
+    ).toHaveLength(2);
+    while (cluster.state.step === 0) cluster.answer(cluster.requests[0] ?? fail());
+    expect(cluster.closed).toEqual([
+      { slot: 0, code: 'FINGERPRINT' },
+      { slot: 4, code: 'FINGERPRINT' },
+    ]);
+    cluster.join(5, 'c');
+    expect(cluster.closed).toContainEqual({ slot: 5, code: 'FINGERPRINT' });
     cluster.finish();
     expect(cluster.updates).toEqual(EXPECTED);
     expect(cluster.state.mixed).toBe(false);
   });
+
+  it.each([0, 1])(
+    'sends nobody home for a fingerprint that was made up, of whose workers %i deliver',
+    (deliver) => {
+      const cluster = new Cluster({ startWorkers: 2 });
+      cluster.join(0, 'made up');
+      cluster.join(1, 'made up');
+      cluster.join(2, 'honest');
+      expect(cluster.state.fingerprint).toBe('made up');
+      for (const request of cluster.requests.slice(0, deliver)) cluster.answer(request);
+      cluster.leave(0);
+      cluster.leave(1);
+      cluster.finish();
+      expect(cluster.closed).toEqual([]);
+      expect(cluster.state.fingerprint).toBe('honest');
+      expect(cluster.updates).toEqual(EXPECTED);
+      expect(cluster.outcome?.state).toBe('finished');
+      const delivered = [...cluster.state.delivered.values()];
+      expect(delivered.reduce((sum, samples) => sum + samples, 0)).toBe(200);
+    },
+  );
 
   it('accepts other fingerprints with --allow-mixed-engines and remembers it', () => {
     const cluster = new Cluster({ startWorkers: 2, allowMixedEngines: true });

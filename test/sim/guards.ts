@@ -123,6 +123,13 @@ export const guards: readonly Guard[] = [
     without: '',
   },
   {
+    name: 'a claim binds nobody once those who made it are gone',
+    file: 'coordinator/fingerprints.ts',
+    line: "if (!isClaim || state.phase !== 'gathering') return { state, effects: [] };",
+    without: 'if (isClaim || !isClaim) return { state, effects: [] };',
+    test: 'test/coordinator/run.test.ts',
+  },
+  {
     name: 'memory of a message is used again only once it was given back',
     file: 'shared/large-messages.ts',
     line: 'this.#options.deliver(message, () => (this.#spare = message));',
