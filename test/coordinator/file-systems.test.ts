@@ -44,12 +44,16 @@ const fileSystems: readonly FileSystem[] = [
   },
 ];
 
-/** In a mount namespace of its own, which ends with it. */
-async function locksOn(mount: string): Promise<string> {
+/**
+ * In a mount namespace of its own, which ends with it. The folder stays until it is unmounted: the
+ * kernel would keep an image that is mounted in a folder which holds it and is removed.
+ */
+async function locksOn(mount: string, folder: string): Promise<string> {
   const commands = [
-    `mount -t tmpfs none ${temporaryFolder()}; cd $_`,
+    `mount -t tmpfs none ${folder}; cd ${folder}`,
+    `trap 'cd /; umount -R ${folder}' EXIT`,
     `mkdir m a b w; (${mount}) > /dev/null 2>&1; echo ${MOUNTED}`,
-    `"${process.execPath}" "${script}" m; umount m`,
+    `"${process.execPath}" "${script}" m`,
   ];
   return await new Promise((resolve) => {
     execFile('unshare', ['-m', 'bash', '-ec', commands.join('\n')], (_error, stdout, stderr) =>
@@ -59,8 +63,8 @@ async function locksOn(mount: string): Promise<string> {
 }
 
 describe.skipIf(!canMount)('locks on a file system', { concurrent: true }, () => {
-  it.for(fileSystems)('$name', async ({ name, mount, hardLinks }, { expect, skip }) => {
-    const output = await locksOn(mount);
+  it.for(fileSystems)('$name', async ({ name, mount, hardLinks }, { expect, skip, onTestFinished }) => {
+    const output = await locksOn(mount, temporaryFolder(onTestFinished));
     if (!output.includes(MOUNTED)) skip(`${name} cannot be mounted here`);
     expect(output).toContain(JSON.stringify({ hardLinks, folderSync: true }));
   });
