@@ -90,6 +90,7 @@ export class Driver implements PeerEvents {
   readonly #queue: Queued[] = [];
   readonly #timers: (() => void)[] = [];
   #updated: StepResult | undefined;
+  /** The open step, and when its first weights were on their way. */
   #begun = { step: 0, at: 0 };
   #draining = false;
   /** What whoever comes now is told: the run is over. */
@@ -208,6 +209,8 @@ export class Driver implements PeerEvents {
   #take({ event, tensor }: Queued): void {
     const { state, effects } = reduce(this.#state, event);
     this.#state = state;
+    // A step that was withdrawn is timed anew when it begins again.
+    if (state.task === undefined) this.#begun = { step: 0, at: 0 };
     for (const effect of effects) this.#perform(effect, tensor);
   }
 
