@@ -8,6 +8,7 @@ import { assert, ClusterError, messageOf } from '../shared/errors.ts';
 import type { GpuReading } from '../shared/gpu-reading.ts';
 import type { RunRecord } from '../shared/run-schema.ts';
 import { planStep, totalSteps } from '../shared/schedule.ts';
+import { EventLimit } from './event-limit.ts';
 import type { LeaveReport, ResultReport, StepResult } from './driver.ts';
 import { MISTAKES } from './old-artifacts.ts';
 import type { OldLine, OldLines } from './old-run.ts';
@@ -80,6 +81,7 @@ export class Recorder implements RunRecorder {
   readonly #opened: number;
   /** What a run that goes on has written of steps that it computes again, by kind and step. */
   readonly #recorded: Map<string, OldLine>;
+  readonly #limit = new EventLimit();
   #weights: bigint;
   #step: number;
   readonly #firstStep: number;
@@ -196,8 +198,14 @@ export class Recorder implements RunRecorder {
   }
 
   log({ level, event, message, fields }: Extract<Effect, { kind: 'log' }>): void {
+    const { viewer, clock } = this.#options;
+    this.#tellSuppressed(clock(), false);
+    const { worker } = fields;
+    // Whoever watches counts all of them.
+    if (typeof worker === 'string' && !this.#limit.admits(worker))
+      return viewer.event(event, { ...fields, message });
     this.#event(event, { ...fields, message });
-    this.#options.viewer.log(level, message, fields);
+    viewer.log(level, message, fields);
   }
 
   devices(worker: string, gpus: readonly GpuReading[]): void {
@@ -216,6 +224,16 @@ export class Recorder implements RunRecorder {
     this.#keeping = this.#keep(state).finally(() => {
       this.#keeping = undefined;
     });
+  }
+
+  /** How many events of workers were not written, once a minute and at the end. */
+  #tellSuppressed(now: number, isEnd: boolean): void {
+    for (const { worker, count } of this.#limit.take(now, isEnd)) {
+      const whose = worker === undefined ? 'of many workers' : `of worker ${worker}`;
+      const message = `${count} events ${whose} were not written: too many in a minute`;
+      this.#event('suppressed', { ...(worker === undefined ? {} : { worker }), count, message });
+      this.#options.viewer.log('warn', message, {});
+    }
   }
 
   /** Written down and shown. */
@@ -275,6 +293,7 @@ export class Recorder implements RunRecorder {
       await store.writeArtifact(MISTAKES, misclassifiedLines(wrong));
       await this.#draw({ directory: store.path, record, wrong });
     }
+    this.#tellSuppressed(this.#options.clock(), true);
     this.#event('end', { state: outcome.state, step: this.#step });
     await store.syncLines();
     await store.writeRun(record);

@@ -60,6 +60,10 @@ export const MAX_GARBAGE_BYTES = 12 * 1024 ** 2;
 export const METRICS_FLUSH_BYTES = 64 * 1024;
 export const MAX_METRICS_BUFFER_BYTES = 64 * 1024 ** 2;
 export const MAX_EVENTS_BUFFER_BYTES = 4 * 1024 ** 2;
+/** Events that name workers, in one interval: of one name, and of all together. 256 workers may come and go twice. */
+export const MAX_INTERVAL_EVENTS_OF_ONE = 64;
+export const MAX_INTERVAL_EVENTS = 2048;
+export const EVENT_INTERVAL_MILLISECONDS = 60_000;
 /** Of the file that grows by a byte with each renewal of a run's lock; then it begins anew. */
 export const MAX_RENEWALS_BYTES = 4096;
 /** What nvidia-smi may say of all GPUs together. */

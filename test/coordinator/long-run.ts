@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { Chain, firstLink } from '../../shared/chain.ts';
 import { encodeCheckpoint, type Checkpoint } from '../../shared/checkpoint-file.ts';
 import { configurationRecord, type Configuration } from '../../shared/configuration.ts';
+import { MAX_EPOCHS } from '../../shared/limits.ts';
 import { checksumText, MetricsFormatter } from '../../shared/metrics.ts';
 import { initialWeights } from '../../shared/random.ts';
 import type { RunRecord } from '../../shared/run-schema.ts';
@@ -26,7 +27,7 @@ export interface LongRun {
  * only checkpoint, though no worker has computed them. Returns the configuration, which has as many steps again.
  */
 export function writeLongRun({ directory, steps, beyond = 10, ...own }: LongRun): Configuration {
-  const chosen = own.configuration ?? { ...configuration, steps: 2 * steps, epochs: 2 * steps };
+  const chosen = own.configuration ?? { ...configuration, steps: 2 * steps, epochs: MAX_EPOCHS };
   mkdirSync(join(directory, 'checkpoints'), { recursive: true });
   const file = openSync(join(directory, 'metrics.jsonl'), 'w');
   const events = openSync(join(directory, 'events.jsonl'), 'w');
