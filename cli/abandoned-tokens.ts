@@ -25,9 +25,23 @@ function removeIfAbandoned(token: string, owner: string, processes: Processes): 
   const text = readEntryNow(owner);
   const recorded = ownerSchema.parse(JSON.parse(text.toString('utf8')));
   if (fateOf(recorded, processes.self(), processes.isRunning) !== 'gone') return;
-  // Another coordinator may have taken the port meanwhile: what is set aside is looked at before it is removed.
-  const isOld = setAside(owner, (aside) => readEntryNow(aside).equals(text));
-  if (isOld) setAside(token, () => !existsSync(owner));
+  removeOwned(token, text);
+}
+
+/** Removes a token and its owner's file if that file still holds `owner`. Never throws. */
+export function removeToken(token: string, owner: string): void {
+  try {
+    removeOwned(token, Buffer.from(owner));
+  } catch {
+    // As above; the next coordinator of this user tries again.
+  }
+}
+
+/** Another coordinator may have taken the port: what is set aside is looked at before it goes. */
+function removeOwned(token: string, text: Buffer): void {
+  const owner = `${token}.owner`;
+  const isOwn = setAside(owner, (aside) => readEntryNow(aside).equals(text));
+  if (isOwn) setAside(token, () => !existsSync(owner));
 }
 
 /** Removes a file unless `isDue` says no when it has no name any more that others write to. */

@@ -104,6 +104,7 @@ async function train(training: Training): Promise<number> {
       tls: certificate,
       draw,
       descriptor: inheritedListener(),
+      listening: ownToken === undefined ? (port) => writeLoopbackToken(port, token).remove : undefined,
     },
     viewers(observed === undefined ? [terminal] : [terminal, observed.viewer], (viewer, error) => {
       if (viewer === observed?.viewer) observed.fail(error);
@@ -165,9 +166,8 @@ function openDoor(
   token: string,
   isGenerated: boolean,
 ): () => void {
-  const tokenFile = isGenerated ? writeLoopbackToken(port, token) : undefined;
   // Its supervisor has told its workers.
-  if (isSupervised()) return () => tokenFile?.remove();
+  if (isSupervised()) return () => undefined;
   const { host, advertise, logFormat } = options;
   const door = { host, advertise, port, certificate, token };
   const joinFile = join(directory, 'join');
@@ -180,10 +180,7 @@ function openDoor(
     { sameUser: isGenerated, joinFile, isShown },
     log,
   );
-  return () => {
-    tokenFile?.remove();
-    removeJoinFile();
-  };
+  return removeJoinFile;
 }
 
 function notDrawn(directory: string): ClusterError {

@@ -5,7 +5,7 @@ import { errorOf } from '../coordinator/outcome.ts';
 import type { Score } from '../evaluation/score.ts';
 import { loadDataset } from '../data/load-dataset.ts';
 import { loadOwnDataset } from '../data/own-dataset.ts';
-import { invite, orStop } from './invitation.ts';
+import { invite } from './invitation.ts';
 import { shortDigest, swappedHalves, type Dataset } from '../shared/dataset.ts';
 import { assert, ClusterError } from '../shared/errors.ts';
 import { DEFAULT_RENDEZVOUS_TIMEOUT_SECONDS } from '../shared/limits.ts';
@@ -126,34 +126,27 @@ async function compute({
   const given = isOpen ? givenToken(options.tokenFile, process.env) : undefined;
   const token = given ?? generateToken();
   const certificate = isOpen ? trainingCertificate(options) : undefined;
+  const isGenerated = isOpen && given === undefined;
   const serving = await startEvaluation(
     model,
     {
       ...{ dataset, token, version, tls: certificate, startWorkers: Math.max(1, plans.length) },
       ...(isOpen ? { host: options.host, port: options.port } : { host: '127.0.0.1', port: 0 }),
       rendezvousMilliseconds: 1000 * DEFAULT_RENDEZVOUS_TIMEOUT_SECONDS,
+      listening: isGenerated ? (port) => writeLoopbackToken(port, token).remove : undefined,
     },
     (level, message, fields) => log[level](fields, message),
   );
-  const tokenFile =
-    isOpen && given === undefined
-      ? await orStop(serving, () => writeLoopbackToken(serving.port, token))
-      : undefined;
   const { host, advertise } = options;
   const door = { host, advertise, port: serving.port, certificate, token };
   const isShown = stderr.isTerminal && options.logFormat === 'text';
-  if (isOpen)
-    invite(door, 'a worker', { sameUser: tokenFile !== undefined, joinFile: undefined, isShown }, log);
-  try {
-    const { outcome, result } = await withOwnWorkers({
-      ...{ serving, plans, token, options, stopping, log, failureOf: workerFailure },
-    });
-    // One that is not finite ends as diverged, which is told with the model's name.
-    if (outcome.code === undefined || outcome.code === 'DIVERGED') return result;
-    throw errorOf(outcome.code, outcome);
-  } finally {
-    tokenFile?.remove();
-  }
+  if (isOpen) invite(door, 'a worker', { sameUser: isGenerated, joinFile: undefined, isShown }, log);
+  const { outcome, result } = await withOwnWorkers({
+    ...{ serving, plans, token, options, stopping, log, failureOf: workerFailure },
+  });
+  // One that is not finite ends as diverged, which is told with the model's name.
+  if (outcome.code === undefined || outcome.code === 'DIVERGED') return result;
+  throw errorOf(outcome.code, outcome);
 }
 
 function print(evaluation: Evaluation, { format }: EvalOptions): void {

@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto';
-import { chmodSync, mkdirSync, rmSync } from 'node:fs';
+import { chmodSync, mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { ClusterError } from '../shared/errors.ts';
 import { MAX_TOKEN_CHARACTERS, MAX_TOKEN_FILE_BYTES, MIN_TOKEN_CHARACTERS } from '../shared/limits.ts';
 import { systemProcesses } from '../coordinator/processes.ts';
 import { cacheDirectory } from '../data/cache.ts';
-import { removeAbandonedTokens } from './abandoned-tokens.ts';
+import { removeAbandonedTokens, removeToken } from './abandoned-tokens.ts';
 import { diskError } from '../data/whole-file.ts';
 import { hideFromGit, readSecretFile, writeSecretFile } from './secret-file.ts';
 
@@ -39,11 +39,11 @@ export function writeLoopbackToken(port: number, token: string): { file: string;
   }
   hideFromGit(folder, ['*']);
   removeAbandonedTokens(folder);
-  const owner = `${file}.owner`;
+  const owner = JSON.stringify(systemProcesses.self());
   // Before the token, so that no token of a running process is ever without its owner.
-  writeSecretFile(owner, JSON.stringify(systemProcesses.self()));
+  writeSecretFile(`${file}.owner`, owner);
   writeSecretFile(file, `${token}\n`);
-  return { file, remove: () => [file, owner].forEach((each) => rmSync(each, { force: true })) };
+  return { file, remove: () => removeToken(file, owner) };
 }
 
 /** A worker's token: given, or left by a coordinator of the same user on this machine. */

@@ -83,7 +83,7 @@ export class Evaluator implements RunRecorder {
 
 export interface EvaluationSettings extends Pick<
   ServeSettings,
-  'token' | 'tls' | 'version' | 'host' | 'port' | 'startWorkers' | 'rendezvousMilliseconds'
+  'token' | 'tls' | 'version' | 'host' | 'port' | 'listening' | 'startWorkers' | 'rendezvousMilliseconds'
 > {
   /** Its test set is evaluated; it must have the model's inputs and classes. */
   readonly dataset: Dataset;

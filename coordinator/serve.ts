@@ -32,6 +32,8 @@ export interface ServeSettings extends RunPolicy {
   readonly port: number;
   /** A socket that listens there already. */
   readonly descriptor?: number | undefined;
+  /** As in `ServerOptions`. */
+  readonly listening?: ((port: number) => () => void) | undefined;
   /** Offer workers on this host to exchange tensors through shared memory. */
   readonly sharedMemory: boolean;
   /** The steps after which to evaluate, where these are not each epoch's last and the last of all. */
@@ -111,6 +113,7 @@ export async function serve<R extends RunRecorder>(
     {
       ...{ host, port, descriptor, token, tls, dataset, maxFrameBytes: frameBytes },
       version: settings.version,
+      listening: settings.listening,
       warn: (line) => log('warn', line, {}),
       description: () => running?.description,
       // It goes both ways or not at all.

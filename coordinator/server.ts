@@ -31,6 +31,11 @@ export interface ServerOptions {
   readonly openMemory: OpenMemory;
   /** Told what was refused, in lines that floods make no more of. */
   readonly warn: (line: string) => void;
+  /**
+   * Called once it listens, before it takes a connection. What it returns is called right before it
+   * stops listening, while no other process can have the port.
+   */
+  readonly listening?: ((port: number) => () => void) | undefined;
 }
 
 export interface CoordinatorServer {
@@ -80,13 +85,25 @@ export async function listen(options: ServerOptions, events: PeerEvents): Promis
     });
   });
   await bind(http, options);
+  // The event loop takes connections only after this turn.
+  const port = portOf(http) ?? options.port;
+  let leaving: (() => void) | undefined;
+  try {
+    leaving = options.listening?.(port);
+  } catch (error) {
+    await closeServer(http, connections);
+    throw error;
+  }
   return {
     host: options.host,
-    port: portOf(http) ?? options.port,
+    port,
     get unauthorized() {
       return door.unauthorized;
     },
-    close: () => closeServer(http, connections),
+    close: () => {
+      leaving?.();
+      return closeServer(http, connections);
+    },
   };
 }
 

@@ -195,7 +195,7 @@ async function requestOf(
   try {
     // Undefined where TLS is not asked for.
     const secure = coordinator.protocol === 'wss:' ? await anchor.options(coordinator, signal) : undefined;
-    return { coordinator, path, token: token(), secure, signal: AbortSignal.any([signal, limit]) };
+    return { coordinator, path, token, secure, signal: AbortSignal.any([signal, limit]) };
   } catch (error) {
     throw connectionError(coordinator, error);
   }

@@ -17,7 +17,8 @@ import { connectionError } from './unreachable.ts';
 export interface ProvenRequestOptions {
   readonly coordinator: URL;
   readonly path: string;
-  readonly token: string;
+  /** Asked for once the coordinator listens: one on this machine leaves its token right before. */
+  readonly token: () => string;
   /** Undefined without TLS. */
   readonly secure: SecureOptions | undefined;
   readonly signal: AbortSignal;
@@ -36,7 +37,7 @@ export interface ProvenRequest {
  * Rejects with UNAUTHORIZED, VERSION or PROTOCOL where what listens there gives no challenge, or as connections fail.
  */
 export async function prepareRequest(options: ProvenRequestOptions): Promise<ProvenRequest> {
-  const { coordinator, token, secure, signal } = options;
+  const { coordinator, secure, signal } = options;
   const url = urlOf(options);
   const agent = oneConnection(secure === undefined ? new PlainAgent(AGENT) : new SecureAgent(AGENT));
   try {
@@ -45,6 +46,7 @@ export async function prepareRequest(options: ProvenRequestOptions): Promise<Pro
     await readText(response, coordinator);
     const coordinatorNonce = nonceOfChallenge(response.headers['www-authenticate']);
     if (response.statusCode !== 401 || coordinatorNonce === undefined) throw strangerOf(response, url);
+    const token = options.token();
     if (token === '') throw missingToken(coordinator);
     const exchange = { coordinatorNonce, workerNonce: newNonce(), channel, target: `GET ${url.pathname}` };
     const expected = proofOf(token, 'coordinator', exchange);

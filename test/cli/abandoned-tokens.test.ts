@@ -57,4 +57,15 @@ describe('a token in the cache', () => {
     expect(existsSync(file)).toBe(false);
     expect(existsSync(`${file}.owner`)).toBe(false);
   });
+
+  it('of a newer coordinator at the port stays when an older one ends', () => {
+    vi.stubEnv('MNIST_DIST_CACHE', temporaryFolder());
+    onTestFinished(() => void vi.unstubAllEnvs());
+    const { file, remove } = writeLoopbackToken(29_400, TOKEN);
+    writeFileSync(`${file}.owner`, JSON.stringify({ ...self, pid: self.pid + 1 }));
+    writeFileSync(file, 'new');
+    remove();
+    expect(readFileSync(file, 'utf8')).toBe('new');
+    expect(existsSync(`${file}.owner`)).toBe(true);
+  });
 });

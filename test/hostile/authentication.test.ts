@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type RequestListener, type ServerRe
 import { Agent, createServer as createSecureServer, get } from 'node:https';
 import { connect as dial, type AddressInfo } from 'node:net';
 import { beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import { listen } from '../../coordinator/server.ts';
+import { listen, type CoordinatorServer, type ServerOptions } from '../../coordinator/server.ts';
 import type { ServerTls } from '../../coordinator/http-server.ts';
 import { ClusterError } from '../../shared/errors.ts';
 import {
@@ -29,12 +29,20 @@ const nobody = {
 };
 
 async function startServer(tls?: ServerTls): Promise<number> {
-  const server = await listen(
+  const server = await startListener({ tls });
+  onTestFinished(() => server.close());
+  return server.port;
+}
+
+function startListener(
+  options: Partial<Pick<ServerOptions, 'tls' | 'listening'>>,
+): Promise<CoordinatorServer> {
+  return listen(
     {
       host: '127.0.0.1',
       port: 0,
       token: TOKEN,
-      tls,
+      ...options,
       maxFrameBytes: 1000,
       dataset: { digest: '0'.repeat(64), bytes: new Uint8Array(1) },
       description: () => description,
@@ -44,8 +52,6 @@ async function startServer(tls?: ServerTls): Promise<number> {
     },
     nobody,
   );
-  onTestFinished(() => server.close());
-  return server.port;
 }
 
 /** A bare connection: what is said to what is written, one after the other. */
@@ -260,4 +266,20 @@ describe('a worker believes and tells nothing', () => {
     expect(webSocket.readyState).toBe(webSocket.OPEN);
     webSocket.terminate();
   });
+});
+
+it('a token that a coordinator leaves as it begins to listen is found by a worker that dials first', async () => {
+  let token = '';
+  let dialled: Promise<unknown> | undefined;
+  const server = await startListener({
+    listening: (port) => {
+      dialled = fetchDescription({ ...dialOf(`ws://127.0.0.1:${port}`), token: () => token });
+      token = TOKEN;
+      return () => (token = '');
+    },
+  });
+  expect(await dialled).toMatchObject({ run: 'r' });
+  const closed = server.close();
+  expect(token).toBe('');
+  await closed;
 });

@@ -53,7 +53,13 @@ async function answerTo(port: number, bytes: string): Promise<string> {
 async function ask(port: number, ca: string, token: string): Promise<unknown> {
   const signal = AbortSignal.timeout(60_000);
   const secure = { ca, allowPartialTrustChain: true, minVersion: 'TLSv1.3' } as const;
-  const request = { coordinator: new URL(`wss://127.0.0.1:${port}`), path: '/run', token, secure, signal };
+  const request = {
+    coordinator: new URL(`wss://127.0.0.1:${port}`),
+    path: '/run',
+    token: () => token,
+    secure,
+    signal,
+  };
   try {
     const proven = await prepareRequest(request);
     const response = await getOver(request, proven.agent, proven.headers);

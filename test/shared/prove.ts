@@ -17,7 +17,7 @@ export function answerTo(head: string, token: string, target: string): string | 
 /** The next request for this path, on a connection over which the coordinator has given its challenge. */
 export function prove(url: string, path: string, token: string): Promise<ProvenRequest> {
   const signal = AbortSignal.timeout(60_000);
-  return prepareRequest({ coordinator: new URL(url), path, token, secure: undefined, signal });
+  return prepareRequest({ coordinator: new URL(url), path, token: () => token, secure: undefined, signal });
 }
 
 /** The answer to one GET with a proof of this token. */
