@@ -33,6 +33,8 @@ const PROGRESS_MILLISECONDS = 15_000;
 export const EXPIRY_MILLISECONDS = 120_000;
 /** How long a lock is waited for that is renewed all the time. */
 export const MAX_WAIT_MILLISECONDS = 1_800_000;
+/** What a rename to a folder that is not empty fails with. */
+const TAKEN = new Set(['ENOTEMPTY', 'EEXIST']);
 /** How often an owner that lost its lock begins again. */
 const MAX_LOSSES = 3;
 
@@ -206,7 +208,9 @@ function tryAcquire(directory) {
     renameSync(made, directory);
   } catch (error) {
     rmSync(made, { recursive: true, force: true });
-    // Another process was quicker, for which file systems have many errors.
+    // Another process was quicker, and may have given the lock back by now.
+    if (TAKEN.has(codeOf(error) ?? '')) return undefined;
+    // Some file systems have other errors for it.
     if (lstatSync(directory, { throwIfNoEntry: false }) !== undefined) return undefined;
     throw error;
   }

@@ -1,10 +1,21 @@
 import { appendFileSync, existsSync, mkdirSync, readFileSync, readdirSync } from 'node:fs';
 import { renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { EXPIRY_MILLISECONDS, lockHolder, MAX_WAIT_MILLISECONDS, withLock } from '../../bin/lock.mjs';
 import { thisProcess, WATCH_MILLISECONDS } from '../../bin/owner.mjs';
 import { temporaryFolder } from '../process/cluster.ts';
+
+/** Called before each rename. */
+let beforeRename: (from: string, to: string) => void = () => undefined;
+vi.mock(import('node:fs'), async (importOriginal) => {
+  const fs = await importOriginal();
+  const rename: typeof fs.renameSync = (from, to) => {
+    beforeRename(String(from), String(to));
+    fs.renameSync(from, to);
+  };
+  return { ...fs, renameSync: rename };
+});
 
 const TOKEN = '0123456789ab';
 const here = thisProcess();
@@ -15,6 +26,7 @@ beforeEach(() => {
   parent = temporaryFolder();
   lock = join(parent, 'lock');
   said = [];
+  beforeRename = () => undefined;
 });
 
 /** Time that passes only while the lock is waited for; `onWait` happens meanwhile. */
@@ -54,6 +66,16 @@ describe('the lock of a set-up', () => {
     await Promise.all([set(quickTime(), work), set(quickTime(), work), set(quickTime(), work)]);
     expect(readdirSync(parent)).toEqual([]);
     expect(said[0]).toMatch(/^waiting for another set-up \(process \d+ on .*\), which has the lock/);
+  });
+
+  it('is tried again where another process was quicker and has given it back meanwhile', async () => {
+    let renames = 0;
+    beforeRename = (_, to) => {
+      if (to === lock && renames++ === 0) throw Object.assign(new Error('taken'), { code: 'ENOTEMPTY' });
+    };
+    expect(await set()).toBe('done');
+    expect(renames).toBe(2);
+    expect(readdirSync(parent)).toEqual([]);
   });
 
   it('is released when the set-up fails', async () => {
