@@ -3,15 +3,20 @@ import { withoutTask } from './outcome.ts';
 import { type RunState, withWorker, type WorkerState } from './state.ts';
 
 /**
- * A fingerprint that nobody has done a step with is a claim, and binds nobody once those who made it are gone: what they
- * delivered of the open step is forgotten, and the workers that are there choose anew.
+ * A fingerprint is a claim until a step is done with it. Once the workers that made it are gone and another one is ready
+ * that computes other bytes, what they delivered of the open step is forgotten, and the workers that are there choose anew.
+ * Without another one the step stays open: a slow worker that was cut off finds the longer deadlines that it needs.
  */
 export function dropClaim(state: RunState): Next {
   const { task, fingerprint, settings } = state;
   const isClaim = fingerprint !== undefined && !state.isProven && !settings.allowMixedEngines;
   if (!isClaim || state.phase !== 'gathering') return { state, effects: [] };
-  const isHeld = [...state.workers.values()].some((worker) => worker.fingerprint === fingerprint);
-  if (task !== undefined && isHeld) return { state, effects: [] };
+  const workers = [...state.workers.values()];
+  const isHeld = workers.some((worker) => worker.fingerprint === fingerprint);
+  const isContested = workers.some(
+    (worker) => worker.phase === 'ready' && worker.fingerprint !== fingerprint,
+  );
+  if (task !== undefined && (isHeld || !isContested)) return { state, effects: [] };
   const delivered = withoutTask(state.delivered, task);
   const effects = [...(task?.sums ?? [])].map((node): Effect => ({ kind: 'forget', node }));
   return {
