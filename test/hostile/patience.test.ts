@@ -46,6 +46,15 @@ async function flood(attacker: Attacker, bytes: Uint8Array): Promise<void> {
   }
 }
 
+/** The same from an attacker that must read its challenge first. */
+async function floodOnceProven(attacker: Attacker, bytes: Uint8Array): Promise<void> {
+  await until(
+    () => attacker.isProven || attacker.isGone,
+    () => 'it was not challenged',
+  );
+  await flood(attacker, bytes);
+}
+
 /** Each keeps the coordinator waiting in its own way; resolves with how it was ended, which who does not read never learns. */
 const ways: [string, object, (target: Target) => Attacker][] = [
   ['says nothing', { status: undefined }, ({ port }) => new Attacker(port)],
@@ -80,7 +89,7 @@ const ways: [string, object, (target: Target) => Attacker][] = [
     ({ port }) => {
       const attacker = Attacker.upgrade(port, { first: introduction() });
       const pings = Array.from({ length: PINGS }, () => controlFrame(PING, Buffer.alloc(125)));
-      void flood(attacker, Buffer.concat(pings));
+      void floodOnceProven(attacker, Buffer.concat(pings));
       return attacker;
     },
   ],
@@ -98,11 +107,7 @@ const ways: [string, object, (target: Target) => Attacker][] = [
     {},
     ({ port, configuration }) => {
       const attacker = Attacker.get(port, `/data/${configuration.dataset}`, TOKEN, DOWNLOADS);
-      // Once it was challenged.
-      void until(
-        () => attacker.isProven,
-        () => 'it was not challenged',
-      ).then(() => flood(attacker, Buffer.from(plainRequest(`/data/${configuration.dataset}`))));
+      void floodOnceProven(attacker, Buffer.from(plainRequest(`/data/${configuration.dataset}`)));
       return attacker;
     },
   ],
