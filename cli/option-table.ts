@@ -278,7 +278,7 @@ export const optionTable = {
       integer({ min: 1, max: limits.MAX_WORKERS }),
       choice(['auto', 'gpu'], { gpus: 'gpu', cuda: 'gpu', cpu: 'auto', cpus: 'auto', all: 'auto' }),
     ),
-    2,
+    limits.DEFAULT_WORKERS,
     {
       ...{ in: ['local', 'verify', 'eval'], group: 'Workers', short: 'n' },
       help: 'worker processes; gpu: one for each GPU that this process may use; auto: the same, or one for each core',

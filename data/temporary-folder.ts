@@ -1,7 +1,8 @@
-import { mkdtempSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ClusterError, messageOf } from '../shared/errors.ts';
+import { TEMPORARY_TRIAL_BYTES } from '../shared/limits.ts';
 
 /** Makes a folder for temporary files, which the caller removes. Throws DISK. */
 export function makeTemporaryFolder(name: string): string {
@@ -9,6 +10,18 @@ export function makeTemporaryFolder(name: string): string {
     return mkdtempSync(join(tmpdir(), `mnist-dist-${name}-`));
   } catch (error) {
     throw temporaryFileError(error);
+  }
+}
+
+/** Writes a temporary file as a worker does, and removes it. Throws DISK. */
+export function checkTemporaryFolder(): void {
+  const folder = makeTemporaryFolder('check');
+  try {
+    writeFileSync(join(folder, 'trial'), new Uint8Array(TEMPORARY_TRIAL_BYTES));
+  } catch (error) {
+    throw temporaryFileError(error);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
   }
 }
 

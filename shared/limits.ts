@@ -262,12 +262,16 @@ export const FIRST_RESTART_MILLISECONDS = 100;
 export const MAX_RESTART_MILLISECONDS = 5_000;
 export const STABLE_MILLISECONDS = 10_000;
 export const DEFAULT_MAX_RESTARTS = 100;
+/** Workers that `local` starts on one machine. */
+export const DEFAULT_WORKERS = 2;
 /** Node loads a program's files side by side: it needs 112 to start. */
 export const MIN_OPEN_FILES = 256;
 /** Pipes and sockets of one worker, in the process that has most of them. */
 export const FILES_OF_A_WORKER = 4;
 /** Of WebAssembly, in one worker at a time: its engine's, its kernels', and two of the comparison before it is ready. */
 export const MEMORIES_OF_A_WORKER = 4;
+/** More than the largest graph that a worker writes for TensorFlow. */
+export const TEMPORARY_TRIAL_BYTES = 1024 ** 2;
 /** Ends by the same error of its own before a process was ready: once more would end alike. */
 export const MAX_FAILED_STARTS = 3;
 export const METRICS_FLUSH_MILLISECONDS = 1_000;

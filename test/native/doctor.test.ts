@@ -46,7 +46,6 @@ test('every failing check has a fix, and what was named is checked', async () =>
     });
   });
   const runsDir = temporaryFolder();
-  vi.stubEnv('TMPDIR', '/nowhere');
   const rows = await doctorRows({ port, data: '/nowhere', runsDir });
   await new Promise((resolve) => server.close(resolve));
   const of = (check: string): Row | undefined => rows.find((row) => row.check === check);
@@ -60,11 +59,6 @@ test('every failing check has a fix, and what was named is checked', async () =>
     fix: expect.stringContaining(`remove ${join(cache, 'lock')}`),
   });
   expect(of('dataset')).toMatchObject({ status: 'failed', detail: expect.stringContaining('/nowhere') });
-  expect(of('disk: temporary')).toMatchObject({
-    status: 'failed',
-    detail: expect.stringContaining('/nowhere'),
-    fix: expect.stringContaining('TMPDIR=DIR'),
-  });
   expect(of('engine wasm')?.status).toBe('ok');
   expect(canTrain(rows)).toBe(false);
   expect(rows.filter(({ status, fix }) => status !== 'ok' && (fix ?? '') === '')).toEqual([]);

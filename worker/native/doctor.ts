@@ -1,6 +1,5 @@
-import { accessSync, constants, existsSync, mkdtempSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
+import { accessSync, constants, existsSync, statfsSync } from 'node:fs';
 import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { EXPIRY_MILLISECONDS, lockHolder } from '../../bin/lock.mjs';
 import { loadDataset } from '../../data/load-dataset.ts';
@@ -36,7 +35,6 @@ export interface DoctorOptions {
 const MIN_NODE = { major: 20, minor: 19 };
 const MIN_RUNS_MEGABYTES = 100;
 const SETUP_MEGABYTES = 1200;
-const TEMPORARY_BYTES = 1024 ** 2;
 const KERNEL_TRIAL_BYTES = 16 * 1024 ** 2;
 const SETUP_FIX = 'Run: npx mnist-dist setup';
 
@@ -59,7 +57,6 @@ export async function doctorRows(options: DoctorOptions = {}): Promise<readonly 
     ...[nodeRow(), compiler, pip, libraryRow(native), ...engines, cuda, kernelsRow(), dataset, port],
     ...locks,
     cacheRow(isReady),
-    temporaryRow(),
     diskRow('disk: runs', resolve(options.runsDir ?? 'runs'), MIN_RUNS_MEGABYTES, 'failed'),
   ];
 }
@@ -257,23 +254,6 @@ function cacheRow(isReady: boolean): Row {
     return diskRow('disk: cache', cacheDirectory(), isReady ? 0 : SETUP_MEGABYTES, 'warning');
   } catch (error) {
     return failure('disk: cache', error, 'Name another folder: MNIST_DIST_CACHE=DIR');
-  }
-}
-
-/** TensorFlow is given its graphs as files: as a worker does, one is written. */
-function temporaryRow(): Row {
-  const check = 'disk: temporary';
-  try {
-    const folder = mkdtempSync(join(tmpdir(), 'mnist-dist-doctor-'));
-    try {
-      writeFileSync(join(folder, 'trial'), new Uint8Array(TEMPORARY_BYTES));
-    } finally {
-      rmSync(folder, { recursive: true, force: true });
-    }
-    return { check, status: 'ok', detail: `${tmpdir()} can be written to` };
-  } catch (error) {
-    const fix = 'Free space there, or name another folder: TMPDIR=DIR';
-    return { ...failure(check, error, fix), status: 'failed' };
   }
 }
 
