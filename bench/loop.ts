@@ -137,6 +137,6 @@ async function endOf(child: Child, limitMilliseconds: number, signal: AbortSigna
     throw new ClusterError('TIMEOUT', `a run did not end within ${Math.round(limitMilliseconds / 1000)} s`);
   if (code === 0) return;
   throw new ClusterError('RUN_FAILED', `a run of the bench ended with exit code ${code}`, {
-    fix: `its last words: ${child.lastLines().join(' | ')}`,
+    fix: `its last lines: ${child.lastLines().join(' | ')}`,
   });
 }

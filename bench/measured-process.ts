@@ -30,11 +30,11 @@ export class MeasuredProcess {
     for (const stream of [this.#process.stdout, this.#process.stderr]) {
       if (stream !== null) createInterface({ input: stream }).on('line', (line) => this.#remember(line));
     }
-    // Node emits no 'close' after `disconnect`; when a process fails, its last words have come with 'close'.
+    // Node emits no 'close' after `disconnect`; when a process fails, its last lines have come with 'close'.
     this.#gone = eventOf(this.#process, 'exit').then(() => void living.delete(this));
     this.#failed = eventOf(this.#process, 'close').then(() => {
       throw new ClusterError('RUN_FAILED', `${this.#name} ended before it was measured`, {
-        fix: `its last words: ${this.#lines.join(' | ')}`,
+        fix: `its last lines: ${this.#lines.join(' | ')}`,
       });
     });
     // Nobody may be waiting when it ends in good order.

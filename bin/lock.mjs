@@ -108,7 +108,7 @@ class Lease {
 /**
  * Runs `action` while holding the lock and releases it whatever happens; again where another
  * process took the lock over meanwhile. `say` gets a line about what is waited for. Throws
- * LockError where the lock is not to be had.
+ * LockError where the lock cannot be taken.
  * @template T
  * @param {string} directory
  * @param {(lease: Pick<Lease, 'folder' | 'check'>) => Promise<T>} action
@@ -317,7 +317,7 @@ function nameOfOwner({ owner }) {
 function stateOf(found, unmoved) {
   const limit = limitOf(found);
   if (limit === Infinity) return 'it is running, and of an older version, which renews no lock';
-  if (unmoved < 2 * RENEW_MILLISECONDS) return 'it is at work and renews its lock';
+  if (unmoved < 2 * RENEW_MILLISECONDS) return 'it is running and renews its lock';
   return `it has not renewed its lock for ${seconds(unmoved)} s; after ${seconds(limit)} s this process takes it over`;
 }
 

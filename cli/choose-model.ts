@@ -134,7 +134,7 @@ async function readModelFile(named: string, runs: string): Promise<{ path: strin
     if (systemCode(error) !== 'ENOENT')
       throw new ClusterError('DATA', `${path} cannot be read: ${messageOf(error)}`, { cause: error });
     throw new ClusterError('USAGE', `there is no ${path}: that run has not ended in good order`, {
-      fix: 'go on with it, --resume, or name another one',
+      fix: 'resume it (--resume), or name another run',
       cause: error,
     });
   }

@@ -152,10 +152,10 @@ async function train(training: Training): Promise<number> {
   }
 }
 
-/** Who stops a run may want it back; a run that failed says what else it needs. */
+/** A run that was stopped, or waited for workers in vain, says how to resume it. */
 function withWayOn(outcome: Outcome, directory: string): Outcome {
   if (outcome.state !== 'interrupted' && outcome.code !== 'RENDEZVOUS') return outcome;
-  const again = `go on with it: mnist-dist ${isSupervised() ? 'local' : 'coordinator'} --resume ${shellPath(directory)}`;
+  const again = `resume it with: mnist-dist ${isSupervised() ? 'local' : 'coordinator'} --resume ${shellPath(directory)}`;
   return { ...outcome, fix: outcome.fix === undefined ? again : `${outcome.fix}; ${again}` };
 }
 

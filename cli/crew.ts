@@ -6,7 +6,7 @@ type Worker = Pick<Member, 'name' | 'ended' | 'lastLines' | 'stop' | 'kill' | 'e
 
 export interface CrewOptions<W extends Worker> {
   readonly workers: readonly W[];
-  /** Workers without which the others do not go on. */
+  /** How many must be left for the others to continue. */
   readonly minWorkers: number;
   readonly log: Log;
   /** Whether the computation is over, or being ended: then the end of a worker says nothing. */
@@ -46,7 +46,10 @@ export class Crew<W extends Worker> {
     this.#first ??= { worker, code };
     const left = this.#alive.size;
     if (left >= Math.max(1, minWorkers)) {
-      log.warn({ worker: worker.name, code }, `${worker.name} ended with exit code ${code}; ${left} go on`);
+      log.warn(
+        { worker: worker.name, code },
+        `${worker.name} ended with exit code ${code}; continuing with ${left} ${left === 1 ? 'worker' : 'workers'}`,
+      );
       for (const line of worker.lastLines()) log.warn({ worker: worker.name }, `  ${line}`);
       return lost(left);
     }

@@ -63,7 +63,7 @@ export async function local(given: LocalOptions, explicit: ReadonlySet<OptionKey
       if (options.artifacts === undefined) return 0;
       log.error(
         {},
-        `whether all of it is in the store nobody knows: mnist-dist push ${shellPath(directory)} ${shellWord(options.artifacts)}`,
+        `the upload may be incomplete; finish it with: mnist-dist push ${shellPath(directory)} ${shellWord(options.artifacts)}`,
       );
       return errorTable.STORE.exit;
     },
@@ -71,9 +71,9 @@ export async function local(given: LocalOptions, explicit: ReadonlySet<OptionKey
       // Once it has an address, that stays; before, it takes the default if that is free, or the next one.
       const httpPort = pagePort ?? (explicit.has('httpPort') ? page : undefined);
       const where = httpPort === undefined ? {} : { httpPort };
-      // Who died before its first run.json has left nothing to go on with.
+      // A coordinator that died before its first run.json has left nothing to resume.
       const isBegun = isRestart && existsSync(join(directory, 'run.json'));
-      // It goes on with whoever is there, and waits for nobody else.
+      // It continues with the workers that are there, and waits for no others.
       const again = { runId: undefined, resume: directory, startWorkers: options.minWorkers };
       return argumentsFor('coordinator', { ...run, ...where, ...(isBegun ? again : { runId }) });
     },
@@ -125,7 +125,7 @@ async function supervise({ coordinator, workers, minWorkers, stopping, log }: Cl
       failure = code;
       log.error(
         { worker: worker.name, code },
-        `${worker.name} ended with exit code ${code}; its last words:`,
+        `${worker.name} ended with exit code ${code}; its last lines:`,
       );
       for (const line of worker.lastLines()) log.error({ worker: worker.name }, `  ${line}`);
       stopping.stop('RUN_FAILED');

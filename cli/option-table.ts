@@ -82,17 +82,17 @@ export const optionTable = {
     },
     {
       ...{ in: runs, group: 'Run' },
-      help: 'go on with a run (without RUN: the newest unfinished); what its bytes depend on holds, --epochs and --steps may be raised',
+      help: 'resume a run (without RUN: the newest unfinished one); options that its bytes depend on stay, --epochs and --steps may be raised',
     },
   ),
   checkpointEvery: withDefault(
     stepsOrDuration({ min: 1, max: limits.MAX_STEPS }),
     { milliseconds: 1000 * limits.DEFAULT_CHECKPOINT_SECONDS },
-    { ...{ in: runs, group: 'Run' }, help: 'how often to keep what a run can go on from' },
+    { ...{ in: runs, group: 'Run' }, help: 'checkpoint interval, in steps or time' },
   ),
   keep: withDefault(integer({ min: 1, max: limits.MAX_KEPT_CHECKPOINTS }), limits.DEFAULT_KEPT_CHECKPOINTS, {
     ...{ in: runs, group: 'Run' },
-    help: 'how many checkpoints stay',
+    help: 'number of checkpoints to keep',
   }),
   takeOver: withDefault(flag, false, {
     ...{ in: runs, group: 'Run' },
@@ -100,7 +100,7 @@ export const optionTable = {
   }),
   data: without(path('DIR', 'an existing folder with the four MNIST files, idx or idx.gz'), {
     ...{ in: ['local', 'coordinator', 'show', 'verify', 'eval', 'predict', 'doctor'], group: 'Run' },
-    help: "folder with another idx dataset (without it: the run's own; of a new run MNIST, from the package)",
+    help: "folder with another idx dataset (without it: the run's own; for a new run the MNIST of the package)",
   }),
   model: without(
     path('RUN|FILE|URI', 'the directory of a run, a model.safetensors, or the URI of a run in a store'),
@@ -210,7 +210,7 @@ export const optionTable = {
   }),
   sslCaCertfile: without(path('FILE', 'a PEM file with certificates'), {
     ...{ in: ['worker'], group: 'Network' },
-    help: 'whose certificates to believe (without it: the join string, or whom this machine believes)',
+    help: 'CA certificates to trust (without it: that of the join string, or those that this machine trusts)',
   }),
   tokenFile: without(path('FILE', `a readable file of at most ${limits.MAX_TOKEN_FILE_BYTES} bytes`), {
     ...{ in: ['local', 'coordinator', 'worker', 'eval'], group: 'Network' },
@@ -240,7 +240,7 @@ export const optionTable = {
   maxMemoryBytes: withDefault(byteSize({ min: 1, max: 1024 ** 4 }), limits.DEFAULT_MAX_WORKER_MEMORY_BYTES, {
     in: ['local', 'worker', 'verify', 'eval'],
     group: 'Network',
-    help: 'refuse a run that needs more memory in a worker, beside the dataset',
+    help: 'refuse a run for which a worker needs more memory than this, besides the dataset',
   }),
 
   http: withDefault(flag, true, {
@@ -286,11 +286,11 @@ export const optionTable = {
   ),
   minWorkers: withDefault(integer({ min: 1, max: limits.MAX_WORKERS }), 1, {
     ...{ in: runs, group: 'Workers' },
-    help: 'workers without which the run does not start or go on',
+    help: 'minimum number of workers to start and to continue',
   }),
   maxRestarts: withDefault(integer({ min: 0, max: 1_000_000 }), limits.DEFAULT_MAX_RESTARTS, {
     ...{ in: ['local'], group: 'Workers' },
-    help: 'how often to start each process again that crashes',
+    help: 'how often to restart each process that crashes',
   }),
   startWorkers: without(integer({ min: 1, max: limits.MAX_WORKERS }), {
     ...{ in: ['coordinator'], group: 'Workers' },
@@ -374,7 +374,7 @@ export const optionTable = {
   overwrite: withDefault(flag, false, {
     in: ['dashboards'],
     group: 'Output',
-    help: 'replace dashboards of mnist-dist that are there and differ',
+    help: 'replace existing dashboards of mnist-dist that differ',
   }),
   days: withDefault(integer({ min: 1, max: limits.MAX_CERTIFICATE_DAYS }), limits.DEFAULT_CERTIFICATE_DAYS, {
     ...{ in: ['certs'], group: 'Output' },
@@ -386,7 +386,7 @@ export const optionTable = {
   }),
   pictures: withDefault(flag, true, {
     ...{ in: ['local', 'coordinator', 'show', 'eval'], group: 'Output' },
-    help: 'or --no-pictures: draw report and pictures at the end (show: do without those of mistakes)',
+    help: 'or --no-pictures: draw report and pictures at the end (show: without the pictures of mistakes)',
   }),
   format: withDefault(choice(['text', 'json', 'csv']), 'text', {
     ...{ in: ['eval', 'predict', 'runs'], group: 'Output' },
@@ -405,7 +405,7 @@ export const optionTable = {
   }),
   progress: withDefault(flag, true, {
     ...{ in: runs, group: 'Output' },
-    help: 'or --no-progress: show how it goes, between the lines that stay',
+    help: 'or --no-progress: show a progress line',
   }),
   logLevel: withDefault(choice(['debug', 'info', 'warn', 'error'], logLevelSynonyms), 'info', {
     ...{ in: talks, group: 'Output' },

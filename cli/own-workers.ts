@@ -62,11 +62,11 @@ function startAll<R extends RunRecorder>({ serving, plans, token, options, log }
   return plans.map((plan) => startWorker(plan, options, url, member));
 }
 
-/** A worker's exit code and its last words. */
+/** A worker's exit code and the last lines of its output. */
 export function workerFailure(worker: Member, code: number): ClusterError {
   const words = worker.lastLines().join('\n  ');
   return new ClusterError(
     errorCodeOfExit(code) ?? 'RUN_FAILED',
-    `${worker.name} ended with exit code ${code}; its last words: ${words}`,
+    `${worker.name} ended with exit code ${code}; its last lines: ${words}`,
   );
 }

@@ -150,7 +150,7 @@ export function shortcomingText(
   const smaller = `a smaller --learning-rate (it was ${learningRate})`;
   switch (shortcoming.kind) {
     case 'guessing': {
-      const guess = `${percent(accuracy)}, and the commonest class alone is ${percent(shortcoming.guess)}`;
+      const guess = `accuracy ${percent(accuracy)}, and always answering the most frequent class gives ${percent(shortcoming.guess)}`;
       return `the model is hardly better than guessing: ${guess}; try ${smaller}, more --epochs, or look at the data`;
     }
     case 'risen': {

@@ -115,7 +115,7 @@ function readLines({ directory, record, checkpoints, configuration }: Evidence):
   if (bad !== undefined) throw differs(`line ${bad.line} of ${path} is not what was written: ${bad.reason}`);
   // A crash leaves the beginning of a line, never more than a line.
   if (/"digest":"[0-9a-f]{16}"\}./s.test(rest))
-    throw differs(`line ${count + 1} of ${path} goes on after its end`);
+    throw differs(`line ${count + 1} of ${path} has text after its end`);
   return { lastStep, steps, evaluations, isTorn: rest !== '' };
 }
 

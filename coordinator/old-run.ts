@@ -98,7 +98,7 @@ async function readFrom(
     'DATA',
     `line ${bad.line}${place} of ${path} is not what was written: ${bad.reason}`,
     {
-      fix: 'a run whose record was changed cannot go on: start another one',
+      fix: 'a run whose record was changed cannot be resumed: start a new one',
     },
   );
 }

@@ -129,7 +129,7 @@ function checkGoesOn(
     throw new ClusterError(
       'USAGE',
       `${directory} is a run of another configuration (run.json): ${differing.join('; ')}`,
-      { fix: 'leave these settings out: the run goes on with its own' },
+      { fix: 'leave these settings out: the run keeps its own' },
     );
   }
   // One that diverged may have kept nothing, and has nothing to lose.
@@ -155,8 +155,8 @@ function checkGoesOn(
 function nothingToGoOnFrom(directory: string, { state, step }: RunRecord): ClusterError {
   return new ClusterError(
     'USAGE',
-    `${directory} is ${state} at step ${step} (run.json), and checkpoints/ has none to go on from (--resume)`,
-    { fix: 'go on where it ran, for a store keeps no checkpoints, or start a new run' },
+    `${directory} is ${state} at step ${step} (run.json), and checkpoints/ has none to resume from (--resume)`,
+    { fix: 'resume it on the machine where it ran (a store keeps no checkpoints), or start a new run' },
   );
 }
 

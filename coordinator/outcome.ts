@@ -40,7 +40,7 @@ export function undecided({ settings }: RunState, step: number): Outcome {
     state: 'failed',
     code: 'DISAGREEMENT',
     message: `workers differ about step ${step}, and nobody else came within ${settings.rendezvousMilliseconds / 1000} s to decide (--rdzv-timeout)`,
-    fix: 'start a worker on another machine and go on with --resume; one of those at hand has a defect, or lies',
+    fix: 'one of these workers is defective, or lies: start one on another machine and resume the run (--resume)',
   };
 }
 
@@ -61,11 +61,13 @@ export function withoutTask(delivered: RunState['delivered'], task: Task | undef
   return left;
 }
 
-/** Somebody wants the run to end: at once while nobody computes or can decide, else after the open step. */
+/** Ends the run: at once while no worker computes or no majority can decide, else after the open step. */
 export function stop(state: RunState, code: ErrorCode): Next {
   const isWaiting = state.phase === 'gathering' || state.task?.undecidedSince !== undefined;
   if (state.task === undefined || isWaiting) return end(state, stopped(code));
-  const message = `stopping after step ${state.task.step}; once more stops at once`;
+  // SIGTERM and SIGHUP often come more than once, so that only Ctrl-C ends a run at once.
+  const again = code === 'INTERRUPTED' ? '; press Ctrl-C again to stop at once' : '';
+  const message = `stopping after step ${state.task.step}${again}`;
   const log = { kind: 'log', level: 'info', event: 'stopping', message, fields: { code } } as const;
   return { state: { ...state, stopping: code }, effects: [log] };
 }

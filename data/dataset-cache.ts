@@ -59,7 +59,7 @@ export async function storeDataset(
       'DATA',
       `the dataset that came has the SHA-256 ${actual}, but ${digest} was asked for`,
       {
-        fix: 'start the worker again; if it stays so, the coordinator serves something else than it announces',
+        fix: 'start the worker again; if that does not help, the coordinator serves another dataset than it announces',
       },
     );
   }

@@ -67,8 +67,7 @@ export function mountWorkers(): (state: RunState) => void {
 
 function noteText({ status }: RunState): string {
   const parts = [`${count(status.joined)} joined`, `${count(status.lost)} lost`];
-  if (status.reassigned !== undefined)
-    parts.push(`${counted(status.reassigned, 'part')} given to another one`);
+  if (status.reassigned !== undefined) parts.push(`${counted(status.reassigned, 'part')} reassigned`);
   if (status.stragglerSteps !== undefined)
     parts.push(`${counted(status.stragglerSteps, 'step')} waited for a straggler`);
   if (status.checkpointStep !== undefined)

@@ -96,7 +96,7 @@ function decodeShares(text: string | undefined, file: string): Shares | undefine
   if (text === undefined) return undefined;
   const [, digest, json = ''] = /^(\S*) (.*)$/s.exec(text) ?? [];
   if (digest !== digestOfText(json))
-    throw new ClusterError('DATA', `${file} is damaged: which workers computed it is not what was written`);
+    throw new ClusterError('DATA', `${file} is damaged: its record of the workers was changed`);
   try {
     const [from, samples] = sharesSchema.parse(JSON.parse(json));
     return { from, samples: new Map(samples) };

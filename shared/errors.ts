@@ -73,7 +73,7 @@ export const errorTable = {
     exit: 14,
     close: undefined,
     retry: false,
-    meaning: 'The address to listen on is not to be had.',
+    meaning: 'The address to listen on is not available.',
   },
   RENDEZVOUS: {
     exit: 15,
@@ -92,7 +92,7 @@ export const errorTable = {
     exit: 33,
     close: undefined,
     retry: false,
-    meaning: "The coordinator's certificate is not to be trusted, or not to be used.",
+    meaning: "The coordinator's certificate is not trusted, or not valid.",
   },
   VERSION: { exit: 18, close: 4418, retry: false, meaning: 'Protocol or arithmetic versions differ.' },
   FINGERPRINT: {

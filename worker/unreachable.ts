@@ -15,7 +15,7 @@ export function connectionError(coordinator: URL, error: unknown): ClusterError 
     new ClusterError('TLS', message, { fix, cause: error });
   if (CHAIN.has(code))
     return tls(
-      `the certificate of ${at} was issued by somebody whom this worker does not know (${code})`,
+      `the certificate of ${at} was signed by an authority that this worker does not trust (${code})`,
       'give --ssl-ca-certfile with the ca.crt that `mnist-dist certs` made, or join with the string that the coordinator prints',
     );
   switch (code) {

@@ -120,7 +120,7 @@ describe('the lock of a set-up', () => {
     });
     expect(await set(released)).toBe('done');
     expect(said.every((line) => !line.startsWith('taking over'))).toBe(true);
-    expect(said.at(-1)).toMatch(/^still waiting for it after \d+ s: it is at work/);
+    expect(said.at(-1)).toMatch(/^still waiting for it after \d+ s: it is running/);
 
     renameSync(`${lock}-released`, lock);
     const endless = quickTime(renew);

@@ -79,8 +79,8 @@ it('texts get commands that work, and keep what only names the program', () => {
   });
   const environment = { MNIST_DIST_INTERNAL_PROGRAM: 'npx mnist-dist' };
   rememberStart({ script: bin, cwd: join(root, 'docs'), root, environment });
-  expect(typable('go on with it: mnist-dist local --resume runs/r')).toBe(
-    'go on with it: npx mnist-dist local --resume runs/r',
+  expect(typable('resume it with: mnist-dist local --resume runs/r')).toBe(
+    'resume it with: npx mnist-dist local --resume runs/r',
   );
   expect(typable('Run `npx mnist-dist doctor`.')).toBe('Run `npx mnist-dist doctor`.');
   expect(typable('"mnist-dist --help" lists it')).toBe('"npx mnist-dist --help" lists it');

@@ -143,7 +143,7 @@ describe('what is wrong with a model', () => {
     const guessing = shortcomingOf(judged, 1);
     expect(guessing).toEqual({ kind: 'guessing', guess: 0.5 });
     expect(guessing && shortcomingText(guessing, judged, 900)).toMatch(
-      /guessing: 50\.00 %, .* 50\.00 %; try a smaller --learning-rate \(it was 900\)/,
+      /guessing: accuracy 50\.00 %, .* 50\.00 %; try a smaller --learning-rate \(it was 900\)/,
     );
     const risen = shortcomingOf({ ...judged, accuracy: 0.9 }, 1);
     expect(risen).toEqual({ kind: 'risen', from: 1 });

@@ -103,7 +103,7 @@ describe('files that contradict each other are found before anything is computed
     rmSync(join(directory, 'checkpoints'), { recursive: true });
     rmSync(join(directory, 'model.safetensors'));
     writeFileSync(path, `${text.trimEnd()}x`);
-    await expectDifference(directory, /line 8 of .* goes on after its end/);
+    await expectDifference(directory, /line 8 of .* has text after its end/);
   });
 
   it('a model that is missing, of another run, or of no step', async () => {

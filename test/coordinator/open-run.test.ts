@@ -26,7 +26,7 @@ it.each([
       ).rejects.toMatchObject({
         code: 'USAGE',
         message: expect.stringContaining(`is ${state} at step ${step} (run.json), and checkpoints/ has none`),
-        fix: expect.stringContaining('go on where it ran'),
+        fix: expect.stringContaining('resume it on the machine where it ran'),
       });
     }
     expect(files()).toEqual(before);

@@ -210,7 +210,7 @@ describe('a run that is stopped', () => {
     process.process.kill(signal);
     await expectEnd(process, code, /mnist-dist: /);
     expect(process.output()).toMatch(
-      new RegExp(`go on with it: .*mnist-dist\\S* coordinator --resume ${join(runs, 'r')}`),
+      new RegExp(`resume it with: .*mnist-dist\\S* coordinator --resume ${join(runs, 'r')}`),
     );
     expect(await helper.exited).toBe(errorTable[code].exit);
     const { record, lines } = readRun(join(runs, 'r'));
@@ -232,7 +232,7 @@ describe('a run that is stopped', () => {
     local.process.kill('SIGINT');
     expect(await local.exited, local.output()).toBe(130);
     expect(local.output()).toMatch(
-      new RegExp(`go on with it: .*mnist-dist\\S* local --resume ${join(runs, 'r')}`),
+      new RegExp(`resume it with: .*mnist-dist\\S* local --resume ${join(runs, 'r')}`),
     );
     expect(children.filter((pid) => existsSync(`/proc/${pid}`))).toEqual([]);
     expect(recordOf(runs).state).toBe('interrupted');

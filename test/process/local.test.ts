@@ -39,7 +39,7 @@ describe('local', () => {
 
   it.each([
     ['every worker', '', 1, 'w0 ended with exit code 1'],
-    ['one worker of two', '--name=w1', 0, 'w1 ended with exit code 1; 1 go on'],
+    ['one worker of two', '--name=w1', 0, 'w1 ended with exit code 1; continuing with 1 worker'],
   ])('does not start again what fails alike at every start: %s', async (_whose, only, expected, said) => {
     const folder = temporaryFolder();
     const script = join(folder, 'fail.cjs');

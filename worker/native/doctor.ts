@@ -221,7 +221,7 @@ async function lockRows(locks: readonly string[]): Promise<readonly Row[]> {
     if (holder === undefined) return [];
     const { owner, isRenewed, expires } = holder;
     const what = isRenewed
-      ? 'which is at work: a set-up waits until it is done'
+      ? 'which is running: a set-up waits until it is done'
       : expires
         ? `which has not renewed it: a set-up waits ${EXPIRY_MILLISECONDS / 1000} s and takes it over`
         : 'which is running and of an older version: a set-up waits until it is done';
