@@ -34,7 +34,10 @@ function otherEngine(verifier: Verifier, { directory, record }: Evidence): Clust
     'NOT_REPLAYABLE',
     `${directory} was computed by ${theirs}; here ${verifier.stranger ?? 'the workers compute other bytes'}`,
     {
-      fix: "without --engine, --device and --threads the run's own are taken; bytes also depend on the library and on the kind of processor",
+      fix:
+        ran === undefined
+          ? 'run.json does not name the engine: name it with --engine, --device and --threads'
+          : "without --engine, --device and --threads the run's own are taken; bytes also depend on the library and on the kind of processor",
     },
   );
 }

@@ -82,6 +82,8 @@ export function judgeFingerprint(state: RunState, worker: WorkerState): Next {
 }
 
 function describe({ engine, fingerprint }: Pick<WorkerState, 'engine' | 'fingerprint'>): string {
-  const { library = '?', device = '?', processor = '?' } = engine ?? {};
-  return `with ${library} on ${device}, ${processor} (fingerprint ${fingerprint?.slice(0, 12)})`;
+  const print = `fingerprint ${fingerprint?.slice(0, 12)}`;
+  // A run that was killed before it named its engine.
+  if (engine === undefined) return `with an engine that run.json does not name (${print})`;
+  return `with ${engine.library} on ${engine.device}, ${engine.processor} (${print})`;
 }

@@ -13,7 +13,7 @@ import type { LeaveReport, ResultReport, StepResult } from './driver.ts';
 import { MISTAKES } from './old-artifacts.ts';
 import type { OldLine, OldLines } from './old-run.ts';
 import type { Predictions } from './predictions.ts';
-import { runRecord } from './run-record.ts';
+import { engineOf, runRecord } from './run-record.ts';
 import type { RunRecorder } from './serve.ts';
 import { SpeedMeter } from './speed-meter.ts';
 import type { Effect, Outcome } from './effects.ts';
@@ -88,6 +88,8 @@ export class Recorder implements RunRecorder {
   #lastStepAt: number;
   #score: Score | undefined;
   #keeping: Promise<void> | undefined;
+  /** As run.json is while the run is running. */
+  #begun: RunRecord | undefined;
 
   constructor(options: RecorderOptions) {
     const { record, ...rest } = options;
@@ -137,7 +139,8 @@ export class Recorder implements RunRecorder {
   /** The term is on the disk before anybody can hear of it. */
   async opened(state: RunState): Promise<void> {
     const { store, term, viewer, configuration } = this.#options;
-    await store.writeRun(this.#record(state, undefined));
+    this.#begun = this.#record(state, undefined);
+    await store.writeRun(this.#begun);
     viewer.opened({
       ...{ run: this.run, directory: this.directory, term, started: this.#started, step: state.step },
       epoch: state.step === 0 ? 0 : planStep(configuration, state.step).epoch,
@@ -221,7 +224,7 @@ export class Recorder implements RunRecorder {
   /** One at a time: while the disk is still busy with the last one, this one is left out. */
   checkpoint(state: RunState): void {
     if (this.#keeping !== undefined) return;
-    this.#keeping = this.#keep(state).finally(() => {
+    this.#keeping = this.#keepForResuming(state).finally(() => {
       this.#keeping = undefined;
     });
   }
@@ -233,6 +236,29 @@ export class Recorder implements RunRecorder {
       const message = `${count} events ${whose} were not written: too many in a minute`;
       this.#event('suppressed', { ...(worker === undefined ? {} : { worker }), count, message });
       this.#options.viewer.log('warn', message, {});
+    }
+  }
+
+  async #keepForResuming(state: RunState): Promise<void> {
+    if (await this.#keep(state)) await this.#nameEngine(state);
+  }
+
+  /**
+   * A run that is killed must be resumed with its own engine, which its record names as soon as there is a checkpoint. The
+   * rest of the record stays: the lines of later steps may not be on the disk. A failed write is repeated after the next
+   * checkpoint.
+   */
+  async #nameEngine(state: RunState): Promise<void> {
+    const { store, viewer, onSuperseded } = this.#options;
+    if (this.#begun === undefined || this.#begun.engine !== undefined) return;
+    const named = { ...this.#begun, ...engineOf(state) };
+    try {
+      await store.writeRun(named);
+      this.#begun = named;
+    } catch (error) {
+      if (!(error instanceof ClusterError)) throw error;
+      if (error.code === 'LOCKED') return onSuperseded(error);
+      viewer.log('warn', `run.json does not name the engine yet: ${error.message}`, {});
     }
   }
 
@@ -315,8 +341,10 @@ export class Recorder implements RunRecorder {
     }
   }
 
-  /** Training goes on without a checkpoint that cannot be written, but not against a newer coordinator. */
-  async #keep(state: RunState): Promise<void> {
+  /**
+   * Whether the checkpoint was written. Training continues without one that cannot be, but not against a newer coordinator.
+   */
+  async #keep(state: RunState): Promise<boolean> {
     const { store, viewer, configuration, snapshot, onSuperseded, clock } = this.#options;
     const began = clock();
     const { step, evaluated, fingerprint, countedFrom, delivered } = state;
@@ -329,12 +357,17 @@ export class Recorder implements RunRecorder {
       });
       this.#event('checkpoint', { step });
       viewer.checkpoint({ step, bytes, milliseconds: clock() - began });
+      return true;
     } catch (error) {
       if (!(error instanceof ClusterError)) throw error;
-      if (error.code === 'LOCKED') return onSuperseded(error);
+      if (error.code === 'LOCKED') {
+        onSuperseded(error);
+        return false;
+      }
       this.#event('checkpoint_failed', { step, message: error.message });
       viewer.checkpointFailed(step);
       viewer.log('warn', `no checkpoint of step ${step}: ${error.message}`, { step });
+      return false;
     }
   }
 }

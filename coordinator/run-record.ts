@@ -55,7 +55,8 @@ export function runRecord(
   };
 }
 
-function engineOf({ engine, fingerprint, mixed }: RunState): Pick<RunRecord, 'engine'> {
+/** Nothing before the first step is planned. */
+export function engineOf({ engine, fingerprint, mixed }: RunState): Pick<RunRecord, 'engine'> {
   if (engine === undefined || fingerprint === undefined) return {};
   return {
     engine: { description: engine, fingerprint, kernel_digest: kernelDigest(), reproducible: !mixed },

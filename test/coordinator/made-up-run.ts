@@ -50,6 +50,8 @@ export interface MadeUp {
   readonly configuration?: Configuration;
   /** The step after which it is interrupted. */
   readonly until?: number;
+  /** The coordinator is killed then, right after a checkpoint. */
+  readonly isKilled?: boolean;
   readonly mixed?: boolean;
   readonly rule?: Rule;
   readonly draw?: Draw;
@@ -79,6 +81,11 @@ export async function makeUp({ runs, resume, until, ...own }: MadeUp): Promise<s
   const last = until ?? totalSteps(chosen);
   const isDue = (step: number) => step === totalSteps(chosen) || planStep(chosen, step).endsEpoch;
   const state = play(recorder, workplace, { ...fresh, ...known }, last, isDue, own.rule ?? honest);
+  if (own.isKilled === true) {
+    recorder.checkpoint(state);
+    await recorder.abandon();
+    return recorder.directory;
+  }
   const outcome: Outcome =
     until === undefined
       ? { state: 'finished', code: undefined, message: '' }

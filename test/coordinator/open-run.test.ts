@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { decodeCheckpoint, encodeCheckpoint } from '../../shared/checkpoint-file.ts';
 import { temporaryFolder } from '../process/cluster.ts';
-import { configuration, honest, makeUp, verifyMadeUp } from './made-up-run.ts';
+import { sampleEngine } from '../shared/sample-engine.ts';
+import { configuration, FINGERPRINT, honest, makeUp, verifyMadeUp } from './made-up-run.ts';
 
 // As a pull leaves a run: a store has no checkpoints.
 it.each([
@@ -32,6 +33,18 @@ it.each([
     expect(files()).toEqual(before);
   },
 );
+
+it('a run that is killed names its engine since its first checkpoint, and no step whose line may be lost', async () => {
+  const runs = temporaryFolder();
+  const resume = await makeUp({ runs, until: 7, isKilled: true });
+  const record = () => JSON.parse(readFileSync(join(resume, 'run.json'), 'utf8'));
+  const engine = { description: sampleEngine, fingerprint: FINGERPRINT, reproducible: true };
+  expect(record()).toMatchObject({ state: 'running', step: 0, engine });
+  expect(record()).not.toHaveProperty('ended');
+  expect(await verifyMadeUp(resume)).toMatchObject({ step: 7 });
+  await makeUp({ runs, resume });
+  expect(record()).toMatchObject({ state: 'finished', step: 12, engine });
+});
 
 it('a run of mixed engines goes on after a crash, also where they come out otherwise, and never says that it can be replayed', async () => {
   const runs = temporaryFolder();
