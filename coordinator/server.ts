@@ -275,7 +275,8 @@ async function bind(http: BoundedServer, { host, port, descriptor }: ServerOptio
     // One that comes later (no more file descriptors) costs a connection, not the run.
     http.on('error', (error: NodeJS.ErrnoException) => reject(bindError(error, host, port)));
     const where = descriptor === undefined ? { port, host } : { fd: descriptor };
-    http.listen({ ...where, backlog: limits.LISTEN_BACKLOG }, resolve);
+    // Beside the options: Node does not look for it in those of a descriptor.
+    http.listen(where, limits.LISTEN_BACKLOG, resolve);
   });
 }
 

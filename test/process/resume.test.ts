@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -24,6 +25,15 @@ import {
 const STEPS = 1200;
 const COMMON = [...REFERENCE, ...QUICK_RECIPE, '--steps', String(STEPS), '--port', '0'];
 
+/** What Node gives a listener for which it finds no number. */
+const NODES_BACKLOG = 511;
+
+/** How many connections the system keeps for a listener; undefined on a machine without `ss`. */
+function backlogOf(port: number): number | undefined {
+  const { stdout } = spawnSync('ss', ['-Hltn', `sport = :${port}`], { encoding: 'utf8' });
+  return stdout === null || stdout === '' ? undefined : Number(stdout.split(/\s+/)[2]);
+}
+
 describe('a run that is disturbed', () => {
   let undisturbed: FinishedRun;
 
@@ -43,6 +53,7 @@ describe('a run that is disturbed', () => {
     const coordinator = findChild(local, 'coordinator');
     assert(coordinator !== undefined, 'local has a coordinator');
     const port = Number(/--port=(\d+)/.exec(coordinator.arguments)?.[1]);
+    expect(backlogOf(port)).not.toBe(NODES_BACKLOG);
     process.kill(coordinator.pid, 'SIGKILL');
     await gone([coordinator]);
     // While it is away, the port stays this run's.
