@@ -76,7 +76,7 @@ async function keep(
   { out }: EvalOptions,
   log: Log,
 ): Promise<ClusterError | undefined> {
-  assert(engine !== undefined, 'somebody has computed it');
+  assert(engine !== undefined, 'a worker has computed it');
   const time = new Date().toISOString().slice(0, 19).replaceAll(/[-:]/g, '').replace('T', '-');
   const place = out === undefined ? { like: join(chosen.directory ?? '', `eval-${time}`) } : { named: out };
   try {

@@ -28,7 +28,7 @@ export function readSecretFile(file: string, flag: string, limit: ReadLimit): st
   throw new ClusterError(
     'USAGE',
     `${file} (${flag}) holds a secret, and others can read or change it (mode ${mode.toString(8).padStart(4, '0')})`,
-    { fix: `chmod 600 ${file}; if somebody may have read it, make a new one` },
+    { fix: `chmod 600 ${file}; if another user may have read it, make a new one` },
   );
 }
 

@@ -20,7 +20,7 @@ export function beginAudits(state: RunState, assignment: Assignment, now: number
   if (audit === undefined || task === undefined) return { state, effects: [] };
   const slots = computingSlots(state);
   if (slots.length < 2) {
-    const message = 'one worker computes: nobody is there to audit it (--audit)';
+    const message = 'one worker computes: no other worker is there to audit it (--audit)';
     return noticeUnaudited(state, message, { step: task.step });
   }
   const parts = new Map(task.parts);

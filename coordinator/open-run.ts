@@ -167,7 +167,7 @@ function linesAreMissing(directory: string, { step }: Checkpoint, { known, later
     'DATA',
     `${join(directory, 'metrics.jsonl')} ends at step ${last}, before the checkpoint of step ${step}: lines are missing`,
     {
-      fix: `copy the run while nobody writes to it; or remove the checkpoints after step ${last}, if there are older ones, and what is missing is computed again`,
+      fix: `copy the run while no coordinator writes to it; or remove the checkpoints after step ${last}, if there are older ones, and what is missing is computed again`,
     },
   );
 }

@@ -39,7 +39,7 @@ export function undecided({ settings }: RunState, step: number): Outcome {
   return {
     state: 'failed',
     code: 'DISAGREEMENT',
-    message: `workers differ about step ${step}, and nobody else came within ${settings.rendezvousMilliseconds / 1000} s to decide (--rdzv-timeout)`,
+    message: `workers differ about step ${step}, and no other worker came within ${settings.rendezvousMilliseconds / 1000} s to decide (--rdzv-timeout)`,
     fix: 'one of these workers is defective, or lies: start one on another machine and resume the run (--resume)',
   };
 }

@@ -106,7 +106,7 @@ export async function serve<R extends RunRecorder>(
   );
   let running: { readonly driver: Driver; readonly description: RunDescription } | undefined;
   const driverOf = () => {
-    assert(running !== undefined, 'nobody connects before the run is described');
+    assert(running !== undefined, 'no worker connects before the run is described');
     return running.driver;
   };
   const server = await listen(

@@ -74,7 +74,7 @@ export function noticeLone(state: RunState, before: Task, { parts }: Task): Next
   );
   if (lone === undefined) return { state, effects: [] };
   const [part, { answers }] = lone;
-  const message = `part ${part} of step ${before.step} counts on ${answers[0]?.name}'s word alone: nobody is there to confirm it`;
+  const message = `part ${part} of step ${before.step} relies on ${answers[0]?.name} alone: no other worker is there to confirm it`;
   return noticeUnaudited(state, message, { step: before.step, part });
 }
 

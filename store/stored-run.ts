@@ -53,7 +53,7 @@ export async function takeStored<T>(
 ): Promise<T> {
   const other = (what: string): ClusterError =>
     new ClusterError('STORE', `${store.uri(name)} ${what}`, {
-      fix: 'somebody may be pushing it: try again later, or push it again from where it is complete',
+      fix: 'another process may be pushing it: try again later, or push it again from where it is complete',
     });
   const found = await store.get(name, async ({ bytes }) => ({
     taken: await take(bytes, (got) => {

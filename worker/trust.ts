@@ -74,7 +74,7 @@ async function findCertificate(coordinator: URL, sha256: string, signal: AbortSi
       'TLS',
       `the coordinator at ${coordinator.href} shows no certificate that the join string names, but ${chain.map((each) => `"${each.subject.replaceAll('\n', ', ')}"`).join(', ')}`,
       {
-        fix: 'copy the join string anew from the coordinator; if it is the same, somebody else answers there',
+        fix: 'copy the join string anew from the coordinator; if it is the same, another process answers there',
       },
     );
   } finally {

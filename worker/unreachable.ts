@@ -39,7 +39,7 @@ export function connectionError(coordinator: URL, error: unknown): ClusterError 
     case 'ERR_SSL_PACKET_LENGTH_TOO_LONG':
     case 'ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION':
       return tls(
-        `whoever listens at ${at} does not speak TLS 1.3`,
+        `what listens at ${at} does not speak TLS 1.3`,
         `give the coordinator a certificate (--ssl-certfile, --ssl-keyfile), or dial ws://${coordinator.host} with --insecure`,
       );
     default:
@@ -52,7 +52,7 @@ export function connectionError(coordinator: URL, error: unknown): ClusterError 
 function fixOf(code: string, { protocol, hostname, host, port }: URL): string {
   switch (code) {
     case 'ECONNREFUSED':
-      return 'nobody listens there: start it with `mnist-dist coordinator`, or check --coordinator; another machine reaches one only where it listens (--host 0.0.0.0)';
+      return 'no process listens there: start it with `mnist-dist coordinator`, or check --coordinator; another machine reaches one only where it listens (--host 0.0.0.0)';
     case 'ENOTFOUND':
     case 'EAI_AGAIN':
       return `this machine finds no address for "${hostname}": check the name, or dial the IP address`;

@@ -118,7 +118,7 @@ describe('an audit', () => {
     const cluster = clusterOf(1, { audit });
     cluster.finish();
     expect(cluster.outcome?.state).toBe('finished');
-    expect(cluster.logs.filter((line) => /nobody is there to audit it/.test(line))).toHaveLength(1);
+    expect(cluster.logs.filter((line) => /no other worker is there to audit it/.test(line))).toHaveLength(1);
   });
 
   it('takes one answer for enough when nobody can confirm it, and says so', () => {
@@ -129,7 +129,7 @@ describe('an audit', () => {
     cluster.finish();
     expect(cluster.outcome?.state).toBe('finished');
     expect(cluster.updates[0]).toBe(FULL);
-    expect(cluster.logs.filter((line) => /counts on w0's word alone/.test(line))).toHaveLength(1);
+    expect(cluster.logs.filter((line) => /relies on w0 alone/.test(line))).toHaveLength(1);
     expect(cluster.state.workers.get(0)?.confirmed).toBeUndefined();
   });
 

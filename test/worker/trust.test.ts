@@ -145,7 +145,7 @@ describe('a worker that gets no answer says what to look at', () => {
     const refused = await refusal(dialOf(1, { kind: 'system' }, 'ws'));
     expect(refused).toMatchObject({
       code: 'UNREACHABLE',
-      fix: expect.stringContaining('nobody listens there'),
+      fix: expect.stringContaining('no process listens there'),
     });
     const unknown = await refusal(dialOf(29_400, authority(ours), 'wss', 'nowhere.invalid'));
     expect(unknown).toMatchObject({ code: 'UNREACHABLE', fix: expect.stringContaining('finds no address') });
