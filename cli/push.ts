@@ -17,7 +17,7 @@ export async function push(options: PushOptions, [named, uri = '']: readonly str
     const writer = await writerOf(directory, systemDisk, systemProcesses);
     if (writer !== undefined)
       throw new ClusterError('LOCKED', `${writer} is at work on ${directory}`, {
-        fix: 'push the run when it is over',
+        fix: 'push the run when it is over; if that process is gone for good, resume the run with --take-over first',
       });
     const pushed = await pushRun(directory, address, patience, onProgress);
     if (pushed.state !== 'finished')

@@ -177,7 +177,7 @@ export class RunLock {
   }
 }
 
-/** The process that may be writing to a run's directory; undefined where certainly none is. */
+/** The process that may be writing to a run's directory, as a subject; undefined where certainly none is. */
 export async function writerOf(
   directory: string,
   disk: Disk,
@@ -191,9 +191,10 @@ export async function writerOf(
     });
   });
   if (owner === undefined) return undefined;
-  if (owner === 'unknown') return `the owner of ${path}`;
+  if (owner === 'unknown') return `the owner of ${path}, if it still runs,`;
   const fate = fateOf(owner, processes.self(), processes.isRunning);
-  return fate === 'gone' || fate === 'rebooted' ? undefined : nameOf(owner);
+  if (fate === 'gone' || fate === 'rebooted') return undefined;
+  return fate === 'running' ? nameOf(owner) : `${nameOf(owner)}, if it still runs,`;
 }
 
 /** What is found of a lock. */

@@ -236,7 +236,7 @@ describe('a run that is at work', () => {
     writeFileSync(path, text.slice(0, text.trimEnd().lastIndexOf('\n') + 1));
     await expectDifference(directory, /model.safetensors is of step 7; metrics.jsonl ends at step 6/);
     atWork(directory);
-    expect((await readEvidence(directory)).writer).toBe('process 1 on another');
+    expect((await readEvidence(directory)).writer).toBe('process 1 on another, if it still runs,');
     expect(await verifyMadeUp(directory)).toMatchObject({ steps: 6, model: false });
   });
 });
