@@ -9,6 +9,8 @@ export interface CrewOptions<W extends Worker> {
   /** How many must be left for the others to continue. */
   readonly minWorkers: number;
   readonly log: Log;
+  /** Whether the last lines of a worker are shown when the others continue without it. */
+  readonly showsLastLines: boolean;
   /** Whether the computation is over, or being ended: then the end of a worker says nothing. */
   readonly isOver: () => boolean;
   /** A worker has ended for good; so many are left, which are enough. */
@@ -38,7 +40,7 @@ export class Crew<W extends Worker> {
   }
 
   async #watch(worker: W): Promise<void> {
-    const { isOver, minWorkers, log, lost, failed } = this.#options;
+    const { isOver, minWorkers, log, showsLastLines, lost, failed } = this.#options;
     const code = await worker.ended;
     this.#alive.delete(worker);
     // RUN_FAILED is the word of a coordinator that has failed itself, and says why.
@@ -50,7 +52,8 @@ export class Crew<W extends Worker> {
         { worker: worker.name, code },
         `${worker.name} ended with exit code ${code}; continuing with ${left} ${left === 1 ? 'worker' : 'workers'}`,
       );
-      for (const line of worker.lastLines()) log.warn({ worker: worker.name }, `  ${line}`);
+      for (const line of showsLastLines ? worker.lastLines() : [])
+        log.warn({ worker: worker.name }, `  ${line}`);
       return lost(left);
     }
     this.#hasFailed = true;

@@ -119,6 +119,7 @@ async function supervise({ coordinator, workers, minWorkers, stopping, log }: Cl
     workers,
     minWorkers,
     log,
+    showsLastLines: true,
     isOver: () => coordinator.hasEnded || stopping.code !== undefined,
     lost: (left) => coordinator.tell({ kind: 'expect', workers: left }),
     failed: (worker, code) => {

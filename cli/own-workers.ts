@@ -36,6 +36,8 @@ export async function withOwnWorkers<R extends RunRecorder>(
     workers: startAll(computation),
     minWorkers: 1,
     log,
+    // They speak of the run that trains, whose options these workers do not have; `failureOf` names the cause.
+    showsLastLines: false,
     isOver: () => isOver || stopping.code !== undefined,
     lost: (left) => serving.expect(left),
     failed: (worker, code) => {

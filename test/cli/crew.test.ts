@@ -50,6 +50,7 @@ function crewOf(count: number, minWorkers: number) {
     workers,
     minWorkers,
     log,
+    showsLastLines: true,
     isOver: () => isOver,
     lost: (left) => told.push(`${left} left`),
     failed: (worker, code) => told.push(`${worker.name} failed with ${code}`),
