@@ -1,6 +1,6 @@
 import { errorTable } from '../shared/errors.ts';
 import type { Log } from './log.ts';
-import type { Member } from './member.ts';
+import { causeOf, type Member } from './member.ts';
 
 type Worker = Pick<Member, 'name' | 'ended' | 'lastLines' | 'stop' | 'kill' | 'end'>;
 
@@ -43,14 +43,14 @@ export class Crew<W extends Worker> {
     const { isOver, minWorkers, log, showsLastLines, lost, failed } = this.#options;
     const code = await worker.ended;
     this.#alive.delete(worker);
-    // RUN_FAILED is the word of a coordinator that has failed itself, and says why.
+    // A coordinator that failed tells its workers RUN_FAILED, and says why itself.
     if (isOver() || this.#hasFailed || code === 0 || code === errorTable.RUN_FAILED.exit) return;
     this.#first ??= { worker, code };
     const left = this.#alive.size;
     if (left >= Math.max(1, minWorkers)) {
       log.warn(
         { worker: worker.name, code },
-        `${worker.name} ended with exit code ${code}; continuing with ${left} ${left === 1 ? 'worker' : 'workers'}`,
+        `${worker.name} ${causeOf(code)}; continuing with ${left} ${left === 1 ? 'worker' : 'workers'}`,
       );
       for (const line of showsLastLines ? worker.lastLines() : [])
         log.warn({ worker: worker.name }, `  ${line}`);

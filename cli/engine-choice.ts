@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { constants } from 'node:os';
 import { ClusterError } from '../shared/errors.ts';
 import type { EngineKind } from '../shared/engine-identity.ts';
+import { refuseDevice } from '../worker/engines/device.ts';
 import { ensureTensorFlow } from '../worker/native/ensure.ts';
 import { workerEnvironment } from '../worker/native/environment.ts';
 import { requireLoadable } from '../worker/native/loadable.ts';
@@ -29,13 +30,16 @@ const ENGINE_READY = 'MNIST_DIST_INTERNAL_ENGINE_READY';
 
 /**
  * TensorFlow, set up now if need be; with `auto` and no way to it, wasm and a warning that says what is missing. Throws ENGINE
- * for a GPU that is asked for and not there, before anything is set up for it.
+ * for a GPU that is asked for and not there, or that the engine cannot use, before anything is set up for it.
  */
 export async function chooseEngine(
   { engine, device }: Pick<WorkerOptions, 'engine' | 'device'>,
   log: Log,
 ): Promise<EngineChoice> {
-  if (engine === 'wasm' || engine === 'reference') return { engine, gpus: noGpus };
+  if (engine === 'wasm' || engine === 'reference') {
+    refuseDevice(engine, device);
+    return { engine, gpus: noGpus };
+  }
   // A process that has the engine's environment was given its GPU before.
   const isReady = process.env[ENGINE_READY] === '1';
   const gpus = isReady || device === 'cpu' ? noGpus : await findUsableGpus();
@@ -48,7 +52,8 @@ export async function chooseEngine(
     if (!isReady) await requireLoadable(native);
     return { engine: 'tensorflow', native, gpus };
   } catch (error) {
-    if (engine === 'tensorflow' || !(error instanceof ClusterError)) throw error;
+    const canUseWasm = engine === 'auto' && (device === 'auto' || device === 'cpu');
+    if (!canUseWasm || !(error instanceof ClusterError)) throw error;
     log.warn({ engine: 'wasm' }, `using the slower wasm engine: ${error.message}. ${error.fix ?? ''}`);
     return { engine: 'wasm', gpus: noGpus };
   } finally {

@@ -12,7 +12,7 @@ import { LISTENER_VARIABLE } from './child.ts';
 import { Crew } from './crew.ts';
 import { holdPort, type HeldPort } from './held-port.ts';
 import { createLogger, type Log } from './log.ts';
-import { Member } from './member.ts';
+import { causeOf, Member } from './member.ts';
 import type { LocalOptions, OptionKey } from './options.ts';
 import { stderr } from './output.ts';
 import { adoptRun } from './resume.ts';
@@ -82,7 +82,14 @@ export async function local(given: LocalOptions, explicit: ReadonlySet<OptionKey
   const workers = plans.map((plan) =>
     startWorker(plan, { ...options, sslCaCertfile: options.sslCertfile }, url, { ...common, environment }),
   );
-  return await supervise({ coordinator, workers, minWorkers: options.minWorkers, stopping, log });
+  return await supervise({
+    coordinator,
+    workers,
+    minWorkers: options.minWorkers,
+    directory,
+    stopping,
+    log,
+  });
 }
 
 /** The least that a run of these options computes with: of another dataset than MNIST neither size nor classes are known yet. */
@@ -103,6 +110,7 @@ interface Cluster {
   readonly coordinator: Member;
   readonly workers: readonly Member[];
   readonly minWorkers: number;
+  readonly directory: string;
   readonly stopping: Stopping;
   readonly log: Log;
 }
@@ -111,7 +119,14 @@ interface Cluster {
  * Resolves with the coordinator's exit code; where the coordinator was told to end since too few workers are left, with that of the
  * first of them.
  */
-async function supervise({ coordinator, workers, minWorkers, stopping, log }: Cluster): Promise<number> {
+async function supervise({
+  coordinator,
+  workers,
+  minWorkers,
+  directory,
+  stopping,
+  log,
+}: Cluster): Promise<number> {
   let failure: number | undefined;
   stopping.listen((code) => coordinator.stop(code));
   process.on('exit', () => coordinator.kill());
@@ -124,18 +139,24 @@ async function supervise({ coordinator, workers, minWorkers, stopping, log }: Cl
     lost: (left) => coordinator.tell({ kind: 'expect', workers: left }),
     failed: (worker, code) => {
       failure = code;
-      log.error(
-        { worker: worker.name, code },
-        `${worker.name} ended with exit code ${code}; its last lines:`,
-      );
-      for (const line of worker.lastLines()) log.error({ worker: worker.name }, `  ${line}`);
+      const lines = worker.lastLines();
+      const output = lines.length === 0 ? '' : '; its last lines:';
+      log.error({ worker: worker.name, code }, `${worker.name} ${causeOf(code)}${output}`);
+      for (const line of lines) log.error({ worker: worker.name }, `  ${line}`);
       stopping.stop('RUN_FAILED');
     },
   });
   const code = await coordinator.ended;
   // A coordinator that finished has told its workers; those of one that failed would wait for another.
   await crew.end(code !== 0);
-  return code === errorTable.RUN_FAILED.exit ? (failure ?? code) : code;
+  if (code !== errorTable.RUN_FAILED.exit || failure === undefined) return code;
+  if (existsSync(join(directory, 'run.json'))) {
+    log.error(
+      { minWorkers },
+      `too few workers are left (--min-workers ${minWorkers}); resume the run with: mnist-dist local --resume ${shellPath(directory)}`,
+    );
+  }
+  return failure;
 }
 
 /** The port of the run: that of --port, or the default where it is free, else any. */

@@ -110,7 +110,7 @@ export class Member {
         `${name} ${causeOf(code)}; starting it again (${restarts} of at most ${maxRestarts} times, --max-restarts)`,
       );
       await sleep(pause, undefined, { signal: this.#stopping.signal }).catch(() => undefined);
-      // Nobody is there who could end in good order.
+      // Between two starts there is no process to end.
       if (this.#stopping.signal.aborted)
         return this.#finish(this.#stopCode === undefined ? code : errorTable[this.#stopCode].exit);
       pause = Math.min(2 * pause, MAX_RESTART_MILLISECONDS);
@@ -131,6 +131,7 @@ export class Member {
   }
 }
 
-function causeOf(code: number): string {
+/** How a process ended, after its name. */
+export function causeOf(code: number): string {
   return code > 128 ? `was ended by signal ${code - 128}` : `ended with exit code ${code}`;
 }

@@ -3,7 +3,7 @@ import { ClusterError, errorCodeOfExit } from '../shared/errors.ts';
 import { DEFAULT_MAX_RESTARTS } from '../shared/limits.ts';
 import { Crew } from './crew.ts';
 import type { Log } from './log.ts';
-import type { Member } from './member.ts';
+import { causeOf, type Member } from './member.ts';
 import type { EvalOptions, VerifyOptions } from './options.ts';
 import type { Stopping } from './supervised.ts';
 import { startWorker, type WorkerPlan } from './worker-plan.ts';
@@ -66,9 +66,7 @@ function startAll<R extends RunRecorder>({ serving, plans, token, options, log }
 
 /** A worker's exit code and the last lines of its output. */
 export function workerFailure(worker: Member, code: number): ClusterError {
-  const words = worker.lastLines().join('\n  ');
-  return new ClusterError(
-    errorCodeOfExit(code) ?? 'RUN_FAILED',
-    `${worker.name} ended with exit code ${code}; its last lines: ${words}`,
-  );
+  const lines = worker.lastLines();
+  const output = lines.length === 0 ? '' : `; its last lines: ${lines.join('\n  ')}`;
+  return new ClusterError(errorCodeOfExit(code) ?? 'RUN_FAILED', `${worker.name} ${causeOf(code)}${output}`);
 }

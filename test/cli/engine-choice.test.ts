@@ -64,3 +64,13 @@ it.skipIf(hasCuda)(
     expect((await planWorkers(choice, log)).map(({ device }) => device)).toEqual(['auto', 'auto']);
   },
 );
+
+it.each(['wasm', 'reference'] as const)(
+  'the engine %s is refused a GPU before anything is started',
+  async (engine) => {
+    await expect(chooseEngine({ engine, device: 'cuda:0' }, log)).rejects.toMatchObject({
+      code: 'ENGINE',
+      message: `the engine "${engine}" cannot run on the device "cuda:0"`,
+    });
+  },
+);

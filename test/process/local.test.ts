@@ -53,6 +53,9 @@ describe('local', () => {
     expect(output).toMatch(/w1 ended with exit code 1 3 times in a row before it was ready/);
     expect(output).toContain(said);
     expect(output).toContain('a made-up defect');
+    const wayOn = /too few workers are left \(--min-workers 1\); resume the run with: .* local --resume/;
+    if (expected === 0) expect(output).not.toMatch(wayOn);
+    else expect(output).toMatch(wayOn);
   });
 
   it('says before it starts anything that too few files may be open, or no memory reserved', async () => {

@@ -1,9 +1,10 @@
 import type { Kernels } from '../../kernels/kernels.ts';
-import { ClusterError, unreachable } from '../../shared/errors.ts';
+import { unreachable } from '../../shared/errors.ts';
 import { MAX_GRAPH_SHARDS } from '../../shared/limits.ts';
 import { parameterCount } from '../../shared/model.ts';
 import type { ModelShape } from '../../shared/model.ts';
 import type { EngineKind } from '../../shared/engine-identity.ts';
+import { refuseDevice } from './device.ts';
 import type { Engine, EngineShape } from './engine.ts';
 import { createReferenceEngine } from './reference.ts';
 import { summedByKernel, summedByKernelBytes } from './summed-by-kernel.ts';
@@ -69,11 +70,4 @@ export function engineBytes(shape: EngineShape): number {
 
 function sizesOf(shape: EngineShape, unitShards: number): SummedSizes {
   return { floats: parameterCount(shape.model) + 1, maxShards: Math.max(...shape.shardCounts), unitShards };
-}
-
-function refuseDevice(kind: EngineKind, device: string): void {
-  if (device === 'auto' || device === 'cpu') return;
-  throw new ClusterError('ENGINE', `the engine "${kind}" cannot run on the device "${device}"`, {
-    fix: 'Use `--device cpu`, or `--engine tensorflow`.',
-  });
 }

@@ -1,9 +1,18 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { EngineKind } from '../../shared/engine-identity.ts';
 import { ClusterError } from '../../shared/errors.ts';
 import { OWN_GPU } from '../native/environment.ts';
 
 const GPUS = '/proc/driver/nvidia/gpus';
+
+/** Throws ENGINE for a GPU: only TensorFlow computes on one. */
+export function refuseDevice(kind: Exclude<EngineKind, 'tensorflow'>, device: string): void {
+  if (device === 'auto' || device === 'cpu') return;
+  throw new ClusterError('ENGINE', `the engine "${kind}" cannot run on the device "${device}"`, {
+    fix: 'Use `--device cpu`, or `--engine tensorflow`.',
+  });
+}
 
 /**
  * The device that TensorFlow took, for people: "cpu", or "cuda:0 NVIDIA H100". Throws ENGINE when it is not the one
