@@ -61,6 +61,11 @@ export class Newcomers {
     this.#waiting.delete(keyOf(socket));
   }
 
+  /** No peer is to blame for a connection that ends from now on: the listener closes. */
+  forget(): void {
+    this.#waiting.clear();
+  }
+
   #add(socket: Socket): void {
     const key = keyOf(socket);
     const newcomer = {

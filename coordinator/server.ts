@@ -102,6 +102,7 @@ export async function listen(options: ServerOptions, events: PeerEvents): Promis
     },
     close: () => {
       leaving?.();
+      door.close();
       return closeServer(http, connections);
     },
   };
@@ -133,6 +134,10 @@ class Door {
       for (const line of this.#refusals.due(performance.now())) options.warn(line);
     }, limits.REQUEST_CHECK_MILLISECONDS).unref();
     http.once('close', () => clearInterval(timer));
+  }
+
+  close(): void {
+    this.#newcomers.forget();
   }
 
   judge(request: IncomingMessage): Entry {

@@ -83,6 +83,17 @@ async function writeInPieces(socket: Socket, bytes: Buffer): Promise<void> {
 }
 
 describe('the listener', () => {
+  it('blames no peer for a connection that ends because it closes', async () => {
+    const { port, server, warnings } = await startServer();
+    const socket = connect(port, '127.0.0.1').on('error', () => undefined);
+    socket.write(plainRequest('/run'));
+    await once(socket, 'data');
+    await server.close();
+    await once(socket, 'close');
+    expect(warnings).toEqual([]);
+    expect(server.unauthorized).toBe(0);
+  });
+
   it('puts the largest frame together from writes of 1,400 bytes', async () => {
     const { port, arrived } = await startServer();
     const kernels = createKernels(2 * MAX_FRAME_BYTES);
