@@ -190,7 +190,7 @@ export async function newestUnfinished(runs: string): Promise<string> {
 
 /** A folder that is no run of ours is passed over. */
 function ignoreForeign(error: unknown): undefined {
-  if (error instanceof ClusterError && error.code === 'DATA') return undefined;
+  if (error instanceof ClusterError && (error.code === 'DATA' || error.code === 'LIMIT')) return undefined;
   throw error;
 }
 

@@ -44,17 +44,27 @@ export const configurationSchema = z
 export type Configuration = z.infer<typeof configurationSchema>;
 
 /** As files have it: the same fields in snake_case. */
-export const configurationRecordSchema = z.strictObject({
-  ...{ dataset: fields.dataset, model: fields.model, dropout: fields.dropout, batch_size: fields.batchSize },
-  ...{
+export const configurationRecordSchema = z
+  .strictObject({
+    dataset: fields.dataset,
+    model: fields.model,
+    dropout: fields.dropout,
+    batch_size: fields.batchSize,
     virtual_shards: fields.virtualShards,
     learning_rate: fields.learningRate,
     beta1: fields.beta1,
     beta2: fields.beta2,
-  },
-  ...{ epsilon: fields.epsilon, seed: fields.seed, epochs: fields.epochs, steps: fields.steps },
-  ...{ train_samples: fields.trainSamples, test_samples: fields.testSamples },
-});
+    epsilon: fields.epsilon,
+    seed: fields.seed,
+    epochs: fields.epochs,
+    steps: fields.steps,
+    train_samples: fields.trainSamples,
+    test_samples: fields.testSamples,
+  })
+  .refine(({ virtual_shards, batch_size }) => virtual_shards <= batch_size, {
+    message: 'at most one virtual shard per sample of a batch',
+    path: ['virtual_shards'],
+  });
 
 export type ConfigurationRecord = z.infer<typeof configurationRecordSchema>;
 

@@ -1,7 +1,8 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { endOf, newestUnfinished, readLines } from '../../coordinator/old-run.ts';
+import { MAX_RUN_FILE_BYTES } from '../../shared/limits.ts';
 import { FIRST_LINE, MetricsFormatter, readMetrics, type LinePosition } from '../../shared/metrics.ts';
 import type { RunRecord } from '../../shared/run-schema.ts';
 import { temporaryFolder } from '../process/cluster.ts';
@@ -101,6 +102,8 @@ describe('the newest unfinished run', () => {
     );
     mkdirSync(join(runs, 'foreign'));
     writeFileSync(join(runs, 'file'), '');
+    leave(runs, 'large', { state: 'running', started: '2026-01-07T00:00:00.000Z' });
+    truncateSync(join(runs, 'large', 'run.json'), MAX_RUN_FILE_BYTES + 1);
     expect(await newestUnfinished(runs)).toBe(join(runs, 'b'));
   });
 

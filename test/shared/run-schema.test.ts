@@ -31,6 +31,7 @@ describe('run.json', () => {
     ['chain', 'x'],
     ['started', 'yesterday'],
     ['surprise', 1],
+    ['configuration', { ...sampleRun.configuration, batch_size: 1, virtual_shards: 2 }],
   ])('refuses %s = %j, naming the file', (key, value) => {
     const text = JSON.stringify({ ...sampleRun, [key]: value });
     expect(() => parseRunRecord(text, 'runs/r/run.json')).toThrow(
