@@ -8,7 +8,8 @@ import {
 export type Refusal = 'token' | 'outdated' | 'handshake' | 'crowded' | 'late';
 
 const meanings: Readonly<Record<Refusal, string>> = {
-  token: 'no proof of the token, or a wrong one; give that worker the token or the join string of this run',
+  token:
+    'no proof of the token came, or a wrong one; a worker without the token needs it, or the join string of this run; one that gave up waiting dials again',
   outdated: 'an older mnist-dist, which sends the token itself; install the same mnist-dist on that machine',
   handshake:
     "closed in the TLS handshake or right after it; that side does not trust this coordinator's certificate, dialled a name that the certificate does not have, or does not speak TLS 1.3",
