@@ -43,7 +43,8 @@ export async function chooseEngine(
   // A process that has the engine's environment was given its GPU before.
   const isReady = process.env[ENGINE_READY] === '1';
   const gpus = isReady || device === 'cpu' ? noGpus : await findUsableGpus();
-  if (gpus.problem !== undefined) log.warn({}, howMany(gpus));
+  // Where there is no GPU, no variable chooses among them.
+  if (gpus.problem !== undefined && gpus.shown > 0) log.warn({}, howMany(gpus));
   if (device !== 'auto' && device !== 'cpu' && !isReady) await requireGpu(device, gpus);
   const progress = setupProgress(stderr);
   try {

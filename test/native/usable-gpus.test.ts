@@ -120,6 +120,7 @@ describe('the GPUs that a process may use', () => {
     ],
     ['2,3', 'this process may use 2 GPUs (4 here; CUDA_VISIBLE_DEVICES=2,3)'],
     ['-1', 'this process may use no GPU (4 here; CUDA_VISIBLE_DEVICES=-1)'],
+    ['NoDevFiles', 'this process may use no GPU (4 here; CUDA_VISIBLE_DEVICES=NoDevFiles)'],
     [
       '0,0',
       'this process may use no GPU (4 here; CUDA_VISIBLE_DEVICES=0,0; "0" is named twice, and CUDA then shows no GPU)',

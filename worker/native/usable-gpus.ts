@@ -100,8 +100,12 @@ function visibleToCuda(text: string, machine: readonly Gpu[], order: string | un
   return { gpus, shown: machine.length, choice, problem: undefined };
 }
 
+/** What Slurm sets for a job without GPUs. */
+const SLURM_NONE = 'NoDevFiles';
+
 /** As strtoul reads it: "1gpu" is 1, and what begins with no number is none. */
 function byNumber(entry: string, machine: readonly Gpu[], order: DeviceOrder): Entry {
+  if (entry === SLURM_NONE) return { end: undefined };
   const text = /^[+-]?\d+/.exec(entry.trim())?.[0];
   const number = text === undefined ? undefined : Number(text);
   if (number !== undefined && number < 0) return { end: undefined };
