@@ -98,9 +98,9 @@ describe('over TLS', () => {
       [
         ['--coordinator', url, '--ssl-ca-certfile', join(others, 'ca.crt')],
         {},
-        /whom this worker does not know/,
+        /an authority that this worker does not trust/,
       ],
-      [['--coordinator', url], {}, /whom this worker does not know/],
+      [['--coordinator', url], {}, /an authority that this worker does not trust/],
       [
         [],
         { MNIST_DIST_JOIN: text.replace(/ca=.{64}/, `ca=${'0'.repeat(64)}`) },
