@@ -123,6 +123,27 @@ describe('RunStore', () => {
     await store.close();
   });
 
+  it('syncs what it finds by name before it is judged', async () => {
+    const store = await open('r');
+    await store.writeRun({ ...sampleRun, state: 'finished', ended: date().toISOString() });
+    await store.close();
+    const synced: string[] = [];
+    const syncDirectory = (path: string) => {
+      synced.push(path);
+      return systemDisk.syncDirectory(path);
+    };
+    let syncedBefore: readonly string[] = [];
+    const judge: OldRun['judge'] = ({ written }) => {
+      syncedBefore = [...synced];
+      return written;
+    };
+    const directory = join(runs, 'r');
+    const old = { ...options, ...anyRun, directory, takeOver: false, judge };
+    const resumed = await RunStore.resume({ ...old, disk: { ...systemDisk, syncDirectory } });
+    await resumed.store.close();
+    expect(syncedBefore).toContain(directory);
+  });
+
   it('refuses a run that exists', async () => {
     const store = await open('r');
     await expect(open('r')).rejects.toMatchObject({ code: 'LOCKED' });

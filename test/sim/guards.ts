@@ -186,6 +186,7 @@ export const guards: readonly Guard[] = [
     file: 'coordinator/store.ts',
     line: 'await syncNames(directory, true, disk);',
     without: '',
+    test: 'test/coordinator/store.test.ts',
   },
   {
     name: 'a checkpoint that is found outlives a power cut before anything follows from it',
@@ -401,8 +402,8 @@ export const guards: readonly Guard[] = [
   {
     name: 'the term is on the disk before anybody hears of it',
     file: 'coordinator/recorder.ts',
-    line: 'await store.writeRun(this.#record(state, undefined));',
-    without: 'void store.writeRun(this.#record(state, undefined)).catch(() => undefined);',
+    line: 'await store.writeRun(this.#begun);',
+    without: 'void store.writeRun(this.#begun).catch(() => undefined);',
   },
   {
     name: 'a write that brought a part is gone on with',
