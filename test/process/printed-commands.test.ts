@@ -10,7 +10,9 @@ const root = dirname(dirname(executable));
 
 /** Runs a line in a shell that stands in this folder, as a user would, whatever started this test. */
 function shell(line: string, folder: string, path: string[] = []): string {
-  const own = Object.entries(process.env).filter(([name]) => !/^(npm_|INIT_CWD)/.test(name));
+  const own = Object.entries(process.env).filter(
+    ([name]) => !/^(npm_|INIT_CWD|MNIST_DIST_INTERNAL_)/.test(name),
+  );
   const outside = (process.env['PATH'] ?? '')
     .split(':')
     .filter((each) => !each.endsWith('node_modules/.bin'));
