@@ -65,7 +65,9 @@ describe.skipIf(missing !== undefined)(`a server of S3 that checks signatures${w
     expect(Object.keys(theirs)).toEqual(
       expect.arrayContaining(['model.safetensors', 'artifacts/report.html', 'artifacts/manifest.json']),
     );
-    const results = Object.entries(mine).filter(([name]) => !/^(?:checkpoints\/|lock\.json|\.drafts-)/.test(name));
+    const results = Object.entries(mine).filter(
+      ([name]) => !/^(?:checkpoints\/|lock\.json|\.drafts-)/.test(name),
+    );
     expect(theirs).toEqual(Object.fromEntries(results));
 
     const said = await run([
