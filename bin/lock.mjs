@@ -19,7 +19,7 @@ import { Watch, WATCH_MILLISECONDS } from './owner.mjs';
 /**
  * One set-up at a time. A lock is a folder with owner.json and a folder of its owner's, called by
  * a token, in which the owner works and which it renews. The lock is made whole under another name
- * and then renamed to its place. Whoever takes it over renames it away first, with all that the
+ * and then renamed to its place. A process that takes it over renames it away first, with all that the
  * owner has in hand: an owner that was only suspended finds nothing to rename to its place, and
  * begins again. What a set-up lock protects is a cache, so a lock that is not renewed is taken
  * over without a question.

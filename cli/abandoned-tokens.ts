@@ -16,7 +16,7 @@ export function removeAbandonedTokens(folder: string, processes: Processes = sys
     try {
       removeIfAbandoned(join(folder, port), join(folder, name), processes);
     } catch {
-      // A token that nobody can use any more harms nobody; another process may have removed it.
+      // An abandoned token opens no run; another process may have removed its file.
     }
   }
 }

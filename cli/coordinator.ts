@@ -66,7 +66,7 @@ export async function coordinator(
   }
 }
 
-/** The dataset of a new run, or the one that a run that goes on was begun with; `data` is the folder to write down. */
+/** The dataset of a new run, or the own one of a resumed run; `data` is the folder to record. */
 async function datasetOf({
   data,
   resume,

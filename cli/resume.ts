@@ -16,7 +16,7 @@ import { engineOfRun, engineToKeep } from './run-engine.ts';
 import { recipeOf } from './run-settings.ts';
 
 /**
- * The options of a run that goes on: its recipe, its engine, and how far its workers are believed, are those of its record,
+ * The options of a resumed run: its recipe, its engine, and how far its workers are believed, are those of its record,
  * and its length where none was given. `resume` names its directory then. Rejects with USAGE where there is no such run, or
  * an option that was given is not the run's.
  */

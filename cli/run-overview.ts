@@ -32,7 +32,7 @@ export interface RunOverview {
   readonly test: { readonly accuracy: number; readonly loss: number } | undefined;
   /** The mean loss of its first evaluation. */
   readonly firstLoss: number | undefined;
-  /** How long coordinators were at work on it, without the pauses between them. */
+  /** Seconds that coordinators ran it, without the pauses between them. */
   readonly seconds: number;
   /** For how much of it too few workers were there; undefined where its events do not say. */
   readonly waited: number | undefined;

@@ -14,7 +14,7 @@ export interface Summary {
   /** The most workers that gave results at one time. */
   readonly workers: number;
   readonly steps: number;
-  /** How long coordinators were at work on it, and for how much of that too few workers were there, if that is known. */
+  /** Seconds that coordinators ran it, and how many of them too few workers were ready, if known. */
   readonly seconds: number;
   readonly waited: number | undefined;
   /** undefined where a run was too short to tell. */

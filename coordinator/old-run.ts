@@ -152,7 +152,7 @@ export interface OldEvents {
   readonly tail: string;
 }
 
-/** Undefined where somebody removed the file. Rejects with DATA where it cannot be read. */
+/** Undefined where the file is missing. Rejects with DATA where it cannot be read. */
 export async function readEvents(directory: string, disk: Disk): Promise<OldEvents | undefined> {
   const name = 'events.jsonl';
   if (!(await disk.list(directory)).includes(name)) return undefined;

@@ -204,7 +204,7 @@ export class Recorder implements RunRecorder {
     const { viewer, clock } = this.#options;
     this.#tellSuppressed(clock(), false);
     const { worker } = fields;
-    // Whoever watches counts all of them.
+    // Viewers count all of them.
     if (typeof worker === 'string' && !this.#limit.admits(worker))
       return viewer.event(event, { ...fields, message });
     this.#event(event, { ...fields, message });
