@@ -1,4 +1,4 @@
-import { CLOCK_LOOK_MILLISECONDS, SUSPENSION_MILLISECONDS } from './limits.ts';
+import { CLOCK_LOOK_MILLISECONDS, PROCESSOR_LOOK_MILLISECONDS, SUSPENSION_MILLISECONDS } from './limits.ts';
 
 /** Time and timers are passed in, so that a simulated cluster has its own. */
 export interface Clock {
@@ -15,30 +15,46 @@ export interface Clock {
 }
 
 /**
- * A clock that does not count the time in which this process was suspended (SIGSTOP, a laptop that sleeps) or its event loop
- * was held up: nothing was heard and nothing could be done meanwhile, so that none of it is anybody's fault.
+ * A clock that does not count the time in which this process was suspended (SIGSTOP, a laptop that sleeps): it heard nothing and
+ * could do nothing meanwhile, so that no peer is at fault. A process that computes while its event loop is held up uses the
+ * processor; that time counts, or a busy loop would put off every deadline.
  */
 export class AwakeClock {
   readonly #monotonic: () => number;
+  readonly #processor: () => number;
   #lookedAt: number;
   #skipped = 0;
+  /** The processor's time at a look shortly before this one: asking for it costs more than the time. */
+  #used: number;
+  #usedAt: number;
 
-  constructor(monotonic: () => number) {
+  /** Both count milliseconds and never go back; `processor` is the time of the processor that this process has used. */
+  constructor(monotonic: () => number, processor: () => number) {
     this.#monotonic = monotonic;
+    this.#processor = processor;
     this.#lookedAt = monotonic();
+    this.#used = processor();
+    this.#usedAt = this.#lookedAt;
   }
 
-  /** To be called at least every CLOCK_LOOK_MILLISECONDS: a longer time without a call was no time of this process. */
+  /** To be called at least every CLOCK_LOOK_MILLISECONDS: a much longer time without a call is examined. */
   readonly now = (): number => {
     const at = this.#monotonic();
-    const gap = at - this.#lookedAt;
-    if (gap >= SUSPENSION_MILLISECONDS) this.#skipped += gap;
+    if (at - this.#usedAt >= PROCESSOR_LOOK_MILLISECONDS) this.#examine(at, at - this.#lookedAt);
     this.#lookedAt = at;
     return at - this.#skipped;
   };
+
+  #examine(at: number, gap: number): void {
+    const used = this.#processor();
+    const isSuspension = gap >= SUSPENSION_MILLISECONDS && used - this.#used < gap / 2;
+    if (isSuspension) this.#skipped += gap;
+    this.#used = used;
+    this.#usedAt = at;
+  }
 }
 
-const awake = new AwakeClock(() => performance.now());
+const awake = new AwakeClock(() => performance.now(), processorMilliseconds);
 // Where nothing else happens; it keeps no process alive.
 setInterval(awake.now, CLOCK_LOOK_MILLISECONDS).unref();
 
@@ -55,3 +71,9 @@ export const systemClock: Clock = {
   },
   soon: (task) => void setImmediate(task),
 };
+
+/** The time of the processor that all threads of this process have used. */
+function processorMilliseconds(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000;
+}

@@ -252,9 +252,11 @@ export const DEFAULT_MAX_WAIT_SECONDS = 300;
 export const CLOSE_LIMIT_MILLISECONDS = 2_000;
 export const ORPHAN_LIMIT_MILLISECONDS = 2_000;
 export const TICK_MILLISECONDS = 50;
-/** How often a process looks at its clock at least, and the time between two looks in which it cannot have run. */
+/** How often a process looks at its clock at least, and the shortest time between two looks that may be a suspension. */
 export const CLOCK_LOOK_MILLISECONDS = 500;
 export const SUSPENSION_MILLISECONDS = 2_000;
+/** How often a process that looks at its clock all the time asks how long the processor has worked for it. */
+export const PROCESSOR_LOOK_MILLISECONDS = 20;
 export const FIRST_REDIAL_MILLISECONDS = 100;
 export const MAX_REDIAL_MILLISECONDS = 5_000;
 /** Between a crash and the next start of a process of `local`, doubled each time; one that lived so long counts as well again. */
