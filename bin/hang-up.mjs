@@ -2,15 +2,21 @@ import { closeSync, fstatSync } from 'node:fs';
 import { isatty } from 'node:tty';
 
 /**
- * SIGHUP says that the terminal was closed. Node resets a SIGHUP that nohup made ignored, so the process itself decides:
- * with a terminal among its streams SIGHUP ends it, without one it is ignored. Plain JavaScript, for the time before the
- * build; cli/signals.ts is what comes after.
+ * SIGHUP says that the terminal was closed. Node resets a SIGHUP that nohup made ignored, so the
+ * process itself decides: with a terminal among its streams SIGHUP ends it, without one it is
+ * ignored. Plain JavaScript, since it is needed before the build; cli/signals.ts takes over after it.
  */
 
-/** Looked at when the process begins: isatty does not know a terminal that was closed. */
-const hasTerminal = [0, 1, 2].some((descriptor) => isatty(descriptor));
+/**
+ * Whether this process began with a terminal among its streams: under nohup, a service manager or a
+ * scheduler it has none. Asked at once, since isatty does not know a terminal that was closed.
+ */
+export const hasTerminal = [0, 1, 2].some((descriptor) => isatty(descriptor));
 const exitCodes = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 };
-/** Programs of the set-up that a closed terminal does not reach. */
+/**
+ * Programs of the set-up that a closed terminal does not reach.
+ * @type {Set<import('node:child_process').ChildProcess>}
+ */
 const children = new Set();
 
 /** Ends this process and its programs on a signal, as long as nothing else listens for it. */
@@ -18,7 +24,7 @@ export function watchSignals() {
   for (const [signal, code] of Object.entries(exitCodes)) {
     process.on(signal, () => {
       if (process.listenerCount(signal) > 1 || (signal === 'SIGHUP' && !hasTerminal)) return;
-      for (const child of children) process.kill(-child.pid, 'SIGTERM');
+      for (const { pid } of children) if (pid !== undefined) process.kill(-pid, 'SIGTERM');
       leaveClosedTerminals();
       process.exit(code);
     });
@@ -28,20 +34,29 @@ export function watchSignals() {
 /** Options with which a program is started: where SIGHUP is ignored, in a process group that the terminal does not know. */
 export const spawnOptions = { detached: !hasTerminal };
 
-/** A program that was started with these options ends with this process. */
+/**
+ * A program that was started with these options ends with this process.
+ * @param {import('node:child_process').ChildProcess} child
+ */
 export function endWithUs(child) {
   if (hasTerminal || child.pid === undefined) return;
   children.add(child);
   child.once('exit', () => children.delete(child));
 }
 
-/** Node aborts at its end where it cannot restore the settings of a terminal, as of one that was closed. */
-function leaveClosedTerminals() {
-  for (const descriptor of [0, 1, 2]) {
-    try {
-      if (!isatty(descriptor) && fstatSync(descriptor).isCharacterDevice()) closeSync(descriptor);
-    } catch {
-      // It was closed before.
-    }
+/** For the end of a process: Node aborts where it cannot restore a terminal, as one that was closed. */
+export function leaveClosedTerminals() {
+  for (const descriptor of [0, 1, 2]) if (isClosedTerminal(descriptor)) closeSync(descriptor);
+}
+
+/**
+ * Also true of /dev/null, which no process needs at its end.
+ * @param {number} descriptor
+ */
+function isClosedTerminal(descriptor) {
+  try {
+    return !isatty(descriptor) && fstatSync(descriptor).isCharacterDevice();
+  } catch {
+    return false;
   }
 }

@@ -1,5 +1,5 @@
 import { constants } from 'node:os';
-import { hasTerminal, leaveClosedTerminals } from '../shared/terminal.ts';
+import { hasTerminal, leaveClosedTerminals } from '../bin/hang-up.mjs';
 
 /** The signals that ask a process to end, and the error with which it then does. */
 const endings = { SIGHUP: 'HUNG_UP', SIGINT: 'INTERRUPTED', SIGTERM: 'TERMINATED' } as const;

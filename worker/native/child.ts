@@ -1,8 +1,8 @@
 import { spawn } from 'node:child_process';
 import { accessSync, constants, statSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
+import { hasTerminal } from '../../bin/hang-up.mjs';
 import { MAX_PROGRAM_OUTPUT_CHARACTERS } from '../../shared/limits.ts';
-import { hasTerminal } from '../../shared/terminal.ts';
 
 export interface ChildResult {
   /** The exit status; undefined if a signal ended it. */
