@@ -91,7 +91,9 @@ export class Child {
     return this.#isReady;
   }
 
-  /** A defect or a signal that was no order ended it, or it could not be started; every other end has a reason that stays. */
+  /**
+   * A fault of its own or a signal that was no order ended it, or it could not be started; every other end has a reason that stays.
+   */
   get hasCrashed(): boolean {
     return this.isOwnFault || (this.#signal !== undefined && !orders.has(this.#signal));
   }
@@ -100,11 +102,12 @@ export class Child {
   get isOwnFault(): boolean {
     if (!this.#hasSpawned) return true;
     if (this.#signal !== undefined) return faults.has(this.#signal);
-    // Node has exit codes of its own for what nothing caught.
     const { exitCode } = this.#process;
-    return (
-      exitCode !== null && exitCode !== 0 && (errorCodeOfExit(exitCode) ?? 'UNEXPECTED') === 'UNEXPECTED'
-    );
+    if (exitCode === null || exitCode === 0) return false;
+    // Node has exit codes of its own for what nothing caught.
+    const code = errorCodeOfExit(exitCode) ?? 'UNEXPECTED';
+    // One that was ready fits the limits: it lacked memory or open files for a moment.
+    return code === 'UNEXPECTED' || (code === 'LIMIT' && this.#isReady);
   }
 
   /** Whether it said that training has begun. */

@@ -94,17 +94,20 @@ export class Member {
         log.warn({ process: name, code }, `${name} ${causeOf(code)}, when the run was finished`);
         return this.#finish(codeAtEnd);
       }
-      if (!isOwnFault || isReady) failedStarts = 0;
+      const isStable = performance.now() - started > STABLE_MILLISECONDS;
+      // What is beyond a limit again at once is so for longer than a moment.
+      const hasBegun = isReady && (isStable || code !== errorTable.LIMIT.exit);
+      if (!isOwnFault || hasBegun) failedStarts = 0;
       else failedStarts = code === lastCode ? failedStarts + 1 : 1;
       lastCode = code;
       if (failedStarts === MAX_FAILED_STARTS) {
         log.error(
           { process: name, code },
-          `${name} ${causeOf(code)} ${failedStarts} times in a row before it was ready: it is not started again`,
+          `${name} ${causeOf(code)} ${failedStarts} times in a row ${isReady ? 'soon after' : 'before'} it was ready: it is not started again`,
         );
         return this.#finish(code);
       }
-      if (performance.now() - started > STABLE_MILLISECONDS) pause = FIRST_RESTART_MILLISECONDS;
+      if (isStable) pause = FIRST_RESTART_MILLISECONDS;
       log.warn(
         { process: name, code, restarts },
         `${name} ${causeOf(code)}; starting it again (${restarts} of at most ${maxRestarts} times, --max-restarts)`,

@@ -107,7 +107,7 @@ describe('deploy/systemd', () => {
     const never = new Set(valuesOf('RestartPreventExitStatus', unit).join(' ').split(' ').map(Number));
     for (const code of ['USAGE', 'VERSION', 'DATA', 'TLS'] as const)
       expect(never).toContain(errorTable[code].exit);
-    // A defect, a coordinator that is not there, a disk that is full: these pass.
+    // A defect, a coordinator that is not there, a disk that is full, too little memory: these pass.
     for (const code of [
       'UNEXPECTED',
       'UNREACHABLE',
@@ -115,6 +115,7 @@ describe('deploy/systemd', () => {
       'RUN_FAILED',
       'FULL',
       'TIMEOUT',
+      'LIMIT',
       'DISK',
       'ADDRESS',
     ] as const)
