@@ -74,7 +74,10 @@ export async function getOver(
 ): Promise<IncomingMessage> {
   const get = secure === undefined ? getPlain : getSecure;
   return await new Promise<IncomingMessage>((resolve, reject) => {
-    get(urlOf(options), { ...secure, headers, signal, agent }, resolve).on('error', reject);
+    const request = get(urlOf(options), { ...secure, headers, signal, agent }, resolve);
+    request.on('error', reject);
+    // An upgrade that was not asked for is no answer: Node closes its connection, and reports no error.
+    request.on('close', () => reject(new Error('the connection was closed without an answer')));
   });
 }
 

@@ -184,6 +184,9 @@ function impostor(answer: (request: IncomingMessage, response: ServerResponse) =
   };
 }
 
+const switchProtocols = (_: IncomingMessage, { socket }: ServerResponse): void =>
+  void socket?.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n');
+
 const described = (response: ServerResponse, info?: string): void => {
   if (info !== undefined) response.setHeader('Authentication-Info', info);
   response.end(JSON.stringify(description));
@@ -225,6 +228,15 @@ describe('a worker believes and tells nothing', () => {
       expect(heard).not.toContain(TOKEN);
       expect(heard).not.toMatch(/Bearer|Basic/);
     }
+  });
+
+  it.each([
+    ['before its proof', () => switchProtocols],
+    ['after its proof', () => impostor(switchProtocols)],
+  ])('to a process that switches protocols unasked, %s', async (_, listener) => {
+    const { error, heard } = await faced(listener(), fetchDescription);
+    expect(error).toMatchObject({ code: 'UNREACHABLE' });
+    expect(heard).not.toContain(TOKEN);
   });
 
   it('to a process that was not asked for what it has, when it has no token', async () => {
