@@ -3,9 +3,10 @@ import { close, type Next } from './effects.ts';
 import { type RunState, withWorker, type WorkerState } from './state.ts';
 
 /**
- * One budget for all that a worker may say without being asked: heartbeats, reports, WebSocket pings and pongs, and results
- * that are not wanted any more. It fills up with time. An honest worker needs one message a second and never sees its end, even
- * where everything that it has said during a suspension arrives at once.
+ * One budget for all that a worker may say without being asked: heartbeats, reports, WebSocket pings
+ * and pongs, and more results than it was asked for. It fills up with time. An honest worker needs
+ * one message a second and never sees its end, even where everything that it has said during a
+ * suspension arrives at once. A result that was asked for costs nothing, however late it comes.
  */
 export interface Budget {
   readonly messages: number;
@@ -26,9 +27,4 @@ export function spend(state: RunState, worker: WorkerState, now: number): Next {
     return close(state, worker.slot, 'LIMIT', `this worker sent ${what}`);
   }
   return { state: withWorker(state, { ...worker, budget: { messages: left, at: now } }), effects: [] };
-}
-
-/** Whether nothing came of a result: it belongs to another step, or its part has one. */
-export function isUnwanted({ counts: before }: RunState, { counts: after }: RunState): boolean {
-  return after.fenced > before.fenced || after.duplicates > before.duplicates;
 }

@@ -4,7 +4,7 @@ import { asLone, isContested, judgeUndecided, noticeLone } from './votes.ts';
 import { punctualSlots } from './workers.ts';
 import type { Assignment } from './plan.ts';
 import { andThen, type Effect, type Next } from './effects.ts';
-import type { RunState } from './state.ts';
+import type { RunState, WorkerState } from './state.ts';
 import { type Lease, type LeaseState, type Part, type Task, taskKey, type ShardTimes } from './task.ts';
 
 /**
@@ -21,11 +21,16 @@ export function beginTask(
 ): Next {
   const task = openTask(kind, step, assignment, state, now);
   const workers = new Map(state.workers);
-  for (const slot of assignment.keys()) {
+  for (const [slot, assigned] of assignment) {
     const worker = workers.get(slot);
-    if (worker !== undefined) workers.set(slot, { ...worker, weightsOf: taskKey(task) });
+    if (worker !== undefined) workers.set(slot, asked(worker, task, assigned));
   }
   return { state: { ...state, task, workers }, effects: [weightsTo(state, task, assignment)] };
+}
+
+/** The worker once it was sent this task's weights and asked for these parts of it. */
+function asked(worker: WorkerState, task: Task, parts: readonly number[]): WorkerState {
+  return { ...worker, weightsOf: taskKey(task), unanswered: worker.unanswered + parts.length };
 }
 
 function openTask(
@@ -184,9 +189,9 @@ export function leaseMore(state: RunState, task: Task, assignment: Assignment, n
       parts.set(number, { ...part, leases: [...part.leases, grant(slot, milliseconds, now)] });
     }
     const worker = workers.get(slot);
-    if (worker !== undefined && worker.weightsOf !== taskKey(task)) {
-      workers.set(slot, { ...worker, weightsOf: taskKey(task) });
-      effects.push(weightsTo(state, task, new Map([[slot, []]])));
+    if (worker !== undefined) {
+      if (worker.weightsOf !== taskKey(task)) effects.push(weightsTo(state, task, new Map([[slot, []]])));
+      workers.set(slot, asked(worker, task, assigned));
     }
     effects.push(...leasesTo(state, task, slot, assigned));
   }

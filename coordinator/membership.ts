@@ -2,7 +2,7 @@ import { ARITHMETIC, PROTOCOL, type WorkerMessage } from '../shared/messages.ts'
 import { unreachable } from '../shared/errors.ts';
 import type { GpuReading } from '../shared/gpu-reading.ts';
 import * as limits from '../shared/limits.ts';
-import { fullBudget, isUnwanted, spend } from './chatter.ts';
+import { fullBudget, spend } from './chatter.ts';
 import { isBusy, isMissed, missLeases, openLeases, withoutWorker } from './leases.ts';
 import { andThen, close, type Effect, log, type Next } from './effects.ts';
 import type { RunEvent } from './events.ts';
@@ -54,6 +54,7 @@ function connect(
     isStrange: false,
     connectedAt: now,
     budget: fullBudget(now),
+    unanswered: 0,
     devicesAt: now,
     hasAnnounced: false,
     ...{
@@ -70,18 +71,15 @@ function connect(
 
 type MessageEvent = Extract<RunEvent, { kind: 'message' }>;
 
-/** What nothing asked for is paid for: every message but a result that was wanted. */
+/** Every message is paid for but as many results as this worker was asked for. */
 function hear(state: RunState, worker: WorkerState, event: MessageEvent): Next {
   const { kind } = event.message;
-  if (kind !== 'gradient' && kind !== 'predictions') {
-    const paid = spend(state, worker, event.now);
-    const payer = paid.state.workers.get(worker.slot);
-    return payer === undefined || paid.effects.length > 0 ? paid : listen(paid.state, payer, event);
-  }
-  const next = listen(state, worker, event);
-  const sender = next.state.workers.get(worker.slot);
-  if (sender === undefined || !isUnwanted(state, next.state)) return next;
-  return andThen(next, (s) => spend(s, sender, event.now));
+  const isResult = kind === 'gradient' || kind === 'predictions';
+  if (isResult && worker.unanswered > 0)
+    return listen(state, { ...worker, unanswered: worker.unanswered - 1 }, event);
+  const paid = spend(state, worker, event.now);
+  const payer = paid.state.workers.get(worker.slot);
+  return payer === undefined || paid.effects.length > 0 ? paid : listen(paid.state, payer, event);
 }
 
 function listen(state: RunState, worker: WorkerState, { message, checksum, now }: MessageEvent): Next {

@@ -126,6 +126,8 @@ export interface WorkerState {
   readonly connectedAt: number;
   /** What it may still say without being asked. */
   readonly budget: Budget;
+  /** The results that it was asked for and has not sent yet. */
+  readonly unanswered: number;
   /** From when on its word about its GPUs is listened to again. */
   readonly devicesAt: number;
   /** The last step in which another worker has confirmed what this one was asked for first. */

@@ -1,13 +1,15 @@
 import { describe, expect, it } from 'vitest';
 import {
+  EVALUATION_CHUNK_ROWS,
+  FIRST_LEASE_MILLISECONDS,
   HEARTBEAT_INTERVAL_MILLISECONDS,
   IDLE_LIMIT_MILLISECONDS,
   MAX_SMALL_MESSAGES,
   SMALL_MESSAGES_PER_SECOND,
 } from '../../shared/limits.ts';
 import type { WorkerMessage } from '../../shared/messages.ts';
-import { clusterOf, long } from './answers.ts';
-import type { Cluster } from './cluster.ts';
+import { beat, clusterOf, fail, long } from './answers.ts';
+import { configuration, type Cluster } from './cluster.ts';
 
 const heartbeat: WorkerMessage = { kind: 'heartbeat' };
 const late: WorkerMessage = {
@@ -18,15 +20,16 @@ const late: WorkerMessage = {
 const ways: [string, (cluster: Cluster) => void][] = [
   ['heartbeats', (cluster) => cluster.say(1, heartbeat)],
   ['reports of its GPUs', (cluster) => cluster.say(1, { kind: 'devices', gpus: [] })],
-  ['results that came too late', (cluster) => cluster.say(1, late, 1n)],
+  ['results of another term', (cluster) => cluster.say(1, late, 1n)],
   ['pings', (cluster) => cluster.dispatch({ kind: 'control', slot: 1, now: cluster.now })],
 ];
 
 describe('a worker that floods the coordinator', () => {
   it.each(ways)('with %s is closed with LIMIT', (_, say) => {
     const cluster = clusterOf(2, long);
+    const asked = cluster.requests.filter(({ slot }) => slot === 1).length;
     let said = 0;
-    while (cluster.closed.length === 0 && said <= MAX_SMALL_MESSAGES) {
+    while (cluster.closed.length === 0 && said <= asked + MAX_SMALL_MESSAGES) {
       say(cluster);
       said += 1;
     }
@@ -38,7 +41,8 @@ describe('a worker that floods the coordinator', () => {
 
   it('with a little of everything is, too', () => {
     const cluster = clusterOf(2, long);
-    for (let i = 0; i <= MAX_SMALL_MESSAGES; i++) ways[i % ways.length]?.[1](cluster);
+    const asked = cluster.requests.filter(({ slot }) => slot === 1).length;
+    for (let i = 0; i <= asked + MAX_SMALL_MESSAGES; i++) ways[i % ways.length]?.[1](cluster);
     expect(cluster.closed).toEqual([{ slot: 1, code: 'LIMIT' }]);
   });
 
@@ -64,4 +68,24 @@ it('an honest worker stays below the limit, also where all that it has said arri
     if (request !== undefined) cluster.answer(request);
   }
   expect(cluster.closed).toEqual([]);
+});
+
+it('a late worker may deliver all that it was asked for, however much it is', () => {
+  const chunks = 3 * MAX_SMALL_MESSAGES;
+  const cluster = clusterOf(2, {
+    configuration: { ...configuration, testSamples: chunks * EVALUATION_CHUNK_ROWS, epochs: 2 },
+  });
+  while (cluster.state.task?.kind === 'step') cluster.answer(cluster.requests[0] ?? fail());
+  // Worker 1 is suspended in the evaluation: worker 0 computes all of it.
+  const late = cluster.requests.filter(({ slot }) => slot === 1);
+  expect(late.length).toBeGreaterThan(MAX_SMALL_MESSAGES);
+  while (cluster.state.task?.kind === 'evaluation') {
+    const request = cluster.requests.find(({ slot }) => slot === 0);
+    if (request === undefined) beat(cluster, FIRST_LEASE_MILLISECONDS);
+    else cluster.answer(request);
+  }
+  for (const request of late) cluster.answer(request);
+  expect(cluster.closed).toEqual([]);
+  cluster.finish();
+  expect(cluster.outcome?.state).toBe('finished');
 });

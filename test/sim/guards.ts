@@ -110,6 +110,13 @@ export const guards: readonly Guard[] = [
     test: 'test/coordinator/chatter.test.ts',
   },
   {
+    name: 'a result that was asked for costs nothing',
+    file: 'coordinator/membership.ts',
+    line: 'if (isResult && worker.unanswered > 0)',
+    without: 'if (isResult && worker.unanswered < 0)',
+    test: 'test/coordinator/chatter.test.ts',
+  },
+  {
     name: 'who contradicts itself about a step that is done is not believed',
     file: 'coordinator/results.ts',
     line: 'if (earlier !== undefined && !isAlike(earlier, answer))',
