@@ -85,7 +85,8 @@ export interface Status {
 export interface WorkerStatus {
   /** Chosen by the worker: text, never markup. */
   readonly name: string;
-  readonly state: WorkerStateName;
+  /** `done`: the run is over, and this worker was there when it ended. */
+  readonly state: WorkerStateName | 'done';
   /** Such as "tensorflow, cpu"; empty before it is ready. */
   readonly engine: string;
   /** Training samples of all that counted. */

@@ -191,7 +191,7 @@ export class Observation implements RunViewer {
     this.#forget(inspection, now);
     const status = this.#status(inspection);
     this.#workers = status.workers;
-    for (const { name, state } of status.workers) this.#board.state(name, state);
+    for (const { name, state } of status.workers) if (state !== 'done') this.#board.state(name, state);
     return this.#board.takeUpdate(status);
   }
 

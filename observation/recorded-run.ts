@@ -16,6 +16,7 @@ import { WorkerLabels } from './labels.ts';
 import { worstIn, worstMistakes } from './mistakes.ts';
 import { tapped } from './tapped.ts';
 import type { Source, Weights } from './source.ts';
+import { stateAtEnd } from './worker-statuses.ts';
 
 /** A run as its directory tells of it; nothing of it changes any more. */
 export class RecordedRun implements Source {
@@ -100,7 +101,7 @@ function statusOf(
     secondsLeft: undefined,
     workers: [...names].map((name) => ({
       name,
-      state: board.states.get(name) ?? 'lost',
+      state: stateAtEnd(board.states.get(name) ?? 'lost'),
       engine: history.engines.get(name) ?? '',
       samples: samples.get(name) ?? 0,
       ...{ computing: 0, exchanging: 0, roundTripMilliseconds: undefined },

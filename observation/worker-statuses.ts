@@ -11,7 +11,7 @@ const ranks: readonly WorkerStateName[] = [
 
 /**
  * The workers by label in the order in which they came: those that are there, and those of `before` that are gone. A connection
- * that has not said hello has no name yet and is not among them. When the run is over everybody goes, and stays as they were.
+ * that has not said hello has no name yet and is not among them. When the run is over, those that were not lost before are done.
  */
 export function workerStatuses(
   inspection: Inspection,
@@ -26,16 +26,22 @@ export function workerStatuses(
   return [...new Set([...seen.keys(), ...present.keys()])].map((name) => {
     const worker = present.get(name);
     const earlier = seen.get(name);
+    const state = worker?.condition ?? (isOver ? earlier?.state : undefined) ?? 'lost';
     const engine = worker?.engine;
     return {
       name,
-      state: worker?.condition ?? (isOver ? (earlier?.state ?? 'lost') : 'lost'),
+      state: isOver ? stateAtEnd(state) : state,
       engine: engine === undefined ? (earlier?.engine ?? '') : `${engine.kind}, ${engine.device}`,
       samples: samples.get(name) ?? 0,
       ...(worker === undefined ? { computing: 0, exchanging: 0 } : shares.of(name)),
       roundTripMilliseconds: worker?.traffic.roundTripMilliseconds,
     };
   });
+}
+
+/** What a worker did last is no longer what it does. */
+export function stateAtEnd(state: WorkerStatus['state']): WorkerStatus['state'] {
+  return state === 'lost' ? 'lost' : 'done';
 }
 
 function presentBy(labels: WorkerLabels, { workers }: Inspection): Map<string, WorkerInspection> {

@@ -32,7 +32,7 @@ export function lanes(changes: readonly StateChange[], from: number, to: number)
 }
 
 /** As people read a state. */
-export function stateText(state: WorkerStateName): string {
+export function stateText(state: WorkerStateName | 'done'): string {
   switch (state) {
     case 'connected':
     case 'preparing':
@@ -40,6 +40,7 @@ export function stateText(state: WorkerStateName): string {
     case 'training':
     case 'late':
     case 'lost':
+    case 'done':
       return state;
     case 'set_aside':
       return 'set aside';

@@ -51,7 +51,7 @@ export function mountWorkers(): (state: RunState) => void {
     for (const [index, worker] of workers.entries()) {
       const row = rows[index];
       if (row === undefined) continue;
-      fill(row, worker, state.isOver);
+      fill(row, worker);
       const lane = segments.get(worker.name) ?? [];
       drawLane(row.lane, lane, from, state.now);
       setAttribute(row.lane, 'aria-label', laneText(lane));
@@ -112,15 +112,13 @@ function makeRow(): Row {
   return { row, ...cells, computing, exchanging, shares, sharesText, lane };
 }
 
-function fill(row: Row, worker: WorkerStatus, isOver: boolean): void {
-  // What the others did last is no longer what they do.
-  const isDone = isOver && worker.state !== 'lost';
-  setAttribute(row.row, 'data-state', isDone ? 'done' : worker.state);
+function fill(row: Row, worker: WorkerStatus): void {
+  setAttribute(row.row, 'data-state', worker.state);
   setText(row.name, worker.name);
-  setText(row.state, isDone ? 'done' : stateText(worker.state));
+  setText(row.state, stateText(worker.state));
   setText(row.engine, worker.engine === '' ? '–' : worker.engine);
   setText(row.samples, count(worker.samples));
-  const isAtWork = !isDone && (worker.state === 'training' || worker.state === 'late');
+  const isAtWork = worker.state === 'training' || worker.state === 'late';
   row.shares.hidden = !isAtWork;
   row.computing.style.width = `${part(worker.computing) * 100}%`;
   row.exchanging.style.width = `${Math.min(part(worker.exchanging), 1 - part(worker.computing)) * 100}%`;

@@ -286,7 +286,8 @@ describe.skipIf(missing !== undefined)(`the live page in Chromium${visitor.why}`
     const rows = () =>
       page.locator('#worker-rows tr').evaluateAll((all) => all.map((row) => row.dataset.state));
     await eventually(async () => expect(await rows()).toEqual(['idle', 'lost', 'training']));
-    server.send({ status: status({ state: 'finished', step: 200, seconds: 60, workers }) });
+    const ended = workers.map((row) => (row.state === 'lost' ? row : { ...row, state: 'done' as const }));
+    server.send({ status: status({ state: 'finished', step: 200, seconds: 60, workers: ended }) });
     await eventually(async () => expect(await rows()).toEqual(['done', 'lost', 'done']));
     expect(await page.locator('#worker-rows .name').allTextContents()).toEqual(['w1', 'w2', 'w10']);
     expect(await text(page, '#speed-aside')).toBe('3 workers');

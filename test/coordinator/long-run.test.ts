@@ -64,7 +64,7 @@ it('a long run is read to its end', async () => {
   expect(await readOverview(directory, 'long', 0)).toMatchObject({ step: 5000, workers: 1 });
   const shown = (await RecordedRun.open(await readEvidence(directory), undefined)).view();
   expect(shown?.curve.at(-1)?.[0]).toBe(5000);
-  expect(shown?.status.step).toBe(5000);
+  expect(shown?.status).toMatchObject({ step: 5000, workers: [{ name: 'w0', state: 'done' }] });
 });
 
 /** Resumes a run up to its first step, and says how much of its files was read for that. */

@@ -421,22 +421,24 @@ describe('what a page is told', () => {
     ]);
   });
 
-  it('is how it ended, with everybody as they were before they went', async () => {
+  it('is how it ended, and that the workers that were there are done', async () => {
     const { observation, inspection, time } = observe();
     observation.step(step(3));
     observation.turn();
     observation.ended({ state: 'diverged', code: 'DIVERGED', message: 'the loss is not finite' });
     expect(observation.turn()?.status).toMatchObject({
-      ...{ state: 'diverged', message: 'the loss is not finite', step: 3, secondsLeft: undefined },
+      state: 'diverged',
+      message: 'the loss is not finite',
+      step: 3,
+      secondsLeft: undefined,
+      workers: [{ name: 'w0', state: 'done' }],
     });
     inspection.now = { ...inspection.now, phase: 'ended', workers: [] };
     const seconds = observation.turn()?.status?.seconds;
     time.now += 5000;
     const after = observation.turn();
     expect(after?.status?.seconds).toBe(seconds);
-    expect(after?.status?.workers).toMatchObject([
-      { name: 'w0', state: 'training', engine: 'reference, cpu' },
-    ]);
+    expect(after?.status?.workers).toMatchObject([{ name: 'w0', state: 'done', engine: 'reference, cpu' }]);
     expect(after?.changes).toBeUndefined();
     // To Prometheus they are gone.
     const samples = await scrape(observation);
