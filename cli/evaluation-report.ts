@@ -4,6 +4,7 @@ import type { Score } from '../evaluation/score.ts';
 import type { Dataset } from '../shared/dataset.ts';
 import type { CsvRow } from '../artifacts/csv.ts';
 import type { ChosenModel } from './choose-model.ts';
+import { columnsOf, padRight } from './columns.ts';
 import { mistakeLines } from './mistake-picture.ts';
 import { grouped, lossText, percent } from './progress-line.ts';
 import { paint, type Line } from './line.ts';
@@ -40,13 +41,13 @@ export function evaluationLines(evaluation: Evaluation, width: number, style: St
 
 function classLines({ confusion }: Score, classNames: readonly string[]): Line[] {
   const names = confusion.map((_, i) => className(classNames, i));
-  const columns = Math.max(5, ...names.map((name) => name.length));
+  const columns = Math.max(5, ...names.map(columnsOf));
   const heads = ['precision', 'recall', 'f1'].map((head) => head.padStart(11)).join('');
   return [
     [paint(`${'class'.padEnd(columns)}${heads}${'support'.padStart(10)}`, 'dim')],
     ...perClass(confusion).map(({ precision, recall, f1, support }, i) => {
       const ratios = [precision, recall, f1].map((ratio) => percent(ratio).padStart(11)).join('');
-      return `${(names[i] ?? '').padEnd(columns)}${ratios}${grouped(support).padStart(10)}`;
+      return `${padRight(names[i] ?? '', columns)}${ratios}${grouped(support).padStart(10)}`;
     }),
   ];
 }

@@ -1,4 +1,5 @@
 import { printable } from '../shared/printable.ts';
+import { columnsOf, firstColumns } from './columns.ts';
 
 const sgr = { bold: '1', dim: '2', green: '32', yellow: '33', cyan: '36' } as const;
 export type Look = keyof typeof sgr;
@@ -41,7 +42,7 @@ export function colouredText(line: Line): string {
 /** The text as it is shown, in at most so many columns. */
 export function shortened(text: string, columns: number): string {
   const shown = printable(text);
-  return shown.length <= columns ? shown : `${shown.slice(0, columns - 3)}...`;
+  return columnsOf(shown) <= columns ? shown : `${firstColumns(shown, columns - 3)}...`;
 }
 
 /** All parts of some lines on one, with `gap` between them. */

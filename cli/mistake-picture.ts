@@ -1,6 +1,7 @@
 import type { Misclassified } from '../evaluation/misclassified.ts';
 import { confidence, worst } from '../evaluation/worst.ts';
 import type { Dataset } from '../shared/dataset.ts';
+import { columnsOf, padRight } from './columns.ts';
 import { percent } from './progress-line.ts';
 import type { Style } from './style.ts';
 import { className } from './summary.ts';
@@ -32,7 +33,7 @@ export function mistakeLines(
     // Without such characters the captions have to do.
     return style.unicode ? [...picture(dataset, index), ...caption] : caption;
   });
-  const columns = Math.max(...blocks.flat().map((line) => line.length)) + GAP_COLUMNS;
+  const columns = Math.max(...blocks.flat().map(columnsOf)) + GAP_COLUMNS;
   const perLine = Math.max(1, Math.floor(width / columns));
   const lines = ['The worst mistakes, with how sure the model was, and their index'];
   for (let first = 0; first < blocks.length; first += perLine) {
@@ -40,7 +41,7 @@ export function mistakeLines(
     for (const row of side[0]?.keys() ?? [])
       lines.push(
         side
-          .map((block) => (block[row] ?? '').padEnd(columns))
+          .map((block) => padRight(block[row] ?? '', columns))
           .join('')
           .trimEnd(),
       );

@@ -1,5 +1,6 @@
 import { printedCsv, type CsvRow } from '../artifacts/csv.ts';
 import { printable, printableJson } from '../shared/printable.ts';
+import { columnsOf } from './columns.ts';
 import type { Environment } from './environment.ts';
 import { typable } from './invocation.ts';
 import { colouredText, plainText, type Line } from './line.ts';
@@ -79,7 +80,7 @@ export class Output {
     if (text === this.#live) return;
     this.#stream.write(this.#erase() + text);
     this.#live = text;
-    this.#columns = plainText(line).length;
+    this.#columns = columnsOf(plainText(line));
   }
 
   #rendered(line: Line): string {

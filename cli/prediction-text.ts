@@ -1,4 +1,5 @@
 import type { Picture } from '../page/normalise.ts';
+import { columnsOf, padLeft } from './columns.ts';
 import { joined, paint, type Line } from './line.ts';
 import { percent } from './progress-line.ts';
 import type { Style } from './style.ts';
@@ -30,10 +31,10 @@ export function predictionLines(
   const nameOf = (index: number) => className(classNames, index);
   const answer = paint(`${nameOf(predicted)}, ${percent(probabilities[predicted] ?? 0)}`, 'bold');
   const shown = likeliest(probabilities);
-  const nameColumns = Math.max(...shown.map((index) => nameOf(index).length));
+  const nameColumns = Math.max(...shown.map((index) => columnsOf(nameOf(index))));
   const bars = shown.map((index) => {
     const probability = probabilities[index] ?? 0;
-    const line = `${nameOf(index).padStart(nameColumns)} ${bar(probability, style)} ${percent(probability).padStart(8)}`;
+    const line = `${padLeft(nameOf(index), nameColumns)} ${bar(probability, style)} ${percent(probability).padStart(8)}`;
     return index === predicted ? [paint(line, 'green')] : line;
   });
   const barsColumns = nameColumns + 1 + BAR_COLUMNS + 1 + 8;

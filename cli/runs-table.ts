@@ -1,5 +1,6 @@
 import { unreachable } from '../shared/errors.ts';
 import { printable } from '../shared/printable.ts';
+import { columnsOf, padLeft, padRight } from './columns.ts';
 import { joined, paint, shortened, type Line, type Look } from './line.ts';
 import { clockText, grouped, percent } from './progress-line.ts';
 import type { RunOverview } from './run-overview.ts';
@@ -35,14 +36,14 @@ const columns: readonly Column[] = [
 export function runsTable(runs: readonly RunOverview[], width: number): Line[] {
   let shown = columns.map((column) => ({ ...column, cells: runs.map((run) => column.text(run)) }));
   const widthOf = ({ head, cells }: { head: string; cells: readonly string[] }) =>
-    Math.max(head.length, ...cells.map((cell) => cell.length));
+    Math.max(head.length, ...cells.map(columnsOf));
   const total = () => shown.reduce((sum, column) => sum + widthOf(column) + GAP.length, -GAP.length);
   while (total() > width && shown.some(({ dropped }) => dropped > 0)) {
     const worst = Math.max(...shown.map(({ dropped }) => dropped));
     shown = shown.filter(({ dropped }) => dropped !== worst);
   }
   const padded = (column: (typeof shown)[number], text: string) =>
-    column.isNumber === true ? text.padStart(widthOf(column)) : text.padEnd(widthOf(column));
+    column.isNumber === true ? padLeft(text, widthOf(column)) : padRight(text, widthOf(column));
   return [
     [
       paint(

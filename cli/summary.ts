@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { Shortcoming } from '../evaluation/shortcoming.ts';
 import { unreachable } from '../shared/errors.ts';
+import { columnsOf, padLeft, padRight } from './columns.ts';
 import { joined, paint, shortened, type Line } from './line.ts';
 import { clockText, grouped, lossText, percent } from './progress-line.ts';
 
@@ -77,14 +78,14 @@ export function confusionLines(test: TestResult, width: number): Line[] {
   const cell =
     Math.max(...test.confusion.flat().map((count) => String(count).length), ...numbers(names.length)) + 2;
   // Long names head the rows only; columns then carry the class's number, which the row shows too.
-  const short = names.every((name) => name.length <= cell - 2);
+  const short = names.every((name) => columnsOf(name) <= cell - 2);
   const heads = names.map((name, i) => (short ? name : String(i)));
   const labels = names.map((name, i) => (short || name === String(i) ? name : `${i} ${name}`));
-  const labelColumns = Math.max(4, ...labels.map((label) => label.length));
+  const labelColumns = Math.max(4, ...labels.map(columnsOf));
   const recallColumns = 11;
   if (labelColumns + cell * names.length + recallColumns > width) return topConfusions(test, names);
 
-  const right = (text: string) => text.padStart(cell);
+  const right = (text: string) => padLeft(text, cell);
   return [
     'Confusion matrix: rows true, columns predicted',
     [
@@ -98,7 +99,7 @@ export function confusionLines(test: TestResult, width: number): Line[] {
         j === i ? [paint(right(String(count)), 'green')] : right(dotted(count)),
       );
       const recall = recallText(row, i).padStart(recallColumns);
-      return joined([(labels[i] ?? '').padEnd(labelColumns), ...cells, recall], '');
+      return joined([padRight(labels[i] ?? '', labelColumns), ...cells, recall], '');
     }),
   ];
 }
