@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { systemCode } from '../data/system-error.ts';
 import { readRunRecord } from '../coordinator/old-run.ts';
 import { newRunId } from '../coordinator/run-directory.ts';
+import { configurationOfRecord } from '../shared/configuration.ts';
 import { ClusterError, errorTable } from '../shared/errors.ts';
 import { checkCoordinatorMemory, checkWorkerMemory, type Needing } from '../shared/memory-needs.ts';
 import { isLoopback, isWildcard, reachableAt } from '../shared/address.ts';
@@ -32,14 +33,15 @@ export async function local(given: LocalOptions, explicit: ReadonlySet<OptionKey
   });
   const certificate = trainingCertificate(options);
   // Before a port is held, TensorFlow set up, and anything started.
-  const least = leastConfiguration(options);
+  const before = options.resume === undefined ? undefined : await readRunRecord(options.resume);
+  const least =
+    before === undefined ? leastConfiguration(options) : configurationOfRecord(before.configuration);
   checkCoordinatorMemory(least);
   // Held before anything is set up, and as long as the run lives: no other process can take it while a coordinator is away.
   const { port, descriptor } = await holdRunPort(options, explicit, log);
   // Named here, so that a coordinator that crashes can be started again with it.
   const runId = options.resume === undefined ? (options.runId ?? newRunId(new Date())) : undefined;
   const directory = options.resume ?? join(options.runsDir, runId ?? '');
-  const before = options.resume === undefined ? undefined : await readRunRecord(directory);
   const needed = given.engine === 'auto' ? before?.engine?.description : undefined;
   const plans = await withEngineOfRun(directory, needed, () => planWorkers(options, log));
   for (const { engine } of plans.slice(0, 1)) checkWorkerMemory(least, engine, options.maxMemoryBytes);
@@ -92,7 +94,7 @@ export async function local(given: LocalOptions, explicit: ReadonlySet<OptionKey
   });
 }
 
-/** The least that a run of these options computes with: of another dataset than MNIST neither size nor classes are known yet. */
+/** The least that a new run computes with: of another dataset than MNIST neither size nor classes are known yet. */
 function leastConfiguration({ data, hidden, virtualShards, batchSize, dropout }: LocalOptions): Needing {
   const [inputs, classes] = data === undefined ? [784, 10] : [1, 2];
   return { model: { inputs, hidden, classes }, virtualShards, batchSize, dropout };
