@@ -19,7 +19,7 @@ import { printableJson } from '../shared/printable.ts';
 import { runRecordSchema, type RunRecord, type RunStatus } from '../shared/run-schema.ts';
 import { AppendFile } from './append-file.ts';
 import { Checkpoints } from './checkpoints.ts';
-import { forgetArtifacts } from './old-artifacts.ts';
+import { checkPlacesOfResults, forgetArtifacts } from './old-artifacts.ts';
 import { endOf, piecesOf, readEvents, readLines, readRunRecord, type OldLines } from './old-run.ts';
 import { checkUnbegun, createRunDirectory } from './run-directory.ts';
 import { RunLock, type LockPlace } from './run-lock.ts';
@@ -120,6 +120,7 @@ export class RunStore {
       // Whoever had the lock before may have begun.
       await checkUnbegun(path, disk);
       await makeOwnFolder(join(path, 'artifacts'), disk);
+      await checkPlacesOfResults(path, disk);
       const old = { drafts, metrics: undefined, events: undefined };
       return new RunStore(path, lock, await openFiles(path, old, options, false), options);
     });
@@ -138,6 +139,7 @@ export class RunStore {
       // From here on nobody else changes what is read; and what follows from it holds after a power cut, too.
       await syncNames(directory, true, disk);
       const record = await readRunRecord(directory, disk);
+      await checkPlacesOfResults(directory, disk);
       const configuration = configurationOfRecord(record.configuration);
       const checkpoints = new Checkpoints(directory, drafts, keep, disk);
       const checkpoint = await checkpoints.newest(configuration, damaged);

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { forgetArtifacts } from '../../coordinator/old-artifacts.ts';
@@ -66,6 +66,22 @@ describe('what there is to see of a run', () => {
     const longer = { ...configuration, steps: 20 };
     await makeUp({ runs, resume: directory, configuration: longer, until: 14 });
     expect(readdirSync(join(directory, 'artifacts')).toSorted()).toEqual(['notes.txt']);
+  });
+
+  it('is not forgotten where a folder has the name of a picture: the folder would go, too', async () => {
+    const directory = await makeUp({ runs, draw: () => Promise.resolve(drawn) });
+    const picture = join(directory, 'artifacts', 'loss.svg');
+    rmSync(picture);
+    mkdirSync(picture);
+    writeFileSync(join(picture, 'notes.txt'), 'mine');
+    const longer = { ...configuration, steps: 20 };
+    const resumed = makeUp({ runs, resume: directory, configuration: longer, until: 14 });
+    await expect(resumed).rejects.toMatchObject({
+      code: 'DATA',
+      message: `${picture} cannot be read: it is a folder, not a regular file`,
+    });
+    expect(read(picture, 'notes.txt')).toBe('mine');
+    expect(existsSync(join(directory, 'artifacts', 'manifest.json'))).toBe(true);
   });
 
   it('stays where another coordinator has put up its fence', async () => {

@@ -68,7 +68,16 @@ const readers: Readonly<Record<string, [read: () => Promise<unknown>, names: rea
   'eval and predict': [async () => await chooseModel(run, runs, patience), ['model.safetensors', 'run.json']],
   '--resume': [
     async () => await makeUp({ runs, resume: run, configuration: prolonged }),
-    ['run.json', 'metrics.jsonl', 'events.jsonl', 'lock.json', '.drafts-1/owner.json'],
+    [
+      'run.json',
+      'metrics.jsonl',
+      'events.jsonl',
+      'model.safetensors',
+      'artifacts/misclassified.jsonl',
+      'artifacts/manifest.json',
+      'lock.json',
+      '.drafts-1/owner.json',
+    ],
   ],
   push: [
     async () => await readInventory(run),
