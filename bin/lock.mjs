@@ -13,7 +13,7 @@ import {
 import { basename, dirname, join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { codeOf, fateOf, isRunning, nameOf, RENEW_MILLISECONDS, thisProcess } from './owner.mjs';
+import { codeOf, fateOf, nameOf, RENEW_MILLISECONDS, systemProcesses, thisProcess } from './owner.mjs';
 import { Watch, WATCH_MILLISECONDS } from './owner.mjs';
 
 /**
@@ -291,7 +291,7 @@ function parseOwner(text) {
 
 /** @param {LockOwner | undefined} owner */
 function fate(owner) {
-  return owner === undefined ? 'elsewhere' : fateOf(owner, thisProcess(), isRunning);
+  return owner === undefined ? 'elsewhere' : fateOf(owner, systemProcesses);
 }
 
 /**

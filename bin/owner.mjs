@@ -1,4 +1,4 @@
-import { readFileSync, readlinkSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { hostname } from 'node:os';
 
 /**
@@ -29,12 +29,23 @@ import { hostname } from 'node:os';
  */
 
 /**
+ * What a process knows of itself and of others on its host.
+ * @typedef {object} Processes
+ * @property {() => Owner} self
+ * @property {(pid: number, started: string) => boolean} isRunning whether the process that had this number and start is
+ *   still running
+ * @property {(started: string) => boolean} mayRunUnseen whether a process with this start may run under another number
+ */
+
+/**
  * What can be told of an owner from here. `elsewhere`: it runs, if it does, where this process
  * cannot look: on another host, in another pid namespace, or an older version did not record
  * where. `rebooted`: this host, or another one with its name, has booted since.
  * @typedef {'running' | 'gone' | 'rebooted' | 'elsewhere'} Fate
  */
 
+/** The pid namespace in which a machine boots; the kernel gives it this number. */
+const FIRST_NAMESPACE = 'pid:[4026531836]';
 /** How often an owner renews its lock. */
 export const RENEW_MILLISECONDS = 2_000;
 /** A lock whose owner may be gone is watched so long: several renewals. */
@@ -72,18 +83,39 @@ export function isRunning(pid, started) {
 }
 
 /**
+ * Whether a process with this start may run on this machine, whatever its number is here: one in a pid namespace of its own
+ * knows another one. Only a process in the first pid namespace of the machine sees all processes, and only where /proc hides
+ * none from it (hidepid): then it cannot read of the first process either, which is root's.
+ * @param {string} started
+ */
+export function mayRunUnseen(started, proc = '/proc') {
+  if (!/^[1-9]\d*$/.test(started)) return true;
+  try {
+    if (readlinkSync(`${proc}/self/ns/pid`) !== FIRST_NAMESPACE) return true;
+    const pids = readdirSync(proc).filter((name) => /^\d+$/.test(name));
+    return !pids.includes('1') || pids.some((pid) => startIn(`${proc}/${pid}/stat`) === started);
+  } catch {
+    return true;
+  }
+}
+
+/** @type {Processes} */
+export const systemProcesses = { self: thisProcess, isRunning, mayRunUnseen };
+
+/**
  * @param {RecordedOwner} owner
- * @param {Owner} here
- * @param {(pid: number, started: string) => boolean} isRunning
+ * @param {Processes} processes
  * @returns {Fate}
  */
-export function fateOf(owner, here, isRunning) {
+export function fateOf(owner, { self, isRunning, mayRunUnseen }) {
+  const here = self();
   if (owner.host !== here.host) return 'elsewhere';
   if (owner.boot !== undefined && owner.boot !== here.boot) return 'rebooted';
   if (owner.namespace === here.namespace) return isRunning(owner.pid, owner.started) ? 'running' : 'gone';
+  if (owner.namespace !== undefined) return 'elsewhere';
   // Number and start may still be those of a process that this one can see.
-  const isKnown = owner.namespace === undefined && isRunning(owner.pid, owner.started);
-  return isKnown ? 'running' : 'elsewhere';
+  if (isRunning(owner.pid, owner.started)) return 'running';
+  return owner.boot === undefined || mayRunUnseen(owner.started) ? 'elsewhere' : 'gone';
 }
 
 /** @param {RecordedOwner} owner */
@@ -145,7 +177,26 @@ export function codeOf(error) {
 
 /** @param {number} pid */
 function statOf(pid) {
-  const stat = textOr('', () => readFileSync(`/proc/${pid}/stat`, 'utf8'));
+  return parseStat(textOr('', () => readFileSync(`/proc/${pid}/stat`, 'utf8')));
+}
+
+/**
+ * The start of a process that is listed; undefined where it has ended since. Throws where it cannot be read.
+ * @param {string} path
+ */
+function startIn(path) {
+  try {
+    const stat = parseStat(readFileSync(path, 'utf8'));
+    if (stat === undefined) throw new Error(`${path} is not what it was in any Linux`);
+    return stat.started;
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ESRCH') return undefined;
+    throw error;
+  }
+}
+
+/** @param {string} stat */
+function parseStat(stat) {
   // The name, in parentheses, may hold spaces; the third field follows it, the 22nd is the start.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   const [state = '', started] = [fields[0], fields[19]];

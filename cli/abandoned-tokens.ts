@@ -24,7 +24,7 @@ export function removeAbandonedTokens(folder: string, processes: Processes = sys
 function removeIfAbandoned(token: string, owner: string, processes: Processes): void {
   const text = readEntryNow(owner);
   const recorded = ownerSchema.parse(JSON.parse(text.toString('utf8')));
-  if (fateOf(recorded, processes.self(), processes.isRunning) !== 'gone') return;
+  if (fateOf(recorded, processes) !== 'gone') return;
   removeOwned(token, text);
 }
 

@@ -192,7 +192,7 @@ export async function writerOf(
   });
   if (owner === undefined) return undefined;
   if (owner === 'unknown') return `the owner of ${path}, if it still runs,`;
-  const fate = fateOf(owner, processes.self(), processes.isRunning);
+  const fate = fateOf(owner, processes);
   if (fate === 'gone' || fate === 'rebooted') return undefined;
   return fate === 'running' ? nameOf(owner) : `${nameOf(owner)}, if it still runs,`;
 }
@@ -239,7 +239,7 @@ async function mayTake(
   const { owner, path } = found;
   if (owner === undefined) return true;
   const { processes } = place;
-  const fate = owner === 'unknown' ? 'elsewhere' : fateOf(owner, processes.self(), processes.isRunning);
+  const fate = owner === 'unknown' ? 'elsewhere' : fateOf(owner, processes);
   const name = owner === 'unknown' ? 'a process of another version' : nameOf(owner);
   if (fate === 'gone') return true;
   if (fate === 'running')

@@ -109,6 +109,9 @@ describe('the lock of a run', () => {
     try {
       const [line]: Buffer[] = await once(parent.stdout, 'data');
       const [pid = '', started = ''] = String(line).trim().split(' ');
+      // The shell itself would still ask.
+      const program = () => readFileSync(`/proc/${parent.pid}/comm`, 'utf8').trim();
+      await expect.poll(program).toBe('sleep');
       process.kill(Number(pid), 'SIGKILL');
       const state = () => readFileSync(`/proc/${pid}/stat`, 'utf8').split(' ')[2];
       await expect.poll(state).toBe('Z');
@@ -172,12 +175,23 @@ describe('the lock of a run', () => {
     expect(await writer(folder)).toBe(`process ${process.pid} on ${hostname()}`);
     // It may be in another pid namespace.
     oldLockOf(folder, { pid: await deadPid() });
-    await expect(take(folder, false)).rejects.toMatchObject({
+    const hidden = { ...systemProcesses, mayRunUnseen: () => true };
+    await expect(take(folder, false, hidden)).rejects.toMatchObject({
       code: 'LOCKED',
       message: expect.stringContaining('an older version wrote the lock'),
     });
-    expect(await writer(folder)).toMatch(/^process \d+ on .*, if it still runs,$/);
-    await (await take(folder, true)).release();
+    expect(await writerOf(folder, systemDisk, hidden)).toMatch(/^process \d+ on .*, if it still runs,$/);
+    await (await take(folder, true, hidden)).release();
+  });
+
+  it('of an older version that crashed is taken over where every process can be seen', async () => {
+    const folder = temporaryFolder();
+    oldLockOf(folder, { pid: await deadPid() });
+    const clock = quickClock();
+    const all = { ...systemProcesses, mayRunUnseen: () => false };
+    expect(await writerOf(folder, systemDisk, all)).toBeUndefined();
+    await (await take(folder, false, all, clock)).release();
+    expect(clock.waited).toBe(0);
   });
 
   it('of a newer version that this one cannot read is taken over only on request', async () => {

@@ -125,6 +125,7 @@ export class SimulatedProcess {
         const process = processes[pid - 1];
         return process?.isAlive === true && process.host === this.host && started(pid) === start;
       },
+      mayRunUnseen: () => true,
     };
   }
 
