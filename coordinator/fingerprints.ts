@@ -8,21 +8,47 @@ import { type RunState, withWorker, type WorkerState } from './state.ts';
  * Without another one the step stays open: a slow worker that was cut off finds the longer deadlines that it needs.
  */
 export function dropClaim(state: RunState): Next {
-  const { task, fingerprint, settings } = state;
-  const isClaim = fingerprint !== undefined && !state.isProven && !settings.allowMixedEngines;
-  if (!isClaim || state.phase !== 'gathering') return { state, effects: [] };
-  const workers = [...state.workers.values()];
-  const isHeld = workers.some((worker) => worker.fingerprint === fingerprint);
-  const isContested = workers.some(
-    (worker) => worker.phase === 'ready' && worker.fingerprint !== fingerprint,
-  );
-  if (task !== undefined && (isHeld || !isContested)) return { state, effects: [] };
+  const { task } = state;
+  if (!isClaim(state) || state.phase !== 'gathering') return { state, effects: [] };
+  const isHeld = holdersOf(state).length > 0;
+  if (task !== undefined && (isHeld || contestedSince(state) === undefined)) return { state, effects: [] };
   const delivered = withoutTask(state.delivered, task);
   const effects = [...(task?.sums ?? [])].map((node): Effect => ({ kind: 'forget', node }));
   return {
     state: { ...state, fingerprint: undefined, engine: undefined, task: undefined, delivered },
     effects,
   };
+}
+
+/**
+ * The workers that made a claim, where another one is ready that computes other bytes and the claim's
+ * first task has missed a deadline and takes longer than a claim may.
+ */
+export function overdueHolders(state: RunState, now: number): WorkerState[] {
+  const { task, claimMilliseconds } = state;
+  const contested = contestedSince(state);
+  if (task === undefined || !isClaim(state) || contested === undefined) return [];
+  const isOverdue = [...task.parts.values()].some(({ accepted, missed, leases }) => {
+    const begun = Math.max(contested, Math.min(...leases.map(({ granted }) => granted)));
+    return accepted === undefined && missed > 0 && now - begun >= claimMilliseconds;
+  });
+  return isOverdue ? holdersOf(state) : [];
+}
+
+function isClaim({ fingerprint, isProven, settings }: RunState): boolean {
+  return fingerprint !== undefined && !isProven && !settings.allowMixedEngines;
+}
+
+function holdersOf({ workers, fingerprint }: RunState): WorkerState[] {
+  return [...workers.values()].filter((worker) => worker.fingerprint === fingerprint);
+}
+
+/** When the first of the ready workers connected that compute other bytes than the run; undefined without one. */
+function contestedSince({ workers, fingerprint }: RunState): number | undefined {
+  const strangers = [...workers.values()].filter(
+    (worker) => worker.phase === 'ready' && worker.fingerprint !== fingerprint,
+  );
+  return strangers.length === 0 ? undefined : Math.min(...strangers.map(({ connectedAt }) => connectedAt));
 }
 
 /** With its first step the fingerprint is proven: who computes other bytes, and has waited, is told so. */

@@ -1,5 +1,5 @@
 import { ARITHMETIC, PROTOCOL, type WorkerMessage } from '../shared/messages.ts';
-import { unreachable } from '../shared/errors.ts';
+import { unreachable, type ErrorCode } from '../shared/errors.ts';
 import type { GpuReading } from '../shared/gpu-reading.ts';
 import * as limits from '../shared/limits.ts';
 import { fullBudget, spend } from './chatter.ts';
@@ -8,7 +8,7 @@ import { andThen, close, type Effect, log, type Next } from './effects.ts';
 import type { RunEvent } from './events.ts';
 import { type RunState, withWorker, type WorkerState } from './state.ts';
 import type { Task } from './task.ts';
-import { judgeFingerprint } from './fingerprints.ts';
+import { judgeFingerprint, overdueHolders } from './fingerprints.ts';
 import { end, tooFewWorkers } from './outcome.ts';
 import { takeResult } from './results.ts';
 import { blame } from './standing.ts';
@@ -157,8 +157,7 @@ function greet(
     if (idler === undefined) return close(state, worker.slot, 'FULL', full);
     const seconds = Math.round((now - idler.connectedAt) / 1000);
     const why = `${full}, and a new one takes the place of this one, which is not ready after ${seconds} s`;
-    const freed = andThen(close(state, idler.slot, 'FULL', why), (s) => leave(s, idler.slot, why, now));
-    return andThen(freed, (s) => greet(s, worker, hello, now));
+    return andThen(dismiss(state, idler.slot, 'FULL', why, now), (s) => greet(s, worker, hello, now));
   }
   const { run, term } = state.settings;
   const silentAt = now + limits.IDLE_LIMIT_MILLISECONDS;
@@ -252,6 +251,24 @@ function leave(state: RunState, slot: number, reason: string, now: number): Next
   return { state: { ...rest, phase: 'gathering', waitingSince: now }, effects: [...effects, waiting] };
 }
 
+/** The worker's connection is closed, and it has left at once. */
+function dismiss(state: RunState, slot: number, code: ErrorCode, why: string, now: number): Next {
+  return andThen(close(state, slot, code, why), (s) => leave(s, slot, why, now));
+}
+
+/** All at once, so that workers that come again and again hold no claim together. */
+function dismissHolders(state: RunState, now: number): Next {
+  const holders = overdueHolders(state, now);
+  if (holders.length === 0) return { state, effects: [] };
+  const seconds = Math.round(state.claimMilliseconds / 1000);
+  const why = `the first step is not done after ${seconds} s, and a worker that computes other bytes waits for it`;
+  const claimMilliseconds = Math.min(2 * state.claimMilliseconds, limits.MAX_REPEATED_LEASE_MILLISECONDS);
+  return holders.reduce<Next>(
+    (next, { slot }) => andThen(next, (s) => dismiss(s, slot, 'TIMEOUT', why, now)),
+    { state: { ...state, claimMilliseconds }, effects: [] },
+  );
+}
+
 /** Time passes: leases are missed, silent workers are given up, and waiting has an end. */
 function expire(state: RunState, now: number): Next {
   const { task } = state;
@@ -277,6 +294,7 @@ function expire(state: RunState, now: number): Next {
       );
     }
   }
+  next = andThen(next, (s) => dismissHolders(s, now));
   if (state.phase !== 'gathering' || !isTimeUp(state, now) || isEnough(state, now)) return next;
   return andThen(next, (s) => end(s, tooFewWorkers(s, computingCount(s))));
 }

@@ -1,6 +1,7 @@
 import type { Configuration } from '../shared/configuration.ts';
 import type { ErrorCode } from '../shared/errors.ts';
 import type { EngineIdentity } from '../shared/engine-identity.ts';
+import { CLAIM_LIMIT_MILLISECONDS } from '../shared/limits.ts';
 import type { Budget } from './chatter.ts';
 import type { Assignment } from './plan.ts';
 import type { ShardTimes, Task } from './task.ts';
@@ -25,6 +26,8 @@ export interface RunState {
   readonly fingerprint: string | undefined;
   /** Whether a step was done by workers with that fingerprint, or a run that is resumed knows it: until then it is a claim. */
   readonly isProven: boolean;
+  /** How long a claim may hold up a worker that computes other bytes: twice as long after each that did. */
+  readonly claimMilliseconds: number;
   /** The engine of the worker whose fingerprint that is. */
   readonly engine: EngineIdentity | undefined;
   /** Whether a worker of another fingerprint was ever let in. */
@@ -183,6 +186,7 @@ export function initialState(settings: Settings, now: number, resumed?: Resumed)
     task: undefined,
     fingerprint: resumed?.fingerprint,
     isProven: resumed?.fingerprint !== undefined,
+    claimMilliseconds: CLAIM_LIMIT_MILLISECONDS,
     engine: resumed?.engine,
     mixed: resumed?.mixed ?? false,
     waitingSince: now,

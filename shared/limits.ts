@@ -245,6 +245,8 @@ export const MAX_LEASE_MILLISECONDS = 60_000;
 export const MAX_REPEATED_LEASE_MILLISECONDS = 3_600_000;
 export const FIRST_LEASE_MILLISECONDS = 30_000;
 /** How long a worker that fails again and again gets no work, and how long its speed is remembered. */
+/** For the first step, while a worker of another fingerprint waits for it. */
+export const CLAIM_LIMIT_MILLISECONDS = 60_000;
 export const SET_ASIDE_MILLISECONDS = 30_000;
 export const PACE_MEMORY_MILLISECONDS = 10_000;
 export const DEFAULT_RENDEZVOUS_TIMEOUT_SECONDS = 600;

@@ -1,8 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { MAX_PREPARE_LIMIT_MILLISECONDS, PREPARING_PLACE_MILLISECONDS } from '../../shared/limits.ts';
+import {
+  CLAIM_LIMIT_MILLISECONDS,
+  MAX_PREPARE_LIMIT_MILLISECONDS,
+  PREPARING_PLACE_MILLISECONDS,
+} from '../../shared/limits.ts';
 import { PROTOCOL } from '../../shared/messages.ts';
-import { fail, workerIn } from './answers.ts';
+import { beat, fail, workerIn } from './answers.ts';
 import { Cluster, configuration } from './cluster.ts';
 
 const FULL = '(((s0+s1)+(s2+s3))+((s4+s5)+(s6+s7)))';
@@ -337,6 +341,35 @@ describe('who is let in', () => {
       expect(delivered.reduce((sum, samples) => sum + samples, 0)).toBe(200);
     },
   );
+
+  it('lets no fingerprint that was made up hold up a run by heartbeats', () => {
+    const cluster = new Cluster({ startWorkers: 2 });
+    cluster.join(0, 'made up');
+    cluster.join(1, 'made up');
+    beat(cluster, 2 * CLAIM_LIMIT_MILLISECONDS);
+    expect(cluster.closed).toEqual([]);
+    cluster.requests = [];
+    cluster.join(2, 'honest');
+    beat(cluster, CLAIM_LIMIT_MILLISECONDS - 1);
+    expect(cluster.closed).toEqual([]);
+    beat(cluster, 1);
+    expect(cluster.closed).toEqual([
+      { slot: 0, code: 'TIMEOUT' },
+      { slot: 1, code: 'TIMEOUT' },
+    ]);
+    // They come again at once, and contest the honest claim.
+    cluster.join(3, 'made up');
+    cluster.join(4, 'made up');
+    beat(cluster, CLAIM_LIMIT_MILLISECONDS);
+    expect(cluster.state.fingerprint).toBe('honest');
+    cluster.finish();
+    expect(cluster.updates).toEqual(EXPECTED);
+    expect(cluster.closed.slice(2)).toEqual([
+      { slot: 3, code: 'FINGERPRINT' },
+      { slot: 4, code: 'FINGERPRINT' },
+    ]);
+    expect(cluster.outcome?.state).toBe('finished');
+  });
 
   it('accepts other fingerprints with --allow-mixed-engines and remembers it', () => {
     const cluster = new Cluster({ startWorkers: 2, allowMixedEngines: true });

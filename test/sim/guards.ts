@@ -144,6 +144,13 @@ export const guards: readonly Guard[] = [
     test: 'test/coordinator/run.test.ts',
   },
   {
+    name: 'a claim that others wait for has an end',
+    file: 'coordinator/membership.ts',
+    line: 'if (holders.length === 0) return { state, effects: [] };',
+    without: 'if (holders.length >= 0) return { state, effects: [] };',
+    test: 'test/coordinator/run.test.ts',
+  },
+  {
     name: 'memory of a message is used again only once it was given back',
     file: 'shared/large-messages.ts',
     line: 'this.#options.deliver(message, () => (this.#spare = message));',
