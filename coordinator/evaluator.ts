@@ -1,5 +1,6 @@
 import { misclassified, type Misclassified } from '../evaluation/misclassified.ts';
 import { score, type Score } from '../evaluation/score.ts';
+import type { Configuration } from '../shared/configuration.ts';
 import type { Dataset } from '../shared/dataset.ts';
 import { assert } from '../shared/errors.ts';
 import type { EngineIdentity } from '../shared/engine-identity.ts';
@@ -89,6 +90,19 @@ export interface EvaluationSettings extends Pick<
   readonly dataset: Dataset;
 }
 
+/** What workers are told to prepare for. No step is computed, so none needs the memory for a batch of the run. */
+export function evaluationOf(configuration: Configuration, dataset: Dataset): Configuration {
+  return {
+    ...configuration,
+    batchSize: 1,
+    virtualShards: 1,
+    dataset: dataset.digest,
+    steps: 1,
+    trainSamples: dataset.train.samples,
+    testSamples: dataset.test.samples,
+  };
+}
+
 /** Listens for workers and has them evaluate the test set with the model's weights. Rejects as `serve` does. */
 export function startEvaluation(
   { configuration, weights }: ModelFile,
@@ -99,10 +113,7 @@ export function startEvaluation(
   return serve(
     {
       ...{ ...settings, ...writesNothing },
-      configuration: {
-        ...{ ...configuration, dataset: dataset.digest, steps: 1 },
-        ...{ trainSamples: dataset.train.samples, testSamples: dataset.test.samples },
-      },
+      configuration: evaluationOf(configuration, dataset),
     },
     (workplace) => {
       const zeros = new Float32Array(weights.length);

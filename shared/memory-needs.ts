@@ -17,14 +17,36 @@ export type Needing = Pick<Configuration, 'virtualShards' | 'batchSize' | 'dropo
   readonly model: ModelShape;
 };
 
+interface Copies {
+  /** Of inputs and dropout masks, of all shards that it computes at once. */
+  readonly fed: number;
+  /** Of one shard's inputs and activations. */
+  readonly inputs: number;
+  readonly activations: number;
+  /** For each shard that it computes at once. */
+  readonly parameters: number;
+}
+
 /**
- * How many copies of a shard's inputs, its activations and the parameters an engine holds at once,
- * at most. Measured as growth of a worker's peak memory over that of a tiny configuration.
+ * How many copies an engine holds at once, at most. They are fitted to the growth of a worker's peak
+ * memory (VmHWM) over that with `--hidden 8 --batch-size 32`, which has the dataset and the library:
+ * 159 MiB with wasm, 468 MiB with tensorflow (TensorFlow 2.21, one thread). Measured in MiB with two
+ * steps, on one processor; D is --dropout 0.2, x 8 are eight layers:
+ *
+ *     --hidden    --batch-size  --virtual-shards     tensorflow  wasm
+ *     8                 65,536                 1           1017
+ *     8                 16,384                 1                  249
+ *     256 x 8            4,096                 1            145   336
+ *     512,512 D         65,536                 8           2122
+ *     512,512 D         65,536                64           1182
+ *     512,512 D         32,768                 8           1026
+ *     512,512 D         16,384                 1            678  1010 (before its second batch)
+ *     2048,2048 D        1,024                 8            670   388 (before its second batch)
  */
-const copies: Readonly<Record<EngineKind, { inputs: number; activations: number; parameters: number }>> = {
-  tensorflow: { inputs: 3, activations: 3, parameters: 4 },
-  wasm: { inputs: 3, activations: 9, parameters: 6 },
-  reference: { inputs: 2, activations: 9, parameters: 6 },
+const copies: Readonly<Record<EngineKind, Copies>> = {
+  tensorflow: { fed: 2.2, inputs: 1, activations: 2.5, parameters: 2.5 },
+  wasm: { fed: 2, inputs: 1, activations: 9, parameters: 6 },
+  reference: { fed: 1, inputs: 1, activations: 9, parameters: 6 },
 };
 
 /** What a coordinator needs for the weights in their frames, Adam's moments, and a gradient for each shard. */
@@ -38,16 +60,17 @@ export function workerBytes(configuration: Needing, engine: EngineKind): number 
   const shardRows = Math.ceil(batchSize / virtualShards);
   const shardsAtOnce = engine === 'tensorflow' ? Math.min(virtualShards, MAX_GRAPH_SHARDS) : 1;
   const units = sum(model.hidden) + model.classes;
+  const masks = dropout > 0 ? sum(model.hidden) : 0;
   const parameters = parameterCount(model) + 1;
   const factor = copies[engine];
-  // This step's batch and the next one's, with their dropout masks.
-  const batches = 2 * virtualShards * shardRows * (model.inputs + (dropout > 0 ? sum(model.hidden) : 0) + 1);
+  // This step's batch and the next one's.
+  const batches = 2 * virtualShards * shardRows * (model.inputs + masks + 1);
   // Weights, results on their way, and a partial sum for each level of the tree.
   const vectors = parameters * (1 + RESULT_FRAMES + 1 + Math.log2(virtualShards));
-  const rows = Math.max(shardsAtOnce * shardRows, EVALUATION_CHUNK_ROWS);
-  const engineFloats =
-    rows * (factor.inputs * model.inputs + factor.activations * units) +
-    shardsAtOnce * factor.parameters * parameters;
+  const row = factor.inputs * model.inputs + factor.activations * units;
+  const training = shardRows * (shardsAtOnce * factor.fed * (model.inputs + masks) + row);
+  const evaluation = EVALUATION_CHUNK_ROWS * (factor.fed * model.inputs + row);
+  const engineFloats = Math.max(training, evaluation) + shardsAtOnce * factor.parameters * parameters;
   return FLOAT_BYTES * (batches + vectors + engineFloats);
 }
 
