@@ -1,3 +1,5 @@
+import { diskGuards } from './disk-guards.ts';
+
 /** A line that keeps a promise, and what it becomes when it is gone. */
 export interface Guard {
   readonly name: string;
@@ -11,10 +13,9 @@ export interface Guard {
 const VOTES = 'test/coordinator/votes.test.ts';
 const SUSPENSION = 'test/sim/suspension.test.ts';
 const AUDIT = 'test/coordinator/audit.test.ts';
-const RUN_LOCK = 'test/coordinator/run-lock.test.ts';
-const SETUP_LOCK = 'test/bin/lock.test.ts';
 
 export const guards: readonly Guard[] = [
+  ...diskGuards,
   {
     name: 'a result of another step is dropped',
     file: 'coordinator/results.ts',
@@ -203,39 +204,11 @@ export const guards: readonly Guard[] = [
     test: VOTES,
   },
   {
-    name: 'what is found of a run outlives a power cut before anything follows from it',
-    file: 'coordinator/store.ts',
-    line: 'await syncNames(directory, true, disk);',
-    without: '',
-    test: 'test/coordinator/store.test.ts',
-  },
-  {
-    name: 'a checkpoint that is found outlives a power cut before anything follows from it',
-    file: 'coordinator/checkpoints.ts',
-    line: 'if (names.length > 0) await syncNames(this.#directory, true, this.#disk);',
-    without: '',
-    test: 'test/coordinator/checkpoints.test.ts',
-  },
-  {
     name: 'a checksum that was made up is found by its digest',
     file: 'coordinator/votes.ts',
     line: 'if (isDigested && one.digest !== other.digest) return false;',
     without: '',
     test: VOTES,
-  },
-  {
-    name: 'a damaged checkpoint is not kept instead of a good one',
-    file: 'coordinator/checkpoints.ts',
-    line: '.filter((other) => other <= name)',
-    without: '',
-    test: 'test/coordinator/checkpoints.test.ts',
-  },
-  {
-    name: 'whoever was fenced off removes no artifacts',
-    file: 'coordinator/old-artifacts.ts',
-    line: 'await disk.rename(join(folder, name), draft);',
-    without: 'await disk.remove(join(folder, name));',
-    test: 'test/coordinator/artifacts.test.ts',
   },
   {
     name: 'who prepares has no more time than it has said',
@@ -277,142 +250,10 @@ export const guards: readonly Guard[] = [
     test: 'test/worker/link.test.ts',
   },
   {
-    name: 'a file is synced before it gets its name',
-    file: 'data/whole-file.ts',
-    line: 'await file.sync();',
-    without: '',
-  },
-  {
-    name: 'a new name is synced',
-    file: 'data/whole-file.ts',
-    line: 'await disk.syncDirectory(dirname(path));',
-    without: '',
-  },
-  {
-    name: "a new directory's name is synced",
-    file: 'data/whole-file.ts',
-    line: 'await disk.syncDirectory(directory);',
-    without: '',
-  },
-  {
-    name: 'the lines of all steps are synced before a checkpoint can be seen',
-    file: 'coordinator/store.ts',
-    line: 'await this.#metrics.sync();\n    return await this.#unlessSuperseded',
-    without: 'return await this.#unlessSuperseded',
-  },
-  {
-    name: 'the fence: who was taken over has no drafts any more',
-    file: 'coordinator/run-lock.ts',
-    line: 'if (number < this.#number) await',
-    without: 'if (number > this.#number) await',
-  },
-  {
-    name: 'the fence: the lines go on in new files',
-    file: 'coordinator/store.ts',
-    line: 'else if (takeOver) await writeWhole(file, piecesOf(file, disk, 0, bytes), disk, drafts);',
-    without: '',
-  },
-  {
-    name: 'who was taken over notices while it has nothing to write',
-    file: 'coordinator/store.ts',
-    line: 'else this.#options.onError(loss);',
-    without: '',
-  },
-  {
     name: 'workers of who was taken over look for the other one',
     file: 'coordinator/serve.ts',
     line: "? 'SUPERSEDED' : 'RUN_FAILED'",
     without: "? 'RUN_FAILED' : 'RUN_FAILED'",
-  },
-  {
-    name: 'the lock of who lives is respected',
-    file: 'coordinator/run-lock.ts',
-    line: "if (fate === 'gone') return true;",
-    without: "if (fate === 'gone' || fate === 'running') return true;",
-  },
-  {
-    name: 'a lock is taken by one of those that see it free',
-    file: 'coordinator/run-lock.ts',
-    line: 'if ((await findDrafts(directory, disk)).highest >= number) return undefined;',
-    without: 'if ((await findDrafts(directory, disk)).highest >= number) return lock;',
-    test: RUN_LOCK,
-  },
-  {
-    name: 'one that was suspended before it took a lock sees that others had it meanwhile',
-    file: 'coordinator/run-lock.ts',
-    line: 'const { highest } = await findDrafts(directory, disk);',
-    without: 'const highest = number;',
-    test: RUN_LOCK,
-  },
-  {
-    name: 'a lock that was given back keeps its number',
-    file: 'coordinator/run-lock.ts',
-    line: 'await this.#disk.rename(join(this.drafts, OWNER), join(this.drafts, ENDED));',
-    without: 'await this.#disk.remove(join(this.drafts, OWNER));',
-    test: RUN_LOCK,
-  },
-  {
-    name: 'a lock that is renewed is not taken',
-    file: 'bin/owner.mjs',
-    line: 'this.#isRenewed ||= seen !== this.#seen;',
-    without: '',
-    test: RUN_LOCK,
-  },
-  {
-    name: 'a process of another pid namespace is not judged by its number',
-    file: 'bin/owner.mjs',
-    line: 'if (owner.namespace === here.namespace) return',
-    without: 'if (owner.namespace !== undefined) return',
-    test: RUN_LOCK,
-  },
-  {
-    name: 'a zombie owns nothing',
-    file: 'bin/owner.mjs',
-    line: ' && !/[ZXx]/.test(stat.state)',
-    without: '',
-    test: RUN_LOCK,
-  },
-  {
-    name: 'an observer that was suspended has seen nothing meanwhile',
-    file: 'bin/owner.mjs',
-    line: 'const passed = Math.min(now - this.#looked, 4 * LOOK_MILLISECONDS);',
-    without: 'const passed = now - this.#looked;',
-    test: 'test/bin/owner.test.ts',
-  },
-  {
-    name: 'a folder is opened itself, and no link to one',
-    file: 'data/disk.ts',
-    line: 'O_RDONLY | O_DIRECTORY | O_NOFOLLOW',
-    without: 'O_RDONLY | O_DIRECTORY',
-    test: 'test/data/disk.test.ts',
-  },
-  {
-    name: 'a set-up that lost its lock begins again',
-    file: 'bin/lock.mjs',
-    line: 'if (lease.isHeld) throw error;',
-    without: 'if (losses > 0) throw error;',
-    test: SETUP_LOCK,
-  },
-  {
-    name: 'the lock of a set-up that is renewed is not taken over',
-    file: 'bin/lock.mjs',
-    line: 'if (isGone || unmoved >= limitOf(found)) {',
-    without: 'if (isGone || time.now() - begun >= limitOf(found)) {',
-    test: SETUP_LOCK,
-  },
-  {
-    name: 'the lock of a set-up of an older version is respected while it runs',
-    file: 'bin/lock.mjs',
-    line: "if (known === 'running' && owner?.token === undefined) return Infinity;",
-    without: '',
-    test: SETUP_LOCK,
-  },
-  {
-    name: 'whoever was fenced off removes no checkpoint',
-    file: 'coordinator/checkpoints.ts',
-    line: 'await this.#disk.rename(join(this.#directory, name), draft);',
-    without: 'await this.#disk.remove(join(this.#directory, name));',
-    test: 'test/coordinator/checkpoints.test.ts',
   },
   {
     name: 'the term rises',
@@ -425,18 +266,6 @@ export const guards: readonly Guard[] = [
     file: 'coordinator/recorder.ts',
     line: 'await store.writeRun(this.#begun);',
     without: 'void store.writeRun(this.#begun).catch(() => undefined);',
-  },
-  {
-    name: 'a write that brought a part is gone on with',
-    file: 'coordinator/append-file.ts',
-    line: 'this.#rest = this.#rest.subarray(bytes);',
-    without: 'this.#rest = NOTHING;',
-  },
-  {
-    name: 'a torn line is cut off',
-    file: 'coordinator/store.ts',
-    line: 'if ((await disk.size(path)) > bytes) await disk.cut(path, bytes);',
-    without: '',
   },
   {
     name: 'a step that is computed again is not written again',
@@ -456,46 +285,5 @@ export const guards: readonly Guard[] = [
     file: 'coordinator/serve.ts',
     line: 'const outcome = await driver.outcome;',
     without: 'const outcome = await driver.outcome; driver.shutDown(outcome);',
-  },
-  {
-    name: 'a directory without run.json is taken by its id',
-    file: 'coordinator/run-directory.ts',
-    line: 'if (names.every(isOfUnbegunRun)) return;',
-    without: '',
-  },
-  {
-    name: 'a full disk is waited for',
-    file: 'coordinator/append-file.ts',
-    line: 'if (!isFull(error)) return this.#fail(error);',
-    without: 'if (!this.#closed) return this.#fail(error);',
-    test: 'test/coordinator/append-file.test.ts',
-  },
-  {
-    name: 'nothing is believed after a failed sync',
-    file: 'coordinator/append-file.ts',
-    line: 'await this.#file.sync().catch((error: unknown) => this.#fail(error));',
-    without: 'await this.#file.sync().catch(() => undefined);',
-    test: 'test/coordinator/append-file.test.ts',
-  },
-  {
-    name: 'not more lines wait than a limit says',
-    file: 'coordinator/append-file.ts',
-    line: 'if (this.#characters + this.#rest.length <= maxBufferBytes) return true;',
-    without: 'if (maxBufferBytes > 0) return true;',
-    test: 'test/coordinator/append-file.test.ts',
-  },
-  {
-    name: 'what is left of a failed write is removed',
-    file: 'data/whole-file.ts',
-    line: 'await disk.remove(temporary).catch(() => undefined);',
-    without: '',
-    test: 'test/data/whole-file.test.ts',
-  },
-  {
-    name: "another's lock is not released",
-    file: 'coordinator/run-lock.ts',
-    line: 'if ((await readText(lock, this.#disk)) === this.#lockText) await',
-    without: 'await',
-    test: RUN_LOCK,
   },
 ];
