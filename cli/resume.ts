@@ -12,7 +12,7 @@ import {
   type LocalOptions,
   type OptionKey,
 } from './options.ts';
-import { engineOfRun, engineToKeep } from './run-engine.ts';
+import { engineInEvents, engineOfRun, engineToKeep } from './run-engine.ts';
 import { recipeOf } from './run-settings.ts';
 
 /**
@@ -38,8 +38,10 @@ export async function adoptRun<O extends LocalOptions | CoordinatorOptions>(
   const values = { ...recipeOf(recorded), hidden: recorded.model.hidden };
   const trust = trustOf(options, explicit, record.launch);
   // A coordinator has no engine, and where engines are mixed any may join.
-  const ran = 'engine' in options && !trust.allowMixedEngines ? record.engine?.description : undefined;
-  const engine = 'engine' in options ? engineOfRun(ran, options, explicit) : {};
+  const keepsEngine = 'engine' in options && !trust.allowMixedEngines;
+  const ran = keepsEngine ? record.engine?.description : undefined;
+  const known = keepsEngine ? (ran ?? engineInEvents(directory)) : undefined;
+  const engine = 'engine' in options ? engineOfRun(known, options, explicit) : {};
   const fixed = ran !== undefined && 'engine' in options ? engineToKeep(ran, options) : {};
   checkAlike(options, explicit, { ...values, ...fixed }, directory);
   const isLengthGiven = explicit.has('epochs') || explicit.has('steps');

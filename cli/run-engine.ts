@@ -1,12 +1,31 @@
+import { join } from 'node:path';
+import { piecesIfThere } from '../coordinator/evidence.ts';
+import { eventsIn } from '../observation/event-lines.ts';
+import { RunHistory } from '../observation/history.ts';
 import { ClusterError } from '../shared/errors.ts';
-import type { EngineIdentity } from '../shared/engine-identity.ts';
+import { engineKinds, type EngineIdentity } from '../shared/engine-identity.ts';
 import type { LocalOptions, OptionKey } from './options.ts';
 
 type EngineOptions = Pick<LocalOptions, 'engine' | 'device' | 'threads'>;
 
+/** What is known of the engine that a run has; a run.json knows all of it. */
+export type KnownEngine = Pick<EngineIdentity, 'kind'> & Partial<Pick<EngineIdentity, 'device' | 'threads'>>;
+
+/**
+ * The engine of the worker that was ready last: that of a run that crashed before its run.json named one, as older versions
+ * leave it. Undefined where no worker was ready. Throws DATA where the events cannot be read.
+ */
+export function engineInEvents(directory: string): KnownEngine | undefined {
+  const history = new RunHistory();
+  for (const event of eventsIn(piecesIfThere(join(directory, 'events.jsonl')))) history.add(event);
+  const kind = engineKinds.find((known) => known === history.engine);
+  if (kind === undefined) return undefined;
+  return history.device === undefined ? { kind } : { kind, device: history.device };
+}
+
 /** Engine, device and threads that compute the bytes of a run, where others were not asked for. */
 export function engineOfRun(
-  ran: EngineIdentity | undefined,
+  ran: KnownEngine | undefined,
   { engine, device, threads }: EngineOptions,
   explicit: ReadonlySet<OptionKey>,
 ): EngineOptions {
@@ -14,7 +33,7 @@ export function engineOfRun(
   return {
     engine: engine === 'auto' ? ran.kind : engine,
     device: device === 'auto' && ran.device === 'cpu' ? 'cpu' : device,
-    threads: explicit.has('threads') ? threads : Math.max(1, ran.threads),
+    threads: explicit.has('threads') || ran.threads === undefined ? threads : Math.max(1, ran.threads),
   };
 }
 
@@ -34,7 +53,7 @@ export function engineToKeep(
 /** What `plan` resolves with; where it needs the engine that has `ran`, and that is not there, the error says so. */
 export async function withEngineOfRun<T>(
   directory: string,
-  ran: EngineIdentity | undefined,
+  ran: KnownEngine | undefined,
   plan: () => Promise<T>,
   code?: 'NOT_REPLAYABLE',
 ): Promise<T> {

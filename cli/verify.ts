@@ -13,7 +13,7 @@ import { stdout } from './output.ts';
 import { version } from './package.ts';
 import { grouped } from './progress-line.ts';
 import { replayProgress } from './replay-progress.ts';
-import { engineOfRun, withEngineOfRun } from './run-engine.ts';
+import { engineInEvents, engineOfRun, withEngineOfRun } from './run-engine.ts';
 import { superviseReplay } from './replay-workers.ts';
 import { onStop, Stopping } from './supervised.ts';
 import { openScreen, type ProgressOptions } from './terminal.ts';
@@ -73,7 +73,7 @@ async function plansFor(
   explicit: ReadonlySet<OptionKey>,
   log: Log,
 ): Promise<WorkerPlan[]> {
-  const ran = record.engine?.description;
+  const ran = record.engine?.description ?? engineInEvents(directory);
   const choice = { nprocPerNode: options.nprocPerNode, ...engineOfRun(ran, options, explicit) };
   const needed = options.engine === 'auto' ? ran : undefined;
   return await withEngineOfRun(directory, needed, () => planWorkers(choice, log), 'NOT_REPLAYABLE');

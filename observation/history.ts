@@ -13,8 +13,9 @@ const readySchema = z.object({ worker: z.string(), engine: z.string(), device: z
 export class RunHistory {
   joined = 0;
   lost = 0;
-  /** The engine of the worker that was ready last. */
+  /** The engine of the worker that was ready last, and its device, which older versions do not name. */
   engine: string | undefined;
+  device: string | undefined;
   /** The last evaluation of the test set: a ratio and a mean. */
   test: { readonly accuracy: number; readonly loss: number } | undefined;
   /** The loss of the first evaluation. */
@@ -112,6 +113,7 @@ export class RunHistory {
     const { data } = readySchema.safeParse(event);
     if (data === undefined) return;
     this.engine = data.engine;
+    this.device = data.device;
     if (this.engines.size >= MAX_REMEMBERED_WORKERS && !this.engines.has(data.worker)) return;
     this.engines.set(data.worker, data.device === undefined ? data.engine : `${data.engine}, ${data.device}`);
   }

@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { parseCommand } from '../../cli/program.ts';
@@ -57,6 +57,24 @@ describe('a run that goes on', () => {
     expect(await resume()).toMatchObject({ engine: 'auto' });
     writeRun(run, { engine, launch: { allow_mixed_engines: true } });
     expect(await resume('--engine', 'reference')).toMatchObject({ engine: 'reference' });
+    expect(await resume()).toMatchObject({ engine: 'auto' });
+  });
+
+  test('has the engine that its events name where run.json has none, as an older version leaves a crash', async () => {
+    writeRun(run, { state: 'running' });
+    const events = [
+      { event: 'ready', worker: 'w0', engine: 'wasm', device: 'cpu' },
+      { event: 'first_shard', worker: 'w0' },
+    ];
+    const lines = events.map(
+      (event) => `${JSON.stringify({ time: '2026-01-01T00:00:00.000Z', ...event })}\n`,
+    );
+    writeFileSync(join(run, 'events.jsonl'), lines.join(''));
+    expect(await resume('--threads', '2')).toMatchObject({ engine: 'wasm', device: 'cpu', threads: 2 });
+    expect(await resume('--engine', 'reference')).toMatchObject({ engine: 'reference' });
+    expect(await resume('--allow-mixed-engines')).toMatchObject({ engine: 'auto' });
+    // An engine of a later version.
+    writeFileSync(join(run, 'events.jsonl'), lines.join('').replace('wasm', 'quantum'));
     expect(await resume()).toMatchObject({ engine: 'auto' });
   });
 
