@@ -1,11 +1,14 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { isOwnFolder, readEntry } from '../data/regular-file.ts';
+import { isOwnFolder, readEntry, tensorFileLimit } from '../data/regular-file.ts';
 import { systemCode } from '../data/system-error.ts';
 import { shortDigest } from '../shared/dataset.ts';
 import { ClusterError, messageOf } from '../shared/errors.ts';
 import { MAX_STORED_FILES } from '../shared/limits.ts';
+import { readModel } from '../shared/model-file.ts';
+import { checkOwnModel } from '../shared/own-model.ts';
+import { parseRunRecord } from '../shared/run-schema.ts';
 import { contentTypeOf } from './content-type.ts';
 import type { Entry, Named } from './manifest.ts';
 import { isSegment } from './names.ts';
@@ -61,8 +64,9 @@ export async function readInventory(directory: string): Promise<Inventory> {
     if (files.length > MAX_STORED_FILES)
       throw new ClusterError('STORE', `${directory} has more than ${MAX_STORED_FILES} files to send`);
     await checkArtifacts(directory, files);
-    const { run, started, state, model } = await identityOf(directory);
-    checkModel(directory, files, model?.sha256);
+    const text = await recordOf(directory);
+    const { run, started, state, model } = identityIn(text, join(directory, RECORD));
+    await checkModel(directory, files, text, model?.sha256);
     return { run, started, state, files };
   } catch (error) {
     if (error instanceof ClusterError) throw error;
@@ -79,17 +83,19 @@ export function stateIn(record: string): string | undefined {
   }
 }
 
-async function identityOf(directory: string): Promise<z.infer<typeof identitySchema>> {
-  const path = join(directory, 'run.json');
-  let text: string;
+async function recordOf(directory: string): Promise<string> {
+  const path = join(directory, RECORD);
   try {
-    text = (await readEntry(path)).toString('utf8');
+    return (await readEntry(path)).toString('utf8');
   } catch (error) {
     if (systemCode(error) !== 'ENOENT') throw error;
     throw new ClusterError('USAGE', `${directory} is no run: there is no ${path}`, {
       fix: 'name the directory of a run, such as runs/ID',
     });
   }
+}
+
+function identityIn(text: string, path: string): z.infer<typeof identitySchema> {
   try {
     return identitySchema.parse(JSON.parse(text));
   } catch (error) {
@@ -97,14 +103,28 @@ async function identityOf(directory: string): Promise<z.infer<typeof identitySch
   }
 }
 
-/** The model of another run may have been copied over the run's own. A run of an older mnist-dist does not say which it is. */
-function checkModel(directory: string, files: readonly RunFile[], recorded: string | undefined): void {
+/**
+ * The model of another run may have been copied over the run's own. The run.json of an older mnist-dist does not say its digest:
+ * then its settings, its step and its chain say nearly the same.
+ */
+async function checkModel(
+  directory: string,
+  files: readonly RunFile[],
+  record: string,
+  recorded: string | undefined,
+): Promise<void> {
   const model = files.find(({ name }) => name === MODEL);
-  if (model === undefined || recorded === undefined || model.sha256 === recorded) return;
-  const [found, own] = [shortDigest(model.sha256), shortDigest(recorded)];
+  if (model === undefined || model.sha256 === recorded) return;
+  const name = join(directory, MODEL);
+  if (recorded === undefined) {
+    const bytes = await readEntry(name, tensorFileLimit);
+    const { configuration, step, chain } = readModel(bytes, name);
+    const own = parseRunRecord(record, join(directory, RECORD));
+    return checkOwnModel({ name, bytes, configuration, step, chain }, own);
+  }
   throw new ClusterError(
     'DATA',
-    `${join(directory, MODEL)} is not the model that run.json names: SHA-256 ${found} instead of ${own}`,
+    `${name} is not the model that run.json names: SHA-256 ${shortDigest(model.sha256)} instead of ${shortDigest(recorded)}`,
     { fix: "bring the run's own file back" },
   );
 }

@@ -1,5 +1,6 @@
-import { cpSync, mkdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { chooseModel, layoutOf } from '../../cli/choose-model.ts';
 import { encodeTensors } from '../../shared/safetensors.ts';
@@ -126,14 +127,23 @@ describe('what is refused, by name', () => {
   const foreign = expect.stringContaining('is not the model of its run');
 
   test('is the model of a run over which that of another one was copied, also in a store', async () => {
-    const other = modelBytes({ ...configuration, seed: 99 });
+    const other = modelBytes({ ...configuration, seed: 9 });
     writeFileSync(path('older'), other);
     for (const named of [join(runs, 'older'), path('older')]) {
       expect(await refusal(named)).toMatchObject({ code: 'DATA', message: foreign });
-      expect(String(await refusal(named))).toContain('seed 99 instead of 1');
+      expect(String(await refusal(named))).toContain('seed 9 instead of 1');
     }
-    const uri = `file:${join(runs, 'store')}`;
-    const pushed = await pushRun(join(runs, 'older'), parseStoreUri(uri), noPatience());
+    const store = join(runs, 'store');
+    const push = () => pushRun(join(runs, 'older'), parseStoreUri(`file:${store}`), noPatience());
+    await expect(push()).rejects.toMatchObject({ code: 'DATA', message: foreign });
+    // As an older version sent it.
+    writeFileSync(path('older'), modelBytes());
+    const pushed = await push();
+    const stored = (name: string) => join(fileURLToPath(pushed.uri), name);
+    writeFileSync(stored('model.safetensors'), other);
+    const manifest = readFileSync(stored('manifest.json'), 'utf8');
+    const renamed = manifest.replace(modelDigest(modelBytes()), modelDigest(other));
+    writeFileSync(stored('manifest.json'), renamed);
     expect(await refusal(pushed.uri)).toMatchObject({ code: 'DATA', message: foreign });
   });
 

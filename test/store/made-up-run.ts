@@ -1,14 +1,28 @@
+import { createHash } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
 export const RUN = '20260102-030405-abcd';
 
+const MODEL = '\u0000\u0001binary'.repeat(1000);
+
+/** The run.json of the made-up run, as far as a store reads it. */
+export function recordOf(changes: Readonly<Record<string, unknown>> = {}): string {
+  return JSON.stringify({
+    run: RUN,
+    started: '2026-01-02T03:04:05.000Z',
+    state: 'finished',
+    model: { sha256: createHash('sha256').update(MODEL).digest('hex') },
+    ...changes,
+  });
+}
+
 /** What a store gets of the made-up run. */
 export const resultsOfRun: Readonly<Record<string, string>> = {
-  'run.json': JSON.stringify({ run: RUN, started: '2026-01-02T03:04:05.000Z', state: 'finished', more: 1 }),
+  'run.json': recordOf({ more: 1 }),
   'metrics.jsonl': '{"kind":"step"}\n'.repeat(5000),
   'events.jsonl': '',
-  'model.safetensors': '\u0000\u0001binary'.repeat(1000),
+  'model.safetensors': MODEL,
   'artifacts/loss.svg': '<svg/>',
   'artifacts/report.html': '<!doctype html>',
   'artifacts/confusion_matrix.csv': '1,2\n',

@@ -18,7 +18,7 @@ import { keepRun } from '../../store/keep.ts';
 import { pullRun } from '../../store/pull.ts';
 import { pushRun } from '../../store/push.ts';
 import type { Progress } from '../../store/tally.ts';
-import { filesUnder, makeRun, resultsOfRun, RUN } from './made-up-run.ts';
+import { filesUnder, makeRun, recordOf, resultsOfRun, RUN } from './made-up-run.ts';
 import { noPatience } from './patience.ts';
 
 let folder = '';
@@ -135,7 +135,7 @@ describe('push', () => {
   it('does not write over another run of the same id', async () => {
     await push();
     const before = filesUnder(stored);
-    const other = JSON.stringify({ run: RUN, started: '2026-05-05T00:00:00.000Z', state: 'finished' });
+    const other = recordOf({ started: '2026-05-05T00:00:00.000Z' });
     makeRun(join(folder, 'runs'), { 'run.json': other });
     await expect(push()).rejects.toMatchObject({ code: 'RUN_EXISTS' });
     expect(filesUnder(stored)).toEqual(before);

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { pushRun } from '../../store/push.ts';
-import { filesUnder, makeRun, resultsOfRun, RUN } from './made-up-run.ts';
+import { filesUnder, makeRun, recordOf, resultsOfRun, RUN } from './made-up-run.ts';
 import { noPatience } from './patience.ts';
 
 let folder = '';
@@ -22,10 +22,7 @@ const push = () => pushRun(run, { kind: 'file', directory: join(folder, 'store')
 
 it('does not send a run over whose model that of another one was copied', async () => {
   const record = (model: string) => ({
-    'run.json': JSON.stringify({
-      ...{ run: RUN, started: '2026-01-02T03:04:05.000Z', state: 'finished' },
-      model: { sha256: sha256(model) },
-    }),
+    'run.json': recordOf({ model: { sha256: sha256(model) } }),
     'model.safetensors': 'weights',
   });
   makeRun(join(folder, 'runs'), record('other weights'));
@@ -43,7 +40,7 @@ it('does not write a run that is not finished over the same one that is', async 
   await push();
   const before = filesUnder(stored);
   const record = (state: string) => ({
-    'run.json': JSON.stringify({ run: RUN, started: '2026-01-02T03:04:05.000Z', state }),
+    'run.json': recordOf({ state }),
   });
   for (const state of ['running', 'interrupted']) {
     makeRun(join(folder, 'runs'), record(state));
