@@ -10,9 +10,9 @@ export const DATASET_FILES_TEXT = `${datasetFiles.map(({ file }) => file).join('
 
 /**
  * MNIST's names and what becomes of them: dots for dashes, EMNIST's prefix and "test", .gz. The groups are the prefix, the
- * half and the kind.
+ * half and the kind. A name that begins with a dot is none: macOS puts "._NAME" beside each file of an archive.
  */
-const NAME = /^(?:(.+)[-._])?(train|t10k|test)[-._](images|labels)[-._]idx[13][-._]ubyte(?:\.gz)?$/;
+const NAME = /^(?:([^.].*)[-._])?(train|t10k|test)[-._](images|labels)[-._]idx[13][-._]ubyte(?:\.gz)?$/;
 
 const SHOWN_CANDIDATES = 8;
 

@@ -97,6 +97,11 @@ describe('a folder', () => {
     }
   });
 
+  it('is loaded without the files that macOS puts beside each', async () => {
+    await put({ ...tinyFiles, [`._${image}`]: 'not a picture', '.DS_Store': '' });
+    expect((await loadDataset(folder)).train.samples).toBeGreaterThan(0);
+  });
+
   it('is refused with the files of several datasets, which are named', async () => {
     await put({ ...tinyFiles, [emnist(image)]: whole });
     const named = expect.stringContaining(`several datasets: ${emnist(image)}, t10k-images`);
