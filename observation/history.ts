@@ -37,7 +37,8 @@ export class RunHistory {
 
   add(event: RecordedEvent): void {
     if (event.event === 'start') this.#begin(event);
-    this.#last = event;
+    // A finished run draws its report before it says so: that is no time of training.
+    if (event.event !== 'end' || event['state'] !== 'finished') this.#last = event;
     switch (event.event) {
       case 'hello':
         this.joined += 1;

@@ -128,7 +128,9 @@ describe('a run', () => {
       { time: at(40), event: 'start', term: 2, step: 5 },
       { time: at(45), event: 'running', step: 5 },
       ...[w(46, 'first_shard', 'b0'), w(46, 'first_shard', 'b1')],
-      { time: at(50), event: 'end', state: 'finished', step: 7 },
+      { time: at(50), event: 'checkpoint', step: 7 },
+      // Meanwhile its report was drawn.
+      { time: at(59), event: 'end', state: 'finished', step: 7 },
     ]);
     expect(await only()).toMatchObject({ seconds: 23, waited: 16, workers: 2 });
   });
