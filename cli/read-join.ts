@@ -80,7 +80,8 @@ function readPaste(terminal: ReadStream, output: Pick<WriteStream, 'write'>): Pr
       if (data.includes('\u0004') && text.trim() === '') return over();
       if (text.length < MAX_JOIN_CHARACTERS) text = edited(text + data);
       clearTimeout(quiet);
-      if (/[\r\n]\s*$/.test(text)) quiet = setTimeout(look, PASTE_QUIET_MILLISECONDS);
+      // What is too long is read to its end, too.
+      if (/[\r\n]\s*$/.test(data)) quiet = setTimeout(look, PASTE_QUIET_MILLISECONDS);
     };
     terminal.on('data', take).on('end', over).resume();
   });
