@@ -36,6 +36,9 @@ export async function main(argv: readonly string[]): Promise<number> {
       'SIGHUP is ignored, since this process has no terminal; SIGTERM ends it',
     ),
   );
+  // Where nothing is left that could settle a command, Node would end with exit code 13, which means EXISTS here.
+  const defect = (): never => process.exit(explain(new Error('a command waits for nothing'), argv));
+  process.once('beforeExit', defect);
   try {
     const code = await run(argv);
     await checkPrinted(argv[0] ?? '');
@@ -45,6 +48,8 @@ export async function main(argv: readonly string[]): Promise<number> {
     // What did not end in good order may have left sockets open, with which this process would live on.
     if (!(error instanceof ClusterError)) process.exit(code);
     return code;
+  } finally {
+    process.off('beforeExit', defect);
   }
 }
 
