@@ -129,6 +129,15 @@ function npmCommand() {
   );
 }
 
+/** The installation as it can be typed where the user's shell stands. */
+function installCommand() {
+  const { npm_command: npm, INIT_CWD: folder } = process.env;
+  // npm starts scripts in the package's folder, whatever the shell's is.
+  const shell = npm === undefined || !folder ? process.cwd() : folder;
+  const prefix = shell === root ? '' : `--prefix '${root.replaceAll("'", String.raw`'\''`)}' `;
+  return `npm ${prefix}ci --include=dev`;
+}
+
 function npmFailure(output) {
   const lines = output.split('\n').filter((line) => /npm (err|error)/i.test(line));
   const said = lines
@@ -139,12 +148,13 @@ function npmFailure(output) {
   if (/ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|ERR_SOCKET|network/i.test(output)) {
     return new SetupError(
       `the npm registry could not be reached, so the packages are not installed: ${said}`,
-      'Check the connection, or the proxy and registry settings (npm config list), then run again: npm ci --include=dev',
+      'Check the connection, or the proxy and registry settings (npm config list), then run again: ' +
+        installCommand(),
     );
   }
   return new SetupError(
     `npm ci failed: ${said === '' ? output.slice(-500) : said}`,
-    'Run by hand to see more: npm ci --include=dev',
+    `Run by hand to see more: ${installCommand()}`,
   );
 }
 
@@ -202,7 +212,7 @@ async function build(say, lease) {
     const said = failed.output.trim().split('\n').slice(0, 20).join('\n    ');
     throw new SetupError(
       `the sources do not build:\n    ${said}`,
-      'Undo the last change (git status), or run: npm ci --include=dev',
+      `Undo the last change (git status), or run: ${installCommand()}`,
     );
   }
   writeFileSync(join(fresh, '.stamp'), digest);

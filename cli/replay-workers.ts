@@ -19,7 +19,7 @@ export async function superviseReplay({ evidence, ...replay }: RunningReplay): P
       code === errorTable.FINGERPRINT.exit ? otherEngine(recorder, evidence) : workerFailure(worker, code),
   });
   if (outcome.code === undefined) return result;
-  const reached = `up to step ${result.step} nothing differed`;
+  const reached = result.steps === 0 ? 'no step was compared' : `up to step ${result.step} nothing differed`;
   throw new ClusterError(outcome.code, `${outcome.message} Not all was verified; ${reached}`);
 }
 

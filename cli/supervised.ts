@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { ClusterError, errorCodes, type ErrorCode } from '../shared/errors.ts';
 import { ORPHAN_LIMIT_MILLISECONDS } from '../shared/limits.ts';
+import { say } from './explain.ts';
 import { isSupervised, onSignal } from './signals.ts';
 
 /** What `local` and its children say to each other over the channel between their processes. */
@@ -55,7 +56,10 @@ function onWord(handle: (code: ErrorCode) => void, isStopping: () => boolean): (
     if (order.data?.kind === 'stop') handle(order.data.code);
   };
   const orphaned = (): void => {
-    if (!isStopping()) handle('TERMINATED');
+    if (!isStopping()) {
+      say(process.argv, 'info', {}, 'the process that started this one has ended; it ends, too');
+      handle('TERMINATED');
+    }
     setTimeout(
       () => process.exit(new ClusterError('TERMINATED', '').exitCode),
       ORPHAN_LIMIT_MILLISECONDS / 2,

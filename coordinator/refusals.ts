@@ -49,9 +49,16 @@ export class Refusals {
     return isUnclear ? undefined : lineOf(where, refusal, 1);
   }
 
-  /** This address trusts the certificate. */
+  /**
+   * A process at this address trusts the certificate: one handshake may have been its. Others, of
+   * another process there, are still told.
+   */
   admitted(address: string): void {
-    this.#tallies.delete(`handshake ${address}`);
+    const key = `handshake ${address}`;
+    const tally = this.#tallies.get(key);
+    if (tally === undefined || tally.count === 0) return;
+    tally.count -= 1;
+    if (tally.count === 0) this.#tallies.delete(key);
   }
 
   /** What was counted since the last line of each address, when its interval is over. */

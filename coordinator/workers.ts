@@ -55,5 +55,6 @@ export function isTimeUp({ settings, waitingSince }: RunState, now: number): boo
 /** Said when a gathering run has enough workers. */
 export function enoughText(state: RunState): string {
   const workers = computingCount(state);
-  return `${state.started ? 'continuing' : 'beginning'} with ${workers} ${workers === 1 ? 'worker' : 'workers'}`;
+  const isContinued = state.started || state.step > 0;
+  return `${isContinued ? 'continuing' : 'beginning'} with ${workers} ${workers === 1 ? 'worker' : 'workers'}`;
 }

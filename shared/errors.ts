@@ -129,10 +129,15 @@ export const errorTable = {
     exit: 129,
     close: 4444,
     retry: false,
-    meaning: 'The run was ended by SIGHUP (its terminal was closed).',
+    meaning: 'Ended by SIGHUP (the terminal was closed).',
   },
-  INTERRUPTED: { exit: 130, close: 4430, retry: false, meaning: 'The run was ended by SIGINT (Ctrl-C).' },
-  TERMINATED: { exit: 143, close: 4443, retry: false, meaning: 'The run was ended by SIGTERM.' },
+  INTERRUPTED: { exit: 130, close: 4430, retry: false, meaning: 'Ended by SIGINT (Ctrl-C).' },
+  TERMINATED: {
+    exit: 143,
+    close: 4443,
+    retry: false,
+    meaning: 'Ended by SIGTERM, or because the process that started it had ended.',
+  },
 } as const satisfies Record<
   string,
   { exit: number; close: number | undefined; retry: boolean; meaning: string }

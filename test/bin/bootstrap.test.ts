@@ -7,6 +7,7 @@ import {
   mkdtempSync,
   readFileSync,
   readdirSync,
+  realpathSync,
   rmSync,
   writeFileSync,
 } from 'node:fs';
@@ -85,7 +86,13 @@ describe('a fresh clone', () => {
     write('fail', 'npm');
     const result = await start();
     expect(result.status).toBe(10);
-    expect(result.stderr).toMatch(/registry could not be reached.*ENOTFOUND\n +fix: .*npm ci/);
+    expect(result.stderr).toMatch(/registry could not be reached.*ENOTFOUND\n +fix: .*npm /);
+    // As it can be pasted where it was started.
+    expect(result.stderr).toContain('run again: npm ci --include=dev');
+    const script = join(checkout, 'bin/mnist-dist.mjs');
+    const elsewhere = await follow(process.execPath, [script], false, tmpdir()).ended;
+    const [, folder] = /run again: npm --prefix '(.*)' ci --include=dev/.exec(elsewhere.stderr) ?? [];
+    expect(folder).toBe(realpathSync(checkout));
     expect(existsSync(join(checkout, 'dist'))).toBe(false);
     write('fail', '');
     expect(await start()).toMatchObject({ status: 7 });
@@ -201,10 +208,11 @@ function follow(
   program: string,
   argv: readonly string[],
   detached: boolean,
+  cwd: string = checkout,
 ): { child: ChildProcess; ended: Promise<Result> } {
-  const { npm_execpath: _, ...environment } = process.env;
+  const { npm_execpath: _execpath, npm_command: _command, INIT_CWD: _folder, ...environment } = process.env;
   const PATH = `${join(checkout, 'path')}:/usr/bin:/bin`;
-  const child = spawn(program, argv, { cwd: checkout, env: { ...environment, PATH }, detached });
+  const child = spawn(program, argv, { cwd, env: { ...environment, PATH }, detached });
   const ended = new Promise<Result>((resolve, reject) => {
     let stdout = '';
     let stderr = '';

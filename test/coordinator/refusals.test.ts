@@ -37,6 +37,15 @@ describe('what a coordinator logs of refused connections', () => {
     ]);
   });
 
+  it('names a certificate that one process at an address trusts and another one does not', () => {
+    const refusals = new Refusals();
+    for (let i = 0; i < 3; i++) refusals.add('shared', 'handshake', i);
+    refusals.admitted('shared');
+    expect(refusals.due(HANDSHAKE_DOUBT_MILLISECONDS)).toEqual([
+      expect.stringMatching(/^refused 2 connections from shared: .*certificate/),
+    ]);
+  });
+
   it('remembers a bounded number of addresses', () => {
     const refusals = new Refusals();
     const lines = Array.from({ length: 10_000 }, (_, i) => refusals.add(`address ${i}`, 'token', 0));

@@ -181,15 +181,18 @@ describe('a supervised worker', () => {
     const args = ['worker', '--engine', 'reference', '--coordinator', `ws://127.0.0.1:${await freePort()}`];
     const worker = spawn(process.execPath, [executable, ...args], {
       env: { ...process.env, MNIST_DIST_TOKEN: TOKEN },
-      stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
+      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
     });
     onTestFinished(() => void worker.kill('SIGKILL'));
+    let said = '';
+    worker.stderr?.setEncoding('utf8').on('data', (text: string) => (said += text));
     await once(worker, 'spawn');
     worker.disconnect();
     expect(await once(worker, 'exit', { signal: AbortSignal.timeout(LIMIT_MILLISECONDS) })).toEqual([
       143,
       null,
     ]);
+    expect(said).toContain('the process that started this one has ended');
   });
 });
 
