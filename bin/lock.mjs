@@ -219,7 +219,9 @@ function tryAcquire(directory) {
 }
 
 /**
- * Renames a lock away and removes it. False where another process has it by now.
+ * Renames a lock away and removes it. False where another process has it by now. A rename cannot be
+ * bound to what was read before it: such a lock is gone for the time of two renames, in which its
+ * owner may find that it lost it, and begins again.
  * @param {string} directory
  * @param {string} text what its owner.json holds
  */

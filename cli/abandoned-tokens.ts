@@ -6,15 +6,16 @@ import { ownerSchema, systemProcesses, type Processes } from '../coordinator/pro
 import { readEntryNow } from '../data/regular-file.ts';
 
 /**
- * Removes the tokens of coordinators that were killed on this host since it booted: PORT, whose owner PORT.owner names. What
+ * Removes the tokens of coordinators that were killed on this host since it booted: PORT or ADDRESS-PORT, whose
+ * owner the file with .owner names. What
  * cannot be read, and what may belong to a process elsewhere, stays.
  */
 export function removeAbandonedTokens(folder: string, processes: Processes = systemProcesses): void {
   for (const name of readdirSync(folder)) {
-    const port = /^(\d{1,5})\.owner$/.exec(name)?.[1];
-    if (port === undefined) continue;
+    const token = /^((?:127(?:\.\d{1,3}){3}-)?\d{1,5})\.owner$/.exec(name)?.[1];
+    if (token === undefined) continue;
     try {
-      removeIfAbandoned(join(folder, port), join(folder, name), processes);
+      removeIfAbandoned(join(folder, token), join(folder, name), processes);
     } catch {
       // An abandoned token opens no run; another process may have removed its file.
     }

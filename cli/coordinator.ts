@@ -104,7 +104,8 @@ async function train(training: Training): Promise<number> {
       tls: certificate,
       draw,
       descriptor: inheritedListener(),
-      listening: ownToken === undefined ? (port) => writeLoopbackToken(port, token).remove : undefined,
+      listening:
+        ownToken === undefined ? (port) => writeLoopbackToken(options.host, port, token).remove : undefined,
     },
     viewers(observed === undefined ? [terminal] : [terminal, observed.viewer], (viewer, error) => {
       if (viewer === observed?.viewer) observed.fail(error);

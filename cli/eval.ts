@@ -133,7 +133,7 @@ async function compute({
       ...{ dataset, token, version, tls: certificate, startWorkers: Math.max(1, plans.length) },
       ...(isOpen ? { host: options.host, port: options.port } : { host: '127.0.0.1', port: 0 }),
       rendezvousMilliseconds: 1000 * DEFAULT_RENDEZVOUS_TIMEOUT_SECONDS,
-      listening: isGenerated ? (port) => writeLoopbackToken(port, token).remove : undefined,
+      listening: isGenerated ? (port) => writeLoopbackToken(options.host, port, token).remove : undefined,
     },
     (level, message, fields) => log[level](fields, message),
   );

@@ -1,6 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { chmodSync, mkdirSync } from 'node:fs';
+import { isIPv4 } from 'node:net';
 import { dirname, join } from 'node:path';
+import { isLoopback } from '../shared/address.ts';
 import { ClusterError } from '../shared/errors.ts';
 import { MAX_TOKEN_CHARACTERS, MAX_TOKEN_FILE_BYTES, MIN_TOKEN_CHARACTERS } from '../shared/limits.ts';
 import { systemProcesses } from '../coordinator/processes.ts';
@@ -21,14 +23,22 @@ export function generateToken(): string {
   return randomBytes(32).toString('hex');
 }
 
-/** Where a coordinator on loopback keeps the token it made, so that workers of the same user find it by its port. */
-export function loopbackTokenFile(port: number): string {
-  return join(cacheDirectory(), 'tokens', String(port));
+/**
+ * Where a coordinator keeps the token it made, so that workers of the same user find it: by its port,
+ * and by its address where that is a loopback address of its own (127.0.0.2).
+ */
+function loopbackTokenFile(host: string, port: number): string {
+  const isOwn = isIPv4(host) && isLoopback(host) && host !== '127.0.0.1';
+  return join(cacheDirectory(), 'tokens', isOwn ? `${host}-${port}` : String(port));
 }
 
 /** Writes the token for its owner only, and removes those of coordinators that were killed; returns how to remove it. */
-export function writeLoopbackToken(port: number, token: string): { file: string; remove: () => void } {
-  const file = loopbackTokenFile(port);
+export function writeLoopbackToken(
+  host: string,
+  port: number,
+  token: string,
+): { file: string; remove: () => void } {
+  const file = loopbackTokenFile(host, port);
   const folder = dirname(file);
   try {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
@@ -55,7 +65,8 @@ export function workerToken(
   const given = givenToken(file, environment);
   if (given !== undefined) return () => given;
   // Read at each attempt: the coordinator may start, or start again, after the worker.
-  const local = loopbackTokenFile(Number(coordinator.port === '' ? 80 : coordinator.port));
+  const port = Number(coordinator.port === '' ? 80 : coordinator.port);
+  const local = loopbackTokenFile(coordinator.hostname, port);
   return () => {
     try {
       return readToken(local);

@@ -1,12 +1,13 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { removeAbandonedTokens } from '../../cli/abandoned-tokens.ts';
-import { writeLoopbackToken } from '../../cli/token.ts';
+import { workerToken, writeLoopbackToken } from '../../cli/token.ts';
 import { systemProcesses } from '../../coordinator/processes.ts';
 import { temporaryFolder } from '../process/cluster.ts';
 
 const TOKEN = 'x'.repeat(32);
+const OTHER = 'y'.repeat(32);
 const self = systemProcesses.self();
 const dead = { ...systemProcesses, isRunning: () => false };
 
@@ -51,7 +52,7 @@ describe('a token in the cache', () => {
   it('is removed with its owner by a coordinator that ends', () => {
     vi.stubEnv('MNIST_DIST_CACHE', temporaryFolder());
     onTestFinished(() => void vi.unstubAllEnvs());
-    const { file, remove } = writeLoopbackToken(29_400, TOKEN);
+    const { file, remove } = writeLoopbackToken('127.0.0.1', 29_400, TOKEN);
     expect(existsSync(file)).toBe(true);
     remove();
     expect(existsSync(file)).toBe(false);
@@ -61,11 +62,26 @@ describe('a token in the cache', () => {
   it('of a newer coordinator at the port stays when an older one ends', () => {
     vi.stubEnv('MNIST_DIST_CACHE', temporaryFolder());
     onTestFinished(() => void vi.unstubAllEnvs());
-    const { file, remove } = writeLoopbackToken(29_400, TOKEN);
+    const { file, remove } = writeLoopbackToken('127.0.0.1', 29_400, TOKEN);
     writeFileSync(`${file}.owner`, JSON.stringify({ ...self, pid: self.pid + 1 }));
     writeFileSync(file, 'new');
     remove();
     expect(readFileSync(file, 'utf8')).toBe('new');
     expect(existsSync(`${file}.owner`)).toBe(true);
+  });
+
+  it('is its own for each loopback address, and found by workers that dial it', () => {
+    vi.stubEnv('MNIST_DIST_CACHE', temporaryFolder());
+    onTestFinished(() => void vi.unstubAllEnvs());
+    const first = writeLoopbackToken('127.0.0.1', 29_400, TOKEN);
+    const second = writeLoopbackToken('127.0.0.2', 29_400, OTHER);
+    const found = (host: string) => workerToken(undefined, new URL(`ws://${host}:29400`), {})();
+    expect(['127.0.0.1', 'localhost', '127.0.0.2'].map(found)).toEqual([TOKEN, TOKEN, OTHER]);
+    second.remove();
+    expect(found('127.0.0.1')).toBe(TOKEN);
+    expect(found('127.0.0.2')).toBe('');
+    writeLoopbackToken('127.0.0.2', 29_400, OTHER);
+    removeAbandonedTokens(dirname(first.file), dead);
+    expect(['127.0.0.1', '127.0.0.2'].map(found)).toEqual(['', '']);
   });
 });

@@ -78,7 +78,7 @@ describe('git does not take', () => {
     const tokens = join(repository, 'cache', 'tokens');
     mkdirSync(tokens, { recursive: true });
     chmodSync(tokens, 0o755);
-    const { file } = writeLoopbackToken(29_400, 'x'.repeat(32));
+    const { file } = writeLoopbackToken('127.0.0.1', 29_400, 'x'.repeat(32));
     expect([statSync(file).mode & 0o777, statSync(tokens).mode & 0o777]).toEqual([0o600, 0o700]);
     expect(shown()).toEqual([]);
   });
