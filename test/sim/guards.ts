@@ -140,8 +140,8 @@ export const guards: readonly Guard[] = [
   {
     name: 'a claim binds nobody once those who made it are gone',
     file: 'coordinator/fingerprints.ts',
-    line: "if (!isClaim || state.phase !== 'gathering') return { state, effects: [] };",
-    without: 'if (isClaim || !isClaim) return { state, effects: [] };',
+    line: "if (!isClaim(state) || state.phase !== 'gathering') return { state, effects: [] };",
+    without: 'if (isClaim(state) || !isClaim(state)) return { state, effects: [] };',
     test: 'test/coordinator/run.test.ts',
   },
   {
