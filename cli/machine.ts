@@ -3,7 +3,7 @@ import { instantiate } from '../kernels/binary.ts';
 import type { EngineKind } from '../shared/engine-identity.ts';
 import { FILES_OF_A_WORKER, MEMORIES_OF_A_WORKER, MIN_OPEN_FILES } from '../shared/limits.ts';
 import { ClusterError } from '../shared/errors.ts';
-import { tooFewFiles } from './open-files.ts';
+import { tooFewFiles } from '../shared/open-files.ts';
 
 /** Something that all workers of this machine need alike. */
 export interface MachineCheck {

@@ -1,5 +1,5 @@
 import { MIN_OPEN_FILES } from '../shared/limits.ts';
-import { tooFewFiles } from './open-files.ts';
+import { tooFewFiles } from '../shared/open-files.ts';
 import { watchSignals } from './signals.ts';
 
 /** The exit code of LIMIT: the table of errors needs more files than there may be. */

@@ -1,6 +1,8 @@
 import type { IncomingMessage } from 'node:http';
 import { Server as SecureServer } from 'node:https';
 import type { Socket } from 'node:net';
+import { NEWCOMER_LIMIT_MILLISECONDS } from '../shared/limits.ts';
+import { newcomerPlaces } from '../shared/open-files.ts';
 import type { BoundedServer } from './http-server.ts';
 
 /** Why a connection ended before it was admitted. */
@@ -17,6 +19,11 @@ export type NewcomerEnd =
 export interface NewcomerLimits {
   readonly max: number;
   readonly milliseconds: number;
+}
+
+/** Those of this process. */
+export function newcomerLimits(): NewcomerLimits {
+  return { max: newcomerPlaces(), milliseconds: NEWCOMER_LIMIT_MILLISECONDS };
 }
 
 interface Newcomer {

@@ -9,7 +9,7 @@ import { workerPath } from '../shared/proof.ts';
 import { Authenticator } from './authenticator.ts';
 import { Connection } from './connection.ts';
 import { createBoundedServer, portOf, type BoundedServer, type ServerTls } from './http-server.ts';
-import { Newcomers } from './newcomers.ts';
+import { newcomerLimits, Newcomers } from './newcomers.ts';
 import type { PeerEvents } from './peer.ts';
 import { Refusals, type Refusal } from './refusals.ts';
 import type { OpenMemory } from './worker-memory.ts';
@@ -127,7 +127,7 @@ class Door {
   constructor(http: BoundedServer, options: ServerOptions) {
     this.#options = options;
     this.#authenticator = new Authenticator(options.token);
-    this.#newcomers = new Newcomers(http, limits.NEWCOMERS, (address, end) =>
+    this.#newcomers = new Newcomers(http, newcomerLimits(), (address, end) =>
       this.#refuse(address, end === 'unproven' ? 'token' : end),
     );
     const timer = setInterval(() => {

@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createBoundedServer, type BoundedServer, type ServerTls } from '../coordinator/http-server.ts';
-import { Newcomers } from '../coordinator/newcomers.ts';
+import { newcomerLimits, Newcomers } from '../coordinator/newcomers.ts';
 import { reachableAt } from '../shared/address.ts';
 import * as limits from '../shared/limits.ts';
 import { visibleJson } from '../shared/printable.ts';
@@ -50,7 +50,7 @@ export class Listener {
 
   private constructor(http: BoundedServer, port: number, files: PageFiles, options: ListenerOptions) {
     this.#http = http;
-    this.#newcomers = new Newcomers(http, limits.NEWCOMERS);
+    this.#newcomers = new Newcomers(http, newcomerLimits());
     this.#files = files;
     this.port = port;
     this.url = `${options.tls === undefined ? 'http' : 'https'}://${reachableAt(options.host, port)}/`;

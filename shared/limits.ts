@@ -97,6 +97,8 @@ export const MAX_CONNECTIONS = MAX_WORKERS + 32;
  * its next message.
  */
 export const MAX_NEWCOMERS = 1024;
+/** Where a process may have few files open. */
+export const MIN_NEWCOMERS = 16;
 /** Connections that the system keeps until they are accepted; a full queue costs a dialling peer a second. */
 export const LISTEN_BACKLOG = 4096;
 /** Addresses and reasons of refused connections that a coordinator's log tells apart. */
@@ -227,8 +229,6 @@ export const HELLO_LIMIT_MILLISECONDS = 10_000;
 export const REQUEST_LIMIT_MILLISECONDS = 10_000;
 /** From a connection's beginning to its proof of the token, the TLS handshake included. */
 export const NEWCOMER_LIMIT_MILLISECONDS = 5_000;
-/** For the connections of a listener that it has not admitted. */
-export const NEWCOMERS = { max: MAX_NEWCOMERS, milliseconds: NEWCOMER_LIMIT_MILLISECONDS };
 /** Between two log lines about refused connections of one address. */
 export const REFUSAL_INTERVAL_MILLISECONDS = 60_000;
 /** How long a connection that ended in its TLS handshake may have been one that only read the certificates. */

@@ -104,9 +104,9 @@ describe('the house', () => {
     expect(users.toSorted()).toEqual([
       // The files of this package, and those of /proc and /dev/shm.
       'artifacts/raster.ts',
-      'cli/open-files.ts',
       'cli/package.ts',
       'observation/page-files.ts',
+      'shared/open-files.ts',
       'shared/shared-memory.ts',
       // Files that are new.
       'store/plain-file.ts',

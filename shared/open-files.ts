@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { MAX_NEWCOMERS, MIN_NEWCOMERS, MIN_OPEN_FILES } from './limits.ts';
 
 /** What keeps this process from having so many files open at once, and the way out; undefined where nothing does. */
 export function tooFewFiles(count: number): { readonly message: string; readonly fix: string } | undefined {
@@ -18,4 +19,14 @@ function openFilesLimit(): number | undefined {
   } catch {
     return undefined;
   }
+}
+
+/**
+ * Places of a listener for connections that it has not admitted. A process has two listeners at most: strangers at both
+ * leave half of the files that it may have open, beyond those that it needs itself, to workers, pages and files.
+ */
+export function newcomerPlaces(limit: number | undefined = openFilesLimit()): number {
+  if (limit === undefined) return MAX_NEWCOMERS;
+  const share = Math.floor((limit - MIN_OPEN_FILES) / 4);
+  return Math.max(MIN_NEWCOMERS, Math.min(MAX_NEWCOMERS, share));
 }
