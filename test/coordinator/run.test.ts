@@ -294,6 +294,16 @@ describe('what a worker may not do', () => {
   });
 });
 
+it.each([
+  [0, 'beginning'],
+  [5, 'continuing'],
+])('after step %i is said to be %s', (step, word) => {
+  const cluster = new Cluster({ startWorkers: 1 });
+  cluster.state = { ...cluster.state, step, evaluated: step };
+  cluster.join(0);
+  expect(cluster.logs).toContain(`${word} with 1 worker`);
+});
+
 describe('who is let in', () => {
   it('takes the fingerprint that most share, and tells the others both', () => {
     const cluster = new Cluster({ startWorkers: 3 });
