@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import type { Disk } from '../data/disk.ts';
 import { systemCode } from '../data/system-error.ts';
-import { diskError } from '../data/whole-file.ts';
+import { diskError, makeOwnFolder } from '../data/whole-file.ts';
 import { ClusterError } from '../shared/errors.ts';
 
 /** What is there also of a run of which nothing was drawn. */
@@ -42,7 +42,8 @@ async function checkPlaces(paths: readonly string[], disk: Disk): Promise<void> 
  */
 export async function forgetArtifacts(run: string, drafts: string, disk: Disk): Promise<void> {
   const folder = join(run, 'artifacts');
-  if (!(await disk.isFolder(folder))) return;
+  // It is empty until the run ends: copying programs leave such a folder out.
+  if (!(await disk.isFolder(folder))) return await makeOwnFolder(folder, disk);
   const manifest = join(folder, MANIFEST);
   const names = await namesIn(manifest, disk);
   await checkPlaces(

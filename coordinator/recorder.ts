@@ -377,7 +377,7 @@ function differs(step: number, path: string): ClusterError {
     'REPLAY',
     `step ${step}, computed again, differs from what ${path}/metrics.jsonl says of it`,
     {
-      fix: 'the record or a checkpoint was changed, or another machine computes other bytes: start another run',
+      fix: 'resume it with the engine that it was begun with (--engine, --device, --threads), on such a machine; if the record or a checkpoint was changed, start another run',
     },
   );
 }

@@ -48,6 +48,14 @@ describe('what there is to see of a run', () => {
     expect(readdirSync(join(directory, 'artifacts'))).toEqual([]);
   });
 
+  it('has a folder again where a copy of an interrupted run is resumed without it', async () => {
+    const resume = await makeUp({ runs, until: 7 });
+    rmSync(join(resume, 'artifacts'), { recursive: true });
+    await makeUp({ runs, resume });
+    expect(JSON.parse(read(resume, 'run.json')).state).toBe('finished');
+    expect(readdirSync(join(resume, 'artifacts'))).toEqual(['misclassified.jsonl']);
+  });
+
   it('may fail: the run is finished all the same, and says so', async () => {
     const said: string[] = [];
     const directory = await makeUp({

@@ -82,7 +82,11 @@ describe('a step that is computed again', () => {
     recorder.step(result(1));
     const other = { loss: 9, correct: 4, checksum: 9n };
     expect(() => recorder.step({ ...result(2), [field]: other[field] })).toThrow(
-      expect.objectContaining({ code: 'REPLAY', message: expect.stringContaining('step 2') }),
+      expect.objectContaining({
+        code: 'REPLAY',
+        message: expect.stringContaining('step 2'),
+        fix: expect.stringContaining('with the engine that it was begun with (--engine'),
+      }),
     );
   });
 });
