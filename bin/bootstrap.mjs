@@ -172,9 +172,9 @@ function sourcesDigest() {
     hash.update(`${path} ${mtimeMs} ${size}\n`);
   };
   for (const path of settings) add(path);
-  // The folders that tsconfig.json includes, with kernels/ what AssemblyScript compiles, and the page for browsers.
+  // The folders that tsconfig.json includes; in them lie the kernels and the page, which it leaves to other compilers.
   const { include } = JSON.parse(readFileSync(join(root, 'tsconfig.json'), 'utf8'));
-  for (const entry of [...include, 'page']) for (const path of filesBelow(entry.split('/')[0])) add(path);
+  for (const entry of include) for (const path of filesBelow(entry.split('/')[0])) add(path);
   return hash.digest('hex');
 }
 
@@ -195,17 +195,17 @@ async function build(say, lease) {
   // Taken first: whatever is edited meanwhile makes the next start build again.
   const digest = sourcesDigest();
   const fresh = join(lease.folder, 'dist');
-  mkdirSync(join(fresh, 'kernels'), { recursive: true });
-  const kernels = join(fresh, 'kernels', 'kernels.wasm');
+  const kernels = join('shared', 'kernels');
+  mkdirSync(join(fresh, kernels), { recursive: true });
   const tsc = [process.execPath, join(root, 'node_modules', 'typescript', 'bin', 'tsc'), '-p'];
   const results = await Promise.all([
     run([
       ...[process.execPath, join(root, 'node_modules', 'assemblyscript', 'bin', 'asc.js'), '--config'],
-      ...[join('kernels', 'asconfig.json'), '--outFile', kernels],
+      ...[join(kernels, 'asconfig.json'), '--outFile', join(fresh, kernels, 'kernels.wasm')],
     ]),
     run([...tsc, 'tsconfig.json', '--outDir', fresh]),
     // A folder of its own: both compile the types that they share.
-    run([...tsc, join('page', 'tsconfig.json'), '--outDir', join(fresh, 'browser')]),
+    run([...tsc, join('dashboards', 'page', 'tsconfig.json'), '--outDir', join(fresh, 'browser')]),
   ]);
   const failed = results.find(({ status }) => status !== 0);
   if (failed !== undefined) {

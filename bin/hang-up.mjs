@@ -4,7 +4,7 @@ import { isatty } from 'node:tty';
 /**
  * SIGHUP says that the terminal was closed. Node resets a SIGHUP that nohup made ignored, so the
  * process itself decides: with a terminal among its streams SIGHUP ends it, without one it is
- * ignored. Plain JavaScript, since it is needed before the build; cli/signals.ts takes over after it.
+ * ignored. Plain JavaScript, since it is needed before the build; cli/processes/signals.ts takes over after it.
  */
 
 /**

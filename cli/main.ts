@@ -1,14 +1,14 @@
 import { setImmediate } from 'node:timers/promises';
-import { homeOf } from '../data/cache.ts';
-import { systemCode } from '../data/system-error.ts';
+import { homeOf } from '../shared/disk/cache-directory.ts';
+import { systemCode } from '../shared/disk/system-error.ts';
 import { ClusterError, unreachable } from '../shared/errors.ts';
-import { explain, say } from './explain.ts';
-import { rememberStart } from './invocation.ts';
-import { linesOf, stderr, stdout } from './output.ts';
+import { explain, say } from './terminal/explain.ts';
+import { rememberStart } from './options/invocation.ts';
+import { linesOf, stderr, stdout } from './terminal/output.ts';
 import { version } from './package.ts';
 import { packageRoot } from '../worker/native/places.ts';
 import { parseCommand } from './program.ts';
-import { onIgnored, watchSignals } from './signals.ts';
+import { onIgnored, watchSignals } from './processes/signals.ts';
 
 /** What became of what was printed: the first write to stdout that failed. */
 let unprinted: Error | undefined;
@@ -86,63 +86,63 @@ async function run(argv: readonly string[]): Promise<number> {
       (parsed.exitCode === 0 ? stdout : stderr).write(...linesOf(parsed.text));
       return parsed.exitCode;
     case 'local': {
-      const { local } = await import('./local.ts');
+      const { local } = await import('./commands/local.ts');
       return await local(parsed.options, parsed.explicit);
     }
     case 'coordinator': {
-      const { coordinator } = await import('./coordinator.ts');
+      const { coordinator } = await import('./commands/coordinator.ts');
       return await coordinator(parsed.options, parsed.explicit);
     }
     case 'worker': {
-      const { worker } = await import('./worker.ts');
+      const { worker } = await import('./commands/worker.ts');
       return await worker(parsed.options, parsed.explicit, argv);
     }
     case 'show': {
-      const { show } = await import('./show.ts');
+      const { show } = await import('./commands/show.ts');
       return await show(parsed.options, parsed.explicit, parsed.operand);
     }
     case 'verify': {
-      const { verify } = await import('./verify.ts');
+      const { verify } = await import('./commands/verify.ts');
       return await verify(parsed.options, parsed.explicit, parsed.operand);
     }
     case 'eval': {
-      const { evaluate } = await import('./eval.ts');
+      const { evaluate } = await import('./commands/eval.ts');
       return await evaluate(parsed.options, parsed.explicit, parsed.operand);
     }
     case 'predict': {
-      const { predict } = await import('./predict.ts');
+      const { predict } = await import('./commands/predict.ts');
       return await predict(parsed.options, parsed.operands);
     }
     case 'runs': {
-      const { runs } = await import('./runs.ts');
+      const { runs } = await import('./commands/runs.ts');
       return await runs(parsed.options);
     }
     case 'push': {
-      const { push } = await import('./push.ts');
+      const { push } = await import('./commands/push.ts');
       return await push(parsed.options, parsed.operands);
     }
     case 'pull': {
-      const { pull } = await import('./pull.ts');
+      const { pull } = await import('./commands/pull.ts');
       return await pull(parsed.options, parsed.operands);
     }
     case 'dashboards': {
-      const { dashboards } = await import('./dashboards.ts');
+      const { dashboards } = await import('./commands/dashboards.ts');
       return await dashboards(parsed.options);
     }
     case 'certs': {
-      const { certs } = await import('./certs.ts');
+      const { certs } = await import('./commands/certs.ts');
       return await certs(parsed.options, parsed.operands);
     }
     case 'setup': {
-      const { setup } = await import('./setup.ts');
+      const { setup } = await import('./commands/setup.ts');
       return await setup(parsed.options);
     }
     case 'doctor': {
-      const { doctor } = await import('./doctor.ts');
+      const { doctor } = await import('./commands/doctor.ts');
       return await doctor(parsed.options);
     }
     case 'bench': {
-      const { bench } = await import('./bench.ts');
+      const { bench } = await import('./commands/bench.ts');
       return await bench(parsed.options);
     }
     default:

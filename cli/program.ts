@@ -1,15 +1,24 @@
 import { Command, CommanderError, Option as CommanderOption } from 'commander';
 import { ClusterError } from '../shared/errors.ts';
-import { refuseTakenByNpm, type Environment } from './environment.ts';
-import { commandHelp, programHelp } from './help.ts';
-import type { CommandName, OptionKey } from './options.ts';
-import { commandNames, flagOf, kebab, keyOfName, keysOf, namesOf, optionKeys, optionOf } from './options.ts';
-import type { Given } from './origin.ts';
-import { givenByFlag } from './origin.ts';
-import type { ParsedCommand } from './parse-options.ts';
-import { parseOptions } from './parse-options.ts';
-import { didYouMean } from './suggest.ts';
-import { commandSynonyms, normalized, optionSynonyms, synonymOf } from './synonyms.ts';
+import { refuseTakenByNpm, type Environment } from './options/environment.ts';
+import { commandHelp, programHelp } from './options/help.ts';
+import type { CommandName, OptionKey } from './options/options.ts';
+import {
+  commandNames,
+  flagOf,
+  kebab,
+  keyOfName,
+  keysOf,
+  namesOf,
+  optionKeys,
+  optionOf,
+} from './options/options.ts';
+import type { Given } from './options/origin.ts';
+import { givenByFlag } from './options/origin.ts';
+import type { ParsedCommand } from './options/parse-options.ts';
+import { parseOptions } from './options/parse-options.ts';
+import { didYouMean } from './options/suggest.ts';
+import { commandSynonyms, normalized, optionSynonyms, synonymOf } from './options/synonyms.ts';
 
 /** Help or the version: to be printed (on stderr when `exitCode` is not 0), and nothing else to be done. */
 export interface Print {

@@ -1,6 +1,6 @@
 import { MIN_OPEN_FILES } from '../shared/limits.ts';
 import { tooFewFiles } from '../shared/open-files.ts';
-import { watchSignals } from './signals.ts';
+import { watchSignals } from './processes/signals.ts';
 
 /** The exit code of LIMIT: the table of errors needs more files than there may be. */
 const LIMIT_EXIT_CODE = 23;

@@ -1,18 +1,18 @@
 import type { Clock } from '../shared/clock.ts';
 import { assert, unreachable, type ClusterError, type ErrorCode } from '../shared/errors.ts';
-import type { Tensor } from '../shared/frame.ts';
+import type { Tensor } from '../shared/wire/frame.ts';
 import type { GpuReading } from '../shared/gpu-reading.ts';
 import { HEARTBEAT_INTERVAL_MILLISECONDS, TICK_MILLISECONDS } from '../shared/limits.ts';
 import { collectGarbage } from '../shared/runtime.ts';
-import type { WorkerMessage } from '../shared/messages.ts';
-import { ROOT } from '../shared/tree.ts';
+import type { WorkerMessage } from '../shared/wire/messages.ts';
+import { ROOT } from '../shared/arithmetic/tree.ts';
 import { inspect, type Inspection } from './inspection.ts';
-import type { LeaveCause, Peer, PeerEvents, Traffic } from './peer.ts';
+import type { LeaveCause, Peer, PeerEvents, Traffic } from './network/peer.ts';
 import type { Predictions } from './predictions.ts';
-import { reduce } from './run.ts';
-import type { Effect, Outcome } from './effects.ts';
-import type { RunEvent } from './events.ts';
-import type { RunState } from './state.ts';
+import { reduce } from './decisions/training-loop.ts';
+import type { Effect, Outcome } from './decisions/effects.ts';
+import type { RunEvent } from './decisions/events.ts';
+import type { RunState } from './decisions/state.ts';
 import type { Tensors } from './tensors.ts';
 
 export interface StepResult {

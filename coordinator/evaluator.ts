@@ -1,11 +1,11 @@
-import { misclassified, type Misclassified } from '../evaluation/misclassified.ts';
-import { score, type Score } from '../evaluation/score.ts';
+import { misclassified, type Misclassified } from '../shared/evaluation/misclassified.ts';
+import { score, type Score } from '../shared/evaluation/score.ts';
 import type { Configuration } from '../shared/configuration.ts';
-import type { Dataset } from '../shared/dataset.ts';
+import type { Dataset } from '../shared/dataset/dataset.ts';
 import { assert } from '../shared/errors.ts';
 import type { EngineIdentity } from '../shared/engine-identity.ts';
-import type { ModelFile } from '../shared/model-file.ts';
-import type { Effect, Outcome } from './effects.ts';
+import type { ModelFile } from '../shared/files/model-file.ts';
+import type { Effect, Outcome } from './decisions/effects.ts';
 import {
   serve,
   writesNothing,
@@ -14,7 +14,7 @@ import {
   type Serving,
   type Workplace,
 } from './serve.ts';
-import type { Resumed, RunState } from './state.ts';
+import type { Resumed, RunState } from './decisions/state.ts';
 import type { RunViewer } from './viewer.ts';
 
 /** What a model says of the test set. */

@@ -1,7 +1,7 @@
 import type { EngineIdentity } from '../shared/engine-identity.ts';
-import { leaseOf } from './leases.ts';
-import type { Traffic } from './peer.ts';
-import type { Counts, Phase, RunState, WorkerState } from './state.ts';
+import { leaseOf } from './decisions/leases.ts';
+import type { Traffic } from './network/peer.ts';
+import type { Counts, Phase, RunState, WorkerState } from './decisions/state.ts';
 
 /** Where a run stands, for whoever shows it; made when it is asked for. */
 export interface Inspection {

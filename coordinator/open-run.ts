@@ -1,19 +1,19 @@
 import { join } from 'node:path';
-import { systemDisk, type Disk } from '../data/disk.ts';
-import type { Checkpoint, Shares } from '../shared/checkpoint-file.ts';
-import { firstLink } from '../shared/chain.ts';
+import { systemDisk, type Disk } from '../shared/disk/disk.ts';
+import type { Checkpoint, Shares } from '../shared/files/checkpoint-file.ts';
+import { firstLink } from '../shared/files/chain.ts';
 import { configurationOfRecord, differingSettings, type Configuration } from '../shared/configuration.ts';
 import { ClusterError } from '../shared/errors.ts';
-import type { RunRecord } from '../shared/run-schema.ts';
-import { totalSteps } from '../shared/schedule.ts';
-import type { Dataset } from '../shared/dataset.ts';
-import { isPerhapsMixed, reaches, type OldLines } from './old-run.ts';
-import { systemProcesses } from './processes.ts';
+import type { RunRecord } from '../shared/files/run-schema.ts';
+import { totalSteps } from '../shared/arithmetic/schedule.ts';
+import type { Dataset } from '../shared/dataset/dataset.ts';
+import { isPerhapsMixed, reaches, type OldLines } from './run-directory/read-run.ts';
+import { systemProcesses } from './run-directory/processes.ts';
 import { Recorder, type Draw, type ResumedRecord } from './recorder.ts';
 import type { Workplace } from './serve.ts';
-import type { Resumed } from './state.ts';
-import type { LockPlace } from './run-lock.ts';
-import { RunStore, type FoundRun, type ReopenedRun } from './store.ts';
+import type { Resumed } from './decisions/state.ts';
+import type { LockPlace } from './run-directory/run-lock.ts';
+import { RunStore, type FoundRun, type ReopenedRun } from './run-directory/run-files.ts';
 import type { RunViewer } from './viewer.ts';
 
 export interface OpenSettings {

@@ -1,6 +1,6 @@
-import type { Tensor } from '../shared/frame.ts';
+import type { Tensor } from '../shared/wire/frame.ts';
 import { EVALUATION_CHUNK_ROWS } from '../shared/limits.ts';
-import { createKernels, type Kernels } from '../kernels/kernels.ts';
+import { createKernels, type Kernels } from '../shared/kernels/kernels.ts';
 import { broken, type Receipt } from './tensors.ts';
 
 /** The predictions of one evaluation: per sample class, loss and one probability per class, in sample order. */

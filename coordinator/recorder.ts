@@ -1,24 +1,24 @@
-import { misclassified, misclassifiedLines, type Misclassified } from '../evaluation/misclassified.ts';
-import { score, type Score } from '../evaluation/score.ts';
-import { Chain, firstLink } from '../shared/chain.ts';
+import { misclassified, misclassifiedLines, type Misclassified } from '../shared/evaluation/misclassified.ts';
+import { score, type Score } from '../shared/evaluation/score.ts';
+import { Chain, firstLink } from '../shared/files/chain.ts';
 import type { Configuration } from '../shared/configuration.ts';
-import type { Checkpoint } from '../shared/checkpoint-file.ts';
-import type { Dataset } from '../shared/dataset.ts';
+import type { Checkpoint } from '../shared/files/checkpoint-file.ts';
+import type { Dataset } from '../shared/dataset/dataset.ts';
 import { assert, ClusterError, messageOf } from '../shared/errors.ts';
 import type { GpuReading } from '../shared/gpu-reading.ts';
-import type { RunRecord } from '../shared/run-schema.ts';
-import { planStep, totalSteps } from '../shared/schedule.ts';
+import type { RunRecord } from '../shared/files/run-schema.ts';
+import { planStep, totalSteps } from '../shared/arithmetic/schedule.ts';
 import { EventLimit } from './event-limit.ts';
 import type { LeaveReport, ResultReport, StepResult } from './driver.ts';
-import { MISTAKES } from './old-artifacts.ts';
-import type { OldLine, OldLines } from './old-run.ts';
+import { MISTAKES } from './run-directory/old-artifacts.ts';
+import type { OldLine, OldLines } from './run-directory/read-run.ts';
 import type { Predictions } from './predictions.ts';
-import { engineOf, runRecord } from './run-record.ts';
+import { engineOf, runRecord } from './run-directory/run-record.ts';
 import type { RunRecorder } from './serve.ts';
 import { SpeedMeter } from './speed-meter.ts';
-import type { Effect, Outcome } from './effects.ts';
-import type { Resumed, RunState } from './state.ts';
-import type { RunStore } from './store.ts';
+import type { Effect, Outcome } from './decisions/effects.ts';
+import type { Resumed, RunState } from './decisions/state.ts';
+import type { RunStore } from './run-directory/run-files.ts';
 import type { OpenReport, RunViewer } from './viewer.ts';
 
 export interface RecorderOptions {

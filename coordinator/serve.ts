@@ -1,25 +1,25 @@
 import { randomBytes } from 'node:crypto';
 import { systemClock, type Clock } from '../shared/clock.ts';
 import type { Configuration } from '../shared/configuration.ts';
-import type { Dataset } from '../shared/dataset.ts';
+import type { Dataset } from '../shared/dataset/dataset.ts';
 import { assert, ClusterError, messageOf, type ErrorCode } from '../shared/errors.ts';
-import { roomBytes } from '../shared/frame.ts';
+import { roomBytes } from '../shared/wire/frame.ts';
 import { EVALUATION_CHUNK_ROWS, MAX_WORKERS } from '../shared/limits.ts';
 import { checkCoordinatorMemory } from '../shared/memory-needs.ts';
-import { ARITHMETIC, PROTOCOL } from '../shared/messages.ts';
-import { parameterCount } from '../shared/model.ts';
-import { initialWeights } from '../shared/random.ts';
-import type { RunDescription } from '../shared/run-description.ts';
-import { totalSteps } from '../shared/schedule.ts';
-import { PeerMemory, SharedMemory, type MemoryAddress } from '../shared/shared-memory.ts';
+import { ARITHMETIC, PROTOCOL } from '../shared/wire/messages.ts';
+import { parameterCount } from '../shared/arithmetic/model-shape.ts';
+import { initialWeights } from '../shared/arithmetic/random.ts';
+import type { RunDescription } from '../shared/wire/run-description.ts';
+import { totalSteps } from '../shared/arithmetic/schedule.ts';
+import { PeerMemory, SharedMemory, type MemoryAddress } from '../shared/wire/shared-memory.ts';
 import { Driver, type RunObserver } from './driver.ts';
-import type { ServerTls } from './http-server.ts';
+import type { ServerTls } from './network/http-server.ts';
 import type { Inspection } from './inspection.ts';
 import { Predictions } from './predictions.ts';
 import type { RunViewer } from './viewer.ts';
-import { listen } from './server.ts';
-import type { Outcome } from './effects.ts';
-import { initialState, type Resumed, type RunPolicy, type RunState } from './state.ts';
+import { listen } from './network/server.ts';
+import type { Outcome } from './decisions/effects.ts';
+import { initialState, type Resumed, type RunPolicy, type RunState } from './decisions/state.ts';
 import { Tensors } from './tensors.ts';
 
 export interface ServeSettings extends RunPolicy {

@@ -9,14 +9,14 @@ import {
   roomBytes,
   type Tensor,
   type TensorFrame,
-} from '../shared/frame.ts';
+} from '../shared/wire/frame.ts';
 import { SHARED_MEMORY_ROOMS } from '../shared/limits.ts';
-import { parameterCount } from '../shared/model.ts';
-import type { SharedMemory } from '../shared/shared-memory.ts';
-import type { Node } from '../shared/tree.ts';
-import { adamRate, createKernels, type Kernels } from '../kernels/kernels.ts';
-import type { WeightsMessage } from './effects.ts';
-import type { Verdict } from './events.ts';
+import { parameterCount } from '../shared/arithmetic/model-shape.ts';
+import type { SharedMemory } from '../shared/wire/shared-memory.ts';
+import type { Node } from '../shared/arithmetic/tree.ts';
+import { adamRate, createKernels, type Kernels } from '../shared/kernels/kernels.ts';
+import type { WeightsMessage } from './decisions/effects.ts';
+import type { Verdict } from './decisions/events.ts';
 
 const FLOAT_BYTES = 4;
 const SLACK_BYTES = 64 * 1024;

@@ -1,7 +1,7 @@
-import type { Predictions } from '../evaluation/predictions.ts';
+import type { Predictions } from '../shared/evaluation/predictions.ts';
 import type { GpuReading } from '../shared/gpu-reading.ts';
 import type { LeaveReport, ResultReport } from './driver.ts';
-import type { Outcome } from './effects.ts';
+import type { Outcome } from './decisions/effects.ts';
 
 /** A run's directory is open; nobody has connected yet. */
 export interface OpenReport {

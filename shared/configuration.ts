@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { shortDigest } from './dataset.ts';
+import { shortDigest } from './dataset/dataset.ts';
 import * as limits from './limits.ts';
 
 /**
@@ -7,7 +7,7 @@ import * as limits from './limits.ts';
  * are the launch's business.
  */
 const fields = {
-  /** SHA-256 of the dataset (shared/dataset.ts). */
+  /** SHA-256 of the dataset (shared/dataset/dataset.ts). */
   dataset: z.string().regex(/^[0-9a-f]{64}$/, 'a SHA-256 in hexadecimal'),
   model: z.strictObject({
     inputs: z.int().min(1).max(limits.MAX_INPUTS),

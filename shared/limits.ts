@@ -1,6 +1,6 @@
 /**
  * Every limit of the cluster, with its unit in the name; only what an option may be at most stands with the option, in
- * cli/option-table.ts, and what the locks need, which also run unbuilt, in bin/owner.mjs. A message that runs into a limit names the limit, its value and the flag that changes it, if one does.
+ * cli/options/option-table.ts, and what the locks need, which also run unbuilt, in bin/owner.mjs. A message that runs into a limit names the limit, its value and the flag that changes it, if one does.
  */
 
 // Sizes on the wire.

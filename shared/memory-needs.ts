@@ -8,7 +8,7 @@ import {
   RESULT_FRAMES,
   SHARED_MEMORY_ROOMS,
 } from './limits.ts';
-import { parameterCount, type ModelShape } from './model.ts';
+import { parameterCount, type ModelShape } from './arithmetic/model-shape.ts';
 
 const FLOAT_BYTES = 4;
 

@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { exitCodesMarkdown, optionsMarkdown } from '../cli/help.ts';
-import { adamRate } from '../kernels/adam-rate.ts';
-import { xxh64 } from '../kernels/twins.ts';
-import { encodeBefore, encodeHeader, MAX_FRAME_HEAD_BYTES, roomBytes } from '../shared/frame.ts';
-import { coordinatorMessage, parseMessage, workerMessage } from '../shared/messages.ts';
-import { epochOrder, initialWeights, maskRow } from '../shared/random.ts';
+import { exitCodesMarkdown, optionsMarkdown } from '../cli/options/help.ts';
+import { adamRate } from '../shared/kernels/adam-rate.ts';
+import { xxh64 } from '../shared/kernels/reference-kernels.ts';
+import { encodeBefore, encodeHeader, MAX_FRAME_HEAD_BYTES, roomBytes } from '../shared/wire/frame.ts';
+import { coordinatorMessage, parseMessage, workerMessage } from '../shared/wire/messages.ts';
+import { epochOrder, initialWeights, maskRow } from '../shared/arithmetic/random.ts';
 
 function read(name: string): string {
   return readFileSync(new URL(`../${name}`, import.meta.url), 'utf8');

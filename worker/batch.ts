@@ -1,9 +1,9 @@
-import type { Kernels } from '../kernels/kernels.ts';
+import type { Kernels } from '../shared/kernels/kernels.ts';
 import { assert } from '../shared/errors.ts';
-import type { ModelShape } from '../shared/model.ts';
-import type { StepPlan } from '../shared/schedule.ts';
-import { firstShard, isNode, shardCount } from '../shared/tree.ts';
-import type { Node } from '../shared/tree.ts';
+import type { ModelShape } from '../shared/arithmetic/model-shape.ts';
+import type { StepPlan } from '../shared/arithmetic/schedule.ts';
+import { firstShard, isNode, shardCount } from '../shared/arithmetic/tree.ts';
+import type { Node } from '../shared/arithmetic/tree.ts';
 import type { Batch } from './engines/engine.ts';
 
 /** What does not change during a run. */

@@ -1,5 +1,5 @@
-import type { Kernels } from '../kernels/kernels.ts';
-import type { Samples } from '../shared/dataset.ts';
+import type { Kernels } from '../shared/kernels/kernels.ts';
+import type { Samples } from '../shared/dataset/dataset.ts';
 import { ClusterError } from '../shared/errors.ts';
 import { EVALUATION_CHUNK_ROWS } from '../shared/limits.ts';
 import { copyPixels } from './batch.ts';

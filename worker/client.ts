@@ -1,10 +1,10 @@
 import { assert, ClusterError, messageOf, unreachable } from '../shared/errors.ts';
-import type { Tensor } from '../shared/frame.ts';
+import type { Tensor } from '../shared/wire/frame.ts';
 import type { GpuReading } from '../shared/gpu-reading.ts';
 import * as limits from '../shared/limits.ts';
-import type { CoordinatorMessage } from '../shared/messages.ts';
-import { parameterCount } from '../shared/model.ts';
-import type { RunDescription } from '../shared/run-description.ts';
+import type { CoordinatorMessage } from '../shared/wire/messages.ts';
+import { parameterCount } from '../shared/arithmetic/model-shape.ts';
+import type { RunDescription } from '../shared/wire/run-description.ts';
 import type { Computation } from './computation.ts';
 import { connect, fetchDescription, type DialOptions } from './dial.ts';
 import { HostMemory } from './host-memory.ts';

@@ -2,17 +2,17 @@ import type { IncomingMessage } from 'node:http';
 import { WebSocket } from 'ws';
 import type { EngineKind } from '../shared/engine-identity.ts';
 import { ClusterError } from '../shared/errors.ts';
-import { FrameSocket } from '../shared/frame-socket.ts';
-import { MAX_FRAME_HEAD_BYTES, roomBytes } from '../shared/frame.ts';
+import { FrameSocket } from '../shared/wire/frame-socket.ts';
+import { MAX_FRAME_HEAD_BYTES, roomBytes } from '../shared/wire/frame.ts';
 import * as limits from '../shared/limits.ts';
 import { checkWorkerMemory } from '../shared/memory-needs.ts';
-import { ARITHMETIC, PROTOCOL } from '../shared/messages.ts';
-import { parameterCount } from '../shared/model.ts';
-import { workerPath } from '../shared/proof.ts';
-import { runDescriptionSchema, versionsSchema, type RunDescription } from '../shared/run-description.ts';
+import { ARITHMETIC, PROTOCOL } from '../shared/wire/messages.ts';
+import { parameterCount } from '../shared/arithmetic/model-shape.ts';
+import { workerPath } from '../shared/wire/proof.ts';
+import { runDescriptionSchema, versionsSchema, type RunDescription } from '../shared/wire/run-description.ts';
 import { getOver, prepareRequest, type ProvenRequestOptions } from './proven-request.ts';
 import type { Anchor } from './trust.ts';
-import { connectionError } from './unreachable.ts';
+import { connectionError } from './connection-errors.ts';
 
 export interface DialOptions {
   /** ws:// or wss:// address of the coordinator. */

@@ -1,6 +1,6 @@
 import { SHARED_MEMORY_ROOMS } from '../shared/limits.ts';
-import { PeerMemory, SharedMemory, type MemoryAddress } from '../shared/shared-memory.ts';
-import type { Tensor } from '../shared/frame.ts';
+import { PeerMemory, SharedMemory, type MemoryAddress } from '../shared/wire/shared-memory.ts';
+import type { Tensor } from '../shared/wire/frame.ts';
 
 /** A worker's end of the memory it shares with a coordinator on its host. */
 export class HostMemory {

@@ -1,10 +1,10 @@
 import type { RawData } from 'ws';
 import { ClusterError } from '../shared/errors.ts';
-import type { FrameSocket } from '../shared/frame-socket.ts';
-import { encodeHeader, encodePointer, type Free, type Tensor } from '../shared/frame.ts';
+import type { FrameSocket } from '../shared/wire/frame-socket.ts';
+import { encodeHeader, encodePointer, type Free, type Tensor } from '../shared/wire/frame.ts';
 import * as limits from '../shared/limits.ts';
-import { coordinatorMessage, type CoordinatorMessage, type WorkerMessage } from '../shared/messages.ts';
-import { receive } from '../shared/receive.ts';
+import { coordinatorMessage, type CoordinatorMessage, type WorkerMessage } from '../shared/wire/messages.ts';
+import { receive } from '../shared/wire/receive.ts';
 import type { HostMemory } from './host-memory.ts';
 import type { Result } from './result-frames.ts';
 

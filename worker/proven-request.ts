@@ -10,9 +10,9 @@ import {
   nonceOfChallenge,
   proofOf,
   proofOfConfirmation,
-} from '../shared/proof.ts';
+} from '../shared/wire/proof.ts';
 import type { SecureOptions } from './trust.ts';
-import { connectionError } from './unreachable.ts';
+import { connectionError } from './connection-errors.ts';
 
 export interface ProvenRequestOptions {
   readonly coordinator: URL;
@@ -33,7 +33,7 @@ export interface ProvenRequest {
 }
 
 /**
- * Asks for a challenge, and proves that this worker knows the token (shared/proof.ts). The token itself is sent to no peer.
+ * Asks for a challenge, and proves that this worker knows the token (shared/wire/proof.ts). The token itself is sent to no peer.
  * Rejects with UNAUTHORIZED, VERSION or PROTOCOL where what listens there gives no challenge, or as connections fail.
  */
 export async function prepareRequest(options: ProvenRequestOptions): Promise<ProvenRequest> {

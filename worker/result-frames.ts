@@ -4,10 +4,10 @@ import {
   MAX_FRAME_HEAD_BYTES,
   roomBytes,
   type TensorFrame,
-} from '../shared/frame.ts';
+} from '../shared/wire/frame.ts';
 import { RESULT_FRAMES } from '../shared/limits.ts';
-import type { ResultMessage } from '../shared/messages.ts';
-import type { Kernels } from '../kernels/kernels.ts';
+import type { ResultMessage } from '../shared/wire/messages.ts';
+import type { Kernels } from '../shared/kernels/kernels.ts';
 
 /** Room for one result: the engine writes `values`, `seal` makes them ready to go. */
 export interface ResultFrame {

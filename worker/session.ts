@@ -8,7 +8,12 @@ import {
 } from '../shared/errors.ts';
 import * as limits from '../shared/limits.ts';
 import { type EngineIdentity } from '../shared/engine-identity.ts';
-import { ARITHMETIC, PROTOCOL, type CoordinatorMessage, type WorkerMessage } from '../shared/messages.ts';
+import {
+  ARITHMETIC,
+  PROTOCOL,
+  type CoordinatorMessage,
+  type WorkerMessage,
+} from '../shared/wire/messages.ts';
 
 /**
  * The worker's side of a run, from dialling to the end. Pure, like the coordinator's reducers: client.ts performs the

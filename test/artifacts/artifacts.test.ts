@@ -1,8 +1,8 @@
 import { hash } from 'node:crypto';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { z } from 'zod';
-import { artifactsOf } from '../../artifacts/artifacts.ts';
-import type { Predictions } from '../../evaluation/predictions.ts';
+import { artifactsOf } from '../../artifacts/report/artifacts.ts';
+import type { Predictions } from '../../shared/evaluation/predictions.ts';
 import {
   digits,
   fashion,

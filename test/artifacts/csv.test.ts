@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { csv, printedCsv } from '../../artifacts/csv.ts';
+import { csv, printedCsv } from '../../artifacts/report/csv.ts';
 
 it('quotes what would end a field', () => {
   expect(csv([['a,b', 'say "x"', 'two\nlines', 1.5]])).toBe('"a,b","say ""x""","two\nlines",1.5\n');

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { light } from '../../artifacts/colours.ts';
-import { curveSvg, type Quantity } from '../../artifacts/curve-picture.ts';
-import { trainingCurve as curveOf } from '../../artifacts/curve.ts';
+import { light } from '../../artifacts/report/colours.ts';
+import { curveSvg, type Quantity } from '../../artifacts/report/curve-picture.ts';
+import { trainingCurve as curveOf } from '../../artifacts/report/training-curve.ts';
 import { MAX_DRAWN_EVALUATIONS, MAX_DRAWN_POINTS } from '../../shared/limits.ts';
-import type { MetricsLine } from '../../shared/metrics.ts';
+import type { MetricsLine } from '../../shared/files/metrics.ts';
 import { madeUpMetrics } from './made-up-evaluation.ts';
 import { layerOf, linesOf, textsOf, valueLabels } from './svg.ts';
 

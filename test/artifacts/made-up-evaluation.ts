@@ -1,10 +1,10 @@
-import type { Artifact } from '../../artifacts/artifact.ts';
-import type { Evaluation } from '../../artifacts/subject.ts';
-import { misclassified } from '../../evaluation/misclassified.ts';
-import type { Predictions } from '../../evaluation/predictions.ts';
-import { score } from '../../evaluation/score.ts';
+import type { Artifact } from '../../artifacts/report/artifact.ts';
+import type { Evaluation } from '../../artifacts/report/subject.ts';
+import { misclassified } from '../../shared/evaluation/misclassified.ts';
+import type { Predictions } from '../../shared/evaluation/predictions.ts';
+import { score } from '../../shared/evaluation/score.ts';
 import { configurationRecord } from '../../shared/configuration.ts';
-import { type MetricsLine, MetricsFormatter, readMetrics } from '../../shared/metrics.ts';
+import { type MetricsLine, MetricsFormatter, readMetrics } from '../../shared/files/metrics.ts';
 import { sampleConfiguration } from '../shared/sample-configuration.ts';
 import { sampleEngine } from '../shared/sample-engine.ts';
 

@@ -1,14 +1,14 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { PNG } from 'pngjs';
 import { describe, expect, it } from 'vitest';
-import { artifactsOf } from '../../artifacts/artifacts.ts';
-import { dark, light, themed } from '../../artifacts/colours.ts';
-import { contactSheetSvg } from '../../artifacts/contact-sheet.ts';
-import { matrixSvg } from '../../artifacts/matrix-picture.ts';
-import { shortened, widthOf } from '../../artifacts/names.ts';
-import { toPng } from '../../artifacts/raster.ts';
-import { confusionTable } from '../../artifacts/tables.ts';
-import { confidence } from '../../evaluation/worst.ts';
+import { artifactsOf } from '../../artifacts/report/artifacts.ts';
+import { dark, light, themed } from '../../artifacts/report/colours.ts';
+import { contactSheetSvg } from '../../artifacts/report/contact-sheet.ts';
+import { matrixSvg } from '../../artifacts/report/matrix-picture.ts';
+import { shortened, widthOf } from '../../artifacts/report/drawn-names.ts';
+import { toPng } from '../../artifacts/report/raster.ts';
+import { confusionTable } from '../../artifacts/report/tables.ts';
+import { confidence } from '../../shared/evaluation/worst.ts';
 import { MAX_NUMBERED_CLASSES, MAX_SHEET_SAMPLES } from '../../shared/limits.ts';
 import {
   digits,
@@ -191,7 +191,7 @@ describe('what is drawn', () => {
   });
 
   it('costs nobody who does not draw: the libraries are loaded at first use', () => {
-    const folder = new URL('../../artifacts/', import.meta.url);
+    const folder = new URL('../../artifacts/report/', import.meta.url);
     const imports = readdirSync(folder).flatMap((file) => [
       ...readFileSync(new URL(file, folder), 'utf8').matchAll(/^import (?!type).* from '([^.][^']*)'/gm),
     ]);

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { artifactsOf } from '../../artifacts/artifacts.ts';
-import { count, fourDigits, percent } from '../../artifacts/format.ts';
-import { markup } from '../../artifacts/markup.ts';
-import { confidence, worst } from '../../evaluation/worst.ts';
+import { artifactsOf } from '../../artifacts/report/artifacts.ts';
+import { count, fourDigits, percent } from '../../artifacts/report/number-format.ts';
+import { markup } from '../../artifacts/report/markup.ts';
+import { confidence, worst } from '../../shared/evaluation/worst.ts';
 import { MAX_SHOWN_MISTAKES } from '../../shared/limits.ts';
 import { digits, hostile, madeUpEvaluation, madeUpMetrics, textOf } from './made-up-evaluation.ts';
 

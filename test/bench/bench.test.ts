@@ -3,10 +3,10 @@ import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
-import { kernelNames } from '../../bench/kernels.ts';
-import { phaseNames } from '../../bench/phases.ts';
-import { transports } from '../../bench/carrier.ts';
-import { benchReportSchema } from '../../bench/report.ts';
+import { kernelNames } from '../../cli/bench/kernel-timing.ts';
+import { phaseNames } from '../../cli/bench/step-phases.ts';
+import { transports } from '../../cli/bench/carrier.ts';
+import { benchReportSchema } from '../../cli/bench/bench-report.ts';
 import { packageRoot } from '../../worker/native/places.ts';
 
 const temporary = mkdtempSync(join(tmpdir(), 'mnist-dist-test-bench-'));

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { MeasuredProcess } from '../../bench/measured-process.ts';
+import { MeasuredProcess } from '../../cli/bench/measured-process.ts';
 
 it('many measured processes add one listener to their parent, and end with it', async () => {
   const before = process.listenerCount('exit');

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import type { KernelName } from '../../bench/kernels.ts';
-import { phasesOf } from '../../bench/phases.ts';
-import { shardCounts, spreadShards } from '../../bench/workload.ts';
+import type { KernelName } from '../../cli/bench/kernel-timing.ts';
+import { phasesOf } from '../../cli/bench/step-phases.ts';
+import { shardCounts, spreadShards } from '../../cli/bench/workload.ts';
 
 const microseconds: Record<KernelName, number> = { mask: 9000, add: 10, adam: 80, check: 20, checksum: 17 };
 const input = {

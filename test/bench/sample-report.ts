@@ -1,6 +1,6 @@
-import { phasesOf } from '../../bench/phases.ts';
-import type { BenchReport } from '../../bench/report.ts';
-import { spreadOf } from '../../bench/statistics.ts';
+import { phasesOf } from '../../cli/bench/step-phases.ts';
+import type { BenchReport } from '../../cli/bench/bench-report.ts';
+import { spreadOf } from '../../cli/bench/statistics.ts';
 
 /** A report with numbers as measured once, for tests of its format. */
 export function sampleReport(): BenchReport {

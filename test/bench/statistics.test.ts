@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import fc from 'fast-check';
-import { interleave, type Cell } from '../../bench/cell.ts';
-import { median, spreadOf } from '../../bench/statistics.ts';
-import { microsecondsPerCall } from '../../bench/timing.ts';
+import { interleave, type Cell } from '../../cli/bench/cell.ts';
+import { median, spreadOf } from '../../cli/bench/statistics.ts';
+import { microsecondsPerCall } from '../../cli/bench/timing.ts';
 
 describe('median and spread', () => {
   test('odd, even, unsorted, and numbers that sort otherwise as text', () => {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { benchReportSchema } from '../../bench/report.ts';
-import { benchText, digits } from '../../bench/table.ts';
+import { benchReportSchema } from '../../cli/bench/bench-report.ts';
+import { benchText, digits } from '../../cli/bench/bench-table.ts';
 import { sampleReport } from './sample-report.ts';
 
 describe('the JSON', () => {

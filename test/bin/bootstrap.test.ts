@@ -26,9 +26,9 @@ beforeEach(() => {
   checkout = mkdtempSync(join(tmpdir(), 'mnist-dist-checkout-'));
   cpSync(join(import.meta.dirname, '../../bin'), join(checkout, 'bin'), { recursive: true });
   write('package-lock.json', '{"packages":{"":{}}}');
-  write('tsconfig.json', '{"include":["cli","kernels/*.ts"]}');
+  write('tsconfig.json', '{"include":["cli","dashboards"]}');
   write('cli/main.ts', 'one');
-  write('page/main.ts', 'page');
+  write('dashboards/page/main.ts', 'page');
   write('fail', '');
   // npm makes the two compilers; "tsc" writes a main that prints the source it was built from.
   write(
@@ -44,7 +44,7 @@ const call = (name) => { fs.appendFileSync('calls', name + '\\n'); if (fails ===
   write(
     'tools/tsc',
     `${common} call('tsc'); const source = fs.readFileSync('cli/main.ts', 'utf8');
-if (process.argv.includes('page/tsconfig.json')) { fs.mkdirSync(out, { recursive: true }); fs.copyFileSync('page/main.ts', out + '/main.js'); process.exit(); }
+if (process.argv.includes('dashboards/page/tsconfig.json')) { fs.mkdirSync(out, { recursive: true }); fs.copyFileSync('dashboards/page/main.ts', out + '/main.js'); process.exit(); }
 fs.mkdirSync(out + '/cli', { recursive: true });
 fs.writeFileSync(out + '/package.json', '{"type":"module"}');
 fs.writeFileSync(out + '/cli/start.js', 'export async function start(argv) { console.log(' + JSON.stringify(source) + ', argv.join()); return 7; }');`,
@@ -134,7 +134,7 @@ describe('a checkout', () => {
 
   test('has its page built beside the rest, again after an edit', async () => {
     await start();
-    write('page/main.ts', 'another page');
+    write('dashboards/page/main.ts', 'another page');
     await start();
     expect(readFileSync(join(checkout, 'dist/browser/main.js'), 'utf8')).toBe('another page');
     expect(calls().filter((name) => name === 'tsc')).toHaveLength(4);

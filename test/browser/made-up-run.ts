@@ -8,7 +8,7 @@ import type {
   RunView,
   Status,
   WorkerStatus,
-} from '../../observation/api.ts';
+} from '../../dashboards/feed/api.ts';
 
 export const STEPS_PER_EPOCH = 1875;
 const STARTED = Date.UTC(2026, 2, 14, 9, 26, 53);

@@ -1,6 +1,6 @@
 import type { Browser } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import type { RunView, Status } from '../../observation/api.ts';
+import type { RunView, Status } from '../../dashboards/feed/api.ts';
 import { contrasts } from './contrast.ts';
 import { at, evaluation, nearestMean, points, status, unix, view, worker } from './made-up-run.ts';
 import { standIn } from './stand-in-server.ts';

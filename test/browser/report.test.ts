@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { artifactsOf } from '../../artifacts/artifacts.ts';
+import { artifactsOf } from '../../artifacts/report/artifacts.ts';
 import { fileOf, hostile, madeUpEvaluation, madeUpMetrics } from '../artifacts/made-up-evaluation.ts';
 import { contrasts } from './contrast.ts';
 import { missing, startBrowser, why } from './visitor.ts';

@@ -1,6 +1,6 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { RunView, Update } from '../../observation/api.ts';
-import { readPageFiles } from '../../observation/page-files.ts';
+import type { RunView, Update } from '../../dashboards/feed/api.ts';
+import { readPageFiles } from '../../dashboards/server/page-files.ts';
 
 /** A coordinator's listener that says what a test wants: the real page, a made-up run. */
 export interface StandIn {

@@ -1,9 +1,9 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
-import { removeAbandonedTokens } from '../../cli/abandoned-tokens.ts';
-import { workerToken, writeLoopbackToken } from '../../cli/token.ts';
-import { systemProcesses } from '../../coordinator/processes.ts';
+import { removeAbandonedTokens } from '../../cli/secrets/abandoned-tokens.ts';
+import { workerToken, writeLoopbackToken } from '../../cli/secrets/token.ts';
+import { systemProcesses } from '../../coordinator/run-directory/processes.ts';
 import { temporaryFolder } from '../process/cluster.ts';
 
 const TOKEN = 'x'.repeat(32);

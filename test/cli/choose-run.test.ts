@@ -1,7 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { chooseRun } from '../../cli/choose-run.ts';
+import { chooseRun } from '../../cli/runs/choose-run.ts';
 import { temporaryFolder } from '../process/cluster.ts';
 
 let runs: string;

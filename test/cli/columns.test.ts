@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { columnsOf, firstColumns, padLeft, padRight } from '../../cli/columns.ts';
-import { plainText, shortened } from '../../cli/line.ts';
-import { confusionLines } from '../../cli/summary.ts';
+import { columnsOf, firstColumns, padLeft, padRight } from '../../cli/terminal/columns.ts';
+import { plainText, shortened } from '../../cli/terminal/styled-line.ts';
+import { confusionLines } from '../../cli/terminal/summary.ts';
 
 describe('the columns of a text', () => {
   it.each([

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { Crew } from '../../cli/crew.ts';
-import type { Log } from '../../cli/log.ts';
+import { Crew } from '../../cli/processes/crew.ts';
+import type { Log } from '../../cli/terminal/log.ts';
 import { errorTable } from '../../shared/errors.ts';
 
 const log: Log = { debug() {}, info() {}, warn() {}, error() {} };

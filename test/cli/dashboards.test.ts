@@ -2,8 +2,8 @@ import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it, onTestFinished, vi } from 'vitest';
-import { dashboards } from '../../cli/dashboards.ts';
-import { dashboardFiles } from '../../dashboards/files.ts';
+import { dashboards } from '../../cli/commands/dashboards.ts';
+import { dashboardFiles } from '../../dashboards/grafana/dashboard-files.ts';
 
 let folder = '';
 let printed = '';

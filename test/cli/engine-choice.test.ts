@@ -1,13 +1,13 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
-import { chooseEngine } from '../../cli/engine-choice.ts';
-import { createLogger } from '../../cli/log.ts';
-import { Output } from '../../cli/output.ts';
-import { planWorkers } from '../../cli/worker-plan.ts';
+import { chooseEngine } from '../../cli/processes/engine-choice.ts';
+import { createLogger } from '../../cli/terminal/log.ts';
+import { Output } from '../../cli/terminal/output.ts';
+import { planWorkers } from '../../cli/processes/worker-plan.ts';
 import { driverLibrary, missingLibraries } from '../../worker/native/cuda.ts';
 import { ensureTensorFlow } from '../../worker/native/ensure.ts';
-import { readyTensorFlow } from '../../worker/native/manifest.ts';
+import { readyTensorFlow } from '../../worker/native/engine-manifest.ts';
 import { standIns, systemPath, temporaryFolder } from '../native/stand-ins.ts';
 
 const hasDriver = !(await missingLibraries([driverLibrary], {})).has(driverLibrary);

@@ -1,7 +1,7 @@
 import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
-import { programOf, rememberStart, typable } from '../../cli/invocation.ts';
+import { programOf, rememberStart, typable } from '../../cli/options/invocation.ts';
 import { shellWord } from '../../shared/shell-word.ts';
 import { temporaryFolder } from '../process/cluster.ts';
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { dialName, joinTextOf } from '../../cli/invitation.ts';
-import { joinText, parseJoin } from '../../cli/join.ts';
-import type { OwnCertificate } from '../../cli/tls-files.ts';
+import { dialName, joinTextOf } from '../../cli/secrets/invitation.ts';
+import { joinText, parseJoin } from '../../cli/secrets/join.ts';
+import type { OwnCertificate } from '../../cli/secrets/tls-files.ts';
 import { ClusterError } from '../../shared/errors.ts';
 
 const token = 'a-token+with/odd=characters&#%0123';

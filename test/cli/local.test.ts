@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { local } from '../../cli/local.ts';
+import { local } from '../../cli/commands/local.ts';
 import { parseCommand } from '../../cli/program.ts';
 import { configurationRecord } from '../../shared/configuration.ts';
 import { temporaryFolder } from '../process/cluster.ts';

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { createLogger } from '../../cli/log.ts';
-import { Output } from '../../cli/output.ts';
+import { createLogger } from '../../cli/terminal/log.ts';
+import { Output } from '../../cli/terminal/output.ts';
 import { printable, printableJson } from '../../shared/printable.ts';
 
 const clock = () => new Date(2026, 0, 2, 12, 3, 4);

@@ -1,6 +1,6 @@
 import { afterEach, expect, test, vi } from 'vitest';
-import { machineRow } from '../../cli/doctor.ts';
-import { checkMachine, machineChecks } from '../../cli/machine.ts';
+import { machineRow } from '../../cli/commands/doctor.ts';
+import { checkMachine, machineChecks } from '../../cli/processes/machine.ts';
 
 afterEach(() => {
   vi.unstubAllEnvs();

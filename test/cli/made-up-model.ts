@@ -2,9 +2,9 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Configuration } from '../../shared/configuration.ts';
 import { configurationRecord } from '../../shared/configuration.ts';
-import { encodeModel } from '../../shared/model-file.ts';
-import { parameterCount } from '../../shared/model.ts';
-import type { RunRecord } from '../../shared/run-schema.ts';
+import { encodeModel } from '../../shared/files/model-file.ts';
+import { parameterCount } from '../../shared/arithmetic/model-shape.ts';
+import type { RunRecord } from '../../shared/files/run-schema.ts';
 import { sampleConfiguration } from '../shared/sample-configuration.ts';
 import { sampleRun } from '../shared/sample-run.ts';
 

@@ -3,7 +3,7 @@ import { main } from '../../cli/main.ts';
 import { errorTable } from '../../shared/errors.ts';
 import { captured } from './captured.ts';
 
-vi.mock('../../cli/runs.ts', () => ({ runs: () => new Promise(() => undefined) }));
+vi.mock('../../cli/commands/runs.ts', () => ({ runs: () => new Promise(() => undefined) }));
 
 test('a command that nothing can settle any more is a defect, and has no exit code of Node', () => {
   const printed = captured();

@@ -1,7 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import { expect, it, vi } from 'vitest';
-import type { Log } from '../../cli/log.ts';
-import { Member } from '../../cli/member.ts';
+import type { Log } from '../../cli/terminal/log.ts';
+import { Member } from '../../cli/processes/restarting-process.ts';
 import { errorTable } from '../../shared/errors.ts';
 import { MAX_FAILED_STARTS } from '../../shared/limits.ts';
 

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
-import { mistakeLines } from '../../cli/mistake-picture.ts';
-import type { Misclassified } from '../../evaluation/misclassified.ts';
+import { mistakeLines } from '../../cli/terminal/mistake-picture.ts';
+import type { Misclassified } from '../../shared/evaluation/misclassified.ts';
 
 const images = new Uint8Array(2 * 20);
 // The second of two pictures of 5 x 4: one pixel at the top left, one in the fifth row at the right.

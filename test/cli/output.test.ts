@@ -2,17 +2,17 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
-import { evaluationDocument, evaluationLines, evaluationRows } from '../../cli/evaluation-report.ts';
-import { paint, type Line } from '../../cli/line.ts';
-import { createLogger } from '../../cli/log.ts';
-import { Output } from '../../cli/output.ts';
-import { predictionLines } from '../../cli/prediction-text.ts';
-import { runsTable } from '../../cli/runs-table.ts';
-import { setupProgress } from '../../cli/setup-progress.ts';
-import { summaryLines } from '../../cli/summary.ts';
-import { parseMessage, workerMessage, coordinatorMessage } from '../../shared/messages.ts';
+import { evaluationDocument, evaluationLines, evaluationRows } from '../../cli/terminal/evaluation-report.ts';
+import { paint, type Line } from '../../cli/terminal/styled-line.ts';
+import { createLogger } from '../../cli/terminal/log.ts';
+import { Output } from '../../cli/terminal/output.ts';
+import { predictionLines } from '../../cli/terminal/prediction-text.ts';
+import { runsTable } from '../../cli/terminal/runs-table.ts';
+import { setupProgress } from '../../cli/terminal/setup-progress.ts';
+import { summaryLines } from '../../cli/terminal/summary.ts';
+import { parseMessage, workerMessage, coordinatorMessage } from '../../shared/wire/messages.ts';
 import { visibleJson } from '../../shared/printable.ts';
-import { parseRunRecord } from '../../shared/run-schema.ts';
+import { parseRunRecord } from '../../shared/files/run-schema.ts';
 import { rowLines } from '../../worker/native/doctor-table.ts';
 import { sampleEngine } from '../shared/sample-engine.ts';
 import { sampleRun } from '../shared/sample-run.ts';
@@ -240,8 +240,8 @@ function textsIn(value: unknown): string[] {
 
 test('no other file writes to a terminal', () => {
   const root = fileURLToPath(new URL('../..', import.meta.url));
-  const folders = ['cli', 'coordinator', 'worker', 'observation', 'data', 'store', 'artifacts', 'evaluation'];
-  const files = [...folders, 'image', 'shared', 'bench', 'dashboards', 'kernels'].flatMap((folder) =>
+  const folders = ['cli', 'coordinator', 'worker', 'artifacts', 'dashboards', 'shared'];
+  const files = folders.flatMap((folder) =>
     readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
       .filter((file) => file.endsWith('.ts'))
       .map((file) => join(folder, file))
@@ -253,9 +253,9 @@ test('no other file writes to a terminal', () => {
   // cli/start.ts has two sentences of ours for where too few files may be open to load more; those of worker/native are
   // scripts of a child process whose output is read as JSON.
   expect(writers).toEqual([
-    'cli/line.ts',
-    'cli/output.ts',
     'cli/start.ts',
+    'cli/terminal/output.ts',
+    'cli/terminal/styled-line.ts',
     'worker/native/cuda.ts',
     'worker/native/smoke.ts',
   ]);

@@ -1,11 +1,11 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { predict } from '../../cli/predict.ts';
-import { predictionLines, type Prediction } from '../../cli/prediction-text.ts';
-import { colouredText, plainText } from '../../cli/line.ts';
-import { pictureLines } from '../../cli/terminal-picture.ts';
-import { probabilities } from '../../page/network.ts';
+import { predict } from '../../cli/commands/predict.ts';
+import { predictionLines, type Prediction } from '../../cli/terminal/prediction-text.ts';
+import { colouredText, plainText } from '../../cli/terminal/styled-line.ts';
+import { pictureLines } from '../../cli/terminal/terminal-picture.ts';
+import { probabilities } from '../../shared/digit/network.ts';
 import { createReferenceEngine } from '../../worker/engines/reference.ts';
 import { createFixture } from '../engines/fixture.ts';
 import { pngFile } from '../image/png-file.ts';

@@ -2,9 +2,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
-import { pull } from '../../cli/pull.ts';
-import { push } from '../../cli/push.ts';
-import { systemProcesses } from '../../coordinator/processes.ts';
+import { pull } from '../../cli/commands/pull.ts';
+import { push } from '../../cli/commands/push.ts';
+import { systemProcesses } from '../../coordinator/run-directory/processes.ts';
 import { filesUnder, makeRun, resultsOfRun, RUN } from '../store/made-up-run.ts';
 
 let folder = '';

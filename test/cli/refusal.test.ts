@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { refusalOf } from '../../cli/refusal.ts';
+import { refusalOf } from '../../cli/processes/refusal.ts';
 import { ClusterError, type ErrorCode } from '../../shared/errors.ts';
 
 const ofSystem = (code: string, message: string): Error => Object.assign(new Error(message), { code });

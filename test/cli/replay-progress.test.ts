@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
-import { Output } from '../../cli/output.ts';
-import { replayProgress } from '../../cli/replay-progress.ts';
-import { openScreen } from '../../cli/terminal.ts';
+import { Output } from '../../cli/terminal/output.ts';
+import { replayProgress } from '../../cli/terminal/replay-progress.ts';
+import { openScreen } from '../../cli/terminal/live-terminal.ts';
 
 function follow(isTTY: boolean, logFormat: 'text' | 'json' = 'text') {
   let output = '';

@@ -1,12 +1,12 @@
 import { appendFileSync, cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { listRuns, type RunOverview } from '../../cli/run-overview.ts';
-import { runs } from '../../cli/runs.ts';
-import { runsTable } from '../../cli/runs-table.ts';
-import { colouredText, plainText } from '../../cli/line.ts';
-import { systemProcesses } from '../../coordinator/processes.ts';
-import { runRecordSchema, type RunRecord } from '../../shared/run-schema.ts';
+import { listRuns, type RunOverview } from '../../cli/runs/run-overview.ts';
+import { runs } from '../../cli/commands/runs.ts';
+import { runsTable } from '../../cli/terminal/runs-table.ts';
+import { colouredText, plainText } from '../../cli/terminal/styled-line.ts';
+import { systemProcesses } from '../../coordinator/run-directory/processes.ts';
+import { runRecordSchema, type RunRecord } from '../../shared/files/run-schema.ts';
 import { makeUp } from '../coordinator/made-up-run.ts';
 import { temporaryFolder } from '../process/cluster.ts';
 import { captured } from './captured.ts';

@@ -2,10 +2,10 @@ import { execFileSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
-import { certs } from '../../cli/certs.ts';
-import { writeJoinFile } from '../../cli/invitation.ts';
-import { hideFromGit } from '../../cli/secret-file.ts';
-import { writeLoopbackToken } from '../../cli/token.ts';
+import { certs } from '../../cli/commands/certs.ts';
+import { writeJoinFile } from '../../cli/secrets/invitation.ts';
+import { hideFromGit } from '../../cli/secrets/secret-file.ts';
+import { writeLoopbackToken } from '../../cli/secrets/token.ts';
 import { temporaryFolder } from '../process/cluster.ts';
 
 let repository = '';

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { parseCommand } from '../../cli/program.ts';
-import { commandSynonyms, optionSynonyms } from '../../cli/synonyms.ts';
-import { commandNames, keysOf, namesOf } from '../../cli/options.ts';
+import { commandSynonyms, optionSynonyms } from '../../cli/options/synonyms.ts';
+import { commandNames, keysOf, namesOf } from '../../cli/options/options.ts';
 import { ClusterError } from '../../shared/errors.ts';
 
 function fix(line: string, environment: Record<string, string> = {}): string {

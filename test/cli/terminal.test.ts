@@ -1,12 +1,12 @@
 import { describe, expect, test } from 'vitest';
-import * as progressLines from '../../cli/progress-line.ts';
-import { paint, plainText } from '../../cli/line.ts';
-import { Output } from '../../cli/output.ts';
-import { styleOf } from '../../cli/style.ts';
-import { shortcomingText, summaryLines, type Summary } from '../../cli/summary.ts';
-import { shortcomingOf } from '../../evaluation/shortcoming.ts';
-import type { StepInfo } from '../../cli/tally.ts';
-import { openTerminal } from '../../cli/terminal.ts';
+import * as progressLines from '../../cli/terminal/progress-line.ts';
+import { paint, plainText } from '../../cli/terminal/styled-line.ts';
+import { Output } from '../../cli/terminal/output.ts';
+import { styleOf } from '../../cli/terminal/style.ts';
+import { shortcomingText, summaryLines, type Summary } from '../../cli/terminal/summary.ts';
+import { shortcomingOf } from '../../shared/evaluation/shortcoming.ts';
+import type { StepInfo } from '../../cli/terminal/progress-state.ts';
+import { openTerminal } from '../../cli/terminal/live-terminal.ts';
 
 const { clockText, lossText, percent } = progressLines;
 

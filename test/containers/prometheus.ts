@@ -13,7 +13,7 @@ import { Asker } from '../prometheus/prometheus.ts';
  */
 export async function scrapedUp(folder: string, port: number): Promise<void> {
   const place = mkdtempSync(join(tmpdir(), 'mnist-dist-prometheus-'));
-  cpSync(join(root, 'dashboards/rules'), join(place, 'rules'), { recursive: true });
+  cpSync(join(root, 'dashboards/grafana/rules'), join(place, 'rules'), { recursive: true });
   const text = readFileSync(join(folder, 'prometheus.yml'), 'utf8')
     .replaceAll('/run/secrets/', `${folder}/secrets/`)
     .replace('coordinator:9464', `127.0.0.1:${port}`)

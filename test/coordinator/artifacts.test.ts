@@ -1,10 +1,10 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { forgetArtifacts } from '../../coordinator/old-artifacts.ts';
+import { forgetArtifacts } from '../../coordinator/run-directory/old-artifacts.ts';
 import { silentViewer } from '../../coordinator/viewer.ts';
-import { systemDisk } from '../../data/disk.ts';
-import { readMetrics } from '../../shared/metrics.ts';
+import { systemDisk } from '../../shared/disk/disk.ts';
+import { readMetrics } from '../../shared/files/metrics.ts';
 import { temporaryFolder } from '../process/cluster.ts';
 import { configuration, makeUp } from './made-up-run.ts';
 

@@ -7,7 +7,7 @@ import {
   MAX_SMALL_MESSAGES,
   SMALL_MESSAGES_PER_SECOND,
 } from '../../shared/limits.ts';
-import type { WorkerMessage } from '../../shared/messages.ts';
+import type { WorkerMessage } from '../../shared/wire/messages.ts';
 import { beat, clusterOf, fail, long } from './answers.ts';
 import { configuration, type Cluster } from './cluster.ts';
 

@@ -1,12 +1,12 @@
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { Checkpoints } from '../../coordinator/checkpoints.ts';
-import { systemDisk } from '../../data/disk.ts';
-import { decodeCheckpoint, encodeCheckpoint, type Checkpoint } from '../../shared/checkpoint-file.ts';
+import { Checkpoints } from '../../coordinator/run-directory/checkpoints.ts';
+import { systemDisk } from '../../shared/disk/disk.ts';
+import { decodeCheckpoint, encodeCheckpoint, type Checkpoint } from '../../shared/files/checkpoint-file.ts';
 import type { ClusterError } from '../../shared/errors.ts';
 import { MAX_WORKERS } from '../../shared/limits.ts';
-import { decodeTensors, encodeTensors } from '../../shared/safetensors.ts';
+import { decodeTensors, encodeTensors } from '../../shared/files/safetensors.ts';
 import { temporaryFolder } from '../process/cluster.ts';
 import { sampleConfiguration } from '../shared/sample-configuration.ts';
 

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { readOverview } from '../../cli/run-overview.ts';
+import { readOverview } from '../../cli/runs/run-overview.ts';
 import { temporaryFolder } from '../process/cluster.ts';
 import { makeUp } from './made-up-run.ts';
 

@@ -1,11 +1,11 @@
-import { reduce } from '../../coordinator/run.ts';
-import type { Effect, Outcome } from '../../coordinator/effects.ts';
-import type { RunEvent } from '../../coordinator/events.ts';
-import { initialState, type RunState, type Settings } from '../../coordinator/state.ts';
+import { reduce } from '../../coordinator/decisions/training-loop.ts';
+import type { Effect, Outcome } from '../../coordinator/decisions/effects.ts';
+import type { RunEvent } from '../../coordinator/decisions/events.ts';
+import { initialState, type RunState, type Settings } from '../../coordinator/decisions/state.ts';
 import type { Configuration } from '../../shared/configuration.ts';
 import { unreachable } from '../../shared/errors.ts';
-import { ARITHMETIC, PROTOCOL, type WorkerMessage } from '../../shared/messages.ts';
-import { totalSteps } from '../../shared/schedule.ts';
+import { ARITHMETIC, PROTOCOL, type WorkerMessage } from '../../shared/wire/messages.ts';
+import { totalSteps } from '../../shared/arithmetic/schedule.ts';
 import { sampleEngine } from '../shared/sample-engine.ts';
 
 export const configuration: Configuration = {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { MIN_DEVICES_INTERVAL_MILLISECONDS } from '../../shared/limits.ts';
-import { PROTOCOL } from '../../shared/messages.ts';
+import { PROTOCOL } from '../../shared/wire/messages.ts';
 import { sampleEngine } from '../shared/sample-engine.ts';
 import { Cluster } from './cluster.ts';
 

@@ -1,12 +1,12 @@
 import { expect, it } from 'vitest';
 import { Driver } from '../../coordinator/driver.ts';
-import type { Peer } from '../../coordinator/peer.ts';
+import type { Peer } from '../../coordinator/network/peer.ts';
 import { Predictions } from '../../coordinator/predictions.ts';
-import { initialState } from '../../coordinator/state.ts';
+import { initialState } from '../../coordinator/decisions/state.ts';
 import { Tensors } from '../../coordinator/tensors.ts';
 import { systemClock } from '../../shared/clock.ts';
-import { ARITHMETIC, PROTOCOL } from '../../shared/messages.ts';
-import { initialWeights } from '../../shared/random.ts';
+import { ARITHMETIC, PROTOCOL } from '../../shared/wire/messages.ts';
+import { initialWeights } from '../../shared/arithmetic/random.ts';
 import { configuration } from './made-up-run.ts';
 
 it('a coordinator that has ended tells whoever still comes, and takes nothing more from anybody', () => {

@@ -4,10 +4,10 @@ import assert from 'node:assert/strict';
 import { linkSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { withLock } from '../../dist/bin/lock.mjs';
-import { systemProcesses } from '../../dist/coordinator/processes.js';
-import { RunLock } from '../../dist/coordinator/run-lock.js';
-import { systemDisk } from '../../dist/data/disk.js';
-import { writeWhole } from '../../dist/data/whole-file.js';
+import { systemProcesses } from '../../dist/coordinator/run-directory/processes.js';
+import { RunLock } from '../../dist/coordinator/run-directory/run-lock.js';
+import { systemDisk } from '../../dist/shared/disk/disk.js';
+import { writeWhole } from '../../dist/shared/disk/whole-file.js';
 import { systemClock } from '../../dist/shared/clock.js';
 
 const folder = join(process.argv[2], 'locks');

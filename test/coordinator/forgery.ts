@@ -1,11 +1,11 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'vitest';
-import { Chain, firstLink } from '../../shared/chain.ts';
-import { decodeCheckpoint, encodeCheckpoint, type Checkpoint } from '../../shared/checkpoint-file.ts';
+import { Chain, firstLink } from '../../shared/files/chain.ts';
+import { decodeCheckpoint, encodeCheckpoint, type Checkpoint } from '../../shared/files/checkpoint-file.ts';
 import { configurationOfRecord } from '../../shared/configuration.ts';
-import { MetricsFormatter, readMetrics, type MetricsLine } from '../../shared/metrics.ts';
-import { parseRunRecord, type RunRecord } from '../../shared/run-schema.ts';
+import { MetricsFormatter, readMetrics, type MetricsLine } from '../../shared/files/metrics.ts';
+import { parseRunRecord, type RunRecord } from '../../shared/files/run-schema.ts';
 import { configuration, verifyMadeUp } from './made-up-run.ts';
 
 export function edit(directory: string, change: (record: RunRecord) => object): void {

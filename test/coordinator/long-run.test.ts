@@ -4,15 +4,15 @@ import { join } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { beforeAll, expect, it } from 'vitest';
-import { trainingCurve } from '../../artifacts/curve.ts';
-import { readOverview } from '../../cli/run-overview.ts';
-import { metricsOf, readEvidence } from '../../coordinator/evidence.ts';
-import { planReplay } from '../../coordinator/replay.ts';
-import { systemProcesses } from '../../coordinator/processes.ts';
-import { RunStore } from '../../coordinator/store.ts';
-import { systemDisk, type Disk } from '../../data/disk.ts';
+import { trainingCurve } from '../../artifacts/report/training-curve.ts';
+import { readOverview } from '../../cli/runs/run-overview.ts';
+import { metricsOf, readEvidence } from '../../coordinator/run-directory/run-contents.ts';
+import { planReplay } from '../../coordinator/replay/replay.ts';
+import { systemProcesses } from '../../coordinator/run-directory/processes.ts';
+import { RunStore } from '../../coordinator/run-directory/run-files.ts';
+import { systemDisk, type Disk } from '../../shared/disk/disk.ts';
 import { systemClock } from '../../shared/clock.ts';
-import { RecordedRun } from '../../observation/recorded-run.ts';
+import { RecordedRun } from '../../dashboards/feed/recorded-run.ts';
 import { writeLongRun } from './long-run.ts';
 
 /** Of the longer run; a million needs half a minute. */

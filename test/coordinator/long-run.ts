@@ -1,14 +1,14 @@
 import { closeSync, mkdirSync, openSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { Chain, firstLink } from '../../shared/chain.ts';
-import { encodeCheckpoint, type Checkpoint } from '../../shared/checkpoint-file.ts';
+import { Chain, firstLink } from '../../shared/files/chain.ts';
+import { encodeCheckpoint, type Checkpoint } from '../../shared/files/checkpoint-file.ts';
 import { configurationRecord, type Configuration } from '../../shared/configuration.ts';
 import { MAX_EPOCHS } from '../../shared/limits.ts';
-import { checksumText, MetricsFormatter } from '../../shared/metrics.ts';
-import { initialWeights } from '../../shared/random.ts';
-import type { RunRecord } from '../../shared/run-schema.ts';
-import { planStep } from '../../shared/schedule.ts';
-import { kernelDigest } from '../../kernels/kernels.ts';
+import { checksumText, MetricsFormatter } from '../../shared/files/metrics.ts';
+import { initialWeights } from '../../shared/arithmetic/random.ts';
+import type { RunRecord } from '../../shared/files/run-schema.ts';
+import { planStep } from '../../shared/arithmetic/schedule.ts';
+import { kernelDigest } from '../../shared/kernels/kernels.ts';
 import { sampleEngine } from '../shared/sample-engine.ts';
 import { configuration, dataset, FINGERPRINT } from './made-up-run.ts';
 

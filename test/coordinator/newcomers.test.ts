@@ -3,8 +3,8 @@ import { get } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { connect as secure } from 'node:tls';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { createBoundedServer, portOf, type ServerTls } from '../../coordinator/http-server.ts';
-import { Newcomers, type NewcomerEnd } from '../../coordinator/newcomers.ts';
+import { createBoundedServer, portOf, type ServerTls } from '../../coordinator/network/http-server.ts';
+import { Newcomers, type NewcomerEnd } from '../../coordinator/network/newcomers.ts';
 import { TestAuthority } from '../worker/certificates.ts';
 
 const PLACES = 3;

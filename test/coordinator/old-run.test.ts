@@ -1,10 +1,10 @@
 import { mkdirSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { endOf, newestUnfinished, readLines } from '../../coordinator/old-run.ts';
+import { endOf, newestUnfinished, readLines } from '../../coordinator/run-directory/read-run.ts';
 import { MAX_RUN_FILE_BYTES } from '../../shared/limits.ts';
-import { FIRST_LINE, MetricsFormatter, readMetrics, type LinePosition } from '../../shared/metrics.ts';
-import type { RunRecord } from '../../shared/run-schema.ts';
+import { FIRST_LINE, MetricsFormatter, readMetrics, type LinePosition } from '../../shared/files/metrics.ts';
+import type { RunRecord } from '../../shared/files/run-schema.ts';
 import { temporaryFolder } from '../process/cluster.ts';
 import { sampleRun } from '../shared/sample-run.ts';
 

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { decodeCheckpoint, encodeCheckpoint } from '../../shared/checkpoint-file.ts';
+import { decodeCheckpoint, encodeCheckpoint } from '../../shared/files/checkpoint-file.ts';
 import { temporaryFolder } from '../process/cluster.ts';
 import { sampleEngine } from '../shared/sample-engine.ts';
 import { configuration, FINGERPRINT, honest, makeUp, verifyMadeUp } from './made-up-run.ts';

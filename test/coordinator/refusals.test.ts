@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Refusals } from '../../coordinator/refusals.ts';
+import { Refusals } from '../../coordinator/network/refusals.ts';
 import {
   HANDSHAKE_DOUBT_MILLISECONDS,
   MAX_REFUSED_ADDRESSES,

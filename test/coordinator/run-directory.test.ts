@@ -2,8 +2,8 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { checkRunId, createRunDirectory as create } from '../../coordinator/run-directory.ts';
-import { systemDisk } from '../../data/disk.ts';
+import { checkRunId, createRunDirectory as create } from '../../coordinator/run-directory/run-directory.ts';
+import { systemDisk } from '../../shared/disk/disk.ts';
 
 let runs: string;
 beforeEach(async () => {

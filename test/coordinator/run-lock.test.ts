@@ -6,9 +6,9 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { WATCH_MILLISECONDS } from '../../bin/owner.mjs';
-import { systemProcesses, type Processes } from '../../coordinator/processes.ts';
-import { RunLock, writerOf } from '../../coordinator/run-lock.ts';
-import { systemDisk } from '../../data/disk.ts';
+import { systemProcesses, type Processes } from '../../coordinator/run-directory/processes.ts';
+import { RunLock, writerOf } from '../../coordinator/run-directory/run-lock.ts';
+import { systemDisk } from '../../shared/disk/disk.ts';
 import { systemClock, type Clock } from '../../shared/clock.ts';
 import { temporaryFolder } from '../process/cluster.ts';
 

@@ -5,7 +5,7 @@ import {
   MAX_PREPARE_LIMIT_MILLISECONDS,
   PREPARING_PLACE_MILLISECONDS,
 } from '../../shared/limits.ts';
-import { PROTOCOL } from '../../shared/messages.ts';
+import { PROTOCOL } from '../../shared/wire/messages.ts';
 import { beat, fail, workerIn } from './answers.ts';
 import { Cluster, configuration } from './cluster.ts';
 

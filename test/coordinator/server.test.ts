@@ -1,13 +1,13 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import type { LeaveCause, Peer } from '../../coordinator/peer.ts';
-import { listen } from '../../coordinator/server.ts';
-import { createKernels } from '../../kernels/kernels.ts';
-import { CHECKSUM_BYTES, encodeBefore, MAX_FRAME_HEAD_BYTES, roomBytes } from '../../shared/frame.ts';
-import type { Tensor } from '../../shared/frame.ts';
+import type { LeaveCause, Peer } from '../../coordinator/network/peer.ts';
+import { listen } from '../../coordinator/network/server.ts';
+import { createKernels } from '../../shared/kernels/kernels.ts';
+import { CHECKSUM_BYTES, encodeBefore, MAX_FRAME_HEAD_BYTES, roomBytes } from '../../shared/wire/frame.ts';
+import type { Tensor } from '../../shared/wire/frame.ts';
 import { DATA_PIECE_BYTES } from '../../shared/limits.ts';
-import { ARITHMETIC, PROTOCOL, type WorkerMessage } from '../../shared/messages.ts';
+import { ARITHMETIC, PROTOCOL, type WorkerMessage } from '../../shared/wire/messages.ts';
 import { plainRequest, upgradeRequest, WORKER_PATH } from '../hostile/frames.ts';
 import { answerTo, getProven } from '../shared/prove.ts';
 

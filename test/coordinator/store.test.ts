@@ -3,14 +3,14 @@ import { appendFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { systemProcesses } from '../../coordinator/processes.ts';
-import { RunStore, type OldRun } from '../../coordinator/store.ts';
-import { systemDisk } from '../../data/disk.ts';
+import { systemProcesses } from '../../coordinator/run-directory/processes.ts';
+import { RunStore, type OldRun } from '../../coordinator/run-directory/run-files.ts';
+import { systemDisk } from '../../shared/disk/disk.ts';
 import { systemClock } from '../../shared/clock.ts';
 import type { ClusterError } from '../../shared/errors.ts';
-import { readMetrics } from '../../shared/metrics.ts';
-import { parseRunRecord } from '../../shared/run-schema.ts';
-import { decodeTensors } from '../../shared/safetensors.ts';
+import { readMetrics } from '../../shared/files/metrics.ts';
+import { parseRunRecord } from '../../shared/files/run-schema.ts';
+import { decodeTensors } from '../../shared/files/safetensors.ts';
 import { sampleConfiguration } from '../shared/sample-configuration.ts';
 import { sampleRun } from '../shared/sample-run.ts';
 

@@ -1,13 +1,13 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import type { WeightsMessage } from '../../coordinator/effects.ts';
+import type { WeightsMessage } from '../../coordinator/decisions/effects.ts';
 import { Tensors } from '../../coordinator/tensors.ts';
-import { decodeFrame, tensorOf } from '../../shared/frame.ts';
+import { decodeFrame, tensorOf } from '../../shared/wire/frame.ts';
 import { SHARED_MEMORY_ROOMS } from '../../shared/limits.ts';
-import { parameterCount } from '../../shared/model.ts';
-import { PeerMemory, SharedMemory } from '../../shared/shared-memory.ts';
-import { ROOT } from '../../shared/tree.ts';
-import { createKernels } from '../../kernels/kernels.ts';
+import { parameterCount } from '../../shared/arithmetic/model-shape.ts';
+import { PeerMemory, SharedMemory } from '../../shared/wire/shared-memory.ts';
+import { ROOT } from '../../shared/arithmetic/tree.ts';
+import { createKernels } from '../../shared/kernels/kernels.ts';
 import { sampleConfiguration } from '../shared/sample-configuration.ts';
 
 const configuration = { ...sampleConfiguration, virtualShards: 1 };

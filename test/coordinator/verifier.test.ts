@@ -1,13 +1,13 @@
 import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { readEvidence } from '../../coordinator/evidence.ts';
-import { planReplay } from '../../coordinator/replay.ts';
-import { firstLink } from '../../shared/chain.ts';
-import type { MetricsLine } from '../../shared/metrics.ts';
-import { modelDigest } from '../../shared/own-model.ts';
-import { decodeTensors, encodeTensors } from '../../shared/safetensors.ts';
-import { parseRunRecord } from '../../shared/run-schema.ts';
+import { readEvidence } from '../../coordinator/run-directory/run-contents.ts';
+import { planReplay } from '../../coordinator/replay/replay.ts';
+import { firstLink } from '../../shared/files/chain.ts';
+import type { MetricsLine } from '../../shared/files/metrics.ts';
+import { modelDigest } from '../../shared/files/own-model.ts';
+import { decodeTensors, encodeTensors } from '../../shared/files/safetensors.ts';
+import { parseRunRecord } from '../../shared/files/run-schema.ts';
 import { temporaryFolder } from '../process/cluster.ts';
 import { Random } from '../sim/random.ts';
 import {

@@ -3,14 +3,14 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { stringify } from 'yaml';
-import { dashboardFiles } from '../../dashboards/files.ts';
-import { metricNames, type MetricName } from '../../observation/catalogue.ts';
+import { dashboardFiles } from '../../dashboards/grafana/dashboard-files.ts';
+import { metricNames, type MetricName } from '../../dashboards/metrics/catalogue.ts';
 import { metricsIn } from './metric-names.ts';
 import { missing, promtool, rulesFolder } from './promtool.ts';
 import { readDashboards, settled, type Panel } from './read.ts';
 import { validatorOf } from './schema.ts';
 
-const folder = fileURLToPath(new URL('../../dashboards/', import.meta.url));
+const folder = fileURLToPath(new URL('../../dashboards/grafana/', import.meta.url));
 const dashboards = readDashboards();
 const panels = dashboards.flatMap((dashboard) =>
   dashboard.panels

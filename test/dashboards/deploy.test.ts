@@ -53,7 +53,7 @@ describe('deploy/observability', () => {
     expect(source?.uid).toBe('mnist-dist-prometheus');
     const [provider] = providers.parse(read('grafana/provisioning/dashboards/mnist-dist.yml')).providers;
     const variable = provider?.options.path.slice(1) ?? '';
-    expect(readFileSync(`${folder}README.md`, 'utf8')).toContain(` ${variable}=$PWD/dashboards `);
+    expect(readFileSync(`${folder}README.md`, 'utf8')).toContain(` ${variable}=$PWD/dashboards/grafana `);
   });
 
   it('tells Grafana how often Prometheus scrapes', () => {

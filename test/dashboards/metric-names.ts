@@ -1,4 +1,9 @@
-import { catalogue, isMetricName, METRIC_PREFIX, type MetricName } from '../../observation/catalogue.ts';
+import {
+  catalogue,
+  isMetricName,
+  METRIC_PREFIX,
+  type MetricName,
+} from '../../dashboards/metrics/catalogue.ts';
 
 /** The metrics that a query uses, and those that it uses though the catalogue has no such series. */
 export function metricsIn(expr: string): { known: MetricName[]; unknown: string[] } {

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-export const rulesFolder = fileURLToPath(new URL('../../dashboards/rules/', import.meta.url));
+export const rulesFolder = fileURLToPath(new URL('../../dashboards/grafana/rules/', import.meta.url));
 
 /** Why what needs Prometheus' programs cannot run here; undefined where it can. */
 export const missing = ['prometheus', 'promtool'].some(

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { dashboardFiles } from '../../dashboards/files.ts';
+import { dashboardFiles } from '../../dashboards/grafana/dashboard-files.ts';
 
 /** A dashboard as tests look at it: from its JSON, as Grafana does, not from its source. */
 const panel = z.looseObject({

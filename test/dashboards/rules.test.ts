@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parse, stringify } from 'yaml';
 import { z } from 'zod';
-import { dashboardFiles } from '../../dashboards/files.ts';
+import { dashboardFiles } from '../../dashboards/grafana/dashboard-files.ts';
 import { metricsIn } from './metric-names.ts';
 import { missing, promtool, rulesFolder } from './promtool.ts';
 

@@ -3,9 +3,9 @@ import { mkdtemp, readdir, rm, stat, utimes, writeFile } from 'node:fs/promises'
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { cacheDirectory } from '../../data/cache.ts';
-import { cachedDataset, storeDataset } from '../../data/dataset-cache.ts';
-import { datasetDigest } from '../../shared/dataset.ts';
+import { cacheDirectory } from '../../shared/disk/cache-directory.ts';
+import { cachedDataset, storeDataset } from '../../shared/dataset/dataset-cache.ts';
+import { datasetDigest } from '../../shared/dataset/dataset.ts';
 import { tinyBytes } from '../shared/idx-files.ts';
 
 let cache: string;

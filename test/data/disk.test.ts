@@ -2,7 +2,7 @@ import { mkdirSync, readdirSync, renameSync, symlinkSync, writeFileSync } from '
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { systemDisk } from '../../data/disk.ts';
+import { systemDisk } from '../../shared/disk/disk.ts';
 import { temporaryFolder } from '../process/cluster.ts';
 
 afterEach(() => vi.restoreAllMocks());

@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { loadDataset } from '../../data/load-dataset.ts';
-import { MNIST_DIGEST } from '../../shared/dataset.ts';
+import { loadDataset } from '../../shared/dataset/load-dataset.ts';
+import { MNIST_DIGEST } from '../../shared/dataset/dataset.ts';
 import { concatenate, imagesFile, labelsFile, tinyBytes, tinyFiles } from '../shared/idx-files.ts';
 
 let folder: string;

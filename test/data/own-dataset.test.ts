@@ -1,9 +1,9 @@
 import { cpSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { storeDataset } from '../../data/dataset-cache.ts';
-import { datasetOfRun, loadOwnDataset, type OwnDataset } from '../../data/own-dataset.ts';
-import { datasetDigest, MNIST_DIGEST } from '../../shared/dataset.ts';
+import { storeDataset } from '../../shared/dataset/dataset-cache.ts';
+import { datasetOfRun, loadOwnDataset, type OwnDataset } from '../../shared/dataset/own-dataset.ts';
+import { datasetDigest, MNIST_DIGEST } from '../../shared/dataset/dataset.ts';
 import { temporaryFolder } from '../process/cluster.ts';
 import { imagesFile, tinyBytes, tinyFiles } from '../shared/idx-files.ts';
 import { sampleRun } from '../shared/sample-run.ts';

@@ -11,7 +11,7 @@ import {
   readNamed,
   readNamedNow,
   type ReadLimit,
-} from '../../data/regular-file.ts';
+} from '../../shared/disk/regular-file.ts';
 import { temporaryFolder } from '../process/cluster.ts';
 
 const limit: ReadLimit = { name: 'MAX_BYTES', bytes: 10_000 };

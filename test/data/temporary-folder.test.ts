@@ -2,7 +2,7 @@ import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test, vi } from 'vitest';
-import { checkTemporaryFolder } from '../../data/temporary-folder.ts';
+import { checkTemporaryFolder } from '../../shared/disk/temporary-folder.ts';
 
 // On a full file system a folder can often still be made, and nothing can be written into it.
 vi.mock(import('node:fs'), async (load) => ({

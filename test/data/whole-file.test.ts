@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, symlink } from 'node:fs/promises
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { makeDirectories, writeWhole } from '../../data/whole-file.ts';
+import { makeDirectories, writeWhole } from '../../shared/disk/whole-file.ts';
 
 let folder: string;
 beforeEach(async () => {

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { parse } from 'yaml';
 import { z } from 'zod';
-import type { ParsedCommand } from '../../cli/parse-options.ts';
+import type { ParsedCommand } from '../../cli/options/parse-options.ts';
 import { parseCommand } from '../../cli/program.ts';
 import { messageOf } from '../../shared/errors.ts';
 import {
@@ -193,7 +193,7 @@ function watchingProblems({ services }: Compose, text: string): string[] {
       './prometheus.yml:/etc/prometheus/prometheus.yml:ro',
     ),
     'Prometheus has no rules': prometheus.volumes.includes(
-      `../../dashboards/rules:/etc/prometheus/${rules}:ro`,
+      `../../dashboards/grafana/rules:/etc/prometheus/${rules}:ro`,
     ),
     'Grafana expects another interval': source.jsonData.timeInterval === scrape_interval,
     'Grafana does not find Prometheus':

@@ -112,7 +112,7 @@ describe('deploy/docker/compose.yaml', () => {
     () => {
       const folder = mkdtempSync(join(tmpdir(), 'mnist-dist-prometheus-'));
       try {
-        cpSync(join(root, 'dashboards/rules'), join(folder, 'rules'), { recursive: true });
+        cpSync(join(root, 'dashboards/grafana/rules'), join(folder, 'rules'), { recursive: true });
         mkdirSync(join(folder, 'secrets'));
         for (const secret of ['ca.crt', 'http-token']) writeFileSync(join(folder, 'secrets', secret), '');
         writeFileSync(join(folder, 'prometheus.yml'), prometheus.replaceAll('/run/secrets/', 'secrets/'));
@@ -151,7 +151,7 @@ describe('deploy/docker/Dockerfile', () => {
   });
 
   it('gets no file that a build does not need, and all that it needs', () => {
-    expect(reachesBuild('coordinator/run.ts')).toBe(true);
+    expect(reachesBuild('coordinator/decisions/training-loop.ts')).toBe(true);
     expect(dockerfileProblems(dockerfile, ignore.replace('!worker\n', ''))).not.toEqual([]);
     expect(dockerfileProblems(dockerfile, ignore.replace('deploy/docker/*\n', ''))).not.toEqual([]);
     expect(dockerfileProblems(dockerfile, ignore.replace('*\n', ''))).not.toEqual([]);

@@ -11,7 +11,7 @@ const included = z
   .include.map((entry) => entry.split('/')[0] ?? '');
 
 /** What a build needs, and what must never reach one. */
-const wanted = [...included, 'page', 'bin/mnist-dist.mjs', 'tsconfig.json', '.npmrc'];
+const wanted = [...included, 'bin/mnist-dist.mjs', 'tsconfig.json', '.npmrc'];
 const unwanted = [
   ...[
     '.git/config',

@@ -2,8 +2,8 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { readEnvironment } from '../../cli/environment.ts';
-import { keysOf, namesOf, optionOf, keyOfName, variableOf } from '../../cli/options.ts';
+import { readEnvironment } from '../../cli/options/environment.ts';
+import { keysOf, namesOf, optionOf, keyOfName, variableOf } from '../../cli/options/options.ts';
 import { errorTable } from '../../shared/errors.ts';
 import { common, complaints, copied, exposure, folder, missing, openings, units, valuesOf } from './units.ts';
 

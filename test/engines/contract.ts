@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { parameterCount } from '../../shared/model.ts';
+import { parameterCount } from '../../shared/arithmetic/model-shape.ts';
 import { createFloat64Model, crossEntropy, softmax } from '../../worker/engines/float64.ts';
 import type { Batch, Engine } from '../../worker/engines/engine.ts';
 import { splitBatch } from '../../worker/engines/summed-by-kernel.ts';

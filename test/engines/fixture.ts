@@ -1,8 +1,8 @@
-import { createKernels } from '../../kernels/kernels.ts';
-import type { Kernels } from '../../kernels/kernels.ts';
-import { epochOrder, initialWeights } from '../../shared/random.ts';
-import { parameterCount } from '../../shared/model.ts';
-import { planStep } from '../../shared/schedule.ts';
+import { createKernels } from '../../shared/kernels/kernels.ts';
+import type { Kernels } from '../../shared/kernels/kernels.ts';
+import { epochOrder, initialWeights } from '../../shared/arithmetic/random.ts';
+import { parameterCount } from '../../shared/arithmetic/model-shape.ts';
+import { planStep } from '../../shared/arithmetic/schedule.ts';
 import { batchBytes, createBatchBuilder } from '../../worker/batch.ts';
 import type { BatchBuilder, TrainingSet } from '../../worker/batch.ts';
 import { engineBytes } from '../../worker/engines/create.ts';

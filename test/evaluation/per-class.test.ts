@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { perClass } from '../../evaluation/per-class.ts';
-import { score } from '../../evaluation/score.ts';
+import { perClass } from '../../shared/evaluation/per-class.ts';
+import { score } from '../../shared/evaluation/score.ts';
 
 describe('perClass', () => {
   it('counts by hand', () => {

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { misclassified, misclassifiedLines } from '../../evaluation/misclassified.ts';
-import { score } from '../../evaluation/score.ts';
+import { misclassified, misclassifiedLines } from '../../shared/evaluation/misclassified.ts';
+import { score } from '../../shared/evaluation/score.ts';
 
 /** Four samples of three classes; the third and the fourth are wrong. */
 const predictions = {

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { confidence, worst } from '../../evaluation/worst.ts';
+import { confidence, worst } from '../../shared/evaluation/worst.ts';
 
 const mistake = (index: number, predicted: number, probabilities: readonly number[]) => ({
   ...{ index, true: 0, predicted, probabilities, loss: 1 },

@@ -3,8 +3,8 @@ import { createServer, type IncomingMessage, type RequestListener, type ServerRe
 import { Agent, createServer as createSecureServer, get } from 'node:https';
 import { connect as dial, type AddressInfo } from 'node:net';
 import { beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import { listen, type CoordinatorServer, type ServerOptions } from '../../coordinator/server.ts';
-import type { ServerTls } from '../../coordinator/http-server.ts';
+import { listen, type CoordinatorServer, type ServerOptions } from '../../coordinator/network/server.ts';
+import type { ServerTls } from '../../coordinator/network/http-server.ts';
 import { ClusterError } from '../../shared/errors.ts';
 import {
   answerHeader,
@@ -12,7 +12,7 @@ import {
   confirmationHeader,
   newNonce,
   parseAnswer,
-} from '../../shared/proof.ts';
+} from '../../shared/wire/proof.ts';
 import { connect, fetchDescription, type DialOptions } from '../../worker/dial.ts';
 import { Anchor, type Trust } from '../../worker/trust.ts';
 import { answerTo } from '../shared/prove.ts';

@@ -3,18 +3,18 @@ import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { onTestFinished, vi } from 'vitest';
 import { WebSocketServer, type WebSocket } from 'ws';
-import { datasetOf } from '../../cli/worker.ts';
-import { Authenticator } from '../../coordinator/authenticator.ts';
+import { datasetOf } from '../../cli/commands/worker.ts';
+import { Authenticator } from '../../coordinator/network/authenticator.ts';
 import { ClusterError } from '../../shared/errors.ts';
-import { decodeFrame, encodeHeader, roomBytes } from '../../shared/frame.ts';
+import { decodeFrame, encodeHeader, roomBytes } from '../../shared/wire/frame.ts';
 import {
   ARITHMETIC,
   parseMessage,
   PROTOCOL,
   workerMessage,
   type WorkerMessage,
-} from '../../shared/messages.ts';
-import type { RunDescription } from '../../shared/run-description.ts';
+} from '../../shared/wire/messages.ts';
+import type { RunDescription } from '../../shared/wire/run-description.ts';
 import { Client } from '../../worker/client.ts';
 import { Computation } from '../../worker/computation.ts';
 import type { DialOptions } from '../../worker/dial.ts';

@@ -1,7 +1,7 @@
 import { crc32 } from 'node:zlib';
-import { createKernels } from '../../kernels/kernels.ts';
-import { encodeHeader } from '../../shared/frame.ts';
-import { ARITHMETIC, PROTOCOL } from '../../shared/messages.ts';
+import { createKernels } from '../../shared/kernels/kernels.ts';
+import { encodeHeader } from '../../shared/wire/frame.ts';
+import { ARITHMETIC, PROTOCOL } from '../../shared/wire/messages.ts';
 import { sampleEngine } from '../shared/sample-engine.ts';
 import { bytesOf, tensorFrame as frameWith } from '../shared/tensor-frame.ts';
 

@@ -1,9 +1,9 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { errorTable } from '../../shared/errors.ts';
-import { encodeHeader, encodePointer } from '../../shared/frame.ts';
+import { encodeHeader, encodePointer } from '../../shared/wire/frame.ts';
 import { MAX_GPUS, MAX_SMALL_MESSAGES } from '../../shared/limits.ts';
-import { PROTOCOL } from '../../shared/messages.ts';
-import { SharedMemory } from '../../shared/shared-memory.ts';
+import { PROTOCOL } from '../../shared/wire/messages.ts';
+import { SharedMemory } from '../../shared/wire/shared-memory.ts';
 import { Attacker, type Work } from './attacker.ts';
 import { controlFrame, engine, hello, PING, PONG, tensorFrame, webSocketFrame } from './frames.ts';
 import { computationOf, expectUnharmed, startTarget, type Target } from './target.ts';

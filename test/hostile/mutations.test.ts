@@ -1,7 +1,7 @@
 import { crc32 } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { errorTable } from '../../shared/errors.ts';
-import { CHECKSUM_BYTES, encodeHeader } from '../../shared/frame.ts';
+import { CHECKSUM_BYTES, encodeHeader } from '../../shared/wire/frame.ts';
 import { FRAME_ALIGNMENT_BYTES } from '../../shared/limits.ts';
 import { Random } from '../sim/random.ts';
 import { Attacker } from './attacker.ts';

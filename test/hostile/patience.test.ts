@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { errorTable } from '../../shared/errors.ts';
-import { encodeHeader } from '../../shared/frame.ts';
+import { encodeHeader } from '../../shared/wire/frame.ts';
 import { MAX_CONNECTIONS, MAX_NEWCOMERS } from '../../shared/limits.ts';
 import { getProven } from '../shared/prove.ts';
 import { Attacker } from './attacker.ts';

@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { errorTable } from '../../shared/errors.ts';
-import { encodeHeader } from '../../shared/frame.ts';
+import { encodeHeader } from '../../shared/wire/frame.ts';
 import { Attacker } from './attacker.ts';
 import { expectBoundedMemory, expectCheap } from './cost.ts';
 import { BINARY, CLOSE, controlFrame, hello, packedFrame, PING, TEXT, webSocketFrame } from './frames.ts';

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { connect as secure } from 'node:tls';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { listen, type CoordinatorServer } from '../../coordinator/server.ts';
+import { listen, type CoordinatorServer } from '../../coordinator/network/server.ts';
 import { ClusterError } from '../../shared/errors.ts';
 import { getOver, prepareRequest } from '../../worker/proven-request.ts';
 import { TestAuthority } from '../worker/certificates.ts';

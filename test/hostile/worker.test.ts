@@ -3,8 +3,8 @@ import type { ServerResponse } from 'node:http';
 import { describe, expect, it } from 'vitest';
 import type { WebSocket } from 'ws';
 import { CLOSE_FINISHED, type ErrorCode } from '../../shared/errors.ts';
-import { encodeHeader, encodePointer } from '../../shared/frame.ts';
-import { parameterCount } from '../../shared/model.ts';
+import { encodeHeader, encodePointer } from '../../shared/wire/frame.ts';
+import { parameterCount } from '../../shared/arithmetic/model-shape.ts';
 import { expectBoundedMemory } from './cost.ts';
 import {
   answer,

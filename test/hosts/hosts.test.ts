@@ -1,10 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { parseJoin } from '../../cli/join.ts';
+import { parseJoin } from '../../cli/secrets/join.ts';
 import { errorTable } from '../../shared/errors.ts';
-import { readModel } from '../../shared/model-file.ts';
-import { initialWeights } from '../../shared/random.ts';
+import { readModel } from '../../shared/files/model-file.ts';
+import { initialWeights } from '../../shared/arithmetic/random.ts';
 import {
   expectSame,
   QUICK_RECIPE,

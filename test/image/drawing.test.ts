@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { drawingOf } from '../../image/drawing.ts';
-import { Ink } from '../../page/ink.ts';
-import { normalise } from '../../page/normalise.ts';
+import { drawingOf } from '../../shared/digit/read-drawing.ts';
+import { Ink } from '../../dashboards/page/ink.ts';
+import { normalise } from '../../shared/digit/normalise.ts';
 
 const SIDE = 70;
 type Colour = readonly [number, number, number];

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { deflateSync } from 'node:zlib';
 import fc from 'fast-check';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { readPng } from '../../image/png.ts';
+import { readPng } from '../../shared/digit/png.ts';
 import { ClusterError } from '../../shared/errors.ts';
 import { MAX_IMAGE_FILE_BYTES, MAX_IMAGE_PIXELS } from '../../shared/limits.ts';
 import { temporaryFolder } from '../process/cluster.ts';

@@ -1,8 +1,8 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { adamRate, createKernels } from '../../kernels/kernels.ts';
-import type { Kernels } from '../../kernels/kernels.ts';
-import * as twins from '../../kernels/twins.ts';
+import { adamRate, createKernels } from '../../shared/kernels/kernels.ts';
+import type { Kernels } from '../../shared/kernels/kernels.ts';
+import * as twins from '../../shared/kernels/reference-kernels.ts';
 import { expectSameBits, floatArrays } from './values.ts';
 
 const settings = { beta1: 0.9, beta2: 0.999, epsilon: 1e-7 };

@@ -1,8 +1,8 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { adamRate, createKernels, kernelDigest } from '../../kernels/kernels.ts';
-import type { Kernels } from '../../kernels/kernels.ts';
-import * as twins from '../../kernels/twins.ts';
+import { adamRate, createKernels, kernelDigest } from '../../shared/kernels/kernels.ts';
+import type { Kernels } from '../../shared/kernels/kernels.ts';
+import * as twins from '../../shared/kernels/reference-kernels.ts';
 import { MAX_KERNEL_MEMORY_BYTES } from '../../shared/limits.ts';
 import { bits, expectSameBits, floatArrays } from './values.ts';
 

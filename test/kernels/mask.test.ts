@@ -1,8 +1,8 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { createKernels } from '../../kernels/kernels.ts';
-import type { MaskArguments } from '../../kernels/kernels.ts';
-import * as twins from '../../kernels/twins.ts';
+import { createKernels } from '../../shared/kernels/kernels.ts';
+import type { MaskArguments } from '../../shared/kernels/kernels.ts';
+import * as twins from '../../shared/kernels/reference-kernels.ts';
 import { expectSameBits } from './values.ts';
 
 const base = { seed: 1, step: 1, position: 0, layer: 0, rows: 8, units: 128, rate: 0.2 };

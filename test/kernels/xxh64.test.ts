@@ -1,8 +1,8 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import xxhash from 'xxhash-wasm';
-import { createKernels } from '../../kernels/kernels.ts';
-import { xxh64 } from '../../kernels/twins.ts';
+import { createKernels } from '../../shared/kernels/kernels.ts';
+import { xxh64 } from '../../shared/kernels/reference-kernels.ts';
 
 const { h64Raw } = await xxhash();
 

@@ -2,10 +2,10 @@ import { mkdirSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { cudaLibraryPath, missingLibraries } from '../../worker/native/cuda.ts';
-import { listGpus } from '../../worker/native/devices.ts';
-import { workerEnvironment } from '../../worker/native/environment.ts';
+import { listGpus } from '../../worker/native/gpu-list.ts';
+import { workerEnvironment } from '../../worker/native/device-environment.ts';
 import { withoutGreetings } from '../../worker/native/load.ts';
-import type { NativeEngine } from '../../worker/native/manifest.ts';
+import type { NativeEngine } from '../../worker/native/engine-manifest.ts';
 import { usableGpus } from '../../worker/native/usable-gpus.ts';
 import { standIns, temporaryFolder } from './stand-ins.ts';
 

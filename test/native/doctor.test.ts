@@ -3,8 +3,8 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, test, vi } from 'vitest';
 import { rowLines } from '../../worker/native/doctor-table.ts';
-import { canTrain, doctorRows, judgeEngines, nodeRow } from '../../worker/native/doctor.ts';
-import type { Row } from '../../worker/native/doctor.ts';
+import { canTrain, doctorRows, judgeEngines, nodeRow } from '../../worker/native/doctor-rows.ts';
+import type { Row } from '../../worker/native/doctor-rows.ts';
 import { standIns, temporaryFolder } from './stand-ins.ts';
 
 const good = (check: string): Row => ({ check, status: 'ok', detail: 'x' });

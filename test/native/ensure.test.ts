@@ -14,7 +14,7 @@ import {
 import { join } from 'node:path';
 import { describe, expect, test, vi } from 'vitest';
 import { ensureTensorFlow } from '../../worker/native/ensure.ts';
-import { readyTensorFlow } from '../../worker/native/manifest.ts';
+import { readyTensorFlow } from '../../worker/native/engine-manifest.ts';
 import { ownLink, tfjsPackage } from '../../worker/native/places.ts';
 import { standIns, systemPath, temporaryFolder } from './stand-ins.ts';
 

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { vi } from 'vitest';
 import { sourcesDigest } from '../../worker/native/compile.ts';
 import { stampOf } from '../../worker/native/loadable.ts';
-import { BINDING_FORMAT, MANIFEST_FILE, readyTensorFlow } from '../../worker/native/manifest.ts';
+import { BINDING_FORMAT, MANIFEST_FILE, readyTensorFlow } from '../../worker/native/engine-manifest.ts';
 import { ownLink, SUPPORT_FILE, tfjsPackage } from '../../worker/native/places.ts';
 import { temporaryFolder } from './stand-ins.ts';
 

@@ -1,11 +1,11 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
-import { createLogger } from '../../cli/log.ts';
-import { Output } from '../../cli/output.ts';
-import { planWorkers } from '../../cli/worker-plan.ts';
-import { listGpus, parseInstances, type Gpu } from '../../worker/native/devices.ts';
-import { workerEnvironment } from '../../worker/native/environment.ts';
+import { createLogger } from '../../cli/terminal/log.ts';
+import { Output } from '../../cli/terminal/output.ts';
+import { planWorkers } from '../../cli/processes/worker-plan.ts';
+import { listGpus, parseInstances, type Gpu } from '../../worker/native/gpu-list.ts';
+import { workerEnvironment } from '../../worker/native/device-environment.ts';
 import { watchedGpus } from '../../worker/native/gpu-telemetry.ts';
 import { gpuOf, howMany, usableGpus } from '../../worker/native/usable-gpus.ts';
 import { fakeEngine } from './fake-engine.ts';

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { get, request, type IncomingMessage } from 'node:http';
 import { request as secureRequest } from 'node:https';
 import { onTestFinished } from 'vitest';
-import type { Update } from '../../observation/api.ts';
+import type { Update } from '../../dashboards/feed/api.ts';
 
 export interface Answer {
   readonly status: number | undefined;

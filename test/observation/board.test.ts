@@ -1,15 +1,15 @@
 import { describe, expect, it } from 'vitest';
-import type { Status } from '../../observation/api.ts';
-import { Board } from '../../observation/board.ts';
-import { eventsIn } from '../../observation/event-lines.ts';
-import { runFacts } from '../../observation/facts.ts';
+import type { Status } from '../../dashboards/feed/api.ts';
+import { Board } from '../../dashboards/feed/board.ts';
+import { eventsIn } from '../../dashboards/feed/event-lines.ts';
+import { runFacts } from '../../dashboards/feed/facts.ts';
 import {
   MAX_SHOWN_CHANGES,
   MAX_SHOWN_EVALUATIONS,
   MAX_SHOWN_EVENTS,
   MAX_CURVE_POINTS,
 } from '../../shared/limits.ts';
-import type { MetricsLine } from '../../shared/metrics.ts';
+import type { MetricsLine } from '../../shared/files/metrics.ts';
 import { sampleConfiguration } from '../shared/sample-configuration.ts';
 
 const facts = runFacts(

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { Curve, type CurveStep } from '../../observation/curve.ts';
+import { Curve, type CurveStep } from '../../dashboards/feed/curve-history.ts';
 
 const step = (number: number): CurveStep => ({
   ...{ step: number, samples: 10 + (number % 3), loss: 1 / number, correct: number % 10, milliseconds: 2 },

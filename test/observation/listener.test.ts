@@ -3,9 +3,9 @@ import type { IncomingMessage } from 'node:http';
 import { get as secure } from 'node:https';
 import { connect } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import type { RunView, Update } from '../../observation/api.ts';
-import { Listener } from '../../observation/listener.ts';
-import type { Source } from '../../observation/source.ts';
+import type { RunView, Update } from '../../dashboards/feed/api.ts';
+import { Listener } from '../../dashboards/server/listener.ts';
+import type { Source } from '../../dashboards/feed/source.ts';
 import { ClusterError } from '../../shared/errors.ts';
 import {
   MAX_NEWCOMERS,

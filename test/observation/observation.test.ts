@@ -1,15 +1,21 @@
 import { describe, expect, it } from 'vitest';
 import type { Inspection, WorkerInspection } from '../../coordinator/inspection.ts';
 import { viewers, silentViewer, type OpenReport, type StepReport } from '../../coordinator/viewer.ts';
-import { catalogue, losses, METRIC_PREFIX, metricNames, rejections } from '../../observation/catalogue.ts';
-import { runFacts, metricsSettings } from '../../observation/facts.ts';
-import { Observation } from '../../observation/observation.ts';
+import {
+  catalogue,
+  losses,
+  METRIC_PREFIX,
+  metricNames,
+  rejections,
+} from '../../dashboards/metrics/catalogue.ts';
+import { runFacts, metricsSettings } from '../../dashboards/feed/facts.ts';
+import { Observation } from '../../dashboards/feed/observation.ts';
 import {
   FORGET_WORKER_MILLISECONDS,
   MAX_OBSERVED_WORKERS,
   MAX_PENDING_OBSERVATIONS,
 } from '../../shared/limits.ts';
-import { MetricsFormatter } from '../../shared/metrics.ts';
+import { MetricsFormatter } from '../../shared/files/metrics.ts';
 import { sampleConfiguration } from '../shared/sample-configuration.ts';
 import { sampleEngine } from '../shared/sample-engine.ts';
 

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { WorkerLabels } from '../../observation/labels.ts';
-import { Pace } from '../../observation/pace.ts';
-import { Phases, type WorkerPhases } from '../../observation/phases.ts';
-import { Shares } from '../../observation/shares.ts';
+import { WorkerLabels } from '../../dashboards/metrics/worker-labels.ts';
+import { Pace } from '../../dashboards/feed/pace.ts';
+import { Phases, type WorkerPhases } from '../../dashboards/feed/worker-phases.ts';
+import { Shares } from '../../dashboards/feed/time-shares.ts';
 import { MAX_OBSERVED_WORKERS } from '../../shared/limits.ts';
 
 function stepOf(phases: Phases): WorkerPhases[] {

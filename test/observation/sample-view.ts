@@ -1,4 +1,4 @@
-import type { RunView } from '../../observation/api.ts';
+import type { RunView } from '../../dashboards/feed/api.ts';
 
 export const sampleView: RunView = {
   ...{ run: 'r', term: 1, version: '0.0.0', started: '2026-01-01T00:00:00.000Z', isLive: true },

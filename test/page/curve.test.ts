@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { CurvePoint } from '../../observation/api.ts';
-import { Curve } from '../../page/curve.ts';
+import type { CurvePoint } from '../../dashboards/feed/api.ts';
+import { Curve } from '../../dashboards/page/curve-columns.ts';
 
 describe('a curve', () => {
   test('holds every step once, whatever is told twice', () => {

@@ -1,9 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { EventLine, RunView, StateChange, Update } from '../../observation/api.ts';
-import { Follower, type StreamListener, type Wire } from '../../page/follower.ts';
-import { MAX_EVALUATIONS, MAX_EVENTS, SILENCE_LIMIT_MILLISECONDS } from '../../page/limits.ts';
-import { continued, RunState } from '../../page/run-state.ts';
+import type { EventLine, RunView, StateChange, Update } from '../../dashboards/feed/api.ts';
+import { Follower, type StreamListener, type Wire } from '../../dashboards/page/follower.ts';
+import {
+  MAX_EVALUATIONS,
+  MAX_EVENTS,
+  SILENCE_LIMIT_MILLISECONDS,
+} from '../../dashboards/page/page-limits.ts';
+import { continued, RunState } from '../../dashboards/page/run-state.ts';
 import { evaluation, points, status, view } from '../browser/made-up-run.ts';
 
 const event = (n: number): EventLine => ({ time: String(n), event: 'e', level: 'info', message: '' });

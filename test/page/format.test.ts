@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import * as format from '../../page/format.ts';
+import * as format from '../../dashboards/page/format.ts';
 
 test.each([
   [format.count(9375), '9,375'],

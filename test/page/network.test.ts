@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { parameterCount } from '../../shared/model.ts';
-import { probabilities, weightCount } from '../../page/network.ts';
-import { WeightSource } from '../../page/weights.ts';
+import { parameterCount } from '../../shared/arithmetic/model-shape.ts';
+import { probabilities, weightCount } from '../../shared/digit/network.ts';
+import { WeightSource } from '../../dashboards/page/weights.ts';
 
 const widths = fc.integer({ min: 1, max: 6 });
 const models = fc.record({

@@ -2,8 +2,8 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { Ink } from '../../page/ink.ts';
-import { centreOfMass, normalise, type Picture } from '../../page/normalise.ts';
+import { Ink } from '../../dashboards/page/ink.ts';
+import { centreOfMass, normalise, type Picture } from '../../shared/digit/normalise.ts';
 
 const place = fc.double({ min: 20, max: 120, noNaN: true });
 const stroke = fc.tuple(place, place, place, place);

@@ -2,10 +2,10 @@ import { createHash } from 'node:crypto';
 import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { readPageFiles } from '../../observation/page-files.ts';
+import { readPageFiles } from '../../dashboards/server/page-files.ts';
 
 const page = readPageFiles();
-const sources = join(import.meta.dirname, '../../page');
+const sources = join(import.meta.dirname, '../../dashboards/page');
 const text = (path: string) => page.get(path)?.body.toString('utf8') ?? '';
 
 describe('the files of the page', () => {

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import type { StateChange } from '../../observation/api.ts';
-import { lanes } from '../../page/timeline.ts';
+import type { StateChange } from '../../dashboards/feed/api.ts';
+import { lanes } from '../../dashboards/page/timeline.ts';
 
 const change = (at: number, worker: string, state: StateChange['state']): StateChange => ({
   at,

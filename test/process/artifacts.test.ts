@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, it, onTestFinished } from 'vitest';
 import { errorTable } from '../../shared/errors.ts';
-import { portOf } from '../../coordinator/http-server.ts';
+import { portOf } from '../../coordinator/network/http-server.ts';
 import { childOf, newRun, QUICK_RECIPE, readRun, REFERENCE, run, start, temporaryFolder } from './cluster.ts';
 
 /** A server of S3 that has nothing, and never takes what it is sent; resolves once it is sent something. */

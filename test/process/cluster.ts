@@ -9,8 +9,8 @@ import type { Readable, Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { expect, onTestFinished } from 'vitest';
-import { readMetrics, type MetricsLine } from '../../shared/metrics.ts';
-import { parseRunRecord, type RunRecord } from '../../shared/run-schema.ts';
+import { readMetrics, type MetricsLine } from '../../shared/files/metrics.ts';
+import { parseRunRecord, type RunRecord } from '../../shared/files/run-schema.ts';
 
 export const executable = fileURLToPath(new URL('../../bin/mnist-dist.mjs', import.meta.url));
 /** A recipe whose steps take a millisecond or two. */

@@ -3,8 +3,8 @@ import { once } from 'node:events';
 import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
-import { systemCode } from '../../data/system-error.ts';
-import { decodeTensors } from '../../shared/safetensors.ts';
+import { systemCode } from '../../shared/disk/system-error.ts';
+import { decodeTensors } from '../../shared/files/safetensors.ts';
 import { readRun, start, temporaryFolder, train } from './cluster.ts';
 
 const hasNamespaces = spawnSync('unshare', ['-Urm', 'true']).status === 0;

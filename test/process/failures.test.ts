@@ -4,9 +4,9 @@ import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { errorTable, type ErrorCode } from '../../shared/errors.ts';
-import { decodeFrame, encodeHeader } from '../../shared/frame.ts';
-import { ARITHMETIC, PROTOCOL } from '../../shared/messages.ts';
-import { parseRunRecord } from '../../shared/run-schema.ts';
+import { decodeFrame, encodeHeader } from '../../shared/wire/frame.ts';
+import { ARITHMETIC, PROTOCOL } from '../../shared/wire/messages.ts';
+import { parseRunRecord } from '../../shared/files/run-schema.ts';
 import {
   freePort,
   newRun,

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { z } from 'zod';
 import { errorTable } from '../../shared/errors.ts';
-import { parseRunRecord } from '../../shared/run-schema.ts';
+import { parseRunRecord } from '../../shared/files/run-schema.ts';
 import {
   executable,
   follow,

@@ -2,7 +2,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { joinText } from '../../cli/join.ts';
+import { joinText } from '../../cli/secrets/join.ts';
 import { errorTable } from '../../shared/errors.ts';
 import { executable, follow, temporaryFolder } from './cluster.ts';
 

@@ -4,9 +4,9 @@ import { mkdirSync, readFileSync, readdirSync, renameSync, statSync, writeFileSy
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { DEFAULT_PORT } from '../../cli/endpoint.ts';
-import { datasetDigest } from '../../shared/dataset.ts';
-import { portOf } from '../../coordinator/http-server.ts';
+import { DEFAULT_PORT } from '../../cli/options/endpoint.ts';
+import { datasetDigest } from '../../shared/dataset/dataset.ts';
+import { portOf } from '../../coordinator/network/http-server.ts';
 import { errorTable } from '../../shared/errors.ts';
 import { concatenate, imagesFile, labelsFile, tinyBytes, tinyFiles } from '../shared/idx-files.ts';
 import { executable, follow, newRun, readRun, run, start, temporaryFolder, train } from './cluster.ts';

@@ -4,7 +4,7 @@ import { get } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { arch } from 'node:process';
 import { describe, expect, it } from 'vitest';
-import { readyTensorFlow } from '../../worker/native/manifest.ts';
+import { readyTensorFlow } from '../../worker/native/engine-manifest.ts';
 import { plainRequest, upgradeRequest } from '../hostile/frames.ts';
 import { answerTo } from '../shared/prove.ts';
 import { start, temporaryFolder, TOKEN, train } from './cluster.ts';

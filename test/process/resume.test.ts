@@ -5,7 +5,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
 import { assert, errorTable } from '../../shared/errors.ts';
-import { readMetrics } from '../../shared/metrics.ts';
+import { readMetrics } from '../../shared/files/metrics.ts';
 import {
   childOf,
   expectSame,

@@ -4,11 +4,11 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import type { WebSocket } from 'ws';
-import { decodeFrame, encodeHeader } from '../../shared/frame.ts';
-import { readMetrics } from '../../shared/metrics.ts';
-import { ARITHMETIC, PROTOCOL } from '../../shared/messages.ts';
-import { parseRunRecord } from '../../shared/run-schema.ts';
-import { readyTensorFlow } from '../../worker/native/manifest.ts';
+import { decodeFrame, encodeHeader } from '../../shared/wire/frame.ts';
+import { readMetrics } from '../../shared/files/metrics.ts';
+import { ARITHMETIC, PROTOCOL } from '../../shared/wire/messages.ts';
+import { parseRunRecord } from '../../shared/files/run-schema.ts';
+import { readyTensorFlow } from '../../worker/native/engine-manifest.ts';
 import {
   childrenOf,
   executable,

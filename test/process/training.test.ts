@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { readyTensorFlow } from '../../worker/native/manifest.ts';
+import { readyTensorFlow } from '../../worker/native/engine-manifest.ts';
 import { childOf, type FinishedRun, newRun, readRun, run, start, temporaryFolder, train } from './cluster.ts';
 
 const WASM_STEPS = ['--engine', 'wasm', '--steps', '50', '--seed', '7'];

@@ -2,10 +2,10 @@ import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeF
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it, vi } from 'vitest';
-import { Chain, firstLink } from '../../shared/chain.ts';
+import { Chain, firstLink } from '../../shared/files/chain.ts';
 import { configurationOfRecord } from '../../shared/configuration.ts';
 import { errorTable } from '../../shared/errors.ts';
-import { MetricsFormatter } from '../../shared/metrics.ts';
+import { MetricsFormatter } from '../../shared/files/metrics.ts';
 import { tinyFiles } from '../shared/idx-files.ts';
 import { readRun, run, start, temporaryFolder } from './cluster.ts';
 

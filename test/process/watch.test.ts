@@ -3,8 +3,8 @@ import { createServer } from 'node:http';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import type { RunView, Update } from '../../observation/api.ts';
-import { readModel } from '../../shared/model-file.ts';
+import type { RunView, Update } from '../../dashboards/feed/api.ts';
+import { readModel } from '../../shared/files/model-file.ts';
 import { errorTable } from '../../shared/errors.ts';
 import { ask, follow } from '../observation/asker.ts';
 import {

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { Chain, firstLink } from '../../shared/chain.ts';
+import { Chain, firstLink } from '../../shared/files/chain.ts';
 import { sampleConfiguration } from './sample-configuration.ts';
 
 /** The documented bytes, written out by hand. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { knownClassNames, parseClassNames } from '../../shared/class-names.ts';
+import { knownClassNames, parseClassNames } from '../../shared/dataset/class-names.ts';
 
 describe('class names', () => {
   it('are one a line, with either line end', () => {

@@ -8,7 +8,7 @@ import {
   defaultVirtualShards,
   differingSettings,
 } from '../../shared/configuration.ts';
-import { totalSteps } from '../../shared/schedule.ts';
+import { totalSteps } from '../../shared/arithmetic/schedule.ts';
 import { sampleConfiguration } from './sample-configuration.ts';
 
 describe('the configuration', () => {

@@ -3,9 +3,9 @@ import { createServer as createPlain } from 'node:http';
 import { createServer as createSecure } from 'node:https';
 import { onTestFinished } from 'vitest';
 import { WebSocket, WebSocketServer } from 'ws';
-import { portOf } from '../../coordinator/http-server.ts';
-import { FrameSocket } from '../../shared/frame-socket.ts';
-import { roomBytes } from '../../shared/frame.ts';
+import { portOf } from '../../coordinator/network/http-server.ts';
+import { FrameSocket } from '../../shared/wire/frame-socket.ts';
+import { roomBytes } from '../../shared/wire/frame.ts';
 import type { TestAuthority } from '../worker/certificates.ts';
 
 export const MAX_BYTES = roomBytes(1024 ** 2);

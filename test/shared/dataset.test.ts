@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { parseDataset, swappedHalves } from '../../shared/dataset.ts';
+import { parseDataset, swappedHalves } from '../../shared/dataset/dataset.ts';
 import { concatenate, imagesFile, labelsFile, tinyBytes, tinyFiles } from './idx-files.ts';
 
 function bytesWith(change: Partial<typeof tinyFiles>): Uint8Array {

@@ -2,9 +2,9 @@ import { once } from 'node:events';
 import { describe, expect, it, vi } from 'vitest';
 import { WebSocket } from 'ws';
 import { assert } from '../../shared/errors.ts';
-import { FIRST_WRITE_BYTES, FrameSocket } from '../../shared/frame-socket.ts';
-import { encodeBefore, MAX_FRAME_HEAD_BYTES, roomBytes, type TensorFrame } from '../../shared/frame.ts';
-import { largeHead } from '../../shared/websocket-head.ts';
+import { FIRST_WRITE_BYTES, FrameSocket } from '../../shared/wire/frame-socket.ts';
+import { encodeBefore, MAX_FRAME_HEAD_BYTES, roomBytes, type TensorFrame } from '../../shared/wire/frame.ts';
+import { largeHead } from '../../shared/wire/websocket-head.ts';
 import { TestAuthority } from '../worker/certificates.ts';
 import { connected } from './connected.ts';
 

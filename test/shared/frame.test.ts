@@ -9,9 +9,9 @@ import {
   MAX_FRAME_HEAD_BYTES,
   roomBytes,
   tensorOf,
-} from '../../shared/frame.ts';
+} from '../../shared/wire/frame.ts';
 import { MAX_HEADER_BYTES } from '../../shared/limits.ts';
-import { coordinatorMessage, parseMessage, workerMessage } from '../../shared/messages.ts';
+import { coordinatorMessage, parseMessage, workerMessage } from '../../shared/wire/messages.ts';
 
 /** {"kind":"heartbeat"}: a map of one, two short strings; its CRC-32 is 0x80c47ac4, by Python's zlib. */
 const HEARTBEAT = '10000000' + 'c47ac480' + '81a46b696e64a9686561727462656174';

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { decodeFrame, encodeHeader } from '../../shared/frame.ts';
+import { decodeFrame, encodeHeader } from '../../shared/wire/frame.ts';
 import { MAX_GPU_WATTS, MAX_GPUS } from '../../shared/limits.ts';
-import { parseMessage, workerMessage } from '../../shared/messages.ts';
+import { parseMessage, workerMessage } from '../../shared/wire/messages.ts';
 
 const devices = (...gpus: object[]) => ({ kind: 'devices', gpus });
 

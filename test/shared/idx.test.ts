@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { parseIdx } from '../../shared/idx.ts';
+import { parseIdx } from '../../shared/dataset/idx.ts';
 import { concatenate, imagesFile, labelsFile } from './idx-files.ts';
 
 describe('parseIdx', () => {

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { LargeMessages } from '../../shared/large-messages.ts';
+import { LargeMessages } from '../../shared/wire/large-messages.ts';
 
 const MAX_BYTES = 200;
 

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { metricsLineSchema, MetricsFormatter, readMetrics } from '../../shared/metrics.ts';
+import { metricsLineSchema, MetricsFormatter, readMetrics } from '../../shared/files/metrics.ts';
 
 const step = {
   step: 1,

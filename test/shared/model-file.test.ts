@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { firstLink } from '../../shared/chain.ts';
+import { firstLink } from '../../shared/files/chain.ts';
 import { ClusterError } from '../../shared/errors.ts';
-import { encodeModel, readModel } from '../../shared/model-file.ts';
-import { parameterCount } from '../../shared/model.ts';
-import { decodeTensors, encodeTensors } from '../../shared/safetensors.ts';
+import { encodeModel, readModel } from '../../shared/files/model-file.ts';
+import { parameterCount } from '../../shared/arithmetic/model-shape.ts';
+import { decodeTensors, encodeTensors } from '../../shared/files/safetensors.ts';
 import { sampleConfiguration } from './sample-configuration.ts';
 
 const weights = Float32Array.from({ length: parameterCount(sampleConfiguration.model) }, (_, i) => i / 7);

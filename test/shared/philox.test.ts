@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { philox4x32 } from '../../shared/philox.ts';
+import { philox4x32 } from '../../shared/arithmetic/philox.ts';
 
 // Random123, kat_vectors, "philox4x32 10": counter, key, block.
 const vectors = [

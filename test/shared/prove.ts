@@ -1,8 +1,8 @@
 import { once } from 'node:events';
 import { get, type IncomingMessage, type ServerResponse } from 'node:http';
 import { WebSocket, type WebSocketServer } from 'ws';
-import type { Authenticator } from '../../coordinator/authenticator.ts';
-import { answerHeader, newNonce, nonceOfChallenge, proofOf, workerPath } from '../../shared/proof.ts';
+import type { Authenticator } from '../../coordinator/network/authenticator.ts';
+import { answerHeader, newNonce, nonceOfChallenge, proofOf, workerPath } from '../../shared/wire/proof.ts';
 import { prepareRequest, type ProvenRequest } from '../../worker/proven-request.ts';
 
 /** What a worker answers to a challenge without TLS; undefined where the head of an answer has none. */

@@ -1,7 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { denseLayers, parameterCount } from '../../shared/model.ts';
-import { philox4x32 } from '../../shared/philox.ts';
+import { denseLayers, parameterCount } from '../../shared/arithmetic/model-shape.ts';
+import { philox4x32 } from '../../shared/arithmetic/philox.ts';
 import {
   dropThreshold,
   epochOrder,
@@ -10,7 +10,7 @@ import {
   maskRow,
   purposeWord,
   seedWords,
-} from '../../shared/random.ts';
+} from '../../shared/arithmetic/random.ts';
 
 const seed = fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER });
 

@@ -1,7 +1,13 @@
 import { describe, expect, it } from 'vitest';
-import { encodeBefore, encodeHeader, encodePointer, roomBytes, type Tensor } from '../../shared/frame.ts';
-import { workerMessage } from '../../shared/messages.ts';
-import { receive, type LookUpRoom } from '../../shared/receive.ts';
+import {
+  encodeBefore,
+  encodeHeader,
+  encodePointer,
+  roomBytes,
+  type Tensor,
+} from '../../shared/wire/frame.ts';
+import { workerMessage } from '../../shared/wire/messages.ts';
+import { receive, type LookUpRoom } from '../../shared/wire/receive.ts';
 
 const gradient = { kind: 'gradient', run: 'r', term: 1, step: 1, part: 1, correct: 0, microseconds: 1 };
 const nothingShared: LookUpRoom = () => undefined;

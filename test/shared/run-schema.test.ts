@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { parseRunRecord, runJsonSchema, runRecordSchema } from '../../shared/run-schema.ts';
+import { parseRunRecord, runJsonSchema, runRecordSchema } from '../../shared/files/run-schema.ts';
 import { sampleRun } from './sample-run.ts';
 
 const finished = {

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { encodeModel } from '../../shared/model-file.ts';
-import { decodeTensors, encodeTensors } from '../../shared/safetensors.ts';
+import { encodeModel } from '../../shared/files/model-file.ts';
+import { decodeTensors, encodeTensors } from '../../shared/files/safetensors.ts';
 import { sampleConfiguration } from './sample-configuration.ts';
 
 /** A file from a header's text and a body, for what our writer would never write. */

@@ -1,5 +1,5 @@
 import { configurationRecord } from '../../shared/configuration.ts';
-import type { RunRecord } from '../../shared/run-schema.ts';
+import type { RunRecord } from '../../shared/files/run-schema.ts';
 import { sampleConfiguration } from './sample-configuration.ts';
 
 export const sampleRun: RunRecord = {

@@ -2,7 +2,7 @@ import { closeSync, ftruncateSync, openSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { MAX_SHARED_MEMORY_BYTES, SHARED_MEMORY_ROOMS } from '../../shared/limits.ts';
-import { PeerMemory, SharedMemory } from '../../shared/shared-memory.ts';
+import { PeerMemory, SharedMemory } from '../../shared/wire/shared-memory.ts';
 import { HostMemory } from '../../worker/host-memory.ts';
 
 const BYTES = 10_000;

@@ -1,4 +1,4 @@
-import { CHECKSUM_BYTES, encodeBefore, MAX_FRAME_HEAD_BYTES, roomBytes } from '../../shared/frame.ts';
+import { CHECKSUM_BYTES, encodeBefore, MAX_FRAME_HEAD_BYTES, roomBytes } from '../../shared/wire/frame.ts';
 
 /** A frame with this header, these values as its body, and this checksum, right or wrong. */
 export function tensorFrame(header: object, values: Float32Array, checksum: bigint): Buffer {

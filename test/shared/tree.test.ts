@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { planStep, stepsPerEpoch, totalSteps } from '../../shared/schedule.ts';
-import { cover, firstShard, isNode, shardCount } from '../../shared/tree.ts';
+import { planStep, stepsPerEpoch, totalSteps } from '../../shared/arithmetic/schedule.ts';
+import { cover, firstShard, isNode, shardCount } from '../../shared/arithmetic/tree.ts';
 
 const powerOfTwo = fc.integer({ min: 0, max: 8 }).map((level) => 2 ** level);
 

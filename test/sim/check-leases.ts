@@ -1,7 +1,7 @@
-import type { RunState } from '../../coordinator/state.ts';
+import type { RunState } from '../../coordinator/decisions/state.ts';
 import { assert } from '../../shared/errors.ts';
-import { planStep } from '../../shared/schedule.ts';
-import { firstShard, shardCount } from '../../shared/tree.ts';
+import { planStep } from '../../shared/arithmetic/schedule.ts';
+import { firstShard, shardCount } from '../../shared/arithmetic/tree.ts';
 
 /** Open leases belong to workers that are there; the parts of a step are all its shards, each once. */
 export function checkLeases({ task, workers, settings }: RunState): void {

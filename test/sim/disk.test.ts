@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { systemDisk, type Disk, type DiskFile } from '../../data/disk.ts';
-import { systemCode } from '../../data/system-error.ts';
+import { systemDisk, type Disk, type DiskFile } from '../../shared/disk/disk.ts';
+import { systemCode } from '../../shared/disk/system-error.ts';
 import { temporaryFolder } from '../process/cluster.ts';
 import { SimulatedDisk } from './disk.ts';
 import { Random } from './random.ts';

@@ -25,7 +25,7 @@ function copyOfSources(later: (clean: () => void) => void): string {
     'data',
     'evaluation',
     'test',
-    'dist/kernels',
+    'dist/shared/kernels',
   ])
     cpSync(join(root, folder), join(copy, folder), { recursive: true });
   for (const file of ['package.json', 'tsconfig.json', 'vitest.config.ts'])

@@ -1,11 +1,11 @@
-import { adamRate } from '../../kernels/kernels.ts';
-import { adam, add, addZero, check } from '../../kernels/twins.ts';
+import { adamRate } from '../../shared/kernels/kernels.ts';
+import { adam, add, addZero, check } from '../../shared/kernels/reference-kernels.ts';
 import type { Configuration } from '../../shared/configuration.ts';
 import { EVALUATION_CHUNK_ROWS } from '../../shared/limits.ts';
-import { parameterCount } from '../../shared/model.ts';
-import { initialWeights } from '../../shared/random.ts';
-import { planStep, totalSteps } from '../../shared/schedule.ts';
-import { hasReal, isReal, ROOT, type Node } from '../../shared/tree.ts';
+import { parameterCount } from '../../shared/arithmetic/model-shape.ts';
+import { initialWeights } from '../../shared/arithmetic/random.ts';
+import { planStep, totalSteps } from '../../shared/arithmetic/schedule.ts';
+import { hasReal, isReal, ROOT, type Node } from '../../shared/arithmetic/tree.ts';
 
 /** A sum over a subtree: P gradients and the loss, and how many rows were right. */
 export interface PartialSum {

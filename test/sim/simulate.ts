@@ -1,10 +1,10 @@
 import { RENEW_MILLISECONDS } from '../../bin/owner.mjs';
 import type { StepResult } from '../../coordinator/driver.ts';
-import { RunLock } from '../../coordinator/run-lock.ts';
-import type { Resumed, Settings } from '../../coordinator/state.ts';
+import { RunLock } from '../../coordinator/run-directory/run-lock.ts';
+import type { Resumed, Settings } from '../../coordinator/decisions/state.ts';
 import { assert, ClusterError, messageOf } from '../../shared/errors.ts';
 import { EVALUATION_CHUNK_ROWS } from '../../shared/limits.ts';
-import { totalSteps } from '../../shared/schedule.ts';
+import { totalSteps } from '../../shared/arithmetic/schedule.ts';
 import { checkLeases } from './check-leases.ts';
 import { strikeCoordinator, type CoordinatorWorld } from './coordinator-faults.ts';
 import { SimulatedDisk } from './disk.ts';

@@ -1,21 +1,26 @@
 import { join } from 'node:path';
 import { Driver, type RunObserver, type StepResult } from '../../coordinator/driver.ts';
 import { openRecorder } from '../../coordinator/open-run.ts';
-import type { LeaveCause, Peer, Traffic } from '../../coordinator/peer.ts';
+import type { LeaveCause, Peer, Traffic } from '../../coordinator/network/peer.ts';
 import { Predictions } from '../../coordinator/predictions.ts';
 import type { Recorder } from '../../coordinator/recorder.ts';
 import { silentViewer } from '../../coordinator/viewer.ts';
 import { conclude } from '../../coordinator/serve.ts';
-import { initialState, type Resumed, type RunState, type Settings } from '../../coordinator/state.ts';
+import {
+  initialState,
+  type Resumed,
+  type RunState,
+  type Settings,
+} from '../../coordinator/decisions/state.ts';
 import { Tensors } from '../../coordinator/tensors.ts';
-import { WorkerMemory, type OpenMemory } from '../../coordinator/worker-memory.ts';
-import type { Dataset } from '../../shared/dataset.ts';
+import { WorkerMemory, type OpenMemory } from '../../coordinator/network/worker-memory.ts';
+import type { Dataset } from '../../shared/dataset/dataset.ts';
 import { CLOSE_FINISHED, ClusterError, errorTable } from '../../shared/errors.ts';
-import { encodeHeader } from '../../shared/frame.ts';
-import { workerMessage } from '../../shared/messages.ts';
-import { initialWeights } from '../../shared/random.ts';
-import { receive } from '../../shared/receive.ts';
-import { PeerMemory, SharedMemory, type MemoryAddress } from '../../shared/shared-memory.ts';
+import { encodeHeader } from '../../shared/wire/frame.ts';
+import { workerMessage } from '../../shared/wire/messages.ts';
+import { initialWeights } from '../../shared/arithmetic/random.ts';
+import { receive } from '../../shared/wire/receive.ts';
+import { PeerMemory, SharedMemory, type MemoryAddress } from '../../shared/wire/shared-memory.ts';
 import { SimulatedProcess, type World } from './simulated-process.ts';
 import type { Wire } from './wire.ts';
 

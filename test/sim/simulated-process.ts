@@ -1,5 +1,5 @@
-import type { Disk, DiskFile, DiskFolder } from '../../data/disk.ts';
-import type { Processes } from '../../coordinator/processes.ts';
+import type { Disk, DiskFile, DiskFolder } from '../../shared/disk/disk.ts';
+import type { Processes } from '../../coordinator/run-directory/processes.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { SUSPENSION_MILLISECONDS } from '../../shared/limits.ts';
 import type { SimulatedDisk, SimulatedFile } from './disk.ts';

@@ -1,8 +1,8 @@
 import { resolve } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { inside, keyOf, parseStoreUri, uriOf } from '../../store/address.ts';
-import { isStoreName } from '../../store/names.ts';
+import { inside, keyOf, parseStoreUri, uriOf } from '../../artifacts/store/store-address.ts';
+import { isStoreName } from '../../artifacts/store/store-names.ts';
 import { badNames } from './contract.ts';
 
 describe('the address of a store', () => {

@@ -1,10 +1,10 @@
 import { Readable } from 'node:stream';
 import { createHash, randomBytes } from 'node:crypto';
 import { expect, it } from 'vitest';
-import { inside, type StoreAddress } from '../../store/address.ts';
-import { digestOf } from '../../store/plain-file.ts';
-import { openStore } from '../../store/open-store.ts';
-import type { Content, Store } from '../../store/store.ts';
+import { inside, type StoreAddress } from '../../artifacts/store/store-address.ts';
+import { digestOf } from '../../artifacts/store/plain-file.ts';
+import { openStore } from '../../artifacts/store/open-store.ts';
+import type { Content, Store } from '../../artifacts/store/store.ts';
 import { noPatience } from './patience.ts';
 
 /** Bytes as something to put. */

@@ -11,8 +11,8 @@ import { spawnSync } from 'node:child_process';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
-import { inside, type StoreAddress } from '../../store/address.ts';
-import { openStore } from '../../store/open-store.ts';
+import { inside, type StoreAddress } from '../../artifacts/store/store-address.ts';
+import { openStore } from '../../artifacts/store/open-store.ts';
 import { content, keepsTheContract, read } from './contract.ts';
 import { noPatience } from './patience.ts';
 

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { afterAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { MAX_STORE_ATTEMPTS } from '../../shared/limits.ts';
-import { openStore } from '../../store/open-store.ts';
-import type { Content } from '../../store/store.ts';
+import { openStore } from '../../artifacts/store/open-store.ts';
+import type { Content } from '../../artifacts/store/store.ts';
 import { content, read } from './contract.ts';
 import { noPatience } from './patience.ts';
 

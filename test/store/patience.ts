@@ -1,4 +1,4 @@
-import type { Patience } from '../../store/retry.ts';
+import type { Patience } from '../../artifacts/store/retry.ts';
 
 /** Waits for nothing, and says how long it would have. */
 export function noPatience(waits: number[] = [], signal = new AbortController().signal): Patience {

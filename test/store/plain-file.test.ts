@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
 import { ClusterError } from '../../shared/errors.ts';
-import { writePlain } from '../../store/plain-file.ts';
+import { writePlain } from '../../artifacts/store/plain-file.ts';
 
 it('takes little more than was announced from whoever never ends, and keeps nothing of it', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'mnist-dist-plain-'));

@@ -13,11 +13,11 @@ import { createHash } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { parseStoreUri, type StoreAddress } from '../../store/address.ts';
-import { keepRun } from '../../store/keep.ts';
-import { pullRun } from '../../store/pull.ts';
-import { pushRun } from '../../store/push.ts';
-import type { Progress } from '../../store/tally.ts';
+import { parseStoreUri, type StoreAddress } from '../../artifacts/store/store-address.ts';
+import { keepRun } from '../../artifacts/store/upload-run.ts';
+import { pullRun } from '../../artifacts/store/pull.ts';
+import { pushRun } from '../../artifacts/store/push.ts';
+import type { Progress } from '../../artifacts/store/transfer-progress.ts';
 import { filesUnder, makeRun, recordOf, resultsOfRun, RUN } from './made-up-run.ts';
 import { noPatience } from './patience.ts';
 

@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { pushRun } from '../../store/push.ts';
+import { pushRun } from '../../artifacts/store/push.ts';
 import { filesUnder, makeRun, recordOf, resultsOfRun, RUN } from './made-up-run.ts';
 import { noPatience } from './patience.ts';
 

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { ClusterError } from '../../shared/errors.ts';
 import { MAX_STORE_ATTEMPTS } from '../../shared/limits.ts';
-import { inParallel } from '../../store/parallel.ts';
-import { withRetries } from '../../store/retry.ts';
+import { inParallel } from '../../artifacts/store/parallel.ts';
+import { withRetries } from '../../artifacts/store/retry.ts';
 import { noPatience } from './patience.ts';
 
 const said = new ClusterError('STORE', 'said');

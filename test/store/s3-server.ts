@@ -2,8 +2,8 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { onTestFinished, vi } from 'vitest';
-import { openStore } from '../../store/open-store.ts';
-import type { Store } from '../../store/store.ts';
+import { openStore } from '../../artifacts/store/open-store.ts';
+import type { Store } from '../../artifacts/store/store.ts';
 import { noPatience } from './patience.ts';
 
 export interface Request {

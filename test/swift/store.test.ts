@@ -2,7 +2,7 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { parseStoreUri } from '../../store/address.ts';
+import { parseStoreUri } from '../../artifacts/store/store-address.ts';
 import { newRun, QUICK_RECIPE, readRun, REFERENCE, run, temporaryFolder } from '../process/cluster.ts';
 import { keepsTheContract } from '../store/contract.ts';
 import { filesUnder, makeRun, resultsOfRun, RUN } from '../store/made-up-run.ts';

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { createKernels } from '../../kernels/kernels.ts';
-import { maskRow } from '../../shared/random.ts';
-import { planStep } from '../../shared/schedule.ts';
-import type { StepPlan } from '../../shared/schedule.ts';
+import { createKernels } from '../../shared/kernels/kernels.ts';
+import { maskRow } from '../../shared/arithmetic/random.ts';
+import { planStep } from '../../shared/arithmetic/schedule.ts';
+import type { StepPlan } from '../../shared/arithmetic/schedule.ts';
 import { batchBytes, createBatchBuilder } from '../../worker/batch.ts';
 import type { BatchBuilder, BatchShape } from '../../worker/batch.ts';
 

@@ -1,4 +1,4 @@
-import { makeAuthority, makeCertificate, type Pair } from '../../cli/certificate-authority.ts';
+import { makeAuthority, makeCertificate, type Pair } from '../../cli/secrets/certificate-authority.ts';
 
 const DAYS = 30;
 

@@ -1,6 +1,6 @@
 import { expect, it, onTestFinished, vi } from 'vitest';
 import { HEARTBEAT_INTERVAL_MILLISECONDS, IDLE_LIMIT_MILLISECONDS } from '../../shared/limits.ts';
-import { encodeHeader } from '../../shared/frame.ts';
+import { encodeHeader } from '../../shared/wire/frame.ts';
 import { Link } from '../../worker/link.ts';
 import { connected } from '../shared/connected.ts';
 

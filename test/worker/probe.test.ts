@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { ClusterError } from '../../shared/errors.ts';
 import { EVALUATION_CHUNK_ROWS } from '../../shared/limits.ts';
-import { epochOrder } from '../../shared/random.ts';
+import { epochOrder } from '../../shared/arithmetic/random.ts';
 import { createReferenceEngine } from '../../worker/engines/reference.ts';
 import type { Batch, Engine } from '../../worker/engines/engine.ts';
 import { fingerprint } from '../../worker/probe.ts';

@@ -1,8 +1,8 @@
 import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import { beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import { Authenticator } from '../../coordinator/authenticator.ts';
-import { createBoundedServer, portOf, type ServerTls } from '../../coordinator/http-server.ts';
+import { Authenticator } from '../../coordinator/network/authenticator.ts';
+import { createBoundedServer, portOf, type ServerTls } from '../../coordinator/network/http-server.ts';
 import { ClusterError } from '../../shared/errors.ts';
 import { connect, fetchDescription, type DialOptions } from '../../worker/dial.ts';
 import { Anchor, digestOf, type Trust } from '../../worker/trust.ts';

@@ -1,8 +1,8 @@
-import type { Kernels } from '../../kernels/kernels.ts';
+import type { Kernels } from '../../shared/kernels/kernels.ts';
 import { unreachable } from '../../shared/errors.ts';
 import { MAX_GRAPH_SHARDS } from '../../shared/limits.ts';
-import { parameterCount } from '../../shared/model.ts';
-import type { ModelShape } from '../../shared/model.ts';
+import { parameterCount } from '../../shared/arithmetic/model-shape.ts';
+import type { ModelShape } from '../../shared/arithmetic/model-shape.ts';
 import type { EngineKind } from '../../shared/engine-identity.ts';
 import { refuseDevice } from './device.ts';
 import type { Engine, EngineShape } from './engine.ts';

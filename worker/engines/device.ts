@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { EngineKind } from '../../shared/engine-identity.ts';
 import { ClusterError } from '../../shared/errors.ts';
-import { OWN_GPU } from '../native/environment.ts';
+import { OWN_GPU } from '../native/device-environment.ts';
 
 const GPUS = '/proc/driver/nvidia/gpus';
 

@@ -1,5 +1,5 @@
 import type { EngineIdentity } from '../../shared/engine-identity.ts';
-import type { ModelShape } from '../../shared/model.ts';
+import type { ModelShape } from '../../shared/arithmetic/model-shape.ts';
 
 /** One subtree of one step, ready to compute: `shards` shards of `rowsPerShard` rows, padding included. */
 export interface Batch {
@@ -28,7 +28,7 @@ export interface EngineShape {
 
 /**
  * Computes gradients and predictions. All calls are synchronous: a step takes under a millisecond and the worker has
- * nothing else to do meanwhile. `weights` is the flat parameter vector of shared/model.ts; an engine may keep no
+ * nothing else to do meanwhile. `weights` is the flat parameter vector of shared/arithmetic/model-shape.ts; an engine may keep no
  * reference to any array after a call returns.
  */
 export interface Engine {

@@ -1,5 +1,5 @@
-import { denseLayers } from '../../shared/model.ts';
-import type { DenseLayer, ModelShape } from '../../shared/model.ts';
+import { denseLayers } from '../../shared/arithmetic/model-shape.ts';
+import type { DenseLayer, ModelShape } from '../../shared/arithmetic/model-shape.ts';
 import { argmax } from './argmax.ts';
 import type { Batch } from './engine.ts';
 import { item } from './item.ts';

@@ -1,6 +1,6 @@
 import { assert } from '../../shared/errors.ts';
-import { denseLayers } from '../../shared/model.ts';
-import type { DenseLayer, ModelShape } from '../../shared/model.ts';
+import { denseLayers } from '../../shared/arithmetic/model-shape.ts';
+import type { DenseLayer, ModelShape } from '../../shared/arithmetic/model-shape.ts';
 import { GraphBuilder } from './graph.ts';
 import type { Graph, Value } from './graph.ts';
 import { item } from './item.ts';

@@ -1,5 +1,5 @@
-import { denseLayers } from '../../shared/model.ts';
-import type { ModelShape } from '../../shared/model.ts';
+import { denseLayers } from '../../shared/arithmetic/model-shape.ts';
+import type { ModelShape } from '../../shared/arithmetic/model-shape.ts';
 import { addWeights } from './gradient-graph.ts';
 import { GraphBuilder } from './graph.ts';
 import type { Graph } from './graph.ts';

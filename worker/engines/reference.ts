@@ -1,4 +1,4 @@
-import { parameterCount } from '../../shared/model.ts';
+import { parameterCount } from '../../shared/arithmetic/model-shape.ts';
 import { argmax } from './argmax.ts';
 import type { Engine, EngineShape } from './engine.ts';
 import { createFloat64Model, crossEntropy, softmax } from './float64.ts';

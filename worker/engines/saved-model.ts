@@ -1,5 +1,5 @@
 import { rmSync, writeFileSync } from 'node:fs';
-import { makeTemporaryFolder, temporaryFileError } from '../../data/temporary-folder.ts';
+import { makeTemporaryFolder, temporaryFileError } from '../../shared/disk/temporary-folder.ts';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { unreachable } from '../../shared/errors.ts';

@@ -1,4 +1,4 @@
-import type { Kernels } from '../../kernels/kernels.ts';
+import type { Kernels } from '../../shared/kernels/kernels.ts';
 import { assert } from '../../shared/errors.ts';
 import type { Batch, Engine } from './engine.ts';
 

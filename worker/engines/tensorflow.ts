@@ -1,5 +1,5 @@
 import { ClusterError, messageOf } from '../../shared/errors.ts';
-import { parameterCount } from '../../shared/model.ts';
+import { parameterCount } from '../../shared/arithmetic/model-shape.ts';
 import { loadTensorFlow } from '../native/load.ts';
 import { loadSupport, type Support } from '../native/support.ts';
 import { argmax, countCorrect } from './argmax.ts';
@@ -11,8 +11,8 @@ import type { Batch, Engine, EngineShape } from './engine.ts';
 import { gradientGraph } from './gradient-graph.ts';
 import { predictionGraph } from './prediction-graph.ts';
 import { processorName } from './processor.ts';
-import { loadGraph } from './session.ts';
-import type { Feed, GraphSession } from './session.ts';
+import { loadGraph } from './graph-session.ts';
+import type { Feed, GraphSession } from './graph-session.ts';
 
 /**
  * TensorFlow through tfjs-node's binding: one graph per size of subtree, one call per partial sum. All graphs are

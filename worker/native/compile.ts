@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { ClusterError } from '../../shared/errors.ts';
-import { lastLines, onPath, runChild } from './child.ts';
+import { lastLines, onPath, runChild } from './run-program.ts';
 import { SUPPORT_FILE, nodeApiHeaders, packageRoot, tfjsPackage } from './places.ts';
 import { PROGRAM_ANSWER_LIMIT_MILLISECONDS } from '../../shared/limits.ts';
 

@@ -1,6 +1,6 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { runChild } from './child.ts';
+import { runChild } from './run-program.ts';
 
 /** What TensorFlow 2.21 opens before it registers a GPU; it goes without one, silently, if any is missing. */
 export const cudaLibraries: readonly string[] = [

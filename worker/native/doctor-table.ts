@@ -1,4 +1,4 @@
-import type { Row } from './doctor.ts';
+import type { Row } from './doctor-rows.ts';
 
 const marks: Record<Row['status'], string> = { ok: 'ok', warning: 'warn', failed: 'FAIL' };
 

@@ -19,12 +19,12 @@ import { findUsableGpus } from './usable-gpus.ts';
 import { LIBRARY_FILES, folderLibrary, pinnedLibrary, wheelLibrary } from './library.ts';
 import type { Library, LibraryPlaces } from './library.ts';
 import { noexecMount } from './loadable.ts';
-import { BINDING_FORMAT, MANIFEST_FILE, readManifest, readyTensorFlow } from './manifest.ts';
-import type { Manifest, NativeEngine } from './manifest.ts';
-import { cacheDirectory } from '../../data/cache.ts';
-import { systemCode } from '../../data/system-error.ts';
+import { BINDING_FORMAT, MANIFEST_FILE, readManifest, readyTensorFlow } from './engine-manifest.ts';
+import type { Manifest, NativeEngine } from './engine-manifest.ts';
+import { cacheDirectory } from '../../shared/disk/cache-directory.ts';
+import { systemCode } from '../../shared/disk/system-error.ts';
 import { ownLink, SUPPORT_FILE, tfjsPackage } from './places.ts';
-import type { Report } from './report.ts';
+import type { Report } from './setup-event.ts';
 import { smokeTest } from './smoke.ts';
 import { wheelSet } from './wheels.ts';
 

@@ -2,8 +2,8 @@ import { execFile, type ExecFileException } from 'node:child_process';
 import { messageOf } from '../../shared/errors.ts';
 import type { GpuReading } from '../../shared/gpu-reading.ts';
 import * as limits from '../../shared/limits.ts';
-import { lastLines, onPath } from './child.ts';
-import { OWN_GPU } from './environment.ts';
+import { lastLines, onPath } from './run-program.ts';
+import { OWN_GPU } from './device-environment.ts';
 import { gpuQuestion, parseReadings } from './gpu-answer.ts';
 import { findUsableGpus, noGpus } from './usable-gpus.ts';
 

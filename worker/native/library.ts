@@ -14,7 +14,7 @@ import { basename, join, resolve } from 'node:path';
 import { ClusterError } from '../../shared/errors.ts';
 import { cudaLibraryPath } from './cuda.ts';
 import { PIP_FIX, fetchWheel, findPip, sha256OfFile } from './pip.ts';
-import type { Report } from './report.ts';
+import type { Report } from './setup-event.ts';
 import { unpackWheel } from './unpack.ts';
 import { downloadMegabytes } from './wheels.ts';
 import type { WheelSet } from './wheels.ts';

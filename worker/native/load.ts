@@ -2,7 +2,7 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import type * as TensorFlow from '@tensorflow/tfjs-node-gpu';
 import { ClusterError, messageOf } from '../../shared/errors.ts';
-import { readyTensorFlow } from './manifest.ts';
+import { readyTensorFlow } from './engine-manifest.ts';
 import { tfjsPackage } from './places.ts';
 import { loadSupport } from './support.ts';
 

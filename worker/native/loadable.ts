@@ -2,9 +2,9 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { dirname, join } from 'node:path';
-import { cacheDirectory } from '../../data/cache.ts';
+import { cacheDirectory } from '../../shared/disk/cache-directory.ts';
 import { ClusterError, messageOf } from '../../shared/errors.ts';
-import { MANIFEST_FILE, type NativeEngine } from './manifest.ts';
+import { MANIFEST_FILE, type NativeEngine } from './engine-manifest.ts';
 import { SUPPORT_FILE } from './places.ts';
 import { smokeTest } from './smoke.ts';
 

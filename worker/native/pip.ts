@@ -13,8 +13,8 @@ import { basename, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { ClusterError } from '../../shared/errors.ts';
 import * as limits from '../../shared/limits.ts';
-import { lastLines, onPath, runChild } from './child.ts';
-import type { Report } from './report.ts';
+import { lastLines, onPath, runChild } from './run-program.ts';
+import type { Report } from './setup-event.ts';
 import { PYTHON_VERSION, platformTag } from './wheels.ts';
 import type { Wheel } from './wheels.ts';
 

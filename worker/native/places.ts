@@ -4,7 +4,7 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
-import { cacheDirectory } from '../../data/cache.ts';
+import { cacheDirectory } from '../../shared/disk/cache-directory.ts';
 
 /** Where things of the set-up lie. Nothing here touches more than a package.json. */
 

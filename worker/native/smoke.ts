@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { ClusterError } from '../../shared/errors.ts';
-import { lastLines, runChild } from './child.ts';
+import { lastLines, runChild } from './run-program.ts';
 import { packageRoot } from './places.ts';
 import { SMOKE_LIMIT_MILLISECONDS } from '../../shared/limits.ts';
 

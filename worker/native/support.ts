@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import { readyTensorFlow } from './manifest.ts';
+import { readyTensorFlow } from './engine-manifest.ts';
 import { SUPPORT_FILE, tfjsPackage } from './places.ts';
 
 /** The functions of support.cc. */

@@ -1,5 +1,5 @@
 import { ClusterError } from '../../shared/errors.ts';
-import { listGpus, type Gpu } from './devices.ts';
+import { listGpus, type Gpu } from './gpu-list.ts';
 
 /** A GPU, or a MIG instance of one, that this process may compute on. */
 export interface UsableGpu {

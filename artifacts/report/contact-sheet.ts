@@ -1,0 +1,53 @@
+import { confidence, worst } from '../../shared/evaluation/worst.ts';
+import type { Misclassified } from '../../shared/evaluation/misclassified.ts';
+import { MAX_SHEET_SAMPLES } from '../../shared/limits.ts';
+import { light } from './colours.ts';
+import { dataUri, digitOf, digitPngs } from './digit.ts';
+import { count, percent } from './number-format.ts';
+import { type Markup, markup } from './markup.ts';
+import { drawnNames, shortened } from './drawn-names.ts';
+import type { Evaluation } from './subject.ts';
+import { FONT } from './vega.ts';
+
+const COLUMNS = 10;
+/** Pixels of a digit's square, and from one to the next. */
+const SIDE = 84;
+const PITCH = { x: 102, y: 142 } as const;
+const FONT_SIZE = 12;
+/** A name must not run into the next one. */
+const NAME_EMS = (PITCH.x - 4) / FONT_SIZE;
+const MARGIN = { left: 16, top: 64 } as const;
+
+/** The mistakes of which the model was surest, with what they are and what they were taken for, as SVG. */
+export async function contactSheetSvg({ subject, score, wrong, images }: Evaluation): Promise<string> {
+  const { dataset } = subject;
+  const shown = worst(wrong, MAX_SHEET_SAMPLES);
+  const pngs = await digitPngs(shown.map(({ index }) => digitOf(images, dataset, index)));
+  const names = drawnNames(dataset.classNames, score.confusion.length);
+  const cells = shown.map((mistake, at) => cell(mistake, at, names, dataUri(pngs[at] ?? Buffer.alloc(0))));
+  const rows = Math.max(1, Math.ceil(shown.length / COLUMNS));
+  const [width, height] = [MARGIN.left + COLUMNS * PITCH.x, MARGIN.top + rows * PITCH.y];
+  const head =
+    shown.length === 0
+      ? 'No mistakes'
+      : `${shown.length === wrong.length ? 'All' : `${shown.length} of`} ${count(wrong.length)} mistakes`;
+  return markup`<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" font-family="${FONT}" font-size="${FONT_SIZE}">
+<rect width="100%" height="100%" fill="${light.paper}"/>
+<text x="${MARGIN.left}" y="26" font-size="15" fill="${light.ink}">${head}</text>
+<text x="${MARGIN.left}" y="46" fill="${light.muted}">what it is → what the model took it for, how sure it was of that, and the number in the ${dataset.split} set; the surest first</text>
+${cells}</svg>
+`.text;
+}
+
+function cell(mistake: Misclassified, at: number, names: readonly string[], picture: string): Markup {
+  const [x, y] = [MARGIN.left + (at % COLUMNS) * PITCH.x, MARGIN.top + Math.floor(at / COLUMNS) * PITCH.y];
+  const line = (row: number) => y + SIDE + 15 + 14 * row;
+  const name = (index: number) => names[index] ?? String(index);
+  return markup`<image x="${x}" y="${y}" width="${SIDE}" height="${SIDE}" image-rendering="optimizeSpeed" href="${picture}"/>
+<rect x="${x - 0.5}" y="${y - 0.5}" width="${SIDE + 1}" height="${SIDE + 1}" fill="none" stroke="${light.line}"/>
+<text x="${x}" y="${line(0)}" fill="${light.hit}">${shortened(name(mistake.true), NAME_EMS)}</text>
+<text x="${x}" y="${line(1)}" fill="${light.ink}">${shortened(`→ ${name(mistake.predicted)}`, NAME_EMS)}</text>
+<text x="${x}" y="${line(2)}" font-size="10" fill="${light.muted}">${percent(confidence(mistake), 1)}</text>
+<text x="${x + SIDE}" y="${line(2)}" font-size="10" text-anchor="end" fill="${light.muted}">${mistake.index}</text>
+`;
+}

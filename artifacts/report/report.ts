@@ -1,0 +1,186 @@
+import { shownSettings } from '../../shared/configuration.ts';
+import type { ClassScore } from '../../shared/evaluation/per-class.ts';
+import { confidence, worst } from '../../shared/evaluation/worst.ts';
+import { MAX_REPORTED_CONFUSIONS, MAX_SHOWN_MISTAKES } from '../../shared/limits.ts';
+import { themed } from './colours.ts';
+import { curveSvg, type Quantity } from './curve-picture.ts';
+import type { TrainingCurve } from './training-curve.ts';
+import { dataUri, digitOf, digitPngs } from './digit.ts';
+import { count, fourDigits, percent } from './number-format.ts';
+import { Markup, markup } from './markup.ts';
+import { matrixSvg } from './matrix-picture.ts';
+import { visible } from '../../shared/printable.ts';
+import { drawnNames } from './drawn-names.ts';
+import { reportStyle } from './report-style.ts';
+import type { Evaluation, Subject } from './subject.ts';
+import type { ConfusionTable } from './tables.ts';
+
+interface Tables {
+  readonly scores: readonly ClassScore[];
+  readonly table: ConfusionTable;
+  /** Undefined where no training is shown. */
+  readonly curve: TrainingCurve | undefined;
+}
+
+/** A matrix of more classes has the whole width. */
+const MAX_PAIRED_CLASSES = 16;
+
+/** From so many classes on a matrix is rather pushed aside than made too small to read. */
+const MIN_SCROLLED_CLASSES = 8;
+
+/** It runs nothing and fetches nothing, whatever stands in it. */
+const POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'";
+
+/** report.html: everything in one file, for screens in light and dark and for paper. */
+export async function report(evaluation: Evaluation, { scores, table, curve }: Tables): Promise<string> {
+  const { subject, score } = evaluation;
+  const names = table.classes.map(visible);
+  const drawn = drawnNames(table.classes, names.length);
+  const title = `${subject.run === undefined ? 'A model' : `Run ${visible(subject.run)}`} on ${datasetOf(subject)}`;
+  const matrix = inline(
+    await matrixSvg(table, themed, undefined),
+    'Confusion matrix; its counts are in confusion_matrix.csv',
+  );
+  return markup`<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="${POLICY}">
+<meta name="color-scheme" content="light dark">
+<title>${title}</title>
+<style>${new Markup(reportStyle)}</style>
+</head>
+<body>
+<header>
+<h1>${title}</h1>
+${headline(score, curve)}
+</header>
+<main>
+${curve === undefined ? [] : await curves(curve)}
+<section class="${scores.length > MAX_PAIRED_CLASSES ? 'single' : 'pair'}">
+<section>
+<h2>Confusion matrix</h2>
+<p class="note">Rows true, columns predicted. The deeper the colour, the larger the share of the row; blue is right, orange is wrong.</p>
+<figure class="${scores.length < MIN_SCROLLED_CLASSES ? 'small' : 'wide'}">${matrix}</figure>
+</section>
+<section>
+<h2>Classes</h2>
+${classTable(scores, names)}
+${confusions(table, drawn)}
+</section>
+</section>
+${await mistakes(evaluation, drawn)}
+${facts(subject)}
+</main>
+</body>
+</html>
+`.text;
+}
+
+function headline(
+  { accuracy, loss, samples, correct }: Evaluation['score'],
+  curve: TrainingCurve | undefined,
+): Markup {
+  const numbers = [
+    ['accuracy', percent(accuracy)],
+    ['loss', fourDigits(loss)],
+    [`of ${count(samples)} wrong`, count(samples - correct)],
+    ...(curve === undefined ? [] : [['steps', count(curve.steps)] as const]),
+  ] as const;
+  return markup`<dl class="numbers">${numbers.map(([name, value]) => markup`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
+}
+
+async function curves(curve: TrainingCurve): Promise<Markup> {
+  const last = curve.smooth.at(-1);
+  const figure = async (quantity: Quantity, title: string, value: string) => markup`<section>
+<h2>${title}</h2>
+<figure>${inline(await curveSvg(curve, quantity, themed, undefined), `${title} over ${count(curve.steps)} steps, at last ${value} in training`)}</figure>
+</section>
+`;
+  return markup`<section class="pair">
+${await figure('loss', 'Loss', fourDigits(last?.loss ?? NaN))}${await figure('accuracy', 'Accuracy', percent(last?.accuracy ?? NaN))}</section>`;
+}
+
+function classTable(scores: readonly ClassScore[], names: readonly string[]): Markup {
+  const rows = scores.map(
+    ({ precision, recall, f1, support }, index) =>
+      markup`<tr><th scope="row">${names[index] ?? ''}</th><td>${percent(precision)}</td><td>${percent(recall)}</td><td>${percent(f1)}</td><td>${count(support)}</td></tr>
+`,
+  );
+  return markup`<table>
+<thead><tr><th scope="col">class</th><th scope="col">precision</th><th scope="col">recall</th><th scope="col">F1</th><th scope="col">samples</th></tr></thead>
+<tbody>
+${rows}</tbody>
+</table>
+<p class="note">Precision: of what was taken for the class, the part that is of it. Recall: of what is of the class, the part that was taken for it. F1: their harmonic mean. Where there is nothing to divide by, it is 0.</p>`;
+}
+
+function confusions({ confusion }: ConfusionTable, names: readonly string[]): Markup {
+  const pairs = confusion
+    .flatMap((row, actual) => row.map((cases, predicted) => ({ actual, predicted, cases })))
+    .filter(({ actual, predicted, cases }) => actual !== predicted && cases > 0)
+    .toSorted((a, b) => b.cases - a.cases)
+    .slice(0, MAX_REPORTED_CONFUSIONS);
+  const items = pairs.map(
+    ({ actual, predicted, cases }) =>
+      markup`<li>${names[actual] ?? ''} taken for ${names[predicted] ?? ''}: ${count(cases)}</li>`,
+  );
+  return pairs.length === 0 ? markup`` : markup`<ol class="confused">${items}</ol>`;
+}
+
+async function mistakes({ subject, wrong, images }: Evaluation, names: readonly string[]): Promise<Markup> {
+  const shown = worst(wrong, MAX_SHOWN_MISTAKES);
+  const pngs = await digitPngs(shown.map(({ index }) => digitOf(images, subject.dataset, index)));
+  const items = shown.map((mistake, at) => {
+    const [actual, predicted] = [names[mistake.true] ?? '', names[mistake.predicted] ?? ''];
+    const picture = markup`<img src="${dataUri(pngs[at] ?? Buffer.alloc(0))}" alt="${actual}, taken for ${predicted}">`;
+    return markup`<li>${picture}<b>${actual}</b> → ${predicted}<br><span class="note">${percent(confidence(mistake), 1)} · ${mistake.index}</span></li>
+`;
+  });
+  const text =
+    shown.length === 0
+      ? 'There are none.'
+      : 'What it is → what the model took it for, how sure it was of that, and the number of the sample. The surest first.';
+  return markup`<section>
+<h2>Mistakes${shown.length < wrong.length ? `, ${shown.length} of ${count(wrong.length)}` : ''}</h2>
+<p class="note">${text}</p>
+<ul class="mistakes">
+${items}</ul>
+</section>`;
+}
+
+function facts(subject: Subject): Markup {
+  const { version, model, dataset, engine } = subject;
+  const { dataset: trainedOn, model: shape, ...settings } = model.configuration;
+  const rows: (readonly [string, string])[] = [
+    ['layers', [shape.inputs, ...shape.hidden, shape.classes].join(' – ')],
+    ...shownSettings(settings),
+    ['dataset', `${datasetOf(subject)}, SHA-256 ${dataset.sha256}`],
+    ...(trainedOn === dataset.sha256 ? [] : [['trained on', `SHA-256 ${trainedOn}`] as const]),
+    ['model', `SHA-256 ${model.sha256}, after step ${count(model.step)}`],
+    ['chain', model.chain],
+    [
+      'engine',
+      `${engine.kind}: ${engine.library}; ${engine.device}; ${engine.processor}; ${engine.threads === 1 ? '1 thread' : `${engine.threads} threads`}`,
+    ],
+    ['version', version],
+  ];
+  return markup`<section>
+<h2>How to have it again</h2>
+<dl class="facts">
+${rows.map(
+  ([name, value]) => markup`<dt>${name}</dt><dd>${visible(value)}</dd>
+`,
+)}</dl>
+</section>`;
+}
+
+function datasetOf({ dataset: { name, split } }: Subject): string {
+  return `the ${split} set${name === undefined ? '' : ` of ${visible(name)}`}`;
+}
+
+/** A picture as a part of the page, with words for who cannot see it. */
+function inline(svg: string, description: string): Markup {
+  return new Markup(svg.replace('<svg ', () => markup`<svg role="img" aria-label="${description}" `.text));
+}

@@ -1,0 +1,118 @@
+import { readdir, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { systemDisk } from '../../shared/disk/disk.ts';
+import { isOwnFolder, openEntry } from '../../shared/disk/regular-file.ts';
+import { systemCode } from '../../shared/disk/system-error.ts';
+import { makeIfNew, makeDirectories } from '../../shared/disk/whole-file.ts';
+import { ClusterError, messageOf } from '../../shared/errors.ts';
+import { uriOf, type StoreAddress } from './store-address.ts';
+import { checkName, isSegment } from './store-names.ts';
+import { writePlain } from './plain-file.ts';
+import { withRetries, type Patience } from './retry.ts';
+import type { Content, Found, Store } from './store.ts';
+
+type FileAddress = Extract<StoreAddress, { kind: 'file' }>;
+/** What a file system of a network may get over. */
+const passing = new Set(['EAGAIN', 'EBUSY', 'ESTALE', 'ETIMEDOUT']);
+
+/** A folder as a store. The folder itself may be reached through links; in it none is followed. */
+export class FileStore implements Store {
+  readonly #address: FileAddress;
+  readonly #patience: Patience;
+
+  constructor(address: FileAddress, patience: Patience) {
+    this.#address = address;
+    this.#patience = patience;
+  }
+
+  uri(name?: string): string {
+    return uriOf(this.#address, name);
+  }
+
+  async put(name: string, { size, sha256, open }: Content): Promise<void> {
+    checkName(name);
+    await this.#try(name, 'written', async () => {
+      const path = await this.#path(name, true);
+      const accept = (got: { size: number; sha256: string }): void => {
+        if (got.size === size && got.sha256 === sha256) return;
+        throw this.#explained(name, 'written', 'it changed while it was read');
+      };
+      const bytes = await open();
+      try {
+        await writePlain(bytes, { path, limit: size, accept });
+      } finally {
+        bytes.destroy();
+      }
+      await systemDisk.syncDirectory(dirname(path));
+    });
+  }
+
+  async get<T>(name: string, use: (found: Found) => Promise<T>): Promise<T | undefined> {
+    checkName(name);
+    return await this.#try(name, 'read', async () => {
+      const opened = await openEntry(await this.#path(name, false), 'STORE').catch(ifThere);
+      if (opened === undefined) return undefined;
+      const stream = opened.handle.createReadStream();
+      try {
+        return await use({ size: opened.size, bytes: stream });
+      } finally {
+        stream.destroy();
+      }
+    });
+  }
+
+  async remove(name: string): Promise<void> {
+    checkName(name);
+    await this.#try(name, 'removed', async () => {
+      const path = await this.#path(name, false);
+      await rm(path, { force: true });
+      await systemDisk.syncDirectory(dirname(path)).catch(ifThere);
+    });
+  }
+
+  async folders(): Promise<string[]> {
+    return await this.#try('', 'read', async () => {
+      const entries = (await readdir(this.#address.directory, { withFileTypes: true }).catch(ifThere)) ?? [];
+      return entries.filter((entry) => entry.isDirectory() && isSegment(entry.name)).map(({ name }) => name);
+    });
+  }
+
+  /** Where a name is, after every folder on the way there is known to be one, and no link. */
+  async #path(name: string, isMade: boolean): Promise<string> {
+    let path = this.#address.directory;
+    if (isMade) {
+      await makeDirectories(path).catch((error: unknown) => {
+        // What the disk said, which may pass.
+        throw error instanceof ClusterError ? (error.cause ?? error) : error;
+      });
+    }
+    for (const folder of name.split('/').slice(0, -1)) {
+      path = join(path, folder);
+      if ((await isOwnFolder(path, 'STORE')) || !isMade) continue;
+      await makeIfNew(path, systemDisk);
+      await systemDisk.syncDirectory(dirname(path));
+    }
+    return join(this.#address.directory, name);
+  }
+
+  async #try<T>(name: string, done: string, attempt: () => Promise<T>): Promise<T> {
+    const judge = (error: unknown) => ({
+      error: this.#explained(name, done, error),
+      isTransient: passing.has(systemCode(error) ?? ''),
+    });
+    return await withRetries(attempt, judge, this.#patience);
+  }
+
+  #explained(name: string, done: string, error: unknown): ClusterError {
+    return new ClusterError('STORE', `${this.uri(name)} could not be ${done}: ${messageOf(error)}`, {
+      fix: 'see to the folder (space, permissions), or name another one; what is there already is not sent again',
+      cause: error,
+    });
+  }
+}
+
+/** Undefined for what is not there. */
+function ifThere(error: unknown): undefined {
+  if (systemCode(error) === 'ENOENT') return undefined;
+  throw error;
+}

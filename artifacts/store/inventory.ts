@@ -1,0 +1,180 @@
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { isOwnFolder, readEntry, tensorFileLimit } from '../../shared/disk/regular-file.ts';
+import { systemCode } from '../../shared/disk/system-error.ts';
+import { shortDigest } from '../../shared/dataset/dataset.ts';
+import { ClusterError, messageOf } from '../../shared/errors.ts';
+import { MAX_STORED_FILES } from '../../shared/limits.ts';
+import { readModel } from '../../shared/files/model-file.ts';
+import { checkOwnModel } from '../../shared/files/own-model.ts';
+import { parseRunRecord } from '../../shared/files/run-schema.ts';
+import { contentTypeOf } from './content-type.ts';
+import type { Entry, Named } from './manifest.ts';
+import { isSegment } from './store-names.ts';
+import { digestPlain, streamPlain } from './plain-file.ts';
+import type { Content } from './store.ts';
+
+export const RECORD = 'run.json';
+export const MODEL = 'model.safetensors';
+/** The state of a run whose result is final. */
+export const FINISHED = 'finished';
+/**
+ * What a store gets of a run: its results. What a run goes on from (checkpoints/, lock.json) stays where it runs, and so do
+ * evaluations that were made later (eval-.../): each has a folder of its own that is nobody's result but its own.
+ */
+const results = [RECORD, 'metrics.jsonl', 'events.jsonl', MODEL] as const;
+const ARTIFACTS = 'artifacts';
+/** The last that a run writes of its artifacts, and the last of its own files in a store. */
+export const ARTIFACTS_MANIFEST = `${ARTIFACTS}/manifest.json`;
+
+/** A file of a run as it is put into a store. */
+export type RunFile = Entry & Content;
+
+/** A run's results, read once. */
+export interface Inventory extends Named {
+  /** As run.json says: finished, interrupted, ... */
+  readonly state: string;
+  readonly files: readonly RunFile[];
+}
+
+const identitySchema = z.object({
+  run: z.string().regex(/^(?!\.)[A-Za-z0-9._-]{1,64}$/),
+  started: z.iso.datetime(),
+  state: z.string(),
+  model: z.object({ sha256: z.string() }).optional(),
+});
+
+const artifactsSchema = z.object({
+  files: z.array(z.object({ name: z.string().refine(isSegment), size: z.int(), sha256: z.string() })),
+});
+
+/**
+ * The results in a run's directory with their SHA-256; those that the run has not (yet) are left out, and what begins with a
+ * dot. Rejects with USAGE where there is no run, with DATA where a file cannot be read or an artifact is not what the manifest of
+ * the artifacts says, with STORE for a link or an odd name.
+ */
+export async function readInventory(directory: string): Promise<Inventory> {
+  try {
+    const files: RunFile[] = [];
+    for (const name of [...results, ...(await artifactsIn(directory))]) {
+      const file = await runFile(directory, name);
+      if (file !== undefined) files.push(file);
+    }
+    if (files.length > MAX_STORED_FILES)
+      throw new ClusterError('STORE', `${directory} has more than ${MAX_STORED_FILES} files to send`);
+    await checkArtifacts(directory, files);
+    const text = await recordOf(directory);
+    const { run, started, state, model } = identityIn(text, join(directory, RECORD));
+    await checkModel(directory, files, text, model?.sha256);
+    return { run, started, state, files };
+  } catch (error) {
+    if (error instanceof ClusterError) throw error;
+    throw new ClusterError('DATA', `${directory} cannot be read: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+/** What the text of a run.json says; undefined where it is that of no run. */
+export function stateIn(record: string): string | undefined {
+  try {
+    return identitySchema.parse(JSON.parse(record)).state;
+  } catch {
+    return undefined;
+  }
+}
+
+async function recordOf(directory: string): Promise<string> {
+  const path = join(directory, RECORD);
+  try {
+    return (await readEntry(path)).toString('utf8');
+  } catch (error) {
+    if (systemCode(error) !== 'ENOENT') throw error;
+    throw new ClusterError('USAGE', `${directory} is no run: there is no ${path}`, {
+      fix: 'name the directory of a run, such as runs/ID',
+    });
+  }
+}
+
+function identityIn(text: string, path: string): z.infer<typeof identitySchema> {
+  try {
+    return identitySchema.parse(JSON.parse(text));
+  } catch (error) {
+    throw new ClusterError('DATA', `${path} is not that of a run`, { cause: error });
+  }
+}
+
+/**
+ * The model of another run may have been copied over the run's own. The run.json of an older mnist-dist does not say its digest:
+ * then its settings, its step and its chain say nearly the same.
+ */
+async function checkModel(
+  directory: string,
+  files: readonly RunFile[],
+  record: string,
+  recorded: string | undefined,
+): Promise<void> {
+  const model = files.find(({ name }) => name === MODEL);
+  if (model === undefined || model.sha256 === recorded) return;
+  const name = join(directory, MODEL);
+  if (recorded === undefined) {
+    const bytes = await readEntry(name, tensorFileLimit);
+    const { configuration, step, chain } = readModel(bytes, name);
+    const own = parseRunRecord(record, join(directory, RECORD));
+    return checkOwnModel({ name, bytes, configuration, step, chain }, own);
+  }
+  throw new ClusterError(
+    'DATA',
+    `${name} is not the model that run.json names: SHA-256 ${shortDigest(model.sha256)} instead of ${shortDigest(recorded)}`,
+    { fix: "bring the run's own file back" },
+  );
+}
+
+/** Whoever reads artifacts/manifest.json trusts it. A run without pictures has none: then all are sent as they are. */
+async function checkArtifacts(directory: string, files: readonly RunFile[]): Promise<void> {
+  if (!files.some(({ name }) => name === ARTIFACTS_MANIFEST)) return;
+  const path = join(directory, ARTIFACTS_MANIFEST);
+  for (const { name, size, sha256 } of await namedIn(path)) {
+    const file = files.find((file) => file.name === `${ARTIFACTS}/${name}`);
+    if (file?.size === size && file.sha256 === sha256) continue;
+    const what = file === undefined ? 'is missing, though' : 'holds other bytes than';
+    throw new ClusterError('DATA', `${join(directory, ARTIFACTS, name)} ${what} ${path} says`, {
+      fix: 'bring that file back, or move that manifest away: then the artifacts are sent as they are',
+    });
+  }
+}
+
+async function namedIn(path: string): Promise<z.infer<typeof artifactsSchema>['files']> {
+  const text = (await readEntry(path)).toString('utf8');
+  try {
+    return artifactsSchema.parse(JSON.parse(text)).files;
+  } catch (error) {
+    throw new ClusterError('DATA', `${path} is no manifest of artifacts`, {
+      fix: 'bring it back, or move it away: then the artifacts are sent as they are',
+      cause: error,
+    });
+  }
+}
+
+async function artifactsIn(directory: string): Promise<string[]> {
+  const folder = join(directory, ARTIFACTS);
+  if (!(await isOwnFolder(folder, 'STORE'))) return [];
+  const entries = await readdir(folder, { withFileTypes: true });
+  const shown = entries.filter((entry) => !entry.name.startsWith('.') && !entry.isDirectory());
+  return shown.map(({ name }) => {
+    if (isSegment(name)) return `${ARTIFACTS}/${name}`;
+    throw new ClusterError('STORE', `${JSON.stringify(join(folder, name))} has a name that no store takes`, {
+      fix: 'names have letters, digits, ".", "_" and "-": rename it, or move it away',
+    });
+  });
+}
+
+async function runFile(directory: string, name: string): Promise<RunFile | undefined> {
+  const path = join(directory, name);
+  try {
+    const { size, sha256 } = await digestPlain(path);
+    return { name, size, sha256, type: contentTypeOf(name), open: () => streamPlain(path, size) };
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+}

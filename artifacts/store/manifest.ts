@@ -1,0 +1,114 @@
+import { createHash } from 'node:crypto';
+import { Readable } from 'node:stream';
+import { z } from 'zod';
+import { ClusterError, messageOf, issuesOf } from '../../shared/errors.ts';
+import { MAX_MANIFEST_BYTES, MAX_STORED_FILE_BYTES, MAX_STORED_FILES } from '../../shared/limits.ts';
+import { contentTypeOf } from './content-type.ts';
+import { isStoreName } from './store-names.ts';
+import type { Content, Store } from './store.ts';
+
+/** The last that is written of a run in a store; without it there is no run. It names all the others. */
+export const MANIFEST = 'manifest.json';
+const MANIFEST_FORMAT = 1;
+const AGAIN = 'push the run again from where it is complete';
+
+const entrySchema = z.strictObject({
+  name: z.string().refine((name) => isStoreName(name) && name !== MANIFEST, 'leads elsewhere'),
+  size: z.int().min(0).max(MAX_STORED_FILE_BYTES),
+  sha256: z.string().regex(/^[0-9a-f]{64}$/),
+  type: z.string().max(128),
+});
+
+const manifestSchema = z.strictObject({
+  format: z.literal(MANIFEST_FORMAT),
+  run: z.string().regex(/^(?!\.)[A-Za-z0-9._-]{1,64}$/),
+  started: z.iso.datetime(),
+  files: z
+    .array(entrySchema)
+    .max(MAX_STORED_FILES)
+    // Some file systems take names for the same that differ in case.
+    .refine(
+      (files) => new Set(files.map(({ name }) => name.toLowerCase())).size === files.length,
+      'names one twice',
+    ),
+});
+
+/** One file of a run: its size in bytes, and 64 hexadecimal digits. */
+export type Entry = z.infer<typeof entrySchema>;
+export type Manifest = z.infer<typeof manifestSchema>;
+
+/** What a manifest is made of. */
+export interface Named {
+  readonly run: string;
+  readonly started: string;
+  readonly files: readonly Entry[];
+}
+
+export function manifestText({ run, started, files }: Named): string {
+  const named = files
+    .map(({ name, size, sha256, type }) => ({ name, size, sha256, type }))
+    .toSorted((a, b) => (a.name < b.name ? -1 : 1));
+  return `${JSON.stringify({ format: MANIFEST_FORMAT, run, started, files: named }, undefined, 2)}\n`;
+}
+
+/** A text as something to put. */
+export function textContent(name: string, text: string): Content {
+  const bytes = Buffer.from(text);
+  return {
+    size: bytes.length,
+    sha256: createHash('sha256').update(bytes).digest('hex'),
+    type: contentTypeOf(name),
+    open: async () => Readable.from([bytes], { objectMode: false }),
+  };
+}
+
+/** The manifest's text; undefined where there is none. Rejects with STORE for one that is too large. */
+export async function readManifestText(store: Store): Promise<string | undefined> {
+  return await readText(store, MANIFEST, MAX_MANIFEST_BYTES);
+}
+
+/** A file of a store as text, not compared with anything; undefined where there is none. Rejects with STORE beyond `limit` bytes. */
+export async function readText(store: Store, name: string, limit: number): Promise<string | undefined> {
+  return await store.get(name, async ({ bytes }) => {
+    const parts: Uint8Array[] = [];
+    let length = 0;
+    for await (const part of bytes) {
+      length += part.length;
+      if (length > limit)
+        throw new ClusterError('STORE', `${store.uri(name)} is too large: it has more than ${limit} bytes`, {
+          fix: AGAIN,
+        });
+      parts.push(part);
+    }
+    return Buffer.concat(parts).toString();
+  });
+}
+
+/** Throws STORE for what is no manifest, or names what lies elsewhere. */
+export function parseManifest(text: string, store: Store): Manifest {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (error) {
+    throw notAManifest(store, messageOf(error));
+  }
+  const parsed = manifestSchema.safeParse(json);
+  if (parsed.success) return parsed.data;
+  throw notAManifest(store, issuesOf(parsed.error));
+}
+
+/** The same; undefined for one that is damaged, which is as good as none. */
+export function manifestIn(text: string, store: Store): Manifest | undefined {
+  try {
+    return parseManifest(text, store);
+  } catch (error) {
+    if (error instanceof ClusterError) return undefined;
+    throw error;
+  }
+}
+
+function notAManifest(store: Store, why: string): ClusterError {
+  return new ClusterError('STORE', `${store.uri(MANIFEST)} is no manifest of a run: ${why}`, {
+    fix: AGAIN,
+  });
+}

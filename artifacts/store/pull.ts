@@ -1,0 +1,145 @@
+import { mkdir, readdir, rename, rm } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import { systemDisk } from '../../shared/disk/disk.ts';
+import { isOwnFolder, lstatIfThere } from '../../shared/disk/regular-file.ts';
+import { systemCode } from '../../shared/disk/system-error.ts';
+import { makeDirectories } from '../../shared/disk/whole-file.ts';
+import { ClusterError, messageOf } from '../../shared/errors.ts';
+import { MAX_STORE_TRANSFERS } from '../../shared/limits.ts';
+import type { StoreAddress } from './store-address.ts';
+import type { Entry, Manifest } from './manifest.ts';
+import { inParallel } from './parallel.ts';
+import { digestPlain, writePlain } from './plain-file.ts';
+import type { Patience } from './retry.ts';
+import type { Store } from './store.ts';
+import { findRun, takeStored } from './stored-run.ts';
+import { Tally, type Counted, type OnProgress } from './transfer-progress.ts';
+
+/** What was done. */
+export interface Pulled extends Counted {
+  readonly run: string;
+  readonly directory: string;
+}
+
+/** Where a pulled run goes: to this directory, or into a folder of runs under its id. */
+export type Destination = { readonly directory: string } | { readonly runs: string };
+
+/**
+ * Fetches the run at an address, each file compared with the manifest. It comes to be as a whole: until then it grows in a hidden
+ * folder beside its place, where the next pull finds what is there already. A directory that holds the same files is left as it
+ * is. Rejects with STORE; RUN_EXISTS where something else is in the way; DISK where it cannot be written.
+ */
+export async function pullRun(
+  address: StoreAddress,
+  destination: Destination,
+  patience: Patience,
+  onProgress: OnProgress = () => undefined,
+): Promise<Pulled> {
+  const { store, run, files } = await findRun(address, patience);
+  const directory = resolve('runs' in destination ? join(destination.runs, run) : destination.directory);
+  const tally = new Tally(files, onProgress);
+  if (await isThere(directory, files)) {
+    for (const file of files) tally.done(file, 'there');
+    return { ...tally.counted(), run, directory };
+  }
+  const draft = join(dirname(directory), `.${basename(directory)}.pull`);
+  const kept = await onDisk(draft, () => prepare(draft, files));
+  await inParallel(files, MAX_STORE_TRANSFERS, async (file) => {
+    if (!kept.has(file.name)) await fetchFile(store, draft, file);
+    tally.done(file, kept.has(file.name) ? 'there' : 'fetched');
+  });
+  await onDisk(directory, () => publish(draft, directory, files));
+  return { ...tally.counted(), run, directory };
+}
+
+/** Whether all files are in the directory, with the same bytes. An empty one may be filled; anything else is in the way. */
+async function isThere(directory: string, files: Manifest['files']): Promise<boolean> {
+  const stat = await onDisk(directory, () => lstatIfThere(directory));
+  if (stat === undefined) return false;
+  if (stat.isDirectory()) {
+    if ((await onDisk(directory, () => readdir(directory))).length === 0) return false;
+    const same = await Promise.all(files.map((file) => isSame(directory, file)));
+    if (same.every(Boolean)) return true;
+  }
+  throw new ClusterError('RUN_EXISTS', `${directory} is there already, and is not what the store holds`, {
+    fix: 'name another directory, or move that one away',
+  });
+}
+
+async function isSame(directory: string, { name, size, sha256 }: Entry): Promise<boolean> {
+  try {
+    const digest = await digestPlain(join(directory, name));
+    return digest.size === size && digest.sha256 === sha256;
+  } catch {
+    // Missing, a link or unreadable: not the same in any case, and whoever writes there says what is wrong.
+    return false;
+  }
+}
+
+/** Makes the folder, or takes what an earlier pull left in it: only whole files of this run stay. Resolves with their names. */
+async function prepare(draft: string, files: Manifest['files']): Promise<Set<string>> {
+  await makeDirectories(dirname(draft));
+  // A link is refused here, so that nothing is removed or written elsewhere.
+  if (!(await isOwnFolder(draft, 'STORE'))) await mkdir(draft);
+  const folders = new Set(files.flatMap(({ name }) => foldersOf(name)));
+  await prune(draft, '', folders, files);
+  for (const folder of [...folders].toSorted()) await mkdir(join(draft, folder), { recursive: true });
+  const same = await Promise.all(files.map((file) => isSame(draft, file)));
+  return new Set(files.filter((_, i) => same[i] === true).map(({ name }) => name));
+}
+
+/** Removes whatever is no file or folder of the run. Links are removed, not followed. */
+async function prune(
+  draft: string,
+  inside: string,
+  folders: ReadonlySet<string>,
+  files: Manifest['files'],
+): Promise<void> {
+  for (const entry of await readdir(join(draft, inside), { withFileTypes: true })) {
+    const name = inside === '' ? entry.name : `${inside}/${entry.name}`;
+    if (entry.isDirectory() && folders.has(name)) await prune(draft, name, folders, files);
+    else if (!entry.isFile() || !files.some((file) => file.name === name))
+      await rm(join(draft, name), { recursive: true, force: true });
+  }
+}
+
+/** `a/b/c` lies in `a` and `a/b`. */
+function foldersOf(name: string): string[] {
+  const parts = name.split('/').slice(0, -1);
+  return parts.map((_, i) => parts.slice(0, i + 1).join('/'));
+}
+
+async function fetchFile(store: Store, draft: string, file: Entry): Promise<void> {
+  const path = join(draft, file.name);
+  const explain = (error: unknown): ClusterError => diskError(path, error);
+  await takeStored(store, file, (bytes, accept) =>
+    writePlain(bytes, { path, limit: file.size, explain, accept }),
+  );
+}
+
+/** Gives the folder its name, once everything in it outlives a power cut. */
+async function publish(draft: string, directory: string, files: Manifest['files']): Promise<void> {
+  for (const folder of new Set(['', ...files.flatMap(({ name }) => foldersOf(name))]))
+    await systemDisk.syncDirectory(join(draft, folder));
+  await rename(draft, directory);
+  await systemDisk.syncDirectory(dirname(directory));
+}
+
+async function onDisk<T>(path: string, action: () => Promise<T>): Promise<T> {
+  try {
+    return await action();
+  } catch (error) {
+    if (error instanceof ClusterError) throw error;
+    throw diskError(path, error);
+  }
+}
+
+function diskError(path: string, error: unknown): ClusterError {
+  const isTaken = ['ENOTEMPTY', 'EEXIST', 'ENOENT'].includes(systemCode(error) ?? '');
+  return new ClusterError('DISK', `${path} could not be written: ${messageOf(error)}`, {
+    fix: isTaken
+      ? 'another pull may be at work there: pull again when it is done, or into another directory'
+      : 'free disk space, or name another directory; what is there already is not fetched again',
+    cause: error,
+  });
+}

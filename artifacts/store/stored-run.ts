@@ -1,0 +1,77 @@
+import { digestOf, written } from './plain-file.ts';
+import { ClusterError } from '../../shared/errors.ts';
+import type { StoreAddress } from './store-address.ts';
+import { parseManifest, readManifestText, type Entry, type Manifest } from './manifest.ts';
+import { openStore } from './open-store.ts';
+import type { Patience } from './retry.ts';
+import type { Store } from './store.ts';
+
+/** A whole run in a store. */
+export interface StoredRun extends Manifest {
+  readonly store: Store;
+}
+
+const SHOWN_FOLDERS = 8;
+
+/** Finds the run at an address. Rejects with STORE where there is none that is whole, saying what is there. */
+export async function findRun(address: StoreAddress, patience: Patience): Promise<StoredRun> {
+  const store = await openStore(address, patience);
+  const text = await readManifestText(store);
+  if (text === undefined) throw await noRun(store);
+  return { ...parseManifest(text, store), store };
+}
+
+/**
+ * One file of a run, compared with the manifest; undefined where the run has none of that name. Rejects with LIMIT, before any of
+ * it is fetched, where it has more than `limit` bytes; with STORE.
+ */
+export async function readStored(
+  { store, files }: StoredRun,
+  name: string,
+  limit: number,
+): Promise<Buffer | undefined> {
+  const entry = files.find((file) => file.name === name);
+  if (entry === undefined) return undefined;
+  if (entry.size > limit)
+    throw new ClusterError('LIMIT', `${store.uri(name)} has ${entry.size} bytes; ${limit} are allowed`);
+  return await takeStored(store, entry, async (bytes, accept) => {
+    const parts: Uint8Array[] = [];
+    const keep = async (part: Uint8Array): Promise<void> => void parts.push(part);
+    accept(await digestOf(written(bytes, entry.size, keep)));
+    return Buffer.concat(parts);
+  });
+}
+
+/** What `take` makes of a file that the manifest names; it calls `accept` with the digest of what it got, before it is used. */
+export async function takeStored<T>(
+  store: Store,
+  { name, size, sha256 }: Entry,
+  take: (
+    bytes: AsyncIterable<Uint8Array>,
+    accept: (got: { size: number; sha256: string }) => void,
+  ) => Promise<T>,
+): Promise<T> {
+  const other = (what: string): ClusterError =>
+    new ClusterError('STORE', `${store.uri(name)} ${what}`, {
+      fix: 'another process may be pushing it: try again later, or push it again from where it is complete',
+    });
+  const found = await store.get(name, async ({ bytes }) => ({
+    taken: await take(bytes, (got) => {
+      if (got.size !== size || got.sha256 !== sha256) throw other('is not what the manifest says');
+    }),
+  }));
+  if (found === undefined) throw other('is missing, though the manifest names it');
+  return found.taken;
+}
+
+async function noRun(store: Store): Promise<ClusterError> {
+  const folders = (await store.folders()).toSorted();
+  const shown = folders.slice(0, SHOWN_FOLDERS).map((name) => store.uri(name));
+  const more = folders.length > shown.length ? ', ...' : '';
+  return new ClusterError('STORE', `there is no whole run at ${store.uri()}: it has no manifest.json`, {
+    fix:
+      shown.length === 0
+        ? 'push it (again) from where it is complete: mnist-dist push RUN URI'
+        : `name one of the folders in it: ${shown.join(', ')}${more}`,
+  });
+}

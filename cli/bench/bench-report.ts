@@ -1,0 +1,60 @@
+import { z } from 'zod';
+import { engineKinds } from '../../shared/engine-identity.ts';
+import { transports } from './carrier.ts';
+import { kernelNames } from './kernel-timing.ts';
+import { phaseNames } from './step-phases.ts';
+
+/** What `mnist-dist bench --json` prints. */
+export const BENCH_FORMAT = 1;
+
+const count = z.int().min(1);
+const spread = z
+  .strictObject({ median: z.number(), min: z.number(), max: z.number(), repetitions: count })
+  .refine(({ min, median, max }) => min <= median && median <= max, 'min <= median <= max');
+
+export const benchReportSchema = z.strictObject({
+  format: z.literal(BENCH_FORMAT),
+  version: z.string(),
+  machine: z.strictObject({ node: z.string(), platform: z.string(), processor: z.string(), cores: count }),
+  model: z.strictObject({ inputs: count, hidden: z.array(count), classes: count, parameters: count }),
+  engine: z.enum(engineKinds).describe('The engine of the full loop.'),
+  pairs: count.describe('Interleaved repetitions of every measurement.'),
+  kernels: z.array(
+    z.strictObject({
+      kernel: z.enum(kernelNames),
+      batch_size: count.optional().describe('Rows of a mask.'),
+      microseconds: spread,
+    }),
+  ),
+  observation: z
+    .strictObject({ workers: count, microseconds: spread })
+    .describe('What the coordinator spends on a step so that somebody can watch.'),
+  engines: z
+    .array(
+      z.strictObject({
+        ...{ engine: z.enum(engineKinds), library: z.string() },
+        ...{ batch_size: count, virtual_shards: count, shards: count.describe('Shards in one call.') },
+        milliseconds: spread,
+      }),
+    )
+    .describe('One gradient call, nothing else.'),
+  skipped: z.array(z.strictObject({ engine: z.enum(engineKinds), reason: z.string() })),
+  wire: z
+    .array(z.strictObject({ transport: z.enum(transports), workers: count, steps_per_second: spread }))
+    .describe(
+      'Weights to every worker and a gradient back, nothing computed; bare tls: as many bytes over sockets of Node.',
+    ),
+  loop: z.array(
+    z.strictObject({
+      ...{ batch_size: count, virtual_shards: count, workers: count },
+      steps: count.describe('Steps that count, after 200 that do not.'),
+      steps_per_second: spread,
+      step_milliseconds: spread.describe('The median step of each run, from its metrics.jsonl.'),
+      phases: z
+        .array(z.strictObject({ phase: z.enum(phaseNames), milliseconds: z.number(), share: z.number() }))
+        .describe('Pieces measured alone, and the rest up to the median step; shares add up to 1.'),
+    }),
+  ),
+});
+
+export type BenchReport = z.infer<typeof benchReportSchema>;

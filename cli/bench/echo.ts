@@ -1,0 +1,93 @@
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer, type Server, type TLSSocket } from 'node:tls';
+import { portOf } from '../../coordinator/network/http-server.ts';
+import { assert, ClusterError } from '../../shared/errors.ts';
+import { tuneRuntime } from '../../shared/runtime.ts';
+import type { BenchCertificate } from './certificate.ts';
+import { MeasuredProcess } from './measured-process.ts';
+import type { Carrier } from './carrier.ts';
+
+/**
+ * The same bytes over sockets of Node's TLS and nothing else: each process sends back as many bytes as it got, once it has them
+ * all. What there is to gain for the wire over TLS.
+ */
+export class Echo implements Carrier {
+  readonly name = 'bare TLS';
+  readonly transport = 'bare tls';
+  readonly #bytes: Buffer;
+  readonly #certificate: BenchCertificate;
+  readonly #environment: NodeJS.ProcessEnv;
+  readonly #processes: MeasuredProcess[] = [];
+  readonly #sockets: { readonly socket: TLSSocket; missing: number }[] = [];
+  #server: Server | undefined;
+  #change: (error?: unknown) => void = () => undefined;
+
+  constructor(bytes: number, certificate: BenchCertificate, environment: NodeJS.ProcessEnv) {
+    this.#bytes = randomBytes(bytes);
+    this.#certificate = certificate;
+    this.#environment = environment;
+  }
+
+  async gather(workers: number): Promise<void> {
+    const server = (this.#server ??= await this.#listen());
+    const port = portOf(server);
+    assert(port !== undefined, 'it listens');
+    const { ca } = this.#certificate;
+    while (this.#processes.length < workers) {
+      const task = { kind: 'echo', port, ca, bytes: this.#bytes.length } as const;
+      const started = new MeasuredProcess('a process that echoes', task, this.#environment);
+      this.#processes.push(started);
+      started.failed.catch((error: unknown) => this.#change(error));
+    }
+    await this.#until(() => this.#sockets.length >= workers);
+  }
+
+  async exchange(workers: number): Promise<void> {
+    const some = this.#sockets.slice(0, workers);
+    for (const each of some) {
+      each.missing = this.#bytes.length;
+      each.socket.write(this.#bytes);
+    }
+    await this.#until(() => some.every(({ missing }) => missing === 0));
+  }
+
+  fail(error: unknown): void {
+    this.#change(error);
+  }
+
+  async end(): Promise<void> {
+    for (const { socket } of this.#sockets) socket.destroy();
+    this.#server?.close();
+    await Promise.all(this.#processes.map((each) => each.end()));
+  }
+
+  async #until(isDone: () => boolean): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      this.#change = (error) => {
+        if (error !== undefined) reject(error);
+        else if (isDone()) resolve();
+      };
+      this.#change();
+    });
+  }
+
+  async #listen(): Promise<Server> {
+    tuneRuntime();
+    const { cert, key } = this.#certificate;
+    const server = createServer({ cert, key, minVersion: 'TLSv1.3', noDelay: true }, (socket) => {
+      const peer = { socket, missing: 0 };
+      this.#sockets.push(peer);
+      socket.on('data', ({ length }: Buffer) => {
+        peer.missing -= length;
+        if (peer.missing === 0) this.#change();
+      });
+      socket.on('error', (error: Error) =>
+        this.#change(new ClusterError('RUN_FAILED', `an echo was lost: ${error.message}`)),
+      );
+      this.#change();
+    }).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    return server;
+  }
+}

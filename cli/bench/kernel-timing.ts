@@ -1,0 +1,82 @@
+import { adamRate, createKernels } from '../../shared/kernels/kernels.ts';
+import { parameterCount } from '../../shared/arithmetic/model-shape.ts';
+import { initialWeights } from '../../shared/arithmetic/random.ts';
+import type { Cell } from './cell.ts';
+import { microsecondsPerCall } from './timing.ts';
+import { DROPOUT, MODEL, SEED } from './workload.ts';
+
+export const kernelNames = ['mask', 'add', 'adam', 'check', 'checksum'] as const;
+export type KernelName = (typeof kernelNames)[number];
+
+export interface KernelCell extends Cell {
+  readonly kernel: KernelName;
+  /** The rows of a mask; undefined for the kernels that work on a whole gradient. */
+  readonly batchSize: number | undefined;
+  /** Microseconds of one call, one value a repetition. */
+  readonly microseconds: number[];
+}
+
+const FLOAT_BYTES = 4;
+const VECTORS = 5;
+
+/** The kernels on vectors of the model's size, called one after the other in this process. */
+export function kernelCells(batchSizes: readonly number[], milliseconds: number): KernelCell[] {
+  const calls = [
+    ...batchSizes.map((batchSize) => ({ kernel: 'mask' as const, batchSize, call: maskCall(batchSize) })),
+    ...vectorCalls().map((each) => ({ ...each, batchSize: undefined })),
+  ];
+  return calls.map(({ kernel, batchSize, call }) => {
+    const microseconds: number[] = [];
+    return {
+      ...{ kernel, batchSize, microseconds },
+      name: batchSize === undefined ? `kernel ${kernel}` : `kernel ${kernel}, batch ${batchSize}`,
+      measure: () => Promise.resolve(void microseconds.push(microsecondsPerCall(call, milliseconds))),
+    };
+  });
+}
+
+/** The masks of all hidden layers for one batch. */
+function maskCall(rows: number): () => void {
+  const kernels = createKernels(
+    MODEL.hidden.reduce((sum, units) => sum + rows * units * FLOAT_BYTES + 64, 0),
+  );
+  const masks = MODEL.hidden.map((units) => ({ units, at: kernels.allocate(rows * units * FLOAT_BYTES) }));
+  let step = 0;
+  return () => {
+    step += 1;
+    masks.forEach(({ units, at }, layer) =>
+      kernels.mask(at, { seed: SEED, step, position: 0, layer, rows, units, rate: DROPOUT }),
+    );
+  };
+}
+
+function vectorCalls(): { kernel: KernelName; call: () => void }[] {
+  const count = parameterCount(MODEL);
+  const kernels = createKernels(VECTORS * (count * FLOAT_BYTES + 64));
+  const vector = () => kernels.allocate(count * FLOAT_BYTES);
+  const [weights, gradient, sum, firstMoment, secondMoment] = [
+    vector(),
+    vector(),
+    vector(),
+    vector(),
+    vector(),
+  ];
+  const initial = initialWeights(SEED, MODEL);
+  kernels.floats(weights, count).set(initial);
+  // Values of a gradient's size, none of them 0: a moment that fades into subnormals would be another measurement.
+  kernels.floats(gradient, count).set(initial.map((value) => 0.01 * value + 1e-4));
+  const [beta1, beta2, epsilon, learningRate] = [0.9, 0.999, 1e-7, 0.001];
+  const moments = { firstMoment, secondMoment, beta1, beta2, epsilon };
+  let step = 0;
+  const adam = () => {
+    step += 1;
+    const rate = adamRate(learningRate, beta1, beta2, step);
+    kernels.adam({ from: weights, to: weights, gradient, count, rate, ...moments });
+  };
+  return [
+    { kernel: 'add', call: () => kernels.add(sum, gradient, count) },
+    { kernel: 'adam', call: adam },
+    { kernel: 'check', call: () => void kernels.check(gradient, count) },
+    { kernel: 'checksum', call: () => void kernels.checksum(gradient, count * FLOAT_BYTES) },
+  ];
+}

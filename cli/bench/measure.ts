@@ -1,0 +1,179 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { rmSync } from 'node:fs';
+import { availableParallelism, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { version } from '../package.ts';
+import { BENCH_PIECE_MILLISECONDS, BENCH_WIRE_MILLISECONDS } from '../../shared/limits.ts';
+import { assert } from '../../shared/errors.ts';
+import { defaultVirtualShards } from '../../shared/configuration.ts';
+import { parameterCount } from '../../shared/arithmetic/model-shape.ts';
+import type { EngineKind } from '../../shared/engine-identity.ts';
+import { processorName } from '../../worker/engines/processor.ts';
+import { carrierCell, type Carrier, type CarrierCell } from './carrier.ts';
+import { interleave, type Cell } from './cell.ts';
+import { makeBenchCertificate } from './certificate.ts';
+import { Echo } from './echo.ts';
+import { Engines, type MeasuredEngine } from './engines.ts';
+import { kernelCells, type KernelCell, type KernelName } from './kernel-timing.ts';
+import { loopCells, type LoopCell } from './loop.ts';
+import { observationCell, type ObservationCell } from './observation-cost.ts';
+import { phasesOf } from './step-phases.ts';
+import { BENCH_FORMAT, type BenchReport } from './bench-report.ts';
+import { median, spreadOf } from './statistics.ts';
+import { Wire } from './wire.ts';
+import { MODEL, spreadShards } from './workload.ts';
+
+export interface MeasureOptions {
+  readonly batchSizes: readonly number[];
+  readonly workers: readonly number[];
+  readonly pairs: number;
+  /** Steps that count in each run of the full loop; undefined for one or two seconds of them. */
+  readonly steps: number | undefined;
+  /** What the full loop trains with; one of `engines`. */
+  readonly engine: EngineKind;
+  readonly engines: readonly MeasuredEngine[];
+  /** For the processes that load no engine of ours, and for `local`, which finds its engine's by itself. */
+  readonly environment: NodeJS.ProcessEnv;
+  readonly signal: AbortSignal;
+  /** Told before each measurement; `done` of `total` are over. */
+  readonly progress: (cell: Cell, repetition: number, done: number, total: number) => void;
+}
+
+interface Sections {
+  readonly kernels: readonly KernelCell[];
+  readonly observation: ObservationCell;
+  readonly engines: Engines;
+  readonly wire: readonly CarrierCell[];
+  readonly loop: readonly LoopCell[];
+}
+
+/** Measures everything, interleaved; rejects with the signal's reason on Ctrl-C. No process and no file stays behind. */
+export async function measure(options: MeasureOptions): Promise<BenchReport> {
+  const { pairs, signal, environment, progress } = options;
+  const directory = await mkdtemp(join(tmpdir(), 'mnist-dist-bench-'));
+  const remove = (): void => rmSync(directory, { recursive: true, force: true });
+  process.once('exit', remove);
+  const engines = new Engines(options.engines, BENCH_PIECE_MILLISECONDS, signal);
+  const carriers = await openCarriers(environment, signal);
+  const wire = carriers.flatMap((carrier) =>
+    wireWorkers(options).map((workers) => carrierCell(carrier, workers, BENCH_WIRE_MILLISECONDS)),
+  );
+  const kernels = kernelCells(options.batchSizes, BENCH_PIECE_MILLISECONDS);
+  const observation = observationCell(BENCH_PIECE_MILLISECONDS);
+  const pieces = { kernels, engines, wire };
+  const estimate = (batchSize: number, workers: number) => estimateOf(options, pieces, batchSize, workers);
+  const loop = loopCells({ ...options, directory, estimate });
+  // The loop comes last: its first repetition takes its number of steps from the pieces.
+  const cells = [...kernels, observation, ...engines.cells, ...wire, ...loop];
+  try {
+    await interleave(cells, pairs, signal, (cell, repetition, done) =>
+      progress(cell, repetition, done, cells.length * pairs),
+    );
+    return reportOf(options, { ...pieces, observation, loop });
+  } finally {
+    await Promise.all([engines.end(), ...carriers.map((carrier) => carrier.end())]);
+    await rm(directory, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
+    process.off('exit', remove);
+  }
+}
+
+/** The wire as it is without TLS and with it, and what Node's TLS does with as many bytes. */
+async function openCarriers(
+  environment: NodeJS.ProcessEnv,
+  signal: AbortSignal,
+): Promise<readonly Carrier[]> {
+  const certificate = await makeBenchCertificate();
+  const [plain, secure] = [undefined, certificate].map((each) => new Wire(each, environment, signal));
+  assert(plain !== undefined && secure !== undefined, 'there are two');
+  const carriers = [plain, secure, new Echo(plain.frameBytes, certificate, environment)];
+  signal.addEventListener('abort', () => carriers.forEach((each) => each.fail(signal.reason)), {
+    once: true,
+  });
+  return carriers;
+}
+
+/** The numbers of workers in the grid, and those of them that compute where a batch has fewer shards. */
+function wireWorkers({ batchSizes, workers }: MeasureOptions): number[] {
+  const computing = batchSizes.flatMap((batchSize) =>
+    workers.map((count) => Math.min(count, defaultVirtualShards(batchSize))),
+  );
+  return [...new Set([...workers, ...computing])].toSorted((a, b) => a - b);
+}
+
+type Pieces = Pick<Sections, 'kernels' | 'engines' | 'wire'>;
+
+function estimateOf(options: MeasureOptions, pieces: Pieces, batchSize: number, workers: number): number {
+  const { gradientMilliseconds, kernelMicroseconds, wireMilliseconds, shards } = inputOf(
+    ...[options, pieces, batchSize, workers],
+  );
+  const gradient = Math.max(
+    ...shards.map((sizes) => sizes.reduce((sum, size) => sum + gradientMilliseconds(size), 0)),
+  );
+  const perCore = Math.max(1, shards.length / availableParallelism());
+  return gradient * perCore + wireMilliseconds + kernelMicroseconds('adam') / 1000;
+}
+
+/** The medians so far, as phasesOf takes them. */
+function inputOf(
+  options: MeasureOptions,
+  { kernels, engines, wire }: Pieces,
+  batchSize: number,
+  workers: number,
+) {
+  const shards = spreadShards(batchSize, workers);
+  const wireCell = wire.find((cell) => cell.transport === 'tcp' && cell.workers === shards.length);
+  return {
+    shards,
+    gradientMilliseconds: (count: number) =>
+      median(
+        engines.cells.find(
+          (cell) => cell.engine === options.engine && cell.batchSize === batchSize && cell.shards === count,
+        )?.milliseconds ?? [],
+      ),
+    kernelMicroseconds: (kernel: KernelName) =>
+      median(kernels.find((cell) => cell.kernel === kernel)?.microseconds ?? []),
+    wireMilliseconds: 1000 / median(wireCell?.stepsPerSecond ?? []),
+  };
+}
+
+function reportOf(options: MeasureOptions, sections: Sections): BenchReport {
+  const { kernels, observation, engines, wire, loop } = sections;
+  return {
+    ...{ format: BENCH_FORMAT, version, engine: options.engine, pairs: options.pairs },
+    machine: {
+      ...{ node: process.versions.node, platform: `${process.platform} ${process.arch}` },
+      ...{ processor: processorName(), cores: availableParallelism() },
+    },
+    model: { ...MODEL, hidden: [...MODEL.hidden], parameters: parameterCount(MODEL) },
+    kernels: kernels.map(({ kernel, batchSize, microseconds }) => ({
+      ...{ kernel, ...(batchSize === undefined ? {} : { batch_size: batchSize }) },
+      microseconds: spreadOf(microseconds),
+    })),
+    observation: {
+      workers: observation.workers,
+      microseconds: spreadOf(observation.microseconds),
+    },
+    engines: engines.cells.flatMap(({ engine, batchSize, shards, milliseconds }) => {
+      if (milliseconds.length === 0) return [];
+      const sizes = { batch_size: batchSize, virtual_shards: defaultVirtualShards(batchSize), shards };
+      const library = engines.libraries.get(engine) ?? '';
+      return [{ engine, library, ...sizes, milliseconds: spreadOf(milliseconds) }];
+    }),
+    skipped: [...engines.skipped].map(([engine, reason]) => ({ engine, reason })),
+    wire: wire.map(({ transport, workers, stepsPerSecond }) => ({
+      ...{ transport, workers },
+      steps_per_second: spreadOf(stepsPerSecond),
+    })),
+    loop: loop.map((cell) => loopRow(options, sections, cell)),
+  };
+}
+
+function loopRow(options: MeasureOptions, pieces: Pieces, cell: LoopCell): BenchReport['loop'][number] {
+  const { batchSize, virtualShards, workers, steps = 0, stepsPerSecond, stepMilliseconds } = cell;
+  const step = spreadOf(stepMilliseconds);
+  return {
+    ...{ batch_size: batchSize, virtual_shards: virtualShards, workers, steps },
+    ...{ steps_per_second: spreadOf(stepsPerSecond), step_milliseconds: step },
+    phases: phasesOf({ stepMilliseconds: step.median, ...inputOf(options, pieces, batchSize, workers) }),
+  };
+}

@@ -1,0 +1,68 @@
+import type { StepReport } from '../../coordinator/viewer.ts';
+import { runFacts, metricsSettings } from '../../dashboards/feed/facts.ts';
+import { Observation } from '../../dashboards/feed/observation.ts';
+import { configurationSchema } from '../../shared/configuration.ts';
+import { EVALUATION_CHUNK_ROWS } from '../../shared/limits.ts';
+import type { Cell } from './cell.ts';
+import { microsecondsPerCall } from './timing.ts';
+import { DROPOUT, MODEL, SEED } from './workload.ts';
+
+/** Workers of the measured cell. */
+export const OBSERVED_WORKERS = 4;
+
+export interface ObservationCell extends Cell {
+  readonly workers: number;
+  /** Microseconds of one step, one value a repetition. */
+  readonly microseconds: number[];
+}
+
+/** What the coordinator spends on a step so that somebody can watch: all that is told of it, fed to metrics and page. */
+export function observationCell(milliseconds: number): ObservationCell {
+  const call = observedStep();
+  const microseconds: number[] = [];
+  return {
+    ...{ name: 'observation', workers: OBSERVED_WORKERS, microseconds },
+    measure: () => Promise.resolve(void microseconds.push(microsecondsPerCall(call, milliseconds))),
+  };
+}
+
+function observedStep(): () => void {
+  const samples = EVALUATION_CHUNK_ROWS;
+  const configuration = configurationSchema.parse({
+    ...{
+      dataset: '0'.repeat(64),
+      model: MODEL,
+      dropout: DROPOUT,
+      batchSize: 32,
+      virtualShards: 4,
+      seed: SEED,
+    },
+    ...{ learningRate: 0.001, beta1: 0.9, beta2: 0.999, epsilon: 1e-7, epochs: 1 },
+    ...{ trainSamples: samples, testSamples: samples },
+  });
+  const classNames = Array.from({ length: MODEL.classes }, (_, i) => String(i));
+  const dataset = { rows: 1, columns: MODEL.inputs, classNames };
+  const observation = new Observation({
+    facts: runFacts(configuration, dataset, '', true),
+    metrics: metricsSettings(configuration, dataset, ''),
+    testImages: new Uint8Array(samples * MODEL.inputs),
+    clock: () => performance.now(),
+    notRecalled: (error) => {
+      throw error;
+    },
+  });
+  const results = Array.from({ length: OBSERVED_WORKERS }, (_, i) => ({
+    ...{ worker: `w${i}`, microseconds: 400, milliseconds: 0.8 },
+  }));
+  const report: StepReport = {
+    ...{ step: 0, epoch: 1, samples: 32, loss: 0.5, correct: 16, workers: OBSERVED_WORKERS },
+    // The norm is computed four times a second, however many steps there are.
+    ...{ milliseconds: 1, updateMilliseconds: 0.1, recordMilliseconds: 0.01, gradientNorm: () => 1 },
+  };
+  let step = 0;
+  return () => {
+    step += 1;
+    for (const result of results) observation.result(result);
+    observation.step({ ...report, step });
+  };
+}

@@ -1,0 +1,63 @@
+import { assert } from '../../shared/errors.ts';
+import { encodeBefore, roomBytes } from '../../shared/wire/frame.ts';
+import {
+  DEFAULT_MAX_DATA_BYTES,
+  DEFAULT_MAX_MODEL_BYTES,
+  DEFAULT_PREPARE_LIMIT_MILLISECONDS,
+  RESULT_FRAMES,
+} from '../../shared/limits.ts';
+import { coordinatorMessage, type WorkerMessage } from '../../shared/wire/messages.ts';
+import { parameterCount } from '../../shared/arithmetic/model-shape.ts';
+import { receive } from '../../shared/wire/receive.ts';
+import { connect, fetchDescription, type DialOptions } from '../../worker/dial.ts';
+import { Anchor } from '../../worker/trust.ts';
+
+/**
+ * A worker without an engine: it dials as workers do, copies the weights of each frame into place and answers at once
+ * by a gradient frame of the right size. No checksum is made or compared. Resolves when the connection closes.
+ */
+export async function exchange({
+  port,
+  token,
+  ca,
+}: {
+  port: number;
+  token: string;
+  /** With it over TLS. */
+  ca?: string | undefined;
+}): Promise<number> {
+  const dial: DialOptions = {
+    anchor: new Anchor(ca === undefined ? { kind: 'system' } : { kind: 'certificates', pem: ca }),
+    ...{ coordinator: new URL(`${ca === undefined ? 'ws' : 'wss'}://127.0.0.1:${port}`), token: () => token },
+    ...{
+      signal: new AbortController().signal,
+      maxModelBytes: DEFAULT_MAX_MODEL_BYTES,
+      maxDataBytes: DEFAULT_MAX_DATA_BYTES,
+      // It has none.
+      maxMemoryBytes: Infinity,
+      engine: 'reference',
+      dataLimitMilliseconds: DEFAULT_PREPARE_LIMIT_MILLISECONDS,
+    },
+  };
+  const description = await fetchDescription(dial);
+  const socket = await connect(dial, description);
+  const bytes = 4 * parameterCount(description.configuration.model);
+  const weights = new Uint8Array(bytes);
+  const rooms = Array.from({ length: RESULT_FRAMES }, () => new Uint8Array(roomBytes(bytes + 4)));
+  let answered = 0;
+  socket.onMessage((data, isBinary, free) => {
+    const { message, tensor } = receive(coordinatorMessage, data, isBinary, () => undefined, free);
+    if (message.kind !== 'step' || tensor?.byteLength !== bytes) return;
+    tensor.copyTo(weights);
+    const room = rooms[answered % rooms.length];
+    assert(room !== undefined, 'there is a frame for a gradient');
+    answered += 1;
+    const { run, term, step } = message;
+    const reply: WorkerMessage = { kind: 'gradient', run, term, step, part: 1, correct: 0, microseconds: 0 };
+    socket.sendTensor(encodeBefore(room, reply), () => undefined);
+  });
+  return await new Promise((resolve) => {
+    socket.webSocket.once('close', () => resolve(0));
+    socket.webSocket.once('error', () => resolve(1));
+  });
+}

@@ -1,0 +1,173 @@
+import { randomBytes } from 'node:crypto';
+import { version } from '../package.ts';
+import type { Peer } from '../../coordinator/network/peer.ts';
+import { listen, type CoordinatorServer } from '../../coordinator/network/server.ts';
+import { MNIST_DIGEST } from '../../shared/dataset/dataset.ts';
+import { assert, ClusterError } from '../../shared/errors.ts';
+import { encodeBefore, MAX_FRAME_HEAD_BYTES, roomBytes } from '../../shared/wire/frame.ts';
+import { tuneRuntime } from '../../shared/runtime.ts';
+import { SHARED_MEMORY_ROOMS } from '../../shared/limits.ts';
+import { ARITHMETIC, PROTOCOL, type CoordinatorMessage } from '../../shared/wire/messages.ts';
+import { initialWeights } from '../../shared/arithmetic/random.ts';
+import type { RunDescription } from '../../shared/wire/run-description.ts';
+import type { Carrier, Transport } from './carrier.ts';
+import type { BenchCertificate } from './certificate.ts';
+import { MeasuredProcess } from './measured-process.ts';
+import { DROPOUT, MODEL, SEED } from './workload.ts';
+
+const RUN = 'bench';
+/** The exchange that is going on. */
+interface Exchange {
+  missing: number;
+  readonly done: () => void;
+  readonly failed: (error: unknown) => void;
+}
+
+/**
+ * The wire alone: this process is a coordinator that only sends weights and takes gradients, over the listener and the
+ * sockets of the real one. Frames are encoded, decoded and parsed and bodies copied into place, as in a run; nothing is
+ * computed, not even a checksum.
+ */
+export class Wire implements Carrier {
+  readonly name: string;
+  readonly transport: Transport;
+  readonly #certificate: BenchCertificate | undefined;
+  readonly #signal: AbortSignal;
+  readonly #environment: NodeJS.ProcessEnv;
+  readonly #token = randomBytes(16).toString('hex');
+  readonly #connections: Peer[] = [];
+  readonly #processes: MeasuredProcess[] = [];
+  readonly #rooms: readonly Uint8Array[];
+  readonly #gradient: Uint8Array;
+  #server: CoordinatorServer | undefined;
+  #exchange: Exchange | undefined;
+  #step = 0;
+
+  /** With a certificate over TLS. */
+  constructor(
+    certificate: BenchCertificate | undefined,
+    environment: NodeJS.ProcessEnv,
+    signal: AbortSignal,
+  ) {
+    this.#certificate = certificate;
+    this.name = certificate === undefined ? 'wire' : 'wire over TLS';
+    this.transport = certificate === undefined ? 'tcp' : 'tls';
+    this.#environment = environment;
+    this.#signal = signal;
+    const weights = initialWeights(SEED, MODEL);
+    this.#rooms = Array.from({ length: SHARED_MEMORY_ROOMS }, () => {
+      const room = new Uint8Array(roomBytes(weights.byteLength));
+      room.set(new Uint8Array(weights.buffer), MAX_FRAME_HEAD_BYTES);
+      return room;
+    });
+    this.#gradient = new Uint8Array(weights.byteLength + 4);
+  }
+
+  /** Of the larger frame, that of a gradient, in bytes. */
+  get frameBytes(): number {
+    return roomBytes(this.#gradient.byteLength);
+  }
+
+  fail(error: unknown): void {
+    this.#exchange?.failed(error);
+  }
+
+  async end(): Promise<void> {
+    for (const connection of this.#connections) connection.close(undefined, 'the bench is over');
+    await Promise.all([...this.#processes.map((each) => each.end()), this.#server?.close()]);
+  }
+
+  async gather(workers: number): Promise<void> {
+    this.#server ??= await this.#listen();
+    const { port } = this.#server;
+    while (this.#processes.length < workers) {
+      const ca = this.#certificate?.ca;
+      const task = { kind: 'wire', port, token: this.#token, ca } as const;
+      const started = new MeasuredProcess('a worker of the wire', task, this.#environment);
+      this.#processes.push(started);
+      started.failed.catch((error: unknown) => this.#exchange?.failed(error));
+    }
+    const missing = workers - this.#connections.length;
+    if (missing > 0) await this.#waitFor(missing);
+  }
+
+  async exchange(workers: number): Promise<void> {
+    this.#step += 1;
+    const room = this.#rooms[this.#step % this.#rooms.length];
+    assert(room !== undefined, 'there is a frame of weights');
+    const connections = this.#connections.slice(0, workers);
+    const assignment = connections.map(({ slot }, i) => [slot, i + 1]);
+    const message: CoordinatorMessage = { kind: 'step', run: RUN, term: 1, step: this.#step, assignment };
+    const answered = this.#waitFor(workers);
+    const frame = encodeBefore(room, message);
+    for (const connection of connections)
+      connection.sendWeights({
+        message,
+        frame: () => frame,
+        pointer: () => frame.bytes,
+        hold: () => () => undefined,
+      });
+    await answered;
+  }
+
+  /** Resolves after so many connections or answers; rejects when a worker is lost, on Ctrl-C, or when nothing comes. */
+  async #waitFor(missing: number): Promise<void> {
+    this.#signal.throwIfAborted();
+    await new Promise<void>((done, failed) => (this.#exchange = { missing, done, failed }));
+  }
+
+  #arrived(): void {
+    const exchange = this.#exchange;
+    if (exchange === undefined) return;
+    exchange.missing -= 1;
+    if (exchange.missing === 0) exchange.done();
+  }
+
+  async #listen(): Promise<CoordinatorServer> {
+    // As coordinators do.
+    tuneRuntime();
+    const description = describe(this.#gradient.byteLength);
+    return await listen(
+      {
+        ...{ host: '127.0.0.1', port: 0, token: this.#token, maxFrameBytes: description.frame_bytes },
+        ...{ description: () => description, dataset: { digest: MNIST_DIGEST, bytes: new Uint8Array(0) } },
+        openMemory: () => undefined,
+        version: description.version,
+        warn: () => undefined,
+        tls: this.#certificate,
+      },
+      {
+        connected: (connection) => {
+          this.#connections.push(connection);
+          this.#arrived();
+        },
+        message: (_connection, _message, tensor) => {
+          if (tensor?.byteLength === this.#gradient.byteLength) tensor.copyTo(this.#gradient);
+          this.#arrived();
+        },
+        control: () => undefined,
+        disconnected: (_connection, reason) => {
+          this.#exchange?.failed(new ClusterError('RUN_FAILED', `a worker of the wire was lost: ${reason}`));
+        },
+      },
+    );
+  }
+}
+
+/** What a worker of the wire is told before it connects; it needs the sizes only. */
+function describe(gradientBytes: number): RunDescription {
+  const adam = { learningRate: 0.001, beta1: 0.9, beta2: 0.999, epsilon: 1e-7 };
+  return {
+    ...{ protocol: PROTOCOL, arithmetic: ARITHMETIC, version, run: RUN },
+    ...{ frame_bytes: roomBytes(gradientBytes), data_bytes: 1, class_names: [] },
+    configuration: {
+      ...{
+        dataset: MNIST_DIGEST,
+        model: { ...MODEL, hidden: [...MODEL.hidden] },
+        dropout: DROPOUT,
+        seed: SEED,
+      },
+      ...{ batchSize: 32, virtualShards: 4, epochs: 1, trainSamples: 60_000, testSamples: 10_000, ...adam },
+    },
+  };
+}

@@ -1,0 +1,77 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { makeDirectories, writeWhole } from '../../shared/disk/whole-file.ts';
+import { isWildcard } from '../../shared/wire/address.ts';
+import { ClusterError } from '../../shared/errors.ts';
+import { shellPath } from '../../shared/shell-word.ts';
+import type { Pair } from '../secrets/certificate-authority.ts';
+import { host } from '../options/endpoint.ts';
+import { stdout } from '../terminal/output.ts';
+import type { CertsOptions } from '../options/options.ts';
+import { hideFromGit, readSecretFile, writeSecretFile } from '../secrets/secret-file.ts';
+import { pemFileLimit, readCertificates } from '../secrets/tls-files.ts';
+
+/** Whoever is on the machine of the coordinator itself. */
+const LOOPBACK = ['localhost', '127.0.0.1', '::1'];
+
+/**
+ * `mnist-dist certs NAME...`: a private certificate authority, and a certificate by it for a coordinator with these names and
+ * addresses. An authority that is there is used again, so that workers that believe it go on doing so.
+ */
+export async function certs({ out, days }: CertsOptions, given: readonly string[]): Promise<number> {
+  const names = namesOf(given);
+  const folder = out ?? 'certs';
+  const isNew = await makeDirectories(folder);
+  const { makeAuthority, makeCertificate } = await import('../secrets/certificate-authority.ts');
+  const now = new Date();
+  const [caFile, caKeyFile] = [join(folder, 'ca.crt'), join(folder, 'ca.key')];
+  const old = readAuthority(caFile, caKeyFile);
+  // A folder that this command made is for secrets: tokens are put beside the keys. Another one may
+  // hold anything. An older version left its folder without a .gitignore.
+  const isOwn = isNew || (old !== undefined && !existsSync(join(folder, '.gitignore')));
+  hideFromGit(folder, isOwn ? ['*'] : ['/ca.key', '/coordinator.key']);
+  const authority = old ?? (await makeAuthority('mnist-dist private CA', days, now));
+  if (old === undefined) await write(authority, caFile, caKeyFile);
+  const own = await makeCertificate(authority, names, days, now);
+  const [file, keyFile] = [join(folder, 'coordinator.crt'), join(folder, 'coordinator.key')];
+  await write({ certificate: own.certificate + authority.certificate, key: own.key }, file, keyFile);
+  const lines = [
+    `${old === undefined ? 'made' : 'used'} the authority in ${caFile}; keep ${caKeyFile} to yourself, no machine that trains needs it`,
+    `made ${file} and ${keyFile} for ${names.join(', ')}, valid for ${days} days`,
+    '',
+    `mnist-dist coordinator --host 0.0.0.0 --ssl-certfile ${shellPath(file)} --ssl-keyfile ${shellPath(keyFile)}`,
+  ];
+  stdout.write(...lines);
+  return 0;
+}
+
+function namesOf(given: readonly string[]): [string, ...string[]] {
+  const names = given.map((text) => {
+    const name = host.parse(text);
+    if (name !== undefined && !isWildcard(name)) return name;
+    throw new ClusterError('USAGE', `"${text}" is no name of a machine`, {
+      fix: `Allowed: ${host.allowed}.`,
+    });
+  });
+  const [first = 'localhost', ...rest] = new Set([...names, ...LOOPBACK]);
+  return [first, ...rest];
+}
+
+/** The authority that an earlier call left; undefined where there is none. Throws USAGE where one half of it is missing. */
+function readAuthority(file: string, keyFile: string): Pair | undefined {
+  if (!existsSync(file) && !existsSync(keyFile)) return undefined;
+  const missing = [file, keyFile].find((each) => !existsSync(each));
+  if (missing === undefined)
+    return {
+      certificate: readCertificates(file, 'ca.crt').map(String).join(''),
+      key: readSecretFile(keyFile, 'ca.key', pemFileLimit),
+    };
+  throw new ClusterError('USAGE', `the authority in that folder is not whole: there is no ${missing}`, {
+    fix: 'put it back, or make a new authority in another folder (--out), whose ca.crt all workers need then',
+  });
+}
+
+async function write({ certificate, key }: Pair, file: string, keyFile: string): Promise<void> {
+  writeSecretFile(keyFile, key);
+  await writeWhole(file, certificate);
+}

@@ -1,0 +1,260 @@
+import { join } from 'node:path';
+import { inheritedListener } from '../processes/child-process.ts';
+import { silentViewer, viewers, type RunViewer } from '../../coordinator/viewer.ts';
+import { drawingOf, hasReport } from '../runs/artifact-files.ts';
+import type { Outcome } from '../../coordinator/decisions/effects.ts';
+import { errorOf } from '../../coordinator/decisions/outcome.ts';
+import { readRunRecord } from '../../coordinator/run-directory/read-run.ts';
+import { startCoordinator, type RunningCoordinator } from '../../coordinator/start-coordinator.ts';
+import { loadDataset } from '../../shared/dataset/load-dataset.ts';
+import { datasetOfRun, loadOwnDataset } from '../../shared/dataset/own-dataset.ts';
+import type { Configuration } from '../../shared/configuration.ts';
+import type { Dataset } from '../../shared/dataset/dataset.ts';
+import { ClusterError, messageOf, type ErrorCode } from '../../shared/errors.ts';
+import { tuneRuntime } from '../../shared/runtime.ts';
+import { shellPath } from '../../shared/shell-word.ts';
+import type { RunRecord } from '../../shared/files/run-schema.ts';
+import { totalEpochs, totalSteps } from '../../shared/arithmetic/schedule.ts';
+import type { Log } from '../terminal/log.ts';
+import type { CoordinatorOptions, OptionKey } from '../options/options.ts';
+import { stdout } from '../terminal/output.ts';
+import { version } from '../package.ts';
+import { checkArtifacts } from '../runs/check-artifacts.ts';
+import { shortcomingOf } from '../../shared/evaluation/shortcoming.ts';
+import { invite, orStop, writeJoinFile } from '../secrets/invitation.ts';
+import { keepRun } from '../../artifacts/store/upload-run.ts';
+import { patienceOf } from '../runs/transfer.ts';
+import { observe, type Observed } from '../runs/observe.ts';
+import { adoptRun } from '../runs/resume.ts';
+import { readOverview } from '../runs/run-overview.ts';
+import { configurationOf, runSettings, startWorkersOf } from '../runs/run-settings.ts';
+import { isSupervised } from '../processes/signals.ts';
+import { onExpect, onStop, tell } from '../processes/supervised.ts';
+import { shortcomingText } from '../terminal/summary.ts';
+import { trainingCertificate, type OwnCertificate } from '../secrets/tls-files.ts';
+import { openTerminal, type Progress } from '../terminal/live-terminal.ts';
+import { generateToken, givenToken, writeLoopbackToken } from '../secrets/token.ts';
+
+/** `mnist-dist coordinator`: owns one run, from gathering workers to its result. */
+export async function coordinator(
+  given: CoordinatorOptions,
+  explicit: ReadonlySet<OptionKey>,
+): Promise<number> {
+  tuneRuntime();
+  const adopted = await adoptRun(given, explicit);
+  const { logLevel, logFormat } = adopted;
+  const terminal = openTerminal({
+    ...{ output: stdout, logLevel, logFormat },
+    isQuiet: !adopted.progress,
+  });
+  try {
+    const certificate = trainingCertificate(adopted);
+    await checkArtifacts(adopted, terminal.log);
+    const { dataset, data } = await datasetOf(adopted);
+    const options = { ...adopted, data };
+    const configuration = configurationOf(options, dataset);
+    const observed = await observe(options, explicit, configuration, dataset, terminal.log);
+    if (observed !== undefined) tell({ kind: 'page', port: observed.port });
+    const hurry = new AbortController();
+    try {
+      return await train({ options, certificate, dataset, configuration, observed, hurry, ...terminal });
+    } finally {
+      await observed?.close(hurry.signal);
+    }
+  } finally {
+    terminal.progress.close();
+  }
+}
+
+/** The dataset of a new run, or the own one of a resumed run; `data` is the folder to record. */
+async function datasetOf({
+  data,
+  resume,
+}: CoordinatorOptions): Promise<{ dataset: Dataset; data: string | undefined }> {
+  if (resume === undefined) return { dataset: await loadDataset(data), data };
+  const own = datasetOfRun(resume, await readRunRecord(resume));
+  return { dataset: await loadOwnDataset(own, data), data: data ?? own.folder };
+}
+
+interface Training {
+  readonly options: CoordinatorOptions;
+  readonly certificate: OwnCertificate | undefined;
+  readonly dataset: Dataset;
+  readonly configuration: Configuration;
+  readonly observed: Observed | undefined;
+  /** Aborted by Ctrl-C when the run is over: nothing is sent to a store, and no scrape is waited for, any more. */
+  readonly hurry: AbortController;
+  readonly progress: Progress;
+  readonly log: Log;
+}
+
+async function train(training: Training): Promise<number> {
+  const { options, certificate, dataset, configuration, observed, hurry, progress, log } = training;
+  const ownToken = givenToken(options.tokenFile, process.env);
+  const token = ownToken ?? generateToken();
+  const terminal = viewerOf(configuration, progress, log);
+  const draw = options.pictures ? drawingOf(dataset) : undefined;
+  const run = await startCoordinator(
+    {
+      ...runSettings(options),
+      configuration,
+      dataset,
+      token,
+      version,
+      tls: certificate,
+      draw,
+      descriptor: inheritedListener(),
+      listening:
+        ownToken === undefined ? (port) => writeLoopbackToken(options.host, port, token).remove : undefined,
+    },
+    viewers(observed === undefined ? [terminal] : [terminal, observed.viewer], (viewer, error) => {
+      if (viewer === observed?.viewer) observed.fail(error);
+      else
+        log.error(
+          { err: error },
+          `the terminal shows no more of this run, which goes on: ${messageOf(error)}`,
+        );
+    }),
+  );
+  tell({ kind: 'ready' });
+  onExpect((workers) => run.expect(workers));
+  observed?.attach(run);
+  progress.attach(() => run.inspect());
+  let isOver = false;
+  let stopped: ErrorCode | undefined;
+  onStop((code) => {
+    stopped = code;
+    if (isOver) hurry.abort(new ClusterError(code, 'stopped'));
+    else run.stop(code);
+  });
+  announce(training, run.directory);
+  const closeDoor = await orStop(run, () => openDoor(training, run, token, ownToken === undefined));
+  try {
+    const { outcome, record } = await run.done
+      .finally(() => (isOver = true))
+      .catch((error: unknown) => {
+        // Nobody wrote down how it ended: the page hears it from here.
+        observed?.viewer.ended({ state: 'failed', code: 'RUN_FAILED', message: messageOf(error) });
+        throw error;
+      });
+    if (outcome.code !== undefined) throw errorOf(outcome.code, withWayOn(outcome, run.directory));
+    // The word came too late to end the run, but not to end what follows it.
+    if (stopped !== undefined) hurry.abort(new ClusterError(stopped, 'stopped'));
+    const isDrawn = hasReport(run.directory);
+    await summarize(training, run.directory, record, isDrawn);
+    await keep(run.directory, options.artifacts, hurry.signal, log);
+    if (options.pictures && !isDrawn) throw notDrawn(run.directory);
+    return 0;
+  } finally {
+    closeDoor();
+    const { httpLinger } = options;
+    if (observed !== undefined && httpLinger > 0)
+      log.info({}, `waiting at most ${httpLinger} s for one more scrape (--http-linger; Ctrl-C ends it)`);
+  }
+}
+
+/** A run that was stopped, or waited for workers in vain, says how to resume it. */
+function withWayOn(outcome: Outcome, directory: string): Outcome {
+  if (outcome.state !== 'interrupted' && outcome.code !== 'RENDEZVOUS') return outcome;
+  const again = `resume it with: mnist-dist ${isSupervised() ? 'local' : 'coordinator'} --resume ${shellPath(directory)}`;
+  return { ...outcome, fix: outcome.fix === undefined ? again : `${outcome.fix}; ${again}` };
+}
+
+/** Leaves what workers need where they find it, and says how they join; returns how to take it back. */
+function openDoor(
+  { options, certificate, log }: Training,
+  { port, directory }: RunningCoordinator,
+  token: string,
+  isGenerated: boolean,
+): () => void {
+  // Its supervisor has told its workers.
+  if (isSupervised()) return () => undefined;
+  const { host, advertise, logFormat } = options;
+  const door = { host, advertise, port, certificate, token };
+  const joinFile = join(directory, 'join');
+  const removeJoinFile = writeJoinFile(joinFile, door);
+  const workers = startWorkersOf(options);
+  const isShown = stdout.isTerminal && logFormat === 'text';
+  invite(
+    door,
+    workers === 1 ? 'a worker' : `${workers} workers`,
+    { sameUser: isGenerated, joinFile, isShown },
+    log,
+  );
+  return removeJoinFile;
+}
+
+function notDrawn(directory: string): ClusterError {
+  return new ClusterError('DISK', `all of ${directory} is there but its report and pictures`, {
+    fix: `the log says why; \`mnist-dist eval ${shellPath(directory)}\` makes them, without the curves`,
+  });
+}
+
+/** Puts the results into the store, if there is one. Rejects with STORE, saying how to finish it. */
+async function keep(
+  directory: string,
+  uri: string | undefined,
+  signal: AbortSignal,
+  log: Log,
+): Promise<void> {
+  if (uri === undefined) return;
+  const kept = await keepRun(directory, uri, patienceOf(signal, log));
+  log.info({ uri: kept.uri }, `the results are at ${kept.uri}`);
+}
+
+function announce({ options, observed, progress, log }: Training, directory: string): void {
+  log.info({ run: directory }, `run ${directory}`);
+  if (observed !== undefined) {
+    log.info({ page: observed.url }, `watch it at ${observed.url}`);
+    progress.page(observed.url);
+  }
+  const { virtualShards } = options;
+  const workers = startWorkersOf(options);
+  if (workers > virtualShards) {
+    log.warn(
+      { workers, virtualShards },
+      `${workers} workers, but a batch has ${virtualShards} shards: ${workers - virtualShards} stand by (--virtual-shards)`,
+    );
+  }
+}
+
+function viewerOf(configuration: Configuration, progress: Progress, log: Log): RunViewer {
+  const [epochs, steps] = [totalEpochs(configuration), totalSteps(configuration)];
+  return {
+    ...silentViewer,
+    step: (report) => progress.step({ ...report, epochs, totalSteps: steps }),
+    evaluation: (report) => progress.evaluation(report),
+    event: (event) => progress.event(event),
+    log: (level, message, fields) => log[level](fields, message),
+    started: () => tell({ kind: 'started' }),
+  };
+}
+
+async function summarize(
+  { progress, log }: Training,
+  runDirectory: string,
+  record: RunRecord,
+  isDrawn: boolean,
+): Promise<void> {
+  const { result, engine, dataset, model } = record;
+  if (result === undefined || model === undefined) return;
+  // What terms before this one did counts, too.
+  const { seconds, waited, workers, firstLoss } = await readOverview(runDirectory, record.run, Date.now());
+  progress.summary({
+    ...{ runDirectory, hasReport: isDrawn },
+    engine:
+      engine === undefined
+        ? 'none'
+        : `${engine.description.kind} (${engine.description.library}, ${engine.description.device})`,
+    workers,
+    seconds,
+    waited,
+    steps: record.step,
+    stepsPerSecond: result.steps_per_second ?? undefined,
+    test: { ...result.test, classNames: dataset.class_names },
+    modelSha256: model.sha256,
+  });
+  const shortcoming = shortcomingOf(result.test, firstLoss);
+  if (shortcoming !== undefined)
+    log.warn({ shortcoming }, shortcomingText(shortcoming, result.test, record.configuration.learning_rate));
+}

@@ -1,0 +1,48 @@
+import { errorTable } from '../../shared/errors.ts';
+import { DEFAULT_WORKERS } from '../../shared/limits.ts';
+import { canTrain, doctorRows, type Row } from '../../worker/native/doctor-rows.ts';
+import { rowLines } from '../../worker/native/doctor-table.ts';
+import { readyTensorFlow } from '../../worker/native/engine-manifest.ts';
+import { machineChecks, type MachineCheck } from '../processes/machine.ts';
+import { stdout } from '../terminal/output.ts';
+import { refusalOf } from '../processes/refusal.ts';
+
+export interface DoctorCommand {
+  readonly json: boolean;
+  readonly host?: string | undefined;
+  readonly port?: number | undefined;
+  readonly data?: string | undefined;
+  readonly runsDir?: string | undefined;
+}
+
+/** `mnist-dist doctor`: the table, or JSON; resolves with NOT_READY if training cannot run here. */
+export async function doctor(options: DoctorCommand): Promise<number> {
+  const engine = readyTensorFlow() === undefined ? 'wasm' : 'tensorflow';
+  // First: the other checks keep memories of WebAssembly.
+  const machine = machineChecks(DEFAULT_WORKERS, engine).map(machineRow);
+  const rows = [...(await doctorRows(options)), ...machine];
+  const isAble = canTrain(rows);
+  if (options.json) stdout.json({ canTrain: isAble, rows });
+  else {
+    stdout.write(...rowLines(rows), '');
+    stdout.write(isAble ? 'Training can run here.' : 'Training cannot run here; see FAIL above.');
+  }
+  return isAble ? 0 : errorTable.NOT_READY.exit;
+}
+
+/** A check of `local` as a row. */
+export function machineRow({ name, good, isNeeded, run }: MachineCheck): Row {
+  try {
+    run();
+    return { check: name, status: 'ok', detail: good };
+  } catch (error) {
+    const refusal = refusalOf(error);
+    if (refusal === undefined) throw error;
+    return {
+      check: name,
+      status: isNeeded ? 'failed' : 'warning',
+      detail: refusal.message,
+      ...(refusal.fix === undefined ? {} : { fix: refusal.fix }),
+    };
+  }
+}

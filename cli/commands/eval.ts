@@ -1,0 +1,177 @@
+import { join } from 'node:path';
+import { checkEmpty, subjectOf, writeArtifacts } from '../runs/artifact-files.ts';
+import { startEvaluation, type Evaluated } from '../../coordinator/evaluator.ts';
+import { errorOf } from '../../coordinator/decisions/outcome.ts';
+import type { Score } from '../../shared/evaluation/score.ts';
+import { loadDataset } from '../../shared/dataset/load-dataset.ts';
+import { loadOwnDataset } from '../../shared/dataset/own-dataset.ts';
+import { invite } from '../secrets/invitation.ts';
+import { shortDigest, swappedHalves, type Dataset } from '../../shared/dataset/dataset.ts';
+import { assert, ClusterError } from '../../shared/errors.ts';
+import { DEFAULT_RENDEZVOUS_TIMEOUT_SECONDS } from '../../shared/limits.ts';
+import { tuneRuntime } from '../../shared/runtime.ts';
+import { chooseModel, type ChosenModel } from '../runs/choose-model.ts';
+import {
+  evaluationDocument,
+  evaluationLines,
+  evaluationRows,
+  type Evaluation,
+} from '../terminal/evaluation-report.ts';
+import { createLogger, type Log } from '../terminal/log.ts';
+import type { EvalOptions, OptionKey } from '../options/options.ts';
+import { withOwnWorkers, workerFailure } from '../processes/own-workers.ts';
+import { stderr, stdout } from '../terminal/output.ts';
+import { version } from '../package.ts';
+import { grouped, percent } from '../terminal/progress-line.ts';
+import { onStop, Stopping } from '../processes/supervised.ts';
+import { generateToken, givenToken, writeLoopbackToken } from '../secrets/token.ts';
+import { trainingCertificate } from '../secrets/tls-files.ts';
+import { patienceOf } from '../runs/transfer.ts';
+import { planWorkers } from '../processes/worker-plan.ts';
+
+/** `mnist-dist eval`: what a model says of a test set; the result on stdout, all else on stderr. Changes no file of the run. */
+export async function evaluate(
+  options: EvalOptions,
+  explicit: ReadonlySet<OptionKey>,
+  named: string | undefined,
+): Promise<number> {
+  tuneRuntime();
+  const { logLevel, logFormat } = options;
+  const log = createLogger({ level: logLevel, format: logFormat, destination: stderr });
+  const stopping = new Stopping();
+  const fetching = new AbortController();
+  onStop((code) => {
+    fetching.abort(new ClusterError(code, 'stopped'));
+    stopping.stop(code);
+  });
+  const chosen = await chooseModel(named, options.runsDir, patienceOf(fetching.signal, log));
+  const { own } = chosen;
+  const whole = await (options.data === undefined
+    ? loadOwnDataset(own, undefined)
+    : loadDataset(options.data));
+  if (whole.digest !== own.digest)
+    log.warn(
+      { dataset: whole.digest, own: own.digest },
+      `${chosen.name} was trained with another dataset: SHA-256 ${shortDigest(own.digest)}; this one has ${shortDigest(whole.digest)} (--data)`,
+    );
+  const dataset = options.split === 'train' ? swappedHalves(whole) : whole;
+  checkFit(chosen, dataset);
+  if (options.out !== undefined) await checkEmpty(options.out);
+  log.info(
+    { model: chosen.name, samples: dataset.test.samples },
+    `evaluating ${grouped(dataset.test.samples)} ${options.split === 'train' ? 'training' : 'test'} images of ${dataset.name ?? 'the dataset'} with ${chosen.name}`,
+  );
+  const evaluated = await compute({ model: chosen, dataset, options, explicit, stopping, log });
+  const { score } = evaluated;
+  if (score === undefined)
+    throw new ClusterError('DIVERGED', `${chosen.name} has a loss on this dataset that is not finite`);
+  const evaluation = { ...evaluated, score, chosen, dataset, split: options.split };
+  // Whatever becomes of its pictures, the result is told.
+  print(evaluation, options);
+  const pictures = options.pictures ? await keep(evaluation, options, log) : undefined;
+  if (pictures !== undefined) log.error({ err: pictures }, pictures.message);
+  const code = judged(score, options.failUnder);
+  if (pictures !== undefined) throw pictures;
+  return code;
+}
+
+/** Beside the run's own artifacts, never over them. Resolves with what went wrong. */
+async function keep(
+  { score, misclassified, dataset, chosen, split, engine }: Evaluation,
+  { out }: EvalOptions,
+  log: Log,
+): Promise<ClusterError | undefined> {
+  assert(engine !== undefined, 'a worker has computed it');
+  const time = new Date().toISOString().slice(0, 19).replaceAll(/[-:]/g, '').replace('T', '-');
+  const place = out === undefined ? { like: join(chosen.directory ?? '', `eval-${time}`) } : { named: out };
+  try {
+    const folder = await writeArtifacts(place, {
+      subject: subjectOf(chosen, chosen.record?.run, dataset, split, engine),
+      ...{ score, wrong: misclassified, images: dataset.test.images, metricsFile: undefined },
+    });
+    log.info({ report: join(folder, 'report.html') }, `report and pictures are in ${folder}`);
+    return undefined;
+  } catch (error) {
+    if (error instanceof ClusterError) return error;
+    throw error;
+  }
+}
+
+/** A model sees as many pixels, and knows as many classes, as it was trained with. */
+function checkFit({ name, configuration }: ChosenModel, { rows, columns, classNames }: Dataset): void {
+  const { inputs, classes } = configuration.model;
+  if (inputs === rows * columns && classes === classNames.length) return;
+  throw new ClusterError(
+    'DATA',
+    `${name} takes ${inputs} pixels and knows ${classes} classes; the dataset has ${rows} x ${columns} pixels and ${classNames.length} classes`,
+    { fix: 'give --data DIR with a dataset like the one it was trained with' },
+  );
+}
+
+interface Computation {
+  readonly model: ChosenModel;
+  readonly dataset: Dataset;
+  readonly options: EvalOptions;
+  readonly explicit: ReadonlySet<OptionKey>;
+  readonly stopping: Stopping;
+  readonly log: Log;
+}
+
+async function compute({
+  model,
+  dataset,
+  options,
+  explicit,
+  stopping,
+  log,
+}: Computation): Promise<Evaluated> {
+  // Workers dial in where an address was given.
+  const isOpen = explicit.has('host') || explicit.has('port');
+  const plans = isOpen ? [] : await planWorkers(options, log);
+  const given = isOpen ? givenToken(options.tokenFile, process.env) : undefined;
+  const token = given ?? generateToken();
+  const certificate = isOpen ? trainingCertificate(options) : undefined;
+  const isGenerated = isOpen && given === undefined;
+  const serving = await startEvaluation(
+    model,
+    {
+      ...{ dataset, token, version, tls: certificate, startWorkers: Math.max(1, plans.length) },
+      ...(isOpen ? { host: options.host, port: options.port } : { host: '127.0.0.1', port: 0 }),
+      rendezvousMilliseconds: 1000 * DEFAULT_RENDEZVOUS_TIMEOUT_SECONDS,
+      listening: isGenerated ? (port) => writeLoopbackToken(options.host, port, token).remove : undefined,
+    },
+    (level, message, fields) => log[level](fields, message),
+  );
+  const { host, advertise } = options;
+  const door = { host, advertise, port: serving.port, certificate, token };
+  const isShown = stderr.isTerminal && options.logFormat === 'text';
+  if (isOpen) invite(door, 'a worker', { sameUser: isGenerated, joinFile: undefined, isShown }, log);
+  const { outcome, result } = await withOwnWorkers({
+    ...{ serving, plans, token, options, stopping, log, failureOf: workerFailure },
+  });
+  // One that is not finite ends as diverged, which is told with the model's name.
+  if (outcome.code === undefined || outcome.code === 'DIVERGED') return result;
+  throw errorOf(outcome.code, outcome);
+}
+
+function print(evaluation: Evaluation, { format }: EvalOptions): void {
+  switch (format) {
+    case 'text':
+      stdout.write(...evaluationLines(evaluation, stdout.width, stdout.style));
+      return;
+    case 'json':
+      stdout.json(evaluationDocument(evaluation));
+      return;
+    case 'csv':
+      stdout.csv(...evaluationRows(evaluation));
+  }
+}
+
+/** 0, unless the accuracy is below what was asked for. */
+function judged({ accuracy }: Score, least: number | undefined): number {
+  if (least === undefined || accuracy >= least) return 0;
+  throw new ClusterError(
+    'BELOW',
+    `the accuracy is ${percent(accuracy)}, below ${percent(least)} (--fail-under)`,
+  );
+}

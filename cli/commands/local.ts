@@ -1,0 +1,179 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { systemCode } from '../../shared/disk/system-error.ts';
+import { readRunRecord } from '../../coordinator/run-directory/read-run.ts';
+import { newRunId } from '../../coordinator/run-directory/run-directory.ts';
+import { configurationOfRecord } from '../../shared/configuration.ts';
+import { ClusterError, errorTable } from '../../shared/errors.ts';
+import { checkCoordinatorMemory, checkWorkerMemory, type Needing } from '../../shared/memory-needs.ts';
+import { isLoopback, isWildcard, reachableAt } from '../../shared/wire/address.ts';
+import { shellPath, shellWord } from '../../shared/shell-word.ts';
+import { argumentsFor } from '../processes/child-arguments.ts';
+import { LISTENER_VARIABLE } from '../processes/child-process.ts';
+import { Crew } from '../processes/crew.ts';
+import { holdPort, type HeldPort } from '../processes/held-port.ts';
+import { createLogger, type Log } from '../terminal/log.ts';
+import { causeOf, Member } from '../processes/restarting-process.ts';
+import type { LocalOptions, OptionKey } from '../options/options.ts';
+import { stderr } from '../terminal/output.ts';
+import { adoptRun } from '../runs/resume.ts';
+import { withEngineOfRun } from '../runs/run-engine.ts';
+import { trainingCertificate, type OwnCertificate } from '../secrets/tls-files.ts';
+import { generateToken, givenToken } from '../secrets/token.ts';
+import { onStop, Stopping } from '../processes/supervised.ts';
+import { planWorkers, startWorker } from '../processes/worker-plan.ts';
+
+/** `mnist-dist local`: starts a coordinator and workers as processes of their own and waits for them. */
+export async function local(given: LocalOptions, explicit: ReadonlySet<OptionKey>): Promise<number> {
+  const options = await adoptRun(given, explicit);
+  const log = createLogger({
+    level: options.logLevel,
+    format: options.logFormat,
+    destination: stderr,
+  });
+  const certificate = trainingCertificate(options);
+  // Before a port is held, TensorFlow set up, and anything started.
+  const before = options.resume === undefined ? undefined : await readRunRecord(options.resume);
+  const least =
+    before === undefined ? leastConfiguration(options) : configurationOfRecord(before.configuration);
+  checkCoordinatorMemory(least);
+  // Held before anything is set up, and as long as the run lives: no other process can take it while a coordinator is away.
+  const { port, descriptor } = await holdRunPort(options, explicit, log);
+  // Named here, so that a coordinator that crashes can be started again with it.
+  const runId = options.resume === undefined ? (options.runId ?? newRunId(new Date())) : undefined;
+  const directory = options.resume ?? join(options.runsDir, runId ?? '');
+  const needed = given.engine === 'auto' ? before?.engine?.description : undefined;
+  const plans = await withEngineOfRun(directory, needed, () => planWorkers(options, log));
+  for (const { engine } of plans.slice(0, 1)) checkWorkerMemory(least, engine, options.maxMemoryBytes);
+  const token = givenToken(options.tokenFile, process.env) ?? generateToken();
+  const environment = { ...process.env, MNIST_DIST_TOKEN: token };
+  const termBefore = before?.term ?? 0;
+  const { httpPort: page, ...rest } = options;
+  const run = { ...rest, port, tokenFile: undefined, startWorkers: plans.length };
+  const common = { maxRestarts: options.maxRestarts, log };
+  // Before the first child exists: a Ctrl-C from here on must end all of them.
+  const stopping = new Stopping();
+  onStop((code) => stopping.stop(code));
+  const coordinator = new Member({
+    ...{ ...common, name: 'coordinator', output: 'inherit', listener: descriptor },
+    environment: { ...environment, [LISTENER_VARIABLE]: '1' },
+    codeAtEnd: async () => {
+      if (!existsSync(join(directory, 'run.json'))) return undefined;
+      const { state, term } = await readRunRecord(directory);
+      // A finished run that is prolonged says so until its coordinator has opened it.
+      if (state !== 'finished' || term <= termBefore) return undefined;
+      if (options.artifacts === undefined) return 0;
+      log.error(
+        {},
+        `the upload may be incomplete; finish it with: mnist-dist push ${shellPath(directory)} ${shellWord(options.artifacts)}`,
+      );
+      return errorTable.STORE.exit;
+    },
+    args: (isRestart, pagePort) => {
+      // Once it has an address, that stays; before, it takes the default if that is free, or the next one.
+      const httpPort = pagePort ?? (explicit.has('httpPort') ? page : undefined);
+      const where = httpPort === undefined ? {} : { httpPort };
+      // A coordinator that died before its first run.json has left nothing to resume.
+      const isBegun = isRestart && existsSync(join(directory, 'run.json'));
+      // It continues with the workers that are there, and waits for no others.
+      const again = { runId: undefined, resume: directory, startWorkers: options.minWorkers };
+      return argumentsFor('coordinator', { ...run, ...where, ...(isBegun ? again : { runId }) });
+    },
+  });
+  const url = urlOnThisMachine(certificate, options.host, port);
+  const workers = plans.map((plan) =>
+    startWorker(plan, { ...options, sslCaCertfile: options.sslCertfile }, url, { ...common, environment }),
+  );
+  return await supervise({
+    coordinator,
+    workers,
+    minWorkers: options.minWorkers,
+    directory,
+    stopping,
+    log,
+  });
+}
+
+/** The least that a new run computes with: of another dataset than MNIST neither size nor classes are known yet. */
+function leastConfiguration({ data, hidden, virtualShards, batchSize, dropout }: LocalOptions): Needing {
+  const [inputs, classes] = data === undefined ? [784, 10] : [1, 2];
+  return { model: { inputs, hidden, classes }, virtualShards, batchSize, dropout };
+}
+
+/** Where workers of this machine dial: with TLS by a name that the certificate has. */
+function urlOnThisMachine(certificate: OwnCertificate | undefined, host: string, port: number): string {
+  if (certificate === undefined) return `ws://${reachableAt(host, port)}`;
+  const isHere = isWildcard(host) || isLoopback(host);
+  const name = (isHere ? certificate.names.find(isLoopback) : undefined) ?? host;
+  return `wss://${reachableAt(name, port)}`;
+}
+
+interface Cluster {
+  readonly coordinator: Member;
+  readonly workers: readonly Member[];
+  readonly minWorkers: number;
+  readonly directory: string;
+  readonly stopping: Stopping;
+  readonly log: Log;
+}
+
+/**
+ * Resolves with the coordinator's exit code; where the coordinator was told to end since too few workers are left, with that of the
+ * first of them.
+ */
+async function supervise({
+  coordinator,
+  workers,
+  minWorkers,
+  directory,
+  stopping,
+  log,
+}: Cluster): Promise<number> {
+  let failure: number | undefined;
+  stopping.listen((code) => coordinator.stop(code));
+  process.on('exit', () => coordinator.kill());
+  const crew = new Crew({
+    workers,
+    minWorkers,
+    log,
+    showsLastLines: true,
+    isOver: () => coordinator.hasEnded || stopping.code !== undefined,
+    lost: (left) => coordinator.tell({ kind: 'expect', workers: left }),
+    failed: (worker, code) => {
+      failure = code;
+      const lines = worker.lastLines();
+      const output = lines.length === 0 ? '' : '; its last lines:';
+      log.error({ worker: worker.name, code }, `${worker.name} ${causeOf(code)}${output}`);
+      for (const line of lines) log.error({ worker: worker.name }, `  ${line}`);
+      stopping.stop('RUN_FAILED');
+    },
+  });
+  const code = await coordinator.ended;
+  // A coordinator that finished has told its workers; those of one that failed would wait for another.
+  await crew.end(code !== 0);
+  if (code !== errorTable.RUN_FAILED.exit || failure === undefined) return code;
+  if (existsSync(join(directory, 'run.json'))) {
+    log.error(
+      { minWorkers },
+      `too few workers are left (--min-workers ${minWorkers}); resume the run with: mnist-dist local --resume ${shellPath(directory)}`,
+    );
+  }
+  return failure;
+}
+
+/** The port of the run: that of --port, or the default where it is free, else any. */
+async function holdRunPort(
+  { host, port }: LocalOptions,
+  explicit: ReadonlySet<OptionKey>,
+  log: Log,
+): Promise<HeldPort> {
+  try {
+    return await holdPort(host, port);
+  } catch (error) {
+    if (!(error instanceof ClusterError) || explicit.has('port') || systemCode(error.cause) !== 'EADDRINUSE')
+      throw error;
+    const held = await holdPort(host, 0);
+    log.info({ port: held.port }, `port ${port} is in use; this run takes ${held.port}`);
+    return held;
+  }
+}

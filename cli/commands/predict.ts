@@ -1,0 +1,123 @@
+import { drawingOf } from '../../shared/digit/read-drawing.ts';
+import { readPng } from '../../shared/digit/png.ts';
+import { probabilities } from '../../shared/digit/network.ts';
+import { normalise } from '../../shared/digit/normalise.ts';
+import { MNIST_DIGEST } from '../../shared/dataset/dataset.ts';
+import { ClusterError, errorTable } from '../../shared/errors.ts';
+import { chooseModel, layoutOf, type ChosenModel, type Layout } from '../runs/choose-model.ts';
+import type { PredictOptions } from '../options/options.ts';
+import { stderr, stdout } from '../terminal/output.ts';
+import { predictionLines, type Prediction } from '../terminal/prediction-text.ts';
+import { createLogger } from '../terminal/log.ts';
+import { onStop } from '../processes/supervised.ts';
+import { patienceOf } from '../runs/transfer.ts';
+
+/** `mnist-dist predict`: what the model takes each picture for. A file that is no picture is named and passed over. */
+export async function predict(
+  { model: named, runsDir, format, data }: PredictOptions,
+  files: readonly string[],
+): Promise<number> {
+  const stopping = new AbortController();
+  const release = onStop((code) => stopping.abort(new ClusterError(code, 'stopped')));
+  const log = createLogger({ level: 'warn', format: 'text', destination: stderr });
+  const chosen = await chooseModel(named, runsDir, patienceOf(stopping.signal, log)).finally(release);
+  const model: PictureModel = { ...chosen, layout: await layoutOf(chosen, data) };
+  if (!model.layout.isNamed)
+    log.warn({}, `${model.name} has no run.json beside it: its classes are numbers (--data DIR names them)`);
+  const printer = printers[format];
+  const images: Prediction[] = [];
+  const skipped: Skipped[] = [];
+  printer.begin(model);
+  for (const file of files) {
+    try {
+      const image = await predictOne(file, model);
+      images.push(image);
+      printer.image(image, model);
+    } catch (error) {
+      if (!(error instanceof ClusterError) || error.code !== 'IMAGE') throw error;
+      skipped.push({ file, reason: error.message });
+      stderr.write(`mnist-dist: ${error.message}`);
+      if (error.fix !== undefined) stderr.write(`  ${error.fix}`);
+    }
+  }
+  printer.end(model, images, skipped);
+  return skipped.length === 0 ? 0 : errorTable.IMAGE.exit;
+}
+
+interface PictureModel extends ChosenModel {
+  readonly layout: Layout;
+}
+
+async function predictOne(
+  file: string,
+  { configuration, weights, layout: { rows, columns } }: PictureModel,
+): Promise<Prediction> {
+  const drawing = drawingOf(await readPng(file));
+  if (drawing === undefined) {
+    throw new ClusterError('IMAGE', `${file}: it is blank`, {
+      fix: 'its border must be paper, and ink of another colour stand out from it',
+    });
+  }
+  const picture = normalise(drawing, rows, columns);
+  const found = [...probabilities(configuration.model, weights, picture.pixels)];
+  return { file, picture, predicted: found.indexOf(Math.max(...found)), probabilities: found };
+}
+
+/** A file that is no picture. */
+interface Skipped {
+  readonly file: string;
+  readonly reason: string;
+}
+
+/** Prints what stands before the pictures, each of them, and what stands after them. */
+interface Printer {
+  begin(model: PictureModel): void;
+  image(image: Prediction, model: PictureModel): void;
+  end(model: PictureModel, images: readonly Prediction[], skipped: readonly Skipped[]): void;
+}
+
+const nothing = (): void => undefined;
+
+const printers: Readonly<Record<PredictOptions['format'], Printer>> = {
+  text: {
+    begin: ({ name, step, own }) => {
+      stdout.write(`${name}, step ${step}`);
+      if (own.digest === MNIST_DIGEST) return;
+      const dataset = own.name ?? 'another dataset than MNIST';
+      stdout.write(`Trained with ${dataset}: a picture needs its classes, size and orientation.`);
+    },
+    image: (image, { layout: { classNames } }) =>
+      stdout.write('', ...predictionLines(image, classNames, stdout.columns, stdout.style)),
+    end: nothing,
+  },
+  json: {
+    begin: nothing,
+    image: nothing,
+    end: ({ name, step, layout: { classNames } }, images, skipped) => {
+      const document = {
+        model: name,
+        step,
+        class_names: classNames,
+        images: images.map((image) => ({
+          file: image.file,
+          predicted: image.predicted,
+          class_name: classNameOf(image, classNames),
+          probabilities: image.probabilities,
+        })),
+        skipped,
+      };
+      stdout.json(document);
+    },
+  },
+  csv: {
+    begin: ({ layout: { classNames } }) =>
+      stdout.csv(['file', 'predicted', 'class', ...classNames.map((name) => `probability of ${name}`)]),
+    image: (image, { layout: { classNames } }) =>
+      stdout.csv([image.file, image.predicted, classNameOf(image, classNames), ...image.probabilities]),
+    end: nothing,
+  },
+};
+
+function classNameOf({ predicted }: Prediction, classNames: readonly string[]): string {
+  return classNames[predicted] ?? String(predicted);
+}

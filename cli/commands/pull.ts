@@ -1,0 +1,18 @@
+import { parseStoreUri } from '../../artifacts/store/store-address.ts';
+import { pullRun } from '../../artifacts/store/pull.ts';
+import type { PullOptions } from '../options/options.ts';
+import { filesText, transfer } from '../runs/transfer.ts';
+
+/** `mnist-dist pull URI [DIR]`: a run from a store into a directory, whole or not at all. */
+export async function pull(options: PullOptions, [uri = '', named]: readonly string[]): Promise<number> {
+  const address = parseStoreUri(uri);
+  const destination = named === undefined ? { runs: options.runsDir } : { directory: named };
+  return await transfer(options, async ({ patience, onProgress }) => {
+    const pulled = await pullRun(address, destination, patience, onProgress);
+    const { files, bytes, moved, movedBytes, directory } = pulled;
+    return {
+      sentence: `${directory} holds ${uri}: ${filesText(files, bytes)}; fetched now: ${filesText(moved, movedBytes)}`,
+      fields: { event: 'pulled', ...pulled },
+    };
+  });
+}

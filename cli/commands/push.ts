@@ -1,0 +1,32 @@
+import { writerOf } from '../../coordinator/run-directory/run-lock.ts';
+import { systemProcesses } from '../../coordinator/run-directory/processes.ts';
+import { systemDisk } from '../../shared/disk/disk.ts';
+import { ClusterError } from '../../shared/errors.ts';
+import { shellWord } from '../../shared/shell-word.ts';
+import { parseStoreUri } from '../../artifacts/store/store-address.ts';
+import { pushRun } from '../../artifacts/store/push.ts';
+import { chooseRun } from '../runs/choose-run.ts';
+import type { PushOptions } from '../options/options.ts';
+import { filesText, transfer } from '../runs/transfer.ts';
+
+/** `mnist-dist push RUN URI`: the results of a run into a store; what is there already is not sent again. */
+export async function push(options: PushOptions, [named, uri = '']: readonly string[]): Promise<number> {
+  const address = parseStoreUri(uri);
+  const directory = chooseRun(named, '.');
+  return await transfer(options, async ({ patience, onProgress, terminal: { log } }) => {
+    const writer = await writerOf(directory, systemDisk, systemProcesses);
+    if (writer !== undefined)
+      throw new ClusterError('LOCKED', `${writer} is at work on ${directory}`, {
+        fix: 'push the run when it is over; if that process is gone for good, resume the run with --take-over first',
+      });
+    const pushed = await pushRun(directory, address, patience, onProgress);
+    if (pushed.state !== 'finished')
+      log.warn({ state: pushed.state }, `${directory} is not finished, but ${pushed.state}`);
+    const { files, bytes, moved, movedBytes } = pushed;
+    return {
+      sentence: `${directory} is at ${pushed.uri}: ${filesText(files, bytes)}; sent now: ${filesText(moved, movedBytes)}`,
+      next: `mnist-dist pull ${shellWord(pushed.uri)} fetches it`,
+      fields: { event: 'pushed', ...pushed },
+    };
+  });
+}

@@ -1,0 +1,60 @@
+import type { CsvRow } from '../../artifacts/report/csv.ts';
+import { stderr, stdout } from '../terminal/output.ts';
+import type { RunsOptions } from '../options/options.ts';
+import { listRuns, type RunOverview } from '../runs/run-overview.ts';
+import { runsTable } from '../terminal/runs-table.ts';
+
+/** `mnist-dist runs`: what is in a folder of runs, the newest first. Reads only. */
+export async function runs({ runsDir, format }: RunsOptions): Promise<number> {
+  const { runs, unlisted } = await listRuns(runsDir, Date.now());
+  if (format === 'json') {
+    stdout.json({ runs, unlisted });
+    return 0;
+  }
+  const others = unlisted.map(({ directory, reason }) => `${directory}: ${reason}`);
+  if (format === 'csv') {
+    stdout.csv(csvHeads, ...runs.map(csvRow));
+    stderr.write(...others.map((line) => `mnist-dist: ${line}`));
+    return 0;
+  }
+  const lines =
+    runs.length === 0
+      ? [`There is no run in ${runsDir} (--runs-dir).`, 'Train one with: mnist-dist local']
+      : runsTable(runs, stdout.columns);
+  const gap = others.length === 0 ? [] : [''];
+  stdout.write(...lines, ...gap, ...others);
+  return 0;
+}
+
+const csvHeads = [
+  'run',
+  'directory',
+  'state',
+  'started',
+  'step',
+  'steps',
+  'accuracy',
+  'loss',
+  'seconds',
+  'workers',
+  'engine',
+  'dataset',
+];
+
+/** What is not known is empty. */
+function csvRow(run: RunOverview): CsvRow {
+  return [
+    run.name,
+    run.directory,
+    run.state,
+    run.started,
+    run.step,
+    run.steps,
+    run.test?.accuracy ?? '',
+    run.test?.loss ?? '',
+    run.seconds,
+    run.workers,
+    run.engine ?? '',
+    run.dataset,
+  ];
+}

@@ -1,0 +1,60 @@
+import { readEvidence } from '../../coordinator/run-directory/run-contents.ts';
+import { datasetOfRun, loadOwnDataset, type OwnDataset } from '../../shared/dataset/own-dataset.ts';
+import { Listener } from '../../dashboards/server/listener.ts';
+import { RecordedRun } from '../../dashboards/feed/recorded-run.ts';
+import type { Dataset } from '../../shared/dataset/dataset.ts';
+import { ClusterError, messageOf } from '../../shared/errors.ts';
+import { pageSecrets } from '../secrets/page-secrets.ts';
+import { chooseRun } from '../runs/choose-run.ts';
+import { createLogger, type Log } from '../terminal/log.ts';
+import { stdout } from '../terminal/output.ts';
+import type { OptionKey, ShowOptions } from '../options/options.ts';
+import { onStop } from '../processes/supervised.ts';
+
+/** `mnist-dist show`: the live page of a run that is over, until Ctrl-C. Changes nothing in the run. */
+export async function show(
+  options: ShowOptions,
+  explicit: ReadonlySet<OptionKey>,
+  named: string | undefined,
+): Promise<number> {
+  const { logLevel, logFormat, httpHost, httpPort } = options;
+  const log = createLogger({ level: logLevel, format: logFormat, destination: stdout });
+  const directory = chooseRun(named, options.runsDir);
+  const evidence = await readEvidence(directory);
+  const { record, writer } = evidence;
+  if (writer !== undefined)
+    log.warn({ writer }, `${writer} is at work on ${directory}: this is how it stands now`);
+  const dataset = await datasetOf(datasetOfRun(directory, record), options, log);
+  const source = await RecordedRun.open(evidence, dataset);
+  const { bad } = source;
+  if (bad !== undefined)
+    log.warn(
+      { line: bad.line },
+      `${directory}/metrics.jsonl is shown up to line ${bad.line}, which is not what was written: ${bad.reason}`,
+    );
+  const listener = await Listener.open({
+    ...pageSecrets(options),
+    ...{ host: httpHost, port: httpPort, source, isPortFree: !explicit.has('httpPort') },
+    onDefect: (error) => log.error({ err: error }, `${directory} cannot be shown: ${messageOf(error)}`),
+  });
+  log.info({ page: listener.url, run: directory }, `${directory} is at ${listener.url} (Ctrl-C ends this)`);
+  return await new Promise((resolve) => {
+    onStop((code) => void listener.close(0).then(() => resolve(new ClusterError(code, '').exitCode)));
+  });
+}
+
+/** The dataset has the pictures of the mistakes: with --no-pictures a run is shown without it, too. */
+async function datasetOf(
+  own: OwnDataset,
+  { data, pictures }: ShowOptions,
+  log: Log,
+): Promise<Dataset | undefined> {
+  try {
+    const otherwise = 'or show the run without pictures of its mistakes, --no-pictures';
+    return await loadOwnDataset(own, data, { otherwise });
+  } catch (error) {
+    if (pictures || !(error instanceof ClusterError) || error.code !== 'DATA') throw error;
+    log.warn({}, `there are no pictures of its mistakes: ${error.message}`);
+    return undefined;
+  }
+}

@@ -1,0 +1,140 @@
+import { readEvidence, type Evidence } from '../../coordinator/run-directory/run-contents.ts';
+import { checkDataset, planReplay, startReplay, type Replay } from '../../coordinator/replay/replay.ts';
+import type { Verified } from '../../coordinator/replay/verifier.ts';
+import { datasetOfRun, loadOwnDataset } from '../../shared/dataset/own-dataset.ts';
+import type { Dataset } from '../../shared/dataset/dataset.ts';
+import type { EngineIdentity } from '../../shared/engine-identity.ts';
+import { DEFAULT_RENDEZVOUS_TIMEOUT_SECONDS } from '../../shared/limits.ts';
+import { tuneRuntime } from '../../shared/runtime.ts';
+import { chooseRun } from '../runs/choose-run.ts';
+import type { Log } from '../terminal/log.ts';
+import type { OptionKey, VerifyOptions } from '../options/options.ts';
+import { stdout } from '../terminal/output.ts';
+import { version } from '../package.ts';
+import { grouped } from '../terminal/progress-line.ts';
+import { replayProgress } from '../terminal/replay-progress.ts';
+import { engineInEvents, engineOfRun, withEngineOfRun } from '../runs/run-engine.ts';
+import { superviseReplay } from '../processes/replay-workers.ts';
+import { onStop, Stopping } from '../processes/supervised.ts';
+import { openScreen, type ProgressOptions } from '../terminal/live-terminal.ts';
+import { generateToken } from '../secrets/token.ts';
+import { planWorkers, type WorkerPlan } from '../processes/worker-plan.ts';
+
+/** `mnist-dist verify`: computes a run again and compares all of it with its record. Writes nothing into the run. */
+export async function verify(
+  options: VerifyOptions,
+  explicit: ReadonlySet<OptionKey>,
+  named: string | undefined,
+): Promise<number> {
+  tuneRuntime();
+  const terminal = openScreen({
+    output: stdout,
+    logLevel: options.logLevel,
+    logFormat: options.logFormat,
+  });
+  const { log } = terminal;
+  const evidence = await readEvidence(chooseRun(named, options.runsDir));
+  const replay = planReplay(evidence, options.from);
+  announce(replay, options, log);
+  const own = datasetOfRun(evidence.directory, evidence.record);
+  const dataset = await loadOwnDataset(own, options.data, { code: 'NOT_REPLAYABLE' });
+  checkDataset(replay, dataset);
+  const plans = await plansFor(evidence, options, explicit, log);
+  const verified = await computeAgain({ replay, dataset, plans, options, terminal });
+  const sentence = sentenceOf(verified, evidence, plans.length);
+  if (options.logFormat === 'json') log.info({ event: 'verified', ...verified }, sentence);
+  else terminal.output.write(sentence);
+  return 0;
+}
+
+/** What a reader must know of how far this goes. */
+function announce({ evidence, claims, start }: Replay, { from }: VerifyOptions, log: Log): void {
+  const { directory, writer } = evidence;
+  const last = claims.lastStep;
+  if (writer !== undefined) {
+    log.warn({ writer }, `${writer} is at work on ${directory}; it is verified up to step ${last}`);
+  } else if (claims.isTorn) {
+    log.warn({ step: last }, `metrics.jsonl ends with a torn line, as a crash leaves it; it is left out`);
+  }
+  if (from === undefined) return;
+  if (start.checkpoint === undefined)
+    log.warn({ from }, `there is no checkpoint up to step ${from} (--from): beginning at the beginning`);
+  else
+    log.warn(
+      { from, step: start.step },
+      `beginning at the checkpoint of step ${start.step}, which is trusted: no step up to it is computed again`,
+    );
+}
+
+/** The workers, with the run's own engine unless another one was asked for. */
+async function plansFor(
+  { directory, record }: Evidence,
+  options: VerifyOptions,
+  explicit: ReadonlySet<OptionKey>,
+  log: Log,
+): Promise<WorkerPlan[]> {
+  const ran = record.engine?.description ?? engineInEvents(directory);
+  const choice = { nprocPerNode: options.nprocPerNode, ...engineOfRun(ran, options, explicit) };
+  const needed = options.engine === 'auto' ? ran : undefined;
+  return await withEngineOfRun(directory, needed, () => planWorkers(choice, log), 'NOT_REPLAYABLE');
+}
+
+interface Computing {
+  readonly replay: Replay;
+  readonly dataset: Dataset;
+  readonly plans: readonly WorkerPlan[];
+  readonly options: VerifyOptions;
+  readonly terminal: ProgressOptions;
+}
+
+async function computeAgain({ replay, dataset, plans, options, terminal }: Computing): Promise<Verified> {
+  const { log } = terminal;
+  const { start, claims, evidence } = replay;
+  const token = generateToken();
+  // Before the first child exists: a Ctrl-C from here on must end all of them.
+  const stopping = new Stopping();
+  onStop((code) => stopping.stop(code));
+  const progress = replayProgress(terminal, start.step, claims.lastStep);
+  try {
+    const rendezvousMilliseconds = 1000 * DEFAULT_RENDEZVOUS_TIMEOUT_SECONDS;
+    const serving = await startReplay(
+      replay,
+      { dataset, token, version, workers: plans.length, rendezvousMilliseconds },
+      {
+        step: (step) => progress.step(step),
+        log: (level, message, fields) => log[level](fields, message),
+      },
+    );
+    log.info(
+      { run: evidence.directory, steps: claims.lastStep - start.step },
+      `computing ${grouped(claims.lastStep - start.step)} steps of ${evidence.directory} again`,
+    );
+    return await superviseReplay({ serving, plans, token, options, stopping, evidence, log });
+  } finally {
+    progress.close();
+  }
+}
+
+function sentenceOf(verified: Verified, { directory, writer }: Evidence, workers: number): string {
+  const { steps, evaluations, checkpoints, model, step, chain, engine } = verified;
+  const range = steps === step || steps === 0 ? '' : ` (${grouped(step - steps + 1)} to ${grouped(step)})`;
+  const parts = [
+    counted(evaluations, 'evaluation'),
+    ...(checkpoints > 0 ? [counted(checkpoints, 'checkpoint')] : []),
+    ...(model ? ['the model'] : []),
+  ];
+  const done = steps === 0 ? `no step after ${grouped(step)}` : `${counted(steps, 'step')}${range}`;
+  const all = [done, ...parts];
+  const what = `${all.slice(0, -1).join(', ')} and ${all.at(-1)}`;
+  const how = `on ${counted(workers, 'worker')}${engine === undefined ? '' : ` with ${describeEngine(engine)}`}`;
+  const until = writer === undefined ? '' : `, which goes on`;
+  return `verified ${what} of ${directory}${until}, ${how}: same chain ${chain}`;
+}
+
+function describeEngine({ kind, library, device }: EngineIdentity): string {
+  return `${kind} (${library}, ${device})`;
+}
+
+function counted(count: number, noun: string): string {
+  return `${grouped(count)} ${noun}${count === 1 ? '' : 's'}`;
+}

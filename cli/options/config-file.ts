@@ -1,0 +1,110 @@
+import { LineCounter, isMap, isScalar, isSeq, parseDocument } from 'yaml';
+import { readNamedNow } from '../../shared/disk/regular-file.ts';
+import { ClusterError, messageOf } from '../../shared/errors.ts';
+import { MAX_CONFIG_FILE_BYTES } from '../../shared/limits.ts';
+import { shortened } from '../terminal/styled-line.ts';
+import type { OptionKey } from './options.ts';
+import { keyOfName, namesOf, optionKeys } from './options.ts';
+import type { Given } from './origin.ts';
+import { givenByFile } from './origin.ts';
+import { didYouMean } from './suggest.ts';
+import { normalized, optionSynonyms, synonymOf } from './synonyms.ts';
+
+/**
+ * Reads a configuration file: one flat YAML map of option names, values scalars or lists of scalars. Values stay
+ * texts, exactly as written, so that a number passes through the option's own parser and loses nothing.
+ */
+export function readConfigFile(file: string): Map<OptionKey, Given> {
+  return parseConfig(readText(file), file);
+}
+
+/** The same for a text; `file` is its name in errors. */
+export function parseConfig(text: string, file: string): Map<OptionKey, Given> {
+  const lines = new LineCounter();
+  const document = parseDocument(text, {
+    lineCounter: lines,
+    prettyErrors: false,
+    uniqueKeys: true,
+    strict: true,
+  });
+  const place = (offset: number | undefined) => `${file}:${lines.linePos(offset ?? 0).line}`;
+
+  const [problem] = [...document.errors, ...document.warnings];
+  if (problem !== undefined) {
+    if (problem.code === 'DUPLICATE_KEY')
+      throw refused(place(problem.pos[0]), 'a key stands twice', 'Keep one of them.');
+    throw refused(place(problem.pos[0]), problem.message, 'Write YAML, one "name: value" a line.');
+  }
+  const root = document.contents;
+  if (root === null || (isScalar(root) && root.value === null)) return new Map();
+  if (!isMap(root))
+    throw refused(place(root.range?.[0]), 'not a map of options', 'Write one "name: value" a line.');
+
+  const found = new Map<OptionKey, Given>();
+  for (const { key, value } of root.items) {
+    if (!isScalar(key)) throw refused(file, 'a key that is not a name', 'Write one "name: value" a line.');
+    const name = String(key.value);
+    const at = place(key.range?.[0]);
+    const option = optionNamed(name, at);
+    if (found.has(option))
+      throw refused(at, `${name} stands twice, under both its names`, 'Keep one of them.');
+    found.set(option, givenByFile(at, name, valueText(value, name, at)));
+  }
+  return found;
+}
+
+function optionNamed(name: string, at: string): OptionKey {
+  const key = keyOfName(name);
+  if (key === 'config')
+    throw refused(at, 'config cannot stand in a configuration file', 'Give --config FILE as a flag.');
+  if (key !== undefined) return key;
+  const names = optionKeys.flatMap(namesOf);
+  const meant = synonymOf(name, optionSynonyms)?.replace(/^--(?:no-)?([a-z0-9-]+).*$/, '$1');
+  throw refused(
+    at,
+    `the key "${shortened(name, 80)}" is not known`,
+    `${didYouMean(normalized(name), names, meant)}Keys are named as flags.`,
+  );
+}
+
+function valueText(node: unknown, name: string, at: string): string {
+  const items = isSeq(node) ? node.items : [node];
+  return items.map((item) => scalarText(item, name, at)).join(',');
+}
+
+function scalarText(node: unknown, name: string, at: string): string {
+  if (!isScalar(node)) {
+    throw refused(
+      at,
+      `${name} holds a nested value or an alias`,
+      'Write a single value, or a list such as [256, 128].',
+    );
+  }
+  if (node.value === null) throw refused(at, `${name} has no value`, 'Give it a value, or delete the line.');
+  return node.source ?? JSON.stringify(node.value);
+}
+
+/** A pipe will do, too. */
+function readText(file: string): string {
+  let bytes: Uint8Array;
+  try {
+    ({ bytes } = readNamedNow(file, { name: 'MAX_CONFIG_FILE_BYTES', bytes: MAX_CONFIG_FILE_BYTES }));
+  } catch (error) {
+    throw new ClusterError('USAGE', `the configuration file ${file} cannot be read: ${messageOf(error)}`, {
+      fix: 'Name a readable YAML file after --config.',
+      cause: error,
+    });
+  }
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch (error) {
+    throw new ClusterError('USAGE', `${file}: not UTF-8`, {
+      fix: 'Save the file as UTF-8.',
+      cause: error,
+    });
+  }
+}
+
+function refused(place: string, what: string, fix: string): ClusterError {
+  return new ClusterError('USAGE', `${place}: ${what}`, { fix });
+}

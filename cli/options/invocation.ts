@@ -1,0 +1,90 @@
+import { existsSync, realpathSync } from 'node:fs';
+import { delimiter, dirname, join, relative } from 'node:path';
+import { shellFolder, shellWord } from '../../shared/shell-word.ts';
+import { commandNames } from './option.ts';
+
+/** How a program was started, and where. */
+export interface Start {
+  /** The script that Node runs, as the command line names it. */
+  readonly script: string;
+  readonly cwd: string;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  /** The folder of the checkout, or of the installed package. */
+  readonly root: string;
+}
+
+/** Set for the processes that this one starts, which are run in another way. */
+const PROGRAM = 'MNIST_DIST_INTERNAL_PROGRAM';
+/** As the texts of this program name it. */
+const NAME = 'mnist-dist';
+// Followed by a command or a flag it is something to type; else it is a name.
+const TYPED = new RegExp(
+  String.raw`(?<![\w./-])(?:npx )?mnist-dist (?=--help\b|(?:${commandNames.join('|')})\b)`,
+  'g',
+);
+const NPM = /(?<![\w-])npm (?=(?:ci|start)\b)/g;
+
+let program = NAME;
+let npm = 'npm';
+
+/** Makes commands in texts those that work where this program was started, in this process and in those it starts. */
+export function rememberStart(start: Start): void {
+  program = start.environment[PROGRAM] ?? programOf(start);
+  process.env[PROGRAM] = program;
+  const isInside = prefixOf(shellFolder(start.environment, start.cwd)) === start.root;
+  npm = isInside ? 'npm' : `npm --prefix ${shellWord(start.root)}`;
+}
+
+/** The text with commands of this program, `mnist-dist verify`, as they can be typed in the user's shell. */
+export function typable(text: string): string {
+  return program === NAME && npm === 'npm'
+    ? text
+    : text.replaceAll(TYPED, () => `${program} `).replaceAll(NPM, () => `${npm} `);
+}
+
+/**
+ * What is typed in the user's shell to start this program: `mnist-dist` where it is on PATH, `npx mnist-dist` where npx finds
+ * it, else Node with the path of its script. One that was started as a script of Node is started so again.
+ */
+export function programOf({ script, cwd, environment, root }: Start): string {
+  const folder = shellFolder(environment, cwd);
+  const bin = join(root, 'bin', `${NAME}.mjs`);
+  const isByNpm = environment['npm_command'] !== undefined;
+  const real = realPath(script);
+  // Only a program of this name on PATH runs the compiled program directly: that of the container image.
+  const isByPath = real !== realPath(bin) || script !== real;
+  const found = isByPath || isByNpm ? onPath(environment['PATH'] ?? '', isByNpm) : undefined;
+  if (found !== undefined && (realPath(found) === realPath(bin) || real.endsWith('entry.js'))) return NAME;
+  if (isByNpm && canNpx(folder, root)) return `npx ${NAME}`;
+  return `node ${shellWord(folder === root ? relative(root, bin) : bin)}`;
+}
+
+/** npm puts folders of its own before PATH, which the shell does not have. */
+function onPath(path: string, isByNpm: boolean): string | undefined {
+  return path
+    .split(delimiter)
+    .filter((folder) => folder !== '' && !(isByNpm && /node_modules\/\.bin$|node-gyp-bin$/.test(folder)))
+    .map((folder) => join(folder, NAME))
+    .find((file) => existsSync(file));
+}
+
+function canNpx(folder: string, root: string): boolean {
+  const prefix = prefixOf(folder);
+  return prefix === root || (prefix !== undefined && existsSync(join(prefix, 'node_modules', '.bin', NAME)));
+}
+
+/** The folder of the project that npm takes a folder for: the first upwards with a package.json or node_modules. */
+function prefixOf(folder: string): string | undefined {
+  const isProject = ['package.json', 'node_modules'].some((name) => existsSync(join(folder, name)));
+  if (isProject) return folder;
+  const parent = dirname(folder);
+  return parent === folder ? undefined : prefixOf(parent);
+}
+
+function realPath(file: string): string {
+  try {
+    return realpathSync(file);
+  } catch {
+    return file;
+  }
+}

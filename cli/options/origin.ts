@@ -1,0 +1,58 @@
+import { ClusterError } from '../../shared/errors.ts';
+import { shortened } from '../terminal/styled-line.ts';
+import type { OptionKey } from './options.ts';
+import { flagOf, optionOf, variableOf } from './options.ts';
+import { didYouMean } from './suggest.ts';
+
+const MAX_SHOWN_CHARACTERS = 80;
+
+/** Where a value came from; later members of the list lose against earlier ones. */
+export const sources = ['flag', 'environment', 'file', 'default'] as const;
+export type Source = (typeof sources)[number];
+
+/** A text that was given for an option, and where. */
+export interface Given {
+  readonly source: Source;
+  readonly text: string;
+  /** The value with its place as an error names it: `--port 70000`, `MNIST_DIST_PORT=70000`, `a.yaml:3: port: 70000`. */
+  readonly shown: string;
+}
+
+export function givenByFlag(name: string, text: string): Given {
+  return { source: 'flag', text, shown: `--${name} ${quoted(text)}` };
+}
+
+export function givenByEnvironment(name: string, text: string): Given {
+  return { source: 'environment', text, shown: `${variableOf(name)}=${quoted(text)}` };
+}
+
+export function givenByFile(place: string, name: string, text: string): Given {
+  return { source: 'file', text, shown: `${place}: ${name}: ${quoted(text)}` };
+}
+
+export function givenByDefault(name: string, text: string): Given {
+  return { source: 'default', text, shown: `--${name} ${quoted(text)} (the default)` };
+}
+
+/** The value of the option, or an error that says where it stands and what is allowed. */
+export function parseGiven(key: OptionKey, given: Given): unknown {
+  const { kind, help } = optionOf(key);
+  const value = kind.parse(given.text);
+  if (value !== undefined) return value;
+  throw notAllowed(
+    key,
+    given,
+    `${didYouMean(given.text, kind.words, kind.meant?.(given.text))}Allowed: ${kind.allowed}.`,
+    help,
+  );
+}
+
+export function notAllowed(key: OptionKey, given: Given, fix: string, why: string): ClusterError {
+  const subject = given.source === 'flag' || given.source === 'default' ? '' : `${flagOf(key)}, `;
+  return new ClusterError('USAGE', `${given.shown} is not allowed (${subject}${why})`, { fix });
+}
+
+function quoted(text: string): string {
+  const shown = shortened(text, MAX_SHOWN_CHARACTERS);
+  return /^[^\s"']+$/.test(shown) ? shown : `"${shown}"`;
+}

@@ -1,0 +1,242 @@
+import { join } from 'node:path';
+import { homeOf } from '../../shared/disk/cache-directory.ts';
+import { synonymOf } from './synonyms.ts';
+
+/**
+ * Kinds of option values: how a text from a flag, a variable or a YAML scalar becomes a value, and which texts are
+ * allowed. `format` is the inverse of `parse`, for the command line of a child process.
+ */
+export interface Kind<T> {
+  /** What stands after the flag in the help; undefined for a switch. */
+  readonly metavar: string | undefined;
+  /** What the flag means without a value; undefined where it needs one. */
+  readonly bare?: string;
+  /** What is allowed, as the end of the sentence "Allowed: ...". */
+  readonly allowed: string;
+  /** The words that are allowed, where there are only a few: for "did you mean". */
+  readonly words: readonly string[];
+  /** What a text that is not allowed means in other programs. */
+  meant?(text: string): string | undefined;
+  /** The value, or undefined when the text is not allowed. */
+  parse(text: string): T | undefined;
+  format(value: T): string;
+}
+
+interface Range {
+  readonly min: number;
+  readonly max: number;
+}
+
+const SECONDS_PER_UNIT: Readonly<Record<string, number>> = {
+  '': 1,
+  ms: 0.001,
+  s: 1,
+  m: 60,
+  h: 3600,
+  d: 86_400,
+};
+const BYTES_PER_UNIT: Readonly<Record<string, number>> = {
+  ...{ '': 1, b: 1, kb: 1e3, mb: 1e6, gb: 1e9 },
+  ...{ kib: 1024, mib: 1024 ** 2, gib: 1024 ** 3 },
+};
+
+export const flag: Kind<boolean> = {
+  metavar: undefined,
+  allowed: 'true or false (also yes, no, on, off, 1, 0)',
+  words: [],
+  parse(text) {
+    const word = text.toLowerCase();
+    if (['true', 'yes', 'on', '1'].includes(word)) return true;
+    return ['false', 'no', 'off', '0'].includes(word) ? false : undefined;
+  },
+  format: String,
+};
+
+export function integer({ min, max }: Range, metavar = 'N'): Kind<number> {
+  return {
+    metavar,
+    allowed: `a whole number from ${min} to ${max}`,
+    words: [],
+    parse: (text) => (/^\+?\d{1,16}$/.test(text) ? within(Number(text), { min, max }) : undefined),
+    format: String,
+  };
+}
+
+/** A finite decimal number that `accepts`; `allowed` says the same in words. */
+export function decimal(allowed: string, accepts: (value: number) => boolean): Kind<number> {
+  return {
+    metavar: 'X',
+    allowed,
+    words: [],
+    parse(text) {
+      const value = decimalOf(text);
+      return value !== undefined && accepts(value) ? value : undefined;
+    },
+    format: String,
+  };
+}
+
+/** One of these words; `synonyms` says what other words mean. */
+export function choice<const W extends string>(
+  words: readonly W[],
+  synonyms: Readonly<Record<string, NoInfer<W>>> = {},
+): Kind<W> {
+  return {
+    metavar: words.join('|'),
+    allowed: words.join(', '),
+    words,
+    meant: (text) => synonymOf(text, synonyms),
+    parse: (text) => words.find((word) => word === text),
+    format: String,
+  };
+}
+
+/** A text that `pattern` matches as a whole. */
+export function matching(metavar: string, allowed: string, pattern: RegExp): Kind<string> {
+  return {
+    metavar,
+    allowed,
+    words: [],
+    parse: (text) => (pattern.test(text) ? text : undefined),
+    format: String,
+  };
+}
+
+export function path(metavar: string, allowed: string): Kind<string> {
+  return {
+    metavar,
+    allowed,
+    words: [],
+    parse: (text) => (text === '' || text.includes('\0') ? undefined : atHome(text)),
+    format: String,
+  };
+}
+
+/** A shell reads ~ only where a word begins: neither in --runs-dir=~/x nor in a file. */
+function atHome(path: string): string {
+  const home = path === '~' || path.startsWith('~/') ? homeOf() : undefined;
+  return home === undefined ? path : join(home, path.slice(1));
+}
+
+/** Any text; whoever reads it judges it, without repeating it in an error. */
+export function secret(metavar: string): Kind<string> {
+  return {
+    ...{ metavar, allowed: 'a text', words: [] },
+    parse: (text) => (text === '' ? undefined : text),
+    format: String,
+  };
+}
+
+/** A number of steps, "500", or a duration, "10s". */
+export function stepsOrDuration({ min, max }: Range): Kind<{ steps: number } | { milliseconds: number }> {
+  const steps = integer({ min, max });
+  const seconds = duration({ min: 0.1, max });
+  return {
+    metavar: 'N|SECONDS',
+    allowed:
+      'a whole number of steps from 1, such as 500, or a duration of at least 0.1 s, such as 10s or 5m',
+    words: [],
+    parse(text) {
+      const count = steps.parse(text);
+      if (count !== undefined) return { steps: count };
+      const length = seconds.parse(text);
+      return length === undefined ? undefined : { milliseconds: 1000 * length };
+    },
+    format: (value) => ('steps' in value ? String(value.steps) : `${value.milliseconds}ms`),
+  };
+}
+
+/** What an engine runs on; `cuda:0` is the first GPU. */
+export type Device = 'auto' | 'cpu' | `cuda:${number}`;
+export const device: Kind<Device> = {
+  metavar: 'auto|cpu|cuda:N',
+  allowed: 'auto, cpu or cuda:N, N from 0 to 999',
+  words: ['auto', 'cpu', 'cuda:0'],
+  meant(text) {
+    const index = /^(?:gpu|cuda|nvidia)?:?(\d{0,3})$/.exec(text.toLowerCase())?.[1];
+    return index === undefined ? undefined : `cuda:${Number(index)}`;
+  },
+  parse(text) {
+    if (text === 'auto' || text === 'cpu') return text;
+    const index = /^cuda:(0|[1-9]\d{0,2})$/.exec(text)?.[1];
+    return index === undefined ? undefined : `cuda:${Number(index)}`;
+  },
+  format: String,
+};
+
+/** Whole numbers separated by commas, at least one. */
+export function integers({ min, max }: Range, maxCount: number): Kind<readonly number[]> {
+  const item = integer({ min, max });
+  return {
+    metavar: 'N,N,...',
+    allowed: `1 to ${maxCount} whole numbers from ${min} to ${max}, separated by commas`,
+    words: [],
+    parse(text) {
+      const values = text.split(',').map((part) => item.parse(part.trim()));
+      const valid = values.filter((value) => value !== undefined);
+      return valid.length === values.length && valid.length <= maxCount ? valid : undefined;
+    },
+    format: (values) => values.join(','),
+  };
+}
+
+/** A duration in seconds: "300", "300s", "5m". */
+export function duration({ min, max }: Range): Kind<number> {
+  return {
+    metavar: 'SECONDS',
+    allowed: `a duration from ${min} to ${max} seconds, such as 300, 300s or 5m (ms, s, m, h, d)`,
+    words: [],
+    parse(text) {
+      const seconds = quantity(text, SECONDS_PER_UNIT);
+      return seconds === undefined ? undefined : within(seconds, { min, max });
+    },
+    format: String,
+  };
+}
+
+/** A size in bytes: "67108864", "64MiB", "64MB". */
+export function byteSize({ min, max }: Range): Kind<number> {
+  return {
+    metavar: 'BYTES',
+    allowed: `a size from ${min} to ${max} bytes, such as 67108864, 64MiB or 64MB (kB, MB, GB, KiB, MiB, GiB)`,
+    words: [],
+    parse(text) {
+      const bytes = quantity(text, BYTES_PER_UNIT);
+      return bytes === undefined ? undefined : within(Math.round(bytes), { min, max });
+    },
+    format: String,
+  };
+}
+
+/** Either of two kinds; the first that accepts the text decides. */
+export function either<A extends string | number, B extends string | number>(
+  metavar: string,
+  first: Kind<A>,
+  second: Kind<B>,
+): Kind<A | B> {
+  return {
+    metavar,
+    allowed: `${first.allowed}, or ${second.allowed}`,
+    words: [...first.words, ...second.words],
+    meant: (text) => first.meant?.(text) ?? second.meant?.(text),
+    parse: (text) => first.parse(text) ?? second.parse(text),
+    format: String,
+  };
+}
+
+function within(value: number, { min, max }: Range): number | undefined {
+  return value >= min && value <= max ? value : undefined;
+}
+
+function decimalOf(text: string): number | undefined {
+  if (!/^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text)) return undefined;
+  const value = Number(text);
+  return Number.isFinite(value) ? value : undefined;
+}
+
+function quantity(text: string, units: Readonly<Record<string, number>>): number | undefined {
+  const [, digits, unit] = /^(\d+(?:\.\d+)?) ?([a-z]*)$/i.exec(text) ?? [];
+  if (digits === undefined || unit === undefined || !Object.hasOwn(units, unit.toLowerCase()))
+    return undefined;
+  return Number(digits) * (units[unit.toLowerCase()] ?? 0);
+}

@@ -1,0 +1,140 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { errorTable, type ErrorCode } from '../../shared/errors.ts';
+import {
+  FIRST_RESTART_MILLISECONDS,
+  MAX_FAILED_STARTS,
+  MAX_RESTART_MILLISECONDS,
+  STABLE_MILLISECONDS,
+} from '../../shared/limits.ts';
+import { Child } from './child-process.ts';
+import type { Log } from '../terminal/log.ts';
+import type { ToChild } from './supervised.ts';
+
+export interface MemberOptions {
+  readonly name: string;
+  /** The command line of the first start, and of those after a crash; `pagePort` is where its live page was. */
+  readonly args: (isRestart: boolean, pagePort: number | undefined) => readonly string[];
+  readonly environment: NodeJS.ProcessEnv;
+  readonly output: 'inherit' | 'capture';
+  /** A socket that it inherits. */
+  readonly listener?: number;
+  readonly maxRestarts: number;
+  /** The exit code of one that crashed when what it was there for was done; undefined where it has to go on. */
+  readonly codeAtEnd?: () => Promise<number | undefined>;
+  readonly log: Log;
+}
+
+/** A process of the cluster that is started again when it crashes. */
+export class Member {
+  readonly name: string;
+  /** The exit code with which it ended for good. */
+  readonly ended: Promise<number>;
+  readonly #options: MemberOptions;
+  readonly #stopping = new AbortController();
+  #child: Child;
+  #hasEnded = false;
+  #hasStarted = false;
+  #pagePort: number | undefined;
+  #stopCode: ErrorCode | undefined;
+
+  constructor(options: MemberOptions) {
+    this.name = options.name;
+    this.#options = options;
+    this.#child = this.#spawn(false);
+    this.ended = this.#run();
+  }
+
+  get hasEnded(): boolean {
+    return this.#hasEnded;
+  }
+
+  /** Whether it, or the process before it, said that training has begun. */
+  get started(): boolean {
+    return this.#hasStarted || this.#child.started;
+  }
+
+  tell(order: ToChild): void {
+    this.#child.tell(order);
+  }
+
+  /** Asks it to end in good order; it is not started again. */
+  stop(code: ErrorCode): void {
+    this.#stopCode ??= code;
+    this.#stopping.abort();
+    this.#child.stop(code);
+  }
+
+  kill(): void {
+    this.#stopping.abort();
+    this.#child.kill();
+  }
+
+  /** Waits for it to end by itself, as the coordinator told it to, and cuts it short if it does not. */
+  async end(): Promise<void> {
+    this.#stopping.abort();
+    await this.#child.end();
+  }
+
+  lastLines(): readonly string[] {
+    return this.#child.lastLines();
+  }
+
+  async #run(): Promise<number> {
+    const { log, maxRestarts, name } = this.#options;
+    let pause = FIRST_RESTART_MILLISECONDS;
+    let failedStarts = 0;
+    let lastCode = 0;
+    for (let restarts = 1; ; restarts++) {
+      const started = performance.now();
+      const code = await this.#child.exited;
+      const { hasCrashed, isOwnFault, isReady } = this.#child;
+      if (this.#stopping.signal.aborted || !hasCrashed || restarts > maxRestarts) return this.#finish(code);
+      const codeAtEnd = await this.#options.codeAtEnd?.();
+      if (codeAtEnd !== undefined) {
+        log.warn({ process: name, code }, `${name} ${causeOf(code)}, when the run was finished`);
+        return this.#finish(codeAtEnd);
+      }
+      const isStable = performance.now() - started > STABLE_MILLISECONDS;
+      // What is beyond a limit again at once is so for longer than a moment.
+      const hasBegun = isReady && (isStable || code !== errorTable.LIMIT.exit);
+      if (!isOwnFault || hasBegun) failedStarts = 0;
+      else failedStarts = code === lastCode ? failedStarts + 1 : 1;
+      lastCode = code;
+      if (failedStarts === MAX_FAILED_STARTS) {
+        log.error(
+          { process: name, code },
+          `${name} ${causeOf(code)} ${failedStarts} times in a row ${isReady ? 'soon after' : 'before'} it was ready: it is not started again`,
+        );
+        return this.#finish(code);
+      }
+      if (isStable) pause = FIRST_RESTART_MILLISECONDS;
+      log.warn(
+        { process: name, code, restarts },
+        `${name} ${causeOf(code)}; starting it again (${restarts} of at most ${maxRestarts} times, --max-restarts)`,
+      );
+      await sleep(pause, undefined, { signal: this.#stopping.signal }).catch(() => undefined);
+      // Between two starts there is no process to end.
+      if (this.#stopping.signal.aborted)
+        return this.#finish(this.#stopCode === undefined ? code : errorTable[this.#stopCode].exit);
+      pause = Math.min(2 * pause, MAX_RESTART_MILLISECONDS);
+      this.#hasStarted ||= this.#child.started;
+      this.#pagePort = this.#child.pagePort ?? this.#pagePort;
+      this.#child = this.#spawn(true);
+    }
+  }
+
+  #finish(code: number): number {
+    this.#hasEnded = true;
+    return code;
+  }
+
+  #spawn(isRestart: boolean): Child {
+    const { name, args, environment, output, listener } = this.#options;
+    return new Child(name, args(isRestart, this.#pagePort), environment, output, listener);
+  }
+}
+
+/** How a process ended, after its name. */
+export function causeOf(code: number): string {
+  return code > 128 ? `was ended by signal ${code - 128}` : `ended with exit code ${code}`;
+}

@@ -1,0 +1,128 @@
+import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { mkdir, readdir } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { draw, type Drawing } from '../../artifacts/report/draw-in-thread.ts';
+import type { Subject } from '../../artifacts/report/subject.ts';
+import type { Draw } from '../../coordinator/recorder.ts';
+import { readEntry, tensorFileLimit } from '../../shared/disk/regular-file.ts';
+import { systemCode } from '../../shared/disk/system-error.ts';
+import { makeDirectories, writeWhole } from '../../shared/disk/whole-file.ts';
+import { configurationRecord } from '../../shared/configuration.ts';
+import type { Dataset } from '../../shared/dataset/dataset.ts';
+import { assert, ClusterError, messageOf } from '../../shared/errors.ts';
+import { readModel } from '../../shared/files/model-file.ts';
+import { version } from '../package.ts';
+
+/** What a coordinator draws of a run that has finished. */
+export function drawingOf(dataset: Dataset): Draw {
+  return async ({ directory, record: { run, result, engine }, wrong }) => {
+    assert(result !== undefined && engine !== undefined, 'a finished run has both');
+    const name = join(directory, 'model.safetensors');
+    const confusion = result.test.confusion.map((row) => [...row]);
+    const correct = confusion.reduce((sum, row, i) => sum + (row[i] ?? 0), 0);
+    return await draw({
+      subject: subjectOf(
+        { bytes: await readEntry(name, tensorFileLimit), name },
+        run,
+        dataset,
+        'test',
+        engine.description,
+      ),
+      score: { ...result.test, samples: dataset.test.samples, correct, confusion },
+      ...{ wrong, images: dataset.test.images, metricsFile: join(directory, 'metrics.jsonl') },
+    });
+  };
+}
+
+/** Whether all of a run's artifacts are there. */
+export function hasReport(directory: string): boolean {
+  return existsSync(join(directory, 'artifacts', 'manifest.json'));
+}
+
+/** A model.safetensors as it was read. */
+export interface ModelBytes {
+  readonly bytes: Uint8Array;
+  /** Its path or URI. */
+  readonly name: string;
+}
+
+/** Who was asked, and about what. */
+export function subjectOf(
+  { bytes, name: file }: ModelBytes,
+  run: string | undefined,
+  { name, digest, rows, columns, classNames }: Dataset,
+  split: 'test' | 'train',
+  engine: Subject['engine'],
+): Subject {
+  const { step, chain, configuration } = readModel(bytes, file);
+  return {
+    ...{ version, run, engine },
+    model: {
+      sha256: createHash('sha256').update(bytes).digest('hex'),
+      ...{ step, chain, configuration: configurationRecord(configuration) },
+    },
+    dataset: { name, sha256: digest, split, rows, columns, classNames },
+  };
+}
+
+/** Where an evaluation is kept. */
+export type Place =
+  /** A folder that was named: new, or empty. */
+  | { readonly named: string }
+  /** A new folder like this one; in the working directory where it cannot be made there. */
+  | { readonly like: string };
+
+/** Writes the artifacts of an evaluation, the manifest last, and says where they are. Rejects with USAGE or DISK. */
+export async function writeArtifacts(place: Place, drawing: Drawing): Promise<string> {
+  const files = await draw(drawing);
+  const folder = 'named' in place ? place.named : await makeFolder(place.like);
+  try {
+    if ('named' in place) {
+      await checkEmpty(folder);
+      await makeDirectories(folder);
+    }
+    for (const { name, bytes } of files) await writeWhole(join(folder, name), bytes);
+    return folder;
+  } catch (error) {
+    throw error instanceof ClusterError && error.code === 'USAGE' ? error : notKept(folder, error);
+  }
+}
+
+/** Rejects with USAGE where there is something in it. */
+export async function checkEmpty(folder: string): Promise<void> {
+  const there = await readdir(folder).catch((error: unknown) => {
+    if (systemCode(error) === 'ENOENT') return [];
+    throw new ClusterError('USAGE', `${folder} is no folder to write into (--out): ${messageOf(error)}`, {
+      ...{ fix: 'name a new folder', cause: error },
+    });
+  });
+  if (there.length > 0)
+    throw new ClusterError('USAGE', `${folder} is not empty (--out)`, { fix: 'name a new folder' });
+}
+
+/** Nobody else has made it: another evaluation of this second gets one with a number. */
+async function makeFolder(like: string): Promise<string> {
+  for (let attempt = 1, folder = like; ; attempt++, folder = `${like}-${attempt}`) {
+    try {
+      await mkdir(folder);
+      return folder;
+    } catch (error) {
+      const code = systemCode(error);
+      if (code === 'EEXIST') continue;
+      const here = basename(like);
+      if ((code === 'EACCES' || code === 'EROFS') && like !== here) return await makeFolder(here);
+      throw notKept(folder, error);
+    }
+  }
+}
+
+function notKept(folder: string, error: unknown): ClusterError {
+  return new ClusterError(
+    'DISK',
+    `report and pictures could not be written into ${folder}: ${messageOf(error)}`,
+    {
+      ...{ fix: 'name another folder, --out DIR, or leave them out, --no-pictures', cause: error },
+    },
+  );
+}

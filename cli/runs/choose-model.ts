@@ -1,0 +1,179 @@
+import { stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { readIfThere } from '../../coordinator/run-directory/run-contents.ts';
+import { datasetOfRun, loadOwnDataset, type OwnDataset } from '../../shared/dataset/own-dataset.ts';
+import { readEntry, readNamed, tensorFileLimit } from '../../shared/disk/regular-file.ts';
+import { systemCode } from '../../shared/disk/system-error.ts';
+import type { Dataset } from '../../shared/dataset/dataset.ts';
+import { ClusterError, messageOf } from '../../shared/errors.ts';
+import { MAX_MODEL_FILE_BYTES, MAX_RUN_FILE_BYTES } from '../../shared/limits.ts';
+import { readModel, type ModelFile } from '../../shared/files/model-file.ts';
+import { checkOwnModel } from '../../shared/files/own-model.ts';
+import { parseRunRecord, type RunRecord } from '../../shared/files/run-schema.ts';
+import { isStoreUri, parseStoreUri } from '../../artifacts/store/store-address.ts';
+import { MODEL, RECORD } from '../../artifacts/store/inventory.ts';
+import type { Patience } from '../../artifacts/store/retry.ts';
+import { findRun, readStored } from '../../artifacts/store/stored-run.ts';
+import { chooseRun } from './choose-run.ts';
+import { listRuns } from './run-overview.ts';
+
+/** A trained model and where it comes from. */
+export interface ChosenModel extends ModelFile {
+  /** The path of its file, or its URI. */
+  readonly name: string;
+  readonly bytes: Uint8Array;
+  /** The directory of its run, where that is on this machine. */
+  readonly directory: string | undefined;
+  /** The run.json of its run; undefined for a file that lies by itself. */
+  readonly record: RunRecord | undefined;
+  /** What it was trained with. */
+  readonly own: OwnDataset;
+}
+
+/** What a model's pictures and answers are. */
+export interface Layout {
+  readonly rows: number;
+  readonly columns: number;
+  readonly classNames: readonly string[];
+  /** False where the names are numbers, since nothing tells the names. */
+  readonly isNamed: boolean;
+}
+
+/** As it was found, and the run.json beside it. */
+interface Found {
+  readonly name: string;
+  readonly bytes: Uint8Array;
+  readonly record: { readonly name: string; readonly bytes: Uint8Array } | undefined;
+  readonly directory: string | undefined;
+}
+
+/**
+ * The model of the run, file or URI that was named, or of the newest finished run in `runs`. Rejects with USAGE where there is
+ * none, with DATA where the file is damaged, no model of ours, or not that of the run, with STORE where a store does not give it.
+ */
+export async function chooseModel(
+  named: string | undefined,
+  runs: string,
+  patience: Patience,
+): Promise<ChosenModel> {
+  const found =
+    named !== undefined && isStoreUri(named)
+      ? await fetchModel(named, patience)
+      : await findModel(named, runs);
+  const { name, bytes } = found;
+  const model = readModel(bytes, name);
+  const record = recordOf(found, model);
+  const directory = record === undefined ? undefined : found.directory;
+  return { name, bytes, directory, record, own: ownDatasetOf(name, model, record), ...model };
+}
+
+/** The record beside a model, if it is that of its run. */
+function recordOf({ name, bytes, record }: Found, model: ModelFile): RunRecord | undefined {
+  if (record === undefined) return undefined;
+  const parsed = parseRunRecord(Buffer.from(record.bytes).toString('utf8'), record.name);
+  try {
+    checkOwnModel({ name, bytes, ...model }, parsed);
+    return parsed;
+  } catch (error) {
+    // A file with a name of its own may lie in the folder of any run.
+    if (basename(name) === MODEL) throw error;
+    return undefined;
+  }
+}
+
+function ownDatasetOf(name: string, { configuration }: ModelFile, record: RunRecord | undefined): OwnDataset {
+  if (record !== undefined) return datasetOfRun(name, record);
+  return {
+    subject: name,
+    digest: configuration.dataset,
+    name: undefined,
+    folder: undefined,
+    classes: configuration.model.classes,
+    classNames: undefined,
+  };
+}
+
+async function fetchModel(uri: string, patience: Patience): Promise<Found> {
+  const run = await findRun(parseStoreUri(uri), patience);
+  const bytes = await readStored(run, MODEL, MAX_MODEL_FILE_BYTES);
+  if (bytes === undefined)
+    throw new ClusterError('USAGE', `the run at ${run.store.uri()} has no ${MODEL}: it was not finished`);
+  const record = await readStored(run, RECORD, MAX_RUN_FILE_BYTES);
+  return {
+    ...{ name: run.store.uri(MODEL), bytes, directory: undefined },
+    record: record === undefined ? undefined : { name: run.store.uri(RECORD), bytes: record },
+  };
+}
+
+async function findModel(named: string | undefined, runs: string): Promise<Found> {
+  const { path, bytes } = await readModelFile(named ?? (await newestFinished(runs)), runs);
+  const file = join(dirname(path), RECORD);
+  const record = await readIfThere(file);
+  return record === undefined
+    ? { name: path, bytes, record, directory: undefined }
+    : { name: path, bytes, record: { name: file, bytes: record }, directory: dirname(path) };
+}
+
+async function newestFinished(runs: string): Promise<string> {
+  const found = (await listRuns(runs, Date.now())).runs.find(({ state }) => state === 'finished');
+  if (found !== undefined) return found.directory;
+  throw new ClusterError('USAGE', `there is no finished run in ${runs} (--runs-dir)`, {
+    fix: 'train one first, mnist-dist local, or name the model of another one',
+  });
+}
+
+/** `named` itself where it is no folder, else the model of that run. */
+async function readModelFile(named: string, runs: string): Promise<{ path: string; bytes: Buffer }> {
+  const found = await stat(named).catch(() => undefined);
+  const isEntry = found === undefined || found.isDirectory();
+  const path = isEntry ? join(chooseRun(named, runs), MODEL) : named;
+  try {
+    return { path, bytes: await (isEntry ? readEntry : readNamed)(path, tensorFileLimit) };
+  } catch (error) {
+    if (error instanceof ClusterError) throw error;
+    if (systemCode(error) !== 'ENOENT')
+      throw new ClusterError('DATA', `${path} cannot be read: ${messageOf(error)}`, { cause: error });
+    throw new ClusterError('USAGE', `there is no ${path}: that run has not ended in good order`, {
+      fix: 'resume it (--resume), or name another run',
+      cause: error,
+    });
+  }
+}
+
+/**
+ * As the folder of data says that was given, else as the run says whose model it is, else as the dataset says, if it is in
+ * the package or in the cache; else what the model's inputs and classes leave to guess.
+ */
+export async function layoutOf(model: ChosenModel, data: string | undefined): Promise<Layout> {
+  const { own, record } = model;
+  if (data !== undefined) return layoutFrom(await loadOwnDataset(own, data), true);
+  if (record !== undefined && own.classNames !== undefined) {
+    const { rows, columns } = record.dataset;
+    if (rows * columns === model.configuration.model.inputs)
+      return { rows, columns, classNames: own.classNames, isNamed: true };
+  }
+  const dataset = await loadOwnDataset(own, undefined).catch(ignoreData);
+  return dataset === undefined ? guessedLayout(model) : layoutFrom(dataset, dataset.name !== undefined);
+}
+
+function layoutFrom({ rows, columns, classNames }: Dataset, isNamed: boolean): Layout {
+  return { rows, columns, classNames, isNamed };
+}
+
+/** The dataset is not here: its pictures are not needed. */
+function ignoreData(error: unknown): undefined {
+  if (error instanceof ClusterError && error.code === 'DATA') return undefined;
+  throw error;
+}
+
+function guessedLayout({ name, configuration }: ChosenModel): Layout {
+  const { inputs, classes } = configuration.model;
+  const side = Math.sqrt(inputs);
+  if (!Number.isInteger(side)) {
+    throw new ClusterError('DATA', `${name} does not say how its pictures of ${inputs} pixels are laid out`, {
+      fix: `put the ${RECORD} of its run beside it, or give --data DIR with the dataset of its run`,
+    });
+  }
+  const classNames = Array.from({ length: classes }, (_, i) => String(i));
+  return { rows: side, columns: side, classNames, isNamed: false };
+}

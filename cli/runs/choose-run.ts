@@ -1,0 +1,69 @@
+import { readdirSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { z } from 'zod';
+import { readEntryNow } from '../../shared/disk/regular-file.ts';
+import { ClusterError } from '../../shared/errors.ts';
+import { nearest } from '../options/suggest.ts';
+
+const startedSchema = z.object({ started: z.iso.datetime() });
+
+/** The directory of the run that was named, or of the newest one in `runs`. Throws USAGE where there is none. */
+export function chooseRun(named: string | undefined, runs: string): string {
+  if (named === undefined) return newestRun(runs);
+  const stat = statSync(named, { throwIfNoEntry: false });
+  if (stat === undefined) throw unknownRun(named, runs);
+  if (!stat.isDirectory()) {
+    throw new ClusterError('USAGE', `${named} is a file; a run is a directory`, {
+      fix: `name its directory: ${dirname(named)}`,
+    });
+  }
+  if (!foldersIn(named).some((name) => startOf(join(named, name)) !== undefined)) return named;
+  throw new ClusterError('USAGE', `${named} is no run, but a folder of runs`, {
+    fix: `name one of them, such as ${newestRun(named)}, or give --runs-dir ${named}`,
+  });
+}
+
+function newestRun(runs: string): string {
+  const found = foldersIn(runs).flatMap((name) => {
+    const started = startOf(join(runs, name));
+    return started === undefined ? [] : [{ directory: join(runs, name), started }];
+  });
+  const newest = found.toSorted((a, b) => (a.started < b.started ? 1 : -1))[0];
+  if (newest !== undefined) return newest.directory;
+  throw new ClusterError('USAGE', `there is no run in ${runs} (--runs-dir)`, {
+    fix: 'name a run, or train one first: mnist-dist local',
+  });
+}
+
+function unknownRun(named: string, runs: string): ClusterError {
+  const known = [...new Set([dirname(named), runs])].flatMap((folder) =>
+    foldersIn(folder).map((name) => join(folder, name)),
+  );
+  const inRuns = join(runs, named);
+  const meant = known.includes(inRuns) ? inRuns : nearest(named, known);
+  return new ClusterError('USAGE', `there is no run ${named}`, {
+    fix: `${meant === undefined ? '' : `Did you mean ${meant}? `}A run is named by its directory, such as runs/ID.`,
+  });
+}
+
+/** Those that may hold a run: what begins with a dot is what a pull has not finished. */
+function foldersIn(folder: string): string[] {
+  try {
+    const entries = readdirSync(folder, { withFileTypes: true });
+    const folders = entries.filter((entry) => entry.isDirectory() && !entry.name.startsWith('.'));
+    return folders.map(({ name }) => name);
+  } catch {
+    // Whatever cannot be read holds no run that could be.
+    return [];
+  }
+}
+
+/** When the run in this folder was started; undefined where there is none. */
+function startOf(directory: string): string | undefined {
+  try {
+    return startedSchema.parse(JSON.parse(readEntryNow(join(directory, 'run.json')).toString('utf8')))
+      .started;
+  } catch {
+    return undefined;
+  }
+}

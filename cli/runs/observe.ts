@@ -1,0 +1,71 @@
+import type { RunViewer } from '../../coordinator/viewer.ts';
+import { runFacts, metricsSettings } from '../../dashboards/feed/facts.ts';
+import { Listener } from '../../dashboards/server/listener.ts';
+import { Observation, type ObservedRun } from '../../dashboards/feed/observation.ts';
+import type { Configuration } from '../../shared/configuration.ts';
+import type { Dataset } from '../../shared/dataset/dataset.ts';
+import { messageOf } from '../../shared/errors.ts';
+import type { Log } from '../terminal/log.ts';
+import type { CoordinatorOptions, OptionKey } from '../options/options.ts';
+import { version } from '../package.ts';
+import { pageSecrets } from '../secrets/page-secrets.ts';
+import { isSupervised } from '../processes/signals.ts';
+
+/** The live page and /metrics of a run. */
+export interface Observed {
+  readonly viewer: RunViewer;
+  readonly url: string;
+  readonly port: number;
+  /** Nothing is shown of the run any more. */
+  fail(error: unknown): void;
+  /** The run can be asked from now on. */
+  attach(run: ObservedRun): void;
+  /** Says how the run ended to whoever looks, and ends; with `hurry` without waiting for a scrape. */
+  close(hurry?: AbortSignal): Promise<void>;
+}
+
+/** Opens the observation listener; undefined with --no-http. Rejects with ADDRESS. */
+export async function observe(
+  options: CoordinatorOptions,
+  explicit: ReadonlySet<OptionKey>,
+  configuration: Configuration,
+  dataset: Dataset,
+  log: Log,
+): Promise<Observed | undefined> {
+  if (!options.http) return undefined;
+  // A run that goes on does not end because somebody took the port of its page meanwhile.
+  const isRestarted =
+    isSupervised() && options.resume !== undefined && explicit.has('httpPort') && options.httpPort !== 0;
+  const observation = new Observation({
+    facts: runFacts(configuration, dataset, version, true),
+    metrics: metricsSettings(configuration, dataset, version),
+    ...{ testImages: dataset.test.images, clock: () => performance.now() },
+    notRecalled: (error) =>
+      log.warn(
+        { err: error },
+        `the curves of the live page begin with this coordinator: the steps before it could not be read (${messageOf(error)})`,
+      ),
+  });
+  const listener = await Listener.open({
+    ...pageSecrets(options),
+    ...{ host: options.httpHost, port: options.httpPort, exceptPort: options.port, source: observation },
+    isPortFree: isRestarted || !explicit.has('httpPort'),
+    onDefect: (error) =>
+      log.error(
+        { err: error },
+        `nothing is shown of this run any more, which goes on all the same: ${messageOf(error)}`,
+      ),
+  });
+  if (isRestarted && listener.port !== options.httpPort)
+    log.warn(
+      { port: listener.port },
+      `port ${options.httpPort} of the page is in use by now; it is at ${listener.url} from here on`,
+    );
+  return {
+    ...{ viewer: observation, url: listener.url, port: listener.port },
+    fail: (error) => listener.fail(error),
+    attach: (run) => observation.attach(run),
+    // A run that could not be opened has nothing to tell.
+    close: (hurry) => listener.close(observation.isOpen ? 1000 * options.httpLinger : 0, hurry),
+  };
+}

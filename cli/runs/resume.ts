@@ -1,0 +1,106 @@
+import { newestUnfinished, readRunRecord } from '../../coordinator/run-directory/read-run.ts';
+import { configurationOfRecord, type Configuration } from '../../shared/configuration.ts';
+import { ClusterError } from '../../shared/errors.ts';
+import type { RunRecord } from '../../shared/files/run-schema.ts';
+import { totalSteps } from '../../shared/arithmetic/schedule.ts';
+import { chooseRun } from './choose-run.ts';
+import {
+  flagOf,
+  isOptionKey,
+  optionOf,
+  type CoordinatorOptions,
+  type LocalOptions,
+  type OptionKey,
+} from '../options/options.ts';
+import { engineInEvents, engineOfRun, engineToKeep } from './run-engine.ts';
+import { recipeOf } from './run-settings.ts';
+
+/**
+ * The options of a resumed run: its recipe, its engine, and how far its workers are believed, are those of its record,
+ * and its length where none was given. `resume` names its directory then. Rejects with USAGE where there is no such run, or
+ * an option that was given is not the run's.
+ */
+export async function adoptRun<O extends LocalOptions | CoordinatorOptions>(
+  options: O,
+  explicit: ReadonlySet<OptionKey>,
+): Promise<O> {
+  const { resume } = options;
+  if (resume === undefined) return options;
+  if (explicit.has('runId'))
+    throw new ClusterError('USAGE', '--run-id names a new run, --resume an old one', {
+      fix: 'Keep one of them.',
+    });
+  const { runsDir } = options;
+  const directory = resume === 'newest' ? await newestUnfinished(runsDir) : chooseRun(resume, runsDir);
+  const record = await readRunRecord(directory);
+  const recorded = configurationOfRecord(record.configuration);
+  // The options whose values a run's record holds, all but its length.
+  const values = { ...recipeOf(recorded), hidden: recorded.model.hidden };
+  const trust = trustOf(options, explicit, record.launch);
+  // A coordinator has no engine, and where engines are mixed any may join.
+  const keepsEngine = 'engine' in options && !trust.allowMixedEngines;
+  const ran = keepsEngine ? record.engine?.description : undefined;
+  const known = keepsEngine ? (ran ?? engineInEvents(directory)) : undefined;
+  const engine = 'engine' in options ? engineOfRun(known, options, explicit) : {};
+  const fixed = ran !== undefined && 'engine' in options ? engineToKeep(ran, options) : {};
+  checkAlike(options, explicit, { ...values, ...fixed }, directory);
+  const isLengthGiven = explicit.has('epochs') || explicit.has('steps');
+  if (isLengthGiven)
+    checkLonger({ ...recorded, epochs: options.epochs, steps: options.steps }, recorded, directory);
+  const length = isLengthGiven ? {} : { epochs: recorded.epochs, steps: recorded.steps };
+  return { ...options, ...values, ...engine, ...trust, ...length, resume: directory };
+}
+
+/** Engines that were mixed once stay so; audits go on unless another rate was given. Throws USAGE for both at once. */
+function trustOf(
+  options: Pick<CoordinatorOptions, 'audit' | 'allowMixedEngines'>,
+  explicit: ReadonlySet<OptionKey>,
+  launch: RunRecord['launch'],
+): Pick<CoordinatorOptions, 'audit' | 'allowMixedEngines'> {
+  const wasMixed = launch['allow_mixed_engines'] === true;
+  const { audit: before } = launch;
+  const isKept = !explicit.has('audit') && !options.allowMixedEngines && typeof before === 'number';
+  const audit = isKept ? before : options.audit;
+  if (audit > 0 && wasMixed) {
+    throw new ClusterError(
+      'USAGE',
+      `the run was begun with --allow-mixed-engines, and --audit compares bytes`,
+      {
+        fix: 'leave --audit out',
+      },
+    );
+  }
+  return { audit, allowMixedEngines: options.allowMixedEngines || wasMixed };
+}
+
+/** What was recorded stays: a run becomes longer, never shorter. */
+function checkLonger(given: Configuration, recorded: Configuration, directory: string): void {
+  const [now, before] = [totalSteps(given), totalSteps(recorded)];
+  if (now >= before) return;
+  throw new ClusterError(
+    'USAGE',
+    `the run ${directory} has ${before} steps; ${now} would make it shorter (--resume)`,
+    {
+      fix: 'give more --steps or --epochs, or leave them out',
+    },
+  );
+}
+
+/** Throws USAGE, naming all options that were given and are not the run's, with both values. */
+function checkAlike(
+  options: Readonly<Record<string, unknown>>,
+  explicit: ReadonlySet<OptionKey>,
+  recorded: Readonly<Record<string, unknown>>,
+  directory: string,
+): void {
+  const differing = Object.entries(recorded).flatMap(([key, value]) => {
+    if (!isOptionKey(key) || !explicit.has(key)) return [];
+    const { kind } = optionOf(key);
+    const [ours, theirs] = [kind.format(options[key] ?? ''), kind.format(value ?? '')];
+    return ours === theirs ? [] : [`${flagOf(key)} ${theirs}, not ${ours}`];
+  });
+  if (differing.length === 0) return;
+  throw new ClusterError('USAGE', `the run ${directory} has other settings: ${differing.join('; ')}`, {
+    fix: 'leave them out: the run keeps its own, and only --epochs and --steps may be raised',
+  });
+}

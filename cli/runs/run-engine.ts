@@ -1,0 +1,71 @@
+import { join } from 'node:path';
+import { piecesIfThere } from '../../coordinator/run-directory/run-contents.ts';
+import { eventsIn } from '../../dashboards/feed/event-lines.ts';
+import { RunHistory } from '../../dashboards/feed/history.ts';
+import { ClusterError } from '../../shared/errors.ts';
+import { engineKinds, type EngineIdentity } from '../../shared/engine-identity.ts';
+import type { LocalOptions, OptionKey } from '../options/options.ts';
+
+type EngineOptions = Pick<LocalOptions, 'engine' | 'device' | 'threads'>;
+
+/** What is known of the engine that a run has; a run.json knows all of it. */
+export type KnownEngine = Pick<EngineIdentity, 'kind'> & Partial<Pick<EngineIdentity, 'device' | 'threads'>>;
+
+/**
+ * The engine of the worker that was ready last: that of a run that crashed before its run.json named one, as older versions
+ * leave it. Undefined where no worker was ready. Throws DATA where the events cannot be read.
+ */
+export function engineInEvents(directory: string): KnownEngine | undefined {
+  const history = new RunHistory();
+  for (const event of eventsIn(piecesIfThere(join(directory, 'events.jsonl')))) history.add(event);
+  const kind = engineKinds.find((known) => known === history.engine);
+  if (kind === undefined) return undefined;
+  return history.device === undefined ? { kind } : { kind, device: history.device };
+}
+
+/** Engine, device and threads that compute the bytes of a run, where others were not asked for. */
+export function engineOfRun(
+  ran: KnownEngine | undefined,
+  { engine, device, threads }: EngineOptions,
+  explicit: ReadonlySet<OptionKey>,
+): EngineOptions {
+  if (ran === undefined) return { engine, device, threads };
+  return {
+    engine: engine === 'auto' ? ran.kind : engine,
+    device: device === 'auto' && ran.device === 'cpu' ? 'cpu' : device,
+    threads: explicit.has('threads') || ran.threads === undefined ? threads : Math.max(1, ran.threads),
+  };
+}
+
+/** The options that the engine of a run settles, where others than `auto` were given; which GPU it was is left open. */
+export function engineToKeep(
+  ran: EngineIdentity,
+  { engine, device }: EngineOptions,
+): Readonly<Record<string, string>> {
+  const [ranOn = 'cpu'] = ran.device.split(' ', 1);
+  const isOtherDevice = device !== 'auto' && (device === 'cpu') !== (ranOn === 'cpu');
+  return {
+    ...(engine === 'auto' ? {} : { engine: ran.kind }),
+    ...(isOtherDevice ? { device: ranOn } : {}),
+  };
+}
+
+/** What `plan` resolves with; where it needs the engine that has `ran`, and that is not there, the error says so. */
+export async function withEngineOfRun<T>(
+  directory: string,
+  ran: KnownEngine | undefined,
+  plan: () => Promise<T>,
+  code?: 'NOT_REPLAYABLE',
+): Promise<T> {
+  try {
+    return await plan();
+  } catch (error) {
+    const isOurs = error instanceof ClusterError && (error.code === 'ENGINE' || error.code === 'SETUP');
+    if (!isOurs || ran === undefined) throw error;
+    throw new ClusterError(
+      code ?? error.code,
+      `${directory} was computed by ${ran.kind}, which cannot run here: ${error.message}`,
+      { ...(error.fix === undefined ? {} : { fix: error.fix }), cause: error },
+    );
+  }
+}

@@ -1,0 +1,142 @@
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { piecesIfThere, readIfThere } from '../../coordinator/run-directory/run-contents.ts';
+import { systemProcesses } from '../../coordinator/run-directory/processes.ts';
+import { writerOf } from '../../coordinator/run-directory/run-lock.ts';
+import { systemDisk } from '../../shared/disk/disk.ts';
+import { openEntry } from '../../shared/disk/regular-file.ts';
+import { systemCode } from '../../shared/disk/system-error.ts';
+import { eventsIn } from '../../dashboards/feed/event-lines.ts';
+import { RunHistory } from '../../dashboards/feed/history.ts';
+import { configurationOfRecord } from '../../shared/configuration.ts';
+import { ClusterError, messageOf } from '../../shared/errors.ts';
+import { METRICS_TAIL_BYTES } from '../../shared/limits.ts';
+import { parseRunRecord, type RunStatus } from '../../shared/files/run-schema.ts';
+import { totalSteps } from '../../shared/arithmetic/schedule.ts';
+
+/** A run at a glance. Taken from its files as they are; `verify` is for whoever doubts them. */
+export interface RunOverview {
+  readonly directory: string;
+  /** The name of its folder. */
+  readonly name: string;
+  readonly state: RunStatus;
+  /** Who may be at work on it. */
+  readonly writer: string | undefined;
+  /** ISO 8601. */
+  readonly started: string;
+  /** Steps done, of so many. */
+  readonly step: number;
+  readonly steps: number;
+  /** The last evaluation of the test set: a ratio and a mean. */
+  readonly test: { readonly accuracy: number; readonly loss: number } | undefined;
+  /** The mean loss of its first evaluation. */
+  readonly firstLoss: number | undefined;
+  /** Seconds that coordinators ran it, without the pauses between them. */
+  readonly seconds: number;
+  /** For how much of it too few workers were there; undefined where its events do not say. */
+  readonly waited: number | undefined;
+  /** The most workers that gave results at one time. */
+  readonly workers: number;
+  readonly engine: string | undefined;
+  readonly dataset: string;
+}
+
+/** A folder that cannot be listed as a run, and why. */
+export interface Unlisted {
+  readonly directory: string;
+  readonly reason: string;
+}
+
+/** All runs of a folder, the newest first; none where there is no such folder. Rejects with DATA where it cannot be read. */
+export async function listRuns(
+  runs: string,
+  now: number,
+): Promise<{ runs: RunOverview[]; unlisted: Unlisted[] }> {
+  const found: RunOverview[] = [];
+  const unlisted: Unlisted[] = [];
+  for (const name of await foldersIn(runs)) {
+    const directory = join(runs, name);
+    try {
+      found.push(await readOverview(directory, name, now));
+    } catch (error) {
+      if (!(error instanceof ClusterError)) throw error;
+      unlisted.push({ directory, reason: error.message });
+    }
+  }
+  return { runs: found.toSorted((a, b) => (a.started < b.started ? 1 : -1)), unlisted };
+}
+
+/** In the order of their names. A run's has no dot at its beginning. */
+async function foldersIn(runs: string): Promise<string[]> {
+  try {
+    const entries = await readdir(runs, { withFileTypes: true });
+    const folders = entries.filter((entry) => entry.isDirectory() && !entry.name.startsWith('.'));
+    return folders.map(({ name }) => name).toSorted();
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return [];
+    throw new ClusterError('DATA', `${runs} cannot be read (--runs-dir): ${messageOf(error)}`, {
+      cause: error,
+    });
+  }
+}
+
+/** One of them; `now` is the time in milliseconds. Rejects with DATA where it cannot be read. */
+export async function readOverview(directory: string, name: string, now: number): Promise<RunOverview> {
+  // In this order: a run that ends meanwhile says so in the record that is read afterwards.
+  const writer = await writerOf(directory, systemDisk, systemProcesses);
+  const path = join(directory, 'run.json');
+  const text = (await readIfThere(path))?.toString('utf8');
+  if (text === undefined) throw new ClusterError('DATA', 'it is no run: there is no run.json');
+  const record = parseRunRecord(text, 'run.json');
+  const history = new RunHistory();
+  for (const event of eventsIn(piecesIfThere(join(directory, 'events.jsonl')))) history.add(event);
+  const isOver = record.state !== 'running';
+  const wasCutOff = !isOver && writer === undefined;
+  return {
+    ...{ directory, name, writer, started: record.started },
+    state: wasCutOff ? 'interrupted' : record.state,
+    // A record is written when the run begins and when it ends; in between its lines are newer.
+    step: isOver ? record.step : await lastStep(join(directory, 'metrics.jsonl'), record.step),
+    steps: totalSteps(configurationOfRecord(record.configuration)),
+    test: record.result?.test ?? history.test,
+    firstLoss: history.firstLoss,
+    seconds: history.seconds(isOver || wasCutOff ? undefined : now),
+    waited: history.waited,
+    // Without its events only names are known.
+    workers: history.workersAtOnce || record.workers.filter(({ samples }) => samples > 0).length,
+    engine: record.engine?.description.kind ?? history.engine,
+    dataset: record.dataset.name ?? 'unknown',
+  };
+}
+
+const stepSchema = z.looseObject({ step: z.int().min(1) });
+
+/** The step of the last whole line of a metrics.jsonl. */
+async function lastStep(path: string, otherwise: number): Promise<number> {
+  const lines = (await readTail(path, METRICS_TAIL_BYTES)).split('\n').slice(0, -1);
+  try {
+    return stepSchema.parse(JSON.parse(lines.at(-1) ?? '')).step;
+  } catch {
+    // There is no whole line yet, or it was changed: then this is all that is known.
+    return otherwise;
+  }
+}
+
+/** The last `bytes` bytes of a file, or all of it; nothing where there is none. */
+async function readTail(path: string, bytes: number): Promise<string> {
+  try {
+    const { handle, size } = await openEntry(path);
+    try {
+      const length = Math.min(bytes, size);
+      const { buffer, bytesRead } = await handle.read(Buffer.alloc(length), 0, length, size - length);
+      return buffer.toString('utf8', 0, bytesRead);
+    } finally {
+      await handle.close();
+    }
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return '';
+    if (error instanceof ClusterError) throw error;
+    throw new ClusterError('DATA', `metrics.jsonl cannot be read: ${messageOf(error)}`, { cause: error });
+  }
+}

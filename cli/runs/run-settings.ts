@@ -1,0 +1,87 @@
+import { randomInt } from 'node:crypto';
+import { resolve } from 'node:path';
+import type { RunSettings } from '../../coordinator/start-coordinator.ts';
+import type { Audit } from '../../coordinator/decisions/state.ts';
+import { configurationSchema, type Configuration } from '../../shared/configuration.ts';
+import type { Dataset } from '../../shared/dataset/dataset.ts';
+import type { RunRecord } from '../../shared/files/run-schema.ts';
+import type { CoordinatorOptions } from '../options/options.ts';
+
+type Recipe = Pick<
+  Configuration,
+  'batchSize' | 'virtualShards' | 'learningRate' | 'beta1' | 'beta2' | 'epsilon' | 'dropout' | 'seed'
+>;
+
+/** What options and configuration call by the same names, but for a run's length. */
+export function recipeOf(from: Recipe): Recipe {
+  const { batchSize, virtualShards, learningRate, beta1, beta2, epsilon, dropout, seed } = from;
+  return { batchSize, virtualShards, learningRate, beta1, beta2, epsilon, dropout, seed };
+}
+
+/** What the bytes of a new run depend on. */
+export function configurationOf(options: CoordinatorOptions, dataset: Dataset): Configuration {
+  const { hidden, epochs, steps } = options;
+  return configurationSchema.parse({
+    ...{ dataset: dataset.digest, ...recipeOf(options), epochs },
+    ...(steps === undefined ? {} : { steps }),
+    model: {
+      inputs: dataset.rows * dataset.columns,
+      hidden: [...hidden],
+      classes: dataset.classNames.length,
+    },
+    ...{ trainSamples: dataset.train.samples, testSamples: dataset.test.samples },
+  });
+}
+
+/** All that the options say of a run but its configuration. */
+export function runSettings(
+  options: CoordinatorOptions,
+): Omit<RunSettings, 'configuration' | 'dataset' | 'token' | 'version'> {
+  const { host, port, runsDir, runId, resume, takeOver, checkpointEvery, keep } = options;
+  const { minWorkers, maxWorkers, rdzvTimeout, allowMixedEngines, sharedMemory } = options;
+  return {
+    ...{ host, port, runsDir, runId, resume, takeOver, checkpointEvery, keep, minWorkers, maxWorkers },
+    ...{ allowMixedEngines, sharedMemory, rendezvousMilliseconds: 1000 * rdzvTimeout },
+    ...{ launch: launchOf(options), startWorkers: startWorkersOf(options), audit: auditOf(options) },
+  };
+}
+
+/** Workers to wait for before the first step. */
+export function startWorkersOf({ startWorkers, minWorkers }: CoordinatorOptions): number {
+  return Math.max(startWorkers ?? 1, minWorkers);
+}
+
+/** The key is made anew at every start and told to nobody. */
+function auditOf({ audit: rate }: CoordinatorOptions): Audit | undefined {
+  return rate === 0 ? undefined : { rate, key: [randomInt(2 ** 32), randomInt(2 ** 32)] };
+}
+
+/** How the run was started, for run.json; no secret is among the options. */
+function launchOf(options: CoordinatorOptions): RunRecord['launch'] {
+  const {
+    host,
+    port,
+    minWorkers,
+    maxWorkers,
+    rdzvTimeout,
+    audit,
+    allowMixedEngines,
+    sharedMemory,
+    insecure,
+    data,
+  } = options;
+  return {
+    host,
+    port,
+    min_workers: minWorkers,
+    start_workers: startWorkersOf(options),
+    max_workers: maxWorkers,
+    rdzv_timeout: rdzvTimeout,
+    audit,
+    allow_mixed_engines: allowMixedEngines,
+    shared_memory: sharedMemory,
+    insecure,
+    // Where later commands find the dataset; without it, it was the MNIST of the package.
+    data: data === undefined ? null : resolve(data),
+  };
+}

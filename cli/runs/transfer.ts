@@ -1,0 +1,74 @@
+import { systemPatience, type Patience } from '../../artifacts/store/retry.ts';
+import type { OnProgress, Progress } from '../../artifacts/store/transfer-progress.ts';
+import { ClusterError } from '../../shared/errors.ts';
+import { fitted, type Part } from '../terminal/progress-line.ts';
+import type { Log, LogFields } from '../terminal/log.ts';
+import { stdout } from '../terminal/output.ts';
+import { onStop } from '../processes/supervised.ts';
+import { openScreen, type ProgressOptions } from '../terminal/live-terminal.ts';
+import type { PullOptions, PushOptions } from '../options/options.ts';
+
+/** How a push or a pull is followed, and ended by Ctrl-C. */
+export interface Transfer {
+  readonly terminal: ProgressOptions;
+  readonly patience: Patience;
+  readonly onProgress: OnProgress;
+}
+
+/** Opens it, hands it to `action`, and says at the end what that resolves with. Resolves with the exit code. */
+export async function transfer(
+  options: PushOptions | PullOptions,
+  action: (transfer: Transfer) => Promise<{ sentence: string; next?: string; fields: LogFields }>,
+): Promise<number> {
+  const { logLevel, logFormat } = options;
+  const terminal = openScreen({ output: stdout, logLevel, logFormat });
+  const { output, log, live } = terminal;
+  const stopping = new AbortController();
+  const release = onStop((code) =>
+    stopping.abort(new ClusterError(code, 'stopped', { fix: 'the same command goes on where it was' })),
+  );
+  const patience = patienceOf(stopping.signal, log);
+  const onProgress = (progress: Progress): void => {
+    log.debug({ file: progress.name }, `${progress.name}: ${progress.done}`);
+    const ratio = progress.files / Math.max(1, progress.allFiles);
+    if (live) output.draw(fitted(partsOf(progress), ratio, output.liveWidth, output.style.unicode));
+  };
+  try {
+    const { sentence, next, fields } = await action({ terminal, patience, onProgress });
+    output.draw('');
+    if (logFormat === 'json') log.info(fields, sentence);
+    else output.write(sentence, ...(next === undefined ? [] : [next]));
+    return 0;
+  } finally {
+    release();
+    output.draw('');
+  }
+}
+
+/** Until the signal, each new attempt said. */
+export function patienceOf(signal: AbortSignal, log: Log): Patience {
+  return systemPatience(signal, (error, milliseconds) => {
+    log.warn({ milliseconds }, `${error.message}; again in ${(milliseconds / 1000).toFixed(1)} s`);
+  });
+}
+
+function partsOf({ files, allFiles, bytes, allBytes }: Progress): Part[] {
+  return [
+    { text: '', dropped: 2, isBar: true },
+    { text: `${files} of ${allFiles} files`, dropped: 0 },
+    { text: `${bytesText(bytes)} of ${bytesText(allBytes)}`, dropped: 1 },
+  ];
+}
+
+/** "8 files, 2.2 MB". */
+export function filesText(files: number, bytes: number): string {
+  return `${files} ${files === 1 ? 'file' : 'files'}, ${bytesText(bytes)}`;
+}
+
+/** 2234567 -> "2.2 MB". */
+function bytesText(bytes: number): string {
+  const units = ['bytes', 'kB', 'MB', 'GB', 'TB'] as const;
+  const power = units.findLastIndex((_, i) => bytes >= 1000 ** i);
+  if (power <= 0) return `${bytes} bytes`;
+  return `${(bytes / 1000 ** power).toFixed(1)} ${units[power]}`;
+}

@@ -1,0 +1,78 @@
+import { ClusterError } from '../../shared/errors.ts';
+import { MIN_TOKEN_CHARACTERS } from '../../shared/limits.ts';
+import { endpoint } from '../options/endpoint.ts';
+import { checkedToken } from './token.ts';
+
+/** All that a worker needs to know of a coordinator. */
+export interface Join {
+  /** `wss://HOST:PORT`, or `ws://HOST:PORT` without TLS. */
+  readonly coordinator: string;
+  readonly token: string;
+  /** SHA-256 of a certificate in the coordinator's chain, 64 hexadecimal digits; with TLS only. */
+  readonly ca: string | undefined;
+}
+
+/**
+ * As one word: a URL whose secrets stand behind the #, which no client sends anywhere, such as
+ * `wss://10.0.0.5:29400/#token=...&ca=...`.
+ */
+export function joinText({ coordinator, token, ca }: Join): string {
+  const parts = new URLSearchParams({ token, ...(ca === undefined ? {} : { ca }) });
+  return `${coordinator}/#${parts.toString()}`;
+}
+
+// The URL ends where a character stands that none of its parts can hold: a quote, a bracket, a blank.
+const JOIN = /(?<![\w+.-])(wss?:\/\/[\w.:[\]-]+)\/?#([\w*.+%=&-]+)/;
+const BEGINNING = /(?<![\w+.-])wss?:\/\/.*$/;
+const CONTINUATION = /^[\w*.+%=&:/#[\]-]+["'`>)]?$/;
+/** Terminals and editors add these: escape sequences (those around a paste, too), a byte order mark, blanks without width. */
+// oxlint-disable-next-line no-control-regex -- they are what is looked for
+const INVISIBLE = /\u001b\[[0-9;?]*[ -/]*[@-~]|[\u0000\u200b-\u200d\u2060\ufeff]/g;
+
+/**
+ * Finds the join string in what was pasted: in quotes or brackets, behind blank lines or the time of a log line, and broken
+ * into several lines. Throws USAGE, without repeating what may hold a secret.
+ */
+export function parseJoin(text: string): Join {
+  const joined = inOneLine(text);
+  const [, address = '', fragment = ''] = JOIN.exec(joined) ?? [];
+  const coordinator = endpoint.parse(address);
+  const parts = new URLSearchParams(fragment);
+  const ca = parts.get('ca')?.replace(/\.+$/, '');
+  if (coordinator === undefined || address === '' || !isWholeLine(joined))
+    throw new ClusterError('USAGE', `this is no join string (${text.trim().length} characters)`, {
+      fix: 'copy the whole line that the coordinator prints: wss://HOST:PORT/#token=...&ca=...',
+    });
+  return { coordinator, token: checkedToken(parts.get('token') ?? '', 'the join string'), ca };
+}
+
+/** Whether nothing of the string is missing in what was pasted. Without TLS its end cannot be told from its middle. */
+export function isWhole(text: string): boolean {
+  return isWholeLine(inOneLine(text));
+}
+
+function isWholeLine(text: string): boolean {
+  const [, address = '', fragment = ''] = JOIN.exec(text) ?? [];
+  const parts = new URLSearchParams(fragment);
+  const ca = parts.get('ca')?.replace(/\.+$/, '');
+  if (address === '' || (parts.get('token') ?? '').length < MIN_TOKEN_CHARACTERS) return false;
+  return address.startsWith('ws:') ? ca === undefined : /^[0-9a-f]{64}$/.test(ca ?? '');
+}
+
+/** Whether a string has begun, whole or not. */
+export function hasBegun(text: string): boolean {
+  return BEGINNING.test(inOneLine(text));
+}
+
+/** From where it begins, with the lines that continue it; empty where none begins. */
+function inOneLine(text: string): string {
+  const lines = text.replaceAll(INVISIBLE, '').split(/[\r\n]+/);
+  const first = lines.findIndex((line) => BEGINNING.test(line));
+  let joined = BEGINNING.exec(lines[first] ?? '')?.[0].trimEnd() ?? '';
+  for (const line of first < 0 ? [] : lines.slice(first + 1)) {
+    const isOver = isWholeLine(joined) && joined.startsWith('wss:');
+    if (isOver || !CONTINUATION.test(line.trim())) break;
+    joined += line.trim();
+  }
+  return joined;
+}

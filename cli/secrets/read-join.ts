@@ -1,0 +1,97 @@
+import { readSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { ReadStream, WriteStream } from 'node:tty';
+import { systemCode } from '../../shared/disk/system-error.ts';
+import { ClusterError } from '../../shared/errors.ts';
+import {
+  MAX_JOIN_CHARACTERS,
+  PASTE_QUIET_MILLISECONDS,
+  STDIN_RETRY_MILLISECONDS,
+} from '../../shared/limits.ts';
+import { hasBegun, isWhole } from './join.ts';
+
+const STDIN = 0;
+
+/** What was pasted for `--join -`, from a terminal or a pipe. Rejects with INTERRUPTED on Ctrl-C at the prompt. */
+export function readJoin(): Promise<string> {
+  return process.stdin.isTTY ? readPaste(process.stdin, process.stderr) : readPipe();
+}
+
+/**
+ * Up to the end of a line that holds the whole string, or of the first line that holds anything else. Byte by byte: what
+ * follows is another program's.
+ */
+async function readPipe(): Promise<string> {
+  const byte = Buffer.alloc(1);
+  const bytes: number[] = [];
+  while (bytes.length < MAX_JOIN_CHARACTERS && (await readByte(byte))) {
+    bytes.push(byte[0] ?? 0);
+    if (byte[0] !== 0x0a) continue;
+    const text = Buffer.from(bytes).toString();
+    if (text.trim() !== '' && (isWhole(text) || !hasBegun(text))) break;
+  }
+  return Buffer.from(bytes).toString();
+}
+
+async function readByte(byte: Buffer): Promise<boolean> {
+  for (;;) {
+    try {
+      return readSync(STDIN, byte) === 1;
+    } catch (error) {
+      // Another process has made this pipe non-blocking; Node has no way to wait for it that reads no more than asked.
+      if (systemCode(error) !== 'EAGAIN') throw notReadable(error);
+      await sleep(STDIN_RETRY_MILLISECONDS);
+    }
+  }
+}
+
+function notReadable(error: unknown): ClusterError {
+  return new ClusterError('USAGE', `stdin cannot be read (--join -): ${systemCode(error) ?? String(error)}`, {
+    fix: 'paste the join string, send it through a pipe, or set MNIST_DIST_JOIN',
+    cause: error,
+  });
+}
+
+/**
+ * Asks on a terminal. Nothing is echoed. A paste may come in several lines: all that comes until the terminal is quiet belongs
+ * to it, so that no part is left for the shell that reads next.
+ */
+function readPaste(terminal: ReadStream, output: Pick<WriteStream, 'write'>): Promise<string> {
+  let text = '';
+  let quiet: NodeJS.Timeout | undefined;
+  // First: what is pasted as soon as the question appears must not be echoed.
+  terminal.setRawMode(true);
+  output.write('Paste the join string that the coordinator printed, then press Enter (it is not shown): ');
+  terminal.setEncoding('utf8');
+  return new Promise((resolve, reject) => {
+    const end = (settle: () => void): void => {
+      clearTimeout(quiet);
+      terminal.off('data', take).off('end', over);
+      terminal.setRawMode(false).pause();
+      output.write('\n');
+      settle();
+    };
+    const over = (): void => end(() => resolve(text));
+    // Called when a line has ended and nothing has come since.
+    const look = (): void => {
+      if (text.trim() === '') text = '';
+      else if (isWhole(text) || !hasBegun(text) || /[\r\n]\s*[\r\n]$/.test(text)) over();
+      else output.write('\nThat is not all of it. Paste the rest, or press Enter to end: ');
+    };
+    const take = (data: string): void => {
+      if (data.includes('\u0003'))
+        return end(() => reject(new ClusterError('INTERRUPTED', 'no join string was given')));
+      if (data.includes('\u0004') && text.trim() === '') return over();
+      if (text.length < MAX_JOIN_CHARACTERS) text = edited(text + data);
+      clearTimeout(quiet);
+      // What is too long is read to its end, too.
+      if (/[\r\n]\s*$/.test(data)) quiet = setTimeout(look, PASTE_QUIET_MILLISECONDS);
+    };
+    terminal.on('data', take).on('end', over).resume();
+  });
+}
+
+/** Backspace takes a character back, Ctrl-U all of them. */
+function edited(text: string): string {
+  return text.slice(text.lastIndexOf('\u0015') + 1).replaceAll(/[^][\b\u007f]/g, '');
+}

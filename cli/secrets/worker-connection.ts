@@ -1,0 +1,79 @@
+import { isLoopback } from '../../shared/wire/address.ts';
+import { ClusterError } from '../../shared/errors.ts';
+import { Anchor, type Trust } from '../../worker/trust.ts';
+import type { Environment } from '../options/environment.ts';
+import { joinText, parseJoin, type Join } from './join.ts';
+import { readJoin } from './read-join.ts';
+import type { Log } from '../terminal/log.ts';
+import type { OptionKey, WorkerOptions } from '../options/options.ts';
+import { flagOf } from '../options/options.ts';
+import { readCertificates } from './tls-files.ts';
+import { workerToken } from './token.ts';
+
+/** Where a worker dials, what it shows there, and whom it believes. */
+export interface WorkerConnection {
+  readonly coordinator: URL;
+  readonly token: () => string;
+  readonly anchor: Anchor;
+  /** What a process that continues this one must have in its environment, so that the join string is read once. */
+  readonly handedOn: Readonly<Record<string, string>>;
+}
+
+const HANDED_ON = 'MNIST_DIST_INTERNAL_JOIN';
+
+/** What a join string says, too. */
+const saidByJoin: readonly OptionKey[] = ['coordinator', 'tokenFile', 'sslCaCertfile'];
+
+/** From the join string, or from the options one by one. Throws USAGE, for a connection in the clear beyond this machine as well. */
+export async function workerConnection(
+  options: WorkerOptions,
+  explicit: ReadonlySet<OptionKey>,
+  argv: readonly string[],
+  environment: Environment,
+  log: Log,
+): Promise<WorkerConnection> {
+  const join = await joinOf(options, explicit, argv, environment, log);
+  const coordinator = new URL(join?.coordinator ?? options.coordinator);
+  // Of an address among the options this is known already.
+  if (coordinator.protocol === 'ws:' && !isLoopback(coordinator.hostname) && !options.insecure)
+    throw new ClusterError('USAGE', `the join string leads to ${coordinator.href}, without TLS`, {
+      fix: 'give the coordinator a certificate (`mnist-dist certs`, --ssl-certfile); on a network you trust add --insecure: its readers see weights and dataset',
+    });
+  const token =
+    join === undefined ? workerToken(options.tokenFile, coordinator, environment) : () => join.token;
+  const handedOn = join === undefined ? {} : { [HANDED_ON]: joinText(join) };
+  return { coordinator, token, anchor: new Anchor(trustOf(join, options)), handedOn };
+}
+
+async function joinOf(
+  { join }: WorkerOptions,
+  explicit: ReadonlySet<OptionKey>,
+  argv: readonly string[],
+  environment: Environment,
+  log: Log,
+): Promise<Join | undefined> {
+  if (join === undefined) return undefined;
+  const known = environment[HANDED_ON];
+  if (known !== undefined) return parseJoin(known);
+  const twice = saidByJoin.find((key) => explicit.has(key));
+  if (twice !== undefined)
+    throw new ClusterError('USAGE', `--join says what ${flagOf(twice)} says, too`, {
+      fix: 'keep one of them',
+    });
+  if (join === '-') return parseJoin(await readJoin());
+  if (argv.some((word) => word === '--join' || word.startsWith('--join=')))
+    log.warn(
+      {},
+      'others on this machine can read the token of --join with ps: give it on stdin (--join -) or in MNIST_DIST_JOIN',
+    );
+  return parseJoin(join);
+}
+
+function trustOf(join: Join | undefined, { sslCaCertfile }: WorkerOptions): Trust {
+  if (join?.ca !== undefined) return { kind: 'digest', sha256: join.ca };
+  if (sslCaCertfile === undefined) return { kind: 'system' };
+  return {
+    kind: 'certificates',
+    pem: readCertificates(sslCaCertfile, '--ssl-ca-certfile').map(String).join(''),
+  };
+}

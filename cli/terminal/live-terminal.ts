@@ -1,0 +1,158 @@
+import type { Log, LogFields, LogFormat, LogLevel } from './log.ts';
+import { createLogger } from './log.ts';
+import type { Inspection } from '../../coordinator/inspection.ts';
+import { epochLine, progressLine, progressText, waitLine } from './progress-line.ts';
+import { plainText } from './styled-line.ts';
+import type { Output } from './output.ts';
+import type { Summary } from './summary.ts';
+import { summaryLines } from './summary.ts';
+import type { EvaluationInfo, StepInfo } from './progress-state.ts';
+import { Tally } from './progress-state.ts';
+
+/**
+ * How a run is followed. `step` costs about a microsecond: it stores numbers, a timer draws. Warnings need no method
+ * here: the text log writes to the same output, above the live line.
+ */
+export interface Progress {
+  step(info: StepInfo): void;
+  /** An event of the run by its name in events.jsonl. */
+  event(event: string): void;
+  /** From here on the run can be asked how it stands. */
+  attach(inspect: () => Inspection): void;
+  /** Where the live page is, from now on. */
+  page(url: string): void;
+  /** An evaluation of the test set is done: one permanent line. */
+  evaluation(info: EvaluationInfo): void;
+  /** The closing summary; nothing is drawn after it. */
+  summary(summary: Summary): void;
+  /** Removes the live line and stops the timer; may be called twice. */
+  close(): void;
+}
+
+/** Calls `task` every so many milliseconds until the returned function is called; must not keep the process alive. */
+export type Ticker = (task: () => void, milliseconds: number) => () => void;
+
+export interface ProgressOptions {
+  readonly output: Output;
+  readonly log: Log;
+  /** Whether there is a terminal to draw on. */
+  readonly live: boolean;
+  readonly logFormat: LogFormat;
+  /** Whether to show how it goes between the lines that stay. */
+  readonly isQuiet: boolean;
+  /** Milliseconds that never go back. */
+  readonly clock: () => number;
+  readonly ticker?: Ticker;
+}
+
+export interface TerminalOptions {
+  readonly output: Output;
+  readonly logLevel: LogLevel;
+  readonly logFormat: LogFormat;
+  /** Show no progress: log lines and the summary only. */
+  readonly isQuiet?: boolean;
+  /** Fields of every log line. */
+  readonly fields?: LogFields;
+  readonly clock?: () => number;
+  readonly ticker?: Ticker;
+}
+
+export const REDRAW_MILLISECONDS = 100;
+export const LOG_MILLISECONDS = 5_000;
+/** Where lines go into a file, nothing says how wide it is shown. */
+const FILE_COLUMNS = 120;
+
+export function createProgress(options: ProgressOptions): Progress {
+  return options.live ? liveProgress(options) : logProgress(options);
+}
+
+/**
+ * The log and the progress of a process that shows a run, on one stream: a live line on a terminal (unless the lines
+ * are for machines), with log lines above it; else log lines only.
+ */
+export function openTerminal(options: TerminalOptions): { log: Log; progress: Progress } {
+  const { log, ...whole } = openScreen(options);
+  return { log, progress: createProgress({ ...whole, log }) };
+}
+
+/** The same without a progress of its own. */
+export function openScreen(options: TerminalOptions): ProgressOptions {
+  const {
+    output,
+    logLevel,
+    logFormat,
+    fields = {},
+    isQuiet = false,
+    clock = () => performance.now(),
+    ticker,
+  } = options;
+  const live = output.isLive && logFormat === 'text';
+  const log = createLogger({ level: logLevel, format: logFormat, destination: output, fields });
+  return { output, log, live, logFormat, isQuiet, clock, ...(ticker === undefined ? {} : { ticker }) };
+}
+
+/** One live line, redrawn at most ten times a second, and a permanent line for each epoch. */
+function liveProgress({ output, clock, isQuiet, ticker = intervalTicker }: ProgressOptions): Progress {
+  const tally = new Tally(clock);
+  const opened = clock();
+  const draw = () => {
+    const state = tally.state();
+    const { standing } = tally;
+    if (state !== undefined) output.draw(progressLine(state, output.liveWidth, output.style.unicode));
+    else if (standing?.isWaiting === true)
+      output.draw(waitLine(standing, (clock() - opened) / 1000, output.liveWidth));
+  };
+  const stop = isQuiet ? () => undefined : ticker(draw, REDRAW_MILLISECONDS);
+  const close = () => {
+    stop();
+    output.draw('');
+  };
+  return {
+    step: (info) => tally.add(info),
+    event: (event) => tally.event(event),
+    attach: (inspect) => tally.attach(inspect),
+    page: (url) => tally.showPage(url),
+    evaluation: (info) => output.write(epochLine(tally.evaluated(info), output.columns)),
+    summary: (summary) => {
+      close();
+      output.write('', ...summaryLines(summary, output.width));
+    },
+    close,
+  };
+}
+
+/** Log lines: one about every five seconds and one for each epoch. */
+function logProgress(options: ProgressOptions): Progress {
+  const { output, log, logFormat, clock, isQuiet, ticker = intervalTicker } = options;
+  const tally = new Tally(clock);
+  let shownStep = 0;
+  const show = () => {
+    const state = tally.state();
+    if (state === undefined || state.step === shownStep) return;
+    shownStep = state.step;
+    log.info({ event: 'progress', ...state }, progressText(state));
+  };
+  const stop = isQuiet ? () => undefined : ticker(show, LOG_MILLISECONDS);
+  return {
+    step: (info) => tally.add(info),
+    event: (event) => tally.event(event),
+    attach: (inspect) => tally.attach(inspect),
+    page: (url) => tally.showPage(url),
+    evaluation: (info) => {
+      const state = tally.evaluated(info);
+      log.info({ event: 'evaluation', step: info.step, ...state }, plainText(epochLine(state, Infinity)));
+    },
+    summary: (summary) => {
+      stop();
+      if (logFormat === 'text') output.write('', ...summaryLines(summary, FILE_COLUMNS));
+      else log.info({ event: 'summary', ...summary }, `test accuracy ${summary.test.accuracy}`);
+    },
+    close: stop,
+  };
+}
+
+export const intervalTicker: Ticker = (task, milliseconds) => {
+  const timer = setInterval(task, milliseconds);
+  timer.unref();
+  return () => clearInterval(timer);
+};

@@ -1,0 +1,67 @@
+import type { Picture } from '../../shared/digit/normalise.ts';
+import { columnsOf, padLeft } from './columns.ts';
+import { joined, paint, type Line } from './styled-line.ts';
+import { percent } from './progress-line.ts';
+import type { Style } from './style.ts';
+import { className } from './summary.ts';
+import { pictureLines } from './terminal-picture.ts';
+
+export interface Prediction {
+  readonly file: string;
+  /** As the model sees it. */
+  readonly picture: Picture;
+  /** The class with the highest probability, of equals the first. */
+  readonly predicted: number;
+  /** One per class. */
+  readonly probabilities: readonly number[];
+}
+
+/** With more classes, so many of the likeliest are shown. */
+const SHOWN_CLASSES = 10;
+const BAR_COLUMNS = 24;
+const GAP = '   ';
+
+/** What the model sees, and beside it how likely each class is; the picture goes where both are wider than `width`. */
+export function predictionLines(
+  { file, picture, predicted, probabilities }: Prediction,
+  classNames: readonly string[],
+  width: number,
+  style: Style,
+): Line[] {
+  const nameOf = (index: number) => className(classNames, index);
+  const answer = paint(`${nameOf(predicted)}, ${percent(probabilities[predicted] ?? 0)}`, 'bold');
+  const shown = likeliest(probabilities);
+  const nameColumns = Math.max(...shown.map((index) => columnsOf(nameOf(index))));
+  const bars = shown.map((index) => {
+    const probability = probabilities[index] ?? 0;
+    const line = `${padLeft(nameOf(index), nameColumns)} ${bar(probability, style)} ${percent(probability).padStart(8)}`;
+    return index === predicted ? [paint(line, 'green')] : line;
+  });
+  const barsColumns = nameColumns + 1 + BAR_COLUMNS + 1 + 8;
+  const isWide = picture.columns + GAP.length + barsColumns <= width;
+  return [[`${file}: `, answer], ...(isWide ? sideBySide(picture, bars, style) : bars)];
+}
+
+/** The bars stand in the middle of the picture's height. */
+function sideBySide(picture: Picture, bars: readonly Line[], style: Style): Line[] {
+  const left = pictureLines(picture, style);
+  const first = Math.max(0, (left.length - bars.length) >> 1);
+  const blank = ' '.repeat(picture.columns);
+  return Array.from({ length: Math.max(left.length, first + bars.length) }, (_, line) =>
+    joined([left[line] ?? blank, ...bars.slice(line - first, Math.max(0, line - first + 1))], GAP),
+  );
+}
+
+/** All classes in their order, or the likeliest of many. */
+function likeliest(probabilities: readonly number[]): number[] {
+  const all = [...probabilities.keys()];
+  if (all.length <= SHOWN_CLASSES) return all;
+  return all
+    .toSorted((a, b) => (probabilities[b] ?? 0) - (probabilities[a] ?? 0) || a - b)
+    .slice(0, SHOWN_CLASSES);
+}
+
+function bar(ratio: number, style: Style): string {
+  const full = Math.round(ratio * BAR_COLUMNS);
+  return (style.unicode ? '━' : '#').repeat(full).padEnd(BAR_COLUMNS);
+}

@@ -1,0 +1,173 @@
+import { waitText, type Standing } from '../../dashboards/feed/readiness.ts';
+import { joined, paint, plainText, type Line } from './styled-line.ts';
+
+/** What the live line shows; numbers of the running epoch are undefined until it has a sample. */
+export interface ProgressState {
+  readonly epoch: number;
+  readonly epochs: number;
+  readonly step: number;
+  readonly totalSteps: number;
+  /** Mean training loss and ratio of right answers in the running epoch. */
+  readonly loss: number | undefined;
+  readonly accuracy: number | undefined;
+  readonly imagesPerSecond: number | undefined;
+  /** Whether workers are there; undefined before the run can be asked. */
+  readonly standing: Standing | undefined;
+  /** Workers that came and that were lost since the start. */
+  readonly joined: number;
+  readonly lost: number;
+  readonly secondsLeft: number | undefined;
+  /** Where the live page is. */
+  readonly page: string | undefined;
+}
+
+/** One finished epoch (or the part of one that a final evaluation closes). */
+export interface EpochState {
+  readonly epoch: number;
+  readonly epochs: number;
+  readonly train: { readonly loss: number; readonly accuracy: number } | undefined;
+  readonly validation: { readonly loss: number; readonly accuracy: number };
+  readonly seconds: number;
+}
+
+const MAX_BAR_COLUMNS = 30;
+const MIN_BAR_COLUMNS = 8;
+
+export interface Part {
+  readonly text: string;
+  /** Parts with the highest number go first when the line is too narrow. */
+  readonly dropped: number;
+  readonly isBar?: boolean;
+}
+
+/**
+ * The live line, never wider than `width` columns: the bar shrinks first, then parts go, least important first.
+ */
+export function progressLine(state: ProgressState, width: number, isUnicode = false): Line {
+  return fitted(partsOf(state), state.step / Math.max(1, state.totalSteps), width, isUnicode);
+}
+
+/** The parts side by side, with the bar where `ratio` of the work is done. */
+export function fitted(all: readonly Part[], ratio: number, width: number, isUnicode: boolean): Line {
+  let parts = all;
+  const columns = (each: readonly Part[]) =>
+    each.reduce(
+      (sum, part) => sum + (part.isBar === true ? MIN_BAR_COLUMNS : part.text.length),
+      2 * (each.length - 1),
+    );
+  while (parts.length > 1 && columns(parts) > width) {
+    const worst = Math.max(...parts.map(({ dropped }) => dropped));
+    parts = parts.filter(({ dropped }) => dropped !== worst);
+  }
+  const barColumns = Math.min(MAX_BAR_COLUMNS, MIN_BAR_COLUMNS + width - columns(parts));
+  const shown = parts.map((part) => (part.isBar === true ? bar(ratio, barColumns, isUnicode) : part.text));
+  const [only] = shown;
+  if (shown.length === 1 && typeof only === 'string') return only.slice(0, Math.max(0, width));
+  return joined(shown, '  ');
+}
+
+/** The same as text for a log line, without a bar. */
+export function progressText(state: ProgressState): string {
+  const parts = partsOf(state).filter(({ isBar }) => isBar !== true);
+  return parts.map(({ text }) => text).join('  ');
+}
+
+function partsOf(state: ProgressState): Part[] {
+  return [
+    { text: `epoch ${state.epoch}/${state.epochs}`, dropped: 2 },
+    { text: '', dropped: 3, isBar: true },
+    { text: `${state.step}/${state.totalSteps}`, dropped: 0 },
+    ...known(state.loss, (loss) => `loss ${lossText(loss)}`, 1),
+    ...known(state.accuracy, (accuracy) => `accuracy ${percent(accuracy)}`, 4),
+    ...standingParts(state),
+    ...(state.page === undefined ? [] : [{ text: state.page, dropped: 9 }]),
+  ];
+}
+
+/** How fast it is and for how long, or what it waits for. */
+function standingParts(state: ProgressState): Part[] {
+  const { standing, imagesPerSecond, secondsLeft, joined: came, lost } = state;
+  if (standing?.isWaiting === true) return [{ text: waitText(standing), dropped: 1 }];
+  const { ready, late } = standing ?? { ready: undefined, late: 0 };
+  const changes = lost === 0 ? '' : ` (${came} joined, ${lost} lost)`;
+  return [
+    ...known(imagesPerSecond, (rate) => `${grouped(rate)} images/s`, 8),
+    ...known(ready, (count) => `${count} ${count === 1 ? 'worker' : 'workers'}${changes}`, 7),
+    ...known(secondsLeft, (seconds) => `${clockText(seconds)} left`, 5),
+    ...(late === 0 ? [] : [{ text: `${late} late`, dropped: 6 }]),
+  ];
+}
+
+function known(value: number | undefined, show: (value: number) => string, dropped: number): Part[] {
+  return value === undefined || Number.isNaN(value) ? [] : [{ text: show(value), dropped }];
+}
+
+/** The live line before the first step. */
+export function waitLine(standing: Standing, seconds: number, width: number): Line {
+  return fitted(
+    [
+      { text: waitText(standing), dropped: 0 },
+      { text: clockText(seconds), dropped: 1 },
+    ],
+    0,
+    width,
+    false,
+  );
+}
+
+/**
+ * A permanent line: `epoch 1/5  loss 0.2981  accuracy 91.40 %  validation loss 0.1502  accuracy 95.60 %  4.2 s`; where
+ * that is wider than `width`, `epoch 1/5  loss 0.2981, 91.40 %  validation 0.1502, 95.60 %  4.2 s`.
+ */
+export function epochLine(state: EpochState, width: number): Line {
+  const { epoch, epochs, train, validation, seconds } = state;
+  const head = [paint(`epoch ${String(epoch).padStart(String(epochs).length)}/${epochs}`, 'bold')];
+  const accuracy = paint(percent(validation.accuracy), 'green');
+  const whole = [
+    head,
+    ...(train === undefined ? [] : [`loss ${lossText(train.loss)}`, `accuracy ${percent(train.accuracy)}`]),
+    `validation loss ${lossText(validation.loss)}`,
+    ['accuracy ', accuracy],
+    `${seconds.toFixed(1)} s`,
+  ];
+  const narrow = [
+    head,
+    ...(train === undefined ? [] : [`loss ${lossText(train.loss)}, ${percent(train.accuracy)}`]),
+    [`validation ${lossText(validation.loss)}, `, accuracy],
+    `${seconds.toFixed(1)} s`,
+  ];
+  const line = joined(whole, '  ');
+  return plainText(line).length <= width ? line : joined(narrow, '  ');
+}
+
+/** Four decimals, or an exponent where those would say nothing. */
+export function lossText(loss: number): string {
+  return Math.abs(loss) >= 1e5 || (loss !== 0 && Math.abs(loss) < 1e-4)
+    ? loss.toExponential(2)
+    : loss.toFixed(4);
+}
+
+/** A ratio as `97.62 %`; 100 % is said of all, never of almost all. */
+export function percent(ratio: number): string {
+  const hundredths = ratio < 1 ? Math.min(9999, Math.round(ratio * 10_000)) : 10_000;
+  return `${(hundredths / 100).toFixed(2)} %`;
+}
+
+/** 41200.4 -> "41,200". */
+export function grouped(value: number): string {
+  return Math.round(value).toLocaleString('en-US');
+}
+
+/** 83 -> "1:23"; 3723 -> "1:02:03". */
+export function clockText(seconds: number): string {
+  const whole = Math.max(0, Math.round(seconds));
+  const [hours, minutes, rest] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
+  const tail = `${hours === 0 ? minutes : String(minutes).padStart(2, '0')}:${String(rest).padStart(2, '0')}`;
+  return hours === 0 ? tail : `${hours}:${tail}`;
+}
+
+function bar(ratio: number, columns: number, isUnicode: boolean): Line {
+  const full = Math.floor(Math.min(1, Math.max(0, ratio)) * columns);
+  const [done, left] = isUnicode ? ['━', '─'] : ['#', '-'];
+  return [paint(done.repeat(full), 'cyan'), paint(left.repeat(columns - full), 'dim')];
+}

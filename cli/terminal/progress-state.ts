@@ -1,0 +1,144 @@
+import type { Inspection } from '../../coordinator/inspection.ts';
+import { Pace } from '../../dashboards/feed/pace.ts';
+import { standingOf, type Standing } from '../../dashboards/feed/readiness.ts';
+import type { EpochState, ProgressState } from './progress-line.ts';
+
+/** What the coordinator says after each step; steps and epochs count from 1. */
+export interface StepInfo {
+  readonly step: number;
+  readonly totalSteps: number;
+  readonly epoch: number;
+  readonly epochs: number;
+  /** Samples of this step, their mean loss, and how many were classified right. */
+  readonly samples: number;
+  readonly loss: number;
+  readonly correct: number;
+}
+
+/** What it says after an evaluation of the test set. */
+export interface EvaluationInfo {
+  readonly epoch: number;
+  readonly step: number;
+  readonly samples: number;
+  readonly loss: number;
+  readonly correct: number;
+}
+
+const RATE_MEMORY_SECONDS = 2;
+
+/**
+ * Adds up what a run reports. `add` is called for every step and only stores numbers; everything that costs time
+ * (rates, texts) happens in `state`, which is called when something is shown. The clock is in milliseconds.
+ */
+export class Tally {
+  readonly #clock: () => number;
+  #last: StepInfo | undefined;
+  #epoch = 0;
+  #lossSum = 0;
+  #correct = 0;
+  #samples = 0;
+  #epochStart: number;
+  #allSamples = 0;
+  /** What stood here when a rate was taken last. */
+  #mark: { time: number; samples: number } | undefined;
+  #imagesPerSecond: number | undefined;
+  readonly #pace = new Pace();
+  #inspect: (() => Inspection) | undefined;
+  #joined = 0;
+  #lost = 0;
+  #page: string | undefined;
+
+  constructor(clock: () => number) {
+    this.#clock = clock;
+    this.#epochStart = clock();
+  }
+
+  add(info: StepInfo): void {
+    if (info.epoch !== this.#epoch) this.#startEpoch(info.epoch);
+    // Rates begin with the first step, not with the wait for workers (or with the steps before a resume).
+    this.#mark ??= { time: this.#clock(), samples: info.samples };
+    if (this.#last === undefined) this.#pace.turn(info.step, this.#clock());
+    this.#last = info;
+    this.#lossSum += info.loss * info.samples;
+    this.#correct += info.correct;
+    this.#samples += info.samples;
+    this.#allSamples += info.samples;
+  }
+
+  /** By its name in events.jsonl. */
+  event(event: string): void {
+    if (event === 'hello') this.#joined += 1;
+    else if (event === 'lost') this.#lost += 1;
+  }
+
+  /** From here on the run can be asked. */
+  attach(inspect: () => Inspection): void {
+    this.#inspect = inspect;
+  }
+
+  /** Whether workers are there; undefined before the run can be asked. */
+  get standing(): Standing | undefined {
+    return this.#inspect === undefined ? undefined : standingOf(this.#inspect());
+  }
+
+  showPage(url: string): void {
+    this.#page = url;
+  }
+
+  /** The epoch's figures up to this evaluation. */
+  evaluated(info: EvaluationInfo): EpochState {
+    return {
+      epoch: info.epoch,
+      epochs: this.#last?.epochs ?? info.epoch,
+      train:
+        this.#samples === 0 ? undefined : { loss: this.#loss(), accuracy: this.#correct / this.#samples },
+      validation: { loss: info.loss, accuracy: info.correct / Math.max(1, info.samples) },
+      seconds: (this.#clock() - this.#epochStart) / 1000,
+    };
+  }
+
+  /** What to show now; undefined before the first step. */
+  state(): ProgressState | undefined {
+    const last = this.#last;
+    if (last === undefined) return undefined;
+    const { standing } = this;
+    const now = this.#clock();
+    this.#takeRate(now);
+    this.#pace.turn(last.step, now, standing?.isWaiting);
+    return {
+      ...{ epoch: last.epoch, epochs: last.epochs, step: last.step, totalSteps: last.totalSteps },
+      loss: this.#loss(),
+      accuracy: this.#correct / this.#samples,
+      imagesPerSecond: this.#imagesPerSecond,
+      standing,
+      joined: this.#joined,
+      lost: this.#lost,
+      page: this.#page,
+      secondsLeft: this.#pace.secondsFor(last.totalSteps - last.step, now),
+    };
+  }
+
+  #loss(): number {
+    return this.#lossSum / this.#samples;
+  }
+
+  #startEpoch(epoch: number): void {
+    this.#epoch = epoch;
+    this.#lossSum = 0;
+    this.#correct = 0;
+    this.#samples = 0;
+    this.#epochStart = this.#clock();
+  }
+
+  // An exponential mean over about two seconds: steady to read, and soon right after a worker joined or left.
+  #takeRate(time: number): void {
+    const mark = this.#mark;
+    if (mark === undefined || time <= mark.time) return;
+    const seconds = (time - mark.time) / 1000;
+    const share = 1 - Math.exp(-seconds / RATE_MEMORY_SECONDS);
+    const now = (this.#allSamples - mark.samples) / seconds;
+    const before = this.#imagesPerSecond ?? now;
+    this.#imagesPerSecond = before + share * (now - before);
+    this.#mark = { time, samples: this.#allSamples };
+  }
+}

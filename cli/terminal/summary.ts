@@ -1,0 +1,176 @@
+import { join } from 'node:path';
+import type { Shortcoming } from '../../shared/evaluation/shortcoming.ts';
+import { unreachable } from '../../shared/errors.ts';
+import { columnsOf, padLeft, padRight } from './columns.ts';
+import { joined, paint, shortened, type Line } from './styled-line.ts';
+import { clockText, grouped, lossText, percent } from './progress-line.ts';
+
+/** What is left to say when a run is over. */
+export interface Summary {
+  readonly runDirectory: string;
+  /** Whether its report was drawn. */
+  readonly hasReport: boolean;
+  /** As a reader knows it: "tensorflow (TensorFlow 2.21.0, cpu)". */
+  readonly engine: string;
+  /** The most workers that gave results at one time. */
+  readonly workers: number;
+  readonly steps: number;
+  /** Seconds that coordinators ran it, and how many of them too few workers were ready, if known. */
+  readonly seconds: number;
+  readonly waited: number | undefined;
+  /** undefined where a run was too short to tell. */
+  readonly stepsPerSecond: number | undefined;
+  readonly test: TestResult;
+  /** Hexadecimal SHA-256 of model.safetensors. */
+  readonly modelSha256: string;
+}
+
+export interface TestResult {
+  readonly loss: number;
+  /** A ratio, 0..1. */
+  readonly accuracy: number;
+  /** Counts; rows are the true classes, columns the predicted ones. */
+  readonly confusion: readonly (readonly number[])[];
+  readonly classNames: readonly string[];
+}
+
+const MAX_CLASS_NAME_COLUMNS = 16;
+const SHOWN_CONFUSIONS = 10;
+
+const files = [
+  ['model', 'model.safetensors'],
+  ['run', 'run.json'],
+  ['steps', 'metrics.jsonl'],
+  ['mistakes', join('artifacts', 'misclassified.jsonl')],
+] as const;
+const report = ['report', join('artifacts', 'report.html')] as const;
+
+/** The closing summary. */
+export function summaryLines(summary: Summary, width: number): Line[] {
+  const { test } = summary;
+  const samples = test.confusion.flat().reduce((sum, count) => sum + count, 0);
+  return [
+    [
+      paint(`Test accuracy ${percent(test.accuracy)}`, 'bold'),
+      `, loss ${lossText(test.loss)} (${grouped(samples)} images)`,
+    ],
+    '',
+    ...confusionLines(test, width),
+    '',
+    ...pairs([
+      ['engine', summary.engine],
+      ...timeRows(summary),
+      ...(summary.hasReport ? [...files, report] : files).map(([what, file]): readonly [string, string] => [
+        what,
+        join(summary.runDirectory, file),
+      ]),
+      ['sha256', summary.modelSha256],
+    ]),
+  ];
+}
+
+/**
+ * The confusion matrix as an aligned table with rows true and columns predicted, and each class's recall; where it is
+ * wider than `width`, the most frequent confusions instead.
+ */
+export function confusionLines(test: TestResult, width: number): Line[] {
+  const names = test.confusion.map((_, i) => className(test.classNames, i));
+  const cell =
+    Math.max(...test.confusion.flat().map((count) => String(count).length), ...numbers(names.length)) + 2;
+  // Long names head the rows only; columns then carry the class's number, which the row shows too.
+  const short = names.every((name) => columnsOf(name) <= cell - 2);
+  const heads = names.map((name, i) => (short ? name : String(i)));
+  const labels = names.map((name, i) => (short || name === String(i) ? name : `${i} ${name}`));
+  const labelColumns = Math.max(4, ...labels.map(columnsOf));
+  const recallColumns = 11;
+  if (labelColumns + cell * names.length + recallColumns > width) return topConfusions(test, names);
+
+  const right = (text: string) => padLeft(text, cell);
+  return [
+    'Confusion matrix: rows true, columns predicted',
+    [
+      paint(
+        'true'.padEnd(labelColumns) + heads.map(right).join('') + 'recall'.padStart(recallColumns),
+        'dim',
+      ),
+    ],
+    ...test.confusion.map((row, i) => {
+      const cells = row.map((count, j) =>
+        j === i ? [paint(right(String(count)), 'green')] : right(dotted(count)),
+      );
+      const recall = recallText(row, i).padStart(recallColumns);
+      return joined([padRight(labels[i] ?? '', labelColumns), ...cells, recall], '');
+    }),
+  ];
+}
+
+function topConfusions(test: TestResult, names: readonly string[]): string[] {
+  const wrong = test.confusion.flatMap((row, i) =>
+    row.flatMap((count, j) =>
+      i === j || count === 0 ? [] : [{ count, text: `${names[i]} taken for ${names[j]}` }],
+    ),
+  );
+  const top = wrong.toSorted((a, b) => b.count - a.count).slice(0, SHOWN_CONFUSIONS);
+  const columns = Math.max(0, ...top.map(({ count }) => String(count).length));
+  return [
+    top.length === 0 ? 'No mistakes.' : 'Most frequent mistakes (the whole matrix is in run.json):',
+    ...top.map(({ count, text }) => `  ${String(count).padStart(columns)}  ${text}`),
+  ];
+}
+
+/** As it is shown, and not too long. */
+export function className(names: readonly string[], index: number): string {
+  return shortened(names[index] ?? String(index), MAX_CLASS_NAME_COLUMNS);
+}
+
+function recallText(row: readonly number[], index: number): string {
+  const total = row.reduce((sum, count) => sum + count, 0);
+  return total === 0 ? '-' : percent((row[index] ?? 0) / total);
+}
+
+/** The lengths of the class numbers, which columns must hold too. */
+function numbers(classes: number): number[] {
+  return [String(Math.max(0, classes - 1)).length];
+}
+
+function dotted(count: number): string {
+  return count === 0 ? '.' : String(count);
+}
+
+function pairs(rows: readonly (readonly [string, string])[]): string[] {
+  const columns = Math.max(...rows.map(([what]) => what.length)) + 2;
+  return rows.map(([what, text]) => what.padEnd(columns) + text);
+}
+
+/** What is wrong with a model, and what its user may try. */
+export function shortcomingText(
+  shortcoming: Shortcoming,
+  { accuracy, loss }: Pick<TestResult, 'accuracy' | 'loss'>,
+  learningRate: number,
+): string {
+  const smaller = `a smaller --learning-rate (it was ${learningRate})`;
+  switch (shortcoming.kind) {
+    case 'guessing': {
+      const guess = `accuracy ${percent(accuracy)}, and always answering the most frequent class gives ${percent(shortcoming.guess)}`;
+      return `the model is hardly better than guessing: ${guess}; try ${smaller}, more --epochs, or look at the data`;
+    }
+    case 'risen': {
+      const losses = `${lossText(shortcoming.from)} after the first epoch, ${lossText(loss)} now`;
+      return `the loss on the test set has risen: ${losses}; try ${smaller} or fewer --epochs`;
+    }
+    default:
+      return unreachable(shortcoming);
+  }
+}
+
+/** What it took: time without the wait for workers, that wait, and the speed, which leaves evaluations out. */
+function timeRows({ steps, seconds, waited = 0, workers, stepsPerSecond }: Summary): [string, string][] {
+  const who = workers === 0 ? '' : ` with ${workers} ${workers === 1 ? 'worker' : 'workers'}`;
+  return [
+    ['trained', `${grouped(steps)} steps in ${clockText(seconds - waited)}${who}`],
+    ...(waited < 1 ? [] : [['waited', `${clockText(waited)} for workers`] satisfies [string, string]]),
+    ...(stepsPerSecond === undefined
+      ? []
+      : [['speed', `${grouped(stepsPerSecond)} steps/s between evaluations`] satisfies [string, string]]),
+  ];
+}

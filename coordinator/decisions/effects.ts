@@ -1,0 +1,107 @@
+import type { ErrorCode } from '../../shared/errors.ts';
+import type { GpuReading } from '../../shared/gpu-reading.ts';
+import type { CoordinatorMessage } from '../../shared/wire/messages.ts';
+import type { Node } from '../../shared/arithmetic/tree.ts';
+import type { RunState } from './state.ts';
+import type { Task } from './task.ts';
+
+export type WeightsMessage = Extract<CoordinatorMessage, { kind: 'step' | 'evaluate' }>;
+export type HeaderMessage = Exclude<CoordinatorMessage, WeightsMessage>;
+
+export interface Outcome {
+  readonly state: 'finished' | 'interrupted' | 'failed' | 'diverged';
+  readonly code: ErrorCode | undefined;
+  readonly message: string;
+  readonly fix?: string;
+}
+
+export type Effect =
+  | { readonly kind: 'send'; readonly slot: number; readonly message: HeaderMessage }
+  /** One frame, encoded once, to all these slots. */
+  | { readonly kind: 'broadcast'; readonly slots: readonly number[]; readonly message: WeightsMessage }
+  /** Copy the body of the message at hand into the part's buffer and check it; answered by `received`. */
+  | {
+      readonly kind: 'receive';
+      readonly task: Task['kind'];
+      readonly part: number;
+      readonly slot: number;
+      readonly correct: number;
+      readonly microseconds: number;
+      /** Whether its SHA-256 is needed, too. */
+      readonly isDigested: boolean;
+    }
+  /** Keep the received body as the part's accepted result. */
+  | { readonly kind: 'accept'; readonly task: Task['kind']; readonly part: number }
+  /** node = left + right, or left + 0 where the right subtree holds padding only. */
+  | { readonly kind: 'combine'; readonly node: Node; readonly rightIsPadding: boolean }
+  /** Forget the sum at this node: its parts are computed again. */
+  | { readonly kind: 'forget'; readonly node: Node }
+  /** Adam with the root's gradient; answered by `updated`. */
+  | { readonly kind: 'update'; readonly step: number; readonly correct: number }
+  /** Write down the update just made; after the next weights are on their way, since nobody waits for it. */
+  | { readonly kind: 'record' }
+  /** Keep a copy of weights and moments; off the path of the steps. */
+  | { readonly kind: 'checkpoint' }
+  /** Sum up all predictions; answered by `evaluated`. */
+  | { readonly kind: 'evaluate'; readonly step: number }
+  /** Tell whoever watches how this worker's GPUs are doing. */
+  | { readonly kind: 'devices'; readonly worker: string; readonly gpus: readonly GpuReading[] }
+  | { readonly kind: 'close'; readonly slot: number; readonly code: ErrorCode; readonly message: string }
+  | {
+      readonly kind: 'log';
+      readonly level: 'info' | 'warn';
+      readonly event: RunLogEvent;
+      readonly message: string;
+      readonly fields: Readonly<Record<string, unknown>>;
+    }
+  | { readonly kind: 'end'; readonly outcome: Outcome };
+
+/** Names of the lines in events.jsonl. */
+export type RunLogEvent =
+  | 'hello'
+  | 'ready'
+  | 'gathering'
+  | 'running'
+  | 'first_shard'
+  | 'lost'
+  | 'lease_again'
+  | 'set_aside'
+  | 'back'
+  | 'unaudited'
+  | 'undecided'
+  | 'differing'
+  | 'step'
+  | 'evaluation'
+  | 'waiting'
+  | 'stopping'
+  | 'standing_by'
+  | 'refused';
+
+export interface Next {
+  readonly state: RunState;
+  readonly effects: readonly Effect[];
+}
+
+/** Runs `decide` on the state that `next` left, and keeps the effects in order. */
+export function andThen(next: Next, decide: (state: RunState) => Next): Next {
+  const after = decide(next.state);
+  return {
+    state: after.state,
+    effects: next.effects.length === 0 ? after.effects : [...next.effects, ...after.effects],
+  };
+}
+
+/** The shell closes the connection; its `disconnected` event then makes the worker leave. */
+export function close(state: RunState, slot: number, code: ErrorCode, message: string): Next {
+  return { state, effects: [{ kind: 'close', slot, code, message }] };
+}
+
+/** A line of events.jsonl and of the log. */
+export function log(
+  event: RunLogEvent,
+  message: string,
+  fields: Readonly<Record<string, unknown>>,
+  level: 'info' | 'warn' = 'info',
+): Effect {
+  return { kind: 'log', level, event, message, fields };
+}

@@ -1,0 +1,333 @@
+import { ARITHMETIC, PROTOCOL, type WorkerMessage } from '../../shared/wire/messages.ts';
+import { unreachable, type ErrorCode } from '../../shared/errors.ts';
+import type { GpuReading } from '../../shared/gpu-reading.ts';
+import * as limits from '../../shared/limits.ts';
+import { fullBudget, spend } from './chatter.ts';
+import { isBusy, isMissed, missLeases, openLeases, withoutWorker } from './leases.ts';
+import { andThen, close, type Effect, log, type Next } from './effects.ts';
+import type { RunEvent } from './events.ts';
+import { type RunState, withWorker, type WorkerState } from './state.ts';
+import type { Task } from './task.ts';
+import { judgeFingerprint, overdueHolders } from './fingerprints.ts';
+import { end, tooFewWorkers } from './outcome.ts';
+import { takeResult } from './results.ts';
+import { blame } from './worker-trust.ts';
+import { computingCount, isEnough, isTimeUp, neededWorkers } from './worker-counts.ts';
+
+type MembershipEvent = Extract<
+  RunEvent,
+  { kind: 'connected' | 'message' | 'control' | 'disconnected' | 'tick' }
+>;
+
+/** Who takes part: workers connect, say hello, prepare, become ready, and leave. */
+export function handleMembership(state: RunState, event: MembershipEvent): Next {
+  switch (event.kind) {
+    case 'connected':
+      return connect(state, event);
+    case 'disconnected':
+      return leave(state, event.slot, event.reason, event.now);
+    case 'tick':
+      return expire(state, event.now);
+    case 'message': {
+      const worker = state.workers.get(event.slot);
+      if (worker === undefined) return { state, effects: [] };
+      // Until then it has a limit for what it has to do, whatever else it says.
+      const isReady = worker.phase === 'ready';
+      const silentAt = Math.max(worker.silentAt, event.now + limits.IDLE_LIMIT_MILLISECONDS);
+      const seen = isReady ? { ...worker, silentAt } : worker;
+      return hear(withWorker(state, seen), seen, event);
+    }
+    case 'control': {
+      const worker = state.workers.get(event.slot);
+      return worker === undefined ? { state, effects: [] } : spend(state, worker, event.now);
+    }
+  }
+}
+
+function connect(
+  state: RunState,
+  { slot, session, now }: { slot: number; session: string; now: number },
+): Next {
+  const worker: WorkerState = {
+    ...{ slot, session, name: `slot ${slot}`, phase: 'connected', engine: undefined, fingerprint: undefined },
+    ...{ silentAt: now + limits.HELLO_LIMIT_MILLISECONDS, weightsOf: undefined, late: false },
+    isStrange: false,
+    connectedAt: now,
+    budget: fullBudget(now),
+    unanswered: 0,
+    devicesAt: now,
+    hasAnnounced: false,
+    ...{
+      pace: undefined,
+      failures: 0,
+      asideUntil: undefined,
+      hasDelivered: false,
+      hasDiffered: false,
+      confirmed: undefined,
+    },
+  };
+  return { state: withWorker(state, worker), effects: [] };
+}
+
+type MessageEvent = Extract<RunEvent, { kind: 'message' }>;
+
+/** Every message is paid for but as many results as this worker was asked for. */
+function hear(state: RunState, worker: WorkerState, event: MessageEvent): Next {
+  const { kind } = event.message;
+  const isResult = kind === 'gradient' || kind === 'predictions';
+  if (isResult && worker.unanswered > 0)
+    return listen(state, { ...worker, unanswered: worker.unanswered - 1 }, event);
+  const paid = spend(state, worker, event.now);
+  const payer = paid.state.workers.get(worker.slot);
+  return payer === undefined || paid.effects.length > 0 ? paid : listen(paid.state, payer, event);
+}
+
+function listen(state: RunState, worker: WorkerState, { message, checksum, now }: MessageEvent): Next {
+  switch (message.kind) {
+    case 'hello':
+      return worker.phase === 'connected'
+        ? greet(state, worker, message, now)
+        : breach(state, worker, message.kind);
+    case 'preparing': {
+      if (worker.phase !== 'preparing' || worker.hasAnnounced) return breach(state, worker, message.kind);
+      const silentAt = now + message.limitMilliseconds;
+      return {
+        state: withWorker(state, { ...worker, silentAt, hasAnnounced: true }),
+        effects: [],
+      };
+    }
+    case 'ready': {
+      if (worker.phase !== 'preparing') return breach(state, worker, message.kind);
+      const silentAt = now + limits.IDLE_LIMIT_MILLISECONDS;
+      return becomeReady(
+        state,
+        {
+          ...worker,
+          phase: 'ready',
+          fingerprint: message.fingerprint,
+          engine: message.engine,
+          silentAt,
+        },
+        now,
+      );
+    }
+    case 'gradient':
+    case 'predictions': {
+      if (worker.phase !== 'ready') return breach(state, worker, message.kind);
+      // Whatever it is worth: a worker that was late has answered.
+      const punctual = { ...worker, late: false };
+      const next = takeResult(withWorker(state, punctual), punctual, message, checksum);
+      return worker.late ? { ...next, effects: [...back(punctual, 'has answered'), ...next.effects] } : next;
+    }
+    case 'devices':
+      return worker.phase === 'connected'
+        ? breach(state, worker, message.kind)
+        : passOn(state, worker, message.gpus, now);
+    case 'heartbeat':
+      return { state, effects: [] };
+    case 'bye':
+      return close(state, worker.slot, message.code, message.message);
+    default:
+      return unreachable(message);
+  }
+}
+
+function greet(
+  state: RunState,
+  worker: WorkerState,
+  hello: Extract<WorkerMessage, { kind: 'hello' }>,
+  now: number,
+): Next {
+  const ours = `protocol ${PROTOCOL}, arithmetic ${ARITHMETIC}`;
+  if (hello.protocol !== PROTOCOL || hello.arithmetic !== ARITHMETIC) {
+    const theirs = `protocol ${hello.protocol}, arithmetic ${hello.arithmetic}`;
+    return close(
+      state,
+      worker.slot,
+      'VERSION',
+      `the coordinator speaks ${ours}, this worker ${theirs}: install the same mnist-dist on both`,
+    );
+  }
+  const others = [...state.workers.values()].filter(({ slot }) => slot !== worker.slot);
+  const before = others.find(({ session }) => session === hello.session);
+  const present = others.filter(({ phase, slot }) => phase !== 'connected' && slot !== before?.slot).length;
+  if (present >= state.settings.maxWorkers) {
+    const idler = longestPreparing(others, now);
+    const full = `the run has all ${state.settings.maxWorkers} workers it takes (--max-workers)`;
+    if (idler === undefined) return close(state, worker.slot, 'FULL', full);
+    const seconds = Math.round((now - idler.connectedAt) / 1000);
+    const why = `${full}, and a new one takes the place of this one, which is not ready after ${seconds} s`;
+    return andThen(dismiss(state, idler.slot, 'FULL', why, now), (s) => greet(s, worker, hello, now));
+  }
+  const { run, term } = state.settings;
+  const silentAt = now + limits.IDLE_LIMIT_MILLISECONDS;
+  const greeted: WorkerState = { ...worker, name: hello.name, phase: 'preparing', silentAt };
+  const welcome: Effect = {
+    kind: 'send',
+    slot: worker.slot,
+    message: { kind: 'welcome', run, term, slot: worker.slot, session: worker.session },
+  };
+  const next: Next = {
+    state: withWorker(state, greeted),
+    effects: [
+      welcome,
+      log('hello', `${hello.name} connected`, { worker: hello.name, version: hello.version }),
+    ],
+  };
+  return before === undefined
+    ? next
+    : andThen(next, (s) =>
+        close(s, before.slot, 'SUPERSEDED', 'a newer connection of this worker took over'),
+      );
+}
+
+/**
+ * Who has prepared longest, and for longer than a place is kept for it. It loses nothing but its place: it prepares to its end and
+ * dials again.
+ */
+function longestPreparing(workers: readonly WorkerState[], now: number): WorkerState | undefined {
+  return workers
+    .filter(({ phase }) => phase === 'preparing')
+    .filter(({ connectedAt }) => now - connectedAt >= limits.PREPARING_PLACE_MILLISECONDS)
+    .toSorted((a, b) => a.connectedAt - b.connectedAt)[0];
+}
+
+function becomeReady(state: RunState, worker: WorkerState, now: number): Next {
+  const fields = {
+    worker: worker.name,
+    engine: worker.engine?.kind,
+    device: worker.engine?.device,
+    fingerprint: worker.fingerprint,
+  };
+  const what = worker.engine === undefined ? '' : ` (${worker.engine.library}, ${worker.engine.device})`;
+  const ready: Next = {
+    state: withWorker(state, worker),
+    effects: [log('ready', `${worker.name} is ready${what}`, fields)],
+  };
+  const judged = state.fingerprint === undefined ? ready : andThen(ready, (s) => judgeFingerprint(s, worker));
+  return andThen(judged, (s) => stillWaiting(s, now));
+}
+
+/** How many of the workers that are needed are ready, as long as they are too few. */
+function stillWaiting(state: RunState, now: number): Next {
+  const [ready, needed] = [computingCount(state), neededWorkers(state, now)];
+  if (state.phase !== 'gathering' || ready === 0 || ready >= needed) return { state, effects: [] };
+  const message = `${ready} of ${needed} workers ${ready === 1 ? 'is' : 'are'} ready`;
+  return { state, effects: [log('gathering', message, { ready, needed })] };
+}
+
+/** Whoever watches is told once a second at most: it costs time that the steps need. */
+function passOn(state: RunState, worker: WorkerState, gpus: readonly GpuReading[], now: number): Next {
+  if (now < worker.devicesAt) return { state, effects: [] };
+  const devicesAt = now + limits.MIN_DEVICES_INTERVAL_MILLISECONDS;
+  return {
+    state: withWorker(state, { ...worker, devicesAt }),
+    effects: [{ kind: 'devices', worker: worker.name, gpus }],
+  };
+}
+
+function leave(state: RunState, slot: number, reason: string, now: number): Next {
+  const worker = state.workers.get(slot);
+  if (worker === undefined) return { state, effects: [] };
+  const workers = new Map(state.workers);
+  workers.delete(slot);
+  const task = state.task && withoutWorker(state.task, slot);
+  const closed = state.closed.map((done) => withoutWorker(done, slot));
+  const rest: RunState = { ...state, workers, task, closed };
+  const effects =
+    worker.phase === 'connected'
+      ? []
+      : [log('lost', `${worker.name} left: ${reason}`, { worker: worker.name, reason }, 'warn')];
+  const left = computingCount(rest);
+  const { minWorkers } = rest.settings;
+  if (rest.phase !== 'running' || left >= minWorkers) return { state: rest, effects };
+  const who = left === 0 ? 'no worker is left' : `${left} of at least ${minWorkers} workers are left`;
+  const waiting = log(
+    'waiting',
+    `${who}; waiting for more (--min-workers, --rdzv-timeout)`,
+    { step: rest.step },
+    'warn',
+  );
+  return { state: { ...rest, phase: 'gathering', waitingSince: now }, effects: [...effects, waiting] };
+}
+
+/** The worker's connection is closed, and it has left at once. */
+function dismiss(state: RunState, slot: number, code: ErrorCode, why: string, now: number): Next {
+  return andThen(close(state, slot, code, why), (s) => leave(s, slot, why, now));
+}
+
+/** All at once, so that workers that come again and again hold no claim together. */
+function dismissHolders(state: RunState, now: number): Next {
+  const holders = overdueHolders(state, now);
+  if (holders.length === 0) return { state, effects: [] };
+  const seconds = Math.round(state.claimMilliseconds / 1000);
+  const why = `the first step is not done after ${seconds} s, and a worker that computes other bytes waits for it`;
+  const claimMilliseconds = Math.min(2 * state.claimMilliseconds, limits.MAX_REPEATED_LEASE_MILLISECONDS);
+  return holders.reduce<Next>(
+    (next, { slot }) => andThen(next, (s) => dismiss(s, slot, 'TIMEOUT', why, now)),
+    { state: { ...state, claimMilliseconds }, effects: [] },
+  );
+}
+
+/** Time passes: leases are missed, silent workers are given up, and waiting has an end. */
+function expire(state: RunState, now: number): Next {
+  const { task } = state;
+  const missed = new Set(
+    openLeases(task)
+      .filter((lease) => isMissed(lease, now))
+      .map(({ slot }) => slot),
+  );
+  const judged = task && missLeases(task, now);
+  let next: Next = {
+    state: judged === task ? state : straggling({ ...state, task: judged }, task),
+    effects: [],
+  };
+  if (judged !== task) {
+    for (const slot of missed) next = andThen(next, (s) => markLate(s, slot, now));
+  }
+  for (const worker of state.workers.values()) {
+    if (worker.asideUntil !== undefined && worker.asideUntil <= now)
+      next = andThen(next, (s) => comeBack(s, worker.slot));
+    if (worker.silentAt <= now && !missed.has(worker.slot) && !isBusy(next.state.task, worker.slot)) {
+      next = andThen(next, (s) =>
+        close(s, worker.slot, 'TIMEOUT', `this worker was silent for too long while ${worker.phase}`),
+      );
+    }
+  }
+  next = andThen(next, (s) => dismissHolders(s, now));
+  if (state.phase !== 'gathering' || !isTimeUp(state, now) || isEnough(state, now)) return next;
+  return andThen(next, (s) => end(s, tooFewWorkers(s, computingCount(s))));
+}
+
+/** Counts a step, or an evaluation, once, however many workers are late in it. */
+function straggling(state: RunState, before: Task | undefined): RunState {
+  const isKnown = [...(before?.parts.values() ?? [])].some(({ leases }) =>
+    leases.some((lease) => lease.state === 'late'),
+  );
+  if (isKnown) return state;
+  return { ...state, counts: { ...state.counts, stragglerSteps: state.counts.stragglerSteps + 1 } };
+}
+
+function markLate(state: RunState, slot: number, now: number): Next {
+  const worker = state.workers.get(slot);
+  if (worker === undefined || worker.late) return { state, effects: [] };
+  const late = { ...worker, late: true, silentAt: now + limits.IDLE_LIMIT_MILLISECONDS };
+  return blame(withWorker(state, late), slot, 'is late; its work is offered to others', now, { late: true });
+}
+
+/** Its time aside is over. */
+function comeBack(state: RunState, slot: number): Next {
+  const worker = state.workers.get(slot);
+  if (worker === undefined) return { state, effects: [] };
+  const reliable = { ...worker, asideUntil: undefined };
+  return { state: withWorker(state, reliable), effects: back(reliable, 'is given work again') };
+}
+
+/** The line that ends what `lease_again` or `set_aside` began, once nothing of it is left. */
+function back({ name, late, asideUntil }: WorkerState, how: string): Effect[] {
+  return late || asideUntil !== undefined ? [] : [log('back', `${name} ${how}`, { worker: name })];
+}
+
+function breach(state: RunState, worker: WorkerState, kind: string): Next {
+  return close(state, worker.slot, 'PROTOCOL', `this worker sent "${kind}" while ${worker.phase}`);
+}

@@ -1,0 +1,67 @@
+import type { IncomingMessage } from 'node:http';
+import type { Duplex } from 'node:stream';
+import {
+  challengeHeader,
+  channelOf,
+  confirmationHeader,
+  isSameProof,
+  newNonce,
+  parseAnswer,
+  proofOf,
+} from '../../shared/wire/proof.ts';
+import { isAuthorized } from './authorization.ts';
+
+/** What a request is worth: header values are ready to be sent. */
+export type Verdict =
+  /** The first request of a connection: the next one on it may prove the token. */
+  | { readonly kind: 'challenged'; readonly challenge: string }
+  /** The token is known, and this is the coordinator's own proof. */
+  | { readonly kind: 'admitted'; readonly confirmation: string }
+  /** A worker of protocol 2 or older, which sends the token itself; it is the right one. */
+  | { readonly kind: 'outdated' }
+  | { readonly kind: 'refused' };
+
+/** The nonce was used. */
+const SPENT = '';
+
+/**
+ * Decides who knows the token (shared/wire/proof.ts). A connection has one challenge and one try, kept with the connection alone,
+ * so that strangers cost no memory but that of their connections.
+ */
+export class Authenticator {
+  readonly #token: string;
+  readonly #nonces = new WeakMap<Duplex, string>();
+
+  constructor(token: string) {
+    this.#token = token;
+  }
+
+  judge(request: IncomingMessage): Verdict {
+    const { socket, headers } = request;
+    const coordinatorNonce = this.#nonces.get(socket);
+    this.#nonces.set(socket, SPENT);
+    if (headers.authorization === undefined && coordinatorNonce === undefined) {
+      // The parser would read on through a body.
+      if (headers['content-length'] !== undefined || headers['transfer-encoding'] !== undefined)
+        return { kind: 'refused' };
+      const nonce = newNonce();
+      this.#nonces.set(socket, nonce);
+      return { kind: 'challenged', challenge: challengeHeader(nonce) };
+    }
+    if (isAuthorized(this.#token, request)) return { kind: 'outdated' };
+    const answer = parseAnswer(headers.authorization);
+    if (answer === undefined || coordinatorNonce === undefined || coordinatorNonce === SPENT)
+      return { kind: 'refused' };
+    const exchange = {
+      coordinatorNonce,
+      workerNonce: answer.nonce,
+      channel: channelOf(socket),
+      target: `${request.method ?? ''} ${request.url ?? ''}`,
+    };
+    if (!isSameProof(answer.proof, proofOf(this.#token, 'worker', exchange))) return { kind: 'refused' };
+    return {
+      kind: 'admitted',
+      confirmation: confirmationHeader(proofOf(this.#token, 'coordinator', exchange)),
+    };
+  }
+}

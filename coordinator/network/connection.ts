@@ -1,0 +1,124 @@
+import type { RawData } from 'ws';
+import { CLOSE_FINISHED, ClusterError, errorTable, messageOf, type ErrorCode } from '../../shared/errors.ts';
+import { encodeHeader, type Free } from '../../shared/wire/frame.ts';
+import type { FrameSocket } from '../../shared/wire/frame-socket.ts';
+import { MAX_TEXT_CHARACTERS } from '../../shared/limits.ts';
+import { workerMessage } from '../../shared/wire/messages.ts';
+import { receive } from '../../shared/wire/receive.ts';
+import type { LeaveCause, Peer, PeerEvents, Traffic } from './peer.ts';
+import type { HeaderMessage } from '../decisions/effects.ts';
+import type { OutgoingWeights } from '../tensors.ts';
+import { WorkerMemory, type OpenMemory } from './worker-memory.ts';
+
+/** One authenticated worker on its socket. */
+export class Connection implements Peer {
+  readonly slot: number;
+  /** Resolves when the socket is gone. */
+  readonly closed: Promise<void>;
+  readonly #frames: FrameSocket;
+  readonly #events: PeerEvents;
+  readonly #memory: WorkerMemory;
+  #open = true;
+  #pingedAt: number | undefined;
+  #roundTrip: number | undefined;
+
+  constructor(
+    slot: number,
+    frames: FrameSocket,
+    events: PeerEvents,
+    openMemory: OpenMemory,
+    onGone: () => void,
+  ) {
+    this.#memory = new WorkerMemory(openMemory);
+    this.slot = slot;
+    const { webSocket } = frames;
+    this.#frames = frames;
+    this.#events = events;
+    this.closed = new Promise((resolve) => {
+      webSocket.once('close', (code, reason) => {
+        onGone();
+        resolve();
+        this.#leave(reason.length > 0 ? reason.toString() : `its connection closed (${code})`, 'connection');
+      });
+    });
+    frames.onMessage((data, isBinary, free) => this.#receive(data, isBinary, free));
+    webSocket.on('error', (error) => this.#leave(`its connection failed: ${error.message}`, 'connection'));
+    webSocket.on('ping', () => this.#control());
+    webSocket.on('pong', () => {
+      this.#control();
+      if (this.#pingedAt === undefined) return;
+      this.#roundTrip = performance.now() - this.#pingedAt;
+      this.#pingedAt = undefined;
+    });
+  }
+
+  traffic(): Traffic {
+    const { socket, webSocket } = this.#frames;
+    return {
+      ...{ sentBytes: socket.bytesWritten, receivedBytes: socket.bytesRead },
+      ...{ queuedBytes: webSocket.bufferedAmount, roundTripMilliseconds: this.#roundTrip },
+    };
+  }
+
+  /** One ping at a time: what a worker answers late counts in full. */
+  beat(): void {
+    this.send({ kind: 'heartbeat' });
+    if (!this.#open || this.#pingedAt !== undefined) return;
+    this.#pingedAt = performance.now();
+    this.#frames.webSocket.ping();
+  }
+
+  send(message: HeaderMessage): void {
+    if (this.#open) this.#frames.webSocket.send(encodeHeader(message));
+  }
+
+  /** By the shorter way that this worker has. */
+  sendWeights(weights: OutgoingWeights): void {
+    if (!this.#open) return;
+    const release = weights.hold(this.slot);
+    if (!this.#memory.isShared) return this.#frames.sendTensor(weights.frame(), release);
+    this.#memory.point(weights.message, release);
+    this.#frames.webSocket.send(weights.pointer());
+  }
+
+  close(code: ErrorCode | undefined, message: string): void {
+    if (!this.#open) return;
+    if (code !== undefined) this.send({ kind: 'bye', code, message: message.slice(0, MAX_TEXT_CHARACTERS) });
+    this.#leave(message, code ?? 'finished');
+    this.#frames.webSocket.close(
+      code === undefined ? CLOSE_FINISHED : (errorTable[code].close ?? errorTable.UNEXPECTED.close),
+    );
+    // What a flood still brings would be taken apart message by message until the peer has closed.
+    if (code === 'LIMIT') this.#frames.ignore();
+  }
+
+  terminate(reason: string): void {
+    this.#leave(reason, 'unread');
+    this.#frames.webSocket.terminate();
+  }
+
+  #control(): void {
+    if (this.#open) this.#events.control(this);
+  }
+
+  #receive(data: RawData, isBinary: boolean, free?: Free): void {
+    if (!this.#open) return;
+    try {
+      const lookUp = (room: number, checksum: bigint) => this.#memory.tensor(room, checksum);
+      const { message, tensor } = receive(workerMessage, data, isBinary, lookUp, free);
+      this.#memory.heard(message);
+      this.#events.message(this, message, tensor);
+    } catch (error) {
+      // The peer's fault ends the peer; a defect of ours must not be blamed on it.
+      if (!(error instanceof ClusterError)) throw error;
+      this.close(error.code, messageOf(error));
+    }
+  }
+
+  #leave(reason: string, cause: LeaveCause): void {
+    if (!this.#open) return;
+    this.#open = false;
+    this.#memory.close();
+    this.#events.disconnected(this, reason, cause);
+  }
+}

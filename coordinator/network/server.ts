@@ -1,0 +1,308 @@
+import { STATUS_CODES, type IncomingMessage, type ServerResponse } from 'node:http';
+import { pipeline, Readable, type Duplex } from 'node:stream';
+import { WebSocketServer } from 'ws';
+import { ClusterError, unreachable } from '../../shared/errors.ts';
+import { FrameSocket } from '../../shared/wire/frame-socket.ts';
+import * as limits from '../../shared/limits.ts';
+import { ARITHMETIC, PROTOCOL } from '../../shared/wire/messages.ts';
+import { workerPath } from '../../shared/wire/proof.ts';
+import { Authenticator } from './authenticator.ts';
+import { Connection } from './connection.ts';
+import { createBoundedServer, portOf, type BoundedServer, type ServerTls } from './http-server.ts';
+import { newcomerLimits, Newcomers } from './newcomers.ts';
+import type { PeerEvents } from './peer.ts';
+import { Refusals, type Refusal } from './refusals.ts';
+import type { OpenMemory } from './worker-memory.ts';
+
+export interface ServerOptions {
+  readonly host: string;
+  readonly port: number;
+  /** A socket that listens there already, which this process inherited. */
+  readonly descriptor?: number | undefined;
+  readonly token: string;
+  /** Without it a reader of the network reads everything but the token. */
+  readonly tls?: ServerTls | undefined;
+  /** What GET /run answers; undefined, and 503, as long as the run is being set up. */
+  readonly description: () => { readonly run: string } | undefined;
+  readonly version: string;
+  readonly dataset: { readonly digest: string; readonly bytes: Uint8Array };
+  /** The largest frame a worker may send. */
+  readonly maxFrameBytes: number;
+  readonly openMemory: OpenMemory;
+  /** Told what was refused, in lines that floods make no more of. */
+  readonly warn: (line: string) => void;
+  /**
+   * Called once it listens, before it takes a connection. What it returns is called right before it
+   * stops listening, while no other process can have the port.
+   */
+  readonly listening?: ((port: number) => () => void) | undefined;
+}
+
+export interface CoordinatorServer {
+  readonly host: string;
+  readonly port: number;
+  /** How many requests had no proof of the token, or a wrong one, so far. */
+  readonly unauthorized: number;
+  close(): Promise<void>;
+}
+
+/**
+ * The training listener: GET /run, GET /data/<sha256>, and the upgrade at /worker. Both sides prove that they know the token
+ * (shared/wire/proof.ts) before anything else is looked at; a peer without it learns nothing but 401.
+ */
+export async function listen(options: ServerOptions, events: PeerEvents): Promise<CoordinatorServer> {
+  const http = createBoundedServer(limits.MAX_NEWCOMERS + limits.MAX_CONNECTIONS, options.tls);
+  const door = new Door(http, options);
+  // Workers' connections are judged by the run, once they are upgraded.
+  http.on('request', (request, response) => {
+    const entry = door.judge(request);
+    if (entry.kind === 'admitted') answer(options, request, response, { ...entry.headers, ...CLOSE });
+    else reply(response, entry.status, entry.headers, entry.text);
+  });
+  const webSockets = new WebSocketServer({
+    ...{ noServer: true, perMessageDeflate: false, clientTracking: false, maxFragments: 1 },
+    ...{ maxPayload: options.maxFrameBytes, maxBufferedChunks: Math.ceil(options.maxFrameBytes / 512) },
+    ...{ closeTimeout: limits.CLOSE_LIMIT_MILLISECONDS },
+  });
+  const proofs = new WeakMap<IncomingMessage, Headers>();
+  webSockets.on('headers', (lines, request) => lines.push(...linesOf(proofs.get(request) ?? {})));
+  const connections = new Map<number, Connection>();
+  http.on('upgrade', (request, socket, head) => {
+    const entry = door.judge(request);
+    if (entry.kind !== 'admitted') return hangUp(socket, entry.status, entry.headers);
+    const refusal = refuseUpgrade(options, request);
+    if (refusal !== undefined) return hangUp(socket, refusal, entry.headers);
+    // Node 26 puts a stream between where an upgrade announces a body; no worker sends one.
+    if (socket !== request.socket) return hangUp(socket, 400, entry.headers);
+    proofs.set(request, entry.headers);
+    webSockets.handleUpgrade(request, socket, head, (webSocket) => {
+      const slot = freeSlot(connections);
+      const frames = new FrameSocket(webSocket, request.socket, 'server', options.maxFrameBytes);
+      const gone = () => connections.delete(slot);
+      const connection = new Connection(slot, frames, events, options.openMemory, gone);
+      connections.set(slot, connection);
+      events.connected(connection);
+    });
+  });
+  await bind(http, options);
+  // The event loop takes connections only after this turn.
+  const port = portOf(http) ?? options.port;
+  let leaving: (() => void) | undefined;
+  try {
+    leaving = options.listening?.(port);
+  } catch (error) {
+    await closeServer(http, connections);
+    throw error;
+  }
+  return {
+    host: options.host,
+    port,
+    get unauthorized() {
+      return door.unauthorized;
+    },
+    close: () => {
+      leaving?.();
+      door.close();
+      return closeServer(http, connections);
+    },
+  };
+}
+
+type Headers = Readonly<Record<string, string>>;
+
+/** Whether a request is answered; where it is not, with what it is refused. */
+type Entry =
+  | { readonly kind: 'admitted'; readonly headers: Headers }
+  | { readonly kind: 'refused'; readonly status: number; readonly headers: Headers; readonly text: string };
+
+/** Lets in the connections that know the token, as many as there are places, and says which it refused. */
+class Door {
+  unauthorized = 0;
+  readonly #authenticator: Authenticator;
+  readonly #newcomers: Newcomers;
+  readonly #refusals = new Refusals();
+  readonly #options: ServerOptions;
+  #admitted = 0;
+
+  constructor(http: BoundedServer, options: ServerOptions) {
+    this.#options = options;
+    this.#authenticator = new Authenticator(options.token);
+    this.#newcomers = new Newcomers(http, newcomerLimits(), (address, end) =>
+      this.#refuse(address, end === 'unproven' ? 'token' : end),
+    );
+    const timer = setInterval(() => {
+      for (const line of this.#refusals.due(performance.now())) options.warn(line);
+    }, limits.REQUEST_CHECK_MILLISECONDS).unref();
+    http.once('close', () => clearInterval(timer));
+  }
+
+  close(): void {
+    this.#newcomers.forget();
+  }
+
+  judge(request: IncomingMessage): Entry {
+    const { socket, method, url } = request;
+    const verdict = this.#authenticator.judge(request);
+    const address = socket.remoteAddress ?? 'unknown';
+    switch (verdict.kind) {
+      case 'challenged':
+        return refused(401, { 'WWW-Authenticate': verdict.challenge }, 'prove that you know the token\n');
+      case 'admitted': {
+        this.#refusals.admitted(address);
+        this.#newcomers.release(socket);
+        const headers = { 'Authentication-Info': verdict.confirmation };
+        if (this.#admitted >= limits.MAX_CONNECTIONS)
+          return refused(429, { ...headers, ...CLOSE }, `there are ${limits.MAX_CONNECTIONS} connections\n`);
+        this.#admitted += 1;
+        socket.once('close', () => (this.#admitted -= 1));
+        return { kind: 'admitted', headers };
+      }
+      case 'outdated':
+        this.#newcomers.release(socket);
+        this.#refuse(address, 'outdated');
+        // It reads the versions of a description first, and says in its own words that they differ.
+        if (method === 'GET' && url === '/run')
+          return refused(
+            200,
+            { ...CLOSE, 'Content-Type': 'application/json' },
+            JSON.stringify({ protocol: PROTOCOL, arithmetic: ARITHMETIC, version: this.#options.version }),
+          );
+        return refused(401, CLOSE, UNPROVEN);
+      case 'refused':
+        this.#newcomers.release(socket);
+        this.#refuse(address, 'token');
+        return refused(401, CLOSE, UNPROVEN);
+      default:
+        return unreachable(verdict);
+    }
+  }
+
+  #refuse(address: string, refusal: Refusal): void {
+    if (refusal === 'token') this.unauthorized += 1;
+    const line = this.#refusals.add(address, refusal, performance.now());
+    if (line !== undefined) this.#options.warn(line);
+  }
+}
+
+const CLOSE = { Connection: 'close' };
+const UNPROVEN = 'this is no proof of the token\n';
+
+function refused(status: number, headers: Headers, text: string): Entry {
+  return { kind: 'refused', status, headers, text };
+}
+
+function answer(
+  options: ServerOptions,
+  request: IncomingMessage,
+  response: ServerResponse,
+  headers: Headers,
+): void {
+  if (request.method !== 'GET')
+    return reply(response, 405, { ...headers, Allow: 'GET' }, 'only GET is answered here\n');
+  const description = options.description();
+  if (description === undefined)
+    return reply(response, 503, { ...headers, 'Retry-After': '1' }, 'the run is being set up\n');
+  if (request.url === '/run')
+    return reply(
+      response,
+      200,
+      { ...headers, 'Content-Type': 'application/json' },
+      JSON.stringify(description),
+    );
+  if (request.url === `/data/${options.dataset.digest}`)
+    return sendData(options.dataset.bytes, request, response, headers);
+  reply(response, 404, headers, 'there are /run, /data/<sha256> and the upgrade at /worker\n');
+}
+
+/** The dataset, or from `Range: bytes=N-` on what a broken download still lacks. */
+function sendData(
+  bytes: Uint8Array,
+  request: IncomingMessage,
+  response: ServerResponse,
+  headers: Headers,
+): void {
+  const range = /^bytes=(\d{1,15})-$/.exec(request.headers.range ?? '')?.[1];
+  const start = range === undefined ? 0 : Number(range);
+  if (start >= bytes.length)
+    return reply(response, 416, { ...headers, 'Content-Range': `bytes */${bytes.length}` }, '');
+  const partial =
+    range === undefined ? {} : { 'Content-Range': `bytes ${start}-${bytes.length - 1}/${bytes.length}` };
+  response.writeHead(range === undefined ? 200 : 206, {
+    ...headers,
+    'Content-Type': 'application/octet-stream',
+    'Content-Length': bytes.length - start,
+    'Accept-Ranges': 'bytes',
+    ...partial,
+  });
+  // Piece by piece, as it is read: TLS would encrypt all of it at once, and keep that.
+  pipeline(Readable.from(piecesOf(bytes.subarray(start)), { highWaterMark: 1 }), response, () => undefined);
+}
+
+function* piecesOf(bytes: Uint8Array): Generator<Uint8Array> {
+  for (let at = 0; at < bytes.length; at += limits.DATA_PIECE_BYTES)
+    yield bytes.subarray(at, at + limits.DATA_PIECE_BYTES);
+}
+
+function reply(response: ServerResponse, status: number, headers: Headers, body: string): void {
+  response.writeHead(status, { ...headers, 'Content-Length': Buffer.byteLength(body) });
+  response.end(body);
+}
+
+/** The status with which an upgrade is refused; undefined where it is not. */
+function refuseUpgrade({ description }: ServerOptions, request: IncomingMessage): number | undefined {
+  const run = description()?.run;
+  if (run === undefined) return 503;
+  if (request.url === workerPath(run)) return undefined;
+  // Its run was another one's when it asked for the description.
+  return request.url?.startsWith(workerPath('')) === true ? 409 : 404;
+}
+
+function hangUp(socket: Duplex, status: number, headers: Headers): void {
+  socket.on('error', () => socket.destroy());
+  const lines = linesOf({ ...headers, ...CLOSE, 'Content-Length': '0' });
+  const head = [`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}`, ...lines].join('\r\n');
+  // Node gives up its limits with an upgrade: a peer that does not close its half would stay for ever.
+  socket.end(`${head}\r\n\r\n`, () => socket.destroy());
+}
+
+function linesOf(headers: Headers): string[] {
+  return Object.entries(headers).map(([name, value]) => `${name}: ${value}`);
+}
+
+function freeSlot(connections: ReadonlyMap<number, Connection>): number {
+  let slot = 0;
+  while (connections.has(slot)) slot += 1;
+  return slot;
+}
+
+async function bind(http: BoundedServer, { host, port, descriptor }: ServerOptions): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    // One that comes later (no more file descriptors) costs a connection, not the run.
+    http.on('error', (error: NodeJS.ErrnoException) => reject(bindError(error, host, port)));
+    const where = descriptor === undefined ? { port, host } : { fd: descriptor };
+    // Beside the options: Node does not look for it in those of a descriptor.
+    http.listen(where, limits.LISTEN_BACKLOG, resolve);
+  });
+}
+
+/** Why the training listener has no address. */
+export function bindError(error: NodeJS.ErrnoException, host: string, port: number): ClusterError {
+  const cause = { cause: error };
+  if (error.code === 'EADDRINUSE') {
+    return new ClusterError('ADDRESS', `port ${port} on ${host} is in use (--port)`, {
+      fix: 'choose another --port, or 0 for any free one',
+      ...cause,
+    });
+  }
+  return new ClusterError('ADDRESS', `cannot listen on ${host}:${port}: ${error.message}`, {
+    fix: 'choose another --host or --port',
+    ...cause,
+  });
+}
+
+async function closeServer(http: BoundedServer, connections: ReadonlyMap<number, Connection>): Promise<void> {
+  const closed = new Promise<void>((resolve) => http.close(() => resolve()));
+  await Promise.all([...connections.values()].map((connection) => connection.closed));
+  http.closeAllConnections();
+  await closed;
+}

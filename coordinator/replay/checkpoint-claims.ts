@@ -1,0 +1,93 @@
+import { readEntryNow, tensorFileLimit } from '../../shared/disk/regular-file.ts';
+import { systemCode } from '../../shared/disk/system-error.ts';
+import { decodeCheckpoint, type Checkpoint } from '../../shared/files/checkpoint-file.ts';
+import { ClusterError, messageOf } from '../../shared/errors.ts';
+import { decoded, differs, type Claims } from './claims.ts';
+import type { CheckpointFile, Evidence } from '../run-directory/run-contents.ts';
+
+/** The checkpoints of a run that agree with its lines, and what they say of its engine. */
+export interface CheckpointClaims {
+  readonly files: readonly CheckpointFile[];
+  /** Of the engines that computed the run; undefined where nothing tells. */
+  readonly fingerprint: string | undefined;
+}
+
+/**
+ * Decodes every checkpoint and compares it with the line of its step. Throws DIFFERS at the first that is damaged or
+ * contradicts the run.
+ */
+export function checkpointClaims(evidence: Evidence, claims: Claims): CheckpointClaims {
+  let fingerprint = evidence.record.engine?.fingerprint;
+  const files = evidence.checkpoints.filter((file) => {
+    const bytes = readCheckpoint(file, evidence);
+    if (bytes === undefined) return false;
+    const checkpoint = decoded(() => decodeCheckpoint(bytes, file.path, evidence.configuration));
+    fingerprint ??= checkpoint.fingerprint;
+    checkCheckpoint(file, checkpoint, fingerprint, claims);
+    if (!evaluatedBefore(file.step, evidence, claims).has(checkpoint.evaluated))
+      throw differs(
+        `${file.path} names an evaluation after step ${checkpoint.evaluated}, which is not the last one`,
+      );
+    return true;
+  });
+  return { files, fingerprint };
+}
+
+/** The newest checkpoint not after `step`; undefined where there is none. */
+export function newestCheckpoint(
+  files: readonly CheckpointFile[],
+  step: number,
+  evidence: Evidence,
+): Checkpoint | undefined {
+  for (const file of files.filter((each) => each.step <= step).toReversed()) {
+    const bytes = readCheckpoint(file, evidence);
+    if (bytes !== undefined) return decoded(() => decodeCheckpoint(bytes, file.path, evidence.configuration));
+  }
+  return undefined;
+}
+
+/** The file's bytes; undefined where a run that is still at work has removed it meanwhile. */
+export function readCheckpoint({ path }: CheckpointFile, { writer }: Evidence): Uint8Array | undefined {
+  try {
+    return readEntryNow(path, tensorFileLimit);
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT' && writer !== undefined) return undefined;
+    if (error instanceof ClusterError) throw error;
+    throw new ClusterError('DATA', `${path} cannot be read: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+function checkCheckpoint(
+  { step, path }: CheckpointFile,
+  checkpoint: Checkpoint,
+  fingerprint: string,
+  { steps }: Claims,
+): void {
+  const claimed = steps.get(step);
+  const line = claimed?.line;
+  if (checkpoint.step !== step) throw differs(`${path} is a checkpoint of step ${checkpoint.step}`);
+  if (line === undefined) throw differs(`${path} is of a step that metrics.jsonl does not have`);
+  if (checkpoint.chain !== line.chain)
+    throw differs(`${path} has another chain link than step ${step} in metrics.jsonl: ${checkpoint.chain}`);
+  const ends = [claimed?.end, claimed?.evaluationEnd];
+  const { lines } = checkpoint;
+  if (lines !== undefined && !ends.some((end) => end?.bytes === lines.bytes && end.digest === lines.digest))
+    throw differs(
+      `${path} says that its lines of metrics.jsonl end at byte ${lines.bytes}, where they do not`,
+    );
+  if (checkpoint.fingerprint !== fingerprint)
+    throw differs(
+      `${path} was computed by another engine than the run, fingerprint ${checkpoint.fingerprint}`,
+    );
+}
+
+/**
+ * What a checkpoint of this step may say of the last evaluation: it is written before or after that of its own step. A run
+ * that went on from an older checkpoint, or at its very end, may not know of all evaluations.
+ */
+function evaluatedBefore(step: number, { record }: Evidence, { evaluations }: Claims): Set<number> {
+  const all = [0, ...evaluations.keys()].toSorted((a, b) => a - b);
+  const before = all.filter((each) => each < step);
+  const at = evaluations.has(step) ? [step] : [];
+  return new Set([...(record.term > 1 ? before : before.slice(-1)), ...at]);
+}

@@ -1,0 +1,269 @@
+import { join } from 'node:path';
+import { score, type Score } from '../../shared/evaluation/score.ts';
+import { Chain } from '../../shared/files/chain.ts';
+import { decodeCheckpoint, encodeCheckpoint } from '../../shared/files/checkpoint-file.ts';
+import type { Dataset } from '../../shared/dataset/dataset.ts';
+import { assert, ClusterError } from '../../shared/errors.ts';
+import type { EngineIdentity } from '../../shared/engine-identity.ts';
+import { encodeModel } from '../../shared/files/model-file.ts';
+import { checksumText, MetricsReader, type MetricsLine, type StepLine } from '../../shared/files/metrics.ts';
+import { modelDigest } from '../../shared/files/own-model.ts';
+import { planStep } from '../../shared/arithmetic/schedule.ts';
+import { readCheckpoint } from './checkpoint-claims.ts';
+import { decoded, differs } from './claims.ts';
+import type { StepResult } from '../driver.ts';
+import { metricsOf, type CheckpointFile } from '../run-directory/run-contents.ts';
+import type { Replay } from './replay.ts';
+import type { RunRecorder, Workplace } from '../serve.ts';
+import type { Effect, Outcome } from '../decisions/effects.ts';
+import type { Resumed, RunState } from '../decisions/state.ts';
+
+/** Whoever shows how far the replay is. */
+export interface ReplayViewer {
+  step(step: number): void;
+  log(level: 'debug' | 'info' | 'warn', message: string, fields: Readonly<Record<string, unknown>>): void;
+}
+
+/** What was computed again and found to be as it was recorded. */
+export interface Verified {
+  readonly steps: number;
+  readonly evaluations: number;
+  readonly checkpoints: number;
+  readonly model: boolean;
+  /** The last step, and its link. */
+  readonly step: number;
+  readonly chain: string;
+  readonly engine: EngineIdentity | undefined;
+}
+
+/**
+ * Computes a run again and compares each step, each evaluation and each file with what was recorded. It writes nothing.
+ * Throws DIFFERS at the first difference, which ends the replay.
+ */
+export class Verifier implements RunRecorder {
+  readonly term = 1;
+  readonly #replay: Replay;
+  readonly #dataset: Dataset;
+  readonly #workplace: Workplace;
+  readonly #viewer: ReplayViewer;
+  readonly #chain: Chain;
+  readonly #checkpoints: ReadonlyMap<number, CheckpointFile>;
+  /** From the step on with which the replay begins. */
+  readonly #lines: Iterator<MetricsLine, void>;
+  #step: number;
+  #evaluations = 0;
+  #comparedCheckpoints = 0;
+  #comparedModel = false;
+  #stranger: string | undefined;
+  /** A difference ends the replay; that its workers then leave is no news. */
+  #hasDiffered = false;
+
+  constructor(replay: Replay, dataset: Dataset, workplace: Workplace, viewer: ReplayViewer) {
+    this.#replay = replay;
+    this.#dataset = dataset;
+    this.#workplace = workplace;
+    this.#viewer = viewer;
+    this.#chain = new Chain(replay.start.chain);
+    this.#checkpoints = new Map(replay.checkpoints.files.map((file) => [file.step, file]));
+    this.#step = replay.start.step;
+    const begin = replay.claims.steps.get(replay.start.step)?.end;
+    this.#lines = metricsOf(replay.evidence.directory, new MetricsReader(begin));
+  }
+
+  get run(): string {
+    return this.#replay.evidence.record.run;
+  }
+
+  /** What a worker is that computes other bytes than the run; undefined where there was none. */
+  get stranger(): string | undefined {
+    return this.#stranger;
+  }
+
+  /** The run's own fingerprint, so that only its engine is let in. */
+  get resumed(): Resumed | undefined {
+    const { evidence, start, checkpoints } = this.#replay;
+    const { fingerprint } = checkpoints;
+    if (fingerprint === undefined) return undefined;
+    const engine = evidence.record.engine?.description;
+    // What was evaluated after the first step here is evaluated again.
+    const nobody = { delivered: new Map<string, number>(), countedFrom: 0, suspects: [] };
+    return { step: start.step, evaluated: 0, fingerprint, engine, mixed: false, ...nobody };
+  }
+
+  /** The files of the step it begins with. */
+  async opened(): Promise<void> {
+    const { start, claims } = this.#replay;
+    const line = claims.steps.get(start.step)?.line;
+    const weights = this.#workplace.tensors.checksum;
+    if (line !== undefined && BigInt(`0x${line.weights}`) !== weights)
+      throw this.#differs(`the checkpoint of step ${start.step} has other weights than metrics.jsonl says`);
+    this.#compareFiles();
+  }
+
+  step({ step, loss, correct, checksum }: StepResult): void {
+    const { evidence } = this.#replay;
+    const line = this.#lineOf(step);
+    const { samples } = planStep(evidence.configuration, step);
+    const chain = this.#chain.add({ step, samples, loss, correct, weights: checksum });
+    const difference = describe(line, { samples, loss, correct, weights: checksumText(checksum), chain });
+    if (difference !== undefined) throw this.#differs(`step ${step} differs: ${difference}`);
+    this.#step = step;
+    this.#compareFiles();
+    this.#viewer.step(step);
+  }
+
+  evaluation(step: number): { finite: boolean } {
+    const { claims, evidence } = this.#replay;
+    const { labels } = this.#dataset.test;
+    const { classes } = evidence.configuration.model;
+    const line = claims.evaluations.get(step);
+    assert(line !== undefined, 'only what was recorded is evaluated');
+    const result = score({ values: this.#workplace.predictions.all(), labels, classes });
+    const { samples, loss, correct } = result;
+    const difference = describe(line, { samples, loss, correct });
+    if (difference !== undefined)
+      throw this.#differs(`the evaluation after step ${step} differs: ${difference}`);
+    if (step === evidence.record.step) this.#compareResult(result);
+    this.#evaluations += 1;
+    return { finite: true };
+  }
+
+  result(): void {}
+
+  left(): void {}
+
+  /** A replay keeps nothing. */
+  checkpoint(): void {}
+
+  /** Nobody watches it. */
+  devices(): void {}
+
+  log({ level, event, message, fields }: Extract<Effect, { kind: 'log' }>): void {
+    const { fingerprint } = this.#replay.checkpoints;
+    const theirs = String(fields['fingerprint']);
+    if (event === 'ready' && fingerprint !== undefined && theirs !== fingerprint)
+      this.#stranger ??= `${message}, but computes other bytes (fingerprint ${theirs.slice(0, 12)}, not ${fingerprint.slice(0, 12)})`;
+    // Why a stranger had to leave is said once, at the end.
+    const isKnown = this.#hasDiffered || (event === 'lost' && this.#stranger !== undefined);
+    // The flags that it names are those of a training run.
+    const words = event === 'waiting' ? 'too few workers are left; waiting for more' : message;
+    this.#viewer.log(level === 'info' || isKnown ? 'debug' : level, words, fields);
+  }
+
+  finish({ engine }: RunState, { state }: Outcome): Promise<Verified> {
+    if (state === 'diverged')
+      throw this.#differs(
+        `step ${this.#step + 1} differs: it was recorded, and computed again it is not finite`,
+      );
+    return Promise.resolve({
+      ...{ steps: this.#step - this.#replay.start.step, evaluations: this.#evaluations },
+      ...{ checkpoints: this.#comparedCheckpoints, model: this.#comparedModel },
+      ...{ step: this.#step, chain: this.#chain.link, engine },
+    });
+  }
+
+  /** run.json's result is that of its last evaluation. */
+  #compareResult({ loss, accuracy, confusion }: Score): void {
+    const { record, directory } = this.#replay.evidence;
+    if (record.result === undefined) return;
+    const { test } = record.result;
+    const difference = describe(
+      { loss: test.loss, accuracy: test.accuracy, confusion: JSON.stringify(test.confusion) },
+      { loss, accuracy, confusion: JSON.stringify(confusion) },
+    );
+    if (difference !== undefined)
+      throw this.#differs(`the result in ${join(directory, 'run.json')} differs: ${difference}`);
+  }
+
+  /** Lines are read once more while their steps are computed: those of a long run do not fit into memory. */
+  #lineOf(step: number): StepLine {
+    let next = this.#lines.next();
+    while (next.done !== true && next.value.kind === 'evaluation') next = this.#lines.next();
+    if (next.done !== true && next.value.kind === 'step' && next.value.step === step) return next.value;
+    throw this.#differs(
+      `the line of step ${step} was changed in ${this.#replay.evidence.directory}/metrics.jsonl during verification`,
+    );
+  }
+
+  /** Model and checkpoint of the step just done, byte by byte. */
+  #compareFiles(): void {
+    const { evidence, claims, start } = this.#replay;
+    const where = { step: this.#step, chain: this.#chain.link };
+    if (claims.model?.step === this.#step && evidence.model !== undefined) {
+      const { weights } = this.#workplace.tensors.snapshot();
+      const model = encodeModel({ ...claims.model, ...where, weights });
+      this.#compareBytes(join(evidence.directory, 'model.safetensors'), evidence.model, model);
+      this.#compareDigest(modelDigest(model));
+      this.#comparedModel = true;
+    }
+    const file = this.#checkpoints.get(this.#step);
+    // The one it begins with is trusted.
+    if (file === undefined || this.#step === start.step) return;
+    const bytes = readCheckpoint(file, evidence);
+    if (bytes === undefined) return;
+    const { configuration } = evidence;
+    // Who computed it is what no computation confirms; where its lines end was compared with metrics.jsonl.
+    const { evaluated, fingerprint, shares, lines } = decoded(() =>
+      decodeCheckpoint(bytes, file.path, configuration),
+    );
+    const snapshot = this.#workplace.tensors.snapshot();
+    const expected = encodeCheckpoint({
+      configuration,
+      ...where,
+      evaluated,
+      fingerprint,
+      shares,
+      lines,
+      ...snapshot,
+    });
+    this.#compareBytes(file.path, bytes, expected);
+    this.#comparedCheckpoints += 1;
+  }
+
+  /** Of the model, in run.json. */
+  #compareDigest(computed: string): void {
+    const { record, directory } = this.#replay.evidence;
+    const recorded = record.model?.sha256 ?? computed;
+    if (recorded === computed) return;
+    const path = join(directory, 'run.json');
+    throw this.#differs(
+      `the SHA-256 of the model in ${path} differs: recorded ${recorded}, computed ${computed}`,
+    );
+  }
+
+  #compareBytes(path: string, recorded: Uint8Array, computed: Uint8Array): void {
+    if (Buffer.compare(recorded, computed) === 0) return;
+    const at = computed.findIndex((byte, i) => byte !== recorded[i]);
+    const where =
+      recorded.length === computed.length
+        ? `first at byte ${at}`
+        : `it has ${recorded.length} bytes, not ${computed.length}`;
+    throw this.#differs(`${path} differs from what step ${this.#step} computes: ${where}`);
+  }
+
+  /** Of a run that names no engine, nobody can say whether it was changed or computed by another one. */
+  #differs(message: string): ClusterError {
+    this.#hasDiffered = true;
+    if (this.#replay.checkpoints.fingerprint !== undefined) {
+      return differs(
+        message,
+        'the record was changed, or a machine erred, then or now: once more, on another machine of the same kind, tells',
+      );
+    }
+    return new ClusterError(
+      'NOT_REPLAYABLE',
+      `${message}; and ${this.#replay.evidence.directory} does not say which engine computed it`,
+      { fix: 'name the engine with --engine, --device and --threads, if you know it' },
+    );
+  }
+}
+
+/** What of `recorded` is not as `computed`, in words; undefined where all of it is. */
+function describe<R extends Record<string, number | string>>(
+  recorded: Readonly<Record<keyof R, number | string>>,
+  computed: R,
+): string | undefined {
+  const found = Object.entries(computed).filter(([name, value]) => recorded[name] !== value);
+  const words = found.map(([name, value]) => `${name} recorded ${recorded[name]}, computed ${value}`);
+  return words.length === 0 ? undefined : words.join('; ');
+}

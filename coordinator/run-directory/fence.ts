@@ -1,0 +1,84 @@
+import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
+import type { Disk } from '../../shared/disk/disk.ts';
+import { systemCode } from '../../shared/disk/system-error.ts';
+import { diskError } from '../../shared/disk/whole-file.ts';
+import { ClusterError } from '../../shared/errors.ts';
+
+/**
+ * The folders in which coordinators of a run write files before they are renamed to their places.
+ * Each has a number of its own; run-lock.ts says how the highest one is the lock of the run.
+ */
+const NUMBERED = /^\.drafts-(\d{1,15})$/;
+const NEW = /^\.drafts-new-[0-9a-f]{12}$/;
+const MAX_NUMBER = 10 ** 15 - 1;
+
+/** What is found of them in a run's directory. */
+export interface DraftsFolders {
+  /** The highest number that a name has, 0 without any. */
+  readonly highest: number;
+  /** The numbers of real folders, the highest first. A link to a folder is none. */
+  readonly numbers: readonly number[];
+  /** Folders that have no number yet. */
+  readonly unnumbered: readonly string[];
+}
+
+export async function findDrafts(directory: string, disk: Disk): Promise<DraftsFolders> {
+  const named = (await disk.list(directory)).flatMap((name) => numberOf(name) ?? []);
+  const folders = await disk.folders(directory);
+  return {
+    highest: Math.max(0, ...named),
+    numbers: folders.flatMap((name) => numberOf(name) ?? []).toSorted((a, b) => b - a),
+    unnumbered: folders.filter((name) => NEW.test(name)),
+  };
+}
+
+export function draftsPath(directory: string, number: number): string {
+  return join(directory, `.drafts-${number}`);
+}
+
+/** The path of a folder that has no number yet. */
+export function newDraftsPath(directory: string): string {
+  return join(directory, `.drafts-new-${randomBytes(6).toString('hex')}`);
+}
+
+/** Throws DISK where no number is left. */
+export function nextNumber(highest: number, directory: string): number {
+  if (highest < MAX_NUMBER) return highest + 1;
+  throw new ClusterError(
+    'DISK',
+    `${draftsPath(directory, highest)} has the highest number that a drafts folder can have`,
+    { fix: 'remove it if no coordinator is running this run' },
+  );
+}
+
+/**
+ * Removes a folder with all files in it, also those that are added meanwhile. What is no folder,
+ * such as a link to one, stays. Rejects with DISK.
+ */
+export async function removeFolder(path: string, disk: Disk): Promise<void> {
+  for (;;) {
+    try {
+      const folder = await disk.openFolder(path);
+      try {
+        for (const name of await folder.list()) await folder.remove(name);
+      } finally {
+        await folder.close();
+      }
+      return await disk.removeDirectory(path);
+    } catch (error) {
+      const code = systemCode(error);
+      if (code === 'ENOENT' || code === 'ENOTDIR') return;
+      if (code !== 'ENOTEMPTY') throw diskError(path, error);
+    }
+  }
+}
+
+export function isDrafts(name: string): boolean {
+  return NUMBERED.test(name) || NEW.test(name);
+}
+
+function numberOf(name: string): number | undefined {
+  const digits = NUMBERED.exec(name)?.[1];
+  return digits === undefined ? undefined : Number(digits);
+}

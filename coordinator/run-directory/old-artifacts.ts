@@ -1,0 +1,82 @@
+import { join } from 'node:path';
+import { z } from 'zod';
+import type { Disk } from '../../shared/disk/disk.ts';
+import { systemCode } from '../../shared/disk/system-error.ts';
+import { diskError, makeOwnFolder } from '../../shared/disk/whole-file.ts';
+import { ClusterError } from '../../shared/errors.ts';
+
+/** What is there also of a run of which nothing was drawn. */
+export const MISTAKES = 'misclassified.jsonl';
+const MANIFEST = 'manifest.json';
+const MODEL = 'model.safetensors';
+const manifestSchema = z.object({
+  files: z.array(z.object({ name: z.string().regex(/^(?!\.)[A-Za-z0-9._-]{1,128}$/) })),
+});
+
+/**
+ * Rejects with DATA where the end of a run could not put its results: a folder, or anything else but a file of its own, has the
+ * name of one. All the training would be done by then.
+ */
+export async function checkPlacesOfResults(run: string, disk: Disk): Promise<void> {
+  await checkPlaces(
+    [MODEL, join('artifacts', MISTAKES), join('artifacts', MANIFEST)].map((name) => join(run, name)),
+    disk,
+  );
+}
+
+async function checkPlaces(paths: readonly string[], disk: Disk): Promise<void> {
+  for (const path of paths) {
+    try {
+      await disk.size(path);
+    } catch (error) {
+      // There is none yet, or one that may be replaced although it may not be read.
+      if (error instanceof ClusterError) throw error;
+    }
+  }
+}
+
+/**
+ * Removes what artifacts/ shows of a run that goes on: it would be another model's. The manifest first, for without it nothing there
+ * is whole; what it does not name stays, the mistakes aside. All of it by way of `drafts`: whoever was fenced off removes nothing.
+ * Rejects with DISK, and with DATA, before anything is removed, where one of them is no file.
+ */
+export async function forgetArtifacts(run: string, drafts: string, disk: Disk): Promise<void> {
+  const folder = join(run, 'artifacts');
+  // It is empty until the run ends: copying programs leave such a folder out.
+  if (!(await disk.isFolder(folder))) return await makeOwnFolder(folder, disk);
+  const manifest = join(folder, MANIFEST);
+  const names = await namesIn(manifest, disk);
+  await checkPlaces(
+    names.map((name) => join(folder, name)),
+    disk,
+  );
+  try {
+    await forget(folder, [MANIFEST], drafts, disk);
+    await forget(folder, [MISTAKES, ...names], drafts, disk);
+  } catch (error) {
+    if (systemCode(error) !== 'ENOENT') throw diskError(manifest, error);
+  }
+}
+
+async function forget(folder: string, names: readonly string[], drafts: string, disk: Disk): Promise<void> {
+  const draft = join(drafts, 'forgotten');
+  for (const name of names) {
+    try {
+      await disk.rename(join(folder, name), draft);
+    } catch (error) {
+      if (systemCode(error) !== 'ENOENT') throw error;
+    }
+    await disk.remove(draft);
+  }
+  await disk.syncDirectory(folder);
+}
+
+/** Of one that is missing, or was changed, nothing is believed. */
+async function namesIn(manifest: string, disk: Disk): Promise<string[]> {
+  try {
+    const { files } = manifestSchema.parse(JSON.parse(Buffer.from(await disk.read(manifest)).toString()));
+    return files.map(({ name }) => name);
+  } catch {
+    return [];
+  }
+}

@@ -1,0 +1,136 @@
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { systemDisk } from '../../shared/disk/disk.ts';
+import {
+  entryPieces,
+  isOwnFolder,
+  readEntry,
+  runFileLimit,
+  tensorFileLimit,
+} from '../../shared/disk/regular-file.ts';
+import { systemCode } from '../../shared/disk/system-error.ts';
+import { configurationOfRecord, type Configuration } from '../../shared/configuration.ts';
+import { ClusterError, messageOf } from '../../shared/errors.ts';
+import { metricsLines, MetricsReader, type MetricsLine } from '../../shared/files/metrics.ts';
+import { ARITHMETIC } from '../../shared/wire/messages.ts';
+import { parseRunRecord, type RunRecord } from '../../shared/files/run-schema.ts';
+import { checkpointStep } from './checkpoints.ts';
+import { systemProcesses } from './processes.ts';
+import { writerOf } from './run-lock.ts';
+
+/** A checkpoint's file; its bytes are read when they are needed. */
+export interface CheckpointFile {
+  readonly step: number;
+  readonly path: string;
+}
+
+/** All that a run has left of itself and that can be computed again; read, not yet believed. */
+export interface Evidence {
+  readonly directory: string;
+  /** Who may still be writing to it. */
+  readonly writer: string | undefined;
+  readonly record: RunRecord;
+  /** The run's own, with its own length. */
+  readonly configuration: Configuration;
+  /** In the order of their steps. */
+  readonly checkpoints: readonly CheckpointFile[];
+  /** The bytes of model.safetensors; undefined where there is none. */
+  readonly model: Uint8Array | undefined;
+}
+
+/**
+ * Reads a run's directory and changes nothing in it. Rejects with USAGE where that is no run, with NOT_REPLAYABLE for one of
+ * another arithmetic, and with DATA where a file cannot be read.
+ */
+export async function readEvidence(directory: string): Promise<Evidence> {
+  // In this order, whatever a run at work adds meanwhile only makes the later files longer than the earlier ones say.
+  const writer = await writerOf(directory, systemDisk, systemProcesses);
+  const record = await readRecord(directory);
+  const checkpoints = await listCheckpoints(directory);
+  const model = await readIfThere(join(directory, 'model.safetensors'), tensorFileLimit);
+  const configuration = configurationOfRecord(record.configuration);
+  return { directory, writer, record, configuration, checkpoints, model };
+}
+
+async function readRecord(directory: string): Promise<RunRecord> {
+  const path = join(directory, 'run.json');
+  const bytes = await readIfThere(path);
+  if (bytes === undefined) {
+    throw new ClusterError('USAGE', `${directory} is no run: there is no ${path}`, {
+      fix: 'name the directory of a run, such as runs/ID',
+    });
+  }
+  const text = bytes.toString('utf8');
+  refuseOtherArithmetic(text, path);
+  return parseRunRecord(text, path);
+}
+
+const versionsSchema = z.object({ arithmetic: z.int(), version: z.string() });
+
+/** A run of another arithmetic may look different altogether, so this comes before the whole schema. */
+function refuseOtherArithmetic(text: string, path: string): void {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch {
+    // parseRunRecord says what is wrong with it.
+    return;
+  }
+  const { data } = versionsSchema.safeParse(json);
+  if (data === undefined || data.arithmetic === ARITHMETIC) return;
+  throw new ClusterError(
+    'NOT_REPLAYABLE',
+    `${path} is a run of arithmetic ${data.arithmetic}; this mnist-dist computes arithmetic ${ARITHMETIC}`,
+    { fix: `verify it with mnist-dist ${data.version.slice(0, 32)}, which computed it` },
+  );
+}
+
+async function listCheckpoints(directory: string): Promise<CheckpointFile[]> {
+  const folder = join(directory, 'checkpoints');
+  try {
+    if (!(await isOwnFolder(folder))) return [];
+    return (await readdir(folder)).toSorted().flatMap((name) => {
+      const step = checkpointStep(name);
+      return step === undefined ? [] : [{ step, path: join(folder, name) }];
+    });
+  } catch (error) {
+    throw unreadable(folder, error);
+  }
+}
+
+/** A run that was cut off lacks files. Rejects with DATA for one that cannot be read. */
+export async function readIfThere(path: string, limit = runFileLimit): Promise<Buffer | undefined> {
+  try {
+    return await readEntry(path, limit);
+  } catch (error) {
+    if (isMissing(error)) return undefined;
+    throw unreadable(path, error);
+  }
+}
+
+/**
+ * The lines of a run's metrics.jsonl after the position of `reader`, one after the other; none where there is no file. Afterwards
+ * `reader` says where they end, and what is wrong there. Throws DATA where it cannot be read.
+ */
+export function metricsOf(directory: string, reader = new MetricsReader()): Generator<MetricsLine> {
+  return metricsLines(piecesIfThere(join(directory, 'metrics.jsonl'), reader.position.bytes), reader);
+}
+
+/** The bytes of a run's file from `start` on; none where there is no file. Throws DATA where it cannot be read. */
+export function* piecesIfThere(path: string, start = 0): Generator<Buffer> {
+  try {
+    yield* entryPieces(path, start);
+  } catch (error) {
+    if (!isMissing(error)) throw unreadable(path, error);
+  }
+}
+
+function isMissing(error: unknown): boolean {
+  return systemCode(error) === 'ENOENT' || systemCode(error) === 'ENOTDIR';
+}
+
+function unreadable(path: string, error: unknown): ClusterError {
+  if (error instanceof ClusterError) return error;
+  return new ClusterError('DATA', `${path} cannot be read: ${messageOf(error)}`, { cause: error });
+}

@@ -1,0 +1,78 @@
+import { join } from 'node:path';
+import type { Disk } from '../../shared/disk/disk.ts';
+import { diskError, makeDirectories } from '../../shared/disk/whole-file.ts';
+import { ClusterError } from '../../shared/errors.ts';
+import { isDrafts } from './fence.ts';
+import { MAX_RUN_ID_TRIES } from '../../shared/limits.ts';
+
+export interface RunDirectory {
+  readonly id: string;
+  readonly path: string;
+}
+
+/**
+ * Makes the directory of a new run, `<runs>/<id>/`. Without an id it is called after the time, in UTC, and a random suffix.
+ * One with that id that was left before its run.json was written, by a coordinator that died, is taken as new: RunLock says
+ * whether that one lives. Rejects with USAGE, RUN_EXISTS or DISK.
+ */
+export async function createRunDirectory(
+  runs: string,
+  id: string | undefined,
+  now: Date,
+  disk: Disk,
+  random: () => number = Math.random,
+): Promise<RunDirectory> {
+  if (id !== undefined) checkRunId(id);
+  await makeDirectories(runs, disk);
+  for (let attempt = 0; attempt < MAX_RUN_ID_TRIES; attempt++) {
+    const name = id ?? newRunId(now, random);
+    const path = join(runs, name);
+    if (await makeDirectories(path, disk)) return { id: name, path };
+    if (id !== undefined) {
+      await checkUnbegun(path, disk);
+      return { id, path };
+    }
+  }
+  throw new ClusterError('RUN_EXISTS', `${MAX_RUN_ID_TRIES} run ids of this second are taken in ${runs}`, {
+    fix: 'give a --run-id',
+  });
+}
+
+/** Throws RUN_EXISTS where something lies in the directory that is not there before run.json is. */
+export async function checkUnbegun(path: string, disk: Disk): Promise<void> {
+  let names: string[];
+  try {
+    names = await disk.list(path);
+  } catch (error) {
+    throw diskError(path, error);
+  }
+  if (names.every(isOfUnbegunRun)) return;
+  throw new ClusterError('RUN_EXISTS', `the run ${path} exists already`, {
+    fix: 'choose another --run-id, or move that folder away',
+  });
+}
+
+function isOfUnbegunRun(name: string): boolean {
+  return (
+    isDrafts(name) ||
+    /^\.lock\.[0-9a-f]{12}\.tmp$/.test(name) ||
+    ['lock.json', 'artifacts', 'metrics.jsonl', 'events.jsonl'].includes(name)
+  );
+}
+
+/** Ids become folders: letters, digits, dot, underscore and hyphen, and no dot at the beginning. */
+export function checkRunId(id: string): void {
+  if (/^(?!\.)[A-Za-z0-9._-]{1,64}$/.test(id)) return;
+  throw new ClusterError('USAGE', `the run id ${JSON.stringify(id.slice(0, 80))} (--run-id) is not allowed`, {
+    fix: 'use 1 to 64 letters, digits, dots, underscores and hyphens, with no dot at the beginning',
+  });
+}
+
+/** The id of a run that got none: YYYYMMDD-HHMMSS-xxxx, in UTC. */
+export function newRunId(now: Date, random: () => number = Math.random): string {
+  const [date = '', time = ''] = now.toISOString().split('T');
+  const suffix = Math.floor(random() * 0x10000)
+    .toString(16)
+    .padStart(4, '0');
+  return `${date.replaceAll('-', '')}-${time.slice(0, 8).replaceAll(':', '')}-${suffix}`;
+}

@@ -1,0 +1,308 @@
+import { join } from 'node:path';
+import { fateOf, LOOK_MILLISECONDS, nameOf, Watch, WATCH_MILLISECONDS } from '../../bin/owner.mjs';
+import type { Owner, RecordedOwner } from '../../bin/owner.mjs';
+import type { Disk } from '../../shared/disk/disk.ts';
+import { systemCode } from '../../shared/disk/system-error.ts';
+import { diskError, writeAll } from '../../shared/disk/whole-file.ts';
+import type { Clock } from '../../shared/clock.ts';
+import { ClusterError, messageOf } from '../../shared/errors.ts';
+import { MAX_LOCK_TRIES, MAX_RENEWALS_BYTES } from '../../shared/limits.ts';
+import { draftsPath, findDrafts, newDraftsPath, nextNumber, removeFolder } from './fence.ts';
+import { ownerSchema, type Processes } from './processes.ts';
+
+const OWNER = 'owner.json';
+const ENDED = 'ended.json';
+const RENEWALS = 'renewals';
+const LOCK = 'lock.json';
+
+/** Where a lock lies, and what tells time and processes. */
+export interface LockPlace {
+  readonly disk: Disk;
+  readonly clock: Clock;
+  readonly processes: Processes;
+}
+
+/** Whether a coordinator still has its run: no, another one took it, or the run's folder is gone. */
+export type Standing = 'held' | 'taken' | 'gone';
+
+/**
+ * The lock of a run: the drafts folder with the highest number, with owner.json in it. A folder is
+ * made whole under another name and then renamed to the next number, which only one process can
+ * do, on every file system that has folders: without hard links, and without comparing times. It
+ * is never empty while its number is the highest, so that no number is used twice.
+ *
+ * The folder is the fence, too: all that its owner has in hand lies there, and the next owner
+ * removes it before it reads anything. An owner that was only suspended then finds nothing to
+ * rename to its place, between whichever two instructions it was suspended.
+ *
+ * lock.json tells older versions who owns the run; this one reads it where no folder has an owner.
+ */
+export class RunLock {
+  /** Where its owner writes files before they are renamed to their places. */
+  readonly drafts: string;
+  readonly #directory: string;
+  readonly #number: number;
+  readonly #disk: Disk;
+  readonly #lockText: string;
+  #renewals = 0;
+
+  private constructor(directory: string, number: number, owner: Owner, disk: Disk) {
+    this.drafts = draftsPath(directory, number);
+    this.#directory = directory;
+    this.#number = number;
+    this.#disk = disk;
+    const { host, boot, pid, started } = owner;
+    this.#lockText = `${JSON.stringify({ host, boot, pid, started })}\n`;
+  }
+
+  /**
+   * Takes the lock, also from a process that is gone, and with `takeOver` from one of which this
+   * host cannot tell. Rejects with LOCKED, naming the owner, or with DISK.
+   */
+  static async take(directory: string, takeOver: boolean, place: LockPlace): Promise<RunLock> {
+    try {
+      for (let attempt = 0; attempt < MAX_LOCK_TRIES; attempt++) {
+        const held = await find(directory, place.disk);
+        if (held.owner !== undefined && !(await mayTake(held, directory, takeOver, place))) continue;
+        const number = nextNumber(held.highest, directory);
+        const lock = await RunLock.#enter(directory, number, place);
+        if (lock !== undefined) return lock;
+      }
+    } catch (error) {
+      throw error instanceof ClusterError ? error : diskError(directory, error);
+    }
+    throw new ClusterError('LOCKED', `other coordinators took the lock of ${directory} first`, {
+      fix: 'try again when they have ended',
+    });
+  }
+
+  /** Undefined where another process was quicker. */
+  static async #enter(
+    directory: string,
+    number: number,
+    { disk, processes }: LockPlace,
+  ): Promise<RunLock | undefined> {
+    const owner = processes.self();
+    const lock = new RunLock(directory, number, owner, disk);
+    let path = newDraftsPath(directory);
+    await disk.makeDirectory(path);
+    try {
+      await write(disk, join(path, OWNER), `${JSON.stringify(owner)}\n`);
+      await disk.rename(path, lock.drafts);
+      path = lock.drafts;
+      // One that was suspended before the rename may find that higher numbers have come and gone.
+      const { highest } = await findDrafts(directory, disk);
+      if (highest > number) await removeFolder(path, disk);
+      else await lock.#tellOlderVersions();
+      return highest > number ? undefined : lock;
+    } catch (error) {
+      await removeFolder(path, disk);
+      // The folder was fenced off, or the number is taken, for which file systems have many errors.
+      if (systemCode(error) === 'ENOENT') return undefined;
+      if ((await findDrafts(directory, disk)).highest >= number) return undefined;
+      throw error;
+    }
+  }
+
+  /** Removes the folders of all coordinators before this one. Rejects with DISK. */
+  async putUpFence(): Promise<void> {
+    try {
+      const { numbers, unnumbered } = await findDrafts(this.#directory, this.#disk);
+      for (const number of numbers)
+        if (number < this.#number) await removeFolder(draftsPath(this.#directory, number), this.#disk);
+      for (const name of unnumbered) await removeFolder(join(this.#directory, name), this.#disk);
+    } catch (error) {
+      throw error instanceof ClusterError ? error : diskError(this.#directory, error);
+    }
+  }
+
+  async standing(): Promise<Standing> {
+    let drafts;
+    try {
+      drafts = await findDrafts(this.#directory, this.#disk);
+    } catch (error) {
+      if (systemCode(error) === 'ENOENT') return 'gone';
+      throw error;
+    }
+    const { highest, numbers } = drafts;
+    if (!numbers.includes(this.#number)) return highest > this.#number ? 'taken' : 'gone';
+    for (const number of numbers.filter((other) => other > this.#number))
+      if ((await readText(join(draftsPath(this.#directory, number), OWNER), this.#disk)) !== undefined)
+        return 'taken';
+    return 'held';
+  }
+
+  /** Shows others that the owner is at work. Rejects as the disk does. */
+  async renew(): Promise<void> {
+    const path = join(this.drafts, RENEWALS);
+    this.#renewals += 1;
+    if (this.#renewals % MAX_RENEWALS_BYTES === 0) await this.#disk.remove(path);
+    const file = await this.#disk.append(path);
+    try {
+      await writeAll(file, Buffer.from('.'));
+    } finally {
+      await file.close();
+    }
+  }
+
+  /** Gives the lock back; what another process has by now stays. Rejects with DISK. */
+  async release(): Promise<void> {
+    try {
+      const [lock, draft] = [join(this.#directory, LOCK), join(this.drafts, LOCK)];
+      if ((await readText(lock, this.#disk)) === this.#lockText) await this.#disk.rename(lock, draft);
+      await this.#disk.remove(draft);
+      await this.#disk.rename(join(this.drafts, OWNER), join(this.drafts, ENDED));
+      await this.#disk.remove(join(this.drafts, RENEWALS));
+    } catch (error) {
+      // Another process took the lock meanwhile.
+      if (systemCode(error) !== 'ENOENT') throw diskError(this.drafts, error);
+    }
+  }
+
+  /** Why the run is no longer this coordinator's. */
+  lost(standing: Exclude<Standing, 'held'>): ClusterError {
+    if (standing === 'taken')
+      return new ClusterError('LOCKED', `${this.#directory} was taken over by another coordinator`);
+    return new ClusterError(
+      'DISK',
+      `${this.#directory} is gone: the folder, or what is in it, was removed or renamed while this coordinator was running the run`,
+      { fix: 'move it back and give --resume, or start another run' },
+    );
+  }
+
+  async #tellOlderVersions(): Promise<void> {
+    const draft = join(this.drafts, LOCK);
+    await write(this.#disk, draft, this.#lockText);
+    await this.#disk.rename(draft, join(this.#directory, LOCK));
+  }
+}
+
+/** The process that may be writing to a run's directory, as a subject; undefined where certainly none is. */
+export async function writerOf(
+  directory: string,
+  disk: Disk,
+  processes: Processes,
+): Promise<string | undefined> {
+  const { owner, path } = await find(directory, disk).catch((error: unknown) => {
+    // A directory that is not there has no writer.
+    if (systemCode(error) === 'ENOENT') return { owner: undefined, path: '' };
+    throw new ClusterError('DATA', `the lock of ${directory} cannot be read: ${messageOf(error)}`, {
+      cause: error,
+    });
+  });
+  if (owner === undefined) return undefined;
+  if (owner === 'unknown') return `the owner of ${path}, if it still runs,`;
+  const fate = fateOf(owner, processes);
+  if (fate === 'gone' || fate === 'rebooted') return undefined;
+  return fate === 'running' ? nameOf(owner) : `${nameOf(owner)}, if it still runs,`;
+}
+
+/** What is found of a lock. */
+interface Found {
+  readonly highest: number;
+  /** Undefined where the lock is free, `unknown` where another version wrote what this one cannot read. */
+  readonly owner: RecordedOwner | 'unknown' | undefined;
+  readonly path: string;
+  readonly text: string;
+}
+
+async function find(directory: string, disk: Disk): Promise<Found> {
+  const { highest, numbers } = await findDrafts(directory, disk);
+  const lock = join(directory, LOCK);
+  const owners = numbers.slice(0, 1).map((number) => join(draftsPath(directory, number), OWNER));
+  for (const path of [...owners, lock]) {
+    const text = await readText(path, disk);
+    if (text !== undefined) return { highest, owner: parseOwner(text), path, text };
+  }
+  return { highest, owner: undefined, path: lock, text: '' };
+}
+
+/** Text that is no JSON was never written whole: a power cut ended its owner. */
+function parseOwner(text: string): Found['owner'] {
+  try {
+    return ownerSchema.safeParse(JSON.parse(text)).data ?? 'unknown';
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * Whether a lock that has an owner may be taken: false where it has changed and must be looked at
+ * again. Rejects with LOCKED where it may not.
+ */
+async function mayTake(
+  found: Found,
+  directory: string,
+  takeOver: boolean,
+  place: LockPlace,
+): Promise<boolean> {
+  const { owner, path } = found;
+  if (owner === undefined) return true;
+  const { processes } = place;
+  const fate = owner === 'unknown' ? 'elsewhere' : fateOf(owner, processes);
+  const name = owner === 'unknown' ? 'a process of another version' : nameOf(owner);
+  if (fate === 'gone') return true;
+  if (fate === 'running')
+    throw new ClusterError('LOCKED', `${name} is running this run (${path})`, {
+      fix: 'wait for it, stop it, or start another run',
+    });
+  if (takeOver) return true;
+  const seen = await watch(found, directory, place);
+  if (seen === 'changed') return false;
+  if (seen === 'renewed')
+    throw new ClusterError('LOCKED', `${name} is running this run: it has just renewed its lock (${path})`, {
+      fix: 'wait for it, stop it there, or start another run; --take-over takes the run away from it',
+    });
+  if (fate === 'rebooted') return true;
+  throw new ClusterError(
+    'LOCKED',
+    `${name} has the lock of this run (${path}) and has not renewed it for ${WATCH_MILLISECONDS / 1000} s; it cannot be seen from here whether it still runs${whereOf(owner, processes.self())}`,
+    { fix: 'if it is gone for good, give --take-over' },
+  );
+}
+
+/** Why a process of this host cannot be seen. */
+function whereOf(owner: RecordedOwner | 'unknown', here: Owner): string {
+  if (owner === 'unknown' || owner.host !== here.host) return '';
+  return owner.namespace === undefined
+    ? ' (an older version wrote the lock)'
+    : ' (it is in another pid namespace, such as a container)';
+}
+
+/** Watches a lock until its owner renews it, it changes otherwise, or the time is over. */
+async function watch(
+  found: Found,
+  directory: string,
+  { disk, clock }: LockPlace,
+): Promise<'renewed' | 'unmoved' | 'changed'> {
+  const renewals = join(found.path, '..', RENEWALS);
+  const show = async () => (await readText(renewals, disk)) ?? '';
+  const seen = new Watch(await show(), clock.now());
+  while (seen.unmoved < WATCH_MILLISECONDS) {
+    await new Promise<void>((resolve) => clock.after(LOOK_MILLISECONDS, resolve));
+    const { path, text } = await find(directory, disk);
+    if (path !== found.path || text !== found.text) return 'changed';
+    seen.look(await show(), clock.now());
+    if (seen.isRenewed) return 'renewed';
+  }
+  return 'unmoved';
+}
+
+async function write(disk: Disk, path: string, text: string): Promise<void> {
+  const file = await disk.create(path);
+  try {
+    await writeAll(file, Buffer.from(text));
+  } finally {
+    await file.close();
+  }
+}
+
+/** Undefined where there is no file. */
+async function readText(path: string, disk: Disk): Promise<string | undefined> {
+  try {
+    return Buffer.from(await disk.read(path)).toString();
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+}

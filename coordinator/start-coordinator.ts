@@ -1,0 +1,42 @@
+import type { RunRecord } from '../shared/files/run-schema.ts';
+import { openRecorder, type OpenSettings } from './open-run.ts';
+import type { RunViewer } from './viewer.ts';
+import type { Recorder } from './recorder.ts';
+import { serve, type ServeSettings, type Serving } from './serve.ts';
+import type { Outcome } from './decisions/effects.ts';
+
+export type RunSettings = ServeSettings & OpenSettings;
+
+export interface RunningCoordinator extends Pick<
+  Serving<Recorder>,
+  'port' | 'stop' | 'expect' | 'inspect' | 'weights' | 'unauthorized'
+> {
+  readonly directory: string;
+  /** Bytes of its lines that wait for the disk. */
+  waitingBytes(): number;
+  /** Whether its lines wait because the disk is full. */
+  isDiskFull(): boolean;
+  /** Resolves when everything is written and everybody told; rejects on a defect or a full disk. */
+  readonly done: Promise<{ readonly outcome: Outcome; readonly record: RunRecord }>;
+}
+
+/**
+ * Opens the listener, then the run directory, and begins to gather workers. Rejects with ADDRESS, RUN_EXISTS, LOCKED, DATA, DISK
+ * or LIMIT.
+ */
+export async function startCoordinator(
+  settings: RunSettings,
+  viewer: RunViewer,
+): Promise<RunningCoordinator> {
+  const serving = await serve(
+    settings,
+    (workplace) => openRecorder(settings, workplace, viewer),
+    (level, message, fields) => viewer.log(level, message, fields),
+  );
+  const { recorder } = serving;
+  return {
+    ...{ ...serving, directory: recorder.directory, waitingBytes: () => recorder.waitingBytes },
+    isDiskFull: () => recorder.isDiskFull,
+    done: serving.done.then(({ outcome, result }) => ({ outcome, record: result })),
+  };
+}

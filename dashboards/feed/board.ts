@@ -1,0 +1,230 @@
+import { z } from 'zod';
+import type { EvaluationReport } from '../../coordinator/viewer.ts';
+import type { Outcome } from '../../coordinator/decisions/effects.ts';
+import {
+  MAX_CURVE_POINTS,
+  MAX_SHOWN_CHANGES,
+  MAX_SHOWN_EVALUATIONS,
+  MAX_SHOWN_EVENTS,
+  MAX_UPDATE_POINTS,
+} from '../../shared/limits.ts';
+import type { MetricsLine } from '../../shared/files/metrics.ts';
+import type { Evaluated, EvaluationPoint, EventLine, RunView, StateChange, Status, Update } from './api.ts';
+import { Curve, type CurveStep } from './curve-history.ts';
+import { eventLine, type RecordedEvent } from './event-lines.ts';
+import type { PastLine } from './past-lines.ts';
+
+/** What does not change while a run goes on. */
+export type RunFacts = Omit<
+  RunView,
+  'run' | 'term' | 'started' | 'status' | 'curve' | 'evaluations' | 'evaluated' | 'events' | 'changes'
+>;
+
+/** What an earlier coordinator has left is parsed. */
+type Opened = Pick<RunView, 'run' | 'term' | 'started'> & {
+  readonly lines: Iterable<MetricsLine>;
+  readonly events: Iterable<RecordedEvent>;
+};
+
+type Evaluation = Pick<EvaluationReport, 'step' | 'loss' | 'correct' | 'samples'>;
+
+const confusionSchema = z.object({ step: z.int(), confusion: z.array(z.array(z.int())) });
+
+/** The run as the page shows it: everything so far within fixed bounds, and what is new since the last update. */
+export class Board {
+  readonly #facts: RunFacts;
+  readonly #labelOf: (worker: string) => string;
+  #opened: Pick<RunView, 'run' | 'term' | 'started'> | undefined;
+  #curve = new Curve(MAX_CURVE_POINTS);
+  readonly #news = new Curve(MAX_UPDATE_POINTS);
+  #evaluations: EvaluationPoint[] = [];
+  #evaluated: Evaluated | undefined;
+  readonly #events: EventLine[] = [];
+  readonly #changes: StateChange[] = [];
+  readonly #states = new Map<string, StateChange['state']>();
+  #update: {
+    evaluation?: EvaluationPoint;
+    evaluated?: Evaluated;
+    events: EventLine[];
+    changes: StateChange[];
+    isRestated?: true;
+  } = { events: [], changes: [] };
+  #end: Outcome | undefined;
+  #checkpointStep: number | undefined;
+
+  /** `labelOf` says under which name a worker is shown. */
+  constructor(facts: RunFacts, labelOf: (worker: string) => string) {
+    this.#facts = facts;
+    this.#labelOf = labelOf;
+  }
+
+  /** The run has a name; what an earlier coordinator has left of it comes first. */
+  opened({ run, term, started, lines, events }: Opened): void {
+    this.#opened = { run, term, started };
+    this.#restore(lines);
+    for (const { time, event, ...fields } of events) {
+      this.event(event, fields, time);
+      if (event === 'evaluation') this.#restoreConfusion(fields);
+    }
+    this.#update = { events: [], changes: [] };
+  }
+
+  /**
+   * Puts before all it has what an earlier coordinator has left. Whoever has asked for the view before asks for it again.
+   */
+  async recall(lines: AsyncIterable<PastLine>): Promise<void> {
+    const past = new Curve(MAX_CURVE_POINTS);
+    let evaluations: EvaluationPoint[] = [];
+    for await (const line of lines) {
+      if (line.kind === 'step') past.add(line);
+      else evaluations = withPoint(evaluations, pointOf(line));
+    }
+    past.join(this.#curve);
+    this.#curve = past;
+    for (const point of this.#evaluations) evaluations = withPoint(evaluations, point);
+    this.#evaluations = evaluations;
+    this.#update.isRestated = true;
+  }
+
+  /** A step that is computed again is known already. */
+  step(report: CurveStep): void {
+    if (this.#curve.add(report)) this.#news.add(report);
+  }
+
+  evaluation(report: Evaluation): void {
+    const point = pointOf(report);
+    const before = this.#evaluations;
+    this.#evaluations = withPoint(before, point);
+    if (this.#evaluations !== before) this.#update.evaluation = point;
+  }
+
+  evaluated(evaluated: Evaluated): void {
+    this.#evaluated = evaluated;
+    this.#update.evaluated = evaluated;
+  }
+
+  event(event: string, fields: Readonly<Record<string, unknown>>, time = new Date().toISOString()): void {
+    if (event === 'checkpoint') this.#checkpointStep = Number(fields['step']);
+    const line = eventLine(time, event, fields);
+    remember(this.#events, line, MAX_SHOWN_EVENTS);
+    remember(this.#update.events, line, MAX_SHOWN_EVENTS);
+    this.#follow(event, fields, Date.parse(time));
+  }
+
+  /** The state of a worker now; one that is as it was says nothing new, and at the end everybody goes. */
+  state(worker: string, state: StateChange['state'], at = Date.now()): void {
+    if (this.#end !== undefined || this.#states.get(worker) === state) return;
+    this.#states.set(worker, state);
+    const change = { at, worker, state };
+    remember(this.#changes, change, MAX_SHOWN_CHANGES);
+    remember(this.#update.changes, change, MAX_SHOWN_CHANGES);
+  }
+
+  /** The workers that were ever seen, with what they were doing last. */
+  get states(): ReadonlyMap<string, StateChange['state']> {
+    return this.#states;
+  }
+
+  /** Its label may be another worker's next. */
+  forget(worker: string): void {
+    this.#states.delete(worker);
+  }
+
+  get checkpointStep(): number | undefined {
+    return this.#checkpointStep;
+  }
+
+  ended(outcome: Outcome): void {
+    this.#end = outcome;
+  }
+
+  get outcome(): Outcome | undefined {
+    return this.#end;
+  }
+
+  /** Undefined before the run is open. */
+  view(status: Status): RunView | undefined {
+    if (this.#opened === undefined) return undefined;
+    return {
+      ...this.#facts,
+      ...this.#opened,
+      ...{ status, curve: this.#curve.points(), evaluations: this.#evaluations, evaluated: this.#evaluated },
+      ...{ events: this.#events, changes: this.#changes },
+    };
+  }
+
+  /** What is new since the last call; the status is always. */
+  takeUpdate(status: Status): Update {
+    const { events, changes, ...rest } = this.#update;
+    this.#update = { events: [], changes: [] };
+    const curve = this.#news.take();
+    return {
+      status,
+      ...rest,
+      ...(curve.length === 0 ? {} : { curve }),
+      ...(events.length === 0 ? {} : { events }),
+      ...(changes.length === 0 ? {} : { changes }),
+    };
+  }
+
+  /** A change of which an event tells. */
+  #follow(event: string, fields: Readonly<Record<string, unknown>>, at: number): void {
+    // Nobody has found the new coordinator yet.
+    if (event === 'start') for (const worker of this.#states.keys()) this.state(worker, 'lost', at);
+    const { worker } = fields;
+    const state = stateAfter(event, fields);
+    if (state !== undefined && typeof worker === 'string') this.state(this.#labelOf(worker), state, at);
+  }
+
+  /** Its pictures are gone with the coordinator that had its predictions. */
+  #restoreConfusion(fields: unknown): void {
+    const parsed = confusionSchema.safeParse(fields);
+    if (parsed.success) this.#evaluated = { ...parsed.data, mistakes: [] };
+  }
+
+  #restore(lines: Iterable<MetricsLine>): void {
+    for (const line of lines) {
+      if (line.kind === 'step') this.#curve.add(line);
+      else this.evaluation(line);
+    }
+  }
+}
+
+function pointOf({ step, loss, correct, samples }: Evaluation): EvaluationPoint {
+  return [step, loss, correct / samples];
+}
+
+/** One that is not after the last one is known already; of too many, every second one stays. */
+function withPoint(points: EvaluationPoint[], point: EvaluationPoint): EvaluationPoint[] {
+  if (point[0] <= (points.at(-1)?.[0] ?? -1)) return points;
+  const more = [...points, point];
+  return more.length > MAX_SHOWN_EVALUATIONS ? more.filter((_, i) => i % 2 === 1) : more;
+}
+
+/** What a worker does from an event on; undefined where that says nothing about it. */
+function stateAfter(
+  event: string,
+  { late }: Readonly<Record<string, unknown>>,
+): StateChange['state'] | undefined {
+  switch (event) {
+    case 'hello':
+      return 'preparing';
+    case 'ready':
+      return 'idle';
+    case 'first_shard':
+    case 'back':
+      return 'training';
+    case 'lease_again':
+      return late === true ? 'late' : undefined;
+    case 'set_aside':
+    case 'lost':
+      return event;
+    default:
+      return undefined;
+  }
+}
+
+function remember<T>(list: T[], item: T, max: number): void {
+  list.push(item);
+  if (list.length > max) list.shift();
+}

@@ -1,0 +1,123 @@
+import { assert } from '../../shared/errors.ts';
+import type { CurvePoint } from './api.ts';
+
+/** What is added to a curve: one step. */
+export interface CurveStep {
+  readonly step: number;
+  readonly samples: number;
+  /** Mean over the samples. */
+  readonly loss: number;
+  readonly correct: number;
+  readonly milliseconds: number;
+}
+
+/** Sums over neighbouring steps. */
+interface Bucket {
+  last: number;
+  steps: number;
+  samples: number;
+  loss: number;
+  correct: number;
+  milliseconds: number;
+}
+
+/**
+ * Loss, accuracy and speed of a run of any length in a bounded number of points. Each point is the mean over so many
+ * neighbouring steps; when there are too many points, two become one and every later one covers twice as many steps. So no
+ * sample is left out, and nothing but the points is kept.
+ */
+export class Curve {
+  readonly #maxPoints: number;
+  #buckets: Bucket[] = [];
+  #stepsPerPoint = 1;
+
+  /** `maxPoints` is even. */
+  constructor(maxPoints: number) {
+    assert(maxPoints > 0 && maxPoints % 2 === 0, `${maxPoints} is even`);
+    this.#maxPoints = maxPoints;
+  }
+
+  /** False for a step that is not after the last one: it is known already, and was computed again. */
+  add({ step, samples, loss, correct, milliseconds }: CurveStep): boolean {
+    if (step <= this.#last) return false;
+    const bucket = this.#bucketForNext();
+    bucket.last = step;
+    bucket.steps += 1;
+    bucket.samples += samples;
+    bucket.loss += loss * samples;
+    bucket.correct += correct;
+    bucket.milliseconds += milliseconds;
+    return true;
+  }
+
+  /** Adds all of a later curve. */
+  join(later: Curve): void {
+    for (const { last, steps, samples, loss, correct, milliseconds } of later.#buckets) {
+      if (last <= this.#last) continue;
+      const bucket = this.#bucketForNext();
+      bucket.last = last;
+      bucket.steps += steps;
+      bucket.samples += samples;
+      bucket.loss += loss;
+      bucket.correct += correct;
+      bucket.milliseconds += milliseconds;
+    }
+  }
+
+  points(): CurvePoint[] {
+    return this.#buckets.map(pointOf);
+  }
+
+  /** The points so far; the curve begins anew. */
+  take(): CurvePoint[] {
+    const points = this.points();
+    this.#buckets = [];
+    this.#stepsPerPoint = 1;
+    return points;
+  }
+
+  get #last(): number {
+    return this.#buckets.at(-1)?.last ?? 0;
+  }
+
+  /** The last one, or a new one where that is full. */
+  #bucketForNext(): Bucket {
+    const last = this.#buckets.at(-1);
+    if (last !== undefined && last.steps < this.#stepsPerPoint) return last;
+    if (this.#buckets.length >= this.#maxPoints) this.#halve();
+    const bucket = { last: 0, steps: 0, samples: 0, loss: 0, correct: 0, milliseconds: 0 };
+    this.#buckets.push(bucket);
+    return bucket;
+  }
+
+  #halve(): void {
+    const halved: Bucket[] = [];
+    for (let i = 0; i < this.#buckets.length; i += 2) {
+      const [left, right] = [this.#buckets[i], this.#buckets[i + 1]];
+      if (left !== undefined) halved.push(right === undefined ? left : merge(left, right));
+    }
+    this.#buckets = halved;
+    this.#stepsPerPoint *= 2;
+  }
+}
+
+function merge(left: Bucket, right: Bucket): Bucket {
+  return {
+    last: right.last,
+    steps: left.steps + right.steps,
+    samples: left.samples + right.samples,
+    loss: left.loss + right.loss,
+    correct: left.correct + right.correct,
+    milliseconds: left.milliseconds + right.milliseconds,
+  };
+}
+
+function pointOf({ last, samples, loss, correct, milliseconds }: Bucket): CurvePoint {
+  const rate = milliseconds > 0 ? (1000 * samples) / milliseconds : 0;
+  return [last, round(loss / samples), round(correct / samples), Math.round(rate)];
+}
+
+/** Six digits are more than a picture shows, and half of the bytes. */
+function round(value: number): number {
+  return Number(value.toPrecision(6));
+}

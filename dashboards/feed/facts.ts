@@ -1,0 +1,62 @@
+import { configurationRecord, shownSettings, type Configuration } from '../../shared/configuration.ts';
+import { stepsPerEpoch, totalEpochs, totalSteps } from '../../shared/arithmetic/schedule.ts';
+import type { RunFacts } from './board.ts';
+import type { MetricsSettings } from '../metrics/run-metrics.ts';
+
+/** What there is to say of a dataset without its samples. */
+export interface DatasetFacts {
+  readonly name?: string | undefined;
+  readonly rows: number;
+  readonly columns: number;
+  readonly classNames: readonly string[];
+}
+
+export function runFacts(
+  configuration: Configuration,
+  dataset: DatasetFacts,
+  version: string,
+  isLive: boolean,
+): RunFacts {
+  const { rows, columns, classNames } = dataset;
+  return {
+    ...{ version, isLive, rows, columns, classNames, model: configuration.model },
+    configuration: settingsOf(configuration, dataset),
+    epochs: totalEpochs(configuration),
+    ...{ stepsPerEpoch: stepsPerEpoch(configuration), totalSteps: totalSteps(configuration) },
+  };
+}
+
+export function metricsSettings(
+  configuration: Configuration,
+  { name, classNames }: DatasetFacts,
+  version: string,
+): MetricsSettings {
+  const { learningRate, batchSize, virtualShards, seed, model } = configuration;
+  return {
+    ...{
+      learningRate,
+      epochs: totalEpochs(configuration),
+      totalSteps: totalSteps(configuration),
+      classNames,
+    },
+    info: {
+      version,
+      dataset: name ?? configuration.dataset.slice(0, 12),
+      hidden: model.hidden.join(','),
+      batch_size: String(batchSize),
+      virtual_shards: String(virtualShards),
+      seed: String(seed),
+    },
+  };
+}
+
+/** The configuration by the names it has in run.json, for people. */
+function settingsOf(configuration: Configuration, { name }: DatasetFacts): (readonly [string, string])[] {
+  const { dataset, model, ...rest } = configurationRecord(configuration);
+  const layers = [model.inputs, ...model.hidden, model.classes].join(' - ');
+  return [
+    ['dataset', `${name === undefined ? '' : `${name} `}(${dataset.slice(0, 12)})`],
+    ['layers', layers],
+    ...shownSettings(rest),
+  ];
+}

@@ -1,0 +1,129 @@
+import { z } from 'zod';
+import { MAX_REMEMBERED_WORKERS } from '../../shared/limits.ts';
+import type { RecordedEvent } from './event-lines.ts';
+
+const evaluationSchema = z.object({ samples: z.int().min(1), correct: z.int().min(0), loss: z.number() });
+const workerSchema = z.object({ worker: z.string() });
+const readySchema = z.object({ worker: z.string(), engine: z.string(), device: z.string().optional() });
+
+/**
+ * What the events of a run say of all of it: how long it was at work and waited, and who took part. Takes them one after
+ * the other, and keeps little however many there are. What they do not say is undefined.
+ */
+export class RunHistory {
+  joined = 0;
+  lost = 0;
+  /** The engine of the worker that was ready last, and its device, which older versions do not name. */
+  engine: string | undefined;
+  device: string | undefined;
+  /** The last evaluation of the test set: a ratio and a mean. */
+  test: { readonly accuracy: number; readonly loss: number } | undefined;
+  /** The loss of the first evaluation. */
+  firstLoss: number | undefined;
+  /** Engine and device by worker. */
+  readonly engines = new Map<string, string>();
+  #seconds = 0;
+  #waited = 0;
+  /** Whether it says when workers were enough: a run of an earlier version does not. */
+  #saysWaiting = false;
+  /** The first and the newest event of the coordinator that is at work. */
+  #first: RecordedEvent | undefined;
+  #last: RecordedEvent | undefined;
+  #waitsSince: RecordedEvent | undefined;
+  /** Workers that are there and have given a result. */
+  readonly #present = new Set<string>();
+  #most = 0;
+  readonly #names = new Set<string>();
+
+  add(event: RecordedEvent): void {
+    if (event.event === 'start') this.#begin(event);
+    // A finished run draws its report before it says so: that is no time of training.
+    if (event.event !== 'end' || event['state'] !== 'finished') this.#last = event;
+    switch (event.event) {
+      case 'hello':
+        this.joined += 1;
+        break;
+      case 'ready':
+        this.#ready(event);
+        break;
+      case 'running':
+        this.#saysWaiting = true;
+        this.#waited += secondsBetween(this.#waitsSince, event);
+        this.#waitsSince = undefined;
+        break;
+      case 'waiting':
+        this.#waitsSince = event;
+        break;
+      case 'first_shard': {
+        const { data } = workerSchema.safeParse(event);
+        if (data === undefined) break;
+        if (this.#names.size < MAX_REMEMBERED_WORKERS) this.#names.add(data.worker);
+        if (this.#present.size < MAX_REMEMBERED_WORKERS) this.#present.add(data.worker);
+        this.#most = Math.max(this.#most, this.#present.size);
+        break;
+      }
+      case 'lost': {
+        this.lost += 1;
+        const { data } = workerSchema.safeParse(event);
+        if (data !== undefined) this.#present.delete(data.worker);
+        break;
+      }
+      case 'evaluation': {
+        const { data } = evaluationSchema.safeParse(event);
+        if (data === undefined) break;
+        this.test = { accuracy: data.correct / data.samples, loss: data.loss };
+        this.firstLoss ??= data.loss;
+        break;
+      }
+      default:
+    }
+  }
+
+  /** Seconds that coordinators were at work on it, without the pauses between them; to `now` where one still is. */
+  seconds(now?: number): number {
+    const since =
+      now === undefined || this.#last === undefined ? 0 : (now - Date.parse(this.#last.time)) / 1000;
+    return this.#seconds + secondsBetween(this.#first, this.#last) + Math.max(0, since);
+  }
+
+  /** Those of them in which too few workers were there. */
+  get waited(): number | undefined {
+    if (!this.#saysWaiting) return undefined;
+    return this.#waited + secondsBetween(this.#waitsSince, this.#last);
+  }
+
+  /** The most workers that gave results at one time. */
+  get workersAtOnce(): number {
+    return this.#most;
+  }
+
+  /** The workers that gave results. */
+  get workers(): ReadonlySet<string> {
+    return this.#names;
+  }
+
+  #begin(start: RecordedEvent): void {
+    this.#seconds += secondsBetween(this.#first, this.#last);
+    this.#waited += secondsBetween(this.#waitsSince, this.#last);
+    this.#first = start;
+    this.#waitsSince = start;
+    this.#present.clear();
+  }
+
+  #ready(event: RecordedEvent): void {
+    const { data } = readySchema.safeParse(event);
+    if (data === undefined) return;
+    this.engine = data.engine;
+    this.device = data.device;
+    if (this.engines.size >= MAX_REMEMBERED_WORKERS && !this.engines.has(data.worker)) return;
+    this.engines.set(data.worker, data.device === undefined ? data.engine : `${data.engine}, ${data.device}`);
+  }
+}
+
+/** Of one coordinator's events, by its own clock where they say it: the clock on the wall may have been set meanwhile. */
+function secondsBetween(first: RecordedEvent | undefined, last: RecordedEvent | undefined): number {
+  if (first === undefined || last === undefined) return 0;
+  if (first.elapsed !== undefined && last.elapsed !== undefined)
+    return Math.max(0, last.elapsed - first.elapsed);
+  return Math.max(0, Date.parse(last.time) - Date.parse(first.time)) / 1000;
+}

@@ -1,0 +1,257 @@
+import type { LeaveReport, ResultReport } from '../../coordinator/driver.ts';
+import type { Outcome } from '../../coordinator/decisions/effects.ts';
+import type { Inspection } from '../../coordinator/inspection.ts';
+import type {
+  CheckpointReport,
+  EvaluationReport,
+  OpenReport,
+  RunViewer,
+  StepReport,
+} from '../../coordinator/viewer.ts';
+import { misclassified } from '../../shared/evaluation/misclassified.ts';
+import type { Predictions } from '../../shared/evaluation/predictions.ts';
+import type { GpuReading } from '../../shared/gpu-reading.ts';
+import { GRADIENT_NORM_MILLISECONDS } from '../../shared/limits.ts';
+import type { RunView, Status, Update, WorkerStatus } from './api.ts';
+import { Board, type RunFacts } from './board.ts';
+import { eventsIn } from './event-lines.ts';
+import { RunHistory } from './history.ts';
+import { WorkerLabels } from '../metrics/worker-labels.ts';
+import { worstMistakes } from './worst-mistakes.ts';
+import { pastLines } from './past-lines.ts';
+import { Pace } from './pace.ts';
+import { Phases } from './worker-phases.ts';
+import { RunMetrics, type MetricsSettings } from '../metrics/run-metrics.ts';
+import { Shares } from './time-shares.ts';
+import { standingOf, waitText } from './readiness.ts';
+import type { Weights } from './source.ts';
+import { tapped } from './tapped.ts';
+import { workerStatuses } from './worker-statuses.ts';
+
+/** The run that is observed, as far as it must be asked. */
+export interface ObservedRun {
+  inspect(): Inspection;
+  weights(): Weights;
+  unauthorized(): number;
+  waitingBytes(): number;
+  /** Whether its lines wait because the disk is full. */
+  isDiskFull(): boolean;
+}
+
+export interface ObservationOptions {
+  readonly facts: RunFacts;
+  readonly metrics: MetricsSettings;
+  /** [samples, pixels] of the test set. */
+  readonly testImages: Uint8Array;
+  /** Milliseconds that never go back. */
+  readonly clock: () => number;
+  /** Told that the curve begins with this coordinator, since what an earlier one has left could not be read. */
+  readonly notRecalled: (error: unknown) => void;
+}
+
+/** Gathers what a run tells of itself: for a scrape, for a page that is opened, and what is new for those that are open. */
+export class Observation implements RunViewer {
+  readonly #options: ObservationOptions;
+  readonly #labels = new WorkerLabels();
+  readonly #board: Board;
+  readonly #metrics: RunMetrics;
+  readonly #phases = new Phases();
+  readonly #shares = new Shares();
+  readonly #pace = new Pace();
+  /** When this coordinator opened the run, by the clock, and the seconds that others were at work on it before. */
+  #begun: number;
+  #secondsBefore = 0;
+  /** The step of the last checkpoint, if it could not be written. */
+  #unkept: number | undefined;
+  #run: ObservedRun | undefined;
+  /** The last step that is done. */
+  #last: Pick<StepReport, 'step' | 'epoch'> = { step: 0, epoch: 0 };
+  #end: number | undefined;
+  #normAt = -Infinity;
+  #turnAt: number;
+  /** As they were at the last turn. */
+  #workers: readonly WorkerStatus[] = [];
+  /** Evaluated, and nobody has looked for its mistakes yet. */
+  #unread: { readonly report: EvaluationReport; readonly predictions: Predictions } | undefined;
+
+  constructor(options: ObservationOptions) {
+    this.#options = options;
+    this.#board = new Board(options.facts, (worker) => this.#labels.of(worker));
+    this.#metrics = new RunMetrics(options.metrics, this.#labels);
+    this.#turnAt = options.clock();
+    this.#begun = this.#turnAt;
+  }
+
+  /** From here on there is something to ask. */
+  attach(run: ObservedRun): void {
+    this.#run = run;
+  }
+
+  opened(report: OpenReport): void {
+    const { run, term, started, step, epoch, past } = report;
+    const history = new RunHistory();
+    const events = tapped(eventsIn([Buffer.from(report.events)]), (event) => history.add(event));
+    this.#begun = this.#options.clock();
+    // Not the report: it holds all of the past.
+    this.#last = { step, epoch };
+    this.#board.opened({ run, term, started, lines: [], events });
+    this.#secondsBefore = history.seconds();
+    if (past !== undefined)
+      this.#board.recall(pastLines(past())).catch((error: unknown) => this.#options.notRecalled(error));
+    this.#metrics.opened(report);
+  }
+
+  started(): void {}
+
+  result({ worker, microseconds, milliseconds }: ResultReport): void {
+    this.#phases.result({ worker: this.#labels.of(worker), microseconds, milliseconds });
+  }
+
+  step(report: StepReport): void {
+    this.#last = report;
+    this.#phases.step((phases) => {
+      this.#metrics.phases(phases);
+      this.#shares.add(phases);
+    });
+    this.#shares.step(report.milliseconds);
+    this.#metrics.step(report);
+    this.#board.step(report);
+    const now = this.#options.clock();
+    if (now - this.#normAt < GRADIENT_NORM_MILLISECONDS) return;
+    this.#normAt = now;
+    this.#metrics.gradientNorm(report.gradientNorm());
+  }
+
+  evaluation(report: EvaluationReport): void {
+    this.#board.evaluation(report);
+    this.#metrics.evaluation(report);
+    const { values, labels, classes } = report.predictions;
+    // Looking for mistakes takes longer than the workers should wait.
+    this.#unread = { report, predictions: { values: values.slice(), labels, classes } };
+  }
+
+  checkpoint(report: CheckpointReport): void {
+    this.#unkept = undefined;
+    this.#metrics.checkpoint(report);
+  }
+
+  checkpointFailed(step: number): void {
+    this.#unkept = step;
+    this.#metrics.checkpointFailed();
+  }
+
+  left(report: LeaveReport): void {
+    this.#metrics.workers.left(report);
+  }
+
+  devices(worker: string, gpus: readonly GpuReading[]): void {
+    this.#metrics.workers.devices(this.#labels.of(worker), gpus);
+  }
+
+  event(event: string, fields: Readonly<Record<string, unknown>>): void {
+    if (event === 'hello') this.#metrics.workers.joined();
+    this.#board.event(event, fields);
+  }
+
+  log(): void {}
+
+  ended(outcome: Outcome): void {
+    this.#end = this.#options.clock();
+    this.#board.ended(outcome);
+  }
+
+  get problem(): string | undefined {
+    if (this.#run?.isDiskFull() === true)
+      return 'the disk is full: training continues, and what it writes waits in memory';
+    return this.#unkept === undefined
+      ? undefined
+      : `the checkpoint of step ${this.#unkept} could not be written: a crash now costs more than the interval`;
+  }
+
+  get isOpen(): boolean {
+    return this.#run !== undefined;
+  }
+
+  /** For a page that is opened; undefined before the run is open. */
+  view(): RunView | undefined {
+    if (this.#run === undefined) return undefined;
+    this.#readMistakes();
+    return this.#board.view(this.#status(this.#run.inspect()));
+  }
+
+  /** Looks at the run, as is done all the time, and says what is new for the pages. */
+  turn(): Update | undefined {
+    if (this.#run === undefined) return undefined;
+    const now = this.#options.clock();
+    this.#shares.turn(now - this.#turnAt);
+    this.#turnAt = now;
+    this.#readMistakes();
+    const inspection = this.#run.inspect();
+    this.#pace.turn(this.#last.step, now, standingOf(inspection).isWaiting);
+    this.#forget(inspection, now);
+    const status = this.#status(inspection);
+    this.#workers = status.workers;
+    for (const { name, state } of status.workers) if (state !== 'done') this.#board.state(name, state);
+    return this.#board.takeUpdate(status);
+  }
+
+  /** The text of a scrape, and what it is; undefined before the run is open. */
+  async scrape(): Promise<{ readonly type: string; readonly text: string } | undefined> {
+    if (this.#run === undefined) return undefined;
+    const inspection = this.#run.inspect();
+    const [unauthorized, waitingBytes] = [this.#run.unauthorized(), this.#run.waitingBytes()];
+    this.#forget(inspection, this.#options.clock());
+    const isOver = this.#end !== undefined;
+    const workers = workerStatuses(inspection, this.#workers, this.#labels, this.#shares, false);
+    const text = await this.#metrics.scrape({ inspection, workers, unauthorized, waitingBytes, isOver });
+    return { type: this.#metrics.contentType, text };
+  }
+
+  weights(): Weights | undefined {
+    return this.#run?.weights();
+  }
+
+  /** Whoever has been gone for long leaves no trace; at the end everybody goes, and stays. */
+  #forget({ workers }: Inspection, now: number): void {
+    if (this.#end === undefined) this.#labels.look(new Set(workers.map(({ name }) => name)), now);
+    const forgotten = this.#labels.takeForgotten();
+    if (forgotten.length === 0) return;
+    this.#workers = this.#workers.filter(({ name }) => !forgotten.includes(name));
+    for (const worker of forgotten) {
+      for (const part of [this.#metrics, this.#board, this.#phases, this.#shares]) part.forget(worker);
+    }
+  }
+
+  #readMistakes(): void {
+    if (this.#unread === undefined) return;
+    const { report, predictions } = this.#unread;
+    this.#unread = undefined;
+    const pixels = this.#options.testImages.length / predictions.labels.length;
+    const mistakes = worstMistakes(misclassified(predictions), this.#options.testImages, pixels);
+    this.#board.evaluated({ step: report.step, confusion: report.confusion, mistakes });
+  }
+
+  #status(inspection: Inspection): Status {
+    const outcome = this.#board.outcome;
+    const { counts } = inspection;
+    const standing = standingOf(inspection);
+    const now = this.#options.clock();
+    const { step, epoch } = this.#last;
+    const left = this.#options.facts.totalSteps - step;
+    return {
+      state: outcome?.state ?? (standing.isWaiting ? 'gathering' : 'running'),
+      message: outcome?.message ?? '',
+      problem: outcome === undefined ? (this.problem ?? '') : '',
+      at: Date.now(),
+      step,
+      epoch,
+      seconds: this.#secondsBefore + ((this.#end ?? now) - this.#begun) / 1000,
+      secondsLeft: outcome === undefined ? this.#pace.secondsFor(left, now) : undefined,
+      workers: workerStatuses(inspection, this.#workers, this.#labels, this.#shares, outcome !== undefined),
+      waiting: standing.isWaiting ? waitText(standing) : '',
+      ...{ joined: this.#metrics.workers.joins, lost: this.#metrics.workers.lost },
+      ...{ stragglerSteps: counts.stragglerSteps, reassigned: counts.reassigned },
+      checkpointStep: this.#board.checkpointStep,
+    };
+  }
+}

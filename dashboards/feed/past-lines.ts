@@ -1,0 +1,27 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { z } from 'zod';
+import { PAST_PAUSE_RATIO } from '../../shared/limits.ts';
+import { jsonLines } from './json-lines.ts';
+
+/** What is shown of a line of metrics.jsonl. */
+const common = { step: z.number(), samples: z.number(), loss: z.number(), correct: z.number() };
+const lineSchema = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('step'), ...common, milliseconds: z.number() }),
+  z.object({ kind: z.literal('evaluation'), ...common }),
+]);
+export type PastLine = z.infer<typeof lineSchema>;
+
+/**
+ * The lines of a metrics.jsonl that comes in pieces, read beside the training: after each piece it pauses several times as long
+ * as the piece took, so that a great many lines take little of the steps' time.
+ */
+export async function* pastLines(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<PastLine> {
+  let rest: Uint8Array = new Uint8Array(0);
+  for await (const piece of pieces) {
+    const began = performance.now();
+    const end = piece.lastIndexOf(0x0a) + 1;
+    yield* jsonLines([rest, piece.subarray(0, end)], lineSchema);
+    rest = end === 0 ? Buffer.concat([rest, piece]) : piece.slice(end);
+    await sleep(PAST_PAUSE_RATIO * (performance.now() - began), undefined, { ref: false });
+  }
+}

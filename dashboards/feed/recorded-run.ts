@@ -1,0 +1,131 @@
+import { join } from 'node:path';
+import { metricsOf, piecesIfThere, type Evidence } from '../../coordinator/run-directory/run-contents.ts';
+import { readEntry, tensorFileLimit } from '../../shared/disk/regular-file.ts';
+import { decodeCheckpoint } from '../../shared/files/checkpoint-file.ts';
+import type { Dataset } from '../../shared/dataset/dataset.ts';
+import { MetricsReader } from '../../shared/files/metrics.ts';
+import { planStep } from '../../shared/arithmetic/schedule.ts';
+import { readModel } from '../../shared/files/model-file.ts';
+import { checkOwnModel } from '../../shared/files/own-model.ts';
+import type { RunView, Status } from './api.ts';
+import { Board } from './board.ts';
+import { eventsIn } from './event-lines.ts';
+import { runFacts } from './facts.ts';
+import { RunHistory } from './history.ts';
+import { WorkerLabels } from '../metrics/worker-labels.ts';
+import { worstIn, worstMistakes } from './worst-mistakes.ts';
+import { tapped } from './tapped.ts';
+import type { Source, Weights } from './source.ts';
+import { stateAtEnd } from './worker-statuses.ts';
+
+/** A run as its directory tells of it; nothing of it changes any more. */
+export class RecordedRun implements Source {
+  readonly #view: RunView | undefined;
+  readonly #weights: Weights | undefined;
+
+  /** The first line of its metrics.jsonl that is not what was written: what follows it is not shown. */
+  readonly bad: MetricsReader['bad'];
+
+  private constructor(view: RunView | undefined, weights: Weights | undefined, bad: MetricsReader['bad']) {
+    this.#view = view;
+    this.#weights = weights;
+    this.bad = bad;
+  }
+
+  /** `dataset` has the pictures of its test set; undefined where it is not at hand. Rejects with DATA for a damaged model. */
+  static async open(evidence: Evidence, dataset: Dataset | undefined): Promise<RecordedRun> {
+    const { directory, record, configuration } = evidence;
+    const { name, rows, columns, class_names: classNames } = record.dataset;
+    const facts = { name, rows, columns, classNames };
+    const labels = new WorkerLabels();
+    const board = new Board(runFacts(configuration, facts, record.version, false), (name) => labels.of(name));
+    const { run, term, started } = record;
+    const reader = new MetricsReader();
+    const history = new RunHistory();
+    let last = 0;
+    board.opened({
+      run,
+      term,
+      started,
+      lines: tapped(metricsOf(directory, reader), (line) => {
+        if (line.kind === 'step') last = line.step;
+      }),
+      events: tapped(eventsIn(piecesIfThere(join(directory, 'events.jsonl'))), (event) => history.add(event)),
+    });
+    if (record.result !== undefined) {
+      const wrong = worstIn(piecesIfThere(join(directory, 'artifacts', 'misclassified.jsonl')));
+      const mistakes = dataset === undefined ? [] : worstMistakes(wrong, dataset.test.images, rows * columns);
+      board.evaluated({ step: record.step, confusion: record.result.test.confusion, mistakes });
+    }
+    const status = statusOf(evidence, board, history, last);
+    return new RecordedRun(board.view(status), await weightsOf(evidence), reader.bad);
+  }
+
+  readonly isOpen = true;
+  readonly problem = undefined;
+
+  view(): RunView | undefined {
+    return this.#view;
+  }
+
+  turn(): undefined {
+    return undefined;
+  }
+
+  weights(): Weights | undefined {
+    return this.#weights;
+  }
+
+  scrape(): Promise<undefined> {
+    return Promise.resolve(undefined);
+  }
+}
+
+function statusOf(
+  { record, configuration }: Evidence,
+  board: Board,
+  history: RunHistory,
+  step: number,
+): Status {
+  const samples = new Map(record.workers.map((worker) => [worker.name, worker.samples]));
+  const names = new Set([...board.states.keys(), ...samples.keys()]);
+  return {
+    // One that says it is running was cut off, or another process is at work on it.
+    state: record.state === 'running' ? 'interrupted' : record.state,
+    message: record.error?.message ?? '',
+    problem: '',
+    at: Date.parse(record.ended ?? record.started),
+    ...{ step, epoch: step === 0 ? 0 : planStep(configuration, step).epoch },
+    // The clock of an older version may have been set back in between.
+    seconds: history.seconds(),
+    secondsLeft: undefined,
+    workers: [...names].map((name) => ({
+      name,
+      state: stateAtEnd(board.states.get(name) ?? 'lost'),
+      engine: history.engines.get(name) ?? '',
+      samples: samples.get(name) ?? 0,
+      ...{ computing: 0, exchanging: 0, roundTripMilliseconds: undefined },
+    })),
+    waiting: '',
+    joined: history.joined,
+    lost: history.lost,
+    stragglerSteps: undefined,
+    reassigned: undefined,
+    checkpointStep: board.checkpointStep,
+  };
+}
+
+/** Of the finished model, else of the newest checkpoint. */
+async function weightsOf({ directory, model, record, checkpoints, configuration }: Evidence) {
+  if (model !== undefined) {
+    const name = join(directory, 'model.safetensors');
+    const found = readModel(model, name);
+    checkOwnModel({ name, bytes: model, ...found }, record);
+    return { step: found.step, weights: found.weights };
+  }
+  const newest = checkpoints.at(-1);
+  if (newest === undefined) return undefined;
+  const bytes = await readEntry(newest.path, tensorFileLimit);
+  const { step, weights } = decodeCheckpoint(bytes, newest.path, configuration);
+  return { step, weights };
+}

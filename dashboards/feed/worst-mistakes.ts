@@ -1,0 +1,44 @@
+import { z } from 'zod';
+import type { Misclassified } from '../../shared/evaluation/misclassified.ts';
+import { confidence, worst } from '../../shared/evaluation/worst.ts';
+import { MAX_SHOWN_MISTAKES } from '../../shared/limits.ts';
+import type { Mistake } from './api.ts';
+import { jsonLines } from './json-lines.ts';
+
+const lineSchema = z.object({
+  ...{ index: z.int().min(0), true: z.int().min(0), predicted: z.int().min(0) },
+  ...{ probabilities: z.array(z.number()), loss: z.number() },
+});
+
+/** The worst lines of a misclassified.jsonl, as many as are shown; what is no line of it is left out. */
+export function worstIn(pieces: Iterable<Uint8Array>): Misclassified[] {
+  let found: Misclassified[] = [];
+  for (const line of jsonLines(pieces, lineSchema)) {
+    found.push(line);
+    if (found.length >= 2 * MAX_SHOWN_MISTAKES) found = worst(found, MAX_SHOWN_MISTAKES);
+  }
+  return found;
+}
+
+/** The most confident mistakes, the worst first, with their pictures; `images` is [samples, pixels] of the test set. */
+export function worstMistakes(
+  wrong: readonly Misclassified[],
+  images: Uint8Array,
+  pixels: number,
+): Mistake[] {
+  const shown = worst(
+    wrong.filter(({ index }) => (index + 1) * pixels <= images.length),
+    MAX_SHOWN_MISTAKES,
+  );
+  return shown.map((mistake) => ({
+    ...{
+      index: mistake.index,
+      true: mistake.true,
+      predicted: mistake.predicted,
+      confidence: confidence(mistake),
+    },
+    pixels: Buffer.from(images.subarray(mistake.index * pixels, (mistake.index + 1) * pixels)).toString(
+      'base64',
+    ),
+  }));
+}

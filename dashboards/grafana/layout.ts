@@ -1,0 +1,100 @@
+import grafana from 'grafana-dash-gen';
+import { DATA_SOURCE, type DashboardJson } from './grafana-json.ts';
+import { modern } from './modern.ts';
+import type { Drawn } from './panels.ts';
+import { palette } from './palette.ts';
+import { of, value } from './queries.ts';
+
+/** What a dashboard consists of, before it is drawn. */
+export interface Plan {
+  readonly uid: string;
+  readonly title: string;
+  readonly description: string;
+  readonly rows: readonly { readonly title: string; readonly panels: readonly Drawn[] }[];
+  /** More than the data source and the run. */
+  readonly variables?: readonly Variable[];
+}
+
+type Variable = ConstructorParameters<typeof grafana.Templates.Custom>[0];
+
+/** All that Row asks of a panel; its types know the panels of its own time only. */
+interface RowOfAny {
+  addPanel(panel: { generate(): object }): void;
+}
+
+const TAG = 'mnist-dist';
+const RUNS = { query: 'label_values(mnist_dist_run_info, run_id)', refId: 'runs' } as const;
+
+/** The data source first, since the list of runs comes from it; the newest run is the first. */
+const variables: readonly Variable[] = [
+  { name: 'datasource', label: 'Data source', type: 'datasource', query: 'prometheus', refresh: 1 },
+  {
+    ...{ name: 'run', label: 'Run', type: 'query', datasource: DATA_SOURCE },
+    ...{ query: RUNS.query, definition: RUNS.query, refresh: 2, sort: 2 },
+  },
+];
+
+interface Mark {
+  readonly name: string;
+  readonly color: string;
+  readonly text: string;
+  readonly expr: string;
+}
+
+const lost = of('worker_state', 'state="lost"');
+
+/**
+ * What happened when, as vertical lines in every panel. A mark is a moment at which a query has a value above 0; to compare
+ * with the value one step ago finds a change however far apart samples are.
+ */
+const marks: readonly Mark[] = [
+  {
+    name: 'Epochs',
+    color: palette.grey,
+    text: 'Epoch {{epoch}} began',
+    expr: `count_values("epoch", ${of('epoch')} > ${of('epoch')} offset $__interval)`,
+  },
+  {
+    name: 'Lost workers',
+    color: palette.vermillion,
+    text: '{{worker}} was lost',
+    // When a run is over, its workers are gone, too, but not lost.
+    expr: `(${lost} == 1) unless on (worker) (${lost} offset $__interval == 1) and on () ${value('train_step')} < ${value('steps_planned')}`,
+  },
+  {
+    name: 'Coordinator starts',
+    color: palette.purple,
+    text: 'The coordinator started, term {{term}}',
+    expr: `${of('run_info')} unless on (term) (${of('run_info')} offset $__interval)`,
+  },
+];
+
+/** Draws a plan with grafana-dash-gen, and turns what it yields into what Grafana reads today. */
+export function draw({ uid, title, description, rows, variables: own = [] }: Plan): DashboardJson {
+  const dashboard = new grafana.Dashboard({
+    title,
+    tags: [TAG],
+    timezone: 'browser',
+    time: { from: 'now-15m', to: 'now' },
+    refresh: '5s',
+    editable: true,
+  });
+  for (const variable of [...variables, ...own])
+    dashboard.addTemplate(new grafana.Templates.Custom(variable));
+  for (const { name, color, text, expr } of marks) {
+    dashboard.addAnnotation(
+      new grafana.Annotations.Graphite({
+        // It insists on Graphite's target, which modern() leaves out.
+        ...{ name, iconColor: color, enable: true, datasource: DATA_SOURCE, target: expr },
+        ...{ expr, step: '1s', textFormat: text },
+      }),
+    );
+  }
+  for (const { title: rowTitle, panels } of rows) {
+    const row = new grafana.Row({ title: rowTitle });
+    const untyped: RowOfAny = row;
+    for (const panel of panels) untyped.addPanel(panel);
+    dashboard.addRow(row);
+  }
+  return modern(dashboard.generate(), { uid, description, tag: TAG });
+}

@@ -1,0 +1,35 @@
+import type { OverrideJson } from './grafana-json.ts';
+
+/** Okabe and Ito's colours, which colour-blind eyes tell apart, without their black; and a grey for what stands back. */
+export const palette = {
+  orange: '#E69F00',
+  sky: '#56B4E9',
+  green: '#009E73',
+  yellow: '#F0E442',
+  blue: '#0072B2',
+  vermillion: '#D55E00',
+  purple: '#CC79A7',
+  grey: '#8C8C8C',
+} as const;
+
+/** By the last digit of a worker's name; the last two are Paul Tol's, since Okabe and Ito have eight. */
+const digits = [
+  ...[palette.sky, palette.orange, palette.green, palette.purple, palette.vermillion],
+  ...[palette.blue, palette.yellow, palette.grey, '#999933', '#AA4499'],
+] as const;
+
+export function fixed(name: string, color: string, ...more: OverrideJson['properties']): OverrideJson {
+  return {
+    matcher: { id: 'byName', options: name },
+    properties: [{ id: 'color', value: { mode: 'fixed', fixedColor: color } }, ...more],
+  };
+}
+
+/**
+ * A worker keeps its colour in every panel and in every run: that of the last digit of its name, which is the first word
+ * of the legend. Other names fall back to a colour that depends on the name.
+ */
+export const workerColors: readonly OverrideJson[] = digits.map((color, digit) => ({
+  matcher: { id: 'byRegexp', options: `/^\\S*${digit}(\\s|$)/` },
+  properties: [{ id: 'color', value: { mode: 'fixed', fixedColor: color } }],
+}));

@@ -1,0 +1,65 @@
+import { METRIC_PREFIX, type MetricName } from '../metrics/catalogue.ts';
+import { DATA_SOURCE } from './grafana-json.ts';
+
+/** What a panel asks Prometheus. */
+export interface Query {
+  readonly expr: string;
+  /** The name of the series; may hold {{label}}. */
+  readonly legend: string;
+  /** range: over time; instant: once, at the end; table: once, a row per series with its labels; heatmap: buckets over time. */
+  readonly kind: 'range' | 'instant' | 'table' | 'heatmap';
+}
+
+export const range = (legend: string, expr: string): Query => ({ expr, legend, kind: 'range' });
+export const table = (expr: string): Query => ({ expr, legend: '', kind: 'table' });
+
+/** The series of one metric of the run that was picked. */
+export function of(name: MetricName, ...matchers: string[]): string {
+  return series(name, '', matchers);
+}
+
+/** The same of a part of a histogram. */
+export function partOf(name: MetricName, part: '_sum' | '_count' | '_bucket', ...matchers: string[]): string {
+  return series(name, part, matchers);
+}
+
+function series(name: MetricName, part: string, matchers: readonly string[]): string {
+  return `${METRIC_PREFIX}${name}${part}{${['run_id="$run"', ...matchers].join(', ')}}`;
+}
+
+/** A gauge of the run: one value, although a coordinator that went on elsewhere may have left a second series. */
+export const value = (name: MetricName): string => `max(${of(name)})`;
+export const valueBy = (label: string, name: MetricName, ...matchers: string[]): string =>
+  `max by (${label}) (${of(name, ...matchers)})`;
+/** The newest value in the time that is shown, also of a run that is over. */
+export const lastBy = (labels: string, name: MetricName): string =>
+  `max by (${labels}) (last_over_time(${of(name)}[$__range]))`;
+
+export const rate = (counter: string): string => `sum(rate(${counter}[$__rate_interval]))`;
+export const rateBy = (label: string, counter: string): string =>
+  `sum by (${label}) (rate(${counter}[$__rate_interval]))`;
+export const increaseBy = (label: string, counter: string): string =>
+  `sum by (${label}) (increase(${counter}[$__rate_interval]))`;
+
+/** Mean time that the phases take that match, per step. */
+export function meanPhase(by: string, matcher: string, interval = '$__rate_interval'): string {
+  const [sum, count] = (['_sum', '_count'] as const).map(
+    (part) => `sum by (${by}) (rate(${partOf('step_phase_duration_seconds', part, matcher)}[${interval}]))`,
+  );
+  return `${sum} / ${count}`;
+}
+
+/** A target as Grafana's Prometheus data source reads it. */
+export function target({ expr, legend, kind }: Query, index: number): Record<string, unknown> {
+  const isInstant = kind === 'instant' || kind === 'table';
+  return {
+    refId: String.fromCodePoint(65 + index),
+    datasource: DATA_SOURCE,
+    editorMode: 'code',
+    expr,
+    format: kind === 'table' || kind === 'heatmap' ? kind : 'time_series',
+    legendFormat: kind === 'table' ? '__auto' : legend,
+    instant: isInstant,
+    range: !isInstant,
+  };
+}

@@ -1,0 +1,189 @@
+import type { Inspection } from '../../coordinator/inspection.ts';
+import type { CheckpointReport, EvaluationReport, OpenReport, StepReport } from '../../coordinator/viewer.ts';
+import { COORDINATOR, rejections, type PhaseName, type RejectionName } from './catalogue.ts';
+import type { WorkerStatus } from '../feed/api.ts';
+import type { WorkerLabels } from './worker-labels.ts';
+import { Meters } from './meters.ts';
+import type { WorkerPhases } from '../feed/worker-phases.ts';
+import type { Series } from './series.ts';
+import { WorkerMetrics } from './worker-metrics.ts';
+
+const unknownAtFirst = [
+  ...(['train_loss', 'train_accuracy_ratio', 'gradient_norm', 'checkpoint_size_bytes'] as const),
+  ...([
+    'validation_loss',
+    'validation_accuracy_ratio',
+    'validation_step',
+    'checkpoint_duration_seconds',
+  ] as const),
+] as const;
+
+/** Where the time of one worker goes. */
+type WorkerSeries = Readonly<Record<'compute' | 'exchange', Series>>;
+
+/** What is asked for at a scrape, since nobody needs it before. */
+export interface Moment {
+  readonly inspection: Inspection;
+  readonly workers: readonly WorkerStatus[];
+  readonly unauthorized: number;
+  /** Whether the run has ended. */
+  readonly isOver: boolean;
+  readonly waitingBytes: number;
+}
+
+export interface MetricsSettings {
+  readonly learningRate: number;
+  readonly epochs: number;
+  readonly totalSteps: number;
+  /** Labels of run_info that are known from the start. */
+  readonly info: Readonly<Record<string, string>>;
+  readonly classNames: readonly string[];
+}
+
+/** Feeds the metrics: histograms and sums step by step, all else when somebody looks. */
+export class RunMetrics {
+  readonly #meters = new Meters();
+  readonly #settings: MetricsSettings;
+  /** Of the workers. */
+  readonly workers: WorkerMetrics;
+  readonly #step: Series;
+  readonly #update: Series;
+  readonly #record: Series;
+  readonly #workerPhases = new Map<string, WorkerSeries>();
+  #term = 0;
+  #last: StepReport | undefined;
+  #steps = 0;
+  #lossSum = 0;
+  #correct = 0;
+  #checkpointFailures = 0;
+
+  constructor(settings: MetricsSettings, labels: WorkerLabels) {
+    this.#settings = settings;
+    this.workers = new WorkerMetrics(this.#meters, labels);
+    this.#step = this.#meters.series('step_duration_seconds');
+    this.#update = this.#phase('update', COORDINATOR);
+    this.#record = this.#phase('record', COORDINATOR);
+    for (const name of unknownAtFirst) this.#meters.hide(name);
+    this.#meters.gauge('learning_rate').set(settings.learningRate);
+    this.#meters.gauge('epochs_planned').set(settings.epochs);
+    this.#meters.gauge('steps_planned').set(settings.totalSteps);
+  }
+
+  /** `step` is where it goes on, and `epoch` that of it. */
+  opened({ run, term, step, epoch }: Pick<OpenReport, 'run' | 'term' | 'step' | 'epoch'>): void {
+    this.#meters.setRun(run);
+    this.#meters.gauge('train_step').set(step);
+    this.#meters.gauge('epoch').set(epoch);
+    this.#term = term;
+  }
+
+  step(report: StepReport): void {
+    this.#last = report;
+    this.#steps += 1;
+    this.#lossSum += report.loss * report.samples;
+    this.#correct += report.correct;
+    this.#step.observe(report.milliseconds / 1000);
+    this.#update.observe(report.updateMilliseconds / 1000);
+    this.#record.observe(report.recordMilliseconds / 1000);
+  }
+
+  phases({ worker, compute, exchange }: WorkerPhases): void {
+    let series = this.#workerPhases.get(worker);
+    if (series === undefined) {
+      series = { compute: this.#phase('compute', worker), exchange: this.#phase('exchange', worker) };
+      this.#workerPhases.set(worker, series);
+    }
+    series.compute.observe(compute / 1000);
+    series.exchange.observe(exchange / 1000);
+  }
+
+  gradientNorm(norm: number): void {
+    this.#meters.gauge('gradient_norm').set(norm);
+  }
+
+  evaluation({ step, loss, correct, samples, confusion }: EvaluationReport): void {
+    const { classNames } = this.#settings;
+    this.#meters.gauge('validation_step').set(step);
+    this.#meters.gauge('validation_loss').set(loss);
+    this.#meters.gauge('validation_accuracy_ratio').set(correct / samples);
+    const matrix = this.#meters.gauge('confusion_matrix_samples');
+    confusion.forEach((row, actual) =>
+      row.forEach((count, predicted) =>
+        matrix.set({ actual: classNames[actual] ?? '', predicted: classNames[predicted] ?? '' }, count),
+      ),
+    );
+  }
+
+  checkpoint({ bytes, milliseconds }: CheckpointReport): void {
+    this.#meters.gauge('checkpoint_last_success_timestamp_seconds').set(Date.now() / 1000);
+    this.#meters.gauge('checkpoint_size_bytes').set(bytes);
+    this.#meters.gauge('checkpoint_duration_seconds').set(milliseconds / 1000);
+  }
+
+  checkpointFailed(): void {
+    this.#checkpointFailures += 1;
+  }
+
+  get contentType(): string {
+    return this.#meters.contentType;
+  }
+
+  /** The text of a scrape. */
+  scrape(moment: Moment): Promise<string> {
+    for (const series of this.#allSeries()) series.flush();
+    this.#setRun(moment);
+    this.workers.set(moment.workers, moment.inspection);
+    this.#setCounts(moment);
+    return this.#meters.text();
+  }
+
+  /** Its label may be another worker's next. */
+  forget(worker: string): void {
+    this.workers.forget(worker);
+    const { compute, exchange } = this.#workerPhases.get(worker) ?? {};
+    compute?.forget();
+    exchange?.forget();
+    this.#workerPhases.delete(worker);
+  }
+
+  #phase(phase: PhaseName, worker: string): Series {
+    return this.#meters.series('step_phase_duration_seconds', { phase, worker });
+  }
+
+  *#allSeries(): Generator<Series> {
+    yield* [this.#step, this.#update, this.#record];
+    for (const { compute, exchange } of this.#workerPhases.values()) yield* [compute, exchange];
+  }
+
+  #setRun({ inspection: { phase, engine }, isOver }: Moment): void {
+    const meters = this.#meters;
+    const info = meters.gauge('run_info');
+    info.reset();
+    const own = { engine: engine?.kind ?? '', device: engine?.device ?? '', term: String(this.#term) };
+    info.set({ ...this.#settings.info, ...own }, 1);
+    meters.gauge('training_running').set(phase === 'running' && !isOver ? 1 : 0);
+    const last = this.#last;
+    if (last === undefined) return;
+    meters.gauge('epoch').set(last.epoch);
+    meters.gauge('train_step').set(last.step);
+    meters.gauge('train_loss').set(last.loss);
+    meters.gauge('train_accuracy_ratio').set(last.correct / last.samples);
+  }
+
+  #setCounts({ inspection: { counts }, unauthorized, waitingBytes }: Moment): void {
+    const meters = this.#meters;
+    meters.count('train_steps_total', this.#steps);
+    meters.count('train_loss_sum_total', this.#lossSum);
+    meters.count('train_correct_total', this.#correct);
+    meters.count('shard_reassignments_total', counts.reassigned);
+    meters.count('straggler_steps_total', counts.stragglerSteps);
+    meters.count('nonfinite_steps_total', counts.nonFiniteSteps);
+    meters.count('checkpoint_failures_total', this.#checkpointFailures);
+    meters.gauge('record_queue_bytes').set(waitingBytes);
+    const rejected: Readonly<Record<RejectionName, number>> = {
+      ...{ duplicate: counts.duplicates, late: counts.fenced, differing: counts.differing },
+      ...{ nonfinite: counts.nonFinite, protocol: this.workers.breaches, unauthorized },
+    };
+    for (const reason of rejections) meters.count('rejected_messages_total', rejected[reason], { reason });
+  }
+}

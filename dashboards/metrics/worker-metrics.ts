@@ -1,0 +1,161 @@
+import type { LeaveReport } from '../../coordinator/driver.ts';
+import type { Inspection } from '../../coordinator/inspection.ts';
+import type { LeaveCause, Traffic } from '../../coordinator/network/peer.ts';
+import type { GpuReading } from '../../shared/gpu-reading.ts';
+import type { WorkerStatus } from '../feed/api.ts';
+import { losses, OTHER_WORKERS, workerStates, type LossName } from './catalogue.ts';
+import type { WorkerLabels } from './worker-labels.ts';
+import type { Meters } from './meters.ts';
+
+const gpuGauges = [
+  { name: 'gpu_utilization_ratio', value: ({ utilization }: GpuReading) => utilization },
+  { name: 'gpu_memory_used_bytes', value: ({ memoryUsedBytes }: GpuReading) => memoryUsedBytes },
+  { name: 'gpu_memory_size_bytes', value: ({ memorySizeBytes }: GpuReading) => memorySizeBytes },
+  { name: 'gpu_temperature_celsius', value: ({ temperatureCelsius }: GpuReading) => temperatureCelsius },
+  { name: 'gpu_power_watts', value: ({ powerWatts }: GpuReading) => powerWatts },
+] as const;
+
+/** With the label `worker` alone. */
+const workerSeries = [
+  ...(['worker_up', 'worker_heartbeat_round_trip_seconds', 'worker_send_queue_bytes'] as const),
+  ...(['train_samples_total', 'network_sent_bytes_total', 'network_received_bytes_total'] as const),
+] as const;
+
+const lossNames: Partial<Record<LeaveCause, LossName>> = {
+  ...{
+    connection: 'connection',
+    unread: 'unread',
+    HUNG_UP: 'left',
+    INTERRUPTED: 'left',
+    TERMINATED: 'left',
+    TIMEOUT: 'timeout',
+  },
+  ...{ PROTOCOL: 'protocol', FINGERPRINT: 'fingerprint', SUPERSEDED: 'superseded' },
+};
+
+/** The metrics of the workers: who came and went, what they do, what went over their connections, how their GPUs are. */
+export class WorkerMetrics {
+  readonly #meters: Meters;
+  readonly #labels: WorkerLabels;
+  #joins = 0;
+  readonly #losses = new Map<LossName, number>(losses.map((reason) => [reason, 0]));
+  #breaches = 0;
+  readonly #gpus = new Map<string, readonly string[]>();
+  /** Bytes of connections that are closed, by label. */
+  readonly #traffic = new Map<string, { sent: number; received: number }>();
+  /** Who has left in good order and is not back: nobody misses them. */
+  readonly #departed = new Set<string>();
+
+  constructor(meters: Meters, labels: WorkerLabels) {
+    this.#meters = meters;
+    this.#labels = labels;
+  }
+
+  joined(): void {
+    this.#joins += 1;
+  }
+
+  left({ worker, cause, traffic }: LeaveReport): void {
+    if (cause === 'PROTOCOL') this.#breaches += 1;
+    if (worker === undefined) return;
+    const label = this.#labels.of(worker);
+    this.#addTraffic(label, traffic);
+    if (cause === 'finished') return;
+    this.devices(label, []);
+    const reason = lossNames[cause] ?? 'other';
+    this.#losses.set(reason, (this.#losses.get(reason) ?? 0) + 1);
+    if (reason === 'left') this.#departed.add(label);
+  }
+
+  #addTraffic(label: string, traffic: Traffic): void {
+    const before = this.#traffic.get(label) ?? { sent: 0, received: 0 };
+    this.#traffic.set(label, {
+      sent: before.sent + traffic.sentBytes,
+      received: before.received + traffic.receivedBytes,
+    });
+  }
+
+  /** Takes the place of what was known of the worker's GPUs; several workers under one label cannot be told apart. */
+  devices(worker: string, gpus: readonly GpuReading[]): void {
+    if (worker === OTHER_WORKERS) return;
+    for (const gpu of this.#gpus.get(worker) ?? [])
+      for (const { name } of gpuGauges) this.#meters.gauge(name).remove({ worker, gpu });
+    this.#gpus.set(
+      worker,
+      gpus.map(({ index }) => String(index)),
+    );
+    for (const reading of gpus) {
+      for (const { name, value } of gpuGauges) {
+        const now = value(reading);
+        if (now !== undefined) this.#meters.gauge(name).set({ worker, gpu: String(reading.index) }, now);
+      }
+    }
+  }
+
+  /** Nothing of it is exported any more. */
+  forget(worker: string): void {
+    this.devices(worker, []);
+    this.#gpus.delete(worker);
+    this.#traffic.delete(worker);
+    this.#departed.delete(worker);
+    for (const name of workerSeries) this.#meters.remove(name, { worker });
+    for (const state of workerStates) this.#meters.remove('worker_state', { worker, state });
+  }
+
+  get joins(): number {
+    return this.#joins;
+  }
+
+  get lost(): number {
+    return [...this.#losses.values()].reduce((sum, count) => sum + count, 0);
+  }
+
+  /** Connections that were closed because of what they sent. */
+  get breaches(): number {
+    return this.#breaches;
+  }
+
+  /** For a scrape. */
+  set(workers: readonly WorkerStatus[], inspection: Inspection): void {
+    this.#meters.count('worker_joins_total', this.#joins);
+    for (const [reason, count] of this.#losses) this.#meters.count('worker_losses_total', count, { reason });
+    this.#setStates(workers);
+    this.#setTraffic(inspection);
+  }
+
+  #setStates(workers: readonly WorkerStatus[]): void {
+    const up = this.#meters.gauge('worker_up');
+    const state = this.#meters.gauge('worker_state');
+    const roundTrip = this.#meters.gauge('worker_heartbeat_round_trip_seconds');
+    for (const worker of workers) {
+      if (worker.state !== 'lost') this.#departed.delete(worker.name);
+      if (this.#departed.has(worker.name)) up.remove({ worker: worker.name });
+      else up.set({ worker: worker.name }, worker.state === 'lost' ? 0 : 1);
+      for (const name of workerStates)
+        state.set({ worker: worker.name, state: name }, worker.state === name ? 1 : 0);
+      this.#meters.count('train_samples_total', worker.samples, { worker: worker.name });
+      if (worker.roundTripMilliseconds === undefined) roundTrip.remove({ worker: worker.name });
+      else roundTrip.set({ worker: worker.name }, worker.roundTripMilliseconds / 1000);
+    }
+  }
+
+  #setTraffic({ workers }: Inspection): void {
+    const totals = new Map([...this.#traffic].map(([label, sums]) => [label, { ...sums, queued: 0 }]));
+    for (const { name, condition, traffic } of workers) {
+      if (condition === 'connected') continue;
+      const label = this.#labels.of(name);
+      const { sent, received, queued } = totals.get(label) ?? { sent: 0, received: 0, queued: 0 };
+      totals.set(label, {
+        sent: sent + traffic.sentBytes,
+        received: received + traffic.receivedBytes,
+        queued: queued + traffic.queuedBytes,
+      });
+    }
+    const queue = this.#meters.gauge('worker_send_queue_bytes');
+    for (const [worker, { sent, received, queued }] of totals) {
+      this.#meters.count('network_sent_bytes_total', sent, { worker });
+      this.#meters.count('network_received_bytes_total', received, { worker });
+      queue.set({ worker }, queued);
+    }
+  }
+}

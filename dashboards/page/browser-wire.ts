@@ -1,0 +1,42 @@
+import type { RunView, Update } from '../feed/api.ts';
+import type { StreamListener, Wire } from './follower.ts';
+import { REQUEST_LIMIT_MILLISECONDS } from './page-limits.ts';
+import type { Weights } from './weights.ts';
+
+/** The three addresses of the coordinator that served the page; what it says is parsed here and nowhere else. */
+export const browserWire: Wire = {
+  fetchView: async () => {
+    const response = await get('/api/run');
+    if (!response.ok) throw new Error(`/api/run answered ${response.status}`);
+    return (await response.json()) as RunView;
+  },
+  openStream: (listener) => {
+    const source = new EventSource('/api/stream');
+    listen(source, listener);
+    return () => source.close();
+  },
+  later: (milliseconds, action) => void setTimeout(action, milliseconds),
+};
+
+/** undefined where there are no weights yet. Throws if the answer is none. */
+export async function fetchWeights(): Promise<Weights | undefined> {
+  const response = await get('/api/weights');
+  if (response.status === 404) return undefined;
+  if (!response.ok) throw new Error(`/api/weights answered ${response.status}`);
+  const values = new Float32Array(await response.arrayBuffer());
+  return { step: Number(response.headers.get('X-Step')), values };
+}
+
+function listen(source: EventSource, listener: StreamListener): void {
+  source.addEventListener('open', () => listener.opened());
+  source.addEventListener('message', ({ data }: MessageEvent<string>) =>
+    listener.updated(JSON.parse(data) as Update),
+  );
+  // A browser would try again by itself, but not after every kind of answer, and without a fresh view.
+  source.addEventListener('error', () => listener.broken());
+}
+
+function get(path: string): Promise<Response> {
+  const signal = AbortSignal.timeout(REQUEST_LIMIT_MILLISECONDS);
+  return fetch(path, { signal, cache: 'no-store' });
+}

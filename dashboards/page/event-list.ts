@@ -1,0 +1,30 @@
+import type { EventLine } from '../feed/api.ts';
+import { find, make } from './dom.ts';
+import { timeOfDay } from './format.ts';
+import type { RunState } from './run-state.ts';
+
+/** The events, newest first. */
+export function mountEvents(): (state: RunState) => void {
+  const list = find('event-list', HTMLOListElement);
+  let shown: readonly EventLine[] = [];
+  return ({ events }) => {
+    if (events === shown) return;
+    // Lists are continued, not changed: an entry that was shown is the same object.
+    const last = shown.at(-1);
+    const fresh = events.slice(last === undefined ? 0 : events.lastIndexOf(last) + 1);
+    if (fresh.length === events.length) list.replaceChildren();
+    list.prepend(...fresh.toReversed().map((event) => makeItem(event)));
+    while (list.childElementCount > events.length) list.lastElementChild?.remove();
+    shown = events;
+  };
+}
+
+function makeItem({ time, event, level, message }: EventLine): HTMLLIElement {
+  return make(
+    'li',
+    { 'data-level': level },
+    make('time', { datetime: time }, timeOfDay(time)),
+    make('span', { class: 'kind' }, level === 'warn' ? `${event} (warning)` : event),
+    make('span', { class: 'message' }, message),
+  );
+}

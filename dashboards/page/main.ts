@@ -1,0 +1,51 @@
+import { browserWire, fetchWeights } from './browser-wire.ts';
+import { mountCharts } from './charts.ts';
+import { mountConfiguration } from './configuration-table.ts';
+import { mountConfusion } from './confusion.ts';
+import { mountDrawing } from './drawing-pad.ts';
+import { mountEvents } from './event-list.ts';
+import { Follower } from './follower.ts';
+import { mountHeadline } from './headline.ts';
+import { mountMistakes } from './mistakes.ts';
+import { WeightSource } from './weights.ts';
+import { mountWorkers } from './worker-list.ts';
+
+const weights = new WeightSource(fetchWeights, () => performance.now());
+const drawing = mountDrawing(weights);
+const showHeadline = mountHeadline();
+const panels = [
+  mountCharts(),
+  mountWorkers(),
+  mountConfusion(),
+  mountMistakes((picture) => drawing.choose(picture)),
+  mountEvents(),
+  mountConfiguration(),
+];
+let isScheduled = false;
+let hasFinalWeights = false;
+
+const follower = new Follower(browserWire, () => {
+  keepWeights();
+  if (isScheduled) return;
+  isScheduled = true;
+  // However many updates come: one drawing a frame, and none in a hidden tab.
+  requestAnimationFrame(show);
+});
+
+function show(): void {
+  isScheduled = false;
+  const { state, link } = follower;
+  showHeadline(state, link);
+  if (state === undefined) return;
+  for (const panel of panels) panel(state);
+  drawing.show(state, link);
+}
+
+/** At the end of a run, so that drawing goes on when its process is gone. */
+function keepWeights(): void {
+  if (follower.link !== 'over' || hasFinalWeights || follower.state?.status.step === 0) return;
+  hasFinalWeights = true;
+  void weights.finish().then(show);
+}
+
+follower.start();

@@ -1,0 +1,57 @@
+import type { Evaluated, Mistake } from '../feed/api.ts';
+import { find, make, setText } from './dom.ts';
+import { count, percent } from './format.ts';
+import type { Picture } from '../../shared/digit/normalise.ts';
+import { paintPicture, pictureOf } from './picture.ts';
+import type { RunState } from './run-state.ts';
+
+/** The pictures that the model got wrong; `choose` gets the one that somebody clicks on. */
+export function mountMistakes(choose: (picture: Picture) => void): (state: RunState) => void {
+  const list = find('mistake-list', HTMLUListElement);
+  const note = find('mistakes-note', HTMLElement);
+  let shown: Evaluated | undefined;
+  return ({ evaluated, view }) => {
+    if (evaluated === shown || evaluated === undefined) return;
+    shown = evaluated;
+    const { mistakes, step } = evaluated;
+    const name = (index: number) => view.classNames[index] ?? String(index);
+    const text =
+      mistakes.length === 0
+        ? `${hasMistakes(evaluated) ? 'Their pictures were not kept' : 'None'} after step ${count(step)}.`
+        : `The most confident ones after step ${count(step)}: true → predicted. Choose one to see what the model makes of it now.`;
+    setText(note, text);
+    const items = mistakes.map((mistake) => {
+      const button = makeButton(mistake, pictureOf(mistake.pixels, view.rows, view.columns), name, choose);
+      return make('li', {}, button);
+    });
+    list.replaceChildren(...items);
+  };
+}
+
+/** Pictures are not written down: of a run that was resumed they come with the next evaluation. */
+function hasMistakes({ confusion }: Evaluated): boolean {
+  return confusion.some((counts, actual) =>
+    counts.some((cell, predicted) => cell > 0 && predicted !== actual),
+  );
+}
+
+function makeButton(
+  mistake: Mistake,
+  picture: Picture,
+  name: (index: number) => string,
+  choose: (picture: Picture) => void,
+): HTMLButtonElement {
+  const canvas = make('canvas', { 'aria-hidden': 'true' });
+  paintPicture(canvas, picture);
+  const { true: actual, predicted, confidence, index } = mistake;
+  const label = `Test picture ${index}: ${name(actual)}, taken for ${name(predicted)} with ${percent(confidence, 1)}`;
+  const button = make(
+    'button',
+    { type: 'button', 'aria-label': label, title: label },
+    canvas,
+    make('span', { class: 'classes' }, `${name(actual)} → ${name(predicted)}`),
+    make('span', { class: 'confidence' }, percent(confidence, 1)),
+  );
+  button.addEventListener('click', () => choose(picture));
+  return button;
+}

@@ -1,0 +1,48 @@
+import type { StateChange } from '../feed/api.ts';
+
+export type WorkerStateName = StateChange['state'];
+
+/** How long a worker was in a state; Unix time in milliseconds. */
+export interface Segment {
+  readonly state: WorkerStateName;
+  readonly from: number;
+  readonly to: number;
+}
+
+/** What each worker was doing between two times, oldest first; nothing before its first known change. */
+export function lanes(changes: readonly StateChange[], from: number, to: number): Map<string, Segment[]> {
+  const open = new Map<string, StateChange>();
+  const found = new Map<string, Segment[]>();
+  const close = (change: StateChange, end: number) => {
+    const segment = { state: change.state, from: Math.max(from, change.at), to: Math.min(to, end) };
+    if (segment.to <= segment.from) return;
+    const lane = found.get(change.worker) ?? [];
+    lane.push(segment);
+    found.set(change.worker, lane);
+  };
+  for (const change of changes) {
+    const before = open.get(change.worker);
+    // Told twice: one stretch.
+    if (before?.state === change.state) continue;
+    if (before !== undefined) close(before, change.at);
+    open.set(change.worker, change);
+  }
+  for (const change of open.values()) close(change, to);
+  return found;
+}
+
+/** As people read a state. */
+export function stateText(state: WorkerStateName | 'done'): string {
+  switch (state) {
+    case 'connected':
+    case 'preparing':
+    case 'idle':
+    case 'training':
+    case 'late':
+    case 'lost':
+    case 'done':
+      return state;
+    case 'set_aside':
+      return 'set aside';
+  }
+}

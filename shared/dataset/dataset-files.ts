@@ -1,0 +1,101 @@
+import { opendir, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { datasetFiles } from './dataset.ts';
+import { ClusterError, messageOf } from '../errors.ts';
+import { MAX_DATASET_CANDIDATES } from '../limits.ts';
+import { systemCode } from '../disk/system-error.ts';
+
+/** The files that a folder must hold, for messages. */
+export const DATASET_FILES_TEXT = `${datasetFiles.map(({ file }) => file).join(', ')}, each also as .gz`;
+
+/**
+ * MNIST's names and what becomes of them: dots for dashes, EMNIST's prefix and "test", .gz. The groups are the prefix, the
+ * half and the kind. A name that begins with a dot is none: macOS puts "._NAME" beside each file of an archive.
+ */
+const NAME = /^(?:([^.].*)[-._])?(train|t10k|test)[-._](images|labels)[-._]idx[13][-._]ubyte(?:\.gz)?$/;
+
+const SHOWN_CANDIDATES = 8;
+
+interface Candidate {
+  readonly file: (typeof datasetFiles)[number];
+  /** What the name has before MNIST's: "emnist-letters", or nothing. */
+  readonly prefix: string;
+  readonly path: string;
+}
+
+/**
+ * The paths of each of the four files of a dataset, in the order of `datasetFiles`. Several paths of one file have names
+ * that say the same. A folder with a file's name may hold the file, as some archives are unpacked. Rejects with DATA where
+ * the folder lacks a file, or holds files of several datasets.
+ */
+export async function findDatasetFiles(directory: string): Promise<readonly (readonly string[])[]> {
+  const candidates = await candidatesIn(directory);
+  if (new Set(candidates.map(({ prefix }) => prefix)).size > 1) throw severalDatasets(directory, candidates);
+  return datasetFiles.map((file) => {
+    const paths = candidates.filter((candidate) => candidate.file === file).map(({ path }) => path);
+    if (paths.length > 0) return paths;
+    throw new ClusterError('DATA', `${directory} holds no ${file.file}`, {
+      fix: `a dataset is ${DATASET_FILES_TEXT}, also with dots for dashes or with EMNIST's names`,
+    });
+  });
+}
+
+/** Sorted by path, so that a plain file comes before the same one with .gz. */
+async function candidatesIn(directory: string): Promise<Candidate[]> {
+  const found: Candidate[] = [];
+  for (const candidate of await namedIn(directory)) {
+    if (await isFolder(candidate.path)) {
+      const inner = await namedIn(candidate.path);
+      found.push(...inner.filter(({ file }) => file === candidate.file));
+    } else {
+      found.push(candidate);
+    }
+  }
+  return found.toSorted((a, b) => (a.path < b.path ? -1 : 1));
+}
+
+/** Looks at one name after the other: a folder may hold any number of them. */
+async function namedIn(directory: string): Promise<Candidate[]> {
+  const found: Candidate[] = [];
+  try {
+    for await (const { name } of await opendir(directory)) {
+      const [, prefix = '', half, kind] = NAME.exec(name) ?? [];
+      const start = half === 'train' ? 'train' : 't10k';
+      const file = datasetFiles.find((each) => each.kind === kind && each.file.startsWith(start));
+      if (file === undefined) continue;
+      found.push({ file, prefix, path: join(directory, name) });
+      if (found.length > MAX_DATASET_CANDIDATES) break;
+    }
+  } catch (error) {
+    throw notAFolder(directory, error);
+  }
+  if (found.length > MAX_DATASET_CANDIDATES) throw severalDatasets(directory, found);
+  return found;
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  try {
+    return (await stat(path)).isDirectory();
+  } catch {
+    // The reader of the file says what is wrong with it.
+    return false;
+  }
+}
+
+function notAFolder(directory: string, error: unknown): ClusterError {
+  const reasons: Readonly<Record<string, string>> = { ENOENT: 'does not exist', ENOTDIR: 'is not a folder' };
+  const reason = reasons[systemCode(error) ?? ''] ?? `cannot be read: ${messageOf(error)}`;
+  return new ClusterError('DATA', `the data folder ${directory} ${reason}`, {
+    fix: `--data takes a folder with ${DATASET_FILES_TEXT}`,
+    cause: error,
+  });
+}
+
+function severalDatasets(directory: string, candidates: readonly Candidate[]): ClusterError {
+  const names = candidates.map(({ path }) => (dirname(path) === directory ? basename(path) : path));
+  const shown = names.slice(0, SHOWN_CANDIDATES).join(', ');
+  const more = names.length > SHOWN_CANDIDATES ? ', ...' : '';
+  return new ClusterError('DATA', `${directory} holds files of several datasets: ${shown}${more}`, {
+    fix: 'keep the four files of each dataset in a folder of their own',
+  });
+}

@@ -1,0 +1,123 @@
+import type { FileHandle } from 'node:fs/promises';
+import { pipeline, Readable } from 'node:stream';
+import { createGunzip } from 'node:zlib';
+import { ClusterError, messageOf } from '../errors.ts';
+import { openNamed } from '../disk/regular-file.ts';
+
+const GZIP_MAGIC = Buffer.from([0x1f, 0x8b]);
+const PIECE_BYTES = 256 * 1024;
+
+/** A file that is read from its beginning to its end. Its methods reject with DATA, naming the file. */
+export interface UnpackedFile {
+  readonly path: string;
+  /** The number of its bytes; undefined for gzip, which does not say it reliably. */
+  readonly size: number | undefined;
+  /** Fills `target` with the next bytes, and says how many there were: fewer only at the end. */
+  read(target: Uint8Array): Promise<number>;
+  close(): Promise<void>;
+}
+
+/**
+ * Opens a regular file, unpacked where it is gzip: its first bytes decide that, not its name. Of a gzip file no more is
+ * unpacked than is asked for.
+ */
+export async function openUnpacked(path: string): Promise<UnpackedFile> {
+  const { handle, size } = await openNamed(path).catch((error: unknown) => {
+    throw unreadable(path, error);
+  });
+  try {
+    const start = Buffer.alloc(GZIP_MAGIC.length);
+    const count = await readAt(handle, start, 0);
+    const isGzip = count === start.length && start.equals(GZIP_MAGIC);
+    return isGzip ? gzipFile(path, handle) : plainFile(path, handle, size);
+  } catch (error) {
+    await handle.close();
+    throw unreadable(path, error);
+  }
+}
+
+function plainFile(path: string, handle: FileHandle, size: number): UnpackedFile {
+  let at = 0;
+  return {
+    path,
+    size,
+    read: async (target) => {
+      try {
+        const count = await readAt(handle, target, at);
+        at += count;
+        return count;
+      } catch (error) {
+        throw unreadable(path, error);
+      }
+    },
+    close: () => handle.close(),
+  };
+}
+
+function gzipFile(path: string, handle: FileHandle): UnpackedFile {
+  const gunzip = createGunzip({ chunkSize: PIECE_BYTES });
+  const source = Readable.from(piecesOf(handle), { objectMode: false, highWaterMark: PIECE_BYTES });
+  // An error of the source reaches the reader of `pieces`.
+  pipeline(source, gunzip, () => undefined);
+  const pieces: AsyncIterator<Buffer> = gunzip[Symbol.asyncIterator]();
+  let rest: Uint8Array = new Uint8Array();
+  return {
+    path,
+    size: undefined,
+    read: async (target) => {
+      let at = 0;
+      try {
+        while (at < target.length) {
+          if (rest.length === 0) {
+            const next = await pieces.next();
+            if (next.done === true) break;
+            rest = next.value;
+          }
+          const part = rest.subarray(0, target.length - at);
+          target.set(part, at);
+          at += part.length;
+          rest = rest.subarray(part.length);
+        }
+        return at;
+      } catch (error) {
+        throw new ClusterError('DATA', `${path} is not an intact gzip file: ${messageOf(error)}`, {
+          fix: 'copy or download the file again',
+          cause: error,
+        });
+      }
+    },
+    close: async () => {
+      gunzip.destroy();
+      await handle.close();
+    },
+  };
+}
+
+async function* piecesOf(handle: FileHandle): AsyncGenerator<Buffer> {
+  for (let at = 0; ;) {
+    const piece = Buffer.allocUnsafe(PIECE_BYTES);
+    const count = await readAt(handle, piece, at);
+    if (count > 0) yield piece.subarray(0, count);
+    if (count < piece.length) return;
+    at += count;
+  }
+}
+
+/** How many bytes there were; fewer than `target` takes only at the end. */
+async function readAt(handle: FileHandle, target: Uint8Array, from: number): Promise<number> {
+  let at = 0;
+  while (at < target.length) {
+    const { bytesRead } = await handle.read(target, at, target.length - at, from + at);
+    if (bytesRead === 0) break;
+    at += bytesRead;
+  }
+  return at;
+}
+
+function unreadable(path: string, error: unknown): ClusterError {
+  if (error instanceof ClusterError) return error;
+  return new ClusterError('DATA', `${path} cannot be read: ${messageOf(error)}`, {
+    fix: 'check that it exists and may be read',
+    cause: error,
+  });
+}

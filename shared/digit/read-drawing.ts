@@ -1,0 +1,84 @@
+import type { Picture } from './normalise.ts';
+import type { Rgba } from './png.ts';
+
+/** How far the colour of ink is from that of paper, at least, of 255 a channel; what is nearer nobody could read. */
+const MIN_DISTANCE = 16;
+/** How far paper may be from its own colour: so many times as far as half of the border is. */
+const NOISE_FACTOR = 6;
+const CHANNELS = 3;
+
+type Colour = readonly [red: number, green: number, blue: number];
+
+/**
+ * What is drawn in a picture, dark on light or light on dark: 0 is paper, 1 the strongest ink there is. The border is taken
+ * for paper, and the colour that is farthest from it for ink: a pixel is ink as far as it lies on the way from one to the
+ * other. Paper that is not quite even stays paper. Undefined where nothing stands out.
+ */
+export function drawingOf({ rows, columns, bytes }: Rgba): Picture | undefined {
+  const colours = onPaper(bytes);
+  const border = borderOf(rows, columns);
+  const medianOf = (channel: number) => median(border.map((at) => colours[at * CHANNELS + channel] ?? 0));
+  const paper: Colour = [medianOf(0), medianOf(1), medianOf(2)];
+  const pixels = shareOfInk(colours, paper);
+  if (pixels === undefined) return undefined;
+  const noise = Math.min(0.5, NOISE_FACTOR * median(border.map((at) => Math.abs(pixels[at] ?? 0))));
+  for (const [at, share] of pixels.entries()) pixels[at] = Math.max(0, (share - noise) / (1 - noise));
+  return { rows, columns, pixels };
+}
+
+/** [pixels, 3]: what is transparent shows white paper, or black where what is drawn stands out more from that. */
+function onPaper(bytes: Uint8Array): Uint8ClampedArray {
+  const colours = new Uint8ClampedArray((bytes.length / 4) * CHANNELS);
+  const paper = contrast(bytes, 0) > contrast(bytes, 255) ? 0 : 255;
+  for (let from = 0, to = 0; from < bytes.length; from += 4) {
+    const alpha = (bytes[from + 3] ?? 0) / 255;
+    for (let channel = 0; channel < CHANNELS; channel++)
+      colours[to++] = paper + alpha * ((bytes[from + channel] ?? 0) - paper);
+  }
+  return colours;
+}
+
+/** How far any pixel is from this gray, as far as it is seen. */
+function contrast(bytes: Uint8Array, gray: number): number {
+  let most = 0;
+  for (let at = 0; at < bytes.length; at += 4) {
+    const seen = (bytes[at + 3] ?? 0) ** 2 * squaredDistance(bytes, at, [gray, gray, gray]);
+    most = Math.max(most, seen);
+  }
+  return most;
+}
+
+/** [pixels] of 0 at the colour of paper to 1 at the one farthest from it, below 0 on its other side; undefined where all are near. */
+function shareOfInk(colours: Uint8ClampedArray, paper: Colour): Float32Array | undefined {
+  let [farthest, most] = [0, 0];
+  for (let at = 0; at < colours.length; at += CHANNELS) {
+    const distance = squaredDistance(colours, at, paper);
+    if (distance > most) [farthest, most] = [at, distance];
+  }
+  if (most < MIN_DISTANCE ** 2) return undefined;
+  const pixels = new Float32Array(colours.length / CHANNELS);
+  for (const [channel, base] of paper.entries()) {
+    const step = ((colours[farthest + channel] ?? 0) - base) / most;
+    for (let at = 0; at < pixels.length; at++)
+      pixels[at] = (pixels[at] ?? 0) + step * ((colours[at * CHANNELS + channel] ?? 0) - base);
+  }
+  return pixels;
+}
+
+function squaredDistance(values: Uint8Array | Uint8ClampedArray, at: number, to: Colour): number {
+  const red = (values[at] ?? 0) - to[0];
+  const green = (values[at + 1] ?? 0) - to[1];
+  const blue = (values[at + 2] ?? 0) - to[2];
+  return red * red + green * green + blue * blue;
+}
+
+/** The places of the pixels at the edges. */
+function borderOf(rows: number, columns: number): number[] {
+  const across = Array.from({ length: columns }, (_, column) => [column, (rows - 1) * columns + column]);
+  const down = Array.from({ length: rows }, (_, row) => [row * columns, (row + 1) * columns - 1]);
+  return [...across, ...down].flat();
+}
+
+function median(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[values.length >> 1] ?? 0;
+}

@@ -1,0 +1,34 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { ClusterError, messageOf } from '../errors.ts';
+import { TEMPORARY_TRIAL_BYTES } from '../limits.ts';
+
+/** Makes a folder for temporary files, which the caller removes. Throws DISK. */
+export function makeTemporaryFolder(name: string): string {
+  try {
+    return mkdtempSync(join(tmpdir(), `mnist-dist-${name}-`));
+  } catch (error) {
+    throw temporaryFileError(error);
+  }
+}
+
+/** Writes a temporary file as a worker does, and removes it. Throws DISK. */
+export function checkTemporaryFolder(): void {
+  const folder = makeTemporaryFolder('check');
+  try {
+    writeFileSync(join(folder, 'trial'), new Uint8Array(TEMPORARY_TRIAL_BYTES));
+  } catch (error) {
+    throw temporaryFileError(error);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** A temporary file that could not be written. */
+export function temporaryFileError(error: unknown): ClusterError {
+  return new ClusterError('DISK', `temporary files cannot be written to ${tmpdir()}: ${messageOf(error)}`, {
+    fix: 'set TMPDIR to a folder that exists, has space, and that this user may write to',
+    cause: error,
+  });
+}

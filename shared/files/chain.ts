@@ -1,0 +1,57 @@
+import { hash } from 'node:crypto';
+import { canonicalRecipe, type Configuration } from '../configuration.ts';
+import { ARITHMETIC } from '../wire/messages.ts';
+
+/**
+ * The chain of a run: one SHA-256 per step over all that the step brought about. Two runs with the same last link had
+ * the same loss, hits and weights at every step, whoever computed them, and when.
+ *
+ *     link 0 = SHA-256(UTF-8 of "arithmetic 1\n" and the canonical recipe)
+ *     link k = SHA-256(link k-1 (32 bytes) | u32 step | u32 samples | float32 loss | u32 correct | u64 weights checksum)
+ *
+ * Little-endian. The weights checksum is the XXH64 that the weights' frame carries after the step.
+ */
+export interface ChainedStep {
+  readonly step: number;
+  readonly samples: number;
+  /** Mean loss of the batch, a float32. */
+  readonly loss: number;
+  readonly correct: number;
+  /** XXH64 of the weights after the step. */
+  readonly weights: bigint;
+}
+
+const LINK_BYTES = 32;
+
+/** Link 0, in hexadecimal: of the configuration without its length, so that a run that is prolonged has one chain. */
+export function firstLink(configuration: Configuration): string {
+  return hash('sha256', `arithmetic ${ARITHMETIC}\n${canonicalRecipe(configuration)}`, 'hex');
+}
+
+export class Chain {
+  #link: string;
+  readonly #record = Buffer.alloc(LINK_BYTES + 24);
+
+  /** Goes on from `link`: `firstLink`, or the link of the step before the next one. */
+  constructor(link: string) {
+    this.#link = link;
+  }
+
+  /** The last link, 64 hexadecimal digits. */
+  get link(): string {
+    return this.#link;
+  }
+
+  /** Adds a step and returns its link. About 2 us. */
+  add({ step, samples, loss, correct, weights }: ChainedStep): string {
+    const record = this.#record;
+    record.write(this.#link, 0, 'hex');
+    record.writeUInt32LE(step, LINK_BYTES);
+    record.writeUInt32LE(samples, LINK_BYTES + 4);
+    record.writeFloatLE(loss, LINK_BYTES + 8);
+    record.writeUInt32LE(correct, LINK_BYTES + 12);
+    record.writeBigUInt64LE(weights, LINK_BYTES + 16);
+    this.#link = hash('sha256', record, 'hex');
+    return this.#link;
+  }
+}

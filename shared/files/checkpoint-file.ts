@@ -1,0 +1,156 @@
+import { createHash } from 'node:crypto';
+import { z } from 'zod';
+import { canonicalRecipe, type Configuration } from '../configuration.ts';
+import { ClusterError, issuesOf, messageOf } from '../errors.ts';
+import { MAX_NAME_CHARACTERS, MAX_STEPS, MAX_WORKERS } from '../limits.ts';
+import { ARITHMETIC } from '../wire/messages.ts';
+import type { LinePosition } from './metrics.ts';
+import { namedTensors, parameterCount } from '../arithmetic/model-shape.ts';
+import { decodeTensors, encodeTensors, tensorsLike, type Tensor } from './safetensors.ts';
+
+/** All that training goes on from: the weights after a step, Adam's moments, and where the run stood. */
+export interface Checkpoint {
+  readonly configuration: Configuration;
+  readonly step: number;
+  /** The step after which the test set was last evaluated; 0 before the first. */
+  readonly evaluated: number;
+  /** The link of that step (chain.ts). */
+  readonly chain: string;
+  /** The fingerprint of the engines that computed it. */
+  readonly fingerprint: string;
+  /** Which workers' samples went into it; undefined in a checkpoint of an older version. It is no part of what was computed. */
+  readonly shares?: Shares | undefined;
+  /**
+   * Where the lines of metrics.jsonl end that belong to it; undefined in a checkpoint of an older version. It is no part of what
+   * was computed: lines hold times, so their lengths differ between runs.
+   */
+  readonly lines?: LinePosition | undefined;
+  /** P floats each, laid out as shared/arithmetic/model-shape.ts says. */
+  readonly weights: Float32Array;
+  readonly firstMoment: Float32Array;
+  readonly secondMoment: Float32Array;
+}
+
+/** Training samples by the names of workers, of the steps after `from`. */
+export interface Shares {
+  readonly from: number;
+  readonly samples: ReadonlyMap<string, number>;
+}
+
+const number = z
+  .string()
+  .regex(/^\d{1,10}$/)
+  .transform(Number)
+  .pipe(z.int().max(MAX_STEPS));
+const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
+const metadataSchema = z.strictObject({
+  arithmetic: z.literal(String(ARITHMETIC)),
+  recipe: z.string(),
+  step: number,
+  evaluated: number,
+  chain: sha256,
+  fingerprint: sha256,
+  /** JSON of the step after which shares are counted, and each worker's name and samples; its digest comes first. */
+  shares: z.string().optional(),
+  /** Bytes of metrics.jsonl up to this step, and the digest of the last line. */
+  lines: z
+    .string()
+    .regex(/^\d{1,15} [0-9a-f]{16}$/)
+    .optional(),
+  /** SHA-256 of all tensors' bytes. */
+  tensors: sha256,
+});
+const sharesSchema = z.tuple([
+  z.int().min(0).max(MAX_STEPS),
+  z.array(z.tuple([z.string().max(MAX_NAME_CHARACTERS), z.int().min(0)])).max(MAX_WORKERS),
+]);
+
+/** A safetensors file: the model's tensors, then adam.m.* and adam.v.*. Equal input gives equal bytes. */
+export function encodeCheckpoint(checkpoint: Checkpoint): Uint8Array {
+  const { configuration, step, evaluated, chain, fingerprint, lines } = checkpoint;
+  const tensors = [
+    ...named('', checkpoint.weights, configuration),
+    ...named('adam.m.', checkpoint.firstMoment, configuration),
+    ...named('adam.v.', checkpoint.secondMoment, configuration),
+  ];
+  return encodeTensors({
+    metadata: {
+      ...{ arithmetic: String(ARITHMETIC), recipe: canonicalRecipe(configuration) },
+      ...{ step: String(step), evaluated: String(evaluated), chain, fingerprint },
+      ...encodeShares(checkpoint.shares),
+      ...(lines === undefined ? {} : { lines: `${lines.bytes} ${lines.digest}` }),
+      tensors: digestOf(tensors),
+    },
+    tensors,
+  });
+}
+
+/** With more workers than a run takes at a time, which have come one after the other, it is left out. */
+function encodeShares(shares: Shares | undefined): { shares?: string } {
+  if (shares === undefined || shares.samples.size > MAX_WORKERS) return {};
+  const json = JSON.stringify([shares.from, [...shares.samples]]);
+  return { shares: `${digestOfText(json)} ${json}` };
+}
+
+function decodeShares(text: string | undefined, file: string): Shares | undefined {
+  if (text === undefined) return undefined;
+  const [, digest, json = ''] = /^(\S*) (.*)$/s.exec(text) ?? [];
+  if (digest !== digestOfText(json))
+    throw new ClusterError('DATA', `${file} is damaged: its record of the workers was changed`);
+  try {
+    const [from, samples] = sharesSchema.parse(JSON.parse(json));
+    return { from, samples: new Map(samples) };
+  } catch (error) {
+    throw new ClusterError('DATA', `${file} does not say which workers computed it: ${messageOf(error)}`);
+  }
+}
+
+/** Throws DATA, naming `file`, unless it is an intact checkpoint of a run of this configuration, however long. */
+export function decodeCheckpoint(bytes: Uint8Array, file: string, configuration: Configuration): Checkpoint {
+  const decoded = decodeTensors(bytes, file);
+  const parsed = metadataSchema.safeParse(decoded.metadata);
+  if (!parsed.success)
+    throw new ClusterError('DATA', `${file} is not a checkpoint: ${issuesOf(parsed.error)}`);
+  if (parsed.data.recipe !== canonicalRecipe(configuration))
+    throw new ClusterError('DATA', `${file} is a checkpoint of another configuration`);
+  const count = parameterCount(configuration.model);
+  const all = new Float32Array(3 * count);
+  const expected = ['', 'adam.m.', 'adam.v.'].flatMap((prefix, i) =>
+    named(prefix, all.subarray(i * count, (i + 1) * count), configuration),
+  );
+  const tensors = tensorsLike(expected, decoded);
+  if (tensors === undefined)
+    throw new ClusterError('DATA', `${file} holds other tensors than its configuration says`);
+  if (digestOf(tensors) !== parsed.data.tensors)
+    throw new ClusterError('DATA', `${file} is damaged: its tensors are not what was written`);
+  expected.forEach((tensor, i) => tensor.data.set(tensors[i]?.data ?? []));
+  const part = (i: number) => all.slice(i * count, (i + 1) * count);
+  const { step, evaluated, chain, fingerprint, lines } = parsed.data;
+  const shares = decodeShares(parsed.data.shares, file);
+  return {
+    ...{ configuration, step, evaluated, chain, fingerprint, lines: positionOf(lines) },
+    ...(shares === undefined ? {} : { shares }),
+    ...{ weights: part(0), firstMoment: part(1), secondMoment: part(2) },
+  };
+}
+
+function positionOf(text: string | undefined): LinePosition | undefined {
+  const [bytes, digest = ''] = text?.split(' ') ?? [];
+  return bytes === undefined ? undefined : { bytes: Number(bytes), digest };
+}
+
+function named(prefix: string, values: Float32Array, { model }: Configuration): Tensor[] {
+  return namedTensors(model).map(({ name, shape, offset, length }) => ({
+    ...{ name: `${prefix}${name}`, shape, data: values.subarray(offset, offset + length) },
+  }));
+}
+
+function digestOfText(text: string): string {
+  return createHash('sha256').update(text).digest('hex').slice(0, 16);
+}
+
+function digestOf(tensors: readonly Tensor[]): string {
+  const hash = createHash('sha256');
+  for (const { data } of tensors) hash.update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+  return hash.digest('hex');
+}

@@ -1,0 +1,112 @@
+import { z } from 'zod';
+import { configurationRecordSchema } from '../configuration.ts';
+import { ClusterError, errorCodes, messageOf, issuesOf } from '../errors.ts';
+import { MAX_CLASSES, MAX_NAME_CHARACTERS, MAX_STEPS, MAX_SUSPECTS, MAX_TEXT_CHARACTERS } from '../limits.ts';
+import { engineIdentity } from '../engine-identity.ts';
+import { ARITHMETIC } from '../wire/messages.ts';
+
+/** What run.json holds; rewritten whole whenever the run's state changes. */
+export const RUN_FORMAT = 1;
+
+export const runStates = ['running', 'finished', 'interrupted', 'failed', 'diverged'] as const;
+export type RunStatus = (typeof runStates)[number];
+
+const count = z.int().min(0);
+const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
+const scalar = z.union([z.string(), z.number(), z.boolean(), z.null()]);
+
+export const runRecordSchema = z.strictObject({
+  format: z.literal(RUN_FORMAT),
+  arithmetic: z
+    .literal(ARITHMETIC)
+    .describe('Raised whenever the same configuration would give other bytes.'),
+  version: z.string().max(32).describe('The version of mnist-dist.'),
+  run: z.string().regex(/^(?!\.)[A-Za-z0-9._-]{1,64}$/),
+  state: z.enum(runStates),
+  term: count.max(MAX_STEPS).describe('How often a coordinator was started for this run.'),
+  started: z.iso.datetime(),
+  ended: z.iso.datetime().optional(),
+  configuration: configurationRecordSchema.describe('What the bytes of the run depend on.'),
+  launch: z
+    .record(z.string(), z.union([scalar, z.array(scalar)]))
+    .describe('How the run was started: workers, ports, paths. No byte of the model depends on it.'),
+  engine: z
+    .strictObject({
+      description: engineIdentity,
+      fingerprint: sha256,
+      kernel_digest: sha256,
+      reproducible: z.boolean().describe('False once a worker of another fingerprint was let in.'),
+    })
+    .optional()
+    .describe('Fixed when the first step is planned.'),
+  dataset: z.strictObject({
+    sha256,
+    name: z.string().max(MAX_NAME_CHARACTERS).optional(),
+    ...{ rows: count, columns: count, train_samples: count, test_samples: count },
+    class_names: z.array(z.string().max(MAX_TEXT_CHARACTERS)).max(MAX_CLASSES),
+  }),
+  step: count.max(MAX_STEPS).describe('The last step that was done.'),
+  chain: sha256.describe('The link of the last step.'),
+  weights: z
+    .string()
+    .regex(/^[0-9a-f]{16}$/)
+    .describe('XXH64 of the weights after the last step.'),
+  model: z
+    .strictObject({ sha256 })
+    .optional()
+    .describe('The file model.safetensors that the run has written at its end.'),
+  workers: z.array(
+    z.strictObject({
+      name: z.string().max(MAX_NAME_CHARACTERS),
+      samples: count.describe('Training samples whose gradients this worker gave and the run used.'),
+    }),
+  ),
+  workers_from_step: count
+    .max(MAX_STEPS)
+    .optional()
+    .describe('The step after which the samples of `workers` are counted; without it, all of the run is.'),
+  suspects: z
+    .array(z.strictObject({ name: z.string().max(MAX_NAME_CHARACTERS), from: count, to: count }))
+    .max(MAX_SUSPECTS)
+    .optional()
+    .describe(
+      'Workers found to be wrong, and the steps that may hold other results of them: verify decides.',
+    ),
+  result: z
+    .strictObject({
+      test: z.strictObject({
+        loss: z.number(),
+        accuracy: z.number().min(0).max(1),
+        confusion: z.array(z.array(count)).describe('Rows are the true classes, columns the predicted ones.'),
+      }),
+      steps_per_second: z
+        .number()
+        .nullable()
+        .describe('After step 200, without the time of evaluations; null for a run too short to tell.'),
+    })
+    .optional(),
+  error: z
+    .strictObject({ code: z.enum(errorCodes), message: z.string(), fix: z.string().optional() })
+    .optional()
+    .describe('Why the run did not finish.'),
+});
+
+export type RunRecord = z.infer<typeof runRecordSchema>;
+
+/** A run.json's text; throws DATA, naming `file`. */
+export function parseRunRecord(text: string, file: string): RunRecord {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (error) {
+    throw new ClusterError('DATA', `${file} is not JSON: ${messageOf(error)}`, { cause: error });
+  }
+  const parsed = runRecordSchema.safeParse(json);
+  if (parsed.success) return parsed.data;
+  throw new ClusterError('DATA', `${file} is not a run of format ${RUN_FORMAT}: ${issuesOf(parsed.error)}`);
+}
+
+/** The JSON Schema (draft 2020-12) of run.json. */
+export function runJsonSchema(): object {
+  return { ...z.toJSONSchema(runRecordSchema), title: 'mnist-dist run.json' };
+}

@@ -1,0 +1,110 @@
+import { createHash } from 'node:crypto';
+import { existsSync, readFileSync } from 'node:fs';
+import { ClusterError } from '../errors.ts';
+
+// Of the compiler's libraries only `dom` knows WebAssembly; this is what we use of it.
+declare namespace WebAssembly {
+  export class Memory {
+    constructor(descriptor: { initial: number; maximum: number });
+    readonly buffer: ArrayBuffer;
+  }
+  export class Module {
+    constructor(binary: Uint8Array);
+    readonly [Symbol.toStringTag]: 'WebAssembly.Module';
+  }
+  export class Instance {
+    constructor(module: Module, imports: { env: { memory: Memory } });
+    readonly exports: Record<string, unknown>;
+  }
+}
+
+/** Pages are the unit of a WebAssembly memory. */
+export const PAGE_BYTES = 65_536;
+
+/** What assembly/index.ts exports. Addresses are bytes; 64-bit results come as BigInt, signed. */
+export interface KernelExports {
+  add(into: number, from: number, count: number): void;
+  addZero(into: number, count: number): void;
+  adam(
+    from: number,
+    to: number,
+    gradient: number,
+    firstMoment: number,
+    secondMoment: number,
+    count: number,
+    beta1: number,
+    complement1: number,
+    beta2: number,
+    complement2: number,
+    epsilon: number,
+    rate: number,
+  ): bigint;
+  check(at: number, count: number): bigint;
+  lastFinite(): number;
+  checksum(at: number, byteLength: number): bigint;
+  mask(
+    out: number,
+    seedLow: number,
+    seedHigh: number,
+    step: number,
+    position: number,
+    purposeAndLayer: number,
+    rows: number,
+    units: number,
+    threshold: number,
+    keep: number,
+  ): void;
+}
+
+const exportNames = ['add', 'addZero', 'adam', 'check', 'lastFinite', 'checksum', 'mask'];
+
+interface KernelBinary {
+  readonly module: WebAssembly.Module;
+  readonly digest: string;
+}
+
+let loaded: KernelBinary | undefined;
+
+/** SHA-256 (hex) of the compiled kernels: part of what decides a run's bytes. */
+export function kernelDigest(): string {
+  return load().digest;
+}
+
+/** The kernels on a new memory of `pages` pages that cannot grow. Throws SETUP when the kernels were not built. */
+export function instantiate(pages: number): { memory: WebAssembly.Memory; exports: KernelExports } {
+  const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
+  const { exports } = new WebAssembly.Instance(load().module, { env: { memory } });
+  if (!isKernelExports(exports)) throw outdated();
+  return { memory, exports };
+}
+
+/** Reads and compiles once in a process; synchronously, since the file is 4 KB and nothing can start before. */
+function load(): KernelBinary {
+  if (loaded !== undefined) return loaded;
+  // Beside the compiled JavaScript, or in dist/ when the sources run directly.
+  const places = ['./kernels.wasm', '../../dist/shared/kernels/kernels.wasm'].map(
+    (path) => new URL(path, import.meta.url),
+  );
+  const place = places.find((url) => existsSync(url));
+  if (place === undefined) throw outdated();
+  const bytes = readFileSync(place);
+  loaded = {
+    module: new WebAssembly.Module(bytes),
+    digest: createHash('sha256').update(bytes).digest('hex'),
+  };
+  return loaded;
+}
+
+function isKernelExports(exports: object): exports is KernelExports {
+  return exportNames.every((name) => typeof Reflect.get(exports, name) === 'function');
+}
+
+function outdated(): ClusterError {
+  return new ClusterError(
+    'SETUP',
+    'the arithmetic kernels (dist/shared/kernels/kernels.wasm) are missing or outdated',
+    {
+      fix: 'start through `npx mnist-dist`, which builds what is missing',
+    },
+  );
+}

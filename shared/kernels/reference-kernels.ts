@@ -1,0 +1,121 @@
+import { maskRow } from '../arithmetic/random.ts';
+import type { MaskKey } from '../arithmetic/random.ts';
+
+/**
+ * The kernels once more, in TypeScript that reads like their definition: the oracle of the tests, and the text to
+ * follow for another implementation. Same results as kernels.ts, bit for bit, but for which NaN a NaN is.
+ */
+const SMALLEST_NORMAL = 2 ** -126;
+const { fround } = Math;
+
+export interface AdamTwinArguments {
+  readonly weights: Float32Array;
+  readonly gradient: Float32Array;
+  readonly firstMoment: Float32Array;
+  readonly secondMoment: Float32Array;
+  readonly beta1: number;
+  readonly beta2: number;
+  readonly epsilon: number;
+  readonly rate: number;
+}
+
+/** x rounded to float32, or a zero of its sign where that is subnormal. */
+export function flush(x: number): number {
+  const rounded = fround(x);
+  if (!(Math.abs(rounded) < SMALLEST_NORMAL)) return rounded;
+  return rounded < 0 || Object.is(rounded, -0) ? -0 : 0;
+}
+
+/** into = into + from. */
+export function add(into: Float32Array, from: Float32Array): void {
+  for (let i = 0; i < into.length; i++) into[i] = flush((into[i] ?? 0) + (from[i] ?? 0));
+}
+
+/** into = into + 0. */
+export function addZero(into: Float32Array): void {
+  for (let i = 0; i < into.length; i++) into[i] = flush((into[i] ?? 0) + 0);
+}
+
+/** One step of Adam in place. A sum, product, quotient or root of float32 in float64, rounded, is that of float32. */
+export function adam(step: AdamTwinArguments): void {
+  const { weights, gradient, firstMoment, secondMoment } = step;
+  const b1 = fround(step.beta1);
+  const c1 = fround(1 - step.beta1);
+  const b2 = fround(step.beta2);
+  const c2 = fround(1 - step.beta2);
+  const epsilon = fround(step.epsilon);
+  const rate = fround(step.rate);
+  for (let i = 0; i < weights.length; i++) {
+    const g = gradient[i] ?? 0;
+    const m = flush(fround(b1 * (firstMoment[i] ?? 0)) + fround(c1 * g));
+    const v = flush(fround(b2 * (secondMoment[i] ?? 0)) + fround(c2 * fround(g * g)));
+    firstMoment[i] = m;
+    secondMoment[i] = v;
+    const change = fround(fround(rate * m) / fround(fround(Math.sqrt(v)) + epsilon));
+    weights[i] = flush((weights[i] ?? 0) - change);
+  }
+}
+
+/** Whether no value is NaN or infinite, and XXH64 of the values' bytes. */
+export function check(values: Float32Array): { finite: boolean; checksum: bigint } {
+  const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+  return { finite: values.every((value) => Number.isFinite(value)), checksum: xxh64(bytes) };
+}
+
+/** The masks of rows `position` .. of the global batch, row by row. */
+export function mask(rows: number, units: number, rate: number, key: MaskKey): Float32Array {
+  const out = new Float32Array(rows * units);
+  for (let row = 0; row < rows; row++) {
+    const rowKey = { ...key, position: key.position + row };
+    maskRow(out.subarray(row * units, (row + 1) * units), rowKey, rate);
+  }
+  return out;
+}
+
+const PRIME1 = 0x9e3779b185ebca87n;
+const PRIME2 = 0xc2b2ae3d27d4eb4fn;
+const PRIME3 = 0x165667b19e3779f9n;
+const PRIME4 = 0x85ebca77c2b2ae63n;
+const PRIME5 = 0x27d4eb2f165667c5n;
+
+/** XXH64 with seed 0: https://github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md */
+export function xxh64(bytes: Uint8Array): bigint {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  let at = 0;
+  let hash = PRIME5;
+  if (bytes.length >= 32) {
+    let lanes = [PRIME1 + PRIME2, PRIME2, 0n, -PRIME1];
+    for (; at + 32 <= bytes.length; at += 32) {
+      const stripe = at;
+      lanes = lanes.map((lane, i) => round(lane, view.getBigUint64(stripe + 8 * i, true)));
+    }
+    hash = word(lanes.reduce((sum, lane, i) => sum + rotate(lane, [1n, 7n, 12n, 18n][i] ?? 0n), 0n));
+    for (const lane of lanes) hash = word((hash ^ round(0n, lane)) * PRIME1 + PRIME4);
+  }
+  hash = word(hash + BigInt(bytes.length));
+  for (; at + 8 <= bytes.length; at += 8) {
+    hash = word(rotate(hash ^ round(0n, view.getBigUint64(at, true)), 27n) * PRIME1 + PRIME4);
+  }
+  if (at + 4 <= bytes.length) {
+    hash = word(rotate(hash ^ word(BigInt(view.getUint32(at, true)) * PRIME1), 23n) * PRIME2 + PRIME3);
+    at += 4;
+  }
+  for (; at < bytes.length; at++) {
+    hash = word(rotate(hash ^ word(BigInt(view.getUint8(at)) * PRIME5), 11n) * PRIME1);
+  }
+  hash = word((hash ^ (hash >> 33n)) * PRIME2);
+  hash = word((hash ^ (hash >> 29n)) * PRIME3);
+  return hash ^ (hash >> 32n);
+}
+
+function round(lane: bigint, input: bigint): bigint {
+  return word(rotate(lane + input * PRIME2, 31n) * PRIME1);
+}
+
+function rotate(value: bigint, bits: bigint): bigint {
+  return word(word(value) << bits) | (word(value) >> (64n - bits));
+}
+
+function word(value: bigint): bigint {
+  return BigInt.asUintN(64, value);
+}

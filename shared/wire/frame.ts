@@ -1,0 +1,169 @@
+import { crc32 } from 'node:zlib';
+import { Packr } from 'msgpackr';
+import { assert, ClusterError } from '../errors.ts';
+import { FRAME_ALIGNMENT_BYTES, MAX_HEADER_BYTES } from '../limits.ts';
+import { MAX_WEBSOCKET_HEAD_BYTES } from './websocket-head.ts';
+
+/**
+ * One frame of the wire, little-endian:
+ *
+ *     u32 header length | u32 CRC-32 of the header | header (msgpack) | zeros to a multiple of 64 | body | u64 XXH64 of the body
+ *
+ * Padding, body and checksum stand only in messages that carry a tensor. Tensors never pass through msgpack: their
+ * body is raw float32, so a receiver may view it in place. The checksum finds accidents, not liars.
+ */
+const PREFIX_BYTES = 8;
+export const CHECKSUM_BYTES = 8;
+
+// Records and structured clones would let a peer build shared state and cycles; plain maps are all we send.
+const packr = new Packr({ useRecords: false, variableMapSize: true });
+const unpackr = new Packr({ useRecords: false, structuredClone: false, mapsAsObjects: true });
+
+/** The room a frame may need before its body, with the head of the WebSocket message that it will be. */
+export const MAX_FRAME_HEAD_BYTES = align(MAX_WEBSOCKET_HEAD_BYTES) + align(PREFIX_BYTES + MAX_HEADER_BYTES);
+
+/** Gives the memory of a message back; afterwards it may hold another one. */
+export type Free = () => void;
+
+export interface DecodedFrame {
+  /** Not yet trusted: what msgpack held. */
+  readonly header: unknown;
+  /** The bytes between padding and checksum; undefined in a header-only frame. */
+  readonly body: Uint8Array | undefined;
+  /** XXH64 as the sender computed it; 0 in a header-only frame. Whoever uses the body compares. */
+  readonly checksum: bigint;
+}
+
+/** A frame in the room it was encoded in. */
+export class TensorFrame {
+  readonly bytes: Buffer;
+  /** Of the room, before the frame. */
+  readonly #free: number;
+
+  constructor(room: Uint8Array, start: number) {
+    this.#free = start;
+    this.bytes = Buffer.from(room.buffer, room.byteOffset + start, room.byteLength - start);
+  }
+
+  /** The frame behind `head`, of at most MAX_WEBSOCKET_HEAD_BYTES, which is written into the room. */
+  after(head: Buffer): Buffer {
+    assert(head.length <= this.#free, 'a room begins with the place for the head of a WebSocket message');
+    const { buffer, byteOffset, length } = this.bytes;
+    const all = Buffer.from(buffer, byteOffset - head.length, head.length + length);
+    all.set(head);
+    return all;
+  }
+}
+
+/** The tensor of a message, wherever it lies: in the frame or in shared memory. */
+export interface Tensor {
+  readonly byteLength: number;
+  /** XXH64 as the sender computed it. Whoever uses the bytes compares. */
+  readonly checksum: bigint;
+  /** Fills the target; to be called once: false when the bytes are not there any more. */
+  copyTo(target: Uint8Array): boolean;
+  /**
+   * Whether something else may lie in its place by now: asked when a copy has another checksum, it tells a message that
+   * came too late from bytes that were damaged.
+   */
+  isStale(): boolean;
+}
+
+/** The body of a frame, whose memory `free` gives back where somebody needs it; undefined in a header-only frame. */
+export function tensorOf({ body, checksum }: DecodedFrame, free?: Free): Tensor | undefined {
+  if (body === undefined) return undefined;
+  let isThere = true;
+  const copyTo = (target: Uint8Array) => {
+    if (!isThere) return false;
+    target.set(body);
+    if (free === undefined) return true;
+    isThere = false;
+    free();
+    return true;
+  };
+  return { byteLength: body.byteLength, checksum, copyTo, isStale: () => false };
+}
+
+/** A frame without a body. */
+export function encodeHeader(header: object): Buffer {
+  const packed = packHeader(header);
+  const frame = Buffer.allocUnsafe(PREFIX_BYTES + packed.length);
+  writeHead(frame, packed);
+  return frame;
+}
+
+/** A frame whose body stays in a room of shared memory: its checksum follows the padding at once. */
+export function encodePointer(header: object, checksum: bigint): Buffer {
+  const packed = packHeader(header);
+  const bodyStart = align(PREFIX_BYTES + packed.length);
+  const frame = Buffer.alloc(bodyStart + CHECKSUM_BYTES);
+  writeHead(frame, packed);
+  frame.writeBigUInt64LE(checksum, bodyStart);
+  return frame;
+}
+
+/**
+ * Writes the head of a frame so that it ends where the body begins. `room` holds MAX_FRAME_HEAD_BYTES, the body and the checksum's 8 bytes, in this order; body and checksum stay untouched.
+ */
+export function encodeBefore(room: Uint8Array, header: object): TensorFrame {
+  const packed = packHeader(header);
+  const start = MAX_FRAME_HEAD_BYTES - align(PREFIX_BYTES + packed.length);
+  room.fill(0, start, MAX_FRAME_HEAD_BYTES);
+  const frame = new TensorFrame(room, start);
+  writeHead(frame.bytes, packed);
+  return frame;
+}
+
+/** The bytes of a frame's room for a body of `bodyBytes`. */
+export function roomBytes(bodyBytes: number): number {
+  return MAX_FRAME_HEAD_BYTES + bodyBytes + CHECKSUM_BYTES;
+}
+
+/** Splits a frame; throws PROTOCOL when it is not one. Nothing is unpacked before length and CRC hold. */
+export function decodeFrame(frame: Buffer): DecodedFrame {
+  if (frame.length < PREFIX_BYTES) throw malformed(`a frame of ${frame.length} bytes`);
+  const headerBytes = frame.readUInt32LE(0);
+  if (headerBytes > MAX_HEADER_BYTES) throw malformed(`a header of ${headerBytes} bytes`);
+  const headEnd = PREFIX_BYTES + headerBytes;
+  if (frame.length < headEnd) throw malformed(`a header that ends after its frame`);
+  const packed = frame.subarray(PREFIX_BYTES, headEnd);
+  if (crc32(packed) !== frame.readUInt32LE(4)) throw malformed('a header whose CRC-32 does not match');
+  const header = unpackHeader(packed);
+  if (frame.length === headEnd) return { header, body: undefined, checksum: 0n };
+
+  const bodyStart = align(headEnd);
+  const bodyEnd = frame.length - CHECKSUM_BYTES;
+  if (bodyEnd < bodyStart) throw malformed('a body that ends before it begins');
+  for (let i = headEnd; i < bodyStart; i++) if (frame[i] !== 0) throw malformed('padding that is not zero');
+  return { header, body: frame.subarray(bodyStart, bodyEnd), checksum: frame.readBigUInt64LE(bodyEnd) };
+}
+
+function packHeader(header: object): Buffer {
+  const packed = packr.pack(header);
+  if (packed.length > MAX_HEADER_BYTES) {
+    throw new Error(`a header of ${packed.length} bytes exceeds MAX_HEADER_BYTES, ${MAX_HEADER_BYTES}`);
+  }
+  return packed;
+}
+
+function unpackHeader(packed: Buffer): unknown {
+  try {
+    return unpackr.unpack(packed);
+  } catch (error) {
+    throw malformed('a header that is not msgpack', error);
+  }
+}
+
+function writeHead(frame: Buffer, packed: Buffer): void {
+  frame.writeUInt32LE(packed.length, 0);
+  frame.writeUInt32LE(crc32(packed), 4);
+  frame.set(packed, PREFIX_BYTES);
+}
+
+function align(bytes: number): number {
+  return Math.ceil(bytes / FRAME_ALIGNMENT_BYTES) * FRAME_ALIGNMENT_BYTES;
+}
+
+function malformed(what: string, cause?: unknown): ClusterError {
+  return new ClusterError('PROTOCOL', `the peer sent ${what}`, cause === undefined ? {} : { cause });
+}

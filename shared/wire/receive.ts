@@ -1,0 +1,51 @@
+import type { z } from 'zod';
+import { ClusterError } from '../errors.ts';
+import { decodeFrame, tensorOf, type DecodedFrame, type Free, type Tensor } from './frame.ts';
+import { parseMessage, type CoordinatorMessage, type WorkerMessage } from './messages.ts';
+
+type Message = WorkerMessage | CoordinatorMessage;
+
+/** Looks up a tensor in the memory shared with the peer; undefined where nothing is shared. */
+export type LookUpRoom = (room: number, checksum: bigint) => Tensor | undefined;
+
+export interface Received<M> {
+  readonly message: M;
+  /** The message's tensor, whose checksum nobody has compared yet; undefined in a message that has none. */
+  readonly tensor: Tensor | undefined;
+}
+
+/** A message as it arrives becomes one of the contract, with its tensor; throws PROTOCOL where it is none. */
+export function receive<M extends Message>(
+  schema: z.ZodType<M>,
+  data: unknown,
+  isBinary: boolean,
+  lookUp: LookUpRoom,
+  free?: Free,
+): Received<M> {
+  if (!isBinary || !Buffer.isBuffer(data))
+    throw new ClusterError('PROTOCOL', 'the peer sent a text message; every message is one binary frame');
+  const frame = decodeFrame(data);
+  const message = parseMessage(schema, frame.header);
+  if (carriesTensor(message) !== (frame.body !== undefined)) {
+    const what = carriesTensor(message) ? 'without its' : 'with a';
+    throw new ClusterError('PROTOCOL', `the peer sent "${message.kind}" ${what} body`);
+  }
+  return { message, tensor: tensorWith(message, frame, lookUp, free) };
+}
+
+function carriesTensor({ kind }: Message): boolean {
+  return kind === 'gradient' || kind === 'predictions' || kind === 'step' || kind === 'evaluate';
+}
+
+function tensorWith(
+  message: Message,
+  frame: DecodedFrame,
+  lookUp: LookUpRoom,
+  free: Free | undefined,
+): Tensor | undefined {
+  const room = 'room' in message ? message.room : undefined;
+  if (room === undefined) return tensorOf(frame, free);
+  const tensor = frame.body?.byteLength === 0 ? lookUp(room, frame.checksum) : undefined;
+  if (tensor !== undefined) return tensor;
+  throw new ClusterError('PROTOCOL', 'the peer sent a room of shared memory that is not shared');
+}

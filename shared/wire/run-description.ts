@@ -1,0 +1,28 @@
+import { z } from 'zod';
+import { configurationSchema } from '../configuration.ts';
+import { MAX_CLASSES, MAX_NAME_CHARACTERS, MAX_TEXT_CHARACTERS } from '../limits.ts';
+import { memoryAddress } from './shared-memory.ts';
+
+/** What GET /run answers: all that a worker needs before it connects. */
+export const runDescriptionSchema = z.object({
+  protocol: z.int(),
+  arithmetic: z.int(),
+  version: z.string().max(32),
+  run: z.string().max(MAX_NAME_CHARACTERS),
+  /** The largest frame of the run: what a worker must be willing to hold. */
+  frame_bytes: z.int().positive(),
+  data_bytes: z.int().positive(),
+  class_names: z.array(z.string().max(MAX_TEXT_CHARACTERS)).max(MAX_CLASSES),
+  configuration: configurationSchema,
+  /** The coordinator's shared memory, for workers on its host. */
+  memory: memoryAddress.optional(),
+});
+
+export type RunDescription = z.infer<typeof runDescriptionSchema>;
+
+/** The first fields, readable whatever the version of the rest. */
+export const versionsSchema = z.object({
+  protocol: z.int(),
+  arithmetic: z.int(),
+  version: z.string().max(32),
+});

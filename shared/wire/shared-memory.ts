@@ -1,0 +1,167 @@
+import { randomBytes } from 'node:crypto';
+import { closeSync, constants, fstatSync, openSync, readlinkSync, readSync, writeSync } from 'node:fs';
+import { z } from 'zod';
+import type { Tensor } from './frame.ts';
+import { MAX_SHARED_MEMORY_BYTES, SHARED_MEMORY_ROOMS } from '../limits.ts';
+
+/**
+ * The short way for a tensor between two processes of one host: a file in memory that its owner alone writes and peers
+ * open through /proc. The message still travels over the socket and says in which room its tensor lies. The file has
+ * no name, so nothing of it is left when its owner dies, however it dies.
+ *
+ *     32 random bytes | a stamp for each room, u64 | zeros to 4096 | room 0 | room 1 | ..., each a whole number of pages
+ *
+ * A room's stamp is the checksum of its tensor, and changes before the first byte of the next one is written. Where a
+ * reader finds other bytes than its message promised, the stamp tells why: with another stamp the room was reused
+ * meanwhile, with the promised one the bytes are damaged.
+ */
+const DIRECTORY = '/dev/shm';
+const PAGE_BYTES = 4096;
+const SECRET_BYTES = 32;
+const STAMP_BYTES = 8;
+/** Linux' O_TMPFILE without the O_DIRECTORY that belongs to it, whose value differs between processors. */
+const TMPFILE = 0o20000000;
+
+/** Where a peer on the same host finds the file, and the random bytes that prove it is the right one. */
+export const memoryAddress = z.strictObject({
+  process: z
+    .int()
+    .min(1)
+    .max(2 ** 31),
+  descriptor: z
+    .int()
+    .min(0)
+    .max(2 ** 31),
+  secret: z.string().regex(/^[0-9a-f]{64}$/),
+});
+
+export const memoryRoom = z
+  .int()
+  .min(0)
+  .max(SHARED_MEMORY_ROOMS - 1);
+
+export type MemoryAddress = z.infer<typeof memoryAddress>;
+
+/** This process' own file. */
+export class SharedMemory {
+  readonly address: MemoryAddress;
+  readonly #descriptor: number;
+  readonly #roomBytes: number;
+  readonly #stamp = Buffer.alloc(STAMP_BYTES);
+
+  /**
+   * `roomBytes`: the bytes of every tensor. Throws where there is no such file to be had: another system than Linux, or too
+   * little shared memory.
+   */
+  constructor(roomBytes: number) {
+    if (process.platform !== 'linux')
+      throw new Error(`files without a name need Linux, not ${process.platform}`);
+    if (fileBytes(roomBytes) > MAX_SHARED_MEMORY_BYTES)
+      throw new Error(
+        `${fileBytes(roomBytes)} bytes exceed MAX_SHARED_MEMORY_BYTES, ${MAX_SHARED_MEMORY_BYTES}`,
+      );
+    this.#roomBytes = roomBytes;
+    const flags = TMPFILE | constants.O_DIRECTORY | constants.O_RDWR;
+    this.#descriptor = openSync(DIRECTORY, flags, 0o600);
+    const secret = randomBytes(SECRET_BYTES);
+    try {
+      // Every page is taken now: what is full later would end a step instead of this attempt.
+      const zeros = Buffer.alloc(strideBytes(roomBytes));
+      for (let room = 0; room < SHARED_MEMORY_ROOMS; room++)
+        writeWhole(this.#descriptor, zeros, roomStart(roomBytes, room));
+      writeWhole(this.#descriptor, secret, 0);
+    } catch (error) {
+      closeSync(this.#descriptor);
+      throw error;
+    }
+    this.address = { process: process.pid, descriptor: this.#descriptor, secret: secret.toString('hex') };
+  }
+
+  /** `checksum` is that of the message which will point to the room. */
+  write(room: number, bytes: Uint8Array, checksum: bigint): void {
+    this.#stamp.writeBigUInt64LE(checksum);
+    writeWhole(this.#descriptor, this.#stamp, stampStart(room));
+    writeWhole(this.#descriptor, bytes, roomStart(this.#roomBytes, room));
+  }
+
+  close(): void {
+    closeSync(this.#descriptor);
+  }
+}
+
+/** Another process' file, to read from. */
+export class PeerMemory {
+  readonly #descriptor: number;
+  readonly #roomBytes: number;
+  #open = true;
+
+  /** Throws when the address does not lead to the peer's file: it runs on another host, in another container, as another user. */
+  constructor({ process: owner, descriptor, secret }: MemoryAddress, roomBytes: number) {
+    this.#roomBytes = roomBytes;
+    const path = `/proc/${owner}/fd/${descriptor}`;
+    // The address comes from outside: nothing but a nameless file in shared memory is opened, and only for reading.
+    if (!/^\/dev\/shm\/[^/]+ \(deleted\)$/.test(readlinkSync(path)))
+      throw new Error(`${path} is another file`);
+    this.#descriptor = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
+    try {
+      const { size } = fstatSync(this.#descriptor);
+      if (size !== fileBytes(roomBytes))
+        throw new Error(`${path} has ${size} bytes, not ${fileBytes(roomBytes)}`);
+      const found = Buffer.alloc(SECRET_BYTES);
+      if (!readWhole(this.#descriptor, found, 0) || found.toString('hex') !== secret)
+        throw new Error(`${path} is the file of another process`);
+    } catch (error) {
+      closeSync(this.#descriptor);
+      throw error;
+    }
+  }
+
+  /** What lies in a room; `checksum` came with the message that named it. */
+  tensor(room: number, checksum: bigint): Tensor {
+    const byteLength = this.#roomBytes;
+    // The number of a closed descriptor may stand for another file by now.
+    const copyTo = (target: Uint8Array) =>
+      this.#open && readWhole(this.#descriptor, target.subarray(0, byteLength), roomStart(byteLength, room));
+    return { byteLength, checksum, copyTo, isStale: () => this.#isReused(room, checksum) };
+  }
+
+  #isReused(room: number, checksum: bigint): boolean {
+    // Nothing is read any more once the connection is over.
+    if (!this.#open) return true;
+    const stamp = Buffer.alloc(STAMP_BYTES);
+    return readWhole(this.#descriptor, stamp, stampStart(room)) && stamp.readBigUInt64LE() !== checksum;
+  }
+
+  /** Tensors that were not copied yet are lost. */
+  close(): void {
+    if (!this.#open) return;
+    this.#open = false;
+    closeSync(this.#descriptor);
+  }
+}
+
+function stampStart(room: number): number {
+  return SECRET_BYTES + room * STAMP_BYTES;
+}
+
+function strideBytes(roomBytes: number): number {
+  return Math.ceil(roomBytes / PAGE_BYTES) * PAGE_BYTES;
+}
+
+function roomStart(roomBytes: number, room: number): number {
+  return PAGE_BYTES + room * strideBytes(roomBytes);
+}
+
+function fileBytes(roomBytes: number): number {
+  return PAGE_BYTES + SHARED_MEMORY_ROOMS * strideBytes(roomBytes);
+}
+
+function writeWhole(descriptor: number, bytes: Uint8Array, at: number): void {
+  const written = writeSync(descriptor, bytes, 0, bytes.byteLength, at);
+  if (written !== bytes.byteLength)
+    throw new Error(`${DIRECTORY} took ${written} of ${bytes.byteLength} bytes`);
+}
+
+function readWhole(descriptor: number, into: Uint8Array, at: number): boolean {
+  return readSync(descriptor, into, 0, into.byteLength, at) === into.byteLength;
+}

@@ -1,0 +1,69 @@
+import { join } from 'node:path';
+import { ClusterError } from '../../shared/errors.ts';
+import type { NativeEngine } from './engine-manifest.ts';
+import { gpuOf, type UsableGpus } from './usable-gpus.ts';
+import { cacheDirectory } from '../../shared/disk/cache-directory.ts';
+
+export interface WorkerDevice {
+  /** Threads of one operation. Bytes may depend on it, so it is fixed, not "as many as are free". */
+  readonly threads: number;
+  /** `cuda:N` is the N-th GPU that this process may use; `auto` the first, where TensorFlow has CUDA, else the CPU. */
+  readonly device: 'auto' | 'cpu' | `cuda:${number}`;
+}
+
+/**
+ * glibc maps and unmaps every block above 128 KiB, weights and gradients among them, and pays for fresh pages each
+ * time; kept on the heap (32 MiB is the most it takes), a gradient call of batch 32 is two to three times as fast.
+ */
+export const allocatorEnvironment = {
+  MALLOC_MMAP_THRESHOLD_: String(32 * 1024 ** 2),
+  MALLOC_TRIM_THRESHOLD_: String(256 * 1024 ** 2),
+} as const;
+
+/** The UUID of the GPU that a worker was given; empty where it is not known, or the CPU. For gpu-telemetry.ts. */
+export const OWN_GPU = 'MNIST_DIST_INTERNAL_GPU';
+
+/** What a worker's process must have in its environment before it starts; TensorFlow and the linker read it once. */
+export function workerEnvironment(
+  native: NativeEngine,
+  { threads, device }: WorkerDevice,
+  usable: UsableGpus,
+  inherited: NodeJS.ProcessEnv = process.env,
+): Record<string, string> {
+  const shared: Record<string, string> = {
+    ...native.environment,
+    ...allocatorEnvironment,
+    TF_NUM_INTRAOP_THREADS: String(threads),
+    // Negative: in the calling thread. A hand-over to another one and back costs more than it can gain here.
+    TF_NUM_INTEROP_THREADS: '-1',
+    TF_CPP_MIN_LOG_LEVEL: inherited['TF_CPP_MIN_LOG_LEVEL'] ?? '2',
+    TF_DETERMINISTIC_OPS: '1',
+  };
+  const gpu = native.device === 'cpu' ? undefined : gpuOf(device, usable);
+  if (gpu === undefined) {
+    if (device !== 'cpu' && device !== 'auto') {
+      throw new ClusterError('ENGINE', `--device ${device}: this TensorFlow was set up without CUDA`, {
+        fix: 'Run: npx mnist-dist setup --gpu',
+      });
+    }
+    return { ...shared, CUDA_VISIBLE_DEVICES: '-1', [OWN_GPU]: '' };
+  }
+  return {
+    ...shared,
+    LD_LIBRARY_PATH: joinPaths(native.environment['LD_LIBRARY_PATH'], inherited['LD_LIBRARY_PATH']),
+    CUDA_DEVICE_ORDER: gpu.order,
+    // The binding uploads to the last GPU but computes on the first: one device per process.
+    CUDA_VISIBLE_DEVICES: gpu.identifier,
+    [OWN_GPU]: gpu.gpu?.uuid ?? '',
+    TF_FORCE_GPU_ALLOW_GROWTH: 'true',
+    // TensorFloat-32 would cut the factors of matrix products to 11 bits.
+    NVIDIA_TF32_OVERRIDE: '0',
+    // The newest GPUs' code is compiled at the first start; the cache keeps it for the others.
+    CUDA_CACHE_PATH: inherited['CUDA_CACHE_PATH'] ?? join(cacheDirectory(inherited), 'cuda'),
+    CUDA_CACHE_MAXSIZE: '4294967296',
+  };
+}
+
+function joinPaths(...paths: readonly (string | undefined)[]): string {
+  return paths.filter((path) => path !== undefined && path !== '').join(':');
+}

@@ -1,0 +1,269 @@
+import { accessSync, constants, existsSync, statfsSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { dirname, join, resolve } from 'node:path';
+import { EXPIRY_MILLISECONDS, lockHolder } from '../../bin/lock.mjs';
+import { loadDataset } from '../../shared/dataset/load-dataset.ts';
+import { createKernels, kernelDigest } from '../../shared/kernels/kernels.ts';
+import { ClusterError, messageOf } from '../../shared/errors.ts';
+import { createWasmEngine } from '../engines/wasm.ts';
+import { COMPILER_FIX, findCompiler } from './compile.ts';
+import { cudaLibraries, driverLibrary, missingLibraries } from './cuda.ts';
+import { requireLoadable } from './loadable.ts';
+import { readyTensorFlow } from './engine-manifest.ts';
+import type { NativeEngine } from './engine-manifest.ts';
+import { PIP_FIX, findPip } from './pip.ts';
+import { packageRoot } from './places.ts';
+import { cacheDirectory } from '../../shared/disk/cache-directory.ts';
+import { smokeTest } from './smoke.ts';
+import { findUsableGpus, howMany } from './usable-gpus.ts';
+
+/** One thing a run needs. `failed` means that training cannot run here. */
+export interface Row {
+  readonly check: string;
+  readonly status: 'ok' | 'warning' | 'failed';
+  readonly detail: string;
+  readonly fix?: string;
+}
+
+export interface DoctorOptions {
+  readonly host?: string | undefined;
+  readonly port?: number | undefined;
+  readonly data?: string | undefined;
+  readonly runsDir?: string | undefined;
+}
+
+const MIN_NODE = { major: 20, minor: 19 };
+const MIN_RUNS_MEGABYTES = 100;
+const SETUP_MEGABYTES = 1200;
+const KERNEL_TRIAL_BYTES = 16 * 1024 ** 2;
+const SETUP_FIX = 'Run: npx mnist-dist setup';
+
+/** Checks everything a run needs, from the outside in. Never throws for what is wrong with the machine. */
+export async function doctorRows(options: DoctorOptions = {}): Promise<readonly Row[]> {
+  const native = readyTensorFlow();
+  const isReady = native !== undefined;
+  const [compiler, pip, tensorflow, cuda, wasm, dataset, port, locks] = await Promise.all([
+    compilerRow(isReady),
+    pipRow(isReady),
+    tensorFlowRow(native),
+    cudaRow(native),
+    wasmRow(),
+    datasetRow(options.data),
+    portRow(options.host ?? '127.0.0.1', options.port ?? 29_400),
+    lockRows([join(packageRoot, '.mnist-dist', 'lock'), join(cacheDirectory(), 'lock')]),
+  ]);
+  const engines = judgeEngines(tensorflow, wasm);
+  return [
+    ...[nodeRow(), compiler, pip, libraryRow(native), ...engines, cuda, kernelsRow(), dataset, port],
+    ...locks,
+    cacheRow(isReady),
+    diskRow('disk: runs', resolve(options.runsDir ?? 'runs'), MIN_RUNS_MEGABYTES, 'failed'),
+  ];
+}
+
+export function canTrain(rows: readonly Row[]): boolean {
+  return rows.every(({ status }) => status !== 'failed');
+}
+
+/** One engine is enough; without the other one is a warning, without both nothing can be trained. */
+export function judgeEngines(tensorflow: Row, wasm: Row): readonly Row[] {
+  const isHopeless = tensorflow.status !== 'ok' && wasm.status !== 'ok';
+  return [tensorflow, wasm].map((row) =>
+    row.status === 'ok' ? row : { ...row, status: isHopeless ? 'failed' : 'warning' },
+  );
+}
+
+export function nodeRow(version: string = process.versions.node): Row {
+  const [major = 0, minor = 0] = version.split('.').map(Number);
+  const isOld = major < MIN_NODE.major || (major === MIN_NODE.major && minor < MIN_NODE.minor);
+  if (!isOld) return { check: 'node', status: 'ok', detail: version };
+  const fix = `Install Node ${MIN_NODE.major}.${MIN_NODE.minor} or later: https://nodejs.org`;
+  return { check: 'node', status: 'failed', detail: version, fix };
+}
+
+async function compilerRow(isReady: boolean): Promise<Row> {
+  const compiler = await findCompiler();
+  if (compiler !== undefined) return { check: 'compiler', status: 'ok', detail: compiler.version };
+  return missingTool('compiler', isReady, COMPILER_FIX);
+}
+
+async function pipRow(isReady: boolean): Promise<Row> {
+  const pip = await findPip();
+  if (pip !== undefined)
+    return { check: 'pip', status: 'ok', detail: `${pip.version}, ${pip.command.join(' ')}` };
+  return missingTool('pip', isReady, PIP_FIX);
+}
+
+function missingTool(check: string, isReady: boolean, fix: string): Row {
+  if (isReady)
+    return { check, status: 'ok', detail: 'not found; needed only to set TensorFlow up, which is done' };
+  return { check, status: 'warning', detail: 'not found; TensorFlow cannot be set up without it', fix };
+}
+
+function libraryRow(native: NativeEngine | undefined): Row {
+  if (native === undefined) {
+    return { check: 'tensorflow library', status: 'warning', detail: 'not set up', fix: SETUP_FIX };
+  }
+  return { check: 'tensorflow library', status: 'ok', detail: `${native.source} (${native.device})` };
+}
+
+/** Loads the binding and multiplies, in a child. */
+async function tensorFlowRow(native: NativeEngine | undefined): Promise<Row> {
+  const check = 'engine tensorflow';
+  if (native === undefined) return { check, status: 'warning', detail: 'not set up', fix: SETUP_FIX };
+  try {
+    await requireLoadable(native);
+    const { version, gpu } = await smokeTest(native.binding, native.environment);
+    return { check, status: 'ok', detail: `TensorFlow ${version}, ${gpu ? 'GPU' : 'CPU'}` };
+  } catch (error) {
+    return failure(check, error, SETUP_FIX);
+  }
+}
+
+async function cudaRow(native: NativeEngine | undefined): Promise<Row> {
+  const check = 'cuda';
+  const usable = await findUsableGpus();
+  if (usable.shown === 0) {
+    return { check, status: 'ok', detail: 'no NVIDIA GPU here; workers compute on the CPU' };
+  }
+  if (usable.problem !== undefined) {
+    const fix = 'Name GPUs that `nvidia-smi -L` lists, or unset that variable';
+    return { check, status: 'warning', detail: howMany(usable), fix };
+  }
+  if (usable.gpus.length === 0)
+    return { check, status: 'ok', detail: `${howMany(usable)}; workers compute on the CPU` };
+  const list = usable.gpus.map(({ gpu, identifier }, i) => {
+    const driver = gpu === undefined || gpu.driver === '' ? '' : `, driver ${gpu.driver}`;
+    return `cuda:${i} ${gpu?.name ?? 'GPU'} (${identifier}${driver})`;
+  });
+  const names = `${list.join(', ')}; ${howMany(usable)}`;
+  if (native?.device !== 'cuda') {
+    return {
+      check,
+      status: 'warning',
+      detail: `${names}; TensorFlow is set up without CUDA`,
+      fix: 'Run: npx mnist-dist setup --gpu',
+    };
+  }
+  const missing = await missingLibraries([driverLibrary, ...cudaLibraries], native.environment);
+  if (missing.size === 0) return { check, status: 'ok', detail: names };
+  const fix = missing.has(driverLibrary)
+    ? 'Install the NVIDIA driver, or make it visible in this container (--gpus all)'
+    : 'Run: npx mnist-dist setup --gpu';
+  return { check, status: 'warning', detail: `${names}; not found: ${[...missing.keys()].join(', ')}`, fix };
+}
+
+/** Builds a very small model's engine and predicts with it. */
+async function wasmRow(): Promise<Row> {
+  const check = 'engine wasm';
+  try {
+    const model = { inputs: 4, hidden: [2], classes: 2 };
+    const shape = { model, rowsPerShard: 1, shardCounts: [1], hasDropout: false, evaluationRows: 1 };
+    const engine = await createWasmEngine(shape);
+    const out = new Float32Array(4);
+    engine.predict(new Float32Array(16), new Float32Array(4), new Int32Array(1), out);
+    engine.dispose();
+    // All weights are zero, so both classes are as likely.
+    if (out[2] !== 0.5 || out[3] !== 0.5) throw new Error(`it predicts ${out.join()}, not 0,..,0.5,0.5`);
+    return { check, status: 'ok', detail: engine.description.library };
+  } catch (error) {
+    return failure(check, error, 'Install the packages again: npm ci');
+  }
+}
+
+function kernelsRow(): Row {
+  try {
+    const kernels = createKernels(KERNEL_TRIAL_BYTES);
+    kernels.checksum(kernels.allocate(64), 64);
+    return { check: 'kernels', status: 'ok', detail: `SHA-256 ${kernelDigest().slice(0, 16)}` };
+  } catch (error) {
+    const isLimited = error instanceof RangeError || error instanceof ReferenceError;
+    const fix = isLimited
+      ? 'Start Node without --jitless, and raise the limit of address space (ulimit -v unlimited)'
+      : 'Build again: npm start';
+    return { ...failure('kernels', error, fix), status: 'failed' };
+  }
+}
+
+async function datasetRow(directory: string | undefined): Promise<Row> {
+  try {
+    const { digest } = await loadDataset(directory);
+    return {
+      check: 'dataset',
+      status: 'ok',
+      detail: `${directory ?? 'MNIST'}, SHA-256 ${digest.slice(0, 16)}`,
+    };
+  } catch (error) {
+    return { ...failure('dataset', error, 'Install the packages again: npm ci'), status: 'failed' };
+  }
+}
+
+function portRow(host: string, port: number): Promise<Row> {
+  const check = `port ${port}`;
+  return new Promise((done) => {
+    const server = createServer();
+    server.once('error', (error) => {
+      const fix = 'Name another with --port, or 0 to pick one; `local` takes a free one by itself';
+      done({ check, status: 'warning', detail: `${host}: ${error.message}`, fix });
+    });
+    server.listen({ host, port, exclusive: true }, () => {
+      server.close(() => {
+        done({ check, status: 'ok', detail: `free on ${host}` });
+      });
+    });
+  });
+}
+
+/** Locks that a set-up would wait for; none of those that it would take over at once. */
+async function lockRows(locks: readonly string[]): Promise<readonly Row[]> {
+  const rows = locks.map(async (lock): Promise<readonly Row[]> => {
+    const holder = await lockHolder(lock);
+    if (holder === undefined) return [];
+    const { owner, isRenewed, expires } = holder;
+    const what = isRenewed
+      ? 'which is running: a set-up waits until it is done'
+      : expires
+        ? `which has not renewed it: a set-up waits ${EXPIRY_MILLISECONDS / 1000} s and takes it over`
+        : 'which is running and of an older version: a set-up waits until it is done';
+    const fix = `Wait, or stop ${owner}; or remove ${lock} if that process does no set-up`;
+    return [{ check: 'set-up lock', status: 'warning', detail: `${lock} is ${owner}'s, ${what}`, fix }];
+  });
+  return (await Promise.all(rows)).flat();
+}
+
+function diskRow(check: string, directory: string, megabytes: number, status: 'warning' | 'failed'): Row {
+  try {
+    const existing = existingAbove(directory);
+    accessSync(existing, constants.W_OK);
+    const { bavail, bsize } = statfsSync(existing);
+    const free = Math.floor((bavail * bsize) / 1e6);
+    if (free >= megabytes) return { check, status: 'ok', detail: `${free} MB free for ${directory}` };
+    return {
+      check,
+      status,
+      detail: `${free} MB free for ${directory}`,
+      fix: `Free ${megabytes} MB, or name another folder`,
+    };
+  } catch (error) {
+    return { ...failure(check, error, 'Name another folder'), status };
+  }
+}
+
+function cacheRow(isReady: boolean): Row {
+  try {
+    return diskRow('disk: cache', cacheDirectory(), isReady ? 0 : SETUP_MEGABYTES, 'warning');
+  } catch (error) {
+    return failure('disk: cache', error, 'Name another folder: MNIST_DIST_CACHE=DIR');
+  }
+}
+
+function existingAbove(directory: string): string {
+  let existing = directory;
+  while (!existsSync(existing) && dirname(existing) !== existing) existing = dirname(existing);
+  return existing;
+}
+
+function failure(check: string, error: unknown, otherwise: string): Row {
+  const fix = error instanceof ClusterError ? (error.fix ?? otherwise) : otherwise;
+  return { check, status: 'warning', detail: messageOf(error), fix };
+}

@@ -1,0 +1,122 @@
+import { closeSync, constants, openSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { onPath, runChild } from './run-program.ts';
+import { PROGRAM_ANSWER_LIMIT_MILLISECONDS } from '../../shared/limits.ts';
+
+/** An NVIDIA GPU that the driver shows to this process. */
+export interface Gpu {
+  /** As nvidia-smi numbers it: in the order of the PCI bus, among those that a device cgroup lets through. */
+  readonly index: number;
+  readonly name: string;
+  /** "GPU-" and a UUID; empty where the driver does not tell. */
+  readonly uuid: string;
+  readonly driver: string;
+  /** Its MIG instances by their names for CUDA, in order; undefined where MIG is off. */
+  readonly instances?: readonly string[];
+}
+
+/** Where the kernel's driver tells of its GPUs; other than ordinary in tests. */
+export interface DriverPlaces {
+  readonly gpus: string;
+  readonly devices: string;
+}
+
+const ordinaryPlaces: DriverPlaces = { gpus: '/proc/driver/nvidia/gpus', devices: '/dev' };
+const UUID = /^GPU-[0-9a-f][0-9a-f-]*$/i;
+
+/**
+ * The NVIDIA GPUs that the driver shows to this process, in the order of the PCI bus: as nvidia-smi lists them, else (a
+ * container without it) as the kernel's driver does. None if there is no driver.
+ */
+export async function listGpus(places: DriverPlaces = ordinaryPlaces): Promise<readonly Gpu[]> {
+  const program = onPath('nvidia-smi');
+  const listed = program === undefined ? [] : parseGpus(await answerOf([program, ...gpuQuery]));
+  if (listed.length === 0) return kernelGpus(places);
+  if (program === undefined || !listed.some(({ instances }) => instances !== undefined)) return listed;
+  const instances = parseInstances(await answerOf([program, '-L']));
+  return listed.map((gpu) =>
+    gpu.instances === undefined ? gpu : { ...gpu, instances: instances.get(gpu.index) ?? [] },
+  );
+}
+
+const gpuQuery = [
+  '--query-gpu=index,name,uuid,driver_version,mig.mode.current',
+  '--format=csv,noheader,nounits',
+] as const;
+
+/** What the program writes; empty where it fails or does not answer in time. */
+async function answerOf(command: readonly string[]): Promise<string> {
+  try {
+    const answer = await runChild(command, { limitMilliseconds: PROGRAM_ANSWER_LIMIT_MILLISECONDS });
+    return answer.status === 0 ? answer.stdout : '';
+  } catch {
+    return '';
+  }
+}
+
+/** Parses nvidia-smi's CSV; lines that are not a GPU are passed over. */
+export function parseGpus(csv: string): readonly Gpu[] {
+  return csv.split('\n').flatMap((line) => {
+    const [index = '', name = '', uuid = '', driver = '', mig = ''] = line
+      .split(',')
+      .map((field) => field.trim());
+    if (!/^\d+$/.test(index)) return [];
+    const gpu = { index: Number(index), name, uuid: UUID.test(uuid) ? uuid : '', driver };
+    return [/^enabled$/i.test(mig) ? { ...gpu, instances: [] } : gpu];
+  });
+}
+
+/** The MIG instances of each GPU, by its index, in what `nvidia-smi -L` prints: each below its GPU. */
+export function parseInstances(list: string): ReadonlyMap<number, readonly string[]> {
+  const found = new Map<number, string[]>();
+  let current: string[] = [];
+  for (const line of list.split('\n')) {
+    const index = /^GPU (\d+):/.exec(line)?.[1];
+    const instance = /^\s+MIG .*\(UUID: (MIG-[^\s)]+)\)/.exec(line)?.[1];
+    if (index !== undefined) found.set(Number(index), (current = []));
+    else if (instance !== undefined) current.push(instance);
+  }
+  return found;
+}
+
+/** The driver's own list. A device cgroup does not shorten it, so each device is opened to see whether it may be. */
+function kernelGpus({ gpus, devices }: DriverPlaces): Gpu[] {
+  return namesIn(gpus)
+    .toSorted()
+    .map((bus) => readText(join(gpus, bus, 'information')))
+    .filter((information) => !/^GPU Excluded:\s*Yes/m.test(information))
+    .filter((information) => {
+      const minor = /^Device Minor:\s*(\d+)/m.exec(information)?.[1];
+      return minor === undefined || canBeOpened(join(devices, `nvidia${minor}`));
+    })
+    .map((information, index) => {
+      const name = /^Model:\s*(.+)$/m.exec(information)?.[1]?.trim() ?? '';
+      const uuid = /^GPU UUID:\s*(\S+)/m.exec(information)?.[1] ?? '';
+      return { index, name, uuid: UUID.test(uuid) ? uuid : '', driver: '' };
+    });
+}
+
+function namesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch {
+    return [];
+  }
+}
+
+function readText(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+function canBeOpened(device: string): boolean {
+  try {
+    closeSync(openSync(device, constants.O_RDWR));
+    return true;
+  } catch {
+    return false;
+  }
+}
