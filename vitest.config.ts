@@ -10,14 +10,16 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/{process,browser,prometheus,swift,slurm,hosts,gpu,containers}/**'],
+          exclude: ['test/system/**'],
           testTimeout: 120_000,
         },
       },
       {
         test: {
-          name: 'process',
-          include: ['test/{process,browser,prometheus,swift,slurm,hosts}/**/*.test.ts'],
+          name: 'system',
+          include: ['test/system/**/*.test.ts'],
+          // Each of the two has a run of its own (npm run test:gpu, npm run test:containers).
+          exclude: ['test/system/{gpu,containers}/**'],
           testTimeout: 300_000,
           // Each of them fills the machine.
           fileParallelism: false,
@@ -27,7 +29,7 @@ export default defineConfig({
       {
         test: {
           name: 'gpu',
-          include: ['test/gpu/**/*.test.ts'],
+          include: ['test/system/gpu/**/*.test.ts'],
           testTimeout: 600_000,
           fileParallelism: false,
           sequence: { groupOrder: 2 },

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs numpy and safetensors for test/python into .mnist-dist/python, with pip, unless they are there. Where that is not
+# Installs numpy and safetensors for test/system/process into .mnist-dist/python, with pip, unless they are there. Where that is not
 # possible it says why and ends well: the test is skipped then, and says so.
 set -eu
 cd "$(dirname "$0")/.."

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Installs what test/prometheus, test/browser, test/swift, test/slurm, test/hosts and test/process need, Debian's prometheus,
+# Installs what test/system/prometheus, test/system/browser, test/system/swift, test/system/slurm, test/system/hosts and test/system/process need, Debian's prometheus,
 # chromium-headless-shell, Swift (a server of S3), Slurm, programs for networks and Fashion-MNIST, and the file systems of
-# test/coordinator/file-systems.test.ts, unless they are there.
+# test/unit/coordinator/run-directory/file-systems.test.ts, unless they are there.
 # Where that is not possible it says why and ends well: their tests are skipped then, and say so.
 set -eu
 

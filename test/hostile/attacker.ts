@@ -2,7 +2,7 @@ import { connect, type Socket } from 'node:net';
 import { encodeHeader, type Tensor } from '../../shared/wire/frame.ts';
 import { coordinatorMessage, type CoordinatorMessage } from '../../shared/wire/messages.ts';
 import { receive, type Received } from '../../shared/wire/receive.ts';
-import { answerTo } from '../shared/prove.ts';
+import { answerTo } from '../fixtures/proven-client.ts';
 import {
   CLOSE,
   controlFrame,

@@ -15,8 +15,8 @@ import {
 } from '../../shared/wire/proof.ts';
 import { connect, fetchDescription, type DialOptions } from '../../worker/dial.ts';
 import { Anchor, type Trust } from '../../worker/trust.ts';
-import { answerTo } from '../shared/prove.ts';
-import { TestAuthority } from '../worker/certificates.ts';
+import { answerTo } from '../fixtures/proven-client.ts';
+import { TestAuthority } from '../fixtures/certificates.ts';
 import { description } from './fake-coordinator.ts';
 import { plainRequest, upgradeRequest, WORKER_PATH } from './frames.ts';
 import { TOKEN } from './honest.ts';

@@ -19,8 +19,8 @@ import { Client } from '../../worker/client.ts';
 import { Computation } from '../../worker/computation.ts';
 import type { DialOptions } from '../../worker/dial.ts';
 import { Anchor } from '../../worker/trust.ts';
-import { temporaryFolder } from '../process/cluster.ts';
-import { isProven, proveUpgrades } from '../shared/prove.ts';
+import { temporaryFolder } from '../fixtures/processes.ts';
+import { isProven, proveUpgrades } from '../fixtures/proven-client.ts';
 import { TOKEN } from './honest.ts';
 import { configurationOf, dataset, reference } from './target.ts';
 

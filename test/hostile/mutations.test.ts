@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { errorTable } from '../../shared/errors.ts';
 import { CHECKSUM_BYTES, encodeHeader } from '../../shared/wire/frame.ts';
 import { FRAME_ALIGNMENT_BYTES } from '../../shared/limits.ts';
-import { Random } from '../sim/random.ts';
+import { Random } from '../fixtures/seeded-random.ts';
 import { Attacker } from './attacker.ts';
 import { expectBoundedMemory } from './cost.ts';
 import { checksumOf, engine, hello, introduction, tensorFrame, webSocketFrame } from './frames.ts';

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { errorTable } from '../../shared/errors.ts';
 import { encodeHeader } from '../../shared/wire/frame.ts';
 import { MAX_CONNECTIONS, MAX_NEWCOMERS } from '../../shared/limits.ts';
-import { getProven } from '../shared/prove.ts';
+import { getProven } from '../fixtures/proven-client.ts';
 import { Attacker } from './attacker.ts';
 import { expectBoundedMemory } from './cost.ts';
 import {

@@ -5,7 +5,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { listen, type CoordinatorServer } from '../../coordinator/network/server.ts';
 import { ClusterError } from '../../shared/errors.ts';
 import { getOver, prepareRequest } from '../../worker/proven-request.ts';
-import { TestAuthority } from '../worker/certificates.ts';
+import { TestAuthority } from '../fixtures/certificates.ts';
 import { TOKEN } from './honest.ts';
 
 const nobody = {

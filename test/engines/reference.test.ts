@@ -1,6 +1,0 @@
-import { createEngine } from '../../worker/engines/create.ts';
-import { engineContract } from './contract.ts';
-
-engineContract('reference', ({ shape, kernels }) =>
-  createEngine('reference', shape, kernels, { threads: 1, device: 'cpu' }),
-);

@@ -1,6 +1,0 @@
-import { createEngine } from '../../worker/engines/create.ts';
-import { engineContract } from './contract.ts';
-
-engineContract('wasm', ({ shape, kernels }) =>
-  createEngine('wasm', shape, kernels, { threads: 1, device: 'cpu' }),
-);

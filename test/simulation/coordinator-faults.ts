@@ -1,0 +1,88 @@
+import type { Random } from '../fixtures/seeded-random.ts';
+
+/** What goes wrong with coordinator and disk; whoever simulates does it. */
+export interface CoordinatorWorld {
+  /** It is killed and started again after so many milliseconds. */
+  kill(pause: number): void;
+  /** Everybody who uses the disk is gone, and what was not synced. */
+  cutPower(pause: number): void;
+  /** Only so many bytes can be written for so many milliseconds. */
+  fillDisk(bytes: number, milliseconds: number): void;
+  /** It is stopped for so long. */
+  stop(milliseconds: number): void;
+  /** It is stopped for so long; meanwhile, after a pause, another host's takes over. */
+  supersede(milliseconds: number, pause: number): void;
+  /** A second one wants the same run. */
+  intrude(): void;
+  /** The time of day jumps by so many milliseconds. */
+  setClock(byMilliseconds: number): void;
+}
+
+interface Fault {
+  readonly weight: number;
+  readonly strike: (world: CoordinatorWorld, random: Random) => string;
+}
+
+const faults: readonly Fault[] = [
+  {
+    weight: 4,
+    strike: (world, random) => {
+      const pause = random.between(50, 3_000);
+      world.kill(pause);
+      return `the coordinator is killed, and started again after ${pause.toFixed(0)} ms`;
+    },
+  },
+  {
+    weight: 4,
+    strike: (world, random) => {
+      const pause = random.between(50, 3_000);
+      world.cutPower(pause);
+      return `the power fails, and the coordinator is started again after ${pause.toFixed(0)} ms`;
+    },
+  },
+  {
+    weight: 3,
+    strike: (world, random) => {
+      const [bytes, milliseconds] = [random.below(3_000), random.between(50, 8_000)];
+      world.fillDisk(bytes, milliseconds);
+      return `the disk has ${bytes} bytes left for ${milliseconds.toFixed(0)} ms`;
+    },
+  },
+  {
+    weight: 1,
+    strike: (world, random) => {
+      const milliseconds = random.between(10, 5_000);
+      world.stop(milliseconds);
+      return `the coordinator is stopped for ${milliseconds.toFixed(0)} ms`;
+    },
+  },
+  {
+    weight: 4,
+    strike: (world, random) => {
+      const [milliseconds, pause] = [random.between(10, 20_000), random.between(0, 1_000)];
+      world.supersede(milliseconds, pause);
+      return `the coordinator is stopped for ${milliseconds.toFixed(0)} ms, and after ${pause.toFixed(0)} ms another host takes over`;
+    },
+  },
+  { weight: 1, strike: (world) => (world.intrude(), 'a second coordinator wants the run') },
+  {
+    weight: 1,
+    strike: (world, random) => {
+      const hours = random.pick([-24, 24]);
+      world.setClock(hours * 3_600_000);
+      return `the clock is set ${hours} hours forward`;
+    },
+  },
+];
+
+const sumOfWeights = faults.reduce((sum, { weight }) => sum + weight, 0);
+
+/** Lets something go wrong with the coordinator or its disk; returns what. */
+export function strikeCoordinator(world: CoordinatorWorld, random: Random): string {
+  let at = random.next() * sumOfWeights;
+  for (const fault of faults) {
+    at -= fault.weight;
+    if (at < 0) return fault.strike(world, random);
+  }
+  throw new Error('the weights of all faults are more than their sum');
+}

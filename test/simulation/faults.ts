@@ -1,0 +1,80 @@
+import type { Random } from '../fixtures/seeded-random.ts';
+import type { SimulatedWorker } from './simulated-worker.ts';
+
+/** Something that goes wrong with one worker, how often, and in words. */
+interface Fault {
+  readonly weight: number;
+  readonly strike: (worker: SimulatedWorker, random: Random, all: readonly SimulatedWorker[]) => string;
+}
+
+const faults: readonly Fault[] = [
+  {
+    weight: 4,
+    strike: (worker, random) => {
+      const pause = random.between(10, 3_000);
+      worker.crash(pause);
+      return `is killed, and started again after ${pause.toFixed(0)} ms`;
+    },
+  },
+  {
+    weight: 4,
+    strike: (worker, random) => {
+      const pause = random.chance(0.3) ? random.between(1_000, 40_000) : random.between(20, 1_000);
+      worker.stall(pause);
+      return `is stopped for ${pause.toFixed(0)} ms`;
+    },
+  },
+  { weight: 3, strike: (worker) => (worker.wire?.cut(), 'loses its connection') },
+  {
+    weight: 2,
+    strike: (worker) => (worker.wire?.silence('coordinator'), 'is no longer heard: half-open'),
+  },
+  { weight: 2, strike: (worker) => (worker.wire?.silence('worker'), 'no longer hears: half-open') },
+  {
+    weight: 2,
+    strike: (worker, random) => {
+      const milliseconds = random.between(50, 2_000);
+      worker.wire?.slow(milliseconds);
+      return `has a network of up to ${milliseconds.toFixed(0)} ms`;
+    },
+  },
+  {
+    weight: 2,
+    strike: (worker, random) => {
+      worker.shardMilliseconds = Math.min(200, worker.shardMilliseconds * random.between(3, 30));
+      return `needs ${worker.shardMilliseconds.toFixed(0)} ms for a shard`;
+    },
+  },
+  { weight: 2, strike: (worker) => ((worker.isRepeating = true), 'sends every result twice') },
+  {
+    weight: 2,
+    strike: (worker, _, all) => {
+      // Where two workers differ about what is audited, or two waver, another one is needed, and there may be none.
+      if (worker.isAudited || all.some(({ isWavering }) => isWavering)) return 'computes on';
+      worker.isWavering = true;
+      return 'sends another result after each of its own';
+    },
+  },
+  {
+    weight: 1,
+    strike: (worker, _, all) => {
+      // Once in a simulation: two for one part would be the model's fault.
+      if (all.some(({ wasBroken }) => wasBroken)) return 'computes on';
+      worker.isBroken = true;
+      worker.wasBroken = true;
+      return 'computes a NaN';
+    },
+  },
+];
+
+const sumOfWeights = faults.reduce((sum, { weight }) => sum + weight, 0);
+
+/** Lets something go wrong with the worker; returns what. */
+export function strike(worker: SimulatedWorker, all: readonly SimulatedWorker[], random: Random): string {
+  let at = random.next() * sumOfWeights;
+  for (const fault of faults) {
+    at -= fault.weight;
+    if (at < 0) return fault.strike(worker, random, all);
+  }
+  throw new Error('the weights of all faults are more than their sum');
+}

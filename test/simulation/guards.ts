@@ -1,0 +1,289 @@
+import { diskGuards } from './disk-guards.ts';
+
+/** A line that keeps a promise, and what it becomes when it is gone. */
+export interface Guard {
+  readonly name: string;
+  readonly file: string;
+  readonly line: string;
+  readonly without: string;
+  /** The test that notices, where the simulator cannot. */
+  readonly test?: string;
+}
+
+const VOTES = 'test/unit/coordinator/decisions/votes.test.ts';
+const SUSPENSION = 'test/simulation/suspension.test.ts';
+const AUDIT = 'test/unit/coordinator/decisions/audit.test.ts';
+
+export const guards: readonly Guard[] = [
+  ...diskGuards,
+  {
+    name: 'a result of another step is dropped',
+    file: 'coordinator/decisions/results.ts',
+    line: 'task.kind !== kind || task.step !== message.step)',
+    without: 'task.kind !== kind)',
+  },
+  {
+    name: 'a result that is not finite is refused',
+    file: 'coordinator/decisions/results.ts',
+    line: 'if (!verdict.finite) return',
+    without: 'if (!verdict.finite && !verdict.intact) return',
+  },
+  {
+    name: 'the first result of a part is the only one',
+    file: 'coordinator/decisions/results.ts',
+    line: 'if (part.accepted !== undefined) return differ(',
+    without: 'if (part.accepted?.slot === -1) return differ(',
+    test: VOTES,
+  },
+  {
+    name: 'what is audited counts only when two agree',
+    file: 'coordinator/decisions/results.ts',
+    line: 'if (supportOf(answered, answer) < part.quorum)',
+    without: 'if (supportOf(answered, answer) < 1)',
+  },
+  {
+    name: 'digests are compared where two must agree',
+    file: 'coordinator/decisions/votes.ts',
+    line: 'other.digest === digest && digest !== undefined && other.correct === correct',
+    without: 'other.correct === correct',
+    test: AUDIT,
+  },
+  {
+    name: 'what a connection said goes with it',
+    file: 'coordinator/decisions/leases.ts',
+    line: 'answers: part.answers.filter((answer) => answer.slot !== slot)',
+    without: 'answers: part.answers',
+    test: VOTES,
+  },
+  {
+    name: 'a result that is taken back is forgotten in the sum',
+    file: 'coordinator/decisions/votes.ts',
+    line: 'sums.delete(top);',
+    without: '',
+  },
+  {
+    name: 'who contradicts itself is not believed',
+    file: 'coordinator/decisions/results.ts',
+    line: 'if (verdict.finite && earlier !== undefined && !isAlike(earlier, answer))',
+    without: 'if (verdict.finite && earlier !== undefined && earlier.slot === -1)',
+    test: VOTES,
+  },
+  {
+    name: 'memory that was given back is not read again',
+    file: 'shared/wire/frame.ts',
+    line: 'if (!isThere) return false;',
+    without: '',
+    test: 'test/unit/shared/wire/frame.test.ts',
+  },
+  {
+    name: 'weights that were replaced before they were read are not taken for damaged',
+    file: 'shared/wire/shared-memory.ts',
+    line: 'return readWhole(this.#descriptor, stamp, stampStart(room)) && stamp.readBigUInt64LE() !== checksum;',
+    without: 'return stamp.length === 0;',
+    test: SUSPENSION,
+  },
+  {
+    name: 'the time in which a process was suspended counts for nobody',
+    file: 'shared/clock.ts',
+    line: 'if (isSuspension) this.#skipped += gap;',
+    without: '',
+    test: 'test/unit/shared/clock.test.ts',
+  },
+  {
+    name: 'the time in which a process computes counts, however long its event loop is held up',
+    file: 'shared/clock.ts',
+    line: 'gap >= SUSPENSION_MILLISECONDS && used - this.#used < gap / 2;',
+    without: 'gap >= SUSPENSION_MILLISECONDS;',
+    test: 'test/unit/shared/clock.test.ts',
+  },
+  {
+    name: 'a worker that is let in and cut off again and again gives up',
+    file: 'worker/session.ts',
+    line: 'state.failingSince === undefined ? now : state.failingSince + connected;',
+    without: 'state.welcomedAt !== undefined ? now : (state.failingSince ?? now);',
+    test: 'test/unit/worker/session.test.ts',
+  },
+  {
+    name: 'who says too much that nothing asked for is closed',
+    file: 'coordinator/decisions/chatter.ts',
+    line: 'if (left < 0) {',
+    without: 'if (left < -Infinity) {',
+    test: 'test/unit/coordinator/decisions/chatter.test.ts',
+  },
+  {
+    name: 'a result that was asked for costs nothing',
+    file: 'coordinator/decisions/membership.ts',
+    line: 'if (isResult && worker.unanswered > 0)',
+    without: 'if (isResult && worker.unanswered < 0)',
+    test: 'test/unit/coordinator/decisions/chatter.test.ts',
+  },
+  {
+    name: 'who contradicts itself about a step that is done is not believed',
+    file: 'coordinator/decisions/results.ts',
+    line: 'if (earlier !== undefined && !isAlike(earlier, answer))',
+    without: 'if (earlier?.slot === -1)',
+    test: VOTES,
+  },
+  {
+    name: 'who prepares for long keeps nobody out',
+    file: 'coordinator/decisions/membership.ts',
+    line: 'const idler = longestPreparing(others, now);',
+    without: 'const idler = longestPreparing([], now);',
+    test: 'test/unit/coordinator/decisions/training-loop.test.ts',
+  },
+  {
+    name: 'samples per worker outlive a crash',
+    file: 'coordinator/open-run.ts',
+    line: 'if (shares !== undefined) return shares;',
+    without: '',
+  },
+  {
+    name: 'a claim binds nobody once those who made it are gone',
+    file: 'coordinator/decisions/fingerprints.ts',
+    line: "if (!isClaim(state) || state.phase !== 'gathering') return { state, effects: [] };",
+    without: 'if (isClaim(state) || !isClaim(state)) return { state, effects: [] };',
+    test: 'test/unit/coordinator/decisions/training-loop.test.ts',
+  },
+  {
+    name: 'a claim that others wait for has an end',
+    file: 'coordinator/decisions/membership.ts',
+    line: 'if (holders.length === 0) return { state, effects: [] };',
+    without: 'if (holders.length >= 0) return { state, effects: [] };',
+    test: 'test/unit/coordinator/decisions/training-loop.test.ts',
+  },
+  {
+    name: 'memory of a message is used again only once it was given back',
+    file: 'shared/wire/large-messages.ts',
+    line: 'this.#options.deliver(message, () => (this.#spare = message));',
+    without: 'this.#options.deliver(message, () => undefined);\n      this.#spare = message;',
+    test: 'test/unit/shared/wire/large-messages.test.ts',
+  },
+  {
+    name: 'a frame of a client without a mask is for ws to judge',
+    file: 'shared/wire/websocket-head.ts',
+    line: 'if ((mask !== undefined) !== isClient) return false;',
+    without: '',
+    test: 'test/unit/shared/wire/large-messages.test.ts',
+  },
+  {
+    name: 'padding is not leased but added as zero',
+    file: 'coordinator/decisions/reduce.ts',
+    line: 'const siblingIsPadding = !hasReal(sibling, virtualShards, realShards);',
+    without: 'const siblingIsPadding = false;',
+  },
+  {
+    name: 'sums are flushed',
+    file: 'shared/kernels/reference-kernels.ts',
+    line: 'if (!(Math.abs(rounded) < SMALLEST_NORMAL)) return rounded;',
+    without: 'if (rounded === rounded) return rounded;',
+  },
+  {
+    name: 'the leases of a worker that left are given to others',
+    file: 'coordinator/decisions/membership.ts',
+    line: 'const task = state.task && withoutWorker(state.task, slot);',
+    without: 'const task = state.task;',
+  },
+  {
+    name: 'only who holds a lease can be late',
+    file: 'coordinator/decisions/leases.ts',
+    line: "return state === 'open' && deadline <= now;",
+    without: "return state !== 'refused' && deadline <= now;",
+  },
+  {
+    name: 'a part that misses its deadlines gets more time',
+    file: 'coordinator/decisions/leases.ts',
+    line: 'usualMilliseconds(times, kind, work) * 2 ** missed,',
+    without: 'usualMilliseconds(times, kind, work),',
+    test: 'test/unit/coordinator/decisions/leases.test.ts',
+  },
+  {
+    name: 'a body that was taken back is taken again from who has confirmed it',
+    file: 'coordinator/decisions/results.ts',
+    line: ' && supportOf(part, earlier) < part.quorum',
+    without: '',
+    test: VOTES,
+  },
+  {
+    name: 'a checksum that was made up is found by its digest',
+    file: 'coordinator/decisions/votes.ts',
+    line: 'if (isDigested && one.digest !== other.digest) return false;',
+    without: '',
+    test: VOTES,
+  },
+  {
+    name: 'who prepares has no more time than it has said',
+    file: 'coordinator/decisions/membership.ts',
+    line: 'const seen = isReady ? { ...worker, silentAt } : worker;',
+    without: 'const seen = { ...worker, silentAt };',
+    test: 'test/unit/coordinator/decisions/training-loop.test.ts',
+  },
+  {
+    name: 'a coordinator that has ended takes no event',
+    file: 'coordinator/driver.ts',
+    line: 'if (this.#farewell !== undefined) return;',
+    without: '',
+    test: 'test/unit/coordinator/driver.test.ts',
+  },
+  {
+    name: 'who still computes a part is not asked for it again',
+    file: 'coordinator/decisions/leases.ts',
+    line: "count(slot, 'late') === 0 && !isSpent(slot)",
+    without: '!isSpent(slot)',
+  },
+  {
+    name: 'with too few workers no step begins',
+    file: 'coordinator/decisions/training-loop.ts',
+    line: "if (state.phase !== 'running') return { state, effects: [] };",
+    without: '',
+  },
+  {
+    name: 'a coordinator that comes back restores the moments',
+    file: 'coordinator/tensors.ts',
+    line: 'this.#kernels.floats(this.#secondMoment, this.parameters).set(from.secondMoment);',
+    without: '',
+  },
+  {
+    name: 'a worker gives up a connection on which nothing is heard',
+    file: 'worker/link.ts',
+    line: 'if (!this.#open || silent < limits.IDLE_LIMIT_MILLISECONDS) return;',
+    without: 'if (!this.#open || silent < Infinity) return;',
+    test: 'test/unit/worker/link.test.ts',
+  },
+  {
+    name: 'workers of who was taken over look for the other one',
+    file: 'coordinator/serve.ts',
+    line: "? 'SUPERSEDED' : 'RUN_FAILED'",
+    without: "? 'RUN_FAILED' : 'RUN_FAILED'",
+  },
+  {
+    name: 'the term rises',
+    file: 'coordinator/open-run.ts',
+    line: 'old.record.term + 1',
+    without: 'old.record.term',
+  },
+  {
+    name: 'the term is on the disk before anybody hears of it',
+    file: 'coordinator/recorder.ts',
+    line: 'await store.writeRun(this.#begun);',
+    without: 'void store.writeRun(this.#begun).catch(() => undefined);',
+  },
+  {
+    name: 'a step that is computed again is not written again',
+    file: 'coordinator/recorder.ts',
+    line: 'if (recorded === undefined)\n      store.step(',
+    without: 'if (step > 0)\n      store.step(',
+  },
+  {
+    name: 'a step that is computed again is compared',
+    file: 'coordinator/recorder.ts',
+    line: "else if (recorded.line.kind !== 'step' || recorded.line.chain !== chain) throw differs(step, store.path);",
+    without: '',
+    test: 'test/unit/coordinator/replay/replay.test.ts',
+  },
+  {
+    name: 'workers hear that the run is finished when that is on the disk',
+    file: 'coordinator/serve.ts',
+    line: 'const outcome = await driver.outcome;',
+    without: 'const outcome = await driver.outcome; driver.shutDown(outcome);',
+  },
+];

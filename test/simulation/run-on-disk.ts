@@ -1,0 +1,136 @@
+import { join } from 'node:path';
+import { z } from 'zod';
+import { Chain, firstLink } from '../../shared/files/chain.ts';
+import type { Configuration } from '../../shared/configuration.ts';
+import type { Dataset } from '../../shared/dataset/dataset.ts';
+import { assert } from '../../shared/errors.ts';
+import { checksumText, readMetrics } from '../../shared/files/metrics.ts';
+import { encodeModel } from '../../shared/files/model-file.ts';
+import { parseRunRecord, type RunRecord } from '../../shared/files/run-schema.ts';
+import { planStep, totalSteps } from '../../shared/arithmetic/schedule.ts';
+import type { SimulatedDisk } from './simulated-disk.ts';
+import { undisturbed, type ExpectedStep } from './model.ts';
+import { RUN } from './simulated-coordinator.ts';
+
+const eventSchema = z.looseObject({
+  event: z.string(),
+  elapsed: z.number().min(0),
+  term: z.int().optional(),
+});
+
+export interface ExpectedRun {
+  readonly configuration: Configuration;
+  readonly steps: readonly ExpectedStep[];
+  readonly weights: Float32Array;
+  /** The link of each step. */
+  readonly chain: readonly string[];
+}
+
+function chainOf(configuration: Configuration, steps: readonly ExpectedStep[]): string[] {
+  const chain = new Chain(firstLink(configuration));
+  return steps.map(({ loss, correct, checksum }, i) => {
+    const { samples } = planStep(configuration, i + 1);
+    return chain.add({ step: i + 1, samples, loss, correct, weights: checksum });
+  });
+}
+
+export function simulatedDataset({ dataset, trainSamples, testSamples }: Configuration): Dataset {
+  const samplesOf = (samples: number) => ({
+    samples,
+    images: new Uint8Array(4 * samples),
+    labels: Uint8Array.from({ length: samples }, (_, i) => ((i * 7) >> 2) & 1),
+  });
+  return {
+    ...{ digest: dataset, bytes: new Uint8Array(0), name: undefined, rows: 2, columns: 2 },
+    ...{ classNames: ['0', '1'], train: samplesOf(trainSamples), test: samplesOf(testSamples) },
+  };
+}
+
+/** run.json, for certain on the disk. */
+export function durableRecord(disk: SimulatedDisk): RunRecord | undefined {
+  const bytes = disk.durable(join(RUN, 'run.json'));
+  return bytes === undefined ? undefined : parseRunRecord(textOf(bytes), 'run.json');
+}
+
+/** The steps that metrics.jsonl says were done: each once, in order, as the undisturbed run's. */
+export function recordedSteps(disk: SimulatedDisk, expected: ExpectedRun): number {
+  const { lines, bad } = readMetrics(textOf(disk.read(join(RUN, 'metrics.jsonl'))));
+  assert(bad === undefined, `metrics.jsonl is what was written, but for line ${bad?.line}: ${bad?.reason}`);
+  let steps = 0;
+  let evaluated = 0;
+  for (const line of lines) {
+    if (line.kind === 'evaluation') {
+      assert(line.step === steps && evaluated < steps, `step ${line.step} is evaluated once, after ${steps}`);
+      evaluated = line.step;
+      continue;
+    }
+    const step = expected.steps[steps];
+    steps += 1;
+    assert(line.step === steps, `metrics.jsonl goes on with step ${steps}, not ${line.step}`);
+    assert(Object.is(line.loss, step?.loss), `its loss of step ${steps} is the undisturbed run's`);
+    assert(line.correct === step?.correct, `its hits of step ${steps} are the undisturbed run's`);
+    const isSame = line.weights === checksumText(step.checksum);
+    assert(isSame && line.chain === expected.chain[steps - 1], `its chain of step ${steps} is that run's`);
+  }
+  return steps;
+}
+
+/** events.jsonl: whole lines, terms that rise, and time that only passes, whatever the clock on the wall says. */
+function checkEvents(disk: SimulatedDisk): void {
+  const lines = textOf(disk.read(join(RUN, 'events.jsonl'))).split('\n');
+  assert(lines.pop() === '', 'events.jsonl ends with a whole line');
+  let last = 0;
+  let passed = 0;
+  for (const line of lines) {
+    const { event, term, elapsed } = eventSchema.parse(JSON.parse(line));
+    assert(
+      event === 'start' || elapsed >= passed,
+      `time passes in events.jsonl: ${passed} s, then ${elapsed} s`,
+    );
+    passed = elapsed;
+    if (event !== 'start') continue;
+    assert(term !== undefined && term > last, `in events.jsonl the term rises from ${last}, not to ${term}`);
+    last = term;
+  }
+}
+
+/** What a finished run leaves, after a power cut. */
+export function checkFinishedRun(disk: SimulatedDisk, expected: ExpectedRun): RunRecord {
+  disk.powerCut();
+  const { configuration, weights } = expected;
+  const record = parseRunRecord(textOf(disk.read(join(RUN, 'run.json'))), 'run.json');
+  const step = totalSteps(configuration);
+  const chain = expected.chain[step - 1] ?? '';
+  assert(record.state === 'finished' && record.step === step, `the run is finished, not ${record.state}`);
+  const { started, ended = '' } = record;
+  assert(Date.parse(ended) >= Date.parse(started), `the run ends after it began: ${started}, ${ended}`);
+  assert(record.chain === chain, "its last link is the undisturbed run's");
+  assert(recordedSteps(disk, expected) === step, 'metrics.jsonl has all steps');
+  const text = textOf(disk.read(join(RUN, 'metrics.jsonl')));
+  assert(text.endsWith('\n'), 'metrics.jsonl ends with a whole line');
+  assert(text.split('"kind":"evaluation"').length - 1 === configuration.epochs, 'each epoch is evaluated');
+  checkEvents(disk);
+  const model = encodeModel({ configuration, step, chain, weights });
+  assert(
+    Buffer.from(model).equals(disk.read(join(RUN, 'model.safetensors'))),
+    "the model's bytes are the undisturbed run's",
+  );
+  return record;
+}
+
+function textOf(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString();
+}
+
+const known = new Map<string, ExpectedRun>();
+
+/** What an undisturbed run of this configuration brings; computed once. */
+export function expectedOf(configuration: Configuration): ExpectedRun {
+  const key = `${configuration.virtualShards} ${configuration.seed} ${configuration.epochs}`;
+  const run = known.get(key);
+  if (run !== undefined) return run;
+  const { steps, weights } = undisturbed(configuration);
+  const expected = { configuration, steps, weights, chain: chainOf(configuration, steps) };
+  known.set(key, expected);
+  return expected;
+}

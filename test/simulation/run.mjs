@@ -1,0 +1,17 @@
+// `npm run sim -- --seeds 20000` simulates so many clusters; `--seed N` begins with that one, and alone does only it.
+import { spawnSync } from 'node:child_process';
+import { parseArgs } from 'node:util';
+
+const { values } = parseArgs({ options: { seed: { type: 'string' }, seeds: { type: 'string' } } });
+const first = Number(values.seed ?? 1);
+const seeds = Number(values.seeds ?? (values.seed === undefined ? 500 : 1));
+if (!Number.isInteger(first) || !Number.isInteger(seeds) || first < 0 || seeds < 1) {
+  process.stderr.write('sim: --seed and --seeds take whole numbers\n');
+  process.exitCode = 2;
+} else {
+  const { status } = spawnSync('node_modules/.bin/vitest', ['run', '--project', 'unit', 'test/simulation/'], {
+    stdio: 'inherit',
+    env: { ...process.env, MNIST_DIST_SIM_SEED: String(first), MNIST_DIST_SIM_SEEDS: String(seeds) },
+  });
+  process.exitCode = status ?? 1;
+}

@@ -1,0 +1,219 @@
+import { dirname, basename } from 'node:path';
+import type { Random } from '../fixtures/seeded-random.ts';
+
+/** A file grows at its end only, so what a power cut leaves of it is a length. */
+interface File {
+  readonly kind: 'file';
+  bytes: Uint8Array;
+  /** So many of them outlive a power cut. */
+  synced: number;
+}
+
+interface Directory {
+  readonly kind: 'directory';
+  /** What everybody sees. */
+  names: Map<string, Node>;
+  /** What was there when it was last synced. */
+  synced: Map<string, Node>;
+}
+
+type Node = File | Directory;
+export type { File as SimulatedFile };
+
+/**
+ * A disk behind a cache. Everybody sees what was done last; a power cut leaves what was synced for certain, and of all else
+ * what chance wants: a beginning of a file's new bytes, a name's old or new file. It can be full.
+ */
+export class SimulatedDisk {
+  readonly #random: Random;
+  readonly #root: Directory = emptyDirectory();
+  /** Bytes that can still be written. */
+  #space = Infinity;
+
+  constructor(random: Random) {
+    this.#random = random;
+  }
+
+  get isFull(): boolean {
+    return this.#space < Infinity;
+  }
+
+  /** From now on only so many bytes can be written. */
+  fill(space: number): void {
+    this.#space = space;
+  }
+
+  free(): void {
+    this.#space = Infinity;
+  }
+
+  /** Whoever uses the disk is gone before. */
+  powerCut(): void {
+    this.#cut(this.#root, new Set());
+  }
+
+  read(path: string): Uint8Array {
+    return this.#file(path).bytes;
+  }
+
+  /** What a power cut would leave at the very least; undefined where that is nothing. */
+  durable(path: string): Uint8Array | undefined {
+    let node: Node | undefined = this.#root;
+    for (const name of namesOf(path)) node = node?.kind === 'directory' ? node.synced.get(name) : undefined;
+    return node?.kind === 'file' ? node.bytes.subarray(0, node.synced) : undefined;
+  }
+
+  has(path: string): boolean {
+    return this.#find(path) !== undefined;
+  }
+
+  isFolder(path: string): boolean {
+    return this.#find(path)?.kind === 'directory';
+  }
+
+  list(path: string): string[] {
+    return [...this.#directory(path).names.keys()];
+  }
+
+  makeDirectory(path: string): void {
+    if (this.has(path)) throw systemError('EEXIST', path);
+    const { names } = this.#directory(dirname(path));
+    this.#needRoom();
+    names.set(basename(path), emptyDirectory());
+  }
+
+  removeDirectory(path: string): void {
+    if (this.#directory(path).names.size > 0) throw systemError('ENOTEMPTY', path);
+    this.#directory(dirname(path)).names.delete(basename(path));
+  }
+
+  create(path: string): File {
+    if (this.has(path)) throw systemError('EEXIST', path);
+    const { names } = this.#directory(dirname(path));
+    this.#needRoom();
+    const file: File = { kind: 'file', bytes: new Uint8Array(0), synced: 0 };
+    names.set(basename(path), file);
+    return file;
+  }
+
+  cut(path: string, length: number): void {
+    const file = this.#file(path);
+    file.bytes = file.bytes.subarray(0, length);
+    file.synced = file.bytes.length;
+  }
+
+  append(path: string): File {
+    return this.has(path) ? this.#file(path) : this.create(path);
+  }
+
+  rename(from: string, to: string): void {
+    const node = this.#find(from);
+    const target = this.#find(to);
+    if (node === undefined) throw systemError('ENOENT', from);
+    // Two names of one file stay.
+    if (target === node) return;
+    const { names } = this.#directory(dirname(to));
+    if (node.kind === 'directory') {
+      if (`${to}/`.startsWith(`${from}/`)) throw systemError('EINVAL', to);
+      if (target?.kind === 'file') throw systemError('ENOTDIR', to);
+      if (target !== undefined && target.names.size > 0) throw systemError('ENOTEMPTY', to);
+    } else if (target?.kind === 'directory') throw systemError('EISDIR', to);
+    names.set(basename(to), node);
+    this.#directory(dirname(from)).names.delete(basename(from));
+  }
+
+  remove(path: string): void {
+    if (this.has(path)) this.#directory(dirname(path)).names.delete(basename(path));
+  }
+
+  folders(path: string): string[] {
+    const { names } = this.#directory(path);
+    return [...names].flatMap(([name, { kind }]) => (kind === 'directory' ? name : []));
+  }
+
+  /** Lists and removes in this directory, whatever has its name later. */
+  openFolder(path: string): { list(): string[]; remove(name: string): void } {
+    const { names } = this.#directory(path);
+    return {
+      list: () => [...names.keys()],
+      remove: (name) => {
+        if (names.get(name)?.kind === 'directory') throw systemError('EISDIR', name);
+        names.delete(name);
+      },
+    };
+  }
+
+  syncDirectory(path: string): void {
+    const directory = this.#directory(path);
+    directory.synced = new Map(directory.names);
+  }
+
+  /** Takes all bytes or, where there is no room and now and then anyway, some of them. */
+  write(file: File, bytes: Uint8Array): number {
+    const some = this.#random.chance(0.1) ? 1 + this.#random.below(bytes.length) : bytes.length;
+    const written = Math.min(some, this.#space);
+    if (written === 0) throw systemError('ENOSPC', 'a write');
+    this.#space -= written;
+    file.bytes = Buffer.concat([file.bytes, bytes.subarray(0, written)]);
+    return written;
+  }
+
+  syncFile(file: File): void {
+    file.synced = file.bytes.length;
+  }
+
+  #needRoom(): void {
+    if (this.isFull && this.#random.chance(0.5)) throw systemError('ENOSPC', 'a name');
+  }
+
+  #cut(directory: Directory, seen: Set<Node>): void {
+    for (const name of new Set([...directory.synced.keys(), ...directory.names.keys()])) {
+      const [before, now] = [directory.synced.get(name), directory.names.get(name)];
+      const left = before === now || this.#random.chance(0.5) ? now : before;
+      if (left === undefined) directory.names.delete(name);
+      else directory.names.set(name, left);
+      if (left === undefined || seen.has(left)) continue;
+      seen.add(left);
+      if (left.kind === 'directory') this.#cut(left, seen);
+      else this.#tear(left);
+    }
+    directory.synced = new Map(directory.names);
+  }
+
+  #tear(file: File): void {
+    const unsynced = file.bytes.length - file.synced;
+    const left = this.#random.chance(0.3) ? 0 : this.#random.below(unsynced + 1);
+    file.bytes = file.bytes.subarray(0, file.synced + left);
+    file.synced = file.bytes.length;
+  }
+
+  #find(path: string): Node | undefined {
+    let node: Node | undefined = this.#root;
+    for (const name of namesOf(path)) node = node?.kind === 'directory' ? node.names.get(name) : undefined;
+    return node;
+  }
+
+  #file(path: string): File {
+    const node = this.#find(path);
+    if (node?.kind === 'file') return node;
+    throw systemError(node === undefined ? 'ENOENT' : 'EISDIR', path);
+  }
+
+  #directory(path: string): Directory {
+    const node = this.#find(path);
+    if (node?.kind === 'directory') return node;
+    throw systemError(node === undefined ? 'ENOENT' : 'ENOTDIR', path);
+  }
+}
+
+function emptyDirectory(): Directory {
+  return { kind: 'directory', names: new Map(), synced: new Map() };
+}
+
+function namesOf(path: string): string[] {
+  return path.split('/').filter((name) => name !== '');
+}
+
+function systemError(code: string, path: string): Error {
+  return Object.assign(new Error(`${code}: ${path}`), { code });
+}

@@ -1,0 +1,370 @@
+import { check } from '../../shared/kernels/reference-kernels.ts';
+import type { Configuration } from '../../shared/configuration.ts';
+import { ClusterError, unreachable } from '../../shared/errors.ts';
+import { encodeHeader, encodePointer, type Tensor } from '../../shared/wire/frame.ts';
+import * as limits from '../../shared/limits.ts';
+import { coordinatorMessage, type ResultMessage, type WorkerMessage } from '../../shared/wire/messages.ts';
+import { parameterCount } from '../../shared/arithmetic/model-shape.ts';
+import { receive } from '../../shared/wire/receive.ts';
+import type { MemoryAddress } from '../../shared/wire/shared-memory.ts';
+import { shardCount } from '../../shared/arithmetic/tree.ts';
+import { HostMemory } from '../../worker/host-memory.ts';
+import { initialSession, reduceSession } from '../../worker/session.ts';
+import type { SessionEffect, SessionEvent, SessionState } from '../../worker/session.ts';
+import { isAskable, predictionsOf, sumOf } from './model.ts';
+import type { Random } from '../fixtures/seeded-random.ts';
+import type { VirtualTime } from './virtual-time.ts';
+import type { Wire } from './wire.ts';
+import { sampleEngine } from '../fixtures/engine-identity.ts';
+import { tensorFrame } from '../fixtures/tensor-frame.ts';
+
+const PREPARE_MILLISECONDS = 50;
+const RESTART_MILLISECONDS = 1_000;
+
+export interface WorkerWorld {
+  readonly time: VirtualTime;
+  readonly random: Random;
+  readonly configuration: Configuration;
+  /** Whether some of the workers' results are audited. */
+  readonly isAudited: boolean;
+  /** A connection to the coordinator, or undefined when nobody listens. */
+  connect(worker: SimulatedWorker): Connected | undefined;
+  /** A worker has ended by itself: it was told that the run is finished, or what went wrong. */
+  ended(worker: SimulatedWorker, error: ClusterError | undefined): void;
+}
+
+/** What a worker gets that dials a coordinator, and where its memory is, if they share a host. */
+export interface Connected {
+  readonly wire: Wire;
+  readonly memory: MemoryAddress | undefined;
+}
+
+interface Queued {
+  readonly event: SessionEvent;
+  readonly tensor?: Tensor | undefined;
+}
+
+/**
+ * A worker's process: the real session reducer, a shell that takes simulated time, and whoever starts it again. Faults
+ * are switches on it.
+ */
+export class SimulatedWorker {
+  readonly name: string;
+  /** Milliseconds one shard takes. */
+  shardMilliseconds: number;
+  /** Each result is sent twice. */
+  isRepeating = false;
+  /** Each gradient is followed by another one that is wrong. */
+  isWavering = false;
+  /** Each gradient is wrong. */
+  isLying = false;
+  /** How many gradients it made up. */
+  lies = 0;
+  /** How often weights were replaced in shared memory before it has read them. */
+  stale = 0;
+  /** The next gradient is not finite. */
+  isBroken = false;
+  wasBroken = false;
+  readonly #world: WorkerWorld;
+  #state: SessionState;
+  /** Counts starts and connections: what belongs to an earlier one is dropped. */
+  #life = 0;
+  #wire: Wire | undefined;
+  #memory: HostMemory | undefined;
+  #heard = 0;
+  #weights = new Float32Array(0);
+  #queue: Queued[] = [];
+  /** What lies in its socket's buffer. */
+  #inbox: (() => void)[] = [];
+  #isTaking = false;
+  #stalledFrom = 0;
+  #stalledUntil = 0;
+  /** For how long it was suspended before. */
+  #asleep = 0;
+
+  constructor(world: WorkerWorld, name: string, shardMilliseconds: number) {
+    this.#world = world;
+    this.name = name;
+    this.shardMilliseconds = shardMilliseconds;
+    this.#state = this.#fresh();
+  }
+
+  get isAudited(): boolean {
+    return this.#world.isAudited;
+  }
+
+  get wire(): Wire | undefined {
+    return this.#wire;
+  }
+
+  start(): void {
+    this.#life += 1;
+    this.#state = this.#fresh();
+    this.#queue = [];
+    this.#inbox = [];
+    this.#isTaking = false;
+    this.#later(limits.HEARTBEAT_INTERVAL_MILLISECONDS, () => this.#beat());
+    this.#enqueue({ kind: 'start', now: this.#now() });
+  }
+
+  /** SIGKILL; the supervisor starts it again. */
+  crash(restartMilliseconds = RESTART_MILLISECONDS): void {
+    this.kill();
+    this.#world.time.after(restartMilliseconds, () => this.start());
+  }
+
+  kill(): void {
+    this.#life += 1;
+    this.#wire?.cut();
+    this.#forget();
+  }
+
+  #forget(): void {
+    this.#wire = undefined;
+    this.#memory?.close();
+    this.#memory = undefined;
+  }
+
+  get isCorrupt(): boolean {
+    return this.isLying || this.isWavering;
+  }
+
+  /** Its memory is replaced, and it is started again. */
+  repair(): void {
+    this.isLying = false;
+    this.isWavering = false;
+    this.crash();
+  }
+
+  /** SIGSTOP, and SIGCONT later. */
+  stall(milliseconds: number): void {
+    const now = this.#world.time.now();
+    if (this.#stalledUntil < now) {
+      this.#asleep = this.#asleepBy(now);
+      this.#stalledFrom = now;
+      this.#stalledUntil = now;
+    }
+    this.#stalledUntil = Math.max(this.#stalledUntil, now + milliseconds);
+  }
+
+  #asleepBy(time: number): number {
+    const stalled = Math.min(time, this.#stalledUntil) - this.#stalledFrom;
+    return this.#asleep + (stalled < limits.SUSPENSION_MILLISECONDS ? 0 : stalled);
+  }
+
+  #fresh(): SessionState {
+    return initialSession({
+      ...{ name: this.name, version: '0', maxRetries: Infinity, maxWaitMilliseconds: Infinity },
+      prepareLimitMilliseconds: 10_000,
+    });
+  }
+
+  /** As shared/clock.ts tells the time: a short stop is not noticed. */
+  #now(): number {
+    const now = this.#world.time.now();
+    return now - this.#asleepBy(now);
+  }
+
+  /** In this life, and not while it is stopped. */
+  #later(milliseconds: number, task: () => void): void {
+    const life = this.#life;
+    const run = (): void => {
+      if (life !== this.#life) return;
+      const stalled = this.#stalledUntil - this.#world.time.now();
+      if (stalled > 0) this.#world.time.after(stalled, run);
+      else task();
+    };
+    this.#world.time.after(milliseconds, run);
+  }
+
+  /** Takes what has arrived, in its order, as soon as the process runs. */
+  #takeFromSocket(take: () => void): void {
+    this.#inbox.push(take);
+    this.#later(0, () => this.#inbox.shift()?.());
+  }
+
+  #enqueue(event: SessionEvent, tensor?: Tensor): void {
+    this.#queue.push({ event, tensor });
+    if (!this.#isTaking) this.#take();
+  }
+
+  /** A process computes one thing after the other: the next event waits until the work of this one is done. */
+  #take(): void {
+    const next = this.#queue.shift();
+    this.#isTaking = next !== undefined;
+    if (next === undefined) return;
+    const { state, effects } = reduceSession(this.#state, next.event);
+    this.#state = state;
+    const life = this.#life;
+    let busy = 0;
+    try {
+      for (const effect of effects) busy = this.#perform(effect, next.tensor, busy);
+    } catch (error) {
+      // Nothing is computed with weights that are not there.
+      if (!(error instanceof ClusterError)) throw error;
+      this.#queue.unshift({ event: { kind: 'failed', error, now: this.#now() } });
+    }
+    if (life === this.#life) this.#later(busy, () => this.#take());
+  }
+
+  /** Returns when, in milliseconds from now, the process is done with it. */
+  #perform(effect: SessionEffect, tensor: Tensor | undefined, busy: number): number {
+    switch (effect.kind) {
+      case 'dial':
+        this.#later(effect.afterMilliseconds * this.#world.random.between(0.5, 1), () => this.#dial());
+        return busy;
+      case 'send':
+        this.#send(effect.message);
+        return busy;
+      case 'prepare':
+        this.#later(busy + PREPARE_MILLISECONDS, () => this.#prepared());
+        return busy + PREPARE_MILLISECONDS;
+      case 'takeWeights':
+        this.#takeWeights(tensor);
+        return busy;
+      case 'compute':
+        return this.#compute(effect, busy);
+      case 'prefetch':
+        return busy;
+      case 'disconnect':
+        this.#disconnect();
+        return busy;
+      case 'end':
+        this.#end(effect.error);
+        return busy;
+      default:
+        return unreachable(effect);
+    }
+  }
+
+  #dial(): void {
+    const connected = this.#world.connect(this);
+    if (connected === undefined) {
+      const error = new ClusterError('UNREACHABLE', 'nobody listens');
+      return this.#enqueue({ kind: 'failed', error, now: this.#now() });
+    }
+    const { wire, memory } = connected;
+    this.#wire = wire;
+    if (memory !== undefined)
+      this.#memory = new HostMemory(memory, parameterCount(this.#world.configuration.model));
+    this.#heard = this.#now();
+    const isCurrent = (): boolean => this.#wire === wire;
+    wire.attach('worker', {
+      receive: (frame) =>
+        this.#takeFromSocket(() => {
+          if (isCurrent()) this.#hear(frame);
+        }),
+      closed: (code) =>
+        this.#takeFromSocket(() => {
+          if (!isCurrent()) return;
+          this.#forget();
+          this.#enqueue({ kind: 'closed', code, now: this.#now() });
+        }),
+    });
+    this.#enqueue({ kind: 'opened', now: this.#now() });
+  }
+
+  #hear(frame: Buffer): void {
+    this.#heard = this.#now();
+    try {
+      const lookUp = (room: number, checksum: bigint) => this.#memory?.weights(room, checksum);
+      const { message, tensor } = receive(coordinatorMessage, frame, true, lookUp);
+      this.#enqueue({ kind: 'message', message, now: this.#now() }, tensor);
+    } catch (error) {
+      if (!(error instanceof ClusterError)) throw error;
+      this.#enqueue({ kind: 'broken', error, now: this.#now() });
+    }
+  }
+
+  #prepared(): void {
+    this.#enqueue({ kind: 'prepared', fingerprint: 'f'.repeat(64), engine: sampleEngine, now: this.#now() });
+  }
+
+  /** Weights that were replaced in shared memory before they were read are a reason to dial again. */
+  #takeWeights(tensor: Tensor | undefined): void {
+    this.#memory?.begin();
+    const weights = new Float32Array(parameterCount(this.#world.configuration.model));
+    if (tensor?.byteLength !== weights.byteLength) throw new Error('weights of another length');
+    const isWhole = tensor.copyTo(new Uint8Array(weights.buffer));
+    if (!isWhole || check(weights).checksum !== tensor.checksum) {
+      if (tensor.isStale()) {
+        this.stale += 1;
+        throw new ClusterError('TIMEOUT', 'the weights were replaced');
+      }
+      throw new Error('weights that changed on the way');
+    }
+    this.#weights = weights;
+  }
+
+  #send(message: WorkerMessage): void {
+    const memory = message.kind === 'ready' ? this.#memory?.address : undefined;
+    this.#wire?.send('coordinator', encodeHeader(memory === undefined ? message : { ...message, memory }));
+  }
+
+  #compute({ task, step, parts }: Extract<SessionEffect, { kind: 'compute' }>, busy: number): number {
+    const { configuration } = this.#world;
+    const { run, term } = this.#state;
+    const weights = this.#weights;
+    let at = busy;
+    for (const part of parts) {
+      const shards = task === 'step' ? shardCount(part, configuration.virtualShards) : 1;
+      const milliseconds = this.shardMilliseconds * shards;
+      at += milliseconds;
+      const fence = { run, term, step, part, microseconds: Math.round(1000 * milliseconds) };
+      if (task === 'evaluation') {
+        const values = predictionsOf(configuration, weights, part);
+        this.#later(at, () => this.#sendResult({ kind: 'predictions', ...fence }, values));
+        continue;
+      }
+      if (!isAskable(configuration, step, part))
+        throw new Error(`asked for node ${part}, which holds padding`);
+      const { values, correct } = sumOf(configuration, weights, step, part);
+      if (this.isBroken) values[0] = NaN;
+      this.isBroken = false;
+      // No two make the same mistake.
+      const wrong = values.with(0, this.#world.random.between(1, 2));
+      const given = this.isLying ? wrong : values;
+      if (this.isLying) this.lies += 1;
+      const message = { kind: 'gradient', ...fence, correct } as const;
+      const isWavering = this.isWavering && !values.includes(NaN);
+      this.#later(at, () => {
+        this.#sendResult(message, given);
+        if (isWavering) this.#wire?.send('coordinator', frameOf(message, wrong));
+      });
+    }
+    return at;
+  }
+
+  #sendResult(message: ResultMessage, values: Float32Array): void {
+    const { checksum } = check(values);
+    const bytes = new Uint8Array(values.buffer);
+    const room = message.kind === 'gradient' ? this.#memory?.put(bytes, checksum) : undefined;
+    const frame =
+      room === undefined ? frameOf(message, values) : encodePointer({ ...message, room }, checksum);
+    this.#wire?.send('coordinator', frame);
+    // Where nobody else is there, a NaN twice would be the model's fault.
+    if (this.isRepeating && !values.includes(NaN)) this.#wire?.send('coordinator', frame);
+  }
+
+  #beat(): void {
+    this.#later(limits.HEARTBEAT_INTERVAL_MILLISECONDS, () => this.#beat());
+    if (this.#wire === undefined) return;
+    if (this.#state.phase === 'ready') this.#wire.send('coordinator', encodeHeader({ kind: 'heartbeat' }));
+    if (this.#now() - this.#heard < limits.IDLE_LIMIT_MILLISECONDS) return;
+    const error = new ClusterError('TIMEOUT', 'the coordinator was silent');
+    this.#enqueue({ kind: 'broken', error, now: this.#now() });
+  }
+
+  #disconnect(): void {
+    this.#wire?.close('worker', 1000, '');
+    this.#forget();
+  }
+
+  #end(error: ClusterError | undefined): void {
+    this.#world.ended(this, error);
+  }
+}
+
+function frameOf(message: ResultMessage, values: Float32Array): Buffer {
+  return tensorFrame(message, values, check(values).checksum);
+}

@@ -1,0 +1,39 @@
+// `npm run test:containers`: builds the images and runs them, with Debian's buildah and podman. Takes minutes and some gigabytes in
+// /tmp, which it removes; with CONTAINERS_SCRATCH=DIR they stay there, and the next time begins with them.
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+import { explain, prepare, root } from '../../../bin/bootstrap.mjs';
+
+const packages = {
+  buildah: 'buildah',
+  podman: 'podman',
+  runc: 'runc',
+  mmdebstrap: 'mmdebstrap',
+  catatonit: 'catatonit',
+  '/usr/lib/podman/aardvark-dns': 'netavark aardvark-dns',
+};
+
+process.exitCode = await testContainers().catch((error) => explain(error));
+
+async function testContainers() {
+  const missing = Object.entries(packages).filter(
+    ([program]) => spawnSync('sh', ['-c', `command -v "$1"`, 'sh', program]).status !== 0,
+  );
+  const why =
+    process.getuid() !== 0
+      ? 'that needs root'
+      : missing.length > 0
+        ? `apt-get install --no-install-recommends ${missing.map(([, name]) => name).join(' ')}`
+        : undefined;
+  if (why !== undefined) {
+    process.stdout.write(`skipped: ${why}\n`);
+    return 0;
+  }
+  await prepare();
+  const { main } = await import('../../../dist/cli/main.js');
+  const status = await main(['setup']);
+  if (status !== 0) return status;
+  const vitest = join(root, 'node_modules', '.bin', 'vitest');
+  const config = join('test', 'containers', 'vitest.config.ts');
+  return spawnSync(vitest, ['run', '--config', config], { cwd: root, stdio: 'inherit' }).status ?? 1;
+}

@@ -1,0 +1,103 @@
+import { spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { z } from 'zod';
+import { errorTable } from '../../../shared/errors.ts';
+import { parseRunRecord } from '../../../shared/files/run-schema.ts';
+import {
+  executable,
+  follow,
+  freePort,
+  newRun,
+  stepsWritten,
+  temporaryFolder,
+  until,
+  type Started,
+} from '../../fixtures/processes.ts';
+
+const LINE_BREAK = '\r';
+const CTRL_Z = '\u001a';
+const ENDLESS = ['--engine', 'reference', '--hidden', '8', '--steps', '1000000', '--no-http'];
+
+interface OnTerminal extends Started {
+  type(text: string): void;
+  close(): void;
+}
+
+/** A command on a terminal, which is closed when the test ends. */
+function onTerminal(command: readonly string[]): OnTerminal {
+  const script = fileURLToPath(new URL('terminal.py', import.meta.url));
+  const child = spawn('python3', [script, ...command], {
+    cwd: fileURLToPath(new URL('../../..', import.meta.url)),
+    env: { ...process.env, MNIST_DIST_PICTURES: 'no', PS1: '' },
+    stdio: ['pipe', 'pipe', 'pipe'],
+  });
+  const started = follow(child, null);
+  return {
+    ...started,
+    type: (text) => void child.stdin.write(text),
+    close: () => void child.stdin.end(),
+  };
+}
+
+function record(directory: string) {
+  const path = join(directory, 'run.json');
+  return parseRunRecord(readFileSync(path, 'utf8'), path);
+}
+
+async function trainsOn(directory: string): Promise<void> {
+  const before = stepsWritten(directory);
+  await until(() => (stepsWritten(directory) > before + 10 ? true : undefined));
+}
+
+describe('a terminal', () => {
+  it('suspends and continues a run, and ends it with a checkpoint when it is closed', async () => {
+    const runs = temporaryFolder();
+    const directory = join(runs, 'r');
+    const shell = onTerminal(['bash', '--norc', '--noprofile', '-i']);
+    const command = [process.execPath, executable, 'local', ...newRun(runs), ...ENDLESS];
+    shell.type(`${command.join(' ')}${LINE_BREAK}`);
+    await until(() => (stepsWritten(directory) > 0 ? true : undefined), shell);
+    shell.type(CTRL_Z);
+    await shell.says(/Stopped/);
+    shell.type(`fg${LINE_BREAK}`);
+    await trainsOn(directory);
+    shell.close();
+    await until(() => (record(directory).state === 'running' ? undefined : true));
+    expect(record(directory)).toMatchObject({ state: 'interrupted' });
+    expect(record(directory).step).toBeGreaterThan(0);
+    expect(readFileSync(join(directory, 'events.jsonl'), 'utf8')).toContain('"code":"HUNG_UP"');
+  });
+
+  it('ends a worker, with an exit code of its own', async () => {
+    const url = `ws://127.0.0.1:${await freePort()}`;
+    const worker = onTerminal([
+      ...[process.execPath, executable, 'worker', '--engine', 'reference', '--coordinator', url],
+    ]);
+    await worker.says(/trying again/);
+    worker.close();
+    await worker.says(new RegExp(`ended with ${errorTable.HUNG_UP.exit}\n`));
+  });
+
+  it('does not end what npm started under nohup', async () => {
+    const runs = temporaryFolder();
+    const directory = join(runs, 'r');
+    const log = join(runs, 'log');
+    let ended = false;
+    const options = [...newRun(runs), ...ENDLESS].join(' ');
+    const shell = onTerminal(['sh', '-c', `nohup npm start -- ${options} > ${log} 2>&1 & wait`]);
+    await until(() => (stepsWritten(directory) > 0 ? true : undefined), shell);
+    const { pid } = z
+      .object({ pid: z.int() })
+      .parse(JSON.parse(readFileSync(join(directory, 'lock.json'), 'utf8')));
+    onTestFinished(() => void (ended || process.kill(pid, 'SIGKILL')));
+    shell.close();
+    await until(() => (/SIGHUP is ignored/.test(readFileSync(log, 'utf8')) ? true : undefined));
+    await trainsOn(directory);
+    process.kill(pid, 'SIGTERM');
+    await until(() => (record(directory).state === 'running' ? undefined : true));
+    ended = true;
+  });
+});

@@ -1,0 +1,109 @@
+import { randomInt } from 'node:crypto';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { Random } from '../../fixtures/seeded-random.ts';
+import {
+  expectSame,
+  findChild,
+  type FinishedRun,
+  gone,
+  newRun,
+  QUICK_RECIPE,
+  readRun,
+  REFERENCE,
+  start,
+  startCoordinator,
+  startWorker,
+  stepsWritten,
+  temporaryFolder,
+  train,
+  until,
+} from '../../fixtures/processes.ts';
+
+const STEPS = 6000;
+const COMMON = [...QUICK_RECIPE, '--steps', String(STEPS)];
+const WORKERS = ['w0', 'w1', 'w2'];
+const WORKER_KILLS = 6;
+const COORDINATOR_KILLS = 2;
+const KILLS = WORKER_KILLS + COORDINATOR_KILLS;
+
+/** Who is killed after which step, in order; the end of the run is left for the last one to come back. */
+function planKills(random: Random): { step: number; victim: string }[] {
+  const victims = Array.from({ length: KILLS }, (_, i) =>
+    i < WORKER_KILLS ? random.pick(WORKERS) : 'coordinator',
+  );
+  return Array.from({ length: KILLS }, (_, i) => {
+    const [victim = ''] = victims.splice(random.below(victims.length), 1);
+    return { step: Math.floor(((i + random.next()) / KILLS) * 0.6 * STEPS), victim };
+  });
+}
+
+describe('a run of 6000 steps', () => {
+  let undisturbed: FinishedRun;
+
+  it('is compared with one that is not disturbed', async () => {
+    undisturbed = await train([...REFERENCE, ...COMMON, '-n', '3']);
+    expect(undisturbed.record.step).toBe(STEPS);
+  });
+
+  it('goes on when workers and coordinator are killed at random', async () => {
+    const seed = Number(process.env['KILLS_SEED'] ?? randomInt(2 ** 31));
+    process.stdout.write(`KILLS_SEED=${seed} repeats these kills\n`);
+    const kills = planKills(new Random(seed));
+    const runs = temporaryFolder();
+    const args = ['local', ...REFERENCE, ...COMMON, '-n', '3', '--checkpoint-every', '200'];
+    const local = start([...args, ...newRun(runs)]);
+    let written = 0;
+    for (const { step, victim } of kills) {
+      // The run has gone on since the last kill, and one that is being started again is waited for.
+      const least = Math.max(step, written + 1);
+      const child = await until(
+        () => (stepsWritten(join(runs, 'r')) < least ? undefined : findChild(local, victim)),
+        local,
+      );
+      process.kill(child.pid, 'SIGKILL');
+      await gone([child]);
+      written = stepsWritten(join(runs, 'r'));
+    }
+    expect(await local.exited, local.output()).toBe(0);
+    expect(local.output().match(/was ended by signal 9; starting it again/g)).toHaveLength(KILLS);
+    const disturbed = readRun(join(runs, 'r'));
+    expectSame(disturbed, undisturbed);
+    expect(disturbed.record.term).toBe(1 + COORDINATOR_KILLS);
+  });
+});
+
+describe('a run that a worker joins every few steps', () => {
+  const JOINING = 8;
+  const args = [...QUICK_RECIPE, '--steps', '400'];
+
+  it('counts every sample once, although each but two are killed after their first shard', async () => {
+    const undisturbed = await train([...REFERENCE, ...args, '-n', '2']);
+    // Two are needed, so that it stands still while one is missing.
+    const { process: coordinator, url, runs } = await startCoordinator([...args, '--min-workers', '2']);
+    const stays = startWorker(url, ['--name', 'stays']);
+    for (let i = 0; i < JOINING; i++) {
+      const joining = startWorker(url, ['--name', `joins${i}`]);
+      await coordinator.says(new RegExp(`joins${i} delivered its first shard`));
+      joining.process.kill('SIGKILL');
+      await joining.exited;
+    }
+    const last = startWorker(url, ['--name', 'last']);
+    for (const each of [coordinator, stays, last]) expect(await each.exited, each.output()).toBe(0);
+
+    const disturbed = readRun(join(runs, 'r'));
+    expectSame(disturbed, undisturbed);
+    const { workers } = disturbed.record;
+    const names = ['last', 'stays', ...Array.from({ length: JOINING }, (_, i) => `joins${i}`)];
+    expect(workers.map(({ name }) => name).toSorted()).toEqual(names.toSorted());
+    expect(workers.every(({ samples }) => samples > 0)).toBe(true);
+    const steps = disturbed.lines.filter(({ kind }) => kind === 'step');
+    expect(sum(workers)).toBe(sum(steps));
+    const lost = disturbed.events.filter(({ event }) => event === 'lost');
+    expect(lost).toHaveLength(JOINING);
+  });
+});
+
+function sum(counted: readonly { readonly samples: number }[]): number {
+  return counted.reduce((total, { samples }) => total + samples, 0);
+}

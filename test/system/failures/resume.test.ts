@@ -1,0 +1,273 @@
+import { spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { describe, expect, it, vi } from 'vitest';
+import { assert, errorTable } from '../../../shared/errors.ts';
+import { readMetrics } from '../../../shared/files/metrics.ts';
+import {
+  childOf,
+  expectSame,
+  findChild,
+  type FinishedRun,
+  gone,
+  newRun,
+  QUICK_RECIPE,
+  readRun,
+  REFERENCE,
+  run,
+  start,
+  temporaryFolder,
+  train,
+} from '../../fixtures/processes.ts';
+
+const STEPS = 1200;
+const COMMON = [...REFERENCE, ...QUICK_RECIPE, '--steps', String(STEPS), '--port', '0'];
+
+/** What Node gives a listener for which it finds no number. */
+const NODES_BACKLOG = 511;
+
+/** How many connections the system keeps for a listener; undefined on a machine without `ss`. */
+function backlogOf(port: number): number | undefined {
+  const { stdout } = spawnSync('ss', ['-Hltn', `sport = :${port}`], { encoding: 'utf8' });
+  return stdout === null || stdout === '' ? undefined : Number(stdout.split(/\s+/)[2]);
+}
+
+describe('a run that is disturbed', () => {
+  let undisturbed: FinishedRun;
+
+  it('is compared with one that is not', async () => {
+    undisturbed = await train([...COMMON, '-n', '2']);
+    expect(undisturbed.record.step).toBe(STEPS);
+    expect(undisturbed.lines.filter(({ kind }) => kind === 'step')).toHaveLength(STEPS);
+  });
+
+  it('goes on by itself when coordinator and workers are killed', async () => {
+    const runs = temporaryFolder();
+    const args = ['local', ...COMMON, '-n', '2', '--runs-dir', runs, '--run-id', 'r'];
+    const local = start([...args, '--checkpoint-every', '100']);
+    await local.says(/w1 delivered its first shard/);
+    process.kill(childOf(local, 'w0'), 'SIGKILL');
+    await local.says(/w0 was ended by signal 9; starting it again \(1 of at most 100/);
+    const coordinator = findChild(local, 'coordinator');
+    assert(coordinator !== undefined, 'local has a coordinator');
+    const port = Number(/--port=(\d+)/.exec(coordinator.arguments)?.[1]);
+    expect(backlogOf(port)).not.toBe(NODES_BACKLOG);
+    process.kill(coordinator.pid, 'SIGKILL');
+    await gone([coordinator]);
+    // While it is away, the port stays this run's.
+    await expect(once(createServer().listen(port, '127.0.0.1'), 'listening')).rejects.toMatchObject({
+      code: 'EADDRINUSE',
+    });
+    await local.says(/going on after step \d+ \(term 2\)/);
+    expect(await local.exited, local.output()).toBe(0);
+    const resumed = readRun(join(runs, 'r'));
+    expect(resumed.record).toMatchObject({ state: 'finished', term: 2 });
+    expect(resumed.events.filter(({ event }) => event === 'start')).toHaveLength(2);
+    expectSame(resumed, undisturbed);
+  });
+
+  it('loses no step when all workers are killed at once', async () => {
+    const runs = temporaryFolder();
+    const local = start(['local', ...COMMON, '-n', '2', '--runs-dir', runs, '--run-id', 'r']);
+    await local.says(/w1 delivered its first shard/);
+    for (const name of ['w0', 'w1']) process.kill(childOf(local, name), 'SIGKILL');
+    await local.says(/no worker is left; waiting for more/);
+    expect(await local.exited, local.output()).toBe(0);
+    expectSame(readRun(join(runs, 'r')), undisturbed);
+  });
+
+  it('takes work from a worker that is stopped, and gives it back when it goes on', async () => {
+    const runs = temporaryFolder();
+    const local = start(['local', ...COMMON, '-n', '2', '--runs-dir', runs, '--run-id', 'r']);
+    await local.says(/w1 delivered its first shard/);
+    // The first leases last half a minute; once some results are known, they follow the workers' speed.
+    const lines = join(runs, 'r', 'metrics.jsonl');
+    await vi.waitUntil(() => statSync(lines).size > 1000, { timeout: 60_000 });
+    const worker = childOf(local, 'w1');
+    const from = local.output().length;
+    process.kill(worker, 'SIGSTOP');
+    await local.says(/w1 is late; its work is offered to others/, from);
+    process.kill(worker, 'SIGCONT');
+    expect(await local.exited, local.output()).toBe(0);
+    expectSame(readRun(join(runs, 'r')), undisturbed);
+  });
+
+  it('goes on with whoever is there when its coordinator comes back', async () => {
+    const runs = temporaryFolder();
+    const args = ['local', ...COMMON, '-n', '2', '--runs-dir', runs, '--run-id', 'r'];
+    const local = start([...args, '--checkpoint-every', '20']);
+    await local.says(/w1 delivered its first shard/);
+    const worker = childOf(local, 'w1');
+    process.kill(worker, 'SIGSTOP');
+    process.kill(childOf(local, 'coordinator'), 'SIGKILL');
+    await local.says(/going on after step \d+ \(term 2\)/);
+    expect(await local.exited, local.output()).toBe(0);
+    expectSame(readRun(join(runs, 'r')), undisturbed);
+  });
+
+  it('goes on with --resume, with another number of workers, after Ctrl-C', async () => {
+    const runs = temporaryFolder();
+    const local = start([
+      'local',
+      ...COMMON,
+      '-n',
+      '2',
+      '--runs-dir',
+      runs,
+      ...['--checkpoint-every', '1h', '--audit', '0.5'],
+    ]);
+    await local.says(/w1 delivered its first shard/);
+    local.process.kill('SIGINT');
+    expect(await local.exited, local.output()).toBe(130);
+    const [id = ''] = readdirSync(runs);
+    expect(readdirSync(join(runs, id, 'checkpoints'))).toHaveLength(1);
+    // What is not said here is the run's.
+    const again = [
+      'local',
+      '--resume',
+      '--runs-dir',
+      runs,
+      '--engine',
+      'reference',
+      '-n',
+      '3',
+      '--port',
+      '0',
+    ];
+    const { code, output } = await run(again);
+    expect(code, output).toBe(0);
+    const resumed = readRun(join(runs, id));
+    expectSame(resumed, undisturbed);
+    expect(resumed.record.launch).toMatchObject({ audit: 0.5, allow_mixed_engines: false });
+
+    const third = await run(again);
+    expect(third.code, third.output).toBe(errorTable.USAGE.exit);
+    expect(third.output).toMatch(/no run in .* is unfinished/);
+  });
+
+  it('can be prolonged when it is finished', async () => {
+    const runs = temporaryFolder();
+    const short = ['local', ...REFERENCE, ...QUICK_RECIPE, '--steps', '300', ...newRun(runs)];
+    expect((await run(short)).code).toBe(0);
+    const resume = ['local', '--resume', join(runs, 'r'), '--engine', 'reference', '--port', '0'];
+    const asItIs = await run(resume);
+    expect(asItIs.code, asItIs.output).toBe(errorTable.USAGE.exit);
+    expect(asItIs.output).toMatch(/is finished/);
+    const longer = await run([...resume, '--steps', String(STEPS)]);
+    expect(longer.code, longer.output).toBe(0);
+    const { record, modelSha256 } = readRun(join(runs, 'r'));
+    expect(record.chain).toBe(undisturbed.record.chain);
+    expect(modelSha256).toBe(undisturbed.modelSha256);
+    // `runs` lists the time of both, with what was waited for workers; the pause between the two is in neither.
+    const secondsIn = (text: string | undefined) => {
+      const [, minutes, seconds] = /(\d+):(\d\d)/.exec(text ?? '') ?? [];
+      return 60 * Number(minutes) + Number(seconds);
+    };
+    const listed = await run(['runs', '--runs-dir', runs]);
+    const [trained] = /1,200 steps in \d+:\d\d with 2 workers/.exec(longer.output) ?? [];
+    expect(secondsIn(trained), longer.output).toBeLessThanOrEqual(secondsIn(listed.output));
+  });
+});
+
+describe('a run that should go on', () => {
+  async function interrupted(): Promise<{ runs: string; directory: string }> {
+    const runs = temporaryFolder();
+    const local = start([
+      'local',
+      ...COMMON,
+      '--runs-dir',
+      runs,
+      '--run-id',
+      'r',
+      '--checkpoint-every',
+      '20',
+      '--keep',
+      '100',
+    ]);
+    await local.says(/w1 delivered its first shard/);
+    local.process.kill('SIGINT');
+    expect(await local.exited, local.output()).toBe(130);
+    return { runs, directory: join(runs, 'r') };
+  }
+  const resume = ['local', '--resume', '--engine', 'reference', '--port', '0', '--runs-dir'];
+
+  it('is refused for another recipe, naming the option', async () => {
+    const { runs } = await interrupted();
+    const { code, output } = await run([...resume, runs, '--batch-size', '32', '--seed', '5']);
+    expect(code, output).toBe(errorTable.USAGE.exit);
+    expect(output).toMatch(/has other settings: --batch-size 64, not 32; --seed \d+, not 5/);
+  });
+
+  it('is refused for a run that is not there, naming the one that was meant', async () => {
+    const { runs, directory } = await interrupted();
+    const { code, output } = await run(['local', '--resume', 'r', '--runs-dir', runs]);
+    expect(code, output).toBe(errorTable.USAGE.exit);
+    expect(output).toContain(`there is no run r\n  Did you mean ${directory}?`);
+  });
+
+  it('is refused when it would become shorter', async () => {
+    const { runs } = await interrupted();
+    const { code, output } = await run([...resume, runs, '--steps', String(STEPS - 1)]);
+    expect(code, output).toBe(errorTable.USAGE.exit);
+    expect(output).toMatch(new RegExp(`has ${STEPS} steps; ${STEPS - 1} would make it shorter`));
+  });
+
+  it('is refused when its record was changed', async () => {
+    const { runs, directory } = await interrupted();
+    const path = join(directory, 'metrics.jsonl');
+    const text = readFileSync(path, 'utf8');
+    // The line at which its checkpoint begins: what was changed before it is for verify to find.
+    writeFileSync(path, text.replace(/"samples":\d+(?=[^\n]*\n$)/, '"samples":1'));
+    const { code, output } = await run([...resume, runs]);
+    expect(code, output).toBe(errorTable.DATA.exit);
+    expect(output).toMatch(/line \d+ of .*metrics\.jsonl is not what was written/);
+  });
+
+  it('is refused when lines are missing of what its checkpoint knows', async () => {
+    const { runs, directory } = await interrupted();
+    writeFileSync(join(directory, 'metrics.jsonl'), '');
+    const { code, output } = await run([...resume, runs]);
+    expect(code, output).toBe(errorTable.DATA.exit);
+    expect(output).toMatch(
+      /metrics\.jsonl ends at step 0, before the checkpoint of step \d+: lines are missing/,
+    );
+  });
+
+  it('goes on by whatever path names it, and without the events that nothing follows from', async () => {
+    const { runs, directory } = await interrupted();
+    rmSync(join(directory, 'events.jsonl'));
+    const again = ['local', '--engine', 'reference', '--port', '0'];
+    const { code, output } = await run([...again, '--resume', `${runs}/./r//`]);
+    expect(code, output).toBe(0);
+    expect(readRun(directory).record).toMatchObject({ state: 'finished', step: STEPS });
+  });
+
+  it('loses a torn last line, and no other', async () => {
+    const { runs, directory } = await interrupted();
+    const path = join(directory, 'metrics.jsonl');
+    const whole = readMetrics(readFileSync(path, 'utf8')).lines.length;
+    writeFileSync(path, '{"kind":"step","step":', { flag: 'a' });
+    const { code, output } = await run([...resume, runs]);
+    expect(code, output).toBe(0);
+    const { lines } = readRun(directory);
+    expect(lines.length).toBeGreaterThan(whole);
+    expect(lines.filter(({ kind }) => kind === 'step')).toHaveLength(STEPS);
+  });
+
+  it('has one coordinator at a time', async () => {
+    const runs = temporaryFolder();
+    const args = ['coordinator', ...newRun(runs), ...QUICK_RECIPE];
+    const token = { MNIST_DIST_TOKEN: 'a-token-of-the-tests-0123456789' };
+    const first = start(args, token);
+    await first.says(/waiting for a worker/);
+    const second = await run(
+      ['coordinator', '--port', '0', '--runs-dir', runs, '--resume', join(runs, 'r')],
+      token,
+    );
+    expect(second.code, second.output).toBe(errorTable.LOCKED.exit);
+    expect(second.output).toMatch(new RegExp(`process ${first.process.pid} .* is running this run`));
+    expect(first.process.exitCode).toBeNull();
+  });
+});

@@ -1,0 +1,207 @@
+import { spawn, spawnSync, type ChildProcessByStdio } from 'node:child_process';
+import { once } from 'node:events';
+import type { Readable, Writable } from 'node:stream';
+import { fileURLToPath } from 'node:url';
+import { onTestFinished } from 'vitest';
+import { z } from 'zod';
+import { executable, follow, type Started } from '../../fixtures/processes.ts';
+
+const scanner = fileURLToPath(new URL('scan.mjs', import.meta.url));
+/** test/install-servers.sh installs them, on Debian. */
+const PROGRAMS = ['unshare', 'nsenter', 'ip', 'tc', 'nft', 'tcpdump'];
+
+/** Why there can be no other hosts here; undefined where there can. */
+export const missing = whyNone();
+export const why = missing === undefined ? '' : `: ${missing}`;
+
+function whyNone(): string | undefined {
+  const absent = PROGRAMS.find((program) => spawnSync(program, ['--version']).error !== undefined);
+  if (absent !== undefined) return `${absent} is not installed`;
+  const { status, stderr } = spawnSync('unshare', ['--net', 'true'], { encoding: 'utf8' });
+  return status === 0 ? undefined : `network namespaces are not allowed (${stderr.trim()})`;
+}
+
+/**
+ * Hosts with addresses of their own, each a network namespace, on one bridge, which is in a namespace too. None has a name in
+ * the file system: one lives as long as its processes and the one that holds it, which ends with its pipe from this process.
+ * So there is nothing to clean up, however a test ends.
+ */
+export class Network {
+  readonly #hub: Namespace;
+  readonly #hosts = new Map<string, Host>();
+
+  private constructor(hub: Namespace) {
+    this.#hub = hub;
+  }
+
+  /** One that is gone when its test has ended; its hosts are 10.77.0.1, 10.77.0.2 and so on. */
+  static async open(...names: readonly string[]): Promise<Network> {
+    const network = new Network(await Namespace.open());
+    network.#hub.run('ip', 'link', 'add', 'bridge', 'type', 'bridge');
+    network.#hub.run('ip', 'link', 'set', 'dev', 'bridge', 'up');
+    for (const [i, name] of names.entries()) {
+      const host = await Host.plugIn(network.#hub, name, `10.77.0.${i + 1}`);
+      network.#hosts.set(name, host);
+    }
+    return network;
+  }
+
+  host(name: string): Host {
+    const host = this.#hosts.get(name);
+    if (host === undefined) throw new Error(`there is no host ${name}`);
+    return host;
+  }
+}
+
+/** A machine of its own, as far as the network can tell. */
+export class Host {
+  readonly name: string;
+  readonly address: string;
+  readonly #own: Namespace;
+  readonly #hub: Namespace;
+
+  private constructor(name: string, address: string, own: Namespace, hub: Namespace) {
+    this.name = name;
+    this.address = address;
+    this.#own = own;
+    this.#hub = hub;
+  }
+
+  static async plugIn(hub: Namespace, name: string, address: string): Promise<Host> {
+    const own = await Namespace.open();
+    own.run('ip', 'link', 'add', 'eth0', 'type', 'veth', 'peer', 'name', name, 'netns', `${hub.pid}`);
+    own.run('ip', 'address', 'add', `${address}/24`, 'dev', 'eth0');
+    for (const device of ['lo', 'eth0']) own.run('ip', 'link', 'set', 'dev', device, 'up');
+    hub.run('ip', 'link', 'set', 'dev', name, 'master', 'bridge', 'up');
+    return new Host(name, address, own, hub);
+  }
+
+  /** A command of mnist-dist that runs there; `paste` is what it finds on its standard input. */
+  start(args: readonly string[], paste = ''): Started {
+    return follow(this.#own.spawn(process.execPath, executable, ...args), paste);
+  }
+
+  /** The TCP ports of that address, of all there are, that let this host in. */
+  async openPorts(address: string): Promise<number[]> {
+    const scan = follow(this.#own.spawn(process.execPath, scanner, address));
+    if ((await scan.exited) !== 0) throw new Error(scan.output());
+    return scan.output().split('\n').filter(Boolean).map(Number);
+  }
+
+  /** Any other program, on the other end of this host's cable, where the device has the host's name. */
+  watch(program: string, ...args: readonly string[]): Started {
+    return follow(this.#hub.spawn(program, ...args));
+  }
+
+  /** The process that stands for this host: /proc/PID/net says what it sees of the network. */
+  get pid(): number {
+    return this.#own.pid;
+  }
+
+  /** What it sends waits for its turn, or is dropped when too much of it waits. */
+  limit(rate: string): void {
+    const shape = ['tbf', 'rate', rate, 'burst', '32kbit', 'latency', '50ms'];
+    this.#own.run('tc', 'qdisc', 'add', 'dev', 'eth0', 'root', ...shape);
+  }
+
+  /** Takes the limit back; returns how many packets had to wait for it. */
+  unlimit(): number {
+    const [shaped] = queues.parse(
+      JSON.parse(this.#own.run('tc', '-j', '-s', 'qdisc', 'show', 'dev', 'eth0')),
+    );
+    this.#own.run('tc', 'qdisc', 'del', 'dev', 'eth0', 'root');
+    return shaped?.overlimits ?? 0;
+  }
+
+  /** So many of a hundred packets are dropped from now on, in both directions. */
+  lose(percent: number): void {
+    for (const [end, device] of this.#ends())
+      end.run(
+        'nft',
+        `table netdev loss { counter lost {}; chain arrives {
+           type filter hook ingress device ${device} priority 0;
+           numgen random mod 100 < ${percent} counter name lost drop; }; }`,
+      );
+  }
+
+  /** Packets that were dropped, to this host and from it. */
+  lost(): number[] {
+    return this.#ends().map(([end]) => {
+      const said = counters.parse(
+        JSON.parse(end.run('nft', '-j', 'list', 'counters', 'table', 'netdev', 'loss')),
+      );
+      return said.nftables.reduce((sum, { counter }) => sum + (counter?.packets ?? 0), 0);
+    });
+  }
+
+  /** A firewall that says nothing to whoever knocks at this port. */
+  drop(port: number): void {
+    this.#own.run(
+      'nft',
+      `table inet firewall { chain arrives { type filter hook input priority 0; tcp dport ${port} drop; }; }`,
+    );
+  }
+
+  unplug(): void {
+    this.#hub.run('ip', 'link', 'set', 'dev', this.name, 'down');
+  }
+
+  plug(): void {
+    this.#hub.run('ip', 'link', 'set', 'dev', this.name, 'up');
+  }
+
+  #ends(): [Namespace, string][] {
+    return [
+      [this.#own, 'eth0'],
+      [this.#hub, this.name],
+    ];
+  }
+}
+
+const queues = z.array(z.object({ overlimits: z.int() }));
+const counters = z.object({
+  nftables: z.array(z.object({ counter: z.object({ packets: z.int() }).optional() })),
+});
+
+type Piped = ChildProcessByStdio<Writable, Readable, Readable>;
+
+/** A network namespace. */
+class Namespace {
+  readonly #holder: Piped;
+
+  private constructor(holder: Piped) {
+    this.#holder = holder;
+  }
+
+  static async open(): Promise<Namespace> {
+    const holder = spawn('unshare', ['--net', 'sh', '-c', 'echo here; exec cat']);
+    const closed = once(holder, 'close');
+    onTestFinished(async () => {
+      holder.stdin.end();
+      await closed;
+    });
+    const failed = closed.then(([code]) => {
+      throw new Error(`unshare ended with ${code}`);
+    });
+    await Promise.race([once(holder.stdout, 'data'), failed]);
+    failed.catch(() => undefined);
+    return new Namespace(holder);
+  }
+
+  get pid(): number {
+    // Only a process that did not start has none, and this one has spoken.
+    return this.#holder.pid ?? 0;
+  }
+
+  spawn(program: string, ...args: readonly string[]): Piped {
+    return spawn('nsenter', ['--target', `${this.pid}`, '--net', program, ...args]);
+  }
+
+  /** What the program prints; throws with what it complains of where it fails. */
+  run(program: string, ...args: readonly string[]): string {
+    const command = ['--target', `${this.pid}`, '--net', program, ...args];
+    const { status, stdout, stderr } = spawnSync('nsenter', command, { encoding: 'utf8' });
+    if (status !== 0) throw new Error(`${program} ${args.join(' ')}: ${stderr}`);
+    return stdout;
+  }
+}

@@ -1,0 +1,87 @@
+import { readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import { errorTable } from '../../../shared/errors.ts';
+import {
+  freePort,
+  newRun,
+  QUICK_RECIPE,
+  readRun,
+  REFERENCE,
+  run,
+  start,
+  temporaryFolder,
+  childOf,
+} from '../../fixtures/processes.ts';
+
+const QUICK = [...QUICK_RECIPE, '--no-http'];
+const LOCAL = ['local', ...REFERENCE, ...QUICK];
+// What the machine of whoever tests this has set is no matter here.
+const OWN = { AWS_PROFILE: undefined, AWS_ENDPOINT_URL: undefined, AWS_ENDPOINT_URL_S3: undefined };
+const KEYS = { ...OWN, AWS_ACCESS_KEY_ID: 'key', AWS_SECRET_ACCESS_KEY: 'hunter2', AWS_REGION: 'us-east-1' };
+const NO_REGION = {
+  ...OWN,
+  AWS_REGION: undefined,
+  AWS_DEFAULT_REGION: undefined,
+  AWS_CONFIG_FILE: '/nowhere/config',
+};
+
+it.each<[string, (folder: string) => string, NodeJS.ProcessEnv, keyof typeof errorTable, RegExp]>([
+  ['the folder of runs', (folder) => `file:${folder}/runs`, {}, 'USAGE', /r is where it is to be sent/],
+  [
+    'a file',
+    (folder) => `file:${folder}/file`,
+    {},
+    'STORE',
+    /file\/r\/manifest.json could not be read: ENOTDIR/,
+  ],
+  ['no region', () => 's3://bucket/x', NO_REGION, 'USAGE', /is in a region of Amazon's that nothing names/],
+  [
+    'an address with a user',
+    () => 's3://bucket/x',
+    { ...KEYS, AWS_ENDPOINT_URL: 'http://user:hunter2@127.0.0.1:1' },
+    'USAGE',
+    /AWS_ENDPOINT_URL=\.\.\.@127\.0\.0\.1:1 holds a user or a password/,
+  ],
+])(
+  'a store that cannot be one ends a run before it begins: %s',
+  async (_what, uri, environment, code, says) => {
+    const folder = temporaryFolder();
+    writeFileSync(join(folder, 'file'), '');
+    const args = [...newRun(join(folder, 'runs')), ...QUICK, '--steps', '3', '--artifacts', uri(folder)];
+    for (const command of [['local', ...REFERENCE], ['coordinator']]) {
+      const { code: exit, output } = await run([...command, ...args], environment);
+      expect(exit, output).toBe(errorTable[code].exit);
+      expect(output).toMatch(says);
+      expect(output).not.toContain('hunter2');
+      expect(readdirSync(folder)).toEqual(['file']);
+    }
+  },
+);
+
+it('a server that is down is a warning, and the run is trained', async () => {
+  const runs = temporaryFolder();
+  const endpoint = `http://127.0.0.1:${await freePort()}`;
+  const { code, output } = await run(
+    [...LOCAL, ...newRun(runs), '--steps', '3', '--artifacts', 's3://bucket/x'],
+    { ...KEYS, AWS_ENDPOINT_URL: endpoint },
+  );
+  expect(output).toContain(`${endpoint} does not answer (ECONNREFUSED); the run begins all the same`);
+  expect(code, output).toBe(errorTable.STORE.exit);
+  expect(readRun(join(runs, 'r')).record.state).toBe('finished');
+});
+
+it('a run that was begun goes on after a crash, whatever has become of its store', async () => {
+  const folder = temporaryFolder();
+  const store = join(folder, 'store');
+  const local = start([
+    ...[...LOCAL, ...newRun(join(folder, 'runs')), '--steps', '600', '-n', '1'],
+    ...['--artifacts', `file:${store}`],
+  ]);
+  await local.says(/delivered its first shard/);
+  writeFileSync(store, 'in the way');
+  process.kill(childOf(local, 'coordinator'), 'SIGKILL');
+  await local.says(/ENOTDIR.*; the run begins all the same/);
+  expect(await local.exited, local.output()).toBe(errorTable.STORE.exit);
+  expect(readRun(join(folder, 'runs', 'r')).record).toMatchObject({ state: 'finished', term: 2 });
+});

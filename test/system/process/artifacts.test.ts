@@ -1,0 +1,84 @@
+import { once } from 'node:events';
+import { readdirSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { expect, it, onTestFinished } from 'vitest';
+import { errorTable } from '../../../shared/errors.ts';
+import { portOf } from '../../../coordinator/network/http-server.ts';
+import {
+  childOf,
+  newRun,
+  QUICK_RECIPE,
+  readRun,
+  REFERENCE,
+  run,
+  start,
+  temporaryFolder,
+} from '../../fixtures/processes.ts';
+
+/** A server of S3 that has nothing, and never takes what it is sent; resolves once it is sent something. */
+async function greedyServer(): Promise<{ environment: NodeJS.ProcessEnv; sent: Promise<void> }> {
+  let heard: () => void = () => undefined;
+  const sent = new Promise<void>((resolve) => (heard = resolve));
+  const server = createServer((request, response) => {
+    if (request.method === 'PUT') return heard();
+    response.writeHead(404, { 'Content-Type': 'application/xml' });
+    response.end(request.method === 'HEAD' ? '' : '<Error><Code>NoSuchKey</Code></Error>');
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  onTestFinished(() => {
+    server.close();
+    server.closeAllConnections();
+  });
+  const environment = {
+    AWS_ENDPOINT_URL: `http://127.0.0.1:${portOf(server)}`,
+    ...{ AWS_ACCESS_KEY_ID: 'a', AWS_SECRET_ACCESS_KEY: 'b', AWS_REGION: 'us-east-1' },
+  };
+  return { environment, sent };
+}
+
+const quick = [...QUICK_RECIPE, ...REFERENCE, '--steps', '3', '--no-http'];
+
+it('a coordinator that dies while it sends the results is no success', async () => {
+  const runs = temporaryFolder();
+  const { environment, sent } = await greedyServer();
+  const local = start(['local', ...newRun(runs), ...quick, '--artifacts', 's3://bucket/x'], environment);
+  await sent;
+  process.kill(childOf(local, 'coordinator'), 'SIGKILL');
+  expect(await local.exited, local.output()).toBe(errorTable.STORE.exit);
+  expect(local.output()).toMatch(new RegExp(`mnist-dist\\S* push ${join(runs, 'r')} s3://bucket/x`));
+  expect(readRun(join(runs, 'r')).record.state).toBe('finished');
+});
+
+it('Ctrl-C ends the sending of results, and says how to finish it', async () => {
+  const runs = temporaryFolder();
+  const { environment, sent } = await greedyServer();
+  const local = start(['local', ...newRun(runs), ...quick, '--artifacts', 's3://bucket/x'], environment);
+  await sent;
+  local.process.kill('SIGINT');
+  expect(await local.exited, local.output()).toBe(errorTable.INTERRUPTED.exit);
+  expect(local.output()).toMatch(new RegExp(`mnist-dist\\S* push ${join(runs, 'r')} s3://bucket/x`));
+});
+
+it('a run that died while it was drawn is drawn when it goes on', async () => {
+  const runs = temporaryFolder();
+  const artifacts = join(runs, 'r', 'artifacts');
+  // The first of many files.
+  const failPoints = join(temporaryFolder(), 'fail-points');
+  writeFileSync(failPoints, 'after rename summary.json\n');
+  const local = start(['local', ...newRun(runs), ...quick, '--pictures'], {
+    NODE_OPTIONS: `--import=${fileURLToPath(new URL('../failures/fail-points.mjs', import.meta.url))}`,
+    FAIL_POINTS: failPoints,
+  });
+  expect(await local.exited, local.output()).toBe(0);
+  expect(local.output()).toContain('starting it again');
+  expect(readdirSync(artifacts)).toEqual(
+    expect.arrayContaining(['report.html', 'manifest.json', 'loss.png']),
+  );
+  const undisturbed = temporaryFolder();
+  const { code } = await run(['local', ...newRun(undisturbed), ...quick, '--pictures']);
+  expect(code).toBe(0);
+  const names = readdirSync(join(undisturbed, 'r', 'artifacts')).toSorted();
+  expect(readdirSync(artifacts).toSorted()).toEqual(names);
+});

@@ -1,0 +1,35 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import { newRun, QUICK_RECIPE, run, temporaryFolder } from '../../fixtures/processes.ts';
+
+/** Where Debian's dataset-fashion-mnist puts it. */
+const data = '/usr/share/datasets/fashion-mnist';
+const isThere = existsSync(data);
+const why = isThere ? '' : ' (skipped: test/install-servers.sh has not installed dataset-fashion-mnist)';
+
+it.skipIf(!isThere)(
+  `Fashion-MNIST trains by --data alone, and is evaluated without it, with its names${why}`,
+  async () => {
+    const folder = temporaryFolder();
+    const trained = await run([
+      ...['local', ...newRun(folder), '--data', data, '--no-http', '--pictures'],
+      ...['--engine', 'wasm', ...QUICK_RECIPE, '--steps', '400'],
+    ]);
+    expect(trained.code, trained.output).toBe(0);
+    expect(trained.output).toContain('Ankle boot');
+    const read = (name: string) => readFileSync(join(folder, 'r', 'artifacts', name), 'utf8');
+    expect(JSON.parse(read('confusion_matrix.json')).classes).toContain('T-shirt/top');
+    expect(read('report.html')).toContain('Ankle boot');
+    const said = await run([
+      ...['eval', join(folder, 'r'), '--engine', 'wasm', '--no-pictures'],
+      ...['--format', 'json', '--log-level', 'error'],
+    ]);
+    expect(said.code, said.output).toBe(0);
+    const { per_class, confusion, accuracy } = JSON.parse(said.output);
+    expect(per_class.map((each: { class: string }) => each.class)).toContain('Ankle boot');
+    expect(confusion).toEqual(JSON.parse(read('confusion_matrix.json')).confusion);
+    // Ten classes: whoever guesses has a tenth.
+    expect(accuracy).toBeGreaterThan(0.6);
+  },
+);

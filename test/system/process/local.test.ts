@@ -1,0 +1,261 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, readFileSync, readdirSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { DEFAULT_PORT } from '../../../cli/options/endpoint.ts';
+import { datasetDigest } from '../../../shared/dataset/dataset.ts';
+import { portOf } from '../../../coordinator/network/http-server.ts';
+import { errorTable } from '../../../shared/errors.ts';
+import { concatenate, imagesFile, labelsFile, tinyBytes, tinyFiles } from '../../fixtures/idx-files.ts';
+import {
+  executable,
+  follow,
+  newRun,
+  readRun,
+  run,
+  start,
+  temporaryFolder,
+  train,
+} from '../../fixtures/processes.ts';
+
+const TINY = ['--engine', 'reference', '--steps', '12', '--hidden', '4'];
+const TOKEN = { MNIST_DIST_TOKEN: 'a-token-of-the-tests-0123456789' };
+
+describe('local', () => {
+  it('trains beside others that were started at the same moment, each at a port of its own', async () => {
+    const runs = temporaryFolder();
+    const started = await Promise.all(
+      ['a', 'b', 'c'].map((id) => run(['local', ...TINY, '-n', '1', '--runs-dir', runs, '--run-id', id])),
+    );
+    for (const { code, output } of started) expect(code, output).toBe(0);
+    const outputs = started.map(({ output }) => output).join('\n');
+    expect(outputs).toMatch(new RegExp(`port ${DEFAULT_PORT} is in use; this run takes \\d+`));
+  });
+
+  it('names the port that was asked for and is in use', async () => {
+    const server = createServer();
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    onTestFinished(() => void server.close());
+    const port = portOf(server);
+    const args = ['local', ...TINY, '--runs-dir', temporaryFolder(), '--port', `${port}`];
+    const { code, output } = await run(args);
+    expect(code, output).toBe(errorTable.ADDRESS.exit);
+    expect(output).toContain(`port ${port} on 127.0.0.1 is in use (--port)`);
+  });
+
+  it.each([
+    ['every worker', '', 1, 'w0 ended with exit code 1'],
+    ['one worker of two', '--name=w1', 0, 'w1 ended with exit code 1; continuing with 1 worker'],
+  ])('does not start again what fails alike at every start: %s', async (_whose, only, expected, said) => {
+    const folder = temporaryFolder();
+    const script = join(folder, 'fail.cjs');
+    writeFileSync(
+      script,
+      `if (process.argv[2] === 'worker' && process.argv.join(' ').includes('${only}')) throw new Error('a made-up defect');`,
+    );
+    const args = ['local', ...TINY, '-n', '2', ...newRun(join(folder, 'runs'))];
+    const { code, output } = await run(args, { NODE_OPTIONS: `--require=${script}` });
+    expect(code, output).toBe(expected);
+    expect(output).toMatch(/w1 ended with exit code 1 3 times in a row before it was ready/);
+    expect(output).toContain(said);
+    expect(output).toContain('a made-up defect');
+    const wayOn = /too few workers are left \(--min-workers 1\); resume the run with: .* local --resume/;
+    if (expected === 0) expect(output).not.toMatch(wayOn);
+    else expect(output).toMatch(wayOn);
+  });
+
+  it('says before it starts anything that too few files may be open, or no memory reserved', async () => {
+    const local = [process.execPath, executable, 'local', '--engine', 'wasm', ...newRun(temporaryFolder())];
+    for (const [limit, said] of [
+      ['-n 64', /64 files may be open at once \(ulimit -n\), and this needs 256/],
+      ['-v 8000000', /there is not enough memory: WebAssembly/],
+    ] as const) {
+      const shell = spawn('bash', ['-c', `ulimit ${limit}; exec "$@"`, 'bash', ...local]);
+      const limited = follow(shell);
+      expect(await limited.exited, limited.output()).toBe(errorTable.LIMIT.exit);
+      expect(limited.output()).toMatch(said);
+      expect(limited.output()).not.toMatch(/^ +at /m);
+    }
+  });
+
+  it('lets workers stand by that no shard is left for, and says so', async () => {
+    const runs = temporaryFolder();
+    const args = ['local', ...TINY, '-n', '3', '--batch-size', '16', '--virtual-shards', '2'];
+    const { code, output } = await run([...args, ...newRun(runs)]);
+    expect(code, output).toBe(0);
+    expect(output).toMatch(/3 workers, but a batch has 2 shards: 1 stand by \(--virtual-shards\)/);
+    const { record } = readRun(join(runs, 'r'));
+    expect(record.workers.map(({ samples }) => samples)).toEqual([96, 96]);
+  });
+
+  it('finishes though nobody reads what it prints any more', async () => {
+    const runs = temporaryFolder();
+    const local = start(['local', ...TINY, ...newRun(runs)]);
+    local.process.stdout?.destroy();
+    expect(await local.exited, local.output()).toBe(0);
+    expect(local.output()).toBe('');
+    expect(readRun(join(runs, 'r')).record.state).toBe('finished');
+  });
+
+  it('refuses a run that exists', async () => {
+    const runs = temporaryFolder();
+    mkdirSync(join(runs, 'r'));
+    writeFileSync(join(runs, 'r', 'run.json'), '');
+    const args = ['local', ...TINY, ...newRun(runs)];
+    const { code, output } = await run(args);
+    expect(code, output).toBe(errorTable.RUN_EXISTS.exit);
+    expect(output).toMatch(/exists already/);
+    expect(readdirSync(join(runs, 'r'))).toEqual(['run.json']);
+  });
+
+  it('is not reachable beyond this machine without TLS or --insecure', async () => {
+    const { code, output } = await run(['coordinator', '--host', '0.0.0.0', '--port', '0'], TOKEN);
+    expect(code, output).toBe(errorTable.USAGE.exit);
+    expect(output).toMatch(/--ssl-certfile.*--insecure/);
+  });
+});
+
+describe('another dataset', () => {
+  it('reaches workers through their cache, once, and without one, too', async () => {
+    const [data, cache] = [temporaryFolder(), temporaryFolder()];
+    const labels = (count: number) => labelsFile(Array.from({ length: count }, (_, i) => i % 10));
+    const files = {
+      'train-images-idx3-ubyte': imagesFile(100, 5, 4, (i) => (i * 37) % 256),
+      'train-labels-idx1-ubyte': labels(100),
+      't10k-images-idx3-ubyte': imagesFile(30, 5, 4, (i) => (i * 53) % 256),
+      't10k-labels-idx1-ubyte': labels(30),
+    };
+    for (const [name, bytes] of Object.entries(files)) writeFileSync(join(data, name), bytes);
+    const digest = datasetDigest(concatenate(Object.values(files)));
+    const settings = [...TINY, '--data', data, '-n', '2'];
+
+    const first = await train(settings, { MNIST_DIST_CACHE: cache });
+    expect(first.record.dataset).toMatchObject({ sha256: digest, rows: 5, columns: 4, train_samples: 100 });
+    expect(readdirSync(join(cache, 'datasets'))).toEqual([digest]);
+    const { ino } = statSync(join(cache, 'datasets', digest));
+
+    const second = await train(settings, { MNIST_DIST_CACHE: cache });
+    // A dataset that is stored again is a file of its own.
+    expect(statSync(join(cache, 'datasets', digest)).ino).toBe(ino);
+    expect(second.modelSha256).toBe(first.modelSha256);
+
+    const closed = temporaryFolder();
+    writeFileSync(join(closed, 'datasets'), 'no folder');
+    const third = await train(settings, { MNIST_DIST_CACHE: closed });
+    expect(third.modelSha256).toBe(first.modelSha256);
+  });
+
+  it('is found again by the run, where it was or in the cache, and else refused', async () => {
+    const [runs, cache] = [temporaryFolder(), temporaryFolder()];
+    const data = join(runs, '.data');
+    mkdirSync(data);
+    for (const [name, bytes] of Object.entries(tinyFiles)) writeFileSync(join(data, name), bytes);
+    const directory = join(runs, 'r');
+    const inCache = { MNIST_DIST_CACHE: cache };
+    const trained = await run(['local', ...newRun(runs), ...TINY, '-n', '1', '--data', data], inCache);
+    expect(trained.code, trained.output).toBe(0);
+    renameSync(data, `${data}-moved`);
+    const quiet = ['-n', '1', '--no-pictures', '--format', 'json'];
+    const said = await run(['eval', directory, '--engine', 'reference', ...quiet], inCache);
+    expect(said.code, said.output).toBe(0);
+    expect(said.output).toMatch(/"samples": 2,/);
+    const longer = ['local', '--resume', directory, '--steps', '20', '--port', '0', '--no-http', '-n', '1'];
+    const lost = await run(longer, { MNIST_DIST_CACHE: temporaryFolder() });
+    expect(lost.code, lost.output).toBe(errorTable.DATA.exit);
+    const digest = datasetDigest(tinyBytes).slice(0, 16);
+    expect(lost.output).toContain(`${digest} (SHA-256), which is not here: the data folder ${data} does`);
+    const resumed = await run(longer, inCache);
+    expect(resumed.code, resumed.output).toBe(0);
+    const { record } = readRun(directory);
+    expect(record).toMatchObject({
+      launch: { data },
+      step: 20,
+      engine: { description: { kind: 'reference' } },
+    });
+  });
+
+  it('that is cut short is refused by name', async () => {
+    const data = temporaryFolder();
+    const images = imagesFile(10, 5, 4);
+    writeFileSync(join(data, 'train-images-idx3-ubyte'), images.subarray(0, images.length - 1));
+    for (const name of ['train-labels-idx1-ubyte', 't10k-labels-idx1-ubyte'])
+      writeFileSync(join(data, name), labelsFile([1, 2, 3]));
+    writeFileSync(join(data, 't10k-images-idx3-ubyte'), imagesFile(3, 5, 4));
+    const { code, output } = await run([
+      'local',
+      ...TINY,
+      '--port',
+      '0',
+      '--data',
+      data,
+      '--runs-dir',
+      temporaryFolder(),
+    ]);
+    expect(code, output).toBe(errorTable.DATA.exit);
+    expect(output).toMatch(/train-images-idx3-ubyte/);
+  });
+});
+
+describe('workers of different engines', () => {
+  it('train together with --allow-mixed-engines, and the run says that it is not reproducible', async () => {
+    const runs = temporaryFolder();
+    const args = [...newRun(runs), '--hidden', '8', '--steps', '1000000'];
+    const coordinator = start(['coordinator', ...args, '--allow-mixed-engines'], TOKEN);
+    const [, url = ''] = await coordinator.says(/--coordinator (ws:\S+)/);
+    for (const [engine, name] of [
+      ['reference', 'first'],
+      ['wasm', 'second'],
+    ] as const) {
+      const worker = start(['worker', '--engine', engine, '--name', name, '--coordinator', url], TOKEN);
+      await Promise.race([
+        coordinator.says(new RegExp(`${name} delivered its first shard`)),
+        worker.exited.then((code) => expect.fail(`${name} ended with ${code}: ${worker.output()}`)),
+      ]);
+    }
+    expect(coordinator.output()).toMatch(/warning: .*not reproducible/);
+    coordinator.process.kill('SIGINT');
+    expect(await coordinator.exited, coordinator.output()).toBe(130);
+    const record: unknown = JSON.parse(readFileSync(join(runs, 'r', 'run.json'), 'utf8'));
+    expect(record).toMatchObject({ state: 'interrupted', engine: { reproducible: false } });
+  });
+});
+
+describe('a worker without a token', () => {
+  it('is refused', async () => {
+    const args = ['coordinator', '--port', '0', '--runs-dir', temporaryFolder()];
+    const coordinator = start(args, TOKEN);
+    const [, url = ''] = await coordinator.says(/--coordinator (ws:\S+)/);
+    const { code, output } = await run(['worker', '--engine', 'reference', '--coordinator', url], {
+      MNIST_DIST_CACHE: temporaryFolder(),
+    });
+    expect(code, output).toBe(errorTable.UNAUTHORIZED.exit);
+    expect(output).toMatch(/--token-file/);
+    expect(coordinator.process.exitCode).toBeNull();
+  });
+});
+
+describe('what is printed where there is no terminal', () => {
+  it('has no control characters', async () => {
+    const { code, output } = await run(['local', ...TINY, '--port', '0', '--runs-dir', temporaryFolder()]);
+    expect(code, output).toBe(0);
+    expect(output).not.toMatch(/[^\P{Cc}\n]/u);
+  });
+
+  it.each([
+    ['a run that finishes', [], 0],
+    ['a run that cannot start', ['--run-id', 'taken'], errorTable.RUN_EXISTS.exit],
+  ])('is JSON line by line with --log-format json: %s', async (_, more, exit) => {
+    const runs = temporaryFolder();
+    mkdirSync(join(runs, 'taken'));
+    writeFileSync(join(runs, 'taken', 'run.json'), '');
+    const args = ['local', ...TINY, '--port', '0', '--runs-dir', runs, '--log-format', 'json', ...more];
+    const { code, output } = await run(args);
+    expect(code, output).toBe(exit);
+    const lines = output.trimEnd().split('\n');
+    expect(lines.length).toBeGreaterThan(0);
+    for (const line of lines) expect(() => JSON.parse(line), line).not.toThrow();
+  });
+});

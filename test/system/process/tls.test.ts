@@ -1,0 +1,181 @@
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { errorTable } from '../../../shared/errors.ts';
+import { ask } from '../../fixtures/page-client.ts';
+import {
+  newRun,
+  QUICK_RECIPE,
+  readRun,
+  REFERENCE,
+  run,
+  start,
+  temporaryFolder,
+  until,
+  type Started,
+} from '../../fixtures/processes.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'mnist-dist-test-'));
+const certs = join(folder, 'certs');
+const file = (name: string) => join(certs, name);
+const tls = ['--ssl-certfile', file('coordinator.crt'), '--ssl-keyfile', file('coordinator.key')];
+const recipe = [...QUICK_RECIPE, '--steps', '60', '--no-http'];
+/** Of a run without TLS. */
+let plain = '';
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const shaOf = (output: string): string => /sha256 +([0-9a-f]{64})/.exec(output)?.[1] ?? '';
+
+/** A coordinator of two workers with TLS, and the join string in its file. */
+async function coordinator(
+  more: readonly string[] = [],
+): Promise<{ process: Started; runs: string; join: string }> {
+  const runs = temporaryFolder();
+  const process = start(['coordinator', ...newRun(runs), ...recipe, ...tls, ...more, '--min-workers', '2']);
+  const [, path = ''] = await process.says(/mnist-dist\S* worker --join - < (\S+)/);
+  return { process, runs, join: readFileSync(path, 'utf8').trim() };
+}
+
+const joining = (text: string, more: readonly string[] = []) =>
+  start(['worker', ...REFERENCE, ...more], { MNIST_DIST_JOIN: text });
+
+it('has certificates, and a run without TLS to compare with', async () => {
+  expect(await run(['certs', '10.77.0.1', '--out', certs])).toMatchObject({ code: 0 });
+  const { code, output } = await run(['local', ...newRun(folder), ...recipe, ...REFERENCE]);
+  expect(code, output).toBe(0);
+  plain = shaOf(output);
+  expect(plain).not.toBe('');
+});
+
+describe('over TLS', () => {
+  it('workers join with one word, and the bytes are the same', async () => {
+    const { process, runs, join: text } = await coordinator();
+    const path = join(runs, 'r', 'join');
+    expect(statSync(path).mode & 0o777).toBe(0o600);
+    // No log has it.
+    const [, token = ''] = /token=([0-9a-f]+)/.exec(text) ?? [];
+    expect(token).toHaveLength(64);
+    const first = joining(text);
+    const second = start(['worker', ...REFERENCE, '--join', text]);
+    expect(await process.exited, process.output()).toBe(0);
+    expect([await first.exited, await second.exited]).toEqual([0, 0]);
+    expect(shaOf(process.output())).toBe(plain);
+    expect(readRun(join(runs, 'r')).record.workers).toHaveLength(2);
+    for (const { output } of [process, first, second]) expect(output()).not.toContain(token);
+    expect(second.output()).toContain('others on this machine can read the token of --join with ps');
+    expect(existsSync(path)).toBe(false);
+  });
+
+  it('they join with stdin, or with authority and token in files', async () => {
+    const { process, join: text } = await coordinator();
+    const token = join(temporaryFolder(), 'token');
+    writeFileSync(token, /token=([0-9a-f]+)/.exec(text)?.[1] ?? '', { mode: 0o600 });
+    const [, url = ''] = /^(wss:\/\/\S+)\/#/.exec(text) ?? [];
+    const named = start([
+      ...['worker', ...REFERENCE, '--coordinator', url.replace('127.0.0.1', 'localhost')],
+      ...['--token-file', token, '--ssl-ca-certfile', file('ca.crt')],
+    ]);
+    const pasted = start(['worker', ...REFERENCE, '--join', '-'], {}, undefined, `noise before ${text}\n`);
+    expect(await process.exited, process.output()).toBe(0);
+    expect([await named.exited, await pasted.exited], named.output() + pasted.output()).toEqual([0, 0]);
+    expect(shaOf(process.output())).toBe(plain);
+  });
+
+  it('local trains with it, too', async () => {
+    const runs = temporaryFolder();
+    const { code, output } = await run(['local', ...newRun(runs), ...recipe, ...REFERENCE, ...tls]);
+    expect(code, output).toBe(0);
+    expect(shaOf(output)).toBe(plain);
+  });
+
+  it('a worker that cannot be sure says why, and does not try again', async () => {
+    const { process, join: text } = await coordinator();
+    const [, url = ''] = /^(wss:\/\/\S+)\/#/.exec(text) ?? [];
+    const others = temporaryFolder();
+    expect((await run(['certs', 'localhost', '--out', others])).code).toBe(0);
+    for (const [args, environment, says] of [
+      [
+        ['--coordinator', url, '--ssl-ca-certfile', join(others, 'ca.crt')],
+        {},
+        /an authority that this worker does not trust/,
+      ],
+      [['--coordinator', url], {}, /an authority that this worker does not trust/],
+      [
+        [],
+        { MNIST_DIST_JOIN: text.replace(/ca=.{64}/, `ca=${'0'.repeat(64)}`) },
+        /no certificate that the join string names/,
+      ],
+    ] as const) {
+      const { code, output } = await run(['worker', ...REFERENCE, ...args], environment);
+      expect(code, output).toBe(errorTable.TLS.exit);
+      expect(output).toMatch(says);
+      expect(output).toMatch(/--ssl-ca-certfile|join string/);
+    }
+    process.process.kill('SIGTERM');
+    await process.exited;
+  });
+});
+
+describe('what is refused before anything starts', () => {
+  it.each([
+    [
+      'a certificate without its key',
+      ['coordinator', ...tls.slice(0, 2)],
+      /--ssl-certfile was given without --ssl-keyfile/,
+    ],
+    [
+      'a join string in pieces',
+      ['worker', '--join', 'wss://10.0.0.1:1/#token=abc'],
+      /this is no join string/,
+    ],
+    [
+      'two that say the same',
+      ['worker', '--join', '-', '--coordinator', 'wss://x:1'],
+      /--join says what --coordinator says/,
+    ],
+    ['no name', ['certs'], /missing required argument 'name'/],
+  ])('%s', async (_what, args, says) => {
+    const { code, output } = await run(args);
+    expect(code, output).toBe(errorTable.USAGE.exit);
+    expect(output).toMatch(says);
+    expect(output).not.toContain('abc');
+  });
+
+  it('a way in the clear to another machine, also by a join string', async () => {
+    const token = 'a-token-of-the-tests-0123456789';
+    const { code, output } = await run(['worker'], {
+      MNIST_DIST_JOIN: `ws://10.77.0.1:29400/#token=${token}`,
+    });
+    expect(code).toBe(errorTable.USAGE.exit);
+    expect(output).toMatch(/without TLS[^]*--insecure/);
+    expect(output).not.toContain(token);
+  });
+});
+
+describe('the live page beyond this machine', () => {
+  it('has TLS and a token', async () => {
+    const runs = temporaryFolder();
+    const token = join(temporaryFolder(), 'token');
+    writeFileSync(token, 'a-token-of-the-page-0123456789', { mode: 0o600 });
+    const secure = [
+      '--http-ssl-certfile',
+      file('coordinator.crt'),
+      '--http-ssl-keyfile',
+      file('coordinator.key'),
+    ];
+    const process = start([
+      ...['coordinator', ...newRun(runs), ...QUICK_RECIPE, '--http-host', '0.0.0.0', '--http-port', '0'],
+      ...[...secure, '--http-token-file', token],
+    ]);
+    const [, port = ''] = await process.says(/watch it at https:\/\/\S+:(\d+)\//);
+    const get = async (path: string, headers = {}) =>
+      await ask(Number(port), path, { ca: readFileSync(file('ca.crt')), headers });
+    await until(async () => ((await get('/readyz')).status === 200 ? true : undefined), process);
+    expect((await get('/metrics')).status).toBe(401);
+    const bearer = { authorization: 'Bearer a-token-of-the-page-0123456789' };
+    expect((await get('/metrics', bearer)).body.toString()).toContain('mnist_dist_run_info');
+    process.process.kill('SIGTERM');
+    await process.exited;
+  });
+});

@@ -1,0 +1,147 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { readyTensorFlow } from '../../../worker/native/engine-manifest.ts';
+import {
+  childOf,
+  type FinishedRun,
+  newRun,
+  readRun,
+  run,
+  start,
+  temporaryFolder,
+  train,
+} from '../../fixtures/processes.ts';
+
+const WASM_STEPS = ['--engine', 'wasm', '--steps', '50', '--seed', '7'];
+/** model.safetensors after WASM_STEPS, on x86-64: what any change of the arithmetic changes. */
+const WASM_GOLDEN = '694eae03b9f19abcd64112b0ee8786fcf85f1bf2b2088badb4679d5a0f79e8cc';
+
+function validation({ lines }: FinishedRun): unknown[] {
+  return lines
+    .filter(({ kind }) => kind === 'evaluation')
+    .map(({ step, epoch, samples, loss, correct }) => ({ step, epoch, samples, loss, correct }));
+}
+
+describe('the wasm engine', () => {
+  it('trains to the golden bytes with 1 and with 3 workers', async () => {
+    const one = await train([...WASM_STEPS, '-n', '1']);
+    const three = await train([...WASM_STEPS, '-n', '3']);
+    expect(three.record.chain).toBe(one.record.chain);
+    expect(three.modelSha256).toBe(one.modelSha256);
+    if (process.arch === 'x64') expect(one.modelSha256).toBe(WASM_GOLDEN);
+  });
+
+  it('gives the same bytes whether tensors travel through shared memory or in frames', async () => {
+    const both = await Promise.all(
+      [[], ['--no-shared-memory']].map(async (flags) => {
+        const runs = temporaryFolder();
+        const { code, output } = await run([
+          ...['local', '-n', '2', '--engine', 'wasm', '--steps', '20', '--log-level', 'debug'],
+          ...[...newRun(runs), ...flags],
+        ]);
+        expect(code, output).toBe(0);
+        return { output, finished: readRun(join(runs, 'r')) };
+      }),
+    );
+    const [shared, framed] = both;
+    expect(shared?.output.match(/travel through shared memory/g)).toHaveLength(2);
+    expect(framed?.output).not.toContain('shared memory');
+    expect(framed?.finished.modelSha256).toBe(shared?.finished.modelSha256);
+  });
+});
+
+describe.skipIf(readyTensorFlow() === undefined)('TensorFlow', () => {
+  const settings = [
+    '--engine',
+    'tensorflow',
+    '--batch-size',
+    '256',
+    '--virtual-shards',
+    '8',
+    '--steps',
+    '480',
+    '--seed',
+    '7',
+  ];
+  const finished: { workers: number; run: FinishedRun }[] = [];
+
+  it('gives the same bytes, chain and validation numbers for 1, 2, 3, 5 and 8 workers', async () => {
+    for (const workers of [1, 2, 3, 5, 8]) {
+      finished.push({ workers, run: await train([...settings, '-n', String(workers)]) });
+    }
+    const [first] = finished;
+    if (first === undefined) throw new Error('no run');
+    for (const { run: other } of finished) {
+      expect(other.modelSha256).toBe(first.run.modelSha256);
+      expect(other.record.chain).toBe(first.run.record.chain);
+      expect(validation(other)).toEqual(validation(first.run));
+      expect(other.record.engine?.fingerprint).toBe(first.run.record.engine?.fingerprint);
+    }
+    // Two epoch ends with short batches of 96, and a final evaluation.
+    expect(validation(first.run)).toHaveLength(3);
+  });
+
+  it('has every worker compute, and every sample counted once', () => {
+    expect(finished).toHaveLength(5);
+    for (const {
+      workers,
+      run: { record, lines },
+    } of finished) {
+      expect(record.workers.filter(({ samples }) => samples > 0)).toHaveLength(workers);
+      const steps = lines.filter(({ kind }) => kind === 'step');
+      const samples = steps.reduce((sum, line) => sum + line.samples, 0);
+      expect(steps.map(({ step }) => step)).toEqual(Array.from({ length: 480 }, (_, i) => i + 1));
+      expect(samples).toBe(2 * 60_000 + 10 * 256);
+      expect(record.workers.reduce((sum, worker) => sum + worker.samples, 0)).toBe(samples);
+    }
+  });
+
+  it('reaches 97 % in five epochs and leaves a whole run directory', async () => {
+    const runs = temporaryFolder();
+    const { code, output } = await run(['local', '--port', '0', '--runs-dir', runs, '--run-id', 'five']);
+    expect(code, output).toBe(0);
+    const { record, events, lines } = readRun(join(runs, 'five'));
+    expect(record.state).toBe('finished');
+    expect(record.result?.test.accuracy).toBeGreaterThanOrEqual(0.97);
+    const confusion = record.result?.test.confusion ?? [];
+    expect(confusion.map((row) => row.reduce((sum, count) => sum + count, 0))).toEqual([
+      980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009,
+    ]);
+    const correct = confusion.reduce((sum, row, i) => sum + (row[i] ?? 0), 0);
+    expect(correct / 10_000).toBe(record.result?.test.accuracy);
+    const wrong = readFileSync(join(runs, 'five', 'artifacts', 'misclassified.jsonl'), 'utf8')
+      .trimEnd()
+      .split('\n');
+    expect(wrong).toHaveLength(10_000 - correct);
+    expect(events.map(({ event }) => event)).toEqual(
+      expect.arrayContaining(['start', 'hello', 'ready', 'first_shard', 'step', 'evaluation', 'end']),
+    );
+    expect(lines.filter(({ kind }) => kind === 'evaluation')).toHaveLength(5);
+    expect(output).toContain('Confusion matrix');
+  });
+
+  it('goes on with the same bytes when a worker is killed', async () => {
+    const runs = temporaryFolder();
+    const local = start([
+      'local',
+      '--port',
+      '0',
+      '--runs-dir',
+      runs,
+      '--run-id',
+      'killed',
+      '--log-format',
+      'json',
+      ...settings,
+      '-n',
+      '2',
+    ]);
+    await local.says(/w1 delivered its first shard/);
+    process.kill(childOf(local, 'w1'), 'SIGKILL');
+    expect(await local.exited, local.output()).toBe(0);
+    const killed = readRun(join(runs, 'killed'));
+    expect(killed.modelSha256).toBe(finished[0]?.run.modelSha256);
+    expect(killed.events.some(({ event, worker }) => event === 'lost' && worker === 'w1')).toBe(true);
+  });
+});

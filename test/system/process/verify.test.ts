@@ -1,0 +1,209 @@
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it, vi } from 'vitest';
+import { Chain, firstLink } from '../../../shared/files/chain.ts';
+import { configurationOfRecord } from '../../../shared/configuration.ts';
+import { errorTable } from '../../../shared/errors.ts';
+import { MetricsFormatter } from '../../../shared/files/metrics.ts';
+import { tinyFiles } from '../../fixtures/idx-files.ts';
+import { readRun, run, start, temporaryFolder } from '../../fixtures/processes.ts';
+
+const RECIPE = ['--engine', 'reference', '--hidden', '8', '--seed', '7', '--batch-size', '64', '--port', '0'];
+const SHORT = 150;
+const STEPS = 400;
+
+/** Runs that several tests look at, and none changes. */
+const shared = mkdtempSync(join(tmpdir(), 'mnist-dist-test-'));
+const finished = join(shared, 'finished');
+afterAll(() => rmSync(shared, { recursive: true, force: true }));
+
+/** A copy that a test may change. */
+function copyOf(directory: string): string {
+  const copy = join(temporaryFolder(), 'r');
+  cpSync(directory, copy, { recursive: true });
+  return copy;
+}
+
+function flip(path: string): void {
+  const bytes = readFileSync(path);
+  const at = bytes.length - 100;
+  bytes[at] = (bytes[at] ?? 0) ^ 1;
+  writeFileSync(path, bytes);
+}
+
+describe('verify', () => {
+  it('has a run that was prolonged to look at', async () => {
+    const where = ['--runs-dir', shared, '--run-id', 'finished'];
+    const first = await run(['local', ...RECIPE, ...where, '--steps', String(SHORT)]);
+    expect(first.code, first.output).toBe(0);
+    const resume = ['local', '--resume', finished, '--engine', 'reference', '--port', '0'];
+    const second = await run([...resume, '--steps', String(STEPS)]);
+    expect(second.code, second.output).toBe(0);
+  });
+
+  it('says that a run holds, on another number of workers, with the evaluation before it was prolonged', async () => {
+    const { code, output } = await run(['verify', finished, '-n', '3']);
+    expect(code, output).toBe(0);
+    const { record } = readRun(finished);
+    expect(output).toMatch(
+      /verified 400 steps, 2 evaluations, 2 checkpoints and the model of \S+finished, on 3 workers with reference/,
+    );
+    expect(output).toContain(`same chain ${record.chain}`);
+  });
+
+  it('takes the newest run, and logs for machines', async () => {
+    const { code, output } = await run(['verify', '--runs-dir', shared, '-n', '1', '--log-format', 'json']);
+    expect(code, output).toBe(0);
+    const lines = output
+      .trim()
+      .split('\n')
+      .map((line): Record<string, unknown> => JSON.parse(line));
+    const { record } = readRun(finished);
+    const expected = { event: 'verified', steps: STEPS, checkpoints: 2, model: true, chain: record.chain };
+    expect(lines.at(-1)).toMatchObject({ ...expected, engine: record.engine?.description });
+  });
+
+  it('begins at a checkpoint, and says that it trusts it', async () => {
+    const { code, output } = await run(['verify', finished, '--from', String(STEPS - 1), '-n', '1']);
+    expect(code, output).toBe(0);
+    expect(output).toMatch(/beginning at the checkpoint of step 150, which is trusted/);
+    expect(output).toMatch(/verified 250 steps \(151 to 400\), 2 evaluations, 1 checkpoint and the model/);
+    const none = await run(['verify', finished, '--from', String(SHORT - 1), '-n', '1']);
+    expect(none.code, none.output).toBe(0);
+    expect(none.output).toMatch(/there is no checkpoint up to step 149 .*beginning at the beginning/);
+    expect(none.output).toMatch(/verified 400 steps, 2 evaluations/);
+  });
+
+  it('verifies an interrupted run as far as it went', async () => {
+    const runs = temporaryFolder();
+    const local = start(['local', ...RECIPE, '--runs-dir', runs, '--run-id', 'r', '--steps', '100000']);
+    await local.says(/w1 delivered its first shard/);
+    local.process.kill('SIGINT');
+    expect(await local.exited, local.output()).toBe(130);
+    const { code, output } = await run(['verify', join(runs, 'r')]);
+    expect(code, output).toBe(0);
+    expect(output).toMatch(/verified [\d,]+ steps?, .*1 checkpoint and the model/);
+  });
+
+  it('verifies a run that is still being written, and leaves it alone', async () => {
+    const runs = temporaryFolder();
+    const local = start([
+      'local',
+      ...RECIPE,
+      '--runs-dir',
+      runs,
+      '--run-id',
+      'r',
+      '--steps',
+      '100000',
+      '-n',
+      '1',
+    ]);
+    await local.says(/w0 delivered its first shard/);
+    const lines = join(runs, 'r', 'metrics.jsonl');
+    await vi.waitUntil(() => statSync(lines).size > 1000, { timeout: 60_000 });
+    const { code, output } = await run(['verify', join(runs, 'r'), '-n', '1', '--engine', 'reference']);
+    expect(code, output).toBe(0);
+    expect(output).toMatch(/process \d+ on \S+ is at work on .*; it is verified up to step \d+/);
+    local.process.kill('SIGINT');
+    expect(await local.exited, local.output()).toBe(130);
+    readRun(join(runs, 'r'));
+  });
+
+  it('names the first step that differs, where only a replay can know', async () => {
+    const directory = copyOf(finished);
+    forge(directory, 123);
+    const { code, output } = await run(['verify', directory]);
+    expect(code, output).toBe(errorTable.DIFFERS.exit);
+    expect(output).toMatch(/mnist-dist: step 123 differs: correct recorded \d+, computed \d+/);
+    expect(output).not.toContain('warning');
+  });
+
+  it.each(['model.safetensors', `checkpoints/step-${String(STEPS).padStart(10, '0')}.safetensors`])(
+    'finds a changed byte in %s',
+    async (name) => {
+      const directory = copyOf(finished);
+      flip(join(directory, name));
+      const { code, output } = await run(['verify', directory, '--from', String(STEPS), '-n', '1']);
+      expect(code, output).toBe(errorTable.DIFFERS.exit);
+      expect(output).toContain(name);
+    },
+  );
+
+  it('does not judge with another engine, and names both', async () => {
+    const { code, output } = await run(['verify', finished, '--engine', 'wasm']);
+    expect(code, output).toBe(errorTable.NOT_REPLAYABLE.exit);
+    expect(output).toMatch(
+      /was computed by reference \(.*; here w\d is ready \(tfjs-backend-wasm .* other bytes/,
+    );
+    expect(output).not.toContain('allow-mixed-engines');
+  });
+
+  it('does not judge with another dataset', async () => {
+    const data = temporaryFolder();
+    for (const [name, bytes] of Object.entries(tinyFiles)) writeFileSync(join(data, name), bytes);
+    const { code, output } = await run(['verify', finished, '--data', data]);
+    expect(code, output).toBe(errorTable.NOT_REPLAYABLE.exit);
+    expect(output).toMatch(/was trained with another dataset/);
+    expect(output).toMatch(/give --data DIR with the run's dataset \(MNIST\)/);
+  });
+
+  it('says what is no run', async () => {
+    const missing = await run(['verify', join(shared, 'finishd')]);
+    expect(missing.code, missing.output).toBe(errorTable.USAGE.exit);
+    expect(missing.output).toContain(`Did you mean ${finished}?`);
+    const folder = await run(['verify', shared]);
+    expect(folder.code, folder.output).toBe(errorTable.USAGE.exit);
+    expect(folder.output).toContain('is no run, but a folder of runs');
+    const empty = await run(['verify', '--runs-dir', temporaryFolder()]);
+    expect(empty.code, empty.output).toBe(errorTable.USAGE.exit);
+  });
+
+  it('goes on when a worker is killed, and ends all its processes on Ctrl-C', async () => {
+    const made = ['local', ...RECIPE, '--runs-dir', temporaryFolder(), '--run-id', 'r', '--steps', '2000'];
+    const { code, output } = await run(made);
+    expect(code, output).toBe(0);
+    const long = join(made[made.indexOf('--runs-dir') + 1] ?? '', 'r');
+    // What the environment says of a token is for other runs.
+    const file = join(temporaryFolder(), 'token');
+    writeFileSync(file, 'another-token-of-another-run', { mode: 0o600 });
+    const first = start(['verify', long, '--log-level', 'debug'], { MNIST_DIST_TOKEN_FILE: file });
+    await first.says(/w1 delivered its first shard/);
+    const [child] = childrenOf(first.process.pid);
+    if (child === undefined) throw new Error('verify has no worker');
+    process.kill(child, 'SIGKILL');
+    await first.says(/w\d was ended by signal 9; starting it again/);
+    expect(await first.exited, first.output()).toBe(0);
+
+    const second = start(['verify', long, '--log-level', 'debug']);
+    await second.says(/w1 delivered its first shard/);
+    const children = childrenOf(second.process.pid);
+    expect(children).toHaveLength(2);
+    second.process.kill('SIGINT');
+    expect(await second.exited, second.output()).toBe(130);
+    expect(second.output()).toMatch(/up to step \d+ nothing differed/);
+    expect(children.filter((pid) => existsSync(`/proc/${pid}`))).toEqual([]);
+  });
+});
+
+function childrenOf(pid = 0): number[] {
+  const text = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim();
+  return text === '' ? [] : text.split(' ').map(Number);
+}
+
+/** Another count of right rows in a step, with everything repaired that its own files could tell. */
+function forge(directory: string, step: number): void {
+  const { record, lines } = readRun(directory);
+  const formatter = new MetricsFormatter();
+  const chain = new Chain(firstLink(configurationOfRecord(record.configuration)));
+  const text = lines.map((line) => {
+    if (line.kind === 'evaluation') return formatter.evaluation(line);
+    const changed = line.step === step ? { ...line, correct: line.correct + 1 } : line;
+    const weights = BigInt(`0x${line.weights}`);
+    return formatter.step({ ...changed, weights, chain: chain.add({ ...changed, weights }) });
+  });
+  writeFileSync(join(directory, 'metrics.jsonl'), text.join(''));
+  writeFileSync(join(directory, 'run.json'), JSON.stringify({ ...record, chain: chain.link }));
+  rmSync(join(directory, 'checkpoints'), { recursive: true });
+}

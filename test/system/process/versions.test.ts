@@ -1,0 +1,104 @@
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { WebSocketServer } from 'ws';
+import { errorTable } from '../../../shared/errors.ts';
+import { decodeFrame, encodeHeader } from '../../../shared/wire/frame.ts';
+import { ARITHMETIC, PROTOCOL } from '../../../shared/wire/messages.ts';
+import { Authenticator } from '../../../coordinator/network/authenticator.ts';
+import { isProven, proveUpgrades } from '../../fixtures/proven-client.ts';
+import { sampleConfiguration } from '../../fixtures/configuration.ts';
+import { run } from '../../fixtures/processes.ts';
+
+const TOKEN = 'a-token-of-the-tests-0123456789';
+
+const description = {
+  ...{ protocol: PROTOCOL, arithmetic: ARITHMETIC, version: '9.9.9', run: 'r' },
+  ...{
+    frame_bytes: 1_000_000,
+    data_bytes: 1000,
+    class_names: ['0', '1'],
+    configuration: sampleConfiguration,
+  },
+};
+
+/** Plays a coordinator that describes its run like this and refuses whoever says hello; its address. */
+async function otherCoordinator(answer: object): Promise<{ url: string; hellos: unknown[] }> {
+  const hellos: unknown[] = [];
+  const authenticator = new Authenticator(TOKEN);
+  const http = createServer((request, response) => {
+    if (!isProven(authenticator, request, response)) return;
+    response.writeHead(200, { 'Content-Type': 'application/json' }).end(JSON.stringify(answer));
+  });
+  const sockets = new WebSocketServer({ server: http });
+  proveUpgrades(authenticator, sockets);
+  sockets.on('connection', (socket) => {
+    socket.once('message', (data) => {
+      if (Buffer.isBuffer(data)) hellos.push(decodeFrame(data).header);
+      socket.send(encodeHeader({ kind: 'bye', code: 'VERSION', message: 'I speak protocol 42' }));
+      socket.close(errorTable.VERSION.close);
+    });
+  });
+  http.listen(0, '127.0.0.1');
+  await once(http, 'listening');
+  onTestFinished(() => {
+    sockets.close();
+    http.close();
+    http.closeAllConnections();
+  });
+  return { url: `ws://127.0.0.1:${(http.address() as AddressInfo).port}`, hellos };
+}
+
+function join(url: string) {
+  return run(['worker', '--engine', 'reference', '--coordinator', url], { MNIST_DIST_TOKEN: TOKEN });
+}
+
+describe('a worker whose coordinator speaks another version', () => {
+  it.each([
+    [
+      'protocol',
+      { ...description, protocol: 42 },
+      /speaks protocol 42, arithmetic 1; this worker protocol 3/,
+    ],
+    ['arithmetic', { ...description, arithmetic: 42 }, /protocol 3, arithmetic 42; this worker protocol 3/],
+    ['protocol, and a run it cannot read', { protocol: 42, arithmetic: 1, version: '9.9.9' }, /9\.9\.9.*42/],
+  ])('of the %s says both and does not connect', async (_, answer, says) => {
+    const { url, hellos } = await otherCoordinator(answer);
+    const { code, output } = await join(url);
+    expect(code, output).toBe(errorTable.VERSION.exit);
+    expect(output).toMatch(says);
+    expect(output).toMatch(/install the same mnist-dist/);
+    expect(hellos).toEqual([]);
+  });
+
+  it('and says so only after its hello repeats the reason', async () => {
+    const { url, hellos } = await otherCoordinator(description);
+    const { code, output } = await join(url);
+    expect(code, output).toBe(errorTable.VERSION.exit);
+    expect(output).toMatch(/I speak protocol 42/);
+    expect(hellos).toMatchObject([{ kind: 'hello', protocol: PROTOCOL, arithmetic: ARITHMETIC }]);
+  });
+
+  it('and asks for the token itself is not sent it', async () => {
+    const heard: unknown[] = [];
+    const http = createServer((request, response) => {
+      heard.push(request.headers.authorization);
+      response.writeHead(401, { 'WWW-Authenticate': 'Bearer', Connection: 'close' }).end();
+    });
+    http.listen(0, '127.0.0.1');
+    await once(http, 'listening');
+    onTestFinished(() => void http.close());
+    const { code, output } = await join(`ws://127.0.0.1:${(http.address() as AddressInfo).port}`);
+    expect(code, output).toBe(errorTable.VERSION.exit);
+    expect(output).toMatch(/asks for the token itself, as coordinators of protocol 2/);
+    expect(heard).toEqual([undefined]);
+  });
+
+  it('or is no coordinator at all ends with PROTOCOL', async () => {
+    const { url } = await otherCoordinator({ hello: 'world' });
+    const { code, output } = await join(url);
+    expect(code, output).toBe(errorTable.PROTOCOL.exit);
+    expect(output).toMatch(/is this a coordinator\?/);
+  });
+});

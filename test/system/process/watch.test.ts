@@ -1,0 +1,251 @@
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import type { RunView, Update } from '../../../dashboards/feed/api.ts';
+import { readModel } from '../../../shared/files/model-file.ts';
+import { errorTable } from '../../../shared/errors.ts';
+import { ask, follow } from '../../fixtures/page-client.ts';
+import {
+  childOf,
+  newRun,
+  QUICK_RECIPE,
+  readRun,
+  REFERENCE,
+  run,
+  start,
+  startCoordinator,
+  startWorker,
+  temporaryFolder,
+  TOKEN,
+  until,
+  type Started,
+} from '../../fixtures/processes.ts';
+
+const COMMON = [...REFERENCE, ...QUICK_RECIPE, '--http-port', '0'];
+
+async function pageOf(process: Started): Promise<number> {
+  const [, port] = await process.says(/watch it at http:\/\/127\.0\.0\.1:(\d+)\//);
+  return Number(port);
+}
+
+async function isFree(port: number): Promise<boolean> {
+  const server = createServer().listen(port, '127.0.0.1');
+  await once(server, 'listening').catch(() => undefined);
+  const isListening = server.listening;
+  server.close();
+  return isListening;
+}
+
+async function viewOf(port: number): Promise<RunView> {
+  return JSON.parse((await ask(port, '/api/run')).body.toString());
+}
+
+/** Updates until one is as wanted; the stream must not end before. */
+async function seek(events: AsyncGenerator<Update>, isWanted: (update: Update) => boolean): Promise<Update> {
+  for (;;) {
+    const { value, done } = await events.next();
+    if (done === true) throw new Error('the stream has ended');
+    if (isWanted(value)) return value;
+  }
+}
+
+const stateOf = (update: Update, name: string) =>
+  update.status?.workers.find((worker) => worker.name === name)?.state;
+
+describe('a run that is watched', () => {
+  it('shows a killed worker and that it heals, and after its coordinator crashed goes on at the same address', async () => {
+    const runs = temporaryFolder();
+    const local = start([
+      ...['local', ...newRun(runs), ...COMMON, '-n', '2', '--steps', '12000', '--checkpoint-every', '50'],
+      ...['--http-linger', '1h'],
+    ]);
+    const port = await pageOf(local);
+    const { events } = await follow(port);
+    await seek(events, (update) => (update.curve?.length ?? 0) > 0);
+    process.kill(childOf(local, 'w1'), 'SIGKILL');
+    await seek(events, (update) => stateOf(update, 'w1') === 'lost');
+    await seek(events, (update) => stateOf(update, 'w1') === 'training');
+    const before = await viewOf(port);
+    expect(before.changes.map(({ worker, state }) => `${worker} ${state}`)).toContain('w1 lost');
+
+    process.kill(childOf(local, 'coordinator'), 'SIGKILL');
+    // What was sent before comes first; then the connection is gone, in good order or not.
+    await seek(events, () => false).catch(() => undefined);
+    await local.says(/going on after step \d+ \(term 2\)/);
+    const view = await until(async () => {
+      const answer = await ask(port, '/api/run').catch(() => undefined);
+      if (answer?.status !== 200) return undefined;
+      const seen: RunView = JSON.parse(answer.body.toString());
+      // What was written before the crash is read beside the training; at most the last second was not written.
+      return seen.curve.length > 50 && (seen.curve[0]?.[0] ?? 0) < 50 ? seen : undefined;
+    }, local);
+    expect(view.term).toBe(2);
+    expect(view.events.map(({ message }) => message).join('\n')).toMatch(/w1 left: /);
+
+    const again = await follow(port);
+    await seek(again.events, ({ status }) => status?.state === 'finished');
+    const end = await viewOf(port);
+    expect(end.evaluated?.confusion.flat().reduce((sum, count) => sum + count, 0)).toBe(10_000);
+    expect(end.evaluated?.mistakes.length).toBeGreaterThan(0);
+    const weights = await ask(port, '/api/weights');
+    expect(weights.headers['x-step']).toBe('12000');
+    await ask(port, '/metrics');
+    expect(await local.exited, local.output()).toBe(0);
+    expect(readRun(join(runs, 'r')).record.step).toBe(12_000);
+  });
+
+  it('waits at the end for one more scrape, and not longer', async () => {
+    const { process: coordinator, url } = await startCoordinator([
+      ...[...QUICK_RECIPE, '--steps', '50', '--http-port', '0', '--http-linger', '1h'],
+    ]);
+    const port = await pageOf(coordinator);
+    const worker = startWorker(url);
+    await coordinator.says(/Test accuracy/);
+    const scrape = (await ask(port, '/metrics')).body.toString();
+    expect(scrape).toMatch(/^mnist_dist_training_running\{run_id="r"\} 0$/m);
+    expect(scrape).toMatch(/^mnist_dist_train_step\{run_id="r"\} 50$/m);
+    // More than ten times its weights: nothing of the connection is forgotten when it is closed.
+    const [, sent] = /^mnist_dist_network_sent_bytes_total\{.*\} (\d+)$/m.exec(scrape) ?? [];
+    expect(Number(sent)).toBeGreaterThan(1000);
+    expect(await coordinator.exited).toBe(0);
+    expect(await worker.exited).toBe(0);
+  });
+
+  it('says at the end that it has failed where another coordinator has taken the run over', async () => {
+    const {
+      process: first,
+      url,
+      runs,
+    } = await startCoordinator([
+      ...[...QUICK_RECIPE, '--steps', '200000', '--http-port', '0', '--http-linger', '1h'],
+      ...['--checkpoint-every', '50'],
+    ]);
+    const port = await pageOf(first);
+    const worker = startWorker(url);
+    const { events } = await follow(port);
+    await seek(events, (update) => (update.status?.step ?? 0) > 100);
+    // As another host's coordinator does.
+    const owner: unknown = JSON.parse(readFileSync(join(runs, 'r', '.drafts-1', 'owner.json'), 'utf8'));
+    mkdirSync(join(runs, 'r', '.drafts-2'));
+    writeFileSync(join(runs, 'r', '.drafts-2', 'owner.json'), JSON.stringify(owner));
+    const end = await seek(events, ({ status }) => status?.state === 'failed');
+    expect(end.status?.message).toMatch(/was taken over by another coordinator/);
+    const scrape = (await ask(port, '/metrics')).body.toString();
+    expect(scrape).toMatch(/^mnist_dist_training_running\{run_id="r"\} 0$/m);
+    expect(await first.exited, first.output()).toBe(errorTable.LOCKED.exit);
+    worker.process.kill('SIGINT');
+    await worker.exited;
+  });
+
+  it('does not wait for a scrape any more after Ctrl-C', async () => {
+    const { process: coordinator, url } = await startCoordinator([
+      ...[...QUICK_RECIPE, '--steps', '50', '--http-port', '0', '--http-linger', '1h'],
+    ]);
+    const worker = startWorker(url);
+    await coordinator.says(/waiting at most 3600 s for one more scrape/);
+    expect(await worker.exited).toBe(0);
+    coordinator.process.kill('SIGINT');
+    expect(await coordinator.exited).toBe(0);
+  });
+
+  it('is opened again with show when it is over', async () => {
+    const runs = temporaryFolder();
+    const trained = await run(['local', ...newRun(runs), ...COMMON, '--steps', '60']);
+    expect(trained.code, trained.output).toBe(0);
+    const shown = start(['show', join(runs, 'r'), '--http-port', '0']);
+    const [, port] = await shown.says(/is at http:\/\/127\.0\.0\.1:(\d+)\//);
+    const view = await viewOf(Number(port));
+    expect(view).toMatchObject({ run: 'r', isLive: false, status: { state: 'finished', step: 60 } });
+    expect(view.curve).toHaveLength(60);
+    expect(view.evaluated?.mistakes[0]?.pixels.length).toBeGreaterThan(0);
+    const weights = await ask(Number(port), '/api/weights');
+    const model = readFileSync(join(runs, 'r', 'model.safetensors'));
+    const { weights: expected } = readModel(model, 'model');
+    expect(weights.body.equals(Buffer.from(expected.buffer))).toBe(true);
+    expect(await ask(Number(port), '/metrics')).toMatchObject({ status: 404 });
+    shown.process.kill('SIGINT');
+    expect(await shown.exited).toBe(errorTable.INTERRUPTED.exit);
+  });
+});
+
+describe('the address of the page', () => {
+  it('is another one, with a warning, where somebody has taken it while the coordinator was away', async () => {
+    const runs = temporaryFolder();
+    const taker = createServer();
+    onTestFinished(() => void taker.close());
+    const local = start([
+      ...['local', ...newRun(runs), ...COMMON, '--steps', '4000', '--checkpoint-every', '50'],
+    ]);
+    const port = await pageOf(local);
+    const { events } = await follow(port);
+    await seek(events, (update) => (update.status?.step ?? 0) > 100);
+    process.kill(childOf(local, 'coordinator'), 'SIGKILL');
+    await until(async () => {
+      taker.listen(port, '127.0.0.1');
+      await once(taker, 'listening').catch(() => undefined);
+      return taker.listening || undefined;
+    }, local);
+    const [, now] = await local.says(
+      /of the page is in use by now; it is at http:\/\/127\.0\.0\.1:(\d+)\/ from here on/,
+    );
+    expect(Number(now)).not.toBe(port);
+    expect(await local.exited, local.output()).toBe(0);
+  });
+
+  it('is not the one where workers dial, also where that is the default', async () => {
+    const { process: coordinator } = await startCoordinator([...QUICK_RECIPE, '--steps', '50']);
+    let port = (await pageOf(coordinator)) + 1;
+    while (!(await isFree(port))) port += 1;
+    // The page of this one would be there, and goes out of the way.
+    const other = start(
+      ['coordinator', '--port', String(port), '--runs-dir', temporaryFolder(), ...QUICK_RECIPE],
+      { MNIST_DIST_TOKEN: TOKEN },
+    );
+    expect(await pageOf(other)).toBeGreaterThan(port);
+    for (const { process: child, exited } of [coordinator, other]) {
+      child.kill('SIGINT');
+      await exited;
+    }
+  });
+
+  it('is refused where it was asked for and is taken', async () => {
+    const taken = createServer().listen(0, '127.0.0.1');
+    onTestFinished(() => void taken.close());
+    await once(taken, 'listening');
+    const address = taken.address();
+    const port = typeof address === 'object' && address !== null ? String(address.port) : '';
+    const runs = temporaryFolder();
+    const config = join(runs, 'config.yaml');
+    writeFileSync(config, `http-port: ${port}\n`);
+    const finished = ['local', ...newRun(runs), ...REFERENCE, ...QUICK_RECIPE, '--steps', '20'];
+    expect((await run([...finished, '--no-http'])).code).toBe(0);
+    for (const args of [
+      ['local', ...newRun(temporaryFolder()), ...REFERENCE, '--http-port', port],
+      ['coordinator', ...newRun(temporaryFolder()), '--config', config],
+      ['show', join(runs, 'r'), '--http-port', port],
+    ]) {
+      const { code, output } = await run(args, { MNIST_DIST_TOKEN: TOKEN });
+      expect(output).toContain(`port ${port} on 127.0.0.1 is in use (--http-port)`);
+      expect(code).toBe(errorTable.ADDRESS.exit);
+    }
+  });
+
+  it('beyond this machine needs --insecure', async () => {
+    const { code, output } = await run(['coordinator', '--http-host', '0.0.0.0']);
+    expect(code).toBe(errorTable.USAGE.exit);
+    expect(output).toMatch(
+      /--http-host 0\.0\.0\.0 is not allowed \(reachable beyond this machine, without TLS\)/,
+    );
+  });
+
+  it('is nowhere with --no-http', async () => {
+    const runs = temporaryFolder();
+    const { code, output } = await run([
+      ...['local', ...newRun(runs), ...REFERENCE, ...QUICK_RECIPE, '--steps', '20', '--no-http'],
+    ]);
+    expect(code).toBe(0);
+    expect(output).not.toContain('http://');
+  });
+});

@@ -1,0 +1,145 @@
+// A Slurm cluster from Debian's packages: munged, slurmctld and four slurmd on loopback, each with four cores and a "GPU". By hand:
+// `node test/system/slurm/slurm.mjs` prints what to set, and ends it on Ctrl-C. Run as a child it prints one line of JSON when all nodes
+// are idle, and ends when its standard input ends. All of it, jobs too, lives in a process namespace that ends with this process:
+// nothing of it stays, however it ends.
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { hostname, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { randomBytes } from 'node:crypto';
+
+const START_MILLISECONDS = 60_000;
+const LOOK_MILLISECONDS = 50;
+const NODES = ['n1', 'n2', 'n3', 'n4'];
+const [place] = process.argv.slice(2);
+if (place === undefined) await outside();
+else await inside(place);
+
+/** Starts itself once more in a namespace, whose first process, a shell, takes care of orphans. */
+async function outside() {
+  const folder = mkdtempSync(join(tmpdir(), 'mnist-dist-slurm-'));
+  try {
+    const init = 'exec 3<&0; "$@" <&3 & wait $!';
+    const script = [process.execPath, fileURLToPath(import.meta.url), folder];
+    const child = spawn(
+      'unshare',
+      ['--pid', '--fork', '--kill-child', '--mount-proc', 'sh', '-c', init, 'sh', ...script],
+      {
+        stdio: ['pipe', 'inherit', 'inherit'],
+      },
+    );
+    process.stdin.on('end', () => child.kill('SIGKILL')).resume();
+    for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => child.kill('SIGKILL'));
+    const [code] = await once(child, 'close');
+    process.exitCode = code ?? 0;
+  } finally {
+    process.stdin.pause();
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+async function inside(folder) {
+  // Whoever has started this is gone when its standard input ends.
+  process.stdin.on('end', () => process.exit()).resume();
+  const configuration = join(folder, 'slurm.conf');
+  process.env.SLURM_CONF = configuration;
+  await configure(folder, configuration);
+  const socket = startMunge(folder);
+  await until(`munged`, () => spawnSync('munge', ['-n', '-S', socket]).status === 0);
+  start('slurmctld', ['-D', '-c', '-i', '-f', configuration]);
+  for (const node of NODES) start('slurmd', ['-D', '-N', node, '-f', configuration]);
+  await until('the nodes', () => {
+    const { stdout } = spawnSync('sinfo', ['-h', '-N', '-p', 'low', '-o', '%N %T'], { encoding: 'utf8' });
+    return stdout === NODES.map((node) => `${node} idle\n`).join('');
+  });
+  process.stdout.write(`${JSON.stringify({ SLURM_CONF: configuration })}\n`);
+}
+
+/** munged takes no socket and no key in a folder that others may change. */
+function startMunge(folder) {
+  const munge = join(folder, 'munge');
+  const [uid, gid] = ['-u', '-g'].map((flag) =>
+    Number(spawnSync('id', [flag, 'munge'], { encoding: 'utf8' }).stdout),
+  );
+  mkdirSync(munge, { mode: 0o755 });
+  const key = join(munge, 'key');
+  writeFileSync(key, randomBytes(128), { mode: 0o600 });
+  for (const path of [munge, key]) chownSync(path, uid, gid);
+  const files = ['socket', 'pid-file', 'log-file', 'seed-file'].map(
+    (name) => `--${name}=${join(munge, name)}`,
+  );
+  start('munged', ['--foreground', `--key-file=${key}`, ...files], { uid, gid });
+  return join(munge, 'socket');
+}
+
+async function configure(folder, file) {
+  chmodSync(folder, 0o755);
+  for (const name of ['state', 'spool']) mkdirSync(join(folder, name));
+  const [control, ...ports] = await freePorts(1 + NODES.length);
+  const host = hostname();
+  const settings = {
+    ...{ ClusterName: 'test', SlurmctldHost: `${host}(127.0.0.1)`, SlurmctldPort: control },
+    ...{ SlurmUser: 'root', SlurmdUser: 'root', AuthType: 'auth/munge', CredType: 'cred/munge' },
+    // A job that was requeued waits for so many seconds, at least.
+    AuthInfo: `socket=${join(folder, 'munge', 'socket')},cred_expire=5`,
+    ...{ StateSaveLocation: join(folder, 'state'), SlurmdSpoolDir: join(folder, 'spool', '%n') },
+    ...{ SlurmctldPidFile: join(folder, 'slurmctld.pid'), SlurmdPidFile: join(folder, '%n.pid') },
+    ...{ SlurmctldLogFile: join(folder, 'slurmctld.log'), SlurmdLogFile: join(folder, '%n.log') },
+    ...{ ProctrackType: 'proctrack/linuxproc', TaskPlugin: 'task/none', MpiDefault: 'none' },
+    ...{ SelectType: 'select/cons_tres', SelectTypeParameters: 'CR_Core', PropagateResourceLimits: 'NONE' },
+    ...{ ReturnToService: 2, CommunicationParameters: 'NoInAddrAny,NoCtldInAddrAny' },
+    SchedulerParameters: 'bf_interval=1,bf_resolution=1,sched_interval=1',
+    ...{ AccountingStorageType: 'accounting_storage/none', JobAcctGatherType: 'jobacct_gather/none' },
+    ...{ JobCompType: 'jobcomp/none', SlurmdParameters: 'config_overrides', GresTypes: 'gpu' },
+    // Jobs of the partition "high" push those of "low" away, which then come back.
+    // What a site may have set, and our scripts must not mind.
+    ...{ KillOnBadExit: 1, WaitTime: 1 },
+    ...{ PreemptType: 'preempt/partition_prio', PreemptMode: 'REQUEUE', KillWait: 30 },
+  };
+  const machine = 'CPUs=4 RealMemory=4000 Gres=gpu:test:1';
+  const lines = [
+    ...Object.entries(settings).map(([key, value]) => `${key}=${value}`),
+    ...NODES.map(
+      (node, i) => `NodeName=${node} NodeHostname=${host} NodeAddr=127.0.0.1 Port=${ports[i]} ${machine}`,
+    ),
+    'PartitionName=low Nodes=ALL Default=YES PriorityTier=1 GraceTime=0',
+    'PartitionName=graceful Nodes=ALL PriorityTier=1 GraceTime=60',
+    'PartitionName=high Nodes=ALL PriorityTier=2 PreemptMode=OFF',
+  ];
+  writeFileSync(file, `${lines.join('\n')}\n`);
+  writeFileSync(join(folder, 'gres.conf'), 'NodeName=n[1-4] Name=gpu Type=test File=/dev/null\n');
+}
+
+/** One that ends, ends all. */
+function start(program, args, identity = {}) {
+  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], ...identity });
+  const said = [];
+  for (const stream of [child.stdout, child.stderr])
+    stream.setEncoding('utf8').on('data', (text) => said.push(text) > 100 && said.shift());
+  child.once('error', (error) => fail(`${program}: ${error.message}`));
+  child.once('exit', (code, signal) => fail(`${program} ended (${signal ?? code}):\n${said.join('')}`));
+}
+
+function fail(why) {
+  process.stderr.write(`${why}\n`);
+  process.exit(1);
+}
+
+async function until(what, isReady) {
+  const signal = AbortSignal.timeout(START_MILLISECONDS);
+  while (!isReady()) {
+    await sleep(LOOK_MILLISECONDS, undefined, { signal }).catch(() => fail(`${what} did not get ready`));
+  }
+}
+
+async function freePorts(count) {
+  const servers = Array.from({ length: count }, () => createServer().listen(0, '127.0.0.1'));
+  await Promise.all(servers.map((each) => once(each, 'listening')));
+  const ports = servers.map((each) => each.address().port);
+  await Promise.all(servers.map((each) => once(each.close(), 'close')));
+  return ports;
+}

@@ -1,0 +1,116 @@
+import { CreateBucketCommand, HeadObjectCommand, S3Client } from '@aws-sdk/client-s3';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { accessSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { delimiter, join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { z } from 'zod';
+import { freePort } from '../../fixtures/processes.ts';
+
+const script = fileURLToPath(new URL('swift.mjs', import.meta.url));
+const programs = [
+  ...['swift-proxy-server', 'swift-account-server', 'swift-container-server', 'swift-object-server'],
+  ...['swift-ring-builder', 'memcached'],
+];
+
+/** Why there is no server to test with; undefined where there is one. */
+export const missing = programs
+  .filter((program) => !isInstalled(program))
+  .map((program) => `${program} is not installed`)[0];
+export const why = missing === undefined ? '' : `: ${missing}`;
+
+function isInstalled(program: string): boolean {
+  return (process.env['PATH'] ?? '').split(delimiter).some((folder) => {
+    try {
+      accessSync(join(folder, program));
+      return true;
+    } catch {
+      return false;
+    }
+  });
+}
+
+const ready = z.object({ pid: z.int(), environment: z.record(z.string(), z.string()) });
+
+/** A server of S3 that can be killed and comes back with what it had stored. */
+export class Swift {
+  readonly #data = mkdtempSync(join(tmpdir(), 'mnist-dist-swift-data-'));
+  readonly #port: number;
+  #environment: Readonly<Record<string, string>> = {};
+  #pid = 0;
+  #end: (() => Promise<void>) | undefined;
+
+  private constructor(port: number) {
+    this.#port = port;
+  }
+
+  static async start(): Promise<Swift> {
+    const swift = new Swift(await freePort());
+    await swift.restart();
+    return swift;
+  }
+
+  /** The variables of Amazon's programs. */
+  get environment(): Readonly<Record<string, string>> {
+    return this.#environment;
+  }
+
+  get port(): number {
+    return this.#port;
+  }
+
+  /** Ends at once what takes requests, in the middle of whatever it does; the rest of it ends then too. */
+  kill(): void {
+    process.kill(this.#pid, 'SIGKILL');
+  }
+
+  async restart(): Promise<void> {
+    await this.#end?.();
+    const child = spawn(process.execPath, [script, '--data', this.#data, '--port', String(this.#port)], {
+      stdio: ['pipe', 'pipe', 'pipe'],
+    });
+    let complaint = '';
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      complaint += text;
+    });
+    const closed = once(child, 'close');
+    // Where the script has ended already, nobody reads that it should.
+    child.stdin.on('error', () => undefined);
+    this.#end = async () => {
+      child.stdin.end();
+      await closed;
+    };
+    const lines = createInterface(child.stdout)[Symbol.asyncIterator]();
+    const first = await lines.next();
+    if (first.done === true) throw new Error(`Swift did not start:\n${complaint}`);
+    const { pid, environment } = ready.parse(JSON.parse(first.value));
+    this.#pid = pid;
+    this.#environment = environment;
+  }
+
+  async stop(): Promise<void> {
+    await this.#end?.();
+    rmSync(this.#data, { recursive: true, force: true });
+  }
+
+  async makeBucket(name: string): Promise<void> {
+    await this.#client().send(new CreateBucketCommand({ Bucket: name }));
+  }
+
+  async typeOf(bucket: string, key: string): Promise<string | undefined> {
+    const { ContentType } = await this.#client().send(new HeadObjectCommand({ Bucket: bucket, Key: key }));
+    return ContentType;
+  }
+
+  #client(): S3Client {
+    const { AWS_ENDPOINT_URL: endpoint = '', AWS_REGION: region = '' } = this.#environment;
+    const { AWS_ACCESS_KEY_ID: accessKeyId = '', AWS_SECRET_ACCESS_KEY: secretAccessKey = '' } =
+      this.#environment;
+    return new S3Client({
+      ...{ endpoint, region, credentials: { accessKeyId, secretAccessKey }, forcePathStyle: true },
+      ...{ requestChecksumCalculation: 'WHEN_REQUIRED', responseChecksumValidation: 'WHEN_REQUIRED' },
+    });
+  }
+}

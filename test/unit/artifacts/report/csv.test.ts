@@ -1,0 +1,12 @@
+import { expect, it } from 'vitest';
+import { csv, printedCsv } from '../../../../artifacts/report/csv.ts';
+
+it('quotes what would end a field', () => {
+  expect(csv([['a,b', 'say "x"', 'two\nlines', 1.5]])).toBe('"a,b","say ""x""","two\nlines",1.5\n');
+});
+
+it('hands no formula to a spreadsheet, and leaves numbers alone', () => {
+  expect(printedCsv([['=HYPERLINK("x")', '+1', '-1', '@x', '\tx', 'a=b', -1, '']])).toBe(
+    `"'=HYPERLINK(""x"")",'+1,'-1,'@x,'\tx,a=b,-1,\r\n`,
+  );
+});

@@ -1,0 +1,127 @@
+import { describe, expect, it } from 'vitest';
+import { light } from '../../../../artifacts/report/colours.ts';
+import { curveSvg, type Quantity } from '../../../../artifacts/report/curve-picture.ts';
+import { trainingCurve as curveOf } from '../../../../artifacts/report/training-curve.ts';
+import { MAX_DRAWN_EVALUATIONS, MAX_DRAWN_POINTS } from '../../../../shared/limits.ts';
+import type { MetricsLine } from '../../../../shared/files/metrics.ts';
+import { madeUpMetrics } from '../../../fixtures/evaluation.ts';
+import { layerOf, linesOf, textsOf, valueLabels } from '../../../fixtures/svg.ts';
+
+const trainingCurve = (lines: readonly MetricsLine[]) => curveOf(() => lines);
+const draw = (lines: readonly MetricsLine[], quantity: Quantity) =>
+  curveSvg(trainingCurve(lines), quantity, light, undefined);
+const total = (lines: readonly MetricsLine[], of: (line: MetricsLine) => number) =>
+  lines.reduce((sum, line) => sum + of(line), 0);
+
+describe('trainingCurve', () => {
+  it('thins to a bounded number of means and leaves no sample out', () => {
+    const lines = madeUpMetrics(5, 1875);
+    const { training, stepsPerPoint, steps, validation } = trainingCurve(lines);
+    expect(training.length).toBeLessThanOrEqual(MAX_DRAWN_POINTS);
+    expect([steps, stepsPerPoint, training.at(-1)?.step]).toEqual([9375, 19, 9375]);
+    const train = lines.filter(({ kind }) => kind === 'step');
+    for (const [index, point] of training.entries()) {
+      const own = train.slice(19 * index, 19 * index + 19);
+      const samples = total(own, (line) => line.samples);
+      expect(point.step).toBe(own.at(-1)?.step);
+      expect(point.loss).toBeCloseTo(total(own, ({ loss, samples: n }) => loss * n) / samples, 12);
+      expect(point.accuracy).toBe(total(own, ({ correct }) => correct) / samples);
+    }
+    expect(validation.map(({ step, epoch, accuracy }) => [step, epoch, accuracy])).toEqual(
+      [1, 2, 3, 4, 5].map((epoch) => [epoch * 1875, epoch, (300 + epoch) / 400]),
+    );
+  });
+
+  it('weighs a short last batch by its samples', () => {
+    const lines = madeUpMetrics(1, MAX_DRAWN_POINTS + 1).map((line, index) =>
+      index === 1 ? { ...line, samples: 8, correct: 0, loss: 100 } : line,
+    );
+    const [first, second] = lines;
+    const [point] = trainingCurve(lines).training;
+    expect(point?.loss).toBeCloseTo((32 * (first?.loss ?? 0) + 8 * (second?.loss ?? 0)) / 40, 12);
+    expect(point?.accuracy).toBe((first?.correct ?? 0) / 40);
+  });
+
+  it('smooths: what is straight stays, what jumps jumps less, and it does not lag', () => {
+    const straight = madeUpMetrics(1, 400).map((line, index) => ({ ...line, loss: 10 - index / 100 }));
+    const { training, smooth } = trainingCurve(straight.slice(0, -1));
+    smooth.forEach(({ loss }, index) => expect(loss).toBeCloseTo(training[index]?.loss ?? NaN, 9));
+    const jumping = straight.map((line, index) => ({ ...line, loss: index % 2 }));
+    const middle = trainingCurve(jumping).smooth.slice(50, -50);
+    for (const { loss } of middle) expect(Math.abs(loss - 0.5)).toBeLessThan(0.05);
+  });
+
+  it('keeps the last of very many evaluations', () => {
+    const { validation } = trainingCurve(madeUpMetrics(1000, 1));
+    expect(validation.length).toBeLessThanOrEqual(MAX_DRAWN_EVALUATIONS);
+    expect(validation.at(-1)?.epoch).toBe(1000);
+  });
+});
+
+describe('the curves', () => {
+  it.each(['loss', 'accuracy'] as const)('of %s are where metrics.jsonl says', async (quantity) => {
+    const lines = madeUpMetrics(3, 100);
+    const svg = await draw(lines, quantity);
+    const value = scaleOf(svg, quantity);
+    const expected = lines
+      .filter(({ kind }) => kind === 'step')
+      .map(({ step, loss, correct, samples }) => [step, quantity === 'loss' ? loss : correct / samples]);
+    const drawn = linesOf(layerOf(svg, 'training')).flat();
+    const seen = drawn.map(([x, y]) => [Math.round((x / 560) * 300), value(y)] as const);
+    expect(seen.length).toBeGreaterThan(200);
+    for (const [, y] of drawn) expect(y).toBeGreaterThanOrEqual(0);
+    for (const [, y] of drawn) expect(y).toBeLessThanOrEqual(260);
+    const missing = new Map(expected.map(([step = 0, each = 0]) => [step, each]));
+    for (const [step, each] of seen) {
+      expect(each / (missing.get(step) ?? NaN)).toBeCloseTo(1, 4);
+      missing.delete(step);
+    }
+    // What is not drawn lies beyond the axis.
+    for (const each of missing.values()) expect(each).toBeLessThan(value(260));
+    const points = linesOf(layerOf(svg, 'validation')).flat();
+    const validation = lines.filter(({ kind }) => kind === 'evaluation');
+    expect(points).toHaveLength(validation.length);
+    for (const [index, { loss, correct, samples }] of validation.entries())
+      expect(value(points[index]?.[1] ?? NaN)).toBeCloseTo(quantity === 'loss' ? loss : correct / samples, 4);
+  });
+
+  it('leaves out a loss of zero, for which a logarithm has no place, and draws all others', async () => {
+    const lines = madeUpMetrics(1, 30).map((line, index) => (index === 9 ? { ...line, loss: 0 } : line));
+    const svg = await draw(lines, 'loss');
+    expect(linesOf(layerOf(svg, 'training')).map((part) => part.length)).toEqual([9, 20]);
+    expect(valueLabels(svg).length).toBeGreaterThan(1);
+  });
+
+  it('draws one step, no step, and a loss of zero', async () => {
+    const [step] = madeUpMetrics(1, 1);
+    for (const lines of [madeUpMetrics(1, 1), [], step ? [{ ...step, loss: 0 }] : []]) {
+      for (const quantity of ['loss', 'accuracy'] as const) {
+        const svg = await draw(lines, quantity);
+        expect(svg).not.toMatch(/NaN|Infinity|undefined/);
+      }
+    }
+    expect(await draw(madeUpMetrics(1, 1), 'loss')).toMatch(
+      /layer_0_layer_1_marks"[^>]*><path[^>]* fill="#b3d4e7"/,
+    );
+  });
+
+  it('says what it shows', async () => {
+    expect(textsOf(await draw(madeUpMetrics(2, 600), 'loss'))).toContain('training, mean of 3 steps');
+    expect(textsOf(await draw(madeUpMetrics(2, 10), 'loss'))).toContain('training, per step');
+  });
+});
+
+/** So much lower than its line is the base of a label. */
+const LABEL_OFFSET = 4;
+
+/** From pixels to values, as two labels of the axis have it. */
+function scaleOf(svg: string, quantity: Quantity): (y: number) => number {
+  const [[one, y1] = ['', NaN], [two, y2] = ['', NaN]] = valueLabels(svg);
+  const [a, b] = [parseFloat(one), parseFloat(two)].map((each) =>
+    quantity === 'loss' ? Math.log(each) : each / 100,
+  );
+  return (y) => {
+    const at = (a ?? NaN) + (((b ?? NaN) - (a ?? NaN)) * (y + LABEL_OFFSET - y1)) / (y2 - y1);
+    return quantity === 'loss' ? Math.exp(at) : at;
+  };
+}

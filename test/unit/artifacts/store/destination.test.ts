@@ -1,0 +1,167 @@
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { access, constants } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { STORE_LOOK_MILLISECONDS } from '../../../../shared/limits.ts';
+import { parseStoreUri } from '../../../../artifacts/store/store-address.ts';
+import { checkPlace } from '../../../../artifacts/store/destination.ts';
+import { pushRun } from '../../../../artifacts/store/push.ts';
+import { makeRun, RUN } from '../../../fixtures/store/stored-run.ts';
+import { noPatience } from '../../../fixtures/store/patience.ts';
+import { gives, says, scripted, type Answer } from '../../../fixtures/store/fake-s3-server.ts';
+
+vi.mock('node:fs/promises', async (importOriginal) => {
+  const real = await importOriginal<typeof import('node:fs/promises')>();
+  return { ...real, access: vi.fn<typeof real.access>(real.access) };
+});
+
+let folder = '';
+let runs = '';
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'mnist-dist-place-'));
+  runs = join(folder, 'runs');
+});
+afterEach(() => {
+  vi.useRealTimers();
+  vi.unstubAllEnvs();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+/** A run that has yet to begin. */
+const check = (uri: string, started?: string) =>
+  checkPlace(parseStoreUri(uri), { directory: join(runs, RUN), run: RUN, started });
+
+describe('a folder that a run is to be put into', () => {
+  it('may be there or not, also among the runs, and is not touched', async () => {
+    for (const uri of [`file:${folder}/store`, `file:${folder}/a/b`, `file:${runs}/store`, `file:${folder}`])
+      expect(await check(uri)).toBeUndefined();
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
+  it('is not where the run lies, by whatever way', async () => {
+    symlinkSync(folder, join(folder, 'up'));
+    for (const isThere of [false, true]) {
+      if (isThere) {
+        makeRun(runs);
+        symlinkSync(runs, join(folder, 'link'));
+      }
+      const ways = [runs, join(runs, '..', 'runs'), join(folder, 'up', 'runs')];
+      for (const place of [...ways, ...(isThere ? [join(folder, 'link')] : [])])
+        await expect(check(`file:${place}`), place).rejects.toMatchObject({
+          code: 'USAGE',
+          message: `${join(runs, RUN)} is where it is to be sent`,
+        });
+      for (const place of [join(runs, RUN), join(runs, RUN, 'store')])
+        await expect(check(`file:${place}`), place).rejects.toMatchObject({
+          code: 'USAGE',
+          message: `${join(runs, RUN)} would be sent into itself, to ${join(place, RUN)}`,
+        });
+    }
+    const within = pushRun(
+      join(runs, RUN),
+      { kind: 'file', directory: join(runs, RUN, 'store') },
+      noPatience(),
+    );
+    await expect(within).rejects.toMatchObject({ code: 'USAGE' });
+  });
+
+  it('has nothing in its way', async () => {
+    writeFileSync(join(folder, 'file'), '');
+    for (const place of ['file', 'file/store'])
+      await expect(check(`file:${join(folder, place)}`)).rejects.toMatchObject({ code: 'STORE' });
+    mkdirSync(join(folder, 'store'));
+    writeFileSync(join(folder, 'store', RUN), '');
+    await expect(check(`file:${join(folder, 'store')}`)).rejects.toMatchObject({ code: 'STORE' });
+  });
+
+  it.each(['store', 'store/a/b'])('is one that may be written: %s', async (place) => {
+    mkdirSync(join(folder, 'store'));
+    // Who may do anything, as the superuser may, is refused nowhere.
+    const refusal = Object.assign(new Error('EACCES: made up'), { code: 'EACCES' });
+    vi.mocked(access).mockRejectedValueOnce(refusal);
+    await expect(check(`file:${join(folder, place)}`)).rejects.toMatchObject({
+      code: 'STORE',
+      message: `file:${join(folder, place, RUN)} could not be written: EACCES: made up`,
+      fix: expect.stringContaining('permissions'),
+    });
+    const { W_OK, X_OK } = constants;
+    expect(vi.mocked(access).mock.lastCall).toEqual([join(folder, 'store'), W_OK | X_OK]);
+    expect(await check(`file:${join(folder, place)}`)).toBeUndefined();
+  });
+
+  it('holds no other run of this id', async () => {
+    const store = join(folder, 'store');
+    await pushRun(makeRun(runs), { kind: 'file', directory: store }, noPatience());
+    await expect(check(`file:${store}`)).rejects.toMatchObject({ code: 'RUN_EXISTS' });
+    await expect(check(`file:${store}`, '2026-05-05T00:00:00.000Z')).rejects.toMatchObject({
+      code: 'RUN_EXISTS',
+      message: expect.stringContaining('holds another run of this id, started 2026-01-02T03:04:05.000Z'),
+    });
+    expect(await check(`file:${store}`, '2026-01-02T03:04:05.000Z')).toBeUndefined();
+    writeFileSync(join(store, RUN, 'manifest.json'), '{');
+    expect(await check(`file:${store}`)).toBeUndefined();
+  });
+});
+
+describe('a server that a run is to be sent to', () => {
+  const uri = 's3://bucket/a';
+
+  it('is asked once, for what is there of the run', async () => {
+    const { requests } = await scripted(says(404, 'NoSuchKey'));
+    expect(await check(uri)).toBeUndefined();
+    expect(requests.map(({ method, url }) => `${method} ${url.split('?')[0]}`)).toEqual([
+      `GET /bucket/a/${RUN}/manifest.json`,
+    ]);
+  });
+
+  it('holds no other run of this id', async () => {
+    const started = '2026-01-02T03:04:05.000Z';
+    await scripted(gives(JSON.stringify({ format: 1, run: RUN, started, files: [] })));
+    await expect(check(uri)).rejects.toMatchObject({ code: 'RUN_EXISTS' });
+    expect(await check(uri, started)).toBeUndefined();
+  });
+
+  it.each([
+    [404, 'NoSuchBucket', 'there is no bucket bucket'],
+    [403, 'SignatureDoesNotMatch', 'refuses the access key or its secret'],
+    [403, 'AccessDenied', 'does not allow it'],
+    [418, 'Teapot', 'answered 418'],
+  ])('is none that says %i %s', async (status, code, message) => {
+    await scripted(says(status, code));
+    await expect(check(uri)).rejects.toMatchObject({
+      code: 'STORE',
+      message: expect.stringContaining(message),
+    });
+  });
+
+  it.each<[string, Answer, string]>([
+    ['has too much to do', says(503, 'SlowDown'), 'answered 503'],
+    ['hangs up', (response) => response.destroy(), 'does not answer (ECONNRESET)'],
+    ['is silent', () => vi.advanceTimersByTime(STORE_LOOK_MILLISECONDS), 'has not answered in 10 s'],
+  ])('may be one that %s: that may pass, and is not waited for', async (_what, answer, message) => {
+    const { requests } = await scripted(answer);
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    expect(await check(uri)).toMatchObject({ code: 'STORE', message: expect.stringContaining(message) });
+    expect(requests).toHaveLength(1);
+  });
+
+  it('needs settings that are some', async () => {
+    vi.stubEnv('AWS_ENDPOINT_URL', 'nonsense');
+    await expect(check(uri)).rejects.toMatchObject({ code: 'USAGE' });
+  });
+
+  it('needs an access key', async () => {
+    const { requests } = await scripted(says(404, 'NoSuchKey'));
+    for (const name of ['AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY', 'AWS_PROFILE'])
+      vi.stubEnv(name, undefined);
+    vi.stubEnv('AWS_CONFIG_FILE', '/nowhere/config');
+    vi.stubEnv('AWS_SHARED_CREDENTIALS_FILE', '/nowhere/credentials');
+    vi.stubEnv('AWS_EC2_METADATA_DISABLED', 'true');
+    await expect(check(uri)).rejects.toMatchObject({
+      code: 'STORE',
+      message: expect.stringContaining('there is no access key'),
+    });
+    expect(requests).toEqual([]);
+  });
+});

@@ -1,0 +1,342 @@
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { createHash } from 'node:crypto';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { parseStoreUri, type StoreAddress } from '../../../../artifacts/store/store-address.ts';
+import { keepRun } from '../../../../artifacts/store/upload-run.ts';
+import { pullRun } from '../../../../artifacts/store/pull.ts';
+import { pushRun } from '../../../../artifacts/store/push.ts';
+import type { Progress } from '../../../../artifacts/store/transfer-progress.ts';
+import { filesUnder, makeRun, recordOf, resultsOfRun, RUN } from '../../../fixtures/store/stored-run.ts';
+import { noPatience } from '../../../fixtures/store/patience.ts';
+
+let folder = '';
+let run = '';
+let stored = '';
+let address: StoreAddress = { kind: 'file', directory: '' };
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'mnist-dist-push-'));
+  run = makeRun(join(folder, 'runs'));
+  address = { kind: 'file', directory: join(folder, 'store') };
+  stored = join(folder, 'store', RUN);
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
+const push = (onProgress?: (progress: Progress) => void) => pushRun(run, address, noPatience(), onProgress);
+const pull = (directory = join(folder, 'pulled')) =>
+  pullRun(parseStoreUri(`file:${stored}`), { directory }, noPatience());
+const write = (name: string, text: string) => writeFileSync(join(stored, name), text);
+const written = (files: readonly object[], more = {}) =>
+  JSON.stringify({ format: 1, run: RUN, started: '2026-01-02T03:04:05.000Z', files, ...more });
+
+describe('push', () => {
+  it('sends the results and nothing else, and names them all in manifest.json', async () => {
+    const before = filesUnder(run);
+    const pushed = await push();
+    const { 'manifest.json': manifest = '', ...files } = filesUnder(stored);
+    expect(files).toEqual(resultsOfRun);
+    const entries = Object.entries(resultsOfRun).map(([name, text]) =>
+      expect.objectContaining({ name, size: Buffer.byteLength(text), sha256: sha256(text) }),
+    );
+    expect(JSON.parse(manifest)).toMatchObject({
+      format: 1,
+      run: RUN,
+      files: expect.arrayContaining(entries),
+    });
+    expect(JSON.parse(manifest).files).toHaveLength(entries.length);
+    const count = entries.length;
+    expect(pushed).toMatchObject({
+      run: RUN,
+      state: 'finished',
+      uri: `file:${stored}`,
+      files: count,
+      moved: count,
+    });
+    expect(filesUnder(run)).toEqual(before);
+  });
+
+  it('has the manifest of artifacts there after all other files, and its own after that', async () => {
+    const seen: string[] = [];
+    await push(({ name }) => {
+      seen.push(name);
+      expect(existsSync(join(stored, 'manifest.json')), name).toBe(false);
+      expect(existsSync(join(stored, 'artifacts/manifest.json')), name).toBe(
+        name === 'artifacts/manifest.json',
+      );
+    });
+    expect(seen.toSorted()).toEqual(Object.keys(resultsOfRun).toSorted());
+    expect(seen.at(-1)).toBe('artifacts/manifest.json');
+  });
+
+  it('sends a run that has no artifacts yet', async () => {
+    rmSync(join(run, 'artifacts'), { recursive: true });
+    rmSync(join(run, 'model.safetensors'));
+    expect(await push()).toMatchObject({ files: 3 });
+    expect(Object.keys(filesUnder(stored)).toSorted()).toEqual([
+      ...['events.jsonl', 'manifest.json', 'metrics.jsonl', 'run.json'],
+    ]);
+  });
+
+  it('does not send again what is there, and does send what is damaged', async () => {
+    await push();
+    expect(await push()).toMatchObject({ files: 8, moved: 0, movedBytes: 0 });
+    const old = new Date(2000, 0);
+    utimesSync(join(stored, 'metrics.jsonl'), old, old);
+    write('model.safetensors', resultsOfRun['model.safetensors']?.replace('binary', 'BINARY') ?? '');
+    write('artifacts/loss.svg', 'longer than it was');
+    expect(await push()).toMatchObject({ moved: 2 });
+    expect(filesUnder(stored)).toMatchObject(resultsOfRun);
+    expect(statSync(join(stored, 'metrics.jsonl')).mtime).toEqual(old);
+  });
+
+  it('goes on where one was cut off, and until then there is no run', async () => {
+    await push();
+    rmSync(join(stored, 'manifest.json'));
+    rmSync(join(stored, 'artifacts/manifest.json'));
+    rmSync(join(stored, 'metrics.jsonl'));
+    await expect(pull()).rejects.toMatchObject({
+      code: 'STORE',
+      message: expect.stringContaining('no whole run'),
+    });
+    expect(await push()).toMatchObject({ files: 8, moved: 2 });
+    expect(await pull()).toMatchObject({ moved: 8 });
+  });
+
+  it('takes the manifest back before it changes anything, and what the run has no longer after', async () => {
+    await push();
+    makeRun(join(folder, 'runs'), { 'metrics.jsonl': 'longer now\n' });
+    rmSync(join(run, 'artifacts/loss.svg'));
+    await push(({ name }) => expect(existsSync(join(stored, 'manifest.json')), name).toBe(false));
+    const { 'manifest.json': manifest = '', ...files } = filesUnder(stored);
+    const { 'artifacts/loss.svg': _gone, ...left } = resultsOfRun;
+    expect(files).toEqual({ ...left, 'metrics.jsonl': 'longer now\n' });
+    expect(manifest).not.toContain('loss.svg');
+  });
+
+  it('replaces a damaged manifest', async () => {
+    await push();
+    write('manifest.json', '{');
+    expect(await push()).toMatchObject({ moved: 0 });
+    await pull();
+  });
+
+  it('does not write over another run of the same id', async () => {
+    await push();
+    const before = filesUnder(stored);
+    const other = recordOf({ started: '2026-05-05T00:00:00.000Z' });
+    makeRun(join(folder, 'runs'), { 'run.json': other });
+    await expect(push()).rejects.toMatchObject({ code: 'RUN_EXISTS' });
+    expect(filesUnder(stored)).toEqual(before);
+  });
+
+  it.each([
+    ['artifacts/loss.svg', 'model.safetensors'],
+    ['model.safetensors', '../../secret'],
+    ['run.json', '../../secret'],
+  ])('sends nothing through a link: %s', async (name, target) => {
+    writeFileSync(join(folder, 'secret'), resultsOfRun['run.json'] ?? '');
+    rmSync(join(run, name));
+    symlinkSync(target, join(run, name));
+    await expect(push()).rejects.toMatchObject({ code: 'STORE', message: expect.stringContaining('a link') });
+    expect(existsSync(stored)).toBe(false);
+  });
+
+  it('follows no link for the folder of artifacts', async () => {
+    rmSync(join(run, 'artifacts'), { recursive: true });
+    symlinkSync('/etc', join(run, 'artifacts'));
+    await expect(push()).rejects.toMatchObject({ message: expect.stringContaining('a link') });
+  });
+
+  it('refuses a file with an odd name, an odd run, and the folder that the run lies in', async () => {
+    writeFileSync(join(run, 'artifacts', 'a\\b'), '');
+    await expect(push()).rejects.toMatchObject({
+      code: 'STORE',
+      message: expect.stringContaining('a\\\\b'),
+    });
+    rmSync(join(run, 'artifacts', 'a\\b'));
+    const within = { kind: 'file', directory: join(folder, 'runs') } as const;
+    await expect(pushRun(run, within, noPatience())).rejects.toMatchObject({ code: 'USAGE' });
+    makeRun(join(folder, 'runs'), {
+      'run.json': '{"run":"../x","started":"2026-01-02T03:04:05.000Z","state":"x"}',
+    });
+    await expect(push()).rejects.toMatchObject({ code: 'DATA' });
+    rmSync(join(run, 'run.json'));
+    await expect(push()).rejects.toMatchObject({
+      code: 'USAGE',
+      message: expect.stringContaining('is no run'),
+    });
+  });
+
+  it('ends when it is told to, and goes on later', async () => {
+    const stopping = new AbortController();
+    const reason = new Error('stopped');
+    const stopped = pushRun(run, address, noPatience([], stopping.signal), () => stopping.abort(reason));
+    await expect(stopped).rejects.toBe(reason);
+    expect(existsSync(join(stored, 'manifest.json'))).toBe(false);
+    const { files, moved } = await push();
+    expect(moved).toBeLessThan(files);
+  });
+});
+
+describe('keeping a run that is over', () => {
+  it('is a push', async () => {
+    await keepRun(run, `file:${join(folder, 'store')}`, noPatience());
+    expect(await push()).toMatchObject({ files: 8, moved: 0 });
+  });
+
+  it('says where the run is, and what sends it later, when it fails', async () => {
+    writeFileSync(join(folder, 'store'), 'in the way');
+    const uri = `file:${join(folder, 'store')}`;
+    await expect(keepRun(run, uri, noPatience())).rejects.toMatchObject({
+      code: 'STORE',
+      fix: expect.stringMatching(
+        `permissions.* The run is whole in ${run}; .*: mnist-dist push ${run} ${uri}$`,
+      ),
+    });
+  });
+
+  it.each(['nowhere', 's3://AKIA:hunter2@bucket'])('does not ask for %s once more', async (uri) => {
+    const error: unknown = await keepRun(run, uri, noPatience()).catch((error: unknown) => error);
+    expect(error).toMatchObject({
+      code: 'USAGE',
+      fix: expect.stringMatching(`The run is whole in ${run}; it is sent by: mnist-dist push ${run} URI$`),
+    });
+    expect(String(error)).not.toContain('hunter2');
+  });
+});
+
+describe('pull', () => {
+  beforeEach(async () => {
+    await push();
+  });
+
+  it('makes a directory with the same bytes, under the id of the run if nothing is said', async () => {
+    const pulled = await pullRun(
+      parseStoreUri(`file:${stored}`),
+      { runs: join(folder, 'new') },
+      noPatience(),
+    );
+    expect(pulled).toMatchObject({ run: RUN, directory: join(folder, 'new', RUN), files: 8, moved: 8 });
+    expect(filesUnder(pulled.directory)).toEqual(resultsOfRun);
+    expect(readdirSync(join(folder, 'new'))).toEqual([RUN]);
+  });
+
+  it('leaves what it has fetched before as it is, and fills an empty directory', async () => {
+    mkdirSync(join(folder, 'pulled'));
+    expect(await pull()).toMatchObject({ moved: 8 });
+    expect(await pull()).toMatchObject({ files: 8, moved: 0 });
+    // What a later evaluation has added is in nobody's way.
+    writeFileSync(join(folder, 'pulled', 'more'), '');
+    expect(await pull()).toMatchObject({ moved: 0 });
+  });
+
+  it.each([
+    ['a damaged file', 'model.safetensors', 'other bytes'],
+    ['a file of the same size', 'artifacts/loss.svg', '<SVG/>'],
+    ['a longer file', 'events.jsonl', 'x'],
+  ])('makes nothing of %s, and goes on once it is whole', async (_what, name, text) => {
+    write(name, text);
+    await expect(pull()).rejects.toMatchObject({ code: 'STORE', message: expect.stringContaining(name) });
+    expect(existsSync(join(folder, 'pulled'))).toBe(false);
+    write(name, resultsOfRun[name] ?? '');
+    const { files, moved } = await pull();
+    expect(files).toBe(8);
+    expect(moved).toBeLessThan(8);
+    expect(filesUnder(join(folder, 'pulled'))).toEqual(resultsOfRun);
+    expect(readdirSync(folder).toSorted()).toEqual(['pulled', 'runs', 'store']);
+  });
+
+  it('makes nothing of a run that lacks a file', async () => {
+    rmSync(join(stored, 'run.json'));
+    await expect(pull()).rejects.toMatchObject({
+      code: 'STORE',
+      message: expect.stringContaining('is missing'),
+    });
+    expect(existsSync(join(folder, 'pulled'))).toBe(false);
+  });
+
+  it('writes over nothing', async () => {
+    mkdirSync(join(folder, 'pulled'));
+    writeFileSync(join(folder, 'pulled', 'mine'), 'mine');
+    await expect(pull()).rejects.toMatchObject({ code: 'RUN_EXISTS' });
+    await expect(pull(join(folder, 'pulled', 'mine'))).rejects.toMatchObject({ code: 'RUN_EXISTS' });
+    expect(filesUnder(join(folder, 'pulled'))).toEqual({ mine: 'mine' });
+  });
+
+  it('keeps nothing of somebody else from an earlier draft, and follows no link in it', async () => {
+    const draft = join(folder, '.pulled.pull');
+    mkdirSync(join(draft, 'artifacts'), { recursive: true });
+    mkdirSync(join(folder, 'outside'));
+    writeFileSync(join(folder, 'outside', 'run.json'), 'outside');
+    writeFileSync(join(draft, 'stranger'), 'x');
+    writeFileSync(join(draft, 'metrics.jsonl'), 'damaged');
+    symlinkSync(join(folder, 'outside', 'run.json'), join(draft, 'run.json'));
+    mkdirSync(join(draft, 'model.safetensors'));
+    symlinkSync(join(folder, 'outside'), join(draft, 'artifacts', 'loss.svg'));
+    await pull();
+    expect(filesUnder(join(folder, 'pulled'))).toEqual(resultsOfRun);
+    expect(filesUnder(join(folder, 'outside'))).toEqual({ 'run.json': 'outside' });
+  });
+
+  it('writes into no draft that is a link, nor into a folder of it that is one', async () => {
+    const draft = join(folder, '.pulled.pull');
+    mkdirSync(join(folder, 'outside'));
+    symlinkSync(join(folder, 'outside'), draft);
+    await expect(pull()).rejects.toMatchObject({ message: expect.stringContaining('a link') });
+    rmSync(draft);
+    mkdirSync(draft);
+    symlinkSync(join(folder, 'outside'), join(draft, 'artifacts'));
+    await pull();
+    expect(readdirSync(join(folder, 'outside'))).toEqual([]);
+    expect(filesUnder(join(folder, 'pulled'))).toEqual(resultsOfRun);
+  });
+
+  const entry = { name: 'x', size: 1, sha256: sha256('x'), type: 'text/plain' };
+  it.each([
+    ...['../x', '/x', 'a/../../x', 'a\\x', 'x\0', '.x', 'manifest.json', ''].map((name) => [
+      JSON.stringify(name),
+      written([{ ...entry, name }]),
+    ]),
+    ['one name twice', written([entry, { ...entry, name: 'X' }])],
+    ['a run that leads elsewhere', written([entry], { run: '..' })],
+    ['no size', written([{ ...entry, size: -1 }])],
+    ['another format', written([], { format: 2 })],
+    ['no JSON', 'x'],
+  ])('refuses a manifest with %s', async (_what, text) => {
+    write('manifest.json', text);
+    const runs = join(folder, 'new');
+    await expect(pullRun(parseStoreUri(`file:${stored}`), { runs }, noPatience())).rejects.toMatchObject({
+      code: 'STORE',
+      message: expect.stringContaining('is no manifest of a run'),
+    });
+    expect(existsSync(runs)).toBe(false);
+  });
+
+  it('reads no more of a manifest than one can have', async () => {
+    write('manifest.json', 'x'.repeat(5 * 1024 ** 2));
+    await expect(pull()).rejects.toMatchObject({
+      message: expect.stringMatching(/it has more than \d+ bytes/),
+    });
+  });
+
+  it('names the runs of a store where none was named', async () => {
+    await expect(pullRun(address, { directory: join(folder, 'pulled') }, noPatience())).rejects.toMatchObject(
+      {
+        code: 'STORE',
+        fix: expect.stringContaining(`file:${stored}`),
+      },
+    );
+  });
+});

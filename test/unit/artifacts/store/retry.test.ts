@@ -1,0 +1,77 @@
+import { describe, expect, it } from 'vitest';
+import { ClusterError } from '../../../../shared/errors.ts';
+import { MAX_STORE_ATTEMPTS } from '../../../../shared/limits.ts';
+import { inParallel } from '../../../../artifacts/store/parallel.ts';
+import { withRetries } from '../../../../artifacts/store/retry.ts';
+import { noPatience } from '../../../fixtures/store/patience.ts';
+
+const said = new ClusterError('STORE', 'said');
+const judge = (error: unknown) => ({ error: said, isTransient: error === 'passing' });
+
+describe('what may pass by itself', () => {
+  it('is tried again, after twice the wait each time', async () => {
+    const waits: number[] = [];
+    let attempts = 0;
+    const attempt = async () => (++attempts < 4 ? Promise.reject<number>('passing') : attempts);
+    expect(await withRetries(attempt, judge, noPatience(waits))).toBe(4);
+    expect(waits).toEqual([125, 250, 500]);
+  });
+
+  it('is given up in the end', async () => {
+    let attempts = 0;
+    const attempt = () => Promise.reject(++attempts > 0 ? 'passing' : 'never');
+    await expect(withRetries(attempt, judge, noPatience())).rejects.toBe(said);
+    expect(attempts).toBe(MAX_STORE_ATTEMPTS);
+  });
+
+  it.each(['for good', new ClusterError('DISK', 'in words')])('is not %s', async (failure) => {
+    let attempts = 0;
+    const attempt = () => Promise.reject(++attempts > 0 ? failure : 'never');
+    await expect(withRetries(attempt, judge, noPatience())).rejects.toBe(
+      typeof failure === 'string' ? said : failure,
+    );
+    expect(attempts).toBe(1);
+  });
+
+  it('is not waited for by whoever was told to stop', async () => {
+    const stopping = new AbortController();
+    const reason = new Error('stopped');
+    const patience = { ...noPatience([], stopping.signal), onRetry: () => stopping.abort(reason) };
+    let attempts = 0;
+    const attempt = () => Promise.reject(++attempts > 0 ? 'passing' : 'never');
+    await expect(withRetries(attempt, judge, patience)).rejects.toBe(reason);
+    expect(attempts).toBe(1);
+  });
+});
+
+describe('several at once', () => {
+  it('are never more than the limit, and all are done', async () => {
+    let atWork = 0;
+    let most = 0;
+    const done: number[] = [];
+    await inParallel([1, 2, 3, 4, 5, 6, 7], 3, async (item) => {
+      most = Math.max(most, ++atWork);
+      await new Promise(setImmediate);
+      atWork--;
+      done.push(item);
+    });
+    expect(most).toBe(3);
+    expect(done.toSorted()).toEqual([1, 2, 3, 4, 5, 6, 7]);
+  });
+
+  it('are none any more once one has failed', async () => {
+    const begun: number[] = [];
+    let atWork = 0;
+    const failing = inParallel([1, 2, 3, 4, 5], 2, async (item) => {
+      begun.push(item);
+      atWork++;
+      await new Promise(setImmediate);
+      atWork--;
+      if (item === 1) throw said;
+      await new Promise(setImmediate);
+    });
+    await expect(failing).rejects.toBe(said);
+    expect(atWork).toBe(0);
+    expect(begun).toEqual([1, 2]);
+  });
+});

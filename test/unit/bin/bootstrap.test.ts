@@ -1,0 +1,227 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  realpathSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { thisProcess } from '../../../bin/owner.mjs';
+
+/**
+ * bin/ copied into a small checkout with stand-ins for npm, tsc and asc, each of which leaves a line in `calls`.
+ * `fail` holds the name of the one that shall fail.
+ */
+let checkout: string;
+
+beforeEach(() => {
+  checkout = mkdtempSync(join(tmpdir(), 'mnist-dist-checkout-'));
+  cpSync(join(import.meta.dirname, '../../../bin'), join(checkout, 'bin'), { recursive: true });
+  write('package-lock.json', '{"packages":{"":{}}}');
+  write('tsconfig.json', '{"include":["cli","dashboards"]}');
+  write('cli/main.ts', 'one');
+  write('dashboards/page/main.ts', 'page');
+  write('fail', '');
+  // npm makes the two compilers; "tsc" writes a main that prints the source it was built from.
+  write(
+    'path/npm',
+    `#!/bin/sh
+echo npm >> calls; [ "$(cat fail)" = npm ] && { echo "npm error code ENOTFOUND" >&2; exit 1; }
+while [ "$(cat fail)" = slow ]; do sleep 0.05; done
+mkdir -p node_modules/typescript/bin node_modules/assemblyscript/bin
+cp tools/tsc node_modules/typescript/bin/tsc; cp tools/asc.js node_modules/assemblyscript/bin/asc.js`,
+  );
+  const common = `const fs = require('fs'); const fails = fs.readFileSync('fail', 'utf8'); const out = process.argv.at(-1);
+const call = (name) => { fs.appendFileSync('calls', name + '\\n'); if (fails === name) { console.log(name + ' says no'); process.exit(1); } };`;
+  write(
+    'tools/tsc',
+    `${common} call('tsc'); const source = fs.readFileSync('cli/main.ts', 'utf8');
+if (process.argv.includes('dashboards/page/tsconfig.json')) { fs.mkdirSync(out, { recursive: true }); fs.copyFileSync('dashboards/page/main.ts', out + '/main.js'); process.exit(); }
+fs.mkdirSync(out + '/cli', { recursive: true });
+fs.writeFileSync(out + '/package.json', '{"type":"module"}');
+fs.writeFileSync(out + '/cli/start.js', 'export async function start(argv) { console.log(' + JSON.stringify(source) + ', argv.join()); return 7; }');`,
+  );
+  write('tools/asc.js', `${common} call('asc'); fs.writeFileSync(out, 'wasm');`);
+  chmodSync(join(checkout, 'path/npm'), 0o755);
+});
+
+afterEach(() => {
+  rmSync(checkout, { recursive: true, force: true });
+});
+
+describe('a fresh clone', () => {
+  test('installs, builds and starts; the second start does neither', async () => {
+    expect(await start('local', '-n')).toMatchObject({ status: 7, stdout: 'one local,-n\n' });
+    expect(calls()).toEqual(['asc', 'npm', 'tsc', 'tsc']);
+    expect(await start()).toMatchObject({ status: 7, stderr: '' });
+    expect(calls()).toHaveLength(4);
+  });
+
+  test('is set up once by two starts at the same time', async () => {
+    const both = await Promise.all([start(), start()]);
+    expect(both.map(({ status }) => status)).toEqual([7, 7]);
+    expect(calls()).toEqual(['asc', 'npm', 'tsc', 'tsc']);
+  });
+
+  test('takes over the lock of a set-up that was killed', async () => {
+    mkdirSync(join(checkout, '.mnist-dist/lock'), { recursive: true });
+    const dead = await run(process.execPath, ['-e', 'console.log(process.pid)']);
+    const owner = { ...thisProcess(), pid: Number(dead.stdout), token: '0123456789ab' };
+    write('.mnist-dist/lock/owner.json', JSON.stringify(owner));
+    const { status, stderr } = await start();
+    expect(status).toBe(7);
+    expect(stderr).toContain(`from process ${owner.pid} on ${owner.host}, which is gone`);
+    expect(readdirSync(join(checkout, '.mnist-dist'))).toEqual([]);
+  });
+
+  test('says what cannot be reached and how to go on, with the exit code of SETUP', async () => {
+    write('fail', 'npm');
+    const result = await start();
+    expect(result.status).toBe(10);
+    expect(result.stderr).toMatch(/registry could not be reached.*ENOTFOUND\n +fix: .*npm /);
+    // As it can be pasted where it was started.
+    expect(result.stderr).toContain('run again: npm ci --include=dev');
+    const script = join(checkout, 'bin/mnist-dist.mjs');
+    const elsewhere = await follow(process.execPath, [script], false, tmpdir()).ended;
+    const [, folder] = /run again: npm --prefix '(.*)' ci --include=dev/.exec(elsewhere.stderr) ?? [];
+    expect(folder).toBe(realpathSync(checkout));
+    expect(existsSync(join(checkout, 'dist'))).toBe(false);
+    write('fail', '');
+    expect(await start()).toMatchObject({ status: 7 });
+  });
+});
+
+describe('a set-up without a terminal', () => {
+  test('does not end when the terminal is closed, from which nohup has started it', async () => {
+    write('fail', 'slow');
+    const { child, ended } = launch();
+    await installing();
+    process.kill(-(child.pid ?? 0), 'SIGHUP');
+    write('fail', '');
+    expect(await ended).toMatchObject({ status: 7 });
+  });
+
+  test('takes the programs that it runs with it', async () => {
+    write('fail', 'slow');
+    const { child, ended } = launch();
+    await installing();
+    child.kill('SIGTERM');
+    expect(await ended).toMatchObject({ status: 143 });
+    write('fail', '');
+    expect(calls()).toEqual(['npm']);
+    expect(existsSync(join(checkout, 'node_modules'))).toBe(false);
+  });
+});
+
+describe('a checkout', () => {
+  test('is built again after an edit, installed again after a change of the lock file', async () => {
+    await start();
+    write('cli/main.ts', 'another');
+    expect((await start()).stdout).toBe('another \n');
+    expect(calls().filter((name) => name === 'npm')).toHaveLength(1);
+    write('package-lock.json', '{"packages":{"":{},"node_modules/new":{"version":"1.0.0"}}}');
+    await start();
+    expect(calls().filter((name) => name === 'npm')).toHaveLength(2);
+  });
+
+  test('has its page built beside the rest, again after an edit', async () => {
+    await start();
+    write('dashboards/page/main.ts', 'another page');
+    await start();
+    expect(readFileSync(join(checkout, 'dist/browser/main.js'), 'utf8')).toBe('another page');
+    expect(calls().filter((name) => name === 'tsc')).toHaveLength(4);
+  });
+
+  test.each(['tsc', 'asc'])(
+    'whose build fails in %s keeps the last good one and does not use it',
+    async (tool) => {
+      await start();
+      write('cli/main.ts', 'broken');
+      write('fail', tool);
+      const result = await start();
+      expect(result).toMatchObject({ status: 10, stdout: '' });
+      expect(result.stderr).toContain(`${tool} says no`);
+      expect(readFileSync(join(checkout, 'dist/cli/start.js'), 'utf8')).toContain('one');
+    },
+  );
+
+  test('installed by hand is not installed again', async () => {
+    mkdirSync(join(checkout, 'node_modules'));
+    expect((await run(join(checkout, 'path/npm'), [])).status).toBe(0);
+    write('node_modules/.package-lock.json', '{"packages":{}}');
+    await start();
+    expect(calls().filter((name) => name === 'npm')).toHaveLength(1);
+  });
+
+  test('leaves nothing but the work folder, node_modules and dist', async () => {
+    const before = readdirSync(checkout);
+    await start();
+    const added = readdirSync(checkout).filter((name) => !before.includes(name));
+    expect(added.toSorted()).toEqual(['.mnist-dist', 'calls', 'dist', 'node_modules']);
+    expect(readdirSync(join(checkout, '.mnist-dist'))).toEqual([]);
+  });
+});
+
+function write(path: string, text: string): void {
+  const file = join(checkout, path);
+  mkdirSync(join(file, '..'), { recursive: true });
+  writeFileSync(file, text);
+}
+
+/** Which tools ran, by name. */
+function calls(): string[] {
+  return readFileSync(join(checkout, 'calls'), 'utf8').trim().split('\n').toSorted();
+}
+
+function start(...argv: string[]): Promise<Result> {
+  return run(process.execPath, [join(checkout, 'bin/mnist-dist.mjs'), ...argv]);
+}
+
+/** The same in a process group of its own. */
+function launch(): { child: ChildProcess; ended: Promise<Result> } {
+  return follow(process.execPath, [join(checkout, 'bin/mnist-dist.mjs')], true);
+}
+
+async function installing(): Promise<void> {
+  await expect.poll(() => existsSync(join(checkout, 'calls'))).toBe(true);
+}
+
+interface Result {
+  readonly status: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+function run(program: string, argv: readonly string[]): Promise<Result> {
+  return follow(program, argv, false).ended;
+}
+
+function follow(
+  program: string,
+  argv: readonly string[],
+  detached: boolean,
+  cwd: string = checkout,
+): { child: ChildProcess; ended: Promise<Result> } {
+  const { npm_execpath: _execpath, npm_command: _command, INIT_CWD: _folder, ...environment } = process.env;
+  const PATH = `${join(checkout, 'path')}:/usr/bin:/bin`;
+  const child = spawn(program, argv, { cwd, env: { ...environment, PATH }, detached });
+  const ended = new Promise<Result>((resolve, reject) => {
+    let stdout = '';
+    let stderr = '';
+    child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
+    child.once('error', reject);
+    child.once('close', (status) => {
+      resolve({ status, stdout, stderr });
+    });
+  });
+  return { child, ended };
+}

@@ -1,0 +1,216 @@
+import { appendFileSync, existsSync, mkdirSync, readFileSync, readdirSync } from 'node:fs';
+import { renameSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
+import { EXPIRY_MILLISECONDS, lockHolder, MAX_WAIT_MILLISECONDS, withLock } from '../../../bin/lock.mjs';
+import { thisProcess, WATCH_MILLISECONDS } from '../../../bin/owner.mjs';
+import { temporaryFolder } from '../../fixtures/processes.ts';
+
+/** Called before each rename. */
+let beforeRename: (from: string, to: string) => void = () => undefined;
+vi.mock(import('node:fs'), async (importOriginal) => {
+  const fs = await importOriginal();
+  const rename: typeof fs.renameSync = (from, to) => {
+    beforeRename(String(from), String(to));
+    fs.renameSync(from, to);
+  };
+  return { ...fs, renameSync: rename };
+});
+
+const TOKEN = '0123456789ab';
+const here = thisProcess();
+let parent = '';
+let lock = '';
+let said: string[] = [];
+beforeEach(() => {
+  parent = temporaryFolder();
+  lock = join(parent, 'lock');
+  said = [];
+  beforeRename = () => undefined;
+});
+
+/** Time that passes only while the lock is waited for; `onWait` happens meanwhile. */
+function quickTime(onWait: (waited: number) => void = () => undefined) {
+  const time = {
+    waited: 0,
+    now: () => time.waited,
+    sleep: async (milliseconds: number) => {
+      time.waited += milliseconds;
+      onWait(time.waited);
+      await new Promise(setImmediate);
+    },
+  };
+  return time;
+}
+
+const say = (line: string): void => void said.push(line);
+const set = async (time = quickTime(), action = async () => 'done'): Promise<string> =>
+  await withLock(lock, action, say, time);
+
+function heldBy(owner: object): void {
+  mkdirSync(join(lock, TOKEN), { recursive: true });
+  writeFileSync(join(lock, 'owner.json'), JSON.stringify(owner));
+}
+
+const renew = (): void => appendFileSync(join(lock, TOKEN, 'renewals'), '.');
+
+describe('the lock of a set-up', () => {
+  it('is one owner’s at a time, and leaves nothing', async () => {
+    let inside = 0;
+    const work = async (): Promise<string> => {
+      expect(++inside).toBe(1);
+      await new Promise(setImmediate);
+      inside -= 1;
+      return 'done';
+    };
+    await Promise.all([set(quickTime(), work), set(quickTime(), work), set(quickTime(), work)]);
+    expect(readdirSync(parent)).toEqual([]);
+    expect(said[0]).toMatch(/^waiting for another set-up \(process \d+ on .*\), which has the lock/);
+  });
+
+  it('is tried again where another process was quicker and has given it back meanwhile', async () => {
+    let renames = 0;
+    beforeRename = (_, to) => {
+      if (to === lock && renames++ === 0) throw Object.assign(new Error('taken'), { code: 'ENOTEMPTY' });
+    };
+    expect(await set()).toBe('done');
+    expect(renames).toBe(2);
+    expect(readdirSync(parent)).toEqual([]);
+  });
+
+  it('is released when the set-up fails', async () => {
+    const fail = async (): Promise<string> => {
+      throw new Error('no compiler');
+    };
+    await expect(set(quickTime(), fail)).rejects.toThrow('no compiler');
+    expect(readdirSync(parent)).toEqual([]);
+  });
+
+  it('is taken over at once from a process that is gone', async () => {
+    heldBy({ ...here, started: '1', token: TOKEN });
+    const time = quickTime();
+    expect(await set(time)).toBe('done');
+    expect(time.waited).toBe(0);
+    expect(said).toEqual([`taking over ${lock} from process ${here.pid} on ${here.host}, which is gone`]);
+  });
+
+  it.each([
+    ['another host', { ...here, host: 'another', token: TOKEN }, EXPIRY_MILLISECONDS],
+    ['another pid namespace', { ...here, namespace: 'pid:[1]', token: TOKEN }, EXPIRY_MILLISECONDS],
+    ['an older version elsewhere', { host: 'another', pid: 7, started: '1' }, EXPIRY_MILLISECONDS],
+    ['a process of this host that was suspended', { ...here, token: TOKEN }, EXPIRY_MILLISECONDS],
+    ['a process before the last boot', { ...here, boot: 'another', token: TOKEN }, WATCH_MILLISECONDS],
+    ['an owner that was not written', 'nothing', WATCH_MILLISECONDS],
+  ])('is taken over from %s when it is not renewed', async (_, owner, limit) => {
+    heldBy(Object(owner));
+    const time = quickTime();
+    expect(await set(time)).toBe('done');
+    expect(time.waited).toBeGreaterThanOrEqual(limit);
+    expect(time.waited).toBeLessThan(2 * limit);
+    expect(said.at(-1)).toMatch(/taking over .*, which has not renewed it for \d+ s/);
+    expect(said.filter((line) => line.startsWith('still waiting')).length).toBe(limit > 60_000 ? 7 : 0);
+    expect(readdirSync(parent)).toEqual([]);
+  });
+
+  it('that is renewed is waited for, with progress, until it is released or that takes too long', async () => {
+    heldBy({ ...here, host: 'another', token: TOKEN });
+    const released = quickTime((waited) => {
+      renew();
+      if (waited > 2 * EXPIRY_MILLISECONDS) renameSync(lock, `${lock}-released`);
+    });
+    expect(await set(released)).toBe('done');
+    expect(said.every((line) => !line.startsWith('taking over'))).toBe(true);
+    expect(said.at(-1)).toMatch(/^still waiting for it after \d+ s: it is running/);
+
+    renameSync(`${lock}-released`, lock);
+    const endless = quickTime(renew);
+    await expect(set(endless)).rejects.toMatchObject({
+      message: expect.stringContaining('process'),
+      fix: expect.stringContaining(`remove ${lock}`),
+    });
+    expect(endless.waited).toBeGreaterThanOrEqual(MAX_WAIT_MILLISECONDS);
+  });
+
+  it('of a running process of an older version, which renews nothing, is not taken over', async () => {
+    heldBy({ host: here.host, pid: here.pid, started: here.started });
+    await expect(set()).rejects.toMatchObject({ fix: expect.stringContaining('Stop that process') });
+    expect(existsSync(join(lock, 'owner.json'))).toBe(true);
+  });
+
+  it('that was taken over while its owner was suspended keeps the owner from publishing', async () => {
+    const target = join(parent, 'result');
+    let tries = 0;
+    const result = await withLock(
+      lock,
+      async (lease) => {
+        tries += 1;
+        writeFileSync(join(lease.folder, 'half'), `try ${tries}`);
+        if (tries === 1) {
+          // The process is suspended here, and another one takes over and is at work.
+          renameSync(lock, `${lock}-taken`);
+          heldBy({ ...here, started: '1', token: TOKEN });
+          expect(() => lease.check()).toThrow('taken over');
+        }
+        renameSync(join(lease.folder, 'half'), target);
+        return tries;
+      },
+      say,
+      quickTime(),
+    );
+    expect(result).toBe(2);
+    expect(readFileSync(target, 'utf8')).toBe('try 2');
+    expect(said[0]).toContain('since this one was suspended; beginning again');
+  });
+
+  it('that is lost again and again ends with an error that says so', async () => {
+    const lose = async (lease: { check(): void }): Promise<never> => {
+      renameSync(lock, join(parent, `taken-${said.length}`));
+      lease.check();
+      throw new Error('the lease is lost');
+    };
+    const lost = { message: expect.stringContaining('3 times'), fix: 'Run it again.' };
+    await expect(withLock(lock, lose, say, quickTime())).rejects.toMatchObject(lost);
+  });
+
+  it('removes what others left beside it that are gone', async () => {
+    for (const [name, owner] of Object.entries({ aaaaaaaaaaaa: { started: '1' }, bbbbbbbbbbbb: {} })) {
+      mkdirSync(`${lock}.${name}`);
+      writeFileSync(join(`${lock}.${name}`, 'owner.json'), JSON.stringify({ ...here, ...owner }));
+    }
+    writeFileSync(`${lock}.other`, '');
+    await set();
+    expect(readdirSync(parent)).toEqual(['lock.bbbbbbbbbbbb', 'lock.other']);
+  });
+
+  it('takes the place of something that is no lock, and follows no link', async () => {
+    symlinkSync(join(parent, 'nowhere'), lock);
+    await expect(set()).resolves.toBe('done');
+    writeFileSync(lock, 'a file');
+    await expect(set()).resolves.toBe('done');
+  });
+});
+
+describe('what doctor hears of a set-up’s lock', () => {
+  it.each([
+    ['none', undefined, undefined],
+    ['one of a process that is gone', { ...here, started: '1' }, undefined],
+    [
+      'one that is not renewed',
+      { ...here, host: 'another', token: TOKEN },
+      { isRenewed: false, expires: true },
+    ],
+    ['one of an older version', { ...here, namespace: undefined }, { isRenewed: false, expires: false }],
+  ])('%s', async (_, owner, holder) => {
+    if (owner !== undefined) heldBy(owner);
+    const found = await lockHolder(lock, quickTime());
+    if (holder === undefined) expect(found).toBeUndefined();
+    else expect(found).toMatchObject({ ...holder, owner: expect.stringContaining('process') });
+  });
+
+  it('one that is at work, and one that was released meanwhile', async () => {
+    heldBy({ ...here, token: TOKEN });
+    expect(await lockHolder(lock, quickTime(renew))).toMatchObject({ isRenewed: true });
+    const release = (): void => void (existsSync(lock) && renameSync(lock, `${lock}-released`));
+    expect(await lockHolder(lock, quickTime(release))).toBeUndefined();
+  });
+});

@@ -1,0 +1,64 @@
+import { describe, expect, test } from 'vitest';
+import { benchReportSchema } from '../../../../cli/bench/bench-report.ts';
+import { benchText, digits } from '../../../../cli/bench/bench-table.ts';
+import { sampleReport } from './bench-report.ts';
+
+describe('the JSON', () => {
+  test('survives a round trip, as the schema has it', () => {
+    const report = sampleReport();
+    expect(benchReportSchema.parse(JSON.parse(JSON.stringify(report)))).toEqual(report);
+  });
+
+  test.each([
+    ['an unknown field', { ...sampleReport(), extra: 1 }],
+    ['another format', { ...sampleReport(), format: 2 }],
+    [
+      'a median beyond its extremes',
+      {
+        ...sampleReport(),
+        wire: [
+          { transport: 'tcp', workers: 1, steps_per_second: { median: 5, min: 1, max: 3, repetitions: 1 } },
+        ],
+      },
+    ],
+    ['a number that JSON lost', JSON.parse(JSON.stringify({ ...sampleReport(), pairs: NaN }))],
+  ])('%s is refused', (_what, report) => {
+    expect(benchReportSchema.safeParse(report).success).toBe(false);
+  });
+});
+
+describe('the table', () => {
+  const text = benchText(sampleReport());
+
+  test('holds medians and extremes of every section, and what is left out', () => {
+    expect(text).toContain('model 784-128-10 (101,770 parameters)');
+    expect(text).toMatch(/^ {2}dropout mask, batch 32 +9\.00 +\(8\.00\.\.12\.0\)$/m);
+    expect(text).toMatch(/^ {2}watching a step of 4 workers +5\.20 +\(5\.10\.\.6\.40\)$/m);
+    expect(text).toMatch(/^ {2}wasm +32 +2 of 4 +0\.200 +\(0\.190\.\.0\.300\)$/m);
+    expect(text).toMatch(/^ {2}tensorflow does not run here: no compiler$/m);
+    expect(text).toMatch(/^ {2}WebSocket +2 +960 +\(852\.\.1000\)$/m);
+    expect(text).toMatch(/^ +32 +2 +1500 +1000 +\(990\.\.1063\) +32,000 +1\.00 +\(0\.900\.\.1\.10\)$/m);
+    expect(text).toMatch(
+      /^ +32 +2 +1\.00 +0\.200 \(20 %\) +0\.040 \(4 %\) +0\.500 \(50 %\) +0\.080 \(8 %\)/m,
+    );
+  });
+
+  test('lines fit a terminal and end without spaces', () => {
+    for (const line of text.split('\n')) {
+      expect(line).toBe(line.trimEnd());
+      expect(line.length).toBeLessThanOrEqual(120);
+    }
+  });
+
+  test.each([
+    [1063.4, '1063'],
+    [83.25, '83.3'],
+    [9.999, '10.00'],
+    [0.1919, '0.192'],
+    [0, '0.000'],
+    [-0.264, '-0.264'],
+    [-12.34, '-12.3'],
+  ])('digits of %d', (value, shown) => {
+    expect(digits(value)).toBe(shown);
+  });
+});

@@ -1,0 +1,11 @@
+import { expect, it } from 'vitest';
+import { MeasuredProcess } from '../../../../cli/bench/measured-process.ts';
+
+it('many measured processes add one listener to their parent, and end with it', async () => {
+  const before = process.listenerCount('exit');
+  const task = { kind: 'engine', engine: 'reference' } as const;
+  const all = [1, 2].map((i) => new MeasuredProcess(`a process ${i}`, task, process.env));
+  expect(process.listenerCount('exit')).toBe(before);
+  for (const each of all) each.kill();
+  await Promise.all(all.map((each) => each.end()));
+});

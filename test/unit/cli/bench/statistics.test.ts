@@ -1,0 +1,62 @@
+import { describe, expect, test } from 'vitest';
+import fc from 'fast-check';
+import { interleave, type Cell } from '../../../../cli/bench/cell.ts';
+import { median, spreadOf } from '../../../../cli/bench/statistics.ts';
+import { microsecondsPerCall } from '../../../../cli/bench/timing.ts';
+
+describe('median and spread', () => {
+  test('odd, even, unsorted, and numbers that sort otherwise as text', () => {
+    expect(median([10, 9, 100])).toBe(10);
+    expect(median([4, 1, 3, 2])).toBe(2.5);
+    expect(median([])).toBeNaN();
+    expect(spreadOf([7, 1, 5])).toEqual({ median: 5, min: 1, max: 7, repetitions: 3 });
+    expect(() => spreadOf([])).toThrow(/no values/);
+  });
+
+  test('half of the values lie on each side of the median, and none beyond the extremes', () => {
+    const values = fc.array(fc.double({ noNaN: true, min: -1e9, max: 1e9 }), { minLength: 1 });
+    fc.assert(
+      fc.property(values, (some) => {
+        const { median: middle, min, max } = spreadOf(some);
+        const below = some.filter((value) => value < middle).length;
+        const above = some.filter((value) => value > middle).length;
+        expect(Math.max(below, above)).toBeLessThanOrEqual(some.length / 2);
+        expect(some.every((value) => value >= min && value <= max)).toBe(true);
+        expect(some).toContain(min);
+        expect(some).toContain(max);
+      }),
+    );
+  });
+});
+
+describe('interleave', () => {
+  const cellsOf = (names: string[], log: string[]): Cell[] =>
+    names.map((name) => ({ name, measure: async () => void log.push(name) }));
+
+  test('one repetition of every cell, then the next', async () => {
+    const log: string[] = [];
+    const told: number[] = [];
+    const signal = new AbortController().signal;
+    await interleave(cellsOf(['a', 'b'], log), 3, signal, (_cell, _repetition, done) => told.push(done));
+    expect(log).toEqual(['a', 'b', 'a', 'b', 'a', 'b']);
+    expect(told).toEqual([0, 1, 2, 3, 4, 5]);
+  });
+
+  test('an aborted signal ends it before the next cell', async () => {
+    const log: string[] = [];
+    const controller = new AbortController();
+    const stop: Cell = { name: 'stop', measure: async () => controller.abort(new Error('enough')) };
+    const cells = [...cellsOf(['a'], log), stop, ...cellsOf(['b'], log)];
+    await expect(interleave(cells, 2, controller.signal, () => undefined)).rejects.toThrow('enough');
+    expect(log).toEqual(['a']);
+  });
+});
+
+test('a call is timed by calling it', () => {
+  let calls = 0;
+  const perCall = microsecondsPerCall(() => void (calls += 1), 2);
+  expect(calls).toBeGreaterThanOrEqual(2);
+  expect(perCall).toBeGreaterThan(0);
+  // All calls that counted took at least the 2 ms that were asked for.
+  expect(perCall * calls).toBeGreaterThanOrEqual(2000);
+});

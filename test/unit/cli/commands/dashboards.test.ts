@@ -1,0 +1,77 @@
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, it, onTestFinished, vi } from 'vitest';
+import { dashboards } from '../../../../cli/commands/dashboards.ts';
+import { dashboardFiles } from '../../../../dashboards/grafana/dashboard-files.ts';
+
+let folder = '';
+let printed = '';
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'mnist-dist-dashboards-'));
+  printed = '';
+  vi.spyOn(process.stdout, 'write').mockImplementation((text) => {
+    printed += String(text);
+    return true;
+  });
+});
+afterEach(() => {
+  vi.restoreAllMocks();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const write = (out: string | undefined, overwrite = false) =>
+  dashboards({ config: undefined, out, overwrite });
+const files = dashboardFiles();
+const first = files[0]?.name ?? '';
+
+it('writes every dashboard, into a folder that need not be there, and says what to do with them', async () => {
+  const out = join(folder, 'new', 'folder');
+  expect(await write(out)).toBe(0);
+  expect(readdirSync(out).toSorted()).toEqual(files.map(({ name }) => name).toSorted());
+  for (const { name, text, title } of files) {
+    expect(readFileSync(join(out, name), 'utf8')).toBe(text);
+    expect(printed).toContain(`${join(out, name)}  ${title}\n`);
+  }
+  expect(printed).toContain('Import');
+});
+
+it('without --out makes a folder of its own, and leaves the sources of a checkout alone', async () => {
+  const before = process.cwd();
+  process.chdir(folder);
+  onTestFinished(() => process.chdir(before));
+  await write(undefined);
+  expect(readdirSync('.')).toEqual(['mnist-dist-dashboards']);
+  expect(existsSync(join(before, 'mnist-dist-dashboards'))).toBe(false);
+});
+
+it('writes over an older dashboard of its own only when asked to', async () => {
+  writeFileSync(join(folder, first), (files[0]?.text ?? '').replace('"version": 1', '"version": 7'));
+  await expect(write(folder)).rejects.toMatchObject({
+    code: 'USAGE',
+    fix: expect.stringContaining('--overwrite'),
+  });
+  expect(readFileSync(join(folder, first), 'utf8')).not.toBe(files[0]?.text);
+  await write(folder, true);
+  expect(await write(folder)).toBe(0);
+  expect(readFileSync(join(folder, first), 'utf8')).toBe(files[0]?.text);
+});
+
+it.each(['{"uid":"mine","title":"of somebody else"}', '', 'no JSON'])(
+  'leaves a file of somebody else alone (%s), and writes no other either',
+  async (text) => {
+    const last = files.at(-1)?.name ?? '';
+    writeFileSync(join(folder, last), text);
+    await expect(write(folder)).rejects.toMatchObject({
+      code: 'USAGE',
+      message: expect.stringContaining(last),
+    });
+    expect(readdirSync(folder)).toEqual([last]);
+    expect(readFileSync(join(folder, last), 'utf8')).toBe(text);
+  },
+);
+
+it('names the folder that cannot be made', async () => {
+  writeFileSync(join(folder, 'file'), '');
+  await expect(write(join(folder, 'file'))).rejects.toMatchObject({ code: 'DISK' });
+});

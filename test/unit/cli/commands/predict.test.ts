@@ -1,0 +1,182 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { predict } from '../../../../cli/commands/predict.ts';
+import { predictionLines, type Prediction } from '../../../../cli/terminal/prediction-text.ts';
+import { colouredText, plainText } from '../../../../cli/terminal/styled-line.ts';
+import { pictureLines } from '../../../../cli/terminal/terminal-picture.ts';
+import { probabilities } from '../../../../shared/digit/network.ts';
+import { createReferenceEngine } from '../../../../worker/engines/reference.ts';
+import { createFixture } from '../../../fixtures/engine/engine-cases.ts';
+import { pngFile } from '../../../fixtures/png-file.ts';
+import { temporaryFolder } from '../../../fixtures/processes.ts';
+import { captured } from '../../../fixtures/captured-output.ts';
+import { writeRun } from '../../../fixtures/model-file.ts';
+
+let folder: string;
+let runsDir: string;
+afterEach(() => vi.unstubAllEnvs());
+beforeEach(() => {
+  vi.stubEnv('LC_ALL', 'C');
+  folder = temporaryFolder();
+  runsDir = join(folder, 'runs');
+  mkdirSync(join(runsDir, 'a'), { recursive: true });
+  writeRun(join(runsDir, 'a'));
+});
+
+/** A gray picture of 16 x 12 with a stroke that lies or stands. */
+function write(name: string, isLying: boolean, ink = 0, paper = 255): string {
+  const path = join(folder, name);
+  const isInk = (row: number, column: number) =>
+    isLying ? row >= 9 && row < 11 && column >= 1 && column < 9 : row >= 3 && row < 14 && column === 8;
+  writeFileSync(
+    path,
+    pngFile({ colourType: 0, bits: 8 }, 16, 12, (row, column) => [isInk(row, column) ? ink : paper]),
+  );
+  return path;
+}
+
+const ask = (files: readonly string[], format: 'text' | 'json' | 'csv', model?: string) =>
+  predict({ config: undefined, runsDir, format, model, data: undefined }, files);
+
+describe('the forward pass', () => {
+  test('is that of the reference engine', () => {
+    for (const hidden of [[16], [12, 7]]) {
+      const { shape, weights, data } = createFixture({ hidden, evaluationRows: 50 });
+      const inputs = Float32Array.from(data.images.subarray(0, 50 * 784), (byte) => byte / 255);
+      const width = 2 + shape.model.classes;
+      const expected = new Float32Array(50 * width);
+      createReferenceEngine(shape).predict(weights, inputs, new Int32Array(50), expected);
+      for (let row = 0; row < 50; row++) {
+        const found = probabilities(shape.model, weights, inputs.subarray(row * 784, (row + 1) * 784));
+        expect(found.indexOf(Math.max(...found))).toBe(expected[row * width]);
+        // The engine's are rounded to float32.
+        for (const [index, value] of found.entries())
+          expect(Math.abs(value - (expected[row * width + 2 + index] ?? 9))).toBeLessThan(1e-7);
+      }
+    }
+  });
+});
+
+describe('predict', () => {
+  test('says what each picture is, with all probabilities, as text', async () => {
+    const printed = captured();
+    const files = [write('lying.png', true), write('standing.png', false)];
+    expect(await ask(files, 'text')).toBe(0);
+    expect(printed.error).toBe('');
+    expect(printed.out).toContain(`${join(runsDir, 'a', 'model.safetensors')}, step 7`);
+    expect(printed.out).toMatch(new RegExp(`${files[0]}: lying, \\d+\\.\\d\\d %`));
+    expect(printed.out).toMatch(new RegExp(`${files[1]}: standing, `));
+    expect(printed.out.match(/^.* lying #* +\d+\.\d\d %$/gm)).toHaveLength(2);
+  });
+
+  test('says the same of light on dark, and as JSON', async () => {
+    const files = [write('dark.png', true), write('light.png', true, 250, 30), write('standing.png', false)];
+    const printed = captured();
+    expect(await ask(files, 'json', join(runsDir, 'a'))).toBe(0);
+    const { images, skipped, ...model } = JSON.parse(printed.out);
+    expect(model).toEqual({
+      model: join(runsDir, 'a', 'model.safetensors'),
+      step: 7,
+      class_names: ['lying', 'standing'],
+    });
+    expect(skipped).toEqual([]);
+    expect(images).toMatchObject([
+      { file: files[0], predicted: 0, class_name: 'lying' },
+      { file: files[1], predicted: 0, class_name: 'lying' },
+      { file: files[2], predicted: 1, class_name: 'standing' },
+    ]);
+    expect(images[1].probabilities).toEqual(images[0].probabilities);
+    for (const { probabilities: all, predicted } of images) {
+      expect(all[0] + all[1]).toBeCloseTo(1, 12);
+      expect(all[predicted]).toBe(Math.max(...all));
+    }
+  });
+
+  test('is a table for a spreadsheet, a line for each picture', async () => {
+    const good = write('lying, or not.png', true);
+    const printed = captured();
+    expect(await ask([good, join(folder, 'none.png')], 'csv')).toBe(36);
+    const [head, line, ...rest] = printed.out.split('\r\n');
+    expect(head).toBe('file,predicted,class,probability of lying,probability of standing');
+    expect(line).toMatch(new RegExp(`^"${good}",0,lying,0\\.\\d+,`));
+    expect(rest).toEqual(['']);
+    expect(printed.error).toContain('none.png: there is no such file');
+  });
+
+  test.each(['text', 'json'] as const)(
+    'names what is no picture, goes on, and fails at the end (%s)',
+    async (format) => {
+      const good = write('good.png', true);
+      const blank = write('blank.png', true, 255);
+      const text = join(folder, 'text.png');
+      writeFileSync(text, 'no picture');
+      const printed = captured();
+      expect(await ask([text, blank, good, join(folder, 'none.png')], format)).toBe(36);
+      const reasons = [
+        `${text}: it is no PNG`,
+        `${blank}: it is blank`,
+        `${join(folder, 'none.png')}: there is no`,
+      ];
+      for (const reason of reasons) expect(printed.error).toContain(`mnist-dist: ${reason}`);
+      expect(printed.out).toContain(good);
+      if (format === 'json') {
+        const { images, skipped } = JSON.parse(printed.out);
+        expect(images).toMatchObject([{ file: good }]);
+        expect(skipped.map(({ reason }: { reason: string }) => reason)).toEqual(
+          reasons.map((reason) => expect.stringContaining(reason)),
+        );
+      }
+    },
+  );
+
+  test('says of the model, not of the pictures, what is wrong with it', async () => {
+    writeFileSync(join(runsDir, 'a', 'model.safetensors'), 'damaged');
+    await expect(ask([write('good.png', true)], 'text')).rejects.toMatchObject({ code: 'DATA' });
+  });
+});
+
+describe('the text of a prediction', () => {
+  const plainStyle = { colour: false, unicode: false };
+  const picture = { rows: 4, columns: 2, pixels: Float32Array.of(1, 0, 1, 0.4, 0, 0.6, 0, 0) };
+  const prediction: Prediction = {
+    file: 'a\u001b[2J.png',
+    picture,
+    predicted: 1,
+    probabilities: [0.25, 0.75],
+  };
+
+  test('has the picture beside the bars, or none where it does not fit', () => {
+    const narrow = predictionLines(prediction, ['0', '1'], 36, plainStyle).map(plainText);
+    expect(narrow).toEqual([
+      'a\\u{1b}[2J.png: 1, 75.00 %',
+      `0 ${'#'.repeat(6).padEnd(24)}  25.00 %`,
+      `1 ${'#'.repeat(18).padEnd(24)}  75.00 %`,
+    ]);
+    const [hostile = ''] = predictionLines(prediction, ['0', 'one\u0007'], 36, plainStyle);
+    expect(plainText(hostile)).toContain(': one\\u{7}, 75.00 %');
+    const wide = predictionLines(prediction, ['0', '1'], 40, plainStyle).map(plainText);
+    expect(wide.slice(1)).toEqual(narrow.slice(1).map((line, i) => `${['@:', ' -'][i]}   ${line}`));
+  });
+
+  test('has the likeliest of many classes', () => {
+    const many = Array.from({ length: 30 }, (_, i) => (i === 20 ? 0.7 : 0.01));
+    const lines = predictionLines(
+      { ...prediction, predicted: 20, probabilities: many },
+      [],
+      10,
+      plainStyle,
+    ).map(plainText);
+    expect(lines).toHaveLength(11);
+    expect(lines[1]).toMatch(/^20 #+ +70\.00 %/);
+  });
+
+  test('draws in grays, in halves of characters, or with the characters that every terminal has', () => {
+    expect(pictureLines(picture, plainStyle).map(plainText)).toEqual(['@:', ' -']);
+    expect(pictureLines(picture, { colour: false, unicode: true }).map(plainText)).toEqual(['█ ', ' ▀']);
+    const [first = []] = pictureLines(picture, { colour: true, unicode: true });
+    expect(colouredText(first)).toBe(
+      '\u001b[38;5;255;48;5;255m▀\u001b[0m\u001b[38;5;232;48;5;241m▀\u001b[0m',
+    );
+  });
+});

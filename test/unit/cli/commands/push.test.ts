@@ -1,0 +1,48 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { pull } from '../../../../cli/commands/pull.ts';
+import { push } from '../../../../cli/commands/push.ts';
+import { systemProcesses } from '../../../../coordinator/run-directory/processes.ts';
+import { filesUnder, makeRun, resultsOfRun, RUN } from '../../../fixtures/store/stored-run.ts';
+
+let folder = '';
+let printed = '';
+const options = { config: undefined, runsDir: '', logLevel: 'info', logFormat: 'text' } as const;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'mnist-dist-push-'));
+  printed = '';
+  vi.spyOn(process.stdout, 'write').mockImplementation((text) => {
+    printed += String(text);
+    return true;
+  });
+});
+afterEach(() => {
+  vi.restoreAllMocks();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+it('say what they did, and what comes next, on lines of their own', async () => {
+  const run = makeRun(join(folder, 'runs'));
+  const uri = `file:${join(folder, 'store')}`;
+  expect(await push(options, [run, uri])).toBe(0);
+  expect(printed).toContain(`${run} is at ${uri}/${RUN}: 8 files, `);
+  expect(printed).toContain(`\nmnist-dist pull ${uri}/${RUN} fetches it\n`);
+  expect(await pull({ ...options, runsDir: join(folder, 'new') }, [`${uri}/${RUN}`])).toBe(0);
+  expect(filesUnder(join(folder, 'new', RUN))).toEqual(resultsOfRun);
+  expect(await pull(options, [`${uri}/${RUN}`, join(folder, 'new', RUN)])).toBe(0);
+  expect(printed).toContain('fetched now: 0 files, 0 bytes\n');
+});
+
+it('leave a run alone that a coordinator is at work on', async () => {
+  const run = makeRun(join(folder, 'runs'));
+  writeFileSync(join(run, 'lock.json'), JSON.stringify(systemProcesses.self()));
+  const uri = `file:${join(folder, 'store')}`;
+  await expect(push(options, [run, uri])).rejects.toMatchObject({ code: 'LOCKED' });
+});
+
+it('refuse what is no store before anything else', async () => {
+  await expect(push(options, ['nowhere', 'nothing'])).rejects.toMatchObject({ code: 'USAGE' });
+  await expect(pull(options, ['gs://x'])).rejects.toMatchObject({ code: 'USAGE' });
+});

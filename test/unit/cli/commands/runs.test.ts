@@ -1,0 +1,255 @@
+import { appendFileSync, cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { beforeEach, describe, expect, test } from 'vitest';
+import { listRuns, type RunOverview } from '../../../../cli/runs/run-overview.ts';
+import { runs } from '../../../../cli/commands/runs.ts';
+import { runsTable } from '../../../../cli/terminal/runs-table.ts';
+import { colouredText, plainText } from '../../../../cli/terminal/styled-line.ts';
+import { systemProcesses } from '../../../../coordinator/run-directory/processes.ts';
+import { runRecordSchema, type RunRecord } from '../../../../shared/files/run-schema.ts';
+import { makeUp } from '../../../fixtures/recorded-run.ts';
+import { temporaryFolder } from '../../../fixtures/processes.ts';
+import { captured } from '../../../fixtures/captured-output.ts';
+
+let folder: string;
+beforeEach(() => {
+  folder = temporaryFolder();
+});
+
+/** A made-up run, its record changed. */
+async function run(name: string, change: Partial<RunRecord> = {}, until?: number): Promise<string> {
+  const made = await makeUp({ runs: join(folder, '.made'), ...(until === undefined ? {} : { until }) });
+  const directory = join(folder, name);
+  cpSync(made, directory, { recursive: true });
+  const path = join(directory, 'run.json');
+  const record = runRecordSchema.parse({ ...JSON.parse(readFileSync(path, 'utf8')), run: name, ...change });
+  writeFileSync(path, JSON.stringify(record));
+  return directory;
+}
+
+/** As a coordinator leaves it that is killed at once: no end is written down. */
+async function cutOff(name: string, events: readonly object[], until = 7): Promise<string> {
+  const directory = await run(
+    name,
+    { state: 'running', step: 0, workers: [], engine: undefined, result: undefined, ended: undefined },
+    until,
+  );
+  writeFileSync(
+    join(directory, 'events.jsonl'),
+    events.map((event) => `${JSON.stringify(event)}\n`).join(''),
+  );
+  return directory;
+}
+
+async function only(): Promise<RunOverview> {
+  const found = await listRuns(folder, Date.now());
+  expect(found.unlisted).toEqual([]);
+  expect(found.runs).toHaveLength(1);
+  const [first] = found.runs;
+  if (first === undefined) throw new Error('there is one');
+  return first;
+}
+
+const at = (second: number) => `2026-01-02T03:04:${String(second).padStart(2, '0')}.000Z`;
+
+describe('a run', () => {
+  test('that is finished says what its record says', async () => {
+    const directory = await run('a', {
+      workers: [
+        { name: 'w0', samples: 9 },
+        { name: 'w1', samples: 0 },
+      ],
+    });
+    const { result } = runRecordSchema.parse(JSON.parse(readFileSync(join(directory, 'run.json'), 'utf8')));
+    expect(await only()).toMatchObject({
+      ...{ directory, name: 'a', state: 'finished', writer: undefined, step: 12, steps: 12, workers: 1 },
+      ...{ engine: 'reference', dataset: 'unknown' },
+      test: { accuracy: result?.test.accuracy, loss: result?.test.loss },
+    });
+  });
+
+  test('that went on from an earlier step, and ended, stands where it ended: later lines are of before', async () => {
+    await run('a', { state: 'interrupted', step: 5 }, 7);
+    expect(await only()).toMatchObject({ state: 'interrupted', step: 5, steps: 12 });
+  });
+
+  test('that was cut off is interrupted, and stands where its lines end', async () => {
+    const directory = await cutOff('a', [
+      { time: at(1), event: 'start', term: 1, step: 0 },
+      { time: at(2), event: 'ready', worker: 'w0', engine: 'wasm' },
+      { time: at(3), event: 'first_shard', worker: 'w0', step: 1 },
+      { time: at(3), event: 'first_shard', worker: 'w1', step: 1 },
+      { time: at(4), event: 'evaluation', step: 5, samples: 20, correct: 15, loss: 0.5 },
+      { time: at(5), event: 'evaluation', step: 7, samples: 20, correct: 18, loss: 0.25 },
+    ]);
+    appendFileSync(join(directory, 'metrics.jsonl'), '{"kind":"step","step":8');
+    const interrupted = { state: 'interrupted', writer: undefined, step: 7, steps: 12, seconds: 4 };
+    expect(await only()).toMatchObject({
+      ...{ ...interrupted, workers: 2, engine: 'wasm', test: { accuracy: 0.9, loss: 0.25 } },
+    });
+  });
+
+  test('is running while its writer lives, until now', async () => {
+    const directory = await cutOff('a', [{ time: at(1), event: 'start', term: 1, step: 0 }]);
+    writeFileSync(join(directory, 'lock.json'), JSON.stringify(systemProcesses.self()));
+    const { runs: found } = await listRuns(folder, Date.parse(at(31)));
+    expect(found).toMatchObject([
+      { state: 'running', seconds: 30, writer: expect.stringContaining(String(process.pid)) },
+    ]);
+  });
+
+  test('that went on took the time of all its coordinators, without the pauses', async () => {
+    await cutOff('a', [
+      { time: at(1), event: 'start', term: 1, step: 0 },
+      { time: at(5), event: 'checkpoint', step: 5 },
+      { time: at(40), event: 'start', term: 2, step: 5 },
+      { time: at(42), event: 'end', state: 'interrupted', step: 7 },
+    ]);
+    expect((await only()).seconds).toBe(6);
+  });
+
+  test('took the time that has passed, whatever the clock on the wall was set to', async () => {
+    await cutOff('a', [
+      { time: at(1), elapsed: 0.5, event: 'start', term: 1, step: 0 },
+      { time: at(86_400), elapsed: 3.5, event: 'checkpoint', step: 5 },
+      { time: at(0), elapsed: 6.5, event: 'end', state: 'interrupted', step: 7 },
+    ]);
+    expect((await only()).seconds).toBe(6);
+  });
+
+  test('says how long it waited for workers, and how many it had at one time', async () => {
+    const w = (second: number, event: string, worker: string) => ({ time: at(second), event, worker });
+    await cutOff('a', [
+      { time: at(1), event: 'start', term: 1, step: 0 },
+      { time: at(11), event: 'running', step: 0 },
+      ...[w(12, 'first_shard', 'a0'), w(12, 'first_shard', 'a1'), w(13, 'lost', 'a0'), w(13, 'lost', 'a1')],
+      { time: at(13), event: 'waiting', step: 5 },
+      { time: at(14), event: 'end', state: 'interrupted', step: 5 },
+      { time: at(40), event: 'start', term: 2, step: 5 },
+      { time: at(45), event: 'running', step: 5 },
+      ...[w(46, 'first_shard', 'b0'), w(46, 'first_shard', 'b1')],
+      { time: at(50), event: 'checkpoint', step: 7 },
+      // Meanwhile its report was drawn.
+      { time: at(59), event: 'end', state: 'finished', step: 7 },
+    ]);
+    expect(await only()).toMatchObject({ seconds: 23, waited: 16, workers: 2 });
+  });
+
+  test('without a single step or event is listed, too', async () => {
+    const directory = await cutOff('a', []);
+    rmSync(join(directory, 'metrics.jsonl'));
+    rmSync(join(directory, 'events.jsonl'));
+    expect(await only()).toMatchObject({
+      ...{ step: 0, seconds: 0, workers: 0, engine: undefined, test: undefined },
+    });
+  });
+});
+
+describe('the list', () => {
+  test('has the newest first, and a line for each folder that is no run or is damaged', async () => {
+    await run('old', { started: at(1) });
+    await run('new', { started: at(3) });
+    await run('middle', { started: at(2) });
+    mkdirSync(join(folder, 'foreign'));
+    const damaged = await run('damaged');
+    writeFileSync(join(damaged, 'run.json'), '{"format":1}');
+    writeFileSync(join(folder, 'a file'), '');
+    const printed = captured();
+    expect(await runs({ config: undefined, runsDir: folder, format: 'text' })).toBe(0);
+    const lines = printed.out.trimEnd().split('\n');
+    expect(lines.slice(1, 4).map((line) => line.split(' ')[0])).toEqual(['new', 'middle', 'old']);
+    expect(lines.slice(4)).toEqual([
+      '',
+      expect.stringContaining(`${join(folder, 'damaged')}: run.json is not a run of format 1`),
+      `${join(folder, 'foreign')}: it is no run: there is no run.json`,
+    ]);
+  });
+
+  test('is JSON for machines', async () => {
+    await run('a');
+    mkdirSync(join(folder, 'foreign'));
+    const expected = await listRuns(folder, Date.now());
+    const printed = captured();
+    await runs({ config: undefined, runsDir: folder, format: 'json' });
+    expect(JSON.parse(printed.out)).toEqual(JSON.parse(JSON.stringify(expected)));
+    expect(JSON.parse(printed.out)).toMatchObject({ runs: [{ name: 'a', step: 12 }], unlisted: [{}] });
+  });
+
+  test('is a table for a spreadsheet; folders that are no runs are named on stderr', async () => {
+    const directory = await run('a');
+    await run('b', { state: 'interrupted', step: 5, result: undefined });
+    mkdirSync(join(folder, 'foreign'));
+    const printed = captured();
+    await runs({ config: undefined, runsDir: folder, format: 'csv' });
+    const [head = [], ...lines] = printed.out.split('\r\n').map((line) => line.split(','));
+    expect(head.slice(0, 4)).toEqual(['run', 'directory', 'state', 'started']);
+    const first = Object.fromEntries(head.map((name, i) => [name, lines.find(([run]) => run === 'a')?.[i]]));
+    const overview = (await listRuns(folder, Date.now())).runs.find(({ name }) => name === 'a');
+    expect(first).toMatchObject({ run: 'a', directory, state: 'finished', step: '12', steps: '12' });
+    expect(Number(first['accuracy'])).toBe(overview?.test?.accuracy);
+    expect(lines.map((line) => line.length)).toEqual([12, 12, 1]);
+    expect(printed.error).toBe(
+      `mnist-dist: ${join(folder, 'foreign')}: it is no run: there is no run.json\n`,
+    );
+  });
+
+  test.each(['nothing there', '.'])('says so where there is none (%s), and what to do', async (where) => {
+    const printed = captured();
+    expect(await runs({ config: undefined, runsDir: join(folder, where), format: 'text' })).toBe(0);
+    expect(printed.out).toContain('There is no run in');
+    expect(printed.out).toContain('mnist-dist local');
+  });
+
+  test('cannot be made of a file', async () => {
+    writeFileSync(join(folder, 'file'), '');
+    await expect(listRuns(join(folder, 'file'), 0)).rejects.toMatchObject({ code: 'DATA' });
+  });
+});
+
+describe('the table', () => {
+  const overview: RunOverview = {
+    ...{ directory: 'runs/20260102-030405-abcd', name: '20260102-030405-abcd', state: 'finished' },
+    ...{
+      writer: undefined,
+      started: at(1),
+      step: 9375,
+      steps: 9375,
+      seconds: 83,
+      ...{ waited: undefined, firstLoss: undefined },
+      workers: 2,
+    },
+    ...{ test: { accuracy: 0.9762, loss: 0.08 }, engine: 'tensorflow', dataset: 'MNIST' },
+  };
+  const going: RunOverview = {
+    ...overview,
+    state: 'interrupted',
+    step: 1200,
+    test: undefined,
+    engine: undefined,
+  };
+
+  test('is aligned, with the steps that are missing', () => {
+    expect(runsTable([overview, going], Infinity).map(plainText)).toEqual([
+      'run                   state                 steps  accuracy  time  workers  engine      dataset',
+      '20260102-030405-abcd  finished              9,375   97.62 %  1:23        2  tensorflow  MNIST',
+      '20260102-030405-abcd  interrupted  1,200 of 9,375         -  1:23        2  -           MNIST',
+    ]);
+  });
+
+  test('fits the terminal: what matters least goes first, run, state and accuracy stay', () => {
+    for (let width = 20; width < 120; width++) {
+      const lines = runsTable([overview, going], width).map(plainText);
+      if (width >= 43) expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(width);
+      expect(lines[0]).toMatch(/^run +state .*accuracy/);
+    }
+    expect(plainText(runsTable([overview], 79)[0] ?? '')).toMatch(/time +workers +engine$/);
+  });
+
+  test('cannot drive the terminal, and shows states in colours', () => {
+    const hostile = { ...overview, name: basename('\u001b[2J'), dataset: '\u0007' };
+    const [, line = ''] = runsTable([hostile], 200).map(colouredText);
+    expect(line).toContain('\\u{1b}[2J');
+    expect(line).toContain('\\u{7}');
+    expect(line).toContain('\u001b[32mfinished\u001b[0m');
+  });
+});

@@ -1,0 +1,17 @@
+import { expect, onTestFinished, test, vi } from 'vitest';
+import { main } from '../../../cli/main.ts';
+import { errorTable } from '../../../shared/errors.ts';
+import { captured } from '../../fixtures/captured-output.ts';
+
+vi.mock('../../../cli/commands/runs.ts', () => ({ runs: () => new Promise(() => undefined) }));
+
+test('a command that nothing can settle any more is a defect, and has no exit code of Node', () => {
+  const printed = captured();
+  const exit = vi.spyOn(process, 'exit').mockImplementation((code) => {
+    throw new Error(`exit ${code}`);
+  });
+  onTestFinished(() => exit.mockRestore());
+  void main(['runs']);
+  expect(() => process.emit('beforeExit', 0)).toThrow(`exit ${errorTable.UNEXPECTED.exit}`);
+  expect(printed.error).toContain('a command waits for nothing');
+});

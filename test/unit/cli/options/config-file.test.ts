@@ -1,0 +1,108 @@
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { parseConfig, readConfigFile } from '../../../../cli/options/config-file.ts';
+import { parseGiven } from '../../../../cli/options/origin.ts';
+import { parseCommand } from '../../../../cli/program.ts';
+import { ClusterError } from '../../../../shared/errors.ts';
+import { MAX_CONFIG_FILE_BYTES } from '../../../../shared/limits.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'mnist-dist-config-'));
+
+function values(text: string): Record<string, unknown> {
+  return Object.fromEntries(
+    [...parseConfig(text, 'a.yaml')].map(([key, given]) => [key, parseGiven(key, given)]),
+  );
+}
+
+function refusal(act: () => unknown): string {
+  try {
+    act();
+  } catch (error) {
+    if (error instanceof ClusterError && error.code === 'USAGE')
+      return `${error.message} | ${error.fix ?? ''}`;
+    throw error;
+  }
+  throw new Error('accepted');
+}
+
+test('scalars, quoted ones and lists', () => {
+  const text =
+    '# all\nbatch-size: 64 # here\nhidden: [256, 128]\ninsecure: yes\nname: "w-1"\nrdzv-timeout: 5m\nthreads:   2\n';
+  expect(values(text)).toEqual({
+    batchSize: 64,
+    hidden: [256, 128],
+    insecure: true,
+    name: 'w-1',
+    rdzvTimeout: 300,
+    threads: 2,
+  });
+});
+
+test('a number loses nothing on its way', () => {
+  expect(values('seed: 9007199254740991\nlearning-rate: 1e-3')).toEqual({
+    seed: 9007199254740991,
+    learningRate: 0.001,
+  });
+  expect(refusal(() => values('seed: 9007199254740993'))).toContain('a.yaml:1: seed: 9007199254740993');
+});
+
+test.each(['', '# nothing\n', '---\n', '{}'])('an empty file: %j', (text) => {
+  expect(values(text)).toEqual({});
+});
+
+test('an alias is the same option', () => {
+  expect(values('rdzv-endpoint: localhost:1')).toEqual({ coordinator: 'ws://localhost:1' });
+  expect(refusal(() => values('rdzv-endpoint: a\ncoordinator: b'))).toContain('a.yaml:2');
+});
+
+describe('refusals say where', () => {
+  test.each([
+    ['epochs: 1\nbatchsize: 3', 'a.yaml:2', 'Did you mean batch-size?'],
+    ['batch_size: 3', 'a.yaml:1', 'Did you mean batch-size?'],
+    ['batchSize: 3', 'a.yaml:1', 'Did you mean batch-size?'],
+    ['epochs: 1\n\nport: 70000', 'a.yaml:3: port: 70000', '0 to 65535'],
+    ['epochs: 1\nepochs: 2', 'a.yaml:2', 'twice'],
+    ['epochs:', 'a.yaml:1', 'no value'],
+    ['hidden: {a: 1}', 'a.yaml:1', 'nested'],
+    ['hidden: [[1]]', 'a.yaml:1', 'nested'],
+    ['epochs: &a 1\nsteps: *a', 'a.yaml:2', 'alias'],
+    ['- epochs', 'a.yaml:1', 'not a map'],
+    ['epochs', 'a.yaml:1', 'not a map'],
+    ['config: b.yaml', 'a.yaml:1', '--config FILE as a flag'],
+    ['epochs: [1', 'a.yaml:', 'YAML'],
+    ['a: 1\n---\nb: 2', 'a.yaml:', 'YAML'],
+    ['epochs: !!js/function 1', 'a.yaml:1', 'YAML'],
+    ['[1]: 2', 'a.yaml', 'not a name'],
+  ])('%j', (text, place, what) => {
+    const said = refusal(() => values(text));
+    expect(said).toContain(place);
+    expect(said).toContain(what);
+  });
+});
+
+test('a file that is too large, not there, not a file or not UTF-8', () => {
+  const path = join(folder, 'x.yaml');
+  writeFileSync(path, `seed: 1\n${'#'.repeat(MAX_CONFIG_FILE_BYTES - 8)}`);
+  expect(readConfigFile(path).size).toBe(1);
+  writeFileSync(path, `seed: 1\n${'#'.repeat(MAX_CONFIG_FILE_BYTES - 7)}`);
+  expect(refusal(() => readConfigFile(path))).toContain(String(MAX_CONFIG_FILE_BYTES));
+  writeFileSync(path, Buffer.from([0x61, 0xff]));
+  expect(refusal(() => readConfigFile(path))).toContain('UTF-8');
+  expect(refusal(() => readConfigFile(folder))).toContain('cannot be read');
+  expect(refusal(() => readConfigFile(join(folder, 'none')))).toContain('cannot be read');
+});
+
+test('one file serves all commands, and a wrong value is wrong for each of them', () => {
+  const path = join(folder, 'cluster.yaml');
+  writeFileSync(path, 'nproc-per-node: 4\ncoordinator: localhost:5\nseed: 7\n');
+  expect(parseCommand(['worker', '--config', path], {}, '1')).toMatchObject({
+    options: { coordinator: 'ws://localhost:5' },
+  });
+  expect(parseCommand(['local', '--config', path], {}, '1')).toMatchObject({
+    options: { nprocPerNode: 4, seed: 7 },
+  });
+  writeFileSync(path, 'nproc-per-node: four\n');
+  expect(refusal(() => parseCommand(['worker', '--config', path], {}, '1'))).toContain('cluster.yaml:1');
+});

@@ -1,0 +1,62 @@
+import { describe, expect, it } from 'vitest';
+import { parseCommand } from '../../../../cli/program.ts';
+import { commandSynonyms, optionSynonyms } from '../../../../cli/options/synonyms.ts';
+import { commandNames, keysOf, namesOf } from '../../../../cli/options/options.ts';
+import { ClusterError } from '../../../../shared/errors.ts';
+
+function fix(line: string, environment: Record<string, string> = {}): string {
+  try {
+    parseCommand(line.split(' '), environment, '1.2.3');
+  } catch (error) {
+    if (error instanceof ClusterError) return error.fix ?? '';
+    throw error;
+  }
+  throw new Error('nothing was refused');
+}
+
+describe('a word that people know from elsewhere', () => {
+  it.each([
+    ['train', 'Did you mean local? '],
+    ['Train --epochs 3', 'Did you mean local? '],
+    ['evaluate runs/a', 'Did you mean eval? '],
+    ['benchmark', 'Did you mean bench? '],
+    ['local --lr 0.1', 'Did you mean --learning-rate? '],
+    ['local --lr=0.1', 'Did you mean --learning-rate? '],
+    ['coordinator --batch_size 64', 'Did you mean --batch-size? '],
+    ['local --batchSize 64', 'Did you mean --batch-size? '],
+    ['local --nproc_per_node 4', 'Did you mean --nproc-per-node? '],
+    ['local --num-epochs 4', 'Did you mean --epochs? '],
+    ['local --no-cuda', 'Did you mean --device cpu? '],
+    ['local --gpu', 'Did you mean --device cuda:0? --gpu is an option of setup. '],
+    ['local --workers 4', 'Did you mean --nproc-per-node? --workers is an option of bench. '],
+    ['worker --lr 0.1', '--learning-rate is an option of local, coordinator. '],
+    ['worker --no-dashboard', '--no-http is an option of local, coordinator. '],
+    ['local --device gpu', 'Did you mean cuda:0? '],
+    ['local --device cuda', 'Did you mean cuda:0? '],
+    ['local --device GPU:1', 'Did you mean cuda:1? '],
+    ['local --device 2', 'Did you mean cuda:2? '],
+    ['local --engine tf', 'Did you mean tensorflow? '],
+    ['local -n gpus', 'Did you mean gpu? '],
+    ['local --log-level WARNING', 'Did you mean warn? '],
+    ['eval --split val', 'Did you mean test? '],
+  ])('%s', (line, answer) => {
+    const said = fix(line);
+    expect(said.slice(0, answer.length)).toBe(answer);
+  });
+
+  it('is never one of ours, and what is suggested is there', () => {
+    expect(Object.keys(commandSynonyms).filter((word) => commandNames.some((name) => name === word))).toEqual(
+      [],
+    );
+    const commands: readonly string[] = commandNames;
+    expect(Object.values(commandSynonyms).filter((word) => !commands.includes(word))).toEqual([]);
+    for (const suggested of new Set(Object.values(optionSynonyms))) {
+      const [flag = '', ...value] = suggested.split(' ');
+      const name = flag.replace(/^--(no-)?/, '');
+      const command = commandNames.find((each) => keysOf(each).flatMap(namesOf).includes(name));
+      expect(command, suggested).toBeDefined();
+      if (value.length > 0 || flag.startsWith('--no-'))
+        expect(() => parseCommand([command ?? '', flag, ...value], {}, '1.2.3'), suggested).not.toThrow();
+    }
+  });
+});

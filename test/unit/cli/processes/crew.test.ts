@@ -1,0 +1,105 @@
+import { describe, expect, it } from 'vitest';
+import { Crew } from '../../../../cli/processes/crew.ts';
+import type { Log } from '../../../../cli/terminal/log.ts';
+import { errorTable } from '../../../../shared/errors.ts';
+
+const log: Log = { debug() {}, info() {}, warn() {}, error() {} };
+
+/** A worker that ends when the test says so. */
+class FakeWorker {
+  readonly name: string;
+  readonly ended: Promise<number>;
+  stopped = false;
+  readonly #resolve: (code: number) => void;
+
+  constructor(name: string) {
+    this.name = name;
+    let settle: (code: number) => void = () => undefined;
+    this.ended = new Promise((resolve) => {
+      settle = resolve;
+    });
+    this.#resolve = settle;
+  }
+
+  async endWith(code: number): Promise<void> {
+    this.#resolve(code);
+    await this.ended;
+  }
+
+  lastLines(): string[] {
+    return [];
+  }
+
+  stop(): void {
+    this.stopped = true;
+    this.#resolve(errorTable.RUN_FAILED.exit);
+  }
+
+  kill(): void {}
+
+  async end(): Promise<void> {
+    await this.ended;
+  }
+}
+
+function crewOf(count: number, minWorkers: number) {
+  const workers = Array.from({ length: count }, (_, i) => new FakeWorker(`w${i}`));
+  const told: string[] = [];
+  let isOver = false;
+  const crew = new Crew({
+    workers,
+    minWorkers,
+    log,
+    showsLastLines: true,
+    isOver: () => isOver,
+    lost: (left) => told.push(`${left} left`),
+    failed: (worker, code) => told.push(`${worker.name} failed with ${code}`),
+  });
+  const end = async (name: number, code: number): Promise<void> => {
+    await workers[name]?.endWith(code);
+    await new Promise(setImmediate);
+  };
+  return { crew, workers, told, end, over: () => (isOver = true) };
+}
+
+describe('the workers of one computation', () => {
+  it('go on without one that ended, as long as there are enough', async () => {
+    const { told, end } = crewOf(3, 2);
+    await end(1, errorTable.ENGINE.exit);
+    expect(told).toEqual(['2 left']);
+  });
+
+  it('fail when too few are left, for the reason of the first', async () => {
+    const { told, end } = crewOf(3, 2);
+    await end(1, errorTable.ENGINE.exit);
+    await end(0, errorTable.FINGERPRINT.exit);
+    await end(2, errorTable.FINGERPRINT.exit);
+    expect(told).toEqual(['2 left', `w1 failed with ${errorTable.ENGINE.exit}`]);
+  });
+
+  it('fail without any, however few are needed', async () => {
+    const { told, end } = crewOf(1, 0);
+    await end(0, errorTable.UNEXPECTED.exit);
+    expect(told).toEqual([`w0 failed with ${errorTable.UNEXPECTED.exit}`]);
+  });
+
+  it('are no reason themselves where their coordinator has failed, as on a full disk', async () => {
+    const { told, end } = crewOf(2, 2);
+    await end(0, errorTable.RUN_FAILED.exit);
+    await end(1, errorTable.RUN_FAILED.exit);
+    expect(told).toEqual([]);
+  });
+
+  it('say nothing when the computation is over', async () => {
+    const { told, end, over } = crewOf(2, 2);
+    over();
+    await end(0, errorTable.ENGINE.exit);
+    expect(told).toEqual([]);
+  });
+
+  it('are waited for at the end, and told where they would look for another coordinator', async () => {
+    const { crew, workers } = crewOf(2, 1);
+    await crew.end(true);
+    expect(workers.map(({ stopped }) => stopped)).toEqual([true, true]);
+  });
+});

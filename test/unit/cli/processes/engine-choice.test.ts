@@ -1,0 +1,76 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it, vi } from 'vitest';
+import { chooseEngine } from '../../../../cli/processes/engine-choice.ts';
+import { createLogger } from '../../../../cli/terminal/log.ts';
+import { Output } from '../../../../cli/terminal/output.ts';
+import { planWorkers } from '../../../../cli/processes/worker-plan.ts';
+import { driverLibrary, missingLibraries } from '../../../../worker/native/cuda.ts';
+import { ensureTensorFlow } from '../../../../worker/native/ensure.ts';
+import { readyTensorFlow } from '../../../../worker/native/engine-manifest.ts';
+import { standIns, systemPath, temporaryFolder } from '../../../fixtures/engine/fake-programs.ts';
+
+const hasDriver = !(await missingLibraries([driverLibrary], {})).has(driverLibrary);
+const hasCuda = readyTensorFlow()?.device === 'cuda';
+const log = createLogger({
+  level: 'error',
+  format: 'text',
+  destination: new Output({ write: () => undefined }, {}),
+});
+
+/** A machine with a compiler, and a pip that would be found out. */
+function machine(): { folder: string; cache: string; link: string } {
+  const folder = temporaryFolder();
+  const cache = join(folder, 'cache');
+  vi.stubEnv('MNIST_DIST_CACHE', cache);
+  standIns({ 'c++': ':', pip3: `touch ${folder}/pip-was-called; echo "pip 24.0 from x"` }, systemPath);
+  return { folder, cache, link: join(folder, 'module', 'napi-v8') };
+}
+
+describe.skipIf(hasDriver)(
+  `without NVIDIA's driver${hasDriver ? ' (skipped: this machine has it)' : ''}`,
+  () => {
+    it.each(['auto', 'tensorflow'] as const)(
+      'a worker of engine %s on a GPU ends before anything is downloaded, and says what is missing',
+      async (engine) => {
+        const { folder, cache } = machine();
+        await expect(chooseEngine({ engine, device: 'cuda:0' }, log)).rejects.toMatchObject({
+          code: 'ENGINE',
+          message: expect.stringMatching(/^--device cuda:0: .*libcuda\.so\.1/),
+          fix: expect.stringContaining('--device cpu'),
+        });
+        expect(existsSync(join(folder, 'pip-was-called'))).toBe(false);
+        expect(existsSync(cache)).toBe(false);
+      },
+    );
+
+    it('so does setup --gpu', async () => {
+      const { folder, link } = machine();
+      await expect(ensureTensorFlow({ link, device: 'gpu' }, () => undefined)).rejects.toMatchObject({
+        code: 'SETUP',
+        message: expect.stringMatching(/^--gpu: .*libcuda\.so\.1/),
+      });
+      expect(existsSync(join(folder, 'pip-was-called'))).toBe(false);
+    });
+  },
+);
+
+it.skipIf(hasCuda)(
+  `where TensorFlow has no CUDA workers do not ask for GPUs${hasCuda ? ' (skipped: here it has it)' : ''}`,
+  async () => {
+    vi.stubEnv('MNIST_DIST_CACHE', join(temporaryFolder(), 'cache'));
+    standIns({ 'nvidia-smi': 'echo "0, NVIDIA H100, GPU-a, 570.1, Disabled"' });
+    const choice = { nprocPerNode: 2, engine: 'auto', device: 'auto', threads: 1 } as const;
+    expect((await planWorkers(choice, log)).map(({ device }) => device)).toEqual(['auto', 'auto']);
+  },
+);
+
+it.each(['wasm', 'reference'] as const)(
+  'the engine %s is refused a GPU before anything is started',
+  async (engine) => {
+    await expect(chooseEngine({ engine, device: 'cuda:0' }, log)).rejects.toMatchObject({
+      code: 'ENGINE',
+      message: `the engine "${engine}" cannot run on the device "cuda:0"`,
+    });
+  },
+);

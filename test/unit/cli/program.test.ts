@@ -1,0 +1,372 @@
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { homedir, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { argumentsFor } from '../../../cli/processes/child-arguments.ts';
+import { optionsMarkdown } from '../../../cli/options/help.ts';
+import {
+  commandNames,
+  flagOf,
+  keysOf,
+  optionKeys,
+  optionOf,
+  variableOf,
+} from '../../../cli/options/options.ts';
+import { parseCommand } from '../../../cli/program.ts';
+import { defaultVirtualShards } from '../../../shared/configuration.ts';
+import { ClusterError, errorTable } from '../../../shared/errors.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'mnist-dist-cli-'));
+const parse = (line: string, environment: Record<string, string> = {}) =>
+  parseCommand(line.split(' ').filter(Boolean), environment, '1.2.3');
+
+function file(name: string, text: string): string {
+  const path = join(folder, name);
+  writeFileSync(path, text);
+  return path;
+}
+
+function refusal(line: string, environment: Record<string, string> = {}): string {
+  try {
+    parse(line, environment);
+  } catch (error) {
+    if (!(error instanceof ClusterError)) throw error;
+    expect(error.code).toBe('USAGE');
+    expect(error.exitCode).toBe(2);
+    return `${error.message} | ${error.fix ?? ''}`;
+  }
+  throw new Error(`"${line}" was accepted`);
+}
+
+function local(line: string, environment: Record<string, string> = {}) {
+  const parsed = parse(`local ${line}`, environment);
+  if (parsed.command !== 'local') throw new Error(`parsed as ${parsed.command}`);
+  return parsed;
+}
+
+function worker(line: string) {
+  const parsed = parse(`worker ${line}`);
+  if (parsed.command !== 'worker') throw new Error(`parsed as ${parsed.command}`);
+  return parsed.options;
+}
+
+describe('help and version', () => {
+  test('no command: help, and an exit code that a script notices', () => {
+    expect(parse('')).toMatchObject({
+      command: 'print',
+      exitCode: 2,
+      text: expect.stringContaining('Examples:'),
+    });
+  });
+  test.each(['--help', '-h', 'help', 'help local', 'local --help', 'worker -h'])('%s', (line) => {
+    expect(parse(line)).toMatchObject({
+      command: 'print',
+      exitCode: 0,
+      text: expect.stringContaining('Usage: mnist-dist'),
+    });
+  });
+  test('the version', () => {
+    expect(parse('--version')).toEqual({ command: 'print', text: '1.2.3\n', exitCode: 0 });
+  });
+  test('the help holds every exit code', () => {
+    const help = parse('--help');
+    const text = help.command === 'print' ? help.text : '';
+    for (const { exit, meaning } of Object.values(errorTable)) {
+      expect(text).toMatch(new RegExp(`^ +${exit}  .*`, 'm'));
+      expect(text).toContain(meaning);
+    }
+  });
+  test.each(commandNames)('the help of %s holds each of its options, and no other', (command) => {
+    const help = parse(`${command} --help`);
+    const text = help.command === 'print' ? help.text : '';
+    const listed = [...text.matchAll(/^ +(?:-\w, )?(--[a-z0-9-]+)/gm)].map(([, flag]) => flag);
+    expect(listed.toSorted()).toEqual([...keysOf(command).map(flagOf), '--help'].toSorted());
+  });
+});
+
+describe('defaults', () => {
+  test('local', () => {
+    const { options, explicit } = local('');
+    expect(options).toMatchObject({
+      ...{
+        host: '127.0.0.1',
+        port: 29400,
+        minWorkers: 1,
+        epochs: 5,
+        steps: undefined,
+        batchSize: 32,
+        virtualShards: 4,
+      },
+      ...{
+        learningRate: 0.001,
+        beta1: 0.9,
+        beta2: 0.999,
+        epsilon: 1e-7,
+        hidden: [128],
+        dropout: 0.2,
+        seed: 1,
+      },
+      ...{
+        runsDir: 'runs',
+        nprocPerNode: 2,
+        engine: 'auto',
+        device: 'auto',
+        insecure: false,
+        logFormat: 'text',
+      },
+    });
+    expect([...explicit]).toEqual([]);
+  });
+  test('the options of each command are exactly those of the table', () => {
+    const needed: Readonly<Record<string, string>> = {
+      ...{ certs: 'gpu0', predict: 'seven.png', push: 'runs/r file:store', pull: 'file:store/r' },
+    };
+    for (const command of commandNames) {
+      const parsed = parse(`${command} ${needed[command] ?? ''}`);
+      expect(parsed.command).toBe(command);
+      if (parsed.command === 'print') continue;
+      expect(Object.keys(parsed.options)).toEqual(keysOf(command));
+    }
+  });
+  test.each([
+    [1, 1],
+    [15, 1],
+    [16, 2],
+    [31, 2],
+    [32, 4],
+    [63, 4],
+    [64, 8],
+    [4096, 8],
+  ])('a batch of %i has %i shards', (batchSize, shards) => {
+    expect(defaultVirtualShards(batchSize)).toBe(shards);
+    expect(local(`--batch-size ${batchSize}`).options.virtualShards).toBe(shards);
+  });
+  test('every default passes its own parser', () => {
+    for (const key of optionKeys) {
+      const { kind, defaultText, defaultValue } = optionOf(key);
+      if (defaultText === undefined || key === 'virtualShards') continue;
+      expect(kind.parse(defaultText), key).toEqual(defaultValue({}));
+    }
+  });
+});
+
+describe('precedence', () => {
+  const config = file('cluster.yaml', 'batch-size: 16\nepochs: 2\nseed: 3\nengine: wasm\nworkers: [1, 2]\n');
+  test('flag beats variable beats file beats default', () => {
+    const environment = { MNIST_DIST_BATCH_SIZE: '64', MNIST_DIST_EPOCHS: '4' };
+    const { options, explicit } = local(`--batch-size 128 --config ${config}`, environment);
+    expect(options).toMatchObject({ batchSize: 128, epochs: 4, seed: 3, engine: 'wasm', dropout: 0.2 });
+    expect([...explicit].toSorted()).toEqual(['batchSize', 'config', 'engine', 'epochs', 'seed']);
+  });
+  test('the file may be named by a variable', () => {
+    expect(local('', { MNIST_DIST_CONFIG: config }).options.seed).toBe(3);
+  });
+  test('a flag switches off what a variable switched on; the last of two flags wins', () => {
+    expect(local('--no-insecure', { MNIST_DIST_INSECURE: '1' }).options.insecure).toBe(false);
+    expect(local('--seed 4 --seed 5').options.seed).toBe(5);
+  });
+  test('an empty variable is an unset one, and variables of other programs do not concern us', () => {
+    const environment = {
+      MNIST_DIST_SEED: '',
+      MNIST_DIST_CACHE: '/x',
+      SEED: 'x',
+    };
+    expect(local('', environment).explicit.size).toBe(0);
+  });
+  test('variables that container platforms set for a service are no options', () => {
+    const links = {
+      MNIST_DIST_SERVICE_HOST: '10.0.0.1',
+      MNIST_DIST_SERVICE_PORT_HTTPS: '9464',
+      MNIST_DIST_PORT: 'tcp://10.0.0.1:29400',
+      MNIST_DIST_HTTP_PORT: 'tcp://10.0.0.1:80',
+      MNIST_DIST_METRICS_PORT: 'tcp://10.0.0.1:9464',
+      MNIST_DIST_METRICS_SERVICE_HOST: '10.0.0.1',
+      MNIST_DIST_METRICS_SERVICE_PORT: '9464',
+      MNIST_DIST_METRICS_PORT_9464_TCP: 'tcp://10.0.0.1:9464',
+      MNIST_DIST_METRICS_PORT_9464_TCP_ADDR: '10.0.0.1',
+    };
+    expect(local('', links).explicit.size).toBe(0);
+    expect(refusal('local', { MNIST_DIST_METRICS_PORT: '9464' })).toContain('MNIST_DIST_METRICS_PORT');
+    expect(refusal('local', { MNIST_DIST_HOST_URL: 'tcp://10.0.0.1:80' })).toContain('MNIST_DIST_HOST_URL');
+  });
+  test('a tilde is the home, as a shell would read it after a space', () => {
+    const home = homedir();
+    expect(local('--runs-dir=~/x').options.runsDir).toBe(join(home, 'x'));
+    expect(local('--runs-dir=~').options.runsDir).toBe(home);
+    expect(local('--runs-dir=a/~/x').options.runsDir).toBe('a/~/x');
+    expect(local('', { MNIST_DIST_RUNS_DIR: '~/x' }).options.runsDir).toBe(join(home, 'x'));
+  });
+  test('an option that npm took for itself is not passed over', () => {
+    const npm = { npm_lifecycle_event: 'start', npm_config_resume: 'true' };
+    expect(refusal('local', npm)).toMatch(/npm took --resume for itself.*npm start -- --resume/s);
+    expect(local('', { ...npm, npm_lifecycle_event: 'test' }).explicit.size).toBe(0);
+    expect(local('', { npm_lifecycle_event: 'start', npm_config_audit: '' }).explicit.size).toBe(0);
+  });
+  test('--gpu against --cpu: the nearer one wins, of equals neither', () => {
+    expect(parse('setup --cpu', { MNIST_DIST_GPU: 'true' })).toMatchObject({
+      options: { gpu: false, cpu: true },
+    });
+    expect(refusal('setup --cpu --gpu')).toContain('--gpu and --cpu exclude each other');
+  });
+});
+
+describe('values', () => {
+  test.each([
+    ['-n auto', { nprocPerNode: 'auto' }],
+    ['-n4', { nprocPerNode: 4 }],
+    ['--hidden 256,128', { hidden: [256, 128] }],
+    ['--rdzv-timeout 5m', { rdzvTimeout: 300 }],
+    ['--rdzv-timeout=300s', { rdzvTimeout: 300 }],
+    ['--seed 9007199254740991', { seed: Number.MAX_SAFE_INTEGER }],
+    ['--learning-rate 1e-3', { learningRate: 0.001 }],
+    ['--port 0', { port: 0 }],
+    ['--port 0 --http-port 0', { port: 0, httpPort: 0 }],
+    ['--port 9464', { port: 9464, httpPort: 9464 }],
+    ['--port 9000 --http-port 9000 --no-http', { port: 9000 }],
+    ['--port 9000 --http-port 9000 --http-host ::1', { port: 9000 }],
+    ['--device cuda:1', { device: 'cuda:1' }],
+  ])('%s', (line, expected) => {
+    expect(local(line).options).toMatchObject(expected);
+  });
+  test.each([
+    ['', 'ws://127.0.0.1:29400'],
+    ['--coordinator localhost', 'ws://localhost:29400'],
+    ['--rdzv-endpoint 127.0.0.1:5', 'ws://127.0.0.1:5'],
+    ['--coordinator http://localhost:80/', 'ws://localhost:80'],
+    ['--coordinator ws://[::1]:7', 'ws://[::1]:7'],
+    ['--coordinator ::1', 'ws://[::1]:29400'],
+  ])('worker %s', (line, expected) => {
+    expect(worker(line).coordinator).toBe(expected);
+  });
+  test('sizes', () => {
+    expect(worker('--max-model-bytes 2MiB --max-data-bytes 1.5GB')).toMatchObject({
+      maxModelBytes: 2 * 1024 ** 2,
+      maxDataBytes: 1.5e9,
+    });
+  });
+  test('what a child is given is what it parses', () => {
+    const { options } = local(
+      '-n 3 --hidden 64,32 --rdzv-timeout 90s --learning-rate 3e-7 --insecure --steps 9',
+    );
+    const argv = argumentsFor('coordinator', { ...options, port: 7 });
+    const parsed = parseCommand(argv, { MNIST_DIST_SEED: '99', MNIST_DIST_INSECURE: 'no' }, '1.2.3');
+    const {
+      nprocPerNode: _n,
+      engine: _e,
+      device: _d,
+      threads: _t,
+      maxMemoryBytes: _b,
+      maxRestarts: _r,
+      ...rest
+    } = options;
+    expect(parsed).toMatchObject({ command: 'coordinator', options: { ...rest, port: 7 } });
+  });
+});
+
+describe('refusals name the value, what is allowed and the nearest name', () => {
+  test.each([
+    ['local --batchsize 3', '--batchsize', '--batch-size'],
+    ['local --batch-siz=3', '--batch-siz of local', '--batch-size'],
+    ['lokal', 'lokal', 'local'],
+    ['--epochs 3', '--epochs', 'option of local, coordinator'],
+    ['coordinator -n 3', '-n of coordinator', 'option of local'],
+    ['local --insecure=yes', '--insecure', 'is a switch'],
+    ['local more', 'too many arguments', 'local takes flags only'],
+    ['verify a b', 'too many arguments', 'verify takes one run and flags'],
+    ['verify --form 3', '--form of verify', '--from'],
+    ['verify --resume', '--resume of verify', 'option of local, coordinator'],
+    ['verify --from 0', '--from 0', '1 to'],
+    ['verify --data /nowhere/at/all', '--data /nowhere/at/all', 'existing folder'],
+    ['local --from 3', '--from of local', 'option of verify'],
+    ['local --batch-size', '--batch-size needs a value', '1 to 65536'],
+    ['local --batch-size 0', '--batch-size 0', '1 to 65536'],
+    ['local --batch-size 3.5', '--batch-size 3.5', 'whole number'],
+    ['local --port 70000', '--port 70000', '0 to 65535'],
+    ['local --port 9000 --http-port 9000', '--http-port 9000', '--port 9000'],
+    ['coordinator --http-port 29400', '--http-port 29400', '--no-http'],
+    ['local --dropout 1', '--dropout 1', 'below 1'],
+    ['local --dropout NaN', '--dropout NaN', 'below 1'],
+    ['local --hidden 128,', '--hidden 128,', 'separated by commas'],
+    ['local --seed 9007199254740992', '--seed 9007199254740992', '9007199254740991'],
+    ['local --rdzv-timeout 5weeks', '--rdzv-timeout 5weeks', '5m'],
+    ['local --run-id ../x', '--run-id ../x', 'letters, digits'],
+    ['local --virtual-shards 6', '--virtual-shards 6', '4 or 8'],
+    ['local --virtual-shards 64', '--batch-size 32 (the default)', '1 to 32'],
+    ['local --min-workers 3 --max-workers 2', '--min-workers 3', '--max-workers'],
+    ['local -n 3 --max-workers 2', '--nproc-per-node 3', '--max-workers 2'],
+    ['local --data /nowhere/at/all', '--data /nowhere/at/all', 'existing folder'],
+    ['local --token-file /nowhere/at/all', '--token-file /nowhere/at/all', 'readable file'],
+    ['local --token-file /', '--token-file /', 'readable file'],
+    ['worker --engine tensorflo', '--engine tensorflo', 'Did you mean tensorflow?'],
+    ['worker --coordinator localhost:99999', 'localhost:99999', 'HOST:PORT'],
+    ['worker --coordinator 10.0.0.1', '--coordinator 10.0.0.1', '--insecure'],
+    ['worker --coordinator a --rdzv-endpoint b', '--rdzv-endpoint', '--help'],
+    ['local --host 0.0.0.0', '--host 0.0.0.0', '--insecure'],
+    ['coordinator --host 0.0.0.0', '--host 0.0.0.0', '--ssl-certfile'],
+    ['eval --host 0.0.0.0', '--host 0.0.0.0', 'mnist-dist certs'],
+    ['coordinator --http-host 0.0.0.0', '--http-host 0.0.0.0', '--http-ssl-certfile'],
+    ['coordinator --http-host 0.0.0.0 --http-ssl-certfile x', 'without a token', '--http-token-file'],
+    ['show --http-token-file /nowhere', '--http-token-file /nowhere', 'readable file'],
+    ['worker --coordinator wss://x/path', '--coordinator wss://x/path', 'wss://HOST:PORT'],
+  ])('%s', (line, named, allowed) => {
+    const text = refusal(line);
+    expect(text).toContain(named);
+    expect(text).toContain(allowed);
+  });
+  test.each([
+    [{ MNIST_DIST_PORT: '70000' }, 'MNIST_DIST_PORT=70000', '0 to 65535'],
+    [{ MNIST_DIST_BATCHSIZE: '8' }, 'MNIST_DIST_BATCHSIZE', 'Did you mean MNIST_DIST_BATCH_SIZE?'],
+  ])('%o', (environment, named, allowed) => {
+    const text = refusal('local', environment);
+    expect(text).toContain(named);
+    expect(text).toContain(allowed);
+  });
+  test('a value cannot drive the terminal', () => {
+    expect(refusal('local --seed \u001b[2J')).toContain('\\u{1b}[2J');
+  });
+});
+
+test('verify takes a run before or after its flags, or none', () => {
+  for (const line of ['verify runs/a -n 3', 'verify -n 3 runs/a'])
+    expect(parse(line)).toMatchObject({ operand: 'runs/a', options: { nprocPerNode: 3, from: undefined } });
+  expect(parse('verify --from 7')).toMatchObject({ operand: undefined, options: { from: 7 } });
+});
+
+test('predict takes one picture or more', () => {
+  const files = {
+    command: 'predict',
+    operands: ['a.png', 'b.png'],
+    options: { model: 'runs/a', format: 'json' },
+  };
+  expect(parse('predict a.png --model runs/a --format json b.png')).toMatchObject(files);
+  expect(refusal('predict')).toContain("missing required argument 'image'");
+  expect(refusal('predict a.png --format yaml')).toContain('text, json');
+});
+
+test('push takes a run and a store, pull a run in a store and perhaps a directory', () => {
+  expect(parse('push runs/r s3://b/p')).toMatchObject({ command: 'push', operands: ['runs/r', 's3://b/p'] });
+  expect(parse('pull s3://b/p/r')).toMatchObject({ operands: ['s3://b/p/r'], options: { runsDir: 'runs' } });
+  expect(parse('pull s3://b/p/r here')).toMatchObject({ operands: ['s3://b/p/r', 'here'] });
+  expect(refusal('push')).toContain("missing required argument 'run'");
+  expect(refusal('push runs/r')).toContain("missing required argument 'uri'");
+  expect(refusal('push runs/r file:x y')).toContain('push takes one run, one uri and flags');
+  expect(refusal('pull')).toContain("missing required argument 'uri'");
+});
+
+test('a coordinator beyond this machine starts with a token and --insecure', () => {
+  const token = file('token', 'x'.repeat(32));
+  expect(parse(`coordinator --host 0.0.0.0 --insecure --token-file ${token}`).command).toBe('coordinator');
+  expect(parse('coordinator --host :: --insecure', { MNIST_DIST_TOKEN: 'x'.repeat(32) }).command).toBe(
+    'coordinator',
+  );
+});
+
+test('the table of the documents has a row for each option', () => {
+  const rows = optionsMarkdown().split('\n').slice(2);
+  expect(rows).toHaveLength(optionKeys.length);
+  optionKeys.forEach((key, i) => {
+    expect(rows[i]).toContain(flagOf(key));
+    expect(rows[i]).toContain(variableOf(flagOf(key).slice(2)));
+    expect(rows[i]?.replaceAll('\\|', '').split('|')).toHaveLength(8);
+  });
+});

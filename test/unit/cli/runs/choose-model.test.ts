@@ -1,0 +1,213 @@
+import { cpSync, mkdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { beforeEach, describe, expect, test } from 'vitest';
+import { chooseModel, layoutOf } from '../../../../cli/runs/choose-model.ts';
+import { encodeTensors } from '../../../../shared/files/safetensors.ts';
+import { canonicalConfiguration } from '../../../../shared/configuration.ts';
+import { datasetDigest } from '../../../../shared/dataset/dataset.ts';
+import { modelDigest } from '../../../../shared/files/own-model.ts';
+import { MAX_MODEL_FILE_BYTES } from '../../../../shared/limits.ts';
+import { temporaryFolder } from '../../../fixtures/processes.ts';
+import { parseStoreUri } from '../../../../artifacts/store/store-address.ts';
+import { pushRun } from '../../../../artifacts/store/push.ts';
+import { tinyBytes, tinyFiles } from '../../../fixtures/idx-files.ts';
+import { noPatience } from '../../../fixtures/store/patience.ts';
+import { configuration, modelBytes, writeRun } from '../../../fixtures/model-file.ts';
+
+/** As the run.json says that `writeRun` writes. */
+const layout = { rows: 7, columns: 7, classNames: ['lying', 'standing'], isNamed: true };
+
+let runs: string;
+beforeEach(() => {
+  runs = temporaryFolder();
+  for (const [name, state, day] of [
+    ['older', 'finished', '01'],
+    ['finished', 'finished', '02'],
+    ['failed', 'failed', '03'],
+  ] as const) {
+    mkdirSync(join(runs, name));
+    writeRun(join(runs, name), { state, started: `2026-01-${day}T00:00:00.000Z` });
+  }
+});
+
+const path = (run: string) => join(runs, run, 'model.safetensors');
+const refusal = async (named: string | undefined, folder = runs) => {
+  const error: unknown = await chooseModel(named, folder, noPatience()).catch((reason: unknown) => reason);
+  return error;
+};
+
+describe('the model that is meant', () => {
+  test('is that of the run or file that was named, or of the newest finished run', async () => {
+    const found = await chooseModel(undefined, runs, noPatience());
+    expect(found).toMatchObject({
+      name: path('finished'),
+      directory: join(runs, 'finished'),
+      step: 7,
+      configuration,
+    });
+    expect(await layoutOf(found, undefined)).toEqual(layout);
+    expect(found.weights).toHaveLength(106);
+    expect((await chooseModel(join(runs, 'failed'), 'elsewhere', noPatience())).name).toBe(path('failed'));
+    expect((await chooseModel(path('older'), 'elsewhere', noPatience())).name).toBe(path('older'));
+  });
+
+  test('is that of a run in a store, of which nothing else is fetched', async () => {
+    const uri = `file:${join(runs, 'store')}`;
+    const push = (run: string) => pushRun(join(runs, run), parseStoreUri(uri), noPatience());
+    const pushed = await push('finished');
+    const found = await chooseModel(pushed.uri, 'elsewhere', noPatience());
+    expect(found).toMatchObject({
+      ...{ name: `${pushed.uri}/model.safetensors`, directory: undefined },
+    });
+    expect(await layoutOf(found, undefined)).toEqual(layout);
+    expect(await refusal(uri)).toMatchObject({ code: 'STORE', fix: expect.stringContaining(pushed.uri) });
+    const stored = join(pushed.uri.slice('file:'.length), 'model.safetensors');
+    truncateSync(stored, 100);
+    expect(await refusal(pushed.uri)).toMatchObject({
+      ...{ code: 'STORE', message: expect.stringContaining('is not what the manifest says') },
+    });
+    rmSync(stored);
+    expect(await refusal(pushed.uri)).toMatchObject({
+      ...{ code: 'STORE', message: expect.stringContaining('is missing') },
+    });
+  });
+
+  test('is not there in a store where the run was not finished', async () => {
+    rmSync(path('older'));
+    const uri = `file:${join(runs, 'store')}`;
+    const half = await pushRun(join(runs, 'older'), parseStoreUri(uri), noPatience());
+    expect(await refusal(half.uri)).toMatchObject({
+      ...{ code: 'USAGE', message: expect.stringContaining(half.uri) },
+    });
+  });
+
+  test('says by its own length what its pictures are, where its run is not at hand', async () => {
+    const square = { ...configuration, model: { inputs: 9, hidden: [2], classes: 3 } };
+    const alone = join(runs, 'alone.safetensors');
+    writeFileSync(alone, modelBytes(square));
+    const expected = { rows: 3, columns: 3, classNames: ['0', '1', '2'], isNamed: false };
+    expect(await layoutOf(await chooseModel(alone, runs, noPatience()), undefined)).toEqual(expected);
+    // A file with a name of its own may lie in the folder of any run.
+    cpSync(alone, join(runs, 'older', 'best.safetensors'));
+    const beside = await chooseModel(join(runs, 'older', 'best.safetensors'), runs, noPatience());
+    expect(beside).toMatchObject({ record: undefined, directory: undefined });
+    expect(await layoutOf(beside, undefined)).toEqual(expected);
+    writeFileSync(alone, modelBytes({ ...square, model: { ...square.model, inputs: 8 } }));
+    await expect(layoutOf(await chooseModel(alone, runs, noPatience()), undefined)).rejects.toMatchObject({
+      ...{ code: 'DATA', message: expect.stringContaining(alone), fix: expect.stringContaining('run.json') },
+    });
+  });
+
+  test('has the names of the folder of data that was given, which must be its own', async () => {
+    const data = join(runs, 'data');
+    mkdirSync(data);
+    for (const [name, bytes] of Object.entries(tinyFiles)) writeFileSync(join(data, name), bytes);
+    const names = ['zero', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine'];
+    writeFileSync(join(data, 'labels.txt'), names.join('\n'));
+    const tiny = {
+      ...{ ...configuration, dataset: datasetDigest(tinyBytes) },
+      model: { inputs: 6, hidden: [2], classes: 10 },
+    };
+    const alone = join(runs, 'alone.safetensors');
+    writeFileSync(alone, modelBytes(tiny));
+    const chosen = await chooseModel(alone, runs, noPatience());
+    expect(await layoutOf(chosen, data)).toEqual({ rows: 2, columns: 3, classNames: names, isNamed: true });
+    const other = await chooseModel(path('older'), runs, noPatience());
+    await expect(layoutOf(other, data)).rejects.toMatchObject({
+      code: 'DATA',
+      message: expect.stringContaining(
+        `SHA-256 ${'ab'.repeat(8)}; this one has ${tiny.dataset.slice(0, 16)}`,
+      ),
+    });
+  });
+});
+
+describe('what is refused, by name', () => {
+  const foreign = expect.stringContaining('is not the model of its run');
+
+  test('is the model of a run over which that of another one was copied, also in a store', async () => {
+    const other = modelBytes({ ...configuration, seed: 9 });
+    writeFileSync(path('older'), other);
+    for (const named of [join(runs, 'older'), path('older')]) {
+      expect(await refusal(named)).toMatchObject({ code: 'DATA', message: foreign });
+      expect(String(await refusal(named))).toContain('seed 9 instead of 1');
+    }
+    const store = join(runs, 'store');
+    const push = () => pushRun(join(runs, 'older'), parseStoreUri(`file:${store}`), noPatience());
+    await expect(push()).rejects.toMatchObject({ code: 'DATA', message: foreign });
+    // As an older version sent it.
+    writeFileSync(path('older'), modelBytes());
+    const pushed = await push();
+    const stored = (name: string) => join(fileURLToPath(pushed.uri), name);
+    writeFileSync(stored('model.safetensors'), other);
+    const manifest = readFileSync(stored('manifest.json'), 'utf8');
+    const renamed = manifest.replace(modelDigest(modelBytes()), modelDigest(other));
+    writeFileSync(stored('manifest.json'), renamed);
+    expect(await refusal(pushed.uri)).toMatchObject({ code: 'DATA', message: foreign });
+  });
+
+  test('is a model of the same settings with another SHA-256, step or chain than the run has written', async () => {
+    const mine = modelDigest(modelBytes());
+    const run = join(runs, 'older');
+    for (const [record, words] of [
+      [{ model: { sha256: 'ef'.repeat(32) } }, `SHA-256 ${mine.slice(0, 16)} instead of ${'ef'.repeat(8)}`],
+      [{ step: 8 }, 'step 7 instead of 8'],
+      [{ chain: 'ef'.repeat(32) }, `chain ${'cd'.repeat(8)} instead of ${'ef'.repeat(8)}`],
+    ] as const) {
+      writeRun(run, record);
+      expect(String(await refusal(run))).toContain(words);
+      // A run that goes on may have the model of an earlier end.
+      writeRun(run, { ...record, state: 'running' });
+      expect(await refusal(run)).toMatchObject({ step: 7 });
+    }
+    writeRun(run, { model: { sha256: mine } });
+    expect(await refusal(run)).toMatchObject({ step: 7 });
+  });
+
+  test('is a run without a model, and a folder without a finished run', async () => {
+    rmSync(path('failed'));
+    expect(await refusal(join(runs, 'failed'))).toMatchObject({
+      ...{ code: 'USAGE', message: expect.stringContaining(path('failed')) },
+      fix: expect.stringContaining('--resume'),
+    });
+    expect(await refusal(join(runs, 'none'))).toMatchObject({ code: 'USAGE' });
+    for (const name of ['older', 'finished']) rmSync(join(runs, name), { recursive: true });
+    expect(await refusal(undefined)).toMatchObject({
+      ...{ code: 'USAGE', message: expect.stringContaining('no finished run'), fix: expect.any(String) },
+    });
+  });
+
+  test('is a file that is damaged, or a model of somebody else', async () => {
+    const file = join(runs, 'file');
+    const tensors = [{ name: 'dense.0.kernel', shape: [1], data: Float32Array.of(1) }];
+    const metadata = {
+      ...{ configuration: canonicalConfiguration(configuration), step: '7', chain: 'cd'.repeat(32) },
+    };
+    // So many weights that nobody has the memory for them.
+    const huge = { ...configuration, model: { inputs: 65_536, hidden: [65_536, 65_536], classes: 2 } };
+    const hugeText = canonicalConfiguration(huge);
+    for (const [bytes, what] of [
+      [modelBytes().subarray(0, -4), 'not an intact safetensors file'],
+      [new Uint8Array(0), 'not an intact safetensors file'],
+      [encodeTensors({ metadata: {}, tensors }), 'no model that mnist-dist has written'],
+      [encodeTensors({ metadata: { ...metadata, configuration: '{' }, tensors }), 'no model that'],
+      [encodeTensors({ metadata: { ...metadata, step: '0' }, tensors }), 'no model that'],
+      [encodeTensors({ metadata, tensors }), 'other tensors'],
+      [encodeTensors({ metadata: { ...metadata, configuration: hugeText }, tensors }), 'other tensors'],
+    ] as const) {
+      writeFileSync(file, bytes);
+      const expected = { code: 'DATA', message: expect.stringContaining(what) };
+      const found = await refusal(file);
+      expect(found).toMatchObject(expected);
+      expect(String(found)).toContain(file);
+    }
+  });
+
+  test('is a file that is too large, of which nothing is read', async () => {
+    truncateSync(path('finished'), MAX_MODEL_FILE_BYTES + 1);
+    expect(await refusal(undefined)).toMatchObject({
+      ...{ code: 'LIMIT', message: expect.stringContaining('MAX_MODEL_FILE_BYTES') },
+    });
+  });
+});

@@ -1,0 +1,52 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { chooseRun } from '../../../../cli/runs/choose-run.ts';
+import { temporaryFolder } from '../../../fixtures/processes.ts';
+
+let runs: string;
+beforeEach(() => {
+  runs = temporaryFolder();
+  for (const [name, day] of [
+    ['first', '01'],
+    ['newest', '03'],
+    ['second', '02'],
+    ['.half.pull', '04'],
+  ] as const) {
+    mkdirSync(join(runs, name));
+    writeFileSync(join(runs, name, 'run.json'), `{"started":"2026-01-${day}T00:00:00.000Z"}`);
+  }
+  mkdirSync(join(runs, 'foreign'));
+  writeFileSync(join(runs, 'file'), '');
+});
+
+function refusal(named: string | undefined, folder = runs): string {
+  try {
+    chooseRun(named, folder);
+  } catch (error) {
+    expect(error).toMatchObject({ code: 'USAGE' });
+    if (error instanceof Error && 'fix' in error) return `${error.message} | ${String(error.fix)}`;
+  }
+  throw new Error('it was accepted');
+}
+
+describe('the run that is meant', () => {
+  it('is the one that was named, or the newest', () => {
+    expect(chooseRun(join(runs, 'first'), 'elsewhere')).toBe(join(runs, 'first'));
+    expect(chooseRun(undefined, runs)).toBe(join(runs, 'newest'));
+  });
+
+  it('is guessed where there is none of that name', () => {
+    expect(refusal(join(runs, 'secnd'))).toContain(`Did you mean ${join(runs, 'second')}?`);
+    expect(refusal('first')).toContain(`Did you mean ${join(runs, 'first')}?`);
+    expect(refusal('nothing-like-that')).not.toContain('Did you mean');
+    expect(refusal(join(runs, 'half.pull'))).not.toContain('.half.pull?');
+  });
+
+  it('is no file and no folder of runs', () => {
+    expect(refusal(join(runs, 'file'))).toContain('is a file; a run is a directory');
+    expect(refusal(runs)).toContain(`name one of them, such as ${join(runs, 'newest')}`);
+    expect(refusal(undefined, join(runs, 'foreign'))).toContain('there is no run in');
+    expect(refusal(undefined, join(runs, 'none'))).toContain('there is no run in');
+  });
+});

@@ -1,0 +1,88 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeEach, describe, expect, test } from 'vitest';
+import { parseCommand } from '../../../../cli/program.ts';
+import { adoptRun } from '../../../../cli/runs/resume.ts';
+import type { RunRecord } from '../../../../shared/files/run-schema.ts';
+import { temporaryFolder } from '../../../fixtures/processes.ts';
+import { sampleEngine } from '../../../fixtures/engine-identity.ts';
+import { writeRun } from '../../../fixtures/model-file.ts';
+
+let run: string;
+beforeEach(() => {
+  run = join(temporaryFolder(), 'r');
+  mkdirSync(run);
+});
+
+const engine: NonNullable<RunRecord['engine']> = {
+  description: { ...sampleEngine, kind: 'wasm', device: 'cpu', threads: 3 },
+  ...{ fingerprint: '0'.repeat(64), kernel_digest: '0'.repeat(64), reproducible: true },
+};
+
+async function resume(...flags: string[]) {
+  const parsed = parseCommand(['local', '--resume', run, ...flags], {}, '1.2.3');
+  if (parsed.command !== 'local') throw new Error(`parsed as ${parsed.command}`);
+  return await adoptRun(parsed.options, parsed.explicit);
+}
+
+describe('a run that goes on', () => {
+  test('has its own engine, device and threads', async () => {
+    writeRun(run, { engine });
+    expect(await resume()).toMatchObject({ engine: 'wasm', device: 'cpu', threads: 3 });
+    expect(await resume('--engine', 'auto', '--threads', '2')).toMatchObject({ engine: 'wasm', threads: 2 });
+    expect(await resume('--engine', 'wasm')).toMatchObject({ engine: 'wasm' });
+  });
+
+  test('is refused for another engine before anything is started, and both are named', async () => {
+    writeRun(run, { engine });
+    await expect(resume('--engine', 'reference')).rejects.toMatchObject({
+      code: 'USAGE',
+      message: `the run ${run} has other settings: --engine wasm, not reference`,
+    });
+    await expect(resume('--device', 'cuda:1')).rejects.toMatchObject({
+      message: `the run ${run} has other settings: --device cpu, not cuda:1`,
+    });
+    const onGpu = { ...engine, description: { ...engine.description, device: 'cuda:3 NVIDIA H100' } };
+    writeRun(run, { engine: onGpu });
+    await expect(resume('--device', 'cpu')).rejects.toMatchObject({
+      message: `the run ${run} has other settings: --device cuda:3, not cpu`,
+    });
+    expect(await resume('--device', 'cuda:1')).toMatchObject({ device: 'cuda:1' });
+    expect(await resume()).toMatchObject({ device: 'auto' });
+  });
+
+  test('takes another engine where none has computed yet, and where engines are mixed', async () => {
+    writeRun(run);
+    expect(await resume('--engine', 'reference')).toMatchObject({ engine: 'reference' });
+    expect(await resume()).toMatchObject({ engine: 'auto' });
+    writeRun(run, { engine, launch: { allow_mixed_engines: true } });
+    expect(await resume('--engine', 'reference')).toMatchObject({ engine: 'reference' });
+    expect(await resume()).toMatchObject({ engine: 'auto' });
+  });
+
+  test('has the engine that its events name where run.json has none, as an older version leaves a crash', async () => {
+    writeRun(run, { state: 'running' });
+    const events = [
+      { event: 'ready', worker: 'w0', engine: 'wasm', device: 'cpu' },
+      { event: 'first_shard', worker: 'w0' },
+    ];
+    const lines = events.map(
+      (event) => `${JSON.stringify({ time: '2026-01-01T00:00:00.000Z', ...event })}\n`,
+    );
+    writeFileSync(join(run, 'events.jsonl'), lines.join(''));
+    expect(await resume('--threads', '2')).toMatchObject({ engine: 'wasm', device: 'cpu', threads: 2 });
+    expect(await resume('--engine', 'reference')).toMatchObject({ engine: 'reference' });
+    expect(await resume('--allow-mixed-engines')).toMatchObject({ engine: 'auto' });
+    // An engine of a later version.
+    writeFileSync(join(run, 'events.jsonl'), lines.join('').replace('wasm', 'quantum'));
+    expect(await resume()).toMatchObject({ engine: 'auto' });
+  });
+
+  test('is refused with all settings that are not its own, each with both values', async () => {
+    writeRun(run);
+    await expect(resume('--seed', '7', '--hidden', '2', '--batch-size', '64')).rejects.toMatchObject({
+      code: 'USAGE',
+      message: `the run ${run} has other settings: --batch-size 32, not 64; --seed 1, not 7`,
+    });
+  });
+});

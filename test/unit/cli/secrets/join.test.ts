@@ -1,0 +1,101 @@
+import { describe, expect, it } from 'vitest';
+import { dialName, joinTextOf } from '../../../../cli/secrets/invitation.ts';
+import { joinText, parseJoin } from '../../../../cli/secrets/join.ts';
+import type { OwnCertificate } from '../../../../cli/secrets/tls-files.ts';
+import { ClusterError } from '../../../../shared/errors.ts';
+
+const token = 'a-token+with/odd=characters&#%0123';
+const ca = 'ab'.repeat(32);
+
+function refusal(text: string): ClusterError {
+  try {
+    parseJoin(text);
+  } catch (error) {
+    if (error instanceof ClusterError) return error;
+  }
+  throw new Error('it was accepted');
+}
+
+describe('a join string', () => {
+  it('says what was put into it, however it was copied', () => {
+    for (const join of [
+      { coordinator: 'wss://10.0.0.5:29400', token, ca },
+      { coordinator: 'wss://[fe80::1]:1', token, ca },
+      { coordinator: 'ws://gpu0.example:29400', token, ca: undefined },
+    ]) {
+      const text = joinText(join);
+      expect(parseJoin(text)).toEqual(join);
+      expect(parseJoin(`  13:00:00 ${text}\r\n`)).toEqual(join);
+    }
+  });
+
+  it.each([
+    ['a byte order mark', (text: string) => `\ufeff${text}\n`],
+    ['quotes', (text: string) => `"${text}"`],
+    ['single quotes', (text: string) => `'${text}' `],
+    ['angle brackets', (text: string) => `<${text}>\r\n`],
+    ['blank lines before it', (text: string) => `\n \r\n\t\n${text}`],
+    ['spaces around it', (text: string) => `   ${text}   \n`],
+    ['the marks of a paste', (text: string) => `\u001b[200~${text}\u001b[201~`],
+    ['a line break within', (text: string) => `${text.slice(0, 70)}\r${text.slice(70)}\r`],
+    [
+      'indented pieces',
+      (text: string) => `  ${text.slice(0, 33)}\n  ${text.slice(33, 90)}\n  ${text.slice(90)}\n`,
+    ],
+    ['a break within the address', (text: string) => `${text.slice(0, 9)}\n${text.slice(9)}`],
+    ['a sentence around it', (text: string) => `join with ${text}.\n`],
+    ['a log line after it', (text: string) => `13:00:00 ${text}\n13:00:01 w0 is ready\n`],
+  ])('may have %s', (_what, changed) => {
+    const join = { coordinator: 'wss://10.0.0.5:29400', token, ca };
+    expect(parseJoin(changed(joinText(join)))).toEqual(join);
+    const plain = { coordinator: 'ws://10.0.0.5:29400', token: `${token}${'x'.repeat(60)}`, ca: undefined };
+    const text = changed(joinText(plain));
+    // A full stop may be the token's last character.
+    if (!text.includes('.\n')) expect(parseJoin(text)).toEqual(plain);
+  });
+
+  it('is a URL whose secrets no client sends to a server', () => {
+    const url = new URL(joinText({ coordinator: 'wss://10.0.0.5:29400', token, ca }));
+    expect(url.hash).toContain('token=');
+    url.hash = '';
+    expect(url.href).toBe('wss://10.0.0.5:29400/');
+  });
+
+  it.each([
+    ['nothing', ''],
+    ['an address alone', 'wss://10.0.0.5:29400/'],
+    ['TLS without a certificate to believe', `wss://10.0.0.5:29400/#token=${token.slice(0, 16)}`],
+    ['one whose end is missing', joinText({ coordinator: 'wss://h:1', token, ca }).slice(0, -1)],
+    ['a certificate without TLS', `ws://10.0.0.5:29400/#token=aaaaaaaaaaaaaaaaaaaa&ca=${ca}`],
+    ['a short token', `wss://10.0.0.5:29400/#token=secret&ca=${ca}`],
+    ['no token', `wss://10.0.0.5:29400/#ca=${ca}`],
+    ['another scheme', `https://10.0.0.5:29400/#token=aaaaaaaaaaaaaaaaaaaa&ca=${ca}`],
+    ['a path', `wss://10.0.0.5:29400/x#token=aaaaaaaaaaaaaaaaaaaa&ca=${ca}`],
+  ])('is not %s, and what is refused is not repeated', (_what, text) => {
+    const error = refusal(text);
+    expect(error).toMatchObject({ code: 'USAGE', fix: expect.any(String) });
+    for (const secret of ['secret', 'aaaa', token.slice(0, 16)])
+      expect(`${error.message} ${error.fix}`).not.toContain(secret);
+  });
+});
+
+describe('workers dial', () => {
+  const certificate: OwnCertificate = {
+    cert: '',
+    key: '',
+    top: ca,
+    names: ['localhost', 'gpu0', '10.0.0.5'],
+  };
+  it('what was advertised, else the address that is listened on, else a name of the certificate', () => {
+    const door = { host: '0.0.0.0', advertise: undefined, certificate };
+    expect(dialName({ ...door, advertise: 'nat.example' })).toBe('nat.example');
+    expect(dialName({ ...door, host: '10.0.0.7' })).toBe('10.0.0.7');
+    expect(dialName(door)).toBe('gpu0');
+    const local = { ...certificate, names: ['127.0.0.1', 'localhost'] };
+    expect(dialName({ ...door, certificate: local })).toBe('127.0.0.1');
+    expect(dialName({ ...door, certificate: undefined })).not.toBe('');
+    expect(parseJoin(joinTextOf({ ...door, host: '::', port: 5, token }))).toEqual({
+      ...{ coordinator: 'wss://gpu0:5', token, ca },
+    });
+  });
+});

@@ -1,0 +1,92 @@
+import { execFileSync } from 'node:child_process';
+import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
+import { certs } from '../../../../cli/commands/certs.ts';
+import { writeJoinFile } from '../../../../cli/secrets/invitation.ts';
+import { hideFromGit } from '../../../../cli/secrets/secret-file.ts';
+import { writeLoopbackToken } from '../../../../cli/secrets/token.ts';
+import { temporaryFolder } from '../../../fixtures/processes.ts';
+
+let repository = '';
+beforeEach(() => {
+  repository = temporaryFolder();
+  execFileSync('git', ['init', '--quiet'], { cwd: repository });
+  vi.spyOn(process.stdout, 'write').mockReturnValue(true);
+  return () => {
+    vi.restoreAllMocks();
+    vi.unstubAllEnvs();
+  };
+});
+
+function write(path: string, text = 'x'): void {
+  mkdirSync(dirname(join(repository, path)), { recursive: true });
+  writeFileSync(join(repository, path), text);
+}
+
+/** What `git add .` would take. */
+function shown(): string[] {
+  const args = ['status', '--porcelain', '--untracked-files=all', '-z'];
+  return execFileSync('git', args, { cwd: repository, encoding: 'utf8' })
+    .split('\0')
+    .filter((line) => line !== '')
+    .map((line) => line.slice(3))
+    .toSorted();
+}
+
+const makeCerts = (out: string) =>
+  certs({ config: undefined, out: join(repository, out), days: 10 }, ['gpu0.example']);
+
+describe('git does not take', () => {
+  it('what is in the folder of `certs`, and the tokens that are put there', async () => {
+    await makeCerts('certs');
+    write('certs/token');
+    expect(shown()).toEqual([]);
+  });
+
+  it('the keys, of a folder that has other files, too', async () => {
+    write('mine/notes.txt');
+    await makeCerts('mine');
+    expect(shown()).toEqual(['mine/.gitignore', 'mine/ca.crt', 'mine/coordinator.crt', 'mine/notes.txt']);
+    // An authority that is there was made by this command.
+    await makeCerts('mine');
+    expect(shown()).toContain('mine/notes.txt');
+  });
+
+  it('the keys where the folder has a .gitignore already, whose lines stay', async () => {
+    write('mine/.gitignore', '*.tmp');
+    await makeCerts('mine');
+    await makeCerts('mine');
+    const text = readFileSync(join(repository, 'mine', '.gitignore'), 'utf8');
+    expect(text).toBe('*.tmp\n/ca.key\n/coordinator.key\n');
+    expect(shown()).toEqual(['mine/.gitignore', 'mine/ca.crt', 'mine/coordinator.crt']);
+  });
+
+  it('the join string of a run, whose folder is afterwards as it was', () => {
+    write('results/r/run.json');
+    const file = join(repository, 'results', 'r', 'join');
+    const door = { host: '10.0.0.5', port: 1, advertise: undefined, certificate: undefined };
+    const remove = writeJoinFile(file, { ...door, token: 'x'.repeat(32) });
+    expect(statSync(file).mode & 0o777).toBe(0o600);
+    expect(shown()).toEqual(['results/r/run.json']);
+    remove();
+    expect([existsSync(file), existsSync(join(dirname(file), '.gitignore'))]).toEqual([false, false]);
+  });
+
+  it('the token of a coordinator on loopback, which others cannot read', () => {
+    vi.stubEnv('MNIST_DIST_CACHE', join(repository, 'cache'));
+    const tokens = join(repository, 'cache', 'tokens');
+    mkdirSync(tokens, { recursive: true });
+    chmodSync(tokens, 0o755);
+    const { file } = writeLoopbackToken('127.0.0.1', 29_400, 'x'.repeat(32));
+    expect([statSync(file).mode & 0o777, statSync(tokens).mode & 0o777]).toEqual([0o600, 0o700]);
+    expect(shown()).toEqual([]);
+  });
+});
+
+it('a .gitignore that cannot be written is a DISK error that names it', () => {
+  write('file');
+  expect(() => hideFromGit(join(repository, 'file'), ['*'])).toThrow(
+    expect.objectContaining({ code: 'DISK', message: expect.stringContaining('.gitignore') }),
+  );
+});

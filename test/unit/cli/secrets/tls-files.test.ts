@@ -1,0 +1,153 @@
+import { X509Certificate } from 'node:crypto';
+import { chmodSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { certs } from '../../../../cli/commands/certs.ts';
+import { readOwnCertificate, type OwnCertificate } from '../../../../cli/secrets/tls-files.ts';
+import { ClusterError } from '../../../../shared/errors.ts';
+import { digestOf } from '../../../../worker/trust.ts';
+import { temporaryFolder } from '../../../fixtures/processes.ts';
+import { TestAuthority } from '../../../fixtures/certificates.ts';
+
+const DAY_MILLISECONDS = 86_400_000;
+let authority: TestAuthority;
+let server: { own: string; cert: string; key: string };
+beforeAll(async () => {
+  authority = await TestAuthority.make();
+  server = await authority.server(['gpu0.example', '10.0.0.5', '::1']);
+});
+
+let folder = '';
+beforeEach(() => {
+  folder = temporaryFolder();
+});
+const flags = ['--ssl-certfile', '--ssl-keyfile'] as const;
+
+function write(name: string, text: string, mode = 0o600): string {
+  const file = join(folder, name);
+  writeFileSync(file, text);
+  chmodSync(file, mode);
+  return file;
+}
+
+function read(
+  certificate: string | undefined,
+  key: string | undefined,
+  now = new Date(),
+): OwnCertificate | undefined {
+  return readOwnCertificate({ certificate, key, flags }, now);
+}
+
+function refusal(...args: Parameters<typeof read>): ClusterError {
+  try {
+    read(...args);
+  } catch (error) {
+    if (error instanceof ClusterError) return error;
+    throw error;
+  }
+  throw new Error('it was accepted');
+}
+
+describe('the files of a listener', () => {
+  it('are its chain and its key, whose topmost certificate is what workers may know it by', () => {
+    const own = read(write('c', `# a comment\n${server.cert}`), write('k', server.key, 0o640));
+    expect(own?.key).toBe(server.key);
+    expect(own?.top).toBe(digestOf(new X509Certificate(authority.pair.certificate)));
+    expect(own?.names).toEqual(['gpu0.example', '10.0.0.5', '::1']);
+    expect(read(undefined, undefined)).toBeUndefined();
+  });
+
+  it('are both there', () => {
+    expect(refusal(write('c', server.cert), undefined).message).toContain('without --ssl-keyfile');
+    expect(refusal(undefined, write('k', server.key)).message).toContain('without --ssl-certfile');
+    expect(refusal(join(folder, 'none'), write('k', server.key)).message).toContain('none');
+  });
+
+  it('belong together, the certificate of the listener first', async () => {
+    const other = await authority.server();
+    const key = write('k', server.key);
+    expect(refusal(write('c', other.cert), key).message).toContain('is not the key of');
+    expect(refusal(write('c', authority.pair.certificate + server.own), key).message).toContain(
+      'is not the key',
+    );
+  });
+
+  it('hold what they should', () => {
+    const certificate = write('c', server.cert);
+    expect(refusal(certificate, write('k', 'no key')).message).toContain('no private key');
+    expect(refusal(write('x', 'nothing'), write('k', server.key)).message).toContain('no usable certificate');
+    const broken = '-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n';
+    expect(refusal(write('x', broken), write('k', server.key)).message).toContain('no usable certificate');
+  });
+
+  it.each([0o604, 0o602, 0o644, 0o666, 0o620])('keep the key from others: mode %o is refused', (mode) => {
+    const key = write('k', server.key, mode);
+    const error = refusal(write('c', server.cert), key);
+    expect(error).toMatchObject({ code: 'USAGE', fix: expect.stringContaining(`chmod 600 ${key}`) });
+  });
+
+  it.each([
+    [60, /has expired at 20\d\d-/],
+    [-60, /is not valid before 20\d\d-/],
+  ])('are valid now, not %d days away', (days, says) => {
+    const now = new Date(Date.now() + days * DAY_MILLISECONDS);
+    const error = refusal(write('c', server.cert), write('k', server.key), now);
+    expect(error.code).toBe('TLS');
+    expect(error.message).toMatch(says);
+  });
+});
+
+describe('mnist-dist certs', () => {
+  beforeEach(() => {
+    vi.spyOn(process.stdout, 'write').mockReturnValue(true);
+    return () => vi.restoreAllMocks();
+  });
+  const make = (...names: string[]) => certs({ config: undefined, out: folder, days: 10 }, names);
+  const text = (name: string) => readFileSync(join(folder, name), 'utf8');
+
+  it('makes an authority, and what a coordinator shows, for its names and for this machine', async () => {
+    expect(await make('10.0.0.5', 'gpu0.example')).toBe(0);
+    expect(readdirSync(folder).toSorted()).toEqual([
+      '.gitignore',
+      'ca.crt',
+      'ca.key',
+      'coordinator.crt',
+      'coordinator.key',
+    ]);
+    for (const key of ['ca.key', 'coordinator.key'])
+      expect(statSync(join(folder, key)).mode & 0o777).toBe(0o600);
+    const own = read(join(folder, 'coordinator.crt'), join(folder, 'coordinator.key'));
+    const ca = new X509Certificate(text('ca.crt'));
+    expect(own?.top).toBe(digestOf(ca));
+    expect(own?.names).toEqual(['10.0.0.5', 'gpu0.example', 'localhost', '127.0.0.1', '::1']);
+    const leaf = new X509Certificate(text('coordinator.crt'));
+    expect(leaf.verify(ca.publicKey) && leaf.checkIssued(ca)).toBe(true);
+    expect([ca.ca, leaf.ca]).toEqual([true, false]);
+  });
+
+  it('uses the authority that is there, so that workers need no other', async () => {
+    await make('gpu0');
+    const [ca, first] = [text('ca.crt'), text('coordinator.crt')];
+    await make('gpu1');
+    expect(text('ca.crt')).toBe(ca);
+    expect(text('coordinator.crt')).not.toBe(first);
+    expect(read(join(folder, 'coordinator.crt'), join(folder, 'coordinator.key'))?.names).toContain('gpu1');
+  });
+
+  it('changes nothing where half of the authority is missing, or a name is none', async () => {
+    await expect(make('../x')).rejects.toMatchObject({
+      code: 'USAGE',
+      message: expect.stringContaining('"../x"'),
+    });
+    await expect(make('0.0.0.0')).rejects.toMatchObject({ code: 'USAGE' });
+    expect(readdirSync(folder)).toEqual([]);
+    await make('gpu0');
+    const before = text('coordinator.crt');
+    rmSync(join(folder, 'ca.key'));
+    await expect(make('gpu0')).rejects.toMatchObject({
+      code: 'USAGE',
+      message: expect.stringContaining('ca.key'),
+    });
+    expect(text('coordinator.crt')).toBe(before);
+  });
+});

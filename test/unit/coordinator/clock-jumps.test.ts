@@ -1,0 +1,50 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import { readOverview } from '../../../cli/runs/run-overview.ts';
+import { temporaryFolder } from '../../fixtures/processes.ts';
+import { makeUp } from '../../fixtures/recorded-run.ts';
+
+const DAY = 86_400_000;
+const BEGIN = Date.UTC(2026, 0, 2);
+
+/** Between two looks at it a second passes; the clock on the wall is wrong by `skew` from the look of this number on. */
+function clockThatJumps(skews: readonly (readonly [from: number, skew: number])[]) {
+  let looks = 0;
+  const skew = () => skews.findLast(([from]) => from <= looks)?.[1] ?? 0;
+  return {
+    now: () => 1_000 * looks++,
+    date: () => new Date(BEGIN + 1_000 * looks + skew()),
+  };
+}
+
+it.each([
+  ['a day back', [[10, -DAY]]],
+  ['a day forward', [[10, DAY]]],
+  [
+    'a day forward, and back again',
+    [
+      [5, DAY],
+      [15, 0],
+    ],
+  ],
+  [
+    'a day back when it has hardly begun',
+    [
+      [0, DAY],
+      [4, 0],
+    ],
+  ],
+] as const)(
+  'a run whose clock jumps %s ends after it began, and takes as long as it takes',
+  async (_, skews) => {
+    const undisturbed = await makeUp({ runs: temporaryFolder(), clock: clockThatJumps([]) });
+    const directory = await makeUp({ runs: temporaryFolder(), clock: clockThatJumps(skews) });
+    const { started, ended } = JSON.parse(readFileSync(join(directory, 'run.json'), 'utf8'));
+    const secondsOf = async (path: string) => (await readOverview(path, 'r', 0)).seconds;
+    const seconds = await secondsOf(directory);
+    expect(seconds).toBe(await secondsOf(undisturbed));
+    expect(seconds).toBeGreaterThan(10);
+    expect(Date.parse(ended)).toBeGreaterThan(Date.parse(started));
+  },
+);

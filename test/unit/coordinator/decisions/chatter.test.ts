@@ -1,0 +1,91 @@
+import { describe, expect, it } from 'vitest';
+import {
+  EVALUATION_CHUNK_ROWS,
+  FIRST_LEASE_MILLISECONDS,
+  HEARTBEAT_INTERVAL_MILLISECONDS,
+  IDLE_LIMIT_MILLISECONDS,
+  MAX_SMALL_MESSAGES,
+  SMALL_MESSAGES_PER_SECOND,
+} from '../../../../shared/limits.ts';
+import type { WorkerMessage } from '../../../../shared/wire/messages.ts';
+import { beat, clusterOf, fail, long } from './answers.ts';
+import { configuration, type Cluster } from '../../../fixtures/reducer-cluster.ts';
+
+const heartbeat: WorkerMessage = { kind: 'heartbeat' };
+const late: WorkerMessage = {
+  ...{ kind: 'gradient', run: 'r', term: 0, step: 1, part: 2, correct: 0, microseconds: 1 },
+};
+
+/** What counts, each as often as it is called. */
+const ways: [string, (cluster: Cluster) => void][] = [
+  ['heartbeats', (cluster) => cluster.say(1, heartbeat)],
+  ['reports of its GPUs', (cluster) => cluster.say(1, { kind: 'devices', gpus: [] })],
+  ['results of another term', (cluster) => cluster.say(1, late, 1n)],
+  ['pings', (cluster) => cluster.dispatch({ kind: 'control', slot: 1, now: cluster.now })],
+];
+
+describe('a worker that floods the coordinator', () => {
+  it.each(ways)('with %s is closed with LIMIT', (_, say) => {
+    const cluster = clusterOf(2, long);
+    const asked = cluster.requests.filter(({ slot }) => slot === 1).length;
+    let said = 0;
+    while (cluster.closed.length === 0 && said <= asked + MAX_SMALL_MESSAGES) {
+      say(cluster);
+      said += 1;
+    }
+    expect(cluster.closed).toEqual([{ slot: 1, code: 'LIMIT' }]);
+    cluster.say(0, heartbeat);
+    cluster.finish();
+    expect(cluster.outcome?.state).toBe('finished');
+  });
+
+  it('with a little of everything is, too', () => {
+    const cluster = clusterOf(2, long);
+    const asked = cluster.requests.filter(({ slot }) => slot === 1).length;
+    for (let i = 0; i <= asked + MAX_SMALL_MESSAGES; i++) ways[i % ways.length]?.[1](cluster);
+    expect(cluster.closed).toEqual([{ slot: 1, code: 'LIMIT' }]);
+  });
+
+  it('may say as much as its budget grows', () => {
+    const cluster = clusterOf(2, long);
+    for (let i = 0; i < 10 * MAX_SMALL_MESSAGES; i++) {
+      cluster.now += 1_000 / SMALL_MESSAGES_PER_SECOND;
+      cluster.say(1, heartbeat);
+    }
+    expect(cluster.closed).toEqual([]);
+  });
+});
+
+it('an honest worker stays below the limit, also where all that it has said arrives at once', () => {
+  const cluster = clusterOf(2, long);
+  // Until it gives the connection up; its reports, pings and pongs are fewer.
+  const beats = IDLE_LIMIT_MILLISECONDS / HEARTBEAT_INTERVAL_MILLISECONDS + 1;
+  for (let i = 0; i < 4 * beats; i++) ways[i % ways.length]?.[1](cluster);
+  expect(cluster.closed).toEqual([]);
+  // And results that were asked for cost nothing.
+  for (let i = 0; i < 2 * MAX_SMALL_MESSAGES; i++) {
+    const [request] = cluster.requests;
+    if (request !== undefined) cluster.answer(request);
+  }
+  expect(cluster.closed).toEqual([]);
+});
+
+it('a late worker may deliver all that it was asked for, however much it is', () => {
+  const chunks = 3 * MAX_SMALL_MESSAGES;
+  const cluster = clusterOf(2, {
+    configuration: { ...configuration, testSamples: chunks * EVALUATION_CHUNK_ROWS, epochs: 2 },
+  });
+  while (cluster.state.task?.kind === 'step') cluster.answer(cluster.requests[0] ?? fail());
+  // Worker 1 is suspended in the evaluation: worker 0 computes all of it.
+  const late = cluster.requests.filter(({ slot }) => slot === 1);
+  expect(late.length).toBeGreaterThan(MAX_SMALL_MESSAGES);
+  while (cluster.state.task?.kind === 'evaluation') {
+    const request = cluster.requests.find(({ slot }) => slot === 0);
+    if (request === undefined) beat(cluster, FIRST_LEASE_MILLISECONDS);
+    else cluster.answer(request);
+  }
+  for (const request of late) cluster.answer(request);
+  expect(cluster.closed).toEqual([]);
+  cluster.finish();
+  expect(cluster.outcome?.state).toBe('finished');
+});

@@ -1,0 +1,322 @@
+import { describe, expect, it } from 'vitest';
+import { REMEMBERED_STEPS } from '../../../../shared/limits.ts';
+import {
+  answer,
+  answerAll,
+  audit,
+  beat,
+  clusterOf,
+  FULL,
+  lie,
+  long,
+  named,
+  requestOf,
+  say,
+} from './answers.ts';
+import { type Request, type Cluster } from '../../../fixtures/reducer-cluster.ts';
+
+describe('two that differ, with nobody else there', () => {
+  const settings = { audit, rendezvousMilliseconds: 60_000 };
+
+  it('wait for a third as long as for workers, and then the run ends', () => {
+    const cluster = clusterOf(2, settings, ({ slot }) => slot === 1);
+    answerAll(cluster);
+    expect(cluster.logs.at(-1)).toMatch(/workers differ about part \d of step 1; waiting for another one/);
+    beat(cluster, 59_000);
+    expect(cluster.outcome).toBeUndefined();
+    beat(cluster, 2_000);
+    expect(cluster.outcome).toMatchObject({ state: 'failed', code: 'DISAGREEMENT' });
+    expect(cluster.updates).toEqual([]);
+  });
+
+  it('differ also where one has made up the checksum of the other', () => {
+    const cluster = clusterOf(2, settings);
+    cluster.digestOf = ({ slot }, checksum) => (slot === 1 ? 'made up' : `${checksum}`);
+    // No two of these are asked again without end.
+    for (let i = 0; i < 50 && cluster.requests[0] !== undefined; i++) cluster.answer(cluster.requests[0]);
+    expect(cluster.logs.at(-1)).toMatch(/workers differ about part \d of step 1; waiting for another one/);
+    cluster.join(2);
+    cluster.finish();
+    expect(cluster.closed).toEqual([{ slot: 1, code: 'DISAGREEMENT' }]);
+    expect(cluster.outcome?.state).toBe('finished');
+  });
+
+  it('are decided by a third that comes in time, and it has all its time the next time', () => {
+    const cluster = clusterOf(2, settings, ({ slot }) => slot === 1);
+    answerAll(cluster);
+    beat(cluster, 50_000);
+    cluster.join(2);
+    for (let step = 1; cluster.state.step < step;) answer(cluster, 2, cluster.requests[0]?.part ?? 0);
+    expect(cluster.closed).toEqual([{ slot: 1, code: 'DISAGREEMENT' }]);
+    lie(cluster, ({ slot }) => slot === 2);
+    answerAll(cluster);
+    expect(cluster.logs.at(-1)).toMatch(/differ about part \d of step 2; waiting/);
+    beat(cluster, 50_000);
+    expect(cluster.outcome).toBeUndefined();
+  });
+
+  it('are each asked once more: who errs once contradicts itself and leaves', () => {
+    let isFirst = true;
+    const cluster = clusterOf(2, settings, ({ slot, part }) => {
+      const isWrong = slot === 1 && part === 2 && isFirst;
+      if (isWrong) isFirst = false;
+      return isWrong;
+    });
+    cluster.finish();
+    expect(cluster.outcome?.state).toBe('finished');
+    expect(cluster.updates[0]).toBe(FULL);
+    expect(cluster.closed).toEqual([{ slot: 1, code: 'DISAGREEMENT' }]);
+    expect(named(cluster)).toEqual([{ name: 'w1', from: 1, to: 1 }]);
+  });
+
+  it('hold the run no longer when one of them leaves', () => {
+    const cluster = clusterOf(2, settings, ({ slot }) => slot === 1);
+    answerAll(cluster);
+    cluster.leave(1);
+    cluster.finish();
+    expect(cluster.outcome?.state).toBe('finished');
+    expect(cluster.closed).toEqual([]);
+  });
+
+  it('cannot be one that comes again: what a connection said goes with it', () => {
+    const cluster = clusterOf(3, settings, ({ slot, step }) => slot === 2 && step === 1);
+    answer(cluster, 2, 5);
+    cluster.leave(2);
+    cluster.join(2);
+    lie(cluster, ({ slot }) => slot === 2);
+    cluster.finish();
+    expect(cluster.outcome?.state).toBe('finished');
+    expect(cluster.closed).toEqual([{ slot: 2, code: 'DISAGREEMENT' }]);
+  });
+
+  it('do not keep a run from being stopped', () => {
+    const cluster = clusterOf(2, settings, ({ slot }) => slot === 1);
+    answerAll(cluster);
+    cluster.dispatch({ kind: 'stop', code: 'INTERRUPTED', now: cluster.now });
+    expect(cluster.outcome).toMatchObject({ state: 'interrupted', code: 'INTERRUPTED' });
+    const other = clusterOf(2, settings, ({ slot }) => slot === 1);
+    other.dispatch({ kind: 'stop', code: 'INTERRUPTED', now: other.now });
+    answerAll(other);
+    expect(other.outcome).toMatchObject({ state: 'interrupted', code: 'INTERRUPTED' });
+  });
+});
+
+describe('a worker that says two things about one part', () => {
+  it('is wrong once and leaves, and the part is computed again', () => {
+    const cluster = clusterOf(2, long);
+    answer(cluster, 1, 3);
+    say(cluster, 1, 1, 3, 5n);
+    expect(cluster.closed).toEqual([]);
+    lie(cluster, ({ slot }) => slot === 1);
+    const second = { slot: 1, kind: 'step', step: 1, part: 3 } as const;
+    cluster.answer(second);
+    expect(cluster.closed).toEqual([{ slot: 1, code: 'DISAGREEMENT' }]);
+    expect(named(cluster)).toEqual([{ name: 'w1', from: 1, to: 1 }]);
+    expect(cluster.logs.join('\n')).toMatch(
+      /w1 \(slot 1\) is wrong about part 3 of step 1: it contradicts it/,
+    );
+    answer(cluster, 0, 2);
+    answer(cluster, 0, 3);
+    expect(cluster.updates).toEqual([FULL]);
+    expect(Object.fromEntries(cluster.state.delivered)).toEqual({ w0: 32, w1: 0 });
+  });
+
+  it('cannot take back a lie in time', () => {
+    const cluster = clusterOf(3, { audit }, ({ slot, step }) => slot === 0 && step === 1);
+    const request = cluster.requests.find(({ slot }) => slot === 0);
+    if (request === undefined) throw new Error('it was asked');
+    cluster.answer(request);
+    lie(cluster, () => false);
+    cluster.answer(request);
+    expect(cluster.closed).toEqual([{ slot: 0, code: 'DISAGREEMENT' }]);
+  });
+
+  it('may say one thing as often as it likes', () => {
+    const cluster = clusterOf(2, { audit });
+    const request = requestOf(cluster, 0, 2);
+    for (let i = 0; i < 50; i++) cluster.answer(request);
+    expect(cluster.state.counts.duplicates).toBe(49);
+    expect(cluster.state.times.step).toHaveLength(1);
+    cluster.finish();
+    expect(cluster.closed).toEqual([]);
+    expect(cluster.outcome?.state).toBe('finished');
+  });
+});
+
+describe('a second result of one part, of another worker', () => {
+  /** Three workers; the one in slot 1 is late with part 4, which the one in slot 2 does in its place: 4 and 5 are one sum. */
+  function lateCluster(wrong: (request: Request) => boolean = () => false, settings = {}): Cluster {
+    const cluster = clusterOf(3, { ...long, ...settings }, wrong);
+    cluster.tick(15_000);
+    for (const slot of [0, 2]) cluster.say(slot, { kind: 'heartbeat' });
+    answer(cluster, 2, 5);
+    cluster.tick(16_000);
+    answer(cluster, 2, 4);
+    expect(cluster.updates).toEqual([]);
+    return cluster;
+  }
+
+  it('that differs while the step is open takes the first one back, and a third decides', () => {
+    const cluster = lateCluster(({ slot, step }) => slot === 1 && step === 1);
+    answer(cluster, 1, 4);
+    expect(cluster.logs.at(-1)).toMatch(/w1 and w2 differ about part 4 of step 1/);
+    expect(cluster.state.task).toMatchObject({ openParts: 3, correct: 0 });
+    while (cluster.updates.length === 0) for (const request of [...cluster.requests]) cluster.answer(request);
+    expect(cluster.updates[0]).toBe(FULL);
+    expect(cluster.closed).toEqual([{ slot: 1, code: 'DISAGREEMENT' }]);
+    const delivered = [...cluster.state.delivered.values()].reduce((sum, samples) => sum + samples, 0);
+    expect(delivered).toBe(32);
+  });
+
+  it('makes the honest one of three win, whoever came first', () => {
+    const cluster = lateCluster(({ slot, step }) => slot === 2 && step === 1);
+    answer(cluster, 1, 4);
+    while (cluster.updates.length === 0) for (const request of [...cluster.requests]) cluster.answer(request);
+    expect(cluster.updates[0]).toBe(FULL);
+    expect(cluster.closed).toEqual([{ slot: 2, code: 'DISAGREEMENT' }]);
+  });
+
+  it('leaves what an audit of its neighbour has found', () => {
+    const cluster = clusterOf(4, { audit });
+    const of = (part: number) =>
+      cluster.requests.filter((each) => each.part === part).map(({ slot }) => slot);
+    const [first = 0, second = 0] = of(4);
+    answer(cluster, first, 4);
+    answer(cluster, second, 4);
+    const support = cluster.state.task?.parts.get(4)?.answers.length;
+    expect(support).toBe(2);
+    for (const slot of of(5)) answer(cluster, slot, 5);
+    // Who confirmed part 5 contradicts itself: parts 4 and 5 are one sum.
+    lie(cluster, () => true);
+    const liar = cluster.state.task?.parts.get(5)?.accepted?.slot ?? 0;
+    cluster.answer({ slot: liar, kind: 'step', step: 1, part: 5 });
+    const part = cluster.state.task?.parts.get(4);
+    expect(part).toMatchObject({ accepted: undefined, quorum: 2 });
+    lie(cluster, () => false);
+    cluster.finish();
+    expect(cluster.outcome?.state).toBe('finished');
+    expect(cluster.updates[0]).toBe(FULL);
+  });
+
+  it('leaves it also where nobody is left who has not confirmed it', () => {
+    const cluster = clusterOf(3, { audit });
+    const of = (part: number) =>
+      cluster.requests.filter((each) => each.part === part).map(({ slot }) => slot);
+    // Two are asked for each part. One that only one of them was asked for, too, is the neighbour's.
+    const [decided, other] = [4, 5];
+    const both = of(decided);
+    for (const slot of both) answer(cluster, slot, decided);
+    const third = of(other).find((slot) => !both.includes(slot));
+    if (third === undefined) throw new Error('the third is asked for the other part');
+    for (const slot of of(other).filter((each) => each !== third)) answer(cluster, slot, other);
+    answer(cluster, third, other);
+    lie(cluster, () => true);
+    cluster.answer({ slot: third, kind: 'step', step: 1, part: other });
+    expect(cluster.closed).toEqual([{ slot: third, code: 'DISAGREEMENT' }]);
+    expect(cluster.state.task?.parts.get(decided)).toMatchObject({ accepted: undefined, quorum: 2 });
+    lie(cluster, () => false);
+    for (let i = 0; i < 100 && cluster.updates.length === 0; i++) {
+      const [request] = cluster.requests;
+      if (request !== undefined) cluster.answer(request);
+    }
+    expect(cluster.updates).toEqual([FULL]);
+  });
+
+  it('that contradicts two is wrong', () => {
+    const isWrong = ({ slot, step }: Request) => slot === 2 && step === 1;
+    // Worker 2 audits another part, too.
+    const cluster = [1, 2, 3, 4, 5, 6]
+      .map((key) => clusterOf(3, { ...long, audit: { rate: 1, key: [key, 0] } }, isWrong))
+      .find(({ requests }) => requests.filter(({ slot }) => slot === 2).length === 2);
+    if (cluster === undefined) throw new Error('one of these keys draws worker 2');
+    cluster.tick(15_000);
+    for (const request of cluster.requests.filter(({ slot }) => slot !== 2)) cluster.answer(request);
+    cluster.tick(16_000);
+    // Another one does what worker 2 owes; the other part keeps the step open.
+    const third = cluster.requests.find(({ slot, part }) => slot !== 2 && part === 5);
+    if (third === undefined) throw new Error('part 5 was offered to a third');
+    cluster.answer(third);
+    expect(cluster.state.task?.parts.get(5)).toMatchObject({ quorum: 2, accepted: { checksum: 1005n } });
+    answer(cluster, 2, 5);
+    expect(cluster.closed).toEqual([{ slot: 2, code: 'DISAGREEMENT' }]);
+    expect(cluster.updates).toEqual([]);
+    cluster.finish();
+    expect(cluster.updates[0]).toBe(FULL);
+  });
+
+  it('that comes when the step is done is compared; both are named, once', () => {
+    const cluster = lateCluster(({ slot, step }) => slot === 1 && step === 1);
+    answer(cluster, 0, 3);
+    expect(cluster.updates).toEqual([FULL]);
+    const late = requestOf(cluster, 1, 4);
+    for (let i = 0; i < 3; i++) cluster.answer(late);
+    const said = cluster.logs.filter((line) =>
+      /w1 and w2 differ about part 4 of step 1, which is done: mnist-dist verify RUN --from 0/.test(line),
+    );
+    expect(said).toHaveLength(1);
+    expect(cluster.state.counts).toMatchObject({ differing: 3, fenced: 3 });
+    expect(cluster.closed).toEqual([]);
+  });
+
+  it.each([
+    ['twice, and differently', 1, [-7n, -8n]],
+    ['wrong, and then right', 1, [-7n, 1004n]],
+    ['right, and then wrong', 1, [1004n, -7n]],
+    ['otherwise than it did in time', 2, [-7n]],
+  ] as const)(
+    'that comes when the step is done ends its connection where it says it %s',
+    (_, slot, words) => {
+      const cluster = lateCluster();
+      answer(cluster, 0, 3);
+      expect(cluster.updates).toEqual([FULL]);
+      const late = { slot, kind: 'step', step: 1, part: 4 } as const;
+      for (const [i, word] of words.entries()) {
+        expect(cluster.closed, `word ${i}`).toEqual([]);
+        cluster.checksumOf = () => word;
+        cluster.answer(late);
+      }
+      expect(cluster.closed).toEqual([{ slot, code: 'DISAGREEMENT' }]);
+      expect(named(cluster)).toMatchObject([{ name: `w${slot}`, to: 1 }]);
+    },
+  );
+
+  it('is nothing where mixed engines compute', () => {
+    const cluster = lateCluster(({ slot, step }) => slot === 1 && step === 1);
+    cluster.state = { ...cluster.state, mixed: true };
+    answer(cluster, 1, 4);
+    expect(cluster.state.task?.openParts).toBe(1);
+    answer(cluster, 0, 3);
+    cluster.answer({ slot: 1, kind: 'step', step: 1, part: 4 });
+    expect(cluster.state.counts.differing).toBe(0);
+  });
+
+  it('that is the same is counted, as long as the step is remembered', () => {
+    const cluster = lateCluster();
+    answer(cluster, 0, 3);
+    const late = requestOf(cluster, 1, 4);
+    cluster.answer(late);
+    expect(cluster.state.counts).toMatchObject({ duplicates: 1, fenced: 1, differing: 0 });
+    while (cluster.state.step < 1 + REMEMBERED_STEPS) cluster.answer(cluster.requests[0] ?? late);
+    const { duplicates, fenced } = cluster.state.counts;
+    cluster.answer(late);
+    expect(cluster.state.counts).toMatchObject({ duplicates, fenced: fenced + 1 });
+    expect(cluster.state.closed).toHaveLength(REMEMBERED_STEPS);
+  });
+
+  it('cannot come from who took the place of the one that was asked', () => {
+    const open = lateCluster();
+    open.leave(1);
+    open.join(1, 'f', 'newcomer');
+    say(open, 1, 1, 4, 5n);
+    expect(open.closed).toEqual([{ slot: 1, code: 'PROTOCOL' }]);
+    expect(open.state.counts.differing).toBe(0);
+
+    const done = lateCluster();
+    answer(done, 0, 3);
+    done.leave(1);
+    done.join(1, 'f', 'newcomer');
+    say(done, 1, 1, 4, 5n);
+    expect(done.closed).toEqual([]);
+    expect(done.state.counts).toMatchObject({ differing: 0, fenced: 1 });
+  });
+});

@@ -1,0 +1,30 @@
+import { expect, it } from 'vitest';
+import { EventLimit } from '../../../coordinator/event-limit.ts';
+import {
+  EVENT_INTERVAL_MILLISECONDS,
+  MAX_INTERVAL_EVENTS,
+  MAX_INTERVAL_EVENTS_OF_ONE,
+} from '../../../shared/limits.ts';
+
+function admitted(limit: EventLimit, worker: (index: number) => string, count: number): number {
+  return Array.from({ length: count }, (_, i) => limit.admits(worker(i))).filter(Boolean).length;
+}
+
+it('writes so many events of one worker in an interval, counts the rest, and leaves room for others', () => {
+  const limit = new EventLimit();
+  expect(limit.take(0)).toEqual([]);
+  expect(admitted(limit, () => 'w0', 10_000)).toBe(MAX_INTERVAL_EVENTS_OF_ONE);
+  expect(limit.admits('w1')).toBe(true);
+  expect(limit.take(EVENT_INTERVAL_MILLISECONDS - 1)).toEqual([]);
+  expect(limit.take(EVENT_INTERVAL_MILLISECONDS)).toEqual([
+    { worker: 'w0', count: 10_000 - MAX_INTERVAL_EVENTS_OF_ONE },
+  ]);
+  expect(limit.admits('w0'), 'in the next interval').toBe(true);
+});
+
+it('writes so many of all names together, however many there are, and remembers no more of them', () => {
+  const limit = new EventLimit();
+  limit.take(0);
+  expect(admitted(limit, (i) => `w${i}`, 100_000)).toBe(MAX_INTERVAL_EVENTS);
+  expect(limit.take(1, true)).toEqual([{ worker: undefined, count: 100_000 - MAX_INTERVAL_EVENTS }]);
+});

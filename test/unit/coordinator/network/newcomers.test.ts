@@ -1,0 +1,109 @@
+import { once } from 'node:events';
+import { get } from 'node:http';
+import { connect, type Socket } from 'node:net';
+import { connect as secure } from 'node:tls';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { createBoundedServer, portOf, type ServerTls } from '../../../../coordinator/network/http-server.ts';
+import { Newcomers, type NewcomerEnd } from '../../../../coordinator/network/newcomers.ts';
+import { TestAuthority } from '../../../fixtures/certificates.ts';
+
+const PLACES = 3;
+/** No newcomer of a test waits so long. */
+const LONG_MILLISECONDS = 600_000;
+
+/** A listener with three places, which admits who asks for /in. */
+async function startListener(milliseconds = LONG_MILLISECONDS, tls?: ServerTls) {
+  const ends: NewcomerEnd[] = [];
+  const http = createBoundedServer(1000, tls);
+  const newcomers = new Newcomers(http, { max: PLACES, milliseconds }, (_, end) => ends.push(end));
+  http.on('request', (request, response) => {
+    if (request.url === '/in') newcomers.release(request.socket);
+    response.end();
+  });
+  http.listen(0, '127.0.0.1');
+  await once(http, 'listening');
+  onTestFinished(() => {
+    http.close();
+    http.closeAllConnections();
+  });
+  return { port: portOf(http) ?? 0, ends };
+}
+
+/** A connection that says nothing, and whether it was ended. */
+async function idle(port: number): Promise<{ socket: Socket; isGone: () => boolean; gone: Promise<void> }> {
+  const socket = connect(port, '127.0.0.1').on('error', () => undefined);
+  let isGone = false;
+  const gone = new Promise<void>((resolve) => {
+    socket.once('close', () => {
+      isGone = true;
+      resolve();
+    });
+  });
+  onTestFinished(() => void socket.destroy());
+  await once(socket, 'connect');
+  return { socket, isGone: () => isGone, gone };
+}
+
+async function ask(port: number, path: string): Promise<number | undefined> {
+  const [response] = await once(get({ port, path, agent: false }), 'response');
+  response.resume();
+  return response.statusCode;
+}
+
+describe('connections that were not admitted', () => {
+  it('have places of their own, and the oldest gives way', async () => {
+    const { port, ends } = await startListener();
+    const crowd = [];
+    for (let i = 0; i < PLACES + 2; i++) crowd.push(await idle(port));
+    await Promise.all(crowd.slice(0, 2).map(({ gone }) => gone));
+    expect(crowd.map(({ isGone }) => isGone())).toEqual([true, true, false, false, false]);
+    expect(ends).toEqual(['crowded', 'crowded']);
+  });
+
+  it('keep no connection out, and none that was admitted is cut off', async () => {
+    const { port } = await startListener();
+    const admitted = await idle(port);
+    admitted.socket.write('GET /in HTTP/1.1\r\nHost: x\r\n\r\n');
+    await once(admitted.socket, 'data');
+    // Redialled when it is closed.
+    let dials = 0;
+    const redial = async (): Promise<void> => {
+      while (dials < 200) {
+        dials += 1;
+        const { gone } = await idle(port);
+        await gone;
+      }
+    };
+    const flood = Promise.all(Array.from({ length: 3 * PLACES }, redial));
+    for (let i = 0; i < 20; i++) expect(await ask(port, '/in')).toBe(200);
+    // What still waits gives way to these.
+    for (let i = 0; i < 2 * PLACES; i++) void idle(port);
+    while (dials < 200) await new Promise((resolve) => setImmediate(resolve));
+    expect(admitted.isGone()).toBe(false);
+    void flood;
+  });
+
+  it('have little time', async () => {
+    const { port, ends } = await startListener(20);
+    const silent = await idle(port);
+    const slow = await idle(port);
+    slow.socket.write('GET /in HTTP/1.1\r\n');
+    const unadmitted = await idle(port);
+    unadmitted.socket.write('GET /out HTTP/1.1\r\nHost: x\r\n\r\n');
+    await Promise.all([silent.gone, slow.gone, unadmitted.gone]);
+    expect(ends).toEqual(['late', 'late', 'late']);
+  });
+
+  it('count while they shake hands, and are told apart from those that ask', async () => {
+    const authority = await TestAuthority.make();
+    const { port, ends } = await startListener(LONG_MILLISECONDS, await authority.server());
+    const first = await idle(port);
+    for (let i = 0; i < PLACES; i++) await idle(port);
+    await first.gone;
+    expect(ends).toEqual(['crowded']);
+    // It does not trust the certificate.
+    const doubter = secure({ host: '127.0.0.1', port });
+    await new Promise((resolve) => doubter.once('error', resolve));
+    while (!ends.includes('handshake')) await new Promise((resolve) => setImmediate(resolve));
+  });
+});

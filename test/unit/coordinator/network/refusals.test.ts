@@ -1,0 +1,57 @@
+import { describe, expect, it } from 'vitest';
+import { Refusals } from '../../../../coordinator/network/refusals.ts';
+import {
+  HANDSHAKE_DOUBT_MILLISECONDS,
+  MAX_REFUSED_ADDRESSES,
+  REFUSAL_INTERVAL_MILLISECONDS,
+} from '../../../../shared/limits.ts';
+
+describe('what a coordinator logs of refused connections', () => {
+  it('is a line for the first of an address, and the others by their number in the next interval', () => {
+    const refusals = new Refusals();
+    expect(refusals.add('10.0.0.7', 'token', 0)).toMatch(/^refused 1 connection from 10\.0\.0\.7: no proof/);
+    for (let i = 1; i <= 5000; i++) expect(refusals.add('10.0.0.7', 'token', i)).toBeUndefined();
+    expect(refusals.due(REFUSAL_INTERVAL_MILLISECONDS - 1)).toEqual([]);
+    expect(refusals.due(REFUSAL_INTERVAL_MILLISECONDS)).toEqual([
+      expect.stringMatching(/^refused 5000 connections from 10\.0\.0\.7: no proof/),
+    ]);
+    // Silence for an interval, and the next one is news again.
+    expect(refusals.due(2 * REFUSAL_INTERVAL_MILLISECONDS)).toEqual([]);
+    expect(refusals.add('10.0.0.7', 'token', 3 * REFUSAL_INTERVAL_MILLISECONDS)).toMatch(/^refused 1 /);
+  });
+
+  it('tells addresses and reasons apart', () => {
+    const refusals = new Refusals();
+    expect(refusals.add('a', 'token', 0)).toContain('from a: no proof of the token');
+    expect(refusals.add('b', 'token', 0)).toContain('from b');
+    expect(refusals.add('a', 'crowded', 0)).toContain('to make room');
+  });
+
+  it('names a certificate that was not trusted, unless the address is admitted right afterwards', () => {
+    const refusals = new Refusals();
+    for (const address of ['reader', 'doubter'])
+      expect(refusals.add(address, 'handshake', 0)).toBeUndefined();
+    refusals.admitted('reader');
+    expect(refusals.due(HANDSHAKE_DOUBT_MILLISECONDS)).toEqual([
+      expect.stringMatching(/^refused 1 connection from doubter: .*certificate/),
+    ]);
+  });
+
+  it('names a certificate that one process at an address trusts and another one does not', () => {
+    const refusals = new Refusals();
+    for (let i = 0; i < 3; i++) refusals.add('shared', 'handshake', i);
+    refusals.admitted('shared');
+    expect(refusals.due(HANDSHAKE_DOUBT_MILLISECONDS)).toEqual([
+      expect.stringMatching(/^refused 2 connections from shared: .*certificate/),
+    ]);
+  });
+
+  it('remembers a bounded number of addresses', () => {
+    const refusals = new Refusals();
+    const lines = Array.from({ length: 10_000 }, (_, i) => refusals.add(`address ${i}`, 'token', 0));
+    expect(lines.filter((line) => line !== undefined).length).toBe(MAX_REFUSED_ADDRESSES + 1);
+    expect(refusals.due(REFUSAL_INTERVAL_MILLISECONDS)).toEqual([
+      expect.stringMatching(/^refused \d+ connections from other addresses/),
+    ]);
+  });
+});

@@ -1,0 +1,263 @@
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { readEvidence } from '../../../../coordinator/run-directory/run-contents.ts';
+import { checkDataset, planReplay } from '../../../../coordinator/replay/replay.ts';
+import { firstLink } from '../../../../shared/files/chain.ts';
+import type { Checkpoint } from '../../../../shared/files/checkpoint-file.ts';
+import { configurationRecord } from '../../../../shared/configuration.ts';
+import type { MetricsLine } from '../../../../shared/files/metrics.ts';
+import { decodeTensors, encodeTensors } from '../../../../shared/files/safetensors.ts';
+import type { RunRecord } from '../../../../shared/files/run-schema.ts';
+import { temporaryFolder } from '../../../fixtures/processes.ts';
+import { changeCheckpoint, checkpointOf, crash, edit, expectDifference, forge, without } from './forgery.ts';
+import { configuration, dataset, makeUp, verifyMadeUp } from '../../../fixtures/recorded-run.ts';
+
+let runs: string;
+beforeEach(() => {
+  runs = temporaryFolder();
+});
+
+describe('files that contradict each other are found before anything is computed', () => {
+  const records: [string, (record: RunRecord) => object, RegExp][] = [
+    [
+      'more steps',
+      (record) => ({ ...record, step: 13 }),
+      /says that 13 steps were done; metrics.jsonl has 12/,
+    ],
+    ['fewer steps', (record) => ({ ...record, step: 11 }), /another chain link than step 11/],
+    [
+      'another link',
+      (record) => ({ ...record, chain: 'ab'.repeat(32) }),
+      /another chain link than step 12: abab/,
+    ],
+    [
+      'other weights',
+      (record) => ({ ...record, weights: 'ab'.repeat(8) }),
+      /another checksum .* than step 12: abab/,
+    ],
+    ['no result', (record) => without(record, 'result'), /is finished, and has no result/],
+    [
+      'another length',
+      (record) => ({ ...record, configuration: { ...record.configuration, steps: 13 } }),
+      /is finished, after 12 of 13 steps/,
+    ],
+    [
+      'another configuration',
+      (record) => ({ ...record, configuration: { ...record.configuration, learning_rate: 0.02 } }),
+      /the chain breaks at step 1 of .* the configuration in run.json/,
+    ],
+  ];
+  it.each(records)('run.json with %s', async (_, change, words) => {
+    const directory = await makeUp({ runs });
+    edit(directory, change);
+    await expectDifference(directory, words);
+  });
+
+  const lines: [string, (line: MetricsLine) => MetricsLine[], RegExp][] = [
+    ['another loss', (line) => [line.step === 4 ? { ...line, loss: 9 } : line], /the chain breaks at step 4/],
+    ['another epoch', (line) => [line.step === 4 ? { ...line, epoch: 2 } : line], /puts step 4 into epoch 2/],
+    [
+      'no step 4',
+      (line) => (line.step === 4 ? [] : [line]),
+      /line 4 of .* is step 5; step 4 should stand there/,
+    ],
+    ['step 4 twice', (line) => (line.step === 4 ? [line, line] : [line]), /line 5 of .* is step 4; step 5/],
+    [
+      'an evaluation twice',
+      (line) => (line.kind === 'evaluation' ? [line, line] : [line]),
+      /line 7 of .* is an evaluation after step 5, which does not belong there/,
+    ],
+    [
+      'an evaluation too soon',
+      (line) => (line.step === 5 && line.kind === 'evaluation' ? [{ ...line, step: 6, epoch: 2 }] : [line]),
+      /line 6 of .* is an evaluation after step 6/,
+    ],
+    [
+      'no evaluation of an epoch',
+      (line) => (line.kind === 'evaluation' && line.step === 5 ? [] : [line]),
+      /lacks the evaluation after step 5/,
+    ],
+    [
+      'no last evaluation',
+      (line) => (line.kind === 'evaluation' && line.step === 12 ? [] : [line]),
+      /lacks the evaluation after step 12/,
+    ],
+  ];
+  it.each(lines)('metrics.jsonl with %s', async (_, change, words) => {
+    const directory = await makeUp({ runs });
+    forge(directory, change, false);
+    await expectDifference(directory, words);
+  });
+
+  it('metrics.jsonl that was cut, changed, or goes on after a line', async () => {
+    const directory = await makeUp({ runs, until: 7 });
+    const path = join(directory, 'metrics.jsonl');
+    const text = readFileSync(path, 'utf8');
+    writeFileSync(path, text.slice(0, text.trimEnd().lastIndexOf('\n') + 1));
+    await expectDifference(directory, /says that 7 steps were done; metrics.jsonl has 6/);
+    writeFileSync(path, text.replace('"correct":4', '"correct":5'));
+    await expectDifference(directory, /line 4 of .* is not what was written/);
+    crash(directory);
+    edit(directory, (record) => ({ ...record, step: 0, chain: firstLink(configuration) }));
+    rmSync(join(directory, 'checkpoints'), { recursive: true });
+    rmSync(join(directory, 'model.safetensors'));
+    writeFileSync(path, `${text.trimEnd()}x`);
+    await expectDifference(directory, /line 8 of .* has text after its end/);
+  });
+
+  it('a model that is missing, of another run, or of no step', async () => {
+    const directory = await makeUp({ runs, until: 7 });
+    const path = join(directory, 'model.safetensors');
+    const intact = readFileSync(path);
+    rmSync(path);
+    await expectDifference(directory, /model.safetensors is missing/);
+    crash(directory);
+    const { metadata, tensors } = decodeTensors(intact, path);
+    const rewrite = (change: Record<string, string>) =>
+      writeFileSync(path, encodeTensors({ metadata: { ...metadata, ...change }, tensors }));
+    rewrite({ configuration: JSON.stringify(configurationRecord({ ...configuration, seed: 2 })) });
+    await expectDifference(directory, /is a model of another configuration/);
+    rewrite({ configuration: '{' });
+    await expectDifference(directory, /is a model of another configuration/);
+    rewrite({ step: 'x' });
+    await expectDifference(directory, /does not say of which step it is/);
+    rewrite({ step: '8' });
+    await expectDifference(directory, /is of step 8; metrics.jsonl ends at step 7/);
+    writeFileSync(path, intact.subarray(0, 100));
+    await expectDifference(directory, /is not an intact safetensors file/);
+  });
+
+  const checkpoints: [string, Partial<Checkpoint>, RegExp][] = [
+    ['another step', { step: 6 }, /is a checkpoint of step 6/],
+    ['another link', { chain: 'ab'.repeat(32) }, /another chain link than step 7/],
+    [
+      'another engine',
+      { fingerprint: 'ab'.repeat(32) },
+      /computed by another engine than the run, fingerprint abab/,
+    ],
+    ['another evaluation', { evaluated: 6 }, /names an evaluation after step 6/],
+    ['an evaluation before the last', { evaluated: 0 }, /names an evaluation after step 0/],
+  ];
+  it.each(checkpoints)('a checkpoint with %s', async (_, change, words) => {
+    const directory = await makeUp({ runs, until: 7 });
+    changeCheckpoint(checkpointOf(directory, 7), () => change);
+    await expectDifference(directory, words);
+  });
+
+  it('a checkpoint of a step that has no line', async () => {
+    const directory = await makeUp({ runs, until: 7 });
+    changeCheckpoint(checkpointOf(directory, 7), () => ({ step: 8 }));
+    renameSync(checkpointOf(directory, 7), checkpointOf(directory, 8));
+    await expectDifference(directory, /is of a step that metrics.jsonl does not have/);
+  });
+
+  it('a checkpoint that cannot be read', async () => {
+    const directory = await makeUp({ runs, until: 7 });
+    mkdirSync(checkpointOf(directory, 6));
+    await expect(verifyMadeUp(directory)).rejects.toMatchObject({ code: 'DATA' });
+  });
+
+  it('a checkpoint before the evaluation of its own step is right', async () => {
+    const directory = await makeUp({ runs, until: 5 });
+    changeCheckpoint(checkpointOf(directory, 5), () => ({ evaluated: 0 }));
+    expect(await verifyMadeUp(directory)).toMatchObject({ steps: 5, checkpoints: 1 });
+  });
+});
+
+describe('what cannot be replayed here is no difference', () => {
+  async function expectNotReplayable(directory: string, words: RegExp): Promise<void> {
+    await expect(verifyMadeUp(directory)).rejects.toMatchObject({
+      code: 'NOT_REPLAYABLE',
+      message: expect.stringMatching(words),
+    });
+  }
+
+  it('a run of mixed engines', async () => {
+    await expectNotReplayable(await makeUp({ runs, mixed: true }), /was computed by mixed engines/);
+  });
+
+  it('a run without a step', async () => {
+    await expectNotReplayable(await makeUp({ runs, until: 0 }), /holds no step/);
+  });
+
+  it('a run of another arithmetic, whatever else its run.json looks like', async () => {
+    const directory = join(runs, 'r');
+    mkdirSync(directory);
+    writeFileSync(join(directory, 'run.json'), '{"arithmetic":2,"version":"9.9.9","new":1}');
+    await expectNotReplayable(directory, /arithmetic 2; this mnist-dist computes arithmetic 1/);
+  });
+
+  it('another dataset; but other sizes of the same one are a difference', async () => {
+    const directory = await makeUp({ runs });
+    const replay = planReplay(await readEvidence(directory), undefined);
+    expect(() => checkDataset(replay, { ...dataset, digest: 'ab'.repeat(32) })).toThrow(
+      expect.objectContaining({ code: 'NOT_REPLAYABLE' }),
+    );
+    rmSync(checkpointOf(directory, 12));
+    edit(directory, (record) => ({
+      ...record,
+      configuration: { ...record.configuration, test_samples: 21 },
+    }));
+    forge(directory, (line) => [line], true);
+    await expectDifference(directory, /has other sizes than its dataset/);
+  });
+
+  it('a folder that is no run, or whose run.json is none', async () => {
+    await expect(readEvidence(runs)).rejects.toMatchObject({ code: 'USAGE' });
+    writeFileSync(join(runs, 'run.json'), '{');
+    await expect(readEvidence(runs)).rejects.toMatchObject({ code: 'DATA' });
+  });
+});
+
+describe('a run that is at work', () => {
+  /** A lock as a process on another host has it: from here it may live. */
+  function atWork(directory: string): void {
+    const owner = { host: 'another', boot: 'b', pid: 1, started: '1' };
+    writeFileSync(join(directory, 'lock.json'), JSON.stringify(owner));
+  }
+
+  it('may remove its old checkpoints, and others may not', async () => {
+    const resume = await makeUp({ runs, until: 7 });
+    await makeUp({ runs, resume });
+    const evidence = await readEvidence(resume);
+    rmSync(checkpointOf(resume, 7));
+    expect(() => planReplay(evidence, undefined)).toThrow(/step-0000000007.safetensors cannot be read/);
+    expect(planReplay({ ...evidence, writer: 'w' }, 8).start.step).toBe(0);
+  });
+
+  it('may have a model that is newer than its lines', async () => {
+    const directory = await makeUp({ runs, until: 7 });
+    crash(directory);
+    rmSync(join(directory, 'checkpoints'), { recursive: true });
+    edit(directory, (record) => ({ ...record, step: 0, chain: firstLink(configuration) }));
+    const path = join(directory, 'metrics.jsonl');
+    const text = readFileSync(path, 'utf8');
+    writeFileSync(path, text.slice(0, text.trimEnd().lastIndexOf('\n') + 1));
+    await expectDifference(directory, /model.safetensors is of step 7; metrics.jsonl ends at step 6/);
+    atWork(directory);
+    expect((await readEvidence(directory)).writer).toBe('process 1 on another, if it still runs,');
+    expect(await verifyMadeUp(directory)).toMatchObject({ steps: 6, model: false });
+  });
+});
+
+it.each(['metrics.jsonl', 'model.safetensors', 'run.json'])(
+  'a %s that cannot be read is named',
+  async (name) => {
+    const directory = await makeUp({ runs });
+    rmSync(join(directory, name));
+    mkdirSync(join(directory, name));
+    const planned = readEvidence(directory).then((evidence) => planReplay(evidence, undefined));
+    await expect(planned).rejects.toMatchObject({
+      code: 'DATA',
+      message: expect.stringContaining(`${name} cannot be read`),
+    });
+  },
+);
+
+it('checkpoints that cannot be listed are named', async () => {
+  const directory = await makeUp({ runs });
+  rmSync(join(directory, 'checkpoints'), { recursive: true });
+  writeFileSync(join(directory, 'checkpoints'), '');
+  await expect(readEvidence(directory)).rejects.toMatchObject({ code: 'DATA' });
+});

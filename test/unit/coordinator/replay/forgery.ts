@@ -1,0 +1,79 @@
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect } from 'vitest';
+import { Chain, firstLink } from '../../../../shared/files/chain.ts';
+import {
+  decodeCheckpoint,
+  encodeCheckpoint,
+  type Checkpoint,
+} from '../../../../shared/files/checkpoint-file.ts';
+import { configurationOfRecord } from '../../../../shared/configuration.ts';
+import { MetricsFormatter, readMetrics, type MetricsLine } from '../../../../shared/files/metrics.ts';
+import { parseRunRecord, type RunRecord } from '../../../../shared/files/run-schema.ts';
+import { configuration, verifyMadeUp } from '../../../fixtures/recorded-run.ts';
+
+export function edit(directory: string, change: (record: RunRecord) => object): void {
+  const path = join(directory, 'run.json');
+  writeFileSync(path, JSON.stringify(change(parseRunRecord(readFileSync(path, 'utf8'), path))));
+}
+
+export function without(record: RunRecord, ...names: readonly (keyof RunRecord)[]): object {
+  return Object.fromEntries(Object.entries(record).filter(([name]) => !names.some((each) => each === name)));
+}
+
+/** As a crash leaves it: nobody has written how the run ended. */
+export function crash(directory: string): void {
+  edit(directory, (record) => ({ ...without(record, 'ended', 'result', 'error'), state: 'running' }));
+}
+
+export function linesOf(directory: string): MetricsLine[] {
+  return readMetrics(readFileSync(join(directory, 'metrics.jsonl'), 'utf8')).lines;
+}
+
+/**
+ * Rewrites metrics.jsonl with right digests, of which checkpoints then say nothing, and with `links` with a right chain too, which run.json then has as well.
+ */
+export function forge(directory: string, change: (line: MetricsLine) => MetricsLine[], links: boolean): void {
+  const formatter = new MetricsFormatter();
+  let last: { chain: string; weights: string } | undefined;
+  const path = join(directory, 'run.json');
+  const { configuration: recorded } = parseRunRecord(readFileSync(path, 'utf8'), path);
+  const chain = new Chain(firstLink(configurationOfRecord(recorded)));
+  const text = linesOf(directory)
+    .flatMap(change)
+    .map((line) => {
+      if (line.kind === 'evaluation') return formatter.evaluation(line);
+      const weights = BigInt(`0x${line.weights}`);
+      const link = links ? chain.add({ ...line, weights }) : line.chain;
+      last = { chain: link, weights: line.weights };
+      return formatter.step({ ...line, weights, chain: link });
+    });
+  writeFileSync(join(directory, 'metrics.jsonl'), text.join(''));
+  const checkpoints = join(directory, 'checkpoints');
+  const names = existsSync(checkpoints) ? readdirSync(checkpoints) : [];
+  for (const name of names) changeCheckpoint(join(checkpoints, name), () => ({ lines: undefined }));
+  edit(directory, (record) => ({ ...record, ...last }));
+}
+
+export function checkpointOf(directory: string, step: number): string {
+  return join(directory, 'checkpoints', `step-${String(step).padStart(10, '0')}.safetensors`);
+}
+
+export function changeCheckpoint(
+  path: string,
+  change: (checkpoint: Checkpoint) => Partial<Checkpoint>,
+): void {
+  const checkpoint = decodeCheckpoint(readFileSync(path), path, configuration);
+  writeFileSync(path, encodeCheckpoint({ ...checkpoint, ...change(checkpoint) }));
+}
+
+export function oneMore(values: Float32Array): Float32Array {
+  return values.map((value, i) => (i === 7 ? value + 1 : value));
+}
+
+export function expectDifference(directory: string, words: RegExp, from?: number): Promise<void> {
+  return expect(verifyMadeUp(directory, from === undefined ? {} : { from })).rejects.toMatchObject({
+    code: 'DIFFERS',
+    message: expect.stringMatching(words),
+  });
+}

@@ -1,0 +1,341 @@
+import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { readEvidence } from '../../../../coordinator/run-directory/run-contents.ts';
+import { planReplay } from '../../../../coordinator/replay/replay.ts';
+import { firstLink } from '../../../../shared/files/chain.ts';
+import type { MetricsLine } from '../../../../shared/files/metrics.ts';
+import { modelDigest } from '../../../../shared/files/own-model.ts';
+import { decodeTensors, encodeTensors } from '../../../../shared/files/safetensors.ts';
+import { parseRunRecord } from '../../../../shared/files/run-schema.ts';
+import { temporaryFolder } from '../../../fixtures/processes.ts';
+import { Random } from '../../../fixtures/seeded-random.ts';
+import {
+  changeCheckpoint,
+  checkpointOf,
+  crash,
+  edit,
+  expectDifference,
+  forge,
+  oneMore,
+  without,
+} from './forgery.ts';
+import {
+  configuration,
+  FINGERPRINT,
+  honest,
+  makeUp,
+  openVerifier,
+  verifyMadeUp,
+} from '../../../fixtures/recorded-run.ts';
+
+const whole = { steps: 12, evaluations: 3, model: true };
+
+let runs: string;
+beforeEach(() => {
+  runs = temporaryFolder();
+});
+
+describe('a run that nobody touched is verified', () => {
+  it('when it is finished', async () => {
+    const directory = await makeUp({ runs });
+    const verified = await verifyMadeUp(directory);
+    expect(verified).toMatchObject({ ...whole, step: 12, checkpoints: 1 });
+    const { chain } = parseRunRecord(readFileSync(join(directory, 'run.json'), 'utf8'), 'run.json');
+    expect(verified.chain).toBe(chain);
+  });
+
+  it('as far as it went, when it was interrupted', async () => {
+    const directory = await makeUp({ runs, until: 7 });
+    expect(await verifyMadeUp(directory)).toMatchObject({
+      steps: 7,
+      evaluations: 1,
+      checkpoints: 1,
+      model: true,
+    });
+  });
+
+  it('when it was interrupted and went on', async () => {
+    const resume = await makeUp({ runs, until: 7 });
+    expect(await makeUp({ runs, resume })).toBe(resume);
+    expect(await verifyMadeUp(resume)).toMatchObject({ ...whole, checkpoints: 2 });
+  });
+
+  it('when it was prolonged, with the evaluation in its middle', async () => {
+    const resume = await makeUp({ runs });
+    await makeUp({ runs, resume, configuration: { ...configuration, steps: 20 }, until: 18 });
+    const expected = { steps: 18, evaluations: 4, checkpoints: 2, model: true };
+    expect(await verifyMadeUp(resume)).toMatchObject(expected);
+    crash(resume);
+    expect(await verifyMadeUp(resume)).toMatchObject(expected);
+  });
+
+  it('when it crashed, and its last line is torn', async () => {
+    const directory = await makeUp({ runs, until: 7 });
+    crash(directory);
+    rmSync(join(directory, 'model.safetensors'));
+    writeFileSync(join(directory, 'metrics.jsonl'), '{"kind":"step","st', { flag: 'a' });
+    expect(await verifyMadeUp(directory)).toMatchObject({ steps: 7, evaluations: 1, model: false });
+  });
+
+  it('when it crashed before run.json knew its engine', async () => {
+    const directory = await makeUp({ runs, until: 7 });
+    crash(directory);
+    edit(directory, (record) => ({ ...without(record, 'engine'), step: 0, chain: firstLink(configuration) }));
+    const evidence = await readEvidence(directory);
+    expect(planReplay(evidence, undefined).checkpoints.fingerprint).toMatch(/^fe/);
+    expect(await verifyMadeUp(directory)).toMatchObject({ steps: 7 });
+    // Without a checkpoint nothing says which engine it was: then a difference proves nothing.
+    rmSync(join(directory, 'checkpoints'), { recursive: true });
+    expect(await verifyMadeUp(directory)).toMatchObject({ steps: 7 });
+    const rule = { ...honest, loss: () => 1 };
+    await expect(verifyMadeUp(directory, { rule })).rejects.toMatchObject({ code: 'NOT_REPLAYABLE' });
+  });
+
+  it('when it fell back behind its own lines and was interrupted there', async () => {
+    const resume = await makeUp({ runs, until: 5 });
+    await makeUp({ runs, resume, until: 8 });
+    crash(resume);
+    rmSync(checkpointOf(resume, 8));
+    await makeUp({ runs, resume, until: 6 });
+    expect(await verifyMadeUp(resume)).toMatchObject({ steps: 8, checkpoints: 2, model: true });
+  });
+
+  it('when it went on from a checkpoint that did not know the evaluation in its middle', async () => {
+    const resume = await makeUp({ runs, until: 7 });
+    await makeUp({ runs, resume });
+    rmSync(checkpointOf(resume, 12));
+    await makeUp({ runs, resume, configuration: { ...configuration, steps: 20 }, until: 14 });
+    expect(await verifyMadeUp(resume)).toMatchObject({ steps: 14, evaluations: 3, checkpoints: 2 });
+  });
+
+  it('when it crashed between the last step of an epoch and its evaluation', async () => {
+    const directory = await makeUp({ runs, until: 5 });
+    crash(directory);
+    rmSync(join(directory, 'checkpoints'), { recursive: true });
+    forge(directory, (line) => (line.kind === 'evaluation' ? [] : [line]), false);
+    expect(await verifyMadeUp(directory)).toMatchObject({ steps: 5, evaluations: 0 });
+  });
+
+  it('when a loss is negative zero, which JSON does not have', async () => {
+    const rule = { ...honest, loss: (step: number) => (step === 3 ? -0 : 1) };
+    const directory = await makeUp({ runs, rule });
+    expect(await verifyMadeUp(directory, { rule })).toMatchObject(whole);
+    await expect(
+      verifyMadeUp(directory, { rule: { ...rule, loss: (step) => (step === 3 ? 0 : 1) } }),
+    ).rejects.toThrow(/step 3 differs: chain/);
+  });
+});
+
+describe('--from', () => {
+  it('begins at the newest checkpoint not after the step', async () => {
+    const resume = await makeUp({ runs, until: 7 });
+    await makeUp({ runs, resume });
+    expect(await verifyMadeUp(resume, { from: 11 })).toMatchObject({
+      steps: 5,
+      evaluations: 2,
+      checkpoints: 1,
+      model: true,
+    });
+    expect(await verifyMadeUp(resume, { from: 6 })).toMatchObject(whole);
+    expect(await verifyMadeUp(resume, { from: 99 })).toMatchObject({ steps: 0, evaluations: 1, model: true });
+  });
+
+  it('finds a checkpoint whose weights are not those of its line', async () => {
+    const directory = await makeUp({ runs, until: 7 });
+    changeCheckpoint(checkpointOf(directory, 7), ({ weights }) => ({ weights: oneMore(weights) }));
+    await expectDifference(directory, /the checkpoint of step 7 has other weights/, 7);
+  });
+});
+
+describe('every changed byte is found', () => {
+  it.each(['metrics.jsonl', 'model.safetensors', 'checkpoint 7', 'checkpoint 12'])('in %s', async (name) => {
+    const directory = await makeUp({ runs, until: 7 });
+    await makeUp({ runs, resume: directory });
+    const [, step] = name.split(' ');
+    const path = step === undefined ? join(directory, name) : checkpointOf(directory, Number(step));
+    const intact = readFileSync(path);
+    const random = new Random(name.length);
+    const places = Array.from({ length: 120 }, () => random.below(intact.length));
+    for (const at of [0, intact.length - 1, ...places]) {
+      const changed = Buffer.from(intact);
+      changed[at] = (changed[at] ?? 0) ^ (1 << random.below(8));
+      writeFileSync(path, changed);
+      await expect(verifyMadeUp(directory), `byte ${at}`).rejects.toMatchObject({ code: 'DIFFERS' });
+    }
+    writeFileSync(path, intact);
+    expect(await verifyMadeUp(directory)).toMatchObject(whole);
+  });
+});
+
+describe('what a replay alone can find', () => {
+  const changed: [string, (line: MetricsLine) => MetricsLine, RegExp][] = [
+    ['loss', (line) => ({ ...line, loss: 0.25 }), /step 4 differs: loss recorded 0.25, computed 0.5/],
+    ['correct', (line) => ({ ...line, correct: 5 }), /step 4 differs: correct recorded 5, computed 4/],
+    ['samples', (line) => ({ ...line, samples: 7 }), /step 4 differs: samples recorded 7, computed 8/],
+    ['weights', (line) => ({ ...line, weights: 'ab'.repeat(8) }), /step 4 differs: weights recorded abab/],
+  ];
+  it.each(changed)('another %s of a step', async (_, change, words) => {
+    const directory = await makeUp({ runs });
+    rmSync(checkpointOf(directory, 12));
+    forge(directory, (line) => [line.kind === 'step' && line.step === 4 ? change(line) : line], true);
+    await expectDifference(directory, words);
+  });
+
+  const evaluated: [string, (line: MetricsLine) => MetricsLine, RegExp][] = [
+    ['loss', (line) => ({ ...line, loss: 9 }), /the evaluation after step 10 differs: loss recorded 9/],
+    [
+      'correct',
+      (line) => ({ ...line, correct: 20 }),
+      /the evaluation after step 10 differs: correct recorded 20/,
+    ],
+    [
+      'samples',
+      (line) => ({ ...line, samples: 19 }),
+      /after step 10 differs: samples recorded 19, computed 20/,
+    ],
+  ];
+  it.each(evaluated)('another %s of an evaluation', async (_, change, words) => {
+    const directory = await makeUp({ runs });
+    forge(directory, (line) => [line.kind === 'evaluation' && line.step === 10 ? change(line) : line], false);
+    await expectDifference(directory, words);
+  });
+
+  it('an evaluation that was never made', async () => {
+    const directory = await makeUp({ runs });
+    const made = {
+      kind: 'evaluation',
+      step: 4,
+      epoch: 1,
+      samples: 20,
+      loss: 1,
+      correct: 1,
+      digest: '',
+    } as const;
+    forge(directory, (line) => (line.step === 4 ? [line, made] : [line]), false);
+    await expectDifference(directory, /the evaluation after step 4 differs/);
+  });
+
+  it('other bytes all along', async () => {
+    const directory = await makeUp({ runs });
+    const rule = { ...honest, gradient: () => 0.5 };
+    await expect(verifyMadeUp(directory, { rule })).rejects.toThrow(/step 1 differs: weights recorded/);
+  });
+
+  const results: [string, object, RegExp][] = [
+    ['loss', { loss: 1 }, /the result in .*run.json differs: loss recorded 1, computed/],
+    ['accuracy', { accuracy: 1 }, /differs: accuracy recorded 1, computed/],
+    ['confusion matrix', { confusion: [[1]] }, /differs: confusion recorded \[\[1\]\], computed/],
+  ];
+  it.each(results)('another %s of the result', async (_, change, words) => {
+    const directory = await makeUp({ runs });
+    edit(directory, ({ result, ...record }) => ({
+      ...record,
+      result: { ...result, test: { ...result?.test, ...change } },
+    }));
+    await expectDifference(directory, words);
+  });
+
+  it('another weight in the model', async () => {
+    const directory = await makeUp({ runs });
+    const path = join(directory, 'model.safetensors');
+    const { metadata, tensors } = decodeTensors(readFileSync(path), path);
+    const changed = tensors.map((tensor) => ({ ...tensor, data: oneMore(tensor.data) }));
+    writeFileSync(path, encodeTensors({ metadata, tensors: changed }));
+    await expectDifference(
+      directory,
+      /model.safetensors differs from what step 12 computes: first at byte \d+/,
+    );
+    writeFileSync(path, encodeTensors({ metadata: { ...metadata, more: 'x' }, tensors }));
+    await expectDifference(directory, /model.safetensors differs .* it has \d+ bytes, not \d+/);
+  });
+
+  it('another SHA-256 of the model', async () => {
+    const directory = await makeUp({ runs });
+    edit(directory, (record) => {
+      expect(record.model?.sha256).toBe(modelDigest(readFileSync(join(directory, 'model.safetensors'))));
+      return { ...record, model: { sha256: '0'.repeat(64) } };
+    });
+    await expectDifference(
+      directory,
+      /the SHA-256 of the model in .*run.json differs: recorded 0{64}, computed/,
+    );
+    // A run of an older mnist-dist has none.
+    edit(directory, (record) => without(record, 'model'));
+    await expect(verifyMadeUp(directory)).resolves.toMatchObject({ model: true });
+  });
+
+  it.each(['weights', 'firstMoment', 'secondMoment'] as const)('other %s in a checkpoint', async (name) => {
+    const resume = await makeUp({ runs, until: 7 });
+    await makeUp({ runs, resume });
+    changeCheckpoint(checkpointOf(resume, 7), (checkpoint) => ({ [name]: oneMore(checkpoint[name]) }));
+    await expectDifference(resume, /step-0000000007.safetensors differs from what step 7 computes/);
+  });
+});
+
+it('writes nothing', async () => {
+  const directory = await makeUp({ runs });
+  const files = () =>
+    readdirSync(directory, { recursive: true, withFileTypes: true })
+      .map((entry) => join(entry.parentPath, entry.name))
+      .toSorted()
+      .map((path) => [
+        path,
+        statSync(path).isFile() ? readFileSync(path, 'hex') : '',
+        statSync(path).mtimeMs,
+      ]);
+  const before = files();
+  await verifyMadeUp(directory);
+  expect(files()).toEqual(before);
+});
+
+describe('a replay', () => {
+  it('lets in the run’s own engine only, and knows who was turned away', async () => {
+    const { verifier, logged } = await openVerifier(await makeUp({ runs }));
+    expect(verifier.resumed).toMatchObject({ fingerprint: FINGERPRINT, step: 0, mixed: false });
+    const ready = (fingerprint: string) =>
+      verifier.log({
+        ...{
+          kind: 'log',
+          level: 'info',
+          event: 'ready',
+          message: 'w0 is ready (x)',
+          fields: { fingerprint },
+        },
+      });
+    const lost = () =>
+      verifier.log({ kind: 'log', level: 'warn', event: 'lost', message: 'w0 left', fields: {} });
+    ready(FINGERPRINT);
+    lost();
+    expect(verifier.stranger).toBeUndefined();
+    ready('ab'.repeat(32));
+    lost();
+    expect(verifier.stranger).toBe(
+      'w0 is ready (x), but computes other bytes (fingerprint abababababab, not fefefefefefe)',
+    );
+    expect(logged).toEqual([
+      ...['debug: w0 is ready (x)', 'warn: w0 left', 'debug: w0 is ready (x)', 'debug: w0 left'],
+    ]);
+  });
+
+  it('that has differed does not report that its workers leave; before, it offers no flags of training', async () => {
+    const { verifier, state, logged } = await openVerifier(await makeUp({ runs }));
+    const waiting = () =>
+      verifier.log({
+        ...{ kind: 'log', level: 'warn', event: 'waiting', message: 'no worker (--min-workers)', fields: {} },
+      });
+    waiting();
+    expect(() => verifier.finish(state, { state: 'diverged', code: 'DIVERGED', message: '' })).toThrow(
+      'differs',
+    );
+    waiting();
+    const words = 'too few workers are left; waiting for more';
+    expect(logged).toEqual([`warn: ${words}`, `debug: ${words}`]);
+  });
+
+  it('that is not finite where a step was recorded differs there', async () => {
+    const { verifier, state } = await openVerifier(await makeUp({ runs }));
+    const outcome = { state: 'diverged', code: 'DIVERGED', message: '' } as const;
+    expect(() => verifier.finish(state, outcome)).toThrow(/step 1 differs: .* not finite/);
+  });
+});

@@ -1,0 +1,146 @@
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { Checkpoints } from '../../../../coordinator/run-directory/checkpoints.ts';
+import { systemDisk } from '../../../../shared/disk/disk.ts';
+import {
+  decodeCheckpoint,
+  encodeCheckpoint,
+  type Checkpoint,
+} from '../../../../shared/files/checkpoint-file.ts';
+import type { ClusterError } from '../../../../shared/errors.ts';
+import { MAX_WORKERS } from '../../../../shared/limits.ts';
+import { decodeTensors, encodeTensors } from '../../../../shared/files/safetensors.ts';
+import { temporaryFolder } from '../../../fixtures/processes.ts';
+import { sampleConfiguration } from '../../../fixtures/configuration.ts';
+
+const configuration = { ...sampleConfiguration, model: { inputs: 3, hidden: [2], classes: 2 } };
+
+function checkpointOf(step: number): Checkpoint {
+  const values = (from: number) => Float32Array.from({ length: 14 }, (_, i) => from + i + step);
+  return {
+    ...{ configuration, step, evaluated: 0, chain: 'cd'.repeat(32), fingerprint: 'ab'.repeat(32) },
+    ...{ weights: values(0.5), firstMoment: values(100), secondMoment: values(1000) },
+  };
+}
+
+describe('a checkpoint file', () => {
+  it('holds the model by name, then the moments, and gives back what was put in', () => {
+    const bytes = encodeCheckpoint(checkpointOf(7));
+    expect(decodeTensors(bytes, 'file').tensors.map(({ name }) => name)).toEqual(
+      ['', 'adam.m.', 'adam.v.'].flatMap((prefix) =>
+        ['dense.0.kernel', 'dense.0.bias', 'dense.1.kernel', 'dense.1.bias'].map((name) => prefix + name),
+      ),
+    );
+    expect(decodeCheckpoint(bytes, 'file', configuration)).toEqual(checkpointOf(7));
+    expect(Buffer.from(encodeCheckpoint(checkpointOf(7))).equals(bytes)).toBe(true);
+  });
+
+  it('is the same in whatever order its tensors lie', () => {
+    const { metadata, tensors } = decodeTensors(encodeCheckpoint(checkpointOf(7)), 'file');
+    const turned = encodeTensors({ metadata, tensors: tensors.toReversed() });
+    expect(decodeCheckpoint(turned, 'file', configuration)).toEqual(checkpointOf(7));
+  });
+
+  it('says whose samples went into it, and an older one says nothing of that', () => {
+    const shares = {
+      from: 3,
+      samples: new Map([
+        ['w0', 320],
+        ['"}', 1],
+      ]),
+    };
+    const bytes = encodeCheckpoint({ ...checkpointOf(7), shares });
+    expect(decodeCheckpoint(bytes, 'file', configuration)).toEqual({ ...checkpointOf(7), shares });
+    expect(decodeCheckpoint(encodeCheckpoint(checkpointOf(7)), 'file', configuration).shares).toBeUndefined();
+    const many = new Map(Array.from({ length: MAX_WORKERS + 1 }, (_, i) => [`w${i}`, 1]));
+    const crowded = encodeCheckpoint({ ...checkpointOf(7), shares: { from: 0, samples: many } });
+    expect(decodeCheckpoint(crowded, 'file', configuration).shares).toBeUndefined();
+  });
+
+  it('is refused at every truncation and every changed byte', () => {
+    const bytes = encodeCheckpoint(checkpointOf(7));
+    for (let at = 0; at < bytes.length; at++) {
+      expect(() => decodeCheckpoint(bytes.subarray(0, at), 'file', configuration)).toThrow(/^file /);
+      const changed = bytes.slice();
+      changed[at] = (changed[at] ?? 0) ^ 0x11;
+      let decoded: Checkpoint | undefined;
+      try {
+        decoded = decodeCheckpoint(changed, 'file', configuration);
+      } catch {
+        continue;
+      }
+      // What no digest covers is where the run stood, which the metrics say too.
+      expect({ ...decoded, step: 7, evaluated: 0, chain: '', fingerprint: '' }).toEqual({
+        ...checkpointOf(7),
+        chain: '',
+        fingerprint: '',
+      });
+    }
+  });
+
+  it('is refused for another recipe, but not for another length', () => {
+    const bytes = encodeCheckpoint(checkpointOf(7));
+    expect(() => decodeCheckpoint(bytes, 'file', { ...configuration, seed: 99 })).toThrow(
+      /another configuration/,
+    );
+    expect(decodeCheckpoint(bytes, 'file', { ...configuration, epochs: 99 }).step).toBe(7);
+  });
+});
+
+describe('the checkpoints of a run', () => {
+  it('are synced by name before anything follows from one that is found', async () => {
+    const folder = temporaryFolder();
+    await new Checkpoints(folder, folder, 2, systemDisk).write(checkpointOf(1));
+    const synced: string[] = [];
+    const syncDirectory = (path: string) => {
+      synced.push(path);
+      return systemDisk.syncDirectory(path);
+    };
+    const found = new Checkpoints(folder, folder, 2, { ...systemDisk, syncDirectory });
+    expect((await found.newest(configuration, () => undefined))?.step).toBe(1);
+    expect(synced).toEqual([join(folder, 'checkpoints')]);
+  });
+
+  it('are the last few, and the newest intact one counts', async () => {
+    const folder = temporaryFolder();
+    const checkpoints = new Checkpoints(folder, folder, 2, systemDisk);
+    expect(await checkpoints.newest(configuration, () => undefined)).toBeUndefined();
+    for (const step of [1, 2, 30]) await checkpoints.write(checkpointOf(step));
+    const directory = join(folder, 'checkpoints');
+    const names = (await readdir(directory)).toSorted();
+    expect(names).toEqual(['step-0000000002.safetensors', 'step-0000000030.safetensors']);
+
+    const newest = join(directory, 'step-0000000030.safetensors');
+    const bytes = await readFile(newest);
+    bytes.writeUInt8(bytes.readUInt8(bytes.length - 1) ^ 1, bytes.length - 1);
+    await writeFile(newest, bytes);
+    await writeFile(join(directory, '.step-0000000031.safetensors.tmp'), 'half');
+    await mkdir(join(directory, 'other'));
+    const damaged: ClusterError[] = [];
+    expect((await checkpoints.newest(configuration, (error) => damaged.push(error)))?.step).toBe(2);
+    expect(damaged.map(({ message }) => message)).toEqual([expect.stringContaining('is damaged')]);
+
+    // A run that goes on from before a damaged one keeps what it writes.
+    const one = new Checkpoints(folder, folder, 1, systemDisk);
+    for (const step of [3, 4, 5]) await one.write(checkpointOf(step));
+    expect((await one.newest(configuration, () => undefined))?.step).toBe(5);
+    await one.write(checkpointOf(40));
+    const left = (await readdir(directory)).filter((name) => name.startsWith('step-'));
+    expect(left).toEqual(['step-0000000040.safetensors']);
+  });
+
+  it('are removed by nobody who was taken over after it had written one', async () => {
+    const folder = temporaryFolder();
+    const drafts = join(folder, 'drafts');
+    await mkdir(drafts);
+    await new Checkpoints(folder, drafts, 2, systemDisk).write(checkpointOf(1));
+    const directory = join(folder, 'checkpoints');
+    const syncDirectory = async (path: string) => {
+      if (path === directory) await rm(drafts, { recursive: true });
+      return await systemDisk.syncDirectory(path);
+    };
+    await new Checkpoints(folder, drafts, 1, { ...systemDisk, syncDirectory }).write(checkpointOf(2));
+    expect(await readdir(directory)).toHaveLength(2);
+  });
+});

@@ -1,0 +1,68 @@
+// Runs on the file system of a folder: both locks, as their owners and those who come after them use them.
+// Prints what the file system can do; rejects where a lock does not hold.
+import assert from 'node:assert/strict';
+import { linkSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { withLock } from '../../../../dist/bin/lock.mjs';
+import { systemProcesses } from '../../../../dist/coordinator/run-directory/processes.js';
+import { RunLock } from '../../../../dist/coordinator/run-directory/run-lock.js';
+import { systemDisk } from '../../../../dist/shared/disk/disk.js';
+import { writeWhole } from '../../../../dist/shared/disk/whole-file.js';
+import { systemClock } from '../../../../dist/shared/clock.js';
+
+const folder = join(process.argv[2], 'locks');
+mkdirSync(folder);
+const place = (processes) => ({ disk: systemDisk, clock: systemClock, processes });
+const elsewhere = {
+  ...systemProcesses,
+  self: () => ({ ...systemProcesses.self(), host: 'elsewhere' }),
+};
+const run = join(folder, 'run');
+mkdirSync(run);
+
+// Of several that come at the same moment one takes the run.
+const comers = Array.from({ length: 4 }, () => RunLock.take(run, false, place(systemProcesses)));
+const results = await Promise.allSettled(comers);
+const [first, ...others] = results.flatMap(({ value }) => value ?? []);
+assert.equal(others.length, 0);
+for (const { reason } of results) assert.equal(reason?.code ?? 'LOCKED', 'LOCKED');
+await first.putUpFence();
+await first.renew();
+await writeWhole(join(run, 'run.json'), 'first', systemDisk, first.drafts);
+
+// Another host takes it over; the first one wakes up and can write nothing.
+const second = await RunLock.take(run, true, place(elsewhere));
+await second.putUpFence();
+assert.equal(await first.standing(), 'taken');
+await assert.rejects(writeWhole(join(run, 'run.json'), 'late', systemDisk, first.drafts));
+await assert.rejects(first.renew());
+await first.release();
+await writeWhole(join(run, 'run.json'), 'second', systemDisk, second.drafts);
+assert.equal(readFileSync(join(run, 'run.json'), 'utf8'), 'second');
+assert.equal(await second.standing(), 'held');
+await second.release();
+await (await RunLock.take(run, false, place(systemProcesses))).release();
+
+// One set-up at a time.
+let inside = 0;
+const setUp = async (lease) => {
+  assert.equal(++inside, 1);
+  writeFileSync(join(lease.folder, 'result'), '');
+  await new Promise(setImmediate);
+  inside -= 1;
+};
+const cache = join(folder, 'cache');
+await Promise.all([1, 2, 3].map(() => withLock(join(cache, 'lock'), setUp)));
+assert.deepEqual(readdirSync(cache), []);
+
+const hasLinks = () => {
+  try {
+    linkSync(join(run, 'run.json'), join(run, 'link'));
+    return true;
+  } catch {
+    return false;
+  }
+};
+process.stdout.write(
+  JSON.stringify({ hardLinks: hasLinks(), folderSync: await systemDisk.syncDirectory(run) }),
+);

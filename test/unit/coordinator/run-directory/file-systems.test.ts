@@ -1,0 +1,71 @@
+import { execFile, spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { describe, it } from 'vitest';
+import { temporaryFolder } from '../../../fixtures/processes.ts';
+
+const script = fileURLToPath(new URL('file-systems.mjs', import.meta.url));
+const canMount = process.getuid?.() === 0 && spawnSync('unshare', ['-m', 'true']).status === 0;
+const MOUNTED = 'it is mounted';
+const SFTP = '/usr/lib/openssh/sftp-server';
+
+interface FileSystem {
+  readonly name: string;
+  /** Mounts it at `m`; `a`, `b` and `w` are empty folders. */
+  readonly mount: string;
+  readonly hardLinks: boolean;
+}
+
+const image = 'truncate -s 32M image';
+/** A FUSE file system keeps the device open. */
+const fuse = (command: string) => `device=$(losetup -f --show image); ${command}; losetup -d $device`;
+const fileSystems: readonly FileSystem[] = [
+  { name: 'tmpfs', mount: 'mount -t tmpfs none m', hardLinks: true },
+  {
+    name: 'overlay',
+    mount: 'mount -t overlay none -o lowerdir=a,upperdir=b,workdir=w m',
+    hardLinks: true,
+  },
+  { name: 'ext4', mount: `${image}; mkfs.ext4 -q image; mount -o loop image m`, hardLinks: true },
+  {
+    name: 'exFAT by FUSE',
+    mount: `${image}; mkfs.exfat image; ${fuse('mount.exfat-fuse $device m')}`,
+    hardLinks: false,
+  },
+  { name: 'bindfs', mount: 'bindfs a m', hardLinks: true },
+  {
+    name: 'overlay by FUSE',
+    mount: 'fuse-overlayfs -o lowerdir=a,upperdir=b,workdir=w m',
+    hardLinks: true,
+  },
+  {
+    name: 'SFTP',
+    mount: `printf '#!/bin/sh\\nexec ${SFTP}\\n' > ssh; chmod +x ssh; test -x ${SFTP}; sshfs host:$PWD/a m -o ssh_command=$PWD/ssh`,
+    hardLinks: true,
+  },
+];
+
+/**
+ * In a mount namespace of its own, which ends with it. The folder stays until it is unmounted: the
+ * kernel would keep an image that is mounted in a folder which holds it and is removed.
+ */
+async function locksOn(mount: string, folder: string): Promise<string> {
+  const commands = [
+    `mount -t tmpfs none ${folder}; cd ${folder}`,
+    `trap 'cd /; umount -R ${folder}' EXIT`,
+    `mkdir m a b w; (${mount}) > /dev/null 2>&1; echo ${MOUNTED}`,
+    `"${process.execPath}" "${script}" m`,
+  ];
+  return await new Promise((resolve) => {
+    execFile('unshare', ['-m', 'bash', '-ec', commands.join('\n')], (_error, stdout, stderr) =>
+      resolve(stdout + stderr),
+    );
+  });
+}
+
+describe.skipIf(!canMount)('locks on a file system', { concurrent: true }, () => {
+  it.for(fileSystems)('$name', async ({ name, mount, hardLinks }, { expect, skip, onTestFinished }) => {
+    const output = await locksOn(mount, temporaryFolder(onTestFinished));
+    if (!output.includes(MOUNTED)) skip(`${name} cannot be mounted here`);
+    expect(output).toContain(JSON.stringify({ hardLinks, folderSync: true }));
+  });
+});

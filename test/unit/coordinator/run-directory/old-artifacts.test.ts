@@ -1,0 +1,113 @@
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { forgetArtifacts } from '../../../../coordinator/run-directory/old-artifacts.ts';
+import { silentViewer } from '../../../../coordinator/viewer.ts';
+import { systemDisk } from '../../../../shared/disk/disk.ts';
+import { readMetrics } from '../../../../shared/files/metrics.ts';
+import { temporaryFolder } from '../../../fixtures/processes.ts';
+import { configuration, makeUp } from '../../../fixtures/recorded-run.ts';
+
+let runs = '';
+beforeEach(() => {
+  runs = temporaryFolder();
+});
+const bytes = (text: string) => Buffer.from(text);
+const read = (directory: string, name: string) => readFileSync(join(directory, name), 'utf8');
+const drawn = [
+  { name: 'loss.svg', bytes: bytes('<svg/>') },
+  { name: 'manifest.json', bytes: bytes(JSON.stringify({ files: [{ name: 'loss.svg' }] })) },
+];
+
+describe('what there is to see of a run', () => {
+  it('is there when the run is called finished, and made of what is on the disk', async () => {
+    const directory = await makeUp({
+      runs,
+      draw: async ({ directory: path, record, wrong }) => {
+        expect(JSON.parse(read(path, 'run.json')).state).toBe('running');
+        expect(record.state).toBe('finished');
+        expect(existsSync(join(path, 'model.safetensors'))).toBe(true);
+        expect(readMetrics(read(path, 'metrics.jsonl')).lines.at(-1)).toMatchObject({
+          kind: 'evaluation',
+          step: 12,
+        });
+        expect(read(path, 'artifacts/misclassified.jsonl').trimEnd().split('\n')).toHaveLength(wrong.length);
+        return drawn;
+      },
+    });
+    expect(JSON.parse(read(directory, 'run.json')).state).toBe('finished');
+    expect(read(directory, 'artifacts/loss.svg')).toBe('<svg/>');
+  });
+
+  it('is not drawn of a run that was interrupted', async () => {
+    const directory = await makeUp({
+      runs,
+      until: 7,
+      draw: () => Promise.reject(new Error('nobody asks for it')),
+    });
+    expect(readdirSync(join(directory, 'artifacts'))).toEqual([]);
+  });
+
+  it('has a folder again where a copy of an interrupted run is resumed without it', async () => {
+    const resume = await makeUp({ runs, until: 7 });
+    rmSync(join(resume, 'artifacts'), { recursive: true });
+    await makeUp({ runs, resume });
+    expect(JSON.parse(read(resume, 'run.json')).state).toBe('finished');
+    expect(readdirSync(join(resume, 'artifacts'))).toEqual(['misclassified.jsonl']);
+  });
+
+  it('may fail: the run is finished all the same, and says so', async () => {
+    const said: string[] = [];
+    const directory = await makeUp({
+      ...{ runs, draw: () => Promise.reject(new Error('no ink')) },
+      viewer: { ...silentViewer, log: (level, message) => said.push(`${level}: ${message}`) },
+    });
+    expect(JSON.parse(read(directory, 'run.json')).state).toBe('finished');
+    expect(said).toEqual(['warn: the report and its pictures could not be made: no ink']);
+    expect(read(directory, 'events.jsonl')).toContain('"event":"pictures_failed"');
+    expect(readdirSync(join(directory, 'artifacts'))).toEqual(['misclassified.jsonl']);
+  });
+
+  it('goes when the run goes on, the files of others aside', async () => {
+    const directory = await makeUp({ runs, draw: () => Promise.resolve(drawn) });
+    writeFileSync(join(directory, 'artifacts', 'notes.txt'), 'mine');
+    const longer = { ...configuration, steps: 20 };
+    await makeUp({ runs, resume: directory, configuration: longer, until: 14 });
+    expect(readdirSync(join(directory, 'artifacts')).toSorted()).toEqual(['notes.txt']);
+  });
+
+  it('is not forgotten where a folder has the name of a picture: the folder would go, too', async () => {
+    const directory = await makeUp({ runs, draw: () => Promise.resolve(drawn) });
+    const picture = join(directory, 'artifacts', 'loss.svg');
+    rmSync(picture);
+    mkdirSync(picture);
+    writeFileSync(join(picture, 'notes.txt'), 'mine');
+    const longer = { ...configuration, steps: 20 };
+    const resumed = makeUp({ runs, resume: directory, configuration: longer, until: 14 });
+    await expect(resumed).rejects.toMatchObject({
+      code: 'DATA',
+      message: `${picture} cannot be read: it is a folder, not a regular file`,
+    });
+    expect(read(picture, 'notes.txt')).toBe('mine');
+    expect(existsSync(join(directory, 'artifacts', 'manifest.json'))).toBe(true);
+  });
+
+  it('stays where another coordinator has put up its fence', async () => {
+    const directory = await makeUp({ runs, draw: () => Promise.resolve(drawn) });
+    const before = readdirSync(join(directory, 'artifacts'));
+    await forgetArtifacts(directory, join(directory, '.drafts-0'), systemDisk);
+    expect(readdirSync(join(directory, 'artifacts'))).toEqual(before);
+  });
+
+  it.each(['no JSON', '{"files":[{"name":"../run.json"}]}', '{"files":[{"name":".."}]}'])(
+    'leaves everything else alone where its list was changed: %s',
+    async (text) => {
+      const directory = await makeUp({ runs, draw: () => Promise.resolve(drawn) });
+      writeFileSync(join(directory, 'artifacts', 'manifest.json'), text);
+      await makeUp({ runs, resume: directory, configuration: { ...configuration, steps: 20 }, until: 14 });
+      expect(existsSync(join(directory, 'run.json'))).toBe(true);
+      expect(existsSync(join(directory, 'artifacts', 'loss.svg'))).toBe(true);
+      expect(existsSync(join(directory, 'artifacts', 'manifest.json'))).toBe(false);
+    },
+  );
+});

@@ -1,0 +1,158 @@
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { chooseModel } from '../../../../cli/runs/choose-model.ts';
+import { chooseRun } from '../../../../cli/runs/choose-run.ts';
+import { listRuns } from '../../../../cli/runs/run-overview.ts';
+import { readEvidence } from '../../../../coordinator/run-directory/run-contents.ts';
+import { newestUnfinished } from '../../../../coordinator/run-directory/read-run.ts';
+import { planReplay } from '../../../../coordinator/replay/replay.ts';
+import { RecordedRun } from '../../../../dashboards/feed/recorded-run.ts';
+import { readInventory } from '../../../../artifacts/store/inventory.ts';
+import { systemPatience } from '../../../../artifacts/store/retry.ts';
+import { temporaryFolder } from '../../../fixtures/processes.ts';
+import { configuration, makeUp } from '../../../fixtures/recorded-run.ts';
+
+let runs: string;
+let outside: string;
+let run: string;
+beforeEach(async () => {
+  runs = temporaryFolder();
+  outside = temporaryFolder();
+  run = await makeUp({ runs });
+  mkdirSync(join(outside, 'folder'));
+  for (const name of ['file', 'folder/step-0000000001.safetensors', 'folder/misclassified.jsonl'])
+    writeFileSync(join(outside, name), 'precious');
+});
+
+/** What lies in another folder, with its bytes and times. */
+function outsideNow(): unknown {
+  return readdirSync(outside, { recursive: true, encoding: 'utf8' })
+    .toSorted()
+    .map((name) => {
+      const path = join(outside, name);
+      const { mtimeMs, size } = statSync(path);
+      return [name, mtimeMs, size, statSync(path).isFile() ? readFileSync(path, 'utf8') : ''];
+    });
+}
+
+const intruders: Readonly<Record<string, (path: string) => void>> = {
+  'a link to a device': (path) => symlinkSync('/dev/zero', path),
+  'a link to a file': (path) => symlinkSync(join(outside, 'file'), path),
+  'a link to a folder': (path) => symlinkSync(join(outside, 'folder'), path),
+  'a pipe': (path) => execFileSync('mkfifo', [path]),
+  'a folder': (path) => mkdirSync(path),
+};
+
+const patience = systemPatience(new AbortController().signal, () => undefined);
+const prolonged = { ...configuration, steps: 20 };
+
+/** Everything that reads a run, and what it reads of it. */
+const readers: Readonly<Record<string, [read: () => Promise<unknown>, names: readonly string[]]>> = {
+  verify: [
+    async () => planReplay(await readEvidence(run), undefined),
+    [
+      'run.json',
+      'metrics.jsonl',
+      'model.safetensors',
+      'lock.json',
+      '.drafts-1/owner.json',
+      'checkpoints/step-0000000012.safetensors',
+    ],
+  ],
+  show: [
+    async () => await RecordedRun.open(await readEvidence(run), undefined),
+    ['events.jsonl', 'artifacts/misclassified.jsonl'],
+  ],
+  'eval and predict': [async () => await chooseModel(run, runs, patience), ['model.safetensors', 'run.json']],
+  '--resume': [
+    async () => await makeUp({ runs, resume: run, configuration: prolonged }),
+    [
+      'run.json',
+      'metrics.jsonl',
+      'events.jsonl',
+      'model.safetensors',
+      'artifacts/misclassified.jsonl',
+      'artifacts/manifest.json',
+      'lock.json',
+      '.drafts-1/owner.json',
+    ],
+  ],
+  push: [
+    async () => await readInventory(run),
+    ['run.json', 'metrics.jsonl', 'events.jsonl', 'model.safetensors'],
+  ],
+  runs: [
+    async () => {
+      const { unlisted } = await listRuns(runs, 0);
+      if (unlisted.length > 0) throw new Error(unlisted[0]?.reason);
+    },
+    ['run.json', 'events.jsonl', 'lock.json'],
+  ],
+};
+
+const cases = Object.entries(readers).flatMap(([reader, [read, names]]) =>
+  names.flatMap((name) =>
+    Object.entries(intruders).map(([kind, plant]) => ({ reader, read, name, kind, plant })),
+  ),
+);
+
+describe('what another user has put into a run directory', () => {
+  it.each(cases)(
+    '$reader: $kind called $name is not followed, and is named',
+    async ({ read, name, plant }) => {
+      rmSync(join(run, name), { force: true });
+      plant(join(run, name));
+      const before = outsideNow();
+      await expect(read()).rejects.toThrow(
+        new RegExp(`${name.split('/').at(-1)} cannot be (read|used): it is a`),
+      );
+      expect(outsideNow()).toEqual(before);
+    },
+  );
+
+  it.each(['checkpoints', 'artifacts'])(
+    '--resume neither writes nor removes in a link called %s',
+    async (name) => {
+      rmSync(join(run, name), { recursive: true });
+      symlinkSync(join(outside, 'folder'), join(run, name));
+      const before = outsideNow();
+      const resumed = makeUp({ runs, resume: run, configuration: prolonged });
+      await expect(resumed).rejects.toThrow(`${name} cannot be used: it is a link, not a folder of its own`);
+      expect(outsideNow()).toEqual(before);
+    },
+  );
+
+  it('is not chosen as the newest run', async () => {
+    rmSync(join(run, 'run.json'));
+    symlinkSync('/dev/zero', join(run, 'run.json'));
+    expect(() => chooseRun(undefined, runs)).toThrow('there is no run');
+    await expect(newestUnfinished(runs)).rejects.toThrow('no run in');
+  });
+});
+
+describe('a directory that a new run takes, since no run has begun in it', () => {
+  it.each(['metrics.jsonl', 'events.jsonl'])('gets a %s of its own in place of a link', async (name) => {
+    const before = outsideNow();
+    mkdirSync(join(runs, 'new'));
+    symlinkSync(join(outside, 'file'), join(runs, 'new', name));
+    const made = await makeUp({ runs, runId: 'new' });
+    expect(readFileSync(join(made, name), 'utf8').split('\n').length).toBeGreaterThan(2);
+    expect(outsideNow()).toEqual(before);
+  });
+
+  it('may not have a link as its artifacts/', async () => {
+    const before = outsideNow();
+    mkdirSync(join(runs, 'new'));
+    symlinkSync(join(outside, 'folder'), join(runs, 'new', 'artifacts'));
+    await expect(makeUp({ runs, runId: 'new' })).rejects.toThrow('artifacts cannot be used: it is a link');
+    expect(outsideNow()).toEqual(before);
+  });
+});
+
+it('the run directory itself may be a link', async () => {
+  symlinkSync(run, join(outside, 'link'));
+  await readEvidence(join(outside, 'link'));
+  await makeUp({ runs, resume: join(outside, 'link'), configuration: prolonged });
+});

@@ -1,0 +1,122 @@
+import { mkdirSync, truncateSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { endOf, newestUnfinished, readLines } from '../../../../coordinator/run-directory/read-run.ts';
+import { MAX_RUN_FILE_BYTES } from '../../../../shared/limits.ts';
+import {
+  FIRST_LINE,
+  MetricsFormatter,
+  readMetrics,
+  type LinePosition,
+} from '../../../../shared/files/metrics.ts';
+import type { RunRecord } from '../../../../shared/files/run-schema.ts';
+import { temporaryFolder } from '../../../fixtures/processes.ts';
+import { sampleRun } from '../../../fixtures/run-record.ts';
+
+function leave(runs: string, run: string, change: Partial<RunRecord>): void {
+  mkdirSync(join(runs, run));
+  writeFileSync(join(runs, run, 'run.json'), JSON.stringify({ ...sampleRun, run, ...change }));
+}
+
+describe('what a checkpoint knows', () => {
+  const formatter = new MetricsFormatter();
+  const common = { epoch: 1, samples: 8, loss: 1, correct: 0 };
+  const chainOf = (step: number) => String(step).repeat(64);
+  const texts = [1, 2, 3].flatMap((step) => [
+    formatter.step({ ...common, step, milliseconds: 1, weights: 0n, chain: chainOf(step) }),
+    ...(step === 2 ? [] : [formatter.evaluation({ ...common, step })]),
+  ]);
+  const text = texts.join('');
+  const { lines: all } = readMetrics(text);
+  const endAfter = (count: number): LinePosition => ({
+    bytes: texts.slice(0, count).join('').length,
+    digest: all[count - 1]?.digest ?? FIRST_LINE.digest,
+  });
+  const cases: [step: number, evaluated: number, count: number][] = [
+    [1, 0, 1],
+    [1, 1, 2],
+    [2, 1, 3],
+    // One that was cut off at the very end evaluates once more.
+    [3, 0, 4],
+    [3, 3, 5],
+  ];
+  function written(content: string): string {
+    const folder = temporaryFolder();
+    writeFileSync(join(folder, 'metrics.jsonl'), content);
+    return folder;
+  }
+
+  it.each(cases)('of step %i, evaluated %i, is %i lines', async (step, evaluated, count) => {
+    const folder = written(`${text}{"torn`);
+    const end = endAfter(count);
+    const ways: (LinePosition | undefined)[] = [
+      end,
+      // All is read where the checkpoint does not say it, or where what it says is not so.
+      undefined,
+      { ...end, digest: 'f'.repeat(16) },
+      { ...end, bytes: end.bytes - 1 },
+      { ...end, bytes: 10 ** 9 },
+    ];
+    for (const lines of ways) {
+      const checkpoint = { step, evaluated, chain: chainOf(step), lines };
+      const found = await readLines(folder, checkpoint);
+      expect(found.known).toEqual({ line: all[count - 1], end });
+      expect(found.later.map(({ line }) => line)).toEqual(all.slice(count));
+      expect(endOf(found)).toEqual(endAfter(5));
+    }
+  });
+
+  it('is nothing without one', async () => {
+    const found = await readLines(written(text), undefined);
+    expect(found.known).toBeUndefined();
+    expect(found.later.map(({ line }) => line)).toEqual(all);
+    expect(endOf(await readLines(written(''), undefined))).toEqual(FIRST_LINE);
+  });
+
+  it('ends with its own line: damage there or later is found, damage before it only where all is read', async () => {
+    const checkpoint = { step: 2, evaluated: 1, chain: chainOf(2), lines: endAfter(3) };
+    const changed = (count: number) => {
+      const at = texts.slice(0, count - 1).join('').length + 50;
+      return written(`${text.slice(0, at)}!${text.slice(at + 1)}`);
+    };
+    await expect(readLines(changed(3), checkpoint)).rejects.toThrow(/line 3 of .* is not what was written/);
+    await expect(readLines(changed(4), checkpoint)).rejects.toThrow(
+      /line 1 after byte \d+ of .* is not what/,
+    );
+    expect((await readLines(changed(1), checkpoint)).later).toHaveLength(2);
+    await expect(readLines(changed(1), { ...checkpoint, lines: undefined })).rejects.toThrow(/line 1 of/);
+    const cut = written(text.replace(texts[0] ?? '', ''));
+    await expect(readLines(cut, checkpoint), 'a line is missing').rejects.toThrow(/line 1 of/);
+    const other = { ...checkpoint, chain: chainOf(9) };
+    expect((await readLines(written(text), other)).known?.line.step, 'the step is another one').toBe(2);
+  });
+});
+
+describe('the newest unfinished run', () => {
+  it('is the one that was started last, of those that can go on', async () => {
+    const runs = temporaryFolder();
+    leave(runs, 'a', { state: 'interrupted', started: '2026-01-01T00:00:00.000Z' });
+    leave(runs, 'b', { state: 'running', started: '2026-01-03T00:00:00.000Z' });
+    leave(runs, 'c', { state: 'failed', started: '2026-01-02T00:00:00.000Z' });
+    leave(runs, 'd', { state: 'finished', started: '2026-01-04T00:00:00.000Z' });
+    leave(runs, 'e', { state: 'diverged', started: '2026-01-05T00:00:00.000Z' });
+    mkdirSync(join(runs, '.f.pull'));
+    writeFileSync(
+      join(runs, '.f.pull', 'run.json'),
+      JSON.stringify({ ...sampleRun, run: 'f', state: 'interrupted', started: '2026-01-06T00:00:00.000Z' }),
+    );
+    mkdirSync(join(runs, 'foreign'));
+    writeFileSync(join(runs, 'file'), '');
+    leave(runs, 'large', { state: 'running', started: '2026-01-07T00:00:00.000Z' });
+    truncateSync(join(runs, 'large', 'run.json'), MAX_RUN_FILE_BYTES + 1);
+    expect(await newestUnfinished(runs)).toBe(join(runs, 'b'));
+  });
+
+  it('is missed by name where there is none', async () => {
+    const runs = temporaryFolder();
+    await expect(newestUnfinished(runs)).rejects.toMatchObject({ code: 'USAGE' });
+    await expect(newestUnfinished(join(runs, 'none'))).rejects.toMatchObject({
+      message: expect.stringContaining('none is unfinished (--resume)'),
+    });
+  });
+});

@@ -1,0 +1,237 @@
+import { createHash } from 'node:crypto';
+import { appendFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { systemProcesses } from '../../../../coordinator/run-directory/processes.ts';
+import { RunStore, type OldRun } from '../../../../coordinator/run-directory/run-files.ts';
+import { systemDisk } from '../../../../shared/disk/disk.ts';
+import { systemClock } from '../../../../shared/clock.ts';
+import type { ClusterError } from '../../../../shared/errors.ts';
+import { readMetrics } from '../../../../shared/files/metrics.ts';
+import { parseRunRecord } from '../../../../shared/files/run-schema.ts';
+import { decodeTensors } from '../../../../shared/files/safetensors.ts';
+import { sampleConfiguration } from '../../../fixtures/configuration.ts';
+import { sampleRun } from '../../../fixtures/run-record.ts';
+
+let runs: string;
+let errors: ClusterError[];
+beforeEach(async () => {
+  errors = [];
+  runs = await mkdtemp(join(tmpdir(), 'mnist-dist-store-'));
+});
+afterEach(() => rm(runs, { recursive: true, force: true }));
+
+const date = () => new Date('2026-01-02T03:04:05.678Z');
+const options = {
+  ...{ disk: systemDisk, clock: { ...systemClock, date, now: () => 0 }, processes: systemProcesses, keep: 2 },
+  onError: (error: ClusterError) => void errors.push(error),
+  onSpace: () => undefined,
+};
+const elsewhere = { ...systemProcesses, self: () => ({ ...systemProcesses.self(), host: 'elsewhere' }) };
+const open = (runId: string) => RunStore.create({ ...options, runs, runId });
+const read = (...path: string[]) => readFile(join(runs, ...path), 'utf8');
+const step = {
+  epoch: 1,
+  samples: 32,
+  loss: 2.25,
+  correct: 3,
+  milliseconds: 1,
+  weights: 1n,
+  chain: 'cd'.repeat(32),
+};
+const configuration = { ...sampleConfiguration, model: { inputs: 3, hidden: [2], classes: 2 } };
+const moments = { firstMoment: new Float32Array(14), secondMoment: new Float32Array(14) };
+const checkpoint = {
+  ...{ configuration, step: 2, evaluated: 0, chain: 'ef'.repeat(32), fingerprint: 'ab'.repeat(32) },
+  ...{ weights: new Float32Array(14), ...moments },
+};
+const model = { configuration, step: 2, chain: 'ef'.repeat(32), weights: new Float32Array(14) };
+
+/** Goes on from whatever there is. */
+const anyRun: Pick<OldRun, 'damaged' | 'judge'> = {
+  damaged: () => undefined,
+  judge: ({ written }) => written,
+};
+
+describe('RunStore', () => {
+  it('leaves the files of a run', async () => {
+    const store = await open('r');
+    await store.writeRun(sampleRun);
+    store.event('ready', { worker: 'w0' });
+    for (let i = 1; i <= 1000; i++) store.step({ ...step, step: i });
+    store.evaluation({ step: 1000, epoch: 1, samples: 10, loss: 0.5, correct: 7 });
+    await store.writeModel(model);
+    await store.writeArtifact('misclassified.jsonl', '{}\n');
+    await store.writeRun({ ...sampleRun, state: 'finished', ended: date().toISOString() });
+    await store.close();
+
+    expect((await readdir(join(runs, 'r'))).toSorted()).toEqual([
+      '.drafts-1',
+      'artifacts',
+      'events.jsonl',
+      'metrics.jsonl',
+      'model.safetensors',
+      'run.json',
+    ]);
+    expect(parseRunRecord(await read('r', 'run.json'), 'run.json').state).toBe('finished');
+    expect(await read('r', 'events.jsonl')).toBe(
+      '{"time":"2026-01-02T03:04:05.678Z","elapsed":0,"event":"ready","worker":"w0"}\n',
+    );
+    const { lines, bad, torn } = readMetrics(await read('r', 'metrics.jsonl'));
+    expect({ bad, torn, count: lines.length }).toEqual({ bad: undefined, torn: false, count: 1001 });
+    expect(decodeTensors(await readFile(join(runs, 'r', 'model.safetensors')), 'f').tensors).toHaveLength(4);
+    expect(await read('r', 'artifacts', 'misclassified.jsonl')).toBe('{}\n');
+    expect(errors).toEqual([]);
+  });
+
+  it('writes the same model bytes whenever and wherever', async () => {
+    const digests = [];
+    for (const id of ['a', 'b']) {
+      const store = await open(id);
+      await store.writeModel(model);
+      await store.close();
+      digests.push(
+        createHash('sha256')
+          .update(await read(id, 'model.safetensors'))
+          .digest('hex'),
+      );
+    }
+    expect(digests[0]).toBe(digests[1]);
+  });
+
+  it('has an event in the file before event() returns', async () => {
+    const store = await open('r');
+    store.event('one');
+    expect(await read('r', 'events.jsonl')).toContain('"one"');
+    await store.close();
+  });
+
+  it('ends a run once', async () => {
+    const store = await open('r');
+    await store.writeRun({ ...sampleRun, state: 'failed' });
+    await store.writeRun({ ...sampleRun, state: 'failed' });
+    await expect(store.writeRun(sampleRun)).rejects.toThrow('a run that is failed does not become running');
+    await store.close();
+  });
+
+  it('keeps the last of several run.json written at once', async () => {
+    const store = await open('r');
+    const writes = Array.from({ length: 5 }, (_, i) => store.writeRun({ ...sampleRun, step: i }));
+    await Promise.all(writes);
+    expect(parseRunRecord(await read('r', 'run.json'), 'f').step).toBe(4);
+    await store.close();
+  });
+
+  it('syncs what it finds by name before it is judged', async () => {
+    const store = await open('r');
+    await store.writeRun({ ...sampleRun, state: 'finished', ended: date().toISOString() });
+    await store.close();
+    const synced: string[] = [];
+    const syncDirectory = (path: string) => {
+      synced.push(path);
+      return systemDisk.syncDirectory(path);
+    };
+    let syncedBefore: readonly string[] = [];
+    const judge: OldRun['judge'] = ({ written }) => {
+      syncedBefore = [...synced];
+      return written;
+    };
+    const directory = join(runs, 'r');
+    const old = { ...options, ...anyRun, directory, takeOver: false, judge };
+    const resumed = await RunStore.resume({ ...old, disk: { ...systemDisk, syncDirectory } });
+    await resumed.store.close();
+    expect(syncedBefore).toContain(directory);
+  });
+
+  it('refuses a run that exists', async () => {
+    const store = await open('r');
+    await expect(open('r')).rejects.toMatchObject({ code: 'LOCKED' });
+    await store.writeRun(sampleRun);
+    await store.close();
+    await expect(open('r')).rejects.toMatchObject({ code: 'RUN_EXISTS' });
+  });
+
+  it('names a file it cannot write and goes on with the others', async () => {
+    const store = await open('r');
+    await mkdir(join(runs, 'r', 'run.json'));
+    await expect(store.writeRun(sampleRun)).rejects.toMatchObject({
+      code: 'DISK',
+      message: expect.stringContaining('run.json'),
+    });
+    await store.writeModel(model);
+    await store.close();
+  });
+
+  it('takes a directory that was left before the first run.json', async () => {
+    await (await open('r')).close();
+    const store = await open('r');
+    await store.writeRun(sampleRun);
+    await store.close();
+  });
+
+  it('goes on with the whole lines, and without what a crash has left', async () => {
+    const first = await open('r');
+    await first.writeRun(sampleRun);
+    first.event('one');
+    first.step({ ...step, step: 1 });
+    await first.close();
+    for (const name of ['metrics.jsonl', 'events.jsonl']) await appendFile(join(runs, 'r', name), '{"half');
+    await mkdir(join(runs, 'r', '.drafts-7'));
+    await writeFile(join(runs, 'r', '.drafts-7', 'half'), '');
+    const { store, lines } = await RunStore.resume({
+      ...options,
+      ...{ directory: join(runs, 'r'), takeOver: false, ...anyRun },
+    });
+    expect(lines.later).toHaveLength(1);
+    store.event('two');
+    store.step({ ...step, step: 2 });
+    await store.close();
+    expect(readMetrics(await read('r', 'metrics.jsonl'))).toMatchObject({
+      ...{ torn: false, bad: undefined, lines: [{ step: 1 }, { step: 2 }] },
+    });
+    expect((await read('r', 'events.jsonl')).match(/one|two/g)).toEqual(['one', 'two']);
+    expect(await readdir(join(runs, 'r'))).not.toContain('.drafts-7');
+  });
+
+  it('is nobody’s any more when another coordinator has taken it over', async () => {
+    const old = await open('r');
+    await old.writeRun(sampleRun);
+    old.step({ ...step, step: 1 });
+    await old.syncLines();
+    const resume = { ...options, ...anyRun, processes: elsewhere, directory: join(runs, 'r') };
+    await expect(RunStore.resume({ ...resume, takeOver: false })).rejects.toMatchObject({ code: 'LOCKED' });
+    const { store } = await RunStore.resume({ ...resume, takeOver: true });
+    await store.writeRun({ ...sampleRun, term: 2 });
+
+    old.step({ ...step, step: 2 });
+    old.event('late');
+    const locked = { code: 'LOCKED', message: expect.stringContaining('taken over') };
+    await expect(old.writeRun(sampleRun)).rejects.toMatchObject(locked);
+    await expect(old.writeModel(model)).rejects.toMatchObject(locked);
+    await expect(old.writeCheckpoint(checkpoint)).rejects.toMatchObject(locked);
+    await old.close();
+    expect(await readdir(join(runs, 'r'))).toContain('lock.json');
+
+    store.step({ ...step, step: 2 });
+    await store.close();
+    await expect(old.writeRun(sampleRun)).rejects.toThrow('the store is open');
+    expect(parseRunRecord(await read('r', 'run.json'), 'f').term).toBe(2);
+    expect(readMetrics(await read('r', 'metrics.jsonl'))).toMatchObject({
+      ...{ torn: false, bad: undefined, lines: [{ step: 1 }, { step: 2 }] },
+    });
+    expect(await read('r', 'events.jsonl')).not.toContain('late');
+    expect(await readdir(join(runs, 'r'))).not.toContain('model.safetensors');
+    expect(errors).toEqual([]);
+  });
+
+  it('says that its folder is gone when it was removed', async () => {
+    const store = await open('r');
+    await store.writeRun(sampleRun);
+    await rm(join(runs, 'r'), { recursive: true });
+    const gone = { code: 'DISK', message: expect.stringContaining(`${join(runs, 'r')} is gone`) };
+    await expect(store.writeRun(sampleRun)).rejects.toMatchObject(gone);
+    await expect(store.writeCheckpoint(checkpoint)).rejects.toMatchObject(gone);
+    await store.close();
+  });
+});

@@ -1,0 +1,314 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { symlinkSync, writeFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { WATCH_MILLISECONDS } from '../../../../bin/owner.mjs';
+import { systemProcesses, type Processes } from '../../../../coordinator/run-directory/processes.ts';
+import { RunLock, writerOf } from '../../../../coordinator/run-directory/run-lock.ts';
+import { systemDisk } from '../../../../shared/disk/disk.ts';
+import { systemClock, type Clock } from '../../../../shared/clock.ts';
+import { temporaryFolder } from '../../../fixtures/processes.ts';
+
+/** A clock on which every wait is over at once; `onWait` is called before each of them ends. */
+function quickClock(onWait: () => void = () => undefined): Clock & { waited: number } {
+  const clock = {
+    ...systemClock,
+    waited: 0,
+    now: () => clock.waited,
+    after: (milliseconds: number, task: () => void) => {
+      clock.waited += milliseconds;
+      onWait();
+      setImmediate(task);
+      return () => undefined;
+    },
+  };
+  return clock;
+}
+
+const take = (folder: string, takeOver: boolean, processes = systemProcesses, clock: Clock = quickClock()) =>
+  RunLock.take(folder, takeOver, { disk: systemDisk, clock, processes });
+const writer = (folder: string) => writerOf(folder, systemDisk, systemProcesses);
+const self = systemProcesses.self();
+
+/** The same host as other processes see it. */
+function processesOf(owner: Partial<ReturnType<Processes['self']>>): Processes {
+  return { ...systemProcesses, self: () => ({ ...self, ...owner }) };
+}
+
+/** A lock that this process takes and another owner then has. */
+async function lockOf(folder: string, owner: object): Promise<void> {
+  const { drafts } = await take(folder, false);
+  writeFileSync(join(drafts, 'owner.json'), JSON.stringify({ ...self, ...owner }));
+}
+
+/** A lock of a version that knew no namespaces and no drafts with an owner. */
+function oldLockOf(folder: string, owner: object): void {
+  const { host, boot, pid, started } = self;
+  writeFileSync(join(folder, 'lock.json'), JSON.stringify({ host, boot, pid, started, ...owner }));
+}
+
+async function deadPid(): Promise<number> {
+  const child = spawn(process.execPath, ['--version'], { stdio: 'ignore' });
+  await once(child, 'exit');
+  return child.pid ?? 0;
+}
+
+describe('the lock of a run', () => {
+  it('is one process’ at a time', async () => {
+    const folder = temporaryFolder();
+    const lock = await take(folder, false);
+    await expect(take(folder, true)).rejects.toMatchObject({
+      code: 'LOCKED',
+      message: expect.stringContaining(`process ${process.pid} on ${hostname()} is running this run`),
+    });
+    await lock.release();
+    await (await take(folder, false)).release();
+    expect(readdirSync(folder)).toEqual(['.drafts-1', '.drafts-2']);
+    expect(readdirSync(lock.drafts)).toEqual(['ended.json']);
+  });
+
+  it('is taken by one of two that find it free at the same moment', async () => {
+    const folder = temporaryFolder();
+    let arrived: (() => void) | undefined;
+    const both = new Promise<void>((resolve) => (arrived = resolve));
+    let waiting = 0;
+    const rename = async (from: string, to: string) => {
+      if (to.endsWith('.drafts-1')) {
+        if (++waiting === 2) arrived?.();
+        await both;
+      }
+      await systemDisk.rename(from, to);
+    };
+    const place = { disk: { ...systemDisk, rename }, clock: quickClock(), processes: systemProcesses };
+    const all = await Promise.allSettled([1, 2].map(() => RunLock.take(folder, false, place)));
+    const taken = all.flatMap((each) => (each.status === 'fulfilled' ? each.value : []));
+    expect(taken).toHaveLength(1);
+    expect(all.find(({ status }) => status === 'rejected')).toMatchObject({ reason: { code: 'LOCKED' } });
+    await taken[0]?.putUpFence();
+    expect(await taken[0]?.standing()).toBe('held');
+    expect(readdirSync(folder)).toEqual(['.drafts-1', 'lock.json']);
+  });
+
+  it.each([
+    ['a process that is gone', async () => ({ pid: await deadPid() })],
+    ['a process whose number another one has now', async () => ({ started: '2' })],
+    ['a process before the last boot', async () => ({ boot: 'another' })],
+  ])('is taken over from %s', async (_, owner) => {
+    const folder = temporaryFolder();
+    await lockOf(folder, await owner());
+    await (await take(folder, false)).release();
+  });
+
+  it('is taken over from a zombie', async () => {
+    const folder = temporaryFolder();
+    // The shell becomes a program that never asks what its child has ended with.
+    const parent = spawn('sh', ['-c', 'sleep 60 & echo $! $(cut -d" " -f22 /proc/$!/stat); exec sleep 60']);
+    try {
+      const [line]: Buffer[] = await once(parent.stdout, 'data');
+      const [pid = '', started = ''] = String(line).trim().split(' ');
+      // The shell itself would still ask.
+      const program = () => readFileSync(`/proc/${parent.pid}/comm`, 'utf8').trim();
+      await expect.poll(program).toBe('sleep');
+      process.kill(Number(pid), 'SIGKILL');
+      const state = () => readFileSync(`/proc/${pid}/stat`, 'utf8').split(' ')[2];
+      await expect.poll(state).toBe('Z');
+      await lockOf(folder, { pid: Number(pid), started });
+      expect(await writer(folder)).toBeUndefined();
+      await (await take(folder, false)).release();
+    } finally {
+      parent.kill('SIGKILL');
+    }
+  });
+
+  it.each([
+    ['another host', { host: 'another' }, /process \d+ on another has the lock .* cannot be seen/],
+    ['another pid namespace of this host', { namespace: 'pid:[1]' }, /another pid namespace/],
+  ])('of %s is taken over only on request', async (_, owner, message) => {
+    const folder = temporaryFolder();
+    await lockOf(folder, owner);
+    const clock = quickClock();
+    await expect(take(folder, false, systemProcesses, clock)).rejects.toMatchObject({
+      code: 'LOCKED',
+      message: expect.stringMatching(message),
+      fix: expect.stringContaining('--take-over'),
+    });
+    expect(clock.waited).toBeGreaterThanOrEqual(WATCH_MILLISECONDS);
+    await (await take(folder, true)).release();
+  });
+
+  it('of a process that cannot be seen is watched: who renews it is running', async () => {
+    const folder = temporaryFolder();
+    const rebooted = processesOf({ boot: 'another' });
+    const lock = await take(folder, false);
+    let waits = 0;
+    // A clock of its own, and no time in any file, says how long the lock stayed as it was.
+    const clock = quickClock(() => void (++waits === 3 && void lock.renew()));
+    await expect(take(folder, false, rebooted, clock)).rejects.toMatchObject({
+      code: 'LOCKED',
+      message: expect.stringContaining('has just renewed its lock'),
+      fix: expect.stringContaining('--take-over'),
+    });
+    const unmoved = quickClock();
+    const next = await take(folder, false, rebooted, unmoved);
+    expect(unmoved.waited).toBeGreaterThanOrEqual(WATCH_MILLISECONDS);
+    expect(await lock.standing()).toBe('taken');
+    await next.release();
+  });
+
+  it('that is given back while it is watched is taken', async () => {
+    const folder = temporaryFolder();
+    const lock = await take(folder, false);
+    let waits = 0;
+    const clock = quickClock(() => void (++waits === 2 && void lock.release()));
+    await (await take(folder, false, processesOf({ host: 'another' }), clock)).release();
+    expect(clock.waited).toBeLessThan(WATCH_MILLISECONDS);
+  });
+
+  it('of an older version is respected', async () => {
+    const folder = temporaryFolder();
+    oldLockOf(folder, {});
+    const running = { code: 'LOCKED', message: expect.stringContaining('is running this run') };
+    await expect(take(folder, true)).rejects.toMatchObject(running);
+    expect(await writer(folder)).toBe(`process ${process.pid} on ${hostname()}`);
+    // It may be in another pid namespace.
+    oldLockOf(folder, { pid: await deadPid() });
+    const hidden = { ...systemProcesses, mayRunUnseen: () => true };
+    await expect(take(folder, false, hidden)).rejects.toMatchObject({
+      code: 'LOCKED',
+      message: expect.stringContaining('an older version wrote the lock'),
+    });
+    expect(await writerOf(folder, systemDisk, hidden)).toMatch(/^process \d+ on .*, if it still runs,$/);
+    await (await take(folder, true, hidden)).release();
+  });
+
+  it('of an older version that crashed is taken over where every process can be seen', async () => {
+    const folder = temporaryFolder();
+    oldLockOf(folder, { pid: await deadPid() });
+    const clock = quickClock();
+    const all = { ...systemProcesses, mayRunUnseen: () => false };
+    expect(await writerOf(folder, systemDisk, all)).toBeUndefined();
+    await (await take(folder, false, all, clock)).release();
+    expect(clock.waited).toBe(0);
+  });
+
+  it('of a newer version that this one cannot read is taken over only on request', async () => {
+    const folder = temporaryFolder();
+    writeFileSync(join(folder, 'lock.json'), '{"owners":[1]}');
+    await expect(take(folder, false)).rejects.toMatchObject({
+      code: 'LOCKED',
+      message: expect.stringContaining('a process of another version'),
+    });
+    await (await take(folder, true)).release();
+  });
+
+  it('tells older versions who owns the run', async () => {
+    const folder = temporaryFolder();
+    const lock = await take(folder, false);
+    const { namespace: _, ...old } = self;
+    expect(JSON.parse(readFileSync(join(folder, 'lock.json'), 'utf8'))).toEqual(old);
+    await lock.release();
+    expect(existsSync(join(folder, 'lock.json'))).toBe(false);
+  });
+
+  it('that was not written whole is nobody’s', async () => {
+    const folder = temporaryFolder();
+    writeFileSync(join(folder, 'lock.json'), '{"host":');
+    const { drafts } = await take(folder, false);
+    writeFileSync(join(drafts, 'owner.json'), '');
+    rmSync(join(folder, 'lock.json'));
+    await (await take(folder, false)).release();
+  });
+
+  it('is not released by who lost it', async () => {
+    const folder = temporaryFolder();
+    const lock = await take(folder, false, processesOf({ host: 'elsewhere' }));
+    expect(await lock.standing()).toBe('held');
+    const next = await take(folder, true);
+    expect(await lock.standing()).toBe('taken');
+    await lock.release();
+    expect(existsSync(join(folder, 'lock.json'))).toBe(true);
+    await next.putUpFence();
+    expect(await lock.standing()).toBe('taken');
+    await lock.release();
+    expect(await next.standing()).toBe('held');
+    await next.release();
+    expect(await lock.standing()).toBe('taken');
+  });
+
+  it('of an owner that was suspended while higher numbers came and went is not taken', async () => {
+    const folder = temporaryFolder();
+    let isFirst = true;
+    // Suspended after its look at the folder; meanwhile two others have the run.
+    const makeDirectory = async (path: string) => {
+      if (isFirst) {
+        isFirst = false;
+        await (await take(folder, false)).release();
+        await (await take(folder, false)).putUpFence();
+      }
+      await systemDisk.makeDirectory(path);
+    };
+    const place = { disk: { ...systemDisk, makeDirectory }, clock: quickClock(), processes: systemProcesses };
+    await expect(RunLock.take(folder, false, place)).rejects.toMatchObject({ code: 'LOCKED' });
+    expect(readdirSync(folder)).toEqual(['.drafts-2', 'lock.json']);
+  });
+
+  it('says that the run is gone, not that it was taken over', async () => {
+    const folder = join(temporaryFolder(), 'run');
+    mkdirSync(folder);
+    const lock = await take(folder, false);
+    renameSync(folder, `${folder}-moved`);
+    expect(await lock.standing()).toBe('gone');
+    expect(lock.lost('gone')).toMatchObject({ code: 'DISK', message: expect.stringContaining('is gone') });
+    mkdirSync(folder);
+    expect(await lock.standing()).toBe('gone');
+    await lock.release();
+  });
+
+  it('never follows a link that is called like a drafts folder', async () => {
+    const folder = temporaryFolder();
+    const elsewhere = temporaryFolder();
+    writeFileSync(join(elsewhere, 'precious'), '');
+    symlinkSync(elsewhere, join(folder, '.drafts-3'));
+    symlinkSync(elsewhere, join(folder, '.drafts-new-0123456789ab'));
+    writeFileSync(join(folder, '.drafts-4'), '');
+    const lock = await take(folder, false);
+    await lock.putUpFence();
+    await lock.release();
+    expect(readdirSync(elsewhere)).toEqual(['precious']);
+    expect(lock.drafts).toBe(join(folder, '.drafts-5'));
+  });
+
+  it('counts beyond what older versions can, and names a folder beyond which it cannot', async () => {
+    const folder = temporaryFolder();
+    mkdirSync(join(folder, '.drafts-999999999'));
+    const lock = await take(folder, false);
+    expect(lock.drafts).toBe(join(folder, '.drafts-1000000000'));
+    await lock.release();
+    mkdirSync(join(folder, '.drafts-999999999999999'));
+    await expect(take(folder, false)).rejects.toMatchObject({
+      code: 'DISK',
+      message: expect.stringContaining('.drafts-999999999999999 has the highest number'),
+      fix: expect.stringContaining('remove it'),
+    });
+  });
+
+  it('says who may be at work, and stays as it is', async () => {
+    const folder = temporaryFolder();
+    expect(await writer(folder)).toBeUndefined();
+    const lock = await take(folder, false);
+    expect(await writer(folder)).toBe(`process ${process.pid} on ${hostname()}`);
+    expect(readdirSync(folder)).toEqual(['.drafts-1', 'lock.json']);
+    await lock.release();
+    expect(await writer(folder)).toBeUndefined();
+    await lockOf(folder, { host: 'another', pid: 7 });
+    expect(await writer(folder)).toBe('process 7 on another, if it still runs,');
+    for (const owner of [{ pid: await deadPid() }, { started: '2' }, { boot: 'another' }]) {
+      writeFileSync(join(folder, '.drafts-2', 'owner.json'), JSON.stringify({ ...self, ...owner }));
+      expect(await writer(folder)).toBeUndefined();
+    }
+    expect(await writer(join(folder, 'absent'))).toBeUndefined();
+  });
+});

@@ -1,0 +1,89 @@
+import { describe, expect, it } from 'vitest';
+import { WorkerLabels } from '../../../../dashboards/metrics/worker-labels.ts';
+import { Pace } from '../../../../dashboards/feed/pace.ts';
+import { Phases, type WorkerPhases } from '../../../../dashboards/feed/worker-phases.ts';
+import { Shares } from '../../../../dashboards/feed/time-shares.ts';
+import { MAX_OBSERVED_WORKERS } from '../../../../shared/limits.ts';
+
+function stepOf(phases: Phases): WorkerPhases[] {
+  const all: WorkerPhases[] = [];
+  phases.step((each) => all.push(each));
+  return all;
+}
+
+describe('the phases of a step', () => {
+  it('are, for each worker, all that it computed and the rest until its last result', () => {
+    const phases = new Phases();
+    phases.result({ worker: 'a', microseconds: 1000, milliseconds: 1.5 });
+    phases.result({ worker: 'b', microseconds: 500, milliseconds: 2 });
+    phases.result({ worker: 'a', microseconds: 2000, milliseconds: 4 });
+    expect(stepOf(phases)).toEqual([
+      { worker: 'a', compute: 3, exchange: 1 },
+      { worker: 'b', compute: 0.5, exchange: 1.5 },
+    ]);
+    phases.result({ worker: 'b', microseconds: 250, milliseconds: 1 });
+    expect(stepOf(phases)).toEqual([{ worker: 'b', compute: 0.25, exchange: 0.75 }]);
+    expect(stepOf(phases)).toEqual([]);
+  });
+
+  it('are never negative, whatever a worker says that it took', () => {
+    const phases = new Phases();
+    phases.result({ worker: 'liar', microseconds: 9e15, milliseconds: 2 });
+    expect(stepOf(phases)).toEqual([{ worker: 'liar', compute: 2, exchange: 0 }]);
+  });
+
+  it('become shares of the time of lately', () => {
+    const shares = new Shares();
+    for (let turn = 0; turn < 100; turn++) {
+      shares.add({ worker: 'a', compute: 3, exchange: 1 });
+      shares.step(5);
+      shares.turn(100);
+    }
+    expect(shares.of('a').computing).toBeCloseTo(0.6, 3);
+    expect(shares.of('a').exchanging).toBeCloseTo(0.2, 3);
+    for (let turn = 0; turn < 100; turn++) {
+      shares.step(5);
+      shares.turn(100);
+    }
+    expect(shares.of('a').computing).toBeLessThan(0.001);
+    expect(shares.of('nobody')).toEqual({ computing: 0, exchanging: 0 });
+  });
+});
+
+describe('labels of workers', () => {
+  it('are their names, up to a limit; a name that has one keeps it', () => {
+    const labels = new WorkerLabels();
+    for (let i = 0; i < MAX_OBSERVED_WORKERS; i++) expect(labels.of(`w${i}`)).toBe(`w${i}`);
+    expect(labels.of('one more')).toBe('other');
+    expect(labels.of('w0')).toBe('w0');
+  });
+});
+
+describe('the time that is left', () => {
+  it('follows the pace of lately', () => {
+    const pace = new Pace();
+    expect(pace.secondsFor(10, 0)).toBeUndefined();
+    for (let second = 0; second <= 100; second++) pace.turn(10 * second, 1000 * second);
+    expect(pace.secondsFor(50, 100_000)).toBeCloseTo(5, 6);
+    // While nothing is done, as during an evaluation, it stays, but not for ever.
+    pace.turn(1000, 104_000);
+    expect(pace.secondsFor(50, 104_000)).toBeCloseTo(5, 6);
+    expect(pace.secondsFor(50, 106_000)).toBeUndefined();
+  });
+
+  it('is that of the steps, however seldom one is done', () => {
+    const pace = new Pace();
+    for (let turn = 0; turn <= 500; turn++) pace.turn(Math.floor(turn / 10), 200 * turn);
+    expect(pace.secondsFor(50, 100_000)).toBeCloseTo(100, 6);
+  });
+
+  it('is not known while workers are waited for, and the same as before when they have come', () => {
+    const pace = new Pace();
+    for (let second = 0; second <= 100; second++) pace.turn(10 * second, 1000 * second);
+    pace.turn(1000, 101_000, true);
+    expect(pace.secondsFor(50, 101_000)).toBeUndefined();
+    pace.turn(1000, 500_000);
+    pace.turn(1010, 501_000);
+    expect(pace.secondsFor(50, 501_000)).toBeCloseTo(5, 6);
+  });
+});

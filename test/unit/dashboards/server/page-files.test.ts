@@ -1,0 +1,61 @@
+import { createHash } from 'node:crypto';
+import { readFileSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { readPageFiles } from '../../../../dashboards/server/page-files.ts';
+
+const page = readPageFiles();
+const sources = join(import.meta.dirname, '../../../../dashboards/page');
+const text = (path: string) => page.get(path)?.body.toString('utf8') ?? '';
+
+describe('the files of the page', () => {
+  test('are a fixed list: whatever else is asked for is not there', () => {
+    expect(page.get('/')?.type).toBe('text/html; charset=utf-8');
+    const paths = [
+      '',
+      '/index.html',
+      '/../package.json',
+      '/main.ts',
+      '/page/main.js',
+      '/%2e%2e/run.json',
+      '/constructor',
+    ];
+    for (const path of paths) expect(page.get(path), path).toBeUndefined();
+  });
+
+  test('hold everything that the page asks for', () => {
+    const asked = [...text('/').matchAll(/(?:src|href|"uplot":) ?=?"([^"#]+)"/g)].map(([, path]) => path);
+    expect(asked.length).toBeGreaterThanOrEqual(5);
+    for (const path of asked) expect(page.get(path ?? ''), path).toBeDefined();
+    for (const name of readdirSync(sources).filter((name) => name.endsWith('.ts'))) {
+      const script = text(`/${name.replace(/ts$/, 'js')}`);
+      expect(script, name).not.toBe('');
+      for (const [, path] of script.matchAll(/from '\.(\/[^']+)'/g))
+        expect(page.get(path ?? ''), path).toBeDefined();
+    }
+  });
+
+  test('come with a policy that lets in nothing but themselves, and the import map by its digest', () => {
+    const inline = [...text('/').matchAll(/<script(?! type="module")[^>]*>([^]*?)<\/script>/g)];
+    expect(inline).toHaveLength(1);
+    const digest = createHash('sha256')
+      .update(inline[0]?.[1] ?? '')
+      .digest('base64');
+    const policy = page.headers['Content-Security-Policy'] ?? '';
+    expect(policy).toContain("default-src 'none'");
+    expect(policy).toContain(`script-src 'self' 'sha256-${digest}';`);
+    expect(policy).not.toMatch(/unsafe|\*|http/);
+    for (const name of ['frame-ancestors', 'base-uri', 'form-action'])
+      expect(policy).toContain(`${name} 'none'`);
+    expect(page.headers['X-Content-Type-Options']).toBe('nosniff');
+  });
+
+  test('make no markup of text and hold no inline style or handler', () => {
+    const banned = /innerHTML|outerHTML|insertAdjacentHTML|document\.write|DOMParser|eval\(/;
+    for (const name of readdirSync(sources)) {
+      const source = readFileSync(join(sources, name), 'utf8');
+      expect(banned.test(source), name).toBe(false);
+    }
+    expect(text('/')).not.toMatch(/ style=| on[a-z]+=/);
+  });
+});

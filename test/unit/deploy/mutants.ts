@@ -1,0 +1,53 @@
+import { json, parseManifests, type Json, type Manifest } from '../../fixtures/deploy/kustomize.ts';
+import { schemaProblems } from './kubernetes-schema.ts';
+
+/** The manifests with this text changed, once for each place where it stands. */
+export function replacements(manifests: readonly Manifest[], right: string, wrong: string): Manifest[][] {
+  const parts = JSON.stringify(manifests).split(right);
+  return parts.slice(1).map((_, at) => {
+    const [before, after] = [parts.slice(0, at + 1).join(right), parts.slice(at + 1).join(right)];
+    return manifestsIn(`${before}${wrong}${after}`);
+  });
+}
+
+/** Maps whose keys are anybody's. */
+const free = new Set(['labels', 'data', 'selector', 'limits', 'requests']);
+
+/** Each field of a manifest that could have another name without Kubernetes' types saying anything, and how many were tried. */
+export function unnoticed(manifest: Manifest): { tried: number; fields: string[] } {
+  const renamed = [...renamings(json.parse(manifest), '')];
+  const fields = renamed.filter(({ changed }) => isTaken(changed)).map(({ at }) => at);
+  return { tried: renamed.length, fields };
+}
+
+function* renamings(value: Json, at: string): Generator<{ at: string; changed: Json }> {
+  if (typeof value !== 'object' || value === null) return;
+  if (Array.isArray(value)) {
+    for (const [index, item] of value.entries())
+      for (const inner of renamings(item, `${at}/${index}`))
+        yield { at: inner.at, changed: value.with(index, inner.changed) };
+    return;
+  }
+  for (const [key, field] of Object.entries(value)) {
+    const { [key]: _, ...others } = value;
+    yield { at: `${at}/${key}`, changed: { ...others, [`${key}s`]: field } };
+    if (free.has(key)) continue;
+    for (const inner of renamings(field, `${at}/${key}`))
+      yield { at: inner.at, changed: { ...value, [key]: inner.changed } };
+  }
+}
+
+function isTaken(changed: Json): boolean {
+  try {
+    return manifestsIn(JSON.stringify([changed])).every((each) => schemaProblems(each).length === 0);
+  } catch {
+    // Without a kind or a name it is no manifest at all.
+    return false;
+  }
+}
+
+function manifestsIn(text: string): Manifest[] {
+  const list: unknown = JSON.parse(text);
+  if (!Array.isArray(list)) throw new Error('these are no manifests');
+  return list.flatMap((each) => parseManifests(JSON.stringify(each)));
+}

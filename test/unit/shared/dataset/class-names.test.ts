@@ -1,0 +1,29 @@
+import { describe, expect, it } from 'vitest';
+import { knownClassNames, parseClassNames } from '../../../../shared/dataset/class-names.ts';
+
+describe('class names', () => {
+  it('are one a line, with either line end', () => {
+    expect(parseClassNames('a\nb c\r\nd\n', 'f')).toEqual(['a', 'b c', 'd']);
+    expect(parseClassNames('été\n犬', 'f')).toEqual(['été', '犬']);
+  });
+
+  it.each([
+    ['', /f names 0 classes/],
+    ['only\n', /f names 1 classes/],
+    ['x\n'.repeat(257), /f names 257 classes/],
+    ['a\n\nb', /f, line 2: "" is no class name/],
+    ['a\nb\u001b[2J', /f, line 2/],
+    ['a\nb\u202e', /f, line 2/],
+    [`a\n${'b'.repeat(65)}`, /f, line 2/],
+    ['a\nb\na', /lines 1 and 3 are both "a"/],
+  ])('refuse %j', (text, message) => {
+    expect(() => parseClassNames(text, 'f')).toThrow(message);
+  });
+
+  it('are known for Fashion-MNIST by its labels', () => {
+    const known = knownClassNames('3c21fee794d4e929e970f998d4bd834b9bcc1484fcff27a63c189edbc12937f4');
+    expect(known.name).toBe('Fashion-MNIST');
+    expect(known.classNames).toHaveLength(10);
+    expect(knownClassNames('').classNames.join('')).toBe('0123456789');
+  });
+});

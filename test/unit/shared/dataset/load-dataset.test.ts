@@ -1,0 +1,261 @@
+import { createHash } from 'node:crypto';
+import { spawnSync } from 'node:child_process';
+import { mkdir, mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { loadDataset } from '../../../../shared/dataset/load-dataset.ts';
+import { MNIST_DIGEST } from '../../../../shared/dataset/dataset.ts';
+import { concatenate, imagesFile, labelsFile, tinyBytes, tinyFiles } from '../../../fixtures/idx-files.ts';
+
+let folder: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'mnist-dist-data-'));
+});
+afterEach(() => rm(folder, { recursive: true, force: true }));
+
+async function put(files: Readonly<Record<string, Uint8Array | string>>): Promise<void> {
+  for (const [name, bytes] of Object.entries(files)) await writeFile(join(folder, name), bytes);
+}
+
+function md5(...parts: Uint8Array[]): string {
+  return createHash('md5').update(concatenate(parts)).digest('hex');
+}
+
+describe('the embedded MNIST', () => {
+  it('is the real one: published MD5s and first labels', async () => {
+    const { bytes, digest, name, rows, columns, classNames, train, test } = await loadDataset(undefined);
+    expect({ digest, name, rows, columns }).toEqual({
+      digest: MNIST_DIGEST,
+      name: 'MNIST',
+      rows: 28,
+      columns: 28,
+    });
+    expect([train.samples, test.samples, classNames.join('')]).toEqual([60_000, 10_000, '0123456789']);
+    expect([...train.labels.subarray(0, 5)]).toEqual([5, 0, 4, 1, 9]);
+    expect([...test.labels.subarray(0, 5)]).toEqual([7, 2, 1, 0, 4]);
+    const ends = [47_040_016, 47_100_024, 54_940_040, 54_950_048];
+    const parts = ends.map((end, i) => bytes.subarray(ends[i - 1] ?? 0, end));
+    expect(bytes).toHaveLength(54_950_048);
+    expect(parts.map((part) => md5(part))).toEqual([
+      '6bbc9ace898e44ae57da46a324031adb',
+      'a25bea736e30d166cdddb491f175f624',
+      '2646ac647ad5339dbf082846283269ea',
+      '27ae3e4e09519cfbb04c329615203637',
+    ]);
+  });
+});
+
+const image = 'train-images-idx3-ubyte';
+const whole = tinyFiles[image];
+
+describe('a folder', () => {
+  it('is loaded plain, zipped or mixed, to the same bytes', async () => {
+    await put(tinyFiles);
+    const plain = await loadDataset(folder);
+    expect(Buffer.compare(plain.bytes, tinyBytes)).toBe(0);
+    for (const name of ['train-images-idx3-ubyte', 't10k-labels-idx1-ubyte'] as const) {
+      await rm(join(folder, name));
+      await put({ [`${name}.gz`]: gzipSync(tinyFiles[name]) });
+    }
+    expect(await loadDataset(folder)).toEqual(plain);
+  });
+
+  const dotted = (name: string) => name.replace('-idx', '.idx');
+  const emnist = (name: string) => `emnist-letters-${name.replace('t10k', 'test')}`;
+  it.each<[string, (name: string) => string]>([
+    ['dots for dashes', dotted],
+    ["EMNIST's names", emnist],
+    ["EMNIST's names, packed", (name) => `${emnist(name)}.gz`],
+    ['a plain file that is called .gz', (name) => `${name}.gz`],
+    ['a folder with the name of each file', (name) => join(name, name)],
+    ['a folder with the name of each file, dots inside', (name) => join(name, dotted(name))],
+  ])('is loaded with %s', async (_what, rename) => {
+    const entries = Object.entries(tinyFiles).map(([name, bytes]) => [rename(name), bytes] as const);
+    for (const [name] of entries) await mkdir(join(folder, name, '..'), { recursive: true });
+    await put(Object.fromEntries(entries));
+    expect(Buffer.compare((await loadDataset(folder)).bytes, tinyBytes)).toBe(0);
+  });
+
+  it('is loaded where a file is gzip and its name does not say so, and through links', async () => {
+    await put(Object.fromEntries(Object.entries(tinyFiles).map(([name, file]) => [name, gzipSync(file)])));
+    await rename(join(folder, image), join(folder, 'elsewhere'));
+    await symlink('elsewhere', join(folder, image));
+    expect(Buffer.compare((await loadDataset(folder)).bytes, tinyBytes)).toBe(0);
+  });
+
+  it('may hold a file twice, but not two that differ', async () => {
+    await put({ ...tinyFiles, [dotted(image)]: whole, [`${image}.gz`]: gzipSync(whole) });
+    expect(Buffer.compare((await loadDataset(folder)).bytes, tinyBytes)).toBe(0);
+    for (const other of [imagesFile(3, 2, 3, (i) => i + 1), whole.subarray(0, -1), [...whole, 0]]) {
+      await put({ [`${image}.gz`]: gzipSync(Uint8Array.from(other)) });
+      await expect(loadDataset(folder)).rejects.toMatchObject({
+        code: 'DATA',
+        message: expect.stringMatching(new RegExp(`${image} and .*${image}.gz hold different bytes`)),
+      });
+    }
+  });
+
+  it('is loaded without the files that macOS puts beside each', async () => {
+    await put({ ...tinyFiles, [`._${image}`]: 'not a picture', '.DS_Store': '' });
+    expect((await loadDataset(folder)).train.samples).toBeGreaterThan(0);
+  });
+
+  it('is refused with the files of several datasets, which are named', async () => {
+    await put({ ...tinyFiles, [emnist(image)]: whole });
+    const named = expect.stringContaining(`several datasets: ${emnist(image)}, t10k-images`);
+    await expect(loadDataset(folder)).rejects.toMatchObject({ code: 'DATA', message: named });
+  });
+
+  it('is not waited for where a file is a pipe, a device or a folder', async () => {
+    await put(tinyFiles);
+    for (const name of [image, 'labels.txt']) {
+      await rm(join(folder, name), { force: true });
+      for (const make of [
+        () => Promise.resolve(spawnSync('mkfifo', [join(folder, name)])),
+        () => symlink('/dev/zero', join(folder, name)),
+      ]) {
+        await make();
+        await expect(loadDataset(folder)).rejects.toMatchObject({
+          code: 'DATA',
+          message: expect.stringContaining(name),
+        });
+        await rm(join(folder, name));
+      }
+      await put(tinyFiles);
+    }
+  });
+
+  it.each<[string, string | Uint8Array]>([
+    ['blank lines at its end', 'one\ntwo\nthree\n\n  \n'],
+    ['a byte order mark and CRLF', '\ufeffone\r\ntwo\r\nthree\r\n\r\n'],
+    ['CR', 'one\rtwo\rthree'],
+    ['UTF-16', Buffer.from('\ufeffone\r\ntwo\r\nthree\r\n', 'utf16le')],
+  ])('may name its classes with %s', async (_what, labels) => {
+    const few = {
+      'train-labels-idx1-ubyte': labelsFile([0, 1, 2]),
+      't10k-labels-idx1-ubyte': labelsFile([1, 2]),
+    };
+    await put({ ...tinyFiles, ...few, 'labels.txt': labels });
+    expect((await loadDataset(folder)).classNames).toEqual(['one', 'two', 'three']);
+  });
+
+  it('may name its classes', async () => {
+    const names = Array.from({ length: 12 }, (_, i) => `kind ${i}`);
+    await put({
+      ...tinyFiles,
+      't10k-labels-idx1-ubyte': labelsFile([11, 10]),
+      'labels.txt': `${names.join('\n')}\n`,
+    });
+    expect((await loadDataset(folder)).classNames).toEqual(names);
+  });
+
+  it.each<[string, Readonly<Record<string, Uint8Array | string>>, string]>([
+    ['a truncated file', { [image]: whole.subarray(0, 20) }, `${image} is truncated`],
+    ['trailing bytes', { [image]: concatenate([whole, Uint8Array.of(0)]) }, `${image} has trailing bytes`],
+    ['swapped files', { [image]: tinyFiles['train-labels-idx1-ubyte'] }, `${image} holds labels`],
+    [
+      'a wrong magic number',
+      { [image]: Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8) },
+      `${image} begins with the magic number 0x01020304`,
+    ],
+    [
+      'counts that differ',
+      { [image]: imagesFile(4, 2, 3) },
+      `${image} holds 4 images, but train-labels-idx1-ubyte 3 labels`,
+    ],
+    [
+      'a label out of range',
+      { 't10k-labels-idx1-ubyte': labelsFile([1, 77]) },
+      't10k-labels-idx1-ubyte: label 1 is 77',
+    ],
+    ['a bad labels.txt', { 'labels.txt': 'a\n\nb\n' }, 'labels.txt, line 2'],
+    ['a huge labels.txt', { 'labels.txt': 'a'.repeat(70_000) }, '65536 are allowed (MAX_LABELS_FILE_BYTES)'],
+    [
+      'a labels.txt in another encoding',
+      { 'labels.txt': Buffer.from('é\nü\n', 'latin1') },
+      'not text in UTF-8',
+    ],
+    ['a zip archive', { [image]: Buffer.from('PK\u0003\u0004 and more') }, 'magic number 0x504b0304'],
+    ['gzip in gzip', { [image]: gzipSync(gzipSync(whole)) }, 'magic number 0x1f8b'],
+  ])('is refused for %s, by the path of the file', async (_what, change, message) => {
+    await put({ ...tinyFiles, ...change });
+    await expect(loadDataset(folder)).rejects.toMatchObject({
+      code: 'DATA',
+      message: expect.stringContaining(message),
+    });
+  });
+
+  it('is refused when a gzip file is cut or damaged', async () => {
+    const packed = gzipSync(whole);
+    await put({ ...tinyFiles });
+    await rm(join(folder, image));
+    for (const bytes of [
+      packed.subarray(0, packed.length - 5),
+      Buffer.from('no gzip'),
+      packed.subarray(0, 0),
+    ]) {
+      await put({ [`${image}.gz`]: bytes });
+      await expect(loadDataset(folder)).rejects.toMatchObject({
+        code: 'DATA',
+        message: expect.stringContaining(`${image}.gz`),
+      });
+    }
+  });
+
+  it('is refused when a file is missing or no file, or the folder is none', async () => {
+    await expect(loadDataset(join(folder, 'none'))).rejects.toMatchObject({
+      code: 'DATA',
+      message: expect.stringContaining('none does not exist'),
+    });
+    await put({ x: 'x' });
+    await expect(loadDataset(join(folder, 'x'))).rejects.toMatchObject({
+      code: 'DATA',
+      message: expect.stringContaining('is not a folder'),
+    });
+    await expect(loadDataset(folder)).rejects.toMatchObject({
+      message: expect.stringContaining(`holds no ${image}`),
+    });
+    await put(tinyFiles);
+    await rm(join(folder, image));
+    await mkdir(join(folder, image));
+    await expect(loadDataset(folder)).rejects.toMatchObject({
+      message: expect.stringContaining(`holds no ${image}`),
+    });
+  });
+
+  it('is refused when a gzip file has more or less than its header says, and no more is unpacked', async () => {
+    await put(tinyFiles);
+    await rm(join(folder, image));
+    const zeros = gzipSync(Buffer.alloc(2 ** 24));
+    const gigabyte = Buffer.concat([gzipSync(whole), ...Array<Buffer>(64).fill(zeros)]);
+    const before = process.resourceUsage().maxRSS;
+    for (const [bytes, what] of [
+      [gigabyte, 'has trailing bytes'],
+      [gzipSync(whole.subarray(0, -1)), 'is truncated'],
+    ] as const) {
+      await put({ [`${image}.gz`]: bytes });
+      await expect(loadDataset(folder)).rejects.toMatchObject({
+        code: 'DATA',
+        message: expect.stringContaining(`${image}.gz ${what}`),
+      });
+    }
+    // In KiB: a tenth of what it would unpack to.
+    expect(process.resourceUsage().maxRSS - before).toBeLessThan((2 ** 30 / 1024) * 0.1);
+  });
+
+  it('is refused above the limit, before a gzip bomb is unpacked', async () => {
+    await put(tinyFiles);
+    await expect(loadDataset(folder, { maxBytes: tinyBytes.length })).resolves.toBeDefined();
+    await expect(loadDataset(folder, { maxBytes: tinyBytes.length - 1 })).rejects.toMatchObject({
+      code: 'LIMIT',
+    });
+    await rm(join(folder, image));
+    await put({ [`${image}.gz`]: gzipSync(imagesFile(10_000, 28, 28).subarray(0, 1000)) });
+    await expect(loadDataset(folder, { maxBytes: 1_000_000 })).rejects.toMatchObject({
+      code: 'LIMIT',
+      message: expect.stringContaining('1000000 are allowed'),
+    });
+  });
+});

@@ -1,0 +1,95 @@
+import { cpSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { storeDataset } from '../../../../shared/dataset/dataset-cache.ts';
+import { datasetOfRun, loadOwnDataset, type OwnDataset } from '../../../../shared/dataset/own-dataset.ts';
+import { datasetDigest, MNIST_DIGEST } from '../../../../shared/dataset/dataset.ts';
+import { temporaryFolder } from '../../../fixtures/processes.ts';
+import { imagesFile, tinyBytes, tinyFiles } from '../../../fixtures/idx-files.ts';
+import { sampleRun } from '../../../fixtures/run-record.ts';
+
+const digest = datasetDigest(tinyBytes);
+const names = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j'];
+
+let folder: string;
+let data: string;
+let own: OwnDataset;
+afterEach(() => vi.unstubAllEnvs());
+beforeEach(() => {
+  folder = temporaryFolder();
+  data = join(folder, 'data');
+  mkdirSync(data);
+  for (const [name, bytes] of Object.entries(tinyFiles)) writeFileSync(join(data, name), bytes);
+  writeFileSync(join(data, 'labels.txt'), names.join('\n'));
+  vi.stubEnv('MNIST_DIST_CACHE', join(folder, 'cache'));
+  const { configuration, dataset } = sampleRun;
+  own = datasetOfRun('runs/letters', {
+    ...sampleRun,
+    configuration: { ...configuration, dataset: digest },
+    dataset: { ...dataset, sha256: digest, class_names: names },
+    launch: { data },
+  });
+});
+
+test("a run's dataset is found where it was, with the names that the run has", async () => {
+  expect(await loadOwnDataset(own, undefined)).toMatchObject({ digest, classNames: names });
+  rmSync(join(data, 'labels.txt'));
+  expect(await loadOwnDataset(own, undefined)).toMatchObject({ digest, classNames: names });
+});
+
+test('else it is found in the cache, by its digest', async () => {
+  await storeDataset(digest, tinyBytes);
+  rmSync(data, { recursive: true });
+  expect(await loadOwnDataset(own, undefined)).toMatchObject({ digest, classNames: names });
+  const unknown = { ...own, folder: undefined, classNames: undefined };
+  expect((await loadOwnDataset(unknown, undefined)).classNames).toEqual(Array.from('0123456789'));
+  // Another dataset lies in the folder now.
+  mkdirSync(data);
+  for (const [name, bytes] of Object.entries(tinyFiles)) writeFileSync(join(data, name), bytes);
+  writeFileSync(
+    join(data, 'train-images-idx3-ubyte'),
+    imagesFile(3, 2, 3, () => 9),
+  );
+  expect(await loadOwnDataset(own, undefined)).toMatchObject({ digest });
+});
+
+test('else it is refused, and both digests and the option are named', async () => {
+  const moved = join(folder, 'moved');
+  renameSync(data, moved);
+  await expect(loadOwnDataset(own, undefined, { otherwise: 'or else' })).rejects.toMatchObject({
+    code: 'DATA',
+    message: expect.stringMatching(
+      new RegExp(
+        `runs/letters .*${digest.slice(0, 16)}.*${data} does not exist.*${MNIST_DIGEST.slice(0, 16)}`,
+      ),
+    ),
+    fix: expect.stringContaining('--data DIR, or else'),
+  });
+  expect(await loadOwnDataset(own, moved)).toMatchObject({ digest });
+  // Another one lies there now, or is given.
+  cpSync(moved, data, { recursive: true });
+  const images = imagesFile(3, 2, 3, () => 9);
+  writeFileSync(join(data, 'train-images-idx3-ubyte'), images);
+  const other = datasetDigest(Buffer.concat([images, tinyBytes.subarray(images.length)])).slice(0, 16);
+  const both = new RegExp(`${digest.slice(0, 16)}.*${other}`);
+  for (const given of [undefined, data])
+    await expect(loadOwnDataset(own, given, { code: 'NOT_REPLAYABLE' })).rejects.toMatchObject({
+      code: 'NOT_REPLAYABLE',
+      message: expect.stringMatching(both),
+    });
+});
+
+test('a run of the MNIST of the package needs no folder', async () => {
+  const mnist = datasetOfRun('runs/r', {
+    ...sampleRun,
+    configuration: { ...sampleRun.configuration, dataset: MNIST_DIGEST },
+    dataset: { ...sampleRun.dataset, sha256: MNIST_DIGEST, class_names: names },
+    launch: { data: '/nowhere' },
+  });
+  expect(await loadOwnDataset(mnist, undefined)).toMatchObject({ digest: MNIST_DIGEST, classNames: names });
+});
+
+test('a run of an older mnist-dist says nothing of the folder, and a relative one is not believed', () => {
+  for (const launch of [{}, { data: null }, { data: '../data' }])
+    expect(datasetOfRun('r', { ...sampleRun, launch }).folder).toBeUndefined();
+});

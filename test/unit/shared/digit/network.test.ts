@@ -1,0 +1,113 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { parameterCount } from '../../../../shared/arithmetic/model-shape.ts';
+import { probabilities, weightCount } from '../../../../shared/digit/network.ts';
+import { WeightSource } from '../../../../dashboards/page/weights.ts';
+
+const widths = fc.integer({ min: 1, max: 6 });
+const models = fc.record({
+  ...{ inputs: widths, hidden: fc.array(widths, { maxLength: 3 }), classes: fc.integer({ min: 2, max: 5 }) },
+});
+
+describe('the forward pass', () => {
+  test('gives what matrices, written down naively, give', () => {
+    fc.assert(
+      fc.property(models, fc.infiniteStream(fc.float({ min: -2, max: 2, noNaN: true })), (model, numbers) => {
+        const weights = Float32Array.from({ length: weightCount(model) }, () => numbers.next().value ?? 0);
+        const picture = Float32Array.from({ length: model.inputs }, () =>
+          Math.abs(numbers.next().value ?? 0),
+        );
+        const found = probabilities(model, weights, picture);
+        const expected = naive([model.inputs, ...model.hidden, model.classes], weights, picture);
+        expect(found).toHaveLength(model.classes);
+        for (const [index, value] of expected.entries()) expect(found[index]).toBeCloseTo(value, 9);
+      }),
+    );
+  });
+
+  test('counts weights as the rest of the program does', () => {
+    fc.assert(
+      fc.property(models, (model) => {
+        expect(weightCount(model)).toBe(parameterCount(model));
+      }),
+    );
+    expect(weightCount({ inputs: 784, hidden: [128], classes: 10 })).toBe(101_770);
+  });
+
+  test('bears large logits', () => {
+    const model = { inputs: 1, hidden: [], classes: 2 };
+    expect([...probabilities(model, Float32Array.of(1e4, -1e4, 0, 0), Float32Array.of(1))]).toEqual([1, 0]);
+  });
+
+  test('refuses weights and pictures that do not fit', () => {
+    const model = { inputs: 2, hidden: [2], classes: 2 };
+    const fits = new Float32Array(weightCount(model));
+    expect(() => probabilities(model, fits.subarray(1), new Float32Array(2))).toThrow(RangeError);
+    expect(() => probabilities(model, fits, new Float32Array(3))).toThrow(RangeError);
+  });
+});
+
+describe('weights', () => {
+  test('are asked for once a second at most, however often somebody draws', async () => {
+    let [time, asked] = [0, 0];
+    const load = async () => ({ step: ++asked, values: new Float32Array(1) });
+    const source = new WeightSource(load, () => time);
+    for (; time <= 3500; time += 10) await source.refresh();
+    expect(asked).toBe(4);
+    expect(source.current?.step).toBe(4);
+  });
+
+  test('are not asked for again while an answer is on its way', async () => {
+    let time = 0;
+    const answers: (() => void)[] = [];
+    const load = () => new Promise<undefined>((resolve) => answers.push(() => resolve(undefined)));
+    const source = new WeightSource(load, () => time);
+    const first = source.refresh();
+    time = 5000;
+    const second = source.refresh();
+    expect(answers).toHaveLength(1);
+    answers[0]?.();
+    await Promise.all([first, second]);
+  });
+
+  test('stay as they were when nobody answers, and for good once the run is over', async () => {
+    let [time, asked, isGone] = [0, 0, false];
+    const load = async () => {
+      asked += 1;
+      if (isGone) throw new Error('nobody is there');
+      return { step: asked, values: new Float32Array(1) };
+    };
+    const source = new WeightSource(load, () => time);
+    await source.refresh();
+    isGone = true;
+    time = 2000;
+    await source.refresh();
+    expect([asked, source.current?.step]).toEqual([2, 1]);
+    isGone = false;
+    time = 2100;
+    await source.finish();
+    expect([asked, source.current?.step]).toEqual([3, 3]);
+    time = 9000;
+    await source.refresh();
+    expect(asked).toBe(3);
+  });
+});
+
+/** Entry by entry: y[j] = b[j] + sum over i of x[i] K[i][j]. */
+function naive(widths: readonly number[], weights: Float32Array, picture: Float32Array): number[] {
+  let values = [...picture];
+  let at = 0;
+  for (let layer = 1; layer < widths.length; layer++) {
+    const [inputs, units] = [widths[layer - 1] ?? 0, widths[layer] ?? 0];
+    const kernel = Array.from({ length: inputs }, () =>
+      Array.from({ length: units }, () => weights[at++] ?? 0),
+    );
+    const next = Array.from({ length: units }, () => weights[at++] ?? 0).map((bias, unit) =>
+      values.reduce((sum, value, input) => sum + value * (kernel[input]?.[unit] ?? 0), bias),
+    );
+    values = layer === widths.length - 1 ? next : next.map((value) => (value > 0 ? value : 0));
+  }
+  const largest = Math.max(...values);
+  const powers = values.map((value) => Math.exp(value - largest));
+  return powers.map((power) => power / powers.reduce((a, b) => a + b, 0));
+}

@@ -1,0 +1,96 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { drawingOf } from '../../../../shared/digit/read-drawing.ts';
+import { Ink } from '../../../../dashboards/page/ink.ts';
+import { normalise } from '../../../../shared/digit/normalise.ts';
+
+const SIDE = 70;
+type Colour = readonly [number, number, number];
+const colour = fc.tuple(fc.nat(255), fc.nat(255), fc.nat(255));
+const distance = (a: Colour, b: Colour) => Math.hypot(...a.map((value, i) => value - (b[i] ?? 0)));
+
+/** A seven, as somebody draws it on the page. */
+const seven = new Ink(SIDE);
+seven.stroke(20, 15, 50, 15, 3);
+seven.stroke(50, 15, 30, 58, 3);
+
+function painted(ink: Colour, paper: Colour, noise: (at: number) => number = () => 0) {
+  const bytes = new Uint8Array(SIDE * SIDE * 4);
+  for (const [at, share] of seven.cells.entries()) {
+    for (const channel of [0, 1, 2] as const) {
+      const mixed = paper[channel] + share * (ink[channel] - paper[channel]);
+      bytes[at * 4 + channel] = Math.min(255, Math.max(0, Math.round(mixed + noise(at))));
+    }
+    bytes[at * 4 + 3] = 255;
+  }
+  return { rows: SIDE, columns: SIDE, bytes };
+}
+
+/** How far two pictures are apart at most. */
+function apart(a: Float32Array, b: Float32Array): number {
+  expect(a).toHaveLength(b.length);
+  return a.reduce((most, value, at) => Math.max(most, Math.abs(value - (b[at] ?? 9))), 0);
+}
+
+describe('what is drawn', () => {
+  test('is what the page would see, in whatever colour on whatever paper', () => {
+    fc.assert(
+      fc.property(colour, colour, (ink, paper) => {
+        fc.pre(distance(ink, paper) >= 60);
+        const found = drawingOf(painted(ink, paper));
+        expect(found).toMatchObject({ rows: SIDE, columns: SIDE });
+        // A byte of rounding in a way of sixty.
+        expect(apart(found?.pixels ?? new Float32Array(0), seven.cells)).toBeLessThan(1 / 30);
+      }),
+    );
+  });
+
+  test('is the same picture for the model as on the page', () => {
+    const here = { rows: SIDE, columns: SIDE, pixels: seven.cells };
+    for (const [ink, paper] of [
+      [
+        [0, 0, 0],
+        [255, 255, 255],
+      ],
+      [
+        [255, 255, 255],
+        [0, 0, 0],
+      ],
+    ] as const) {
+      const found = drawingOf(painted(ink, paper));
+      if (found === undefined) throw new Error('it is not blank');
+      const [mine, its] = [normalise(found, 28, 28), normalise(here, 28, 28)];
+      expect(apart(mine.pixels, its.pixels)).toBeLessThan(1 / 100);
+    }
+  });
+
+  test('stands on white where it is transparent, or on black where more of it is seen there', () => {
+    for (const ink of [
+      [0, 0, 0],
+      [255, 255, 255],
+      [255, 255, 0],
+      [200, 0, 0],
+    ] as const) {
+      const { bytes } = painted(ink, ink);
+      for (const [at, share] of seven.cells.entries()) bytes[at * 4 + 3] = Math.round(255 * share);
+      const found = drawingOf({ rows: SIDE, columns: SIDE, bytes });
+      expect(apart(found?.pixels ?? new Float32Array(0), seven.cells)).toBeLessThan(1 / 30);
+    }
+  });
+
+  test('is not the paper, though it is uneven', () => {
+    const noisy = painted([40, 40, 60], [210, 205, 200], (at) => ((at * 7919) % 17) - 8);
+    const found = drawingOf(noisy);
+    for (const [at, share] of seven.cells.entries()) {
+      if (share === 0) expect(found?.pixels[at]).toBe(0);
+      if (share === 1) expect(found?.pixels[at]).toBeGreaterThan(0.8);
+    }
+  });
+
+  test('is nothing where all is of one colour, or almost', () => {
+    expect(drawingOf(painted([9, 9, 9], [9, 9, 9]))).toBeUndefined();
+    expect(drawingOf(painted([9, 9, 9], [14, 14, 14]))).toBeUndefined();
+    expect(drawingOf({ rows: 1, columns: 1, bytes: Uint8Array.of(1, 2, 3, 255) })).toBeUndefined();
+    expect(drawingOf({ rows: 2, columns: 1, bytes: new Uint8Array(8) })).toBeUndefined();
+  });
+});

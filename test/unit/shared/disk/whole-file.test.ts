@@ -1,0 +1,56 @@
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { makeDirectories, writeWhole } from '../../../../shared/disk/whole-file.ts';
+
+let folder: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'mnist-dist-whole-'));
+});
+afterEach(() => rm(folder, { recursive: true, force: true }));
+
+describe('writeWhole', () => {
+  it('writes and replaces a file, and leaves nothing beside it', async () => {
+    await writeWhole(join(folder, 'a'), 'first');
+    await writeWhole(join(folder, 'a'), Uint8Array.of(0x32));
+    expect(await readFile(join(folder, 'a'), 'utf8')).toBe('2');
+    expect(await readdir(folder)).toEqual(['a']);
+  });
+
+  it('shows every reader one of the two texts, whole', async () => {
+    const texts = ['a'.repeat(1_000_000), 'b'.repeat(1_000_000)];
+    const path = join(folder, 'a');
+    await writeWhole(path, texts[0] ?? '');
+    const writing = Promise.all([1, 0, 1, 0].map((i) => writeWhole(path, texts[i] ?? '')));
+    let done = false;
+    void writing.then(() => (done = true));
+    while (!done) expect(texts.includes(await readFile(path, 'utf8'))).toBe(true);
+    await writing;
+  });
+
+  it('names the file it could not write, keeps the old one and removes the new one', async () => {
+    await expect(writeWhole(join(folder, 'none', 'a'), 'x')).rejects.toMatchObject({
+      code: 'DISK',
+      message: expect.stringContaining(join(folder, 'none', 'a')),
+    });
+    await mkdir(join(folder, 'b'));
+    await expect(writeWhole(join(folder, 'b'), 'x')).rejects.toMatchObject({ code: 'DISK' });
+    expect(await readdir(folder)).toEqual(['b']);
+  });
+});
+
+describe('makeDirectories', () => {
+  it('makes those it lies in, and says whether it is new', async () => {
+    expect(await makeDirectories(join(folder, 'a', 'b'))).toBe(true);
+    expect(await makeDirectories(join(folder, 'a', 'b'))).toBe(false);
+  });
+
+  it('names the folder that can be neither made nor entered', async () => {
+    await symlink(join(folder, 'not-mounted', 'runs'), join(folder, 'runs'));
+    await expect(makeDirectories(join(folder, 'runs', 'a', 'b'))).rejects.toMatchObject({
+      code: 'DISK',
+      message: expect.stringContaining(join(folder, 'runs', 'a')),
+    });
+  });
+});

@@ -1,0 +1,58 @@
+import { createHash } from 'node:crypto';
+import { describe, expect, it } from 'vitest';
+import { Chain, firstLink } from '../../../../shared/files/chain.ts';
+import { sampleConfiguration } from '../../../fixtures/configuration.ts';
+
+/** The documented bytes, written out by hand. */
+function linkOf(previous: string, fields: string): string {
+  return createHash('sha256')
+    .update(Buffer.from(previous + fields, 'hex'))
+    .digest('hex');
+}
+
+describe('the chain', () => {
+  it('begins with arithmetic and configuration', () => {
+    const text =
+      `arithmetic 1\n{"batch_size":32,"beta1":0.9,"beta2":0.999,"dataset":"${'ab'.repeat(32)}","dropout":0.2,` +
+      '"epsilon":1e-7,"learning_rate":0.001,"model":{"classes":10,"hidden":[128],"inputs":784},"seed":1,' +
+      '"test_samples":10000,"train_samples":60000,"virtual_shards":4}';
+    expect(firstLink(sampleConfiguration)).toBe(createHash('sha256').update(text).digest('hex'));
+    expect(firstLink({ ...sampleConfiguration, seed: 2 })).not.toBe(firstLink(sampleConfiguration));
+    // A run that is prolonged keeps its chain.
+    expect(firstLink({ ...sampleConfiguration, epochs: 9, steps: 7 })).toBe(firstLink(sampleConfiguration));
+  });
+
+  it('hashes the documented bytes', () => {
+    const chain = new Chain('11'.repeat(32));
+    // 1.5 is 0x3fc00000, -2 is 0xc0000000; all words little-endian.
+    const first = chain.add({ step: 1, samples: 32, loss: 1.5, correct: 3, weights: 0x0102030405060708n });
+    expect(first).toBe(
+      linkOf('11'.repeat(32), '01000000' + '20000000' + '0000c03f' + '03000000' + '0807060504030201'),
+    );
+    const second = chain.add({
+      step: 258,
+      samples: 2 ** 31,
+      loss: -2,
+      correct: 65_536,
+      weights: 0xffffffffffffffffn,
+    });
+    expect(second).toBe(
+      linkOf(first, '02010000' + '00000080' + '000000c0' + '00000100' + 'ffffffffffffffff'),
+    );
+    expect(chain.link).toBe(second);
+  });
+
+  it('goes on from a link as if it had never stopped', () => {
+    const steps = [1, 2, 3, 4].map((step) => ({
+      step,
+      samples: 8,
+      loss: 1 / step,
+      correct: step,
+      weights: BigInt(step),
+    }));
+    const whole = new Chain(firstLink(sampleConfiguration));
+    const links = steps.map((step) => whole.add(step));
+    const resumed = new Chain(links[1] ?? '');
+    expect(steps.slice(2).map((step) => resumed.add(step))).toEqual(links.slice(2));
+  });
+});

@@ -1,0 +1,42 @@
+import { describe, expect, it } from 'vitest';
+import { decodeFrame, encodeHeader } from '../../../shared/wire/frame.ts';
+import { MAX_GPU_WATTS, MAX_GPUS } from '../../../shared/limits.ts';
+import { parseMessage, workerMessage } from '../../../shared/wire/messages.ts';
+
+const devices = (...gpus: object[]) => ({ kind: 'devices', gpus });
+
+describe('the message about GPUs', () => {
+  it('fits a header with as many GPUs and as long numbers as it may have', () => {
+    const longest = {
+      ...{ utilization: 1 / 3, temperatureCelsius: 1000 / 3, powerWatts: MAX_GPU_WATTS / 3 },
+      ...{ memoryUsedBytes: Number.MAX_SAFE_INTEGER, memorySizeBytes: Number.MAX_SAFE_INTEGER },
+    };
+    const message = devices(...Array.from({ length: MAX_GPUS }, (_, index) => ({ index, ...longest })));
+    const { header } = decodeFrame(encodeHeader(message));
+    expect(parseMessage(workerMessage, header)).toEqual(message);
+  });
+
+  it('leaves out what a driver does not tell', () => {
+    for (const message of [devices(), devices({ index: 0 }), devices({ index: 3, powerWatts: 0 })])
+      expect(parseMessage(workerMessage, decodeFrame(encodeHeader(message)).header)).toEqual(message);
+  });
+
+  it.each<[string, object]>([
+    ['one GPU more than that', devices(...Array.from({ length: MAX_GPUS + 1 }, () => ({ index: 0 })))],
+    ['a GPU without a number', devices({ utilization: 0.5 })],
+    ['a GPU whose number is too high', devices({ index: MAX_GPUS })],
+    ['a GPU with a name', devices({ index: 0, name: 'x' })],
+    ['more use than all', devices({ index: 0, utilization: 1.01 })],
+    ['a power that is not finite', devices({ index: 0, powerWatts: Infinity })],
+    ['a temperature that is no number', devices({ index: 0, temperatureCelsius: NaN })],
+    ['a temperature that nothing has', devices({ index: 0, temperatureCelsius: -300 })],
+    ['less memory than none', devices({ index: 0, memoryUsedBytes: -1 })],
+    ['a text for a number', devices({ index: 0, memorySizeBytes: '1024' })],
+    ['GPUs that are none', { kind: 'devices', gpus: 'all' }],
+    ['no GPUs at all', { kind: 'devices' }],
+  ])('is refused with %s', (_, message) => {
+    expect(() => parseMessage(workerMessage, decodeFrame(encodeHeader(message)).header)).toThrow(
+      expect.objectContaining({ code: 'PROTOCOL' }),
+    );
+  });
+});

@@ -1,0 +1,59 @@
+import { describe, expect, it } from 'vitest';
+import {
+  encodeBefore,
+  encodeHeader,
+  encodePointer,
+  roomBytes,
+  type Tensor,
+} from '../../../../shared/wire/frame.ts';
+import { workerMessage } from '../../../../shared/wire/messages.ts';
+import { receive, type LookUpRoom } from '../../../../shared/wire/receive.ts';
+
+const gradient = { kind: 'gradient', run: 'r', term: 1, step: 1, part: 1, correct: 0, microseconds: 1 };
+const nothingShared: LookUpRoom = () => undefined;
+
+function withBody(header: object): Buffer {
+  return encodeBefore(new Uint8Array(roomBytes(8)), header).bytes;
+}
+
+describe('receive', () => {
+  it('gives a message without a tensor as it is', () => {
+    const { message, tensor } = receive(
+      workerMessage,
+      encodeHeader({ kind: 'heartbeat' }),
+      true,
+      nothingShared,
+    );
+    expect(message).toEqual({ kind: 'heartbeat' });
+    expect(tensor).toBeUndefined();
+  });
+
+  it('gives the tensor of the frame', () => {
+    const { tensor } = receive(workerMessage, withBody(gradient), true, nothingShared);
+    expect(tensor?.byteLength).toBe(8);
+  });
+
+  it('looks up a tensor in shared memory by its room and checksum', () => {
+    const asked: unknown[] = [];
+    const found: Tensor = { byteLength: 8, checksum: 5n, copyTo: () => true, isStale: () => false };
+    const lookUp: LookUpRoom = (...of) => {
+      asked.push(of);
+      return found;
+    };
+    const { tensor } = receive(workerMessage, encodePointer({ ...gradient, room: 3 }, 5n), true, lookUp);
+    expect(tensor).toBe(found);
+    expect(asked).toEqual([[3, 5n]]);
+  });
+
+  it.each([
+    ['a text message', Buffer.from('{}'), false, /text message/],
+    ['a message in pieces', [Buffer.from('{}')], true, /text message/],
+    ['a result without its body', encodeHeader(gradient), true, /without its body/],
+    ['a body nobody asked for', withBody({ kind: 'heartbeat' }), true, /with a body/],
+    ['a room where nothing is shared', encodePointer({ ...gradient, room: 0 }, 5n), true, /not shared/],
+    ['a room and a body', withBody({ ...gradient, room: 0 }), true, /not shared/],
+    ['a message of the other side', encodeHeader({ kind: 'welcome' }), true, /breaks the contract/],
+  ])('refuses %s', (_, data, isBinary, says) => {
+    expect(() => receive(workerMessage, data, isBinary, nothingShared)).toThrow(says);
+  });
+});

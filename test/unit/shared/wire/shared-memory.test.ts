@@ -1,0 +1,113 @@
+import { closeSync, ftruncateSync, openSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { MAX_SHARED_MEMORY_BYTES, SHARED_MEMORY_ROOMS } from '../../../../shared/limits.ts';
+import { PeerMemory, SharedMemory } from '../../../../shared/wire/shared-memory.ts';
+import { HostMemory } from '../../../../worker/host-memory.ts';
+
+const BYTES = 10_000;
+
+function share(): SharedMemory {
+  const memory = new SharedMemory(BYTES);
+  onTestFinished(() => memory.close());
+  return memory;
+}
+
+function peerOf(memory: SharedMemory): PeerMemory {
+  const peer = new PeerMemory(memory.address, BYTES);
+  onTestFinished(() => peer.close());
+  return peer;
+}
+
+describe.skipIf(process.platform !== 'linux')('shared memory', () => {
+  it('keeps every room apart from the others', () => {
+    const memory = share();
+    const peer = peerOf(memory);
+    for (let room = 0; room < SHARED_MEMORY_ROOMS; room++)
+      memory.write(room, new Uint8Array(BYTES).fill(room + 1), 7n);
+    for (let room = 0; room < SHARED_MEMORY_ROOMS; room++) {
+      const read = new Uint8Array(BYTES);
+      const tensor = peer.tensor(room, 7n);
+      expect(tensor).toMatchObject({ byteLength: BYTES, checksum: 7n });
+      expect(tensor.copyTo(read)).toBe(true);
+      expect(read.every((byte) => byte === room + 1)).toBe(true);
+    }
+  });
+
+  it('tells a tensor that was replaced from one that was damaged', () => {
+    const memory = share();
+    const peer = peerOf(memory);
+    const read = new Uint8Array(BYTES);
+    memory.write(2, new Uint8Array(BYTES).fill(1), 11n);
+    const first = peer.tensor(2, 11n);
+    expect(first.isStale()).toBe(false);
+    // The next one is on its way: no byte of it is there yet.
+    expect(() => memory.write(2, new Uint8Array(0), 12n)).not.toThrow();
+    expect(first.copyTo(read)).toBe(true);
+    expect(read.every((byte) => byte === 1)).toBe(true);
+    expect(first.isStale()).toBe(true);
+    memory.write(2, new Uint8Array(BYTES).fill(2), 12n);
+    expect(first.isStale()).toBe(true);
+    const second = peer.tensor(2, 12n);
+    expect(second.isStale()).toBe(false);
+    // Other rooms have stamps of their own.
+    memory.write(1, new Uint8Array(BYTES).fill(3), 13n);
+    memory.write(3, new Uint8Array(BYTES).fill(4), 14n);
+    expect(second.isStale()).toBe(false);
+    peer.close();
+    expect(second.isStale()).toBe(true);
+  });
+
+  it('is not opened with another secret, for another size, or where another file is', () => {
+    const { address } = share();
+    expect(() => new PeerMemory({ ...address, secret: '0'.repeat(64) }, BYTES)).toThrow('of another process');
+    expect(() => new PeerMemory(address, 2 * BYTES)).toThrow(`bytes, not`);
+    const descriptor = openSync(fileURLToPath(import.meta.url), 'r');
+    onTestFinished(() => closeSync(descriptor));
+    expect(() => new PeerMemory({ ...address, descriptor }, BYTES)).toThrow('another file');
+    expect(() => new PeerMemory({ ...address, descriptor: 1_000_000 }, BYTES)).toThrow('ENOENT');
+  });
+
+  it('says so when its owner has cut it short', () => {
+    const memory = share();
+    const peer = peerOf(memory);
+    ftruncateSync(memory.address.descriptor, 5000);
+    expect(peer.tensor(0, 0n).copyTo(new Uint8Array(BYTES))).toBe(false);
+  });
+
+  it('yields nothing after it was closed', () => {
+    const memory = share();
+    const peer = new PeerMemory(memory.address, BYTES);
+    const tensor = peer.tensor(0, 0n);
+    peer.close();
+    peer.close();
+    expect(tensor.copyTo(new Uint8Array(BYTES))).toBe(false);
+  });
+
+  it('is not made beyond its limit', () => {
+    expect(() => new SharedMemory(MAX_SHARED_MEMORY_BYTES)).toThrow('MAX_SHARED_MEMORY_BYTES');
+  });
+});
+
+describe.skipIf(process.platform !== 'linux')("a worker's end", () => {
+  it('puts gradients into rooms once the coordinator used its own, each room once a step', () => {
+    const parameters = 100;
+    const coordinator = new SharedMemory(4 * parameters);
+    onTestFinished(() => coordinator.close());
+    const worker = new HostMemory(coordinator.address, parameters);
+    onTestFinished(() => worker.close());
+    const gradient = new Uint8Array(4 * (parameters + 1)).fill(9);
+    expect(worker.put(gradient, 5n)).toBeUndefined();
+    worker.weights(0, 0n);
+    const rooms = Array.from({ length: SHARED_MEMORY_ROOMS }, () => worker.put(gradient, 5n));
+    expect(rooms).toEqual([0, 1, 2, 3]);
+    expect(worker.put(gradient, 5n)).toBeUndefined();
+    worker.begin();
+    expect(worker.put(gradient, 5n)).toBe(0);
+    const peer = new PeerMemory(worker.address, 4 * (parameters + 1));
+    onTestFinished(() => peer.close());
+    const read = new Uint8Array(4 * (parameters + 1));
+    expect(peer.tensor(3, 0n).copyTo(read)).toBe(true);
+    expect(read).toEqual(gradient);
+  });
+});

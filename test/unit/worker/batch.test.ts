@@ -1,0 +1,107 @@
+import { describe, expect, it } from 'vitest';
+import { createKernels } from '../../../shared/kernels/kernels.ts';
+import { maskRow } from '../../../shared/arithmetic/random.ts';
+import { planStep } from '../../../shared/arithmetic/schedule.ts';
+import type { StepPlan } from '../../../shared/arithmetic/schedule.ts';
+import { batchBytes, createBatchBuilder } from '../../../worker/batch.ts';
+import type { BatchBuilder, BatchShape } from '../../../worker/batch.ts';
+
+const SAMPLES = 50;
+const INPUTS = 6;
+const shape: BatchShape = {
+  model: { inputs: INPUTS, hidden: [5, 3], classes: 10 },
+  ...{ virtualShards: 4, rowsPerShard: 3, seed: 2 ** 40 + 9, dropout: 0.25 },
+};
+// Sample s is the pixels 5s, 5s + 1, ... (modulo 256), and its class is s % 10.
+const images = Uint8Array.from(
+  { length: SAMPLES * INPUTS },
+  (_, i) => 5 * Math.floor(i / INPUTS) + (i % INPUTS),
+);
+const labels = Uint8Array.from({ length: SAMPLES }, (_, s) => s % 10);
+const order = Uint32Array.from({ length: SAMPLES }, (_, i) => (i * 7 + 3) % SAMPLES);
+const schedule = { trainSamples: SAMPLES, batchSize: 12, virtualShards: 4, epochs: 9 };
+
+function builder(): BatchBuilder {
+  return createBatchBuilder(createKernels(batchBytes(shape)), shape, { images, labels });
+}
+
+function sampleOf(plan: StepPlan, row: number): number {
+  return order[plan.start + row] ?? NaN;
+}
+
+describe('a batch', () => {
+  it('holds the rows of its subtree, in the order of the epoch, as float32(pixel / 255)', () => {
+    const plan = planStep(schedule, 2);
+    const batch = builder().build(plan, 3, order);
+    expect([batch.shards, batch.rowsPerShard, batch.labels.length]).toEqual([2, 3, 6]);
+    for (let row = 0; row < 6; row++) {
+      const sample = sampleOf(plan, 6 + row);
+      expect(batch.labels[row]).toBe(sample % 10);
+      expect(batch.scale[row]).toBe(Math.fround(1 / 12));
+      for (let i = 0; i < INPUTS; i++) {
+        expect(batch.inputs[row * INPUTS + i]).toBe(Math.fround((images[sample * INPUTS + i] ?? NaN) / 255));
+      }
+    }
+  });
+
+  it('has the masks of its positions in the global batch, whoever asks for them', () => {
+    const plan = planStep(schedule, 2);
+    for (const [node, first, rows] of [
+      [1, 0, 12],
+      [3, 6, 6],
+      [5, 3, 3],
+    ] as const) {
+      const batch = builder().build(plan, node, order);
+      shape.model.hidden.forEach((units, layer) => {
+        for (let row = 0; row < rows; row++) {
+          const expected = new Float32Array(units);
+          maskRow(expected, { seed: shape.seed, step: 2, position: first + row, layer }, 0.25);
+          expect(batch.masks[layer]?.subarray(row * units, (row + 1) * units)).toEqual(expected);
+        }
+      });
+    }
+  });
+
+  it('is padded where a short batch ends, also where the memory held a full one before', () => {
+    const made = builder();
+    made.build(planStep(schedule, 3), 1, order);
+    // Step 5 has 2 of 12 samples, and the memory of step 3.
+    const plan = planStep(schedule, 5);
+    expect(plan.samples).toBe(2);
+    const batch = made.build(plan, 4, order);
+    expect([...batch.labels]).toEqual([sampleOf(plan, 0) % 10, sampleOf(plan, 1) % 10, -1]);
+    expect([...batch.scale]).toEqual([0.5, 0.5, 0]);
+    expect([...batch.inputs.subarray(2 * INPUTS)]).toEqual([0, 0, 0, 0, 0, 0]);
+  });
+
+  it('is the same, whatever was built before it', () => {
+    const plan = planStep(schedule, 3);
+    const alone = builder().build(plan, 2, order);
+    const used = builder();
+    for (const [step, node] of [
+      [1, 1],
+      [2, 2],
+      [3, 5],
+    ] as const)
+      used.build(planStep(schedule, step), node, order);
+    expect(used.build(plan, 2, order)).toEqual(alone);
+  });
+
+  it('stays while the next step is built', () => {
+    const made = builder();
+    const batch = made.build(planStep(schedule, 1), 1, order);
+    const before = {
+      inputs: batch.inputs.slice(),
+      labels: batch.labels.slice(),
+      mask: batch.masks[0]?.slice(),
+    };
+    made.build(planStep(schedule, 2), 1, order);
+    expect({ inputs: batch.inputs, labels: batch.labels, mask: batch.masks[0] }).toEqual(before);
+  });
+
+  it('has no masks without dropout', () => {
+    const without = { ...shape, dropout: 0 };
+    const made = createBatchBuilder(createKernels(batchBytes(without)), without, { images, labels });
+    expect(made.build(planStep(schedule, 1), 1, order).masks).toEqual([]);
+  });
+});

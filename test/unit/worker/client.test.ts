@@ -1,0 +1,81 @@
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { SHARED_MEMORY_ROOMS } from '../../../shared/limits.ts';
+import type { Computation } from '../../../worker/computation.ts';
+import { startHonest, until } from '../../hostile/honest.ts';
+import { computationOf, expectUnharmed, startTarget } from '../../hostile/target.ts';
+import { Proxy } from '../../fixtures/tcp-proxy.ts';
+
+const busy = [{ index: 0, utilization: 0.5, powerWatts: 70 }];
+const idle = [{ index: 0, utilization: 0 }];
+
+describe("a worker's word about its GPUs", () => {
+  it('waits until it is ready', async () => {
+    const target = await startTarget();
+    let go: ((computation: Computation) => void) | undefined;
+    const prepare = () => new Promise<Computation>((resolve) => (go = resolve));
+    const client = startHonest(target.port, 'w', prepare, onTestFinished);
+    client.report(busy);
+    await until(
+      () => go !== undefined,
+      () => 'it does not prepare',
+    );
+    client.report(busy);
+    client.report(idle);
+    go?.(await computationOf(target.configuration));
+    await until(
+      () => target.devices.length > 0,
+      () => 'nothing is heard',
+    );
+    expect(target.devices[0]).toEqual({ worker: 'w', gpus: idle });
+  });
+
+  it('is said again where its connection was cut', async () => {
+    const target = await startTarget();
+    const proxy = await Proxy.open(target.port);
+    const computation = await computationOf(target.configuration);
+    const client = startHonest(Number(new URL(proxy.url).port), 'w', computation, onTestFinished);
+    client.report(busy);
+    const heard = (times: number) =>
+      until(
+        () => target.devices.length === times,
+        () => `heard ${target.devices.length} times, not ${times}`,
+      );
+    await heard(1);
+    proxy.cutAfter('down', 1);
+    await until(
+      () => proxy.cuts > 0,
+      () => 'the connection is not cut',
+    );
+    proxy.release();
+    await heard(2);
+    expect(target.devices).toEqual([
+      { worker: 'w', gpus: busy },
+      { worker: 'w', gpus: busy },
+    ]);
+  });
+});
+
+it.skipIf(process.platform !== 'linux')(
+  'a worker that wakes up to weights in reused shared memory dials again and trains on',
+  async () => {
+    const target = await startTarget();
+    const proxy = await Proxy.open(target.port);
+    const computation = await computationOf(target.configuration);
+    startHonest(Number(new URL(proxy.url).port), 'sleeper', computation, onTestFinished);
+    const delivers = (times: number) =>
+      until(
+        () => target.deliveries('sleeper') === times,
+        () => `it has delivered on ${target.deliveries('sleeper')} connections, not ${times}`,
+      );
+    await delivers(1);
+    // Its weights lie unread in the buffer of its socket; the others finish the step without it.
+    proxy.stall('down');
+    await target.advances(2);
+    proxy.abandon();
+    // As many steps as there are rooms: each was used again.
+    await target.advances(2 * SHARED_MEMORY_ROOMS);
+    proxy.release();
+    await delivers(2);
+    await expectUnharmed(target);
+  },
+);

@@ -1,0 +1,40 @@
+import { describe, expect, it } from 'vitest';
+import { createFloat64Model } from '../../../../worker/engines/float64.ts';
+import { createFixture } from '../../../fixtures/engine/engine-cases.ts';
+
+describe('the float64 model', () => {
+  for (const hidden of [[6], [7, 5], [4, 4, 4]]) {
+    it(`has the gradient that finite differences of its loss have, hidden ${hidden.join('-')}`, () => {
+      const fixture = createFixture({ hidden, inputs: 12, batchSize: 16 });
+      const model = createFloat64Model(fixture.shape.model);
+      const weights = Float64Array.from(fixture.weights);
+      // Biases start at 0: moved, so that their part of the forward pass is tested too.
+      for (let i = 0; i < weights.length; i++) weights[i] = (weights[i] ?? 0) + 0.01 * Math.sin(i);
+      const batch = fixture.batch(1, 13);
+      const gradient = new Float64Array(weights.length);
+      const unused = new Float64Array(weights.length);
+      model.gradient(weights, batch, gradient);
+      const lossAt = (i: number, change: number) => {
+        const moved = weights.slice();
+        moved[i] = (moved[i] ?? 0) + change;
+        return model.gradient(moved, batch, unused).loss;
+      };
+      const step = 1e-6;
+      for (let i = 0; i < weights.length; i++) {
+        const slope = (lossAt(i, step) - lossAt(i, -step)) / (2 * step);
+        expect(Math.abs((gradient[i] ?? NaN) - slope)).toBeLessThan(1e-8);
+      }
+    });
+  }
+
+  it('has the loss ln(10) at weights 0, whatever the labels', () => {
+    const fixture = createFixture({ hidden: [8] });
+    const gradient = new Float64Array(fixture.floats - 1);
+    const { loss } = createFloat64Model(fixture.shape.model).gradient(
+      gradient.slice(),
+      fixture.batch(1),
+      gradient,
+    );
+    expect(loss).toBeCloseTo(Math.log(10), 6);
+  });
+});

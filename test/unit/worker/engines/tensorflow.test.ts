@@ -1,0 +1,38 @@
+import { describe, expect, it } from 'vitest';
+import { ClusterError, messageOf } from '../../../../shared/errors.ts';
+import { createEngine } from '../../../../worker/engines/create.ts';
+import { loadTensorFlow } from '../../../../worker/native/load.ts';
+import { engineContract } from '../../../fixtures/engine/engine-contract.ts';
+import { createFixture } from '../../../fixtures/engine/engine-cases.ts';
+
+// What a worker's environment sets before it starts; the library reads it when it is loaded.
+process.env['TF_NUM_INTRAOP_THREADS'] = '1';
+process.env['TF_NUM_INTEROP_THREADS'] = '-1';
+process.env['TF_CPP_MIN_LOG_LEVEL'] = '2';
+process.env['CUDA_VISIBLE_DEVICES'] = '-1';
+
+const missing = whyMissing();
+
+engineContract(
+  'tensorflow',
+  ({ shape, kernels }) => createEngine('tensorflow', shape, kernels, { threads: 1, device: 'cpu' }),
+  missing,
+);
+
+describe.skipIf(missing !== undefined)('the device of TensorFlow', () => {
+  it('is refused when it is not registered, before any graph is built', async () => {
+    const { shape, kernels } = createFixture({ hidden: [8] });
+    const creating = createEngine('tensorflow', shape, kernels, { threads: 1, device: 'cuda:0' });
+    await expect(creating).rejects.toThrow(ClusterError);
+    await expect(creating).rejects.toThrow('does not register the device "cuda:0"');
+  });
+});
+
+function whyMissing(): string | undefined {
+  try {
+    loadTensorFlow();
+    return undefined;
+  } catch (error) {
+    return messageOf(error);
+  }
+}

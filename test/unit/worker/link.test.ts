@@ -1,0 +1,36 @@
+import { expect, it, onTestFinished, vi } from 'vitest';
+import { HEARTBEAT_INTERVAL_MILLISECONDS, IDLE_LIMIT_MILLISECONDS } from '../../../shared/limits.ts';
+import { encodeHeader } from '../../../shared/wire/frame.ts';
+import { Link } from '../../../worker/link.ts';
+import { connected } from '../../fixtures/connected-sockets.ts';
+
+it('a connection on which nothing is heard for too long is of no use, and one that was just heard is', async () => {
+  const { client, server } = await connected();
+  vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+  onTestFinished(() => void vi.useRealTimers());
+  let now = 0;
+  let heard = 0;
+  const failed: string[] = [];
+  const link = new Link(client, undefined, () => now, {
+    message: () => (heard += 1),
+    failed: ({ code }) => failed.push(code),
+    closed: () => undefined,
+    isReady: () => false,
+    crashed: () => undefined,
+    log: () => undefined,
+  });
+  onTestFinished(() => link.close());
+  /** So much later, at its next look, which reads what has come before it judges. */
+  const look = async (milliseconds: number) => {
+    now += milliseconds;
+    vi.advanceTimersByTime(HEARTBEAT_INTERVAL_MILLISECONDS);
+    await new Promise((resolve) => setImmediate(resolve));
+  };
+  await look(IDLE_LIMIT_MILLISECONDS - 1);
+  server.send(encodeHeader({ kind: 'heartbeat' }));
+  await vi.waitUntil(() => heard === 1);
+  await look(IDLE_LIMIT_MILLISECONDS - 1);
+  expect(failed).toEqual([]);
+  await look(1);
+  expect(failed).toEqual(['TIMEOUT']);
+});

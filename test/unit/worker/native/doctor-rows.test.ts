@@ -1,0 +1,73 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { describe, expect, test, vi } from 'vitest';
+import { rowLines } from '../../../../worker/native/doctor-table.ts';
+import { canTrain, doctorRows, judgeEngines, nodeRow } from '../../../../worker/native/doctor-rows.ts';
+import type { Row } from '../../../../worker/native/doctor-rows.ts';
+import { standIns, temporaryFolder } from '../../../fixtures/engine/fake-programs.ts';
+
+const good = (check: string): Row => ({ check, status: 'ok', detail: 'x' });
+const bad = (check: string): Row => ({ check, status: 'warning', detail: 'x', fix: 'do y' });
+
+describe('what the engines mean for training', () => {
+  test.each([
+    ['both work', good, good, ['ok', 'ok'], true],
+    ['only wasm works', bad, good, ['warning', 'ok'], true],
+    ['only tensorflow works', good, bad, ['ok', 'warning'], true],
+    ['none works', bad, bad, ['failed', 'failed'], false],
+  ] as const)('%s', (_, tensorflow, wasm, statuses, able) => {
+    const rows = judgeEngines(tensorflow('engine tensorflow'), wasm('engine wasm'));
+    expect(rows.map(({ status }) => status)).toEqual(statuses);
+    expect(canTrain(rows)).toBe(able);
+  });
+});
+
+test.each([
+  ['18.20.0', 'failed'],
+  ['20.18.3', 'failed'],
+  ['20.19.0', 'ok'],
+  ['26.1.0', 'ok'],
+])('Node %s is %s', (version, status) => {
+  expect(nodeRow(version).status).toBe(status);
+});
+
+test('every failing check has a fix, and what was named is checked', async () => {
+  standIns({});
+  const cache = temporaryFolder();
+  vi.stubEnv('MNIST_DIST_CACHE', cache);
+  mkdirSync(join(cache, 'lock'));
+  writeFileSync(join(cache, 'lock', 'owner.json'), '{"host":"another","pid":7,"started":"1"}');
+  const server = createServer();
+  const port = await new Promise<number>((resolve) => {
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address();
+      resolve(typeof address === 'object' && address !== null ? address.port : 0);
+    });
+  });
+  const runsDir = temporaryFolder();
+  const rows = await doctorRows({ port, data: '/nowhere', runsDir });
+  await new Promise((resolve) => server.close(resolve));
+  const of = (check: string): Row | undefined => rows.find((row) => row.check === check);
+  expect(of(`port ${port}`)).toMatchObject({
+    status: 'warning',
+    detail: expect.stringContaining('EADDRINUSE'),
+  });
+  expect(of('set-up lock')).toMatchObject({
+    status: 'warning',
+    detail: expect.stringMatching(/lock is process 7 on another's, which has not renewed it/),
+    fix: expect.stringContaining(`remove ${join(cache, 'lock')}`),
+  });
+  expect(of('dataset')).toMatchObject({ status: 'failed', detail: expect.stringContaining('/nowhere') });
+  expect(of('engine wasm')?.status).toBe('ok');
+  expect(canTrain(rows)).toBe(false);
+  expect(rows.filter(({ status, fix }) => status !== 'ok' && (fix ?? '') === '')).toEqual([]);
+});
+
+test('the table shows the fix under its row', () => {
+  expect(rowLines([good('node'), { ...bad('compiler'), status: 'failed' }])).toEqual([
+    'node      ok    x',
+    'compiler  FAIL  x',
+    '                fix: do y',
+  ]);
+});

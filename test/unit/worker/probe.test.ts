@@ -1,0 +1,123 @@
+import { describe, expect, it } from 'vitest';
+import { ClusterError } from '../../../shared/errors.ts';
+import { EVALUATION_CHUNK_ROWS } from '../../../shared/limits.ts';
+import { epochOrder } from '../../../shared/arithmetic/random.ts';
+import { createReferenceEngine } from '../../../worker/engines/reference.ts';
+import type { Batch, Engine } from '../../../worker/engines/engine.ts';
+import { fingerprint } from '../../../worker/probe.ts';
+import type { ProbeInput } from '../../../worker/probe.ts';
+import { summedByKernel } from '../../../worker/engines/summed-by-kernel.ts';
+import { createFixture } from '../../fixtures/engine/engine-cases.ts';
+import type { Fixture } from '../../fixtures/engine/engine-cases.ts';
+
+const fixtureOptions = { hidden: [6], inputs: 9, batchSize: 16, evaluationRows: EVALUATION_CHUNK_ROWS };
+
+function inputWith(engine: (fixture: Fixture) => Engine, trainSamples = 300): ProbeInput {
+  const fixture = createFixture(fixtureOptions);
+  const { kernels, weights, builder, data, shape } = fixture;
+  return {
+    ...{ engine: engine(fixture), kernels, weights, batches: builder, order: epochOrder(1, 1, 300) },
+    configuration: { trainSamples, batchSize: 16, virtualShards: 4, epochs: 1, model: shape.model },
+    dataset: { test: data },
+  };
+}
+
+function honest({ shape, kernels, floats }: Fixture): Engine {
+  return summedByKernel(createReferenceEngine(shape), kernels, { floats, maxShards: 4, unitShards: 1 });
+}
+
+/** The honest engine, called "tensorflow", whose result `change` may alter. */
+function altered(
+  change: (out: Float32Array, batch: Batch, call: number) => void,
+): (fixture: Fixture) => Engine {
+  return (fixture) => {
+    const engine = honest(fixture);
+    let call = 0;
+    return {
+      ...engine,
+      description: { ...engine.description, kind: 'tensorflow', library: 'a test' },
+      partialSum(weights, batch, out) {
+        const correct = engine.partialSum(weights, batch, out);
+        change(out, batch, ++call);
+        return correct;
+      },
+    };
+  };
+}
+
+/** The next float32 away from 0. */
+function nudge(out: Float32Array, index: number): void {
+  const bits = new Uint32Array(out.buffer, out.byteOffset, out.length);
+  bits[index] = (bits[index] ?? 0) + 1;
+}
+
+function errorOf(act: () => unknown): ClusterError {
+  try {
+    act();
+  } catch (error) {
+    if (error instanceof ClusterError) return error;
+    throw error;
+  }
+  throw new Error('nothing was thrown');
+}
+
+describe('the fingerprint', () => {
+  it('is the same for the same engine, and keeps the engine', () => {
+    const input = inputWith(honest);
+    const probed = fingerprint(input);
+    expect(probed.engine).toBe(input.engine);
+    expect(probed.disagreement).toBeUndefined();
+    expect(probed.fingerprint).toMatch(/^[0-9a-f]{64}$/);
+    expect(fingerprint(inputWith(honest)).fingerprint).toBe(probed.fingerprint);
+  });
+
+  it('differs when one bit of one shard does', () => {
+    const same = fingerprint(inputWith(altered(() => undefined)));
+    const other = fingerprint(inputWith(altered((out, batch) => batch.shards === 1 && nudge(out, 5))));
+    expect(other.fingerprint).not.toBe(same.fingerprint);
+  });
+
+  it('falls back to single shards when the sums of the engine differ in one bit', () => {
+    const input = inputWith(altered((out, batch) => batch.shards === 4 && nudge(out, 17)));
+    const probed = fingerprint(input);
+    expect(probed.engine).not.toBe(input.engine);
+    expect(probed.disagreement).toContain('4 shards in one call');
+    // Shard by shard it computes what an engine computes that never disagreed.
+    expect(probed.fingerprint).toBe(fingerprint(inputWith(altered(() => undefined))).fingerprint);
+  });
+
+  it('falls back when only sums near 1e-38 differ', () => {
+    const isTiny = (batch: Batch) => batch.scale.some((scale) => scale > 0 && scale < 1e-30);
+    const probed = fingerprint(
+      inputWith(altered((out, batch) => batch.shards === 2 && isTiny(batch) && nudge(out, 3))),
+    );
+    expect(probed.disagreement).toContain('gradients near 1e-38');
+  });
+
+  it('refuses an engine that computes other bytes each time', () => {
+    const input = inputWith(altered((out, _, call) => void (out[0] = call)));
+    const error = errorOf(() => fingerprint(input));
+    expect(error.code).toBe('ENGINE');
+    expect(error.message).toContain('what it computed before');
+  });
+
+  it('refuses an engine without another way to sum', () => {
+    const lossy = (fixture: Fixture): Engine => {
+      const engine = altered((out, batch) => batch.shards === 2 && nudge(out, 0))(fixture);
+      return { ...engine, description: { ...engine.description, kind: 'wasm' } };
+    };
+    expect(errorOf(() => fingerprint(inputWith(lossy))).message).toContain('2 shards in one call');
+  });
+
+  it('asks only for shards that hold a sample when the first batch is short', () => {
+    const asked = new Set<number>();
+    fingerprint(
+      inputWith(
+        altered((_, batch) => asked.add(batch.shards)),
+        9,
+      ),
+    );
+    // 9 samples fill two shards of 4 rows and one row of the third.
+    expect(asked).toEqual(new Set([1, 2]));
+  });
+});
