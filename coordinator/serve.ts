@@ -6,7 +6,7 @@ import { assert, ClusterError, messageOf, type ErrorCode } from '../shared/error
 import { roomBytes } from '../shared/wire/frame.ts';
 import { EVALUATION_CHUNK_ROWS, MAX_WORKERS } from '../shared/limits.ts';
 import { checkCoordinatorMemory } from '../shared/memory-needs.ts';
-import { ARITHMETIC, PROTOCOL } from '../shared/wire/messages.ts';
+import { PROTOCOL } from '../shared/wire/messages.ts';
 import { parameterCount } from '../shared/arithmetic/model-shape.ts';
 import { initialWeights } from '../shared/arithmetic/random.ts';
 import type { RunDescription } from '../shared/wire/run-description.ts';
@@ -21,6 +21,7 @@ import { listen } from './network/server.ts';
 import type { Outcome } from './decisions/effects.ts';
 import { initialState, type Resumed, type RunPolicy, type RunState } from './decisions/state.ts';
 import { Tensors } from './tensors.ts';
+import { ARITHMETIC } from '../shared/arithmetic/version.ts';
 
 export interface ServeSettings extends RunPolicy {
   readonly configuration: Configuration;

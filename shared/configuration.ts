@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { shortDigest } from './dataset/dataset.ts';
 import * as limits from './limits.ts';
+import { shortDigest } from './printable.ts';
 
 /**
  * The configuration: all that the bytes of a run depend on, and nothing else. Ports, paths and the number of workers

@@ -42,3 +42,8 @@ export function visibleJson(value: unknown): string {
 function jsonEscape(unit: number): string {
   return `\\u${unit.toString(16).padStart(4, '0')}`;
 }
+
+/** Enough of a SHA-256 to tell two apart in a message. */
+export function shortDigest(digest: string): string {
+  return digest.slice(0, 16);
+}

@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 const root = fileURLToPath(new URL('..', import.meta.url));
 /** Which folders each top-level folder's files may import from; ARCHITECTURE explains it. */
 const allowed: Readonly<Record<string, readonly string[]>> = {
-  shared: ['dashboards'],
+  shared: [],
   artifacts: ['shared'],
   coordinator: ['bin', 'shared'],
   worker: ['bin', 'shared'],

@@ -6,13 +6,14 @@ import { FrameSocket } from '../shared/wire/frame-socket.ts';
 import { MAX_FRAME_HEAD_BYTES, roomBytes } from '../shared/wire/frame.ts';
 import * as limits from '../shared/limits.ts';
 import { checkWorkerMemory } from '../shared/memory-needs.ts';
-import { ARITHMETIC, PROTOCOL } from '../shared/wire/messages.ts';
+import { PROTOCOL } from '../shared/wire/messages.ts';
 import { parameterCount } from '../shared/arithmetic/model-shape.ts';
 import { workerPath } from '../shared/wire/proof.ts';
 import { runDescriptionSchema, versionsSchema, type RunDescription } from '../shared/wire/run-description.ts';
 import { getOver, prepareRequest, type ProvenRequestOptions } from './proven-request.ts';
 import type { Anchor } from './trust.ts';
 import { connectionError } from './connection-errors.ts';
+import { ARITHMETIC } from '../shared/arithmetic/version.ts';
 
 export interface DialOptions {
   /** ws:// or wss:// address of the coordinator. */

@@ -8,12 +8,8 @@ import {
 } from '../shared/errors.ts';
 import * as limits from '../shared/limits.ts';
 import { type EngineIdentity } from '../shared/engine-identity.ts';
-import {
-  ARITHMETIC,
-  PROTOCOL,
-  type CoordinatorMessage,
-  type WorkerMessage,
-} from '../shared/wire/messages.ts';
+import { PROTOCOL, type CoordinatorMessage, type WorkerMessage } from '../shared/wire/messages.ts';
+import { ARITHMETIC } from '../shared/arithmetic/version.ts';
 
 /**
  * The worker's side of a run, from dialling to the end. Pure, like the coordinator's reducers: client.ts performs the

@@ -3,7 +3,6 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { isOwnFolder, readEntry, tensorFileLimit } from '../../shared/disk/regular-file.ts';
 import { systemCode } from '../../shared/disk/system-error.ts';
-import { shortDigest } from '../../shared/dataset/dataset.ts';
 import { ClusterError, messageOf } from '../../shared/errors.ts';
 import { MAX_STORED_FILES } from '../../shared/limits.ts';
 import { readModel } from '../../shared/files/model-file.ts';
@@ -14,6 +13,7 @@ import type { Entry, Named } from './manifest.ts';
 import { isSegment } from './store-names.ts';
 import { digestPlain, streamPlain } from './plain-file.ts';
 import type { Content } from './store.ts';
+import { shortDigest } from '../../shared/printable.ts';
 
 export const RECORD = 'run.json';
 export const MODEL = 'model.safetensors';

@@ -7,13 +7,14 @@ import { assert, ClusterError } from '../../shared/errors.ts';
 import { encodeBefore, MAX_FRAME_HEAD_BYTES, roomBytes } from '../../shared/wire/frame.ts';
 import { tuneRuntime } from '../../shared/runtime.ts';
 import { SHARED_MEMORY_ROOMS } from '../../shared/limits.ts';
-import { ARITHMETIC, PROTOCOL, type CoordinatorMessage } from '../../shared/wire/messages.ts';
+import { PROTOCOL, type CoordinatorMessage } from '../../shared/wire/messages.ts';
 import { initialWeights } from '../../shared/arithmetic/random.ts';
 import type { RunDescription } from '../../shared/wire/run-description.ts';
 import type { Carrier, Transport } from './carrier.ts';
 import type { BenchCertificate } from './certificate.ts';
 import { MeasuredProcess } from './measured-process.ts';
 import { DROPOUT, MODEL, SEED } from './workload.ts';
+import { ARITHMETIC } from '../../shared/arithmetic/version.ts';
 
 const RUN = 'bench';
 /** The exchange that is going on. */

@@ -6,7 +6,7 @@ import type { Score } from '../../shared/evaluation/score.ts';
 import { loadDataset } from '../../shared/dataset/load-dataset.ts';
 import { loadOwnDataset } from '../../shared/dataset/own-dataset.ts';
 import { invite } from '../secrets/invitation.ts';
-import { shortDigest, swappedHalves, type Dataset } from '../../shared/dataset/dataset.ts';
+import { swappedHalves, type Dataset } from '../../shared/dataset/dataset.ts';
 import { assert, ClusterError } from '../../shared/errors.ts';
 import { DEFAULT_RENDEZVOUS_TIMEOUT_SECONDS } from '../../shared/limits.ts';
 import { tuneRuntime } from '../../shared/runtime.ts';
@@ -28,6 +28,7 @@ import { generateToken, givenToken, writeLoopbackToken } from '../secrets/token.
 import { trainingCertificate } from '../secrets/tls-files.ts';
 import { patienceOf } from '../runs/transfer.ts';
 import { planWorkers } from '../processes/worker-plan.ts';
+import { shortDigest } from '../../shared/printable.ts';
 
 /** `mnist-dist eval`: what a model says of a test set; the result on stdout, all else on stderr. Changes no file of the run. */
 export async function evaluate(

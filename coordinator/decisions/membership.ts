@@ -1,4 +1,4 @@
-import { ARITHMETIC, PROTOCOL, type WorkerMessage } from '../../shared/wire/messages.ts';
+import { PROTOCOL, type WorkerMessage } from '../../shared/wire/messages.ts';
 import { unreachable, type ErrorCode } from '../../shared/errors.ts';
 import type { GpuReading } from '../../shared/gpu-reading.ts';
 import * as limits from '../../shared/limits.ts';
@@ -13,6 +13,7 @@ import { end, tooFewWorkers } from './outcome.ts';
 import { takeResult } from './results.ts';
 import { blame } from './worker-trust.ts';
 import { computingCount, isEnough, isTimeUp, neededWorkers } from './worker-counts.ts';
+import { ARITHMETIC } from '../../shared/arithmetic/version.ts';
 
 type MembershipEvent = Extract<
   RunEvent,

@@ -4,7 +4,7 @@ import { WebSocketServer } from 'ws';
 import { ClusterError, unreachable } from '../../shared/errors.ts';
 import { FrameSocket } from '../../shared/wire/frame-socket.ts';
 import * as limits from '../../shared/limits.ts';
-import { ARITHMETIC, PROTOCOL } from '../../shared/wire/messages.ts';
+import { PROTOCOL } from '../../shared/wire/messages.ts';
 import { workerPath } from '../../shared/wire/proof.ts';
 import { Authenticator } from './authenticator.ts';
 import { Connection } from './connection.ts';
@@ -13,6 +13,7 @@ import { newcomerLimits, Newcomers } from './newcomers.ts';
 import type { PeerEvents } from './peer.ts';
 import { Refusals, type Refusal } from './refusals.ts';
 import type { OpenMemory } from './worker-memory.ts';
+import { ARITHMETIC } from '../../shared/arithmetic/version.ts';
 
 export interface ServerOptions {
   readonly host: string;

@@ -13,11 +13,11 @@ import { systemCode } from '../../shared/disk/system-error.ts';
 import { configurationOfRecord, type Configuration } from '../../shared/configuration.ts';
 import { ClusterError, messageOf } from '../../shared/errors.ts';
 import { metricsLines, MetricsReader, type MetricsLine } from '../../shared/files/metrics.ts';
-import { ARITHMETIC } from '../../shared/wire/messages.ts';
 import { parseRunRecord, type RunRecord } from '../../shared/files/run-schema.ts';
 import { checkpointStep } from './checkpoints.ts';
 import { systemProcesses } from './processes.ts';
 import { writerOf } from './run-lock.ts';
+import { ARITHMETIC } from '../../shared/arithmetic/version.ts';
 
 /** A checkpoint's file; its bytes are read when they are needed. */
 export interface CheckpointFile {

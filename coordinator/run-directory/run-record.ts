@@ -2,11 +2,11 @@ import type { Score } from '../../shared/evaluation/score.ts';
 import { kernelDigest } from '../../shared/kernels/kernels.ts';
 import { configurationRecord, type Configuration } from '../../shared/configuration.ts';
 import type { Dataset } from '../../shared/dataset/dataset.ts';
-import { ARITHMETIC } from '../../shared/wire/messages.ts';
 import { checksumText } from '../../shared/files/metrics.ts';
 import { RUN_FORMAT, type RunRecord } from '../../shared/files/run-schema.ts';
 import type { Outcome } from '../decisions/effects.ts';
 import type { RunState } from '../decisions/state.ts';
+import { ARITHMETIC } from '../../shared/arithmetic/version.ts';
 
 /** What a run is from its first moment to its last. */
 interface Run {

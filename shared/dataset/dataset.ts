@@ -41,11 +41,6 @@ export function datasetDigest(bytes: Uint8Array): string {
   return createHash('sha256').update(bytes).digest('hex');
 }
 
-/** Enough of a SHA-256 to tell two apart in a message. */
-export function shortDigest(digest: string): string {
-  return digest.slice(0, 16);
-}
-
 /**
  * A dataset from its bytes; throws DATA when they are not four idx files that belong together. Class names that nobody
  * gives come from the table of known sets, else they are 0-9. `digest` saves 30 ms where it was verified before.

@@ -1,9 +1,10 @@
 import { isAbsolute } from 'node:path';
-import { MNIST_DIGEST, parseDataset, shortDigest, type Dataset } from './dataset.ts';
+import { MNIST_DIGEST, parseDataset, type Dataset } from './dataset.ts';
 import { ClusterError, type ErrorCode } from '../errors.ts';
 import type { RunRecord } from '../files/run-schema.ts';
 import { cachedDataset, datasetCache } from './dataset-cache.ts';
 import { loadDataset } from './load-dataset.ts';
+import { shortDigest } from '../printable.ts';
 
 /** What is known of the dataset that a run or a model was trained with. */
 export interface OwnDataset {

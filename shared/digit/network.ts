@@ -1,10 +1,7 @@
-import type { RunView } from '../../dashboards/feed/api.ts';
-
-/** Dense - ReLU - ... - Dense - softmax. */
-export type Model = RunView['model'];
+import type { ModelShape } from '../arithmetic/model-shape.ts';
 
 /** P, the number of weights. */
-export function weightCount(model: Model): number {
+export function weightCount(model: ModelShape): number {
   return layers(model).reduce((sum, { inputs, units }) => sum + (inputs + 1) * units, 0);
 }
 
@@ -12,7 +9,7 @@ export function weightCount(model: Model): number {
  * The probability of each class for one picture: [inputs] values from 0 (background) to 1. `weights` are layer by layer
  * kernel [inputs, units] row-major, then bias [units]. Throws RangeError if a length does not fit the model.
  */
-export function probabilities(model: Model, weights: Float32Array, picture: Float32Array): Float64Array {
+export function probabilities(model: ModelShape, weights: Float32Array, picture: Float32Array): Float64Array {
   if (weights.length !== weightCount(model) || picture.length !== model.inputs)
     throw new RangeError(`${weights.length} weights and ${picture.length} inputs do not fit the model`);
   const all = layers(model);
@@ -26,7 +23,7 @@ export function probabilities(model: Model, weights: Float32Array, picture: Floa
   return softmax(values);
 }
 
-function layers(model: Model): { inputs: number; units: number }[] {
+function layers(model: ModelShape): { inputs: number; units: number }[] {
   const widths = [model.inputs, ...model.hidden, model.classes];
   return widths.slice(1).map((units, index) => ({ inputs: widths[index] ?? 0, units }));
 }

@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
 import { canonicalRecipe, type Configuration } from '../configuration.ts';
-import { ARITHMETIC } from '../wire/messages.ts';
+import { ARITHMETIC } from '../arithmetic/version.ts';
 
 /**
  * The chain of a run: one SHA-256 per step over all that the step brought about. Two runs with the same last link had

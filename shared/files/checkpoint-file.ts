@@ -3,10 +3,10 @@ import { z } from 'zod';
 import { canonicalRecipe, type Configuration } from '../configuration.ts';
 import { ClusterError, issuesOf, messageOf } from '../errors.ts';
 import { MAX_NAME_CHARACTERS, MAX_STEPS, MAX_WORKERS } from '../limits.ts';
-import { ARITHMETIC } from '../wire/messages.ts';
 import type { LinePosition } from './metrics.ts';
 import { namedTensors, parameterCount } from '../arithmetic/model-shape.ts';
 import { decodeTensors, encodeTensors, tensorsLike, type Tensor } from './safetensors.ts';
+import { ARITHMETIC } from '../arithmetic/version.ts';
 
 /** All that training goes on from: the weights after a step, Adam's moments, and where the run stood. */
 export interface Checkpoint {

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import { configurationOfRecord, differingSettings } from '../configuration.ts';
 import { ClusterError } from '../errors.ts';
-import { shortDigest } from '../dataset/dataset.ts';
 import type { ModelFile } from './model-file.ts';
 import type { RunRecord } from './run-schema.ts';
+import { shortDigest } from '../printable.ts';
 
 /** A model.safetensors as it was read. */
 interface ReadModel extends Pick<ModelFile, 'configuration' | 'step' | 'chain'> {

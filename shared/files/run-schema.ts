@@ -3,7 +3,7 @@ import { configurationRecordSchema } from '../configuration.ts';
 import { ClusterError, errorCodes, messageOf, issuesOf } from '../errors.ts';
 import { MAX_CLASSES, MAX_NAME_CHARACTERS, MAX_STEPS, MAX_SUSPECTS, MAX_TEXT_CHARACTERS } from '../limits.ts';
 import { engineIdentity } from '../engine-identity.ts';
-import { ARITHMETIC } from '../wire/messages.ts';
+import { ARITHMETIC } from '../arithmetic/version.ts';
 
 /** What run.json holds; rewritten whole whenever the run's state changes. */
 export const RUN_FORMAT = 1;

@@ -11,8 +11,6 @@ import { memoryAddress, memoryRoom } from './shared-memory.ts';
  * float32. A receiver fences by `run`, `term` and `step`: what belongs to another one is dropped.
  */
 export const PROTOCOL = 3;
-/** Raised whenever the same configuration would give other bytes. */
-export const ARITHMETIC = 1;
 
 const count = (max: number) => z.int().min(0).max(max);
 const run = z.string().max(limits.MAX_NAME_CHARACTERS);

@@ -7,13 +7,7 @@ import { datasetOf } from '../../cli/commands/worker.ts';
 import { Authenticator } from '../../coordinator/network/authenticator.ts';
 import { ClusterError } from '../../shared/errors.ts';
 import { decodeFrame, encodeHeader, roomBytes } from '../../shared/wire/frame.ts';
-import {
-  ARITHMETIC,
-  parseMessage,
-  PROTOCOL,
-  workerMessage,
-  type WorkerMessage,
-} from '../../shared/wire/messages.ts';
+import { parseMessage, PROTOCOL, workerMessage, type WorkerMessage } from '../../shared/wire/messages.ts';
 import type { RunDescription } from '../../shared/wire/run-description.ts';
 import { Client } from '../../worker/client.ts';
 import { Computation } from '../../worker/computation.ts';
@@ -23,6 +17,7 @@ import { temporaryFolder } from '../fixtures/processes.ts';
 import { isProven, proveUpgrades } from '../fixtures/proven-client.ts';
 import { TOKEN } from './honest.ts';
 import { configurationOf, dataset, reference } from './target.ts';
+import { ARITHMETIC } from '../../shared/arithmetic/version.ts';
 
 export const LARGEST_FRAME_BYTES = roomBytes(4 * 6000);
 export const LIMIT_BYTES = 8 * 1024 ** 2;

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { errorTable, type ErrorCode } from '../../../shared/errors.ts';
 import { decodeFrame, encodeHeader } from '../../../shared/wire/frame.ts';
-import { ARITHMETIC, PROTOCOL } from '../../../shared/wire/messages.ts';
+import { PROTOCOL } from '../../../shared/wire/messages.ts';
 import { parseRunRecord } from '../../../shared/files/run-schema.ts';
 import {
   freePort,
@@ -20,6 +20,7 @@ import {
   TOKEN,
 } from '../../fixtures/processes.ts';
 import { workerSocket } from '../../fixtures/proven-client.ts';
+import { ARITHMETIC } from '../../../shared/arithmetic/version.ts';
 
 const QUICK = ['--steps', '20', '--hidden', '8'];
 

@@ -6,7 +6,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import type { WebSocket } from 'ws';
 import { decodeFrame, encodeHeader } from '../../../shared/wire/frame.ts';
 import { readMetrics } from '../../../shared/files/metrics.ts';
-import { ARITHMETIC, PROTOCOL } from '../../../shared/wire/messages.ts';
+import { PROTOCOL } from '../../../shared/wire/messages.ts';
 import { parseRunRecord } from '../../../shared/files/run-schema.ts';
 import { readyTensorFlow } from '../../../worker/native/engine-manifest.ts';
 import {
@@ -24,6 +24,7 @@ import {
 } from '../../fixtures/processes.ts';
 import { workerSocket } from '../../fixtures/proven-client.ts';
 import { sampleEngine } from '../../fixtures/engine-identity.ts';
+import { ARITHMETIC } from '../../../shared/arithmetic/version.ts';
 
 const ENDLESS = ['--steps', '1000000', '--hidden', '8', '--port', '0', '--run-id', 'r'];
 /** A guard against children that stay; they are expected to end within two seconds. */

@@ -5,11 +5,12 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { WebSocketServer } from 'ws';
 import { errorTable } from '../../../shared/errors.ts';
 import { decodeFrame, encodeHeader } from '../../../shared/wire/frame.ts';
-import { ARITHMETIC, PROTOCOL } from '../../../shared/wire/messages.ts';
+import { PROTOCOL } from '../../../shared/wire/messages.ts';
 import { Authenticator } from '../../../coordinator/network/authenticator.ts';
 import { isProven, proveUpgrades } from '../../fixtures/proven-client.ts';
 import { sampleConfiguration } from '../../fixtures/configuration.ts';
 import { run } from '../../fixtures/processes.ts';
+import { ARITHMETIC } from '../../../shared/arithmetic/version.ts';
 
 const TOKEN = 'a-token-of-the-tests-0123456789';
 

@@ -5,9 +5,10 @@ import { Predictions } from '../../../coordinator/predictions.ts';
 import { initialState } from '../../../coordinator/decisions/state.ts';
 import { Tensors } from '../../../coordinator/tensors.ts';
 import { systemClock } from '../../../shared/clock.ts';
-import { ARITHMETIC, PROTOCOL } from '../../../shared/wire/messages.ts';
+import { PROTOCOL } from '../../../shared/wire/messages.ts';
 import { initialWeights } from '../../../shared/arithmetic/random.ts';
 import { configuration } from '../../fixtures/recorded-run.ts';
+import { ARITHMETIC } from '../../../shared/arithmetic/version.ts';
 
 it('a coordinator that has ended tells whoever still comes, and takes nothing more from anybody', () => {
   const said: unknown[] = [];

@@ -12,9 +12,10 @@ import {
 } from '../../../../shared/wire/frame.ts';
 import type { Tensor } from '../../../../shared/wire/frame.ts';
 import { DATA_PIECE_BYTES } from '../../../../shared/limits.ts';
-import { ARITHMETIC, PROTOCOL, type WorkerMessage } from '../../../../shared/wire/messages.ts';
+import { PROTOCOL, type WorkerMessage } from '../../../../shared/wire/messages.ts';
 import { plainRequest, upgradeRequest, WORKER_PATH } from '../../../hostile/frames.ts';
 import { answerTo, getProven } from '../../../fixtures/proven-client.ts';
+import { ARITHMETIC } from '../../../../shared/arithmetic/version.ts';
 
 const TOKEN = 'a-token-of-the-tests-0123456789';
 const FLOATS = 101_771;

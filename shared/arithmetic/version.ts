@@ -1,0 +1,2 @@
+/** Raised whenever the same configuration would give other bytes. */
+export const ARITHMETIC = 1;
