@@ -1,5 +1,5 @@
 import { readEvidence, type Evidence } from '../../coordinator/run-directory/run-contents.ts';
-import { checkDataset, planReplay, startReplay, type Replay } from '../../coordinator/replay/replay.ts';
+import { startReplay } from '../../coordinator/replay/replay.ts';
 import type { Verified } from '../../coordinator/replay/verifier.ts';
 import { datasetOfRun, loadOwnDataset } from '../../shared/dataset/own-dataset.ts';
 import type { Dataset } from '../../shared/dataset/dataset.ts';
@@ -19,6 +19,7 @@ import { onStop, Stopping } from '../processes/supervised.ts';
 import { openScreen, type ProgressOptions } from '../terminal/live-terminal.ts';
 import { generateToken } from '../secrets/token.ts';
 import { planWorkers, type WorkerPlan } from '../processes/worker-plan.ts';
+import { type Replay, planReplay, checkDataset } from '../../coordinator/replay/replay-plan.ts';
 
 /** `mnist-dist verify`: computes a run again and compares all of it with its record. Writes nothing into the run. */
 export async function verify(

@@ -3,9 +3,9 @@ import type { Node } from '../../shared/arithmetic/tree.ts';
 import type { Next } from './effects.ts';
 import type { Audit, RunState } from './state.ts';
 import { leaseMore } from './leases.ts';
-import type { Assignment } from './plan.ts';
 import { noticeUnaudited } from './votes.ts';
 import { computingSlots } from './worker-counts.ts';
+import type { Assignment } from './task.ts';
 
 const WORD = 2 ** 32;
 const words = new Uint32Array(4);

@@ -1,17 +1,6 @@
 import { MAX_SMALL_MESSAGES, SMALL_MESSAGES_PER_SECOND } from '../../shared/limits.ts';
 import { close, type Next } from './effects.ts';
-import { type RunState, withWorker, type WorkerState } from './state.ts';
-
-/**
- * One budget for all that a worker may say without being asked: heartbeats, reports, WebSocket pings
- * and pongs, and more results than it was asked for. It fills up with time. An honest worker needs
- * one message a second and never sees its end, even where everything that it has said during a
- * suspension arrives at once. A result that was asked for costs nothing, however late it comes.
- */
-export interface Budget {
-  readonly messages: number;
-  readonly at: number;
-}
+import { type Budget, type RunState, withWorker, type WorkerState } from './state.ts';
 
 export function fullBudget(now: number): Budget {
   return { messages: MAX_SMALL_MESSAGES, at: now };

@@ -2,10 +2,17 @@ import * as limits from '../../shared/limits.ts';
 import { shardCount } from '../../shared/arithmetic/tree.ts';
 import { asLone, isContested, judgeUndecided, noticeLone } from './votes.ts';
 import { punctualSlots } from './worker-counts.ts';
-import type { Assignment } from './plan.ts';
 import { andThen, type Effect, type Next } from './effects.ts';
 import type { RunState, WorkerState } from './state.ts';
-import { type Lease, type LeaseState, type Part, type Task, taskKey, type ShardTimes } from './task.ts';
+import {
+  type Lease,
+  type LeaseState,
+  type Part,
+  type Task,
+  taskKey,
+  type ShardTimes,
+  type Assignment,
+} from './task.ts';
 
 /**
  * A lease is a part given to a worker until a deadline. These functions are the whole policy; they only compute.

@@ -3,9 +3,7 @@ import type { StepPlan } from '../../shared/arithmetic/schedule.ts';
 import { cover, shardCount, type Node } from '../../shared/arithmetic/tree.ts';
 import type { RunState, StandingPlan } from './state.ts';
 import { computingSlots } from './worker-counts.ts';
-
-/** Parts for each slot; a slot without parts stands by. */
-export type Assignment = ReadonlyMap<number, readonly number[]>;
+import type { Assignment } from './task.ts';
 
 /** A worker as the plan sees it: what a shard, or a call, takes it. */
 export interface Pacer {

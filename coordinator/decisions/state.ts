@@ -2,9 +2,7 @@ import type { Configuration } from '../../shared/configuration.ts';
 import type { ErrorCode } from '../../shared/errors.ts';
 import type { EngineIdentity } from '../../shared/engine-identity.ts';
 import { CLAIM_LIMIT_MILLISECONDS } from '../../shared/limits.ts';
-import type { Budget } from './chatter.ts';
-import type { Assignment } from './plan.ts';
-import type { ShardTimes, Task } from './task.ts';
+import type { ShardTimes, Task, Assignment } from './task.ts';
 
 /**
  * What the coordinator knows. Only the reducers of this folder make a new state; the driver holds the current one.
@@ -109,6 +107,17 @@ export interface Resumed {
   readonly delivered: ReadonlyMap<string, number>;
   readonly countedFrom: number;
   readonly suspects: readonly Suspect[];
+}
+
+/**
+ * One budget for all that a worker may say without being asked: heartbeats, reports, WebSocket pings
+ * and pongs, and more results than it was asked for. It fills up with time. An honest worker needs
+ * one message a second and never sees its end, even where everything that it has said during a
+ * suspension arrives at once. A result that was asked for costs nothing, however late it comes.
+ */
+export interface Budget {
+  readonly messages: number;
+  readonly at: number;
 }
 
 export interface WorkerState {

@@ -68,3 +68,6 @@ export interface ShardTimes {
 export function taskKey(task: Pick<Task, 'kind' | 'step'>): string {
   return `${task.kind} ${task.step}`;
 }
+
+/** Parts for each slot; a slot without parts stands by. */
+export type Assignment = ReadonlyMap<number, readonly number[]>;

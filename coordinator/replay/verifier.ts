@@ -13,10 +13,10 @@ import { readCheckpoint } from './checkpoint-claims.ts';
 import { decoded, differs } from './claims.ts';
 import type { StepResult } from '../driver.ts';
 import { metricsOf, type CheckpointFile } from '../run-directory/run-contents.ts';
-import type { Replay } from './replay.ts';
 import type { RunRecorder, Workplace } from '../serve.ts';
 import type { Effect, Outcome } from '../decisions/effects.ts';
 import type { Resumed, RunState } from '../decisions/state.ts';
+import type { Replay } from './replay-plan.ts';
 
 /** Whoever shows how far the replay is. */
 export interface ReplayViewer {

@@ -1,14 +1,12 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { unreachable } from '../../shared/errors.ts';
-import { Series } from './series.ts';
+import { Series, type Labels } from './series.ts';
 import { catalogue, METRIC_PREFIX, metricNames, type MetricName, type MetricSpec } from './catalogue.ts';
 
 type NamesOf<K> = { [N in MetricName]: (typeof catalogue)[N]['kind'] extends K ? N : never }[MetricName];
 type GaugeName = NamesOf<'gauge'>;
 type CounterName = NamesOf<'counter'>;
 type HistogramName = NamesOf<'histogram'>;
-
-export type Labels = Readonly<Record<string, string>>;
 
 /** The metrics of the catalogue in a registry of prom-client's. */
 export class Meters {

@@ -1,6 +1,7 @@
 import type { Histogram } from 'prom-client';
 import { MAX_PENDING_OBSERVATIONS } from '../../shared/limits.ts';
-import type { Labels } from './meters.ts';
+
+export type Labels = Readonly<Record<string, string>>;
 
 /**
  * One series of a histogram. It remembers what is observed and hands it on when somebody looks: many at once cost less than

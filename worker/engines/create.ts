@@ -5,17 +5,10 @@ import { parameterCount } from '../../shared/arithmetic/model-shape.ts';
 import type { ModelShape } from '../../shared/arithmetic/model-shape.ts';
 import type { EngineKind } from '../../shared/engine-identity.ts';
 import { refuseDevice } from './device.ts';
-import type { Engine, EngineShape } from './engine.ts';
+import type { Engine, EngineOptions, EngineShape } from './engine.ts';
 import { createReferenceEngine } from './reference.ts';
 import { summedByKernel, summedByKernelBytes } from './summed-by-kernel.ts';
 import type { SummedSizes } from './summed-by-kernel.ts';
-
-export interface EngineOptions {
-  /** Threads of one operation (TensorFlow only); bytes may depend on it. */
-  readonly threads: number;
-  /** "auto", "cpu" or "cuda:N". */
-  readonly device: string;
-}
 
 /**
  * An engine with everything built and warmed, for subtrees of all sizes in `shape`. Throws ENGINE if this engine

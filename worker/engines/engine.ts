@@ -48,3 +48,10 @@ export interface Engine {
   tensorCount(): number;
   dispose(): void;
 }
+
+export interface EngineOptions {
+  /** Threads of one operation (TensorFlow only); bytes may depend on it. */
+  readonly threads: number;
+  /** "auto", "cpu" or "cuda:N". */
+  readonly device: string;
+}

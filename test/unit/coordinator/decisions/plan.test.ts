@@ -1,12 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import {
-  assignEvaluation,
-  assignStep,
-  CALL_COST_SHARDS,
-  type Assignment,
-} from '../../../../coordinator/decisions/plan.ts';
+import { assignEvaluation, assignStep, CALL_COST_SHARDS } from '../../../../coordinator/decisions/plan.ts';
 import { firstShard, shardCount } from '../../../../shared/arithmetic/tree.ts';
+import type { Assignment } from '../../../../coordinator/decisions/task.ts';
 
 const powerOfTwo = fc.integer({ min: 0, max: 8 }).map((exponent) => 2 ** exponent);
 

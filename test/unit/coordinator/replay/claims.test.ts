@@ -2,7 +2,6 @@ import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { readEvidence } from '../../../../coordinator/run-directory/run-contents.ts';
-import { checkDataset, planReplay } from '../../../../coordinator/replay/replay.ts';
 import { firstLink } from '../../../../shared/files/chain.ts';
 import type { Checkpoint } from '../../../../shared/files/checkpoint-file.ts';
 import { configurationRecord } from '../../../../shared/configuration.ts';
@@ -12,6 +11,7 @@ import type { RunRecord } from '../../../../shared/files/run-schema.ts';
 import { temporaryFolder } from '../../../fixtures/processes.ts';
 import { changeCheckpoint, checkpointOf, crash, edit, expectDifference, forge, without } from './forgery.ts';
 import { configuration, dataset, makeUp, verifyMadeUp } from '../../../fixtures/recorded-run.ts';
+import { planReplay, checkDataset } from '../../../../coordinator/replay/replay-plan.ts';
 
 let runs: string;
 beforeEach(() => {

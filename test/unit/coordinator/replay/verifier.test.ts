@@ -2,7 +2,6 @@ import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { readEvidence } from '../../../../coordinator/run-directory/run-contents.ts';
-import { planReplay } from '../../../../coordinator/replay/replay.ts';
 import { firstLink } from '../../../../shared/files/chain.ts';
 import type { MetricsLine } from '../../../../shared/files/metrics.ts';
 import { modelDigest } from '../../../../shared/files/own-model.ts';
@@ -28,6 +27,7 @@ import {
   openVerifier,
   verifyMadeUp,
 } from '../../../fixtures/recorded-run.ts';
+import { planReplay } from '../../../../coordinator/replay/replay-plan.ts';
 
 const whole = { steps: 12, evaluations: 3, model: true };
 

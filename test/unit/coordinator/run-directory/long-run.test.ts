@@ -7,13 +7,13 @@ import { beforeAll, expect, it } from 'vitest';
 import { trainingCurve } from '../../../../artifacts/report/training-curve.ts';
 import { readOverview } from '../../../../cli/runs/run-overview.ts';
 import { metricsOf, readEvidence } from '../../../../coordinator/run-directory/run-contents.ts';
-import { planReplay } from '../../../../coordinator/replay/replay.ts';
 import { systemProcesses } from '../../../../coordinator/run-directory/processes.ts';
 import { RunStore } from '../../../../coordinator/run-directory/run-files.ts';
 import { systemDisk, type Disk } from '../../../../shared/disk/disk.ts';
 import { systemClock } from '../../../../shared/clock.ts';
 import { RecordedRun } from '../../../../dashboards/feed/recorded-run.ts';
 import { writeLongRun } from './long-run.ts';
+import { planReplay } from '../../../../coordinator/replay/replay-plan.ts';
 
 /** Of the longer run; a million needs half a minute. */
 const STEPS = Number(process.env['MNIST_DIST_LONG_RUN_STEPS'] ?? 20_000);

@@ -7,12 +7,12 @@ import { chooseRun } from '../../../../cli/runs/choose-run.ts';
 import { listRuns } from '../../../../cli/runs/run-overview.ts';
 import { readEvidence } from '../../../../coordinator/run-directory/run-contents.ts';
 import { newestUnfinished } from '../../../../coordinator/run-directory/read-run.ts';
-import { planReplay } from '../../../../coordinator/replay/replay.ts';
 import { RecordedRun } from '../../../../dashboards/feed/recorded-run.ts';
 import { readInventory } from '../../../../artifacts/store/inventory.ts';
 import { systemPatience } from '../../../../artifacts/store/retry.ts';
 import { temporaryFolder } from '../../../fixtures/processes.ts';
 import { configuration, makeUp } from '../../../fixtures/recorded-run.ts';
+import { planReplay } from '../../../../coordinator/replay/replay-plan.ts';
 
 let runs: string;
 let outside: string;

@@ -1,0 +1,52 @@
+import { firstLink } from '../../shared/files/chain.ts';
+import type { Checkpoint } from '../../shared/files/checkpoint-file.ts';
+import { datasetOfRun, otherDataset } from '../../shared/dataset/own-dataset.ts';
+import type { Dataset } from '../../shared/dataset/dataset.ts';
+import { checkpointClaims, newestCheckpoint, type CheckpointClaims } from './checkpoint-claims.ts';
+import { claimsOf, differs, type Claims } from './claims.ts';
+import type { Evidence } from '../run-directory/run-contents.ts';
+
+/** What is to be computed again, and from where on. */
+export interface Replay {
+  readonly evidence: Evidence;
+  readonly claims: Claims;
+  readonly checkpoints: CheckpointClaims;
+  readonly start: Start;
+}
+
+export interface Start {
+  readonly step: number;
+  readonly chain: string;
+  /** Trusted, since nothing before it is computed again; undefined at the beginning. */
+  readonly checkpoint: Checkpoint | undefined;
+}
+
+/**
+ * Compares the files of a run with each other, and chooses where the replay begins: with `from` at the newest checkpoint not
+ * after that step. Throws DIFFERS or NOT_REPLAYABLE.
+ */
+export function planReplay(evidence: Evidence, from: number | undefined): Replay {
+  const claims = claimsOf(evidence);
+  const checkpoints = checkpointClaims(evidence, claims);
+  const checkpoint = from === undefined ? undefined : newestCheckpoint(checkpoints.files, from, evidence);
+  const start: Start = {
+    ...{ step: checkpoint?.step ?? 0, chain: checkpoint?.chain ?? firstLink(evidence.configuration) },
+    checkpoint,
+  };
+  return { evidence, claims, checkpoints, start };
+}
+
+/** Throws NOT_REPLAYABLE for another dataset than the run's, and DIFFERS where run.json says other sizes than it has. */
+export function checkDataset(
+  { evidence: { directory, configuration, record } }: Replay,
+  dataset: Dataset,
+): void {
+  if (dataset.digest !== configuration.dataset)
+    throw otherDataset(datasetOfRun(directory, record), dataset.digest, 'NOT_REPLAYABLE');
+  const { trainSamples, testSamples, model } = configuration;
+  const recorded = [trainSamples, testSamples, model.inputs, model.classes];
+  const { train, test, rows, columns, classNames } = dataset;
+  const actual = [train.samples, test.samples, rows * columns, classNames.length];
+  if (recorded.some((size, i) => size !== actual[i]))
+    throw differs(`the configuration in ${directory}/run.json has other sizes than its dataset`);
+}
