@@ -1,5 +1,6 @@
 import { errorTable } from '../../shared/errors.ts';
 import { DEFAULT_WORKERS } from '../../shared/limits.ts';
+import { tryWasm } from '../../worker/engines/try-wasm.ts';
 import { canTrain, doctorRows, type Row } from '../../worker/native/doctor-rows.ts';
 import { rowLines } from '../../worker/native/doctor-table.ts';
 import { readyTensorFlow } from '../../worker/native/engine-manifest.ts';
@@ -20,7 +21,7 @@ export async function doctor(options: DoctorCommand): Promise<number> {
   const engine = readyTensorFlow() === undefined ? 'wasm' : 'tensorflow';
   // First: the other checks keep memories of WebAssembly.
   const machine = machineChecks(DEFAULT_WORKERS, engine).map(machineRow);
-  const rows = [...(await doctorRows(options)), ...machine];
+  const rows = [...(await doctorRows(tryWasm, options)), ...machine];
   const isAble = canTrain(rows);
   if (options.json) stdout.json({ canTrain: isAble, rows });
   else {

@@ -3,6 +3,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, test, vi } from 'vitest';
 import { rowLines } from '../../../../worker/native/doctor-table.ts';
+import { tryWasm } from '../../../../worker/engines/try-wasm.ts';
 import { canTrain, doctorRows, judgeEngines, nodeRow } from '../../../../worker/native/doctor-rows.ts';
 import type { Row } from '../../../../worker/native/doctor-rows.ts';
 import { standIns, temporaryFolder } from '../../../fixtures/engine/fake-programs.ts';
@@ -46,7 +47,7 @@ test('every failing check has a fix, and what was named is checked', async () =>
     });
   });
   const runsDir = temporaryFolder();
-  const rows = await doctorRows({ port, data: '/nowhere', runsDir });
+  const rows = await doctorRows(tryWasm, { port, data: '/nowhere', runsDir });
   await new Promise((resolve) => server.close(resolve));
   const of = (check: string): Row | undefined => rows.find((row) => row.check === check);
   expect(of(`port ${port}`)).toMatchObject({
