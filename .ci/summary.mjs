@@ -1,9 +1,12 @@
-// Prints the slowest ten tests, every skip, and the closing line; exits 1 unless all passed and only GPU tests skipped.
+// Prints the slowest ten tests, every skip, and the closing line; exits 1 unless all passed and
+// only GPU tests skipped.
 import { existsSync, readFileSync } from 'node:fs';
 
 const npmStatus = Number(process.argv[2]);
 const file = '.mnist-dist/test-results.json';
-const { testResults } = existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : { testResults: [] };
+const { testResults } = existsSync(file)
+  ? JSON.parse(readFileSync(file, 'utf8'))
+  : { testResults: [] };
 const tests = testResults.flatMap(({ name, assertionResults }) =>
   assertionResults.map((test) => ({ ...test, file: name.slice(process.cwd().length + 1) })),
 );
@@ -20,12 +23,15 @@ const print = (line) => process.stdout.write(`${line}\n`);
 print('\nslowest tests:');
 const slowest = passed.toSorted((a, b) => (b.duration ?? 0) - (a.duration ?? 0)).slice(0, 10);
 for (const test of slowest)
-  print(`  ${((test.duration ?? 0) / 1000).toFixed(1).padStart(6)} s  ${test.file}: ${test.fullName}`);
+  print(
+    `  ${((test.duration ?? 0) / 1000).toFixed(1).padStart(6)} s  ${test.file}: ${test.fullName}`,
+  );
 for (const test of skipped) print(`skipped: ${test.file}: ${test.fullName}`);
 for (const { name } of brokenFiles) print(`not loaded: ${name}`);
 
 const forbiddenSkips = skipped.filter(({ fullName }) => !/\bGPU\b/.test(fullName));
-if (forbiddenSkips.length > 0) print(`${forbiddenSkips.length} tests were skipped though they need no GPU`);
+if (forbiddenSkips.length > 0)
+  print(`${forbiddenSkips.length} tests were skipped though they need no GPU`);
 const isGood =
   npmStatus === 0 &&
   passed.length > 0 &&

@@ -15,8 +15,9 @@ import { endWithUs, spawnOptions } from './hang-up.mjs';
 import { LockError, withLock } from './lock.mjs';
 
 /**
- * What a fresh clone lacks before its first line of TypeScript can run: the npm packages and the build. Node's own
- * modules only. TensorFlow is set up later, by code that this has built (worker/native).
+ * What a fresh clone lacks before its first line of TypeScript can run: the npm packages and the
+ * build. Node's own modules only. TensorFlow is set up later, by code that this has built
+ * (worker/native).
  */
 export const root = dirname(dirname(fileURLToPath(import.meta.url)));
 /** The exit code of SETUP in shared/errors.ts. */
@@ -35,8 +36,8 @@ export class SetupError extends Error {
 }
 
 /**
- * Installs and builds what is missing or outdated, and returns in a few milliseconds if nothing is. `say` gets a line
- * per long step. Throws SetupError.
+ * Installs and builds what is missing or outdated, and returns in a few milliseconds if nothing is.
+ * `say` gets a line per long step. Throws SetupError.
  */
 export async function prepare(say = print) {
   if (isInstalled() && isBuilt()) return;
@@ -85,20 +86,25 @@ function isInstalled() {
   return true;
 }
 
-/** npm's own record, written when an installation is complete, has every package of the lock file. */
+/**
+ * npm's own record, written when an installation is complete, has every package of the lock file.
+ */
 function isInstalledByHand() {
   const record = readText(join(root, 'node_modules', '.package-lock.json'));
   if (record === undefined) return false;
   const installed = JSON.parse(record).packages;
   const wanted = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')).packages;
   return Object.entries(wanted).every(
-    ([path, { version, optional }]) => path === '' || optional || installed[path]?.version === version,
+    ([path, { version, optional }]) =>
+      path === '' || optional || installed[path]?.version === version,
   );
 }
 
 async function install(say, lease) {
   const npm = npmCommand();
-  say('mnist-dist: installing the npm packages (npm ci: about 240 MB to download, 630 MB on disk), once');
+  say(
+    'mnist-dist: installing the npm packages (npm ci: about 240 MB to download, 630 MB on disk), once',
+  );
   const started = Date.now();
   // --include=dev: `npm test` needs them, whatever NODE_ENV says.
   const { status, output } = await run([
@@ -145,7 +151,11 @@ function npmFailure(output) {
     .filter((line) => line !== '' && !/complete log of this run/.test(line))
     .slice(0, 3)
     .join(' | ');
-  if (/ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|ERR_SOCKET|network/i.test(output)) {
+  if (
+    /ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|ERR_SOCKET|network/i.test(
+      output,
+    )
+  ) {
     return new SetupError(
       `the npm registry could not be reached, so the packages are not installed: ${said}`,
       'Check the connection, or the proxy and registry settings (npm config list), then run again: ' +
@@ -172,7 +182,8 @@ function sourcesDigest() {
     hash.update(`${path} ${mtimeMs} ${size}\n`);
   };
   for (const path of settings) add(path);
-  // The folders that tsconfig.json includes; in them lie the kernels and the page, which it leaves to other compilers.
+  // The folders that tsconfig.json includes; in them lie the kernels and the page, which it leaves
+  // to other compilers.
   const { include } = JSON.parse(readFileSync(join(root, 'tsconfig.json'), 'utf8'));
   for (const entry of include) for (const path of filesBelow(entry.split('/')[0])) add(path);
   return hash.digest('hex');
@@ -181,7 +192,9 @@ function sourcesDigest() {
 function filesBelow(folder) {
   const full = join(root, folder);
   if (!existsSync(full)) return [];
-  const entries = readdirSync(full, { withFileTypes: true }).toSorted((a, b) => (a.name < b.name ? -1 : 1));
+  const entries = readdirSync(full, { withFileTypes: true }).toSorted((a, b) =>
+    a.name < b.name ? -1 : 1,
+  );
   return entries.flatMap((entry) => {
     const path = join(folder, entry.name);
     return entry.isDirectory() ? filesBelow(path) : [path];
@@ -200,8 +213,12 @@ async function build(say, lease) {
   const tsc = [process.execPath, join(root, 'node_modules', 'typescript', 'bin', 'tsc'), '-p'];
   const results = await Promise.all([
     run([
-      ...[process.execPath, join(root, 'node_modules', 'assemblyscript', 'bin', 'asc.js'), '--config'],
-      ...[join(kernels, 'asconfig.json'), '--outFile', join(fresh, kernels, 'kernels.wasm')],
+      process.execPath,
+      join(root, 'node_modules', 'assemblyscript', 'bin', 'asc.js'),
+      '--config',
+      join(kernels, 'asconfig.json'),
+      '--outFile',
+      join(fresh, kernels, 'kernels.wasm'),
     ]),
     run([...tsc, 'tsconfig.json', '--outDir', fresh]),
     // A folder of its own: both compile the types that they share.
@@ -223,7 +240,9 @@ async function build(say, lease) {
 
 // --- helpers
 
-/** What npm, a compiler or a file said is text, and drives no terminal (as in shared/printable.ts). */
+/**
+ * What npm, a compiler or a file said is text, and drives no terminal (as in shared/printable.ts).
+ */
 function print(text) {
   process.stderr.write(`${text.replace(/[^\P{Cc}\n]|[\p{Cf}\p{Zl}\p{Zp}]/gu, '\ufffd')}\n`);
 }
@@ -231,7 +250,11 @@ function print(text) {
 /** Runs a program in the root folder; both its streams, joined, are kept for an error. */
 function run([program, ...rest]) {
   return new Promise((resolve, reject) => {
-    const child = spawn(program, rest, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'], ...spawnOptions });
+    const child = spawn(program, rest, {
+      cwd: root,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      ...spawnOptions,
+    });
     endWithUs(child);
     let output = '';
     for (const stream of [child.stdout, child.stderr]) {

@@ -4,7 +4,8 @@ import { isatty } from 'node:tty';
 /**
  * SIGHUP says that the terminal was closed. Node resets a SIGHUP that nohup made ignored, so the
  * process itself decides: with a terminal among its streams SIGHUP ends it, without one it is
- * ignored. Plain JavaScript, since it is needed before the build; cli/processes/signals.ts takes over after it.
+ * ignored. Plain JavaScript, since it is needed before the build; cli/processes/signals.ts takes
+ * over after it.
  */
 
 /**
@@ -31,7 +32,10 @@ export function watchSignals() {
   }
 }
 
-/** Options with which a program is started: where SIGHUP is ignored, in a process group that the terminal does not know. */
+/**
+ * Options with which a program is started: where SIGHUP is ignored, in a process group that the
+ * terminal does not know.
+ */
 export const spawnOptions = { detached: !hasTerminal };
 
 /**
@@ -44,7 +48,9 @@ export function endWithUs(child) {
   child.once('exit', () => children.delete(child));
 }
 
-/** For the end of a process: Node aborts where it cannot restore a terminal, as one that was closed. */
+/**
+ * For the end of a process: Node aborts where it cannot restore a terminal, as one that was closed.
+ */
 export function leaveClosedTerminals() {
   for (const descriptor of [0, 1, 2]) if (isClosedTerminal(descriptor)) closeSync(descriptor);
 }

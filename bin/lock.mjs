@@ -13,16 +13,23 @@ import {
 import { basename, dirname, join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { codeOf, fateOf, nameOf, RENEW_MILLISECONDS, systemProcesses, thisProcess } from './owner.mjs';
+import {
+  codeOf,
+  fateOf,
+  nameOf,
+  RENEW_MILLISECONDS,
+  systemProcesses,
+  thisProcess,
+} from './owner.mjs';
 import { Watch, WATCH_MILLISECONDS } from './owner.mjs';
 
 /**
- * One set-up at a time. A lock is a folder with owner.json and a folder of its owner's, called by
- * a token, in which the owner works and which it renews. The lock is made whole under another name
- * and then renamed to its place. A process that takes it over renames it away first, with all that the
- * owner has in hand: an owner that was only suspended finds nothing to rename to its place, and
- * begins again. What a set-up lock protects is a cache, so a lock that is not renewed is taken
- * over without a question.
+ * One set-up at a time. A lock is a folder with owner.json and a folder of its owner's, called by a
+ * token, in which the owner works and which it renews. The lock is made whole under another name
+ * and then renamed to its place. A process that takes it over renames it away first, with all that
+ * the owner has in hand: an owner that was only suspended finds nothing to rename to its place, and
+ * begins again. What a set-up lock protects is a cache, so a lock that is not renewed is taken over
+ * without a question.
  */
 const OWNER_FILE = 'owner.json';
 const RENEWALS_FILE = 'renewals';
@@ -87,7 +94,9 @@ class Lease {
     return existsSync(this.folder);
   }
 
-  /** Before anything that is no rename from the folder. Throws where another process has the lock. */
+  /**
+   * Before anything that is no rename from the folder. Throws where another process has the lock.
+   */
   check() {
     if (!this.isHeld) throw new Error(`${this.#directory} was taken over by another process`);
   }
@@ -179,7 +188,8 @@ async function acquire(directory, say, time) {
       const isGone = fate(found.owner) === 'gone';
       if (isGone || unmoved >= limitOf(found)) {
         const why = isGone ? 'is gone' : `has not renewed it for ${seconds(unmoved)} s`;
-        if (takeAway(directory, found.text)) say(`taking over ${directory} from ${who}, which ${why}`);
+        if (takeAway(directory, found.text))
+          say(`taking over ${directory} from ${who}, which ${why}`);
         continue;
       }
       if (now - begun >= MAX_WAIT_MILLISECONDS) throw tooLong(directory, who, now - begun);

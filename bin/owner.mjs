@@ -32,9 +32,11 @@ import { hostname } from 'node:os';
  * What a process knows of itself and of others on its host.
  * @typedef {object} Processes
  * @property {() => Owner} self
- * @property {(pid: number, started: string) => boolean} isRunning whether the process that had this number and start is
+ * @property {(pid: number, started: string) => boolean} isRunning whether the process that had this
+ * number and start is
  *   still running
- * @property {(started: string) => boolean} mayRunUnseen whether a process with this start may run under another number
+ * @property {(started: string) => boolean} mayRunUnseen whether a process with this start may run
+ * under another number
  */
 
 /**
@@ -83,9 +85,10 @@ export function isRunning(pid, started) {
 }
 
 /**
- * Whether a process with this start may run on this machine, whatever its number is here: one in a pid namespace of its own
- * knows another one. Only a process in the first pid namespace of the machine sees all processes, and only where /proc hides
- * none from it (hidepid): then it cannot read of the first process either, which is root's.
+ * Whether a process with this start may run on this machine, whatever its number is here: one in a
+ * pid namespace of its own knows another one. Only a process in the first pid namespace of the
+ * machine sees all processes, and only where /proc hides none from it (hidepid): then it cannot
+ * read of the first process either, which is root's.
  * @param {string} started
  */
 export function mayRunUnseen(started, proc = '/proc') {
@@ -111,7 +114,8 @@ export function fateOf(owner, { self, isRunning, mayRunUnseen }) {
   const here = self();
   if (owner.host !== here.host) return 'elsewhere';
   if (owner.boot !== undefined && owner.boot !== here.boot) return 'rebooted';
-  if (owner.namespace === here.namespace) return isRunning(owner.pid, owner.started) ? 'running' : 'gone';
+  if (owner.namespace === here.namespace)
+    return isRunning(owner.pid, owner.started) ? 'running' : 'gone';
   if (owner.namespace !== undefined) return 'elsewhere';
   // Number and start may still be those of a process that this one can see.
   if (isRunning(owner.pid, owner.started)) return 'running';
@@ -181,7 +185,8 @@ function statOf(pid) {
 }
 
 /**
- * The start of a process that is listed; undefined where it has ended since. Throws where it cannot be read.
+ * The start of a process that is listed; undefined where it has ended since. Throws where it cannot
+ * be read.
  * @param {string} path
  */
 function startIn(path) {

@@ -1,4 +1,5 @@
-// `npm test`: installs and builds what is missing, sets up TensorFlow, then runs every check. Arguments go to vitest.
+// `npm test`: installs and builds what is missing, sets up TensorFlow, then runs every check.
+// Arguments go to vitest.
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { explain, prepare, root } from './bootstrap.mjs';
@@ -33,7 +34,9 @@ async function test(vitestArguments) {
   // Without TensorFlow its tests are skipped, and say so.
   await main(['setup']);
   const failed =
-    vitestArguments.length > 0 ? [] : checks.filter(([name, program, args]) => !passes(name, program, args));
+    vitestArguments.length > 0
+      ? []
+      : checks.filter(([name, program, args]) => !passes(name, program, args));
   const status = run('vitest', ['run', ...reporters, ...vitestArguments]);
   for (const [name] of failed) process.stderr.write(`failed: ${name}\n`);
   return status === 0 && failed.length === 0 ? 0 : 1;

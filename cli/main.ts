@@ -36,7 +36,8 @@ export async function main(argv: readonly string[]): Promise<number> {
       'SIGHUP is ignored, since this process has no terminal; SIGTERM ends it',
     ),
   );
-  // Where nothing is left that could settle a command, Node would end with exit code 13, which means EXISTS here.
+  // Where nothing is left that could settle a command, Node would end with exit code 13, which
+  // means EXISTS here.
   const defect = (): never => process.exit(explain(new Error('a command waits for nothing'), argv));
   process.once('beforeExit', defect);
   try {
@@ -45,7 +46,8 @@ export async function main(argv: readonly string[]): Promise<number> {
     return code;
   } catch (error) {
     const code = explain(error, argv);
-    // What did not end in good order may have left sockets open, with which this process would live on.
+    // What did not end in good order may have left sockets open, with which this process would live
+    // on.
     if (!(error instanceof ClusterError)) process.exit(code);
     return code;
   } finally {
@@ -54,8 +56,9 @@ export async function main(argv: readonly string[]): Promise<number> {
 }
 
 /**
- * A reader that has gone (`| head`), a terminal that was closed and a log file on a full disk take no more lines. None of them
- * ends a command; one whose result could not be printed says so at its end.
+ * A reader that has gone (`| head`), a terminal that was closed and a log file on a full disk take
+ * no more lines. None of them ends a command; one whose result could not be printed says so at its
+ * end.
  */
 function outliveReaders(): void {
   process.stdout.on('error', (error) => {
@@ -64,7 +67,10 @@ function outliveReaders(): void {
   process.stderr.on('error', () => undefined);
 }
 
-/** Throws DISK where this command's result is what it prints, and was not written. A reader that has gone wanted no more. */
+/**
+ * Throws DISK where this command's result is what it prints, and was not written. A reader that has
+ * gone wanted no more.
+ */
 async function checkPrinted(command: string): Promise<void> {
   // What a stream reports, it reports after the write.
   await setImmediate();

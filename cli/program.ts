@@ -20,7 +20,10 @@ import { parseOptions } from './options/parse-options.ts';
 import { didYouMean } from './options/suggest.ts';
 import { commandSynonyms, normalized, optionSynonyms, synonymOf } from './options/synonyms.ts';
 
-/** Help or the version: to be printed (on stderr when `exitCode` is not 0), and nothing else to be done. */
+/**
+ * Help or the version: to be printed (on stderr when `exitCode` is not 0), and nothing else to be
+ * done.
+ */
 export interface Print {
   readonly command: 'print';
   readonly text: string;
@@ -71,14 +74,16 @@ const operands: Partial<Record<CommandName, readonly Operand[]>> = {
     {
       name: 'image',
       help: 'PNG files, each with one digit, dark on light or light on dark',
-      ...{ required: true, several: true },
+      required: true,
+      several: true,
     },
   ],
   certs: [
     {
       name: 'name',
       help: 'DNS names and IP addresses by which workers dial the coordinator',
-      ...{ required: true, several: true },
+      required: true,
+      several: true,
     },
   ],
   push: [
@@ -90,14 +95,18 @@ const operands: Partial<Record<CommandName, readonly Operand[]>> = {
     },
   ],
   pull: [
-    { name: 'uri', help: 'the run in its store: file:DIR/ID or s3://BUCKET/PREFIX/ID', required: true },
+    {
+      name: 'uri',
+      help: 'the run in its store: file:DIR/ID or s3://BUCKET/PREFIX/ID',
+      required: true,
+    },
     { name: 'dir', help: 'the directory to make of it (without it: its id, in --runs-dir)' },
   ],
 };
 
 /**
- * What the command line (without node and script), the environment and the configuration file ask for. Reads files
- * that options name, starts nothing. Throws USAGE.
+ * What the command line (without node and script), the environment and the configuration file ask
+ * for. Reads files that options name, starts nothing. Throws USAGE.
  */
 export function parseCommand(
   argv: readonly string[],
@@ -105,7 +114,8 @@ export function parseCommand(
   version: string,
 ): ParsedCommand | Print {
   const output: string[] = [];
-  let chosen: { name: CommandName; flags: Map<OptionKey, Given>; operands: readonly string[] } | undefined;
+  let chosen:
+    { name: CommandName; flags: Map<OptionKey, Given>; operands: readonly string[] } | undefined;
   const program = buildProgram(version, output, (name, command) => {
     refuseTakenByNpm(keysOf(name), environment);
     chosen = { name, flags: flagsOf(name, command), operands: command.args };
@@ -164,7 +174,11 @@ function buildProgram(
 function addOption(command: Command, key: OptionKey): void {
   const { kind, help, defaultText, short, group } = optionOf(key);
   const isSwitch = kind.metavar === undefined;
-  const value = isSwitch ? '' : kind.bare === undefined ? ` <${kind.metavar}>` : ` [${kind.metavar}]`;
+  const value = isSwitch
+    ? ''
+    : kind.bare === undefined
+      ? ` <${kind.metavar}>`
+      : ` [${kind.metavar}]`;
   const notes = [
     ...(defaultText === undefined || isSwitch ? [] : [`default: ${defaultText}`]),
     ...namesOf(key)
@@ -196,7 +210,9 @@ function flagsOf(name: CommandName, command: Command): Map<OptionKey, Given> {
       const isSwitch = metavar === undefined;
       found.set(
         key,
-        isSwitch ? { ...given, shown: `--${given.text === 'true' ? '' : 'no-'}${optionName}` } : given,
+        isSwitch
+          ? { ...given, shown: `--${given.text === 'true' ? '' : 'no-'}${optionName}` }
+          : given,
       );
     }
   }
@@ -208,7 +224,10 @@ function attributeOf(optionName: string): string {
   return new CommanderOption(`--${optionName}`).attributeName();
 }
 
-/** Commander's error in our words: the nearest name, and where an option belongs that this command does not carry. */
+/**
+ * Commander's error in our words: the nearest name, and where an option belongs that this command
+ * does not carry.
+ */
 function usageError(error: CommanderError, argv: readonly string[]): ClusterError {
   const words = error.message.replace(/^error: /, '').split('\n')[0] ?? '';
   const quoted = /'(.*)'/.exec(words)?.[1] ?? '';
@@ -253,12 +272,14 @@ function otherHome(flag: string, command: CommandName | undefined): string {
   // What commander knows and still refuses is a switch with a value: --insecure=yes.
   if (key !== undefined && command !== undefined && optionOf(key).commands.includes(command))
     return `${flag} is a switch and takes no value; --no-${kebab(key)} switches it off. `;
-  const home = key === undefined ? '' : `${flag} is an option of ${optionOf(key).commands.join(', ')}. `;
+  const home =
+    key === undefined ? '' : `${flag} is an option of ${optionOf(key).commands.join(', ')}. `;
   const synonym = synonymOf(flag, optionSynonyms);
   const ours = synonym === undefined ? undefined : keyOfFlag(synonym);
   if (synonym !== undefined && ours !== undefined) {
     const { commands } = optionOf(ours);
-    if (command === undefined || commands.includes(command)) return `Did you mean ${synonym}? ${home}`;
+    if (command === undefined || commands.includes(command))
+      return `Did you mean ${synonym}? ${home}`;
     if (key === undefined) return `${synonym} is an option of ${commands.join(', ')}. `;
   }
   if (key !== undefined) return home;

@@ -24,7 +24,9 @@ export interface StepResult {
   /** From its first weights on their way to the update, and the update itself. */
   readonly milliseconds: number;
   readonly updateMilliseconds: number;
-  /** The Euclidean norm of its gradient, computed when asked for, which only makes sense at once. */
+  /**
+   * The Euclidean norm of its gradient, computed when asked for, which only makes sense at once.
+   */
   readonly gradientNorm: () => number;
   /** Workers that are ready. */
   readonly workers: number;
@@ -57,7 +59,9 @@ export interface RunObserver {
   /** Copies what a checkpoint needs before it returns. */
   checkpoint(state: RunState): void;
   log(effect: Extract<Effect, { kind: 'log' }>): void;
-  /** Once a second for each worker at most; of GPUs that are not named nothing is known any more. */
+  /**
+   * Once a second for each worker at most; of GPUs that are not named nothing is known any more.
+   */
   devices(worker: string, gpus: readonly GpuReading[]): void;
 }
 
@@ -78,8 +82,9 @@ interface Queued {
 }
 
 /**
- * The thin shell around the reducers: callbacks enqueue events, one loop takes them in order, asks `reduce` what to do
- * and does it. Results of effects go to the front of the queue, before anything that happened later.
+ * The thin shell around the reducers: callbacks enqueue events, one loop takes them in order, asks
+ * `reduce` what to do and does it. Results of effects go to the front of the queue, before anything
+ * that happened later.
  */
 export class Driver implements PeerEvents {
   /** Resolves with how the run ended. */
@@ -125,7 +130,10 @@ export class Driver implements PeerEvents {
     );
   }
 
-  /** What lies in the sockets' buffers is read first: this process may have been the one that was busy. */
+  /**
+   * What lies in the sockets' buffers is read first: this process may have been the one that was
+   * busy.
+   */
   #tickSoon(): void {
     this.#options.clock.soon(() => this.#enqueue({ kind: 'tick', now: this.#now() }));
   }
@@ -151,11 +159,12 @@ export class Driver implements PeerEvents {
     const code = outcome.code === 'RENDEZVOUS' ? 'RUN_FAILED' : outcome.code;
     const { message } = outcome;
     this.#farewell = { code, message };
-    for (const peer of [...this.#peers.values()]) peer.close(code, message);
+    for (const peer of Array.from(this.#peers.values())) peer.close(code, message);
   }
 
   connected(peer: Peer): void {
-    if (this.#farewell !== undefined) return peer.close(this.#farewell.code, this.#farewell.message);
+    if (this.#farewell !== undefined)
+      return peer.close(this.#farewell.code, this.#farewell.message);
     this.#peers.set(peer.slot, peer);
     const session = this.#options.newSession();
     this.#enqueue({ kind: 'connected', slot: peer.slot, session, now: this.#now() });
@@ -163,7 +172,10 @@ export class Driver implements PeerEvents {
 
   message(peer: Peer, message: WorkerMessage, tensor: Tensor | undefined): void {
     const { slot } = peer;
-    this.#enqueue({ kind: 'message', slot, message, checksum: tensor?.checksum, now: this.#now() }, tensor);
+    this.#enqueue(
+      { kind: 'message', slot, message, checksum: tensor?.checksum, now: this.#now() },
+      tensor,
+    );
   }
 
   control({ slot }: Peer): void {
@@ -181,7 +193,11 @@ export class Driver implements PeerEvents {
     const known = this.#state.workers.get(peer.slot);
     const worker = known?.phase === 'connected' ? undefined : known?.name;
     const isOver = this.#state.phase === 'ended';
-    this.#options.observer.left({ worker, cause: isOver ? 'finished' : cause, traffic: peer.traffic() });
+    this.#options.observer.left({
+      worker,
+      cause: isOver ? 'finished' : cause,
+      traffic: peer.traffic(),
+    });
   }
 
   #now(): number {
@@ -198,7 +214,8 @@ export class Driver implements PeerEvents {
     if (this.#draining) return;
     this.#draining = true;
     try {
-      for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) this.#take(next);
+      for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift())
+        this.#take(next);
     } catch (error) {
       this.#crash(error);
     } finally {
@@ -282,7 +299,14 @@ export class Driver implements PeerEvents {
       const milliseconds = this.#now() - this.#begun.at;
       this.#options.observer.result({ worker: worker.name, microseconds, milliseconds });
     }
-    const verdict = { part, slot, correct, microseconds, checksum, ...receiver.receive(tensor, isDigested) };
+    const verdict = {
+      part,
+      slot,
+      correct,
+      microseconds,
+      checksum,
+      ...receiver.receive(tensor, isDigested),
+    };
     this.#answer({ kind: 'received', verdict, now: this.#now() });
   }
 
@@ -291,7 +315,9 @@ export class Driver implements PeerEvents {
     const before = this.#now();
     const loss = tensors.update(ROOT, step);
     if (loss === undefined) return this.#waitForFrame(step, correct);
-    const workers = [...this.#state.workers.values()].filter(({ phase }) => phase === 'ready').length;
+    const workers = [...this.#state.workers.values()].filter(
+      ({ phase }) => phase === 'ready',
+    ).length;
     // Finite parts can have a sum that is not.
     const finite = Number.isFinite(loss);
     const now = this.#now();
@@ -300,8 +326,14 @@ export class Driver implements PeerEvents {
     const { checksum } = tensors;
     if (finite) {
       this.#updated = {
-        ...{ step, loss, correct, checksum, workers, gradientNorm },
-        ...{ milliseconds, updateMilliseconds: now - before },
+        step,
+        loss,
+        correct,
+        checksum,
+        workers,
+        gradientNorm,
+        milliseconds,
+        updateMilliseconds: now - before,
       };
     }
     this.#answer({ kind: 'updated', finite, now });
@@ -313,7 +345,10 @@ export class Driver implements PeerEvents {
     this.#updated = undefined;
   }
 
-  /** Every weights frame is still on its way somewhere: the slowest connection is ended, then the update goes on. */
+  /**
+   * Every weights frame is still on its way somewhere: the slowest connection is ended, then the
+   * update goes on.
+   */
   #waitForFrame(step: number, correct: number): void {
     for (const slot of this.#options.tensors.slowest())
       this.#peers.get(slot)?.terminate('it does not read what it is sent');

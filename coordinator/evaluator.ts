@@ -31,8 +31,14 @@ export class Evaluator implements RunRecorder {
   readonly term = 1;
   /** As if training had just done its only step. */
   readonly resumed: Resumed = {
-    ...{ step: 1, evaluated: 0, fingerprint: undefined, engine: undefined, mixed: false },
-    ...{ delivered: new Map<string, number>(), countedFrom: 0, suspects: [] },
+    step: 1,
+    evaluated: 0,
+    fingerprint: undefined,
+    engine: undefined,
+    mixed: false,
+    delivered: new Map<string, number>(),
+    countedFrom: 0,
+    suspects: [],
   };
   readonly #dataset: Dataset;
   readonly #workplace: Workplace;
@@ -63,11 +69,15 @@ export class Evaluator implements RunRecorder {
     const { labels } = this.#dataset.test;
     const predictions = {
       values: this.#workplace.predictions.all(),
-      ...{ labels, classes: this.#dataset.classNames.length },
+      labels,
+      classes: this.#dataset.classNames.length,
     };
     const scored = score(predictions);
     const finite = Number.isFinite(scored.loss);
-    this.#evaluated = { score: finite ? scored : undefined, misclassified: misclassified(predictions) };
+    this.#evaluated = {
+      score: finite ? scored : undefined,
+      misclassified: misclassified(predictions),
+    };
     return { finite };
   }
 
@@ -84,13 +94,23 @@ export class Evaluator implements RunRecorder {
 
 export interface EvaluationSettings extends Pick<
   ServeSettings,
-  'token' | 'tls' | 'version' | 'host' | 'port' | 'listening' | 'startWorkers' | 'rendezvousMilliseconds'
+  | 'token'
+  | 'tls'
+  | 'version'
+  | 'host'
+  | 'port'
+  | 'listening'
+  | 'startWorkers'
+  | 'rendezvousMilliseconds'
 > {
   /** Its test set is evaluated; it must have the model's inputs and classes. */
   readonly dataset: Dataset;
 }
 
-/** What workers are told to prepare for. No step is computed, so none needs the memory for a batch of the run. */
+/**
+ * What workers are told to prepare for. No step is computed, so none needs the memory for a batch
+ * of the run.
+ */
 export function evaluationOf(configuration: Configuration, dataset: Dataset): Configuration {
   return {
     ...configuration,
@@ -103,7 +123,10 @@ export function evaluationOf(configuration: Configuration, dataset: Dataset): Co
   };
 }
 
-/** Listens for workers and has them evaluate the test set with the model's weights. Rejects as `serve` does. */
+/**
+ * Listens for workers and has them evaluate the test set with the model's weights. Rejects as
+ * `serve` does.
+ */
 export function startEvaluation(
   { configuration, weights }: ModelFile,
   settings: EvaluationSettings,
@@ -112,7 +135,8 @@ export function startEvaluation(
   const { dataset } = settings;
   return serve(
     {
-      ...{ ...settings, ...writesNothing },
+      ...settings,
+      ...writesNothing,
       configuration: evaluationOf(configuration, dataset),
     },
     (workplace) => {

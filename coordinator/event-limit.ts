@@ -11,11 +11,15 @@ export interface Suppressed {
 }
 
 /**
- * Bounds the events that workers cause by coming and going: so many of one name, and of all names together, are written in an
- * interval, and the others are counted. A worker that holds the token and dials again and again cannot fill the disk.
+ * Bounds the events that workers cause by coming and going: so many of one name, and of all names
+ * together, are written in an interval, and the others are counted. A worker that holds the token
+ * and dials again and again cannot fill the disk.
  */
 export class EventLimit {
-  /** When the interval at hand began, its events that were written, and those of each name that has one. */
+  /**
+   * When the interval at hand began, its events that were written, and those of each name that has
+   * one.
+   */
   #began = -Infinity;
   #total = 0;
   readonly #names = new Map<string, { written: number; suppressed: number }>();
@@ -40,7 +44,9 @@ export class EventLimit {
     return true;
   }
 
-  /** What was suppressed in the interval that is over; nothing while it lasts, unless the run ends. */
+  /**
+   * What was suppressed in the interval that is over; nothing while it lasts, unless the run ends.
+   */
   take(now: number, isEnd = false): Suppressed[] {
     if (now - this.#began < EVENT_INTERVAL_MILLISECONDS && !isEnd) return [];
     const named = [...this.#names].map(([worker, { suppressed: count }]) => ({ worker, count }));

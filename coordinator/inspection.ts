@@ -6,7 +6,9 @@ import type { Counts, Phase, RunState, WorkerState } from './decisions/state.ts'
 /** Where a run stands, for whoever shows it; made when it is asked for. */
 export interface Inspection {
   readonly phase: Phase;
-  /** Workers without which the run does not begin or go on, where it waits for more than are ready. */
+  /**
+   * Workers without which the run does not begin or go on, where it waits for more than are ready.
+   */
   readonly awaited: number;
   readonly counts: Counts;
   readonly engine: EngineIdentity | undefined;
@@ -22,10 +24,16 @@ export interface WorkerInspection {
   readonly traffic: Traffic;
 }
 
-/** `idle` is ready and without a part in the open step; who missed a lease is `late` until it answers. */
+/**
+ * `idle` is ready and without a part in the open step; who missed a lease is `late` until it
+ * answers.
+ */
 export type Condition = 'connected' | 'preparing' | 'idle' | 'training' | 'late' | 'set_aside';
 
-export function inspect(state: RunState, trafficOf: (slot: number) => Traffic | undefined): Inspection {
+export function inspect(
+  state: RunState,
+  trafficOf: (slot: number) => Traffic | undefined,
+): Inspection {
   const { phase, counts, engine, delivered, started } = state;
   const { minWorkers, startWorkers } = state.settings;
   const workers: WorkerInspection[] = [];
@@ -33,14 +41,20 @@ export function inspect(state: RunState, trafficOf: (slot: number) => Traffic | 
     const traffic = trafficOf(worker.slot);
     if (traffic === undefined) continue;
     workers.push({
-      ...{ name: worker.name, condition: conditionOf(state, worker), engine: worker.engine, traffic },
+      name: worker.name,
+      condition: conditionOf(state, worker),
+      engine: worker.engine,
+      traffic,
     });
   }
   const awaited = started ? minWorkers : Math.max(minWorkers, startWorkers);
   return { phase, awaited, counts, engine, workers, delivered };
 }
 
-function conditionOf({ task }: RunState, { phase, slot, late, asideUntil }: WorkerState): Condition {
+function conditionOf(
+  { task }: RunState,
+  { phase, slot, late, asideUntil }: WorkerState,
+): Condition {
   if (phase !== 'ready') return phase;
   if (late) return 'late';
   if (asideUntil !== undefined) return 'set_aside';

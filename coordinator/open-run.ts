@@ -2,7 +2,11 @@ import { join } from 'node:path';
 import { systemDisk, type Disk } from '../shared/disk/disk.ts';
 import type { Checkpoint, Shares } from '../shared/files/checkpoint-file.ts';
 import { firstLink } from '../shared/files/chain.ts';
-import { configurationOfRecord, differingSettings, type Configuration } from '../shared/configuration.ts';
+import {
+  configurationOfRecord,
+  differingSettings,
+  type Configuration,
+} from '../shared/configuration.ts';
 import { ClusterError } from '../shared/errors.ts';
 import type { RunRecord } from '../shared/files/run-schema.ts';
 import { totalSteps } from '../shared/arithmetic/schedule.ts';
@@ -38,15 +42,15 @@ interface OpenRun {
   readonly store: RunStore;
   readonly term: number;
   /**
-   * What a run that goes on has left; undefined for a new one. Without a checkpoint it has not come so far, and begins at its
-   * initial weights, again if need be.
+   * What a run that goes on has left; undefined for a new one. Without a checkpoint it has not come
+   * so far, and begins at its initial weights, again if need be.
    */
   readonly old: Omit<ReopenedRun, 'store'> | undefined;
 }
 
 /**
- * Makes the directory of a new run, or opens that of one that goes on, with the tensors of its newest intact checkpoint.
- * Rejects with USAGE, RUN_EXISTS, LOCKED, DATA or DISK.
+ * Makes the directory of a new run, or opens that of one that goes on, with the tensors of its
+ * newest intact checkpoint. Rejects with USAGE, RUN_EXISTS, LOCKED, DATA or DISK.
  */
 export async function openRecorder(
   settings: OpenSettings,
@@ -60,9 +64,17 @@ export async function openRecorder(
   const { store, term, old } = run;
   if (old?.checkpoint !== undefined) tensors.restore(old.checkpoint);
   return new Recorder({
-    ...{ ...settings, store, viewer, predictions, term, clock: clock.now, date: clock.date },
-    ...{ snapshot: () => tensors.snapshot(), onSuperseded: fail },
-    ...{ record: resumedRecord(run, tensors.checksum), resumed: resumedState(run, configuration) },
+    ...settings,
+    store,
+    viewer,
+    predictions,
+    term,
+    clock: clock.now,
+    date: clock.date,
+    snapshot: () => tensors.snapshot(),
+    onSuperseded: fail,
+    record: resumedRecord(run, tensors.checksum),
+    resumed: resumedState(run, configuration),
   });
 }
 
@@ -73,7 +85,8 @@ function tellingOfNoSync(disk: Disk, viewer: RunViewer): Disk {
     const isSynced = await disk.syncDirectory(path);
     if (isSynced || isTold) return isSynced;
     isTold = true;
-    const what = 'cannot sync folders: after a power cut the newest files of the run may be missing';
+    const what =
+      'cannot sync folders: after a power cut the newest files of the run may be missing';
     viewer.log('warn', `the file system of ${path} ${what}`, {});
     return false;
   };
@@ -87,7 +100,8 @@ async function openRun(
   viewer: RunViewer,
 ): Promise<OpenRun> {
   const { resume: directory, keep, takeOver } = settings;
-  const onSpace = (isFull: boolean, message: string) => viewer.log(isFull ? 'warn' : 'info', message, {});
+  const onSpace = (isFull: boolean, message: string) =>
+    viewer.log(isFull ? 'warn' : 'info', message, {});
   const options = { ...place, keep, onError, onSpace };
   if (directory === undefined) {
     const { runsDir: runs, runId } = settings;
@@ -95,7 +109,9 @@ async function openRun(
     return { store, term: 1, old: undefined };
   }
   const { store, ...old } = await RunStore.resume({
-    ...{ ...options, directory, takeOver },
+    ...options,
+    directory,
+    takeOver,
     damaged: (error) => viewer.log('warn', `a checkpoint is passed over: ${error.message}`, {}),
     judge: (found) => {
       checkGoesOn(settings, directory, found);
@@ -118,7 +134,10 @@ async function openRun(
   return { store, term, old };
 }
 
-/** Throws USAGE where a run may not go on as it is asked to, and DATA where its record would have a hole. */
+/**
+ * Throws USAGE where a run may not go on as it is asked to, and DATA where its record would have a
+ * hole.
+ */
 function checkGoesOn(
   { configuration }: OpenSettings,
   directory: string,
@@ -151,17 +170,29 @@ function checkGoesOn(
   }
 }
 
-/** A run that was fetched from a store, or whose checkpoints are gone: begun again, it would lose what it has. */
+/**
+ * A run that was fetched from a store, or whose checkpoints are gone: begun again, it would lose
+ * what it has.
+ */
 function nothingToGoOnFrom(directory: string, { state, step }: RunRecord): ClusterError {
   return new ClusterError(
     'USAGE',
     `${directory} is ${state} at step ${step} (run.json), and checkpoints/ has none to resume from (--resume)`,
-    { fix: 'resume it on the machine where it ran (a store keeps no checkpoints), or start a new run' },
+    {
+      fix: 'resume it on the machine where it ran (a store keeps no checkpoints), or start a new run',
+    },
   );
 }
 
-/** Lines are on the disk before a checkpoint of their step is: a file that ends earlier has lost some. */
-function linesAreMissing(directory: string, { step }: Checkpoint, { known, later }: OldLines): ClusterError {
+/**
+ * Lines are on the disk before a checkpoint of their step is: a file that ends earlier has lost
+ * some.
+ */
+function linesAreMissing(
+  directory: string,
+  { step }: Checkpoint,
+  { known, later }: OldLines,
+): ClusterError {
   const last = (later.at(-1) ?? known)?.line.step ?? 0;
   return new ClusterError(
     'DATA',
@@ -178,7 +209,14 @@ function resumedRecord({ old }: OpenRun, weights: bigint): ResumedRecord | undef
   const { checkpoint } = old;
   const step = checkpoint?.step ?? 0;
   const chain = checkpoint?.chain ?? firstLink(configurationOfRecord(old.record.configuration));
-  return { started: old.record.started, step, chain, weights, lines: old.lines, events: old.events };
+  return {
+    started: old.record.started,
+    step,
+    chain,
+    weights,
+    lines: old.lines,
+    events: old.events,
+  };
 }
 
 /** What the reducers go on with. */
@@ -191,14 +229,21 @@ function resumedState({ old }: OpenRun, configuration: Configuration): Resumed |
   const { engine, suspects = [] } = old.record;
   const { from, samples } = sharesOf(checkpoint, old.record);
   return {
-    ...{ step, evaluated, fingerprint, engine: engine?.description, mixed: isPerhapsMixed(old.record) },
+    step,
+    evaluated,
+    fingerprint,
+    engine: engine?.description,
+    mixed: isPerhapsMixed(old.record),
     delivered: samples,
     countedFrom: from,
     suspects,
   };
 }
 
-/** A checkpoint of an older version does not say whose it is; run.json does, where the run ended in good order with it. */
+/**
+ * A checkpoint of an older version does not say whose it is; run.json does, where the run ended in
+ * good order with it.
+ */
 function sharesOf({ step, shares }: Checkpoint, record: RunRecord): Shares {
   if (shares !== undefined) return shares;
   if (record.step !== step) return { from: step, samples: new Map() };

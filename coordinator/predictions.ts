@@ -3,7 +3,10 @@ import { EVALUATION_CHUNK_ROWS } from '../shared/limits.ts';
 import { createKernels, type Kernels } from '../shared/kernels/kernels.ts';
 import { broken, type Receipt } from './tensors.ts';
 
-/** The predictions of one evaluation: per sample class, loss and one probability per class, in sample order. */
+/**
+ * The predictions of one evaluation: per sample class, loss and one probability per class, in
+ * sample order.
+ */
 export class Predictions {
   readonly samples: number;
   /** Floats per sample. */
@@ -36,13 +39,17 @@ export class Predictions {
     const values = this.#kernels.floats(this.#scratch, this.#chunkFloats);
     for (let at = 0; at < values.length; at += this.width) {
       const predicted = values[at] ?? NaN;
-      if (!Number.isInteger(predicted) || predicted < 0 || predicted >= this.width - 2) return false;
+      if (!Number.isInteger(predicted) || predicted < 0 || predicted >= this.width - 2)
+        return false;
     }
     return true;
   }
 
   accept(chunk: number): void {
-    this.#values.set(this.#kernels.floats(this.#scratch, this.#chunkFloats), chunk * this.#chunkFloats);
+    this.#values.set(
+      this.#kernels.floats(this.#scratch, this.#chunkFloats),
+      chunk * this.#chunkFloats,
+    );
   }
 
   /** [samples, width], without the last chunk's padding. */

@@ -1,4 +1,8 @@
-import { misclassified, misclassifiedLines, type Misclassified } from '../shared/evaluation/misclassified.ts';
+import {
+  misclassified,
+  misclassifiedLines,
+  type Misclassified,
+} from '../shared/evaluation/misclassified.ts';
 import { score, type Score } from '../shared/evaluation/score.ts';
 import { Chain, firstLink } from '../shared/files/chain.ts';
 import type { Configuration } from '../shared/configuration.ts';
@@ -40,7 +44,10 @@ export interface RecorderOptions {
   readonly draw?: Draw | undefined;
   /** Another coordinator has taken the run over. */
   readonly onSuperseded: (error: ClusterError) => void;
-  /** What stands of a run that goes on, and the lines of what is computed again; undefined for a new run. */
+  /**
+   * What stands of a run that goes on, and the lines of what is computed again; undefined for a new
+   * run.
+   */
   readonly record: ResumedRecord | undefined;
   /** Where its reducers go on; undefined where they begin at the beginning. */
   readonly resumed: Resumed | undefined;
@@ -106,7 +113,9 @@ export class Recorder implements RunRecorder {
     const { known, later } = record?.lines ?? { known: undefined, later: [] };
     // Of a run that was cut off at its very end, the evaluation that it knows is computed again.
     const again =
-      known?.line.kind === 'evaluation' && known.line.step === this.#step ? [known, ...later] : later;
+      known?.line.kind === 'evaluation' && known.line.step === this.#step
+        ? [known, ...later]
+        : later;
     this.#recorded = new Map(again.map((old) => [`${old.line.kind} ${old.line.step}`, old]));
     this.#lastStepAt = clock();
   }
@@ -142,7 +151,11 @@ export class Recorder implements RunRecorder {
     this.#begun = this.#record(state, undefined);
     await store.writeRun(this.#begun);
     viewer.opened({
-      ...{ run: this.run, directory: this.directory, term, started: this.#started, step: state.step },
+      run: this.run,
+      directory: this.directory,
+      term,
+      started: this.#started,
+      step: state.step,
       epoch: state.step === 0 ? 0 : planStep(configuration, state.step).epoch,
       past: this.#pastLines(),
       events: this.#past?.events ?? '',
@@ -156,12 +169,14 @@ export class Recorder implements RunRecorder {
     const now = clock();
     const { epoch, samples } = planStep(configuration, step);
     const chain = this.#chain.add({ step, samples, loss, correct, weights: checksum });
-    if (step === this.#firstStep || step === totalSteps(configuration)) this.#event('step', { step });
+    if (step === this.#firstStep || step === totalSteps(configuration))
+      this.#event('step', { step });
     if (step === this.#firstStep) viewer.started();
     const recorded = this.#recorded.get(`step ${step}`);
     if (recorded === undefined)
       store.step({ step, epoch, samples, loss, correct, milliseconds, weights: checksum, chain });
-    else if (recorded.line.kind !== 'step' || recorded.line.chain !== chain) throw differs(step, store.path);
+    else if (recorded.line.kind !== 'step' || recorded.line.chain !== chain)
+      throw differs(step, store.path);
     else store.passed(recorded.end);
     const recordMilliseconds = clock() - now;
     viewer.step({ step, epoch, samples, loss, correct, milliseconds, recordMilliseconds, ...rest });
@@ -179,7 +194,13 @@ export class Recorder implements RunRecorder {
     if (!Number.isFinite(result.loss)) return { finite: false };
     this.#score = result;
     const { epoch } = planStep(configuration, step);
-    const line = { step, epoch, samples: result.samples, loss: result.loss, correct: result.correct };
+    const line = {
+      step,
+      epoch,
+      samples: result.samples,
+      loss: result.loss,
+      correct: result.correct,
+    };
     const recorded = this.#recorded.get(`evaluation ${step}`);
     if (recorded === undefined) store.evaluation(line);
     else if (recorded.line.loss !== line.loss || recorded.line.correct !== line.correct)
@@ -244,9 +265,9 @@ export class Recorder implements RunRecorder {
   }
 
   /**
-   * A run that is killed must be resumed with its own engine, which its record names as soon as there is a checkpoint. The
-   * rest of the record stays: the lines of later steps may not be on the disk. A failed write is repeated after the next
-   * checkpoint.
+   * A run that is killed must be resumed with its own engine, which its record names as soon as
+   * there is a checkpoint. The rest of the record stays: the lines of later steps may not be on the
+   * disk. A failed write is repeated after the next checkpoint.
    */
   async #nameEngine(state: RunState): Promise<void> {
     const { store, viewer, onSuperseded } = this.#options;
@@ -269,20 +290,29 @@ export class Recorder implements RunRecorder {
   }
 
   #record(state: RunState, outcome: Outcome | undefined): RunRecord {
-    const result = this.#score && { score: this.#score, stepsPerSecond: this.#speed.stepsPerSecond() };
+    const result = this.#score && {
+      score: this.#score,
+      stepsPerSecond: this.#speed.stepsPerSecond(),
+    };
     const where = { step: this.#step, chain: this.#chain.link, weights: this.#weights };
     const when = { started: this.#started, now: this.#now() };
     return runRecord(this.#options, { ...when, ...where, result }, state, outcome);
   }
 
-  /** The time of day, but not before the time that has passed since the start allows: a clock may be set back meanwhile. */
+  /**
+   * The time of day, but not before the time that has passed since the start allows: a clock may be
+   * set back meanwhile.
+   */
   #now(): string {
     const { clock, date } = this.#options;
     const atLeast = Date.parse(this.#started) + clock() - this.#opened;
     return new Date(Math.max(date().getTime(), atLeast)).toISOString();
   }
 
-  /** Writes model, misclassified samples and the final run.json, in this order, and closes all files, also where one fails. */
+  /**
+   * Writes model, misclassified samples and the final run.json, in this order, and closes all
+   * files, also where one fails.
+   */
   async finish(state: RunState, outcome: Outcome): Promise<RunRecord> {
     const { store } = this.#options;
     try {
@@ -315,7 +345,11 @@ export class Recorder implements RunRecorder {
     }
     if (outcome.state === 'finished') {
       const classes = configuration.model.classes;
-      const wrong = misclassified({ values: predictions.all(), labels: dataset.test.labels, classes });
+      const wrong = misclassified({
+        values: predictions.all(),
+        labels: dataset.test.labels,
+        classes,
+      });
       await store.writeArtifact(MISTAKES, misclassifiedLines(wrong));
       await this.#draw({ directory: store.path, record, wrong });
     }
@@ -326,7 +360,10 @@ export class Recorder implements RunRecorder {
     return record;
   }
 
-  /** Before the run is called finished, so that whoever finds one finds all of it. One that cannot be drawn is finished, too. */
+  /**
+   * Before the run is called finished, so that whoever finds one finds all of it. One that cannot
+   * be drawn is finished, too.
+   */
   async #draw(run: FinishedRun): Promise<void> {
     const { store, viewer, draw } = this.#options;
     if (draw === undefined) return;
@@ -337,12 +374,15 @@ export class Recorder implements RunRecorder {
       if (error instanceof ClusterError && error.code === 'LOCKED') throw error;
       const message = messageOf(error);
       this.#event('pictures_failed', { message });
-      viewer.log('warn', `the report and its pictures could not be made: ${message}`, { err: error });
+      viewer.log('warn', `the report and its pictures could not be made: ${message}`, {
+        err: error,
+      });
     }
   }
 
   /**
-   * Whether the checkpoint was written. Training continues without one that cannot be, but not against a newer coordinator.
+   * Whether the checkpoint was written. Training continues without one that cannot be, but not
+   * against a newer coordinator.
    */
   async #keep(state: RunState): Promise<boolean> {
     const { store, viewer, configuration, snapshot, onSuperseded, clock } = this.#options;
@@ -351,7 +391,11 @@ export class Recorder implements RunRecorder {
     assert(fingerprint !== undefined, 'a step was computed by engines with a fingerprint');
     try {
       const bytes = await store.writeCheckpoint({
-        ...{ configuration, step, evaluated, fingerprint, chain: this.#chain.link },
+        configuration,
+        step,
+        evaluated,
+        fingerprint,
+        chain: this.#chain.link,
         shares: { from: countedFrom, samples: delivered },
         ...snapshot(),
       });

@@ -37,14 +37,23 @@ export interface ServeSettings extends RunPolicy {
   readonly listening?: ((port: number) => () => void) | undefined;
   /** Offer workers on this host to exchange tensors through shared memory. */
   readonly sharedMemory: boolean;
-  /** The steps after which to evaluate, where these are not each epoch's last and the last of all. */
+  /**
+   * The steps after which to evaluate, where these are not each epoch's last and the last of all.
+   */
   readonly evaluateAfter?: ReadonlySet<number> | undefined;
 }
 
-/** Of a computation that writes nothing: it begins with one worker, and takes whoever computes the same bytes. */
+/**
+ * Of a computation that writes nothing: it begins with one worker, and takes whoever computes the
+ * same bytes.
+ */
 export const writesNothing = {
-  ...{ sharedMemory: true, minWorkers: 1, maxWorkers: MAX_WORKERS, allowMixedEngines: false },
-  ...{ checkpointEvery: { steps: Infinity }, audit: undefined },
+  sharedMemory: true,
+  minWorkers: 1,
+  maxWorkers: MAX_WORKERS,
+  allowMixedEngines: false,
+  checkpointEvery: { steps: Infinity },
+  audit: undefined,
 } as const;
 
 /** What a run is computed with, for whoever opens it. */
@@ -82,13 +91,19 @@ export interface Serving<R extends RunRecorder> {
   weights(): { readonly step: number; readonly weights: Float32Array };
   /** Requests without the token so far. */
   unauthorized(): number;
-  /** Resolves when the recorder has finished and everybody was told; rejects on a defect, or with what `fail` was told. */
-  readonly done: Promise<{ readonly outcome: Outcome; readonly result: Awaited<ReturnType<R['finish']>> }>;
+  /**
+   * Resolves when the recorder has finished and everybody was told; rejects on a defect, or with
+   * what `fail` was told.
+   */
+  readonly done: Promise<{
+    readonly outcome: Outcome;
+    readonly result: Awaited<ReturnType<R['finish']>>;
+  }>;
 }
 
 /**
- * Opens the listener, then the run, and begins to gather workers. Rejects with ADDRESS, LIMIT, or as `open` does; then nobody
- * listens.
+ * Opens the listener, then the run, and begins to gather workers. Rejects with ADDRESS, LIMIT, or
+ * as `open` does; then nobody listens.
  */
 export async function serve<R extends RunRecorder>(
   settings: ServeSettings,
@@ -112,19 +127,27 @@ export async function serve<R extends RunRecorder>(
   };
   const server = await listen(
     {
-      ...{ host, port, descriptor, token, tls, dataset, maxFrameBytes: frameBytes },
+      host,
+      port,
+      descriptor,
+      token,
+      tls,
+      dataset,
+      maxFrameBytes: frameBytes,
       version: settings.version,
       listening: settings.listening,
       warn: (line) => log('warn', line, {}),
       description: () => running?.description,
       // It goes both ways or not at all.
-      openMemory: (address) => (memory === undefined ? undefined : reachMemory(address, bytes + 4, log)),
+      openMemory: (address) =>
+        memory === undefined ? undefined : reachMemory(address, bytes + 4, log),
     },
     {
       connected: (connection) => driverOf().connected(connection),
       message: (connection, message, tensor) => driverOf().message(connection, message, tensor),
       control: (connection) => driverOf().control(connection),
-      disconnected: (connection, reason, cause) => driverOf().disconnected(connection, reason, cause),
+      disconnected: (connection, reason, cause) =>
+        driverOf().disconnected(connection, reason, cause),
     },
   ).catch((error: unknown) => {
     memory?.close();
@@ -138,14 +161,22 @@ export async function serve<R extends RunRecorder>(
     const { run, term, resumed } = recorder;
     const state = initialState(
       {
-        ...{ ...policyOf(settings), run, term, configuration, totalSteps: totalSteps(configuration) },
+        ...policyOf(settings),
+        run,
+        term,
+        configuration,
+        totalSteps: totalSteps(configuration),
         evaluateAfter: settings.evaluateAfter,
       },
       clock.now(),
       resumed,
     );
     const driver = new Driver({
-      ...{ state, tensors, predictions, observer: recorder, clock },
+      state,
+      tensors,
+      predictions,
+      observer: recorder,
+      clock,
       newSession: () => randomBytes(16).toString('hex'),
     });
     failures.listen((error) => driver.fail(error));
@@ -153,7 +184,8 @@ export async function serve<R extends RunRecorder>(
     running = { driver, description: describe(settings, run, frameBytes, memory) };
     driver.start();
     return {
-      ...{ port: server.port, recorder },
+      port: server.port,
+      recorder,
       stop: (code) => driver.stop(code),
       expect: (workers) => driver.expect(workers),
       inspect: () => driver.inspect(),
@@ -180,25 +212,37 @@ async function openedOrAbandoned(recorder: RunRecorder, state: RunState): Promis
   }
 }
 
-/** Waits for the end of the run, has it written down, and tells every worker. Rejects as the driver or the recorder does. */
+/**
+ * Waits for the end of the run, has it written down, and tells every worker. Rejects as the driver
+ * or the recorder does.
+ */
 export async function conclude<R extends RunRecorder>(driver: Driver, recorder: R) {
   try {
     const outcome = await driver.outcome;
-    // What a method of R resolves with is R's to say, which the compiler does not see through the interface.
-    const result = (await recorder.finish(driver.state, outcome)) as Awaited<ReturnType<R['finish']>>;
-    // Only now: a coordinator that was taken over, or whose disk is full, has not finished the run, and its workers are needed.
+    // What a method of R resolves with is R's to say, which the compiler does not see through the
+    // interface.
+    const result = (await recorder.finish(driver.state, outcome)) as Awaited<
+      ReturnType<R['finish']>
+    >;
+    // Only now: a coordinator that was taken over, or whose disk is full, has not finished the run,
+    // and its workers are needed.
     driver.shutDown(outcome);
     return { outcome, result };
   } catch (error) {
     // A run that was taken over goes on: its workers are sent to look for it.
-    const code = error instanceof ClusterError && error.code === 'LOCKED' ? 'SUPERSEDED' : 'RUN_FAILED';
+    const code =
+      error instanceof ClusterError && error.code === 'LOCKED' ? 'SUPERSEDED' : 'RUN_FAILED';
     driver.shutDown({ state: 'failed', code, message: 'this coordinator has ended' });
     await recorder.abandon?.();
     throw error;
   }
 }
 
-async function finish<R extends RunRecorder>(driver: Driver, recorder: R, close: () => Promise<void>) {
+async function finish<R extends RunRecorder>(
+  driver: Driver,
+  recorder: R,
+  close: () => Promise<void>,
+) {
   try {
     return await conclude(driver, recorder);
   } finally {
@@ -216,7 +260,11 @@ function offerMemory(bytes: number, log: RunViewer['log']): SharedMemory | undef
   }
 }
 
-function reachMemory(address: MemoryAddress, bytes: number, log: RunViewer['log']): PeerMemory | undefined {
+function reachMemory(
+  address: MemoryAddress,
+  bytes: number,
+  log: RunViewer['log'],
+): PeerMemory | undefined {
   try {
     const memory = new PeerMemory(address, bytes);
     log('debug', `tensors of process ${address.process} travel through shared memory`, {});
@@ -248,7 +296,12 @@ function policyOf(settings: RunPolicy): RunPolicy {
   const { startWorkers, minWorkers, maxWorkers, rendezvousMilliseconds } = settings;
   const { allowMixedEngines, checkpointEvery, audit } = settings;
   return {
-    ...{ startWorkers, minWorkers, maxWorkers, rendezvousMilliseconds, allowMixedEngines, checkpointEvery },
+    startWorkers,
+    minWorkers,
+    maxWorkers,
+    rendezvousMilliseconds,
+    allowMixedEngines,
+    checkpointEvery,
     audit,
   };
 }
@@ -260,8 +313,14 @@ function describe(
   memory: SharedMemory | undefined,
 ): RunDescription {
   return {
-    ...{ protocol: PROTOCOL, arithmetic: ARITHMETIC, version, run, configuration },
-    ...{ frame_bytes: frameBytes, data_bytes: dataset.bytes.length, class_names: [...dataset.classNames] },
+    protocol: PROTOCOL,
+    arithmetic: ARITHMETIC,
+    version,
+    run,
+    configuration,
+    frame_bytes: frameBytes,
+    data_bytes: dataset.bytes.length,
+    class_names: [...dataset.classNames],
     ...(memory === undefined ? {} : { memory: memory.address }),
   };
 }

@@ -28,7 +28,10 @@ export class SpeedMeter {
 
   /** null where a run was too short to tell. */
   stepsPerSecond(): number | null {
-    if (this.#from === undefined || this.#to === undefined || this.#to.step === this.#from.step) return null;
-    return ((this.#to.step - this.#from.step) * 1000) / (this.#to.at - this.#from.at - this.#paused);
+    if (this.#from === undefined || this.#to === undefined || this.#to.step === this.#from.step)
+      return null;
+    return (
+      ((this.#to.step - this.#from.step) * 1000) / (this.#to.at - this.#from.at - this.#paused)
+    );
   }
 }

@@ -21,8 +21,8 @@ export interface RunningCoordinator extends Pick<
 }
 
 /**
- * Opens the listener, then the run directory, and begins to gather workers. Rejects with ADDRESS, RUN_EXISTS, LOCKED, DATA, DISK
- * or LIMIT.
+ * Opens the listener, then the run directory, and begins to gather workers. Rejects with ADDRESS,
+ * RUN_EXISTS, LOCKED, DATA, DISK or LIMIT.
  */
 export async function startCoordinator(
   settings: RunSettings,
@@ -35,7 +35,9 @@ export async function startCoordinator(
   );
   const { recorder } = serving;
   return {
-    ...{ ...serving, directory: recorder.directory, waitingBytes: () => recorder.waitingBytes },
+    ...serving,
+    directory: recorder.directory,
+    waitingBytes: () => recorder.waitingBytes,
     isDiskFull: () => recorder.isDiskFull,
     done: serving.done.then(({ outcome, result }) => ({ outcome, record: result })),
   };

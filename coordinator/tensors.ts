@@ -29,13 +29,18 @@ export function broken(body: Tensor): Receipt {
   return { intact: false, stale: body.isStale(), finite: false, digest: undefined };
 }
 
-/** One set of weights inside a frame, ready to send: head, P floats, checksum; and its room in shared memory. */
+/**
+ * One set of weights inside a frame, ready to send: head, P floats, checksum; and its room in
+ * shared memory.
+ */
 interface WeightsRoom {
   readonly index: number;
   readonly at: number;
   readonly room: Uint8Array;
   readonly checksum: DataView;
-  /** Slots that still need the frame or have not read the shared room; neither may change before. */
+  /**
+   * Slots that still need the frame or have not read the shared room; neither may change before.
+   */
   readonly inFlight: Set<number>;
   /** Whether shared memory holds these weights. */
   isShared: boolean;
@@ -55,8 +60,8 @@ export interface OutgoingWeights {
 }
 
 /**
- * All tensors of a run, in one WebAssembly memory: weights inside their frames, Adam's moments, and a pool of gradient
- * buffers (P gradients and the loss). The reducers decide, this file calculates.
+ * All tensors of a run, in one WebAssembly memory: weights inside their frames, Adam's moments, and
+ * a pool of gradient buffers (P gradients and the loss). The reducers decide, this file calculates.
  */
 export class Tensors {
   readonly parameters: number;
@@ -116,7 +121,11 @@ export class Tensors {
   }
 
   /** Goes on from these weights and moments. */
-  restore(from: { weights: Float32Array; firstMoment: Float32Array; secondMoment: Float32Array }): void {
+  restore(from: {
+    weights: Float32Array;
+    firstMoment: Float32Array;
+    secondMoment: Float32Array;
+  }): void {
     this.#kernels.floats(this.#firstMoment, this.parameters).set(from.firstMoment);
     this.#kernels.floats(this.#secondMoment, this.parameters).set(from.secondMoment);
     this.#set(from.weights);
@@ -127,7 +136,10 @@ export class Tensors {
     return this.#checksum;
   }
 
-  /** Copies a gradient's body (P + 1 floats) in and checks it; it stays pending until `accept`. SHA-256 takes 0.2 ms more. */
+  /**
+   * Copies a gradient's body (P + 1 floats) in and checks it; it stays pending until `accept`.
+   * SHA-256 takes 0.2 ms more.
+   */
   receive(gradient: Tensor, isDigested: boolean): Receipt {
     const bytes = (this.parameters + 1) * FLOAT_BYTES;
     if (gradient.byteLength !== bytes) return broken(gradient);
@@ -135,7 +147,9 @@ export class Tensors {
     if (!gradient.copyTo(this.#kernels.bytes(this.#received, bytes))) return broken(gradient);
     const actual = this.#kernels.check(this.#received, this.parameters + 1);
     if (actual.checksum !== gradient.checksum) return broken(gradient);
-    const digest = isDigested ? hash('sha256', this.#kernels.bytes(this.#received, bytes), 'hex') : undefined;
+    const digest = isDigested
+      ? hash('sha256', this.#kernels.bytes(this.#received, bytes), 'hex')
+      : undefined;
     return { intact: true, stale: false, finite: actual.finite, digest };
   }
 
@@ -164,8 +178,9 @@ export class Tensors {
   }
 
   /**
-   * Adam with the root's gradient, from the current frame into a free one. Returns the batch's mean loss, or undefined
-   * when no frame is free: then `slowest()` names whose connections hold one back.
+   * Adam with the root's gradient, from the current frame into a free one. Returns the batch's mean
+   * loss, or undefined when no frame is free: then `slowest()` names whose connections hold one
+   * back.
    */
   update(root: Node, step: number): number | undefined {
     const target = this.#rooms.find((room) => room !== this.#current && room.inFlight.size === 0);
@@ -174,8 +189,15 @@ export class Tensors {
     const gradient = this.#remove(root);
     const loss = this.#kernels.floats(gradient + this.parameters * FLOAT_BYTES, 1)[0] ?? NaN;
     this.#checksum = this.#kernels.adam({
-      ...{ from: this.#current.at, to: target.at, gradient, count: this.parameters },
-      ...{ firstMoment: this.#firstMoment, secondMoment: this.#secondMoment, beta1, beta2, epsilon },
+      from: this.#current.at,
+      to: target.at,
+      gradient,
+      count: this.parameters,
+      firstMoment: this.#firstMoment,
+      secondMoment: this.#secondMoment,
+      beta1,
+      beta2,
+      epsilon,
       rate: adamRate(learningRate, beta1, beta2, step),
     });
     target.checksum.setBigUint64(0, this.#checksum, true);
@@ -243,14 +265,21 @@ export class Tensors {
   #createRoom(index: number, bytes: number): WeightsRoom {
     const start = this.#kernels.allocate(bytes);
     const room = this.#kernels.bytes(start, bytes);
-    const checksum = new DataView(room.buffer, room.byteOffset + bytes - CHECKSUM_BYTES, CHECKSUM_BYTES);
+    const checksum = new DataView(
+      room.buffer,
+      room.byteOffset + bytes - CHECKSUM_BYTES,
+      CHECKSUM_BYTES,
+    );
     const at = start + MAX_FRAME_HEAD_BYTES;
     return { index, at, room, checksum, inFlight: new Set(), isShared: false, version: 0 };
   }
 
   #take(): number {
     const buffer = this.#free.pop();
-    assert(buffer !== undefined, 'a gradient buffer is free: a step has at most V sums and one in hand');
+    assert(
+      buffer !== undefined,
+      'a gradient buffer is free: a step has at most V sums and one in hand',
+    );
     return buffer;
   }
 

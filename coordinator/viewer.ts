@@ -13,7 +13,10 @@ export interface OpenReport {
   /** Where it goes on: the last step that is done, and its epoch; 0 for a new run. */
   readonly step: number;
   readonly epoch: number;
-  /** The lines of metrics.jsonl up to that step, piece by piece, for a run that is resumed: there may be a great many. */
+  /**
+   * The lines of metrics.jsonl up to that step, piece by piece, for a run that is resumed: there
+   * may be a great many.
+   */
   readonly past: (() => AsyncIterable<Uint8Array>) | undefined;
   /** The last lines of its events.jsonl. */
   readonly events: string;
@@ -26,7 +29,9 @@ export interface StepReport {
   readonly loss: number;
   readonly correct: number;
   readonly workers: number;
-  /** From its first weights on their way to the update; the update; and what was written down of it. */
+  /**
+   * From its first weights on their way to the update; the update; and what was written down of it.
+   */
   readonly milliseconds: number;
   readonly updateMilliseconds: number;
   readonly recordMilliseconds: number;
@@ -52,7 +57,10 @@ export interface CheckpointReport {
   readonly milliseconds: number;
 }
 
-/** Whoever shows the run while it goes on; every method is called on the path of the steps and returns at once. */
+/**
+ * Whoever shows the run while it goes on; every method is called on the path of the steps and
+ * returns at once.
+ */
 export interface RunViewer {
   opened(report: OpenReport): void;
   /** The first step of this coordinator is done. */
@@ -67,7 +75,11 @@ export interface RunViewer {
   devices(worker: string, gpus: readonly GpuReading[]): void;
   /** A line of events.jsonl. */
   event(event: string, fields: Readonly<Record<string, unknown>>): void;
-  log(level: 'debug' | 'info' | 'warn', message: string, fields: Readonly<Record<string, unknown>>): void;
+  log(
+    level: 'debug' | 'info' | 'warn',
+    message: string,
+    fields: Readonly<Record<string, unknown>>,
+  ): void;
   /** All is written down; the workers are told next. */
   ended(outcome: Outcome): void;
 }
@@ -76,21 +88,23 @@ const nothing = (): void => undefined;
 
 /** Shows nothing. */
 export const silentViewer: RunViewer = {
-  ...{ opened: nothing, started: nothing, step: nothing, result: nothing, evaluation: nothing },
-  ...{
-    checkpoint: nothing,
-    checkpointFailed: nothing,
-    left: nothing,
-    devices: nothing,
-    event: nothing,
-    log: nothing,
-    ended: nothing,
-  },
+  opened: nothing,
+  started: nothing,
+  step: nothing,
+  result: nothing,
+  evaluation: nothing,
+  checkpoint: nothing,
+  checkpointFailed: nothing,
+  left: nothing,
+  devices: nothing,
+  event: nothing,
+  log: nothing,
+  ended: nothing,
 };
 
 /**
- * Shows it to all of them, one after the other. One that throws is shown nothing any more, and `failed` hears of it: nobody who
- * only looks may end a run.
+ * Shows it to all of them, one after the other. One that throws is shown nothing any more, and
+ * `failed` hears of it: nobody who only looks may end a run.
  */
 export function viewers(
   all: readonly RunViewer[],

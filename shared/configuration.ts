@@ -3,15 +3,18 @@ import * as limits from './limits.ts';
 import { shortDigest } from './printable.ts';
 
 /**
- * The configuration: all that the bytes of a run depend on, and nothing else. Ports, paths and the number of workers
- * are the launch's business.
+ * The configuration: all that the bytes of a run depend on, and nothing else. Ports, paths and the
+ * number of workers are the launch's business.
  */
 const fields = {
   /** SHA-256 of the dataset (shared/dataset/dataset.ts). */
   dataset: z.string().regex(/^[0-9a-f]{64}$/, 'a SHA-256 in hexadecimal'),
   model: z.strictObject({
     inputs: z.int().min(1).max(limits.MAX_INPUTS),
-    hidden: z.array(z.int().min(1).max(limits.MAX_LAYER_UNITS)).min(1).max(limits.MAX_HIDDEN_LAYERS),
+    hidden: z
+      .array(z.int().min(1).max(limits.MAX_LAYER_UNITS))
+      .min(1)
+      .max(limits.MAX_HIDDEN_LAYERS),
     classes: z.int().min(2).max(limits.MAX_CLASSES),
   }),
   dropout: z.number().min(0).lt(1),
@@ -71,20 +74,27 @@ export type ConfigurationRecord = z.infer<typeof configurationRecordSchema>;
 export function configurationRecord(configuration: Configuration): ConfigurationRecord {
   const { dataset, model, dropout, beta1, beta2, epsilon, seed, epochs, steps } = configuration;
   return {
-    ...{
-      dataset,
-      model,
-      dropout,
-      batch_size: configuration.batchSize,
-      virtual_shards: configuration.virtualShards,
-    },
-    ...{ learning_rate: configuration.learningRate, beta1, beta2, epsilon, seed, epochs },
+    dataset,
+    model,
+    dropout,
+    batch_size: configuration.batchSize,
+    virtual_shards: configuration.virtualShards,
+    learning_rate: configuration.learningRate,
+    beta1,
+    beta2,
+    epsilon,
+    seed,
+    epochs,
     ...(steps === undefined ? {} : { steps }),
-    ...{ train_samples: configuration.trainSamples, test_samples: configuration.testSamples },
+    train_samples: configuration.trainSamples,
+    test_samples: configuration.testSamples,
   };
 }
 
-/** The settings by name, as people read them: of epochs and steps only the one that decides how long the run is. */
+/**
+ * The settings by name, as people read them: of epochs and steps only the one that decides how long
+ * the run is.
+ */
 export function shownSettings(
   record: Omit<ConfigurationRecord, 'dataset' | 'model'>,
 ): (readonly [string, string])[] {
@@ -96,20 +106,30 @@ export function shownSettings(
 }
 
 export function configurationOfRecord(record: ConfigurationRecord): Configuration {
-  const { batch_size, virtual_shards, learning_rate, train_samples, test_samples, ...same } = record;
+  const { batch_size, virtual_shards, learning_rate, train_samples, test_samples, ...same } =
+    record;
   return configurationSchema.parse({
     ...same,
-    ...{ batchSize: batch_size, virtualShards: virtual_shards, learningRate: learning_rate },
-    ...{ trainSamples: train_samples, testSamples: test_samples },
+    batchSize: batch_size,
+    virtualShards: virtual_shards,
+    learningRate: learning_rate,
+    trainSamples: train_samples,
+    testSamples: test_samples,
   });
 }
 
-/** The configuration's one text: its record as JSON, keys sorted by code unit at every level, without white space. */
+/**
+ * The configuration's one text: its record as JSON, keys sorted by code unit at every level,
+ * without white space.
+ */
 export function canonicalConfiguration(configuration: Configuration): string {
   return canonicalJson(configurationRecord(configuration));
 }
 
-/** The same of all but its length: two configurations with the same recipe train alike, step for step, as far as both go. */
+/**
+ * The same of all but its length: two configurations with the same recipe train alike, step for
+ * step, as far as both go.
+ */
 export function canonicalRecipe(configuration: Configuration): string {
   return canonicalJson(recipeRecord(configuration));
 }

@@ -6,10 +6,15 @@ export type EngineKind = (typeof engineKinds)[number];
 
 const text = foreignText(200);
 
-/** What an engine says of itself: on the wire, in run.json, and in the message that refuses another one. */
+/**
+ * What an engine says of itself: on the wire, in run.json, and in the message that refuses another
+ * one.
+ */
 export const engineIdentity = z.strictObject({
   kind: z.enum(engineKinds),
-  /** The library and its version, as a reader knows it: "TensorFlow 2.21.0 (tfjs-node-gpu 4.22.0)". */
+  /**
+   * The library and its version, as a reader knows it: "TensorFlow 2.21.0 (tfjs-node-gpu 4.22.0)".
+   */
   library: text,
   /** "cpu", or "cuda:0 NVIDIA H100". */
   device: text,

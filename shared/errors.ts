@@ -1,8 +1,8 @@
 import { z } from 'zod';
 
 /**
- * The one table of what can go wrong: its code, the process's exit code, the WebSocket close code with which the
- * coordinator tells a worker (if it does), and whether dialling again can help.
+ * The one table of what can go wrong: its code, the process's exit code, the WebSocket close code
+ * with which the coordinator tells a worker (if it does), and whether dialling again can help.
  */
 export const errorTable = {
   UNEXPECTED: { exit: 1, close: 4500, retry: false, meaning: 'A defect in mnist-dist itself.' },
@@ -12,8 +12,18 @@ export const errorTable = {
     retry: false,
     meaning: 'A flag, variable or file holds an impossible value.',
   },
-  NOT_READY: { exit: 34, close: undefined, retry: false, meaning: 'doctor: training cannot run here.' },
-  SETUP: { exit: 10, close: undefined, retry: false, meaning: 'The set-up could not be completed.' },
+  NOT_READY: {
+    exit: 34,
+    close: undefined,
+    retry: false,
+    meaning: 'doctor: training cannot run here.',
+  },
+  SETUP: {
+    exit: 10,
+    close: undefined,
+    retry: false,
+    meaning: 'The set-up could not be completed.',
+  },
   ENGINE: {
     exit: 11,
     close: undefined,
@@ -26,7 +36,12 @@ export const errorTable = {
     retry: false,
     meaning: 'A dataset is missing, damaged or not the one of the run.',
   },
-  RUN_EXISTS: { exit: 13, close: undefined, retry: false, meaning: 'The run directory exists already.' },
+  RUN_EXISTS: {
+    exit: 13,
+    close: undefined,
+    retry: false,
+    meaning: 'The run directory exists already.',
+  },
   LOCKED: {
     exit: 28,
     close: undefined,
@@ -94,7 +109,12 @@ export const errorTable = {
     retry: false,
     meaning: "The coordinator's certificate is not trusted, or not valid.",
   },
-  VERSION: { exit: 18, close: 4418, retry: false, meaning: 'Protocol or arithmetic versions differ.' },
+  VERSION: {
+    exit: 18,
+    close: 4418,
+    retry: false,
+    meaning: 'Protocol or arithmetic versions differ.',
+  },
   FINGERPRINT: {
     exit: 19,
     close: 4419,
@@ -102,10 +122,20 @@ export const errorTable = {
     meaning: "The worker's engine computes other bytes than the run's.",
   },
   FULL: { exit: 20, close: 4420, retry: true, meaning: 'The run has all the workers it takes.' },
-  PROTOCOL: { exit: 21, close: 4421, retry: false, meaning: 'A message broke the contract of the wire.' },
+  PROTOCOL: {
+    exit: 21,
+    close: 4421,
+    retry: false,
+    meaning: 'A message broke the contract of the wire.',
+  },
   TIMEOUT: { exit: 22, close: 4422, retry: true, meaning: 'A peer was silent for too long.' },
   LIMIT: { exit: 23, close: 4423, retry: false, meaning: 'A limit was exceeded.' },
-  DIVERGED: { exit: 24, close: 4424, retry: false, meaning: 'The loss or a gradient is not finite.' },
+  DIVERGED: {
+    exit: 24,
+    close: 4424,
+    retry: false,
+    meaning: 'The loss or a gradient is not finite.',
+  },
   RUN_FAILED: {
     exit: 25,
     close: 4425,
@@ -118,7 +148,12 @@ export const errorTable = {
     retry: false,
     meaning: 'The store of artifacts could not be reached, read or written.',
   },
-  DISK: { exit: 26, close: undefined, retry: false, meaning: 'A file of the run could not be written.' },
+  DISK: {
+    exit: 26,
+    close: undefined,
+    retry: false,
+    meaning: 'A file of the run could not be written.',
+  },
   SUPERSEDED: {
     exit: 27,
     close: 4427,
@@ -159,8 +194,8 @@ export function errorCodeOfExit(exit: number): ErrorCode | undefined {
 export const CLOSE_FINISHED = 4000;
 
 /**
- * An error a user can act on. `message` names the value and what is wrong with it; `fix` says what is allowed or
- * what to do, and is printed on a line of its own.
+ * An error a user can act on. `message` names the value and what is wrong with it; `fix` says what
+ * is allowed or what to do, and is printed on a line of its own.
  */
 export class ClusterError extends Error {
   override readonly name = 'ClusterError';

@@ -1,6 +1,8 @@
 /**
- * Every limit of the cluster, with its unit in the name; only what an option may be at most stands with the option, in
- * cli/options/option-table.ts, and what the locks need, which also run unbuilt, in bin/owner.mjs. A message that runs into a limit names the limit, its value and the flag that changes it, if one does.
+ * Every limit of the cluster, with its unit in the name; only what an option may be at most stands
+ * with the option, in cli/options/option-table.ts, and what the locks need, which also run unbuilt,
+ * in bin/owner.mjs. A message that runs into a limit names the limit, its value and the flag that
+ * changes it, if one does.
  */
 
 // Sizes on the wire.
@@ -47,7 +49,10 @@ export const MAX_MODEL_FILE_BYTES = 2 * 1024 ** 3;
 export const MAX_RUN_FILE_BYTES = 16 * 1024 ** 2;
 /** Of a line of metrics.jsonl, which has about 300. */
 export const MAX_METRICS_LINE_BYTES = 4096;
-/** Of a line of events.jsonl or misclassified.jsonl that is read: a confusion matrix of 256 classes fits. */
+/**
+ * Of a line of events.jsonl or misclassified.jsonl that is read: a confusion matrix of 256 classes
+ * fits.
+ */
 export const MAX_JSON_LINE_BYTES = 1024 ** 2;
 /** What is read of a run's lines at once. */
 export const LINE_PIECE_BYTES = 64 * 1024;
@@ -60,7 +65,10 @@ export const MAX_GARBAGE_BYTES = 12 * 1024 ** 2;
 export const METRICS_FLUSH_BYTES = 64 * 1024;
 export const MAX_METRICS_BUFFER_BYTES = 64 * 1024 ** 2;
 export const MAX_EVENTS_BUFFER_BYTES = 4 * 1024 ** 2;
-/** Events that name workers, in one interval: of one name, and of all together. 256 workers may come and go twice. */
+/**
+ * Events that name workers, in one interval: of one name, and of all together. 256 workers may come
+ * and go twice.
+ */
 export const MAX_INTERVAL_EVENTS_OF_ONE = 64;
 export const MAX_INTERVAL_EVENTS = 2048;
 export const EVENT_INTERVAL_MILLISECONDS = 60_000;
@@ -76,30 +84,42 @@ export const MAX_TOKEN_CHARACTERS = 512;
 export const MAX_DATASET_CANDIDATES = 64;
 export const MAX_IMAGE_PIXELS = 2 ** 24;
 export const RESULT_FRAMES = 4;
-/** What a worker may say at once, and for how long, without being asked: heartbeats, reports, pings, results too late. */
+/**
+ * What a worker may say at once, and for how long, without being asked: heartbeats, reports, pings,
+ * results too late.
+ */
 export const MAX_SMALL_MESSAGES = 256;
 export const SMALL_MESSAGES_PER_SECOND = 16;
 /**
- * Shards in one graph of TensorFlow. More would save little, since the overhead of a call is small beside sixteen
- * shards, but every shard's gradient is alive at once before the tree sums them.
+ * Shards in one graph of TensorFlow. More would save little, since the overhead of a call is small
+ * beside sixteen shards, but every shard's gradient is alive at once before the tree sums them.
  */
 export const MAX_GRAPH_SHARDS = 16;
-/** What a worker keeps that a coordinator sent, while it cannot take more: an honest one waits for its answer. */
+/**
+ * What a worker keeps that a coordinator sent, while it cannot take more: an honest one waits for
+ * its answer.
+ */
 export const MAX_WAITING_MESSAGES = 1024;
 export const MAX_WAITING_WEIGHTS = 8;
 /** Also how many versions of the weights may be on their way at once. */
 export const SHARED_MEMORY_ROOMS = 4;
 export const MAX_WORKERS = 256;
-/** Admitted connections of a coordinator: its workers', and those by which others fetch the dataset meanwhile. */
+/**
+ * Admitted connections of a coordinator: its workers', and those by which others fetch the dataset
+ * meanwhile.
+ */
 export const MAX_CONNECTIONS = MAX_WORKERS + 32;
 /**
- * Connections of a listener that have proved or asked nothing yet. At 10,000 new ones a second each has a tenth of a second for
- * its next message.
+ * Connections of a listener that have proved or asked nothing yet. At 10,000 new ones a second each
+ * has a tenth of a second for its next message.
  */
 export const MAX_NEWCOMERS = 1024;
 /** Where a process may have few files open. */
 export const MIN_NEWCOMERS = 16;
-/** Connections that the system keeps until they are accepted; a full queue costs a dialling peer a second. */
+/**
+ * Connections that the system keeps until they are accepted; a full queue costs a dialling peer a
+ * second.
+ */
 export const LISTEN_BACKLOG = 4096;
 /** Addresses and reasons of refused connections that a coordinator's log tells apart. */
 export const MAX_REFUSED_ADDRESSES = 64;
@@ -120,7 +140,10 @@ export const MAX_LEASED_PARTS = 256;
 /** How often the download of a dataset goes on where it broke off. */
 export const MAX_DATA_REQUESTS = 32;
 export const MAX_EVALUATION_CHUNKS = 65_536;
-/** Missed leases and bad results of a worker before it is set aside; every good result takes back a tenth. */
+/**
+ * Missed leases and bad results of a worker before it is set aside; every good result takes back a
+ * tenth.
+ */
 export const MAX_FAILURES = 3;
 /** Steps after which the plan is looked at again, should workers have become faster or slower. */
 export const PLAN_REVIEW_STEPS = 64;
@@ -128,7 +151,10 @@ export const PLAN_REVIEW_STEPS = 64;
 export const REMEMBERED_STEPS = 64;
 /** Times per shard of which the median is taken for a lease's deadline, the last ones. */
 export const REMEMBERED_TIMES = 32;
-/** Of two that differ, each is asked once more when nobody else is there: it may have been an accident. */
+/**
+ * Of two that differ, each is asked once more when nobody else is there: it may have been an
+ * accident.
+ */
 export const MAX_CONTESTED_ANSWERS = 2;
 /** Run ids of one second that are tried until one is free. */
 export const MAX_RUN_ID_TRIES = 16;
@@ -169,14 +195,21 @@ export const MAX_STORE_TRANSFERS = 4;
 export const MAX_STORE_ATTEMPTS = 5;
 
 // What is shown of a run.
-/** Workers with a label of their own in metrics and on the page; all others together are one more. */
+/**
+ * Workers with a label of their own in metrics and on the page; all others together are one more.
+ */
 export const MAX_OBSERVED_WORKERS = 64;
-/** Workers of a run that is over whose names are told apart; of more, the others are not counted. */
+/**
+ * Workers of a run that is over whose names are told apart; of more, the others are not counted.
+ */
 export const MAX_REMEMBERED_WORKERS = 4096;
 /** How long a worker is shown that is gone. */
 export const FORGET_WORKER_MILLISECONDS = 600_000;
 export const MAX_CURVE_POINTS = 4096;
-/** How many times as long as a piece of a resumed run's lines takes to be read for the page, nothing is read. */
+/**
+ * How many times as long as a piece of a resumed run's lines takes to be read for the page, nothing
+ * is read.
+ */
 export const PAST_PAUSE_RATIO = 4;
 /** Points of the curve in one update of a page. */
 export const MAX_UPDATE_POINTS = 64;
@@ -187,7 +220,10 @@ export const MAX_SHOWN_MISTAKES = 48;
 export const MAX_PAGES = 256;
 /** What may wait for a page that does not read, before its connection is ended. */
 export const MAX_PAGE_QUEUE_BYTES = 1024 ** 2;
-/** Between two updates of a page: so long, or so long for each page that is open, up to the second; so long also without one. */
+/**
+ * Between two updates of a page: so long, or so long for each page that is open, up to the second;
+ * so long also without one.
+ */
 export const PAGE_UPDATE_MILLISECONDS = 200;
 export const PAGE_COST_MILLISECONDS = 4;
 export const MAX_PAGE_UPDATE_MILLISECONDS = 1_000;
@@ -231,7 +267,10 @@ export const REQUEST_LIMIT_MILLISECONDS = 10_000;
 export const NEWCOMER_LIMIT_MILLISECONDS = 5_000;
 /** Between two log lines about refused connections of one address. */
 export const REFUSAL_INTERVAL_MILLISECONDS = 60_000;
-/** How long a connection that ended in its TLS handshake may have been one that only read the certificates. */
+/**
+ * How long a connection that ended in its TLS handshake may have been one that only read the
+ * certificates.
+ */
 export const HANDSHAKE_DOUBT_MILLISECONDS = 5_000;
 /** How often requests are looked at that take too long. */
 export const REQUEST_CHECK_MILLISECONDS = 1_000;
@@ -244,7 +283,9 @@ export const MAX_LEASE_MILLISECONDS = 60_000;
 /** Of a part that has missed its deadlines again and again. */
 export const MAX_REPEATED_LEASE_MILLISECONDS = 3_600_000;
 export const FIRST_LEASE_MILLISECONDS = 30_000;
-/** How long a worker that fails again and again gets no work, and how long its speed is remembered. */
+/**
+ * How long a worker that fails again and again gets no work, and how long its speed is remembered.
+ */
 /** For the first step, while a worker of another fingerprint waits for it. */
 export const CLAIM_LIMIT_MILLISECONDS = 60_000;
 export const SET_ASIDE_MILLISECONDS = 30_000;
@@ -254,14 +295,23 @@ export const DEFAULT_MAX_WAIT_SECONDS = 300;
 export const CLOSE_LIMIT_MILLISECONDS = 2_000;
 export const ORPHAN_LIMIT_MILLISECONDS = 2_000;
 export const TICK_MILLISECONDS = 50;
-/** How often a process looks at its clock at least, and the shortest time between two looks that may be a suspension. */
+/**
+ * How often a process looks at its clock at least, and the shortest time between two looks that may
+ * be a suspension.
+ */
 export const CLOCK_LOOK_MILLISECONDS = 500;
 export const SUSPENSION_MILLISECONDS = 2_000;
-/** How often a process that looks at its clock all the time asks how long the processor has worked for it. */
+/**
+ * How often a process that looks at its clock all the time asks how long the processor has worked
+ * for it.
+ */
 export const PROCESSOR_LOOK_MILLISECONDS = 20;
 export const FIRST_REDIAL_MILLISECONDS = 100;
 export const MAX_REDIAL_MILLISECONDS = 5_000;
-/** Between a crash and the next start of a process of `local`, doubled each time; one that lived so long counts as well again. */
+/**
+ * Between a crash and the next start of a process of `local`, doubled each time; one that lived so
+ * long counts as well again.
+ */
 export const FIRST_RESTART_MILLISECONDS = 100;
 export const MAX_RESTART_MILLISECONDS = 5_000;
 export const STABLE_MILLISECONDS = 10_000;
@@ -272,7 +322,10 @@ export const DEFAULT_WORKERS = 2;
 export const MIN_OPEN_FILES = 256;
 /** Pipes and sockets of one worker, in the process that has most of them. */
 export const FILES_OF_A_WORKER = 4;
-/** Of WebAssembly, in one worker at a time: its engine's, its kernels', and two of the comparison before it is ready. */
+/**
+ * Of WebAssembly, in one worker at a time: its engine's, its kernels', and two of the comparison
+ * before it is ready.
+ */
 export const MEMORIES_OF_A_WORKER = 4;
 /** More than the largest graph that a worker writes for TensorFlow. */
 export const TEMPORARY_TRIAL_BYTES = 1024 ** 2;
@@ -281,13 +334,19 @@ export const MAX_FAILED_STARTS = 3;
 export const METRICS_FLUSH_MILLISECONDS = 1_000;
 /** How long lines wait on a full disk until they are tried again. */
 export const DISK_RETRY_MILLISECONDS = 3_000;
-/** How often a worker asks nvidia-smi, how long it waits for the answer, and for the next try when there was none. */
+/**
+ * How often a worker asks nvidia-smi, how long it waits for the answer, and for the next try when
+ * there was none.
+ */
 export const GPU_INTERVAL_MILLISECONDS = 5_000;
 export const GPU_ANSWER_LIMIT_MILLISECONDS = 10_000;
 export const GPU_RETRY_MILLISECONDS = 60_000;
 /** What a worker says of its GPUs sooner than this after it said so last is dropped. */
 export const MIN_DEVICES_INTERVAL_MILLISECONDS = 1_000;
-/** Bench: how long a piece is measured in one repetition, and how many steps' time a run of the full loop has. */
+/**
+ * Bench: how long a piece is measured in one repetition, and how many steps' time a run of the full
+ * loop has.
+ */
 export const BENCH_PIECE_MILLISECONDS = 100;
 export const BENCH_WIRE_MILLISECONDS = 400;
 export const BENCH_RUN_MILLISECONDS = 1_500;

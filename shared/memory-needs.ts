@@ -28,10 +28,10 @@ interface Copies {
 }
 
 /**
- * How many copies an engine holds at once, at most. They are fitted to the growth of a worker's peak
- * memory (VmHWM) over that with `--hidden 8 --batch-size 32`, which has the dataset and the library:
- * 159 MiB with wasm, 468 MiB with tensorflow (TensorFlow 2.21, one thread). Measured in MiB with two
- * steps, on one processor; D is --dropout 0.2, x 8 are eight layers:
+ * How many copies an engine holds at once, at most. They are fitted to the growth of a worker's
+ * peak memory (VmHWM) over that with `--hidden 8 --batch-size 32`, which has the dataset and the
+ * library: 159 MiB with wasm, 468 MiB with tensorflow (TensorFlow 2.21, one thread). Measured in
+ * MiB with two steps, on one processor; D is --dropout 0.2, x 8 are eight layers:
  *
  *     --hidden    --batch-size  --virtual-shards     tensorflow  wasm
  *     8                 65,536                 1           1017
@@ -49,12 +49,21 @@ const copies: Readonly<Record<EngineKind, Copies>> = {
   reference: { fed: 1, inputs: 1, activations: 9, parameters: 6 },
 };
 
-/** What a coordinator needs for the weights in their frames, Adam's moments, and a gradient for each shard. */
-export function coordinatorBytes({ model, virtualShards }: Pick<Needing, 'model' | 'virtualShards'>): number {
+/**
+ * What a coordinator needs for the weights in their frames, Adam's moments, and a gradient for each
+ * shard.
+ */
+export function coordinatorBytes({
+  model,
+  virtualShards,
+}: Pick<Needing, 'model' | 'virtualShards'>): number {
   return FLOAT_BYTES * (parameterCount(model) + 1) * (SHARED_MEMORY_ROOMS + 2 + virtualShards + 1);
 }
 
-/** What a worker needs beside the dataset: batches, the frames of its results, and what its engine computes with. */
+/**
+ * What a worker needs beside the dataset: batches, the frames of its results, and what its engine
+ * computes with.
+ */
 export function workerBytes(configuration: Needing, engine: EngineKind): number {
   const { model, virtualShards, batchSize, dropout } = configuration;
   const shardRows = Math.ceil(batchSize / virtualShards);
@@ -70,7 +79,8 @@ export function workerBytes(configuration: Needing, engine: EngineKind): number 
   const row = factor.inputs * model.inputs + factor.activations * units;
   const training = shardRows * (shardsAtOnce * factor.fed * (model.inputs + masks) + row);
   const evaluation = EVALUATION_CHUNK_ROWS * (factor.fed * model.inputs + row);
-  const engineFloats = Math.max(training, evaluation) + shardsAtOnce * factor.parameters * parameters;
+  const engineFloats =
+    Math.max(training, evaluation) + shardsAtOnce * factor.parameters * parameters;
   return FLOAT_BYTES * (batches + vectors + engineFloats);
 }
 
@@ -85,8 +95,14 @@ export function checkCoordinatorMemory(of: Pick<Needing, 'model' | 'virtualShard
   );
 }
 
-/** Throws LIMIT, before anything is allocated, for a run that takes more of a worker than it may. */
-export function checkWorkerMemory(configuration: Needing, engine: EngineKind, maxBytes: number): void {
+/**
+ * Throws LIMIT, before anything is allocated, for a run that takes more of a worker than it may.
+ */
+export function checkWorkerMemory(
+  configuration: Needing,
+  engine: EngineKind,
+  maxBytes: number,
+): void {
   const bytes = workerBytes(configuration, engine);
   if (bytes <= maxBytes) return;
   const { model, batchSize, virtualShards } = configuration;

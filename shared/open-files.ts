@@ -1,8 +1,13 @@
 import { readFileSync } from 'node:fs';
 import { MAX_NEWCOMERS, MIN_NEWCOMERS, MIN_OPEN_FILES } from './limits.ts';
 
-/** What keeps this process from having so many files open at once, and the way out; undefined where nothing does. */
-export function tooFewFiles(count: number): { readonly message: string; readonly fix: string } | undefined {
+/**
+ * What keeps this process from having so many files open at once, and the way out; undefined where
+ * nothing does.
+ */
+export function tooFewFiles(
+  count: number,
+): { readonly message: string; readonly fix: string } | undefined {
   const limit = openFilesLimit();
   if (limit === undefined || limit >= count) return undefined;
   return {
@@ -11,7 +16,9 @@ export function tooFewFiles(count: number): { readonly message: string; readonly
   };
 }
 
-/** Node has raised the soft limit to the hard one. Undefined where there is none, or none is known. */
+/**
+ * Node has raised the soft limit to the hard one. Undefined where there is none, or none is known.
+ */
 function openFilesLimit(): number | undefined {
   try {
     const text = /^Max open files +(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))?.[1];
@@ -22,8 +29,9 @@ function openFilesLimit(): number | undefined {
 }
 
 /**
- * Places of a listener for connections that it has not admitted. A process has two listeners at most: strangers at both
- * leave half of the files that it may have open, beyond those that it needs itself, to workers, pages and files.
+ * Places of a listener for connections that it has not admitted. A process has two listeners at
+ * most: strangers at both leave half of the files that it may have open, beyond those that it needs
+ * itself, to workers, pages and files.
  */
 export function newcomerPlaces(limit: number | undefined = openFilesLimit()): number {
   if (limit === undefined) return MAX_NEWCOMERS;

@@ -3,7 +3,12 @@ import { describe, expect, it } from 'vitest';
 import { exitCodesMarkdown, optionsMarkdown } from '../cli/options/help.ts';
 import { adamRate } from '../shared/kernels/adam-rate.ts';
 import { xxh64 } from '../shared/kernels/reference-kernels.ts';
-import { encodeBefore, encodeHeader, MAX_FRAME_HEAD_BYTES, roomBytes } from '../shared/wire/frame.ts';
+import {
+  encodeBefore,
+  encodeHeader,
+  MAX_FRAME_HEAD_BYTES,
+  roomBytes,
+} from '../shared/wire/frame.ts';
 import { coordinatorMessage, parseMessage, workerMessage } from '../shared/wire/messages.ts';
 import { epochOrder, initialWeights, maskRow } from '../shared/arithmetic/random.ts';
 
@@ -24,7 +29,9 @@ describe('the README', () => {
 
 describe('SECURITY', () => {
   const text = read('SECURITY.md');
-  const tests = (line: string) => [...line.matchAll(/\[test\]\((test\/\S+\.test\.ts) "([^"]+)"\)/g)];
+  const tests = (line: string) => [
+    ...line.matchAll(/\[test\]\((test\/\S+\.test\.ts) "([^"]+)"\)/g),
+  ];
 
   it('proves each of its sentences by tests that exist', () => {
     const sentences = between(
@@ -57,8 +64,12 @@ describe('ARCHITECTURE', () => {
     maskRow(mask, { seed: 1, step: 1, position: 0, layer: 0 }, 0.2);
     const dropped = [...mask.keys()].filter((unit) => mask[unit] === 0);
     expect(text).toContain(`begins ${epochOrder(1, 1, 60_000).slice(0, 4).join(' ')};`);
-    expect(text).toContain(`is ${initialWeights(1, { inputs: 784, hidden: [128], classes: 10 })[0]};`);
-    expect(text).toContain(`drops units ${dropped.slice(0, -1).join(', ')} and ${dropped.at(-1)} of`);
+    expect(text).toContain(
+      `is ${initialWeights(1, { inputs: 784, hidden: [128], classes: 10 })[0]};`,
+    );
+    expect(text).toContain(
+      `drops units ${dropped.slice(0, -1).join(', ')} and ${dropped.at(-1)} of`,
+    );
     expect(new Set(mask)).toEqual(new Set([0, 1.25]));
     expect(text).toContain(`${adamRate(0.001, 0.9, 0.999, 1)} at step 1`);
     expect(text).toContain(`${adamRate(0.001, 0.9, 0.999, 1000)} at step 1000`);
@@ -84,6 +95,7 @@ describe('CONTRIBUTING', () => {
   it('gives a reason for every dependency', () => {
     const { dependencies, devDependencies } = JSON.parse(read('package.json'));
     const text = read('CONTRIBUTING.md');
-    for (const name of Object.keys({ ...dependencies, ...devDependencies })) expect(text).toContain(name);
+    for (const name of Object.keys({ ...dependencies, ...devDependencies }))
+      expect(text).toContain(name);
   });
 });

@@ -25,19 +25,27 @@ export interface TrainingSet {
 
 export interface BatchBuilder {
   /**
-   * The batch of the subtree at `node` in this step. `order` is the epoch's permutation of the samples. Arrays are
-   * reused: they hold until a batch of the step after next is built, so one step can be computed while the next is
-   * prepared. What was built for this step already is not built again, whichever subtree it was asked for.
+   * The batch of the subtree at `node` in this step. `order` is the epoch's permutation of the
+   * samples. Arrays are reused: they hold until a batch of the step after next is built, so one
+   * step can be computed while the next is prepared. What was built for this step already is not
+   * built again, whichever subtree it was asked for.
    */
   build(plan: StepPlan, node: Node, order: Uint32Array): Batch;
 }
 
-/** One global batch in memory, row by row, of which a subtree's batch is a range: nothing is copied to regroup. */
+/**
+ * One global batch in memory, row by row, of which a subtree's batch is a range: nothing is copied
+ * to regroup.
+ */
 interface GlobalBatch {
   readonly inputs: Float32Array;
   readonly labels: Int32Array;
   readonly scale: Float32Array;
-  readonly masks: readonly { readonly at: number; readonly units: number; readonly values: Float32Array }[];
+  readonly masks: readonly {
+    readonly at: number;
+    readonly units: number;
+    readonly values: Float32Array;
+  }[];
   /** For each shard the step whose rows it holds; 0 for none. */
   readonly stepOf: Float64Array;
   /** The views of each subtree, by node, made when it is first asked for. */
@@ -47,21 +55,32 @@ interface GlobalBatch {
 /** float32(pixel / 255) for each value of a byte. */
 const PIXELS = Float32Array.from({ length: 256 }, (_, pixel) => pixel / 255);
 
-/** What a builder takes from the kernels' memory, where the masks are made and everything lies at whole cache lines. */
+/**
+ * What a builder takes from the kernels' memory, where the masks are made and everything lies at
+ * whole cache lines.
+ */
 export function batchBytes(shape: BatchShape): number {
   const rows = shape.virtualShards * shape.rowsPerShard;
   const widths = [shape.model.inputs, ...(shape.dropout > 0 ? shape.model.hidden : []), 1];
   return 2 * widths.reduce((sum, width) => sum + Math.ceil((4 * rows * width) / 64) * 64, 0);
 }
 
-export function createBatchBuilder(kernels: Kernels, shape: BatchShape, data: TrainingSet): BatchBuilder {
-  // Steps alternate between two, so that the next one is built while this one may still be asked for.
+export function createBatchBuilder(
+  kernels: Kernels,
+  shape: BatchShape,
+  data: TrainingSet,
+): BatchBuilder {
+  // Steps alternate between two, so that the next one is built while this one may still be asked
+  // for.
   const even = allocateBatch(kernels, shape);
   const odd = allocateBatch(kernels, shape);
   return {
     build(plan, node, order) {
       assert(isNode(node, shape.virtualShards), `node ${node} of ${shape.virtualShards} shards`);
-      assert(plan.rowsPerShard === shape.rowsPerShard, `a plan for ${plan.rowsPerShard} rows per shard`);
+      assert(
+        plan.rowsPerShard === shape.rowsPerShard,
+        `a plan for ${plan.rowsPerShard} rows per shard`,
+      );
       const global = plan.step % 2 === 0 ? even : odd;
       const first = firstShard(node, shape.virtualShards);
       const end = first + shardCount(node, shape.virtualShards);

@@ -22,7 +22,9 @@ import {
 export interface ClientOptions {
   readonly dial: DialOptions;
   readonly settings: SessionSettings;
-  /** Loads what the run needs and builds the engine; called again only when the run is another one. */
+  /**
+   * Loads what the run needs and builds the engine; called again only when the run is another one.
+   */
   readonly prepare: (run: RunDescription) => Promise<Computation>;
   readonly log: (level: 'info' | 'warn' | 'debug', message: string) => void;
   /** Random numbers in [0, 1) for the jitter between attempts. */
@@ -36,7 +38,10 @@ interface Queued {
   readonly tensor?: Tensor | undefined;
 }
 
-/** The shell around the session's reducer: sockets and timers enqueue events, one loop performs their effects in order. */
+/**
+ * The shell around the session's reducer: sockets and timers enqueue events, one loop performs
+ * their effects in order.
+ */
 export class Client {
   /** Resolves when the run is over for this worker; rejects with the reason why it had to end. */
   readonly done: Promise<void>;
@@ -76,7 +81,10 @@ export class Client {
     this.#reject(error);
   }
 
-  /** How this worker's GPUs are doing: the coordinator is told now, or else when this worker is ready. */
+  /**
+   * How this worker's GPUs are doing: the coordinator is told now, or else when this worker is
+   * ready.
+   */
   report(gpus: readonly GpuReading[]): void {
     this.#gpus = gpus;
     if (this.#state.phase === 'ready') this.#tellDevices();
@@ -100,7 +108,8 @@ export class Client {
         this.#state = state;
         for (const effect of effects) {
           const pending = this.#perform(effect, next.tensor);
-          // A step's effects are synchronous; awaiting only what is pending keeps it in one turn of the event loop.
+          // A step's effects are synchronous; awaiting only what is pending keeps it in one turn of
+          // the event loop.
           if (pending !== undefined) await pending;
         }
       }
@@ -118,7 +127,10 @@ export class Client {
     this.#queue.unshift({ event });
   }
 
-  /** What comes while this worker prepares, or waits for the socket to take its results, is kept: but not without end. */
+  /**
+   * What comes while this worker prepares, or waits for the socket to take its results, is kept:
+   * but not without end.
+   */
   #hear(message: CoordinatorMessage, tensor: Tensor | undefined): void {
     // It was heard, and calls for nothing.
     if (message.kind === 'heartbeat') return;
@@ -126,7 +138,8 @@ export class Client {
     if (tensor !== undefined) this.#waitingWeights += 1;
     this.#enqueue({ kind: 'message', message, now }, tensor);
     const isTooMuch =
-      this.#queue.length > limits.MAX_WAITING_MESSAGES || this.#waitingWeights > limits.MAX_WAITING_WEIGHTS;
+      this.#queue.length > limits.MAX_WAITING_MESSAGES ||
+      this.#waitingWeights > limits.MAX_WAITING_WEIGHTS;
     if (!isTooMuch) return;
     const what = `the coordinator sends on and on and reads nothing: ${this.#queue.length} messages wait`;
     this.#disconnect();
@@ -173,7 +186,11 @@ export class Client {
     return this.#computation;
   }
 
-  #compute({ task, step, parts }: Extract<SessionEffect, { kind: 'compute' }>): Promise<void> | undefined {
+  #compute({
+    task,
+    step,
+    parts,
+  }: Extract<SessionEffect, { kind: 'compute' }>): Promise<void> | undefined {
     const { run, term } = this.#state;
     const computation = this.#computing();
     const send = (result: Result) =>
@@ -189,7 +206,9 @@ export class Client {
     });
   }
 
-  /** Runs outside the queue: nothing else happens while dialling, and `leave` must work meanwhile. */
+  /**
+   * Runs outside the queue: nothing else happens while dialling, and `leave` must work meanwhile.
+   */
   async #dial(afterMilliseconds: number): Promise<void> {
     const { dial, log, clock, random } = this.#options;
     try {
@@ -200,7 +219,8 @@ export class Client {
         });
       }
       const run = await fetchDescription(dial);
-      const isOther = JSON.stringify(run.configuration) !== JSON.stringify(this.#run?.configuration);
+      const isOther =
+        JSON.stringify(run.configuration) !== JSON.stringify(this.#run?.configuration);
       if (isOther) this.#discard();
       this.#run = run;
       const socket = await connect(dial, run);

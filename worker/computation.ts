@@ -27,7 +27,10 @@ interface Fence {
 
 export type SendResult = (result: Result) => void;
 
-/** Everything a worker computes with for one configuration: kernels, engine, batches and the frames of its results. */
+/**
+ * Everything a worker computes with for one configuration: kernels, engine, batches and the frames
+ * of its results.
+ */
 export class Computation {
   readonly fingerprint: string;
   /** Why the engine's own sums cannot be used, which makes it slower; undefined where they can. */
@@ -105,8 +108,8 @@ export class Computation {
   }
 
   /**
-   * Copies the weights of a step or evaluation in. Throws TIMEOUT when their place in shared memory holds others by now,
-   * and PROTOCOL when they did not arrive as they were sent.
+   * Copies the weights of a step or evaluation in. Throws TIMEOUT when their place in shared memory
+   * holds others by now, and PROTOCOL when they did not arrive as they were sent.
    */
   takeWeights(weights: Tensor): void {
     const bytes = 4 * this.#parameters;
@@ -129,14 +132,23 @@ export class Computation {
     }
   }
 
-  /** Computes and sends the sums of these subtrees; a promise only when it had to wait for the socket. */
+  /**
+   * Computes and sends the sums of these subtrees; a promise only when it had to wait for the
+   * socket.
+   */
   gradients(fence: Fence, nodes: readonly number[], send: SendResult): Promise<void> | undefined {
     const steps = totalSteps(this.#configuration);
     if (fence.step < 1 || fence.step > steps)
-      throw new ClusterError('PROTOCOL', `the coordinator asks for step ${fence.step}; the run has ${steps}`);
+      throw new ClusterError(
+        'PROTOCOL',
+        `the coordinator asks for step ${fence.step}; the run has ${steps}`,
+      );
     return inTurn(nodes, (node) => {
       if (!isNode(node, this.#configuration.virtualShards))
-        throw new ClusterError('PROTOCOL', `the coordinator asks for node ${node}, which is not in the tree`);
+        throw new ClusterError(
+          'PROTOCOL',
+          `the coordinator asks for node ${node}, which is not in the tree`,
+        );
       const frame = this.#gradients.take();
       return frame instanceof Promise
         ? frame.then((free) => this.#gradient(fence, node, free, send))
@@ -164,7 +176,10 @@ export class Computation {
     );
   }
 
-  /** Computes and sends these chunks of the test set, one at a time, so that the socket can drain in between. */
+  /**
+   * Computes and sends these chunks of the test set, one at a time, so that the socket can drain in
+   * between.
+   */
   async predictions(fence: Fence, chunks: readonly number[], send: SendResult): Promise<void> {
     collectGarbage();
     for (const chunk of chunks) {
@@ -178,7 +193,12 @@ export class Computation {
         frame.values,
       );
       send(
-        frame.seal({ kind: 'predictions', ...fence, part: chunk, microseconds: microsecondsSince(started) }),
+        frame.seal({
+          kind: 'predictions',
+          ...fence,
+          part: chunk,
+          microseconds: microsecondsSince(started),
+        }),
       );
       await new Promise((resolve) => setImmediate(resolve));
     }
@@ -213,7 +233,9 @@ export class Computation {
   }
 }
 
-/** Calls `each` for every item in order, in one turn of the event loop unless a call has to wait. */
+/**
+ * Calls `each` for every item in order, in one turn of the event loop unless a call has to wait.
+ */
 function inTurn<T>(
   items: readonly T[],
   each: (item: T) => Promise<void> | void,
@@ -241,12 +263,27 @@ function checkDataset({ model, trainSamples, testSamples }: Configuration, datas
   );
 }
 
-function batchShapeOf({ model, virtualShards, batchSize, seed, dropout }: Configuration): BatchShape {
-  return { model, virtualShards, rowsPerShard: Math.ceil(batchSize / virtualShards), seed, dropout };
+function batchShapeOf({
+  model,
+  virtualShards,
+  batchSize,
+  seed,
+  dropout,
+}: Configuration): BatchShape {
+  return {
+    model,
+    virtualShards,
+    rowsPerShard: Math.ceil(batchSize / virtualShards),
+    seed,
+    dropout,
+  };
 }
 
 function engineShapeOf({ model, virtualShards, batchSize, dropout }: Configuration): EngineShape {
-  const shardCounts = Array.from({ length: Math.log2(virtualShards) + 1 }, (_, level) => 2 ** level);
+  const shardCounts = Array.from(
+    { length: Math.log2(virtualShards) + 1 },
+    (_, level) => 2 ** level,
+  );
   return {
     model,
     rowsPerShard: Math.ceil(batchSize / virtualShards),

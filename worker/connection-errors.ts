@@ -1,12 +1,23 @@
 import { ClusterError, messageOf } from '../shared/errors.ts';
 
 const CHAIN = new Set([
-  ...['UNABLE_TO_VERIFY_LEAF_SIGNATURE', 'SELF_SIGNED_CERT_IN_CHAIN', 'DEPTH_ZERO_SELF_SIGNED_CERT'],
-  ...['UNABLE_TO_GET_ISSUER_CERT', 'UNABLE_TO_GET_ISSUER_CERT_LOCALLY', 'CERT_SIGNATURE_FAILURE'],
-  ...['CERT_UNTRUSTED', 'CERT_REJECTED', 'INVALID_CA', 'INVALID_PURPOSE', 'CERT_CHAIN_TOO_LONG'],
+  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+  'SELF_SIGNED_CERT_IN_CHAIN',
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
+  'UNABLE_TO_GET_ISSUER_CERT',
+  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+  'CERT_SIGNATURE_FAILURE',
+  'CERT_UNTRUSTED',
+  'CERT_REJECTED',
+  'INVALID_CA',
+  'INVALID_PURPOSE',
+  'CERT_CHAIN_TOO_LONG',
 ]);
 
-/** What a failed connection to a coordinator means, and what to do. TLS ends a worker; UNREACHABLE is tried again. */
+/**
+ * What a failed connection to a coordinator means, and what to do. TLS ends a worker; UNREACHABLE
+ * is tried again.
+ */
 export function connectionError(coordinator: URL, error: unknown): ClusterError {
   if (error instanceof ClusterError) return error;
   const at = coordinator.href;
@@ -43,9 +54,14 @@ export function connectionError(coordinator: URL, error: unknown): ClusterError 
         `give the coordinator a certificate (--ssl-certfile, --ssl-keyfile), or dial ws://${coordinator.host} with --insecure`,
       );
     default:
-      return new ClusterError('UNREACHABLE', `no coordinator answers at ${at}: ${messageOf(error)}`, {
-        ...{ fix: fixOf(code, coordinator), cause: error },
-      });
+      return new ClusterError(
+        'UNREACHABLE',
+        `no coordinator answers at ${at}: ${messageOf(error)}`,
+        {
+          fix: fixOf(code, coordinator),
+          cause: error,
+        },
+      );
   }
 }
 
@@ -71,12 +87,16 @@ function fixOf(code: string, { protocol, hostname, host, port }: URL): string {
   }
 }
 
-/** The system's name for what went wrong, and its words. Several addresses may have been tried, each with an error of its own. */
+/**
+ * The system's name for what went wrong, and its words. Several addresses may have been tried, each
+ * with an error of its own.
+ */
 function faultOf(error: unknown): { code: string; reason: string } {
   if (error instanceof AggregateError && error.errors.length > 0) return faultOf(error.errors[0]);
   if (!(error instanceof Error)) return { code: '', reason: String(error) };
   const code = 'code' in error && typeof error.code === 'string' ? error.code : error.name;
-  const reason = 'reason' in error && typeof error.reason === 'string' ? error.reason : error.message;
+  const reason =
+    'reason' in error && typeof error.reason === 'string' ? error.reason : error.message;
   return { code, reason };
 }
 

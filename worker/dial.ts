@@ -9,7 +9,11 @@ import { checkWorkerMemory } from '../shared/memory-needs.ts';
 import { PROTOCOL } from '../shared/wire/messages.ts';
 import { parameterCount } from '../shared/arithmetic/model-shape.ts';
 import { workerPath } from '../shared/wire/proof.ts';
-import { runDescriptionSchema, versionsSchema, type RunDescription } from '../shared/wire/run-description.ts';
+import {
+  runDescriptionSchema,
+  versionsSchema,
+  type RunDescription,
+} from '../shared/wire/run-description.ts';
 import { getOver, prepareRequest, type ProvenRequestOptions } from './proven-request.ts';
 import type { Anchor } from './trust.ts';
 import { connectionError } from './connection-errors.ts';
@@ -33,9 +37,17 @@ export interface DialOptions {
   readonly signal: AbortSignal;
 }
 
-/** Asks the coordinator what is to be trained. Refuses what is too large or another version before loading anything. */
+/**
+ * Asks the coordinator what is to be trained. Refuses what is too large or another version before
+ * loading anything.
+ */
 export async function fetchDescription(options: DialOptions): Promise<RunDescription> {
-  const response = await request(options, '/run', {}, AbortSignal.timeout(limits.REQUEST_LIMIT_MILLISECONDS));
+  const response = await request(
+    options,
+    '/run',
+    {},
+    AbortSignal.timeout(limits.REQUEST_LIMIT_MILLISECONDS),
+  );
   const text = await readBounded(options, response, limits.MAX_RUN_DESCRIPTION_BYTES);
   let json: unknown;
   try {
@@ -66,13 +78,18 @@ function checkVersions(theirs: { protocol: number; arithmetic: number; version: 
   if (theirs.protocol === PROTOCOL && theirs.arithmetic === ARITHMETIC) return;
   const ours = `protocol ${PROTOCOL}, arithmetic ${ARITHMETIC}`;
   const message = `the coordinator (mnist-dist ${theirs.version}) speaks protocol ${theirs.protocol}, arithmetic ${theirs.arithmetic}; this worker ${ours}`;
-  throw new ClusterError('VERSION', message, { fix: 'install the same mnist-dist on both machines' });
+  throw new ClusterError('VERSION', message, {
+    fix: 'install the same mnist-dist on both machines',
+  });
 }
 
 function checkSizes(run: RunDescription, options: DialOptions): void {
   const { maxModelBytes, maxDataBytes, maxMemoryBytes, engine } = options;
   // What it says of its frames may be less than its model needs.
-  const frameBytes = Math.max(run.frame_bytes, roomBytes(4 * parameterCount(run.configuration.model)));
+  const frameBytes = Math.max(
+    run.frame_bytes,
+    roomBytes(4 * parameterCount(run.configuration.model)),
+  );
   if (frameBytes > maxModelBytes) {
     throw new ClusterError(
       'LIMIT',
@@ -90,7 +107,10 @@ function checkSizes(run: RunDescription, options: DialOptions): void {
   checkWorkerMemory(run.configuration, engine, maxMemoryBytes);
 }
 
-/** Fetches the dataset, in limited time; a cut connection goes on where it broke, as long as something arrives. */
+/**
+ * Fetches the dataset, in limited time; a cut connection goes on where it broke, as long as
+ * something arrives.
+ */
 export async function fetchDataset(options: DialOptions, run: RunDescription): Promise<Uint8Array> {
   const bytes = new Uint8Array(run.data_bytes);
   const limit = AbortSignal.timeout(options.dataLimitMilliseconds);
@@ -119,12 +139,18 @@ export async function fetchDataset(options: DialOptions, run: RunDescription): P
       if (!isCut || have === before || limit.aborted) throw error;
     }
     if (have === before)
-      throw new ClusterError('UNREACHABLE', `the dataset broke off after ${have} of ${bytes.length} bytes`);
+      throw new ClusterError(
+        'UNREACHABLE',
+        `the dataset broke off after ${have} of ${bytes.length} bytes`,
+      );
   }
   return bytes;
 }
 
-/** The upgrade at /worker; resolves once open. Frames are never compressed, fragmented or masked with a real mask. */
+/**
+ * The upgrade at /worker; resolves once open. Frames are never compressed, fragmented or masked
+ * with a real mask.
+ */
 export async function connect(options: DialOptions, run: RunDescription): Promise<FrameSocket> {
   const { coordinator } = options;
   const maxPayload = run.frame_bytes + MAX_FRAME_HEAD_BYTES;
@@ -141,7 +167,8 @@ export async function connect(options: DialOptions, run: RunDescription): Promis
     maxBufferedChunks: Math.ceil(maxPayload / 512),
     closeTimeout: limits.CLOSE_LIMIT_MILLISECONDS,
     handshakeTimeout: limits.REQUEST_LIMIT_MILLISECONDS,
-    // The mask protects careless proxies from browsers' scripts, not us; a mask of zeros lets ws send without a copy.
+    // The mask protects careless proxies from browsers' scripts, not us; a mask of zeros lets ws
+    // send without a copy.
     generateMask: (mask: Buffer) => void mask.fill(0),
   };
   return await new Promise((resolve, reject) => {
@@ -158,19 +185,25 @@ export async function connect(options: DialOptions, run: RunDescription): Promis
     };
     webSocket.once('unexpected-response', (request, response) => {
       if (!check(response)) return void request.destroy();
-      reject(new ClusterError('PROTOCOL', `${coordinator.href} did not upgrade; is this a coordinator?`));
+      reject(
+        new ClusterError('PROTOCOL', `${coordinator.href} did not upgrade; is this a coordinator?`),
+      );
       webSocket.terminate();
     });
     webSocket.once('upgrade', (response) => {
       if (!check(response)) return;
       const { socket } = response;
-      webSocket.once('open', () => resolve(new FrameSocket(webSocket, socket, 'client', maxPayload)));
+      webSocket.once('open', () =>
+        resolve(new FrameSocket(webSocket, socket, 'client', maxPayload)),
+      );
     });
     webSocket.on('error', (error) => reject(connectionError(coordinator, error)));
   });
 }
 
-/** Gets what is there for those who know the token, from a coordinator that proved that it knows it. */
+/**
+ * Gets what is there for those who know the token, from a coordinator that proved that it knows it.
+ */
 async function request(
   options: DialOptions,
   path: string,
@@ -195,7 +228,8 @@ async function requestOf(
 ): Promise<ProvenRequestOptions> {
   try {
     // Undefined where TLS is not asked for.
-    const secure = coordinator.protocol === 'wss:' ? await anchor.options(coordinator, signal) : undefined;
+    const secure =
+      coordinator.protocol === 'wss:' ? await anchor.options(coordinator, signal) : undefined;
     return { coordinator, path, token, secure, signal: AbortSignal.any([signal, limit]) };
   } catch (error) {
     throw connectionError(coordinator, error);
@@ -211,14 +245,18 @@ async function readBounded(
   let length = 0;
   for await (const chunk of chunks(options, response)) {
     length += chunk.length;
-    if (length > max) throw new ClusterError('LIMIT', `an answer of the coordinator exceeds ${max} bytes`);
+    if (length > max)
+      throw new ClusterError('LIMIT', `an answer of the coordinator exceeds ${max} bytes`);
     parts.push(chunk);
   }
   return Buffer.concat(parts);
 }
 
 /** Throws UNREACHABLE where the answer breaks off or takes too long. */
-async function* chunks({ coordinator }: DialOptions, response: IncomingMessage): AsyncGenerator<Uint8Array> {
+async function* chunks(
+  { coordinator }: DialOptions,
+  response: IncomingMessage,
+): AsyncGenerator<Uint8Array> {
   try {
     for await (const chunk of response) {
       // No encoding was set.

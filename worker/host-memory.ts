@@ -10,7 +10,10 @@ export class HostMemory {
   #isAgreed = false;
   #used = 0;
 
-  /** Throws when the coordinator's memory is out of reach: it runs on another host, or as another user. */
+  /**
+   * Throws when the coordinator's memory is out of reach: it runs on another host, or as another
+   * user.
+   */
   constructor(address: MemoryAddress, parameters: number) {
     this.#theirs = new PeerMemory(address, 4 * parameters);
     try {
@@ -37,8 +40,8 @@ export class HostMemory {
   }
 
   /**
-   * Writes a gradient and returns its room; undefined when it has to travel in a frame: before the coordinator
-   * used its own memory, or when all rooms of this step are taken.
+   * Writes a gradient and returns its room; undefined when it has to travel in a frame: before the
+   * coordinator used its own memory, or when all rooms of this step are taken.
    */
   put(gradient: Uint8Array, checksum: bigint): number | undefined {
     if (!this.#isAgreed || this.#used === SHARED_MEMORY_ROOMS) return undefined;

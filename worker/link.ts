@@ -3,7 +3,11 @@ import { ClusterError } from '../shared/errors.ts';
 import type { FrameSocket } from '../shared/wire/frame-socket.ts';
 import { encodeHeader, encodePointer, type Free, type Tensor } from '../shared/wire/frame.ts';
 import * as limits from '../shared/limits.ts';
-import { coordinatorMessage, type CoordinatorMessage, type WorkerMessage } from '../shared/wire/messages.ts';
+import {
+  coordinatorMessage,
+  type CoordinatorMessage,
+  type WorkerMessage,
+} from '../shared/wire/messages.ts';
 import { receive } from '../shared/wire/receive.ts';
 import type { HostMemory } from './host-memory.ts';
 import type { Result } from './result-frames.ts';
@@ -20,7 +24,10 @@ export interface LinkEvents {
   log(level: 'debug', message: string): void;
 }
 
-/** One connection to a coordinator and, with one on this host, the memory they share. After `close` no event comes. */
+/**
+ * One connection to a coordinator and, with one on this host, the memory they share. After `close`
+ * no event comes.
+ */
 export class Link {
   readonly #socket: FrameSocket;
   readonly #memory: HostMemory | undefined;
@@ -32,7 +39,12 @@ export class Link {
   #sending = 0;
   #whenSent: (() => void) | undefined;
 
-  constructor(socket: FrameSocket, memory: HostMemory | undefined, clock: () => number, events: LinkEvents) {
+  constructor(
+    socket: FrameSocket,
+    memory: HostMemory | undefined,
+    clock: () => number,
+    events: LinkEvents,
+  ) {
     this.#socket = socket;
     this.#memory = memory;
     this.#events = events;
@@ -40,7 +52,9 @@ export class Link {
     this.#heard = clock();
     this.#heartbeat = setInterval(() => this.#beat(), limits.HEARTBEAT_INTERVAL_MILLISECONDS);
     socket.onMessage((data, isBinary, free) => this.#receive(data, isBinary, free));
-    socket.webSocket.on('error', (error) => events.log('debug', `the connection failed: ${error.message}`));
+    socket.webSocket.on('error', (error) =>
+      events.log('debug', `the connection failed: ${error.message}`),
+    );
     socket.webSocket.once('close', (code) => {
       if (this.#leave()) events.closed(code);
     });
@@ -48,10 +62,13 @@ export class Link {
 
   send(message: WorkerMessage): void {
     const memory = message.kind === 'ready' ? this.#memory?.address : undefined;
-    if (this.#open) this.#socket.send(encodeHeader(memory === undefined ? message : { ...message, memory }));
+    if (this.#open)
+      this.#socket.send(encodeHeader(memory === undefined ? message : { ...message, memory }));
   }
 
-  /** By the shorter way that this connection has; the result is free once nobody needs its bytes. */
+  /**
+   * By the shorter way that this connection has; the result is free once nobody needs its bytes.
+   */
   sendResult(result: Result): void {
     const { message, body, checksum, free } = result;
     if (!this.#open) return free();
@@ -67,7 +84,9 @@ export class Link {
     else this.#socket.send(encodePointer({ ...message, room }, checksum), sent);
   }
 
-  /** Calls `then` once the socket has taken the results: until then every microsecond delays them. */
+  /**
+   * Calls `then` once the socket has taken the results: until then every microsecond delays them.
+   */
   whenSent(then: () => void): void {
     this.#whenSent = then;
     if (this.#sending === 0) this.#sent();
@@ -110,14 +129,20 @@ export class Link {
     }
   }
 
-  /** A sign of life, and a look at the other side's; what lies in the socket's buffer is read before it is judged. */
+  /**
+   * A sign of life, and a look at the other side's; what lies in the socket's buffer is read before
+   * it is judged.
+   */
   #beat(): void {
     if (this.#events.isReady()) this.send({ kind: 'heartbeat' });
     setImmediate(() => {
       const silent = this.#clock() - this.#heard;
       if (!this.#open || silent < limits.IDLE_LIMIT_MILLISECONDS) return;
       this.#events.failed(
-        new ClusterError('TIMEOUT', `the coordinator was silent for ${Math.round(silent / 1000)} s`),
+        new ClusterError(
+          'TIMEOUT',
+          `the coordinator was silent for ${Math.round(silent / 1000)} s`,
+        ),
       );
     });
   }

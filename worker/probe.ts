@@ -38,20 +38,28 @@ export interface Probed {
   readonly disagreement: string | undefined;
 }
 
-/** Multiplies gradients into the range where a sum or difference of two of them is often below 2^-126. */
+/**
+ * Multiplies gradients into the range where a sum or difference of two of them is often below
+ * 2^-126.
+ */
 const TINY_SCALE = 2 ** -123;
 
 /** A comparison that failed, in words that complete "the engine ...". */
 class Disagreement extends Error {}
 
 /**
- * What an engine computes on the run's first batch and initial weights: every size of subtree, a shard with one real
- * row, gradients near 1e-38, one evaluation chunk; each twice, and each sum of the engine compared with the kernel's
- * sum of the shards. An engine that disagrees is probed again shard by shard; if that disagrees too, ENGINE is thrown.
+ * What an engine computes on the run's first batch and initial weights: every size of subtree, a
+ * shard with one real row, gradients near 1e-38, one evaluation chunk; each twice, and each sum of
+ * the engine compared with the kernel's sum of the shards. An engine that disagrees is probed again
+ * shard by shard; if that disagrees too, ENGINE is thrown.
  */
 export function fingerprint(input: ProbeInput): Probed {
   try {
-    return { engine: input.engine, fingerprint: probe(input, input.engine), disagreement: undefined };
+    return {
+      engine: input.engine,
+      fingerprint: probe(input, input.engine),
+      disagreement: undefined,
+    };
   } catch (error) {
     if (!(error instanceof Disagreement)) throw error;
     const { model, virtualShards } = input.configuration;
@@ -78,7 +86,11 @@ function probe(input: ProbeInput, engine: Engine): string {
   const batchOf = (node: Node) => input.batches.build(plan, node, input.order);
   const sums = new ProbedSums(engine, input, hash);
   sums.compare('the first batch', batchOf, plan.realShards);
-  sums.compare('gradients near 1e-38', (node) => scaled(batchOf(node), TINY_SCALE), plan.realShards);
+  sums.compare(
+    'gradients near 1e-38',
+    (node) => scaled(batchOf(node), TINY_SCALE),
+    plan.realShards,
+  );
   sums.compare('a shard with one real row', () => oneRow(batchOf(plan.virtualShards)), 1);
   probePredictions(input, engine, hash);
   return hash.digest('hex');
@@ -110,8 +122,8 @@ class ProbedSums {
   }
 
   /**
-   * Walks the largest subtree on the tree's left edge that holds real shards only, and every smaller one on that edge: all
-   * sizes of subtree that the run will ask for.
+   * Walks the largest subtree on the tree's left edge that holds real shards only, and every
+   * smaller one on that edge: all sizes of subtree that the run will ask for.
    */
   compare(what: string, batchOf: (node: Node) => Batch, realShards: number): void {
     let top = ROOT;
@@ -119,8 +131,17 @@ class ProbedSums {
     this.#sum(what, batchOf, top, 0, true);
   }
 
-  /** Leaves the kernel's sum of the node's shards in level `level`; on the left edge the engine's must equal it. */
-  #sum(what: string, batchOf: (node: Node) => Batch, node: Node, level: number, onEdge: boolean): void {
+  /**
+   * Leaves the kernel's sum of the node's shards in level `level`; on the left edge the engine's
+   * must equal it.
+   */
+  #sum(
+    what: string,
+    batchOf: (node: Node) => Batch,
+    node: Node,
+    level: number,
+    onEdge: boolean,
+  ): void {
     const at = item(this.#levels, level);
     if (node >= this.#virtualShards) {
       this.#compute(batchOf(node), at);
@@ -135,7 +156,9 @@ class ProbedSums {
       const correct = this.#compute(batchOf(node), this.#direct);
       if (!this.#bytes(this.#direct).equals(this.#bytes(at))) {
         const unlike =
-          shards === 1 ? 'what it computed before' : 'the sum of the same shards computed one by one';
+          shards === 1
+            ? 'what it computed before'
+            : 'the sum of the same shards computed one by one';
         throw new Disagreement(
           `computes other bytes for ${shards} shards in one call than ${unlike} (${what}, call ${time})`,
         );
@@ -157,7 +180,11 @@ class ProbedSums {
   }
 }
 
-function probePredictions({ configuration, dataset, weights }: ProbeInput, engine: Engine, hash: Hash): void {
+function probePredictions(
+  { configuration, dataset, weights }: ProbeInput,
+  engine: Engine,
+  hash: Hash,
+): void {
   const { inputs: width, classes } = configuration.model;
   const { images, labels: known } = dataset.test;
   const inputs = new Float32Array(EVALUATION_CHUNK_ROWS * width);

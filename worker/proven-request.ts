@@ -24,35 +24,52 @@ export interface ProvenRequestOptions {
   readonly signal: AbortSignal;
 }
 
-/** What the request that follows a challenge is made with, on the connection that the challenge came over. */
+/**
+ * What the request that follows a challenge is made with, on the connection that the challenge came
+ * over.
+ */
 export interface ProvenRequest {
   readonly agent: PlainAgent;
   readonly headers: Record<string, string>;
-  /** Throws as `refusalOf` says, unless the coordinator proved that it knows the token and has what was asked for. */
+  /**
+   * Throws as `refusalOf` says, unless the coordinator proved that it knows the token and has what
+   * was asked for.
+   */
   check(response: IncomingMessage): void;
 }
 
 /**
- * Asks for a challenge, and proves that this worker knows the token (shared/wire/proof.ts). The token itself is sent to no peer.
- * Rejects with UNAUTHORIZED, VERSION or PROTOCOL where what listens there gives no challenge, or as connections fail.
+ * Asks for a challenge, and proves that this worker knows the token (shared/wire/proof.ts). The
+ * token itself is sent to no peer. Rejects with UNAUTHORIZED, VERSION or PROTOCOL where what
+ * listens there gives no challenge, or as connections fail.
  */
 export async function prepareRequest(options: ProvenRequestOptions): Promise<ProvenRequest> {
   const { coordinator, secure, signal } = options;
   const url = urlOf(options);
-  const agent = oneConnection(secure === undefined ? new PlainAgent(AGENT) : new SecureAgent(AGENT));
+  const agent = oneConnection(
+    secure === undefined ? new PlainAgent(AGENT) : new SecureAgent(AGENT),
+  );
   try {
     const response = await getOver(options, agent, {});
     const channel = channelOf(response.socket);
     await readText(response, coordinator);
     const coordinatorNonce = nonceOfChallenge(response.headers['www-authenticate']);
-    if (response.statusCode !== 401 || coordinatorNonce === undefined) throw strangerOf(response, url);
+    if (response.statusCode !== 401 || coordinatorNonce === undefined)
+      throw strangerOf(response, url);
     const token = options.token();
     if (token === '') throw missingToken(coordinator);
-    const exchange = { coordinatorNonce, workerNonce: newNonce(), channel, target: `GET ${url.pathname}` };
+    const exchange = {
+      coordinatorNonce,
+      workerNonce: newNonce(),
+      channel,
+      target: `GET ${url.pathname}`,
+    };
     const expected = proofOf(token, 'coordinator', exchange);
     return {
       agent,
-      headers: { Authorization: answerHeader(exchange.workerNonce, proofOf(token, 'worker', exchange)) },
+      headers: {
+        Authorization: answerHeader(exchange.workerNonce, proofOf(token, 'worker', exchange)),
+      },
       check: (answer) => {
         const error = refusalOf(answer, expected, url);
         if (error === undefined) return;
@@ -66,7 +83,10 @@ export async function prepareRequest(options: ProvenRequestOptions): Promise<Pro
   }
 }
 
-/** One GET over the connection of this agent, up to the head of its answer. Rejects as connections fail. */
+/**
+ * One GET over the connection of this agent, up to the head of its answer. Rejects as connections
+ * fail.
+ */
 export async function getOver(
   { secure, signal, ...options }: ProvenRequestOptions,
   agent: PlainAgent,
@@ -76,7 +96,8 @@ export async function getOver(
   return await new Promise<IncomingMessage>((resolve, reject) => {
     const request = get(urlOf(options), { ...secure, headers, signal, agent }, resolve);
     request.on('error', reject);
-    // An upgrade that was not asked for is no answer: Node closes its connection, and reports no error.
+    // An upgrade that was not asked for is no answer: Node closes its connection, and reports no
+    // error.
     request.on('close', () => reject(new Error('the connection was closed without an answer')));
   });
 }
@@ -126,7 +147,9 @@ function refusalOf(
 ): ClusterError | undefined {
   const at = url.origin;
   if (statusCode === 401)
-    return new ClusterError('UNAUTHORIZED', `${at} refuses this worker's token`, { fix: TOKEN_FIX });
+    return new ClusterError('UNAUTHORIZED', `${at} refuses this worker's token`, {
+      fix: TOKEN_FIX,
+    });
   const proof = proofOfConfirmation(headers['authentication-info']);
   if (proof === undefined || !isSameProof(proof, expected))
     return new ClusterError(
@@ -145,11 +168,17 @@ function refusalOf(
         `the coordinator at ${at} has all the connections that it takes`,
       );
     case 503:
-      return new ClusterError('UNREACHABLE', `the coordinator at ${at} is still setting up its run`);
+      return new ClusterError(
+        'UNREACHABLE',
+        `the coordinator at ${at} is still setting up its run`,
+      );
     case 409:
       return new ClusterError('UNREACHABLE', `the coordinator at ${at} has turned to another run`);
     default:
-      return new ClusterError('PROTOCOL', `${url.href} answered ${statusCode}; is this a coordinator?`);
+      return new ClusterError(
+        'PROTOCOL',
+        `${url.href} answered ${statusCode}; is this a coordinator?`,
+      );
   }
 }
 

@@ -26,7 +26,10 @@ export interface Result {
   readonly free: () => void;
 }
 
-/** A few frames inside the kernels' memory, used again only when the socket no longer needs their bytes. */
+/**
+ * A few frames inside the kernels' memory, used again only when the socket no longer needs their
+ * bytes.
+ */
 export class ResultFrames {
   readonly #free: ResultFrame[] = [];
   readonly #waiting: ((frame: ResultFrame) => void)[] = [];
@@ -50,7 +53,11 @@ export class ResultFrames {
     const start = kernels.allocate(bytes);
     const at = start + MAX_FRAME_HEAD_BYTES;
     const room = kernels.bytes(start, bytes);
-    const tail = new DataView(room.buffer, room.byteOffset + bytes - CHECKSUM_BYTES, CHECKSUM_BYTES);
+    const tail = new DataView(
+      room.buffer,
+      room.byteOffset + bytes - CHECKSUM_BYTES,
+      CHECKSUM_BYTES,
+    );
     const body = kernels.bytes(at, 4 * floats);
     const free = () => {
       const next = this.#waiting.shift();

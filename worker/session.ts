@@ -12,8 +12,8 @@ import { PROTOCOL, type CoordinatorMessage, type WorkerMessage } from '../shared
 import { ARITHMETIC } from '../shared/arithmetic/version.ts';
 
 /**
- * The worker's side of a run, from dialling to the end. Pure, like the coordinator's reducers: client.ts performs the
- * effects. `ended` is the only terminal phase.
+ * The worker's side of a run, from dialling to the end. Pure, like the coordinator's reducers:
+ * client.ts performs the effects. `ended` is the only terminal phase.
  */
 export interface SessionState {
   readonly settings: SessionSettings;
@@ -25,7 +25,10 @@ export interface SessionState {
   readonly session: string | undefined;
   /** The step or evaluation whose weights are at hand. */
   readonly weightsOf: { readonly kind: 'step' | 'evaluation'; readonly step: number } | undefined;
-  /** Failed attempts since the run last went on with this worker, and since when; time with a connection is no wait. */
+  /**
+   * Failed attempts since the run last went on with this worker, and since when; time with a
+   * connection is no wait.
+   */
   readonly attempts: number;
   readonly failingSince: number | undefined;
   /** When this connection was welcomed. */
@@ -51,17 +54,24 @@ export type SessionEvent = { readonly now: number } & (
   | { readonly kind: 'prepared'; readonly fingerprint: string; readonly engine: EngineIdentity }
   /** Dialling failed, or preparing or computing did. */
   | { readonly kind: 'failed'; readonly error: ClusterError }
-  /** The connection is of no use: silent for too long, or a frame from the coordinator was damaged. */
+  /**
+   * The connection is of no use: silent for too long, or a frame from the coordinator was damaged.
+   */
   | { readonly kind: 'broken'; readonly error: ClusterError }
   | { readonly kind: 'closed'; readonly code: number }
 );
 
 export type SessionEffect =
-  /** Wait (with jitter), ask GET /run, fetch what data is missing, connect: `opened` or `failed`. */
+  /**
+   * Wait (with jitter), ask GET /run, fetch what data is missing, connect: `opened` or `failed`.
+   */
   | {
       readonly kind: 'dial';
       readonly afterMilliseconds: number;
-      /** What went wrong, at the first of several attempts, and where it is another kind of fault than before. */
+      /**
+       * What went wrong, at the first of several attempts, and where it is another kind of fault
+       * than before.
+       */
       readonly because?: ClusterError | undefined;
     }
   | { readonly kind: 'send'; readonly message: WorkerMessage }
@@ -86,11 +96,18 @@ export interface SessionNext {
 
 export function initialSession(settings: SessionSettings): SessionState {
   return {
-    ...{ settings, phase: 'dialling', term: 0, run: '', slot: 0, session: undefined, weightsOf: undefined },
+    settings,
+    phase: 'dialling',
+    term: 0,
+    run: '',
+    slot: 0,
+    session: undefined,
+    weightsOf: undefined,
     attempts: 0,
     failingSince: undefined,
     welcomedAt: undefined,
-    ...{ fault: undefined, farewell: undefined },
+    fault: undefined,
+    farewell: undefined,
   };
 }
 
@@ -104,15 +121,26 @@ export function reduceSession(state: SessionState, event: SessionEvent): Session
         state: { ...state, phase: 'joining', farewell: undefined },
         effects: [{ kind: 'send', message: hello(state) }],
       };
-    // Between connections these can only be left over from the one that was given up: dialled is once.
+    // Between connections these can only be left over from the one that was given up: dialled is
+    // once.
     case 'message':
-      return state.phase === 'dialling' ? { state, effects: [] } : hear(state, event.message, event.now);
+      return state.phase === 'dialling'
+        ? { state, effects: [] }
+        : hear(state, event.message, event.now);
     case 'broken':
-      return state.phase === 'dialling' ? { state, effects: [] } : fail(state, event.error, event.now);
+      return state.phase === 'dialling'
+        ? { state, effects: [] }
+        : fail(state, event.error, event.now);
     case 'closed':
-      return state.phase === 'dialling' ? { state, effects: [] } : closed(state, event.code, event.now);
+      return state.phase === 'dialling'
+        ? { state, effects: [] }
+        : closed(state, event.code, event.now);
     case 'prepared': {
-      const ready: WorkerMessage = { kind: 'ready', fingerprint: event.fingerprint, engine: event.engine };
+      const ready: WorkerMessage = {
+        kind: 'ready',
+        fingerprint: event.fingerprint,
+        engine: event.engine,
+      };
       return state.phase === 'preparing'
         ? { state: { ...state, phase: 'ready' }, effects: [{ kind: 'send', message: ready }] }
         : { state, effects: [] };
@@ -169,7 +197,8 @@ function hear(state: SessionState, message: CoordinatorMessage, now: number): Se
       if (message.kind === 'evaluate' && chunksOf(message) > limits.MAX_EVALUATION_CHUNKS)
         return breach(state, message.kind);
       const parts = partsOf(message, state.slot);
-      // The second weights of a connection say that the run goes on with this worker: its failures are forgotten.
+      // The second weights of a connection say that the run goes on with this worker: its failures
+      // are forgotten.
       const isWorking = state.weightsOf !== undefined;
       const next: SessionState = {
         ...state,
@@ -181,7 +210,11 @@ function hear(state: SessionState, message: CoordinatorMessage, now: number): Se
         task === 'step' ? [{ kind: 'prefetch', step: message.step + 1, parts }] : [];
       return {
         state: next,
-        effects: [{ kind: 'takeWeights' }, { kind: 'compute', task, step: message.step, parts }, ...prefetch],
+        effects: [
+          { kind: 'takeWeights' },
+          { kind: 'compute', task, step: message.step, parts },
+          ...prefetch,
+        ],
       };
     }
     case 'lease': {
@@ -190,13 +223,18 @@ function hear(state: SessionState, message: CoordinatorMessage, now: number): Se
         return breach(state, message.kind);
       return {
         state,
-        effects: [{ kind: 'compute', task: weightsOf.kind, step: message.step, parts: message.parts }],
+        effects: [
+          { kind: 'compute', task: weightsOf.kind, step: message.step, parts: message.parts },
+        ],
       };
     }
     case 'heartbeat':
       return { state, effects: [] };
     case 'bye':
-      return { state: { ...state, farewell: { code: message.code, message: message.message } }, effects: [] };
+      return {
+        state: { ...state, farewell: { code: message.code, message: message.message } },
+        effects: [],
+      };
     default:
       return unreachable(message);
   }
@@ -215,7 +253,8 @@ function partsOf(
   message: Extract<CoordinatorMessage, { kind: 'step' | 'evaluate' }>,
   slot: number,
 ): number[] {
-  if (message.kind === 'step') return message.assignment.find(([to]) => to === slot)?.slice(1) ?? [];
+  if (message.kind === 'step')
+    return message.assignment.find(([to]) => to === slot)?.slice(1) ?? [];
   return message.assignment.flatMap(([to, first, count]) =>
     to === slot ? Array.from({ length: count }, (_, i) => first + i) : [],
   );
@@ -227,7 +266,10 @@ function breach(state: SessionState, kind: string): SessionNext {
     'PROTOCOL',
     `the coordinator sent "${kind}" while this worker was ${state.phase}, or for another run or term`,
   );
-  return { state: { ...state, phase: 'ended' }, effects: [{ kind: 'disconnect' }, { kind: 'end', error }] };
+  return {
+    state: { ...state, phase: 'ended' },
+    effects: [{ kind: 'disconnect' }, { kind: 'end', error }],
+  };
 }
 
 function closed(state: SessionState, code: number, now: number): SessionNext {
@@ -241,15 +283,18 @@ function closed(state: SessionState, code: number, now: number): SessionNext {
 /** Faults of what answers a dial. */
 const ofTheAnswer = new Set<ErrorCode>(['UNAUTHORIZED', 'TLS', 'VERSION', 'PROTOCOL']);
 
-/** A worker that was in a run may meet another process at the address while the coordinator is started again. */
+/**
+ * A worker that was in a run may meet another process at the address while the coordinator is
+ * started again.
+ */
 function canRetry({ phase, term }: SessionState, code: ErrorCode): boolean {
   return errorTable[code].retry || (phase === 'dialling' && term > 0 && ofTheAnswer.has(code));
 }
 
 /**
- * Dial again where that can help, with growing pauses, until --max-retries or --max-wait-time is used up. A connection that
- * ends before the run went on with this worker is one more failure, so that a coordinator which lets it in and cuts it off
- * again and again is not dialled for ever.
+ * Dial again where that can help, with growing pauses, until --max-retries or --max-wait-time is
+ * used up. A connection that ends before the run went on with this worker is one more failure, so
+ * that a coordinator which lets it in and cuts it off again and again is not dialled for ever.
  */
 function fail(state: SessionState, error: ClusterError, now: number): SessionNext {
   const attempts = state.attempts + 1;
@@ -258,7 +303,10 @@ function fail(state: SessionState, error: ClusterError, now: number): SessionNex
   const { maxRetries, maxWaitMilliseconds } = state.settings;
   const isSpent = attempts > maxRetries || now - failingSince >= maxWaitMilliseconds;
   if (!canRetry(state, error.code) || isSpent) {
-    return { state: { ...state, phase: 'ended' }, effects: [{ kind: 'disconnect' }, { kind: 'end', error }] };
+    return {
+      state: { ...state, phase: 'ended' },
+      effects: [{ kind: 'disconnect' }, { kind: 'end', error }],
+    };
   }
   const pause = Math.min(
     limits.FIRST_REDIAL_MILLISECONDS * 2 ** (attempts - 1),
@@ -277,7 +325,11 @@ function fail(state: SessionState, error: ClusterError, now: number): SessionNex
     },
     effects: [
       { kind: 'disconnect' },
-      { kind: 'dial', afterMilliseconds: pause, because: state.fault === error.code ? undefined : error },
+      {
+        kind: 'dial',
+        afterMilliseconds: pause,
+        because: state.fault === error.code ? undefined : error,
+      },
     ],
   };
 }

@@ -11,10 +11,15 @@ export type Trust =
   | { readonly kind: 'system' }
   /** Those below one of these, in PEM. */
   | { readonly kind: 'certificates'; readonly pem: string }
-  /** Those below the one with this SHA-256, 64 hexadecimal digits; the coordinator itself shows it. */
+  /**
+   * Those below the one with this SHA-256, 64 hexadecimal digits; the coordinator itself shows it.
+   */
   | { readonly kind: 'digest'; readonly sha256: string };
 
-/** What a connection over TLS is made with; a name that the certificate does not have is refused in any case. */
+/**
+ * What a connection over TLS is made with; a name that the certificate does not have is refused in
+ * any case.
+ */
 export interface SecureOptions {
   readonly ca?: string;
   /** Whoever is named may be an intermediate, or the coordinator's own certificate. */
@@ -34,8 +39,8 @@ export class Anchor {
   }
 
   /**
-   * For a digest, asks the coordinator for its chain once, and tells it nothing. Rejects with TLS where that chain has no such
-   * certificate, or as the system does where nobody answers.
+   * For a digest, asks the coordinator for its chain once, and tells it nothing. Rejects with TLS
+   * where that chain has no such certificate, or as the system does where nobody answers.
    */
   async options(coordinator: URL, signal: AbortSignal): Promise<SecureOptions> {
     const trust = this.#trust;
@@ -51,13 +56,22 @@ export class Anchor {
   }
 }
 
-/** The certificate with this digest among those that the coordinator shows, in PEM. Nothing is believed and nothing sent. */
-async function findCertificate(coordinator: URL, sha256: string, signal: AbortSignal): Promise<string> {
+/**
+ * The certificate with this digest among those that the coordinator shows, in PEM. Nothing is
+ * believed and nothing sent.
+ */
+async function findCertificate(
+  coordinator: URL,
+  sha256: string,
+  signal: AbortSignal,
+): Promise<string> {
   const host = coordinator.hostname.replace(/^\[(.*)\]$/, '$1');
   const socket = connect({
-    ...{ host, port: Number(coordinator.port === '' ? 443 : coordinator.port) },
+    host,
+    port: Number(coordinator.port === '' ? 443 : coordinator.port),
     // This connection only reads the chain; those that carry the token check it.
-    ...{ rejectUnauthorized: false, minVersion: 'TLSv1.3' },
+    rejectUnauthorized: false,
+    minVersion: 'TLSv1.3',
     ...(isIP(host) === 0 ? { servername: host } : {}),
   });
   const limit = AbortSignal.timeout(REQUEST_LIMIT_MILLISECONDS);
@@ -87,7 +101,11 @@ function chainOf(socket: TLSSocket): X509Certificate[] {
   let next: DetailedPeerCertificate | undefined = socket.getPeerCertificate(true);
   // One that signs itself is its own issuer.
   const seen = new Set<string>();
-  while (next?.raw !== undefined && !seen.has(next.fingerprint256) && chain.length < MAX_CHAIN_CERTIFICATES) {
+  while (
+    next?.raw !== undefined &&
+    !seen.has(next.fingerprint256) &&
+    chain.length < MAX_CHAIN_CERTIFICATES
+  ) {
     seen.add(next.fingerprint256);
     chain.push(new X509Certificate(next.raw));
     next = next.issuerCertificate;

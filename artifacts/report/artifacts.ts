@@ -15,8 +15,9 @@ import type { Evaluation, Subject } from './subject.ts';
 import { confusionCsv, confusionTable, perClassCsv, summary } from './tables.ts';
 
 /**
- * All files of artifacts/, in the order in which they are to be written: numbers, pictures of them, the report, and last
- * the manifest. The same bytes for the same evaluation, whenever and wherever. Takes about two seconds of one core.
+ * All files of artifacts/, in the order in which they are to be written: numbers, pictures of them,
+ * the report, and last the manifest. The same bytes for the same evaluation, whenever and wherever.
+ * Takes about two seconds of one core.
  */
 export async function artifactsOf(evaluation: Evaluation): Promise<Artifact[]> {
   const { subject, score, wrong, metrics } = evaluation;
@@ -57,6 +58,10 @@ async function picture(name: string, svg: string): Promise<Artifact[]> {
   return [svgArtifact(`${name}.svg`, svg), pngArtifact(`${name}.png`, await toPng(svg))];
 }
 
-function titleOf(what: string, { dataset }: Subject, { samples }: { readonly samples: number }): string {
+function titleOf(
+  what: string,
+  { dataset }: Subject,
+  { samples }: { readonly samples: number },
+): string {
   return `${what}, ${count(samples)} ${dataset.split} samples`;
 }

@@ -18,13 +18,23 @@ const FONT_SIZE = 12;
 const NAME_EMS = (PITCH.x - 4) / FONT_SIZE;
 const MARGIN = { left: 16, top: 64 } as const;
 
-/** The mistakes of which the model was surest, with what they are and what they were taken for, as SVG. */
-export async function contactSheetSvg({ subject, score, wrong, images }: Evaluation): Promise<string> {
+/**
+ * The mistakes of which the model was surest, with what they are and what they were taken for, as
+ * SVG.
+ */
+export async function contactSheetSvg({
+  subject,
+  score,
+  wrong,
+  images,
+}: Evaluation): Promise<string> {
   const { dataset } = subject;
   const shown = worst(wrong, MAX_SHEET_SAMPLES);
   const pngs = await digitPngs(shown.map(({ index }) => digitOf(images, dataset, index)));
   const names = drawnNames(dataset.classNames, score.confusion.length);
-  const cells = shown.map((mistake, at) => cell(mistake, at, names, dataUri(pngs[at] ?? Buffer.alloc(0))));
+  const cells = shown.map((mistake, at) =>
+    cell(mistake, at, names, dataUri(pngs[at] ?? Buffer.alloc(0))),
+  );
   const rows = Math.max(1, Math.ceil(shown.length / COLUMNS));
   const [width, height] = [MARGIN.left + COLUMNS * PITCH.x, MARGIN.top + rows * PITCH.y];
   const head =
@@ -39,8 +49,16 @@ ${cells}</svg>
 `.text;
 }
 
-function cell(mistake: Misclassified, at: number, names: readonly string[], picture: string): Markup {
-  const [x, y] = [MARGIN.left + (at % COLUMNS) * PITCH.x, MARGIN.top + Math.floor(at / COLUMNS) * PITCH.y];
+function cell(
+  mistake: Misclassified,
+  at: number,
+  names: readonly string[],
+  picture: string,
+): Markup {
+  const [x, y] = [
+    MARGIN.left + (at % COLUMNS) * PITCH.x,
+    MARGIN.top + Math.floor(at / COLUMNS) * PITCH.y,
+  ];
   const line = (row: number) => y + SIDE + 15 + 14 * row;
   const name = (index: number) => names[index] ?? String(index);
   return markup`<image x="${x}" y="${y}" width="${SIDE}" height="${SIDE}" image-rendering="optimizeSpeed" href="${picture}"/>

@@ -1,6 +1,9 @@
 export type CsvRow = readonly (string | number)[];
 
-/** Comma-separated values (RFC 4180, but with line feeds). Text that a spreadsheet would compute begins with an apostrophe. */
+/**
+ * Comma-separated values (RFC 4180, but with line feeds). Text that a spreadsheet would compute
+ * begins with an apostrophe.
+ */
 export function csv(rows: readonly CsvRow[]): string {
   return rows.map((row) => `${csvLine(row)}\n`).join('');
 }

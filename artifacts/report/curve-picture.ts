@@ -17,7 +17,10 @@ interface Axis {
   readonly values?: readonly number[];
 }
 
-/** Loss or accuracy per iteration as a picture: training per step, thinned and smoothed, and validation per epoch. */
+/**
+ * Loss or accuracy per iteration as a picture: training per step, thinned and smoothed, and
+ * validation per epoch.
+ */
 export async function curveSvg(
   curve: TrainingCurve,
   quantity: Quantity,
@@ -26,12 +29,20 @@ export async function curveSvg(
 ): Promise<string> {
   const { training, smooth, validation, steps } = curve;
   const axis = quantity === 'loss' ? lossAxis(curve) : accuracyAxis(curve);
-  const line = (name: string, points: readonly CurvePoint[], color: string, more: Part = {}): Part => ({
+  const line = (
+    name: string,
+    points: readonly CurvePoint[],
+    color: string,
+    more: Part = {},
+  ): Part => ({
     name,
     data: { values: pointsOf(points, quantity, axis) },
     // Of one point alone there is no line.
     mark: {
-      ...{ type: 'line', color, strokeWidth: 2, strokeJoin: 'round' },
+      type: 'line',
+      color,
+      strokeWidth: 2,
+      strokeJoin: 'round',
       ...(points.length === 1 ? { point: { fill: color } } : {}),
       ...more,
     },
@@ -54,17 +65,27 @@ export async function curveSvg(
 }
 
 /** What is above or below the axis is not drawn; there the line is broken. */
-function pointsOf(points: readonly CurvePoint[], quantity: Quantity, { domain: [low, high] }: Axis): Part[] {
+function pointsOf(
+  points: readonly CurvePoint[],
+  quantity: Quantity,
+  { domain: [low, high] }: Axis,
+): Part[] {
   return points.map(({ step, [quantity]: value }) => ({
     step,
     value: value >= low && value <= high ? value : null,
   }));
 }
 
-function encodingOf({ domain, isLogarithmic, label, values }: Axis, steps: number, title: string): Part {
+function encodingOf(
+  { domain, isLogarithmic, label, values }: Axis,
+  steps: number,
+  title: string,
+): Part {
   return {
     x: {
-      ...{ field: 'step', type: 'quantitative', scale: { domain: [0, Math.max(1, steps)], nice: false } },
+      field: 'step',
+      type: 'quantitative',
+      scale: { domain: [0, Math.max(1, steps)], nice: false },
       axis: {
         title: 'step',
         titleY: 36,
@@ -76,7 +97,8 @@ function encodingOf({ domain, isLogarithmic, label, values }: Axis, steps: numbe
       },
     },
     y: {
-      ...{ field: 'value', type: 'quantitative' },
+      field: 'value',
+      type: 'quantitative',
       scale: { domain, nice: false, zero: false, type: isLogarithmic ? 'log' : 'linear' },
       axis: {
         title,
@@ -92,7 +114,8 @@ function encodingOf({ domain, isLogarithmic, label, values }: Axis, steps: numbe
 
 /** Logarithmic: it falls by a hundred within a run. */
 function lossAxis({ training, smooth, validation }: TrainingCurve): Axis {
-  const of = (points: readonly CurvePoint[]) => points.map(({ loss }) => loss).filter((loss) => loss > 0);
+  const of = (points: readonly CurvePoint[]) =>
+    points.map(({ loss }) => loss).filter((loss) => loss > 0);
   const trend = [...of(smooth), ...of(validation)];
   const all = [...trend, ...of(training)];
   if (trend.length === 0) return { domain: [0.1, 1], isLogarithmic: true, label: 'datum.label' };
@@ -110,7 +133,11 @@ function accuracyAxis({ smooth, validation }: TrainingCurve): Axis {
   const later = smooth.slice(Math.floor(smooth.length * START));
   const low = Math.min(1, ...[...later, ...validation].map(({ accuracy }) => accuracy));
   const edge = Math.max(0, Math.floor((low - 0.05) * 10) / 10);
-  return { domain: [edge, 1], isLogarithmic: false, label: "format(100 * datum.value, '~r') + ' %'" };
+  return {
+    domain: [edge, 1],
+    isLogarithmic: false,
+    label: "format(100 * datum.value, '~r') + ' %'",
+  };
 }
 
 /** 1, 2 and 5 times powers of ten; of many decades the powers alone. */
@@ -123,7 +150,10 @@ function decades(low: number, high: number): number[] {
 }
 
 /** Above the plot, where no line passes. */
-function legend({ stepsPerPoint }: TrainingCurve, { hit, hitSoft, validation, muted }: Colours): Part[] {
+function legend(
+  { stepsPerPoint }: TrainingCurve,
+  { hit, hitSoft, validation, muted }: Colours,
+): Part[] {
   const steps = stepsPerPoint === 1 ? 'per step' : `mean of ${stepsPerPoint} steps`;
   const entries = [
     { x: 0, color: hitSoft, text: `training, ${steps}` },

@@ -8,15 +8,16 @@ export interface Digit {
 }
 
 /**
- * Greyscale PNGs, one pixel for each, ink on paper. Nothing is compressed: they are small, and what zlib makes of bytes
- * differs between versions of Node.
+ * Greyscale PNGs, one pixel for each, ink on paper. Nothing is compressed: they are small, and what
+ * zlib makes of bytes differs between versions of Node.
  */
 export async function digitPngs(digits: readonly Digit[]): Promise<Buffer[]> {
   const { PNG } = await import('pngjs');
   return digits.map(({ rows, columns, pixels }) => {
     const picture = new PNG({ width: columns, height: rows });
     picture.data.fill(255);
-    for (const [index, ink] of pixels.entries()) picture.data.fill(255 - ink, 4 * index, 4 * index + 3);
+    for (const [index, ink] of pixels.entries())
+      picture.data.fill(255 - ink, 4 * index, 4 * index + 3);
     return PNG.sync.write(picture, { colorType: 0, deflateLevel: 0, filterType: 0 });
   });
 }

@@ -8,7 +8,10 @@ export interface Drawing extends Omit<Evaluation, 'metrics'> {
   readonly metricsFile: string | undefined;
 }
 
-/** What artifactsOf makes of it, in a thread: whoever else is in this process goes on. Rejects with what went wrong there. */
+/**
+ * What artifactsOf makes of it, in a thread: whoever else is in this process goes on. Rejects with
+ * what went wrong there.
+ */
 export async function draw(drawing: Drawing): Promise<readonly Artifact[]> {
   const thread = new Worker(new URL('drawing-thread.js', import.meta.url), { workerData: drawing });
   return await new Promise((resolve, reject) => {

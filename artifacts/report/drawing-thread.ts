@@ -6,5 +6,6 @@ import type { Drawing } from './draw-in-thread.ts';
 
 // What draw.ts, the only one that starts this thread, has put there.
 const { metricsFile, ...evaluation } = workerData as Drawing;
-const metrics = metricsFile === undefined ? undefined : () => metricsLines(entryPieces(metricsFile));
+const metrics =
+  metricsFile === undefined ? undefined : () => metricsLines(entryPieces(metricsFile));
 parentPort?.postMessage(await artifactsOf({ ...evaluation, metrics }));

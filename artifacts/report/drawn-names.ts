@@ -1,7 +1,10 @@
 import { MAX_DRAWN_NAME_EMS } from '../../shared/limits.ts';
 import { visible } from '../../shared/printable.ts';
 
-/** The names of classes 0 .. classes - 1 for a picture: its number for a class without one, and none too long. */
+/**
+ * The names of classes 0 .. classes - 1 for a picture: its number for a class without one, and none
+ * too long.
+ */
 export function drawnNames(names: readonly string[], classes: number): string[] {
   return Array.from({ length: classes }, (_, index) =>
     shortened(visible(names[index] ?? String(index)), MAX_DRAWN_NAME_EMS),

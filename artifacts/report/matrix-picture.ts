@@ -13,8 +13,8 @@ const SMALL_CELL = 6;
 const NAME_PITCH = 16;
 
 /**
- * The confusion matrix as a picture: rows true, the shade the cubic root of the share of the row, so that one mistake in a
- * hundred is seen at a glance.
+ * The confusion matrix as a picture: rows true, the shade the cubic root of the share of the row,
+ * so that one mistake in a hundred is seen at a glance.
  */
 export async function matrixSvg(
   table: ConfusionTable,
@@ -36,13 +36,22 @@ export async function matrixSvg(
     encoding: { text: { field: 'text', type: 'nominal' }, color: verbatim('ink') },
   };
   const spec = {
-    ...{ width: side, height: side, params: [{ name: 'names', value: names }] },
-    data: { values: cellsOf(table.confusion, colours).filter(({ shade }) => hasNumbers || shade > 0) },
+    width: side,
+    height: side,
+    params: [{ name: 'names', value: names }],
+    data: {
+      values: cellsOf(table.confusion, colours).filter(({ shade }) => hasNumbers || shade > 0),
+    },
     encoding: {
       y: { field: 'true', ...axis(names, cell, { titleX: 20 - left, titleAngle: -90 }, 'true') },
       x: {
         field: 'predicted',
-        ...axis(names, cell, { titleY: below + 4, titleAngle: 0, ...turned(isTurned) }, 'predicted'),
+        ...axis(
+          names,
+          cell,
+          { titleY: below + 4, titleAngle: 0, ...turned(isTurned) },
+          'predicted',
+        ),
       },
     },
     layer: [
@@ -50,14 +59,24 @@ export async function matrixSvg(
       {
         name: 'cells',
         mark: { type: 'rect', width: cell - 1, height: cell - 1 },
-        encoding: { color: verbatim('fill'), fillOpacity: { ...verbatim('shade'), type: 'quantitative' } },
+        encoding: {
+          color: verbatim('fill'),
+          fillOpacity: { ...verbatim('shade'), type: 'quantitative' },
+        },
       },
       ...(hasNumbers ? [numbers] : []),
       ...(title === undefined ? [] : [textAt(8 - left, -22, title, { fontSize: 15 })]),
     ],
   };
-  const right = Math.max(20, title === undefined ? 0 : Math.ceil(15 * widthOf(title)) - side - left + 20);
-  return drawSvg(spec, { left, top: title === undefined ? 8 : 40, right, bottom: below + 24 }, colours);
+  const right = Math.max(
+    20,
+    title === undefined ? 0 : Math.ceil(15 * widthOf(title)) - side - left + 20,
+  );
+  return drawSvg(
+    spec,
+    { left, top: title === undefined ? 8 : 40, right, bottom: below + 24 },
+    colours,
+  );
 }
 
 interface Cell {
@@ -86,7 +105,11 @@ function cellsOf(
       const shade = cell === 0 ? 0 : Number(Math.cbrt(cell / sum).toFixed(4));
       const [fill, onFill] = actual === predicted ? [hit, onHit] : [miss, onMiss];
       return {
-        ...{ true: actual, predicted, text: count(cell), shade, fill },
+        true: actual,
+        predicted,
+        text: count(cell),
+        shade,
+        fill,
         ink: cell === 0 ? muted : shade > FULL ? onFill : ink,
       };
     });

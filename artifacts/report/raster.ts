@@ -12,7 +12,10 @@ interface Rasterizer {
 
 let ready: Promise<Rasterizer> | undefined;
 
-/** Without fonts of its own resvg draws no text, and with those of the system every machine would draw another. */
+/**
+ * Without fonts of its own resvg draws no text, and with those of the system every machine would
+ * draw another.
+ */
 async function load(): Promise<Rasterizer> {
   const { resolve } = createRequire(import.meta.url);
   const [{ initWasm, Resvg }, wasm, ...fonts] = await Promise.all([
@@ -28,7 +31,11 @@ export async function toPng(svg: string): Promise<Uint8Array> {
   ready ??= load();
   const { Resvg, fonts } = await ready;
   const drawing = new Resvg(svg, {
-    font: { fontBuffers: [...fonts], defaultFontFamily: 'DejaVu Sans', sansSerifFamily: 'DejaVu Sans' },
+    font: {
+      fontBuffers: [...fonts],
+      defaultFontFamily: 'DejaVu Sans',
+      sansSerifFamily: 'DejaVu Sans',
+    },
     fitTo: { mode: 'zoom', value: ZOOM },
   });
   try {

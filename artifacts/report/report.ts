@@ -32,7 +32,10 @@ const MIN_SCROLLED_CLASSES = 8;
 const POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'";
 
 /** report.html: everything in one file, for screens in light and dark and for paper. */
-export async function report(evaluation: Evaluation, { scores, table, curve }: Tables): Promise<string> {
+export async function report(
+  evaluation: Evaluation,
+  { scores, table, curve }: Tables,
+): Promise<string> {
   const { subject, score } = evaluation;
   const names = table.classes.map(visible);
   const drawn = drawnNames(table.classes, names.length);
@@ -129,7 +132,10 @@ function confusions({ confusion }: ConfusionTable, names: readonly string[]): Ma
   return pairs.length === 0 ? markup`` : markup`<ol class="confused">${items}</ol>`;
 }
 
-async function mistakes({ subject, wrong, images }: Evaluation, names: readonly string[]): Promise<Markup> {
+async function mistakes(
+  { subject, wrong, images }: Evaluation,
+  names: readonly string[],
+): Promise<Markup> {
   const shown = worst(wrong, MAX_SHOWN_MISTAKES);
   const pngs = await digitPngs(shown.map(({ index }) => digitOf(images, subject.dataset, index)));
   const items = shown.map((mistake, at) => {
@@ -182,5 +188,7 @@ function datasetOf({ dataset: { name, split } }: Subject): string {
 
 /** A picture as a part of the page, with words for who cannot see it. */
 function inline(svg: string, description: string): Markup {
-  return new Markup(svg.replace('<svg ', () => markup`<svg role="img" aria-label="${description}" `.text));
+  return new Markup(
+    svg.replace('<svg ', () => markup`<svg role="img" aria-label="${description}" `.text),
+  );
 }

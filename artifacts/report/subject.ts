@@ -40,6 +40,9 @@ export interface Evaluation {
   readonly wrong: readonly Misclassified[];
   /** [samples, rows * columns] of the split that was evaluated. */
   readonly images: Uint8Array;
-  /** The lines of metrics.jsonl of a training run, from the first one on; undefined where no training is shown. */
+  /**
+   * The lines of metrics.jsonl of a training run, from the first one on; undefined where no
+   * training is shown.
+   */
   readonly metrics: (() => Iterable<MetricsLine>) | undefined;
 }

@@ -6,7 +6,9 @@ import type { Evaluation } from './subject.ts';
 /** The number of the layout of summary.json and confusion_matrix.json. */
 const FORMAT = 1;
 
-/** summary.json: what was evaluated, and how well it did. `training` is there for a training run. */
+/**
+ * summary.json: what was evaluated, and how well it did. `training` is there for a training run.
+ */
 export function summary(
   { subject: { version, run, model, dataset, engine }, score }: Evaluation,
   scores: readonly ClassScore[],
@@ -15,10 +17,17 @@ export function summary(
   const { samples, correct, accuracy, loss } = score;
   const { name, sha256, split, rows, columns, classNames } = dataset;
   return {
-    ...{ format: FORMAT, version },
+    format: FORMAT,
+    version,
     ...(run === undefined ? {} : { run }),
-    ...{ accuracy, loss, samples, correct },
-    per_class: scores.map((each, index) => ({ class: classNames[index] ?? String(index), ...each })),
+    accuracy,
+    loss,
+    samples,
+    correct,
+    per_class: scores.map((each, index) => ({
+      class: classNames[index] ?? String(index),
+      ...each,
+    })),
     dataset: {
       ...(name === undefined ? {} : { name }),
       sha256,
@@ -27,15 +36,23 @@ export function summary(
       columns,
       class_names: classNames,
     },
-    ...{ model, engine },
-    ...(curve === undefined ? {} : { training: { steps: curve.steps, evaluations: curve.validation } }),
+    model,
+    engine,
+    ...(curve === undefined
+      ? {}
+      : { training: { steps: curve.steps, evaluations: curve.validation } }),
   };
 }
 
 /** confusion_matrix.json: one row per true class, in it one count per predicted class. */
-export function confusionTable(confusion: readonly (readonly number[])[], classNames: readonly string[]) {
+export function confusionTable(
+  confusion: readonly (readonly number[])[],
+  classNames: readonly string[],
+) {
   return {
-    ...{ format: FORMAT, rows: 'true', columns: 'predicted' },
+    format: FORMAT,
+    rows: 'true',
+    columns: 'predicted',
     classes: confusion.map((_, index) => classNames[index] ?? String(index)),
     confusion,
   };
@@ -50,7 +67,11 @@ export function confusionCsv({ classes, confusion }: ConfusionTable): string {
 
 export function perClassCsv(scores: readonly ClassScore[], classNames: readonly string[]): string {
   const rows = scores.map(({ precision, recall, f1, support }, index) => [
-    ...[classNames[index] ?? String(index), precision, recall, f1, support],
+    classNames[index] ?? String(index),
+    precision,
+    recall,
+    f1,
+    support,
   ]);
   return csv([['class', 'precision', 'recall', 'f1', 'support'], ...rows]);
 }

@@ -26,8 +26,8 @@ export interface TrainingCurve {
 }
 
 /**
- * Of the lines of a metrics.jsonl, which are read twice: how many points there are follows from how many lines there are, and
- * nothing else of them is kept.
+ * Of the lines of a metrics.jsonl, which are read twice: how many points there are follows from how
+ * many lines there are, and nothing else of them is kept.
  */
 export function trainingCurve(lines: () => Iterable<MetricsLine>): TrainingCurve {
   let steps = 0;
@@ -96,8 +96,8 @@ function pointOf(line: MetricsLine): CurvePoint {
 }
 
 /**
- * The mean of each point and as many on either side, about a twentieth of all; towards both ends fewer, so that it lags
- * nowhere behind.
+ * The mean of each point and as many on either side, about a twentieth of all; towards both ends
+ * fewer, so that it lags nowhere behind.
  */
 function smooth(points: readonly CurvePoint[]): CurvePoint[] {
   const most = Math.floor(points.length / 40);

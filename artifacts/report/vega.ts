@@ -16,16 +16,17 @@ export const FONT = 'DejaVu Sans, Verdana, sans-serif';
 export const FONT_SIZE = 12;
 
 /**
- * Draws a Vega-Lite specification as SVG. Every place is ours: Vega measures text where a canvas is installed and guesses
- * where none is, and the bytes shall not depend on that.
+ * Draws a Vega-Lite specification as SVG. Every place is ours: Vega measures text where a canvas is
+ * installed and guesses where none is, and the bytes shall not depend on that.
  */
 export async function drawSvg(spec: Part, padding: Padding, colours: Colours): Promise<string> {
   const [{ Error: ERRORS, logger, parse, View }, { compile }] = await Promise.all([
     import('vega'),
     import('vega-lite'),
   ]);
-  const whole = { ...spec, ...{ padding, autosize: 'none' }, config: configOf(colours) };
-  // Vega-Lite checks the form itself; its type of all specifications is too large to build one piece by piece.
+  const whole = { ...spec, padding, autosize: 'none', config: configOf(colours) };
+  // Vega-Lite checks the form itself; its type of all specifications is too large to build one
+  // piece by piece.
   const checked = JSON.parse(JSON.stringify(whole)) as TopLevelSpec;
   const compiled: Spec = compile(checked, { logger: logger(ERRORS) }).spec;
   const view = new View(parse(compiled), { renderer: 'none', logLevel: ERRORS });
@@ -39,12 +40,22 @@ export async function drawSvg(spec: Part, padding: Padding, colours: Colours): P
 function configOf({ paper, ink, muted, line }: Colours): Part {
   const size = { labelFontSize: FONT_SIZE, titleFontSize: FONT_SIZE };
   return {
-    ...{ background: paper, font: FONT, aria: false },
+    background: paper,
+    font: FONT,
+    aria: false,
     view: { stroke: null },
     text: { font: FONT, fontSize: FONT_SIZE, fill: ink },
     axis: {
-      ...{ domain: false, ticks: false, gridColor: line, labelColor: muted, titleColor: muted },
-      ...{ labelLimit: 0, labelOverlap: false, labelPadding: 6, titleFontWeight: 'normal', ...size },
+      domain: false,
+      ticks: false,
+      gridColor: line,
+      labelColor: muted,
+      titleColor: muted,
+      labelLimit: 0,
+      labelOverlap: false,
+      labelPadding: 6,
+      titleFontWeight: 'normal',
+      ...size,
     },
   };
 }
@@ -53,7 +64,7 @@ function configOf({ paper, ink, muted, line }: Colours): Part {
 export function textAt(x: number, y: number, text: string, more: Part = {}): Part {
   return {
     data: { values: [{ text }] },
-    mark: { ...{ type: 'text', align: 'left', baseline: 'middle' }, ...more },
+    mark: { type: 'text', align: 'left', baseline: 'middle', ...more },
     encoding: { x: { value: x }, y: { value: y }, text: { field: 'text', type: 'nominal' } },
   };
 }

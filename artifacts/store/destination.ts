@@ -19,9 +19,10 @@ export interface Candidate {
 }
 
 /**
- * Looks once whether a run can be put into a store later: at the settings, and at what is there. Changes nothing, and waits for
- * nobody. Resolves with what may have passed until then, such as a server that does not answer. Rejects with what will not: USAGE,
- * STORE, or RUN_EXISTS where another run of this id is there.
+ * Looks once whether a run can be put into a store later: at the settings, and at what is there.
+ * Changes nothing, and waits for nobody. Resolves with what may have passed until then, such as a
+ * server that does not answer. Rejects with what will not: USAGE, STORE, or RUN_EXISTS where
+ * another run of this id is there.
  */
 export async function checkPlace(
   address: StoreAddress,
@@ -63,7 +64,11 @@ export async function refuseItself(directory: string, target: StoreAddress): Pro
 }
 
 /** Throws RUN_EXISTS where what is in the store is not the run that was started then. */
-export function refuseOther(there: Manifest | undefined, started: string | undefined, store: Store): void {
+export function refuseOther(
+  there: Manifest | undefined,
+  started: string | undefined,
+  store: Store,
+): void {
   if (there === undefined || there.started === started) return;
   throw new ClusterError(
     'RUN_EXISTS',

@@ -72,8 +72,11 @@ export class FileStore implements Store {
 
   async folders(): Promise<string[]> {
     return await this.#try('', 'read', async () => {
-      const entries = (await readdir(this.#address.directory, { withFileTypes: true }).catch(ifThere)) ?? [];
-      return entries.filter((entry) => entry.isDirectory() && isSegment(entry.name)).map(({ name }) => name);
+      const entries =
+        (await readdir(this.#address.directory, { withFileTypes: true }).catch(ifThere)) ?? [];
+      return entries
+        .filter((entry) => entry.isDirectory() && isSegment(entry.name))
+        .map(({ name }) => name);
     });
   }
 
@@ -104,10 +107,14 @@ export class FileStore implements Store {
   }
 
   #explained(name: string, done: string, error: unknown): ClusterError {
-    return new ClusterError('STORE', `${this.uri(name)} could not be ${done}: ${messageOf(error)}`, {
-      fix: 'see to the folder (space, permissions), or name another one; what is there already is not sent again',
-      cause: error,
-    });
+    return new ClusterError(
+      'STORE',
+      `${this.uri(name)} could not be ${done}: ${messageOf(error)}`,
+      {
+        fix: 'see to the folder (space, permissions), or name another one; what is there already is not sent again',
+        cause: error,
+      },
+    );
   }
 }
 

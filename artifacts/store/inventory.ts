@@ -20,8 +20,9 @@ export const MODEL = 'model.safetensors';
 /** The state of a run whose result is final. */
 export const FINISHED = 'finished';
 /**
- * What a store gets of a run: its results. What a run goes on from (checkpoints/, lock.json) stays where it runs, and so do
- * evaluations that were made later (eval-.../): each has a folder of its own that is nobody's result but its own.
+ * What a store gets of a run: its results. What a run goes on from (checkpoints/, lock.json) stays
+ * where it runs, and so do evaluations that were made later (eval-.../): each has a folder of its
+ * own that is nobody's result but its own.
  */
 const results = [RECORD, 'metrics.jsonl', 'events.jsonl', MODEL] as const;
 const ARTIFACTS = 'artifacts';
@@ -46,13 +47,16 @@ const identitySchema = z.object({
 });
 
 const artifactsSchema = z.object({
-  files: z.array(z.object({ name: z.string().refine(isSegment), size: z.int(), sha256: z.string() })),
+  files: z.array(
+    z.object({ name: z.string().refine(isSegment), size: z.int(), sha256: z.string() }),
+  ),
 });
 
 /**
- * The results in a run's directory with their SHA-256; those that the run has not (yet) are left out, and what begins with a
- * dot. Rejects with USAGE where there is no run, with DATA where a file cannot be read or an artifact is not what the manifest of
- * the artifacts says, with STORE for a link or an odd name.
+ * The results in a run's directory with their SHA-256; those that the run has not (yet) are left
+ * out, and what begins with a dot. Rejects with USAGE where there is no run, with DATA where a file
+ * cannot be read or an artifact is not what the manifest of the artifacts says, with STORE for a
+ * link or an odd name.
  */
 export async function readInventory(directory: string): Promise<Inventory> {
   try {
@@ -62,7 +66,10 @@ export async function readInventory(directory: string): Promise<Inventory> {
       if (file !== undefined) files.push(file);
     }
     if (files.length > MAX_STORED_FILES)
-      throw new ClusterError('STORE', `${directory} has more than ${MAX_STORED_FILES} files to send`);
+      throw new ClusterError(
+        'STORE',
+        `${directory} has more than ${MAX_STORED_FILES} files to send`,
+      );
     await checkArtifacts(directory, files);
     const text = await recordOf(directory);
     const { run, started, state, model } = identityIn(text, join(directory, RECORD));
@@ -70,7 +77,9 @@ export async function readInventory(directory: string): Promise<Inventory> {
     return { run, started, state, files };
   } catch (error) {
     if (error instanceof ClusterError) throw error;
-    throw new ClusterError('DATA', `${directory} cannot be read: ${messageOf(error)}`, { cause: error });
+    throw new ClusterError('DATA', `${directory} cannot be read: ${messageOf(error)}`, {
+      cause: error,
+    });
   }
 }
 
@@ -104,8 +113,9 @@ function identityIn(text: string, path: string): z.infer<typeof identitySchema> 
 }
 
 /**
- * The model of another run may have been copied over the run's own. The run.json of an older mnist-dist does not say its digest:
- * then its settings, its step and its chain say nearly the same.
+ * The model of another run may have been copied over the run's own. The run.json of an older
+ * mnist-dist does not say its digest: then its settings, its step and its chain say nearly the
+ * same.
  */
 async function checkModel(
   directory: string,
@@ -129,7 +139,10 @@ async function checkModel(
   );
 }
 
-/** Whoever reads artifacts/manifest.json trusts it. A run without pictures has none: then all are sent as they are. */
+/**
+ * Whoever reads artifacts/manifest.json trusts it. A run without pictures has none: then all are
+ * sent as they are.
+ */
 async function checkArtifacts(directory: string, files: readonly RunFile[]): Promise<void> {
   if (!files.some(({ name }) => name === ARTIFACTS_MANIFEST)) return;
   const path = join(directory, ARTIFACTS_MANIFEST);
@@ -162,9 +175,13 @@ async function artifactsIn(directory: string): Promise<string[]> {
   const shown = entries.filter((entry) => !entry.name.startsWith('.') && !entry.isDirectory());
   return shown.map(({ name }) => {
     if (isSegment(name)) return `${ARTIFACTS}/${name}`;
-    throw new ClusterError('STORE', `${JSON.stringify(join(folder, name))} has a name that no store takes`, {
-      fix: 'names have letters, digits, ".", "_" and "-": rename it, or move it away',
-    });
+    throw new ClusterError(
+      'STORE',
+      `${JSON.stringify(join(folder, name))} has a name that no store takes`,
+      {
+        fix: 'names have letters, digits, ".", "_" and "-": rename it, or move it away',
+      },
+    );
   });
 }
 

@@ -2,12 +2,19 @@ import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { z } from 'zod';
 import { ClusterError, messageOf, issuesOf } from '../../shared/errors.ts';
-import { MAX_MANIFEST_BYTES, MAX_STORED_FILE_BYTES, MAX_STORED_FILES } from '../../shared/limits.ts';
+import {
+  MAX_MANIFEST_BYTES,
+  MAX_STORED_FILE_BYTES,
+  MAX_STORED_FILES,
+} from '../../shared/limits.ts';
 import { contentTypeOf } from './content-type.ts';
 import { isStoreName } from './store-names.ts';
 import type { Content, Store } from './store.ts';
 
-/** The last that is written of a run in a store; without it there is no run. It names all the others. */
+/**
+ * The last that is written of a run in a store; without it there is no run. It names all the
+ * others.
+ */
 export const MANIFEST = 'manifest.json';
 const MANIFEST_FORMAT = 1;
 const AGAIN = 'push the run again from where it is complete';
@@ -62,22 +69,35 @@ export function textContent(name: string, text: string): Content {
   };
 }
 
-/** The manifest's text; undefined where there is none. Rejects with STORE for one that is too large. */
+/**
+ * The manifest's text; undefined where there is none. Rejects with STORE for one that is too large.
+ */
 export async function readManifestText(store: Store): Promise<string | undefined> {
   return await readText(store, MANIFEST, MAX_MANIFEST_BYTES);
 }
 
-/** A file of a store as text, not compared with anything; undefined where there is none. Rejects with STORE beyond `limit` bytes. */
-export async function readText(store: Store, name: string, limit: number): Promise<string | undefined> {
+/**
+ * A file of a store as text, not compared with anything; undefined where there is none. Rejects
+ * with STORE beyond `limit` bytes.
+ */
+export async function readText(
+  store: Store,
+  name: string,
+  limit: number,
+): Promise<string | undefined> {
   return await store.get(name, async ({ bytes }) => {
     const parts: Uint8Array[] = [];
     let length = 0;
     for await (const part of bytes) {
       length += part.length;
       if (length > limit)
-        throw new ClusterError('STORE', `${store.uri(name)} is too large: it has more than ${limit} bytes`, {
-          fix: AGAIN,
-        });
+        throw new ClusterError(
+          'STORE',
+          `${store.uri(name)} is too large: it has more than ${limit} bytes`,
+          {
+            fix: AGAIN,
+          },
+        );
       parts.push(part);
     }
     return Buffer.concat(parts).toString();

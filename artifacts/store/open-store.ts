@@ -3,7 +3,10 @@ import { FileStore } from './file-store.ts';
 import type { Patience } from './retry.ts';
 import type { Store } from './store.ts';
 
-/** The store at an address. Looks for no more than its settings; what serves S3 is loaded only for that. */
+/**
+ * The store at an address. Looks for no more than its settings; what serves S3 is loaded only for
+ * that.
+ */
 export async function openStore(address: StoreAddress, patience: Patience): Promise<Store> {
   if (address.kind === 'file') return new FileStore(address, patience);
   const { openS3Store } = await import('./s3-store.ts');

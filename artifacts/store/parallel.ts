@@ -1,6 +1,6 @@
 /**
- * Performs `task` for every item, at most `limit` at once. After a failure no other is begun; when it rejects, with the first
- * failure, nothing is at work any more.
+ * Performs `task` for every item, at most `limit` at once. After a failure no other is begun; when
+ * it rejects, with the first failure, nothing is at work any more.
  */
 export async function inParallel<T>(
   items: readonly T[],

@@ -48,15 +48,21 @@ export interface Writing {
   readonly limit: number;
   /** Refuses what was written, by throwing, before it gets its name. */
   readonly accept: (digest: Digest) => void;
-  /** An error of the disk, in the words of its user; without it they pass as they are, for whoever tries again. */
+  /**
+   * An error of the disk, in the words of its user; without it they pass as they are, for whoever
+   * tries again.
+   */
   readonly explain?: (error: unknown) => ClusterError;
 }
 
 /**
- * Writes what comes into a file, whole or not at all: under another name first, synced, then renamed. Errors of `bytes` pass
- * as they are.
+ * Writes what comes into a file, whole or not at all: under another name first, synced, then
+ * renamed. Errors of `bytes` pass as they are.
  */
-export async function writePlain(bytes: AsyncIterable<Uint8Array>, writing: Writing): Promise<void> {
+export async function writePlain(
+  bytes: AsyncIterable<Uint8Array>,
+  writing: Writing,
+): Promise<void> {
   const { path, accept, explain } = writing;
   const draft = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString('hex')}.tmp`);
   const onDisk = async <T>(action: Promise<T>): Promise<T> =>
@@ -66,7 +72,9 @@ export async function writePlain(bytes: AsyncIterable<Uint8Array>, writing: Writ
   try {
     const handle = await onDisk(open(draft, 'wx'));
     try {
-      accept(await digestOf(written(bytes, writing.limit, (part) => onDisk(writeAll(handle, part)))));
+      accept(
+        await digestOf(written(bytes, writing.limit, (part) => onDisk(writeAll(handle, part)))),
+      );
       await onDisk(handle.datasync());
     } finally {
       await handle.close();

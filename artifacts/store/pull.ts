@@ -25,9 +25,10 @@ export interface Pulled extends Counted {
 export type Destination = { readonly directory: string } | { readonly runs: string };
 
 /**
- * Fetches the run at an address, each file compared with the manifest. It comes to be as a whole: until then it grows in a hidden
- * folder beside its place, where the next pull finds what is there already. A directory that holds the same files is left as it
- * is. Rejects with STORE; RUN_EXISTS where something else is in the way; DISK where it cannot be written.
+ * Fetches the run at an address, each file compared with the manifest. It comes to be as a whole:
+ * until then it grows in a hidden folder beside its place, where the next pull finds what is there
+ * already. A directory that holds the same files is left as it is. Rejects with STORE; RUN_EXISTS
+ * where something else is in the way; DISK where it cannot be written.
  */
 export async function pullRun(
   address: StoreAddress,
@@ -36,7 +37,9 @@ export async function pullRun(
   onProgress: OnProgress = () => undefined,
 ): Promise<Pulled> {
   const { store, run, files } = await findRun(address, patience);
-  const directory = resolve('runs' in destination ? join(destination.runs, run) : destination.directory);
+  const directory = resolve(
+    'runs' in destination ? join(destination.runs, run) : destination.directory,
+  );
   const tally = new Tally(files, onProgress);
   if (await isThere(directory, files)) {
     for (const file of files) tally.done(file, 'there');
@@ -52,7 +55,10 @@ export async function pullRun(
   return { ...tally.counted(), run, directory };
 }
 
-/** Whether all files are in the directory, with the same bytes. An empty one may be filled; anything else is in the way. */
+/**
+ * Whether all files are in the directory, with the same bytes. An empty one may be filled; anything
+ * else is in the way.
+ */
 async function isThere(directory: string, files: Manifest['files']): Promise<boolean> {
   const stat = await onDisk(directory, () => lstatIfThere(directory));
   if (stat === undefined) return false;
@@ -61,9 +67,13 @@ async function isThere(directory: string, files: Manifest['files']): Promise<boo
     const same = await Promise.all(files.map((file) => isSame(directory, file)));
     if (same.every(Boolean)) return true;
   }
-  throw new ClusterError('RUN_EXISTS', `${directory} is there already, and is not what the store holds`, {
-    fix: 'name another directory, or move that one away',
-  });
+  throw new ClusterError(
+    'RUN_EXISTS',
+    `${directory} is there already, and is not what the store holds`,
+    {
+      fix: 'name another directory, or move that one away',
+    },
+  );
 }
 
 async function isSame(directory: string, { name, size, sha256 }: Entry): Promise<boolean> {
@@ -71,19 +81,24 @@ async function isSame(directory: string, { name, size, sha256 }: Entry): Promise
     const digest = await digestPlain(join(directory, name));
     return digest.size === size && digest.sha256 === sha256;
   } catch {
-    // Missing, a link or unreadable: not the same in any case, and whoever writes there says what is wrong.
+    // Missing, a link or unreadable: not the same in any case, and whoever writes there says what
+    // is wrong.
     return false;
   }
 }
 
-/** Makes the folder, or takes what an earlier pull left in it: only whole files of this run stay. Resolves with their names. */
+/**
+ * Makes the folder, or takes what an earlier pull left in it: only whole files of this run stay.
+ * Resolves with their names.
+ */
 async function prepare(draft: string, files: Manifest['files']): Promise<Set<string>> {
   await makeDirectories(dirname(draft));
   // A link is refused here, so that nothing is removed or written elsewhere.
   if (!(await isOwnFolder(draft, 'STORE'))) await mkdir(draft);
   const folders = new Set(files.flatMap(({ name }) => foldersOf(name)));
   await prune(draft, '', folders, files);
-  for (const folder of [...folders].toSorted()) await mkdir(join(draft, folder), { recursive: true });
+  for (const folder of [...folders].toSorted())
+    await mkdir(join(draft, folder), { recursive: true });
   const same = await Promise.all(files.map((file) => isSame(draft, file)));
   return new Set(files.filter((_, i) => same[i] === true).map(({ name }) => name));
 }

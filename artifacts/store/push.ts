@@ -1,8 +1,22 @@
 import { ClusterError } from '../../shared/errors.ts';
 import { MAX_RUN_FILE_BYTES, MAX_STORE_TRANSFERS } from '../../shared/limits.ts';
 import { inside, type StoreAddress } from './store-address.ts';
-import { ARTIFACTS_MANIFEST, FINISHED, readInventory, RECORD, stateIn, type Inventory } from './inventory.ts';
-import { MANIFEST, manifestIn, manifestText, readManifestText, readText, textContent } from './manifest.ts';
+import {
+  ARTIFACTS_MANIFEST,
+  FINISHED,
+  readInventory,
+  RECORD,
+  stateIn,
+  type Inventory,
+} from './inventory.ts';
+import {
+  MANIFEST,
+  manifestIn,
+  manifestText,
+  readManifestText,
+  readText,
+  textContent,
+} from './manifest.ts';
 import { inParallel } from './parallel.ts';
 import { refuseItself, refuseOther } from './destination.ts';
 import { digestOf } from './plain-file.ts';
@@ -21,11 +35,13 @@ export interface Pushed extends Counted {
 }
 
 /**
- * Puts a run's results into the folder of its id in a store: all files, each read back and compared by its SHA-256, what is
- * there already not sent again; artifacts/manifest.json after the others; then, last, manifest.json, which names all of them
- * with size, SHA-256 and type. A run without manifest.json is no run to `pullRun`, so nobody sees half of one; where the results
- * have changed since an earlier push, the old manifest goes first. Changes nothing in the run. May be called again after any failure.
- * Rejects with STORE, DATA or USAGE; RUN_EXISTS where the store has another run of the same id, or this one finished and here it is not.
+ * Puts a run's results into the folder of its id in a store: all files, each read back and compared
+ * by its SHA-256, what is there already not sent again; artifacts/manifest.json after the others;
+ * then, last, manifest.json, which names all of them with size, SHA-256 and type. A run without
+ * manifest.json is no run to `pullRun`, so nobody sees half of one; where the results have changed
+ * since an earlier push, the old manifest goes first. Changes nothing in the run. May be called
+ * again after any failure. Rejects with STORE, DATA or USAGE; RUN_EXISTS where the store has
+ * another run of the same id, or this one finished and here it is not.
  */
 export async function pushRun(
   directory: string,
@@ -54,7 +70,10 @@ export async function pushRun(
   return { ...tally.counted(), run, state, uri: store.uri() };
 }
 
-/** Takes back the manifest of an earlier push that says something else. Resolves with the names that only that one has. */
+/**
+ * Takes back the manifest of an earlier push that says something else. Resolves with the names that
+ * only that one has.
+ */
 async function withdraw(store: Store, inventory: Inventory): Promise<string[]> {
   const text = await readManifestText(store);
   if (text === undefined || text === manifestText(inventory)) return [];

@@ -34,8 +34,9 @@ export interface Judged {
 }
 
 /**
- * What `attempt` resolves with, at the latest after MAX_STORE_ATTEMPTS. Waits in between: twice as long each time, half of it by
- * chance, so that many clients do not come back at once. Rejects with the last error that `judge` has put into words.
+ * What `attempt` resolves with, at the latest after MAX_STORE_ATTEMPTS. Waits in between: twice as
+ * long each time, half of it by chance, so that many clients do not come back at once. Rejects with
+ * the last error that `judge` has put into words.
  */
 export async function withRetries<T>(
   attempt: () => Promise<T>,

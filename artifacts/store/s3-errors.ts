@@ -18,20 +18,31 @@ const answerSchema = z.object({
 });
 /** Errors of S3 with a status below 500 that another attempt may not meet. */
 const passing = new Set([
-  ...[
-    'RequestTimeout',
-    'SlowDown',
-    'TooManyRequests',
-    'Throttling',
-    'ThrottlingException',
-    'OperationAborted',
-  ],
+  'RequestTimeout',
+  'SlowDown',
+  'TooManyRequests',
+  'Throttling',
+  'ThrottlingException',
+  'OperationAborted',
   // Bytes that were damaged or cut off on the way.
-  ...['BadDigest', 'XAmzContentSHA256Mismatch', 'IncompleteBody', 'TimeoutError'],
+  'BadDigest',
+  'XAmzContentSHA256Mismatch',
+  'IncompleteBody',
+  'TimeoutError',
 ]);
 const network = new Set([
-  ...['ECONNREFUSED', 'ECONNRESET', 'ECONNABORTED', 'EPIPE', 'ETIMEDOUT', 'EHOSTUNREACH', 'ENETUNREACH'],
-  ...['ENOTFOUND', 'EAI_AGAIN', 'ERR_STREAM_PREMATURE_CLOSE', 'EHOSTDOWN', 'ENETDOWN'],
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'ECONNABORTED',
+  'EPIPE',
+  'ETIMEDOUT',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'ERR_STREAM_PREMATURE_CLOSE',
+  'EHOSTDOWN',
+  'ENETDOWN',
 ]);
 const secrets = new Set([
   'SignatureDoesNotMatch',
@@ -41,7 +52,10 @@ const secrets = new Set([
   'TokenRefreshRequired',
 ]);
 
-/** Whatever the client for S3 has thrown. What the server says may hold anything: it is escaped where it is shown. */
+/**
+ * Whatever the client for S3 has thrown. What the server says may hold anything: it is escaped
+ * where it is shown.
+ */
 export function judgeS3(error: unknown, asked: Asked): Judged {
   const { name, $metadata } = answerSchema.safeParse(error).data ?? { name: '' };
   const status = $metadata?.httpStatusCode;
@@ -87,7 +101,10 @@ function worded(name: string, status: number | undefined, message: string, asked
       fix: CREDENTIALS,
     };
   if (name === 'RequestTimeTooSkewed')
-    return { what: `the clock here differs from that of ${server}`, fix: 'set the clock of this machine' };
+    return {
+      what: `the clock here differs from that of ${server}`,
+      fix: 'set the clock of this machine',
+    };
   if (status === 403 || status === 401)
     return {
       what: `${server} does not allow it (${name})`,

@@ -23,9 +23,13 @@ type S3Address = Extract<StoreAddress, { kind: 's3' }>;
 /** Most servers that are not Amazon's take any region; this is the one they call their own. */
 const DEFAULT_REGION = 'us-east-1';
 
-/** With the settings of the environment, as all of Amazon's programs read them. Rejects with USAGE where they are not enough. */
+/**
+ * With the settings of the environment, as all of Amazon's programs read them. Rejects with USAGE
+ * where they are not enough.
+ */
 export async function openS3Store(address: S3Address, patience: Patience): Promise<Store> {
-  // It warns of the Node that it runs on; which of its versions runs on ours is settled by package.json.
+  // It warns of the Node that it runs on; which of its versions runs on ours is settled by
+  // package.json.
   process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] ??= 'true';
   const endpoint = endpointOf(process.env);
   const config: S3ClientConfig = {
@@ -49,10 +53,19 @@ export async function openS3Store(address: S3Address, patience: Patience): Promi
   if (await hasRegion(client)) return new S3Store(address, client, endpoint, patience);
   client.destroy();
   if (endpoint === undefined)
-    throw new ClusterError('USAGE', `${uriOf(address)} is in a region of Amazon's that nothing names`, {
-      fix: "set AWS_REGION, or AWS_ENDPOINT_URL for a server that is not Amazon's",
-    });
-  return new S3Store(address, new S3Client({ ...config, region: DEFAULT_REGION }), endpoint, patience);
+    throw new ClusterError(
+      'USAGE',
+      `${uriOf(address)} is in a region of Amazon's that nothing names`,
+      {
+        fix: "set AWS_REGION, or AWS_ENDPOINT_URL for a server that is not Amazon's",
+      },
+    );
+  return new S3Store(
+    address,
+    new S3Client({ ...config, region: DEFAULT_REGION }),
+    endpoint,
+    patience,
+  );
 }
 
 /** A server that is not Amazon's, if one is named. Throws USAGE. */
@@ -88,7 +101,12 @@ class S3Store implements Store {
   readonly #endpoint: string | undefined;
   readonly #patience: Patience;
 
-  constructor(address: S3Address, client: S3Client, endpoint: string | undefined, patience: Patience) {
+  constructor(
+    address: S3Address,
+    client: S3Client,
+    endpoint: string | undefined,
+    patience: Patience,
+  ) {
     this.#address = address;
     this.#client = client;
     this.#endpoint = endpoint === undefined ? undefined : withoutUser(endpoint);
@@ -102,7 +120,12 @@ class S3Store implements Store {
   async put(name: string, { size, sha256, type, open }: Content): Promise<void> {
     await this.#try(name, async (object, abortSignal) => {
       const body = await open();
-      const command = new PutObjectCommand({ ...object, Body: body, ContentLength: size, ContentType: type });
+      const command = new PutObjectCommand({
+        ...object,
+        Body: body,
+        ContentLength: size,
+        ContentType: type,
+      });
       // It becomes part of what is signed, and the server compares it with what came.
       command.middlewareStack.add(
         (next) => async (args) => {
@@ -114,7 +137,9 @@ class S3Store implements Store {
       const reading = new AbortController();
       body.once('error', (error) => reading.abort(error));
       try {
-        await this.#client.send(command, { abortSignal: AbortSignal.any([abortSignal, reading.signal]) });
+        await this.#client.send(command, {
+          abortSignal: AbortSignal.any([abortSignal, reading.signal]),
+        });
       } catch (error) {
         throw reading.signal.aborted ? unread(this.uri(name), reading.signal.reason) : error;
       } finally {
@@ -125,7 +150,9 @@ class S3Store implements Store {
 
   async get<T>(name: string, use: (found: Found) => Promise<T>): Promise<T | undefined> {
     return await this.#try(name, async (object, abortSignal) => {
-      const answer = await this.#client.send(new GetObjectCommand(object), { abortSignal }).catch(ifThere);
+      const answer = await this.#client
+        .send(new GetObjectCommand(object), { abortSignal })
+        .catch(ifThere);
       if (answer === undefined) return undefined;
       const { Body: body, ContentLength: size } = answer;
       if (!(body instanceof Readable)) throw new Error('an object came without a stream');
@@ -151,7 +178,9 @@ class S3Store implements Store {
         abortSignal: this.#patience.signal,
       }),
     );
-    return CommonPrefixes.map((each) => (each.Prefix ?? '').slice(Prefix.length, -1)).filter(isSegment);
+    return CommonPrefixes.map((each) => (each.Prefix ?? '').slice(Prefix.length, -1)).filter(
+      isSegment,
+    );
   }
 
   async #try<T>(
@@ -169,7 +198,10 @@ class S3Store implements Store {
   }
 }
 
-/** The client neither ends a request whose stream fails nor says why, so this is ours to say; it is not the server's fault. */
+/**
+ * The client neither ends a request whose stream fails nor says why, so this is ours to say; it is
+ * not the server's fault.
+ */
 function unread(uri: string, reason: unknown): ClusterError {
   return new ClusterError(
     'STORE',
@@ -187,7 +219,8 @@ function ignore(): void {
 
 /** Undefined for an object that is not there; a bucket that is not there is an error. */
 function ifThere(error: unknown): undefined {
-  if (error instanceof Error && (error.name === 'NoSuchKey' || error.name === 'NotFound')) return undefined;
+  if (error instanceof Error && (error.name === 'NoSuchKey' || error.name === 'NotFound'))
+    return undefined;
   throw error;
 }
 

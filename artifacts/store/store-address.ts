@@ -23,8 +23,9 @@ export function isStoreUri(text: string): boolean {
 }
 
 /**
- * The address that a URI gives: `file:DIR` (a path as it stands, relative to the working directory), `file:///DIR` (with the
- * escapes of a URL), `s3://BUCKET` or `s3://BUCKET/PREFIX`. Throws USAGE, naming it.
+ * The address that a URI gives: `file:DIR` (a path as it stands, relative to the working
+ * directory), `file:///DIR` (with the escapes of a URL), `s3://BUCKET` or `s3://BUCKET/PREFIX`.
+ * Throws USAGE, naming it.
  */
 export function parseStoreUri(uri: string): StoreAddress {
   const scheme = /^([a-z][a-z0-9+.-]*):/i.exec(uri)?.[1]?.toLowerCase();
@@ -37,7 +38,10 @@ export function parseStoreUri(uri: string): StoreAddress {
   throw refused(uri, 'it does not say of which kind it is', hint);
 }
 
-/** A URI as it may be shown: what stands before an "@" is a user, a key or a secret, put there by mistake. */
+/**
+ * A URI as it may be shown: what stands before an "@" is a user, a key or a secret, put there by
+ * mistake.
+ */
 export function withoutUser(uri: string): string {
   return uri.replace(/^[^]*@/, '...@');
 }
@@ -86,10 +90,15 @@ function bucketOf(uri: string): StoreAddress {
   if (!BUCKET.test(bucket) && uri.includes('@'))
     throw refused(uri, 'a user and a secret have no place in it', `For them ${CREDENTIALS}. `);
   if (!BUCKET.test(bucket))
-    throw refused(uri, `"${bucket}" is no name of a bucket`, 'One has 3 to 63 of a-z, 0-9, "." and "-". ');
+    throw refused(
+      uri,
+      `"${bucket}" is no name of a bucket`,
+      'One has 3 to 63 of a-z, 0-9, "." and "-". ',
+    );
   const prefix = rest.replace(/\/$/, '');
   const parts = prefix === '' ? [] : prefix.split('/');
-  if (UNSAFE.test(prefix)) throw refused(uri, 'a prefix holds no control character, no "\\", "?" or "#"');
+  if (UNSAFE.test(prefix))
+    throw refused(uri, 'a prefix holds no control character, no "\\", "?" or "#"');
   if (parts.some((part) => part === '' || part === '.' || part === '..'))
     throw refused(uri, 'a prefix has no empty part, no "." and no ".."');
   if (Buffer.byteLength(prefix) > MAX_STORE_KEY_BYTES / 2)

@@ -4,8 +4,9 @@ import { MAX_STORE_FOLDERS, MAX_STORE_NAME_CHARACTERS } from '../../shared/limit
 const SEGMENT = new RegExp(`^(?!\\.)[A-Za-z0-9._-]{1,${MAX_STORE_NAME_CHARACTERS}}$`);
 
 /**
- * Whether this is the name of a file in a store, `run.json` or `artifacts/loss.svg`. Only these become keys and paths, so no
- * name from outside leads out of the store or of a directory: no `..`, nothing absolute, no NUL, no backslash, nothing hidden.
+ * Whether this is the name of a file in a store, `run.json` or `artifacts/loss.svg`. Only these
+ * become keys and paths, so no name from outside leads out of the store or of a directory: no `..`,
+ * nothing absolute, no NUL, no backslash, nothing hidden.
  */
 export function isStoreName(name: string): boolean {
   const segments = name.split('/');
@@ -20,7 +21,11 @@ export function isSegment(text: string): boolean {
 /** Throws STORE for a name that could lead elsewhere. */
 export function checkName(name: string): void {
   if (isStoreName(name)) return;
-  throw new ClusterError('STORE', `${JSON.stringify(name.slice(0, 200))} is no name for a file in a store`, {
-    fix: 'names have letters, digits, ".", "_" and "-", with "/" between folders, and begin with no "."',
-  });
+  throw new ClusterError(
+    'STORE',
+    `${JSON.stringify(name.slice(0, 200))} is no name for a file in a store`,
+    {
+      fix: 'names have letters, digits, ".", "_" and "-", with "/" between folders, and begin with no "."',
+    },
+  );
 }

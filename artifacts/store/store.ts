@@ -20,9 +20,9 @@ export interface Found {
 }
 
 /**
- * Named files in one place. Whoever reads a name finds the bytes of one whole `put`, never a part of them. Whatever may pass by
- * itself is tried again, as Patience says. Methods reject with STORE, naming the place and what to do, for a name that
- * `isStoreName` refuses as well.
+ * Named files in one place. Whoever reads a name finds the bytes of one whole `put`, never a part
+ * of them. Whatever may pass by itself is tried again, as Patience says. Methods reject with STORE,
+ * naming the place and what to do, for a name that `isStoreName` refuses as well.
  */
 export interface Store {
   /** As a URI, also with a name in it. */
@@ -30,8 +30,8 @@ export interface Store {
   /** Rejects also where the bytes are not those of `sha256`, if the store looks. */
   put(name: string, content: Content): Promise<void>;
   /**
-   * What `use` makes of a file; undefined where there is none. `use` is called again from the beginning where the bytes break
-   * off, and may stop reading.
+   * What `use` makes of a file; undefined where there is none. `use` is called again from the
+   * beginning where the bytes break off, and may stop reading.
    */
   get<T>(name: string, use: (found: Found) => Promise<T>): Promise<T | undefined>;
   /** Also where there is none. */

@@ -13,7 +13,10 @@ export interface StoredRun extends Manifest {
 
 const SHOWN_FOLDERS = 8;
 
-/** Finds the run at an address. Rejects with STORE where there is none that is whole, saying what is there. */
+/**
+ * Finds the run at an address. Rejects with STORE where there is none that is whole, saying what is
+ * there.
+ */
 export async function findRun(address: StoreAddress, patience: Patience): Promise<StoredRun> {
   const store = await openStore(address, patience);
   const text = await readManifestText(store);
@@ -22,8 +25,9 @@ export async function findRun(address: StoreAddress, patience: Patience): Promis
 }
 
 /**
- * One file of a run, compared with the manifest; undefined where the run has none of that name. Rejects with LIMIT, before any of
- * it is fetched, where it has more than `limit` bytes; with STORE.
+ * One file of a run, compared with the manifest; undefined where the run has none of that name.
+ * Rejects with LIMIT, before any of it is fetched, where it has more than `limit` bytes; with
+ * STORE.
  */
 export async function readStored(
   { store, files }: StoredRun,
@@ -33,7 +37,10 @@ export async function readStored(
   const entry = files.find((file) => file.name === name);
   if (entry === undefined) return undefined;
   if (entry.size > limit)
-    throw new ClusterError('LIMIT', `${store.uri(name)} has ${entry.size} bytes; ${limit} are allowed`);
+    throw new ClusterError(
+      'LIMIT',
+      `${store.uri(name)} has ${entry.size} bytes; ${limit} are allowed`,
+    );
   return await takeStored(store, entry, async (bytes, accept) => {
     const parts: Uint8Array[] = [];
     const keep = async (part: Uint8Array): Promise<void> => void parts.push(part);
@@ -42,7 +49,10 @@ export async function readStored(
   });
 }
 
-/** What `take` makes of a file that the manifest names; it calls `accept` with the digest of what it got, before it is used. */
+/**
+ * What `take` makes of a file that the manifest names; it calls `accept` with the digest of what it
+ * got, before it is used.
+ */
 export async function takeStored<T>(
   store: Store,
   { name, size, sha256 }: Entry,
@@ -68,10 +78,14 @@ async function noRun(store: Store): Promise<ClusterError> {
   const folders = (await store.folders()).toSorted();
   const shown = folders.slice(0, SHOWN_FOLDERS).map((name) => store.uri(name));
   const more = folders.length > shown.length ? ', ...' : '';
-  return new ClusterError('STORE', `there is no whole run at ${store.uri()}: it has no manifest.json`, {
-    fix:
-      shown.length === 0
-        ? 'push it (again) from where it is complete: mnist-dist push RUN URI'
-        : `name one of the folders in it: ${shown.join(', ')}${more}`,
-  });
+  return new ClusterError(
+    'STORE',
+    `there is no whole run at ${store.uri()}: it has no manifest.json`,
+    {
+      fix:
+        shown.length === 0
+          ? 'push it (again) from where it is complete: mnist-dist push RUN URI'
+          : `name one of the folders in it: ${shown.join(', ')}${more}`,
+    },
+  );
 }

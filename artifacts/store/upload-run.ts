@@ -6,8 +6,8 @@ import type { Patience } from './retry.ts';
 import type { OnProgress } from './transfer-progress.ts';
 
 /**
- * `pushRun` for whoever has just finished a run: a failure also says that the run lies whole in its directory, and with which
- * command the rest is sent later. Its code is the failure's own.
+ * `pushRun` for whoever has just finished a run: a failure also says that the run lies whole in its
+ * directory, and with which command the rest is sent later. Its code is the failure's own.
  */
 export async function keepRun(
   directory: string,

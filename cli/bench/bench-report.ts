@@ -15,8 +15,18 @@ const spread = z
 export const benchReportSchema = z.strictObject({
   format: z.literal(BENCH_FORMAT),
   version: z.string(),
-  machine: z.strictObject({ node: z.string(), platform: z.string(), processor: z.string(), cores: count }),
-  model: z.strictObject({ inputs: count, hidden: z.array(count), classes: count, parameters: count }),
+  machine: z.strictObject({
+    node: z.string(),
+    platform: z.string(),
+    processor: z.string(),
+    cores: count,
+  }),
+  model: z.strictObject({
+    inputs: count,
+    hidden: z.array(count),
+    classes: count,
+    parameters: count,
+  }),
   engine: z.enum(engineKinds).describe('The engine of the full loop.'),
   pairs: count.describe('Interleaved repetitions of every measurement.'),
   kernels: z.array(
@@ -32,26 +42,39 @@ export const benchReportSchema = z.strictObject({
   engines: z
     .array(
       z.strictObject({
-        ...{ engine: z.enum(engineKinds), library: z.string() },
-        ...{ batch_size: count, virtual_shards: count, shards: count.describe('Shards in one call.') },
+        engine: z.enum(engineKinds),
+        library: z.string(),
+        batch_size: count,
+        virtual_shards: count,
+        shards: count.describe('Shards in one call.'),
         milliseconds: spread,
       }),
     )
     .describe('One gradient call, nothing else.'),
   skipped: z.array(z.strictObject({ engine: z.enum(engineKinds), reason: z.string() })),
   wire: z
-    .array(z.strictObject({ transport: z.enum(transports), workers: count, steps_per_second: spread }))
+    .array(
+      z.strictObject({ transport: z.enum(transports), workers: count, steps_per_second: spread }),
+    )
     .describe(
       'Weights to every worker and a gradient back, nothing computed; bare tls: as many bytes over sockets of Node.',
     ),
   loop: z.array(
     z.strictObject({
-      ...{ batch_size: count, virtual_shards: count, workers: count },
+      batch_size: count,
+      virtual_shards: count,
+      workers: count,
       steps: count.describe('Steps that count, after 200 that do not.'),
       steps_per_second: spread,
       step_milliseconds: spread.describe('The median step of each run, from its metrics.jsonl.'),
       phases: z
-        .array(z.strictObject({ phase: z.enum(phaseNames), milliseconds: z.number(), share: z.number() }))
+        .array(
+          z.strictObject({
+            phase: z.enum(phaseNames),
+            milliseconds: z.number(),
+            share: z.number(),
+          }),
+        )
         .describe('Pieces measured alone, and the rest up to the median step; shares add up to 1.'),
     }),
   ),

@@ -46,7 +46,9 @@ function kernelSection({ kernels, observation }: BenchReport): string {
 function engineSection({ engines, skipped }: BenchReport): string {
   const head = ['engine', 'batch', 'shards in the call', 'ms', ''];
   const rows = engines.map((each) => [
-    ...[each.engine, String(each.batch_size), `${each.shards} of ${each.virtual_shards}`],
+    each.engine,
+    String(each.batch_size),
+    `${each.shards} of ${each.virtual_shards}`,
     ...spreadCells(each.milliseconds),
   ]);
   const libraries = [...new Set(engines.map(({ engine, library }) => `${engine}: ${library}`))];
@@ -60,7 +62,9 @@ function engineSection({ engines, skipped }: BenchReport): string {
 
 function wireSection({ wire }: BenchReport): string {
   const rows = wire.map(({ transport, workers, steps_per_second: rate }) => [
-    ...[transportTexts[transport], String(workers), ...spreadCells(rate)],
+    transportTexts[transport],
+    String(workers),
+    ...spreadCells(rate),
   ]);
   return [
     'Wire alone: weights to every worker, a gradient back, nothing computed',
@@ -71,19 +75,28 @@ function wireSection({ wire }: BenchReport): string {
 function loopSection({ loop, engine }: BenchReport): string {
   const head = ['batch', 'workers', 'steps', 'steps/s', '', 'images/s', 'ms a step', ''];
   const rows = loop.map((cell) => [
-    ...[String(cell.batch_size), workersText(cell), String(cell.steps)],
+    String(cell.batch_size),
+    workersText(cell),
+    String(cell.steps),
     ...spreadCells(cell.steps_per_second),
     Math.round(cell.steps_per_second.median * cell.batch_size).toLocaleString('en-US'),
     ...spreadCells(cell.step_milliseconds),
   ]);
-  return [`Full loop with the ${engine} engine: runs of \`local\``, ...columns([head, ...rows])].join('\n');
+  return [
+    `Full loop with the ${engine} engine: runs of \`local\``,
+    ...columns([head, ...rows]),
+  ].join('\n');
 }
 
 function phaseSection({ loop }: BenchReport): string {
   const head = ['batch', 'workers', 'ms a step', ...phaseNames];
   const rows = loop.map((cell) => [
-    ...[String(cell.batch_size), workersText(cell), digits(cell.step_milliseconds.median)],
-    ...cell.phases.map(({ milliseconds, share }) => `${digits(milliseconds)} (${Math.round(100 * share)} %)`),
+    String(cell.batch_size),
+    workersText(cell),
+    digits(cell.step_milliseconds.median),
+    ...cell.phases.map(
+      ({ milliseconds, share }) => `${digits(milliseconds)} (${Math.round(100 * share)} %)`,
+    ),
   ]);
   return [
     'Where a step goes, in ms: derived, since a run does not time its phases',
@@ -112,7 +125,10 @@ export function digits(value: number): string {
   return value.toFixed(Math.min(3, Math.max(0, 3 - whole)));
 }
 
-/** Rows as aligned lines, indented: words to the left, whatever begins with a digit or stands in its column right. */
+/**
+ * Rows as aligned lines, indented: words to the left, whatever begins with a digit or stands in its
+ * column right.
+ */
 function columns(rows: readonly (readonly string[])[]): string[] {
   const width = (column: number) => Math.max(...rows.map((row) => (row[column] ?? '').length));
   const widths = (rows[0] ?? []).map((_, column) => width(column));

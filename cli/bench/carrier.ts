@@ -34,8 +34,10 @@ export function carrierCell(carrier: Carrier, workers: number, milliseconds: num
   const stepsPerSecond: number[] = [];
   const { name, transport } = carrier;
   return {
-    ...{ name: `${name}, ${workers} ${workers === 1 ? 'worker' : 'workers'}` },
-    ...{ workers, transport, stepsPerSecond },
+    name: `${name}, ${workers} ${workers === 1 ? 'worker' : 'workers'}`,
+    workers,
+    transport,
+    stepsPerSecond,
     measure: async () => {
       await carrier.gather(workers);
       const warmUp = stepsPerSecond.length === 0 ? FIRST_WARM_UP_STEPS : WARM_UP_STEPS;

@@ -7,8 +7,9 @@ export interface Cell {
 }
 
 /**
- * Measures every cell once, then every cell once more, and so on: what disturbs the machine for a while disturbs all of
- * them alike, so that their medians can be compared. `before` is told what comes next; an aborted signal ends it.
+ * Measures every cell once, then every cell once more, and so on: what disturbs the machine for a
+ * while disturbs all of them alike, so that their medians can be compared. `before` is told what
+ * comes next; an aborted signal ends it.
  */
 export async function interleave(
   cells: readonly Cell[],

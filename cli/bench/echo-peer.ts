@@ -1,7 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { connect } from 'node:tls';
 
-/** Dials an Echo and answers each frame of so many bytes by as many; resolves when the connection closes. */
+/**
+ * Dials an Echo and answers each frame of so many bytes by as many; resolves when the connection
+ * closes.
+ */
 export async function echo(task: { port: number; ca: string; bytes: number }): Promise<number> {
   const socket = connect({
     port: task.port,

@@ -9,8 +9,8 @@ import { MeasuredProcess } from './measured-process.ts';
 import type { Carrier } from './carrier.ts';
 
 /**
- * The same bytes over sockets of Node's TLS and nothing else: each process sends back as many bytes as it got, once it has them
- * all. What there is to gain for the wire over TLS.
+ * The same bytes over sockets of Node's TLS and nothing else: each process sends back as many bytes
+ * as it got, once it has them all. What there is to gain for the wire over TLS.
  */
 export class Echo implements Carrier {
   readonly name = 'bare TLS';

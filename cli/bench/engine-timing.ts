@@ -24,7 +24,9 @@ interface Prepared {
   readonly batch: (shards: number) => Batch;
 }
 
-/** One engine in this process, built as a worker builds it, for every batch size it is asked for. */
+/**
+ * One engine in this process, built as a worker builds it, for every batch size it is asked for.
+ */
 export class EngineBench {
   readonly #kind: EngineKind;
   readonly #warmed = new Set<string>();
@@ -49,7 +51,10 @@ export class EngineBench {
     const cell = `${batchSize}/${shards}`;
     if (!this.#warmed.has(cell)) microsecondsPerCall(call, FIRST_WARM_UP_MILLISECONDS);
     this.#warmed.add(cell);
-    return { microseconds: microsecondsPerCall(call, milliseconds), library: engine.description.library };
+    return {
+      microseconds: microsecondsPerCall(call, milliseconds),
+      library: engine.description.library,
+    };
   }
 }
 
@@ -61,11 +66,16 @@ async function prepare(kind: EngineKind, batchSize: number): Promise<Prepared> {
   const { rowsPerShard } = plan;
   const batchShape = { model: MODEL, virtualShards, rowsPerShard, seed: SEED, dropout: DROPOUT };
   const shape = {
-    ...{ model: MODEL, rowsPerShard, shardCounts: shardCounts(batchSize), hasDropout: true },
+    model: MODEL,
+    rowsPerShard,
+    shardCounts: shardCounts(batchSize),
+    hasDropout: true,
     evaluationRows: EVALUATION_CHUNK_ROWS,
   };
   const floats = parameterCount(MODEL) + 1;
-  const kernels = createKernels(batchBytes(batchShape) + engineBytes(shape) + 2 * (4 * floats + 64));
+  const kernels = createKernels(
+    batchBytes(batchShape) + engineBytes(shape) + 2 * (4 * floats + 64),
+  );
   const vector = (count: number) => kernels.floats(kernels.allocate(4 * count), count);
   const [weights, out] = [vector(floats - 1), vector(floats)];
   weights.set(initialWeights(SEED, MODEL));
@@ -73,5 +83,10 @@ async function prepare(kind: EngineKind, batchSize: number): Promise<Prepared> {
   const order = epochOrder(SEED, 1, train.samples);
   const engine = await createEngine(kind, shape, kernels, { threads: 1, device: 'auto' });
   // The leftmost node of the level whose subtrees have so many shards.
-  return { engine, weights, out, batch: (shards) => builder.build(plan, virtualShards / shards, order) };
+  return {
+    engine,
+    weights,
+    out,
+    batch: (shards) => builder.build(plan, virtualShards / shards, order),
+  };
 }

@@ -22,7 +22,9 @@ export interface MeasuredEngine {
   readonly isRequired: boolean;
 }
 
-/** Engines alone, each in a process of its own, since libraries read their environment at its start. */
+/**
+ * Engines alone, each in a process of its own, since libraries read their environment at its start.
+ */
 export class Engines {
   readonly cells: readonly EngineCell[];
   /** What an engine says about its library: "TensorFlow 2.21.0 (tfjs-node-gpu 4.22.0)". */
@@ -51,17 +53,24 @@ export class Engines {
     const { engine } = measured;
     const milliseconds: number[] = [];
     return {
-      ...{ name: `engine ${engine}, batch ${batchSize}, ${shards} shards a call`, engine, batchSize, shards },
+      name: `engine ${engine}, batch ${batchSize}, ${shards} shards a call`,
+      engine,
+      batchSize,
+      shards,
       milliseconds,
       measure: async () => {
         if (this.skipped.has(engine)) return;
         try {
           const question = { batchSize, shards, milliseconds: this.#milliseconds };
-          const { microseconds, library } = await this.#process(measured).ask(question, this.#signal);
+          const { microseconds, library } = await this.#process(measured).ask(
+            question,
+            this.#signal,
+          );
           this.libraries.set(engine, library);
           milliseconds.push(microseconds / 1000);
         } catch (error) {
-          if (measured.isRequired || this.#signal.aborted || !(error instanceof ClusterError)) throw error;
+          if (measured.isRequired || this.#signal.aborted || !(error instanceof ClusterError))
+            throw error;
           this.skipped.set(engine, error.message);
         }
       },
@@ -71,7 +80,11 @@ export class Engines {
   #process({ engine, environment }: MeasuredEngine): MeasuredProcess {
     const known = this.#processes.get(engine);
     if (known !== undefined) return known;
-    const started = new MeasuredProcess(`the ${engine} engine`, { kind: 'engine', engine }, environment);
+    const started = new MeasuredProcess(
+      `the ${engine} engine`,
+      { kind: 'engine', engine },
+      environment,
+    );
     this.#processes.set(engine, started);
     return started;
   }

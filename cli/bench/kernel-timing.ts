@@ -22,15 +22,22 @@ const VECTORS = 5;
 /** The kernels on vectors of the model's size, called one after the other in this process. */
 export function kernelCells(batchSizes: readonly number[], milliseconds: number): KernelCell[] {
   const calls = [
-    ...batchSizes.map((batchSize) => ({ kernel: 'mask' as const, batchSize, call: maskCall(batchSize) })),
+    ...batchSizes.map((batchSize) => ({
+      kernel: 'mask' as const,
+      batchSize,
+      call: maskCall(batchSize),
+    })),
     ...vectorCalls().map((each) => ({ ...each, batchSize: undefined })),
   ];
   return calls.map(({ kernel, batchSize, call }) => {
     const microseconds: number[] = [];
     return {
-      ...{ kernel, batchSize, microseconds },
+      kernel,
+      batchSize,
+      microseconds,
       name: batchSize === undefined ? `kernel ${kernel}` : `kernel ${kernel}, batch ${batchSize}`,
-      measure: () => Promise.resolve(void microseconds.push(microsecondsPerCall(call, milliseconds))),
+      measure: () =>
+        Promise.resolve(void microseconds.push(microsecondsPerCall(call, milliseconds))),
     };
   });
 }
@@ -40,7 +47,10 @@ function maskCall(rows: number): () => void {
   const kernels = createKernels(
     MODEL.hidden.reduce((sum, units) => sum + rows * units * FLOAT_BYTES + 64, 0),
   );
-  const masks = MODEL.hidden.map((units) => ({ units, at: kernels.allocate(rows * units * FLOAT_BYTES) }));
+  const masks = MODEL.hidden.map((units) => ({
+    units,
+    at: kernels.allocate(rows * units * FLOAT_BYTES),
+  }));
   let step = 0;
   return () => {
     step += 1;
@@ -63,7 +73,8 @@ function vectorCalls(): { kernel: KernelName; call: () => void }[] {
   ];
   const initial = initialWeights(SEED, MODEL);
   kernels.floats(weights, count).set(initial);
-  // Values of a gradient's size, none of them 0: a moment that fades into subnormals would be another measurement.
+  // Values of a gradient's size, none of them 0: a moment that fades into subnormals would be
+  // another measurement.
   kernels.floats(gradient, count).set(initial.map((value) => 0.01 * value + 1e-4));
   const [beta1, beta2, epsilon, learningRate] = [0.9, 0.999, 1e-7, 0.001];
   const moments = { firstMoment, secondMoment, beta1, beta2, epsilon };

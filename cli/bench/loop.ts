@@ -50,8 +50,10 @@ export function loopCells(options: LoopOptions): LoopCell[] {
     options.workers.map((workers): LoopCell => {
       let steps = options.steps;
       const cell = {
-        ...{ name: `full loop, batch ${batchSize}, ${workers} ${workers === 1 ? 'worker' : 'workers'}` },
-        ...{ batchSize, workers, virtualShards: defaultVirtualShards(batchSize) },
+        name: `full loop, batch ${batchSize}, ${workers} ${workers === 1 ? 'worker' : 'workers'}`,
+        batchSize,
+        workers,
+        virtualShards: defaultVirtualShards(batchSize),
         get steps() {
           return steps;
         },
@@ -59,9 +61,17 @@ export function loopCells(options: LoopOptions): LoopCell[] {
         stepMilliseconds: [] as number[],
         measure: async () => {
           const estimate = options.estimate(batchSize, workers);
-          steps ??= Math.round(Math.min(MAX_STEPS, Math.max(MIN_STEPS, BENCH_RUN_MILLISECONDS / estimate)));
+          steps ??= Math.round(
+            Math.min(MAX_STEPS, Math.max(MIN_STEPS, BENCH_RUN_MILLISECONDS / estimate)),
+          );
           runs += 1;
-          const result = await run(options, { batchSize, workers, steps, estimate, runId: `bench-${runs}` });
+          const result = await run(options, {
+            batchSize,
+            workers,
+            steps,
+            estimate,
+            runId: `bench-${runs}`,
+          });
           cell.stepsPerSecond.push(result.stepsPerSecond);
           cell.stepMilliseconds.push(result.stepMilliseconds);
         },
@@ -87,8 +97,18 @@ async function run(
   const { batchSize, workers, steps, estimate, runId } = wanted;
   signal.throwIfAborted();
   const args = argumentsFor('local', {
-    ...{ engine, batchSize, nprocPerNode: workers, steps: WARM_UP_STEPS + steps, runsDir: directory, runId },
-    ...{ port: 0, host: '127.0.0.1', seed: SEED, hidden: MODEL.hidden, dropout: DROPOUT, logLevel: 'warn' },
+    engine,
+    batchSize,
+    nprocPerNode: workers,
+    steps: WARM_UP_STEPS + steps,
+    runsDir: directory,
+    runId,
+    port: 0,
+    host: '127.0.0.1',
+    seed: SEED,
+    hidden: MODEL.hidden,
+    dropout: DROPOUT,
+    logLevel: 'warn',
   });
   const child = new Child('a run of the bench', args, environment, 'capture');
   // A guess that is wrong by a factor of 20 is a run that hangs.
@@ -100,7 +120,9 @@ async function run(
   return result;
 }
 
-async function resultOf(folder: string): Promise<{ stepsPerSecond: number; stepMilliseconds: number }> {
+async function resultOf(
+  folder: string,
+): Promise<{ stepsPerSecond: number; stepMilliseconds: number }> {
   const record = join(folder, 'run.json');
   const { result } = parseRunRecord(await readFile(record, 'utf8'), record);
   const { lines } = readMetrics(await readFile(join(folder, 'metrics.jsonl'), 'utf8'));
@@ -114,7 +136,10 @@ async function resultOf(folder: string): Promise<{ stepsPerSecond: number; stepM
   return { stepsPerSecond, stepMilliseconds: median(milliseconds) };
 }
 
-/** Waits for exit code 0; on Ctrl-C or when the time is over, ends the run in good order, or else at once. */
+/**
+ * Waits for exit code 0; on Ctrl-C or when the time is over, ends the run in good order, or else at
+ * once.
+ */
 async function endOf(child: Child, limitMilliseconds: number, signal: AbortSignal): Promise<void> {
   const kill = (): void => child.kill();
   process.once('exit', kill);
@@ -134,7 +159,10 @@ async function endOf(child: Child, limitMilliseconds: number, signal: AbortSigna
   process.off('exit', kill);
   signal.throwIfAborted();
   if (isLate)
-    throw new ClusterError('TIMEOUT', `a run did not end within ${Math.round(limitMilliseconds / 1000)} s`);
+    throw new ClusterError(
+      'TIMEOUT',
+      `a run did not end within ${Math.round(limitMilliseconds / 1000)} s`,
+    );
   if (code === 0) return;
   throw new ClusterError('RUN_FAILED', `a run of the bench ended with exit code ${code}`, {
     fix: `its last lines: ${child.lastLines().join(' | ')}`,

@@ -32,7 +32,10 @@ export interface MeasureOptions {
   /** What the full loop trains with; one of `engines`. */
   readonly engine: EngineKind;
   readonly engines: readonly MeasuredEngine[];
-  /** For the processes that load no engine of ours, and for `local`, which finds its engine's by itself. */
+  /**
+   * For the processes that load no engine of ours, and for `local`, which finds its engine's by
+   * itself.
+   */
   readonly environment: NodeJS.ProcessEnv;
   readonly signal: AbortSignal;
   /** Told before each measurement; `done` of `total` are over. */
@@ -47,7 +50,10 @@ interface Sections {
   readonly loop: readonly LoopCell[];
 }
 
-/** Measures everything, interleaved; rejects with the signal's reason on Ctrl-C. No process and no file stays behind. */
+/**
+ * Measures everything, interleaved; rejects with the signal's reason on Ctrl-C. No process and no
+ * file stays behind.
+ */
 export async function measure(options: MeasureOptions): Promise<BenchReport> {
   const { pairs, signal, environment, progress } = options;
   const directory = await mkdtemp(join(tmpdir(), 'mnist-dist-bench-'));
@@ -61,7 +67,8 @@ export async function measure(options: MeasureOptions): Promise<BenchReport> {
   const kernels = kernelCells(options.batchSizes, BENCH_PIECE_MILLISECONDS);
   const observation = observationCell(BENCH_PIECE_MILLISECONDS);
   const pieces = { kernels, engines, wire };
-  const estimate = (batchSize: number, workers: number) => estimateOf(options, pieces, batchSize, workers);
+  const estimate = (batchSize: number, workers: number) =>
+    estimateOf(options, pieces, batchSize, workers);
   const loop = loopCells({ ...options, directory, estimate });
   // The loop comes last: its first repetition takes its number of steps from the pieces.
   const cells = [...kernels, observation, ...engines.cells, ...wire, ...loop];
@@ -83,7 +90,9 @@ async function openCarriers(
   signal: AbortSignal,
 ): Promise<readonly Carrier[]> {
   const certificate = await makeBenchCertificate();
-  const [plain, secure] = [undefined, certificate].map((each) => new Wire(each, environment, signal));
+  const [plain, secure] = [undefined, certificate].map(
+    (each) => new Wire(each, environment, signal),
+  );
   assert(plain !== undefined && secure !== undefined, 'there are two');
   const carriers = [plain, secure, new Echo(plain.frameBytes, certificate, environment)];
   signal.addEventListener('abort', () => carriers.forEach((each) => each.fail(signal.reason)), {
@@ -92,7 +101,10 @@ async function openCarriers(
   return carriers;
 }
 
-/** The numbers of workers in the grid, and those of them that compute where a batch has fewer shards. */
+/**
+ * The numbers of workers in the grid, and those of them that compute where a batch has fewer
+ * shards.
+ */
 function wireWorkers({ batchSizes, workers }: MeasureOptions): number[] {
   const computing = batchSizes.flatMap((batchSize) =>
     workers.map((count) => Math.min(count, defaultVirtualShards(batchSize))),
@@ -102,9 +114,17 @@ function wireWorkers({ batchSizes, workers }: MeasureOptions): number[] {
 
 type Pieces = Pick<Sections, 'kernels' | 'engines' | 'wire'>;
 
-function estimateOf(options: MeasureOptions, pieces: Pieces, batchSize: number, workers: number): number {
+function estimateOf(
+  options: MeasureOptions,
+  pieces: Pieces,
+  batchSize: number,
+  workers: number,
+): number {
   const { gradientMilliseconds, kernelMicroseconds, wireMilliseconds, shards } = inputOf(
-    ...[options, pieces, batchSize, workers],
+    options,
+    pieces,
+    batchSize,
+    workers,
   );
   const gradient = Math.max(
     ...shards.map((sizes) => sizes.reduce((sum, size) => sum + gradientMilliseconds(size), 0)),
@@ -127,7 +147,8 @@ function inputOf(
     gradientMilliseconds: (count: number) =>
       median(
         engines.cells.find(
-          (cell) => cell.engine === options.engine && cell.batchSize === batchSize && cell.shards === count,
+          (cell) =>
+            cell.engine === options.engine && cell.batchSize === batchSize && cell.shards === count,
         )?.milliseconds ?? [],
       ),
     kernelMicroseconds: (kernel: KernelName) =>
@@ -139,14 +160,20 @@ function inputOf(
 function reportOf(options: MeasureOptions, sections: Sections): BenchReport {
   const { kernels, observation, engines, wire, loop } = sections;
   return {
-    ...{ format: BENCH_FORMAT, version, engine: options.engine, pairs: options.pairs },
+    format: BENCH_FORMAT,
+    version,
+    engine: options.engine,
+    pairs: options.pairs,
     machine: {
-      ...{ node: process.versions.node, platform: `${process.platform} ${process.arch}` },
-      ...{ processor: processorName(), cores: availableParallelism() },
+      node: process.versions.node,
+      platform: `${process.platform} ${process.arch}`,
+      processor: processorName(),
+      cores: availableParallelism(),
     },
     model: { ...MODEL, hidden: [...MODEL.hidden], parameters: parameterCount(MODEL) },
     kernels: kernels.map(({ kernel, batchSize, microseconds }) => ({
-      ...{ kernel, ...(batchSize === undefined ? {} : { batch_size: batchSize }) },
+      kernel,
+      ...(batchSize === undefined ? {} : { batch_size: batchSize }),
       microseconds: spreadOf(microseconds),
     })),
     observation: {
@@ -155,25 +182,41 @@ function reportOf(options: MeasureOptions, sections: Sections): BenchReport {
     },
     engines: engines.cells.flatMap(({ engine, batchSize, shards, milliseconds }) => {
       if (milliseconds.length === 0) return [];
-      const sizes = { batch_size: batchSize, virtual_shards: defaultVirtualShards(batchSize), shards };
+      const sizes = {
+        batch_size: batchSize,
+        virtual_shards: defaultVirtualShards(batchSize),
+        shards,
+      };
       const library = engines.libraries.get(engine) ?? '';
       return [{ engine, library, ...sizes, milliseconds: spreadOf(milliseconds) }];
     }),
     skipped: [...engines.skipped].map(([engine, reason]) => ({ engine, reason })),
     wire: wire.map(({ transport, workers, stepsPerSecond }) => ({
-      ...{ transport, workers },
+      transport,
+      workers,
       steps_per_second: spreadOf(stepsPerSecond),
     })),
     loop: loop.map((cell) => loopRow(options, sections, cell)),
   };
 }
 
-function loopRow(options: MeasureOptions, pieces: Pieces, cell: LoopCell): BenchReport['loop'][number] {
+function loopRow(
+  options: MeasureOptions,
+  pieces: Pieces,
+  cell: LoopCell,
+): BenchReport['loop'][number] {
   const { batchSize, virtualShards, workers, steps = 0, stepsPerSecond, stepMilliseconds } = cell;
   const step = spreadOf(stepMilliseconds);
   return {
-    ...{ batch_size: batchSize, virtual_shards: virtualShards, workers, steps },
-    ...{ steps_per_second: spreadOf(stepsPerSecond), step_milliseconds: step },
-    phases: phasesOf({ stepMilliseconds: step.median, ...inputOf(options, pieces, batchSize, workers) }),
+    batch_size: batchSize,
+    virtual_shards: virtualShards,
+    workers,
+    steps,
+    steps_per_second: spreadOf(stepsPerSecond),
+    step_milliseconds: step,
+    phases: phasesOf({
+      stepMilliseconds: step.median,
+      ...inputOf(options, pieces, batchSize, workers),
+    }),
   };
 }

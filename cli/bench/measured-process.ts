@@ -11,7 +11,10 @@ const REMEMBERED_LINES = 10;
 const living = new Set<MeasuredProcess>();
 process.once('exit', () => living.forEach((each) => each.kill()));
 
-/** A process of the bench's own that is measured or takes part; task.ts is what it does. It never outlives the bench. */
+/**
+ * A process of the bench's own that is measured or takes part; task.ts is what it does. It never
+ * outlives the bench.
+ */
 export class MeasuredProcess {
   readonly #name: string;
   readonly #process: ChildProcess;
@@ -28,9 +31,11 @@ export class MeasuredProcess {
     });
     living.add(this);
     for (const stream of [this.#process.stdout, this.#process.stderr]) {
-      if (stream !== null) createInterface({ input: stream }).on('line', (line) => this.#remember(line));
+      if (stream !== null)
+        createInterface({ input: stream }).on('line', (line) => this.#remember(line));
     }
-    // Node emits no 'close' after `disconnect`; when a process fails, its last lines have come with 'close'.
+    // Node emits no 'close' after `disconnect`; when a process fails, its last lines have come with
+    // 'close'.
     this.#gone = eventOf(this.#process, 'exit').then(() => void living.delete(this));
     this.#failed = eventOf(this.#process, 'close').then(() => {
       throw new ClusterError('RUN_FAILED', `${this.#name} ended before it was measured`, {
@@ -46,8 +51,14 @@ export class MeasuredProcess {
     return this.#failed;
   }
 
-  /** Asks for one measurement. Rejects with what the process says has failed, or the signal's reason. */
-  async ask(question: Question, signal: AbortSignal): Promise<Extract<Answer, { kind: 'measured' }>> {
+  /**
+   * Asks for one measurement. Rejects with what the process says has failed, or the signal's
+   * reason.
+   */
+  async ask(
+    question: Question,
+    signal: AbortSignal,
+  ): Promise<Extract<Answer, { kind: 'measured' }>> {
     signal.throwIfAborted();
     let onAbort = (): void => undefined;
     const answered = new Promise<Answer>((resolve, reject) => {

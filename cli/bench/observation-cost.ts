@@ -16,12 +16,17 @@ export interface ObservationCell extends Cell {
   readonly microseconds: number[];
 }
 
-/** What the coordinator spends on a step so that somebody can watch: all that is told of it, fed to metrics and page. */
+/**
+ * What the coordinator spends on a step so that somebody can watch: all that is told of it, fed to
+ * metrics and page.
+ */
 export function observationCell(milliseconds: number): ObservationCell {
   const call = observedStep();
   const microseconds: number[] = [];
   return {
-    ...{ name: 'observation', workers: OBSERVED_WORKERS, microseconds },
+    name: 'observation',
+    workers: OBSERVED_WORKERS,
+    microseconds,
     measure: () => Promise.resolve(void microseconds.push(microsecondsPerCall(call, milliseconds))),
   };
 }
@@ -29,16 +34,19 @@ export function observationCell(milliseconds: number): ObservationCell {
 function observedStep(): () => void {
   const samples = EVALUATION_CHUNK_ROWS;
   const configuration = configurationSchema.parse({
-    ...{
-      dataset: '0'.repeat(64),
-      model: MODEL,
-      dropout: DROPOUT,
-      batchSize: 32,
-      virtualShards: 4,
-      seed: SEED,
-    },
-    ...{ learningRate: 0.001, beta1: 0.9, beta2: 0.999, epsilon: 1e-7, epochs: 1 },
-    ...{ trainSamples: samples, testSamples: samples },
+    dataset: '0'.repeat(64),
+    model: MODEL,
+    dropout: DROPOUT,
+    batchSize: 32,
+    virtualShards: 4,
+    seed: SEED,
+    learningRate: 0.001,
+    beta1: 0.9,
+    beta2: 0.999,
+    epsilon: 1e-7,
+    epochs: 1,
+    trainSamples: samples,
+    testSamples: samples,
   });
   const classNames = Array.from({ length: MODEL.classes }, (_, i) => String(i));
   const dataset = { rows: 1, columns: MODEL.inputs, classNames };
@@ -52,12 +60,22 @@ function observedStep(): () => void {
     },
   });
   const results = Array.from({ length: OBSERVED_WORKERS }, (_, i) => ({
-    ...{ worker: `w${i}`, microseconds: 400, milliseconds: 0.8 },
+    worker: `w${i}`,
+    microseconds: 400,
+    milliseconds: 0.8,
   }));
   const report: StepReport = {
-    ...{ step: 0, epoch: 1, samples: 32, loss: 0.5, correct: 16, workers: OBSERVED_WORKERS },
+    step: 0,
+    epoch: 1,
+    samples: 32,
+    loss: 0.5,
+    correct: 16,
+    workers: OBSERVED_WORKERS,
     // The norm is computed four times a second, however many steps there are.
-    ...{ milliseconds: 1, updateMilliseconds: 0.1, recordMilliseconds: 0.01, gradientNorm: () => 1 },
+    milliseconds: 1,
+    updateMilliseconds: 0.1,
+    recordMilliseconds: 0.01,
+    gradientNorm: () => 1,
   };
   let step = 0;
   return () => {

@@ -1,4 +1,7 @@
-/** How repetitions of one measurement lie: no mean, since one interruption of a shared machine would move it. */
+/**
+ * How repetitions of one measurement lie: no mean, since one interruption of a shared machine would
+ * move it.
+ */
 export interface Spread {
   readonly median: number;
   readonly min: number;

@@ -1,8 +1,9 @@
 import type { KernelName } from './kernel-timing.ts';
 
 /**
- * Where a step's time goes. A run does not record it, since clocks in the loop would be a part of what they measure;
- * so the pieces are measured alone and laid against the step's milliseconds from metrics.jsonl:
+ * Where a step's time goes. A run does not record it, since clocks in the loop would be a part of
+ * what they measure; so the pieces are measured alone and laid against the step's milliseconds from
+ * metrics.jsonl:
  *
  *     gradient       the call (or calls) of the worker that has most to compute
  *     worker checks  checksum of the weights that came, finite check with checksum of each gradient that goes
@@ -10,7 +11,8 @@ import type { KernelName } from './kernel-timing.ts';
  *     coordinator    finite check with checksum of each gradient, the sums, Adam with checksum
  *     rest           step - all of these: waiting for each other, processes that share cores, metrics lines
  *
- * Batches and masks are built while the worker waits for weights, so they are no phase of their own.
+ * Batches and masks are built while the worker waits for weights, so they are no phase of their
+ * own.
  */
 export const phaseNames = ['gradient', 'worker checks', 'wire', 'coordinator', 'rest'] as const;
 export type PhaseName = (typeof phaseNames)[number];
@@ -34,14 +36,18 @@ export interface PhaseInput {
 }
 
 export function phasesOf(input: PhaseInput): Phase[] {
-  const { stepMilliseconds, shards, gradientMilliseconds, kernelMicroseconds, wireMilliseconds } = input;
+  const { stepMilliseconds, shards, gradientMilliseconds, kernelMicroseconds, wireMilliseconds } =
+    input;
   const parts = shards.reduce((sum, sizes) => sum + sizes.length, 0);
   const kernel = (name: KernelName, calls: number) => (calls * kernelMicroseconds(name)) / 1000;
   const perWorker = shards.map((sizes) => ({
     gradient: sizes.reduce((sum, size) => sum + gradientMilliseconds(size), 0),
     calls: sizes.length,
   }));
-  const slowest = perWorker.reduce((a, b) => (b.gradient > a.gradient ? b : a), { gradient: 0, calls: 0 });
+  const slowest = perWorker.reduce((a, b) => (b.gradient > a.gradient ? b : a), {
+    gradient: 0,
+    calls: 0,
+  });
   const pieces = {
     gradient: slowest.gradient,
     'worker checks': kernel('checksum', 1) + kernel('check', slowest.calls),
@@ -51,6 +57,8 @@ export function phasesOf(input: PhaseInput): Phase[] {
   const known = Object.values(pieces).reduce((sum, piece) => sum + piece, 0);
   const all: Record<PhaseName, number> = { ...pieces, rest: stepMilliseconds - known };
   return phaseNames.map((phase) => ({
-    ...{ phase, milliseconds: all[phase], share: all[phase] / stepMilliseconds },
+    phase,
+    milliseconds: all[phase],
+    share: all[phase] / stepMilliseconds,
   }));
 }

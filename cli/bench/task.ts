@@ -6,7 +6,10 @@ import { echo } from './echo-peer.ts';
 import { EngineBench } from './engine-timing.ts';
 import { exchange } from './wire-worker.ts';
 
-/** The variable that makes `mnist-dist bench` one of the processes which are measured; its value is the task. */
+/**
+ * The variable that makes `mnist-dist bench` one of the processes which are measured; its value is
+ * the task.
+ */
 export const TASK_VARIABLE = 'MNIST_DIST_INTERNAL_BENCH';
 
 const count = z.int().min(1);
@@ -15,11 +18,18 @@ export const taskSchema = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('engine'), engine: z.enum(engineKinds) }),
   /** "Dial this port, and answer each frame of weights by a gradient, without computing one." */
   z.strictObject({
-    ...{ kind: z.literal('wire'), port: count.max(65_535), token: z.string() },
+    kind: z.literal('wire'),
+    port: count.max(65_535),
+    token: z.string(),
     ca: z.string().optional(),
   }),
   /** "Send back as many bytes as you get, over TLS." */
-  z.strictObject({ kind: z.literal('echo'), port: count.max(65_535), ca: z.string(), bytes: count }),
+  z.strictObject({
+    kind: z.literal('echo'),
+    port: count.max(65_535),
+    ca: z.string(),
+    bytes: count,
+  }),
 ]);
 export type Task = z.infer<typeof taskSchema>;
 
@@ -32,10 +42,16 @@ export const questionSchema = z.strictObject({
 export type Question = z.infer<typeof questionSchema>;
 
 export const answerSchema = z.discriminatedUnion('kind', [
-  z.strictObject({ kind: z.literal('measured'), microseconds: z.number().gt(0), library: z.string() }),
+  z.strictObject({
+    kind: z.literal('measured'),
+    microseconds: z.number().gt(0),
+    library: z.string(),
+  }),
   z.strictObject({
     kind: z.literal('failed'),
-    ...{ code: z.enum(errorCodes), message: z.string(), fix: z.string().optional() },
+    code: z.enum(errorCodes),
+    message: z.string(),
+    fix: z.string().optional(),
   }),
 ]);
 export type Answer = z.infer<typeof answerSchema>;

@@ -1,7 +1,13 @@
-/** The share of a measurement's time that is spent before the clock counts: caches, compilers and branches settle. */
+/**
+ * The share of a measurement's time that is spent before the clock counts: caches, compilers and
+ * branches settle.
+ */
 const WARM_UP_SHARE = 0.2;
 
-/** Mean microseconds of one call, over as many calls as fit into `milliseconds`; at least two calls are made. */
+/**
+ * Mean microseconds of one call, over as many calls as fit into `milliseconds`; at least two calls
+ * are made.
+ */
 export function microsecondsPerCall(call: () => void, milliseconds: number): number {
   repeat(call, milliseconds * WARM_UP_SHARE);
   const { calls, elapsed } = repeat(call, milliseconds);

@@ -13,8 +13,9 @@ import { connect, fetchDescription, type DialOptions } from '../../worker/dial.t
 import { Anchor } from '../../worker/trust.ts';
 
 /**
- * A worker without an engine: it dials as workers do, copies the weights of each frame into place and answers at once
- * by a gradient frame of the right size. No checksum is made or compared. Resolves when the connection closes.
+ * A worker without an engine: it dials as workers do, copies the weights of each frame into place
+ * and answers at once by a gradient frame of the right size. No checksum is made or compared.
+ * Resolves when the connection closes.
  */
 export async function exchange({
   port,
@@ -28,16 +29,15 @@ export async function exchange({
 }): Promise<number> {
   const dial: DialOptions = {
     anchor: new Anchor(ca === undefined ? { kind: 'system' } : { kind: 'certificates', pem: ca }),
-    ...{ coordinator: new URL(`${ca === undefined ? 'ws' : 'wss'}://127.0.0.1:${port}`), token: () => token },
-    ...{
-      signal: new AbortController().signal,
-      maxModelBytes: DEFAULT_MAX_MODEL_BYTES,
-      maxDataBytes: DEFAULT_MAX_DATA_BYTES,
-      // It has none.
-      maxMemoryBytes: Infinity,
-      engine: 'reference',
-      dataLimitMilliseconds: DEFAULT_PREPARE_LIMIT_MILLISECONDS,
-    },
+    coordinator: new URL(`${ca === undefined ? 'ws' : 'wss'}://127.0.0.1:${port}`),
+    token: () => token,
+    signal: new AbortController().signal,
+    maxModelBytes: DEFAULT_MAX_MODEL_BYTES,
+    maxDataBytes: DEFAULT_MAX_DATA_BYTES,
+    // It has none.
+    maxMemoryBytes: Infinity,
+    engine: 'reference',
+    dataLimitMilliseconds: DEFAULT_PREPARE_LIMIT_MILLISECONDS,
   };
   const description = await fetchDescription(dial);
   const socket = await connect(dial, description);
@@ -53,7 +53,15 @@ export async function exchange({
     assert(room !== undefined, 'there is a frame for a gradient');
     answered += 1;
     const { run, term, step } = message;
-    const reply: WorkerMessage = { kind: 'gradient', run, term, step, part: 1, correct: 0, microseconds: 0 };
+    const reply: WorkerMessage = {
+      kind: 'gradient',
+      run,
+      term,
+      step,
+      part: 1,
+      correct: 0,
+      microseconds: 0,
+    };
     socket.sendTensor(encodeBefore(room, reply), () => undefined);
   });
   return await new Promise((resolve) => {

@@ -25,9 +25,9 @@ interface Exchange {
 }
 
 /**
- * The wire alone: this process is a coordinator that only sends weights and takes gradients, over the listener and the
- * sockets of the real one. Frames are encoded, decoded and parsed and bodies copied into place, as in a run; nothing is
- * computed, not even a checksum.
+ * The wire alone: this process is a coordinator that only sends weights and takes gradients, over
+ * the listener and the sockets of the real one. Frames are encoded, decoded and parsed and bodies
+ * copied into place, as in a run; nothing is computed, not even a checksum.
  */
 export class Wire implements Carrier {
   readonly name: string;
@@ -98,7 +98,13 @@ export class Wire implements Carrier {
     assert(room !== undefined, 'there is a frame of weights');
     const connections = this.#connections.slice(0, workers);
     const assignment = connections.map(({ slot }, i) => [slot, i + 1]);
-    const message: CoordinatorMessage = { kind: 'step', run: RUN, term: 1, step: this.#step, assignment };
+    const message: CoordinatorMessage = {
+      kind: 'step',
+      run: RUN,
+      term: 1,
+      step: this.#step,
+      assignment,
+    };
     const answered = this.#waitFor(workers);
     const frame = encodeBefore(room, message);
     for (const connection of connections)
@@ -111,7 +117,10 @@ export class Wire implements Carrier {
     await answered;
   }
 
-  /** Resolves after so many connections or answers; rejects when a worker is lost, on Ctrl-C, or when nothing comes. */
+  /**
+   * Resolves after so many connections or answers; rejects when a worker is lost, on Ctrl-C, or
+   * when nothing comes.
+   */
   async #waitFor(missing: number): Promise<void> {
     this.#signal.throwIfAborted();
     await new Promise<void>((done, failed) => (this.#exchange = { missing, done, failed }));
@@ -130,8 +139,12 @@ export class Wire implements Carrier {
     const description = describe(this.#gradient.byteLength);
     return await listen(
       {
-        ...{ host: '127.0.0.1', port: 0, token: this.#token, maxFrameBytes: description.frame_bytes },
-        ...{ description: () => description, dataset: { digest: MNIST_DIGEST, bytes: new Uint8Array(0) } },
+        host: '127.0.0.1',
+        port: 0,
+        token: this.#token,
+        maxFrameBytes: description.frame_bytes,
+        description: () => description,
+        dataset: { digest: MNIST_DIGEST, bytes: new Uint8Array(0) },
         openMemory: () => undefined,
         version: description.version,
         warn: () => undefined,
@@ -148,7 +161,9 @@ export class Wire implements Carrier {
         },
         control: () => undefined,
         disconnected: (_connection, reason) => {
-          this.#exchange?.failed(new ClusterError('RUN_FAILED', `a worker of the wire was lost: ${reason}`));
+          this.#exchange?.failed(
+            new ClusterError('RUN_FAILED', `a worker of the wire was lost: ${reason}`),
+          );
         },
       },
     );
@@ -159,16 +174,24 @@ export class Wire implements Carrier {
 function describe(gradientBytes: number): RunDescription {
   const adam = { learningRate: 0.001, beta1: 0.9, beta2: 0.999, epsilon: 1e-7 };
   return {
-    ...{ protocol: PROTOCOL, arithmetic: ARITHMETIC, version, run: RUN },
-    ...{ frame_bytes: roomBytes(gradientBytes), data_bytes: 1, class_names: [] },
+    protocol: PROTOCOL,
+    arithmetic: ARITHMETIC,
+    version,
+    run: RUN,
+    frame_bytes: roomBytes(gradientBytes),
+    data_bytes: 1,
+    class_names: [],
     configuration: {
-      ...{
-        dataset: MNIST_DIGEST,
-        model: { ...MODEL, hidden: [...MODEL.hidden] },
-        dropout: DROPOUT,
-        seed: SEED,
-      },
-      ...{ batchSize: 32, virtualShards: 4, epochs: 1, trainSamples: 60_000, testSamples: 10_000, ...adam },
+      dataset: MNIST_DIGEST,
+      model: { ...MODEL, hidden: [...MODEL.hidden] },
+      dropout: DROPOUT,
+      seed: SEED,
+      batchSize: 32,
+      virtualShards: 4,
+      epochs: 1,
+      trainSamples: 60_000,
+      testSamples: 10_000,
+      ...adam,
     },
   };
 }

@@ -8,7 +8,9 @@ export const MODEL: ModelShape = { inputs: 784, hidden: [128], classes: 10 };
 export const DROPOUT = 0.2;
 export const SEED = 1;
 
-/** How a step is spread over workers: for each that computes, the sizes of its subtrees in shards. */
+/**
+ * How a step is spread over workers: for each that computes, the sizes of its subtrees in shards.
+ */
 export function spreadShards(batchSize: number, workers: number): number[][] {
   const virtualShards = defaultVirtualShards(batchSize);
   const slots = Array.from({ length: workers }, (_, slot) => slot);
@@ -18,7 +20,9 @@ export function spreadShards(batchSize: number, workers: number): number[][] {
     virtualShards,
     Math.ceil(batchSize / rowsPerShard),
   );
-  return [...assignment.values()].map((nodes) => nodes.map((node) => shardCount(node, virtualShards)));
+  return [...assignment.values()].map((nodes) =>
+    nodes.map((node) => shardCount(node, virtualShards)),
+  );
 }
 
 /** The sizes of subtrees of a batch: 1, 2, 4, ... V shards. */

@@ -11,14 +11,19 @@ import { linesOf, stderr, stdout, type Output } from '../terminal/output.ts';
 import { optionKeys, namesOf, variableOf, type BenchOptions } from '../options/options.ts';
 import { onStop } from '../processes/supervised.ts';
 
-/** `mnist-dist bench`: measures the pieces and the whole on this machine; progress on stderr, the result on stdout. */
+/**
+ * `mnist-dist bench`: measures the pieces and the whole on this machine; progress on stderr, the
+ * result on stdout.
+ */
 export async function bench(options: BenchOptions): Promise<number> {
   const task = process.env[TASK_VARIABLE];
   if (task !== undefined) return await runTask(task);
 
   const log = createLogger({ level: 'info', format: 'text', destination: stderr });
   const stopping = new AbortController();
-  onStop((code) => stopping.abort(new ClusterError(code, 'the bench was stopped; nothing is left behind')));
+  onStop((code) =>
+    stopping.abort(new ClusterError(code, 'the bench was stopped; nothing is left behind')),
+  );
   const choice = await chooseEngine({ engine: options.engine, device: 'auto' }, log);
   const native =
     choice.native === undefined
@@ -28,8 +33,12 @@ export async function bench(options: BenchOptions): Promise<number> {
   const { report, end } = progressOn(stderr);
   try {
     const result = await measure({
-      ...{ batchSizes: [...new Set(options.batchSizes)], workers: [...new Set(options.workers)] },
-      ...{ pairs: options.pairs, steps: options.steps, engine: choice.engine, environment },
+      batchSizes: [...new Set(options.batchSizes)],
+      workers: [...new Set(options.workers)],
+      pairs: options.pairs,
+      steps: options.steps,
+      engine: choice.engine,
+      environment,
       engines: enginesOf(options, choice.engine, environment, { ...environment, ...native }),
       signal: stopping.signal,
       progress: report,
@@ -43,7 +52,10 @@ export async function bench(options: BenchOptions): Promise<number> {
   }
 }
 
-/** With `auto` every engine that runs here, else the one that was named; `reference`, a mere oracle, as short as may be. */
+/**
+ * With `auto` every engine that runs here, else the one that was named; `reference`, a mere oracle,
+ * as short as may be.
+ */
 function enginesOf(
   options: BenchOptions,
   chosen: EngineKind,
@@ -54,12 +66,18 @@ function enginesOf(
   const isMeasured = (engine: EngineKind) =>
     engine === chosen || (options.engine === 'auto' && engine !== 'tensorflow');
   return engineKinds.filter(isMeasured).map((engine) => ({
-    ...{ engine, isRequired: engine === chosen, environment: engine === 'tensorflow' ? native : plain },
-    batchSizes: engine === 'reference' && engine !== chosen ? [Math.min(...batchSizes)] : batchSizes,
+    engine,
+    isRequired: engine === chosen,
+    environment: engine === 'tensorflow' ? native : plain,
+    batchSizes:
+      engine === 'reference' && engine !== chosen ? [Math.min(...batchSizes)] : batchSizes,
   }));
 }
 
-/** This environment without the variables of options: every run is measured with the same ones, whatever is set here. */
+/**
+ * This environment without the variables of options: every run is measured with the same ones,
+ * whatever is set here.
+ */
 function environmentOfChildren(): NodeJS.ProcessEnv {
   const variables = new Set(optionKeys.flatMap((key) => namesOf(key).map(variableOf)));
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => !variables.has(name)));

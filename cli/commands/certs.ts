@@ -15,10 +15,14 @@ import { pemFileLimit, readCertificates } from '../secrets/tls-files.ts';
 const LOOPBACK = ['localhost', '127.0.0.1', '::1'];
 
 /**
- * `mnist-dist certs NAME...`: a private certificate authority, and a certificate by it for a coordinator with these names and
- * addresses. An authority that is there is used again, so that workers that believe it go on doing so.
+ * `mnist-dist certs NAME...`: a private certificate authority, and a certificate by it for a
+ * coordinator with these names and addresses. An authority that is there is used again, so that
+ * workers that believe it go on doing so.
  */
-export async function certs({ out, days }: CertsOptions, given: readonly string[]): Promise<number> {
+export async function certs(
+  { out, days }: CertsOptions,
+  given: readonly string[],
+): Promise<number> {
   const names = namesOf(given);
   const folder = out ?? 'certs';
   const isNew = await makeDirectories(folder);
@@ -34,7 +38,11 @@ export async function certs({ out, days }: CertsOptions, given: readonly string[
   if (old === undefined) await write(authority, caFile, caKeyFile);
   const own = await makeCertificate(authority, names, days, now);
   const [file, keyFile] = [join(folder, 'coordinator.crt'), join(folder, 'coordinator.key')];
-  await write({ certificate: own.certificate + authority.certificate, key: own.key }, file, keyFile);
+  await write(
+    { certificate: own.certificate + authority.certificate, key: own.key },
+    file,
+    keyFile,
+  );
   const lines = [
     `${old === undefined ? 'made' : 'used'} the authority in ${caFile}; keep ${caKeyFile} to yourself, no machine that trains needs it`,
     `made ${file} and ${keyFile} for ${names.join(', ')}, valid for ${days} days`,
@@ -57,7 +65,10 @@ function namesOf(given: readonly string[]): [string, ...string[]] {
   return [first, ...rest];
 }
 
-/** The authority that an earlier call left; undefined where there is none. Throws USAGE where one half of it is missing. */
+/**
+ * The authority that an earlier call left; undefined where there is none. Throws USAGE where one
+ * half of it is missing.
+ */
 function readAuthority(file: string, keyFile: string): Pair | undefined {
   if (!existsSync(file) && !existsSync(keyFile)) return undefined;
   const missing = [file, keyFile].find((each) => !existsSync(each));
@@ -66,9 +77,13 @@ function readAuthority(file: string, keyFile: string): Pair | undefined {
       certificate: readCertificates(file, 'ca.crt').map(String).join(''),
       key: readSecretFile(keyFile, 'ca.key', pemFileLimit),
     };
-  throw new ClusterError('USAGE', `the authority in that folder is not whole: there is no ${missing}`, {
-    fix: 'put it back, or make a new authority in another folder (--out), whose ca.crt all workers need then',
-  });
+  throw new ClusterError(
+    'USAGE',
+    `the authority in that folder is not whole: there is no ${missing}`,
+    {
+      fix: 'put it back, or make a new authority in another folder (--out), whose ca.crt all workers need then',
+    },
+  );
 }
 
 async function write({ certificate, key }: Pair, file: string, keyFile: string): Promise<void> {

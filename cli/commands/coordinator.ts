@@ -44,7 +44,9 @@ export async function coordinator(
   const adopted = await adoptRun(given, explicit);
   const { logLevel, logFormat } = adopted;
   const terminal = openTerminal({
-    ...{ output: stdout, logLevel, logFormat },
+    output: stdout,
+    logLevel,
+    logFormat,
     isQuiet: !adopted.progress,
   });
   try {
@@ -57,7 +59,15 @@ export async function coordinator(
     if (observed !== undefined) tell({ kind: 'page', port: observed.port });
     const hurry = new AbortController();
     try {
-      return await train({ options, certificate, dataset, configuration, observed, hurry, ...terminal });
+      return await train({
+        options,
+        certificate,
+        dataset,
+        configuration,
+        observed,
+        hurry,
+        ...terminal,
+      });
     } finally {
       await observed?.close(hurry.signal);
     }
@@ -82,7 +92,10 @@ interface Training {
   readonly dataset: Dataset;
   readonly configuration: Configuration;
   readonly observed: Observed | undefined;
-  /** Aborted by Ctrl-C when the run is over: nothing is sent to a store, and no scrape is waited for, any more. */
+  /**
+   * Aborted by Ctrl-C when the run is over: nothing is sent to a store, and no scrape is waited
+   * for, any more.
+   */
   readonly hurry: AbortController;
   readonly progress: Progress;
   readonly log: Log;
@@ -105,7 +118,9 @@ async function train(training: Training): Promise<number> {
       draw,
       descriptor: inheritedListener(),
       listening:
-        ownToken === undefined ? (port) => writeLoopbackToken(options.host, port, token).remove : undefined,
+        ownToken === undefined
+          ? (port) => writeLoopbackToken(options.host, port, token).remove
+          : undefined,
     },
     viewers(observed === undefined ? [terminal] : [terminal, observed.viewer], (viewer, error) => {
       if (viewer === observed?.viewer) observed.fail(error);
@@ -149,7 +164,10 @@ async function train(training: Training): Promise<number> {
     closeDoor();
     const { httpLinger } = options;
     if (observed !== undefined && httpLinger > 0)
-      log.info({}, `waiting at most ${httpLinger} s for one more scrape (--http-linger; Ctrl-C ends it)`);
+      log.info(
+        {},
+        `waiting at most ${httpLinger} s for one more scrape (--http-linger; Ctrl-C ends it)`,
+      );
   }
 }
 
@@ -160,7 +178,9 @@ function withWayOn(outcome: Outcome, directory: string): Outcome {
   return { ...outcome, fix: outcome.fix === undefined ? again : `${outcome.fix}; ${again}` };
 }
 
-/** Leaves what workers need where they find it, and says how they join; returns how to take it back. */
+/**
+ * Leaves what workers need where they find it, and says how they join; returns how to take it back.
+ */
 function openDoor(
   { options, certificate, log }: Training,
   { port, directory }: RunningCoordinator,
@@ -190,7 +210,9 @@ function notDrawn(directory: string): ClusterError {
   });
 }
 
-/** Puts the results into the store, if there is one. Rejects with STORE, saying how to finish it. */
+/**
+ * Puts the results into the store, if there is one. Rejects with STORE, saying how to finish it.
+ */
 async function keep(
   directory: string,
   uri: string | undefined,
@@ -239,9 +261,14 @@ async function summarize(
   const { result, engine, dataset, model } = record;
   if (result === undefined || model === undefined) return;
   // What terms before this one did counts, too.
-  const { seconds, waited, workers, firstLoss } = await readOverview(runDirectory, record.run, Date.now());
+  const { seconds, waited, workers, firstLoss } = await readOverview(
+    runDirectory,
+    record.run,
+    Date.now(),
+  );
   progress.summary({
-    ...{ runDirectory, hasReport: isDrawn },
+    runDirectory,
+    hasReport: isDrawn,
     engine:
       engine === undefined
         ? 'none'
@@ -256,5 +283,8 @@ async function summarize(
   });
   const shortcoming = shortcomingOf(result.test, firstLoss);
   if (shortcoming !== undefined)
-    log.warn({ shortcoming }, shortcomingText(shortcoming, result.test, record.configuration.learning_rate));
+    log.warn(
+      { shortcoming },
+      shortcomingText(shortcoming, result.test, record.configuration.learning_rate),
+    );
 }

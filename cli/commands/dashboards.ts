@@ -11,11 +11,14 @@ import { stdout } from '../terminal/output.ts';
 const DEFAULT_FOLDER = 'mnist-dist-dashboards';
 
 /**
- * `mnist-dist dashboards`: writes the dashboards, all of them or none. A file that is there and differs stays, unless it is
- * a dashboard of this program and --overwrite is given. Rejects with USAGE where one is in the way, with DISK where writing
- * fails.
+ * `mnist-dist dashboards`: writes the dashboards, all of them or none. A file that is there and
+ * differs stays, unless it is a dashboard of this program and --overwrite is given. Rejects with
+ * USAGE where one is in the way, with DISK where writing fails.
  */
-export async function dashboards({ out = DEFAULT_FOLDER, overwrite }: DashboardsOptions): Promise<number> {
+export async function dashboards({
+  out = DEFAULT_FOLDER,
+  overwrite,
+}: DashboardsOptions): Promise<number> {
   const files = dashboardFiles().map((file) => ({ ...file, path: join(out, file.name) }));
   for (const { path, text } of files) await refuseOther(path, text, overwrite);
   await makeDirectories(out);
@@ -43,9 +46,13 @@ async function refuseOther(path: string, text: string, overwrite: boolean): Prom
         fix: 'Replace it with --overwrite, or name another folder: --out DIR.',
       },
     );
-  throw new ClusterError('USAGE', `${path} is there already and is no dashboard of mnist-dist (--out)`, {
-    fix: 'Move it away, or name another folder.',
-  });
+  throw new ClusterError(
+    'USAGE',
+    `${path} is there already and is no dashboard of mnist-dist (--out)`,
+    {
+      fix: 'Move it away, or name another folder.',
+    },
+  );
 }
 
 async function readIfThere(path: string): Promise<string | undefined> {

@@ -30,7 +30,10 @@ import { patienceOf } from '../runs/transfer.ts';
 import { planWorkers } from '../processes/worker-plan.ts';
 import { shortDigest } from '../../shared/printable.ts';
 
-/** `mnist-dist eval`: what a model says of a test set; the result on stdout, all else on stderr. Changes no file of the run. */
+/**
+ * `mnist-dist eval`: what a model says of a test set; the result on stdout, all else on stderr.
+ * Changes no file of the run.
+ */
 export async function evaluate(
   options: EvalOptions,
   explicit: ReadonlySet<OptionKey>,
@@ -65,7 +68,10 @@ export async function evaluate(
   const evaluated = await compute({ model: chosen, dataset, options, explicit, stopping, log });
   const { score } = evaluated;
   if (score === undefined)
-    throw new ClusterError('DIVERGED', `${chosen.name} has a loss on this dataset that is not finite`);
+    throw new ClusterError(
+      'DIVERGED',
+      `${chosen.name} has a loss on this dataset that is not finite`,
+    );
   const evaluation = { ...evaluated, score, chosen, dataset, split: options.split };
   // Whatever becomes of its pictures, the result is told.
   print(evaluation, options);
@@ -84,11 +90,15 @@ async function keep(
 ): Promise<ClusterError | undefined> {
   assert(engine !== undefined, 'a worker has computed it');
   const time = new Date().toISOString().slice(0, 19).replaceAll(/[-:]/g, '').replace('T', '-');
-  const place = out === undefined ? { like: join(chosen.directory ?? '', `eval-${time}`) } : { named: out };
+  const place =
+    out === undefined ? { like: join(chosen.directory ?? '', `eval-${time}`) } : { named: out };
   try {
     const folder = await writeArtifacts(place, {
       subject: subjectOf(chosen, chosen.record?.run, dataset, split, engine),
-      ...{ score, wrong: misclassified, images: dataset.test.images, metricsFile: undefined },
+      score,
+      wrong: misclassified,
+      images: dataset.test.images,
+      metricsFile: undefined,
     });
     log.info({ report: join(folder, 'report.html') }, `report and pictures are in ${folder}`);
     return undefined;
@@ -99,7 +109,10 @@ async function keep(
 }
 
 /** A model sees as many pixels, and knows as many classes, as it was trained with. */
-function checkFit({ name, configuration }: ChosenModel, { rows, columns, classNames }: Dataset): void {
+function checkFit(
+  { name, configuration }: ChosenModel,
+  { rows, columns, classNames }: Dataset,
+): void {
   const { inputs, classes } = configuration.model;
   if (inputs === rows * columns && classes === classNames.length) return;
   throw new ClusterError(
@@ -136,19 +149,32 @@ async function compute({
   const serving = await startEvaluation(
     model,
     {
-      ...{ dataset, token, version, tls: certificate, startWorkers: Math.max(1, plans.length) },
+      dataset,
+      token,
+      version,
+      tls: certificate,
+      startWorkers: Math.max(1, plans.length),
       ...(isOpen ? { host: options.host, port: options.port } : { host: '127.0.0.1', port: 0 }),
       rendezvousMilliseconds: 1000 * DEFAULT_RENDEZVOUS_TIMEOUT_SECONDS,
-      listening: isGenerated ? (port) => writeLoopbackToken(options.host, port, token).remove : undefined,
+      listening: isGenerated
+        ? (port) => writeLoopbackToken(options.host, port, token).remove
+        : undefined,
     },
     (level, message, fields) => log[level](fields, message),
   );
   const { host, advertise } = options;
   const door = { host, advertise, port: serving.port, certificate, token };
   const isShown = stderr.isTerminal && options.logFormat === 'text';
-  if (isOpen) invite(door, 'a worker', { sameUser: isGenerated, joinFile: undefined, isShown }, log);
+  if (isOpen)
+    invite(door, 'a worker', { sameUser: isGenerated, joinFile: undefined, isShown }, log);
   const { outcome, result } = await withOwnWorkers({
-    ...{ serving, plans, token, options, stopping, log, failureOf: workerFailure },
+    serving,
+    plans,
+    token,
+    options,
+    stopping,
+    log,
+    failureOf: workerFailure,
   });
   // One that is not finite ends as diverged, which is told with the model's name.
   if (outcome.code === undefined || outcome.code === 'DIVERGED') return result;

@@ -5,7 +5,11 @@ import { readRunRecord } from '../../coordinator/run-directory/read-run.ts';
 import { newRunId } from '../../coordinator/run-directory/run-directory.ts';
 import { configurationOfRecord } from '../../shared/configuration.ts';
 import { ClusterError, errorTable } from '../../shared/errors.ts';
-import { checkCoordinatorMemory, checkWorkerMemory, type Needing } from '../../shared/memory-needs.ts';
+import {
+  checkCoordinatorMemory,
+  checkWorkerMemory,
+  type Needing,
+} from '../../shared/memory-needs.ts';
 import { isLoopback, isWildcard, reachableAt } from '../../shared/wire/address.ts';
 import { shellPath, shellWord } from '../../shared/shell-word.ts';
 import { argumentsFor } from '../processes/child-arguments.ts';
@@ -23,8 +27,14 @@ import { generateToken, givenToken } from '../secrets/token.ts';
 import { onStop, Stopping } from '../processes/supervised.ts';
 import { planWorkers, startWorker } from '../processes/worker-plan.ts';
 
-/** `mnist-dist local`: starts a coordinator and workers as processes of their own and waits for them. */
-export async function local(given: LocalOptions, explicit: ReadonlySet<OptionKey>): Promise<number> {
+/**
+ * `mnist-dist local`: starts a coordinator and workers as processes of their own and waits for
+ * them.
+ */
+export async function local(
+  given: LocalOptions,
+  explicit: ReadonlySet<OptionKey>,
+): Promise<number> {
   const options = await adoptRun(given, explicit);
   const log = createLogger({
     level: options.logLevel,
@@ -35,16 +45,20 @@ export async function local(given: LocalOptions, explicit: ReadonlySet<OptionKey
   // Before a port is held, TensorFlow set up, and anything started.
   const before = options.resume === undefined ? undefined : await readRunRecord(options.resume);
   const least =
-    before === undefined ? leastConfiguration(options) : configurationOfRecord(before.configuration);
+    before === undefined
+      ? leastConfiguration(options)
+      : configurationOfRecord(before.configuration);
   checkCoordinatorMemory(least);
-  // Held before anything is set up, and as long as the run lives: no other process can take it while a coordinator is away.
+  // Held before anything is set up, and as long as the run lives: no other process can take it
+  // while a coordinator is away.
   const { port, descriptor } = await holdRunPort(options, explicit, log);
   // Named here, so that a coordinator that crashes can be started again with it.
   const runId = options.resume === undefined ? (options.runId ?? newRunId(new Date())) : undefined;
   const directory = options.resume ?? join(options.runsDir, runId ?? '');
   const needed = given.engine === 'auto' ? before?.engine?.description : undefined;
   const plans = await withEngineOfRun(directory, needed, () => planWorkers(options, log));
-  for (const { engine } of plans.slice(0, 1)) checkWorkerMemory(least, engine, options.maxMemoryBytes);
+  for (const { engine } of plans.slice(0, 1))
+    checkWorkerMemory(least, engine, options.maxMemoryBytes);
   const token = givenToken(options.tokenFile, process.env) ?? generateToken();
   const environment = { ...process.env, MNIST_DIST_TOKEN: token };
   const termBefore = before?.term ?? 0;
@@ -55,7 +69,10 @@ export async function local(given: LocalOptions, explicit: ReadonlySet<OptionKey
   const stopping = new Stopping();
   onStop((code) => stopping.stop(code));
   const coordinator = new Member({
-    ...{ ...common, name: 'coordinator', output: 'inherit', listener: descriptor },
+    ...common,
+    name: 'coordinator',
+    output: 'inherit',
+    listener: descriptor,
     environment: { ...environment, [LISTENER_VARIABLE]: '1' },
     codeAtEnd: async () => {
       if (!existsSync(join(directory, 'run.json'))) return undefined;
@@ -70,7 +87,8 @@ export async function local(given: LocalOptions, explicit: ReadonlySet<OptionKey
       return errorTable.STORE.exit;
     },
     args: (isRestart, pagePort) => {
-      // Once it has an address, that stays; before, it takes the default if that is free, or the next one.
+      // Once it has an address, that stays; before, it takes the default if that is free, or the
+      // next one.
       const httpPort = pagePort ?? (explicit.has('httpPort') ? page : undefined);
       const where = httpPort === undefined ? {} : { httpPort };
       // A coordinator that died before its first run.json has left nothing to resume.
@@ -82,7 +100,10 @@ export async function local(given: LocalOptions, explicit: ReadonlySet<OptionKey
   });
   const url = urlOnThisMachine(certificate, options.host, port);
   const workers = plans.map((plan) =>
-    startWorker(plan, { ...options, sslCaCertfile: options.sslCertfile }, url, { ...common, environment }),
+    startWorker(plan, { ...options, sslCaCertfile: options.sslCertfile }, url, {
+      ...common,
+      environment,
+    }),
   );
   return await supervise({
     coordinator,
@@ -94,14 +115,27 @@ export async function local(given: LocalOptions, explicit: ReadonlySet<OptionKey
   });
 }
 
-/** The least that a new run computes with: of another dataset than MNIST neither size nor classes are known yet. */
-function leastConfiguration({ data, hidden, virtualShards, batchSize, dropout }: LocalOptions): Needing {
+/**
+ * The least that a new run computes with: of another dataset than MNIST neither size nor classes
+ * are known yet.
+ */
+function leastConfiguration({
+  data,
+  hidden,
+  virtualShards,
+  batchSize,
+  dropout,
+}: LocalOptions): Needing {
   const [inputs, classes] = data === undefined ? [784, 10] : [1, 2];
   return { model: { inputs, hidden, classes }, virtualShards, batchSize, dropout };
 }
 
 /** Where workers of this machine dial: with TLS by a name that the certificate has. */
-function urlOnThisMachine(certificate: OwnCertificate | undefined, host: string, port: number): string {
+function urlOnThisMachine(
+  certificate: OwnCertificate | undefined,
+  host: string,
+  port: number,
+): string {
   if (certificate === undefined) return `ws://${reachableAt(host, port)}`;
   const isHere = isWildcard(host) || isLoopback(host);
   const name = (isHere ? certificate.names.find(isLoopback) : undefined) ?? host;
@@ -118,8 +152,8 @@ interface Cluster {
 }
 
 /**
- * Resolves with the coordinator's exit code; where the coordinator was told to end since too few workers are left, with that of the
- * first of them.
+ * Resolves with the coordinator's exit code; where the coordinator was told to end since too few
+ * workers are left, with that of the first of them.
  */
 async function supervise({
   coordinator,
@@ -149,7 +183,8 @@ async function supervise({
     },
   });
   const code = await coordinator.ended;
-  // A coordinator that finished has told its workers; those of one that failed would wait for another.
+  // A coordinator that finished has told its workers; those of one that failed would wait for
+  // another.
   await crew.end(code !== 0);
   if (code !== errorTable.RUN_FAILED.exit || failure === undefined) return code;
   if (existsSync(join(directory, 'run.json'))) {
@@ -170,7 +205,11 @@ async function holdRunPort(
   try {
     return await holdPort(host, port);
   } catch (error) {
-    if (!(error instanceof ClusterError) || explicit.has('port') || systemCode(error.cause) !== 'EADDRINUSE')
+    if (
+      !(error instanceof ClusterError) ||
+      explicit.has('port') ||
+      systemCode(error.cause) !== 'EADDRINUSE'
+    )
       throw error;
     const held = await holdPort(host, 0);
     log.info({ port: held.port }, `port ${port} is in use; this run takes ${held.port}`);

@@ -12,7 +12,10 @@ import { createLogger } from '../terminal/log.ts';
 import { onStop } from '../processes/supervised.ts';
 import { patienceOf } from '../runs/transfer.ts';
 
-/** `mnist-dist predict`: what the model takes each picture for. A file that is no picture is named and passed over. */
+/**
+ * `mnist-dist predict`: what the model takes each picture for. A file that is no picture is named
+ * and passed over.
+ */
 export async function predict(
   { model: named, runsDir, format, data }: PredictOptions,
   files: readonly string[],
@@ -20,10 +23,15 @@ export async function predict(
   const stopping = new AbortController();
   const release = onStop((code) => stopping.abort(new ClusterError(code, 'stopped')));
   const log = createLogger({ level: 'warn', format: 'text', destination: stderr });
-  const chosen = await chooseModel(named, runsDir, patienceOf(stopping.signal, log)).finally(release);
+  const chosen = await chooseModel(named, runsDir, patienceOf(stopping.signal, log)).finally(
+    release,
+  );
   const model: PictureModel = { ...chosen, layout: await layoutOf(chosen, data) };
   if (!model.layout.isNamed)
-    log.warn({}, `${model.name} has no run.json beside it: its classes are numbers (--data DIR names them)`);
+    log.warn(
+      {},
+      `${model.name} has no run.json beside it: its classes are numbers (--data DIR names them)`,
+    );
   const printer = printers[format];
   const images: Prediction[] = [];
   const skipped: Skipped[] = [];
@@ -111,9 +119,19 @@ const printers: Readonly<Record<PredictOptions['format'], Printer>> = {
   },
   csv: {
     begin: ({ layout: { classNames } }) =>
-      stdout.csv(['file', 'predicted', 'class', ...classNames.map((name) => `probability of ${name}`)]),
+      stdout.csv([
+        'file',
+        'predicted',
+        'class',
+        ...classNames.map((name) => `probability of ${name}`),
+      ]),
     image: (image, { layout: { classNames } }) =>
-      stdout.csv([image.file, image.predicted, classNameOf(image, classNames), ...image.probabilities]),
+      stdout.csv([
+        image.file,
+        image.predicted,
+        classNameOf(image, classNames),
+        ...image.probabilities,
+      ]),
     end: nothing,
   },
 };

@@ -4,7 +4,10 @@ import type { PullOptions } from '../options/options.ts';
 import { filesText, transfer } from '../runs/transfer.ts';
 
 /** `mnist-dist pull URI [DIR]`: a run from a store into a directory, whole or not at all. */
-export async function pull(options: PullOptions, [uri = '', named]: readonly string[]): Promise<number> {
+export async function pull(
+  options: PullOptions,
+  [uri = '', named]: readonly string[],
+): Promise<number> {
   const address = parseStoreUri(uri);
   const destination = named === undefined ? { runs: options.runsDir } : { directory: named };
   return await transfer(options, async ({ patience, onProgress }) => {

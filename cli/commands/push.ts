@@ -9,8 +9,14 @@ import { chooseRun } from '../runs/choose-run.ts';
 import type { PushOptions } from '../options/options.ts';
 import { filesText, transfer } from '../runs/transfer.ts';
 
-/** `mnist-dist push RUN URI`: the results of a run into a store; what is there already is not sent again. */
-export async function push(options: PushOptions, [named, uri = '']: readonly string[]): Promise<number> {
+/**
+ * `mnist-dist push RUN URI`: the results of a run into a store; what is there already is not sent
+ * again.
+ */
+export async function push(
+  options: PushOptions,
+  [named, uri = '']: readonly string[],
+): Promise<number> {
   const address = parseStoreUri(uri);
   const directory = chooseRun(named, '.');
   return await transfer(options, async ({ patience, onProgress, terminal: { log } }) => {

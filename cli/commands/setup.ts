@@ -10,7 +10,10 @@ export interface SetupCommand {
   readonly offline: boolean;
 }
 
-/** `mnist-dist setup`: prepares the TensorFlow engine and says where it lies. Throws SETUP; resolves with 0. */
+/**
+ * `mnist-dist setup`: prepares the TensorFlow engine and says where it lies. Throws SETUP; resolves
+ * with 0.
+ */
 export async function setup({ tensorflow, gpu, cpu, offline }: SetupCommand): Promise<number> {
   const device = gpu ? 'gpu' : cpu ? 'cpu' : undefined;
   const progress = setupProgress(stderr);

@@ -11,7 +11,9 @@ import { stdout } from '../terminal/output.ts';
 import type { OptionKey, ShowOptions } from '../options/options.ts';
 import { onStop } from '../processes/supervised.ts';
 
-/** `mnist-dist show`: the live page of a run that is over, until Ctrl-C. Changes nothing in the run. */
+/**
+ * `mnist-dist show`: the live page of a run that is over, until Ctrl-C. Changes nothing in the run.
+ */
 export async function show(
   options: ShowOptions,
   explicit: ReadonlySet<OptionKey>,
@@ -34,16 +36,27 @@ export async function show(
     );
   const listener = await Listener.open({
     ...pageSecrets(options),
-    ...{ host: httpHost, port: httpPort, source, isPortFree: !explicit.has('httpPort') },
-    onDefect: (error) => log.error({ err: error }, `${directory} cannot be shown: ${messageOf(error)}`),
+    host: httpHost,
+    port: httpPort,
+    source,
+    isPortFree: !explicit.has('httpPort'),
+    onDefect: (error) =>
+      log.error({ err: error }, `${directory} cannot be shown: ${messageOf(error)}`),
   });
-  log.info({ page: listener.url, run: directory }, `${directory} is at ${listener.url} (Ctrl-C ends this)`);
+  log.info(
+    { page: listener.url, run: directory },
+    `${directory} is at ${listener.url} (Ctrl-C ends this)`,
+  );
   return await new Promise((resolve) => {
-    onStop((code) => void listener.close(0).then(() => resolve(new ClusterError(code, '').exitCode)));
+    onStop(
+      (code) => void listener.close(0).then(() => resolve(new ClusterError(code, '').exitCode)),
+    );
   });
 }
 
-/** The dataset has the pictures of the mistakes: with --no-pictures a run is shown without it, too. */
+/**
+ * The dataset has the pictures of the mistakes: with --no-pictures a run is shown without it, too.
+ */
 async function datasetOf(
   own: OwnDataset,
   { data, pictures }: ShowOptions,

@@ -21,7 +21,10 @@ import { generateToken } from '../secrets/token.ts';
 import { planWorkers, type WorkerPlan } from '../processes/worker-plan.ts';
 import { type Replay, planReplay, checkDataset } from '../../coordinator/replay/replay-plan.ts';
 
-/** `mnist-dist verify`: computes a run again and compares all of it with its record. Writes nothing into the run. */
+/**
+ * `mnist-dist verify`: computes a run again and compares all of it with its record. Writes nothing
+ * into the run.
+ */
 export async function verify(
   options: VerifyOptions,
   explicit: ReadonlySet<OptionKey>,
@@ -55,11 +58,17 @@ function announce({ evidence, claims, start }: Replay, { from }: VerifyOptions, 
   if (writer !== undefined) {
     log.warn({ writer }, `${writer} is at work on ${directory}; it is verified up to step ${last}`);
   } else if (claims.isTorn) {
-    log.warn({ step: last }, `metrics.jsonl ends with a torn line, as a crash leaves it; it is left out`);
+    log.warn(
+      { step: last },
+      `metrics.jsonl ends with a torn line, as a crash leaves it; it is left out`,
+    );
   }
   if (from === undefined) return;
   if (start.checkpoint === undefined)
-    log.warn({ from }, `there is no checkpoint up to step ${from} (--from): beginning at the beginning`);
+    log.warn(
+      { from },
+      `there is no checkpoint up to step ${from} (--from): beginning at the beginning`,
+    );
   else
     log.warn(
       { from, step: start.step },
@@ -88,7 +97,13 @@ interface Computing {
   readonly terminal: ProgressOptions;
 }
 
-async function computeAgain({ replay, dataset, plans, options, terminal }: Computing): Promise<Verified> {
+async function computeAgain({
+  replay,
+  dataset,
+  plans,
+  options,
+  terminal,
+}: Computing): Promise<Verified> {
   const { log } = terminal;
   const { start, claims, evidence } = replay;
   const token = generateToken();
@@ -118,7 +133,8 @@ async function computeAgain({ replay, dataset, plans, options, terminal }: Compu
 
 function sentenceOf(verified: Verified, { directory, writer }: Evidence, workers: number): string {
   const { steps, evaluations, checkpoints, model, step, chain, engine } = verified;
-  const range = steps === step || steps === 0 ? '' : ` (${grouped(step - steps + 1)} to ${grouped(step)})`;
+  const range =
+    steps === step || steps === 0 ? '' : ` (${grouped(step - steps + 1)} to ${grouped(step)})`;
   const parts = [
     counted(evaluations, 'evaluation'),
     ...(checkpoints > 0 ? [counted(checkpoints, 'checkpoint')] : []),

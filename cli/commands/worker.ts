@@ -36,11 +36,20 @@ export async function worker(
     destination: stderr,
   });
   // Before the set-up, which may take minutes: the join string may have to be pasted.
-  const { handedOn, ...connection } = await workerConnection(options, explicit, argv, process.env, log);
+  const { handedOn, ...connection } = await workerConnection(
+    options,
+    explicit,
+    argv,
+    process.env,
+    log,
+  );
   const { engine, native, gpus } = await chooseEngine(options, log);
   // Linker and TensorFlow read their environment once, before the process starts.
   if (native !== undefined) {
-    const ended = await runInEnvironment({ ...engineEnvironment(native, options, gpus), ...handedOn }, argv);
+    const ended = await runInEnvironment(
+      { ...engineEnvironment(native, options, gpus), ...handedOn },
+      argv,
+    );
     if (ended !== undefined) return ended;
   }
   tuneRuntime();
@@ -60,8 +69,10 @@ export async function worker(
   const client = new Client({
     dial,
     settings: {
-      ...{ name: options.name ?? `${hostname().slice(0, 50)}-${process.pid}`, version },
-      ...{ maxRetries: options.maxRetries ?? Infinity, maxWaitMilliseconds: 1000 * options.maxWaitTime },
+      name: options.name ?? `${hostname().slice(0, 50)}-${process.pid}`,
+      version,
+      maxRetries: options.maxRetries ?? Infinity,
+      maxWaitMilliseconds: 1000 * options.maxWaitTime,
       prepareLimitMilliseconds: DEFAULT_PREPARE_LIMIT_MILLISECONDS,
     },
     prepare: async (run) => {
@@ -73,7 +84,10 @@ export async function worker(
       });
       const { disagreement } = computation;
       if (disagreement !== undefined)
-        log.warn({ engine }, `the engine ${disagreement}; it computes shard by shard, which is slower`);
+        log.warn(
+          { engine },
+          `the engine ${disagreement}; it computes shard by shard, which is slower`,
+        );
       tell({ kind: 'ready' });
       return computation;
     },
@@ -101,7 +115,10 @@ export async function worker(
   return 0;
 }
 
-/** The run's dataset: installed here, fetched before, or fetched now from the coordinator, once if it can be kept. */
+/**
+ * The run's dataset: installed here, fetched before, or fetched now from the coordinator, once if
+ * it can be kept.
+ */
 export async function datasetOf(
   run: RunDescription,
   dial: DialOptions,
@@ -115,7 +132,8 @@ export async function datasetOf(
   try {
     await storeDataset(digest, fetched);
   } catch (error) {
-    if (!(error instanceof ClusterError) || (error.code !== 'DISK' && error.code !== 'LIMIT')) throw error;
+    if (!(error instanceof ClusterError) || (error.code !== 'DISK' && error.code !== 'LIMIT'))
+      throw error;
     warn(`the dataset is fetched again the next time: ${error.message}`);
   }
   return parseDataset(fetched, run.class_names, digest);

@@ -11,8 +11,9 @@ import { didYouMean } from './suggest.ts';
 import { normalized, optionSynonyms, synonymOf } from './synonyms.ts';
 
 /**
- * Reads a configuration file: one flat YAML map of option names, values scalars or lists of scalars. Values stay
- * texts, exactly as written, so that a number passes through the option's own parser and loses nothing.
+ * Reads a configuration file: one flat YAML map of option names, values scalars or lists of
+ * scalars. Values stay texts, exactly as written, so that a number passes through the option's own
+ * parser and loses nothing.
  */
 export function readConfigFile(file: string): Map<OptionKey, Given> {
   return parseConfig(readText(file), file);
@@ -38,11 +39,16 @@ export function parseConfig(text: string, file: string): Map<OptionKey, Given> {
   const root = document.contents;
   if (root === null || (isScalar(root) && root.value === null)) return new Map();
   if (!isMap(root))
-    throw refused(place(root.range?.[0]), 'not a map of options', 'Write one "name: value" a line.');
+    throw refused(
+      place(root.range?.[0]),
+      'not a map of options',
+      'Write one "name: value" a line.',
+    );
 
   const found = new Map<OptionKey, Given>();
   for (const { key, value } of root.items) {
-    if (!isScalar(key)) throw refused(file, 'a key that is not a name', 'Write one "name: value" a line.');
+    if (!isScalar(key))
+      throw refused(file, 'a key that is not a name', 'Write one "name: value" a line.');
     const name = String(key.value);
     const at = place(key.range?.[0]);
     const option = optionNamed(name, at);
@@ -56,7 +62,11 @@ export function parseConfig(text: string, file: string): Map<OptionKey, Given> {
 function optionNamed(name: string, at: string): OptionKey {
   const key = keyOfName(name);
   if (key === 'config')
-    throw refused(at, 'config cannot stand in a configuration file', 'Give --config FILE as a flag.');
+    throw refused(
+      at,
+      'config cannot stand in a configuration file',
+      'Give --config FILE as a flag.',
+    );
   if (key !== undefined) return key;
   const names = optionKeys.flatMap(namesOf);
   const meant = synonymOf(name, optionSynonyms)?.replace(/^--(?:no-)?([a-z0-9-]+).*$/, '$1');
@@ -80,7 +90,8 @@ function scalarText(node: unknown, name: string, at: string): string {
       'Write a single value, or a list such as [256, 128].',
     );
   }
-  if (node.value === null) throw refused(at, `${name} has no value`, 'Give it a value, or delete the line.');
+  if (node.value === null)
+    throw refused(at, `${name} has no value`, 'Give it a value, or delete the line.');
   return node.source ?? JSON.stringify(node.value);
 }
 
@@ -88,12 +99,19 @@ function scalarText(node: unknown, name: string, at: string): string {
 function readText(file: string): string {
   let bytes: Uint8Array;
   try {
-    ({ bytes } = readNamedNow(file, { name: 'MAX_CONFIG_FILE_BYTES', bytes: MAX_CONFIG_FILE_BYTES }));
+    ({ bytes } = readNamedNow(file, {
+      name: 'MAX_CONFIG_FILE_BYTES',
+      bytes: MAX_CONFIG_FILE_BYTES,
+    }));
   } catch (error) {
-    throw new ClusterError('USAGE', `the configuration file ${file} cannot be read: ${messageOf(error)}`, {
-      fix: 'Name a readable YAML file after --config.',
-      cause: error,
-    });
+    throw new ClusterError(
+      'USAGE',
+      `the configuration file ${file} cannot be read: ${messageOf(error)}`,
+      {
+        fix: 'Name a readable YAML file after --config.',
+        cause: error,
+      },
+    );
   }
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);

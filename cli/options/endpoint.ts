@@ -9,7 +9,8 @@ export const DEFAULT_HTTP_PORT = 9_464;
 /** A host name or an address to listen on, without scheme, port or brackets. */
 export const host: Kind<string> = {
   metavar: 'HOST',
-  allowed: 'a host name or an IP address without scheme and port, such as 127.0.0.1, 0.0.0.0 or ::1',
+  allowed:
+    'a host name or an IP address without scheme and port, such as 127.0.0.1, 0.0.0.0 or ::1',
   words: [],
   parse(text) {
     const address = text.replace(/^\[(.*)\]$/, '$1');
@@ -19,15 +20,21 @@ export const host: Kind<string> = {
   format: String,
 };
 
-/** Where a coordinator answers, as `ws://host:port` or `wss://host:port`. Scheme and port may be left out. */
+/**
+ * Where a coordinator answers, as `ws://host:port` or `wss://host:port`. Scheme and port may be
+ * left out.
+ */
 export const endpoint: Kind<string> = {
   metavar: 'URL',
   allowed: 'wss://HOST:PORT, ws://HOST:PORT or HOST:PORT (no path, no user)',
   words: [],
   parse(text) {
-    const bare = /^[a-z][a-z0-9+.-]*:\/\//i.test(text) ? text : `ws://${isIPv6(text) ? `[${text}]` : text}`;
+    const bare = /^[a-z][a-z0-9+.-]*:\/\//i.test(text)
+      ? text
+      : `ws://${isIPv6(text) ? `[${text}]` : text}`;
     const url = urlOf(bare.replace(/^http/i, 'ws'));
-    if (url === undefined || !['ws:', 'wss:'].includes(url.protocol) || url.hostname === '') return undefined;
+    if (url === undefined || !['ws:', 'wss:'].includes(url.protocol) || url.hostname === '')
+      return undefined;
     if (url.username !== '' || url.password !== '' || url.pathname !== '/') return undefined;
     if (url.search !== '' || url.hash !== '') return undefined;
     // WHATWG URLs drop a port that is the scheme's default, so it has to be seen in the text.

@@ -3,55 +3,58 @@ import { errorCodes, errorTable } from '../../shared/errors.ts';
 import type { CommandName } from './options.ts';
 import { flagOf, namesOf, optionKeys, optionOf, variableOf } from './options.ts';
 
-const examples: Readonly<Record<CommandName, readonly (readonly [line: string, what: string])[]>> = {
-  local: [
-    ['mnist-dist local', 'two workers, five epochs'],
-    ['mnist-dist local -n 4 --batch-size 256 --epochs 2', 'four workers, larger batches'],
-  ],
-  coordinator: [
-    ['mnist-dist coordinator --min-workers 2', 'workers of this machine'],
-    [
-      'mnist-dist coordinator --host 0.0.0.0 --ssl-certfile certs/coordinator.crt --ssl-keyfile certs/coordinator.key',
-      'workers of other machines, over TLS; it prints the string with which they join',
+const examples: Readonly<Record<CommandName, readonly (readonly [line: string, what: string])[]>> =
+  {
+    local: [
+      ['mnist-dist local', 'two workers, five epochs'],
+      ['mnist-dist local -n 4 --batch-size 256 --epochs 2', 'four workers, larger batches'],
     ],
-  ],
-  worker: [
-    ['mnist-dist worker', 'a coordinator on this machine'],
-    ['mnist-dist worker --join -', 'one on another machine'],
-  ],
-  verify: [
-    ['mnist-dist verify', 'the newest run, with two workers'],
-    ['mnist-dist verify runs/ID -n 4 --from 5000', 'from a checkpoint on, with four workers'],
-  ],
-  eval: [
-    ['mnist-dist eval', 'the newest finished run, on its test set'],
-    ['mnist-dist eval runs/ID --format json --fail-under 0.97', 'for a pipeline'],
-  ],
-  predict: [
-    ['mnist-dist predict seven.png', 'ask the model of the newest finished run'],
-    ['mnist-dist predict *.png --model runs/ID --format json', 'ask another one, for machines'],
-  ],
-  runs: [['mnist-dist runs', 'state, steps, accuracy and time of each']],
-  push: [
-    ['mnist-dist push runs/ID file:/srv/results', 'into /srv/results/ID'],
-    [
-      'AWS_ENDPOINT_URL=http://127.0.0.1:9000 mnist-dist push runs/ID s3://bucket/mnist',
-      "a server of S3 that is not Amazon's",
+    coordinator: [
+      ['mnist-dist coordinator --min-workers 2', 'workers of this machine'],
+      [
+        'mnist-dist coordinator --host 0.0.0.0 --ssl-certfile certs/coordinator.crt --ssl-keyfile certs/coordinator.key',
+        'workers of other machines, over TLS; it prints the string with which they join',
+      ],
     ],
-  ],
-  pull: [['mnist-dist pull s3://bucket/mnist/ID', 'into runs/ID']],
-  certs: [
-    [
-      'mnist-dist certs 10.0.0.5 gpu0.example.org',
-      'for a coordinator on a machine with this address and this name',
+    worker: [
+      ['mnist-dist worker', 'a coordinator on this machine'],
+      ['mnist-dist worker --join -', 'one on another machine'],
     ],
-  ],
-  dashboards: [['mnist-dist dashboards --out grafana', 'three files for Dashboards > New > Import']],
-  show: [['mnist-dist show runs/ID', 'a run that is over, as it looked to who watched it']],
-  setup: [['mnist-dist setup --gpu', 'TensorFlow with CUDA']],
-  doctor: [['mnist-dist doctor', 'a table of what works here']],
-  bench: [['mnist-dist bench --batch-sizes 32 --workers 1,2', 'a small grid']],
-};
+    verify: [
+      ['mnist-dist verify', 'the newest run, with two workers'],
+      ['mnist-dist verify runs/ID -n 4 --from 5000', 'from a checkpoint on, with four workers'],
+    ],
+    eval: [
+      ['mnist-dist eval', 'the newest finished run, on its test set'],
+      ['mnist-dist eval runs/ID --format json --fail-under 0.97', 'for a pipeline'],
+    ],
+    predict: [
+      ['mnist-dist predict seven.png', 'ask the model of the newest finished run'],
+      ['mnist-dist predict *.png --model runs/ID --format json', 'ask another one, for machines'],
+    ],
+    runs: [['mnist-dist runs', 'state, steps, accuracy and time of each']],
+    push: [
+      ['mnist-dist push runs/ID file:/srv/results', 'into /srv/results/ID'],
+      [
+        'AWS_ENDPOINT_URL=http://127.0.0.1:9000 mnist-dist push runs/ID s3://bucket/mnist',
+        "a server of S3 that is not Amazon's",
+      ],
+    ],
+    pull: [['mnist-dist pull s3://bucket/mnist/ID', 'into runs/ID']],
+    certs: [
+      [
+        'mnist-dist certs 10.0.0.5 gpu0.example.org',
+        'for a coordinator on a machine with this address and this name',
+      ],
+    ],
+    dashboards: [
+      ['mnist-dist dashboards --out grafana', 'three files for Dashboards > New > Import'],
+    ],
+    show: [['mnist-dist show runs/ID', 'a run that is over, as it looked to who watched it']],
+    setup: [['mnist-dist setup --gpu', 'TensorFlow with CUDA']],
+    doctor: [['mnist-dist doctor', 'a table of what works here']],
+    bench: [['mnist-dist bench --batch-sizes 32 --workers 1,2', 'a small grid']],
+  };
 
 /** What stands below the list of commands: examples, where values come from, exit codes. */
 export function programHelp(): string {
@@ -63,7 +66,15 @@ export function programHelp(): string {
     ...examples.eval.slice(0, 1),
     ...examples.doctor,
   ];
-  return ['', ...exampleLines(lines), '', valueSources(), '', 'Exit codes:', ...exitCodeLines()].join('\n');
+  return [
+    '',
+    ...exampleLines(lines),
+    '',
+    valueSources(),
+    '',
+    'Exit codes:',
+    ...exitCodeLines(),
+  ].join('\n');
 }
 
 export function commandHelp(command: CommandName): string {
@@ -109,8 +120,13 @@ export function optionsMarkdown(): string {
   const rows = optionKeys.map((key) => {
     const { kind, commands, help, defaultText, short } = optionOf(key);
     const value = kind.metavar === undefined ? '' : ` ${kind.metavar}`;
-    const names = [...(short === undefined ? [] : [`-${short}`]), ...namesOf(key).map((name) => `--${name}`)];
-    const flags = names.map((name, i) => `\`${name}${i === names.length - 1 ? value : ''}\``).join(' ');
+    const names = [
+      ...(short === undefined ? [] : [`-${short}`]),
+      ...namesOf(key).map((name) => `--${name}`),
+    ];
+    const flags = names
+      .map((name, i) => `\`${name}${i === names.length - 1 ? value : ''}\``)
+      .join(' ');
     const cells = [
       flags,
       `\`${variableOf(flagOf(key).slice(2))}\``,

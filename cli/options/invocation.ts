@@ -27,7 +27,10 @@ const NPM = /(?<![\w-])npm (?=(?:ci|start)\b)/g;
 let program = NAME;
 let npm = 'npm';
 
-/** Makes commands in texts those that work where this program was started, in this process and in those it starts. */
+/**
+ * Makes commands in texts those that work where this program was started, in this process and in
+ * those it starts.
+ */
 export function rememberStart(start: Start): void {
   program = start.environment[PROGRAM] ?? programOf(start);
   process.env[PROGRAM] = program;
@@ -35,7 +38,10 @@ export function rememberStart(start: Start): void {
   npm = isInside ? 'npm' : `npm --prefix ${shellWord(start.root)}`;
 }
 
-/** The text with commands of this program, `mnist-dist verify`, as they can be typed in the user's shell. */
+/**
+ * The text with commands of this program, `mnist-dist verify`, as they can be typed in the user's
+ * shell.
+ */
 export function typable(text: string): string {
   return program === NAME && npm === 'npm'
     ? text
@@ -43,18 +49,21 @@ export function typable(text: string): string {
 }
 
 /**
- * What is typed in the user's shell to start this program: `mnist-dist` where it is on PATH, `npx mnist-dist` where npx finds
- * it, else Node with the path of its script. One that was started as a script of Node is started so again.
+ * What is typed in the user's shell to start this program: `mnist-dist` where it is on PATH, `npx
+ * mnist-dist` where npx finds it, else Node with the path of its script. One that was started as a
+ * script of Node is started so again.
  */
 export function programOf({ script, cwd, environment, root }: Start): string {
   const folder = shellFolder(environment, cwd);
   const bin = join(root, 'bin', `${NAME}.mjs`);
   const isByNpm = environment['npm_command'] !== undefined;
   const real = realPath(script);
-  // Only a program of this name on PATH runs the compiled program directly: that of the container image.
+  // Only a program of this name on PATH runs the compiled program directly: that of the container
+  // image.
   const isByPath = real !== realPath(bin) || script !== real;
   const found = isByPath || isByNpm ? onPath(environment['PATH'] ?? '', isByNpm) : undefined;
-  if (found !== undefined && (realPath(found) === realPath(bin) || real.endsWith('entry.js'))) return NAME;
+  if (found !== undefined && (realPath(found) === realPath(bin) || real.endsWith('entry.js')))
+    return NAME;
   if (isByNpm && canNpx(folder, root)) return `npx ${NAME}`;
   return `node ${shellWord(folder === root ? relative(root, bin) : bin)}`;
 }
@@ -63,17 +72,25 @@ export function programOf({ script, cwd, environment, root }: Start): string {
 function onPath(path: string, isByNpm: boolean): string | undefined {
   return path
     .split(delimiter)
-    .filter((folder) => folder !== '' && !(isByNpm && /node_modules\/\.bin$|node-gyp-bin$/.test(folder)))
+    .filter(
+      (folder) => folder !== '' && !(isByNpm && /node_modules\/\.bin$|node-gyp-bin$/.test(folder)),
+    )
     .map((folder) => join(folder, NAME))
     .find((file) => existsSync(file));
 }
 
 function canNpx(folder: string, root: string): boolean {
   const prefix = prefixOf(folder);
-  return prefix === root || (prefix !== undefined && existsSync(join(prefix, 'node_modules', '.bin', NAME)));
+  return (
+    prefix === root ||
+    (prefix !== undefined && existsSync(join(prefix, 'node_modules', '.bin', NAME)))
+  );
 }
 
-/** The folder of the project that npm takes a folder for: the first upwards with a package.json or node_modules. */
+/**
+ * The folder of the project that npm takes a folder for: the first upwards with a package.json or
+ * node_modules.
+ */
 function prefixOf(folder: string): string | undefined {
   const isProject = ['package.json', 'node_modules'].some((name) => existsSync(join(folder, name)));
   if (isProject) return folder;

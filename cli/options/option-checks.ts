@@ -4,14 +4,23 @@ import { ClusterError } from '../../shared/errors.ts';
 import { MAX_TOKEN_FILE_BYTES } from '../../shared/limits.ts';
 import { isLoopback } from '../../shared/wire/address.ts';
 import { parseStoreUri } from '../../artifacts/store/store-address.ts';
-import type { CoordinatorOptions, LocalOptions, OptionKey, SetupOptions, WorkerOptions } from './options.ts';
+import type {
+  CoordinatorOptions,
+  LocalOptions,
+  OptionKey,
+  SetupOptions,
+  WorkerOptions,
+} from './options.ts';
 import type { Given } from './origin.ts';
 import { notAllowed, sources } from './origin.ts';
 
 /** How an option's value was given, for errors. */
 type GivenOf = (key: OptionKey) => Given;
 
-/** What one option alone cannot know: whether the options of a run fit together and the files they name are there. */
+/**
+ * What one option alone cannot know: whether the options of a run fit together and the files they
+ * name are there.
+ */
 export function checkRunOptions(options: LocalOptions | CoordinatorOptions, given: GivenOf): void {
   const { virtualShards, batchSize, minWorkers, maxWorkers } = options;
   if ((virtualShards & (virtualShards - 1)) !== 0) {
@@ -30,12 +39,22 @@ export function checkRunOptions(options: LocalOptions | CoordinatorOptions, give
   }
   if (minWorkers > maxWorkers) {
     const fix = `Allowed: --min-workers from 1 to ${maxWorkers}, or a larger --max-workers.`;
-    throw notAllowed('minWorkers', given('minWorkers'), fix, `more than ${given('maxWorkers').shown}`);
+    throw notAllowed(
+      'minWorkers',
+      given('minWorkers'),
+      fix,
+      `more than ${given('maxWorkers').shown}`,
+    );
   }
   if (options.audit > 0 && options.allowMixedEngines) {
     const fix =
       'An audit compares bytes, and mixed engines compute different ones: leave one of the two out.';
-    throw notAllowed('audit', given('audit'), fix, `together with ${given('allowMixedEngines').shown}`);
+    throw notAllowed(
+      'audit',
+      given('audit'),
+      fix,
+      `together with ${given('allowMixedEngines').shown}`,
+    );
   }
   checkDataFolder(options.data, given);
   checkTokenFile(options.tokenFile, given);
@@ -48,7 +67,12 @@ export function checkLocal(options: LocalOptions, given: GivenOf): void {
   const { nprocPerNode, maxWorkers } = options;
   if (typeof nprocPerNode === 'number' && nprocPerNode > maxWorkers) {
     const fix = `Allowed: --nproc-per-node from 1 to ${maxWorkers}, or a larger --max-workers.`;
-    throw notAllowed('nprocPerNode', given('nprocPerNode'), fix, `more than ${given('maxWorkers').shown}`);
+    throw notAllowed(
+      'nprocPerNode',
+      given('nprocPerNode'),
+      fix,
+      `more than ${given('maxWorkers').shown}`,
+    );
   }
 }
 
@@ -92,7 +116,12 @@ export function checkPorts(options: LocalOptions | CoordinatorOptions, given: Gi
   if (given('httpPort').source === 'default') return;
   const fix =
     'Workers and page each need a port of their own: choose another, 0 for any free one, or --no-http.';
-  throw notAllowed('httpPort', given('httpPort'), fix, `the port of workers is ${given('port').shown}`);
+  throw notAllowed(
+    'httpPort',
+    given('httpPort'),
+    fix,
+    `the port of workers is ${given('port').shown}`,
+  );
 }
 
 /** Nothing is written without pictures. */
@@ -116,7 +145,8 @@ export function checkWorkerOptions(options: WorkerOptions, given: GivenOf): void
 }
 
 export function checkDataFolder(data: string | undefined, given: GivenOf): void {
-  if (data === undefined || statSync(data, { throwIfNoEntry: false })?.isDirectory() === true) return;
+  if (data === undefined || statSync(data, { throwIfNoEntry: false })?.isDirectory() === true)
+    return;
   const fix = `Allowed: an existing folder with ${DATASET_FILES_TEXT}.`;
   throw notAllowed('data', given('data'), fix, 'there is no such folder');
 }
@@ -141,7 +171,10 @@ export function checkTokenFile(
   if (stat.size > MAX_TOKEN_FILE_BYTES) throw refuse(`${stat.size} bytes`);
 }
 
-/** --gpu and --cpu exclude each other; the one that was said closer to the command wins, of equals neither. */
+/**
+ * --gpu and --cpu exclude each other; the one that was said closer to the command wins, of equals
+ * neither.
+ */
 export function settleDevice(options: SetupOptions, given: GivenOf): SetupOptions {
   if (!options.gpu || !options.cpu) return options;
   const [gpu, cpu] = [given('gpu'), given('cpu')];

@@ -43,7 +43,10 @@ export interface Option<T, C extends CommandName> {
   readonly group: OptionGroup;
   /** One line for the help, without a full stop. */
   readonly help: string;
-  /** The default as readers see it; undefined where the value has none and the help says what follows. */
+  /**
+   * The default as readers see it; undefined where the value has none and the help says what
+   * follows.
+   */
   readonly defaultText: string | undefined;
   readonly short: string | undefined;
   /** Another name of the same option, as flag, variable and key. */
@@ -74,6 +77,12 @@ export function without<T, C extends CommandName>(
   return { ...common(words), kind, defaultText: undefined, defaultValue: () => undefined };
 }
 
-export function common<C extends CommandName>({ in: commands, group, help, short, alias }: Words<C>) {
+export function common<C extends CommandName>({
+  in: commands,
+  group,
+  help,
+  short,
+  alias,
+}: Words<C>) {
   return { commands, group, help, short, alias };
 }

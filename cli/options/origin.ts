@@ -14,7 +14,10 @@ export type Source = (typeof sources)[number];
 export interface Given {
   readonly source: Source;
   readonly text: string;
-  /** The value with its place as an error names it: `--port 70000`, `MNIST_DIST_PORT=70000`, `a.yaml:3: port: 70000`. */
+  /**
+   * The value with its place as an error names it: `--port 70000`, `MNIST_DIST_PORT=70000`,
+   * `a.yaml:3: port: 70000`.
+   */
   readonly shown: string;
 }
 

@@ -20,7 +20,10 @@ export interface Parsed<C extends CommandName> {
 
 export type ParsedCommand = { [C in CommandName]: Parsed<C> }[CommandName];
 
-/** Flag beats environment beats file beats default; then the options are checked together. Throws USAGE. */
+/**
+ * Flag beats environment beats file beats default; then the options are checked together. Throws
+ * USAGE.
+ */
 export function parseOptions(
   command: CommandName,
   flags: ReadonlyMap<OptionKey, Given>,
@@ -117,12 +120,16 @@ export function parseOptions(
 }
 
 /** Each option of the command through its own parser. */
-function settle<C extends CommandName>(command: C, given: ReadonlyMap<OptionKey, Given>): OptionsOf<C> {
+function settle<C extends CommandName>(
+  command: C,
+  given: ReadonlyMap<OptionKey, Given>,
+): OptionsOf<C> {
   const values: Record<string, unknown> = {};
   for (const key of keysOf(command)) {
     const text = given.get(key);
     values[key] = text === undefined ? optionOf(key).defaultValue(values) : parseGiven(key, text);
   }
-  // Every key of OptionsOf<C> was just set by the parser or the default that its type was derived from.
+  // Every key of OptionsOf<C> was just set by the parser or the default that its type was derived
+  // from.
   return values as OptionsOf<C>;
 }

@@ -13,7 +13,10 @@ export function nearest(text: string, names: readonly string[]): string | undefi
   return best.edits <= Math.max(1, Math.floor(best.name.length / 3)) ? best.name : undefined;
 }
 
-/** "Did you mean X? ", or nothing; `known` is what the text means elsewhere, which beats a name that looks like it. */
+/**
+ * "Did you mean X? ", or nothing; `known` is what the text means elsewhere, which beats a name that
+ * looks like it.
+ */
 export function didYouMean(text: string, names: readonly string[], known?: string): string {
   const name = known ?? nearest(text, names);
   return name === undefined ? '' : `Did you mean ${name}? `;

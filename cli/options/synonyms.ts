@@ -1,9 +1,13 @@
-/** Words that people know from PyTorch, Keras, torchrun and other programs, and ours for the same. */
+/**
+ * Words that people know from PyTorch, Keras, torchrun and other programs, and ours for the same.
+ */
 export type Synonyms = Readonly<Record<string, string>>;
 
 function inverted(table: Readonly<Record<string, string>>): Synonyms {
   return Object.fromEntries(
-    Object.entries(table).flatMap(([ours, theirs]) => theirs.split(' ').map((word) => [word, ours])),
+    Object.entries(table).flatMap(([ours, theirs]) =>
+      theirs.split(' ').map((word) => [word, ours]),
+    ),
   );
 }
 
@@ -50,7 +54,8 @@ export const optionSynonyms: Synonyms = inverted({
   '--runs-dir': 'output-dir log-dir logdir save-dir work-dir output output-path',
   '--run-id': 'id run-name experiment experiment-name job-id rdzv-id exp-name',
   '--resume': 'checkpoint restore resume-from resume-from-checkpoint load ckpt continue ckpt-path',
-  '--checkpoint-every': 'save-every save-steps checkpoint-interval save-interval save-freq checkpoint-freq',
+  '--checkpoint-every':
+    'save-every save-steps checkpoint-interval save-interval save-freq checkpoint-freq',
   '--keep': 'save-total-limit max-to-keep keep-checkpoints',
   '--rdzv-timeout': 'start-timeout timeout',
   '--threads': 'num-threads intra-op-threads omp-num-threads',
@@ -73,6 +78,22 @@ export function normalized(word: string): string {
     .replaceAll('_', '-')
     .toLowerCase();
 }
+
+export const engineSynonyms = {
+  tf: 'tensorflow',
+  tfjs: 'tensorflow',
+  native: 'tensorflow',
+  webassembly: 'wasm',
+} as const;
+
+export const logLevelSynonyms = {
+  trace: 'debug',
+  verbose: 'debug',
+  warning: 'warn',
+  quiet: 'warn',
+  fatal: 'error',
+  critical: 'error',
+} as const;
 
 export function synonymOf(word: string, synonyms: Synonyms): string | undefined {
   const key = normalized(word);

@@ -3,8 +3,9 @@ import { homeOf } from '../../shared/disk/cache-directory.ts';
 import { synonymOf } from './synonyms.ts';
 
 /**
- * Kinds of option values: how a text from a flag, a variable or a YAML scalar becomes a value, and which texts are
- * allowed. `format` is the inverse of `parse`, for the command line of a child process.
+ * Kinds of option values: how a text from a flag, a variable or a YAML scalar becomes a value, and
+ * which texts are allowed. `format` is the inverse of `parse`, for the command line of a child
+ * process.
  */
 export interface Kind<T> {
   /** What stands after the flag in the help; undefined for a switch. */
@@ -36,8 +37,14 @@ const SECONDS_PER_UNIT: Readonly<Record<string, number>> = {
   d: 86_400,
 };
 const BYTES_PER_UNIT: Readonly<Record<string, number>> = {
-  ...{ '': 1, b: 1, kb: 1e3, mb: 1e6, gb: 1e9 },
-  ...{ kib: 1024, mib: 1024 ** 2, gib: 1024 ** 3 },
+  '': 1,
+  b: 1,
+  kb: 1e3,
+  mb: 1e6,
+  gb: 1e9,
+  kib: 1024,
+  mib: 1024 ** 2,
+  gib: 1024 ** 3,
 };
 
 export const flag: Kind<boolean> = {
@@ -121,14 +128,19 @@ function atHome(path: string): string {
 /** Any text; whoever reads it judges it, without repeating it in an error. */
 export function secret(metavar: string): Kind<string> {
   return {
-    ...{ metavar, allowed: 'a text', words: [] },
+    metavar,
+    allowed: 'a text',
+    words: [],
     parse: (text) => (text === '' ? undefined : text),
     format: String,
   };
 }
 
 /** A number of steps, "500", or a duration, "10s". */
-export function stepsOrDuration({ min, max }: Range): Kind<{ steps: number } | { milliseconds: number }> {
+export function stepsOrDuration({
+  min,
+  max,
+}: Range): Kind<{ steps: number } | { milliseconds: number }> {
   const steps = integer({ min, max });
   const seconds = duration({ min: 0.1, max });
   return {

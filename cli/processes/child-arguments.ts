@@ -2,16 +2,18 @@ import type { CommandName, OptionKey, OptionsOf } from '../options/options.ts';
 import { isOptionKey, kebab, keysOf, optionOf } from '../options/options.ts';
 
 /**
- * The command line that gives a child process exactly these options, whatever its environment says. Options that are
- * undefined are left out; keys that the command does not carry are passed over, so that `local` may hand on its own
- * options as they are. `config` is never handed on: its values are in the options already.
+ * The command line that gives a child process exactly these options, whatever its environment says.
+ * Options that are undefined are left out; keys that the command does not carry are passed over, so
+ * that `local` may hand on its own options as they are. `config` is never handed on: its values are
+ * in the options already.
  */
 export function argumentsFor<C extends CommandName>(
   command: C,
   options: Partial<OptionsOf<C>> & Readonly<Record<string, unknown>>,
 ): string[] {
   const carried = new Set(keysOf(command));
-  const has = (key: string): key is OptionKey => isOptionKey(key) && carried.has(key) && key !== 'config';
+  const has = (key: string): key is OptionKey =>
+    isOptionKey(key) && carried.has(key) && key !== 'config';
   const flags = Object.entries(options).flatMap(([key, value]) =>
     has(key) && value !== undefined ? flagText(key, value) : [],
   );
@@ -20,7 +22,8 @@ export function argumentsFor<C extends CommandName>(
 
 function flagText(key: OptionKey, value: unknown): string[] {
   const { kind } = optionOf(key);
-  if (kind.metavar === undefined) return [value === true ? `--${kebab(key)}` : `--no-${kebab(key)}`];
+  if (kind.metavar === undefined)
+    return [value === true ? `--${kebab(key)}` : `--no-${kebab(key)}`];
   // One argument, so that a value that begins with a dash is no flag.
   return [`--${kebab(key)}=${kind.format(value ?? '')}`];
 }

@@ -6,7 +6,10 @@ import { CLOSE_LIMIT_MILLISECONDS, MAX_REMEMBERED_LINES } from '../../shared/lim
 import { executable } from '../package.ts';
 import { fromChild, type ToChild } from './supervised.ts';
 
-/** Its descriptor in a child that inherits a listener: the next one after stdin, stdout, stderr and the channel. */
+/**
+ * Its descriptor in a child that inherits a listener: the next one after stdin, stdout, stderr and
+ * the channel.
+ */
 const INHERITED_LISTENER = 4;
 /** Set for a coordinator that inherits the socket it listens on. */
 export const LISTENER_VARIABLE = 'MNIST_DIST_INTERNAL_LISTENER';
@@ -42,8 +45,8 @@ export class Child {
   readonly #lines: string[] = [];
 
   /**
-   * `capture` keeps its output off the terminal, but for lines of its log; the last lines explain a failure. It inherits
-   * `listener`, a socket, as INHERITED_LISTENER.
+   * `capture` keeps its output off the terminal, but for lines of its log; the last lines explain a
+   * failure. It inherits `listener`, a socket, as INHERITED_LISTENER.
    */
   constructor(
     name: string,
@@ -78,7 +81,8 @@ export class Child {
       else if (data?.kind === 'page') this.#pagePort = data.port;
     });
     for (const stream of [this.#process.stdout, this.#process.stderr]) {
-      if (stream !== null) createInterface({ input: stream }).on('line', (line) => this.#remember(line));
+      if (stream !== null)
+        createInterface({ input: stream }).on('line', (line) => this.#remember(line));
     }
   }
 
@@ -92,7 +96,8 @@ export class Child {
   }
 
   /**
-   * A fault of its own or a signal that was no order ended it, or it could not be started; every other end has a reason that stays.
+   * A fault of its own or a signal that was no order ended it, or it could not be started; every
+   * other end has a reason that stays.
    */
   get hasCrashed(): boolean {
     return this.isOwnFault || (this.#signal !== undefined && !orders.has(this.#signal));
@@ -132,7 +137,9 @@ export class Child {
     if (!this.#hasExited) this.#process.kill('SIGKILL');
   }
 
-  /** Waits for it to end by itself, as the coordinator told it to, and cuts it short if it does not. */
+  /**
+   * Waits for it to end by itself, as the coordinator told it to, and cuts it short if it does not.
+   */
   async end(): Promise<void> {
     const timer = setTimeout(() => this.kill(), 2 * CLOSE_LIMIT_MILLISECONDS);
     await this.exited;

@@ -19,7 +19,9 @@ export interface CrewOptions<W extends Worker> {
   readonly failed: (worker: W, code: number) => void;
 }
 
-/** The workers that this process started for one computation. Whatever ends this process ends them. */
+/**
+ * The workers that this process started for one computation. Whatever ends this process ends them.
+ */
 export class Crew<W extends Worker> {
   readonly #options: CrewOptions<W>;
   readonly #alive: Set<W>;
@@ -33,7 +35,10 @@ export class Crew<W extends Worker> {
     for (const worker of options.workers) void this.#watch(worker);
   }
 
-  /** Waits for all to end, as their coordinator told them to; `stopped` tells those that would look for another one. */
+  /**
+   * Waits for all to end, as their coordinator told them to; `stopped` tells those that would look
+   * for another one.
+   */
   async end(stopped: boolean): Promise<void> {
     if (stopped) for (const worker of this.#alive) worker.stop('RUN_FAILED');
     await Promise.all([...this.#alive].map((worker) => worker.end()));

@@ -9,7 +9,12 @@ import { requireLoadable } from '../../worker/native/loadable.ts';
 import { loadTensorFlow } from '../../worker/native/load.ts';
 import type { NativeEngine } from '../../worker/native/engine-manifest.ts';
 import { requireGpu } from '../../worker/native/require-gpu.ts';
-import { findUsableGpus, howMany, noGpus, type UsableGpus } from '../../worker/native/usable-gpus.ts';
+import {
+  findUsableGpus,
+  howMany,
+  noGpus,
+  type UsableGpus,
+} from '../../worker/native/usable-gpus.ts';
 import type { Log } from '../terminal/log.ts';
 import type { LocalOptions, WorkerOptions } from '../options/options.ts';
 import { stderr } from '../terminal/output.ts';
@@ -29,8 +34,9 @@ export interface EngineChoice {
 const ENGINE_READY = 'MNIST_DIST_INTERNAL_ENGINE_READY';
 
 /**
- * TensorFlow, set up now if need be; with `auto` and no way to it, wasm and a warning that says what is missing. Throws ENGINE
- * for a GPU that is asked for and not there, or that the engine cannot use, before anything is set up for it.
+ * TensorFlow, set up now if need be; with `auto` and no way to it, wasm and a warning that says
+ * what is missing. Throws ENGINE for a GPU that is asked for and not there, or that the engine
+ * cannot use, before anything is set up for it.
  */
 export async function chooseEngine(
   { engine, device }: Pick<WorkerOptions, 'engine' | 'device'>,
@@ -55,7 +61,10 @@ export async function chooseEngine(
   } catch (error) {
     const canUseWasm = engine === 'auto' && (device === 'auto' || device === 'cpu');
     if (!canUseWasm || !(error instanceof ClusterError)) throw error;
-    log.warn({ engine: 'wasm' }, `using the slower wasm engine: ${error.message}. ${error.fix ?? ''}`);
+    log.warn(
+      { engine: 'wasm' },
+      `using the slower wasm engine: ${error.message}. ${error.fix ?? ''}`,
+    );
     return { engine: 'wasm', gpus: noGpus };
   } finally {
     progress.end();
@@ -77,8 +86,8 @@ export function engineEnvironment(
 }
 
 /**
- * Runs this very command again in this environment, the engine's, and returns its exit code; undefined when this process has
- * it already. Signals reach both processes; this one hands them on.
+ * Runs this very command again in this environment, the engine's, and returns its exit code;
+ * undefined when this process has it already. Signals reach both processes; this one hands them on.
  */
 export async function runInEnvironment(
   environment: Readonly<Record<string, string>>,

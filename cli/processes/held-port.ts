@@ -2,7 +2,10 @@ import { Worker } from 'node:worker_threads';
 import { bindError } from '../../coordinator/network/server.ts';
 import { LISTEN_BACKLOG } from '../../shared/limits.ts';
 
-/** A port on which this process listens until it ends, whatever becomes of the processes that take its connections. */
+/**
+ * A port on which this process listens until it ends, whatever becomes of the processes that take
+ * its connections.
+ */
 export interface HeldPort {
   readonly port: number;
   /** The socket, for a child process to inherit. */
@@ -15,9 +18,9 @@ export type Answer =
   | { readonly kind: 'refused'; readonly code: string | undefined; readonly message: string };
 
 /**
- * Listens at this address, at port 0 on one that is free. A thread that has stopped holds the socket: Node has no way to listen
- * without taking connections. The kernel keeps them until a child takes them, and no other process can bind the port in
- * between. Rejects with ADDRESS.
+ * Listens at this address, at port 0 on one that is free. A thread that has stopped holds the
+ * socket: Node has no way to listen without taking connections. The kernel keeps them until a child
+ * takes them, and no other process can bind the port in between. Rejects with ADDRESS.
  */
 export async function holdPort(host: string, port: number): Promise<HeldPort> {
   const answer = await ask(host, port);

@@ -45,7 +45,10 @@ export function machineChecks(workers: number, engine: EngineKind): readonly Mac
   ];
 }
 
-/** Finds before the first worker starts what all would fail for alike. Throws LIMIT or DISK, or as WebAssembly refuses. */
+/**
+ * Finds before the first worker starts what all would fail for alike. Throws LIMIT or DISK, or as
+ * WebAssembly refuses.
+ */
 export function checkMachine(workers: number, engine: EngineKind): void {
   for (const { isNeeded, run } of machineChecks(workers, engine)) if (isNeeded) run();
 }

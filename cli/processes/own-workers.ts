@@ -22,8 +22,8 @@ export interface OwnComputation<R extends RunRecorder> {
 }
 
 /**
- * Starts the workers, waits for the computation, and ends them. Rejects with what `failureOf` says, or as `serving.done`; the
- * outcome may be a failure, or that it was stopped.
+ * Starts the workers, waits for the computation, and ends them. Rejects with what `failureOf` says,
+ * or as `serving.done`; the outcome may be a failure, or that it was stopped.
  */
 export async function withOwnWorkers<R extends RunRecorder>(
   computation: OwnComputation<R>,
@@ -36,7 +36,8 @@ export async function withOwnWorkers<R extends RunRecorder>(
     workers: startAll(computation),
     minWorkers: 1,
     log,
-    // They speak of the run that trains, whose options these workers do not have; `failureOf` names the cause.
+    // They speak of the run that trains, whose options these workers do not have; `failureOf` names
+    // the cause.
     showsLastLines: false,
     isOver: () => isOver || stopping.code !== undefined,
     lost: (left) => serving.expect(left),
@@ -55,8 +56,15 @@ export async function withOwnWorkers<R extends RunRecorder>(
   }
 }
 
-function startAll<R extends RunRecorder>({ serving, plans, token, options, log }: OwnComputation<R>) {
-  // The workers' token is this one, whatever the environment, or a file that it names, has for other runs.
+function startAll<R extends RunRecorder>({
+  serving,
+  plans,
+  token,
+  options,
+  log,
+}: OwnComputation<R>) {
+  // The workers' token is this one, whatever the environment, or a file that it names, has for
+  // other runs.
   const elsewhere = { MNIST_DIST_TOKEN_FILE: '', MNIST_DIST_CONFIG: '' };
   const environment = { ...process.env, ...elsewhere, MNIST_DIST_TOKEN: token };
   const member = { environment, maxRestarts: DEFAULT_MAX_RESTARTS, log };
@@ -68,5 +76,8 @@ function startAll<R extends RunRecorder>({ serving, plans, token, options, log }
 export function workerFailure(worker: Member, code: number): ClusterError {
   const lines = worker.lastLines();
   const output = lines.length === 0 ? '' : `; its last lines: ${lines.join('\n  ')}`;
-  return new ClusterError(errorCodeOfExit(code) ?? 'RUN_FAILED', `${worker.name} ${causeOf(code)}${output}`);
+  return new ClusterError(
+    errorCodeOfExit(code) ?? 'RUN_FAILED',
+    `${worker.name} ${causeOf(code)}${output}`,
+  );
 }

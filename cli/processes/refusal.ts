@@ -5,15 +5,18 @@ const memoryFix =
   'free memory, or allow more: ulimit -v unlimited, and the memory limit of the container or job';
 
 /**
- * What the system or the runtime has refused, as an error with a code and a fix. Undefined for anything else that was thrown,
- * which is a defect.
+ * What the system or the runtime has refused, as an error with a code and a fix. Undefined for
+ * anything else that was thrown, which is a defect.
  */
 export function refusalOf(error: unknown): ClusterError | undefined {
   if (error instanceof ClusterError) return error;
   const message = messageOf(error);
   const refused = (code: 'LIMIT' | 'DISK' | 'ENGINE', what: string, fix: string) =>
     new ClusterError(code, what, { fix, cause: error });
-  if (error instanceof RangeError && /could not allocate|allocation failed|out of memory/i.test(message))
+  if (
+    error instanceof RangeError &&
+    /could not allocate|allocation failed|out of memory/i.test(message)
+  )
     return refused('LIMIT', `there is not enough memory: ${message}`, memoryFix);
   if (error instanceof ReferenceError && message.startsWith('WebAssembly is not defined'))
     return refused(

@@ -8,18 +8,22 @@ export interface RunningReplay extends Omit<OwnComputation<Verifier>, 'failureOf
 }
 
 /**
- * Computes the replay with workers of our own. Rejects with the first difference; with INTERRUPTED or TERMINATED; with
- * NOT_REPLAYABLE where only other engines came; or as the worker failed without which there is none.
+ * Computes the replay with workers of our own. Rejects with the first difference; with INTERRUPTED
+ * or TERMINATED; with NOT_REPLAYABLE where only other engines came; or as the worker failed without
+ * which there is none.
  */
 export async function superviseReplay({ evidence, ...replay }: RunningReplay): Promise<Verified> {
   const { recorder } = replay.serving;
   const { outcome, result } = await withOwnWorkers({
     ...replay,
     failureOf: (worker, code) =>
-      code === errorTable.FINGERPRINT.exit ? otherEngine(recorder, evidence) : workerFailure(worker, code),
+      code === errorTable.FINGERPRINT.exit
+        ? otherEngine(recorder, evidence)
+        : workerFailure(worker, code),
   });
   if (outcome.code === undefined) return result;
-  const reached = result.steps === 0 ? 'no step was compared' : `up to step ${result.step} nothing differed`;
+  const reached =
+    result.steps === 0 ? 'no step was compared' : `up to step ${result.step} nothing differed`;
   throw new ClusterError(outcome.code, `${outcome.message} Not all was verified; ${reached}`);
 }
 

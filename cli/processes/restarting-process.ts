@@ -12,14 +12,20 @@ import type { ToChild } from './supervised.ts';
 
 export interface MemberOptions {
   readonly name: string;
-  /** The command line of the first start, and of those after a crash; `pagePort` is where its live page was. */
+  /**
+   * The command line of the first start, and of those after a crash; `pagePort` is where its live
+   * page was.
+   */
   readonly args: (isRestart: boolean, pagePort: number | undefined) => readonly string[];
   readonly environment: NodeJS.ProcessEnv;
   readonly output: 'inherit' | 'capture';
   /** A socket that it inherits. */
   readonly listener?: number;
   readonly maxRestarts: number;
-  /** The exit code of one that crashed when what it was there for was done; undefined where it has to go on. */
+  /**
+   * The exit code of one that crashed when what it was there for was done; undefined where it has
+   * to go on.
+   */
   readonly codeAtEnd?: () => Promise<number | undefined>;
   readonly log: Log;
 }
@@ -69,7 +75,9 @@ export class Member {
     this.#child.kill();
   }
 
-  /** Waits for it to end by itself, as the coordinator told it to, and cuts it short if it does not. */
+  /**
+   * Waits for it to end by itself, as the coordinator told it to, and cuts it short if it does not.
+   */
   async end(): Promise<void> {
     this.#stopping.abort();
     await this.#child.end();
@@ -88,7 +96,8 @@ export class Member {
       const started = performance.now();
       const code = await this.#child.exited;
       const { hasCrashed, isOwnFault, isReady } = this.#child;
-      if (this.#stopping.signal.aborted || !hasCrashed || restarts > maxRestarts) return this.#finish(code);
+      if (this.#stopping.signal.aborted || !hasCrashed || restarts > maxRestarts)
+        return this.#finish(code);
       const codeAtEnd = await this.#options.codeAtEnd?.();
       if (codeAtEnd !== undefined) {
         log.warn({ process: name, code }, `${name} ${causeOf(code)}, when the run was finished`);

@@ -14,9 +14,9 @@ export function isSupervised(): boolean {
 }
 
 /**
- * From now on a signal calls the functions given to onSignal, or ends this process where there are none. A terminal sends
- * Ctrl-C and its own end to all processes: a supervised one leaves both to its supervisor. Under nohup SIGHUP is ignored here,
- * since Node resets what nohup set.
+ * From now on a signal calls the functions given to onSignal, or ends this process where there are
+ * none. A terminal sends Ctrl-C and its own end to all processes: a supervised one leaves both to
+ * its supervisor. Under nohup SIGHUP is ignored here, since Node resets what nohup set.
  */
 export function watchSignals(): void {
   if (isWatching) return;

@@ -22,9 +22,11 @@ export type ToChild = z.infer<typeof toChild>;
 export type FromChild = z.infer<typeof fromChild>;
 
 /**
- * Calls `stop` once, on a signal or the supervisor's word, and ends the process at once on the second Ctrl-C or word. Programs send
- * SIGTERM, often to all processes of a job and more than once (Slurm does, when it makes room), and kill what is too slow for them.
- * A terminal that is closed sends SIGHUP more than once, too. Returns how to take it back, once there is nothing left to stop.
+ * Calls `stop` once, on a signal or the supervisor's word, and ends the process at once on the
+ * second Ctrl-C or word. Programs send SIGTERM, often to all processes of a job and more than once
+ * (Slurm does, when it makes room), and kill what is too slow for them. A terminal that is closed
+ * sends SIGHUP more than once, too. Returns how to take it back, once there is nothing left to
+ * stop.
  */
 export function onStop(stop: (code: ErrorCode) => void): () => void {
   let stopping = false;
@@ -39,7 +41,9 @@ export function onStop(stop: (code: ErrorCode) => void): () => void {
     wasAsked = true;
     stopOnce(code);
   };
-  const release = onSignal((ending) => (ending === 'INTERRUPTED' ? handle(ending) : stopOnce(ending)));
+  const release = onSignal((ending) =>
+    ending === 'INTERRUPTED' ? handle(ending) : stopOnce(ending),
+  );
   const deafen = isSupervised() ? onWord(handle, () => stopping) : () => undefined;
   return () => {
     release();

@@ -20,7 +20,10 @@ export interface WorkerPlan {
 
 export type WorkerChoice = Pick<LocalOptions, 'nprocPerNode' | 'engine' | 'device' | 'threads'>;
 
-/** The processes that -n asks for, with the engine they compute with; TensorFlow is set up now if need be. */
+/**
+ * The processes that -n asks for, with the engine they compute with; TensorFlow is set up now if
+ * need be.
+ */
 export async function planWorkers(options: WorkerChoice, log: Log): Promise<WorkerPlan[]> {
   // Known before TensorFlow is set up, which may be a long download.
   if (options.nprocPerNode === 'gpu') requireAnyGpu(await findUsableGpus());
@@ -33,9 +36,12 @@ export async function planWorkers(options: WorkerChoice, log: Log): Promise<Work
   if (usable > 0 && count > usable)
     log.warn({ workers: count, gpus: usable }, `${count} workers share ${usable} GPU(s)`);
   return Array.from({ length: count }, (_, i) => {
-    const device = options.device === 'auto' && there > 0 ? (`cuda:${i % there}` as const) : options.device;
+    const device =
+      options.device === 'auto' && there > 0 ? (`cuda:${i % there}` as const) : options.device;
     const environment =
-      native === undefined ? {} : engineEnvironment(native, { threads: options.threads, device }, gpus);
+      native === undefined
+        ? {}
+        : engineEnvironment(native, { threads: options.threads, device }, gpus);
     return { name: `w${i}`, engine, device, threads: options.threads, environment };
   });
 }
@@ -61,7 +67,9 @@ function requireAnyGpu(usable: UsableGpus): void {
 /** Starts the planned worker of a coordinator on this machine; `environment` holds the token. */
 export function startWorker(
   { name, engine, device, threads, environment: own }: WorkerPlan,
-  options: (LocalOptions | VerifyOptions | EvalOptions) & { readonly sslCaCertfile?: string | undefined },
+  options: (LocalOptions | VerifyOptions | EvalOptions) & {
+    readonly sslCaCertfile?: string | undefined;
+  },
   coordinator: string,
   member: Pick<MemberOptions, 'environment' | 'maxRestarts' | 'log'>,
 ): Member {

@@ -30,7 +30,9 @@ export function drawingOf(dataset: Dataset): Draw {
         engine.description,
       ),
       score: { ...result.test, samples: dataset.test.samples, correct, confusion },
-      ...{ wrong, images: dataset.test.images, metricsFile: join(directory, 'metrics.jsonl') },
+      wrong,
+      images: dataset.test.images,
+      metricsFile: join(directory, 'metrics.jsonl'),
     });
   };
 }
@@ -57,10 +59,14 @@ export function subjectOf(
 ): Subject {
   const { step, chain, configuration } = readModel(bytes, file);
   return {
-    ...{ version, run, engine },
+    version,
+    run,
+    engine,
     model: {
       sha256: createHash('sha256').update(bytes).digest('hex'),
-      ...{ step, chain, configuration: configurationRecord(configuration) },
+      step,
+      chain,
+      configuration: configurationRecord(configuration),
     },
     dataset: { name, sha256: digest, split, rows, columns, classNames },
   };
@@ -73,7 +79,10 @@ export type Place =
   /** A new folder like this one; in the working directory where it cannot be made there. */
   | { readonly like: string };
 
-/** Writes the artifacts of an evaluation, the manifest last, and says where they are. Rejects with USAGE or DISK. */
+/**
+ * Writes the artifacts of an evaluation, the manifest last, and says where they are. Rejects with
+ * USAGE or DISK.
+ */
 export async function writeArtifacts(place: Place, drawing: Drawing): Promise<string> {
   const files = await draw(drawing);
   const folder = 'named' in place ? place.named : await makeFolder(place.like);
@@ -93,9 +102,14 @@ export async function writeArtifacts(place: Place, drawing: Drawing): Promise<st
 export async function checkEmpty(folder: string): Promise<void> {
   const there = await readdir(folder).catch((error: unknown) => {
     if (systemCode(error) === 'ENOENT') return [];
-    throw new ClusterError('USAGE', `${folder} is no folder to write into (--out): ${messageOf(error)}`, {
-      ...{ fix: 'name a new folder', cause: error },
-    });
+    throw new ClusterError(
+      'USAGE',
+      `${folder} is no folder to write into (--out): ${messageOf(error)}`,
+      {
+        fix: 'name a new folder',
+        cause: error,
+      },
+    );
   });
   if (there.length > 0)
     throw new ClusterError('USAGE', `${folder} is not empty (--out)`, { fix: 'name a new folder' });
@@ -122,7 +136,8 @@ function notKept(folder: string, error: unknown): ClusterError {
     'DISK',
     `report and pictures could not be written into ${folder}: ${messageOf(error)}`,
     {
-      ...{ fix: 'name another folder, --out DIR, or leave them out, --no-pictures', cause: error },
+      fix: 'name another folder, --out DIR, or leave them out, --no-pictures',
+      cause: error,
     },
   );
 }

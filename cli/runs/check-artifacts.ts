@@ -9,9 +9,10 @@ import type { CoordinatorOptions } from '../options/options.ts';
 import { isSupervised } from '../processes/signals.ts';
 
 /**
- * Looks, before anything is computed, whether the results can be put where --artifacts says. What may pass until the run is over
- * is a warning. Rejects with USAGE, STORE or RUN_EXISTS for anything else; it is a warning, too, where a supervisor has
- * started the run again: what was computed so far is worth more than its place in a store.
+ * Looks, before anything is computed, whether the results can be put where --artifacts says. What
+ * may pass until the run is over is a warning. Rejects with USAGE, STORE or RUN_EXISTS for anything
+ * else; it is a warning, too, where a supervisor has started the run again: what was computed so
+ * far is worth more than its place in a store.
  */
 export async function checkArtifacts(options: CoordinatorOptions, log: Log): Promise<void> {
   const { artifacts, resume } = options;

@@ -48,8 +48,9 @@ interface Found {
 }
 
 /**
- * The model of the run, file or URI that was named, or of the newest finished run in `runs`. Rejects with USAGE where there is
- * none, with DATA where the file is damaged, no model of ours, or not that of the run, with STORE where a store does not give it.
+ * The model of the run, file or URI that was named, or of the newest finished run in `runs`.
+ * Rejects with USAGE where there is none, with DATA where the file is damaged, no model of ours, or
+ * not that of the run, with STORE where a store does not give it.
  */
 export async function chooseModel(
   named: string | undefined,
@@ -81,7 +82,11 @@ function recordOf({ name, bytes, record }: Found, model: ModelFile): RunRecord |
   }
 }
 
-function ownDatasetOf(name: string, { configuration }: ModelFile, record: RunRecord | undefined): OwnDataset {
+function ownDatasetOf(
+  name: string,
+  { configuration }: ModelFile,
+  record: RunRecord | undefined,
+): OwnDataset {
   if (record !== undefined) return datasetOfRun(name, record);
   return {
     subject: name,
@@ -97,10 +102,15 @@ async function fetchModel(uri: string, patience: Patience): Promise<Found> {
   const run = await findRun(parseStoreUri(uri), patience);
   const bytes = await readStored(run, MODEL, MAX_MODEL_FILE_BYTES);
   if (bytes === undefined)
-    throw new ClusterError('USAGE', `the run at ${run.store.uri()} has no ${MODEL}: it was not finished`);
+    throw new ClusterError(
+      'USAGE',
+      `the run at ${run.store.uri()} has no ${MODEL}: it was not finished`,
+    );
   const record = await readStored(run, RECORD, MAX_RUN_FILE_BYTES);
   return {
-    ...{ name: run.store.uri(MODEL), bytes, directory: undefined },
+    name: run.store.uri(MODEL),
+    bytes,
+    directory: undefined,
     record: record === undefined ? undefined : { name: run.store.uri(RECORD), bytes: record },
   };
 }
@@ -123,7 +133,10 @@ async function newestFinished(runs: string): Promise<string> {
 }
 
 /** `named` itself where it is no folder, else the model of that run. */
-async function readModelFile(named: string, runs: string): Promise<{ path: string; bytes: Buffer }> {
+async function readModelFile(
+  named: string,
+  runs: string,
+): Promise<{ path: string; bytes: Buffer }> {
   const found = await stat(named).catch(() => undefined);
   const isEntry = found === undefined || found.isDirectory();
   const path = isEntry ? join(chooseRun(named, runs), MODEL) : named;
@@ -132,7 +145,9 @@ async function readModelFile(named: string, runs: string): Promise<{ path: strin
   } catch (error) {
     if (error instanceof ClusterError) throw error;
     if (systemCode(error) !== 'ENOENT')
-      throw new ClusterError('DATA', `${path} cannot be read: ${messageOf(error)}`, { cause: error });
+      throw new ClusterError('DATA', `${path} cannot be read: ${messageOf(error)}`, {
+        cause: error,
+      });
     throw new ClusterError('USAGE', `there is no ${path}: that run has not ended in good order`, {
       fix: 'resume it (--resume), or name another run',
       cause: error,
@@ -141,8 +156,9 @@ async function readModelFile(named: string, runs: string): Promise<{ path: strin
 }
 
 /**
- * As the folder of data says that was given, else as the run says whose model it is, else as the dataset says, if it is in
- * the package or in the cache; else what the model's inputs and classes leave to guess.
+ * As the folder of data says that was given, else as the run says whose model it is, else as the
+ * dataset says, if it is in the package or in the cache; else what the model's inputs and classes
+ * leave to guess.
  */
 export async function layoutOf(model: ChosenModel, data: string | undefined): Promise<Layout> {
   const { own, record } = model;
@@ -153,7 +169,9 @@ export async function layoutOf(model: ChosenModel, data: string | undefined): Pr
       return { rows, columns, classNames: own.classNames, isNamed: true };
   }
   const dataset = await loadOwnDataset(own, undefined).catch(ignoreData);
-  return dataset === undefined ? guessedLayout(model) : layoutFrom(dataset, dataset.name !== undefined);
+  return dataset === undefined
+    ? guessedLayout(model)
+    : layoutFrom(dataset, dataset.name !== undefined);
 }
 
 function layoutFrom({ rows, columns, classNames }: Dataset, isNamed: boolean): Layout {
@@ -170,9 +188,13 @@ function guessedLayout({ name, configuration }: ChosenModel): Layout {
   const { inputs, classes } = configuration.model;
   const side = Math.sqrt(inputs);
   if (!Number.isInteger(side)) {
-    throw new ClusterError('DATA', `${name} does not say how its pictures of ${inputs} pixels are laid out`, {
-      fix: `put the ${RECORD} of its run beside it, or give --data DIR with the dataset of its run`,
-    });
+    throw new ClusterError(
+      'DATA',
+      `${name} does not say how its pictures of ${inputs} pixels are laid out`,
+      {
+        fix: `put the ${RECORD} of its run beside it, or give --data DIR with the dataset of its run`,
+      },
+    );
   }
   const classNames = Array.from({ length: classes }, (_, i) => String(i));
   return { rows: side, columns: side, classNames, isNamed: false };

@@ -7,7 +7,10 @@ import { nearest } from '../options/suggest.ts';
 
 const startedSchema = z.object({ started: z.iso.datetime() });
 
-/** The directory of the run that was named, or of the newest one in `runs`. Throws USAGE where there is none. */
+/**
+ * The directory of the run that was named, or of the newest one in `runs`. Throws USAGE where there
+ * is none.
+ */
 export function chooseRun(named: string | undefined, runs: string): string {
   if (named === undefined) return newestRun(runs);
   const stat = statSync(named, { throwIfNoEntry: false });
@@ -61,8 +64,9 @@ function foldersIn(folder: string): string[] {
 /** When the run in this folder was started; undefined where there is none. */
 function startOf(directory: string): string | undefined {
   try {
-    return startedSchema.parse(JSON.parse(readEntryNow(join(directory, 'run.json')).toString('utf8')))
-      .started;
+    return startedSchema.parse(
+      JSON.parse(readEntryNow(join(directory, 'run.json')).toString('utf8')),
+    ).started;
   } catch {
     return undefined;
   }

@@ -20,7 +20,9 @@ export interface Observed {
   fail(error: unknown): void;
   /** The run can be asked from now on. */
   attach(run: ObservedRun): void;
-  /** Says how the run ended to whoever looks, and ends; with `hurry` without waiting for a scrape. */
+  /**
+   * Says how the run ended to whoever looks, and ends; with `hurry` without waiting for a scrape.
+   */
   close(hurry?: AbortSignal): Promise<void>;
 }
 
@@ -35,11 +37,15 @@ export async function observe(
   if (!options.http) return undefined;
   // A run that goes on does not end because somebody took the port of its page meanwhile.
   const isRestarted =
-    isSupervised() && options.resume !== undefined && explicit.has('httpPort') && options.httpPort !== 0;
+    isSupervised() &&
+    options.resume !== undefined &&
+    explicit.has('httpPort') &&
+    options.httpPort !== 0;
   const observation = new Observation({
     facts: runFacts(configuration, dataset, version, true),
     metrics: metricsSettings(configuration, dataset, version),
-    ...{ testImages: dataset.test.images, clock: () => performance.now() },
+    testImages: dataset.test.images,
+    clock: () => performance.now(),
     notRecalled: (error) =>
       log.warn(
         { err: error },
@@ -48,7 +54,10 @@ export async function observe(
   });
   const listener = await Listener.open({
     ...pageSecrets(options),
-    ...{ host: options.httpHost, port: options.httpPort, exceptPort: options.port, source: observation },
+    host: options.httpHost,
+    port: options.httpPort,
+    exceptPort: options.port,
+    source: observation,
     isPortFree: isRestarted || !explicit.has('httpPort'),
     onDefect: (error) =>
       log.error(
@@ -62,7 +71,9 @@ export async function observe(
       `port ${options.httpPort} of the page is in use by now; it is at ${listener.url} from here on`,
     );
   return {
-    ...{ viewer: observation, url: listener.url, port: listener.port },
+    viewer: observation,
+    url: listener.url,
+    port: listener.port,
     fail: (error) => listener.fail(error),
     attach: (run) => observation.attach(run),
     // A run that could not be opened has nothing to tell.

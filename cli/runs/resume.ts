@@ -16,9 +16,9 @@ import { engineInEvents, engineOfRun, engineToKeep } from './run-engine.ts';
 import { recipeOf } from './run-settings.ts';
 
 /**
- * The options of a resumed run: its recipe, its engine, and how far its workers are believed, are those of its record,
- * and its length where none was given. `resume` names its directory then. Rejects with USAGE where there is no such run, or
- * an option that was given is not the run's.
+ * The options of a resumed run: its recipe, its engine, and how far its workers are believed, are
+ * those of its record, and its length where none was given. `resume` names its directory then.
+ * Rejects with USAGE where there is no such run, or an option that was given is not the run's.
  */
 export async function adoptRun<O extends LocalOptions | CoordinatorOptions>(
   options: O,
@@ -31,7 +31,8 @@ export async function adoptRun<O extends LocalOptions | CoordinatorOptions>(
       fix: 'Keep one of them.',
     });
   const { runsDir } = options;
-  const directory = resume === 'newest' ? await newestUnfinished(runsDir) : chooseRun(resume, runsDir);
+  const directory =
+    resume === 'newest' ? await newestUnfinished(runsDir) : chooseRun(resume, runsDir);
   const record = await readRunRecord(directory);
   const recorded = configurationOfRecord(record.configuration);
   // The options whose values a run's record holds, all but its length.
@@ -51,7 +52,10 @@ export async function adoptRun<O extends LocalOptions | CoordinatorOptions>(
   return { ...options, ...values, ...engine, ...trust, ...length, resume: directory };
 }
 
-/** Engines that were mixed once stay so; audits go on unless another rate was given. Throws USAGE for both at once. */
+/**
+ * Engines that were mixed once stay so; audits go on unless another rate was given. Throws USAGE
+ * for both at once.
+ */
 function trustOf(
   options: Pick<CoordinatorOptions, 'audit' | 'allowMixedEngines'>,
   explicit: ReadonlySet<OptionKey>,
@@ -100,7 +104,11 @@ function checkAlike(
     return ours === theirs ? [] : [`${flagOf(key)} ${theirs}, not ${ours}`];
   });
   if (differing.length === 0) return;
-  throw new ClusterError('USAGE', `the run ${directory} has other settings: ${differing.join('; ')}`, {
-    fix: 'leave them out: the run keeps its own, and only --epochs and --steps may be raised',
-  });
+  throw new ClusterError(
+    'USAGE',
+    `the run ${directory} has other settings: ${differing.join('; ')}`,
+    {
+      fix: 'leave them out: the run keeps its own, and only --epochs and --steps may be raised',
+    },
+  );
 }

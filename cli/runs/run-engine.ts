@@ -9,11 +9,13 @@ import type { LocalOptions, OptionKey } from '../options/options.ts';
 type EngineOptions = Pick<LocalOptions, 'engine' | 'device' | 'threads'>;
 
 /** What is known of the engine that a run has; a run.json knows all of it. */
-export type KnownEngine = Pick<EngineIdentity, 'kind'> & Partial<Pick<EngineIdentity, 'device' | 'threads'>>;
+export type KnownEngine = Pick<EngineIdentity, 'kind'> &
+  Partial<Pick<EngineIdentity, 'device' | 'threads'>>;
 
 /**
- * The engine of the worker that was ready last: that of a run that crashed before its run.json named one, as older versions
- * leave it. Undefined where no worker was ready. Throws DATA where the events cannot be read.
+ * The engine of the worker that was ready last: that of a run that crashed before its run.json
+ * named one, as older versions leave it. Undefined where no worker was ready. Throws DATA where the
+ * events cannot be read.
  */
 export function engineInEvents(directory: string): KnownEngine | undefined {
   const history = new RunHistory();
@@ -33,11 +35,15 @@ export function engineOfRun(
   return {
     engine: engine === 'auto' ? ran.kind : engine,
     device: device === 'auto' && ran.device === 'cpu' ? 'cpu' : device,
-    threads: explicit.has('threads') || ran.threads === undefined ? threads : Math.max(1, ran.threads),
+    threads:
+      explicit.has('threads') || ran.threads === undefined ? threads : Math.max(1, ran.threads),
   };
 }
 
-/** The options that the engine of a run settles, where others than `auto` were given; which GPU it was is left open. */
+/**
+ * The options that the engine of a run settles, where others than `auto` were given; which GPU it
+ * was is left open.
+ */
 export function engineToKeep(
   ran: EngineIdentity,
   { engine, device }: EngineOptions,
@@ -50,7 +56,10 @@ export function engineToKeep(
   };
 }
 
-/** What `plan` resolves with; where it needs the engine that has `ran`, and that is not there, the error says so. */
+/**
+ * What `plan` resolves with; where it needs the engine that has `ran`, and that is not there, the
+ * error says so.
+ */
 export async function withEngineOfRun<T>(
   directory: string,
   ran: KnownEngine | undefined,
@@ -60,7 +69,8 @@ export async function withEngineOfRun<T>(
   try {
     return await plan();
   } catch (error) {
-    const isOurs = error instanceof ClusterError && (error.code === 'ENGINE' || error.code === 'SETUP');
+    const isOurs =
+      error instanceof ClusterError && (error.code === 'ENGINE' || error.code === 'SETUP');
     if (!isOurs || ran === undefined) throw error;
     throw new ClusterError(
       code ?? error.code,

@@ -48,7 +48,10 @@ export interface Unlisted {
   readonly reason: string;
 }
 
-/** All runs of a folder, the newest first; none where there is no such folder. Rejects with DATA where it cannot be read. */
+/**
+ * All runs of a folder, the newest first; none where there is no such folder. Rejects with DATA
+ * where it cannot be read.
+ */
 export async function listRuns(
   runs: string,
   now: number,
@@ -82,7 +85,11 @@ async function foldersIn(runs: string): Promise<string[]> {
 }
 
 /** One of them; `now` is the time in milliseconds. Rejects with DATA where it cannot be read. */
-export async function readOverview(directory: string, name: string, now: number): Promise<RunOverview> {
+export async function readOverview(
+  directory: string,
+  name: string,
+  now: number,
+): Promise<RunOverview> {
   // In this order: a run that ends meanwhile says so in the record that is read afterwards.
   const writer = await writerOf(directory, systemDisk, systemProcesses);
   const path = join(directory, 'run.json');
@@ -94,7 +101,10 @@ export async function readOverview(directory: string, name: string, now: number)
   const isOver = record.state !== 'running';
   const wasCutOff = !isOver && writer === undefined;
   return {
-    ...{ directory, name, writer, started: record.started },
+    directory,
+    name,
+    writer,
+    started: record.started,
     state: wasCutOff ? 'interrupted' : record.state,
     // A record is written when the run begins and when it ends; in between its lines are newer.
     step: isOver ? record.step : await lastStep(join(directory, 'metrics.jsonl'), record.step),
@@ -129,7 +139,12 @@ async function readTail(path: string, bytes: number): Promise<string> {
     const { handle, size } = await openEntry(path);
     try {
       const length = Math.min(bytes, size);
-      const { buffer, bytesRead } = await handle.read(Buffer.alloc(length), 0, length, size - length);
+      const { buffer, bytesRead } = await handle.read(
+        Buffer.alloc(length),
+        0,
+        length,
+        size - length,
+      );
       return buffer.toString('utf8', 0, bytesRead);
     } finally {
       await handle.close();
@@ -137,6 +152,8 @@ async function readTail(path: string, bytes: number): Promise<string> {
   } catch (error) {
     if (systemCode(error) === 'ENOENT') return '';
     if (error instanceof ClusterError) throw error;
-    throw new ClusterError('DATA', `metrics.jsonl cannot be read: ${messageOf(error)}`, { cause: error });
+    throw new ClusterError('DATA', `metrics.jsonl cannot be read: ${messageOf(error)}`, {
+      cause: error,
+    });
   }
 }

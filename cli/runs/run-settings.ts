@@ -9,7 +9,14 @@ import type { CoordinatorOptions } from '../options/options.ts';
 
 type Recipe = Pick<
   Configuration,
-  'batchSize' | 'virtualShards' | 'learningRate' | 'beta1' | 'beta2' | 'epsilon' | 'dropout' | 'seed'
+  | 'batchSize'
+  | 'virtualShards'
+  | 'learningRate'
+  | 'beta1'
+  | 'beta2'
+  | 'epsilon'
+  | 'dropout'
+  | 'seed'
 >;
 
 /** What options and configuration call by the same names, but for a run's length. */
@@ -22,14 +29,17 @@ export function recipeOf(from: Recipe): Recipe {
 export function configurationOf(options: CoordinatorOptions, dataset: Dataset): Configuration {
   const { hidden, epochs, steps } = options;
   return configurationSchema.parse({
-    ...{ dataset: dataset.digest, ...recipeOf(options), epochs },
+    dataset: dataset.digest,
+    ...recipeOf(options),
+    epochs,
     ...(steps === undefined ? {} : { steps }),
     model: {
       inputs: dataset.rows * dataset.columns,
       hidden: [...hidden],
       classes: dataset.classNames.length,
     },
-    ...{ trainSamples: dataset.train.samples, testSamples: dataset.test.samples },
+    trainSamples: dataset.train.samples,
+    testSamples: dataset.test.samples,
   });
 }
 
@@ -40,9 +50,22 @@ export function runSettings(
   const { host, port, runsDir, runId, resume, takeOver, checkpointEvery, keep } = options;
   const { minWorkers, maxWorkers, rdzvTimeout, allowMixedEngines, sharedMemory } = options;
   return {
-    ...{ host, port, runsDir, runId, resume, takeOver, checkpointEvery, keep, minWorkers, maxWorkers },
-    ...{ allowMixedEngines, sharedMemory, rendezvousMilliseconds: 1000 * rdzvTimeout },
-    ...{ launch: launchOf(options), startWorkers: startWorkersOf(options), audit: auditOf(options) },
+    host,
+    port,
+    runsDir,
+    runId,
+    resume,
+    takeOver,
+    checkpointEvery,
+    keep,
+    minWorkers,
+    maxWorkers,
+    allowMixedEngines,
+    sharedMemory,
+    rendezvousMilliseconds: 1000 * rdzvTimeout,
+    launch: launchOf(options),
+    startWorkers: startWorkersOf(options),
+    audit: auditOf(options),
   };
 }
 

@@ -15,7 +15,10 @@ export interface Transfer {
   readonly onProgress: OnProgress;
 }
 
-/** Opens it, hands it to `action`, and says at the end what that resolves with. Resolves with the exit code. */
+/**
+ * Opens it, hands it to `action`, and says at the end what that resolves with. Resolves with the
+ * exit code.
+ */
 export async function transfer(
   options: PushOptions | PullOptions,
   action: (transfer: Transfer) => Promise<{ sentence: string; next?: string; fields: LogFields }>,
@@ -25,7 +28,9 @@ export async function transfer(
   const { output, log, live } = terminal;
   const stopping = new AbortController();
   const release = onStop((code) =>
-    stopping.abort(new ClusterError(code, 'stopped', { fix: 'the same command goes on where it was' })),
+    stopping.abort(
+      new ClusterError(code, 'stopped', { fix: 'the same command goes on where it was' }),
+    ),
   );
   const patience = patienceOf(stopping.signal, log);
   const onProgress = (progress: Progress): void => {

@@ -2,15 +2,22 @@ import { randomBytes } from 'node:crypto';
 import { existsSync, linkSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fateOf } from '../../bin/owner.mjs';
-import { ownerSchema, systemProcesses, type Processes } from '../../coordinator/run-directory/processes.ts';
+import {
+  ownerSchema,
+  systemProcesses,
+  type Processes,
+} from '../../coordinator/run-directory/processes.ts';
 import { readEntryNow } from '../../shared/disk/regular-file.ts';
 
 /**
- * Removes the tokens of coordinators that were killed on this host since it booted: PORT or ADDRESS-PORT, whose
- * owner the file with .owner names. What
- * cannot be read, and what may belong to a process elsewhere, stays.
+ * Removes the tokens of coordinators that were killed on this host since it booted: PORT or
+ * ADDRESS-PORT, whose owner the file with .owner names. What cannot be read, and what may belong to
+ * a process elsewhere, stays.
  */
-export function removeAbandonedTokens(folder: string, processes: Processes = systemProcesses): void {
+export function removeAbandonedTokens(
+  folder: string,
+  processes: Processes = systemProcesses,
+): void {
   for (const name of readdirSync(folder)) {
     const token = /^((?:127(?:\.\d{1,3}){3}-)?\d{1,5})\.owner$/.exec(name)?.[1];
     if (token === undefined) continue;

@@ -14,22 +14,34 @@ const HOUR_MILLISECONDS = 3_600_000;
 /** Clocks of machines differ. */
 const BACKDATED_MILLISECONDS = 24 * HOUR_MILLISECONDS;
 
-/** A certificate authority that signs for servers and for nothing else, and for no authority below it. */
+/**
+ * A certificate authority that signs for servers and for nothing else, and for no authority below
+ * it.
+ */
 export async function makeAuthority(name: string, days: number, now: Date): Promise<Pair> {
   const keys = await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify']);
   const certificate = await x509.X509CertificateGenerator.createSelfSigned({
-    ...{ name: [{ CN: [name] }], keys, signingAlgorithm: algorithm, serialNumber: serialNumber() },
+    name: [{ CN: [name] }],
+    keys,
+    signingAlgorithm: algorithm,
+    serialNumber: serialNumber(),
     ...validity(days, now),
     extensions: [
       new x509.BasicConstraintsExtension(true, 0, true),
-      new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign, true),
+      new x509.KeyUsagesExtension(
+        x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign,
+        true,
+      ),
       await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
     ],
   });
   return { certificate: `${certificate.toString('pem')}\n`, key: await keyText(keys.privateKey) };
 }
 
-/** The certificate of a server for these DNS names and IP addresses, signed by the authority. Throws where that is none. */
+/**
+ * The certificate of a server for these DNS names and IP addresses, signed by the authority. Throws
+ * where that is none.
+ */
 export async function makeCertificate(
   authority: Pair,
   names: readonly [string, ...string[]],
@@ -46,8 +58,12 @@ export async function makeCertificate(
   );
   const keys = await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify']);
   const certificate = await x509.X509CertificateGenerator.create({
-    ...{ subject: [{ CN: [names[0].slice(0, 64)] }], issuer: issuer.subject, publicKey: keys.publicKey },
-    ...{ signingKey, signingAlgorithm: algorithm, serialNumber: serialNumber() },
+    subject: [{ CN: [names[0].slice(0, 64)] }],
+    issuer: issuer.subject,
+    publicKey: keys.publicKey,
+    signingKey,
+    signingAlgorithm: algorithm,
+    serialNumber: serialNumber(),
     ...validity(days, now),
     extensions: [
       new x509.BasicConstraintsExtension(false, undefined, true),
@@ -69,7 +85,10 @@ async function keyText(key: webcrypto.CryptoKey): Promise<string> {
 }
 
 function validity(days: number, now: Date): { notBefore: Date; notAfter: Date } {
-  const [from, to] = [now.getTime() - BACKDATED_MILLISECONDS, now.getTime() + days * 24 * HOUR_MILLISECONDS];
+  const [from, to] = [
+    now.getTime() - BACKDATED_MILLISECONDS,
+    now.getTime() + days * 24 * HOUR_MILLISECONDS,
+  ];
   return { notBefore: new Date(from), notAfter: new Date(to) };
 }
 

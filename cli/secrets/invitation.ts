@@ -36,7 +36,10 @@ export function joinTextOf(door: Door): string {
   return joinText({ coordinator: dialUrl(door), token: door.token, ca: door.certificate?.top });
 }
 
-/** Opens the door of what is served; where that fails nobody could join, and it ends before it has begun. Rejects as `open` throws. */
+/**
+ * Opens the door of what is served; where that fails nobody could join, and it ends before it has
+ * begun. Rejects as `open` throws.
+ */
 export async function orStop<T>(
   serving: { stop(code: ErrorCode): void; readonly done: Promise<unknown> },
   open: () => T,
@@ -51,8 +54,8 @@ export async function orStop<T>(
 }
 
 /**
- * Writes the join string into a file of the run directory that only its owner reads and git passes over; returns how to
- * remove it. What an earlier coordinator left is replaced.
+ * Writes the join string into a file of the run directory that only its owner reads and git passes
+ * over; returns how to remove it. What an earlier coordinator left is replaced.
  */
 export function writeJoinFile(file: string, door: Door): () => void {
   const showToGit = hideFromGit(dirname(file), [`/${basename(file)}`, '/.gitignore']);
@@ -64,13 +67,18 @@ export function writeJoinFile(file: string, door: Door): () => void {
 }
 
 /**
- * Says how workers join. `sameUser`: whether those of this user on this machine find the token by themselves. The join string is
- * shown to who looks at a terminal, and to no log; `joinFile` has it.
+ * Says how workers join. `sameUser`: whether those of this user on this machine find the token by
+ * themselves. The join string is shown to who looks at a terminal, and to no log; `joinFile` has
+ * it.
  */
 export function invite(
   door: Door,
   wanted: string,
-  { sameUser, joinFile, isShown }: { sameUser: boolean; joinFile: string | undefined; isShown: boolean },
+  {
+    sameUser,
+    joinFile,
+    isShown,
+  }: { sameUser: boolean; joinFile: string | undefined; isShown: boolean },
   log: Log,
 ): void {
   const url = dialUrl(door);

@@ -21,17 +21,22 @@ export function joinText({ coordinator, token, ca }: Join): string {
   return `${coordinator}/#${parts.toString()}`;
 }
 
-// The URL ends where a character stands that none of its parts can hold: a quote, a bracket, a blank.
+// The URL ends where a character stands that none of its parts can hold: a quote, a bracket, a
+// blank.
 const JOIN = /(?<![\w+.-])(wss?:\/\/[\w.:[\]-]+)\/?#([\w*.+%=&-]+)/;
 const BEGINNING = /(?<![\w+.-])wss?:\/\/.*$/;
 const CONTINUATION = /^[\w*.+%=&:/#[\]-]+["'`>)]?$/;
-/** Terminals and editors add these: escape sequences (those around a paste, too), a byte order mark, blanks without width. */
+/**
+ * Terminals and editors add these: escape sequences (those around a paste, too), a byte order mark,
+ * blanks without width.
+ */
 // oxlint-disable-next-line no-control-regex -- they are what is looked for
 const INVISIBLE = /\u001b\[[0-9;?]*[ -/]*[@-~]|[\u0000\u200b-\u200d\u2060\ufeff]/g;
 
 /**
- * Finds the join string in what was pasted: in quotes or brackets, behind blank lines or the time of a log line, and broken
- * into several lines. Throws USAGE, without repeating what may hold a secret.
+ * Finds the join string in what was pasted: in quotes or brackets, behind blank lines or the time
+ * of a log line, and broken into several lines. Throws USAGE, without repeating what may hold a
+ * secret.
  */
 export function parseJoin(text: string): Join {
   const joined = inOneLine(text);
@@ -46,7 +51,10 @@ export function parseJoin(text: string): Join {
   return { coordinator, token: checkedToken(parts.get('token') ?? '', 'the join string'), ca };
 }
 
-/** Whether nothing of the string is missing in what was pasted. Without TLS its end cannot be told from its middle. */
+/**
+ * Whether nothing of the string is missing in what was pasted. Without TLS its end cannot be told
+ * from its middle.
+ */
 export function isWhole(text: string): boolean {
   return isWholeLine(inOneLine(text));
 }

@@ -5,8 +5,14 @@ import { readToken } from './token.ts';
 
 type PageOptions = Pick<ShowOptions, 'httpSslCertfile' | 'httpSslKeyfile' | 'httpTokenFile'>;
 
-/** With what the live page is kept from those whom it does not concern. Throws USAGE or TLS for files that cannot be used. */
-export function pageSecrets(options: PageOptions): { tls: ServerTls | undefined; token: string | undefined } {
+/**
+ * With what the live page is kept from those whom it does not concern. Throws USAGE or TLS for
+ * files that cannot be used.
+ */
+export function pageSecrets(options: PageOptions): {
+  tls: ServerTls | undefined;
+  token: string | undefined;
+} {
   const { httpTokenFile: file } = options;
   return {
     tls: pageCertificate(options),

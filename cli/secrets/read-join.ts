@@ -12,14 +12,17 @@ import { hasBegun, isWhole } from './join.ts';
 
 const STDIN = 0;
 
-/** What was pasted for `--join -`, from a terminal or a pipe. Rejects with INTERRUPTED on Ctrl-C at the prompt. */
+/**
+ * What was pasted for `--join -`, from a terminal or a pipe. Rejects with INTERRUPTED on Ctrl-C at
+ * the prompt.
+ */
 export function readJoin(): Promise<string> {
   return process.stdin.isTTY ? readPaste(process.stdin, process.stderr) : readPipe();
 }
 
 /**
- * Up to the end of a line that holds the whole string, or of the first line that holds anything else. Byte by byte: what
- * follows is another program's.
+ * Up to the end of a line that holds the whole string, or of the first line that holds anything
+ * else. Byte by byte: what follows is another program's.
  */
 async function readPipe(): Promise<string> {
   const byte = Buffer.alloc(1);
@@ -38,7 +41,8 @@ async function readByte(byte: Buffer): Promise<boolean> {
     try {
       return readSync(STDIN, byte) === 1;
     } catch (error) {
-      // Another process has made this pipe non-blocking; Node has no way to wait for it that reads no more than asked.
+      // Another process has made this pipe non-blocking; Node has no way to wait for it that reads
+      // no more than asked.
       if (systemCode(error) !== 'EAGAIN') throw notReadable(error);
       await sleep(STDIN_RETRY_MILLISECONDS);
     }
@@ -46,22 +50,28 @@ async function readByte(byte: Buffer): Promise<boolean> {
 }
 
 function notReadable(error: unknown): ClusterError {
-  return new ClusterError('USAGE', `stdin cannot be read (--join -): ${systemCode(error) ?? String(error)}`, {
-    fix: 'paste the join string, send it through a pipe, or set MNIST_DIST_JOIN',
-    cause: error,
-  });
+  return new ClusterError(
+    'USAGE',
+    `stdin cannot be read (--join -): ${systemCode(error) ?? String(error)}`,
+    {
+      fix: 'paste the join string, send it through a pipe, or set MNIST_DIST_JOIN',
+      cause: error,
+    },
+  );
 }
 
 /**
- * Asks on a terminal. Nothing is echoed. A paste may come in several lines: all that comes until the terminal is quiet belongs
- * to it, so that no part is left for the shell that reads next.
+ * Asks on a terminal. Nothing is echoed. A paste may come in several lines: all that comes until
+ * the terminal is quiet belongs to it, so that no part is left for the shell that reads next.
  */
 function readPaste(terminal: ReadStream, output: Pick<WriteStream, 'write'>): Promise<string> {
   let text = '';
   let quiet: NodeJS.Timeout | undefined;
   // First: what is pasted as soon as the question appears must not be echoed.
   terminal.setRawMode(true);
-  output.write('Paste the join string that the coordinator printed, then press Enter (it is not shown): ');
+  output.write(
+    'Paste the join string that the coordinator printed, then press Enter (it is not shown): ',
+  );
   terminal.setEncoding('utf8');
   return new Promise((resolve, reject) => {
     const end = (settle: () => void): void => {

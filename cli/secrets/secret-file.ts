@@ -10,8 +10,8 @@ import { ClusterError, messageOf } from '../../shared/errors.ts';
 const FORBIDDEN = 0o027;
 
 /**
- * The text of a file that holds a secret. Throws USAGE, naming the file and its flag, where it cannot be read, holds more than
- * `limit`, or others can read it.
+ * The text of a file that holds a secret. Throws USAGE, naming the file and its flag, where it
+ * cannot be read, holds more than `limit`, or others can read it.
  */
 export function readSecretFile(file: string, flag: string, limit: ReadLimit): string {
   let text: string;
@@ -22,7 +22,9 @@ export function readSecretFile(file: string, flag: string, limit: ReadLimit): st
     mode = stat.isFile() ? stat.mode & 0o777 : 0;
     text = bytes.toString('utf8');
   } catch (error) {
-    throw new ClusterError('USAGE', `${file} cannot be read: ${messageOf(error)}`, { fix: `check ${flag}` });
+    throw new ClusterError('USAGE', `${file} cannot be read: ${messageOf(error)}`, {
+      fix: `check ${flag}`,
+    });
   }
   if ((mode & FORBIDDEN) === 0) return text;
   throw new ClusterError(
@@ -32,7 +34,10 @@ export function readSecretFile(file: string, flag: string, limit: ReadLimit): st
   );
 }
 
-/** Writes a file that only its owner reads, whole or not at all; what was there is replaced. Throws DISK. */
+/**
+ * Writes a file that only its owner reads, whole or not at all; what was there is replaced. Throws
+ * DISK.
+ */
 export function writeSecretFile(file: string, text: string): void {
   const draft = `${file}.${randomBytes(6).toString('hex')}.tmp`;
   try {
@@ -45,8 +50,9 @@ export function writeSecretFile(file: string, text: string): void {
 }
 
 /**
- * Keeps what these patterns match in the folder out of git, by a .gitignore there; lines that are in
- * one already stay. Returns how to remove it, which does nothing where it was there. Throws DISK.
+ * Keeps what these patterns match in the folder out of git, by a .gitignore there; lines that are
+ * in one already stay. Returns how to remove it, which does nothing where it was there. Throws
+ * DISK.
  */
 export function hideFromGit(folder: string, patterns: readonly string[]): () => void {
   const file = join(folder, '.gitignore');

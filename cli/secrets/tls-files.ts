@@ -12,7 +12,10 @@ export const pemFileLimit: ReadLimit = { name: 'MAX_PEM_FILE_BYTES', bytes: MAX_
 
 /** What a listener shows of itself, and what it is known by. */
 export interface OwnCertificate extends ServerTls {
-  /** SHA-256 of the topmost certificate of the chain, 64 hexadecimal digits: whoever knows it needs no file. */
+  /**
+   * SHA-256 of the topmost certificate of the chain, 64 hexadecimal digits: whoever knows it needs
+   * no file.
+   */
   readonly top: string;
   /** Names and addresses for which it is, in its order. */
   readonly names: readonly string[];
@@ -24,7 +27,10 @@ export function trainingCertificate(options: {
   readonly sslKeyfile: string | undefined;
 }): OwnCertificate | undefined {
   const { sslCertfile: certificate, sslKeyfile: key } = options;
-  return readOwnCertificate({ certificate, key, flags: ['--ssl-certfile', '--ssl-keyfile'] }, new Date());
+  return readOwnCertificate(
+    { certificate, key, flags: ['--ssl-certfile', '--ssl-keyfile'] },
+    new Date(),
+  );
 }
 
 /** Of the live page; undefined where none was given. */
@@ -45,8 +51,8 @@ export interface TlsFiles {
 }
 
 /**
- * Reads certificate and key; undefined where neither was given. Throws USAGE where one is missing, no PEM, or the key is another
- * certificate's; TLS where the certificate is not valid now.
+ * Reads certificate and key; undefined where neither was given. Throws USAGE where one is missing,
+ * no PEM, or the key is another certificate's; TLS where the certificate is not valid now.
  */
 export function readOwnCertificate(
   { certificate, key, flags }: TlsFiles,
@@ -65,14 +71,20 @@ export function readOwnCertificate(
   if (own === undefined || top === undefined) throw noCertificate(certificate, flags[0]);
   const secret = readSecretFile(key, flags[1], pemFileLimit);
   if (!own.checkPrivateKey(privateKeyOf(secret, key, flags[1]))) {
-    throw new ClusterError('USAGE', `${key} (${flags[1]}) is not the key of ${certificate} (${flags[0]})`, {
-      fix: 'give the two that were made together; the certificate of the coordinator stands first in its file',
-    });
+    throw new ClusterError(
+      'USAGE',
+      `${key} (${flags[1]}) is not the key of ${certificate} (${flags[0]})`,
+      {
+        fix: 'give the two that were made together; the certificate of the coordinator stands first in its file',
+      },
+    );
   }
   checkValidity(own, certificate, now);
   return {
-    ...{ cert: chain.map(String).join(''), key: secret },
-    ...{ top: digestOf(top), names: namesOf(own) },
+    cert: chain.map(String).join(''),
+    key: secret,
+    top: digestOf(top),
+    names: namesOf(own),
   };
 }
 
@@ -82,10 +94,13 @@ export function readCertificates(file: string, flag: string): X509Certificate[] 
   try {
     text = readNamedNow(file, pemFileLimit).bytes.toString('latin1');
   } catch (error) {
-    throw new ClusterError('USAGE', `${file} cannot be read: ${messageOf(error)}`, { fix: `check ${flag}` });
+    throw new ClusterError('USAGE', `${file} cannot be read: ${messageOf(error)}`, {
+      fix: `check ${flag}`,
+    });
   }
   const blocks = text.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? [];
-  if (blocks.length === 0 || blocks.length > MAX_CHAIN_CERTIFICATES) throw noCertificate(file, flag);
+  if (blocks.length === 0 || blocks.length > MAX_CHAIN_CERTIFICATES)
+    throw noCertificate(file, flag);
   try {
     return blocks.map((block) => new X509Certificate(block));
   } catch (error) {
@@ -124,11 +139,15 @@ function checkValidity({ validFrom, validTo }: X509Certificate, file: string, no
   );
 }
 
-/** Of its subject's alternative names, those by which something is dialled, as they stand in a URL. */
+/**
+ * Of its subject's alternative names, those by which something is dialled, as they stand in a URL.
+ */
 function namesOf({ subjectAltName }: X509Certificate): string[] {
   const entries = (subjectAltName ?? '').split(', ');
   const names = entries.map((entry) => /^(DNS|IP Address):([^*]+)$/.exec(entry)?.[2]);
-  return names.filter((name) => name !== undefined).map((name) => (isIPv6(name) ? shortIPv6(name) : name));
+  return names
+    .filter((name) => name !== undefined)
+    .map((name) => (isIPv6(name) ? shortIPv6(name) : name));
 }
 
 /** `0:0:0:0:0:0:0:1` -> `::1` */

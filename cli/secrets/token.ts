@@ -4,7 +4,11 @@ import { isIPv4 } from 'node:net';
 import { dirname, join } from 'node:path';
 import { isLoopback } from '../../shared/wire/address.ts';
 import { ClusterError } from '../../shared/errors.ts';
-import { MAX_TOKEN_CHARACTERS, MAX_TOKEN_FILE_BYTES, MIN_TOKEN_CHARACTERS } from '../../shared/limits.ts';
+import {
+  MAX_TOKEN_CHARACTERS,
+  MAX_TOKEN_FILE_BYTES,
+  MIN_TOKEN_CHARACTERS,
+} from '../../shared/limits.ts';
 import { systemProcesses } from '../../coordinator/run-directory/processes.ts';
 import { cacheDirectory } from '../../shared/disk/cache-directory.ts';
 import { removeAbandonedTokens, removeToken } from './abandoned-tokens.ts';
@@ -12,7 +16,10 @@ import { diskError } from '../../shared/disk/whole-file.ts';
 import { hideFromGit, readSecretFile, writeSecretFile } from './secret-file.ts';
 
 /** The token that was given: by file, else by MNIST_DIST_TOKEN; undefined when by neither. */
-export function givenToken(file: string | undefined, environment: NodeJS.ProcessEnv): string | undefined {
+export function givenToken(
+  file: string | undefined,
+  environment: NodeJS.ProcessEnv,
+): string | undefined {
   if (file !== undefined) return readToken(file);
   const token = environment['MNIST_DIST_TOKEN'];
   return token === undefined || token === '' ? undefined : checkedToken(token, 'MNIST_DIST_TOKEN');
@@ -24,15 +31,18 @@ export function generateToken(): string {
 }
 
 /**
- * Where a coordinator keeps the token it made, so that workers of the same user find it: by its port,
- * and by its address where that is a loopback address of its own (127.0.0.2).
+ * Where a coordinator keeps the token it made, so that workers of the same user find it: by its
+ * port, and by its address where that is a loopback address of its own (127.0.0.2).
  */
 function loopbackTokenFile(host: string, port: number): string {
   const isOwn = isIPv4(host) && isLoopback(host) && host !== '127.0.0.1';
   return join(cacheDirectory(), 'tokens', isOwn ? `${host}-${port}` : String(port));
 }
 
-/** Writes the token for its owner only, and removes those of coordinators that were killed; returns how to remove it. */
+/**
+ * Writes the token for its owner only, and removes those of coordinators that were killed; returns
+ * how to remove it.
+ */
 export function writeLoopbackToken(
   host: string,
   port: number,
@@ -80,7 +90,10 @@ export function workerToken(
 /** Throws USAGE where the file that this flag named cannot be used. */
 export function readToken(file: string, flag = '--token-file'): string {
   return checkedToken(
-    readSecretFile(file, flag, { name: 'MAX_TOKEN_FILE_BYTES', bytes: MAX_TOKEN_FILE_BYTES }).trim(),
+    readSecretFile(file, flag, {
+      name: 'MAX_TOKEN_FILE_BYTES',
+      bytes: MAX_TOKEN_FILE_BYTES,
+    }).trim(),
     file,
   );
 }

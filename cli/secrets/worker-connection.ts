@@ -15,7 +15,10 @@ export interface WorkerConnection {
   readonly coordinator: URL;
   readonly token: () => string;
   readonly anchor: Anchor;
-  /** What a process that continues this one must have in its environment, so that the join string is read once. */
+  /**
+   * What a process that continues this one must have in its environment, so that the join string is
+   * read once.
+   */
   readonly handedOn: Readonly<Record<string, string>>;
 }
 
@@ -24,7 +27,10 @@ const HANDED_ON = 'MNIST_DIST_INTERNAL_JOIN';
 /** What a join string says, too. */
 const saidByJoin: readonly OptionKey[] = ['coordinator', 'tokenFile', 'sslCaCertfile'];
 
-/** From the join string, or from the options one by one. Throws USAGE, for a connection in the clear beyond this machine as well. */
+/**
+ * From the join string, or from the options one by one. Throws USAGE, for a connection in the clear
+ * beyond this machine as well.
+ */
 export async function workerConnection(
   options: WorkerOptions,
   explicit: ReadonlySet<OptionKey>,
@@ -40,7 +46,9 @@ export async function workerConnection(
       fix: 'give the coordinator a certificate (`mnist-dist certs`, --ssl-certfile); on a network you trust add --insecure: its readers see weights and dataset',
     });
   const token =
-    join === undefined ? workerToken(options.tokenFile, coordinator, environment) : () => join.token;
+    join === undefined
+      ? workerToken(options.tokenFile, coordinator, environment)
+      : () => join.token;
   const handedOn = join === undefined ? {} : { [HANDED_ON]: joinText(join) };
   return { coordinator, token, anchor: new Anchor(trustOf(join, options)), handedOn };
 }

@@ -4,7 +4,10 @@ const WIDE =
 const NARROW = /^[\u0020-\u02ff]*$/;
 const segmenter = new Intl.Segmenter();
 
-/** How many columns of a terminal a text takes: two for a wide character, none for a mark on another. */
+/**
+ * How many columns of a terminal a text takes: two for a wide character, none for a mark on
+ * another.
+ */
 export function columnsOf(text: string): number {
   if (NARROW.test(text)) return text.length;
   return charactersOf(text).reduce((sum, character) => sum + widthOf(character), 0);

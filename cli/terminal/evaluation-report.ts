@@ -35,7 +35,9 @@ export function evaluationLines(evaluation: Evaluation, width: number, style: St
     ...classLines(score, classNames),
     '',
     ...mistakeLines(misclassified, dataset, width, style),
-    ...(engine === undefined ? [] : [`engine  ${engine.kind} (${engine.library}, ${engine.device})`]),
+    ...(engine === undefined
+      ? []
+      : [`engine  ${engine.kind} (${engine.library}, ${engine.device})`]),
   ];
 }
 
@@ -58,16 +60,31 @@ export function evaluationDocument(evaluation: Evaluation): object {
   const { samples, correct, accuracy, loss, confusion } = score;
   const { classNames } = dataset;
   return {
-    ...{ model: chosen.name, step: chosen.step, dataset: dataset.name, split, samples, correct },
-    ...{ accuracy, loss, class_names: classNames, confusion },
+    model: chosen.name,
+    step: chosen.step,
+    dataset: dataset.name,
+    split,
+    samples,
+    correct,
+    accuracy,
+    loss,
+    class_names: classNames,
+    confusion,
     // As in summary.json.
-    per_class: perClass(confusion).map((each, i) => ({ class: classNames[i] ?? String(i), ...each })),
-    ...{ misclassified, engine },
+    per_class: perClass(confusion).map((each, i) => ({
+      class: classNames[i] ?? String(i),
+      ...each,
+    })),
+    misclassified,
+    engine,
   };
 }
 
 /** For spreadsheets: a row for each class, with its row of the confusion matrix. */
-export function evaluationRows({ score: { confusion }, dataset: { classNames } }: Evaluation): CsvRow[] {
+export function evaluationRows({
+  score: { confusion },
+  dataset: { classNames },
+}: Evaluation): CsvRow[] {
   const names = confusion.map((_, i) => classNames[i] ?? String(i));
   const heads = [
     'class',
@@ -78,7 +95,11 @@ export function evaluationRows({ score: { confusion }, dataset: { classNames } }
     ...names.map((name) => `taken for ${name}`),
   ];
   const rows = perClass(confusion).map(({ precision, recall, f1, support }, i) => [
-    ...[names[i] ?? '', precision, recall, f1, support],
+    names[i] ?? '',
+    precision,
+    recall,
+    f1,
+    support,
     ...(confusion[i] ?? []),
   ]);
   return [heads, ...rows];

@@ -16,9 +16,15 @@ export function explain(error: unknown, argv: readonly string[]): number {
   return errorTable.UNEXPECTED.exit;
 }
 
-/** For people on two lines; as a log line where the command line (which may be the error) or the environment asks for JSON. */
+/**
+ * For people on two lines; as a log line where the command line (which may be the error) or the
+ * environment asks for JSON.
+ */
 function report(error: ClusterError, argv: readonly string[]): void {
-  const fields = { code: error.code, ...(error.fix === undefined ? {} : { fix: typable(error.fix) }) };
+  const fields = {
+    code: error.code,
+    ...(error.fix === undefined ? {} : { fix: typable(error.fix) }),
+  };
   say(argv, 'error', fields, error.message);
   if (error.fix !== undefined && !asksForJson(argv)) stderr.write(`  ${error.fix}`);
 }

@@ -10,8 +10,8 @@ import type { EvaluationInfo, StepInfo } from './progress-state.ts';
 import { Tally } from './progress-state.ts';
 
 /**
- * How a run is followed. `step` costs about a microsecond: it stores numbers, a timer draws. Warnings need no method
- * here: the text log writes to the same output, above the live line.
+ * How a run is followed. `step` costs about a microsecond: it stores numbers, a timer draws.
+ * Warnings need no method here: the text log writes to the same output, above the live line.
  */
 export interface Progress {
   step(info: StepInfo): void;
@@ -29,7 +29,10 @@ export interface Progress {
   close(): void;
 }
 
-/** Calls `task` every so many milliseconds until the returned function is called; must not keep the process alive. */
+/**
+ * Calls `task` every so many milliseconds until the returned function is called; must not keep the
+ * process alive.
+ */
 export type Ticker = (task: () => void, milliseconds: number) => () => void;
 
 export interface ProgressOptions {
@@ -67,8 +70,8 @@ export function createProgress(options: ProgressOptions): Progress {
 }
 
 /**
- * The log and the progress of a process that shows a run, on one stream: a live line on a terminal (unless the lines
- * are for machines), with log lines above it; else log lines only.
+ * The log and the progress of a process that shows a run, on one stream: a live line on a terminal
+ * (unless the lines are for machines), with log lines above it; else log lines only.
  */
 export function openTerminal(options: TerminalOptions): { log: Log; progress: Progress } {
   const { log, ...whole } = openScreen(options);
@@ -88,17 +91,31 @@ export function openScreen(options: TerminalOptions): ProgressOptions {
   } = options;
   const live = output.isLive && logFormat === 'text';
   const log = createLogger({ level: logLevel, format: logFormat, destination: output, fields });
-  return { output, log, live, logFormat, isQuiet, clock, ...(ticker === undefined ? {} : { ticker }) };
+  return {
+    output,
+    log,
+    live,
+    logFormat,
+    isQuiet,
+    clock,
+    ...(ticker === undefined ? {} : { ticker }),
+  };
 }
 
 /** One live line, redrawn at most ten times a second, and a permanent line for each epoch. */
-function liveProgress({ output, clock, isQuiet, ticker = intervalTicker }: ProgressOptions): Progress {
+function liveProgress({
+  output,
+  clock,
+  isQuiet,
+  ticker = intervalTicker,
+}: ProgressOptions): Progress {
   const tally = new Tally(clock);
   const opened = clock();
   const draw = () => {
     const state = tally.state();
     const { standing } = tally;
-    if (state !== undefined) output.draw(progressLine(state, output.liveWidth, output.style.unicode));
+    if (state !== undefined)
+      output.draw(progressLine(state, output.liveWidth, output.style.unicode));
     else if (standing?.isWaiting === true)
       output.draw(waitLine(standing, (clock() - opened) / 1000, output.liveWidth));
   };
@@ -140,7 +157,10 @@ function logProgress(options: ProgressOptions): Progress {
     page: (url) => tally.showPage(url),
     evaluation: (info) => {
       const state = tally.evaluated(info);
-      log.info({ event: 'evaluation', step: info.step, ...state }, plainText(epochLine(state, Infinity)));
+      log.info(
+        { event: 'evaluation', step: info.step, ...state },
+        plainText(epochLine(state, Infinity)),
+      );
     },
     summary: (summary) => {
       stop();

@@ -8,7 +8,10 @@ export type LogFormat = 'text' | 'json';
 
 export type LogFields = Readonly<Record<string, unknown>>;
 
-/** What the rest of the code logs to. The message is a whole sentence for people; fields are for machines. */
+/**
+ * What the rest of the code logs to. The message is a whole sentence for people; fields are for
+ * machines.
+ */
 export interface Log {
   debug(fields: LogFields, message: string): void;
   info(fields: LogFields, message: string): void;
@@ -26,9 +29,9 @@ export interface LoggerOptions {
 }
 
 /**
- * A logger. `json`: pino's lines with the level as a word and the time in ISO 8601. `text`: short lines for people,
- * `12:03:04 worker w0 joined (tensorflow, cpu)`, with the fields at level debug only. Messages and fields may hold
- * what a peer said.
+ * A logger. `json`: pino's lines with the level as a word and the time in ISO 8601. `text`: short
+ * lines for people, `12:03:04 worker w0 joined (tensorflow, cpu)`, with the fields at level debug
+ * only. Messages and fields may hold what a peer said.
  */
 export function createLogger(options: LoggerOptions): Log {
   const { level, format, fields = {}, clock = () => new Date() } = options;
@@ -61,7 +64,9 @@ function textLogger({ level, fields, clock, destination }: TextOptions): Log {
   const least = logLevels.indexOf(level);
   const at = (severity: LogLevel) => (own: LogFields, message: string) => {
     if (logLevels.indexOf(severity) < least) return;
-    destination.write(textLine(clock(), severity, message, level === 'debug' ? { ...fields, ...own } : {}));
+    destination.write(
+      textLine(clock(), severity, message, level === 'debug' ? { ...fields, ...own } : {}),
+    );
   };
   return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') };
 }

@@ -18,7 +18,10 @@ const dots = [
   [0x40, 0x80],
 ] as const;
 
-/** The most confident mistakes as pictures of dots, side by side, each over what it is and what it was taken for. */
+/**
+ * The most confident mistakes as pictures of dots, side by side, each over what it is and what it
+ * was taken for.
+ */
 export function mistakeLines(
   wrong: readonly Misclassified[],
   dataset: Pick<Dataset, 'test' | 'rows' | 'columns' | 'classNames'>,
@@ -55,7 +58,8 @@ function picture(
   index: number,
 ): string[] {
   const image = test.images.subarray(index * rows * columns, (index + 1) * rows * columns);
-  const isInk = (y: number, x: number) => y < rows && x < columns && (image[y * columns + x] ?? 0) >= INK;
+  const isInk = (y: number, x: number) =>
+    y < rows && x < columns && (image[y * columns + x] ?? 0) >= INK;
   return Array.from({ length: Math.ceil(rows / 4) }, (_, y) =>
     Array.from({ length: Math.ceil(columns / 2) }, (_each, x) => {
       let pattern = 0x2800;

@@ -9,9 +9,10 @@ import { isLive, styleOf, type Style, type TerminalStream } from './style.ts';
 const DEFAULT_COLUMNS = 80;
 
 /**
- * The only way out of the program to a terminal, a pipe or a file: every command writes through it. What comes from a
- * peer, a file or a dataset cannot drive a terminal, since all text is escaped here; colours and cursor movements are
- * added here, too. On a terminal one live line may stand below the lines that stay.
+ * The only way out of the program to a terminal, a pipe or a file: every command writes through it.
+ * What comes from a peer, a file or a dataset cannot drive a terminal, since all text is escaped
+ * here; colours and cursor movements are added here, too. On a terminal one live line may stand
+ * below the lines that stay.
  */
 export class Output {
   readonly #stream: TerminalStream;

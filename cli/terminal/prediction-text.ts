@@ -21,7 +21,10 @@ const SHOWN_CLASSES = 10;
 const BAR_COLUMNS = 24;
 const GAP = '   ';
 
-/** What the model sees, and beside it how likely each class is; the picture goes where both are wider than `width`. */
+/**
+ * What the model sees, and beside it how likely each class is; the picture goes where both are
+ * wider than `width`.
+ */
 export function predictionLines(
   { file, picture, predicted, probabilities }: Prediction,
   classNames: readonly string[],

@@ -41,14 +41,20 @@ export interface Part {
 }
 
 /**
- * The live line, never wider than `width` columns: the bar shrinks first, then parts go, least important first.
+ * The live line, never wider than `width` columns: the bar shrinks first, then parts go, least
+ * important first.
  */
 export function progressLine(state: ProgressState, width: number, isUnicode = false): Line {
   return fitted(partsOf(state), state.step / Math.max(1, state.totalSteps), width, isUnicode);
 }
 
 /** The parts side by side, with the bar where `ratio` of the work is done. */
-export function fitted(all: readonly Part[], ratio: number, width: number, isUnicode: boolean): Line {
+export function fitted(
+  all: readonly Part[],
+  ratio: number,
+  width: number,
+  isUnicode: boolean,
+): Line {
   let parts = all;
   const columns = (each: readonly Part[]) =>
     each.reduce(
@@ -60,7 +66,9 @@ export function fitted(all: readonly Part[], ratio: number, width: number, isUni
     parts = parts.filter(({ dropped }) => dropped !== worst);
   }
   const barColumns = Math.min(MAX_BAR_COLUMNS, MIN_BAR_COLUMNS + width - columns(parts));
-  const shown = parts.map((part) => (part.isBar === true ? bar(ratio, barColumns, isUnicode) : part.text));
+  const shown = parts.map((part) =>
+    part.isBar === true ? bar(ratio, barColumns, isUnicode) : part.text,
+  );
   const [only] = shown;
   if (shown.length === 1 && typeof only === 'string') return only.slice(0, Math.max(0, width));
   return joined(shown, '  ');
@@ -98,7 +106,11 @@ function standingParts(state: ProgressState): Part[] {
   ];
 }
 
-function known(value: number | undefined, show: (value: number) => string, dropped: number): Part[] {
+function known(
+  value: number | undefined,
+  show: (value: number) => string,
+  dropped: number,
+): Part[] {
   return value === undefined || Number.isNaN(value) ? [] : [{ text: show(value), dropped }];
 }
 
@@ -116,8 +128,9 @@ export function waitLine(standing: Standing, seconds: number, width: number): Li
 }
 
 /**
- * A permanent line: `epoch 1/5  loss 0.2981  accuracy 91.40 %  validation loss 0.1502  accuracy 95.60 %  4.2 s`; where
- * that is wider than `width`, `epoch 1/5  loss 0.2981, 91.40 %  validation 0.1502, 95.60 %  4.2 s`.
+ * A permanent line: `epoch 1/5  loss 0.2981  accuracy 91.40 %  validation loss 0.1502  accuracy
+ * 95.60 %  4.2 s`; where that is wider than `width`, `epoch 1/5  loss 0.2981, 91.40 %  validation
+ * 0.1502, 95.60 %  4.2 s`.
  */
 export function epochLine(state: EpochState, width: number): Line {
   const { epoch, epochs, train, validation, seconds } = state;
@@ -125,7 +138,9 @@ export function epochLine(state: EpochState, width: number): Line {
   const accuracy = paint(percent(validation.accuracy), 'green');
   const whole = [
     head,
-    ...(train === undefined ? [] : [`loss ${lossText(train.loss)}`, `accuracy ${percent(train.accuracy)}`]),
+    ...(train === undefined
+      ? []
+      : [`loss ${lossText(train.loss)}`, `accuracy ${percent(train.accuracy)}`]),
     `validation loss ${lossText(validation.loss)}`,
     ['accuracy ', accuracy],
     `${seconds.toFixed(1)} s`,
@@ -161,7 +176,11 @@ export function grouped(value: number): string {
 /** 83 -> "1:23"; 3723 -> "1:02:03". */
 export function clockText(seconds: number): string {
   const whole = Math.max(0, Math.round(seconds));
-  const [hours, minutes, rest] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
+  const [hours, minutes, rest] = [
+    Math.floor(whole / 3600),
+    Math.floor(whole / 60) % 60,
+    whole % 60,
+  ];
   const tail = `${hours === 0 ? minutes : String(minutes).padStart(2, '0')}:${String(rest).padStart(2, '0')}`;
   return hours === 0 ? tail : `${hours}:${tail}`;
 }

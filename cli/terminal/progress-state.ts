@@ -27,8 +27,9 @@ export interface EvaluationInfo {
 const RATE_MEMORY_SECONDS = 2;
 
 /**
- * Adds up what a run reports. `add` is called for every step and only stores numbers; everything that costs time
- * (rates, texts) happens in `state`, which is called when something is shown. The clock is in milliseconds.
+ * Adds up what a run reports. `add` is called for every step and only stores numbers; everything
+ * that costs time (rates, texts) happens in `state`, which is called when something is shown. The
+ * clock is in milliseconds.
  */
 export class Tally {
   readonly #clock: () => number;
@@ -55,7 +56,8 @@ export class Tally {
 
   add(info: StepInfo): void {
     if (info.epoch !== this.#epoch) this.#startEpoch(info.epoch);
-    // Rates begin with the first step, not with the wait for workers (or with the steps before a resume).
+    // Rates begin with the first step, not with the wait for workers (or with the steps before a
+    // resume).
     this.#mark ??= { time: this.#clock(), samples: info.samples };
     if (this.#last === undefined) this.#pace.turn(info.step, this.#clock());
     this.#last = info;
@@ -91,7 +93,9 @@ export class Tally {
       epoch: info.epoch,
       epochs: this.#last?.epochs ?? info.epoch,
       train:
-        this.#samples === 0 ? undefined : { loss: this.#loss(), accuracy: this.#correct / this.#samples },
+        this.#samples === 0
+          ? undefined
+          : { loss: this.#loss(), accuracy: this.#correct / this.#samples },
       validation: { loss: info.loss, accuracy: info.correct / Math.max(1, info.samples) },
       seconds: (this.#clock() - this.#epochStart) / 1000,
     };
@@ -106,7 +110,10 @@ export class Tally {
     this.#takeRate(now);
     this.#pace.turn(last.step, now, standing?.isWaiting);
     return {
-      ...{ epoch: last.epoch, epochs: last.epochs, step: last.step, totalSteps: last.totalSteps },
+      epoch: last.epoch,
+      epochs: last.epochs,
+      step: last.step,
+      totalSteps: last.totalSteps,
       loss: this.#loss(),
       accuracy: this.#correct / this.#samples,
       imagesPerSecond: this.#imagesPerSecond,
@@ -130,7 +137,8 @@ export class Tally {
     this.#epochStart = this.#clock();
   }
 
-  // An exponential mean over about two seconds: steady to read, and soon right after a worker joined or left.
+  // An exponential mean over about two seconds: steady to read, and soon right after a worker
+  // joined or left.
   #takeRate(time: number): void {
     const mark = this.#mark;
     if (mark === undefined || time <= mark.time) return;

@@ -14,8 +14,14 @@ export interface ReplayProgress {
   close(): void;
 }
 
-/** Steps `first` + 1 to `last`: a live line on a terminal, else a log line about every five seconds. */
-export function replayProgress(options: ProgressOptions, first: number, last: number): ReplayProgress {
+/**
+ * Steps `first` + 1 to `last`: a live line on a terminal, else a log line about every five seconds.
+ */
+export function replayProgress(
+  options: ProgressOptions,
+  first: number,
+  last: number,
+): ReplayProgress {
   const { output, log, live, clock, ticker = intervalTicker } = options;
   let step = first;
   let shown = first;

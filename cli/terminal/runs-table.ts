@@ -28,16 +28,24 @@ const columns: readonly Column[] = [
   },
   { head: 'time', isNumber: true, dropped: 2, text: ({ seconds }) => clockText(seconds) },
   { head: 'workers', isNumber: true, dropped: 4, text: ({ workers }) => String(workers) },
-  { head: 'engine', dropped: 3, text: ({ engine }) => shortened(engine ?? '-', MAX_DATASET_COLUMNS) },
+  {
+    head: 'engine',
+    dropped: 3,
+    text: ({ engine }) => shortened(engine ?? '-', MAX_DATASET_COLUMNS),
+  },
   { head: 'dataset', dropped: 5, text: ({ dataset }) => shortened(dataset, MAX_DATASET_COLUMNS) },
 ];
 
-/** A line for each run and one of heads; columns go, the least important first, until it is at most `width` wide. */
+/**
+ * A line for each run and one of heads; columns go, the least important first, until it is at most
+ * `width` wide.
+ */
 export function runsTable(runs: readonly RunOverview[], width: number): Line[] {
   let shown = columns.map((column) => ({ ...column, cells: runs.map((run) => column.text(run)) }));
   const widthOf = ({ head, cells }: { head: string; cells: readonly string[] }) =>
     Math.max(head.length, ...cells.map(columnsOf));
-  const total = () => shown.reduce((sum, column) => sum + widthOf(column) + GAP.length, -GAP.length);
+  const total = () =>
+    shown.reduce((sum, column) => sum + widthOf(column) + GAP.length, -GAP.length);
   while (total() > width && shown.some(({ dropped }) => dropped > 0)) {
     const worst = Math.max(...shown.map(({ dropped }) => dropped));
     shown = shown.filter(({ dropped }) => dropped !== worst);

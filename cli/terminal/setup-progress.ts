@@ -3,8 +3,8 @@ import { shortened } from './styled-line.ts';
 import type { Output } from './output.ts';
 
 /**
- * Shows how a set-up goes: on a terminal each step is a line that counts up in place and then stays, elsewhere it is
- * one plain line. A step is whatever has the same text.
+ * Shows how a set-up goes: on a terminal each step is a line that counts up in place and then
+ * stays, elsewhere it is one plain line. A step is whatever has the same text.
  */
 export function setupProgress(output: Output): { report: Report; end: () => void } {
   let current: string | undefined;
@@ -20,7 +20,8 @@ export function setupProgress(output: Output): { report: Report; end: () => void
     const isNew = text !== current;
     if (isNew) end();
     current = text;
-    const percent = fraction === undefined ? '' : ` ${String(Math.floor(fraction * 100)).padStart(3)} %`;
+    const percent =
+      fraction === undefined ? '' : ` ${String(Math.floor(fraction * 100)).padStart(3)} %`;
     line = `${text}${percent}`;
     if (output.isLive) output.draw(shortened(line, output.liveWidth));
     else if (isNew) output.write(text);

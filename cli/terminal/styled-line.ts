@@ -4,7 +4,10 @@ import { columnsOf, firstColumns } from './columns.ts';
 const sgr = { bold: '1', dim: '2', green: '32', yellow: '33', cyan: '36' } as const;
 export type Look = keyof typeof sgr;
 
-/** A part of a line in a look of ours. The text may be anybody's: it is escaped like all other text (output.ts). */
+/**
+ * A part of a line in a look of ours. The text may be anybody's: it is escaped like all other text
+ * (output.ts).
+ */
 export class Painted {
   readonly text: string;
   /** Parameters of SGR, the escape sequence that sets colours. */
@@ -34,7 +37,9 @@ export function plainText(line: Line): string {
 export function colouredText(line: Line): string {
   return partsOf(line)
     .map((part) =>
-      typeof part === 'string' ? printable(part) : `\u001b[${part.sgr}m${printable(part.text)}\u001b[0m`,
+      typeof part === 'string'
+        ? printable(part)
+        : `\u001b[${part.sgr}m${printable(part.text)}\u001b[0m`,
     )
     .join('');
 }

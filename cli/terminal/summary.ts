@@ -15,7 +15,9 @@ export interface Summary {
   /** The most workers that gave results at one time. */
   readonly workers: number;
   readonly steps: number;
-  /** Seconds that coordinators ran it, and how many of them too few workers were ready, if known. */
+  /**
+   * Seconds that coordinators ran it, and how many of them too few workers were ready, if known.
+   */
   readonly seconds: number;
   readonly waited: number | undefined;
   /** undefined where a run was too short to tell. */
@@ -60,23 +62,25 @@ export function summaryLines(summary: Summary, width: number): Line[] {
     ...pairs([
       ['engine', summary.engine],
       ...timeRows(summary),
-      ...(summary.hasReport ? [...files, report] : files).map(([what, file]): readonly [string, string] => [
-        what,
-        join(summary.runDirectory, file),
-      ]),
+      ...(summary.hasReport ? [...files, report] : files).map(
+        ([what, file]): readonly [string, string] => [what, join(summary.runDirectory, file)],
+      ),
       ['sha256', summary.modelSha256],
     ]),
   ];
 }
 
 /**
- * The confusion matrix as an aligned table with rows true and columns predicted, and each class's recall; where it is
- * wider than `width`, the most frequent confusions instead.
+ * The confusion matrix as an aligned table with rows true and columns predicted, and each class's
+ * recall; where it is wider than `width`, the most frequent confusions instead.
  */
 export function confusionLines(test: TestResult, width: number): Line[] {
   const names = test.confusion.map((_, i) => className(test.classNames, i));
   const cell =
-    Math.max(...test.confusion.flat().map((count) => String(count).length), ...numbers(names.length)) + 2;
+    Math.max(
+      ...test.confusion.flat().map((count) => String(count).length),
+      ...numbers(names.length),
+    ) + 2;
   // Long names head the rows only; columns then carry the class's number, which the row shows too.
   const short = names.every((name) => columnsOf(name) <= cell - 2);
   const heads = names.map((name, i) => (short ? name : String(i)));
@@ -163,14 +167,30 @@ export function shortcomingText(
   }
 }
 
-/** What it took: time without the wait for workers, that wait, and the speed, which leaves evaluations out. */
-function timeRows({ steps, seconds, waited = 0, workers, stepsPerSecond }: Summary): [string, string][] {
+/**
+ * What it took: time without the wait for workers, that wait, and the speed, which leaves
+ * evaluations out.
+ */
+function timeRows({
+  steps,
+  seconds,
+  waited = 0,
+  workers,
+  stepsPerSecond,
+}: Summary): [string, string][] {
   const who = workers === 0 ? '' : ` with ${workers} ${workers === 1 ? 'worker' : 'workers'}`;
   return [
     ['trained', `${grouped(steps)} steps in ${clockText(seconds - waited)}${who}`],
-    ...(waited < 1 ? [] : [['waited', `${clockText(waited)} for workers`] satisfies [string, string]]),
+    ...(waited < 1
+      ? []
+      : [['waited', `${clockText(waited)} for workers`] satisfies [string, string]]),
     ...(stepsPerSecond === undefined
       ? []
-      : [['speed', `${grouped(stepsPerSecond)} steps/s between evaluations`] satisfies [string, string]]),
+      : [
+          ['speed', `${grouped(stepsPerSecond)} steps/s between evaluations`] satisfies [
+            string,
+            string,
+          ],
+        ]),
   ];
 }

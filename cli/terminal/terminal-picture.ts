@@ -15,11 +15,12 @@ const [FIRST_GRAY, GRAYS] = [232, 24];
 const HALVES = [' ', '▀', '▄', '█'] as const;
 
 /**
- * A picture as lines of a terminal, one column a pixel and two rows a line: in grays where there are colours, else in
- * halves of characters, else in characters of more or less ink.
+ * A picture as lines of a terminal, one column a pixel and two rows a line: in grays where there
+ * are colours, else in halves of characters, else in characters of more or less ink.
  */
 export function pictureLines({ rows, columns, pixels }: Picture, style: Style): Line[] {
-  const inkAt = (row: number, column: number) => (row < rows ? (pixels[row * columns + column] ?? 0) : 0);
+  const inkAt = (row: number, column: number) =>
+    row < rows ? (pixels[row * columns + column] ?? 0) : 0;
   return Array.from({ length: Math.ceil(rows / 2) }, (_, line) => {
     const cells = Array.from({ length: columns }, (_, column) =>
       cell(inkAt(2 * line, column), inkAt(2 * line + 1, column), style),

@@ -11,8 +11,9 @@ const WORD = 2 ** 32;
 const words = new Uint32Array(4);
 
 /**
- * Some of a step's subtrees are computed by a second worker too, and count only when both agree. Which ones and by whom is drawn
- * with a key that no worker knows, and told to the auditor alone: whoever is audited sees nothing of it.
+ * Some of a step's subtrees are computed by a second worker too, and count only when both agree.
+ * Which ones and by whom is drawn with a key that no worker knows, and told to the auditor alone:
+ * whoever is audited sees nothing of it.
  */
 export function beginAudits(state: RunState, assignment: Assignment, now: number): Next {
   const { audit } = state.settings;
@@ -44,7 +45,12 @@ export function beginAudits(state: RunState, assignment: Assignment, now: number
 }
 
 /** One of the others, or nobody. */
-function draw({ rate, key }: Audit, step: number, node: Node, others: readonly number[]): number | undefined {
+function draw(
+  { rate, key }: Audit,
+  step: number,
+  node: Node,
+  others: readonly number[],
+): number | undefined {
   philox4x32(words, node, step, 0, 0, ...key);
   const [choice = 0, whom = 0] = words;
   return choice < rate * WORD ? others[whom % others.length] : undefined;

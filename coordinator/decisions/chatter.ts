@@ -15,5 +15,8 @@ export function spend(state: RunState, worker: WorkerState, now: number): Next {
     const what = `more than ${MAX_SMALL_MESSAGES} messages that nothing asked for, and then more than ${SMALL_MESSAGES_PER_SECOND} a second`;
     return close(state, worker.slot, 'LIMIT', `this worker sent ${what}`);
   }
-  return { state: withWorker(state, { ...worker, budget: { messages: left, at: now } }), effects: [] };
+  return {
+    state: withWorker(state, { ...worker, budget: { messages: left, at: now } }),
+    effects: [],
+  };
 }

@@ -18,8 +18,15 @@ export interface Outcome {
 export type Effect =
   | { readonly kind: 'send'; readonly slot: number; readonly message: HeaderMessage }
   /** One frame, encoded once, to all these slots. */
-  | { readonly kind: 'broadcast'; readonly slots: readonly number[]; readonly message: WeightsMessage }
-  /** Copy the body of the message at hand into the part's buffer and check it; answered by `received`. */
+  | {
+      readonly kind: 'broadcast';
+      readonly slots: readonly number[];
+      readonly message: WeightsMessage;
+    }
+  /**
+   * Copy the body of the message at hand into the part's buffer and check it; answered by
+   * `received`.
+   */
   | {
       readonly kind: 'receive';
       readonly task: Task['kind'];
@@ -38,7 +45,10 @@ export type Effect =
   | { readonly kind: 'forget'; readonly node: Node }
   /** Adam with the root's gradient; answered by `updated`. */
   | { readonly kind: 'update'; readonly step: number; readonly correct: number }
-  /** Write down the update just made; after the next weights are on their way, since nobody waits for it. */
+  /**
+   * Write down the update just made; after the next weights are on their way, since nobody waits
+   * for it.
+   */
   | { readonly kind: 'record' }
   /** Keep a copy of weights and moments; off the path of the steps. */
   | { readonly kind: 'checkpoint' }
@@ -46,7 +56,12 @@ export type Effect =
   | { readonly kind: 'evaluate'; readonly step: number }
   /** Tell whoever watches how this worker's GPUs are doing. */
   | { readonly kind: 'devices'; readonly worker: string; readonly gpus: readonly GpuReading[] }
-  | { readonly kind: 'close'; readonly slot: number; readonly code: ErrorCode; readonly message: string }
+  | {
+      readonly kind: 'close';
+      readonly slot: number;
+      readonly code: ErrorCode;
+      readonly message: string;
+    }
   | {
       readonly kind: 'log';
       readonly level: 'info' | 'warn';

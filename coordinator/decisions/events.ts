@@ -9,7 +9,10 @@ export interface Verdict {
   /** What the worker says it took to compute. */
   readonly microseconds: number;
   readonly intact: boolean;
-  /** Of a body that is not intact: its sender has reused its place in shared memory, which is no damage. */
+  /**
+   * Of a body that is not intact: its sender has reused its place in shared memory, which is no
+   * damage.
+   */
   readonly stale: boolean;
   readonly finite: boolean;
   /** XXH64 of the body, and its SHA-256 where that was asked for. */

@@ -15,7 +15,8 @@ import {
 } from './task.ts';
 
 /**
- * A lease is a part given to a worker until a deadline. These functions are the whole policy; they only compute.
+ * A lease is a part given to a worker until a deadline. These functions are the whole policy; they
+ * only compute.
  */
 
 /** Opens a task, leased as assigned, and sends the weights to everyone who has a part in it. */
@@ -54,7 +55,14 @@ function openTask(
       // Parts of one worker are computed one after the other.
       work += workOf(kind, part, state.settings.configuration.virtualShards);
       const leases = [grant(slot, leaseMilliseconds(state.times, kind, work, 0), now)];
-      parts.set(part, { leases, accepted: undefined, missed: 0, nonFinite: 0, quorum: 1, answers: [] });
+      parts.set(part, {
+        leases,
+        accepted: undefined,
+        missed: 0,
+        nonFinite: 0,
+        quorum: 1,
+        answers: [],
+      });
     }
   }
   const nothing = { sums: new Set<number>(), correct: 0, undecidedSince: undefined };
@@ -66,8 +74,9 @@ export function grant(slot: number, milliseconds: number, now: number): Lease {
 }
 
 /**
- * clamp(4 x median time per shard x shards, 200 ms, 60 s), for a step at least twice that median; 30 s until three results are
- * known. Doubled for each deadline that the part has missed, so that a slow machine gets there in the end.
+ * clamp(4 x median time per shard x shards, 200 ms, 60 s), for a step at least twice that median;
+ * 30 s until three results are known. Doubled for each deadline that the part has missed, so that a
+ * slow machine gets there in the end.
  */
 export function leaseMilliseconds(
   times: ShardTimes,
@@ -75,13 +84,17 @@ export function leaseMilliseconds(
   work: number,
   missed: number,
 ): number {
-  return Math.min(usualMilliseconds(times, kind, work) * 2 ** missed, limits.MAX_REPEATED_LEASE_MILLISECONDS);
+  return Math.min(
+    usualMilliseconds(times, kind, work) * 2 ** missed,
+    limits.MAX_REPEATED_LEASE_MILLISECONDS,
+  );
 }
 
 function usualMilliseconds(times: ShardTimes, kind: Task['kind'], work: number): number {
   if (times[kind].length < 3) return limits.FIRST_LEASE_MILLISECONDS;
   const expected = median(times[kind]) * work;
-  // The time of an evaluation's chunk counts from the beginning of all of them, which is far too much for the last ones.
+  // The time of an evaluation's chunk counts from the beginning of all of them, which is far too
+  // much for the last ones.
   const most = Math.max(limits.MAX_LEASE_MILLISECONDS, kind === 'step' ? 2 * expected : 0);
   return Math.min(Math.max(4 * expected, limits.MIN_LEASE_MILLISECONDS), most);
 }
@@ -93,10 +106,15 @@ export function workOf(kind: Task['kind'], part: number, virtualShards: number):
 
 /** The lease that the worker in this slot was given on a part, if any. */
 export function leaseOf(task: Task, part: number, slot: number): Lease | undefined {
-  return task.parts.get(part)?.leases.findLast((lease) => lease.slot === slot && lease.state !== 'gone');
+  return task.parts
+    .get(part)
+    ?.leases.findLast((lease) => lease.slot === slot && lease.state !== 'gone');
 }
 
-/** The worker in this slot is gone: its leases, also on parts that are accepted, and what it said and nobody confirmed. */
+/**
+ * The worker in this slot is gone: its leases, also on parts that are accepted, and what it said
+ * and nobody confirmed.
+ */
 export function withoutWorker(task: Task, slot: number): Task {
   const parts = new Map(task.parts);
   for (const [number, part] of task.parts) {
@@ -104,7 +122,11 @@ export function withoutWorker(task: Task, slot: number): Task {
     const leases = part.leases.map((lease): Lease =>
       lease.slot === slot ? { ...lease, state: 'gone' } : lease,
     );
-    parts.set(number, { ...part, leases, answers: part.answers.filter((answer) => answer.slot !== slot) });
+    parts.set(number, {
+      ...part,
+      leases,
+      answers: part.answers.filter((answer) => answer.slot !== slot),
+    });
   }
   return { ...task, parts };
 }
@@ -114,7 +136,10 @@ export function isMissed({ state, deadline }: Lease, now: number): boolean {
   return state === 'open' && deadline <= now;
 }
 
-/** The leases whose deadlines pass now are late, on parts that are not accepted yet. The same task where there is none. */
+/**
+ * The leases whose deadlines pass now are late, on parts that are not accepted yet. The same task
+ * where there is none.
+ */
 export function missLeases(task: Task, now: number): Task {
   let changed = false;
   const parts = new Map(task.parts);
@@ -132,7 +157,10 @@ export function missLeases(task: Task, now: number): Task {
 /** Open parts that nobody is computing. */
 export function unleased(task: Task): number[] {
   return [...task.parts]
-    .filter(([, part]) => part.accepted === undefined && part.leases.every(({ state }) => state !== 'open'))
+    .filter(
+      ([, part]) =>
+        part.accepted === undefined && part.leases.every(({ state }) => state !== 'open'),
+    )
     .map(([number]) => number);
 }
 
@@ -148,8 +176,15 @@ export function isBusy(task: Task | undefined, slot: number): boolean {
 }
 
 /** The times with one more measurement. */
-export function remember(times: ShardTimes, kind: Task['kind'], millisecondsPerShard: number): ShardTimes {
-  return { ...times, [kind]: [...times[kind].slice(1 - limits.REMEMBERED_TIMES), millisecondsPerShard] };
+export function remember(
+  times: ShardTimes,
+  kind: Task['kind'],
+  millisecondsPerShard: number,
+): ShardTimes {
+  return {
+    ...times,
+    [kind]: [...times[kind].slice(1 - limits.REMEMBERED_TIMES), millisecondsPerShard],
+  };
 }
 
 function median(values: readonly number[]): number {
@@ -158,8 +193,9 @@ function median(values: readonly number[]): number {
 }
 
 /**
- * Leases again what nobody computes in time, to workers that are not late: whoever was not asked before and has least to do
- * comes first. Who still computes it is not asked for it once more; nobody else there: the part waits for that answer.
+ * Leases again what nobody computes in time, to workers that are not late: whoever was not asked
+ * before and has least to do comes first. Who still computes it is not asked for it once more;
+ * nobody else there: the part waits for that answer.
  */
 export function leaseAgain(state: RunState, now: number): Next {
   const { task } = state;
@@ -197,7 +233,8 @@ export function leaseMore(state: RunState, task: Task, assignment: Assignment, n
     }
     const worker = workers.get(slot);
     if (worker !== undefined) {
-      if (worker.weightsOf !== taskKey(task)) effects.push(weightsTo(state, task, new Map([[slot, []]])));
+      if (worker.weightsOf !== taskKey(task))
+        effects.push(weightsTo(state, task, new Map([[slot, []]])));
       workers.set(slot, asked(worker, task, assigned));
     }
     effects.push(...leasesTo(state, task, slot, assigned));
@@ -214,7 +251,10 @@ function workInHand(task: Task, slot: number, virtualShards: number): number {
   return work;
 }
 
-/** Who is asked for what is missing, whoever was not asked before first; of what nobody can confirm, one answer is enough. */
+/**
+ * Who is asked for what is missing, whoever was not asked before first; of what nobody can confirm,
+ * one answer is enough.
+ */
 function spread(
   state: RunState,
   task: Task,
@@ -251,7 +291,10 @@ function spread(
   return { open: { ...task, parts }, assignment };
 }
 
-/** The frame that carries the task's weights and says who computes what; the assignment may be empty. */
+/**
+ * The frame that carries the task's weights and says who computes what; the assignment may be
+ * empty.
+ */
 function weightsTo(state: RunState, task: Task, assignment: Assignment): Effect {
   const fence = { run: state.settings.run, term: state.settings.term, step: task.step };
   const slots = [...assignment.keys()];
@@ -260,10 +303,18 @@ function weightsTo(state: RunState, task: Task, assignment: Assignment): Effect 
     return {
       kind: 'broadcast',
       slots,
-      message: { kind: 'step', ...fence, assignment: given.map(([slot, parts]) => [slot, ...parts]) },
+      message: {
+        kind: 'step',
+        ...fence,
+        assignment: given.map(([slot, parts]) => [slot, ...parts]),
+      },
     };
   }
-  const ranges = given.map(([slot, parts]): [number, number, number] => [slot, parts[0] ?? 0, parts.length]);
+  const ranges = given.map(([slot, parts]): [number, number, number] => [
+    slot,
+    parts[0] ?? 0,
+    parts.length,
+  ]);
   return { kind: 'broadcast', slots, message: { kind: 'evaluate', ...fence, assignment: ranges } };
 }
 

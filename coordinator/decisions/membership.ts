@@ -50,22 +50,27 @@ function connect(
   { slot, session, now }: { slot: number; session: string; now: number },
 ): Next {
   const worker: WorkerState = {
-    ...{ slot, session, name: `slot ${slot}`, phase: 'connected', engine: undefined, fingerprint: undefined },
-    ...{ silentAt: now + limits.HELLO_LIMIT_MILLISECONDS, weightsOf: undefined, late: false },
+    slot,
+    session,
+    name: `slot ${slot}`,
+    phase: 'connected',
+    engine: undefined,
+    fingerprint: undefined,
+    silentAt: now + limits.HELLO_LIMIT_MILLISECONDS,
+    weightsOf: undefined,
+    late: false,
     isStrange: false,
     connectedAt: now,
     budget: fullBudget(now),
     unanswered: 0,
     devicesAt: now,
     hasAnnounced: false,
-    ...{
-      pace: undefined,
-      failures: 0,
-      asideUntil: undefined,
-      hasDelivered: false,
-      hasDiffered: false,
-      confirmed: undefined,
-    },
+    pace: undefined,
+    failures: 0,
+    asideUntil: undefined,
+    hasDelivered: false,
+    hasDiffered: false,
+    confirmed: undefined,
   };
   return { state: withWorker(state, worker), effects: [] };
 }
@@ -83,14 +88,19 @@ function hear(state: RunState, worker: WorkerState, event: MessageEvent): Next {
   return payer === undefined || paid.effects.length > 0 ? paid : listen(paid.state, payer, event);
 }
 
-function listen(state: RunState, worker: WorkerState, { message, checksum, now }: MessageEvent): Next {
+function listen(
+  state: RunState,
+  worker: WorkerState,
+  { message, checksum, now }: MessageEvent,
+): Next {
   switch (message.kind) {
     case 'hello':
       return worker.phase === 'connected'
         ? greet(state, worker, message, now)
         : breach(state, worker, message.kind);
     case 'preparing': {
-      if (worker.phase !== 'preparing' || worker.hasAnnounced) return breach(state, worker, message.kind);
+      if (worker.phase !== 'preparing' || worker.hasAnnounced)
+        return breach(state, worker, message.kind);
       const silentAt = now + message.limitMilliseconds;
       return {
         state: withWorker(state, { ...worker, silentAt, hasAnnounced: true }),
@@ -118,7 +128,9 @@ function listen(state: RunState, worker: WorkerState, { message, checksum, now }
       // Whatever it is worth: a worker that was late has answered.
       const punctual = { ...worker, late: false };
       const next = takeResult(withWorker(state, punctual), punctual, message, checksum);
-      return worker.late ? { ...next, effects: [...back(punctual, 'has answered'), ...next.effects] } : next;
+      return worker.late
+        ? { ...next, effects: [...back(punctual, 'has answered'), ...next.effects] }
+        : next;
     }
     case 'devices':
       return worker.phase === 'connected'
@@ -151,14 +163,18 @@ function greet(
   }
   const others = [...state.workers.values()].filter(({ slot }) => slot !== worker.slot);
   const before = others.find(({ session }) => session === hello.session);
-  const present = others.filter(({ phase, slot }) => phase !== 'connected' && slot !== before?.slot).length;
+  const present = others.filter(
+    ({ phase, slot }) => phase !== 'connected' && slot !== before?.slot,
+  ).length;
   if (present >= state.settings.maxWorkers) {
     const idler = longestPreparing(others, now);
     const full = `the run has all ${state.settings.maxWorkers} workers it takes (--max-workers)`;
     if (idler === undefined) return close(state, worker.slot, 'FULL', full);
     const seconds = Math.round((now - idler.connectedAt) / 1000);
     const why = `${full}, and a new one takes the place of this one, which is not ready after ${seconds} s`;
-    return andThen(dismiss(state, idler.slot, 'FULL', why, now), (s) => greet(s, worker, hello, now));
+    return andThen(dismiss(state, idler.slot, 'FULL', why, now), (s) =>
+      greet(s, worker, hello, now),
+    );
   }
   const { run, term } = state.settings;
   const silentAt = now + limits.IDLE_LIMIT_MILLISECONDS;
@@ -183,8 +199,8 @@ function greet(
 }
 
 /**
- * Who has prepared longest, and for longer than a place is kept for it. It loses nothing but its place: it prepares to its end and
- * dials again.
+ * Who has prepared longest, and for longer than a place is kept for it. It loses nothing but its
+ * place: it prepares to its end and dials again.
  */
 function longestPreparing(workers: readonly WorkerState[], now: number): WorkerState | undefined {
   return workers
@@ -200,12 +216,14 @@ function becomeReady(state: RunState, worker: WorkerState, now: number): Next {
     device: worker.engine?.device,
     fingerprint: worker.fingerprint,
   };
-  const what = worker.engine === undefined ? '' : ` (${worker.engine.library}, ${worker.engine.device})`;
+  const what =
+    worker.engine === undefined ? '' : ` (${worker.engine.library}, ${worker.engine.device})`;
   const ready: Next = {
     state: withWorker(state, worker),
     effects: [log('ready', `${worker.name} is ready${what}`, fields)],
   };
-  const judged = state.fingerprint === undefined ? ready : andThen(ready, (s) => judgeFingerprint(s, worker));
+  const judged =
+    state.fingerprint === undefined ? ready : andThen(ready, (s) => judgeFingerprint(s, worker));
   return andThen(judged, (s) => stillWaiting(s, now));
 }
 
@@ -218,7 +236,12 @@ function stillWaiting(state: RunState, now: number): Next {
 }
 
 /** Whoever watches is told once a second at most: it costs time that the steps need. */
-function passOn(state: RunState, worker: WorkerState, gpus: readonly GpuReading[], now: number): Next {
+function passOn(
+  state: RunState,
+  worker: WorkerState,
+  gpus: readonly GpuReading[],
+  now: number,
+): Next {
   if (now < worker.devicesAt) return { state, effects: [] };
   const devicesAt = now + limits.MIN_DEVICES_INTERVAL_MILLISECONDS;
   return {
@@ -242,14 +265,18 @@ function leave(state: RunState, slot: number, reason: string, now: number): Next
   const left = computingCount(rest);
   const { minWorkers } = rest.settings;
   if (rest.phase !== 'running' || left >= minWorkers) return { state: rest, effects };
-  const who = left === 0 ? 'no worker is left' : `${left} of at least ${minWorkers} workers are left`;
+  const who =
+    left === 0 ? 'no worker is left' : `${left} of at least ${minWorkers} workers are left`;
   const waiting = log(
     'waiting',
     `${who}; waiting for more (--min-workers, --rdzv-timeout)`,
     { step: rest.step },
     'warn',
   );
-  return { state: { ...rest, phase: 'gathering', waitingSince: now }, effects: [...effects, waiting] };
+  return {
+    state: { ...rest, phase: 'gathering', waitingSince: now },
+    effects: [...effects, waiting],
+  };
 }
 
 /** The worker's connection is closed, and it has left at once. */
@@ -263,7 +290,10 @@ function dismissHolders(state: RunState, now: number): Next {
   if (holders.length === 0) return { state, effects: [] };
   const seconds = Math.round(state.claimMilliseconds / 1000);
   const why = `the first step is not done after ${seconds} s, and a worker that computes other bytes waits for it`;
-  const claimMilliseconds = Math.min(2 * state.claimMilliseconds, limits.MAX_REPEATED_LEASE_MILLISECONDS);
+  const claimMilliseconds = Math.min(
+    2 * state.claimMilliseconds,
+    limits.MAX_REPEATED_LEASE_MILLISECONDS,
+  );
   return holders.reduce<Next>(
     (next, { slot }) => andThen(next, (s) => dismiss(s, slot, 'TIMEOUT', why, now)),
     { state: { ...state, claimMilliseconds }, effects: [] },
@@ -289,9 +319,18 @@ function expire(state: RunState, now: number): Next {
   for (const worker of state.workers.values()) {
     if (worker.asideUntil !== undefined && worker.asideUntil <= now)
       next = andThen(next, (s) => comeBack(s, worker.slot));
-    if (worker.silentAt <= now && !missed.has(worker.slot) && !isBusy(next.state.task, worker.slot)) {
+    if (
+      worker.silentAt <= now &&
+      !missed.has(worker.slot) &&
+      !isBusy(next.state.task, worker.slot)
+    ) {
       next = andThen(next, (s) =>
-        close(s, worker.slot, 'TIMEOUT', `this worker was silent for too long while ${worker.phase}`),
+        close(
+          s,
+          worker.slot,
+          'TIMEOUT',
+          `this worker was silent for too long while ${worker.phase}`,
+        ),
       );
     }
   }
@@ -313,7 +352,9 @@ function markLate(state: RunState, slot: number, now: number): Next {
   const worker = state.workers.get(slot);
   if (worker === undefined || worker.late) return { state, effects: [] };
   const late = { ...worker, late: true, silentAt: now + limits.IDLE_LIMIT_MILLISECONDS };
-  return blame(withWorker(state, late), slot, 'is late; its work is offered to others', now, { late: true });
+  return blame(withWorker(state, late), slot, 'is late; its work is offered to others', now, {
+    late: true,
+  });
 }
 
 /** Its time aside is over. */

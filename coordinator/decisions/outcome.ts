@@ -4,7 +4,11 @@ import type { RunState } from './state.ts';
 import type { Task } from './task.ts';
 
 /** How a run can end, in the words its user reads. */
-export const finished: Outcome = { state: 'finished', code: undefined, message: 'all steps are done' };
+export const finished: Outcome = {
+  state: 'finished',
+  code: undefined,
+  message: 'all steps are done',
+};
 
 /** As its user is told who asked for it, where it ended with this code. */
 export function errorOf(code: ErrorCode, { message, fix }: Outcome): ClusterError {
@@ -54,14 +58,21 @@ export function end(state: RunState, outcome: Outcome): Next {
 }
 
 /** What counts for steps that are done; nothing comes of the one that is open. */
-export function withoutTask(delivered: RunState['delivered'], task: Task | undefined): RunState['delivered'] {
+export function withoutTask(
+  delivered: RunState['delivered'],
+  task: Task | undefined,
+): RunState['delivered'] {
   const left = new Map(delivered);
   for (const { accepted } of task?.parts.values() ?? [])
-    if (accepted !== undefined) left.set(accepted.name, (left.get(accepted.name) ?? 0) - accepted.samples);
+    if (accepted !== undefined)
+      left.set(accepted.name, (left.get(accepted.name) ?? 0) - accepted.samples);
   return left;
 }
 
-/** Ends the run: at once while no worker computes or no majority can decide, else after the open step. */
+/**
+ * Ends the run: at once while no worker computes or no majority can decide, else after the open
+ * step.
+ */
 export function stop(state: RunState, code: ErrorCode): Next {
   const isWaiting = state.phase === 'gathering' || state.task?.undecidedSince !== undefined;
   if (state.task === undefined || isWaiting) return end(state, stopped(code));

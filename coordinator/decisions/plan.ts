@@ -13,12 +13,18 @@ export interface Pacer {
 
 /** What calling the engine costs besides its shards, in shards: measured between 1 and 3. */
 export const CALL_COST_SHARDS = 1;
-/** More subtrees, or another plan, must be so much faster: workers build their next batch before they are asked for it. */
+/**
+ * More subtrees, or another plan, must be so much faster: workers build their next batch before
+ * they are asked for it.
+ */
 const MIN_GAIN = 0.1;
 /** In a large cluster not every number of subtrees is tried. */
 const MAX_CANDIDATES = 16;
 
-/** The plan of the steps before, unless workers came or went or another one is clearly faster by now. */
+/**
+ * The plan of the steps before, unless workers came or went or another one is clearly faster by
+ * now.
+ */
 export function planShards(state: RunState, step: StepPlan, now: number): StandingPlan {
   const slots = computingSlots(state);
   const standing = state.plans.get(step.realShards);
@@ -35,10 +41,15 @@ export function planShards(state: RunState, step: StepPlan, now: number): Standi
 }
 
 /**
- * Spreads a step's subtrees over the workers: one for each, or more or fewer where the last one is then done clearly
- * sooner; the largest goes first, to whoever would be done with it first. Who computes what never changes the bytes.
+ * Spreads a step's subtrees over the workers: one for each, or more or fewer where the last one is
+ * then done clearly sooner; the largest goes first, to whoever would be done with it first. Who
+ * computes what never changes the bytes.
  */
-export function assignStep(workers: readonly Pacer[], virtualShards: number, realShards: number): Assignment {
+export function assignStep(
+  workers: readonly Pacer[],
+  virtualShards: number,
+  realShards: number,
+): Assignment {
   const whole = cover(virtualShards, realShards);
   let best = place(split(whole, workers.length, virtualShards), workers, virtualShards);
   const most = Math.min(realShards, whole.length + 2 * workers.length);
@@ -65,7 +76,9 @@ export function assignEvaluation(slots: readonly number[], chunks: number): Assi
   return assignment;
 }
 
-/** Whoever was not measured lately is taken for as fast as the fastest, and so is measured again. */
+/**
+ * Whoever was not measured lately is taken for as fast as the fastest, and so is measured again.
+ */
 function pacersOf({ workers }: RunState, slots: readonly number[], now: number): Pacer[] {
   const measured = slots.map((slot) => {
     const pace = workers.get(slot)?.pace;
@@ -78,7 +91,11 @@ function pacersOf({ workers }: RunState, slots: readonly number[], now: number):
   return slots.map((slot, i) => ({ slot, milliseconds: measured[i] ?? unknown }));
 }
 
-function place(nodes: readonly Node[], workers: readonly Pacer[], virtualShards: number): Assignment {
+function place(
+  nodes: readonly Node[],
+  workers: readonly Pacer[],
+  virtualShards: number,
+): Assignment {
   const bySize = nodes.toSorted(
     (a, b) => shardCount(b, virtualShards) - shardCount(a, virtualShards) || a - b,
   );
@@ -87,7 +104,9 @@ function place(nodes: readonly Node[], workers: readonly Pacer[], virtualShards:
   for (const node of bySize) {
     const doneWith = ({ slot, milliseconds }: Pacer) =>
       (done.get(slot) ?? 0) + costOf(node, virtualShards) * milliseconds;
-    const first = workers.reduce((best, worker) => (doneWith(worker) < doneWith(best) ? worker : best));
+    const first = workers.reduce((best, worker) =>
+      doneWith(worker) < doneWith(best) ? worker : best,
+    );
     done.set(first.slot, doneWith(first));
     assignment.set(first.slot, [...(assignment.get(first.slot) ?? []), node]);
   }
@@ -100,11 +119,17 @@ function isFaster(
   workers: readonly Pacer[],
   virtualShards: number,
 ): boolean {
-  return duration(one, workers, virtualShards) <= (1 - MIN_GAIN) * duration(than, workers, virtualShards);
+  return (
+    duration(one, workers, virtualShards) <= (1 - MIN_GAIN) * duration(than, workers, virtualShards)
+  );
 }
 
 /** When the last worker would be done, in milliseconds. */
-function duration(assignment: Assignment, workers: readonly Pacer[], virtualShards: number): number {
+function duration(
+  assignment: Assignment,
+  workers: readonly Pacer[],
+  virtualShards: number,
+): number {
   return Math.max(
     ...workers.map(({ slot, milliseconds }) => {
       const nodes = assignment.get(slot) ?? [];
@@ -117,7 +142,10 @@ function costOf(node: Node, virtualShards: number): number {
   return shardCount(node, virtualShards) + CALL_COST_SHARDS;
 }
 
-/** Halves the largest subtree (the leftmost of equals) until there are so many, or only single shards. */
+/**
+ * Halves the largest subtree (the leftmost of equals) until there are so many, or only single
+ * shards.
+ */
 function split(nodes: readonly Node[], wanted: number, virtualShards: number): Node[] {
   const parts = [...nodes];
   while (parts.length < wanted) {

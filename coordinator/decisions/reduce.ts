@@ -3,9 +3,10 @@ import type { Effect } from './effects.ts';
 import type { Task } from './task.ts';
 
 /**
- * The reduction: a fixed binary tree over the batch's shards. Whenever both children of a node are there, the shell is
- * told to add them, left + right; a right child that holds padding only counts as +0. In which order the parts arrive
- * changes when a sum is made, never which sums are made: the same bytes for any number of workers.
+ * The reduction: a fixed binary tree over the batch's shards. Whenever both children of a node are
+ * there, the shell is told to add them, left + right; a right child that holds padding only counts
+ * as +0. In which order the parts arrive changes when a sum is made, never which sums are made: the
+ * same bytes for any number of workers.
  */
 export interface Reduction {
   readonly sums: ReadonlySet<Node>;

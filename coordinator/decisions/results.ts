@@ -22,8 +22,9 @@ import {
 } from './votes.ts';
 
 /**
- * A result arrives. What belongs to another run, term or step is dropped; what nobody asked this worker for ends its
- * connection; only for the rest does the shell touch the body. `claimed` is the body's checksum as the worker says it.
+ * A result arrives. What belongs to another run, term or step is dropped; what nobody asked this
+ * worker for ends its connection; only for the rest does the shell touch the body. `claimed` is the
+ * body's checksum as the worker says it.
  */
 export function takeResult(
   state: RunState,
@@ -48,7 +49,8 @@ export function takeResult(
   if (part.accepted !== undefined && isAlike(part.accepted, said)) return duplicate(state);
   const earlier = earlierOf(part, worker.session);
   const isKnown = earlier?.digest !== undefined && isAlike(earlier, said);
-  // Where two have said the same already, the part was taken back with its neighbour, and its body is what is missing.
+  // Where two have said the same already, the part was taken back with its neighbour, and its body
+  // is what is missing.
   if (part.quorum === 2 && isKnown && supportOf(part, earlier) < part.quorum) {
     // Asked once more, it stays with what it said: no second body is needed for that.
     const parts = new Map(task.parts).set(number, withAnswer(part, earlier));
@@ -59,7 +61,9 @@ export function takeResult(
   const isDigested = part.quorum === 2 || part.accepted !== undefined;
   return {
     state,
-    effects: [{ kind: 'receive', task: kind, part: number, slot, correct, microseconds, isDigested }],
+    effects: [
+      { kind: 'receive', task: kind, part: number, slot, correct, microseconds, isDigested },
+    ],
   };
 }
 
@@ -95,7 +99,10 @@ function rememberLate(state: RunState, task: Task, number: number, answer: Answe
   return { ...state, closed };
 }
 
-/** The shell has received and checked a result: the first good one of a part is taken in, exactly once. */
+/**
+ * The shell has received and checked a result: the first good one of a part is taken in, exactly
+ * once.
+ */
 export function acceptResult(state: RunState, verdict: Verdict, now: number): Next {
   const { task } = state;
   const number = verdict.part;
@@ -103,13 +110,19 @@ export function acceptResult(state: RunState, verdict: Verdict, now: number): Ne
   const worker = state.workers.get(verdict.slot);
   if (task === undefined || part === undefined || worker === undefined) return duplicate(state);
   if (verdict.stale)
-    return close(state, verdict.slot, 'TIMEOUT', 'a result of this worker was replaced before it was read');
+    return close(
+      state,
+      verdict.slot,
+      'TIMEOUT',
+      'a result of this worker was replaced before it was read',
+    );
   if (!verdict.intact) return refuse(state, verdict.slot, 'a body whose checksum does not match');
   const answer = answerOf(worker, verdict);
   const earlier = earlierOf(part, worker.session);
   if (verdict.finite && earlier !== undefined && !isAlike(earlier, answer))
     return contradictItself(state, task, number, answer);
-  if (part.accepted !== undefined) return differ(state, task, part.accepted, worker, verdict, answer);
+  if (part.accepted !== undefined)
+    return differ(state, task, part.accepted, worker, verdict, answer);
   if (!verdict.finite) return nonFinite(state, task, part, verdict, now);
   if (part.quorum === 1) return accept(state, task, part, verdict, answer, now);
 
@@ -162,11 +175,16 @@ function accept(
   if (task.kind === 'evaluation') {
     const effects: Effect[] =
       taken.openParts === 0 ? [effect, { kind: 'evaluate', step: task.step }] : [effect];
-    return { state: { ...credited.state, task: taken }, effects: [...credited.effects, ...effects] };
+    return {
+      state: { ...credited.state, task: taken },
+      effects: [...credited.effects, ...effects],
+    };
   }
   const { virtualShards, realShards } = planStep(state.settings.configuration, task.step);
   const { sums, effects, complete } = takeSum(task, verdict.part, virtualShards, realShards);
-  const update: Effect[] = complete ? [{ kind: 'update', step: task.step, correct: taken.correct }] : [];
+  const update: Effect[] = complete
+    ? [{ kind: 'update', step: task.step, correct: taken.correct }]
+    : [];
   return {
     state: { ...credited.state, task: { ...taken, sums } },
     effects: [...credited.effects, effect, ...effects, ...update],
@@ -194,11 +212,16 @@ function credit(state: RunState, task: Task, verdict: Verdict, samples: number, 
   const { name, hasDelivered } = worker;
   const delivered = new Map(state.delivered).set(name, (state.delivered.get(name) ?? 0) + samples);
   const fields = { worker: name, step: task.step };
-  const effects = hasDelivered ? [] : [log('first_shard', `${name} delivered its first shard`, fields)];
+  const effects = hasDelivered
+    ? []
+    : [log('first_shard', `${name} delivered its first shard`, fields)];
   return { state: { ...credited, delivered }, effects };
 }
 
-/** Once may be the worker's fault, so it is computed again, elsewhere if possible; twice is the model's. */
+/**
+ * Once may be the worker's fault, so it is computed again, elsewhere if possible; twice is the
+ * model's.
+ */
 function nonFinite(
   state: RunState,
   task: Task,
@@ -214,7 +237,8 @@ function nonFinite(
     lease === asked ? { ...lease, state: 'refused' as const } : lease,
   );
   const parts = new Map(task.parts).set(number, { ...part, leases, nonFinite: part.nonFinite + 1 });
-  const isFirst = task.kind === 'step' && [...task.parts.values()].every((other) => other.nonFinite === 0);
+  const isFirst =
+    task.kind === 'step' && [...task.parts.values()].every((other) => other.nonFinite === 0);
   const counts = {
     ...state.counts,
     nonFinite: state.counts.nonFinite + 1,
@@ -231,18 +255,27 @@ function nonFinite(
 /** Real rows of a subtree, padding not counted. */
 function samplesOf(state: RunState, task: Task, part: number): number {
   if (task.kind === 'evaluation') return 0;
-  const { virtualShards, rowsPerShard, samples } = planStep(state.settings.configuration, task.step);
+  const { virtualShards, rowsPerShard, samples } = planStep(
+    state.settings.configuration,
+    task.step,
+  );
   const first = firstShard(part, virtualShards) * rowsPerShard;
   const end = first + shardCount(part, virtualShards) * rowsPerShard;
   return Math.max(0, Math.min(end, samples) - first);
 }
 
 function refuse(state: RunState, slot: number, what: string): Next {
-  return { state, effects: [{ kind: 'close', slot, code: 'PROTOCOL', message: `this worker sent ${what}` }] };
+  return {
+    state,
+    effects: [{ kind: 'close', slot, code: 'PROTOCOL', message: `this worker sent ${what}` }],
+  };
 }
 
 function fenced(state: RunState): Next {
-  return { state: { ...state, counts: { ...state.counts, fenced: state.counts.fenced + 1 } }, effects: [] };
+  return {
+    state: { ...state, counts: { ...state.counts, fenced: state.counts.fenced + 1 } },
+    effects: [],
+  };
 }
 
 function duplicate(state: RunState): Next {

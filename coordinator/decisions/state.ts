@@ -5,8 +5,9 @@ import { CLAIM_LIMIT_MILLISECONDS } from '../../shared/limits.ts';
 import type { ShardTimes, Task, Assignment } from './task.ts';
 
 /**
- * What the coordinator knows. Only the reducers of this folder make a new state; the driver holds the current one.
- * Tensors never stand here: the shell keeps them by part, and the reducers say what to do with them.
+ * What the coordinator knows. Only the reducers of this folder make a new state; the driver holds
+ * the current one. Tensors never stand here: the shell keeps them by part, and the reducers say
+ * what to do with them.
  */
 export interface RunState {
   readonly settings: Settings;
@@ -22,9 +23,15 @@ export interface RunState {
   readonly task: Task | undefined;
   /** The fingerprint all computing workers share; fixed when the first step is planned. */
   readonly fingerprint: string | undefined;
-  /** Whether a step was done by workers with that fingerprint, or a run that is resumed knows it: until then it is a claim. */
+  /**
+   * Whether a step was done by workers with that fingerprint, or a run that is resumed knows it:
+   * until then it is a claim.
+   */
   readonly isProven: boolean;
-  /** How long a claim may hold up a worker that computes other bytes: twice as long after each that did. */
+  /**
+   * How long a claim may hold up a worker that computes other bytes: twice as long after each that
+   * did.
+   */
   readonly claimMilliseconds: number;
   /** The engine of the worker whose fingerprint that is. */
   readonly engine: EngineIdentity | undefined;
@@ -40,9 +47,15 @@ export interface RunState {
   /** Set by Ctrl-C: the run ends after the open step. */
   readonly stopping: ErrorCode | undefined;
   readonly counts: Counts;
-  /** Training samples each worker's accepted results covered, by name; it outlives their connections. */
+  /**
+   * Training samples each worker's accepted results covered, by name; it outlives their
+   * connections.
+   */
   readonly delivered: ReadonlyMap<string, number>;
-  /** The step after which that is counted: what came before is not known after a crash of an older version. */
+  /**
+   * The step after which that is counted: what came before is not known after a crash of an older
+   * version.
+   */
   readonly countedFrom: number;
   /** The last steps that are done, the newest last: what comes late is compared with them. */
   readonly closed: readonly Task[];
@@ -67,7 +80,10 @@ export interface Settings extends RunPolicy {
   readonly term: number;
   readonly configuration: Configuration;
   readonly totalSteps: number;
-  /** The steps after which the test set is evaluated, where these are not each epoch's last and the last of all. */
+  /**
+   * The steps after which the test set is evaluated, where these are not each epoch's last and the
+   * last of all.
+   */
   readonly evaluateAfter?: ReadonlySet<number> | undefined;
 }
 
@@ -110,10 +126,10 @@ export interface Resumed {
 }
 
 /**
- * One budget for all that a worker may say without being asked: heartbeats, reports, WebSocket pings
- * and pongs, and more results than it was asked for. It fills up with time. An honest worker needs
- * one message a second and never sees its end, even where everything that it has said during a
- * suspension arrives at once. A result that was asked for costs nothing, however late it comes.
+ * One budget for all that a worker may say without being asked: heartbeats, reports, WebSocket
+ * pings and pongs, and more results than it was asked for. It fills up with time. An honest worker
+ * needs one message a second and never sees its end, even where everything that it has said during
+ * a suspension arrives at once. A result that was asked for costs nothing, however late it comes.
  */
 export interface Budget {
   readonly messages: number;
@@ -161,12 +177,18 @@ export interface WorkerState {
 }
 
 export interface Pace {
-  /** Milliseconds per shard by the worker's own clock, a call counted as a shard too: the best of lately. */
+  /**
+   * Milliseconds per shard by the worker's own clock, a call counted as a shard too: the best of
+   * lately.
+   */
   readonly milliseconds: number;
   readonly measured: number;
 }
 
-/** Who computes what in steps of so many real shards, kept from step to step so that workers can prepare. */
+/**
+ * Who computes what in steps of so many real shards, kept from step to step so that workers can
+ * prepare.
+ */
 export interface StandingPlan {
   readonly slots: readonly number[];
   readonly assignment: Assignment;
@@ -190,7 +212,10 @@ export interface Counts {
 export function initialState(settings: Settings, now: number, resumed?: Resumed): RunState {
   return {
     settings,
-    ...{ phase: 'gathering', started: false, step: resumed?.step ?? 0, evaluated: resumed?.evaluated ?? 0 },
+    phase: 'gathering',
+    started: false,
+    step: resumed?.step ?? 0,
+    evaluated: resumed?.evaluated ?? 0,
     workers: new Map(),
     task: undefined,
     fingerprint: resumed?.fingerprint,
@@ -203,12 +228,19 @@ export function initialState(settings: Settings, now: number, resumed?: Resumed)
     plans: new Map(),
     stopping: undefined,
     counts: {
-      ...{ duplicates: 0, fenced: 0, reassigned: 0, differing: 0 },
-      ...{ nonFinite: 0, nonFiniteSteps: 0, stragglerSteps: 0 },
+      duplicates: 0,
+      fenced: 0,
+      reassigned: 0,
+      differing: 0,
+      nonFinite: 0,
+      nonFiniteSteps: 0,
+      stragglerSteps: 0,
     },
     delivered: resumed?.delivered ?? new Map(),
     countedFrom: resumed?.countedFrom ?? 0,
-    ...{ closed: [], suspects: resumed?.suspects ?? [], isAuditIdle: false },
+    closed: [],
+    suspects: resumed?.suspects ?? [],
+    isAuditIdle: false,
     checkpoint: { step: resumed?.step ?? 0, at: now },
   };
 }

@@ -21,9 +21,14 @@ export interface Part {
   readonly missed: number;
   /** How often its result was not finite. */
   readonly nonFinite: number;
-  /** So many workers must say the same before it is accepted: 2 where it is audited, or where two have differed. */
+  /**
+   * So many workers must say the same before it is accepted: 2 where it is audited, or where two
+   * have differed.
+   */
   readonly quorum: 1 | 2;
-  /** What was said of a part with a quorum of 2 by workers that are there, each once; all finite. */
+  /**
+   * What was said of a part with a quorum of 2 by workers that are there, each once; all finite.
+   */
   readonly answers: readonly Answer[];
 }
 
@@ -35,7 +40,10 @@ export interface Answer {
   readonly name: string;
   /** XXH64 finds accidents. */
   readonly checksum: bigint;
-  /** SHA-256 cannot be made up: the only one that counts for a quorum of 2. Undefined where one answer was enough. */
+  /**
+   * SHA-256 cannot be made up: the only one that counts for a quorum of 2. Undefined where one
+   * answer was enough.
+   */
   readonly digest: string | undefined;
   readonly correct: number;
 }
@@ -46,8 +54,9 @@ export interface Accepted extends Answer {
 }
 
 /**
- * `open` until its deadline; then `late`, and the answer is still welcome. `answered` when the answer did not decide the part.
- * `gone` with its worker's connection. `refused` once the worker sent what is not finite: the same once more is no second opinion.
+ * `open` until its deadline; then `late`, and the answer is still welcome. `answered` when the
+ * answer did not decide the part. `gone` with its worker's connection. `refused` once the worker
+ * sent what is not finite: the same once more is no second opinion.
  */
 export type LeaseState = 'open' | 'late' | 'answered' | 'gone' | 'refused';
 

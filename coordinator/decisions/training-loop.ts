@@ -15,9 +15,10 @@ import type { RunEvent } from './events.ts';
 import type { RunState } from './state.ts';
 
 /**
- * The training loop. For every step: plan the shards, send the weights, take the partial sums (results.ts), add them
- * in the fixed tree (reduce.ts), update with Adam; after every epoch, and at the end, evaluate the test set.
- * Pure: the same state and event give the same state and effects; the driver performs the effects.
+ * The training loop. For every step: plan the shards, send the weights, take the partial sums
+ * (results.ts), add them in the fixed tree (reduce.ts), update with Adam; after every epoch, and at
+ * the end, evaluate the test set. Pure: the same state and event give the same state and effects;
+ * the driver performs the effects.
  */
 export function reduce(state: RunState, event: RunEvent): Next {
   if (state.phase === 'ended') return { state, effects: [] };
@@ -29,7 +30,9 @@ export function reduce(state: RunState, event: RunEvent): Next {
       if (!event.finite) return end(state, diverged(state.step));
       return advance({ ...state, evaluated: state.step, task: undefined }, event.now);
     case 'received':
-      return andThen(acceptResult(state, event.verdict, event.now), (next) => leaseAgain(next, event.now));
+      return andThen(acceptResult(state, event.verdict, event.now), (next) =>
+        leaseAgain(next, event.now),
+      );
     case 'stop':
       return stop(state, event.code);
     case 'expect': {
@@ -56,7 +59,12 @@ function beginIfReady(before: RunState, now: number): Next {
   if (!isEnough(open.state, now)) return open;
   return andThen(andThen(open, fixFingerprint), (fixed) => {
     if (!isEnough(fixed, now)) return { state: fixed, effects: [] };
-    const running: RunState = { ...fixed, phase: 'running', started: true, waitingSince: undefined };
+    const running: RunState = {
+      ...fixed,
+      phase: 'running',
+      started: true,
+      waitingSince: undefined,
+    };
     const effects = [log('running', enoughText(fixed), { step: fixed.step })];
     // A run that lost too many workers within a task goes on with it.
     return andThen({ state: running, effects }, (next) =>
@@ -86,12 +94,20 @@ function beginStep(state: RunState, now: number): Next {
   const step = planStep(state.settings.configuration, state.step + 1);
   const plan = planShards(state, step, now);
   const isStanding = plan === state.plans.get(step.realShards);
-  const planned = isStanding ? state : { ...state, plans: new Map(state.plans).set(step.realShards, plan) };
+  const planned = isStanding
+    ? state
+    : { ...state, plans: new Map(state.plans).set(step.realShards, plan) };
   const begun = beginTask(planned, 'step', step.step, plan.assignment, now);
   return andThen(begun, (next) => beginAudits(next, plan.assignment, now));
 }
 
 function beginEvaluation(state: RunState, now: number): Next {
   const chunks = Math.ceil(state.settings.configuration.testSamples / EVALUATION_CHUNK_ROWS);
-  return beginTask(state, 'evaluation', state.step, assignEvaluation(computingSlots(state), chunks), now);
+  return beginTask(
+    state,
+    'evaluation',
+    state.step,
+    assignEvaluation(computingSlots(state), chunks),
+    now,
+  );
 }

@@ -6,12 +6,16 @@ import type { Accepted, Answer, Part, Task } from './task.ts';
 import { end, stopped, undecided } from './outcome.ts';
 
 /**
- * What happens where two workers were asked for one part, because it is audited or because one was late. Both compute the same
- * bytes, unless one has broken memory or lies: then a third computation decides. A worker answers a part once; who says
- * something else of it later is wrong one time or the other, and leaves.
+ * What happens where two workers were asked for one part, because it is audited or because one was
+ * late. Both compute the same bytes, unless one has broken memory or lies: then a third computation
+ * decides. A worker answers a part once; who says something else of it later is wrong one time or
+ * the other, and leaves.
  */
 
-/** Whether both say the same, as far as checksums tell, and digests where both have one: a checksum can be made up. */
+/**
+ * Whether both say the same, as far as checksums tell, and digests where both have one: a checksum
+ * can be made up.
+ */
 export function isAlike(one: Said, other: Said): boolean {
   const isDigested = one.digest !== undefined && other.digest !== undefined;
   if (isDigested && one.digest !== other.digest) return false;
@@ -25,7 +29,9 @@ export function earlierOf(
   { answers, accepted }: Pick<Part, 'answers' | 'accepted'>,
   session: string,
 ): Answer | undefined {
-  return accepted?.session === session ? accepted : answers.find((answer) => answer.session === session);
+  return accepted?.session === session
+    ? accepted
+    : answers.find((answer) => answer.session === session);
 }
 
 /** Whether workers have answered this part differently. */
@@ -51,7 +57,10 @@ export function supportOf({ answers }: Part, { digest, correct }: Answer): numbe
   ).length;
 }
 
-/** Nobody can confirm what this worker has said, and nobody contradicts it: its word is enough, once it has said it again. */
+/**
+ * Nobody can confirm what this worker has said, and nobody contradicts it: its word is enough, once
+ * it has said it again.
+ */
 export function asLone(part: Part, slot: number): Part {
   const isLone = part.quorum === 2 && part.answers.length === 1 && part.answers[0]?.slot === slot;
   return isLone ? { ...part, quorum: 1 } : part;
@@ -64,7 +73,10 @@ export function noticeUnaudited(
   fields: { step: number; part?: number },
 ): Next {
   if (state.isAuditIdle) return { state, effects: [] };
-  return { state: { ...state, isAuditIdle: true }, effects: [log('unaudited', message, fields, 'warn')] };
+  return {
+    state: { ...state, isAuditIdle: true },
+    effects: [log('unaudited', message, fields, 'warn')],
+  };
 }
 
 /** Whether a part counts now with one answer that was to be confirmed. */
@@ -79,24 +91,42 @@ export function noticeLone(state: RunState, before: Task, { parts }: Task): Next
 }
 
 /**
- * A part was decided by two. The one that was asked first is confirmed (who audits knows that it does); who said something else is
- * not believed any more.
+ * A part was decided by two. The one that was asked first is confirmed (who audits knows that it
+ * does); who said something else is not believed any more.
  */
-export function settle(state: RunState, task: Task, number: number, part: Part, right: Answer): Next {
+export function settle(
+  state: RunState,
+  task: Task,
+  number: number,
+  part: Part,
+  right: Answer,
+): Next {
   const [first] = part.leases;
-  const confirmed = part.answers.find(({ slot }) => first?.state !== 'gone' && slot === first?.slot);
+  const confirmed = part.answers.find(
+    ({ slot }) => first?.state !== 'gone' && slot === first?.slot,
+  );
   const worker = confirmed && state.workers.get(confirmed.slot);
   const isRight = worker !== undefined && confirmed !== undefined && isAlike(confirmed, right);
   const known = isRight ? withWorker(state, { ...worker, confirmed: task.step }) : state;
   const wrong = part.answers.filter((answer) => !isAlike(answer, right));
   return wrong.reduce<Next>(
-    (next, { slot }) => andThen(next, (s) => accuse(s, task.step, number, slot, 'two others contradict')),
+    (next, { slot }) =>
+      andThen(next, (s) => accuse(s, task.step, number, slot, 'two others contradict')),
     { state: { ...known, isAuditIdle: false }, effects: [] },
   );
 }
 
-/** A worker is found to be wrong: its connection ends, and what nobody else has computed of it is named. */
-export function accuse(state: RunState, step: number, part: number, slot: number, who: string): Next {
+/**
+ * A worker is found to be wrong: its connection ends, and what nobody else has computed of it is
+ * named.
+ */
+export function accuse(
+  state: RunState,
+  step: number,
+  part: number,
+  slot: number,
+  who: string,
+): Next {
   const worker = state.workers.get(slot);
   if (worker === undefined) return { state, effects: [] };
   const { name } = worker;
@@ -109,12 +139,25 @@ export function accuse(state: RunState, step: number, part: number, slot: number
   const message = `${what}; steps ${from} to ${step} may hold other results of it: mnist-dist verify RUN --from ${from - 1} decides`;
   const line = log('differing', message, { worker: name, slot, step, part, from }, 'warn');
   return andThen({ state: { ...state, suspects, counts }, effects: [line] }, (s) =>
-    close(s, slot, 'DISAGREEMENT', `this worker is wrong about part ${part} of step ${step}: ${who} it`),
+    close(
+      s,
+      slot,
+      'DISAGREEMENT',
+      `this worker is wrong about part ${part} of step ${step}: ${who} it`,
+    ),
   );
 }
 
-/** Who says two things is wrong once. Where the first one counts already, the part is computed again, as long as that is possible. */
-export function contradictItself(state: RunState, task: Task, number: number, answer: Answer): Next {
+/**
+ * Who says two things is wrong once. Where the first one counts already, the part is computed
+ * again, as long as that is possible.
+ */
+export function contradictItself(
+  state: RunState,
+  task: Task,
+  number: number,
+  answer: Answer,
+): Next {
   const part = task.parts.get(number);
   const isAccepted = part?.accepted?.session === answer.session;
   const reopened =
@@ -122,7 +165,10 @@ export function contradictItself(state: RunState, task: Task, number: number, an
   return andThen(reopened, (s) => accuse(s, task.step, number, answer.slot, 'it contradicts'));
 }
 
-/** Another worker than the one whose result counts says something else, while the step is open: a third one decides. */
+/**
+ * Another worker than the one whose result counts says something else, while the step is open: a
+ * third one decides.
+ */
 export function contest(
   state: RunState,
   task: Task,
@@ -137,8 +183,9 @@ export function contest(
 }
 
 /**
- * An accepted result is taken back. The sum that it went into is forgotten, and with it the other parts in it, which are computed
- * again. What was said of the part so far are these `answers`; with two of them, only a quorum of 2 decides it.
+ * An accepted result is taken back. The sum that it went into is forgotten, and with it the other
+ * parts in it, which are computed again. What was said of the part so far are these `answers`; with
+ * two of them, only a quorum of 2 decides it.
  */
 function reopen(state: RunState, task: Task, number: number, answers: readonly Answer[]): Next {
   const top = sumOver(task, number);
@@ -162,12 +209,15 @@ function reopen(state: RunState, task: Task, number: number, answers: readonly A
   const sums = new Set(task.sums);
   sums.delete(top);
   const reopened: Task = { ...task, parts, sums, openParts, correct };
-  return { state: { ...state, task: reopened, delivered }, effects: [{ kind: 'forget', node: top }] };
+  return {
+    state: { ...state, task: reopened, delivered },
+    effects: [{ kind: 'forget', node: top }],
+  };
 }
 
 /**
- * Parts that nobody is left to decide wait for another worker, as a run with too few does, and no longer than that: `unassigned` is
- * what nobody could be asked for.
+ * Parts that nobody is left to decide wait for another worker, as a run with too few does, and no
+ * longer than that: `unassigned` is what nobody could be asked for.
  */
 export function judgeUndecided(
   state: RunState,
@@ -181,13 +231,20 @@ export function judgeUndecided(
   const waiting: RunState = { ...state, task: { ...task, undecidedSince: since } };
   if (part === undefined || since === undefined) return { state: waiting, effects: [] };
   if (state.stopping !== undefined) return end(waiting, stopped(state.stopping));
-  if (now - since >= state.settings.rendezvousMilliseconds) return end(waiting, undecided(state, task.step));
+  if (now - since >= state.settings.rendezvousMilliseconds)
+    return end(waiting, undecided(state, task.step));
   if (task.undecidedSince !== undefined) return { state: waiting, effects: [] };
   const message = `workers differ about part ${part} of step ${task.step}; waiting for another one to decide (--rdzv-timeout)`;
-  return { state: waiting, effects: [log('undecided', message, { step: task.step, part }, 'warn')] };
+  return {
+    state: waiting,
+    effects: [log('undecided', message, { step: task.step, part }, 'warn')],
+  };
 }
 
-/** A result of a step that is done differs from what was accepted then: said once of each connection, counted always. */
+/**
+ * A result of a step that is done differs from what was accepted then: said once of each
+ * connection, counted always.
+ */
 export function reportLate(state: RunState, task: Task, number: number, worker: WorkerState): Next {
   const accepted = task.parts.get(number)?.accepted;
   if (accepted === undefined || state.mixed) return { state, effects: [] };

@@ -1,6 +1,9 @@
 import type { RunState, WorkerState } from './state.ts';
 
-/** Whether this worker may hold leases: ready, and of the run's fingerprint unless mixed engines are allowed. */
+/**
+ * Whether this worker may hold leases: ready, and of the run's fingerprint unless mixed engines are
+ * allowed.
+ */
 function isComputing(state: RunState, worker: WorkerState): boolean {
   if (worker.phase !== 'ready') return false;
   return (
@@ -14,7 +17,10 @@ function computingWorkers(state: RunState): WorkerState[] {
   return [...state.workers.values()].filter((worker) => isComputing(state, worker));
 }
 
-/** The slots that get work, in order: of those that may compute the reliable ones, else those in time, else all. */
+/**
+ * The slots that get work, in order: of those that may compute the reliable ones, else those in
+ * time, else all.
+ */
 export function computingSlots(state: RunState): number[] {
   const computing = computingWorkers(state);
   const punctual = computing.filter(({ late }) => !late);
@@ -40,7 +46,10 @@ export function isEnough(state: RunState, now: number): boolean {
   return state.phase === 'gathering' && computingCount(state) >= neededWorkers(state, now);
 }
 
-/** The workers that a gathering run waits for: at its start all, and when time is up the least that it needs. */
+/**
+ * The workers that a gathering run waits for: at its start all, and when time is up the least that
+ * it needs.
+ */
 export function neededWorkers(state: RunState, now: number): number {
   const { minWorkers, startWorkers } = state.settings;
   const waitsForAll = !state.started && !isTimeUp(state, now);

@@ -7,21 +7,23 @@ import type { Task } from './task.ts';
 import { CALL_COST_SHARDS } from './plan.ts';
 
 /**
- * What the coordinator thinks of a worker: how fast it is, and whether it can be relied on. Both decide who gets work and how
- * much, never what the bytes are.
+ * What the coordinator thinks of a worker: how fast it is, and whether it can be relied on. Both
+ * decide who gets work and how much, never what the bytes are.
  */
 
 /**
- * The best of lately counts, for what else runs on a machine makes the same worker three times as slow from step to step; a
- * worker that has really become slow is known for it after some fifty results.
+ * The best of lately counts, for what else runs on a machine makes the same worker three times as
+ * slow from step to step; a worker that has really become slow is known for it after some fifty
+ * results.
  */
 const PACE_DECAY = 1.02;
 /** Below this a clock says nothing. */
 const MIN_MILLISECONDS = 0.001;
 
 /**
- * A result is good: the worker's speed is measured, and a tenth of what it is blamed for is forgiven. The speed is by its own
- * clock: seen from here, whoever is sent the weights last is always the slowest.
+ * A result is good: the worker's speed is measured, and a tenth of what it is blamed for is
+ * forgiven. The speed is by its own clock: seen from here, whoever is sent the weights last is
+ * always the slowest.
  */
 export function commend(
   worker: WorkerState,
@@ -35,10 +37,16 @@ export function commend(
   const work = shardCount(part, virtualShards) + CALL_COST_SHARDS;
   const milliseconds = Math.max(microseconds / 1000 / work, MIN_MILLISECONDS);
   const before = worker.pace?.milliseconds ?? milliseconds;
-  return { ...commended, pace: { milliseconds: Math.min(milliseconds, before * PACE_DECAY), measured: now } };
+  return {
+    ...commended,
+    pace: { milliseconds: Math.min(milliseconds, before * PACE_DECAY), measured: now },
+  };
 }
 
-/** It missed a lease or sent what is not finite. Who does so again and again is set aside, for a while. */
+/**
+ * It missed a lease or sent what is not finite. Who does so again and again is set aside, for a
+ * while.
+ */
 export function blame(
   state: RunState,
   slot: number,
@@ -49,7 +57,9 @@ export function blame(
   const worker = state.workers.get(slot);
   if (worker === undefined) return { state, effects: [] };
   const failures = worker.failures + 1;
-  const lines = [log('lease_again', `${worker.name} ${what}`, { worker: worker.name, ...fields }, 'warn')];
+  const lines = [
+    log('lease_again', `${worker.name} ${what}`, { worker: worker.name, ...fields }, 'warn'),
+  ];
   if (failures <= limits.MAX_FAILURES)
     return { state: withWorker(state, { ...worker, failures }), effects: lines };
   const seconds = limits.SET_ASIDE_MILLISECONDS / 1000;

@@ -25,8 +25,8 @@ export type Verdict =
 const SPENT = '';
 
 /**
- * Decides who knows the token (shared/wire/proof.ts). A connection has one challenge and one try, kept with the connection alone,
- * so that strangers cost no memory but that of their connections.
+ * Decides who knows the token (shared/wire/proof.ts). A connection has one challenge and one try,
+ * kept with the connection alone, so that strangers cost no memory but that of their connections.
  */
 export class Authenticator {
   readonly #token: string;
@@ -58,7 +58,8 @@ export class Authenticator {
       channel: channelOf(socket),
       target: `${request.method ?? ''} ${request.url ?? ''}`,
     };
-    if (!isSameProof(answer.proof, proofOf(this.#token, 'worker', exchange))) return { kind: 'refused' };
+    if (!isSameProof(answer.proof, proofOf(this.#token, 'worker', exchange)))
+      return { kind: 'refused' };
     return {
       kind: 'admitted',
       confirmation: confirmationHeader(proofOf(this.#token, 'coordinator', exchange)),

@@ -1,5 +1,11 @@
 import type { RawData } from 'ws';
-import { CLOSE_FINISHED, ClusterError, errorTable, messageOf, type ErrorCode } from '../../shared/errors.ts';
+import {
+  CLOSE_FINISHED,
+  ClusterError,
+  errorTable,
+  messageOf,
+  type ErrorCode,
+} from '../../shared/errors.ts';
 import { encodeHeader, type Free } from '../../shared/wire/frame.ts';
 import type { FrameSocket } from '../../shared/wire/frame-socket.ts';
 import { MAX_TEXT_CHARACTERS } from '../../shared/limits.ts';
@@ -38,11 +44,16 @@ export class Connection implements Peer {
       webSocket.once('close', (code, reason) => {
         onGone();
         resolve();
-        this.#leave(reason.length > 0 ? reason.toString() : `its connection closed (${code})`, 'connection');
+        this.#leave(
+          reason.length > 0 ? reason.toString() : `its connection closed (${code})`,
+          'connection',
+        );
       });
     });
     frames.onMessage((data, isBinary, free) => this.#receive(data, isBinary, free));
-    webSocket.on('error', (error) => this.#leave(`its connection failed: ${error.message}`, 'connection'));
+    webSocket.on('error', (error) =>
+      this.#leave(`its connection failed: ${error.message}`, 'connection'),
+    );
     webSocket.on('ping', () => this.#control());
     webSocket.on('pong', () => {
       this.#control();
@@ -55,8 +66,10 @@ export class Connection implements Peer {
   traffic(): Traffic {
     const { socket, webSocket } = this.#frames;
     return {
-      ...{ sentBytes: socket.bytesWritten, receivedBytes: socket.bytesRead },
-      ...{ queuedBytes: webSocket.bufferedAmount, roundTripMilliseconds: this.#roundTrip },
+      sentBytes: socket.bytesWritten,
+      receivedBytes: socket.bytesRead,
+      queuedBytes: webSocket.bufferedAmount,
+      roundTripMilliseconds: this.#roundTrip,
     };
   }
 
@@ -83,7 +96,8 @@ export class Connection implements Peer {
 
   close(code: ErrorCode | undefined, message: string): void {
     if (!this.#open) return;
-    if (code !== undefined) this.send({ kind: 'bye', code, message: message.slice(0, MAX_TEXT_CHARACTERS) });
+    if (code !== undefined)
+      this.send({ kind: 'bye', code, message: message.slice(0, MAX_TEXT_CHARACTERS) });
     this.#leave(message, code ?? 'finished');
     this.#frames.webSocket.close(
       code === undefined ? CLOSE_FINISHED : (errorTable[code].close ?? errorTable.UNEXPECTED.close),

@@ -3,18 +3,27 @@ import { createServer as createSecureServer, type Server as HttpsServer } from '
 import type { Server } from 'node:net';
 import * as limits from '../../shared/limits.ts';
 
-/** What a listener shows of itself, in PEM: its certificate with the chain above it, and the key of the first. */
+/**
+ * What a listener shows of itself, in PEM: its certificate with the chain above it, and the key of
+ * the first.
+ */
 export interface ServerTls {
   readonly cert: string;
   readonly key: string;
 }
 
-/** Those of TLS 1.3, the fastest first: Node begins with AES-256, whose four more rounds take a seventh of its speed. */
+/**
+ * Those of TLS 1.3, the fastest first: Node begins with AES-256, whose four more rounds take a
+ * seventh of its speed.
+ */
 const CIPHERS = 'TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256';
 
 export type BoundedServer = HttpServer | HttpsServer;
 
-/** An HTTP server, with `tls` an HTTPS server, that waits for nobody for long; who it listens to is the caller's to say. */
+/**
+ * An HTTP server, with `tls` an HTTPS server, that waits for nobody for long; who it listens to is
+ * the caller's to say.
+ */
 export function createBoundedServer(maxConnections: number, tls?: ServerTls): BoundedServer {
   const options = {
     maxHeaderSize: limits.MAX_REQUEST_HEADER_BYTES,
@@ -25,7 +34,10 @@ export function createBoundedServer(maxConnections: number, tls?: ServerTls): Bo
     tls === undefined
       ? createServer(options)
       : createSecureServer({
-          ...{ ...options, ...tls, minVersion: 'TLSv1.3', ciphers: CIPHERS },
+          ...options,
+          ...tls,
+          minVersion: 'TLSv1.3',
+          ciphers: CIPHERS,
           handshakeTimeout: limits.REQUEST_LIMIT_MILLISECONDS,
         });
   http.headersTimeout = limits.REQUEST_LIMIT_MILLISECONDS;

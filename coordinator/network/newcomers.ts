@@ -13,7 +13,10 @@ export type NewcomerEnd =
   | 'late'
   /** It closed after a request that nothing admitted. */
   | 'unproven'
-  /** It closed in the TLS handshake or after it, before any request: often a peer that does not trust the certificate. */
+  /**
+   * It closed in the TLS handshake or after it, before any request: often a peer that does not
+   * trust the certificate.
+   */
   | 'handshake';
 
 export interface NewcomerLimits {
@@ -35,8 +38,9 @@ interface Newcomer {
 }
 
 /**
- * The connections of a listener that nothing has admitted yet, TLS handshakes among them. They have places and time of their
- * own: where all places are taken the oldest is cut off, so that strangers keep neither each other nor workers out.
+ * The connections of a listener that nothing has admitted yet, TLS handshakes among them. They have
+ * places and time of their own: where all places are taken the oldest is cut off, so that strangers
+ * keep neither each other nor workers out.
  */
 export class Newcomers {
   /** By the peer's address and port, the oldest first. */
@@ -59,7 +63,10 @@ export class Newcomers {
       if (newcomer !== undefined) newcomer.hasAsked = true;
     });
     // After what has arrived was read: a process that was busy or suspended blames no peer for it.
-    const timer = setInterval(() => setImmediate(() => this.#sweep()), limits.milliseconds / 4).unref();
+    const timer = setInterval(
+      () => setImmediate(() => this.#sweep()),
+      limits.milliseconds / 4,
+    ).unref();
     http.once('close', () => clearInterval(timer));
   }
 
@@ -84,7 +91,8 @@ export class Newcomers {
     this.#waiting.set(key, newcomer);
     socket.once('close', () => this.#gone(key, newcomer));
     const [oldest] = this.#waiting;
-    if (oldest !== undefined && this.#waiting.size > this.#limits.max) this.#cut(...oldest, 'crowded');
+    if (oldest !== undefined && this.#waiting.size > this.#limits.max)
+      this.#cut(...oldest, 'crowded');
   }
 
   #gone(key: string, newcomer: Newcomer): void {
@@ -92,7 +100,8 @@ export class Newcomers {
     if (this.#waiting.get(key) !== newcomer) return;
     this.#waiting.delete(key);
     if (newcomer.hasAsked) this.#ended(newcomer.address, 'unproven');
-    else if (this.#isSecure && newcomer.socket.bytesRead > 0) this.#ended(newcomer.address, 'handshake');
+    else if (this.#isSecure && newcomer.socket.bytesRead > 0)
+      this.#ended(newcomer.address, 'handshake');
   }
 
   #sweep(): void {

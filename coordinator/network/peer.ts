@@ -17,7 +17,10 @@ export interface Traffic {
 /** Why a connection ended: with one of our codes, by itself, or because the peer did not read. */
 export type LeaveCause = ErrorCode | 'connection' | 'unread' | 'finished';
 
-/** An authenticated worker's connection as the driver sees it. After `close` or `terminate` nothing it sends is delivered. */
+/**
+ * An authenticated worker's connection as the driver sees it. After `close` or `terminate` nothing
+ * it sends is delivered.
+ */
 export interface Peer {
   readonly slot: number;
   traffic(): Traffic;

@@ -10,7 +10,8 @@ export type Refusal = 'token' | 'outdated' | 'handshake' | 'crowded' | 'late';
 const meanings: Readonly<Record<Refusal, string>> = {
   token:
     'no proof of the token came, or a wrong one; a worker without the token needs it, or the join string of this run; one that gave up waiting dials again',
-  outdated: 'an older mnist-dist, which sends the token itself; install the same mnist-dist on that machine',
+  outdated:
+    'an older mnist-dist, which sends the token itself; install the same mnist-dist on that machine',
   handshake:
     "closed in the TLS handshake or right after it; that side does not trust this coordinator's certificate, dialled a name that the certificate does not have, or does not speak TLS 1.3",
   crowded: 'closed before any proof of the token, to make room for newer connections',
@@ -26,15 +27,17 @@ interface Tally {
 }
 
 /**
- * Says which addresses were refused: for each address and reason one line, and then at most one in each interval, with how many
- * there were. Of more addresses than it remembers it says only how many connections they made.
+ * Says which addresses were refused: for each address and reason one line, and then at most one in
+ * each interval, with how many there were. Of more addresses than it remembers it says only how
+ * many connections they made.
  */
 export class Refusals {
   readonly #tallies = new Map<string, Tally>();
 
   /** A line to log now, if there is one. */
   add(address: string, refusal: Refusal, now: number): string | undefined {
-    const known = this.#tallies.has(`${refusal} ${address}`) || this.#tallies.size < MAX_REFUSED_ADDRESSES;
+    const known =
+      this.#tallies.has(`${refusal} ${address}`) || this.#tallies.size < MAX_REFUSED_ADDRESSES;
     const where = known ? address : 'other addresses';
     const key = `${refusal} ${where}`;
     const tally = this.#tallies.get(key);
@@ -42,7 +45,8 @@ export class Refusals {
       tally.count += 1;
       return undefined;
     }
-    // A worker that trusts a certificate by its digest reads it over a connection of its own, and is admitted right afterwards.
+    // A worker that trusts a certificate by its digest reads it over a connection of its own, and
+    // is admitted right afterwards.
     const isUnclear = refusal === 'handshake';
     const due = now + (isUnclear ? HANDSHAKE_DOUBT_MILLISECONDS : REFUSAL_INTERVAL_MILLISECONDS);
     this.#tallies.set(key, { address: where, refusal, count: isUnclear ? 1 : 0, due });

@@ -48,23 +48,34 @@ export interface CoordinatorServer {
 }
 
 /**
- * The training listener: GET /run, GET /data/<sha256>, and the upgrade at /worker. Both sides prove that they know the token
- * (shared/wire/proof.ts) before anything else is looked at; a peer without it learns nothing but 401.
+ * The training listener: GET /run, GET /data/<sha256>, and the upgrade at /worker. Both sides prove
+ * that they know the token (shared/wire/proof.ts) before anything else is looked at; a peer without
+ * it learns nothing but 401.
  */
-export async function listen(options: ServerOptions, events: PeerEvents): Promise<CoordinatorServer> {
+export async function listen(
+  options: ServerOptions,
+  events: PeerEvents,
+): Promise<CoordinatorServer> {
   const http = createBoundedServer(limits.MAX_NEWCOMERS + limits.MAX_CONNECTIONS, options.tls);
   const door = new Door(http, options);
   // Workers' connections are judged by the run, once they are upgraded.
   http.on('request', (request, response) => {
     const entry = door.judge(request);
-    if (entry.kind === 'admitted') answer(options, request, response, { ...entry.headers, ...CLOSE });
+    if (entry.kind === 'admitted')
+      answer(options, request, response, { ...entry.headers, ...CLOSE });
     else reply(response, entry.status, entry.headers, entry.text);
   });
-  const webSockets = new WebSocketServer({
-    ...{ noServer: true, perMessageDeflate: false, clientTracking: false, maxFragments: 1 },
-    ...{ maxPayload: options.maxFrameBytes, maxBufferedChunks: Math.ceil(options.maxFrameBytes / 512) },
-    ...{ closeTimeout: limits.CLOSE_LIMIT_MILLISECONDS },
-  });
+  // The types of ws lack closeTimeout.
+  const settings = {
+    noServer: true,
+    perMessageDeflate: false,
+    clientTracking: false,
+    maxFragments: 1,
+    maxPayload: options.maxFrameBytes,
+    maxBufferedChunks: Math.ceil(options.maxFrameBytes / 512),
+    closeTimeout: limits.CLOSE_LIMIT_MILLISECONDS,
+  };
+  const webSockets = new WebSocketServer(settings);
   const proofs = new WeakMap<IncomingMessage, Headers>();
   webSockets.on('headers', (lines, request) => lines.push(...linesOf(proofs.get(request) ?? {})));
   const connections = new Map<number, Connection>();
@@ -114,9 +125,17 @@ type Headers = Readonly<Record<string, string>>;
 /** Whether a request is answered; where it is not, with what it is refused. */
 type Entry =
   | { readonly kind: 'admitted'; readonly headers: Headers }
-  | { readonly kind: 'refused'; readonly status: number; readonly headers: Headers; readonly text: string };
+  | {
+      readonly kind: 'refused';
+      readonly status: number;
+      readonly headers: Headers;
+      readonly text: string;
+    };
 
-/** Lets in the connections that know the token, as many as there are places, and says which it refused. */
+/**
+ * Lets in the connections that know the token, as many as there are places, and says which it
+ * refused.
+ */
 class Door {
   unauthorized = 0;
   readonly #authenticator: Authenticator;
@@ -147,13 +166,21 @@ class Door {
     const address = socket.remoteAddress ?? 'unknown';
     switch (verdict.kind) {
       case 'challenged':
-        return refused(401, { 'WWW-Authenticate': verdict.challenge }, 'prove that you know the token\n');
+        return refused(
+          401,
+          { 'WWW-Authenticate': verdict.challenge },
+          'prove that you know the token\n',
+        );
       case 'admitted': {
         this.#refusals.admitted(address);
         this.#newcomers.release(socket);
         const headers = { 'Authentication-Info': verdict.confirmation };
         if (this.#admitted >= limits.MAX_CONNECTIONS)
-          return refused(429, { ...headers, ...CLOSE }, `there are ${limits.MAX_CONNECTIONS} connections\n`);
+          return refused(
+            429,
+            { ...headers, ...CLOSE },
+            `there are ${limits.MAX_CONNECTIONS} connections\n`,
+          );
         this.#admitted += 1;
         socket.once('close', () => (this.#admitted -= 1));
         return { kind: 'admitted', headers };
@@ -166,7 +193,11 @@ class Door {
           return refused(
             200,
             { ...CLOSE, 'Content-Type': 'application/json' },
-            JSON.stringify({ protocol: PROTOCOL, arithmetic: ARITHMETIC, version: this.#options.version }),
+            JSON.stringify({
+              protocol: PROTOCOL,
+              arithmetic: ARITHMETIC,
+              version: this.#options.version,
+            }),
           );
         return refused(401, CLOSE, UNPROVEN);
       case 'refused':
@@ -227,7 +258,9 @@ function sendData(
   if (start >= bytes.length)
     return reply(response, 416, { ...headers, 'Content-Range': `bytes */${bytes.length}` }, '');
   const partial =
-    range === undefined ? {} : { 'Content-Range': `bytes ${start}-${bytes.length - 1}/${bytes.length}` };
+    range === undefined
+      ? {}
+      : { 'Content-Range': `bytes ${start}-${bytes.length - 1}/${bytes.length}` };
   response.writeHead(range === undefined ? 200 : 206, {
     ...headers,
     'Content-Type': 'application/octet-stream',
@@ -236,7 +269,11 @@ function sendData(
     ...partial,
   });
   // Piece by piece, as it is read: TLS would encrypt all of it at once, and keep that.
-  pipeline(Readable.from(piecesOf(bytes.subarray(start)), { highWaterMark: 1 }), response, () => undefined);
+  pipeline(
+    Readable.from(piecesOf(bytes.subarray(start)), { highWaterMark: 1 }),
+    response,
+    () => undefined,
+  );
 }
 
 function* piecesOf(bytes: Uint8Array): Generator<Uint8Array> {
@@ -250,7 +287,10 @@ function reply(response: ServerResponse, status: number, headers: Headers, body:
 }
 
 /** The status with which an upgrade is refused; undefined where it is not. */
-function refuseUpgrade({ description }: ServerOptions, request: IncomingMessage): number | undefined {
+function refuseUpgrade(
+  { description }: ServerOptions,
+  request: IncomingMessage,
+): number | undefined {
   const run = description()?.run;
   if (run === undefined) return 503;
   if (request.url === workerPath(run)) return undefined;
@@ -262,7 +302,8 @@ function hangUp(socket: Duplex, status: number, headers: Headers): void {
   socket.on('error', () => socket.destroy());
   const lines = linesOf({ ...headers, ...CLOSE, 'Content-Length': '0' });
   const head = [`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}`, ...lines].join('\r\n');
-  // Node gives up its limits with an upgrade: a peer that does not close its half would stay for ever.
+  // Node gives up its limits with an upgrade: a peer that does not close its half would stay for
+  // ever.
   socket.end(`${head}\r\n\r\n`, () => socket.destroy());
 }
 
@@ -301,7 +342,10 @@ export function bindError(error: NodeJS.ErrnoException, host: string, port: numb
   });
 }
 
-async function closeServer(http: BoundedServer, connections: ReadonlyMap<number, Connection>): Promise<void> {
+async function closeServer(
+  http: BoundedServer,
+  connections: ReadonlyMap<number, Connection>,
+): Promise<void> {
   const closed = new Promise<void>((resolve) => http.close(() => resolve()));
   await Promise.all([...connections.values()].map((connection) => connection.closed));
   http.closeAllConnections();

@@ -27,7 +27,9 @@ export class WorkerMemory {
     return this.#memory !== undefined;
   }
 
-  /** The worker was pointed to these weights: they are released once it has read them, or is gone. */
+  /**
+   * The worker was pointed to these weights: they are released once it has read them, or is gone.
+   */
   point({ kind, step }: WeightsMessage, release: () => void): void {
     this.#unread.push({ order: orderOf({ kind, step }), release });
   }
@@ -36,10 +38,15 @@ export class WorkerMemory {
     return this.#memory?.tensor(room, checksum);
   }
 
-  /** A worker that has computed with weights has read them; one that is ready says where its memory is. */
+  /**
+   * A worker that has computed with weights has read them; one that is ready says where its memory
+   * is.
+   */
   heard(message: WorkerMessage): void {
-    if (message.kind === 'gradient' || message.kind === 'predictions') this.#releaseUntil(orderOf(message));
-    if (message.kind === 'ready' && message.memory !== undefined) this.#memory ??= this.#open(message.memory);
+    if (message.kind === 'gradient' || message.kind === 'predictions')
+      this.#releaseUntil(orderOf(message));
+    if (message.kind === 'ready' && message.memory !== undefined)
+      this.#memory ??= this.#open(message.memory);
   }
 
   close(): void {
@@ -49,7 +56,8 @@ export class WorkerMemory {
   }
 
   #releaseUntil(order: number): void {
-    while (this.#unread[0] !== undefined && this.#unread[0].order <= order) this.#unread.shift()?.release();
+    while (this.#unread[0] !== undefined && this.#unread[0].order <= order)
+      this.#unread.shift()?.release();
   }
 }
 

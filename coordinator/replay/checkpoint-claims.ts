@@ -13,8 +13,8 @@ export interface CheckpointClaims {
 }
 
 /**
- * Decodes every checkpoint and compares it with the line of its step. Throws DIFFERS at the first that is damaged or
- * contradicts the run.
+ * Decodes every checkpoint and compares it with the line of its step. Throws DIFFERS at the first
+ * that is damaged or contradicts the run.
  */
 export function checkpointClaims(evidence: Evidence, claims: Claims): CheckpointClaims {
   let fingerprint = evidence.record.engine?.fingerprint;
@@ -41,13 +41,17 @@ export function newestCheckpoint(
 ): Checkpoint | undefined {
   for (const file of files.filter((each) => each.step <= step).toReversed()) {
     const bytes = readCheckpoint(file, evidence);
-    if (bytes !== undefined) return decoded(() => decodeCheckpoint(bytes, file.path, evidence.configuration));
+    if (bytes !== undefined)
+      return decoded(() => decodeCheckpoint(bytes, file.path, evidence.configuration));
   }
   return undefined;
 }
 
 /** The file's bytes; undefined where a run that is still at work has removed it meanwhile. */
-export function readCheckpoint({ path }: CheckpointFile, { writer }: Evidence): Uint8Array | undefined {
+export function readCheckpoint(
+  { path }: CheckpointFile,
+  { writer }: Evidence,
+): Uint8Array | undefined {
   try {
     return readEntryNow(path, tensorFileLimit);
   } catch (error) {
@@ -68,10 +72,15 @@ function checkCheckpoint(
   if (checkpoint.step !== step) throw differs(`${path} is a checkpoint of step ${checkpoint.step}`);
   if (line === undefined) throw differs(`${path} is of a step that metrics.jsonl does not have`);
   if (checkpoint.chain !== line.chain)
-    throw differs(`${path} has another chain link than step ${step} in metrics.jsonl: ${checkpoint.chain}`);
+    throw differs(
+      `${path} has another chain link than step ${step} in metrics.jsonl: ${checkpoint.chain}`,
+    );
   const ends = [claimed?.end, claimed?.evaluationEnd];
   const { lines } = checkpoint;
-  if (lines !== undefined && !ends.some((end) => end?.bytes === lines.bytes && end.digest === lines.digest))
+  if (
+    lines !== undefined &&
+    !ends.some((end) => end?.bytes === lines.bytes && end.digest === lines.digest)
+  )
     throw differs(
       `${path} says that its lines of metrics.jsonl end at byte ${lines.bytes}, where they do not`,
     );
@@ -82,8 +91,9 @@ function checkCheckpoint(
 }
 
 /**
- * What a checkpoint of this step may say of the last evaluation: it is written before or after that of its own step. A run
- * that went on from an older checkpoint, or at its very end, may not know of all evaluations.
+ * What a checkpoint of this step may say of the last evaluation: it is written before or after that
+ * of its own step. A run that went on from an older checkpoint, or at its very end, may not know of
+ * all evaluations.
  */
 function evaluatedBefore(step: number, { record }: Evidence, { evaluations }: Claims): Set<number> {
   const all = [0, ...evaluations.keys()].toSorted((a, b) => a - b);

@@ -1,6 +1,10 @@
 import { join } from 'node:path';
 import { Chain, firstLink } from '../../shared/files/chain.ts';
-import { canonicalRecipe, parseConfiguration, type Configuration } from '../../shared/configuration.ts';
+import {
+  canonicalRecipe,
+  parseConfiguration,
+  type Configuration,
+} from '../../shared/configuration.ts';
 import { ClusterError } from '../../shared/errors.ts';
 import {
   MetricsReader,
@@ -14,7 +18,10 @@ import { planStep, stepsPerEpoch, totalSteps } from '../../shared/arithmetic/sch
 import { metricsOf, type Evidence } from '../run-directory/run-contents.ts';
 import { isPerhapsMixed } from '../run-directory/read-run.ts';
 
-/** What a run says of itself, once its files do not contradict each other: this is what a replay is compared with. */
+/**
+ * What a run says of itself, once its files do not contradict each other: this is what a replay is
+ * compared with.
+ */
 export interface Claims {
   /** The last step of metrics.jsonl. */
   readonly lastStep: number;
@@ -34,7 +41,10 @@ export interface ClaimedStep {
   readonly evaluationEnd: LinePosition | undefined;
 }
 
-/** model.safetensors holds the weights after this step, of a run that was to be as long as its configuration says. */
+/**
+ * model.safetensors holds the weights after this step, of a run that was to be as long as its
+ * configuration says.
+ */
 export interface ModelClaim {
   readonly step: number;
   readonly configuration: Configuration;
@@ -59,8 +69,8 @@ export function decoded<T>(decode: () => T): T {
 }
 
 /**
- * Compares a run's files with each other. Throws DIFFERS at the first contradiction, and NOT_REPLAYABLE where nothing can be
- * computed again: no step was written, or engines were mixed.
+ * Compares a run's files with each other. Throws DIFFERS at the first contradiction, and
+ * NOT_REPLAYABLE where nothing can be computed again: no step was written, or engines were mixed.
  */
 export function claimsOf(evidence: Evidence): Claims {
   const { directory, record } = evidence;
@@ -68,7 +78,10 @@ export function claimsOf(evidence: Evidence): Claims {
   checkRecord(evidence, lines);
   checkEvaluations(evidence, lines);
   if (lines.lastStep === 0)
-    throw new ClusterError('NOT_REPLAYABLE', `${directory} holds no step that could be computed again`);
+    throw new ClusterError(
+      'NOT_REPLAYABLE',
+      `${directory} holds no step that could be computed again`,
+    );
   if (isPerhapsMixed(record)) {
     const what = record.engine?.reproducible === false ? 'was' : 'may have been';
     throw new ClusterError(
@@ -83,8 +96,9 @@ export function claimsOf(evidence: Evidence): Claims {
 type Lines = Omit<Claims, 'model'>;
 
 /**
- * Reads all lines once, and keeps those of the other files' steps. Steps follow each other without a gap, each with the link that
- * follows from its line and the link before; an evaluation comes after its step, once.
+ * Reads all lines once, and keeps those of the other files' steps. Steps follow each other without
+ * a gap, each with the link that follows from its line and the link before; an evaluation comes
+ * after its step, once.
  */
 function readLines({ directory, record, checkpoints, configuration }: Evidence): Lines {
   const path = join(directory, 'metrics.jsonl');
@@ -99,20 +113,25 @@ function readLines({ directory, record, checkpoints, configuration }: Evidence):
     checkPlace(line, lastStep, evaluations, place);
     const { epoch } = planStep(configuration, line.step);
     if (line.epoch !== epoch)
-      throw differs(`${place} puts step ${line.step} into epoch ${line.epoch}; it belongs to epoch ${epoch}`);
+      throw differs(
+        `${place} puts step ${line.step} into epoch ${line.epoch}; it belongs to epoch ${epoch}`,
+      );
     if (line.kind === 'evaluation') {
       evaluations.set(line.step, line);
       const evaluated = steps.get(line.step);
-      if (evaluated !== undefined) steps.set(line.step, { ...evaluated, evaluationEnd: reader.position });
+      if (evaluated !== undefined)
+        steps.set(line.step, { ...evaluated, evaluationEnd: reader.position });
       continue;
     }
     checkLink(line, link, path);
     link = line.chain;
     lastStep = line.step;
-    if (wanted.has(line.step)) steps.set(line.step, { line, end: reader.position, evaluationEnd: undefined });
+    if (wanted.has(line.step))
+      steps.set(line.step, { line, end: reader.position, evaluationEnd: undefined });
   }
   const { bad, rest, count } = reader;
-  if (bad !== undefined) throw differs(`line ${bad.line} of ${path} is not what was written: ${bad.reason}`);
+  if (bad !== undefined)
+    throw differs(`line ${bad.line} of ${path} is not what was written: ${bad.reason}`);
   // A crash leaves the beginning of a line, never more than a line.
   if (/"digest":"[0-9a-f]{16}"\}./s.test(rest))
     throw differs(`line ${count + 1} of ${path} has text after its end`);
@@ -138,22 +157,35 @@ function checkLink(
   path: string,
 ): void {
   const linkFor = (exactLoss: number) =>
-    new Chain(link).add({ step, samples, loss: exactLoss, correct, weights: BigInt(`0x${weights}`) });
+    new Chain(link).add({
+      step,
+      samples,
+      loss: exactLoss,
+      correct,
+      weights: BigInt(`0x${weights}`),
+    });
   // JSON has no negative zero; the chain has.
   if (linkFor(loss) === chain || (loss === 0 && linkFor(-0) === chain)) return;
   const what = step === 1 ? 'the configuration in run.json and its own numbers' : 'its own numbers';
   throw differs(`the chain breaks at step ${step} of ${path}: its link is not that of ${what}`);
 }
 
-/** The step, link and weights of run.json are those of its line; the lines may go further, never less far. */
-function checkRecord({ directory, record, configuration }: Evidence, { steps, lastStep }: Lines): void {
+/**
+ * The step, link and weights of run.json are those of its line; the lines may go further, never
+ * less far.
+ */
+function checkRecord(
+  { directory, record, configuration }: Evidence,
+  { steps, lastStep }: Lines,
+): void {
   const path = join(directory, 'run.json');
   const { step, chain, weights, state } = record;
   const line = steps.get(step)?.line;
   if (step > lastStep)
     throw differs(`${path} says that ${step} steps were done; metrics.jsonl has ${lastStep}`);
   const expected = line?.chain ?? firstLink(configuration);
-  if (chain !== expected) throw differs(`${path} has another chain link than step ${step}: ${chain}`);
+  if (chain !== expected)
+    throw differs(`${path} has another chain link than step ${step}: ${chain}`);
   if (line !== undefined && weights !== line.weights)
     throw differs(`${path} has another checksum of the weights than step ${step}: ${weights}`);
   if (state !== 'finished') return;
@@ -162,10 +194,14 @@ function checkRecord({ directory, record, configuration }: Evidence, { steps, la
       `${path} says that the run is finished, after ${step} of ${totalSteps(configuration)} steps`,
     );
   }
-  if (record.result === undefined) throw differs(`${path} says that the run is finished, and has no result`);
+  if (record.result === undefined)
+    throw differs(`${path} says that the run is finished, and has no result`);
 }
 
-/** Epochs end with an evaluation, and so does a finished run; only the last one may be missing otherwise. */
+/**
+ * Epochs end with an evaluation, and so does a finished run; only the last one may be missing
+ * otherwise.
+ */
 function checkEvaluations(
   { directory, record, configuration }: Evidence,
   { lastStep, evaluations }: Lines,
@@ -179,8 +215,8 @@ function checkEvaluations(
 }
 
 /**
- * A run that has finished or was interrupted has the model of its last step. Any other may have one of an earlier end, of
- * which only its own metadata tell.
+ * A run that has finished or was interrupted has the model of its last step. Any other may have one
+ * of an earlier end, of which only its own metadata tell.
  */
 function modelClaim(
   { directory, record, configuration, model, writer }: Evidence,

@@ -22,21 +22,26 @@ export interface Start {
 }
 
 /**
- * Compares the files of a run with each other, and chooses where the replay begins: with `from` at the newest checkpoint not
- * after that step. Throws DIFFERS or NOT_REPLAYABLE.
+ * Compares the files of a run with each other, and chooses where the replay begins: with `from` at
+ * the newest checkpoint not after that step. Throws DIFFERS or NOT_REPLAYABLE.
  */
 export function planReplay(evidence: Evidence, from: number | undefined): Replay {
   const claims = claimsOf(evidence);
   const checkpoints = checkpointClaims(evidence, claims);
-  const checkpoint = from === undefined ? undefined : newestCheckpoint(checkpoints.files, from, evidence);
+  const checkpoint =
+    from === undefined ? undefined : newestCheckpoint(checkpoints.files, from, evidence);
   const start: Start = {
-    ...{ step: checkpoint?.step ?? 0, chain: checkpoint?.chain ?? firstLink(evidence.configuration) },
+    step: checkpoint?.step ?? 0,
+    chain: checkpoint?.chain ?? firstLink(evidence.configuration),
     checkpoint,
   };
   return { evidence, claims, checkpoints, start };
 }
 
-/** Throws NOT_REPLAYABLE for another dataset than the run's, and DIFFERS where run.json says other sizes than it has. */
+/**
+ * Throws NOT_REPLAYABLE for another dataset than the run's, and DIFFERS where run.json says other
+ * sizes than it has.
+ */
 export function checkDataset(
   { evidence: { directory, configuration, record } }: Replay,
   dataset: Dataset,

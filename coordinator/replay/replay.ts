@@ -8,7 +8,10 @@ export interface ReplaySettings extends Pick<ServeSettings, 'dataset' | 'token' 
   readonly rendezvousMilliseconds: number;
 }
 
-/** Listens on a free port of loopback and computes the run again with the workers that come. Rejects as `serve` does. */
+/**
+ * Listens on a free port of loopback and computes the run again with the workers that come. Rejects
+ * as `serve` does.
+ */
 export function startReplay(
   replay: Replay,
   { workers, ...settings }: ReplaySettings,
@@ -18,7 +21,11 @@ export function startReplay(
   const { checkpoint } = start;
   return serve(
     {
-      ...{ ...settings, ...writesNothing, host: '127.0.0.1', port: 0, startWorkers: workers },
+      ...settings,
+      ...writesNothing,
+      host: '127.0.0.1',
+      port: 0,
+      startWorkers: workers,
       configuration: { ...evidence.configuration, steps: claims.lastStep },
       evaluateAfter: new Set(claims.evaluations.keys()),
     },

@@ -6,7 +6,12 @@ import type { Dataset } from '../../shared/dataset/dataset.ts';
 import { assert, ClusterError } from '../../shared/errors.ts';
 import type { EngineIdentity } from '../../shared/engine-identity.ts';
 import { encodeModel } from '../../shared/files/model-file.ts';
-import { checksumText, MetricsReader, type MetricsLine, type StepLine } from '../../shared/files/metrics.ts';
+import {
+  checksumText,
+  MetricsReader,
+  type MetricsLine,
+  type StepLine,
+} from '../../shared/files/metrics.ts';
 import { modelDigest } from '../../shared/files/own-model.ts';
 import { planStep } from '../../shared/arithmetic/schedule.ts';
 import { readCheckpoint } from './checkpoint-claims.ts';
@@ -21,7 +26,11 @@ import type { Replay } from './replay-plan.ts';
 /** Whoever shows how far the replay is. */
 export interface ReplayViewer {
   step(step: number): void;
-  log(level: 'debug' | 'info' | 'warn', message: string, fields: Readonly<Record<string, unknown>>): void;
+  log(
+    level: 'debug' | 'info' | 'warn',
+    message: string,
+    fields: Readonly<Record<string, unknown>>,
+  ): void;
 }
 
 /** What was computed again and found to be as it was recorded. */
@@ -37,8 +46,8 @@ export interface Verified {
 }
 
 /**
- * Computes a run again and compares each step, each evaluation and each file with what was recorded. It writes nothing.
- * Throws DIFFERS at the first difference, which ends the replay.
+ * Computes a run again and compares each step, each evaluation and each file with what was
+ * recorded. It writes nothing. Throws DIFFERS at the first difference, which ends the replay.
  */
 export class Verifier implements RunRecorder {
   readonly term = 1;
@@ -96,7 +105,9 @@ export class Verifier implements RunRecorder {
     const line = claims.steps.get(start.step)?.line;
     const weights = this.#workplace.tensors.checksum;
     if (line !== undefined && BigInt(`0x${line.weights}`) !== weights)
-      throw this.#differs(`the checkpoint of step ${start.step} has other weights than metrics.jsonl says`);
+      throw this.#differs(
+        `the checkpoint of step ${start.step} has other weights than metrics.jsonl says`,
+      );
     this.#compareFiles();
   }
 
@@ -105,7 +116,13 @@ export class Verifier implements RunRecorder {
     const line = this.#lineOf(step);
     const { samples } = planStep(evidence.configuration, step);
     const chain = this.#chain.add({ step, samples, loss, correct, weights: checksum });
-    const difference = describe(line, { samples, loss, correct, weights: checksumText(checksum), chain });
+    const difference = describe(line, {
+      samples,
+      loss,
+      correct,
+      weights: checksumText(checksum),
+      chain,
+    });
     if (difference !== undefined) throw this.#differs(`step ${step} differs: ${difference}`);
     this.#step = step;
     this.#compareFiles();
@@ -156,9 +173,13 @@ export class Verifier implements RunRecorder {
         `step ${this.#step + 1} differs: it was recorded, and computed again it is not finite`,
       );
     return Promise.resolve({
-      ...{ steps: this.#step - this.#replay.start.step, evaluations: this.#evaluations },
-      ...{ checkpoints: this.#comparedCheckpoints, model: this.#comparedModel },
-      ...{ step: this.#step, chain: this.#chain.link, engine },
+      steps: this.#step - this.#replay.start.step,
+      evaluations: this.#evaluations,
+      checkpoints: this.#comparedCheckpoints,
+      model: this.#comparedModel,
+      step: this.#step,
+      chain: this.#chain.link,
+      engine,
     });
   }
 
@@ -175,11 +196,15 @@ export class Verifier implements RunRecorder {
       throw this.#differs(`the result in ${join(directory, 'run.json')} differs: ${difference}`);
   }
 
-  /** Lines are read once more while their steps are computed: those of a long run do not fit into memory. */
+  /**
+   * Lines are read once more while their steps are computed: those of a long run do not fit into
+   * memory.
+   */
   #lineOf(step: number): StepLine {
     let next = this.#lines.next();
     while (next.done !== true && next.value.kind === 'evaluation') next = this.#lines.next();
-    if (next.done !== true && next.value.kind === 'step' && next.value.step === step) return next.value;
+    if (next.done !== true && next.value.kind === 'step' && next.value.step === step)
+      return next.value;
     throw this.#differs(
       `the line of step ${step} was changed in ${this.#replay.evidence.directory}/metrics.jsonl during verification`,
     );
@@ -202,7 +227,8 @@ export class Verifier implements RunRecorder {
     const bytes = readCheckpoint(file, evidence);
     if (bytes === undefined) return;
     const { configuration } = evidence;
-    // Who computed it is what no computation confirms; where its lines end was compared with metrics.jsonl.
+    // Who computed it is what no computation confirms; where its lines end was compared with
+    // metrics.jsonl.
     const { evaluated, fingerprint, shares, lines } = decoded(() =>
       decodeCheckpoint(bytes, file.path, configuration),
     );
@@ -241,7 +267,10 @@ export class Verifier implements RunRecorder {
     throw this.#differs(`${path} differs from what step ${this.#step} computes: ${where}`);
   }
 
-  /** Of a run that names no engine, nobody can say whether it was changed or computed by another one. */
+  /**
+   * Of a run that names no engine, nobody can say whether it was changed or computed by another
+   * one.
+   */
   #differs(message: string): ClusterError {
     this.#hasDiffered = true;
     if (this.#replay.checkpoints.fingerprint !== undefined) {
@@ -264,6 +293,8 @@ function describe<R extends Record<string, number | string>>(
   computed: R,
 ): string | undefined {
   const found = Object.entries(computed).filter(([name, value]) => recorded[name] !== value);
-  const words = found.map(([name, value]) => `${name} recorded ${recorded[name]}, computed ${value}`);
+  const words = found.map(
+    ([name, value]) => `${name} recorded ${recorded[name]}, computed ${value}`,
+  );
   return words.length === 0 ? undefined : words.join('; ');
 }

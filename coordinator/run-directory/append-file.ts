@@ -23,11 +23,12 @@ export interface AppendOptions {
 const NOTHING = new Uint8Array(0);
 
 /**
- * A file that grows by whole lines. `append` only remembers, and one write at a time carries all that was remembered, in order;
- * `appendNow` writes before it returns. A crash leaves whole lines and at most one torn last line.
+ * A file that grows by whole lines. `append` only remembers, and one write at a time carries all
+ * that was remembered, in order; `appendNow` writes before it returns. A crash leaves whole lines
+ * and at most one torn last line.
  *
- * A full disk is waited for: lines are kept, and tried again every few seconds. Any other error, or too many lines, ends the
- * writing: it is told to `onError`, and `sync` and `close` reject with it.
+ * A full disk is waited for: lines are kept, and tried again every few seconds. Any other error, or
+ * too many lines, ends the writing: it is told to `onError`, and `sync` and `close` reject with it.
  */
 export class AppendFile {
   readonly path: string;
@@ -63,7 +64,10 @@ export class AppendFile {
     return this.#characters + this.#rest.length;
   }
 
-  /** Adds a line that ends with its line feed. It is written within a second, or with the next 64 KiB. */
+  /**
+   * Adds a line that ends with its line feed. It is written within a second, or with the next 64
+   * KiB.
+   */
   append(line: string): void {
     if (!this.#keep(line)) return;
     if (this.#full !== undefined) return;
@@ -87,12 +91,16 @@ export class AppendFile {
     return this.#full !== undefined;
   }
 
-  /** Resolves when all lines appended so far are on the disk. Rejects with DISK, also while the disk is full. */
+  /**
+   * Resolves when all lines appended so far are on the disk. Rejects with DISK, also while the disk
+   * is full.
+   */
   async sync(): Promise<void> {
     this.#startWriting();
     await this.#writing;
     if (this.#full !== undefined) throw diskError(this.path, this.#full);
-    if (this.#error === undefined) await this.#file.sync().catch((error: unknown) => this.#fail(error));
+    if (this.#error === undefined)
+      await this.#file.sync().catch((error: unknown) => this.#fail(error));
     if (this.#error !== undefined) throw this.#error;
   }
 

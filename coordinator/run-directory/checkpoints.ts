@@ -3,7 +3,11 @@ import type { Disk } from '../../shared/disk/disk.ts';
 import { tensorFileLimit } from '../../shared/disk/regular-file.ts';
 import { systemCode } from '../../shared/disk/system-error.ts';
 import { diskError, makeOwnFolder, syncNames, writeWhole } from '../../shared/disk/whole-file.ts';
-import { decodeCheckpoint, encodeCheckpoint, type Checkpoint } from '../../shared/files/checkpoint-file.ts';
+import {
+  decodeCheckpoint,
+  encodeCheckpoint,
+  type Checkpoint,
+} from '../../shared/files/checkpoint-file.ts';
 import type { Configuration } from '../../shared/configuration.ts';
 import { ClusterError } from '../../shared/errors.ts';
 
@@ -30,7 +34,10 @@ export class Checkpoints {
     this.#disk = disk;
   }
 
-  /** Writes one whole, and only then removes the oldest that are too many; says how many bytes it has. Rejects with DISK. */
+  /**
+   * Writes one whole, and only then removes the oldest that are too many; says how many bytes it
+   * has. Rejects with DISK.
+   */
   async write(checkpoint: Checkpoint): Promise<number> {
     const name = `step-${String(checkpoint.step).padStart(10, '0')}.safetensors`;
     if (!this.#isMade) await makeOwnFolder(this.#directory, this.#disk);
@@ -48,8 +55,9 @@ export class Checkpoints {
   }
 
   /**
-   * The newest that is intact; of every newer one that is not, `damaged` is told why. Undefined where there is none. Whoever wrote it
-   * may have died before its name was synced: it is now, before anything follows from it. Rejects with DISK.
+   * The newest that is intact; of every newer one that is not, `damaged` is told why. Undefined
+   * where there is none. Whoever wrote it may have died before its name was synced: it is now,
+   * before anything follows from it. Rejects with DISK.
    */
   async newest(
     configuration: Configuration,

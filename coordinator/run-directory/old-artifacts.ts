@@ -14,12 +14,14 @@ const manifestSchema = z.object({
 });
 
 /**
- * Rejects with DATA where the end of a run could not put its results: a folder, or anything else but a file of its own, has the
- * name of one. All the training would be done by then.
+ * Rejects with DATA where the end of a run could not put its results: a folder, or anything else
+ * but a file of its own, has the name of one. All the training would be done by then.
  */
 export async function checkPlacesOfResults(run: string, disk: Disk): Promise<void> {
   await checkPlaces(
-    [MODEL, join('artifacts', MISTAKES), join('artifacts', MANIFEST)].map((name) => join(run, name)),
+    [MODEL, join('artifacts', MISTAKES), join('artifacts', MANIFEST)].map((name) =>
+      join(run, name),
+    ),
     disk,
   );
 }
@@ -36,9 +38,10 @@ async function checkPlaces(paths: readonly string[], disk: Disk): Promise<void> 
 }
 
 /**
- * Removes what artifacts/ shows of a run that goes on: it would be another model's. The manifest first, for without it nothing there
- * is whole; what it does not name stays, the mistakes aside. All of it by way of `drafts`: whoever was fenced off removes nothing.
- * Rejects with DISK, and with DATA, before anything is removed, where one of them is no file.
+ * Removes what artifacts/ shows of a run that goes on: it would be another model's. The manifest
+ * first, for without it nothing there is whole; what it does not name stays, the mistakes aside.
+ * All of it by way of `drafts`: whoever was fenced off removes nothing. Rejects with DISK, and with
+ * DATA, before anything is removed, where one of them is no file.
  */
 export async function forgetArtifacts(run: string, drafts: string, disk: Disk): Promise<void> {
   const folder = join(run, 'artifacts');
@@ -58,7 +61,12 @@ export async function forgetArtifacts(run: string, drafts: string, disk: Disk): 
   }
 }
 
-async function forget(folder: string, names: readonly string[], drafts: string, disk: Disk): Promise<void> {
+async function forget(
+  folder: string,
+  names: readonly string[],
+  drafts: string,
+  disk: Disk,
+): Promise<void> {
   const draft = join(drafts, 'forgotten');
   for (const name of names) {
     try {
@@ -74,7 +82,9 @@ async function forget(folder: string, names: readonly string[], drafts: string, 
 /** Of one that is missing, or was changed, nothing is believed. */
 async function namesIn(manifest: string, disk: Disk): Promise<string[]> {
   try {
-    const { files } = manifestSchema.parse(JSON.parse(Buffer.from(await disk.read(manifest)).toString()));
+    const { files } = manifestSchema.parse(
+      JSON.parse(Buffer.from(await disk.read(manifest)).toString()),
+    );
     return files.map(({ name }) => name);
   } catch {
     return [];

@@ -3,7 +3,11 @@ import { systemDisk, type Disk } from '../../shared/disk/disk.ts';
 import { systemCode } from '../../shared/disk/system-error.ts';
 import type { Checkpoint } from '../../shared/files/checkpoint-file.ts';
 import { ClusterError, messageOf } from '../../shared/errors.ts';
-import { EVENTS_TAIL_BYTES, LINE_PIECE_BYTES, MAX_METRICS_LINE_BYTES } from '../../shared/limits.ts';
+import {
+  EVENTS_TAIL_BYTES,
+  LINE_PIECE_BYTES,
+  MAX_METRICS_LINE_BYTES,
+} from '../../shared/limits.ts';
 import {
   FIRST_LINE,
   lastLineOf,
@@ -14,7 +18,10 @@ import {
 import { parseRunRecord, type RunRecord } from '../../shared/files/run-schema.ts';
 
 /** The record of a run that was begun before. Rejects with DATA. */
-export async function readRunRecord(directory: string, disk: Disk = systemDisk): Promise<RunRecord> {
+export async function readRunRecord(
+  directory: string,
+  disk: Disk = systemDisk,
+): Promise<RunRecord> {
   const path = join(directory, 'run.json');
   return parseRunRecord(await readText(path, disk), path);
 }
@@ -25,7 +32,10 @@ export interface OldLine {
   readonly end: LinePosition;
 }
 
-/** What an earlier coordinator has left in metrics.jsonl, as seen from a checkpoint, or from the beginning. */
+/**
+ * What an earlier coordinator has left in metrics.jsonl, as seen from a checkpoint, or from the
+ * beginning.
+ */
 export interface OldLines {
   /** The last line that the checkpoint knows; undefined where there is none. */
   readonly known: OldLine | undefined;
@@ -41,8 +51,9 @@ export function endOf({ known, later }: OldLines): LinePosition {
 }
 
 /**
- * The whole lines of metrics.jsonl after those that the checkpoint knows. It says where they begin; where the line that ends there
- * is not the checkpoint's, or it does not say so, all lines are read. Rejects with DATA when a line that was read was changed.
+ * The whole lines of metrics.jsonl after those that the checkpoint knows. It says where they begin;
+ * where the line that ends there is not the checkpoint's, or it does not say so, all lines are
+ * read. Rejects with DATA when a line that was read was changed.
  */
 export async function readLines(
   directory: string,
@@ -125,8 +136,8 @@ function isKnown({ step, kind }: MetricsLine, checkpoint: Known | undefined): bo
 }
 
 /**
- * Whether engines were mixed, or may have been when it crashed: then steps that are computed again may come out otherwise, and
- * nobody can verify the run.
+ * Whether engines were mixed, or may have been when it crashed: then steps that are computed again
+ * may come out otherwise, and nobody can verify the run.
  */
 export function isPerhapsMixed({ engine, launch, state }: RunRecord): boolean {
   if (engine?.reproducible === false) return true;
@@ -162,7 +173,8 @@ export async function readEvents(directory: string, disk: Disk): Promise<OldEven
       const start = Math.max(0, end - EVENTS_TAIL_BYTES);
       const piece = Buffer.from(await disk.readAt(path, start, end - start));
       const whole = piece.lastIndexOf(0x0a) + 1;
-      if (whole > 0 || start === 0) return { bytes: start + whole, tail: piece.toString('utf8', 0, whole) };
+      if (whole > 0 || start === 0)
+        return { bytes: start + whole, tail: piece.toString('utf8', 0, whole) };
       end = start;
     }
   } catch (error) {
@@ -171,7 +183,10 @@ export async function readEvents(directory: string, disk: Disk): Promise<OldEven
   }
 }
 
-/** The directory of the newest run that can go on: not finished, not diverged. Rejects with USAGE where there is none. */
+/**
+ * The directory of the newest run that can go on: not finished, not diverged. Rejects with USAGE
+ * where there is none.
+ */
 export async function newestUnfinished(runs: string): Promise<string> {
   let best: { readonly directory: string; readonly started: string } | undefined;
   for (const name of await namesIn(runs)) {
@@ -179,8 +194,10 @@ export async function newestUnfinished(runs: string): Promise<string> {
     if (name.startsWith('.')) continue;
     const directory = join(runs, name);
     const record = await readRunRecord(directory).catch(ignoreForeign);
-    if (record === undefined || record.state === 'finished' || record.state === 'diverged') continue;
-    if (best === undefined || record.started > best.started) best = { directory, started: record.started };
+    if (record === undefined || record.state === 'finished' || record.state === 'diverged')
+      continue;
+    if (best === undefined || record.started > best.started)
+      best = { directory, started: record.started };
   }
   if (best !== undefined) return best.directory;
   throw new ClusterError('USAGE', `no run in ${runs} is unfinished (--resume)`, {
@@ -190,7 +207,8 @@ export async function newestUnfinished(runs: string): Promise<string> {
 
 /** A folder that is no run of ours is passed over. */
 function ignoreForeign(error: unknown): undefined {
-  if (error instanceof ClusterError && (error.code === 'DATA' || error.code === 'LIMIT')) return undefined;
+  if (error instanceof ClusterError && (error.code === 'DATA' || error.code === 'LIMIT'))
+    return undefined;
   throw error;
 }
 

@@ -40,11 +40,12 @@ export interface Evidence {
 }
 
 /**
- * Reads a run's directory and changes nothing in it. Rejects with USAGE where that is no run, with NOT_REPLAYABLE for one of
- * another arithmetic, and with DATA where a file cannot be read.
+ * Reads a run's directory and changes nothing in it. Rejects with USAGE where that is no run, with
+ * NOT_REPLAYABLE for one of another arithmetic, and with DATA where a file cannot be read.
  */
 export async function readEvidence(directory: string): Promise<Evidence> {
-  // In this order, whatever a run at work adds meanwhile only makes the later files longer than the earlier ones say.
+  // In this order, whatever a run at work adds meanwhile only makes the later files longer than the
+  // earlier ones say.
   const writer = await writerOf(directory, systemDisk, systemProcesses);
   const record = await readRecord(directory);
   const checkpoints = await listCheckpoints(directory);
@@ -68,7 +69,9 @@ async function readRecord(directory: string): Promise<RunRecord> {
 
 const versionsSchema = z.object({ arithmetic: z.int(), version: z.string() });
 
-/** A run of another arithmetic may look different altogether, so this comes before the whole schema. */
+/**
+ * A run of another arithmetic may look different altogether, so this comes before the whole schema.
+ */
 function refuseOtherArithmetic(text: string, path: string): void {
   let json: unknown;
   try {
@@ -110,14 +113,21 @@ export async function readIfThere(path: string, limit = runFileLimit): Promise<B
 }
 
 /**
- * The lines of a run's metrics.jsonl after the position of `reader`, one after the other; none where there is no file. Afterwards
- * `reader` says where they end, and what is wrong there. Throws DATA where it cannot be read.
+ * The lines of a run's metrics.jsonl after the position of `reader`, one after the other; none
+ * where there is no file. Afterwards `reader` says where they end, and what is wrong there. Throws
+ * DATA where it cannot be read.
  */
 export function metricsOf(directory: string, reader = new MetricsReader()): Generator<MetricsLine> {
-  return metricsLines(piecesIfThere(join(directory, 'metrics.jsonl'), reader.position.bytes), reader);
+  return metricsLines(
+    piecesIfThere(join(directory, 'metrics.jsonl'), reader.position.bytes),
+    reader,
+  );
 }
 
-/** The bytes of a run's file from `start` on; none where there is no file. Throws DATA where it cannot be read. */
+/**
+ * The bytes of a run's file from `start` on; none where there is no file. Throws DATA where it
+ * cannot be read.
+ */
 export function* piecesIfThere(path: string, start = 0): Generator<Buffer> {
   try {
     yield* entryPieces(path, start);

@@ -11,9 +11,10 @@ export interface RunDirectory {
 }
 
 /**
- * Makes the directory of a new run, `<runs>/<id>/`. Without an id it is called after the time, in UTC, and a random suffix.
- * One with that id that was left before its run.json was written, by a coordinator that died, is taken as new: RunLock says
- * whether that one lives. Rejects with USAGE, RUN_EXISTS or DISK.
+ * Makes the directory of a new run, `<runs>/<id>/`. Without an id it is called after the time, in
+ * UTC, and a random suffix. One with that id that was left before its run.json was written, by a
+ * coordinator that died, is taken as new: RunLock says whether that one lives. Rejects with USAGE,
+ * RUN_EXISTS or DISK.
  */
 export async function createRunDirectory(
   runs: string,
@@ -33,9 +34,13 @@ export async function createRunDirectory(
       return { id, path };
     }
   }
-  throw new ClusterError('RUN_EXISTS', `${MAX_RUN_ID_TRIES} run ids of this second are taken in ${runs}`, {
-    fix: 'give a --run-id',
-  });
+  throw new ClusterError(
+    'RUN_EXISTS',
+    `${MAX_RUN_ID_TRIES} run ids of this second are taken in ${runs}`,
+    {
+      fix: 'give a --run-id',
+    },
+  );
 }
 
 /** Throws RUN_EXISTS where something lies in the directory that is not there before run.json is. */
@@ -63,9 +68,13 @@ function isOfUnbegunRun(name: string): boolean {
 /** Ids become folders: letters, digits, dot, underscore and hyphen, and no dot at the beginning. */
 export function checkRunId(id: string): void {
   if (/^(?!\.)[A-Za-z0-9._-]{1,64}$/.test(id)) return;
-  throw new ClusterError('USAGE', `the run id ${JSON.stringify(id.slice(0, 80))} (--run-id) is not allowed`, {
-    fix: 'use 1 to 64 letters, digits, dots, underscores and hyphens, with no dot at the beginning',
-  });
+  throw new ClusterError(
+    'USAGE',
+    `the run id ${JSON.stringify(id.slice(0, 80))} (--run-id) is not allowed`,
+    {
+      fix: 'use 1 to 64 letters, digits, dots, underscores and hyphens, with no dot at the beginning',
+    },
+  );
 }
 
 /** The id of a run that got none: YYYYMMDD-HHMMSS-xxxx, in UTC. */

@@ -20,12 +20,22 @@ import { runRecordSchema, type RunRecord, type RunStatus } from '../../shared/fi
 import { AppendFile } from './append-file.ts';
 import { Checkpoints } from './checkpoints.ts';
 import { checkPlacesOfResults, forgetArtifacts } from './old-artifacts.ts';
-import { endOf, piecesOf, readEvents, readLines, readRunRecord, type OldLines } from './read-run.ts';
+import {
+  endOf,
+  piecesOf,
+  readEvents,
+  readLines,
+  readRunRecord,
+  type OldLines,
+} from './read-run.ts';
 import { checkUnbegun, createRunDirectory } from './run-directory.ts';
 import { RunLock, type LockPlace } from './run-lock.ts';
 
 export interface StoreOptions extends LockPlace {
-  /** Told at once of lines that cannot be written, once per file, and of another coordinator that has taken the run over. */
+  /**
+   * Told at once of lines that cannot be written, once per file, and of another coordinator that
+   * has taken the run over.
+   */
   readonly onError: (error: ClusterError) => void;
   /** Told that the disk is full and lines wait, and that it no longer is. */
   readonly onSpace: (isFull: boolean, message: string) => void;
@@ -66,10 +76,10 @@ export interface ReopenedRun extends Omit<FoundRun, 'written'> {
 }
 
 /**
- * The run directory and all that is written to it: run.json, model.safetensors and checkpoints whole or not at all,
- * metrics.jsonl and events.jsonl line by line. Every method that writes rejects (or calls `onError`) with DISK, naming the
- * file, or with LOCKED when another coordinator has taken the run over, or with DISK when the run's folder is gone: then
- * nothing is written.
+ * The run directory and all that is written to it: run.json, model.safetensors and checkpoints
+ * whole or not at all, metrics.jsonl and events.jsonl line by line. Every method that writes
+ * rejects (or calls `onError`) with DISK, naming the file, or with LOCKED when another coordinator
+ * has taken the run over, or with DISK when the run's folder is gone: then nothing is written.
  */
 export class RunStore {
   readonly id: string;
@@ -127,8 +137,9 @@ export class RunStore {
   }
 
   /**
-   * Opens the directory of a run that goes on, and what it holds: a line that a crash has torn is cut off. Rejects with LOCKED,
-   * DATA where a file is not what was written, DISK, or what `judge` throws.
+   * Opens the directory of a run that goes on, and what it holds: a line that a crash has torn is
+   * cut off. Rejects with LOCKED, DATA where a file is not what was written, DISK, or what `judge`
+   * throws.
    */
   static async resume(options: OldRun): Promise<ReopenedRun> {
     const { directory, takeOver, disk, keep, damaged, judge } = options;
@@ -136,7 +147,8 @@ export class RunStore {
     const { drafts } = lock;
     return await releasedOnError(lock, async () => {
       await lock.putUpFence();
-      // From here on nobody else changes what is read; and what follows from it holds after a power cut, too.
+      // From here on nobody else changes what is read; and what follows from it holds after a power
+      // cut, too.
       await syncNames(directory, true, disk);
       const record = await readRunRecord(directory, disk);
       await checkPlacesOfResults(directory, disk);
@@ -160,7 +172,9 @@ export class RunStore {
     return this.#metrics.isFull || this.#events.isFull;
   }
 
-  /** Writes a checkpoint, after all lines of the steps before it, and says how many bytes it has. */
+  /**
+   * Writes a checkpoint, after all lines of the steps before it, and says how many bytes it has.
+   */
   async writeCheckpoint(checkpoint: Omit<Checkpoint, 'lines'>): Promise<number> {
     // As it is now: while it is written, lines of later steps are added.
     const lines = this.#passed ?? { bytes: this.#lineBytes, digest: this.#formatter.digest };
@@ -214,8 +228,9 @@ export class RunStore {
   }
 
   /**
-   * Adds a line to events.jsonl before it returns, unless the disk is full. `time` is what the clock on the wall said;
-   * `elapsed`, the seconds since this coordinator opened the run, is what durations are computed from.
+   * Adds a line to events.jsonl before it returns, unless the disk is full. `time` is what the
+   * clock on the wall said; `elapsed`, the seconds since this coordinator opened the run, is what
+   * durations are computed from.
    */
   event(event: string, fields: Readonly<Record<string, unknown>> = {}): void {
     const { clock } = this.#options;
@@ -247,12 +262,19 @@ export class RunStore {
     await this.#events.sync();
   }
 
-  /** Flushes, syncs and closes everything, even if one of the files fails; rejects with the first failure. */
+  /**
+   * Flushes, syncs and closes everything, even if one of the files fails; rejects with the first
+   * failure.
+   */
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
     await this.#whole;
-    const closing = [() => this.#metrics.close(), () => this.#events.close(), () => this.#lock.release()];
+    const closing = [
+      () => this.#metrics.close(),
+      () => this.#events.close(),
+      () => this.#lock.release(),
+    ];
     const failures: unknown[] = [];
     for (const close of closing) await close().catch((error: unknown) => failures.push(error));
     if (failures.length > 0) throw failures[0];
@@ -294,13 +316,19 @@ export class RunStore {
   }
 }
 
-/** Why the run is no longer this coordinator's; undefined where it is, or where that cannot be seen now. */
+/**
+ * Why the run is no longer this coordinator's; undefined where it is, or where that cannot be seen
+ * now.
+ */
 async function lossOf(lock: RunLock): Promise<ClusterError | undefined> {
   const standing = await lock.standing().catch(() => 'held' as const);
   return standing === 'held' ? undefined : lock.lost(standing);
 }
 
-/** How much of a run's files stays, undefined where nothing is there, and where the next coordinator writes. */
+/**
+ * How much of a run's files stays, undefined where nothing is there, and where the next coordinator
+ * writes.
+ */
 interface OldFiles {
   readonly drafts: string;
   readonly metrics: LinePosition | undefined;
@@ -316,8 +344,9 @@ interface OpenFiles {
 }
 
 /**
- * Opens the files of lines, each cut off after its last whole line. A coordinator from which the run was taken over may only have
- * been stopped, and has them open: then the lines are copied to new files, and it writes to files without a name.
+ * Opens the files of lines, each cut off after its last whole line. A coordinator from which the
+ * run was taken over may only have been stopped, and has them open: then the lines are copied to
+ * new files, and it writes to files without a name.
  */
 async function openFiles(
   path: string,

@@ -22,7 +22,9 @@ export interface LockPlace {
   readonly processes: Processes;
 }
 
-/** Whether a coordinator still has its run: no, another one took it, or the run's folder is gone. */
+/**
+ * Whether a coordinator still has its run: no, another one took it, or the run's folder is gone.
+ */
 export type Standing = 'held' | 'taken' | 'gone';
 
 /**
@@ -63,7 +65,8 @@ export class RunLock {
     try {
       for (let attempt = 0; attempt < MAX_LOCK_TRIES; attempt++) {
         const held = await find(directory, place.disk);
-        if (held.owner !== undefined && !(await mayTake(held, directory, takeOver, place))) continue;
+        if (held.owner !== undefined && !(await mayTake(held, directory, takeOver, place)))
+          continue;
         const number = nextNumber(held.highest, directory);
         const lock = await RunLock.#enter(directory, number, place);
         if (lock !== undefined) return lock;
@@ -109,7 +112,8 @@ export class RunLock {
     try {
       const { numbers, unnumbered } = await findDrafts(this.#directory, this.#disk);
       for (const number of numbers)
-        if (number < this.#number) await removeFolder(draftsPath(this.#directory, number), this.#disk);
+        if (number < this.#number)
+          await removeFolder(draftsPath(this.#directory, number), this.#disk);
       for (const name of unnumbered) await removeFolder(join(this.#directory, name), this.#disk);
     } catch (error) {
       throw error instanceof ClusterError ? error : diskError(this.#directory, error);
@@ -127,7 +131,9 @@ export class RunLock {
     const { highest, numbers } = drafts;
     if (!numbers.includes(this.#number)) return highest > this.#number ? 'taken' : 'gone';
     for (const number of numbers.filter((other) => other > this.#number))
-      if ((await readText(join(draftsPath(this.#directory, number), OWNER), this.#disk)) !== undefined)
+      if (
+        (await readText(join(draftsPath(this.#directory, number), OWNER), this.#disk)) !== undefined
+      )
         return 'taken';
     return 'held';
   }
@@ -149,7 +155,8 @@ export class RunLock {
   async release(): Promise<void> {
     try {
       const [lock, draft] = [join(this.#directory, LOCK), join(this.drafts, LOCK)];
-      if ((await readText(lock, this.#disk)) === this.#lockText) await this.#disk.rename(lock, draft);
+      if ((await readText(lock, this.#disk)) === this.#lockText)
+        await this.#disk.rename(lock, draft);
       await this.#disk.remove(draft);
       await this.#disk.rename(join(this.drafts, OWNER), join(this.drafts, ENDED));
       await this.#disk.remove(join(this.drafts, RENEWALS));
@@ -177,7 +184,10 @@ export class RunLock {
   }
 }
 
-/** The process that may be writing to a run's directory, as a subject; undefined where certainly none is. */
+/**
+ * The process that may be writing to a run's directory, as a subject; undefined where certainly
+ * none is.
+ */
 export async function writerOf(
   directory: string,
   disk: Disk,
@@ -200,7 +210,10 @@ export async function writerOf(
 /** What is found of a lock. */
 interface Found {
   readonly highest: number;
-  /** Undefined where the lock is free, `unknown` where another version wrote what this one cannot read. */
+  /**
+   * Undefined where the lock is free, `unknown` where another version wrote what this one cannot
+   * read.
+   */
   readonly owner: RecordedOwner | 'unknown' | undefined;
   readonly path: string;
   readonly text: string;
@@ -250,9 +263,13 @@ async function mayTake(
   const seen = await watch(found, directory, place);
   if (seen === 'changed') return false;
   if (seen === 'renewed')
-    throw new ClusterError('LOCKED', `${name} is running this run: it has just renewed its lock (${path})`, {
-      fix: 'wait for it, stop it there, or start another run; --take-over takes the run away from it',
-    });
+    throw new ClusterError(
+      'LOCKED',
+      `${name} is running this run: it has just renewed its lock (${path})`,
+      {
+        fix: 'wait for it, stop it there, or start another run; --take-over takes the run away from it',
+      },
+    );
   if (fate === 'rebooted') return true;
   throw new ClusterError(
     'LOCKED',

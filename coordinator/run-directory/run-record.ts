@@ -40,13 +40,21 @@ export function runRecord(
   const { version, term, configuration, launch, dataset } = run;
   const { started, step, chain, weights } = progress;
   return {
-    ...{ format: RUN_FORMAT, arithmetic: ARITHMETIC, version, run: run.store.id },
-    ...{ state: outcome?.state ?? 'running', term, started },
+    format: RUN_FORMAT,
+    arithmetic: ARITHMETIC,
+    version,
+    run: run.store.id,
+    state: outcome?.state ?? 'running',
+    term,
+    started,
     ...(outcome === undefined ? {} : { ended: progress.now }),
-    ...{ configuration: configurationRecord(configuration), launch },
+    configuration: configurationRecord(configuration),
+    launch,
     ...engineOf(state),
     dataset: datasetOf(dataset),
-    ...{ step, chain, weights: checksumText(weights) },
+    step,
+    chain,
+    weights: checksumText(weights),
     workers: [...state.delivered].map(([name, samples]) => ({ name, samples })),
     ...(state.countedFrom === 0 ? {} : { workers_from_step: state.countedFrom }),
     ...(state.suspects.length === 0 ? {} : { suspects: [...state.suspects] }),
@@ -59,21 +67,41 @@ export function runRecord(
 export function engineOf({ engine, fingerprint, mixed }: RunState): Pick<RunRecord, 'engine'> {
   if (engine === undefined || fingerprint === undefined) return {};
   return {
-    engine: { description: engine, fingerprint, kernel_digest: kernelDigest(), reproducible: !mixed },
+    engine: {
+      description: engine,
+      fingerprint,
+      kernel_digest: kernelDigest(),
+      reproducible: !mixed,
+    },
   };
 }
 
-function datasetOf({ digest, name, rows, columns, train, test, classNames }: Dataset): RunRecord['dataset'] {
+function datasetOf({
+  digest,
+  name,
+  rows,
+  columns,
+  train,
+  test,
+  classNames,
+}: Dataset): RunRecord['dataset'] {
   return {
-    ...{ sha256: digest, ...(name === undefined ? {} : { name }), rows, columns },
-    ...{ train_samples: train.samples, test_samples: test.samples, class_names: [...classNames] },
+    sha256: digest,
+    ...(name === undefined ? {} : { name }),
+    rows,
+    columns,
+    train_samples: train.samples,
+    test_samples: test.samples,
+    class_names: [...classNames],
   };
 }
 
 function resultOf({ result }: Progress): Pick<RunRecord, 'result'> {
   if (result === undefined) return {};
   const { loss, accuracy, confusion } = result.score;
-  return { result: { test: { loss, accuracy, confusion }, steps_per_second: result.stepsPerSecond } };
+  return {
+    result: { test: { loss, accuracy, confusion }, steps_per_second: result.stepsPerSecond },
+  };
 }
 
 function errorOf(outcome: Outcome | undefined): Pick<RunRecord, 'error'> {

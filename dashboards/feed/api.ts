@@ -15,7 +15,10 @@ export interface RunView {
   readonly version: string;
   /** ISO 8601. */
   readonly started: string;
-  /** Whether the run is going on and /api/stream will say more; false for a run that is shown from its directory. */
+  /**
+   * Whether the run is going on and /api/stream will say more; false for a run that is shown from
+   * its directory.
+   */
   readonly isLive: boolean;
   /** As people read it: option name and value, in the order of the help. */
   readonly configuration: readonly (readonly [name: string, value: string])[];
@@ -23,7 +26,11 @@ export interface RunView {
   readonly stepsPerEpoch: number;
   readonly totalSteps: number;
   readonly classNames: readonly string[];
-  readonly model: { readonly inputs: number; readonly hidden: readonly number[]; readonly classes: number };
+  readonly model: {
+    readonly inputs: number;
+    readonly hidden: readonly number[];
+    readonly classes: number;
+  };
   /** Of the pictures: rows * columns = model.inputs. */
   readonly rows: number;
   readonly columns: number;
@@ -48,12 +55,23 @@ export interface Update {
   readonly evaluated?: Evaluated;
   readonly events?: readonly EventLine[];
   readonly changes?: readonly StateChange[];
-  /** The view has more than was sent before, and is to be fetched again: what an earlier coordinator left was read. */
+  /**
+   * The view has more than was sent before, and is to be fetched again: what an earlier coordinator
+   * left was read.
+   */
   readonly isRestated?: true;
 }
 
-/** One or many steps: means over all their samples. [step of the last one, loss, accuracy ratio, samples per second] */
-export type CurvePoint = readonly [step: number, loss: number, accuracy: number, samplesPerSecond: number];
+/**
+ * One or many steps: means over all their samples. [step of the last one, loss, accuracy ratio,
+ * samples per second]
+ */
+export type CurvePoint = readonly [
+  step: number,
+  loss: number,
+  accuracy: number,
+  samplesPerSecond: number,
+];
 
 /** [step, loss, accuracy ratio] over the test set. */
 export type EvaluationPoint = readonly [step: number, loss: number, accuracy: number];
@@ -72,11 +90,15 @@ export interface Status {
   readonly seconds: number;
   readonly secondsLeft: number | undefined;
   readonly workers: readonly WorkerStatus[];
-  /** For whom it waits, such as "waiting for workers: 1 of 2 ready"; empty where enough are there. */
+  /**
+   * For whom it waits, such as "waiting for workers: 1 of 2 ready"; empty where enough are there.
+   */
   readonly waiting: string;
   readonly joined: number;
   readonly lost: number;
-  /** Of the coordinator that is at work; undefined for a run that is over, whose files do not say. */
+  /**
+   * Of the coordinator that is at work; undefined for a run that is over, whose files do not say.
+   */
   readonly stragglerSteps: number | undefined;
   readonly reassigned: number | undefined;
   readonly checkpointStep: number | undefined;
@@ -91,7 +113,9 @@ export interface WorkerStatus {
   readonly engine: string;
   /** Training samples of all that counted. */
   readonly samples: number;
-  /** Of the last second's step time: computing, and everything between weights and result; 0 to 1. */
+  /**
+   * Of the last second's step time: computing, and everything between weights and result; 0 to 1.
+   */
   readonly computing: number;
   readonly exchanging: number;
   readonly roundTripMilliseconds: number | undefined;

@@ -9,7 +9,15 @@ import {
   MAX_UPDATE_POINTS,
 } from '../../shared/limits.ts';
 import type { MetricsLine } from '../../shared/files/metrics.ts';
-import type { Evaluated, EvaluationPoint, EventLine, RunView, StateChange, Status, Update } from './api.ts';
+import type {
+  Evaluated,
+  EvaluationPoint,
+  EventLine,
+  RunView,
+  StateChange,
+  Status,
+  Update,
+} from './api.ts';
 import { Curve, type CurveStep } from './curve-history.ts';
 import { eventLine, type RecordedEvent } from './event-lines.ts';
 import type { PastLine } from './past-lines.ts';
@@ -17,7 +25,15 @@ import type { PastLine } from './past-lines.ts';
 /** What does not change while a run goes on. */
 export type RunFacts = Omit<
   RunView,
-  'run' | 'term' | 'started' | 'status' | 'curve' | 'evaluations' | 'evaluated' | 'events' | 'changes'
+  | 'run'
+  | 'term'
+  | 'started'
+  | 'status'
+  | 'curve'
+  | 'evaluations'
+  | 'evaluated'
+  | 'events'
+  | 'changes'
 >;
 
 /** What an earlier coordinator has left is parsed. */
@@ -30,7 +46,10 @@ type Evaluation = Pick<EvaluationReport, 'step' | 'loss' | 'correct' | 'samples'
 
 const confusionSchema = z.object({ step: z.int(), confusion: z.array(z.array(z.int())) });
 
-/** The run as the page shows it: everything so far within fixed bounds, and what is new since the last update. */
+/**
+ * The run as the page shows it: everything so far within fixed bounds, and what is new since the
+ * last update.
+ */
 export class Board {
   readonly #facts: RunFacts;
   readonly #labelOf: (worker: string) => string;
@@ -70,7 +89,8 @@ export class Board {
   }
 
   /**
-   * Puts before all it has what an earlier coordinator has left. Whoever has asked for the view before asks for it again.
+   * Puts before all it has what an earlier coordinator has left. Whoever has asked for the view
+   * before asks for it again.
    */
   async recall(lines: AsyncIterable<PastLine>): Promise<void> {
     const past = new Curve(MAX_CURVE_POINTS);
@@ -103,7 +123,11 @@ export class Board {
     this.#update.evaluated = evaluated;
   }
 
-  event(event: string, fields: Readonly<Record<string, unknown>>, time = new Date().toISOString()): void {
+  event(
+    event: string,
+    fields: Readonly<Record<string, unknown>>,
+    time = new Date().toISOString(),
+  ): void {
     if (event === 'checkpoint') this.#checkpointStep = Number(fields['step']);
     const line = eventLine(time, event, fields);
     remember(this.#events, line, MAX_SHOWN_EVENTS);
@@ -111,7 +135,10 @@ export class Board {
     this.#follow(event, fields, Date.parse(time));
   }
 
-  /** The state of a worker now; one that is as it was says nothing new, and at the end everybody goes. */
+  /**
+   * The state of a worker now; one that is as it was says nothing new, and at the end everybody
+   * goes.
+   */
   state(worker: string, state: StateChange['state'], at = Date.now()): void {
     if (this.#end !== undefined || this.#states.get(worker) === state) return;
     this.#states.set(worker, state);
@@ -148,8 +175,12 @@ export class Board {
     return {
       ...this.#facts,
       ...this.#opened,
-      ...{ status, curve: this.#curve.points(), evaluations: this.#evaluations, evaluated: this.#evaluated },
-      ...{ events: this.#events, changes: this.#changes },
+      status,
+      curve: this.#curve.points(),
+      evaluations: this.#evaluations,
+      evaluated: this.#evaluated,
+      events: this.#events,
+      changes: this.#changes,
     };
   }
 
@@ -173,7 +204,8 @@ export class Board {
     if (event === 'start') for (const worker of this.#states.keys()) this.state(worker, 'lost', at);
     const { worker } = fields;
     const state = stateAfter(event, fields);
-    if (state !== undefined && typeof worker === 'string') this.state(this.#labelOf(worker), state, at);
+    if (state !== undefined && typeof worker === 'string')
+      this.state(this.#labelOf(worker), state, at);
   }
 
   /** Its pictures are gone with the coordinator that had its predictions. */

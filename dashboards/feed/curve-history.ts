@@ -22,9 +22,10 @@ interface Bucket {
 }
 
 /**
- * Loss, accuracy and speed of a run of any length in a bounded number of points. Each point is the mean over so many
- * neighbouring steps; when there are too many points, two become one and every later one covers twice as many steps. So no
- * sample is left out, and nothing but the points is kept.
+ * Loss, accuracy and speed of a run of any length in a bounded number of points. Each point is the
+ * mean over so many neighbouring steps; when there are too many points, two become one and every
+ * later one covers twice as many steps. So no sample is left out, and nothing but the points is
+ * kept.
  */
 export class Curve {
   readonly #maxPoints: number;
@@ -37,7 +38,9 @@ export class Curve {
     this.#maxPoints = maxPoints;
   }
 
-  /** False for a step that is not after the last one: it is known already, and was computed again. */
+  /**
+   * False for a step that is not after the last one: it is known already, and was computed again.
+   */
   add({ step, samples, loss, correct, milliseconds }: CurveStep): boolean {
     if (step <= this.#last) return false;
     const bucket = this.#bucketForNext();

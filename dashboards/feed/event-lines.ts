@@ -5,18 +5,32 @@ import { jsonLines } from './json-lines.ts';
 type Fields = Readonly<Record<string, unknown>>;
 
 const warnings = new Set([
-  ...['lost', 'lease_again', 'set_aside', 'unaudited', 'undecided', 'differing', 'waiting', 'refused'],
+  'lost',
+  'lease_again',
+  'set_aside',
+  'unaudited',
+  'undecided',
+  'differing',
+  'waiting',
+  'refused',
   'checkpoint_failed',
 ]);
 
 /** An event of the run as people read it; `time` is ISO 8601. */
 export function eventLine(time: string, event: string, fields: Fields): EventLine {
-  return { time, event, level: warnings.has(event) ? 'warn' : 'info', message: messageOf(event, fields) };
+  return {
+    time,
+    event,
+    level: warnings.has(event) ? 'warn' : 'info',
+    message: messageOf(event, fields),
+  };
 }
 
 const eventSchema = z.looseObject({
   time: z.iso.datetime(),
-  /** Seconds since its coordinator opened the run; absent in runs of versions before it was written. */
+  /**
+   * Seconds since its coordinator opened the run; absent in runs of versions before it was written.
+   */
   elapsed: z.number().min(0).optional(),
   event: z.string(),
 });

@@ -1,4 +1,8 @@
-import { configurationRecord, shownSettings, type Configuration } from '../../shared/configuration.ts';
+import {
+  configurationRecord,
+  shownSettings,
+  type Configuration,
+} from '../../shared/configuration.ts';
 import { stepsPerEpoch, totalEpochs, totalSteps } from '../../shared/arithmetic/schedule.ts';
 import type { RunFacts } from './board.ts';
 import type { MetricsSettings } from '../metrics/run-metrics.ts';
@@ -19,10 +23,16 @@ export function runFacts(
 ): RunFacts {
   const { rows, columns, classNames } = dataset;
   return {
-    ...{ version, isLive, rows, columns, classNames, model: configuration.model },
+    version,
+    isLive,
+    rows,
+    columns,
+    classNames,
+    model: configuration.model,
     configuration: settingsOf(configuration, dataset),
     epochs: totalEpochs(configuration),
-    ...{ stepsPerEpoch: stepsPerEpoch(configuration), totalSteps: totalSteps(configuration) },
+    stepsPerEpoch: stepsPerEpoch(configuration),
+    totalSteps: totalSteps(configuration),
   };
 }
 
@@ -33,12 +43,10 @@ export function metricsSettings(
 ): MetricsSettings {
   const { learningRate, batchSize, virtualShards, seed, model } = configuration;
   return {
-    ...{
-      learningRate,
-      epochs: totalEpochs(configuration),
-      totalSteps: totalSteps(configuration),
-      classNames,
-    },
+    learningRate,
+    epochs: totalEpochs(configuration),
+    totalSteps: totalSteps(configuration),
+    classNames,
     info: {
       version,
       dataset: name ?? configuration.dataset.slice(0, 12),
@@ -51,7 +59,10 @@ export function metricsSettings(
 }
 
 /** The configuration by the names it has in run.json, for people. */
-function settingsOf(configuration: Configuration, { name }: DatasetFacts): (readonly [string, string])[] {
+function settingsOf(
+  configuration: Configuration,
+  { name }: DatasetFacts,
+): (readonly [string, string])[] {
   const { dataset, model, ...rest } = configurationRecord(configuration);
   const layers = [model.inputs, ...model.hidden, model.classes].join(' - ');
   return [

@@ -2,18 +2,29 @@ import { z } from 'zod';
 import { MAX_REMEMBERED_WORKERS } from '../../shared/limits.ts';
 import type { RecordedEvent } from './event-lines.ts';
 
-const evaluationSchema = z.object({ samples: z.int().min(1), correct: z.int().min(0), loss: z.number() });
+const evaluationSchema = z.object({
+  samples: z.int().min(1),
+  correct: z.int().min(0),
+  loss: z.number(),
+});
 const workerSchema = z.object({ worker: z.string() });
-const readySchema = z.object({ worker: z.string(), engine: z.string(), device: z.string().optional() });
+const readySchema = z.object({
+  worker: z.string(),
+  engine: z.string(),
+  device: z.string().optional(),
+});
 
 /**
- * What the events of a run say of all of it: how long it was at work and waited, and who took part. Takes them one after
- * the other, and keeps little however many there are. What they do not say is undefined.
+ * What the events of a run say of all of it: how long it was at work and waited, and who took part.
+ * Takes them one after the other, and keeps little however many there are. What they do not say is
+ * undefined.
  */
 export class RunHistory {
   joined = 0;
   lost = 0;
-  /** The engine of the worker that was ready last, and its device, which older versions do not name. */
+  /**
+   * The engine of the worker that was ready last, and its device, which older versions do not name.
+   */
   engine: string | undefined;
   device: string | undefined;
   /** The last evaluation of the test set: a ratio and a mean. */
@@ -79,10 +90,15 @@ export class RunHistory {
     }
   }
 
-  /** Seconds that coordinators were at work on it, without the pauses between them; to `now` where one still is. */
+  /**
+   * Seconds that coordinators were at work on it, without the pauses between them; to `now` where
+   * one still is.
+   */
   seconds(now?: number): number {
     const since =
-      now === undefined || this.#last === undefined ? 0 : (now - Date.parse(this.#last.time)) / 1000;
+      now === undefined || this.#last === undefined
+        ? 0
+        : (now - Date.parse(this.#last.time)) / 1000;
     return this.#seconds + secondsBetween(this.#first, this.#last) + Math.max(0, since);
   }
 
@@ -116,11 +132,17 @@ export class RunHistory {
     this.engine = data.engine;
     this.device = data.device;
     if (this.engines.size >= MAX_REMEMBERED_WORKERS && !this.engines.has(data.worker)) return;
-    this.engines.set(data.worker, data.device === undefined ? data.engine : `${data.engine}, ${data.device}`);
+    this.engines.set(
+      data.worker,
+      data.device === undefined ? data.engine : `${data.engine}, ${data.device}`,
+    );
   }
 }
 
-/** Of one coordinator's events, by its own clock where they say it: the clock on the wall may have been set meanwhile. */
+/**
+ * Of one coordinator's events, by its own clock where they say it: the clock on the wall may have
+ * been set meanwhile.
+ */
 function secondsBetween(first: RecordedEvent | undefined, last: RecordedEvent | undefined): number {
   if (first === undefined || last === undefined) return 0;
   if (first.elapsed !== undefined && last.elapsed !== undefined)

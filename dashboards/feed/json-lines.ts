@@ -2,8 +2,9 @@ import type { z } from 'zod';
 import { MAX_JSON_LINE_BYTES } from '../../shared/limits.ts';
 
 /**
- * The lines of a .jsonl file that are what the schema says; all others are left out. For what is only shown: nothing depends on it, and whoever wants to know what is wrong with a line reads the file. Whatever the
- * length of the file, no more than a piece and a line is in memory.
+ * The lines of a .jsonl file that are what the schema says; all others are left out. For what is
+ * only shown: nothing depends on it, and whoever wants to know what is wrong with a line reads the
+ * file. Whatever the length of the file, no more than a piece and a line is in memory.
  */
 export function* jsonLines<T>(pieces: Iterable<Uint8Array>, schema: z.ZodType<T>): Generator<T> {
   for (const line of linesIn(pieces)) {

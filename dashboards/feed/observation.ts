@@ -45,11 +45,17 @@ export interface ObservationOptions {
   readonly testImages: Uint8Array;
   /** Milliseconds that never go back. */
   readonly clock: () => number;
-  /** Told that the curve begins with this coordinator, since what an earlier one has left could not be read. */
+  /**
+   * Told that the curve begins with this coordinator, since what an earlier one has left could not
+   * be read.
+   */
   readonly notRecalled: (error: unknown) => void;
 }
 
-/** Gathers what a run tells of itself: for a scrape, for a page that is opened, and what is new for those that are open. */
+/**
+ * Gathers what a run tells of itself: for a scrape, for a page that is opened, and what is new for
+ * those that are open.
+ */
 export class Observation implements RunViewer {
   readonly #options: ObservationOptions;
   readonly #labels = new WorkerLabels();
@@ -58,7 +64,10 @@ export class Observation implements RunViewer {
   readonly #phases = new Phases();
   readonly #shares = new Shares();
   readonly #pace = new Pace();
-  /** When this coordinator opened the run, by the clock, and the seconds that others were at work on it before. */
+  /**
+   * When this coordinator opened the run, by the clock, and the seconds that others were at work on
+   * it before.
+   */
   #begun: number;
   #secondsBefore = 0;
   /** The step of the last checkpoint, if it could not be written. */
@@ -97,7 +106,9 @@ export class Observation implements RunViewer {
     this.#board.opened({ run, term, started, lines: [], events });
     this.#secondsBefore = history.seconds();
     if (past !== undefined)
-      this.#board.recall(pastLines(past())).catch((error: unknown) => this.#options.notRecalled(error));
+      this.#board
+        .recall(pastLines(past()))
+        .catch((error: unknown) => this.#options.notRecalled(error));
     this.#metrics.opened(report);
   }
 
@@ -191,7 +202,8 @@ export class Observation implements RunViewer {
     this.#forget(inspection, now);
     const status = this.#status(inspection);
     this.#workers = status.workers;
-    for (const { name, state } of status.workers) if (state !== 'done') this.#board.state(name, state);
+    for (const { name, state } of status.workers)
+      if (state !== 'done') this.#board.state(name, state);
     return this.#board.takeUpdate(status);
   }
 
@@ -203,7 +215,13 @@ export class Observation implements RunViewer {
     this.#forget(inspection, this.#options.clock());
     const isOver = this.#end !== undefined;
     const workers = workerStatuses(inspection, this.#workers, this.#labels, this.#shares, false);
-    const text = await this.#metrics.scrape({ inspection, workers, unauthorized, waitingBytes, isOver });
+    const text = await this.#metrics.scrape({
+      inspection,
+      workers,
+      unauthorized,
+      waitingBytes,
+      isOver,
+    });
     return { type: this.#metrics.contentType, text };
   }
 
@@ -218,7 +236,8 @@ export class Observation implements RunViewer {
     if (forgotten.length === 0) return;
     this.#workers = this.#workers.filter(({ name }) => !forgotten.includes(name));
     for (const worker of forgotten) {
-      for (const part of [this.#metrics, this.#board, this.#phases, this.#shares]) part.forget(worker);
+      for (const part of [this.#metrics, this.#board, this.#phases, this.#shares])
+        part.forget(worker);
     }
   }
 
@@ -247,10 +266,18 @@ export class Observation implements RunViewer {
       epoch,
       seconds: this.#secondsBefore + ((this.#end ?? now) - this.#begun) / 1000,
       secondsLeft: outcome === undefined ? this.#pace.secondsFor(left, now) : undefined,
-      workers: workerStatuses(inspection, this.#workers, this.#labels, this.#shares, outcome !== undefined),
+      workers: workerStatuses(
+        inspection,
+        this.#workers,
+        this.#labels,
+        this.#shares,
+        outcome !== undefined,
+      ),
       waiting: standing.isWaiting ? waitText(standing) : '',
-      ...{ joined: this.#metrics.workers.joins, lost: this.#metrics.workers.lost },
-      ...{ stragglerSteps: counts.stragglerSteps, reassigned: counts.reassigned },
+      joined: this.#metrics.workers.joins,
+      lost: this.#metrics.workers.lost,
+      stragglerSteps: counts.stragglerSteps,
+      reassigned: counts.reassigned,
       checkpointStep: this.#board.checkpointStep,
     };
   }

@@ -1,5 +1,8 @@
 const MEMORY_MILLISECONDS = 3000;
-/** A run that has been silent for so long, and for as long as ten steps took, has a rest that nobody can tell. */
+/**
+ * A run that has been silent for so long, and for as long as ten steps took, has a rest that nobody
+ * can tell.
+ */
 const MIN_STALL_MILLISECONDS = 5000;
 const STALL_STEPS = 10;
 
@@ -8,7 +11,10 @@ export class Pace {
   #last: { readonly step: number; readonly at: number } | undefined;
   #stepsPerSecond: number | undefined;
 
-  /** `at` in milliseconds of any clock that does not go back. A run that waits for workers has no pace, and keeps the one it had. */
+  /**
+   * `at` in milliseconds of any clock that does not go back. A run that waits for workers has no
+   * pace, and keeps the one it had.
+   */
   turn(step: number, at: number, isWaiting = false): void {
     const last = this.#last;
     if (isWaiting) this.#last = undefined;
@@ -18,10 +24,15 @@ export class Pace {
     const now = (1000 * (step - last.step)) / (at - last.at);
     const weight = 1 - Math.exp((last.at - at) / MEMORY_MILLISECONDS);
     this.#stepsPerSecond =
-      this.#stepsPerSecond === undefined ? now : this.#stepsPerSecond + weight * (now - this.#stepsPerSecond);
+      this.#stepsPerSecond === undefined
+        ? now
+        : this.#stepsPerSecond + weight * (now - this.#stepsPerSecond);
   }
 
-  /** Undefined before two steps were seen, while workers are waited for, and where steps have stopped. */
+  /**
+   * Undefined before two steps were seen, while workers are waited for, and where steps have
+   * stopped.
+   */
   secondsFor(steps: number, at: number): number | undefined {
     const rate = this.#stepsPerSecond;
     if (rate === undefined || this.#last === undefined) return undefined;

@@ -12,8 +12,9 @@ const lineSchema = z.discriminatedUnion('kind', [
 export type PastLine = z.infer<typeof lineSchema>;
 
 /**
- * The lines of a metrics.jsonl that comes in pieces, read beside the training: after each piece it pauses several times as long
- * as the piece took, so that a great many lines take little of the steps' time.
+ * The lines of a metrics.jsonl that comes in pieces, read beside the training: after each piece it
+ * pauses several times as long as the piece took, so that a great many lines take little of the
+ * steps' time.
  */
 export async function* pastLines(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<PastLine> {
   let rest: Uint8Array = new Uint8Array(0);

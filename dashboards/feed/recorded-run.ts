@@ -1,5 +1,9 @@
 import { join } from 'node:path';
-import { metricsOf, piecesIfThere, type Evidence } from '../../coordinator/run-directory/run-contents.ts';
+import {
+  metricsOf,
+  piecesIfThere,
+  type Evidence,
+} from '../../coordinator/run-directory/run-contents.ts';
 import { readEntry, tensorFileLimit } from '../../shared/disk/regular-file.ts';
 import { decodeCheckpoint } from '../../shared/files/checkpoint-file.ts';
 import type { Dataset } from '../../shared/dataset/dataset.ts';
@@ -23,22 +27,33 @@ export class RecordedRun implements Source {
   readonly #view: RunView | undefined;
   readonly #weights: Weights | undefined;
 
-  /** The first line of its metrics.jsonl that is not what was written: what follows it is not shown. */
+  /**
+   * The first line of its metrics.jsonl that is not what was written: what follows it is not shown.
+   */
   readonly bad: MetricsReader['bad'];
 
-  private constructor(view: RunView | undefined, weights: Weights | undefined, bad: MetricsReader['bad']) {
+  private constructor(
+    view: RunView | undefined,
+    weights: Weights | undefined,
+    bad: MetricsReader['bad'],
+  ) {
     this.#view = view;
     this.#weights = weights;
     this.bad = bad;
   }
 
-  /** `dataset` has the pictures of its test set; undefined where it is not at hand. Rejects with DATA for a damaged model. */
+  /**
+   * `dataset` has the pictures of its test set; undefined where it is not at hand. Rejects with
+   * DATA for a damaged model.
+   */
   static async open(evidence: Evidence, dataset: Dataset | undefined): Promise<RecordedRun> {
     const { directory, record, configuration } = evidence;
     const { name, rows, columns, class_names: classNames } = record.dataset;
     const facts = { name, rows, columns, classNames };
     const labels = new WorkerLabels();
-    const board = new Board(runFacts(configuration, facts, record.version, false), (name) => labels.of(name));
+    const board = new Board(runFacts(configuration, facts, record.version, false), (name) =>
+      labels.of(name),
+    );
     const { run, term, started } = record;
     const reader = new MetricsReader();
     const history = new RunHistory();
@@ -50,11 +65,14 @@ export class RecordedRun implements Source {
       lines: tapped(metricsOf(directory, reader), (line) => {
         if (line.kind === 'step') last = line.step;
       }),
-      events: tapped(eventsIn(piecesIfThere(join(directory, 'events.jsonl'))), (event) => history.add(event)),
+      events: tapped(eventsIn(piecesIfThere(join(directory, 'events.jsonl'))), (event) =>
+        history.add(event),
+      ),
     });
     if (record.result !== undefined) {
       const wrong = worstIn(piecesIfThere(join(directory, 'artifacts', 'misclassified.jsonl')));
-      const mistakes = dataset === undefined ? [] : worstMistakes(wrong, dataset.test.images, rows * columns);
+      const mistakes =
+        dataset === undefined ? [] : worstMistakes(wrong, dataset.test.images, rows * columns);
       board.evaluated({ step: record.step, confusion: record.result.test.confusion, mistakes });
     }
     const status = statusOf(evidence, board, history, last);
@@ -95,7 +113,8 @@ function statusOf(
     message: record.error?.message ?? '',
     problem: '',
     at: Date.parse(record.ended ?? record.started),
-    ...{ step, epoch: step === 0 ? 0 : planStep(configuration, step).epoch },
+    step,
+    epoch: step === 0 ? 0 : planStep(configuration, step).epoch,
     // The clock of an older version may have been set back in between.
     seconds: history.seconds(),
     secondsLeft: undefined,
@@ -104,7 +123,9 @@ function statusOf(
       state: stateAtEnd(board.states.get(name) ?? 'lost'),
       engine: history.engines.get(name) ?? '',
       samples: samples.get(name) ?? 0,
-      ...{ computing: 0, exchanging: 0, roundTripMilliseconds: undefined },
+      computing: 0,
+      exchanging: 0,
+      roundTripMilliseconds: undefined,
     })),
     waiting: '',
     joined: history.joined,

@@ -9,13 +9,21 @@ interface Share {
   exchanging: number;
 }
 
-/** What part of the time of lately's steps each worker computed, and waited for the wire: a mean over about a second. */
+/**
+ * What part of the time of lately's steps each worker computed, and waited for the wire: a mean
+ * over about a second.
+ */
 export class Shares {
   readonly #shares = new Map<string, Share>();
   #stepped = 0;
 
   add({ worker, compute, exchange }: WorkerPhases): void {
-    const share = this.#shares.get(worker) ?? { computed: 0, exchanged: 0, computing: 0, exchanging: 0 };
+    const share = this.#shares.get(worker) ?? {
+      computed: 0,
+      exchanged: 0,
+      computing: 0,
+      exchanging: 0,
+    };
     share.computed += compute;
     share.exchanged += exchange;
     this.#shares.set(worker, share);
@@ -31,7 +39,8 @@ export class Shares {
     const weight = 1 - Math.exp(-milliseconds / MEMORY_MILLISECONDS);
     for (const share of this.#shares.values()) {
       share.computing += weight * (Math.min(1, share.computed / this.#stepped) - share.computing);
-      share.exchanging += weight * (Math.min(1, share.exchanged / this.#stepped) - share.exchanging);
+      share.exchanging +=
+        weight * (Math.min(1, share.exchanged / this.#stepped) - share.exchanging);
       share.computed = 0;
       share.exchanged = 0;
     }

@@ -11,7 +11,10 @@ interface Delivery {
 export interface WorkerPhases {
   readonly worker: string;
   readonly compute: number;
-  /** From the weights to its last result, without what it computed: the way there and back, and the wait for its turn. */
+  /**
+   * From the weights to its last result, without what it computed: the way there and back, and the
+   * wait for its turn.
+   */
   readonly exchange: number;
 }
 
@@ -22,7 +25,11 @@ export class Phases {
   result({ worker, microseconds, milliseconds }: ResultReport): void {
     const delivery = this.#deliveries.get(worker);
     if (delivery === undefined) {
-      this.#deliveries.set(worker, { computed: microseconds / 1000, arrived: milliseconds, isOpen: true });
+      this.#deliveries.set(worker, {
+        computed: microseconds / 1000,
+        arrived: milliseconds,
+        isOpen: true,
+      });
       return;
     }
     delivery.computed = (delivery.isOpen ? delivery.computed : 0) + microseconds / 1000;
@@ -34,7 +41,10 @@ export class Phases {
     this.#deliveries.delete(worker);
   }
 
-  /** The step is done: calls `each` for every worker that delivered. A clock that runs fast makes no negative time. */
+  /**
+   * The step is done: calls `each` for every worker that delivered. A clock that runs fast makes no
+   * negative time.
+   */
   step(each: (phases: WorkerPhases) => void): void {
     for (const [worker, delivery] of this.#deliveries) {
       if (!delivery.isOpen) continue;

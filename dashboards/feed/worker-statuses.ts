@@ -10,8 +10,9 @@ const ranks: readonly WorkerStateName[] = [
 ];
 
 /**
- * The workers by label in the order in which they came: those that are there, and those of `before` that are gone. A connection
- * that has not said hello has no name yet and is not among them. When the run is over, those that were not lost before are done.
+ * The workers by label in the order in which they came: those that are there, and those of `before`
+ * that are gone. A connection that has not said hello has no name yet and is not among them. When
+ * the run is over, those that were not lost before are done.
  */
 export function workerStatuses(
   inspection: Inspection,

@@ -6,11 +6,17 @@ import type { Mistake } from './api.ts';
 import { jsonLines } from './json-lines.ts';
 
 const lineSchema = z.object({
-  ...{ index: z.int().min(0), true: z.int().min(0), predicted: z.int().min(0) },
-  ...{ probabilities: z.array(z.number()), loss: z.number() },
+  index: z.int().min(0),
+  true: z.int().min(0),
+  predicted: z.int().min(0),
+  probabilities: z.array(z.number()),
+  loss: z.number(),
 });
 
-/** The worst lines of a misclassified.jsonl, as many as are shown; what is no line of it is left out. */
+/**
+ * The worst lines of a misclassified.jsonl, as many as are shown; what is no line of it is left
+ * out.
+ */
 export function worstIn(pieces: Iterable<Uint8Array>): Misclassified[] {
   let found: Misclassified[] = [];
   for (const line of jsonLines(pieces, lineSchema)) {
@@ -20,7 +26,10 @@ export function worstIn(pieces: Iterable<Uint8Array>): Misclassified[] {
   return found;
 }
 
-/** The most confident mistakes, the worst first, with their pictures; `images` is [samples, pixels] of the test set. */
+/**
+ * The most confident mistakes, the worst first, with their pictures; `images` is [samples, pixels]
+ * of the test set.
+ */
 export function worstMistakes(
   wrong: readonly Misclassified[],
   images: Uint8Array,
@@ -31,14 +40,12 @@ export function worstMistakes(
     MAX_SHOWN_MISTAKES,
   );
   return shown.map((mistake) => ({
-    ...{
-      index: mistake.index,
-      true: mistake.true,
-      predicted: mistake.predicted,
-      confidence: confidence(mistake),
-    },
-    pixels: Buffer.from(images.subarray(mistake.index * pixels, (mistake.index + 1) * pixels)).toString(
-      'base64',
-    ),
+    index: mistake.index,
+    true: mistake.true,
+    predicted: mistake.predicted,
+    confidence: confidence(mistake),
+    pixels: Buffer.from(
+      images.subarray(mistake.index * pixels, (mistake.index + 1) * pixels),
+    ).toString('base64'),
   }));
 }

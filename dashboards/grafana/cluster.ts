@@ -3,7 +3,17 @@ import type { Plan } from './layout.ts';
 import type { FieldJson } from './grafana-json.ts';
 import { fixed, palette, workerColors } from './palette.ts';
 import { heatmap, lines, stat, type Drawn } from './panels.ts';
-import { increaseBy, of, meanPhase, partOf, range, rate, rateBy, value, valueBy } from './queries.ts';
+import {
+  increaseBy,
+  of,
+  meanPhase,
+  partOf,
+  range,
+  rate,
+  rateBy,
+  value,
+  valueBy,
+} from './queries.ts';
 import { workers } from './worker-panels.ts';
 
 const alarm: FieldJson = {
@@ -23,48 +33,63 @@ const exchange = 'phase="exchange"';
 
 const health: readonly Drawn[] = [
   stat({
-    ...{ title: 'Workers', width: 4, height: 4, unit: 'none' },
+    title: 'Workers',
+    width: 4,
+    height: 4,
+    unit: 'none',
     description: 'Workers that are connected.',
     queries: [range('up', `sum(${of('worker_up')})`)],
   }),
   stat({
-    ...{ title: 'Steps per second', width: 4, height: 4, unit: 'none', field: { decimals: 0 } },
+    title: 'Steps per second',
+    width: 4,
+    height: 4,
+    unit: 'none',
+    field: { decimals: 0 },
     description: 'Steps that were done, whole batches of all workers.',
     queries: [range('steps', rate(of('train_steps_total')))],
   }),
   stat({
-    ...{ title: 'Workers lost', width: 4, height: 4, unit: 'none', graph: 'none', field: { decimals: 0 } },
+    title: 'Workers lost',
+    width: 4,
+    height: 4,
+    unit: 'none',
+    graph: 'none',
+    field: { decimals: 0 },
     description:
       'Since the coordinator started, for whatever reason, also those that came back. Why: Losses by reason.',
     queries: [range('lost', total('worker_losses_total'))],
   }),
   stat({
-    ...{ title: 'Straggler steps', width: 4, height: 4, unit: 'percentunit', field: { decimals: 2 } },
-    description: 'Share of steps in which a worker missed its deadline and others computed what it owed.',
-    queries: [range('steps', `${rate(of('straggler_steps_total'))} / ${rate(of('train_steps_total'))}`)],
+    title: 'Straggler steps',
+    width: 4,
+    height: 4,
+    unit: 'percentunit',
+    field: { decimals: 2 },
+    description:
+      'Share of steps in which a worker missed its deadline and others computed what it owed.',
+    queries: [
+      range('steps', `${rate(of('straggler_steps_total'))} / ${rate(of('train_steps_total'))}`),
+    ],
   }),
   stat({
-    ...{
-      title: 'Not finite',
-      width: 4,
-      height: 4,
-      unit: 'none',
-      graph: 'none',
-      field: { ...alarm, decimals: 0 },
-    },
+    title: 'Not finite',
+    width: 4,
+    height: 4,
+    unit: 'none',
+    graph: 'none',
+    field: { ...alarm, decimals: 0 },
     description:
       'Steps since the coordinator started in which a result was not finite and was computed once more. Even one means that the run diverges or that a worker computes badly.',
     queries: [range('steps', total('nonfinite_steps_total'))],
   }),
   stat({
-    ...{
-      title: 'Age of the checkpoint',
-      width: 4,
-      height: 4,
-      unit: 's',
-      graph: 'none',
-      field: { decimals: 0 },
-    },
+    title: 'Age of the checkpoint',
+    width: 4,
+    height: 4,
+    unit: 's',
+    graph: 'none',
+    field: { decimals: 0 },
     description:
       'Since the last checkpoint was on the disk: what would be computed again if the coordinator died now.',
     queries: [range('age', `time() - (${value('checkpoint_last_success_timestamp_seconds')} > 0)`)],
@@ -73,7 +98,10 @@ const health: readonly Drawn[] = [
 
 const where: readonly Drawn[] = [
   heatmap({
-    ...{ title: 'Step duration', width: 12, height: 9, unit: 's' },
+    title: 'Step duration',
+    width: 12,
+    height: 9,
+    unit: 's',
     description:
       'Steps by how long they took, from the first weights on their way to the update. A second band is a worker that is slow from time to time.',
     queries: [
@@ -85,7 +113,11 @@ const where: readonly Drawn[] = [
     ],
   }),
   lines({
-    ...{ title: 'Where the time of a step goes', width: 12, height: 9, unit: 's', field: { min: 0 } },
+    title: 'Where the time of a step goes',
+    width: 12,
+    height: 9,
+    unit: 's',
+    field: { min: 0 },
     description:
       'Mean per step. Compute and exchange are means over the workers, which do so at the same time; update and record are the coordinator. Exchange that is most of it: larger batches, or fewer workers.',
     queries: [range('{{phase}}', meanPhase('phase', 'phase=~".+"'))],
@@ -98,14 +130,22 @@ const where: readonly Drawn[] = [
     ],
   }),
   lines({
-    ...{ title: 'Compute by worker', width: 12, height: 8, unit: 's', field: { min: 0 } },
+    title: 'Compute by worker',
+    width: 12,
+    height: 8,
+    unit: 's',
+    field: { min: 0 },
     description:
       'Mean time of a step in which a worker computes. Who gets more shards computes longer; a line above the others for long is a straggler.',
     queries: [range('{{worker}}', meanPhase('worker', compute))],
     overrides: workerColors,
   }),
   lines({
-    ...{ title: 'Exchange by worker', width: 12, height: 8, unit: 's', field: { min: 0 } },
+    title: 'Exchange by worker',
+    width: 12,
+    height: 8,
+    unit: 's',
+    field: { min: 0 },
     description:
       'Mean time of a step between weights on their way and a result, without computing: network, queues, copies.',
     queries: [range('{{worker}}', meanPhase('worker', exchange))],
@@ -115,8 +155,13 @@ const where: readonly Drawn[] = [
 
 const faults: readonly Drawn[] = [
   lines({
-    ...{ title: 'Losses by reason', width: 8, height: 8, unit: 'none', field: { min: 0, decimals: 0 } },
-    description: 'Workers that were lost since the coordinator started, and that joined, also again.',
+    title: 'Losses by reason',
+    width: 8,
+    height: 8,
+    unit: 'none',
+    field: { min: 0, decimals: 0 },
+    description:
+      'Workers that were lost since the coordinator started, and that joined, also again.',
     queries: [
       range('lost: {{reason}}', `sum by (reason) (${of('worker_losses_total')})`),
       range('joined', total('worker_joins_total')),
@@ -135,7 +180,11 @@ const faults: readonly Drawn[] = [
     ],
   }),
   lines({
-    ...{ title: 'Work done by others', width: 8, height: 8, unit: 'suffix: /s', field: { min: 0 } },
+    title: 'Work done by others',
+    width: 8,
+    height: 8,
+    unit: 'suffix: /s',
+    field: { min: 0 },
     description:
       'Parts that were given to another worker, since the first was lost or late, and steps in which a worker missed its deadline.',
     queries: [
@@ -145,7 +194,11 @@ const faults: readonly Drawn[] = [
     overrides: [fixed('parts given again', palette.sky), fixed('straggler steps', palette.orange)],
   }),
   lines({
-    ...{ title: 'Rejected messages', width: 8, height: 8, unit: 'suffix: /s', field: { min: 0 } },
+    title: 'Rejected messages',
+    width: 8,
+    height: 8,
+    unit: 'suffix: /s',
+    field: { min: 0 },
     description:
       'Messages and requests that were turned down. Late and duplicate go with stragglers. Unauthorized: somebody has another token. Differing: two workers computed different bytes.',
     queries: [range('{{reason}}', rateBy('reason', of('rejected_messages_total')))],
@@ -162,7 +215,11 @@ const faults: readonly Drawn[] = [
 
 const network: readonly Drawn[] = [
   lines({
-    ...{ title: 'Sent to workers', width: 12, height: 8, unit: 'Bps', field: { min: 0 } },
+    title: 'Sent to workers',
+    width: 12,
+    height: 8,
+    unit: 'Bps',
+    field: { min: 0 },
     description:
       'Bytes per second through sockets. Workers on the host of the coordinator use shared memory, which does not count.',
     queries: [range('{{worker}}', rateBy('worker', of('network_sent_bytes_total')))],
@@ -170,7 +227,11 @@ const network: readonly Drawn[] = [
     overrides: workerColors,
   }),
   lines({
-    ...{ title: 'Received from workers', width: 12, height: 8, unit: 'Bps', field: { min: 0 } },
+    title: 'Received from workers',
+    width: 12,
+    height: 8,
+    unit: 'Bps',
+    field: { min: 0 },
     description:
       'Bytes per second through sockets. Workers on the host of the coordinator use shared memory, which does not count.',
     queries: [range('{{worker}}', rateBy('worker', of('network_received_bytes_total')))],
@@ -178,14 +239,22 @@ const network: readonly Drawn[] = [
     overrides: workerColors,
   }),
   lines({
-    ...{ title: 'Heartbeat round trip', width: 12, height: 8, unit: 's', field: { min: 0 } },
+    title: 'Heartbeat round trip',
+    width: 12,
+    height: 8,
+    unit: 's',
+    field: { min: 0 },
     description:
       'From the last heartbeat to its answer. A worker that computes answers late, so it is at least as long as a computation.',
     queries: [range('{{worker}}', valueBy('worker', 'worker_heartbeat_round_trip_seconds'))],
     overrides: workerColors,
   }),
   lines({
-    ...{ title: 'Waiting to be sent', width: 12, height: 8, unit: 'bytes', field: { min: 0 } },
+    title: 'Waiting to be sent',
+    width: 12,
+    height: 8,
+    unit: 'bytes',
+    field: { min: 0 },
     description:
       'Bytes that wait for a worker to read them. What grows here is a worker that hangs, or a network that is too slow.',
     queries: [range('{{worker}}', valueBy('worker', 'worker_send_queue_bytes'))],
@@ -195,19 +264,31 @@ const network: readonly Drawn[] = [
 
 const disk: readonly Drawn[] = [
   lines({
-    ...{ title: 'Checkpoint duration', width: 6, height: 7, unit: 's', field: { min: 0 } },
+    title: 'Checkpoint duration',
+    width: 6,
+    height: 7,
+    unit: 's',
+    field: { min: 0 },
     description: 'How long the last checkpoint took to write. Training goes on meanwhile.',
     queries: [range('duration', value('checkpoint_duration_seconds'))],
     overrides: [fixed('duration', palette.sky)],
   }),
   lines({
-    ...{ title: 'Checkpoint size', width: 6, height: 7, unit: 'bytes', field: { min: 0 } },
+    title: 'Checkpoint size',
+    width: 6,
+    height: 7,
+    unit: 'bytes',
+    field: { min: 0 },
     description: "Size of the last checkpoint: weights and Adam's two moments.",
     queries: [range('size', value('checkpoint_size_bytes'))],
     overrides: [fixed('size', palette.sky)],
   }),
   lines({
-    ...{ title: 'Failed checkpoints', width: 6, height: 7, unit: 'none', field: { min: 0, decimals: 0 } },
+    title: 'Failed checkpoints',
+    width: 6,
+    height: 7,
+    unit: 'none',
+    field: { min: 0, decimals: 0 },
     description:
       'Checkpoints since the coordinator started that could not be written, most often because the disk is full; they are tried again.',
     queries: [range('failed', total('checkpoint_failures_total'))],
@@ -215,7 +296,11 @@ const disk: readonly Drawn[] = [
     overrides: [fixed('failed', palette.vermillion)],
   }),
   lines({
-    ...{ title: 'Waiting for the disk', width: 6, height: 7, unit: 'bytes', field: { min: 0 } },
+    title: 'Waiting for the disk',
+    width: 6,
+    height: 7,
+    unit: 'bytes',
+    field: { min: 0 },
     description:
       'Bytes of metrics.jsonl and events.jsonl that are not written yet. What grows here is a disk that is full or too slow.',
     queries: [range('waiting', value('record_queue_bytes'))],

@@ -3,7 +3,9 @@ import { draw, type Plan } from './layout.ts';
 import { gpu } from './gpu.ts';
 import { training } from './training.ts';
 
-/** A dashboard as a file: what `mnist-dist dashboards` writes, and what stands beside its source. */
+/**
+ * A dashboard as a file: what `mnist-dist dashboards` writes, and what stands beside its source.
+ */
 export interface DashboardFile {
   readonly name: string;
   readonly title: string;

@@ -1,8 +1,8 @@
 import type { Dashboard, FieldConfig, Panel, RowPanel } from '@grafana/schema';
 
 /**
- * A type of @grafana/schema as it stands in JSON. The package is there for its types only, so its enums, which are
- * declarations, are replaced by the values they stand for.
+ * A type of @grafana/schema as it stands in JSON. The package is there for its types only, so its
+ * enums, which are declarations, are replaced by the values they stand for.
  */
 export type Json<T> = unknown extends T
   ? unknown

@@ -29,8 +29,14 @@ const RUNS = { query: 'label_values(mnist_dist_run_info, run_id)', refId: 'runs'
 const variables: readonly Variable[] = [
   { name: 'datasource', label: 'Data source', type: 'datasource', query: 'prometheus', refresh: 1 },
   {
-    ...{ name: 'run', label: 'Run', type: 'query', datasource: DATA_SOURCE },
-    ...{ query: RUNS.query, definition: RUNS.query, refresh: 2, sort: 2 },
+    name: 'run',
+    label: 'Run',
+    type: 'query',
+    datasource: DATA_SOURCE,
+    query: RUNS.query,
+    definition: RUNS.query,
+    refresh: 2,
+    sort: 2,
   },
 ];
 
@@ -44,8 +50,9 @@ interface Mark {
 const lost = of('worker_state', 'state="lost"');
 
 /**
- * What happened when, as vertical lines in every panel. A mark is a moment at which a query has a value above 0; to compare
- * with the value one step ago finds a change however far apart samples are.
+ * What happened when, as vertical lines in every panel. A mark is a moment at which a query has a
+ * value above 0; to compare with the value one step ago finds a change however far apart samples
+ * are.
  */
 const marks: readonly Mark[] = [
   {
@@ -85,8 +92,14 @@ export function draw({ uid, title, description, rows, variables: own = [] }: Pla
     dashboard.addAnnotation(
       new grafana.Annotations.Graphite({
         // It insists on Graphite's target, which modern() leaves out.
-        ...{ name, iconColor: color, enable: true, datasource: DATA_SOURCE, target: expr },
-        ...{ expr, step: '1s', textFormat: text },
+        name,
+        iconColor: color,
+        enable: true,
+        datasource: DATA_SOURCE,
+        target: expr,
+        expr,
+        step: '1s',
+        textFormat: text,
       }),
     );
   }

@@ -1,14 +1,22 @@
 import { z } from 'zod';
 import { GRID_COLUMNS, type DashboardJson, type PanelJson, type RowJson } from './grafana-json.ts';
 
-/** The form of dashboards that Grafana 10.3 and later read; a newer one than the server knows is an error there. */
+/**
+ * The form of dashboards that Grafana 10.3 and later read; a newer one than the server knows is an
+ * error there.
+ */
 const SCHEMA_VERSION = 39;
 const ROW_TITLE_HEIGHT = 1;
 
 const drawnPanel = z.looseObject({
   type: z.string(),
   title: z.string(),
-  gridPos: z.object({ x: z.int(), y: z.int(), w: z.int().min(1).max(GRID_COLUMNS), h: z.int().min(1) }),
+  gridPos: z.object({
+    x: z.int(),
+    y: z.int(),
+    w: z.int().min(1).max(GRID_COLUMNS),
+    h: z.int().min(1),
+  }),
 });
 type DrawnPanel = z.infer<typeof drawnPanel>;
 
@@ -26,7 +34,10 @@ const variable = z.object({
 });
 type Variable = z.infer<typeof variable>;
 
-/** What grafana-dash-gen yields and Grafana still reads; the keys that are not here are Graphite's and Grafana 2's. */
+/**
+ * What grafana-dash-gen yields and Grafana still reads; the keys that are not here are Graphite's
+ * and Grafana 2's.
+ */
 const drawn = z.object({
   title: z.string(),
   tags: z.array(z.string()),
@@ -51,10 +62,17 @@ const drawn = z.object({
   rows: z.array(z.object({ title: z.string(), panels: z.array(drawnPanel) })),
 });
 
-/** Turns rows with spans into panels on a grid, and adds what the generator does not know. The same bytes for the same plan. */
+/**
+ * Turns rows with spans into panels on a grid, and adds what the generator does not know. The same
+ * bytes for the same plan.
+ */
 export function modern(
   generated: object,
-  { uid, description, tag }: { readonly uid: string; readonly description: string; readonly tag: string },
+  {
+    uid,
+    description,
+    tag,
+  }: { readonly uid: string; readonly description: string; readonly tag: string },
 ): DashboardJson {
   const { title, rows, templating, annotations, ...rest } = drawn.parse(generated);
   return {
@@ -65,8 +83,15 @@ export function modern(
     // The other dashboards of this program, with the same run and time.
     links: [
       {
-        ...{ type: 'dashboards', tags: [tag], title: 'More of this run', tooltip: '', icon: 'external link' },
-        ...{ asDropdown: false, includeVars: true, keepTime: true, targetBlank: false },
+        type: 'dashboards',
+        tags: [tag],
+        title: 'More of this run',
+        tooltip: '',
+        icon: 'external link',
+        asDropdown: false,
+        includeVars: true,
+        keepTime: true,
+        targetBlank: false,
       },
     ],
     graphTooltip: 1,
@@ -89,15 +114,20 @@ function modernVariable({ name, label, type, datasource, query, ...rest }: Varia
       return {
         ...common,
         ...(datasource === null ? {} : { datasource }),
-        ...{ query: { query, refId: 'runs' }, definition: query },
-        ...{ refresh: rest.refresh, sort: rest.sort ?? 0 },
+        query: { query, refId: 'runs' },
+        definition: query,
+        refresh: rest.refresh,
+        sort: rest.sort ?? 0,
       };
   }
 }
 
 type Placed = DrawnPanel | Omit<RowJson, 'id'>;
 
-/** Left to right, and below what stands there when a line is full; each row begins below the one before. */
+/**
+ * Left to right, and below what stands there when a line is full; each row begins below the one
+ * before.
+ */
 function laidOut(
   rows: readonly { readonly title: string; readonly panels: readonly DrawnPanel[] }[],
 ): Placed[] {
@@ -105,7 +135,10 @@ function laidOut(
   let y = 0;
   for (const { title, panels } of rows) {
     placed.push({
-      ...{ type: 'row', title, collapsed: false, panels: [] },
+      type: 'row',
+      title,
+      collapsed: false,
+      panels: [],
       gridPos: { x: 0, y, w: GRID_COLUMNS, h: ROW_TITLE_HEIGHT },
     });
     y += ROW_TITLE_HEIGHT;

@@ -1,6 +1,9 @@
 import type { OverrideJson } from './grafana-json.ts';
 
-/** Okabe and Ito's colours, which colour-blind eyes tell apart, without their black; and a grey for what stands back. */
+/**
+ * Okabe and Ito's colours, which colour-blind eyes tell apart, without their black; and a grey for
+ * what stands back.
+ */
 export const palette = {
   orange: '#E69F00',
   sky: '#56B4E9',
@@ -12,13 +15,28 @@ export const palette = {
   grey: '#8C8C8C',
 } as const;
 
-/** By the last digit of a worker's name; the last two are Paul Tol's, since Okabe and Ito have eight. */
+/**
+ * By the last digit of a worker's name; the last two are Paul Tol's, since Okabe and Ito have
+ * eight.
+ */
 const digits = [
-  ...[palette.sky, palette.orange, palette.green, palette.purple, palette.vermillion],
-  ...[palette.blue, palette.yellow, palette.grey, '#999933', '#AA4499'],
+  palette.sky,
+  palette.orange,
+  palette.green,
+  palette.purple,
+  palette.vermillion,
+  palette.blue,
+  palette.yellow,
+  palette.grey,
+  '#999933',
+  '#AA4499',
 ] as const;
 
-export function fixed(name: string, color: string, ...more: OverrideJson['properties']): OverrideJson {
+export function fixed(
+  name: string,
+  color: string,
+  ...more: OverrideJson['properties']
+): OverrideJson {
   return {
     matcher: { id: 'byName', options: name },
     properties: [{ id: 'color', value: { mode: 'fixed', fixedColor: color } }, ...more],
@@ -26,8 +44,9 @@ export function fixed(name: string, color: string, ...more: OverrideJson['proper
 }
 
 /**
- * A worker keeps its colour in every panel and in every run: that of the last digit of its name, which is the first word
- * of the legend. Other names fall back to a colour that depends on the name.
+ * A worker keeps its colour in every panel and in every run: that of the last digit of its name,
+ * which is the first word of the legend. Other names fall back to a colour that depends on the
+ * name.
  */
 export const workerColors: readonly OverrideJson[] = digits.map((color, digit) => ({
   matcher: { id: 'byRegexp', options: `/^\\S*${digit}(\\s|$)/` },

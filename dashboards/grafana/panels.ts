@@ -17,11 +17,20 @@ import type {
   FieldConfig as CurveField,
   Options as CurveOptions,
 } from '@grafana/schema/dist/esm/raw/composable/xychart/panelcfg/x/XYChartPanelCfg_types.gen';
-import { DATA_SOURCE, type FieldJson, type Json, type OverrideJson, type PanelJson } from './grafana-json.ts';
+import {
+  DATA_SOURCE,
+  type FieldJson,
+  type Json,
+  type OverrideJson,
+  type PanelJson,
+} from './grafana-json.ts';
 import { palette } from './palette.ts';
 import { target, type Query } from './queries.ts';
 
-/** The version of the panels' options; without one, Grafana takes those of an xychart for older ones and rewrites them. */
+/**
+ * The version of the panels' options; without one, Grafana takes those of an xychart for older ones
+ * and rewrites them.
+ */
 const PLUGIN_VERSION = '12.0.0';
 
 /** A panel of ours for the generator's Row, which wants an object that generates itself. */
@@ -76,7 +85,12 @@ function drawQueries(
 }
 
 const multiTooltip = { mode: 'multi', sort: 'desc' } as const;
-const listLegend = { displayMode: 'list', placement: 'bottom', showLegend: true, calcs: [] } as const;
+const listLegend = {
+  displayMode: 'list',
+  placement: 'bottom',
+  showLegend: true,
+  calcs: [],
+} as const;
 
 /** Lines over time. */
 export function lines(
@@ -104,7 +118,9 @@ export function stat(asked: Asked & { readonly graph?: 'none' | 'area' }): Drawn
   const options: Json<StatOptions> = {
     reduceOptions: { calcs: ['lastNotNull'], fields: '', values: false },
     colorMode:
-      asked.field?.thresholds === undefined && asked.field?.mappings === undefined ? 'none' : 'value',
+      asked.field?.thresholds === undefined && asked.field?.mappings === undefined
+        ? 'none'
+        : 'value',
     graphMode: asked.graph ?? 'area',
     justifyMode: 'auto',
     orientation: 'auto',
@@ -150,7 +166,9 @@ export function heatmap(asked: Asked): Drawn {
     tooltip: { mode: 'single', showColorScale: false, yHistogram: false },
     yAxis: { axisPlacement: 'left', reverse: false, unit: asked.unit },
   };
-  return drawQueries('heatmap', asked, options, { hideFrom: { legend: false, tooltip: false, viz: false } });
+  return drawQueries('heatmap', asked, options, {
+    hideFrom: { legend: false, tooltip: false, viz: false },
+  });
 }
 
 /** A bar per series that changes its colour with its value. */
@@ -166,9 +184,15 @@ export function stateTimeline(asked: Asked): Drawn {
   return drawQueries('state-timeline', asked, options, { ...field });
 }
 
-/** One query against another: lines over something that is not time. The queries are joined by their time. */
+/**
+ * One query against another: lines over something that is not time. The queries are joined by their
+ * time.
+ */
 export function curves(
-  asked: Asked & { readonly pairs: readonly (readonly [x: string, y: string])[]; readonly xLabel: string },
+  asked: Asked & {
+    readonly pairs: readonly (readonly [x: string, y: string])[];
+    readonly xLabel: string;
+  },
 ): Drawn {
   const byName = (options: string) => ({ matcher: { id: 'byName', options } });
   const options: Json<CurveOptions> = {
@@ -177,7 +201,12 @@ export function curves(
     legend: listLegend,
     tooltip: { mode: 'single', sort: 'none' },
   };
-  const field: Json<CurveField> = { show: 'lines', lineWidth: 1, pointSize: { fixed: 3 }, fillOpacity: 50 };
+  const field: Json<CurveField> = {
+    show: 'lines',
+    lineWidth: 1,
+    pointSize: { fixed: 3 },
+    fillOpacity: 50,
+  };
   const xs = [...new Set(asked.pairs.map(([x]) => x))];
   const axis = xs.map((x) => ({
     matcher: { id: 'byName', options: x },

@@ -6,7 +6,10 @@ export interface Query {
   readonly expr: string;
   /** The name of the series; may hold {{label}}. */
   readonly legend: string;
-  /** range: over time; instant: once, at the end; table: once, a row per series with its labels; heatmap: buckets over time. */
+  /**
+   * range: over time; instant: once, at the end; table: once, a row per series with its labels;
+   * heatmap: buckets over time.
+   */
   readonly kind: 'range' | 'instant' | 'table' | 'heatmap';
 }
 
@@ -19,7 +22,11 @@ export function of(name: MetricName, ...matchers: string[]): string {
 }
 
 /** The same of a part of a histogram. */
-export function partOf(name: MetricName, part: '_sum' | '_count' | '_bucket', ...matchers: string[]): string {
+export function partOf(
+  name: MetricName,
+  part: '_sum' | '_count' | '_bucket',
+  ...matchers: string[]
+): string {
   return series(name, part, matchers);
 }
 
@@ -27,7 +34,10 @@ function series(name: MetricName, part: string, matchers: readonly string[]): st
   return `${METRIC_PREFIX}${name}${part}{${['run_id="$run"', ...matchers].join(', ')}}`;
 }
 
-/** A gauge of the run: one value, although a coordinator that went on elsewhere may have left a second series. */
+/**
+ * A gauge of the run: one value, although a coordinator that went on elsewhere may have left a
+ * second series.
+ */
 export const value = (name: MetricName): string => `max(${of(name)})`;
 export const valueBy = (label: string, name: MetricName, ...matchers: string[]): string =>
   `max by (${label}) (${of(name, ...matchers)})`;
@@ -44,7 +54,8 @@ export const increaseBy = (label: string, counter: string): string =>
 /** Mean time that the phases take that match, per step. */
 export function meanPhase(by: string, matcher: string, interval = '$__rate_interval'): string {
   const [sum, count] = (['_sum', '_count'] as const).map(
-    (part) => `sum by (${by}) (rate(${partOf('step_phase_duration_seconds', part, matcher)}[${interval}]))`,
+    (part) =>
+      `sum by (${by}) (rate(${partOf('step_phase_duration_seconds', part, matcher)}[${interval}]))`,
   );
   return `${sum} / ${count}`;
 }

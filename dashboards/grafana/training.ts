@@ -11,22 +11,42 @@ const evaluated = (expr: string): string => `${expr} and ${value('validation_ste
 
 const state: readonly Drawn[] = [
   stat({
-    ...{ title: 'Validation accuracy', width: 4, height: 4, unit: 'percentunit', field: { decimals: 2 } },
-    description: 'Share of right answers over the test set at the last evaluation, after each epoch.',
+    title: 'Validation accuracy',
+    width: 4,
+    height: 4,
+    unit: 'percentunit',
+    field: { decimals: 2 },
+    description:
+      'Share of right answers over the test set at the last evaluation, after each epoch.',
     queries: [range('validation', evaluated(value('validation_accuracy_ratio')))],
   }),
   stat({
-    ...{ title: 'Training loss', width: 4, height: 4, unit: 'none', field: { decimals: 4 } },
-    description: 'Mean loss over all samples of the last interval, with dropout and before the update.',
+    title: 'Training loss',
+    width: 4,
+    height: 4,
+    unit: 'none',
+    field: { decimals: 4 },
+    description:
+      'Mean loss over all samples of the last interval, with dropout and before the update.',
     queries: [range('mean', meanLoss)],
   }),
   stat({
-    ...{ title: 'Progress', width: 4, height: 4, unit: 'percentunit', graph: 'none', field: { decimals: 1 } },
+    title: 'Progress',
+    width: 4,
+    height: 4,
+    unit: 'percentunit',
+    graph: 'none',
+    field: { decimals: 1 },
     description: 'Steps that are done, of all that the run has.',
     queries: [range('steps', `${value('train_step')} / ${value('steps_planned')}`)],
   }),
   stat({
-    ...{ title: 'Time left', width: 4, height: 4, unit: 's', graph: 'none', field: { decimals: 0 } },
+    title: 'Time left',
+    width: 4,
+    height: 4,
+    unit: 's',
+    graph: 'none',
+    field: { decimals: 0 },
     description: 'Steps that are left at the speed of now.',
     queries: [
       range(
@@ -36,12 +56,20 @@ const state: readonly Drawn[] = [
     ],
   }),
   stat({
-    ...{ title: 'Samples per second', width: 4, height: 4, unit: 'locale', field: { decimals: 0 } },
+    title: 'Samples per second',
+    width: 4,
+    height: 4,
+    unit: 'locale',
+    field: { decimals: 0 },
     description: 'Training samples whose gradients counted, over all workers.',
     queries: [range('samples', samplesRate)],
   }),
   stat({
-    ...{ title: 'State', width: 4, height: 4, unit: 'none', graph: 'none' },
+    title: 'State',
+    width: 4,
+    height: 4,
+    unit: 'none',
+    graph: 'none',
     description:
       'Training while steps are computed. Otherwise workers are waited for, or the run is over: Progress tells which.',
     queries: [range('state', value('training_running'))],
@@ -59,7 +87,8 @@ const state: readonly Drawn[] = [
   }),
 ];
 
-const wide = (name: string, color: string) => fixed(name, color, { id: 'custom.lineWidth', value: 2 });
+const wide = (name: string, color: string) =>
+  fixed(name, color, { id: 'custom.lineWidth', value: 2 });
 const stepped = { id: 'custom.lineInterpolation', value: 'stepAfter' };
 const curveColors = [
   fixed('last step', palette.grey),
@@ -73,7 +102,11 @@ const iterationColors = [
 
 const learning: readonly Drawn[] = [
   lines({
-    ...{ title: 'Loss', width: 12, height: 9, unit: 'none', field: { min: 0 } },
+    title: 'Loss',
+    width: 12,
+    height: 9,
+    unit: 'none',
+    field: { min: 0 },
     description:
       'Of the step at each scrape, of all samples since the scrape before (the smooth line), and over the test set. Validation below training is normal with dropout; validation that rises while training falls is overfitting.',
     queries: [
@@ -85,7 +118,11 @@ const learning: readonly Drawn[] = [
     overrides: curveColors,
   }),
   lines({
-    ...{ title: 'Accuracy', width: 12, height: 9, unit: 'percentunit', field: { max: 1 } },
+    title: 'Accuracy',
+    width: 12,
+    height: 9,
+    unit: 'percentunit',
+    field: { max: 1 },
     description:
       'Share of right answers: of the step at each scrape, of all samples since the scrape before (the smooth line), and over the test set.',
     queries: [
@@ -97,7 +134,11 @@ const learning: readonly Drawn[] = [
     overrides: curveColors,
   }),
   curves({
-    ...{ title: 'Loss per iteration', width: 12, height: 8, unit: 'none', xLabel: 'step' },
+    title: 'Loss per iteration',
+    width: 12,
+    height: 8,
+    unit: 'none',
+    xLabel: 'step',
     description: 'The same against the step, so that pauses and speed do not show.',
     queries: [
       range('step', value('train_step')),
@@ -112,7 +153,11 @@ const learning: readonly Drawn[] = [
     overrides: iterationColors,
   }),
   curves({
-    ...{ title: 'Accuracy per iteration', width: 12, height: 8, unit: 'percentunit', xLabel: 'step' },
+    title: 'Accuracy per iteration',
+    width: 12,
+    height: 8,
+    unit: 'percentunit',
+    xLabel: 'step',
     description: 'The same against the step, so that pauses and speed do not show.',
     queries: [
       range('step', value('train_step')),
@@ -130,7 +175,10 @@ const learning: readonly Drawn[] = [
 
 const mistakes: readonly Drawn[] = [
   rows({
-    ...{ title: 'Confusion matrix', width: 14, height: 12, unit: 'locale' },
+    title: 'Confusion matrix',
+    width: 14,
+    height: 12,
+    unit: 'locale',
     description:
       'Test samples by true class (down) and predicted class (across) at the last evaluation. Off the diagonal are mistakes: a dark cell there is a pair of digits that the model takes for each other.',
     queries: [table(lastBy('actual, predicted', 'confusion_matrix_samples'))],
@@ -139,14 +187,19 @@ const mistakes: readonly Drawn[] = [
       {
         id: 'groupingToMatrix',
         options: {
-          ...{ rowField: 'actual', columnField: 'predicted', valueField: 'Value', emptyValue: 'zero' },
+          rowField: 'actual',
+          columnField: 'predicted',
+          valueField: 'Value',
+          emptyValue: 'zero',
         },
       },
       { id: 'sortBy', options: { sort: [{ field: 'actual\\predicted' }] } },
     ],
     field: { color: { mode: 'continuous-blues' } },
     custom: {
-      ...{ align: 'center', cellOptions: { type: 'color-background', mode: 'basic' }, inspect: false },
+      align: 'center',
+      cellOptions: { type: 'color-background', mode: 'basic' },
+      inspect: false,
     },
     overrides: [
       {
@@ -157,7 +210,9 @@ const mistakes: readonly Drawn[] = [
   }),
   text(
     {
-      ...{ title: 'Artifacts', width: 10, height: 12 },
+      title: 'Artifacts',
+      width: 10,
+      height: 12,
       description: 'Files that the run leaves behind, where the variable Artifacts URL says.',
     },
     [
@@ -176,35 +231,55 @@ const mistakes: readonly Drawn[] = [
 
 const steps: readonly Drawn[] = [
   lines({
-    ...{ title: 'Throughput by worker', width: 12, height: 8, unit: 'suffix: samples/s' },
-    description: 'Training samples whose gradients counted, per second. The sum is the speed of the run.',
+    title: 'Throughput by worker',
+    width: 12,
+    height: 8,
+    unit: 'suffix: samples/s',
+    description:
+      'Training samples whose gradients counted, per second. The sum is the speed of the run.',
     queries: [range('{{worker}}', rateBy('worker', of('train_samples_total')))],
     custom: { fillOpacity: 25, stacking: { mode: 'normal' } },
     field: { min: 0, decimals: 0 },
     overrides: workerColors,
   }),
   lines({
-    ...{ title: 'Gradient norm', width: 12, height: 8, unit: 'none', field: { min: 0 } },
+    title: 'Gradient norm',
+    width: 12,
+    height: 8,
+    unit: 'none',
+    field: { min: 0 },
     description:
       'Euclidean norm of the gradient, measured a few times a second. A rise of a power of ten comes before a run diverges; a fall to 0 means that nothing is learnt.',
     queries: [range('norm', value('gradient_norm'))],
     overrides: [fixed('norm', palette.sky)],
   }),
   lines({
-    ...{ title: 'Steps per second', width: 8, height: 7, unit: 'suffix: steps/s', field: { min: 0 } },
+    title: 'Steps per second',
+    width: 8,
+    height: 7,
+    unit: 'suffix: steps/s',
+    field: { min: 0 },
     description: 'Steps that were done, whole batches of all workers.',
     queries: [range('steps', rate(of('train_steps_total')))],
     overrides: [fixed('steps', palette.sky)],
   }),
   lines({
-    ...{ title: 'Epoch', width: 8, height: 7, unit: 'none', field: { min: 0, decimals: 0 } },
+    title: 'Epoch',
+    width: 8,
+    height: 7,
+    unit: 'none',
+    field: { min: 0, decimals: 0 },
     description: 'The epoch of the last step, and how many the run has in all.',
     queries: [range('now', value('epoch')), range('planned', value('epochs_planned'))],
     custom: { lineInterpolation: 'stepAfter' },
     overrides: [fixed('now', palette.sky), fixed('planned', palette.grey)],
   }),
   lines({
-    ...{ title: 'Learning rate', width: 8, height: 7, unit: 'none', field: { min: 0 } },
+    title: 'Learning rate',
+    width: 8,
+    height: 7,
+    unit: 'none',
+    field: { min: 0 },
     description: "Adam's learning rate.",
     queries: [range('rate', value('learning_rate'))],
     overrides: [fixed('rate', palette.sky)],
@@ -213,7 +288,10 @@ const steps: readonly Drawn[] = [
 
 const settings: readonly Drawn[] = [
   rows({
-    ...{ title: 'Settings', width: 24, height: 4, unit: 'none' },
+    title: 'Settings',
+    width: 24,
+    height: 4,
+    unit: 'none',
     description:
       'What the bytes of the run depend on, and what computes them. The term counts the starts of the coordinator; each has a line.',
     queries: [
@@ -242,7 +320,12 @@ export const training: Plan = {
   title: 'mnist-dist / Training',
   description: 'How a run learns: accuracy and loss, speed, and what the model takes for what.',
   variables: [
-    { name: 'artifacts_url', label: 'Artifacts URL', type: 'textbox', query: 'http://127.0.0.1:8000' },
+    {
+      name: 'artifacts_url',
+      label: 'Artifacts URL',
+      type: 'textbox',
+      query: 'http://127.0.0.1:8000',
+    },
   ],
   rows: [
     { title: 'Where the run stands', panels: state },

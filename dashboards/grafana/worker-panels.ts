@@ -61,7 +61,10 @@ const letter = (index: number): string => String.fromCodePoint(65 + index);
 
 export const workers: readonly Drawn[] = [
   rows({
-    ...{ title: 'Workers', width: 24, height: 8, unit: 'none' },
+    title: 'Workers',
+    width: 24,
+    height: 8,
+    unit: 'none',
     description:
       'Each worker in the time shown: what it is doing, what it has done, the mean time of a step it spent computing and exchanging, and what waits for it.',
     queries: columns.map(([, expr]) => table(expr)),
@@ -73,11 +76,15 @@ export const workers: readonly Drawn[] = [
           excludeByName: { Time: true },
           indexByName: {
             worker: 0,
-            ...Object.fromEntries(columns.map((_, index) => [`Value #${letter(index)}`, index + 1])),
+            ...Object.fromEntries(
+              columns.map((_, index) => [`Value #${letter(index)}`, index + 1]),
+            ),
           },
           renameByName: {
             worker: 'Worker',
-            ...Object.fromEntries(columns.map(([name], index) => [`Value #${letter(index)}`, name])),
+            ...Object.fromEntries(
+              columns.map(([name], index) => [`Value #${letter(index)}`, name]),
+            ),
           },
         },
       },
@@ -90,7 +97,10 @@ export const workers: readonly Drawn[] = [
         ...(name === 'State' ? [{ id: 'custom.cellOptions', value: { type: 'color-text' } }] : []),
         ...(name === 'Share of samples'
           ? [
-              { id: 'custom.cellOptions', value: { type: 'gauge', mode: 'basic', valueDisplayMode: 'text' } },
+              {
+                id: 'custom.cellOptions',
+                value: { type: 'gauge', mode: 'basic', valueDisplayMode: 'text' },
+              },
               { id: 'color', value: { mode: 'fixed', fixedColor: palette.sky } },
             ]
           : []),
@@ -98,7 +108,10 @@ export const workers: readonly Drawn[] = [
     })),
   }),
   stateTimeline({
-    ...{ title: 'States', width: 24, height: 7, unit: 'none' },
+    title: 'States',
+    width: 24,
+    height: 7,
+    unit: 'none',
     description:
       'What each worker was doing. Late: it missed a deadline and has not answered yet. Set aside: it missed several and gets no work for a while. Between scrapes a state may go unseen.',
     queries: [

@@ -1,6 +1,7 @@
 /**
- * Every metric of a coordinator, once: meters.ts registers them, docs/metrics.md lists them, the dashboards may use no others.
- * Names are without the prefix `mnist_dist_`; every sample also has the label `run_id`.
+ * Every metric of a coordinator, once: meters.ts registers them, docs/metrics.md lists them, the
+ * dashboards may use no others. Names are without the prefix `mnist_dist_`; every sample also has
+ * the label `run_id`.
  */
 export const METRIC_PREFIX = 'mnist_dist_';
 
@@ -25,7 +26,9 @@ export const workerStates = [
 ] as const;
 export type WorkerStateName = (typeof workerStates)[number];
 
-/** What a step is made of: two phases of each worker, two of the coordinator (worker="coordinator"). */
+/**
+ * What a step is made of: two phases of each worker, two of the coordinator (worker="coordinator").
+ */
 export const phases = ['compute', 'exchange', 'update', 'record'] as const;
 export type PhaseName = (typeof phases)[number];
 
@@ -60,24 +63,45 @@ export const OTHER_WORKERS = 'other';
 export const COORDINATOR = 'coordinator';
 
 const SECONDS = [
-  0.000_25, 0.000_5, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1, 2, 5, 10, 60,
+  0.000_25, 0.000_5, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1, 2, 5,
+  10, 60,
 ] as const;
 
 type Spec<K extends MetricSpec['kind']> = MetricSpec & { readonly kind: K };
 
-const gauge = (help: string, ...labels: string[]): Spec<'gauge'> => ({ kind: 'gauge', help, labels });
-const counter = (help: string, ...labels: string[]): Spec<'counter'> => ({ kind: 'counter', help, labels });
+const gauge = (help: string, ...labels: string[]): Spec<'gauge'> => ({
+  kind: 'gauge',
+  help,
+  labels,
+});
+const counter = (help: string, ...labels: string[]): Spec<'counter'> => ({
+  kind: 'counter',
+  help,
+  labels,
+});
 const histogram = (help: string, ...labels: string[]): Spec<'histogram'> => ({
-  ...{ kind: 'histogram', help, labels },
+  kind: 'histogram',
+  help,
+  labels,
   buckets: SECONDS,
 });
 
 export const catalogue = {
   run_info: gauge(
     'The run: its settings are the labels, its value is 1.',
-    ...['version', 'engine', 'device', 'dataset', 'hidden', 'batch_size', 'virtual_shards', 'seed', 'term'],
+    'version',
+    'engine',
+    'device',
+    'dataset',
+    'hidden',
+    'batch_size',
+    'virtual_shards',
+    'seed',
+    'term',
   ),
-  training_running: gauge('1 while steps are computed; 0 while workers are waited for, and after the end.'),
+  training_running: gauge(
+    '1 while steps are computed; 0 while workers are waited for, and after the end.',
+  ),
   epoch: gauge('Epoch of the last step, counted from 1.'),
   epochs_planned: gauge('Epochs that the run has in all.'),
   train_step: gauge('The last step that is done, counted from 1.'),
@@ -85,7 +109,9 @@ export const catalogue = {
   train_loss: gauge('Mean loss of the last step, before its update.'),
   train_accuracy_ratio: gauge('Share of right answers in the last step, before its update.'),
   validation_loss: gauge('Mean loss over the test set at the last evaluation.'),
-  validation_accuracy_ratio: gauge('Share of right answers over the test set at the last evaluation.'),
+  validation_accuracy_ratio: gauge(
+    'Share of right answers over the test set at the last evaluation.',
+  ),
   validation_step: gauge('The step after which the test set was evaluated last.'),
   confusion_matrix_samples: gauge(
     'Test samples by true and predicted class at the last evaluation.',
@@ -93,7 +119,9 @@ export const catalogue = {
     'predicted',
   ),
   learning_rate: gauge('Learning rate of Adam.'),
-  gradient_norm: gauge('Euclidean norm of the gradient of a recent step (measured a few times a second).'),
+  gradient_norm: gauge(
+    'Euclidean norm of the gradient of a recent step (measured a few times a second).',
+  ),
   train_steps_total: counter('Steps done since this coordinator was started.'),
   train_loss_sum_total: counter(
     'Sum of the loss over all training samples; its rate by that of the samples is the mean loss.',
@@ -106,7 +134,8 @@ export const catalogue = {
   step_duration_seconds: histogram('From the first weights on their way to the update.'),
   step_phase_duration_seconds: histogram(
     'Where the time of a step goes: compute and exchange for each worker, update and record for the coordinator.',
-    ...['phase', 'worker'],
+    'phase',
+    'worker',
   ),
   network_sent_bytes_total: counter(
     'Bytes sent to a worker; what travels through shared memory is not among them.',
@@ -128,10 +157,14 @@ export const catalogue = {
   worker_send_queue_bytes: gauge('Bytes that wait to be sent to a worker.', 'worker'),
   worker_joins_total: counter('Workers that joined, also again.'),
   worker_losses_total: counter('Workers that were lost.', 'reason'),
-  shard_reassignments_total: counter('Parts of steps and evaluations that were given to another worker.'),
+  shard_reassignments_total: counter(
+    'Parts of steps and evaluations that were given to another worker.',
+  ),
   straggler_steps_total: counter('Steps and evaluations in which a worker missed its deadline.'),
   rejected_messages_total: counter('Messages and requests that were turned down.', 'reason'),
-  nonfinite_steps_total: counter('Steps in which a result was not finite and was computed once more.'),
+  nonfinite_steps_total: counter(
+    'Steps in which a result was not finite and was computed once more.',
+  ),
   checkpoint_last_success_timestamp_seconds: gauge(
     'When the last checkpoint was on the disk, in Unix time; 0 before the first.',
   ),

@@ -1,9 +1,17 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { unreachable } from '../../shared/errors.ts';
 import { Series, type Labels } from './series.ts';
-import { catalogue, METRIC_PREFIX, metricNames, type MetricName, type MetricSpec } from './catalogue.ts';
+import {
+  catalogue,
+  METRIC_PREFIX,
+  metricNames,
+  type MetricName,
+  type MetricSpec,
+} from './catalogue.ts';
 
-type NamesOf<K> = { [N in MetricName]: (typeof catalogue)[N]['kind'] extends K ? N : never }[MetricName];
+type NamesOf<K> = {
+  [N in MetricName]: (typeof catalogue)[N]['kind'] extends K ? N : never;
+}[MetricName];
 type GaugeName = NamesOf<'gauge'>;
 type CounterName = NamesOf<'counter'>;
 type HistogramName = NamesOf<'histogram'>;
@@ -21,7 +29,12 @@ export class Meters {
 
   #register(name: MetricName): void {
     const { kind, help, labels, buckets }: MetricSpec = catalogue[name];
-    const options = { name: METRIC_PREFIX + name, help, labelNames: labels, registers: [this.#registry] };
+    const options = {
+      name: METRIC_PREFIX + name,
+      help,
+      labelNames: labels,
+      registers: [this.#registry],
+    };
     switch (kind) {
       case 'gauge':
         this.#gauges.set(name, new Gauge(options));

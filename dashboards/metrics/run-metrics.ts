@@ -1,5 +1,10 @@
 import type { Inspection } from '../../coordinator/inspection.ts';
-import type { CheckpointReport, EvaluationReport, OpenReport, StepReport } from '../../coordinator/viewer.ts';
+import type {
+  CheckpointReport,
+  EvaluationReport,
+  OpenReport,
+  StepReport,
+} from '../../coordinator/viewer.ts';
 import { COORDINATOR, rejections, type PhaseName, type RejectionName } from './catalogue.ts';
 import type { WorkerStatus } from '../feed/api.ts';
 import type { WorkerLabels } from './worker-labels.ts';
@@ -90,7 +95,10 @@ export class RunMetrics {
   phases({ worker, compute, exchange }: WorkerPhases): void {
     let series = this.#workerPhases.get(worker);
     if (series === undefined) {
-      series = { compute: this.#phase('compute', worker), exchange: this.#phase('exchange', worker) };
+      series = {
+        compute: this.#phase('compute', worker),
+        exchange: this.#phase('exchange', worker),
+      };
       this.#workerPhases.set(worker, series);
     }
     series.compute.observe(compute / 1000);
@@ -109,7 +117,10 @@ export class RunMetrics {
     const matrix = this.#meters.gauge('confusion_matrix_samples');
     confusion.forEach((row, actual) =>
       row.forEach((count, predicted) =>
-        matrix.set({ actual: classNames[actual] ?? '', predicted: classNames[predicted] ?? '' }, count),
+        matrix.set(
+          { actual: classNames[actual] ?? '', predicted: classNames[predicted] ?? '' },
+          count,
+        ),
       ),
     );
   }
@@ -159,7 +170,11 @@ export class RunMetrics {
     const meters = this.#meters;
     const info = meters.gauge('run_info');
     info.reset();
-    const own = { engine: engine?.kind ?? '', device: engine?.device ?? '', term: String(this.#term) };
+    const own = {
+      engine: engine?.kind ?? '',
+      device: engine?.device ?? '',
+      term: String(this.#term),
+    };
     info.set({ ...this.#settings.info, ...own }, 1);
     meters.gauge('training_running').set(phase === 'running' && !isOver ? 1 : 0);
     const last = this.#last;
@@ -181,9 +196,14 @@ export class RunMetrics {
     meters.count('checkpoint_failures_total', this.#checkpointFailures);
     meters.gauge('record_queue_bytes').set(waitingBytes);
     const rejected: Readonly<Record<RejectionName, number>> = {
-      ...{ duplicate: counts.duplicates, late: counts.fenced, differing: counts.differing },
-      ...{ nonfinite: counts.nonFinite, protocol: this.workers.breaches, unauthorized },
+      duplicate: counts.duplicates,
+      late: counts.fenced,
+      differing: counts.differing,
+      nonfinite: counts.nonFinite,
+      protocol: this.workers.breaches,
+      unauthorized,
     };
-    for (const reason of rejections) meters.count('rejected_messages_total', rejected[reason], { reason });
+    for (const reason of rejections)
+      meters.count('rejected_messages_total', rejected[reason], { reason });
   }
 }

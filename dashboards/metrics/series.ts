@@ -4,8 +4,9 @@ import { MAX_PENDING_OBSERVATIONS } from '../../shared/limits.ts';
 export type Labels = Readonly<Record<string, string>>;
 
 /**
- * One series of a histogram. It remembers what is observed and hands it on when somebody looks: many at once cost less than
- * each does in the middle of a step, where nothing of the library is in the processor's caches.
+ * One series of a histogram. It remembers what is observed and hands it on when somebody looks:
+ * many at once cost less than each does in the middle of a step, where nothing of the library is in
+ * the processor's caches.
  */
 export class Series {
   readonly #histogram: Histogram;
@@ -25,7 +26,8 @@ export class Series {
   }
 
   flush(): void {
-    for (const value of this.#values.subarray(0, this.#count)) this.#histogram.observe(this.#labels, value);
+    for (const value of this.#values.subarray(0, this.#count))
+      this.#histogram.observe(this.#labels, value);
     this.#count = 0;
   }
 

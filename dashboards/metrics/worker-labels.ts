@@ -5,13 +5,17 @@ import { COORDINATOR, OTHER_WORKERS } from './catalogue.ts';
 const reserved: ReadonlySet<string> = new Set([COORDINATOR, OTHER_WORKERS]);
 
 /**
- * The names under which workers are shown: 64 their own, the others `other`. A worker that was gone for long is forgotten, and
- * sooner where its place is needed, however often names change; one that is `other` stays so, for its counts are in that sum.
+ * The names under which workers are shown: 64 their own, the others `other`. A worker that was gone
+ * for long is forgotten, and sooner where its place is needed, however often names change; one that
+ * is `other` stays so, for its counts are in that sum.
  */
 export class WorkerLabels {
   /** By name of a worker. */
   readonly #labels = new Map<string, string>();
-  /** Own labels of workers that are gone, and since when; whoever has been gone for longest comes first. */
+  /**
+   * Own labels of workers that are gone, and since when; whoever has been gone for longest comes
+   * first.
+   */
   readonly #gone = new Map<string, number>();
   readonly #own = new Set<string>();
   #forgotten: string[] = [];

@@ -11,7 +11,10 @@ const gpuGauges = [
   { name: 'gpu_utilization_ratio', value: ({ utilization }: GpuReading) => utilization },
   { name: 'gpu_memory_used_bytes', value: ({ memoryUsedBytes }: GpuReading) => memoryUsedBytes },
   { name: 'gpu_memory_size_bytes', value: ({ memorySizeBytes }: GpuReading) => memorySizeBytes },
-  { name: 'gpu_temperature_celsius', value: ({ temperatureCelsius }: GpuReading) => temperatureCelsius },
+  {
+    name: 'gpu_temperature_celsius',
+    value: ({ temperatureCelsius }: GpuReading) => temperatureCelsius,
+  },
   { name: 'gpu_power_watts', value: ({ powerWatts }: GpuReading) => powerWatts },
 ] as const;
 
@@ -22,18 +25,21 @@ const workerSeries = [
 ] as const;
 
 const lossNames: Partial<Record<LeaveCause, LossName>> = {
-  ...{
-    connection: 'connection',
-    unread: 'unread',
-    HUNG_UP: 'left',
-    INTERRUPTED: 'left',
-    TERMINATED: 'left',
-    TIMEOUT: 'timeout',
-  },
-  ...{ PROTOCOL: 'protocol', FINGERPRINT: 'fingerprint', SUPERSEDED: 'superseded' },
+  connection: 'connection',
+  unread: 'unread',
+  HUNG_UP: 'left',
+  INTERRUPTED: 'left',
+  TERMINATED: 'left',
+  TIMEOUT: 'timeout',
+  PROTOCOL: 'protocol',
+  FINGERPRINT: 'fingerprint',
+  SUPERSEDED: 'superseded',
 };
 
-/** The metrics of the workers: who came and went, what they do, what went over their connections, how their GPUs are. */
+/**
+ * The metrics of the workers: who came and went, what they do, what went over their connections,
+ * how their GPUs are.
+ */
 export class WorkerMetrics {
   readonly #meters: Meters;
   readonly #labels: WorkerLabels;
@@ -75,7 +81,10 @@ export class WorkerMetrics {
     });
   }
 
-  /** Takes the place of what was known of the worker's GPUs; several workers under one label cannot be told apart. */
+  /**
+   * Takes the place of what was known of the worker's GPUs; several workers under one label cannot
+   * be told apart.
+   */
   devices(worker: string, gpus: readonly GpuReading[]): void {
     if (worker === OTHER_WORKERS) return;
     for (const gpu of this.#gpus.get(worker) ?? [])
@@ -87,7 +96,8 @@ export class WorkerMetrics {
     for (const reading of gpus) {
       for (const { name, value } of gpuGauges) {
         const now = value(reading);
-        if (now !== undefined) this.#meters.gauge(name).set({ worker, gpu: String(reading.index) }, now);
+        if (now !== undefined)
+          this.#meters.gauge(name).set({ worker, gpu: String(reading.index) }, now);
       }
     }
   }
@@ -118,7 +128,8 @@ export class WorkerMetrics {
   /** For a scrape. */
   set(workers: readonly WorkerStatus[], inspection: Inspection): void {
     this.#meters.count('worker_joins_total', this.#joins);
-    for (const [reason, count] of this.#losses) this.#meters.count('worker_losses_total', count, { reason });
+    for (const [reason, count] of this.#losses)
+      this.#meters.count('worker_losses_total', count, { reason });
     this.#setStates(workers);
     this.#setTraffic(inspection);
   }
@@ -140,7 +151,9 @@ export class WorkerMetrics {
   }
 
   #setTraffic({ workers }: Inspection): void {
-    const totals = new Map([...this.#traffic].map(([label, sums]) => [label, { ...sums, queued: 0 }]));
+    const totals = new Map(
+      [...this.#traffic].map(([label, sums]) => [label, { ...sums, queued: 0 }]),
+    );
     for (const { name, condition, traffic } of workers) {
       if (condition === 'connected') continue;
       const label = this.#labels.of(name);

@@ -3,7 +3,10 @@ import type { StreamListener, Wire } from './follower.ts';
 import { REQUEST_LIMIT_MILLISECONDS } from './page-limits.ts';
 import type { Weights } from './weights.ts';
 
-/** The three addresses of the coordinator that served the page; what it says is parsed here and nowhere else. */
+/**
+ * The three addresses of the coordinator that served the page; what it says is parsed here and
+ * nowhere else.
+ */
 export const browserWire: Wire = {
   fetchView: async () => {
     const response = await get('/api/run');
@@ -32,7 +35,8 @@ function listen(source: EventSource, listener: StreamListener): void {
   source.addEventListener('message', ({ data }: MessageEvent<string>) =>
     listener.updated(JSON.parse(data) as Update),
   );
-  // A browser would try again by itself, but not after every kind of answer, and without a fresh view.
+  // A browser would try again by itself, but not after every kind of answer, and without a fresh
+  // view.
   source.addEventListener('error', () => listener.broken());
 }
 

@@ -98,9 +98,14 @@ export class Chart {
       gap: 6,
     };
     return {
-      ...{ width, height: HEIGHT_PIXELS, legend: { show: false }, padding: [8, 18, 0, 0] },
+      width,
+      height: HEIGHT_PIXELS,
+      legend: { show: false },
+      padding: [8, 18, 0, 0],
       cursor: {
-        ...{ y: false, drag: { x: false, y: false }, sync: { key: SYNC_KEY } },
+        y: false,
+        drag: { x: false, y: false },
+        sync: { key: SYNC_KEY },
         points: { size: 7, width: 0 },
       },
       scales: {
@@ -109,12 +114,21 @@ export class Chart {
       },
       axes: [
         {
-          ...{ ...axis, grid: { show: false }, space: 70, size: 24, incrs: WHOLE_STEPS },
-          ...{ label: () => this.#stepsText(), labelFont: FONT, labelSize: 18, labelGap: 2 },
+          ...axis,
+          grid: { show: false },
+          space: 70,
+          size: 24,
+          incrs: WHOLE_STEPS,
+          label: () => this.#stepsText(),
+          labelFont: FONT,
+          labelSize: 18,
+          labelGap: 2,
           values: (_, splits) => splits.map(tick),
         },
         {
-          ...{ ...axis, size: 46, space: 34 },
+          ...axis,
+          size: 46,
+          space: 34,
           ...(this.#isLogarithmic
             ? { splits: (_, __, low, high) => decades(low, high), filter: keepAll }
             : {}),
@@ -124,7 +138,9 @@ export class Chart {
       series: [
         {},
         ...this.#spec.series.map(({ colour: name, width }) => ({
-          ...{ stroke: () => colour(name), width, points: { show: false } },
+          stroke: () => colour(name),
+          width,
+          points: { show: false },
         })),
       ],
       hooks: {
@@ -137,7 +153,9 @@ export class Chart {
 
   #lastStep(): number {
     const state = this.#state;
-    return state === undefined ? 1 : Math.max(state.curve.lastStep, state.evaluations.at(-1)?.[0] ?? 0);
+    return state === undefined
+      ? 1
+      : Math.max(state.curve.lastStep, state.evaluations.at(-1)?.[0] ?? 0);
   }
 
   #range(): uPlot.Range.MinMax {
@@ -202,7 +220,8 @@ export class Chart {
   }
 
   #read(): void {
-    if (this.#state !== undefined) this.#spec.read(this.#state, this.#plot?.cursor.idx ?? undefined);
+    if (this.#state !== undefined)
+      this.#spec.read(this.#state, this.#plot?.cursor.idx ?? undefined);
   }
 
   /** Arrow keys go from point to point, Home and End to the first and the last. */
@@ -214,7 +233,10 @@ export class Chart {
     const stride = Math.max(1, Math.round(last / 100));
     const at = plot.cursor.idx ?? last;
     const targets: Readonly<Record<string, number>> = {
-      ...{ ArrowLeft: at - stride, ArrowRight: at + stride, Home: 0, End: last },
+      ArrowLeft: at - stride,
+      ArrowRight: at + stride,
+      Home: 0,
+      End: last,
     };
     const target = targets[event.key];
     if (target === undefined) return;

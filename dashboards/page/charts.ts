@@ -4,7 +4,10 @@ import { count, loss, percent, short, tick } from './format.ts';
 import type { RunState } from './run-state.ts';
 import { onThemeChange } from './theme.ts';
 
-/** Steps at the start that do not decide how far an axis reaches, as a part of all; what lies beyond is cut off. */
+/**
+ * Steps at the start that do not decide how far an axis reaches, as a part of all; what lies beyond
+ * is cut off.
+ */
 const START = 0.04;
 
 /** The three curves over the steps. Returns what draws them. */
@@ -49,7 +52,8 @@ function lossSpec(show: Key): ChartSpec {
       const { loss, smoothLoss } = state.curve.columns();
       const points = state.evaluations.map(([, value]) => value);
       const [low, high] = extent(smoothLoss, points);
-      if (isLogarithmic) return [Math.max(1e-6, low / 3), Math.max(extent(loss, points)[1], low * 2)];
+      if (isLogarithmic)
+        return [Math.max(1e-6, low / 3), Math.max(extent(loss, points)[1], low * 2)];
       return [0, high * 1.05];
     },
     tick,
@@ -59,7 +63,11 @@ function lossSpec(show: Key): ChartSpec {
       const { step, smoothLoss } = state.curve.columns();
       const at = index ?? step.length - 1;
       const validation = evaluationAt(state, index === undefined ? undefined : step[at]);
-      show(stepText(index === undefined ? undefined : step[at]), loss(smoothLoss[at]), loss(validation?.[1]));
+      show(
+        stepText(index === undefined ? undefined : step[at]),
+        loss(smoothLoss[at]),
+        loss(validation?.[1]),
+      );
     },
   };
 }

@@ -26,7 +26,10 @@ export function mountConfusion(): (state: RunState) => void {
   };
 }
 
-function makeMatrix(confusion: Evaluated['confusion'], name: (index: number) => string): HTMLTableElement {
+function makeMatrix(
+  confusion: Evaluated['confusion'],
+  name: (index: number) => string,
+): HTMLTableElement {
   // Long names head the rows only.
   const names = confusion.map((_, index) => name(index));
   const isShort = names.every((text) => text.length <= 3);
@@ -35,25 +38,45 @@ function makeMatrix(confusion: Evaluated['confusion'], name: (index: number) => 
   );
   const label = (index: number) => (isShort ? name(index) : `${index} ${name(index)}`);
   const corner = make('td', { class: 'corner' });
-  const head = make('tr', {}, corner, ...heads, make('th', { scope: 'col', class: 'right' }, 'right'));
+  const head = make(
+    'tr',
+    {},
+    corner,
+    ...heads,
+    make('th', { scope: 'col', class: 'right' }, 'right'),
+  );
   const rows = confusion.map((counts, actual) => {
     const sum = counts.reduce((a, b) => a + b, 0);
     const cells = counts.map((cell, predicted) => makeCell(cell, sum, actual === predicted));
     const right = make('td', { class: 'right' }, percent((counts[actual] ?? 0) / sum, 1));
     return make('tr', {}, make('th', { scope: 'row' }, label(actual)), ...cells, right);
   });
-  const caption = make('caption', { class: 'unseen' }, 'Rows are true classes, columns are predicted ones.');
+  const caption = make(
+    'caption',
+    { class: 'unseen' },
+    'Rows are true classes, columns are predicted ones.',
+  );
   return make('table', {}, caption, make('thead', {}, head), make('tbody', {}, ...rows));
 }
 
 function makeCell(cell: number, sum: number, isRight: boolean): HTMLTableCellElement {
-  const element = make('td', { class: isRight ? 'hit' : cell === 0 ? 'none' : 'miss' }, count(cell));
+  const element = make(
+    'td',
+    { class: isRight ? 'hit' : cell === 0 ? 'none' : 'miss' },
+    count(cell),
+  );
   const share = sum === 0 ? 0 : cell / sum;
-  element.style.setProperty('--shade', String(isRight ? share : Math.sqrt(Math.min(1, share / FULL_SHADE))));
+  element.style.setProperty(
+    '--shade',
+    String(isRight ? share : Math.sqrt(Math.min(1, share / FULL_SHADE))),
+  );
   return element;
 }
 
-function makeList(confusion: Evaluated['confusion'], name: (index: number) => string): HTMLOListElement {
+function makeList(
+  confusion: Evaluated['confusion'],
+  name: (index: number) => string,
+): HTMLOListElement {
   const found = confusion.flatMap((counts, actual) =>
     counts.flatMap((cell, predicted) =>
       cell > 0 && actual !== predicted ? [{ actual, predicted, cell }] : [],

@@ -3,7 +3,10 @@ import { MAX_CURVE_POINTS } from './page-limits.ts';
 
 const FIRST_CAPACITY = 1024;
 
-/** One array per column, all of the same length, in the order of the steps. Views, valid until the next append. */
+/**
+ * One array per column, all of the same length, in the order of the steps. Views, valid until the
+ * next append.
+ */
 export interface CurveColumns {
   readonly step: Float64Array;
   readonly loss: Float64Array;
@@ -16,9 +19,10 @@ export interface CurveColumns {
 }
 
 /**
- * The training curve, growing at its end. A point stands for the steps after the point before it. Appending copies
- * nothing but itself, save when the room doubles. When `limit` points are reached, neighbours become one, which then
- * stands for twice as many steps, and so does every later point: all of the curve is equally fine.
+ * The training curve, growing at its end. A point stands for the steps after the point before it.
+ * Appending copies nothing but itself, save when the room doubles. When `limit` points are reached,
+ * neighbours become one, which then stands for twice as many steps, and so does every later point:
+ * all of the curve is equally fine.
  */
 export class Curve {
   readonly #limit: number;
@@ -129,11 +133,22 @@ export class Curve {
       const step = this.#at(this.#step, other, 0);
       const [first, second] = [middle - before, step - middle];
       const mean = (column: Float64Array) =>
-        (this.#at(column, from, 0) * first + this.#at(column, other, 0) * second) / (first + second);
-      const speed = rate(first, this.#at(this.#speed, from, 0), second, this.#at(this.#speed, other, 0));
+        (this.#at(column, from, 0) * first + this.#at(column, other, 0) * second) /
+        (first + second);
+      const speed = rate(
+        first,
+        this.#at(this.#speed, from, 0),
+        second,
+        this.#at(this.#speed, other, 0),
+      );
       this.#set(to, step, mean(this.#loss), mean(this.#accuracy), speed);
       const smooth = (column: Float64Array) => this.#at(column, other, 0);
-      this.#setSmooth(to, smooth(this.#smoothLoss), smooth(this.#smoothAccuracy), smooth(this.#smoothSpeed));
+      this.#setSmooth(
+        to,
+        smooth(this.#smoothLoss),
+        smooth(this.#smoothAccuracy),
+        smooth(this.#smoothSpeed),
+      );
       before = step;
       to += 1;
     }
@@ -166,7 +181,9 @@ export class Curve {
   #reserve(): void {
     if (this.#length < this.#step.length) return;
     const grown = (column: Float64Array) => {
-      const larger = new Float64Array(Math.min(column.length * 2, Math.max(this.#limit, column.length + 1)));
+      const larger = new Float64Array(
+        Math.min(column.length * 2, Math.max(this.#limit, column.length + 1)),
+      );
       larger.set(column);
       return larger;
     };

@@ -1,4 +1,7 @@
-/** Elements of the page, made and changed without ever parsing markup: what comes from outside is text. */
+/**
+ * Elements of the page, made and changed without ever parsing markup: what comes from outside is
+ * text.
+ */
 
 type Tags = HTMLElementTagNameMap;
 
@@ -21,7 +24,9 @@ export function make<K extends keyof Tags>(
   return element;
 }
 
-/** Leaves an element alone that says so already: nothing is laid out again, no selection is lost. */
+/**
+ * Leaves an element alone that says so already: nothing is laid out again, no selection is lost.
+ */
 export function setText(element: Element, text: string): void {
   if (element.textContent !== text) element.textContent = text;
 }
@@ -31,7 +36,12 @@ export function setAttribute(element: Element, name: string, value: string): voi
 }
 
 /** Makes a list as long as wanted: at its end elements are made or removed. */
-export function setCount<E extends Element>(list: Element, rows: E[], wanted: number, create: () => E): void {
+export function setCount<E extends Element>(
+  list: Element,
+  rows: E[],
+  wanted: number,
+  create: () => E,
+): void {
   while (rows.length > wanted) rows.pop()?.remove();
   while (rows.length < wanted) {
     const row = create();

@@ -36,7 +36,11 @@ export function mountDrawing(weights: WeightSource): Drawing {
     const { model, classNames } = state.view;
     bars.setClasses(model.classes, classNames);
     const { current } = weights;
-    if (picture === undefined || current === undefined || current.values.length !== weightCount(model)) {
+    if (
+      picture === undefined ||
+      current === undefined ||
+      current.values.length !== weightCount(model)
+    ) {
       bars.clear();
       setText(
         parts.answer,
@@ -64,7 +68,10 @@ export function mountDrawing(weights: WeightSource): Drawing {
     const drawn = { rows: ink.side, columns: ink.side, pixels: ink.cells };
     paintPicture(parts.pad, drawn);
     picture = ink.isEmpty ? undefined : normalise(drawn, rows, columns);
-    paintPicture(parts.seen, picture ?? { rows, columns, pixels: new Float32Array(rows * columns) });
+    paintPicture(
+      parts.seen,
+      picture ?? { rows, columns, pixels: new Float32Array(rows * columns) },
+    );
     void ask();
   };
   const soon = () => {
@@ -152,7 +159,11 @@ class Bars {
   }
 
   #make(index: number): HTMLLIElement {
-    const [name, bar, text] = [make('span', { class: 'name' }), make('i'), make('span', { class: 'number' })];
+    const [name, bar, text] = [
+      make('span', { class: 'name' }),
+      make('i'),
+      make('span', { class: 'number' }),
+    ];
     this.#names[index] = name;
     this.#bars[index] = bar;
     this.#texts[index] = text;

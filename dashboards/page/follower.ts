@@ -32,9 +32,10 @@ export interface StreamListener {
 export type Link = 'connecting' | 'live' | 'lost' | 'over' | 'directory';
 
 /**
- * Keeps up with a coordinator: fetches the view, opens the stream, and fetches the view once more when it is open, so that
- * nothing falls between the two. What the stream says meanwhile waits. When it breaks, all of this starts again, and until
- * the new view is there the old one stays. `changed` is called after everything that may be seen.
+ * Keeps up with a coordinator: fetches the view, opens the stream, and fetches the view once more
+ * when it is open, so that nothing falls between the two. What the stream says meanwhile waits.
+ * When it breaks, all of this starts again, and until the new view is there the old one stays.
+ * `changed` is called after everything that may be seen.
  */
 export class Follower {
   state: RunState | undefined;

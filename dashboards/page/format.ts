@@ -38,8 +38,8 @@ export function tick(value: number): string {
 }
 
 /**
- * Values to name at a logarithmic axis: 1, 2 and 5 times powers of ten, of many decades the powers alone. (uPlot's own never
- * end for an axis that begins between two of them.)
+ * Values to name at a logarithmic axis: 1, 2 and 5 times powers of ten, of many decades the powers
+ * alone. (uPlot's own never end for an axis that begins between two of them.)
  */
 export function decades(low: number, high: number): number[] {
   const [first, last] = [Math.floor(Math.log10(low)), Math.ceil(Math.log10(high))];
@@ -54,7 +54,11 @@ export function decades(low: number, high: number): number[] {
 export function duration(seconds: number | undefined): string {
   if (!isNumber(seconds)) return NONE;
   const whole = Math.max(0, Math.round(seconds));
-  const [hours, minutes, rest] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
+  const [hours, minutes, rest] = [
+    Math.floor(whole / 3600),
+    Math.floor(whole / 60) % 60,
+    whole % 60,
+  ];
   const two = (part: number) => String(part).padStart(2, '0');
   return hours > 0 ? `${hours}:${two(minutes)}:${two(rest)}` : `${minutes}:${two(rest)}`;
 }
@@ -64,7 +68,9 @@ export function milliseconds(value: number | undefined): string {
   return `${value < 10 ? value.toFixed(1) : grouping.format(value)} ms`;
 }
 
-/** The time of day here, of an ISO 8601 time or Unix milliseconds; the text itself if it is no time. */
+/**
+ * The time of day here, of an ISO 8601 time or Unix milliseconds; the text itself if it is no time.
+ */
 export function timeOfDay(time: string | number): string {
   const date = new Date(time);
   if (Number.isNaN(date.getTime())) return String(time);

@@ -10,17 +10,22 @@ export function mountHeadline(): (state: RunState | undefined, link: Link) => vo
     return (text: string) => setText(element, text);
   };
   const fields = {
-    ...{ runId: field('run-id'), about: field('about') },
-    ...{ accuracyName: field('accuracy-name'), accuracyAside: field('accuracy-aside') },
-    ...{ loss: field('loss'), lossName: field('loss-name'), lossAside: field('loss-aside') },
-    ...{
-      step: field('step'),
-      stepAside: field('step-aside'),
-      epoch: field('epoch'),
-      epochAside: field('epoch-aside'),
-    },
-    ...{ time: field('time'), timeName: field('time-name'), timeAside: field('time-aside') },
-    ...{ speed: field('speed'), speedAside: field('speed-aside') },
+    runId: field('run-id'),
+    about: field('about'),
+    accuracyName: field('accuracy-name'),
+    accuracyAside: field('accuracy-aside'),
+    loss: field('loss'),
+    lossName: field('loss-name'),
+    lossAside: field('loss-aside'),
+    step: field('step'),
+    stepAside: field('step-aside'),
+    epoch: field('epoch'),
+    epochAside: field('epoch-aside'),
+    time: field('time'),
+    timeName: field('time-name'),
+    timeAside: field('time-aside'),
+    speed: field('speed'),
+    speedAside: field('speed-aside'),
   };
   const accuracyField = find('accuracy', HTMLElement);
   const lossField = find('loss', HTMLElement);
@@ -41,10 +46,13 @@ export function mountHeadline(): (state: RunState | undefined, link: Link) => vo
     );
     showShare(accuracyField, percent(accuracy));
     fields.loss(loss(isValidated ? validationLoss : curve.lastSmoothLoss));
-    for (const large of [accuracyField, lossField]) large.classList.toggle('none', accuracy === undefined);
+    for (const large of [accuracyField, lossField])
+      large.classList.toggle('none', accuracy === undefined);
     fields.accuracyName(isValidated ? 'Validation accuracy' : 'Training accuracy');
     fields.lossName(isValidated ? 'Validation loss' : 'Training loss');
-    fields.accuracyAside(isValidated ? `training ${percent(curve.lastSmoothAccuracy)}` : smoothed(state));
+    fields.accuracyAside(
+      isValidated ? `training ${percent(curve.lastSmoothAccuracy)}` : smoothed(state),
+    );
     fields.lossAside(isValidated ? `training ${loss(curve.lastSmoothLoss)}` : smoothed(state));
     fields.step(count(status.step));
     fields.stepAside(`of ${count(view.totalSteps)}`);
@@ -79,7 +87,8 @@ function workersText({ status, isOver }: RunState): string {
 }
 
 function stateLine(state: RunState | undefined, link: Link): { look: string; text: string } {
-  if (state === undefined) return { look: 'connecting', text: 'Waiting for the coordinator to answer' };
+  if (state === undefined)
+    return { look: 'connecting', text: 'Waiting for the coordinator to answer' };
   const { status } = state;
   const why = status.message === '' ? '' : `: ${status.message}`;
   if (link === 'lost')
@@ -90,7 +99,10 @@ function stateLine(state: RunState | undefined, link: Link): { look: string; tex
   const from = link === 'directory' ? ' (shown from its directory)' : '';
   switch (status.state) {
     case 'gathering':
-      return { look: status.problem === '' ? 'gathering' : 'troubled', text: waitLine(state) + from };
+      return {
+        look: status.problem === '' ? 'gathering' : 'troubled',
+        text: waitLine(state) + from,
+      };
     case 'running':
       if (link === 'directory')
         return { look: 'running', text: `Was running when it was recorded last${from}` };
@@ -102,7 +114,10 @@ function stateLine(state: RunState | undefined, link: Link): { look: string; tex
     case 'failed':
     case 'diverged': {
       const name = status.state.charAt(0).toUpperCase() + status.state.slice(1);
-      return { look: status.state, text: `${name} after ${counted(status.step, 'step')}${why}${from}` };
+      return {
+        look: status.state,
+        text: `${name} after ${counted(status.step, 'step')}${why}${from}`,
+      };
     }
   }
 }

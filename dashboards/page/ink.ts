@@ -1,4 +1,7 @@
-/** What is drawn, as ink on a square raster: 0 is paper, 1 is ink. No canvas, so every browser draws the same. */
+/**
+ * What is drawn, as ink on a square raster: 0 is paper, 1 is ink. No canvas, so every browser draws
+ * the same.
+ */
 export class Ink {
   readonly side: number;
   /** [side, side], row by row. */
@@ -19,7 +22,10 @@ export class Ink {
     this.#isEmpty = true;
   }
 
-  /** A stroke with round ends from (x1, y1) to (x2, y2), all in cells; edges are smooth over one cell. */
+  /**
+   * A stroke with round ends from (x1, y1) to (x2, y2), all in cells; edges are smooth over one
+   * cell.
+   */
   stroke(x1: number, y1: number, x2: number, y2: number, radius: number): void {
     const reach = radius + 1;
     const [left, right] = this.#range(Math.min(x1, x2) - reach, Math.max(x1, x2) + reach);
@@ -41,7 +47,14 @@ export class Ink {
   }
 }
 
-function distanceToSegment(x: number, y: number, x1: number, y1: number, x2: number, y2: number): number {
+function distanceToSegment(
+  x: number,
+  y: number,
+  x1: number,
+  y1: number,
+  x2: number,
+  y2: number,
+): number {
   const [dx, dy] = [x2 - x1, y2 - y1];
   const squared = dx * dx + dy * dy;
   const along = squared === 0 ? 0 : ((x - x1) * dx + (y - y1) * dy) / squared;

@@ -21,7 +21,12 @@ export function mountMistakes(choose: (picture: Picture) => void): (state: RunSt
         : `The most confident ones after step ${count(step)}: true → predicted. Choose one to see what the model makes of it now.`;
     setText(note, text);
     const items = mistakes.map((mistake) => {
-      const button = makeButton(mistake, pictureOf(mistake.pixels, view.rows, view.columns), name, choose);
+      const button = makeButton(
+        mistake,
+        pictureOf(mistake.pixels, view.rows, view.columns),
+        name,
+        choose,
+      );
       return make('li', {}, button);
     });
     list.replaceChildren(...items);

@@ -1,11 +1,16 @@
-/** Every limit of the page, with its unit in the name; what it holds is bounded however long a run is watched. */
+/**
+ * Every limit of the page, with its unit in the name; what it holds is bounded however long a run
+ * is watched.
+ */
 
 /** Of the curve; beyond that neighbours become one. */
 export const MAX_CURVE_POINTS = 100_000;
 export const MAX_EVALUATIONS = 2_000;
 export const MAX_EVENTS = 200;
 export const MAX_CHANGES = 1_000;
-/** Classes beyond which a matrix cannot be read; the most frequent confusions are listed instead. */
+/**
+ * Classes beyond which a matrix cannot be read; the most frequent confusions are listed instead.
+ */
 export const MAX_MATRIX_CLASSES = 30;
 export const MAX_CONFUSIONS = 30;
 

@@ -9,7 +9,10 @@ export function pictureOf(base64: string, rows: number, columns: number): Pictur
   return { rows, columns, pixels };
 }
 
-/** Ink is black and paper is clear; style.css turns it over where it is dark. One pixel of the canvas for each. */
+/**
+ * Ink is black and paper is clear; style.css turns it over where it is dark. One pixel of the
+ * canvas for each.
+ */
 export function paintPicture(canvas: HTMLCanvasElement, { rows, columns, pixels }: Picture): void {
   canvas.width = columns;
   canvas.height = rows;

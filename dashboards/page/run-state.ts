@@ -14,11 +14,12 @@ import { MAX_CHANGES, MAX_EVALUATIONS, MAX_EVENTS } from './page-limits.ts';
 const MEMORY_EPOCHS = 1 / 20;
 
 /**
- * All that the page shows: a view as it was fetched, and every update since. Lists are replaced, never changed in place,
- * so whoever draws them sees by identity whether there is anything to do; the curve grows in place.
+ * All that the page shows: a view as it was fetched, and every update since. Lists are replaced,
+ * never changed in place, so whoever draws them sees by identity whether there is anything to do;
+ * the curve grows in place.
  *
- * A stream is open before its view is fetched, so an update may tell what the view holds already: whatever is not newer
- * is left out.
+ * A stream is open before its view is fetched, so an update may tell what the view holds already:
+ * whatever is not newer is left out.
  */
 export class RunState {
   readonly view: RunView;
@@ -42,8 +43,10 @@ export class RunState {
 
   merge(update: Update): void {
     if (update.curve !== undefined) this.curve.append(update.curve);
-    // Only time tells an old status from a new one: while workers are waited for nothing else rises.
-    if (update.status !== undefined && update.status.at >= this.status.at) this.status = update.status;
+    // Only time tells an old status from a new one: while workers are waited for nothing else
+    // rises.
+    if (update.status !== undefined && update.status.at >= this.status.at)
+      this.status = update.status;
     if (update.evaluation !== undefined)
       this.evaluations = withEvaluation(this.evaluations, update.evaluation);
     if (update.evaluated !== undefined && update.evaluated.step >= (this.evaluated?.step ?? 0))
@@ -94,8 +97,9 @@ function withEvaluation(
 }
 
 /**
- * `known` and what of `fresh` it lacks, the last `limit`. Both are stretches of one list, and `fresh` begins at the end of
- * `known` at the latest: where they agree for as long as both last, they are the same entries.
+ * `known` and what of `fresh` it lacks, the last `limit`. Both are stretches of one list, and
+ * `fresh` begins at the end of `known` at the latest: where they agree for as long as both last,
+ * they are the same entries.
  */
 export function continued<T>(
   known: readonly T[],

@@ -4,7 +4,10 @@ import type { Segment, WorkerStateName } from './timeline.ts';
 
 const HEIGHT_PIXELS = 18;
 
-/** What a worker did over time. States differ in height and pattern too, so that no colour is needed to tell them apart. */
+/**
+ * What a worker did over time. States differ in height and pattern too, so that no colour is needed
+ * to tell them apart.
+ */
 export function drawLane(
   canvas: HTMLCanvasElement,
   segments: readonly Segment[],
@@ -81,7 +84,12 @@ function drawLost(context: CanvasRenderingContext2D, left: number, width: number
   context.restore();
 }
 
-function hatch(context: CanvasRenderingContext2D, left: number, width: number, stroke: string): void {
+function hatch(
+  context: CanvasRenderingContext2D,
+  left: number,
+  width: number,
+  stroke: string,
+): void {
   context.save();
   context.beginPath();
   context.rect(left, 0, width, HEIGHT_PIXELS);

@@ -9,8 +9,15 @@ export interface Segment {
   readonly to: number;
 }
 
-/** What each worker was doing between two times, oldest first; nothing before its first known change. */
-export function lanes(changes: readonly StateChange[], from: number, to: number): Map<string, Segment[]> {
+/**
+ * What each worker was doing between two times, oldest first; nothing before its first known
+ * change.
+ */
+export function lanes(
+  changes: readonly StateChange[],
+  from: number,
+  to: number,
+): Map<string, Segment[]> {
   const open = new Map<string, StateChange>();
   const found = new Map<string, Segment[]>();
   const close = (change: StateChange, end: number) => {

@@ -7,8 +7,8 @@ export interface Weights {
 }
 
 /**
- * The newest weights that were fetched. `load` resolves to undefined where there are none; the clock is in milliseconds.
- * Asked as often as anybody draws, it asks at most once a second.
+ * The newest weights that were fetched. `load` resolves to undefined where there are none; the
+ * clock is in milliseconds. Asked as often as anybody draws, it asks at most once a second.
  */
 export class WeightSource {
   current: Weights | undefined;
@@ -27,7 +27,8 @@ export class WeightSource {
   refresh(): Promise<void> {
     if (this.#underway !== undefined) return this.#underway;
     const now = this.#clock();
-    if (this.#isFinal || now - this.#asked < WEIGHTS_INTERVAL_MILLISECONDS) return Promise.resolve();
+    if (this.#isFinal || now - this.#asked < WEIGHTS_INTERVAL_MILLISECONDS)
+      return Promise.resolve();
     this.#asked = now;
     return this.#begin();
   }

@@ -67,7 +67,8 @@ export function mountWorkers(): (state: RunState) => void {
 
 function noteText({ status }: RunState): string {
   const parts = [`${count(status.joined)} joined`, `${count(status.lost)} lost`];
-  if (status.reassigned !== undefined) parts.push(`${counted(status.reassigned, 'part')} reassigned`);
+  if (status.reassigned !== undefined)
+    parts.push(`${counted(status.reassigned, 'part')} reassigned`);
   if (status.stragglerSteps !== undefined)
     parts.push(`${counted(status.stragglerSteps, 'step')} waited for a straggler`);
   if (status.checkpointStep !== undefined)
@@ -82,7 +83,10 @@ function timelineStart(state: RunState): number {
 }
 
 function makeRow(): Row {
-  const [computing, exchanging] = [make('i', { class: 'computing' }), make('i', { class: 'exchanging' })];
+  const [computing, exchanging] = [
+    make('i', { class: 'computing' }),
+    make('i', { class: 'exchanging' }),
+  ];
   const shares = make('span', { class: 'bar', 'aria-hidden': 'true' }, computing, exchanging);
   const sharesText = make('span', { class: 'bar-text' });
   const cells = {
@@ -138,6 +142,8 @@ function part(share: number): number {
 /** The newest three stretches in words. */
 function laneText(segments: readonly Segment[]): string {
   if (segments.length === 0) return 'nothing known';
-  const said = segments.slice(-3).map(({ state, from }) => `${stateText(state)} from ${timeOfDay(from)}`);
+  const said = segments
+    .slice(-3)
+    .map(({ state, from }) => `${stateText(state)} from ${timeOfDay(from)}`);
   return said.join(', ');
 }

@@ -42,7 +42,10 @@ export interface Door {
   readonly token?: string | undefined;
 }
 
-/** Probes of an orchestrator have no secret; they learn whether this process lives and its run is open. */
+/**
+ * Probes of an orchestrator have no secret; they learn whether this process lives and its run is
+ * open.
+ */
 const probes = new Set(['/healthz', '/readyz']);
 
 export function isProbe(request: IncomingMessage): boolean {
@@ -54,7 +57,10 @@ export function pathOf({ url = '' }: IncomingMessage): string {
   return url.split('?', 1)[0] ?? '';
 }
 
-/** Who is not answered. A page of another origin whose name was made to point here has its own name in Host. */
+/**
+ * Who is not answered. A page of another origin whose name was made to point here has its own name
+ * in Host.
+ */
 export function refusalOf({ host, token }: Door, request: IncomingMessage): Refusal | undefined {
   if (request.method !== 'GET' && request.method !== 'HEAD')
     return {
@@ -63,7 +69,10 @@ export function refusalOf({ host, token }: Door, request: IncomingMessage): Refu
       headers: { Allow: 'GET, HEAD', Connection: 'close' },
     };
   // Only a link may lead here from a page of another site.
-  if (request.headers['sec-fetch-site'] === 'cross-site' && request.headers['sec-fetch-mode'] !== 'navigate')
+  if (
+    request.headers['sec-fetch-site'] === 'cross-site' &&
+    request.headers['sec-fetch-mode'] !== 'navigate'
+  )
     return {
       status: 403,
       text: 'pages of other sites may not read this\n',
@@ -85,17 +94,24 @@ export function refusalOf({ host, token }: Door, request: IncomingMessage): Refu
   };
 }
 
-/** As a bearer token, or as the password of anybody: browsers ask for one, and send it with all that a page fetches. */
+/**
+ * As a bearer token, or as the password of anybody: browsers ask for one, and send it with all that
+ * a page fetches.
+ */
 function hasToken(token: string, request: IncomingMessage): boolean {
   if (isAuthorized(token, request)) return true;
-  const basic = /^Basic ([A-Za-z0-9+/=]{1,1024})$/i.exec(request.headers.authorization ?? '')?.[1] ?? '';
-  const [, password = ''] = /^[^:]*:(.*)$/.exec(Buffer.from(basic, 'base64').toString('latin1')) ?? [];
+  const basic =
+    /^Basic ([A-Za-z0-9+/=]{1,1024})$/i.exec(request.headers.authorization ?? '')?.[1] ?? '';
+  const [, password = ''] =
+    /^[^:]*:(.*)$/.exec(Buffer.from(basic, 'base64').toString('latin1')) ?? [];
   return isToken(token, password);
 }
 
 function write(response: ServerResponse, ...[status, type, body, headers]: Answer): void {
   response.writeHead(status, {
-    ...{ 'Content-Type': type, 'Content-Length': Buffer.byteLength(body), 'Cache-Control': 'no-store' },
+    'Content-Type': type,
+    'Content-Length': Buffer.byteLength(body),
+    'Cache-Control': 'no-store',
     ...headers,
   });
   response.end(body);

@@ -17,13 +17,16 @@ import type { Source, Weights } from '../feed/source.ts';
 export interface ListenerOptions extends Place, Door {
   readonly tls?: ServerTls | undefined;
   readonly source: Source;
-  /** Called once, with what was thrown where the run is looked at; the listener goes on and says so to whoever asks. */
+  /**
+   * Called once, with what was thrown where the run is looked at; the listener goes on and says so
+   * to whoever asks.
+   */
   readonly onDefect: (error: unknown) => void;
 }
 
 /**
- * The observation listener: the live page and what it reads, /metrics, /healthz and /readyz. It only answers GET and
- * HEAD, takes nothing from outside but a path it knows, and changes nothing.
+ * The observation listener: the live page and what it reads, /metrics, /healthz and /readyz. It
+ * only answers GET and HEAD, takes nothing from outside but a path it knows, and changes nothing.
  */
 export class Listener {
   readonly port: number;
@@ -52,7 +55,12 @@ export class Listener {
     ['/api/weights', (response) => this.#sendWeights(response)],
   ]);
 
-  private constructor(http: BoundedServer, port: number, files: PageFiles, options: ListenerOptions) {
+  private constructor(
+    http: BoundedServer,
+    port: number,
+    files: PageFiles,
+    options: ListenerOptions,
+  ) {
     this.#http = http;
     this.#newcomers = new Newcomers(http, newcomerLimits());
     this.#files = files;
@@ -72,8 +80,9 @@ export class Listener {
   }
 
   /**
-   * The run is over: the pages hear of it and have a moment to fetch the last weights; then one more scrape is waited for, for
-   * at most so long, or until there is no time; then nobody listens any more.
+   * The run is over: the pages hear of it and have a moment to fetch the last weights; then one
+   * more scrape is waited for, for at most so long, or until there is no time; then nobody listens
+   * any more.
    */
   async close(lingerMilliseconds: number, hurry?: AbortSignal): Promise<void> {
     this.#isClosing = true;
@@ -86,12 +95,16 @@ export class Listener {
     if (pages > 0)
       await this.#until(() => this.#fetches >= fetches + pages, limits.PAGE_FAREWELL_MILLISECONDS);
     // Nobody can be told anything any more.
-    if (!this.#isBroken) await this.#until(() => this.#scrapes > scrapes, lingerMilliseconds, hurry);
+    if (!this.#isBroken)
+      await this.#until(() => this.#scrapes > scrapes, lingerMilliseconds, hurry);
     const closed = new Promise<void>((resolve) => this.#http.close(() => resolve()));
     this.#pages.end();
     this.#http.closeIdleConnections();
     // Answers on their way arrive; whoever does not take them is cut off.
-    const cut = setTimeout(() => this.#http.closeAllConnections(), limits.CLOSE_LIMIT_MILLISECONDS / 4);
+    const cut = setTimeout(
+      () => this.#http.closeAllConnections(),
+      limits.CLOSE_LIMIT_MILLISECONDS / 4,
+    );
     await closed;
     clearTimeout(cut);
   }
@@ -145,18 +158,21 @@ export class Listener {
     // A connection has one answer on its way, so that nobody can order more than is taken.
     if (response.socket === null) return void request.socket.destroy();
     response.once('finish', () => this.#onRequest());
-    for (const [name, value] of Object.entries(this.#files.headers)) response.setHeader(name, value);
+    for (const [name, value] of Object.entries(this.#files.headers))
+      response.setHeader(name, value);
     const refusal = refusalOf(this.#options, request);
     if (refusal !== undefined)
       return this.#answers.send(response, refusal.status, TEXT, refusal.text, refusal.headers);
     // Strangers may ask for the probes, and get no place by that.
-    if (this.#options.token === undefined || !isProbe(request)) this.#newcomers.release(request.socket);
+    if (this.#options.token === undefined || !isProbe(request))
+      this.#newcomers.release(request.socket);
     const path = pathOf(request);
     const route = this.#routes.get(path);
     if (route !== undefined) return void this.#take(route, response);
     if (path === '/healthz') return this.#answers.send(response, 200, TEXT, 'ok\n');
     const file = this.#files.get(path);
-    if (file === undefined) return this.#answers.send(response, 404, TEXT, 'there is no such page\n');
+    if (file === undefined)
+      return this.#answers.send(response, 404, TEXT, 'there is no such page\n');
     this.#answers.send(response, 200, file.type, file.body);
   }
 
@@ -218,13 +234,16 @@ export class Listener {
     const now = performance.now();
     if (this.#weights === undefined || now - this.#weights.at >= limits.PAGE_WEIGHTS_MILLISECONDS) {
       const weights = this.#options.source.weights();
-      if (weights === undefined) return this.#answers.send(response, 404, TEXT, 'there are no weights\n');
+      if (weights === undefined)
+        return this.#answers.send(response, 404, TEXT, 'there are no weights\n');
       this.#weights = { at: now, weights };
     }
     if (!isHead(response)) this.#fetches += 1;
     const { weights, step } = this.#weights.weights;
     const bytes = Buffer.from(weights.buffer, weights.byteOffset, weights.byteLength);
-    this.#answers.send(response, 200, 'application/octet-stream', bytes, { 'X-Step': String(step) });
+    this.#answers.send(response, 200, 'application/octet-stream', bytes, {
+      'X-Step': String(step),
+    });
   }
 
   #notYet(response: ServerResponse): void {

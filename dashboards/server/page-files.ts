@@ -13,7 +13,10 @@ export interface PageFile {
 }
 
 export interface PageFiles {
-  /** What a path of a request stands for; undefined for every other path. No path from outside reaches the disk. */
+  /**
+   * What a path of a request stands for; undefined for every other path. No path from outside
+   * reaches the disk.
+   */
   get(path: string): PageFile | undefined;
   /** Go with each of these files. */
   readonly headers: Readonly<Record<string, string>>;
@@ -29,7 +32,9 @@ const CSS = 'text/css; charset=utf-8';
 
 /** Reads all of the live page, once. Throws SETUP if it is not built. */
 export function readPageFiles(): PageFiles {
-  const sources = fileURLToPath(findFolder(['../page/', '../../../dashboards/page/'], 'index.html'));
+  const sources = fileURLToPath(
+    findFolder(['../page/', '../../../dashboards/page/'], 'index.html'),
+  );
   const built = fileURLToPath(
     findFolder(['../../browser/', '../../dist/browser/'], 'dashboards/page/main.js'),
   );
@@ -44,7 +49,10 @@ export function readPageFiles(): PageFiles {
   ]);
   for (const [folder, place] of browserFolders) {
     for (const name of readdirSync(join(built, folder)).filter((name) => name.endsWith('.js')))
-      files.set(`${place}${name}`, { type: JAVASCRIPT, body: readFileSync(join(built, folder, name)) });
+      files.set(`${place}${name}`, {
+        type: JAVASCRIPT,
+        body: readFileSync(join(built, folder, name)),
+      });
   }
   return { get: (path) => files.get(path), headers: headersFor(index.toString('utf8')) };
 }

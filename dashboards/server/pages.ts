@@ -14,11 +14,17 @@ export class Pages {
     return this.#responses.size;
   }
 
-  /** How long to wait until the next look at the run, in milliseconds: the more pages, the longer, for each costs time that steps need. */
+  /**
+   * How long to wait until the next look at the run, in milliseconds: the more pages, the longer,
+   * for each costs time that steps need.
+   */
   get pause(): number {
     if (this.#responses.size === 0) return limits.MAX_PAGE_UPDATE_MILLISECONDS;
     const wanted = this.#responses.size * limits.PAGE_COST_MILLISECONDS;
-    return Math.min(Math.max(wanted, limits.PAGE_UPDATE_MILLISECONDS), limits.MAX_PAGE_UPDATE_MILLISECONDS);
+    return Math.min(
+      Math.max(wanted, limits.PAGE_UPDATE_MILLISECONDS),
+      limits.MAX_PAGE_UPDATE_MILLISECONDS,
+    );
   }
 
   /** False where there are too many already. */
@@ -28,7 +34,9 @@ export class Pages {
     response.useChunkedEncodingByDefault = false;
     response.writeHead(200, {
       Connection: 'close',
-      ...{ 'Content-Type': STREAM, 'Cache-Control': 'no-store', 'X-Accel-Buffering': 'no' },
+      'Content-Type': STREAM,
+      'Cache-Control': 'no-store',
+      'X-Accel-Buffering': 'no',
     });
     // How long a page waits before it dials again after a lost connection.
     response.write(`retry: ${limits.MAX_PAGE_UPDATE_MILLISECONDS}\n\n`);

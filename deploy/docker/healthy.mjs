@@ -1,4 +1,5 @@
-// The HEALTHCHECK of the image: ends with 0 if this container's live page answers on /healthz, with TLS or without.
+// The HEALTHCHECK of the image: ends with 0 if this container's live page answers on /healthz, with
+// TLS or without.
 import { get as getPlain } from 'node:http';
 import { get as getSecure } from 'node:https';
 

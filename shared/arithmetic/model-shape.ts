@@ -1,7 +1,7 @@
 /**
- * The model's shape as data: Flatten - [Dense(units, ReLU) - Dropout]* - Dense(classes).
- * All parameters are one flat float32 vector, layer by layer, kernel [inputs, units] row-major before bias [units]
- * (the layout of Keras).
+ * The model's shape as data: Flatten - [Dense(units, ReLU) - Dropout]* - Dense(classes). All
+ * parameters are one flat float32 vector, layer by layer, kernel [inputs, units] row-major before
+ * bias [units] (the layout of Keras).
  */
 export interface ModelShape {
   /** Values per sample: rows x columns of the image. */
@@ -47,10 +47,18 @@ export function parameterCount(model: ModelShape): number {
   return last === undefined ? 0 : last.biasOffset + last.units;
 }
 
-/** The parameters by the names they have in files: `dense.0.kernel`, `dense.0.bias`, `dense.1.kernel`, ... */
+/**
+ * The parameters by the names they have in files: `dense.0.kernel`, `dense.0.bias`,
+ * `dense.1.kernel`, ...
+ */
 export function namedTensors(model: ModelShape): NamedTensor[] {
   return denseLayers(model).flatMap(({ inputs, units, kernelOffset, biasOffset }, i) => [
-    { name: `dense.${i}.kernel`, shape: [inputs, units], offset: kernelOffset, length: inputs * units },
+    {
+      name: `dense.${i}.kernel`,
+      shape: [inputs, units],
+      offset: kernelOffset,
+      length: inputs * units,
+    },
     { name: `dense.${i}.bias`, shape: [units], offset: biasOffset, length: units },
   ]);
 }

@@ -7,7 +7,8 @@ import { philox4x32 } from './philox.ts';
  *
  *     block | position in the global batch | step or epoch | purpose << 16 | layer
  *
- * and what a purpose does not use is 0. Words of a stream are taken in order: word i is word i & 3 of block i >> 2.
+ * and what a purpose does not use is 0. Words of a stream are taken in order: word i is word i & 3
+ * of block i >> 2.
  */
 export const PURPOSE_ORDER = 1;
 export const PURPOSE_MASK = 2;
@@ -35,8 +36,8 @@ export function purposeWord(purpose: number, layer: number): number {
 }
 
 /**
- * The permutation of 0 .. samples - 1 in which an epoch (from 1) visits the samples: Fisher-Yates from the last
- * index down, each index i exchanged with a draw from 0 .. i.
+ * The permutation of 0 .. samples - 1 in which an epoch (from 1) visits the samples: Fisher-Yates
+ * from the last index down, each index i exchanged with a draw from 0 .. i.
  */
 export function epochOrder(seed: number, epoch: number, samples: number): Uint32Array {
   const order = new Uint32Array(samples);
@@ -52,9 +53,10 @@ export function epochOrder(seed: number, epoch: number, samples: number): Uint32
 }
 
 /**
- * The parameters before step 1, in the layout of shared/arithmetic/model-shape.ts: kernels uniform in [-limit, limit) with
- * limit = sqrt(6 / (inputs + units)) (Glorot and Bengio 2010, the default of Keras), biases 0. Weight i of a kernel is
- * float32((2u - 1) * limit) with u = (word i >>> 8) * 2^-24, computed in float64.
+ * The parameters before step 1, in the layout of shared/arithmetic/model-shape.ts: kernels uniform
+ * in [-limit, limit) with limit = sqrt(6 / (inputs + units)) (Glorot and Bengio 2010, the default
+ * of Keras), biases 0. Weight i of a kernel is float32((2u - 1) * limit) with u = (word i >>> 8) *
+ * 2^-24, computed in float64.
  */
 export function initialWeights(seed: number, model: ModelShape): Float32Array {
   const weights = new Float32Array(parameterCount(model));
@@ -79,8 +81,9 @@ export function keepScale(rate: number): number {
 }
 
 /**
- * The dropout mask of one row: for unit u the word u & 3 of block u >> 2 at the row's position decides. It depends on
- * nothing else, so not on who computes the row or which rows are computed with it.
+ * The dropout mask of one row: for unit u the word u & 3 of block u >> 2 at the row's position
+ * decides. It depends on nothing else, so not on who computes the row or which rows are computed
+ * with it.
  */
 export function maskRow(out: Float32Array, key: MaskKey, rate: number): void {
   const { low, high } = seedWords(key.seed);
@@ -105,12 +108,15 @@ function wordStream(seed: number, stepOrEpoch: number, last: number): () => numb
   };
 }
 
-/** A draw from 0 .. n - 1, each as likely: words of the incomplete last multiple of n are rejected. */
+/**
+ * A draw from 0 .. n - 1, each as likely: words of the incomplete last multiple of n are rejected.
+ */
 function draw(nextWord: () => number, n: number): number {
   const limit = Math.floor(WORDS / n) * n;
   for (;;) {
     const word = nextWord();
-    // The remainder by a division in float64, exact for 32-bit words and several times faster than `%`.
+    // The remainder by a division in float64, exact for 32-bit words and several times faster than
+    // `%`.
     if (word < limit) return word - Math.floor(word / n) * n;
   }
 }

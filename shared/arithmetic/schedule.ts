@@ -1,6 +1,7 @@
 /**
- * Which samples a step trains and how they are cut into virtual shards. Steps and epochs count from 1. All of it
- * follows from the configuration and the number of training samples; workers and coordinator compute it alike.
+ * Which samples a step trains and how they are cut into virtual shards. Steps and epochs count from
+ * 1. All of it follows from the configuration and the number of training samples; workers and
+ * coordinator compute it alike.
  */
 export interface ScheduleInput {
   readonly trainSamples: number;
@@ -19,7 +20,9 @@ export interface StepPlan {
   readonly start: number;
   /** The samples of this batch: batchSize, or fewer in the last one of an epoch. */
   readonly samples: number;
-  /** Rows of every shard, padding included: ceil(batchSize / virtualShards), also in a short batch. */
+  /**
+   * Rows of every shard, padding included: ceil(batchSize / virtualShards), also in a short batch.
+   */
   readonly rowsPerShard: number;
   readonly virtualShards: number;
   /** Shards with at least one sample: always the first ones. */

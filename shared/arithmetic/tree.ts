@@ -1,7 +1,8 @@
 /**
- * The fixed binary tree over a batch's V virtual shards (V a power of two). A node is its heap index: the root is 1,
- * the children of n are 2n and 2n + 1, the leaves V .. 2V - 1 are shards 0 .. V - 1. The value of a node is
- * left + right in float32, whoever computes it; that is why the sum has the same bytes for any number of workers.
+ * The fixed binary tree over a batch's V virtual shards (V a power of two). A node is its heap
+ * index: the root is 1, the children of n are 2n and 2n + 1, the leaves V .. 2V - 1 are shards 0 ..
+ * V - 1. The value of a node is left + right in float32, whoever computes it; that is why the sum
+ * has the same bytes for any number of workers.
  */
 export type Node = number;
 
@@ -35,5 +36,8 @@ export function isReal(node: Node, virtualShards: number, realShards: number): b
 export function cover(virtualShards: number, realShards: number, node: Node = ROOT): Node[] {
   if (!hasReal(node, virtualShards, realShards)) return [];
   if (isReal(node, virtualShards, realShards)) return [node];
-  return [...cover(virtualShards, realShards, 2 * node), ...cover(virtualShards, realShards, 2 * node + 1)];
+  return [
+    ...cover(virtualShards, realShards, 2 * node),
+    ...cover(virtualShards, realShards, 2 * node + 1),
+  ];
 }

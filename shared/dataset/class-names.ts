@@ -9,22 +9,37 @@ interface KnownLabels {
 }
 
 /**
- * Datasets known by the SHA-256 of their two label files, train then test, headers included. Labels alone name a set:
- * nobody else has 70,000 of them in this order. (Published MD5 of the files: MNIST a25bea73... and 27ae3e4e...;
- * Fashion-MNIST, gzipped, 25c81989df183df01b3e8a0aad5dffbe and bb300cfdad3c16e7a12a480ee83cd310.)
+ * Datasets known by the SHA-256 of their two label files, train then test, headers included. Labels
+ * alone name a set: nobody else has 70,000 of them in this order. (Published MD5 of the files:
+ * MNIST a25bea73... and 27ae3e4e...; Fashion-MNIST, gzipped, 25c81989df183df01b3e8a0aad5dffbe and
+ * bb300cfdad3c16e7a12a480ee83cd310.)
  */
 const knownLabels: Readonly<Record<string, KnownLabels>> = {
-  '1793e3d6c9c0ae074e4b71bc56a705320869f09874bc598aa07b50faa179a7fd': { name: 'MNIST', classNames: digits },
+  '1793e3d6c9c0ae074e4b71bc56a705320869f09874bc598aa07b50faa179a7fd': {
+    name: 'MNIST',
+    classNames: digits,
+  },
   '3c21fee794d4e929e970f998d4bd834b9bcc1484fcff27a63c189edbc12937f4': {
     name: 'Fashion-MNIST',
     classNames: [
-      ...['T-shirt/top', 'Trouser', 'Pullover', 'Dress', 'Coat'],
-      ...['Sandal', 'Shirt', 'Sneaker', 'Bag', 'Ankle boot'],
+      'T-shirt/top',
+      'Trouser',
+      'Pullover',
+      'Dress',
+      'Coat',
+      'Sandal',
+      'Shirt',
+      'Sneaker',
+      'Bag',
+      'Ankle boot',
     ],
   },
 };
 
-/** What a set is called and what its classes are, by the digest of its labels; 0-9 where nobody said. */
+/**
+ * What a set is called and what its classes are, by the digest of its labels; 0-9 where nobody
+ * said.
+ */
 export function knownClassNames(labelsDigest: string): {
   name: string | undefined;
   classNames: readonly string[];
@@ -32,7 +47,10 @@ export function knownClassNames(labelsDigest: string): {
   return knownLabels[labelsDigest] ?? { name: undefined, classNames: digits };
 }
 
-/** The lines of a labels.txt: 2 to 256 different printable names, one a line. Throws DATA, naming `file`. */
+/**
+ * The lines of a labels.txt: 2 to 256 different printable names, one a line. Throws DATA, naming
+ * `file`.
+ */
 export function parseClassNames(text: string, file: string): string[] {
   const lines = text.split(/\r\n|\r|\n/);
   // Editors leave blank lines at the end.

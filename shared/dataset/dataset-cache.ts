@@ -9,15 +9,19 @@ import { systemCode } from '../disk/system-error.ts';
 import { diskError, writeWhole } from '../disk/whole-file.ts';
 
 /**
- * Datasets that were fetched from a coordinator, each in a file called by its SHA-256. A file's access time says when it
- * was last used: the files together have at most so many bytes, and the ones unused for longest go first. A dataset is in
- * memory while it is used, so a file that goes takes nothing from its users.
+ * Datasets that were fetched from a coordinator, each in a file called by its SHA-256. A file's
+ * access time says when it was last used: the files together have at most so many bytes, and the
+ * ones unused for longest go first. A dataset is in memory while it is used, so a file that goes
+ * takes nothing from its users.
  */
 export function datasetCache(cache = cacheDirectory()): string {
   return join(cache, 'datasets');
 }
 
-/** The bytes of a dataset, verified; undefined if there are none that this user may read. Damaged ones are removed. */
+/**
+ * The bytes of a dataset, verified; undefined if there are none that this user may read. Damaged
+ * ones are removed.
+ */
 export async function cachedDataset(
   digest: string,
   cache = cacheDirectory(),
@@ -25,7 +29,10 @@ export async function cachedDataset(
   const path = pathOf(digest, cache);
   let bytes: Uint8Array;
   try {
-    bytes = await readEntry(path, { name: 'MAX_DATASET_CACHE_BYTES', bytes: MAX_DATASET_CACHE_BYTES });
+    bytes = await readEntry(path, {
+      name: 'MAX_DATASET_CACHE_BYTES',
+      bytes: MAX_DATASET_CACHE_BYTES,
+    });
   } catch (error) {
     if (['ENOENT', 'ENOTDIR', 'EACCES'].includes(systemCode(error) ?? '')) return undefined;
     if (error instanceof ClusterError) throw error;
@@ -43,8 +50,9 @@ export async function cachedDataset(
 }
 
 /**
- * Keeps a fetched dataset, and removes others where they have more than `maxBytes` with it. Rejects with DATA when the bytes
- * are not the digest's, with LIMIT when they alone are too many, with DISK when they cannot be kept.
+ * Keeps a fetched dataset, and removes others where they have more than `maxBytes` with it. Rejects
+ * with DATA when the bytes are not the digest's, with LIMIT when they alone are too many, with DISK
+ * when they cannot be kept.
  */
 export async function storeDataset(
   digest: string,
@@ -82,7 +90,10 @@ export async function storeDataset(
 /** Datasets, and what a crash has left of one that was being written. */
 const NAME = /^(?:([0-9a-f]{64})|\.[0-9a-f]{64}\.[0-9a-f]+\.tmp)$/;
 
-/** Removes files, the one unused for longest first, until all but that of `digest` have at most `maxBytes`. */
+/**
+ * Removes files, the one unused for longest first, until all but that of `digest` have at most
+ * `maxBytes`.
+ */
 async function evict(folder: string, digest: string, maxBytes: number): Promise<void> {
   const files: { readonly path: string; readonly size: number; readonly used: number }[] = [];
   for await (const { name } of await opendir(folder)) {

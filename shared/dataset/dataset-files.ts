@@ -9,10 +9,12 @@ import { systemCode } from '../disk/system-error.ts';
 export const DATASET_FILES_TEXT = `${datasetFiles.map(({ file }) => file).join(', ')}, each also as .gz`;
 
 /**
- * MNIST's names and what becomes of them: dots for dashes, EMNIST's prefix and "test", .gz. The groups are the prefix, the
- * half and the kind. A name that begins with a dot is none: macOS puts "._NAME" beside each file of an archive.
+ * MNIST's names and what becomes of them: dots for dashes, EMNIST's prefix and "test", .gz. The
+ * groups are the prefix, the half and the kind. A name that begins with a dot is none: macOS puts
+ * "._NAME" beside each file of an archive.
  */
-const NAME = /^(?:([^.].*)[-._])?(train|t10k|test)[-._](images|labels)[-._]idx[13][-._]ubyte(?:\.gz)?$/;
+const NAME =
+  /^(?:([^.].*)[-._])?(train|t10k|test)[-._](images|labels)[-._]idx[13][-._]ubyte(?:\.gz)?$/;
 
 const SHOWN_CANDIDATES = 8;
 
@@ -24,13 +26,15 @@ interface Candidate {
 }
 
 /**
- * The paths of each of the four files of a dataset, in the order of `datasetFiles`. Several paths of one file have names
- * that say the same. A folder with a file's name may hold the file, as some archives are unpacked. Rejects with DATA where
- * the folder lacks a file, or holds files of several datasets.
+ * The paths of each of the four files of a dataset, in the order of `datasetFiles`. Several paths
+ * of one file have names that say the same. A folder with a file's name may hold the file, as some
+ * archives are unpacked. Rejects with DATA where the folder lacks a file, or holds files of several
+ * datasets.
  */
 export async function findDatasetFiles(directory: string): Promise<readonly (readonly string[])[]> {
   const candidates = await candidatesIn(directory);
-  if (new Set(candidates.map(({ prefix }) => prefix)).size > 1) throw severalDatasets(directory, candidates);
+  if (new Set(candidates.map(({ prefix }) => prefix)).size > 1)
+    throw severalDatasets(directory, candidates);
   return datasetFiles.map((file) => {
     const paths = candidates.filter((candidate) => candidate.file === file).map(({ path }) => path);
     if (paths.length > 0) return paths;
@@ -83,7 +87,10 @@ async function isFolder(path: string): Promise<boolean> {
 }
 
 function notAFolder(directory: string, error: unknown): ClusterError {
-  const reasons: Readonly<Record<string, string>> = { ENOENT: 'does not exist', ENOTDIR: 'is not a folder' };
+  const reasons: Readonly<Record<string, string>> = {
+    ENOENT: 'does not exist',
+    ENOTDIR: 'is not a folder',
+  };
   const reason = reasons[systemCode(error) ?? ''] ?? `cannot be read: ${messageOf(error)}`;
   return new ClusterError('DATA', `the data folder ${directory} ${reason}`, {
     fix: `--data takes a folder with ${DATASET_FILES_TEXT}`,

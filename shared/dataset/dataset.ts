@@ -15,7 +15,9 @@ export interface Samples {
 export interface Dataset {
   /** SHA-256 of `bytes`, in hexadecimal. */
   readonly digest: string;
-  /** The four uncompressed idx files in the order of `datasetFiles`: what GET /data/<digest> serves. */
+  /**
+   * The four uncompressed idx files in the order of `datasetFiles`: what GET /data/<digest> serves.
+   */
   readonly bytes: Uint8Array;
   /** "MNIST", "Fashion-MNIST"; undefined for a set we do not know. */
   readonly name: string | undefined;
@@ -42,10 +44,15 @@ export function datasetDigest(bytes: Uint8Array): string {
 }
 
 /**
- * A dataset from its bytes; throws DATA when they are not four idx files that belong together. Class names that nobody
- * gives come from the table of known sets, else they are 0-9. `digest` saves 30 ms where it was verified before.
+ * A dataset from its bytes; throws DATA when they are not four idx files that belong together.
+ * Class names that nobody gives come from the table of known sets, else they are 0-9. `digest`
+ * saves 30 ms where it was verified before.
  */
-export function parseDataset(bytes: Uint8Array, classNames?: readonly string[], digest?: string): Dataset {
+export function parseDataset(
+  bytes: Uint8Array,
+  classNames?: readonly string[],
+  digest?: string,
+): Dataset {
   const [trainImages, trainLabels, testImages, testLabels] = datasetFiles;
   const reader = { rest: bytes };
   const train = [take(reader, trainImages), take(reader, trainLabels)] as const;
@@ -64,8 +71,12 @@ export function parseDataset(bytes: Uint8Array, classNames?: readonly string[], 
   checkLabels(train[1].data, names.length, trainLabels.file);
   checkLabels(test[1].data, names.length, testLabels.file);
   return {
-    ...{ digest: digest ?? datasetDigest(bytes), bytes, name: known.name, classNames: names },
-    ...{ rows: train[0].rows, columns: train[0].columns },
+    digest: digest ?? datasetDigest(bytes),
+    bytes,
+    name: known.name,
+    classNames: names,
+    rows: train[0].rows,
+    columns: train[0].columns,
     train: { images: train[0].data, labels: train[1].data, samples: train[0].samples },
     test: { images: test[0].data, labels: test[1].data, samples: test[0].samples },
   };

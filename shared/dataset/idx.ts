@@ -30,12 +30,21 @@ export const idxHeaderBytes = { images: 16, labels: 8 } as const;
 /** A whole file; throws DATA, naming `file`, when it is not exactly one. */
 export function parseIdx(bytes: Uint8Array, kind: IdxKind, file: string): IdxFile {
   const header = parseIdxHeader(bytes, kind, file);
-  if (bytes.length !== header.totalBytes) throw wrongIdxLength(header, kind, file, String(bytes.length));
+  if (bytes.length !== header.totalBytes)
+    throw wrongIdxLength(header, kind, file, String(bytes.length));
   return { ...header, data: bytes.subarray(header.headerBytes) };
 }
 
-/** The error for a file of `bytes` bytes, a number or "more", which are not as many as its header says. */
-export function wrongIdxLength(header: IdxHeader, kind: IdxKind, file: string, bytes: string): ClusterError {
+/**
+ * The error for a file of `bytes` bytes, a number or "more", which are not as many as its header
+ * says.
+ */
+export function wrongIdxLength(
+  header: IdxHeader,
+  kind: IdxKind,
+  file: string,
+  bytes: string,
+): ClusterError {
   const what = Number(bytes) < header.totalBytes ? 'is truncated' : 'has trailing bytes';
   const announced = `${describe(header, kind)}, ${header.totalBytes} bytes`;
   return new ClusterError(
@@ -64,22 +73,34 @@ export function parseIdxHeader(bytes: Uint8Array, kind: IdxKind, file: string): 
   const rows = kind === 'images' ? wordAt(bytes, 8) : 1;
   const columns = kind === 'images' ? wordAt(bytes, 12) : 1;
   if (samples === 0)
-    throw new ClusterError('DATA', `${file} holds no samples`, { fix: 'a dataset needs at least one' });
+    throw new ClusterError('DATA', `${file} holds no samples`, {
+      fix: 'a dataset needs at least one',
+    });
   if (rows === 0 || columns === 0 || rows * columns > MAX_INPUTS) {
     throw new ClusterError('DATA', `${file} announces images of ${rows} x ${columns} pixels`, {
       fix: `1 to ${MAX_INPUTS} pixels are allowed (MAX_INPUTS)`,
     });
   }
-  return { samples, rows, columns, headerBytes, totalBytes: headerBytes + samples * rows * columns };
+  return {
+    samples,
+    rows,
+    columns,
+    headerBytes,
+    totalBytes: headerBytes + samples * rows * columns,
+  };
 }
 
 function checkMagic(magic: number, kind: IdxKind, file: string): void {
   if (magic === magicNumbers[kind]) return;
   const other = kind === 'images' ? 'labels' : 'images';
   if (magic === magicNumbers[other]) {
-    throw new ClusterError('DATA', `${file} holds ${other} (magic number ${hex(magic)}), not ${kind}`, {
-      fix: 'are the files for images and labels swapped?',
-    });
+    throw new ClusterError(
+      'DATA',
+      `${file} holds ${other} (magic number ${hex(magic)}), not ${kind}`,
+      {
+        fix: 'are the files for images and labels swapped?',
+      },
+    );
   }
   throw new ClusterError(
     'DATA',

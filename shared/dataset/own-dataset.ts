@@ -14,7 +14,10 @@ export interface OwnDataset {
   readonly digest: string;
   /** "MNIST" for instance; undefined for a set that we do not know. */
   readonly name: string | undefined;
-  /** The folder that it was loaded from; undefined for the MNIST of the package, and where nobody wrote it down. */
+  /**
+   * The folder that it was loaded from; undefined for the MNIST of the package, and where nobody
+   * wrote it down.
+   */
   readonly folder: string | undefined;
   readonly classes: number;
   /** Undefined where only the model is known. */
@@ -29,7 +32,10 @@ export interface OwnDatasetOptions {
 }
 
 /** What a run.json says of its dataset. */
-export function datasetOfRun(subject: string, { configuration, dataset, launch }: RunRecord): OwnDataset {
+export function datasetOfRun(
+  subject: string,
+  { configuration, dataset, launch }: RunRecord,
+): OwnDataset {
   const { model, dataset: digest } = configuration;
   const { data } = launch;
   const isSame = dataset.sha256 === digest;
@@ -45,8 +51,9 @@ export function datasetOfRun(subject: string, { configuration, dataset, launch }
 }
 
 /**
- * The dataset of a run or a model: from the folder that was given, else from where it was, from the cache, or from the
- * package. Rejects with DATA, or the given code, where that is another dataset or none of them has it.
+ * The dataset of a run or a model: from the folder that was given, else from where it was, from the
+ * cache, or from the package. Rejects with DATA, or the given code, where that is another dataset
+ * or none of them has it.
  */
 export async function loadOwnDataset(
   own: OwnDataset,
@@ -62,7 +69,8 @@ export async function loadOwnDataset(
   const found = await loadFrom(own.folder, own);
   if (typeof found !== 'string') return found;
   const cached = await cachedDataset(own.digest);
-  if (cached !== undefined) return withNames(parseDataset(cached, numbers(own.classes), own.digest), own);
+  if (cached !== undefined)
+    return withNames(parseDataset(cached, numbers(own.classes), own.digest), own);
   const places = `${found}; ${datasetCache()} does not have it; the MNIST of the package is ${shortDigest(MNIST_DIGEST)}`;
   throw new ClusterError(
     code,

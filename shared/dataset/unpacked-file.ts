@@ -7,7 +7,9 @@ import { openNamed } from '../disk/regular-file.ts';
 const GZIP_MAGIC = Buffer.from([0x1f, 0x8b]);
 const PIECE_BYTES = 256 * 1024;
 
-/** A file that is read from its beginning to its end. Its methods reject with DATA, naming the file. */
+/**
+ * A file that is read from its beginning to its end. Its methods reject with DATA, naming the file.
+ */
 export interface UnpackedFile {
   readonly path: string;
   /** The number of its bytes; undefined for gzip, which does not say it reliably. */
@@ -18,8 +20,8 @@ export interface UnpackedFile {
 }
 
 /**
- * Opens a regular file, unpacked where it is gzip: its first bytes decide that, not its name. Of a gzip file no more is
- * unpacked than is asked for.
+ * Opens a regular file, unpacked where it is gzip: its first bytes decide that, not its name. Of a
+ * gzip file no more is unpacked than is asked for.
  */
 export async function openUnpacked(path: string): Promise<UnpackedFile> {
   const { handle, size } = await openNamed(path).catch((error: unknown) => {

@@ -6,12 +6,19 @@ export function weightCount(model: ModelShape): number {
 }
 
 /**
- * The probability of each class for one picture: [inputs] values from 0 (background) to 1. `weights` are layer by layer
- * kernel [inputs, units] row-major, then bias [units]. Throws RangeError if a length does not fit the model.
+ * The probability of each class for one picture: [inputs] values from 0 (background) to 1.
+ * `weights` are layer by layer kernel [inputs, units] row-major, then bias [units]. Throws
+ * RangeError if a length does not fit the model.
  */
-export function probabilities(model: ModelShape, weights: Float32Array, picture: Float32Array): Float64Array {
+export function probabilities(
+  model: ModelShape,
+  weights: Float32Array,
+  picture: Float32Array,
+): Float64Array {
   if (weights.length !== weightCount(model) || picture.length !== model.inputs)
-    throw new RangeError(`${weights.length} weights and ${picture.length} inputs do not fit the model`);
+    throw new RangeError(
+      `${weights.length} weights and ${picture.length} inputs do not fit the model`,
+    );
   const all = layers(model);
   let values = Float64Array.from(picture);
   let offset = 0;
@@ -28,7 +35,11 @@ function layers(model: ModelShape): { inputs: number; units: number }[] {
   return widths.slice(1).map((units, index) => ({ inputs: widths[index] ?? 0, units }));
 }
 
-function dense(weights: Float32Array, inputs: Float64Array, units: number): Float64Array<ArrayBuffer> {
+function dense(
+  weights: Float32Array,
+  inputs: Float64Array,
+  units: number,
+): Float64Array<ArrayBuffer> {
   const sums = Float64Array.from(weights.subarray(inputs.length * units));
   for (const [row, value] of inputs.entries()) {
     // Most of a picture is background.

@@ -9,11 +9,12 @@ export interface Picture {
 }
 
 /**
- * A drawn digit as MNIST has its own: scaled to fit a box of 20 x 20 with its sides kept in proportion, each pixel the mean
- * of what it covers, and moved by whole pixels so that its centre of mass comes nearest to the middle. Other sizes
- * scale alike. In MNIST the longer side has 20 pixels, and the centre of mass is at pixel 14.0, 14.0 in the mean (counted
- * from 0). What would fall over the edge is moved back in. The line of a thin pen, gray by then, is made as dark as MNIST's
- * are in their middle. No ink gives an empty picture.
+ * A drawn digit as MNIST has its own: scaled to fit a box of 20 x 20 with its sides kept in
+ * proportion, each pixel the mean of what it covers, and moved by whole pixels so that its centre
+ * of mass comes nearest to the middle. Other sizes scale alike. In MNIST the longer side has 20
+ * pixels, and the centre of mass is at pixel 14.0, 14.0 in the mean (counted from 0). What would
+ * fall over the edge is moved back in. The line of a thin pen, gray by then, is made as dark as
+ * MNIST's are in their middle. No ink gives an empty picture.
  */
 export function normalise(drawing: Picture, rows: number, columns: number): Picture {
   const pixels = new Float32Array(rows * columns);
@@ -73,7 +74,13 @@ function boundingBox({ rows, columns, pixels }: Picture): Box | undefined {
 }
 
 /** The box alone, scaled; a shorter side that ends within a pixel is centred in its pixels. */
-function shrink(drawing: Picture, box: Box, scale: number, maxRows: number, maxColumns: number): Picture {
+function shrink(
+  drawing: Picture,
+  box: Box,
+  scale: number,
+  maxRows: number,
+  maxColumns: number,
+): Picture {
   const [height, width] = [(box.bottom - box.top) * scale, (box.right - box.left) * scale];
   // Rounding errors must not open one more row.
   const rows = Math.min(maxRows, Math.ceil(height - 1e-9));
@@ -90,7 +97,10 @@ function shrink(drawing: Picture, box: Box, scale: number, maxRows: number, maxC
   return { rows, columns, pixels };
 }
 
-/** Mean ink of a square of `side` cells at (top, left); cells that it covers in part count by that part. */
+/**
+ * Mean ink of a square of `side` cells at (top, left); cells that it covers in part count by that
+ * part.
+ */
 function mean({ rows, columns, pixels }: Picture, top: number, left: number, side: number): number {
   let sum = 0;
   for (let y = Math.max(0, Math.floor(top)); y < Math.min(rows, top + side); y++) {

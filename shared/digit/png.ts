@@ -19,8 +19,9 @@ const HEAD_BYTES = 33;
 const [CHUNK_HEAD_BYTES, CHUNK_BYTES] = [8, 12];
 
 /**
- * The picture of a PNG of any kind: gray, colour or palette, of 1 to 16 bits, with or without alpha. What it claims to be is
- * looked at before anything of it is unpacked. Rejects with IMAGE, naming the file.
+ * The picture of a PNG of any kind: gray, colour or palette, of 1 to 16 bits, with or without
+ * alpha. What it claims to be is looked at before anything of it is unpacked. Rejects with IMAGE,
+ * naming the file.
  */
 export async function readPng(path: string): Promise<Rgba> {
   const file = await readFile(path);
@@ -53,7 +54,10 @@ interface Head {
   readonly isInterlaced: boolean;
 }
 
-/** Samples of a pixel by colour type: gray, none, colour, palette, gray and alpha, none, colour and alpha. */
+/**
+ * Samples of a pixel by colour type: gray, none, colour, palette, gray and alpha, none, colour and
+ * alpha.
+ */
 const SAMPLES = [1, 0, 3, 1, 2, 0, 4];
 
 function readHead(file: Buffer, path: string): Head {
@@ -63,12 +67,23 @@ function readHead(file: Buffer, path: string): Head {
   const [columns, rows] = [file.readUInt32BE(16), file.readUInt32BE(20)];
   if (rows === 0 || columns === 0) throw refused(path, 'it has no pixel', 'save it again');
   if (rows * columns > MAX_IMAGE_PIXELS)
-    throw tooLarge(path, `${columns} x ${rows} pixels; ${MAX_IMAGE_PIXELS} are allowed (MAX_IMAGE_PIXELS)`);
+    throw tooLarge(
+      path,
+      `${columns} x ${rows} pixels; ${MAX_IMAGE_PIXELS} are allowed (MAX_IMAGE_PIXELS)`,
+    );
   const [bits = 0, colourType = 0] = file.subarray(24);
-  return { rows, columns, bitsPerPixel: bits * (SAMPLES[colourType] ?? 0), isInterlaced: file[28] === 1 };
+  return {
+    rows,
+    columns,
+    bitsPerPixel: bits * (SAMPLES[colourType] ?? 0),
+    isInterlaced: file[28] === 1,
+  };
 }
 
-/** Where the last chunk ends, and the packed pixels. A file without its last chunk ends where it ends. */
+/**
+ * Where the last chunk ends, and the packed pixels. A file without its last chunk ends where it
+ * ends.
+ */
 function readChunks(file: Buffer): { end: number; packed: Buffer } {
   const packed: Buffer[] = [];
   let at = SIGNATURE.length;
@@ -84,8 +99,9 @@ function readChunks(file: Buffer): { end: number; packed: Buffer } {
 }
 
 /**
- * Whether the file's data unpack to exactly the pixels that it claims: pngjs takes what memory holds for missing data,
- * and unpacks those of an interlaced file without a bound. Throws as zlib does.
+ * Whether the file's data unpack to exactly the pixels that it claims: pngjs takes what memory
+ * holds for missing data, and unpacks those of an interlaced file without a bound. Throws as zlib
+ * does.
  */
 function isWhole(packed: Buffer, head: Head): boolean {
   const bytes = dataBytes(head);
@@ -98,11 +114,16 @@ function dataBytes({ rows, columns, bitsPerPixel, isInterlaced }: Head): number 
   return passes.reduce((sum, [firstRow, firstColumn, down, across]) => {
     const width = Math.ceil((columns - firstColumn) / across);
     const height = Math.ceil((rows - firstRow) / down);
-    return width <= 0 || height <= 0 ? sum : sum + height * (1 + Math.ceil((width * bitsPerPixel) / 8));
+    return width <= 0 || height <= 0
+      ? sum
+      : sum + height * (1 + Math.ceil((width * bitsPerPixel) / 8));
   }, 0);
 }
 
-/** First row and column of each pass of an interlaced picture, and how far its rows and columns are apart. */
+/**
+ * First row and column of each pass of an interlaced picture, and how far its rows and columns are
+ * apart.
+ */
 const ADAM7: readonly (readonly [number, number, number, number])[] = [
   [0, 0, 8, 8],
   [0, 4, 8, 8],
@@ -126,5 +147,8 @@ function tooLarge(path: string, what: string): ClusterError {
 }
 
 function refused(path: string, what: string, fix: string, cause?: unknown): ClusterError {
-  return new ClusterError('IMAGE', `${path}: ${what}`, { fix, ...(cause === undefined ? {} : { cause }) });
+  return new ClusterError('IMAGE', `${path}: ${what}`, {
+    fix,
+    ...(cause === undefined ? {} : { cause }),
+  });
 }

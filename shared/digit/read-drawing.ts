@@ -1,7 +1,10 @@
 import type { Picture } from './normalise.ts';
 import type { Rgba } from './png.ts';
 
-/** How far the colour of ink is from that of paper, at least, of 255 a channel; what is nearer nobody could read. */
+/**
+ * How far the colour of ink is from that of paper, at least, of 255 a channel; what is nearer
+ * nobody could read.
+ */
 const MIN_DISTANCE = 16;
 /** How far paper may be from its own colour: so many times as far as half of the border is. */
 const NOISE_FACTOR = 6;
@@ -10,23 +13,29 @@ const CHANNELS = 3;
 type Colour = readonly [red: number, green: number, blue: number];
 
 /**
- * What is drawn in a picture, dark on light or light on dark: 0 is paper, 1 the strongest ink there is. The border is taken
- * for paper, and the colour that is farthest from it for ink: a pixel is ink as far as it lies on the way from one to the
- * other. Paper that is not quite even stays paper. Undefined where nothing stands out.
+ * What is drawn in a picture, dark on light or light on dark: 0 is paper, 1 the strongest ink there
+ * is. The border is taken for paper, and the colour that is farthest from it for ink: a pixel is
+ * ink as far as it lies on the way from one to the other. Paper that is not quite even stays paper.
+ * Undefined where nothing stands out.
  */
 export function drawingOf({ rows, columns, bytes }: Rgba): Picture | undefined {
   const colours = onPaper(bytes);
   const border = borderOf(rows, columns);
-  const medianOf = (channel: number) => median(border.map((at) => colours[at * CHANNELS + channel] ?? 0));
+  const medianOf = (channel: number) =>
+    median(border.map((at) => colours[at * CHANNELS + channel] ?? 0));
   const paper: Colour = [medianOf(0), medianOf(1), medianOf(2)];
   const pixels = shareOfInk(colours, paper);
   if (pixels === undefined) return undefined;
   const noise = Math.min(0.5, NOISE_FACTOR * median(border.map((at) => Math.abs(pixels[at] ?? 0))));
-  for (const [at, share] of pixels.entries()) pixels[at] = Math.max(0, (share - noise) / (1 - noise));
+  for (const [at, share] of pixels.entries())
+    pixels[at] = Math.max(0, (share - noise) / (1 - noise));
   return { rows, columns, pixels };
 }
 
-/** [pixels, 3]: what is transparent shows white paper, or black where what is drawn stands out more from that. */
+/**
+ * [pixels, 3]: what is transparent shows white paper, or black where what is drawn stands out more
+ * from that.
+ */
 function onPaper(bytes: Uint8Array): Uint8ClampedArray {
   const colours = new Uint8ClampedArray((bytes.length / 4) * CHANNELS);
   const paper = contrast(bytes, 0) > contrast(bytes, 255) ? 0 : 255;
@@ -48,7 +57,10 @@ function contrast(bytes: Uint8Array, gray: number): number {
   return most;
 }
 
-/** [pixels] of 0 at the colour of paper to 1 at the one farthest from it, below 0 on its other side; undefined where all are near. */
+/**
+ * [pixels] of 0 at the colour of paper to 1 at the one farthest from it, below 0 on its other side;
+ * undefined where all are near.
+ */
 function shareOfInk(colours: Uint8ClampedArray, paper: Colour): Float32Array | undefined {
   let [farthest, most] = [0, 0];
   for (let at = 0; at < colours.length; at += CHANNELS) {
@@ -74,7 +86,10 @@ function squaredDistance(values: Uint8Array | Uint8ClampedArray, at: number, to:
 
 /** The places of the pixels at the edges. */
 function borderOf(rows: number, columns: number): number[] {
-  const across = Array.from({ length: columns }, (_, column) => [column, (rows - 1) * columns + column]);
+  const across = Array.from({ length: columns }, (_, column) => [
+    column,
+    (rows - 1) * columns + column,
+  ]);
   const down = Array.from({ length: rows }, (_, row) => [row * columns, (row + 1) * columns - 1]);
   return [...across, ...down].flat();
 }

@@ -15,11 +15,15 @@ interface User {
 }
 
 /**
- * Where everything is kept that several checkouts share: MNIST_DIST_CACHE, else a folder in XDG_CACHE_HOME or the user's home.
- * A container platform may run a process as a user who has neither: then it is a folder in TMPDIR that is this user's alone.
- * Throws DISK where that belongs to somebody else, since tokens lie in it.
+ * Where everything is kept that several checkouts share: MNIST_DIST_CACHE, else a folder in
+ * XDG_CACHE_HOME or the user's home. A container platform may run a process as a user who has
+ * neither: then it is a folder in TMPDIR that is this user's alone. Throws DISK where that belongs
+ * to somebody else, since tokens lie in it.
  */
-export function cacheDirectory(environment: Environment = process.env, user: User = currentUser()): string {
+export function cacheDirectory(
+  environment: Environment = process.env,
+  user: User = currentUser(),
+): string {
   const { MNIST_DIST_CACHE: named, XDG_CACHE_HOME: xdg } = environment;
   if (named !== undefined && named !== '') return resolve(named);
   // The XDG specification says that a relative path is to be ignored.

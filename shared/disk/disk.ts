@@ -4,12 +4,16 @@ import { isOwnFolder, openEntry, readEntry, type ReadLimit } from './regular-fil
 import { systemCode } from './system-error.ts';
 
 /**
- * What a run directory asks of a file system. Every method rejects with the system's error, its code as Node names it; a path
- * whose last part is a link, or neither file nor folder, is refused with DATA where it would be followed (`regular-file.ts`).
- * Nothing outlives a power cut before its sync: bytes with that of their file, names with that of their directory.
+ * What a run directory asks of a file system. Every method rejects with the system's error, its
+ * code as Node names it; a path whose last part is a link, or neither file nor folder, is refused
+ * with DATA where it would be followed (`regular-file.ts`). Nothing outlives a power cut before its
+ * sync: bytes with that of their file, names with that of their directory.
  */
 export interface Disk {
-  /** All bytes of a file; rejects with LIMIT where there are more than the limit, which is that of small files by default. */
+  /**
+   * All bytes of a file; rejects with LIMIT where there are more than the limit, which is that of
+   * small files by default.
+   */
   read(path: string, limit?: ReadLimit): Promise<Uint8Array>;
   /** At most `length` bytes of a file from `at` on; fewer at its end. */
   readAt(path: string, at: number, length: number): Promise<Uint8Array>;
@@ -17,7 +21,9 @@ export interface Disk {
   size(path: string): Promise<number>;
   /** Cuts a file off after `length` bytes, so that it outlives a power cut. */
   cut(path: string, length: number): Promise<void>;
-  /** Whether a folder lies there; false where nothing does. Rejects with DATA for a link or a file. */
+  /**
+   * Whether a folder lies there; false where nothing does. Rejects with DATA for a link or a file.
+   */
   isFolder(path: string): Promise<boolean>;
   /** The names in a directory. */
   list(path: string): Promise<string[]>;
@@ -52,7 +58,10 @@ export interface DiskFolder {
   close(): Promise<void>;
 }
 
-/** A file that is written at its end. A write may bring fewer bytes than it was given, at least one: it says how many. */
+/**
+ * A file that is written at its end. A write may bring fewer bytes than it was given, at least one:
+ * it says how many.
+ */
 export interface DiskFile {
   write(bytes: Uint8Array): Promise<number>;
   /** The same before it returns. */
@@ -65,7 +74,9 @@ export interface DiskFile {
 const { O_APPEND, O_CREAT, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = constants;
 const APPEND_FLAGS = O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK;
 
-/** How file systems, FUSE's and those of networks among them, say that directories cannot be synced. */
+/**
+ * How file systems, FUSE's and those of networks among them, say that directories cannot be synced.
+ */
 const NO_DIRECTORY_SYNC: ReadonlySet<string> = new Set([
   'EBADF',
   'EINVAL',
@@ -107,7 +118,8 @@ export const systemDisk: Disk = {
     (await readdir(path, { withFileTypes: true })).flatMap((entry) =>
       entry.isDirectory() ? entry.name : [],
     ),
-  openFolder: async (path) => new SystemFolder(await open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW)),
+  openFolder: async (path) =>
+    new SystemFolder(await open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW)),
   makeDirectory: (path) => mkdir(path),
   removeDirectory: (path) => rmdir(path),
   create: async (path) => new SystemFile(await open(path, 'wx')),

@@ -12,10 +12,11 @@ import { systemCode } from './system-error.ts';
 /**
  * The only place that opens files for reading which others may have put there.
  *
- * An *entry* lies in a run's directory, or in another folder that is ours: it must be a regular file of its own. A link would
- * lead elsewhere, a pipe would never end, a device has no size. A *named* file was chosen by the user, by an option for
- * instance: a link is followed, but what it leads to must be a regular file, too, or a pipe where that is said.
- * Nothing here waits for a writer without a limit, and nothing reads more bytes than a limit allows, however the file grows.
+ * An *entry* lies in a run's directory, or in another folder that is ours: it must be a regular
+ * file of its own. A link would lead elsewhere, a pipe would never end, a device has no size. A
+ * *named* file was chosen by the user, by an option for instance: a link is followed, but what it
+ * leads to must be a regular file, too, or a pipe where that is said. Nothing here waits for a
+ * writer without a limit, and nothing reads more bytes than a limit allows, however the file grows.
  */
 
 /** How many bytes may be read, and the name of that limit. */
@@ -27,13 +28,19 @@ export interface ReadLimit {
 /** Of a file in a run's directory that is read whole and holds no tensors. */
 export const runFileLimit: ReadLimit = { name: 'MAX_RUN_FILE_BYTES', bytes: MAX_RUN_FILE_BYTES };
 /** Of a model or a checkpoint. */
-export const tensorFileLimit: ReadLimit = { name: 'MAX_MODEL_FILE_BYTES', bytes: MAX_MODEL_FILE_BYTES };
+export const tensorFileLimit: ReadLimit = {
+  name: 'MAX_MODEL_FILE_BYTES',
+  bytes: MAX_MODEL_FILE_BYTES,
+};
 
 const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
 const ENTRY_FLAGS = O_RDONLY | O_NOFOLLOW | O_NONBLOCK;
 const NAMED_FLAGS = O_RDONLY | O_NONBLOCK;
 
-/** Why a file is not read: "it is a folder", "it has 9 bytes; ...". Its callers say which file it is. */
+/**
+ * Why a file is not read: "it is a folder", "it has 9 bytes; ...". Its callers say which file it
+ * is.
+ */
 class UnfitFile extends Error {
   readonly isTooLarge: boolean;
 
@@ -43,7 +50,10 @@ class UnfitFile extends Error {
   }
 }
 
-/** Opens an entry for reading. Rejects with `code` for anything but a regular file, otherwise as the system does. */
+/**
+ * Opens an entry for reading. Rejects with `code` for anything but a regular file, otherwise as the
+ * system does.
+ */
 export async function openEntry(
   path: string,
   code: ErrorCode = 'DATA',
@@ -74,8 +84,8 @@ export function readEntryNow(path: string, limit = runFileLimit): Buffer {
 }
 
 /**
- * The bytes of an entry from `start` on, piece by piece, each valid until the next; only one is in memory. Throws as `openEntry`
- * rejects.
+ * The bytes of an entry from `start` on, piece by piece, each valid until the next; only one is in
+ * memory. Throws as `openEntry` rejects.
  */
 export function* entryPieces(path: string, start = 0): Generator<Buffer> {
   const piece = Buffer.allocUnsafeSlow(PIECE_BYTES);
@@ -107,8 +117,8 @@ export async function readNamed(path: string, limit: ReadLimit): Promise<Buffer>
 }
 
 /**
- * The same before it returns, with what the system says of the file. A pipe is read as well, to its end, within a time limit:
- * `--token-file <(command)` is one.
+ * The same before it returns, with what the system says of the file. A pipe is read as well, to its
+ * end, within a time limit: `--token-file <(command)` is one.
  */
 export function readNamedNow(
   path: string,
@@ -125,7 +135,10 @@ export function readNamedNow(
   }
 }
 
-/** Whether a folder of its own lies there; false where nothing does. Rejects with `code` for a link or anything else. */
+/**
+ * Whether a folder of its own lies there; false where nothing does. Rejects with `code` for a link
+ * or anything else.
+ */
 export async function isOwnFolder(path: string, code: ErrorCode = 'DATA'): Promise<boolean> {
   const stat = await lstatIfThere(path);
   if (stat === undefined || stat.isDirectory()) return stat !== undefined;
@@ -177,7 +190,10 @@ function readDescriptor(descriptor: number, size: number, limit: ReadLimit): Buf
   return bytes.taken();
 }
 
-/** A pipe that no program has opened for writing yet looks like one at its end, so its first byte is waited for. */
+/**
+ * A pipe that no program has opened for writing yet looks like one at its end, so its first byte is
+ * waited for.
+ */
 function readPipe(descriptor: number, limit: ReadLimit, milliseconds: number): Buffer {
   const bytes = new GrowingBuffer(0, limit);
   const end = performance.now() + milliseconds;
@@ -260,7 +276,8 @@ function kindOf(stat: Stats): string {
 
 /** An entry that is unfit, in the words of its user; all other errors pass. */
 function explained(path: string, error: unknown, code: ErrorCode = 'DATA'): unknown {
-  if (systemCode(error) === 'ELOOP') return unfit(path, 'read', 'it is a link, not a file of its own', code);
+  if (systemCode(error) === 'ELOOP')
+    return unfit(path, 'read', 'it is a link, not a file of its own', code);
   if (systemCode(error) === 'ENXIO')
     return unfit(path, 'read', 'it is a socket or a device, not a regular file', code);
   if (!(error instanceof UnfitFile)) return error;

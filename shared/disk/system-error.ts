@@ -4,7 +4,10 @@ export function systemCode(error: unknown): string | undefined {
   return typeof error.code === 'string' ? error.code : undefined;
 }
 
-/** Whether a write failed because there is no space left, or none for this user: then it may work later. */
+/**
+ * Whether a write failed because there is no space left, or none for this user: then it may work
+ * later.
+ */
 export function isFull(error: unknown): boolean {
   const code = systemCode(error);
   return code === 'ENOSPC' || code === 'EDQUOT';

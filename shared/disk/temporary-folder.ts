@@ -27,8 +27,12 @@ export function checkTemporaryFolder(): void {
 
 /** A temporary file that could not be written. */
 export function temporaryFileError(error: unknown): ClusterError {
-  return new ClusterError('DISK', `temporary files cannot be written to ${tmpdir()}: ${messageOf(error)}`, {
-    fix: 'set TMPDIR to a folder that exists, has space, and that this user may write to',
-    cause: error,
-  });
+  return new ClusterError(
+    'DISK',
+    `temporary files cannot be written to ${tmpdir()}: ${messageOf(error)}`,
+    {
+      fix: 'set TMPDIR to a folder that exists, has space, and that this user may write to',
+      cause: error,
+    },
+  );
 }

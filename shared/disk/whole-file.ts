@@ -5,8 +5,9 @@ import { systemDisk, type Disk, type DiskFile } from './disk.ts';
 import { isFull, systemCode } from './system-error.ts';
 
 /**
- * Writes a file whole or not at all: a temporary file in `drafts` (beside it, if nothing is said), sync, rename, directory
- * sync. Whoever reads `path` sees the old bytes or the new ones, also after a power cut. Rejects with DISK, naming the file.
+ * Writes a file whole or not at all: a temporary file in `drafts` (beside it, if nothing is said),
+ * sync, rename, directory sync. Whoever reads `path` sees the old bytes or the new ones, also after
+ * a power cut. Rejects with DISK, naming the file.
  */
 export async function writeWhole(
   path: string,
@@ -35,7 +36,8 @@ export async function writeWhole(
 }
 
 /**
- * Makes a directory, and those it lies in, so that they outlive a power cut. Says whether it is new. Rejects with DISK.
+ * Makes a directory, and those it lies in, so that they outlive a power cut. Says whether it is
+ * new. Rejects with DISK.
  */
 export async function makeDirectories(path: string, disk: Disk = systemDisk): Promise<boolean> {
   const isNew = await makeDirectory(path, disk);
@@ -43,13 +45,19 @@ export async function makeDirectories(path: string, disk: Disk = systemDisk): Pr
   return isNew;
 }
 
-/** Makes a folder in a run's directory, or finds that one is there. Rejects with DATA for a link in its place, and with DISK. */
+/**
+ * Makes a folder in a run's directory, or finds that one is there. Rejects with DATA for a link in
+ * its place, and with DISK.
+ */
 export async function makeOwnFolder(path: string, disk: Disk): Promise<void> {
   await makeDirectories(path, disk);
   await disk.isFolder(path);
 }
 
-/** Makes a directory in one that exists, or finds that it is there. Says whether it is new; rejects as the disk does. */
+/**
+ * Makes a directory in one that exists, or finds that it is there. Says whether it is new; rejects
+ * as the disk does.
+ */
 export async function makeIfNew(path: string, disk: Disk): Promise<boolean> {
   try {
     await disk.makeDirectory(path);
@@ -70,12 +78,16 @@ async function makeDirectory(path: string, disk: Disk): Promise<boolean> {
   try {
     return await makeIfNew(path, disk);
   } catch (error) {
-    // It lies in something that has a name and cannot be entered, such as a link to what is not there.
+    // It lies in something that has a name and cannot be entered, such as a link to what is not
+    // there.
     throw diskError(path, error);
   }
 }
 
-/** Makes names outlive a power cut, also one that was there: who made it may have died before the sync. Rejects with DISK. */
+/**
+ * Makes names outlive a power cut, also one that was there: who made it may have died before the
+ * sync. Rejects with DISK.
+ */
 export async function syncNames(directory: string, isNew: boolean, disk: Disk): Promise<void> {
   try {
     await disk.syncDirectory(directory);

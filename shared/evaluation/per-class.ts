@@ -11,8 +11,8 @@ export interface ClassScore {
 }
 
 /**
- * One score per class of a confusion matrix, rows true. Where nothing was taken for a class, or there is nothing of it, a
- * ratio would be 0/0: it is 0, as scikit-learn has it by default.
+ * One score per class of a confusion matrix, rows true. Where nothing was taken for a class, or
+ * there is nothing of it, a ratio would be 0/0: it is 0, as scikit-learn has it by default.
  */
 export function perClass(confusion: readonly (readonly number[])[]): ClassScore[] {
   return confusion.map((row, index) => {

@@ -1,8 +1,8 @@
 import { assert } from '../errors.ts';
 
 /**
- * What the model said of every sample, in sample order: rows of class (argmax of the logits), loss, and one probability
- * per class, all float32.
+ * What the model said of every sample, in sample order: rows of class (argmax of the logits), loss,
+ * and one probability per class, all float32.
  */
 export interface Predictions {
   /** [samples, 2 + classes] */
@@ -12,7 +12,10 @@ export interface Predictions {
   readonly classes: number;
 }
 
-/** Calls `visit` for each sample in order. A class out of range is an error: whoever received it had to refuse it. */
+/**
+ * Calls `visit` for each sample in order. A class out of range is an error: whoever received it had
+ * to refuse it.
+ */
 export function forEachPrediction(
   { values, labels, classes }: Predictions,
   visit: (index: number, label: number, predicted: number, loss: number) => void,

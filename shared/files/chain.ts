@@ -3,8 +3,9 @@ import { canonicalRecipe, type Configuration } from '../configuration.ts';
 import { ARITHMETIC } from '../arithmetic/version.ts';
 
 /**
- * The chain of a run: one SHA-256 per step over all that the step brought about. Two runs with the same last link had
- * the same loss, hits and weights at every step, whoever computed them, and when.
+ * The chain of a run: one SHA-256 per step over all that the step brought about. Two runs with the
+ * same last link had the same loss, hits and weights at every step, whoever computed them, and
+ * when.
  *
  *     link 0 = SHA-256(UTF-8 of "arithmetic 1\n" and the canonical recipe)
  *     link k = SHA-256(link k-1 (32 bytes) | u32 step | u32 samples | float32 loss | u32 correct | u64 weights checksum)
@@ -23,7 +24,10 @@ export interface ChainedStep {
 
 const LINK_BYTES = 32;
 
-/** Link 0, in hexadecimal: of the configuration without its length, so that a run that is prolonged has one chain. */
+/**
+ * Link 0, in hexadecimal: of the configuration without its length, so that a run that is prolonged
+ * has one chain.
+ */
 export function firstLink(configuration: Configuration): string {
   return hash('sha256', `arithmetic ${ARITHMETIC}\n${canonicalRecipe(configuration)}`, 'hex');
 }

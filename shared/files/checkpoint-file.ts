@@ -8,7 +8,10 @@ import { namedTensors, parameterCount } from '../arithmetic/model-shape.ts';
 import { decodeTensors, encodeTensors, tensorsLike, type Tensor } from './safetensors.ts';
 import { ARITHMETIC } from '../arithmetic/version.ts';
 
-/** All that training goes on from: the weights after a step, Adam's moments, and where the run stood. */
+/**
+ * All that training goes on from: the weights after a step, Adam's moments, and where the run
+ * stood.
+ */
 export interface Checkpoint {
   readonly configuration: Configuration;
   readonly step: number;
@@ -18,11 +21,15 @@ export interface Checkpoint {
   readonly chain: string;
   /** The fingerprint of the engines that computed it. */
   readonly fingerprint: string;
-  /** Which workers' samples went into it; undefined in a checkpoint of an older version. It is no part of what was computed. */
+  /**
+   * Which workers' samples went into it; undefined in a checkpoint of an older version. It is no
+   * part of what was computed.
+   */
   readonly shares?: Shares | undefined;
   /**
-   * Where the lines of metrics.jsonl end that belong to it; undefined in a checkpoint of an older version. It is no part of what
-   * was computed: lines hold times, so their lengths differ between runs.
+   * Where the lines of metrics.jsonl end that belong to it; undefined in a checkpoint of an older
+   * version. It is no part of what was computed: lines hold times, so their lengths differ between
+   * runs.
    */
   readonly lines?: LinePosition | undefined;
   /** P floats each, laid out as shared/arithmetic/model-shape.ts says. */
@@ -50,7 +57,10 @@ const metadataSchema = z.strictObject({
   evaluated: number,
   chain: sha256,
   fingerprint: sha256,
-  /** JSON of the step after which shares are counted, and each worker's name and samples; its digest comes first. */
+  /**
+   * JSON of the step after which shares are counted, and each worker's name and samples; its digest
+   * comes first.
+   */
   shares: z.string().optional(),
   /** Bytes of metrics.jsonl up to this step, and the digest of the last line. */
   lines: z
@@ -65,7 +75,10 @@ const sharesSchema = z.tuple([
   z.array(z.tuple([z.string().max(MAX_NAME_CHARACTERS), z.int().min(0)])).max(MAX_WORKERS),
 ]);
 
-/** A safetensors file: the model's tensors, then adam.m.* and adam.v.*. Equal input gives equal bytes. */
+/**
+ * A safetensors file: the model's tensors, then adam.m.* and adam.v.*. Equal input gives equal
+ * bytes.
+ */
 export function encodeCheckpoint(checkpoint: Checkpoint): Uint8Array {
   const { configuration, step, evaluated, chain, fingerprint, lines } = checkpoint;
   const tensors = [
@@ -75,8 +88,12 @@ export function encodeCheckpoint(checkpoint: Checkpoint): Uint8Array {
   ];
   return encodeTensors({
     metadata: {
-      ...{ arithmetic: String(ARITHMETIC), recipe: canonicalRecipe(configuration) },
-      ...{ step: String(step), evaluated: String(evaluated), chain, fingerprint },
+      arithmetic: String(ARITHMETIC),
+      recipe: canonicalRecipe(configuration),
+      step: String(step),
+      evaluated: String(evaluated),
+      chain,
+      fingerprint,
       ...encodeShares(checkpoint.shares),
       ...(lines === undefined ? {} : { lines: `${lines.bytes} ${lines.digest}` }),
       tensors: digestOf(tensors),
@@ -85,7 +102,10 @@ export function encodeCheckpoint(checkpoint: Checkpoint): Uint8Array {
   });
 }
 
-/** With more workers than a run takes at a time, which have come one after the other, it is left out. */
+/**
+ * With more workers than a run takes at a time, which have come one after the other, it is left
+ * out.
+ */
 function encodeShares(shares: Shares | undefined): { shares?: string } {
   if (shares === undefined || shares.samples.size > MAX_WORKERS) return {};
   const json = JSON.stringify([shares.from, [...shares.samples]]);
@@ -101,12 +121,22 @@ function decodeShares(text: string | undefined, file: string): Shares | undefine
     const [from, samples] = sharesSchema.parse(JSON.parse(json));
     return { from, samples: new Map(samples) };
   } catch (error) {
-    throw new ClusterError('DATA', `${file} does not say which workers computed it: ${messageOf(error)}`);
+    throw new ClusterError(
+      'DATA',
+      `${file} does not say which workers computed it: ${messageOf(error)}`,
+    );
   }
 }
 
-/** Throws DATA, naming `file`, unless it is an intact checkpoint of a run of this configuration, however long. */
-export function decodeCheckpoint(bytes: Uint8Array, file: string, configuration: Configuration): Checkpoint {
+/**
+ * Throws DATA, naming `file`, unless it is an intact checkpoint of a run of this configuration,
+ * however long.
+ */
+export function decodeCheckpoint(
+  bytes: Uint8Array,
+  file: string,
+  configuration: Configuration,
+): Checkpoint {
   const decoded = decodeTensors(bytes, file);
   const parsed = metadataSchema.safeParse(decoded.metadata);
   if (!parsed.success)
@@ -128,9 +158,16 @@ export function decodeCheckpoint(bytes: Uint8Array, file: string, configuration:
   const { step, evaluated, chain, fingerprint, lines } = parsed.data;
   const shares = decodeShares(parsed.data.shares, file);
   return {
-    ...{ configuration, step, evaluated, chain, fingerprint, lines: positionOf(lines) },
+    configuration,
+    step,
+    evaluated,
+    chain,
+    fingerprint,
+    lines: positionOf(lines),
     ...(shares === undefined ? {} : { shares }),
-    ...{ weights: part(0), firstMoment: part(1), secondMoment: part(2) },
+    weights: part(0),
+    firstMoment: part(1),
+    secondMoment: part(2),
   };
 }
 
@@ -141,7 +178,9 @@ function positionOf(text: string | undefined): LinePosition | undefined {
 
 function named(prefix: string, values: Float32Array, { model }: Configuration): Tensor[] {
   return namedTensors(model).map(({ name, shape, offset, length }) => ({
-    ...{ name: `${prefix}${name}`, shape, data: values.subarray(offset, offset + length) },
+    name: `${prefix}${name}`,
+    shape,
+    data: values.subarray(offset, offset + length),
   }));
 }
 
@@ -151,6 +190,7 @@ function digestOfText(text: string): string {
 
 function digestOf(tensors: readonly Tensor[]): string {
   const hash = createHash('sha256');
-  for (const { data } of tensors) hash.update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+  for (const { data } of tensors)
+    hash.update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
   return hash.digest('hex');
 }

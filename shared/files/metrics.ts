@@ -4,9 +4,9 @@ import { assert, issuesOf, messageOf } from '../errors.ts';
 import { MAX_METRICS_LINE_BYTES, MAX_STEPS } from '../limits.ts';
 
 /**
- * The lines of metrics.jsonl. Each carries `digest`: the first 16 hexadecimal digits of SHA-256 over the previous line's
- * digest (16 zeros before the first) and the line itself without its digest field. A line that was changed, lost,
- * doubled or moved is found by reading.
+ * The lines of metrics.jsonl. Each carries `digest`: the first 16 hexadecimal digits of SHA-256
+ * over the previous line's digest (16 zeros before the first) and the line itself without its
+ * digest field. A line that was changed, lost, doubled or moved is found by reading.
  */
 const count = z.int().min(0).max(MAX_STEPS);
 const digest = z.string().regex(/^[0-9a-f]{16}$/);
@@ -35,7 +35,9 @@ export const metricsLineSchema = z.discriminatedUnion('kind', [
 export type MetricsLine = z.infer<typeof metricsLineSchema>;
 export type StepLine = Extract<MetricsLine, { kind: 'step' }>;
 export type EvaluationLine = Extract<MetricsLine, { kind: 'evaluation' }>;
-export type StepMetrics = Omit<StepLine, 'kind' | 'digest' | 'weights'> & { readonly weights: bigint };
+export type StepMetrics = Omit<StepLine, 'kind' | 'digest' | 'weights'> & {
+  readonly weights: bigint;
+};
 export type EvaluationMetrics = Omit<EvaluationLine, 'kind' | 'digest'>;
 
 export const FIRST_DIGEST = '0'.repeat(16);
@@ -45,7 +47,10 @@ export function checksumText(checksum: bigint): string {
   return checksum.toString(16).padStart(16, '0');
 }
 
-/** Formats lines one after the other, each with its digest and line feed. Concatenation: about 3 us a step. */
+/**
+ * Formats lines one after the other, each with its digest and line feed. Concatenation: about 3 us
+ * a step.
+ */
 export class MetricsFormatter {
   #digest: string;
 
@@ -91,7 +96,9 @@ export interface Metrics {
   readonly bad: { readonly line: number; readonly reason: string } | undefined;
 }
 
-/** Reads a metrics.jsonl that fits into a string, and verifies every line's digest; never throws. */
+/**
+ * Reads a metrics.jsonl that fits into a string, and verifies every line's digest; never throws.
+ */
 export function readMetrics(text: string): Metrics {
   const reader = new MetricsReader();
   const lines = [...reader.read(Buffer.from(text))];
@@ -108,8 +115,8 @@ export interface LinePosition {
 export const FIRST_LINE: LinePosition = { bytes: 0, digest: FIRST_DIGEST };
 
 /**
- * Reads a metrics.jsonl that comes in pieces, and verifies every line's digest. Whatever the length of the file, no more than a
- * piece and a line is in memory.
+ * Reads a metrics.jsonl that comes in pieces, and verifies every line's digest. Whatever the length
+ * of the file, no more than a piece and a line is in memory.
  */
 export class MetricsReader {
   #position: LinePosition;
@@ -142,11 +149,14 @@ export class MetricsReader {
     return this.#bad;
   }
 
-  /** The lines that end in the next piece of the file; take all of them before the piece after it. */
+  /**
+   * The lines that end in the next piece of the file; take all of them before the piece after it.
+   */
   *read(piece: Uint8Array): Generator<MetricsLine> {
     if (this.#bad !== undefined) return;
     // A line with the right digest is ASCII, as we wrote it, so its characters are its bytes.
-    const text = this.#rest + Buffer.from(piece.buffer, piece.byteOffset, piece.length).toString('latin1');
+    const text =
+      this.#rest + Buffer.from(piece.buffer, piece.byteOffset, piece.length).toString('latin1');
     let at = 0;
     for (let end = text.indexOf('\n'); end >= 0; end = text.indexOf('\n', at)) {
       const line = parseLine(text.slice(at, end), this.#position.digest);
@@ -168,10 +178,15 @@ export class MetricsReader {
 }
 
 /**
- * The line that ends a piece of a metrics.jsonl, if its digest is this one and follows from the line before it, which must be in
- * the piece as well unless `isStart`: the piece begins with the file.
+ * The line that ends a piece of a metrics.jsonl, if its digest is this one and follows from the
+ * line before it, which must be in the piece as well unless `isStart`: the piece begins with the
+ * file.
  */
-export function lastLineOf(piece: Uint8Array, digest: string, isStart: boolean): MetricsLine | undefined {
+export function lastLineOf(
+  piece: Uint8Array,
+  digest: string,
+  isStart: boolean,
+): MetricsLine | undefined {
   const texts = Buffer.from(piece).toString('latin1').split('\n');
   const [rest, text, before] = [texts.pop(), texts.pop(), texts.pop()];
   const first = isStart ? FIRST_DIGEST : undefined;
@@ -181,7 +196,10 @@ export function lastLineOf(piece: Uint8Array, digest: string, isStart: boolean):
   return typeof line !== 'string' && line.digest === digest ? line : undefined;
 }
 
-/** The lines of a metrics.jsonl that comes in pieces, up to the first one that is not what was written. */
+/**
+ * The lines of a metrics.jsonl that comes in pieces, up to the first one that is not what was
+ * written.
+ */
 export function* metricsLines(
   pieces: Iterable<Uint8Array>,
   reader = new MetricsReader(),

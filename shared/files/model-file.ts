@@ -1,5 +1,9 @@
 import { z } from 'zod';
-import { canonicalConfiguration, parseConfiguration, type Configuration } from '../configuration.ts';
+import {
+  canonicalConfiguration,
+  parseConfiguration,
+  type Configuration,
+} from '../configuration.ts';
 import { ClusterError } from '../errors.ts';
 import { namedTensors, parameterCount } from '../arithmetic/model-shape.ts';
 import { decodeTensors, encodeTensors, tensorsLike, type TensorFile } from './safetensors.ts';
@@ -15,14 +19,16 @@ export interface ModelFile {
 }
 
 /**
- * model.safetensors: the weights by name. Nothing in it depends on when, where or by how many the model was trained,
- * so its SHA-256 is the run's.
+ * model.safetensors: the weights by name. Nothing in it depends on when, where or by how many the
+ * model was trained, so its SHA-256 is the run's.
  */
 export function encodeModel({ configuration, step, chain, weights }: ModelFile): Uint8Array {
   return encodeTensors({
     metadata: { configuration: canonicalConfiguration(configuration), step: String(step), chain },
     tensors: namedTensors(configuration.model).map(({ name, shape, offset, length }) => ({
-      ...{ name, shape, data: weights.subarray(offset, offset + length) },
+      name,
+      shape,
+      data: weights.subarray(offset, offset + length),
     })),
   });
 }
@@ -33,17 +39,28 @@ const ownSchema = z.object({
   chain: z.string().regex(/^[0-9a-f]{64}$/),
 });
 
-/** A model.safetensors of whatever configuration it says. Throws DATA, naming `file`, where it is damaged or none of ours. */
+/**
+ * A model.safetensors of whatever configuration it says. Throws DATA, naming `file`, where it is
+ * damaged or none of ours.
+ */
 export function readModel(bytes: Uint8Array, file: string): ModelFile {
   const decoded = decodeTensors(bytes, file);
   const said = ownSchema.safeParse(decoded.metadata).data;
   const configuration = said === undefined ? undefined : parseConfiguration(said.configuration);
   if (said === undefined || configuration === undefined)
-    throw new ClusterError('DATA', `${file} is a safetensors file, but no model that mnist-dist has written`);
+    throw new ClusterError(
+      'DATA',
+      `${file} is a safetensors file, but no model that mnist-dist has written`,
+    );
   // Its weights are in memory once more: as many as it has, not as many as it says.
   if (4 * parameterCount(configuration.model) > bytes.length) throw foreignTensors(file);
   const { step, chain } = said;
-  return { configuration, step: Number(step), chain, weights: weightsOf(decoded, file, configuration) };
+  return {
+    configuration,
+    step: Number(step),
+    chain,
+    weights: weightsOf(decoded, file, configuration),
+  };
 }
 
 function weightsOf(decoded: TensorFile, file: string, { model }: Configuration): Float32Array {

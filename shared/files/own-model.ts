@@ -17,8 +17,9 @@ export function modelDigest(bytes: Uint8Array): string {
 }
 
 /**
- * Throws DATA where a model is not the one that its run has written, such as one that was copied over it. A run that is not
- * over may have a model of an earlier end, so its settings alone are compared.
+ * Throws DATA where a model is not the one that its run has written, such as one that was copied
+ * over it. A run that is not over may have a model of an earlier end, so its settings alone are
+ * compared.
  */
 export function checkOwnModel(
   { name, bytes, configuration, step, chain }: ReadModel,
@@ -30,7 +31,10 @@ export function checkOwnModel(
   const digest = modelDigest(bytes);
   if (record.model !== undefined) {
     if (record.model.sha256 === digest) return;
-    throw foreign(name, `SHA-256 ${shortDigest(digest)} instead of ${shortDigest(record.model.sha256)}`);
+    throw foreign(
+      name,
+      `SHA-256 ${shortDigest(digest)} instead of ${shortDigest(record.model.sha256)}`,
+    );
   }
   // A run of an older mnist-dist: its last step and the chain up to it say nearly the same.
   if (step !== record.step) throw foreign(name, `step ${step} instead of ${record.step}`);
@@ -39,7 +43,11 @@ export function checkOwnModel(
 }
 
 function foreign(name: string, what: string): ClusterError {
-  return new ClusterError('DATA', `${name} is not the model of its run, as run.json describes it: ${what}`, {
-    fix: "bring the run's own file back; a model of another run is used from a folder without a run.json",
-  });
+  return new ClusterError(
+    'DATA',
+    `${name} is not the model of its run, as run.json describes it: ${what}`,
+    {
+      fix: "bring the run's own file back; a model of another run is used from a folder without a run.json",
+    },
+  );
 }

@@ -1,7 +1,13 @@
 import { z } from 'zod';
 import { configurationRecordSchema } from '../configuration.ts';
 import { ClusterError, errorCodes, messageOf, issuesOf } from '../errors.ts';
-import { MAX_CLASSES, MAX_NAME_CHARACTERS, MAX_STEPS, MAX_SUSPECTS, MAX_TEXT_CHARACTERS } from '../limits.ts';
+import {
+  MAX_CLASSES,
+  MAX_NAME_CHARACTERS,
+  MAX_STEPS,
+  MAX_SUSPECTS,
+  MAX_TEXT_CHARACTERS,
+} from '../limits.ts';
 import { engineIdentity } from '../engine-identity.ts';
 import { ARITHMETIC } from '../arithmetic/version.ts';
 
@@ -29,7 +35,9 @@ export const runRecordSchema = z.strictObject({
   configuration: configurationRecordSchema.describe('What the bytes of the run depend on.'),
   launch: z
     .record(z.string(), z.union([scalar, z.array(scalar)]))
-    .describe('How the run was started: workers, ports, paths. No byte of the model depends on it.'),
+    .describe(
+      'How the run was started: workers, ports, paths. No byte of the model depends on it.',
+    ),
   engine: z
     .strictObject({
       description: engineIdentity,
@@ -42,7 +50,10 @@ export const runRecordSchema = z.strictObject({
   dataset: z.strictObject({
     sha256,
     name: z.string().max(MAX_NAME_CHARACTERS).optional(),
-    ...{ rows: count, columns: count, train_samples: count, test_samples: count },
+    rows: count,
+    columns: count,
+    train_samples: count,
+    test_samples: count,
     class_names: z.array(z.string().max(MAX_TEXT_CHARACTERS)).max(MAX_CLASSES),
   }),
   step: count.max(MAX_STEPS).describe('The last step that was done.'),
@@ -58,13 +69,17 @@ export const runRecordSchema = z.strictObject({
   workers: z.array(
     z.strictObject({
       name: z.string().max(MAX_NAME_CHARACTERS),
-      samples: count.describe('Training samples whose gradients this worker gave and the run used.'),
+      samples: count.describe(
+        'Training samples whose gradients this worker gave and the run used.',
+      ),
     }),
   ),
   workers_from_step: count
     .max(MAX_STEPS)
     .optional()
-    .describe('The step after which the samples of `workers` are counted; without it, all of the run is.'),
+    .describe(
+      'The step after which the samples of `workers` are counted; without it, all of the run is.',
+    ),
   suspects: z
     .array(z.strictObject({ name: z.string().max(MAX_NAME_CHARACTERS), from: count, to: count }))
     .max(MAX_SUSPECTS)
@@ -77,12 +92,16 @@ export const runRecordSchema = z.strictObject({
       test: z.strictObject({
         loss: z.number(),
         accuracy: z.number().min(0).max(1),
-        confusion: z.array(z.array(count)).describe('Rows are the true classes, columns the predicted ones.'),
+        confusion: z
+          .array(z.array(count))
+          .describe('Rows are the true classes, columns the predicted ones.'),
       }),
       steps_per_second: z
         .number()
         .nullable()
-        .describe('After step 200, without the time of evaluations; null for a run too short to tell.'),
+        .describe(
+          'After step 200, without the time of evaluations; null for a run too short to tell.',
+        ),
     })
     .optional(),
   error: z
@@ -103,7 +122,10 @@ export function parseRunRecord(text: string, file: string): RunRecord {
   }
   const parsed = runRecordSchema.safeParse(json);
   if (parsed.success) return parsed.data;
-  throw new ClusterError('DATA', `${file} is not a run of format ${RUN_FORMAT}: ${issuesOf(parsed.error)}`);
+  throw new ClusterError(
+    'DATA',
+    `${file} is not a run of format ${RUN_FORMAT}: ${issuesOf(parsed.error)}`,
+  );
 }
 
 /** The JSON Schema (draft 2020-12) of run.json. */

@@ -51,7 +51,10 @@ export function encodeTensors({ metadata, tensors }: TensorFile): Uint8Array {
   return file;
 }
 
-/** Reads a file; the tensors are copies. Throws DATA, naming `file`, unless every byte is accounted for. */
+/**
+ * Reads a file; the tensors are copies. Throws DATA, naming `file`, unless every byte is accounted
+ * for.
+ */
 export function decodeTensors(bytes: Uint8Array, file: string): TensorFile {
   const { header, body } = split(bytes, file);
   const { [METADATA]: metadata = {}, ...entries } = parseHeader(header, file);
@@ -60,9 +63,15 @@ export function decodeTensors(bytes: Uint8Array, file: string): TensorFile {
   for (const [name, entry] of inFileOrder(entries, file)) {
     const [start, end] = entry.data_offsets;
     if (start !== at || end < start)
-      throw damaged(file, `tensor ${name} begins at byte ${start}, but the one before ends at ${at}`);
+      throw damaged(
+        file,
+        `tensor ${name} begins at byte ${start}, but the one before ends at ${at}`,
+      );
     if (end - start !== sizeOf(entry.shape) * FLOAT_BYTES) {
-      throw damaged(file, `tensor ${name} of shape [${entry.shape.join(', ')}] takes ${end - start} bytes`);
+      throw damaged(
+        file,
+        `tensor ${name} of shape [${entry.shape.join(', ')}] takes ${end - start} bytes`,
+      );
     }
     if (end > body.length)
       throw damaged(file, `tensor ${name} ends at byte ${end}, but there are ${body.length}`);
@@ -74,8 +83,8 @@ export function decodeTensors(bytes: Uint8Array, file: string): TensorFile {
 }
 
 /**
- * The tensors of a file in the order of `expected`, whatever their order in it: the format leaves that to the writer.
- * Undefined unless the file has exactly these names, each with the same shape.
+ * The tensors of a file in the order of `expected`, whatever their order in it: the format leaves
+ * that to the writer. Undefined unless the file has exactly these names, each with the same shape.
  */
 export function tensorsLike(
   expected: readonly Pick<Tensor, 'name' | 'shape'>[],
@@ -102,7 +111,10 @@ type Entry = z.infer<typeof entrySchema>;
 function split(bytes: Uint8Array, file: string): { header: Uint8Array; body: Uint8Array } {
   if (bytes.length < LENGTH_BYTES)
     throw damaged(file, `it has ${bytes.length} bytes, fewer than the header's length takes`);
-  const headerBytes = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getBigUint64(0, true);
+  const headerBytes = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getBigUint64(
+    0,
+    true,
+  );
   if (headerBytes > MAX_TENSOR_FILE_HEADER_BYTES) {
     throw damaged(
       file,
@@ -110,7 +122,8 @@ function split(bytes: Uint8Array, file: string): { header: Uint8Array; body: Uin
     );
   }
   const bodyStart = LENGTH_BYTES + Number(headerBytes);
-  if (bodyStart > bytes.length) throw damaged(file, `its header of ${headerBytes} bytes ends after the file`);
+  if (bodyStart > bytes.length)
+    throw damaged(file, `its header of ${headerBytes} bytes ends after the file`);
   return { header: bytes.subarray(LENGTH_BYTES, bodyStart), body: bytes.subarray(bodyStart) };
 }
 
@@ -133,7 +146,8 @@ function inFileOrder(entries: Record<string, unknown>, file: string): [string, E
     return [name, entry.data];
   });
   return parsed.toSorted(
-    ([, a], [, b]) => a.data_offsets[0] - b.data_offsets[0] || a.data_offsets[1] - b.data_offsets[1],
+    ([, a], [, b]) =>
+      a.data_offsets[0] - b.data_offsets[0] || a.data_offsets[1] - b.data_offsets[1],
   );
 }
 

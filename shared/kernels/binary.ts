@@ -70,7 +70,10 @@ export function kernelDigest(): string {
   return load().digest;
 }
 
-/** The kernels on a new memory of `pages` pages that cannot grow. Throws SETUP when the kernels were not built. */
+/**
+ * The kernels on a new memory of `pages` pages that cannot grow. Throws SETUP when the kernels were
+ * not built.
+ */
 export function instantiate(pages: number): { memory: WebAssembly.Memory; exports: KernelExports } {
   const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
   const { exports } = new WebAssembly.Instance(load().module, { env: { memory } });
@@ -78,7 +81,10 @@ export function instantiate(pages: number): { memory: WebAssembly.Memory; export
   return { memory, exports };
 }
 
-/** Reads and compiles once in a process; synchronously, since the file is 4 KB and nothing can start before. */
+/**
+ * Reads and compiles once in a process; synchronously, since the file is 4 KB and nothing can start
+ * before.
+ */
 function load(): KernelBinary {
   if (loaded !== undefined) return loaded;
   // Beside the compiled JavaScript, or in dist/ when the sources run directly.

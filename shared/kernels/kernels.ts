@@ -1,6 +1,12 @@
 import { ClusterError } from '../errors.ts';
 import { MAX_KERNEL_MEMORY_BYTES } from '../limits.ts';
-import { dropThreshold, keepScale, PURPOSE_MASK, purposeWord, seedWords } from '../arithmetic/random.ts';
+import {
+  dropThreshold,
+  keepScale,
+  PURPOSE_MASK,
+  purposeWord,
+  seedWords,
+} from '../arithmetic/random.ts';
 import type { MaskKey } from '../arithmetic/random.ts';
 import { instantiate, PAGE_BYTES } from './binary.ts';
 import type { KernelExports } from './binary.ts';
@@ -9,10 +15,16 @@ export { adamRate } from './adam-rate.ts';
 export { kernelDigest } from './binary.ts';
 export type { MaskKey } from '../arithmetic/random.ts';
 
-/** A cache line; also what the wire aligns bodies to. Address 0 is never given away, so that it cannot pass for one. */
+/**
+ * A cache line; also what the wire aligns bodies to. Address 0 is never given away, so that it
+ * cannot pass for one.
+ */
 const ALIGNMENT_BYTES = 64;
 
-/** Addresses of float arrays of `count` values; `from` and `to` may be the same, other overlaps are not allowed. */
+/**
+ * Addresses of float arrays of `count` values; `from` and `to` may be the same, other overlaps are
+ * not allowed.
+ */
 export interface AdamArguments {
   /** Weights before, read. */
   readonly from: number;
@@ -44,13 +56,17 @@ export interface CheckResult {
 }
 
 /**
- * The arithmetic of the cluster on one memory of fixed size. Arrays are addressed by byte (`at`, a multiple of 4);
- * counts are float32 values and need not be a multiple of anything: no byte after the last value is touched. Results
- * of add, addZero and adam below 2^-126 become a zero of their sign. Which NaN a result is, is not specified.
+ * The arithmetic of the cluster on one memory of fixed size. Arrays are addressed by byte (`at`, a
+ * multiple of 4); counts are float32 values and need not be a multiple of anything: no byte after
+ * the last value is touched. Results of add, addZero and adam below 2^-126 become a zero of their
+ * sign. Which NaN a result is, is not specified.
  */
 export interface Kernels {
   readonly memory: { readonly buffer: ArrayBuffer };
-  /** Address of `bytes` zeros, a multiple of 64; never freed. Throws LIMIT when the memory is exhausted. */
+  /**
+   * Address of `bytes` zeros, a multiple of 64; never freed. Throws LIMIT when the memory is
+   * exhausted.
+   */
   allocate(bytes: number): number;
   /** A view of `count` floats at `at`. */
   floats(at: number, count: number): Float32Array<ArrayBuffer>;
@@ -61,29 +77,37 @@ export interface Kernels {
   /** into = into + 0: stands for adding the +0 of a subtree without a row; -0 becomes +0. */
   addZero(into: number, count: number): void;
   /**
-   * One step of Adam, all in float32 and in this order:
-   * m = b1*m + c1*g; v = b2*v + c2*(g*g); w = w - (rate*m) / (sqrt(v) + epsilon), with the m and v just made.
-   * c1 and c2 are float32(1 - beta), subtracted in float64. Returns XXH64 of the weights at `to`, made in the same pass.
+   * One step of Adam, all in float32 and in this order: m = b1*m + c1*g; v = b2*v + c2*(g*g); w = w
+   * - (rate*m) / (sqrt(v) + epsilon), with the m and v just made. c1 and c2 are float32(1 - beta),
+   * subtracted in float64. Returns XXH64 of the weights at `to`, made in the same pass.
    */
   adam(step: AdamArguments): bigint;
   /** Finite test and XXH64 of `count` floats in one pass. */
   check(at: number, count: number): CheckResult;
   /** XXH64, seed 0, of `byteLength` bytes. */
   checksum(at: number, byteLength: number): bigint;
-  /** Writes `rows` x `units` floats, the dropout masks that shared/arithmetic/random.ts defines: each 0 or float32(1/(1-rate)). */
+  /**
+   * Writes `rows` x `units` floats, the dropout masks that shared/arithmetic/random.ts defines:
+   * each 0 or float32(1/(1-rate)).
+   */
   mask(out: number, mask: MaskArguments): void;
 }
 
 /**
- * Kernels with room for `bytes` bytes; every `allocate` takes its length rounded up to a multiple of 64. The memory
- * never grows, so views and addresses stay valid. Throws LIMIT above MAX_KERNEL_MEMORY_BYTES.
+ * Kernels with room for `bytes` bytes; every `allocate` takes its length rounded up to a multiple
+ * of 64. The memory never grows, so views and addresses stay valid. Throws LIMIT above
+ * MAX_KERNEL_MEMORY_BYTES.
  */
 export function createKernels(bytes: number): Kernels {
   const pages = Math.ceil((ALIGNMENT_BYTES + bytes) / PAGE_BYTES);
   if (!(bytes >= 0 && pages * PAGE_BYTES <= MAX_KERNEL_MEMORY_BYTES)) {
-    throw new ClusterError('LIMIT', `${bytes} bytes of memory for weights and gradients are too many`, {
-      fix: `at most ${MAX_KERNEL_MEMORY_BYTES} bytes are allowed: use a smaller model or fewer virtual shards`,
-    });
+    throw new ClusterError(
+      'LIMIT',
+      `${bytes} bytes of memory for weights and gradients are too many`,
+      {
+        fix: `at most ${MAX_KERNEL_MEMORY_BYTES} bytes are allowed: use a smaller model or fewer virtual shards`,
+      },
+    );
   }
   const { memory, exports } = instantiate(pages);
   return new WasmKernels(memory, exports);
@@ -136,7 +160,8 @@ class WasmKernels implements Kernels {
   }
 
   adam(step: AdamArguments): bigint {
-    const { from, to, gradient, firstMoment, secondMoment, count, beta1, beta2, epsilon, rate } = step;
+    const { from, to, gradient, firstMoment, secondMoment, count, beta1, beta2, epsilon, rate } =
+      step;
     for (const at of [from, to, gradient, firstMoment, secondMoment]) this.#inside(at, 4 * count);
     const c1 = 1 - beta1;
     const c2 = 1 - beta2;
@@ -177,10 +202,24 @@ class WasmKernels implements Kernels {
     const { low, high } = seedWords(mask.seed);
     const last = purposeWord(PURPOSE_MASK, mask.layer);
     const threshold = dropThreshold(rate);
-    this.#exports.mask(out, low, high, step, position, last, rows, units, threshold, keepScale(rate));
+    this.#exports.mask(
+      out,
+      low,
+      high,
+      step,
+      position,
+      last,
+      rows,
+      units,
+      threshold,
+      keepScale(rate),
+    );
   }
 
-  /** WebAssembly itself only traps beyond the whole memory; a wrong address below it would be a silent overwrite. */
+  /**
+   * WebAssembly itself only traps beyond the whole memory; a wrong address below it would be a
+   * silent overwrite.
+   */
   #inside(at: number, bytes: number): void {
     if (at >= ALIGNMENT_BYTES && bytes >= 0 && at + bytes <= this.#next) return;
     throw new Error(`invariant broken: ${bytes} bytes at ${at} are not within what was allocated`);

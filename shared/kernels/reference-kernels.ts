@@ -2,8 +2,9 @@ import { maskRow } from '../arithmetic/random.ts';
 import type { MaskKey } from '../arithmetic/random.ts';
 
 /**
- * The kernels once more, in TypeScript that reads like their definition: the oracle of the tests, and the text to
- * follow for another implementation. Same results as kernels.ts, bit for bit, but for which NaN a NaN is.
+ * The kernels once more, in TypeScript that reads like their definition: the oracle of the tests,
+ * and the text to follow for another implementation. Same results as kernels.ts, bit for bit, but
+ * for which NaN a NaN is.
  */
 const SMALLEST_NORMAL = 2 ** -126;
 const { fround } = Math;
@@ -36,7 +37,10 @@ export function addZero(into: Float32Array): void {
   for (let i = 0; i < into.length; i++) into[i] = flush((into[i] ?? 0) + 0);
 }
 
-/** One step of Adam in place. A sum, product, quotient or root of float32 in float64, rounded, is that of float32. */
+/**
+ * One step of Adam in place. A sum, product, quotient or root of float32 in float64, rounded, is
+ * that of float32.
+ */
 export function adam(step: AdamTwinArguments): void {
   const { weights, gradient, firstMoment, secondMoment } = step;
   const b1 = fround(step.beta1);
@@ -89,7 +93,9 @@ export function xxh64(bytes: Uint8Array): bigint {
       const stripe = at;
       lanes = lanes.map((lane, i) => round(lane, view.getBigUint64(stripe + 8 * i, true)));
     }
-    hash = word(lanes.reduce((sum, lane, i) => sum + rotate(lane, [1n, 7n, 12n, 18n][i] ?? 0n), 0n));
+    hash = word(
+      lanes.reduce((sum, lane, i) => sum + rotate(lane, [1n, 7n, 12n, 18n][i] ?? 0n), 0n),
+    );
     for (const lane of lanes) hash = word((hash ^ round(0n, lane)) * PRIME1 + PRIME4);
   }
   hash = word(hash + BigInt(bytes.length));
@@ -97,7 +103,9 @@ export function xxh64(bytes: Uint8Array): bigint {
     hash = word(rotate(hash ^ round(0n, view.getBigUint64(at, true)), 27n) * PRIME1 + PRIME4);
   }
   if (at + 4 <= bytes.length) {
-    hash = word(rotate(hash ^ word(BigInt(view.getUint32(at, true)) * PRIME1), 23n) * PRIME2 + PRIME3);
+    hash = word(
+      rotate(hash ^ word(BigInt(view.getUint32(at, true)) * PRIME1), 23n) * PRIME2 + PRIME3,
+    );
     at += 4;
   }
   for (; at < bytes.length; at++) {

@@ -1,6 +1,9 @@
 import { isIP } from 'node:net';
 
-/** Whether only processes of this machine can reach a listener on `host`. Names other than localhost are not resolved. */
+/**
+ * Whether only processes of this machine can reach a listener on `host`. Names other than localhost
+ * are not resolved.
+ */
 export function isLoopback(host: string): boolean {
   const address = host.replace(/^\[(.*)\]$/, '$1').toLowerCase();
   if (address === 'localhost' || address === '::1') return true;
@@ -12,7 +15,10 @@ export function isWildcard(host: string): boolean {
   return host === '0.0.0.0' || host === '::';
 }
 
-/** HOST:PORT as it stands in a URL, for a process on this machine: a listener on all addresses is reached at loopback. */
+/**
+ * HOST:PORT as it stands in a URL, for a process on this machine: a listener on all addresses is
+ * reached at loopback.
+ */
 export function reachableAt(host: string, port: number): string {
   const address = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host;
   return hostPort(address, port);

@@ -8,17 +8,22 @@ import { MAX_LARGE_MESSAGE_BYTES, MIN_LARGE_MESSAGE_BYTES } from '../limits.ts';
 import { largeHead } from './websocket-head.ts';
 
 /**
- * What TLS encrypts first of a large message, in bytes: six of its records. It would encrypt all of a write before it
- * sends a byte, and the other side would wait idly; more than two writes would be joined, which is a copy.
+ * What TLS encrypts first of a large message, in bytes: six of its records. It would encrypt all of
+ * a write before it sends a byte, and the other side would wait idly; more than two writes would be
+ * joined, which is a copy.
  */
 export const FIRST_WRITE_BYTES = 6 * 16 * 1024;
 
-/** Where there is a `free`, it gives the memory of `data` back; what is not given back, the garbage collector takes. */
+/**
+ * Where there is a `free`, it gives the memory of `data` back; what is not given back, the garbage
+ * collector takes.
+ */
 export type OnMessage = (data: RawData, isBinary: boolean, free?: Free) => void;
 
 /**
- * A WebSocket on which tensors take a shorter way: frames are written in one piece with the WebSocket's own head, where
- * ws would write two (which TLS joins, a copy), and large messages are put together in memory that is used again.
+ * A WebSocket on which tensors take a shorter way: frames are written in one piece with the
+ * WebSocket's own head, where ws would write two (which TLS joins, a copy), and large messages are
+ * put together in memory that is used again.
  */
 export class FrameSocket {
   /** Never to be paused: what lies in a paused socket when it closes would go to ws alone. */
@@ -27,8 +32,16 @@ export class FrameSocket {
   readonly #isClient: boolean;
   #onMessage: OnMessage = () => undefined;
 
-  /** To be made in the turn in which `webSocket` opens, before a byte is read from `socket`, the one that it reads. */
-  constructor(webSocket: WebSocket, socket: Socket, side: 'client' | 'server', maxMessageBytes: number) {
+  /**
+   * To be made in the turn in which `webSocket` opens, before a byte is read from `socket`, the one
+   * that it reads.
+   */
+  constructor(
+    webSocket: WebSocket,
+    socket: Socket,
+    side: 'client' | 'server',
+    maxMessageBytes: number,
+  ) {
     this.webSocket = webSocket;
     this.socket = socket;
     this.#isClient = side === 'client';
@@ -41,7 +54,10 @@ export class FrameSocket {
     this.#onMessage = handle;
   }
 
-  /** Drops what comes from here on, unread; also the other side's close, so that ws ends the connection when its time is up. */
+  /**
+   * Drops what comes from here on, unread; also the other side's close, so that ws ends the
+   * connection when its time is up.
+   */
   ignore(): void {
     this.socket.removeAllListeners('data');
   }
@@ -70,9 +86,11 @@ export class FrameSocket {
     assert(isReader(ofWebSocket) && others.length === 0, 'ws alone reads the socket');
     const pass = (bytes: Buffer): void => ofWebSocket.call(socket, bytes);
     const large = new LargeMessages({
-      ...{ isFromClient: !this.#isClient, minBytes: MIN_LARGE_MESSAGE_BYTES },
+      isFromClient: !this.#isClient,
+      minBytes: MIN_LARGE_MESSAGE_BYTES,
       maxBytes: Math.min(maxMessageBytes, MAX_LARGE_MESSAGE_BYTES),
-      ...{ deliver: (message, free) => this.#onMessage(message, true, free), pass },
+      deliver: (message, free) => this.#onMessage(message, true, free),
+      pass,
       handOver: (bytes) => {
         socket.off('data', take);
         // The very listener, so that ws can take it off.

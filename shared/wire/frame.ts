@@ -9,18 +9,24 @@ import { MAX_WEBSOCKET_HEAD_BYTES } from './websocket-head.ts';
  *
  *     u32 header length | u32 CRC-32 of the header | header (msgpack) | zeros to a multiple of 64 | body | u64 XXH64 of the body
  *
- * Padding, body and checksum stand only in messages that carry a tensor. Tensors never pass through msgpack: their
- * body is raw float32, so a receiver may view it in place. The checksum finds accidents, not liars.
+ * Padding, body and checksum stand only in messages that carry a tensor. Tensors never pass through
+ * msgpack: their body is raw float32, so a receiver may view it in place. The checksum finds
+ * accidents, not liars.
  */
 const PREFIX_BYTES = 8;
 export const CHECKSUM_BYTES = 8;
 
-// Records and structured clones would let a peer build shared state and cycles; plain maps are all we send.
+// Records and structured clones would let a peer build shared state and cycles; plain maps are all
+// we send.
 const packr = new Packr({ useRecords: false, variableMapSize: true });
 const unpackr = new Packr({ useRecords: false, structuredClone: false, mapsAsObjects: true });
 
-/** The room a frame may need before its body, with the head of the WebSocket message that it will be. */
-export const MAX_FRAME_HEAD_BYTES = align(MAX_WEBSOCKET_HEAD_BYTES) + align(PREFIX_BYTES + MAX_HEADER_BYTES);
+/**
+ * The room a frame may need before its body, with the head of the WebSocket message that it will
+ * be.
+ */
+export const MAX_FRAME_HEAD_BYTES =
+  align(MAX_WEBSOCKET_HEAD_BYTES) + align(PREFIX_BYTES + MAX_HEADER_BYTES);
 
 /** Gives the memory of a message back; afterwards it may hold another one. */
 export type Free = () => void;
@@ -45,9 +51,14 @@ export class TensorFrame {
     this.bytes = Buffer.from(room.buffer, room.byteOffset + start, room.byteLength - start);
   }
 
-  /** The frame behind `head`, of at most MAX_WEBSOCKET_HEAD_BYTES, which is written into the room. */
+  /**
+   * The frame behind `head`, of at most MAX_WEBSOCKET_HEAD_BYTES, which is written into the room.
+   */
   after(head: Buffer): Buffer {
-    assert(head.length <= this.#free, 'a room begins with the place for the head of a WebSocket message');
+    assert(
+      head.length <= this.#free,
+      'a room begins with the place for the head of a WebSocket message',
+    );
     const { buffer, byteOffset, length } = this.bytes;
     const all = Buffer.from(buffer, byteOffset - head.length, head.length + length);
     all.set(head);
@@ -63,13 +74,16 @@ export interface Tensor {
   /** Fills the target; to be called once: false when the bytes are not there any more. */
   copyTo(target: Uint8Array): boolean;
   /**
-   * Whether something else may lie in its place by now: asked when a copy has another checksum, it tells a message that
-   * came too late from bytes that were damaged.
+   * Whether something else may lie in its place by now: asked when a copy has another checksum, it
+   * tells a message that came too late from bytes that were damaged.
    */
   isStale(): boolean;
 }
 
-/** The body of a frame, whose memory `free` gives back where somebody needs it; undefined in a header-only frame. */
+/**
+ * The body of a frame, whose memory `free` gives back where somebody needs it; undefined in a
+ * header-only frame.
+ */
 export function tensorOf({ body, checksum }: DecodedFrame, free?: Free): Tensor | undefined {
   if (body === undefined) return undefined;
   let isThere = true;
@@ -92,7 +106,9 @@ export function encodeHeader(header: object): Buffer {
   return frame;
 }
 
-/** A frame whose body stays in a room of shared memory: its checksum follows the padding at once. */
+/**
+ * A frame whose body stays in a room of shared memory: its checksum follows the padding at once.
+ */
 export function encodePointer(header: object, checksum: bigint): Buffer {
   const packed = packHeader(header);
   const bodyStart = align(PREFIX_BYTES + packed.length);
@@ -103,7 +119,9 @@ export function encodePointer(header: object, checksum: bigint): Buffer {
 }
 
 /**
- * Writes the head of a frame so that it ends where the body begins. `room` holds MAX_FRAME_HEAD_BYTES, the body and the checksum's 8 bytes, in this order; body and checksum stay untouched.
+ * Writes the head of a frame so that it ends where the body begins. `room` holds
+ * MAX_FRAME_HEAD_BYTES, the body and the checksum's 8 bytes, in this order; body and checksum stay
+ * untouched.
  */
 export function encodeBefore(room: Uint8Array, header: object): TensorFrame {
   const packed = packHeader(header);
@@ -119,7 +137,10 @@ export function roomBytes(bodyBytes: number): number {
   return MAX_FRAME_HEAD_BYTES + bodyBytes + CHECKSUM_BYTES;
 }
 
-/** Splits a frame; throws PROTOCOL when it is not one. Nothing is unpacked before length and CRC hold. */
+/**
+ * Splits a frame; throws PROTOCOL when it is not one. Nothing is unpacked before length and CRC
+ * hold.
+ */
 export function decodeFrame(frame: Buffer): DecodedFrame {
   if (frame.length < PREFIX_BYTES) throw malformed(`a frame of ${frame.length} bytes`);
   const headerBytes = frame.readUInt32LE(0);
@@ -127,21 +148,29 @@ export function decodeFrame(frame: Buffer): DecodedFrame {
   const headEnd = PREFIX_BYTES + headerBytes;
   if (frame.length < headEnd) throw malformed(`a header that ends after its frame`);
   const packed = frame.subarray(PREFIX_BYTES, headEnd);
-  if (crc32(packed) !== frame.readUInt32LE(4)) throw malformed('a header whose CRC-32 does not match');
+  if (crc32(packed) !== frame.readUInt32LE(4))
+    throw malformed('a header whose CRC-32 does not match');
   const header = unpackHeader(packed);
   if (frame.length === headEnd) return { header, body: undefined, checksum: 0n };
 
   const bodyStart = align(headEnd);
   const bodyEnd = frame.length - CHECKSUM_BYTES;
   if (bodyEnd < bodyStart) throw malformed('a body that ends before it begins');
-  for (let i = headEnd; i < bodyStart; i++) if (frame[i] !== 0) throw malformed('padding that is not zero');
-  return { header, body: frame.subarray(bodyStart, bodyEnd), checksum: frame.readBigUInt64LE(bodyEnd) };
+  for (let i = headEnd; i < bodyStart; i++)
+    if (frame[i] !== 0) throw malformed('padding that is not zero');
+  return {
+    header,
+    body: frame.subarray(bodyStart, bodyEnd),
+    checksum: frame.readBigUInt64LE(bodyEnd),
+  };
 }
 
 function packHeader(header: object): Buffer {
   const packed = packr.pack(header);
   if (packed.length > MAX_HEADER_BYTES) {
-    throw new Error(`a header of ${packed.length} bytes exceeds MAX_HEADER_BYTES, ${MAX_HEADER_BYTES}`);
+    throw new Error(
+      `a header of ${packed.length} bytes exceeds MAX_HEADER_BYTES, ${MAX_HEADER_BYTES}`,
+    );
   }
   return packed;
 }
@@ -165,5 +194,9 @@ function align(bytes: number): number {
 }
 
 function malformed(what: string, cause?: unknown): ClusterError {
-  return new ClusterError('PROTOCOL', `the peer sent ${what}`, cause === undefined ? {} : { cause });
+  return new ClusterError(
+    'PROTOCOL',
+    `the peer sent ${what}`,
+    cause === undefined ? {} : { cause },
+  );
 }

@@ -17,10 +17,11 @@ export interface LargeMessagesOptions {
 }
 
 /**
- * Takes large binary messages out of the bytes that come, before ws sees them. ws gets the others, pings and pongs; and at the
- * first frame that is something else (close, text, a fragment, too large, wrong) all that follows: what comes of it is for
- * ws to say. ws would keep the pieces of a message (over TLS one per 16 KiB) and join them at its end in memory that is new
- * each time, and so in no cache; here each piece is copied when it comes, to where the message before it was.
+ * Takes large binary messages out of the bytes that come, before ws sees them. ws gets the others,
+ * pings and pongs; and at the first frame that is something else (close, text, a fragment, too
+ * large, wrong) all that follows: what comes of it is for ws to say. ws would keep the pieces of a
+ * message (over TLS one per 16 KiB) and join them at its end in memory that is new each time, and
+ * so in no cache; here each piece is copied when it comes, to where the message before it was.
  */
 export class LargeMessages {
   readonly #options: LargeMessagesOptions;
@@ -106,14 +107,19 @@ export class LargeMessages {
   #room(bytes: number): Buffer {
     const spare = this.#spare;
     this.#spare = undefined;
-    if (spare !== undefined && spare.buffer.byteLength >= bytes) return Buffer.from(spare.buffer, 0, bytes);
+    if (spare !== undefined && spare.buffer.byteLength >= bytes)
+      return Buffer.from(spare.buffer, 0, bytes);
     // Frames differ in length by a few bytes from step to step.
-    const memory = Buffer.allocUnsafeSlow(Math.min(bytes + MAX_HEADER_BYTES, MAX_LARGE_MESSAGE_BYTES));
+    const memory = Buffer.allocUnsafeSlow(
+      Math.min(bytes + MAX_HEADER_BYTES, MAX_LARGE_MESSAGE_BYTES),
+    );
     return memory.subarray(0, bytes);
   }
 }
 
 /** At most `count` bytes, and the rest. Most pieces are needed whole. */
 function split(bytes: Buffer, count: number): [Buffer, Buffer] {
-  return bytes.length <= count ? [bytes, NOTHING] : [bytes.subarray(0, count), bytes.subarray(count)];
+  return bytes.length <= count
+    ? [bytes, NOTHING]
+    : [bytes.subarray(0, count), bytes.subarray(count)];
 }

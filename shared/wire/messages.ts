@@ -7,8 +7,9 @@ import { foreignText as text } from '../printable.ts';
 import { memoryAddress, memoryRoom } from './shared-memory.ts';
 
 /**
- * The contract of the wire. Every message is one frame (frame.ts); its header is one of the records below, its body
- * float32. A receiver fences by `run`, `term` and `step`: what belongs to another one is dropped.
+ * The contract of the wire. Every message is one frame (frame.ts); its header is one of the records
+ * below, its body float32. A receiver fences by `run`, `term` and `step`: what belongs to another
+ * one is dropped.
  */
 export const PROTOCOL = 3;
 
@@ -40,23 +41,38 @@ export const workerMessage = z.discriminatedUnion('kind', [
     kind: z.literal('preparing'),
     limitMilliseconds: count(limits.MAX_PREPARE_LIMIT_MILLISECONDS),
   }),
-  /** "All graphs are built; on the run's first batch my engine computes bytes with this fingerprint." */
+  /**
+   * "All graphs are built; on the run's first batch my engine computes bytes with this
+   * fingerprint."
+   */
   z.strictObject({
     kind: z.literal('ready'),
-    ...{ fingerprint: z.string().regex(/^[0-9a-f]{64}$/), engine: engineIdentity },
+    fingerprint: z.string().regex(/^[0-9a-f]{64}$/),
+    engine: engineIdentity,
     /** On the coordinator's host: where my shared memory is. */
     memory: memoryAddress.optional(),
   }),
-  /** "Here is the sum over this subtree of this step; so many rows were right." Body: P gradients and the loss. */
+  /**
+   * "Here is the sum over this subtree of this step; so many rows were right." Body: P gradients
+   * and the loss.
+   */
   z.strictObject({
     kind: z.literal('gradient'),
     ...located,
-    ...{ part, correct: count(limits.MAX_BATCH_SIZE), microseconds },
+    part,
+    correct: count(limits.MAX_BATCH_SIZE),
+    microseconds,
   }),
-  /** "Here are class, loss and probabilities of every row of this chunk." Body: rows x (2 + classes). */
+  /**
+   * "Here are class, loss and probabilities of every row of this chunk." Body: rows x (2 +
+   * classes).
+   */
   z.strictObject({ kind: z.literal('predictions'), ...fence, part, microseconds }),
   /** "This is how my GPUs are doing." */
-  z.strictObject({ kind: z.literal('devices'), gpus: z.array(gpuReading).max(limits.MAX_GPUS).readonly() }),
+  z.strictObject({
+    kind: z.literal('devices'),
+    gpus: z.array(gpuReading).max(limits.MAX_GPUS).readonly(),
+  }),
   /** "I am alive and have nothing to do." */
   z.strictObject({ kind: z.literal('heartbeat') }),
   /** "I leave, for this reason." */
@@ -67,15 +83,26 @@ export const coordinatorMessage = z.discriminatedUnion('kind', [
   /** "You are in: this is your slot, and the secret with which you may take it again." */
   z.strictObject({ kind: z.literal('welcome'), run, term, slot, session }),
   /** "These are the weights of this step; each slot computes these subtrees." Body: P weights. */
-  z.strictObject({ kind: z.literal('step'), ...located, assignment: z.array(z.array(part).min(2)).max(256) }),
-  /** "These are the weights after this step; each slot predicts these chunks: [slot, first, count]." Body: P weights. */
+  z.strictObject({
+    kind: z.literal('step'),
+    ...located,
+    assignment: z.array(z.array(part).min(2)).max(256),
+  }),
+  /**
+   * "These are the weights after this step; each slot predicts these chunks: [slot, first, count]."
+   * Body: P weights.
+   */
   z.strictObject({
     kind: z.literal('evaluate'),
     ...located,
     assignment: z.array(z.tuple([slot, part, count(limits.MAX_EVALUATION_CHUNKS)])).max(256),
   }),
   /** "Compute these parts too, of the step or evaluation whose weights you have." */
-  z.strictObject({ kind: z.literal('lease'), ...fence, parts: z.array(part).max(limits.MAX_LEASED_PARTS) }),
+  z.strictObject({
+    kind: z.literal('lease'),
+    ...fence,
+    parts: z.array(part).max(limits.MAX_LEASED_PARTS),
+  }),
   /** "I am alive." */
   z.strictObject({ kind: z.literal('heartbeat') }),
   /** "I close this connection, for this reason." */

@@ -10,8 +10,9 @@ import { TLSSocket } from 'node:tls';
  *     worker       GET /run, Authorization: MnistDist nonce="W", proof="P"
  *     coordinator  200, Authentication-Info: proof="Q"
  *
- * Both requests travel over one connection. C is used once and ends with its connection. P and Q are HMAC-SHA256, keyed with the
- * token, of what `proofOf` joins. The worker proves first, so that a stranger who asks a coordinator gets nothing to guess with.
+ * Both requests travel over one connection. C is used once and ends with its connection. P and Q
+ * are HMAC-SHA256, keyed with the token, of what `proofOf` joins. The worker proves first, so that
+ * a stranger who asks a coordinator gets nothing to guess with.
  */
 export interface Exchange {
   readonly coordinatorNonce: string;
@@ -40,7 +41,9 @@ export function newNonce(): string {
   return randomBytes(NONCE_BYTES).toString('hex');
 }
 
-/** The proof of one side: the other side's differs, so that neither can be given back to its maker. */
+/**
+ * The proof of one side: the other side's differs, so that neither can be given back to its maker.
+ */
 export function proofOf(
   token: string,
   prover: 'worker' | 'coordinator',
@@ -52,13 +55,17 @@ export function proofOf(
 
 /** Compared in constant time; both are hexadecimal digits of the same number. */
 export function isSameProof(given: string, expected: string): boolean {
-  return given.length === expected.length && timingSafeEqual(Buffer.from(given), Buffer.from(expected));
+  return (
+    given.length === expected.length && timingSafeEqual(Buffer.from(given), Buffer.from(expected))
+  );
 }
 
 /** RFC 9266: a third party that relays between two TLS connections has another one on each. */
 export function channelOf(socket: Duplex): string {
   if (!(socket instanceof TLSSocket)) return '';
-  return socket.exportKeyingMaterial(32, 'EXPORTER-Channel-Binding', Buffer.alloc(0)).toString('hex');
+  return socket
+    .exportKeyingMaterial(32, 'EXPORTER-Channel-Binding', Buffer.alloc(0))
+    .toString('hex');
 }
 
 export function challengeHeader(nonce: string): string {
@@ -74,7 +81,9 @@ export function answerHeader(nonce: string, proof: string): string {
   return `${SCHEME} nonce="${nonce}", proof="${proof}"`;
 }
 
-export function parseAnswer(header: string | undefined): { nonce: string; proof: string } | undefined {
+export function parseAnswer(
+  header: string | undefined,
+): { nonce: string; proof: string } | undefined {
   const [, nonce, proof] = ANSWER.exec(header ?? '') ?? [];
   return nonce === undefined || proof === undefined ? undefined : { nonce, proof };
 }

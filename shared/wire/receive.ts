@@ -10,11 +10,17 @@ export type LookUpRoom = (room: number, checksum: bigint) => Tensor | undefined;
 
 export interface Received<M> {
   readonly message: M;
-  /** The message's tensor, whose checksum nobody has compared yet; undefined in a message that has none. */
+  /**
+   * The message's tensor, whose checksum nobody has compared yet; undefined in a message that has
+   * none.
+   */
   readonly tensor: Tensor | undefined;
 }
 
-/** A message as it arrives becomes one of the contract, with its tensor; throws PROTOCOL where it is none. */
+/**
+ * A message as it arrives becomes one of the contract, with its tensor; throws PROTOCOL where it is
+ * none.
+ */
 export function receive<M extends Message>(
   schema: z.ZodType<M>,
   data: unknown,
@@ -23,7 +29,10 @@ export function receive<M extends Message>(
   free?: Free,
 ): Received<M> {
   if (!isBinary || !Buffer.isBuffer(data))
-    throw new ClusterError('PROTOCOL', 'the peer sent a text message; every message is one binary frame');
+    throw new ClusterError(
+      'PROTOCOL',
+      'the peer sent a text message; every message is one binary frame',
+    );
   const frame = decodeFrame(data);
   const message = parseMessage(schema, frame.header);
   if (carriesTensor(message) !== (frame.body !== undefined)) {

@@ -1,28 +1,43 @@
 import { randomBytes } from 'node:crypto';
-import { closeSync, constants, fstatSync, openSync, readlinkSync, readSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  openSync,
+  readlinkSync,
+  readSync,
+  writeSync,
+} from 'node:fs';
 import { z } from 'zod';
 import type { Tensor } from './frame.ts';
 import { MAX_SHARED_MEMORY_BYTES, SHARED_MEMORY_ROOMS } from '../limits.ts';
 
 /**
- * The short way for a tensor between two processes of one host: a file in memory that its owner alone writes and peers
- * open through /proc. The message still travels over the socket and says in which room its tensor lies. The file has
- * no name, so nothing of it is left when its owner dies, however it dies.
+ * The short way for a tensor between two processes of one host: a file in memory that its owner
+ * alone writes and peers open through /proc. The message still travels over the socket and says in
+ * which room its tensor lies. The file has no name, so nothing of it is left when its owner dies,
+ * however it dies.
  *
  *     32 random bytes | a stamp for each room, u64 | zeros to 4096 | room 0 | room 1 | ..., each a whole number of pages
  *
- * A room's stamp is the checksum of its tensor, and changes before the first byte of the next one is written. Where a
- * reader finds other bytes than its message promised, the stamp tells why: with another stamp the room was reused
- * meanwhile, with the promised one the bytes are damaged.
+ * A room's stamp is the checksum of its tensor, and changes before the first byte of the next one
+ * is written. Where a reader finds other bytes than its message promised, the stamp tells why: with
+ * another stamp the room was reused meanwhile, with the promised one the bytes are damaged.
  */
 const DIRECTORY = '/dev/shm';
 const PAGE_BYTES = 4096;
 const SECRET_BYTES = 32;
 const STAMP_BYTES = 8;
-/** Linux' O_TMPFILE without the O_DIRECTORY that belongs to it, whose value differs between processors. */
+/**
+ * Linux' O_TMPFILE without the O_DIRECTORY that belongs to it, whose value differs between
+ * processors.
+ */
 const TMPFILE = 0o20000000;
 
-/** Where a peer on the same host finds the file, and the random bytes that prove it is the right one. */
+/**
+ * Where a peer on the same host finds the file, and the random bytes that prove it is the right
+ * one.
+ */
 export const memoryAddress = z.strictObject({
   process: z
     .int()
@@ -50,8 +65,8 @@ export class SharedMemory {
   readonly #stamp = Buffer.alloc(STAMP_BYTES);
 
   /**
-   * `roomBytes`: the bytes of every tensor. Throws where there is no such file to be had: another system than Linux, or too
-   * little shared memory.
+   * `roomBytes`: the bytes of every tensor. Throws where there is no such file to be had: another
+   * system than Linux, or too little shared memory.
    */
   constructor(roomBytes: number) {
     if (process.platform !== 'linux')
@@ -74,7 +89,11 @@ export class SharedMemory {
       closeSync(this.#descriptor);
       throw error;
     }
-    this.address = { process: process.pid, descriptor: this.#descriptor, secret: secret.toString('hex') };
+    this.address = {
+      process: process.pid,
+      descriptor: this.#descriptor,
+      secret: secret.toString('hex'),
+    };
   }
 
   /** `checksum` is that of the message which will point to the room. */
@@ -95,14 +114,21 @@ export class PeerMemory {
   readonly #roomBytes: number;
   #open = true;
 
-  /** Throws when the address does not lead to the peer's file: it runs on another host, in another container, as another user. */
+  /**
+   * Throws when the address does not lead to the peer's file: it runs on another host, in another
+   * container, as another user.
+   */
   constructor({ process: owner, descriptor, secret }: MemoryAddress, roomBytes: number) {
     this.#roomBytes = roomBytes;
     const path = `/proc/${owner}/fd/${descriptor}`;
-    // The address comes from outside: nothing but a nameless file in shared memory is opened, and only for reading.
+    // The address comes from outside: nothing but a nameless file in shared memory is opened, and
+    // only for reading.
     if (!/^\/dev\/shm\/[^/]+ \(deleted\)$/.test(readlinkSync(path)))
       throw new Error(`${path} is another file`);
-    this.#descriptor = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
+    this.#descriptor = openSync(
+      path,
+      constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY,
+    );
     try {
       const { size } = fstatSync(this.#descriptor);
       if (size !== fileBytes(roomBytes))
@@ -121,7 +147,8 @@ export class PeerMemory {
     const byteLength = this.#roomBytes;
     // The number of a closed descriptor may stand for another file by now.
     const copyTo = (target: Uint8Array) =>
-      this.#open && readWhole(this.#descriptor, target.subarray(0, byteLength), roomStart(byteLength, room));
+      this.#open &&
+      readWhole(this.#descriptor, target.subarray(0, byteLength), roomStart(byteLength, room));
     return { byteLength, checksum, copyTo, isStale: () => this.#isReused(room, checksum) };
   }
 
@@ -129,7 +156,9 @@ export class PeerMemory {
     // Nothing is read any more once the connection is over.
     if (!this.#open) return true;
     const stamp = Buffer.alloc(STAMP_BYTES);
-    return readWhole(this.#descriptor, stamp, stampStart(room)) && stamp.readBigUInt64LE() !== checksum;
+    return (
+      readWhole(this.#descriptor, stamp, stampStart(room)) && stamp.readBigUInt64LE() !== checksum
+    );
   }
 
   /** Tensors that were not copied yet are lost. */

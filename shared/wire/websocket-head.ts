@@ -25,9 +25,14 @@ export interface WebSocketHead {
   readonly mask: number | undefined;
 }
 
-/** The head of a binary message, its length in eight bytes; from a client with a mask of zeros, one that changes nothing. */
+/**
+ * The head of a binary message, its length in eight bytes; from a client with a mask of zeros, one
+ * that changes nothing.
+ */
 export function largeHead(payloadBytes: number, isClient: boolean): Buffer {
-  const head = Buffer.alloc(isClient ? MAX_WEBSOCKET_HEAD_BYTES : MAX_WEBSOCKET_HEAD_BYTES - MASK_BYTES);
+  const head = Buffer.alloc(
+    isClient ? MAX_WEBSOCKET_HEAD_BYTES : MAX_WEBSOCKET_HEAD_BYTES - MASK_BYTES,
+  );
   head.writeUInt8(WHOLE_BINARY, 0);
   head.writeUInt8(isClient ? MASKED | EIGHT_BYTES : EIGHT_BYTES, 1);
   head.writeBigUInt64BE(BigInt(payloadBytes), 2);
@@ -39,7 +44,10 @@ export function isPlain({ firstByte, mask }: WebSocketHead): boolean {
   return firstByte === WHOLE_BINARY && (mask ?? 0) === 0;
 }
 
-/** Whether peers that keep the contract send such frames before they close: whole binary messages, pings and pongs. */
+/**
+ * Whether peers that keep the contract send such frames before they close: whole binary messages,
+ * pings and pongs.
+ */
 export function isOrdinary(
   { firstByte, payloadBytes, mask }: WebSocketHead,
   isClient: boolean,

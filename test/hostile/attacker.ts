@@ -50,7 +50,10 @@ export class Attacker {
   /** Resolves when the coordinator has ended the connection. */
   readonly ended: Promise<Ending>;
   readonly received: Received<CoordinatorMessage>[] = [];
-  /** Whether it answers a close frame and closes its half, keeps it open, or resets the connection, which leaves no port waiting. */
+  /**
+   * Whether it answers a close frame and closes its half, keeps it open, or resets the connection,
+   * which leaves no port waiting.
+   */
   manners: 'polite' | 'rude' | 'resets' = 'polite';
   readonly #socket: Socket;
   #unread = Buffer.alloc(0);
@@ -64,10 +67,16 @@ export class Attacker {
   #waiting: (Uint8Array | string)[] = [];
 
   constructor(port: number, localAddress = '127.0.0.1') {
-    this.#socket = connect({ port, host: '127.0.0.1', localAddress, allowHalfOpen: true }).setNoDelay();
+    this.#socket = connect({
+      port,
+      host: '127.0.0.1',
+      localAddress,
+      allowHalfOpen: true,
+    }).setNoDelay();
     this.#socket.on('data', (chunk) => this.#read(chunk));
     this.#socket.on('error', () => undefined);
-    // It keeps its half open: only when nobody is there any more is what it writes answered by a reset.
+    // It keeps its half open: only when nobody is there any more is what it writes answered by a
+    // reset.
     this.#socket.once('end', () => {
       if (this.#socket.writable) probe = setInterval(() => this.write('?'), PROBE_MILLISECONDS);
     });
@@ -144,7 +153,8 @@ export class Attacker {
       return found !== undefined || this.#isGone;
     };
     await until(look, () => 'it was never told what it waits for');
-    if (found === undefined) throw new Error(`it ended (${this.#close ?? this.#status}) before it was told`);
+    if (found === undefined)
+      throw new Error(`it ended (${this.#close ?? this.#status}) before it was told`);
     return found;
   }
 
@@ -215,7 +225,9 @@ export class Attacker {
     this.#unread = this.#unread.subarray(bytes);
     this.#answer = undefined;
     // In one write, as far as it is known.
-    this.write(Buffer.concat([request, ...this.#waiting.splice(0)].map((part) => Buffer.from(part))));
+    this.write(
+      Buffer.concat([request, ...this.#waiting.splice(0)].map((part) => Buffer.from(part))),
+    );
   }
 
   #readFrame(): boolean {
@@ -225,7 +237,11 @@ export class Attacker {
     const headBytes = short < 126 ? 2 : short === 126 ? 4 : 10;
     if (bytes.length < headBytes) return false;
     const length =
-      short < 126 ? short : short === 126 ? bytes.readUInt16BE(2) : Number(bytes.readBigUInt64BE(2));
+      short < 126
+        ? short
+        : short === 126
+          ? bytes.readUInt16BE(2)
+          : Number(bytes.readBigUInt64BE(2));
     if (bytes.length < headBytes + length) return false;
     const payload = bytes.subarray(headBytes, headBytes + length);
     this.#unread = bytes.subarray(headBytes + length);
@@ -234,7 +250,8 @@ export class Attacker {
   }
 
   #take(opcode: number, payload: Buffer): void {
-    if (opcode === 2) this.received.push(receive(coordinatorMessage, payload, true, () => undefined));
+    if (opcode === 2)
+      this.received.push(receive(coordinatorMessage, payload, true, () => undefined));
     if (opcode !== 8) return;
     this.#close = payload.length < 2 ? 1005 : payload.readUInt16BE(0);
     if (this.manners === 'resets') this.vanish();

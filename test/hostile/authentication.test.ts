@@ -1,9 +1,18 @@
 import { once } from 'node:events';
-import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from 'node:http';
+import {
+  createServer,
+  type IncomingMessage,
+  type RequestListener,
+  type ServerResponse,
+} from 'node:http';
 import { Agent, createServer as createSecureServer, get } from 'node:https';
 import { connect as dial, type AddressInfo } from 'node:net';
 import { beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import { listen, type CoordinatorServer, type ServerOptions } from '../../coordinator/network/server.ts';
+import {
+  listen,
+  type CoordinatorServer,
+  type ServerOptions,
+} from '../../coordinator/network/server.ts';
 import type { ServerTls } from '../../coordinator/network/http-server.ts';
 import { ClusterError } from '../../shared/errors.ts';
 import {
@@ -65,7 +74,8 @@ function conversation(port: number): (bytes: string) => Promise<string> {
   };
 }
 
-const answered = (head: string, target: string, token = TOKEN): string => answerTo(head, token, target) ?? '';
+const answered = (head: string, target: string, token = TOKEN): string =>
+  answerTo(head, token, target) ?? '';
 
 describe('a coordinator', () => {
   it('takes a proof once, on the connection of its challenge, and proves that it knows the token', async () => {
@@ -74,7 +84,8 @@ describe('a coordinator', () => {
     const answer = answered(await first(plainRequest('/run')), 'GET /run');
     const said = await first(plainRequest('/run', answer));
     expect(said).toMatch(/^HTTP\/1\.1 200 [^]*Authentication-Info: proof="[0-9a-f]{64}"/);
-    // Recorded by a reader of the network, and played again: with a challenge before it, and without.
+    // Recorded by a reader of the network, and played again: with a challenge before it, and
+    // without.
     const again = conversation(port);
     expect(await again(plainRequest('/run'))).toMatch(/^HTTP\/1\.1 401 [^]*MnistDist nonce=/);
     expect(await again(plainRequest('/run', answer))).toMatch(/^HTTP\/1\.1 401 /);
@@ -102,7 +113,9 @@ describe('a coordinator', () => {
       expect(await say(plainRequest('/run', answer)), target).toMatch(/^HTTP\/1\.1 401 /);
     }
     const run = conversation(port);
-    const confirmed = await run(plainRequest('/run', answered(await run(plainRequest('/run')), 'GET /run')));
+    const confirmed = await run(
+      plainRequest('/run', answered(await run(plainRequest('/run')), 'GET /run')),
+    );
     const proof = /Authentication-Info: proof="([0-9a-f]{64})"/.exec(confirmed)?.[1] ?? '';
     const reflecting = conversation(port);
     await reflecting(plainRequest('/run'));
@@ -159,7 +172,9 @@ async function faced(
   const http = tls === undefined ? createServer(listener) : createSecureServer(tls, listener);
   http.on('upgrade', (request: IncomingMessage, socket) => {
     heard += `${request.url} ${JSON.stringify(request.rawHeaders)}\n`;
-    socket.end('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n');
+    socket.end(
+      'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n',
+    );
   });
   http.listen(0, '127.0.0.1');
   await once(http, 'listening');
@@ -169,14 +184,18 @@ async function faced(
   });
   const { port } = http.address() as AddressInfo;
   const trust: Trust =
-    tls === undefined ? { kind: 'system' } : { kind: 'certificates', pem: authority.pair.certificate };
+    tls === undefined
+      ? { kind: 'system' }
+      : { kind: 'certificates', pem: authority.pair.certificate };
   const url = `${tls === undefined ? 'ws' : 'wss'}://127.0.0.1:${port}`;
   const error = await join(dialOf(url, trust)).catch((reason: unknown) => reason);
   return { error, heard };
 }
 
 /** Challenges, and answers a proof as it likes. */
-function impostor(answer: (request: IncomingMessage, response: ServerResponse) => void): RequestListener {
+function impostor(
+  answer: (request: IncomingMessage, response: ServerResponse) => void,
+): RequestListener {
   return (request, response) => {
     if (request.headers.authorization === undefined)
       response.writeHead(401, { 'WWW-Authenticate': challengeHeader('0'.repeat(64)) }).end();
@@ -185,7 +204,9 @@ function impostor(answer: (request: IncomingMessage, response: ServerResponse) =
 }
 
 const switchProtocols = (_: IncomingMessage, { socket }: ServerResponse): void =>
-  void socket?.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n');
+  void socket?.write(
+    'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n',
+  );
 
 const described = (response: ServerResponse, info?: string): void => {
   if (info !== undefined) response.setHeader('Authentication-Info', info);
@@ -201,27 +222,40 @@ describe('a worker believes and tells nothing', () => {
     ],
     [
       'to a process that asks for a password',
-      (_, response) => void response.writeHead(401, { 'WWW-Authenticate': 'Basic realm="x"' }).end(),
+      (_, response) =>
+        void response.writeHead(401, { 'WWW-Authenticate': 'Basic realm="x"' }).end(),
     ],
-    ['to a challenge without an end', (_, response) => void response.writeHead(401).end(Buffer.alloc(1e6))],
+    [
+      'to a challenge without an end',
+      (_, response) => void response.writeHead(401).end(Buffer.alloc(1e6)),
+    ],
     ['to a process that takes every proof', impostor((_, response) => described(response))],
     [
       'to a process that gives its own proof back',
       impostor((request, response) =>
-        described(response, confirmationHeader(parseAnswer(request.headers.authorization)?.proof ?? '')),
+        described(
+          response,
+          confirmationHeader(parseAnswer(request.headers.authorization)?.proof ?? ''),
+        ),
       ),
     ],
     [
       'to a process that makes a proof up',
       impostor((_, response) => described(response, confirmationHeader('0'.repeat(64)))),
     ],
-    ['to a process that refuses its proof', impostor((_, response) => void response.writeHead(401).end())],
+    [
+      'to a process that refuses its proof',
+      impostor((_, response) => void response.writeHead(401).end()),
+    ],
     [
       'to a process that says that it is not ready',
       impostor((_, response) => void response.writeHead(503).end()),
     ],
   ])('%s', async (_, listener) => {
-    for (const join of [fetchDescription, (options: DialOptions) => connect(options, description)]) {
+    for (const join of [
+      fetchDescription,
+      (options: DialOptions) => connect(options, description),
+    ]) {
       const { error, heard } = await faced(listener, join);
       if (!(error instanceof ClusterError)) throw new Error(`it was believed: ${String(error)}`);
       expect(['UNAUTHORIZED', 'VERSION', 'PROTOCOL']).toContain(error.code);
@@ -244,7 +278,10 @@ describe('a worker believes and tells nothing', () => {
       impostor(() => undefined),
       (options) => fetchDescription({ ...options, token: () => '' }),
     );
-    expect(error).toMatchObject({ code: 'UNAUTHORIZED', message: expect.stringContaining('has none') });
+    expect(error).toMatchObject({
+      code: 'UNAUTHORIZED',
+      message: expect.stringContaining('has none'),
+    });
     expect(heard).not.toContain('Authorization');
   });
 
@@ -256,7 +293,9 @@ describe('a worker believes and tells nothing', () => {
     const agent = new Agent({ keepAlive: true, maxSockets: 1, ca });
     const relay: RequestListener = (request, response) => {
       const headers =
-        request.headers.authorization === undefined ? {} : { authorization: request.headers.authorization };
+        request.headers.authorization === undefined
+          ? {}
+          : { authorization: request.headers.authorization };
       get({ host: '127.0.0.1', port, path: request.url, agent, headers }, (answer) => {
         const challenge = answer.headers['www-authenticate'];
         const info = answer.headers['authentication-info'];

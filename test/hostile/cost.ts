@@ -15,7 +15,10 @@ function residentBytes(): number {
   return process.memoryUsage.rss();
 }
 
-/** An attack may not make this process grow. What compilers and pools take, they take once; what leaks does so every time. */
+/**
+ * An attack may not make this process grow. What compilers and pools take, they take once; what
+ * leaks does so every time.
+ */
 export async function expectBoundedMemory(attack: () => Promise<void>): Promise<void> {
   let least = Infinity;
   for (let i = 0; i < 2 && least >= MAX_RESIDENT_BYTES; i++) {

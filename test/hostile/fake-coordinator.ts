@@ -7,7 +7,12 @@ import { datasetOf } from '../../cli/commands/worker.ts';
 import { Authenticator } from '../../coordinator/network/authenticator.ts';
 import { ClusterError } from '../../shared/errors.ts';
 import { decodeFrame, encodeHeader, roomBytes } from '../../shared/wire/frame.ts';
-import { parseMessage, PROTOCOL, workerMessage, type WorkerMessage } from '../../shared/wire/messages.ts';
+import {
+  parseMessage,
+  PROTOCOL,
+  workerMessage,
+  type WorkerMessage,
+} from '../../shared/wire/messages.ts';
 import type { RunDescription } from '../../shared/wire/run-description.ts';
 import { Client } from '../../worker/client.ts';
 import { Computation } from '../../worker/computation.ts';
@@ -23,15 +28,23 @@ export const LARGEST_FRAME_BYTES = roomBytes(4 * 6000);
 export const LIMIT_BYTES = 8 * 1024 ** 2;
 
 export const description: RunDescription = {
-  ...{ protocol: PROTOCOL, arithmetic: ARITHMETIC, version: '0', run: 'r', configuration: configurationOf() },
-  ...{
-    frame_bytes: LARGEST_FRAME_BYTES,
-    data_bytes: dataset.bytes.length,
-    class_names: [...dataset.classNames],
-  },
+  protocol: PROTOCOL,
+  arithmetic: ARITHMETIC,
+  version: '0',
+  run: 'r',
+  configuration: configurationOf(),
+  frame_bytes: LARGEST_FRAME_BYTES,
+  data_bytes: dataset.bytes.length,
+  class_names: [...dataset.classNames],
 };
 export const fence = { run: 'r', term: 1, step: 1 };
-export const WELCOME = encodeHeader({ kind: 'welcome', run: 'r', term: 1, slot: 0, session: '0'.repeat(32) });
+export const WELCOME = encodeHeader({
+  kind: 'welcome',
+  run: 'r',
+  term: 1,
+  slot: 0,
+  session: '0'.repeat(32),
+});
 
 /** What it does where an honest coordinator would do otherwise. */
 export interface Lies {
@@ -43,7 +56,10 @@ export interface Lies {
   readonly ready?: (socket: WebSocket) => void;
 }
 
-/** Lets a worker face it, and resolves with why the worker ended; undefined when it was told that the run is over. */
+/**
+ * Lets a worker face it, and resolves with why the worker ended; undefined when it was told that
+ * the run is over.
+ */
 export async function endOfWorker(
   lies: Lies,
   dataLimitMilliseconds = 60_000,
@@ -53,17 +69,25 @@ export async function endOfWorker(
   const stopping = new AbortController();
   const coordinator = new URL(`ws://127.0.0.1:${await startLiar(lies)}`);
   const dial: DialOptions = {
-    ...{ coordinator, token: () => TOKEN, anchor: new Anchor({ kind: 'system' }), signal: stopping.signal },
-    ...{ maxModelBytes: LIMIT_BYTES, maxDataBytes: LIMIT_BYTES, dataLimitMilliseconds },
+    coordinator,
+    token: () => TOKEN,
+    anchor: new Anchor({ kind: 'system' }),
+    signal: stopping.signal,
+    maxModelBytes: LIMIT_BYTES,
+    maxDataBytes: LIMIT_BYTES,
+    dataLimitMilliseconds,
     maxMemoryBytes: 16 * LIMIT_BYTES,
     engine: 'wasm',
   };
   const settings = { name: 'w', version: '0', maxRetries: 1, maxWaitMilliseconds: 60_000 };
   const client = new Client({
-    ...{ dial, settings: { ...settings, prepareLimitMilliseconds: 60_000 } },
+    dial,
+    settings: { ...settings, prepareLimitMilliseconds: 60_000 },
     prepare: async (run) =>
       Computation.create(run.configuration, await datasetOf(run, dial, () => undefined), reference),
-    ...{ log: () => undefined, random: () => 0, clock: () => performance.now() },
+    log: () => undefined,
+    random: () => 0,
+    clock: () => performance.now(),
   });
   client.start();
   try {

@@ -48,7 +48,11 @@ export function packedFrame(packed: Uint8Array): Buffer {
 }
 
 /** A masked WebSocket message (RFC 6455, section 5.2), with a mask of zeros; `length` may lie. */
-export function webSocketFrame(payload: Uint8Array, first = BINARY, length = payload.length): Buffer {
+export function webSocketFrame(
+  payload: Uint8Array,
+  first = BINARY,
+  length = payload.length,
+): Buffer {
   const head = Buffer.alloc(14);
   head[0] = first;
   head[1] = 0x80 | 127;
@@ -65,7 +69,9 @@ export function controlFrame(first: number, payload: Uint8Array): Buffer {
 export function introduction(fingerprint?: string): Buffer {
   const ready = { kind: 'ready', fingerprint, engine };
   return Buffer.concat(
-    [hello, ...(fingerprint === undefined ? [] : [ready])].map((m) => webSocketFrame(encodeHeader(m))),
+    [hello, ...(fingerprint === undefined ? [] : [ready])].map((m) =>
+      webSocketFrame(encodeHeader(m)),
+    ),
   );
 }
 

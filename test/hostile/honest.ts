@@ -9,7 +9,10 @@ import type { Computation } from '../../worker/computation.ts';
 export const TOKEN = 'a-token-of-the-tests-0123456789';
 /** A guard against waiting for what never happens. */
 export const PATIENCE_MILLISECONDS = 60_000;
-/** What the honest worker's bytes take each way: training goes on, and leaves the processor to the attack. */
+/**
+ * What the honest worker's bytes take each way: training goes on, and leaves the processor to the
+ * attack.
+ */
 const DELAY_MILLISECONDS = 2;
 
 /** Remembers what is to be done when a test, or a group of tests, is over. */
@@ -25,14 +28,21 @@ export function startHonest(
   const stopping = new AbortController();
   const client = new Client({
     dial: {
-      ...{ coordinator: new URL(`ws://127.0.0.1:${port}`), token: () => TOKEN, signal: stopping.signal },
+      coordinator: new URL(`ws://127.0.0.1:${port}`),
+      token: () => TOKEN,
+      signal: stopping.signal,
       anchor: new Anchor({ kind: 'system' }),
-      ...{ maxModelBytes: 1e6, maxDataBytes: 1e8, dataLimitMilliseconds: 60_000 },
+      maxModelBytes: 1e6,
+      maxDataBytes: 1e8,
+      dataLimitMilliseconds: 60_000,
       maxMemoryBytes: 1e9,
       engine: 'reference',
     },
     settings: {
-      ...{ name, version: '0', maxRetries: Infinity, maxWaitMilliseconds: PATIENCE_MILLISECONDS },
+      name,
+      version: '0',
+      maxRetries: Infinity,
+      maxWaitMilliseconds: PATIENCE_MILLISECONDS,
       prepareLimitMilliseconds: PATIENCE_MILLISECONDS,
     },
     prepare: typeof computation === 'function' ? computation : () => Promise.resolve(computation),

@@ -11,7 +11,9 @@ it('a worker that lies about what it computed is shown the door by an audit, and
   const attacker = await Attacker.join(target.port, target.fingerprint);
   const { fence, part } = await attacker.leased();
   const lie = new Float32Array(target.floats).fill(1);
-  attacker.send(tensorFrame({ kind: 'gradient', ...fence, part, correct: 0, microseconds: 1 }, lie));
+  attacker.send(
+    tensorFrame({ kind: 'gradient', ...fence, part, correct: 0, microseconds: 1 }, lie),
+  );
   expect((await attacker.ended).close).toBe(errorTable.DISAGREEMENT.close);
   await expectUnharmed(target);
 });

@@ -31,7 +31,11 @@ describe('an authenticated worker out of turn', () => {
     ['tells of its GPUs before hello', 'PROTOCOL', () => [devices({ index: 0 })]],
     ['has more GPUs than there may be', 'PROTOCOL', () => [hello, devices(...manyGpus)]],
     ['has a GPU with a number of its own', 'PROTOCOL', () => [hello, devices({ index: 2 ** 30 })]],
-    ['has a GPU that is busier than busy', 'PROTOCOL', () => [hello, devices({ index: 0, utilization: 2 })]],
+    [
+      'has a GPU that is busier than busy',
+      'PROTOCOL',
+      () => [hello, devices({ index: 0, utilization: 2 })],
+    ],
     ['has a GPU that says more', 'PROTOCOL', () => [hello, devices({ index: 0, serial: 'x' })]],
     ['says hello twice', 'PROTOCOL', () => [hello, hello]],
     ['is ready before hello', 'PROTOCOL', (target) => [ready(target)]],
@@ -52,8 +56,16 @@ describe('an authenticated worker out of turn', () => {
       () => [hello, { kind: 'ready', fingerprint: '0'.repeat(64), engine, memory }],
     ],
     ['says more than the contract has', 'PROTOCOL', () => [{ ...hello, admin: true }]],
-    ['has a name of a thousand characters', 'PROTOCOL', () => [{ ...hello, name: 'n'.repeat(1000) }]],
-    ['prepares for ever', 'PROTOCOL', () => [hello, { kind: 'preparing', limitMilliseconds: 2 ** 40 }]],
+    [
+      'has a name of a thousand characters',
+      'PROTOCOL',
+      () => [{ ...hello, name: 'n'.repeat(1000) }],
+    ],
+    [
+      'prepares for ever',
+      'PROTOCOL',
+      () => [hello, { kind: 'preparing', limitMilliseconds: 2 ** 40 }],
+    ],
     ['says what a coordinator says', 'PROTOCOL', () => [hello, { kind: 'welcome' }]],
   ])('is closed when it %s', async (_, code, messagesOf) => {
     const target = await startTarget();
@@ -78,7 +90,10 @@ describe('an authenticated worker out of turn', () => {
     const attacker = await Attacker.join(target.port);
     const work = { fence: { run: 'r', term: 1, step: target.step() + 1 }, part: 1 };
     attacker.send(
-      tensorFrame({ kind: 'gradient', ...work.fence, part: 1, ...CORRECT }, new Float32Array(target.floats)),
+      tensorFrame(
+        { kind: 'gradient', ...work.fence, part: 1, ...CORRECT },
+        new Float32Array(target.floats),
+      ),
     );
     expect((await attacker.ended).close).toBe(errorTable.PROTOCOL.close);
     await expectUnharmed(target);
@@ -110,7 +125,10 @@ it.each<[string, Buffer]>([
   const target = await startTarget();
   const attacker = await Attacker.join(target.port, target.fingerprint);
   // Of pings that come at once ws ends the connection by itself.
-  await attacker.writeInPieces(Buffer.concat(Array.from({ length: FLOOD }, () => frame)), frame.length);
+  await attacker.writeInPieces(
+    Buffer.concat(Array.from({ length: FLOOD }, () => frame)),
+    frame.length,
+  );
   expect((await attacker.ended).close).toBe(errorTable.LIMIT.close);
   await expectUnharmed(target);
 });
@@ -131,14 +149,19 @@ describe('a result', () => {
       ([, value]) => value !== undefined,
     );
     for (let i = 0; i < 10; i++)
-      attacker.send(tensorFrame(Object.fromEntries(header), new Float32Array(target.floats).fill(i)));
+      attacker.send(
+        tensorFrame(Object.fromEntries(header), new Float32Array(target.floats).fill(i)),
+      );
     await target.advances(5);
     expect(attacker.isGone).toBe(false);
     await expectUnharmed(target);
   });
 
   it.each<[string, (work: Work, floats: number) => Buffer]>([
-    ["for another worker's lease", (work, floats) => gradient({ ...work, part: work.othersPart }, floats)],
+    [
+      "for another worker's lease",
+      (work, floats) => gradient({ ...work, part: work.othersPart }, floats),
+    ],
     ['for a part outside of the tree', (work, floats) => gradient({ ...work, part: 1000 }, floats)],
     ['for part 0', (work, floats) => gradient({ ...work, part: 0 }, floats)],
     ['that is a float short', (work, floats) => gradient(work, floats - 1)],
@@ -148,9 +171,15 @@ describe('a result', () => {
       'with another checksum',
       (work, floats) => tensorFrame(gradientHeader(work), new Float32Array(floats), 1n),
     ],
-    ['with more right rows than there are', (work, floats) => gradient(work, floats, { correct: 1000 })],
+    [
+      'with more right rows than there are',
+      (work, floats) => gradient(work, floats, { correct: 1000 }),
+    ],
     ['with a fraction of a row', (work, floats) => gradient(work, floats, { correct: 0.5 })],
-    ['in memory that is not shared', (work) => encodePointer(gradientHeader(work, { room: 0 }), 0n)],
+    [
+      'in memory that is not shared',
+      (work) => encodePointer(gradientHeader(work, { room: 0 }), 0n),
+    ],
     ['in a room that there is not', (work) => encodePointer(gradientHeader(work, { room: 4 }), 0n)],
   ])('%s ends its sender', async (_, frameOf) => {
     const target = await startTarget();

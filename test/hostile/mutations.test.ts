@@ -15,7 +15,10 @@ const AT_ONCE = 32;
 const PREFIX_BYTES = 8;
 /** With one shard there is one lease, and the honest worker, who came first, has it. */
 const ONE_SHARD = 1;
-/** A part that nobody is ever given: should the honest worker be late, an attacker might get its lease. */
+/**
+ * A part that nobody is ever given: should the honest worker be late, an attacker might get its
+ * lease.
+ */
 const NO_PART = 2;
 
 const CLOSE_CODES = [4000, ...Object.values(errorTable).map(({ close }) => close)];
@@ -24,9 +27,13 @@ const CLOSE_CODES = [4000, ...Object.values(errorTable).map(({ close }) => close
 function validFrame({ fingerprint, floats, step }: Target, random: Random): Buffer {
   const fence = { run: 'r', term: 1, step: step() + 1, part: NO_PART, microseconds: 1 };
   const kind = random.below(7);
-  if (kind === 0) return tensorFrame({ kind: 'predictions', ...fence }, new Float32Array(500 * 12).fill(1));
+  if (kind === 0)
+    return tensorFrame({ kind: 'predictions', ...fence }, new Float32Array(500 * 12).fill(1));
   if (kind < 3)
-    return tensorFrame({ kind: 'gradient', ...fence, correct: 1 }, new Float32Array(floats).fill(1));
+    return tensorFrame(
+      { kind: 'gradient', ...fence, correct: 1 },
+      new Float32Array(floats).fill(1),
+    );
   return encodeHeader(
     random.pick([
       { kind: 'heartbeat' },
@@ -50,10 +57,15 @@ function mutated(frame: Buffer, random: Random): Buffer {
     bytes.writeUInt8(bytes.readUInt8(at) ^ (1 + random.below(255)), at);
   }
   if (random.chance(0.1)) return bytes.subarray(0, random.below(bytes.length));
-  return random.chance(0.1) ? Buffer.concat([bytes, bytes.subarray(0, 1 + random.below(100))]) : bytes;
+  return random.chance(0.1)
+    ? Buffer.concat([bytes, bytes.subarray(0, 1 + random.below(100))])
+    : bytes;
 }
 
-/** The same with length and CRC of the header, and the body's checksum, as they have to be, as far as there is room for them. */
+/**
+ * The same with length and CRC of the header, and the body's checksum, as they have to be, as far
+ * as there is room for them.
+ */
 function repaired(frame: Buffer, headerBytes: number): Buffer {
   const bytes = Buffer.from(frame);
   const headEnd = PREFIX_BYTES + headerBytes;
@@ -68,7 +80,10 @@ function repaired(frame: Buffer, headerBytes: number): Buffer {
   return bytes;
 }
 
-/** One connection says who it is, more or less, then the mutated frame, then what ends it in any case. */
+/**
+ * One connection says who it is, more or less, then the mutated frame, then what ends it in any
+ * case.
+ */
 async function attack(target: Target, random: Random, isRepaired: boolean): Promise<void> {
   const valid = validFrame(target, random);
   const headerBytes = valid.readUInt32LE(0);

@@ -29,7 +29,9 @@ const DOWNLOADS = 100;
 const PINGS = 200;
 const TRIES = 20;
 
-/** Writes these bytes one by one, and the last one again and again, until the connection is gone. */
+/**
+ * Writes these bytes one by one, and the last one again and again, until the connection is gone.
+ */
 async function drip(attacker: Attacker, bytes: Uint8Array): Promise<void> {
   for (let at = 0; !attacker.isGone; at++) {
     attacker.write(bytes.subarray(at, at + 1));
@@ -55,7 +57,10 @@ async function floodOnceProven(attacker: Attacker, bytes: Uint8Array): Promise<v
   await flood(attacker, bytes);
 }
 
-/** Each keeps the coordinator waiting in its own way; resolves with how it was ended, which who does not read never learns. */
+/**
+ * Each keeps the coordinator waiting in its own way; resolves with how it was ended, which who does
+ * not read never learns.
+ */
 const ways: [string, object, (target: Target) => Attacker][] = [
   ['says nothing', { status: undefined }, ({ port }) => new Attacker(port)],
   [
@@ -63,7 +68,10 @@ const ways: [string, object, (target: Target) => Attacker][] = [
     { status: undefined },
     ({ port }) => {
       const attacker = new Attacker(port);
-      void drip(attacker, Buffer.from(upgradeRequest(null, WORKER_PATH, `X: ${'x'.repeat(4000)}\r\n`)));
+      void drip(
+        attacker,
+        Buffer.from(upgradeRequest(null, WORKER_PATH, `X: ${'x'.repeat(4000)}\r\n`)),
+      );
       return attacker;
     },
   ],
@@ -71,7 +79,8 @@ const ways: [string, object, (target: Target) => Attacker][] = [
   [
     'sends half a frame',
     TIMEOUT,
-    ({ port }) => Attacker.upgrade(port, { first: webSocketFrame(encodeHeader(hello)).subarray(0, 30) }),
+    ({ port }) =>
+      Attacker.upgrade(port, { first: webSocketFrame(encodeHeader(hello)).subarray(0, 30) }),
   ],
   [
     'sends a frame byte by byte',
@@ -82,7 +91,11 @@ const ways: [string, object, (target: Target) => Attacker][] = [
       return attacker;
     },
   ],
-  ['says hello and nothing more', TIMEOUT, ({ port }) => Attacker.upgrade(port, { first: introduction() })],
+  [
+    'says hello and nothing more',
+    TIMEOUT,
+    ({ port }) => Attacker.upgrade(port, { first: introduction() }),
+  ],
   [
     'pings and reads nothing',
     {},

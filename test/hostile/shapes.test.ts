@@ -3,7 +3,16 @@ import { errorTable } from '../../shared/errors.ts';
 import { encodeHeader } from '../../shared/wire/frame.ts';
 import { Attacker } from './attacker.ts';
 import { expectBoundedMemory, expectCheap } from './cost.ts';
-import { BINARY, CLOSE, controlFrame, hello, packedFrame, PING, TEXT, webSocketFrame } from './frames.ts';
+import {
+  BINARY,
+  CLOSE,
+  controlFrame,
+  hello,
+  packedFrame,
+  PING,
+  TEXT,
+  webSocketFrame,
+} from './frames.ts';
 import { expectUnharmed, startTarget, type Target } from './target.ts';
 
 /** Codes of RFC 6455, section 7.4.1, with which ws ends what is no message of ours. */
@@ -33,10 +42,16 @@ const headers: [string, Buffer][] = [
   ['is an array of 4,000', packed([0xdc, 0x0f, 0xa0], fill(4000, 0xc0))],
   [
     'is a map of 1,000',
-    packed([0xde, 0x03, 0xe8], ...Array.from({ length: 1000 }, (_, i) => [0xcd, i >> 8, i & 255, 0xc0])),
+    packed(
+      [0xde, 0x03, 0xe8],
+      ...Array.from({ length: 1000 }, (_, i) => [0xcd, i >> 8, i & 255, 0xc0]),
+    ),
   ],
   ['claims an array of 4 Gi', packed([0xdd, 255, 255, 255, 255])],
-  ['claims nested arrays of 4,000', packed(...Array.from({ length: 1300 }, () => [0xdc, 0x0f, 0xa0]))],
+  [
+    'claims nested arrays of 4,000',
+    packed(...Array.from({ length: 1300 }, () => [0xdc, 0x0f, 0xa0])),
+  ],
   ['claims a map of 4 Gi', packed([0xdf, 255, 255, 255, 255])],
   ['claims a text of 4 GiB', packed([0xdb, 255, 255, 255, 255])],
   ['claims bytes of 4 GiB', packed([0xc6, 255, 255, 255, 255])],
@@ -59,7 +74,10 @@ const headers: [string, Buffer][] = [
     ),
   ],
   ['is a number of 4,000 bytes', packed([0xc8, 0x0f, 0xa0, 0x42], fill(4000, 0x7f))],
-  ['is a regular expression', packed([0xd4, 0x78, 0, 0x92, 0xda, 0x0f, 0x00], fill(0xf00, 0x28), [0xa0])],
+  [
+    'is a regular expression',
+    packed([0xd4, 0x78, 0, 0x92, 0xda, 0x0f, 0x00], fill(0xf00, 0x28), [0xa0]),
+  ],
   ['is an error', packed([0xd4, 0x65, 0, 0x93, 0xa5], Buffer.from('Error'), [0xa1, 0x61, 0xc0])],
   ['refers to itself', packed([0xd6, 0x69, 0, 0, 0, 1, 0x91, 0xd6, 0x70, 0, 0, 0, 1])],
   [
@@ -74,7 +92,10 @@ const headers: [string, Buffer][] = [
       [0xa1, 0x61, 1],
     ),
   ],
-  ['has bytes left over', packed([0x81, 0xa4], Buffer.from('kind'), [0xa9], Buffer.from('heartbeat'), [1])],
+  [
+    'has bytes left over',
+    packed([0x81, 0xa4], Buffer.from('kind'), [0xa9], Buffer.from('heartbeat'), [1]),
+  ],
 ];
 
 /** What is no WebSocket message of one binary frame. */
@@ -92,7 +113,11 @@ const messages: [string, number, Buffer][] = [
   ['a frame without a mask', PROTOCOL_ERROR, Buffer.from([BINARY, 1, 0])],
   ['a ping of 4 GiB', PROTOCOL_ERROR, webSocketFrame(Buffer.alloc(0), PING, GIANT)],
   ['a close code that there is not', PROTOCOL_ERROR, controlFrame(CLOSE, Buffer.from([0, 1]))],
-  ['one byte more than the largest frame', TOO_BIG, webSocketFrame(Buffer.alloc(0), BINARY, 32 * 1024)],
+  [
+    'one byte more than the largest frame',
+    TOO_BIG,
+    webSocketFrame(Buffer.alloc(0), BINARY, 32 * 1024),
+  ],
   ['4 GiB', TOO_BIG, webSocketFrame(Buffer.alloc(1000), BINARY, GIANT)],
   ['an exbibyte', TOO_BIG, webSocketFrame(Buffer.alloc(1000), BINARY, 2 ** 60)],
   ['the largest frame in pieces of 10 bytes', POLICY, webSocketFrame(Buffer.alloc(20_000))],
@@ -145,13 +170,17 @@ describe('a message', () => {
   });
 
   // A guard: ws alone would wait for 30 s.
-  it('that breaks the rules ends its sender even if it never answers', { timeout: 20_000 }, async () => {
-    const attacker = await Attacker.join(target.port);
-    attacker.manners = 'rude';
-    attacker.write(webSocketFrame(Buffer.alloc(0), BINARY, GIANT));
-    expect((await attacker.ended).close).toBe(TOO_BIG);
-    await target.advances(1);
-  });
+  it(
+    'that breaks the rules ends its sender even if it never answers',
+    { timeout: 20_000 },
+    async () => {
+      const attacker = await Attacker.join(target.port);
+      attacker.manners = 'rude';
+      attacker.write(webSocketFrame(Buffer.alloc(0), BINARY, GIANT));
+      expect((await attacker.ended).close).toBe(TOO_BIG);
+      await target.advances(1);
+    },
+  );
 });
 
 it('left no trace in the weights', async () => {

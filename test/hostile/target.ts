@@ -12,7 +12,14 @@ import { parameterCount } from '../../shared/arithmetic/model-shape.ts';
 import type { RunRecord } from '../../shared/files/run-schema.ts';
 import { Computation } from '../../worker/computation.ts';
 import { concatenate, imagesFile, labelsFile } from '../fixtures/idx-files.ts';
-import { PATIENCE_MILLISECONDS, slowPath, startHonest, TOKEN, until, type Later } from './honest.ts';
+import {
+  PATIENCE_MILLISECONDS,
+  slowPath,
+  startHonest,
+  TOKEN,
+  until,
+  type Later,
+} from './honest.ts';
 
 const INPUTS = 4;
 /** So many that no epoch ends while a test lasts. */
@@ -30,17 +37,20 @@ export const reference = { kind: 'reference', threads: 1, device: 'cpu' } as con
 
 export function configurationOf(virtualShards = defaultVirtualShards(16)): Configuration {
   return {
-    ...{ dataset: dataset.digest, model: { inputs: INPUTS, hidden: [8], classes: 10 }, dropout: 0.2 },
-    ...{
-      batchSize: 16,
-      virtualShards,
-      learningRate: 0.001,
-      beta1: 0.9,
-      beta2: 0.999,
-      epsilon: 1e-7,
-      seed: 1,
-    },
-    ...{ epochs: 1, steps: 1_000_000, trainSamples: TRAIN_SAMPLES, testSamples: TEST_SAMPLES },
+    dataset: dataset.digest,
+    model: { inputs: INPUTS, hidden: [8], classes: 10 },
+    dropout: 0.2,
+    batchSize: 16,
+    virtualShards,
+    learningRate: 0.001,
+    beta1: 0.9,
+    beta2: 0.999,
+    epsilon: 1e-7,
+    seed: 1,
+    epochs: 1,
+    steps: 1_000_000,
+    trainSamples: TRAIN_SAMPLES,
+    testSamples: TEST_SAMPLES,
   };
 }
 
@@ -79,7 +89,8 @@ export async function startTarget(
   ways: Ways = {},
 ): Promise<Target> {
   let step = 0;
-  // The last of all, so that what is measured of this process is the coordinator's and not what we remember.
+  // The last of all, so that what is measured of this process is the coordinator's and not what we
+  // remember.
   const log: string[] = [];
   const delivered = new Map<string, number>();
   const deliveries = (name: string) => delivered.get(name) ?? 0;
@@ -115,8 +126,17 @@ export async function startTarget(
   const { fingerprint } = computation;
   const floats = parameterCount(configuration.model) + 1;
   return {
-    ...{ port: run.port, configuration, fingerprint, floats, later, devices },
-    ...{ step: () => step, deliveries, advances, joinedBy, finish },
+    port: run.port,
+    configuration,
+    fingerprint,
+    floats,
+    later,
+    devices,
+    step: () => step,
+    deliveries,
+    advances,
+    joinedBy,
+    finish,
   };
 }
 
@@ -160,16 +180,26 @@ function launch(
   later(() => rmSync(runsDir, { recursive: true, force: true }));
   return startCoordinator(
     {
-      ...{ configuration, dataset, token: TOKEN, version: '0', host: '127.0.0.1', port: 0 },
-      ...{ launch: {}, runsDir, runId: 'r', startWorkers: 1, minWorkers: 1, maxWorkers: 256 },
-      ...{
-        resume: undefined,
-        takeOver: false,
-        checkpointEvery: { milliseconds: 10_000 },
-        keep: 2,
-        audit,
-      },
-      ...{ rendezvousMilliseconds: PATIENCE_MILLISECONDS, allowMixedEngines: false, sharedMemory },
+      configuration,
+      dataset,
+      token: TOKEN,
+      version: '0',
+      host: '127.0.0.1',
+      port: 0,
+      launch: {},
+      runsDir,
+      runId: 'r',
+      startWorkers: 1,
+      minWorkers: 1,
+      maxWorkers: 256,
+      resume: undefined,
+      takeOver: false,
+      checkpointEvery: { milliseconds: 10_000 },
+      keep: 2,
+      audit,
+      rendezvousMilliseconds: PATIENCE_MILLISECONDS,
+      allowMixedEngines: false,
+      sharedMemory,
     },
     { ...silentViewer, ...viewer },
   );

@@ -25,7 +25,11 @@ async function startServer(): Promise<{
   const warnings: string[] = [];
   const server = await listen(
     {
-      ...{ host: '127.0.0.1', port: 0, token: TOKEN, maxFrameBytes: 1000, tls: await authority.server() },
+      host: '127.0.0.1',
+      port: 0,
+      token: TOKEN,
+      maxFrameBytes: 1000,
+      tls: await authority.server(),
       dataset: { digest: '0'.repeat(64), bytes: new Uint8Array(1) },
       description: () => ({ run: 'r', secret: 1 }),
       version: '0',

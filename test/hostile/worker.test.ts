@@ -69,7 +69,11 @@ const runs: [string, ErrorCode, (response: ServerResponse) => void][] = [
     (response) => void response.writeHead(200, { 'Content-Encoding': 'gzip' }).end(bomb),
   ],
   ['another version', 'VERSION', answer({ ...description, arithmetic: 99 })],
-  ['another place', 'PROTOCOL', (response) => void response.writeHead(302, { Location: '/run' }).end()],
+  [
+    'another place',
+    'PROTOCOL',
+    (response) => void response.writeHead(302, { Location: '/run' }).end(),
+  ],
   ['an error', 'PROTOCOL', (response) => void response.writeHead(500).end()],
   ['401', 'UNAUTHORIZED', (response) => void response.writeHead(401).end()],
   ['a connection that breaks', 'UNREACHABLE', (response) => void response.destroy()],
@@ -89,9 +93,21 @@ const runs: [string, ErrorCode, (response: ServerResponse) => void][] = [
       }),
     ),
   ],
-  ['more layers than there may be', 'PROTOCOL', answer(withModel(Array.from({ length: 1000 }, () => 1)))],
-  ['more samples than its dataset has', 'DATA', answer(withConfiguration({ trainSamples: 2 ** 31 }))],
-  ['more test samples than its dataset has', 'DATA', answer(withConfiguration({ testSamples: 2 ** 31 }))],
+  [
+    'more layers than there may be',
+    'PROTOCOL',
+    answer(withModel(Array.from({ length: 1000 }, () => 1))),
+  ],
+  [
+    'more samples than its dataset has',
+    'DATA',
+    answer(withConfiguration({ trainSamples: 2 ** 31 })),
+  ],
+  [
+    'more test samples than its dataset has',
+    'DATA',
+    answer(withConfiguration({ testSamples: 2 ** 31 })),
+  ],
   ['other images than its dataset has', 'DATA', answer(withModel([8], 784))],
   ['fewer names than classes', 'DATA', answer({ ...description, class_names: ['0'] })],
 ];
@@ -105,7 +121,11 @@ function withModel(hidden: readonly number[], inputs = 4): object {
 }
 
 const datasets: [string, ErrorCode, (response: ServerResponse) => void][] = [
-  ['has other bytes', 'DATA', (response) => void response.end(Buffer.alloc(description.data_bytes))],
+  [
+    'has other bytes',
+    'DATA',
+    (response) => void response.end(Buffer.alloc(description.data_bytes)),
+  ],
   ['is longer than announced', 'DATA', endless],
   ['is not there', 'PROTOCOL', (response) => void response.writeHead(404).end()],
 ];
@@ -120,7 +140,11 @@ const words: [string, ErrorCode, Buffer[]][] = [
   ['a header of 4 GiB', 'PROTOCOL', [Buffer.from([255, 255, 255, 255, 0, 0, 0, 0])]],
   ['what a worker says', 'PROTOCOL', [encodeHeader({ kind: 'preparing', limitMilliseconds: 1 })]],
   ['welcome again', 'PROTOCOL', [WELCOME]],
-  ['a step without weights', 'PROTOCOL', [encodeHeader({ kind: 'step', ...fence, assignment: [] })]],
+  [
+    'a step without weights',
+    'PROTOCOL',
+    [encodeHeader({ kind: 'step', ...fence, assignment: [] })],
+  ],
   ['a step of another run', 'PROTOCOL', [step({ run: 'q' })]],
   ['a step of another term', 'PROTOCOL', [step({ term: 2 })]],
   ['weights that are a float short', 'PROTOCOL', [step({}, PARAMETERS - 1)]],
@@ -140,8 +164,16 @@ const words: [string, ErrorCode, Buffer[]][] = [
   ['a step after the last one', 'PROTOCOL', [step({ step: 1_000_001 })]],
   ['step 0', 'PROTOCOL', [step({ step: 0 })]],
   ['chunks outside of the test set', 'PROTOCOL', [evaluate([[0, 1000, 1]])]],
-  ['sixteen million chunks', 'PROTOCOL', [evaluate(Array.from({ length: 256 }, () => [0, 0, 65_536]))]],
-  ['a lease on a step it never sent', 'PROTOCOL', [encodeHeader({ kind: 'lease', ...fence, parts: [1] })]],
+  [
+    'sixteen million chunks',
+    'PROTOCOL',
+    [evaluate(Array.from({ length: 256 }, () => [0, 0, 65_536]))],
+  ],
+  [
+    'a lease on a step it never sent',
+    'PROTOCOL',
+    [encodeHeader({ kind: 'lease', ...fence, parts: [1] })],
+  ],
   [
     'a lease on a node outside of the tree',
     'PROTOCOL',
@@ -212,8 +244,11 @@ describe('a worker dials again', () => {
       dials += 1;
       answer(description)(response);
     };
-    const data = (response: ServerResponse) => (dials === 1 ? lie(response) : response.end(dataset.bytes));
-    expect(await endOfWorker({ run, data, ready: (socket) => socket.close(CLOSE_FINISHED) })).toBeUndefined();
+    const data = (response: ServerResponse) =>
+      dials === 1 ? lie(response) : response.end(dataset.bytes);
+    expect(
+      await endOfWorker({ run, data, ready: (socket) => socket.close(CLOSE_FINISHED) }),
+    ).toBeUndefined();
     expect(dials).toBe(2);
   });
 
@@ -222,7 +257,10 @@ describe('a worker dials again', () => {
       'is sent more than the largest frame',
       (socket) => socket.send(Buffer.alloc(LARGEST_FRAME_BYTES + 8192)),
     ],
-    ['is sent much more than the largest frame', (socket) => socket.send(Buffer.alloc(16 * LIMIT_BYTES))],
+    [
+      'is sent much more than the largest frame',
+      (socket) => socket.send(Buffer.alloc(16 * LIMIT_BYTES)),
+    ],
     [
       'is sent two fragments',
       (socket) => [false, true].forEach((fin) => socket.send(Buffer.alloc(9), { fin })),
@@ -232,7 +270,8 @@ describe('a worker dials again', () => {
   ])('when it %s', async (_, lie) => {
     await expectBoundedMemory(async () => {
       let times = 0;
-      const ready = (socket: WebSocket) => (times++ === 0 ? lie(socket) : socket.close(CLOSE_FINISHED));
+      const ready = (socket: WebSocket) =>
+        times++ === 0 ? lie(socket) : socket.close(CLOSE_FINISHED);
       expect(await endOfWorker({ ready })).toBeUndefined();
       expect(times).toBe(2);
     });

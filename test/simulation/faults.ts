@@ -4,7 +4,11 @@ import type { SimulatedWorker } from './simulated-worker.ts';
 /** Something that goes wrong with one worker, how often, and in words. */
 interface Fault {
   readonly weight: number;
-  readonly strike: (worker: SimulatedWorker, random: Random, all: readonly SimulatedWorker[]) => string;
+  readonly strike: (
+    worker: SimulatedWorker,
+    random: Random,
+    all: readonly SimulatedWorker[],
+  ) => string;
 }
 
 const faults: readonly Fault[] = [
@@ -49,7 +53,8 @@ const faults: readonly Fault[] = [
   {
     weight: 2,
     strike: (worker, _, all) => {
-      // Where two workers differ about what is audited, or two waver, another one is needed, and there may be none.
+      // Where two workers differ about what is audited, or two waver, another one is needed, and
+      // there may be none.
       if (worker.isAudited || all.some(({ isWavering }) => isWavering)) return 'computes on';
       worker.isWavering = true;
       return 'sends another result after each of its own';
@@ -70,7 +75,11 @@ const faults: readonly Fault[] = [
 const sumOfWeights = faults.reduce((sum, { weight }) => sum + weight, 0);
 
 /** Lets something go wrong with the worker; returns what. */
-export function strike(worker: SimulatedWorker, all: readonly SimulatedWorker[], random: Random): string {
+export function strike(
+  worker: SimulatedWorker,
+  all: readonly SimulatedWorker[],
+  random: Random,
+): string {
   let at = random.next() * sumOfWeights;
   for (const fault of faults) {
     at -= fault.weight;

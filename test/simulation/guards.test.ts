@@ -2,9 +2,9 @@ import { execFile } from 'node:child_process';
 import { cpSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { describe, it } from 'vitest';
+import { assert, describe, it } from 'vitest';
 import { temporaryFolder } from '../fixtures/processes.ts';
-import { guards } from './guards.ts';
+import { guards, withoutGuard } from './guards.ts';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 /** As many as the guard that is hardest to miss needs; the first failure ends the simulation. */
@@ -36,8 +36,11 @@ async function runIn(
   const options = { cwd: folder, env, maxBuffer: MAX_OUTPUT_BYTES, signal };
   const command = join(root, 'node_modules/.bin/vitest');
   return await new Promise((resolve) => {
-    execFile(command, ['run', '--project', 'unit', '--bail', '1', test], options, (error, stdout, stderr) =>
-      resolve({ passes: error === null, output: stdout + stderr }),
+    execFile(
+      command,
+      ['run', '--project', 'unit', '--bail', '1', test],
+      options,
+      (error, stdout, stderr) => resolve({ passes: error === null, output: stdout + stderr }),
     );
   });
 }
@@ -51,15 +54,12 @@ describe.concurrent('the simulator', { timeout: LIMIT_MILLISECONDS }, () => {
 
   it.for(guards)(
     'fails without: $name',
-    async ({ file, line, without, test = SIMULATION }, { expect, signal, onTestFinished }) => {
+    async ({ test = SIMULATION, ...guard }, { expect, signal, onTestFinished }) => {
       const copy = copyOfSources(onTestFinished);
-      const path = join(copy, file);
-      const text = readFileSync(path, 'utf8');
-      expect(text.split(line), `${file} holds this line once: ${line}`).toHaveLength(2);
-      writeFileSync(
-        path,
-        text.replace(line, () => without),
-      );
+      const path = join(copy, guard.file);
+      const source = withoutGuard(readFileSync(path, 'utf8'), guard);
+      assert(source !== undefined, `${guard.file} does not have this line once: ${guard.line}`);
+      writeFileSync(path, source);
       const { passes, output } = await runIn(copy, test, signal);
       expect(passes, `nothing noticed:\n${output}`).toBe(false);
       if (test === SIMULATION) expect(output).toContain('npm run sim -- --seed');

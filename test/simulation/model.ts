@@ -21,15 +21,32 @@ export interface ExpectedStep {
 }
 
 /** 23 parameters and a batch whose last one is short: four steps an epoch. */
-export function simulatedConfiguration(virtualShards: number, seed: number, epochs = 6): Configuration {
+export function simulatedConfiguration(
+  virtualShards: number,
+  seed: number,
+  epochs = 6,
+): Configuration {
   return {
-    ...{ dataset: '0'.repeat(64), trainSamples: 100, testSamples: 1200, dropout: 0, batchSize: 32 },
-    ...{ model: { inputs: 4, hidden: [3], classes: 2 }, virtualShards, seed, epochs },
-    ...{ learningRate: 0.001, beta1: 0.9, beta2: 0.999, epsilon: 1e-7 },
+    dataset: '0'.repeat(64),
+    trainSamples: 100,
+    testSamples: 1200,
+    dropout: 0,
+    batchSize: 32,
+    model: { inputs: 4, hidden: [3], classes: 2 },
+    virtualShards,
+    seed,
+    epochs,
+    learningRate: 0.001,
+    beta1: 0.9,
+    beta2: 0.999,
+    epsilon: 1e-7,
   };
 }
 
-/** Stands for an engine: what a shard yields depends on weights, step and shard alone; some values are subnormal. */
+/**
+ * Stands for an engine: what a shard yields depends on weights, step and shard alone; some values
+ * are subnormal.
+ */
 export function sumOf(
   configuration: Configuration,
   weights: Float32Array,
@@ -50,7 +67,11 @@ export function sumOf(
 }
 
 /** A worker is only asked for subtrees without padding. */
-export function isAskable({ virtualShards, ...rest }: Configuration, step: number, node: Node): boolean {
+export function isAskable(
+  { virtualShards, ...rest }: Configuration,
+  step: number,
+  node: Node,
+): boolean {
   return isReal(node, virtualShards, planStep({ virtualShards, ...rest }, step).realShards);
 }
 
@@ -84,7 +105,10 @@ export function predictionsOf(
 }
 
 /** All steps of an undisturbed run, by the plain twins of the kernels, in one process. */
-export function undisturbed(configuration: Configuration): { steps: ExpectedStep[]; weights: Float32Array } {
+export function undisturbed(configuration: Configuration): {
+  steps: ExpectedStep[];
+  weights: Float32Array;
+} {
   const count = parameterCount(configuration.model);
   const weights = initialWeights(configuration.seed, configuration.model);
   const [firstMoment, secondMoment] = [new Float32Array(count), new Float32Array(count)];
@@ -101,7 +125,8 @@ export function undisturbed(configuration: Configuration): { steps: ExpectedStep
 }
 
 function hash(a: number, b: number, c: number): number {
-  let h = Math.imul(a + 1, 0x9e3779b1) ^ Math.imul(b + 7, 0x85ebca77) ^ Math.imul(c + 13, 0xc2b2ae3d);
+  let h =
+    Math.imul(a + 1, 0x9e3779b1) ^ Math.imul(b + 7, 0x85ebca77) ^ Math.imul(c + 13, 0xc2b2ae3d);
   h = Math.imul(h ^ (h >>> 16), 0x7feb352d);
   h = Math.imul(h ^ (h >>> 15), 0x846ca68b);
   return (h ^ (h >>> 16)) >>> 0;

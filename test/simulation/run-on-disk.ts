@@ -41,8 +41,14 @@ export function simulatedDataset({ dataset, trainSamples, testSamples }: Configu
     labels: Uint8Array.from({ length: samples }, (_, i) => ((i * 7) >> 2) & 1),
   });
   return {
-    ...{ digest: dataset, bytes: new Uint8Array(0), name: undefined, rows: 2, columns: 2 },
-    ...{ classNames: ['0', '1'], train: samplesOf(trainSamples), test: samplesOf(testSamples) },
+    digest: dataset,
+    bytes: new Uint8Array(0),
+    name: undefined,
+    rows: 2,
+    columns: 2,
+    classNames: ['0', '1'],
+    train: samplesOf(trainSamples),
+    test: samplesOf(testSamples),
   };
 }
 
@@ -55,12 +61,18 @@ export function durableRecord(disk: SimulatedDisk): RunRecord | undefined {
 /** The steps that metrics.jsonl says were done: each once, in order, as the undisturbed run's. */
 export function recordedSteps(disk: SimulatedDisk, expected: ExpectedRun): number {
   const { lines, bad } = readMetrics(textOf(disk.read(join(RUN, 'metrics.jsonl'))));
-  assert(bad === undefined, `metrics.jsonl is what was written, but for line ${bad?.line}: ${bad?.reason}`);
+  assert(
+    bad === undefined,
+    `metrics.jsonl is what was written, but for line ${bad?.line}: ${bad?.reason}`,
+  );
   let steps = 0;
   let evaluated = 0;
   for (const line of lines) {
     if (line.kind === 'evaluation') {
-      assert(line.step === steps && evaluated < steps, `step ${line.step} is evaluated once, after ${steps}`);
+      assert(
+        line.step === steps && evaluated < steps,
+        `step ${line.step} is evaluated once, after ${steps}`,
+      );
       evaluated = line.step;
       continue;
     }
@@ -70,12 +82,18 @@ export function recordedSteps(disk: SimulatedDisk, expected: ExpectedRun): numbe
     assert(Object.is(line.loss, step?.loss), `its loss of step ${steps} is the undisturbed run's`);
     assert(line.correct === step?.correct, `its hits of step ${steps} are the undisturbed run's`);
     const isSame = line.weights === checksumText(step.checksum);
-    assert(isSame && line.chain === expected.chain[steps - 1], `its chain of step ${steps} is that run's`);
+    assert(
+      isSame && line.chain === expected.chain[steps - 1],
+      `its chain of step ${steps} is that run's`,
+    );
   }
   return steps;
 }
 
-/** events.jsonl: whole lines, terms that rise, and time that only passes, whatever the clock on the wall says. */
+/**
+ * events.jsonl: whole lines, terms that rise, and time that only passes, whatever the clock on the
+ * wall says.
+ */
 function checkEvents(disk: SimulatedDisk): void {
   const lines = textOf(disk.read(join(RUN, 'events.jsonl'))).split('\n');
   assert(lines.pop() === '', 'events.jsonl ends with a whole line');
@@ -89,7 +107,10 @@ function checkEvents(disk: SimulatedDisk): void {
     );
     passed = elapsed;
     if (event !== 'start') continue;
-    assert(term !== undefined && term > last, `in events.jsonl the term rises from ${last}, not to ${term}`);
+    assert(
+      term !== undefined && term > last,
+      `in events.jsonl the term rises from ${last}, not to ${term}`,
+    );
     last = term;
   }
 }
@@ -101,14 +122,23 @@ export function checkFinishedRun(disk: SimulatedDisk, expected: ExpectedRun): Ru
   const record = parseRunRecord(textOf(disk.read(join(RUN, 'run.json'))), 'run.json');
   const step = totalSteps(configuration);
   const chain = expected.chain[step - 1] ?? '';
-  assert(record.state === 'finished' && record.step === step, `the run is finished, not ${record.state}`);
+  assert(
+    record.state === 'finished' && record.step === step,
+    `the run is finished, not ${record.state}`,
+  );
   const { started, ended = '' } = record;
-  assert(Date.parse(ended) >= Date.parse(started), `the run ends after it began: ${started}, ${ended}`);
+  assert(
+    Date.parse(ended) >= Date.parse(started),
+    `the run ends after it began: ${started}, ${ended}`,
+  );
   assert(record.chain === chain, "its last link is the undisturbed run's");
   assert(recordedSteps(disk, expected) === step, 'metrics.jsonl has all steps');
   const text = textOf(disk.read(join(RUN, 'metrics.jsonl')));
   assert(text.endsWith('\n'), 'metrics.jsonl ends with a whole line');
-  assert(text.split('"kind":"evaluation"').length - 1 === configuration.epochs, 'each epoch is evaluated');
+  assert(
+    text.split('"kind":"evaluation"').length - 1 === configuration.epochs,
+    'each epoch is evaluated',
+  );
   checkEvents(disk);
   const model = encodeModel({ configuration, step, chain, weights });
   assert(

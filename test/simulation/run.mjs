@@ -1,4 +1,5 @@
-// `npm run sim -- --seeds 20000` simulates so many clusters; `--seed N` begins with that one, and alone does only it.
+// `npm run sim -- --seeds 20000` simulates so many clusters; `--seed N` begins with that one, and
+// alone does only it.
 import { spawnSync } from 'node:child_process';
 import { parseArgs } from 'node:util';
 
@@ -9,9 +10,17 @@ if (!Number.isInteger(first) || !Number.isInteger(seeds) || first < 0 || seeds <
   process.stderr.write('sim: --seed and --seeds take whole numbers\n');
   process.exitCode = 2;
 } else {
-  const { status } = spawnSync('node_modules/.bin/vitest', ['run', '--project', 'unit', 'test/simulation/'], {
-    stdio: 'inherit',
-    env: { ...process.env, MNIST_DIST_SIM_SEED: String(first), MNIST_DIST_SIM_SEEDS: String(seeds) },
-  });
+  const { status } = spawnSync(
+    'node_modules/.bin/vitest',
+    ['run', '--project', 'unit', 'test/simulation/'],
+    {
+      stdio: 'inherit',
+      env: {
+        ...process.env,
+        MNIST_DIST_SIM_SEED: String(first),
+        MNIST_DIST_SIM_SEEDS: String(seeds),
+      },
+    },
+  );
   process.exitCode = status ?? 1;
 }

@@ -25,36 +25,28 @@ import { SimulatedProcess, type World } from './simulated-process.ts';
 import { SimulatedWorker, type Connected } from './simulated-worker.ts';
 import { VirtualTime } from './virtual-time.ts';
 import { Wire } from './wire.ts';
+import type { SimulationResult, Story } from './story.ts';
 
-/** How long a run may take, in virtual time, after the last fault: several leases and silences one after the other. */
+/**
+ * How long a run may take, in virtual time, after the last fault: several leases and silences one
+ * after the other.
+ */
 const PROGRESS_LIMIT_MILLISECONDS = 300_000;
 const FAULTS_LIMIT_MILLISECONDS = 20_000;
 /** The share of faults that strike the coordinator. */
 const COORDINATOR_FAULTS = 0.25;
 
-export interface SimulationResult {
-  readonly steps: number;
-  readonly faults: number;
-  /** Wrong results that workers have sent on purpose. */
-  readonly lies: number;
-  /** Weights that were replaced in shared memory before a worker has read them. */
-  readonly stale: number;
-  readonly virtualMilliseconds: number;
-}
-
 /**
- * `faults`: whatever can go wrong with processes, networks, disks and memory. `liar`: one of several workers computes something
- * wrong all the time, everything is audited, and nothing happens to the others. `suspended`: processes on one host and a slow
- * network are suspended, some workers for long, the coordinator for a while, or all of them at once.
+ * Messages take up to so long where processes are suspended, so that some lie in sockets' buffers.
  */
-export type Story = 'faults' | 'liar' | 'suspended';
-
-/** Messages take up to so long where processes are suspended, so that some lie in sockets' buffers. */
 const SLOW_WIRE_MILLISECONDS = 400;
 /** Long enough that a worker which is suspended is gone for the others while they train on. */
 const LONG_RUN_EPOCHS = 16;
 
-/** A whole cluster in one process: everything that happens follows from seed and story. Throws SimulationFailure. */
+/**
+ * A whole cluster in one process: everything that happens follows from seed and story. Throws
+ * SimulationFailure.
+ */
 export async function simulate(seed: number, story: Story = 'faults'): Promise<SimulationResult> {
   const simulation = new Simulation(seed, story);
   try {
@@ -120,16 +112,23 @@ class Simulation implements Witness, CoordinatorWorld {
     const count = minWorkers + random.below(5);
     const rate = isLiar ? 1 : random.pick([0, 0, 0.3, 1]);
     this.#settings = {
-      ...{ configuration, totalSteps: totalSteps(configuration) },
-      ...{ minWorkers, startWorkers: isLiar ? count : minWorkers + random.below(count) },
-      ...{ allowMixedEngines: false, evaluateAfter: undefined },
+      configuration,
+      totalSteps: totalSteps(configuration),
+      minWorkers,
+      startWorkers: isLiar ? count : minWorkers + random.below(count),
+      allowMixedEngines: false,
+      evaluateAfter: undefined,
       audit: rate === 0 ? undefined : { rate, key: [random.below(2 ** 32), random.below(2 ** 32)] },
       maxWorkers: random.chance(0.2) ? minWorkers : 256,
       rendezvousMilliseconds: 120_000,
       checkpointEvery: random.chance(0.5) ? { steps: 1 + random.below(5) } : { milliseconds: 500 },
     };
     const world = {
-      ...{ time, random, configuration, isAudited: rate > 0, connect: () => this.#connect() },
+      time,
+      random,
+      configuration,
+      isAudited: rate > 0,
+      connect: () => this.#connect(),
       ended: (worker: SimulatedWorker, error: unknown) => this.#left(worker, error),
     };
     this.#workers = Array.from(
@@ -140,7 +139,8 @@ class Simulation implements Witness, CoordinatorWorld {
 
   async run(): Promise<SimulationResult> {
     this.#start();
-    for (const worker of this.#workers) this.#time.after(this.#random.between(0, 500), () => worker.start());
+    for (const worker of this.#workers)
+      this.#time.after(this.#random.between(0, 500), () => worker.start());
     this.#begin();
     const limit = this.#faultsUntil + PROGRESS_LIMIT_MILLISECONDS;
     while (!this.#isFinished) {
@@ -148,8 +148,12 @@ class Simulation implements Witness, CoordinatorWorld {
       // Promises settle before time goes on.
       await new Promise(setImmediate);
       if (this.#crash !== undefined) throw this.#crash;
-      for (const coordinator of [this.#coordinator, ...this.#superseded]) this.#checkState(coordinator);
-      assert(this.#time.now() < limit, `the run ends within ${limit.toFixed(0)} ms of virtual time`);
+      for (const coordinator of [this.#coordinator, ...this.#superseded])
+        this.#checkState(coordinator);
+      assert(
+        this.#time.now() < limit,
+        `the run ends within ${limit.toFixed(0)} ms of virtual time`,
+      );
     }
     this.#checkEnd();
     const steps = this.#expected.steps.length;
@@ -170,7 +174,10 @@ class Simulation implements Witness, CoordinatorWorld {
     }
   }
 
-  /** Nobody may be lost who only slept with the others, or whose words wait for a coordinator that wakes up. */
+  /**
+   * Nobody may be lost who only slept with the others, or whose words wait for a coordinator that
+   * wakes up.
+   */
   #suspend(): void {
     const random = this.#random;
     const milliseconds = random.between(21_000, 60_000);
@@ -193,7 +200,9 @@ class Simulation implements Witness, CoordinatorWorld {
 
   opened(coordinator: SimulatedCoordinator, term: number, resumed: Resumed | undefined): void {
     const step = resumed?.step ?? 0;
-    this.note(`a coordinator on ${coordinator.process.host} goes on after step ${step}, term ${term}`);
+    this.note(
+      `a coordinator on ${coordinator.process.host} goes on after step ${step}, term ${term}`,
+    );
     // One that was stopped when it had written its term down wakes up with it, which was passed by.
     const isLate = this.#superseded.includes(coordinator);
     assert(term > this.#term || isLate, `the term rises from ${this.#term}, not to ${term}`);
@@ -202,7 +211,10 @@ class Simulation implements Witness, CoordinatorWorld {
     if (isLate) return;
     this.#term = term;
     this.#newest = coordinator;
-    assert(step >= this.#kept, `the checkpoint of step ${this.#kept} was safe, but only ${step} is found`);
+    assert(
+      step >= this.#kept,
+      `the checkpoint of step ${this.#kept} was safe, but only ${step} is found`,
+    );
     const recorded = recordedSteps(this.#world.disk, this.#expected);
     assert(recorded >= step, `the lines up to step ${step} are there, not only up to ${recorded}`);
   }
@@ -217,7 +229,10 @@ class Simulation implements Witness, CoordinatorWorld {
     const expected = this.#expected.steps[step - 1];
     this.note(`step ${step}`);
     assert(step === coordinator.done + 1, `step ${coordinator.done + 1} follows, not ${step}`);
-    assert(checksum === expected?.checksum, `the weights of step ${step} are the undisturbed run's`);
+    assert(
+      checksum === expected?.checksum,
+      `the weights of step ${step} are the undisturbed run's`,
+    );
     assert(Object.is(loss, expected.loss), `the loss of step ${step} is the undisturbed run's`);
     assert(correct === expected.correct, `every row of step ${step} counts once`);
     const passed = coordinator.process.now() - coordinator.taskSince;
@@ -363,8 +378,12 @@ class Simulation implements Witness, CoordinatorWorld {
 
   #start(): void {
     this.#coordinator = new SimulatedCoordinator({
-      ...{ world: this.#world, host: `host${this.#hosts}`, settings: this.#settings, witness: this },
-      ...{ dataset: simulatedDataset(this.#expected.configuration), takeOver: this.#hosts > 1 },
+      world: this.#world,
+      host: `host${this.#hosts}`,
+      settings: this.#settings,
+      witness: this,
+      dataset: simulatedDataset(this.#expected.configuration),
+      takeOver: this.#hosts > 1,
       isShared: this.#isShared,
     });
   }
@@ -378,13 +397,15 @@ class Simulation implements Witness, CoordinatorWorld {
   }
 
   /**
-   * A worker has ended. Dialling goes on for ever here and nobody breaks the contract, so only the run's end may bring that
-   * about, and must be certain; or a full disk that ended the coordinator: then whoever starts that again starts all; or that it
-   * was found to compute something else than others: then its memory is replaced.
+   * A worker has ended. Dialling goes on for ever here and nobody breaks the contract, so only the
+   * run's end may bring that about, and must be certain; or a full disk that ended the coordinator:
+   * then whoever starts that again starts all; or that it was found to compute something else than
+   * others: then its memory is replaced.
    */
   #left(worker: SimulatedWorker, error: unknown): void {
     const { state } = durableRecord(this.#world.disk) ?? {};
-    if (error === undefined) assert(state === 'finished', `the run, of which a worker hears so, is finished`);
+    if (error === undefined)
+      assert(state === 'finished', `the run, of which a worker hears so, is finished`);
     else if (isCode(error, 'RUN_FAILED') && this.#hasEndedFull) worker.crash();
     else if (isCode(error, 'DISAGREEMENT') && worker.isCorrupt) worker.repair();
     else throw error;
@@ -417,13 +438,19 @@ class Simulation implements Witness, CoordinatorWorld {
     // A step or evaluation begins only with enough workers.
     if (opened !== undefined) {
       const ready = [...workers.values()].filter(({ phase }) => phase === 'ready').length;
-      assert(isFoundOut || ready >= settings.minWorkers, `${ready} workers are enough for ${opened}`);
+      assert(
+        isFoundOut || ready >= settings.minWorkers,
+        `${ready} workers are enough for ${opened}`,
+      );
     }
     coordinator.taskSince = coordinator.process.now();
     coordinator.task = opened;
   }
 
-  /** A full disk may end a coordinator at its start and at its end; one that is stopped then learns of it when it wakes up. */
+  /**
+   * A full disk may end a coordinator at its start and at its end; one that is stopped then learns
+   * of it when it wakes up.
+   */
   #isFull(error: unknown): boolean {
     return isCode(error, 'DISK') && messageOf(error).includes('ENOSPC');
   }

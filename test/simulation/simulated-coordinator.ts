@@ -51,7 +51,10 @@ export interface CoordinatorOptions {
   readonly witness: Witness;
 }
 
-/** A coordinator's process: the real driver, reducers, kernels, codec and run directory on simulated time, wires and disk. */
+/**
+ * A coordinator's process: the real driver, reducers, kernels, codec and run directory on simulated
+ * time, wires and disk.
+ */
 export class SimulatedCoordinator {
   readonly process: SimulatedProcess;
   /** What it logged. */
@@ -99,7 +102,9 @@ export class SimulatedCoordinator {
     return this.#tensors.weights();
   }
 
-  /** Undefined for a worker that has died meanwhile: what it had open may be another file by now. */
+  /**
+   * Undefined for a worker that has died meanwhile: what it had open may be another file by now.
+   */
   #reachMemory(address: MemoryAddress): PeerMemory | undefined {
     try {
       return new PeerMemory(address, 4 * (this.#tensors.parameters + 1));
@@ -153,8 +158,12 @@ export class SimulatedCoordinator {
     const { run, term, resumed } = recorder;
     const state = initialState({ ...settings, run, term }, clock.now(), resumed);
     const driver = new Driver({
-      ...{ state, tensors: this.#tensors, predictions: this.#predictions, clock },
-      ...{ observer: this.#observe(recorder), newSession: () => world.random.hex(32) },
+      state,
+      tensors: this.#tensors,
+      predictions: this.#predictions,
+      clock,
+      observer: this.#observe(recorder),
+      newSession: () => world.random.hex(32),
     });
     await recorder.opened(state);
     if (this.#failure !== undefined) throw this.#failure;
@@ -163,7 +172,8 @@ export class SimulatedCoordinator {
     witness.opened(this, term, resumed);
     driver.start();
     const { outcome } = await conclude(driver, recorder);
-    if (outcome.state !== 'finished') throw new Error(`the run ends as ${outcome.state}: ${outcome.message}`);
+    if (outcome.state !== 'finished')
+      throw new Error(`the run ends as ${outcome.state}: ${outcome.message}`);
   }
 
   #open(): Promise<Recorder> {
@@ -172,11 +182,20 @@ export class SimulatedCoordinator {
     const isBegun = world.disk.has(join(RUN, 'run.json'));
     return openRecorder(
       {
-        ...{ configuration: settings.configuration, dataset, version: '0', launch: {}, keep: 2, takeOver },
-        ...{ runsDir: RUNS, runId: isBegun ? undefined : 'r', resume: isBegun ? RUN : undefined },
+        configuration: settings.configuration,
+        dataset,
+        version: '0',
+        launch: {},
+        keep: 2,
+        takeOver,
+        runsDir: RUNS,
+        runId: isBegun ? undefined : 'r',
+        resume: isBegun ? RUN : undefined,
       },
       {
-        ...{ tensors: this.#tensors, predictions: this.#predictions, clock: this.process.clock() },
+        tensors: this.#tensors,
+        predictions: this.#predictions,
+        clock: this.process.clock(),
         fail: (error) => {
           this.#failure ??= error;
           this.#driver?.fail(error);
@@ -219,7 +238,8 @@ export class SimulatedCoordinator {
     for (const line of lines) {
       if (!line.endsWith('}')) throw new Error(`events.jsonl has a torn line: ${line}`);
       const event: unknown = JSON.parse(line);
-      const isKept = event !== null && typeof event === 'object' && 'event' in event && 'step' in event;
+      const isKept =
+        event !== null && typeof event === 'object' && 'event' in event && 'step' in event;
       if (isKept && event.event === 'checkpoint') this.#options.witness.kept(Number(event.step));
     }
   }

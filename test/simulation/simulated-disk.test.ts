@@ -63,7 +63,10 @@ const operation: fc.Arbitrary<[string, Operation]> = fc.oneof(
         return left.toSorted();
       },
     ]),
-  file.map((name): [string, Operation] => [`remove ${name}`, (disk, root) => disk.remove(join(root, name))]),
+  file.map((name): [string, Operation] => [
+    `remove ${name}`,
+    (disk, root) => disk.remove(join(root, name)),
+  ]),
   file.map((name): [string, Operation] => [
     `read ${name}`,
     async (disk, root) => Buffer.from(await disk.read(join(root, name))).toString(),
@@ -122,21 +125,25 @@ describe('the simulated disk', () => {
     const folder = temporaryFolder();
     let folders = 0;
     await fc.assert(
-      fc.asyncProperty(fc.array(operation, { maxLength: 30 }), fc.nat(), async (operations, seed) => {
-        const root = join(folder, String(folders++));
-        await systemDisk.makeDirectory(root);
-        const { world: simulated, disk } = world(seed);
-        for (const [name, does] of operations) {
-          const real = await outcomeOf(() => does(systemDisk, root));
-          expect(
-            await finish(
-              simulated.time,
-              outcomeOf(() => does(disk, '/')),
-            ),
-            name,
-          ).toEqual(real);
-        }
-      }),
+      fc.asyncProperty(
+        fc.array(operation, { maxLength: 30 }),
+        fc.nat(),
+        async (operations, seed) => {
+          const root = join(folder, String(folders++));
+          await systemDisk.makeDirectory(root);
+          const { world: simulated, disk } = world(seed);
+          for (const [name, does] of operations) {
+            const real = await outcomeOf(() => does(systemDisk, root));
+            expect(
+              await finish(
+                simulated.time,
+                outcomeOf(() => does(disk, '/')),
+              ),
+              name,
+            ).toEqual(real);
+          }
+        },
+      ),
       { numRuns: 200 },
     );
   });
@@ -147,7 +154,8 @@ describe('the simulated disk', () => {
       const disk = new SimulatedDisk(new Random(seed));
       const write = (path: string, text: string, isSynced: boolean): void => {
         const opened = disk.create(path);
-        for (let rest = Buffer.from(text); rest.length > 0;) rest = rest.subarray(disk.write(opened, rest));
+        for (let rest = Buffer.from(text); rest.length > 0;)
+          rest = rest.subarray(disk.write(opened, rest));
         if (isSynced) disk.syncFile(opened);
       };
       write('/whole', 'old', true);

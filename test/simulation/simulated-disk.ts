@@ -21,8 +21,9 @@ type Node = File | Directory;
 export type { File as SimulatedFile };
 
 /**
- * A disk behind a cache. Everybody sees what was done last; a power cut leaves what was synced for certain, and of all else
- * what chance wants: a beginning of a file's new bytes, a name's old or new file. It can be full.
+ * A disk behind a cache. Everybody sees what was done last; a power cut leaves what was synced for
+ * certain, and of all else what chance wants: a beginning of a file's new bytes, a name's old or
+ * new file. It can be full.
  */
 export class SimulatedDisk {
   readonly #random: Random;
@@ -59,7 +60,8 @@ export class SimulatedDisk {
   /** What a power cut would leave at the very least; undefined where that is nothing. */
   durable(path: string): Uint8Array | undefined {
     let node: Node | undefined = this.#root;
-    for (const name of namesOf(path)) node = node?.kind === 'directory' ? node.synced.get(name) : undefined;
+    for (const name of namesOf(path))
+      node = node?.kind === 'directory' ? node.synced.get(name) : undefined;
     return node?.kind === 'file' ? node.bytes.subarray(0, node.synced) : undefined;
   }
 
@@ -189,7 +191,8 @@ export class SimulatedDisk {
 
   #find(path: string): Node | undefined {
     let node: Node | undefined = this.#root;
-    for (const name of namesOf(path)) node = node?.kind === 'directory' ? node.names.get(name) : undefined;
+    for (const name of namesOf(path))
+      node = node?.kind === 'directory' ? node.names.get(name) : undefined;
     return node;
   }
 

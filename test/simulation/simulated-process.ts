@@ -18,8 +18,9 @@ export interface World {
 }
 
 /**
- * A process: it can be killed at any moment, also between two operations on the disk, or stopped and woken up again. What it asked
- * the disk for goes on while it is stopped, and may still happen, or not, when it is killed.
+ * A process: it can be killed at any moment, also between two operations on the disk, or stopped
+ * and woken up again. What it asked the disk for goes on while it is stopped, and may still happen,
+ * or not, when it is killed.
  */
 export class SimulatedProcess {
   readonly host: string;
@@ -176,7 +177,10 @@ export class SimulatedProcess {
     };
   }
 
-  /** It happens at some moment within this time, if the process lives until then; the process learns of it at the end. */
+  /**
+   * It happens at some moment within this time, if the process lives until then; the process learns
+   * of it at the end.
+   */
   #ask<T>(milliseconds: number, does: () => T): Promise<T> {
     const { time, random } = this.#world;
     return new Promise((resolve, reject) => {
@@ -189,7 +193,11 @@ export class SimulatedProcess {
     });
   }
 
-  #outcome<T>(does: () => T, resolve: (value: T) => void, reject: (error: unknown) => void): () => void {
+  #outcome<T>(
+    does: () => T,
+    resolve: (value: T) => void,
+    reject: (error: unknown) => void,
+  ): () => void {
     try {
       const value = does();
       return () => resolve(value);

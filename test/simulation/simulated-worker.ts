@@ -3,7 +3,11 @@ import type { Configuration } from '../../shared/configuration.ts';
 import { ClusterError, unreachable } from '../../shared/errors.ts';
 import { encodeHeader, encodePointer, type Tensor } from '../../shared/wire/frame.ts';
 import * as limits from '../../shared/limits.ts';
-import { coordinatorMessage, type ResultMessage, type WorkerMessage } from '../../shared/wire/messages.ts';
+import {
+  coordinatorMessage,
+  type ResultMessage,
+  type WorkerMessage,
+} from '../../shared/wire/messages.ts';
 import { parameterCount } from '../../shared/arithmetic/model-shape.ts';
 import { receive } from '../../shared/wire/receive.ts';
 import type { MemoryAddress } from '../../shared/wire/shared-memory.ts';
@@ -45,8 +49,8 @@ interface Queued {
 }
 
 /**
- * A worker's process: the real session reducer, a shell that takes simulated time, and whoever starts it again. Faults
- * are switches on it.
+ * A worker's process: the real session reducer, a shell that takes simulated time, and whoever
+ * starts it again. Faults are switches on it.
  */
 export class SimulatedWorker {
   readonly name: string;
@@ -154,7 +158,10 @@ export class SimulatedWorker {
 
   #fresh(): SessionState {
     return initialSession({
-      ...{ name: this.name, version: '0', maxRetries: Infinity, maxWaitMilliseconds: Infinity },
+      name: this.name,
+      version: '0',
+      maxRetries: Infinity,
+      maxWaitMilliseconds: Infinity,
       prepareLimitMilliseconds: 10_000,
     });
   }
@@ -188,7 +195,10 @@ export class SimulatedWorker {
     if (!this.#isTaking) this.#take();
   }
 
-  /** A process computes one thing after the other: the next event waits until the work of this one is done. */
+  /**
+   * A process computes one thing after the other: the next event waits until the work of this one
+   * is done.
+   */
   #take(): void {
     const next = this.#queue.shift();
     this.#isTaking = next !== undefined;
@@ -211,7 +221,9 @@ export class SimulatedWorker {
   #perform(effect: SessionEffect, tensor: Tensor | undefined, busy: number): number {
     switch (effect.kind) {
       case 'dial':
-        this.#later(effect.afterMilliseconds * this.#world.random.between(0.5, 1), () => this.#dial());
+        this.#later(effect.afterMilliseconds * this.#world.random.between(0.5, 1), () =>
+          this.#dial(),
+        );
         return busy;
       case 'send':
         this.#send(effect.message);
@@ -277,10 +289,17 @@ export class SimulatedWorker {
   }
 
   #prepared(): void {
-    this.#enqueue({ kind: 'prepared', fingerprint: 'f'.repeat(64), engine: sampleEngine, now: this.#now() });
+    this.#enqueue({
+      kind: 'prepared',
+      fingerprint: 'f'.repeat(64),
+      engine: sampleEngine,
+      now: this.#now(),
+    });
   }
 
-  /** Weights that were replaced in shared memory before they were read are a reason to dial again. */
+  /**
+   * Weights that were replaced in shared memory before they were read are a reason to dial again.
+   */
   #takeWeights(tensor: Tensor | undefined): void {
     this.#memory?.begin();
     const weights = new Float32Array(parameterCount(this.#world.configuration.model));
@@ -298,10 +317,16 @@ export class SimulatedWorker {
 
   #send(message: WorkerMessage): void {
     const memory = message.kind === 'ready' ? this.#memory?.address : undefined;
-    this.#wire?.send('coordinator', encodeHeader(memory === undefined ? message : { ...message, memory }));
+    this.#wire?.send(
+      'coordinator',
+      encodeHeader(memory === undefined ? message : { ...message, memory }),
+    );
   }
 
-  #compute({ task, step, parts }: Extract<SessionEffect, { kind: 'compute' }>, busy: number): number {
+  #compute(
+    { task, step, parts }: Extract<SessionEffect, { kind: 'compute' }>,
+    busy: number,
+  ): number {
     const { configuration } = this.#world;
     const { run, term } = this.#state;
     const weights = this.#weights;
@@ -349,7 +374,8 @@ export class SimulatedWorker {
   #beat(): void {
     this.#later(limits.HEARTBEAT_INTERVAL_MILLISECONDS, () => this.#beat());
     if (this.#wire === undefined) return;
-    if (this.#state.phase === 'ready') this.#wire.send('coordinator', encodeHeader({ kind: 'heartbeat' }));
+    if (this.#state.phase === 'ready')
+      this.#wire.send('coordinator', encodeHeader({ kind: 'heartbeat' }));
     if (this.#now() - this.#heard < limits.IDLE_LIMIT_MILLISECONDS) return;
     const error = new ClusterError('TIMEOUT', 'the coordinator was silent');
     this.#enqueue({ kind: 'broken', error, now: this.#now() });

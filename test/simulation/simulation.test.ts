@@ -13,7 +13,8 @@ describe('a simulated cluster', () => {
     { timeout: SEEDS * 1_000 + 60_000 },
     async () => {
       let faults = 0;
-      for (let seed = FIRST_SEED; seed < FIRST_SEED + SEEDS; seed++) faults += (await simulate(seed)).faults;
+      for (let seed = FIRST_SEED; seed < FIRST_SEED + SEEDS; seed++)
+        faults += (await simulate(seed)).faults;
       // About 17 a seed; a few seeds alone may have less.
       expect(faults).toBeGreaterThanOrEqual(10 * (SEEDS - FEW_SEEDS));
     },

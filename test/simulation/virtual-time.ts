@@ -9,7 +9,10 @@ interface Scheduled {
 
 const EPOCH_MILLISECONDS = Date.UTC(2026, 0, 1);
 
-/** Time that passes only when nothing is left to do at this moment; tasks of one moment run in the order they were given. */
+/**
+ * Time that passes only when nothing is left to do at this moment; tasks of one moment run in the
+ * order they were given.
+ */
 export class VirtualTime implements Clock {
   #now = 0;
   #skew = 0;
@@ -26,9 +29,17 @@ export class VirtualTime implements Clock {
     this.#skew += byMilliseconds;
   }
 
-  /** Calls `task` once, so many milliseconds from now, unless the returned function is called before. */
+  /**
+   * Calls `task` once, so many milliseconds from now, unless the returned function is called
+   * before.
+   */
   after(milliseconds: number, task: () => void): () => void {
-    const scheduled = { at: this.#now + milliseconds, order: this.#order++, task, cancelled: false };
+    const scheduled = {
+      at: this.#now + milliseconds,
+      order: this.#order++,
+      task,
+      cancelled: false,
+    };
     let low = 0;
     let high = this.#queue.length;
     while (low < high) {

@@ -20,8 +20,8 @@ interface Direction {
 }
 
 /**
- * One connection: frames arrive in order, after a delay, whole or not at all. It can be closed by an end, cut so that both
- * ends hear of it, or go silent in one or both directions.
+ * One connection: frames arrive in order, after a delay, whole or not at all. It can be closed by
+ * an end, cut so that both ends hear of it, or go silent in one or both directions.
  */
 export class Wire {
   readonly #time: VirtualTime;
@@ -92,7 +92,10 @@ export class Wire {
 
   #deliver(direction: Direction, task: () => void): void {
     const now = this.#time.now();
-    direction.last = Math.max(direction.last, now + this.#random.between(0, direction.milliseconds));
+    direction.last = Math.max(
+      direction.last,
+      now + this.#random.between(0, direction.milliseconds),
+    );
     this.#time.after(direction.last - now, task);
   }
 

@@ -11,9 +11,9 @@ import { summedByKernel, summedByKernelBytes } from './summed-by-kernel.ts';
 import type { SummedSizes } from './summed-by-kernel.ts';
 
 /**
- * An engine with everything built and warmed, for subtrees of all sizes in `shape`. Throws ENGINE if this engine
- * cannot run here on this device. The library is imported only when its engine is asked for, and a process must not
- * ask for both libraries: they share a registry of backends.
+ * An engine with everything built and warmed, for subtrees of all sizes in `shape`. Throws ENGINE
+ * if this engine cannot run here on this device. The library is imported only when its engine is
+ * asked for, and a process must not ask for both libraries: they share a registry of backends.
  */
 export async function createEngine(
   kind: EngineKind,
@@ -42,8 +42,9 @@ export async function createEngine(
 }
 
 /**
- * The same engine with single shards only, summed by the kernel; undefined where that is what it does already. For a
- * TensorFlow whose own sums have other bytes than the kernel's (a GPU may keep subnormals).
+ * The same engine with single shards only, summed by the kernel; undefined where that is what it
+ * does already. For a TensorFlow whose own sums have other bytes than the kernel's (a GPU may keep
+ * subnormals).
  */
 export function summedByShard(
   engine: Engine,
@@ -58,9 +59,15 @@ export function summedByShard(
 
 /** What createEngine and summedByShard take from the kernels' memory, together at most. */
 export function engineBytes(shape: EngineShape): number {
-  return summedByKernelBytes(sizesOf(shape, 1)) + summedByKernelBytes(sizesOf(shape, MAX_GRAPH_SHARDS));
+  return (
+    summedByKernelBytes(sizesOf(shape, 1)) + summedByKernelBytes(sizesOf(shape, MAX_GRAPH_SHARDS))
+  );
 }
 
 function sizesOf(shape: EngineShape, unitShards: number): SummedSizes {
-  return { floats: parameterCount(shape.model) + 1, maxShards: Math.max(...shape.shardCounts), unitShards };
+  return {
+    floats: parameterCount(shape.model) + 1,
+    maxShards: Math.max(...shape.shardCounts),
+    unitShards,
+  };
 }

@@ -15,9 +15,10 @@ export function refuseDevice(kind: Exclude<EngineKind, 'tensorflow'>, device: st
 }
 
 /**
- * The device that TensorFlow took, for people: "cpu", or "cuda:0 NVIDIA H100". Throws ENGINE when it is not the one
- * that was asked for ("auto", "cpu" or "cuda:N"): TensorFlow falls back to the CPU without a word if a CUDA library
- * is missing. Which GPU a process sees was decided before it started (CUDA_VISIBLE_DEVICES).
+ * The device that TensorFlow took, for people: "cpu", or "cuda:0 NVIDIA H100". Throws ENGINE when
+ * it is not the one that was asked for ("auto", "cpu" or "cuda:N"): TensorFlow falls back to the
+ * CPU without a word if a CUDA library is missing. Which GPU a process sees was decided before it
+ * started (CUDA_VISIBLE_DEVICES).
  */
 export function describeDevice(asked: string, isGpu: boolean): string {
   if (asked.startsWith('cuda') && !isGpu) {
@@ -35,10 +36,15 @@ export function describeDevice(asked: string, isGpu: boolean): string {
   return `${index} ${gpuModel(process.env[OWN_GPU] ?? '')}`.trim().slice(0, 200);
 }
 
-/** The model of the GPU with this UUID, or of all GPUs of this host; empty when the driver does not tell or they differ. */
+/**
+ * The model of the GPU with this UUID, or of all GPUs of this host; empty when the driver does not
+ * tell or they differ.
+ */
 function gpuModel(uuid: string): string {
   try {
-    const all = readdirSync(GPUS).map((gpu) => readFileSync(join(GPUS, gpu, 'information'), 'utf8'));
+    const all = readdirSync(GPUS).map((gpu) =>
+      readFileSync(join(GPUS, gpu, 'information'), 'utf8'),
+    );
     const own = all.filter((information) => uuid !== '' && information.includes(uuid));
     const models = (own.length > 0 ? own : all).map(
       (information) => /^Model:\s*(.+)$/m.exec(information)?.[1]?.trim() ?? '',

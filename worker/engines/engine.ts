@@ -1,7 +1,10 @@
 import type { EngineIdentity } from '../../shared/engine-identity.ts';
 import type { ModelShape } from '../../shared/arithmetic/model-shape.ts';
 
-/** One subtree of one step, ready to compute: `shards` shards of `rowsPerShard` rows, padding included. */
+/**
+ * One subtree of one step, ready to compute: `shards` shards of `rowsPerShard` rows, padding
+ * included.
+ */
 export interface Batch {
   readonly shards: number;
   readonly rowsPerShard: number;
@@ -9,13 +12,22 @@ export interface Batch {
   readonly inputs: Float32Array;
   /** [rows] class of each row; -1 in padding. */
   readonly labels: Int32Array;
-  /** One [rows, units] per hidden layer, each value 0 or float32(1 / (1 - rate)); empty when dropout is 0. */
+  /**
+   * One [rows, units] per hidden layer, each value 0 or float32(1 / (1 - rate)); empty when dropout
+   * is 0.
+   */
   readonly masks: readonly Float32Array[];
-  /** [rows] what scales the row's loss and its logits' gradient: float32(1 / samples of the step), 0 in padding. */
+  /**
+   * [rows] what scales the row's loss and its logits' gradient: float32(1 / samples of the step), 0
+   * in padding.
+   */
   readonly scale: Float32Array;
 }
 
-/** What a training step and an evaluation look like to an engine; set once, so that graphs can be built ahead. */
+/**
+ * What a training step and an evaluation look like to an engine; set once, so that graphs can be
+ * built ahead.
+ */
 export interface EngineShape {
   readonly model: ModelShape;
   readonly rowsPerShard: number;
@@ -27,21 +39,24 @@ export interface EngineShape {
 }
 
 /**
- * Computes gradients and predictions. All calls are synchronous: a step takes under a millisecond and the worker has
- * nothing else to do meanwhile. `weights` is the flat parameter vector of shared/arithmetic/model-shape.ts; an engine may keep no
- * reference to any array after a call returns.
+ * Computes gradients and predictions. All calls are synchronous: a step takes under a millisecond
+ * and the worker has nothing else to do meanwhile. `weights` is the flat parameter vector of
+ * shared/arithmetic/model-shape.ts; an engine may keep no reference to any array after a call
+ * returns.
  */
 export interface Engine {
   readonly description: EngineIdentity;
   /**
-   * Writes the subtree's partial sum into `out`: P gradient values, then the loss (P + 1 floats): per shard the
-   * gradient of sum(scale * loss), and the shards' vectors summed in the fixed binary tree in float32.
-   * Returns how many rows were classified right (ties go to the lowest class; padding counts for nothing).
+   * Writes the subtree's partial sum into `out`: P gradient values, then the loss (P + 1 floats):
+   * per shard the gradient of sum(scale * loss), and the shards' vectors summed in the fixed binary
+   * tree in float32. Returns how many rows were classified right (ties go to the lowest class;
+   * padding counts for nothing).
    */
   partialSum(weights: Float32Array, batch: Batch, out: Float32Array): number;
   /**
-   * Writes for each of `evaluationRows` rows: class (argmax of the logits), loss, then one probability per class, all
-   * float32. `labels` are -1 in padding, whose rows are written but mean nothing.
+   * Writes for each of `evaluationRows` rows: class (argmax of the logits), loss, then one
+   * probability per class, all float32. `labels` are -1 in padding, whose rows are written but mean
+   * nothing.
    */
   predict(weights: Float32Array, inputs: Float32Array, labels: Int32Array, out: Float32Array): void;
   /** Live tensors of the library, for leak checks; 0 where the engine has none. */

@@ -14,13 +14,13 @@ interface Float64Result {
 }
 
 /**
- * The model in float64, one row after the other, as the textbook writes it: what every engine must agree with.
- * It keeps its workspace, so that a call allocates nothing.
+ * The model in float64, one row after the other, as the textbook writes it: what every engine must
+ * agree with. It keeps its workspace, so that a call allocates nothing.
  */
 export interface Float64Model {
   /**
-   * Writes the gradient of sum(scale * cross-entropy) over all rows of the batch into `gradient` (P values). Shards
-   * play no part: the rows are summed in order.
+   * Writes the gradient of sum(scale * cross-entropy) over all rows of the batch into `gradient` (P
+   * values). Shards play no part: the rows are summed in order.
    */
   gradient(weights: Floats, batch: Batch, gradient: Float64Array): Float64Result;
   /** The logits of row `row` of `inputs`, without dropout; valid until the next call. */
@@ -30,13 +30,19 @@ export interface Float64Model {
 export function createFloat64Model(model: ModelShape): Float64Model {
   const layers = denseLayers(model);
   const widths = [model.inputs, ...model.hidden, model.classes];
-  // values[l] is what layer l reads, the last one the logits; deltas[l] is the gradient with respect to values[l].
+  // values[l] is what layer l reads, the last one the logits; deltas[l] is the gradient with
+  // respect to values[l].
   const values = widths.map((width) => new Float64Array(width));
   const deltas = widths.map((width) => new Float64Array(width));
   const logits = item(values, layers.length);
   const deltaLogits = item(deltas, layers.length);
 
-  function forward(weights: Floats, inputs: Float32Array, row: number, masks: readonly Float32Array[]): void {
+  function forward(
+    weights: Floats,
+    inputs: Float32Array,
+    row: number,
+    masks: readonly Float32Array[],
+  ): void {
     item(values, 0).set(inputs.subarray(row * model.inputs, (row + 1) * model.inputs));
     layers.forEach((layer, l) => {
       const to = item(values, l + 1);
@@ -133,19 +139,28 @@ function activate(values: Float64Array, mask: Float32Array | undefined, row: num
 }
 
 /** gradient of kernel += outer(from, delta), gradient of bias += delta. */
-function addOuter(layer: DenseLayer, from: Float64Array, delta: Float64Array, gradient: Float64Array): void {
+function addOuter(
+  layer: DenseLayer,
+  from: Float64Array,
+  delta: Float64Array,
+  gradient: Float64Array,
+): void {
   const { inputs, units, kernelOffset, biasOffset } = layer;
   for (let i = 0; i < inputs; i++) {
     const value = from[i] ?? 0;
     if (value === 0) continue;
     const row = kernelOffset + i * units;
-    for (let j = 0; j < units; j++) gradient[row + j] = (gradient[row + j] ?? 0) + value * (delta[j] ?? 0);
+    for (let j = 0; j < units; j++)
+      gradient[row + j] = (gradient[row + j] ?? 0) + value * (delta[j] ?? 0);
   }
   for (let j = 0; j < units; j++)
     gradient[biasOffset + j] = (gradient[biasOffset + j] ?? 0) + (delta[j] ?? 0);
 }
 
-/** The gradient behind the layer, through dropout and ReLU. A value above 0 has passed both; any other has gradient 0. */
+/**
+ * The gradient behind the layer, through dropout and ReLU. A value above 0 has passed both; any
+ * other has gradient 0.
+ */
 function pullBack(
   { inputs, units, kernelOffset }: DenseLayer,
   weights: Floats,

@@ -13,7 +13,10 @@ export interface GradientShape {
   readonly hasDropout: boolean;
 }
 
-/** What one shard contributes: the gradient of the first kernel, and all that follows it in the parameter vector. */
+/**
+ * What one shard contributes: the gradient of the first kernel, and all that follows it in the
+ * parameter vector.
+ */
 interface ShardValues {
   readonly firstKernel: Value;
   readonly rest: Value;
@@ -34,13 +37,14 @@ interface Feeds {
 }
 
 /**
- * Forward, backward and the tree sum of a subtree as one graph: a training step is one call. Every shard is computed
- * by operations of its own, so that its bytes cannot depend on what else is in the call.
+ * Forward, backward and the tree sum of a subtree as one graph: a training step is one call. Every
+ * shard is computed by operations of its own, so that its bytes cannot depend on what else is in
+ * the call.
  *
- * Inputs, in this order: weights [P], inputs [rows, inputs], labels int32 [rows], scale [rows, 1], then one mask
- * [rows, units] per hidden layer. Outputs: the gradient of the first kernel, flat; the gradient of all other parameters with the
- * loss behind it; the logits [rows, classes]. The first kernel is nearly all of a vector and would only be copied once
- * more to join the rest.
+ * Inputs, in this order: weights [P], inputs [rows, inputs], labels int32 [rows], scale [rows, 1],
+ * then one mask [rows, units] per hidden layer. Outputs: the gradient of the first kernel, flat;
+ * the gradient of all other parameters with the loss behind it; the logits [rows, classes]. The
+ * first kernel is nearly all of a vector and would only be copied once more to join the rest.
  */
 export function gradientGraph(shape: GradientShape): Graph {
   const graph = new GraphBuilder();
@@ -58,7 +62,11 @@ export function gradientGraph(shape: GradientShape): Graph {
     shards.map((shard) => shard.rest),
   );
   const logits = shards.map((shard) => shard.logits);
-  return graph.build([firstKernel, rest, shape.shards === 1 ? item(logits, 0) : graph.concat(0, ...logits)]);
+  return graph.build([
+    firstKernel,
+    rest,
+    shape.shards === 1 ? item(logits, 0) : graph.concat(0, ...logits),
+  ]);
 }
 
 function addFeeds(graph: GraphBuilder, shape: GradientShape, layers: readonly DenseLayer[]): Feeds {
@@ -69,10 +77,13 @@ function addFeeds(graph: GraphBuilder, shape: GradientShape, layers: readonly De
   const labels = graph.negativeOneHot(graph.placeholder('labels', 'int32', [rows]), model.classes);
   const scale = graph.placeholder('scale', 'float32', [rows, 1]);
   const masks = hasDropout
-    ? model.hidden.map((units, layer) => graph.placeholder(`mask${layer}`, 'float32', [rows, units]))
+    ? model.hidden.map((units, layer) =>
+        graph.placeholder(`mask${layer}`, 'float32', [rows, units]),
+      )
     : [];
   return {
-    ...{ kernels, biases },
+    kernels,
+    biases,
     inputs: graph.split(inputs, shards),
     labels: graph.split(labels, shards),
     scaledLabels: graph.split(graph.binary('Mul', labels, scale), shards),
@@ -113,7 +124,11 @@ function addShard(
   const activations: Value[] = [];
   let value = item(inputs, 0);
   layers.forEach((_, l) => {
-    value = graph.binary('BiasAdd', graph.matMul(value, item(feeds.kernels, l)), item(feeds.biases, l));
+    value = graph.binary(
+      'BiasAdd',
+      graph.matMul(value, item(feeds.kernels, l)),
+      item(feeds.biases, l),
+    );
     if (l === last) return;
     value = graph.unary('Relu', value);
     activations.push(value);
@@ -123,11 +138,16 @@ function addShard(
   });
   const logits = value;
 
-  // The loss is the sum of -label * scale * log softmax; its gradient (softmax - label) * scale. Written out, since the
-  // operation for both refuses to run on a GPU under TF_DETERMINISTIC_OPS. In padding labels and scale are 0.
+  // The loss is the sum of -label * scale * log softmax; its gradient (softmax - label) * scale.
+  // Written out, since the operation for both refuses to run on a GPU under TF_DETERMINISTIC_OPS.
+  // In padding labels and scale are 0.
   const logSoftmax = graph.unary('LogSoftmax', logits);
   const losses = graph.binary('Mul', item(feeds.scaledLabels, shard), logSoftmax);
-  const difference = graph.binary('AddV2', graph.unary('Exp', logSoftmax), item(feeds.labels, shard));
+  const difference = graph.binary(
+    'AddV2',
+    graph.unary('Exp', logSoftmax),
+    item(feeds.labels, shard),
+  );
 
   const gradients: Value[] = [graph.reshape(graph.sum(losses, 0, 1), 1)];
   let delta = graph.binary('Mul', difference, scale);
@@ -149,5 +169,9 @@ function addTree(graph: GraphBuilder, shards: readonly Value[]): Value {
   if (shards.length === 1) return item(shards, 0);
   assert(shards.length % 2 === 0, `a tree over ${shards.length} shards`);
   const half = shards.length / 2;
-  return graph.binary('AddV2', addTree(graph, shards.slice(0, half)), addTree(graph, shards.slice(half)));
+  return graph.binary(
+    'AddV2',
+    addTree(graph, shards.slice(0, half)),
+    addTree(graph, shards.slice(half)),
+  );
 }

@@ -12,8 +12,8 @@ export interface Feed {
 /** A graph loaded into TensorFlow, to be called again and again. */
 export interface GraphSession {
   /**
-   * Runs the graph on these arrays, in the order of its placeholders, and hands each output to `take`, in order. No
-   * tensor outlives the call, whether it returns or throws.
+   * Runs the graph on these arrays, in the order of its placeholders, and hands each output to
+   * `take`, in order. No tensor outlives the call, whether it returns or throws.
    */
   run(
     values: readonly (Float32Array | Int32Array)[],
@@ -29,10 +29,14 @@ export function loadGraph(
   graph: Graph,
   feeds: readonly Feed[],
 ): GraphSession {
-  const session = withSavedModel(graph, (directory) => binding.loadSavedModel(directory, SAVED_MODEL_TAG));
+  const session = withSavedModel(graph, (directory) =>
+    binding.loadSavedModel(directory, SAVED_MODEL_TAG),
+  );
   const inputNames = graph.inputs.map(outputName).join(',');
   const outputNames = graph.outputs.map(outputName).join(',');
-  const types = feeds.map((feed) => (feed.type === 'float32' ? binding.TF_FLOAT : binding.TF_INT32));
+  const types = feeds.map((feed) =>
+    feed.type === 'float32' ? binding.TF_FLOAT : binding.TF_INT32,
+  );
   return {
     run(values, take) {
       const inputs: number[] = [];
@@ -41,14 +45,16 @@ export function loadGraph(
         for (let i = 0; i < feeds.length; i++) {
           inputs.push(binding.createTensor(item(feeds, i).shape, item(types, i), item(values, i)));
         }
-        // The graph runs in this thread (environment.ts), where JavaScript wants its subnormals back.
+        // The graph runs in this thread (environment.ts), where JavaScript wants its subnormals
+        // back.
         support.flushSubnormals(true);
         try {
           outputs = binding.runSavedModel(session, inputs, inputNames, outputNames);
         } finally {
           support.flushSubnormals(false);
         }
-        for (let i = 0; i < outputs.length; i++) take(binding.tensorDataSync(item(outputs, i).id), i);
+        for (let i = 0; i < outputs.length; i++)
+          take(binding.tensorDataSync(item(outputs, i).id), i);
       } finally {
         for (const id of inputs) binding.deleteTensor(id);
         for (const { id } of outputs) binding.deleteTensor(id);

@@ -35,7 +35,10 @@ export type Value = string;
 const FLOAT: Attribute = { type: 'float32' };
 const INT: Attribute = { type: 'int32' };
 
-/** Collects nodes; each method adds one and returns its value. Names are numbered, so a graph has always the same. */
+/**
+ * Collects nodes; each method adds one and returns its value. Names are numbered, so a graph has
+ * always the same.
+ */
 export class GraphBuilder {
   readonly #nodes: GraphNode[] = [];
   readonly #placeholders: string[] = [];
@@ -98,7 +101,10 @@ export class GraphBuilder {
   }
 
   slice(x: Value, begin: number, size: number): Value {
-    return this.add('Slice', [x, this.integers(begin), this.integers(size)], { T: FLOAT, Index: INT });
+    return this.add('Slice', [x, this.integers(begin), this.integers(size)], {
+      T: FLOAT,
+      Index: INT,
+    });
   }
 
   /** [rows, depth]: -1 at each row's class, a row of zeros where the class is -1. */
@@ -115,7 +121,10 @@ export class GraphBuilder {
   /** Cut into `parts` equal parts along the first axis. */
   split(x: Value, parts: number): Value[] {
     if (parts === 1) return [x];
-    const name = this.add('Split', [this.scalar('int32', 0), x], { T: FLOAT, num_split: { integer: parts } });
+    const name = this.add('Split', [this.scalar('int32', 0), x], {
+      T: FLOAT,
+      num_split: { integer: parts },
+    });
     return Array.from({ length: parts }, (_, i) => (i === 0 ? name : `${name}:${i}`));
   }
 

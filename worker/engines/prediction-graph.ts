@@ -6,8 +6,9 @@ import type { Graph } from './graph.ts';
 import { item } from './item.ts';
 
 /**
- * Predictions for one evaluation chunk. Inputs, in this order: weights [P], inputs [rows, inputs], labels int32
- * [rows]. Outputs: logits [rows, classes], loss [rows] (0 in padding), probabilities [rows, classes].
+ * Predictions for one evaluation chunk. Inputs, in this order: weights [P], inputs [rows, inputs],
+ * labels int32 [rows]. Outputs: logits [rows, classes], loss [rows] (0 in padding), probabilities
+ * [rows, classes].
  */
 export function predictionGraph(model: ModelShape, rows: number): Graph {
   const graph = new GraphBuilder();

@@ -5,8 +5,9 @@ import { createFloat64Model, crossEntropy, softmax } from './float64.ts';
 import { processorName } from './processor.ts';
 
 /**
- * The oracle as an engine: float64, each shard's result rounded to float32. Slow, needs nothing but Node. Its bytes
- * hold for one version of Node only, since Math.exp and Math.log differ between versions. Computes single shards.
+ * The oracle as an engine: float64, each shard's result rounded to float32. Slow, needs nothing but
+ * Node. Its bytes hold for one version of Node only, since Math.exp and Math.log differ between
+ * versions. Computes single shards.
  */
 export function createReferenceEngine(shape: EngineShape): Engine {
   const { model, evaluationRows } = shape;

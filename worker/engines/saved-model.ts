@@ -8,7 +8,9 @@ import type { Attribute, ConstantTensor, ElementType, Graph, GraphNode } from '.
 /** The tag that a SavedModel is loaded by. */
 export const SAVED_MODEL_TAG = 'serve';
 
-/** GraphDef versions as of TensorFlow 2.11: every library that we load knows all operations of it. */
+/**
+ * GraphDef versions as of TensorFlow 2.11: every library that we load knows all operations of it.
+ */
 const GRAPH_PRODUCER = 1087;
 
 // Of tfjs-node's protobuf classes (generated JavaScript without declarations), what is used here.
@@ -63,9 +65,9 @@ interface Protobuf {
 }
 
 /**
- * Writes the graph as a SavedModel into a folder of its own, calls `load` with the folder and removes it again: the
- * session that TensorFlow makes of it keeps nothing on disk. There are no variables and no signature, since the
- * binding runs nodes by their names.
+ * Writes the graph as a SavedModel into a folder of its own, calls `load` with the folder and
+ * removes it again: the session that TensorFlow makes of it keeps nothing on disk. There are no
+ * variables and no signature, since the binding runs nodes by their names.
  */
 export function withSavedModel<T>(graph: Graph, load: (directory: string) => T): T {
   const directory = makeTemporaryFolder('graph');
@@ -83,7 +85,9 @@ export function withSavedModel<T>(graph: Graph, load: (directory: string) => T):
 
 function serialize(graph: Graph): Uint8Array {
   // Parsing outside input: the package's own generated classes.
-  const pb = createRequire(import.meta.url)('@tensorflow/tfjs-node-gpu/dist/proto/api_pb.js') as Protobuf;
+  const pb = createRequire(import.meta.url)(
+    '@tensorflow/tfjs-node-gpu/dist/proto/api_pb.js',
+  ) as Protobuf;
   const versions = new pb.VersionDef();
   versions.setProducer(GRAPH_PRODUCER);
   const definition = new pb.GraphDef();

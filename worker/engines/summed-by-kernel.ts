@@ -12,9 +12,10 @@ export interface SummedSizes {
 }
 
 /**
- * An engine for subtrees of any size made of one for small ones: their vectors are summed in the fixed tree by the
- * kernel that the coordinator uses too, so with single shards as units grouping cannot change a byte. Takes one
- * vector per level above the units from the kernels' memory (summedByKernelBytes).
+ * An engine for subtrees of any size made of one for small ones: their vectors are summed in the
+ * fixed tree by the kernel that the coordinator uses too, so with single shards as units grouping
+ * cannot change a byte. Takes one vector per level above the units from the kernels' memory
+ * (summedByKernelBytes).
  */
 export function summedByKernel(engine: Engine, kernels: Kernels, sizes: SummedSizes): Engine {
   const { floats, maxShards, unitShards } = sizes;
@@ -23,7 +24,8 @@ export function summedByKernel(engine: Engine, kernels: Kernels, sizes: SummedSi
   const views = scratch.map((at) => kernels.floats(at, floats));
   const unitsOf = new WeakMap<Batch, readonly Batch[]>();
 
-  // A batch builder hands out the same objects again and again, so splitting them is worth remembering.
+  // A batch builder hands out the same objects again and again, so splitting them is worth
+  // remembering.
   function units(batch: Batch): readonly Batch[] {
     const known = unitsOf.get(batch);
     if (known !== undefined) return known;
@@ -32,7 +34,10 @@ export function summedByKernel(engine: Engine, kernels: Kernels, sizes: SummedSi
     return split;
   }
 
-  /** Leaves the sum of units [first, first + count) in scratch[depth]; returns the rows that were right. */
+  /**
+   * Leaves the sum of units [first, first + count) in scratch[depth]; returns the rows that were
+   * right.
+   */
   function sum(
     weights: Float32Array,
     parts: readonly Batch[],
@@ -87,7 +92,10 @@ export function splitBatch(batch: Batch, unitShards = 1): readonly Batch[] {
 /** `count` shards of the batch from shard `first` on, as views of its arrays. */
 function sliceBatch(batch: Batch, first: number, count: number): Batch {
   const { shards, rowsPerShard } = batch;
-  const slice = <T extends Float32Array | Int32Array>(array: T, cut: (from: number, to: number) => T): T => {
+  const slice = <T extends Float32Array | Int32Array>(
+    array: T,
+    cut: (from: number, to: number) => T,
+  ): T => {
     const length = array.length / shards;
     return cut(first * length, (first + count) * length);
   };

@@ -14,8 +14,9 @@ import { loadGraph } from './graph-session.ts';
 import type { Feed, GraphSession } from './graph-session.ts';
 
 /**
- * TensorFlow through tfjs-node's binding: one graph per size of subtree, one call per partial sum. All graphs are
- * built and have run once when this returns. Throws ENGINE if the library or the device is not to be had.
+ * TensorFlow through tfjs-node's binding: one graph per size of subtree, one call per partial sum.
+ * All graphs are built and have run once when this returns. Throws ENGINE if the library or the
+ * device is not to be had.
  */
 export function createTensorFlowEngine(shape: EngineShape, options: EngineOptions): Engine {
   const tensorflow = loadTensorFlow();
@@ -36,7 +37,8 @@ export function createTensorFlowEngine(shape: EngineShape, options: EngineOption
     },
     partialSum(weights, batch, out) {
       const session = gradients.get(batch.shards);
-      if (session === undefined) throw new Error(`invariant broken: no graph for ${batch.shards} shards`);
+      if (session === undefined)
+        throw new Error(`invariant broken: no graph for ${batch.shards} shards`);
       return runGradient(session, shape, weights, batch, out);
     },
     predict: (weights, inputs, labels, out) =>
@@ -49,7 +51,12 @@ export function createTensorFlowEngine(shape: EngineShape, options: EngineOption
   };
 }
 
-function loadGradient(binding: Binding, support: Support, shape: EngineShape, shards: number): GraphSession {
+function loadGradient(
+  binding: Binding,
+  support: Support,
+  shape: EngineShape,
+  shards: number,
+): GraphSession {
   const { model, rowsPerShard, hasDropout } = shape;
   const rows = shards * rowsPerShard;
   const feeds: Feed[] = [
@@ -57,7 +64,10 @@ function loadGradient(binding: Binding, support: Support, shape: EngineShape, sh
     { type: 'float32', shape: [rows, model.inputs] },
     { type: 'int32', shape: [rows] },
     { type: 'float32', shape: [rows, 1] },
-    ...(hasDropout ? model.hidden : []).map((units): Feed => ({ type: 'float32', shape: [rows, units] })),
+    ...(hasDropout ? model.hidden : []).map((units): Feed => ({
+      type: 'float32',
+      shape: [rows, units],
+    })),
   ];
   return warmed(
     loadGraph(binding, support, gradientGraph({ model, shards, rowsPerShard, hasDropout }), feeds),
@@ -74,11 +84,14 @@ function runGradient(
 ): number {
   const firstBias = model.inputs * (model.hidden[0] ?? model.classes);
   let correct = 0;
-  session.run([weights, batch.inputs, batch.labels, batch.scale, ...batch.masks], (output, index) => {
-    if (index === 0) out.set(output);
-    else if (index === 1) out.set(output, firstBias);
-    else correct = countCorrect(output, batch.labels, model.classes);
-  });
+  session.run(
+    [weights, batch.inputs, batch.labels, batch.scale, ...batch.masks],
+    (output, index) => {
+      if (index === 0) out.set(output);
+      else if (index === 1) out.set(output, firstBias);
+      else correct = countCorrect(output, batch.labels, model.classes);
+    },
+  );
   return correct;
 }
 
@@ -109,12 +122,16 @@ function runPrediction(
     for (let row = 0; row < evaluationRows; row++) {
       if (index === 0) out[row * width] = argmax(output, row * classes, classes);
       else if (index === 1) out[row * width + 1] = output[row] ?? 0;
-      else for (let j = 0; j < classes; j++) out[row * width + 2 + j] = output[row * classes + j] ?? 0;
+      else
+        for (let j = 0; j < classes; j++) out[row * width + 2 + j] = output[row * classes + j] ?? 0;
     }
   });
 }
 
-/** Runs the graph once, on zeros: the first call optimizes it and allocates, and may fail where later ones do not. */
+/**
+ * Runs the graph once, on zeros: the first call optimizes it and allocates, and may fail where
+ * later ones do not.
+ */
 function warmed(session: GraphSession, feeds: readonly Feed[]): GraphSession {
   const zeros = feeds.map(({ type, shape }) => {
     const length = shape.reduce((product, size) => product * size, 1);

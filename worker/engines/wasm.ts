@@ -17,10 +17,10 @@ interface LayerTensors {
 }
 
 /**
- * TensorFlow.js' WebAssembly backend, on one thread with SIMD: needs no native library. Forward and backward are
- * written by hand, for two reasons: the tape of tf.grads costs more than the products at this size, and it multiplies
- * by transposed operands, which this backend does in a scalar loop (four times slower than to transpose first).
- * Computes single shards.
+ * TensorFlow.js' WebAssembly backend, on one thread with SIMD: needs no native library. Forward and
+ * backward are written by hand, for two reasons: the tape of tf.grads costs more than the products
+ * at this size, and it multiplies by transposed operands, which this backend does in a scalar loop
+ * (four times slower than to transpose first). Computes single shards.
  */
 export async function createWasmEngine(shape: EngineShape): Promise<Engine> {
   const backend = await startBackend();
@@ -28,12 +28,14 @@ export async function createWasmEngine(shape: EngineShape): Promise<Engine> {
   const layers = denseLayers(model);
   const parameters = parameterCount(model);
 
-  // A product packs its right operand once and remembers it by tensor, which takes longer than the product itself. So the
-  // weights stay uploaded while they are the same: all shards of a step, and all chunks of an evaluation, share them.
+  // A product packs its right operand once and remembers it by tensor, which takes longer than the
+  // product itself. So the weights stay uploaded while they are the same: all shards of a step, and
+  // all chunks of an evaluation, share them.
   const known = { weights: new Float32Array(parameters), tensors: [] as readonly LayerTensors[] };
 
   function upload(weights: Float32Array): readonly LayerTensors[] {
-    if (known.tensors.length > 0 && bytesOf(weights).equals(bytesOf(known.weights))) return known.tensors;
+    if (known.tensors.length > 0 && bytesOf(weights).equals(bytesOf(known.weights)))
+      return known.tensors;
     disposeWeights();
     known.weights.set(weights);
     known.tensors = layers.map((layer) => {
@@ -50,7 +52,9 @@ export async function createWasmEngine(shape: EngineShape): Promise<Engine> {
     known.tensors = [];
   }
 
-  /** A view of the backend's memory, valid until the next operation: dataSync would copy it first. */
+  /**
+   * A view of the backend's memory, valid until the next operation: dataSync would copy it first.
+   */
   function read(tensor: tf.Tensor): tf.backend_util.TypedArray {
     return backend.typedArrayFromHeap(tensor);
   }
@@ -61,7 +65,8 @@ export async function createWasmEngine(shape: EngineShape): Promise<Engine> {
     const x = tf.tensor2d(batch.inputs, [rows, model.inputs]);
     const masks = batch.masks.map((mask) => tf.tensor2d(mask, [rows, mask.length / rows]));
     const scale = tf.tensor2d(batch.scale, [rows, 1]);
-    // A label of -1 is a row of zeros. This backend writes integers whatever type oneHot is asked for: hence the cast.
+    // A label of -1 is a row of zeros. This backend writes integers whatever type oneHot is asked
+    // for: hence the cast.
     const labels = tf.cast(tf.oneHot(tf.tensor1d(batch.labels, 'int32'), model.classes), 'float32');
     const { inputsOf, logits } = forward(tensors, x, masks);
 
@@ -82,7 +87,12 @@ export async function createWasmEngine(shape: EngineShape): Promise<Engine> {
     return countCorrect(read(logits), batch.labels, model.classes);
   }
 
-  function predict(weights: Float32Array, inputs: Float32Array, labels: Int32Array, out: Float32Array): void {
+  function predict(
+    weights: Float32Array,
+    inputs: Float32Array,
+    labels: Int32Array,
+    out: Float32Array,
+  ): void {
     const x = tf.tensor2d(inputs, [evaluationRows, model.inputs]);
     const logits = forward(upload(weights), x, []).logits;
     const logSoftmax = tf.logSoftmax(logits);
@@ -152,9 +162,13 @@ async function startBackend(): Promise<BackendWasm> {
   // Threads would make bytes depend on how many cores there are, and do not work under Node.
   tf.env().set('WASM_HAS_MULTITHREAD_SUPPORT', false);
   if (!(await tf.setBackend('wasm')))
-    throw new ClusterError('ENGINE', 'the engine "wasm" could not be loaded; the lines above say why', {
-      fix: 'where it was refused memory: ulimit -v unlimited; each engine reserves 10 GB of addresses',
-    });
+    throw new ClusterError(
+      'ENGINE',
+      'the engine "wasm" could not be loaded; the lines above say why',
+      {
+        fix: 'where it was refused memory: ulimit -v unlimited; each engine reserves 10 GB of addresses',
+      },
+    );
   const backend = tf.backend();
   if (backend instanceof BackendWasm && (await tf.env().getAsync('WASM_HAS_SIMD_SUPPORT')) === true)
     return backend;

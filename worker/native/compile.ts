@@ -26,7 +26,8 @@ export async function findCompiler(
     const answer = await runChild([path, '--version'], {
       limitMilliseconds: PROGRAM_ANSWER_LIMIT_MILLISECONDS,
     });
-    if (answer.status === 0) return { command: [path, ...rest], version: answer.stdout.split('\n')[0] ?? '' };
+    if (answer.status === 0)
+      return { command: [path, ...rest], version: answer.stdout.split('\n')[0] ?? '' };
   }
   return undefined;
 }
@@ -55,27 +56,38 @@ export function sourcesDigest(): string {
 }
 
 /**
- * Compiles tfjs-node's binding against the C library in `library`, and our addon (support.cc),
- * into `output`. The run path is absolute: ld.so would take $ORIGIN from a link's folder, and TensorFlow's own search
- * path for CUDA would break.
+ * Compiles tfjs-node's binding against the C library in `library`, and our addon (support.cc), into
+ * `output`. The run path is absolute: ld.so would take $ORIGIN from a link's folder, and
+ * TensorFlow's own search path for CUDA would break.
  */
-export async function compileBinding(compiler: Compiler, library: string, output: string): Promise<void> {
+export async function compileBinding(
+  compiler: Compiler,
+  library: string,
+  output: string,
+): Promise<void> {
   const { directory, nodeApi, moduleFile } = tfjsPackage();
   const common = [
-    ...[...compiler.command, '-std=gnu++17', '-O2', '-fPIC', '-shared', `-DNAPI_VERSION=${nodeApi}`],
+    ...compiler.command,
+    '-std=gnu++17',
+    '-O2',
+    '-fPIC',
+    '-shared',
+    `-DNAPI_VERSION=${nodeApi}`,
     `-I${nodeApiHeaders()}`,
   ];
-  const sources = ['tfjs_backend.cc', 'tfjs_binding.cc'].map((name) => join(directory, 'binding', name));
+  const sources = ['tfjs_backend.cc', 'tfjs_binding.cc'].map((name) =>
+    join(directory, 'binding', name),
+  );
   await compile([
-    ...[
-      ...common,
-      `-I${join(library, 'include')}`,
-      ...sources,
-      '-o',
-      join(output, moduleFile),
-      `-L${library}`,
-    ],
-    ...['-l:libtensorflow_cc.so.2', '-l:libtensorflow_framework.so.2', `-Wl,-rpath,${library}`],
+    ...common,
+    `-I${join(library, 'include')}`,
+    ...sources,
+    '-o',
+    join(output, moduleFile),
+    `-L${library}`,
+    '-l:libtensorflow_cc.so.2',
+    '-l:libtensorflow_framework.so.2',
+    `-Wl,-rpath,${library}`,
   ]);
   await compile([...common, supportSource(), '-o', join(output, SUPPORT_FILE)]);
 }
@@ -85,9 +97,13 @@ async function compile(command: readonly string[]): Promise<void> {
   if (result.status === 0) return;
   const errors = result.stderr.split('\n').filter((line) => /error/i.test(line));
   const said = errors.length > 0 ? errors.slice(0, 2).join(' | ') : lastLines(result.stderr);
-  throw new ClusterError('SETUP', `${command[0] ?? ''} could not compile TensorFlow's binding: ${said}`, {
-    fix: 'A complete C++17 compiler is needed: sudo apt-get install -y g++ (or set CXX)',
-  });
+  throw new ClusterError(
+    'SETUP',
+    `${command[0] ?? ''} could not compile TensorFlow's binding: ${said}`,
+    {
+      fix: 'A complete C++17 compiler is needed: sudo apt-get install -y g++ (or set CXX)',
+    },
+  );
 }
 
 /** The one source of ours lies with the sources, also when this code runs from dist/. */

@@ -2,7 +2,10 @@ import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { runChild } from './run-program.ts';
 
-/** What TensorFlow 2.21 opens before it registers a GPU; it goes without one, silently, if any is missing. */
+/**
+ * What TensorFlow 2.21 opens before it registers a GPU; it goes without one, silently, if any is
+ * missing.
+ */
 export const cudaLibraries: readonly string[] = [
   'libcudart.so.12',
   'libcublas.so.12',
@@ -15,7 +18,9 @@ export const cudaLibraries: readonly string[] = [
 /** Comes with the driver, not with CUDA. */
 export const driverLibrary = 'libcuda.so.1';
 
-/** The LD_LIBRARY_PATH for the CUDA wheels unpacked beside `library`; undefined if there are none. */
+/**
+ * The LD_LIBRARY_PATH for the CUDA wheels unpacked beside `library`; undefined if there are none.
+ */
 export function cudaLibraryPath(library: string): string | undefined {
   const nvidia = join(library, '..', 'nvidia');
   if (!existsSync(nvidia)) return undefined;
@@ -26,7 +31,8 @@ export function cudaLibraryPath(library: string): string | undefined {
   return directories.length === 0 ? undefined : directories.join(':');
 }
 
-// dlopen of a library that is no addon fails either way; only a library that was not found has the linker's message.
+// dlopen of a library that is no addon fails either way; only a library that was not found has the
+// linker's message.
 const script = `
 const { dlopen } = require('node:os').constants;
 const missing = {};
@@ -41,8 +47,8 @@ console.log(JSON.stringify(missing));
 `;
 
 /**
- * Which of the libraries the linker cannot load in a process with this environment: name and the linker's message.
- * A child does it, since LD_LIBRARY_PATH is read when a process starts.
+ * Which of the libraries the linker cannot load in a process with this environment: name and the
+ * linker's message. A child does it, since LD_LIBRARY_PATH is read when a process starts.
  */
 export async function missingLibraries(
   names: readonly string[],

@@ -5,25 +5,37 @@ import { gpuOf, type UsableGpus } from './usable-gpus.ts';
 import { cacheDirectory } from '../../shared/disk/cache-directory.ts';
 
 export interface WorkerDevice {
-  /** Threads of one operation. Bytes may depend on it, so it is fixed, not "as many as are free". */
+  /**
+   * Threads of one operation. Bytes may depend on it, so it is fixed, not "as many as are free".
+   */
   readonly threads: number;
-  /** `cuda:N` is the N-th GPU that this process may use; `auto` the first, where TensorFlow has CUDA, else the CPU. */
+  /**
+   * `cuda:N` is the N-th GPU that this process may use; `auto` the first, where TensorFlow has
+   * CUDA, else the CPU.
+   */
   readonly device: 'auto' | 'cpu' | `cuda:${number}`;
 }
 
 /**
- * glibc maps and unmaps every block above 128 KiB, weights and gradients among them, and pays for fresh pages each
- * time; kept on the heap (32 MiB is the most it takes), a gradient call of batch 32 is two to three times as fast.
+ * glibc maps and unmaps every block above 128 KiB, weights and gradients among them, and pays for
+ * fresh pages each time; kept on the heap (32 MiB is the most it takes), a gradient call of batch
+ * 32 is two to three times as fast.
  */
 export const allocatorEnvironment = {
   MALLOC_MMAP_THRESHOLD_: String(32 * 1024 ** 2),
   MALLOC_TRIM_THRESHOLD_: String(256 * 1024 ** 2),
 } as const;
 
-/** The UUID of the GPU that a worker was given; empty where it is not known, or the CPU. For gpu-telemetry.ts. */
+/**
+ * The UUID of the GPU that a worker was given; empty where it is not known, or the CPU. For
+ * gpu-telemetry.ts.
+ */
 export const OWN_GPU = 'MNIST_DIST_INTERNAL_GPU';
 
-/** What a worker's process must have in its environment before it starts; TensorFlow and the linker read it once. */
+/**
+ * What a worker's process must have in its environment before it starts; TensorFlow and the linker
+ * read it once.
+ */
 export function workerEnvironment(
   native: NativeEngine,
   { threads, device }: WorkerDevice,
@@ -34,7 +46,8 @@ export function workerEnvironment(
     ...native.environment,
     ...allocatorEnvironment,
     TF_NUM_INTRAOP_THREADS: String(threads),
-    // Negative: in the calling thread. A hand-over to another one and back costs more than it can gain here.
+    // Negative: in the calling thread. A hand-over to another one and back costs more than it can
+    // gain here.
     TF_NUM_INTEROP_THREADS: '-1',
     TF_CPP_MIN_LOG_LEVEL: inherited['TF_CPP_MIN_LOG_LEVEL'] ?? '2',
     TF_DETERMINISTIC_OPS: '1',
@@ -42,9 +55,13 @@ export function workerEnvironment(
   const gpu = native.device === 'cpu' ? undefined : gpuOf(device, usable);
   if (gpu === undefined) {
     if (device !== 'cpu' && device !== 'auto') {
-      throw new ClusterError('ENGINE', `--device ${device}: this TensorFlow was set up without CUDA`, {
-        fix: 'Run: npx mnist-dist setup --gpu',
-      });
+      throw new ClusterError(
+        'ENGINE',
+        `--device ${device}: this TensorFlow was set up without CUDA`,
+        {
+          fix: 'Run: npx mnist-dist setup --gpu',
+        },
+      );
     }
     return { ...shared, CUDA_VISIBLE_DEVICES: '-1', [OWN_GPU]: '' };
   }

@@ -38,8 +38,9 @@ const KERNEL_TRIAL_BYTES = 16 * 1024 ** 2;
 const SETUP_FIX = 'Run: npx mnist-dist setup';
 
 /**
- * Checks everything a run needs, from the outside in. `tryWasm` computes with the wasm engine and resolves with the name
- * and version of its library. Never throws for what is wrong with the machine.
+ * Checks everything a run needs, from the outside in. `tryWasm` computes with the wasm engine and
+ * resolves with the name and version of its library. Never throws for what is wrong with the
+ * machine.
  */
 export async function doctorRows(
   tryWasm: () => Promise<string>,
@@ -59,7 +60,15 @@ export async function doctorRows(
   ]);
   const engines = judgeEngines(tensorflow, wasm);
   return [
-    ...[nodeRow(), compiler, pip, libraryRow(native), ...engines, cuda, kernelsRow(), dataset, port],
+    nodeRow(),
+    compiler,
+    pip,
+    libraryRow(native),
+    ...engines,
+    cuda,
+    kernelsRow(),
+    dataset,
+    port,
     ...locks,
     cacheRow(isReady),
     diskRow('disk: runs', resolve(options.runsDir ?? 'runs'), MIN_RUNS_MEGABYTES, 'failed'),
@@ -70,7 +79,9 @@ export function canTrain(rows: readonly Row[]): boolean {
   return rows.every(({ status }) => status !== 'failed');
 }
 
-/** One engine is enough; without the other one is a warning, without both nothing can be trained. */
+/**
+ * One engine is enough; without the other one is a warning, without both nothing can be trained.
+ */
 export function judgeEngines(tensorflow: Row, wasm: Row): readonly Row[] {
   const isHopeless = tensorflow.status !== 'ok' && wasm.status !== 'ok';
   return [tensorflow, wasm].map((row) =>
@@ -101,21 +112,35 @@ async function pipRow(isReady: boolean): Promise<Row> {
 
 function missingTool(check: string, isReady: boolean, fix: string): Row {
   if (isReady)
-    return { check, status: 'ok', detail: 'not found; needed only to set TensorFlow up, which is done' };
-  return { check, status: 'warning', detail: 'not found; TensorFlow cannot be set up without it', fix };
+    return {
+      check,
+      status: 'ok',
+      detail: 'not found; needed only to set TensorFlow up, which is done',
+    };
+  return {
+    check,
+    status: 'warning',
+    detail: 'not found; TensorFlow cannot be set up without it',
+    fix,
+  };
 }
 
 function libraryRow(native: NativeEngine | undefined): Row {
   if (native === undefined) {
     return { check: 'tensorflow library', status: 'warning', detail: 'not set up', fix: SETUP_FIX };
   }
-  return { check: 'tensorflow library', status: 'ok', detail: `${native.source} (${native.device})` };
+  return {
+    check: 'tensorflow library',
+    status: 'ok',
+    detail: `${native.source} (${native.device})`,
+  };
 }
 
 /** Loads the binding and multiplies, in a child. */
 async function tensorFlowRow(native: NativeEngine | undefined): Promise<Row> {
   const check = 'engine tensorflow';
-  if (native === undefined) return { check, status: 'warning', detail: 'not set up', fix: SETUP_FIX };
+  if (native === undefined)
+    return { check, status: 'warning', detail: 'not set up', fix: SETUP_FIX };
   try {
     await requireLoadable(native);
     const { version, gpu } = await smokeTest(native.binding, native.environment);
@@ -155,7 +180,12 @@ async function cudaRow(native: NativeEngine | undefined): Promise<Row> {
   const fix = missing.has(driverLibrary)
     ? 'Install the NVIDIA driver, or make it visible in this container (--gpus all)'
     : 'Run: npx mnist-dist setup --gpu';
-  return { check, status: 'warning', detail: `${names}; not found: ${[...missing.keys()].join(', ')}`, fix };
+  return {
+    check,
+    status: 'warning',
+    detail: `${names}; not found: ${[...missing.keys()].join(', ')}`,
+    fix,
+  };
 }
 
 async function wasmRow(tryWasm: () => Promise<string>): Promise<Row> {
@@ -222,18 +252,26 @@ async function lockRows(locks: readonly string[]): Promise<readonly Row[]> {
         ? `which has not renewed it: a set-up waits ${EXPIRY_MILLISECONDS / 1000} s and takes it over`
         : 'which is running and of an older version: a set-up waits until it is done';
     const fix = `Wait, or stop ${owner}; or remove ${lock} if that process does no set-up`;
-    return [{ check: 'set-up lock', status: 'warning', detail: `${lock} is ${owner}'s, ${what}`, fix }];
+    return [
+      { check: 'set-up lock', status: 'warning', detail: `${lock} is ${owner}'s, ${what}`, fix },
+    ];
   });
   return (await Promise.all(rows)).flat();
 }
 
-function diskRow(check: string, directory: string, megabytes: number, status: 'warning' | 'failed'): Row {
+function diskRow(
+  check: string,
+  directory: string,
+  megabytes: number,
+  status: 'warning' | 'failed',
+): Row {
   try {
     const existing = existingAbove(directory);
     accessSync(existing, constants.W_OK);
     const { bavail, bsize } = statfsSync(existing);
     const free = Math.floor((bavail * bsize) / 1e6);
-    if (free >= megabytes) return { check, status: 'ok', detail: `${free} MB free for ${directory}` };
+    if (free >= megabytes)
+      return { check, status: 'ok', detail: `${free} MB free for ${directory}` };
     return {
       check,
       status,

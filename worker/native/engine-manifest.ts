@@ -4,7 +4,10 @@ import { z } from 'zod';
 import { sourcesDigest } from './compile.ts';
 import { ownLink, tfjsPackage } from './places.ts';
 
-/** Written beside the binding once TensorFlow has loaded and multiplied; a later start needs nothing else. */
+/**
+ * Written beside the binding once TensorFlow has loaded and multiplied; a later start needs nothing
+ * else.
+ */
 export const MANIFEST_FILE = 'manifest.json';
 /** Raised whenever what is built here changes; an older binding is then built anew. */
 export const BINDING_FORMAT = 2;
@@ -30,7 +33,10 @@ const manifestSchema = z.object({
 export type Manifest = z.infer<typeof manifestSchema>;
 
 export interface NativeEngine {
-  /** The folder in which tfjs-node-gpu looks for its binding, or the one in the cache that stands for it. */
+  /**
+   * The folder in which tfjs-node-gpu looks for its binding, or the one in the cache that stands
+   * for it.
+   */
   readonly moduleDirectory: string;
   readonly binding: string;
   readonly version: string;
@@ -41,8 +47,9 @@ export interface NativeEngine {
 }
 
 /**
- * The engine that is set up for this checkout, if there is one. Reads a few small files and looks at the size of four:
- * a few milliseconds, and no process is started. `link` is the folder tfjs-node-gpu looks in, unless it says otherwise.
+ * The engine that is set up for this checkout, if there is one. Reads a few small files and looks
+ * at the size of four: a few milliseconds, and no process is started. `link` is the folder
+ * tfjs-node-gpu looks in, unless it says otherwise.
  */
 export function readyTensorFlow(link?: string): NativeEngine | undefined {
   try {
@@ -62,11 +69,18 @@ function engineIn(moduleDirectory: string, moduleFile: string): NativeEngine | u
   return { moduleDirectory, binding, version, device, source, library, environment };
 }
 
-/** The manifest of a binding's folder; undefined if it is absent, of another format, or a file it names has changed. */
+/**
+ * The manifest of a binding's folder; undefined if it is absent, of another format, or a file it
+ * names has changed.
+ */
 export function readManifest(directory: string): Manifest | undefined {
   try {
-    const manifest = manifestSchema.parse(JSON.parse(readFileSync(join(directory, MANIFEST_FILE), 'utf8')));
-    return manifest.files.every(({ path, bytes }) => statSync(path).size === bytes) ? manifest : undefined;
+    const manifest = manifestSchema.parse(
+      JSON.parse(readFileSync(join(directory, MANIFEST_FILE), 'utf8')),
+    );
+    return manifest.files.every(({ path, bytes }) => statSync(path).size === bytes)
+      ? manifest
+      : undefined;
   } catch {
     return undefined;
   }

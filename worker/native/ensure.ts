@@ -40,16 +40,23 @@ export interface SetupOptions {
   /** undefined: CUDA if this process may use an NVIDIA GPU. */
   readonly device?: 'gpu' | 'cpu' | undefined;
   readonly offline?: boolean | undefined;
-  /** Where the link to the binding goes; undefined for where tfjs-node-gpu of this checkout looks for it. */
+  /**
+   * Where the link to the binding goes; undefined for where tfjs-node-gpu of this checkout looks
+   * for it.
+   */
   readonly link?: string | undefined;
 }
 
 /**
- * TensorFlow for this checkout: what is ready is used, else library, binding and smoke test, each only if the shared
- * cache lacks it. Everything is made under temporary names and renamed when it is whole, under one lock per cache; an
- * interrupted set-up leaves nothing that a later one would use. Throws SETUP, naming what is missing and its fix.
+ * TensorFlow for this checkout: what is ready is used, else library, binding and smoke test, each
+ * only if the shared cache lacks it. Everything is made under temporary names and renamed when it
+ * is whole, under one lock per cache; an interrupted set-up leaves nothing that a later one would
+ * use. Throws SETUP, naming what is missing and its fix.
  */
-export async function ensureTensorFlow(options: SetupOptions, report: Report): Promise<NativeEngine> {
+export async function ensureTensorFlow(
+  options: SetupOptions,
+  report: Report,
+): Promise<NativeEngine> {
   const ready = readyTensorFlow(options.link);
   if (ready !== undefined && suits(ready, options)) return ready;
   const cache = cacheDirectory();
@@ -74,10 +81,14 @@ export async function ensureTensorFlow(options: SetupOptions, report: Report): P
 
 /** A disk that is full, or a folder that is somebody else's. */
 function notWritten(cache: string, error: unknown): ClusterError {
-  return new ClusterError('SETUP', `TensorFlow could not be set up in ${cache}: ${messageOf(error)}`, {
-    fix: 'Free disk space, or name a folder that can be written to: MNIST_DIST_CACHE=DIR',
-    cause: error,
-  });
+  return new ClusterError(
+    'SETUP',
+    `TensorFlow could not be set up in ${cache}: ${messageOf(error)}`,
+    {
+      fix: 'Free disk space, or name a folder that can be written to: MNIST_DIST_CACHE=DIR',
+      cause: error,
+    },
+  );
 }
 
 function suits(ready: NativeEngine, options: SetupOptions): boolean {
@@ -102,7 +113,13 @@ async function setUp(
   );
   const bindings = join(places.cache, 'bindings', key.digest('hex').slice(0, 16));
   if (readManifest(bindings) === undefined) {
-    await buildBinding(early ?? (await requireCompiler()), library, bindings, places.temporary, report);
+    await buildBinding(
+      early ?? (await requireCompiler()),
+      library,
+      bindings,
+      places.temporary,
+      report,
+    );
   }
   await requireGpuIfNamed(options, library);
   lease.check();
@@ -114,7 +131,11 @@ async function setUp(
   return ready;
 }
 
-async function chooseLibrary(options: SetupOptions, places: LibraryPlaces, report: Report): Promise<Library> {
+async function chooseLibrary(
+  options: SetupOptions,
+  places: LibraryPlaces,
+  report: Report,
+): Promise<Library> {
   const { tensorflow } = options;
   if (tensorflow !== undefined) {
     const stat = statSync(tensorflow, { throwIfNoEntry: false });
@@ -123,7 +144,9 @@ async function chooseLibrary(options: SetupOptions, places: LibraryPlaces, repor
         fix: 'Name the folder of an installed TensorFlow, or a wheel (.whl).',
       });
     }
-    return stat.isDirectory() ? folderLibrary(tensorflow) : wheelLibrary(tensorflow, places, report);
+    return stat.isDirectory()
+      ? folderLibrary(tensorflow)
+      : wheelLibrary(tensorflow, places, report);
   }
   const wish = options.device ?? ((await findUsableGpus()).gpus.length > 0 ? 'gpu' : 'cpu');
   const named = options.device === 'gpu';
@@ -136,7 +159,9 @@ async function chooseLibrary(options: SetupOptions, places: LibraryPlaces, repor
   throw new ClusterError(
     'SETUP',
     `there is no TensorFlow wheel${named ? ' with CUDA' : ''} for ${process.platform} on ${process.arch}`,
-    { fix: 'Supported: Linux on x64 (CPU, CUDA) and arm64 (CPU). Elsewhere training runs on --engine wasm.' },
+    {
+      fix: 'Supported: Linux on x64 (CPU, CUDA) and arm64 (CPU). Elsewhere training runs on --engine wasm.',
+    },
   );
 }
 
@@ -159,13 +184,22 @@ async function buildBinding(
       now: join(library.directory, name),
       later: join(library.directory, name),
     })),
-    ...[moduleFile, SUPPORT_FILE].map((name) => ({ now: join(output, name), later: join(target, name) })),
+    ...[moduleFile, SUPPORT_FILE].map((name) => ({
+      now: join(output, name),
+      later: join(target, name),
+    })),
   ];
   const manifest: Manifest = {
-    ...{ format: BINDING_FORMAT, version, source: library.source, device: library.device },
-    ...{ library: library.directory, environment: { ...library.environment } },
+    format: BINDING_FORMAT,
+    version,
+    source: library.source,
+    device: library.device,
+    library: library.directory,
+    environment: { ...library.environment },
     files: files.map(({ now, later }) => ({ path: later, bytes: statSync(now).size })),
-    ...{ sources: sourcesDigest(), compiler: compiler.version, node: process.version },
+    sources: sourcesDigest(),
+    compiler: compiler.version,
+    node: process.version,
   };
   writeFileSync(join(output, MANIFEST_FILE), `${JSON.stringify(manifest, undefined, 2)}\n`);
   mkdirSync(dirname(target), { recursive: true });
@@ -174,7 +208,10 @@ async function buildBinding(
   renameSync(output, target);
 }
 
-/** `--gpu` promises a GPU: a CUDA library that the linker does not find would mean the CPU, without a word. */
+/**
+ * `--gpu` promises a GPU: a CUDA library that the linker does not find would mean the CPU, without
+ * a word.
+ */
 async function requireGpuIfNamed(options: SetupOptions, library: Library): Promise<void> {
   if (options.device !== 'gpu') return;
   if (library.device !== 'cuda') {
@@ -184,9 +221,13 @@ async function requireGpuIfNamed(options: SetupOptions, library: Library): Promi
   }
   const missing = await missingLibraries(cudaLibraries, library.environment);
   if (missing.size === 0) return;
-  throw new ClusterError('SETUP', `--gpu: TensorFlow would not find ${[...missing.keys()].join(', ')}`, {
-    fix: 'Install the nvidia-*-cu12 wheels beside TensorFlow (tensorflow[and-cuda]), or leave --tensorflow out.',
-  });
+  throw new ClusterError(
+    'SETUP',
+    `--gpu: TensorFlow would not find ${[...missing.keys()].join(', ')}`,
+    {
+      fix: 'Install the nvidia-*-cu12 wheels beside TensorFlow (tensorflow[and-cuda]), or leave --tensorflow out.',
+    },
+  );
 }
 
 /** A missing driver, too, is said before anything is downloaded. */
@@ -199,7 +240,9 @@ async function requireDriverIfNamed({ device }: SetupOptions): Promise<void> {
   });
 }
 
-/** Where all who use this installation find it, or, where that is not ours to write, where we do. */
+/**
+ * Where all who use this installation find it, or, where that is not ours to write, where we do.
+ */
 function linkBinding(bindings: string, moduleDirectory: string): void {
   const own = ownLink(moduleDirectory);
   try {
@@ -211,13 +254,16 @@ function linkBinding(bindings: string, moduleDirectory: string): void {
   }
 }
 
-/** Puts a link to `target` in the place of `link`, whatever is there, in one step where possible. */
+/**
+ * Puts a link to `target` in the place of `link`, whatever is there, in one step where possible.
+ */
 function linkDirectory(target: string, link: string): void {
   mkdirSync(dirname(link), { recursive: true });
   const temporary = `${link}.${process.pid}`;
   rmSync(temporary, { force: true });
   symlinkSync(target, temporary);
-  if (lstatSync(link, { throwIfNoEntry: false })?.isDirectory() === true) rmSync(link, { recursive: true });
+  if (lstatSync(link, { throwIfNoEntry: false })?.isDirectory() === true)
+    rmSync(link, { recursive: true });
   renameSync(temporary, link);
 }
 

@@ -3,7 +3,10 @@ import { MAX_GPUS } from '../../shared/limits.ts';
 
 const MEBIBYTE = 1024 ** 2;
 
-/** What nvidia-smi is asked for besides the number of the GPU, where it goes, and in which unit the answer is. */
+/**
+ * What nvidia-smi is asked for besides the number of the GPU, where it goes, and in which unit the
+ * answer is.
+ */
 const questions = [
   ['utilization.gpu', 'utilization', (percent: number) => percent / 100],
   ['memory.used', 'memoryUsedBytes', (mebibytes: number) => mebibytes * MEBIBYTE],
@@ -19,8 +22,8 @@ export const gpuQuestion: readonly string[] = [
 ];
 
 /**
- * Parses what nvidia-smi answers: a line for each GPU. What is no number ("[N/A]", "[Not Supported]", "ERR!") or none that
- * can be is left out, and so is a line that is no GPU.
+ * Parses what nvidia-smi answers: a line for each GPU. What is no number ("[N/A]", "[Not
+ * Supported]", "ERR!") or none that can be is left out, and so is a line that is no GPU.
  */
 export function parseReadings(answer: string): readonly GpuReading[] {
   return answer

@@ -5,7 +5,10 @@ import { PROGRAM_ANSWER_LIMIT_MILLISECONDS } from '../../shared/limits.ts';
 
 /** An NVIDIA GPU that the driver shows to this process. */
 export interface Gpu {
-  /** As nvidia-smi numbers it: in the order of the PCI bus, among those that a device cgroup lets through. */
+  /**
+   * As nvidia-smi numbers it: in the order of the PCI bus, among those that a device cgroup lets
+   * through.
+   */
   readonly index: number;
   readonly name: string;
   /** "GPU-" and a UUID; empty where the driver does not tell. */
@@ -25,14 +28,16 @@ const ordinaryPlaces: DriverPlaces = { gpus: '/proc/driver/nvidia/gpus', devices
 const UUID = /^GPU-[0-9a-f][0-9a-f-]*$/i;
 
 /**
- * The NVIDIA GPUs that the driver shows to this process, in the order of the PCI bus: as nvidia-smi lists them, else (a
- * container without it) as the kernel's driver does. None if there is no driver.
+ * The NVIDIA GPUs that the driver shows to this process, in the order of the PCI bus: as nvidia-smi
+ * lists them, else (a container without it) as the kernel's driver does. None if there is no
+ * driver.
  */
 export async function listGpus(places: DriverPlaces = ordinaryPlaces): Promise<readonly Gpu[]> {
   const program = onPath('nvidia-smi');
   const listed = program === undefined ? [] : parseGpus(await answerOf([program, ...gpuQuery]));
   if (listed.length === 0) return kernelGpus(places);
-  if (program === undefined || !listed.some(({ instances }) => instances !== undefined)) return listed;
+  if (program === undefined || !listed.some(({ instances }) => instances !== undefined))
+    return listed;
   const instances = parseInstances(await answerOf([program, '-L']));
   return listed.map((gpu) =>
     gpu.instances === undefined ? gpu : { ...gpu, instances: instances.get(gpu.index) ?? [] },
@@ -47,7 +52,9 @@ const gpuQuery = [
 /** What the program writes; empty where it fails or does not answer in time. */
 async function answerOf(command: readonly string[]): Promise<string> {
   try {
-    const answer = await runChild(command, { limitMilliseconds: PROGRAM_ANSWER_LIMIT_MILLISECONDS });
+    const answer = await runChild(command, {
+      limitMilliseconds: PROGRAM_ANSWER_LIMIT_MILLISECONDS,
+    });
     return answer.status === 0 ? answer.stdout : '';
   } catch {
     return '';
@@ -66,7 +73,9 @@ export function parseGpus(csv: string): readonly Gpu[] {
   });
 }
 
-/** The MIG instances of each GPU, by its index, in what `nvidia-smi -L` prints: each below its GPU. */
+/**
+ * The MIG instances of each GPU, by its index, in what `nvidia-smi -L` prints: each below its GPU.
+ */
 export function parseInstances(list: string): ReadonlyMap<number, readonly string[]> {
   const found = new Map<number, string[]>();
   let current: string[] = [];
@@ -79,7 +88,10 @@ export function parseInstances(list: string): ReadonlyMap<number, readonly strin
   return found;
 }
 
-/** The driver's own list. A device cgroup does not shorten it, so each device is opened to see whether it may be. */
+/**
+ * The driver's own list. A device cgroup does not shorten it, so each device is opened to see
+ * whether it may be.
+ */
 function kernelGpus({ gpus, devices }: DriverPlaces): Gpu[] {
   return namesIn(gpus)
     .toSorted()

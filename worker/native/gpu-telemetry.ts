@@ -16,7 +16,9 @@ export interface GpuTelemetryOptions {
   readonly times?: Times;
 }
 
-/** The GPUs that a worker reports: one by its UUID, those with these numbers of nvidia-smi, or none. */
+/**
+ * The GPUs that a worker reports: one by its UUID, those with these numbers of nvidia-smi, or none.
+ */
 export type WatchedGpus = { readonly uuid: string } | { readonly indices: ReadonlySet<number> };
 
 interface Times {
@@ -32,8 +34,9 @@ const ordinaryTimes: Times = {
 };
 
 /**
- * Asks nvidia-smi again and again how the GPUs are doing, one process at a time. The worker's thread only starts it and reads
- * its answer; whatever becomes of it, the worker goes on. Without an nvidia-smi on PATH nothing is ever started.
+ * Asks nvidia-smi again and again how the GPUs are doing, one process at a time. The worker's
+ * thread only starts it and reads its answer; whatever becomes of it, the worker goes on. Without
+ * an nvidia-smi on PATH nothing is ever started.
  */
 export class GpuTelemetry {
   readonly #options: GpuTelemetryOptions;
@@ -56,7 +59,8 @@ export class GpuTelemetry {
 
   async #begin(program: string): Promise<void> {
     const watched = await this.#options.watched();
-    if (this.#stopping.signal.aborted || ('indices' in watched && watched.indices.size === 0)) return;
+    if (this.#stopping.signal.aborted || ('indices' in watched && watched.indices.size === 0))
+      return;
     this.#askOrTell(program, watched);
   }
 
@@ -82,11 +86,13 @@ export class GpuTelemetry {
     // The signal also closes the pipes, which a child of the child might hold open.
     const options = {
       ...({ encoding: 'utf8', killSignal: 'SIGKILL', signal: this.#stopping.signal } as const),
-      ...{ timeout: this.#times.answerMilliseconds, maxBuffer: limits.MAX_GPU_ANSWER_BYTES },
+      timeout: this.#times.answerMilliseconds,
+      maxBuffer: limits.MAX_GPU_ANSWER_BYTES,
     };
     execFile(program, [...only, ...gpuQuestion], options, (error, answer) => {
       if (this.#stopping.signal.aborted) return;
-      if (error === null) this.#take(parseReadings(answer).filter(isWatched), 'it lists none', again);
+      if (error === null)
+        this.#take(parseReadings(answer).filter(isWatched), 'it lists none', again);
       else this.#take([], this.#complaint(error, answer), again);
     });
   }
@@ -113,10 +119,12 @@ export class GpuTelemetry {
 }
 
 /**
- * What a worker reports: the GPU it was given, by its UUID; one that computes elsewhere, those that its process may use. None where CUDA's
- * order hides which GPU it is.
+ * What a worker reports: the GPU it was given, by its UUID; one that computes elsewhere, those that
+ * its process may use. None where CUDA's order hides which GPU it is.
  */
-export async function watchedGpus(environment: NodeJS.ProcessEnv = process.env): Promise<WatchedGpus> {
+export async function watchedGpus(
+  environment: NodeJS.ProcessEnv = process.env,
+): Promise<WatchedGpus> {
   const own = environment[OWN_GPU];
   if (own !== undefined && own !== '') return { uuid: own };
   const { gpus } = own === undefined ? await findUsableGpus(environment) : noGpus;

@@ -19,7 +19,10 @@ import { unpackWheel } from './unpack.ts';
 import { downloadMegabytes } from './wheels.ts';
 import type { WheelSet } from './wheels.ts';
 
-export const LIBRARY_FILES: readonly string[] = ['libtensorflow_cc.so.2', 'libtensorflow_framework.so.2'];
+export const LIBRARY_FILES: readonly string[] = [
+  'libtensorflow_cc.so.2',
+  'libtensorflow_framework.so.2',
+];
 const SAY_SIZE_FROM_MEGABYTES = 100;
 
 /** A TensorFlow C library on disk, wherever it came from. */
@@ -50,7 +53,8 @@ export async function pinnedLibrary(
   const wheels = join(places.cache, 'wheels');
   if (!existsSync(target)) {
     const lacking = set.wheels.filter((wheel) => !existsSync(join(wheels, wheel.file)));
-    if (lacking.length > 0) await allowDownload(set, lacking.map(({ file }) => file).join(', '), offline);
+    if (lacking.length > 0)
+      await allowDownload(set, lacking.map(({ file }) => file).join(', '), offline);
     const megabytes = downloadMegabytes(lacking);
     requireSpace(places.cache, megabytes + set.unpackedMegabytes);
     if (megabytes > SAY_SIZE_FROM_MEGABYTES) {
@@ -67,13 +71,23 @@ export async function pinnedLibrary(
     mkdirSync(join(places.cache, 'libraries'), { recursive: true });
     renameSync(unpacked, target);
   }
-  // Outside the condition, so that a set-up that was interrupted just here leaves no wheels behind for ever.
+  // Outside the condition, so that a set-up that was interrupted just here leaves no wheels behind
+  // for ever.
   for (const { file } of set.wheels) rmSync(join(wheels, file), { force: true });
-  return describe(join(target, 'tensorflow'), set.name, set.device, set.wheels[0]?.sha256 ?? set.name);
+  return describe(
+    join(target, 'tensorflow'),
+    set.name,
+    set.device,
+    set.wheels[0]?.sha256 ?? set.name,
+  );
 }
 
 /** A wheel of the user's: unpacked into the cache under its digest. */
-export async function wheelLibrary(wheel: string, places: LibraryPlaces, report: Report): Promise<Library> {
+export async function wheelLibrary(
+  wheel: string,
+  places: LibraryPlaces,
+  report: Report,
+): Promise<Library> {
   report({ text: `checking ${wheel}` });
   const sha256 = await sha256OfFile(wheel);
   const target = join(places.cache, 'libraries', `wheel-${sha256.slice(0, 16)}`);
@@ -88,7 +102,10 @@ export async function wheelLibrary(wheel: string, places: LibraryPlaces, report:
   return describe(directory, resolve(wheel), builtForCuda(directory) ? 'cuda' : 'cpu', sha256);
 }
 
-/** An installed TensorFlow, used in place: the folder `tensorflow` of site-packages, or the one above it. */
+/**
+ * An installed TensorFlow, used in place: the folder `tensorflow` of site-packages, or the one
+ * above it.
+ */
 export function folderLibrary(folder: string): Library {
   const inner = join(folder, 'tensorflow');
   const directory = realpathSync(existsSync(join(inner, 'libtensorflow_cc.so.2')) ? inner : folder);
@@ -98,10 +115,20 @@ export function folderLibrary(folder: string): Library {
     const { size, mtimeMs } = statSync(join(directory, name));
     hash.update(`\n${name} ${size} ${mtimeMs}`);
   }
-  return describe(directory, directory, builtForCuda(directory) ? 'cuda' : 'cpu', hash.digest('hex'));
+  return describe(
+    directory,
+    directory,
+    builtForCuda(directory) ? 'cuda' : 'cpu',
+    hash.digest('hex'),
+  );
 }
 
-function describe(directory: string, source: string, device: 'cpu' | 'cuda', identity: string): Library {
+function describe(
+  directory: string,
+  source: string,
+  device: 'cpu' | 'cuda',
+  identity: string,
+): Library {
   const path = device === 'cuda' ? cudaLibraryPath(directory) : undefined;
   return {
     directory,
@@ -112,7 +139,10 @@ function describe(directory: string, source: string, device: 'cpu' | 'cuda', ide
   };
 }
 
-/** Whether TensorFlow's own record of its build says CUDA; a folder without the record counts as a CPU's. */
+/**
+ * Whether TensorFlow's own record of its build says CUDA; a folder without the record counts as a
+ * CPU's.
+ */
 function builtForCuda(directory: string): boolean {
   const file = join(directory, 'python', 'platform', 'build_info.py');
   return (
@@ -134,11 +164,16 @@ async function unpack(wheel: string, directory: string, report: Report): Promise
 
 async function allowDownload(set: WheelSet, missing: string, offline: boolean): Promise<void> {
   if (offline) {
-    throw new ClusterError('SETUP', `--offline: ${set.name} is not in the cache; missing: ${missing}`, {
-      fix: 'Run once with a connection: npx mnist-dist setup. Or name one: npx mnist-dist setup --tensorflow DIR|WHEEL',
-    });
+    throw new ClusterError(
+      'SETUP',
+      `--offline: ${set.name} is not in the cache; missing: ${missing}`,
+      {
+        fix: 'Run once with a connection: npx mnist-dist setup. Or name one: npx mnist-dist setup --tensorflow DIR|WHEEL',
+      },
+    );
   }
-  if ((await findPip()) === undefined) throw new ClusterError('SETUP', 'pip was not found', { fix: PIP_FIX });
+  if ((await findPip()) === undefined)
+    throw new ClusterError('SETUP', 'pip was not found', { fix: PIP_FIX });
 }
 
 function requireSpace(cache: string, megabytes: number): void {
@@ -158,7 +193,9 @@ function requireSpace(cache: string, megabytes: number): void {
 function requireLibrary(directory: string, named: string): void {
   const missing = [...LIBRARY_FILES, 'include'].find((name) => !existsSync(join(directory, name)));
   if (missing === undefined) return;
-  const found = existsSync(directory) ? readdirSync(directory).slice(0, 5).join(', ') : 'no such folder';
+  const found = existsSync(directory)
+    ? readdirSync(directory).slice(0, 5).join(', ')
+    : 'no such folder';
   throw new ClusterError(
     'SETUP',
     `--tensorflow ${named}: no ${missing} there (${found === '' ? 'empty' : found})`,

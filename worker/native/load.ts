@@ -11,12 +11,15 @@ export type TensorFlowModule = typeof TensorFlow;
 const require = createRequire(import.meta.url);
 
 /**
- * TensorFlow in this process: the package itself, once, so that there is one registry of kernels. Needs the
- * environment of environment.ts from before the process started, and the binding that ensure.ts has built. A library
- * that does not fit aborts the process; ensure.ts has tried it in a child. Of what the library writes to stderr while
- * it loads, errors are told to `say` and greetings are dropped; MNIST_DIST_TENSORFLOW_LOG=1 passes on everything.
+ * TensorFlow in this process: the package itself, once, so that there is one registry of kernels.
+ * Needs the environment of environment.ts from before the process started, and the binding that
+ * ensure.ts has built. A library that does not fit aborts the process; ensure.ts has tried it in a
+ * child. Of what the library writes to stderr while it loads, errors are told to `say` and
+ * greetings are dropped; MNIST_DIST_TENSORFLOW_LOG=1 passes on everything.
  */
-export function loadTensorFlow(say: (lines: readonly string[]) => void = () => undefined): TensorFlowModule {
+export function loadTensorFlow(
+  say: (lines: readonly string[]) => void = () => undefined,
+): TensorFlowModule {
   restoreRemovedUtilities();
   pointToBinding();
   let said = '';
@@ -53,11 +56,15 @@ function pointToBinding(): void {
   if (typeof finder === 'object' && finder !== null) Reflect.set(finder, 'find', () => binding);
 }
 
-/** Drops absl's warning about itself, lines of severity information, and the lines that continue one. */
+/**
+ * Drops absl's warning about itself, lines of severity information, and the lines that continue
+ * one.
+ */
 export function withoutGreetings(said: string): string[] {
   let isKept = false;
   return said.split('\n').filter((line) => {
-    if (line.startsWith('WARNING: All log messages before absl') || /^I\d{4} /.test(line)) isKept = false;
+    if (line.startsWith('WARNING: All log messages before absl') || /^I\d{4} /.test(line))
+      isKept = false;
     else if (/^[WEF]\d{4} /.test(line) || /^\d{4}-\d\d-\d\d .*: [WEF] /.test(line)) isKept = true;
     return isKept && line !== '';
   });

@@ -8,12 +8,14 @@ import { MANIFEST_FILE, type NativeEngine } from './engine-manifest.ts';
 import { SUPPORT_FILE } from './places.ts';
 import { smokeTest } from './smoke.ts';
 
-const FIX = 'Run `mnist-dist setup` with another cache (MNIST_DIST_CACHE=DIR), or use --engine wasm';
+const FIX =
+  'Run `mnist-dist setup` with another cache (MNIST_DIST_CACHE=DIR), or use --engine wasm';
 
 /**
- * Throws ENGINE where this TensorFlow cannot be loaded here, though its files are whole. A few milliseconds say whether its file
- * system lets programs run and whether the linker takes what lies beside it; the library itself is tried once by each kind of machine
- * and of Node, in a process of its own, since one that does not fit ends its process.
+ * Throws ENGINE where this TensorFlow cannot be loaded here, though its files are whole. A few
+ * milliseconds say whether its file system lets programs run and whether the linker takes what lies
+ * beside it; the library itself is tried once by each kind of machine and of Node, in a process of
+ * its own, since one that does not fit ends its process.
  */
 export async function requireLoadable(native: NativeEngine): Promise<void> {
   const why = whyNotAtOnce(native);
@@ -39,7 +41,10 @@ async function tryToLoad({ binding, environment }: NativeEngine): Promise<void> 
 }
 
 function notLoadable(why: string, cause?: unknown): ClusterError {
-  return new ClusterError('ENGINE', `TensorFlow cannot be loaded here: ${why}`, { fix: FIX, cause });
+  return new ClusterError('ENGINE', `TensorFlow cannot be loaded here: ${why}`, {
+    fix: FIX,
+    cause,
+  });
 }
 
 /** What says so without loading the library; undefined where nothing does. */
@@ -88,7 +93,10 @@ export function mountOf(path: string, mounts: string = '/proc/self/mountinfo'): 
   return best;
 }
 
-/** The file that says that a trial went well; another one for another binding, processor, Node or C library. */
+/**
+ * The file that says that a trial went well; another one for another binding, processor, Node or C
+ * library.
+ */
 export function stampOf({ moduleDirectory }: NativeEngine): string {
   const hash = createHash('sha256');
   const add = (text: string): void => void hash.update(`${text.length} ${text}\n`);

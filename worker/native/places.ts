@@ -33,9 +33,14 @@ export interface TfjsPackage {
   readonly moduleFile: string;
 }
 
-/** tfjs-node-gpu as npm has installed it; throws if it is missing. The rule is that of node-pre-gyp's `find`. */
+/**
+ * tfjs-node-gpu as npm has installed it; throws if it is missing. The rule is that of
+ * node-pre-gyp's `find`.
+ */
 export function tfjsPackage(root: string = packageRoot): TfjsPackage {
-  const file = createRequire(join(root, 'package.json')).resolve('@tensorflow/tfjs-node-gpu/package.json');
+  const file = createRequire(join(root, 'package.json')).resolve(
+    '@tensorflow/tfjs-node-gpu/package.json',
+  );
   const { version, binary } = packageSchema.parse(JSON.parse(readFileSync(file, 'utf8')));
   const ours = Number(process.versions['napi'] ?? '8');
   const nodeApi = Math.max(...binary.napi_versions.filter((level) => level <= ours));
@@ -50,7 +55,10 @@ export function tfjsPackage(root: string = packageRoot): TfjsPackage {
   };
 }
 
-/** The link that stands for `moduleDirectory` where that is not ours to write: a global installation, a service's user. */
+/**
+ * The link that stands for `moduleDirectory` where that is not ours to write: a global
+ * installation, a service's user.
+ */
 export function ownLink(moduleDirectory: string): string {
   const name = createHash('sha256').update(moduleDirectory).digest('hex').slice(0, 16);
   return join(cacheDirectory(), 'links', name);

@@ -5,8 +5,8 @@ import { gpuOf, type UsableGpus } from './usable-gpus.ts';
 const OR_CPU = 'or compute on the CPU: --device cpu';
 
 /**
- * Looks for what a GPU needs besides CUDA's libraries: those are 3.4 GB to download, and useless without it. Throws ENGINE,
- * naming what is missing: the driver, a GPU, or the one of this number.
+ * Looks for what a GPU needs besides CUDA's libraries: those are 3.4 GB to download, and useless
+ * without it. Throws ENGINE, naming what is missing: the driver, a GPU, or the one of this number.
  */
 export async function requireGpu(
   device: `cuda:${number}`,
@@ -15,9 +15,13 @@ export async function requireGpu(
 ): Promise<void> {
   const why = (await missingLibraries([library], {})).get(library);
   if (why !== undefined) {
-    throw new ClusterError('ENGINE', `--device ${device}: NVIDIA's driver is missing here (${why})`, {
-      fix: `Install the driver, make it visible in this container (--gpus all), ${OR_CPU}`,
-    });
+    throw new ClusterError(
+      'ENGINE',
+      `--device ${device}: NVIDIA's driver is missing here (${why})`,
+      {
+        fix: `Install the driver, make it visible in this container (--gpus all), ${OR_CPU}`,
+      },
+    );
   }
   if (usable.shown === 0) {
     const what = `${library} is here, but no GPU: nvidia-smi lists none, and the kernel has no driver loaded`;

@@ -17,15 +17,21 @@ export interface ChildOptions {
   readonly limitMilliseconds?: number;
 }
 
-/** Runs a program to its end and keeps what it says. Rejects only if it cannot be started at all. */
-export function runChild(command: readonly string[], options: ChildOptions = {}): Promise<ChildResult> {
+/**
+ * Runs a program to its end and keeps what it says. Rejects only if it cannot be started at all.
+ */
+export function runChild(
+  command: readonly string[],
+  options: ChildOptions = {},
+): Promise<ChildResult> {
   const [program, ...rest] = command;
   if (program === undefined) throw new Error('an empty command');
   return new Promise((resolve, reject) => {
     const child = spawn(program, rest, {
       env: options.environment ?? process.env,
       stdio: ['ignore', 'pipe', 'pipe'],
-      // Where this process ignores SIGHUP, the terminal's process group is no place for its programs.
+      // Where this process ignores SIGHUP, the terminal's process group is no place for its
+      // programs.
       detached: !hasTerminal,
       ...(options.limitMilliseconds === undefined
         ? {}
@@ -50,7 +56,10 @@ export function runChild(command: readonly string[], options: ChildOptions = {})
 }
 
 /** The first file of this name on PATH that can be executed. */
-export function onPath(program: string, environment: NodeJS.ProcessEnv = process.env): string | undefined {
+export function onPath(
+  program: string,
+  environment: NodeJS.ProcessEnv = process.env,
+): string | undefined {
   if (program.includes('/')) return isExecutable(program) ? program : undefined;
   return (environment['PATH'] ?? '')
     .split(delimiter)

@@ -4,11 +4,15 @@ import { lastLines, runChild } from './run-program.ts';
 import { packageRoot } from './places.ts';
 import { SMOKE_LIMIT_MILLISECONDS } from '../../shared/limits.ts';
 
-const smokeSchema = z.object({ version: z.string(), gpu: z.boolean(), product: z.array(z.number()) });
+const smokeSchema = z.object({
+  version: z.string(),
+  gpu: z.boolean(),
+  product: z.array(z.number()),
+});
 export type SmokeResult = Pick<z.infer<typeof smokeSchema>, 'version' | 'gpu'>;
 
-// Runs with `node -e`, so that it needs no built file. The binding under test is not yet where the package looks for
-// it, hence the replaced `find`; the two utilities are those of load.ts.
+// Runs with `node -e`, so that it needs no built file. The binding under test is not yet where the
+// package looks for it, hence the replaced `find`; the two utilities are those of load.ts.
 const script = `
 const { createRequire } = require('node:module');
 const [, root, binding] = process.argv;
@@ -26,8 +30,8 @@ console.log(JSON.stringify({ version, gpu: backend.isUsingGpuDevice, product: [.
 `;
 
 /**
- * Loads TensorFlow and multiplies two matrices in a child process: a library that does not fit aborts the process
- * instead of throwing. `binding` is the file to try.
+ * Loads TensorFlow and multiplies two matrices in a child process: a library that does not fit
+ * aborts the process instead of throwing. `binding` is the file to try.
  */
 export async function smokeTest(
   binding: string,
@@ -40,7 +44,9 @@ export async function smokeTest(
   const answer = result.status === 0 ? parseAnswer(result.stdout) : undefined;
   if (answer?.product.join() === '19,22,43,50') return { version: answer.version, gpu: answer.gpu };
   const end = result.signal === undefined ? `exit ${result.status}` : `signal ${result.signal}`;
-  const said = result.stderr.split('\n').find((line) => /error|cannot|undefined symbol|failed/i.test(line));
+  const said = result.stderr
+    .split('\n')
+    .find((line) => /error|cannot|undefined symbol|failed/i.test(line));
   throw new ClusterError(
     'SETUP',
     `TensorFlow was built but does not work (${end}): ${said ?? lastLines(`${result.stderr}\n${result.stdout}`)}`,

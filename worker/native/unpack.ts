@@ -6,7 +6,10 @@ import { open } from 'yauzl';
 import type { Entry, ZipFile } from 'yauzl';
 import { ClusterError, messageOf } from '../../shared/errors.ts';
 
-/** What of a wheel is needed: the C library, the headers that the binding includes, and CUDA's own libraries. */
+/**
+ * What of a wheel is needed: the C library, the headers that the binding includes, and CUDA's own
+ * libraries.
+ */
 const wanted: readonly RegExp[] = [
   /^tensorflow\/libtensorflow_(cc|framework)\.so\.2$/,
   /^tensorflow\/include\/tensorflow\/(c|core\/platform|core\/public)\/.*\.h$/,
@@ -16,8 +19,9 @@ const wanted: readonly RegExp[] = [
 ];
 
 /**
- * Unpacks what is needed of a wheel below `directory`, entry by entry as a stream. `onProgress` gets the fraction of
- * the archive's entries, weighted by size. Throws SETUP if the file is not a wheel.
+ * Unpacks what is needed of a wheel below `directory`, entry by entry as a stream. `onProgress`
+ * gets the fraction of the archive's entries, weighted by size. Throws SETUP if the file is not a
+ * wheel.
  */
 export async function unpackWheel(
   wheel: string,
@@ -49,7 +53,10 @@ function openZip(wheel: string): Promise<ZipFile> {
   return new Promise((resolve, reject) => {
     open(wheel, { lazyEntries: true, autoClose: false }, (error, zip) => {
       if (error === null) resolve(zip);
-      else reject(new ClusterError('SETUP', `${wheel} is not a wheel: ${error.message}`, { cause: error }));
+      else
+        reject(
+          new ClusterError('SETUP', `${wheel} is not a wheel: ${error.message}`, { cause: error }),
+        );
     });
   });
 }
@@ -90,5 +97,9 @@ async function unpackEntry(
     },
   });
   const mode = (entry.externalFileAttributes >>> 16) & 0o777;
-  await pipeline(source, counter, createWriteStream(file, { mode: mode === 0 ? 0o644 : mode | 0o600 }));
+  await pipeline(
+    source,
+    counter,
+    createWriteStream(file, { mode: mode === 0 ? 0o644 : mode | 0o600 }),
+  );
 }

@@ -7,7 +7,10 @@ export interface UsableGpu {
   readonly identifier: string;
   /** The CUDA_DEVICE_ORDER in which an identifier that is a number counts. */
   readonly order: DeviceOrder;
-  /** The GPU; of an instance the one it is part of. Undefined where CUDA's order is not that of nvidia-smi. */
+  /**
+   * The GPU; of an instance the one it is part of. Undefined where CUDA's order is not that of
+   * nvidia-smi.
+   */
   readonly gpu: Gpu | undefined;
 }
 
@@ -33,22 +36,30 @@ export async function findUsableGpus(environment: Environment = process.env): Pr
 }
 
 /**
- * Which GPUs this process may use. CUDA_VISIBLE_DEVICES decides, by CUDA's own rules; else what Slurm allocated, else the
- * UUIDs that a container was given, else all that the driver shows. What a device cgroup or a container hides, the driver
- * does not show in the first place, and the numbers of CUDA_VISIBLE_DEVICES count without it.
+ * Which GPUs this process may use. CUDA_VISIBLE_DEVICES decides, by CUDA's own rules; else what
+ * Slurm allocated, else the UUIDs that a container was given, else all that the driver shows. What
+ * a device cgroup or a container hides, the driver does not show in the first place, and the
+ * numbers of CUDA_VISIBLE_DEVICES count without it.
  */
 export function usableGpus(machine: readonly Gpu[], environment: Environment): UsableGpus {
   const { CUDA_VISIBLE_DEVICES: visible, SLURM_STEP_GPUS: step, SLURM_JOB_GPUS: job } = environment;
   const { NVIDIA_VISIBLE_DEVICES: container } = environment;
-  if (visible !== undefined) return visibleToCuda(visible, machine, environment['CUDA_DEVICE_ORDER']);
+  if (visible !== undefined)
+    return visibleToCuda(visible, machine, environment['CUDA_DEVICE_ORDER']);
   if (filled(step)) return allocated('SLURM_STEP_GPUS', step, machine, environment);
   if (filled(job)) return allocated('SLURM_JOB_GPUS', job, machine, environment);
   if (filled(container)) return givenToContainer(container, machine, environment);
   return allOf(machine, environment);
 }
 
-/** The GPU of a worker on this device; undefined for the processor. Throws ENGINE for one that this process may not use. */
-export function gpuOf(device: 'auto' | 'cpu' | `cuda:${number}`, usable: UsableGpus): UsableGpu | undefined {
+/**
+ * The GPU of a worker on this device; undefined for the processor. Throws ENGINE for one that this
+ * process may not use.
+ */
+export function gpuOf(
+  device: 'auto' | 'cpu' | `cuda:${number}`,
+  usable: UsableGpus,
+): UsableGpu | undefined {
   if (device === 'cpu') return undefined;
   if (device === 'auto') return usable.gpus[0];
   const gpu = usable.gpus[Number(device.slice('cuda:'.length))];
@@ -56,7 +67,9 @@ export function gpuOf(device: 'auto' | 'cpu' | `cuda:${number}`, usable: UsableG
   const last = usable.gpus.length - 1;
   const allowed =
     last < 0 ? 'auto, cpu' : last === 0 ? 'auto, cpu, cuda:0' : `auto, cpu, cuda:0 to cuda:${last}`;
-  throw new ClusterError('ENGINE', `--device ${device}: ${howMany(usable)}`, { fix: `Allowed: ${allowed}` });
+  throw new ClusterError('ENGINE', `--device ${device}: ${howMany(usable)}`, {
+    fix: `Allowed: ${allowed}`,
+  });
 }
 
 /** "this process may use 2 of the 4 GPUs here (CUDA_VISIBLE_DEVICES=2,3)" */
@@ -77,10 +90,15 @@ function filled(text: string | undefined): text is string {
 type Entry = UsableGpu | { readonly end: string | undefined };
 
 /**
- * CUDA's rules. The list is one of numbers, of GPU UUIDs or of MIG names, as its first entry is; the first entry that is of another
- * kind or names nothing ends it, as -1 does; one that comes twice leaves nothing; an empty list is none.
+ * CUDA's rules. The list is one of numbers, of GPU UUIDs or of MIG names, as its first entry is;
+ * the first entry that is of another kind or names nothing ends it, as -1 does; one that comes
+ * twice leaves nothing; an empty list is none.
  */
-function visibleToCuda(text: string, machine: readonly Gpu[], order: string | undefined): UsableGpus {
+function visibleToCuda(
+  text: string,
+  machine: readonly Gpu[],
+  order: string | undefined,
+): UsableGpus {
   const choice = `CUDA_VISIBLE_DEVICES=${text}`;
   const read = text.startsWith('GPU-')
     ? (entry: string) => byUuid(entry, machine)
@@ -121,19 +139,26 @@ function byUuid(entry: string, machine: readonly Gpu[]): Entry {
   const wanted = entry.toLowerCase();
   const found = machine.filter(({ uuid }) => uuid !== '' && uuid.toLowerCase().startsWith(wanted));
   const [gpu] = found;
-  if (gpu !== undefined && found.length === 1 && wanted.startsWith('gpu-')) return deviceOf(gpu, entry);
+  if (gpu !== undefined && found.length === 1 && wanted.startsWith('gpu-'))
+    return deviceOf(gpu, entry);
   const why =
-    found.length > 1 ? `begins the UUIDs of ${found.length} GPUs` : 'begins the UUID of no GPU here';
+    found.length > 1
+      ? `begins the UUIDs of ${found.length} GPUs`
+      : 'begins the UUID of no GPU here';
   return { end: `"${entry}" ${why}, and CUDA stops there` };
 }
 
-/** By the instance's UUID, or as older drivers have it: MIG-GPU-<UUID of the GPU>/<GPU instance>/<compute instance>. */
+/**
+ * By the instance's UUID, or as older drivers have it: MIG-GPU-<UUID of the GPU>/<GPU
+ * instance>/<compute instance>.
+ */
 function byInstance(entry: string, machine: readonly Gpu[]): Entry {
   const wanted = entry.toLowerCase();
   const old = /^mig-(gpu-[^/]+)\/\d+\/\d+$/.exec(wanted)?.[1];
   const found = machine.flatMap((gpu) => {
     if (gpu.instances === undefined) return [];
-    if (old !== undefined) return gpu.uuid.toLowerCase() === old ? [{ gpu, identifier: entry }] : [];
+    if (old !== undefined)
+      return gpu.uuid.toLowerCase() === old ? [{ gpu, identifier: entry }] : [];
     const names = gpu.instances.filter((name) => name.toLowerCase().startsWith(wanted));
     return names.map((identifier) => ({ gpu, identifier }));
   });
@@ -146,7 +171,9 @@ function byInstance(entry: string, machine: readonly Gpu[]): Entry {
 /** The GPU itself, or, where MIG is on, its first instance, which is what CUDA takes then. */
 function deviceOf(gpu: Gpu, entry: string): Entry {
   return (
-    devicesOf(gpu)[0] ?? { end: `"${entry}" is a GPU with MIG and without an instance, and CUDA stops there` }
+    devicesOf(gpu)[0] ?? {
+      end: `"${entry}" is a GPU with MIG and without an instance, and CUDA stops there`,
+    }
   );
 }
 
@@ -171,7 +198,9 @@ function allOf(machine: readonly Gpu[], environment: Environment): UsableGpus {
   const isByBus = environment['CUDA_DEVICE_ORDER'] !== 'FASTEST_FIRST' || areAlike(machine);
   const gpus = isByBus
     ? machine.flatMap(devicesOf)
-    : machine.map((_, i) => ({ identifier: String(i), order: 'FASTEST_FIRST', gpu: undefined }) as const);
+    : machine.map(
+        (_, i) => ({ identifier: String(i), order: 'FASTEST_FIRST', gpu: undefined }) as const,
+      );
   return { gpus, shown: machine.length, choice: undefined, problem: undefined };
 }
 
@@ -181,8 +210,8 @@ function only(gpus: readonly Gpu[], machine: readonly Gpu[], choice: string): Us
 }
 
 /**
- * Slurm's numbers count on the whole node. Where a cgroup shows no more GPUs than were allocated, those are they, under numbers of
- * their own.
+ * Slurm's numbers count on the whole node. Where a cgroup shows no more GPUs than were allocated,
+ * those are they, under numbers of their own.
  */
 function allocated(
   variable: string,
@@ -200,16 +229,22 @@ function allocated(
 }
 
 /**
- * The container's runtime has read NVIDIA_VISIBLE_DEVICES and hidden the others; its numbers are the host's, "all" is every image's
- * default, and "void" only says that another way of giving GPUs (CDI) was taken: none of these chooses among what is shown. UUIDs do
- * so where more is shown, as in a privileged container, and "none" is none there, too.
+ * The container's runtime has read NVIDIA_VISIBLE_DEVICES and hidden the others; its numbers are
+ * the host's, "all" is every image's default, and "void" only says that another way of giving GPUs
+ * (CDI) was taken: none of these chooses among what is shown. UUIDs do so where more is shown, as
+ * in a privileged container, and "none" is none there, too.
  */
-function givenToContainer(text: string, machine: readonly Gpu[], environment: Environment): UsableGpus {
+function givenToContainer(
+  text: string,
+  machine: readonly Gpu[],
+  environment: Environment,
+): UsableGpus {
   const choice = `NVIDIA_VISIBLE_DEVICES=${text}`;
   if (text === 'none') return { gpus: [], shown: machine.length, choice, problem: undefined };
   const entries = text.split(',').map((entry) => entry.trim().toLowerCase());
   if (!entries.every((entry) => /^(gpu|mig)-/.test(entry))) return allOf(machine, environment);
-  const isGiven = (name: string): boolean => entries.some((entry) => name.toLowerCase().startsWith(entry));
+  const isGiven = (name: string): boolean =>
+    entries.some((entry) => name.toLowerCase().startsWith(entry));
   const given = machine.flatMap((gpu) => {
     if (isGiven(gpu.uuid)) return [gpu];
     const instances = gpu.instances?.filter(isGiven) ?? [];

@@ -1,7 +1,8 @@
 /**
- * The wheels the TensorFlow engine is made of: every one pinned by version and SHA-256, as the Python Package Index
- * lists them. TensorFlow's own bounds on the CUDA wheels float (`tensorflow[and-cuda]`), so these are the newest of
- * its release that fit; raise all of them together.
+ * The wheels the TensorFlow engine is made of: every one pinned by version and SHA-256, as the
+ * Python Package Index lists them. TensorFlow's own bounds on the CUDA wheels float
+ * (`tensorflow[and-cuda]`), so these are the newest of its release that fit; raise all of them
+ * together.
  */
 export interface Wheel {
   readonly project: string;

@@ -1,6 +1,7 @@
 import { finish, round, START1, START2, START3, START4, STRIPE_BYTES } from './xxh64';
 
-// WebAssembly returns one value here, and an array for two would have to be allocated; the caller asks right after.
+// WebAssembly returns one value here, and an array for two would have to be allocated; the caller
+// asks right after.
 let finite: bool = true;
 
 /** Whether the floats of the last `check` were all finite. */
@@ -8,7 +9,9 @@ export function lastFinite(): bool {
   return finite;
 }
 
-/** XXH64 of `count` floats; `lastFinite` tells afterwards whether all of them are finite. One pass. */
+/**
+ * XXH64 of `count` floats; `lastFinite` tells afterwards whether all of them are finite. One pass.
+ */
 export function check(at: usize, count: u32): u64 {
   const length = (<usize>count) << 2;
   const end = at + length;
@@ -16,7 +19,8 @@ export function check(at: usize, count: u32): u64 {
   let b = START2;
   let c = START3;
   let d = START4;
-  // Without its sign, as an integer, a float is not finite from 0x7f800000 on: doubled, from 0xff000000 on.
+  // Without its sign, as an integer, a float is not finite from 0x7f800000 on: doubled, from
+  // 0xff000000 on.
   let largest = i32x4.splat(0);
   while (at + STRIPE_BYTES <= end) {
     const low = v128.load(at);

@@ -1,4 +1,5 @@
-// What kernels.ts binds; `twins.ts` says the same in plain TypeScript. Addresses are bytes, counts are floats.
+// What kernels.ts binds; `twins.ts` says the same in plain TypeScript. Addresses are bytes, counts
+// are floats.
 export { adam } from './adam';
 export { check, lastFinite } from './check';
 export { mask } from './mask';

@@ -23,7 +23,10 @@ export function add(into: usize, from: usize, count: u32): void {
   }
 }
 
-/** into = flush(into + 0), `count` floats: what adding the +0 of a shard without a row yields (-0 becomes +0). */
+/**
+ * into = flush(into + 0), `count` floats: what adding the +0 of a shard without a row yields (-0
+ * becomes +0).
+ */
 export function addZero(into: usize, count: u32): void {
   const end = into + ((<usize>count) << 2);
   const zero = f32x4.splat(0);

@@ -1,6 +1,9 @@
 import type { Page } from 'playwright-core';
 
-/** Runs in the page: every element that shows text of its own, with the contrast between its colour and its ground. */
+/**
+ * Runs in the page: every element that shows text of its own, with the contrast between its colour
+ * and its ground.
+ */
 const script = `(() => {
   const context = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
   const bytes = (colour) => {

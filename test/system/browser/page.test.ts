@@ -44,13 +44,17 @@ describe.skipIf(missing !== undefined)(`the live page in Chromium${visitor.why}`
     server.send({ curve: points(201, 900), status: status({ step: 900, seconds: 9 }) });
     await eventually(async () => expect(await text(page, '#step')).toBe('900'));
     for (const [index, chart] of charts.entries())
-      await eventually(async () => expect(await painted(page, chart), chart).not.toBe(before[index]));
+      await eventually(async () =>
+        expect(await painted(page, chart), chart).not.toBe(before[index]),
+      );
     expect(await text(page, '#accuracy-name')).toBe('Training accuracy');
     server.send({ evaluation: evaluation(1875), evaluated: view(1875).evaluated ?? never() });
     await eventually(async () => expect(await text(page, '#accuracy')).toBe('93.68 %'));
     expect(await page.locator('#matrix tbody tr').count()).toBe(10);
     expect(await page.locator('#mistake-list li').count()).toBe(24);
-    expect(await page.locator('#loss-chart .plot').getAttribute('aria-label')).toContain('validation 0.1556');
+    expect(await page.locator('#loss-chart .plot').getAttribute('aria-label')).toContain(
+      'validation 0.1556',
+    );
     expect(complaints).toEqual([]);
   });
 
@@ -60,11 +64,19 @@ describe.skipIf(missing !== undefined)(`the live page in Chromium${visitor.why}`
     const colour = () => visitor.colourOf(page, `${row} .state`);
     const say = (state: 'lost' | 'training', seconds: number, lost: number) =>
       server.send({
-        status: status({ step: 200, seconds, lost, workers: [worker('w0'), worker('w1', { state })] }),
+        status: status({
+          step: 200,
+          seconds,
+          lost,
+          workers: [worker('w0'), worker('w1', { state })],
+        }),
         changes: [{ at: unix(seconds), worker: 'w1', state }],
         events: [{ time: at(seconds), event: state, level: 'warn', message: `w1 is ${state}` }],
       });
-    expect([await colour(), await text(page, `${row} .state`)]).toEqual(['rgb(25, 27, 31)', 'training']);
+    expect([await colour(), await text(page, `${row} .state`)]).toEqual([
+      'rgb(25, 27, 31)',
+      'training',
+    ]);
     say('lost', 4, 1);
     await eventually(async () => expect(await colour()).toBe(RED));
     expect(await text(page, `${row} .state`)).toBe('lost');
@@ -75,7 +87,9 @@ describe.skipIf(missing !== undefined)(`the live page in Chromium${visitor.why}`
     // The newest stretch begins with the next update.
     server.send({ status: status({ step: 201, seconds: 9, lost: 1 }) });
     await eventually(async () =>
-      expect(await lane.getAttribute('aria-label')).toMatch(/training from .*, lost from .*, training from /),
+      expect(await lane.getAttribute('aria-label')).toMatch(
+        /training from .*, lost from .*, training from /,
+      ),
     );
     expect(await text(page, '#speed-aside')).toBe('2 workers, 1 lost so far');
     expect(complaints).toEqual([]);
@@ -83,7 +97,9 @@ describe.skipIf(missing !== undefined)(`the live page in Chromium${visitor.why}`
 
   test('takes names, events and settings from outside for text', async () => {
     const hostile = view(200, {
-      ...{ run: HOSTILE, version: HOSTILE, configuration: [[HOSTILE, HOSTILE]] },
+      run: HOSTILE,
+      version: HOSTILE,
+      configuration: [[HOSTILE, HOSTILE]],
       classNames: [HOSTILE, '</td><script>alert(2)</script>', '2', '3'],
       evaluated: { ...(view(1875).evaluated ?? never()) },
       status: status({ step: 200, workers: [worker(HOSTILE, { engine: HOSTILE })] }),
@@ -141,10 +157,10 @@ describe.skipIf(missing !== undefined)(`the live page in Chromium${visitor.why}`
     for (const [index, time] of times.slice(1).entries())
       expect(time - (times[index] ?? 0)).toBeGreaterThan(900);
     await page.locator('#clear').click();
-    expect([await text(page, '#answer'), await page.locator('#probabilities .best').count()]).toEqual([
-      'Draw on the square.',
-      0,
-    ]);
+    expect([
+      await text(page, '#answer'),
+      await page.locator('#probabilities .best').count(),
+    ]).toEqual(['Draw on the square.', 0]);
     expect(complaints).toEqual([]);
   });
 
@@ -152,7 +168,9 @@ describe.skipIf(missing !== undefined)(`the live page in Chromium${visitor.why}`
     const { server, page, complaints } = await start(view(200));
     server.weights = { step: 9375, values: nearestMean() };
     server.send({ status: status({ state: 'finished', step: 9375, seconds: 20, message: '' }) });
-    await eventually(async () => expect(await text(page, '#state')).toBe('Finished after 9,375 steps'));
+    await eventually(async () =>
+      expect(await text(page, '#state')).toBe('Finished after 9,375 steps'),
+    );
     await eventually(async () => expect(server.requests.at(-1)?.path).toBe('/api/weights'));
     await eventually(async () => expect(server.streams()).toBe(0));
     await page.waitForLoadState('networkidle');
@@ -178,10 +196,14 @@ describe.skipIf(missing !== undefined)(`the live page in Chromium${visitor.why}`
     await eventually(async () => expect(server.streams()).toBe(1));
     server.send({ curve: points(501, 700), status: status({ step: 700, seconds: 30 }) });
     await eventually(async () => expect(await text(page, '#step')).toBe('700'));
-    expect(await page.locator('#loss-chart .plot').getAttribute('aria-label')).toContain('over 700 steps');
+    expect(await page.locator('#loss-chart .plot').getAttribute('aria-label')).toContain(
+      'over 700 steps',
+    );
     expect(server.requests.slice(requests).map(({ path }) => path)).not.toContain('/');
     // Nobody can fetch from who is not there without the browser saying so.
-    expect(complaints.filter((text) => !/ERR_EMPTY_RESPONSE|ERR_INCOMPLETE_CHUNKED/.test(text))).toEqual([]);
+    expect(
+      complaints.filter((text) => !/ERR_EMPTY_RESPONSE|ERR_INCOMPLETE_CHUNKED/.test(text)),
+    ).toEqual([]);
   });
 
   test.each([
@@ -204,15 +226,27 @@ describe.skipIf(missing !== undefined)(`the live page in Chromium${visitor.why}`
 
   test('shows no rate and no time left while it waits, no count that nobody knows, and a problem in red', async () => {
     const { server, page, complaints } = await start(view(600));
-    const waiting = { state: 'gathering', waiting: 'waiting for workers: 0 of 1 ready', step: 600 } as const;
+    const waiting = {
+      state: 'gathering',
+      waiting: 'waiting for workers: 0 of 1 ready',
+      step: 600,
+    } as const;
     server.send({ status: status({ ...waiting, secondsLeft: undefined, seconds: 20 }) });
     await eventually(async () => expect(await text(page, '#time')).toBe('–'));
     expect(await text(page, '#speed')).toBe('–');
     const problem = 'the disk is full';
     server.send({
-      status: status({ problem, step: 600, seconds: 21, reassigned: undefined, stragglerSteps: undefined }),
+      status: status({
+        problem,
+        step: 600,
+        seconds: 21,
+        reassigned: undefined,
+        stragglerSteps: undefined,
+      }),
     });
-    await eventually(async () => expect(await text(page, '#state')).toBe('Running, but the disk is full'));
+    await eventually(async () =>
+      expect(await text(page, '#state')).toBe('Running, but the disk is full'),
+    );
     expect(await visitor.colourOf(page, '#state')).toBe(RED);
     expect(await text(page, '#workers-note')).toBe('2 joined · 0 lost');
     expect(complaints).toEqual([]);
@@ -229,7 +263,9 @@ describe.skipIf(missing !== undefined)(`the live page in Chromium${visitor.why}`
       reached.add(name);
       const outline = await page
         .locator(':focus')
-        .evaluate((element) => element.ownerDocument.defaultView.getComputedStyle(element).outlineStyle);
+        .evaluate(
+          (element) => element.ownerDocument.defaultView.getComputedStyle(element).outlineStyle,
+        );
       expect(outline, name).toBe('solid');
     }
     for (const name of [
@@ -267,7 +303,10 @@ describe.skipIf(missing !== undefined)(`the live page in Chromium${visitor.why}`
       worker('w0'),
       worker('a-very-long-name-of-a-worker-that-goes-on-and-on.example.org', { state: 'lost' }),
     ];
-    const { page, complaints } = await start(view(1900, { status: status({ step: 1900, workers }) }), phone);
+    const { page, complaints } = await start(
+      view(1900, { status: status({ step: 1900, workers }) }),
+      phone,
+    );
     await eventually(async () => expect(await page.locator('#mistake-list li').count()).toBe(24));
     expect(await widthOf(page)).toBe(390);
     expect(
@@ -281,12 +320,20 @@ describe.skipIf(missing !== undefined)(`the live page in Chromium${visitor.why}`
   });
 
   test('lists workers by name, and says after the end who was done and who was lost', async () => {
-    const workers = [worker('w10'), worker('w2', { state: 'lost' }), worker('w1', { state: 'idle' })];
-    const { server, page, complaints } = await start(view(200, { status: status({ step: 200, workers }) }));
+    const workers = [
+      worker('w10'),
+      worker('w2', { state: 'lost' }),
+      worker('w1', { state: 'idle' }),
+    ];
+    const { server, page, complaints } = await start(
+      view(200, { status: status({ step: 200, workers }) }),
+    );
     const rows = () =>
       page.locator('#worker-rows tr').evaluateAll((all) => all.map((row) => row.dataset.state));
     await eventually(async () => expect(await rows()).toEqual(['idle', 'lost', 'training']));
-    const ended = workers.map((row) => (row.state === 'lost' ? row : { ...row, state: 'done' as const }));
+    const ended = workers.map((row) =>
+      row.state === 'lost' ? row : { ...row, state: 'done' as const },
+    );
     server.send({ status: status({ state: 'finished', step: 200, seconds: 60, workers: ended }) });
     await eventually(async () => expect(await rows()).toEqual(['done', 'lost', 'done']));
     expect(await page.locator('#worker-rows .name').allTextContents()).toEqual(['w1', 'w2', 'w10']);
@@ -300,45 +347,65 @@ describe.skipIf(missing !== undefined)(`the live page in Chromium${visitor.why}`
       view(1900, { evaluated: { ...evaluated, mistakes: [] } }),
     );
     const note = () => text(page, '#mistakes-note');
-    await eventually(async () => expect(await note()).toBe('Their pictures were not kept after step 1,875.'));
+    await eventually(async () =>
+      expect(await note()).toBe('Their pictures were not kept after step 1,875.'),
+    );
     const perfect = evaluated.confusion.map((row, i) => row.map((cell, j) => (i === j ? cell : 0)));
     server.send({ evaluated: { step: 3750, confusion: perfect, mistakes: [] } });
     await eventually(async () => expect(await note()).toBe('None after step 3,750.'));
     expect(complaints).toEqual([]);
   });
 
-  test.each(['light', 'dark'] as const)('can be read by weak eyes where it is %s', async (colorScheme) => {
-    const workers = [worker('w0'), worker('w1', { state: 'lost' }), worker('w2', { state: 'late' })];
-    const { page, complaints } = await start(
-      view(1900, {
-        status: status({ step: 1900, workers, state: 'failed', message: 'why' }),
-        events: [{ time: at(1), event: 'lost', level: 'warn', message: 'w1 is lost' }],
-      }),
-      { colorScheme },
-    );
-    await eventually(async () => expect(await page.locator('#matrix .right').count()).toBe(11));
-    const found = await contrasts(page);
-    expect(found.length).toBeGreaterThan(200);
-    // 4.5 is what AA of WCAG 2 asks of text.
-    expect(found.filter(({ contrast }) => contrast < 4.5)).toEqual([]);
-    expect(complaints).toEqual([]);
-  });
+  test.each(['light', 'dark'] as const)(
+    'can be read by weak eyes where it is %s',
+    async (colorScheme) => {
+      const workers = [
+        worker('w0'),
+        worker('w1', { state: 'lost' }),
+        worker('w2', { state: 'late' }),
+      ];
+      const { page, complaints } = await start(
+        view(1900, {
+          status: status({ step: 1900, workers, state: 'failed', message: 'why' }),
+          events: [{ time: at(1), event: 'lost', level: 'warn', message: 'w1 is lost' }],
+        }),
+        { colorScheme },
+      );
+      await eventually(async () => expect(await page.locator('#matrix .right').count()).toBe(11));
+      const found = await contrasts(page);
+      expect(found.length).toBeGreaterThan(200);
+      // 4.5 is what AA of WCAG 2 asks of text.
+      expect(found.filter(({ contrast }) => contrast < 4.5)).toEqual([]);
+      expect(complaints).toEqual([]);
+    },
+  );
 
-  test.each([390, 720, 900, 1279, 1280, 1600])('cuts nothing off at a width of %d', async (width) => {
-    const { page, complaints } = await start(view(1900), { viewport: { width, height: 900 } });
-    await eventually(async () => expect(await page.locator('#matrix .right').count()).toBe(11));
-    expect(await widthOf(page)).toBe(width);
-    const cut = await page.locator('#matrix').evaluate((box) => box.scrollWidth - box.clientWidth);
-    expect(cut).toBe(0);
-    expect(complaints).toEqual([]);
-  });
+  test.each([390, 720, 900, 1279, 1280, 1600])(
+    'cuts nothing off at a width of %d',
+    async (width) => {
+      const { page, complaints } = await start(view(1900), { viewport: { width, height: 900 } });
+      await eventually(async () => expect(await page.locator('#matrix .right').count()).toBe(11));
+      expect(await widthOf(page)).toBe(width);
+      const cut = await page
+        .locator('#matrix')
+        .evaluate((box) => box.scrollWidth - box.clientWidth);
+      expect(cut).toBe(0);
+      expect(complaints).toEqual([]);
+    },
+  );
 
   test('follows the visitor from light to dark, charts too', async () => {
     const { page, complaints } = await start(view(300), { colorScheme: 'light' });
-    const light = [await painted(page, '#loss-chart canvas'), await painted(page, 'tr:first-child .lane')];
+    const light = [
+      await painted(page, '#loss-chart canvas'),
+      await painted(page, 'tr:first-child .lane'),
+    ];
     await page.emulateMedia({ colorScheme: 'dark' });
     await eventually(async () => {
-      const dark = [await painted(page, '#loss-chart canvas'), await painted(page, 'tr:first-child .lane')];
+      const dark = [
+        await painted(page, '#loss-chart canvas'),
+        await painted(page, 'tr:first-child .lane'),
+      ];
       expect(dark[0] !== light[0] && dark[1] !== light[1]).toBe(true);
     });
     expect(await visitor.colourOf(page, 'body')).toBe('rgb(232, 234, 237)');
@@ -348,7 +415,9 @@ describe.skipIf(missing !== undefined)(`the live page in Chromium${visitor.why}`
   });
 
   test('stays at hand with 100,000 points, and 200,000 take no more room', async () => {
-    const { server, page, complaints } = await start(view(2000, { totalSteps: 300_000, epochs: 160 }));
+    const { server, page, complaints } = await start(
+      view(2000, { totalSteps: 300_000, epochs: 160 }),
+    );
     for (let step = 2000; step < 200_000; step += 2000)
       server.send({
         curve: points(step + 1, step + 2000),
@@ -362,7 +431,9 @@ describe.skipIf(missing !== undefined)(`the live page in Chromium${visitor.why}`
           const started: number = performance.now();
           let count = 0;
           const next = () =>
-            ++count === 20 ? resolve((performance.now() - started) / count) : requestAnimationFrame(next);
+            ++count === 20
+              ? resolve((performance.now() - started) / count)
+              : requestAnimationFrame(next);
           requestAnimationFrame(next);
         }),
     );

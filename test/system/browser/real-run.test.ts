@@ -15,13 +15,24 @@ describe.skipIf(missing !== undefined)(`a real run in Chromium${why}`, () => {
   it('moves, shows a worker that is killed and heals, survives its coordinator, and reads a drawn 1 after its end', async () => {
     const runs = temporaryFolder();
     const local = start([
-      ...['local', ...newRun(runs), ...REFERENCE, ...RECIPE, '-n', '2', '--http-port', '0'],
-      ...['--steps', '8000', '--checkpoint-every', '100'],
+      'local',
+      ...newRun(runs),
+      ...REFERENCE,
+      ...RECIPE,
+      '-n',
+      '2',
+      '--http-port',
+      '0',
+      '--steps',
+      '8000',
+      '--checkpoint-every',
+      '100',
     ]);
     const [, url = ''] = await local.says(/watch it at (http:\/\/\S+)/);
     const { page, complaints, close } = await visit(browser, url);
     onTestFinished(close);
-    const text = async (selector: string) => (await page.locator(selector).first().textContent()) ?? '';
+    const text = async (selector: string) =>
+      (await page.locator(selector).first().textContent()) ?? '';
     const step = async () => Number((await text('#step')).replaceAll(',', ''));
     await eventually(async () => expect(await step()).toBeGreaterThan(0));
     const first = await step();
@@ -32,7 +43,9 @@ describe.skipIf(missing !== undefined)(`a real run in Chromium${why}`, () => {
     await eventually(async () => expect(await state()).toBe('training'));
     process.kill(childOf(local, 'w1'), 'SIGKILL');
     const colour = () =>
-      row.locator('.state').evaluate((cell) => cell.ownerDocument.defaultView.getComputedStyle(cell).color);
+      row
+        .locator('.state')
+        .evaluate((cell) => cell.ownerDocument.defaultView.getComputedStyle(cell).color);
     // Vermillion, as dark as text must be.
     await eventually(async () =>
       expect([await state(), await colour()]).toEqual(['lost', 'rgb(179, 71, 0)']),
@@ -45,7 +58,8 @@ describe.skipIf(missing !== undefined)(`a real run in Chromium${why}`, () => {
     await local.says(/going on after step \d+ \(term 2\)/);
     await eventually(async () => expect(await step()).toBeGreaterThan(before));
     expect(await text('#event-list')).toMatch(/coordinator started \(term 2\)/);
-    // While nobody listens, or the run is being opened, Chromium itself complains; nothing else may go wrong.
+    // While nobody listens, or the run is being opened, Chromium itself complains; nothing else may
+    // go wrong.
     const isExpected = (complaint: string) => /net::ERR_|status of 503/.test(complaint);
     expect(complaints.filter((complaint) => !isExpected(complaint))).toEqual([]);
     complaints.length = 0;
@@ -64,7 +78,15 @@ describe.skipIf(missing !== undefined)(`a real run in Chromium${why}`, () => {
   it('looks the same when it is shown again', async () => {
     const runs = temporaryFolder();
     const local = start([
-      ...['local', ...newRun(runs), ...REFERENCE, ...RECIPE, '-n', '1', '--no-http', '--steps', '600'],
+      'local',
+      ...newRun(runs),
+      ...REFERENCE,
+      ...RECIPE,
+      '-n',
+      '1',
+      '--no-http',
+      '--steps',
+      '600',
     ]);
     expect(await local.exited, local.output()).toBe(0);
     const shown = start(['show', `${runs}/r`, '--http-port', '0']);

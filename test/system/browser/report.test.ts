@@ -16,7 +16,10 @@ describe.skipIf(missing !== undefined)(`the report in Chromium${why}`, () => {
   beforeAll(async () => {
     browser = await startBrowser();
     const { evaluation } = madeUpEvaluation(hostile, { metrics: madeUpMetrics(3, 50) });
-    writeFileSync(join(folder, 'report.html'), fileOf(await artifactsOf(evaluation), 'report.html'));
+    writeFileSync(
+      join(folder, 'report.html'),
+      fileOf(await artifactsOf(evaluation), 'report.html'),
+    );
   });
   afterAll(async () => {
     await browser.close();
@@ -28,7 +31,10 @@ describe.skipIf(missing !== undefined)(`the report in Chromium${why}`, () => {
     options: BrowserContextOptions,
     look: (page: Page) => Promise<void>,
   ): Promise<string[]> {
-    const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
+    const context = await browser.newContext({
+      viewport: { width: 1280, height: 900 },
+      ...options,
+    });
     const page = await context.newPage();
     const seen: string[] = [];
     page.on('console', (message) => seen.push(message.text()));
@@ -42,27 +48,35 @@ describe.skipIf(missing !== undefined)(`the report in Chromium${why}`, () => {
     await page.goto(url);
     await look(page);
     await context.close();
-    return seen.filter((each) => each !== url.slice(0, 30) && !each.startsWith('data:image/png;base64,'));
+    return seen.filter(
+      (each) => each !== url.slice(0, 30) && !each.startsWith('data:image/png;base64,'),
+    );
   }
 
-  test.each(['light', 'dark'] as const)('has nothing missing and is readable: %s', async (colorScheme) => {
-    const complaints = await open({ colorScheme }, async (page) => {
-      expect(await page.locator('svg[role=img]').count()).toBe(3);
-      const widths: number[] = await page.evaluate('[...document.images].map((image) => image.naturalWidth)');
-      expect(widths.length).toBeGreaterThan(10);
-      expect(new Set(widths)).toEqual(new Set([5]));
-      expect(await page.locator('tbody th').allTextContents()).toContain(hostile[0]);
-      for (const { text, contrast } of await contrasts(page)) expect(contrast, text).toBeGreaterThan(4.5);
-      const fills: string[] = await page.evaluate(
-        '[...document.querySelectorAll("svg text, svg .mark-rect path")].map((each) => getComputedStyle(each).fill)',
-      );
-      // What a colour of the page cannot be read from is black.
-      expect(fills.filter((fill) => fill === 'rgb(0, 0, 0)')).toEqual([]);
-      const ink = colorScheme === 'dark' ? 'rgb(232, 234, 237)' : 'rgb(25, 27, 31)';
-      expect(fills).toContain(ink);
-    });
-    expect(complaints).toEqual([]);
-  });
+  test.each(['light', 'dark'] as const)(
+    'has nothing missing and is readable: %s',
+    async (colorScheme) => {
+      const complaints = await open({ colorScheme }, async (page) => {
+        expect(await page.locator('svg[role=img]').count()).toBe(3);
+        const widths: number[] = await page.evaluate(
+          '[...document.images].map((image) => image.naturalWidth)',
+        );
+        expect(widths.length).toBeGreaterThan(10);
+        expect(new Set(widths)).toEqual(new Set([5]));
+        expect(await page.locator('tbody th').allTextContents()).toContain(hostile[0]);
+        for (const { text, contrast } of await contrasts(page))
+          expect(contrast, text).toBeGreaterThan(4.5);
+        const fills: string[] = await page.evaluate(
+          '[...document.querySelectorAll("svg text, svg .mark-rect path")].map((each) => getComputedStyle(each).fill)',
+        );
+        // What a colour of the page cannot be read from is black.
+        expect(fills.filter((fill) => fill === 'rgb(0, 0, 0)')).toEqual([]);
+        const ink = colorScheme === 'dark' ? 'rgb(232, 234, 237)' : 'rgb(25, 27, 31)';
+        expect(fills).toContain(ink);
+      });
+      expect(complaints).toEqual([]);
+    },
+  );
 
   test('fits a phone, and paper, which is light', async () => {
     await open({ viewport: { width: 390, height: 800 }, colorScheme: 'dark' }, async (page) => {

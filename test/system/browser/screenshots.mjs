@@ -18,24 +18,22 @@ const looks = [
 ];
 /** A 2 in one stroke, in parts of the square's side. */
 const two = [
-  ...[
-    [0.28, 0.32],
-    [0.36, 0.2],
-    [0.5, 0.15],
-    [0.65, 0.2],
-    [0.7, 0.34],
-    [0.62, 0.5],
-    [0.48, 0.64],
-    [0.3, 0.82],
-  ],
-  ...[
-    [0.5, 0.8],
-    [0.76, 0.8],
-  ],
+  [0.28, 0.32],
+  [0.36, 0.2],
+  [0.5, 0.15],
+  [0.65, 0.2],
+  [0.7, 0.34],
+  [0.62, 0.5],
+  [0.48, 0.64],
+  [0.3, 0.82],
+  [0.5, 0.8],
+  [0.76, 0.8],
 ];
 
 if (url === undefined) {
-  process.stderr.write('say the address of the page: npm run screenshots -- http://127.0.0.1:9464\n');
+  process.stderr.write(
+    'say the address of the page: npm run screenshots -- http://127.0.0.1:9464\n',
+  );
   process.exitCode = 2;
 } else {
   mkdirSync(folder, { recursive: true });

@@ -37,7 +37,8 @@ export async function visit(
     void dialog.dismiss();
   });
   page.on('request', (request) => {
-    if (new URL(request.url()).host !== new URL(url).host) complaints.push(`asked ${request.url()}`);
+    if (new URL(request.url()).host !== new URL(url).host)
+      complaints.push(`asked ${request.url()}`);
   });
   await page.goto(url);
   await page.locator('#state:not([data-state="connecting"])').waitFor();

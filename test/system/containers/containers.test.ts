@@ -39,7 +39,10 @@ const composed = (runId: string) =>
   });
 const shaOf = ({ output }: Pick<Ended, 'output'>) => /sha256 +([0-9a-f]{64})/.exec(output)?.[1];
 
-/** Writes training.yaml; what is trained, and with it the bytes, are for containers and for this machine the same. */
+/**
+ * Writes training.yaml; what is trained, and with it the bytes, are for containers and for this
+ * machine the same.
+ */
 function recipe(steps: number): void {
   writeFileSync(
     join(folder, 'training.yaml'),
@@ -55,8 +58,16 @@ async function shaOutside(steps: number): Promise<string> {
   const runs = mkdtempSync(join(tmpdir(), 'mnist-dist-outside-'));
   onTestFinished(() => rmSync(runs, { recursive: true, force: true }));
   const ended = await run([
-    ...['local', '--config', join(folder, 'training.yaml'), '--engine', 'tensorflow', '--no-http'],
-    ...['--runs-dir', runs, '--port', '0'],
+    'local',
+    '--config',
+    join(folder, 'training.yaml'),
+    '--engine',
+    'tensorflow',
+    '--no-http',
+    '--runs-dir',
+    runs,
+    '--port',
+    '0',
   ]);
   expect(ended.code, ended.output).toBe(0);
   return shaOf(ended) ?? '';
@@ -65,8 +76,14 @@ async function shaOutside(steps: number): Promise<string> {
 beforeAll(async () => {
   // Left by a run that was interrupted.
   await podman.clear();
-  const base = await podman.run('podman', 'image', 'exists', 'docker.io/library/node:22-bookworm-slim');
-  if (base.code !== 0) await podman.must(join(root, 'test/system/containers/base-image.sh'), scratch);
+  const base = await podman.run(
+    'podman',
+    'image',
+    'exists',
+    'docker.io/library/node:22-bookworm-slim',
+  );
+  if (base.code !== 0)
+    await podman.must(join(root, 'test/system/containers/base-image.sh'), scratch);
   await podman.build('mnist-dist:cpu', root);
   await podman.must('podman', 'network', 'create', NETWORK);
 
@@ -98,14 +115,21 @@ describe('compose.yaml', () => {
     const sha = await shaOutside(1000);
     const compose = composed('train');
     const { coordinator, worker } = compose.services;
-    const certificates = { ca: readFileSync(join(folder, 'secrets/ca.crt')), servername: 'coordinator' };
+    const certificates = {
+      ca: readFileSync(join(folder, 'secrets/ca.crt')),
+      servername: 'coordinator',
+    };
     const token = readFileSync(join(folder, 'secrets/http-token'), 'utf8');
     await podman.start('coordinator', coordinator, compose, place);
     await until(async () => (await podman.isHealthy('coordinator')) || undefined);
-    const port = Number((await podman.must('podman', 'port', 'coordinator', '9464/tcp')).split(':').at(-1));
+    const port = Number(
+      (await podman.must('podman', 'port', 'coordinator', '9464/tcp')).split(':').at(-1),
+    );
     expect(await ask(port, '/metrics', certificates)).toMatchObject({ status: 401 });
     const headers = { authorization: `Bearer ${token}` };
-    expect(await ask(port, '/metrics', { ...certificates, headers })).toMatchObject({ status: 200 });
+    expect(await ask(port, '/metrics', { ...certificates, headers })).toMatchObject({
+      status: 200,
+    });
     // Probes need no token.
     expect(await ask(port, '/readyz', certificates)).toMatchObject({ status: 200 });
     if (noPrometheus === undefined) await scrapedUp(folder, port);
@@ -123,7 +147,10 @@ describe('compose.yaml', () => {
 
     await podman.must('podman', 'start', 'coordinator');
     const idle = await podman.end('coordinator');
-    expect(idle).toMatchObject({ code: 0, output: expect.stringContaining('/runs/train is finished') });
+    expect(idle).toMatchObject({
+      code: 0,
+      output: expect.stringContaining('/runs/train is finished'),
+    });
   });
 
   it('stops: a worker and the coordinator end with 143, and a new container goes on to the same bytes', async () => {
@@ -166,7 +193,8 @@ const image = z.tuple([
     Size: z.int(),
     User: z.string(),
     Config: z.looseObject({
-      ...{ StopSignal: z.string(), Entrypoint: z.array(z.string()) },
+      StopSignal: z.string(),
+      Entrypoint: z.array(z.string()),
     }),
     Healthcheck: z.looseObject({ Test: z.array(z.string()) }),
   }),
@@ -174,7 +202,9 @@ const image = z.tuple([
 
 describe('the image', () => {
   it('runs as nobody special, and has no compiler, no pip, no TypeScript and no dev dependency', async () => {
-    const inspected: unknown = JSON.parse(await podman.must('podman', 'image', 'inspect', 'mnist-dist:cpu'));
+    const inspected: unknown = JSON.parse(
+      await podman.must('podman', 'image', 'inspect', 'mnist-dist:cpu'),
+    );
     const [{ User, Config, Healthcheck, Size }] = image.parse(inspected);
     expect(User).toBe('10001:10001');
     expect(Config.StopSignal).toBe('SIGTERM');
@@ -183,18 +213,31 @@ describe('the image', () => {
     const look = (script: string) =>
       podman.must(
         ...(['podman', 'run', '--rm', '--network', 'none', '--no-healthcheck'] as const),
-        ...['--entrypoint', 'sh', 'mnist-dist:cpu', '-c', script],
+        '--entrypoint',
+        'sh',
+        'mnist-dist:cpu',
+        '-c',
+        script,
       );
-    const found = await look('for x in g++ gcc cc pip3 python3 curl; do command -v $x; done; id -u');
+    const found = await look(
+      'for x in g++ gcc cc pip3 python3 curl; do command -v $x; done; id -u',
+    );
     expect(found).not.toMatch(/^\//m);
     expect(found.split('\n').at(-1)).toBe('10001');
-    const packages = await look('cd /opt/mnist-dist/node_modules && ls -d */package.json @*/*/package.json');
+    const packages = await look(
+      'cd /opt/mnist-dist/node_modules && ls -d */package.json @*/*/package.json',
+    );
     const has = (name: string) => packages.split('\n').includes(`${name}/package.json`);
     expect(has('ws')).toBe(true);
     const { devDependencies } = z
       .object({ devDependencies: z.record(z.string(), z.string()) })
       .parse(JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')));
-    const superfluous = [...Object.keys(devDependencies), 'typescript', 'assemblyscript', 'binaryen'];
+    const superfluous = [
+      ...Object.keys(devDependencies),
+      'typescript',
+      'assemblyscript',
+      'binaryen',
+    ];
     // Packages of types are named by others, too, and have no files left.
     expect(superfluous.filter((name) => has(name) && !name.startsWith('@types/'))).toEqual([]);
   });
@@ -218,7 +261,14 @@ describe('the image', () => {
 describe('the image for GPUs', () => {
   // What follows is downloaded by the gigabyte, and tried where there is a GPU.
   it('is built up to the download, for which the set-up finds a driver', async () => {
-    await podman.build('mnist-dist:driver-gpu', root, '--target', 'driver', '--build-arg', 'DEVICE=gpu');
+    await podman.build(
+      'mnist-dist:driver-gpu',
+      root,
+      '--target',
+      'driver',
+      '--build-arg',
+      'DEVICE=gpu',
+    );
     await podman.build('mnist-dist:driver-cpu', root, '--target', 'driver');
     const setUp = (tag: string) =>
       podman.run(
@@ -232,11 +282,17 @@ describe('the image for GPUs', () => {
           'MNIST_DIST_CACHE=/tmp/empty',
           tag,
         ] as const),
-        ...['node', 'bin/mnist-dist.mjs', 'setup', '--gpu', '--offline'],
+        'node',
+        'bin/mnist-dist.mjs',
+        'setup',
+        '--gpu',
+        '--offline',
       );
     expect(await setUp('mnist-dist:driver-gpu')).toMatchObject({
       code: 10,
-      output: expect.stringContaining('--offline: tensorflow-2.21.0-cuda12-x86_64 is not in the cache'),
+      output: expect.stringContaining(
+        '--offline: tensorflow-2.21.0-cuda12-x86_64 is not in the cache',
+      ),
     });
     expect(await setUp('mnist-dist:driver-cpu')).toMatchObject({
       code: 10,

@@ -50,12 +50,18 @@ export class Podman {
 
   /** Runs a program of this machine to its end. */
   async run(program: string, ...args: readonly string[]): Promise<Ended> {
-    const child = spawn(program, args, { env: this.#environment, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(program, args, {
+      env: this.#environment,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     let output = '';
     for (const stream of [child.stdout, child.stderr])
       stream.setEncoding('utf8').on('data', (text: string) => (output += text));
     const [code] = await once(child, 'close');
-    return { code: typeof code === 'number' ? code : 1, output: output.replaceAll(/^.*systemd.*\n/gm, '') };
+    return {
+      code: typeof code === 'number' ? code : 1,
+      output: output.replaceAll(/^.*systemd.*\n/gm, ''),
+    };
   }
 
   /** The same; rejects with what it said where it does not end with 0. */
@@ -70,30 +76,40 @@ export class Podman {
   async build(tag: string, checkout: string, ...more: readonly string[]): Promise<void> {
     await this.must(
       'buildah',
-      ...[
-        'bud',
-        '--isolation',
-        'chroot',
-        '--network',
-        'host',
-        '--pull-never',
-        '--format',
-        'docker',
-        '--layers',
-      ],
-      ...['--ulimit', 'nofile=1024:1024', '--file', join(checkout, 'deploy/docker/Dockerfile'), '--tag', tag],
-      ...[...more, checkout],
+      'bud',
+      '--isolation',
+      'chroot',
+      '--network',
+      'host',
+      '--pull-never',
+      '--format',
+      'docker',
+      '--layers',
+      '--ulimit',
+      'nofile=1024:1024',
+      '--file',
+      join(checkout, 'deploy/docker/Dockerfile'),
+      '--tag',
+      tag,
+      ...more,
+      checkout,
     );
   }
 
   /** Starts a service of Compose, every field of it, in a network in which its name leads to it. */
   async start(name: string, service: Service, { secrets }: Compose, place: Place): Promise<void> {
-    const each = (flag: string, values: readonly string[]) => values.flatMap((value) => [flag, value]);
+    const each = (flag: string, values: readonly string[]) =>
+      values.flatMap((value) => [flag, value]);
     const inFolder = (path: string) => (path.startsWith('.') ? join(place.folder, path) : path);
     const [program, ...script] = service.entrypoint;
     await this.must(
       'podman',
-      ...['run', '--detach', '--name', name, '--network', place.network],
+      'run',
+      '--detach',
+      '--name',
+      name,
+      '--network',
+      place.network,
       ...(service.hostname === undefined
         ? []
         : ['--hostname', service.hostname, '--network-alias', service.hostname]),
@@ -117,7 +133,9 @@ export class Podman {
       ),
       ...each(
         '--volume',
-        service.secrets.map((secret) => `${inFolder(secrets[secret]?.file ?? '')}:/run/secrets/${secret}:ro`),
+        service.secrets.map(
+          (secret) => `${inFolder(secrets[secret]?.file ?? '')}:/run/secrets/${secret}:ro`,
+        ),
       ),
       ...each(
         '--volume',
@@ -133,7 +151,9 @@ export class Podman {
         service.ports.map((port) => port.replace(/:\d+:/, '::')),
       ),
       ...(program === undefined ? [] : ['--entrypoint', program]),
-      ...[service.image, ...script, ...service.command],
+      service.image,
+      ...script,
+      ...service.command,
     );
   }
 
@@ -142,7 +162,13 @@ export class Podman {
     // `podman wait` waits for a clean-up, up to a minute; "stopped" is what comes before it.
     for (;;) {
       const [status, code] = (
-        await this.must('podman', 'inspect', '--format', '{{.State.Status}} {{.State.ExitCode}}', name)
+        await this.must(
+          'podman',
+          'inspect',
+          '--format',
+          '{{.State.Status}} {{.State.ExitCode}}',
+          name,
+        )
       ).split(' ');
       if (status === 'exited' || status === 'stopped')
         return { code: Number(code), output: await this.must('podman', 'logs', name) };
@@ -150,7 +176,9 @@ export class Podman {
     }
   }
 
-  /** Sends STOPSIGNAL, waits, and sends SIGKILL where that takes too long; then resolves as `end`. */
+  /**
+   * Sends STOPSIGNAL, waits, and sends SIGKILL where that takes too long; then resolves as `end`.
+   */
   async stop(name: string): Promise<Ended> {
     await this.must('podman', 'stop', name);
     return this.end(name);

@@ -8,8 +8,8 @@ import { freePort, until } from '../../fixtures/processes.ts';
 import { Asker } from '../prometheus/prometheus.ts';
 
 /**
- * Resolves when a Prometheus with deploy/docker's file has scraped the coordinator behind this port of this machine; it has the
- * rules beside it, and secrets in `folder`.
+ * Resolves when a Prometheus with deploy/docker's file has scraped the coordinator behind this port
+ * of this machine; it has the rules beside it, and secrets in `folder`.
  */
 export async function scrapedUp(folder: string, port: number): Promise<void> {
   const place = mkdtempSync(join(tmpdir(), 'mnist-dist-prometheus-'));
@@ -23,8 +23,10 @@ export async function scrapedUp(folder: string, port: number): Promise<void> {
   const server = spawn(
     'prometheus',
     [
-      ...[`--config.file=${join(place, 'prometheus.yml')}`, `--storage.tsdb.path=${join(place, 'data')}`],
-      ...[`--web.listen-address=${address}`, '--log.level=error'],
+      `--config.file=${join(place, 'prometheus.yml')}`,
+      `--storage.tsdb.path=${join(place, 'data')}`,
+      `--web.listen-address=${address}`,
+      '--log.level=error',
     ],
     { stdio: 'ignore' },
   );

@@ -1,5 +1,6 @@
-// `npm run test:containers`: builds the images and runs them, with Debian's buildah and podman. Takes minutes and some gigabytes in
-// /tmp, which it removes; with CONTAINERS_SCRATCH=DIR they stay there, and the next time begins with them.
+// `npm run test:containers`: builds the images and runs them, with Debian's buildah and podman.
+// Takes minutes and some gigabytes in /tmp, which it removes; with CONTAINERS_SCRATCH=DIR they stay
+// there, and the next time begins with them.
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { explain, prepare, root } from '../../../bin/bootstrap.mjs';
@@ -35,5 +36,7 @@ async function testContainers() {
   if (status !== 0) return status;
   const vitest = join(root, 'node_modules', '.bin', 'vitest');
   const config = join('test', 'containers', 'vitest.config.ts');
-  return spawnSync(vitest, ['run', '--config', config], { cwd: root, stdio: 'inherit' }).status ?? 1;
+  return (
+    spawnSync(vitest, ['run', '--config', config], { cwd: root, stdio: 'inherit' }).status ?? 1
+  );
 }

@@ -1,6 +1,7 @@
-// `npm run chaos`: one run without disturbance, then the same one while workers and coordinators are killed, which must end with
-// the same bytes. It fails when fewer died between the first and the last step than was asked for. `--stall` instead kills one
-// worker, stops another for a while, and looks at the longest step. What follows `--` goes to `local`.
+// `npm run chaos`: one run without disturbance, then the same one while workers and coordinators
+// are killed, which must end with the same bytes. It fails when fewer died between the first and
+// the last step than was asked for. `--stall` instead kills one worker, stops another for a while,
+// and looks at the longest step. What follows `--` goes to `local`.
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -25,7 +26,9 @@ const { values, positionals } = parseArgs({
     engine: { type: 'string', default: 'auto' },
     'worker-kills': { type: 'string', default: '20' },
     'coordinator-kills': { type: 'string', default: '5' },
-    /** Seconds between two kills of workers, and from a term's first step to its coordinator's end. */
+    /**
+     * Seconds between two kills of workers, and from a term's first step to its coordinator's end.
+     */
     every: { type: 'string', default: '2' },
     'coordinator-after': { type: 'string', default: '5' },
     stall: { type: 'boolean', default: false },
@@ -106,8 +109,8 @@ async function stall(local) {
     until(
       local,
       () =>
-        readEvents(local.directory).filter((each) => each.event === event && each.worker === worker).length >=
-        times,
+        readEvents(local.directory).filter((each) => each.event === event && each.worker === worker)
+          .length >= times,
     );
   await happened('first_shard', 'w2', 1);
   await happened('first_shard', 'w1', 1);
@@ -122,8 +125,13 @@ async function stall(local) {
   const coordinator = childrenOf(local.pid).find(isCoordinator);
   const port = coordinator.args.find((arg) => arg.startsWith('--port='))?.slice('--port='.length);
   startProcess([
-    ...['worker', '--name', 'new', '--engine', values.engine],
-    ...['--coordinator', `ws://127.0.0.1:${port}`],
+    'worker',
+    '--name',
+    'new',
+    '--engine',
+    values.engine,
+    '--coordinator',
+    `ws://127.0.0.1:${port}`,
   ]);
   await happened('first_shard', 'new', 1);
   return [];
@@ -133,7 +141,10 @@ async function stall(local) {
 
 function compare(undisturbed, disturbed) {
   check(undisturbed.sha256 === disturbed.sha256, `the model differs: ${disturbed.sha256}`);
-  check(undisturbed.record.chain === disturbed.record.chain, `the chain differs: ${disturbed.record.chain}`);
+  check(
+    undisturbed.record.chain === disturbed.record.chain,
+    `the chain differs: ${disturbed.record.chain}`,
+  );
   say(`disturbed:   ${disturbed.sha256}, ${speedOf(disturbed)} steps/s`);
 }
 
@@ -148,14 +159,19 @@ function reportKills({ events, steps }, kills) {
     coordinators >= coordinatorKills,
     `${coordinators} of ${coordinatorKills} coordinators died: ${short}`,
   );
-  // The step that is open while nobody is there to compute it is the one after the last that was done.
-  const waited = new Set(events.filter(({ event }) => event === 'waiting').map(({ step }) => step + 1));
+  // The step that is open while nobody is there to compute it is the one after the last that was
+  // done.
+  const waited = new Set(
+    events.filter(({ event }) => event === 'waiting').map(({ step }) => step + 1),
+  );
   const attended = steps.filter(({ step }) => !waited.has(step));
   say(
     `longest step: ${longest(attended)} ms; with waits for a worker, none being alive: ${longest(steps)} ms`,
   );
   const { time: begun } = events.find(({ event }) => event === 'step');
-  for (const { worker, milliseconds, until: what } of joins(events.filter(({ time }) => time > begun)))
+  for (const { worker, milliseconds, until: what } of joins(
+    events.filter(({ time }) => time > begun),
+  ))
     say(`  ${worker}: hello to ${what} ${milliseconds} ms`);
 }
 
@@ -165,14 +181,18 @@ function reportStall({ events, steps }) {
     `longest step: ${step} ms (less than ${MAX_STEP_MILLISECONDS}: ${step < MAX_STEP_MILLISECONDS ? 'yes' : 'NO'})`,
   );
   const { milliseconds } =
-    joins(events).find(({ worker, until: what }) => worker === 'new' && what === 'first_shard') ?? {};
+    joins(events).find(({ worker, until: what }) => worker === 'new' && what === 'first_shard') ??
+    {};
   const isQuick = milliseconds < MAX_JOIN_MILLISECONDS;
   say(
     `a new worker, hello to first_shard: ${milliseconds} ms (less than ${MAX_JOIN_MILLISECONDS}: ${isQuick ? 'yes' : 'NO'})`,
   );
 }
 
-/** Workers that were killed and whose loss was noticed while steps were done: each kill counts one line at most. */
+/**
+ * Workers that were killed and whose loss was noticed while steps were done: each kill counts one
+ * line at most.
+ */
 function deathsOfWorkers(events, kills) {
   const steps = events.filter(({ event }) => event === 'step').map(({ time }) => time);
   const last = events.some(({ event }) => event === 'end') ? steps.at(-1) : Infinity;
@@ -186,7 +206,10 @@ function deathsOfWorkers(events, kills) {
   });
 }
 
-/** From each hello to the worker's next first_shard, or to its ready where its name has delivered before. */
+/**
+ * From each hello to the worker's next first_shard, or to its ready where its name has delivered
+ * before.
+ */
 function joins(events) {
   return events.flatMap(({ event, worker, time }, i) => {
     if (event !== 'hello') return [];
@@ -196,8 +219,11 @@ function joins(events) {
     );
     const own = (end < 0 ? rest : rest.slice(0, end)).filter((each) => each.worker === worker);
     const what =
-      own.find((each) => each.event === 'first_shard') ?? own.find((each) => each.event === 'ready');
-    return what === undefined ? [] : [{ worker, until: what.event, milliseconds: what.time - time }];
+      own.find((each) => each.event === 'first_shard') ??
+      own.find((each) => each.event === 'ready');
+    return what === undefined
+      ? []
+      : [{ worker, until: what.event, milliseconds: what.time - time }];
   });
 }
 
@@ -216,18 +242,24 @@ async function verify(directory) {
 function startLocal(id) {
   const directory = join(runs, id);
   const local = startProcess([
-    ...[
-      'local',
-      '-n',
-      values.workers,
-      '--steps',
-      values.steps,
-      '--seed',
-      values.seed,
-      '--engine',
-      values.engine,
-    ],
-    ...['--checkpoint-every', '1s', '--port', '0', '--runs-dir', runs, '--run-id', id, ...positionals],
+    'local',
+    '-n',
+    values.workers,
+    '--steps',
+    values.steps,
+    '--seed',
+    values.seed,
+    '--engine',
+    values.engine,
+    '--checkpoint-every',
+    '1s',
+    '--port',
+    '0',
+    '--runs-dir',
+    runs,
+    '--run-id',
+    id,
+    ...positionals,
   ]);
   return Object.assign(local, { directory });
 }
@@ -291,7 +323,9 @@ function readEvents(directory) {
     .slice(0, text.lastIndexOf('\n') + 1)
     .split('\n')
     .filter(Boolean);
-  return lines.map((line) => JSON.parse(line)).map((line) => ({ ...line, time: Date.parse(line.time) }));
+  return lines
+    .map((line) => JSON.parse(line))
+    .map((line) => ({ ...line, time: Date.parse(line.time) }));
 }
 
 /** The terms whose first step is done. */

@@ -40,7 +40,14 @@ describe('npm run chaos', () => {
   });
 
   it('fails when the run is too short', async () => {
-    const { code, output } = await chaos('--steps', '20', '--worker-kills', '3', '--coordinator-kills', '0');
+    const { code, output } = await chaos(
+      '--steps',
+      '20',
+      '--worker-kills',
+      '3',
+      '--coordinator-kills',
+      '0',
+    );
     expect(code, output).toBe(1);
     expect(output).toMatch(/FAILED: \d of 3 workers died: the run was too short/);
   });

@@ -11,7 +11,10 @@ const hasNamespaces = spawnSync('unshare', ['-Urm', 'true']).status === 0;
 const RECIPE = ['--engine', 'reference', '--hidden', '8', '--seed', '7', '--batch-size', '64'];
 const ARGS = [...RECIPE, '--steps', '3000', '--port', '0', '-n', '2'];
 
-/** A small tmpfs that only a namespace of its own sees: its path there, its path from here, and a command that goes there. */
+/**
+ * A small tmpfs that only a namespace of its own sees: its path there, its path from here, and a
+ * command that goes there.
+ */
 interface SmallDisk {
   readonly inside: string;
   readonly outside: string;
@@ -29,7 +32,9 @@ async function smallDisk(size: string): Promise<SmallDisk> {
   onTestFinished(() => void holder.kill('SIGKILL'));
   await Promise.race([
     once(holder.stdout, 'data'),
-    once(holder, 'exit').then(([code]) => Promise.reject(new Error(`no disk could be mounted (${code})`))),
+    once(holder, 'exit').then(([code]) =>
+      Promise.reject(new Error(`no disk could be mounted (${code})`)),
+    ),
   ]);
   const node = join(folder, 'node-there');
   writeFileSync(
@@ -59,24 +64,38 @@ describe.skipIf(!hasNamespaces)(
     it('does not end training, nor change its bytes', async () => {
       const undisturbed = await train(ARGS);
       const { inside, outside, node } = await smallDisk('4m');
-      const args = ['local', ...ARGS, '--runs-dir', inside, '--run-id', 'r', '--checkpoint-every', '20'];
+      const args = [
+        'local',
+        ...ARGS,
+        '--runs-dir',
+        inside,
+        '--run-id',
+        'r',
+        '--checkpoint-every',
+        '20',
+      ];
       const local = start(args, {}, node);
       await local.says(/w1 delivered its first shard/);
       const directory = join(outside, 'r');
       const checkpoints = (): string[] => readdirSync(join(directory, 'checkpoints')).toSorted();
-      await vi.waitUntil(() => readdirSync(directory).includes('checkpoints') && checkpoints().length === 2, {
-        timeout: 60_000,
-      });
+      await vi.waitUntil(
+        () => readdirSync(directory).includes('checkpoints') && checkpoints().length === 2,
+        {
+          timeout: 60_000,
+        },
+      );
 
       const file = fill(outside);
       await local.says(/no checkpoint of step \d+: .*ENOSPC/);
-      const [, name] = await local.says(/the disk is full: .*\/(metrics|events)\.jsonl waits for space/);
+      const [, name] = await local.says(
+        /the disk is full: .*\/(metrics|events)\.jsonl waits for space/,
+      );
       const left = checkpoints();
       expect(left).toHaveLength(2);
       for (const each of left)
-        expect(decodeTensors(readFileSync(join(directory, 'checkpoints', each)), each).tensors).toHaveLength(
-          12,
-        );
+        expect(
+          decodeTensors(readFileSync(join(directory, 'checkpoints', each)), each).tensors,
+        ).toHaveLength(12);
       expect(local.output()).not.toMatch(/ written again/);
       rmSync(file);
 

@@ -1,11 +1,12 @@
-// Loaded into every process of a cluster by NODE_OPTIONS=--import=...: a coordinator kills itself at named points of its
-// work on files. FAIL_POINTS names a file with one point a line, `WHEN OPERATION FILE`; at the first of them the line is
-// removed and the process gets SIGKILL, so that whoever is started after it goes on to the next one. A line `pass POINT` is
-// removed when the point is reached, and nothing else happens: what follows is the next of many of one name.
+// Loaded into every process of a cluster by NODE_OPTIONS=--import=...: a coordinator kills itself
+// at named points of its work on files. FAIL_POINTS names a file with one point a line, `WHEN
+// OPERATION FILE`; at the first of them the line is removed and the process gets SIGKILL, so that
+// whoever is started after it goes on to the next one. A line `pass POINT` is removed when the
+// point is reached, and nothing else happens: what follows is the next of many of one name.
 //
-// WHEN is before, within (half of the bytes are written) or after; OPERATION is write, sync, rename, remove or truncate;
-// FILE is a name without its folder, without the digits of a step or of a temporary file. A directory is called `folder`,
-// or `drafts` where it is a coordinator's.
+// WHEN is before, within (half of the bytes are written) or after; OPERATION is write, sync,
+// rename, remove or truncate; FILE is a name without its folder, without the digits of a step or of
+// a temporary file. A directory is called `folder`, or `drafts` where it is a coordinator's.
 import fs from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
 import { basename } from 'node:path';
@@ -20,7 +21,8 @@ if (list !== undefined && process.argv[2] === 'coordinator') {
   fs.promises.writeFile = (path, ...rest) =>
     around('write', path, () => original.promises.writeFile(path, ...rest));
   fs.promises.rename = (from, to) => around('rename', to, () => original.promises.rename(from, to));
-  fs.promises.rm = (path, options) => around('remove', path, () => original.promises.rm(path, options));
+  fs.promises.rm = (path, options) =>
+    around('remove', path, () => original.promises.rm(path, options));
   fs.promises.truncate = (path, length) =>
     around('truncate', path, () => original.promises.truncate(path, length));
   fs.openSync = (path, ...rest) => {

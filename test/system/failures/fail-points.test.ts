@@ -18,7 +18,10 @@ import {
 
 const module = fileURLToPath(new URL('fail-points.mjs', import.meta.url));
 
-/** A file written whole, in the order of its states on the disk: nothing happens to them between a write and its sync. */
+/**
+ * A file written whole, in the order of its states on the disk: nothing happens to them between a
+ * write and its sync.
+ */
 const whole = (file: string): string[] => [
   `before write ${file}`,
   `within write ${file}`,
@@ -77,7 +80,9 @@ const BEGINNING = [
 ];
 
 function afterArtifacts(point: string): string {
-  return point.endsWith('misclassified.jsonl') ? point : `pass after rename misclassified.jsonl\n${point}`;
+  return point.endsWith('misclassified.jsonl')
+    ? point
+    : `pass after rename misclassified.jsonl\n${point}`;
 }
 
 interface Points {
@@ -92,17 +97,22 @@ function dyingAt(points: readonly string[]): Points {
   writeFileSync(list, points.join('\n'));
   return {
     environment: {
-      ...{ MNIST_DIST_TOKEN: TOKEN, FAIL_POINTS: list },
+      MNIST_DIST_TOKEN: TOKEN,
+      FAIL_POINTS: list,
       NODE_OPTIONS: `--import=${module}`,
     },
     left: () => readFileSync(list, 'utf8').split('\n').filter(Boolean),
   };
 }
 
-/** One start of the coordinator of the run r: the first that leaves a run.json, or one that goes on. */
+/**
+ * One start of the coordinator of the run r: the first that leaves a run.json, or one that goes on.
+ */
 function startOnce(args: readonly string[], runs: string, environment: NodeJS.ProcessEnv) {
   const directory = join(runs, 'r');
-  const which = existsSync(join(directory, 'run.json')) ? ['--resume', directory] : ['--run-id', 'r'];
+  const which = existsSync(join(directory, 'run.json'))
+    ? ['--resume', directory]
+    : ['--run-id', 'r'];
   return run(['coordinator', '--runs-dir', runs, ...args, ...which], environment);
 }
 
@@ -115,7 +125,11 @@ async function startAgain(args: readonly string[], runs: string, environment: No
 }
 
 /** Workers that are started again when their run is over, until `over` is. */
-async function keepWorking(names: readonly string[], port: number, over: Promise<unknown>): Promise<void> {
+async function keepWorking(
+  names: readonly string[],
+  port: number,
+  over: Promise<unknown>,
+): Promise<void> {
   let isOver = false;
   const end = over.finally(() => (isOver = true));
   const keep = async (name: string): Promise<void> => {
@@ -183,7 +197,10 @@ describe('a coordinator that is killed at each point of its work on files', () =
       for (const steps of lengths) {
         const args = [...QUICK_RECIPE, '--steps', steps, '--port', String(port)];
         codes.push((await startOnce(args, runs, environment)).code);
-        expect(readRun(join(runs, 'r')).record).toMatchObject({ state: 'finished', step: Number(steps) });
+        expect(readRun(join(runs, 'r')).record).toMatchObject({
+          state: 'finished',
+          step: Number(steps),
+        });
       }
       return codes;
     };
@@ -207,7 +224,8 @@ describe('local', () => {
 
   async function expectFinished(points: readonly string[]): Promise<void> {
     const { environment, left } = dyingAt(points);
-    // Longer than workers wait between two dials; a coordinator that waits for nobody fails by it all the same.
+    // Longer than workers wait between two dials; a coordinator that waits for nobody fails by it
+    // all the same.
     const disturbed = await train(
       [...recipe, '--checkpoint-every', '20', '--rdzv-timeout', '30s'],
       environment,

@@ -118,8 +118,14 @@ describe('a worker ends with a clear error', () => {
     const { url, process } = await coordinator(['--steps', '100000']);
     startWorker(url, ['--name', 'first']);
     await process.says(/first delivered its first shard/);
-    const other = start(['worker', '--engine', 'wasm', '--coordinator', url], { MNIST_DIST_TOKEN: TOKEN });
-    await expectEnd(other, 'FINGERPRINT', /this worker computes with .*wasm.* the run with .*float64/);
+    const other = start(['worker', '--engine', 'wasm', '--coordinator', url], {
+      MNIST_DIST_TOKEN: TOKEN,
+    });
+    await expectEnd(
+      other,
+      'FINGERPRINT',
+      /this worker computes with .*wasm.* the run with .*float64/,
+    );
   });
 
   it.each([
@@ -194,7 +200,9 @@ describe('a coordinator ends with a clear error', () => {
   });
 
   it('when it should listen beyond this machine without TLS', async () => {
-    const { code, output } = await run(['coordinator', '--host', '0.0.0.0'], { MNIST_DIST_TOKEN: TOKEN });
+    const { code, output } = await run(['coordinator', '--host', '0.0.0.0'], {
+      MNIST_DIST_TOKEN: TOKEN,
+    });
     expect(code).toBe(errorTable.USAGE.exit);
     expect(output).toMatch(/--insecure/);
   });
@@ -226,7 +234,10 @@ describe('a run that is stopped', () => {
     const args = ['--engine', 'reference', '--hidden', '8', '--steps', '1000000', ...newRun(runs)];
     const local = start(['local', ...args]);
     await local.says(/w1 delivered its first shard/);
-    const children = readFileSync(`/proc/${local.process.pid}/task/${local.process.pid}/children`, 'utf8')
+    const children = readFileSync(
+      `/proc/${local.process.pid}/task/${local.process.pid}/children`,
+      'utf8',
+    )
       .trim()
       .split(' ');
     expect(children).toHaveLength(3);

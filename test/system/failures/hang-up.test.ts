@@ -74,7 +74,13 @@ describe('a terminal', () => {
   it('ends a worker, with an exit code of its own', async () => {
     const url = `ws://127.0.0.1:${await freePort()}`;
     const worker = onTerminal([
-      ...[process.execPath, executable, 'worker', '--engine', 'reference', '--coordinator', url],
+      process.execPath,
+      executable,
+      'worker',
+      '--engine',
+      'reference',
+      '--coordinator',
+      url,
     ]);
     await worker.says(/trying again/);
     worker.close();

@@ -27,7 +27,10 @@ const WORKER_KILLS = 6;
 const COORDINATOR_KILLS = 2;
 const KILLS = WORKER_KILLS + COORDINATOR_KILLS;
 
-/** Who is killed after which step, in order; the end of the run is left for the last one to come back. */
+/**
+ * Who is killed after which step, in order; the end of the run is left for the last one to come
+ * back.
+ */
 function planKills(random: Random): { step: number; victim: string }[] {
   const victims = Array.from({ length: KILLS }, (_, i) =>
     i < WORKER_KILLS ? random.pick(WORKERS) : 'coordinator',
@@ -80,7 +83,11 @@ describe('a run that a worker joins every few steps', () => {
   it('counts every sample once, although each but two are killed after their first shard', async () => {
     const undisturbed = await train([...REFERENCE, ...args, '-n', '2']);
     // Two are needed, so that it stands still while one is missing.
-    const { process: coordinator, url, runs } = await startCoordinator([...args, '--min-workers', '2']);
+    const {
+      process: coordinator,
+      url,
+      runs,
+    } = await startCoordinator([...args, '--min-workers', '2']);
     const stays = startWorker(url, ['--name', 'stays']);
     for (let i = 0; i < JOINING; i++) {
       const joining = startWorker(url, ['--name', `joins${i}`]);

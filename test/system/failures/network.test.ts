@@ -33,10 +33,14 @@ async function trainThrough(names: readonly string[]): Promise<Cluster> {
     process: coordinator,
     url,
     runs,
-  } = await startCoordinator([...COMMON, ...['--no-shared-memory', '--start-workers', '3']]);
+  } = await startCoordinator([...COMMON, '--no-shared-memory', '--start-workers', '3']);
   const proxy = await Proxy.open(Number(new URL(url).port));
-  const workers = NAMES.map((name) => startWorker(names.includes(name) ? proxy.url : url, ['--name', name]));
-  await Promise.all(NAMES.map((name) => coordinator.says(new RegExp(`${name} delivered its first shard`))));
+  const workers = NAMES.map((name) =>
+    startWorker(names.includes(name) ? proxy.url : url, ['--name', name]),
+  );
+  await Promise.all(
+    NAMES.map((name) => coordinator.says(new RegExp(`${name} delivered its first shard`))),
+  );
   const finish = async () => {
     for (const each of [coordinator, ...workers]) expect(await each.exited, each.output()).toBe(0);
     return readRun(join(runs, 'r'));
@@ -51,11 +55,17 @@ async function hear({ proxy, coordinator }: Cluster, frames: number): Promise<vo
 }
 
 /** Does this to their connections, and waits until all of them are late for it. */
-async function untilLate({ coordinator }: Cluster, names: readonly string[], act: () => void): Promise<void> {
+async function untilLate(
+  { coordinator }: Cluster,
+  names: readonly string[],
+  act: () => void,
+): Promise<void> {
   const from = coordinator.output().length;
   act();
   await Promise.all(
-    names.map((name) => coordinator.says(new RegExp(`${name} is late; its work is offered to others`), from)),
+    names.map((name) =>
+      coordinator.says(new RegExp(`${name} is late; its work is offered to others`), from),
+    ),
   );
 }
 
@@ -89,7 +99,8 @@ describe('a connection between worker and coordinator', () => {
     [['up', 'down'], NAMES],
   ])('may stall for a while: %j, of %j', async (directions, names) => {
     const cluster = await trainThrough(names);
-    // The first leases last half a minute; once some results are known, they follow the workers' speed.
+    // The first leases last half a minute; once some results are known, they follow the workers'
+    // speed.
     await hear(cluster, 20);
     await untilLate(cluster, names, () => cluster.proxy.stall(...directions));
     cluster.proxy.release();
@@ -120,19 +131,25 @@ describe('a connection between worker and coordinator', () => {
       process: coordinator,
       url,
       runs,
-    } = await startCoordinator([...COMMON, ...['--no-shared-memory', '--start-workers', '3']]);
+    } = await startCoordinator([...COMMON, '--no-shared-memory', '--start-workers', '3']);
     const ways: readonly (readonly Direction[])[] = [['up'], ['down'], ['up', 'down']];
     const proxies = await Promise.all(ways.map(() => Proxy.open(Number(new URL(url).port))));
     const workers = proxies.map((proxy, i) => startWorker(proxy.url, ['--name', `w${i}`]));
-    await Promise.all(NAMES.map((name) => coordinator.says(new RegExp(`${name} delivered its first shard`))));
+    await Promise.all(
+      NAMES.map((name) => coordinator.says(new RegExp(`${name} delivered its first shard`))),
+    );
     proxies.forEach((proxy, i) => proxy.silence(...(ways[i] ?? [])));
     for (const each of [coordinator, ...workers]) expect(await each.exited, each.output()).toBe(0);
     const disturbed = readRun(join(runs, 'r'));
     expectSame(disturbed, undisturbed);
     expect(countOf(disturbed, 'lost')).toBe(3);
     // Each came back by a connection of its own.
-    const joined = disturbed.events.filter(({ event }) => event === 'ready').map(({ worker }) => worker);
+    const joined = disturbed.events
+      .filter(({ event }) => event === 'ready')
+      .map(({ worker }) => worker);
     expect(joined.toSorted()).toEqual(NAMES.flatMap((name) => [name, name]));
-    expect(readFileSync(join(runs, 'r', 'events.jsonl'), 'utf8')).toContain('"event":"lease_again"');
+    expect(readFileSync(join(runs, 'r', 'events.jsonl'), 'utf8')).toContain(
+      '"event":"lease_again"',
+    );
   });
 });

@@ -57,9 +57,11 @@ describe('a run that is disturbed', () => {
     process.kill(coordinator.pid, 'SIGKILL');
     await gone([coordinator]);
     // While it is away, the port stays this run's.
-    await expect(once(createServer().listen(port, '127.0.0.1'), 'listening')).rejects.toMatchObject({
-      code: 'EADDRINUSE',
-    });
+    await expect(once(createServer().listen(port, '127.0.0.1'), 'listening')).rejects.toMatchObject(
+      {
+        code: 'EADDRINUSE',
+      },
+    );
     await local.says(/going on after step \d+ \(term 2\)/);
     expect(await local.exited, local.output()).toBe(0);
     const resumed = readRun(join(runs, 'r'));
@@ -82,7 +84,8 @@ describe('a run that is disturbed', () => {
     const runs = temporaryFolder();
     const local = start(['local', ...COMMON, '-n', '2', '--runs-dir', runs, '--run-id', 'r']);
     await local.says(/w1 delivered its first shard/);
-    // The first leases last half a minute; once some results are known, they follow the workers' speed.
+    // The first leases last half a minute; once some results are known, they follow the workers'
+    // speed.
     const lines = join(runs, 'r', 'metrics.jsonl');
     await vi.waitUntil(() => statSync(lines).size > 1000, { timeout: 60_000 });
     const worker = childOf(local, 'w1');
@@ -116,7 +119,10 @@ describe('a run that is disturbed', () => {
       '2',
       '--runs-dir',
       runs,
-      ...['--checkpoint-every', '1h', '--audit', '0.5'],
+      '--checkpoint-every',
+      '1h',
+      '--audit',
+      '0.5',
     ]);
     await local.says(/w1 delivered its first shard/);
     local.process.kill('SIGINT');
@@ -160,7 +166,8 @@ describe('a run that is disturbed', () => {
     const { record, modelSha256 } = readRun(join(runs, 'r'));
     expect(record.chain).toBe(undisturbed.record.chain);
     expect(modelSha256).toBe(undisturbed.modelSha256);
-    // `runs` lists the time of both, with what was waited for workers; the pause between the two is in neither.
+    // `runs` lists the time of both, with what was waited for workers; the pause between the two is
+    // in neither.
     const secondsIn = (text: string | undefined) => {
       const [, minutes, seconds] = /(\d+):(\d\d)/.exec(text ?? '') ?? [];
       return 60 * Number(minutes) + Number(seconds);
@@ -267,7 +274,9 @@ describe('a run that should go on', () => {
       token,
     );
     expect(second.code, second.output).toBe(errorTable.LOCKED.exit);
-    expect(second.output).toMatch(new RegExp(`process ${first.process.pid} .* is running this run`));
+    expect(second.output).toMatch(
+      new RegExp(`process ${first.process.pid} .* is running this run`),
+    );
     expect(first.process.exitCode).toBeNull();
   });
 });

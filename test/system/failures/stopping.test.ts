@@ -60,7 +60,12 @@ async function silentWorker(url: string): Promise<WebSocket> {
     socket.on('message', (data) => {
       if (!Buffer.isBuffer(data)) return;
       const { header } = decodeFrame(data);
-      if (typeof header === 'object' && header !== null && 'kind' in header && header.kind === 'step')
+      if (
+        typeof header === 'object' &&
+        header !== null &&
+        'kind' in header &&
+        header.kind === 'step'
+      )
         resolve();
     });
   });
@@ -88,7 +93,8 @@ async function coordinatorWithSilentWorker(): Promise<{
 describe('a coordinator with an open step', () => {
   it('ends at once when it is stopped twice', async () => {
     const { coordinator, directory } = await coordinatorWithSilentWorker();
-    // The kernel merges signals that come too fast, so the second one may need more than one attempt.
+    // The kernel merges signals that come too fast, so the second one may need more than one
+    // attempt.
     const again = setInterval(() => coordinator.process.kill('SIGINT'), 50);
     const code = await coordinator.exited.finally(() => clearInterval(again));
     expect(code, coordinator.output()).toBe(130);
@@ -137,7 +143,8 @@ describe('local', () => {
 
   it('ends in good order when all its processes get SIGTERM', async () => {
     const { local, children, directory } = await endlessLocal();
-    for (const { pid } of [...children, { pid: local.process.pid ?? 0 }]) process.kill(pid, 'SIGTERM');
+    for (const { pid } of [...children, { pid: local.process.pid ?? 0 }])
+      process.kill(pid, 'SIGTERM');
     expect(await local.exited, local.output()).toBe(143);
     await gone(children);
     expect(checkFiles(directory)).toBe('interrupted');
@@ -145,7 +152,8 @@ describe('local', () => {
 
   it('ends its children when it is stopped twice', async () => {
     const { local, children, directory } = await endlessLocal();
-    // The kernel merges signals that come too fast, so the second one may need more than one attempt.
+    // The kernel merges signals that come too fast, so the second one may need more than one
+    // attempt.
     const again = setInterval(() => local.process.kill('SIGINT'), 20);
     const code = await local.exited.finally(() => clearInterval(again));
     expect(code, local.output()).toBe(130);
@@ -154,7 +162,14 @@ describe('local', () => {
   });
 
   it('ends its children when it is stopped while they start', async () => {
-    const local = start(['local', '--engine', 'reference', '--runs-dir', temporaryFolder(), ...ENDLESS]);
+    const local = start([
+      'local',
+      '--engine',
+      'reference',
+      '--runs-dir',
+      temporaryFolder(),
+      ...ENDLESS,
+    ]);
     const children = await until(() => {
       // Before its exec a child has its parent's arguments.
       const found = childrenOf(local.process.pid).filter(({ arguments: words }) =>
@@ -172,14 +187,21 @@ describe('local', () => {
     const { local, children, directory } = await endlessLocal();
     local.process.kill('SIGKILL');
     await gone(children);
-    // If every worker goes before the open step is done, nobody is left to end the run in good order in time.
+    // If every worker goes before the open step is done, nobody is left to end the run in good
+    // order in time.
     expect(['interrupted', 'running']).toContain(checkFiles(directory));
   });
 });
 
 describe('a supervised worker', () => {
   it('ends when its supervisor is gone before it listens', async () => {
-    const args = ['worker', '--engine', 'reference', '--coordinator', `ws://127.0.0.1:${await freePort()}`];
+    const args = [
+      'worker',
+      '--engine',
+      'reference',
+      '--coordinator',
+      `ws://127.0.0.1:${await freePort()}`,
+    ];
     const worker = spawn(process.execPath, [executable, ...args], {
       env: { ...process.env, MNIST_DIST_TOKEN: TOKEN },
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
@@ -189,10 +211,9 @@ describe('a supervised worker', () => {
     worker.stderr?.setEncoding('utf8').on('data', (text: string) => (said += text));
     await once(worker, 'spawn');
     worker.disconnect();
-    expect(await once(worker, 'exit', { signal: AbortSignal.timeout(LIMIT_MILLISECONDS) })).toEqual([
-      143,
-      null,
-    ]);
+    expect(await once(worker, 'exit', { signal: AbortSignal.timeout(LIMIT_MILLISECONDS) })).toEqual(
+      [143, null],
+    );
     expect(said).toContain('the process that started this one has ended');
   });
 });
@@ -203,7 +224,9 @@ describe.each([
 ])('a worker of %s that dials', (engine, isMissing) => {
   async function dialling(): Promise<{ worker: Started; children: Child[] }> {
     const url = `ws://127.0.0.1:${await freePort()}`;
-    const worker = start(['worker', '--engine', engine, '--coordinator', url], { MNIST_DIST_TOKEN: TOKEN });
+    const worker = start(['worker', '--engine', engine, '--coordinator', url], {
+      MNIST_DIST_TOKEN: TOKEN,
+    });
     await worker.says(/trying again/);
     const children = childrenOf(worker.process.pid);
     endWithTest(children);

@@ -3,7 +3,15 @@ import { chmodSync, existsSync, mkdirSync, statSync, writeFileSync } from 'node:
 import { join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
 import { errorTable } from '../../../shared/errors.ts';
-import { childOf, newRun, readRun, run, start, temporaryFolder, train } from '../../fixtures/processes.ts';
+import {
+  childOf,
+  newRun,
+  readRun,
+  run,
+  start,
+  temporaryFolder,
+  train,
+} from '../../fixtures/processes.ts';
 
 const RECIPE = ['--engine', 'reference', '--hidden', '8', '--seed', '7', '--batch-size', '64'];
 const ARGS = [...RECIPE, '--steps', '1200', '--port', '0', '-n', '2'];
@@ -36,7 +44,9 @@ describe('a coordinator', () => {
         '50',
       ]);
       await first.says(/w1 delivered its first shard/);
-      await vi.waitUntil(() => statSync(join(directory, 'metrics.jsonl')).size > 1000, { timeout: 60_000 });
+      await vi.waitUntil(() => statSync(join(directory, 'metrics.jsonl')).size > 1000, {
+        timeout: 60_000,
+      });
       const coordinator = childOf(first, 'coordinator');
       process.kill(coordinator, 'SIGSTOP');
 
@@ -52,7 +62,11 @@ describe('a coordinator', () => {
       expect(await first.exited, first.output()).toBe(errorTable.LOCKED.exit);
       expect(first.output()).toMatch(/was taken over by another coordinator/);
       const left = readRun(directory);
-      expect(left.record).toMatchObject({ state: 'finished', term: 2, chain: undisturbed.record.chain });
+      expect(left.record).toMatchObject({
+        state: 'finished',
+        term: 2,
+        chain: undisturbed.record.chain,
+      });
       expect(left.modelSha256).toBe(undisturbed.modelSha256);
       const steps = left.lines.filter(({ kind }) => kind === 'step').map(({ step }) => step);
       expect(steps).toEqual(Array.from({ length: 1200 }, (_, i) => i + 1));

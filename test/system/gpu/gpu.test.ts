@@ -4,16 +4,22 @@ import { createEngine, summedByShard } from '../../../worker/engines/create.ts';
 import { engineContract } from '../../fixtures/engine/engine-contract.ts';
 import { readRun, run, temporaryFolder, train } from '../../fixtures/processes.ts';
 
-/** Set by run.mjs, which also prepares the environment: the linker reads it before a process starts. */
+/**
+ * Set by run.mjs, which also prepares the environment: the linker reads it before a process starts.
+ */
 const isPrepared = process.env['MNIST_DIST_TEST_GPU'] === '1';
 const missing = isPrepared ? undefined : 'npm run test:gpu runs it where there is one';
 const SHORT = ['--engine', 'tensorflow', '--device', 'cuda:0', '--steps', '50'];
 
-// A GPU need not flush subnormals as the kernels do; then the worker sums single shards, which is what must hold.
+// A GPU need not flush subnormals as the kernels do; then the worker sums single shards, which is
+// what must hold.
 engineContract(
   'tensorflow on a GPU, summed shard by shard',
   async ({ shape, kernels }) => {
-    const engine = await createEngine('tensorflow', shape, kernels, { threads: 1, device: 'cuda:0' });
+    const engine = await createEngine('tensorflow', shape, kernels, {
+      threads: 1,
+      device: 'cuda:0',
+    });
     return summedByShard(engine, shape.model, Math.max(...shape.shardCounts), kernels) ?? engine;
   },
   missing,
@@ -21,7 +27,10 @@ engineContract(
 
 describe.skipIf(!isPrepared)(`a run on a GPU: ${missing}`, () => {
   it('has the same fingerprint and bytes twice', async () => {
-    const [first, second] = [await train([...SHORT, '-n', '1']), await train([...SHORT, '-n', '1'])];
+    const [first, second] = [
+      await train([...SHORT, '-n', '1']),
+      await train([...SHORT, '-n', '1']),
+    ];
     expect(first.record.engine?.description.device).toMatch(/^cuda:0/);
     expect(second.record.engine?.fingerprint).toBe(first.record.engine?.fingerprint);
     expect(second.modelSha256).toBe(first.modelSha256);

@@ -1,4 +1,5 @@
-// `npm run test:gpu`: what only a GPU can show, in the environment that a worker on the first GPU has.
+// `npm run test:gpu`: what only a GPU can show, in the environment that a worker on the first GPU
+// has.
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { explain, prepare, root } from '../../../bin/bootstrap.mjs';
@@ -27,7 +28,11 @@ async function testGpu() {
   const { workerEnvironment } = await native('environment');
   const engine = await ensureTensorFlow({ device: 'gpu' }, () => undefined);
   const { findUsableGpus } = await native('usable-gpus');
-  const environment = workerEnvironment(engine, { threads: 1, device: 'cuda:0' }, await findUsableGpus());
+  const environment = workerEnvironment(
+    engine,
+    { threads: 1, device: 'cuda:0' },
+    await findUsableGpus(),
+  );
   const vitest = join(root, 'node_modules', '.bin', 'vitest');
   const { status: tested } = spawnSync(vitest, ['run', '--project', 'gpu'], {
     cwd: root,

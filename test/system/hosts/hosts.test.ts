@@ -41,8 +41,10 @@ async function certificateFor({ address }: Host): Promise<string[]> {
   const made = await run(['certs', address, '--out', folder]);
   expect(made, made.output).toMatchObject({ code: 0 });
   return [
-    ...['--ssl-certfile', join(folder, 'coordinator.crt')],
-    ...['--ssl-keyfile', join(folder, 'coordinator.key')],
+    '--ssl-certfile',
+    join(folder, 'coordinator.crt'),
+    '--ssl-keyfile',
+    join(folder, 'coordinator.key'),
   ];
 }
 
@@ -54,13 +56,28 @@ async function startCoordinator(
   const runs = temporaryFolder();
   // The processes' file systems are one here, and so is shared memory, which hosts do not share.
   const options = ['--host', '0.0.0.0', '--no-shared-memory', '--no-pictures', '--no-http'];
-  const coordinator = host.start(['coordinator', '--runs-dir', runs, '--run-id', RUN, ...options, ...args]);
+  const coordinator = host.start([
+    'coordinator',
+    '--runs-dir',
+    runs,
+    '--run-id',
+    RUN,
+    ...options,
+    ...args,
+  ]);
   const [, joinFile = ''] = await coordinator.says(/--join - (?:--insecure )?< (\S+)/);
   return { coordinator, directory: join(runs, RUN), join: readFileSync(joinFile, 'utf8') };
 }
 
-/** A worker on each of these hosts, called like it, that finds the pasted line on its standard input. */
-async function startCluster(host: Host, others: readonly Host[], args: readonly string[]): Promise<Cluster> {
+/**
+ * A worker on each of these hosts, called like it, that finds the pasted line on its standard
+ * input.
+ */
+async function startCluster(
+  host: Host,
+  others: readonly Host[],
+  args: readonly string[],
+): Promise<Cluster> {
   const wanted = ['--start-workers', `${others.length}`];
   const started = await startCoordinator(host, [...wanted, ...args]);
   const { coordinator, directory, join: pasted } = started;
@@ -88,7 +105,10 @@ function eventsOf({ directory }: Cluster, name: string): unknown[] {
 
 /** Resolves when events.jsonl says this of the worker. */
 async function happens(cluster: Cluster, name: string, event: string): Promise<void> {
-  await until(() => (eventsOf(cluster, name).includes(event) ? true : undefined), cluster.coordinator);
+  await until(
+    () => (eventsOf(cluster, name).includes(event) ? true : undefined),
+    cluster.coordinator,
+  );
 }
 
 function bytesOf({ buffer, byteOffset, byteLength }: Float32Array): Uint8Array {
@@ -148,7 +168,9 @@ describe.skipIf(missing !== undefined)(`several hosts${why}`, () => {
 
     it('train to the same bytes with --insecure, and their cable shows all but the token', async () => {
       const { finished, streams, words, token, windows } = await trainWatched(({ address }) => [
-        ...['--insecure', '--advertise', address],
+        '--insecure',
+        '--advertise',
+        address,
       ]);
       expectSame(finished, undisturbed);
       for (const stream of streams) expect(() => checkTls(stream)).toThrow('no record of TLS');
@@ -158,7 +180,8 @@ describe.skipIf(missing !== undefined)(`several hosts${why}`, () => {
   });
 
   it('train to the same bytes over a slow, a lossy and a broken cable', async () => {
-    // 50 KB a frame: while one host is away, a coordinator that sends 20 Mbit/s does 50 steps a second at most.
+    // 50 KB a frame: while one host is away, a coordinator that sends 20 Mbit/s does 50 steps a
+    // second at most.
     const common = [...QUICK_RECIPE, '--hidden', '16', '--steps', '1500'];
     const alone = train([...REFERENCE, ...common, '--no-http', '-n', '2']);
     const network = await Network.open('c', 'w0', 'w1', 'w2');
@@ -169,7 +192,9 @@ describe.skipIf(missing !== undefined)(`several hosts${why}`, () => {
     lossy.lose(1);
     // Whoever is given up is waited for, so that it comes back before the end.
     const cluster = await startCluster(c, workers, [
-      ...[...common, '--min-workers', '3'],
+      ...common,
+      '--min-workers',
+      '3',
       ...(await certificateFor(c)),
     ]);
     for (const { name } of workers) await happens(cluster, name, 'first_shard');
@@ -193,7 +218,9 @@ describe.skipIf(missing !== undefined)(`several hosts${why}`, () => {
   });
 
   it('see nothing of a run on one machine, and one port of a coordinator for all', async () => {
-    const { scripts } = JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8'));
+    const { scripts } = JSON.parse(
+      readFileSync(new URL('../../../package.json', import.meta.url), 'utf8'),
+    );
     expect(scripts.start).toBe('node bin/mnist-dist.mjs local');
     const network = await Network.open('alone', 'c');
     const [alone, c] = [network.host('alone'), network.host('c')];

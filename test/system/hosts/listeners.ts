@@ -3,8 +3,8 @@ import { readFileSync } from 'node:fs';
 const LISTENING = '0A';
 
 /**
- * Every socket that takes what comes from outside, as the kernel lists them for the network of this process: `127.0.0.1:29400`,
- * `[::]:29400`. UDP knows no listening: all of its sockets count.
+ * Every socket that takes what comes from outside, as the kernel lists them for the network of this
+ * process: `127.0.0.1:29400`, `[::]:29400`. UDP knows no listening: all of its sockets count.
  */
 export function listenersOf(pid: number): string[] {
   const table = (name: string) =>
@@ -26,6 +26,8 @@ function shown(local: string): string {
   const [address = '', port = ''] = local.split(':');
   const bytes = Buffer.from(address, 'hex').swap32();
   const text =
-    bytes.length === 4 ? bytes.join('.') : `[${bytes.toString('hex').replaceAll(/(.{4})(?=.)/g, '$1:')}]`;
+    bytes.length === 4
+      ? bytes.join('.')
+      : `[${bytes.toString('hex').replaceAll(/(.{4})(?=.)/g, '$1:')}]`;
   return `${text}:${parseInt(port, 16)}`;
 }

@@ -22,9 +22,10 @@ function whyNone(): string | undefined {
 }
 
 /**
- * Hosts with addresses of their own, each a network namespace, on one bridge, which is in a namespace too. None has a name in
- * the file system: one lives as long as its processes and the one that holds it, which ends with its pipe from this process.
- * So there is nothing to clean up, however a test ends.
+ * Hosts with addresses of their own, each a network namespace, on one bridge, which is in a
+ * namespace too. None has a name in the file system: one lives as long as its processes and the one
+ * that holds it, which ends with its pipe from this process. So there is nothing to clean up,
+ * however a test ends.
  */
 export class Network {
   readonly #hub: Namespace;
@@ -69,7 +70,19 @@ export class Host {
 
   static async plugIn(hub: Namespace, name: string, address: string): Promise<Host> {
     const own = await Namespace.open();
-    own.run('ip', 'link', 'add', 'eth0', 'type', 'veth', 'peer', 'name', name, 'netns', `${hub.pid}`);
+    own.run(
+      'ip',
+      'link',
+      'add',
+      'eth0',
+      'type',
+      'veth',
+      'peer',
+      'name',
+      name,
+      'netns',
+      `${hub.pid}`,
+    );
     own.run('ip', 'address', 'add', `${address}/24`, 'dev', 'eth0');
     for (const device of ['lo', 'eth0']) own.run('ip', 'link', 'set', 'dev', device, 'up');
     hub.run('ip', 'link', 'set', 'dev', name, 'master', 'bridge', 'up');
@@ -88,7 +101,9 @@ export class Host {
     return scan.output().split('\n').filter(Boolean).map(Number);
   }
 
-  /** Any other program, on the other end of this host's cable, where the device has the host's name. */
+  /**
+   * Any other program, on the other end of this host's cable, where the device has the host's name.
+   */
   watch(program: string, ...args: readonly string[]): Started {
     return follow(this.#hub.spawn(program, ...args));
   }

@@ -1,4 +1,5 @@
-// Prints the TCP ports of an address that let whoever runs this in, one a line: `node scan.mjs 10.77.0.1`.
+// Prints the TCP ports of an address that let whoever runs this in, one a line: `node scan.mjs
+// 10.77.0.1`.
 import { connect } from 'node:net';
 
 const LAST_PORT = 65_535;
@@ -20,6 +21,8 @@ function isOpen(port) {
       socket.destroy();
       resolve(true);
     });
-    socket.once('error', (error) => (error.code === 'ECONNREFUSED' ? resolve(false) : reject(error)));
+    socket.once('error', (error) =>
+      error.code === 'ECONNREFUSED' ? resolve(false) : reject(error),
+    );
   });
 }

@@ -29,7 +29,10 @@ export function wordsIn(streams: readonly Stream[], words: readonly string[]): s
   return words.filter((word) => streams.some(({ bytes }) => bytes.includes(word)));
 }
 
-/** Throws where this is not TLS from its first byte to its last: a handshake, then nothing but what is encrypted. */
+/**
+ * Throws where this is not TLS from its first byte to its last: a handshake, then nothing but what
+ * is encrypted.
+ */
 export function checkTls({ name, bytes }: Stream): void {
   for (let at = 0; at < bytes.length;) {
     const head = bytes.subarray(at, at + 5);

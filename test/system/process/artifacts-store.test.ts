@@ -18,7 +18,12 @@ const QUICK = [...QUICK_RECIPE, '--no-http'];
 const LOCAL = ['local', ...REFERENCE, ...QUICK];
 // What the machine of whoever tests this has set is no matter here.
 const OWN = { AWS_PROFILE: undefined, AWS_ENDPOINT_URL: undefined, AWS_ENDPOINT_URL_S3: undefined };
-const KEYS = { ...OWN, AWS_ACCESS_KEY_ID: 'key', AWS_SECRET_ACCESS_KEY: 'hunter2', AWS_REGION: 'us-east-1' };
+const KEYS = {
+  ...OWN,
+  AWS_ACCESS_KEY_ID: 'key',
+  AWS_SECRET_ACCESS_KEY: 'hunter2',
+  AWS_REGION: 'us-east-1',
+};
 const NO_REGION = {
   ...OWN,
   AWS_REGION: undefined,
@@ -27,7 +32,13 @@ const NO_REGION = {
 };
 
 it.each<[string, (folder: string) => string, NodeJS.ProcessEnv, keyof typeof errorTable, RegExp]>([
-  ['the folder of runs', (folder) => `file:${folder}/runs`, {}, 'USAGE', /r is where it is to be sent/],
+  [
+    'the folder of runs',
+    (folder) => `file:${folder}/runs`,
+    {},
+    'USAGE',
+    /r is where it is to be sent/,
+  ],
   [
     'a file',
     (folder) => `file:${folder}/file`,
@@ -35,7 +46,13 @@ it.each<[string, (folder: string) => string, NodeJS.ProcessEnv, keyof typeof err
     'STORE',
     /file\/r\/manifest.json could not be read: ENOTDIR/,
   ],
-  ['no region', () => 's3://bucket/x', NO_REGION, 'USAGE', /is in a region of Amazon's that nothing names/],
+  [
+    'no region',
+    () => 's3://bucket/x',
+    NO_REGION,
+    'USAGE',
+    /is in a region of Amazon's that nothing names/,
+  ],
   [
     'an address with a user',
     () => 's3://bucket/x',
@@ -48,7 +65,14 @@ it.each<[string, (folder: string) => string, NodeJS.ProcessEnv, keyof typeof err
   async (_what, uri, environment, code, says) => {
     const folder = temporaryFolder();
     writeFileSync(join(folder, 'file'), '');
-    const args = [...newRun(join(folder, 'runs')), ...QUICK, '--steps', '3', '--artifacts', uri(folder)];
+    const args = [
+      ...newRun(join(folder, 'runs')),
+      ...QUICK,
+      '--steps',
+      '3',
+      '--artifacts',
+      uri(folder),
+    ];
     for (const command of [['local', ...REFERENCE], ['coordinator']]) {
       const { code: exit, output } = await run([...command, ...args], environment);
       expect(exit, output).toBe(errorTable[code].exit);
@@ -66,7 +90,9 @@ it('a server that is down is a warning, and the run is trained', async () => {
     [...LOCAL, ...newRun(runs), '--steps', '3', '--artifacts', 's3://bucket/x'],
     { ...KEYS, AWS_ENDPOINT_URL: endpoint },
   );
-  expect(output).toContain(`${endpoint} does not answer (ECONNREFUSED); the run begins all the same`);
+  expect(output).toContain(
+    `${endpoint} does not answer (ECONNREFUSED); the run begins all the same`,
+  );
   expect(code, output).toBe(errorTable.STORE.exit);
   expect(readRun(join(runs, 'r')).record.state).toBe('finished');
 });
@@ -75,8 +101,14 @@ it('a run that was begun goes on after a crash, whatever has become of its store
   const folder = temporaryFolder();
   const store = join(folder, 'store');
   const local = start([
-    ...[...LOCAL, ...newRun(join(folder, 'runs')), '--steps', '600', '-n', '1'],
-    ...['--artifacts', `file:${store}`],
+    ...LOCAL,
+    ...newRun(join(folder, 'runs')),
+    '--steps',
+    '600',
+    '-n',
+    '1',
+    '--artifacts',
+    `file:${store}`,
   ]);
   await local.says(/delivered its first shard/);
   writeFileSync(store, 'in the way');

@@ -17,7 +17,10 @@ import {
   temporaryFolder,
 } from '../../fixtures/processes.ts';
 
-/** A server of S3 that has nothing, and never takes what it is sent; resolves once it is sent something. */
+/**
+ * A server of S3 that has nothing, and never takes what it is sent; resolves once it is sent
+ * something.
+ */
 async function greedyServer(): Promise<{ environment: NodeJS.ProcessEnv; sent: Promise<void> }> {
   let heard: () => void = () => undefined;
   const sent = new Promise<void>((resolve) => (heard = resolve));
@@ -33,7 +36,9 @@ async function greedyServer(): Promise<{ environment: NodeJS.ProcessEnv; sent: P
   });
   const environment = {
     AWS_ENDPOINT_URL: `http://127.0.0.1:${portOf(server)}`,
-    ...{ AWS_ACCESS_KEY_ID: 'a', AWS_SECRET_ACCESS_KEY: 'b', AWS_REGION: 'us-east-1' },
+    AWS_ACCESS_KEY_ID: 'a',
+    AWS_SECRET_ACCESS_KEY: 'b',
+    AWS_REGION: 'us-east-1',
   };
   return { environment, sent };
 }
@@ -43,22 +48,32 @@ const quick = [...QUICK_RECIPE, ...REFERENCE, '--steps', '3', '--no-http'];
 it('a coordinator that dies while it sends the results is no success', async () => {
   const runs = temporaryFolder();
   const { environment, sent } = await greedyServer();
-  const local = start(['local', ...newRun(runs), ...quick, '--artifacts', 's3://bucket/x'], environment);
+  const local = start(
+    ['local', ...newRun(runs), ...quick, '--artifacts', 's3://bucket/x'],
+    environment,
+  );
   await sent;
   process.kill(childOf(local, 'coordinator'), 'SIGKILL');
   expect(await local.exited, local.output()).toBe(errorTable.STORE.exit);
-  expect(local.output()).toMatch(new RegExp(`mnist-dist\\S* push ${join(runs, 'r')} s3://bucket/x`));
+  expect(local.output()).toMatch(
+    new RegExp(`mnist-dist\\S* push ${join(runs, 'r')} s3://bucket/x`),
+  );
   expect(readRun(join(runs, 'r')).record.state).toBe('finished');
 });
 
 it('Ctrl-C ends the sending of results, and says how to finish it', async () => {
   const runs = temporaryFolder();
   const { environment, sent } = await greedyServer();
-  const local = start(['local', ...newRun(runs), ...quick, '--artifacts', 's3://bucket/x'], environment);
+  const local = start(
+    ['local', ...newRun(runs), ...quick, '--artifacts', 's3://bucket/x'],
+    environment,
+  );
   await sent;
   local.process.kill('SIGINT');
   expect(await local.exited, local.output()).toBe(errorTable.INTERRUPTED.exit);
-  expect(local.output()).toMatch(new RegExp(`mnist-dist\\S* push ${join(runs, 'r')} s3://bucket/x`));
+  expect(local.output()).toMatch(
+    new RegExp(`mnist-dist\\S* push ${join(runs, 'r')} s3://bucket/x`),
+  );
 });
 
 it('a run that died while it was drawn is drawn when it goes on', async () => {

@@ -4,7 +4,14 @@ import { expect, it } from 'vitest';
 import { errorTable } from '../../../shared/errors.ts';
 import { startTarget } from '../../hostile/target.ts';
 import { standIns, systemPath } from '../../fixtures/engine/fake-programs.ts';
-import { childrenOf, gone, start, temporaryFolder, TOKEN, until } from '../../fixtures/processes.ts';
+import {
+  childrenOf,
+  gone,
+  start,
+  temporaryFolder,
+  TOKEN,
+  until,
+} from '../../fixtures/processes.ts';
 
 const MEBIBYTE = 1024 ** 2;
 
@@ -27,9 +34,18 @@ it('what nvidia-smi says of the GPUs that a worker may use reaches the coordinat
     systemPath,
   );
   const worker = start(
-    ['worker', '--engine', 'reference', '--name', 'w', '--coordinator', `ws://127.0.0.1:${target.port}`],
+    [
+      'worker',
+      '--engine',
+      'reference',
+      '--name',
+      'w',
+      '--coordinator',
+      `ws://127.0.0.1:${target.port}`,
+    ],
     {
-      ...{ MNIST_DIST_TOKEN: TOKEN, MNIST_DIST_CACHE: temporaryFolder() },
+      MNIST_DIST_TOKEN: TOKEN,
+      MNIST_DIST_CACHE: temporaryFolder(),
       CUDA_VISIBLE_DEVICES: '0,1',
       PATH: [bin, process.env['PATH']].join(':'),
     },
@@ -40,8 +56,12 @@ it('what nvidia-smi says of the GPUs that a worker may use reaches the coordinat
     worker: 'w',
     gpus: [
       {
-        ...{ index: 0, utilization: 0.57, memoryUsedBytes: 1432 * MEBIBYTE },
-        ...{ memorySizeBytes: 81_559 * MEBIBYTE, temperatureCelsius: 34, powerWatts: 118.25 },
+        index: 0,
+        utilization: 0.57,
+        memoryUsedBytes: 1432 * MEBIBYTE,
+        memorySizeBytes: 81_559 * MEBIBYTE,
+        temperatureCelsius: 34,
+        powerWatts: 118.25,
       },
       { index: 1, memoryUsedBytes: 4 * MEBIBYTE, memorySizeBytes: 81_559 * MEBIBYTE },
     ],

@@ -40,15 +40,33 @@ async function evaluate(...args: string[]): Promise<{ code: number | undefined; 
 describe('eval', () => {
   it('has a run to look at', async () => {
     const { code, output } = await run([
-      ...['local', '--port', '0', '--runs-dir', runs, '--run-id', 'r', '--no-http'],
-      ...[...REFERENCE, ...QUICK_RECIPE, '--steps', '300', '--pictures'],
+      'local',
+      '--port',
+      '0',
+      '--runs-dir',
+      runs,
+      '--run-id',
+      'r',
+      '--no-http',
+      ...REFERENCE,
+      ...QUICK_RECIPE,
+      '--steps',
+      '300',
+      '--pictures',
     ]);
     expect(code, output).toBe(0);
     expect(output).toContain(join(directory, 'artifacts', 'report.html'));
   });
 
   it('keeps what it says in a folder of its own, in the same words as the run', async () => {
-    const { code, output } = await run(['eval', directory, ...REFERENCE, '--format', 'json', '--pictures']);
+    const { code, output } = await run([
+      'eval',
+      directory,
+      ...REFERENCE,
+      '--format',
+      'json',
+      '--pictures',
+    ]);
     expect(code, output).toBe(0);
     const [, out = ''] = /report and pictures are in (\S+)/.exec(output) ?? [];
     expect(dirname(out)).toBe(directory);
@@ -83,7 +101,9 @@ describe('eval', () => {
     expect(splits).toEqual(['test', 'train']);
     expect(folders()).toHaveLength(before + 2);
 
-    const stopped = start(['eval', directory, '--port', '0', '--pictures'], { MNIST_DIST_TOKEN: TOKEN });
+    const stopped = start(['eval', directory, '--port', '0', '--pictures'], {
+      MNIST_DIST_TOKEN: TOKEN,
+    });
     await stopped.says(/waiting for a worker/);
     stopped.process.kill('SIGTERM');
     expect(await stopped.exited).toBe(errorTable.TERMINATED.exit);
@@ -149,10 +169,14 @@ describe('eval', () => {
     expect(said[1]).toEqual(first);
     for (const { confusion, misclassified } of said) {
       expect(confusion).toEqual(test?.confusion);
-      expect(misclassified.map(({ index }) => index)).toEqual(first?.misclassified.map(({ index }) => index));
+      expect(misclassified.map(({ index }) => index)).toEqual(
+        first?.misclassified.map(({ index }) => index),
+      );
     }
     expect(first?.misclassified.length).toBe(10_000 - Math.round(10_000 * (first?.accuracy ?? 0)));
-    expect(first?.per_class.map(({ support }) => support).reduce((sum, count) => sum + count)).toBe(10_000);
+    expect(first?.per_class.map(({ support }) => support).reduce((sum, count) => sum + count)).toBe(
+      10_000,
+    );
   });
 
   it('listens for workers where an address is given', async () => {
@@ -165,18 +189,32 @@ describe('eval', () => {
     expect(await worker.exited, worker.output()).toBe(0);
     const { record } = readRun(directory);
     const text = evaluation.output();
-    expect(parsed(text.slice(text.indexOf('{\n'))).confusion).toEqual(record.result?.test.confusion);
+    expect(parsed(text.slice(text.indexOf('{\n'))).confusion).toEqual(
+      record.result?.test.confusion,
+    );
   });
 
   it('evaluates the training set', async () => {
-    const { code, output } = await evaluate(directory, ...REFERENCE, '--format', 'json', '--split', 'train');
+    const { code, output } = await evaluate(
+      directory,
+      ...REFERENCE,
+      '--format',
+      'json',
+      '--split',
+      'train',
+    );
     expect(code, output).toBe(0);
     expect(parsed(output)).toMatchObject({ split: 'train', samples: 60_000 });
   });
 
   it('prints it for people and for spreadsheets', async () => {
     const text = await evaluate(directory, ...REFERENCE);
-    for (const words of [/^Accuracy \d\d\.\d\d %/, /Confusion matrix/, /precision +recall/, /taken for/])
+    for (const words of [
+      /^Accuracy \d\d\.\d\d %/,
+      /Confusion matrix/,
+      /precision +recall/,
+      /taken for/,
+    ])
       expect(text.output).toMatch(words);
     const csv = await evaluate(directory, ...REFERENCE, '--format', 'csv');
     const lines = csv.output.trimEnd().split('\r\n');
@@ -197,7 +235,9 @@ describe('eval', () => {
     cpSync(model, broken);
     writeFileSync(broken, readFileSync(model).subarray(0, 1000));
     const foreign = join(folder, 'foreign.safetensors');
-    const header = JSON.stringify({ x: { dtype: 'F32', shape: [1], data_offsets: [0, 4] } }).padEnd(64);
+    const header = JSON.stringify({ x: { dtype: 'F32', shape: [1], data_offsets: [0, 4] } }).padEnd(
+      64,
+    );
     const length = Buffer.alloc(8);
     length.writeBigUInt64LE(BigInt(header.length));
     writeFileSync(foreign, Buffer.concat([length, Buffer.from(header), Buffer.alloc(4)]));
@@ -215,6 +255,8 @@ describe('eval', () => {
     for (const [name, bytes] of Object.entries(tinyFiles)) writeFileSync(join(data, name), bytes);
     const { code, output } = await evaluate(directory, ...REFERENCE, '--data', data);
     expect(code).toBe(errorTable.DATA.exit);
-    expect(output).toMatch(/takes 784 pixels and knows 10 classes; the dataset has \d+ x \d+ pixels/);
+    expect(output).toMatch(
+      /takes 784 pixels and knows 10 classes; the dataset has \d+ x \d+ pixels/,
+    );
   });
 });

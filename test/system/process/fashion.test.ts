@@ -6,15 +6,26 @@ import { newRun, QUICK_RECIPE, run, temporaryFolder } from '../../fixtures/proce
 /** Where Debian's dataset-fashion-mnist puts it. */
 const data = '/usr/share/datasets/fashion-mnist';
 const isThere = existsSync(data);
-const why = isThere ? '' : ' (skipped: test/install-servers.sh has not installed dataset-fashion-mnist)';
+const why = isThere
+  ? ''
+  : ' (skipped: test/install-servers.sh has not installed dataset-fashion-mnist)';
 
 it.skipIf(!isThere)(
   `Fashion-MNIST trains by --data alone, and is evaluated without it, with its names${why}`,
   async () => {
     const folder = temporaryFolder();
     const trained = await run([
-      ...['local', ...newRun(folder), '--data', data, '--no-http', '--pictures'],
-      ...['--engine', 'wasm', ...QUICK_RECIPE, '--steps', '400'],
+      'local',
+      ...newRun(folder),
+      '--data',
+      data,
+      '--no-http',
+      '--pictures',
+      '--engine',
+      'wasm',
+      ...QUICK_RECIPE,
+      '--steps',
+      '400',
     ]);
     expect(trained.code, trained.output).toBe(0);
     expect(trained.output).toContain('Ankle boot');
@@ -22,8 +33,15 @@ it.skipIf(!isThere)(
     expect(JSON.parse(read('confusion_matrix.json')).classes).toContain('T-shirt/top');
     expect(read('report.html')).toContain('Ankle boot');
     const said = await run([
-      ...['eval', join(folder, 'r'), '--engine', 'wasm', '--no-pictures'],
-      ...['--format', 'json', '--log-level', 'error'],
+      'eval',
+      join(folder, 'r'),
+      '--engine',
+      'wasm',
+      '--no-pictures',
+      '--format',
+      'json',
+      '--log-level',
+      'error',
     ]);
     expect(said.code, said.output).toBe(0);
     const { per_class, confusion, accuracy } = JSON.parse(said.output);

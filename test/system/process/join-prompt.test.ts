@@ -11,7 +11,10 @@ const token = 'a-token-of-the-tests-0123456789';
 const text = joinText({ coordinator: 'wss://127.0.0.1:1', token, ca: 'ab'.repeat(32) });
 const worker = ['worker', '--engine', 'reference', '--max-wait-time', '0', '--join', '-'];
 
-/** Runs a shell on a terminal of its own; the script says what is typed when which text has appeared. */
+/**
+ * Runs a shell on a terminal of its own; the script says what is typed when which text has
+ * appeared.
+ */
 const TERMINAL = `
 import json, os, pty, sys
 steps, command = json.loads(sys.argv[1]), sys.argv[2]
@@ -31,7 +34,10 @@ os.waitpid(pid, 0)
 sys.stdout.write(shown.decode('utf8', 'replace'))
 `;
 
-async function onTerminal(steps: readonly (readonly [string, string])[], folder: string): Promise<string> {
+async function onTerminal(
+  steps: readonly (readonly [string, string])[],
+  folder: string,
+): Promise<string> {
   const command = [process.execPath, executable, ...worker].join(' ');
   const args = ['-c', TERMINAL, JSON.stringify(steps), command];
   const child = spawn('python3', args, { cwd: folder, env: { ...process.env, ENV: '' } });

@@ -2,7 +2,13 @@ import { appendFileSync, readFileSync, rmSync } from 'node:fs';
 import { get } from 'node:https';
 import { join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
-import { configMapsOf, layOut, podOf, type Container, type Stored } from '../../fixtures/deploy/container.ts';
+import {
+  configMapsOf,
+  layOut,
+  podOf,
+  type Container,
+  type Stored,
+} from '../../fixtures/deploy/container.ts';
 import { build, kubernetes, nameOf, type Manifest } from '../../fixtures/deploy/kustomize.ts';
 import { outsideOf, page } from '../../fixtures/deploy/kubernetes-page.ts';
 import {
@@ -21,7 +27,9 @@ import {
 
 const RECIPE = [...QUICK_RECIPE, '--steps', '3000'];
 
-/** What the commands of the page make: certificates by the real command, tokens as openssl would. */
+/**
+ * What the commands of the page make: certificates by the real command, tokens as openssl would.
+ */
 async function makeSecret(): Promise<Stored> {
   const { secret, certificateNames } = outsideOf(page);
   const out = temporaryFolder();
@@ -29,12 +37,19 @@ async function makeSecret(): Promise<Stored> {
   expect(code, output).toBe(0);
   const made = secret.keys.map((key) => [
     key,
-    key.endsWith('token') ? `a-${key}-of-the-tests-0123456789\n` : readFileSync(join(out, key), 'utf8'),
+    key.endsWith('token')
+      ? `a-${key}-of-the-tests-0123456789\n`
+      : readFileSync(join(out, key), 'utf8'),
   ]);
   return new Map([[`Secret/${secret.name}`, Object.fromEntries(made)]]);
 }
 
-function podNamed(manifests: readonly Manifest[], name: string, podName: string, stored: Stored): Container {
+function podNamed(
+  manifests: readonly Manifest[],
+  name: string,
+  podName: string,
+  stored: Stored,
+): Container {
   const job = manifests.find((each) => nameOf(each) === name);
   if (job === undefined) throw new Error(`there is no ${name}`);
   const container = layOut(podOf(job), podName, stored);

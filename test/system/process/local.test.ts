@@ -8,7 +8,13 @@ import { DEFAULT_PORT } from '../../../cli/options/endpoint.ts';
 import { datasetDigest } from '../../../shared/dataset/dataset.ts';
 import { portOf } from '../../../coordinator/network/http-server.ts';
 import { errorTable } from '../../../shared/errors.ts';
-import { concatenate, imagesFile, labelsFile, tinyBytes, tinyFiles } from '../../fixtures/idx-files.ts';
+import {
+  concatenate,
+  imagesFile,
+  labelsFile,
+  tinyBytes,
+  tinyFiles,
+} from '../../fixtures/idx-files.ts';
 import {
   executable,
   follow,
@@ -27,7 +33,9 @@ describe('local', () => {
   it('trains beside others that were started at the same moment, each at a port of its own', async () => {
     const runs = temporaryFolder();
     const started = await Promise.all(
-      ['a', 'b', 'c'].map((id) => run(['local', ...TINY, '-n', '1', '--runs-dir', runs, '--run-id', id])),
+      ['a', 'b', 'c'].map((id) =>
+        run(['local', ...TINY, '-n', '1', '--runs-dir', runs, '--run-id', id]),
+      ),
     );
     for (const { code, output } of started) expect(code, output).toBe(0);
     const outputs = started.map(({ output }) => output).join('\n');
@@ -49,26 +57,37 @@ describe('local', () => {
   it.each([
     ['every worker', '', 1, 'w0 ended with exit code 1'],
     ['one worker of two', '--name=w1', 0, 'w1 ended with exit code 1; continuing with 1 worker'],
-  ])('does not start again what fails alike at every start: %s', async (_whose, only, expected, said) => {
-    const folder = temporaryFolder();
-    const script = join(folder, 'fail.cjs');
-    writeFileSync(
-      script,
-      `if (process.argv[2] === 'worker' && process.argv.join(' ').includes('${only}')) throw new Error('a made-up defect');`,
-    );
-    const args = ['local', ...TINY, '-n', '2', ...newRun(join(folder, 'runs'))];
-    const { code, output } = await run(args, { NODE_OPTIONS: `--require=${script}` });
-    expect(code, output).toBe(expected);
-    expect(output).toMatch(/w1 ended with exit code 1 3 times in a row before it was ready/);
-    expect(output).toContain(said);
-    expect(output).toContain('a made-up defect');
-    const wayOn = /too few workers are left \(--min-workers 1\); resume the run with: .* local --resume/;
-    if (expected === 0) expect(output).not.toMatch(wayOn);
-    else expect(output).toMatch(wayOn);
-  });
+  ])(
+    'does not start again what fails alike at every start: %s',
+    async (_whose, only, expected, said) => {
+      const folder = temporaryFolder();
+      const script = join(folder, 'fail.cjs');
+      writeFileSync(
+        script,
+        `if (process.argv[2] === 'worker' && process.argv.join(' ').includes('${only}')) throw new Error('a made-up defect');`,
+      );
+      const args = ['local', ...TINY, '-n', '2', ...newRun(join(folder, 'runs'))];
+      const { code, output } = await run(args, { NODE_OPTIONS: `--require=${script}` });
+      expect(code, output).toBe(expected);
+      expect(output).toMatch(/w1 ended with exit code 1 3 times in a row before it was ready/);
+      expect(output).toContain(said);
+      expect(output).toContain('a made-up defect');
+      const wayOn =
+        /too few workers are left \(--min-workers 1\); resume the run with: .* local --resume/;
+      if (expected === 0) expect(output).not.toMatch(wayOn);
+      else expect(output).toMatch(wayOn);
+    },
+  );
 
   it('says before it starts anything that too few files may be open, or no memory reserved', async () => {
-    const local = [process.execPath, executable, 'local', '--engine', 'wasm', ...newRun(temporaryFolder())];
+    const local = [
+      process.execPath,
+      executable,
+      'local',
+      '--engine',
+      'wasm',
+      ...newRun(temporaryFolder()),
+    ];
     for (const [limit, said] of [
       ['-n 64', /64 files may be open at once \(ulimit -n\), and this needs 256/],
       ['-v 8000000', /there is not enough memory: WebAssembly/],
@@ -133,7 +152,12 @@ describe('another dataset', () => {
     const settings = [...TINY, '--data', data, '-n', '2'];
 
     const first = await train(settings, { MNIST_DIST_CACHE: cache });
-    expect(first.record.dataset).toMatchObject({ sha256: digest, rows: 5, columns: 4, train_samples: 100 });
+    expect(first.record.dataset).toMatchObject({
+      sha256: digest,
+      rows: 5,
+      columns: 4,
+      train_samples: 100,
+    });
     expect(readdirSync(join(cache, 'datasets'))).toEqual([digest]);
     const { ino } = statSync(join(cache, 'datasets', digest));
 
@@ -155,18 +179,34 @@ describe('another dataset', () => {
     for (const [name, bytes] of Object.entries(tinyFiles)) writeFileSync(join(data, name), bytes);
     const directory = join(runs, 'r');
     const inCache = { MNIST_DIST_CACHE: cache };
-    const trained = await run(['local', ...newRun(runs), ...TINY, '-n', '1', '--data', data], inCache);
+    const trained = await run(
+      ['local', ...newRun(runs), ...TINY, '-n', '1', '--data', data],
+      inCache,
+    );
     expect(trained.code, trained.output).toBe(0);
     renameSync(data, `${data}-moved`);
     const quiet = ['-n', '1', '--no-pictures', '--format', 'json'];
     const said = await run(['eval', directory, '--engine', 'reference', ...quiet], inCache);
     expect(said.code, said.output).toBe(0);
     expect(said.output).toMatch(/"samples": 2,/);
-    const longer = ['local', '--resume', directory, '--steps', '20', '--port', '0', '--no-http', '-n', '1'];
+    const longer = [
+      'local',
+      '--resume',
+      directory,
+      '--steps',
+      '20',
+      '--port',
+      '0',
+      '--no-http',
+      '-n',
+      '1',
+    ];
     const lost = await run(longer, { MNIST_DIST_CACHE: temporaryFolder() });
     expect(lost.code, lost.output).toBe(errorTable.DATA.exit);
     const digest = datasetDigest(tinyBytes).slice(0, 16);
-    expect(lost.output).toContain(`${digest} (SHA-256), which is not here: the data folder ${data} does`);
+    expect(lost.output).toContain(
+      `${digest} (SHA-256), which is not here: the data folder ${data} does`,
+    );
     const resumed = await run(longer, inCache);
     expect(resumed.code, resumed.output).toBe(0);
     const { record } = readRun(directory);
@@ -209,7 +249,10 @@ describe('workers of different engines', () => {
       ['reference', 'first'],
       ['wasm', 'second'],
     ] as const) {
-      const worker = start(['worker', '--engine', engine, '--name', name, '--coordinator', url], TOKEN);
+      const worker = start(
+        ['worker', '--engine', engine, '--name', name, '--coordinator', url],
+        TOKEN,
+      );
       await Promise.race([
         coordinator.says(new RegExp(`${name} delivered its first shard`)),
         worker.exited.then((code) => expect.fail(`${name} ended with ${code}: ${worker.output()}`)),
@@ -239,7 +282,14 @@ describe('a worker without a token', () => {
 
 describe('what is printed where there is no terminal', () => {
   it('has no control characters', async () => {
-    const { code, output } = await run(['local', ...TINY, '--port', '0', '--runs-dir', temporaryFolder()]);
+    const { code, output } = await run([
+      'local',
+      ...TINY,
+      '--port',
+      '0',
+      '--runs-dir',
+      temporaryFolder(),
+    ]);
     expect(code, output).toBe(0);
     expect(output).not.toMatch(/[^\P{Cc}\n]/u);
   });
@@ -251,7 +301,17 @@ describe('what is printed where there is no terminal', () => {
     const runs = temporaryFolder();
     mkdirSync(join(runs, 'taken'));
     writeFileSync(join(runs, 'taken', 'run.json'), '');
-    const args = ['local', ...TINY, '--port', '0', '--runs-dir', runs, '--log-format', 'json', ...more];
+    const args = [
+      'local',
+      ...TINY,
+      '--port',
+      '0',
+      '--runs-dir',
+      runs,
+      '--log-format',
+      'json',
+      ...more,
+    ];
     const { code, output } = await run(args);
     expect(code, output).toBe(exit);
     const lines = output.trimEnd().split('\n');

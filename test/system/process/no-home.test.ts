@@ -6,7 +6,8 @@ import { executable, follow, temporaryFolder } from '../../fixtures/processes.ts
 /** A user id that no passwd names. */
 const NOBODY = { uid: 54_321, gid: 54_321 };
 const canBecome =
-  process.getuid?.() === 0 && spawnSync('cat', [executable], { ...NOBODY, stdio: 'ignore' }).status === 0;
+  process.getuid?.() === 0 &&
+  spawnSync('cat', [executable], { ...NOBODY, stdio: 'ignore' }).status === 0;
 const why = canBecome ? '' : ' (skipped: needs root, and a checkout that others can read)';
 
 it.skipIf(!canBecome)(
@@ -17,7 +18,9 @@ it.skipIf(!canBecome)(
     const variables = /^(HOME|XDG_CACHE_HOME|MNIST_DIST_|npm_|INIT_CWD)/;
     const environment = {
       ...Object.fromEntries(Object.entries(process.env).filter(([name]) => !variables.test(name))),
-      ...{ TMPDIR: folder, MNIST_DIST_PICTURES: 'no', MNIST_DIST_ENGINE: 'reference' },
+      TMPDIR: folder,
+      MNIST_DIST_PICTURES: 'no',
+      MNIST_DIST_ENGINE: 'reference',
     };
     const start = (args: readonly string[]) =>
       follow(

@@ -86,7 +86,9 @@ describe.skipIf(nodes.length === 0)('other versions of Node (npm run nodes insta
       await closed;
       for (const { socket, answer } of others) {
         socket.write(request.slice(30));
-        expect(String(await answer), `Node ${name}`).toMatch(/^HTTP\/1\.1 401 [^]*MnistDist nonce=/);
+        expect(String(await answer), `Node ${name}`).toMatch(
+          /^HTTP\/1\.1 401 [^]*MnistDist nonce=/,
+        );
         socket.destroy();
       }
       coordinator.process.kill('SIGTERM');

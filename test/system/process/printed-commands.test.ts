@@ -8,7 +8,9 @@ import { executable, temporaryFolder } from '../../fixtures/processes.ts';
 
 const root = dirname(dirname(executable));
 
-/** Runs a line in a shell that stands in this folder, as a user would, whatever started this test. */
+/**
+ * Runs a line in a shell that stands in this folder, as a user would, whatever started this test.
+ */
 function shell(line: string, folder: string, path: string[] = []): string {
   const own = Object.entries(process.env).filter(
     ([name]) => !/^(npm_|INIT_CWD|MNIST_DIST_INTERNAL_)/.test(name),

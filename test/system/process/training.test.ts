@@ -37,8 +37,17 @@ describe('the wasm engine', () => {
       [[], ['--no-shared-memory']].map(async (flags) => {
         const runs = temporaryFolder();
         const { code, output } = await run([
-          ...['local', '-n', '2', '--engine', 'wasm', '--steps', '20', '--log-level', 'debug'],
-          ...[...newRun(runs), ...flags],
+          'local',
+          '-n',
+          '2',
+          '--engine',
+          'wasm',
+          '--steps',
+          '20',
+          '--log-level',
+          'debug',
+          ...newRun(runs),
+          ...flags,
         ]);
         expect(code, output).toBe(0);
         return { output, finished: readRun(join(runs, 'r')) };
@@ -99,7 +108,15 @@ describe.skipIf(readyTensorFlow() === undefined)('TensorFlow', () => {
 
   it('reaches 97 % in five epochs and leaves a whole run directory', async () => {
     const runs = temporaryFolder();
-    const { code, output } = await run(['local', '--port', '0', '--runs-dir', runs, '--run-id', 'five']);
+    const { code, output } = await run([
+      'local',
+      '--port',
+      '0',
+      '--runs-dir',
+      runs,
+      '--run-id',
+      'five',
+    ]);
     expect(code, output).toBe(0);
     const { record, events, lines } = readRun(join(runs, 'five'));
     expect(record.state).toBe('finished');
@@ -115,7 +132,15 @@ describe.skipIf(readyTensorFlow() === undefined)('TensorFlow', () => {
       .split('\n');
     expect(wrong).toHaveLength(10_000 - correct);
     expect(events.map(({ event }) => event)).toEqual(
-      expect.arrayContaining(['start', 'hello', 'ready', 'first_shard', 'step', 'evaluation', 'end']),
+      expect.arrayContaining([
+        'start',
+        'hello',
+        'ready',
+        'first_shard',
+        'step',
+        'evaluation',
+        'end',
+      ]),
     );
     expect(lines.filter(({ kind }) => kind === 'evaluation')).toHaveLength(5);
     expect(output).toContain('Confusion matrix');
@@ -142,6 +167,8 @@ describe.skipIf(readyTensorFlow() === undefined)('TensorFlow', () => {
     expect(await local.exited, local.output()).toBe(0);
     const killed = readRun(join(runs, 'killed'));
     expect(killed.modelSha256).toBe(finished[0]?.run.modelSha256);
-    expect(killed.events.some(({ event, worker }) => event === 'lost' && worker === 'w1')).toBe(true);
+    expect(killed.events.some(({ event, worker }) => event === 'lost' && worker === 'w1')).toBe(
+      true,
+    );
   });
 });

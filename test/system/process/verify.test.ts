@@ -1,4 +1,12 @@
-import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it, vi } from 'vitest';
@@ -9,7 +17,18 @@ import { MetricsFormatter } from '../../../shared/files/metrics.ts';
 import { tinyFiles } from '../../fixtures/idx-files.ts';
 import { readRun, run, start, temporaryFolder } from '../../fixtures/processes.ts';
 
-const RECIPE = ['--engine', 'reference', '--hidden', '8', '--seed', '7', '--batch-size', '64', '--port', '0'];
+const RECIPE = [
+  '--engine',
+  'reference',
+  '--hidden',
+  '8',
+  '--seed',
+  '7',
+  '--batch-size',
+  '64',
+  '--port',
+  '0',
+];
 const SHORT = 150;
 const STEPS = 400;
 
@@ -53,31 +72,65 @@ describe('verify', () => {
   });
 
   it('takes the newest run, and logs for machines', async () => {
-    const { code, output } = await run(['verify', '--runs-dir', shared, '-n', '1', '--log-format', 'json']);
+    const { code, output } = await run([
+      'verify',
+      '--runs-dir',
+      shared,
+      '-n',
+      '1',
+      '--log-format',
+      'json',
+    ]);
     expect(code, output).toBe(0);
     const lines = output
       .trim()
       .split('\n')
       .map((line): Record<string, unknown> => JSON.parse(line));
     const { record } = readRun(finished);
-    const expected = { event: 'verified', steps: STEPS, checkpoints: 2, model: true, chain: record.chain };
+    const expected = {
+      event: 'verified',
+      steps: STEPS,
+      checkpoints: 2,
+      model: true,
+      chain: record.chain,
+    };
     expect(lines.at(-1)).toMatchObject({ ...expected, engine: record.engine?.description });
   });
 
   it('begins at a checkpoint, and says that it trusts it', async () => {
-    const { code, output } = await run(['verify', finished, '--from', String(STEPS - 1), '-n', '1']);
+    const { code, output } = await run([
+      'verify',
+      finished,
+      '--from',
+      String(STEPS - 1),
+      '-n',
+      '1',
+    ]);
     expect(code, output).toBe(0);
     expect(output).toMatch(/beginning at the checkpoint of step 150, which is trusted/);
-    expect(output).toMatch(/verified 250 steps \(151 to 400\), 2 evaluations, 1 checkpoint and the model/);
+    expect(output).toMatch(
+      /verified 250 steps \(151 to 400\), 2 evaluations, 1 checkpoint and the model/,
+    );
     const none = await run(['verify', finished, '--from', String(SHORT - 1), '-n', '1']);
     expect(none.code, none.output).toBe(0);
-    expect(none.output).toMatch(/there is no checkpoint up to step 149 .*beginning at the beginning/);
+    expect(none.output).toMatch(
+      /there is no checkpoint up to step 149 .*beginning at the beginning/,
+    );
     expect(none.output).toMatch(/verified 400 steps, 2 evaluations/);
   });
 
   it('verifies an interrupted run as far as it went', async () => {
     const runs = temporaryFolder();
-    const local = start(['local', ...RECIPE, '--runs-dir', runs, '--run-id', 'r', '--steps', '100000']);
+    const local = start([
+      'local',
+      ...RECIPE,
+      '--runs-dir',
+      runs,
+      '--run-id',
+      'r',
+      '--steps',
+      '100000',
+    ]);
     await local.says(/w1 delivered its first shard/);
     local.process.kill('SIGINT');
     expect(await local.exited, local.output()).toBe(130);
@@ -103,7 +156,14 @@ describe('verify', () => {
     await local.says(/w0 delivered its first shard/);
     const lines = join(runs, 'r', 'metrics.jsonl');
     await vi.waitUntil(() => statSync(lines).size > 1000, { timeout: 60_000 });
-    const { code, output } = await run(['verify', join(runs, 'r'), '-n', '1', '--engine', 'reference']);
+    const { code, output } = await run([
+      'verify',
+      join(runs, 'r'),
+      '-n',
+      '1',
+      '--engine',
+      'reference',
+    ]);
     expect(code, output).toBe(0);
     expect(output).toMatch(/process \d+ on \S+ is at work on .*; it is verified up to step \d+/);
     local.process.kill('SIGINT');
@@ -161,7 +221,16 @@ describe('verify', () => {
   });
 
   it('goes on when a worker is killed, and ends all its processes on Ctrl-C', async () => {
-    const made = ['local', ...RECIPE, '--runs-dir', temporaryFolder(), '--run-id', 'r', '--steps', '2000'];
+    const made = [
+      'local',
+      ...RECIPE,
+      '--runs-dir',
+      temporaryFolder(),
+      '--run-id',
+      'r',
+      '--steps',
+      '2000',
+    ];
     const { code, output } = await run(made);
     expect(code, output).toBe(0);
     const long = join(made[made.indexOf('--runs-dir') + 1] ?? '', 'r');
@@ -192,7 +261,9 @@ function childrenOf(pid = 0): number[] {
   return text === '' ? [] : text.split(' ').map(Number);
 }
 
-/** Another count of right rows in a step, with everything repaired that its own files could tell. */
+/**
+ * Another count of right rows in a step, with everything repaired that its own files could tell.
+ */
 function forge(directory: string, step: number): void {
   const { record, lines } = readRun(directory);
   const formatter = new MetricsFormatter();

@@ -15,16 +15,19 @@ import { ARITHMETIC } from '../../../shared/arithmetic/version.ts';
 const TOKEN = 'a-token-of-the-tests-0123456789';
 
 const description = {
-  ...{ protocol: PROTOCOL, arithmetic: ARITHMETIC, version: '9.9.9', run: 'r' },
-  ...{
-    frame_bytes: 1_000_000,
-    data_bytes: 1000,
-    class_names: ['0', '1'],
-    configuration: sampleConfiguration,
-  },
+  protocol: PROTOCOL,
+  arithmetic: ARITHMETIC,
+  version: '9.9.9',
+  run: 'r',
+  frame_bytes: 1_000_000,
+  data_bytes: 1000,
+  class_names: ['0', '1'],
+  configuration: sampleConfiguration,
 };
 
-/** Plays a coordinator that describes its run like this and refuses whoever says hello; its address. */
+/**
+ * Plays a coordinator that describes its run like this and refuses whoever says hello; its address.
+ */
 async function otherCoordinator(answer: object): Promise<{ url: string; hellos: unknown[] }> {
   const hellos: unknown[] = [];
   const authenticator = new Authenticator(TOKEN);
@@ -52,7 +55,9 @@ async function otherCoordinator(answer: object): Promise<{ url: string; hellos: 
 }
 
 function join(url: string) {
-  return run(['worker', '--engine', 'reference', '--coordinator', url], { MNIST_DIST_TOKEN: TOKEN });
+  return run(['worker', '--engine', 'reference', '--coordinator', url], {
+    MNIST_DIST_TOKEN: TOKEN,
+  });
 }
 
 describe('a worker whose coordinator speaks another version', () => {
@@ -62,8 +67,16 @@ describe('a worker whose coordinator speaks another version', () => {
       { ...description, protocol: 42 },
       /speaks protocol 42, arithmetic 1; this worker protocol 3/,
     ],
-    ['arithmetic', { ...description, arithmetic: 42 }, /protocol 3, arithmetic 42; this worker protocol 3/],
-    ['protocol, and a run it cannot read', { protocol: 42, arithmetic: 1, version: '9.9.9' }, /9\.9\.9.*42/],
+    [
+      'arithmetic',
+      { ...description, arithmetic: 42 },
+      /protocol 3, arithmetic 42; this worker protocol 3/,
+    ],
+    [
+      'protocol, and a run it cannot read',
+      { protocol: 42, arithmetic: 1, version: '9.9.9' },
+      /9\.9\.9.*42/,
+    ],
   ])('of the %s says both and does not connect', async (_, answer, says) => {
     const { url, hellos } = await otherCoordinator(answer);
     const { code, output } = await join(url);

@@ -43,7 +43,10 @@ async function viewOf(port: number): Promise<RunView> {
 }
 
 /** Updates until one is as wanted; the stream must not end before. */
-async function seek(events: AsyncGenerator<Update>, isWanted: (update: Update) => boolean): Promise<Update> {
+async function seek(
+  events: AsyncGenerator<Update>,
+  isWanted: (update: Update) => boolean,
+): Promise<Update> {
   for (;;) {
     const { value, done } = await events.next();
     if (done === true) throw new Error('the stream has ended');
@@ -58,8 +61,17 @@ describe('a run that is watched', () => {
   it('shows a killed worker and that it heals, and after its coordinator crashed goes on at the same address', async () => {
     const runs = temporaryFolder();
     const local = start([
-      ...['local', ...newRun(runs), ...COMMON, '-n', '2', '--steps', '12000', '--checkpoint-every', '50'],
-      ...['--http-linger', '1h'],
+      'local',
+      ...newRun(runs),
+      ...COMMON,
+      '-n',
+      '2',
+      '--steps',
+      '12000',
+      '--checkpoint-every',
+      '50',
+      '--http-linger',
+      '1h',
     ]);
     const port = await pageOf(local);
     const { events } = await follow(port);
@@ -78,7 +90,8 @@ describe('a run that is watched', () => {
       const answer = await ask(port, '/api/run').catch(() => undefined);
       if (answer?.status !== 200) return undefined;
       const seen: RunView = JSON.parse(answer.body.toString());
-      // What was written before the crash is read beside the training; at most the last second was not written.
+      // What was written before the crash is read beside the training; at most the last second was
+      // not written.
       return seen.curve.length > 50 && (seen.curve[0]?.[0] ?? 0) < 50 ? seen : undefined;
     }, local);
     expect(view.term).toBe(2);
@@ -98,7 +111,13 @@ describe('a run that is watched', () => {
 
   it('waits at the end for one more scrape, and not longer', async () => {
     const { process: coordinator, url } = await startCoordinator([
-      ...[...QUICK_RECIPE, '--steps', '50', '--http-port', '0', '--http-linger', '1h'],
+      ...QUICK_RECIPE,
+      '--steps',
+      '50',
+      '--http-port',
+      '0',
+      '--http-linger',
+      '1h',
     ]);
     const port = await pageOf(coordinator);
     const worker = startWorker(url);
@@ -119,15 +138,24 @@ describe('a run that is watched', () => {
       url,
       runs,
     } = await startCoordinator([
-      ...[...QUICK_RECIPE, '--steps', '200000', '--http-port', '0', '--http-linger', '1h'],
-      ...['--checkpoint-every', '50'],
+      ...QUICK_RECIPE,
+      '--steps',
+      '200000',
+      '--http-port',
+      '0',
+      '--http-linger',
+      '1h',
+      '--checkpoint-every',
+      '50',
     ]);
     const port = await pageOf(first);
     const worker = startWorker(url);
     const { events } = await follow(port);
     await seek(events, (update) => (update.status?.step ?? 0) > 100);
     // As another host's coordinator does.
-    const owner: unknown = JSON.parse(readFileSync(join(runs, 'r', '.drafts-1', 'owner.json'), 'utf8'));
+    const owner: unknown = JSON.parse(
+      readFileSync(join(runs, 'r', '.drafts-1', 'owner.json'), 'utf8'),
+    );
     mkdirSync(join(runs, 'r', '.drafts-2'));
     writeFileSync(join(runs, 'r', '.drafts-2', 'owner.json'), JSON.stringify(owner));
     const end = await seek(events, ({ status }) => status?.state === 'failed');
@@ -141,7 +169,13 @@ describe('a run that is watched', () => {
 
   it('does not wait for a scrape any more after Ctrl-C', async () => {
     const { process: coordinator, url } = await startCoordinator([
-      ...[...QUICK_RECIPE, '--steps', '50', '--http-port', '0', '--http-linger', '1h'],
+      ...QUICK_RECIPE,
+      '--steps',
+      '50',
+      '--http-port',
+      '0',
+      '--http-linger',
+      '1h',
     ]);
     const worker = startWorker(url);
     await coordinator.says(/waiting at most 3600 s for one more scrape/);
@@ -157,7 +191,11 @@ describe('a run that is watched', () => {
     const shown = start(['show', join(runs, 'r'), '--http-port', '0']);
     const [, port] = await shown.says(/is at http:\/\/127\.0\.0\.1:(\d+)\//);
     const view = await viewOf(Number(port));
-    expect(view).toMatchObject({ run: 'r', isLive: false, status: { state: 'finished', step: 60 } });
+    expect(view).toMatchObject({
+      run: 'r',
+      isLive: false,
+      status: { state: 'finished', step: 60 },
+    });
     expect(view.curve).toHaveLength(60);
     expect(view.evaluated?.mistakes[0]?.pixels.length).toBeGreaterThan(0);
     const weights = await ask(Number(port), '/api/weights');
@@ -176,7 +214,13 @@ describe('the address of the page', () => {
     const taker = createServer();
     onTestFinished(() => void taker.close());
     const local = start([
-      ...['local', ...newRun(runs), ...COMMON, '--steps', '4000', '--checkpoint-every', '50'],
+      'local',
+      ...newRun(runs),
+      ...COMMON,
+      '--steps',
+      '4000',
+      '--checkpoint-every',
+      '50',
     ]);
     const port = await pageOf(local);
     const { events } = await follow(port);
@@ -243,7 +287,13 @@ describe('the address of the page', () => {
   it('is nowhere with --no-http', async () => {
     const runs = temporaryFolder();
     const { code, output } = await run([
-      ...['local', ...newRun(runs), ...REFERENCE, ...QUICK_RECIPE, '--steps', '20', '--no-http'],
+      'local',
+      ...newRun(runs),
+      ...REFERENCE,
+      ...QUICK_RECIPE,
+      '--steps',
+      '20',
+      '--no-http',
     ]);
     expect(code).toBe(0);
     expect(output).not.toContain('http://');

@@ -1,5 +1,6 @@
-// `npm run preview`: the dashboards as pictures, approximately as Grafana draws them, from a short real run that a Prometheus
-// watches, or with `-- --prometheus URL` from that one and its newest run. `--out DIR` says where to (docs/images).
+// `npm run preview`: the dashboards as pictures, approximately as Grafana draws them, from a short
+// real run that a Prometheus watches, or with `-- --prometheus URL` from that one and its newest
+// run. `--out DIR` says where to (docs/images).
 import { spawnSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
@@ -7,7 +8,10 @@ import { parseArgs } from 'node:util';
 import { explain, prepare, root } from '../../../bin/bootstrap.mjs';
 
 const { values } = parseArgs({
-  options: { prometheus: { type: 'string' }, out: { type: 'string', default: join(root, 'docs', 'images') } },
+  options: {
+    prometheus: { type: 'string' },
+    out: { type: 'string', default: join(root, 'docs', 'images') },
+  },
 });
 process.exitCode = await prepare().then(preview, explain);
 

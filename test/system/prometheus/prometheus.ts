@@ -12,7 +12,10 @@ import { rulesFolder } from '../../fixtures/promtool.ts';
 const sample = z.tuple([z.number(), z.string()]);
 const labels = z.record(z.string(), z.string());
 const result = z.discriminatedUnion('resultType', [
-  z.object({ resultType: z.literal('vector'), result: z.array(z.object({ metric: labels, value: sample })) }),
+  z.object({
+    resultType: z.literal('vector'),
+    result: z.array(z.object({ metric: labels, value: sample })),
+  }),
   z.object({
     resultType: z.literal('matrix'),
     result: z.array(z.object({ metric: labels, values: z.array(sample) })),
@@ -40,7 +43,10 @@ export class Asker {
 
   async between(query: string, start: number, end: number, step: number): Promise<Series[]> {
     return this.#ask('query_range', {
-      ...{ query, start: String(start), end: String(end), step: String(step) },
+      query,
+      start: String(start),
+      end: String(end),
+      step: String(step),
     });
   }
 
@@ -70,7 +76,10 @@ export interface RunningPrometheus {
   stop(): Promise<void>;
 }
 
-/** Starts a Prometheus that scrapes these addresses each second and judges our rules. It is ready when this resolves. */
+/**
+ * Starts a Prometheus that scrapes these addresses each second and judges our rules. It is ready
+ * when this resolves.
+ */
 export async function startPrometheus(targets: readonly string[]): Promise<RunningPrometheus> {
   const folder = mkdtempSync(join(tmpdir(), 'mnist-dist-prometheus-'));
   const config = join(folder, 'prometheus.yml');
@@ -86,8 +95,11 @@ export async function startPrometheus(targets: readonly string[]): Promise<Runni
   const child = spawn(
     'prometheus',
     [
-      ...[`--config.file=${config}`, `--storage.tsdb.path=${join(folder, 'data')}`],
-      ...[`--web.listen-address=${listen}`, '--web.enable-lifecycle', '--log.level=warn'],
+      `--config.file=${config}`,
+      `--storage.tsdb.path=${join(folder, 'data')}`,
+      `--web.listen-address=${listen}`,
+      '--web.enable-lifecycle',
+      '--log.level=warn',
     ],
     { stdio: ['ignore', 'ignore', 'pipe'] },
   );
@@ -125,6 +137,7 @@ async function freePort(): Promise<number> {
   await once(server, 'listening');
   const address = server.address();
   server.close();
-  if (address === null || typeof address === 'string') throw new Error('a listening server has a port');
+  if (address === null || typeof address === 'string')
+    throw new Error('a listening server has a port');
   return address.port;
 }

@@ -19,15 +19,21 @@ const { PREVIEW_OUT: out = '', PREVIEW_PROMETHEUS: given } = process.env;
 const STEP_SECONDS = 1;
 const PATIENCE_MILLISECONDS = 60_000;
 const PREVIEW_MILLISECONDS = 30_000;
-const recorded = readFileSync(join(rulesFolder, 'recording.yml'), 'utf8').matchAll(/record: (\S+)/g);
+const recorded = readFileSync(join(rulesFolder, 'recording.yml'), 'utf8').matchAll(
+  /record: (\S+)/g,
+);
 const asked: readonly Asked[] = readDashboards().flatMap(({ title, panels, annotations }) => [
   ...panels.flatMap((panel) =>
     (panel.targets ?? []).map(({ expr, instant }) => ({
-      ...{ where: `${title}: ${panel.title}`, expr, isInstant: instant },
+      where: `${title}: ${panel.title}`,
+      expr,
+      isInstant: instant,
     })),
   ),
   ...annotations.list.map(({ name, expr }) => ({
-    ...{ where: `${title}: mark ${name}`, expr, isInstant: false },
+    where: `${title}: mark ${name}`,
+    expr,
+    isInstant: false,
   })),
 ]);
 const queries: readonly Asked[] = [
@@ -42,7 +48,9 @@ describe.skipIf(missing !== undefined)(
       it(`is drawn: ${given}`, async () => {
         const asker = new Asker(given);
         const found = await asker.at('max by (run_id) (last_over_time(mnist_dist_run_info[15m]))');
-        const [run] = found.map(({ labels }) => labels['run_id'] ?? '').toSorted((a, b) => (a < b ? 1 : -1));
+        const [run] = found
+          .map(({ labels }) => labels['run_id'] ?? '')
+          .toSorted((a, b) => (a < b ? 1 : -1));
         if (run === undefined) throw new Error('it has seen no run in the last quarter of an hour');
         const end = Math.floor(Date.now() / 1000);
         await drawPreviews(asker, { run, start: end - 900, end, step: 2 }, out);
@@ -51,7 +59,8 @@ describe.skipIf(missing !== undefined)(
     }
     it('has data for every query of every panel, every mark and every recorded series', async () => {
       const watched = await watchRun();
-      // What has to be there is there already, but for rates, which need a few scrapes after the last disturbance.
+      // What has to be there is there already, but for rates, which need a few scrapes after the
+      // last disturbance.
       await expect
         .poll(() => emptyOnes(watched), { timeout: PATIENCE_MILLISECONDS, interval: 500 })
         .toEqual([]);
@@ -68,7 +77,11 @@ describe.skipIf(missing !== undefined)(
 /** As a person would look at it: some time after the last disturbance. */
 async function draw({ asker, run, since }: WatchedRun): Promise<void> {
   await sleep(PREVIEW_MILLISECONDS);
-  const window = { start: Math.floor(since), end: Math.floor(Date.now() / 1000), step: STEP_SECONDS };
+  const window = {
+    start: Math.floor(since),
+    end: Math.floor(Date.now() / 1000),
+    step: STEP_SECONDS,
+  };
   await drawPreviews(asker, { run, ...window }, out);
 }
 
@@ -78,9 +91,16 @@ async function emptyOnes(watched: WatchedRun): Promise<readonly Asked[]> {
 }
 
 /** Whether there is at least one number that can be drawn. */
-async function hasData({ asker, run, since }: WatchedRun, { expr, isInstant }: Asked): Promise<boolean> {
+async function hasData(
+  { asker, run, since }: WatchedRun,
+  { expr, isInstant }: Asked,
+): Promise<boolean> {
   const now = Date.now() / 1000;
-  const query = settled(expr, { run, rangeSeconds: Math.ceil(now - since), stepSeconds: STEP_SECONDS });
+  const query = settled(expr, {
+    run,
+    rangeSeconds: Math.ceil(now - since),
+    stepSeconds: STEP_SECONDS,
+  });
   const series = isInstant
     ? await asker.at(query, now)
     : await asker.between(query, Math.floor(since), Math.ceil(now), STEP_SECONDS);

@@ -29,15 +29,26 @@ const NVIDIA_SMI =
   'S=$(date +%S | sed s/^0//); echo "0, $S, $((4000 + S)), 81559, $((35 + S / 4)), $((100 + S)).25"';
 
 /**
- * Trains for real, with workers that are processes, and a Prometheus that scrapes each second, until there was an evaluation, a
- * checkpoint, a worker that was late, and one that was killed and came again. It goes on until the test ends.
+ * Trains for real, with workers that are processes, and a Prometheus that scrapes each second,
+ * until there was an evaluation, a checkpoint, a worker that was late, and one that was killed and
+ * came again. It goes on until the test ends.
  */
 export async function watchRun(): Promise<WatchedRun> {
   const coordinator = start(
     [
-      ...['coordinator', ...newRun(temporaryFolder()), ...QUICK_RECIPE, '--epochs', '200'],
+      'coordinator',
+      ...newRun(temporaryFolder()),
+      ...QUICK_RECIPE,
+      '--epochs',
+      '200',
       // Through sockets, so that there are bytes to count.
-      ...['--http-port', '0', '--no-shared-memory', '--checkpoint-every', '1s', '--start-workers', '3'],
+      '--http-port',
+      '0',
+      '--no-shared-memory',
+      '--checkpoint-every',
+      '1s',
+      '--start-workers',
+      '3',
     ],
     { MNIST_DIST_TOKEN: TOKEN },
   );

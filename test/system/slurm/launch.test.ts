@@ -19,8 +19,11 @@ const STEPS = 2000;
 const RECIPE = [...QUICK_RECIPE, '--checkpoint-every', '200'];
 /** All nodes are this one, whose addresses are those of loopback. */
 const HERE = {
-  ...{ MNIST_DIST_HOST: '127.0.0.1', MNIST_DIST_ADVERTISE: '127.0.0.1' },
-  ...{ MNIST_DIST_ENGINE: 'reference', MNIST_DIST_PICTURES: 'no', MNIST_DIST_STEPS: String(STEPS) },
+  MNIST_DIST_HOST: '127.0.0.1',
+  MNIST_DIST_ADVERTISE: '127.0.0.1',
+  MNIST_DIST_ENGINE: 'reference',
+  MNIST_DIST_PICTURES: 'no',
+  MNIST_DIST_STEPS: String(STEPS),
 };
 const scripts = 'deploy/slurm';
 
@@ -43,7 +46,10 @@ function eventsOf(directory: string, term: number): Event[] {
   return from === undefined || from < 0 ? [] : events.slice(from, to === -1 ? undefined : to);
 }
 
-/** Waits until so many workers have delivered their first shard in this term; resolves with their names. */
+/**
+ * Waits until so many workers have delivered their first shard in this term; resolves with their
+ * names.
+ */
 async function atWork(directory: string, count: number, term: number, job: Job): Promise<string[]> {
   return await until(async () => {
     const first = eventsOf(directory, term).filter(({ event }) => event === 'first_shard');
@@ -91,10 +97,19 @@ describe.skipIf(missing !== undefined)(`on Slurm${why}`, () => {
   afterAll(() => slurm.stop(), START_MILLISECONDS);
 
   const coordinator = (directory: string, args: readonly string[] = []) =>
-    slurm.submit([...args, `${scripts}/coordinator.sbatch`, ...RECIPE], { ...HERE, RUN: directory });
-  const cluster = (directory: string, args: readonly string[] = [], environment: NodeJS.ProcessEnv = {}) =>
+    slurm.submit([...args, `${scripts}/coordinator.sbatch`, ...RECIPE], {
+      ...HERE,
+      RUN: directory,
+    });
+  const cluster = (
+    directory: string,
+    args: readonly string[] = [],
+    environment: NodeJS.ProcessEnv = {},
+  ) =>
     slurm.submit([...args, `${scripts}/cluster.sbatch`, ...RECIPE], {
-      ...{ ...HERE, ...environment, RUN: directory },
+      ...HERE,
+      ...environment,
+      RUN: directory,
     });
   const workers = (directory: string, array: string, after: Job) =>
     slurm.submit(
@@ -116,7 +131,11 @@ describe.skipIf(missing !== undefined)(`on Slurm${why}`, () => {
     await atWork(directory, 3, 1, job);
     process.kill(workerCalled(`n2.${job.id}.1`), 'SIGKILL');
     await slurm.call('scontrol', ['update', 'NodeName=n3', 'State=DOWN', 'Reason=test']);
-    expect(await job.ended(), job.log()).toMatchObject({ state: 'COMPLETED', exit: 0, restarts: 0 });
+    expect(await job.ended(), job.log()).toMatchObject({
+      state: 'COMPLETED',
+      exit: 0,
+      restarts: 0,
+    });
     const run = readRun(directory);
     expectSame(run, undisturbed);
     const lost = run.events.filter(({ event }) => event === 'lost').map(({ worker }) => worker);
@@ -128,11 +147,19 @@ describe.skipIf(missing !== undefined)(`on Slurm${why}`, () => {
     expect(job.log()).toMatch(/coordinator sees GPU (?:undefined|NoDevFiles)/);
 
     const again = await cluster(directory);
-    expect(await again.ended(), again.log()).toMatchObject({ state: 'FAILED', exit: 2, restarts: 0 });
+    expect(await again.ended(), again.log()).toMatchObject({
+      state: 'FAILED',
+      exit: 2,
+      restarts: 0,
+    });
     expect(again.log()).toMatch(/is finished/);
     const longer = await cluster(directory, [], { MNIST_DIST_STEPS: String(STEPS + 100) });
     expect(await longer.ended(), longer.log()).toMatchObject({ state: 'COMPLETED', exit: 0 });
-    expect(readRun(directory).record).toMatchObject({ state: 'finished', step: STEPS + 100, term: 2 });
+    expect(readRun(directory).record).toMatchObject({
+      state: 'finished',
+      step: STEPS + 100,
+      term: 2,
+    });
   });
 
   it('workers come and go as jobs of an array: one is cancelled, one is added', async () => {
@@ -140,11 +167,17 @@ describe.skipIf(missing !== undefined)(`on Slurm${why}`, () => {
     const main = await coordinator(directory);
     const array = await workers(directory, '1-3', main);
     const three = await atWork(directory, 3, 1, main);
-    expect(three.map((name) => name.slice(3)).toSorted()).toEqual([1, 2, 3].map((i) => `${array.id}_${i}`));
+    expect(three.map((name) => name.slice(3)).toSorted()).toEqual(
+      [1, 2, 3].map((i) => `${array.id}_${i}`),
+    );
     await slurm.call('scancel', [`${array.id}_2`]);
     const added = await workers(directory, '4', main);
     await atWork(directory, 4, 1, main);
-    expect(await main.ended(), main.log()).toMatchObject({ state: 'COMPLETED', exit: 0, restarts: 0 });
+    expect(await main.ended(), main.log()).toMatchObject({
+      state: 'COMPLETED',
+      exit: 0,
+      restarts: 0,
+    });
     const run = readRun(directory);
     expectSame(run, undisturbed);
     const left = run.events.filter(({ event }) => event === 'lost' || event === 'left');
@@ -173,9 +206,17 @@ describe.skipIf(missing !== undefined)(`on Slurm${why}`, () => {
     await slurm.call('scontrol', ['update', `JobId=${main.id}`, `ExcNodeList=${node}`]);
     await slurm.call('scontrol', ['update', 'PartitionName=low', 'State=UP']);
 
-    expect(await main.ended(), main.log()).toMatchObject({ state: 'COMPLETED', exit: 0, restarts: 1 });
+    expect(await main.ended(), main.log()).toMatchObject({
+      state: 'COMPLETED',
+      exit: 0,
+      restarts: 1,
+    });
     expect((await main.state()).node).not.toBe(node);
-    expect(await array.ended(), array.log()).toMatchObject({ state: 'COMPLETED', exit: 0, restarts: 0 });
+    expect(await array.ended(), array.log()).toMatchObject({
+      state: 'COMPLETED',
+      exit: 0,
+      restarts: 0,
+    });
     const run = readRun(directory);
     expectSame(run, undisturbed);
     expect(run.record.term).toBe(2);
@@ -191,7 +232,11 @@ describe.skipIf(missing !== undefined)(`on Slurm${why}`, () => {
     await atWork(directory, 2, 1, main);
     const { node } = await main.state();
     await slurm.submit(['--partition=high', '--exclusive', `--nodelist=${node}`, '--wrap=true']);
-    expect(await main.ended(), main.log()).toMatchObject({ state: 'COMPLETED', exit: 0, restarts: 1 });
+    expect(await main.ended(), main.log()).toMatchObject({
+      state: 'COMPLETED',
+      exit: 0,
+      restarts: 1,
+    });
     expect(main.log()).toMatch(/exit code 143: this job goes back into the queue/);
     expect(await array.ended(), array.log()).toMatchObject({ state: 'COMPLETED', exit: 0 });
     expectSame(readRun(directory), undisturbed);
@@ -204,7 +249,11 @@ describe.skipIf(missing !== undefined)(`on Slurm${why}`, () => {
     await atWork(directory, 2, 1, job);
     const { node } = await job.state();
     await slurm.submit(['--partition=high', '--exclusive', `--nodelist=${node}`, '--wrap=true']);
-    expect(await job.ended(), job.log()).toMatchObject({ state: 'COMPLETED', exit: 0, restarts: 1 });
+    expect(await job.ended(), job.log()).toMatchObject({
+      state: 'COMPLETED',
+      exit: 0,
+      restarts: 1,
+    });
     expect(job.log()).not.toMatch(/goes back into the queue/);
     expectSame(readRun(directory), undisturbed);
     expectNothingComputedAgain(directory);

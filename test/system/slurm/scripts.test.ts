@@ -10,7 +10,10 @@ import { standIns, systemPath } from '../../fixtures/engine/fake-programs.ts';
 
 const deploy = fileURLToPath(new URL('../../../deploy', import.meta.url));
 
-/** Stands in for the program: writes down how it was called, and ends with the next exit code; without one it waits for SIGTERM. */
+/**
+ * Stands in for the program: writes down how it was called, and ends with the next exit code;
+ * without one it waits for SIGTERM.
+ */
 const PROGRAM = `
 import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 const [command, ...args] = process.argv.slice(2);
@@ -45,7 +48,10 @@ interface Call {
   readonly there: readonly [boolean, boolean, boolean];
 }
 
-/** A checkout with the scripts and a program that ends with these exit codes, and a run in the folder `r`. */
+/**
+ * A checkout with the scripts and a program that ends with these exit codes, and a run in the
+ * folder `r`.
+ */
 class Checkout {
   readonly folder = temporaryFolder();
 
@@ -74,7 +80,9 @@ class Checkout {
       cwd: this.folder,
       env: {
         PATH: [dirname(process.execPath), ...systemPath].join(':'),
-        ...{ SLURMD_NODENAME: 'n7', SLURM_JOB_ID: '12', SLURM_PROCID: '3' },
+        SLURMD_NODENAME: 'n7',
+        SLURM_JOB_ID: '12',
+        SLURM_PROCID: '3',
         ...environment,
       },
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -102,8 +110,18 @@ describe('the script of a coordinator', () => {
 
   it.each([
     ['begins a run', {}, {}, ['--runs-dir', '.', '--run-id', 'r']],
-    ['begins it again when it died before it had begun', { join: 'old' }, RESTARTED, ['--runs-dir', '.']],
-    ['goes on with a run that is named', { 'run.json': RUNNING }, {}, ['--resume', 'r', '--epochs']],
+    [
+      'begins it again when it died before it had begun',
+      { join: 'old' },
+      RESTARTED,
+      ['--runs-dir', '.'],
+    ],
+    [
+      'goes on with a run that is named',
+      { 'run.json': RUNNING },
+      {},
+      ['--resume', 'r', '--epochs'],
+    ],
     [
       'goes on after a requeue, whichever node had the lock',
       { 'run.json': RUNNING, join: 'old' },
@@ -152,11 +170,21 @@ describe('the script of a worker', () => {
 
   it('reads the join file again after each failure that an old one explains', async () => {
     const { UNREACHABLE, UNAUTHORIZED, TLS, TERMINATED, INTERRUPTED, HUNG_UP } = errorTable;
-    const codes = [UNREACHABLE, UNAUTHORIZED, TLS, TERMINATED, INTERRUPTED, HUNG_UP].map(({ exit }) => exit);
+    const codes = [UNREACHABLE, UNAUTHORIZED, TLS, TERMINATED, INTERRUPTED, HUNG_UP].map(
+      ({ exit }) => exit,
+    );
     const checkout = new Checkout([...codes, 0], { join: 'X' });
     expect(await checkout.start(script).exited).toMatchObject({ code: 0 });
     const calls = checkout.calls();
-    expect(calls.map(({ said }) => said)).toEqual(['X', 'XI', 'XII', 'XIII', 'XIIII', 'XIIIII', 'XIIIIII']);
+    expect(calls.map(({ said }) => said)).toEqual([
+      'X',
+      'XI',
+      'XII',
+      'XIII',
+      'XIIII',
+      'XIIIII',
+      'XIIIIII',
+    ]);
     const args = ['--join', '-', '--max-wait-time', '5', '--name', 'n7.12.3', '--threads', '2'];
     expect(calls[0]?.args).toEqual(args);
   });
@@ -169,7 +197,9 @@ describe('the script of a worker', () => {
 
   it('ends with every other exit code', async () => {
     const checkout = new Checkout([errorTable.FINGERPRINT.exit], { join: 'X' });
-    expect(await checkout.start(script).exited).toMatchObject({ code: errorTable.FINGERPRINT.exit });
+    expect(await checkout.start(script).exited).toMatchObject({
+      code: errorTable.FINGERPRINT.exit,
+    });
     expect(checkout.calls()).toHaveLength(1);
   });
 
@@ -214,16 +244,25 @@ describe('a job', () => {
     ['was ended by SIGHUP', '129', 'RUNNING', '', false],
     ['cannot do what it was asked to', '2', 'RUNNING', '', false],
     ['has done it', '0', 'RUNNING', '', false],
-  ])('that %s goes back into the queue, or not', async (_what, code, state, restarts, isRequeued) => {
-    const checkout = new Checkout([], {});
-    const bin = standIns({ squeue: `[ "$3" = 12 ] && echo ${state}`, scontrol: 'echo "asked: $*"' });
-    const job = checkout.start(['-euc', `. deploy/slurm/job.bash; finish ${code}`], {
-      ...{ PATH: [bin, ...systemPath].join(':'), SLURM_RESTART_COUNT: restarts },
-    });
-    const ended = await job.exited;
-    expect(ended.code).toBe(Number(code));
-    expect(ended.output).toBe(
-      isRequeued ? `exit code ${code}: this job goes back into the queue\nasked: requeue 12\n` : '',
-    );
-  });
+  ])(
+    'that %s goes back into the queue, or not',
+    async (_what, code, state, restarts, isRequeued) => {
+      const checkout = new Checkout([], {});
+      const bin = standIns({
+        squeue: `[ "$3" = 12 ] && echo ${state}`,
+        scontrol: 'echo "asked: $*"',
+      });
+      const job = checkout.start(['-euc', `. deploy/slurm/job.bash; finish ${code}`], {
+        PATH: [bin, ...systemPath].join(':'),
+        SLURM_RESTART_COUNT: restarts,
+      });
+      const ended = await job.exited;
+      expect(ended.code).toBe(Number(code));
+      expect(ended.output).toBe(
+        isRequeued
+          ? `exit code ${code}: this job goes back into the queue\nasked: requeue 12\n`
+          : '',
+      );
+    },
+  );
 });

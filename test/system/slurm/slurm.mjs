@@ -1,7 +1,8 @@
-// A Slurm cluster from Debian's packages: munged, slurmctld and four slurmd on loopback, each with four cores and a "GPU". By hand:
-// `node test/system/slurm/slurm.mjs` prints what to set, and ends it on Ctrl-C. Run as a child it prints one line of JSON when all nodes
-// are idle, and ends when its standard input ends. All of it, jobs too, lives in a process namespace that ends with this process:
-// nothing of it stays, however it ends.
+// A Slurm cluster from Debian's packages: munged, slurmctld and four slurmd on loopback, each with
+// four cores and a "GPU". By hand: `node test/system/slurm/slurm.mjs` prints what to set, and ends
+// it on Ctrl-C. Run as a child it prints one line of JSON when all nodes are idle, and ends when
+// its standard input ends. All of it, jobs too, lives in a process namespace that ends with this
+// process: nothing of it stays, however it ends.
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -53,7 +54,9 @@ async function inside(folder) {
   start('slurmctld', ['-D', '-c', '-i', '-f', configuration]);
   for (const node of NODES) start('slurmd', ['-D', '-N', node, '-f', configuration]);
   await until('the nodes', () => {
-    const { stdout } = spawnSync('sinfo', ['-h', '-N', '-p', 'low', '-o', '%N %T'], { encoding: 'utf8' });
+    const { stdout } = spawnSync('sinfo', ['-h', '-N', '-p', 'low', '-o', '%N %T'], {
+      encoding: 'utf8',
+    });
     return stdout === NODES.map((node) => `${node} idle\n`).join('');
   });
   process.stdout.write(`${JSON.stringify({ SLURM_CONF: configuration })}\n`);
@@ -82,29 +85,49 @@ async function configure(folder, file) {
   const [control, ...ports] = await freePorts(1 + NODES.length);
   const host = hostname();
   const settings = {
-    ...{ ClusterName: 'test', SlurmctldHost: `${host}(127.0.0.1)`, SlurmctldPort: control },
-    ...{ SlurmUser: 'root', SlurmdUser: 'root', AuthType: 'auth/munge', CredType: 'cred/munge' },
+    ClusterName: 'test',
+    SlurmctldHost: `${host}(127.0.0.1)`,
+    SlurmctldPort: control,
+    SlurmUser: 'root',
+    SlurmdUser: 'root',
+    AuthType: 'auth/munge',
+    CredType: 'cred/munge',
     // A job that was requeued waits for so many seconds, at least.
     AuthInfo: `socket=${join(folder, 'munge', 'socket')},cred_expire=5`,
-    ...{ StateSaveLocation: join(folder, 'state'), SlurmdSpoolDir: join(folder, 'spool', '%n') },
-    ...{ SlurmctldPidFile: join(folder, 'slurmctld.pid'), SlurmdPidFile: join(folder, '%n.pid') },
-    ...{ SlurmctldLogFile: join(folder, 'slurmctld.log'), SlurmdLogFile: join(folder, '%n.log') },
-    ...{ ProctrackType: 'proctrack/linuxproc', TaskPlugin: 'task/none', MpiDefault: 'none' },
-    ...{ SelectType: 'select/cons_tres', SelectTypeParameters: 'CR_Core', PropagateResourceLimits: 'NONE' },
-    ...{ ReturnToService: 2, CommunicationParameters: 'NoInAddrAny,NoCtldInAddrAny' },
+    StateSaveLocation: join(folder, 'state'),
+    SlurmdSpoolDir: join(folder, 'spool', '%n'),
+    SlurmctldPidFile: join(folder, 'slurmctld.pid'),
+    SlurmdPidFile: join(folder, '%n.pid'),
+    SlurmctldLogFile: join(folder, 'slurmctld.log'),
+    SlurmdLogFile: join(folder, '%n.log'),
+    ProctrackType: 'proctrack/linuxproc',
+    TaskPlugin: 'task/none',
+    MpiDefault: 'none',
+    SelectType: 'select/cons_tres',
+    SelectTypeParameters: 'CR_Core',
+    PropagateResourceLimits: 'NONE',
+    ReturnToService: 2,
+    CommunicationParameters: 'NoInAddrAny,NoCtldInAddrAny',
     SchedulerParameters: 'bf_interval=1,bf_resolution=1,sched_interval=1',
-    ...{ AccountingStorageType: 'accounting_storage/none', JobAcctGatherType: 'jobacct_gather/none' },
-    ...{ JobCompType: 'jobcomp/none', SlurmdParameters: 'config_overrides', GresTypes: 'gpu' },
+    AccountingStorageType: 'accounting_storage/none',
+    JobAcctGatherType: 'jobacct_gather/none',
+    JobCompType: 'jobcomp/none',
+    SlurmdParameters: 'config_overrides',
+    GresTypes: 'gpu',
     // Jobs of the partition "high" push those of "low" away, which then come back.
     // What a site may have set, and our scripts must not mind.
-    ...{ KillOnBadExit: 1, WaitTime: 1 },
-    ...{ PreemptType: 'preempt/partition_prio', PreemptMode: 'REQUEUE', KillWait: 30 },
+    KillOnBadExit: 1,
+    WaitTime: 1,
+    PreemptType: 'preempt/partition_prio',
+    PreemptMode: 'REQUEUE',
+    KillWait: 30,
   };
   const machine = 'CPUs=4 RealMemory=4000 Gres=gpu:test:1';
   const lines = [
     ...Object.entries(settings).map(([key, value]) => `${key}=${value}`),
     ...NODES.map(
-      (node, i) => `NodeName=${node} NodeHostname=${host} NodeAddr=127.0.0.1 Port=${ports[i]} ${machine}`,
+      (node, i) =>
+        `NodeName=${node} NodeHostname=${host} NodeAddr=127.0.0.1 Port=${ports[i]} ${machine}`,
     ),
     'PartitionName=low Nodes=ALL Default=YES PriorityTier=1 GraceTime=0',
     'PartitionName=graceful Nodes=ALL PriorityTier=1 GraceTime=60',
@@ -121,7 +144,9 @@ function start(program, args, identity = {}) {
   for (const stream of [child.stdout, child.stderr])
     stream.setEncoding('utf8').on('data', (text) => said.push(text) > 100 && said.shift());
   child.once('error', (error) => fail(`${program}: ${error.message}`));
-  child.once('exit', (code, signal) => fail(`${program} ended (${signal ?? code}):\n${said.join('')}`));
+  child.once('exit', (code, signal) =>
+    fail(`${program} ended (${signal ?? code}):\n${said.join('')}`),
+  );
 }
 
 function fail(why) {
@@ -132,7 +157,9 @@ function fail(why) {
 async function until(what, isReady) {
   const signal = AbortSignal.timeout(START_MILLISECONDS);
   while (!isReady()) {
-    await sleep(LOOK_MILLISECONDS, undefined, { signal }).catch(() => fail(`${what} did not get ready`));
+    await sleep(LOOK_MILLISECONDS, undefined, { signal }).catch(() =>
+      fail(`${what} did not get ready`),
+    );
   }
 }
 

@@ -101,7 +101,11 @@ export class Slurm {
   }
 
   /** Runs one of Slurm's commands; resolves with what it prints, rejects where it fails. */
-  async call(program: string, args: readonly string[], environment: NodeJS.ProcessEnv = {}): Promise<string> {
+  async call(
+    program: string,
+    args: readonly string[],
+    environment: NodeJS.ProcessEnv = {},
+  ): Promise<string> {
     const env = { ...process.env, ...this.#environment, ...environment };
     const { stdout } = await execute(program, args, { cwd: root, env });
     return stdout.trim();
@@ -112,8 +116,10 @@ export class Slurm {
     const field = (name: string) => new RegExp(`(?:^| )${name}=(\\S*)`).exec(text)?.[1] ?? '';
     const [exit = ''] = field('ExitCode').split(':');
     return {
-      ...{ state: field('JobState'), restarts: Number(field('Restarts')) },
-      ...{ exit: Number(exit), node: field('BatchHost') },
+      state: field('JobState'),
+      restarts: Number(field('Restarts')),
+      exit: Number(exit),
+      node: field('BatchHost'),
     };
   }
 

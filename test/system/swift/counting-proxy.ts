@@ -3,10 +3,15 @@ import { connect, createServer, type AddressInfo } from 'node:net';
 import { onTestFinished } from 'vitest';
 
 /**
- * Passes everything on to a port of this machine, and calls `then` once, when so many bytes have come from clients: in the
- * middle of an upload that is larger. Ends with its test. Resolves with its own port.
+ * Passes everything on to a port of this machine, and calls `then` once, when so many bytes have
+ * come from clients: in the middle of an upload that is larger. Ends with its test. Resolves with
+ * its own port.
  */
-export async function countingProxy(port: number, bytes: number, then: () => void): Promise<number> {
+export async function countingProxy(
+  port: number,
+  bytes: number,
+  then: () => void,
+): Promise<number> {
   let left = bytes;
   const server = createServer((client) => {
     const upstream = connect(port, '127.0.0.1');

@@ -3,7 +3,14 @@ import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parseStoreUri } from '../../../artifacts/store/store-address.ts';
-import { newRun, QUICK_RECIPE, readRun, REFERENCE, run, temporaryFolder } from '../../fixtures/processes.ts';
+import {
+  newRun,
+  QUICK_RECIPE,
+  readRun,
+  REFERENCE,
+  run,
+  temporaryFolder,
+} from '../../fixtures/processes.ts';
 import { keepsTheContract } from '../../fixtures/store/store-contract.ts';
 import { filesUnder, makeRun, resultsOfRun, RUN } from '../../fixtures/store/stored-run.ts';
 import { countingProxy } from './counting-proxy.ts';
@@ -33,7 +40,10 @@ describe.skipIf(missing !== undefined)(`a server of S3 that checks signatures${w
     const folder = temporaryFolder();
     const [directory, store] = [makeRun(folder), uri()];
     const pushed = await run(['push', directory, store]);
-    expect(pushed).toMatchObject({ code: 0, output: expect.stringContaining(`${store}/${RUN}: 8 files`) });
+    expect(pushed).toMatchObject({
+      code: 0,
+      output: expect.stringContaining(`${store}/${RUN}: 8 files`),
+    });
     const pulled = await run(['pull', `${store}/${RUN}`, join(folder, 'pulled')]);
     expect(pulled, pulled.output).toMatchObject({ code: 0 });
     expect(filesUnder(join(folder, 'pulled'))).toEqual(resultsOfRun);
@@ -53,17 +63,31 @@ describe.skipIf(missing !== undefined)(`a server of S3 that checks signatures${w
     const folder = temporaryFolder();
     const store = uri();
     const trained = await run([
-      ...['local', ...newRun(folder), ...QUICK_RECIPE, ...REFERENCE, '--steps', '3', '--no-http'],
-      ...['--pictures', '--artifacts', store],
+      'local',
+      ...newRun(folder),
+      ...QUICK_RECIPE,
+      ...REFERENCE,
+      '--steps',
+      '3',
+      '--no-http',
+      '--pictures',
+      '--artifacts',
+      store,
     ]);
     expect(trained, trained.output).toMatchObject({
       code: 0,
       output: expect.stringContaining(`the results are at ${store}/r`),
     });
-    expect(await run(['pull', `${store}/r`, '--runs-dir', join(folder, 'new')])).toMatchObject({ code: 0 });
+    expect(await run(['pull', `${store}/r`, '--runs-dir', join(folder, 'new')])).toMatchObject({
+      code: 0,
+    });
     const [mine, theirs] = [filesUnder(join(folder, 'r')), filesUnder(join(folder, 'new', 'r'))];
     expect(Object.keys(theirs)).toEqual(
-      expect.arrayContaining(['model.safetensors', 'artifacts/report.html', 'artifacts/manifest.json']),
+      expect.arrayContaining([
+        'model.safetensors',
+        'artifacts/report.html',
+        'artifacts/manifest.json',
+      ]),
     );
     const results = Object.entries(mine).filter(
       ([name]) => !/^(?:checkpoints\/|lock\.json|\.drafts-)/.test(name),
@@ -71,7 +95,14 @@ describe.skipIf(missing !== undefined)(`a server of S3 that checks signatures${w
     expect(theirs).toEqual(Object.fromEntries(results));
 
     const said = await run([
-      ...['eval', `${store}/r`, ...REFERENCE, '--no-pictures', '--format', 'json', '--log-level', 'error'],
+      'eval',
+      `${store}/r`,
+      ...REFERENCE,
+      '--no-pictures',
+      '--format',
+      'json',
+      '--log-level',
+      'error',
     ]);
     expect(said, said.output).toMatchObject({ code: 0 });
     const { confusion } = JSON.parse(theirs['artifacts/confusion_matrix.json'] ?? '');
@@ -83,11 +114,20 @@ describe.skipIf(missing !== undefined)(`a server of S3 that checks signatures${w
     const store = uri();
     swift.kill();
     const { code, output } = await run([
-      ...['local', ...newRun(folder), ...QUICK_RECIPE, ...REFERENCE, '--steps', '3', '--no-http'],
-      ...['--artifacts', store],
+      'local',
+      ...newRun(folder),
+      ...QUICK_RECIPE,
+      ...REFERENCE,
+      '--steps',
+      '3',
+      '--no-http',
+      '--artifacts',
+      store,
     ]);
     expect(code, output).toBe(STORE);
-    expect(output).toContain('does not answer (ECONNREFUSED); the run begins all the same (--artifacts)');
+    expect(output).toContain(
+      'does not answer (ECONNREFUSED); the run begins all the same (--artifacts)',
+    );
     expect(readRun(join(folder, 'r')).record.state).toBe('finished');
     const [, ...command] = /(mnist-dist) (push) (\S+) (\S+)/.exec(output)?.slice(1) ?? [];
     expect(command).toEqual(['push', join(folder, 'r'), store]);
@@ -96,8 +136,18 @@ describe.skipIf(missing !== undefined)(`a server of S3 that checks signatures${w
   });
 
   it.each([
-    ['a wrong secret', { AWS_SECRET_ACCESS_KEY: 'wrong' }, 'SignatureDoesNotMatch', 'AWS_SECRET_ACCESS_KEY'],
-    ['an unknown key', { AWS_ACCESS_KEY_ID: 'who:else' }, 'refuses the access key', 'AWS_ACCESS_KEY_ID'],
+    [
+      'a wrong secret',
+      { AWS_SECRET_ACCESS_KEY: 'wrong' },
+      'SignatureDoesNotMatch',
+      'AWS_SECRET_ACCESS_KEY',
+    ],
+    [
+      'an unknown key',
+      { AWS_ACCESS_KEY_ID: 'who:else' },
+      'refuses the access key',
+      'AWS_ACCESS_KEY_ID',
+    ],
   ])('is not opened by %s', async (_what, environment, reason, fix) => {
     const store = uri();
     const { code, output } = await run(['push', makeRun(temporaryFolder()), store], environment);
@@ -114,8 +164,15 @@ describe.skipIf(missing !== undefined)(`a server of S3 that checks signatures${w
     const folder = temporaryFolder();
     const { code, output } = await run(
       [
-        ...['local', ...newRun(folder), ...QUICK_RECIPE, ...REFERENCE, '--steps', '3', '--no-http'],
-        ...['--artifacts', `s3://${bucket}/x`],
+        'local',
+        ...newRun(folder),
+        ...QUICK_RECIPE,
+        ...REFERENCE,
+        '--steps',
+        '3',
+        '--no-http',
+        '--artifacts',
+        `s3://${bucket}/x`,
       ],
       environment,
     );
@@ -151,7 +208,9 @@ describe.skipIf(missing !== undefined)(`a server of S3 that checks signatures${w
     writeFileSync(join(directory, 'metrics.jsonl'), randomBytes(24_000_000));
     const before = filesUnder(directory);
     const proxy = await countingProxy(swift.port, 8_000_000, () => swift.kill());
-    const cut = await run(['push', directory, store], { AWS_ENDPOINT_URL: `http://127.0.0.1:${proxy}` });
+    const cut = await run(['push', directory, store], {
+      AWS_ENDPOINT_URL: `http://127.0.0.1:${proxy}`,
+    });
     expect(cut.code, cut.output).toBe(STORE);
     expect(cut.output).toContain('does not answer');
     expect(cut.output).toContain('do the same again');
@@ -163,7 +222,9 @@ describe.skipIf(missing !== undefined)(`a server of S3 that checks signatures${w
     expect(existsSync(join(folder, 'pulled'))).toBe(false);
     const finished = await run(['push', directory, store]);
     expect(finished, finished.output).toMatchObject({ code: 0 });
-    expect(await run(['pull', `${store}/${RUN}`, join(folder, 'pulled')])).toMatchObject({ code: 0 });
+    expect(await run(['pull', `${store}/${RUN}`, join(folder, 'pulled')])).toMatchObject({
+      code: 0,
+    });
     expect(
       readFileSync(join(folder, 'pulled', 'metrics.jsonl')).equals(
         readFileSync(join(directory, 'metrics.jsonl')),
@@ -176,7 +237,9 @@ describe.skipIf(missing !== undefined)(`a server of S3 that checks signatures${w
     swift.kill();
     const { code, output } = await run(['push', directory, store]);
     expect(code).toBe(STORE);
-    expect(output).toContain(`${swift.environment['AWS_ENDPOINT_URL']} does not answer (ECONNREFUSED)`);
+    expect(output).toContain(
+      `${swift.environment['AWS_ENDPOINT_URL']} does not answer (ECONNREFUSED)`,
+    );
     expect(output).toContain('again in');
     await swift.restart();
     expect(await run(['push', directory, store])).toMatchObject({ code: 0 });

@@ -1,6 +1,7 @@
-// A server of S3 that checks signatures: OpenStack Swift with s3api from Debian's packages, five processes on loopback. By hand:
-// `node test/system/swift/swift.mjs` prints what to set, and ends it on Ctrl-C. Run as a child it prints one line of JSON when all of
-// them answer, and ends them when its standard input ends. `--data DIR` keeps what was stored, `--port N` is where it listens.
+// A server of S3 that checks signatures: OpenStack Swift with s3api from Debian's packages, five
+// processes on loopback. By hand: `node test/system/swift/swift.mjs` prints what to set, and ends
+// it on Ctrl-C. Run as a child it prints one line of JSON when all of them answer, and ends them
+// when its standard input ends. `--data DIR` keeps what was stored, `--port N` is where it listens.
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -59,11 +60,20 @@ function configure(port, memcached, storage) {
   if (user === 'swift') run('chown', ['-R', 'swift', data]);
   for (const [i, name] of ['account', 'container', 'object'].entries()) {
     config(name, [
-      ...['[DEFAULT]', 'bind_ip = 127.0.0.1', `bind_port = ${storage[i]}`, `user = ${user}`],
-      ...[`swift_dir = ${folder}`, `devices = ${devices}`, 'mount_check = false', 'workers = 0'],
+      '[DEFAULT]',
+      'bind_ip = 127.0.0.1',
+      `bind_port = ${storage[i]}`,
+      `user = ${user}`,
+      `swift_dir = ${folder}`,
+      `devices = ${devices}`,
+      'mount_check = false',
+      'workers = 0',
       // A small machine's disk is not full for us before it is.
-      ...['fallocate_reserve = 0', '[pipeline:main]', `pipeline = ${name}-server`],
-      ...[`[app:${name}-server]`, `use = egg:swift#${name}`],
+      'fallocate_reserve = 0',
+      '[pipeline:main]',
+      `pipeline = ${name}-server`,
+      `[app:${name}-server]`,
+      `use = egg:swift#${name}`,
     ]);
     const ring = join(folder, `${name}.builder`);
     run('swift-ring-builder', [ring, 'create', '4', '1', '1']);
@@ -71,29 +81,31 @@ function configure(port, memcached, storage) {
     run('swift-ring-builder', [ring, 'rebalance']);
   }
   config('proxy', [
-    ...[
-      '[DEFAULT]',
-      'bind_ip = 127.0.0.1',
-      `bind_port = ${port}`,
-      `user = ${user}`,
-      `swift_dir = ${folder}`,
-      'workers = 0',
-    ],
+    '[DEFAULT]',
+    'bind_ip = 127.0.0.1',
+    `bind_port = ${port}`,
+    `user = ${user}`,
+    `swift_dir = ${folder}`,
+    'workers = 0',
     '[pipeline:main]',
     'pipeline = catch_errors proxy-logging cache listing_formats bulk s3api tempauth copy slo dlo proxy-logging proxy-server',
-    ...[
-      '[app:proxy-server]',
-      'use = egg:swift#proxy',
-      'allow_account_management = true',
-      'account_autocreate = true',
-    ],
-    ...['[filter:s3api]', 'use = egg:swift#s3api', 'location = us-east-1', 'check_bucket_owner = false'],
-    ...['[filter:tempauth]', 'use = egg:swift#tempauth', 'user_mnist_dist = testing .admin'],
-    ...['[filter:cache]', 'use = egg:swift#memcache', `memcache_servers = 127.0.0.1:${memcached}`],
-    ...['catch_errors', 'proxy-logging', 'listing_formats', 'bulk', 'copy', 'slo', 'dlo'].flatMap((name) => [
-      `[filter:${name}]`,
-      `use = egg:swift#${name.replace('-', '_')}`,
-    ]),
+    '[app:proxy-server]',
+    'use = egg:swift#proxy',
+    'allow_account_management = true',
+    'account_autocreate = true',
+    '[filter:s3api]',
+    'use = egg:swift#s3api',
+    'location = us-east-1',
+    'check_bucket_owner = false',
+    '[filter:tempauth]',
+    'use = egg:swift#tempauth',
+    'user_mnist_dist = testing .admin',
+    '[filter:cache]',
+    'use = egg:swift#memcache',
+    `memcache_servers = 127.0.0.1:${memcached}`,
+    ...['catch_errors', 'proxy-logging', 'listing_formats', 'bulk', 'copy', 'slo', 'dlo'].flatMap(
+      (name) => [`[filter:${name}]`, `use = egg:swift#${name.replace('-', '_')}`],
+    ),
   ]);
 }
 
@@ -111,7 +123,9 @@ function start(program, args) {
   for (const stream of [child.stdout, child.stderr])
     stream.setEncoding('utf8').on('data', (text) => said.push(text) > 100 && said.shift());
   child.once('error', (error) => fail(`${program}: ${error.message}`));
-  child.once('exit', (code, signal) => fail(`${program} ended (${signal ?? code}):\n${said.join('')}`));
+  child.once('exit', (code, signal) =>
+    fail(`${program} ended (${signal ?? code}):\n${said.join('')}`),
+  );
   children.push(child);
   return child;
 }

@@ -11,8 +11,12 @@ import { freePort } from '../../fixtures/processes.ts';
 
 const script = fileURLToPath(new URL('swift.mjs', import.meta.url));
 const programs = [
-  ...['swift-proxy-server', 'swift-account-server', 'swift-container-server', 'swift-object-server'],
-  ...['swift-ring-builder', 'memcached'],
+  'swift-proxy-server',
+  'swift-account-server',
+  'swift-container-server',
+  'swift-object-server',
+  'swift-ring-builder',
+  'memcached',
 ];
 
 /** Why there is no server to test with; undefined where there is one. */
@@ -61,16 +65,23 @@ export class Swift {
     return this.#port;
   }
 
-  /** Ends at once what takes requests, in the middle of whatever it does; the rest of it ends then too. */
+  /**
+   * Ends at once what takes requests, in the middle of whatever it does; the rest of it ends then
+   * too.
+   */
   kill(): void {
     process.kill(this.#pid, 'SIGKILL');
   }
 
   async restart(): Promise<void> {
     await this.#end?.();
-    const child = spawn(process.execPath, [script, '--data', this.#data, '--port', String(this.#port)], {
-      stdio: ['pipe', 'pipe', 'pipe'],
-    });
+    const child = spawn(
+      process.execPath,
+      [script, '--data', this.#data, '--port', String(this.#port)],
+      {
+        stdio: ['pipe', 'pipe', 'pipe'],
+      },
+    );
     let complaint = '';
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
       complaint += text;
@@ -100,7 +111,9 @@ export class Swift {
   }
 
   async typeOf(bucket: string, key: string): Promise<string | undefined> {
-    const { ContentType } = await this.#client().send(new HeadObjectCommand({ Bucket: bucket, Key: key }));
+    const { ContentType } = await this.#client().send(
+      new HeadObjectCommand({ Bucket: bucket, Key: key }),
+    );
     return ContentType;
   }
 
@@ -109,8 +122,12 @@ export class Swift {
     const { AWS_ACCESS_KEY_ID: accessKeyId = '', AWS_SECRET_ACCESS_KEY: secretAccessKey = '' } =
       this.#environment;
     return new S3Client({
-      ...{ endpoint, region, credentials: { accessKeyId, secretAccessKey }, forcePathStyle: true },
-      ...{ requestChecksumCalculation: 'WHEN_REQUIRED', responseChecksumValidation: 'WHEN_REQUIRED' },
+      endpoint,
+      region,
+      credentials: { accessKeyId, secretAccessKey },
+      forcePathStyle: true,
+      requestChecksumCalculation: 'WHEN_REQUIRED',
+      responseChecksumValidation: 'WHEN_REQUIRED',
     });
   }
 }

@@ -17,8 +17,8 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { thisProcess } from '../../../bin/owner.mjs';
 
 /**
- * bin/ copied into a small checkout with stand-ins for npm, tsc and asc, each of which leaves a line in `calls`.
- * `fail` holds the name of the one that shall fail.
+ * bin/ copied into a small checkout with stand-ins for npm, tsc and asc, each of which leaves a
+ * line in `calls`. `fail` holds the name of the one that shall fail.
  */
 let checkout: string;
 
@@ -91,7 +91,8 @@ describe('a fresh clone', () => {
     expect(result.stderr).toContain('run again: npm ci --include=dev');
     const script = join(checkout, 'bin/mnist-dist.mjs');
     const elsewhere = await follow(process.execPath, [script], false, tmpdir()).ended;
-    const [, folder] = /run again: npm --prefix '(.*)' ci --include=dev/.exec(elsewhere.stderr) ?? [];
+    const [, folder] =
+      /run again: npm --prefix '(.*)' ci --include=dev/.exec(elsewhere.stderr) ?? [];
     expect(folder).toBe(realpathSync(checkout));
     expect(existsSync(join(checkout, 'dist'))).toBe(false);
     write('fail', '');
@@ -210,7 +211,12 @@ function follow(
   detached: boolean,
   cwd: string = checkout,
 ): { child: ChildProcess; ended: Promise<Result> } {
-  const { npm_execpath: _execpath, npm_command: _command, INIT_CWD: _folder, ...environment } = process.env;
+  const {
+    npm_execpath: _execpath,
+    npm_command: _command,
+    INIT_CWD: _folder,
+    ...environment
+  } = process.env;
   const PATH = `${join(checkout, 'path')}:/usr/bin:/bin`;
   const child = spawn(program, argv, { cwd, env: { ...environment, PATH }, detached });
   const ended = new Promise<Result>((resolve, reject) => {

@@ -2,7 +2,12 @@ import { appendFileSync, existsSync, mkdirSync, readFileSync, readdirSync } from
 import { renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
-import { EXPIRY_MILLISECONDS, lockHolder, MAX_WAIT_MILLISECONDS, withLock } from '../../../bin/lock.mjs';
+import {
+  EXPIRY_MILLISECONDS,
+  lockHolder,
+  MAX_WAIT_MILLISECONDS,
+  withLock,
+} from '../../../bin/lock.mjs';
 import { thisProcess, WATCH_MILLISECONDS } from '../../../bin/owner.mjs';
 import { temporaryFolder } from '../../fixtures/processes.ts';
 
@@ -65,13 +70,16 @@ describe('the lock of a set-up', () => {
     };
     await Promise.all([set(quickTime(), work), set(quickTime(), work), set(quickTime(), work)]);
     expect(readdirSync(parent)).toEqual([]);
-    expect(said[0]).toMatch(/^waiting for another set-up \(process \d+ on .*\), which has the lock/);
+    expect(said[0]).toMatch(
+      /^waiting for another set-up \(process \d+ on .*\), which has the lock/,
+    );
   });
 
   it('is tried again where another process was quicker and has given it back meanwhile', async () => {
     let renames = 0;
     beforeRename = (_, to) => {
-      if (to === lock && renames++ === 0) throw Object.assign(new Error('taken'), { code: 'ENOTEMPTY' });
+      if (to === lock && renames++ === 0)
+        throw Object.assign(new Error('taken'), { code: 'ENOTEMPTY' });
     };
     expect(await set()).toBe('done');
     expect(renames).toBe(2);
@@ -91,7 +99,9 @@ describe('the lock of a set-up', () => {
     const time = quickTime();
     expect(await set(time)).toBe('done');
     expect(time.waited).toBe(0);
-    expect(said).toEqual([`taking over ${lock} from process ${here.pid} on ${here.host}, which is gone`]);
+    expect(said).toEqual([
+      `taking over ${lock} from process ${here.pid} on ${here.host}, which is gone`,
+    ]);
   });
 
   it.each([
@@ -99,7 +109,11 @@ describe('the lock of a set-up', () => {
     ['another pid namespace', { ...here, namespace: 'pid:[1]', token: TOKEN }, EXPIRY_MILLISECONDS],
     ['an older version elsewhere', { host: 'another', pid: 7, started: '1' }, EXPIRY_MILLISECONDS],
     ['a process of this host that was suspended', { ...here, token: TOKEN }, EXPIRY_MILLISECONDS],
-    ['a process before the last boot', { ...here, boot: 'another', token: TOKEN }, WATCH_MILLISECONDS],
+    [
+      'a process before the last boot',
+      { ...here, boot: 'another', token: TOKEN },
+      WATCH_MILLISECONDS,
+    ],
     ['an owner that was not written', 'nothing', WATCH_MILLISECONDS],
   ])('is taken over from %s when it is not renewed', async (_, owner, limit) => {
     heldBy(Object(owner));
@@ -108,7 +122,9 @@ describe('the lock of a set-up', () => {
     expect(time.waited).toBeGreaterThanOrEqual(limit);
     expect(time.waited).toBeLessThan(2 * limit);
     expect(said.at(-1)).toMatch(/taking over .*, which has not renewed it for \d+ s/);
-    expect(said.filter((line) => line.startsWith('still waiting')).length).toBe(limit > 60_000 ? 7 : 0);
+    expect(said.filter((line) => line.startsWith('still waiting')).length).toBe(
+      limit > 60_000 ? 7 : 0,
+    );
     expect(readdirSync(parent)).toEqual([]);
   });
 
@@ -133,7 +149,9 @@ describe('the lock of a set-up', () => {
 
   it('of a running process of an older version, which renews nothing, is not taken over', async () => {
     heldBy({ host: here.host, pid: here.pid, started: here.started });
-    await expect(set()).rejects.toMatchObject({ fix: expect.stringContaining('Stop that process') });
+    await expect(set()).rejects.toMatchObject({
+      fix: expect.stringContaining('Stop that process'),
+    });
     expect(existsSync(join(lock, 'owner.json'))).toBe(true);
   });
 
@@ -173,7 +191,10 @@ describe('the lock of a set-up', () => {
   });
 
   it('removes what others left beside it that are gone', async () => {
-    for (const [name, owner] of Object.entries({ aaaaaaaaaaaa: { started: '1' }, bbbbbbbbbbbb: {} })) {
+    for (const [name, owner] of Object.entries({
+      aaaaaaaaaaaa: { started: '1' },
+      bbbbbbbbbbbb: {},
+    })) {
       mkdirSync(`${lock}.${name}`);
       writeFileSync(join(`${lock}.${name}`, 'owner.json'), JSON.stringify({ ...here, ...owner }));
     }
@@ -199,7 +220,11 @@ describe('what doctor hears of a set-up’s lock', () => {
       { ...here, host: 'another', token: TOKEN },
       { isRenewed: false, expires: true },
     ],
-    ['one of an older version', { ...here, namespace: undefined }, { isRenewed: false, expires: false }],
+    [
+      'one of an older version',
+      { ...here, namespace: undefined },
+      { isRenewed: false, expires: false },
+    ],
   ])('%s', async (_, owner, holder) => {
     if (owner !== undefined) heldBy(owner);
     const found = await lockHolder(lock, quickTime());

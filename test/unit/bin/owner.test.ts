@@ -23,7 +23,12 @@ describe('the owner of a lock', () => {
     ['of another host, with the boot of this one', { host: 'another' }, never, 'elsewhere'],
     ['before the last boot', { boot: 'another' }, always, 'rebooted'],
     ['of another pid namespace', { namespace: 'pid:[1]' }, always, 'elsewhere'],
-    ['of another pid namespace where its number is free here', { namespace: 'pid:[1]' }, never, 'elsewhere'],
+    [
+      'of another pid namespace where its number is free here',
+      { namespace: 'pid:[1]' },
+      never,
+      'elsewhere',
+    ],
     ['of an older version that can be seen', { namespace: undefined }, always, 'running'],
     ['of the oldest version', { namespace: undefined, boot: undefined }, never, 'elsewhere'],
   ] as const)('%s', (_, owner, running, fate) => {

@@ -88,38 +88,35 @@ describe('defaults', () => {
   test('local', () => {
     const { options, explicit } = local('');
     expect(options).toMatchObject({
-      ...{
-        host: '127.0.0.1',
-        port: 29400,
-        minWorkers: 1,
-        epochs: 5,
-        steps: undefined,
-        batchSize: 32,
-        virtualShards: 4,
-      },
-      ...{
-        learningRate: 0.001,
-        beta1: 0.9,
-        beta2: 0.999,
-        epsilon: 1e-7,
-        hidden: [128],
-        dropout: 0.2,
-        seed: 1,
-      },
-      ...{
-        runsDir: 'runs',
-        nprocPerNode: 2,
-        engine: 'auto',
-        device: 'auto',
-        insecure: false,
-        logFormat: 'text',
-      },
+      host: '127.0.0.1',
+      port: 29400,
+      minWorkers: 1,
+      epochs: 5,
+      steps: undefined,
+      batchSize: 32,
+      virtualShards: 4,
+      learningRate: 0.001,
+      beta1: 0.9,
+      beta2: 0.999,
+      epsilon: 1e-7,
+      hidden: [128],
+      dropout: 0.2,
+      seed: 1,
+      runsDir: 'runs',
+      nprocPerNode: 2,
+      engine: 'auto',
+      device: 'auto',
+      insecure: false,
+      logFormat: 'text',
     });
     expect([...explicit]).toEqual([]);
   });
   test('the options of each command are exactly those of the table', () => {
     const needed: Readonly<Record<string, string>> = {
-      ...{ certs: 'gpu0', predict: 'seven.png', push: 'runs/r file:store', pull: 'file:store/r' },
+      certs: 'gpu0',
+      predict: 'seven.png',
+      push: 'runs/r file:store',
+      pull: 'file:store/r',
     };
     for (const command of commandNames) {
       const parsed = parse(`${command} ${needed[command] ?? ''}`);
@@ -151,11 +148,20 @@ describe('defaults', () => {
 });
 
 describe('precedence', () => {
-  const config = file('cluster.yaml', 'batch-size: 16\nepochs: 2\nseed: 3\nengine: wasm\nworkers: [1, 2]\n');
+  const config = file(
+    'cluster.yaml',
+    'batch-size: 16\nepochs: 2\nseed: 3\nengine: wasm\nworkers: [1, 2]\n',
+  );
   test('flag beats variable beats file beats default', () => {
     const environment = { MNIST_DIST_BATCH_SIZE: '64', MNIST_DIST_EPOCHS: '4' };
     const { options, explicit } = local(`--batch-size 128 --config ${config}`, environment);
-    expect(options).toMatchObject({ batchSize: 128, epochs: 4, seed: 3, engine: 'wasm', dropout: 0.2 });
+    expect(options).toMatchObject({
+      batchSize: 128,
+      epochs: 4,
+      seed: 3,
+      engine: 'wasm',
+      dropout: 0.2,
+    });
     expect([...explicit].toSorted()).toEqual(['batchSize', 'config', 'engine', 'epochs', 'seed']);
   });
   test('the file may be named by a variable', () => {
@@ -186,8 +192,12 @@ describe('precedence', () => {
       MNIST_DIST_METRICS_PORT_9464_TCP_ADDR: '10.0.0.1',
     };
     expect(local('', links).explicit.size).toBe(0);
-    expect(refusal('local', { MNIST_DIST_METRICS_PORT: '9464' })).toContain('MNIST_DIST_METRICS_PORT');
-    expect(refusal('local', { MNIST_DIST_HOST_URL: 'tcp://10.0.0.1:80' })).toContain('MNIST_DIST_HOST_URL');
+    expect(refusal('local', { MNIST_DIST_METRICS_PORT: '9464' })).toContain(
+      'MNIST_DIST_METRICS_PORT',
+    );
+    expect(refusal('local', { MNIST_DIST_HOST_URL: 'tcp://10.0.0.1:80' })).toContain(
+      'MNIST_DIST_HOST_URL',
+    );
   });
   test('a tilde is the home, as a shell would read it after a space', () => {
     const home = homedir();
@@ -249,7 +259,11 @@ describe('values', () => {
       '-n 3 --hidden 64,32 --rdzv-timeout 90s --learning-rate 3e-7 --insecure --steps 9',
     );
     const argv = argumentsFor('coordinator', { ...options, port: 7 });
-    const parsed = parseCommand(argv, { MNIST_DIST_SEED: '99', MNIST_DIST_INSECURE: 'no' }, '1.2.3');
+    const parsed = parseCommand(
+      argv,
+      { MNIST_DIST_SEED: '99', MNIST_DIST_INSECURE: 'no' },
+      '1.2.3',
+    );
     const {
       nprocPerNode: _n,
       engine: _e,
@@ -305,7 +319,11 @@ describe('refusals name the value, what is allowed and the nearest name', () => 
     ['coordinator --host 0.0.0.0', '--host 0.0.0.0', '--ssl-certfile'],
     ['eval --host 0.0.0.0', '--host 0.0.0.0', 'mnist-dist certs'],
     ['coordinator --http-host 0.0.0.0', '--http-host 0.0.0.0', '--http-ssl-certfile'],
-    ['coordinator --http-host 0.0.0.0 --http-ssl-certfile x', 'without a token', '--http-token-file'],
+    [
+      'coordinator --http-host 0.0.0.0 --http-ssl-certfile x',
+      'without a token',
+      '--http-token-file',
+    ],
     ['show --http-token-file /nowhere', '--http-token-file /nowhere', 'readable file'],
     ['worker --coordinator wss://x/path', '--coordinator wss://x/path', 'wss://HOST:PORT'],
   ])('%s', (line, named, allowed) => {
@@ -328,7 +346,10 @@ describe('refusals name the value, what is allowed and the nearest name', () => 
 
 test('verify takes a run before or after its flags, or none', () => {
   for (const line of ['verify runs/a -n 3', 'verify -n 3 runs/a'])
-    expect(parse(line)).toMatchObject({ operand: 'runs/a', options: { nprocPerNode: 3, from: undefined } });
+    expect(parse(line)).toMatchObject({
+      operand: 'runs/a',
+      options: { nprocPerNode: 3, from: undefined },
+    });
   expect(parse('verify --from 7')).toMatchObject({ operand: undefined, options: { from: 7 } });
 });
 
@@ -344,8 +365,14 @@ test('predict takes one picture or more', () => {
 });
 
 test('push takes a run and a store, pull a run in a store and perhaps a directory', () => {
-  expect(parse('push runs/r s3://b/p')).toMatchObject({ command: 'push', operands: ['runs/r', 's3://b/p'] });
-  expect(parse('pull s3://b/p/r')).toMatchObject({ operands: ['s3://b/p/r'], options: { runsDir: 'runs' } });
+  expect(parse('push runs/r s3://b/p')).toMatchObject({
+    command: 'push',
+    operands: ['runs/r', 's3://b/p'],
+  });
+  expect(parse('pull s3://b/p/r')).toMatchObject({
+    operands: ['s3://b/p/r'],
+    options: { runsDir: 'runs' },
+  });
   expect(parse('pull s3://b/p/r here')).toMatchObject({ operands: ['s3://b/p/r', 'here'] });
   expect(refusal('push')).toContain("missing required argument 'run'");
   expect(refusal('push runs/r')).toContain("missing required argument 'uri'");
@@ -355,10 +382,12 @@ test('push takes a run and a store, pull a run in a store and perhaps a director
 
 test('a coordinator beyond this machine starts with a token and --insecure', () => {
   const token = file('token', 'x'.repeat(32));
-  expect(parse(`coordinator --host 0.0.0.0 --insecure --token-file ${token}`).command).toBe('coordinator');
-  expect(parse('coordinator --host :: --insecure', { MNIST_DIST_TOKEN: 'x'.repeat(32) }).command).toBe(
+  expect(parse(`coordinator --host 0.0.0.0 --insecure --token-file ${token}`).command).toBe(
     'coordinator',
   );
+  expect(
+    parse('coordinator --host :: --insecure', { MNIST_DIST_TOKEN: 'x'.repeat(32) }).command,
+  ).toBe('coordinator');
 });
 
 test('the table of the documents has a row for each option', () => {

@@ -8,7 +8,10 @@ import { makeUp } from '../../fixtures/recorded-run.ts';
 const DAY = 86_400_000;
 const BEGIN = Date.UTC(2026, 0, 2);
 
-/** Between two looks at it a second passes; the clock on the wall is wrong by `skew` from the look of this number on. */
+/**
+ * Between two looks at it a second passes; the clock on the wall is wrong by `skew` from the look
+ * of this number on.
+ */
 function clockThatJumps(skews: readonly (readonly [from: number, skew: number])[]) {
   let looks = 0;
   const skew = () => skews.findLast(([from]) => from <= looks)?.[1] ?? 0;

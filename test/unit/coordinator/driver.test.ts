@@ -14,7 +14,12 @@ it('a coordinator that has ended tells whoever still comes, and takes nothing mo
   const said: unknown[] = [];
   const peer: Peer = {
     slot: 0,
-    traffic: () => ({ sentBytes: 0, receivedBytes: 0, queuedBytes: 0, roundTripMilliseconds: undefined }),
+    traffic: () => ({
+      sentBytes: 0,
+      receivedBytes: 0,
+      queuedBytes: 0,
+      roundTripMilliseconds: undefined,
+    }),
     send: (message) => said.push(message),
     beat: () => said.push('beat'),
     sendWeights: () => said.push('weights'),
@@ -22,8 +27,13 @@ it('a coordinator that has ended tells whoever still comes, and takes nothing mo
     terminate: (reason) => said.push(reason),
   };
   const policy = {
-    ...{ startWorkers: 1, minWorkers: 1, maxWorkers: 1, rendezvousMilliseconds: 60_000 },
-    ...{ allowMixedEngines: false, checkpointEvery: { steps: 1 }, audit: undefined },
+    startWorkers: 1,
+    minWorkers: 1,
+    maxWorkers: 1,
+    rendezvousMilliseconds: 60_000,
+    allowMixedEngines: false,
+    checkpointEvery: { steps: 1 },
+    audit: undefined,
   };
   const driver = new Driver({
     state: initialState({ ...policy, run: 'r', term: 1, configuration, totalSteps: 12 }, 0),
@@ -31,9 +41,15 @@ it('a coordinator that has ended tells whoever still comes, and takes nothing mo
     predictions: new Predictions(configuration.testSamples, configuration.model.classes),
     observer: {
       evaluation: () => ({ finite: true }),
-      ...{ step() {}, result() {}, left() {}, checkpoint() {}, log() {}, devices() {} },
+      step() {},
+      result() {},
+      left() {},
+      checkpoint() {},
+      log() {},
+      devices() {},
     },
-    ...{ clock: systemClock, newSession: () => '0'.repeat(32) },
+    clock: systemClock,
+    newSession: () => '0'.repeat(32),
   });
   driver.connected(peer);
   driver.shutDown({ state: 'failed', code: 'DISK', message: 'the disk is full' });

@@ -7,7 +7,8 @@ import { configuration, dataset } from '../../fixtures/recorded-run.ts';
 it('an evaluation needs no memory for a batch of the run', () => {
   const model = { inputs: 784, hidden: [512, 512, 512, 512], classes: 10 };
   const run = { ...configuration, model, batchSize: 65_536, virtualShards: 1 };
-  const check = (of: typeof run) => checkWorkerMemory(of, 'tensorflow', DEFAULT_MAX_WORKER_MEMORY_BYTES);
+  const check = (of: typeof run) =>
+    checkWorkerMemory(of, 'tensorflow', DEFAULT_MAX_WORKER_MEMORY_BYTES);
   expect(() => check(run)).toThrow(expect.objectContaining({ code: 'LIMIT' }));
   expect(() => check(evaluationOf(run, dataset))).not.toThrow();
 });

@@ -26,5 +26,7 @@ it('writes so many of all names together, however many there are, and remembers 
   const limit = new EventLimit();
   limit.take(0);
   expect(admitted(limit, (i) => `w${i}`, 100_000)).toBe(MAX_INTERVAL_EVENTS);
-  expect(limit.take(1, true)).toEqual([{ worker: undefined, count: 100_000 - MAX_INTERVAL_EVENTS }]);
+  expect(limit.take(1, true)).toEqual([
+    { worker: undefined, count: 100_000 - MAX_INTERVAL_EVENTS },
+  ]);
 });

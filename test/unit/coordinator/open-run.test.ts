@@ -4,7 +4,13 @@ import { expect, it } from 'vitest';
 import { decodeCheckpoint, encodeCheckpoint } from '../../../shared/files/checkpoint-file.ts';
 import { temporaryFolder } from '../../fixtures/processes.ts';
 import { sampleEngine } from '../../fixtures/engine-identity.ts';
-import { configuration, FINGERPRINT, honest, makeUp, verifyMadeUp } from '../../fixtures/recorded-run.ts';
+import {
+  configuration,
+  FINGERPRINT,
+  honest,
+  makeUp,
+  verifyMadeUp,
+} from '../../fixtures/recorded-run.ts';
 
 // As a pull leaves a run: a store has no checkpoints.
 it.each([
@@ -19,14 +25,18 @@ it.each([
     const resume = await makeUp({ runs, mixed, ...(until === undefined ? {} : { until }) });
     rmSync(join(resume, 'checkpoints'), { recursive: true });
     const files = () =>
-      ['run.json', 'metrics.jsonl', 'events.jsonl'].map((name) => readFileSync(join(resume, name), 'utf8'));
+      ['run.json', 'metrics.jsonl', 'events.jsonl'].map((name) =>
+        readFileSync(join(resume, name), 'utf8'),
+      );
     const before = files();
     for (const steps of [12, 20]) {
       await expect(
         makeUp({ runs, resume, configuration: { ...configuration, steps } }),
       ).rejects.toMatchObject({
         code: 'USAGE',
-        message: expect.stringContaining(`is ${state} at step ${step} (run.json), and checkpoints/ has none`),
+        message: expect.stringContaining(
+          `is ${state} at step ${step} (run.json), and checkpoints/ has none`,
+        ),
         fix: expect.stringContaining('resume it on the machine where it ran'),
       });
     }
@@ -74,9 +84,9 @@ it('a run of mixed engines goes on after a crash, also where they come out other
 it('closes its files, lock and all, where it cannot begin', async () => {
   const runs = temporaryFolder();
   const resume = await makeUp({ runs, until: 7 });
-  await expect(makeUp({ runs, resume, configuration: { ...configuration, steps: 6 } })).rejects.toMatchObject(
-    { code: 'USAGE' },
-  );
+  await expect(
+    makeUp({ runs, resume, configuration: { ...configuration, steps: 6 } }),
+  ).rejects.toMatchObject({ code: 'USAGE' });
   expect(readdirSync(resume)).not.toContain('lock.json');
 });
 

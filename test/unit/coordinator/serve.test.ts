@@ -1,7 +1,12 @@
 import { connect } from 'node:net';
 import { once } from 'node:events';
 import { expect, it } from 'vitest';
-import { serve, writesNothing, type RunRecorder, type Workplace } from '../../../coordinator/serve.ts';
+import {
+  serve,
+  writesNothing,
+  type RunRecorder,
+  type Workplace,
+} from '../../../coordinator/serve.ts';
 import { ClusterError } from '../../../shared/errors.ts';
 import { freePort } from '../../fixtures/processes.ts';
 import { configuration, dataset } from '../../fixtures/recorded-run.ts';
@@ -13,7 +18,9 @@ it('a run that is taken over while it is opened ends with that, closes what it h
   const port = await freePort();
   const open = ({ fail }: Workplace): Promise<RunRecorder> =>
     Promise.resolve({
-      ...{ run: 'r', term: 1, resumed: undefined },
+      run: 'r',
+      term: 1,
+      resumed: undefined,
       opened: async () => {
         fail(superseded);
         // Whoever rejects without anybody who waits ends the process.
@@ -23,11 +30,23 @@ it('a run that is taken over while it is opened ends with that, closes what it h
       finish: () => Promise.reject(new Error('it has not begun')),
       abandon: () => Promise.resolve(void (abandoned += 1)),
       evaluation: () => ({ finite: true }),
-      ...{ step() {}, result() {}, left() {}, checkpoint() {}, log() {}, devices() {} },
+      step() {},
+      result() {},
+      left() {},
+      checkpoint() {},
+      log() {},
+      devices() {},
     });
   const settings = {
-    ...{ ...writesNothing, configuration, dataset, token: 'a-token-of-the-tests-0123456789', version: '0' },
-    ...{ host: '127.0.0.1', port, startWorkers: 1, rendezvousMilliseconds: 60_000 },
+    ...writesNothing,
+    configuration,
+    dataset,
+    token: 'a-token-of-the-tests-0123456789',
+    version: '0',
+    host: '127.0.0.1',
+    port,
+    startWorkers: 1,
+    rendezvousMilliseconds: 60_000,
   };
   await expect(serve(settings, open, () => undefined)).rejects.toBe(superseded);
   expect(abandoned).toBe(1);

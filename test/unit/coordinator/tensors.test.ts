@@ -45,7 +45,12 @@ describe('a gradient', () => {
     if (tensor === undefined) throw new Error('no gradient');
     const bytes = new Uint8Array(new Float32Array(parameters + 1).fill(1).buffer);
     const digest = createHash('sha256').update(bytes).digest('hex');
-    expect(tensors.receive(tensor, true)).toEqual({ intact: true, stale: false, finite: true, digest });
+    expect(tensors.receive(tensor, true)).toEqual({
+      intact: true,
+      stale: false,
+      finite: true,
+      digest,
+    });
   });
 
   it('that was replaced before it was read is told from one that was damaged', () => {

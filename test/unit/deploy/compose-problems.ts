@@ -61,15 +61,24 @@ const provider = z.looseObject({
 /** Where secrets are, in a container. */
 const SECRETS = '/run/secrets/';
 
-/** All that is wrong with the files of Compose, laid over each other. `prometheus` is the text of prometheus.yml. */
-export function problemsOf(texts: readonly string[], prometheus: string, outside: Outside): string[] {
+/**
+ * All that is wrong with the files of Compose, laid over each other. `prometheus` is the text of
+ * prometheus.yml.
+ */
+export function problemsOf(
+  texts: readonly string[],
+  prometheus: string,
+  outside: Outside,
+): string[] {
   try {
     const files = texts.map(composeFile);
     const broken = files.flatMap((file) => schemaProblems(file));
     if (broken.length > 0) return broken;
     const compose = readCompose(files, { SECRETS_GID: '1000' });
     return [
-      ...Object.entries(compose.services).flatMap(([name, each]) => serviceProblems(name, each, compose)),
+      ...Object.entries(compose.services).flatMap(([name, each]) =>
+        serviceProblems(name, each, compose),
+      ),
       ...Object.entries(compose.secrets).flatMap(([name, { file }]) =>
         problems(`${name}: `, {
           'a secret that nobody makes':
@@ -91,7 +100,9 @@ function serviceProblems(name: string, service: Service, { secrets, volumes }: C
   const words = [...service.entrypoint, ...service.command].join('\n');
   const used = [...words.matchAll(/\/run\/secrets\/([\w.-]+)/g)].map(([, file = '']) => file);
   return problems(`${name}: `, {
-    'a secret that is declared nowhere': service.secrets.every((each) => secrets[each] !== undefined),
+    'a secret that is declared nowhere': service.secrets.every(
+      (each) => secrets[each] !== undefined,
+    ),
     'a path of a secret that it does not get': used.every((each) => service.secrets.includes(each)),
     'a volume that is declared nowhere, or a file that is not there': mounts.every(({ source }) =>
       source.startsWith('.') ? existsSync(join(docker, source)) : source in volumes,
@@ -99,7 +110,9 @@ function serviceProblems(name: string, service: Service, { secrets, volumes }: C
     'a file of the checkout that it could write to': mounts.every(
       ({ source, isReadOnly }) => !source.startsWith('.') || isReadOnly,
     ),
-    'a port that other machines reach': service.ports.every((port) => port.startsWith('127.0.0.1:')),
+    'a port that other machines reach': service.ports.every((port) =>
+      port.startsWith('127.0.0.1:'),
+    ),
     'an image without a version': /:\S+$/.test(service.image),
     'files of secrets that its user cannot read':
       service.secrets.length === 0 || service.group_add.includes('1000'),
@@ -123,13 +136,17 @@ function trainingProblems({ services }: Compose, { certificateNames }: Outside):
     ...[coordinator, worker].flatMap((service) =>
       problems(`${service.image}: `, {
         'more rights than it needs':
-          service.cap_drop.includes('ALL') && service.security_opt.includes('no-new-privileges:true'),
+          service.cap_drop.includes('ALL') &&
+          service.security_opt.includes('no-new-privileges:true'),
         'a root file system that can be written': service.read_only === true,
         'no folder for what is temporary': service.tmpfs.some((each) => each.startsWith('/tmp:')),
-        'an image that is not built here': ['mnist-dist:cpu', 'mnist-dist:cuda'].includes(service.image),
+        'an image that is not built here': ['mnist-dist:cpu', 'mnist-dist:cuda'].includes(
+          service.image,
+        ),
         'an image that is built for something else':
           service.build === undefined ||
-          (service.build.args?.DEVICE ?? 'cpu') === (service.image === 'mnist-dist:cuda' ? 'gpu' : 'cpu'),
+          (service.build.args?.DEVICE ?? 'cpu') ===
+            (service.image === 'mnist-dist:cuda' ? 'gpu' : 'cpu'),
         'a build of something else':
           service.build === undefined ||
           existsSync(join(docker, service.build.context, service.build.dockerfile)),
@@ -138,7 +155,8 @@ function trainingProblems({ services }: Compose, { certificateNames }: Outside):
       }),
     ),
     ...problems('', {
-      'the certificate is not for the coordinator': certificateNames.includes(name) && advertise === name,
+      'the certificate is not for the coordinator':
+        certificateNames.includes(name) && advertise === name,
       'the coordinator does not speak TLS with a token':
         sslCertfile !== undefined && httpSslCertfile !== undefined && httpTokenFile !== undefined,
       'the coordinator is insecure': !open.options.insecure && !dialling.options.insecure,
@@ -154,8 +172,10 @@ function trainingProblems({ services }: Compose, { certificateNames }: Outside):
       'workers dial something else':
         dialling.options.coordinator === `wss://${name}:${port}` &&
         dialling.options.sslCaCertfile !== undefined,
-      'the page is published elsewhere': coordinator.ports.join() === `127.0.0.1:${httpPort}:${httpPort}`,
-      'the HEALTHCHECK asks another port': httpPort === 9464 && coordinator.healthcheck === undefined,
+      'the page is published elsewhere':
+        coordinator.ports.join() === `127.0.0.1:${httpPort}:${httpPort}`,
+      'the HEALTHCHECK asks another port':
+        httpPort === 9464 && coordinator.healthcheck === undefined,
       'a worker has nothing to ask': worker.healthcheck?.disable === true,
       'a worker has the key of the coordinator': !worker.secrets.includes('coordinator.key'),
       'a GPU and its image do not go together':
@@ -177,12 +197,14 @@ function watchingProblems({ services }: Compose, text: string): string[] {
     parse(readFileSync(join(observability, 'dashboards/mnist-dist.yml'), 'utf8')),
   ).providers;
   const folder = grafana.environment[dashboards.options.path.slice(1)];
-  const shown = grafana.volumes.map(mountOf).find(({ target }) => target === folder)?.source ?? 'nothing';
+  const shown =
+    grafana.volumes.map(mountOf).find(({ target }) => target === folder)?.source ?? 'nothing';
   const [, rules = ''] = /^(rules)\/\*\.yml$/.exec(rule_files.join()) ?? [];
   const open = understood(coordinator);
   const httpPort = open.command === 'coordinator' ? open.options.httpPort : undefined;
   return problems('', {
-    'Prometheus asks somebody else': static_configs[0].targets[0] === `${coordinator.hostname}:${httpPort}`,
+    'Prometheus asks somebody else':
+      static_configs[0].targets[0] === `${coordinator.hostname}:${httpPort}`,
     'Prometheus has no such secret': [tls_config.ca_file, authorization.credentials_file].every(
       (file) => file.startsWith(SECRETS) && prometheus.secrets.includes(file.slice(SECRETS.length)),
     ),
@@ -209,8 +231,14 @@ function watchingProblems({ services }: Compose, text: string): string[] {
   });
 }
 
-/** What mnist-dist understands of a service's command, with its files in a folder of this machine. Throws where it does not. */
-export function understood(service: Service, files: Readonly<Record<string, string>> = {}): ParsedCommand {
+/**
+ * What mnist-dist understands of a service's command, with its files in a folder of this machine.
+ * Throws where it does not.
+ */
+export function understood(
+  service: Service,
+  files: Readonly<Record<string, string>> = {},
+): ParsedCommand {
   const folder = mkdtempSync(join(tmpdir(), 'mnist-dist-service-'));
   try {
     for (const secret of service.secrets) put(folder, `${SECRETS}${secret}`, `${'x'.repeat(32)}\n`);

@@ -74,9 +74,12 @@ describe('deploy/docker/compose.yaml', () => {
     ['where Grafana is published', ", '127.0.0.1:3000:3000'", ''],
     ['what Grafana could write to', ':/dashboards:ro', ':/dashboards'],
   ])('is red with a mistake in %s', (_, right, wrong) => {
-    const mutants = replacements(compose, right, wrong).filter((mutant) => !isComment(mutant, wrong));
+    const mutants = replacements(compose, right, wrong).filter(
+      (mutant) => !isComment(mutant, wrong),
+    );
     expect(mutants.length, right).toBeGreaterThan(0);
-    for (const mutant of mutants) expect(problemsOf([mutant], prometheus, outside), right).not.toEqual([]);
+    for (const mutant of mutants)
+      expect(problemsOf([mutant], prometheus, outside), right).not.toEqual([]);
   });
 
   it.each([
@@ -102,9 +105,12 @@ describe('deploy/docker/compose.yaml', () => {
     ['the name', 'job_name: mnist-dist', 'job_name: mnist'],
     ['the interval', 'scrape_interval: 1s', 'scrape_interval: 5s'],
   ])('is red with a mistake of Prometheus in %s', (_, right, wrong) => {
-    const mutants = replacements(prometheus, right, wrong).filter((mutant) => !isComment(mutant, wrong));
+    const mutants = replacements(prometheus, right, wrong).filter(
+      (mutant) => !isComment(mutant, wrong),
+    );
     expect(mutants.length, right).toBeGreaterThan(0);
-    for (const mutant of mutants) expect(problemsOf([compose], mutant, outside), right).not.toEqual([]);
+    for (const mutant of mutants)
+      expect(problemsOf([compose], mutant, outside), right).not.toEqual([]);
   });
 
   it.skipIf(missing !== undefined)(
@@ -114,8 +120,12 @@ describe('deploy/docker/compose.yaml', () => {
       try {
         cpSync(join(root, 'dashboards/grafana/rules'), join(folder, 'rules'), { recursive: true });
         mkdirSync(join(folder, 'secrets'));
-        for (const secret of ['ca.crt', 'http-token']) writeFileSync(join(folder, 'secrets', secret), '');
-        writeFileSync(join(folder, 'prometheus.yml'), prometheus.replaceAll('/run/secrets/', 'secrets/'));
+        for (const secret of ['ca.crt', 'http-token'])
+          writeFileSync(join(folder, 'secrets', secret), '');
+        writeFileSync(
+          join(folder, 'prometheus.yml'),
+          prometheus.replaceAll('/run/secrets/', 'secrets/'),
+        );
         const arguments_ = ['check', 'config', '--syntax-only', join(folder, 'prometheus.yml')];
         const { status, stderr } = spawnSync('promtool', arguments_, { encoding: 'utf8' });
         expect(status, stderr).toBe(0);

@@ -20,15 +20,17 @@ const included = z
 /** What a build needs, and what must never reach one. */
 const wanted = [...included, 'bin/mnist-dist.mjs', 'tsconfig.json', '.npmrc'];
 const unwanted = [
-  ...[
-    '.git/config',
-    '.env',
-    'node_modules/ws/package.json',
-    'dist/cli/entry.js',
-    'runs/1/join',
-    'certs/ca.key',
-  ],
-  ...['token', 'deploy/docker/secrets/token', 'deploy/docker/.env', '.mnist-dist/lock', 'test/tidy.test.ts'],
+  '.git/config',
+  '.env',
+  'node_modules/ws/package.json',
+  'dist/cli/entry.js',
+  'runs/1/join',
+  'certs/ca.key',
+  'token',
+  'deploy/docker/secrets/token',
+  'deploy/docker/.env',
+  '.mnist-dist/lock',
+  'test/tidy.test.ts',
 ];
 
 /** All that is wrong with a Dockerfile of ours, and with the .dockerignore beside it. */
@@ -38,10 +40,13 @@ export function dockerfileProblems(text: string, ignore: string): string[] {
   const stages = stagesOf(text);
   const last = stages.at(-1) ?? [];
   const all = stages.flat();
-  const wordsOf = (name: string) => last.filter((each) => each.name === name).map((each) => each.text);
+  const wordsOf = (name: string) =>
+    last.filter((each) => each.name === name).map((each) => each.text);
   const copied = all.flatMap(copiedPaths).filter((path) => path !== '.');
   const setups = all.flatMap(({ text }) =>
-    [...text.matchAll(/mnist-dist\.mjs (setup[^&|;]*)/g)].map(([, words = '']) => words.trim().split(/\s+/)),
+    [...text.matchAll(/mnist-dist\.mjs (setup[^&|;]*)/g)].map(([, words = '']) =>
+      words.trim().split(/\s+/),
+    ),
   );
   const [health = ''] = wordsOf('HEALTHCHECK');
   return Object.entries({
@@ -55,8 +60,11 @@ export function dockerfileProblems(text: string, ignore: string): string[] {
     'SIGTERM is what ends it well': wordsOf('STOPSIGNAL').join() === 'SIGTERM',
     'its health is asked at /healthz': health.includes('["node", "/opt/mnist-dist/healthy.mjs"]'),
     'it has no entry':
-      wordsOf('ENTRYPOINT').join() === '["mnist-dist"]' && wordsOf('CMD').join() === '["coordinator"]',
-    'the last stage installs something': !wordsOf('RUN').some((words) => /apt|npm|pip|g\+\+/.test(words)),
+      wordsOf('ENTRYPOINT').join() === '["mnist-dist"]' &&
+      wordsOf('CMD').join() === '["coordinator"]',
+    'the last stage installs something': !wordsOf('RUN').some((words) =>
+      /apt|npm|pip|g\+\+/.test(words),
+    ),
     'it is built for both': all.some(({ name, text }) => name === 'ARG' && text === 'DEVICE=cpu'),
     'something of the machine that builds stands in it':
       !/registry|index-url|proxy|certificates\.crt|https?:/i.test(text),
@@ -79,7 +87,10 @@ export function dockerfileProblems(text: string, ignore: string): string[] {
   }).flatMap(([problem, holds]) => (holds ? [] : problem));
 }
 
-function understands(argv: readonly string[], environment: Readonly<Record<string, string>>): boolean {
+function understands(
+  argv: readonly string[],
+  environment: Readonly<Record<string, string>>,
+): boolean {
   try {
     return parseCommand(argv, environment, 'test').command === argv[0];
   } catch (error) {

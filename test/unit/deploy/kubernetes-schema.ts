@@ -17,8 +17,14 @@ const schema = strictSchema();
 /** The kinds that we use. */
 const kinds: Readonly<Record<string, (manifest: Manifest) => string[]>> = {
   Job: checked(ajv.compile<IJob>(typed('IJob')), (data) => new Job(data)),
-  ConfigMap: checked(ajv.compile<core.IConfigMap>(typed('IConfigMap')), (data) => new core.ConfigMap(data)),
-  Namespace: checked(ajv.compile<core.INamespace>(typed('INamespace')), (data) => new core.Namespace(data)),
+  ConfigMap: checked(
+    ajv.compile<core.IConfigMap>(typed('IConfigMap')),
+    (data) => new core.ConfigMap(data),
+  ),
+  Namespace: checked(
+    ajv.compile<core.INamespace>(typed('INamespace')),
+    (data) => new core.Namespace(data),
+  ),
   PersistentVolumeClaim: checked(
     ajv.compile<core.IPersistentVolumeClaim>(typed('IPersistentVolumeClaim')),
     (data) => new core.PersistentVolumeClaim(data),
@@ -29,12 +35,15 @@ const kinds: Readonly<Record<string, (manifest: Manifest) => string[]>> = {
 };
 
 /**
- * What Kubernetes would not take: by the types of kubernetes-models, in which a field that Kubernetes does not have is an error, and
- * by its own validators, which know formats but pass over such fields.
+ * What Kubernetes would not take: by the types of kubernetes-models, in which a field that
+ * Kubernetes does not have is an error, and by its own validators, which know formats but pass over
+ * such fields.
  */
 export function schemaProblems(manifest: Manifest): string[] {
   const check = kinds[manifest.kind];
-  return check === undefined ? [`there is no kind ${manifest.kind} that is known here`] : check(manifest);
+  return check === undefined
+    ? [`there is no kind ${manifest.kind} that is known here`]
+    : check(manifest);
 }
 
 function typed(type: string): Record<string, unknown> {
@@ -46,7 +55,8 @@ function checked<T>(validate: ValidateFunction<T>, model: (data: T) => { validat
     const data: unknown = manifest;
     if (!validate(data))
       return (validate.errors ?? []).map(
-        ({ instancePath, message = '', params }) => `${instancePath} ${message} ${JSON.stringify(params)}`,
+        ({ instancePath, message = '', params }) =>
+          `${instancePath} ${message} ${JSON.stringify(params)}`,
       );
     try {
       model(data).validate();
@@ -70,7 +80,11 @@ function strictSchema(): Record<string, unknown> {
     const union = `export type Kinds = ${files.map((file) => `I${nameIn(file)}`).join(' | ')};`;
     writeFileSync(path, [...imports, union].join('\n'));
     const generator = createGenerator({
-      ...{ path, type: 'Kinds', tsconfig, skipTypeCheck: true, additionalProperties: false },
+      path,
+      type: 'Kinds',
+      tsconfig,
+      skipTypeCheck: true,
+      additionalProperties: false,
     });
     return { ...generator.createSchema('Kinds') };
   } finally {

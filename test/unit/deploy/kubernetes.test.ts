@@ -3,7 +3,13 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { parseCommand } from '../../../cli/program.ts';
-import { build, kubernetes, nameOf, parseManifests, type Manifest } from '../../fixtures/deploy/kustomize.ts';
+import {
+  build,
+  kubernetes,
+  nameOf,
+  parseManifests,
+  type Manifest,
+} from '../../fixtures/deploy/kustomize.ts';
 import { replacements, unnoticed } from './mutants.ts';
 import { outsideOf, page } from '../../fixtures/deploy/kubernetes-page.ts';
 import { podProblems, problemsOf } from './problems.ts';
@@ -88,9 +94,13 @@ describe.each(overlays)('deploy/kubernetes/%s', (overlay) => {
   // Besides all of the above: Debian has none that is new enough, so .ci/run cannot install one.
   if (hasKubectl)
     it('is what kubectl makes of it', () => {
-      const { status, stdout, stderr } = spawnSync('kubectl', ['kustomize', `${kubernetes}${overlay}`], {
-        encoding: 'utf8',
-      });
+      const { status, stdout, stderr } = spawnSync(
+        'kubectl',
+        ['kustomize', `${kubernetes}${overlay}`],
+        {
+          encoding: 'utf8',
+        },
+      );
       expect(status, stderr).toBe(0);
       expect(byName(parseManifests(stdout))).toEqual(byName(manifests));
     });

@@ -2,7 +2,11 @@ import { json, parseManifests, type Json, type Manifest } from '../../fixtures/d
 import { schemaProblems } from './kubernetes-schema.ts';
 
 /** The manifests with this text changed, once for each place where it stands. */
-export function replacements(manifests: readonly Manifest[], right: string, wrong: string): Manifest[][] {
+export function replacements(
+  manifests: readonly Manifest[],
+  right: string,
+  wrong: string,
+): Manifest[][] {
   const parts = JSON.stringify(manifests).split(right);
   return parts.slice(1).map((_, at) => {
     const [before, after] = [parts.slice(0, at + 1).join(right), parts.slice(at + 1).join(right)];
@@ -13,7 +17,10 @@ export function replacements(manifests: readonly Manifest[], right: string, wron
 /** Maps whose keys are anybody's. */
 const free = new Set(['labels', 'data', 'selector', 'limits', 'requests']);
 
-/** Each field of a manifest that could have another name without Kubernetes' types saying anything, and how many were tried. */
+/**
+ * Each field of a manifest that could have another name without Kubernetes' types saying anything,
+ * and how many were tried.
+ */
 export function unnoticed(manifest: Manifest): { tried: number; fields: string[] } {
   const renamed = [...renamings(json.parse(manifest), '')];
   const fields = renamed.filter(({ changed }) => isTaken(changed)).map(({ at }) => at);
@@ -39,7 +46,9 @@ function* renamings(value: Json, at: string): Generator<{ at: string; changed: J
 
 function isTaken(changed: Json): boolean {
   try {
-    return manifestsIn(JSON.stringify([changed])).every((each) => schemaProblems(each).length === 0);
+    return manifestsIn(JSON.stringify([changed])).every(
+      (each) => schemaProblems(each).length === 0,
+    );
   } catch {
     // Without a kind or a name it is no manifest at all.
     return false;

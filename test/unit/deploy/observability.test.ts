@@ -38,7 +38,10 @@ const providers = z.strictObject({
       disableDeletion: z.boolean().optional(),
       allowUiUpdates: z.boolean(),
       updateIntervalSeconds: z.int().min(10),
-      options: z.strictObject({ path: z.string(), foldersFromFilesStructure: z.boolean().optional() }),
+      options: z.strictObject({
+        path: z.string(),
+        foldersFromFilesStructure: z.boolean().optional(),
+      }),
     }),
   ),
 });
@@ -49,16 +52,24 @@ const scrapes = z.looseObject({
 
 describe('deploy/observability', () => {
   it("has provisioning files in Grafana's form", () => {
-    const [source] = dataSources.parse(read('grafana/provisioning/datasources/prometheus.yml')).datasources;
+    const [source] = dataSources.parse(
+      read('grafana/provisioning/datasources/prometheus.yml'),
+    ).datasources;
     expect(source?.uid).toBe('mnist-dist-prometheus');
-    const [provider] = providers.parse(read('grafana/provisioning/dashboards/mnist-dist.yml')).providers;
+    const [provider] = providers.parse(
+      read('grafana/provisioning/dashboards/mnist-dist.yml'),
+    ).providers;
     const variable = provider?.options.path.slice(1) ?? '';
-    expect(readFileSync(`${folder}README.md`, 'utf8')).toContain(` ${variable}=$PWD/dashboards/grafana `);
+    expect(readFileSync(`${folder}README.md`, 'utf8')).toContain(
+      ` ${variable}=$PWD/dashboards/grafana `,
+    );
   });
 
   it('tells Grafana how often Prometheus scrapes', () => {
     const [job] = scrapes.parse(read('prometheus.yml')).scrape_configs;
-    const [source] = dataSources.parse(read('grafana/provisioning/datasources/prometheus.yml')).datasources;
+    const [source] = dataSources.parse(
+      read('grafana/provisioning/datasources/prometheus.yml'),
+    ).datasources;
     expect(job?.job_name).toBe('mnist-dist');
     expect(source?.jsonData.timeInterval).toBe(job?.scrape_interval);
   });

@@ -17,7 +17,11 @@ import { schemaProblems } from './kubernetes-schema.ts';
 /** What stands outside of the manifests, in their documentation. */
 export interface Outside {
   /** The secret that users make. */
-  readonly secret: { readonly name: string; readonly namespace: string; readonly keys: readonly string[] };
+  readonly secret: {
+    readonly name: string;
+    readonly namespace: string;
+    readonly keys: readonly string[];
+  };
   /** The names for which they make a certificate. */
   readonly certificateNames: readonly string[];
 }
@@ -53,7 +57,10 @@ const service = z.looseObject({
     ports: z.array(z.looseObject({ name: z.string(), port: z.int(), targetPort: z.string() })),
   }),
 });
-/** What the standard called restricted asks of a pod, and beyond it a root file system that cannot be written. */
+/**
+ * What the standard called restricted asks of a pod, and beyond it a root file system that cannot
+ * be written.
+ */
 const restrictedPod = z.looseObject({
   runAsNonRoot: z.literal(true),
   runAsUser: z.int().min(1),
@@ -73,7 +80,10 @@ export function problemsOf(manifests: readonly Manifest[], outside: Outside): st
   );
   if (broken.length > 0) return broken;
   try {
-    return [...togetherProblems(manifests, outside), ...manifests.flatMap((each) => jobProblems(each))];
+    return [
+      ...togetherProblems(manifests, outside),
+      ...manifests.flatMap((each) => jobProblems(each)),
+    ];
   } catch (error) {
     return [messageOf(error)];
   }
@@ -88,22 +98,34 @@ function jobProblems(manifest: Manifest): string[] {
   const known: readonly number[] = Object.values(errorTable).map(({ exit }) => exit);
   const codes = podFailurePolicy.rules.flatMap(({ onExitCodes }) => onExitCodes ?? []);
   return problems(`${nameOf(manifest)}: `, {
-    'its pods have its labels': JSON.stringify(metadata.labels) === JSON.stringify(template.metadata.labels),
+    'its pods have its labels':
+      JSON.stringify(metadata.labels) === JSON.stringify(template.metadata.labels),
     'only as many workers as places can be scaled': completions === parallelism,
     'only an Indexed Job counts by index': isIndexed || rest.backoffLimitPerIndex === undefined,
     'an Indexed Job counts by index, and is over when a worker says so':
       !isIndexed || (rest.backoffLimitPerIndex !== undefined && rest.successPolicy !== undefined),
-    'there is no such container': codes.every(({ containerName }) => containerName === container.name),
-    'there is no such exit code': codes.every(({ values }) => values.every((code) => known.includes(code))),
+    'there is no such container': codes.every(
+      ({ containerName }) => containerName === container.name,
+    ),
+    'there is no such exit code': codes.every(({ values }) =>
+      values.every((code) => known.includes(code)),
+    ),
     'whoever was told to end has not failed': podFailurePolicy.rules.some(
-      ({ action, onExitCodes }) => action === 'Ignore' && onExitCodes?.values.includes(143) === true,
+      ({ action, onExitCodes }) =>
+        action === 'Ignore' && onExitCodes?.values.includes(143) === true,
     ),
   });
 }
 
-function togetherProblems(manifests: readonly Manifest[], { secret, certificateNames }: Outside): string[] {
+function togetherProblems(
+  manifests: readonly Manifest[],
+  { secret, certificateNames }: Outside,
+): string[] {
   const kind = (wanted: string) => manifests.filter((each) => each.kind === wanted);
-  const jobs = kind('Job').map((each) => ({ name: each.metadata.name, ...job.parse(each).spec.template }));
+  const jobs = kind('Job').map((each) => ({
+    name: each.metadata.name,
+    ...job.parse(each).spec.template,
+  }));
   const [only] = kind('Service');
   if (only === undefined) return ['there is no service'];
   const { selector, ports } = service.parse(only).spec;
@@ -111,7 +133,8 @@ function togetherProblems(manifests: readonly Manifest[], { secret, certificateN
     Object.entries(selector).every(([label, value]) => metadata.labels[label] === value),
   );
   const [coordinator] = behind;
-  if (coordinator === undefined || behind.length > 1) return [`${behind.length} Jobs are behind the service`];
+  if (coordinator === undefined || behind.length > 1)
+    return [`${behind.length} Jobs are behind the service`];
   const workers = jobs.filter((each) => each !== coordinator);
 
   const secrets = Object.fromEntries(secret.keys.map((key) => [key, `${'x'.repeat(32)}\n`]));
@@ -138,7 +161,9 @@ function togetherProblems(manifests: readonly Manifest[], { secret, certificateN
         namespaces.size === 1 &&
         namespaces.has(secret.namespace) &&
         kind('Namespace').every(({ metadata }) => metadata.name === secret.namespace) &&
-        manifests.every((each) => each.kind === 'Namespace' || each.metadata.namespace !== undefined),
+        manifests.every(
+          (each) => each.kind === 'Namespace' || each.metadata.namespace !== undefined,
+        ),
       'the certificate is for the service': certificateNames.includes(serviceName),
       'the coordinator speaks TLS on both ports':
         sslCertfile !== undefined && httpSslCertfile !== undefined && !insecure,
@@ -149,7 +174,8 @@ function togetherProblems(manifests: readonly Manifest[], { secret, certificateN
         dialled.length > 0 &&
         dialled.every(
           (options) =>
-            options?.coordinator === `wss://${serviceName}:${port}` && options.sslCaCertfile !== undefined,
+            options?.coordinator === `wss://${serviceName}:${port}` &&
+            options.sslCaCertfile !== undefined,
         ),
       'the probes ask the page': probesOf(coordinator.spec).every(
         ({ httpGet }) =>
@@ -171,8 +197,10 @@ export function podProblems(name: string, spec: PodSpec, claims: readonly string
     'persistentVolumeClaim' in each ? each.persistentVolumeClaim.claimName : [],
   );
   return problems(`${name}: `, {
-    'not what the standard "restricted" asks': restrictedPod.safeParse(spec.securityContext).success,
-    'a container with more rights than it needs': restrictedContainer.safeParse(securityContext).success,
+    'not what the standard "restricted" asks': restrictedPod.safeParse(spec.securityContext)
+      .success,
+    'a container with more rights than it needs':
+      restrictedContainer.safeParse(securityContext).success,
     'an image that is not built here': ['mnist-dist:cpu', 'mnist-dist:cuda'].includes(image),
     'a GPU and its image go together':
       (resources.limits['nvidia.com/gpu'] !== undefined) === (image === 'mnist-dist:cuda'),
@@ -184,7 +212,9 @@ export function podProblems(name: string, spec: PodSpec, claims: readonly string
     'secrets can be read by others': spec.volumes.every(
       (each) => !('secret' in each) || (each.secret.defaultMode & 0o027) === 0,
     ),
-    'there is no folder for what is temporary': volumeMounts.some(({ mountPath }) => mountPath === '/tmp'),
+    'there is no folder for what is temporary': volumeMounts.some(
+      ({ mountPath }) => mountPath === '/tmp',
+    ),
   });
 }
 
@@ -192,7 +222,10 @@ function probesOf({ containers: [{ startupProbe, livenessProbe, readinessProbe }
   return [startupProbe, livenessProbe, readinessProbe].filter((probe) => probe !== undefined);
 }
 
-/** What mnist-dist understands of a container's command. Throws where it does not, or where a file is missing. */
+/**
+ * What mnist-dist understands of a container's command. Throws where it does not, or where a file
+ * is missing.
+ */
 function parsed(spec: PodSpec, name: string, stored: Stored): ParsedCommand {
   const container = layOut(spec, name, stored);
   try {

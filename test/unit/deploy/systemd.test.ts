@@ -69,12 +69,15 @@ describe.skipIf(missing !== undefined)(`systemd-analyze${needsSystemd}`, () => {
     expect(openings(units[0], copy).filter((name) => !before.includes(name))).not.toEqual([]);
   });
 
-  it.each([units[0], units[2]])('would find more open in %s with the devices of the host', (unit) => {
-    const copy = copied();
-    spoil(copy, unit, 'PrivateDevices=yes\n', '');
-    const before = openings(unit);
-    expect(openings(unit, copy).filter((name) => !before.includes(name))).not.toEqual([]);
-  });
+  it.each([units[0], units[2]])(
+    'would find more open in %s with the devices of the host',
+    (unit) => {
+      const copy = copied();
+      spoil(copy, unit, 'PrivateDevices=yes\n', '');
+      const before = openings(unit);
+      expect(openings(unit, copy).filter((name) => !before.includes(name))).not.toEqual([]);
+    },
+  );
 });
 
 describe('deploy/systemd', () => {
@@ -90,7 +93,9 @@ describe('deploy/systemd', () => {
     ['worker.env', 'worker'],
   ] as const)('sets in %s only options of %s, to allowed values', (file, command) => {
     const pairs = read(file).matchAll(/^#?(MNIST_DIST_\w+)=(.*)$/gm);
-    const environment = Object.fromEntries([...pairs].map(([, name = '', value = '']) => [name, value]));
+    const environment = Object.fromEntries(
+      [...pairs].map(([, name = '', value = '']) => [name, value]),
+    );
     const given = readEnvironment(environment);
     expect(given.size).toBe(Object.keys(environment).length);
     for (const [key, { text }] of given) {
@@ -104,9 +109,13 @@ describe('deploy/systemd', () => {
       .flatMap((file) => valuesOf('Environment', file))
       .join(' ')
       .split(' ');
-    const variables = words.map((word) => word.split('=')[0] ?? '').filter((name) => name !== 'NODE_ENV');
+    const variables = words
+      .map((word) => word.split('=')[0] ?? '')
+      .filter((name) => name !== 'NODE_ENV');
     expect(variables).toContain('MNIST_DIST_RUNS_DIR');
-    expect(() => readEnvironment(Object.fromEntries(variables.map((name) => [name, ''])))).not.toThrow();
+    expect(() =>
+      readEnvironment(Object.fromEntries(variables.map((name) => [name, '']))),
+    ).not.toThrow();
     for (const name of variables.filter((variable) => variable !== 'MNIST_DIST_CACHE')) {
       const key = keyOfName(name.slice('MNIST_DIST_'.length).toLowerCase().replaceAll('_', '-'));
       expect(key === undefined ? '' : variableOf(namesOf(key)[0] ?? '')).toBe(name);
@@ -114,10 +123,13 @@ describe('deploy/systemd', () => {
   });
 
   it.each(units)('starts %s again only where that can help', (unit) => {
-    const never = new Set(valuesOf('RestartPreventExitStatus', unit).join(' ').split(' ').map(Number));
+    const never = new Set(
+      valuesOf('RestartPreventExitStatus', unit).join(' ').split(' ').map(Number),
+    );
     for (const code of ['USAGE', 'VERSION', 'DATA', 'TLS'] as const)
       expect(never).toContain(errorTable[code].exit);
-    // A defect, a coordinator that is not there, a disk that is full, too little memory: these pass.
+    // A defect, a coordinator that is not there, a disk that is full, too little memory: these
+    // pass.
     for (const code of [
       'UNEXPECTED',
       'UNREACHABLE',
@@ -164,7 +176,9 @@ describe('deploy/systemd', () => {
     expect(read('mnist-dist.sysusers.conf')).toMatch(
       new RegExp(`^u ${user} - "[^"]+" /var/lib/${user}$`, 'm'),
     );
-    expect(made).toContain(`d /var/cache/${valuesOf('CacheDirectory', common)[0]} 0750 ${user} ${user}\n`);
+    expect(made).toContain(
+      `d /var/cache/${valuesOf('CacheDirectory', common)[0]} 0750 ${user} ${user}\n`,
+    );
     expect(valuesOf('Environment', common)[0]).toContain(`MNIST_DIST_CACHE=/var/cache/${user}`);
     expect(valuesOf('Environment', units[0])).toEqual([
       `MNIST_DIST_RUNS_DIR=/var/lib/${valuesOf('StateDirectory', units[0])[0]}/runs`,
@@ -174,7 +188,9 @@ describe('deploy/systemd', () => {
   it('runs programs of the project, and points to pages that exist', () => {
     for (const unit of units) {
       const text = read(unit);
-      const paths = [...text.matchAll(/\/opt\/mnist-dist\/([\w./-]+)/g)].map(([, path = '']) => path);
+      const paths = [...text.matchAll(/\/opt\/mnist-dist\/([\w./-]+)/g)].map(
+        ([, path = '']) => path,
+      );
       expect(paths.length).toBeGreaterThan(1);
       for (const path of paths) expect(existsSync(`${root}${path}`), path).toBe(true);
       expect(documentation).toContain(unit.replace('.service', ''));

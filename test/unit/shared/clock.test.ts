@@ -3,7 +3,10 @@ import { expect, it } from 'vitest';
 import { AwakeClock } from '../../../shared/clock.ts';
 import { SUSPENSION_MILLISECONDS } from '../../../shared/limits.ts';
 
-/** A clock, and how a time passes in which its process uses so much of the processor, in milliseconds. */
+/**
+ * A clock, and how a time passes in which its process uses so much of the processor, in
+ * milliseconds.
+ */
 function clockOfProcess() {
   let passed = 1_000;
   let used = 300;

@@ -36,7 +36,11 @@ describe('the configuration', () => {
 
   it('says which settings of two runs differ, with both values, but not their length', () => {
     const other = {
-      ...{ ...sampleConfiguration, dataset: 'cd'.repeat(32), seed: 2, epochs: 9, steps: 7 },
+      ...sampleConfiguration,
+      dataset: 'cd'.repeat(32),
+      seed: 2,
+      epochs: 9,
+      steps: 7,
       model: { inputs: 784, hidden: [64, 32], classes: 10 },
     };
     expect(differingSettings(other, sampleConfiguration)).toEqual([
@@ -44,7 +48,9 @@ describe('the configuration', () => {
       'seed 2 instead of 1',
       'hidden 64,32 instead of 128',
     ]);
-    expect(differingSettings({ ...sampleConfiguration, epochs: 1 }, sampleConfiguration)).toEqual([]);
+    expect(differingSettings({ ...sampleConfiguration, epochs: 1 }, sampleConfiguration)).toEqual(
+      [],
+    );
   });
 
   it.each([

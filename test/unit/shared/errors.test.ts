@@ -1,5 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { errorCodeOfClose, errorCodeOfExit, errorCodes, errorTable } from '../../../shared/errors.ts';
+import {
+  errorCodeOfClose,
+  errorCodeOfExit,
+  errorCodes,
+  errorTable,
+} from '../../../shared/errors.ts';
 
 describe('the table of errors', () => {
   it.each(errorCodes)('has an exit code that belongs to %s alone, of one byte', (code) => {
@@ -9,13 +14,16 @@ describe('the table of errors', () => {
     expect(exit).toBeLessThan(256);
   });
 
-  it.each(errorCodes)('has a close code of the range for applications that belongs to %s alone', (code) => {
-    const { close } = errorTable[code];
-    if (close === undefined) return;
-    expect(errorCodeOfClose(close)).toBe(code);
-    expect(close).toBeGreaterThanOrEqual(4000);
-    expect(close).toBeLessThan(5000);
-  });
+  it.each(errorCodes)(
+    'has a close code of the range for applications that belongs to %s alone',
+    (code) => {
+      const { close } = errorTable[code];
+      if (close === undefined) return;
+      expect(errorCodeOfClose(close)).toBe(code);
+      expect(close).toBeGreaterThanOrEqual(4000);
+      expect(close).toBeLessThan(5000);
+    },
+  );
 
   it('keeps exit code 1 for a defect', () => {
     expect(errorCodeOfExit(1)).toBe('UNEXPECTED');

@@ -8,21 +8,31 @@ const devices = (...gpus: object[]) => ({ kind: 'devices', gpus });
 describe('the message about GPUs', () => {
   it('fits a header with as many GPUs and as long numbers as it may have', () => {
     const longest = {
-      ...{ utilization: 1 / 3, temperatureCelsius: 1000 / 3, powerWatts: MAX_GPU_WATTS / 3 },
-      ...{ memoryUsedBytes: Number.MAX_SAFE_INTEGER, memorySizeBytes: Number.MAX_SAFE_INTEGER },
+      utilization: 1 / 3,
+      temperatureCelsius: 1000 / 3,
+      powerWatts: MAX_GPU_WATTS / 3,
+      memoryUsedBytes: Number.MAX_SAFE_INTEGER,
+      memorySizeBytes: Number.MAX_SAFE_INTEGER,
     };
-    const message = devices(...Array.from({ length: MAX_GPUS }, (_, index) => ({ index, ...longest })));
+    const message = devices(
+      ...Array.from({ length: MAX_GPUS }, (_, index) => ({ index, ...longest })),
+    );
     const { header } = decodeFrame(encodeHeader(message));
     expect(parseMessage(workerMessage, header)).toEqual(message);
   });
 
   it('leaves out what a driver does not tell', () => {
     for (const message of [devices(), devices({ index: 0 }), devices({ index: 3, powerWatts: 0 })])
-      expect(parseMessage(workerMessage, decodeFrame(encodeHeader(message)).header)).toEqual(message);
+      expect(parseMessage(workerMessage, decodeFrame(encodeHeader(message)).header)).toEqual(
+        message,
+      );
   });
 
   it.each<[string, object]>([
-    ['one GPU more than that', devices(...Array.from({ length: MAX_GPUS + 1 }, () => ({ index: 0 })))],
+    [
+      'one GPU more than that',
+      devices(...Array.from({ length: MAX_GPUS + 1 }, () => ({ index: 0 }))),
+    ],
     ['a GPU without a number', devices({ utilization: 0.5 })],
     ['a GPU whose number is too high', devices({ index: MAX_GPUS })],
     ['a GPU with a name', devices({ index: 0, name: 'x' })],

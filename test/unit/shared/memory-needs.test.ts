@@ -1,6 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { DEFAULT_MAX_WORKER_MEMORY_BYTES } from '../../../shared/limits.ts';
-import { checkCoordinatorMemory, checkWorkerMemory, workerBytes } from '../../../shared/memory-needs.ts';
+import {
+  checkCoordinatorMemory,
+  checkWorkerMemory,
+  workerBytes,
+} from '../../../shared/memory-needs.ts';
 
 const MEBIBYTE = 1024 ** 2;
 const small = { inputs: 784, hidden: [8], classes: 10 };
@@ -22,11 +26,14 @@ describe('the memory that a run needs', () => {
     ['tensorflow', { model: large, batchSize: 1024, virtualShards: 8, dropout: 0.2 }, 670],
     ['wasm', { model: wide, batchSize: 16_384, virtualShards: 1, dropout: 0.2 }, 1010],
     ['wasm', { model: large, batchSize: 1024, virtualShards: 8, dropout: 0.2 }, 388],
-  ] as const)('of %s is what was measured, or somewhat more', (engine, configuration, measuredMebibytes) => {
-    const mebibytes = workerBytes(configuration, engine) / MEBIBYTE;
-    expect(mebibytes).toBeGreaterThan(0.95 * measuredMebibytes);
-    expect(mebibytes).toBeLessThan(1.25 * measuredMebibytes);
-  });
+  ] as const)(
+    'of %s is what was measured, or somewhat more',
+    (engine, configuration, measuredMebibytes) => {
+      const mebibytes = workerBytes(configuration, engine) / MEBIBYTE;
+      expect(mebibytes).toBeGreaterThan(0.95 * measuredMebibytes);
+      expect(mebibytes).toBeLessThan(1.25 * measuredMebibytes);
+    },
+  );
 
   it('is within the limit for what people train', () => {
     const model = { inputs: 784, hidden: [128], classes: 10 };
@@ -37,7 +44,9 @@ describe('the memory that a run needs', () => {
         [65_536, 64],
       ] as const) {
         const needing = { model, batchSize, virtualShards, dropout: 0.2 };
-        expect(() => checkWorkerMemory(needing, engine, DEFAULT_MAX_WORKER_MEMORY_BYTES)).not.toThrow();
+        expect(() =>
+          checkWorkerMemory(needing, engine, DEFAULT_MAX_WORKER_MEMORY_BYTES),
+        ).not.toThrow();
         expect(() => checkCoordinatorMemory(needing)).not.toThrow();
       }
   });
@@ -61,7 +70,9 @@ describe('the memory that a run needs', () => {
     expect(() => checkCoordinatorMemory({ model, virtualShards: 4 })).toThrow(
       expect.objectContaining({
         code: 'LIMIT',
-        message: expect.stringMatching(/784-65536-65536-10 with 4 virtual shards needs \d+\.\d GiB/),
+        message: expect.stringMatching(
+          /784-65536-65536-10 with 4 virtual shards needs \d+\.\d GiB/,
+        ),
       }),
     );
   });

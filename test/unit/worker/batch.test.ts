@@ -10,7 +10,10 @@ const SAMPLES = 50;
 const INPUTS = 6;
 const shape: BatchShape = {
   model: { inputs: INPUTS, hidden: [5, 3], classes: 10 },
-  ...{ virtualShards: 4, rowsPerShard: 3, seed: 2 ** 40 + 9, dropout: 0.25 },
+  virtualShards: 4,
+  rowsPerShard: 3,
+  seed: 2 ** 40 + 9,
+  dropout: 0.25,
 };
 // Sample s is the pixels 5s, 5s + 1, ... (modulo 256), and its class is s % 10.
 const images = Uint8Array.from(
@@ -39,7 +42,9 @@ describe('a batch', () => {
       expect(batch.labels[row]).toBe(sample % 10);
       expect(batch.scale[row]).toBe(Math.fround(1 / 12));
       for (let i = 0; i < INPUTS; i++) {
-        expect(batch.inputs[row * INPUTS + i]).toBe(Math.fround((images[sample * INPUTS + i] ?? NaN) / 255));
+        expect(batch.inputs[row * INPUTS + i]).toBe(
+          Math.fround((images[sample * INPUTS + i] ?? NaN) / 255),
+        );
       }
     }
   });
@@ -101,7 +106,10 @@ describe('a batch', () => {
 
   it('has no masks without dropout', () => {
     const without = { ...shape, dropout: 0 };
-    const made = createBatchBuilder(createKernels(batchBytes(without)), without, { images, labels });
+    const made = createBatchBuilder(createKernels(batchBytes(without)), without, {
+      images,
+      labels,
+    });
     expect(made.build(planStep(schedule, 1), 1, order).masks).toEqual([]);
   });
 });

@@ -1,5 +1,8 @@
 import { expect, it, onTestFinished, vi } from 'vitest';
-import { HEARTBEAT_INTERVAL_MILLISECONDS, IDLE_LIMIT_MILLISECONDS } from '../../../shared/limits.ts';
+import {
+  HEARTBEAT_INTERVAL_MILLISECONDS,
+  IDLE_LIMIT_MILLISECONDS,
+} from '../../../shared/limits.ts';
 import { encodeHeader } from '../../../shared/wire/frame.ts';
 import { Link } from '../../../worker/link.ts';
 import { connected } from '../../fixtures/connected-sockets.ts';

@@ -10,20 +10,33 @@ import { summedByKernel } from '../../../worker/engines/summed-by-kernel.ts';
 import { createFixture } from '../../fixtures/engine/engine-cases.ts';
 import type { Fixture } from '../../fixtures/engine/engine-cases.ts';
 
-const fixtureOptions = { hidden: [6], inputs: 9, batchSize: 16, evaluationRows: EVALUATION_CHUNK_ROWS };
+const fixtureOptions = {
+  hidden: [6],
+  inputs: 9,
+  batchSize: 16,
+  evaluationRows: EVALUATION_CHUNK_ROWS,
+};
 
 function inputWith(engine: (fixture: Fixture) => Engine, trainSamples = 300): ProbeInput {
   const fixture = createFixture(fixtureOptions);
   const { kernels, weights, builder, data, shape } = fixture;
   return {
-    ...{ engine: engine(fixture), kernels, weights, batches: builder, order: epochOrder(1, 1, 300) },
+    engine: engine(fixture),
+    kernels,
+    weights,
+    batches: builder,
+    order: epochOrder(1, 1, 300),
     configuration: { trainSamples, batchSize: 16, virtualShards: 4, epochs: 1, model: shape.model },
     dataset: { test: data },
   };
 }
 
 function honest({ shape, kernels, floats }: Fixture): Engine {
-  return summedByKernel(createReferenceEngine(shape), kernels, { floats, maxShards: 4, unitShards: 1 });
+  return summedByKernel(createReferenceEngine(shape), kernels, {
+    floats,
+    maxShards: 4,
+    unitShards: 1,
+  });
 }
 
 /** The honest engine, called "tensorflow", whose result `change` may alter. */
@@ -73,7 +86,9 @@ describe('the fingerprint', () => {
 
   it('differs when one bit of one shard does', () => {
     const same = fingerprint(inputWith(altered(() => undefined)));
-    const other = fingerprint(inputWith(altered((out, batch) => batch.shards === 1 && nudge(out, 5))));
+    const other = fingerprint(
+      inputWith(altered((out, batch) => batch.shards === 1 && nudge(out, 5))),
+    );
     expect(other.fingerprint).not.toBe(same.fingerprint);
   });
 

@@ -114,10 +114,18 @@ describe('a session', () => {
   });
 
   it.each([
-    ['a step before it is ready', ready.slice(0, 3), { kind: 'step', ...fence, step: 1, assignment: [] }],
+    [
+      'a step before it is ready',
+      ready.slice(0, 3),
+      { kind: 'step', ...fence, step: 1, assignment: [] },
+    ],
     ['a step of another run', ready, { kind: 'step', run: 'x', term: 2, step: 1, assignment: [] }],
     ['a step of another term', ready, { kind: 'step', run: 'r', term: 1, step: 1, assignment: [] }],
-    ['a lease on weights it does not have', ready, { kind: 'lease', ...fence, step: 1, parts: [1] }],
+    [
+      'a lease on weights it does not have',
+      ready,
+      { kind: 'lease', ...fence, step: 1, parts: [1] },
+    ],
     ['a second welcome', ready, welcome],
   ] as const)('ends with PROTOCOL on %s', (_, before, message) => {
     const broken =
@@ -128,7 +136,10 @@ describe('a session', () => {
           : message;
     const { state, effects } = play([...before, { kind: 'message', message: broken, now: 9 }]);
     expect(state.phase).toBe('ended');
-    expect(effects).toMatchObject([{ kind: 'disconnect' }, { kind: 'end', error: { code: 'PROTOCOL' } }]);
+    expect(effects).toMatchObject([
+      { kind: 'disconnect' },
+      { kind: 'end', error: { code: 'PROTOCOL' } },
+    ]);
   });
 
   it('dials once, however often it hears that a connection is of no use', () => {
@@ -155,7 +166,8 @@ describe('a session', () => {
     let { state, effects } = play([...ready, { kind: 'closed', code: 1006, now: 10 }]);
     const pauses: number[] = [];
     for (let i = 0; i < 8; i++) {
-      for (const effect of effects) if (effect.kind === 'dial') pauses.push(effect.afterMilliseconds);
+      for (const effect of effects)
+        if (effect.kind === 'dial') pauses.push(effect.afterMilliseconds);
       ({ state, effects } = reduceSession(state, {
         kind: 'failed',
         error: new ClusterError('UNREACHABLE', 'no'),
@@ -178,13 +190,18 @@ describe('a session', () => {
           { kind: 'opened', now },
           { kind: 'message', message: welcome, now },
           { kind: 'prepared', fingerprint: 'f', engine, now },
-          { kind: 'message', message: { kind: 'step', ...fence, step: 1, assignment: [[3, 1]] }, now },
+          {
+            kind: 'message',
+            message: { kind: 'step', ...fence, step: 1, assignment: [[3, 1]] },
+            now,
+          },
           { kind: 'closed', code: 1009, now },
         ],
         state,
       );
       state = after;
-      for (const effect of effects) if (effect.kind === 'dial') pauses.push(effect.afterMilliseconds);
+      for (const effect of effects)
+        if (effect.kind === 'dial') pauses.push(effect.afterMilliseconds);
       now += pauses.at(-1) ?? 0;
     }
     expect(pauses.slice(0, 8)).toEqual([100, 200, 400, 800, 1600, 3200, 5000, 5000]);
@@ -224,11 +241,12 @@ describe('a session', () => {
       error: new ClusterError('UNREACHABLE', 'no'),
       now,
     });
-    expect(play([...ready.slice(0, 1), unreachable(0), unreachable(59_999)]).state.phase).toBe('dialling');
-    expect(play([...ready.slice(0, 1), unreachable(0), unreachable(60_000)]).effects).toMatchObject([
-      {},
-      { kind: 'end', error: { code: 'UNREACHABLE' } },
-    ]);
+    expect(play([...ready.slice(0, 1), unreachable(0), unreachable(59_999)]).state.phase).toBe(
+      'dialling',
+    );
+    expect(play([...ready.slice(0, 1), unreachable(0), unreachable(60_000)]).effects).toMatchObject(
+      [{}, { kind: 'end', error: { code: 'UNREACHABLE' } }],
+    );
     const once = initialSession({ ...settings, maxRetries: 1 });
     expect(play([unreachable(0)], once).state.phase).toBe('dialling');
     expect(play([unreachable(0), unreachable(1)], once).state.phase).toBe('ended');
@@ -263,7 +281,10 @@ describe('a session', () => {
       const { state, effects } = play([...ready, away, failed(5)]);
       expect(state.phase).toBe('dialling');
       expect(effects).toMatchObject([{ kind: 'disconnect' }, { kind: 'dial', because: { code } }]);
-      expect(play([failed(60_004)], state).effects).toMatchObject([{}, { kind: 'end', error: { code } }]);
+      expect(play([failed(60_004)], state).effects).toMatchObject([
+        {},
+        { kind: 'end', error: { code } },
+      ]);
     },
   );
 
@@ -289,8 +310,16 @@ describe('a session', () => {
   });
 
   it('leaves a coordinator of a lower term, and looks for the one that took over', () => {
-    const { state } = play([...ready, { kind: 'closed', code: 1006, now: 4 }, { kind: 'opened', now: 5 }]);
-    const next = reduceSession(state, { kind: 'message', message: { ...welcome, term: 1 }, now: 6 });
+    const { state } = play([
+      ...ready,
+      { kind: 'closed', code: 1006, now: 4 },
+      { kind: 'opened', now: 5 },
+    ]);
+    const next = reduceSession(state, {
+      kind: 'message',
+      message: { ...welcome, term: 1 },
+      now: 6,
+    });
     const because = { code: 'SUPERSEDED' };
     expect(next.effects).toMatchObject([
       { kind: 'disconnect' },

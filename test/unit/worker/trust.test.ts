@@ -2,7 +2,11 @@ import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import { beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { Authenticator } from '../../../coordinator/network/authenticator.ts';
-import { createBoundedServer, portOf, type ServerTls } from '../../../coordinator/network/http-server.ts';
+import {
+  createBoundedServer,
+  portOf,
+  type ServerTls,
+} from '../../../coordinator/network/http-server.ts';
 import { ClusterError } from '../../../shared/errors.ts';
 import { connect, fetchDescription, type DialOptions } from '../../../worker/dial.ts';
 import { Anchor, digestOf, type Trust } from '../../../worker/trust.ts';
@@ -21,7 +25,10 @@ beforeAll(async () => {
 });
 
 const digest = (pem: string): string => digestOf(new X509Certificate(pem));
-const authority = (whose: TestAuthority): Trust => ({ kind: 'certificates', pem: whose.pair.certificate });
+const authority = (whose: TestAuthority): Trust => ({
+  kind: 'certificates',
+  pem: whose.pair.certificate,
+});
 
 /** A listener that describes a run, and the heads of what it was asked. */
 async function listen(tls: ServerTls | undefined): Promise<{ port: number; heard: string[] }> {
@@ -47,8 +54,12 @@ async function listen(tls: ServerTls | undefined): Promise<{ port: number; heard
 
 function dialOf(port: number, trust: Trust, scheme = 'wss', host = '127.0.0.1'): DialOptions {
   return {
-    ...{ coordinator: new URL(`${scheme}://${host}:${port}`), anchor: new Anchor(trust), token: () => TOKEN },
-    ...{ maxModelBytes: 1e9, maxDataBytes: 1e9, dataLimitMilliseconds: 60_000 },
+    coordinator: new URL(`${scheme}://${host}:${port}`),
+    anchor: new Anchor(trust),
+    token: () => TOKEN,
+    maxModelBytes: 1e9,
+    maxDataBytes: 1e9,
+    dataLimitMilliseconds: 60_000,
     maxMemoryBytes: 1e9,
     engine: 'reference',
     signal: new AbortController().signal,
@@ -72,7 +83,9 @@ describe('a worker believes', () => {
       { kind: 'digest', sha256: digest(ours.pair.certificate) },
       { kind: 'digest', sha256: digest(server.own) },
     ] as const)
-      expect(await fetchDescription(dialOf(port, trust))).toMatchObject({ run: sampleDescription.run });
+      expect(await fetchDescription(dialOf(port, trust))).toMatchObject({
+        run: sampleDescription.run,
+      });
     // A challenge and a proof each, and no token.
     expect(heard.length).toBe(10);
     expect(heard.join('\n')).not.toContain(TOKEN);
@@ -94,14 +107,19 @@ describe('a worker asks nothing of a coordinator', () => {
     expect(error.fix).toMatch(/--ssl-ca-certfile|join string/);
     expect(heard).toEqual([]);
     // The upgrade has a proof, too.
-    await expect(connect(dialOf(port, trust()), sampleDescription)).rejects.toMatchObject({ code: 'TLS' });
+    await expect(connect(dialOf(port, trust()), sampleDescription)).rejects.toMatchObject({
+      code: 'TLS',
+    });
     expect(heard).toEqual([]);
   });
 
   it('that shows the right authority above a certificate that it has not signed', async () => {
     const { own, key } = await theirs.server();
     const { port, heard } = await listen({ cert: own + ours.pair.certificate, key });
-    for (const trust of [authority(ours), { kind: 'digest', sha256: digest(ours.pair.certificate) } as const])
+    for (const trust of [
+      authority(ours),
+      { kind: 'digest', sha256: digest(ours.pair.certificate) } as const,
+    ])
       expect((await refusal(dialOf(port, trust))).code).toBe('TLS');
     expect(heard).toEqual([]);
   });
@@ -128,7 +146,10 @@ describe('a worker asks nothing of a coordinator', () => {
   it('that does not speak TLS', async () => {
     const { port, heard } = await listen(undefined);
     const error = await refusal(dialOf(port, authority(ours)));
-    expect(error).toMatchObject({ code: 'TLS', message: expect.stringContaining('does not speak TLS') });
+    expect(error).toMatchObject({
+      code: 'TLS',
+      message: expect.stringContaining('does not speak TLS'),
+    });
     expect(error.fix).toContain('--ssl-certfile');
     expect(heard).toEqual([]);
   });
@@ -148,6 +169,9 @@ describe('a worker that gets no answer says what to look at', () => {
       fix: expect.stringContaining('no process listens there'),
     });
     const unknown = await refusal(dialOf(29_400, authority(ours), 'wss', 'nowhere.invalid'));
-    expect(unknown).toMatchObject({ code: 'UNREACHABLE', fix: expect.stringContaining('finds no address') });
+    expect(unknown).toMatchObject({
+      code: 'UNREACHABLE',
+      fix: expect.stringContaining('finds no address'),
+    });
   });
 });

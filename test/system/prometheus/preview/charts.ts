@@ -14,11 +14,19 @@ const config = {
   background: 'transparent',
   view: { stroke: null },
   font: 'sans-serif',
-  axis: { labelColor: '#ccccdc', titleColor: '#ccccdc', gridColor: '#2c2f36', domain: false, ticks: false },
+  axis: {
+    labelColor: '#ccccdc',
+    titleColor: '#ccccdc',
+    gridColor: '#2c2f36',
+    domain: false,
+    ticks: false,
+  },
   scale: { rangeStep: null },
 };
 
-/** Lines over time, or areas on each other, with a vertical line where something happened; as SVG. */
+/**
+ * Lines over time, or areas on each other, with a vertical line where something happened; as SVG.
+ */
 export async function timeSeries(
   panel: Panel,
   series: readonly Named[],
@@ -45,7 +53,8 @@ export async function timeSeries(
     return {
       transform: [{ filter: { field: 'name', equal: name } }],
       mark: {
-        ...{ type: 'line', color: color(panel, name, index) },
+        type: 'line',
+        color: color(panel, name, index),
         strokeWidth: Number(property(panel, name, 'custom.lineWidth') ?? 1),
         interpolate: shapes.includes('stepAfter') ? 'step-after' : 'linear',
       },
@@ -122,7 +131,8 @@ export async function heatmap(
     data: { values },
     mark: 'rect',
     encoding: {
-      ...{ x: timeAxis(window), x2: { field: 't2' } },
+      x: timeAxis(window),
+      x2: { field: 't2' },
       y: { field: 'le', type: 'ordinal', sort: order, title: null },
       color: { ...quantity('v'), scale: { scheme: 'viridis', type: 'sqrt' }, legend: null },
     },
@@ -131,7 +141,8 @@ export async function heatmap(
 }
 
 const boundOf = ({ name }: Named): number => (name === '+Inf' ? Infinity : Number(name));
-const bucket = (series: Named): string => (series.name === '+Inf' ? 'more' : format(boundOf(series), 's'));
+const bucket = (series: Named): string =>
+  series.name === '+Inf' ? 'more' : format(boundOf(series), 's');
 
 /** A bar per series whose colour is the state. */
 export async function timeline(
@@ -154,7 +165,8 @@ export async function timeline(
     data: { values },
     mark: { type: 'rect', height: { band: 0.8 } },
     encoding: {
-      ...{ x: timeAxis(window), x2: { field: 't2' } },
+      x: timeAxis(window),
+      x2: { field: 't2' },
       y: { field: 'name', type: 'ordinal', title: null },
       color: {
         ...field('state'),
@@ -171,7 +183,9 @@ const quantity = (name: string) => ({ field: name, type: 'quantitative' });
 
 function timeAxis({ start, end }: Window) {
   return {
-    ...{ field: 't', type: 'temporal', title: null },
+    field: 't',
+    type: 'temporal',
+    title: null,
     scale: { domain: [1000 * start, 1000 * end] },
     axis: { format: '%H:%M:%S', grid: false, labelOverlap: true },
   };
@@ -183,7 +197,9 @@ function valueAxis(panel: Panel, values: readonly { readonly v: number }[]) {
     zero: false,
     ...(min === undefined ? {} : { domainMin: min }),
     ...(max === undefined ? {} : { domainMax: max }),
-    ...(values.every(({ v }) => v === 0) && max === undefined && values.length > 0 ? { domain: [0, 1] } : {}),
+    ...(values.every(({ v }) => v === 0) && max === undefined && values.length > 0
+      ? { domain: [0, 1] }
+      : {}),
   };
   return { ...quantity('v'), scale, axis: { title: null, labelExpr: labelOf(unit), tickCount: 5 } };
 }
@@ -209,7 +225,8 @@ async function svg(spec: Layer, panel: Panel, { width, height }: Size): Promise<
     config,
     title: undefined,
   };
-  // Vega-Lite checks the form itself; its type of all specifications is too large to build one piece by piece.
+  // Vega-Lite checks the form itself; its type of all specifications is too large to build one
+  // piece by piece.
   const checked: TopLevelSpec = JSON.parse(JSON.stringify(whole));
   const compiled: Spec = compile(checked, { logger: logger(ERRORS) }).spec;
   try {

@@ -1,4 +1,9 @@
-import { settled, type Dashboard, type Panel, type Target } from '../../../fixtures/read-dashboards.ts';
+import {
+  settled,
+  type Dashboard,
+  type Panel,
+  type Target,
+} from '../../../fixtures/read-dashboards.ts';
 import type { Asker, Series } from '../prometheus.ts';
 
 /** The time that a preview shows, in seconds since 1970, and how far apart its points are. */
@@ -17,12 +22,18 @@ export interface Named extends Series {
 
 export async function ask(asker: Asker, target: Target, window: Window): Promise<Named[]> {
   const query = settled(target.expr, {
-    ...{ run: window.run, rangeSeconds: window.end - window.start, stepSeconds: window.step },
+    run: window.run,
+    rangeSeconds: window.end - window.start,
+    stepSeconds: window.step,
   });
   const series = target.instant
     ? await asker.at(query, window.end)
     : await asker.between(query, window.start, window.end, window.step);
-  return series.map((each) => ({ ...each, refId: target.refId, name: legend(target, each.labels) }));
+  return series.map((each) => ({
+    ...each,
+    refId: target.refId,
+    name: legend(target, each.labels),
+  }));
 }
 
 function legend({ legendFormat }: Target, labels: Series['labels']): string {
@@ -34,14 +45,22 @@ export interface Moment {
   readonly color: string;
 }
 
-/** When something happened, for the vertical lines: the first of points that are next to each other. */
-export async function marks(asker: Asker, { annotations }: Dashboard, window: Window): Promise<Moment[]> {
+/**
+ * When something happened, for the vertical lines: the first of points that are next to each other.
+ */
+export async function marks(
+  asker: Asker,
+  { annotations }: Dashboard,
+  window: Window,
+): Promise<Moment[]> {
   const found = annotations.list.map(async ({ expr, iconColor }) => {
     const query = settled(expr, { run: window.run, rangeSeconds: 0, stepSeconds: window.step });
     const series = await asker.between(query, window.start, window.end, window.step);
     return series.flatMap(({ points }) =>
       points
-        .filter(([time], index) => index === 0 || time - (points[index - 1]?.[0] ?? 0) > window.step)
+        .filter(
+          ([time], index) => index === 0 || time - (points[index - 1]?.[0] ?? 0) > window.step,
+        )
         .map(([time]) => ({ time, color: iconColor })),
     );
   });
@@ -51,7 +70,9 @@ export async function marks(asker: Asker, { annotations }: Dashboard, window: Wi
 /** What an override of the field of this name says. */
 export function property(panel: Panel, name: string, id: string): unknown {
   const fitting = (panel.fieldConfig?.overrides ?? []).filter(({ matcher }) =>
-    matcher.id === 'byName' ? matcher.options === name : new RegExp(matcher.options.slice(1, -1)).test(name),
+    matcher.id === 'byName'
+      ? matcher.options === name
+      : new RegExp(matcher.options.slice(1, -1)).test(name),
   );
   return fitting.flatMap(({ properties }) => properties).find((each) => each.id === id)?.value;
 }

@@ -33,7 +33,8 @@ export async function drawPreviews(asker: Asker, window: Window, out: string): P
     const files: string[] = [];
     for (const dashboard of readDashboards()) {
       const html = await pageOf(asker, dashboard, window);
-      const height = Math.max(...dashboard.panels.map(({ gridPos: { y, h } }) => y + h)) * CELL_HEIGHT + GAP;
+      const height =
+        Math.max(...dashboard.panels.map(({ gridPos: { y, h } }) => y + h)) * CELL_HEIGHT + GAP;
       const page = await browser.newPage({ viewport: { width: PAGE_WIDTH, height } });
       await page.setContent(html);
       const file = join(out, `grafana-${dashboard.file.replace('.json', '.png')}`);
@@ -49,7 +50,9 @@ export async function drawPreviews(asker: Asker, window: Window, out: string): P
 
 async function pageOf(asker: Asker, dashboard: Dashboard, window: Window): Promise<string> {
   const moments = await marks(asker, dashboard, window);
-  const parts = await Promise.all(dashboard.panels.map((panel) => partOf(asker, panel, moments, window)));
+  const parts = await Promise.all(
+    dashboard.panels.map((panel) => partOf(asker, panel, moments, window)),
+  );
   return `<!doctype html><meta charset="utf-8"><style>${style}</style>${parts.join('')}`;
 }
 

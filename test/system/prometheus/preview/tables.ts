@@ -28,9 +28,13 @@ function merged(panel: Panel, series: readonly Named[]): string {
   }
   const columns = [...new Set([...rows.values()].flatMap((row) => Object.keys(row)))]
     .filter((column) => !excluded.includes(column))
-    .toSorted((a, b) => Number(a.startsWith('Value')) - Number(b.startsWith('Value')) || (a < b ? -1 : 1));
+    .toSorted(
+      (a, b) => Number(a.startsWith('Value')) - Number(b.startsWith('Value')) || (a < b ? -1 : 1),
+    );
   const body = [...rows.values()]
-    .map((row) => columns.map((column) => cell(panel, names.get(column) ?? column, row[column])).join(''))
+    .map((row) =>
+      columns.map((column) => cell(panel, names.get(column) ?? column, row[column])).join(''),
+    )
     .toSorted();
   return html(
     columns.map((column) => names.get(column) ?? column),
@@ -42,7 +46,10 @@ function cell(panel: Panel, name: string, value: Row[string] | undefined): strin
   if (typeof value !== 'number') return `<td>${value ?? ''}</td>`;
   const mappings = property(panel, name, 'mappings');
   if (Array.isArray(mappings)) {
-    const { text, color } = Object(mappings[0]).options[String(value)] ?? { text: '?', color: 'red' };
+    const { text, color } = Object(mappings[0]).options[String(value)] ?? {
+      text: '?',
+      color: 'red',
+    };
     return `<td style="color:${color}">${text}</td>`;
   }
   const unit = property(panel, name, 'unit');
@@ -54,7 +61,10 @@ function confusion(series: readonly Named[]): string {
   const predicted = [...new Set(series.map(({ labels }) => labels['predicted'] ?? ''))].toSorted();
   const actual = [...new Set(series.map(({ labels }) => labels['actual'] ?? ''))].toSorted();
   const counts = new Map(
-    series.map(({ labels, points }) => [`${labels['actual']} ${labels['predicted']}`, points[0]?.[1] ?? 0]),
+    series.map(({ labels, points }) => [
+      `${labels['actual']} ${labels['predicted']}`,
+      points[0]?.[1] ?? 0,
+    ]),
   );
   const most = Math.max(...counts.values());
   const body = actual.map((row) => {

@@ -37,6 +37,9 @@ function seconds(value: number, decimals?: number): string {
 }
 
 function scaled(value: number, base: number, prefixes: readonly string[]): string {
-  const power = Math.min(prefixes.length - 1, Math.floor(Math.log(Math.max(1, value)) / Math.log(base)));
+  const power = Math.min(
+    prefixes.length - 1,
+    Math.floor(Math.log(Math.max(1, value)) / Math.log(base)),
+  );
   return `${short(value / base ** power)} ${prefixes[power]}`;
 }

@@ -14,13 +14,11 @@ import {
 } from '../../../fixtures/evaluation.ts';
 
 const numbers = [
-  ...[
-    'summary.json',
-    'confusion_matrix.json',
-    'confusion_matrix.csv',
-    'per_class.csv',
-    'misclassified.jsonl',
-  ],
+  'summary.json',
+  'confusion_matrix.json',
+  'confusion_matrix.csv',
+  'per_class.csv',
+  'misclassified.jsonl',
 ];
 const matrix = ['confusion_matrix.svg', 'confusion_matrix.png'];
 const curves = ['loss.svg', 'loss.png', 'accuracy.svg', 'accuracy.png'];
@@ -28,7 +26,10 @@ const rest = ['misclassified.png', 'report.html', 'manifest.json'];
 const count = z.int().min(0);
 const scores = { precision: z.number(), recall: z.number(), f1: z.number(), support: count };
 const summarySchema = z.object({
-  ...{ accuracy: z.number(), loss: z.number(), samples: count, correct: count },
+  accuracy: z.number(),
+  loss: z.number(),
+  samples: count,
+  correct: count,
   per_class: z.array(z.strictObject({ class: z.string(), ...scores })),
   training: z
     .strictObject({
@@ -42,7 +43,9 @@ const summarySchema = z.object({
 const matrixSchema = z.object({ classes: z.array(z.string()), confusion: z.array(z.array(count)) });
 const manifestSchema = z.strictObject({
   format: z.literal(1),
-  files: z.array(z.strictObject({ name: z.string(), size: count, sha256: z.string(), type: z.string() })),
+  files: z.array(
+    z.strictObject({ name: z.string(), size: count, sha256: z.string(), type: z.string() }),
+  ),
 });
 
 /** Counted anew, from the predictions alone. */
@@ -76,7 +79,9 @@ describe.each([
     const { evaluation, predictions } = madeUpEvaluation(classNames, { metrics });
     const files = await artifactsOf(evaluation);
     const expected = recount(predictions);
-    const { confusion, classes } = matrixSchema.parse(JSON.parse(textOf(files, 'confusion_matrix.json')));
+    const { confusion, classes } = matrixSchema.parse(
+      JSON.parse(textOf(files, 'confusion_matrix.json')),
+    );
     expect(confusion).toEqual(expected.confusion);
     expect(classes).toEqual(classNames);
     const summary = summarySchema.parse(JSON.parse(textOf(files, 'summary.json')));
@@ -87,7 +92,10 @@ describe.each([
     const evaluations = metrics.filter(({ kind }) => kind === 'evaluation');
     expect(summary.training?.evaluations).toEqual(
       evaluations.map(({ step, epoch, loss, correct, samples }) => ({
-        ...{ step, epoch, loss, accuracy: correct / samples },
+        step,
+        epoch,
+        loss,
+        accuracy: correct / samples,
       })),
     );
     for (const [index, { class: name, support, recall }] of summary.per_class.entries()) {
@@ -102,7 +110,8 @@ describe.each([
     expect(rows.slice(1).map(([name]) => name)).toEqual(classNames);
     expect(parseCsv(textOf(files, 'per_class.csv')).slice(1)).toEqual(
       summary.per_class.map(({ class: name, precision, recall, f1, support }) => [
-        ...[name, ...[precision, recall, f1, support].map(String)],
+        name,
+        ...[precision, recall, f1, support].map(String),
       ]),
     );
     const lines = textOf(files, 'misclassified.jsonl').trim().split('\n');
@@ -114,15 +123,22 @@ describe.each([
 
 describe('artifactsOf', () => {
   it('gives all files in the order of writing, the manifest of all others last', async () => {
-    const files = await artifactsOf(madeUpEvaluation(digits, { metrics: madeUpMetrics(1, 9) }).evaluation);
+    const files = await artifactsOf(
+      madeUpEvaluation(digits, { metrics: madeUpMetrics(1, 9) }).evaluation,
+    );
     expect(files.map(({ name }) => name)).toEqual([...numbers, ...matrix, ...curves, ...rest]);
     const manifest = manifestSchema.parse(JSON.parse(textOf(files, 'manifest.json')));
     expect(manifest.files).toEqual(
       files.slice(0, -1).map(({ name, type, bytes }) => ({
-        ...{ name, type, size: bytes.length, sha256: hash('sha256', bytes, 'hex') },
+        name,
+        type,
+        size: bytes.length,
+        sha256: hash('sha256', bytes, 'hex'),
       })),
     );
-    expect(Object.fromEntries(files.map(({ name, type }) => [name.split('.').at(-1), type]))).toEqual({
+    expect(
+      Object.fromEntries(files.map(({ name, type }) => [name.split('.').at(-1), type])),
+    ).toEqual({
       json: 'application/json',
       csv: 'text/csv; charset=utf-8',
       jsonl: 'application/x-ndjson',
@@ -179,5 +195,7 @@ function parseCsv(text: string): string[][] {
     .split('\n')
     .slice(0, -1)
     .map((line) => [...line.matchAll(/(?:^|,)(?:"((?:[^"]|"")*)"|([^,]*))/g)])
-    .map((fields) => fields.map(([, quoted, plain]) => quoted?.replaceAll('""', '"') ?? plain ?? ''));
+    .map((fields) =>
+      fields.map(([, quoted, plain]) => quoted?.replaceAll('""', '"') ?? plain ?? ''),
+    );
 }

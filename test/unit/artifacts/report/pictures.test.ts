@@ -37,8 +37,12 @@ describe('toPng', () => {
     expect(await inkOf(svgOf(''))).toBe(0);
     expect(await inkOf(text('ABC', 'DejaVu Sans'))).toBeGreaterThan(100);
     expect(await toPng(text('ABC', 'Nowhere'))).toEqual(await toPng(text('ABC', 'DejaVu Sans')));
-    expect(await toPng(text('ABC', 'DejaVu Sans'))).not.toEqual(await toPng(text('ABD', 'DejaVu Sans')));
-    expect(await toPng(text('Ωψ', 'DejaVu Sans'))).not.toEqual(await toPng(text('Жщ', 'DejaVu Sans')));
+    expect(await toPng(text('ABC', 'DejaVu Sans'))).not.toEqual(
+      await toPng(text('ABD', 'DejaVu Sans')),
+    );
+    expect(await toPng(text('Ωψ', 'DejaVu Sans'))).not.toEqual(
+      await toPng(text('Жщ', 'DejaVu Sans')),
+    );
   });
 
   it('draws two pixels for each', async () => {
@@ -70,13 +74,18 @@ describe('the confusion matrix', () => {
       ]);
     });
     expect(cells.map(([, fill, shade]) => [fill, Number(shade)])).toEqual(expected);
-    for (const name of fashion) expect(textsOf(svg).filter((text) => text === name)).toHaveLength(2);
+    for (const name of fashion)
+      expect(textsOf(svg).filter((text) => text === name)).toHaveLength(2);
   });
 
   it('has no counts in very many classes, and no cells without any', async () => {
     const names = Array.from({ length: MAX_NUMBERED_CLASSES + 1 }, (_, index) => `c${index}`);
     const { evaluation } = madeUpEvaluation(names, { samples: 1000 });
-    const svg = await matrixSvg(confusionTable(evaluation.score.confusion, names), light, undefined);
+    const svg = await matrixSvg(
+      confusionTable(evaluation.score.confusion, names),
+      light,
+      undefined,
+    );
     expect(() => layerOf(svg, 'counts')).toThrow('no layer counts');
     const filled = evaluation.score.confusion.flat().filter((cell) => cell > 0).length;
     expect(layerOf(svg, 'cells').match(/<path/g)).toHaveLength(filled);
@@ -93,7 +102,9 @@ describe('the confusion matrix', () => {
     expect(table.classes).toEqual(['only', '1']);
     const svg = await matrixSvg(table, light, undefined);
     expect(svg).not.toMatch(/NaN|undefined/);
-    const shades = [...layerOf(svg, 'cells').matchAll(/fill-opacity="([^"]*)"/g)].map(([, shade]) => shade);
+    const shades = [...layerOf(svg, 'cells').matchAll(/fill-opacity="([^"]*)"/g)].map(
+      ([, shade]) => shade,
+    );
     expect(shades.slice(0, 2)).toEqual(['0', '0']);
     expect(shades).toHaveLength(4);
   });
@@ -174,17 +185,24 @@ describe('what is drawn', () => {
     ['fashion', fashion],
     ['hostile', hostile],
   ])('of %s is XML, and fits into a page with others', async (_, names) => {
-    const files = await artifactsOf(madeUpEvaluation(names, { metrics: madeUpMetrics(2, 20) }).evaluation);
-    const inline = [...textOf(files, 'report.html').matchAll(/<svg .*?<\/svg>/gs)].map(([svg]) => svg);
+    const files = await artifactsOf(
+      madeUpEvaluation(names, { metrics: madeUpMetrics(2, 20) }).evaluation,
+    );
+    const inline = [...textOf(files, 'report.html').matchAll(/<svg .*?<\/svg>/gs)].map(
+      ([svg]) => svg,
+    );
     expect(inline).toHaveLength(3);
-    const alone = ['confusion_matrix.svg', 'loss.svg', 'accuracy.svg'].map((name) => textOf(files, name));
+    const alone = ['confusion_matrix.svg', 'loss.svg', 'accuracy.svg'].map((name) =>
+      textOf(files, name),
+    );
     for (const svg of [...inline, ...alone]) {
       await toPng(svg);
       // Names within a picture would meet those of another one.
       expect(svg).not.toMatch(/ id="|url\(|<script|<style|<foreignObject/);
     }
     for (const name of ['confusion_matrix', 'loss', 'accuracy']) {
-      const [, width, height] = /width="(\d+)" height="(\d+)"/.exec(textOf(files, `${name}.svg`)) ?? [];
+      const [, width, height] =
+        /width="(\d+)" height="(\d+)"/.exec(textOf(files, `${name}.svg`)) ?? [];
       const png = decode(fileOf(files, `${name}.png`));
       expect([png.width, png.height]).toEqual([2 * Number(width), 2 * Number(height)]);
     }
@@ -193,10 +211,14 @@ describe('what is drawn', () => {
   it('costs nobody who does not draw: the libraries are loaded at first use', () => {
     const folder = new URL('../../../../artifacts/report/', import.meta.url);
     const imports = readdirSync(folder).flatMap((file) => [
-      ...readFileSync(new URL(file, folder), 'utf8').matchAll(/^import (?!type).* from '([^.][^']*)'/gm),
+      ...readFileSync(new URL(file, folder), 'utf8').matchAll(
+        /^import (?!type).* from '([^.][^']*)'/gm,
+      ),
     ]);
     expect(
-      [...new Set(imports.map(([, name = '']) => name))].filter((name) => !name.startsWith('node:')),
+      [...new Set(imports.map(([, name = '']) => name))].filter(
+        (name) => !name.startsWith('node:'),
+      ),
     ).toEqual([]);
   });
 });

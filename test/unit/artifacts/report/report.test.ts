@@ -4,7 +4,13 @@ import { count, fourDigits, percent } from '../../../../artifacts/report/number-
 import { markup } from '../../../../artifacts/report/markup.ts';
 import { confidence, worst } from '../../../../shared/evaluation/worst.ts';
 import { MAX_SHOWN_MISTAKES } from '../../../../shared/limits.ts';
-import { digits, hostile, madeUpEvaluation, madeUpMetrics, textOf } from '../../../fixtures/evaluation.ts';
+import {
+  digits,
+  hostile,
+  madeUpEvaluation,
+  madeUpMetrics,
+  textOf,
+} from '../../../fixtures/evaluation.ts';
 
 async function reportOf(...given: Parameters<typeof madeUpEvaluation>) {
   const made = madeUpEvaluation(...given);
@@ -13,21 +19,35 @@ async function reportOf(...given: Parameters<typeof madeUpEvaluation>) {
 
 describe('the report', () => {
   it('says what the files say', async () => {
-    const { html, evaluation } = await reportOf(digits, { samples: 2000, metrics: madeUpMetrics(2, 50) });
+    const { html, evaluation } = await reportOf(digits, {
+      samples: 2000,
+      metrics: madeUpMetrics(2, 50),
+    });
     const { accuracy, loss, samples, correct } = evaluation.score;
     expect(html).toContain(`<dt>accuracy</dt><dd>${percent(accuracy)}</dd>`);
     expect(html).toContain(`<dt>loss</dt><dd>${fourDigits(loss)}</dd>`);
     expect(html).toContain(`<dt>of 2,000 wrong</dt><dd>${count(samples - correct)}</dd>`);
     expect(html).toContain('<dt>steps</dt><dd>100</dd>');
     expect(html.match(/<tbody>.*<\/tbody>/s)?.[0].match(/<tr>/g)).toHaveLength(10);
-    const shown = [...html.matchAll(/<b>(\d)<\/b> → (\d)<br><span class="note">([\d.]+ %) · (\d+)</g)];
+    const shown = [
+      ...html.matchAll(/<b>(\d)<\/b> → (\d)<br><span class="note">([\d.]+ %) · (\d+)</g),
+    ];
     expect(shown.map(([, ...each]) => each)).toEqual(
       worst(evaluation.wrong, MAX_SHOWN_MISTAKES).map((each) => [
-        ...[String(each.true), String(each.predicted), percent(confidence(each), 1), String(each.index)],
+        String(each.true),
+        String(each.predicted),
+        percent(confidence(each), 1),
+        String(each.index),
       ]),
     );
     expect(shown).toHaveLength(MAX_SHOWN_MISTAKES);
-    for (const fact of ['784 – 128 – 10', 'ef'.repeat(32), 'cd'.repeat(32), 'learning rate', '0.001'])
+    for (const fact of [
+      '784 – 128 – 10',
+      'ef'.repeat(32),
+      'cd'.repeat(32),
+      'learning rate',
+      '0.001',
+    ])
       expect(html).toContain(fact);
   });
 
@@ -36,7 +56,9 @@ describe('the report', () => {
     const pairs = evaluation.score.confusion.flatMap((row, actual) =>
       row.filter((_, predicted) => predicted !== actual),
     );
-    const listed = [...html.matchAll(/<li>\d taken for \d: (\d+)<\/li>/g)].map(([, cases]) => Number(cases));
+    const listed = [...html.matchAll(/<li>\d taken for \d: (\d+)<\/li>/g)].map(([, cases]) =>
+      Number(cases),
+    );
     expect(listed).toEqual(pairs.toSorted((a, b) => b - a).slice(0, 10));
   });
 
@@ -51,9 +73,13 @@ describe('the report', () => {
       ([, address = '']) => address,
     );
     expect(addresses.length).toBeGreaterThan(10);
-    expect(addresses.filter((address) => !address.startsWith('data:image/png;base64,'))).toEqual([]);
+    expect(addresses.filter((address) => !address.startsWith('data:image/png;base64,'))).toEqual(
+      [],
+    );
     const others = [...html.matchAll(/https?:[^" ]+/g)].map(([address]) => address);
-    expect(new Set(others)).toEqual(new Set(['http://www.w3.org/2000/svg', 'http://www.w3.org/1999/xlink']));
+    expect(new Set(others)).toEqual(
+      new Set(['http://www.w3.org/2000/svg', 'http://www.w3.org/1999/xlink']),
+    );
   });
 
   it('escapes what comes from outside, wherever it stands', async () => {
@@ -64,12 +90,10 @@ describe('the report', () => {
       await artifactsOf({
         ...evaluation,
         subject: {
-          ...{
-            ...subject,
-            version: evil,
-            run: evil,
-            engine: { ...subject.engine, library: evil, device: evil },
-          },
+          ...subject,
+          version: evil,
+          run: evil,
+          engine: { ...subject.engine, library: evil, device: evil },
           dataset: { ...subject.dataset, name: evil },
         },
       }),
@@ -96,13 +120,24 @@ describe('markup', () => {
 
 describe('numbers', () => {
   it('read the same everywhere', () => {
-    expect([0, 999, 1000, 9375, 1234567].map(count)).toEqual(['0', '999', '1,000', '9,375', '1,234,567']);
+    expect([0, 999, 1000, 9375, 1234567].map(count)).toEqual([
+      '0',
+      '999',
+      '1,000',
+      '9,375',
+      '1,234,567',
+    ]);
     expect([0.97624, 1, 0.99999, NaN].map((ratio) => percent(ratio))).toEqual([
       '97.62 %',
       '100.00 %',
       '99.99 %',
       '–',
     ]);
-    expect([0.0812345, 2.34567, 0, Infinity].map(fourDigits)).toEqual(['0.0812', '2.346', '0.0000', '–']);
+    expect([0.0812345, 2.34567, 0, Infinity].map(fourDigits)).toEqual([
+      '0.0812',
+      '2.346',
+      '0.0000',
+      '–',
+    ]);
   });
 });

@@ -43,7 +43,10 @@ describe('trainingCurve', () => {
   });
 
   it('smooths: what is straight stays, what jumps jumps less, and it does not lag', () => {
-    const straight = madeUpMetrics(1, 400).map((line, index) => ({ ...line, loss: 10 - index / 100 }));
+    const straight = madeUpMetrics(1, 400).map((line, index) => ({
+      ...line,
+      loss: 10 - index / 100,
+    }));
     const { training, smooth } = trainingCurve(straight.slice(0, -1));
     smooth.forEach(({ loss }, index) => expect(loss).toBeCloseTo(training[index]?.loss ?? NaN, 9));
     const jumping = straight.map((line, index) => ({ ...line, loss: index % 2 }));
@@ -65,7 +68,10 @@ describe('the curves', () => {
     const value = scaleOf(svg, quantity);
     const expected = lines
       .filter(({ kind }) => kind === 'step')
-      .map(({ step, loss, correct, samples }) => [step, quantity === 'loss' ? loss : correct / samples]);
+      .map(({ step, loss, correct, samples }) => [
+        step,
+        quantity === 'loss' ? loss : correct / samples,
+      ]);
     const drawn = linesOf(layerOf(svg, 'training')).flat();
     const seen = drawn.map(([x, y]) => [Math.round((x / 560) * 300), value(y)] as const);
     expect(seen.length).toBeGreaterThan(200);
@@ -82,11 +88,16 @@ describe('the curves', () => {
     const validation = lines.filter(({ kind }) => kind === 'evaluation');
     expect(points).toHaveLength(validation.length);
     for (const [index, { loss, correct, samples }] of validation.entries())
-      expect(value(points[index]?.[1] ?? NaN)).toBeCloseTo(quantity === 'loss' ? loss : correct / samples, 4);
+      expect(value(points[index]?.[1] ?? NaN)).toBeCloseTo(
+        quantity === 'loss' ? loss : correct / samples,
+        4,
+      );
   });
 
   it('leaves out a loss of zero, for which a logarithm has no place, and draws all others', async () => {
-    const lines = madeUpMetrics(1, 30).map((line, index) => (index === 9 ? { ...line, loss: 0 } : line));
+    const lines = madeUpMetrics(1, 30).map((line, index) =>
+      index === 9 ? { ...line, loss: 0 } : line,
+    );
     const svg = await draw(lines, 'loss');
     expect(linesOf(layerOf(svg, 'training')).map((part) => part.length)).toEqual([9, 20]);
     expect(valueLabels(svg).length).toBeGreaterThan(1);
@@ -106,7 +117,9 @@ describe('the curves', () => {
   });
 
   it('says what it shows', async () => {
-    expect(textsOf(await draw(madeUpMetrics(2, 600), 'loss'))).toContain('training, mean of 3 steps');
+    expect(textsOf(await draw(madeUpMetrics(2, 600), 'loss'))).toContain(
+      'training, mean of 3 steps',
+    );
     expect(textsOf(await draw(madeUpMetrics(2, 10), 'loss'))).toContain('training, per step');
   });
 });

@@ -34,7 +34,12 @@ const check = (uri: string, started?: string) =>
 
 describe('a folder that a run is to be put into', () => {
   it('may be there or not, also among the runs, and is not touched', async () => {
-    for (const uri of [`file:${folder}/store`, `file:${folder}/a/b`, `file:${runs}/store`, `file:${folder}`])
+    for (const uri of [
+      `file:${folder}/store`,
+      `file:${folder}/a/b`,
+      `file:${runs}/store`,
+      `file:${folder}`,
+    ])
       expect(await check(uri)).toBeUndefined();
     expect(readdirSync(folder)).toEqual([]);
   });
@@ -96,7 +101,9 @@ describe('a folder that a run is to be put into', () => {
     await expect(check(`file:${store}`)).rejects.toMatchObject({ code: 'RUN_EXISTS' });
     await expect(check(`file:${store}`, '2026-05-05T00:00:00.000Z')).rejects.toMatchObject({
       code: 'RUN_EXISTS',
-      message: expect.stringContaining('holds another run of this id, started 2026-01-02T03:04:05.000Z'),
+      message: expect.stringContaining(
+        'holds another run of this id, started 2026-01-02T03:04:05.000Z',
+      ),
     });
     expect(await check(`file:${store}`, '2026-01-02T03:04:05.000Z')).toBeUndefined();
     writeFileSync(join(store, RUN, 'manifest.json'), '{');
@@ -138,11 +145,18 @@ describe('a server that a run is to be sent to', () => {
   it.each<[string, Answer, string]>([
     ['has too much to do', says(503, 'SlowDown'), 'answered 503'],
     ['hangs up', (response) => response.destroy(), 'does not answer (ECONNRESET)'],
-    ['is silent', () => vi.advanceTimersByTime(STORE_LOOK_MILLISECONDS), 'has not answered in 10 s'],
+    [
+      'is silent',
+      () => vi.advanceTimersByTime(STORE_LOOK_MILLISECONDS),
+      'has not answered in 10 s',
+    ],
   ])('may be one that %s: that may pass, and is not waited for', async (_what, answer, message) => {
     const { requests } = await scripted(answer);
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
-    expect(await check(uri)).toMatchObject({ code: 'STORE', message: expect.stringContaining(message) });
+    expect(await check(uri)).toMatchObject({
+      code: 'STORE',
+      message: expect.stringContaining(message),
+    });
     expect(requests).toHaveLength(1);
   });
 

@@ -95,17 +95,20 @@ describe('a folder on a network', () => {
     expect(readFileSync(join(directory, 'x.txt'), 'utf8')).toBe('x');
   });
 
-  it.each(calls)('that never gets over it is given up, with nothing left open: %s', async (call) => {
-    const { given, opened } = watched('the whole');
-    Object.assign(trouble, { call, times: MAX_STORE_ATTEMPTS, code: 'ESTALE' });
-    await expect((await open()).put('x.txt', given)).rejects.toMatchObject({
-      code: 'STORE',
-      message: `file:${join(directory, 'x.txt')} could not be written: ESTALE: made up`,
-    });
-    expect(waits).toHaveLength(MAX_STORE_ATTEMPTS - 1);
-    expect(opened).toHaveLength(call === 'make a folder' ? 0 : MAX_STORE_ATTEMPTS);
-    expect(opened.every(({ destroyed }) => destroyed)).toBe(true);
-  });
+  it.each(calls)(
+    'that never gets over it is given up, with nothing left open: %s',
+    async (call) => {
+      const { given, opened } = watched('the whole');
+      Object.assign(trouble, { call, times: MAX_STORE_ATTEMPTS, code: 'ESTALE' });
+      await expect((await open()).put('x.txt', given)).rejects.toMatchObject({
+        code: 'STORE',
+        message: `file:${join(directory, 'x.txt')} could not be written: ESTALE: made up`,
+      });
+      expect(waits).toHaveLength(MAX_STORE_ATTEMPTS - 1);
+      expect(opened).toHaveLength(call === 'make a folder' ? 0 : MAX_STORE_ATTEMPTS);
+      expect(opened.every(({ destroyed }) => destroyed)).toBe(true);
+    },
+  );
 
   it.each(calls)('is not asked twice for what it does not allow: %s', async (call) => {
     const { given, opened } = watched('the whole');

@@ -18,7 +18,13 @@ import { keepRun } from '../../../../artifacts/store/upload-run.ts';
 import { pullRun } from '../../../../artifacts/store/pull.ts';
 import { pushRun } from '../../../../artifacts/store/push.ts';
 import type { Progress } from '../../../../artifacts/store/transfer-progress.ts';
-import { filesUnder, makeRun, recordOf, resultsOfRun, RUN } from '../../../fixtures/store/stored-run.ts';
+import {
+  filesUnder,
+  makeRun,
+  recordOf,
+  resultsOfRun,
+  RUN,
+} from '../../../fixtures/store/stored-run.ts';
 import { noPatience } from '../../../fixtures/store/patience.ts';
 
 let folder = '';
@@ -34,7 +40,8 @@ beforeEach(() => {
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
 const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
-const push = (onProgress?: (progress: Progress) => void) => pushRun(run, address, noPatience(), onProgress);
+const push = (onProgress?: (progress: Progress) => void) =>
+  pushRun(run, address, noPatience(), onProgress);
 const pull = (directory = join(folder, 'pulled')) =>
   pullRun(parseStoreUri(`file:${stored}`), { directory }, noPatience());
 const write = (name: string, text: string) => writeFileSync(join(stored, name), text);
@@ -85,7 +92,10 @@ describe('push', () => {
     rmSync(join(run, 'model.safetensors'));
     expect(await push()).toMatchObject({ files: 3 });
     expect(Object.keys(filesUnder(stored)).toSorted()).toEqual([
-      ...['events.jsonl', 'manifest.json', 'metrics.jsonl', 'run.json'],
+      'events.jsonl',
+      'manifest.json',
+      'metrics.jsonl',
+      'run.json',
     ]);
   });
 
@@ -94,7 +104,10 @@ describe('push', () => {
     expect(await push()).toMatchObject({ files: 8, moved: 0, movedBytes: 0 });
     const old = new Date(2000, 0);
     utimesSync(join(stored, 'metrics.jsonl'), old, old);
-    write('model.safetensors', resultsOfRun['model.safetensors']?.replace('binary', 'BINARY') ?? '');
+    write(
+      'model.safetensors',
+      resultsOfRun['model.safetensors']?.replace('binary', 'BINARY') ?? '',
+    );
     write('artifacts/loss.svg', 'longer than it was');
     expect(await push()).toMatchObject({ moved: 2 });
     expect(filesUnder(stored)).toMatchObject(resultsOfRun);
@@ -149,7 +162,10 @@ describe('push', () => {
     writeFileSync(join(folder, 'secret'), resultsOfRun['run.json'] ?? '');
     rmSync(join(run, name));
     symlinkSync(target, join(run, name));
-    await expect(push()).rejects.toMatchObject({ code: 'STORE', message: expect.stringContaining('a link') });
+    await expect(push()).rejects.toMatchObject({
+      code: 'STORE',
+      message: expect.stringContaining('a link'),
+    });
     expect(existsSync(stored)).toBe(false);
   });
 
@@ -182,7 +198,9 @@ describe('push', () => {
   it('ends when it is told to, and goes on later', async () => {
     const stopping = new AbortController();
     const reason = new Error('stopped');
-    const stopped = pushRun(run, address, noPatience([], stopping.signal), () => stopping.abort(reason));
+    const stopped = pushRun(run, address, noPatience([], stopping.signal), () =>
+      stopping.abort(reason),
+    );
     await expect(stopped).rejects.toBe(reason);
     expect(existsSync(join(stored, 'manifest.json'))).toBe(false);
     const { files, moved } = await push();
@@ -211,7 +229,9 @@ describe('keeping a run that is over', () => {
     const error: unknown = await keepRun(run, uri, noPatience()).catch((error: unknown) => error);
     expect(error).toMatchObject({
       code: 'USAGE',
-      fix: expect.stringMatching(`The run is whole in ${run}; it is sent by: mnist-dist push ${run} URI$`),
+      fix: expect.stringMatching(
+        `The run is whole in ${run}; it is sent by: mnist-dist push ${run} URI$`,
+      ),
     });
     expect(String(error)).not.toContain('hunter2');
   });
@@ -228,7 +248,12 @@ describe('pull', () => {
       { runs: join(folder, 'new') },
       noPatience(),
     );
-    expect(pulled).toMatchObject({ run: RUN, directory: join(folder, 'new', RUN), files: 8, moved: 8 });
+    expect(pulled).toMatchObject({
+      run: RUN,
+      directory: join(folder, 'new', RUN),
+      files: 8,
+      moved: 8,
+    });
     expect(filesUnder(pulled.directory)).toEqual(resultsOfRun);
     expect(readdirSync(join(folder, 'new'))).toEqual([RUN]);
   });
@@ -248,7 +273,10 @@ describe('pull', () => {
     ['a longer file', 'events.jsonl', 'x'],
   ])('makes nothing of %s, and goes on once it is whole', async (_what, name, text) => {
     write(name, text);
-    await expect(pull()).rejects.toMatchObject({ code: 'STORE', message: expect.stringContaining(name) });
+    await expect(pull()).rejects.toMatchObject({
+      code: 'STORE',
+      message: expect.stringContaining(name),
+    });
     expect(existsSync(join(folder, 'pulled'))).toBe(false);
     write(name, resultsOfRun[name] ?? '');
     const { files, moved } = await pull();
@@ -271,7 +299,9 @@ describe('pull', () => {
     mkdirSync(join(folder, 'pulled'));
     writeFileSync(join(folder, 'pulled', 'mine'), 'mine');
     await expect(pull()).rejects.toMatchObject({ code: 'RUN_EXISTS' });
-    await expect(pull(join(folder, 'pulled', 'mine'))).rejects.toMatchObject({ code: 'RUN_EXISTS' });
+    await expect(pull(join(folder, 'pulled', 'mine'))).rejects.toMatchObject({
+      code: 'RUN_EXISTS',
+    });
     expect(filesUnder(join(folder, 'pulled'))).toEqual({ mine: 'mine' });
   });
 
@@ -317,7 +347,9 @@ describe('pull', () => {
   ])('refuses a manifest with %s', async (_what, text) => {
     write('manifest.json', text);
     const runs = join(folder, 'new');
-    await expect(pullRun(parseStoreUri(`file:${stored}`), { runs }, noPatience())).rejects.toMatchObject({
+    await expect(
+      pullRun(parseStoreUri(`file:${stored}`), { runs }, noPatience()),
+    ).rejects.toMatchObject({
       code: 'STORE',
       message: expect.stringContaining('is no manifest of a run'),
     });
@@ -332,11 +364,11 @@ describe('pull', () => {
   });
 
   it('names the runs of a store where none was named', async () => {
-    await expect(pullRun(address, { directory: join(folder, 'pulled') }, noPatience())).rejects.toMatchObject(
-      {
-        code: 'STORE',
-        fix: expect.stringContaining(`file:${stored}`),
-      },
-    );
+    await expect(
+      pullRun(address, { directory: join(folder, 'pulled') }, noPatience()),
+    ).rejects.toMatchObject({
+      code: 'STORE',
+      fix: expect.stringContaining(`file:${stored}`),
+    });
   });
 });

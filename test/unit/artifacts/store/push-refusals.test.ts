@@ -4,7 +4,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { pushRun } from '../../../../artifacts/store/push.ts';
-import { filesUnder, makeRun, recordOf, resultsOfRun, RUN } from '../../../fixtures/store/stored-run.ts';
+import {
+  filesUnder,
+  makeRun,
+  recordOf,
+  resultsOfRun,
+  RUN,
+} from '../../../fixtures/store/stored-run.ts';
 import { noPatience } from '../../../fixtures/store/patience.ts';
 
 let folder = '';
@@ -63,26 +69,29 @@ it.each<[string, string | undefined, string]>([
   ['artifacts/loss.svg', '<SVG/>', 'holds other bytes than'],
   ['artifacts/loss.svg', 'longer than it was', 'holds other bytes than'],
   ['artifacts/report.html', undefined, 'is missing, though'],
-])('does not send an artifact that is not what their manifest says: %s, %j', async (name, text, why) => {
-  const files = ['loss.svg', 'report.html'].map((name) => {
-    const bytes = resultsOfRun[`artifacts/${name}`] ?? '';
-    return { name, size: bytes.length, sha256: sha256(bytes), type: 'x' };
-  });
-  const manifest = JSON.stringify({ format: 1, files });
-  makeRun(join(folder, 'runs'), { 'artifacts/manifest.json': manifest });
-  expect(await push()).toMatchObject({ files: 8 });
-  const before = filesUnder(stored);
-  if (text === undefined) rmSync(join(run, name));
-  else writeFileSync(join(run, name), text);
-  await expect(push()).rejects.toMatchObject({
-    code: 'DATA',
-    message: `${join(run, name)} ${why} ${join(run, 'artifacts/manifest.json')} says`,
-    fix: expect.stringContaining('move that manifest away'),
-  });
-  expect(filesUnder(stored)).toEqual(before);
-  rmSync(join(run, 'artifacts/manifest.json'));
-  expect(await push()).toMatchObject({ files: text === undefined ? 6 : 7 });
-});
+])(
+  'does not send an artifact that is not what their manifest says: %s, %j',
+  async (name, text, why) => {
+    const files = ['loss.svg', 'report.html'].map((name) => {
+      const bytes = resultsOfRun[`artifacts/${name}`] ?? '';
+      return { name, size: bytes.length, sha256: sha256(bytes), type: 'x' };
+    });
+    const manifest = JSON.stringify({ format: 1, files });
+    makeRun(join(folder, 'runs'), { 'artifacts/manifest.json': manifest });
+    expect(await push()).toMatchObject({ files: 8 });
+    const before = filesUnder(stored);
+    if (text === undefined) rmSync(join(run, name));
+    else writeFileSync(join(run, name), text);
+    await expect(push()).rejects.toMatchObject({
+      code: 'DATA',
+      message: `${join(run, name)} ${why} ${join(run, 'artifacts/manifest.json')} says`,
+      fix: expect.stringContaining('move that manifest away'),
+    });
+    expect(filesUnder(stored)).toEqual(before);
+    rmSync(join(run, 'artifacts/manifest.json'));
+    expect(await push()).toMatchObject({ files: text === undefined ? 6 : 7 });
+  },
+);
 
 it.each(['{', '{"files":[{"name":"../run.json","size":1,"sha256":""}]}'])(
   'takes no artifacts with the manifest %s',

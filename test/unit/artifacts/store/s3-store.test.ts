@@ -129,7 +129,12 @@ describe('an error', () => {
     [404, 'NoSuchBucket', 'there is no bucket bucket', 'aws s3 mb s3://bucket'],
     [403, 'RequestTimeTooSkewed', 'clock', 'set the clock'],
     [400, 'AuthorizationHeaderMalformed', 'another region', 'AWS_REGION'],
-    [400, 'EntityTooLarge', 'answered 400: EntityTooLarge, words of the server', 'AWS_ENDPOINT_URL'],
+    [
+      400,
+      'EntityTooLarge',
+      'answered 400: EntityTooLarge, words of the server',
+      'AWS_ENDPOINT_URL',
+    ],
   ])('%i %s names place, reason and what to do, at once', async (status, code, message, fix) => {
     const { store, requests } = await scripted(says(status, code));
     const error = {
@@ -153,7 +158,9 @@ describe('an error', () => {
   });
 
   it('says what answered that is no S3', async () => {
-    const { store, url } = await scripted((response) => response.writeHead(418).end('<html>teapot'));
+    const { store, url } = await scripted((response) =>
+      response.writeHead(418).end('<html>teapot'),
+    );
     await expect(read(store, 'x.txt')).rejects.toMatchObject({
       message: expect.stringContaining(`${url} answered`),
     });
@@ -174,15 +181,17 @@ describe('a server that keeps other bytes than it was sent', () => {
       else if (found === undefined) says(404, 'NoSuchKey')(response, request);
       else gives(found)(response, request);
     });
-    await expect(pushRun(makeRun(folder), parseStoreUri('s3://bucket'), noPatience())).rejects.toMatchObject({
+    await expect(
+      pushRun(makeRun(folder), parseStoreUri('s3://bucket'), noPatience()),
+    ).rejects.toMatchObject({
       code: 'STORE',
       message: expect.stringContaining(
         `s3://bucket/${RUN}/artifacts/loss.svg holds other bytes than were sent`,
       ),
     });
-    expect(requests.filter(({ method, url }) => method === 'PUT' && url.includes('manifest.json'))).toEqual(
-      [],
-    );
+    expect(
+      requests.filter(({ method, url }) => method === 'PUT' && url.includes('manifest.json')),
+    ).toEqual([]);
   });
 });
 
@@ -206,7 +215,11 @@ describe('settings', () => {
   ])('do not show the secret in %s', async (text, why) => {
     vi.stubEnv('AWS_ENDPOINT_URL', text);
     const message = `AWS_ENDPOINT_URL=...@${text.split('@')[1]} ${why}`;
-    const refused = { code: 'USAGE', message, fix: expect.stringContaining('AWS_SECRET_ACCESS_KEY') };
+    const refused = {
+      code: 'USAGE',
+      message,
+      fix: expect.stringContaining('AWS_SECRET_ACCESS_KEY'),
+    };
     await expect(open()).rejects.toMatchObject(refused);
   });
 
@@ -220,7 +233,10 @@ describe('settings', () => {
 
   it('need a region for Amazon', async () => {
     vi.stubEnv('AWS_ENDPOINT_URL', undefined);
-    await expect(open()).rejects.toMatchObject({ code: 'USAGE', fix: expect.stringContaining('AWS_REGION') });
+    await expect(open()).rejects.toMatchObject({
+      code: 'USAGE',
+      fix: expect.stringContaining('AWS_REGION'),
+    });
   });
 
   it('say that there is no access key', async () => {

@@ -81,7 +81,10 @@ describe('the address of a store', () => {
     try {
       parseStoreUri(uri);
     } catch (error) {
-      expect(error).toMatchObject({ code: 'USAGE', fix: expect.stringContaining('Allowed: file:DIR') });
+      expect(error).toMatchObject({
+        code: 'USAGE',
+        fix: expect.stringContaining('Allowed: file:DIR'),
+      });
       said = `${String(error)} ${error instanceof Error && 'fix' in error ? String(error.fix) : ''}`;
     }
     expect(said).toContain('"...@');
@@ -89,15 +92,22 @@ describe('the address of a store', () => {
   });
 
   it('may hold an "@" where that is a name', () => {
-    for (const uri of ['file:/srv/a@b', 's3://bucket/a@b']) expect(uriOf(parseStoreUri(uri))).toBe(uri);
-    expect(() => parseStoreUri('s3://user@bucket/x')).toThrow('a user and a secret have no place in it');
+    for (const uri of ['file:/srv/a@b', 's3://bucket/a@b'])
+      expect(uriOf(parseStoreUri(uri))).toBe(uri);
+    expect(() => parseStoreUri('s3://user@bucket/x')).toThrow(
+      'a user and a secret have no place in it',
+    );
   });
 
   it('is the same after it was written and read', () => {
     for (const uri of ['file:/srv/store', 's3://bucket', 's3://bucket/a/b'])
       expect(uriOf(parseStoreUri(uri))).toBe(uri);
-    expect(uriOf(inside(parseStoreUri('s3://bucket'), 'run'), 'run.json')).toBe('s3://bucket/run/run.json');
-    expect(uriOf(inside(parseStoreUri('file:/srv'), 'run'), 'run.json')).toBe('file:/srv/run/run.json');
+    expect(uriOf(inside(parseStoreUri('s3://bucket'), 'run'), 'run.json')).toBe(
+      's3://bucket/run/run.json',
+    );
+    expect(uriOf(inside(parseStoreUri('file:/srv'), 'run'), 'run.json')).toBe(
+      'file:/srv/run/run.json',
+    );
   });
 });
 

@@ -5,11 +5,17 @@ import { spreadOf } from '../../../../cli/bench/statistics.ts';
 /** A report with numbers as measured once, for tests of its format. */
 export function sampleReport(): BenchReport {
   const phases = phasesOf({
-    ...{ stepMilliseconds: 1, shards: [[2], [2]], gradientMilliseconds: () => 0.2, wireMilliseconds: 0.5 },
+    stepMilliseconds: 1,
+    shards: [[2], [2]],
+    gradientMilliseconds: () => 0.2,
+    wireMilliseconds: 0.5,
     kernelMicroseconds: () => 20,
   });
   return {
-    ...{ format: 1, version: '1.2.3', engine: 'wasm', pairs: 3 },
+    format: 1,
+    version: '1.2.3',
+    engine: 'wasm',
+    pairs: 3,
     machine: { node: '20.20.2', platform: 'linux x64', processor: 'AMD EPYC', cores: 2 },
     model: { inputs: 784, hidden: [128], classes: 10, parameters: 101_770 },
     kernels: [
@@ -19,13 +25,11 @@ export function sampleReport(): BenchReport {
     observation: { workers: 4, microseconds: spreadOf([5.2, 5.1, 6.4]) },
     engines: [
       {
-        ...{
-          engine: 'wasm',
-          library: 'tfjs-backend-wasm 4.22.0',
-          batch_size: 32,
-          virtual_shards: 4,
-          shards: 2,
-        },
+        engine: 'wasm',
+        library: 'tfjs-backend-wasm 4.22.0',
+        batch_size: 32,
+        virtual_shards: 4,
+        shards: 2,
         milliseconds: spreadOf([0.19, 0.2, 0.3]),
       },
     ],
@@ -33,12 +37,13 @@ export function sampleReport(): BenchReport {
     wire: [{ transport: 'tcp', workers: 2, steps_per_second: spreadOf([960, 852, 1000]) }],
     loop: [
       {
-        ...{ batch_size: 32, virtual_shards: 4, workers: 2, steps: 1500 },
-        ...{
-          steps_per_second: spreadOf([1000, 990, 1063]),
-          step_milliseconds: spreadOf([1, 0.9, 1.1]),
-          phases,
-        },
+        batch_size: 32,
+        virtual_shards: 4,
+        workers: 2,
+        steps: 1500,
+        steps_per_second: spreadOf([1000, 990, 1063]),
+        step_milliseconds: spreadOf([1, 0.9, 1.1]),
+        phases,
       },
     ],
   };

@@ -17,7 +17,11 @@ describe('the JSON', () => {
       {
         ...sampleReport(),
         wire: [
-          { transport: 'tcp', workers: 1, steps_per_second: { median: 5, min: 1, max: 3, repetitions: 1 } },
+          {
+            transport: 'tcp',
+            workers: 1,
+            steps_per_second: { median: 5, min: 1, max: 3, repetitions: 1 },
+          },
         ],
       },
     ],
@@ -37,7 +41,9 @@ describe('the table', () => {
     expect(text).toMatch(/^ {2}wasm +32 +2 of 4 +0\.200 +\(0\.190\.\.0\.300\)$/m);
     expect(text).toMatch(/^ {2}tensorflow does not run here: no compiler$/m);
     expect(text).toMatch(/^ {2}WebSocket +2 +960 +\(852\.\.1000\)$/m);
-    expect(text).toMatch(/^ +32 +2 +1500 +1000 +\(990\.\.1063\) +32,000 +1\.00 +\(0\.900\.\.1\.10\)$/m);
+    expect(text).toMatch(
+      /^ +32 +2 +1500 +1000 +\(990\.\.1063\) +32,000 +1\.00 +\(0\.900\.\.1\.10\)$/m,
+    );
     expect(text).toMatch(
       /^ +32 +2 +1\.00 +0\.200 \(20 %\) +0\.040 \(4 %\) +0\.500 \(50 %\) +0\.080 \(8 %\)/m,
     );

@@ -14,8 +14,14 @@ afterAll(() => rmSync(temporary, { recursive: true, force: true }));
 
 const LIMIT_MILLISECONDS = 120_000;
 
-/** The command as a user runs it, with a temporary folder of its own; `watch` sees what it says on stderr. */
-function start(args: readonly string[], watch: (said: string, stop: () => void) => void = () => undefined) {
+/**
+ * The command as a user runs it, with a temporary folder of its own; `watch` sees what it says on
+ * stderr.
+ */
+function start(
+  args: readonly string[],
+  watch: (said: string, stop: () => void) => void = () => undefined,
+) {
   const script = join(packageRoot, 'bin', 'mnist-dist.mjs');
   const child = spawn(process.execPath, [script, 'bench', ...args], {
     env: { ...process.env, TMPDIR: temporary, MNIST_DIST_HIDDEN: '16' },

@@ -37,7 +37,9 @@ describe('interleave', () => {
     const log: string[] = [];
     const told: number[] = [];
     const signal = new AbortController().signal;
-    await interleave(cellsOf(['a', 'b'], log), 3, signal, (_cell, _repetition, done) => told.push(done));
+    await interleave(cellsOf(['a', 'b'], log), 3, signal, (_cell, _repetition, done) =>
+      told.push(done),
+    );
     expect(log).toEqual(['a', 'b', 'a', 'b', 'a', 'b']);
     expect(told).toEqual([0, 1, 2, 3, 4, 5]);
   });
@@ -47,7 +49,9 @@ describe('interleave', () => {
     const controller = new AbortController();
     const stop: Cell = { name: 'stop', measure: async () => controller.abort(new Error('enough')) };
     const cells = [...cellsOf(['a'], log), stop, ...cellsOf(['b'], log)];
-    await expect(interleave(cells, 2, controller.signal, () => undefined)).rejects.toThrow('enough');
+    await expect(interleave(cells, 2, controller.signal, () => undefined)).rejects.toThrow(
+      'enough',
+    );
     expect(log).toEqual(['a']);
   });
 });

@@ -3,7 +3,13 @@ import type { KernelName } from '../../../../cli/bench/kernel-timing.ts';
 import { phasesOf } from '../../../../cli/bench/step-phases.ts';
 import { shardCounts, spreadShards } from '../../../../cli/bench/workload.ts';
 
-const microseconds: Record<KernelName, number> = { mask: 9000, add: 10, adam: 80, check: 20, checksum: 17 };
+const microseconds: Record<KernelName, number> = {
+  mask: 9000,
+  add: 10,
+  adam: 80,
+  check: 20,
+  checksum: 17,
+};
 const input = {
   stepMilliseconds: 2,
   gradientMilliseconds: (shards: number) => shards / 10,

@@ -46,7 +46,10 @@ it('without --out makes a folder of its own, and leaves the sources of a checkou
 });
 
 it('writes over an older dashboard of its own only when asked to', async () => {
-  writeFileSync(join(folder, first), (files[0]?.text ?? '').replace('"version": 1', '"version": 7'));
+  writeFileSync(
+    join(folder, first),
+    (files[0]?.text ?? '').replace('"version": 1', '"version": 7'),
+  );
   await expect(write(folder)).rejects.toMatchObject({
     code: 'USAGE',
     fix: expect.stringContaining('--overwrite'),

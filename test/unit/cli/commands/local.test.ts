@@ -8,7 +8,9 @@ import { configuration, writeRun } from '../../../fixtures/model-file.ts';
 it('a resumed run is refused for the memory that its own model needs, before anything is started', async () => {
   const run = temporaryFolder();
   const model = { inputs: 60_000, hidden: [4096], classes: 2 };
-  writeRun(run, { configuration: configurationRecord({ ...configuration, model, virtualShards: 8 }) });
+  writeRun(run, {
+    configuration: configurationRecord({ ...configuration, model, virtualShards: 8 }),
+  });
   const parsed = parseCommand(['local', '--resume', run, '--port', '1'], {}, '1.2.3');
   if (parsed.command !== 'local') throw new Error(`parsed as ${parsed.command}`);
   await expect(local(parsed.options, parsed.explicit)).rejects.toMatchObject({

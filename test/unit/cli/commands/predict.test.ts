@@ -28,10 +28,14 @@ beforeEach(() => {
 function write(name: string, isLying: boolean, ink = 0, paper = 255): string {
   const path = join(folder, name);
   const isInk = (row: number, column: number) =>
-    isLying ? row >= 9 && row < 11 && column >= 1 && column < 9 : row >= 3 && row < 14 && column === 8;
+    isLying
+      ? row >= 9 && row < 11 && column >= 1 && column < 9
+      : row >= 3 && row < 14 && column === 8;
   writeFileSync(
     path,
-    pngFile({ colourType: 0, bits: 8 }, 16, 12, (row, column) => [isInk(row, column) ? ink : paper]),
+    pngFile({ colourType: 0, bits: 8 }, 16, 12, (row, column) => [
+      isInk(row, column) ? ink : paper,
+    ]),
   );
   return path;
 }
@@ -48,7 +52,11 @@ describe('the forward pass', () => {
       const expected = new Float32Array(50 * width);
       createReferenceEngine(shape).predict(weights, inputs, new Int32Array(50), expected);
       for (let row = 0; row < 50; row++) {
-        const found = probabilities(shape.model, weights, inputs.subarray(row * 784, (row + 1) * 784));
+        const found = probabilities(
+          shape.model,
+          weights,
+          inputs.subarray(row * 784, (row + 1) * 784),
+        );
         expect(found.indexOf(Math.max(...found))).toBe(expected[row * width]);
         // The engine's are rounded to float32.
         for (const [index, value] of found.entries())
@@ -71,7 +79,11 @@ describe('predict', () => {
   });
 
   test('says the same of light on dark, and as JSON', async () => {
-    const files = [write('dark.png', true), write('light.png', true, 250, 30), write('standing.png', false)];
+    const files = [
+      write('dark.png', true),
+      write('light.png', true, 250, 30),
+      write('standing.png', false),
+    ];
     const printed = captured();
     expect(await ask(files, 'json', join(runsDir, 'a'))).toBe(0);
     const { images, skipped, ...model } = JSON.parse(printed.out);
@@ -173,7 +185,10 @@ describe('the text of a prediction', () => {
 
   test('draws in grays, in halves of characters, or with the characters that every terminal has', () => {
     expect(pictureLines(picture, plainStyle).map(plainText)).toEqual(['@:', ' -']);
-    expect(pictureLines(picture, { colour: false, unicode: true }).map(plainText)).toEqual(['█ ', ' ▀']);
+    expect(pictureLines(picture, { colour: false, unicode: true }).map(plainText)).toEqual([
+      '█ ',
+      ' ▀',
+    ]);
     const [first = []] = pictureLines(picture, { colour: true, unicode: true });
     expect(colouredText(first)).toBe(
       '\u001b[38;5;255;48;5;255m▀\u001b[0m\u001b[38;5;232;48;5;241m▀\u001b[0m',

@@ -18,11 +18,18 @@ beforeEach(() => {
 
 /** A made-up run, its record changed. */
 async function run(name: string, change: Partial<RunRecord> = {}, until?: number): Promise<string> {
-  const made = await makeUp({ runs: join(folder, '.made'), ...(until === undefined ? {} : { until }) });
+  const made = await makeUp({
+    runs: join(folder, '.made'),
+    ...(until === undefined ? {} : { until }),
+  });
   const directory = join(folder, name);
   cpSync(made, directory, { recursive: true });
   const path = join(directory, 'run.json');
-  const record = runRecordSchema.parse({ ...JSON.parse(readFileSync(path, 'utf8')), run: name, ...change });
+  const record = runRecordSchema.parse({
+    ...JSON.parse(readFileSync(path, 'utf8')),
+    run: name,
+    ...change,
+  });
   writeFileSync(path, JSON.stringify(record));
   return directory;
 }
@@ -31,7 +38,14 @@ async function run(name: string, change: Partial<RunRecord> = {}, until?: number
 async function cutOff(name: string, events: readonly object[], until = 7): Promise<string> {
   const directory = await run(
     name,
-    { state: 'running', step: 0, workers: [], engine: undefined, result: undefined, ended: undefined },
+    {
+      state: 'running',
+      step: 0,
+      workers: [],
+      engine: undefined,
+      result: undefined,
+      ended: undefined,
+    },
     until,
   );
   writeFileSync(
@@ -60,10 +74,19 @@ describe('a run', () => {
         { name: 'w1', samples: 0 },
       ],
     });
-    const { result } = runRecordSchema.parse(JSON.parse(readFileSync(join(directory, 'run.json'), 'utf8')));
+    const { result } = runRecordSchema.parse(
+      JSON.parse(readFileSync(join(directory, 'run.json'), 'utf8')),
+    );
     expect(await only()).toMatchObject({
-      ...{ directory, name: 'a', state: 'finished', writer: undefined, step: 12, steps: 12, workers: 1 },
-      ...{ engine: 'reference', dataset: 'unknown' },
+      directory,
+      name: 'a',
+      state: 'finished',
+      writer: undefined,
+      step: 12,
+      steps: 12,
+      workers: 1,
+      engine: 'reference',
+      dataset: 'unknown',
       test: { accuracy: result?.test.accuracy, loss: result?.test.loss },
     });
   });
@@ -85,7 +108,10 @@ describe('a run', () => {
     appendFileSync(join(directory, 'metrics.jsonl'), '{"kind":"step","step":8');
     const interrupted = { state: 'interrupted', writer: undefined, step: 7, steps: 12, seconds: 4 };
     expect(await only()).toMatchObject({
-      ...{ ...interrupted, workers: 2, engine: 'wasm', test: { accuracy: 0.9, loss: 0.25 } },
+      ...interrupted,
+      workers: 2,
+      engine: 'wasm',
+      test: { accuracy: 0.9, loss: 0.25 },
     });
   });
 
@@ -118,16 +144,24 @@ describe('a run', () => {
   });
 
   test('says how long it waited for workers, and how many it had at one time', async () => {
-    const w = (second: number, event: string, worker: string) => ({ time: at(second), event, worker });
+    const w = (second: number, event: string, worker: string) => ({
+      time: at(second),
+      event,
+      worker,
+    });
     await cutOff('a', [
       { time: at(1), event: 'start', term: 1, step: 0 },
       { time: at(11), event: 'running', step: 0 },
-      ...[w(12, 'first_shard', 'a0'), w(12, 'first_shard', 'a1'), w(13, 'lost', 'a0'), w(13, 'lost', 'a1')],
+      w(12, 'first_shard', 'a0'),
+      w(12, 'first_shard', 'a1'),
+      w(13, 'lost', 'a0'),
+      w(13, 'lost', 'a1'),
       { time: at(13), event: 'waiting', step: 5 },
       { time: at(14), event: 'end', state: 'interrupted', step: 5 },
       { time: at(40), event: 'start', term: 2, step: 5 },
       { time: at(45), event: 'running', step: 5 },
-      ...[w(46, 'first_shard', 'b0'), w(46, 'first_shard', 'b1')],
+      w(46, 'first_shard', 'b0'),
+      w(46, 'first_shard', 'b1'),
       { time: at(50), event: 'checkpoint', step: 7 },
       // Meanwhile its report was drawn.
       { time: at(59), event: 'end', state: 'finished', step: 7 },
@@ -140,7 +174,11 @@ describe('a run', () => {
     rmSync(join(directory, 'metrics.jsonl'));
     rmSync(join(directory, 'events.jsonl'));
     expect(await only()).toMatchObject({
-      ...{ step: 0, seconds: 0, workers: 0, engine: undefined, test: undefined },
+      step: 0,
+      seconds: 0,
+      workers: 0,
+      engine: undefined,
+      test: undefined,
     });
   });
 });
@@ -172,7 +210,10 @@ describe('the list', () => {
     const printed = captured();
     await runs({ config: undefined, runsDir: folder, format: 'json' });
     expect(JSON.parse(printed.out)).toEqual(JSON.parse(JSON.stringify(expected)));
-    expect(JSON.parse(printed.out)).toMatchObject({ runs: [{ name: 'a', step: 12 }], unlisted: [{}] });
+    expect(JSON.parse(printed.out)).toMatchObject({
+      runs: [{ name: 'a', step: 12 }],
+      unlisted: [{}],
+    });
   });
 
   test('is a table for a spreadsheet; folders that are no runs are named on stderr', async () => {
@@ -183,9 +224,17 @@ describe('the list', () => {
     await runs({ config: undefined, runsDir: folder, format: 'csv' });
     const [head = [], ...lines] = printed.out.split('\r\n').map((line) => line.split(','));
     expect(head.slice(0, 4)).toEqual(['run', 'directory', 'state', 'started']);
-    const first = Object.fromEntries(head.map((name, i) => [name, lines.find(([run]) => run === 'a')?.[i]]));
+    const first = Object.fromEntries(
+      head.map((name, i) => [name, lines.find(([run]) => run === 'a')?.[i]]),
+    );
     const overview = (await listRuns(folder, Date.now())).runs.find(({ name }) => name === 'a');
-    expect(first).toMatchObject({ run: 'a', directory, state: 'finished', step: '12', steps: '12' });
+    expect(first).toMatchObject({
+      run: 'a',
+      directory,
+      state: 'finished',
+      step: '12',
+      steps: '12',
+    });
     expect(Number(first['accuracy'])).toBe(overview?.test?.accuracy);
     expect(lines.map((line) => line.length)).toEqual([12, 12, 1]);
     expect(printed.error).toBe(
@@ -193,12 +242,17 @@ describe('the list', () => {
     );
   });
 
-  test.each(['nothing there', '.'])('says so where there is none (%s), and what to do', async (where) => {
-    const printed = captured();
-    expect(await runs({ config: undefined, runsDir: join(folder, where), format: 'text' })).toBe(0);
-    expect(printed.out).toContain('There is no run in');
-    expect(printed.out).toContain('mnist-dist local');
-  });
+  test.each(['nothing there', '.'])(
+    'says so where there is none (%s), and what to do',
+    async (where) => {
+      const printed = captured();
+      expect(await runs({ config: undefined, runsDir: join(folder, where), format: 'text' })).toBe(
+        0,
+      );
+      expect(printed.out).toContain('There is no run in');
+      expect(printed.out).toContain('mnist-dist local');
+    },
+  );
 
   test('cannot be made of a file', async () => {
     writeFileSync(join(folder, 'file'), '');
@@ -208,17 +262,20 @@ describe('the list', () => {
 
 describe('the table', () => {
   const overview: RunOverview = {
-    ...{ directory: 'runs/20260102-030405-abcd', name: '20260102-030405-abcd', state: 'finished' },
-    ...{
-      writer: undefined,
-      started: at(1),
-      step: 9375,
-      steps: 9375,
-      seconds: 83,
-      ...{ waited: undefined, firstLoss: undefined },
-      workers: 2,
-    },
-    ...{ test: { accuracy: 0.9762, loss: 0.08 }, engine: 'tensorflow', dataset: 'MNIST' },
+    directory: 'runs/20260102-030405-abcd',
+    name: '20260102-030405-abcd',
+    state: 'finished',
+    writer: undefined,
+    started: at(1),
+    step: 9375,
+    steps: 9375,
+    seconds: 83,
+    waited: undefined,
+    firstLoss: undefined,
+    workers: 2,
+    test: { accuracy: 0.9762, loss: 0.08 },
+    engine: 'tensorflow',
+    dataset: 'MNIST',
   };
   const going: RunOverview = {
     ...overview,
@@ -239,7 +296,8 @@ describe('the table', () => {
   test('fits the terminal: what matters least goes first, run, state and accuracy stay', () => {
     for (let width = 20; width < 120; width++) {
       const lines = runsTable([overview, going], width).map(plainText);
-      if (width >= 43) expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(width);
+      if (width >= 43)
+        expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(width);
       expect(lines[0]).toMatch(/^run +state .*accuracy/);
     }
     expect(plainText(runsTable([overview], 79)[0] ?? '')).toMatch(/time +workers +engine$/);

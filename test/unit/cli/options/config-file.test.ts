@@ -45,7 +45,9 @@ test('a number loses nothing on its way', () => {
     seed: 9007199254740991,
     learningRate: 0.001,
   });
-  expect(refusal(() => values('seed: 9007199254740993'))).toContain('a.yaml:1: seed: 9007199254740993');
+  expect(refusal(() => values('seed: 9007199254740993'))).toContain(
+    'a.yaml:1: seed: 9007199254740993',
+  );
 });
 
 test.each(['', '# nothing\n', '---\n', '{}'])('an empty file: %j', (text) => {
@@ -104,5 +106,7 @@ test('one file serves all commands, and a wrong value is wrong for each of them'
     options: { nprocPerNode: 4, seed: 7 },
   });
   writeFileSync(path, 'nproc-per-node: four\n');
-  expect(refusal(() => parseCommand(['worker', '--config', path], {}, '1'))).toContain('cluster.yaml:1');
+  expect(refusal(() => parseCommand(['worker', '--config', path], {}, '1'))).toContain(
+    'cluster.yaml:1',
+  );
 });

@@ -27,7 +27,9 @@ function installed(target: string | undefined): string {
 }
 
 const npm = (folder: string, more: Record<string, string> = {}) => ({
-  ...{ npm_command: 'exec', INIT_CWD: folder, PATH: `${join(root, 'node_modules', '.bin')}:/usr/bin` },
+  npm_command: 'exec',
+  INIT_CWD: folder,
+  PATH: `${join(root, 'node_modules', '.bin')}:/usr/bin`,
   ...more,
 });
 
@@ -57,9 +59,9 @@ describe('the program is typed as it was started:', () => {
     expect(programOf({ ...start, script: join(folder, 'mnist-dist') })).toBe('mnist-dist');
     // Another one of this name is not this one.
     const other = { PATH: installed(undefined) };
-    expect(programOf({ ...start, environment: other, script: join(folder, 'mnist-dist') })).toContain(
-      'node ',
-    );
+    expect(
+      programOf({ ...start, environment: other, script: join(folder, 'mnist-dist') }),
+    ).toContain('node ');
     // That of the image runs the compiled program.
     const entry = join(root, 'dist', 'cli', 'entry.js');
     writeFileSync(entry, '');

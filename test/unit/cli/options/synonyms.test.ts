@@ -45,9 +45,9 @@ describe('a word that people know from elsewhere', () => {
   });
 
   it('is never one of ours, and what is suggested is there', () => {
-    expect(Object.keys(commandSynonyms).filter((word) => commandNames.some((name) => name === word))).toEqual(
-      [],
-    );
+    expect(
+      Object.keys(commandSynonyms).filter((word) => commandNames.some((name) => name === word)),
+    ).toEqual([]);
     const commands: readonly string[] = commandNames;
     expect(Object.values(commandSynonyms).filter((word) => !commands.includes(word))).toEqual([]);
     for (const suggested of new Set(Object.values(optionSynonyms))) {
@@ -56,7 +56,10 @@ describe('a word that people know from elsewhere', () => {
       const command = commandNames.find((each) => keysOf(each).flatMap(namesOf).includes(name));
       expect(command, suggested).toBeDefined();
       if (value.length > 0 || flag.startsWith('--no-'))
-        expect(() => parseCommand([command ?? '', flag, ...value], {}, '1.2.3'), suggested).not.toThrow();
+        expect(
+          () => parseCommand([command ?? '', flag, ...value], {}, '1.2.3'),
+          suggested,
+        ).not.toThrow();
     }
   });
 });

@@ -23,7 +23,10 @@ function machine(): { folder: string; cache: string; link: string } {
   const folder = temporaryFolder();
   const cache = join(folder, 'cache');
   vi.stubEnv('MNIST_DIST_CACHE', cache);
-  standIns({ 'c++': ':', pip3: `touch ${folder}/pip-was-called; echo "pip 24.0 from x"` }, systemPath);
+  standIns(
+    { 'c++': ':', pip3: `touch ${folder}/pip-was-called; echo "pip 24.0 from x"` },
+    systemPath,
+  );
   return { folder, cache, link: join(folder, 'module', 'napi-v8') };
 }
 
@@ -46,7 +49,9 @@ describe.skipIf(hasDriver)(
 
     it('so does setup --gpu', async () => {
       const { folder, link } = machine();
-      await expect(ensureTensorFlow({ link, device: 'gpu' }, () => undefined)).rejects.toMatchObject({
+      await expect(
+        ensureTensorFlow({ link, device: 'gpu' }, () => undefined),
+      ).rejects.toMatchObject({
         code: 'SETUP',
         message: expect.stringMatching(/^--gpu: .*libcuda\.so\.1/),
       });

@@ -17,7 +17,9 @@ test('a machine that can train passes all checks, and doctor says what holds', (
 
 test('without a folder for temporary files TensorFlow cannot run, and wasm can', () => {
   vi.stubEnv('TMPDIR', '/nowhere');
-  expect(() => checkMachine(2, 'tensorflow')).toThrow(/temporary files cannot be written to \/nowhere/);
+  expect(() => checkMachine(2, 'tensorflow')).toThrow(
+    /temporary files cannot be written to \/nowhere/,
+  );
   expect(() => checkMachine(2, 'wasm')).not.toThrow();
   const rowOf = (engine: 'tensorflow' | 'wasm') => machineChecks(2, engine).map(machineRow)[2];
   expect(rowOf('tensorflow')).toMatchObject({

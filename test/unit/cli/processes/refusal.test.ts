@@ -2,7 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { refusalOf } from '../../../../cli/processes/refusal.ts';
 import { ClusterError, type ErrorCode } from '../../../../shared/errors.ts';
 
-const ofSystem = (code: string, message: string): Error => Object.assign(new Error(message), { code });
+const ofSystem = (code: string, message: string): Error =>
+  Object.assign(new Error(message), { code });
 
 describe('what the system or the runtime refuses', () => {
   it.each<[Error, ErrorCode]>([
@@ -18,7 +19,10 @@ describe('what the system or the runtime refuses', () => {
     [ofSystem('EIO', 'EIO: i/o error, read'), 'DISK'],
     [new RangeError('WebAssembly.Memory(): could not allocate memory'), 'LIMIT'],
     [new RangeError('Array buffer allocation failed'), 'LIMIT'],
-    [new RangeError('WebAssembly.instantiate(): Out of memory: Cannot allocate Wasm memory'), 'LIMIT'],
+    [
+      new RangeError('WebAssembly.instantiate(): Out of memory: Cannot allocate Wasm memory'),
+      'LIMIT',
+    ],
     [new ReferenceError('WebAssembly is not defined'), 'ENGINE'],
   ])('%s is an error with a fix', (error, code) => {
     const refusal = refusalOf(error);

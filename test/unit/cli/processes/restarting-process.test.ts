@@ -13,8 +13,13 @@ vi.mock(import('../../../../cli/package.ts'), async (load) => ({
 const LIMIT = String(errorTable.LIMIT.exit);
 const UNEXPECTED = String(errorTable.UNEXPECTED.exit);
 
-/** Starts a process that ends as the first entry says, then as the second one, and so on; the last one repeats. */
-async function ended(ends: readonly string[]): Promise<{ code: number; starts: number; errors: string[] }> {
+/**
+ * Starts a process that ends as the first entry says, then as the second one, and so on; the last
+ * one repeats.
+ */
+async function ended(
+  ends: readonly string[],
+): Promise<{ code: number; starts: number; errors: string[] }> {
   let starts = 0;
   const errors: string[] = [];
   const log: Log = {

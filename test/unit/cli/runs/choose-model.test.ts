@@ -33,7 +33,9 @@ beforeEach(() => {
 
 const path = (run: string) => join(runs, run, 'model.safetensors');
 const refusal = async (named: string | undefined, folder = runs) => {
-  const error: unknown = await chooseModel(named, folder, noPatience()).catch((reason: unknown) => reason);
+  const error: unknown = await chooseModel(named, folder, noPatience()).catch(
+    (reason: unknown) => reason,
+  );
   return error;
 };
 
@@ -48,7 +50,9 @@ describe('the model that is meant', () => {
     });
     expect(await layoutOf(found, undefined)).toEqual(layout);
     expect(found.weights).toHaveLength(106);
-    expect((await chooseModel(join(runs, 'failed'), 'elsewhere', noPatience())).name).toBe(path('failed'));
+    expect((await chooseModel(join(runs, 'failed'), 'elsewhere', noPatience())).name).toBe(
+      path('failed'),
+    );
     expect((await chooseModel(path('older'), 'elsewhere', noPatience())).name).toBe(path('older'));
   });
 
@@ -58,18 +62,24 @@ describe('the model that is meant', () => {
     const pushed = await push('finished');
     const found = await chooseModel(pushed.uri, 'elsewhere', noPatience());
     expect(found).toMatchObject({
-      ...{ name: `${pushed.uri}/model.safetensors`, directory: undefined },
+      name: `${pushed.uri}/model.safetensors`,
+      directory: undefined,
     });
     expect(await layoutOf(found, undefined)).toEqual(layout);
-    expect(await refusal(uri)).toMatchObject({ code: 'STORE', fix: expect.stringContaining(pushed.uri) });
+    expect(await refusal(uri)).toMatchObject({
+      code: 'STORE',
+      fix: expect.stringContaining(pushed.uri),
+    });
     const stored = join(pushed.uri.slice('file:'.length), 'model.safetensors');
     truncateSync(stored, 100);
     expect(await refusal(pushed.uri)).toMatchObject({
-      ...{ code: 'STORE', message: expect.stringContaining('is not what the manifest says') },
+      code: 'STORE',
+      message: expect.stringContaining('is not what the manifest says'),
     });
     rmSync(stored);
     expect(await refusal(pushed.uri)).toMatchObject({
-      ...{ code: 'STORE', message: expect.stringContaining('is missing') },
+      code: 'STORE',
+      message: expect.stringContaining('is missing'),
     });
   });
 
@@ -78,7 +88,8 @@ describe('the model that is meant', () => {
     const uri = `file:${join(runs, 'store')}`;
     const half = await pushRun(join(runs, 'older'), parseStoreUri(uri), noPatience());
     expect(await refusal(half.uri)).toMatchObject({
-      ...{ code: 'USAGE', message: expect.stringContaining(half.uri) },
+      code: 'USAGE',
+      message: expect.stringContaining(half.uri),
     });
   });
 
@@ -87,15 +98,21 @@ describe('the model that is meant', () => {
     const alone = join(runs, 'alone.safetensors');
     writeFileSync(alone, modelBytes(square));
     const expected = { rows: 3, columns: 3, classNames: ['0', '1', '2'], isNamed: false };
-    expect(await layoutOf(await chooseModel(alone, runs, noPatience()), undefined)).toEqual(expected);
+    expect(await layoutOf(await chooseModel(alone, runs, noPatience()), undefined)).toEqual(
+      expected,
+    );
     // A file with a name of its own may lie in the folder of any run.
     cpSync(alone, join(runs, 'older', 'best.safetensors'));
     const beside = await chooseModel(join(runs, 'older', 'best.safetensors'), runs, noPatience());
     expect(beside).toMatchObject({ record: undefined, directory: undefined });
     expect(await layoutOf(beside, undefined)).toEqual(expected);
     writeFileSync(alone, modelBytes({ ...square, model: { ...square.model, inputs: 8 } }));
-    await expect(layoutOf(await chooseModel(alone, runs, noPatience()), undefined)).rejects.toMatchObject({
-      ...{ code: 'DATA', message: expect.stringContaining(alone), fix: expect.stringContaining('run.json') },
+    await expect(
+      layoutOf(await chooseModel(alone, runs, noPatience()), undefined),
+    ).rejects.toMatchObject({
+      code: 'DATA',
+      message: expect.stringContaining(alone),
+      fix: expect.stringContaining('run.json'),
     });
   });
 
@@ -106,13 +123,19 @@ describe('the model that is meant', () => {
     const names = ['zero', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine'];
     writeFileSync(join(data, 'labels.txt'), names.join('\n'));
     const tiny = {
-      ...{ ...configuration, dataset: datasetDigest(tinyBytes) },
+      ...configuration,
+      dataset: datasetDigest(tinyBytes),
       model: { inputs: 6, hidden: [2], classes: 10 },
     };
     const alone = join(runs, 'alone.safetensors');
     writeFileSync(alone, modelBytes(tiny));
     const chosen = await chooseModel(alone, runs, noPatience());
-    expect(await layoutOf(chosen, data)).toEqual({ rows: 2, columns: 3, classNames: names, isNamed: true });
+    expect(await layoutOf(chosen, data)).toEqual({
+      rows: 2,
+      columns: 3,
+      classNames: names,
+      isNamed: true,
+    });
     const other = await chooseModel(path('older'), runs, noPatience());
     await expect(layoutOf(other, data)).rejects.toMatchObject({
       code: 'DATA',
@@ -151,7 +174,10 @@ describe('what is refused, by name', () => {
     const mine = modelDigest(modelBytes());
     const run = join(runs, 'older');
     for (const [record, words] of [
-      [{ model: { sha256: 'ef'.repeat(32) } }, `SHA-256 ${mine.slice(0, 16)} instead of ${'ef'.repeat(8)}`],
+      [
+        { model: { sha256: 'ef'.repeat(32) } },
+        `SHA-256 ${mine.slice(0, 16)} instead of ${'ef'.repeat(8)}`,
+      ],
       [{ step: 8 }, 'step 7 instead of 8'],
       [{ chain: 'ef'.repeat(32) }, `chain ${'cd'.repeat(8)} instead of ${'ef'.repeat(8)}`],
     ] as const) {
@@ -168,13 +194,16 @@ describe('what is refused, by name', () => {
   test('is a run without a model, and a folder without a finished run', async () => {
     rmSync(path('failed'));
     expect(await refusal(join(runs, 'failed'))).toMatchObject({
-      ...{ code: 'USAGE', message: expect.stringContaining(path('failed')) },
+      code: 'USAGE',
+      message: expect.stringContaining(path('failed')),
       fix: expect.stringContaining('--resume'),
     });
     expect(await refusal(join(runs, 'none'))).toMatchObject({ code: 'USAGE' });
     for (const name of ['older', 'finished']) rmSync(join(runs, name), { recursive: true });
     expect(await refusal(undefined)).toMatchObject({
-      ...{ code: 'USAGE', message: expect.stringContaining('no finished run'), fix: expect.any(String) },
+      code: 'USAGE',
+      message: expect.stringContaining('no finished run'),
+      fix: expect.any(String),
     });
   });
 
@@ -182,10 +211,15 @@ describe('what is refused, by name', () => {
     const file = join(runs, 'file');
     const tensors = [{ name: 'dense.0.kernel', shape: [1], data: Float32Array.of(1) }];
     const metadata = {
-      ...{ configuration: canonicalConfiguration(configuration), step: '7', chain: 'cd'.repeat(32) },
+      configuration: canonicalConfiguration(configuration),
+      step: '7',
+      chain: 'cd'.repeat(32),
     };
     // So many weights that nobody has the memory for them.
-    const huge = { ...configuration, model: { inputs: 65_536, hidden: [65_536, 65_536], classes: 2 } };
+    const huge = {
+      ...configuration,
+      model: { inputs: 65_536, hidden: [65_536, 65_536], classes: 2 },
+    };
     const hugeText = canonicalConfiguration(huge);
     for (const [bytes, what] of [
       [modelBytes().subarray(0, -4), 'not an intact safetensors file'],
@@ -194,7 +228,10 @@ describe('what is refused, by name', () => {
       [encodeTensors({ metadata: { ...metadata, configuration: '{' }, tensors }), 'no model that'],
       [encodeTensors({ metadata: { ...metadata, step: '0' }, tensors }), 'no model that'],
       [encodeTensors({ metadata, tensors }), 'other tensors'],
-      [encodeTensors({ metadata: { ...metadata, configuration: hugeText }, tensors }), 'other tensors'],
+      [
+        encodeTensors({ metadata: { ...metadata, configuration: hugeText }, tensors }),
+        'other tensors',
+      ],
     ] as const) {
       writeFileSync(file, bytes);
       const expected = { code: 'DATA', message: expect.stringContaining(what) };
@@ -207,7 +244,8 @@ describe('what is refused, by name', () => {
   test('is a file that is too large, of which nothing is read', async () => {
     truncateSync(path('finished'), MAX_MODEL_FILE_BYTES + 1);
     expect(await refusal(undefined)).toMatchObject({
-      ...{ code: 'LIMIT', message: expect.stringContaining('MAX_MODEL_FILE_BYTES') },
+      code: 'LIMIT',
+      message: expect.stringContaining('MAX_MODEL_FILE_BYTES'),
     });
   });
 });

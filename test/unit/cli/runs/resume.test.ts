@@ -16,7 +16,9 @@ beforeEach(() => {
 
 const engine: NonNullable<RunRecord['engine']> = {
   description: { ...sampleEngine, kind: 'wasm', device: 'cpu', threads: 3 },
-  ...{ fingerprint: '0'.repeat(64), kernel_digest: '0'.repeat(64), reproducible: true },
+  fingerprint: '0'.repeat(64),
+  kernel_digest: '0'.repeat(64),
+  reproducible: true,
 };
 
 async function resume(...flags: string[]) {
@@ -29,7 +31,10 @@ describe('a run that goes on', () => {
   test('has its own engine, device and threads', async () => {
     writeRun(run, { engine });
     expect(await resume()).toMatchObject({ engine: 'wasm', device: 'cpu', threads: 3 });
-    expect(await resume('--engine', 'auto', '--threads', '2')).toMatchObject({ engine: 'wasm', threads: 2 });
+    expect(await resume('--engine', 'auto', '--threads', '2')).toMatchObject({
+      engine: 'wasm',
+      threads: 2,
+    });
     expect(await resume('--engine', 'wasm')).toMatchObject({ engine: 'wasm' });
   });
 
@@ -42,7 +47,10 @@ describe('a run that goes on', () => {
     await expect(resume('--device', 'cuda:1')).rejects.toMatchObject({
       message: `the run ${run} has other settings: --device cpu, not cuda:1`,
     });
-    const onGpu = { ...engine, description: { ...engine.description, device: 'cuda:3 NVIDIA H100' } };
+    const onGpu = {
+      ...engine,
+      description: { ...engine.description, device: 'cuda:3 NVIDIA H100' },
+    };
     writeRun(run, { engine: onGpu });
     await expect(resume('--device', 'cpu')).rejects.toMatchObject({
       message: `the run ${run} has other settings: --device cuda:3, not cpu`,
@@ -70,7 +78,11 @@ describe('a run that goes on', () => {
       (event) => `${JSON.stringify({ time: '2026-01-01T00:00:00.000Z', ...event })}\n`,
     );
     writeFileSync(join(run, 'events.jsonl'), lines.join(''));
-    expect(await resume('--threads', '2')).toMatchObject({ engine: 'wasm', device: 'cpu', threads: 2 });
+    expect(await resume('--threads', '2')).toMatchObject({
+      engine: 'wasm',
+      device: 'cpu',
+      threads: 2,
+    });
     expect(await resume('--engine', 'reference')).toMatchObject({ engine: 'reference' });
     expect(await resume('--allow-mixed-engines')).toMatchObject({ engine: 'auto' });
     // An engine of a later version.
@@ -80,7 +92,9 @@ describe('a run that goes on', () => {
 
   test('is refused with all settings that are not its own, each with both values', async () => {
     writeRun(run);
-    await expect(resume('--seed', '7', '--hidden', '2', '--batch-size', '64')).rejects.toMatchObject({
+    await expect(
+      resume('--seed', '7', '--hidden', '2', '--batch-size', '64'),
+    ).rejects.toMatchObject({
       code: 'USAGE',
       message: `the run ${run} has other settings: --batch-size 32, not 64; --seed 1, not 7`,
     });

@@ -15,7 +15,10 @@ const dead = { ...systemProcesses, isRunning: () => false };
 function folderOf(owner: object | string): string {
   const folder = temporaryFolder();
   writeFileSync(join(folder, '29400'), TOKEN, { mode: 0o600 });
-  writeFileSync(join(folder, '29400.owner'), typeof owner === 'string' ? owner : JSON.stringify(owner));
+  writeFileSync(
+    join(folder, '29400.owner'),
+    typeof owner === 'string' ? owner : JSON.stringify(owner),
+  );
   return folder;
 }
 

@@ -48,7 +48,11 @@ describe('a join string', () => {
   ])('may have %s', (_what, changed) => {
     const join = { coordinator: 'wss://10.0.0.5:29400', token, ca };
     expect(parseJoin(changed(joinText(join)))).toEqual(join);
-    const plain = { coordinator: 'ws://10.0.0.5:29400', token: `${token}${'x'.repeat(60)}`, ca: undefined };
+    const plain = {
+      coordinator: 'ws://10.0.0.5:29400',
+      token: `${token}${'x'.repeat(60)}`,
+      ca: undefined,
+    };
     const text = changed(joinText(plain));
     // A full stop may be the token's last character.
     if (!text.includes('.\n')) expect(parseJoin(text)).toEqual(plain);
@@ -95,7 +99,9 @@ describe('workers dial', () => {
     expect(dialName({ ...door, certificate: local })).toBe('127.0.0.1');
     expect(dialName({ ...door, certificate: undefined })).not.toBe('');
     expect(parseJoin(joinTextOf({ ...door, host: '::', port: 5, token }))).toEqual({
-      ...{ coordinator: 'wss://gpu0:5', token, ca },
+      coordinator: 'wss://gpu0:5',
+      token,
+      ca,
     });
   });
 });

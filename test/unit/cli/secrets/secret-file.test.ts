@@ -47,7 +47,12 @@ describe('git does not take', () => {
   it('the keys, of a folder that has other files, too', async () => {
     write('mine/notes.txt');
     await makeCerts('mine');
-    expect(shown()).toEqual(['mine/.gitignore', 'mine/ca.crt', 'mine/coordinator.crt', 'mine/notes.txt']);
+    expect(shown()).toEqual([
+      'mine/.gitignore',
+      'mine/ca.crt',
+      'mine/coordinator.crt',
+      'mine/notes.txt',
+    ]);
     // An authority that is there was made by this command.
     await makeCerts('mine');
     expect(shown()).toContain('mine/notes.txt');
@@ -70,7 +75,10 @@ describe('git does not take', () => {
     expect(statSync(file).mode & 0o777).toBe(0o600);
     expect(shown()).toEqual(['results/r/run.json']);
     remove();
-    expect([existsSync(file), existsSync(join(dirname(file), '.gitignore'))]).toEqual([false, false]);
+    expect([existsSync(file), existsSync(join(dirname(file), '.gitignore'))]).toEqual([
+      false,
+      false,
+    ]);
   });
 
   it('the token of a coordinator on loopback, which others cannot read', () => {

@@ -75,16 +75,26 @@ describe('the files of a listener', () => {
   it('hold what they should', () => {
     const certificate = write('c', server.cert);
     expect(refusal(certificate, write('k', 'no key')).message).toContain('no private key');
-    expect(refusal(write('x', 'nothing'), write('k', server.key)).message).toContain('no usable certificate');
+    expect(refusal(write('x', 'nothing'), write('k', server.key)).message).toContain(
+      'no usable certificate',
+    );
     const broken = '-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n';
-    expect(refusal(write('x', broken), write('k', server.key)).message).toContain('no usable certificate');
+    expect(refusal(write('x', broken), write('k', server.key)).message).toContain(
+      'no usable certificate',
+    );
   });
 
-  it.each([0o604, 0o602, 0o644, 0o666, 0o620])('keep the key from others: mode %o is refused', (mode) => {
-    const key = write('k', server.key, mode);
-    const error = refusal(write('c', server.cert), key);
-    expect(error).toMatchObject({ code: 'USAGE', fix: expect.stringContaining(`chmod 600 ${key}`) });
-  });
+  it.each([0o604, 0o602, 0o644, 0o666, 0o620])(
+    'keep the key from others: mode %o is refused',
+    (mode) => {
+      const key = write('k', server.key, mode);
+      const error = refusal(write('c', server.cert), key);
+      expect(error).toMatchObject({
+        code: 'USAGE',
+        fix: expect.stringContaining(`chmod 600 ${key}`),
+      });
+    },
+  );
 
   it.each([
     [60, /has expired at 20\d\d-/],
@@ -131,7 +141,9 @@ describe('mnist-dist certs', () => {
     await make('gpu1');
     expect(text('ca.crt')).toBe(ca);
     expect(text('coordinator.crt')).not.toBe(first);
-    expect(read(join(folder, 'coordinator.crt'), join(folder, 'coordinator.key'))?.names).toContain('gpu1');
+    expect(read(join(folder, 'coordinator.crt'), join(folder, 'coordinator.key'))?.names).toContain(
+      'gpu1',
+    );
   });
 
   it('changes nothing where half of the authority is missing, or a name is none', async () => {

@@ -23,22 +23,29 @@ function summaryText(shown: Summary, width: number): string {
 }
 
 const state = {
-  ...{ epoch: 2, epochs: 5, step: 2500, totalSteps: 10_000, loss: 0.14321, accuracy: 0.95614 },
-  ...{ imagesPerSecond: 41_234.4, secondsLeft: 83, joined: 2, lost: 0, page: undefined },
+  epoch: 2,
+  epochs: 5,
+  step: 2500,
+  totalSteps: 10_000,
+  loss: 0.14321,
+  accuracy: 0.95614,
+  imagesPerSecond: 41_234.4,
+  secondsLeft: 83,
+  joined: 2,
+  lost: 0,
+  page: undefined,
   standing: { isWaiting: false, ready: 2, needed: 1, coming: 0, late: 0 },
 };
 
 const summary: Summary = {
-  ...{
-    runDirectory: 'runs/r1',
-    hasReport: true,
-    engine: 'wasm',
-    workers: 2,
-    steps: 9375,
-    seconds: 91,
-    waited: 30,
-    stepsPerSecond: 153.7,
-  },
+  runDirectory: 'runs/r1',
+  hasReport: true,
+  engine: 'wasm',
+  workers: 2,
+  steps: 9375,
+  seconds: 91,
+  waited: 30,
+  stepsPerSecond: 153.7,
   test: {
     loss: 0.08,
     accuracy: 0.9,
@@ -69,7 +76,9 @@ describe('progressLine', () => {
     const line = progressLine(
       {
         ...state,
-        ...{ joined: 3, lost: 1, page: 'http://127.0.0.1:9464/' },
+        joined: 3,
+        lost: 1,
+        page: 'http://127.0.0.1:9464/',
         standing: { ...state.standing, late: 4 },
       },
       200,
@@ -103,16 +112,23 @@ test('numbers', () => {
 test('epochLine', () => {
   const validation = { loss: 0.1, accuracy: 0.97 };
   expect(
-    epochLine({ epoch: 1, epochs: 10, train: { loss: 0.3, accuracy: 0.91 }, validation, seconds: 4.21 }, 120),
-  ).toBe('epoch  1/10  loss 0.3000  accuracy 91.00 %  validation loss 0.1000  accuracy 97.00 %  4.2 s');
-  expect(epochLine({ epoch: 1, epochs: 1, train: undefined, validation, seconds: 4 }, 80)).not.toContain(
-    'NaN',
+    epochLine(
+      { epoch: 1, epochs: 10, train: { loss: 0.3, accuracy: 0.91 }, validation, seconds: 4.21 },
+      120,
+    ),
+  ).toBe(
+    'epoch  1/10  loss 0.3000  accuracy 91.00 %  validation loss 0.1000  accuracy 97.00 %  4.2 s',
   );
+  expect(
+    epochLine({ epoch: 1, epochs: 1, train: undefined, validation, seconds: 4 }, 80),
+  ).not.toContain('NaN');
 });
 
 test('an epoch fits 80 columns, whatever its numbers', () => {
   const epoch = {
-    ...{ epoch: 100, epochs: 100, seconds: 12_345.6 },
+    epoch: 100,
+    epochs: 100,
+    seconds: 12_345.6,
     train: { loss: 1e-9, accuracy: 1 },
     validation: { loss: 123_456, accuracy: 1 },
   };
@@ -210,7 +226,10 @@ function terminal(isTTY: boolean, logFormat: 'text' | 'json' = 'text') {
   const written: string[] = [];
   const time = { now: 0, tick: () => {}, stopped: false, every: 0 };
   const opened = openTerminal({
-    output: new Output({ isTTY, columns: 101, write: (text) => written.push(text) }, { NO_COLOR: '1' }),
+    output: new Output(
+      { isTTY, columns: 101, write: (text) => written.push(text) },
+      { NO_COLOR: '1' },
+    ),
     logLevel: 'info',
     logFormat,
     clock: () => time.now,
@@ -283,9 +302,20 @@ describe('a live terminal', () => {
   });
   test('says how the run stands now, not how it once was', () => {
     const { progress, written, time } = terminal(true);
-    const traffic = { sentBytes: 0, receivedBytes: 0, queuedBytes: 0, roundTripMilliseconds: undefined };
-    const at = (condition: 'training' | 'late' | 'idle' | 'preparing', phase: 'running' | 'gathering') => ({
-      ...{ phase, awaited: 2, engine: undefined, delivered: new Map<string, number>() },
+    const traffic = {
+      sentBytes: 0,
+      receivedBytes: 0,
+      queuedBytes: 0,
+      roundTripMilliseconds: undefined,
+    };
+    const at = (
+      condition: 'training' | 'late' | 'idle' | 'preparing',
+      phase: 'running' | 'gathering',
+    ) => ({
+      phase,
+      awaited: 2,
+      engine: undefined,
+      delivered: new Map<string, number>(),
       counts: {
         duplicates: 0,
         fenced: 0,
@@ -296,7 +326,10 @@ describe('a live terminal', () => {
         stragglerSteps: 3,
       },
       workers: ['w0', 'w1'].map((name, i) => ({
-        ...{ name, condition: i === 0 ? condition : ('training' as const), engine: undefined, traffic },
+        name,
+        condition: i === 0 ? condition : ('training' as const),
+        engine: undefined,
+        traffic,
       })),
     });
     let now = at('preparing', 'gathering');

@@ -31,7 +31,9 @@ test('text: time and message; fields at level debug only', () => {
   ]);
   const debug = logged('debug', 'text');
   debug.log.debug({ worker: 'w 0', count: 3, list: [1], error: new Error('why') }, 'm');
-  expect(debug.lines).toEqual(['12:03:04 debug: m process=p worker="w 0" count=3 list=[1] error="why"\n']);
+  expect(debug.lines).toEqual([
+    '12:03:04 debug: m process=p worker="w 0" count=3 list=[1] error="why"\n',
+  ]);
 });
 
 test('json: one object a line, the level a word, the time ISO 8601, errors whole', () => {
@@ -40,7 +42,11 @@ test('json: one object a line, the level a word, the time ISO 8601, errors whole
   log.warn({ worker: 'w0', error: new Error('why') }, 'slow');
   expect(lines).toHaveLength(1);
   expect(JSON.parse(lines[0] ?? '')).toMatchObject({
-    ...{ level: 'warn', time: clock().toISOString(), process: 'p', worker: 'w0', msg: 'slow' },
+    level: 'warn',
+    time: clock().toISOString(),
+    process: 'p',
+    worker: 'w0',
+    msg: 'slow',
     error: { message: 'why' },
   });
 });

@@ -3,12 +3,15 @@ import { mistakeLines } from '../../../../cli/terminal/mistake-picture.ts';
 import type { Misclassified } from '../../../../shared/evaluation/misclassified.ts';
 
 const images = new Uint8Array(2 * 20);
-// The second of two pictures of 5 x 4: one pixel at the top left, one in the fifth row at the right.
+// The second of two pictures of 5 x 4: one pixel at the top left, one in the fifth row at the
+// right.
 images[20] = 255;
 images[20 + 19] = 255;
 const dataset = {
   test: { images, labels: Uint8Array.of(0, 1), samples: 2 },
-  ...{ rows: 5, columns: 4, classNames: ['cat', 'd\u001b[31mog'] },
+  rows: 5,
+  columns: 4,
+  classNames: ['cat', 'd\u001b[31mog'],
 };
 const wrong: Misclassified[] = [
   { index: 0, true: 0, predicted: 1, probabilities: [0.4, 0.6], loss: 1 },

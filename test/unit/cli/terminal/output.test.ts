@@ -14,14 +14,21 @@ import { predictionLines } from '../../../../cli/terminal/prediction-text.ts';
 import { runsTable } from '../../../../cli/terminal/runs-table.ts';
 import { setupProgress } from '../../../../cli/terminal/setup-progress.ts';
 import { summaryLines } from '../../../../cli/terminal/summary.ts';
-import { parseMessage, workerMessage, coordinatorMessage } from '../../../../shared/wire/messages.ts';
+import {
+  parseMessage,
+  workerMessage,
+  coordinatorMessage,
+} from '../../../../shared/wire/messages.ts';
 import { visibleJson } from '../../../../shared/printable.ts';
 import { parseRunRecord } from '../../../../shared/files/run-schema.ts';
 import { rowLines } from '../../../../worker/native/doctor-table.ts';
 import { sampleEngine } from '../../../fixtures/engine-identity.ts';
 import { sampleRun } from '../../../fixtures/run-record.ts';
 
-/** What drives a terminal, hides, or turns text around: ESC, CSI, OSC, C1, BEL, CR, backspace, BiDi, zero width. */
+/**
+ * What drives a terminal, hides, or turns text around: ESC, CSI, OSC, C1, BEL, CR, backspace, BiDi,
+ * zero width.
+ */
 const attacks = [
   '\u001b[2J\u001b]0;title\u0007',
   '\u009b2J\u009d0;title\u009c',
@@ -50,7 +57,11 @@ function outputs(): { output: Output; written: () => string; isColoured: boolean
   return streams.map(({ isTTY, environment }, index) => {
     let written = '';
     const stream = { isTTY, columns: 80, write: (text: string) => (written += text) };
-    return { output: new Output(stream, environment), written: () => written, isColoured: index === 0 };
+    return {
+      output: new Output(stream, environment),
+      written: () => written,
+      isColoured: index === 0,
+    };
   });
 }
 
@@ -84,7 +95,12 @@ describe('what leaves for a terminal, a pipe or a file', () => {
         destination: output,
         fields: { [hostile]: hostile },
       });
-      const fields = { worker: hostile, err: new Error(hostile), error: new Error(hostile), list: [hostile] };
+      const fields = {
+        worker: hostile,
+        err: new Error(hostile),
+        error: new Error(hostile),
+        list: [hostile],
+      };
       for (const level of ['debug', 'info', 'warn', 'error'] as const) log[level](fields, hostile);
       expect(withoutOurs(written())).not.toMatch(DANGER);
       expect(written().trimEnd().split('\n')).toHaveLength(4);
@@ -93,7 +109,11 @@ describe('what leaves for a terminal, a pipe or a file', () => {
 
   const dataset = {
     test: { samples: 2, images: new Uint8Array(8), labels: Uint8Array.of(0, 1) },
-    ...{ rows: 2, columns: 2, classNames: [hostile, `b${hostile}`], name: hostile, digest: hostile },
+    rows: 2,
+    columns: 2,
+    classNames: [hostile, `b${hostile}`],
+    name: hostile,
+    digest: hostile,
   };
   const score = {
     samples: 2,
@@ -114,13 +134,16 @@ describe('what leaves for a terminal, a pipe or a file', () => {
       () =>
         summaryLines(
           {
-            ...{ runDirectory: hostile, hasReport: true, engine: hostile, workers: 1, steps: 1, seconds: 1 },
-            ...{
-              waited: 2,
-              stepsPerSecond: 1,
-              test: { ...score, classNames: dataset.classNames },
-              modelSha256: 'a',
-            },
+            runDirectory: hostile,
+            hasReport: true,
+            engine: hostile,
+            workers: 1,
+            steps: 1,
+            seconds: 1,
+            waited: 2,
+            stepsPerSecond: 1,
+            test: { ...score, classNames: dataset.classNames },
+            modelSha256: 'a',
           },
           80,
         ),
@@ -130,7 +153,9 @@ describe('what leaves for a terminal, a pipe or a file', () => {
       () =>
         predictionLines(
           {
-            ...{ file: hostile, predicted: 1, probabilities: [0.1, 0.9] },
+            file: hostile,
+            predicted: 1,
+            probabilities: [0.1, 0.9],
             picture: { rows: 2, columns: 2, pixels: new Float32Array(4) },
           },
           dataset.classNames,
@@ -144,16 +169,29 @@ describe('what leaves for a terminal, a pipe or a file', () => {
         runsTable(
           [
             {
-              ...{ directory: hostile, name: hostile, state: 'failed', writer: hostile, started: hostile },
-              ...{ step: 1, steps: 2, test: undefined, seconds: 1, workers: 1, engine: hostile },
+              directory: hostile,
+              name: hostile,
+              state: 'failed',
+              writer: hostile,
+              started: hostile,
+              step: 1,
+              steps: 2,
+              test: undefined,
+              seconds: 1,
+              workers: 1,
+              engine: hostile,
               dataset: hostile,
-              ...{ waited: 1, firstLoss: 1 },
+              waited: 1,
+              firstLoss: 1,
             },
           ],
           200,
         ),
     ],
-    ['doctor', () => rowLines([{ check: hostile, status: 'failed', detail: hostile, fix: hostile }])],
+    [
+      'doctor',
+      () => rowLines([{ check: hostile, status: 'failed', detail: hostile, fix: hostile }]),
+    ],
   ])('%s', (_, lines) => {
     for (const { output, written } of outputs()) {
       output.write(...lines());
@@ -163,9 +201,17 @@ describe('what leaves for a terminal, a pipe or a file', () => {
 
   test('eval in all three formats', () => {
     const evaluation = {
-      ...{ score, misclassified: [mistake], dataset, engine, split: 'test' as const },
+      score,
+      misclassified: [mistake],
+      dataset,
+      engine,
+      split: 'test' as const,
       chosen: {
-        ...{ name: hostile, step: 1, directory: undefined, run: hostile, bytes: new Uint8Array() },
+        name: hostile,
+        step: 1,
+        directory: undefined,
+        run: hostile,
+        bytes: new Uint8Array(),
       },
     };
     for (const { output, written } of outputs()) {
@@ -205,7 +251,8 @@ describe('what comes from a peer', () => {
     [
       workerMessage,
       {
-        ...{ kind: 'ready', fingerprint: '0'.repeat(64) },
+        kind: 'ready',
+        fingerprint: '0'.repeat(64),
         engine: { ...sampleEngine, library: hostile, device: hostile, processor: hostile },
       },
     ],
@@ -233,7 +280,9 @@ describe('what comes from a peer', () => {
   test('what a page reads has no invisible character either, and is the same where there is none', () => {
     const view = { events: [{ message: hostile }], curve: [[1, 2]], name: 'grün 日本' };
     for (const text of textsIn(JSON.parse(visibleJson(view)))) expect(text).not.toMatch(DANGER);
-    expect(visibleJson({ name: 'grün 日本', list: [1, 'a'] })).toBe('{"name":"grün 日本","list":[1,"a"]}');
+    expect(visibleJson({ name: 'grün 日本', list: [1, 'a'] })).toBe(
+      '{"name":"grün 日本","list":[1,"a"]}',
+    );
   });
 });
 
@@ -252,10 +301,12 @@ test('no other file writes to a terminal', () => {
       .toSorted(),
   );
   const writers = files.filter((file) =>
-    /process\.(stdout|stderr)\.write|console\.|\\u001b\[|\\x1b/.test(readFileSync(join(root, file), 'utf8')),
+    /process\.(stdout|stderr)\.write|console\.|\\u001b\[|\\x1b/.test(
+      readFileSync(join(root, file), 'utf8'),
+    ),
   );
-  // cli/start.ts has two sentences of ours for where too few files may be open to load more; those of worker/native are
-  // scripts of a child process whose output is read as JSON.
+  // cli/start.ts has two sentences of ours for where too few files may be open to load more; those
+  // of worker/native are scripts of a child process whose output is read as JSON.
   expect(writers).toEqual([
     'cli/start.ts',
     'cli/terminal/output.ts',

@@ -46,9 +46,16 @@ test('on a terminal a live line says how many of its own steps are verified, how
 test('elsewhere it is a log line', () => {
   const { advance } = follow(false);
   advance(1001, 0);
-  expect(advance(2001, 2000)).toMatch(/^\S+ 1,001 of 2,000 steps verified  500 steps\/s  0:02 left\n$/);
+  expect(advance(2001, 2000)).toMatch(
+    /^\S+ 1,001 of 2,000 steps verified  500 steps\/s  0:02 left\n$/,
+  );
   const json = follow(false, 'json');
   json.advance(1001, 0);
   const line: unknown = JSON.parse(json.advance(2001, 2000));
-  expect(line).toMatchObject({ event: 'progress', step: 2001, lastStep: 3000, stepsPerSecond: 500 });
+  expect(line).toMatchObject({
+    event: 'progress',
+    step: 2001,
+    lastStep: 3000,
+    stepsPerSecond: 500,
+  });
 });

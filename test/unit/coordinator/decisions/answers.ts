@@ -1,9 +1,14 @@
 import { Cluster, configuration, type Request } from '../../../fixtures/reducer-cluster.ts';
 
 export const FULL = '(((s0+s1)+(s2+s3))+((s4+s5)+(s6+s7)))';
+// 100 samples in batches of 32: the fourth batch has 4 samples, which is one shard of 4 rows.
+export const EXPECTED = [FULL, FULL, FULL, '(((s0+0)+0)+0)', FULL, FULL, FULL, '(((s0+0)+0)+0)'];
 export const audit = { rate: 1, key: [1, 2] } as const;
 /** No batch is short. */
-export const long = { configuration: { ...configuration, trainSamples: 9600, epochs: 1 }, totalSteps: 300 };
+export const long = {
+  configuration: { ...configuration, trainSamples: 9600, epochs: 1 },
+  totalSteps: 300,
+};
 
 /** A cluster whose workers have joined before step 1; `wrong` says whose answers are wrong. */
 export function clusterOf(
@@ -41,11 +46,17 @@ export function answer(cluster: Cluster, slot: number, part: number): void {
 /** Everybody answers what was asked, again and again, until nobody is asked any more. */
 export function answerAll(cluster: Cluster): void {
   while (cluster.requests.length > 0 && cluster.outcome === undefined)
-    for (const request of [...cluster.requests]) cluster.answer(request);
+    for (const request of cluster.requests.slice()) cluster.answer(request);
 }
 
 /** Says to the coordinator what nobody asked for. */
-export function say(cluster: Cluster, slot: number, step: number, part: number, checksum: bigint): void {
+export function say(
+  cluster: Cluster,
+  slot: number,
+  step: number,
+  part: number,
+  checksum: bigint,
+): void {
   const fence = { run: 'r', term: 1, step, part, microseconds: 1, correct: 0 };
   cluster.say(slot, { kind: 'gradient', ...fence }, checksum);
 }

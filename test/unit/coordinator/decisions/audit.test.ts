@@ -27,7 +27,7 @@ describe('an audit', () => {
       const assigned = (planned ?? []).flatMap(([, ...nodes]) => nodes);
       expect(assigned.toSorted()).toEqual([4, 5, 6, 7]);
       auditors.add(cluster.requests.findLast(({ part }) => part === 4)?.slot);
-      for (const request of [...cluster.requests]) cluster.answer(request);
+      for (const request of cluster.requests.slice()) cluster.answer(request);
     }
     expect(auditors.size).toBe(3);
   });
@@ -38,10 +38,12 @@ describe('an audit', () => {
       const audited = { 2: 0, 3: 0 };
       while (cluster.outcome === undefined) {
         for (const part of [2, 3] as const) {
-          const asked = cluster.requests.filter((each) => each.kind === 'step' && each.part === part);
+          const asked = cluster.requests.filter(
+            (each) => each.kind === 'step' && each.part === part,
+          );
           audited[part] += Math.max(0, asked.length - 1);
         }
-        for (const request of [...cluster.requests]) cluster.answer(request);
+        for (const request of cluster.requests.slice()) cluster.answer(request);
       }
       return audited;
     };
@@ -70,14 +72,16 @@ describe('an audit', () => {
     const cluster = clusterOf(3, { audit });
     while (cluster.outcome === undefined) {
       const [request] = cluster.requests;
-      if (request !== undefined) cluster.answer(request, request.slot === 0 && request.step === 1 ? 1 : 0);
+      if (request !== undefined)
+        cluster.answer(request, request.slot === 0 && request.step === 1 ? 1 : 0);
     }
     expect(cluster.closed).toEqual([{ slot: 0, code: 'DISAGREEMENT' }]);
   });
 
   it('believes no checksum that could be made up: digests are compared', () => {
     const cluster = clusterOf(3, { audit });
-    cluster.digestOf = ({ slot, step }, checksum) => (slot === 0 && step === 1 ? 'forged' : `${checksum}`);
+    cluster.digestOf = ({ slot, step }, checksum) =>
+      slot === 0 && step === 1 ? 'forged' : `${checksum}`;
     answer(cluster, 1, 4);
     answer(cluster, 2, 5);
     const mine = cluster.requests.find(({ slot }) => slot === 0);
@@ -93,11 +97,15 @@ describe('an audit', () => {
 
   it('names as suspect what nobody has confirmed since, of what it was asked for first', () => {
     const rare = { rate: 0.3, key: [5, 6] } as const;
-    const cluster = clusterOf(3, { ...long, audit: rare }, ({ slot, step }) => slot === 1 && step >= 20);
+    const cluster = clusterOf(
+      3,
+      { ...long, audit: rare },
+      ({ slot, step }) => slot === 1 && step >= 20,
+    );
     let confirmed = 0;
     while (cluster.closed.length === 0) {
       confirmed = cluster.state.workers.get(1)?.confirmed ?? confirmed;
-      for (const request of [...cluster.requests]) cluster.answer(request);
+      for (const request of cluster.requests.slice()) cluster.answer(request);
     }
     const { step } = cluster.state;
     expect(confirmed).toBeGreaterThan(1);
@@ -118,7 +126,9 @@ describe('an audit', () => {
     const cluster = clusterOf(1, { audit });
     cluster.finish();
     expect(cluster.outcome?.state).toBe('finished');
-    expect(cluster.logs.filter((line) => /no other worker is there to audit it/.test(line))).toHaveLength(1);
+    expect(
+      cluster.logs.filter((line) => /no other worker is there to audit it/.test(line)),
+    ).toHaveLength(1);
   });
 
   it('takes one answer for enough when nobody can confirm it, and says so', () => {

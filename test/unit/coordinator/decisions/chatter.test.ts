@@ -13,7 +13,13 @@ import { configuration, type Cluster } from '../../../fixtures/reducer-cluster.t
 
 const heartbeat: WorkerMessage = { kind: 'heartbeat' };
 const late: WorkerMessage = {
-  ...{ kind: 'gradient', run: 'r', term: 0, step: 1, part: 2, correct: 0, microseconds: 1 },
+  kind: 'gradient',
+  run: 'r',
+  term: 0,
+  step: 1,
+  part: 2,
+  correct: 0,
+  microseconds: 1,
 };
 
 /** What counts, each as often as it is called. */

@@ -1,5 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { FIRST_LEASE_MILLISECONDS, MAX_FAILURES, SET_ASIDE_MILLISECONDS } from '../../../../shared/limits.ts';
+import {
+  FIRST_LEASE_MILLISECONDS,
+  MAX_FAILURES,
+  SET_ASIDE_MILLISECONDS,
+} from '../../../../shared/limits.ts';
 import { beat, fail, FULL, long, workerIn } from './answers.ts';
 import { Cluster } from '../../../fixtures/reducer-cluster.ts';
 
@@ -60,7 +64,7 @@ describe('a coordinator whose workers miss their leases', () => {
     expect(cluster.logs.filter((line) => line.includes('again and again'))).toHaveLength(1);
     expect(workerIn(cluster, 1).asideUntil).toBe(cluster.now + SET_ASIDE_MILLISECONDS);
     // Both have answered, so that neither is late.
-    for (const request of [...cluster.requests]) cluster.answer(request);
+    for (const request of cluster.requests.slice()) cluster.answer(request);
     const isAsked = (slot: number) => cluster.assignments.at(-1)?.some(([to]) => to === slot);
     expect(cluster.state.step).toBe(1);
     expect([isAsked(0), isAsked(1)]).toEqual([true, false]);

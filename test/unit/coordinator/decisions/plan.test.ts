@@ -1,6 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { assignEvaluation, assignStep, CALL_COST_SHARDS } from '../../../../coordinator/decisions/plan.ts';
+import {
+  assignEvaluation,
+  assignStep,
+  CALL_COST_SHARDS,
+} from '../../../../coordinator/decisions/plan.ts';
 import { firstShard, shardCount } from '../../../../shared/arithmetic/tree.ts';
 import type { Assignment } from '../../../../coordinator/decisions/task.ts';
 
@@ -32,7 +36,9 @@ describe('a plan', () => {
           const pacers = slots.map((slot) => ({ slot, milliseconds: 1 }));
           const assignment = assignStep(pacers, shards, realShards);
           const given = [...assignment.values()].flat().flatMap((node) => shardsOf(node, shards));
-          expect(given.toSorted((a, b) => a - b)).toEqual(Array.from({ length: realShards }, (_, i) => i));
+          expect(given.toSorted((a, b) => a - b)).toEqual(
+            Array.from({ length: realShards }, (_, i) => i),
+          );
           expect(assignment.size).toBe(Math.min(slots.length, realShards));
         },
       ),
@@ -52,22 +58,28 @@ describe('a plan', () => {
 
   it('is never clearly slower than whole subtrees for everyone', () => {
     fc.assert(
-      fc.property(fc.array(fc.integer({ min: 1, max: 50 }), { minLength: 2, maxLength: 8 }), (speeds) => {
-        const pacers = workers(...speeds);
-        const done = Math.max(
-          ...Object.entries(sizes(assignStep(pacers, 8, 8), 8)).map(
-            ([slot, parts]) =>
-              parts.reduce((sum, size) => sum + size + CALL_COST_SHARDS, 0) * (speeds[Number(slot)] ?? 0),
-          ),
-        );
-        // The fastest alone, in one call.
-        expect(done).toBeLessThanOrEqual((8 + CALL_COST_SHARDS) * Math.min(...speeds) * 1.12);
-      }),
+      fc.property(
+        fc.array(fc.integer({ min: 1, max: 50 }), { minLength: 2, maxLength: 8 }),
+        (speeds) => {
+          const pacers = workers(...speeds);
+          const done = Math.max(
+            ...Object.entries(sizes(assignStep(pacers, 8, 8), 8)).map(
+              ([slot, parts]) =>
+                parts.reduce((sum, size) => sum + size + CALL_COST_SHARDS, 0) *
+                (speeds[Number(slot)] ?? 0),
+            ),
+          );
+          // The fastest alone, in one call.
+          expect(done).toBeLessThanOrEqual((8 + CALL_COST_SHARDS) * Math.min(...speeds) * 1.12);
+        },
+      ),
     );
   });
 
   it('spreads evaluation chunks evenly', () => {
-    expect([...assignEvaluation([3, 5, 7], 20).values()].map((chunks) => chunks.length)).toEqual([6, 7, 7]);
+    expect([...assignEvaluation([3, 5, 7], 20).values()].map((chunks) => chunks.length)).toEqual([
+      6, 7, 7,
+    ]);
     expect([...assignEvaluation([0, 1], 1).values()].flat()).toEqual([0]);
   });
 });

@@ -6,12 +6,8 @@ import {
   PREPARING_PLACE_MILLISECONDS,
 } from '../../../../shared/limits.ts';
 import { PROTOCOL } from '../../../../shared/wire/messages.ts';
-import { beat, fail, workerIn } from './answers.ts';
+import { beat, EXPECTED, fail, FULL, workerIn } from './answers.ts';
 import { Cluster, configuration } from '../../../fixtures/reducer-cluster.ts';
-
-const FULL = '(((s0+s1)+(s2+s3))+((s4+s5)+(s6+s7)))';
-// 100 samples in batches of 32: the fourth batch has 4 samples, which is one shard of 4 rows.
-const EXPECTED = [FULL, FULL, FULL, '(((s0+0)+0)+0)', FULL, FULL, FULL, '(((s0+0)+0)+0)'];
 
 describe('an undisturbed run', () => {
   it.each([1, 2, 3, 4, 5, 8, 11])('with %i workers adds in the same tree and ends', (workers) => {
@@ -72,7 +68,8 @@ describe('a disturbed run', () => {
           const request = cluster.requests[which % Math.max(1, cluster.requests.length)];
           if (cluster.outcome !== undefined) break;
           if (what === 'answer' && request !== undefined) cluster.answer(request);
-          if (what === 'leave' && present.length > 1) cluster.leave(present[which % present.length] ?? 0);
+          if (what === 'leave' && present.length > 1)
+            cluster.leave(present[which % present.length] ?? 0);
           if (what === 'join' && present.length < 12) cluster.join(slots++);
           // Live workers give a sign of life; only their leases are missed.
           for (const slot of present) cluster.say(slot, { kind: 'heartbeat' });
@@ -231,7 +228,10 @@ describe('what a worker may not do', () => {
     ["deliver another worker's lease", { ...gradient, part: 3 }],
     ['deliver a part that does not exist', { ...gradient, part: 1 }],
     ['claim more correct rows than its shards hold', { ...gradient, correct: 17 }],
-    ['greet twice', { kind: 'hello', protocol: PROTOCOL, arithmetic: 1, version: '0', name: 'x' } as const],
+    [
+      'greet twice',
+      { kind: 'hello', protocol: PROTOCOL, arithmetic: 1, version: '0', name: 'x' } as const,
+    ],
   ])('%s', (_, message) => {
     const cluster = running();
     cluster.say(0, message);
@@ -260,7 +260,13 @@ describe('what a worker may not do', () => {
     const cluster = new Cluster({ startWorkers: 9 });
     cluster.connect(0);
     cluster.connect(1);
-    const hello = { kind: 'hello', protocol: PROTOCOL, arithmetic: 1, version: '0', name: 'w1' } as const;
+    const hello = {
+      kind: 'hello',
+      protocol: PROTOCOL,
+      arithmetic: 1,
+      version: '0',
+      name: 'w1',
+    } as const;
     cluster.say(1, hello);
     cluster.say(1, { kind: 'preparing', limitMilliseconds: 60_000 });
     for (let seconds = 0; seconds < 55; seconds += 5) {
@@ -394,7 +400,13 @@ describe('who is let in', () => {
   it('refuses other versions, and more workers than --max-workers', () => {
     const cluster = new Cluster({ maxWorkers: 1, minWorkers: 1 });
     cluster.connect(0);
-    cluster.say(0, { kind: 'hello', protocol: PROTOCOL + 1, arithmetic: 1, version: '9', name: 'new' });
+    cluster.say(0, {
+      kind: 'hello',
+      protocol: PROTOCOL + 1,
+      arithmetic: 1,
+      version: '9',
+      name: 'new',
+    });
     expect(cluster.closed).toEqual([{ slot: 0, code: 'VERSION' }]);
     cluster.join(1);
     cluster.join(2);
@@ -403,7 +415,13 @@ describe('who is let in', () => {
 
   it('drops who has prepared longest, when a new one comes to a full run, but not before its time', () => {
     const cluster = new Cluster({ maxWorkers: 3 });
-    const hello = { kind: 'hello', protocol: PROTOCOL, arithmetic: 1, version: '0', name: 'idler' } as const;
+    const hello = {
+      kind: 'hello',
+      protocol: PROTOCOL,
+      arithmetic: 1,
+      version: '0',
+      name: 'idler',
+    } as const;
     cluster.join(0);
     for (const slot of [1, 2]) {
       cluster.connect(slot);

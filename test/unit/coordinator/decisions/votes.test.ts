@@ -21,7 +21,9 @@ describe('two that differ, with nobody else there', () => {
   it('wait for a third as long as for workers, and then the run ends', () => {
     const cluster = clusterOf(2, settings, ({ slot }) => slot === 1);
     answerAll(cluster);
-    expect(cluster.logs.at(-1)).toMatch(/workers differ about part \d of step 1; waiting for another one/);
+    expect(cluster.logs.at(-1)).toMatch(
+      /workers differ about part \d of step 1; waiting for another one/,
+    );
     beat(cluster, 59_000);
     expect(cluster.outcome).toBeUndefined();
     beat(cluster, 2_000);
@@ -33,8 +35,11 @@ describe('two that differ, with nobody else there', () => {
     const cluster = clusterOf(2, settings);
     cluster.digestOf = ({ slot }, checksum) => (slot === 1 ? 'made up' : `${checksum}`);
     // No two of these are asked again without end.
-    for (let i = 0; i < 50 && cluster.requests[0] !== undefined; i++) cluster.answer(cluster.requests[0]);
-    expect(cluster.logs.at(-1)).toMatch(/workers differ about part \d of step 1; waiting for another one/);
+    for (let i = 0; i < 50 && cluster.requests[0] !== undefined; i++)
+      cluster.answer(cluster.requests[0]);
+    expect(cluster.logs.at(-1)).toMatch(
+      /workers differ about part \d of step 1; waiting for another one/,
+    );
     cluster.join(2);
     cluster.finish();
     expect(cluster.closed).toEqual([{ slot: 1, code: 'DISAGREEMENT' }]);
@@ -46,7 +51,8 @@ describe('two that differ, with nobody else there', () => {
     answerAll(cluster);
     beat(cluster, 50_000);
     cluster.join(2);
-    for (let step = 1; cluster.state.step < step;) answer(cluster, 2, cluster.requests[0]?.part ?? 0);
+    for (let step = 1; cluster.state.step < step;)
+      answer(cluster, 2, cluster.requests[0]?.part ?? 0);
     expect(cluster.closed).toEqual([{ slot: 1, code: 'DISAGREEMENT' }]);
     lie(cluster, ({ slot }) => slot === 2);
     answerAll(cluster);
@@ -144,7 +150,10 @@ describe('a worker that says two things about one part', () => {
 });
 
 describe('a second result of one part, of another worker', () => {
-  /** Three workers; the one in slot 1 is late with part 4, which the one in slot 2 does in its place: 4 and 5 are one sum. */
+  /**
+   * Three workers; the one in slot 1 is late with part 4, which the one in slot 2 does in its
+   * place: 4 and 5 are one sum.
+   */
   function lateCluster(wrong: (request: Request) => boolean = () => false, settings = {}): Cluster {
     const cluster = clusterOf(3, { ...long, ...settings }, wrong);
     cluster.tick(15_000);
@@ -161,17 +170,22 @@ describe('a second result of one part, of another worker', () => {
     answer(cluster, 1, 4);
     expect(cluster.logs.at(-1)).toMatch(/w1 and w2 differ about part 4 of step 1/);
     expect(cluster.state.task).toMatchObject({ openParts: 3, correct: 0 });
-    while (cluster.updates.length === 0) for (const request of [...cluster.requests]) cluster.answer(request);
+    while (cluster.updates.length === 0)
+      for (const request of cluster.requests.slice()) cluster.answer(request);
     expect(cluster.updates[0]).toBe(FULL);
     expect(cluster.closed).toEqual([{ slot: 1, code: 'DISAGREEMENT' }]);
-    const delivered = [...cluster.state.delivered.values()].reduce((sum, samples) => sum + samples, 0);
+    const delivered = [...cluster.state.delivered.values()].reduce(
+      (sum, samples) => sum + samples,
+      0,
+    );
     expect(delivered).toBe(32);
   });
 
   it('makes the honest one of three win, whoever came first', () => {
     const cluster = lateCluster(({ slot, step }) => slot === 2 && step === 1);
     answer(cluster, 1, 4);
-    while (cluster.updates.length === 0) for (const request of [...cluster.requests]) cluster.answer(request);
+    while (cluster.updates.length === 0)
+      for (const request of cluster.requests.slice()) cluster.answer(request);
     expect(cluster.updates[0]).toBe(FULL);
     expect(cluster.closed).toEqual([{ slot: 2, code: 'DISAGREEMENT' }]);
   });
@@ -202,7 +216,8 @@ describe('a second result of one part, of another worker', () => {
     const cluster = clusterOf(3, { audit });
     const of = (part: number) =>
       cluster.requests.filter((each) => each.part === part).map(({ slot }) => slot);
-    // Two are asked for each part. One that only one of them was asked for, too, is the neighbour's.
+    // Two are asked for each part. One that only one of them was asked for, too, is the
+    // neighbour's.
     const [decided, other] = [4, 5];
     const both = of(decided);
     for (const slot of both) answer(cluster, slot, decided);
@@ -213,7 +228,10 @@ describe('a second result of one part, of another worker', () => {
     lie(cluster, () => true);
     cluster.answer({ slot: third, kind: 'step', step: 1, part: other });
     expect(cluster.closed).toEqual([{ slot: third, code: 'DISAGREEMENT' }]);
-    expect(cluster.state.task?.parts.get(decided)).toMatchObject({ accepted: undefined, quorum: 2 });
+    expect(cluster.state.task?.parts.get(decided)).toMatchObject({
+      accepted: undefined,
+      quorum: 2,
+    });
     lie(cluster, () => false);
     for (let i = 0; i < 100 && cluster.updates.length === 0; i++) {
       const [request] = cluster.requests;
@@ -230,13 +248,17 @@ describe('a second result of one part, of another worker', () => {
       .find(({ requests }) => requests.filter(({ slot }) => slot === 2).length === 2);
     if (cluster === undefined) throw new Error('one of these keys draws worker 2');
     cluster.tick(15_000);
-    for (const request of cluster.requests.filter(({ slot }) => slot !== 2)) cluster.answer(request);
+    for (const request of cluster.requests.filter(({ slot }) => slot !== 2))
+      cluster.answer(request);
     cluster.tick(16_000);
     // Another one does what worker 2 owes; the other part keeps the step open.
     const third = cluster.requests.find(({ slot, part }) => slot !== 2 && part === 5);
     if (third === undefined) throw new Error('part 5 was offered to a third');
     cluster.answer(third);
-    expect(cluster.state.task?.parts.get(5)).toMatchObject({ quorum: 2, accepted: { checksum: 1005n } });
+    expect(cluster.state.task?.parts.get(5)).toMatchObject({
+      quorum: 2,
+      accepted: { checksum: 1005n },
+    });
     answer(cluster, 2, 5);
     expect(cluster.closed).toEqual([{ slot: 2, code: 'DISAGREEMENT' }]);
     expect(cluster.updates).toEqual([]);
@@ -251,7 +273,9 @@ describe('a second result of one part, of another worker', () => {
     const late = requestOf(cluster, 1, 4);
     for (let i = 0; i < 3; i++) cluster.answer(late);
     const said = cluster.logs.filter((line) =>
-      /w1 and w2 differ about part 4 of step 1, which is done: mnist-dist verify RUN --from 0/.test(line),
+      /w1 and w2 differ about part 4 of step 1, which is done: mnist-dist verify RUN --from 0/.test(
+        line,
+      ),
     );
     expect(said).toHaveLength(1);
     expect(cluster.state.counts).toMatchObject({ differing: 3, fenced: 3 });

@@ -3,7 +3,11 @@ import { get } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { connect as secure } from 'node:tls';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { createBoundedServer, portOf, type ServerTls } from '../../../../coordinator/network/http-server.ts';
+import {
+  createBoundedServer,
+  portOf,
+  type ServerTls,
+} from '../../../../coordinator/network/http-server.ts';
 import { Newcomers, type NewcomerEnd } from '../../../../coordinator/network/newcomers.ts';
 import { TestAuthority } from '../../../fixtures/certificates.ts';
 
@@ -30,7 +34,9 @@ async function startListener(milliseconds = LONG_MILLISECONDS, tls?: ServerTls) 
 }
 
 /** A connection that says nothing, and whether it was ended. */
-async function idle(port: number): Promise<{ socket: Socket; isGone: () => boolean; gone: Promise<void> }> {
+async function idle(
+  port: number,
+): Promise<{ socket: Socket; isGone: () => boolean; gone: Promise<void> }> {
   const socket = connect(port, '127.0.0.1').on('error', () => undefined);
   let isGone = false;
   const gone = new Promise<void>((resolve) => {

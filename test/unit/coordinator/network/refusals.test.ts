@@ -9,7 +9,9 @@ import {
 describe('what a coordinator logs of refused connections', () => {
   it('is a line for the first of an address, and the others by their number in the next interval', () => {
     const refusals = new Refusals();
-    expect(refusals.add('10.0.0.7', 'token', 0)).toMatch(/^refused 1 connection from 10\.0\.0\.7: no proof/);
+    expect(refusals.add('10.0.0.7', 'token', 0)).toMatch(
+      /^refused 1 connection from 10\.0\.0\.7: no proof/,
+    );
     for (let i = 1; i <= 5000; i++) expect(refusals.add('10.0.0.7', 'token', i)).toBeUndefined();
     expect(refusals.due(REFUSAL_INTERVAL_MILLISECONDS - 1)).toEqual([]);
     expect(refusals.due(REFUSAL_INTERVAL_MILLISECONDS)).toEqual([
@@ -17,7 +19,9 @@ describe('what a coordinator logs of refused connections', () => {
     ]);
     // Silence for an interval, and the next one is news again.
     expect(refusals.due(2 * REFUSAL_INTERVAL_MILLISECONDS)).toEqual([]);
-    expect(refusals.add('10.0.0.7', 'token', 3 * REFUSAL_INTERVAL_MILLISECONDS)).toMatch(/^refused 1 /);
+    expect(refusals.add('10.0.0.7', 'token', 3 * REFUSAL_INTERVAL_MILLISECONDS)).toMatch(
+      /^refused 1 /,
+    );
   });
 
   it('tells addresses and reasons apart', () => {
@@ -48,7 +52,9 @@ describe('what a coordinator logs of refused connections', () => {
 
   it('remembers a bounded number of addresses', () => {
     const refusals = new Refusals();
-    const lines = Array.from({ length: 10_000 }, (_, i) => refusals.add(`address ${i}`, 'token', 0));
+    const lines = Array.from({ length: 10_000 }, (_, i) =>
+      refusals.add(`address ${i}`, 'token', 0),
+    );
     expect(lines.filter((line) => line !== undefined).length).toBe(MAX_REFUSED_ADDRESSES + 1);
     expect(refusals.due(REFUSAL_INTERVAL_MILLISECONDS)).toEqual([
       expect.stringMatching(/^refused \d+ connections from other addresses/),

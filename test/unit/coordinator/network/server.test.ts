@@ -40,7 +40,10 @@ async function startServer(bytes = new Uint8Array(1)) {
   const warnings: string[] = [];
   const server = await listen(
     {
-      ...{ host: '127.0.0.1', port: 0, token: TOKEN, maxFrameBytes: MAX_FRAME_BYTES },
+      host: '127.0.0.1',
+      port: 0,
+      token: TOKEN,
+      maxFrameBytes: MAX_FRAME_BYTES,
       dataset: { digest: '0'.repeat(64), bytes },
       description: () => ({ run: 'r' }),
       version: '0',
@@ -108,8 +111,20 @@ describe('the listener', () => {
     values.forEach((_, i) => (values[i] = Math.fround(Math.sin(i))));
     const { checksum } = kernels.check(start + MAX_FRAME_HEAD_BYTES, FLOATS);
     const room = kernels.bytes(start, MAX_FRAME_BYTES);
-    new DataView(room.buffer, room.byteOffset + room.length - CHECKSUM_BYTES).setBigUint64(0, checksum, true);
-    const header = { kind: 'gradient', run: 'r', term: 1, step: 1, part: 1, correct: 0, microseconds: 1 };
+    new DataView(room.buffer, room.byteOffset + room.length - CHECKSUM_BYTES).setBigUint64(
+      0,
+      checksum,
+      true,
+    );
+    const header = {
+      kind: 'gradient',
+      run: 'r',
+      term: 1,
+      step: 1,
+      part: 1,
+      correct: 0,
+      microseconds: 1,
+    };
     const frame = encodeBefore(room, header).bytes;
 
     await writeInPieces(await upgrade(port), webSocketMessage(frame));
@@ -125,7 +140,9 @@ describe('the listener', () => {
     const { port, left } = await startServer();
     const socket = await upgrade(port);
     socket.write(webSocketMessage(Buffer.alloc(MAX_FRAME_BYTES + 1)).subarray(0, 100));
-    expect(await left).toMatchObject({ reason: expect.stringMatching(/Max payload size exceeded/) });
+    expect(await left).toMatchObject({
+      reason: expect.stringMatching(/Max payload size exceeded/),
+    });
   });
 
   it('counts what goes over a connection, and how long it takes there and back', async () => {
@@ -168,7 +185,9 @@ describe('the listener', () => {
   it('counts requests without a proof of the token, and says where they came from', async () => {
     const { port, server, warnings } = await startServer();
     for (const path of ['run', 'worker']) {
-      const response = await fetch(`http://127.0.0.1:${port}/${path}`, { headers: { Authorization: 'x' } });
+      const response = await fetch(`http://127.0.0.1:${port}/${path}`, {
+        headers: { Authorization: 'x' },
+      });
       expect(response.status).toBe(401);
     }
     expect(server.unauthorized).toBe(2);
@@ -204,7 +223,12 @@ describe('the listener', () => {
     const { port } = await startServer(bytes);
     for (const from of [0, 1, DATA_PIECE_BYTES, bytes.length - 1]) {
       const range = { Range: `bytes=${from}-` };
-      const { body } = await getProven(`http://127.0.0.1:${port}`, `/data/${'0'.repeat(64)}`, TOKEN, range);
+      const { body } = await getProven(
+        `http://127.0.0.1:${port}`,
+        `/data/${'0'.repeat(64)}`,
+        TOKEN,
+        range,
+      );
       expect(body.equals(bytes.subarray(from))).toBe(true);
     }
   });

@@ -9,7 +9,15 @@ import type { MetricsLine } from '../../../../shared/files/metrics.ts';
 import { decodeTensors, encodeTensors } from '../../../../shared/files/safetensors.ts';
 import type { RunRecord } from '../../../../shared/files/run-schema.ts';
 import { temporaryFolder } from '../../../fixtures/processes.ts';
-import { changeCheckpoint, checkpointOf, crash, edit, expectDifference, forge, without } from './forgery.ts';
+import {
+  changeCheckpoint,
+  checkpointOf,
+  crash,
+  edit,
+  expectDifference,
+  forge,
+  without,
+} from './forgery.ts';
 import { configuration, dataset, makeUp, verifyMadeUp } from '../../../fixtures/recorded-run.ts';
 import { planReplay, checkDataset } from '../../../../coordinator/replay/replay-plan.ts';
 
@@ -55,14 +63,26 @@ describe('files that contradict each other are found before anything is computed
   });
 
   const lines: [string, (line: MetricsLine) => MetricsLine[], RegExp][] = [
-    ['another loss', (line) => [line.step === 4 ? { ...line, loss: 9 } : line], /the chain breaks at step 4/],
-    ['another epoch', (line) => [line.step === 4 ? { ...line, epoch: 2 } : line], /puts step 4 into epoch 2/],
+    [
+      'another loss',
+      (line) => [line.step === 4 ? { ...line, loss: 9 } : line],
+      /the chain breaks at step 4/,
+    ],
+    [
+      'another epoch',
+      (line) => [line.step === 4 ? { ...line, epoch: 2 } : line],
+      /puts step 4 into epoch 2/,
+    ],
     [
       'no step 4',
       (line) => (line.step === 4 ? [] : [line]),
       /line 4 of .* is step 5; step 4 should stand there/,
     ],
-    ['step 4 twice', (line) => (line.step === 4 ? [line, line] : [line]), /line 5 of .* is step 4; step 5/],
+    [
+      'step 4 twice',
+      (line) => (line.step === 4 ? [line, line] : [line]),
+      /line 5 of .* is step 4; step 5/,
+    ],
     [
       'an evaluation twice',
       (line) => (line.kind === 'evaluation' ? [line, line] : [line]),
@@ -70,7 +90,8 @@ describe('files that contradict each other are found before anything is computed
     ],
     [
       'an evaluation too soon',
-      (line) => (line.step === 5 && line.kind === 'evaluation' ? [{ ...line, step: 6, epoch: 2 }] : [line]),
+      (line) =>
+        line.step === 5 && line.kind === 'evaluation' ? [{ ...line, step: 6, epoch: 2 }] : [line],
       /line 6 of .* is an evaluation after step 6/,
     ],
     [
@@ -222,7 +243,9 @@ describe('a run that is at work', () => {
     await makeUp({ runs, resume });
     const evidence = await readEvidence(resume);
     rmSync(checkpointOf(resume, 7));
-    expect(() => planReplay(evidence, undefined)).toThrow(/step-0000000007.safetensors cannot be read/);
+    expect(() => planReplay(evidence, undefined)).toThrow(
+      /step-0000000007.safetensors cannot be read/,
+    );
     expect(planReplay({ ...evidence, writer: 'w' }, 8).start.step).toBe(0);
   });
 
@@ -234,7 +257,10 @@ describe('a run that is at work', () => {
     const path = join(directory, 'metrics.jsonl');
     const text = readFileSync(path, 'utf8');
     writeFileSync(path, text.slice(0, text.trimEnd().lastIndexOf('\n') + 1));
-    await expectDifference(directory, /model.safetensors is of step 7; metrics.jsonl ends at step 6/);
+    await expectDifference(
+      directory,
+      /model.safetensors is of step 7; metrics.jsonl ends at step 6/,
+    );
     atWork(directory);
     expect((await readEvidence(directory)).writer).toBe('process 1 on another, if it still runs,');
     expect(await verifyMadeUp(directory)).toMatchObject({ steps: 6, model: false });

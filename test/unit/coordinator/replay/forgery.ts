@@ -8,7 +8,11 @@ import {
   type Checkpoint,
 } from '../../../../shared/files/checkpoint-file.ts';
 import { configurationOfRecord } from '../../../../shared/configuration.ts';
-import { MetricsFormatter, readMetrics, type MetricsLine } from '../../../../shared/files/metrics.ts';
+import {
+  MetricsFormatter,
+  readMetrics,
+  type MetricsLine,
+} from '../../../../shared/files/metrics.ts';
 import { parseRunRecord, type RunRecord } from '../../../../shared/files/run-schema.ts';
 import { configuration, verifyMadeUp } from '../../../fixtures/recorded-run.ts';
 
@@ -18,12 +22,17 @@ export function edit(directory: string, change: (record: RunRecord) => object): 
 }
 
 export function without(record: RunRecord, ...names: readonly (keyof RunRecord)[]): object {
-  return Object.fromEntries(Object.entries(record).filter(([name]) => !names.some((each) => each === name)));
+  return Object.fromEntries(
+    Object.entries(record).filter(([name]) => !names.some((each) => each === name)),
+  );
 }
 
 /** As a crash leaves it: nobody has written how the run ended. */
 export function crash(directory: string): void {
-  edit(directory, (record) => ({ ...without(record, 'ended', 'result', 'error'), state: 'running' }));
+  edit(directory, (record) => ({
+    ...without(record, 'ended', 'result', 'error'),
+    state: 'running',
+  }));
 }
 
 export function linesOf(directory: string): MetricsLine[] {
@@ -31,9 +40,14 @@ export function linesOf(directory: string): MetricsLine[] {
 }
 
 /**
- * Rewrites metrics.jsonl with right digests, of which checkpoints then say nothing, and with `links` with a right chain too, which run.json then has as well.
+ * Rewrites metrics.jsonl with right digests, of which checkpoints then say nothing, and with
+ * `links` with a right chain too, which run.json then has as well.
  */
-export function forge(directory: string, change: (line: MetricsLine) => MetricsLine[], links: boolean): void {
+export function forge(
+  directory: string,
+  change: (line: MetricsLine) => MetricsLine[],
+  links: boolean,
+): void {
   const formatter = new MetricsFormatter();
   let last: { chain: string; weights: string } | undefined;
   const path = join(directory, 'run.json');

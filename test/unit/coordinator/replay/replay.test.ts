@@ -17,8 +17,14 @@ import { simulatedDataset } from '../../../simulation/run-on-disk.ts';
 const configuration = simulatedConfiguration(4, 1);
 const predictions = new Predictions(configuration.testSamples, configuration.model.classes);
 const result = (step: number) => ({
-  ...{ step, loss: 0.5 + step, correct: 3, checksum: BigInt(step), milliseconds: 1, workers: 1 },
-  ...{ updateMilliseconds: 1, gradientNorm: () => 1 },
+  step,
+  loss: 0.5 + step,
+  correct: 3,
+  checksum: BigInt(step),
+  milliseconds: 1,
+  workers: 1,
+  updateMilliseconds: 1,
+  gradientNorm: () => 1,
 });
 
 /** A coordinator that begins the run in the folder, or goes on with it. */
@@ -28,15 +34,26 @@ async function open(
   disk = systemDisk,
   viewer = silentViewer,
 ): Promise<{ recorder: Recorder; state: RunState }> {
-  const tensors = new Tensors(configuration, initialWeights(configuration.seed, configuration.model));
+  const tensors = new Tensors(
+    configuration,
+    initialWeights(configuration.seed, configuration.model),
+  );
   const recorder = await openRecorder(
     {
-      ...{ configuration, dataset: simulatedDataset(configuration), version: '0', launch: {}, keep: 2 },
-      ...{ runsDir: runs, runId: resume ? undefined : 'r', resume: resume ? `${runs}/r` : undefined },
+      configuration,
+      dataset: simulatedDataset(configuration),
+      version: '0',
+      launch: {},
+      keep: 2,
+      runsDir: runs,
+      runId: resume ? undefined : 'r',
+      resume: resume ? `${runs}/r` : undefined,
       takeOver: false,
     },
     {
-      ...{ tensors, predictions, clock: systemClock },
+      tensors,
+      predictions,
+      clock: systemClock,
       fail: (error) => {
         throw error;
       },
@@ -77,21 +94,25 @@ describe('a step that is computed again', () => {
     for (const step of [1, 2, 3, 4, 5]) expect(() => recorder.step(result(step))).not.toThrow();
   });
 
-  it.each(['loss', 'correct', 'checksum'] as const)('ends the run when it differs: %s', async (field) => {
-    const { recorder } = await open(await leave(4), true);
-    recorder.step(result(1));
-    const other = { loss: 9, correct: 4, checksum: 9n };
-    expect(() => recorder.step({ ...result(2), [field]: other[field] })).toThrow(
-      expect.objectContaining({
-        code: 'REPLAY',
-        message: expect.stringContaining('step 2'),
-        fix: expect.stringContaining('with the engine that it was begun with (--engine'),
-      }),
-    );
-  });
+  it.each(['loss', 'correct', 'checksum'] as const)(
+    'ends the run when it differs: %s',
+    async (field) => {
+      const { recorder } = await open(await leave(4), true);
+      recorder.step(result(1));
+      const other = { loss: 9, correct: 4, checksum: 9n };
+      expect(() => recorder.step({ ...result(2), [field]: other[field] })).toThrow(
+        expect.objectContaining({
+          code: 'REPLAY',
+          message: expect.stringContaining('step 2'),
+          fix: expect.stringContaining('with the engine that it was begun with (--engine'),
+        }),
+      );
+    },
+  );
 });
 
-// Here no file system says so: what FUSE and network file systems reject with is injected in test/unit/shared/disk/disk.test.ts.
+// Here no file system says so: what FUSE and network file systems reject with is injected in
+// test/unit/shared/disk/disk.test.ts.
 it('on a file system that cannot sync folders trains with one warning', async () => {
   const lines: string[] = [];
   const viewer = {
@@ -105,5 +126,7 @@ it('on a file system that cannot sync folders trains with one warning', async ()
     viewer,
   );
   await recorder.abandon();
-  expect(lines).toEqual([expect.stringMatching(/^warn: the file system of .* cannot sync folders/)]);
+  expect(lines).toEqual([
+    expect.stringMatching(/^warn: the file system of .* cannot sync folders/),
+  ]);
 });

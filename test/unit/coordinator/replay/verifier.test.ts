@@ -81,7 +81,11 @@ describe('a run that nobody touched is verified', () => {
   it('when it crashed before run.json knew its engine', async () => {
     const directory = await makeUp({ runs, until: 7 });
     crash(directory);
-    edit(directory, (record) => ({ ...without(record, 'engine'), step: 0, chain: firstLink(configuration) }));
+    edit(directory, (record) => ({
+      ...without(record, 'engine'),
+      step: 0,
+      chain: firstLink(configuration),
+    }));
     const evidence = await readEvidence(directory);
     expect(planReplay(evidence, undefined).checkpoints.fingerprint).toMatch(/^fe/);
     expect(await verifyMadeUp(directory)).toMatchObject({ steps: 7 });
@@ -89,7 +93,9 @@ describe('a run that nobody touched is verified', () => {
     rmSync(join(directory, 'checkpoints'), { recursive: true });
     expect(await verifyMadeUp(directory)).toMatchObject({ steps: 7 });
     const rule = { ...honest, loss: () => 1 };
-    await expect(verifyMadeUp(directory, { rule })).rejects.toMatchObject({ code: 'NOT_REPLAYABLE' });
+    await expect(verifyMadeUp(directory, { rule })).rejects.toMatchObject({
+      code: 'NOT_REPLAYABLE',
+    });
   });
 
   it('when it fell back behind its own lines and was interrupted there', async () => {
@@ -138,7 +144,11 @@ describe('--from', () => {
       model: true,
     });
     expect(await verifyMadeUp(resume, { from: 6 })).toMatchObject(whole);
-    expect(await verifyMadeUp(resume, { from: 99 })).toMatchObject({ steps: 0, evaluations: 1, model: true });
+    expect(await verifyMadeUp(resume, { from: 99 })).toMatchObject({
+      steps: 0,
+      evaluations: 1,
+      model: true,
+    });
   });
 
   it('finds a checkpoint whose weights are not those of its line', async () => {
@@ -149,41 +159,71 @@ describe('--from', () => {
 });
 
 describe('every changed byte is found', () => {
-  it.each(['metrics.jsonl', 'model.safetensors', 'checkpoint 7', 'checkpoint 12'])('in %s', async (name) => {
-    const directory = await makeUp({ runs, until: 7 });
-    await makeUp({ runs, resume: directory });
-    const [, step] = name.split(' ');
-    const path = step === undefined ? join(directory, name) : checkpointOf(directory, Number(step));
-    const intact = readFileSync(path);
-    const random = new Random(name.length);
-    const places = Array.from({ length: 120 }, () => random.below(intact.length));
-    for (const at of [0, intact.length - 1, ...places]) {
-      const changed = Buffer.from(intact);
-      changed[at] = (changed[at] ?? 0) ^ (1 << random.below(8));
-      writeFileSync(path, changed);
-      await expect(verifyMadeUp(directory), `byte ${at}`).rejects.toMatchObject({ code: 'DIFFERS' });
-    }
-    writeFileSync(path, intact);
-    expect(await verifyMadeUp(directory)).toMatchObject(whole);
-  });
+  it.each(['metrics.jsonl', 'model.safetensors', 'checkpoint 7', 'checkpoint 12'])(
+    'in %s',
+    async (name) => {
+      const directory = await makeUp({ runs, until: 7 });
+      await makeUp({ runs, resume: directory });
+      const [, step] = name.split(' ');
+      const path =
+        step === undefined ? join(directory, name) : checkpointOf(directory, Number(step));
+      const intact = readFileSync(path);
+      const random = new Random(name.length);
+      const places = Array.from({ length: 120 }, () => random.below(intact.length));
+      for (const at of [0, intact.length - 1, ...places]) {
+        const changed = Buffer.from(intact);
+        changed[at] = (changed[at] ?? 0) ^ (1 << random.below(8));
+        writeFileSync(path, changed);
+        await expect(verifyMadeUp(directory), `byte ${at}`).rejects.toMatchObject({
+          code: 'DIFFERS',
+        });
+      }
+      writeFileSync(path, intact);
+      expect(await verifyMadeUp(directory)).toMatchObject(whole);
+    },
+  );
 });
 
 describe('what a replay alone can find', () => {
   const changed: [string, (line: MetricsLine) => MetricsLine, RegExp][] = [
-    ['loss', (line) => ({ ...line, loss: 0.25 }), /step 4 differs: loss recorded 0.25, computed 0.5/],
-    ['correct', (line) => ({ ...line, correct: 5 }), /step 4 differs: correct recorded 5, computed 4/],
-    ['samples', (line) => ({ ...line, samples: 7 }), /step 4 differs: samples recorded 7, computed 8/],
-    ['weights', (line) => ({ ...line, weights: 'ab'.repeat(8) }), /step 4 differs: weights recorded abab/],
+    [
+      'loss',
+      (line) => ({ ...line, loss: 0.25 }),
+      /step 4 differs: loss recorded 0.25, computed 0.5/,
+    ],
+    [
+      'correct',
+      (line) => ({ ...line, correct: 5 }),
+      /step 4 differs: correct recorded 5, computed 4/,
+    ],
+    [
+      'samples',
+      (line) => ({ ...line, samples: 7 }),
+      /step 4 differs: samples recorded 7, computed 8/,
+    ],
+    [
+      'weights',
+      (line) => ({ ...line, weights: 'ab'.repeat(8) }),
+      /step 4 differs: weights recorded abab/,
+    ],
   ];
   it.each(changed)('another %s of a step', async (_, change, words) => {
     const directory = await makeUp({ runs });
     rmSync(checkpointOf(directory, 12));
-    forge(directory, (line) => [line.kind === 'step' && line.step === 4 ? change(line) : line], true);
+    forge(
+      directory,
+      (line) => [line.kind === 'step' && line.step === 4 ? change(line) : line],
+      true,
+    );
     await expectDifference(directory, words);
   });
 
   const evaluated: [string, (line: MetricsLine) => MetricsLine, RegExp][] = [
-    ['loss', (line) => ({ ...line, loss: 9 }), /the evaluation after step 10 differs: loss recorded 9/],
+    [
+      'loss',
+      (line) => ({ ...line, loss: 9 }),
+      /the evaluation after step 10 differs: loss recorded 9/,
+    ],
     [
       'correct',
       (line) => ({ ...line, correct: 20 }),
@@ -197,7 +237,11 @@ describe('what a replay alone can find', () => {
   ];
   it.each(evaluated)('another %s of an evaluation', async (_, change, words) => {
     const directory = await makeUp({ runs });
-    forge(directory, (line) => [line.kind === 'evaluation' && line.step === 10 ? change(line) : line], false);
+    forge(
+      directory,
+      (line) => [line.kind === 'evaluation' && line.step === 10 ? change(line) : line],
+      false,
+    );
     await expectDifference(directory, words);
   });
 
@@ -219,7 +263,9 @@ describe('what a replay alone can find', () => {
   it('other bytes all along', async () => {
     const directory = await makeUp({ runs });
     const rule = { ...honest, gradient: () => 0.5 };
-    await expect(verifyMadeUp(directory, { rule })).rejects.toThrow(/step 1 differs: weights recorded/);
+    await expect(verifyMadeUp(directory, { rule })).rejects.toThrow(
+      /step 1 differs: weights recorded/,
+    );
   });
 
   const results: [string, object, RegExp][] = [
@@ -253,7 +299,9 @@ describe('what a replay alone can find', () => {
   it('another SHA-256 of the model', async () => {
     const directory = await makeUp({ runs });
     edit(directory, (record) => {
-      expect(record.model?.sha256).toBe(modelDigest(readFileSync(join(directory, 'model.safetensors'))));
+      expect(record.model?.sha256).toBe(
+        modelDigest(readFileSync(join(directory, 'model.safetensors'))),
+      );
       return { ...record, model: { sha256: '0'.repeat(64) } };
     });
     await expectDifference(
@@ -265,12 +313,20 @@ describe('what a replay alone can find', () => {
     await expect(verifyMadeUp(directory)).resolves.toMatchObject({ model: true });
   });
 
-  it.each(['weights', 'firstMoment', 'secondMoment'] as const)('other %s in a checkpoint', async (name) => {
-    const resume = await makeUp({ runs, until: 7 });
-    await makeUp({ runs, resume });
-    changeCheckpoint(checkpointOf(resume, 7), (checkpoint) => ({ [name]: oneMore(checkpoint[name]) }));
-    await expectDifference(resume, /step-0000000007.safetensors differs from what step 7 computes/);
-  });
+  it.each(['weights', 'firstMoment', 'secondMoment'] as const)(
+    'other %s in a checkpoint',
+    async (name) => {
+      const resume = await makeUp({ runs, until: 7 });
+      await makeUp({ runs, resume });
+      changeCheckpoint(checkpointOf(resume, 7), (checkpoint) => ({
+        [name]: oneMore(checkpoint[name]),
+      }));
+      await expectDifference(
+        resume,
+        /step-0000000007.safetensors differs from what step 7 computes/,
+      );
+    },
+  );
 });
 
 it('writes nothing', async () => {
@@ -295,13 +351,11 @@ describe('a replay', () => {
     expect(verifier.resumed).toMatchObject({ fingerprint: FINGERPRINT, step: 0, mixed: false });
     const ready = (fingerprint: string) =>
       verifier.log({
-        ...{
-          kind: 'log',
-          level: 'info',
-          event: 'ready',
-          message: 'w0 is ready (x)',
-          fields: { fingerprint },
-        },
+        kind: 'log',
+        level: 'info',
+        event: 'ready',
+        message: 'w0 is ready (x)',
+        fields: { fingerprint },
       });
     const lost = () =>
       verifier.log({ kind: 'log', level: 'warn', event: 'lost', message: 'w0 left', fields: {} });
@@ -314,7 +368,10 @@ describe('a replay', () => {
       'w0 is ready (x), but computes other bytes (fingerprint abababababab, not fefefefefefe)',
     );
     expect(logged).toEqual([
-      ...['debug: w0 is ready (x)', 'warn: w0 left', 'debug: w0 is ready (x)', 'debug: w0 left'],
+      'debug: w0 is ready (x)',
+      'warn: w0 left',
+      'debug: w0 is ready (x)',
+      'debug: w0 left',
     ]);
   });
 
@@ -322,12 +379,16 @@ describe('a replay', () => {
     const { verifier, state, logged } = await openVerifier(await makeUp({ runs }));
     const waiting = () =>
       verifier.log({
-        ...{ kind: 'log', level: 'warn', event: 'waiting', message: 'no worker (--min-workers)', fields: {} },
+        kind: 'log',
+        level: 'warn',
+        event: 'waiting',
+        message: 'no worker (--min-workers)',
+        fields: {},
       });
     waiting();
-    expect(() => verifier.finish(state, { state: 'diverged', code: 'DIVERGED', message: '' })).toThrow(
-      'differs',
-    );
+    expect(() =>
+      verifier.finish(state, { state: 'diverged', code: 'DIVERGED', message: '' }),
+    ).toThrow('differs');
     waiting();
     const words = 'too few workers are left; waiting for more';
     expect(logged).toEqual([`warn: ${words}`, `debug: ${words}`]);

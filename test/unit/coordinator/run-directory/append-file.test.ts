@@ -20,14 +20,19 @@ beforeEach(async () => {
 afterEach(() => rm(folder, { recursive: true, force: true }));
 
 const options = {
-  ...{ disk: systemDisk, clock: systemClock, maxBufferBytes: 1_000_000 },
+  disk: systemDisk,
+  clock: systemClock,
+  maxBufferBytes: 1_000_000,
   onError: (error: ClusterError) => void errors.push(error),
   onSpace: (isFull: boolean, message: string) => void notices.push({ isFull, message }),
 };
 const full = Object.assign(new Error('ENOSPC: no space left'), { code: 'ENOSPC' });
 const broken = Object.assign(new Error('EIO: i/o error'), { code: 'EIO' });
 
-/** A file that takes so many bytes of each write, one after the other, or throws; all once there is nothing more to say. */
+/**
+ * A file that takes so many bytes of each write, one after the other, or throws; all once there is
+ * nothing more to say.
+ */
 class ScriptedFile implements DiskFile {
   text = '';
   readonly script: (number | Error)[];
@@ -116,7 +121,10 @@ describe('AppendFile', () => {
   it('tells of a write error once, and again to whoever syncs or closes', async () => {
     const file = await openScripted(new ScriptedFile(3, broken));
     file.append('one\n');
-    const disk = { code: 'DISK', message: expect.stringContaining('scripted could not be written: EIO') };
+    const disk = {
+      code: 'DISK',
+      message: expect.stringContaining('scripted could not be written: EIO'),
+    };
     await expect(file.sync()).rejects.toMatchObject(disk);
     file.append('more\n');
     file.appendNow('more\n');
@@ -164,7 +172,10 @@ describe('AppendFile', () => {
       await appended.close();
       expect(errors).toEqual([]);
       expect(notices).toEqual([
-        { isFull: true, message: expect.stringMatching(/the disk is full: scripted waits .* every 3 s/) },
+        {
+          isFull: true,
+          message: expect.stringMatching(/the disk is full: scripted waits .* every 3 s/),
+        },
         { isFull: false, message: 'scripted is written again' },
       ]);
     },
@@ -173,7 +184,10 @@ describe('AppendFile', () => {
   it.each(['append', 'appendNow'] as const)('gives up when too much waits: %s', async (append) => {
     const time = new VirtualTime();
     const always = { shift: () => full };
-    const appended = await openScripted(Object.assign(new ScriptedFile(), { script: always }), time);
+    const appended = await openScripted(
+      Object.assign(new ScriptedFile(), { script: always }),
+      time,
+    );
     appended[append]('x'.repeat(100_000));
     await pass(time, 1_500);
     for (let i = 0; i < 9; i++) appended[append]('x'.repeat(100_000));
@@ -189,6 +203,8 @@ describe('AppendFile', () => {
   });
 
   it('refuses a file it cannot open, by name', async () => {
-    await expect(AppendFile.open(join(folder, 'none', 'a'), options)).rejects.toMatchObject({ code: 'DISK' });
+    await expect(AppendFile.open(join(folder, 'none', 'a'), options)).rejects.toMatchObject({
+      code: 'DISK',
+    });
   });
 });

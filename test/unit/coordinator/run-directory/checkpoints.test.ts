@@ -19,8 +19,14 @@ const configuration = { ...sampleConfiguration, model: { inputs: 3, hidden: [2],
 function checkpointOf(step: number): Checkpoint {
   const values = (from: number) => Float32Array.from({ length: 14 }, (_, i) => from + i + step);
   return {
-    ...{ configuration, step, evaluated: 0, chain: 'cd'.repeat(32), fingerprint: 'ab'.repeat(32) },
-    ...{ weights: values(0.5), firstMoment: values(100), secondMoment: values(1000) },
+    configuration,
+    step,
+    evaluated: 0,
+    chain: 'cd'.repeat(32),
+    fingerprint: 'ab'.repeat(32),
+    weights: values(0.5),
+    firstMoment: values(100),
+    secondMoment: values(1000),
   };
 }
 
@@ -29,7 +35,9 @@ describe('a checkpoint file', () => {
     const bytes = encodeCheckpoint(checkpointOf(7));
     expect(decodeTensors(bytes, 'file').tensors.map(({ name }) => name)).toEqual(
       ['', 'adam.m.', 'adam.v.'].flatMap((prefix) =>
-        ['dense.0.kernel', 'dense.0.bias', 'dense.1.kernel', 'dense.1.bias'].map((name) => prefix + name),
+        ['dense.0.kernel', 'dense.0.bias', 'dense.1.kernel', 'dense.1.bias'].map(
+          (name) => prefix + name,
+        ),
       ),
     );
     expect(decodeCheckpoint(bytes, 'file', configuration)).toEqual(checkpointOf(7));
@@ -52,7 +60,9 @@ describe('a checkpoint file', () => {
     };
     const bytes = encodeCheckpoint({ ...checkpointOf(7), shares });
     expect(decodeCheckpoint(bytes, 'file', configuration)).toEqual({ ...checkpointOf(7), shares });
-    expect(decodeCheckpoint(encodeCheckpoint(checkpointOf(7)), 'file', configuration).shares).toBeUndefined();
+    expect(
+      decodeCheckpoint(encodeCheckpoint(checkpointOf(7)), 'file', configuration).shares,
+    ).toBeUndefined();
     const many = new Map(Array.from({ length: MAX_WORKERS + 1 }, (_, i) => [`w${i}`, 1]));
     const crowded = encodeCheckpoint({ ...checkpointOf(7), shares: { from: 0, samples: many } });
     expect(decodeCheckpoint(crowded, 'file', configuration).shares).toBeUndefined();
@@ -61,7 +71,9 @@ describe('a checkpoint file', () => {
   it('is refused at every truncation and every changed byte', () => {
     const bytes = encodeCheckpoint(checkpointOf(7));
     for (let at = 0; at < bytes.length; at++) {
-      expect(() => decodeCheckpoint(bytes.subarray(0, at), 'file', configuration)).toThrow(/^file /);
+      expect(() => decodeCheckpoint(bytes.subarray(0, at), 'file', configuration)).toThrow(
+        /^file /,
+      );
       const changed = bytes.slice();
       changed[at] = (changed[at] ?? 0) ^ 0x11;
       let decoded: Checkpoint | undefined;
@@ -140,7 +152,9 @@ describe('the checkpoints of a run', () => {
       if (path === directory) await rm(drafts, { recursive: true });
       return await systemDisk.syncDirectory(path);
     };
-    await new Checkpoints(folder, drafts, 1, { ...systemDisk, syncDirectory }).write(checkpointOf(2));
+    await new Checkpoints(folder, drafts, 1, { ...systemDisk, syncDirectory }).write(
+      checkpointOf(2),
+    );
     expect(await readdir(directory)).toHaveLength(2);
   });
 });

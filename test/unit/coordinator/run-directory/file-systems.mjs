@@ -1,5 +1,5 @@
-// Runs on the file system of a folder: both locks, as their owners and those who come after them use them.
-// Prints what the file system can do; rejects where a lock does not hold.
+// Runs on the file system of a folder: both locks, as their owners and those who come after them
+// use them. Prints what the file system can do; rejects where a lock does not hold.
 import assert from 'node:assert/strict';
 import { linkSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -17,7 +17,8 @@ interface FileSystem {
 
 const image = 'truncate -s 32M image';
 /** A FUSE file system keeps the device open. */
-const fuse = (command: string) => `device=$(losetup -f --show image); ${command}; losetup -d $device`;
+const fuse = (command: string) =>
+  `device=$(losetup -f --show image); ${command}; losetup -d $device`;
 const fileSystems: readonly FileSystem[] = [
   { name: 'tmpfs', mount: 'mount -t tmpfs none m', hardLinks: true },
   {
@@ -63,9 +64,12 @@ async function locksOn(mount: string, folder: string): Promise<string> {
 }
 
 describe.skipIf(!canMount)('locks on a file system', { concurrent: true }, () => {
-  it.for(fileSystems)('$name', async ({ name, mount, hardLinks }, { expect, skip, onTestFinished }) => {
-    const output = await locksOn(mount, temporaryFolder(onTestFinished));
-    if (!output.includes(MOUNTED)) skip(`${name} cannot be mounted here`);
-    expect(output).toContain(JSON.stringify({ hardLinks, folderSync: true }));
-  });
+  it.for(fileSystems)(
+    '$name',
+    async ({ name, mount, hardLinks }, { expect, skip, onTestFinished }) => {
+      const output = await locksOn(mount, temporaryFolder(onTestFinished));
+      if (!output.includes(MOUNTED)) skip(`${name} cannot be mounted here`);
+      expect(output).toContain(JSON.stringify({ hardLinks, folderSync: true }));
+    },
+  );
 });

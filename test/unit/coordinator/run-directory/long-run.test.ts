@@ -53,10 +53,13 @@ beforeAll(() => {
   return () => rmSync(folder, { recursive: true, force: true });
 });
 
-it.each(Object.entries(readers))('%s keeps no more of a long run than of a short one', async (_, read) => {
-  const growth = (await retained(() => read(long))) - (await retained(() => read(short)));
-  expect(growth).toBeLessThan(MAX_GROWTH_BYTES);
-});
+it.each(Object.entries(readers))(
+  '%s keeps no more of a long run than of a short one',
+  async (_, read) => {
+    const growth = (await retained(() => read(long))) - (await retained(() => read(short)));
+    expect(growth).toBeLessThan(MAX_GROWTH_BYTES);
+  },
+);
 
 it('a long run is read to its end', async () => {
   const directory = short;
@@ -79,7 +82,12 @@ async function resumed(directory: string) {
     },
   };
   const { store, checkpoint, lines } = await RunStore.resume({
-    ...{ directory, disk, clock: systemClock, processes: systemProcesses, keep: 2, takeOver: false },
+    directory,
+    disk,
+    clock: systemClock,
+    processes: systemProcesses,
+    keep: 2,
+    takeOver: false,
     onError: (error) => {
       throw error;
     },
@@ -90,7 +98,12 @@ async function resumed(directory: string) {
     judge: ({ written }) => written,
   });
   await store.close();
-  return { bytes, step: checkpoint?.step, known: lines.known?.line.step, later: lines.later.length };
+  return {
+    bytes,
+    step: checkpoint?.step,
+    known: lines.known?.line.step,
+    later: lines.later.length,
+  };
 }
 
 it('a run is resumed without reading or copying the lines of all its steps', async () => {

@@ -23,8 +23,9 @@ export interface LongRun {
 }
 
 /**
- * Writes the directory of a run that a coordinator was training when it was killed: its lines agree with each other and with its
- * only checkpoint, though no worker has computed them. Returns the configuration, which has as many steps again.
+ * Writes the directory of a run that a coordinator was training when it was killed: its lines agree
+ * with each other and with its only checkpoint, though no worker has computed them. Returns the
+ * configuration, which has as many steps again.
  */
 export function writeLongRun({ directory, steps, beyond = 10, ...own }: LongRun): Configuration {
   const chosen = own.configuration ?? { ...configuration, steps: 2 * steps, epochs: MAX_EPOCHS };
@@ -35,7 +36,8 @@ export function writeLongRun({ directory, steps, beyond = 10, ...own }: LongRun)
   const chain = new Chain(firstLink(chosen));
   const weights = initialWeights(chosen.seed, chosen.model);
   const time = '2026-01-02T03:04:05.678Z';
-  const event = (fields: object): void => void writeSync(events, `${JSON.stringify({ time, ...fields })}\n`);
+  const event = (fields: object): void =>
+    void writeSync(events, `${JSON.stringify({ time, ...fields })}\n`);
   event({ elapsed: 0, event: 'start', term: 1, step: 0 });
   event({ elapsed: 0, event: 'first_shard', worker: 'w0' });
   let text = '';
@@ -43,10 +45,21 @@ export function writeLongRun({ directory, steps, beyond = 10, ...own }: LongRun)
   let evaluated = 0;
   for (let step = 1; step <= steps; step++) {
     const { epoch, samples, endsEpoch } = planStep(chosen, step);
-    const line = { step, epoch, samples, loss: Math.fround(2 / step), correct: step % (samples + 1) };
+    const line = {
+      step,
+      epoch,
+      samples,
+      loss: Math.fround(2 / step),
+      correct: step % (samples + 1),
+    };
     const checksum = (BigInt(step) * 0x9e3779b97f4a7c15n) & 0xffffffffffffffffn;
     const link = chain.add({ ...line, weights: checksum });
-    text += formatter.step({ ...line, milliseconds: 4 + (step % 7) / 8, weights: checksum, chain: link });
+    text += formatter.step({
+      ...line,
+      milliseconds: 4 + (step % 7) / 8,
+      weights: checksum,
+      chain: link,
+    });
     if (endsEpoch) {
       const correct = 10;
       text += formatter.evaluation({ step, epoch, samples: chosen.testSamples, loss: 1, correct });
@@ -56,15 +69,13 @@ export function writeLongRun({ directory, steps, beyond = 10, ...own }: LongRun)
       const moments = { firstMoment: weights, secondMoment: weights };
       const checkpoint: Checkpoint = {
         lines: { bytes: written + text.length, digest: formatter.digest },
-        ...{
-          configuration: chosen,
-          step,
-          evaluated,
-          chain: link,
-          fingerprint: FINGERPRINT,
-          weights,
-          ...moments,
-        },
+        configuration: chosen,
+        step,
+        evaluated,
+        chain: link,
+        fingerprint: FINGERPRINT,
+        weights,
+        ...moments,
       };
       const name = `step-${String(step).padStart(10, '0')}.safetensors`;
       writeFileSync(join(directory, 'checkpoints', name), encodeCheckpoint(checkpoint));
@@ -78,18 +89,33 @@ export function writeLongRun({ directory, steps, beyond = 10, ...own }: LongRun)
   closeSync(file);
   closeSync(events);
   const record: RunRecord = {
-    ...{ format: 1, arithmetic: 1, version: '0.1.0', run: 'long', state: 'running', term: 1, started: time },
-    ...{ configuration: configurationRecord(chosen), launch: {} },
+    format: 1,
+    arithmetic: 1,
+    version: '0.1.0',
+    run: 'long',
+    state: 'running',
+    term: 1,
+    started: time,
+    configuration: configurationRecord(chosen),
+    launch: {},
     engine: {
-      ...{ description: sampleEngine, fingerprint: FINGERPRINT, kernel_digest: kernelDigest() },
+      description: sampleEngine,
+      fingerprint: FINGERPRINT,
+      kernel_digest: kernelDigest(),
       reproducible: true,
     },
     dataset: {
-      ...{ sha256: dataset.digest, rows: dataset.rows, columns: dataset.columns },
-      ...{ train_samples: dataset.train.samples, test_samples: dataset.test.samples },
+      sha256: dataset.digest,
+      rows: dataset.rows,
+      columns: dataset.columns,
+      train_samples: dataset.train.samples,
+      test_samples: dataset.test.samples,
       class_names: [...dataset.classNames],
     },
-    ...{ step: 0, chain: firstLink(chosen), weights: checksumText(0n), workers: [] },
+    step: 0,
+    chain: firstLink(chosen),
+    weights: checksumText(0n),
+    workers: [],
   };
   writeFileSync(join(directory, 'run.json'), JSON.stringify(record));
   return chosen;

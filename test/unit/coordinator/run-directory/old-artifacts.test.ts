@@ -31,7 +31,9 @@ describe('what there is to see of a run', () => {
           kind: 'evaluation',
           step: 12,
         });
-        expect(read(path, 'artifacts/misclassified.jsonl').trimEnd().split('\n')).toHaveLength(wrong.length);
+        expect(read(path, 'artifacts/misclassified.jsonl').trimEnd().split('\n')).toHaveLength(
+          wrong.length,
+        );
         return drawn;
       },
     });
@@ -59,7 +61,8 @@ describe('what there is to see of a run', () => {
   it('may fail: the run is finished all the same, and says so', async () => {
     const said: string[] = [];
     const directory = await makeUp({
-      ...{ runs, draw: () => Promise.reject(new Error('no ink')) },
+      runs,
+      draw: () => Promise.reject(new Error('no ink')),
       viewer: { ...silentViewer, log: (level, message) => said.push(`${level}: ${message}`) },
     });
     expect(JSON.parse(read(directory, 'run.json')).state).toBe('finished');
@@ -104,7 +107,12 @@ describe('what there is to see of a run', () => {
     async (text) => {
       const directory = await makeUp({ runs, draw: () => Promise.resolve(drawn) });
       writeFileSync(join(directory, 'artifacts', 'manifest.json'), text);
-      await makeUp({ runs, resume: directory, configuration: { ...configuration, steps: 20 }, until: 14 });
+      await makeUp({
+        runs,
+        resume: directory,
+        configuration: { ...configuration, steps: 20 },
+        until: 14,
+      });
       expect(existsSync(join(directory, 'run.json'))).toBe(true);
       expect(existsSync(join(directory, 'artifacts', 'loss.svg'))).toBe(true);
       expect(existsSync(join(directory, 'artifacts', 'manifest.json'))).toBe(false);

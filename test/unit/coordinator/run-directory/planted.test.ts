@@ -1,5 +1,13 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { chooseModel } from '../../../../cli/runs/choose-model.ts';
@@ -49,48 +57,52 @@ const patience = systemPatience(new AbortController().signal, () => undefined);
 const prolonged = { ...configuration, steps: 20 };
 
 /** Everything that reads a run, and what it reads of it. */
-const readers: Readonly<Record<string, [read: () => Promise<unknown>, names: readonly string[]]>> = {
-  verify: [
-    async () => planReplay(await readEvidence(run), undefined),
-    [
-      'run.json',
-      'metrics.jsonl',
-      'model.safetensors',
-      'lock.json',
-      '.drafts-1/owner.json',
-      'checkpoints/step-0000000012.safetensors',
+const readers: Readonly<Record<string, [read: () => Promise<unknown>, names: readonly string[]]>> =
+  {
+    verify: [
+      async () => planReplay(await readEvidence(run), undefined),
+      [
+        'run.json',
+        'metrics.jsonl',
+        'model.safetensors',
+        'lock.json',
+        '.drafts-1/owner.json',
+        'checkpoints/step-0000000012.safetensors',
+      ],
     ],
-  ],
-  show: [
-    async () => await RecordedRun.open(await readEvidence(run), undefined),
-    ['events.jsonl', 'artifacts/misclassified.jsonl'],
-  ],
-  'eval and predict': [async () => await chooseModel(run, runs, patience), ['model.safetensors', 'run.json']],
-  '--resume': [
-    async () => await makeUp({ runs, resume: run, configuration: prolonged }),
-    [
-      'run.json',
-      'metrics.jsonl',
-      'events.jsonl',
-      'model.safetensors',
-      'artifacts/misclassified.jsonl',
-      'artifacts/manifest.json',
-      'lock.json',
-      '.drafts-1/owner.json',
+    show: [
+      async () => await RecordedRun.open(await readEvidence(run), undefined),
+      ['events.jsonl', 'artifacts/misclassified.jsonl'],
     ],
-  ],
-  push: [
-    async () => await readInventory(run),
-    ['run.json', 'metrics.jsonl', 'events.jsonl', 'model.safetensors'],
-  ],
-  runs: [
-    async () => {
-      const { unlisted } = await listRuns(runs, 0);
-      if (unlisted.length > 0) throw new Error(unlisted[0]?.reason);
-    },
-    ['run.json', 'events.jsonl', 'lock.json'],
-  ],
-};
+    'eval and predict': [
+      async () => await chooseModel(run, runs, patience),
+      ['model.safetensors', 'run.json'],
+    ],
+    '--resume': [
+      async () => await makeUp({ runs, resume: run, configuration: prolonged }),
+      [
+        'run.json',
+        'metrics.jsonl',
+        'events.jsonl',
+        'model.safetensors',
+        'artifacts/misclassified.jsonl',
+        'artifacts/manifest.json',
+        'lock.json',
+        '.drafts-1/owner.json',
+      ],
+    ],
+    push: [
+      async () => await readInventory(run),
+      ['run.json', 'metrics.jsonl', 'events.jsonl', 'model.safetensors'],
+    ],
+    runs: [
+      async () => {
+        const { unlisted } = await listRuns(runs, 0);
+        if (unlisted.length > 0) throw new Error(unlisted[0]?.reason);
+      },
+      ['run.json', 'events.jsonl', 'lock.json'],
+    ],
+  };
 
 const cases = Object.entries(readers).flatMap(([reader, [read, names]]) =>
   names.flatMap((name) =>
@@ -119,7 +131,9 @@ describe('what another user has put into a run directory', () => {
       symlinkSync(join(outside, 'folder'), join(run, name));
       const before = outsideNow();
       const resumed = makeUp({ runs, resume: run, configuration: prolonged });
-      await expect(resumed).rejects.toThrow(`${name} cannot be used: it is a link, not a folder of its own`);
+      await expect(resumed).rejects.toThrow(
+        `${name} cannot be used: it is a link, not a folder of its own`,
+      );
       expect(outsideNow()).toEqual(before);
     },
   );
@@ -133,20 +147,25 @@ describe('what another user has put into a run directory', () => {
 });
 
 describe('a directory that a new run takes, since no run has begun in it', () => {
-  it.each(['metrics.jsonl', 'events.jsonl'])('gets a %s of its own in place of a link', async (name) => {
-    const before = outsideNow();
-    mkdirSync(join(runs, 'new'));
-    symlinkSync(join(outside, 'file'), join(runs, 'new', name));
-    const made = await makeUp({ runs, runId: 'new' });
-    expect(readFileSync(join(made, name), 'utf8').split('\n').length).toBeGreaterThan(2);
-    expect(outsideNow()).toEqual(before);
-  });
+  it.each(['metrics.jsonl', 'events.jsonl'])(
+    'gets a %s of its own in place of a link',
+    async (name) => {
+      const before = outsideNow();
+      mkdirSync(join(runs, 'new'));
+      symlinkSync(join(outside, 'file'), join(runs, 'new', name));
+      const made = await makeUp({ runs, runId: 'new' });
+      expect(readFileSync(join(made, name), 'utf8').split('\n').length).toBeGreaterThan(2);
+      expect(outsideNow()).toEqual(before);
+    },
+  );
 
   it('may not have a link as its artifacts/', async () => {
     const before = outsideNow();
     mkdirSync(join(runs, 'new'));
     symlinkSync(join(outside, 'folder'), join(runs, 'new', 'artifacts'));
-    await expect(makeUp({ runs, runId: 'new' })).rejects.toThrow('artifacts cannot be used: it is a link');
+    await expect(makeUp({ runs, runId: 'new' })).rejects.toThrow(
+      'artifacts cannot be used: it is a link',
+    );
     expect(outsideNow()).toEqual(before);
   });
 });

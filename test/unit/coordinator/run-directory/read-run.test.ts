@@ -1,7 +1,11 @@
 import { mkdirSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { endOf, newestUnfinished, readLines } from '../../../../coordinator/run-directory/read-run.ts';
+import {
+  endOf,
+  newestUnfinished,
+  readLines,
+} from '../../../../coordinator/run-directory/read-run.ts';
 import { MAX_RUN_FILE_BYTES } from '../../../../shared/limits.ts';
 import {
   FIRST_LINE,
@@ -79,16 +83,23 @@ describe('what a checkpoint knows', () => {
       const at = texts.slice(0, count - 1).join('').length + 50;
       return written(`${text.slice(0, at)}!${text.slice(at + 1)}`);
     };
-    await expect(readLines(changed(3), checkpoint)).rejects.toThrow(/line 3 of .* is not what was written/);
+    await expect(readLines(changed(3), checkpoint)).rejects.toThrow(
+      /line 3 of .* is not what was written/,
+    );
     await expect(readLines(changed(4), checkpoint)).rejects.toThrow(
       /line 1 after byte \d+ of .* is not what/,
     );
     expect((await readLines(changed(1), checkpoint)).later).toHaveLength(2);
-    await expect(readLines(changed(1), { ...checkpoint, lines: undefined })).rejects.toThrow(/line 1 of/);
+    await expect(readLines(changed(1), { ...checkpoint, lines: undefined })).rejects.toThrow(
+      /line 1 of/,
+    );
     const cut = written(text.replace(texts[0] ?? '', ''));
     await expect(readLines(cut, checkpoint), 'a line is missing').rejects.toThrow(/line 1 of/);
     const other = { ...checkpoint, chain: chainOf(9) };
-    expect((await readLines(written(text), other)).known?.line.step, 'the step is another one').toBe(2);
+    expect(
+      (await readLines(written(text), other)).known?.line.step,
+      'the step is another one',
+    ).toBe(2);
   });
 });
 
@@ -103,7 +114,12 @@ describe('the newest unfinished run', () => {
     mkdirSync(join(runs, '.f.pull'));
     writeFileSync(
       join(runs, '.f.pull', 'run.json'),
-      JSON.stringify({ ...sampleRun, run: 'f', state: 'interrupted', started: '2026-01-06T00:00:00.000Z' }),
+      JSON.stringify({
+        ...sampleRun,
+        run: 'f',
+        state: 'interrupted',
+        started: '2026-01-06T00:00:00.000Z',
+      }),
     );
     mkdirSync(join(runs, 'foreign'));
     writeFileSync(join(runs, 'file'), '');

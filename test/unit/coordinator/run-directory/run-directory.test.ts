@@ -14,8 +14,12 @@ beforeEach(async () => {
 });
 afterEach(() => rm(join(runs, '..'), { recursive: true, force: true }));
 
-const createRunDirectory = (folder: string, id: string | undefined, at: Date, random?: () => number) =>
-  create(folder, id, at, systemDisk, random);
+const createRunDirectory = (
+  folder: string,
+  id: string | undefined,
+  at: Date,
+  random?: () => number,
+) => create(folder, id, at, systemDisk, random);
 const now = new Date('2026-01-02T03:04:05.678Z');
 
 describe('createRunDirectory', () => {
@@ -26,7 +30,9 @@ describe('createRunDirectory', () => {
       id: '20260102-030405-0000',
       path: join(runs, '20260102-030405-0000'),
     });
-    expect((await createRunDirectory(runs, undefined, now, random)).id).toBe('20260102-030405-ffff');
+    expect((await createRunDirectory(runs, undefined, now, random)).id).toBe(
+      '20260102-030405-ffff',
+    );
     await expect(createRunDirectory(runs, undefined, now, () => 0)).rejects.toMatchObject({
       code: 'RUN_EXISTS',
     });
@@ -63,8 +69,13 @@ describe('createRunDirectory', () => {
 });
 
 describe('checkRunId', () => {
-  it.each(['a', 'A-b_c.9', 'x'.repeat(64)])('takes %s', (id) => expect(() => checkRunId(id)).not.toThrow());
-  it.each(['', '.', '..', '.a', 'a/b', 'a\\b', 'a b', 'ä', 'a\n', 'x'.repeat(65)])('refuses %j', (id) => {
-    expect(() => checkRunId(id)).toThrow(expect.objectContaining({ code: 'USAGE' }));
-  });
+  it.each(['a', 'A-b_c.9', 'x'.repeat(64)])('takes %s', (id) =>
+    expect(() => checkRunId(id)).not.toThrow(),
+  );
+  it.each(['', '.', '..', '.a', 'a/b', 'a\\b', 'a b', 'ä', 'a\n', 'x'.repeat(65)])(
+    'refuses %j',
+    (id) => {
+      expect(() => checkRunId(id)).toThrow(expect.objectContaining({ code: 'USAGE' }));
+    },
+  );
 });

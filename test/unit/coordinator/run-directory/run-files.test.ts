@@ -24,11 +24,17 @@ afterEach(() => rm(runs, { recursive: true, force: true }));
 
 const date = () => new Date('2026-01-02T03:04:05.678Z');
 const options = {
-  ...{ disk: systemDisk, clock: { ...systemClock, date, now: () => 0 }, processes: systemProcesses, keep: 2 },
+  disk: systemDisk,
+  clock: { ...systemClock, date, now: () => 0 },
+  processes: systemProcesses,
+  keep: 2,
   onError: (error: ClusterError) => void errors.push(error),
   onSpace: () => undefined,
 };
-const elsewhere = { ...systemProcesses, self: () => ({ ...systemProcesses.self(), host: 'elsewhere' }) };
+const elsewhere = {
+  ...systemProcesses,
+  self: () => ({ ...systemProcesses.self(), host: 'elsewhere' }),
+};
 const open = (runId: string) => RunStore.create({ ...options, runs, runId });
 const read = (...path: string[]) => readFile(join(runs, ...path), 'utf8');
 const step = {
@@ -43,8 +49,13 @@ const step = {
 const configuration = { ...sampleConfiguration, model: { inputs: 3, hidden: [2], classes: 2 } };
 const moments = { firstMoment: new Float32Array(14), secondMoment: new Float32Array(14) };
 const checkpoint = {
-  ...{ configuration, step: 2, evaluated: 0, chain: 'ef'.repeat(32), fingerprint: 'ab'.repeat(32) },
-  ...{ weights: new Float32Array(14), ...moments },
+  configuration,
+  step: 2,
+  evaluated: 0,
+  chain: 'ef'.repeat(32),
+  fingerprint: 'ab'.repeat(32),
+  weights: new Float32Array(14),
+  ...moments,
 };
 const model = { configuration, step: 2, chain: 'ef'.repeat(32), weights: new Float32Array(14) };
 
@@ -79,8 +90,14 @@ describe('RunStore', () => {
       '{"time":"2026-01-02T03:04:05.678Z","elapsed":0,"event":"ready","worker":"w0"}\n',
     );
     const { lines, bad, torn } = readMetrics(await read('r', 'metrics.jsonl'));
-    expect({ bad, torn, count: lines.length }).toEqual({ bad: undefined, torn: false, count: 1001 });
-    expect(decodeTensors(await readFile(join(runs, 'r', 'model.safetensors')), 'f').tensors).toHaveLength(4);
+    expect({ bad, torn, count: lines.length }).toEqual({
+      bad: undefined,
+      torn: false,
+      count: 1001,
+    });
+    expect(
+      decodeTensors(await readFile(join(runs, 'r', 'model.safetensors')), 'f').tensors,
+    ).toHaveLength(4);
     expect(await read('r', 'artifacts', 'misclassified.jsonl')).toBe('{}\n');
     expect(errors).toEqual([]);
   });
@@ -111,7 +128,9 @@ describe('RunStore', () => {
     const store = await open('r');
     await store.writeRun({ ...sampleRun, state: 'failed' });
     await store.writeRun({ ...sampleRun, state: 'failed' });
-    await expect(store.writeRun(sampleRun)).rejects.toThrow('a run that is failed does not become running');
+    await expect(store.writeRun(sampleRun)).rejects.toThrow(
+      'a run that is failed does not become running',
+    );
     await store.close();
   });
 
@@ -176,19 +195,24 @@ describe('RunStore', () => {
     first.event('one');
     first.step({ ...step, step: 1 });
     await first.close();
-    for (const name of ['metrics.jsonl', 'events.jsonl']) await appendFile(join(runs, 'r', name), '{"half');
+    for (const name of ['metrics.jsonl', 'events.jsonl'])
+      await appendFile(join(runs, 'r', name), '{"half');
     await mkdir(join(runs, 'r', '.drafts-7'));
     await writeFile(join(runs, 'r', '.drafts-7', 'half'), '');
     const { store, lines } = await RunStore.resume({
       ...options,
-      ...{ directory: join(runs, 'r'), takeOver: false, ...anyRun },
+      directory: join(runs, 'r'),
+      takeOver: false,
+      ...anyRun,
     });
     expect(lines.later).toHaveLength(1);
     store.event('two');
     store.step({ ...step, step: 2 });
     await store.close();
     expect(readMetrics(await read('r', 'metrics.jsonl'))).toMatchObject({
-      ...{ torn: false, bad: undefined, lines: [{ step: 1 }, { step: 2 }] },
+      torn: false,
+      bad: undefined,
+      lines: [{ step: 1 }, { step: 2 }],
     });
     expect((await read('r', 'events.jsonl')).match(/one|two/g)).toEqual(['one', 'two']);
     expect(await readdir(join(runs, 'r'))).not.toContain('.drafts-7');
@@ -200,7 +224,9 @@ describe('RunStore', () => {
     old.step({ ...step, step: 1 });
     await old.syncLines();
     const resume = { ...options, ...anyRun, processes: elsewhere, directory: join(runs, 'r') };
-    await expect(RunStore.resume({ ...resume, takeOver: false })).rejects.toMatchObject({ code: 'LOCKED' });
+    await expect(RunStore.resume({ ...resume, takeOver: false })).rejects.toMatchObject({
+      code: 'LOCKED',
+    });
     const { store } = await RunStore.resume({ ...resume, takeOver: true });
     await store.writeRun({ ...sampleRun, term: 2 });
 
@@ -218,7 +244,9 @@ describe('RunStore', () => {
     await expect(old.writeRun(sampleRun)).rejects.toThrow('the store is open');
     expect(parseRunRecord(await read('r', 'run.json'), 'f').term).toBe(2);
     expect(readMetrics(await read('r', 'metrics.jsonl'))).toMatchObject({
-      ...{ torn: false, bad: undefined, lines: [{ step: 1 }, { step: 2 }] },
+      torn: false,
+      bad: undefined,
+      lines: [{ step: 1 }, { step: 2 }],
     });
     expect(await read('r', 'events.jsonl')).not.toContain('late');
     expect(await readdir(join(runs, 'r'))).not.toContain('model.safetensors');

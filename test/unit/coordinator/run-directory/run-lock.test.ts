@@ -6,7 +6,10 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { WATCH_MILLISECONDS } from '../../../../bin/owner.mjs';
-import { systemProcesses, type Processes } from '../../../../coordinator/run-directory/processes.ts';
+import {
+  systemProcesses,
+  type Processes,
+} from '../../../../coordinator/run-directory/processes.ts';
 import { RunLock, writerOf } from '../../../../coordinator/run-directory/run-lock.ts';
 import { systemDisk } from '../../../../shared/disk/disk.ts';
 import { systemClock, type Clock } from '../../../../shared/clock.ts';
@@ -28,8 +31,12 @@ function quickClock(onWait: () => void = () => undefined): Clock & { waited: num
   return clock;
 }
 
-const take = (folder: string, takeOver: boolean, processes = systemProcesses, clock: Clock = quickClock()) =>
-  RunLock.take(folder, takeOver, { disk: systemDisk, clock, processes });
+const take = (
+  folder: string,
+  takeOver: boolean,
+  processes = systemProcesses,
+  clock: Clock = quickClock(),
+) => RunLock.take(folder, takeOver, { disk: systemDisk, clock, processes });
 const writer = (folder: string) => writerOf(folder, systemDisk, systemProcesses);
 const self = systemProcesses.self();
 
@@ -62,7 +69,9 @@ describe('the lock of a run', () => {
     const lock = await take(folder, false);
     await expect(take(folder, true)).rejects.toMatchObject({
       code: 'LOCKED',
-      message: expect.stringContaining(`process ${process.pid} on ${hostname()} is running this run`),
+      message: expect.stringContaining(
+        `process ${process.pid} on ${hostname()} is running this run`,
+      ),
     });
     await lock.release();
     await (await take(folder, false)).release();
@@ -82,11 +91,17 @@ describe('the lock of a run', () => {
       }
       await systemDisk.rename(from, to);
     };
-    const place = { disk: { ...systemDisk, rename }, clock: quickClock(), processes: systemProcesses };
+    const place = {
+      disk: { ...systemDisk, rename },
+      clock: quickClock(),
+      processes: systemProcesses,
+    };
     const all = await Promise.allSettled([1, 2].map(() => RunLock.take(folder, false, place)));
     const taken = all.flatMap((each) => (each.status === 'fulfilled' ? each.value : []));
     expect(taken).toHaveLength(1);
-    expect(all.find(({ status }) => status === 'rejected')).toMatchObject({ reason: { code: 'LOCKED' } });
+    expect(all.find(({ status }) => status === 'rejected')).toMatchObject({
+      reason: { code: 'LOCKED' },
+    });
     await taken[0]?.putUpFence();
     expect(await taken[0]?.standing()).toBe('held');
     expect(readdirSync(folder)).toEqual(['.drafts-1', 'lock.json']);
@@ -105,7 +120,10 @@ describe('the lock of a run', () => {
   it('is taken over from a zombie', async () => {
     const folder = temporaryFolder();
     // The shell becomes a program that never asks what its child has ended with.
-    const parent = spawn('sh', ['-c', 'sleep 60 & echo $! $(cut -d" " -f22 /proc/$!/stat); exec sleep 60']);
+    const parent = spawn('sh', [
+      '-c',
+      'sleep 60 & echo $! $(cut -d" " -f22 /proc/$!/stat); exec sleep 60',
+    ]);
     try {
       const [line]: Buffer[] = await once(parent.stdout, 'data');
       const [pid = '', started = ''] = String(line).trim().split(' ');
@@ -180,7 +198,9 @@ describe('the lock of a run', () => {
       code: 'LOCKED',
       message: expect.stringContaining('an older version wrote the lock'),
     });
-    expect(await writerOf(folder, systemDisk, hidden)).toMatch(/^process \d+ on .*, if it still runs,$/);
+    expect(await writerOf(folder, systemDisk, hidden)).toMatch(
+      /^process \d+ on .*, if it still runs,$/,
+    );
     await (await take(folder, true, hidden)).release();
   });
 
@@ -250,7 +270,11 @@ describe('the lock of a run', () => {
       }
       await systemDisk.makeDirectory(path);
     };
-    const place = { disk: { ...systemDisk, makeDirectory }, clock: quickClock(), processes: systemProcesses };
+    const place = {
+      disk: { ...systemDisk, makeDirectory },
+      clock: quickClock(),
+      processes: systemProcesses,
+    };
     await expect(RunLock.take(folder, false, place)).rejects.toMatchObject({ code: 'LOCKED' });
     expect(readdirSync(folder)).toEqual(['.drafts-2', 'lock.json']);
   });
@@ -261,7 +285,10 @@ describe('the lock of a run', () => {
     const lock = await take(folder, false);
     renameSync(folder, `${folder}-moved`);
     expect(await lock.standing()).toBe('gone');
-    expect(lock.lost('gone')).toMatchObject({ code: 'DISK', message: expect.stringContaining('is gone') });
+    expect(lock.lost('gone')).toMatchObject({
+      code: 'DISK',
+      message: expect.stringContaining('is gone'),
+    });
     mkdirSync(folder);
     expect(await lock.standing()).toBe('gone');
     await lock.release();

@@ -18,15 +18,37 @@ const facts = runFacts(
   ...(['0.0.0', true] as const),
 );
 const status: Status = {
-  ...{ state: 'running', message: '', step: 0, epoch: 0, seconds: 0, secondsLeft: undefined, workers: [] },
-  ...{ waiting: '', problem: '', at: 0 },
-  ...{ joined: 0, lost: 0, stragglerSteps: 0, reassigned: 0, checkpointStep: undefined },
+  state: 'running',
+  message: '',
+  step: 0,
+  epoch: 0,
+  seconds: 0,
+  secondsLeft: undefined,
+  workers: [],
+  waiting: '',
+  problem: '',
+  at: 0,
+  joined: 0,
+  lost: 0,
+  stragglerSteps: 0,
+  reassigned: 0,
+  checkpointStep: undefined,
 };
 const opening = { run: 'r', term: 2, started: '2026-01-01T00:00:00.000Z' };
 const asItIs = (worker: string): string => worker;
-const step = (number: number) => ({ step: number, samples: 4, loss: 1, correct: 2, milliseconds: 1 });
+const step = (number: number) => ({
+  step: number,
+  samples: 4,
+  loss: 1,
+  correct: 2,
+  milliseconds: 1,
+});
 const line = (number: number): MetricsLine => ({
-  ...{ kind: 'step', ...step(number), epoch: 1, weights: '0'.repeat(16), chain: '0'.repeat(64) },
+  kind: 'step',
+  ...step(number),
+  epoch: 1,
+  weights: '0'.repeat(16),
+  chain: '0'.repeat(64),
   digest: '0'.repeat(16),
 });
 
@@ -46,13 +68,24 @@ describe('the board of a run', () => {
       [3, 1],
       [0, 4],
     ];
-    const event = { time: '2026-01-01T00:00:01.000Z', event: 'evaluation', step: 2, samples: 8, correct: 7 };
-    const board = opened([line(1), line(2), line(3)], `${JSON.stringify({ ...event, confusion })}\n{"torn`);
+    const event = {
+      time: '2026-01-01T00:00:01.000Z',
+      event: 'evaluation',
+      step: 2,
+      samples: 8,
+      correct: 7,
+    };
+    const board = opened(
+      [line(1), line(2), line(3)],
+      `${JSON.stringify({ ...event, confusion })}\n{"torn`,
+    );
     for (const number of [2, 3, 4]) board.step(step(number));
     const view = board.view(status);
     expect(view?.curve.map(([last]) => last)).toEqual([1, 2, 3, 4]);
     expect(view?.evaluated).toEqual({ step: 2, confusion, mistakes: [] });
-    expect(view?.events.map(({ message }) => message)).toEqual(['evaluated after step 2: accuracy 87.50 %']);
+    expect(view?.events.map(({ message }) => message)).toEqual([
+      'evaluated after step 2: accuracy 87.50 %',
+    ]);
     // Only what is new goes to pages that are open.
     expect(board.takeUpdate(status).curve?.map(([last]) => last)).toEqual([4]);
   });
@@ -95,8 +128,18 @@ describe('the board of a run', () => {
     board.event('hello', { worker: 'w0' });
     const changes = board.view(status)?.changes ?? [];
     expect(changes.map(({ state }) => state)).toEqual([
-      ...['preparing', 'idle', 'training', 'lost', 'preparing', 'idle', 'training', 'late', 'training'],
-      ...['set_aside', 'lost', 'preparing'],
+      'preparing',
+      'idle',
+      'training',
+      'lost',
+      'preparing',
+      'idle',
+      'training',
+      'late',
+      'training',
+      'set_aside',
+      'lost',
+      'preparing',
     ]);
     expect(changes[2]?.at).toBe(Date.parse('2026-01-01T00:00:03.000Z'));
     // What is past goes to no page that is open.

@@ -3,7 +3,11 @@ import { describe, expect, it } from 'vitest';
 import { Curve, type CurveStep } from '../../../../dashboards/feed/curve-history.ts';
 
 const step = (number: number): CurveStep => ({
-  ...{ step: number, samples: 10 + (number % 3), loss: 1 / number, correct: number % 10, milliseconds: 2 },
+  step: number,
+  samples: 10 + (number % 3),
+  loss: 1 / number,
+  correct: number % 10,
+  milliseconds: 2,
 });
 
 describe('the curve of a run', () => {
@@ -16,35 +20,39 @@ describe('the curve of a run', () => {
 
   it('never has more points than it may, ends with the last step, and leaves out no sample', () => {
     fc.assert(
-      fc.property(fc.integer({ min: 1, max: 3000 }), fc.constantFrom(2, 4, 16, 64), (steps, most) => {
-        const curve = new Curve(most);
-        let correct = 0;
-        let samples = 0;
-        for (let i = 1; i <= steps; i++) {
-          curve.add(step(i));
-          correct += step(i).correct;
-          samples += step(i).samples;
-        }
-        const points = curve.points();
-        expect(points.length).toBeLessThanOrEqual(most);
-        expect(points.length).toBeGreaterThanOrEqual(Math.min(steps, most / 2));
-        expect(points.at(-1)?.[0]).toBe(steps);
-        const lasts = points.map(([last]) => last);
-        expect(lasts).toEqual(lasts.toSorted((a, b) => a - b));
-        // A curve of so few points has them all in one.
-        const whole = new Curve(2);
-        for (let i = 1; i <= steps; i++) whole.add(step(i));
-        const sums = { correct: 0, samples: 0 };
-        for (const [last, , accuracy] of whole.points()) {
-          const first = sums.samples === 0 ? 1 : (whole.points()[0]?.[0] ?? 0) + 1;
-          let rows = 0;
-          for (let i = first; i <= last; i++) rows += step(i).samples;
-          sums.correct += accuracy * rows;
-          sums.samples += rows;
-        }
-        expect(sums.samples).toBe(samples);
-        expect(sums.correct / samples).toBeCloseTo(correct / samples, 4);
-      }),
+      fc.property(
+        fc.integer({ min: 1, max: 3000 }),
+        fc.constantFrom(2, 4, 16, 64),
+        (steps, most) => {
+          const curve = new Curve(most);
+          let correct = 0;
+          let samples = 0;
+          for (let i = 1; i <= steps; i++) {
+            curve.add(step(i));
+            correct += step(i).correct;
+            samples += step(i).samples;
+          }
+          const points = curve.points();
+          expect(points.length).toBeLessThanOrEqual(most);
+          expect(points.length).toBeGreaterThanOrEqual(Math.min(steps, most / 2));
+          expect(points.at(-1)?.[0]).toBe(steps);
+          const lasts = points.map(([last]) => last);
+          expect(lasts).toEqual(lasts.toSorted((a, b) => a - b));
+          // A curve of so few points has them all in one.
+          const whole = new Curve(2);
+          for (let i = 1; i <= steps; i++) whole.add(step(i));
+          const sums = { correct: 0, samples: 0 };
+          for (const [last, , accuracy] of whole.points()) {
+            const first = sums.samples === 0 ? 1 : (whole.points()[0]?.[0] ?? 0) + 1;
+            let rows = 0;
+            for (let i = first; i <= last; i++) rows += step(i).samples;
+            sums.correct += accuracy * rows;
+            sums.samples += rows;
+          }
+          expect(sums.samples).toBe(samples);
+          expect(sums.correct / samples).toBeCloseTo(correct / samples, 4);
+        },
+      ),
       { numRuns: 200 },
     );
   });

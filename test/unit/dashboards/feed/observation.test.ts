@@ -1,10 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import type { Inspection, WorkerInspection } from '../../../../coordinator/inspection.ts';
-import { viewers, silentViewer, type OpenReport, type StepReport } from '../../../../coordinator/viewer.ts';
+import {
+  viewers,
+  silentViewer,
+  type OpenReport,
+  type StepReport,
+} from '../../../../coordinator/viewer.ts';
 import {
   catalogue,
   losses,
-  METRIC_PREFIX,
   metricNames,
   rejections,
 } from '../../../../dashboards/metrics/catalogue.ts';
@@ -18,15 +22,24 @@ import {
 import { MetricsFormatter } from '../../../../shared/files/metrics.ts';
 import { sampleConfiguration } from '../../../fixtures/configuration.ts';
 import { sampleEngine } from '../../../fixtures/engine-identity.ts';
+import { evaluate, scrape } from './observed.ts';
 
 const classNames = ['a', 'b'];
 const dataset = { name: 'Sample', rows: 1, columns: 2, classNames };
 const counts = {
-  ...{ duplicates: 1, fenced: 2, reassigned: 3, differing: 4, nonFinite: 5, nonFiniteSteps: 6 },
+  duplicates: 1,
+  fenced: 2,
+  reassigned: 3,
+  differing: 4,
+  nonFinite: 5,
+  nonFiniteSteps: 6,
   stragglerSteps: 7,
 };
 
-function worker(name: string, condition: WorkerInspection['condition'] = 'training'): WorkerInspection {
+function worker(
+  name: string,
+  condition: WorkerInspection['condition'] = 'training',
+): WorkerInspection {
   const traffic = { sentBytes: 100, receivedBytes: 50, queuedBytes: 5, roundTripMilliseconds: 2 };
   return { name, condition, engine: sampleEngine, traffic };
 }
@@ -55,15 +68,15 @@ function observe(workers: WorkerInspection[] = [worker('w0')], opening: Partial<
     },
   };
   observation.opened({
-    ...{
-      run: 'r',
-      directory: 'runs/r',
-      term: 1,
-      started: new Date().toISOString(),
-      past: undefined,
-      events: '',
-    },
-    ...{ step: 0, epoch: 0, ...opening },
+    run: 'r',
+    directory: 'runs/r',
+    term: 1,
+    started: new Date().toISOString(),
+    past: undefined,
+    events: '',
+    step: 0,
+    epoch: 0,
+    ...opening,
   });
   observation.attach({
     inspect: () => inspection.now,
@@ -77,39 +90,18 @@ function observe(workers: WorkerInspection[] = [worker('w0')], opening: Partial<
 
 function step(number: number, more: Partial<StepReport> = {}): StepReport {
   return {
-    ...{ step: number, epoch: 1, samples: 32, loss: 0.5, correct: 16, workers: 1, milliseconds: 4 },
-    ...{ updateMilliseconds: 1, recordMilliseconds: 0.5, gradientNorm: () => 3, ...more },
+    step: number,
+    epoch: 1,
+    samples: 32,
+    loss: 0.5,
+    correct: 16,
+    workers: 1,
+    milliseconds: 4,
+    updateMilliseconds: 1,
+    recordMilliseconds: 0.5,
+    gradientNorm: () => 3,
+    ...more,
   };
-}
-
-function evaluate(observation: Observation): void {
-  observation.evaluation({
-    ...{ step: 2, epoch: 1, samples: 4, loss: 0.25, correct: 2 },
-    confusion: [
-      [1, 1],
-      [1, 1],
-    ],
-    predictions: {
-      // Class, loss, probabilities.
-      values: Float32Array.of(0, 0.1, 0.9, 0.1, 1, 3, 0.05, 0.95, 0, 1, 0.7, 0.3, 1, 0.2, 0.2, 0.8),
-      labels: Uint8Array.of(0, 0, 1, 1),
-      classes: 2,
-    },
-  });
-}
-
-/** `name{labels}` -> value, run_id left out. */
-async function scrape(observation: Observation): Promise<Map<string, number>> {
-  const text = (await observation.scrape())?.text ?? '';
-  const samples = new Map<string, number>();
-  for (const line of text.split('\n')) {
-    if (line.startsWith('#') || !line.startsWith(METRIC_PREFIX)) continue;
-    const [, name = '', labels = '', value] = /^(\w+)\{(.*)\} (\S+)$/.exec(line) ?? [];
-    expect(labels.split(',')).toContain('run_id="r"');
-    const rest = labels.split(',').filter((label) => label !== 'run_id="r"');
-    samples.set(`${name.slice(METRIC_PREFIX.length)}{${rest.toSorted().join(',')}}`, Number(value));
-  }
-  return samples;
 }
 
 describe('what is exported', () => {
@@ -140,7 +132,9 @@ describe('what is exported', () => {
     expect(samples.get('train_samples_total{worker="w0"}')).toBe(640);
     expect(samples.get('train_loss_sum_total{}')).toBe(16);
     expect(samples.get('step_phase_duration_seconds_sum{phase="compute",worker="w0"}')).toBe(0.001);
-    expect(samples.get('step_phase_duration_seconds_sum{phase="exchange",worker="w0"}')).toBe(0.002);
+    expect(samples.get('step_phase_duration_seconds_sum{phase="exchange",worker="w0"}')).toBe(
+      0.002,
+    );
     expect(samples.get('confusion_matrix_samples{actual="b",predicted="a"}')).toBe(1);
     expect(samples.get('worker_heartbeat_round_trip_seconds{worker="w0"}')).toBe(0.002);
     expect(samples.get('rejected_messages_total{reason="unauthorized"}')).toBe(8);
@@ -157,36 +151,47 @@ describe('what is exported', () => {
     for (let scrapes = 0; scrapes < 2; scrapes++) {
       const samples = await scrape(observation);
       expect(samples.get('step_duration_seconds_count{}')).toBe(steps);
-      expect(samples.get('step_phase_duration_seconds_count{phase="update",worker="coordinator"}')).toBe(
+      expect(
+        samples.get('step_phase_duration_seconds_count{phase="update",worker="coordinator"}'),
+      ).toBe(steps);
+      expect(samples.get('step_phase_duration_seconds_count{phase="compute",worker="w0"}')).toBe(
         steps,
       );
-      expect(samples.get('step_phase_duration_seconds_count{phase="compute",worker="w0"}')).toBe(steps);
-      expect(samples.get('step_phase_duration_seconds_sum{phase="compute",worker="w0"}')).toBeCloseTo(
-        steps / 1000,
-      );
+      expect(
+        samples.get('step_phase_duration_seconds_sum{phase="compute",worker="w0"}'),
+      ).toBeCloseTo(steps / 1000);
     }
   });
 
   it('begins with zeros where there is something to count, and with nothing where a zero would be a lie', async () => {
     const samples = await scrape(observe([]).observation);
-    for (const reason of losses) expect(samples.get(`worker_losses_total{reason="${reason}"}`)).toBe(0);
+    for (const reason of losses)
+      expect(samples.get(`worker_losses_total{reason="${reason}"}`)).toBe(0);
     for (const reason of rejections)
       expect(samples.has(`rejected_messages_total{reason="${reason}"}`)).toBe(true);
     expect(samples.get('train_steps_total{}')).toBe(0);
-    for (const name of ['train_loss', 'validation_accuracy_ratio', 'gradient_norm', 'checkpoint_size_bytes'])
+    for (const name of [
+      'train_loss',
+      'validation_accuracy_ratio',
+      'gradient_norm',
+      'checkpoint_size_bytes',
+    ])
       expect(samples.has(`${name}{}`), name).toBe(false);
   });
 
   it('never has more labels than there is room for, and goes on counting for those without', async () => {
     const many = Array.from({ length: 100 }, (_, i) => worker(`w${i}`));
     const { observation } = observe(many);
-    for (const { name } of many) observation.result({ worker: name, microseconds: 1, milliseconds: 1 });
+    for (const { name } of many)
+      observation.result({ worker: name, microseconds: 1, milliseconds: 1 });
     observation.step(step(1));
     observation.turn();
     const samples = await scrape(observation);
     const ups = [...samples.keys()].filter((key) => key.startsWith('worker_up'));
     expect(ups.length).toBe(MAX_OBSERVED_WORKERS + 1);
-    expect(samples.get('network_sent_bytes_total{worker="other"}')).toBe(100 * (100 - MAX_OBSERVED_WORKERS));
+    expect(samples.get('network_sent_bytes_total{worker="other"}')).toBe(
+      100 * (100 - MAX_OBSERVED_WORKERS),
+    );
   });
 
   it('keeps the traffic of connections that are closed, and counts by reason who was lost', async () => {
@@ -214,9 +219,9 @@ describe('what is exported', () => {
     inspection.now = { ...inspection.now, phase: 'ended', workers: [] };
     const samples = await scrape(observation);
     expect(samples.get('network_sent_bytes_total{worker="w0"}')).toBe(100);
-    expect([...losses].map((reason) => samples.get(`worker_losses_total{reason="${reason}"}`))).toEqual(
-      losses.map(() => 0),
-    );
+    expect(
+      [...losses].map((reason) => samples.get(`worker_losses_total{reason="${reason}"}`)),
+    ).toEqual(losses.map(() => 0));
   });
 
   it('misses nobody who left in good order, until it is lost another time', async () => {
@@ -236,7 +241,9 @@ describe('what is exported', () => {
     leave('connection');
     expect(await up()).toBe(0);
     // Of who is not there nothing is measured.
-    expect((await scrape(observation)).has('worker_heartbeat_round_trip_seconds{worker="w0"}')).toBe(false);
+    expect(
+      (await scrape(observation)).has('worker_heartbeat_round_trip_seconds{worker="w0"}'),
+    ).toBe(false);
   });
 
   it('forgets who was gone for long, or for whom there is no place, and shows who is there under its name', async () => {
@@ -248,7 +255,8 @@ describe('what is exported', () => {
         delivered: new Map(names.map((name) => [name, 64])),
       };
       for (const name of names) observation.event('hello', { worker: name });
-      for (const name of names) observation.result({ worker: name, microseconds: 1, milliseconds: 1 });
+      for (const name of names)
+        observation.result({ worker: name, microseconds: 1, milliseconds: 1 });
       observation.step(step(1));
       observation.turn();
     };
@@ -289,7 +297,9 @@ describe('what is exported', () => {
     const formatter = new MetricsFormatter();
     const common = { epoch: 1, samples: 4, loss: 2, correct: 1 };
     const text = [1, 2, 3]
-      .map((step) => formatter.step({ ...common, step, milliseconds: 1, weights: 0n, chain: '0'.repeat(64) }))
+      .map((step) =>
+        formatter.step({ ...common, step, milliseconds: 1, weights: 0n, chain: '0'.repeat(64) }),
+      )
       .concat(formatter.evaluation({ ...common, step: 2 }))
       .join('');
     async function* past() {
@@ -327,7 +337,10 @@ describe('what is exported', () => {
   });
 
   it('says what it waits for, and then nothing that it cannot know', () => {
-    const { observation, time, inspection } = observe([worker('w0', 'idle'), worker('w1', 'preparing')]);
+    const { observation, time, inspection } = observe([
+      worker('w0', 'idle'),
+      worker('w1', 'preparing'),
+    ]);
     for (let i = 1; i <= 10; i++) {
       time.now = 1000 * i;
       observation.step(step(10 * i));
@@ -403,8 +416,20 @@ describe('what a page is told', () => {
       confidence: Number(confidence.toFixed(2)),
     }));
     expect(mistakes).toEqual([
-      { index: 1, true: 0, predicted: 1, confidence: 0.95, pixels: Buffer.of(3, 4).toString('base64') },
-      { index: 2, true: 1, predicted: 0, confidence: 0.7, pixels: Buffer.of(5, 6).toString('base64') },
+      {
+        index: 1,
+        true: 0,
+        predicted: 1,
+        confidence: 0.95,
+        pixels: Buffer.of(3, 4).toString('base64'),
+      },
+      {
+        index: 2,
+        true: 1,
+        predicted: 0,
+        confidence: 0.7,
+        pixels: Buffer.of(5, 6).toString('base64'),
+      },
     ]);
     expect(observation.turn()?.evaluated).toBeUndefined();
   });
@@ -444,7 +469,9 @@ describe('what a page is told', () => {
     time.now += 5000;
     const after = observation.turn();
     expect(after?.status?.seconds).toBe(seconds);
-    expect(after?.status?.workers).toMatchObject([{ name: 'w0', state: 'done', engine: 'reference, cpu' }]);
+    expect(after?.status?.workers).toMatchObject([
+      { name: 'w0', state: 'done', engine: 'reference, cpu' },
+    ]);
     expect(after?.changes).toBeUndefined();
     // To Prometheus they are gone.
     const samples = await scrape(observation);

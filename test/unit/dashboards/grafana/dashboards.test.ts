@@ -101,7 +101,9 @@ describe('the dashboards', () => {
   });
 
   it('use every metric of the catalogue, with the rules', () => {
-    const rules = readdirSync(rulesFolder).map((name) => readFileSync(join(rulesFolder, name), 'utf8'));
+    const rules = readdirSync(rulesFolder).map((name) =>
+      readFileSync(join(rulesFolder, name), 'utf8'),
+    );
     const used = new Set<MetricName>(
       [...queries.map(({ expr }) => expr), ...rules].flatMap((text) => metricsIn(text).known),
     );
@@ -109,21 +111,27 @@ describe('the dashboards', () => {
   });
 });
 
-describe.skipIf(missing !== undefined)(`promtool${missing === undefined ? '' : `: ${missing}`}`, () => {
-  it.each(dashboards)('can read every query of $title', ({ title }) => {
-    const rules = queries
-      .filter(({ where }) => where.startsWith(`${title}: `))
-      .map(({ expr }, index) => ({
-        record: `query_${index}`,
-        expr: settled(expr, { run: 'r', rangeSeconds: 900, stepSeconds: 15 }),
-      }));
-    for (const { expr } of rules) expect(expr).not.toContain('$');
-    const text = stringify({ groups: [{ name: 'queries', rules }] });
-    const { status, output } = promtool(['check', 'rules'], { name: 'queries.yml', text });
-    expect(status, output).toBe(0);
-  });
-});
+describe.skipIf(missing !== undefined)(
+  `promtool${missing === undefined ? '' : `: ${missing}`}`,
+  () => {
+    it.each(dashboards)('can read every query of $title', ({ title }) => {
+      const rules = queries
+        .filter(({ where }) => where.startsWith(`${title}: `))
+        .map(({ expr }, index) => ({
+          record: `query_${index}`,
+          expr: settled(expr, { run: 'r', rangeSeconds: 900, stepSeconds: 15 }),
+        }));
+      for (const { expr } of rules) expect(expr).not.toContain('$');
+      const text = stringify({ groups: [{ name: 'queries', rules }] });
+      const { status, output } = promtool(['check', 'rules'], { name: 'queries.yml', text });
+      expect(status, output).toBe(0);
+    });
+  },
+);
 
 function cellsOf({ x, y, w, h }: Panel['gridPos']): string[] {
-  return Array.from({ length: w * h }, (_, index) => `${x + (index % w)},${y + Math.floor(index / w)}`);
+  return Array.from(
+    { length: w * h },
+    (_, index) => `${x + (index % w)},${y + Math.floor(index / w)}`,
+  );
 }

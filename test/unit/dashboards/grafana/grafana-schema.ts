@@ -10,7 +10,9 @@ const types = fileURLToPath(
 );
 const made = new Map<string, ValidateFunction>();
 
-/** A validator made from a type of @grafana/schema, in which a key that the type lacks is an error. */
+/**
+ * A validator made from a type of @grafana/schema, in which a key that the type lacks is an error.
+ */
 export function validatorOf(file: string, type: string): ValidateFunction {
   const key = `${file} ${type}`;
   const known = made.get(key);
@@ -38,7 +40,10 @@ export function validatorOf(file: string, type: string): ValidateFunction {
   }
 }
 
-/** What the Prometheus data source adds to an annotation, and Grafana to a variable, beyond the types. */
+/**
+ * What the Prometheus data source adds to an annotation, and Grafana to a variable, beyond the
+ * types.
+ */
 const extras: Readonly<Record<string, readonly string[]>> = {
   AnnotationQuery: ['expr', 'step', 'textFormat'],
   VariableModel: ['definition'],
@@ -47,7 +52,8 @@ const extras: Readonly<Record<string, readonly string[]>> = {
 function extended<T extends { definitions?: Record<string, unknown> | undefined }>(schema: T): T {
   for (const [name, keys] of Object.entries(extras)) {
     const definition = schema.definitions?.[name];
-    if (typeof definition !== 'object' || definition === null || !('properties' in definition)) continue;
+    if (typeof definition !== 'object' || definition === null || !('properties' in definition))
+      continue;
     const { properties } = definition;
     if (typeof properties !== 'object') continue;
     definition.properties = {

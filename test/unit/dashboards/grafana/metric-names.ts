@@ -5,7 +5,9 @@ import {
   type MetricName,
 } from '../../../../dashboards/metrics/catalogue.ts';
 
-/** The metrics that a query uses, and those that it uses though the catalogue has no such series. */
+/**
+ * The metrics that a query uses, and those that it uses though the catalogue has no such series.
+ */
 export function metricsIn(expr: string): { known: MetricName[]; unknown: string[] } {
   const known = new Set<MetricName>();
   const unknown = new Set<string>();

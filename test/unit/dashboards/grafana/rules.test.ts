@@ -27,8 +27,14 @@ const rules = files.flatMap((file) =>
 );
 const alerts = rules.filter(({ alert }) => alert !== undefined);
 const alertNames = [
-  ...['TrainingStalled', 'LossNotFinite', 'WorkerLost', 'WorkerStraggling', 'NoWorkers'],
-  ...['CheckpointStale', 'ValidationAccuracyDropped', 'CoordinatorDown'],
+  'TrainingStalled',
+  'LossNotFinite',
+  'WorkerLost',
+  'WorkerStraggling',
+  'NoWorkers',
+  'CheckpointStale',
+  'ValidationAccuracyDropped',
+  'CoordinatorDown',
 ];
 
 describe('rules', () => {
@@ -36,17 +42,20 @@ describe('rules', () => {
     expect(alerts.map(({ alert }) => alert)).toEqual(alertNames);
   });
 
-  it.each(alerts)('$alert says how bad it is, what it means, what to look at and what to do', (each) => {
-    expect(each.labels?.severity).toBeDefined();
-    const { summary = '', description = '', runbook = '' } = each.annotations ?? {};
-    expect(summary).toMatch(/\.$/);
-    expect(description).toMatch(/\.$/);
-    const [means = '', look = '', act = '', ...rest] = runbook.trimEnd().split('\n');
-    expect(means).toMatch(/^What it means: .+\.$/);
-    expect(look).toMatch(/^What to look at: .+\.$/);
-    expect(act).toMatch(/^What to do: .+\.$/);
-    expect(rest).toEqual([]);
-  });
+  it.each(alerts)(
+    '$alert says how bad it is, what it means, what to look at and what to do',
+    (each) => {
+      expect(each.labels?.severity).toBeDefined();
+      const { summary = '', description = '', runbook = '' } = each.annotations ?? {};
+      expect(summary).toMatch(/\.$/);
+      expect(description).toMatch(/\.$/);
+      const [means = '', look = '', act = '', ...rest] = runbook.trimEnd().split('\n');
+      expect(means).toMatch(/^What it means: .+\.$/);
+      expect(look).toMatch(/^What to look at: .+\.$/);
+      expect(act).toMatch(/^What to do: .+\.$/);
+      expect(rest).toEqual([]);
+    },
+  );
 
   it('send their readers to dashboards and panels that exist', () => {
     const panelsOf = new Map(
@@ -82,7 +91,10 @@ const at = 'job="mnist-dist", instance="host:9464"';
 const run = `${at}, run_id="r"`;
 type Series = Readonly<Record<string, string>>;
 
-/** A run that is well, for half an hour: 100 steps a second, two workers, a checkpoint every 15 s, 900,000 steps in all. */
+/**
+ * A run that is well, for half an hour: 100 steps a second, two workers, a checkpoint every 15 s,
+ * 900,000 steps in all.
+ */
 const well: Series = {
   [`up{${at}}`]: '1x120',
   [`mnist_dist_training_running{${run}}`]: '1x120',
@@ -102,7 +114,8 @@ const well: Series = {
   [`mnist_dist_validation_step{${run}}`]: '1500x120',
 };
 const keys = Object.keys(well);
-const named = (name: string): string => keys.find((key) => key.startsWith(`mnist_dist_${name}{`)) ?? '';
+const named = (name: string): string =>
+  keys.find((key) => key.startsWith(`mnist_dist_${name}{`)) ?? '';
 
 /** The run is well for these minutes; then its last values are these, and the process is gone. */
 function endsAfter(minutes: number, last: Series = {}): Series {
@@ -174,17 +187,28 @@ const cases: readonly Case[] = [
   },
   {
     what: 'a run that diverges: the last word is one step that was not finite',
-    series: endsAfter(10, { [named('training_running')]: '0', [named('nonfinite_steps_total')]: '2' }),
+    series: endsAfter(10, {
+      [named('training_running')]: '0',
+      [named('nonfinite_steps_total')]: '2',
+    }),
     fires: ['LossNotFinite'],
   },
   {
     what: 'a worker that dies and stays away',
-    series: { ...well, [named('worker_up')]: '1x40 0x80', [named('worker_losses_total')]: '0x40 1x80' },
+    series: {
+      ...well,
+      [named('worker_up')]: '1x40 0x80',
+      [named('worker_losses_total')]: '0x40 1x80',
+    },
     fires: ['WorkerLost'],
   },
   {
     what: 'a worker that dies and is back after half a minute',
-    series: { ...well, [named('worker_up')]: '1x40 0x1 1x80', [named('worker_losses_total')]: '0x40 1x80' },
+    series: {
+      ...well,
+      [named('worker_up')]: '1x40 0x1 1x80',
+      [named('worker_losses_total')]: '0x40 1x80',
+    },
     fires: [],
   },
   {
@@ -278,49 +302,61 @@ const cases: readonly Case[] = [
     what: 'a coordinator that dies, and its run goes on elsewhere',
     series: {
       ...endsAfter(10),
-      'mnist_dist_train_step{job="mnist-dist", instance="other:9464", run_id="r"}': '_x41 60000+1500x80',
+      'mnist_dist_train_step{job="mnist-dist", instance="other:9464", run_id="r"}':
+        '_x41 60000+1500x80',
     },
     fires: [],
   },
   { what: 'an address where no run has been', series: { [`up{${at}}`]: '0x120' }, fires: [] },
 ];
 
-describe.skipIf(missing !== undefined)(`promtool${missing === undefined ? '' : `: ${missing}`}`, () => {
-  it.each(files)('accepts %s', (file) => {
-    const { status, output } = promtool(['check', 'rules'], {
-      name: 'rules.yml',
-      text: readFileSync(file, 'utf8'),
+describe.skipIf(missing !== undefined)(
+  `promtool${missing === undefined ? '' : `: ${missing}`}`,
+  () => {
+    it.each(files)('accepts %s', (file) => {
+      const { status, output } = promtool(['check', 'rules'], {
+        name: 'rules.yml',
+        text: readFileSync(file, 'utf8'),
+      });
+      expect(status, output).toBe(0);
     });
-    expect(status, output).toBe(0);
-  });
 
-  it('has a firing and a silent case for each alert', () => {
-    const tried = new Set(cases.flatMap(({ fires }) => fires));
-    expect([...tried].toSorted()).toEqual(alertNames.toSorted());
-    expect(cases.filter(({ fires }) => fires.length === 0).length).toBeGreaterThan(alertNames.length);
-  });
-
-  it.each(cases)('$what: $fires', ({ series, fires }) => {
-    // What is not overridden by its key alone would be a second series of the same name.
-    for (const key of Object.keys(series)) expect(key).not.toBe('');
-    const text = stringify({
-      rule_files: files,
-      evaluation_interval: `${STEP_SECONDS}s`,
-      tests: [
-        {
-          interval: `${STEP_SECONDS}s`,
-          input_series: Object.entries(series).map(([name, values]) => ({ series: name, values })),
-          promql_expr_test: [
-            {
-              expr: 'count by (alertname) (count_over_time(ALERTS{alertstate="firing"}[30m]))',
-              eval_time: '30m',
-              exp_samples: fires.map((alertname) => ({ labels: `{alertname="${alertname}"}`, value: 1 })),
-            },
-          ],
-        },
-      ],
+    it('has a firing and a silent case for each alert', () => {
+      const tried = new Set(cases.flatMap(({ fires }) => fires));
+      expect([...tried].toSorted()).toEqual(alertNames.toSorted());
+      expect(cases.filter(({ fires }) => fires.length === 0).length).toBeGreaterThan(
+        alertNames.length,
+      );
     });
-    const { status, output } = promtool(['test', 'rules'], { name: 'cases.yml', text });
-    expect(status, output).toBe(0);
-  });
-});
+
+    it.each(cases)('$what: $fires', ({ series, fires }) => {
+      // What is not overridden by its key alone would be a second series of the same name.
+      for (const key of Object.keys(series)) expect(key).not.toBe('');
+      const text = stringify({
+        rule_files: files,
+        evaluation_interval: `${STEP_SECONDS}s`,
+        tests: [
+          {
+            interval: `${STEP_SECONDS}s`,
+            input_series: Object.entries(series).map(([name, values]) => ({
+              series: name,
+              values,
+            })),
+            promql_expr_test: [
+              {
+                expr: 'count by (alertname) (count_over_time(ALERTS{alertstate="firing"}[30m]))',
+                eval_time: '30m',
+                exp_samples: fires.map((alertname) => ({
+                  labels: `{alertname="${alertname}"}`,
+                  value: 1,
+                })),
+              },
+            ],
+          },
+        ],
+      });
+      const { status, output } = promtool(['test', 'rules'], { name: 'cases.yml', text });
+      expect(status, output).toBe(0);
+    });
+  },
+);

@@ -10,7 +10,12 @@ import {
 import { continued, RunState } from '../../../../dashboards/page/run-state.ts';
 import { evaluation, points, status, view } from '../../../system/browser/fake-run.ts';
 
-const event = (n: number): EventLine => ({ time: String(n), event: 'e', level: 'info', message: '' });
+const event = (n: number): EventLine => ({
+  time: String(n),
+  event: 'e',
+  level: 'info',
+  message: '',
+});
 const change = (at: number): StateChange => ({ at, worker: 'w', state: 'training' });
 
 /** A follower whose stream is open and whose view is there. */
@@ -26,35 +31,42 @@ async function followed(changed: (link: Follower['link']) => void = () => undefi
 
 describe('a follower', () => {
   test('loses and doubles nothing, however view and stream are interleaved', async () => {
-    // So many updates are sent before the stream opens, before the view is made, before it arrives, and after that; and so
-    // many of those on their way arrive before the view, the others after it.
+    // So many updates are sent before the stream opens, before the view is made, before it arrives,
+    // and after that; and so many of those on their way arrive before the view, the others after
+    // it.
     const few = fc.integer({ min: 0, max: 5 });
     const counts = fc.tuple(few, few, few, few);
     await fc.assert(
-      fc.asyncProperty(counts, fc.integer({ min: 0, max: 10 }), async ([before, open, made, late], early) => {
-        const server = new Server();
-        const follower = new Follower(server, () => undefined);
-        follower.start();
-        await server.answer();
-        server.work(before);
-        server.open();
-        server.hold();
-        server.work(open);
-        const answer = server.make();
-        server.work(made);
-        server.deliver(early);
-        await answer();
-        server.deliver(Infinity);
-        server.work(late);
-        server.deliver(Infinity);
-        const { state } = follower;
-        const steps = server.step;
-        expect([...(state?.curve.columns().step ?? [])]).toEqual(points(1, steps).map(([step]) => step));
-        expect(state?.events.map(({ time }) => Number(time))).toEqual(upTo(steps));
-        expect(state?.changes.map(({ at }) => at)).toEqual(upTo(steps));
-        expect(state?.evaluations.map(([step]) => step)).toEqual(upTo(steps));
-        expect(state?.status.step).toBe(steps);
-      }),
+      fc.asyncProperty(
+        counts,
+        fc.integer({ min: 0, max: 10 }),
+        async ([before, open, made, late], early) => {
+          const server = new Server();
+          const follower = new Follower(server, () => undefined);
+          follower.start();
+          await server.answer();
+          server.work(before);
+          server.open();
+          server.hold();
+          server.work(open);
+          const answer = server.make();
+          server.work(made);
+          server.deliver(early);
+          await answer();
+          server.deliver(Infinity);
+          server.work(late);
+          server.deliver(Infinity);
+          const { state } = follower;
+          const steps = server.step;
+          expect([...(state?.curve.columns().step ?? [])]).toEqual(
+            points(1, steps).map(([step]) => step),
+          );
+          expect(state?.events.map(({ time }) => Number(time))).toEqual(upTo(steps));
+          expect(state?.changes.map(({ at }) => at)).toEqual(upTo(steps));
+          expect(state?.evaluations.map(([step]) => step)).toEqual(upTo(steps));
+          expect(state?.status.step).toBe(steps);
+        },
+      ),
     );
   });
 
@@ -75,7 +87,11 @@ describe('a follower', () => {
     server.work(9);
     expect(follower.link).toBe('live');
     server.listener?.broken();
-    expect([follower.link, follower.state?.curve.lastStep, server.isClosed]).toEqual(['lost', 9, true]);
+    expect([follower.link, follower.state?.curve.lastStep, server.isClosed]).toEqual([
+      'lost',
+      9,
+      true,
+    ]);
     // A coordinator that was killed goes on from its checkpoint.
     server.step = 6;
     for (const wait of [500, 1000, 2000, 4000, 5000, 5000]) {
@@ -239,7 +255,9 @@ class Server implements Wire {
       const update: Update = {
         status: status({ step, seconds: step }),
         curve: points(step, step),
-        ...{ evaluation: evaluation(step), events: [event(step)], changes: [change(step)] },
+        evaluation: evaluation(step),
+        events: [event(step)],
+        changes: [change(step)],
       };
       if (!this.#isOpen) continue;
       if (this.#held !== undefined) this.#held.push(update);
@@ -261,8 +279,12 @@ class Server implements Wire {
     const { step } = this;
     const evaluations = upTo(step).map(evaluation);
     const made = view(0, {
-      ...{ status: status({ step, seconds: step }), curve: points(1, step), evaluations },
-      ...{ events: upTo(step).map(event), changes: upTo(step).map(change), ...this.#change },
+      status: status({ step, seconds: step }),
+      curve: points(1, step),
+      evaluations,
+      events: upTo(step).map(event),
+      changes: upTo(step).map(change),
+      ...this.#change,
     });
     const asked = this.#asked;
     return async () => {

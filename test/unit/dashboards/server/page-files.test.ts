@@ -24,7 +24,9 @@ describe('the files of the page', () => {
   });
 
   test('hold everything that the page asks for', () => {
-    const asked = [...text('/').matchAll(/(?:src|href|"uplot":) ?=?"([^"#]+)"/g)].map(([, path]) => path);
+    const asked = [...text('/').matchAll(/(?:src|href|"uplot":) ?=?"([^"#]+)"/g)].map(
+      ([, path]) => path,
+    );
     expect(asked.length).toBeGreaterThanOrEqual(5);
     for (const path of asked) expect(page.get(path ?? ''), path).toBeDefined();
     for (const name of readdirSync(sources).filter((name) => name.endsWith('.ts'))) {

@@ -116,7 +116,11 @@ describe('initialWeights', () => {
 
 describe('dropout', () => {
   test('threshold and scale at known rates', () => {
-    expect([dropThreshold(0), dropThreshold(0.5), dropThreshold(0.2)]).toEqual([0, 2 ** 31, 858993459]);
+    expect([dropThreshold(0), dropThreshold(0.5), dropThreshold(0.2)]).toEqual([
+      0,
+      2 ** 31,
+      858993459,
+    ]);
     expect([keepScale(0), keepScale(0.5), keepScale(0.2)]).toEqual([1, 2, 1.25]);
   });
 

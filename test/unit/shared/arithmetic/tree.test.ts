@@ -16,7 +16,13 @@ describe('the tree', () => {
     expect(shardsOf(5, 8)).toEqual([2, 3]);
     expect(shardsOf(15, 8)).toEqual([7]);
     expect(shardsOf(1, 1)).toEqual([0]);
-    expect([0, 1, 15, 16, 1.5].map((node) => isNode(node, 8))).toEqual([false, true, true, false, false]);
+    expect([0, 1, 15, 16, 1.5].map((node) => isNode(node, 8))).toEqual([
+      false,
+      true,
+      true,
+      false,
+      false,
+    ]);
   });
 
   it('covers exactly the real shards with the fewest subtrees', () => {
@@ -35,16 +41,14 @@ describe('the schedule', () => {
     expect(totalSteps(input)).toBe(470);
     expect(totalSteps({ ...input, steps: 7 })).toBe(7);
     expect(planStep(input, 235)).toEqual({
-      ...{
-        step: 235,
-        epoch: 1,
-        start: 59_904,
-        samples: 96,
-        rowsPerShard: 32,
-        virtualShards: 8,
-        realShards: 3,
-        endsEpoch: true,
-      },
+      step: 235,
+      epoch: 1,
+      start: 59_904,
+      samples: 96,
+      rowsPerShard: 32,
+      virtualShards: 8,
+      realShards: 3,
+      endsEpoch: true,
     });
     expect(planStep(input, 236)).toMatchObject({
       epoch: 2,

@@ -21,7 +21,9 @@ describe('class names', () => {
   });
 
   it('are known for Fashion-MNIST by its labels', () => {
-    const known = knownClassNames('3c21fee794d4e929e970f998d4bd834b9bcc1484fcff27a63c189edbc12937f4');
+    const known = knownClassNames(
+      '3c21fee794d4e929e970f998d4bd834b9bcc1484fcff27a63c189edbc12937f4',
+    );
     expect(known.name).toBe('Fashion-MNIST');
     expect(known.classNames).toHaveLength(10);
     expect(knownClassNames('').classNames.join('')).toBe('0123456789');

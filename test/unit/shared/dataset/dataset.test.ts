@@ -1,7 +1,13 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { parseDataset, swappedHalves } from '../../../../shared/dataset/dataset.ts';
-import { concatenate, imagesFile, labelsFile, tinyBytes, tinyFiles } from '../../../fixtures/idx-files.ts';
+import {
+  concatenate,
+  imagesFile,
+  labelsFile,
+  tinyBytes,
+  tinyFiles,
+} from '../../../fixtures/idx-files.ts';
 
 function bytesWith(change: Partial<typeof tinyFiles>): Uint8Array {
   return concatenate(Object.values({ ...tinyFiles, ...change }));
@@ -68,6 +74,8 @@ describe('parseDataset', () => {
     for (let length = 0; length < tinyBytes.length; length++) {
       expect(() => parseDataset(tinyBytes.subarray(0, length))).toThrow(/is truncated/);
     }
-    expect(() => parseDataset(concatenate([tinyBytes, Uint8Array.of(0)]))).toThrow('1 trailing bytes');
+    expect(() => parseDataset(concatenate([tinyBytes, Uint8Array.of(0)]))).toThrow(
+      '1 trailing bytes',
+    );
   });
 });

@@ -5,7 +5,13 @@ import { concatenate, imagesFile, labelsFile } from '../../../fixtures/idx-files
 describe('parseIdx', () => {
   it('reads images and labels, with rows and columns from the header', () => {
     const images = parseIdx(imagesFile(2, 2, 3), 'images', 'a');
-    expect(images).toMatchObject({ samples: 2, rows: 2, columns: 3, headerBytes: 16, totalBytes: 28 });
+    expect(images).toMatchObject({
+      samples: 2,
+      rows: 2,
+      columns: 3,
+      headerBytes: 16,
+      totalBytes: 28,
+    });
     expect([...images.data]).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
     const labels = parseIdx(labelsFile([5, 0, 4]), 'labels', 'b');
     expect(labels).toMatchObject({ samples: 3, totalBytes: 11 });

@@ -7,7 +7,13 @@ import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { loadDataset } from '../../../../shared/dataset/load-dataset.ts';
 import { MNIST_DIGEST } from '../../../../shared/dataset/dataset.ts';
-import { concatenate, imagesFile, labelsFile, tinyBytes, tinyFiles } from '../../../fixtures/idx-files.ts';
+import {
+  concatenate,
+  imagesFile,
+  labelsFile,
+  tinyBytes,
+  tinyFiles,
+} from '../../../fixtures/idx-files.ts';
 
 let folder: string;
 beforeEach(async () => {
@@ -25,14 +31,19 @@ function md5(...parts: Uint8Array[]): string {
 
 describe('the embedded MNIST', () => {
   it('is the real one: published MD5s and first labels', async () => {
-    const { bytes, digest, name, rows, columns, classNames, train, test } = await loadDataset(undefined);
+    const { bytes, digest, name, rows, columns, classNames, train, test } =
+      await loadDataset(undefined);
     expect({ digest, name, rows, columns }).toEqual({
       digest: MNIST_DIGEST,
       name: 'MNIST',
       rows: 28,
       columns: 28,
     });
-    expect([train.samples, test.samples, classNames.join('')]).toEqual([60_000, 10_000, '0123456789']);
+    expect([train.samples, test.samples, classNames.join('')]).toEqual([
+      60_000,
+      10_000,
+      '0123456789',
+    ]);
     expect([...train.labels.subarray(0, 5)]).toEqual([5, 0, 4, 1, 9]);
     expect([...test.labels.subarray(0, 5)]).toEqual([7, 2, 1, 0, 4]);
     const ends = [47_040_016, 47_100_024, 54_940_040, 54_950_048];
@@ -72,14 +83,18 @@ describe('a folder', () => {
     ['a folder with the name of each file', (name) => join(name, name)],
     ['a folder with the name of each file, dots inside', (name) => join(name, dotted(name))],
   ])('is loaded with %s', async (_what, rename) => {
-    const entries = Object.entries(tinyFiles).map(([name, bytes]) => [rename(name), bytes] as const);
+    const entries = Object.entries(tinyFiles).map(
+      ([name, bytes]) => [rename(name), bytes] as const,
+    );
     for (const [name] of entries) await mkdir(join(folder, name, '..'), { recursive: true });
     await put(Object.fromEntries(entries));
     expect(Buffer.compare((await loadDataset(folder)).bytes, tinyBytes)).toBe(0);
   });
 
   it('is loaded where a file is gzip and its name does not say so, and through links', async () => {
-    await put(Object.fromEntries(Object.entries(tinyFiles).map(([name, file]) => [name, gzipSync(file)])));
+    await put(
+      Object.fromEntries(Object.entries(tinyFiles).map(([name, file]) => [name, gzipSync(file)])),
+    );
     await rename(join(folder, image), join(folder, 'elsewhere'));
     await symlink('elsewhere', join(folder, image));
     expect(Buffer.compare((await loadDataset(folder)).bytes, tinyBytes)).toBe(0);
@@ -92,7 +107,9 @@ describe('a folder', () => {
       await put({ [`${image}.gz`]: gzipSync(Uint8Array.from(other)) });
       await expect(loadDataset(folder)).rejects.toMatchObject({
         code: 'DATA',
-        message: expect.stringMatching(new RegExp(`${image} and .*${image}.gz hold different bytes`)),
+        message: expect.stringMatching(
+          new RegExp(`${image} and .*${image}.gz hold different bytes`),
+        ),
       });
     }
   });
@@ -153,7 +170,11 @@ describe('a folder', () => {
 
   it.each<[string, Readonly<Record<string, Uint8Array | string>>, string]>([
     ['a truncated file', { [image]: whole.subarray(0, 20) }, `${image} is truncated`],
-    ['trailing bytes', { [image]: concatenate([whole, Uint8Array.of(0)]) }, `${image} has trailing bytes`],
+    [
+      'trailing bytes',
+      { [image]: concatenate([whole, Uint8Array.of(0)]) },
+      `${image} has trailing bytes`,
+    ],
     ['swapped files', { [image]: tinyFiles['train-labels-idx1-ubyte'] }, `${image} holds labels`],
     [
       'a wrong magic number',
@@ -171,13 +192,21 @@ describe('a folder', () => {
       't10k-labels-idx1-ubyte: label 1 is 77',
     ],
     ['a bad labels.txt', { 'labels.txt': 'a\n\nb\n' }, 'labels.txt, line 2'],
-    ['a huge labels.txt', { 'labels.txt': 'a'.repeat(70_000) }, '65536 are allowed (MAX_LABELS_FILE_BYTES)'],
+    [
+      'a huge labels.txt',
+      { 'labels.txt': 'a'.repeat(70_000) },
+      '65536 are allowed (MAX_LABELS_FILE_BYTES)',
+    ],
     [
       'a labels.txt in another encoding',
       { 'labels.txt': Buffer.from('é\nü\n', 'latin1') },
       'not text in UTF-8',
     ],
-    ['a zip archive', { [image]: Buffer.from('PK\u0003\u0004 and more') }, 'magic number 0x504b0304'],
+    [
+      'a zip archive',
+      { [image]: Buffer.from('PK\u0003\u0004 and more') },
+      'magic number 0x504b0304',
+    ],
     ['gzip in gzip', { [image]: gzipSync(gzipSync(whole)) }, 'magic number 0x1f8b'],
   ])('is refused for %s, by the path of the file', async (_what, change, message) => {
     await put({ ...tinyFiles, ...change });

@@ -2,7 +2,11 @@ import { cpSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { storeDataset } from '../../../../shared/dataset/dataset-cache.ts';
-import { datasetOfRun, loadOwnDataset, type OwnDataset } from '../../../../shared/dataset/own-dataset.ts';
+import {
+  datasetOfRun,
+  loadOwnDataset,
+  type OwnDataset,
+} from '../../../../shared/dataset/own-dataset.ts';
 import { datasetDigest, MNIST_DIGEST } from '../../../../shared/dataset/dataset.ts';
 import { temporaryFolder } from '../../../fixtures/processes.ts';
 import { imagesFile, tinyBytes, tinyFiles } from '../../../fixtures/idx-files.ts';
@@ -70,7 +74,10 @@ test('else it is refused, and both digests and the option are named', async () =
   cpSync(moved, data, { recursive: true });
   const images = imagesFile(3, 2, 3, () => 9);
   writeFileSync(join(data, 'train-images-idx3-ubyte'), images);
-  const other = datasetDigest(Buffer.concat([images, tinyBytes.subarray(images.length)])).slice(0, 16);
+  const other = datasetDigest(Buffer.concat([images, tinyBytes.subarray(images.length)])).slice(
+    0,
+    16,
+  );
   const both = new RegExp(`${digest.slice(0, 16)}.*${other}`);
   for (const given of [undefined, data])
     await expect(loadOwnDataset(own, given, { code: 'NOT_REPLAYABLE' })).rejects.toMatchObject({
@@ -86,7 +93,10 @@ test('a run of the MNIST of the package needs no folder', async () => {
     dataset: { ...sampleRun.dataset, sha256: MNIST_DIGEST, class_names: names },
     launch: { data: '/nowhere' },
   });
-  expect(await loadOwnDataset(mnist, undefined)).toMatchObject({ digest: MNIST_DIGEST, classNames: names });
+  expect(await loadOwnDataset(mnist, undefined)).toMatchObject({
+    digest: MNIST_DIGEST,
+    classNames: names,
+  });
 });
 
 test('a run of an older mnist-dist says nothing of the folder, and a relative one is not believed', () => {

@@ -6,22 +6,32 @@ import { WeightSource } from '../../../../dashboards/page/weights.ts';
 
 const widths = fc.integer({ min: 1, max: 6 });
 const models = fc.record({
-  ...{ inputs: widths, hidden: fc.array(widths, { maxLength: 3 }), classes: fc.integer({ min: 2, max: 5 }) },
+  inputs: widths,
+  hidden: fc.array(widths, { maxLength: 3 }),
+  classes: fc.integer({ min: 2, max: 5 }),
 });
 
 describe('the forward pass', () => {
   test('gives what matrices, written down naively, give', () => {
     fc.assert(
-      fc.property(models, fc.infiniteStream(fc.float({ min: -2, max: 2, noNaN: true })), (model, numbers) => {
-        const weights = Float32Array.from({ length: weightCount(model) }, () => numbers.next().value ?? 0);
-        const picture = Float32Array.from({ length: model.inputs }, () =>
-          Math.abs(numbers.next().value ?? 0),
-        );
-        const found = probabilities(model, weights, picture);
-        const expected = naive([model.inputs, ...model.hidden, model.classes], weights, picture);
-        expect(found).toHaveLength(model.classes);
-        for (const [index, value] of expected.entries()) expect(found[index]).toBeCloseTo(value, 9);
-      }),
+      fc.property(
+        models,
+        fc.infiniteStream(fc.float({ min: -2, max: 2, noNaN: true })),
+        (model, numbers) => {
+          const weights = Float32Array.from(
+            { length: weightCount(model) },
+            () => numbers.next().value ?? 0,
+          );
+          const picture = Float32Array.from({ length: model.inputs }, () =>
+            Math.abs(numbers.next().value ?? 0),
+          );
+          const found = probabilities(model, weights, picture);
+          const expected = naive([model.inputs, ...model.hidden, model.classes], weights, picture);
+          expect(found).toHaveLength(model.classes);
+          for (const [index, value] of expected.entries())
+            expect(found[index]).toBeCloseTo(value, 9);
+        },
+      ),
     );
   });
 
@@ -36,7 +46,9 @@ describe('the forward pass', () => {
 
   test('bears large logits', () => {
     const model = { inputs: 1, hidden: [], classes: 2 };
-    expect([...probabilities(model, Float32Array.of(1e4, -1e4, 0, 0), Float32Array.of(1))]).toEqual([1, 0]);
+    expect([...probabilities(model, Float32Array.of(1e4, -1e4, 0, 0), Float32Array.of(1))]).toEqual(
+      [1, 0],
+    );
   });
 
   test('refuses weights and pictures that do not fit', () => {

@@ -34,7 +34,8 @@ describe('a drawn digit', () => {
   });
 
   test('has smooth edges: every pixel is the mean of what it covers', () => {
-    // 30 rows, 7.5 cells wide become 20 x 5 pixels; a box of 30 x 7 is 4.67 pixels wide, its ends cover less.
+    // 30 rows, 7.5 cells wide become 20 x 5 pixels; a box of 30 x 7 is 4.67 pixels wide, its ends
+    // cover less.
     const { pixels } = normalise(filled(20, 27, 40, 70), 28, 28);
     const line = [...pixels.subarray(14 * 28, 15 * 28)].filter((ink) => ink > 0);
     expect(line).toHaveLength(5);

@@ -26,7 +26,8 @@ async function refusal(path: string): Promise<string> {
     () => undefined,
     (reason: unknown) => reason,
   );
-  if (!(error instanceof ClusterError)) throw new Error(`${path} was accepted, or: ${String(error)}`);
+  if (!(error instanceof ClusterError))
+    throw new Error(`${path} was accepted, or: ${String(error)}`);
   expect(error.code).toBe('IMAGE');
   expect(error.message).toContain(path);
   return error.message;
@@ -41,7 +42,9 @@ describe('a PNG', () => {
   const kinds = ([0, 2, 4, 6] as const).flatMap((colourType) =>
     ([1, 2, 4, 8, 16] as const)
       .filter((bits) => bits >= 8 || colourType === 0)
-      .flatMap((bits) => [false, true].map((interlaced): PngKind => ({ colourType, bits, interlaced }))),
+      .flatMap((bits) =>
+        [false, true].map((interlaced): PngKind => ({ colourType, bits, interlaced })),
+      ),
   );
   test.each(kinds)('of $colourType with $bits bits, interlaced $interlaced', async (kind) => {
     const most = 2 ** kind.bits - 1;
@@ -55,25 +58,37 @@ describe('a PNG', () => {
       for (let column = 0; column < columns; column++) {
         const value = isInk(row, column) ? 255 : 0;
         const at = (row * columns + column) * 4;
-        expect([...read.bytes.subarray(at, at + 4)]).toEqual([value, value, value, isOpaque ? 255 : value]);
+        expect([...read.bytes.subarray(at, at + 4)]).toEqual([
+          value,
+          value,
+          value,
+          isOpaque ? 255 : value,
+        ]);
       }
   });
 
-  test.each([1, 2, 4, 8] as const)('of a palette, %i bits, one colour of it transparent', async (bits) => {
-    const kind: PngKind = {
-      ...{ colourType: 3, bits, transparency: Uint8Array.of(0) },
-      palette: [
-        [10, 20, 30],
-        [200, 100, 50],
-      ],
-    };
-    const file = pngFile(kind, rows, columns, (row, column) => [isInk(row, column) ? 1 : 0]);
-    const { bytes } = await readPng(written(file));
-    expect([...bytes.subarray(0, 4)]).toEqual([200, 100, 50, 255]);
-    const paper =
-      Array.from({ length: columns }, (_, column) => column).find((column) => !isInk(0, column)) ?? 0;
-    expect([...bytes.subarray(4 * paper, 4 * paper + 4)]).toEqual([10, 20, 30, 0]);
-  });
+  test.each([1, 2, 4, 8] as const)(
+    'of a palette, %i bits, one colour of it transparent',
+    async (bits) => {
+      const kind: PngKind = {
+        colourType: 3,
+        bits,
+        transparency: Uint8Array.of(0),
+        palette: [
+          [10, 20, 30],
+          [200, 100, 50],
+        ],
+      };
+      const file = pngFile(kind, rows, columns, (row, column) => [isInk(row, column) ? 1 : 0]);
+      const { bytes } = await readPng(written(file));
+      expect([...bytes.subarray(0, 4)]).toEqual([200, 100, 50, 255]);
+      const paper =
+        Array.from({ length: columns }, (_, column) => column).find(
+          (column) => !isInk(0, column),
+        ) ?? 0;
+      expect([...bytes.subarray(4 * paper, 4 * paper + 4)]).toEqual([10, 20, 30, 0]);
+    },
+  );
 
   test('with bytes after its end, as cameras and chat programs append them', async () => {
     const file = pngFile(gray, 3, 2, (row, column) => [10 * row + column]);
@@ -83,7 +98,10 @@ describe('a PNG', () => {
   });
 
   test('of one pixel', async () => {
-    expect(await readPng(written(pngFile(gray, 1, 1, () => [7])))).toMatchObject({ rows: 1, columns: 1 });
+    expect(await readPng(written(pngFile(gray, 1, 1, () => [7])))).toMatchObject({
+      rows: 1,
+      columns: 1,
+    });
   });
 });
 
@@ -93,7 +111,9 @@ describe('what is refused, by name', () => {
     mkdirSync(join(folder, 'folder.png'));
     expect(await refusal(join(folder, 'folder.png'))).toContain('not a regular file');
     expect(await refusal('/dev/zero')).toContain('not a regular file');
-    expect(await refusal(written(Buffer.from('GIF89a, or anything else')))).toContain('it is no PNG');
+    expect(await refusal(written(Buffer.from('GIF89a, or anything else')))).toContain(
+      'it is no PNG',
+    );
     expect(await refusal(written(new Uint8Array(0)))).toContain('it is no PNG');
   });
 
@@ -101,8 +121,12 @@ describe('what is refused, by name', () => {
     const empty = deflateSync(Buffer.alloc(0));
     expect(await refusal(written(assemble(gray, 0, 5, [], empty)))).toContain('it has no pixel');
     const side = Math.sqrt(MAX_IMAGE_PIXELS);
-    expect(await refusal(written(assemble(gray, side + 1, side, [], empty)))).toContain('MAX_IMAGE_PIXELS');
-    expect(await refusal(written(assemble(gray, 2 ** 31, 2 ** 31, [], empty)))).toContain('MAX_IMAGE_PIXELS');
+    expect(await refusal(written(assemble(gray, side + 1, side, [], empty)))).toContain(
+      'MAX_IMAGE_PIXELS',
+    );
+    expect(await refusal(written(assemble(gray, 2 ** 31, 2 ** 31, [], empty)))).toContain(
+      'MAX_IMAGE_PIXELS',
+    );
     expect(await refusal(written(assemble(gray, side, side, [], empty)))).toContain('damaged');
   });
 
@@ -117,7 +141,9 @@ describe('what is refused, by name', () => {
     async (interlaced) => {
       const bomb = deflateSync(Buffer.alloc(2 ** 29));
       const before = process.resourceUsage().maxRSS;
-      expect(await refusal(written(assemble({ ...gray, interlaced }, 5, 5, [], bomb)))).toContain('damaged');
+      expect(await refusal(written(assemble({ ...gray, interlaced }, 5, 5, [], bomb)))).toContain(
+        'damaged',
+      );
       // In KiB: a tenth of what it would unpack to.
       expect(process.resourceUsage().maxRSS - before).toBeLessThan((2 ** 29 / 1024) * 0.1);
     },
@@ -126,7 +152,8 @@ describe('what is refused, by name', () => {
   test('is one with fewer data than pixels', async () => {
     const file = (length: number) => assemble(gray, 5, 5, [], deflateSync(Buffer.alloc(length)));
     expect(await readPng(written(file(30)))).toMatchObject({ rows: 5 });
-    for (const length of [0, 1, 29, 31]) expect(await refusal(written(file(length)))).toContain('damaged');
+    for (const length of [0, 1, 29, 31])
+      expect(await refusal(written(file(length)))).toContain('damaged');
   });
 
   test('is whatever damage makes of a PNG, and nothing worse happens', async () => {
@@ -137,7 +164,9 @@ describe('what is refused, by name', () => {
       row * column,
     ]);
     const damage = fc.record({
-      ...{ cut: fc.nat(whole.length), at: fc.nat(whole.length - 1), byte: fc.nat(255) },
+      cut: fc.nat(whole.length),
+      at: fc.nat(whole.length - 1),
+      byte: fc.nat(255),
       isCut: fc.boolean(),
     });
     let refused = 0;

@@ -21,7 +21,9 @@ describe('the cache of datasets', () => {
     expect(await cachedDataset(digest, cache)).toBeUndefined();
     await storeDataset(digest, tinyBytes, cache);
     await storeDataset(digest, tinyBytes, cache);
-    expect(Buffer.compare((await cachedDataset(digest, cache)) ?? Buffer.alloc(0), tinyBytes)).toBe(0);
+    expect(Buffer.compare((await cachedDataset(digest, cache)) ?? Buffer.alloc(0), tinyBytes)).toBe(
+      0,
+    );
     expect(await readdir(join(cache, 'datasets'))).toEqual([digest]);
   });
 
@@ -33,12 +35,16 @@ describe('the cache of datasets', () => {
   });
 
   it('refuses bytes of another digest and digests that are paths', async () => {
-    await expect(storeDataset('0'.repeat(64), tinyBytes, cache)).rejects.toMatchObject({ code: 'DATA' });
+    await expect(storeDataset('0'.repeat(64), tinyBytes, cache)).rejects.toMatchObject({
+      code: 'DATA',
+    });
     await expect(cachedDataset('../x', cache)).rejects.toMatchObject({ code: 'DATA' });
     expect(await readdir(cache)).toEqual([]);
   });
 
-  /** Stores bytes of this length that nobody else has, last used at this minute of a day long ago. */
+  /**
+   * Stores bytes of this length that nobody else has, last used at this minute of a day long ago.
+   */
   async function fill(length: number, minute: number): Promise<string> {
     const bytes = Buffer.alloc(length, minute);
     const name = datasetDigest(bytes);
@@ -54,7 +60,9 @@ describe('the cache of datasets', () => {
     // Reading is using.
     expect(await cachedDataset(first, cache)).toBeDefined();
     const fourth = await fill(400, 4);
-    expect((await readdir(join(cache, 'datasets'))).toSorted()).toEqual([first, third, fourth].toSorted());
+    expect((await readdir(join(cache, 'datasets'))).toSorted()).toEqual(
+      [first, third, fourth].toSorted(),
+    );
     expect(await cachedDataset(second, cache)).toBeUndefined();
     for (let minute = 5; minute < 20; minute++) {
       await fill(350, minute);
@@ -73,7 +81,9 @@ describe('the cache of datasets', () => {
     const old = new Date(Date.UTC(2025, 0, 1));
     await utimes(left, old, old);
     const kept = await fill(950, 2);
-    expect((await readdir(join(cache, 'datasets'))).toSorted()).toEqual([kept, 'notes.txt'].toSorted());
+    expect((await readdir(join(cache, 'datasets'))).toSorted()).toEqual(
+      [kept, 'notes.txt'].toSorted(),
+    );
     await expect(fill(1001, 3)).rejects.toMatchObject({ code: 'LIMIT' });
     expect(await readdir(join(cache, 'datasets'))).toHaveLength(2);
   });

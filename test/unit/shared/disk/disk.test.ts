@@ -15,7 +15,9 @@ describe('the disk of the system', () => {
     writeFileSync(join(root, 'file'), '');
     expect(await systemDisk.folders(root)).toEqual(['folder']);
     for (const name of ['link', 'file'])
-      await expect(systemDisk.openFolder(join(root, name))).rejects.toMatchObject({ code: 'ENOTDIR' });
+      await expect(systemDisk.openFolder(join(root, name))).rejects.toMatchObject({
+        code: 'ENOTDIR',
+      });
   });
 
   it('removes in the folder that it opened, also when a link has taken its place', async () => {
@@ -31,7 +33,10 @@ describe('the disk of the system', () => {
     await folder.remove('file');
     await folder.remove('file');
     await folder.close();
-    expect([readdirSync(join(root, 'moved')), readdirSync(join(root, 'theirs'))]).toEqual([[], ['file']]);
+    expect([readdirSync(join(root, 'moved')), readdirSync(join(root, 'theirs'))]).toEqual([
+      [],
+      ['file'],
+    ]);
   });
 
   it('says whether folders can be synced, and rejects with any other error', async () => {

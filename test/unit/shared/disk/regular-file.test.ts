@@ -45,7 +45,11 @@ const intruders: [string, () => unknown, RegExp][] = [
 describe('an entry', () => {
   it.each(intruders)('is refused where it is %s', async (_, make, message) => {
     make();
-    const refused = { code: 'DATA', message: expect.stringMatching(message), fix: expect.any(String) };
+    const refused = {
+      code: 'DATA',
+      message: expect.stringMatching(message),
+      fix: expect.any(String),
+    };
     await expect(readEntry(path, limit)).rejects.toMatchObject(refused);
     await expect(openEntry(path)).rejects.toMatchObject(refused);
     await expect(openEntry(path, 'STORE')).rejects.toMatchObject({ code: 'STORE' });
@@ -66,14 +70,19 @@ describe('an entry', () => {
       expect(readEntryNow(path, limit)).toEqual(bytes);
     }
     appendFileSync(path, '!');
-    const refused = { code: 'LIMIT', message: expect.stringContaining('10000 are allowed (MAX_BYTES)') };
+    const refused = {
+      code: 'LIMIT',
+      message: expect.stringContaining('10000 are allowed (MAX_BYTES)'),
+    };
     await expect(readEntry(path, limit)).rejects.toMatchObject(refused);
     expect(() => readEntryNow(path, limit)).toThrow('10000 are allowed');
   });
 
   it('that says that it is empty, as those of /proc do, is read to its end or to the limit', () => {
     expect(readEntryNow('/proc/self/status').toString()).toContain('VmRSS');
-    expect(() => readEntryNow('/proc/self/status', { name: 'N', bytes: 10 })).toThrow('10 are allowed (N)');
+    expect(() => readEntryNow('/proc/self/status', { name: 'N', bytes: 10 })).toThrow(
+      '10 are allowed (N)',
+    );
   });
 
   it('that is missing is an error of the system', async () => {
@@ -111,7 +120,9 @@ describe('a named file', () => {
     expect(() => readNamedNow(path, limit)).toThrow('10000 are allowed');
     const silent = join(folder, 'silent');
     execFileSync('mkfifo', [silent]);
-    expect(() => readNamedNow(silent, limit, 20)).toThrow('it is a pipe that did not end within 0.02 s');
+    expect(() => readNamedNow(silent, limit, 20)).toThrow(
+      'it is a pipe that did not end within 0.02 s',
+    );
     const open = spawn('sh', ['-c', `exec sleep 60 > ${silent}`]);
     onTestFinished(() => void open.kill());
     expect(() => readNamedNow(silent, limit, 20)).toThrow('did not end');
@@ -123,6 +134,9 @@ it('a folder is its own, or it is not there', async () => {
   mkdirSync(path);
   expect(await isOwnFolder(path)).toBe(true);
   symlinkSync(folder, join(path, 'up'));
-  const refused = { code: 'DATA', message: expect.stringContaining('it is a link, not a folder of its own') };
+  const refused = {
+    code: 'DATA',
+    message: expect.stringContaining('it is a link, not a folder of its own'),
+  };
   await expect(isOwnFolder(join(path, 'up'))).rejects.toMatchObject(refused);
 });

@@ -34,7 +34,9 @@ describe('perClass', () => {
     const sample = fc.record({ label: fc.nat(3), predicted: fc.nat(3) });
     fc.assert(
       fc.property(fc.array(sample, { minLength: 1 }), (samples) => {
-        const values = Float32Array.from(samples.flatMap(({ predicted }) => [predicted, 0, 0, 0, 0, 0]));
+        const values = Float32Array.from(
+          samples.flatMap(({ predicted }) => [predicted, 0, 0, 0, 0, 0]),
+        );
         const labels = Uint8Array.from(samples, ({ label }) => label);
         const { confusion } = score({ values, labels, classes: 4 });
         for (const [index, found] of perClass(confusion).entries()) {
@@ -45,7 +47,10 @@ describe('perClass', () => {
           expect(found.precision).toBe(taken.length === 0 ? 0 : hits / taken.length);
           expect(found.recall).toBe(ofIt.length === 0 ? 0 : hits / ofIt.length);
           const sum = found.precision + found.recall;
-          expect(found.f1).toBeCloseTo(sum === 0 ? 0 : (2 * found.precision * found.recall) / sum, 12);
+          expect(found.f1).toBeCloseTo(
+            sum === 0 ? 0 : (2 * found.precision * found.recall) / sum,
+            12,
+          );
         }
       }),
     );

@@ -6,10 +6,26 @@ import { score } from '../../../../shared/evaluation/score.ts';
 /** Four samples of three classes; the third and the fourth are wrong. */
 const predictions = {
   values: Float32Array.of(
-    ...[0, 0.5, 0.75, 0.25, 0],
-    ...[2, 0.25, 0, 0.25, 0.75],
-    ...[1, 2, 0.25, 0.5, 0.25],
-    ...[0, 1.25, 0.5, 0.25, 0.25],
+    0,
+    0.5,
+    0.75,
+    0.25,
+    0,
+    2,
+    0.25,
+    0,
+    0.25,
+    0.75,
+    1,
+    2,
+    0.25,
+    0.5,
+    0.25,
+    0,
+    1.25,
+    0.5,
+    0.25,
+    0.25,
   ),
   labels: Uint8Array.of(0, 2, 0, 1),
   classes: 3,
@@ -18,7 +34,10 @@ const predictions = {
 describe('score', () => {
   it('counts by hand', () => {
     expect(score(predictions)).toEqual({
-      ...{ samples: 4, correct: 2, accuracy: 0.5, loss: 1 },
+      samples: 4,
+      correct: 2,
+      accuracy: 0.5,
+      loss: 1,
       confusion: [
         [1, 1, 0],
         [1, 0, 0],
@@ -38,14 +57,18 @@ describe('score', () => {
     const sample = fc.record({ label: fc.nat(4), predicted: fc.nat(4) });
     fc.assert(
       fc.property(fc.array(sample, { minLength: 1 }), (samples) => {
-        const values = Float32Array.from(samples.flatMap(({ predicted }) => [predicted, 0, 0, 0, 0, 0, 0]));
+        const values = Float32Array.from(
+          samples.flatMap(({ predicted }) => [predicted, 0, 0, 0, 0, 0, 0]),
+        );
         const labels = Uint8Array.from(samples, ({ label }) => label);
         const { confusion, correct } = score({ values, labels, classes: 5 });
         confusion.forEach((row, label) => {
           expect(row.reduce((a, b) => a + b)).toBe(labels.filter((each) => each === label).length);
         });
         expect(confusion.reduce((hits, row, i) => hits + (row[i] ?? 0), 0)).toBe(correct);
-        expect(misclassified({ values, labels, classes: 5 })).toHaveLength(samples.length - correct);
+        expect(misclassified({ values, labels, classes: 5 })).toHaveLength(
+          samples.length - correct,
+        );
       }),
     );
   });

@@ -2,7 +2,11 @@ import { expect, it } from 'vitest';
 import { confidence, worst } from '../../../../shared/evaluation/worst.ts';
 
 const mistake = (index: number, predicted: number, probabilities: readonly number[]) => ({
-  ...{ index, true: 0, predicted, probabilities, loss: 1 },
+  index,
+  true: 0,
+  predicted,
+  probabilities,
+  loss: 1,
 });
 
 it('takes those first of which the model was surest, of equals the first ones', () => {

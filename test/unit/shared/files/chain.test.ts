@@ -19,15 +19,26 @@ describe('the chain', () => {
     expect(firstLink(sampleConfiguration)).toBe(createHash('sha256').update(text).digest('hex'));
     expect(firstLink({ ...sampleConfiguration, seed: 2 })).not.toBe(firstLink(sampleConfiguration));
     // A run that is prolonged keeps its chain.
-    expect(firstLink({ ...sampleConfiguration, epochs: 9, steps: 7 })).toBe(firstLink(sampleConfiguration));
+    expect(firstLink({ ...sampleConfiguration, epochs: 9, steps: 7 })).toBe(
+      firstLink(sampleConfiguration),
+    );
   });
 
   it('hashes the documented bytes', () => {
     const chain = new Chain('11'.repeat(32));
     // 1.5 is 0x3fc00000, -2 is 0xc0000000; all words little-endian.
-    const first = chain.add({ step: 1, samples: 32, loss: 1.5, correct: 3, weights: 0x0102030405060708n });
+    const first = chain.add({
+      step: 1,
+      samples: 32,
+      loss: 1.5,
+      correct: 3,
+      weights: 0x0102030405060708n,
+    });
     expect(first).toBe(
-      linkOf('11'.repeat(32), '01000000' + '20000000' + '0000c03f' + '03000000' + '0807060504030201'),
+      linkOf(
+        '11'.repeat(32),
+        '01000000' + '20000000' + '0000c03f' + '03000000' + '0807060504030201',
+      ),
     );
     const second = chain.add({
       step: 258,

@@ -1,7 +1,11 @@
 import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { metricsLineSchema, MetricsFormatter, readMetrics } from '../../../../shared/files/metrics.ts';
+import {
+  metricsLineSchema,
+  MetricsFormatter,
+  readMetrics,
+} from '../../../../shared/files/metrics.ts';
 
 const step = {
   step: 1,
@@ -41,23 +45,26 @@ describe('metrics lines', () => {
     const float = fc.float({ noNaN: true, noDefaultInfinity: true });
     const count = fc.integer({ min: 1, max: 2 ** 31 });
     const arbitrary = fc.record({
-      ...{
-        step: count,
-        epoch: count,
-        samples: count,
-        loss: float,
-        correct: count,
-        weights: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
-      },
-      ...{ milliseconds: fc.double({ min: 0, max: 1e6, noNaN: true }), chain: fc.constant('ef'.repeat(32)) },
+      step: count,
+      epoch: count,
+      samples: count,
+      loss: float,
+      correct: count,
+      weights: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
+      milliseconds: fc.double({ min: 0, max: 1e6, noNaN: true }),
+      chain: fc.constant('ef'.repeat(32)),
     });
     fc.assert(
       fc.property(fc.array(arbitrary, { maxLength: 5 }), (steps) => {
         const formatter = new MetricsFormatter();
-        const { lines, bad, torn } = readMetrics(steps.map((each) => formatter.step(each)).join(''));
+        const { lines, bad, torn } = readMetrics(
+          steps.map((each) => formatter.step(each)).join(''),
+        );
         expect({ bad, torn }).toEqual({ bad: undefined, torn: false });
         expect(lines.map(({ loss }) => loss + 0)).toEqual(steps.map(({ loss }) => loss + 0));
-        const weights = lines.map((line) => (line.kind === 'step' ? BigInt(`0x${line.weights}`) : undefined));
+        const weights = lines.map((line) =>
+          line.kind === 'step' ? BigInt(`0x${line.weights}`) : undefined,
+        );
         expect(weights).toEqual(steps.map((each) => each.weights));
       }),
     );
@@ -82,7 +89,11 @@ describe('readMetrics', () => {
       const cut = text.slice(0, length);
       const whole = cut.lastIndexOf('\n') + 1;
       const { lines, torn, bad, wholeBytes } = readMetrics(cut);
-      expect({ torn, bad, wholeBytes }).toEqual({ torn: whole < length, bad: undefined, wholeBytes: whole });
+      expect({ torn, bad, wholeBytes }).toEqual({
+        torn: whole < length,
+        bad: undefined,
+        wholeBytes: whole,
+      });
       expect(lines).toHaveLength(cut.split('\n').length - 1);
     }
   });

@@ -6,7 +6,10 @@ import { parameterCount } from '../../../../shared/arithmetic/model-shape.ts';
 import { decodeTensors, encodeTensors } from '../../../../shared/files/safetensors.ts';
 import { sampleConfiguration } from '../../../fixtures/configuration.ts';
 
-const weights = Float32Array.from({ length: parameterCount(sampleConfiguration.model) }, (_, i) => i / 7);
+const weights = Float32Array.from(
+  { length: parameterCount(sampleConfiguration.model) },
+  (_, i) => i / 7,
+);
 const model = {
   configuration: sampleConfiguration,
   step: 12,
@@ -30,12 +33,19 @@ describe('a model file', () => {
 
   it.each([
     ['one is missing', (names: readonly string[]) => names.slice(1)],
-    ['one has another name', ([first = '', ...names]: readonly string[]) => [`${first}s`, ...names]],
+    [
+      'one has another name',
+      ([first = '', ...names]: readonly string[]) => [`${first}s`, ...names],
+    ],
   ])('is refused where %s', (_what, change) => {
     const { metadata, tensors } = decodeTensors(encodeModel(model), 'm');
     const names = change(tensors.map(({ name }) => name));
-    const changed = tensors.slice(-names.length).map((tensor, i) => ({ ...tensor, name: names[i] ?? '' }));
-    expect(() => readModel(encodeTensors({ metadata, tensors: changed }), 'm')).toThrow('other tensors');
+    const changed = tensors
+      .slice(-names.length)
+      .map((tensor, i) => ({ ...tensor, name: names[i] ?? '' }));
+    expect(() => readModel(encodeTensors({ metadata, tensors: changed }), 'm')).toThrow(
+      'other tensors',
+    );
   });
 
   it.each([
@@ -55,7 +65,9 @@ describe('a model file', () => {
     expect(() => readModel(changed, 'some/file')).toThrow(
       expect.toSatisfy(
         (error: unknown) =>
-          error instanceof ClusterError && error.code === 'DATA' && error.message.includes('some/file'),
+          error instanceof ClusterError &&
+          error.code === 'DATA' &&
+          error.message.includes('some/file'),
       ),
     );
   });

@@ -1,5 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { parseRunRecord, runJsonSchema, runRecordSchema } from '../../../../shared/files/run-schema.ts';
+import {
+  parseRunRecord,
+  runJsonSchema,
+  runRecordSchema,
+} from '../../../../shared/files/run-schema.ts';
 import { sampleRun } from '../../../fixtures/run-record.ts';
 
 const finished = {
@@ -46,7 +50,15 @@ describe('run.json', () => {
   it('has a JSON Schema that requires what the schema requires', () => {
     const schema = runJsonSchema();
     expect(schema).toMatchObject({ type: 'object', additionalProperties: false });
-    const optional = ['ended', 'engine', 'model', 'workers_from_step', 'suspects', 'result', 'error'];
+    const optional = [
+      'ended',
+      'engine',
+      'model',
+      'workers_from_step',
+      'suspects',
+      'result',
+      'error',
+    ];
     const required = Object.keys(runRecordSchema.shape).filter((key) => !optional.includes(key));
     expect(schema).toHaveProperty('required', required);
   });

@@ -17,7 +17,8 @@ describe('safetensors', () => {
       metadata: { a: 'b' },
       tensors: [{ name: 'x', shape: [1, 2], data: Float32Array.of(1, -2) }],
     });
-    const header = '{"__metadata__":{"a":"b"},"x":{"dtype":"F32","shape":[1,2],"data_offsets":[0,8]}}';
+    const header =
+      '{"__metadata__":{"a":"b"},"x":{"dtype":"F32","shape":[1,2],"data_offsets":[0,8]}}';
     expect(header).toHaveLength(81);
     expect(Buffer.from(bytes).toString('latin1')).toBe(
       `\x58\0\0\0\0\0\0\0${header}${' '.repeat(7)}\0\0\x80\x3f\0\0\0\xc0`,

@@ -49,7 +49,14 @@ describe('adam', () => {
         const to = inPlace ? addresses.from : addresses.to;
         const hash = kernels.adam({ ...addresses, ...settings, to, rate: stepRate });
         const before = w.slice();
-        twins.adam({ weights: w, gradient: g, firstMoment: m, secondMoment: v, ...settings, rate: stepRate });
+        twins.adam({
+          weights: w,
+          gradient: g,
+          firstMoment: m,
+          secondMoment: v,
+          ...settings,
+          rate: stepRate,
+        });
         const written = inPlace ? views.from : views.to;
         expectSameBits(written, w);
         expectSameBits(views.firstMoment, m);
@@ -71,7 +78,9 @@ describe('adam', () => {
     views.gradient.set([3, -3, 0.02, -700, 0]);
     const rate = adamRate(0.001, settings.beta1, settings.beta2, 1);
     kernels.adam({ ...addresses, ...settings, rate });
-    [0.999, 1.001, 0.999, 1.001, 1].forEach((expected, i) => expect(views.to[i]).toBeCloseTo(expected, 6));
+    [0.999, 1.001, 0.999, 1.001, 1].forEach((expected, i) =>
+      expect(views.to[i]).toBeCloseTo(expected, 6),
+    );
     // m = 0.1 g, v = 0.001 g^2
     [0.3, -0.3, 0.002, -70, 0].forEach((expected, i) =>
       expect(views.firstMoment[i]).toBeCloseTo(expected, 5),
@@ -82,7 +91,8 @@ describe('adam', () => {
   });
 
   test('computes known numbers of a hand-made step', () => {
-    // b1 = b2 = 0.5, rate 1, epsilon 1: m = (2 + 6)/2 = 4, v = (14 + 36)/2 = 25, w = 10 - 4/(5 + 1), exact but the last.
+    // b1 = b2 = 0.5, rate 1, epsilon 1: m = (2 + 6)/2 = 4, v = (14 + 36)/2 = 25, w = 10 - 4/(5 +
+    // 1), exact but the last.
     const kernels = createKernels(65_536);
     const { addresses, views } = state(kernels, 1);
     views.from.fill(10);
@@ -97,7 +107,8 @@ describe('adam', () => {
   test('flushes moments before they are used, and weights', () => {
     const kernels = createKernels(65_536);
     const { addresses, views } = state(kernels, 3);
-    // m decays from 2^-126 to a subnormal: flushed to a zero of its sign, so the weight stays where it is.
+    // m decays from 2^-126 to a subnormal: flushed to a zero of its sign, so the weight stays where
+    // it is.
     views.from.set([2 ** -126, 2 ** -126, 2 ** -126]);
     views.firstMoment.set([2 ** -126, -(2 ** -126), 0]);
     // epsilon 1 and v = 0: the change is rate * m.
@@ -125,13 +136,15 @@ describe('adam', () => {
         const exact = views.gradient[i] ?? 0;
         const mi = (m[i] = 0.9 * (m[i] ?? 0) + 0.1 * exact);
         const vi = (v[i] = 0.999 * (v[i] ?? 0) + 0.001 * exact * exact);
-        // The published form (Kingma and Ba 2015, end of section 2) with powers by Math.pow: independent of adamRate.
+        // The published form (Kingma and Ba 2015, end of section 2) with powers by Math.pow:
+        // independent of adamRate.
         const rate = (0.01 * Math.sqrt(1 - 0.999 ** step)) / (1 - 0.9 ** step);
         w[i] = (w[i] ?? 0) - (rate * mi) / (Math.sqrt(vi) + 1e-7);
       }
       const rate = adamRate(0.01, settings.beta1, settings.beta2, step);
       kernels.adam({ ...addresses, ...settings, to: addresses.from, rate });
     }
-    for (let i = 0; i < count; i++) expect(Math.abs((views.from[i] ?? NaN) - (w[i] ?? 0))).toBeLessThan(2e-5);
+    for (let i = 0; i < count; i++)
+      expect(Math.abs((views.from[i] ?? NaN) - (w[i] ?? 0))).toBeLessThan(2e-5);
   });
 });

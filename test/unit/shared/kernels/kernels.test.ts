@@ -29,17 +29,21 @@ const shift = fc.constantFrom(0, 4, 8, 12);
 describe('add', () => {
   test('is the twin, bit for bit, and touches nothing behind its arrays', () => {
     fc.assert(
-      fc.property(floatArrays(2), shift, ([left = new Float32Array(), right = new Float32Array()], off) => {
-        const kernels = createKernels(MEMORY_BYTES);
-        const into = place(kernels, left, off);
-        const from = place(kernels, right);
-        kernels.add(into.at, from.at, left.length);
-        twins.add(left, right);
-        expectSameBits(into.view, left);
-        expectSameBits(from.view, right);
-        into.expectGuarded();
-        from.expectGuarded();
-      }),
+      fc.property(
+        floatArrays(2),
+        shift,
+        ([left = new Float32Array(), right = new Float32Array()], off) => {
+          const kernels = createKernels(MEMORY_BYTES);
+          const into = place(kernels, left, off);
+          const from = place(kernels, right);
+          kernels.add(into.at, from.at, left.length);
+          twins.add(left, right);
+          expectSameBits(into.view, left);
+          expectSameBits(from.view, right);
+          into.expectGuarded();
+          from.expectGuarded();
+        },
+      ),
       { numRuns: 200 },
     );
   });
@@ -50,7 +54,10 @@ describe('add', () => {
       kernels,
       Float32Array.of(1.5e-38, -1.5e-38, 1.5e-38, -0, -0, 2 ** 24, 2 ** -125, 3e38),
     );
-    const from = place(kernels, Float32Array.of(-1.2e-38, 1.2e-38, 0, -0, 0, 1, -(2 ** -126), 3e38));
+    const from = place(
+      kernels,
+      Float32Array.of(-1.2e-38, 1.2e-38, 0, -0, 0, 1, -(2 ** -126), 3e38),
+    );
     kernels.add(into.at, from.at, 8);
     const expected = Float32Array.of(0, -0, 1.5e-38, -0, 0, 2 ** 24, 2 ** -126, Infinity);
     expectSameBits(into.view, expected);
@@ -141,9 +148,12 @@ describe('memory', () => {
     expect(kernels.allocate(64)).toBe(64 + 100_032);
   });
 
-  test.each([MAX_KERNEL_MEMORY_BYTES, Infinity, NaN, -1])('of %d bytes is refused with LIMIT', (bytes) => {
-    expect(() => createKernels(bytes)).toThrow(expect.objectContaining({ code: 'LIMIT' }));
-  });
+  test.each([MAX_KERNEL_MEMORY_BYTES, Infinity, NaN, -1])(
+    'of %d bytes is refused with LIMIT',
+    (bytes) => {
+      expect(() => createKernels(bytes)).toThrow(expect.objectContaining({ code: 'LIMIT' }));
+    },
+  );
 
   test('two kernels share nothing', () => {
     const [one, other] = [createKernels(1000), createKernels(1000)];

@@ -46,7 +46,8 @@ describe('mask', () => {
     for (const rate of [0.1, 0.2, 0.5, 0.9]) {
       const values = draw({ rows: 1000, rate });
       expect(new Set(values)).toEqual(new Set([0, Math.fround(1 / (1 - rate))]));
-      // 128,000 draws: at most 0.0014 of standard deviation; the stream is fixed, so this cannot flake.
+      // 128,000 draws: at most 0.0014 of standard deviation; the stream is fixed, so this cannot
+      // flake.
       expect(Math.abs(share(values) - (1 - rate))).toBeLessThan(0.006);
     }
   });
@@ -73,7 +74,13 @@ describe('mask', () => {
 
   test('differs, as two draws do, with seed, step, position and layer', () => {
     const first = draw({ rows: 100, rate: 0.5 });
-    const changes = [{ seed: 2 }, { seed: 2 ** 32 + 1 }, { step: 2 }, { position: 100 }, { layer: 1 }];
+    const changes = [
+      { seed: 2 },
+      { seed: 2 ** 32 + 1 },
+      { step: 2 },
+      { position: 100 },
+      { layer: 1 },
+    ];
     for (const change of changes) {
       const other = draw({ rows: 100, rate: 0.5, ...change });
       const same = first.filter((value, i) => value === other[i]).length / first.length;

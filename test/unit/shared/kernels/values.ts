@@ -1,7 +1,10 @@
 import * as fc from 'fast-check';
 import { expect } from 'vitest';
 
-/** Floats where arithmetic goes wrong: zeros of both signs, subnormals, the smallest normals, the largest, NaN. */
+/**
+ * Floats where arithmetic goes wrong: zeros of both signs, subnormals, the smallest normals, the
+ * largest, NaN.
+ */
 const special = [
   0,
   -0,
@@ -33,7 +36,9 @@ export function floatArrays(count: number): fc.Arbitrary<Float32Array[]> {
   const tuple = fc.tuple(...Array.from({ length: count }, () => anyFloat));
   return fc
     .array(tuple, { maxLength: 300, size: 'max' })
-    .map((rows) => Array.from({ length: count }, (_, i) => Float32Array.from(rows, (row) => row[i] ?? 0)));
+    .map((rows) =>
+      Array.from({ length: count }, (_, i) => Float32Array.from(rows, (row) => row[i] ?? 0)),
+    );
 }
 
 /** Equal in every bit, but any NaN equals any other. */

@@ -31,7 +31,10 @@ function receiver(socket: FrameSocket) {
   let wake = (): void => undefined;
   socket.onMessage((data, isBinary, free) => {
     assert(isBinary && Buffer.isBuffer(data), 'all is bytes');
-    messages.push({ bytes: Buffer.from(data), memory: free === undefined ? undefined : data.buffer });
+    messages.push({
+      bytes: Buffer.from(data),
+      memory: free === undefined ? undefined : data.buffer,
+    });
     free?.();
     wake();
   });
@@ -99,7 +102,9 @@ describe.each([
     const { client, server } = await connected(isSecure ? await TestAuthority.make() : undefined);
     server.webSocket.on('error', ignore);
     const frames = [tensor(LARGE, 1), tensor(LARGE, 2), tensor(8, 3)];
-    const sent = frames.map((frame) => new Promise<void>((resolve) => server.sendTensor(frame, resolve)));
+    const sent = frames.map(
+      (frame) => new Promise<void>((resolve) => server.sendTensor(frame, resolve)),
+    );
     server.webSocket.terminate();
     sent.push(new Promise((resolve) => server.sendTensor(tensor(LARGE, 4), resolve)));
     await Promise.all(sent);
@@ -143,11 +148,18 @@ describe.each([
     const large = tensor(100_000, 1);
     client.sendTensor(large, ignore);
     client.socket.write(
-      Buffer.concat([wrong, largeHead(large.bytes.length, true), large.bytes, Buffer.alloc(50_000)]),
+      Buffer.concat([
+        wrong,
+        largeHead(large.bytes.length, true),
+        large.bytes,
+        Buffer.alloc(50_000),
+      ]),
     );
     await failed;
     expect((await once(client.webSocket, 'close'))[0]).toBe(code);
-    await (server.webSocket.readyState === WebSocket.CLOSED ? undefined : once(server.webSocket, 'close'));
+    await (server.webSocket.readyState === WebSocket.CLOSED
+      ? undefined
+      : once(server.webSocket, 'close'));
     expect(arrived.messages).toHaveLength(1);
   });
 
@@ -159,7 +171,9 @@ describe.each([
     const closed = once(server.webSocket, 'close');
     const large = tensor(100_000, 1);
     const farewell = Buffer.of(0x88, 0x82, 0, 0, 0, 0, 0x0f, 0xa0);
-    client.socket.write(Buffer.concat([farewell, largeHead(large.bytes.length, true), large.bytes]));
+    client.socket.write(
+      Buffer.concat([farewell, largeHead(large.bytes.length, true), large.bytes]),
+    );
     setImmediate(() => client.socket.write(Buffer.of(0x82, 0x81, 0, 0, 0, 0, 1)));
     expect((await closed)[0]).toBe(4000);
     expect(arrived.messages).toEqual([]);

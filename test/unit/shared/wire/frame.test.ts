@@ -11,16 +11,27 @@ import {
   tensorOf,
 } from '../../../../shared/wire/frame.ts';
 import { MAX_HEADER_BYTES } from '../../../../shared/limits.ts';
-import { coordinatorMessage, parseMessage, workerMessage } from '../../../../shared/wire/messages.ts';
+import {
+  coordinatorMessage,
+  parseMessage,
+  workerMessage,
+} from '../../../../shared/wire/messages.ts';
 
-/** {"kind":"heartbeat"}: a map of one, two short strings; its CRC-32 is 0x80c47ac4, by Python's zlib. */
+/**
+ * {"kind":"heartbeat"}: a map of one, two short strings; its CRC-32 is 0x80c47ac4, by Python's
+ * zlib.
+ */
 const HEARTBEAT = '10000000' + 'c47ac480' + '81a46b696e64a9686561727462656174';
 
 function bodyFrame(values: number[]): Buffer {
   const bytes = 4 * values.length;
   const room = new Uint8Array(roomBytes(bytes));
   room.set(new Uint8Array(Float32Array.from(values).buffer), MAX_FRAME_HEAD_BYTES);
-  new DataView(room.buffer, room.length - CHECKSUM_BYTES).setBigUint64(0, 0x0123456789abcdefn, true);
+  new DataView(room.buffer, room.length - CHECKSUM_BYTES).setBigUint64(
+    0,
+    0x0123456789abcdefn,
+    true,
+  );
   return encodeBefore(room, { kind: 'heartbeat' }).bytes;
 }
 
@@ -35,7 +46,8 @@ describe('a frame', () => {
   });
 
   it('with a body pads to 64 bytes, then raw float32, then the checksum', () => {
-    const expected = HEARTBEAT + '00'.repeat(64 - 24) + '0000803f' + '000000c0' + 'efcdab8967452301';
+    const expected =
+      HEARTBEAT + '00'.repeat(64 - 24) + '0000803f' + '000000c0' + 'efcdab8967452301';
     expect(bodyFrame([1, -2]).toString('hex')).toBe(expected);
     const { header, body, checksum } = decodeFrame(Buffer.from(expected, 'hex'));
     expect(header).toEqual({ kind: 'heartbeat' });
@@ -61,7 +73,8 @@ describe('a frame', () => {
     for (let length = 0; length < frame.length; length++) {
       if (length === 24) continue; // The header alone is a whole frame without a body; the message's kind refuses it.
       const cut = frame.subarray(0, length);
-      // Cut inside the body, it is a frame with a shorter body and another checksum: the receiver's length check.
+      // Cut inside the body, it is a frame with a shorter body and another checksum: the receiver's
+      // length check.
       if (length >= 64 + CHECKSUM_BYTES) expect(decodeFrame(cut).body?.length).not.toBe(12);
       else expect(() => decodeFrame(cut)).toThrow(ClusterError);
     }
@@ -75,7 +88,9 @@ describe('a frame', () => {
       if (bit >> 3 < 64) expect(() => decodeFrame(flipped)).toThrow(ClusterError);
       else {
         const { body, checksum } = decodeFrame(flipped);
-        expect(Buffer.concat([body ?? Buffer.alloc(0), Buffer.from(checksum.toString(16))])).not.toEqual(
+        expect(
+          Buffer.concat([body ?? Buffer.alloc(0), Buffer.from(checksum.toString(16))]),
+        ).not.toEqual(
           Buffer.concat([frame.subarray(64, 72), Buffer.from(0x0123456789abcdefn.toString(16))]),
         );
       }
@@ -113,7 +128,15 @@ describe('a frame', () => {
 });
 
 describe('messages', () => {
-  const gradient = { kind: 'gradient', run: 'r', term: 1, step: 1, part: 1, correct: 3, microseconds: 10 };
+  const gradient = {
+    kind: 'gradient',
+    run: 'r',
+    term: 1,
+    step: 1,
+    part: 1,
+    correct: 3,
+    microseconds: 10,
+  };
 
   it('are parsed exactly', () => {
     expect(parseMessage(workerMessage, gradient)).toEqual(gradient);
@@ -126,7 +149,10 @@ describe('messages', () => {
     ['a negative number', { ...gradient, correct: -1 }],
     ['a fraction', { ...gradient, step: 1.5 }],
     ['a text for a number', { ...gradient, step: '1' }],
-    ['what only the coordinator may say', { kind: 'lease', run: 'r', term: 1, step: 1, parts: [1] }],
+    [
+      'what only the coordinator may say',
+      { kind: 'lease', run: 'r', term: 1, step: 1, parts: [1] },
+    ],
     ['nothing', undefined],
     ['an array', [gradient]],
   ])('with %s are refused', (_, header) => {

@@ -26,13 +26,18 @@ interface Taken {
   readonly handedOverAt: number | undefined;
 }
 
-/** What becomes of bytes that come in such pieces, from a client; every message is given back at once. */
+/**
+ * What becomes of bytes that come in such pieces, from a client; every message is given back at
+ * once.
+ */
 function take(bytes: Buffer, pieces: readonly number[]): Taken {
   const passed: Buffer[] = [];
   const messages: string[] = [];
   let handedOverAt: number | undefined;
   const large = new LargeMessages({
-    ...{ isFromClient: true, minBytes: 1, maxBytes: MAX_BYTES },
+    isFromClient: true,
+    minBytes: 1,
+    maxBytes: MAX_BYTES,
     deliver: (message, free) => {
       expect(handedOverAt).toBeUndefined();
       messages.push(message.toString('hex'));
@@ -74,7 +79,10 @@ const others = fc.oneof(
 /** What only ws judges: close, text, fragments, extensions, unknown opcodes, no mask, too large. */
 const rest = fc.oneof(
   fc
-    .tuple(fc.constantFrom(0x88, 0x81, 0x01, 0x02, 0x80, 0x00, 0xc2, 0xa2, 0x92, 0x83, 0x8b, 0x09), payload)
+    .tuple(
+      fc.constantFrom(0x88, 0x81, 0x01, 0x02, 0x80, 0x00, 0xc2, 0xa2, 0x92, 0x83, 0x8b, 0x09),
+      payload,
+    )
     .map(([first, bytes]) => frame(first, 8, bytes, 0)),
   payload.map((bytes) => frame(0x82, 8, bytes)),
   fc
@@ -89,7 +97,9 @@ describe('large messages', () => {
     const stream = fc.array(fc.oneof(large, others), { maxLength: 12 });
     fc.assert(
       fc.property(stream, pieces, (parts, sizes) => {
-        const bytes = Buffer.concat(parts.map((part) => (Buffer.isBuffer(part) ? part : part.bytes)));
+        const bytes = Buffer.concat(
+          parts.map((part) => (Buffer.isBuffer(part) ? part : part.bytes)),
+        );
         const taken = take(bytes, sizes);
         expect(taken.messages).toEqual(
           parts.flatMap((part) => (Buffer.isBuffer(part) ? [] : [part.message])),
@@ -104,17 +114,23 @@ describe('large messages', () => {
   it('end at the first frame that is not ordinary: ws gets it and all that follows', () => {
     const before = fc.array(fc.oneof(large, others), { maxLength: 4 });
     fc.assert(
-      fc.property(before, rest, fc.array(large, { maxLength: 3 }), pieces, (parts, odd, after, sizes) => {
-        const tail = Buffer.concat([odd, ...after.map(({ bytes }) => bytes)]);
-        const heads = parts.map((part) => (Buffer.isBuffer(part) ? part : part.bytes));
-        const taken = take(Buffer.concat([...heads, tail]), sizes);
-        expect(taken.messages).toEqual(
-          parts.flatMap((part) => (Buffer.isBuffer(part) ? [] : [part.message])),
-        );
-        const small = Buffer.concat(parts.filter((part) => Buffer.isBuffer(part)));
-        expect(taken.passed).toEqual(Buffer.concat([small, tail]));
-        expect(taken.handedOverAt).toBe(small.length);
-      }),
+      fc.property(
+        before,
+        rest,
+        fc.array(large, { maxLength: 3 }),
+        pieces,
+        (parts, odd, after, sizes) => {
+          const tail = Buffer.concat([odd, ...after.map(({ bytes }) => bytes)]);
+          const heads = parts.map((part) => (Buffer.isBuffer(part) ? part : part.bytes));
+          const taken = take(Buffer.concat([...heads, tail]), sizes);
+          expect(taken.messages).toEqual(
+            parts.flatMap((part) => (Buffer.isBuffer(part) ? [] : [part.message])),
+          );
+          const small = Buffer.concat(parts.filter((part) => Buffer.isBuffer(part)));
+          expect(taken.passed).toEqual(Buffer.concat([small, tail]));
+          expect(taken.handedOverAt).toBe(small.length);
+        },
+      ),
       { numRuns: 500 },
     );
   });
@@ -122,11 +138,16 @@ describe('large messages', () => {
   it('are not the small ones, of which ws gets many at once', () => {
     const passed: Buffer[] = [];
     const taker = new LargeMessages({
-      ...{ isFromClient: false, minBytes: 100, maxBytes: MAX_BYTES },
-      ...{ deliver: () => expect.unreachable(), handOver: () => expect.unreachable() },
+      isFromClient: false,
+      minBytes: 100,
+      maxBytes: MAX_BYTES,
+      deliver: () => expect.unreachable(),
+      handOver: () => expect.unreachable(),
       pass: (some) => passed.push(some),
     });
-    const small = Buffer.concat(Array.from({ length: 50 }, (_, i) => frame(0x82, 8, Buffer.alloc(50 + i))));
+    const small = Buffer.concat(
+      Array.from({ length: 50 }, (_, i) => frame(0x82, 8, Buffer.alloc(50 + i))),
+    );
     taker.take(small);
     expect(passed).toEqual([small]);
   });
@@ -134,8 +155,11 @@ describe('large messages', () => {
   it('use the memory of one that was given back, where it is large enough, and of no other', () => {
     const messages: { readonly message: Buffer; readonly free: () => void }[] = [];
     const taker = new LargeMessages({
-      ...{ isFromClient: false, minBytes: 1, maxBytes: 20_000 },
-      ...{ pass: () => expect.unreachable(), handOver: () => expect.unreachable() },
+      isFromClient: false,
+      minBytes: 1,
+      maxBytes: 20_000,
+      pass: () => expect.unreachable(),
+      handOver: () => expect.unreachable(),
       deliver: (message, free) => messages.push({ message, free }),
     });
     for (const value of [1, 2]) taker.take(frame(0x82, 8, Buffer.alloc(100, value)));
@@ -147,7 +171,10 @@ describe('large messages', () => {
     expect(third?.buffer).toBe(first?.buffer);
     expect(new Set([first, second, fourth, fifth].map((each) => each?.buffer)).size).toBe(4);
     expect([second, third, fourth, fifth]).toEqual([
-      ...[Buffer.alloc(100, 2), Buffer.alloc(90, 3), Buffer.alloc(90, 4), Buffer.alloc(15_000, 5)],
+      Buffer.alloc(100, 2),
+      Buffer.alloc(90, 3),
+      Buffer.alloc(90, 4),
+      Buffer.alloc(15_000, 5),
     ]);
   });
 });

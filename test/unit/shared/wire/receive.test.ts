@@ -9,7 +9,15 @@ import {
 import { workerMessage } from '../../../../shared/wire/messages.ts';
 import { receive, type LookUpRoom } from '../../../../shared/wire/receive.ts';
 
-const gradient = { kind: 'gradient', run: 'r', term: 1, step: 1, part: 1, correct: 0, microseconds: 1 };
+const gradient = {
+  kind: 'gradient',
+  run: 'r',
+  term: 1,
+  step: 1,
+  part: 1,
+  correct: 0,
+  microseconds: 1,
+};
 const nothingShared: LookUpRoom = () => undefined;
 
 function withBody(header: object): Buffer {
@@ -40,7 +48,12 @@ describe('receive', () => {
       asked.push(of);
       return found;
     };
-    const { tensor } = receive(workerMessage, encodePointer({ ...gradient, room: 3 }, 5n), true, lookUp);
+    const { tensor } = receive(
+      workerMessage,
+      encodePointer({ ...gradient, room: 3 }, 5n),
+      true,
+      lookUp,
+    );
     expect(tensor).toBe(found);
     expect(asked).toEqual([[3, 5n]]);
   });
@@ -50,7 +63,12 @@ describe('receive', () => {
     ['a message in pieces', [Buffer.from('{}')], true, /text message/],
     ['a result without its body', encodeHeader(gradient), true, /without its body/],
     ['a body nobody asked for', withBody({ kind: 'heartbeat' }), true, /with a body/],
-    ['a room where nothing is shared', encodePointer({ ...gradient, room: 0 }, 5n), true, /not shared/],
+    [
+      'a room where nothing is shared',
+      encodePointer({ ...gradient, room: 0 }, 5n),
+      true,
+      /not shared/,
+    ],
     ['a room and a body', withBody({ ...gradient, room: 0 }), true, /not shared/],
     ['a message of the other side', encodeHeader({ kind: 'welcome' }), true, /breaks the contract/],
   ])('refuses %s', (_, data, isBinary, says) => {

@@ -7,7 +7,9 @@ describe('the device of an engine', () => {
   it.each(['reference', 'wasm'] as const)('cannot be a GPU for %s', async (kind) => {
     const { shape, kernels } = createFixture({ hidden: [8] });
     const creating = createEngine(kind, shape, kernels, { threads: 1, device: 'cuda:1' });
-    await expect(creating).rejects.toThrow(`the engine "${kind}" cannot run on the device "cuda:1"`);
+    await expect(creating).rejects.toThrow(
+      `the engine "${kind}" cannot run on the device "cuda:1"`,
+    );
   });
 
   it('is what TensorFlow registered', () => {
@@ -19,6 +21,8 @@ describe('the device of an engine', () => {
 
   it('is refused when TensorFlow registered another one', () => {
     expect(() => describeDevice('cuda:0', false)).toThrow('does not register the device "cuda:0"');
-    expect(() => describeDevice('cpu', true)).toThrow('registers a GPU although the device is "cpu"');
+    expect(() => describeDevice('cpu', true)).toThrow(
+      'registers a GPU although the device is "cpu"',
+    );
   });
 });

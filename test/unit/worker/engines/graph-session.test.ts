@@ -23,14 +23,21 @@ const feeds = [
 /** A binding whose ids have wrapped to negative, and that counts what is alive. */
 function fakeBinding(behaviour: { failsAt?: 'create' | 'run' } = {}) {
   const live = new Set<number>();
-  const seen = { directory: '', files: [] as string[], names: [] as string[], flushing: [] as boolean[] };
+  const seen = {
+    directory: '',
+    files: [] as string[],
+    names: [] as string[],
+    flushing: [] as boolean[],
+  };
   let next = -(2 ** 31);
   const make = () => {
     live.add(next);
     return next++;
   };
   const binding: Binding = {
-    ...{ TF_Version: '0', TF_FLOAT: 1, TF_INT32: 3 },
+    TF_Version: '0',
+    TF_FLOAT: 1,
+    TF_INT32: 3,
     isUsingGpuDevice: () => false,
     getNumOfTensors: () => live.size,
     createTensor() {
@@ -84,9 +91,9 @@ describe('a graph session', () => {
 
   it.each(['create', 'run'] as const)('frees every tensor when %s fails', (failsAt) => {
     const { binding, support, live } = fakeBinding({ failsAt });
-    expect(() => loadGraph(binding, support, sumGraph(), feeds).run(values, () => undefined)).toThrow(
-      /no (memory|kernel)/,
-    );
+    expect(() =>
+      loadGraph(binding, support, sumGraph(), feeds).run(values, () => undefined),
+    ).toThrow(/no (memory|kernel)/);
     expect(live.size).toBe(0);
   });
 
@@ -96,7 +103,9 @@ describe('a graph session', () => {
       const { binding, support, seen } = fakeBinding(failsAt === undefined ? {} : { failsAt });
       const taken: boolean[][] = [];
       const run = () =>
-        loadGraph(binding, support, sumGraph(), feeds).run(values, () => taken.push([...seen.flushing]));
+        loadGraph(binding, support, sumGraph(), feeds).run(values, () =>
+          taken.push([...seen.flushing]),
+        );
       if (failsAt === undefined) run();
       else expect(run).toThrow('no kernel');
       expect(seen.flushing).toEqual([true, false]);

@@ -4,7 +4,12 @@ import { join } from 'node:path';
 import { describe, expect, test, vi } from 'vitest';
 import { rowLines } from '../../../../worker/native/doctor-table.ts';
 import { tryWasm } from '../../../../worker/engines/try-wasm.ts';
-import { canTrain, doctorRows, judgeEngines, nodeRow } from '../../../../worker/native/doctor-rows.ts';
+import {
+  canTrain,
+  doctorRows,
+  judgeEngines,
+  nodeRow,
+} from '../../../../worker/native/doctor-rows.ts';
 import type { Row } from '../../../../worker/native/doctor-rows.ts';
 import { standIns, temporaryFolder } from '../../../fixtures/engine/fake-programs.ts';
 
@@ -59,7 +64,10 @@ test('every failing check has a fix, and what was named is checked', async () =>
     detail: expect.stringMatching(/lock is process 7 on another's, which has not renewed it/),
     fix: expect.stringContaining(`remove ${join(cache, 'lock')}`),
   });
-  expect(of('dataset')).toMatchObject({ status: 'failed', detail: expect.stringContaining('/nowhere') });
+  expect(of('dataset')).toMatchObject({
+    status: 'failed',
+    detail: expect.stringContaining('/nowhere'),
+  });
   expect(of('engine wasm')?.status).toBe('ok');
   expect(canTrain(rows)).toBe(false);
   expect(rows.filter(({ status, fix }) => status !== 'ok' && (fix ?? '') === '')).toEqual([]);

@@ -45,15 +45,21 @@ describe('without a compiler', () => {
   test('a CXX that is not there is named', async () => {
     const { link } = emptyPlaces();
     vi.stubEnv('CXX', '/nowhere/c++ -m64');
-    await expect(ensureTensorFlow({ link, device: 'cpu' }, ignore)).rejects.toThrow('CXX=/nowhere/c++ -m64');
+    await expect(ensureTensorFlow({ link, device: 'cpu' }, ignore)).rejects.toThrow(
+      'CXX=/nowhere/c++ -m64',
+    );
   });
 });
 
 test('a compiler that fails leaves no binding, and its message is passed on', async () => {
   const { cache, link, folder } = emptyPlaces();
   const tensorflow = fakeTensorFlow(folder);
-  standIns({ 'c++': '[ "$1" = --version ] && exit 0; echo "x.cc:1: error: no headers" >&2; exit 1' });
-  await expect(ensureTensorFlow({ link, tensorflow }, ignore)).rejects.toThrow('x.cc:1: error: no headers');
+  standIns({
+    'c++': '[ "$1" = --version ] && exit 0; echo "x.cc:1: error: no headers" >&2; exit 1',
+  });
+  await expect(ensureTensorFlow({ link, tensorflow }, ignore)).rejects.toThrow(
+    'x.cc:1: error: no headers',
+  );
   expect(existsSync(link)).toBe(false);
   expect(readdirSync(cache)).toEqual([]);
 });
@@ -63,7 +69,9 @@ test('a binding that does not load is not used', async () => {
   const tensorflow = fakeTensorFlow(folder);
   const compile = 'while [ $# -gt 0 ]; do [ "$1" = -o ] && echo no library > "$2"; shift; done';
   standIns({ 'c++': `[ "$1" = --version ] && exit 0; ${compile}` });
-  await expect(ensureTensorFlow({ link, tensorflow }, ignore)).rejects.toThrow(/built but does not work/);
+  await expect(ensureTensorFlow({ link, tensorflow }, ignore)).rejects.toThrow(
+    /built but does not work/,
+  );
   expect(existsSync(link)).toBe(false);
   expect(readdirSync(cache)).toEqual([]);
 });
@@ -75,54 +83,60 @@ test('a cache that cannot be written to is named, with what to do', async () => 
   const replace = `for f in '${cache}'/lock/*/; do /bin/rm -r "$f"; : > "\${f%/}"; done`;
   standIns({ 'c++': `[ "$1" = --version ] && { ${replace}; }; exit 0` });
   await expect(ensureTensorFlow({ link, tensorflow }, ignore)).rejects.toMatchObject({
-    ...{ code: 'SETUP', message: expect.stringContaining(cache) },
+    code: 'SETUP',
+    message: expect.stringContaining(cache),
   });
 });
 
-describe.skipIf(installed === undefined)('with the TensorFlow that is set up on this machine', () => {
-  test('two set-ups at once build one binding, both end ready, and a damaged one is built anew', async () => {
-    const { cache, folder, link } = emptyPlaces();
-    standIns({}, [...(process.env['PATH'] ?? '').split(':'), ...systemPath]);
-    const steps: string[] = [];
-    const options = { link, tensorflow: installed?.library ?? '' };
-    const report = ({ text }: { text: string }): void => {
-      steps.push(text);
-    };
-    const [first, second] = await Promise.all([
-      ensureTensorFlow(options, report),
-      ensureTensorFlow(options, report),
-    ]);
-    expect(first).toEqual(second);
-    expect(steps.filter((text) => text.startsWith('compiling'))).toHaveLength(1);
-    expect(steps.filter((text) => text.startsWith('waiting'))).toHaveLength(1);
-    expect(readdirSync(cache)).toEqual(['bindings']);
-    expect(readyTensorFlow(link)).toEqual(first);
+describe.skipIf(installed === undefined)(
+  'with the TensorFlow that is set up on this machine',
+  () => {
+    test('two set-ups at once build one binding, both end ready, and a damaged one is built anew', async () => {
+      const { cache, folder, link } = emptyPlaces();
+      standIns({}, [...(process.env['PATH'] ?? '').split(':'), ...systemPath]);
+      const steps: string[] = [];
+      const options = { link, tensorflow: installed?.library ?? '' };
+      const report = ({ text }: { text: string }): void => {
+        steps.push(text);
+      };
+      const [first, second] = await Promise.all([
+        ensureTensorFlow(options, report),
+        ensureTensorFlow(options, report),
+      ]);
+      expect(first).toEqual(second);
+      expect(steps.filter((text) => text.startsWith('compiling'))).toHaveLength(1);
+      expect(steps.filter((text) => text.startsWith('waiting'))).toHaveLength(1);
+      expect(readdirSync(cache)).toEqual(['bindings']);
+      expect(readyTensorFlow(link)).toEqual(first);
 
-    truncateSync(first.binding, statSync(first.binding).size - 1);
-    expect(readyTensorFlow(link)).toBeUndefined();
-    await ensureTensorFlow({ ...options }, report);
-    expect(steps.filter((text) => text.startsWith('compiling'))).toHaveLength(2);
-    expect(readFileSync(join(link, 'manifest.json'), 'utf8')).toContain(first.version);
+      truncateSync(first.binding, statSync(first.binding).size - 1);
+      expect(readyTensorFlow(link)).toBeUndefined();
+      await ensureTensorFlow({ ...options }, report);
+      expect(steps.filter((text) => text.startsWith('compiling'))).toHaveLength(2);
+      expect(readFileSync(join(link, 'manifest.json'), 'utf8')).toContain(first.version);
 
-    await expect(ensureTensorFlow({ ...options, device: 'gpu' }, ignore)).rejects.toThrow(/--gpu/);
+      await expect(ensureTensorFlow({ ...options, device: 'gpu' }, ignore)).rejects.toThrow(
+        /--gpu/,
+      );
 
-    // A file stands where a folder would have to be made: as good as a folder of somebody else's.
-    const foreign = join(folder, 'foreign');
-    writeFileSync(foreign, '');
-    const own = await ensureTensorFlow({ ...options, link: join(foreign, 'napi-v8') }, report);
-    expect(own.moduleDirectory).toMatch(`${cache}/links/`);
-    expect(readyTensorFlow(join(foreign, 'napi-v8'))).toEqual(own);
-    expect(steps.filter((text) => text.startsWith('compiling'))).toHaveLength(2);
+      // A file stands where a folder would have to be made: as good as a folder of somebody else's.
+      const foreign = join(folder, 'foreign');
+      writeFileSync(foreign, '');
+      const own = await ensureTensorFlow({ ...options, link: join(foreign, 'napi-v8') }, report);
+      expect(own.moduleDirectory).toMatch(`${cache}/links/`);
+      expect(readyTensorFlow(join(foreign, 'napi-v8'))).toEqual(own);
+      expect(steps.filter((text) => text.startsWith('compiling'))).toHaveLength(2);
 
-    const [name = ''] = readdirSync(join(cache, 'links'));
-    renameSync(join(cache, 'links', name), ownLink(tfjsPackage().moduleDirectory));
-    expect(loadedBinding(cache)).toBe(realpathSync(first.binding));
+      const [name = ''] = readdirSync(join(cache, 'links'));
+      renameSync(join(cache, 'links', name), ownLink(tfjsPackage().moduleDirectory));
+      expect(loadedBinding(cache)).toBe(realpathSync(first.binding));
 
-    rmSync(foreign);
-    await ensureTensorFlow({ ...options, link: join(foreign, 'napi-v8') }, report);
-    expect(existsSync(join(foreign, 'napi-v8', 'manifest.json'))).toBe(true);
-  }, 180_000);
-});
+      rmSync(foreign);
+      await ensureTensorFlow({ ...options, link: join(foreign, 'napi-v8') }, report);
+      expect(existsSync(join(foreign, 'napi-v8', 'manifest.json'))).toBe(true);
+    }, 180_000);
+  },
+);
 
 /** The file that a process with this cache takes TensorFlow's binding from. */
 function loadedBinding(cache: string): string {
@@ -144,6 +158,7 @@ function loadedBinding(cache: string): string {
 function fakeTensorFlow(folder: string): string {
   const directory = join(folder, 'tensorflow');
   mkdirSync(join(directory, 'include'), { recursive: true });
-  for (const name of ['cc', 'framework']) writeFileSync(join(directory, `libtensorflow_${name}.so.2`), name);
+  for (const name of ['cc', 'framework'])
+    writeFileSync(join(directory, `libtensorflow_${name}.so.2`), name);
   return directory;
 }

@@ -18,18 +18,30 @@ describe('what nvidia-smi says of its GPUs', () => {
     const answer = '0, 57, 1432, 81559, 34, 118.25\n1, 0, 4, 81559, 29, 69.78\n';
     expect(parseReadings(answer)).toEqual([
       {
-        ...{ index: 0, utilization: 0.57, memoryUsedBytes: 1432 * MEBIBYTE },
-        ...{ memorySizeBytes: 81_559 * MEBIBYTE, temperatureCelsius: 34, powerWatts: 118.25 },
+        index: 0,
+        utilization: 0.57,
+        memoryUsedBytes: 1432 * MEBIBYTE,
+        memorySizeBytes: 81_559 * MEBIBYTE,
+        temperatureCelsius: 34,
+        powerWatts: 118.25,
       },
       {
-        ...{ index: 1, utilization: 0, memoryUsedBytes: 4 * MEBIBYTE },
-        ...{ memorySizeBytes: 81_559 * MEBIBYTE, temperatureCelsius: 29, powerWatts: 69.78 },
+        index: 1,
+        utilization: 0,
+        memoryUsedBytes: 4 * MEBIBYTE,
+        memorySizeBytes: 81_559 * MEBIBYTE,
+        temperatureCelsius: 29,
+        powerWatts: 69.78,
       },
     ]);
   });
 
   it.each<[string, string, object[]]>([
-    ['what it does not know', '0, [N/A], [N/A], [N/A], 41, [N/A]\n', [{ index: 0, temperatureCelsius: 41 }]],
+    [
+      'what it does not know',
+      '0, [N/A], [N/A], [N/A], 41, [N/A]\n',
+      [{ index: 0, temperatureCelsius: 41 }],
+    ],
     [
       'what is not supported, or wrong',
       '0, [Not Supported], ERR!, [Unknown Error], , [Insufficient Permissions]\n',
@@ -37,10 +49,18 @@ describe('what nvidia-smi says of its GPUs', () => {
     ],
     ['what no GPU can have', '0, 101, -5, 0, 99999, 1e9\n', [{ index: 0, memorySizeBytes: 0 }]],
     ['fields that are missing', '2, 5\r\n', [{ index: 2, utilization: 0.05 }]],
-    ['spaces', '  0 ,  5 ,\t6 ,7 , 8 , 9.5  ', [expect.objectContaining({ index: 0, powerWatts: 9.5 })]],
+    [
+      'spaces',
+      '  0 ,  5 ,\t6 ,7 , 8 , 9.5  ',
+      [expect.objectContaining({ index: 0, powerWatts: 9.5 })],
+    ],
     ['lines that are no GPU', 'No devices were found\n\n[N/A], 5\n-1, 5\n1.5, 5\n', []],
     ['GPUs whose number is too high', `${MAX_GPUS}, 5\n${'9'.repeat(400)}, 5\n`, []],
-    ['units', '0, 57 %, 1432 MiB, 81559 MiB, 34, 118.25 W\n', [{ index: 0, temperatureCelsius: 34 }]],
+    [
+      'units',
+      '0, 57 %, 1432 MiB, 81559 MiB, 34, 118.25 W\n',
+      [{ index: 0, temperatureCelsius: 34 }],
+    ],
     ['nothing', '', []],
   ])('leaves out %s', (_, answer, readings) => {
     expect(parseReadings(answer)).toEqual(readings);
@@ -57,7 +77,8 @@ describe('what nvidia-smi says of its GPUs', () => {
     const answers = fc.array(line).map((lines) => lines.join('\n'));
     fc.assert(
       fc.property(answers, (answer) => {
-        for (const reading of parseReadings(answer)) expect(gpuReading.parse(reading)).toEqual(reading);
+        for (const reading of parseReadings(answer))
+          expect(gpuReading.parse(reading)).toEqual(reading);
       }),
     );
   });

@@ -9,12 +9,20 @@ import type { NativeEngine } from '../../../../worker/native/engine-manifest.ts'
 import { usableGpus } from '../../../../worker/native/usable-gpus.ts';
 import { standIns, temporaryFolder } from '../../../fixtures/engine/fake-programs.ts';
 
-const TWO_GPUS = ['GPU-a', 'GPU-b'].map((uuid, index) => ({ index, name: 'H100', uuid, driver: '570.1' }));
+const TWO_GPUS = ['GPU-a', 'GPU-b'].map((uuid, index) => ({
+  index,
+  name: 'H100',
+  uuid,
+  driver: '570.1',
+}));
 
 function engine(device: 'cpu' | 'cuda'): NativeEngine {
-  const environment: Record<string, string> = device === 'cuda' ? { LD_LIBRARY_PATH: '/cuda/lib' } : {};
+  const environment: Record<string, string> =
+    device === 'cuda' ? { LD_LIBRARY_PATH: '/cuda/lib' } : {};
   return {
-    ...{ moduleDirectory: '/m', binding: '/m/b', version: '2.21.0' },
+    moduleDirectory: '/m',
+    binding: '/m/b',
+    version: '2.21.0',
     device,
     source: 's',
     library: '/l',
@@ -51,12 +59,21 @@ describe("a worker's environment", () => {
     device: 'auto' | 'cpu' | `cuda:${number}`,
     inherited: NodeJS.ProcessEnv = {},
     kind: 'cpu' | 'cuda' = 'cuda',
-  ) => workerEnvironment(engine(kind), { threads: 2, device }, usableGpus(TWO_GPUS, inherited), inherited);
+  ) =>
+    workerEnvironment(
+      engine(kind),
+      { threads: 2, device },
+      usableGpus(TWO_GPUS, inherited),
+      inherited,
+    );
 
   test('fixes threads and determinism', () => {
     expect(environment('cpu')).toMatchObject({
-      ...{ TF_NUM_INTRAOP_THREADS: '2', TF_NUM_INTEROP_THREADS: '-1', TF_DETERMINISTIC_OPS: '1' },
-      ...{ TF_CPP_MIN_LOG_LEVEL: '2', CUDA_VISIBLE_DEVICES: '-1' },
+      TF_NUM_INTRAOP_THREADS: '2',
+      TF_NUM_INTEROP_THREADS: '-1',
+      TF_DETERMINISTIC_OPS: '1',
+      TF_CPP_MIN_LOG_LEVEL: '2',
+      CUDA_VISIBLE_DEVICES: '-1',
     });
   });
 
@@ -68,7 +85,9 @@ describe("a worker's environment", () => {
   });
 
   test('refuses a GPU that this process may not use, and any GPU without CUDA', () => {
-    expect(() => environment('cuda:1', { CUDA_VISIBLE_DEVICES: '1' })).toThrow(/cuda:1.*may use 1 GPU/);
+    expect(() => environment('cuda:1', { CUDA_VISIBLE_DEVICES: '1' })).toThrow(
+      /cuda:1.*may use 1 GPU/,
+    );
     expect(() => environment('cuda:0', {}, 'cpu')).toThrow(/without CUDA/);
   });
 });
@@ -110,8 +129,12 @@ test("of TensorFlow's lines while it loads only warnings and errors remain", () 
 function libraryOfThisProcess(name: string): string {
   const report: unknown = process.report.getReport();
   const objects: unknown =
-    typeof report === 'object' && report !== null && 'sharedObjects' in report ? report.sharedObjects : [];
-  const found = Array.isArray(objects) ? objects.map(String).find((path) => path.endsWith(name)) : undefined;
+    typeof report === 'object' && report !== null && 'sharedObjects' in report
+      ? report.sharedObjects
+      : [];
+  const found = Array.isArray(objects)
+    ? objects.map(String).find((path) => path.endsWith(name))
+    : undefined;
   if (found === undefined) throw new Error(`this process has no ${name}`);
   return found;
 }

@@ -76,7 +76,9 @@ describe('a worker that has nvidia-smi', () => {
     await watch('GPU-5f0c').reported(1);
     const query =
       '--query-gpu=index,utilization.gpu,memory.used,memory.total,temperature.gpu,power.draw --format=csv,noheader,nounits';
-    expect(new Set(linesOf(join(folder, 'log')))).toEqual(new Set([query, `--id=GPU-5f0c ${query}`]));
+    expect(new Set(linesOf(join(folder, 'log')))).toEqual(
+      new Set([query, `--id=GPU-5f0c ${query}`]),
+    );
   });
 
   it('says once that it fails, and that nothing is known any more', async () => {
@@ -113,7 +115,9 @@ describe('a worker that has nvidia-smi', () => {
       () => 'it does not say that it fails',
     );
     await watch('0', times).reported(5);
-    expect(linesOf(join(folder, 'log')).filter((line) => line.startsWith('--id=1'))).toHaveLength(1);
+    expect(linesOf(join(folder, 'log')).filter((line) => line.startsWith('--id=1'))).toHaveLength(
+      1,
+    );
   });
 
   it('leaves none behind', async () => {
@@ -134,7 +138,9 @@ describe('a worker that has nvidia-smi', () => {
 
   it('ends one that hangs, and asks again', async () => {
     // Its child holds the pipe until the test is over.
-    const folder = nvidiaSmi('echo $$ >> "$D/pids"; while [ -e "$D/pids" ]; do sleep 0.1; done & wait');
+    const folder = nvidiaSmi(
+      'echo $$ >> "$D/pids"; while [ -e "$D/pids" ]; do sleep 0.1; done & wait',
+    );
     const { reports, lines } = watch(undefined, { ...SOON, answerMilliseconds: 300 });
     const pids = () => linesOf(join(folder, 'pids')).map(Number);
     await until(
@@ -142,7 +148,9 @@ describe('a worker that has nvidia-smi', () => {
       () => `${pids().length} were started; ${lines.join()}`,
     );
     expect(pids().slice(0, 2).filter(isAlive)).toEqual([]);
-    expect(lines).toEqual(['debug: nvidia-smi does not say how the GPUs are doing: no answer within 300 ms']);
+    expect(lines).toEqual([
+      'debug: nvidia-smi does not say how the GPUs are doing: no answer within 300 ms',
+    ]);
     expect(reports).toEqual([]);
   });
 
@@ -163,7 +171,8 @@ describe('a worker that has nvidia-smi', () => {
   ])('goes on with one that %s', async (_, text, script) => {
     const folder = nvidiaSmi(script ?? ':');
     const [bin = ''] = (process.env['PATH'] ?? '').split(':');
-    if (text !== undefined) writeFileSync(join(bin, 'nvidia-smi'), `#!${join(folder, 'nowhere')}\n${text}`);
+    if (text !== undefined)
+      writeFileSync(join(bin, 'nvidia-smi'), `#!${join(folder, 'nowhere')}\n${text}`);
     const { reports, lines } = watch();
     await until(
       () => lines.length === 1,
@@ -191,7 +200,9 @@ it('a worker that has none starts nothing, now or later', async () => {
   );
   const { reports, lines } = watch('7');
   const log = join(temporaryFolder(), 'log');
-  writeFileSync(join(bin, 'nvidia-smi'), `#!/bin/sh\necho "$1" >> '${log}'; echo "0, 57"\n`, { mode: 0o755 });
+  writeFileSync(join(bin, 'nvidia-smi'), `#!/bin/sh\necho "$1" >> '${log}'; echo "0, 57"\n`, {
+    mode: 0o755,
+  });
   await watch('8').reported(5);
   expect(new Set(linesOf(log))).toEqual(new Set(['--id=8']));
   expect([reports, lines]).toEqual([[], []]);
@@ -200,7 +211,9 @@ it('a worker that has none starts nothing, now or later', async () => {
 it('a worker that may use none starts nothing', async () => {
   const folder = nvidiaSmi('echo . >> "$D/log"; echo "0, 57"');
   const telemetry = new GpuTelemetry({
-    ...{ times: SOON, report: () => undefined, log: () => undefined },
+    times: SOON,
+    report: () => undefined,
+    log: () => undefined,
     watched: () => Promise.resolve({ indices: new Set() }),
   });
   telemetry.start();

@@ -6,7 +6,12 @@ import { folderLibrary, pinnedLibrary } from '../../../../worker/native/library.
 import type { LibraryPlaces } from '../../../../worker/native/library.ts';
 import { fetchWheel } from '../../../../worker/native/pip.ts';
 import type { Wheel, WheelSet } from '../../../../worker/native/wheels.ts';
-import { standIns, systemPath, temporaryFolder, zip } from '../../../fixtures/engine/fake-programs.ts';
+import {
+  standIns,
+  systemPath,
+  temporaryFolder,
+  zip,
+} from '../../../fixtures/engine/fake-programs.ts';
 
 const ignore = (): void => undefined;
 
@@ -26,7 +31,10 @@ function smallIndex() {
     'tensorflow/include/tensorflow/c/c_api.h': '// a header',
     'tensorflow/python/unwanted.py': 'nothing',
   });
-  const cuda = add('cuda', { 'nvidia/cudnn/lib/libcudnn.so.9': 'cudnn', 'nvidia/cudnn/include/cudnn.h': '' });
+  const cuda = add('cuda', {
+    'nvidia/cudnn/lib/libcudnn.so.9': 'cudnn',
+    'nvidia/cudnn/include/cudnn.h': '',
+  });
   const set: WheelSet = {
     name: 'small-set',
     device: 'cuda',
@@ -35,7 +43,8 @@ function smallIndex() {
   };
   const calls = join(folder, 'calls');
   const pip = (download: string): void => {
-    // The destination follows --dest, the project stands in the requirements file, which comes last.
+    // The destination follows --dest, the project stands in the requirements file, which comes
+    // last.
     const script = `
 if [ "$1" = --version ]; then echo "pip 99 from here"; exit 0; fi
 while [ $# -gt 1 ]; do [ "$1" = --dest ] && dest=$2; shift; done
@@ -45,7 +54,8 @@ ${download}`;
   };
   const cache = join(temporaryFolder(), 'cache');
   const places: LibraryPlaces = { cache, temporary: join(cache, 'tmp') };
-  const called = (): string[] => (existsSync(calls) ? readFileSync(calls, 'utf8').trim().split('\n') : []);
+  const called = (): string[] =>
+    existsSync(calls) ? readFileSync(calls, 'utf8').trim().split('\n') : [];
   const copy = `cp ${folder}/$project-1-py3-none-manylinux_2_17_x86_64.whl $dest/`;
   return { set, tensorflow, pip, copy, cache, places, called };
 }
@@ -55,9 +65,13 @@ describe('a pinned library', () => {
     const { set, pip, copy, cache, places } = smallIndex();
     pip(copy);
     const library = await pinnedLibrary(set, places, false, ignore);
-    expect(readFileSync(join(library.directory, 'libtensorflow_cc.so.2'), 'utf8')).toBe('the library');
+    expect(readFileSync(join(library.directory, 'libtensorflow_cc.so.2'), 'utf8')).toBe(
+      'the library',
+    );
     expect(existsSync(join(library.directory, 'python'))).toBe(false);
-    expect(library.environment['LD_LIBRARY_PATH']).toBe(join(cache, 'libraries/small-set/nvidia/cudnn/lib'));
+    expect(library.environment['LD_LIBRARY_PATH']).toBe(
+      join(cache, 'libraries/small-set/nvidia/cudnn/lib'),
+    );
     expect(readdirSync(join(cache, 'wheels'))).toEqual([]);
   });
 
@@ -109,9 +123,9 @@ describe('a wheel', () => {
     const { tensorflow, pip, copy, cache, places } = smallIndex();
     pip(`${copy}; echo more >> $dest/small-1-py3-none-manylinux_2_17_x86_64.whl`);
     const wheels = join(cache, 'wheels');
-    await expect(fetchWheel(tensorflow, wheels, join(places.temporary, 'download'), ignore)).rejects.toThrow(
-      /SHA-256/,
-    );
+    await expect(
+      fetchWheel(tensorflow, wheels, join(places.temporary, 'download'), ignore),
+    ).rejects.toThrow(/SHA-256/);
     expect(readdirSync(wheels)).toEqual([]);
   });
 

@@ -28,22 +28,29 @@ describe('a TensorFlow that cannot be loaded', () => {
       { support: 'x'.repeat(100) },
       /cannot be loaded here: .*(ELF|file too short)/,
     ],
-    ['whose binding is missing', { isTried: false }, /cannot be loaded here: .*does not work \(exit 1\)/],
-  ])('%s is an error where it was asked for, and else wasm takes its place', async (_what, wishes, why) => {
-    const cache = fakeEngine('cpu', wishes);
-    const refusal = {
-      code: 'ENGINE',
-      message: expect.stringMatching(why),
-      fix: expect.stringMatching(/wasm/),
-    };
-    await expect(choose('tensorflow')).rejects.toMatchObject(refusal);
-    const lines: string[] = [];
-    expect(await choose('auto', lines)).toMatchObject({ engine: 'wasm' });
-    expect(lines).toEqual([
-      expect.stringMatching(/using the slower wasm engine: TensorFlow cannot be loaded here/),
-    ]);
-    if ('isTried' in wishes) expect(existsSync(join(cache, 'trials'))).toBe(false);
-  });
+    [
+      'whose binding is missing',
+      { isTried: false },
+      /cannot be loaded here: .*does not work \(exit 1\)/,
+    ],
+  ])(
+    '%s is an error where it was asked for, and else wasm takes its place',
+    async (_what, wishes, why) => {
+      const cache = fakeEngine('cpu', wishes);
+      const refusal = {
+        code: 'ENGINE',
+        message: expect.stringMatching(why),
+        fix: expect.stringMatching(/wasm/),
+      };
+      await expect(choose('tensorflow')).rejects.toMatchObject(refusal);
+      const lines: string[] = [];
+      expect(await choose('auto', lines)).toMatchObject({ engine: 'wasm' });
+      expect(lines).toEqual([
+        expect.stringMatching(/using the slower wasm engine: TensorFlow cannot be loaded here/),
+      ]);
+      if ('isTried' in wishes) expect(existsSync(join(cache, 'trials'))).toBe(false);
+    },
+  );
 
   it('was tried before on this machine, and is not tried again', async () => {
     fakeEngine('cpu');
@@ -80,21 +87,24 @@ it('the mount of a path is the innermost one, and the last of several', () => {
 const canMount = spawnSync('unshare', ['-m', 'true']).status === 0;
 const skipped = canMount ? '' : ' (skipped: no mount namespaces here)';
 
-it.skipIf(!canMount)(`on a file system that is mounted noexec nothing is set up or loaded${skipped}`, () => {
-  const cache = fakeEngine('cpu');
-  standIns({}, (process.env['PATH'] ?? '').split(':'));
-  const worker = `node ${executable} worker --max-wait-time 0 --coordinator ws://127.0.0.1:1 --engine`;
-  // A bind mount keeps the files; on the empty one the set-up would begin.
-  const script = `mount --bind "$1" "$1" && mount -o remount,bind,noexec "$1"
+it.skipIf(!canMount)(
+  `on a file system that is mounted noexec nothing is set up or loaded${skipped}`,
+  () => {
+    const cache = fakeEngine('cpu');
+    standIns({}, (process.env['PATH'] ?? '').split(':'));
+    const worker = `node ${executable} worker --max-wait-time 0 --coordinator ws://127.0.0.1:1 --engine`;
+    // A bind mount keeps the files; on the empty one the set-up would begin.
+    const script = `mount --bind "$1" "$1" && mount -o remount,bind,noexec "$1"
 ${worker} tensorflow; echo "code=$?"; ${worker} auto; echo "code=$?"
 mount -t tmpfs -o noexec none "$1"; node ${executable} setup --tensorflow "$1"; echo "code=$?"`;
-  const args = ['-m', 'sh', '-c', script, 'sh', cache];
-  const { stdout, stderr } = spawnSync('unshare', args, { encoding: 'utf8', env: process.env });
-  expect(stdout, stderr).toBe('code=11\ncode=16\ncode=10\n');
-  expect(stderr).toContain(`it lies on ${cache}, which is mounted noexec`);
-  expect(stderr).toContain('using the slower wasm engine');
-  expect(stderr).toContain(`the cache ${cache} lies on ${cache}, which is mounted noexec`);
-});
+    const args = ['-m', 'sh', '-c', script, 'sh', cache];
+    const { stdout, stderr } = spawnSync('unshare', args, { encoding: 'utf8', env: process.env });
+    expect(stdout, stderr).toBe('code=11\ncode=16\ncode=10\n');
+    expect(stderr).toContain(`it lies on ${cache}, which is mounted noexec`);
+    expect(stderr).toContain('using the slower wasm engine');
+    expect(stderr).toContain(`the cache ${cache} lies on ${cache}, which is mounted noexec`);
+  },
+);
 
 it('a cache that lets programs run is set up', async () => {
   fakeEngine('cpu');

@@ -11,21 +11,34 @@ import { gpuOf, howMany, usableGpus } from '../../../../worker/native/usable-gpu
 import { fakeEngine } from '../../../fixtures/engine/fake-engine.ts';
 import { standIns, systemPath, temporaryFolder } from '../../../fixtures/engine/fake-programs.ts';
 
-// No GPU has run any of this: the rules are those of NVIDIA's documentation, and of programs that imitate them.
+// No GPU has run any of this: the rules are those of NVIDIA's documentation, and of programs that
+// imitate them.
 
 const names = ['aaaa1111', 'aaaa2222', 'bbbb3333', 'cccc4444'];
 const uuids = names.map((name) => `GPU-${name}-d72c-4106-c12f-20bd9faed9f6`);
 const [A = '', B = '', C = '', D = ''] = uuids;
-const four: readonly Gpu[] = uuids.map((uuid, index) => ({ index, name: 'H100', uuid, driver: '570.1' }));
+const four: readonly Gpu[] = uuids.map((uuid, index) => ({
+  index,
+  name: 'H100',
+  uuid,
+  driver: '570.1',
+}));
 const mixed: readonly Gpu[] = four.map((gpu, i) => ({ ...gpu, name: i === 0 ? 'T4' : 'H100' }));
 const [M0, M1, M2] = ['MIG-0a000000-1', 'MIG-0b000000-2', 'MIG-0c000000-3'];
-/** The first in two instances, the second in one, the third with MIG and no instance, the fourth whole. */
+/**
+ * The first in two instances, the second in one, the third with MIG and no instance, the fourth
+ * whole.
+ */
 const sliced: readonly Gpu[] = four.map((gpu, i) => {
   const instances = [[M0, M1], [M2], []][i];
   return instances === undefined ? gpu : { ...gpu, instances };
 });
 
-type Case = readonly [variables: Record<string, string>, machine: readonly Gpu[], shown: readonly string[]];
+type Case = readonly [
+  variables: Record<string, string>,
+  machine: readonly Gpu[],
+  shown: readonly string[],
+];
 const cuda = (value: string, machine = four) => [{ CUDA_VISIBLE_DEVICES: value }, machine] as const;
 
 describe('the GPUs that a process may use', () => {
@@ -90,14 +103,16 @@ describe('the GPUs that a process may use', () => {
     [{ CUDA_DEVICE_ORDER: 'FASTEST_FIRST' }, mixed, ['0', '1', '2', '3']],
     [{ CUDA_DEVICE_ORDER: 'FASTEST_FIRST' }, four, [A, B, C, D]],
     [{}, mixed, [A, B, C, D]],
-    // Slurm, where it has not set CUDA_VISIBLE_DEVICES: numbers of the node, with a cgroup and without.
+    // Slurm, where it has not set CUDA_VISIBLE_DEVICES: numbers of the node, with a cgroup and
+    // without.
     [{ SLURM_JOB_GPUS: '2,3' }, four, [C, D]],
     [{ SLURM_JOB_GPUS: '0,1', SLURM_STEP_GPUS: '3' }, four, [D]],
     [{ SLURM_JOB_GPUS: '6,7' }, four.slice(0, 2), [A, B]],
     [{ SLURM_JOB_GPUS: '6,7' }, four, []],
     [{ SLURM_JOB_GPUS: '2,3', CUDA_VISIBLE_DEVICES: '0' }, four, [A]],
     [{ SLURM_JOB_GPUS: '' }, four, [A, B, C, D]],
-    // Containers: the runtime has hidden the others; only what a privileged one sees too much of is left out.
+    // Containers: the runtime has hidden the others; only what a privileged one sees too much of is
+    // left out.
     [{ NVIDIA_VISIBLE_DEVICES: 'all' }, four, [A, B, C, D]],
     [{ NVIDIA_VISIBLE_DEVICES: 'void' }, four, [A, B, C, D]],
     [{ NVIDIA_VISIBLE_DEVICES: '' }, four, [A, B, C, D]],
@@ -136,7 +151,11 @@ describe('the GPUs that a process may use', () => {
 
 describe('a worker', () => {
   const native = {
-    ...{ moduleDirectory: '/m', binding: '/m/b', version: '2.21.0', source: 's', library: '/l' },
+    moduleDirectory: '/m',
+    binding: '/m/b',
+    version: '2.21.0',
+    source: 's',
+    library: '/l',
     ...({ device: 'cuda', environment: {} } as const),
   };
   const environmentOf = (
@@ -176,18 +195,24 @@ describe('a worker', () => {
   });
 
   it('reports its own GPU by UUID, of an instance the GPU it is part of, and without one those it may use', async () => {
-    expect(await watchedGpus(environmentOf('cuda:1', { CUDA_VISIBLE_DEVICES: '2,3' }))).toEqual({ uuid: D });
+    expect(await watchedGpus(environmentOf('cuda:1', { CUDA_VISIBLE_DEVICES: '2,3' }))).toEqual({
+      uuid: D,
+    });
     expect(await watchedGpus(environmentOf('auto', { CUDA_VISIBLE_DEVICES: M2 }, sliced))).toEqual({
       uuid: B,
     });
     expect(await watchedGpus(environmentOf('cpu', {}))).toEqual({ indices: new Set() });
     standIns({ 'nvidia-smi': list(four) });
-    expect(await watchedGpus({ CUDA_VISIBLE_DEVICES: '3,1' })).toEqual({ indices: new Set([3, 1]) });
+    expect(await watchedGpus({ CUDA_VISIBLE_DEVICES: '3,1' })).toEqual({
+      indices: new Set([3, 1]),
+    });
   });
 });
 
 const list = (machine: readonly Gpu[]): string =>
-  machine.map(({ index, name, uuid }) => `echo "${index}, ${name}, ${uuid}, 570.1, Disabled"`).join('\n');
+  machine
+    .map(({ index, name, uuid }) => `echo "${index}, ${name}, ${uuid}, 570.1, Disabled"`)
+    .join('\n');
 
 describe('`local -n`', () => {
   const lines: string[] = [];
@@ -199,7 +224,10 @@ describe('`local -n`', () => {
     fakeEngine('cuda');
     standIns({ 'nvidia-smi': list(four) }, systemPath);
     vi.stubEnv('CUDA_VISIBLE_DEVICES', visible);
-    const plans = await planWorkers({ nprocPerNode, engine: 'tensorflow', device: 'auto', threads: 1 }, log);
+    const plans = await planWorkers(
+      { nprocPerNode, engine: 'tensorflow', device: 'auto', threads: 1 },
+      log,
+    );
     return plans.map(({ device, environment }) => [device, environment['CUDA_VISIBLE_DEVICES']]);
   };
 
@@ -258,7 +286,8 @@ describe('`local -n`', () => {
   it('gpu is refused where this process may use none', async () => {
     await expect(plan('gpu', '-1')).rejects.toMatchObject({
       code: 'ENGINE',
-      message: '--nproc-per-node gpu, but this process may use no GPU (4 here; CUDA_VISIBLE_DEVICES=-1)',
+      message:
+        '--nproc-per-node gpu, but this process may use no GPU (4 here; CUDA_VISIBLE_DEVICES=-1)',
     });
   });
 });
@@ -293,7 +322,10 @@ else echo "0, A100, ${A}, 570, Enabled"; echo "1, A100, ${B}, 570, [N/A]"; fi`;
       writeFileSync(join(gpus, bus, 'information'), lines);
     };
     add('0000:4c:00.0', `Model: \t\t NVIDIA H100\nGPU UUID: \t ${B}\nDevice Minor: \t 1\n`);
-    add('0000:07:00.0', `Model: \t\t NVIDIA H100\nGPU UUID: \t GPU-????????-????\nDevice Minor: \t 0\n`);
+    add(
+      '0000:07:00.0',
+      `Model: \t\t NVIDIA H100\nGPU UUID: \t GPU-????????-????\nDevice Minor: \t 0\n`,
+    );
     add('0000:48:00.0', `Model: \t\t NVIDIA H100\nGPU UUID: \t ${C}\nDevice Minor: \t 2\n`);
     add('0000:50:00.0', `Model: \t\t NVIDIA H100\nDevice Minor: \t 3\nGPU Excluded:\t Yes\n`);
     for (const name of ['nvidia0', 'nvidia1', 'nvidia3']) writeFileSync(join(devices, name), '');
