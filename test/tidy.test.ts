@@ -21,18 +21,38 @@ function sourcesOf(folder: string): string[] {
     .map((file) => join(folder, file));
 }
 
+/** The files that a file imports, types included, as paths from the root. */
+function importsOf(file: string): string[] {
+  const text = readFileSync(join(root, file), 'utf8');
+  return [...text.matchAll(/(?:from|import\() ?'(\.[^']+)'/g)].map(([, target = '']) =>
+    relative(root, resolve(root, dirname(file), target)),
+  );
+}
+
 const folders = [...Object.keys(allowed), 'test'];
 const files = folders.flatMap(sourcesOf);
 
 describe('the house', () => {
   it.each(Object.entries(allowed))('%s imports only from its own and %j', (folder, others) => {
-    for (const file of sourcesOf(folder)) {
-      const imports = [...readFileSync(join(root, file), 'utf8').matchAll(/from '(\.[^']+)'/g)];
-      for (const [, target = ''] of imports) {
-        const [top = ''] = relative(root, resolve(root, dirname(file), target)).split('/');
-        expect([folder, ...others], `${file} imports ${target}`).toContain(top);
-      }
-    }
+    for (const file of sourcesOf(folder))
+      for (const target of importsOf(file))
+        expect([folder, ...others], `${file} imports ${target}`).toContain(target.split('/')[0]);
+  });
+
+  it('has decisions that import each other and shared only', () => {
+    const targets = sourcesOf('coordinator/decisions').flatMap(importsOf);
+    const elsewhere = targets.filter((file) => !/^(coordinator\/decisions|shared)\//.test(file));
+    expect(elsewhere).toEqual([]);
+  });
+
+  it('has no circle of imports, types included', () => {
+    const sources = files.filter((file) => !file.startsWith('test/'));
+    const left = new Map(sources.map((file) => [file, importsOf(file)]));
+    // What imports nothing that is left is in no circle.
+    const isFree = (file: string) => !left.get(file)?.some((target) => left.has(target));
+    for (let free = sources.filter(isFree); free.length > 0; free = [...left.keys()].filter(isFree))
+      for (const file of free) left.delete(file);
+    expect([...left.keys()]).toEqual([]);
   });
 
   it('has TensorFlow in worker/engines and worker/native only', () => {
