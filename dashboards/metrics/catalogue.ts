@@ -1,5 +1,5 @@
 /**
- * Every metric of a coordinator, once: meters.ts registers them, docs/metrics.md lists them, the
+ * Every metric of a coordinator, once: meters.ts registers them, docs/reference/metrics.md lists them, the
  * dashboards may use no others. Names are without the prefix `mnist_dist_`; every sample also has
  * the label `run_id`.
  */

@@ -87,7 +87,7 @@ beforeAll(async () => {
   await podman.build('mnist-dist:cpu', root);
   await podman.must('podman', 'network', 'create', NETWORK);
 
-  // What docs/containers.md has readers type.
+  // What docs/deploy/containers.md has readers type.
   rmSync(folder, { recursive: true, force: true });
   cpSync(docker, folder, { recursive: true });
   const secrets = join(folder, 'secrets');

@@ -25,7 +25,7 @@ export interface Outside {
   readonly certificateNames: readonly string[];
 }
 
-/** From the commands that docs/containers.md has readers type. */
+/** From the commands that docs/deploy/containers.md has readers type. */
 export function outsideOf(page: string): Outside {
   const [, names = ''] = /mnist-dist certs ([\w. -]+?) --out secrets/.exec(page) ?? [];
   const made = [...page.matchAll(/> secrets\/([\w.-]+)/g)].map(([, file = '']) => file);

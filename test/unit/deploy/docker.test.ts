@@ -15,7 +15,7 @@ const cuda = read('compose.cuda.yaml');
 const prometheus = read('prometheus.yml');
 const dockerfile = read('Dockerfile');
 const ignore = readFileSync(join(root, '.dockerignore'), 'utf8');
-const outside = outsideOf(readFileSync(join(root, 'docs/containers.md'), 'utf8'));
+const outside = outsideOf(readFileSync(join(root, 'docs/deploy/containers.md'), 'utf8'));
 
 /** The text changed once for each place where it stands. */
 function replacements(text: string, right: string, wrong: string): string[] {

@@ -131,7 +131,7 @@ describe('deploy/kubernetes/results.yaml', () => {
   });
 });
 
-describe('docs/kubernetes.md', () => {
+describe('docs/deploy/kubernetes.md', () => {
   it('names files that exist, and says that no cluster ran them', () => {
     const files = [...page.matchAll(/deploy\/kubernetes\/[\w/.-]*\w/g)].map(([file]) => file);
     expect(files.length).toBeGreaterThan(3);

@@ -18,7 +18,7 @@ import {
 } from '../../fixtures/deploy/units.ts';
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
-const documentation = readFileSync(`${root}docs/bare-hosts.md`, 'utf8');
+const documentation = readFileSync(`${root}docs/deploy/bare-hosts.md`, 'utf8');
 const read = (file: string, from: string = folder) => readFileSync(join(from, file), 'utf8');
 const commandOf = (unit: string) => (unit.includes('worker') ? 'worker' : 'coordinator');
 const needsSystemd = missing === undefined ? '' : ` (skipped: ${missing})`;
