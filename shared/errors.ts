@@ -1,46 +1,50 @@
 import { z } from 'zod';
 
 /**
- * The one table of what can go wrong: its code, the process's exit code, the WebSocket close code
- * with which the coordinator tells a worker (if it does), and whether dialling again can help.
+ * Every error code, each with one meaning:
+ *
+ * - `exit`: the exit code of a process that ends with it
+ * - `close`: the WebSocket close code by which a coordinator or a worker tells its peer, if any
+ * - `retry`: whether a worker may dial again
+ * - `meaning`: one sentence for --help and the documents
  */
 export const errorTable = {
-  UNEXPECTED: { exit: 1, close: 4500, retry: false, meaning: 'A defect in mnist-dist itself.' },
+  UNEXPECTED: { exit: 1, close: 4500, retry: false, meaning: 'A defect in mnist-dist.' },
   USAGE: {
     exit: 2,
     close: undefined,
     retry: false,
-    meaning: 'A flag, variable or file holds an impossible value.',
+    meaning: 'An option, a variable or a configuration file has an invalid value.',
   },
   NOT_READY: {
     exit: 34,
     close: undefined,
     retry: false,
-    meaning: 'doctor: training cannot run here.',
+    meaning: 'doctor: this machine cannot train.',
   },
   SETUP: {
     exit: 10,
     close: undefined,
     retry: false,
-    meaning: 'The set-up could not be completed.',
+    meaning: 'The set-up of the engine failed.',
   },
   ENGINE: {
     exit: 11,
     close: undefined,
     retry: false,
-    meaning: 'The engine that was asked for cannot run here.',
+    meaning: 'The requested engine or device cannot run on this machine.',
   },
   DATA: {
     exit: 12,
     close: 4412,
     retry: false,
-    meaning: 'A dataset is missing, damaged or not the one of the run.',
+    meaning: 'A dataset, model or run file is missing, damaged or from another run.',
   },
   RUN_EXISTS: {
     exit: 13,
     close: undefined,
     retry: false,
-    meaning: 'The run directory exists already.',
+    meaning: 'The run directory already exists.',
   },
   LOCKED: {
     exit: 28,
@@ -52,31 +56,31 @@ export const errorTable = {
     exit: 29,
     close: 4429,
     retry: false,
-    meaning: 'A step that was computed again differs from what was recorded.',
+    meaning: 'A replayed step differs from the recorded one.',
   },
   DISAGREEMENT: {
     exit: 30,
     close: 4431,
     retry: false,
-    meaning: 'Workers computed different bytes for the same part of a step.',
+    meaning: 'Workers computed different bytes for the same shard.',
   },
   DIFFERS: {
     exit: 35,
     close: undefined,
     retry: false,
-    meaning: 'verify: what a run has recorded is not what it computes.',
+    meaning: 'verify: the recorded run differs from the computed one.',
   },
   IMAGE: {
     exit: 36,
     close: undefined,
     retry: false,
-    meaning: 'predict: a file is no picture, or shows nothing.',
+    meaning: 'predict: a file is not an image, or the image is empty.',
   },
   NOT_REPLAYABLE: {
     exit: 3,
     close: undefined,
     retry: false,
-    meaning: 'verify: the run cannot be computed again here.',
+    meaning: 'verify: this machine cannot compute the run again.',
   },
   BELOW: {
     exit: 32,
@@ -94,7 +98,7 @@ export const errorTable = {
     exit: 15,
     close: undefined,
     retry: false,
-    meaning: 'Too few workers came within --rdzv-timeout.',
+    meaning: 'Too few workers joined within --rdzv-timeout.',
   },
   UNREACHABLE: {
     exit: 16,
@@ -107,28 +111,33 @@ export const errorTable = {
     exit: 33,
     close: undefined,
     retry: false,
-    meaning: "The coordinator's certificate is not trusted, or not valid.",
+    meaning: "The coordinator's certificate is invalid or not trusted.",
   },
   VERSION: {
     exit: 18,
     close: 4418,
     retry: false,
-    meaning: 'Protocol or arithmetic versions differ.',
+    meaning: 'The versions of the protocol or of the arithmetic differ.',
   },
   FINGERPRINT: {
     exit: 19,
     close: 4419,
     retry: false,
-    meaning: "The worker's engine computes other bytes than the run's.",
+    meaning: "The worker's engine computes different bytes than the run's engine.",
   },
-  FULL: { exit: 20, close: 4420, retry: true, meaning: 'The run has all the workers it takes.' },
+  FULL: {
+    exit: 20,
+    close: 4420,
+    retry: true,
+    meaning: 'The run has its maximum number of workers.',
+  },
   PROTOCOL: {
     exit: 21,
     close: 4421,
     retry: false,
-    meaning: 'A message broke the contract of the wire.',
+    meaning: 'A peer sent a message that violates the protocol.',
   },
-  TIMEOUT: { exit: 22, close: 4422, retry: true, meaning: 'A peer was silent for too long.' },
+  TIMEOUT: { exit: 22, close: 4422, retry: true, meaning: 'A peer did not answer in time.' },
   LIMIT: { exit: 23, close: 4423, retry: false, meaning: 'A limit was exceeded.' },
   DIVERGED: {
     exit: 24,
@@ -140,19 +149,19 @@ export const errorTable = {
     exit: 25,
     close: 4425,
     retry: false,
-    meaning: 'The coordinator ended the run with an error.',
+    meaning: 'Another process of the run failed.',
   },
   STORE: {
     exit: 31,
     close: undefined,
     retry: false,
-    meaning: 'The store of artifacts could not be reached, read or written.',
+    meaning: 'The artifact store could not be reached, read or written.',
   },
   DISK: {
     exit: 26,
     close: undefined,
     retry: false,
-    meaning: 'A file of the run could not be written.',
+    meaning: 'A file could not be written.',
   },
   SUPERSEDED: {
     exit: 27,
@@ -164,14 +173,14 @@ export const errorTable = {
     exit: 129,
     close: 4444,
     retry: false,
-    meaning: 'Ended by SIGHUP (the terminal was closed).',
+    meaning: 'Stopped by SIGHUP (the terminal was closed).',
   },
-  INTERRUPTED: { exit: 130, close: 4430, retry: false, meaning: 'Ended by SIGINT (Ctrl-C).' },
+  INTERRUPTED: { exit: 130, close: 4430, retry: false, meaning: 'Stopped by SIGINT (Ctrl-C).' },
   TERMINATED: {
     exit: 143,
     close: 4443,
     retry: false,
-    meaning: 'Ended by SIGTERM, or because the process that started it had ended.',
+    meaning: 'Stopped by SIGTERM, or because the parent process ended.',
   },
 } as const satisfies Record<
   string,
@@ -180,22 +189,22 @@ export const errorTable = {
 
 export type ErrorCode = keyof typeof errorTable;
 
-/** A signal asked the process, or the process it belongs to, to end: nothing failed. */
+/** Whether a signal or a parent process asked for the end, so that nothing failed. */
 export function isOrderedEnd(code: ErrorCode): boolean {
   return code === 'HUNG_UP' || code === 'INTERRUPTED' || code === 'TERMINATED';
 }
 
-/** The table's code for an exit code, if the table has it; each exit code is one error's. */
+/** The error code of a process's exit code. */
 export function errorCodeOfExit(exit: number): ErrorCode | undefined {
   return errorCodes.find((code) => errorTable[code].exit === exit);
 }
 
-/** The close code that says "the run is complete". */
+/** The WebSocket close code of a complete run. */
 export const CLOSE_FINISHED = 4000;
 
 /**
- * An error a user can act on. `message` names the value and what is wrong with it; `fix` says what
- * is allowed or what to do, and is printed on a line of its own.
+ * An error that a user can act on. `message` names the value and what is wrong with it. `fix` says
+ * what to do, and is printed on its own line.
  */
 export class ClusterError extends Error {
   override readonly name = 'ClusterError';
@@ -213,12 +222,12 @@ export class ClusterError extends Error {
   }
 }
 
-/** What a schema has against a value, on one line. */
+/** The issues of a failed parse, on one line. */
 export function issuesOf(error: z.ZodError): string {
   return z.prettifyError(error).replaceAll(/\s+/g, ' ');
 }
 
-/** The table's code for a WebSocket close code, if the table has it. */
+/** The error code of a WebSocket close code. */
 export function errorCodeOfClose(close: number): ErrorCode | undefined {
   return errorCodes.find((code) => errorTable[code].close === close);
 }
@@ -229,12 +238,12 @@ export function isErrorCode(text: string): text is ErrorCode {
 
 export const errorCodes: readonly ErrorCode[] = Object.keys(errorTable).filter(isErrorCode);
 
-/** For a switch that the compiler has proven exhaustive. */
+/** The default branch of an exhaustive switch: a missing case does not compile. */
 export function unreachable(value: never): never {
   throw new Error(`unreachable: ${JSON.stringify(value)}`);
 }
 
-/** An invariant of our own code: its failure is a defect, never a peer's fault. */
+/** Throws where an invariant of this program is broken, which is a defect, never a peer's fault. */
 export function assert(condition: boolean, what: string): asserts condition {
   if (!condition) throw new Error(`invariant broken: ${what}`);
 }

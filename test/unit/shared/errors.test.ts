@@ -7,23 +7,20 @@ import {
 } from '../../../shared/errors.ts';
 
 describe('the table of errors', () => {
-  it.each(errorCodes)('has an exit code that belongs to %s alone, of one byte', (code) => {
+  it.each(errorCodes)('gives %s an exit code of its own, from 1 to 255', (code) => {
     const { exit } = errorTable[code];
     expect(errorCodeOfExit(exit)).toBe(code);
     expect(exit).toBeGreaterThan(0);
     expect(exit).toBeLessThan(256);
   });
 
-  it.each(errorCodes)(
-    'has a close code of the range for applications that belongs to %s alone',
-    (code) => {
-      const { close } = errorTable[code];
-      if (close === undefined) return;
-      expect(errorCodeOfClose(close)).toBe(code);
-      expect(close).toBeGreaterThanOrEqual(4000);
-      expect(close).toBeLessThan(5000);
-    },
-  );
+  it.each(errorCodes)('gives %s a close code of its own, in the range for applications', (code) => {
+    const { close } = errorTable[code];
+    if (close === undefined) return;
+    expect(errorCodeOfClose(close)).toBe(code);
+    expect(close).toBeGreaterThanOrEqual(4000);
+    expect(close).toBeLessThan(5000);
+  });
 
   it('keeps exit code 1 for a defect', () => {
     expect(errorCodeOfExit(1)).toBe('UNEXPECTED');
