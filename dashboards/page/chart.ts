@@ -1,9 +1,8 @@
 import uPlot from 'uplot';
 import type { CurveColumns } from './curve-columns.ts';
-import { setAttribute } from './dom.ts';
+import { setAttribute, type Colour, colour } from './dom.ts';
 import { decades, tick } from './format.ts';
 import type { RunState } from './run-state.ts';
-import { type Colour, colour } from './theme.ts';
 
 const HEIGHT_PIXELS = 236;
 /** Whoever points at a step of one chart points at it in all. */

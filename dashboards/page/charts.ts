@@ -1,8 +1,7 @@
 import { Chart, type ChartSpec } from './chart.ts';
-import { find, make, setText } from './dom.ts';
+import { find, make, setText, onThemeChange } from './dom.ts';
 import { count, loss, percent, short, tick } from './format.ts';
 import type { RunState } from './run-state.ts';
-import { onThemeChange } from './theme.ts';
 
 /**
  * Steps at the start that do not decide how far an axis reaches, as a part of all; what lies beyond

@@ -1,3 +1,5 @@
+import type { Picture } from '../../shared/digit/normalise.ts';
+
 /**
  * Elements of the page, made and changed without ever parsing markup: what comes from outside is
  * text.
@@ -65,4 +67,49 @@ export function sharpContext(
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
   context.clearRect(0, 0, width, height);
   return context;
+}
+
+/**
+ * Ink is black and paper is clear; style.css turns it over where it is dark. One pixel of the
+ * canvas for each.
+ */
+export function paintPicture(canvas: HTMLCanvasElement, { rows, columns, pixels }: Picture): void {
+  canvas.width = columns;
+  canvas.height = rows;
+  const image = new ImageData(columns, rows);
+  for (const [index, ink] of pixels.entries()) image.data[index * 4 + 3] = Math.round(ink * 255);
+  canvas.getContext('2d')?.putImageData(image, 0, 0);
+}
+
+/** Colours are defined once, in style.css; what is drawn on a canvas asks for them here. */
+export type Colour =
+  | 'paper'
+  | 'ink'
+  | 'muted'
+  | 'line'
+  | 'accent'
+  | 'accent-soft'
+  | 'training'
+  | 'late'
+  | 'aside'
+  | 'lost'
+  | 'waiting';
+
+let styles: CSSStyleDeclaration | undefined;
+
+export function colour(name: Colour): string {
+  // Live: it follows the visitor's choice of light or dark.
+  styles ??= getComputedStyle(document.documentElement);
+  return styles.getPropertyValue(`--${name}`);
+}
+
+/** Calls `changed` when all colours may have changed. On paper they are the light ones. */
+export function onThemeChange(changed: () => void): void {
+  window.matchMedia('(prefers-color-scheme: dark)').addEventListener('change', changed);
+  const print = (isPrinting: boolean) => () => {
+    document.documentElement.classList.toggle('printing', isPrinting);
+    changed();
+  };
+  window.addEventListener('beforeprint', print(true));
+  window.addEventListener('afterprint', print(false));
 }

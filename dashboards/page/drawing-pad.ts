@@ -1,12 +1,11 @@
-import { find, make, setCount, setText } from './dom.ts';
+import { find, make, paintPicture, setCount, setText } from './dom.ts';
 import type { Link } from './follower.ts';
 import { count, percent } from './format.ts';
-import { Ink } from './ink.ts';
 import { INK_CELLS, PEN_CELLS } from './page-limits.ts';
 import { probabilities, weightCount } from '../../shared/digit/network.ts';
 import { normalise, type Picture } from '../../shared/digit/normalise.ts';
+import { Ink } from './ink.ts';
 import { Pen } from './pen.ts';
-import { paintPicture } from './picture.ts';
 import type { RunState } from './run-state.ts';
 import type { WeightSource } from './weights.ts';
 

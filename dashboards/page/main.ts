@@ -1,12 +1,11 @@
 import { browserWire, fetchWeights } from './browser-wire.ts';
 import { mountCharts } from './charts.ts';
-import { mountConfiguration } from './configuration-table.ts';
 import { mountConfusion } from './confusion.ts';
 import { mountDrawing } from './drawing-pad.ts';
-import { mountEvents } from './event-list.ts';
 import { Follower } from './follower.ts';
 import { mountHeadline } from './headline.ts';
 import { mountMistakes } from './mistakes.ts';
+import { mountConfiguration, mountEvents } from './run-details.ts';
 import { WeightSource } from './weights.ts';
 import { mountWorkers } from './worker-list.ts';
 

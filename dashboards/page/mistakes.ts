@@ -1,8 +1,7 @@
 import type { Evaluated, Mistake } from '../feed/api.ts';
-import { find, make, setText } from './dom.ts';
+import { find, make, paintPicture, setText } from './dom.ts';
 import { count, percent } from './format.ts';
 import type { Picture } from '../../shared/digit/normalise.ts';
-import { paintPicture, pictureOf } from './picture.ts';
 import type { RunState } from './run-state.ts';
 
 /** The pictures that the model got wrong; `choose` gets the one that somebody clicks on. */
@@ -59,4 +58,13 @@ function makeButton(
   );
   button.addEventListener('click', () => choose(picture));
   return button;
+}
+
+/** From bytes in base64, row by row; what is missing is background. */
+function pictureOf(base64: string, rows: number, columns: number): Picture {
+  const bytes = atob(base64);
+  const pixels = new Float32Array(rows * columns);
+  for (let index = 0; index < pixels.length && index < bytes.length; index++)
+    pixels[index] = bytes.charCodeAt(index) / 255;
+  return { rows, columns, pixels };
 }

@@ -1,5 +1,4 @@
-import { sharpContext } from './dom.ts';
-import { colour } from './theme.ts';
+import { sharpContext, colour } from './dom.ts';
 import type { Segment, WorkerStateName } from './timeline.ts';
 
 const HEIGHT_PIXELS = 18;
@@ -8,7 +7,7 @@ const HEIGHT_PIXELS = 18;
  * What a worker did over time. States differ in height and pattern too, so that no colour is needed
  * to tell them apart.
  */
-export function drawLane(
+export function drawTimeline(
   canvas: HTMLCanvasElement,
   segments: readonly Segment[],
   from: number,

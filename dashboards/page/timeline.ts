@@ -13,7 +13,7 @@ export interface Segment {
  * What each worker was doing between two times, oldest first; nothing before its first known
  * change.
  */
-export function lanes(
+export function timelines(
   changes: readonly StateChange[],
   from: number,
   to: number,
@@ -23,9 +23,9 @@ export function lanes(
   const close = (change: StateChange, end: number) => {
     const segment = { state: change.state, from: Math.max(from, change.at), to: Math.min(to, end) };
     if (segment.to <= segment.from) return;
-    const lane = found.get(change.worker) ?? [];
-    lane.push(segment);
-    found.set(change.worker, lane);
+    const timeline = found.get(change.worker) ?? [];
+    timeline.push(segment);
+    found.set(change.worker, timeline);
   };
   for (const change of changes) {
     const before = open.get(change.worker);

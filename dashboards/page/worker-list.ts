@@ -1,11 +1,10 @@
 import type { WorkerStatus } from '../feed/api.ts';
-import { find, make, setAttribute, setCount, setText } from './dom.ts';
+import { find, make, setAttribute, setCount, setText, onThemeChange } from './dom.ts';
 import { count, counted, milliseconds, percent, timeOfDay } from './format.ts';
 import { TIMELINE_MILLISECONDS } from './page-limits.ts';
 import type { RunState } from './run-state.ts';
-import { onThemeChange } from './theme.ts';
-import { drawLane } from './timeline-row.ts';
-import { lanes, type Segment, stateText } from './timeline.ts';
+import { drawTimeline } from './timeline-row.ts';
+import { timelines, type Segment, stateText } from './timeline.ts';
 
 const byName = new Intl.Collator('en', { numeric: true });
 
@@ -21,7 +20,7 @@ interface Row {
   readonly shares: HTMLElement;
   readonly sharesText: HTMLElement;
   readonly roundTrip: HTMLElement;
-  readonly lane: HTMLCanvasElement;
+  readonly timeline: HTMLCanvasElement;
 }
 
 /** The table of the workers, with what each did over time. */
@@ -44,7 +43,7 @@ export function mountWorkers(): (state: RunState) => void {
     none.hidden = status.workers.length > 0;
     setText(note, noteText(state));
     const from = timelineStart(state);
-    const segments = lanes(changes, from, state.now);
+    const segments = timelines(changes, from, state.now);
     setText(span, ` since ${timeOfDay(from)}`);
     // By name, so that nobody's row moves when somebody comes back.
     const workers = status.workers.toSorted((a, b) => byName.compare(a.name, b.name));
@@ -52,9 +51,9 @@ export function mountWorkers(): (state: RunState) => void {
       const row = rows[index];
       if (row === undefined) continue;
       fill(row, worker);
-      const lane = segments.get(worker.name) ?? [];
-      drawLane(row.lane, lane, from, state.now);
-      setAttribute(row.lane, 'aria-label', laneText(lane));
+      const timeline = segments.get(worker.name) ?? [];
+      drawTimeline(row.timeline, timeline, from, state.now);
+      setAttribute(row.timeline, 'aria-label', timelineText(timeline));
     }
   };
   const showAgain = () => {
@@ -96,7 +95,7 @@ function makeRow(): Row {
     samples: make('td', { class: 'number' }),
     roundTrip: make('td', { class: 'number' }),
   };
-  const lane = make('canvas', { class: 'lane', role: 'img' });
+  const timeline = make('canvas', { class: 'timeline', role: 'img' });
   const bars = make('td', { class: 'share' }, shares, sharesText);
   const label = (cell: HTMLElement, text: string) => {
     cell.dataset['label'] = text;
@@ -111,9 +110,9 @@ function makeRow(): Row {
     label(cells.samples, 'Samples'),
     label(bars, 'Share of each step'),
     label(cells.roundTrip, 'Round trip'),
-    label(make('td', { class: 'states' }, lane), 'States'),
+    label(make('td', { class: 'states' }, timeline), 'States'),
   );
-  return { row, ...cells, computing, exchanging, shares, sharesText, lane };
+  return { row, ...cells, computing, exchanging, shares, sharesText, timeline };
 }
 
 function fill(row: Row, worker: WorkerStatus): void {
@@ -140,7 +139,7 @@ function part(share: number): number {
 }
 
 /** The newest three stretches in words. */
-function laneText(segments: readonly Segment[]): string {
+function timelineText(segments: readonly Segment[]): string {
   if (segments.length === 0) return 'nothing known';
   const said = segments
     .slice(-3)

@@ -83,11 +83,11 @@ describe.skipIf(missing !== undefined)(`the live page in Chromium${visitor.why}`
     expect(await text(page, '#event-list li')).toContain('w1 is lost');
     say('training', 8, 1);
     await eventually(async () => expect(await colour()).toBe('rgb(25, 27, 31)'));
-    const lane = page.locator(`${row} canvas`);
+    const timeline = page.locator(`${row} canvas`);
     // The newest stretch begins with the next update.
     server.send({ status: status({ step: 201, seconds: 9, lost: 1 }) });
     await eventually(async () =>
-      expect(await lane.getAttribute('aria-label')).toMatch(
+      expect(await timeline.getAttribute('aria-label')).toMatch(
         /training from .*, lost from .*, training from /,
       ),
     );
@@ -398,13 +398,13 @@ describe.skipIf(missing !== undefined)(`the live page in Chromium${visitor.why}`
     const { page, complaints } = await start(view(300), { colorScheme: 'light' });
     const light = [
       await painted(page, '#loss-chart canvas'),
-      await painted(page, 'tr:first-child .lane'),
+      await painted(page, 'tr:first-child .timeline'),
     ];
     await page.emulateMedia({ colorScheme: 'dark' });
     await eventually(async () => {
       const dark = [
         await painted(page, '#loss-chart canvas'),
-        await painted(page, 'tr:first-child .lane'),
+        await painted(page, 'tr:first-child .timeline'),
       ];
       expect(dark[0] !== light[0] && dark[1] !== light[1]).toBe(true);
     });

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { StateChange } from '../../../../dashboards/feed/api.ts';
-import { lanes } from '../../../../dashboards/page/timeline.ts';
+import { timelines } from '../../../../dashboards/page/timeline.ts';
 
 const change = (at: number, worker: string, state: StateChange['state']): StateChange => ({
   at,
@@ -8,7 +8,7 @@ const change = (at: number, worker: string, state: StateChange['state']): StateC
   state,
 });
 
-test('the lanes of workers begin with their first change, end now, and are cut at both ends', () => {
+test('the timelines of workers begin with their first change, end now, and are cut at both ends', () => {
   const changes = [
     change(0, 'a', 'preparing'),
     change(10, 'a', 'training'),
@@ -17,7 +17,7 @@ test('the lanes of workers begin with their first change, end now, and are cut a
     change(24, 'a', 'lost'),
     change(30, 'a', 'training'),
   ];
-  const found = lanes(changes, 5, 40);
+  const found = timelines(changes, 5, 40);
   expect(found.get('a')).toEqual([
     { state: 'preparing', from: 5, to: 10 },
     { state: 'training', from: 10, to: 20 },
@@ -25,6 +25,6 @@ test('the lanes of workers begin with their first change, end now, and are cut a
     { state: 'training', from: 30, to: 40 },
   ]);
   expect(found.get('b')).toEqual([{ state: 'training', from: 12, to: 40 }]);
-  expect(lanes(changes, 25, 40).get('a')?.[0]).toEqual({ state: 'lost', from: 25, to: 30 });
-  expect(lanes(changes, 5, 40).get('c')).toBeUndefined();
+  expect(timelines(changes, 25, 40).get('a')?.[0]).toEqual({ state: 'lost', from: 25, to: 30 });
+  expect(timelines(changes, 5, 40).get('c')).toBeUndefined();
 });

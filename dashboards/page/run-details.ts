@@ -28,3 +28,18 @@ function makeItem({ time, event, level, message }: EventLine): HTMLLIElement {
     make('span', { class: 'message' }, message),
   );
 }
+
+/** The configuration, one name and value a line. */
+export function mountConfiguration(): (state: RunState) => void {
+  const list = find('settings', HTMLDListElement);
+  let shown = '';
+  return ({ view }) => {
+    const settings = JSON.stringify(view.configuration);
+    if (settings === shown) return;
+    shown = settings;
+    const pairs = view.configuration.map(([name, value]) =>
+      make('div', {}, make('dt', {}, name), make('dd', {}, value)),
+    );
+    list.replaceChildren(...pairs);
+  };
+}
