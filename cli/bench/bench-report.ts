@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { engineKinds } from '../../shared/engine-identity.ts';
-import { transports } from './carrier.ts';
+import { transports } from './exchange-bench.ts';
 import { kernelNames } from './kernel-timing.ts';
 import { phaseNames } from './step-phases.ts';
 

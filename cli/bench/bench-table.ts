@@ -1,4 +1,4 @@
-import type { Transport } from './carrier.ts';
+import type { Transport } from './exchange-bench.ts';
 import type { KernelName } from './kernel-timing.ts';
 import { phaseNames } from './step-phases.ts';
 import type { BenchReport } from './bench-report.ts';

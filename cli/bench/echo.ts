@@ -6,13 +6,13 @@ import { assert, ClusterError } from '../../shared/errors.ts';
 import { tuneRuntime } from '../../shared/runtime.ts';
 import type { BenchCertificate } from './certificate.ts';
 import { MeasuredProcess } from './measured-process.ts';
-import type { Carrier } from './carrier.ts';
+import type { ExchangeBench } from './exchange-bench.ts';
 
 /**
  * The same bytes over sockets of Node's TLS and nothing else: each process sends back as many bytes
  * as it got, once it has them all. What there is to gain for the wire over TLS.
  */
-export class Echo implements Carrier {
+export class Echo implements ExchangeBench {
   readonly name = 'bare TLS';
   readonly transport = 'bare tls';
   readonly #bytes: Buffer;

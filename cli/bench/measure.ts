@@ -9,7 +9,7 @@ import { defaultVirtualShards } from '../../shared/configuration.ts';
 import { parameterCount } from '../../shared/arithmetic/model-shape.ts';
 import type { EngineKind } from '../../shared/engine-identity.ts';
 import { processorName } from '../../worker/engines/processor.ts';
-import { carrierCell, type Carrier, type CarrierCell } from './carrier.ts';
+import { exchangeCell, type ExchangeBench, type ExchangeCell } from './exchange-bench.ts';
 import { interleave, type Cell } from './cell.ts';
 import { makeBenchCertificate } from './certificate.ts';
 import { Echo } from './echo.ts';
@@ -46,7 +46,7 @@ interface Sections {
   readonly kernels: readonly KernelCell[];
   readonly observation: ObservationCell;
   readonly engines: Engines;
-  readonly wire: readonly CarrierCell[];
+  readonly wire: readonly ExchangeCell[];
   readonly loop: readonly LoopCell[];
 }
 
@@ -60,9 +60,9 @@ export async function measure(options: MeasureOptions): Promise<BenchReport> {
   const remove = (): void => rmSync(directory, { recursive: true, force: true });
   process.once('exit', remove);
   const engines = new Engines(options.engines, BENCH_PIECE_MILLISECONDS, signal);
-  const carriers = await openCarriers(environment, signal);
-  const wire = carriers.flatMap((carrier) =>
-    wireWorkers(options).map((workers) => carrierCell(carrier, workers, BENCH_WIRE_MILLISECONDS)),
+  const exchangeBenches = await openExchangeBenches(environment, signal);
+  const wire = exchangeBenches.flatMap((bench) =>
+    wireWorkers(options).map((workers) => exchangeCell(bench, workers, BENCH_WIRE_MILLISECONDS)),
   );
   const kernels = kernelCells(options.batchSizes, BENCH_PIECE_MILLISECONDS);
   const observation = observationCell(BENCH_PIECE_MILLISECONDS);
@@ -78,27 +78,31 @@ export async function measure(options: MeasureOptions): Promise<BenchReport> {
     );
     return reportOf(options, { ...pieces, observation, loop });
   } finally {
-    await Promise.all([engines.end(), ...carriers.map((carrier) => carrier.end())]);
+    await Promise.all([engines.end(), ...exchangeBenches.map((bench) => bench.end())]);
     await rm(directory, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
     process.off('exit', remove);
   }
 }
 
 /** The wire as it is without TLS and with it, and what Node's TLS does with as many bytes. */
-async function openCarriers(
+async function openExchangeBenches(
   environment: NodeJS.ProcessEnv,
   signal: AbortSignal,
-): Promise<readonly Carrier[]> {
+): Promise<readonly ExchangeBench[]> {
   const certificate = await makeBenchCertificate();
   const [plain, secure] = [undefined, certificate].map(
     (each) => new Wire(each, environment, signal),
   );
   assert(plain !== undefined && secure !== undefined, 'there are two');
-  const carriers = [plain, secure, new Echo(plain.frameBytes, certificate, environment)];
-  signal.addEventListener('abort', () => carriers.forEach((each) => each.fail(signal.reason)), {
-    once: true,
-  });
-  return carriers;
+  const exchangeBenches = [plain, secure, new Echo(plain.frameBytes, certificate, environment)];
+  signal.addEventListener(
+    'abort',
+    () => exchangeBenches.forEach((each) => each.fail(signal.reason)),
+    {
+      once: true,
+    },
+  );
+  return exchangeBenches;
 }
 
 /**

@@ -10,7 +10,7 @@ import { SHARED_MEMORY_ROOMS } from '../../shared/limits.ts';
 import { PROTOCOL, type CoordinatorMessage } from '../../shared/wire/messages.ts';
 import { initialWeights } from '../../shared/arithmetic/random.ts';
 import type { RunDescription } from '../../shared/wire/run-description.ts';
-import type { Carrier, Transport } from './carrier.ts';
+import type { ExchangeBench, Transport } from './exchange-bench.ts';
 import type { BenchCertificate } from './certificate.ts';
 import { MeasuredProcess } from './measured-process.ts';
 import { DROPOUT, MODEL, SEED } from './workload.ts';
@@ -29,7 +29,7 @@ interface Exchange {
  * the listener and the sockets of the real one. Frames are encoded, decoded and parsed and bodies
  * copied into place, as in a run; nothing is computed, not even a checksum.
  */
-export class Wire implements Carrier {
+export class Wire implements ExchangeBench {
   readonly name: string;
   readonly transport: Transport;
   readonly #certificate: BenchCertificate | undefined;

@@ -21,7 +21,7 @@ import { stdout } from '../terminal/output.ts';
 import { version } from '../package.ts';
 import { checkArtifacts } from '../runs/check-artifacts.ts';
 import { shortcomingOf } from '../../shared/evaluation/shortcoming.ts';
-import { invite, orStop, writeJoinFile } from '../secrets/invitation.ts';
+import { announceJoin, openOrStop, writeJoinFile } from '../secrets/join-command.ts';
 import { keepRun } from '../../artifacts/store/upload-run.ts';
 import { patienceOf } from '../runs/transfer.ts';
 import { observe, type Observed } from '../runs/observe.ts';
@@ -143,7 +143,9 @@ async function train(training: Training): Promise<number> {
     else run.stop(code);
   });
   announce(training, run.directory);
-  const closeDoor = await orStop(run, () => openDoor(training, run, token, ownToken === undefined));
+  const closeDoor = await openOrStop(run, () =>
+    openDoor(training, run, token, ownToken === undefined),
+  );
   try {
     const { outcome, record } = await run.done
       .finally(() => (isOver = true))
@@ -190,13 +192,13 @@ function openDoor(
   // Its supervisor has told its workers.
   if (isSupervised()) return () => undefined;
   const { host, advertise, logFormat } = options;
-  const door = { host, advertise, port, certificate, token };
+  const endpoint = { host, advertise, port, certificate, token };
   const joinFile = join(directory, 'join');
-  const removeJoinFile = writeJoinFile(joinFile, door);
+  const removeJoinFile = writeJoinFile(joinFile, endpoint);
   const workers = startWorkersOf(options);
   const isShown = stdout.isTerminal && logFormat === 'text';
-  invite(
-    door,
+  announceJoin(
+    endpoint,
     workers === 1 ? 'a worker' : `${workers} workers`,
     { sameUser: isGenerated, joinFile, isShown },
     log,

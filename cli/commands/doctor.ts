@@ -6,7 +6,7 @@ import { rowLines } from '../../worker/native/doctor-table.ts';
 import { readyTensorFlow } from '../../worker/native/engine-manifest.ts';
 import { machineChecks, type MachineCheck } from '../processes/machine.ts';
 import { stdout } from '../terminal/output.ts';
-import { refusalOf } from '../processes/refusal.ts';
+import { resourceErrorOf } from '../processes/resource-error.ts';
 
 export interface DoctorCommand {
   readonly json: boolean;
@@ -37,7 +37,7 @@ export function machineRow({ name, good, isNeeded, run }: MachineCheck): Row {
     run();
     return { check: name, status: 'ok', detail: good };
   } catch (error) {
-    const refusal = refusalOf(error);
+    const refusal = resourceErrorOf(error);
     if (refusal === undefined) throw error;
     return {
       check: name,

@@ -5,7 +5,7 @@ import { errorOf } from '../../coordinator/decisions/outcome.ts';
 import type { Score } from '../../shared/evaluation/score.ts';
 import { loadDataset } from '../../shared/dataset/load-dataset.ts';
 import { loadOwnDataset } from '../../shared/dataset/own-dataset.ts';
-import { invite } from '../secrets/invitation.ts';
+import { announceJoin } from '../secrets/join-command.ts';
 import { swappedHalves, type Dataset } from '../../shared/dataset/dataset.ts';
 import { assert, ClusterError } from '../../shared/errors.ts';
 import { DEFAULT_RENDEZVOUS_TIMEOUT_SECONDS } from '../../shared/limits.ts';
@@ -163,10 +163,15 @@ async function compute({
     (level, message, fields) => log[level](fields, message),
   );
   const { host, advertise } = options;
-  const door = { host, advertise, port: serving.port, certificate, token };
+  const endpoint = { host, advertise, port: serving.port, certificate, token };
   const isShown = stderr.isTerminal && options.logFormat === 'text';
   if (isOpen)
-    invite(door, 'a worker', { sameUser: isGenerated, joinFile: undefined, isShown }, log);
+    announceJoin(
+      endpoint,
+      'a worker',
+      { sameUser: isGenerated, joinFile: undefined, isShown },
+      log,
+    );
   const { outcome, result } = await withOwnWorkers({
     serving,
     plans,

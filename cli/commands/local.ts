@@ -14,10 +14,10 @@ import { isLoopback, isWildcard, reachableAt } from '../../shared/wire/address.t
 import { shellPath, shellWord } from '../../shared/shell-word.ts';
 import { argumentsFor } from '../processes/child-arguments.ts';
 import { LISTENER_VARIABLE } from '../processes/child-process.ts';
-import { Crew } from '../processes/crew.ts';
-import { holdPort, type HeldPort } from '../processes/held-port.ts';
+import { WorkerGroup } from '../processes/worker-group.ts';
+import { reservePort, type ReservedPort } from '../processes/reserved-port.ts';
 import { createLogger, type Log } from '../terminal/log.ts';
-import { causeOf, Member } from '../processes/restarting-process.ts';
+import { exitText, RestartingProcess } from '../processes/restarting-process.ts';
 import type { LocalOptions, OptionKey } from '../options/options.ts';
 import { stderr } from '../terminal/output.ts';
 import { adoptRun } from '../runs/resume.ts';
@@ -68,7 +68,7 @@ export async function local(
   // Before the first child exists: a Ctrl-C from here on must end all of them.
   const stopping = new Stopping();
   onStop((code) => stopping.stop(code));
-  const coordinator = new Member({
+  const coordinator = new RestartingProcess({
     ...common,
     name: 'coordinator',
     output: 'inherit',
@@ -143,8 +143,8 @@ function urlOnThisMachine(
 }
 
 interface Cluster {
-  readonly coordinator: Member;
-  readonly workers: readonly Member[];
+  readonly coordinator: RestartingProcess;
+  readonly workers: readonly RestartingProcess[];
   readonly minWorkers: number;
   readonly directory: string;
   readonly stopping: Stopping;
@@ -166,7 +166,7 @@ async function supervise({
   let failure: number | undefined;
   stopping.listen((code) => coordinator.stop(code));
   process.on('exit', () => coordinator.kill());
-  const crew = new Crew({
+  const group = new WorkerGroup({
     workers,
     minWorkers,
     log,
@@ -177,7 +177,7 @@ async function supervise({
       failure = code;
       const lines = worker.lastLines();
       const output = lines.length === 0 ? '' : '; its last lines:';
-      log.error({ worker: worker.name, code }, `${worker.name} ${causeOf(code)}${output}`);
+      log.error({ worker: worker.name, code }, `${worker.name} ${exitText(code)}${output}`);
       for (const line of lines) log.error({ worker: worker.name }, `  ${line}`);
       stopping.stop('RUN_FAILED');
     },
@@ -185,7 +185,7 @@ async function supervise({
   const code = await coordinator.ended;
   // A coordinator that finished has told its workers; those of one that failed would wait for
   // another.
-  await crew.end(code !== 0);
+  await group.end(code !== 0);
   if (code !== errorTable.RUN_FAILED.exit || failure === undefined) return code;
   if (existsSync(join(directory, 'run.json'))) {
     log.error(
@@ -201,9 +201,9 @@ async function holdRunPort(
   { host, port }: LocalOptions,
   explicit: ReadonlySet<OptionKey>,
   log: Log,
-): Promise<HeldPort> {
+): Promise<ReservedPort> {
   try {
-    return await holdPort(host, port);
+    return await reservePort(host, port);
   } catch (error) {
     if (
       !(error instanceof ClusterError) ||
@@ -211,7 +211,7 @@ async function holdRunPort(
       systemCode(error.cause) !== 'EADDRINUSE'
     )
       throw error;
-    const held = await holdPort(host, 0);
+    const held = await reservePort(host, 0);
     log.info({ port: held.port }, `port ${port} is in use; this run takes ${held.port}`);
     return held;
   }

@@ -1,9 +1,9 @@
 import type { RunRecorder, Serving } from '../../coordinator/serve.ts';
 import { ClusterError, errorCodeOfExit } from '../../shared/errors.ts';
 import { DEFAULT_MAX_RESTARTS } from '../../shared/limits.ts';
-import { Crew } from './crew.ts';
+import { WorkerGroup } from './worker-group.ts';
 import type { Log } from '../terminal/log.ts';
-import { causeOf, type Member } from './restarting-process.ts';
+import { exitText, type RestartingProcess } from './restarting-process.ts';
 import type { EvalOptions, VerifyOptions } from '../options/options.ts';
 import type { Stopping } from './supervised.ts';
 import { startWorker, type WorkerPlan } from './worker-plan.ts';
@@ -18,7 +18,7 @@ export interface OwnComputation<R extends RunRecorder> {
   readonly stopping: Stopping;
   readonly log: Log;
   /** What the end of the first worker means, where none is left. */
-  readonly failureOf: (worker: Member, code: number) => ClusterError;
+  readonly failureOf: (worker: RestartingProcess, code: number) => ClusterError;
 }
 
 /**
@@ -32,7 +32,7 @@ export async function withOwnWorkers<R extends RunRecorder>(
   let failure: ClusterError | undefined;
   let isOver = false;
   stopping.listen((code) => serving.stop(code));
-  const crew = new Crew({
+  const group = new WorkerGroup({
     workers: startAll(computation),
     minWorkers: 1,
     log,
@@ -52,7 +52,7 @@ export async function withOwnWorkers<R extends RunRecorder>(
     return done;
   } finally {
     isOver = true;
-    await crew.end(true);
+    await group.end(true);
   }
 }
 
@@ -67,17 +67,17 @@ function startAll<R extends RunRecorder>({
   // other runs.
   const elsewhere = { MNIST_DIST_TOKEN_FILE: '', MNIST_DIST_CONFIG: '' };
   const environment = { ...process.env, ...elsewhere, MNIST_DIST_TOKEN: token };
-  const member = { environment, maxRestarts: DEFAULT_MAX_RESTARTS, log };
+  const common = { environment, maxRestarts: DEFAULT_MAX_RESTARTS, log };
   const url = `ws://127.0.0.1:${serving.port}`;
-  return plans.map((plan) => startWorker(plan, options, url, member));
+  return plans.map((plan) => startWorker(plan, options, url, common));
 }
 
 /** A worker's exit code and the last lines of its output. */
-export function workerFailure(worker: Member, code: number): ClusterError {
+export function workerFailure(worker: RestartingProcess, code: number): ClusterError {
   const lines = worker.lastLines();
   const output = lines.length === 0 ? '' : `; its last lines: ${lines.join('\n  ')}`;
   return new ClusterError(
     errorCodeOfExit(code) ?? 'RUN_FAILED',
-    `${worker.name} ${causeOf(code)}${output}`,
+    `${worker.name} ${exitText(code)}${output}`,
   );
 }

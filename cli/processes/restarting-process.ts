@@ -10,7 +10,7 @@ import { Child } from './child-process.ts';
 import type { Log } from '../terminal/log.ts';
 import type { ToChild } from './supervised.ts';
 
-export interface MemberOptions {
+export interface RestartingProcessOptions {
   readonly name: string;
   /**
    * The command line of the first start, and of those after a crash; `pagePort` is where its live
@@ -31,11 +31,11 @@ export interface MemberOptions {
 }
 
 /** A process of the cluster that is started again when it crashes. */
-export class Member {
+export class RestartingProcess {
   readonly name: string;
   /** The exit code with which it ended for good. */
   readonly ended: Promise<number>;
-  readonly #options: MemberOptions;
+  readonly #options: RestartingProcessOptions;
   readonly #stopping = new AbortController();
   #child: Child;
   #hasEnded = false;
@@ -43,7 +43,7 @@ export class Member {
   #pagePort: number | undefined;
   #stopCode: ErrorCode | undefined;
 
-  constructor(options: MemberOptions) {
+  constructor(options: RestartingProcessOptions) {
     this.name = options.name;
     this.#options = options;
     this.#child = this.#spawn(false);
@@ -100,7 +100,7 @@ export class Member {
         return this.#finish(code);
       const codeAtEnd = await this.#options.codeAtEnd?.();
       if (codeAtEnd !== undefined) {
-        log.warn({ process: name, code }, `${name} ${causeOf(code)}, when the run was finished`);
+        log.warn({ process: name, code }, `${name} ${exitText(code)}, when the run was finished`);
         return this.#finish(codeAtEnd);
       }
       const isStable = performance.now() - started > STABLE_MILLISECONDS;
@@ -112,14 +112,14 @@ export class Member {
       if (failedStarts === MAX_FAILED_STARTS) {
         log.error(
           { process: name, code },
-          `${name} ${causeOf(code)} ${failedStarts} times in a row ${isReady ? 'soon after' : 'before'} it was ready: it is not started again`,
+          `${name} ${exitText(code)} ${failedStarts} times in a row ${isReady ? 'soon after' : 'before'} it was ready: it is not started again`,
         );
         return this.#finish(code);
       }
       if (isStable) pause = FIRST_RESTART_MILLISECONDS;
       log.warn(
         { process: name, code, restarts },
-        `${name} ${causeOf(code)}; starting it again (${restarts} of at most ${maxRestarts} times, --max-restarts)`,
+        `${name} ${exitText(code)}; starting it again (${restarts} of at most ${maxRestarts} times, --max-restarts)`,
       );
       await sleep(pause, undefined, { signal: this.#stopping.signal }).catch(() => undefined);
       // Between two starts there is no process to end.
@@ -144,6 +144,6 @@ export class Member {
 }
 
 /** How a process ended, after its name. */
-export function causeOf(code: number): string {
+export function exitText(code: number): string {
   return code > 128 ? `was ended by signal ${code - 128}` : `ended with exit code ${code}`;
 }

@@ -6,7 +6,7 @@ import { argumentsFor } from './child-arguments.ts';
 import { chooseEngine, engineEnvironment } from './engine-choice.ts';
 import type { Log } from '../terminal/log.ts';
 import { checkMachine } from './machine.ts';
-import { Member, type MemberOptions } from './restarting-process.ts';
+import { RestartingProcess, type RestartingProcessOptions } from './restarting-process.ts';
 import type { EvalOptions, LocalOptions, VerifyOptions } from '../options/options.ts';
 
 /** One worker to be started. */
@@ -71,8 +71,8 @@ export function startWorker(
     readonly sslCaCertfile?: string | undefined;
   },
   coordinator: string,
-  member: Pick<MemberOptions, 'environment' | 'maxRestarts' | 'log'>,
-): Member {
+  common: Pick<RestartingProcessOptions, 'environment' | 'maxRestarts' | 'log'>,
+): RestartingProcess {
   // Workers speak only when something is wrong: the coordinator tells of the run.
   const logLevel = options.logLevel === 'debug' ? 'debug' : 'warn';
   const settings = {
@@ -86,6 +86,12 @@ export function startWorker(
     tokenFile: undefined,
   } as const;
   const args = argumentsFor('worker', settings);
-  const environment = { ...member.environment, ...own };
-  return new Member({ ...member, name, environment, output: 'capture', args: () => args });
+  const environment = { ...common.environment, ...own };
+  return new RestartingProcess({
+    ...common,
+    name,
+    environment,
+    output: 'capture',
+    args: () => args,
+  });
 }

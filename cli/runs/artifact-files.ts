@@ -73,7 +73,7 @@ export function subjectOf(
 }
 
 /** Where an evaluation is kept. */
-export type Place =
+export type OutputFolder =
   /** A folder that was named: new, or empty. */
   | { readonly named: string }
   /** A new folder like this one; in the working directory where it cannot be made there. */
@@ -83,7 +83,7 @@ export type Place =
  * Writes the artifacts of an evaluation, the manifest last, and says where they are. Rejects with
  * USAGE or DISK.
  */
-export async function writeArtifacts(place: Place, drawing: Drawing): Promise<string> {
+export async function writeArtifacts(place: OutputFolder, drawing: Drawing): Promise<string> {
   const files = await draw(drawing);
   const folder = 'named' in place ? place.named : await makeFolder(place.like);
   try {

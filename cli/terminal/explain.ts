@@ -3,11 +3,11 @@ import { errorTable, type ClusterError } from '../../shared/errors.ts';
 import { typable } from '../options/invocation.ts';
 import { createLogger, type LogFields } from './log.ts';
 import { linesOf, stderr } from './output.ts';
-import { refusalOf } from '../processes/refusal.ts';
+import { resourceErrorOf } from '../processes/resource-error.ts';
 
 /** Says what ended a command, and returns its exit code. A defect is shown with its stack. */
 export function explain(error: unknown, argv: readonly string[]): number {
-  const refusal = refusalOf(error);
+  const refusal = resourceErrorOf(error);
   if (refusal !== undefined) {
     report(refusal, argv);
     return refusal.exitCode;

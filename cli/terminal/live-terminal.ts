@@ -6,8 +6,8 @@ import { plainText } from './styled-line.ts';
 import type { Output } from './output.ts';
 import type { Summary } from './summary.ts';
 import { summaryLines } from './summary.ts';
-import type { EvaluationInfo, StepInfo } from './progress-state.ts';
-import { Tally } from './progress-state.ts';
+import type { EvaluationInfo, StepInfo } from './progress-tracker.ts';
+import { ProgressTracker } from './progress-tracker.ts';
 
 /**
  * How a run is followed. `step` costs about a microsecond: it stores numbers, a timer draws.
@@ -109,11 +109,11 @@ function liveProgress({
   isQuiet,
   ticker = intervalTicker,
 }: ProgressOptions): Progress {
-  const tally = new Tally(clock);
+  const tracker = new ProgressTracker(clock);
   const opened = clock();
   const draw = () => {
-    const state = tally.state();
-    const { standing } = tally;
+    const state = tracker.state();
+    const { standing } = tracker;
     if (state !== undefined)
       output.draw(progressLine(state, output.liveWidth, output.style.unicode));
     else if (standing?.isWaiting === true)
@@ -125,11 +125,11 @@ function liveProgress({
     output.draw('');
   };
   return {
-    step: (info) => tally.add(info),
-    event: (event) => tally.event(event),
-    attach: (inspect) => tally.attach(inspect),
-    page: (url) => tally.showPage(url),
-    evaluation: (info) => output.write(epochLine(tally.evaluated(info), output.columns)),
+    step: (info) => tracker.add(info),
+    event: (event) => tracker.event(event),
+    attach: (inspect) => tracker.attach(inspect),
+    page: (url) => tracker.showPage(url),
+    evaluation: (info) => output.write(epochLine(tracker.evaluated(info), output.columns)),
     summary: (summary) => {
       close();
       output.write('', ...summaryLines(summary, output.width));
@@ -141,22 +141,22 @@ function liveProgress({
 /** Log lines: one about every five seconds and one for each epoch. */
 function logProgress(options: ProgressOptions): Progress {
   const { output, log, logFormat, clock, isQuiet, ticker = intervalTicker } = options;
-  const tally = new Tally(clock);
+  const tracker = new ProgressTracker(clock);
   let shownStep = 0;
   const show = () => {
-    const state = tally.state();
+    const state = tracker.state();
     if (state === undefined || state.step === shownStep) return;
     shownStep = state.step;
     log.info({ event: 'progress', ...state }, progressText(state));
   };
   const stop = isQuiet ? () => undefined : ticker(show, LOG_MILLISECONDS);
   return {
-    step: (info) => tally.add(info),
-    event: (event) => tally.event(event),
-    attach: (inspect) => tally.attach(inspect),
-    page: (url) => tally.showPage(url),
+    step: (info) => tracker.add(info),
+    event: (event) => tracker.event(event),
+    attach: (inspect) => tracker.attach(inspect),
+    page: (url) => tracker.showPage(url),
     evaluation: (info) => {
-      const state = tally.evaluated(info);
+      const state = tracker.evaluated(info);
       log.info(
         { event: 'evaluation', step: info.step, ...state },
         plainText(epochLine(state, Infinity)),

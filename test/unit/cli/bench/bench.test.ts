@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { kernelNames } from '../../../../cli/bench/kernel-timing.ts';
 import { phaseNames } from '../../../../cli/bench/step-phases.ts';
-import { transports } from '../../../../cli/bench/carrier.ts';
+import { transports } from '../../../../cli/bench/exchange-bench.ts';
 import { benchReportSchema } from '../../../../cli/bench/bench-report.ts';
 import { packageRoot } from '../../../../worker/native/places.ts';
 

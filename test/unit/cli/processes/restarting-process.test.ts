@@ -1,7 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import { expect, it, vi } from 'vitest';
 import type { Log } from '../../../../cli/terminal/log.ts';
-import { Member } from '../../../../cli/processes/restarting-process.ts';
+import { RestartingProcess } from '../../../../cli/processes/restarting-process.ts';
 import { errorTable } from '../../../../shared/errors.ts';
 import { MAX_FAILED_STARTS } from '../../../../shared/limits.ts';
 
@@ -28,7 +28,7 @@ async function ended(
     warn() {},
     error: (_, message) => errors.push(message),
   };
-  const member = new Member({
+  const restarting = new RestartingProcess({
     name: 'w0',
     args: () => (ends[Math.min(starts++, ends.length - 1)] ?? '').split(' '),
     environment: process.env,
@@ -36,7 +36,7 @@ async function ended(
     maxRestarts: 10,
     log,
   });
-  const code = await member.ended;
+  const code = await restarting.ended;
   return { code, starts, errors };
 }
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { dialName, joinTextOf } from '../../../../cli/secrets/invitation.ts';
+import { dialName, joinTextOf } from '../../../../cli/secrets/join-command.ts';
 import { joinText, parseJoin } from '../../../../cli/secrets/join.ts';
 import type { OwnCertificate } from '../../../../cli/secrets/tls-files.ts';
 import { ClusterError } from '../../../../shared/errors.ts';
@@ -91,14 +91,14 @@ describe('workers dial', () => {
     names: ['localhost', 'gpu0', '10.0.0.5'],
   };
   it('what was advertised, else the address that is listened on, else a name of the certificate', () => {
-    const door = { host: '0.0.0.0', advertise: undefined, certificate };
-    expect(dialName({ ...door, advertise: 'nat.example' })).toBe('nat.example');
-    expect(dialName({ ...door, host: '10.0.0.7' })).toBe('10.0.0.7');
-    expect(dialName(door)).toBe('gpu0');
+    const endpoint = { host: '0.0.0.0', advertise: undefined, certificate };
+    expect(dialName({ ...endpoint, advertise: 'nat.example' })).toBe('nat.example');
+    expect(dialName({ ...endpoint, host: '10.0.0.7' })).toBe('10.0.0.7');
+    expect(dialName(endpoint)).toBe('gpu0');
     const local = { ...certificate, names: ['127.0.0.1', 'localhost'] };
-    expect(dialName({ ...door, certificate: local })).toBe('127.0.0.1');
-    expect(dialName({ ...door, certificate: undefined })).not.toBe('');
-    expect(parseJoin(joinTextOf({ ...door, host: '::', port: 5, token }))).toEqual({
+    expect(dialName({ ...endpoint, certificate: local })).toBe('127.0.0.1');
+    expect(dialName({ ...endpoint, certificate: undefined })).not.toBe('');
+    expect(parseJoin(joinTextOf({ ...endpoint, host: '::', port: 5, token }))).toEqual({
       coordinator: 'wss://gpu0:5',
       token,
       ca,

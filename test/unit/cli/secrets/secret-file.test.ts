@@ -3,7 +3,7 @@ import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync
 import { dirname, join } from 'node:path';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { certs } from '../../../../cli/commands/certs.ts';
-import { writeJoinFile } from '../../../../cli/secrets/invitation.ts';
+import { writeJoinFile } from '../../../../cli/secrets/join-command.ts';
 import { hideFromGit } from '../../../../cli/secrets/secret-file.ts';
 import { writeLoopbackToken } from '../../../../cli/secrets/token.ts';
 import { temporaryFolder } from '../../../fixtures/processes.ts';
@@ -70,8 +70,8 @@ describe('git does not take', () => {
   it('the join string of a run, whose folder is afterwards as it was', () => {
     write('results/r/run.json');
     const file = join(repository, 'results', 'r', 'join');
-    const door = { host: '10.0.0.5', port: 1, advertise: undefined, certificate: undefined };
-    const remove = writeJoinFile(file, { ...door, token: 'x'.repeat(32) });
+    const endpoint = { host: '10.0.0.5', port: 1, advertise: undefined, certificate: undefined };
+    const remove = writeJoinFile(file, { ...endpoint, token: 'x'.repeat(32) });
     expect(statSync(file).mode & 0o777).toBe(0o600);
     expect(shown()).toEqual(['results/r/run.json']);
     remove();

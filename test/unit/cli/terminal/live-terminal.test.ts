@@ -5,7 +5,7 @@ import { Output } from '../../../../cli/terminal/output.ts';
 import { styleOf } from '../../../../cli/terminal/style.ts';
 import { shortcomingText, summaryLines, type Summary } from '../../../../cli/terminal/summary.ts';
 import { shortcomingOf } from '../../../../shared/evaluation/shortcoming.ts';
-import type { StepInfo } from '../../../../cli/terminal/progress-state.ts';
+import type { StepInfo } from '../../../../cli/terminal/progress-tracker.ts';
 import { openTerminal } from '../../../../cli/terminal/live-terminal.ts';
 
 const { clockText, lossText, percent } = progressLines;

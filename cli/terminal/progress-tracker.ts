@@ -31,7 +31,7 @@ const RATE_MEMORY_SECONDS = 2;
  * that costs time (rates, texts) happens in `state`, which is called when something is shown. The
  * clock is in milliseconds.
  */
-export class Tally {
+export class ProgressTracker {
   readonly #clock: () => number;
   #last: StepInfo | undefined;
   #epoch = 0;

@@ -2,11 +2,11 @@ import { createServer, type ListenOptions } from 'node:net';
 import { parentPort, workerData } from 'node:worker_threads';
 import { z } from 'zod';
 import { portOf } from '../../coordinator/network/http-server.ts';
-import type { Answer } from './held-port.ts';
+import type { Answer } from './reserved-port.ts';
 
 const withHandle = z.object({ _handle: z.object({ fd: z.int().min(3) }) });
 
-// What held-port.ts, the only one that starts this thread, has put there.
+// What reserved-port.ts, the only one that starts this thread, has put there.
 const server = createServer().listen(workerData as ListenOptions);
 const answer = (what: Answer): void => parentPort?.postMessage(what);
 server.once('error', (error: NodeJS.ErrnoException) =>
@@ -14,7 +14,7 @@ server.once('error', (error: NodeJS.ErrnoException) =>
 );
 server.once('listening', () => {
   answer({
-    kind: 'held',
+    kind: 'reserved',
     port: portOf(server) ?? 0,
     descriptor: withHandle.parse(server)._handle.fd,
   });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Crew } from '../../../../cli/processes/crew.ts';
+import { WorkerGroup } from '../../../../cli/processes/worker-group.ts';
 import type { Log } from '../../../../cli/terminal/log.ts';
 import { errorTable } from '../../../../shared/errors.ts';
 
@@ -42,11 +42,11 @@ class FakeWorker {
   }
 }
 
-function crewOf(count: number, minWorkers: number) {
+function groupOf(count: number, minWorkers: number) {
   const workers = Array.from({ length: count }, (_, i) => new FakeWorker(`w${i}`));
   const told: string[] = [];
   let isOver = false;
-  const crew = new Crew({
+  const group = new WorkerGroup({
     workers,
     minWorkers,
     log,
@@ -59,18 +59,18 @@ function crewOf(count: number, minWorkers: number) {
     await workers[name]?.endWith(code);
     await new Promise(setImmediate);
   };
-  return { crew, workers, told, end, over: () => (isOver = true) };
+  return { group, workers, told, end, over: () => (isOver = true) };
 }
 
 describe('the workers of one computation', () => {
   it('go on without one that ended, as long as there are enough', async () => {
-    const { told, end } = crewOf(3, 2);
+    const { told, end } = groupOf(3, 2);
     await end(1, errorTable.ENGINE.exit);
     expect(told).toEqual(['2 left']);
   });
 
   it('fail when too few are left, for the reason of the first', async () => {
-    const { told, end } = crewOf(3, 2);
+    const { told, end } = groupOf(3, 2);
     await end(1, errorTable.ENGINE.exit);
     await end(0, errorTable.FINGERPRINT.exit);
     await end(2, errorTable.FINGERPRINT.exit);
@@ -78,28 +78,28 @@ describe('the workers of one computation', () => {
   });
 
   it('fail without any, however few are needed', async () => {
-    const { told, end } = crewOf(1, 0);
+    const { told, end } = groupOf(1, 0);
     await end(0, errorTable.UNEXPECTED.exit);
     expect(told).toEqual([`w0 failed with ${errorTable.UNEXPECTED.exit}`]);
   });
 
   it('are no reason themselves where their coordinator has failed, as on a full disk', async () => {
-    const { told, end } = crewOf(2, 2);
+    const { told, end } = groupOf(2, 2);
     await end(0, errorTable.RUN_FAILED.exit);
     await end(1, errorTable.RUN_FAILED.exit);
     expect(told).toEqual([]);
   });
 
   it('say nothing when the computation is over', async () => {
-    const { told, end, over } = crewOf(2, 2);
+    const { told, end, over } = groupOf(2, 2);
     over();
     await end(0, errorTable.ENGINE.exit);
     expect(told).toEqual([]);
   });
 
   it('are waited for at the end, and told where they would look for another coordinator', async () => {
-    const { crew, workers } = crewOf(2, 1);
-    await crew.end(true);
+    const { group, workers } = groupOf(2, 1);
+    await group.end(true);
     expect(workers.map(({ stopped }) => stopped)).toEqual([true, true]);
   });
 });

@@ -5,7 +5,7 @@ export const transports = ['tcp', 'tls', 'bare tls'] as const;
 export type Transport = (typeof transports)[number];
 
 /** Something that exchanges frames with processes of its own. */
-export interface Carrier {
+export interface ExchangeBench {
   /** For the progress line. */
   readonly name: string;
   readonly transport: Transport;
@@ -18,7 +18,7 @@ export interface Carrier {
   end(): Promise<void>;
 }
 
-export interface CarrierCell extends Cell {
+export interface ExchangeCell extends Cell {
   readonly workers: number;
   readonly transport: Transport;
   /** Exchanges with all workers a second, one value a repetition. */
@@ -30,21 +30,25 @@ const WARM_UP_STEPS = 20;
 const FIRST_WARM_UP_STEPS = 200;
 
 /** Exchanges for so many milliseconds in each repetition. */
-export function carrierCell(carrier: Carrier, workers: number, milliseconds: number): CarrierCell {
+export function exchangeCell(
+  bench: ExchangeBench,
+  workers: number,
+  milliseconds: number,
+): ExchangeCell {
   const stepsPerSecond: number[] = [];
-  const { name, transport } = carrier;
+  const { name, transport } = bench;
   return {
     name: `${name}, ${workers} ${workers === 1 ? 'worker' : 'workers'}`,
     workers,
     transport,
     stepsPerSecond,
     measure: async () => {
-      await carrier.gather(workers);
+      await bench.gather(workers);
       const warmUp = stepsPerSecond.length === 0 ? FIRST_WARM_UP_STEPS : WARM_UP_STEPS;
-      for (let i = 0; i < warmUp; i++) await carrier.exchange(workers);
+      for (let i = 0; i < warmUp; i++) await bench.exchange(workers);
       const started = performance.now();
       for (let steps = 1; ; steps++) {
-        await carrier.exchange(workers);
+        await bench.exchange(workers);
         const elapsed = performance.now() - started;
         if (elapsed < milliseconds) continue;
         stepsPerSecond.push((1000 * steps) / elapsed);

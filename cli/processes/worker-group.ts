@@ -1,10 +1,10 @@
 import { errorTable } from '../../shared/errors.ts';
 import type { Log } from '../terminal/log.ts';
-import { causeOf, type Member } from './restarting-process.ts';
+import { exitText, type RestartingProcess } from './restarting-process.ts';
 
-type Worker = Pick<Member, 'name' | 'ended' | 'lastLines' | 'stop' | 'kill' | 'end'>;
+type Worker = Pick<RestartingProcess, 'name' | 'ended' | 'lastLines' | 'stop' | 'kill' | 'end'>;
 
-export interface CrewOptions<W extends Worker> {
+export interface WorkerGroupOptions<W extends Worker> {
   readonly workers: readonly W[];
   /** How many must be left for the others to continue. */
   readonly minWorkers: number;
@@ -22,13 +22,13 @@ export interface CrewOptions<W extends Worker> {
 /**
  * The workers that this process started for one computation. Whatever ends this process ends them.
  */
-export class Crew<W extends Worker> {
-  readonly #options: CrewOptions<W>;
+export class WorkerGroup<W extends Worker> {
+  readonly #options: WorkerGroupOptions<W>;
   readonly #alive: Set<W>;
   #first: { readonly worker: W; readonly code: number } | undefined;
   #hasFailed = false;
 
-  constructor(options: CrewOptions<W>) {
+  constructor(options: WorkerGroupOptions<W>) {
     this.#options = options;
     this.#alive = new Set(options.workers);
     process.on('exit', () => options.workers.forEach((worker) => worker.kill()));
@@ -55,7 +55,7 @@ export class Crew<W extends Worker> {
     if (left >= Math.max(1, minWorkers)) {
       log.warn(
         { worker: worker.name, code },
-        `${worker.name} ${causeOf(code)}; continuing with ${left} ${left === 1 ? 'worker' : 'workers'}`,
+        `${worker.name} ${exitText(code)}; continuing with ${left} ${left === 1 ? 'worker' : 'workers'}`,
       );
       for (const line of showsLastLines ? worker.lastLines() : [])
         log.warn({ worker: worker.name }, `  ${line}`);

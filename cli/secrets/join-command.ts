@@ -10,7 +10,7 @@ import { hideFromGit, writeSecretFile } from './secret-file.ts';
 import type { OwnCertificate } from './tls-files.ts';
 
 /** A listener that waits for workers, and what they need to know of it. */
-export interface Door {
+export interface JoinEndpoint {
   readonly host: string;
   readonly port: number;
   readonly advertise: string | undefined;
@@ -19,7 +19,11 @@ export interface Door {
 }
 
 /** The name or address by which workers dial it. */
-export function dialName({ host, advertise, certificate }: Omit<Door, 'port' | 'token'>): string {
+export function dialName({
+  host,
+  advertise,
+  certificate,
+}: Omit<JoinEndpoint, 'port' | 'token'>): string {
   if (advertise !== undefined) return advertise;
   if (!isWildcard(host)) return host;
   const names = certificate?.names ?? [];
@@ -28,19 +32,23 @@ export function dialName({ host, advertise, certificate }: Omit<Door, 'port' | '
 }
 
 /** Where workers dial it, as a URL. */
-export function dialUrl(door: Omit<Door, 'token'>): string {
-  return `${door.certificate === undefined ? 'ws' : 'wss'}://${hostPort(dialName(door), door.port)}`;
+export function dialUrl(endpoint: Omit<JoinEndpoint, 'token'>): string {
+  return `${endpoint.certificate === undefined ? 'ws' : 'wss'}://${hostPort(dialName(endpoint), endpoint.port)}`;
 }
 
-export function joinTextOf(door: Door): string {
-  return joinText({ coordinator: dialUrl(door), token: door.token, ca: door.certificate?.top });
+export function joinTextOf(endpoint: JoinEndpoint): string {
+  return joinText({
+    coordinator: dialUrl(endpoint),
+    token: endpoint.token,
+    ca: endpoint.certificate?.top,
+  });
 }
 
 /**
- * Opens the door of what is served; where that fails nobody could join, and it ends before it has
+ * Opens the endpoint of what is served; where that fails nobody could join, and it ends before it has
  * begun. Rejects as `open` throws.
  */
-export async function orStop<T>(
+export async function openOrStop<T>(
   serving: { stop(code: ErrorCode): void; readonly done: Promise<unknown> },
   open: () => T,
 ): Promise<T> {
@@ -57,9 +65,9 @@ export async function orStop<T>(
  * Writes the join string into a file of the run directory that only its owner reads and git passes
  * over; returns how to remove it. What an earlier coordinator left is replaced.
  */
-export function writeJoinFile(file: string, door: Door): () => void {
+export function writeJoinFile(file: string, endpoint: JoinEndpoint): () => void {
   const showToGit = hideFromGit(dirname(file), [`/${basename(file)}`, '/.gitignore']);
-  writeSecretFile(file, `${joinTextOf(door)}\n`);
+  writeSecretFile(file, `${joinTextOf(endpoint)}\n`);
   return () => {
     rmSync(file, { force: true });
     showToGit();
@@ -71,8 +79,8 @@ export function writeJoinFile(file: string, door: Door): () => void {
  * themselves. The join string is shown to who looks at a terminal, and to no log; `joinFile` has
  * it.
  */
-export function invite(
-  door: Door,
+export function announceJoin(
+  endpoint: JoinEndpoint,
   wanted: string,
   {
     sameUser,
@@ -81,17 +89,18 @@ export function invite(
   }: { sameUser: boolean; joinFile: string | undefined; isShown: boolean },
   log: Log,
 ): void {
-  const url = dialUrl(door);
+  const url = dialUrl(endpoint);
   const waiting = `waiting for ${wanted}`;
-  if (isLoopback(door.host) && door.certificate === undefined) {
+  if (isLoopback(endpoint.host) && endpoint.certificate === undefined) {
     const how = sameUser ? '' : ' (with the same token)';
     return log.info({ url }, `${waiting}: mnist-dist worker --coordinator ${url}${how}`);
   }
   const from = joinFile === undefined ? '' : ` < ${shellPath(joinFile)}`;
-  const insecure = door.certificate === undefined && !isLoopback(door.host) ? ' --insecure' : '';
+  const insecure =
+    endpoint.certificate === undefined && !isLoopback(endpoint.host) ? ' --insecure' : '';
   log.info(
     { url },
     `${waiting}: mnist-dist worker --join -${insecure}${isShown ? ', and paste this line:' : from}`,
   );
-  if (isShown) log.info({}, joinTextOf(door));
+  if (isShown) log.info({}, joinTextOf(endpoint));
 }

@@ -8,7 +8,7 @@ const memoryFix =
  * What the system or the runtime has refused, as an error with a code and a fix. Undefined for
  * anything else that was thrown, which is a defect.
  */
-export function refusalOf(error: unknown): ClusterError | undefined {
+export function resourceErrorOf(error: unknown): ClusterError | undefined {
   if (error instanceof ClusterError) return error;
   const message = messageOf(error);
   const refused = (code: 'LIMIT' | 'DISK' | 'ENGINE', what: string, fix: string) =>

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { refusalOf } from '../../../../cli/processes/refusal.ts';
+import { resourceErrorOf } from '../../../../cli/processes/resource-error.ts';
 import { ClusterError, type ErrorCode } from '../../../../shared/errors.ts';
 
 const ofSystem = (code: string, message: string): Error =>
@@ -25,7 +25,7 @@ describe('what the system or the runtime refuses', () => {
     ],
     [new ReferenceError('WebAssembly is not defined'), 'ENGINE'],
   ])('%s is an error with a fix', (error, code) => {
-    const refusal = refusalOf(error);
+    const refusal = resourceErrorOf(error);
     expect(refusal).toMatchObject({ code, cause: error });
     expect(refusal?.message).toContain(code === 'ENGINE' ? 'WebAssembly' : error.message);
     expect(refusal?.fix).not.toBe('');
@@ -33,7 +33,7 @@ describe('what the system or the runtime refuses', () => {
 
   it('is itself where it has a code already', () => {
     const error = new ClusterError('DATA', 'damaged');
-    expect(refusalOf(error)).toBe(error);
+    expect(resourceErrorOf(error)).toBe(error);
   });
 
   it.each([
@@ -44,6 +44,6 @@ describe('what the system or the runtime refuses', () => {
     'a string',
     undefined,
   ])('is not %s, which is a defect', (error) => {
-    expect(refusalOf(error)).toBeUndefined();
+    expect(resourceErrorOf(error)).toBeUndefined();
   });
 });
