@@ -55,7 +55,7 @@ describe('ARCHITECTURE', () => {
     const text = read('ARCHITECTURE.md');
     const files = [...text.matchAll(/\]\(([a-z][\w./-]+\.ts)\)/g)].map(([, file = '']) => file);
     expect(files.length).toBeGreaterThan(8);
-    for (const file of files) expect(read(file).split('\n').length, file).toBeLessThan(400);
+    for (const file of files) expect(read(file).split('\n').length, file).toBeLessThan(500);
   });
 
   it('gives numbers that the code computes', () => {
