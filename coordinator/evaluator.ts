@@ -8,11 +8,11 @@ import type { ModelFile } from '../shared/files/model-file.ts';
 import type { Effect, Outcome } from './decisions/effects.ts';
 import {
   serve,
-  writesNothing,
+  readOnlyPolicy,
   type RunRecorder,
   type ServeSettings,
   type Serving,
-  type Workplace,
+  type RunContext,
 } from './serve.ts';
 import type { Resumed, RunState } from './decisions/state.ts';
 import type { RunViewer } from './viewer.ts';
@@ -41,13 +41,13 @@ export class Evaluator implements RunRecorder {
     suspects: [],
   };
   readonly #dataset: Dataset;
-  readonly #workplace: Workplace;
+  readonly #context: RunContext;
   readonly #log: RunViewer['log'];
   #evaluated: Pick<Evaluated, 'score' | 'misclassified'> | undefined;
 
-  constructor(dataset: Dataset, workplace: Workplace, log: RunViewer['log']) {
+  constructor(dataset: Dataset, context: RunContext, log: RunViewer['log']) {
     this.#dataset = dataset;
-    this.#workplace = workplace;
+    this.#context = context;
     this.#log = log;
   }
 
@@ -68,7 +68,7 @@ export class Evaluator implements RunRecorder {
   evaluation(): { finite: boolean } {
     const { labels } = this.#dataset.test;
     const predictions = {
-      values: this.#workplace.predictions.all(),
+      values: this.#context.predictions.all(),
       labels,
       classes: this.#dataset.classNames.length,
     };
@@ -136,13 +136,13 @@ export function startEvaluation(
   return serve(
     {
       ...settings,
-      ...writesNothing,
+      ...readOnlyPolicy,
       configuration: evaluationOf(configuration, dataset),
     },
-    (workplace) => {
+    (context) => {
       const zeros = new Float32Array(weights.length);
-      workplace.tensors.restore({ weights, firstMoment: zeros, secondMoment: zeros });
-      return Promise.resolve(new Evaluator(dataset, workplace, log));
+      context.tensors.restore({ weights, firstMoment: zeros, secondMoment: zeros });
+      return Promise.resolve(new Evaluator(dataset, context, log));
     },
     log,
   );

@@ -11,13 +11,13 @@ import { ClusterError } from '../shared/errors.ts';
 import type { RunRecord } from '../shared/files/run-schema.ts';
 import { totalSteps } from '../shared/arithmetic/schedule.ts';
 import type { Dataset } from '../shared/dataset/dataset.ts';
-import { isPerhapsMixed, reaches, type OldLines } from './run-directory/read-run.ts';
+import { isPerhapsMixed, reaches, type RecordedLines } from './run-directory/read-run.ts';
 import { systemProcesses } from './run-directory/processes.ts';
 import { Recorder, type Draw, type ResumedRecord } from './recorder.ts';
-import type { Workplace } from './serve.ts';
+import type { RunContext } from './serve.ts';
 import type { Resumed } from './decisions/state.ts';
-import type { LockPlace } from './run-directory/run-lock.ts';
-import { RunStore, type FoundRun, type ReopenedRun } from './run-directory/run-files.ts';
+import type { LockEnvironment } from './run-directory/run-lock.ts';
+import { RunFiles, type FoundRun, type ReopenedRun } from './run-directory/run-files.ts';
 import type { RunViewer } from './viewer.ts';
 
 export interface OpenSettings {
@@ -39,13 +39,13 @@ export interface OpenSettings {
 
 /** A run's directory, opened, and where the run stands. */
 interface OpenRun {
-  readonly store: RunStore;
+  readonly files: RunFiles;
   readonly term: number;
   /**
    * What a run that goes on has left; undefined for a new one. Without a checkpoint it has not come
    * so far, and begins at its initial weights, again if need be.
    */
-  readonly old: Omit<ReopenedRun, 'store'> | undefined;
+  readonly old: Omit<ReopenedRun, 'files'> | undefined;
 }
 
 /**
@@ -54,18 +54,21 @@ interface OpenRun {
  */
 export async function openRecorder(
   settings: OpenSettings,
-  { tensors, predictions, clock, fail }: Workplace,
+  { tensors, predictions, clock, fail }: RunContext,
   viewer: RunViewer,
-  { disk, processes }: Omit<LockPlace, 'clock'> = { disk: systemDisk, processes: systemProcesses },
+  { disk, processes }: Omit<LockEnvironment, 'clock'> = {
+    disk: systemDisk,
+    processes: systemProcesses,
+  },
 ): Promise<Recorder> {
   const { configuration } = settings;
-  const place = { disk: tellingOfNoSync(disk, viewer), processes, clock };
-  const run = await openRun(settings, place, fail, viewer);
-  const { store, term, old } = run;
+  const environment = { disk: tellingOfNoSync(disk, viewer), processes, clock };
+  const run = await openRun(settings, environment, fail, viewer);
+  const { files, term, old } = run;
   if (old?.checkpoint !== undefined) tensors.restore(old.checkpoint);
   return new Recorder({
     ...settings,
-    store,
+    files,
     viewer,
     predictions,
     term,
@@ -95,20 +98,20 @@ function tellingOfNoSync(disk: Disk, viewer: RunViewer): Disk {
 
 async function openRun(
   settings: OpenSettings,
-  place: LockPlace,
+  environment: LockEnvironment,
   onError: (error: ClusterError) => void,
   viewer: RunViewer,
 ): Promise<OpenRun> {
   const { resume: directory, keep, takeOver } = settings;
   const onSpace = (isFull: boolean, message: string) =>
     viewer.log(isFull ? 'warn' : 'info', message, {});
-  const options = { ...place, keep, onError, onSpace };
+  const options = { ...environment, keep, onError, onSpace };
   if (directory === undefined) {
     const { runsDir: runs, runId } = settings;
-    const store = await RunStore.create({ runs, runId, ...options });
-    return { store, term: 1, old: undefined };
+    const files = await RunFiles.create({ runs, runId, ...options });
+    return { files, term: 1, old: undefined };
   }
-  const { store, ...old } = await RunStore.resume({
+  const { files, ...old } = await RunFiles.resume({
     ...options,
     directory,
     takeOver,
@@ -122,16 +125,16 @@ async function openRun(
     },
   });
   try {
-    await store.forgetArtifacts();
+    await files.forgetArtifacts();
   } catch (error) {
     // Why the run cannot go on is what there is to tell.
-    await store.close().catch(() => undefined);
+    await files.close().catch(() => undefined);
     throw error;
   }
   const term = old.record.term + 1;
   const step = old.checkpoint?.step ?? 0;
   viewer.log('info', `going on after step ${step} (term ${term})`, { step });
-  return { store, term, old };
+  return { files, term, old };
 }
 
 /**
@@ -191,7 +194,7 @@ function nothingToGoOnFrom(directory: string, { state, step }: RunRecord): Clust
 function linesAreMissing(
   directory: string,
   { step }: Checkpoint,
-  { known, later }: OldLines,
+  { known, later }: RecordedLines,
 ): ClusterError {
   const last = (later.at(-1) ?? known)?.line.step ?? 0;
   return new ClusterError(

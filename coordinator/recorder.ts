@@ -14,19 +14,19 @@ import type { RunRecord } from '../shared/files/run-schema.ts';
 import { planStep, totalSteps } from '../shared/arithmetic/schedule.ts';
 import { EventLimit } from './event-limit.ts';
 import type { LeaveReport, ResultReport, StepResult } from './driver.ts';
-import { MISTAKES } from './run-directory/old-artifacts.ts';
-import type { OldLine, OldLines } from './run-directory/read-run.ts';
+import { MISTAKES } from './run-directory/result-files.ts';
+import type { RecordedLine, RecordedLines } from './run-directory/read-run.ts';
 import type { Predictions } from './predictions.ts';
 import { engineOf, runRecord } from './run-directory/run-record.ts';
 import type { RunRecorder } from './serve.ts';
 import { SpeedMeter } from './speed-meter.ts';
 import type { Effect, Outcome } from './decisions/effects.ts';
 import type { Resumed, RunState } from './decisions/state.ts';
-import type { RunStore } from './run-directory/run-files.ts';
+import type { RunFiles } from './run-directory/run-files.ts';
 import type { OpenReport, RunViewer } from './viewer.ts';
 
 export interface RecorderOptions {
-  readonly store: RunStore;
+  readonly files: RunFiles;
   readonly viewer: RunViewer;
   readonly configuration: Configuration;
   readonly dataset: Dataset;
@@ -72,7 +72,7 @@ export interface ResumedRecord {
   readonly chain: string;
   readonly weights: bigint;
   /** Of its metrics.jsonl, and the end of its events.jsonl. */
-  readonly lines: OldLines;
+  readonly lines: RecordedLines;
   readonly events: string;
 }
 
@@ -87,7 +87,7 @@ export class Recorder implements RunRecorder {
   /** When this coordinator opened the run, by the clock that never goes back. */
   readonly #opened: number;
   /** What a run that goes on has written of steps that it computes again, by kind and step. */
-  readonly #recorded: Map<string, OldLine>;
+  readonly #recorded: Map<string, RecordedLine>;
   readonly #limit = new EventLimit();
   #weights: bigint;
   #step: number;
@@ -121,11 +121,11 @@ export class Recorder implements RunRecorder {
   }
 
   get run(): string {
-    return this.#options.store.id;
+    return this.#options.files.id;
   }
 
   get directory(): string {
-    return this.#options.store.path;
+    return this.#options.files.path;
   }
 
   get term(): number {
@@ -133,12 +133,12 @@ export class Recorder implements RunRecorder {
   }
 
   get waitingBytes(): number {
-    return this.#options.store.waitingBytes;
+    return this.#options.files.waitingBytes;
   }
 
   /** Whether the disk is full and lines wait for space. */
   get isDiskFull(): boolean {
-    return this.#options.store.isFull;
+    return this.#options.files.isFull;
   }
 
   get resumed(): Resumed | undefined {
@@ -147,9 +147,9 @@ export class Recorder implements RunRecorder {
 
   /** The term is on the disk before anybody can hear of it. */
   async opened(state: RunState): Promise<void> {
-    const { store, term, viewer, configuration } = this.#options;
+    const { files, term, viewer, configuration } = this.#options;
     this.#begun = this.#record(state, undefined);
-    await store.writeRun(this.#begun);
+    await files.writeRun(this.#begun);
     viewer.opened({
       run: this.run,
       directory: this.directory,
@@ -165,7 +165,7 @@ export class Recorder implements RunRecorder {
   }
 
   step({ step, loss, correct, checksum, milliseconds, ...rest }: StepResult): void {
-    const { store, viewer, configuration, clock } = this.#options;
+    const { files, viewer, configuration, clock } = this.#options;
     const now = clock();
     const { epoch, samples } = planStep(configuration, step);
     const chain = this.#chain.add({ step, samples, loss, correct, weights: checksum });
@@ -174,10 +174,10 @@ export class Recorder implements RunRecorder {
     if (step === this.#firstStep) viewer.started();
     const recorded = this.#recorded.get(`step ${step}`);
     if (recorded === undefined)
-      store.step({ step, epoch, samples, loss, correct, milliseconds, weights: checksum, chain });
+      files.step({ step, epoch, samples, loss, correct, milliseconds, weights: checksum, chain });
     else if (recorded.line.kind !== 'step' || recorded.line.chain !== chain)
-      throw differs(step, store.path);
-    else store.passed(recorded.end);
+      throw differs(step, files.path);
+    else files.passed(recorded.end);
     const recordMilliseconds = clock() - now;
     viewer.step({ step, epoch, samples, loss, correct, milliseconds, recordMilliseconds, ...rest });
     this.#speed.step(step);
@@ -187,7 +187,7 @@ export class Recorder implements RunRecorder {
   }
 
   evaluation(step: number): { finite: boolean } {
-    const { store, viewer, predictions, dataset, configuration, clock } = this.#options;
+    const { files, viewer, predictions, dataset, configuration, clock } = this.#options;
     const { classes } = configuration.model;
     const said = { values: predictions.all(), labels: dataset.test.labels, classes };
     const result = score(said);
@@ -202,10 +202,10 @@ export class Recorder implements RunRecorder {
       correct: result.correct,
     };
     const recorded = this.#recorded.get(`evaluation ${step}`);
-    if (recorded === undefined) store.evaluation(line);
+    if (recorded === undefined) files.evaluation(line);
     else if (recorded.line.loss !== line.loss || recorded.line.correct !== line.correct)
-      throw differs(step, store.path);
-    else store.passed(recorded.end);
+      throw differs(step, files.path);
+    else files.passed(recorded.end);
     this.#event('evaluation', { ...line, confusion: result.confusion });
     viewer.evaluation({ ...line, confusion: result.confusion, predictions: said });
     this.#speed.pause(clock() - this.#lastStepAt);
@@ -239,7 +239,7 @@ export class Recorder implements RunRecorder {
   /** The steps up to the checkpoint, for whoever shows them; undefined where there are none. */
   #pastLines(): OpenReport['past'] {
     const end = this.#past?.lines.known?.end;
-    return end && (() => this.#options.store.pastLines(end));
+    return end && (() => this.#options.files.pastLines(end));
   }
 
   /** One at a time: while the disk is still busy with the last one, this one is left out. */
@@ -270,11 +270,11 @@ export class Recorder implements RunRecorder {
    * disk. A failed write is repeated after the next checkpoint.
    */
   async #nameEngine(state: RunState): Promise<void> {
-    const { store, viewer, onSuperseded } = this.#options;
+    const { files, viewer, onSuperseded } = this.#options;
     if (this.#begun === undefined || this.#begun.engine !== undefined) return;
     const named = { ...this.#begun, ...engineOf(state) };
     try {
-      await store.writeRun(named);
+      await files.writeRun(named);
       this.#begun = named;
     } catch (error) {
       if (!(error instanceof ClusterError)) throw error;
@@ -285,7 +285,7 @@ export class Recorder implements RunRecorder {
 
   /** Written down and shown. */
   #event(event: string, fields: Readonly<Record<string, unknown>>): void {
-    this.#options.store.event(event, fields);
+    this.#options.files.event(event, fields);
     this.#options.viewer.event(event, fields);
   }
 
@@ -314,15 +314,15 @@ export class Recorder implements RunRecorder {
    * files, also where one fails.
    */
   async finish(state: RunState, outcome: Outcome): Promise<RunRecord> {
-    const { store } = this.#options;
+    const { files } = this.#options;
     try {
       const record = await this.#finish(state, outcome);
-      await store.close();
+      await files.close();
       this.#options.viewer.ended(outcome);
       return record;
     } catch (error) {
       // The first failure is the one to tell.
-      await store.close().catch(() => undefined);
+      await files.close().catch(() => undefined);
       throw error;
     }
   }
@@ -330,18 +330,18 @@ export class Recorder implements RunRecorder {
   /** Another coordinator may go on at once, from what is on the disk. */
   async abandon(): Promise<void> {
     await this.#keeping?.catch(() => undefined);
-    await this.#options.store.close().catch(() => undefined);
+    await this.#options.files.close().catch(() => undefined);
   }
 
   async #finish(state: RunState, outcome: Outcome): Promise<RunRecord> {
-    const { store, configuration, dataset, predictions, snapshot } = this.#options;
+    const { files, configuration, dataset, predictions, snapshot } = this.#options;
     let record = this.#record(state, outcome);
     await this.#keeping;
     if (this.#step > 0 && outcome.state !== 'diverged') await this.#keep(state);
     if (this.#step > 0 && (outcome.state === 'finished' || outcome.state === 'interrupted')) {
       const { weights } = snapshot();
       const model = { configuration, step: this.#step, chain: this.#chain.link, weights };
-      record = { ...record, model: { sha256: await store.writeModel(model) } };
+      record = { ...record, model: { sha256: await files.writeModel(model) } };
     }
     if (outcome.state === 'finished') {
       const classes = configuration.model.classes;
@@ -350,13 +350,13 @@ export class Recorder implements RunRecorder {
         labels: dataset.test.labels,
         classes,
       });
-      await store.writeArtifact(MISTAKES, misclassifiedLines(wrong));
-      await this.#draw({ directory: store.path, record, wrong });
+      await files.writeArtifact(MISTAKES, misclassifiedLines(wrong));
+      await this.#draw({ directory: files.path, record, wrong });
     }
     this.#tellSuppressed(this.#options.clock(), true);
     this.#event('end', { state: outcome.state, step: this.#step });
-    await store.syncLines();
-    await store.writeRun(record);
+    await files.syncLines();
+    await files.writeRun(record);
     return record;
   }
 
@@ -365,11 +365,11 @@ export class Recorder implements RunRecorder {
    * be drawn is finished, too.
    */
   async #draw(run: FinishedRun): Promise<void> {
-    const { store, viewer, draw } = this.#options;
+    const { files, viewer, draw } = this.#options;
     if (draw === undefined) return;
     try {
-      await store.syncLines();
-      for (const { name, bytes } of await draw(run)) await store.writeArtifact(name, bytes);
+      await files.syncLines();
+      for (const { name, bytes } of await draw(run)) await files.writeArtifact(name, bytes);
     } catch (error) {
       if (error instanceof ClusterError && error.code === 'LOCKED') throw error;
       const message = messageOf(error);
@@ -385,12 +385,12 @@ export class Recorder implements RunRecorder {
    * against a newer coordinator.
    */
   async #keep(state: RunState): Promise<boolean> {
-    const { store, viewer, configuration, snapshot, onSuperseded, clock } = this.#options;
+    const { files, viewer, configuration, snapshot, onSuperseded, clock } = this.#options;
     const began = clock();
     const { step, evaluated, fingerprint, countedFrom, delivered } = state;
     assert(fingerprint !== undefined, 'a step was computed by engines with a fingerprint');
     try {
-      const bytes = await store.writeCheckpoint({
+      const bytes = await files.writeCheckpoint({
         configuration,
         step,
         evaluated,

@@ -47,7 +47,7 @@ export interface ServeSettings extends RunPolicy {
  * Of a computation that writes nothing: it begins with one worker, and takes whoever computes the
  * same bytes.
  */
-export const writesNothing = {
+export const readOnlyPolicy = {
   sharedMemory: true,
   minWorkers: 1,
   maxWorkers: MAX_WORKERS,
@@ -57,7 +57,7 @@ export const writesNothing = {
 } as const;
 
 /** What a run is computed with, for whoever opens it. */
-export interface Workplace {
+export interface RunContext {
   readonly tensors: Tensors;
   readonly predictions: Predictions;
   readonly clock: Clock;
@@ -107,7 +107,7 @@ export interface Serving<R extends RunRecorder> {
  */
 export async function serve<R extends RunRecorder>(
   settings: ServeSettings,
-  open: (workplace: Workplace) => Promise<R>,
+  open: (context: RunContext) => Promise<R>,
   log: RunViewer['log'],
 ): Promise<Serving<R>> {
   const { configuration, dataset, token, tls, host, port, descriptor } = settings;

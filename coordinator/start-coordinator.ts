@@ -30,7 +30,7 @@ export async function startCoordinator(
 ): Promise<RunningCoordinator> {
   const serving = await serve(
     settings,
-    (workplace) => openRecorder(settings, workplace, viewer),
+    (context) => openRecorder(settings, context, viewer),
     (level, message, fields) => viewer.log(level, message, fields),
   );
   const { recorder } = serving;

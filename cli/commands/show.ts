@@ -1,4 +1,4 @@
-import { readEvidence } from '../../coordinator/run-directory/run-contents.ts';
+import { readRunContents } from '../../coordinator/run-directory/run-contents.ts';
 import { datasetOfRun, loadOwnDataset, type OwnDataset } from '../../shared/dataset/own-dataset.ts';
 import { Listener } from '../../dashboards/server/listener.ts';
 import { RecordedRun } from '../../dashboards/feed/recorded-run.ts';
@@ -22,12 +22,12 @@ export async function show(
   const { logLevel, logFormat, httpHost, httpPort } = options;
   const log = createLogger({ level: logLevel, format: logFormat, destination: stdout });
   const directory = chooseRun(named, options.runsDir);
-  const evidence = await readEvidence(directory);
-  const { record, writer } = evidence;
+  const contents = await readRunContents(directory);
+  const { record, writer } = contents;
   if (writer !== undefined)
     log.warn({ writer }, `${writer} is at work on ${directory}: this is how it stands now`);
   const dataset = await datasetOf(datasetOfRun(directory, record), options, log);
-  const source = await RecordedRun.open(evidence, dataset);
+  const source = await RecordedRun.open(contents, dataset);
   const { bad } = source;
   if (bad !== undefined)
     log.warn(

@@ -1,4 +1,4 @@
-import { readEvidence, type Evidence } from '../../coordinator/run-directory/run-contents.ts';
+import { readRunContents, type RunContents } from '../../coordinator/run-directory/run-contents.ts';
 import { startReplay } from '../../coordinator/replay/replay.ts';
 import type { Verified } from '../../coordinator/replay/verifier.ts';
 import { datasetOfRun, loadOwnDataset } from '../../shared/dataset/own-dataset.ts';
@@ -37,27 +37,27 @@ export async function verify(
     logFormat: options.logFormat,
   });
   const { log } = terminal;
-  const evidence = await readEvidence(chooseRun(named, options.runsDir));
-  const replay = planReplay(evidence, options.from);
+  const contents = await readRunContents(chooseRun(named, options.runsDir));
+  const replay = planReplay(contents, options.from);
   announce(replay, options, log);
-  const own = datasetOfRun(evidence.directory, evidence.record);
+  const own = datasetOfRun(contents.directory, contents.record);
   const dataset = await loadOwnDataset(own, options.data, { code: 'NOT_REPLAYABLE' });
   checkDataset(replay, dataset);
-  const plans = await plansFor(evidence, options, explicit, log);
+  const plans = await plansFor(contents, options, explicit, log);
   const verified = await computeAgain({ replay, dataset, plans, options, terminal });
-  const sentence = sentenceOf(verified, evidence, plans.length);
+  const sentence = sentenceOf(verified, contents, plans.length);
   if (options.logFormat === 'json') log.info({ event: 'verified', ...verified }, sentence);
   else terminal.output.write(sentence);
   return 0;
 }
 
 /** What a reader must know of how far this goes. */
-function announce({ evidence, claims, start }: Replay, { from }: VerifyOptions, log: Log): void {
-  const { directory, writer } = evidence;
-  const last = claims.lastStep;
+function announce({ contents, recorded, start }: Replay, { from }: VerifyOptions, log: Log): void {
+  const { directory, writer } = contents;
+  const last = recorded.lastStep;
   if (writer !== undefined) {
     log.warn({ writer }, `${writer} is at work on ${directory}; it is verified up to step ${last}`);
-  } else if (claims.isTorn) {
+  } else if (recorded.isTorn) {
     log.warn(
       { step: last },
       `metrics.jsonl ends with a torn line, as a crash leaves it; it is left out`,
@@ -78,7 +78,7 @@ function announce({ evidence, claims, start }: Replay, { from }: VerifyOptions, 
 
 /** The workers, with the run's own engine unless another one was asked for. */
 async function plansFor(
-  { directory, record }: Evidence,
+  { directory, record }: RunContents,
   options: VerifyOptions,
   explicit: ReadonlySet<OptionKey>,
   log: Log,
@@ -105,12 +105,12 @@ async function computeAgain({
   terminal,
 }: Computing): Promise<Verified> {
   const { log } = terminal;
-  const { start, claims, evidence } = replay;
+  const { start, recorded, contents } = replay;
   const token = generateToken();
   // Before the first child exists: a Ctrl-C from here on must end all of them.
   const stopping = new Stopping();
   onStop((code) => stopping.stop(code));
-  const progress = replayProgress(terminal, start.step, claims.lastStep);
+  const progress = replayProgress(terminal, start.step, recorded.lastStep);
   try {
     const rendezvousMilliseconds = 1000 * DEFAULT_RENDEZVOUS_TIMEOUT_SECONDS;
     const serving = await startReplay(
@@ -122,16 +122,20 @@ async function computeAgain({
       },
     );
     log.info(
-      { run: evidence.directory, steps: claims.lastStep - start.step },
-      `computing ${grouped(claims.lastStep - start.step)} steps of ${evidence.directory} again`,
+      { run: contents.directory, steps: recorded.lastStep - start.step },
+      `computing ${grouped(recorded.lastStep - start.step)} steps of ${contents.directory} again`,
     );
-    return await superviseReplay({ serving, plans, token, options, stopping, evidence, log });
+    return await superviseReplay({ serving, plans, token, options, stopping, contents, log });
   } finally {
     progress.close();
   }
 }
 
-function sentenceOf(verified: Verified, { directory, writer }: Evidence, workers: number): string {
+function sentenceOf(
+  verified: Verified,
+  { directory, writer }: RunContents,
+  workers: number,
+): string {
   const { steps, evaluations, checkpoints, model, step, chain, engine } = verified;
   const range =
     steps === step || steps === 0 ? '' : ` (${grouped(step - steps + 1)} to ${grouped(step)})`;

@@ -1,10 +1,10 @@
-import type { Evidence } from '../../coordinator/run-directory/run-contents.ts';
+import type { RunContents } from '../../coordinator/run-directory/run-contents.ts';
 import type { Verified, Verifier } from '../../coordinator/replay/verifier.ts';
 import { ClusterError, errorTable } from '../../shared/errors.ts';
 import { withOwnWorkers, workerFailure, type OwnComputation } from './own-workers.ts';
 
 export interface RunningReplay extends Omit<OwnComputation<Verifier>, 'failureOf'> {
-  readonly evidence: Evidence;
+  readonly contents: RunContents;
 }
 
 /**
@@ -12,13 +12,13 @@ export interface RunningReplay extends Omit<OwnComputation<Verifier>, 'failureOf
  * or TERMINATED; with NOT_REPLAYABLE where only other engines came; or as the worker failed without
  * which there is none.
  */
-export async function superviseReplay({ evidence, ...replay }: RunningReplay): Promise<Verified> {
+export async function superviseReplay({ contents, ...replay }: RunningReplay): Promise<Verified> {
   const { recorder } = replay.serving;
   const { outcome, result } = await withOwnWorkers({
     ...replay,
     failureOf: (worker, code) =>
       code === errorTable.FINGERPRINT.exit
-        ? otherEngine(recorder, evidence)
+        ? otherEngine(recorder, contents)
         : workerFailure(worker, code),
   });
   if (outcome.code === undefined) return result;
@@ -28,7 +28,7 @@ export async function superviseReplay({ evidence, ...replay }: RunningReplay): P
 }
 
 /** Both engines by name, and what makes them one. */
-function otherEngine(verifier: Verifier, { directory, record }: Evidence): ClusterError {
+function otherEngine(verifier: Verifier, { directory, record }: RunContents): ClusterError {
   const ran = record.engine?.description;
   const theirs =
     ran === undefined

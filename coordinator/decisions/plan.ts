@@ -1,7 +1,7 @@
 import { PACE_MEMORY_MILLISECONDS, PLAN_REVIEW_STEPS } from '../../shared/limits.ts';
 import type { StepPlan } from '../../shared/arithmetic/schedule.ts';
 import { cover, shardCount, type Node } from '../../shared/arithmetic/tree.ts';
-import type { RunState, StandingPlan } from './state.ts';
+import type { RunState, ShardPlan } from './state.ts';
 import { computingSlots } from './worker-counts.ts';
 import type { Assignment } from './task.ts';
 
@@ -25,7 +25,7 @@ const MAX_CANDIDATES = 16;
  * The plan of the steps before, unless workers came or went or another one is clearly faster by
  * now.
  */
-export function planShards(state: RunState, step: StepPlan, now: number): StandingPlan {
+export function planShards(state: RunState, step: StepPlan, now: number): ShardPlan {
   const slots = computingSlots(state);
   const standing = state.plans.get(step.realShards);
   const isStanding =

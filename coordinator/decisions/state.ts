@@ -41,7 +41,7 @@ export interface RunState {
   readonly waitingSince: number | undefined;
   readonly times: ShardTimes;
   /** By the number of real shards: a short batch has its own. */
-  readonly plans: ReadonlyMap<number, StandingPlan>;
+  readonly plans: ReadonlyMap<number, ShardPlan>;
   /** The last step a checkpoint was asked for, and when. */
   readonly checkpoint: { readonly step: number; readonly at: number };
   /** Set by Ctrl-C: the run ends after the open step. */
@@ -189,7 +189,7 @@ export interface Pace {
  * Who computes what in steps of so many real shards, kept from step to step so that workers can
  * prepare.
  */
-export interface StandingPlan {
+export interface ShardPlan {
   readonly slots: readonly number[];
   readonly assignment: Assignment;
   /** The step in which it is compared with a new one. */

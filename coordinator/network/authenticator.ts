@@ -12,7 +12,7 @@ import {
 import { isAuthorized } from './authorization.ts';
 
 /** What a request is worth: header values are ready to be sent. */
-export type Verdict =
+export type Authentication =
   /** The first request of a connection: the next one on it may prove the token. */
   | { readonly kind: 'challenged'; readonly challenge: string }
   /** The token is known, and this is the coordinator's own proof. */
@@ -36,7 +36,7 @@ export class Authenticator {
     this.#token = token;
   }
 
-  judge(request: IncomingMessage): Verdict {
+  authenticate(request: IncomingMessage): Authentication {
     const { socket, headers } = request;
     const coordinatorNonce = this.#nonces.get(socket);
     this.#nonces.set(socket, SPENT);

@@ -4,7 +4,7 @@ import { ClusterError } from '../../shared/errors.ts';
 import { LISTEN_BACKLOG, MAX_PORT_TRIES } from '../../shared/limits.ts';
 
 /** Where to listen. */
-export interface Place {
+export interface ListenAddress {
   readonly host: string;
   /** 0 takes any that is free. */
   readonly port: number;
@@ -17,7 +17,7 @@ export interface Place {
 /** Listens, and says at which port. Rejects with ADDRESS. */
 export async function bind(
   http: BoundedServer,
-  { host, port, isPortFree, exceptPort }: Place,
+  { host, port, isPortFree, exceptPort }: ListenAddress,
 ): Promise<number> {
   const last = isPortFree && port !== 0 ? Math.min(port + MAX_PORT_TRIES, 65_535) : port;
   for (let candidate = port; ; candidate++) {

@@ -18,7 +18,7 @@ const meanings: Readonly<Record<Refusal, string>> = {
   late: 'no proof of the token in time',
 };
 
-interface Tally {
+interface RefusalCount {
   readonly address: string;
   readonly refusal: Refusal;
   count: number;
@@ -32,24 +32,24 @@ interface Tally {
  * many connections they made.
  */
 export class Refusals {
-  readonly #tallies = new Map<string, Tally>();
+  readonly #counts = new Map<string, RefusalCount>();
 
   /** A line to log now, if there is one. */
   add(address: string, refusal: Refusal, now: number): string | undefined {
     const known =
-      this.#tallies.has(`${refusal} ${address}`) || this.#tallies.size < MAX_REFUSED_ADDRESSES;
+      this.#counts.has(`${refusal} ${address}`) || this.#counts.size < MAX_REFUSED_ADDRESSES;
     const where = known ? address : 'other addresses';
     const key = `${refusal} ${where}`;
-    const tally = this.#tallies.get(key);
-    if (tally !== undefined) {
-      tally.count += 1;
+    const counted = this.#counts.get(key);
+    if (counted !== undefined) {
+      counted.count += 1;
       return undefined;
     }
     // A worker that trusts a certificate by its digest reads it over a connection of its own, and
     // is admitted right afterwards.
     const isUnclear = refusal === 'handshake';
     const due = now + (isUnclear ? HANDSHAKE_DOUBT_MILLISECONDS : REFUSAL_INTERVAL_MILLISECONDS);
-    this.#tallies.set(key, { address: where, refusal, count: isUnclear ? 1 : 0, due });
+    this.#counts.set(key, { address: where, refusal, count: isUnclear ? 1 : 0, due });
     return isUnclear ? undefined : lineOf(where, refusal, 1);
   }
 
@@ -59,21 +59,21 @@ export class Refusals {
    */
   admitted(address: string): void {
     const key = `handshake ${address}`;
-    const tally = this.#tallies.get(key);
-    if (tally === undefined || tally.count === 0) return;
-    tally.count -= 1;
-    if (tally.count === 0) this.#tallies.delete(key);
+    const counted = this.#counts.get(key);
+    if (counted === undefined || counted.count === 0) return;
+    counted.count -= 1;
+    if (counted.count === 0) this.#counts.delete(key);
   }
 
   /** What was counted since the last line of each address, when its interval is over. */
   due(now: number): string[] {
     const lines: string[] = [];
-    for (const [key, tally] of this.#tallies) {
-      if (tally.due > now) continue;
-      if (tally.count === 0) this.#tallies.delete(key);
-      else lines.push(lineOf(tally.address, tally.refusal, tally.count));
-      tally.due = now + REFUSAL_INTERVAL_MILLISECONDS;
-      tally.count = 0;
+    for (const [key, counted] of this.#counts) {
+      if (counted.due > now) continue;
+      if (counted.count === 0) this.#counts.delete(key);
+      else lines.push(lineOf(counted.address, counted.refusal, counted.count));
+      counted.due = now + REFUSAL_INTERVAL_MILLISECONDS;
+      counted.count = 0;
     }
     return lines;
   }

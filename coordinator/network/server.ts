@@ -57,13 +57,13 @@ export async function listen(
   events: PeerEvents,
 ): Promise<CoordinatorServer> {
   const http = createBoundedServer(limits.MAX_NEWCOMERS + limits.MAX_CONNECTIONS, options.tls);
-  const door = new Door(http, options);
+  const access = new AccessControl(http, options);
   // Workers' connections are judged by the run, once they are upgraded.
   http.on('request', (request, response) => {
-    const entry = door.judge(request);
-    if (entry.kind === 'admitted')
-      answer(options, request, response, { ...entry.headers, ...CLOSE });
-    else reply(response, entry.status, entry.headers, entry.text);
+    const decision = access.judge(request);
+    if (decision.kind === 'admitted')
+      answer(options, request, response, { ...decision.headers, ...CLOSE });
+    else reply(response, decision.status, decision.headers, decision.text);
   });
   // The types of ws lack closeTimeout.
   const settings = {
@@ -80,13 +80,13 @@ export async function listen(
   webSockets.on('headers', (lines, request) => lines.push(...linesOf(proofs.get(request) ?? {})));
   const connections = new Map<number, Connection>();
   http.on('upgrade', (request, socket, head) => {
-    const entry = door.judge(request);
-    if (entry.kind !== 'admitted') return hangUp(socket, entry.status, entry.headers);
+    const decision = access.judge(request);
+    if (decision.kind !== 'admitted') return hangUp(socket, decision.status, decision.headers);
     const refusal = refuseUpgrade(options, request);
-    if (refusal !== undefined) return hangUp(socket, refusal, entry.headers);
+    if (refusal !== undefined) return hangUp(socket, refusal, decision.headers);
     // Node 26 puts a stream between where an upgrade announces a body; no worker sends one.
-    if (socket !== request.socket) return hangUp(socket, 400, entry.headers);
-    proofs.set(request, entry.headers);
+    if (socket !== request.socket) return hangUp(socket, 400, decision.headers);
+    proofs.set(request, decision.headers);
     webSockets.handleUpgrade(request, socket, head, (webSocket) => {
       const slot = freeSlot(connections);
       const frames = new FrameSocket(webSocket, request.socket, 'server', options.maxFrameBytes);
@@ -110,11 +110,11 @@ export async function listen(
     host: options.host,
     port,
     get unauthorized() {
-      return door.unauthorized;
+      return access.unauthorized;
     },
     close: () => {
       leaving?.();
-      door.close();
+      access.close();
       return closeServer(http, connections);
     },
   };
@@ -123,7 +123,7 @@ export async function listen(
 type Headers = Readonly<Record<string, string>>;
 
 /** Whether a request is answered; where it is not, with what it is refused. */
-type Entry =
+type Access =
   | { readonly kind: 'admitted'; readonly headers: Headers }
   | {
       readonly kind: 'refused';
@@ -136,7 +136,7 @@ type Entry =
  * Lets in the connections that know the token, as many as there are places, and says which it
  * refused.
  */
-class Door {
+class AccessControl {
   unauthorized = 0;
   readonly #authenticator: Authenticator;
   readonly #newcomers: Newcomers;
@@ -160,9 +160,9 @@ class Door {
     this.#newcomers.forget();
   }
 
-  judge(request: IncomingMessage): Entry {
+  judge(request: IncomingMessage): Access {
     const { socket, method, url } = request;
-    const verdict = this.#authenticator.judge(request);
+    const verdict = this.#authenticator.authenticate(request);
     const address = socket.remoteAddress ?? 'unknown';
     switch (verdict.kind) {
       case 'challenged':
@@ -219,7 +219,7 @@ class Door {
 const CLOSE = { Connection: 'close' };
 const UNPROVEN = 'this is no proof of the token\n';
 
-function refused(status: number, headers: Headers, text: string): Entry {
+function refused(status: number, headers: Headers, text: string): Access {
   return { kind: 'refused', status, headers, text };
 }
 

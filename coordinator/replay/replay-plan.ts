@@ -2,15 +2,19 @@ import { firstLink } from '../../shared/files/chain.ts';
 import type { Checkpoint } from '../../shared/files/checkpoint-file.ts';
 import { datasetOfRun, otherDataset } from '../../shared/dataset/own-dataset.ts';
 import type { Dataset } from '../../shared/dataset/dataset.ts';
-import { checkpointClaims, newestCheckpoint, type CheckpointClaims } from './checkpoint-claims.ts';
-import { claimsOf, differs, type Claims } from './claims.ts';
-import type { Evidence } from '../run-directory/run-contents.ts';
+import {
+  recordedCheckpoints,
+  newestCheckpoint,
+  type RecordedCheckpoints,
+} from './recorded-checkpoints.ts';
+import { recordedResults, differs, type RecordedResults } from './recorded-results.ts';
+import type { RunContents } from '../run-directory/run-contents.ts';
 
 /** What is to be computed again, and from where on. */
 export interface Replay {
-  readonly evidence: Evidence;
-  readonly claims: Claims;
-  readonly checkpoints: CheckpointClaims;
+  readonly contents: RunContents;
+  readonly recorded: RecordedResults;
+  readonly checkpoints: RecordedCheckpoints;
   readonly start: Start;
 }
 
@@ -25,17 +29,17 @@ export interface Start {
  * Compares the files of a run with each other, and chooses where the replay begins: with `from` at
  * the newest checkpoint not after that step. Throws DIFFERS or NOT_REPLAYABLE.
  */
-export function planReplay(evidence: Evidence, from: number | undefined): Replay {
-  const claims = claimsOf(evidence);
-  const checkpoints = checkpointClaims(evidence, claims);
+export function planReplay(contents: RunContents, from: number | undefined): Replay {
+  const recorded = recordedResults(contents);
+  const checkpoints = recordedCheckpoints(contents, recorded);
   const checkpoint =
-    from === undefined ? undefined : newestCheckpoint(checkpoints.files, from, evidence);
+    from === undefined ? undefined : newestCheckpoint(checkpoints.files, from, contents);
   const start: Start = {
     step: checkpoint?.step ?? 0,
-    chain: checkpoint?.chain ?? firstLink(evidence.configuration),
+    chain: checkpoint?.chain ?? firstLink(contents.configuration),
     checkpoint,
   };
-  return { evidence, claims, checkpoints, start };
+  return { contents, recorded, checkpoints, start };
 }
 
 /**
@@ -43,7 +47,7 @@ export function planReplay(evidence: Evidence, from: number | undefined): Replay
  * sizes than it has.
  */
 export function checkDataset(
-  { evidence: { directory, configuration, record } }: Replay,
+  { contents: { directory, configuration, record } }: Replay,
   dataset: Dataset,
 ): void {
   if (dataset.digest !== configuration.dataset)

@@ -1,4 +1,4 @@
-import { serve, writesNothing, type Serving, type ServeSettings } from '../serve.ts';
+import { serve, readOnlyPolicy, type Serving, type ServeSettings } from '../serve.ts';
 import type { Replay } from './replay-plan.ts';
 import { Verifier, type ReplayViewer } from './verifier.ts';
 
@@ -17,21 +17,21 @@ export function startReplay(
   { workers, ...settings }: ReplaySettings,
   viewer: ReplayViewer,
 ): Promise<Serving<Verifier>> {
-  const { evidence, claims, start } = replay;
+  const { contents, recorded, start } = replay;
   const { checkpoint } = start;
   return serve(
     {
       ...settings,
-      ...writesNothing,
+      ...readOnlyPolicy,
       host: '127.0.0.1',
       port: 0,
       startWorkers: workers,
-      configuration: { ...evidence.configuration, steps: claims.lastStep },
-      evaluateAfter: new Set(claims.evaluations.keys()),
+      configuration: { ...contents.configuration, steps: recorded.lastStep },
+      evaluateAfter: new Set(recorded.evaluations.keys()),
     },
-    (workplace) => {
-      if (checkpoint !== undefined) workplace.tensors.restore(checkpoint);
-      return Promise.resolve(new Verifier(replay, settings.dataset, workplace, viewer));
+    (context) => {
+      if (checkpoint !== undefined) context.tensors.restore(checkpoint);
+      return Promise.resolve(new Verifier(replay, settings.dataset, context, viewer));
     },
     (level, message, fields) => viewer.log(level, message, fields),
   );

@@ -14,11 +14,11 @@ import {
 } from '../../shared/files/metrics.ts';
 import { modelDigest } from '../../shared/files/own-model.ts';
 import { planStep } from '../../shared/arithmetic/schedule.ts';
-import { readCheckpoint } from './checkpoint-claims.ts';
-import { decoded, differs } from './claims.ts';
+import { readCheckpoint } from './recorded-checkpoints.ts';
+import { decoded, differs } from './recorded-results.ts';
 import type { StepResult } from '../driver.ts';
 import { metricsOf, type CheckpointFile } from '../run-directory/run-contents.ts';
-import type { RunRecorder, Workplace } from '../serve.ts';
+import type { RunRecorder, RunContext } from '../serve.ts';
 import type { Effect, Outcome } from '../decisions/effects.ts';
 import type { Resumed, RunState } from '../decisions/state.ts';
 import type { Replay } from './replay-plan.ts';
@@ -53,7 +53,7 @@ export class Verifier implements RunRecorder {
   readonly term = 1;
   readonly #replay: Replay;
   readonly #dataset: Dataset;
-  readonly #workplace: Workplace;
+  readonly #context: RunContext;
   readonly #viewer: ReplayViewer;
   readonly #chain: Chain;
   readonly #checkpoints: ReadonlyMap<number, CheckpointFile>;
@@ -67,20 +67,20 @@ export class Verifier implements RunRecorder {
   /** A difference ends the replay; that its workers then leave is no news. */
   #hasDiffered = false;
 
-  constructor(replay: Replay, dataset: Dataset, workplace: Workplace, viewer: ReplayViewer) {
+  constructor(replay: Replay, dataset: Dataset, context: RunContext, viewer: ReplayViewer) {
     this.#replay = replay;
     this.#dataset = dataset;
-    this.#workplace = workplace;
+    this.#context = context;
     this.#viewer = viewer;
     this.#chain = new Chain(replay.start.chain);
     this.#checkpoints = new Map(replay.checkpoints.files.map((file) => [file.step, file]));
     this.#step = replay.start.step;
-    const begin = replay.claims.steps.get(replay.start.step)?.end;
-    this.#lines = metricsOf(replay.evidence.directory, new MetricsReader(begin));
+    const begin = replay.recorded.steps.get(replay.start.step)?.end;
+    this.#lines = metricsOf(replay.contents.directory, new MetricsReader(begin));
   }
 
   get run(): string {
-    return this.#replay.evidence.record.run;
+    return this.#replay.contents.record.run;
   }
 
   /** What a worker is that computes other bytes than the run; undefined where there was none. */
@@ -90,10 +90,10 @@ export class Verifier implements RunRecorder {
 
   /** The run's own fingerprint, so that only its engine is let in. */
   get resumed(): Resumed | undefined {
-    const { evidence, start, checkpoints } = this.#replay;
+    const { contents, start, checkpoints } = this.#replay;
     const { fingerprint } = checkpoints;
     if (fingerprint === undefined) return undefined;
-    const engine = evidence.record.engine?.description;
+    const engine = contents.record.engine?.description;
     // What was evaluated after the first step here is evaluated again.
     const nobody = { delivered: new Map<string, number>(), countedFrom: 0, suspects: [] };
     return { step: start.step, evaluated: 0, fingerprint, engine, mixed: false, ...nobody };
@@ -101,9 +101,9 @@ export class Verifier implements RunRecorder {
 
   /** The files of the step it begins with. */
   async opened(): Promise<void> {
-    const { start, claims } = this.#replay;
-    const line = claims.steps.get(start.step)?.line;
-    const weights = this.#workplace.tensors.checksum;
+    const { start, recorded } = this.#replay;
+    const line = recorded.steps.get(start.step)?.line;
+    const weights = this.#context.tensors.checksum;
     if (line !== undefined && BigInt(`0x${line.weights}`) !== weights)
       throw this.#differs(
         `the checkpoint of step ${start.step} has other weights than metrics.jsonl says`,
@@ -112,9 +112,9 @@ export class Verifier implements RunRecorder {
   }
 
   step({ step, loss, correct, checksum }: StepResult): void {
-    const { evidence } = this.#replay;
+    const { contents } = this.#replay;
     const line = this.#lineOf(step);
-    const { samples } = planStep(evidence.configuration, step);
+    const { samples } = planStep(contents.configuration, step);
     const chain = this.#chain.add({ step, samples, loss, correct, weights: checksum });
     const difference = describe(line, {
       samples,
@@ -130,17 +130,17 @@ export class Verifier implements RunRecorder {
   }
 
   evaluation(step: number): { finite: boolean } {
-    const { claims, evidence } = this.#replay;
+    const { recorded, contents } = this.#replay;
     const { labels } = this.#dataset.test;
-    const { classes } = evidence.configuration.model;
-    const line = claims.evaluations.get(step);
+    const { classes } = contents.configuration.model;
+    const line = recorded.evaluations.get(step);
     assert(line !== undefined, 'only what was recorded is evaluated');
-    const result = score({ values: this.#workplace.predictions.all(), labels, classes });
+    const result = score({ values: this.#context.predictions.all(), labels, classes });
     const { samples, loss, correct } = result;
     const difference = describe(line, { samples, loss, correct });
     if (difference !== undefined)
       throw this.#differs(`the evaluation after step ${step} differs: ${difference}`);
-    if (step === evidence.record.step) this.#compareResult(result);
+    if (step === contents.record.step) this.#compareResult(result);
     this.#evaluations += 1;
     return { finite: true };
   }
@@ -185,7 +185,7 @@ export class Verifier implements RunRecorder {
 
   /** run.json's result is that of its last evaluation. */
   #compareResult({ loss, accuracy, confusion }: Score): void {
-    const { record, directory } = this.#replay.evidence;
+    const { record, directory } = this.#replay.contents;
     if (record.result === undefined) return;
     const { test } = record.result;
     const difference = describe(
@@ -206,33 +206,33 @@ export class Verifier implements RunRecorder {
     if (next.done !== true && next.value.kind === 'step' && next.value.step === step)
       return next.value;
     throw this.#differs(
-      `the line of step ${step} was changed in ${this.#replay.evidence.directory}/metrics.jsonl during verification`,
+      `the line of step ${step} was changed in ${this.#replay.contents.directory}/metrics.jsonl during verification`,
     );
   }
 
   /** Model and checkpoint of the step just done, byte by byte. */
   #compareFiles(): void {
-    const { evidence, claims, start } = this.#replay;
+    const { contents, recorded, start } = this.#replay;
     const where = { step: this.#step, chain: this.#chain.link };
-    if (claims.model?.step === this.#step && evidence.model !== undefined) {
-      const { weights } = this.#workplace.tensors.snapshot();
-      const model = encodeModel({ ...claims.model, ...where, weights });
-      this.#compareBytes(join(evidence.directory, 'model.safetensors'), evidence.model, model);
+    if (recorded.model?.step === this.#step && contents.model !== undefined) {
+      const { weights } = this.#context.tensors.snapshot();
+      const model = encodeModel({ ...recorded.model, ...where, weights });
+      this.#compareBytes(join(contents.directory, 'model.safetensors'), contents.model, model);
       this.#compareDigest(modelDigest(model));
       this.#comparedModel = true;
     }
     const file = this.#checkpoints.get(this.#step);
     // The one it begins with is trusted.
     if (file === undefined || this.#step === start.step) return;
-    const bytes = readCheckpoint(file, evidence);
+    const bytes = readCheckpoint(file, contents);
     if (bytes === undefined) return;
-    const { configuration } = evidence;
+    const { configuration } = contents;
     // Who computed it is what no computation confirms; where its lines end was compared with
     // metrics.jsonl.
     const { evaluated, fingerprint, shares, lines } = decoded(() =>
       decodeCheckpoint(bytes, file.path, configuration),
     );
-    const snapshot = this.#workplace.tensors.snapshot();
+    const snapshot = this.#context.tensors.snapshot();
     const expected = encodeCheckpoint({
       configuration,
       ...where,
@@ -248,7 +248,7 @@ export class Verifier implements RunRecorder {
 
   /** Of the model, in run.json. */
   #compareDigest(computed: string): void {
-    const { record, directory } = this.#replay.evidence;
+    const { record, directory } = this.#replay.contents;
     const recorded = record.model?.sha256 ?? computed;
     if (recorded === computed) return;
     const path = join(directory, 'run.json');
@@ -281,7 +281,7 @@ export class Verifier implements RunRecorder {
     }
     return new ClusterError(
       'NOT_REPLAYABLE',
-      `${message}; and ${this.#replay.evidence.directory} does not say which engine computed it`,
+      `${message}; and ${this.#replay.contents.directory} does not say which engine computed it`,
       { fix: 'name the engine with --engine, --device and --threads, if you know it' },
     );
   }

@@ -22,14 +22,14 @@ export function checkpointStep(name: string): number | undefined {
 /** The checkpoints of a run: checkpoints/step-<ten digits>.safetensors, the last few of them. */
 export class Checkpoints {
   readonly #directory: string;
-  readonly #drafts: string;
+  readonly #staging: string;
   readonly #keep: number;
   readonly #disk: Disk;
   #isMade = false;
 
-  constructor(runDirectory: string, drafts: string, keep: number, disk: Disk) {
+  constructor(runDirectory: string, staging: string, keep: number, disk: Disk) {
     this.#directory = join(runDirectory, 'checkpoints');
-    this.#drafts = drafts;
+    this.#staging = staging;
     this.#keep = keep;
     this.#disk = disk;
   }
@@ -43,7 +43,7 @@ export class Checkpoints {
     if (!this.#isMade) await makeOwnFolder(this.#directory, this.#disk);
     this.#isMade = true;
     const bytes = encodeCheckpoint(checkpoint);
-    await writeWhole(join(this.#directory, name), bytes, this.#disk, this.#drafts);
+    await writeWhole(join(this.#directory, name), bytes, this.#disk, this.#staging);
     try {
       // A newer one was damaged: the run went on from before it, and it counts for nothing.
       const names = (await this.#names()).filter((other) => other <= name);
@@ -77,13 +77,13 @@ export class Checkpoints {
     return undefined;
   }
 
-  /** By way of the drafts: a coordinator that was taken over removes nothing. */
+  /** By way of the staging: a coordinator that was taken over removes nothing. */
   async #forget(name: string): Promise<void> {
-    const draft = join(this.#drafts, name);
+    const draft = join(this.#staging, name);
     try {
       await this.#disk.rename(join(this.#directory, name), draft);
     } catch (error) {
-      // It is gone already, or the drafts are: the next write finds that out.
+      // It is gone already, or the staging are: the next write finds that out.
       if (systemCode(error) !== 'ENOENT') throw error;
     }
     await this.#disk.remove(draft);

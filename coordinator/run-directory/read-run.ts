@@ -27,7 +27,7 @@ export async function readRunRecord(
 }
 
 /** A line of metrics.jsonl, and where it ends. */
-export interface OldLine {
+export interface RecordedLine {
   readonly line: MetricsLine;
   readonly end: LinePosition;
 }
@@ -36,17 +36,17 @@ export interface OldLine {
  * What an earlier coordinator has left in metrics.jsonl, as seen from a checkpoint, or from the
  * beginning.
  */
-export interface OldLines {
+export interface RecordedLines {
   /** The last line that the checkpoint knows; undefined where there is none. */
-  readonly known: OldLine | undefined;
+  readonly known: RecordedLine | undefined;
   /** All lines after it: their steps are computed again. */
-  readonly later: readonly OldLine[];
+  readonly later: readonly RecordedLine[];
 }
 
 type Known = Pick<Checkpoint, 'step' | 'evaluated' | 'chain' | 'lines'>;
 
 /** Where the lines end. */
-export function endOf({ known, later }: OldLines): LinePosition {
+export function endOf({ known, later }: RecordedLines): LinePosition {
   return later.at(-1)?.end ?? known?.end ?? FIRST_LINE;
 }
 
@@ -59,7 +59,7 @@ export async function readLines(
   directory: string,
   checkpoint: Known | undefined,
   disk: Disk = systemDisk,
-): Promise<OldLines> {
+): Promise<RecordedLines> {
   const path = join(directory, 'metrics.jsonl');
   try {
     const known = checkpoint && (await knownLine(path, checkpoint, disk));
@@ -75,7 +75,7 @@ async function knownLine(
   path: string,
   { step, evaluated, chain, lines: end }: Known,
   disk: Disk,
-): Promise<OldLine | undefined> {
+): Promise<RecordedLine | undefined> {
   if (end === undefined) return undefined;
   const start = Math.max(0, end.bytes - 2 * MAX_METRICS_LINE_BYTES);
   const piece = await disk.readAt(path, start, end.bytes - start);
@@ -88,12 +88,12 @@ async function knownLine(
 
 async function readFrom(
   path: string,
-  from: OldLine | undefined,
+  from: RecordedLine | undefined,
   checkpoint: Known | undefined,
   disk: Disk,
-): Promise<OldLines> {
+): Promise<RecordedLines> {
   const reader = new MetricsReader(from?.end);
-  const later: OldLine[] = [];
+  const later: RecordedLine[] = [];
   let known = from;
   for await (const piece of piecesOf(path, disk, reader.position.bytes)) {
     for (const line of reader.read(piece)) {
@@ -147,7 +147,7 @@ export function isPerhapsMixed({ engine, launch, state }: RunRecord): boolean {
 
 /** Whether there are lines of all that this checkpoint knows. */
 export function reaches(
-  { known, later }: OldLines,
+  { known, later }: RecordedLines,
   { step, evaluated }: Pick<Checkpoint, 'step' | 'evaluated'>,
 ): boolean {
   const last = (later.at(-1) ?? known)?.line;
@@ -156,7 +156,7 @@ export function reaches(
 }
 
 /** What an earlier coordinator has left in events.jsonl. */
-export interface OldEvents {
+export interface RecordedEvents {
   /** The bytes of its whole lines. */
   readonly bytes: number;
   /** The last of them: nothing is computed from events. */
@@ -164,7 +164,10 @@ export interface OldEvents {
 }
 
 /** Undefined where the file is missing. Rejects with DATA where it cannot be read. */
-export async function readEvents(directory: string, disk: Disk): Promise<OldEvents | undefined> {
+export async function readEvents(
+  directory: string,
+  disk: Disk,
+): Promise<RecordedEvents | undefined> {
   const name = 'events.jsonl';
   if (!(await disk.list(directory)).includes(name)) return undefined;
   const path = join(directory, name);

@@ -26,7 +26,7 @@ export interface CheckpointFile {
 }
 
 /** All that a run has left of itself and that can be computed again; read, not yet believed. */
-export interface Evidence {
+export interface RunContents {
   readonly directory: string;
   /** Who may still be writing to it. */
   readonly writer: string | undefined;
@@ -43,7 +43,7 @@ export interface Evidence {
  * Reads a run's directory and changes nothing in it. Rejects with USAGE where that is no run, with
  * NOT_REPLAYABLE for one of another arithmetic, and with DATA where a file cannot be read.
  */
-export async function readEvidence(directory: string): Promise<Evidence> {
+export async function readRunContents(directory: string): Promise<RunContents> {
   // In this order, whatever a run at work adds meanwhile only makes the later files longer than the
   // earlier ones say.
   const writer = await writerOf(directory, systemDisk, systemProcesses);

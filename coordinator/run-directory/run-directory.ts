@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import type { Disk } from '../../shared/disk/disk.ts';
 import { diskError, makeDirectories } from '../../shared/disk/whole-file.ts';
 import { ClusterError } from '../../shared/errors.ts';
-import { isDrafts } from './fence.ts';
+import { isStaging } from './staging.ts';
 import { MAX_RUN_ID_TRIES } from '../../shared/limits.ts';
 
 export interface RunDirectory {
@@ -59,7 +59,7 @@ export async function checkUnbegun(path: string, disk: Disk): Promise<void> {
 
 function isOfUnbegunRun(name: string): boolean {
   return (
-    isDrafts(name) ||
+    isStaging(name) ||
     /^\.lock\.[0-9a-f]{12}\.tmp$/.test(name) ||
     ['lock.json', 'artifacts', 'metrics.jsonl', 'events.jsonl'].includes(name)
   );

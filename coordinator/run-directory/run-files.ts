@@ -19,19 +19,19 @@ import { printableJson } from '../../shared/printable.ts';
 import { runRecordSchema, type RunRecord, type RunStatus } from '../../shared/files/run-schema.ts';
 import { AppendFile } from './append-file.ts';
 import { Checkpoints } from './checkpoints.ts';
-import { checkPlacesOfResults, forgetArtifacts } from './old-artifacts.ts';
+import { checkPlacesOfResults, forgetArtifacts } from './result-files.ts';
 import {
   endOf,
   piecesOf,
   readEvents,
   readLines,
   readRunRecord,
-  type OldLines,
+  type RecordedLines,
 } from './read-run.ts';
 import { checkUnbegun, createRunDirectory } from './run-directory.ts';
-import { RunLock, type LockPlace } from './run-lock.ts';
+import { RunLock, type LockEnvironment } from './run-lock.ts';
 
-export interface StoreOptions extends LockPlace {
+export interface RunFilesOptions extends LockEnvironment {
   /**
    * Told at once of lines that cannot be written, once per file, and of another coordinator that
    * has taken the run over.
@@ -43,34 +43,34 @@ export interface StoreOptions extends LockPlace {
   readonly keep: number;
 }
 
-export interface NewRun extends StoreOptions {
+export interface CreateOptions extends RunFilesOptions {
   /** The folder of all runs. */
   readonly runs: string;
   /** Without one, the run is called after the time. */
   readonly runId?: string | undefined;
 }
 
-export interface OldRun extends StoreOptions {
+export interface ResumeOptions extends RunFilesOptions {
   readonly directory: string;
   /** Take the lock although it is another host's. */
   readonly takeOver: boolean;
   /** Told of each checkpoint that is passed over. */
   readonly damaged: (error: ClusterError) => void;
   /** Says which of its lines stay. Throws where it may not go on: then nothing has been written. */
-  readonly judge: (found: FoundRun) => OldLines;
+  readonly judge: (found: FoundRun) => RecordedLines;
 }
 
 /** What a run has left, and the newest of its checkpoints that is intact. */
 export interface FoundRun {
   readonly record: RunRecord;
   readonly checkpoint: Checkpoint | undefined;
-  readonly written: OldLines;
+  readonly written: RecordedLines;
 }
 
 /** A run that is open again, from its checkpoint on. */
 export interface ReopenedRun extends Omit<FoundRun, 'written'> {
-  readonly store: RunStore;
-  readonly lines: OldLines;
+  readonly files: RunFiles;
+  readonly lines: RecordedLines;
   /** The end of events.jsonl. */
   readonly events: string;
 }
@@ -81,15 +81,15 @@ export interface ReopenedRun extends Omit<FoundRun, 'written'> {
  * rejects (or calls `onError`) with DISK, naming the file, or with LOCKED when another coordinator
  * has taken the run over, or with DISK when the run's folder is gone: then nothing is written.
  */
-export class RunStore {
+export class RunFiles {
   readonly id: string;
   readonly path: string;
   readonly #lock: RunLock;
-  readonly #drafts: string;
+  readonly #staging: string;
   readonly #checkpoints: Checkpoints;
   readonly #metrics: AppendFile;
   readonly #events: AppendFile;
-  readonly #options: StoreOptions;
+  readonly #options: RunFilesOptions;
   /** By the clock that never goes back. */
   readonly #opened: number;
   readonly #formatter: MetricsFormatter;
@@ -102,13 +102,13 @@ export class RunStore {
   #state: RunStatus = 'running';
   #closed = false;
 
-  private constructor(path: string, lock: RunLock, files: OpenFiles, options: StoreOptions) {
+  private constructor(path: string, lock: RunLock, files: OpenFiles, options: RunFilesOptions) {
     const { keep, disk } = options;
     this.id = basename(path);
     this.path = path;
     this.#lock = lock;
-    this.#drafts = files.drafts;
-    this.#checkpoints = new Checkpoints(path, files.drafts, keep, disk);
+    this.#staging = files.staging;
+    this.#checkpoints = new Checkpoints(path, files.staging, keep, disk);
     this.#metrics = files.metrics;
     this.#events = files.events;
     this.#formatter = new MetricsFormatter(files.end.digest);
@@ -119,20 +119,20 @@ export class RunStore {
   }
 
   /** Makes a new run's directory. Rejects with USAGE, RUN_EXISTS, LOCKED or DISK. */
-  static async create(options: NewRun): Promise<RunStore> {
+  static async create(options: CreateOptions): Promise<RunFiles> {
     const { disk, clock } = options;
     const now = clock.date();
     const { path } = await createRunDirectory(options.runs, options.runId, now, disk);
     const lock = await RunLock.take(path, false, options);
-    const { drafts } = lock;
+    const { staging } = lock;
     return await releasedOnError(lock, async () => {
       await lock.putUpFence();
       // Whoever had the lock before may have begun.
       await checkUnbegun(path, disk);
       await makeOwnFolder(join(path, 'artifacts'), disk);
       await checkPlacesOfResults(path, disk);
-      const old = { drafts, metrics: undefined, events: undefined };
-      return new RunStore(path, lock, await openFiles(path, old, options, false), options);
+      const old = { staging, metrics: undefined, events: undefined };
+      return new RunFiles(path, lock, await openFiles(path, old, options, false), options);
     });
   }
 
@@ -141,10 +141,10 @@ export class RunStore {
    * cut off. Rejects with LOCKED, DATA where a file is not what was written, DISK, or what `judge`
    * throws.
    */
-  static async resume(options: OldRun): Promise<ReopenedRun> {
+  static async resume(options: ResumeOptions): Promise<ReopenedRun> {
     const { directory, takeOver, disk, keep, damaged, judge } = options;
     const lock = await RunLock.take(directory, takeOver, options);
-    const { drafts } = lock;
+    const { staging } = lock;
     return await releasedOnError(lock, async () => {
       await lock.putUpFence();
       // From here on nobody else changes what is read; and what follows from it holds after a power
@@ -153,17 +153,17 @@ export class RunStore {
       const record = await readRunRecord(directory, disk);
       await checkPlacesOfResults(directory, disk);
       const configuration = configurationOfRecord(record.configuration);
-      const checkpoints = new Checkpoints(directory, drafts, keep, disk);
+      const checkpoints = new Checkpoints(directory, staging, keep, disk);
       const checkpoint = await checkpoints.newest(configuration, damaged);
       const written = await readLines(directory, checkpoint, disk);
       const lines = judge({ record, checkpoint, written });
       const events = await readEvents(directory, disk);
-      const old = { drafts, metrics: endOf(lines), events: events?.bytes };
-      const files = await openFiles(directory, old, options, takeOver);
-      const store = new RunStore(directory, lock, files, options);
+      const old = { staging, metrics: endOf(lines), events: events?.bytes };
+      const opened = await openFiles(directory, old, options, takeOver);
+      const files = new RunFiles(directory, lock, opened, options);
       // Its next lines are those after the checkpoint, as long as there are some.
-      if (lines.later.length > 0) store.passed(lines.known?.end ?? FIRST_LINE);
-      return { store, record, checkpoint, lines, events: events?.tail ?? '' };
+      if (lines.later.length > 0) files.passed(lines.known?.end ?? FIRST_LINE);
+      return { files, record, checkpoint, lines, events: events?.tail ?? '' };
     });
   }
 
@@ -251,9 +251,9 @@ export class RunStore {
     return this.#writeWhole(join('artifacts', name), data);
   }
 
-  /** See old-artifacts.ts. */
+  /** See result-files.ts. */
   forgetArtifacts(): Promise<void> {
-    return forgetArtifacts(this.path, this.#drafts, this.#options.disk);
+    return forgetArtifacts(this.path, this.#staging, this.#options.disk);
   }
 
   /** Resolves when all lines so far are on the disk. */
@@ -281,10 +281,10 @@ export class RunStore {
   }
 
   #writeWhole(name: string, data: string | Uint8Array): Promise<void> {
-    assert(!this.#closed, 'the store is open');
+    assert(!this.#closed, 'the run is open');
     const path = join(this.path, name);
     const written = this.#whole.then(() =>
-      this.#unlessSuperseded(() => writeWhole(path, data, this.#options.disk, this.#drafts)),
+      this.#unlessSuperseded(() => writeWhole(path, data, this.#options.disk, this.#staging)),
     );
     // The caller hears of a failure; the next file is written all the same.
     this.#whole = written.catch(() => undefined);
@@ -321,8 +321,8 @@ export class RunStore {
  * now.
  */
 async function lossOf(lock: RunLock): Promise<ClusterError | undefined> {
-  const standing = await lock.standing().catch(() => 'held' as const);
-  return standing === 'held' ? undefined : lock.lost(standing);
+  const status = await lock.status().catch(() => 'held' as const);
+  return status === 'held' ? undefined : lock.lost(status);
 }
 
 /**
@@ -330,13 +330,13 @@ async function lossOf(lock: RunLock): Promise<ClusterError | undefined> {
  * writes.
  */
 interface OldFiles {
-  readonly drafts: string;
+  readonly staging: string;
   readonly metrics: LinePosition | undefined;
   readonly events: number | undefined;
 }
 
 interface OpenFiles {
-  readonly drafts: string;
+  readonly staging: string;
   readonly metrics: AppendFile;
   readonly events: AppendFile;
   /** Where the lines of metrics.jsonl end. */
@@ -351,21 +351,21 @@ interface OpenFiles {
 async function openFiles(
   path: string,
   old: OldFiles,
-  options: StoreOptions,
+  options: RunFilesOptions,
   takeOver: boolean,
 ): Promise<OpenFiles> {
-  const { drafts } = old;
+  const { staging } = old;
   const { disk } = options;
   const open = async (name: string, bytes: number | undefined, maxBufferBytes: number) => {
     const file = join(path, name);
-    if (bytes === undefined) await writeWhole(file, '', disk, drafts);
-    else if (takeOver) await writeWhole(file, piecesOf(file, disk, 0, bytes), disk, drafts);
+    if (bytes === undefined) await writeWhole(file, '', disk, staging);
+    else if (takeOver) await writeWhole(file, piecesOf(file, disk, 0, bytes), disk, staging);
     else await cutOff(file, bytes, disk);
     return await AppendFile.open(file, { ...options, maxBufferBytes });
   };
   const metrics = await open('metrics.jsonl', old.metrics?.bytes, MAX_METRICS_BUFFER_BYTES);
   const events = await open('events.jsonl', old.events, MAX_EVENTS_BUFFER_BYTES);
-  return { drafts, metrics, events, end: old.metrics ?? FIRST_LINE };
+  return { staging, metrics, events, end: old.metrics ?? FIRST_LINE };
 }
 
 async function cutOff(path: string, bytes: number, disk: Disk): Promise<void> {

@@ -7,7 +7,7 @@ import { diskError, writeAll } from '../../shared/disk/whole-file.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { ClusterError, messageOf } from '../../shared/errors.ts';
 import { MAX_LOCK_TRIES, MAX_RENEWALS_BYTES } from '../../shared/limits.ts';
-import { draftsPath, findDrafts, newDraftsPath, nextNumber, removeFolder } from './fence.ts';
+import { stagingPath, findStaging, newStagingPath, nextNumber, removeFolder } from './staging.ts';
 import { ownerSchema, type Processes } from './processes.ts';
 
 const OWNER = 'owner.json';
@@ -16,7 +16,7 @@ const RENEWALS = 'renewals';
 const LOCK = 'lock.json';
 
 /** Where a lock lies, and what tells time and processes. */
-export interface LockPlace {
+export interface LockEnvironment {
   readonly disk: Disk;
   readonly clock: Clock;
   readonly processes: Processes;
@@ -25,10 +25,10 @@ export interface LockPlace {
 /**
  * Whether a coordinator still has its run: no, another one took it, or the run's folder is gone.
  */
-export type Standing = 'held' | 'taken' | 'gone';
+export type LockStatus = 'held' | 'taken' | 'gone';
 
 /**
- * The lock of a run: the drafts folder with the highest number, with owner.json in it. A folder is
+ * The lock of a run: the staging folder with the highest number, with owner.json in it. A folder is
  * made whole under another name and then renamed to the next number, which only one process can
  * do, on every file system that has folders: without hard links, and without comparing times. It
  * is never empty while its number is the highest, so that no number is used twice.
@@ -41,7 +41,7 @@ export type Standing = 'held' | 'taken' | 'gone';
  */
 export class RunLock {
   /** Where its owner writes files before they are renamed to their places. */
-  readonly drafts: string;
+  readonly staging: string;
   readonly #directory: string;
   readonly #number: number;
   readonly #disk: Disk;
@@ -49,7 +49,7 @@ export class RunLock {
   #renewals = 0;
 
   private constructor(directory: string, number: number, owner: Owner, disk: Disk) {
-    this.drafts = draftsPath(directory, number);
+    this.staging = stagingPath(directory, number);
     this.#directory = directory;
     this.#number = number;
     this.#disk = disk;
@@ -61,14 +61,18 @@ export class RunLock {
    * Takes the lock, also from a process that is gone, and with `takeOver` from one of which this
    * host cannot tell. Rejects with LOCKED, naming the owner, or with DISK.
    */
-  static async take(directory: string, takeOver: boolean, place: LockPlace): Promise<RunLock> {
+  static async take(
+    directory: string,
+    takeOver: boolean,
+    environment: LockEnvironment,
+  ): Promise<RunLock> {
     try {
       for (let attempt = 0; attempt < MAX_LOCK_TRIES; attempt++) {
-        const held = await find(directory, place.disk);
-        if (held.owner !== undefined && !(await mayTake(held, directory, takeOver, place)))
+        const held = await find(directory, environment.disk);
+        if (held.owner !== undefined && !(await mayTake(held, directory, takeOver, environment)))
           continue;
         const number = nextNumber(held.highest, directory);
-        const lock = await RunLock.#enter(directory, number, place);
+        const lock = await RunLock.#enter(directory, number, environment);
         if (lock !== undefined) return lock;
       }
     } catch (error) {
@@ -83,18 +87,18 @@ export class RunLock {
   static async #enter(
     directory: string,
     number: number,
-    { disk, processes }: LockPlace,
+    { disk, processes }: LockEnvironment,
   ): Promise<RunLock | undefined> {
     const owner = processes.self();
     const lock = new RunLock(directory, number, owner, disk);
-    let path = newDraftsPath(directory);
+    let path = newStagingPath(directory);
     await disk.makeDirectory(path);
     try {
       await write(disk, join(path, OWNER), `${JSON.stringify(owner)}\n`);
-      await disk.rename(path, lock.drafts);
-      path = lock.drafts;
+      await disk.rename(path, lock.staging);
+      path = lock.staging;
       // One that was suspended before the rename may find that higher numbers have come and gone.
-      const { highest } = await findDrafts(directory, disk);
+      const { highest } = await findStaging(directory, disk);
       if (highest > number) await removeFolder(path, disk);
       else await lock.#tellOlderVersions();
       return highest > number ? undefined : lock;
@@ -102,7 +106,7 @@ export class RunLock {
       await removeFolder(path, disk);
       // The folder was fenced off, or the number is taken, for which file systems have many errors.
       if (systemCode(error) === 'ENOENT') return undefined;
-      if ((await findDrafts(directory, disk)).highest >= number) return undefined;
+      if ((await findStaging(directory, disk)).highest >= number) return undefined;
       throw error;
     }
   }
@@ -110,29 +114,30 @@ export class RunLock {
   /** Removes the folders of all coordinators before this one. Rejects with DISK. */
   async putUpFence(): Promise<void> {
     try {
-      const { numbers, unnumbered } = await findDrafts(this.#directory, this.#disk);
+      const { numbers, unnumbered } = await findStaging(this.#directory, this.#disk);
       for (const number of numbers)
         if (number < this.#number)
-          await removeFolder(draftsPath(this.#directory, number), this.#disk);
+          await removeFolder(stagingPath(this.#directory, number), this.#disk);
       for (const name of unnumbered) await removeFolder(join(this.#directory, name), this.#disk);
     } catch (error) {
       throw error instanceof ClusterError ? error : diskError(this.#directory, error);
     }
   }
 
-  async standing(): Promise<Standing> {
-    let drafts;
+  async status(): Promise<LockStatus> {
+    let staging;
     try {
-      drafts = await findDrafts(this.#directory, this.#disk);
+      staging = await findStaging(this.#directory, this.#disk);
     } catch (error) {
       if (systemCode(error) === 'ENOENT') return 'gone';
       throw error;
     }
-    const { highest, numbers } = drafts;
+    const { highest, numbers } = staging;
     if (!numbers.includes(this.#number)) return highest > this.#number ? 'taken' : 'gone';
     for (const number of numbers.filter((other) => other > this.#number))
       if (
-        (await readText(join(draftsPath(this.#directory, number), OWNER), this.#disk)) !== undefined
+        (await readText(join(stagingPath(this.#directory, number), OWNER), this.#disk)) !==
+        undefined
       )
         return 'taken';
     return 'held';
@@ -140,7 +145,7 @@ export class RunLock {
 
   /** Shows others that the owner is at work. Rejects as the disk does. */
   async renew(): Promise<void> {
-    const path = join(this.drafts, RENEWALS);
+    const path = join(this.staging, RENEWALS);
     this.#renewals += 1;
     if (this.#renewals % MAX_RENEWALS_BYTES === 0) await this.#disk.remove(path);
     const file = await this.#disk.append(path);
@@ -154,21 +159,21 @@ export class RunLock {
   /** Gives the lock back; what another process has by now stays. Rejects with DISK. */
   async release(): Promise<void> {
     try {
-      const [lock, draft] = [join(this.#directory, LOCK), join(this.drafts, LOCK)];
+      const [lock, draft] = [join(this.#directory, LOCK), join(this.staging, LOCK)];
       if ((await readText(lock, this.#disk)) === this.#lockText)
         await this.#disk.rename(lock, draft);
       await this.#disk.remove(draft);
-      await this.#disk.rename(join(this.drafts, OWNER), join(this.drafts, ENDED));
-      await this.#disk.remove(join(this.drafts, RENEWALS));
+      await this.#disk.rename(join(this.staging, OWNER), join(this.staging, ENDED));
+      await this.#disk.remove(join(this.staging, RENEWALS));
     } catch (error) {
       // Another process took the lock meanwhile.
-      if (systemCode(error) !== 'ENOENT') throw diskError(this.drafts, error);
+      if (systemCode(error) !== 'ENOENT') throw diskError(this.staging, error);
     }
   }
 
   /** Why the run is no longer this coordinator's. */
-  lost(standing: Exclude<Standing, 'held'>): ClusterError {
-    if (standing === 'taken')
+  lost(status: Exclude<LockStatus, 'held'>): ClusterError {
+    if (status === 'taken')
       return new ClusterError('LOCKED', `${this.#directory} was taken over by another coordinator`);
     return new ClusterError(
       'DISK',
@@ -178,7 +183,7 @@ export class RunLock {
   }
 
   async #tellOlderVersions(): Promise<void> {
-    const draft = join(this.drafts, LOCK);
+    const draft = join(this.staging, LOCK);
     await write(this.#disk, draft, this.#lockText);
     await this.#disk.rename(draft, join(this.#directory, LOCK));
   }
@@ -220,9 +225,9 @@ interface Found {
 }
 
 async function find(directory: string, disk: Disk): Promise<Found> {
-  const { highest, numbers } = await findDrafts(directory, disk);
+  const { highest, numbers } = await findStaging(directory, disk);
   const lock = join(directory, LOCK);
-  const owners = numbers.slice(0, 1).map((number) => join(draftsPath(directory, number), OWNER));
+  const owners = numbers.slice(0, 1).map((number) => join(stagingPath(directory, number), OWNER));
   for (const path of [...owners, lock]) {
     const text = await readText(path, disk);
     if (text !== undefined) return { highest, owner: parseOwner(text), path, text };
@@ -247,11 +252,11 @@ async function mayTake(
   found: Found,
   directory: string,
   takeOver: boolean,
-  place: LockPlace,
+  environment: LockEnvironment,
 ): Promise<boolean> {
   const { owner, path } = found;
   if (owner === undefined) return true;
-  const { processes } = place;
+  const { processes } = environment;
   const fate = owner === 'unknown' ? 'elsewhere' : fateOf(owner, processes);
   const name = owner === 'unknown' ? 'a process of another version' : nameOf(owner);
   if (fate === 'gone') return true;
@@ -260,7 +265,7 @@ async function mayTake(
       fix: 'wait for it, stop it, or start another run',
     });
   if (takeOver) return true;
-  const seen = await watch(found, directory, place);
+  const seen = await watch(found, directory, environment);
   if (seen === 'changed') return false;
   if (seen === 'renewed')
     throw new ClusterError(
@@ -290,7 +295,7 @@ function whereOf(owner: RecordedOwner | 'unknown', here: Owner): string {
 async function watch(
   found: Found,
   directory: string,
-  { disk, clock }: LockPlace,
+  { disk, clock }: LockEnvironment,
 ): Promise<'renewed' | 'unmoved' | 'changed'> {
   const renewals = join(found.path, '..', RENEWALS);
   const show = async () => (await readText(renewals, disk)) ?? '';

@@ -10,7 +10,7 @@ import { ARITHMETIC } from '../../shared/arithmetic/version.ts';
 
 /** What a run is from its first moment to its last. */
 interface Run {
-  readonly store: { readonly id: string };
+  readonly files: { readonly id: string };
   readonly version: string;
   readonly term: number;
   readonly configuration: Configuration;
@@ -43,7 +43,7 @@ export function runRecord(
     format: RUN_FORMAT,
     arithmetic: ARITHMETIC,
     version,
-    run: run.store.id,
+    run: run.files.id,
     state: outcome?.state ?? 'running',
     term,
     started,

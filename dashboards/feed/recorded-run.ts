@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import {
   metricsOf,
   piecesIfThere,
-  type Evidence,
+  type RunContents,
 } from '../../coordinator/run-directory/run-contents.ts';
 import { readEntry, tensorFileLimit } from '../../shared/disk/regular-file.ts';
 import { decodeCheckpoint } from '../../shared/files/checkpoint-file.ts';
@@ -46,8 +46,8 @@ export class RecordedRun implements Source {
    * `dataset` has the pictures of its test set; undefined where it is not at hand. Rejects with
    * DATA for a damaged model.
    */
-  static async open(evidence: Evidence, dataset: Dataset | undefined): Promise<RecordedRun> {
-    const { directory, record, configuration } = evidence;
+  static async open(contents: RunContents, dataset: Dataset | undefined): Promise<RecordedRun> {
+    const { directory, record, configuration } = contents;
     const { name, rows, columns, class_names: classNames } = record.dataset;
     const facts = { name, rows, columns, classNames };
     const labels = new WorkerLabels();
@@ -75,8 +75,8 @@ export class RecordedRun implements Source {
         dataset === undefined ? [] : worstMistakes(wrong, dataset.test.images, rows * columns);
       board.evaluated({ step: record.step, confusion: record.result.test.confusion, mistakes });
     }
-    const status = statusOf(evidence, board, history, last);
-    return new RecordedRun(board.view(status), await weightsOf(evidence), reader.bad);
+    const status = statusOf(contents, board, history, last);
+    return new RecordedRun(board.view(status), await weightsOf(contents), reader.bad);
   }
 
   readonly isOpen = true;
@@ -100,7 +100,7 @@ export class RecordedRun implements Source {
 }
 
 function statusOf(
-  { record, configuration }: Evidence,
+  { record, configuration }: RunContents,
   board: Board,
   history: RunHistory,
   step: number,
@@ -137,7 +137,7 @@ function statusOf(
 }
 
 /** Of the finished model, else of the newest checkpoint. */
-async function weightsOf({ directory, model, record, checkpoints, configuration }: Evidence) {
+async function weightsOf({ directory, model, record, checkpoints, configuration }: RunContents) {
   if (model !== undefined) {
     const name = join(directory, 'model.safetensors');
     const found = readModel(model, name);

@@ -9,12 +9,12 @@ import { reachableAt } from '../../shared/wire/address.ts';
 import * as limits from '../../shared/limits.ts';
 import { visibleJson } from '../../shared/printable.ts';
 import { AGAIN, Answers, isProbe, pathOf, refusalOf, TEXT, type Door } from './answers.ts';
-import { bind, type Place } from '../../coordinator/network/bind-port.ts';
+import { bind, type ListenAddress } from '../../coordinator/network/bind-port.ts';
 import { readPageFiles, type PageFiles } from './page-files.ts';
 import { Pages, STREAM } from './pages.ts';
 import type { Source, Weights } from '../feed/source.ts';
 
-export interface ListenerOptions extends Place, Door {
+export interface ListenerOptions extends ListenAddress, Door {
   readonly tls?: ServerTls | undefined;
   readonly source: Source;
   /**

@@ -5,7 +5,7 @@ import { systemDisk, type Disk, type DiskFile } from './disk.ts';
 import { isFull, systemCode } from './system-error.ts';
 
 /**
- * Writes a file whole or not at all: a temporary file in `drafts` (beside it, if nothing is said),
+ * Writes a file whole or not at all: a temporary file in `staging` (beside it, if nothing is said),
  * sync, rename, directory sync. Whoever reads `path` sees the old bytes or the new ones, also after
  * a power cut. Rejects with DISK, naming the file.
  */
@@ -13,9 +13,9 @@ export async function writeWhole(
   path: string,
   data: string | Uint8Array | AsyncIterable<Uint8Array>,
   disk: Disk = systemDisk,
-  drafts: string = dirname(path),
+  staging: string = dirname(path),
 ): Promise<void> {
-  const temporary = join(drafts, `.${basename(path)}.${randomBytes(6).toString('hex')}.tmp`);
+  const temporary = join(staging, `.${basename(path)}.${randomBytes(6).toString('hex')}.tmp`);
   try {
     const file = await disk.create(temporary);
     try {

@@ -28,10 +28,10 @@ export const diskGuards: readonly Guard[] = [
   },
   {
     name: 'whoever was fenced off removes no artifacts',
-    file: 'coordinator/run-directory/old-artifacts.ts',
+    file: 'coordinator/run-directory/result-files.ts',
     line: 'await disk.rename(join(folder, name), draft);',
     without: 'await disk.remove(join(folder, name));',
-    test: 'test/unit/coordinator/run-directory/old-artifacts.test.ts',
+    test: 'test/unit/coordinator/run-directory/result-files.test.ts',
   },
   {
     name: 'a file is synced before it gets its name',
@@ -58,7 +58,7 @@ export const diskGuards: readonly Guard[] = [
     without: 'return await this.#unlessSuperseded',
   },
   {
-    name: 'the fence: who was taken over has no drafts any more',
+    name: 'the fence: who was taken over has no staging any more',
     file: 'coordinator/run-directory/run-lock.ts',
     line: 'if (number < this.#number) await',
     without: 'if (number > this.#number) await',
@@ -66,7 +66,7 @@ export const diskGuards: readonly Guard[] = [
   {
     name: 'the fence: the lines go on in new files',
     file: 'coordinator/run-directory/run-files.ts',
-    line: 'else if (takeOver) await writeWhole(file, piecesOf(file, disk, 0, bytes), disk, drafts);',
+    line: 'else if (takeOver) await writeWhole(file, piecesOf(file, disk, 0, bytes), disk, staging);',
     without: '',
   },
   {
@@ -84,22 +84,22 @@ export const diskGuards: readonly Guard[] = [
   {
     name: 'a lock is taken by one of those that see it free',
     file: 'coordinator/run-directory/run-lock.ts',
-    line: 'if ((await findDrafts(directory, disk)).highest >= number) return undefined;',
-    without: 'if ((await findDrafts(directory, disk)).highest >= number) return lock;',
+    line: 'if ((await findStaging(directory, disk)).highest >= number) return undefined;',
+    without: 'if ((await findStaging(directory, disk)).highest >= number) return lock;',
     test: RUN_LOCK,
   },
   {
     name: 'one that was suspended before it took a lock sees that others had it meanwhile',
     file: 'coordinator/run-directory/run-lock.ts',
-    line: 'const { highest } = await findDrafts(directory, disk);',
+    line: 'const { highest } = await findStaging(directory, disk);',
     without: 'const highest = number;',
     test: RUN_LOCK,
   },
   {
     name: 'a lock that was given back keeps its number',
     file: 'coordinator/run-directory/run-lock.ts',
-    line: 'await this.#disk.rename(join(this.drafts, OWNER), join(this.drafts, ENDED));',
-    without: 'await this.#disk.remove(join(this.drafts, OWNER));',
+    line: 'await this.#disk.rename(join(this.staging, OWNER), join(this.staging, ENDED));',
+    without: 'await this.#disk.remove(join(this.staging, OWNER));',
     test: RUN_LOCK,
   },
   {

@@ -3,9 +3,9 @@ import { once } from 'node:events';
 import { expect, it } from 'vitest';
 import {
   serve,
-  writesNothing,
+  readOnlyPolicy,
   type RunRecorder,
-  type Workplace,
+  type RunContext,
 } from '../../../coordinator/serve.ts';
 import { ClusterError } from '../../../shared/errors.ts';
 import { freePort } from '../../fixtures/processes.ts';
@@ -16,7 +16,7 @@ const superseded = new ClusterError('LOCKED', 'it was taken over');
 it('a run that is taken over while it is opened ends with that, closes what it has, and nobody listens', async () => {
   let abandoned = 0;
   const port = await freePort();
-  const open = ({ fail }: Workplace): Promise<RunRecorder> =>
+  const open = ({ fail }: RunContext): Promise<RunRecorder> =>
     Promise.resolve({
       run: 'r',
       term: 1,
@@ -38,7 +38,7 @@ it('a run that is taken over while it is opened ends with that, closes what it h
       devices() {},
     });
   const settings = {
-    ...writesNothing,
+    ...readOnlyPolicy,
     configuration,
     dataset,
     token: 'a-token-of-the-tests-0123456789',

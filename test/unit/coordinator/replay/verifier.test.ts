@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { readEvidence } from '../../../../coordinator/run-directory/run-contents.ts';
+import { readRunContents } from '../../../../coordinator/run-directory/run-contents.ts';
 import { firstLink } from '../../../../shared/files/chain.ts';
 import type { MetricsLine } from '../../../../shared/files/metrics.ts';
 import { modelDigest } from '../../../../shared/files/own-model.ts';
@@ -86,8 +86,8 @@ describe('a run that nobody touched is verified', () => {
       step: 0,
       chain: firstLink(configuration),
     }));
-    const evidence = await readEvidence(directory);
-    expect(planReplay(evidence, undefined).checkpoints.fingerprint).toMatch(/^fe/);
+    const contents = await readRunContents(directory);
+    expect(planReplay(contents, undefined).checkpoints.fingerprint).toMatch(/^fe/);
     expect(await verifyMadeUp(directory)).toMatchObject({ steps: 7 });
     // Without a checkpoint nothing says which engine it was: then a difference proves nothing.
     rmSync(join(directory, 'checkpoints'), { recursive: true });

@@ -144,15 +144,15 @@ describe('the checkpoints of a run', () => {
 
   it('are removed by nobody who was taken over after it had written one', async () => {
     const folder = temporaryFolder();
-    const drafts = join(folder, 'drafts');
-    await mkdir(drafts);
-    await new Checkpoints(folder, drafts, 2, systemDisk).write(checkpointOf(1));
+    const staging = join(folder, 'staging');
+    await mkdir(staging);
+    await new Checkpoints(folder, staging, 2, systemDisk).write(checkpointOf(1));
     const directory = join(folder, 'checkpoints');
     const syncDirectory = async (path: string) => {
-      if (path === directory) await rm(drafts, { recursive: true });
+      if (path === directory) await rm(staging, { recursive: true });
       return await systemDisk.syncDirectory(path);
     };
-    await new Checkpoints(folder, drafts, 1, { ...systemDisk, syncDirectory }).write(
+    await new Checkpoints(folder, staging, 1, { ...systemDisk, syncDirectory }).write(
       checkpointOf(2),
     );
     expect(await readdir(directory)).toHaveLength(2);

@@ -28,18 +28,18 @@ assert.equal(others.length, 0);
 for (const { reason } of results) assert.equal(reason?.code ?? 'LOCKED', 'LOCKED');
 await first.putUpFence();
 await first.renew();
-await writeWhole(join(run, 'run.json'), 'first', systemDisk, first.drafts);
+await writeWhole(join(run, 'run.json'), 'first', systemDisk, first.staging);
 
 // Another host takes it over; the first one wakes up and can write nothing.
 const second = await RunLock.take(run, true, place(elsewhere));
 await second.putUpFence();
-assert.equal(await first.standing(), 'taken');
-await assert.rejects(writeWhole(join(run, 'run.json'), 'late', systemDisk, first.drafts));
+assert.equal(await first.status(), 'taken');
+await assert.rejects(writeWhole(join(run, 'run.json'), 'late', systemDisk, first.staging));
 await assert.rejects(first.renew());
 await first.release();
-await writeWhole(join(run, 'run.json'), 'second', systemDisk, second.drafts);
+await writeWhole(join(run, 'run.json'), 'second', systemDisk, second.staging);
 assert.equal(readFileSync(join(run, 'run.json'), 'utf8'), 'second');
-assert.equal(await second.standing(), 'held');
+assert.equal(await second.status(), 'held');
 await second.release();
 await (await RunLock.take(run, false, place(systemProcesses))).release();
 

@@ -6,9 +6,9 @@ import { runInNewContext } from 'node:vm';
 import { beforeAll, expect, it } from 'vitest';
 import { trainingCurve } from '../../../../artifacts/report/training-curve.ts';
 import { readOverview } from '../../../../cli/runs/run-overview.ts';
-import { metricsOf, readEvidence } from '../../../../coordinator/run-directory/run-contents.ts';
+import { metricsOf, readRunContents } from '../../../../coordinator/run-directory/run-contents.ts';
 import { systemProcesses } from '../../../../coordinator/run-directory/processes.ts';
-import { RunStore } from '../../../../coordinator/run-directory/run-files.ts';
+import { RunFiles } from '../../../../coordinator/run-directory/run-files.ts';
 import { systemDisk, type Disk } from '../../../../shared/disk/disk.ts';
 import { systemClock } from '../../../../shared/clock.ts';
 import { RecordedRun } from '../../../../dashboards/feed/recorded-run.ts';
@@ -35,8 +35,8 @@ async function retained(read: () => Promise<unknown>): Promise<number> {
 }
 
 const readers: Readonly<Record<string, (directory: string) => Promise<unknown>>> = {
-  verify: async (directory) => planReplay(await readEvidence(directory), undefined),
-  show: async (directory) => await RecordedRun.open(await readEvidence(directory), undefined),
+  verify: async (directory) => planReplay(await readRunContents(directory), undefined),
+  show: async (directory) => await RecordedRun.open(await readRunContents(directory), undefined),
   report: async (directory) => await Promise.resolve(trainingCurve(() => metricsOf(directory))),
   runs: async (directory) => await readOverview(directory, 'long', 0),
 };
@@ -63,9 +63,9 @@ it.each(Object.entries(readers))(
 
 it('a long run is read to its end', async () => {
   const directory = short;
-  expect(planReplay(await readEvidence(directory), undefined).claims.lastStep).toBe(5000);
+  expect(planReplay(await readRunContents(directory), undefined).recorded.lastStep).toBe(5000);
   expect(await readOverview(directory, 'long', 0)).toMatchObject({ step: 5000, workers: 1 });
-  const shown = (await RecordedRun.open(await readEvidence(directory), undefined)).view();
+  const shown = (await RecordedRun.open(await readRunContents(directory), undefined)).view();
   expect(shown?.curve.at(-1)?.[0]).toBe(5000);
   expect(shown?.status).toMatchObject({ step: 5000, workers: [{ name: 'w0', state: 'done' }] });
 });
@@ -81,7 +81,7 @@ async function resumed(directory: string) {
       return piece;
     },
   };
-  const { store, checkpoint, lines } = await RunStore.resume({
+  const { files, checkpoint, lines } = await RunFiles.resume({
     directory,
     disk,
     clock: systemClock,
@@ -97,7 +97,7 @@ async function resumed(directory: string) {
     },
     judge: ({ written }) => written,
   });
-  await store.close();
+  await files.close();
   return {
     bytes,
     step: checkpoint?.step,

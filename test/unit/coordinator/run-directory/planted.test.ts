@@ -13,7 +13,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { chooseModel } from '../../../../cli/runs/choose-model.ts';
 import { chooseRun } from '../../../../cli/runs/choose-run.ts';
 import { listRuns } from '../../../../cli/runs/run-overview.ts';
-import { readEvidence } from '../../../../coordinator/run-directory/run-contents.ts';
+import { readRunContents } from '../../../../coordinator/run-directory/run-contents.ts';
 import { newestUnfinished } from '../../../../coordinator/run-directory/read-run.ts';
 import { RecordedRun } from '../../../../dashboards/feed/recorded-run.ts';
 import { readInventory } from '../../../../artifacts/store/inventory.ts';
@@ -60,7 +60,7 @@ const prolonged = { ...configuration, steps: 20 };
 const readers: Readonly<Record<string, [read: () => Promise<unknown>, names: readonly string[]]>> =
   {
     verify: [
-      async () => planReplay(await readEvidence(run), undefined),
+      async () => planReplay(await readRunContents(run), undefined),
       [
         'run.json',
         'metrics.jsonl',
@@ -71,7 +71,7 @@ const readers: Readonly<Record<string, [read: () => Promise<unknown>, names: rea
       ],
     ],
     show: [
-      async () => await RecordedRun.open(await readEvidence(run), undefined),
+      async () => await RecordedRun.open(await readRunContents(run), undefined),
       ['events.jsonl', 'artifacts/misclassified.jsonl'],
     ],
     'eval and predict': [
@@ -172,6 +172,6 @@ describe('a directory that a new run takes, since no run has begun in it', () =>
 
 it('the run directory itself may be a link', async () => {
   symlinkSync(run, join(outside, 'link'));
-  await readEvidence(join(outside, 'link'));
+  await readRunContents(join(outside, 'link'));
   await makeUp({ runs, resume: join(outside, 'link'), configuration: prolonged });
 });

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { systemProcesses } from '../../../../coordinator/run-directory/processes.ts';
-import { RunStore, type OldRun } from '../../../../coordinator/run-directory/run-files.ts';
+import { RunFiles, type ResumeOptions } from '../../../../coordinator/run-directory/run-files.ts';
 import { systemDisk } from '../../../../shared/disk/disk.ts';
 import { systemClock } from '../../../../shared/clock.ts';
 import type { ClusterError } from '../../../../shared/errors.ts';
@@ -35,7 +35,7 @@ const elsewhere = {
   ...systemProcesses,
   self: () => ({ ...systemProcesses.self(), host: 'elsewhere' }),
 };
-const open = (runId: string) => RunStore.create({ ...options, runs, runId });
+const open = (runId: string) => RunFiles.create({ ...options, runs, runId });
 const read = (...path: string[]) => readFile(join(runs, ...path), 'utf8');
 const step = {
   epoch: 1,
@@ -60,22 +60,22 @@ const checkpoint = {
 const model = { configuration, step: 2, chain: 'ef'.repeat(32), weights: new Float32Array(14) };
 
 /** Goes on from whatever there is. */
-const anyRun: Pick<OldRun, 'damaged' | 'judge'> = {
+const anyRun: Pick<ResumeOptions, 'damaged' | 'judge'> = {
   damaged: () => undefined,
   judge: ({ written }) => written,
 };
 
-describe('RunStore', () => {
+describe('RunFiles', () => {
   it('leaves the files of a run', async () => {
-    const store = await open('r');
-    await store.writeRun(sampleRun);
-    store.event('ready', { worker: 'w0' });
-    for (let i = 1; i <= 1000; i++) store.step({ ...step, step: i });
-    store.evaluation({ step: 1000, epoch: 1, samples: 10, loss: 0.5, correct: 7 });
-    await store.writeModel(model);
-    await store.writeArtifact('misclassified.jsonl', '{}\n');
-    await store.writeRun({ ...sampleRun, state: 'finished', ended: date().toISOString() });
-    await store.close();
+    const files = await open('r');
+    await files.writeRun(sampleRun);
+    files.event('ready', { worker: 'w0' });
+    for (let i = 1; i <= 1000; i++) files.step({ ...step, step: i });
+    files.evaluation({ step: 1000, epoch: 1, samples: 10, loss: 0.5, correct: 7 });
+    await files.writeModel(model);
+    await files.writeArtifact('misclassified.jsonl', '{}\n');
+    await files.writeRun({ ...sampleRun, state: 'finished', ended: date().toISOString() });
+    await files.close();
 
     expect((await readdir(join(runs, 'r'))).toSorted()).toEqual([
       '.drafts-1',
@@ -105,9 +105,9 @@ describe('RunStore', () => {
   it('writes the same model bytes whenever and wherever', async () => {
     const digests = [];
     for (const id of ['a', 'b']) {
-      const store = await open(id);
-      await store.writeModel(model);
-      await store.close();
+      const files = await open(id);
+      await files.writeModel(model);
+      await files.close();
       digests.push(
         createHash('sha256')
           .update(await read(id, 'model.safetensors'))
@@ -118,75 +118,75 @@ describe('RunStore', () => {
   });
 
   it('has an event in the file before event() returns', async () => {
-    const store = await open('r');
-    store.event('one');
+    const files = await open('r');
+    files.event('one');
     expect(await read('r', 'events.jsonl')).toContain('"one"');
-    await store.close();
+    await files.close();
   });
 
   it('ends a run once', async () => {
-    const store = await open('r');
-    await store.writeRun({ ...sampleRun, state: 'failed' });
-    await store.writeRun({ ...sampleRun, state: 'failed' });
-    await expect(store.writeRun(sampleRun)).rejects.toThrow(
+    const files = await open('r');
+    await files.writeRun({ ...sampleRun, state: 'failed' });
+    await files.writeRun({ ...sampleRun, state: 'failed' });
+    await expect(files.writeRun(sampleRun)).rejects.toThrow(
       'a run that is failed does not become running',
     );
-    await store.close();
+    await files.close();
   });
 
   it('keeps the last of several run.json written at once', async () => {
-    const store = await open('r');
-    const writes = Array.from({ length: 5 }, (_, i) => store.writeRun({ ...sampleRun, step: i }));
+    const files = await open('r');
+    const writes = Array.from({ length: 5 }, (_, i) => files.writeRun({ ...sampleRun, step: i }));
     await Promise.all(writes);
     expect(parseRunRecord(await read('r', 'run.json'), 'f').step).toBe(4);
-    await store.close();
+    await files.close();
   });
 
   it('syncs what it finds by name before it is judged', async () => {
-    const store = await open('r');
-    await store.writeRun({ ...sampleRun, state: 'finished', ended: date().toISOString() });
-    await store.close();
+    const files = await open('r');
+    await files.writeRun({ ...sampleRun, state: 'finished', ended: date().toISOString() });
+    await files.close();
     const synced: string[] = [];
     const syncDirectory = (path: string) => {
       synced.push(path);
       return systemDisk.syncDirectory(path);
     };
     let syncedBefore: readonly string[] = [];
-    const judge: OldRun['judge'] = ({ written }) => {
+    const judge: ResumeOptions['judge'] = ({ written }) => {
       syncedBefore = [...synced];
       return written;
     };
     const directory = join(runs, 'r');
     const old = { ...options, ...anyRun, directory, takeOver: false, judge };
-    const resumed = await RunStore.resume({ ...old, disk: { ...systemDisk, syncDirectory } });
-    await resumed.store.close();
+    const resumed = await RunFiles.resume({ ...old, disk: { ...systemDisk, syncDirectory } });
+    await resumed.files.close();
     expect(syncedBefore).toContain(directory);
   });
 
   it('refuses a run that exists', async () => {
-    const store = await open('r');
+    const files = await open('r');
     await expect(open('r')).rejects.toMatchObject({ code: 'LOCKED' });
-    await store.writeRun(sampleRun);
-    await store.close();
+    await files.writeRun(sampleRun);
+    await files.close();
     await expect(open('r')).rejects.toMatchObject({ code: 'RUN_EXISTS' });
   });
 
   it('names a file it cannot write and goes on with the others', async () => {
-    const store = await open('r');
+    const files = await open('r');
     await mkdir(join(runs, 'r', 'run.json'));
-    await expect(store.writeRun(sampleRun)).rejects.toMatchObject({
+    await expect(files.writeRun(sampleRun)).rejects.toMatchObject({
       code: 'DISK',
       message: expect.stringContaining('run.json'),
     });
-    await store.writeModel(model);
-    await store.close();
+    await files.writeModel(model);
+    await files.close();
   });
 
   it('takes a directory that was left before the first run.json', async () => {
     await (await open('r')).close();
-    const store = await open('r');
-    await store.writeRun(sampleRun);
-    await store.close();
+    const files = await open('r');
+    await files.writeRun(sampleRun);
+    await files.close();
   });
 
   it('goes on with the whole lines, and without what a crash has left', async () => {
@@ -199,16 +199,16 @@ describe('RunStore', () => {
       await appendFile(join(runs, 'r', name), '{"half');
     await mkdir(join(runs, 'r', '.drafts-7'));
     await writeFile(join(runs, 'r', '.drafts-7', 'half'), '');
-    const { store, lines } = await RunStore.resume({
+    const { files, lines } = await RunFiles.resume({
       ...options,
       directory: join(runs, 'r'),
       takeOver: false,
       ...anyRun,
     });
     expect(lines.later).toHaveLength(1);
-    store.event('two');
-    store.step({ ...step, step: 2 });
-    await store.close();
+    files.event('two');
+    files.step({ ...step, step: 2 });
+    await files.close();
     expect(readMetrics(await read('r', 'metrics.jsonl'))).toMatchObject({
       torn: false,
       bad: undefined,
@@ -224,11 +224,11 @@ describe('RunStore', () => {
     old.step({ ...step, step: 1 });
     await old.syncLines();
     const resume = { ...options, ...anyRun, processes: elsewhere, directory: join(runs, 'r') };
-    await expect(RunStore.resume({ ...resume, takeOver: false })).rejects.toMatchObject({
+    await expect(RunFiles.resume({ ...resume, takeOver: false })).rejects.toMatchObject({
       code: 'LOCKED',
     });
-    const { store } = await RunStore.resume({ ...resume, takeOver: true });
-    await store.writeRun({ ...sampleRun, term: 2 });
+    const { files } = await RunFiles.resume({ ...resume, takeOver: true });
+    await files.writeRun({ ...sampleRun, term: 2 });
 
     old.step({ ...step, step: 2 });
     old.event('late');
@@ -239,9 +239,9 @@ describe('RunStore', () => {
     await old.close();
     expect(await readdir(join(runs, 'r'))).toContain('lock.json');
 
-    store.step({ ...step, step: 2 });
-    await store.close();
-    await expect(old.writeRun(sampleRun)).rejects.toThrow('the store is open');
+    files.step({ ...step, step: 2 });
+    await files.close();
+    await expect(old.writeRun(sampleRun)).rejects.toThrow('the run is open');
     expect(parseRunRecord(await read('r', 'run.json'), 'f').term).toBe(2);
     expect(readMetrics(await read('r', 'metrics.jsonl'))).toMatchObject({
       torn: false,
@@ -254,12 +254,12 @@ describe('RunStore', () => {
   });
 
   it('says that its folder is gone when it was removed', async () => {
-    const store = await open('r');
-    await store.writeRun(sampleRun);
+    const files = await open('r');
+    await files.writeRun(sampleRun);
     await rm(join(runs, 'r'), { recursive: true });
     const gone = { code: 'DISK', message: expect.stringContaining(`${join(runs, 'r')} is gone`) };
-    await expect(store.writeRun(sampleRun)).rejects.toMatchObject(gone);
-    await expect(store.writeCheckpoint(checkpoint)).rejects.toMatchObject(gone);
-    await store.close();
+    await expect(files.writeRun(sampleRun)).rejects.toMatchObject(gone);
+    await expect(files.writeCheckpoint(checkpoint)).rejects.toMatchObject(gone);
+    await files.close();
   });
 });

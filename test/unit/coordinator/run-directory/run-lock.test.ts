@@ -47,11 +47,11 @@ function processesOf(owner: Partial<ReturnType<Processes['self']>>): Processes {
 
 /** A lock that this process takes and another owner then has. */
 async function lockOf(folder: string, owner: object): Promise<void> {
-  const { drafts } = await take(folder, false);
-  writeFileSync(join(drafts, 'owner.json'), JSON.stringify({ ...self, ...owner }));
+  const { staging } = await take(folder, false);
+  writeFileSync(join(staging, 'owner.json'), JSON.stringify({ ...self, ...owner }));
 }
 
-/** A lock of a version that knew no namespaces and no drafts with an owner. */
+/** A lock of a version that knew no namespaces and no staging with an owner. */
 function oldLockOf(folder: string, owner: object): void {
   const { host, boot, pid, started } = self;
   writeFileSync(join(folder, 'lock.json'), JSON.stringify({ host, boot, pid, started, ...owner }));
@@ -76,7 +76,7 @@ describe('the lock of a run', () => {
     await lock.release();
     await (await take(folder, false)).release();
     expect(readdirSync(folder)).toEqual(['.drafts-1', '.drafts-2']);
-    expect(readdirSync(lock.drafts)).toEqual(['ended.json']);
+    expect(readdirSync(lock.staging)).toEqual(['ended.json']);
   });
 
   it('is taken by one of two that find it free at the same moment', async () => {
@@ -103,7 +103,7 @@ describe('the lock of a run', () => {
       reason: { code: 'LOCKED' },
     });
     await taken[0]?.putUpFence();
-    expect(await taken[0]?.standing()).toBe('held');
+    expect(await taken[0]?.status()).toBe('held');
     expect(readdirSync(folder)).toEqual(['.drafts-1', 'lock.json']);
   });
 
@@ -172,7 +172,7 @@ describe('the lock of a run', () => {
     const unmoved = quickClock();
     const next = await take(folder, false, rebooted, unmoved);
     expect(unmoved.waited).toBeGreaterThanOrEqual(WATCH_MILLISECONDS);
-    expect(await lock.standing()).toBe('taken');
+    expect(await lock.status()).toBe('taken');
     await next.release();
   });
 
@@ -236,8 +236,8 @@ describe('the lock of a run', () => {
   it('that was not written whole is nobody’s', async () => {
     const folder = temporaryFolder();
     writeFileSync(join(folder, 'lock.json'), '{"host":');
-    const { drafts } = await take(folder, false);
-    writeFileSync(join(drafts, 'owner.json'), '');
+    const { staging } = await take(folder, false);
+    writeFileSync(join(staging, 'owner.json'), '');
     rmSync(join(folder, 'lock.json'));
     await (await take(folder, false)).release();
   });
@@ -245,17 +245,17 @@ describe('the lock of a run', () => {
   it('is not released by who lost it', async () => {
     const folder = temporaryFolder();
     const lock = await take(folder, false, processesOf({ host: 'elsewhere' }));
-    expect(await lock.standing()).toBe('held');
+    expect(await lock.status()).toBe('held');
     const next = await take(folder, true);
-    expect(await lock.standing()).toBe('taken');
+    expect(await lock.status()).toBe('taken');
     await lock.release();
     expect(existsSync(join(folder, 'lock.json'))).toBe(true);
     await next.putUpFence();
-    expect(await lock.standing()).toBe('taken');
+    expect(await lock.status()).toBe('taken');
     await lock.release();
-    expect(await next.standing()).toBe('held');
+    expect(await next.status()).toBe('held');
     await next.release();
-    expect(await lock.standing()).toBe('taken');
+    expect(await lock.status()).toBe('taken');
   });
 
   it('of an owner that was suspended while higher numbers came and went is not taken', async () => {
@@ -284,17 +284,17 @@ describe('the lock of a run', () => {
     mkdirSync(folder);
     const lock = await take(folder, false);
     renameSync(folder, `${folder}-moved`);
-    expect(await lock.standing()).toBe('gone');
+    expect(await lock.status()).toBe('gone');
     expect(lock.lost('gone')).toMatchObject({
       code: 'DISK',
       message: expect.stringContaining('is gone'),
     });
     mkdirSync(folder);
-    expect(await lock.standing()).toBe('gone');
+    expect(await lock.status()).toBe('gone');
     await lock.release();
   });
 
-  it('never follows a link that is called like a drafts folder', async () => {
+  it('never follows a link that is called like a staging folder', async () => {
     const folder = temporaryFolder();
     const elsewhere = temporaryFolder();
     writeFileSync(join(elsewhere, 'precious'), '');
@@ -305,14 +305,14 @@ describe('the lock of a run', () => {
     await lock.putUpFence();
     await lock.release();
     expect(readdirSync(elsewhere)).toEqual(['precious']);
-    expect(lock.drafts).toBe(join(folder, '.drafts-5'));
+    expect(lock.staging).toBe(join(folder, '.drafts-5'));
   });
 
   it('counts beyond what older versions can, and names a folder beyond which it cannot', async () => {
     const folder = temporaryFolder();
     mkdirSync(join(folder, '.drafts-999999999'));
     const lock = await take(folder, false);
-    expect(lock.drafts).toBe(join(folder, '.drafts-1000000000'));
+    expect(lock.staging).toBe(join(folder, '.drafts-1000000000'));
     await lock.release();
     mkdirSync(join(folder, '.drafts-999999999999999'));
     await expect(take(folder, false)).rejects.toMatchObject({

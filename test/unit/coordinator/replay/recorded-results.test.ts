@@ -1,7 +1,7 @@
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { readEvidence } from '../../../../coordinator/run-directory/run-contents.ts';
+import { readRunContents } from '../../../../coordinator/run-directory/run-contents.ts';
 import { firstLink } from '../../../../shared/files/chain.ts';
 import type { Checkpoint } from '../../../../shared/files/checkpoint-file.ts';
 import { configurationRecord } from '../../../../shared/configuration.ts';
@@ -211,7 +211,7 @@ describe('what cannot be replayed here is no difference', () => {
 
   it('another dataset; but other sizes of the same one are a difference', async () => {
     const directory = await makeUp({ runs });
-    const replay = planReplay(await readEvidence(directory), undefined);
+    const replay = planReplay(await readRunContents(directory), undefined);
     expect(() => checkDataset(replay, { ...dataset, digest: 'ab'.repeat(32) })).toThrow(
       expect.objectContaining({ code: 'NOT_REPLAYABLE' }),
     );
@@ -225,9 +225,9 @@ describe('what cannot be replayed here is no difference', () => {
   });
 
   it('a folder that is no run, or whose run.json is none', async () => {
-    await expect(readEvidence(runs)).rejects.toMatchObject({ code: 'USAGE' });
+    await expect(readRunContents(runs)).rejects.toMatchObject({ code: 'USAGE' });
     writeFileSync(join(runs, 'run.json'), '{');
-    await expect(readEvidence(runs)).rejects.toMatchObject({ code: 'DATA' });
+    await expect(readRunContents(runs)).rejects.toMatchObject({ code: 'DATA' });
   });
 });
 
@@ -241,12 +241,12 @@ describe('a run that is at work', () => {
   it('may remove its old checkpoints, and others may not', async () => {
     const resume = await makeUp({ runs, until: 7 });
     await makeUp({ runs, resume });
-    const evidence = await readEvidence(resume);
+    const contents = await readRunContents(resume);
     rmSync(checkpointOf(resume, 7));
-    expect(() => planReplay(evidence, undefined)).toThrow(
+    expect(() => planReplay(contents, undefined)).toThrow(
       /step-0000000007.safetensors cannot be read/,
     );
-    expect(planReplay({ ...evidence, writer: 'w' }, 8).start.step).toBe(0);
+    expect(planReplay({ ...contents, writer: 'w' }, 8).start.step).toBe(0);
   });
 
   it('may have a model that is newer than its lines', async () => {
@@ -262,7 +262,9 @@ describe('a run that is at work', () => {
       /model.safetensors is of step 7; metrics.jsonl ends at step 6/,
     );
     atWork(directory);
-    expect((await readEvidence(directory)).writer).toBe('process 1 on another, if it still runs,');
+    expect((await readRunContents(directory)).writer).toBe(
+      'process 1 on another, if it still runs,',
+    );
     expect(await verifyMadeUp(directory)).toMatchObject({ steps: 6, model: false });
   });
 });
@@ -273,7 +275,7 @@ it.each(['metrics.jsonl', 'model.safetensors', 'run.json'])(
     const directory = await makeUp({ runs });
     rmSync(join(directory, name));
     mkdirSync(join(directory, name));
-    const planned = readEvidence(directory).then((evidence) => planReplay(evidence, undefined));
+    const planned = readRunContents(directory).then((contents) => planReplay(contents, undefined));
     await expect(planned).rejects.toMatchObject({
       code: 'DATA',
       message: expect.stringContaining(`${name} cannot be read`),
@@ -285,5 +287,5 @@ it('checkpoints that cannot be listed are named', async () => {
   const directory = await makeUp({ runs });
   rmSync(join(directory, 'checkpoints'), { recursive: true });
   writeFileSync(join(directory, 'checkpoints'), '');
-  await expect(readEvidence(directory)).rejects.toMatchObject({ code: 'DATA' });
+  await expect(readRunContents(directory)).rejects.toMatchObject({ code: 'DATA' });
 });

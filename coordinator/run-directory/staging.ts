@@ -14,7 +14,7 @@ const NEW = /^\.drafts-new-[0-9a-f]{12}$/;
 const MAX_NUMBER = 10 ** 15 - 1;
 
 /** What is found of them in a run's directory. */
-export interface DraftsFolders {
+export interface StagingFolders {
   /** The highest number that a name has, 0 without any. */
   readonly highest: number;
   /** The numbers of real folders, the highest first. A link to a folder is none. */
@@ -23,7 +23,7 @@ export interface DraftsFolders {
   readonly unnumbered: readonly string[];
 }
 
-export async function findDrafts(directory: string, disk: Disk): Promise<DraftsFolders> {
+export async function findStaging(directory: string, disk: Disk): Promise<StagingFolders> {
   const named = (await disk.list(directory)).flatMap((name) => numberOf(name) ?? []);
   const folders = await disk.folders(directory);
   return {
@@ -33,12 +33,12 @@ export async function findDrafts(directory: string, disk: Disk): Promise<DraftsF
   };
 }
 
-export function draftsPath(directory: string, number: number): string {
+export function stagingPath(directory: string, number: number): string {
   return join(directory, `.drafts-${number}`);
 }
 
 /** The path of a folder that has no number yet. */
-export function newDraftsPath(directory: string): string {
+export function newStagingPath(directory: string): string {
   return join(directory, `.drafts-new-${randomBytes(6).toString('hex')}`);
 }
 
@@ -47,7 +47,7 @@ export function nextNumber(highest: number, directory: string): number {
   if (highest < MAX_NUMBER) return highest + 1;
   throw new ClusterError(
     'DISK',
-    `${draftsPath(directory, highest)} has the highest number that a drafts folder can have`,
+    `${stagingPath(directory, highest)} has the highest number that a staging folder can have`,
     { fix: 'remove it if no coordinator is running this run' },
   );
 }
@@ -74,7 +74,7 @@ export async function removeFolder(path: string, disk: Disk): Promise<void> {
   }
 }
 
-export function isDrafts(name: string): boolean {
+export function isStaging(name: string): boolean {
   return NUMBERED.test(name) || NEW.test(name);
 }
 

@@ -2,11 +2,11 @@ import { readEntryNow, tensorFileLimit } from '../../shared/disk/regular-file.ts
 import { systemCode } from '../../shared/disk/system-error.ts';
 import { decodeCheckpoint, type Checkpoint } from '../../shared/files/checkpoint-file.ts';
 import { ClusterError, messageOf } from '../../shared/errors.ts';
-import { decoded, differs, type Claims } from './claims.ts';
-import type { CheckpointFile, Evidence } from '../run-directory/run-contents.ts';
+import { decoded, differs, type RecordedResults } from './recorded-results.ts';
+import type { CheckpointFile, RunContents } from '../run-directory/run-contents.ts';
 
 /** The checkpoints of a run that agree with its lines, and what they say of its engine. */
-export interface CheckpointClaims {
+export interface RecordedCheckpoints {
   readonly files: readonly CheckpointFile[];
   /** Of the engines that computed the run; undefined where nothing tells. */
   readonly fingerprint: string | undefined;
@@ -16,15 +16,18 @@ export interface CheckpointClaims {
  * Decodes every checkpoint and compares it with the line of its step. Throws DIFFERS at the first
  * that is damaged or contradicts the run.
  */
-export function checkpointClaims(evidence: Evidence, claims: Claims): CheckpointClaims {
-  let fingerprint = evidence.record.engine?.fingerprint;
-  const files = evidence.checkpoints.filter((file) => {
-    const bytes = readCheckpoint(file, evidence);
+export function recordedCheckpoints(
+  contents: RunContents,
+  recorded: RecordedResults,
+): RecordedCheckpoints {
+  let fingerprint = contents.record.engine?.fingerprint;
+  const files = contents.checkpoints.filter((file) => {
+    const bytes = readCheckpoint(file, contents);
     if (bytes === undefined) return false;
-    const checkpoint = decoded(() => decodeCheckpoint(bytes, file.path, evidence.configuration));
+    const checkpoint = decoded(() => decodeCheckpoint(bytes, file.path, contents.configuration));
     fingerprint ??= checkpoint.fingerprint;
-    checkCheckpoint(file, checkpoint, fingerprint, claims);
-    if (!evaluatedBefore(file.step, evidence, claims).has(checkpoint.evaluated))
+    checkCheckpoint(file, checkpoint, fingerprint, recorded);
+    if (!evaluatedBefore(file.step, contents, recorded).has(checkpoint.evaluated))
       throw differs(
         `${file.path} names an evaluation after step ${checkpoint.evaluated}, which is not the last one`,
       );
@@ -37,12 +40,12 @@ export function checkpointClaims(evidence: Evidence, claims: Claims): Checkpoint
 export function newestCheckpoint(
   files: readonly CheckpointFile[],
   step: number,
-  evidence: Evidence,
+  contents: RunContents,
 ): Checkpoint | undefined {
   for (const file of files.filter((each) => each.step <= step).toReversed()) {
-    const bytes = readCheckpoint(file, evidence);
+    const bytes = readCheckpoint(file, contents);
     if (bytes !== undefined)
-      return decoded(() => decodeCheckpoint(bytes, file.path, evidence.configuration));
+      return decoded(() => decodeCheckpoint(bytes, file.path, contents.configuration));
   }
   return undefined;
 }
@@ -50,7 +53,7 @@ export function newestCheckpoint(
 /** The file's bytes; undefined where a run that is still at work has removed it meanwhile. */
 export function readCheckpoint(
   { path }: CheckpointFile,
-  { writer }: Evidence,
+  { writer }: RunContents,
 ): Uint8Array | undefined {
   try {
     return readEntryNow(path, tensorFileLimit);
@@ -65,17 +68,17 @@ function checkCheckpoint(
   { step, path }: CheckpointFile,
   checkpoint: Checkpoint,
   fingerprint: string,
-  { steps }: Claims,
+  { steps }: RecordedResults,
 ): void {
-  const claimed = steps.get(step);
-  const line = claimed?.line;
+  const recordedStep = steps.get(step);
+  const line = recordedStep?.line;
   if (checkpoint.step !== step) throw differs(`${path} is a checkpoint of step ${checkpoint.step}`);
   if (line === undefined) throw differs(`${path} is of a step that metrics.jsonl does not have`);
   if (checkpoint.chain !== line.chain)
     throw differs(
       `${path} has another chain link than step ${step} in metrics.jsonl: ${checkpoint.chain}`,
     );
-  const ends = [claimed?.end, claimed?.evaluationEnd];
+  const ends = [recordedStep?.end, recordedStep?.evaluationEnd];
   const { lines } = checkpoint;
   if (
     lines !== undefined &&
@@ -95,7 +98,11 @@ function checkCheckpoint(
  * of its own step. A run that went on from an older checkpoint, or at its very end, may not know of
  * all evaluations.
  */
-function evaluatedBefore(step: number, { record }: Evidence, { evaluations }: Claims): Set<number> {
+function evaluatedBefore(
+  step: number,
+  { record }: RunContents,
+  { evaluations }: RecordedResults,
+): Set<number> {
   const all = [0, ...evaluations.keys()].toSorted((a, b) => a - b);
   const before = all.filter((each) => each < step);
   const at = evaluations.has(step) ? [step] : [];

@@ -40,10 +40,10 @@ async function checkPlaces(paths: readonly string[], disk: Disk): Promise<void> 
 /**
  * Removes what artifacts/ shows of a run that goes on: it would be another model's. The manifest
  * first, for without it nothing there is whole; what it does not name stays, the mistakes aside.
- * All of it by way of `drafts`: whoever was fenced off removes nothing. Rejects with DISK, and with
+ * All of it by way of `staging`: whoever was fenced off removes nothing. Rejects with DISK, and with
  * DATA, before anything is removed, where one of them is no file.
  */
-export async function forgetArtifacts(run: string, drafts: string, disk: Disk): Promise<void> {
+export async function forgetArtifacts(run: string, staging: string, disk: Disk): Promise<void> {
   const folder = join(run, 'artifacts');
   // It is empty until the run ends: copying programs leave such a folder out.
   if (!(await disk.isFolder(folder))) return await makeOwnFolder(folder, disk);
@@ -54,8 +54,8 @@ export async function forgetArtifacts(run: string, drafts: string, disk: Disk): 
     disk,
   );
   try {
-    await forget(folder, [MANIFEST], drafts, disk);
-    await forget(folder, [MISTAKES, ...names], drafts, disk);
+    await forget(folder, [MANIFEST], staging, disk);
+    await forget(folder, [MISTAKES, ...names], staging, disk);
   } catch (error) {
     if (systemCode(error) !== 'ENOENT') throw diskError(manifest, error);
   }
@@ -64,10 +64,10 @@ export async function forgetArtifacts(run: string, drafts: string, disk: Disk): 
 async function forget(
   folder: string,
   names: readonly string[],
-  drafts: string,
+  staging: string,
   disk: Disk,
 ): Promise<void> {
-  const draft = join(drafts, 'forgotten');
+  const draft = join(staging, 'forgotten');
   for (const name of names) {
     try {
       await disk.rename(join(folder, name), draft);

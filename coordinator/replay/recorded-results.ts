@@ -15,27 +15,27 @@ import {
 } from '../../shared/files/metrics.ts';
 import { decodeTensors } from '../../shared/files/safetensors.ts';
 import { planStep, stepsPerEpoch, totalSteps } from '../../shared/arithmetic/schedule.ts';
-import { metricsOf, type Evidence } from '../run-directory/run-contents.ts';
+import { metricsOf, type RunContents } from '../run-directory/run-contents.ts';
 import { isPerhapsMixed } from '../run-directory/read-run.ts';
 
 /**
  * What a run says of itself, once its files do not contradict each other: this is what a replay is
  * compared with.
  */
-export interface Claims {
+export interface RecordedResults {
   /** The last step of metrics.jsonl. */
   readonly lastStep: number;
   /** The steps of run.json, of checkpoints and of the model, as far as metrics.jsonl has them. */
-  readonly steps: ReadonlyMap<number, ClaimedStep>;
+  readonly steps: ReadonlyMap<number, RecordedStep>;
   /** Whether metrics.jsonl ends with the beginning of a line, as a crash leaves it. */
   readonly isTorn: boolean;
   /** By the step after which they were made. */
   readonly evaluations: ReadonlyMap<number, EvaluationLine>;
-  readonly model: ModelClaim | undefined;
+  readonly model: RecordedModel | undefined;
 }
 
 /** A step's line, where it ends, and where the line of its evaluation ends, if there is one. */
-export interface ClaimedStep {
+export interface RecordedStep {
   readonly line: StepLine;
   readonly end: LinePosition;
   readonly evaluationEnd: LinePosition | undefined;
@@ -45,7 +45,7 @@ export interface ClaimedStep {
  * model.safetensors holds the weights after this step, of a run that was to be as long as its
  * configuration says.
  */
-export interface ModelClaim {
+export interface RecordedModel {
   readonly step: number;
   readonly configuration: Configuration;
 }
@@ -72,11 +72,11 @@ export function decoded<T>(decode: () => T): T {
  * Compares a run's files with each other. Throws DIFFERS at the first contradiction, and
  * NOT_REPLAYABLE where nothing can be computed again: no step was written, or engines were mixed.
  */
-export function claimsOf(evidence: Evidence): Claims {
-  const { directory, record } = evidence;
-  const lines = readLines(evidence);
-  checkRecord(evidence, lines);
-  checkEvaluations(evidence, lines);
+export function recordedResults(contents: RunContents): RecordedResults {
+  const { directory, record } = contents;
+  const lines = readLines(contents);
+  checkRecord(contents, lines);
+  checkEvaluations(contents, lines);
   if (lines.lastStep === 0)
     throw new ClusterError(
       'NOT_REPLAYABLE',
@@ -90,20 +90,20 @@ export function claimsOf(evidence: Evidence): Claims {
       { fix: 'only a run without --allow-mixed-engines has bytes that can be computed again' },
     );
   }
-  return { ...lines, model: modelClaim(evidence, lines.lastStep) };
+  return { ...lines, model: recordedModel(contents, lines.lastStep) };
 }
 
-type Lines = Omit<Claims, 'model'>;
+type Lines = Omit<RecordedResults, 'model'>;
 
 /**
  * Reads all lines once, and keeps those of the other files' steps. Steps follow each other without
  * a gap, each with the link that follows from its line and the link before; an evaluation comes
  * after its step, once.
  */
-function readLines({ directory, record, checkpoints, configuration }: Evidence): Lines {
+function readLines({ directory, record, checkpoints, configuration }: RunContents): Lines {
   const path = join(directory, 'metrics.jsonl');
   const wanted = new Set([record.step, ...checkpoints.map(({ step }) => step)]);
-  const steps = new Map<number, ClaimedStep>();
+  const steps = new Map<number, RecordedStep>();
   const evaluations = new Map<number, EvaluationLine>();
   const reader = new MetricsReader();
   let lastStep = 0;
@@ -175,7 +175,7 @@ function checkLink(
  * less far.
  */
 function checkRecord(
-  { directory, record, configuration }: Evidence,
+  { directory, record, configuration }: RunContents,
   { steps, lastStep }: Lines,
 ): void {
   const path = join(directory, 'run.json');
@@ -203,7 +203,7 @@ function checkRecord(
  * otherwise.
  */
 function checkEvaluations(
-  { directory, record, configuration }: Evidence,
+  { directory, record, configuration }: RunContents,
   { lastStep, evaluations }: Lines,
 ): void {
   const expected = record.state === 'finished' ? [record.step] : [];
@@ -218,10 +218,10 @@ function checkEvaluations(
  * A run that has finished or was interrupted has the model of its last step. Any other may have one
  * of an earlier end, of which only its own metadata tell.
  */
-function modelClaim(
-  { directory, record, configuration, model, writer }: Evidence,
+function recordedModel(
+  { directory, record, configuration, model, writer }: RunContents,
   lastStep: number,
-): ModelClaim | undefined {
+): RecordedModel | undefined {
   const path = join(directory, 'model.safetensors');
   if ((record.state === 'finished' || record.state === 'interrupted') && record.step > 0) {
     if (model === undefined) throw differs(`${path} is missing`);

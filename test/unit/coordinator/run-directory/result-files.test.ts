@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { forgetArtifacts } from '../../../../coordinator/run-directory/old-artifacts.ts';
+import { forgetArtifacts } from '../../../../coordinator/run-directory/result-files.ts';
 import { silentViewer } from '../../../../coordinator/viewer.ts';
 import { systemDisk } from '../../../../shared/disk/disk.ts';
 import { readMetrics } from '../../../../shared/files/metrics.ts';
