@@ -125,7 +125,7 @@ describe('a worker that has nvidia-smi', () => {
     const { telemetry, reports, lines } = watch();
     const pids = () => linesOf(join(folder, 'pids')).map(Number);
     await until(
-      () => pids().length === 1,
+      () => pids().length > 0,
       () => 'it was not started',
     );
     telemetry.stop();
@@ -144,7 +144,7 @@ describe('a worker that has nvidia-smi', () => {
     const { reports, lines } = watch(undefined, { ...SOON, answerMilliseconds: 300 });
     const pids = () => linesOf(join(folder, 'pids')).map(Number);
     await until(
-      () => pids().length === 3,
+      () => pids().length >= 3,
       () => `${pids().length} were started; ${lines.join()}`,
     );
     expect(pids().slice(0, 2).filter(isAlive)).toEqual([]);
