@@ -1,12 +1,16 @@
+import { hash } from 'node:crypto';
 import { misclassifiedLines } from '../../shared/evaluation/misclassified.ts';
 import { perClass } from '../../shared/evaluation/per-class.ts';
+import {
+  ARTIFACTS_MANIFEST,
+  type ArtifactsManifest,
+} from '../../shared/files/artifacts-manifest.ts';
 import { type Artifact, jsonArtifact, pngArtifact, svgArtifact, textArtifact } from './artifact.ts';
 import { light } from './colours.ts';
 import { contactSheetSvg } from './contact-sheet.ts';
 import { curveSvg } from './curve-picture.ts';
 import { type TrainingCurve, trainingCurve } from './training-curve.ts';
 import { count } from './number-format.ts';
-import { manifest } from './artifacts-manifest.ts';
 import { matrixSvg } from './matrix-picture.ts';
 import { toPng } from './raster.ts';
 import { visible } from '../../shared/printable.ts';
@@ -44,6 +48,19 @@ export async function artifactsOf(evaluation: Evaluation): Promise<Artifact[]> {
     ),
   ];
   return [...files, manifest(files)];
+}
+
+function manifest(artifacts: readonly Artifact[]): Artifact {
+  const content: ArtifactsManifest = {
+    format: 1,
+    files: artifacts.map(({ name, type, bytes }) => ({
+      name,
+      size: bytes.length,
+      sha256: hash('sha256', bytes, 'hex'),
+      type,
+    })),
+  };
+  return jsonArtifact(ARTIFACTS_MANIFEST, content);
 }
 
 async function curves(curve: TrainingCurve, { run }: Subject): Promise<Artifact[]> {

@@ -5,11 +5,16 @@ import { isOwnFolder, readEntry, tensorFileLimit } from '../../shared/disk/regul
 import { systemCode } from '../../shared/disk/system-error.ts';
 import { ClusterError, messageOf } from '../../shared/errors.ts';
 import { MAX_STORED_FILES } from '../../shared/limits.ts';
+import {
+  ARTIFACTS,
+  ARTIFACTS_MANIFEST,
+  artifactsManifestSchema,
+  type ArtifactsManifest,
+} from '../../shared/files/artifacts-manifest.ts';
 import { readModel } from '../../shared/files/model-file.ts';
 import { checkOwnModel } from '../../shared/files/own-model.ts';
-import { parseRunRecord } from '../../shared/files/run-schema.ts';
-import { contentTypeOf } from './content-type.ts';
-import type { Entry, Named } from './manifest.ts';
+import { parseRunRecord, runRecordSchema } from '../../shared/files/run-schema.ts';
+import { contentTypeOf, type Entry, type Named } from './manifest.ts';
 import { isSegment } from './store-names.ts';
 import { digestPlain, streamPlain } from './plain-file.ts';
 import type { Content } from './store.ts';
@@ -25,9 +30,8 @@ export const FINISHED = 'finished';
  * own that is nobody's result but its own.
  */
 const results = [RECORD, 'metrics.jsonl', 'events.jsonl', MODEL] as const;
-const ARTIFACTS = 'artifacts';
-/** The last that a run writes of its artifacts, and the last of its own files in a store. */
-export const ARTIFACTS_MANIFEST = `${ARTIFACTS}/manifest.json`;
+/** The last file that a run writes, and the last of its own files that is sent to a store. */
+export const LAST_FILE = `${ARTIFACTS}/${ARTIFACTS_MANIFEST}`;
 
 /** A file of a run as it is put into a store. */
 export type RunFile = Entry & Content;
@@ -40,16 +44,10 @@ export interface Inventory extends Named {
 }
 
 const identitySchema = z.object({
-  run: z.string().regex(/^(?!\.)[A-Za-z0-9._-]{1,64}$/),
+  run: runRecordSchema.shape.run,
   started: z.iso.datetime(),
   state: z.string(),
   model: z.object({ sha256: z.string() }).optional(),
-});
-
-const artifactsSchema = z.object({
-  files: z.array(
-    z.object({ name: z.string().refine(isSegment), size: z.int(), sha256: z.string() }),
-  ),
 });
 
 /**
@@ -144,8 +142,8 @@ async function checkModel(
  * sent as they are.
  */
 async function checkArtifacts(directory: string, files: readonly RunFile[]): Promise<void> {
-  if (!files.some(({ name }) => name === ARTIFACTS_MANIFEST)) return;
-  const path = join(directory, ARTIFACTS_MANIFEST);
+  if (!files.some(({ name }) => name === LAST_FILE)) return;
+  const path = join(directory, LAST_FILE);
   for (const { name, size, sha256 } of await namedIn(path)) {
     const file = files.find((file) => file.name === `${ARTIFACTS}/${name}`);
     if (file?.size === size && file.sha256 === sha256) continue;
@@ -156,10 +154,10 @@ async function checkArtifacts(directory: string, files: readonly RunFile[]): Pro
   }
 }
 
-async function namedIn(path: string): Promise<z.infer<typeof artifactsSchema>['files']> {
+async function namedIn(path: string): Promise<ArtifactsManifest['files']> {
   const text = (await readEntry(path)).toString('utf8');
   try {
-    return artifactsSchema.parse(JSON.parse(text)).files;
+    return artifactsManifestSchema.parse(JSON.parse(text)).files;
   } catch (error) {
     throw new ClusterError('DATA', `${path} is no manifest of artifacts`, {
       fix: 'bring it back, or move it away: then the artifacts are sent as they are',

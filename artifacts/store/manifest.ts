@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { extname } from 'node:path';
 import { Readable } from 'node:stream';
 import { z } from 'zod';
 import { ClusterError, messageOf, issuesOf } from '../../shared/errors.ts';
@@ -7,7 +8,7 @@ import {
   MAX_STORED_FILE_BYTES,
   MAX_STORED_FILES,
 } from '../../shared/limits.ts';
-import { contentTypeOf } from './content-type.ts';
+import { runRecordSchema } from '../../shared/files/run-schema.ts';
 import { isStoreName } from './store-names.ts';
 import type { Content, Store } from './store.ts';
 
@@ -28,7 +29,7 @@ const entrySchema = z.strictObject({
 
 const manifestSchema = z.strictObject({
   format: z.literal(MANIFEST_FORMAT),
-  run: z.string().regex(/^(?!\.)[A-Za-z0-9._-]{1,64}$/),
+  run: runRecordSchema.shape.run,
   started: z.iso.datetime(),
   files: z
     .array(entrySchema)
@@ -58,7 +59,21 @@ export function manifestText({ run, started, files }: Named): string {
   return `${JSON.stringify({ format: MANIFEST_FORMAT, run, started, files: named }, undefined, 2)}\n`;
 }
 
-/** A text as something to put. */
+const types: Readonly<Record<string, string>> = {
+  '.csv': 'text/csv; charset=utf-8',
+  '.html': 'text/html; charset=utf-8',
+  '.json': 'application/json',
+  '.jsonl': 'application/x-ndjson',
+  '.png': 'image/png',
+  '.svg': 'image/svg+xml',
+};
+
+/** The Content-Type of a file of a run. */
+export function contentTypeOf(name: string): string {
+  return types[extname(name)] ?? 'application/octet-stream';
+}
+
+/** A text as the content of a file. */
 export function textContent(name: string, text: string): Content {
   const bytes = Buffer.from(text);
   return {

@@ -2,7 +2,7 @@ import { ClusterError } from '../../shared/errors.ts';
 import { MAX_RUN_FILE_BYTES, MAX_STORE_TRANSFERS } from '../../shared/limits.ts';
 import { inside, type StoreAddress } from './store-address.ts';
 import {
-  ARTIFACTS_MANIFEST,
+  LAST_FILE,
   FINISHED,
   readInventory,
   RECORD,
@@ -60,11 +60,11 @@ export async function pushRun(
   const send = async (file: (typeof files)[number]): Promise<void> =>
     tally.done(file, await ensure(store, file.name, file));
   await inParallel(
-    files.filter(({ name }) => name !== ARTIFACTS_MANIFEST),
+    files.filter(({ name }) => name !== LAST_FILE),
     MAX_STORE_TRANSFERS,
     send,
   );
-  for (const file of files.filter(({ name }) => name === ARTIFACTS_MANIFEST)) await send(file);
+  for (const file of files.filter(({ name }) => name === LAST_FILE)) await send(file);
   await inParallel(stale, MAX_STORE_TRANSFERS, (name) => store.remove(name));
   await ensure(store, MANIFEST, textContent(MANIFEST, manifestText(inventory)));
   return { ...tally.counted(), run, state, uri: store.uri() };

@@ -1,7 +1,6 @@
 import { ClusterError } from '../../shared/errors.ts';
-import { MAX_STORE_FOLDERS, MAX_STORE_NAME_CHARACTERS } from '../../shared/limits.ts';
-
-const SEGMENT = new RegExp(`^(?!\\.)[A-Za-z0-9._-]{1,${MAX_STORE_NAME_CHARACTERS}}$`);
+import { FILE_NAME } from '../../shared/files/artifacts-manifest.ts';
+import { MAX_STORE_FOLDERS } from '../../shared/limits.ts';
 
 /**
  * Whether this is the name of a file in a store, `run.json` or `artifacts/loss.svg`. Only these
@@ -15,7 +14,7 @@ export function isStoreName(name: string): boolean {
 
 /** The same for one part of it. */
 export function isSegment(text: string): boolean {
-  return SEGMENT.test(text);
+  return FILE_NAME.test(text);
 }
 
 /** Throws STORE for a name that could lead elsewhere. */

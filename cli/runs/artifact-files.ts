@@ -11,6 +11,7 @@ import { makeDirectories, writeWhole } from '../../shared/disk/whole-file.ts';
 import { configurationRecord } from '../../shared/configuration.ts';
 import type { Dataset } from '../../shared/dataset/dataset.ts';
 import { assert, ClusterError, messageOf } from '../../shared/errors.ts';
+import { ARTIFACTS, ARTIFACTS_MANIFEST } from '../../shared/files/artifacts-manifest.ts';
 import { readModel } from '../../shared/files/model-file.ts';
 import { version } from '../package.ts';
 
@@ -39,7 +40,7 @@ export function drawingOf(dataset: Dataset): Draw {
 
 /** Whether all of a run's artifacts are there. */
 export function hasReport(directory: string): boolean {
-  return existsSync(join(directory, 'artifacts', 'manifest.json'));
+  return existsSync(join(directory, ARTIFACTS, ARTIFACTS_MANIFEST));
 }
 
 /** A model.safetensors as it was read. */

@@ -1,17 +1,17 @@
 import { join } from 'node:path';
-import { z } from 'zod';
 import type { Disk } from '../../shared/disk/disk.ts';
 import { systemCode } from '../../shared/disk/system-error.ts';
 import { diskError, makeOwnFolder } from '../../shared/disk/whole-file.ts';
 import { ClusterError } from '../../shared/errors.ts';
+import {
+  ARTIFACTS,
+  ARTIFACTS_MANIFEST,
+  artifactsManifestSchema,
+} from '../../shared/files/artifacts-manifest.ts';
 
 /** What is there also of a run of which nothing was drawn. */
 export const MISTAKES = 'misclassified.jsonl';
-const MANIFEST = 'manifest.json';
 const MODEL = 'model.safetensors';
-const manifestSchema = z.object({
-  files: z.array(z.object({ name: z.string().regex(/^(?!\.)[A-Za-z0-9._-]{1,128}$/) })),
-});
 
 /**
  * Rejects with DATA where the end of a run could not put its results: a folder, or anything else
@@ -19,7 +19,7 @@ const manifestSchema = z.object({
  */
 export async function checkPlacesOfResults(run: string, disk: Disk): Promise<void> {
   await checkPlaces(
-    [MODEL, join('artifacts', MISTAKES), join('artifacts', MANIFEST)].map((name) =>
+    [MODEL, join(ARTIFACTS, MISTAKES), join(ARTIFACTS, ARTIFACTS_MANIFEST)].map((name) =>
       join(run, name),
     ),
     disk,
@@ -44,17 +44,17 @@ async function checkPlaces(paths: readonly string[], disk: Disk): Promise<void> 
  * DATA, before anything is removed, where one of them is no file.
  */
 export async function forgetArtifacts(run: string, staging: string, disk: Disk): Promise<void> {
-  const folder = join(run, 'artifacts');
+  const folder = join(run, ARTIFACTS);
   // It is empty until the run ends: copying programs leave such a folder out.
   if (!(await disk.isFolder(folder))) return await makeOwnFolder(folder, disk);
-  const manifest = join(folder, MANIFEST);
+  const manifest = join(folder, ARTIFACTS_MANIFEST);
   const names = await namesIn(manifest, disk);
   await checkPlaces(
     names.map((name) => join(folder, name)),
     disk,
   );
   try {
-    await forget(folder, [MANIFEST], staging, disk);
+    await forget(folder, [ARTIFACTS_MANIFEST], staging, disk);
     await forget(folder, [MISTAKES, ...names], staging, disk);
   } catch (error) {
     if (systemCode(error) !== 'ENOENT') throw diskError(manifest, error);
@@ -82,7 +82,7 @@ async function forget(
 /** Of one that is missing, or was changed, nothing is believed. */
 async function namesIn(manifest: string, disk: Disk): Promise<string[]> {
   try {
-    const { files } = manifestSchema.parse(
+    const { files } = artifactsManifestSchema.parse(
       JSON.parse(Buffer.from(await disk.read(manifest)).toString()),
     );
     return files.map(({ name }) => name);

@@ -93,7 +93,7 @@ it.each<[string, string | undefined, string]>([
   },
 );
 
-it.each(['{', '{"files":[{"name":"../run.json","size":1,"sha256":""}]}'])(
+it.each(['{', '{"format":1,"files":[{"name":"../run.json","size":1,"sha256":"","type":""}]}'])(
   'takes no artifacts with the manifest %s',
   async (text) => {
     writeFileSync(join(run, 'artifacts/manifest.json'), text);
