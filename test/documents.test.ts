@@ -1,6 +1,5 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { exitCodesMarkdown, optionsMarkdown } from '../cli/options/help.ts';
 import { adamRate } from '../shared/kernels/adam-rate.ts';
 import { xxh64 } from '../shared/kernels/reference-kernels.ts';
 import {
@@ -10,6 +9,7 @@ import {
   roomBytes,
 } from '../shared/wire/frame.ts';
 import { coordinatorMessage, parseMessage, workerMessage } from '../shared/wire/messages.ts';
+import { referencePages } from './fixtures/reference-pages.ts';
 import { epochOrder, initialWeights, maskRow } from '../shared/arithmetic/random.ts';
 
 function read(name: string): string {
@@ -20,11 +20,13 @@ function between(text: string, mark: string): string {
   return (text.split(`<!-- ${mark} -->`)[1]?.split(`<!-- /${mark} -->`)[0] ?? '').trim();
 }
 
-describe('the README', () => {
-  it('lists the options and exit codes that the program has', () => {
-    expect(between(read('README.md'), 'options')).toBe(optionsMarkdown().trim());
-    expect(between(read('README.md'), 'exit codes')).toBe(exitCodesMarkdown().trim());
-  });
+describe('docs/reference', () => {
+  it.each(Object.entries(referencePages))(
+    'has the %s that the sources declare (npm test -- test/documents.test.ts -u writes the page)',
+    async (name, page) => {
+      await expect(page()).toMatchFileSnapshot(`../docs/reference/${name}.md`);
+    },
+  );
 });
 
 describe('SECURITY', () => {

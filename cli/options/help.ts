@@ -1,7 +1,6 @@
 import type { ErrorCode } from '../../shared/errors.ts';
 import { errorCodes, errorTable } from '../../shared/errors.ts';
 import type { CommandName } from './options.ts';
-import { flagOf, namesOf, optionKeys, optionOf, variableOf } from './options.ts';
 
 const examples: Readonly<Record<CommandName, readonly (readonly [line: string, what: string])[]>> =
   {
@@ -102,44 +101,4 @@ export function exitCodes(): { code: ErrorCode; exit: number; meaning: string }[
 function exitCodeLines(): string[] {
   const rows = [{ exit: 0, meaning: 'The command did what was asked.' }, ...exitCodes()];
   return rows.map(({ exit, meaning }) => `  ${String(exit).padStart(3)}  ${meaning}`);
-}
-
-/** The table of exit codes for the documents. */
-export function exitCodesMarkdown(): string {
-  const rows = exitCodes().map(({ exit, code, meaning }) => `| ${exit} | ${code} | ${meaning} |`);
-  return [
-    '| exit code | error | meaning |',
-    '|---|---|---|',
-    '| 0 | | The command did what was asked. |',
-    ...rows,
-  ].join('\n');
-}
-
-/** The table of all options for the documents. */
-export function optionsMarkdown(): string {
-  const rows = optionKeys.map((key) => {
-    const { kind, commands, help, defaultText, short } = optionOf(key);
-    const value = kind.metavar === undefined ? '' : ` ${kind.metavar}`;
-    const names = [
-      ...(short === undefined ? [] : [`-${short}`]),
-      ...namesOf(key).map((name) => `--${name}`),
-    ];
-    const flags = names
-      .map((name, i) => `\`${name}${i === names.length - 1 ? value : ''}\``)
-      .join(' ');
-    const cells = [
-      flags,
-      `\`${variableOf(flagOf(key).slice(2))}\``,
-      defaultText ?? '',
-      kind.allowed,
-      commands.join(', '),
-      help,
-    ];
-    return `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
-  });
-  return [
-    '| flag | variable | default | allowed | commands | what it sets |',
-    '|---|---|---|---|---|---|',
-    ...rows,
-  ].join('\n');
 }

@@ -3,14 +3,12 @@ import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { argumentsFor } from '../../../cli/processes/child-arguments.ts';
-import { optionsMarkdown } from '../../../cli/options/help.ts';
 import {
   commandNames,
   flagOf,
   keysOf,
   optionKeys,
   optionOf,
-  variableOf,
 } from '../../../cli/options/options.ts';
 import { parseCommand } from '../../../cli/program.ts';
 import { defaultVirtualShards } from '../../../shared/configuration.ts';
@@ -388,14 +386,4 @@ test('a coordinator beyond this machine starts with a token and --insecure', () 
   expect(
     parse('coordinator --host :: --insecure', { MNIST_DIST_TOKEN: 'x'.repeat(32) }).command,
   ).toBe('coordinator');
-});
-
-test('the table of the documents has a row for each option', () => {
-  const rows = optionsMarkdown().split('\n').slice(2);
-  expect(rows).toHaveLength(optionKeys.length);
-  optionKeys.forEach((key, i) => {
-    expect(rows[i]).toContain(flagOf(key));
-    expect(rows[i]).toContain(variableOf(flagOf(key).slice(2)));
-    expect(rows[i]?.replaceAll('\\|', '').split('|')).toHaveLength(8);
-  });
 });
