@@ -10,7 +10,7 @@ import { light } from './colours.ts';
 import { contactSheetSvg } from './contact-sheet.ts';
 import { curveSvg } from './curve-picture.ts';
 import { type TrainingCurve, trainingCurve } from './training-curve.ts';
-import { count } from './number-format.ts';
+import { count } from '../../shared/text/number-format.ts';
 import { matrixSvg } from './matrix-picture.ts';
 import { toPng } from './raster.ts';
 import { visible } from '../../shared/printable.ts';

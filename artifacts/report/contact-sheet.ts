@@ -3,7 +3,7 @@ import type { Misclassified } from '../../shared/evaluation/misclassified.ts';
 import { MAX_SHEET_SAMPLES } from '../../shared/limits.ts';
 import { light } from './colours.ts';
 import { dataUri, digitOf, digitPngs } from './digit.ts';
-import { count, percent } from './number-format.ts';
+import { count, percent } from '../../shared/text/number-format.ts';
 import { type Markup, markup } from './markup.ts';
 import { drawnNames, shortened } from './drawn-names.ts';
 import type { Evaluation } from './subject.ts';

@@ -1,6 +1,6 @@
 import { MAX_NUMBERED_CLASSES } from '../../shared/limits.ts';
 import type { Colours } from './colours.ts';
-import { count } from './number-format.ts';
+import { count } from '../../shared/text/number-format.ts';
 import { drawnNames, widthOf } from './drawn-names.ts';
 import type { ConfusionTable } from './tables.ts';
 import { drawSvg, FONT_SIZE, type Part, textAt } from './vega.ts';

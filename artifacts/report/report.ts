@@ -6,7 +6,7 @@ import { themed } from './colours.ts';
 import { curveSvg, type Quantity } from './curve-picture.ts';
 import type { TrainingCurve } from './training-curve.ts';
 import { dataUri, digitOf, digitPngs } from './digit.ts';
-import { count, fourDigits, percent } from './number-format.ts';
+import { count, fourDigits, percent } from '../../shared/text/number-format.ts';
 import { Markup, markup } from './markup.ts';
 import { matrixSvg } from './matrix-picture.ts';
 import { visible } from '../../shared/printable.ts';

@@ -1,4 +1,5 @@
 import type { Cell } from './cell.ts';
+import { counted } from '../../shared/text/number-format.ts';
 
 /** How bytes travel between the processes of the bench. */
 export const transports = ['tcp', 'tls', 'bare tls'] as const;
@@ -38,7 +39,7 @@ export function exchangeCell(
   const stepsPerSecond: number[] = [];
   const { name, transport } = bench;
   return {
-    name: `${name}, ${workers} ${workers === 1 ? 'worker' : 'workers'}`,
+    name: `${name}, ${counted(workers, 'worker')}`,
     workers,
     transport,
     stepsPerSecond,

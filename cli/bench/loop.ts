@@ -1,4 +1,5 @@
 import { readFile, rm } from 'node:fs/promises';
+import { counted } from '../../shared/text/number-format.ts';
 import { join } from 'node:path';
 import { argumentsFor } from '../processes/child-arguments.ts';
 import { Child } from '../processes/child-process.ts';
@@ -9,7 +10,7 @@ import { readMetrics } from '../../shared/files/metrics.ts';
 import { parseRunRecord } from '../../shared/files/run-schema.ts';
 import type { EngineKind } from '../../shared/engine-identity.ts';
 import type { Cell } from './cell.ts';
-import { median } from './statistics.ts';
+import { median } from '../../shared/median.ts';
 import { DROPOUT, MODEL, SEED } from './workload.ts';
 
 /** What run.json's steps_per_second leaves out, too. */
@@ -50,7 +51,7 @@ export function loopCells(options: LoopOptions): LoopCell[] {
     options.workers.map((workers): LoopCell => {
       let steps = options.steps;
       const cell = {
-        name: `full loop, batch ${batchSize}, ${workers} ${workers === 1 ? 'worker' : 'workers'}`,
+        name: `full loop, batch ${batchSize}, ${counted(workers, 'worker')}`,
         batchSize,
         workers,
         virtualShards: defaultVirtualShards(batchSize),

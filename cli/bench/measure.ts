@@ -19,7 +19,8 @@ import { loopCells, type LoopCell } from './loop.ts';
 import { observationCell, type ObservationCell } from './observation-cost.ts';
 import { phasesOf } from './step-phases.ts';
 import { BENCH_FORMAT, type BenchReport } from './bench-report.ts';
-import { median, spreadOf } from './statistics.ts';
+import { median } from '../../shared/median.ts';
+import { spreadOf } from './statistics.ts';
 import { Wire } from './wire.ts';
 import { MODEL, spreadShards } from './workload.ts';
 

@@ -1,3 +1,5 @@
+import { median } from '../../shared/median.ts';
+
 /**
  * How repetitions of one measurement lie: no mean, since one interruption of a shared machine would
  * move it.
@@ -7,14 +9,6 @@ export interface Spread {
   readonly min: number;
   readonly max: number;
   readonly repetitions: number;
-}
-
-/** The middle value, or the mean of the two middle ones; NaN of nothing. */
-export function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  const upper = sorted[sorted.length >> 1] ?? NaN;
-  const lower = sorted[(sorted.length - 1) >> 1] ?? NaN;
-  return (lower + upper) / 2;
 }
 
 /** Median and extremes of at least one value. */

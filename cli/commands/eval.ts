@@ -22,7 +22,7 @@ import type { EvalOptions, OptionKey } from '../options/options.ts';
 import { withOwnWorkers, workerFailure } from '../processes/own-workers.ts';
 import { stderr, stdout } from '../terminal/output.ts';
 import { version } from '../package.ts';
-import { grouped, percent } from '../terminal/progress-line.ts';
+import { count, percent } from '../../shared/text/number-format.ts';
 import { onStop, Stopping } from '../processes/supervised.ts';
 import { generateToken, givenToken, writeLoopbackToken } from '../secrets/token.ts';
 import { trainingCertificate } from '../secrets/tls-files.ts';
@@ -63,7 +63,7 @@ export async function evaluate(
   if (options.out !== undefined) await checkEmpty(options.out);
   log.info(
     { model: chosen.name, samples: dataset.test.samples },
-    `evaluating ${grouped(dataset.test.samples)} ${options.split === 'train' ? 'training' : 'test'} images of ${dataset.name ?? 'the dataset'} with ${chosen.name}`,
+    `evaluating ${count(dataset.test.samples)} ${options.split === 'train' ? 'training' : 'test'} images of ${dataset.name ?? 'the dataset'} with ${chosen.name}`,
   );
   const evaluated = await compute({ model: chosen, dataset, options, explicit, stopping, log });
   const { score } = evaluated;

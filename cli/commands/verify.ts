@@ -11,7 +11,7 @@ import type { Log } from '../terminal/log.ts';
 import type { OptionKey, VerifyOptions } from '../options/options.ts';
 import { stdout } from '../terminal/output.ts';
 import { version } from '../package.ts';
-import { grouped } from '../terminal/progress-line.ts';
+import { count, counted } from '../../shared/text/number-format.ts';
 import { replayProgress } from '../terminal/replay-progress.ts';
 import { engineInEvents, engineOfRun, withEngineOfRun } from '../runs/run-engine.ts';
 import { superviseReplay } from '../processes/replay-workers.ts';
@@ -123,7 +123,7 @@ async function computeAgain({
     );
     log.info(
       { run: contents.directory, steps: recorded.lastStep - start.step },
-      `computing ${grouped(recorded.lastStep - start.step)} steps of ${contents.directory} again`,
+      `computing ${count(recorded.lastStep - start.step)} steps of ${contents.directory} again`,
     );
     return await superviseReplay({ serving, plans, token, options, stopping, contents, log });
   } finally {
@@ -138,13 +138,13 @@ function sentenceOf(
 ): string {
   const { steps, evaluations, checkpoints, model, step, chain, engine } = verified;
   const range =
-    steps === step || steps === 0 ? '' : ` (${grouped(step - steps + 1)} to ${grouped(step)})`;
+    steps === step || steps === 0 ? '' : ` (${count(step - steps + 1)} to ${count(step)})`;
   const parts = [
     counted(evaluations, 'evaluation'),
     ...(checkpoints > 0 ? [counted(checkpoints, 'checkpoint')] : []),
     ...(model ? ['the model'] : []),
   ];
-  const done = steps === 0 ? `no step after ${grouped(step)}` : `${counted(steps, 'step')}${range}`;
+  const done = steps === 0 ? `no step after ${count(step)}` : `${counted(steps, 'step')}${range}`;
   const all = [done, ...parts];
   const what = `${all.slice(0, -1).join(', ')} and ${all.at(-1)}`;
   const how = `on ${counted(workers, 'worker')}${engine === undefined ? '' : ` with ${describeEngine(engine)}`}`;
@@ -154,8 +154,4 @@ function sentenceOf(
 
 function describeEngine({ kind, library, device }: EngineIdentity): string {
   return `${kind} (${library}, ${device})`;
-}
-
-function counted(count: number, noun: string): string {
-  return `${grouped(count)} ${noun}${count === 1 ? '' : 's'}`;
 }

@@ -1,4 +1,5 @@
 import type { RunContents } from '../../coordinator/run-directory/run-contents.ts';
+import { counted } from '../../shared/text/number-format.ts';
 import type { Verified, Verifier } from '../../coordinator/replay/verifier.ts';
 import { ClusterError, errorTable } from '../../shared/errors.ts';
 import { withOwnWorkers, workerFailure, type OwnComputation } from './own-workers.ts';
@@ -33,7 +34,7 @@ function otherEngine(verifier: Verifier, { directory, record }: RunContents): Cl
   const theirs =
     ran === undefined
       ? 'another engine'
-      : `${ran.kind} (${ran.library}, ${ran.device}, ${ran.threads} thread${ran.threads === 1 ? '' : 's'}) on ${ran.processor}`;
+      : `${ran.kind} (${ran.library}, ${ran.device}, ${counted(ran.threads, 'thread')}) on ${ran.processor}`;
   return new ClusterError(
     'NOT_REPLAYABLE',
     `${directory} was computed by ${theirs}; here ${verifier.stranger ?? 'the workers compute other bytes'}`,

@@ -1,4 +1,5 @@
 import { errorTable } from '../../shared/errors.ts';
+import { counted } from '../../shared/text/number-format.ts';
 import type { Log } from '../terminal/log.ts';
 import { exitText, type RestartingProcess } from './restarting-process.ts';
 
@@ -55,7 +56,7 @@ export class WorkerGroup<W extends Worker> {
     if (left >= Math.max(1, minWorkers)) {
       log.warn(
         { worker: worker.name, code },
-        `${worker.name} ${exitText(code)}; continuing with ${left} ${left === 1 ? 'worker' : 'workers'}`,
+        `${worker.name} ${exitText(code)}; continuing with ${counted(left, 'worker')}`,
       );
       for (const line of showsLastLines ? worker.lastLines() : [])
         log.warn({ worker: worker.name }, `  ${line}`);

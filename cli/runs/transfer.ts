@@ -1,4 +1,5 @@
 import { systemPatience, type Patience } from '../../artifacts/store/retry.ts';
+import { counted } from '../../shared/text/number-format.ts';
 import type { OnProgress, Progress } from '../../artifacts/store/transfer-progress.ts';
 import { ClusterError } from '../../shared/errors.ts';
 import { fitted, type Part } from '../terminal/progress-line.ts';
@@ -67,7 +68,7 @@ function partsOf({ files, allFiles, bytes, allBytes }: Progress): Part[] {
 
 /** "8 files, 2.2 MB". */
 export function filesText(files: number, bytes: number): string {
-  return `${files} ${files === 1 ? 'file' : 'files'}, ${bytesText(bytes)}`;
+  return `${counted(files, 'file')}, ${bytesText(bytes)}`;
 }
 
 /** 2234567 -> "2.2 MB". */

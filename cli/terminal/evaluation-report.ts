@@ -6,7 +6,8 @@ import type { CsvRow } from '../../artifacts/report/csv.ts';
 import type { ChosenModel } from '../runs/choose-model.ts';
 import { columnsOf, padRight } from './columns.ts';
 import { mistakeLines } from './mistake-picture.ts';
-import { grouped, lossText, percent } from './progress-line.ts';
+import { count, percent } from '../../shared/text/number-format.ts';
+import { lossText } from './progress-line.ts';
 import { paint, type Line } from './styled-line.ts';
 import type { Style } from './style.ts';
 import { className, confusionLines } from './summary.ts';
@@ -27,7 +28,7 @@ export function evaluationLines(evaluation: Evaluation, width: number, style: St
   return [
     [
       paint(`Accuracy ${percent(score.accuracy)}`, 'bold'),
-      `, loss ${lossText(score.loss)} (${grouped(score.samples)} images)`,
+      `, loss ${lossText(score.loss)} (${count(score.samples)} images)`,
     ],
     '',
     ...confusionLines({ ...score, classNames }, width),
@@ -49,7 +50,7 @@ function classLines({ confusion }: Score, classNames: readonly string[]): Line[]
     [paint(`${'class'.padEnd(columns)}${heads}${'support'.padStart(10)}`, 'dim')],
     ...perClass(confusion).map(({ precision, recall, f1, support }, i) => {
       const ratios = [precision, recall, f1].map((ratio) => percent(ratio).padStart(11)).join('');
-      return `${padRight(names[i] ?? '', columns)}${ratios}${grouped(support).padStart(10)}`;
+      return `${padRight(names[i] ?? '', columns)}${ratios}${count(support).padStart(10)}`;
     }),
   ];
 }

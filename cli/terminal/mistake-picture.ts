@@ -2,7 +2,7 @@ import type { Misclassified } from '../../shared/evaluation/misclassified.ts';
 import { confidence, worst } from '../../shared/evaluation/worst.ts';
 import type { Dataset } from '../../shared/dataset/dataset.ts';
 import { columnsOf, padRight } from './columns.ts';
-import { percent } from './progress-line.ts';
+import { percent } from '../../shared/text/number-format.ts';
 import type { Style } from './style.ts';
 import { className } from './summary.ts';
 

@@ -1,7 +1,7 @@
 import type { Picture } from '../../shared/digit/normalise.ts';
 import { columnsOf, padLeft } from './columns.ts';
 import { joined, paint, type Line } from './styled-line.ts';
-import { percent } from './progress-line.ts';
+import { percent } from '../../shared/text/number-format.ts';
 import type { Style } from './style.ts';
 import { className } from './summary.ts';
 import { pictureLines } from './terminal-picture.ts';

@@ -1,4 +1,5 @@
 import { waitText, type Standing } from '../../dashboards/feed/readiness.ts';
+import { count, counted, duration, percent } from '../../shared/text/number-format.ts';
 import { joined, paint, plainText, type Line } from './styled-line.ts';
 
 /** What the live line shows; numbers of the running epoch are undefined until it has a sample. */
@@ -99,9 +100,9 @@ function standingParts(state: ProgressState): Part[] {
   const { ready, late } = standing ?? { ready: undefined, late: 0 };
   const changes = lost === 0 ? '' : ` (${came} joined, ${lost} lost)`;
   return [
-    ...known(imagesPerSecond, (rate) => `${grouped(rate)} images/s`, 8),
-    ...known(ready, (count) => `${count} ${count === 1 ? 'worker' : 'workers'}${changes}`, 7),
-    ...known(secondsLeft, (seconds) => `${clockText(seconds)} left`, 5),
+    ...known(imagesPerSecond, (rate) => `${count(rate)} images/s`, 8),
+    ...known(ready, (workers) => `${counted(workers, 'worker')}${changes}`, 7),
+    ...known(secondsLeft, (seconds) => `${duration(seconds)} left`, 5),
     ...(late === 0 ? [] : [{ text: `${late} late`, dropped: 6 }]),
   ];
 }
@@ -119,7 +120,7 @@ export function waitLine(standing: Standing, seconds: number, width: number): Li
   return fitted(
     [
       { text: waitText(standing), dropped: 0 },
-      { text: clockText(seconds), dropped: 1 },
+      { text: duration(seconds), dropped: 1 },
     ],
     0,
     width,
@@ -160,29 +161,6 @@ export function lossText(loss: number): string {
   return Math.abs(loss) >= 1e5 || (loss !== 0 && Math.abs(loss) < 1e-4)
     ? loss.toExponential(2)
     : loss.toFixed(4);
-}
-
-/** A ratio as `97.62 %`; 100 % is said of all, never of almost all. */
-export function percent(ratio: number): string {
-  const hundredths = ratio < 1 ? Math.min(9999, Math.round(ratio * 10_000)) : 10_000;
-  return `${(hundredths / 100).toFixed(2)} %`;
-}
-
-/** 41200.4 -> "41,200". */
-export function grouped(value: number): string {
-  return Math.round(value).toLocaleString('en-US');
-}
-
-/** 83 -> "1:23"; 3723 -> "1:02:03". */
-export function clockText(seconds: number): string {
-  const whole = Math.max(0, Math.round(seconds));
-  const [hours, minutes, rest] = [
-    Math.floor(whole / 3600),
-    Math.floor(whole / 60) % 60,
-    whole % 60,
-  ];
-  const tail = `${hours === 0 ? minutes : String(minutes).padStart(2, '0')}:${String(rest).padStart(2, '0')}`;
-  return hours === 0 ? tail : `${hours}:${tail}`;
 }
 
 function bar(ratio: number, columns: number, isUnicode: boolean): Line {

@@ -1,4 +1,5 @@
-import { clockText, fitted, grouped, type Part } from './progress-line.ts';
+import { count, duration } from '../../shared/text/number-format.ts';
+import { fitted, type Part } from './progress-line.ts';
 import {
   intervalTicker,
   LOG_MILLISECONDS,
@@ -61,12 +62,12 @@ function partsOf(done: number, all: number, stepsPerSecond: number | undefined):
     stepsPerSecond === undefined || stepsPerSecond === 0
       ? []
       : [
-          { text: `${grouped(stepsPerSecond)} steps/s`, dropped: 1 },
-          { text: `${clockText((all - done) / stepsPerSecond)} left`, dropped: 2 },
+          { text: `${count(stepsPerSecond)} steps/s`, dropped: 1 },
+          { text: `${duration((all - done) / stepsPerSecond)} left`, dropped: 2 },
         ];
   return [
     { text: '', dropped: 3, isBar: true },
-    { text: `${grouped(done)} of ${grouped(all)} steps verified`, dropped: 0 },
+    { text: `${count(done)} of ${count(all)} steps verified`, dropped: 0 },
     ...rate,
   ];
 }

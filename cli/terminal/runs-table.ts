@@ -2,7 +2,7 @@ import { unreachable } from '../../shared/errors.ts';
 import { printable } from '../../shared/printable.ts';
 import { columnsOf, padLeft, padRight } from './columns.ts';
 import { joined, paint, shortened, type Line, type Look } from './styled-line.ts';
-import { clockText, grouped, percent } from './progress-line.ts';
+import { count, duration, percent } from '../../shared/text/number-format.ts';
 import type { RunOverview } from '../runs/run-overview.ts';
 
 const MAX_DATASET_COLUMNS = 16;
@@ -26,7 +26,7 @@ const columns: readonly Column[] = [
     dropped: 0,
     text: ({ test }) => (test === undefined ? '-' : percent(test.accuracy)),
   },
-  { head: 'time', isNumber: true, dropped: 2, text: ({ seconds }) => clockText(seconds) },
+  { head: 'time', isNumber: true, dropped: 2, text: ({ seconds }) => duration(seconds) },
   { head: 'workers', isNumber: true, dropped: 4, text: ({ workers }) => String(workers) },
   {
     head: 'engine',
@@ -77,7 +77,7 @@ export function runsTable(runs: readonly RunOverview[], width: number): Line[] {
 
 /** `5,625` of a run that did them all, else `1,200 of 5,625`. */
 function stepsText({ step, steps }: RunOverview): string {
-  return step === steps ? grouped(steps) : `${grouped(step)} of ${grouped(steps)}`;
+  return step === steps ? count(steps) : `${count(step)} of ${count(steps)}`;
 }
 
 function lookOf(state: RunOverview['state']): Look {

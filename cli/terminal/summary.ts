@@ -3,7 +3,8 @@ import type { Shortcoming } from '../../shared/evaluation/shortcoming.ts';
 import { unreachable } from '../../shared/errors.ts';
 import { columnsOf, padLeft, padRight } from './columns.ts';
 import { joined, paint, shortened, type Line } from './styled-line.ts';
-import { clockText, grouped, lossText, percent } from './progress-line.ts';
+import { count, counted, duration, percent } from '../../shared/text/number-format.ts';
+import { lossText } from './progress-line.ts';
 
 /** What is left to say when a run is over. */
 export interface Summary {
@@ -54,7 +55,7 @@ export function summaryLines(summary: Summary, width: number): Line[] {
   return [
     [
       paint(`Test accuracy ${percent(test.accuracy)}`, 'bold'),
-      `, loss ${lossText(test.loss)} (${grouped(samples)} images)`,
+      `, loss ${lossText(test.loss)} (${count(samples)} images)`,
     ],
     '',
     ...confusionLines(test, width),
@@ -178,16 +179,16 @@ function timeRows({
   workers,
   stepsPerSecond,
 }: Summary): [string, string][] {
-  const who = workers === 0 ? '' : ` with ${workers} ${workers === 1 ? 'worker' : 'workers'}`;
+  const who = workers === 0 ? '' : ` with ${counted(workers, 'worker')}`;
   return [
-    ['trained', `${grouped(steps)} steps in ${clockText(seconds - waited)}${who}`],
+    ['trained', `${count(steps)} steps in ${duration(seconds - waited)}${who}`],
     ...(waited < 1
       ? []
-      : [['waited', `${clockText(waited)} for workers`] satisfies [string, string]]),
+      : [['waited', `${duration(waited)} for workers`] satisfies [string, string]]),
     ...(stepsPerSecond === undefined
       ? []
       : [
-          ['speed', `${grouped(stepsPerSecond)} steps/s between evaluations`] satisfies [
+          ['speed', `${count(stepsPerSecond)} steps/s between evaluations`] satisfies [
             string,
             string,
           ],

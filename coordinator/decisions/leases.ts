@@ -1,3 +1,4 @@
+import { upperMedian } from '../../shared/median.ts';
 import * as limits from '../../shared/limits.ts';
 import { shardCount } from '../../shared/arithmetic/tree.ts';
 import { asLone, isContested, judgeUndecided, noticeLone } from './votes.ts';
@@ -92,7 +93,7 @@ export function leaseMilliseconds(
 
 function usualMilliseconds(times: ShardTimes, kind: Task['kind'], work: number): number {
   if (times[kind].length < 3) return limits.FIRST_LEASE_MILLISECONDS;
-  const expected = median(times[kind]) * work;
+  const expected = upperMedian(times[kind]) * work;
   // The time of an evaluation's chunk counts from the beginning of all of them, which is far too
   // much for the last ones.
   const most = Math.max(limits.MAX_LEASE_MILLISECONDS, kind === 'step' ? 2 * expected : 0);
@@ -185,11 +186,6 @@ export function remember(
     ...times,
     [kind]: [...times[kind].slice(1 - limits.REMEMBERED_TIMES), millisecondsPerShard],
   };
-}
-
-function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  return sorted[sorted.length >> 1] ?? 0;
 }
 
 /**

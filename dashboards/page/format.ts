@@ -1,19 +1,10 @@
 /** Numbers as people read them; a dash where there is none. */
+import { isNumber } from '../../shared/text/number-format.ts';
+
+export { count, counted, duration, percent } from '../../shared/text/number-format.ts';
+
 const NONE = '–';
 const grouping = new Intl.NumberFormat('en-US', { maximumFractionDigits: 0 });
-
-/** 9375 -> "9,375" */
-export function count(value: number | undefined): string {
-  return isNumber(value) ? grouping.format(value) : NONE;
-}
-
-/** 0.97624 -> "97.62 %". Never rounded up to a hundred. */
-export function percent(ratio: number | undefined, digits = 2): string {
-  if (!isNumber(ratio)) return NONE;
-  const text = (ratio * 100).toFixed(digits);
-  const isTooGood = ratio < 1 && Number(text) === 100;
-  return `${isTooGood ? (100 - 10 ** -digits).toFixed(digits) : text} %`;
-}
 
 /** Three digits that count: 0.0812, 2.31, 12.4 */
 export function loss(value: number | undefined): string {
@@ -50,19 +41,6 @@ export function decades(low: number, high: number): number[] {
     .filter((value) => value >= low && value <= high);
 }
 
-/** 75 -> "1:15", 3725 -> "1:02:05" */
-export function duration(seconds: number | undefined): string {
-  if (!isNumber(seconds)) return NONE;
-  const whole = Math.max(0, Math.round(seconds));
-  const [hours, minutes, rest] = [
-    Math.floor(whole / 3600),
-    Math.floor(whole / 60) % 60,
-    whole % 60,
-  ];
-  const two = (part: number) => String(part).padStart(2, '0');
-  return hours > 0 ? `${hours}:${two(minutes)}:${two(rest)}` : `${minutes}:${two(rest)}`;
-}
-
 export function milliseconds(value: number | undefined): string {
   if (!isNumber(value)) return NONE;
   return `${value < 10 ? value.toFixed(1) : grouping.format(value)} ms`;
@@ -77,13 +55,4 @@ export function timeOfDay(time: string | number): string {
   return [date.getHours(), date.getMinutes(), date.getSeconds()]
     .map((part) => String(part).padStart(2, '0'))
     .join(':');
-}
-
-/** "1 worker", "2 workers" */
-export function counted(value: number, noun: string): string {
-  return `${count(value)} ${noun}${value === 1 ? '' : 's'}`;
-}
-
-function isNumber(value: number | undefined): value is number {
-  return value !== undefined && Number.isFinite(value);
 }

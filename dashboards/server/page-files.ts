@@ -27,6 +27,7 @@ const JAVASCRIPT = 'text/javascript; charset=utf-8';
 const browserFolders = [
   ['dashboards/page', '/'],
   ['shared/digit', '/shared/digit/'],
+  ['shared/text', '/shared/text/'],
 ] as const;
 const CSS = 'text/css; charset=utf-8';
 

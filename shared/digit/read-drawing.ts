@@ -1,3 +1,4 @@
+import { upperMedian } from '../median.ts';
 import type { Picture } from './normalise.ts';
 import type { Rgba } from './png.ts';
 
@@ -22,11 +23,14 @@ export function drawingOf({ rows, columns, bytes }: Rgba): Picture | undefined {
   const colours = onPaper(bytes);
   const border = borderOf(rows, columns);
   const medianOf = (channel: number) =>
-    median(border.map((at) => colours[at * CHANNELS + channel] ?? 0));
+    upperMedian(border.map((at) => colours[at * CHANNELS + channel] ?? 0));
   const paper: Colour = [medianOf(0), medianOf(1), medianOf(2)];
   const pixels = shareOfInk(colours, paper);
   if (pixels === undefined) return undefined;
-  const noise = Math.min(0.5, NOISE_FACTOR * median(border.map((at) => Math.abs(pixels[at] ?? 0))));
+  const noise = Math.min(
+    0.5,
+    NOISE_FACTOR * upperMedian(border.map((at) => Math.abs(pixels[at] ?? 0))),
+  );
   for (const [at, share] of pixels.entries())
     pixels[at] = Math.max(0, (share - noise) / (1 - noise));
   return { rows, columns, pixels };
@@ -92,8 +96,4 @@ function borderOf(rows: number, columns: number): number[] {
   ]);
   const down = Array.from({ length: rows }, (_, row) => [row * columns, (row + 1) * columns - 1]);
   return [...across, ...down].flat();
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[values.length >> 1] ?? 0;
 }

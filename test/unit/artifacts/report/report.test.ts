@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { artifactsOf } from '../../../../artifacts/report/artifacts.ts';
-import { count, fourDigits, percent } from '../../../../artifacts/report/number-format.ts';
+import { count, fourDigits, percent } from '../../../../shared/text/number-format.ts';
 import { markup } from '../../../../artifacts/report/markup.ts';
 import { confidence, worst } from '../../../../shared/evaluation/worst.ts';
 import { MAX_SHOWN_MISTAKES } from '../../../../shared/limits.ts';
@@ -115,29 +115,5 @@ describe('markup', () => {
     expect(markup`<p title="${'"'}">${[inner, inner]}${3}</p>`.text).toBe(
       `<p title="&#34;">${'<i>&#60;&#38;&#62;&#34;&#39;</i>'.repeat(2)}3</p>`,
     );
-  });
-});
-
-describe('numbers', () => {
-  it('read the same everywhere', () => {
-    expect([0, 999, 1000, 9375, 1234567].map(count)).toEqual([
-      '0',
-      '999',
-      '1,000',
-      '9,375',
-      '1,234,567',
-    ]);
-    expect([0.97624, 1, 0.99999, NaN].map((ratio) => percent(ratio))).toEqual([
-      '97.62 %',
-      '100.00 %',
-      '99.99 %',
-      '–',
-    ]);
-    expect([0.0812345, 2.34567, 0, Infinity].map(fourDigits)).toEqual([
-      '0.0812',
-      '2.346',
-      '0.0000',
-      '–',
-    ]);
   });
 });
