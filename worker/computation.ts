@@ -28,12 +28,14 @@ interface Fence {
 export type SendResult = (result: Result) => void;
 
 /**
- * Everything a worker computes with for one configuration: kernels, engine, batches and the frames
- * of its results.
+ * Everything with which a worker computes for one configuration: kernels, engine, batches and
+ * frames for results.
  */
 export class Computation {
   readonly fingerprint: string;
-  /** Why the engine's own sums cannot be used, which makes it slower; undefined where they can. */
+  /**
+   * Why the engine's own sums cannot be used, which makes training slower; undefined if they can.
+   */
   readonly disagreement: string | undefined;
   readonly engine: EngineIdentity;
   readonly #configuration: Configuration;
@@ -66,7 +68,7 @@ export class Computation {
     this.engine = parts.engine.description;
   }
 
-  /** Builds the engine and all its graphs, warms them, and computes the fingerprint. */
+  /** Builds the engine and all its graphs, warms them up, and computes the fingerprint. */
   static async create(
     configuration: Configuration,
     dataset: Dataset,
@@ -108,8 +110,9 @@ export class Computation {
   }
 
   /**
-   * Copies the weights of a step or evaluation in. Throws TIMEOUT when their place in shared memory
-   * holds others by now, and PROTOCOL when they did not arrive as they were sent.
+   * Copies the weights of a step or evaluation into the kernels' memory. Throws TIMEOUT if the
+   * coordinator has already overwritten them in shared memory, and PROTOCOL if they were damaged in
+   * transit.
    */
   takeWeights(weights: Tensor): void {
     const bytes = 4 * this.#parameters;
@@ -123,31 +126,31 @@ export class Computation {
       if (weights.isStale())
         throw new ClusterError(
           'TIMEOUT',
-          'the coordinator replaced the weights before this worker read them: it was suspended, or too slow',
+          'the coordinator replaced the weights before this suspended or slow worker read them',
         );
       throw new ClusterError(
         'PROTOCOL',
-        "the weights' checksum does not match: they were damaged on the way",
+        'the checksum of the weights does not match: they were damaged in transit',
       );
     }
   }
 
   /**
-   * Computes and sends the sums of these subtrees; a promise only when it had to wait for the
-   * socket.
+   * Computes and sends the sums of these subtrees. Returns a promise only if it waits for the
+   * socket, so that a step usually stays in one turn of the event loop.
    */
   gradients(fence: Fence, nodes: readonly number[], send: SendResult): Promise<void> | undefined {
     const steps = totalSteps(this.#configuration);
     if (fence.step < 1 || fence.step > steps)
       throw new ClusterError(
         'PROTOCOL',
-        `the coordinator asks for step ${fence.step}; the run has ${steps}`,
+        `the coordinator asked for step ${fence.step}; the run has ${steps} steps`,
       );
     return inTurn(nodes, (node) => {
       if (!isNode(node, this.#configuration.virtualShards))
         throw new ClusterError(
           'PROTOCOL',
-          `the coordinator asks for node ${node}, which is not in the tree`,
+          `the coordinator asked for node ${node}, which is not in the tree`,
         );
       const frame = this.#gradients.take();
       return frame instanceof Promise
@@ -177,8 +180,8 @@ export class Computation {
   }
 
   /**
-   * Computes and sends these chunks of the test set, one at a time, so that the socket can drain in
-   * between.
+   * Predicts and sends these chunks of the test set. It yields after each chunk, so that the socket
+   * can send it.
    */
   async predictions(fence: Fence, chunks: readonly number[], send: SendResult): Promise<void> {
     collectGarbage();
@@ -204,7 +207,7 @@ export class Computation {
     }
   }
 
-  /** Builds the batches of a coming step as far as these subtrees are real in it. */
+  /** Builds the batches of a later step, for those of these subtrees that have only real shards. */
   prefetch(step: number, nodes: readonly number[]): void {
     if (step > totalSteps(this.#configuration)) return;
     const plan = planStep(this.#configuration, step);
@@ -214,7 +217,7 @@ export class Computation {
     }
   }
 
-  /** Live tensors of the engine's library. */
+  /** Number of live tensors in the engine's library. */
   tensorCount(): number {
     return this.#engine.tensorCount();
   }
@@ -234,7 +237,8 @@ export class Computation {
 }
 
 /**
- * Calls `each` for every item in order, in one turn of the event loop unless a call has to wait.
+ * Calls `each` for the items in order, in one turn of the event loop unless a call returns a
+ * promise.
  */
 function inTurn<T>(
   items: readonly T[],
@@ -249,7 +253,7 @@ function inTurn<T>(
   return undefined;
 }
 
-/** A coordinator may describe another dataset than the one it names. */
+/** Throws DATA if the dataset does not have the shape that the coordinator described. */
 function checkDataset({ model, trainSamples, testSamples }: Configuration, dataset: Dataset): void {
   const { rows, columns, classNames, train, test } = dataset;
   const found = [train.samples, test.samples, rows * columns, classNames.length];
@@ -259,7 +263,7 @@ function checkDataset({ model, trainSamples, testSamples }: Configuration, datas
     `${a} training and ${b} test samples, ${c} pixels, ${d} classes`;
   throw new ClusterError(
     'DATA',
-    `the run is described with ${words(described)}; its dataset has ${words(found)}`,
+    `the run has ${words(described)} by its description, and ${words(found)} by its dataset`,
   );
 }
 

@@ -12,30 +12,30 @@ import { PROTOCOL, type CoordinatorMessage, type WorkerMessage } from '../shared
 import { ARITHMETIC } from '../shared/arithmetic/version.ts';
 
 /**
- * The worker's side of a run, from dialling to the end. Pure, like the coordinator's reducers:
- * client.ts performs the effects. `ended` is the only terminal phase.
+ * The state of a worker in a run, from the first dial to the end. `reduceSession` is pure, like the
+ * coordinator's reducers; client.ts performs its effects. `ended` is the only terminal phase.
  */
 export interface SessionState {
   readonly settings: SessionSettings;
   readonly phase: 'dialling' | 'joining' | 'preparing' | 'ready' | 'ended';
-  /** The highest term seen; a lower one is a coordinator that was superseded. */
+  /** The highest term seen. A coordinator with a lower term was taken over. */
   readonly term: number;
   readonly run: string;
   readonly slot: number;
   readonly session: string | undefined;
-  /** The step or evaluation whose weights are at hand. */
+  /** The step or evaluation whose weights the worker has. */
   readonly weightsOf: { readonly kind: 'step' | 'evaluation'; readonly step: number } | undefined;
   /**
-   * Failed attempts since the run last went on with this worker, and since when; time with a
-   * connection is no wait.
+   * Failed attempts since this worker last computed for the run, and the time of the first one.
+   * Time with a connection does not count as waiting: it moves `failingSince`.
    */
   readonly attempts: number;
   readonly failingSince: number | undefined;
-  /** When this connection was welcomed. */
+  /** When the coordinator admitted this connection. */
   readonly welcomedAt: number | undefined;
-  /** Why the last attempt failed. */
+  /** The error of the last attempt. */
   readonly fault: ErrorCode | undefined;
-  /** Why the coordinator says it closes the connection. */
+  /** The reason that the coordinator gave for closing the connection. */
   readonly farewell: { readonly code: ErrorCode; readonly message: string } | undefined;
 }
 
@@ -52,10 +52,10 @@ export type SessionEvent = { readonly now: number } & (
   | { readonly kind: 'opened' }
   | { readonly kind: 'message'; readonly message: CoordinatorMessage }
   | { readonly kind: 'prepared'; readonly fingerprint: string; readonly engine: EngineIdentity }
-  /** Dialling failed, or preparing or computing did. */
+  /** Dialling, preparing or computing failed. */
   | { readonly kind: 'failed'; readonly error: ClusterError }
   /**
-   * The connection is of no use: silent for too long, or a frame from the coordinator was damaged.
+   * The connection must be closed: the coordinator was silent for too long or sent a damaged frame.
    */
   | { readonly kind: 'broken'; readonly error: ClusterError }
   | { readonly kind: 'closed'; readonly code: number }
@@ -63,19 +63,19 @@ export type SessionEvent = { readonly now: number } & (
 
 export type SessionEffect =
   /**
-   * Wait (with jitter), ask GET /run, fetch what data is missing, connect: `opened` or `failed`.
+   * Wait (with jitter), fetch the run's description and missing data, connect: `opened` or
+   * `failed`.
    */
   | {
       readonly kind: 'dial';
       readonly afterMilliseconds: number;
       /**
-       * What went wrong, at the first of several attempts, and where it is another kind of fault
-       * than before.
+       * The error to log: of the first attempt, and of an attempt that failed for another reason.
        */
       readonly because?: ClusterError | undefined;
     }
   | { readonly kind: 'send'; readonly message: WorkerMessage }
-  /** Build and warm all graphs, compute the fingerprint: `prepared` or `failed`. */
+  /** Build and warm up all graphs and compute the fingerprint: `prepared` or `failed`. */
   | { readonly kind: 'prepare' }
   | { readonly kind: 'takeWeights' }
   | {
@@ -84,7 +84,7 @@ export type SessionEffect =
       readonly step: number;
       readonly parts: readonly number[];
     }
-  /** The answers are on their way: use the wait to build the likely next batches. */
+  /** The results are being sent: use the time to build the likely batches of the next step. */
   | { readonly kind: 'prefetch'; readonly step: number; readonly parts: readonly number[] }
   | { readonly kind: 'disconnect' }
   | { readonly kind: 'end'; readonly error: ClusterError | undefined };
@@ -112,7 +112,7 @@ export function initialSession(settings: SessionSettings): SessionState {
 }
 
 export function reduceSession(state: SessionState, event: SessionEvent): SessionNext {
-  if (state.phase === 'ended') return { state, effects: [] };
+  if (state.phase === 'ended' || isStale(state, event)) return { state, effects: [] };
   switch (event.kind) {
     case 'start':
       return { state, effects: [{ kind: 'dial', afterMilliseconds: 0 }] };
@@ -121,33 +121,27 @@ export function reduceSession(state: SessionState, event: SessionEvent): Session
         state: { ...state, phase: 'joining', farewell: undefined },
         effects: [{ kind: 'send', message: hello(state) }],
       };
-    // Between connections these can only be left over from the one that was given up: dialled is
-    // once.
     case 'message':
-      return state.phase === 'dialling'
-        ? { state, effects: [] }
-        : hear(state, event.message, event.now);
-    case 'broken':
-      return state.phase === 'dialling'
-        ? { state, effects: [] }
-        : fail(state, event.error, event.now);
-    case 'closed':
-      return state.phase === 'dialling'
-        ? { state, effects: [] }
-        : closed(state, event.code, event.now);
+      return onMessage(state, event.message, event.now);
     case 'prepared': {
-      const ready: WorkerMessage = {
-        kind: 'ready',
-        fingerprint: event.fingerprint,
-        engine: event.engine,
+      const { fingerprint, engine } = event;
+      return {
+        state: { ...state, phase: 'ready' },
+        effects: [{ kind: 'send', message: { kind: 'ready', fingerprint, engine } }],
       };
-      return state.phase === 'preparing'
-        ? { state: { ...state, phase: 'ready' }, effects: [{ kind: 'send', message: ready }] }
-        : { state, effects: [] };
     }
+    case 'closed':
+      return onClose(state, event.code, event.now);
+    case 'broken':
     case 'failed':
-      return fail(state, event.error, event.now);
+      return retryOrEnd(state, event.error, event.now);
   }
+}
+
+/** Whether an event is left over from the connection before, since each dial opens a new one. */
+function isStale({ phase }: SessionState, { kind }: SessionEvent): boolean {
+  if (kind === 'prepared') return phase !== 'preparing';
+  return phase === 'dialling' && (kind === 'message' || kind === 'broken' || kind === 'closed');
 }
 
 function hello({ settings, session }: SessionState): WorkerMessage {
@@ -162,13 +156,14 @@ function hello({ settings, session }: SessionState): WorkerMessage {
   };
 }
 
-function hear(state: SessionState, message: CoordinatorMessage, now: number): SessionNext {
+function onMessage(state: SessionState, message: CoordinatorMessage, now: number): SessionNext {
   switch (message.kind) {
     case 'welcome': {
-      if (state.phase !== 'joining') return breach(state, message.kind);
+      if (state.phase !== 'joining') return violation(state, message.kind);
       if (message.run === state.run && message.term < state.term) {
-        const what = `the coordinator at this address is of term ${message.term}, and one of term ${state.term} has taken its run over`;
-        return fail(state, new ClusterError('SUPERSEDED', what), now);
+        const what = `the coordinator at this address has term ${message.term}`;
+        const why = `a coordinator with term ${state.term} took over its run`;
+        return retryOrEnd(state, new ClusterError('SUPERSEDED', `${what}; ${why}`), now);
       }
       const { run, term, slot, session } = message;
       const preparing: WorkerMessage = {
@@ -192,13 +187,14 @@ function hear(state: SessionState, message: CoordinatorMessage, now: number): Se
     }
     case 'step':
     case 'evaluate': {
-      if (state.phase !== 'ready' || isForeign(state, message)) return breach(state, message.kind);
+      if (state.phase !== 'ready' || isForeign(state, message))
+        return violation(state, message.kind);
       const task = message.kind === 'step' ? 'step' : 'evaluation';
       if (message.kind === 'evaluate' && chunksOf(message) > limits.MAX_EVALUATION_CHUNKS)
-        return breach(state, message.kind);
+        return violation(state, message.kind);
       const parts = partsOf(message, state.slot);
-      // The second weights of a connection say that the run goes on with this worker: its failures
-      // are forgotten.
+      // The second weights on a connection show that the run continues with this worker, so its
+      // failed attempts are forgotten.
       const isWorking = state.weightsOf !== undefined;
       const next: SessionState = {
         ...state,
@@ -220,7 +216,7 @@ function hear(state: SessionState, message: CoordinatorMessage, now: number): Se
     case 'lease': {
       const { weightsOf } = state;
       if (state.phase !== 'ready' || isForeign(state, message) || weightsOf?.step !== message.step)
-        return breach(state, message.kind);
+        return violation(state, message.kind);
       return {
         state,
         effects: [
@@ -240,7 +236,7 @@ function hear(state: SessionState, message: CoordinatorMessage, now: number): Se
   }
 }
 
-/** Before they are counted up: a short header can ask for millions. */
+/** Summed before they are expanded: a short header can ask for millions of chunks. */
 function chunksOf({ assignment }: Extract<CoordinatorMessage, { kind: 'evaluate' }>): number {
   return assignment.reduce((sum, [, , count]) => sum + count, 0);
 }
@@ -260,11 +256,11 @@ function partsOf(
   );
 }
 
-/** The coordinator broke the contract: nothing more is taken from this connection. */
-function breach(state: SessionState, kind: string): SessionNext {
+/** The coordinator violated the protocol, so the worker ends. */
+function violation(state: SessionState, kind: string): SessionNext {
   const error = new ClusterError(
     'PROTOCOL',
-    `the coordinator sent "${kind}" while this worker was ${state.phase}, or for another run or term`,
+    `the coordinator sent "${kind}", which does not fit this worker's phase (${state.phase}), run or term`,
   );
   return {
     state: { ...state, phase: 'ended' },
@@ -272,31 +268,31 @@ function breach(state: SessionState, kind: string): SessionNext {
   };
 }
 
-function closed(state: SessionState, code: number, now: number): SessionNext {
+function onClose(state: SessionState, code: number, now: number): SessionNext {
   if (code === CLOSE_FINISHED)
     return { state: { ...state, phase: 'ended' }, effects: [{ kind: 'end', error: undefined }] };
   const known = state.farewell?.code ?? errorCodeOfClose(code);
   const message = state.farewell?.message ?? `the connection to the coordinator closed (${code})`;
-  return fail(state, new ClusterError(known ?? 'UNREACHABLE', message), now);
+  return retryOrEnd(state, new ClusterError(known ?? 'UNREACHABLE', message), now);
 }
 
-/** Faults of what answers a dial. */
-const ofTheAnswer = new Set<ErrorCode>(['UNAUTHORIZED', 'TLS', 'VERSION', 'PROTOCOL']);
+/** Errors that the process at the coordinator's address causes. */
+const answerErrors = new Set<ErrorCode>(['UNAUTHORIZED', 'TLS', 'VERSION', 'PROTOCOL']);
 
 /**
- * A worker that was in a run may meet another process at the address while the coordinator is
- * started again.
+ * While the coordinator restarts, another process may answer at its address. A worker that was
+ * already in the run then retries.
  */
 function canRetry({ phase, term }: SessionState, code: ErrorCode): boolean {
-  return errorTable[code].retry || (phase === 'dialling' && term > 0 && ofTheAnswer.has(code));
+  return errorTable[code].retry || (phase === 'dialling' && term > 0 && answerErrors.has(code));
 }
 
 /**
- * Dial again where that can help, with growing pauses, until --max-retries or --max-wait-time is
- * used up. A connection that ends before the run went on with this worker is one more failure, so
- * that a coordinator which lets it in and cuts it off again and again is not dialled for ever.
+ * Dials again if that can help, after growing pauses, until --max-retries or --max-wait-time is
+ * used up. A connection that ends before the worker has computed for the run counts as a failure,
+ * so a worker does not dial forever a coordinator that always disconnects it.
  */
-function fail(state: SessionState, error: ClusterError, now: number): SessionNext {
+function retryOrEnd(state: SessionState, error: ClusterError, now: number): SessionNext {
   const attempts = state.attempts + 1;
   const connected = state.welcomedAt === undefined ? 0 : now - state.welcomedAt;
   const failingSince = state.failingSince === undefined ? now : state.failingSince + connected;

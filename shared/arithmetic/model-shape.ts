@@ -1,7 +1,7 @@
 /**
- * The model's shape as data: Flatten - [Dense(units, ReLU) - Dropout]* - Dense(classes). All
- * parameters are one flat float32 vector, layer by layer, kernel [inputs, units] row-major before
- * bias [units] (the layout of Keras).
+ * The shape of the model: Flatten - [Dense(units, ReLU) - Dropout]* - Dense(classes). All
+ * parameters are in one flat float32 vector, layer by layer: the kernel [inputs, units] row-major,
+ * then the bias [units], as in Keras.
  */
 export interface ModelShape {
   /** Values per sample: rows x columns of the image. */
@@ -15,7 +15,7 @@ export interface ModelShape {
 export interface DenseLayer {
   readonly inputs: number;
   readonly units: number;
-  /** Where the kernel and the bias begin in the parameter vector, in floats. */
+  /** Offsets of the kernel and the bias in the parameter vector, in floats. */
   readonly kernelOffset: number;
   readonly biasOffset: number;
 }
@@ -23,12 +23,12 @@ export interface DenseLayer {
 export interface NamedTensor {
   readonly name: string;
   readonly shape: readonly number[];
-  /** Where the tensor begins in the parameter vector, in floats. */
+  /** Offset in the parameter vector, in floats. */
   readonly offset: number;
   readonly length: number;
 }
 
-/** The dense layers in order; the last one yields the logits. */
+/** The dense layers in order. The last layer computes the logits. */
 export function denseLayers(model: ModelShape): DenseLayer[] {
   const widths = [model.inputs, ...model.hidden, model.classes];
   let offset = 0;
@@ -41,15 +41,14 @@ export function denseLayers(model: ModelShape): DenseLayer[] {
   });
 }
 
-/** P, the number of parameters: 101,770 for 784-128-10. */
+/** The number of parameters, called P in other comments: 101,770 for 784-128-10. */
 export function parameterCount(model: ModelShape): number {
   const last = denseLayers(model).at(-1);
   return last === undefined ? 0 : last.biasOffset + last.units;
 }
 
 /**
- * The parameters by the names they have in files: `dense.0.kernel`, `dense.0.bias`,
- * `dense.1.kernel`, ...
+ * The parameters by their names in files: `dense.0.kernel`, `dense.0.bias`, `dense.1.kernel`, ...
  */
 export function namedTensors(model: ModelShape): NamedTensor[] {
   return denseLayers(model).flatMap(({ inputs, units, kernelOffset, biasOffset }, i) => [

@@ -1,8 +1,8 @@
 /**
- * Philox4x32-10: a counter-based random generator. Four words of counter and two of key make four
- * random words, and nothing else does, so any process can draw any number of a run without having
- * drawn those before it. Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as
- * 1, 2, 3" (2011); Random123.
+ * Philox4x32-10, a counter-based random generator: four words of random numbers are a function of
+ * four words of counter and two words of key. Any process can therefore draw any random number of a
+ * run without the numbers before it. Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers:
+ * as easy as 1, 2, 3" (2011); Random123.
  */
 const MULTIPLIER0 = 0xd2511f53;
 const MULTIPLIER1 = 0xcd9e8d57;
@@ -11,7 +11,7 @@ const WEYL1 = 0xbb67ae85;
 const ROUNDS = 10;
 
 /**
- * Writes the block of counter (c0, c1, c2, c3) and key (k0, k1), all 32-bit words, into the first 4
+ * Writes the block of counter (c0, c1, c2, c3) and key (k0, k1), all 32-bit words, to the first 4
  * words of `out`.
  */
 export function philox4x32(
@@ -42,8 +42,8 @@ export function philox4x32(
 }
 
 /**
- * The upper 32 bits of a 64-bit product of two words. By halves: the whole product does not fit
- * into a float64.
+ * The upper 32 bits of the 64-bit product of two words. The product is computed in 16-bit halves
+ * because it does not fit in a float64.
  */
 function multiplyHigh(a: number, b: number): number {
   const a0 = a & 0xffff;

@@ -3,12 +3,13 @@ import type { ModelShape } from './model-shape.ts';
 import { philox4x32 } from './philox.ts';
 
 /**
- * Every random number of a run. The key is the seed (low word, high word); the counter's words are
+ * Every random number of a run is a word of Philox4x32-10. The key is the seed (low word, high
+ * word). The words of the counter are
  *
  *     block | position in the global batch | step or epoch | purpose << 16 | layer
  *
- * and what a purpose does not use is 0. Words of a stream are taken in order: word i is word i & 3
- * of block i >> 2.
+ * A purpose leaves the words that it does not use at 0. Word i of a stream is word i & 3 of block i
+ * >> 2.
  */
 export const PURPOSE_ORDER = 1;
 export const PURPOSE_MASK = 2;
@@ -19,25 +20,25 @@ const WORDS = 2 ** 32;
 export interface MaskKey {
   readonly seed: number;
   readonly step: number;
-  /** Position of the first row in the step's global batch. */
+  /** Position of the first row in the global batch of the step. */
   readonly position: number;
   /** Index of the hidden layer, from 0. */
   readonly layer: number;
 }
 
-/** A seed, 0 .. 2^53 - 1, as the two words of Philox' key. */
+/** Splits a seed, 0 .. 2^53 - 1, into the two words of Philox's key. */
 export function seedWords(seed: number): { low: number; high: number } {
   return { low: seed >>> 0, high: Math.floor(seed / WORDS) };
 }
 
-/** The counter's last word. */
+/** The last word of the counter. */
 export function purposeWord(purpose: number, layer: number): number {
   return (purpose << 16) | layer;
 }
 
 /**
- * The permutation of 0 .. samples - 1 in which an epoch (from 1) visits the samples: Fisher-Yates
- * from the last index down, each index i exchanged with a draw from 0 .. i.
+ * The order in which an epoch (from 1) visits the samples: a permutation of 0 .. samples - 1.
+ * Fisher-Yates from the last index down: each index i is exchanged with a draw from 0 .. i.
  */
 export function epochOrder(seed: number, epoch: number, samples: number): Uint32Array {
   const order = new Uint32Array(samples);
@@ -53,10 +54,10 @@ export function epochOrder(seed: number, epoch: number, samples: number): Uint32
 }
 
 /**
- * The parameters before step 1, in the layout of shared/arithmetic/model-shape.ts: kernels uniform
- * in [-limit, limit) with limit = sqrt(6 / (inputs + units)) (Glorot and Bengio 2010, the default
- * of Keras), biases 0. Weight i of a kernel is float32((2u - 1) * limit) with u = (word i >>> 8) *
- * 2^-24, computed in float64.
+ * The parameters before step 1, in the layout of model-shape.ts. Kernels are uniform in [-limit,
+ * limit) with limit = sqrt(6 / (inputs + units)) (Glorot and Bengio 2010, the default of Keras);
+ * biases are 0. Weight i of a kernel is float32((2u - 1) * limit) with u = (word i >>> 8) * 2^-24,
+ * computed in float64.
  */
 export function initialWeights(seed: number, model: ModelShape): Float32Array {
   const weights = new Float32Array(parameterCount(model));
@@ -70,20 +71,21 @@ export function initialWeights(seed: number, model: ModelShape): Float32Array {
   return weights;
 }
 
-/** Words below it drop the unit: floor(rate * 2^32), rate in [0, 1). */
+/**
+ * The threshold for dropping a unit: words below floor(rate * 2^32) drop it. `rate` is in [0, 1).
+ */
 export function dropThreshold(rate: number): number {
   return Math.floor(rate * WORDS);
 }
 
-/** What a unit that stays is multiplied by, so that its mean stays too: float32(1 / (1 - rate)). */
+/** The factor of units that are not dropped, float32(1 / (1 - rate)): it keeps their mean. */
 export function keepScale(rate: number): number {
   return Math.fround(1 / (1 - rate));
 }
 
 /**
- * The dropout mask of one row: for unit u the word u & 3 of block u >> 2 at the row's position
- * decides. It depends on nothing else, so not on who computes the row or which rows are computed
- * with it.
+ * Writes the dropout mask of one row. Word u & 3 of block u >> 2 at the row's position decides
+ * about unit u. The mask is thus the same on every worker and in every group of rows.
  */
 export function maskRow(out: Float32Array, key: MaskKey, rate: number): void {
   const { low, high } = seedWords(key.seed);
@@ -97,7 +99,7 @@ export function maskRow(out: Float32Array, key: MaskKey, rate: number): void {
   }
 }
 
-/** The words of one stream, block by block from block 0, position 0. */
+/** The words of one stream, from block 0 at position 0. */
 function wordStream(seed: number, stepOrEpoch: number, last: number): () => number {
   const { low, high } = seedWords(seed);
   const words = new Uint32Array(4);
@@ -108,15 +110,12 @@ function wordStream(seed: number, stepOrEpoch: number, last: number): () => numb
   };
 }
 
-/**
- * A draw from 0 .. n - 1, each as likely: words of the incomplete last multiple of n are rejected.
- */
+/** A uniform draw from 0 .. n - 1. Words in the incomplete last multiple of n are rejected. */
 function draw(nextWord: () => number, n: number): number {
   const limit = Math.floor(WORDS / n) * n;
   for (;;) {
     const word = nextWord();
-    // The remainder by a division in float64, exact for 32-bit words and several times faster than
-    // `%`.
+    // word % n, as a division in float64: exact for 32-bit words, and several times faster.
     if (word < limit) return word - Math.floor(word / n) * n;
   }
 }

@@ -1,31 +1,29 @@
 /**
- * Which samples a step trains and how they are cut into virtual shards. Steps and epochs count from
- * 1. All of it follows from the configuration and the number of training samples; workers and
- * coordinator compute it alike.
+ * The samples of each step, and their division into virtual shards. Steps and epochs count from 1.
+ * The configuration and the number of training samples determine all of it, so workers and the
+ * coordinator compute it independently.
  */
 export interface ScheduleInput {
   readonly trainSamples: number;
-  /** Samples per step over all workers. */
+  /** Samples per step, over all workers. */
   readonly batchSize: number;
   readonly virtualShards: number;
   readonly epochs: number;
-  /** Total steps; wins over epochs. */
+  /** Total steps; overrides `epochs`. */
   readonly steps?: number | undefined;
 }
 
 export interface StepPlan {
   readonly step: number;
   readonly epoch: number;
-  /** Where the batch begins in the epoch's order. */
+  /** Offset of the batch in the epoch's order. */
   readonly start: number;
-  /** The samples of this batch: batchSize, or fewer in the last one of an epoch. */
+  /** Samples in this batch: batchSize, or fewer in the last batch of an epoch. */
   readonly samples: number;
-  /**
-   * Rows of every shard, padding included: ceil(batchSize / virtualShards), also in a short batch.
-   */
+  /** Rows of every shard, with padding: ceil(batchSize / virtualShards), also in a short batch. */
   readonly rowsPerShard: number;
   readonly virtualShards: number;
-  /** Shards with at least one sample: always the first ones. */
+  /** Shards with at least one sample; they come before the empty shards. */
   readonly realShards: number;
   /** Whether this is the last step of its epoch. */
   readonly endsEpoch: boolean;
@@ -39,7 +37,7 @@ export function totalSteps(input: ScheduleInput): number {
   return input.steps ?? input.epochs * stepsPerEpoch(input);
 }
 
-/** Epochs that are begun, the last one perhaps cut short by `steps`. */
+/** Epochs that the run starts; `steps` may end the last one early. */
 export function totalEpochs(input: ScheduleInput): number {
   return Math.ceil(totalSteps(input) / stepsPerEpoch(input));
 }

@@ -1,2 +1,5 @@
-/** Raised whenever the same configuration would give other bytes. */
+/**
+ * The version of the arithmetic. It increases when the same configuration would give different
+ * bytes.
+ */
 export const ARITHMETIC = 1;

@@ -7,9 +7,10 @@ import { foreignText as text } from '../printable.ts';
 import { memoryAddress, memoryRoom } from './shared-memory.ts';
 
 /**
- * The contract of the wire. Every message is one frame (frame.ts); its header is one of the records
- * below, its body float32. A receiver fences by `run`, `term` and `step`: what belongs to another
- * one is dropped.
+ * The protocol between a worker and the coordinator. Every message is one frame (frame.ts): its
+ * header is one of the records below, its body is raw float32. A receiver drops a message whose
+ * `run`, `term` or `step` is not the current one. PROTOCOL is the version; it increases when a
+ * record changes.
  */
 export const PROTOCOL = 3;
 
@@ -22,12 +23,12 @@ const session = z.string().regex(/^[0-9a-f]{32}$/);
 const part = count(limits.MAX_STEPS);
 const microseconds = count(Number.MAX_SAFE_INTEGER);
 const fence = { run, term, step };
-/** Of messages whose body may lie in the sender's shared memory: then it is in this room. */
+/** For messages whose body may be in the sender's shared memory: `room` says where. */
 const located = { ...fence, room: memoryRoom.optional() };
 const farewell = { code: z.enum(errorCodes), message: text(limits.MAX_TEXT_CHARACTERS) };
 
 export const workerMessage = z.discriminatedUnion('kind', [
-  /** "I speak these versions, this is my name; if I held a slot before, this secret proves it." */
+  /** Opens a session: versions, name, and the secret of an earlier session, if there was one. */
   z.strictObject({
     kind: z.literal('hello'),
     protocol: count(65_535),
@@ -36,25 +37,25 @@ export const workerMessage = z.discriminatedUnion('kind', [
     name: text(limits.MAX_NAME_CHARACTERS),
     session: session.optional(),
   }),
-  /** "I load data and build graphs; do not expect me before this limit has passed." */
+  /** The worker loads data and builds graphs. It needs at most this long. */
   z.strictObject({
     kind: z.literal('preparing'),
     limitMilliseconds: count(limits.MAX_PREPARE_LIMIT_MILLISECONDS),
   }),
   /**
-   * "All graphs are built; on the run's first batch my engine computes bytes with this
-   * fingerprint."
+   * The worker is ready. The fingerprint is of the bytes that its engine computes for the first
+   * batch of the run.
    */
   z.strictObject({
     kind: z.literal('ready'),
     fingerprint: z.string().regex(/^[0-9a-f]{64}$/),
     engine: engineIdentity,
-    /** On the coordinator's host: where my shared memory is. */
+    /** The worker's shared memory, if it runs on the coordinator's host. */
     memory: memoryAddress.optional(),
   }),
   /**
-   * "Here is the sum over this subtree of this step; so many rows were right." Body: P gradients
-   * and the loss.
+   * The sum over one subtree (`part`) of a step, and how many of its rows are correct. Body: P
+   * gradients, then the loss.
    */
   z.strictObject({
     kind: z.literal('gradient'),
@@ -64,62 +65,65 @@ export const workerMessage = z.discriminatedUnion('kind', [
     microseconds,
   }),
   /**
-   * "Here are class, loss and probabilities of every row of this chunk." Body: rows x (2 +
-   * classes).
+   * The predictions for one chunk (`part`) of the test set. Body: [rows, 2 + classes]: class, loss,
+   * probabilities.
    */
   z.strictObject({ kind: z.literal('predictions'), ...fence, part, microseconds }),
-  /** "This is how my GPUs are doing." */
+  /** Readings of the worker's GPUs. */
   z.strictObject({
     kind: z.literal('devices'),
     gpus: z.array(gpuReading).max(limits.MAX_GPUS).readonly(),
   }),
-  /** "I am alive and have nothing to do." */
+  /** The worker is idle and alive. */
   z.strictObject({ kind: z.literal('heartbeat') }),
-  /** "I leave, for this reason." */
+  /** The worker leaves, with the reason. */
   z.strictObject({ kind: z.literal('bye'), ...farewell }),
 ]);
 
 export const coordinatorMessage = z.discriminatedUnion('kind', [
-  /** "You are in: this is your slot, and the secret with which you may take it again." */
+  /** The worker is admitted: its slot, and the secret that reclaims the slot after a reconnect. */
   z.strictObject({ kind: z.literal('welcome'), run, term, slot, session }),
-  /** "These are the weights of this step; each slot computes these subtrees." Body: P weights. */
+  /**
+   * A step: its weights, and the subtrees that each slot computes, as [slot, part, ...]. Body: P
+   * weights.
+   */
   z.strictObject({
     kind: z.literal('step'),
     ...located,
     assignment: z.array(z.array(part).min(2)).max(256),
   }),
   /**
-   * "These are the weights after this step; each slot predicts these chunks: [slot, first, count]."
-   * Body: P weights.
+   * An evaluation after a step: the weights, and the chunks that each slot predicts, as [slot,
+   * first, count]. Body: P weights.
    */
   z.strictObject({
     kind: z.literal('evaluate'),
     ...located,
     assignment: z.array(z.tuple([slot, part, count(limits.MAX_EVALUATION_CHUNKS)])).max(256),
   }),
-  /** "Compute these parts too, of the step or evaluation whose weights you have." */
+  /** More parts of the step or evaluation whose weights the worker already has. */
   z.strictObject({
     kind: z.literal('lease'),
     ...fence,
     parts: z.array(part).max(limits.MAX_LEASED_PARTS),
   }),
-  /** "I am alive." */
+  /** The coordinator is alive. */
   z.strictObject({ kind: z.literal('heartbeat') }),
-  /** "I close this connection, for this reason." */
+  /** The coordinator closes the connection, with the reason. */
   z.strictObject({ kind: z.literal('bye'), ...farewell }),
 ]);
 
 export type WorkerMessage = z.infer<typeof workerMessage>;
 export type CoordinatorMessage = z.infer<typeof coordinatorMessage>;
-/** Messages that carry what a worker computed. */
+/** The messages with a worker's results. */
 export type ResultMessage = Extract<WorkerMessage, { kind: 'gradient' | 'predictions' }>;
 
-/** Bytes become a typed message here and nowhere else. */
+/** The only place where untrusted data becomes a typed message. Throws PROTOCOL. */
 export function parseMessage<T>(schema: z.ZodType<T>, header: unknown): T {
   const parsed = schema.safeParse(header);
   if (parsed.success) return parsed.data;
   throw new ClusterError(
     'PROTOCOL',
-    `the peer sent a message that breaks the contract: ${issuesOf(parsed.error)}`,
+    `the peer sent a message that violates the protocol: ${issuesOf(parsed.error)}`,
   );
 }

@@ -70,7 +70,12 @@ describe('receive', () => {
       /not shared/,
     ],
     ['a room and a body', withBody({ ...gradient, room: 0 }), true, /not shared/],
-    ['a message of the other side', encodeHeader({ kind: 'welcome' }), true, /breaks the contract/],
+    [
+      'a message of the other side',
+      encodeHeader({ kind: 'welcome' }),
+      true,
+      /violates the protocol/,
+    ],
   ])('refuses %s', (_, data, isBinary, says) => {
     expect(() => receive(workerMessage, data, isBinary, nothingShared)).toThrow(says);
   });
