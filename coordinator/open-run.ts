@@ -19,6 +19,7 @@ import type { Resumed } from './decisions/state.ts';
 import type { LockEnvironment } from './run-directory/run-lock.ts';
 import { RunFiles, type FoundRun, type ReopenedRun } from './run-directory/run-files.ts';
 import type { RunViewer } from './viewer.ts';
+import { METRICS_FILE } from '../shared/files/run-layout.ts';
 
 export interface OpenSettings {
   readonly configuration: Configuration;
@@ -199,7 +200,7 @@ function linesAreMissing(
   const last = (later.at(-1) ?? known)?.line.step ?? 0;
   return new ClusterError(
     'DATA',
-    `${join(directory, 'metrics.jsonl')} ends at step ${last}, before the checkpoint of step ${step}: lines are missing`,
+    `${join(directory, METRICS_FILE)} ends at step ${last}, before the checkpoint of step ${step}: lines are missing`,
     {
       fix: `copy the run while no coordinator writes to it; or remove the checkpoints after step ${last}, if there are older ones, and what is missing is computed again`,
     },

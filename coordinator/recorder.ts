@@ -10,11 +10,11 @@ import type { Checkpoint } from '../shared/files/checkpoint-file.ts';
 import type { Dataset } from '../shared/dataset/dataset.ts';
 import { assert, ClusterError, messageOf } from '../shared/errors.ts';
 import type { GpuReading } from '../shared/gpu-reading.ts';
+import { METRICS_FILE, MISTAKES_FILE } from '../shared/files/run-layout.ts';
 import type { RunRecord } from '../shared/files/run-schema.ts';
 import { planStep, totalSteps } from '../shared/arithmetic/schedule.ts';
 import { EventLimit } from './event-limit.ts';
 import type { LeaveReport, ResultReport, StepResult } from './driver.ts';
-import { MISTAKES } from './run-directory/result-files.ts';
 import type { RecordedLine, RecordedLines } from './run-directory/read-run.ts';
 import type { Predictions } from './predictions.ts';
 import { engineOf, runRecord } from './run-directory/run-record.ts';
@@ -350,7 +350,7 @@ export class Recorder implements RunRecorder {
         labels: dataset.test.labels,
         classes,
       });
-      await files.writeArtifact(MISTAKES, misclassifiedLines(wrong));
+      await files.writeArtifact(MISTAKES_FILE, misclassifiedLines(wrong));
       await this.#draw({ directory: files.path, record, wrong });
     }
     this.#tellSuppressed(this.#options.clock(), true);
@@ -419,7 +419,7 @@ export class Recorder implements RunRecorder {
 function differs(step: number, path: string): ClusterError {
   return new ClusterError(
     'REPLAY',
-    `step ${step}, computed again, differs from what ${path}/metrics.jsonl says of it`,
+    `step ${step}, computed again, differs from what ${path}/${METRICS_FILE} says of it`,
     {
       fix: 'resume it with the engine that it was begun with (--engine, --device, --threads), on such a machine; if the record or a checkpoint was changed, start another run',
     },

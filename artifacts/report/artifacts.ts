@@ -1,10 +1,7 @@
 import { hash } from 'node:crypto';
 import { misclassifiedLines } from '../../shared/evaluation/misclassified.ts';
 import { perClass } from '../../shared/evaluation/per-class.ts';
-import {
-  ARTIFACTS_MANIFEST,
-  type ArtifactsManifest,
-} from '../../shared/files/artifacts-manifest.ts';
+import { type ArtifactsManifest } from '../../shared/files/artifacts-manifest.ts';
 import { type Artifact, jsonArtifact, pngArtifact, svgArtifact, textArtifact } from './artifact.ts';
 import { light } from './colours.ts';
 import { contactSheetSvg } from './contact-sheet.ts';
@@ -17,6 +14,7 @@ import { visible } from '../../shared/printable.ts';
 import { report } from './report.ts';
 import type { Evaluation, Subject } from './subject.ts';
 import { confusionCsv, confusionTable, perClassCsv, summary } from './tables.ts';
+import { ARTIFACTS_MANIFEST, MISTAKES_FILE, REPORT_FILE } from '../../shared/files/run-layout.ts';
 
 /**
  * All files of artifacts/, in the order in which they are to be written: numbers, pictures of them,
@@ -34,7 +32,7 @@ export async function artifactsOf(evaluation: Evaluation): Promise<Artifact[]> {
     jsonArtifact('confusion_matrix.json', table),
     textArtifact('confusion_matrix.csv', 'text/csv; charset=utf-8', confusionCsv(table)),
     textArtifact('per_class.csv', 'text/csv; charset=utf-8', perClassCsv(scores, classNames)),
-    textArtifact('misclassified.jsonl', 'application/x-ndjson', misclassifiedLines(wrong)),
+    textArtifact(MISTAKES_FILE, 'application/x-ndjson', misclassifiedLines(wrong)),
     ...(await picture(
       'confusion_matrix',
       await matrixSvg(table, light, titleOf('Confusion matrix', subject, score)),
@@ -42,7 +40,7 @@ export async function artifactsOf(evaluation: Evaluation): Promise<Artifact[]> {
     ...(curve === undefined ? [] : await curves(curve, subject)),
     pngArtifact('misclassified.png', await toPng(await contactSheetSvg(evaluation))),
     textArtifact(
-      'report.html',
+      REPORT_FILE,
       'text/html; charset=utf-8',
       await report(evaluation, { scores, table, curve }),
     ),

@@ -6,8 +6,6 @@ import { systemCode } from '../../shared/disk/system-error.ts';
 import { ClusterError, messageOf } from '../../shared/errors.ts';
 import { MAX_STORED_FILES } from '../../shared/limits.ts';
 import {
-  ARTIFACTS,
-  ARTIFACTS_MANIFEST,
   artifactsManifestSchema,
   type ArtifactsManifest,
 } from '../../shared/files/artifacts-manifest.ts';
@@ -19,9 +17,15 @@ import { isSegment } from './store-names.ts';
 import { digestPlain, streamPlain } from './plain-file.ts';
 import type { Content } from './store.ts';
 import { shortDigest } from '../../shared/printable.ts';
+import {
+  ARTIFACTS_FOLDER,
+  ARTIFACTS_MANIFEST,
+  EVENTS_FILE,
+  METRICS_FILE,
+  MODEL_FILE,
+  RECORD_FILE,
+} from '../../shared/files/run-layout.ts';
 
-export const RECORD = 'run.json';
-export const MODEL = 'model.safetensors';
 /** The state of a run whose result is final. */
 export const FINISHED = 'finished';
 /**
@@ -29,9 +33,9 @@ export const FINISHED = 'finished';
  * where it runs, and so do evaluations that were made later (eval-.../): each has a folder of its
  * own that is nobody's result but its own.
  */
-const results = [RECORD, 'metrics.jsonl', 'events.jsonl', MODEL] as const;
+const results = [RECORD_FILE, METRICS_FILE, EVENTS_FILE, MODEL_FILE] as const;
 /** The last file that a run writes, and the last of its own files that is sent to a store. */
-export const LAST_FILE = `${ARTIFACTS}/${ARTIFACTS_MANIFEST}`;
+export const LAST_FILE = `${ARTIFACTS_FOLDER}/${ARTIFACTS_MANIFEST}`;
 
 /** A file of a run as it is put into a store. */
 export type RunFile = Entry & Content;
@@ -70,7 +74,7 @@ export async function readInventory(directory: string): Promise<Inventory> {
       );
     await checkArtifacts(directory, files);
     const text = await recordOf(directory);
-    const { run, started, state, model } = identityIn(text, join(directory, RECORD));
+    const { run, started, state, model } = identityIn(text, join(directory, RECORD_FILE));
     await checkModel(directory, files, text, model?.sha256);
     return { run, started, state, files };
   } catch (error) {
@@ -91,7 +95,7 @@ export function stateIn(record: string): string | undefined {
 }
 
 async function recordOf(directory: string): Promise<string> {
-  const path = join(directory, RECORD);
+  const path = join(directory, RECORD_FILE);
   try {
     return (await readEntry(path)).toString('utf8');
   } catch (error) {
@@ -121,13 +125,13 @@ async function checkModel(
   record: string,
   recorded: string | undefined,
 ): Promise<void> {
-  const model = files.find(({ name }) => name === MODEL);
+  const model = files.find(({ name }) => name === MODEL_FILE);
   if (model === undefined || model.sha256 === recorded) return;
-  const name = join(directory, MODEL);
+  const name = join(directory, MODEL_FILE);
   if (recorded === undefined) {
     const bytes = await readEntry(name, tensorFileLimit);
     const { configuration, step, chain } = readModel(bytes, name);
-    const own = parseRunRecord(record, join(directory, RECORD));
+    const own = parseRunRecord(record, join(directory, RECORD_FILE));
     return checkOwnModel({ name, bytes, configuration, step, chain }, own);
   }
   throw new ClusterError(
@@ -145,12 +149,16 @@ async function checkArtifacts(directory: string, files: readonly RunFile[]): Pro
   if (!files.some(({ name }) => name === LAST_FILE)) return;
   const path = join(directory, LAST_FILE);
   for (const { name, size, sha256 } of await namedIn(path)) {
-    const file = files.find((file) => file.name === `${ARTIFACTS}/${name}`);
+    const file = files.find((file) => file.name === `${ARTIFACTS_FOLDER}/${name}`);
     if (file?.size === size && file.sha256 === sha256) continue;
     const what = file === undefined ? 'is missing, though' : 'holds other bytes than';
-    throw new ClusterError('DATA', `${join(directory, ARTIFACTS, name)} ${what} ${path} says`, {
-      fix: 'bring that file back, or move that manifest away: then the artifacts are sent as they are',
-    });
+    throw new ClusterError(
+      'DATA',
+      `${join(directory, ARTIFACTS_FOLDER, name)} ${what} ${path} says`,
+      {
+        fix: 'bring that file back, or move that manifest away: then the artifacts are sent as they are',
+      },
+    );
   }
 }
 
@@ -167,12 +175,12 @@ async function namedIn(path: string): Promise<ArtifactsManifest['files']> {
 }
 
 async function artifactsIn(directory: string): Promise<string[]> {
-  const folder = join(directory, ARTIFACTS);
+  const folder = join(directory, ARTIFACTS_FOLDER);
   if (!(await isOwnFolder(folder, 'STORE'))) return [];
   const entries = await readdir(folder, { withFileTypes: true });
   const shown = entries.filter((entry) => !entry.name.startsWith('.') && !entry.isDirectory());
   return shown.map(({ name }) => {
-    if (isSegment(name)) return `${ARTIFACTS}/${name}`;
+    if (isSegment(name)) return `${ARTIFACTS_FOLDER}/${name}`;
     throw new ClusterError(
       'STORE',
       `${JSON.stringify(join(folder, name))} has a name that no store takes`,

@@ -1,14 +1,7 @@
 import { ClusterError } from '../../shared/errors.ts';
 import { MAX_RUN_FILE_BYTES, MAX_STORE_TRANSFERS } from '../../shared/limits.ts';
 import { inside, type StoreAddress } from './store-address.ts';
-import {
-  LAST_FILE,
-  FINISHED,
-  readInventory,
-  RECORD,
-  stateIn,
-  type Inventory,
-} from './inventory.ts';
+import { LAST_FILE, FINISHED, readInventory, stateIn, type Inventory } from './inventory.ts';
 import {
   MANIFEST,
   manifestIn,
@@ -24,6 +17,7 @@ import { openStore } from './open-store.ts';
 import type { Patience } from './retry.ts';
 import type { Content, Store } from './store.ts';
 import { Tally, type Counted, type OnProgress } from './transfer-progress.ts';
+import { RECORD_FILE } from '../../shared/files/run-layout.ts';
 
 /** What was done. */
 export interface Pushed extends Counted {
@@ -95,7 +89,7 @@ async function withdraw(store: Store, inventory: Inventory): Promise<string[]> {
 
 /** Of what cannot be read as a record nothing would be lost. */
 async function isFinishedIn(store: Store): Promise<boolean> {
-  return stateIn((await readText(store, RECORD, MAX_RUN_FILE_BYTES)) ?? '') === FINISHED;
+  return stateIn((await readText(store, RECORD_FILE, MAX_RUN_FILE_BYTES)) ?? '') === FINISHED;
 }
 
 /** Sends what is not there with the same bytes; afterwards the store was seen to hold them. */

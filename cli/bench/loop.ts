@@ -12,6 +12,7 @@ import type { EngineKind } from '../../shared/engine-identity.ts';
 import type { Cell } from './cell.ts';
 import { median } from '../../shared/median.ts';
 import { DROPOUT, MODEL, SEED } from './workload.ts';
+import { METRICS_FILE, RECORD_FILE } from '../../shared/files/run-layout.ts';
 
 /** What run.json's steps_per_second leaves out, too. */
 export const WARM_UP_STEPS = 200;
@@ -124,9 +125,9 @@ async function run(
 async function resultOf(
   folder: string,
 ): Promise<{ stepsPerSecond: number; stepMilliseconds: number }> {
-  const record = join(folder, 'run.json');
+  const record = join(folder, RECORD_FILE);
   const { result } = parseRunRecord(await readFile(record, 'utf8'), record);
-  const { lines } = readMetrics(await readFile(join(folder, 'metrics.jsonl'), 'utf8'));
+  const { lines } = readMetrics(await readFile(join(folder, METRICS_FILE), 'utf8'));
   const milliseconds = lines.flatMap((line) =>
     line.kind === 'step' && line.step > WARM_UP_STEPS ? [line.milliseconds] : [],
   );

@@ -29,6 +29,7 @@ import { trainingCertificate } from '../secrets/tls-files.ts';
 import { patienceOf } from '../runs/transfer.ts';
 import { planWorkers } from '../processes/worker-plan.ts';
 import { shortDigest } from '../../shared/printable.ts';
+import { REPORT_FILE } from '../../shared/files/run-layout.ts';
 
 /**
  * `mnist-dist eval`: what a model says of a test set; the result on stdout, all else on stderr.
@@ -100,7 +101,7 @@ async function keep(
       images: dataset.test.images,
       metricsFile: undefined,
     });
-    log.info({ report: join(folder, 'report.html') }, `report and pictures are in ${folder}`);
+    log.info({ report: join(folder, REPORT_FILE) }, `report and pictures are in ${folder}`);
     return undefined;
   } catch (error) {
     if (error instanceof ClusterError) return error;

@@ -26,6 +26,7 @@ import { trainingCertificate, type OwnCertificate } from '../secrets/tls-files.t
 import { generateToken, givenToken } from '../secrets/token.ts';
 import { onStop, Stopping } from '../processes/supervised.ts';
 import { planWorkers, startWorker } from '../processes/worker-plan.ts';
+import { RECORD_FILE } from '../../shared/files/run-layout.ts';
 
 /**
  * `mnist-dist local`: starts a coordinator and workers as processes of their own and waits for
@@ -75,7 +76,7 @@ export async function local(
     listener: descriptor,
     environment: { ...environment, [LISTENER_VARIABLE]: '1' },
     codeAtEnd: async () => {
-      if (!existsSync(join(directory, 'run.json'))) return undefined;
+      if (!existsSync(join(directory, RECORD_FILE))) return undefined;
       const { state, term } = await readRunRecord(directory);
       // A finished run that is prolonged says so until its coordinator has opened it.
       if (state !== 'finished' || term <= termBefore) return undefined;
@@ -92,7 +93,7 @@ export async function local(
       const httpPort = pagePort ?? (explicit.has('httpPort') ? page : undefined);
       const where = httpPort === undefined ? {} : { httpPort };
       // A coordinator that died before its first run.json has left nothing to resume.
-      const isBegun = isRestart && existsSync(join(directory, 'run.json'));
+      const isBegun = isRestart && existsSync(join(directory, RECORD_FILE));
       // It continues with the workers that are there, and waits for no others.
       const again = { runId: undefined, resume: directory, startWorkers: options.minWorkers };
       return argumentsFor('coordinator', { ...run, ...where, ...(isBegun ? again : { runId }) });
@@ -187,7 +188,7 @@ async function supervise({
   // another.
   await group.end(code !== 0);
   if (code !== errorTable.RUN_FAILED.exit || failure === undefined) return code;
-  if (existsSync(join(directory, 'run.json'))) {
+  if (existsSync(join(directory, RECORD_FILE))) {
     log.error(
       { minWorkers },
       `too few workers are left (--min-workers ${minWorkers}); resume the run with: mnist-dist local --resume ${shellPath(directory)}`,

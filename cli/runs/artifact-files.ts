@@ -11,15 +11,20 @@ import { makeDirectories, writeWhole } from '../../shared/disk/whole-file.ts';
 import { configurationRecord } from '../../shared/configuration.ts';
 import type { Dataset } from '../../shared/dataset/dataset.ts';
 import { assert, ClusterError, messageOf } from '../../shared/errors.ts';
-import { ARTIFACTS, ARTIFACTS_MANIFEST } from '../../shared/files/artifacts-manifest.ts';
 import { readModel } from '../../shared/files/model-file.ts';
 import { version } from '../package.ts';
+import {
+  ARTIFACTS_FOLDER,
+  ARTIFACTS_MANIFEST,
+  METRICS_FILE,
+  MODEL_FILE,
+} from '../../shared/files/run-layout.ts';
 
 /** What a coordinator draws of a run that has finished. */
 export function drawingOf(dataset: Dataset): Draw {
   return async ({ directory, record: { run, result, engine }, wrong }) => {
     assert(result !== undefined && engine !== undefined, 'a finished run has both');
-    const name = join(directory, 'model.safetensors');
+    const name = join(directory, MODEL_FILE);
     const confusion = result.test.confusion.map((row) => [...row]);
     const correct = confusion.reduce((sum, row, i) => sum + (row[i] ?? 0), 0);
     return await draw({
@@ -33,14 +38,14 @@ export function drawingOf(dataset: Dataset): Draw {
       score: { ...result.test, samples: dataset.test.samples, correct, confusion },
       wrong,
       images: dataset.test.images,
-      metricsFile: join(directory, 'metrics.jsonl'),
+      metricsFile: join(directory, METRICS_FILE),
     });
   };
 }
 
 /** Whether all of a run's artifacts are there. */
 export function hasReport(directory: string): boolean {
-  return existsSync(join(directory, ARTIFACTS, ARTIFACTS_MANIFEST));
+  return existsSync(join(directory, ARTIFACTS_FOLDER, ARTIFACTS_MANIFEST));
 }
 
 /** A model.safetensors as it was read. */

@@ -11,11 +11,11 @@ import { readModel, type ModelFile } from '../../shared/files/model-file.ts';
 import { checkOwnModel } from '../../shared/files/own-model.ts';
 import { parseRunRecord, type RunRecord } from '../../shared/files/run-schema.ts';
 import { isStoreUri, parseStoreUri } from '../../artifacts/store/store-address.ts';
-import { MODEL, RECORD } from '../../artifacts/store/inventory.ts';
 import type { Patience } from '../../artifacts/store/retry.ts';
 import { findRun, readStored } from '../../artifacts/store/stored-run.ts';
 import { chooseRun } from './choose-run.ts';
 import { listRuns } from './run-overview.ts';
+import { MODEL_FILE, RECORD_FILE } from '../../shared/files/run-layout.ts';
 
 /** A trained model and where it comes from. */
 export interface ChosenModel extends ModelFile {
@@ -77,7 +77,7 @@ function recordOf({ name, bytes, record }: Found, model: ModelFile): RunRecord |
     return parsed;
   } catch (error) {
     // A file with a name of its own may lie in the folder of any run.
-    if (basename(name) === MODEL) throw error;
+    if (basename(name) === MODEL_FILE) throw error;
     return undefined;
   }
 }
@@ -100,24 +100,24 @@ function ownDatasetOf(
 
 async function fetchModel(uri: string, patience: Patience): Promise<Found> {
   const run = await findRun(parseStoreUri(uri), patience);
-  const bytes = await readStored(run, MODEL, MAX_MODEL_FILE_BYTES);
+  const bytes = await readStored(run, MODEL_FILE, MAX_MODEL_FILE_BYTES);
   if (bytes === undefined)
     throw new ClusterError(
       'USAGE',
-      `the run at ${run.store.uri()} has no ${MODEL}: it was not finished`,
+      `the run at ${run.store.uri()} has no ${MODEL_FILE}: it was not finished`,
     );
-  const record = await readStored(run, RECORD, MAX_RUN_FILE_BYTES);
+  const record = await readStored(run, RECORD_FILE, MAX_RUN_FILE_BYTES);
   return {
-    name: run.store.uri(MODEL),
+    name: run.store.uri(MODEL_FILE),
     bytes,
     directory: undefined,
-    record: record === undefined ? undefined : { name: run.store.uri(RECORD), bytes: record },
+    record: record === undefined ? undefined : { name: run.store.uri(RECORD_FILE), bytes: record },
   };
 }
 
 async function findModel(named: string | undefined, runs: string): Promise<Found> {
   const { path, bytes } = await readModelFile(named ?? (await newestFinished(runs)), runs);
-  const file = join(dirname(path), RECORD);
+  const file = join(dirname(path), RECORD_FILE);
   const record = await readIfThere(file);
   return record === undefined
     ? { name: path, bytes, record, directory: undefined }
@@ -139,7 +139,7 @@ async function readModelFile(
 ): Promise<{ path: string; bytes: Buffer }> {
   const found = await stat(named).catch(() => undefined);
   const isEntry = found === undefined || found.isDirectory();
-  const path = isEntry ? join(chooseRun(named, runs), MODEL) : named;
+  const path = isEntry ? join(chooseRun(named, runs), MODEL_FILE) : named;
   try {
     return { path, bytes: await (isEntry ? readEntry : readNamed)(path, tensorFileLimit) };
   } catch (error) {
@@ -192,7 +192,7 @@ function guessedLayout({ name, configuration }: ChosenModel): Layout {
       'DATA',
       `${name} does not say how its pictures of ${inputs} pixels are laid out`,
       {
-        fix: `put the ${RECORD} of its run beside it, or give --data DIR with the dataset of its run`,
+        fix: `put the ${RECORD_FILE} of its run beside it, or give --data DIR with the dataset of its run`,
       },
     );
   }

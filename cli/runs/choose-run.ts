@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { readEntryNow } from '../../shared/disk/regular-file.ts';
 import { ClusterError } from '../../shared/errors.ts';
 import { nearest } from '../options/suggest.ts';
+import { RECORD_FILE } from '../../shared/files/run-layout.ts';
 
 const startedSchema = z.object({ started: z.iso.datetime() });
 
@@ -65,7 +66,7 @@ function foldersIn(folder: string): string[] {
 function startOf(directory: string): string | undefined {
   try {
     return startedSchema.parse(
-      JSON.parse(readEntryNow(join(directory, 'run.json')).toString('utf8')),
+      JSON.parse(readEntryNow(join(directory, RECORD_FILE)).toString('utf8')),
     ).started;
   } catch {
     return undefined;

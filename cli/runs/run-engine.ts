@@ -5,6 +5,7 @@ import { RunHistory } from '../../dashboards/feed/history.ts';
 import { ClusterError } from '../../shared/errors.ts';
 import { engineKinds, type EngineIdentity } from '../../shared/engine-identity.ts';
 import type { LocalOptions, OptionKey } from '../options/options.ts';
+import { EVENTS_FILE } from '../../shared/files/run-layout.ts';
 
 type EngineOptions = Pick<LocalOptions, 'engine' | 'device' | 'threads'>;
 
@@ -19,7 +20,7 @@ export type KnownEngine = Pick<EngineIdentity, 'kind'> &
  */
 export function engineInEvents(directory: string): KnownEngine | undefined {
   const history = new RunHistory();
-  for (const event of eventsIn(piecesIfThere(join(directory, 'events.jsonl')))) history.add(event);
+  for (const event of eventsIn(piecesIfThere(join(directory, EVENTS_FILE)))) history.add(event);
   const kind = engineKinds.find((known) => known === history.engine);
   if (kind === undefined) return undefined;
   return history.device === undefined ? { kind } : { kind, device: history.device };

@@ -14,6 +14,7 @@ import { ClusterError, messageOf } from '../../shared/errors.ts';
 import { METRICS_TAIL_BYTES } from '../../shared/limits.ts';
 import { parseRunRecord, type RunStatus } from '../../shared/files/run-schema.ts';
 import { totalSteps } from '../../shared/arithmetic/schedule.ts';
+import { EVENTS_FILE, METRICS_FILE, RECORD_FILE } from '../../shared/files/run-layout.ts';
 
 /** A run at a glance. Taken from its files as they are; `verify` is for whoever doubts them. */
 export interface RunOverview {
@@ -92,12 +93,12 @@ export async function readOverview(
 ): Promise<RunOverview> {
   // In this order: a run that ends meanwhile says so in the record that is read afterwards.
   const writer = await writerOf(directory, systemDisk, systemProcesses);
-  const path = join(directory, 'run.json');
+  const path = join(directory, RECORD_FILE);
   const text = (await readIfThere(path))?.toString('utf8');
   if (text === undefined) throw new ClusterError('DATA', 'it is no run: there is no run.json');
-  const record = parseRunRecord(text, 'run.json');
+  const record = parseRunRecord(text, RECORD_FILE);
   const history = new RunHistory();
-  for (const event of eventsIn(piecesIfThere(join(directory, 'events.jsonl')))) history.add(event);
+  for (const event of eventsIn(piecesIfThere(join(directory, EVENTS_FILE)))) history.add(event);
   const isOver = record.state !== 'running';
   const wasCutOff = !isOver && writer === undefined;
   return {
@@ -107,7 +108,7 @@ export async function readOverview(
     started: record.started,
     state: wasCutOff ? 'interrupted' : record.state,
     // A record is written when the run begins and when it ends; in between its lines are newer.
-    step: isOver ? record.step : await lastStep(join(directory, 'metrics.jsonl'), record.step),
+    step: isOver ? record.step : await lastStep(join(directory, METRICS_FILE), record.step),
     steps: totalSteps(configurationOfRecord(record.configuration)),
     test: record.result?.test ?? history.test,
     firstLoss: history.firstLoss,

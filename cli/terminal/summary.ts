@@ -5,6 +5,14 @@ import { columnsOf, padLeft, padRight } from './columns.ts';
 import { joined, paint, shortened, type Line } from './styled-line.ts';
 import { count, counted, duration, percent } from '../../shared/text/number-format.ts';
 import { lossText } from './progress-line.ts';
+import {
+  ARTIFACTS_FOLDER,
+  METRICS_FILE,
+  MISTAKES_FILE,
+  MODEL_FILE,
+  RECORD_FILE,
+  REPORT_FILE,
+} from '../../shared/files/run-layout.ts';
 
 /** What is left to say when a run is over. */
 export interface Summary {
@@ -41,12 +49,12 @@ const MAX_CLASS_NAME_COLUMNS = 16;
 const SHOWN_CONFUSIONS = 10;
 
 const files = [
-  ['model', 'model.safetensors'],
-  ['run', 'run.json'],
-  ['steps', 'metrics.jsonl'],
-  ['mistakes', join('artifacts', 'misclassified.jsonl')],
+  ['model', MODEL_FILE],
+  ['run', RECORD_FILE],
+  ['steps', METRICS_FILE],
+  ['mistakes', join(ARTIFACTS_FOLDER, MISTAKES_FILE)],
 ] as const;
-const report = ['report', join('artifacts', 'report.html')] as const;
+const report = ['report', join(ARTIFACTS_FOLDER, REPORT_FILE)] as const;
 
 /** The closing summary. */
 export function summaryLines(summary: Summary, width: number): Line[] {

@@ -17,6 +17,7 @@ import { decodeTensors } from '../../shared/files/safetensors.ts';
 import { planStep, stepsPerEpoch, totalSteps } from '../../shared/arithmetic/schedule.ts';
 import { metricsOf, type RunContents } from '../run-directory/run-contents.ts';
 import { isPerhapsMixed } from '../run-directory/read-run.ts';
+import { METRICS_FILE, MODEL_FILE, RECORD_FILE } from '../../shared/files/run-layout.ts';
 
 /**
  * What a run says of itself, once its files do not contradict each other: this is what a replay is
@@ -101,7 +102,7 @@ type Lines = Omit<RecordedResults, 'model'>;
  * after its step, once.
  */
 function readLines({ directory, record, checkpoints, configuration }: RunContents): Lines {
-  const path = join(directory, 'metrics.jsonl');
+  const path = join(directory, METRICS_FILE);
   const wanted = new Set([record.step, ...checkpoints.map(({ step }) => step)]);
   const steps = new Map<number, RecordedStep>();
   const evaluations = new Map<number, EvaluationLine>();
@@ -178,7 +179,7 @@ function checkRecord(
   { directory, record, configuration }: RunContents,
   { steps, lastStep }: Lines,
 ): void {
-  const path = join(directory, 'run.json');
+  const path = join(directory, RECORD_FILE);
   const { step, chain, weights, state } = record;
   const line = steps.get(step)?.line;
   if (step > lastStep)
@@ -211,7 +212,7 @@ function checkEvaluations(
   for (let end = perEpoch; end < lastStep; end += perEpoch) expected.push(end);
   const missing = expected.find((step) => !evaluations.has(step));
   if (missing !== undefined)
-    throw differs(`${join(directory, 'metrics.jsonl')} lacks the evaluation after step ${missing}`);
+    throw differs(`${join(directory, METRICS_FILE)} lacks the evaluation after step ${missing}`);
 }
 
 /**
@@ -222,7 +223,7 @@ function recordedModel(
   { directory, record, configuration, model, writer }: RunContents,
   lastStep: number,
 ): RecordedModel | undefined {
-  const path = join(directory, 'model.safetensors');
+  const path = join(directory, MODEL_FILE);
   if ((record.state === 'finished' || record.state === 'interrupted') && record.step > 0) {
     if (model === undefined) throw differs(`${path} is missing`);
     return { step: record.step, configuration };

@@ -22,6 +22,7 @@ import type { RunRecorder, RunContext } from '../serve.ts';
 import type { Effect, Outcome } from '../decisions/effects.ts';
 import type { Resumed, RunState } from '../decisions/state.ts';
 import type { Replay } from './replay-plan.ts';
+import { MODEL_FILE, RECORD_FILE } from '../../shared/files/run-layout.ts';
 
 /** Whoever shows how far the replay is. */
 export interface ReplayViewer {
@@ -193,7 +194,7 @@ export class Verifier implements RunRecorder {
       { loss, accuracy, confusion: JSON.stringify(confusion) },
     );
     if (difference !== undefined)
-      throw this.#differs(`the result in ${join(directory, 'run.json')} differs: ${difference}`);
+      throw this.#differs(`the result in ${join(directory, RECORD_FILE)} differs: ${difference}`);
   }
 
   /**
@@ -217,7 +218,7 @@ export class Verifier implements RunRecorder {
     if (recorded.model?.step === this.#step && contents.model !== undefined) {
       const { weights } = this.#context.tensors.snapshot();
       const model = encodeModel({ ...recorded.model, ...where, weights });
-      this.#compareBytes(join(contents.directory, 'model.safetensors'), contents.model, model);
+      this.#compareBytes(join(contents.directory, MODEL_FILE), contents.model, model);
       this.#compareDigest(modelDigest(model));
       this.#comparedModel = true;
     }
@@ -251,7 +252,7 @@ export class Verifier implements RunRecorder {
     const { record, directory } = this.#replay.contents;
     const recorded = record.model?.sha256 ?? computed;
     if (recorded === computed) return;
-    const path = join(directory, 'run.json');
+    const path = join(directory, RECORD_FILE);
     throw this.#differs(
       `the SHA-256 of the model in ${path} differs: recorded ${recorded}, computed ${computed}`,
     );

@@ -10,6 +10,7 @@ import {
 } from '../../shared/files/checkpoint-file.ts';
 import type { Configuration } from '../../shared/configuration.ts';
 import { ClusterError } from '../../shared/errors.ts';
+import { CHECKPOINTS_FOLDER } from '../../shared/files/run-layout.ts';
 
 const NAME = /^step-(\d{10})\.safetensors$/;
 
@@ -28,7 +29,7 @@ export class Checkpoints {
   #isMade = false;
 
   constructor(runDirectory: string, staging: string, keep: number, disk: Disk) {
-    this.#directory = join(runDirectory, 'checkpoints');
+    this.#directory = join(runDirectory, CHECKPOINTS_FOLDER);
     this.#staging = staging;
     this.#keep = keep;
     this.#disk = disk;

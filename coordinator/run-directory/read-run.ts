@@ -16,13 +16,14 @@ import {
   type MetricsLine,
 } from '../../shared/files/metrics.ts';
 import { parseRunRecord, type RunRecord } from '../../shared/files/run-schema.ts';
+import { EVENTS_FILE, METRICS_FILE, RECORD_FILE } from '../../shared/files/run-layout.ts';
 
 /** The record of a run that was begun before. Rejects with DATA. */
 export async function readRunRecord(
   directory: string,
   disk: Disk = systemDisk,
 ): Promise<RunRecord> {
-  const path = join(directory, 'run.json');
+  const path = join(directory, RECORD_FILE);
   return parseRunRecord(await readText(path, disk), path);
 }
 
@@ -60,7 +61,7 @@ export async function readLines(
   checkpoint: Known | undefined,
   disk: Disk = systemDisk,
 ): Promise<RecordedLines> {
-  const path = join(directory, 'metrics.jsonl');
+  const path = join(directory, METRICS_FILE);
   try {
     const known = checkpoint && (await knownLine(path, checkpoint, disk));
     return await readFrom(path, known, checkpoint, disk);
@@ -168,9 +169,8 @@ export async function readEvents(
   directory: string,
   disk: Disk,
 ): Promise<RecordedEvents | undefined> {
-  const name = 'events.jsonl';
-  if (!(await disk.list(directory)).includes(name)) return undefined;
-  const path = join(directory, name);
+  if (!(await disk.list(directory)).includes(EVENTS_FILE)) return undefined;
+  const path = join(directory, EVENTS_FILE);
   try {
     for (let end = await disk.size(path); ;) {
       const start = Math.max(0, end - EVENTS_TAIL_BYTES);

@@ -3,15 +3,13 @@ import type { Disk } from '../../shared/disk/disk.ts';
 import { systemCode } from '../../shared/disk/system-error.ts';
 import { diskError, makeOwnFolder } from '../../shared/disk/whole-file.ts';
 import { ClusterError } from '../../shared/errors.ts';
+import { artifactsManifestSchema } from '../../shared/files/artifacts-manifest.ts';
 import {
-  ARTIFACTS,
+  ARTIFACTS_FOLDER,
   ARTIFACTS_MANIFEST,
-  artifactsManifestSchema,
-} from '../../shared/files/artifacts-manifest.ts';
-
-/** What is there also of a run of which nothing was drawn. */
-export const MISTAKES = 'misclassified.jsonl';
-const MODEL = 'model.safetensors';
+  MISTAKES_FILE,
+  MODEL_FILE,
+} from '../../shared/files/run-layout.ts';
 
 /**
  * Rejects with DATA where the end of a run could not put its results: a folder, or anything else
@@ -19,9 +17,11 @@ const MODEL = 'model.safetensors';
  */
 export async function checkPlacesOfResults(run: string, disk: Disk): Promise<void> {
   await checkPlaces(
-    [MODEL, join(ARTIFACTS, MISTAKES), join(ARTIFACTS, ARTIFACTS_MANIFEST)].map((name) =>
-      join(run, name),
-    ),
+    [
+      MODEL_FILE,
+      join(ARTIFACTS_FOLDER, MISTAKES_FILE),
+      join(ARTIFACTS_FOLDER, ARTIFACTS_MANIFEST),
+    ].map((name) => join(run, name)),
     disk,
   );
 }
@@ -44,7 +44,7 @@ async function checkPlaces(paths: readonly string[], disk: Disk): Promise<void> 
  * DATA, before anything is removed, where one of them is no file.
  */
 export async function forgetArtifacts(run: string, staging: string, disk: Disk): Promise<void> {
-  const folder = join(run, ARTIFACTS);
+  const folder = join(run, ARTIFACTS_FOLDER);
   // It is empty until the run ends: copying programs leave such a folder out.
   if (!(await disk.isFolder(folder))) return await makeOwnFolder(folder, disk);
   const manifest = join(folder, ARTIFACTS_MANIFEST);
@@ -55,7 +55,7 @@ export async function forgetArtifacts(run: string, staging: string, disk: Disk):
   );
   try {
     await forget(folder, [ARTIFACTS_MANIFEST], staging, disk);
-    await forget(folder, [MISTAKES, ...names], staging, disk);
+    await forget(folder, [MISTAKES_FILE, ...names], staging, disk);
   } catch (error) {
     if (systemCode(error) !== 'ENOENT') throw diskError(manifest, error);
   }

@@ -18,6 +18,12 @@ import { checkpointStep } from './checkpoints.ts';
 import { systemProcesses } from './processes.ts';
 import { writerOf } from './run-lock.ts';
 import { ARITHMETIC } from '../../shared/arithmetic/version.ts';
+import {
+  CHECKPOINTS_FOLDER,
+  METRICS_FILE,
+  MODEL_FILE,
+  RECORD_FILE,
+} from '../../shared/files/run-layout.ts';
 
 /** A checkpoint's file; its bytes are read when they are needed. */
 export interface CheckpointFile {
@@ -49,13 +55,13 @@ export async function readRunContents(directory: string): Promise<RunContents> {
   const writer = await writerOf(directory, systemDisk, systemProcesses);
   const record = await readRecord(directory);
   const checkpoints = await listCheckpoints(directory);
-  const model = await readIfThere(join(directory, 'model.safetensors'), tensorFileLimit);
+  const model = await readIfThere(join(directory, MODEL_FILE), tensorFileLimit);
   const configuration = configurationOfRecord(record.configuration);
   return { directory, writer, record, configuration, checkpoints, model };
 }
 
 async function readRecord(directory: string): Promise<RunRecord> {
-  const path = join(directory, 'run.json');
+  const path = join(directory, RECORD_FILE);
   const bytes = await readIfThere(path);
   if (bytes === undefined) {
     throw new ClusterError('USAGE', `${directory} is no run: there is no ${path}`, {
@@ -90,7 +96,7 @@ function refuseOtherArithmetic(text: string, path: string): void {
 }
 
 async function listCheckpoints(directory: string): Promise<CheckpointFile[]> {
-  const folder = join(directory, 'checkpoints');
+  const folder = join(directory, CHECKPOINTS_FOLDER);
   try {
     if (!(await isOwnFolder(folder))) return [];
     return (await readdir(folder)).toSorted().flatMap((name) => {
@@ -118,10 +124,7 @@ export async function readIfThere(path: string, limit = runFileLimit): Promise<B
  * DATA where it cannot be read.
  */
 export function metricsOf(directory: string, reader = new MetricsReader()): Generator<MetricsLine> {
-  return metricsLines(
-    piecesIfThere(join(directory, 'metrics.jsonl'), reader.position.bytes),
-    reader,
-  );
+  return metricsLines(piecesIfThere(join(directory, METRICS_FILE), reader.position.bytes), reader);
 }
 
 /**

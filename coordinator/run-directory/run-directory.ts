@@ -4,6 +4,13 @@ import { diskError, makeDirectories } from '../../shared/disk/whole-file.ts';
 import { ClusterError } from '../../shared/errors.ts';
 import { isStaging } from './staging.ts';
 import { MAX_RUN_ID_TRIES } from '../../shared/limits.ts';
+import {
+  ARTIFACTS_FOLDER,
+  EVENTS_FILE,
+  LOCK_FILE,
+  METRICS_FILE,
+  RUN_ID,
+} from '../../shared/files/run-layout.ts';
 
 export interface RunDirectory {
   readonly id: string;
@@ -61,13 +68,13 @@ function isOfUnbegunRun(name: string): boolean {
   return (
     isStaging(name) ||
     /^\.lock\.[0-9a-f]{12}\.tmp$/.test(name) ||
-    ['lock.json', 'artifacts', 'metrics.jsonl', 'events.jsonl'].includes(name)
+    [LOCK_FILE, ARTIFACTS_FOLDER, METRICS_FILE, EVENTS_FILE].includes(name)
   );
 }
 
 /** Ids become folders: letters, digits, dot, underscore and hyphen, and no dot at the beginning. */
 export function checkRunId(id: string): void {
-  if (/^(?!\.)[A-Za-z0-9._-]{1,64}$/.test(id)) return;
+  if (RUN_ID.test(id)) return;
   throw new ClusterError(
     'USAGE',
     `the run id ${JSON.stringify(id.slice(0, 80))} (--run-id) is not allowed`,

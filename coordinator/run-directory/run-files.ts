@@ -30,6 +30,13 @@ import {
 } from './read-run.ts';
 import { checkUnbegun, createRunDirectory } from './run-directory.ts';
 import { RunLock, type LockEnvironment } from './run-lock.ts';
+import {
+  ARTIFACTS_FOLDER,
+  EVENTS_FILE,
+  METRICS_FILE,
+  MODEL_FILE,
+  RECORD_FILE,
+} from '../../shared/files/run-layout.ts';
 
 export interface RunFilesOptions extends LockEnvironment {
   /**
@@ -129,7 +136,7 @@ export class RunFiles {
       await lock.putUpFence();
       // Whoever had the lock before may have begun.
       await checkUnbegun(path, disk);
-      await makeOwnFolder(join(path, 'artifacts'), disk);
+      await makeOwnFolder(join(path, ARTIFACTS_FOLDER), disk);
       await checkPlacesOfResults(path, disk);
       const old = { staging, metrics: undefined, events: undefined };
       return new RunFiles(path, lock, await openFiles(path, old, options, false), options);
@@ -196,14 +203,14 @@ export class RunFiles {
     );
     this.#state = record.state;
     return this.#writeWhole(
-      'run.json',
+      RECORD_FILE,
       `${printableJson(JSON.stringify(runRecordSchema.parse(record), null, 2))}\n`,
     );
   }
 
   /** The bytes of metrics.jsonl up to there, piece by piece. */
   pastLines(end: LinePosition): AsyncGenerator<Uint8Array> {
-    return piecesOf(join(this.path, 'metrics.jsonl'), this.#options.disk, 0, end.bytes);
+    return piecesOf(join(this.path, METRICS_FILE), this.#options.disk, 0, end.bytes);
   }
 
   /** Adds a step's line to metrics.jsonl; takes microseconds, the disk comes later. */
@@ -242,13 +249,13 @@ export class RunFiles {
   /** Says the SHA-256 of the file. */
   async writeModel(model: ModelFile): Promise<string> {
     const bytes = encodeModel(model);
-    await this.#writeWhole('model.safetensors', bytes);
+    await this.#writeWhole(MODEL_FILE, bytes);
     return modelDigest(bytes);
   }
 
   /** Writes artifacts/`name`. */
   writeArtifact(name: string, data: string | Uint8Array): Promise<void> {
-    return this.#writeWhole(join('artifacts', name), data);
+    return this.#writeWhole(join(ARTIFACTS_FOLDER, name), data);
   }
 
   /** See result-files.ts. */
@@ -363,8 +370,8 @@ async function openFiles(
     else await cutOff(file, bytes, disk);
     return await AppendFile.open(file, { ...options, maxBufferBytes });
   };
-  const metrics = await open('metrics.jsonl', old.metrics?.bytes, MAX_METRICS_BUFFER_BYTES);
-  const events = await open('events.jsonl', old.events, MAX_EVENTS_BUFFER_BYTES);
+  const metrics = await open(METRICS_FILE, old.metrics?.bytes, MAX_METRICS_BUFFER_BYTES);
+  const events = await open(EVENTS_FILE, old.events, MAX_EVENTS_BUFFER_BYTES);
   return { staging, metrics, events, end: old.metrics ?? FIRST_LINE };
 }
 

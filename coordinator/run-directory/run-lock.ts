@@ -7,13 +7,13 @@ import { diskError, writeAll } from '../../shared/disk/whole-file.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { ClusterError, messageOf } from '../../shared/errors.ts';
 import { MAX_LOCK_TRIES, MAX_RENEWALS_BYTES } from '../../shared/limits.ts';
+import { LOCK_FILE } from '../../shared/files/run-layout.ts';
 import { stagingPath, findStaging, newStagingPath, nextNumber, removeFolder } from './staging.ts';
 import { ownerSchema, type Processes } from './processes.ts';
 
 const OWNER = 'owner.json';
 const ENDED = 'ended.json';
 const RENEWALS = 'renewals';
-const LOCK = 'lock.json';
 
 /** Where a lock lies, and what tells time and processes. */
 export interface LockEnvironment {
@@ -159,7 +159,7 @@ export class RunLock {
   /** Gives the lock back; what another process has by now stays. Rejects with DISK. */
   async release(): Promise<void> {
     try {
-      const [lock, draft] = [join(this.#directory, LOCK), join(this.staging, LOCK)];
+      const [lock, draft] = [join(this.#directory, LOCK_FILE), join(this.staging, LOCK_FILE)];
       if ((await readText(lock, this.#disk)) === this.#lockText)
         await this.#disk.rename(lock, draft);
       await this.#disk.remove(draft);
@@ -183,9 +183,9 @@ export class RunLock {
   }
 
   async #tellOlderVersions(): Promise<void> {
-    const draft = join(this.staging, LOCK);
+    const draft = join(this.staging, LOCK_FILE);
     await write(this.#disk, draft, this.#lockText);
-    await this.#disk.rename(draft, join(this.#directory, LOCK));
+    await this.#disk.rename(draft, join(this.#directory, LOCK_FILE));
   }
 }
 
@@ -226,7 +226,7 @@ interface Found {
 
 async function find(directory: string, disk: Disk): Promise<Found> {
   const { highest, numbers } = await findStaging(directory, disk);
-  const lock = join(directory, LOCK);
+  const lock = join(directory, LOCK_FILE);
   const owners = numbers.slice(0, 1).map((number) => join(stagingPath(directory, number), OWNER));
   for (const path of [...owners, lock]) {
     const text = await readText(path, disk);

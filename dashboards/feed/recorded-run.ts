@@ -21,6 +21,12 @@ import { worstIn, worstMistakes } from './worst-mistakes.ts';
 import { tapped } from './tapped.ts';
 import type { Source, Weights } from './source.ts';
 import { stateAtEnd } from './worker-statuses.ts';
+import {
+  ARTIFACTS_FOLDER,
+  EVENTS_FILE,
+  MISTAKES_FILE,
+  MODEL_FILE,
+} from '../../shared/files/run-layout.ts';
 
 /** A run as its directory tells of it; nothing of it changes any more. */
 export class RecordedRun implements Source {
@@ -65,12 +71,12 @@ export class RecordedRun implements Source {
       lines: tapped(metricsOf(directory, reader), (line) => {
         if (line.kind === 'step') last = line.step;
       }),
-      events: tapped(eventsIn(piecesIfThere(join(directory, 'events.jsonl'))), (event) =>
+      events: tapped(eventsIn(piecesIfThere(join(directory, EVENTS_FILE))), (event) =>
         history.add(event),
       ),
     });
     if (record.result !== undefined) {
-      const wrong = worstIn(piecesIfThere(join(directory, 'artifacts', 'misclassified.jsonl')));
+      const wrong = worstIn(piecesIfThere(join(directory, ARTIFACTS_FOLDER, MISTAKES_FILE)));
       const mistakes =
         dataset === undefined ? [] : worstMistakes(wrong, dataset.test.images, rows * columns);
       board.evaluated({ step: record.step, confusion: record.result.test.confusion, mistakes });
@@ -139,7 +145,7 @@ function statusOf(
 /** Of the finished model, else of the newest checkpoint. */
 async function weightsOf({ directory, model, record, checkpoints, configuration }: RunContents) {
   if (model !== undefined) {
-    const name = join(directory, 'model.safetensors');
+    const name = join(directory, MODEL_FILE);
     const found = readModel(model, name);
     checkOwnModel({ name, bytes: model, ...found }, record);
     return { step: found.step, weights: found.weights };

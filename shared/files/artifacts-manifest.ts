@@ -1,11 +1,6 @@
 import { z } from 'zod';
 import { MAX_STORE_NAME_CHARACTERS } from '../limits.ts';
 
-/** The folder of a run with its report and pictures. */
-export const ARTIFACTS = 'artifacts';
-/** Written last into that folder: where it is, all artifacts are. */
-export const ARTIFACTS_MANIFEST = 'manifest.json';
-
 /** A plain file name: it leads to no other folder and is not hidden. */
 export const FILE_NAME = new RegExp(`^(?!\\.)[A-Za-z0-9._-]{1,${MAX_STORE_NAME_CHARACTERS}}$`);
 

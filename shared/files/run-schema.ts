@@ -10,6 +10,7 @@ import {
 } from '../limits.ts';
 import { engineIdentity } from '../engine-identity.ts';
 import { ARITHMETIC } from '../arithmetic/version.ts';
+import { RUN_ID } from './run-layout.ts';
 
 /** What run.json holds; rewritten whole whenever the run's state changes. */
 export const RUN_FORMAT = 1;
@@ -27,7 +28,7 @@ export const runRecordSchema = z.strictObject({
     .literal(ARITHMETIC)
     .describe('Raised whenever the same configuration would give other bytes.'),
   version: z.string().max(32).describe('The version of mnist-dist.'),
-  run: z.string().regex(/^(?!\.)[A-Za-z0-9._-]{1,64}$/),
+  run: z.string().regex(RUN_ID),
   state: z.enum(runStates),
   term: count.max(MAX_STEPS).describe('How often a coordinator was started for this run.'),
   started: z.iso.datetime(),
