@@ -1,30 +1,32 @@
 import { setImmediate } from 'node:timers/promises';
 import { homeOf } from '../shared/disk/cache-directory.ts';
 import { systemCode } from '../shared/disk/system-error.ts';
-import { ClusterError, unreachable } from '../shared/errors.ts';
+import { ClusterError } from '../shared/errors.ts';
+import { commandNames, commandTable } from './command-table.ts';
 import { explain, say } from './terminal/explain.ts';
 import { rememberStart } from './options/invocation.ts';
 import { linesOf, stderr, stdout } from './terminal/output.ts';
 import { version } from './package.ts';
 import { packageRoot } from '../worker/native/places.ts';
-import { parseCommand } from './program.ts';
+import { parseCommand, type Print } from './program.ts';
 import { onIgnored, watchSignals } from './processes/signals.ts';
 
-/** What became of what was printed: the first write to stdout that failed. */
-let unprinted: Error | undefined;
-/** What they print is a log; it is missed, but nothing depends on it. */
-const commandsThatLog = new Set(['local', 'coordinator', 'worker', 'show']);
+/** The first write to stdout that failed. */
+let outputError: Error | undefined;
 
 /** Runs a command line (without node and script); resolves with the exit code. */
 export async function main(argv: readonly string[]): Promise<number> {
-  // Libraries ask for a home, Amazon's among them, and fail where the user has none.
+  // Some libraries, the AWS SDK among them, fail for a user without a home.
   if (homeOf() === undefined) process.env['HOME'] = '/';
-  rememberStart({
-    script: process.argv[1] ?? '',
-    cwd: process.cwd(),
-    environment: process.env,
-    root: packageRoot,
-  });
+  rememberStart(
+    {
+      script: process.argv[1] ?? '',
+      cwd: process.cwd(),
+      environment: process.env,
+      root: packageRoot,
+    },
+    commandNames,
+  );
   outliveReaders();
   watchSignals();
   process.on('uncaughtException', (error) => process.exit(explain(error, argv)));
@@ -33,21 +35,22 @@ export async function main(argv: readonly string[]): Promise<number> {
       argv,
       'info',
       { signal: 'SIGHUP' },
-      'SIGHUP is ignored, since this process has no terminal; SIGTERM ends it',
+      'SIGHUP is ignored because this process has no terminal; SIGTERM ends it',
     ),
   );
-  // Where nothing is left that could settle a command, Node would end with exit code 13, which
-  // means EXISTS here.
-  const defect = (): never => process.exit(explain(new Error('a command waits for nothing'), argv));
+  // Node ends with exit code 13, which is RUN_EXISTS here, when nothing can settle the command.
+  const defect = (): never =>
+    process.exit(explain(new Error('the command can no longer settle'), argv));
   process.once('beforeExit', defect);
   try {
-    const code = await run(argv);
-    await checkPrinted(argv[0] ?? '');
+    const parsed = parseCommand(argv, process.env, version);
+    const code = parsed.command === 'print' ? print(parsed) : await parsed.run();
+    const isLog = parsed.command !== 'print' && commandTable[parsed.command].printsLog === true;
+    if (!isLog) await checkPrinted();
     return code;
   } catch (error) {
     const code = explain(error, argv);
-    // What did not end in good order may have left sockets open, with which this process would live
-    // on.
+    // A defect may leave sockets open, which would keep the process alive.
     if (!(error instanceof ClusterError)) process.exit(code);
     return code;
   } finally {
@@ -55,103 +58,32 @@ export async function main(argv: readonly string[]): Promise<number> {
   }
 }
 
+function print({ text, exitCode }: Print): number {
+  (exitCode === 0 ? stdout : stderr).write(...linesOf(text));
+  return exitCode;
+}
+
 /**
- * A reader that has gone (`| head`), a terminal that was closed and a log file on a full disk take
- * no more lines. None of them ends a command; one whose result could not be printed says so at its
- * end.
+ * A failed write does not end a command: a pipe may be closed (`| head`), a terminal too, and the
+ * disk of a log file may be full. `checkPrinted` reports a lost result at the end.
  */
 function outliveReaders(): void {
   process.stdout.on('error', (error) => {
-    unprinted ??= error;
+    outputError ??= error;
   });
   process.stderr.on('error', () => undefined);
 }
 
-/**
- * Throws DISK where this command's result is what it prints, and was not written. A reader that has
- * gone wanted no more.
- */
-async function checkPrinted(command: string): Promise<void> {
-  // What a stream reports, it reports after the write.
+/** Throws DISK where stdout failed, unless its reader has closed it. */
+async function checkPrinted(): Promise<void> {
+  // A stream reports an error after the write.
   await setImmediate();
-  if (unprinted === undefined || commandsThatLog.has(command)) return;
-  const code = systemCode(unprinted);
+  if (outputError === undefined) return;
+  const code = systemCode(outputError);
   if (code !== 'EPIPE' && code !== 'EIO') {
-    throw new ClusterError('DISK', `the output could not be written: ${unprinted.message}`, {
-      fix: 'free disk space, or write it elsewhere, and run this again',
-      cause: unprinted,
+    throw new ClusterError('DISK', `the output could not be written: ${outputError.message}`, {
+      fix: 'free disk space, or redirect the output elsewhere, and run the command again',
+      cause: outputError,
     });
-  }
-}
-
-/** Each command's code is loaded only when it is asked for. */
-async function run(argv: readonly string[]): Promise<number> {
-  const parsed = parseCommand(argv, process.env, version);
-  switch (parsed.command) {
-    case 'print':
-      (parsed.exitCode === 0 ? stdout : stderr).write(...linesOf(parsed.text));
-      return parsed.exitCode;
-    case 'local': {
-      const { local } = await import('./commands/local.ts');
-      return await local(parsed.options, parsed.explicit);
-    }
-    case 'coordinator': {
-      const { coordinator } = await import('./commands/coordinator.ts');
-      return await coordinator(parsed.options, parsed.explicit);
-    }
-    case 'worker': {
-      const { worker } = await import('./commands/worker.ts');
-      return await worker(parsed.options, parsed.explicit, argv);
-    }
-    case 'show': {
-      const { show } = await import('./commands/show.ts');
-      return await show(parsed.options, parsed.explicit, parsed.operand);
-    }
-    case 'verify': {
-      const { verify } = await import('./commands/verify.ts');
-      return await verify(parsed.options, parsed.explicit, parsed.operand);
-    }
-    case 'eval': {
-      const { evaluate } = await import('./commands/eval.ts');
-      return await evaluate(parsed.options, parsed.explicit, parsed.operand);
-    }
-    case 'predict': {
-      const { predict } = await import('./commands/predict.ts');
-      return await predict(parsed.options, parsed.operands);
-    }
-    case 'runs': {
-      const { runs } = await import('./commands/runs.ts');
-      return await runs(parsed.options);
-    }
-    case 'push': {
-      const { push } = await import('./commands/push.ts');
-      return await push(parsed.options, parsed.operands);
-    }
-    case 'pull': {
-      const { pull } = await import('./commands/pull.ts');
-      return await pull(parsed.options, parsed.operands);
-    }
-    case 'dashboards': {
-      const { dashboards } = await import('./commands/dashboards.ts');
-      return await dashboards(parsed.options);
-    }
-    case 'certs': {
-      const { certs } = await import('./commands/certs.ts');
-      return await certs(parsed.options, parsed.operands);
-    }
-    case 'setup': {
-      const { setup } = await import('./commands/setup.ts');
-      return await setup(parsed.options);
-    }
-    case 'doctor': {
-      const { doctor } = await import('./commands/doctor.ts');
-      return await doctor(parsed.options);
-    }
-    case 'bench': {
-      const { bench } = await import('./commands/bench.ts');
-      return await bench(parsed.options);
-    }
-    default:
-      return unreachable(parsed);
   }
 }

@@ -1,10 +1,10 @@
 import { Command, CommanderError, Option as CommanderOption } from 'commander';
 import { ClusterError } from '../shared/errors.ts';
+import { commandNames, commandSynonyms, commandTable } from './command-table.ts';
+import { commandHelp, programHelp } from './help.ts';
 import { refuseTakenByNpm, type Environment } from './options/environment.ts';
-import { commandHelp, programHelp } from './options/help.ts';
-import type { CommandName, OptionKey } from './options/options.ts';
 import {
-  commandNames,
+  commandsText,
   flagOf,
   kebab,
   keyOfName,
@@ -12,101 +12,36 @@ import {
   namesOf,
   optionKeys,
   optionOf,
+  takes,
+  type CommandLine,
+  type CommandName,
+  type OptionKey,
+  type OptionsOf,
 } from './options/options.ts';
-import type { Given } from './options/origin.ts';
-import { givenByFlag } from './options/origin.ts';
-import type { ParsedCommand } from './options/parse-options.ts';
+import { givenByFlag, type Given } from './options/origin.ts';
 import { parseOptions } from './options/parse-options.ts';
 import { didYouMean } from './options/suggest.ts';
-import { commandSynonyms, normalized, optionSynonyms, synonymOf } from './options/synonyms.ts';
+import { normalized, optionSynonyms, synonymOf } from './options/synonyms.ts';
 
-/**
- * Help or the version: to be printed (on stderr when `exitCode` is not 0), and nothing else to be
- * done.
- */
+/** Help or the version, to be printed: on stderr where `exitCode` is not 0. */
 export interface Print {
   readonly command: 'print';
   readonly text: string;
   readonly exitCode: 0 | 2;
 }
 
-const summaries: Readonly<Record<CommandName, string>> = {
-  local: 'train on this machine: a coordinator and workers',
-  coordinator: 'own a run: plan steps, sum gradients, write the run directory',
-  worker: 'compute gradients for a coordinator',
-  show: 'open a run that is over as a live page',
-  verify: 'compute a run again and compare every step with its record',
-  eval: 'evaluate a model on a test set: accuracy, confusion matrix, mistakes',
-  predict: 'say which digit each picture shows',
-  runs: 'list the runs of a folder, the newest first',
-  push: "put a run's results into an artifacts store",
-  pull: 'fetch a run from an artifacts store',
-  dashboards: 'write Grafana dashboards to import',
-  certs: 'make a private certificate authority and a certificate for a coordinator',
-  setup: 'fetch and build the TensorFlow engine',
-  doctor: 'check everything a run needs, with a fix for what fails',
-  bench: 'measure engines, wire, kernels and the full loop',
-};
-
-/** A word that follows a command without a flag, or, where there may be `several`, each of them. */
-interface Operand {
-  readonly name: string;
-  readonly help: string;
-  readonly required?: boolean;
-  readonly several?: boolean;
+/** A command with its options, checked. */
+export type ParsedCommand = { [C in CommandName]: Parsed<C> }[CommandName];
+interface Parsed<C extends CommandName> extends CommandLine {
+  readonly command: C;
+  readonly options: OptionsOf<C>;
+  /** Loads and runs the command; resolves with the exit code. */
+  run(): Promise<number>;
 }
 
-const newestRun: Operand = {
-  name: 'run',
-  help: 'the directory of the run (without it: the newest in --runs-dir)',
-};
-
-const operands: Partial<Record<CommandName, readonly Operand[]>> = {
-  show: [newestRun],
-  verify: [newestRun],
-  eval: [
-    {
-      name: 'model',
-      help: 'a run, a model.safetensors, or the URI of a run in a store (without it: the newest finished run in --runs-dir)',
-    },
-  ],
-  predict: [
-    {
-      name: 'image',
-      help: 'PNG files, each with one digit, dark on light or light on dark',
-      required: true,
-      several: true,
-    },
-  ],
-  certs: [
-    {
-      name: 'name',
-      help: 'DNS names and IP addresses by which workers dial the coordinator',
-      required: true,
-      several: true,
-    },
-  ],
-  push: [
-    { name: 'run', help: 'the directory of the run', required: true },
-    {
-      name: 'uri',
-      help: 'the store: file:DIR or s3://BUCKET/PREFIX; the run gets a folder of its id in it',
-      required: true,
-    },
-  ],
-  pull: [
-    {
-      name: 'uri',
-      help: 'the run in its store: file:DIR/ID or s3://BUCKET/PREFIX/ID',
-      required: true,
-    },
-    { name: 'dir', help: 'the directory to make of it (without it: its id, in --runs-dir)' },
-  ],
-};
-
 /**
- * What the command line (without node and script), the environment and the configuration file ask
- * for. Reads files that options name, starts nothing. Throws USAGE.
+ * Parses the command line (without node and script), the environment and the configuration file.
+ * Reads files that options name, starts nothing. Throws USAGE.
  */
 export function parseCommand(
   argv: readonly string[],
@@ -114,11 +49,10 @@ export function parseCommand(
   version: string,
 ): ParsedCommand | Print {
   const output: string[] = [];
-  let chosen:
-    { name: CommandName; flags: Map<OptionKey, Given>; operands: readonly string[] } | undefined;
+  let parsed: ParsedCommand | undefined;
   const program = buildProgram(version, output, (name, command) => {
     refuseTakenByNpm(keysOf(name), environment);
-    chosen = { name, flags: flagsOf(name, command), operands: command.args };
+    parsed = parsedCommand(name, command, environment, argv);
   });
   try {
     program.parse(argv, { from: 'user' });
@@ -130,8 +64,27 @@ export function parseCommand(
     throw usageError(error, argv);
   }
   // Commander shows help and throws when no command was named.
-  if (chosen === undefined) throw new Error('commander ran no action');
-  return parseOptions(chosen.name, chosen.flags, environment, chosen.operands);
+  if (parsed === undefined) throw new Error('commander ran no action');
+  return parsed;
+}
+
+function parsedCommand<C extends CommandName>(
+  name: C,
+  command: Command,
+  environment: Environment,
+  argv: readonly string[],
+): Parsed<C> {
+  const { checks = [], settle, load } = commandTable[name];
+  const { options, explicit, givenOf } = parseOptions(name, flagsOf(name, command), environment);
+  for (const check of checks) check(options, givenOf);
+  const settled = settle?.(options, givenOf) ?? options;
+  const commandLine = { explicit, operands: command.args, argv };
+  return {
+    ...commandLine,
+    command: name,
+    options: settled,
+    run: async () => (await load())(settled, commandLine),
+  };
 }
 
 function buildProgram(
@@ -141,7 +94,8 @@ function buildProgram(
 ): Command {
   const program = new Command('mnist-dist')
     .description(
-      'Train MNIST data-parallel on worker processes over WebSockets: the same bytes for any number of workers.',
+      'Train MNIST data-parallel on worker processes over WebSockets: ' +
+        'the same bytes for any number of workers.',
     )
     .version(version, '-V, --version', 'print the version')
     .helpOption('-h, --help', 'print help')
@@ -150,20 +104,21 @@ function buildProgram(
     .configureOutput({
       writeOut: (text) => output.push(text),
       writeErr: (text) => output.push(text),
-      // Commander's own report of an error: ours says more, and is printed by whoever catches it.
+      // The caller prints the error that `usageError` makes of commander's.
       outputError: () => undefined,
     })
     .addHelpText('after', programHelp());
   for (const name of commandNames) {
+    const { summary, operands = [] } = commandTable[name];
     const command = program
       .command(name)
-      .summary(summaries[name])
-      .description(`${sentence(summaries[name])}.`);
+      .summary(summary)
+      .description(`${sentence(summary)}.`);
     command.addHelpText('after', commandHelp(name));
     command.addHelpOption(new CommanderOption('-h, --help', 'print help').helpGroup('Output:'));
-    for (const { name: operand, help, required, several } of operands[name] ?? []) {
-      const word = several === true ? `${operand}...` : operand;
-      command.argument(required === true ? `<${word}>` : `[${word}]`, help);
+    for (const { name: operand, help, isRequired, isRepeated } of operands) {
+      const word = isRepeated === true ? `${operand}...` : operand;
+      command.argument(isRequired === true ? `<${word}>` : `[${word}]`, help);
     }
     for (const key of keysOf(name)) addOption(command, key);
     command.action(() => onCommand(name, command));
@@ -172,13 +127,13 @@ function buildProgram(
 }
 
 function addOption(command: Command, key: OptionKey): void {
-  const { kind, help, defaultText, short, group } = optionOf(key);
-  const isSwitch = kind.metavar === undefined;
+  const { type, help, defaultText, short, group } = optionOf(key);
+  const isSwitch = type.metavar === undefined;
   const value = isSwitch
     ? ''
-    : kind.bare === undefined
-      ? ` <${kind.metavar}>`
-      : ` [${kind.metavar}]`;
+    : type.bare === undefined
+      ? ` <${type.metavar}>`
+      : ` [${type.metavar}]`;
   const notes = [
     ...(defaultText === undefined || isSwitch ? [] : [`default: ${defaultText}`]),
     ...namesOf(key)
@@ -192,11 +147,11 @@ function addOption(command: Command, key: OptionKey): void {
     const attribute = new CommanderOption(`--${alias}${value}`).hideHelp();
     command.addOption(attribute.conflicts(attributeOf(kebab(key))));
   }
-  // So that a flag can also switch off what a variable or the file switched on.
+  // A flag must be able to switch off what a variable or the file switched on.
   if (isSwitch) command.addOption(new CommanderOption(`--no-${kebab(key)}`).hideHelp());
 }
 
-/** What stood on the command line, as text. */
+/** The options on the command line, as texts. */
 function flagsOf(name: CommandName, command: Command): Map<OptionKey, Given> {
   const found = new Map<OptionKey, Given>();
   const values: Record<string, unknown> = command.opts();
@@ -204,7 +159,7 @@ function flagsOf(name: CommandName, command: Command): Map<OptionKey, Given> {
     for (const optionName of namesOf(key)) {
       const attribute = attributeOf(optionName);
       if (command.getOptionValueSource(attribute) !== 'cli') continue;
-      const { bare, metavar } = optionOf(key).kind;
+      const { bare, metavar } = optionOf(key).type;
       const isBare = bare !== undefined && values[attribute] === true;
       const given = givenByFlag(optionName, isBare ? bare : String(values[attribute]));
       const isSwitch = metavar === undefined;
@@ -219,14 +174,14 @@ function flagsOf(name: CommandName, command: Command): Map<OptionKey, Given> {
   return found;
 }
 
-/** `rdzv-endpoint` -> `rdzvEndpoint`, as commander names it. */
+/** `rdzv-endpoint` -> `rdzvEndpoint`, commander's name of the attribute. */
 function attributeOf(optionName: string): string {
   return new CommanderOption(`--${optionName}`).attributeName();
 }
 
 /**
- * Commander's error in our words: the nearest name, and where an option belongs that this command
- * does not carry.
+ * Commander's error with a fix: the nearest name, and the commands that take an option which this
+ * command does not.
  */
 function usageError(error: CommanderError, argv: readonly string[]): ClusterError {
   const words = error.message.replace(/^error: /, '').split('\n')[0] ?? '';
@@ -239,7 +194,7 @@ function usageError(error: CommanderError, argv: readonly string[]): ClusterErro
     case 'commander.unknownOption': {
       const flag = quoted.split('=')[0] ?? '';
       const message = `unknown option ${flag}${command === undefined ? '' : ` of ${command}`}`;
-      return usage(message, `${otherHome(flag, command)}${helpHint}`);
+      return usage(message, `${meaningElsewhere(flag, command)}${helpHint}`);
     }
     case 'commander.unknownCommand':
       return usage(
@@ -248,39 +203,36 @@ function usageError(error: CommanderError, argv: readonly string[]): ClusterErro
       );
     case 'commander.optionMissingArgument': {
       const key = keyOfName(/--([a-z0-9-]+)/.exec(quoted)?.[1] ?? '');
-      const allowed = key === undefined ? '' : `Allowed: ${optionOf(key).kind.allowed}. `;
+      const allowed = key === undefined ? '' : `Allowed: ${optionOf(key).type.allowed}. `;
       return usage(
         `${key === undefined ? quoted : flagOf(key)} needs a value after it`,
         `${allowed}${helpHint}`,
       );
     }
     case 'commander.excessArguments': {
-      const names = (command === undefined ? undefined : operands[command]) ?? [];
-      const taken = names.map(({ name }) => `one ${name}`).join(', ');
-      const takes = names.length === 0 ? 'flags only' : `${taken} and flags`;
-      return usage(words, `${command ?? 'mnist-dist'} takes ${takes}. ${helpHint}`);
+      const operands = (command === undefined ? undefined : commandTable[command].operands) ?? [];
+      const taken = operands.map(({ name }) => `one ${name}`).join(', ');
+      const allowed = operands.length === 0 ? 'flags only' : `${taken} and flags`;
+      return usage(words, `${command ?? 'mnist-dist'} takes ${allowed}. ${helpHint}`);
     }
     default:
       return usage(words, helpHint);
   }
 }
 
-/** What an option that the command does not carry was meant to be, and where it belongs. */
-function otherHome(flag: string, command: CommandName | undefined): string {
+/** What an option that the command does not take may mean, and the commands that take it. */
+function meaningElsewhere(flag: string, command: CommandName | undefined): string {
   const name = flag.replace(/^--(no-)?/, '');
   const key = keyOfName(name) ?? optionKeys.find((each) => flag === `-${optionOf(each).short}`);
-  // What commander knows and still refuses is a switch with a value: --insecure=yes.
-  if (key !== undefined && command !== undefined && optionOf(key).commands.includes(command))
+  // Commander knows the option and still refuses it: a switch with a value, --insecure=yes.
+  if (key !== undefined && command !== undefined && takes(command, key))
     return `${flag} is a switch and takes no value; --no-${kebab(key)} switches it off. `;
-  const home =
-    key === undefined ? '' : `${flag} is an option of ${optionOf(key).commands.join(', ')}. `;
+  const home = key === undefined ? '' : `${flag} is an option of ${commandsText(key)}. `;
   const synonym = synonymOf(flag, optionSynonyms);
   const ours = synonym === undefined ? undefined : keyOfFlag(synonym);
   if (synonym !== undefined && ours !== undefined) {
-    const { commands } = optionOf(ours);
-    if (command === undefined || commands.includes(command))
-      return `Did you mean ${synonym}? ${home}`;
-    if (key === undefined) return `${synonym} is an option of ${commands.join(', ')}. `;
+    if (command === undefined || takes(command, ours)) return `Did you mean ${synonym}? ${home}`;
+    if (key === undefined) return `${synonym} is an option of ${commandsText(ours)}. `;
   }
   if (key !== undefined) return home;
   const own = (command === undefined ? [...commandNames] : [command]).flatMap((each) =>
@@ -292,7 +244,7 @@ function otherHome(flag: string, command: CommandName | undefined): string {
   );
 }
 
-/** The key of a flag with or without a value behind it, such as "--device cpu" or "--no-http". */
+/** The key of a flag with or without a value after it, such as "--device cpu" or "--no-http". */
 function keyOfFlag(text: string): OptionKey | undefined {
   return keyOfName(/^--(?:no-)?([a-z0-9-]+)/.exec(text)?.[1] ?? '');
 }

@@ -7,7 +7,7 @@ import { shellPath } from '../../shared/shell-word.ts';
 import type { Pair } from '../secrets/certificate-authority.ts';
 import { host } from '../options/endpoint.ts';
 import { stdout } from '../terminal/output.ts';
-import type { CertsOptions } from '../options/options.ts';
+import type { CertsOptions, CommandLine } from '../options/options.ts';
 import { hideFromGit, readSecretFile, writeSecretFile } from '../secrets/secret-file.ts';
 import { pemFileLimit, readCertificates } from '../secrets/tls-files.ts';
 
@@ -21,9 +21,9 @@ const LOOPBACK = ['localhost', '127.0.0.1', '::1'];
  */
 export async function certs(
   { out, days }: CertsOptions,
-  given: readonly string[],
+  { operands }: Pick<CommandLine, 'operands'>,
 ): Promise<number> {
-  const names = namesOf(given);
+  const names = namesOf(operands);
   const folder = out ?? 'certs';
   const isNew = await makeDirectories(folder);
   const { makeAuthority, makeCertificate } = await import('../secrets/certificate-authority.ts');

@@ -16,7 +16,7 @@ import { shellPath } from '../../shared/shell-word.ts';
 import type { RunRecord } from '../../shared/files/run-schema.ts';
 import { totalEpochs, totalSteps } from '../../shared/arithmetic/schedule.ts';
 import type { Log } from '../terminal/log.ts';
-import type { CoordinatorOptions, OptionKey } from '../options/options.ts';
+import type { CommandLine, CoordinatorOptions } from '../options/options.ts';
 import { stdout } from '../terminal/output.ts';
 import { version } from '../package.ts';
 import { checkArtifacts } from '../runs/check-artifacts.ts';
@@ -38,7 +38,7 @@ import { generateToken, givenToken, writeLoopbackToken } from '../secrets/token.
 /** `mnist-dist coordinator`: owns one run, from gathering workers to its result. */
 export async function coordinator(
   given: CoordinatorOptions,
-  explicit: ReadonlySet<OptionKey>,
+  { explicit }: Pick<CommandLine, 'explicit'>,
 ): Promise<number> {
   tuneRuntime();
   const adopted = await adoptRun(given, explicit);

@@ -5,19 +5,12 @@ import { canTrain, doctorRows, type Row } from '../../worker/native/doctor-rows.
 import { rowLines } from '../../worker/native/doctor-table.ts';
 import { readyTensorFlow } from '../../worker/native/engine-manifest.ts';
 import { machineChecks, type MachineCheck } from '../processes/machine.ts';
+import type { DoctorOptions } from '../options/options.ts';
 import { stdout } from '../terminal/output.ts';
 import { resourceErrorOf } from '../processes/resource-error.ts';
 
-export interface DoctorCommand {
-  readonly json: boolean;
-  readonly host?: string | undefined;
-  readonly port?: number | undefined;
-  readonly data?: string | undefined;
-  readonly runsDir?: string | undefined;
-}
-
 /** `mnist-dist doctor`: the table, or JSON; resolves with NOT_READY if training cannot run here. */
-export async function doctor(options: DoctorCommand): Promise<number> {
+export async function doctor(options: DoctorOptions): Promise<number> {
   const engine = readyTensorFlow() === undefined ? 'wasm' : 'tensorflow';
   // First: the other checks keep memories of WebAssembly.
   const machine = machineChecks(DEFAULT_WORKERS, engine).map(machineRow);

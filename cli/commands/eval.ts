@@ -18,7 +18,7 @@ import {
   type Evaluation,
 } from '../terminal/evaluation-report.ts';
 import { createLogger, type Log } from '../terminal/log.ts';
-import type { EvalOptions, OptionKey } from '../options/options.ts';
+import type { CommandLine, EvalOptions, OptionKey } from '../options/options.ts';
 import { withOwnWorkers, workerFailure } from '../processes/own-workers.ts';
 import { stderr, stdout } from '../terminal/output.ts';
 import { version } from '../package.ts';
@@ -37,8 +37,7 @@ import { REPORT_FILE } from '../../shared/files/run-layout.ts';
  */
 export async function evaluate(
   options: EvalOptions,
-  explicit: ReadonlySet<OptionKey>,
-  named: string | undefined,
+  { explicit, operands: [named] }: Pick<CommandLine, 'explicit' | 'operands'>,
 ): Promise<number> {
   tuneRuntime();
   const { logLevel, logFormat } = options;

@@ -18,7 +18,7 @@ import { WorkerGroup } from '../processes/worker-group.ts';
 import { reservePort, type ReservedPort } from '../processes/reserved-port.ts';
 import { createLogger, type Log } from '../terminal/log.ts';
 import { exitText, RestartingProcess } from '../processes/restarting-process.ts';
-import type { LocalOptions, OptionKey } from '../options/options.ts';
+import type { CommandLine, LocalOptions, OptionKey } from '../options/options.ts';
 import { stderr } from '../terminal/output.ts';
 import { adoptRun } from '../runs/resume.ts';
 import { withEngineOfRun } from '../runs/run-engine.ts';
@@ -34,7 +34,7 @@ import { RECORD_FILE } from '../../shared/files/run-layout.ts';
  */
 export async function local(
   given: LocalOptions,
-  explicit: ReadonlySet<OptionKey>,
+  { explicit }: Pick<CommandLine, 'explicit'>,
 ): Promise<number> {
   const options = await adoptRun(given, explicit);
   const log = createLogger({

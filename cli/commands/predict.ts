@@ -5,7 +5,7 @@ import { normalise } from '../../shared/digit/normalise.ts';
 import { MNIST_DIGEST } from '../../shared/dataset/dataset.ts';
 import { ClusterError, errorTable } from '../../shared/errors.ts';
 import { chooseModel, layoutOf, type ChosenModel, type Layout } from '../runs/choose-model.ts';
-import type { PredictOptions } from '../options/options.ts';
+import type { CommandLine, PredictOptions } from '../options/options.ts';
 import { stderr, stdout } from '../terminal/output.ts';
 import { predictionLines, type Prediction } from '../terminal/prediction-text.ts';
 import { createLogger } from '../terminal/log.ts';
@@ -18,7 +18,7 @@ import { patienceOf } from '../runs/transfer.ts';
  */
 export async function predict(
   { model: named, runsDir, format, data }: PredictOptions,
-  files: readonly string[],
+  { operands: files }: Pick<CommandLine, 'operands'>,
 ): Promise<number> {
   const stopping = new AbortController();
   const release = onStop((code) => stopping.abort(new ClusterError(code, 'stopped')));

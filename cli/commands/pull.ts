@@ -1,12 +1,12 @@
 import { parseStoreUri } from '../../artifacts/store/store-address.ts';
 import { pullRun } from '../../artifacts/store/pull.ts';
-import type { PullOptions } from '../options/options.ts';
+import type { CommandLine, PullOptions } from '../options/options.ts';
 import { filesText, transfer } from '../runs/transfer.ts';
 
 /** `mnist-dist pull URI [DIR]`: a run from a store into a directory, whole or not at all. */
 export async function pull(
   options: PullOptions,
-  [uri = '', named]: readonly string[],
+  { operands: [uri = '', named] }: Pick<CommandLine, 'operands'>,
 ): Promise<number> {
   const address = parseStoreUri(uri);
   const destination = named === undefined ? { runs: options.runsDir } : { directory: named };

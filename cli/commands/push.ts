@@ -6,7 +6,7 @@ import { shellWord } from '../../shared/shell-word.ts';
 import { parseStoreUri } from '../../artifacts/store/store-address.ts';
 import { pushRun } from '../../artifacts/store/push.ts';
 import { chooseRun } from '../runs/choose-run.ts';
-import type { PushOptions } from '../options/options.ts';
+import type { CommandLine, PushOptions } from '../options/options.ts';
 import { filesText, transfer } from '../runs/transfer.ts';
 
 /**
@@ -15,7 +15,7 @@ import { filesText, transfer } from '../runs/transfer.ts';
  */
 export async function push(
   options: PushOptions,
-  [named, uri = '']: readonly string[],
+  { operands: [named, uri = ''] }: Pick<CommandLine, 'operands'>,
 ): Promise<number> {
   const address = parseStoreUri(uri);
   const directory = chooseRun(named, '.');

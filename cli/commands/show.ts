@@ -8,7 +8,7 @@ import { pageSecrets } from '../secrets/page-secrets.ts';
 import { chooseRun } from '../runs/choose-run.ts';
 import { createLogger, type Log } from '../terminal/log.ts';
 import { stdout } from '../terminal/output.ts';
-import type { OptionKey, ShowOptions } from '../options/options.ts';
+import type { CommandLine, ShowOptions } from '../options/options.ts';
 import { onStop } from '../processes/supervised.ts';
 
 /**
@@ -16,8 +16,7 @@ import { onStop } from '../processes/supervised.ts';
  */
 export async function show(
   options: ShowOptions,
-  explicit: ReadonlySet<OptionKey>,
-  named: string | undefined,
+  { explicit, operands: [named] }: Pick<CommandLine, 'explicit' | 'operands'>,
 ): Promise<number> {
   const { logLevel, logFormat, httpHost, httpPort } = options;
   const log = createLogger({ level: logLevel, format: logFormat, destination: stdout });

@@ -8,7 +8,7 @@ import { DEFAULT_RENDEZVOUS_TIMEOUT_SECONDS } from '../../shared/limits.ts';
 import { tuneRuntime } from '../../shared/runtime.ts';
 import { chooseRun } from '../runs/choose-run.ts';
 import type { Log } from '../terminal/log.ts';
-import type { OptionKey, VerifyOptions } from '../options/options.ts';
+import type { CommandLine, OptionKey, VerifyOptions } from '../options/options.ts';
 import { stdout } from '../terminal/output.ts';
 import { version } from '../package.ts';
 import { count, counted } from '../../shared/text/number-format.ts';
@@ -27,8 +27,7 @@ import { type Replay, planReplay, checkDataset } from '../../coordinator/replay/
  */
 export async function verify(
   options: VerifyOptions,
-  explicit: ReadonlySet<OptionKey>,
-  named: string | undefined,
+  { explicit, operands: [named] }: Pick<CommandLine, 'explicit' | 'operands'>,
 ): Promise<number> {
   tuneRuntime();
   const terminal = openScreen({

@@ -18,7 +18,7 @@ import {
   runInEnvironment,
 } from '../processes/engine-choice.ts';
 import { createLogger } from '../terminal/log.ts';
-import type { OptionKey, WorkerOptions } from '../options/options.ts';
+import type { CommandLine, WorkerOptions } from '../options/options.ts';
 import { stderr } from '../terminal/output.ts';
 import { version } from '../package.ts';
 import { onStop, tell } from '../processes/supervised.ts';
@@ -27,8 +27,7 @@ import { workerConnection } from '../secrets/worker-connection.ts';
 /** `mnist-dist worker`: dials a coordinator and computes until the run is over. */
 export async function worker(
   options: WorkerOptions,
-  explicit: ReadonlySet<OptionKey>,
-  argv: readonly string[],
+  { explicit, argv }: Pick<CommandLine, 'explicit' | 'argv'>,
 ): Promise<number> {
   const log = createLogger({
     level: options.logLevel,

@@ -1,5 +1,5 @@
 import { isIP, isIPv6 } from 'node:net';
-import type { Kind } from './value-types.ts';
+import type { ValueType } from './value-types.ts';
 
 /** The port a coordinator listens on when nothing else is said. */
 export const DEFAULT_PORT = 29_400;
@@ -7,7 +7,7 @@ export const DEFAULT_PORT = 29_400;
 export const DEFAULT_HTTP_PORT = 9_464;
 
 /** A host name or an address to listen on, without scheme, port or brackets. */
-export const host: Kind<string> = {
+export const host: ValueType<string> = {
   metavar: 'HOST',
   allowed:
     'a host name or an IP address without scheme and port, such as 127.0.0.1, 0.0.0.0 or ::1',
@@ -24,7 +24,7 @@ export const host: Kind<string> = {
  * Where a coordinator answers, as `ws://host:port` or `wss://host:port`. Scheme and port may be
  * left out.
  */
-export const endpoint: Kind<string> = {
+export const endpoint: ValueType<string> = {
   metavar: 'URL',
   allowed: 'wss://HOST:PORT, ws://HOST:PORT or HOST:PORT (no path, no user)',
   words: [],

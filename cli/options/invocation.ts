@@ -1,7 +1,6 @@
 import { existsSync, realpathSync } from 'node:fs';
 import { delimiter, dirname, join, relative } from 'node:path';
 import { shellFolder, shellWord } from '../../shared/shell-word.ts';
-import { commandNames } from './option.ts';
 
 /** How a program was started, and where. */
 export interface Start {
@@ -17,13 +16,10 @@ export interface Start {
 const PROGRAM = 'MNIST_DIST_INTERNAL_PROGRAM';
 /** As the texts of this program name it. */
 const NAME = 'mnist-dist';
-// Followed by a command or a flag it is something to type; else it is a name.
-const TYPED = new RegExp(
-  String.raw`(?<![\w./-])(?:npx )?mnist-dist (?=--help\b|(?:${commandNames.join('|')})\b)`,
-  'g',
-);
 const NPM = /(?<![\w-])npm (?=(?:ci|start)\b)/g;
 
+// Followed by a command or --help the name is a command line; elsewhere it is only a name.
+let typed = /(?!)/g;
 let program = NAME;
 let npm = 'npm';
 
@@ -31,7 +27,11 @@ let npm = 'npm';
  * Makes commands in texts those that work where this program was started, in this process and in
  * those it starts.
  */
-export function rememberStart(start: Start): void {
+export function rememberStart(start: Start, commandNames: readonly string[]): void {
+  typed = new RegExp(
+    String.raw`(?<![\w./-])(?:npx )?mnist-dist (?=--help\b|(?:${commandNames.join('|')})\b)`,
+    'g',
+  );
   program = start.environment[PROGRAM] ?? programOf(start);
   process.env[PROGRAM] = program;
   const isInside = prefixOf(shellFolder(start.environment, start.cwd)) === start.root;
@@ -45,7 +45,7 @@ export function rememberStart(start: Start): void {
 export function typable(text: string): string {
   return program === NAME && npm === 'npm'
     ? text
-    : text.replaceAll(TYPED, () => `${program} `).replaceAll(NPM, () => `${npm} `);
+    : text.replaceAll(typed, () => `${program} `).replaceAll(NPM, () => `${npm} `);
 }
 
 /**

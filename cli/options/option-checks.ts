@@ -9,13 +9,11 @@ import type {
   LocalOptions,
   OptionKey,
   SetupOptions,
+  ShowOptions,
   WorkerOptions,
 } from './options.ts';
-import type { Given } from './origin.ts';
+import type { GivenOf } from './origin.ts';
 import { notAllowed, sources } from './origin.ts';
-
-/** How an option's value was given, for errors. */
-type GivenOf = (key: OptionKey) => Given;
 
 /**
  * What one option alone cannot know: whether the options of a run fit together and the files they
@@ -56,8 +54,8 @@ export function checkRunOptions(options: LocalOptions | CoordinatorOptions, give
       `together with ${given('allowMixedEngines').shown}`,
     );
   }
-  checkDataFolder(options.data, given);
-  checkTokenFile(options.tokenFile, given);
+  checkData(options, given);
+  checkToken(options, given);
   // Before anything is computed that could not be kept.
   if (options.artifacts !== undefined) parseStoreUri(options.artifacts);
 }
@@ -97,7 +95,7 @@ interface PageOptions {
 
 /** Whoever reaches the page sees the run. */
 export function checkPageHost(options: PageOptions, given: GivenOf): void {
-  checkTokenFile(options.httpTokenFile, given, 'httpTokenFile');
+  checkTokenFile('httpTokenFile', options.httpTokenFile, given);
   if (options.http === false || isLoopback(options.httpHost) || options.insecure) return;
   if (options.httpSslCertfile !== undefined && options.httpTokenFile !== undefined) return;
   const fix =
@@ -135,8 +133,8 @@ export function checkOut(
 }
 
 export function checkWorkerOptions(options: WorkerOptions, given: GivenOf): void {
-  const { coordinator, join, insecure, tokenFile } = options;
-  checkTokenFile(tokenFile, given);
+  const { coordinator, join, insecure } = options;
+  checkToken(options, given);
   const { protocol, hostname } = new URL(coordinator);
   if (join !== undefined || protocol === 'wss:' || isLoopback(hostname) || insecure) return;
   const fix =
@@ -144,18 +142,18 @@ export function checkWorkerOptions(options: WorkerOptions, given: GivenOf): void
   throw notAllowed('coordinator', given('coordinator'), fix, 'on another machine, without TLS');
 }
 
-export function checkDataFolder(data: string | undefined, given: GivenOf): void {
+export function checkData({ data }: Pick<ShowOptions, 'data'>, given: GivenOf): void {
   if (data === undefined || statSync(data, { throwIfNoEntry: false })?.isDirectory() === true)
     return;
   const fix = `Allowed: an existing folder with ${DATASET_FILES_TEXT}.`;
   throw notAllowed('data', given('data'), fix, 'there is no such folder');
 }
 
-export function checkTokenFile(
-  file: string | undefined,
-  given: GivenOf,
-  key: 'tokenFile' | 'httpTokenFile' = 'tokenFile',
-): void {
+export function checkToken({ tokenFile }: Pick<WorkerOptions, 'tokenFile'>, given: GivenOf): void {
+  checkTokenFile('tokenFile', tokenFile, given);
+}
+
+function checkTokenFile(key: OptionKey, file: string | undefined, given: GivenOf): void {
   if (file === undefined) return;
   const fix = `Allowed: a readable file of 1 to ${MAX_TOKEN_FILE_BYTES} bytes.`;
   const refuse = (why: string): ClusterError => notAllowed(key, given(key), fix, why);

@@ -1,12 +1,11 @@
 import { defaultVirtualShards } from '../../shared/configuration.ts';
 import * as limits from '../../shared/limits.ts';
 import {
-  commandNames,
-  common,
+  described,
   withDefault,
-  without,
-  type CommandName,
-  type Found,
+  withoutDefault,
+  type Commands,
+  type Settled,
   type Option,
 } from './option.ts';
 import { engineSynonyms, logLevelSynonyms } from './synonyms.ts';
@@ -32,7 +31,7 @@ const computes = ['local', 'worker', 'verify', 'eval'] as const;
 const talks = ['local', 'coordinator', 'worker', 'show', 'verify', 'eval', 'push', 'pull'] as const;
 const listens = ['local', 'coordinator', 'eval', 'doctor'] as const;
 const shows = ['local', 'coordinator', 'show'] as const;
-const all = commandNames;
+
 const WEEK_SECONDS = 7 * 86_400;
 const seconds = duration({ min: 1, max: WEEK_SECONDS });
 const name = (what: string) =>
@@ -47,8 +46,8 @@ const name = (what: string) =>
  * table of the documentation all come from here.
  */
 export const optionTable = {
-  config: without(path('FILE', 'a readable YAML file'), {
-    in: all,
+  config: withoutDefault(path('FILE', 'a readable YAML file'), {
+    in: 'all',
     group: 'Run',
     help: 'YAML file with any of these options, one "name: value" a line; one file may serve all commands',
   }),
@@ -57,12 +56,12 @@ export const optionTable = {
     group: 'Run',
     help: 'folder for run directories; created when missing',
   }),
-  runId: without(name('a folder name'), {
+  runId: withoutDefault(name('a folder name'), {
     in: runs,
     group: 'Run',
     help: 'name of the run directory (without it: date, time and four random characters)',
   }),
-  resume: without(
+  resume: withoutDefault(
     {
       ...path('RUN', 'the directory of a run, or nothing for the newest that is not finished'),
       bare: 'newest',
@@ -81,23 +80,19 @@ export const optionTable = {
   keep: withDefault(
     integer({ min: 1, max: limits.MAX_KEPT_CHECKPOINTS }),
     limits.DEFAULT_KEPT_CHECKPOINTS,
-    {
-      in: runs,
-      group: 'Run',
-      help: 'number of checkpoints to keep',
-    },
+    { in: runs, group: 'Run', help: 'number of checkpoints to keep' },
   ),
   takeOver: withDefault(flag, false, {
     in: runs,
     group: 'Run',
     help: 'resume a run although a coordinator on another host has its lock',
   }),
-  data: without(path('DIR', 'an existing folder with the four MNIST files, idx or idx.gz'), {
+  data: withoutDefault(path('DIR', 'an existing folder with the four MNIST files, idx or idx.gz'), {
     in: ['local', 'coordinator', 'show', 'verify', 'eval', 'predict', 'doctor'],
     group: 'Run',
     help: "folder with another idx dataset (without it: the run's own; for a new run the MNIST of the package)",
   }),
-  model: without(
+  model: withoutDefault(
     path(
       'RUN|FILE|URI',
       'the directory of a run, a model.safetensors, or the URI of a run in a store',
@@ -108,7 +103,7 @@ export const optionTable = {
       help: 'the model to ask (without it: that of the newest finished run in --runs-dir)',
     },
   ),
-  from: without(integer({ min: 1, max: limits.MAX_STEPS }, 'STEP'), {
+  from: withoutDefault(integer({ min: 1, max: limits.MAX_STEPS }, 'STEP'), {
     in: ['verify'],
     group: 'Run',
     help: 'begin at the newest checkpoint not after this step, and trust it; else at the beginning',
@@ -133,7 +128,7 @@ export const optionTable = {
     group: 'Training',
     help: 'passes over the training set',
   }),
-  steps: without(integer({ min: 1, max: limits.MAX_STEPS }), {
+  steps: withoutDefault(integer({ min: 1, max: limits.MAX_STEPS }), {
     in: ['local', 'coordinator', 'bench'],
     group: 'Training',
     help: 'total steps; wins over --epochs (bench: steps of each measured run)',
@@ -144,17 +139,17 @@ export const optionTable = {
     help: 'samples of one step over all workers',
   }),
   virtualShards: {
-    ...common({
+    ...described({
       in: runs,
       group: 'Training',
       help: 'shards of a batch; at most so many workers compute',
     }),
-    kind: {
+    type: {
       ...integer({ min: 1, max: limits.MAX_VIRTUAL_SHARDS }),
       allowed: `a power of two from 1 to ${limits.MAX_VIRTUAL_SHARDS}, at most --batch-size`,
     },
     defaultText: `up to ${limits.MAX_DEFAULT_VIRTUAL_SHARDS}, at least ${limits.MIN_DEFAULT_SHARD_ROWS} samples each`,
-    defaultValue: (found: Found) => defaultVirtualShards(Number(found['batchSize'])),
+    defaultValue: (settled: Settled) => defaultVirtualShards(Number(settled['batchSize'])),
   },
   learningRate: withDefault(
     decimal('a number above 0, at most 1000', (x) => x > 0 && x <= 1000),
@@ -207,32 +202,35 @@ export const optionTable = {
     alias: 'rdzv-endpoint',
     help: 'where the coordinator listens: wss://HOST:PORT, without TLS ws://HOST:PORT or HOST:PORT',
   }),
-  join: without(secret('STRING|-'), {
+  join: withoutDefault(secret('STRING|-'), {
     in: ['worker'],
     group: 'Network',
     help: 'the join string that a coordinator prints: address, token and certificate in one; - reads it from stdin',
   }),
-  advertise: without(host, {
+  advertise: withoutDefault(host, {
     in: ['coordinator', 'eval'],
     group: 'Network',
     help: 'name or address under which workers reach this machine (without it: --host, or the first name in the certificate)',
   }),
-  sslCertfile: without(path('FILE', 'a PEM file with a certificate and the chain above it'), {
-    in: ['local', 'coordinator', 'eval'],
-    group: 'Network',
-    help: 'certificate with which to speak TLS to workers; `mnist-dist certs` makes one',
-  }),
-  sslKeyfile: without(path('FILE', 'a PEM file with the key of --ssl-certfile'), {
+  sslCertfile: withoutDefault(
+    path('FILE', 'a PEM file with a certificate and the chain above it'),
+    {
+      in: ['local', 'coordinator', 'eval'],
+      group: 'Network',
+      help: 'certificate with which to speak TLS to workers; `mnist-dist certs` makes one',
+    },
+  ),
+  sslKeyfile: withoutDefault(path('FILE', 'a PEM file with the key of --ssl-certfile'), {
     in: ['local', 'coordinator', 'eval'],
     group: 'Network',
     help: 'its private key',
   }),
-  sslCaCertfile: without(path('FILE', 'a PEM file with certificates'), {
+  sslCaCertfile: withoutDefault(path('FILE', 'a PEM file with certificates'), {
     in: ['worker'],
     group: 'Network',
     help: 'CA certificates to trust (without it: that of the join string, or those that this machine trusts)',
   }),
-  tokenFile: without(
+  tokenFile: withoutDefault(
     path('FILE', `a readable file of at most ${limits.MAX_TOKEN_FILE_BYTES} bytes`),
     {
       in: ['local', 'coordinator', 'worker', 'eval'],
@@ -245,7 +243,7 @@ export const optionTable = {
     group: 'Network',
     help: 'allow a connection beyond this machine without TLS: readers of the network see weights and dataset',
   }),
-  maxRetries: without(integer({ min: 0, max: 1_000_000 }), {
+  maxRetries: withoutDefault(integer({ min: 0, max: 1_000_000 }), {
     in: ['worker'],
     group: 'Network',
     help: 'how often to dial again (without it: until --max-wait-time is over)',
@@ -294,17 +292,20 @@ export const optionTable = {
     group: 'Watching',
     help: 'port of the live page (if this default is in use: the next free one); 0 picks a free one',
   }),
-  httpSslCertfile: without(path('FILE', 'a PEM file with a certificate and the chain above it'), {
-    in: shows,
-    group: 'Watching',
-    help: 'certificate with which the live page and /metrics speak HTTPS',
-  }),
-  httpSslKeyfile: without(path('FILE', 'a PEM file with the key of --http-ssl-certfile'), {
+  httpSslCertfile: withoutDefault(
+    path('FILE', 'a PEM file with a certificate and the chain above it'),
+    {
+      in: shows,
+      group: 'Watching',
+      help: 'certificate with which the live page and /metrics speak HTTPS',
+    },
+  ),
+  httpSslKeyfile: withoutDefault(path('FILE', 'a PEM file with the key of --http-ssl-certfile'), {
     in: shows,
     group: 'Watching',
     help: 'its private key',
   }),
-  httpTokenFile: without(
+  httpTokenFile: withoutDefault(
     path('FILE', `a readable file of at most ${limits.MAX_TOKEN_FILE_BYTES} bytes`),
     {
       in: shows,
@@ -342,7 +343,7 @@ export const optionTable = {
     group: 'Workers',
     help: 'how often to restart each process that crashes',
   }),
-  startWorkers: without(integer({ min: 1, max: limits.MAX_WORKERS }), {
+  startWorkers: withoutDefault(integer({ min: 1, max: limits.MAX_WORKERS }), {
     in: ['coordinator'],
     group: 'Workers',
     help: 'workers to wait for before step 1 (without it: --min-workers)',
@@ -376,7 +377,7 @@ export const optionTable = {
       help: 'share of subtrees that a second worker computes too; they count only when both agree',
     },
   ),
-  name: without(name('a name'), {
+  name: withoutDefault(name('a name'), {
     in: ['worker'],
     group: 'Workers',
     help: 'name of this worker in logs (without it: host name and process id)',
@@ -397,7 +398,7 @@ export const optionTable = {
     help: 'threads of the engine of one worker (verify: as the run had); another number may give other bytes',
   }),
 
-  tensorflow: without(path('DIR|WHEEL', 'a folder or a .whl file of TensorFlow'), {
+  tensorflow: withoutDefault(path('DIR|WHEEL', 'a folder or a .whl file of TensorFlow'), {
     in: ['setup'],
     group: 'Set-up',
     help: 'use this TensorFlow instead of the pinned wheel',
@@ -434,7 +435,7 @@ export const optionTable = {
     help: 'interleaved repetitions of each measurement',
   }),
 
-  out: without(path('DIR', 'a folder'), {
+  out: withoutDefault(path('DIR', 'a folder'), {
     in: ['eval', 'dashboards', 'certs'],
     group: 'Output',
     help: 'folder for what is written; created when missing (without it: mnist-dist-dashboards, or certs; eval: a new one in the run)',
@@ -447,13 +448,9 @@ export const optionTable = {
   days: withDefault(
     integer({ min: 1, max: limits.MAX_CERTIFICATE_DAYS }),
     limits.DEFAULT_CERTIFICATE_DAYS,
-    {
-      in: ['certs'],
-      group: 'Output',
-      help: 'for how long certificates are valid',
-    },
+    { in: ['certs'], group: 'Output', help: 'validity of new certificates' },
   ),
-  artifacts: without(path('URI', 'file:DIR or s3://BUCKET/PREFIX'), {
+  artifacts: withoutDefault(path('URI', 'file:DIR or s3://BUCKET/PREFIX'), {
     in: runs,
     group: 'Output',
     help: 'store that a finished run is put into; `push` sends what is missing there',
@@ -468,7 +465,7 @@ export const optionTable = {
     group: 'Output',
     help: 'for people, for programs, or for spreadsheets',
   }),
-  failUnder: without(
+  failUnder: withoutDefault(
     decimal('a number from 0 to 1', (x) => x >= 0 && x <= 1),
     {
       in: ['eval'],
@@ -496,4 +493,4 @@ export const optionTable = {
     group: 'Output',
     help: 'log lines for people or for machines',
   }),
-} as const satisfies Record<string, Option<unknown, CommandName>>;
+} as const satisfies Record<string, Option<unknown, Commands>>;

@@ -1,26 +1,4 @@
-import type { Kind } from './value-types.ts';
-
-/** What an option of a command is, and how one is written down. */
-export const commandNames = [
-  ...([
-    'local',
-    'coordinator',
-    'worker',
-    'show',
-    'verify',
-    'eval',
-    'predict',
-    'runs',
-    'push',
-    'pull',
-    'dashboards',
-    'certs',
-    'setup',
-    'doctor',
-    'bench',
-  ] as const),
-] as const;
-export type CommandName = (typeof commandNames)[number];
+import type { ValueType } from './value-types.ts';
 
 export const optionGroups = [
   'Run',
@@ -34,55 +12,65 @@ export const optionGroups = [
 ] as const;
 export type OptionGroup = (typeof optionGroups)[number];
 
-/** What defaults may be derived from: the values that were found before. */
-export type Found = Readonly<Record<string, unknown>>;
+/** The values settled so far, from which a default may be derived. */
+export type Settled = Readonly<Record<string, unknown>>;
 
-export interface Option<T, C extends CommandName> {
-  readonly kind: Kind<NonNullable<T>>;
-  readonly commands: readonly C[];
+/** The commands that take an option. */
+export type Commands = readonly string[] | 'all';
+
+export interface Option<T, C extends Commands> {
+  readonly type: ValueType<NonNullable<T>>;
+  readonly commands: C;
   readonly group: OptionGroup;
   /** One line for the help, without a full stop. */
   readonly help: string;
-  /**
-   * The default as readers see it; undefined where the value has none and the help says what
-   * follows.
-   */
+  /** The default as text; undefined where `help` says what an absent value means. */
   readonly defaultText: string | undefined;
   readonly short: string | undefined;
-  /** Another name of the same option, as flag, variable and key. */
+  /** A second name of the option, as flag, variable and key. */
   readonly alias: string | undefined;
-  defaultValue(found: Found): T;
+  defaultValue(settled: Settled): T;
 }
 
-interface Words<C> {
-  readonly in: readonly C[];
+interface Description<C> {
+  readonly in: C;
   readonly group: OptionGroup;
   readonly help: string;
   readonly short?: string;
   readonly alias?: string;
 }
 
-export function withDefault<T, C extends CommandName>(
-  kind: Kind<T & {}>,
+export function withDefault<T, const C extends Commands>(
+  type: ValueType<T & {}>,
   value: T & {},
-  words: Words<C>,
+  description: Description<C>,
 ): Option<T & {}, C> {
-  return { ...common(words), kind, defaultText: kind.format(value), defaultValue: () => value };
+  return {
+    ...described(description),
+    type,
+    defaultText: type.format(value),
+    defaultValue: () => value,
+  };
 }
 
-export function without<T, C extends CommandName>(
-  kind: Kind<T & {}>,
-  words: Words<C>,
+export function withoutDefault<T, const C extends Commands>(
+  type: ValueType<T & {}>,
+  description: Description<C>,
 ): Option<(T & {}) | undefined, C> {
-  return { ...common(words), kind, defaultText: undefined, defaultValue: () => undefined };
+  return {
+    ...described(description),
+    type,
+    defaultText: undefined,
+    defaultValue: () => undefined,
+  };
 }
 
-export function common<C extends CommandName>({
+export function described<const C extends Commands>({
   in: commands,
   group,
   help,
   short,
   alias,
-}: Words<C>) {
+}: Description<C>) {
   return { commands, group, help, short, alias };
 }

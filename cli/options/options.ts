@@ -1,16 +1,17 @@
-import type { CommandName, Option } from './option.ts';
+import type { Commands, Option } from './option.ts';
 import { optionTable } from './option-table.ts';
-
-export { commandNames, type CommandName } from './option.ts';
 
 type Table = typeof optionTable;
 export type OptionKey = keyof Table;
 type ValueOf<K extends OptionKey> = ReturnType<Table[K]['defaultValue']>;
-type CommandsOf<K extends OptionKey> = Table[K]['commands'][number];
+type CommandsOf<K extends OptionKey> = Table[K]['commands'];
 
-/** The keys of the options that `C` carries. */
+/** Every command that an option names. The table of commands has an entry for each of them. */
+export type CommandName = Exclude<CommandsOf<OptionKey>, 'all'>[number];
+
+/** The keys of the options that command `C` takes. */
 export type OptionKeyOf<C extends CommandName> = {
-  [K in OptionKey]: C extends CommandsOf<K> ? K : never;
+  [K in OptionKey]: CommandsOf<K> extends 'all' ? K : C extends CommandsOf<K>[number] ? K : never;
 }[OptionKey];
 export type OptionsOf<C extends CommandName> = { readonly [K in OptionKeyOf<C>]: ValueOf<K> };
 
@@ -27,7 +28,18 @@ export type RunsOptions = OptionsOf<'runs'>;
 export type DashboardsOptions = OptionsOf<'dashboards'>;
 export type CertsOptions = OptionsOf<'certs'>;
 export type SetupOptions = OptionsOf<'setup'>;
+export type DoctorOptions = OptionsOf<'doctor'>;
 export type BenchOptions = OptionsOf<'bench'>;
+
+/** What a command line says besides the values of its options. */
+export interface CommandLine {
+  /** The options that were given by a flag, a variable or the configuration file. */
+  readonly explicit: ReadonlySet<OptionKey>;
+  /** The words after the command that belong to no flag. */
+  readonly operands: readonly string[];
+  /** The whole command line, without node and script. */
+  readonly argv: readonly string[];
+}
 
 export function isOptionKey(text: string): text is OptionKey {
   return Object.hasOwn(optionTable, text);
@@ -36,12 +48,23 @@ export function isOptionKey(text: string): text is OptionKey {
 export const optionKeys: readonly OptionKey[] = Object.keys(optionTable).filter(isOptionKey);
 
 /** The option as code that handles all of them sees it. */
-export function optionOf(key: OptionKey): Option<unknown, CommandName> {
+export function optionOf(key: OptionKey): Option<unknown, Commands> {
   return optionTable[key];
 }
 
+export function takes(command: string, key: OptionKey): boolean {
+  const { commands } = optionOf(key);
+  return commands === 'all' || commands.includes(command);
+}
+
 export function keysOf(command: CommandName): OptionKey[] {
-  return optionKeys.filter((key) => optionOf(key).commands.includes(command));
+  return optionKeys.filter((key) => takes(command, key));
+}
+
+/** The commands that take the option, for a sentence or a table. */
+export function commandsText(key: OptionKey): string {
+  const { commands } = optionOf(key);
+  return commands === 'all' ? 'all commands' : commands.join(', ');
 }
 
 /** `batchSize` -> `batch-size`: the flag without dashes, and the YAML key. */
@@ -64,7 +87,7 @@ export function variableOf(optionName: string): string {
   return `MNIST_DIST_${optionName.toUpperCase().replaceAll('-', '_')}`;
 }
 
-/** The option that has this name (or alias), without dashes. */
+/** The option with this name or alias, without dashes. */
 export function keyOfName(optionName: string): OptionKey | undefined {
   return optionKeys.find((key) => namesOf(key).includes(optionName));
 }

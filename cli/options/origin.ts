@@ -21,6 +21,9 @@ export interface Given {
   readonly shown: string;
 }
 
+/** How each option was given, for errors. */
+export type GivenOf = (key: OptionKey) => Given;
+
 export function givenByFlag(name: string, text: string): Given {
   return { source: 'flag', text, shown: `--${name} ${quoted(text)}` };
 }
@@ -39,13 +42,13 @@ export function givenByDefault(name: string, text: string): Given {
 
 /** The value of the option, or an error that says where it stands and what is allowed. */
 export function parseGiven(key: OptionKey, given: Given): unknown {
-  const { kind, help } = optionOf(key);
-  const value = kind.parse(given.text);
+  const { type, help } = optionOf(key);
+  const value = type.parse(given.text);
   if (value !== undefined) return value;
   throw notAllowed(
     key,
     given,
-    `${didYouMean(given.text, kind.words, kind.meant?.(given.text))}Allowed: ${kind.allowed}.`,
+    `${didYouMean(given.text, type.words, type.meant?.(given.text))}Allowed: ${type.allowed}.`,
     help,
   );
 }

@@ -3,31 +3,14 @@
  */
 export type Synonyms = Readonly<Record<string, string>>;
 
-function inverted(table: Readonly<Record<string, string>>): Synonyms {
+/** A table of our word and theirs, separated by spaces, the other way round. */
+export function inverted(table: Readonly<Record<string, string>>): Synonyms {
   return Object.fromEntries(
     Object.entries(table).flatMap(([ours, theirs]) =>
       theirs.split(' ').map((word) => [word, ours]),
     ),
   );
 }
-
-export const commandSynonyms: Synonyms = inverted({
-  local: 'train training fit run start launch quickstart torchrun resume',
-  coordinator: 'server serve master leader chief driver head scheduler ps parameter-server',
-  worker: 'join client agent node slave replica compute',
-  show: 'view watch open ui page dashboard tensorboard',
-  verify: 'replay reproduce validate audit compare',
-  eval: 'evaluate evaluation test score accuracy',
-  predict: 'infer inference classify recognise recognize',
-  runs: 'ls list history status ps-runs',
-  push: 'upload publish export',
-  pull: 'download fetch import',
-  dashboards: 'grafana',
-  certs: 'cert certificate certificates tls ssl ca keygen',
-  setup: 'install init prepare build',
-  doctor: 'check diagnose diagnostics info env health',
-  bench: 'benchmark benchmarks perf profile measure',
-});
 
 /** By the flag without its dashes; the right side is what is typed instead. */
 export const optionSynonyms: Synonyms = inverted({

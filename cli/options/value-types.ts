@@ -7,7 +7,7 @@ import { synonymOf } from './synonyms.ts';
  * which texts are allowed. `format` is the inverse of `parse`, for the command line of a child
  * process.
  */
-export interface Kind<T> {
+export interface ValueType<T> {
   /** What stands after the flag in the help; undefined for a switch. */
   readonly metavar: string | undefined;
   /** What the flag means without a value; undefined where it needs one. */
@@ -47,7 +47,7 @@ const BYTES_PER_UNIT: Readonly<Record<string, number>> = {
   gib: 1024 ** 3,
 };
 
-export const flag: Kind<boolean> = {
+export const flag: ValueType<boolean> = {
   metavar: undefined,
   allowed: 'true or false (also yes, no, on, off, 1, 0)',
   words: [],
@@ -59,7 +59,7 @@ export const flag: Kind<boolean> = {
   format: String,
 };
 
-export function integer({ min, max }: Range, metavar = 'N'): Kind<number> {
+export function integer({ min, max }: Range, metavar = 'N'): ValueType<number> {
   return {
     metavar,
     allowed: `a whole number from ${min} to ${max}`,
@@ -70,7 +70,7 @@ export function integer({ min, max }: Range, metavar = 'N'): Kind<number> {
 }
 
 /** A finite decimal number that `accepts`; `allowed` says the same in words. */
-export function decimal(allowed: string, accepts: (value: number) => boolean): Kind<number> {
+export function decimal(allowed: string, accepts: (value: number) => boolean): ValueType<number> {
   return {
     metavar: 'X',
     allowed,
@@ -87,7 +87,7 @@ export function decimal(allowed: string, accepts: (value: number) => boolean): K
 export function choice<const W extends string>(
   words: readonly W[],
   synonyms: Readonly<Record<string, NoInfer<W>>> = {},
-): Kind<W> {
+): ValueType<W> {
   return {
     metavar: words.join('|'),
     allowed: words.join(', '),
@@ -99,7 +99,7 @@ export function choice<const W extends string>(
 }
 
 /** A text that `pattern` matches as a whole. */
-export function matching(metavar: string, allowed: string, pattern: RegExp): Kind<string> {
+export function matching(metavar: string, allowed: string, pattern: RegExp): ValueType<string> {
   return {
     metavar,
     allowed,
@@ -109,7 +109,7 @@ export function matching(metavar: string, allowed: string, pattern: RegExp): Kin
   };
 }
 
-export function path(metavar: string, allowed: string): Kind<string> {
+export function path(metavar: string, allowed: string): ValueType<string> {
   return {
     metavar,
     allowed,
@@ -126,7 +126,7 @@ function atHome(path: string): string {
 }
 
 /** Any text; whoever reads it judges it, without repeating it in an error. */
-export function secret(metavar: string): Kind<string> {
+export function secret(metavar: string): ValueType<string> {
   return {
     metavar,
     allowed: 'a text',
@@ -140,7 +140,7 @@ export function secret(metavar: string): Kind<string> {
 export function stepsOrDuration({
   min,
   max,
-}: Range): Kind<{ steps: number } | { milliseconds: number }> {
+}: Range): ValueType<{ steps: number } | { milliseconds: number }> {
   const steps = integer({ min, max });
   const seconds = duration({ min: 0.1, max });
   return {
@@ -160,7 +160,7 @@ export function stepsOrDuration({
 
 /** What an engine runs on; `cuda:0` is the first GPU. */
 export type Device = 'auto' | 'cpu' | `cuda:${number}`;
-export const device: Kind<Device> = {
+export const device: ValueType<Device> = {
   metavar: 'auto|cpu|cuda:N',
   allowed: 'auto, cpu or cuda:N, N from 0 to 999',
   words: ['auto', 'cpu', 'cuda:0'],
@@ -177,7 +177,7 @@ export const device: Kind<Device> = {
 };
 
 /** Whole numbers separated by commas, at least one. */
-export function integers({ min, max }: Range, maxCount: number): Kind<readonly number[]> {
+export function integers({ min, max }: Range, maxCount: number): ValueType<readonly number[]> {
   const item = integer({ min, max });
   return {
     metavar: 'N,N,...',
@@ -193,7 +193,7 @@ export function integers({ min, max }: Range, maxCount: number): Kind<readonly n
 }
 
 /** A duration in seconds: "300", "300s", "5m". */
-export function duration({ min, max }: Range): Kind<number> {
+export function duration({ min, max }: Range): ValueType<number> {
   return {
     metavar: 'SECONDS',
     allowed: `a duration from ${min} to ${max} seconds, such as 300, 300s or 5m (ms, s, m, h, d)`,
@@ -207,7 +207,7 @@ export function duration({ min, max }: Range): Kind<number> {
 }
 
 /** A size in bytes: "67108864", "64MiB", "64MB". */
-export function byteSize({ min, max }: Range): Kind<number> {
+export function byteSize({ min, max }: Range): ValueType<number> {
   return {
     metavar: 'BYTES',
     allowed: `a size from ${min} to ${max} bytes, such as 67108864, 64MiB or 64MB (kB, MB, GB, KiB, MiB, GiB)`,
@@ -223,9 +223,9 @@ export function byteSize({ min, max }: Range): Kind<number> {
 /** Either of two kinds; the first that accepts the text decides. */
 export function either<A extends string | number, B extends string | number>(
   metavar: string,
-  first: Kind<A>,
-  second: Kind<B>,
-): Kind<A | B> {
+  first: ValueType<A>,
+  second: ValueType<B>,
+): ValueType<A | B> {
   return {
     metavar,
     allowed: `${first.allowed}, or ${second.allowed}`,

@@ -21,9 +21,9 @@ export function argumentsFor<C extends CommandName>(
 }
 
 function flagText(key: OptionKey, value: unknown): string[] {
-  const { kind } = optionOf(key);
-  if (kind.metavar === undefined)
+  const { type } = optionOf(key);
+  if (type.metavar === undefined)
     return [value === true ? `--${kebab(key)}` : `--no-${kebab(key)}`];
   // One argument, so that a value that begins with a dash is no flag.
-  return [`--${kebab(key)}=${kind.format(value ?? '')}`];
+  return [`--${kebab(key)}=${type.format(value ?? '')}`];
 }

@@ -99,8 +99,8 @@ function checkAlike(
 ): void {
   const differing = Object.entries(recorded).flatMap(([key, value]) => {
     if (!isOptionKey(key) || !explicit.has(key)) return [];
-    const { kind } = optionOf(key);
-    const [ours, theirs] = [kind.format(options[key] ?? ''), kind.format(value ?? '')];
+    const { type } = optionOf(key);
+    const [ours, theirs] = [type.format(options[key] ?? ''), type.format(value ?? '')];
     return ours === theirs ? [] : [`${flagOf(key)} ${theirs}, not ${ours}`];
   });
   if (differing.length === 0) return;

@@ -5,7 +5,7 @@ import { captured } from '../../fixtures/captured-output.ts';
 
 vi.mock('../../../cli/commands/runs.ts', () => ({ runs: () => new Promise(() => undefined) }));
 
-test('a command that nothing can settle any more is a defect, and has no exit code of Node', () => {
+test('a command that can never settle ends as a defect, not with an exit code of Node', () => {
   const printed = captured();
   const exit = vi.spyOn(process, 'exit').mockImplementation((code) => {
     throw new Error(`exit ${code}`);
@@ -13,5 +13,5 @@ test('a command that nothing can settle any more is a defect, and has no exit co
   onTestFinished(() => exit.mockRestore());
   void main(['runs']);
   expect(() => process.emit('beforeExit', 0)).toThrow(`exit ${errorTable.UNEXPECTED.exit}`);
-  expect(printed.error).toContain('a command waits for nothing');
+  expect(printed.error).toContain('the command can no longer settle');
 });

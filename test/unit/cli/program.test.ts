@@ -3,13 +3,8 @@ import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { argumentsFor } from '../../../cli/processes/child-arguments.ts';
-import {
-  commandNames,
-  flagOf,
-  keysOf,
-  optionKeys,
-  optionOf,
-} from '../../../cli/options/options.ts';
+import { commandNames } from '../../../cli/command-table.ts';
+import { flagOf, keysOf, optionKeys, optionOf } from '../../../cli/options/options.ts';
 import { parseCommand } from '../../../cli/program.ts';
 import { defaultVirtualShards } from '../../../shared/configuration.ts';
 import { ClusterError, errorTable } from '../../../shared/errors.ts';
@@ -77,7 +72,7 @@ describe('help and version', () => {
   test.each(commandNames)('the help of %s holds each of its options, and no other', (command) => {
     const help = parse(`${command} --help`);
     const text = help.command === 'print' ? help.text : '';
-    const listed = [...text.matchAll(/^ +(?:-\w, )?(--[a-z0-9-]+)/gm)].map(([, flag]) => flag);
+    const listed = [...text.matchAll(/^ {2}(?:-\w, )?(--[a-z0-9-]+)/gm)].map(([, flag]) => flag);
     expect(listed.toSorted()).toEqual([...keysOf(command).map(flagOf), '--help'].toSorted());
   });
 });
@@ -138,9 +133,9 @@ describe('defaults', () => {
   });
   test('every default passes its own parser', () => {
     for (const key of optionKeys) {
-      const { kind, defaultText, defaultValue } = optionOf(key);
+      const { type, defaultText, defaultValue } = optionOf(key);
       if (defaultText === undefined || key === 'virtualShards') continue;
-      expect(kind.parse(defaultText), key).toEqual(defaultValue({}));
+      expect(type.parse(defaultText), key).toEqual(defaultValue({}));
     }
   });
 });
@@ -345,10 +340,10 @@ describe('refusals name the value, what is allowed and the nearest name', () => 
 test('verify takes a run before or after its flags, or none', () => {
   for (const line of ['verify runs/a -n 3', 'verify -n 3 runs/a'])
     expect(parse(line)).toMatchObject({
-      operand: 'runs/a',
+      operands: ['runs/a'],
       options: { nprocPerNode: 3, from: undefined },
     });
-  expect(parse('verify --from 7')).toMatchObject({ operand: undefined, options: { from: 7 } });
+  expect(parse('verify --from 7')).toMatchObject({ operands: [], options: { from: 7 } });
 });
 
 test('predict takes one picture or more', () => {

@@ -4,8 +4,7 @@ import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { parse } from 'yaml';
 import { z } from 'zod';
-import type { ParsedCommand } from '../../../cli/options/parse-options.ts';
-import { parseCommand } from '../../../cli/program.ts';
+import { parseCommand, type ParsedCommand } from '../../../cli/program.ts';
 import { messageOf } from '../../../shared/errors.ts';
 import {
   composeFile,

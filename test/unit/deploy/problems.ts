@@ -1,7 +1,6 @@
 import { existsSync, rmSync } from 'node:fs';
 import { z } from 'zod';
-import type { ParsedCommand } from '../../../cli/options/parse-options.ts';
-import { parseCommand } from '../../../cli/program.ts';
+import { parseCommand, type ParsedCommand } from '../../../cli/program.ts';
 import { errorTable, messageOf } from '../../../shared/errors.ts';
 import {
   configMapsOf,

@@ -100,7 +100,7 @@ describe('deploy/systemd', () => {
     expect(given.size).toBe(Object.keys(environment).length);
     for (const [key, { text }] of given) {
       expect(keysOf(command)).toContain(key);
-      expect(optionOf(key).kind.parse(text), text).not.toBeUndefined();
+      expect(optionOf(key).type.parse(text), text).not.toBeUndefined();
     }
   });
 

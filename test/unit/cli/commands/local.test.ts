@@ -13,7 +13,7 @@ it('a resumed run is refused for the memory that its own model needs, before any
   });
   const parsed = parseCommand(['local', '--resume', run, '--port', '1'], {}, '1.2.3');
   if (parsed.command !== 'local') throw new Error(`parsed as ${parsed.command}`);
-  await expect(local(parsed.options, parsed.explicit)).rejects.toMatchObject({
+  await expect(local(parsed.options, parsed)).rejects.toMatchObject({
     code: 'LIMIT',
     message: expect.stringContaining('the model 60000-4096-2 with 8 virtual shards needs'),
   });

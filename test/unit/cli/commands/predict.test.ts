@@ -41,7 +41,7 @@ function write(name: string, isLying: boolean, ink = 0, paper = 255): string {
 }
 
 const ask = (files: readonly string[], format: 'text' | 'json' | 'csv', model?: string) =>
-  predict({ config: undefined, runsDir, format, model, data: undefined }, files);
+  predict({ config: undefined, runsDir, format, model, data: undefined }, { operands: files });
 
 describe('the forward pass', () => {
   test('is that of the reference engine', () => {

@@ -26,12 +26,14 @@ afterEach(() => {
 it('say what they did, and what comes next, on lines of their own', async () => {
   const run = makeRun(join(folder, 'runs'));
   const uri = `file:${join(folder, 'store')}`;
-  expect(await push(options, [run, uri])).toBe(0);
+  expect(await push(options, { operands: [run, uri] })).toBe(0);
   expect(printed).toContain(`${run} is at ${uri}/${RUN}: 8 files, `);
   expect(printed).toContain(`\nmnist-dist pull ${uri}/${RUN} fetches it\n`);
-  expect(await pull({ ...options, runsDir: join(folder, 'new') }, [`${uri}/${RUN}`])).toBe(0);
+  expect(
+    await pull({ ...options, runsDir: join(folder, 'new') }, { operands: [`${uri}/${RUN}`] }),
+  ).toBe(0);
   expect(filesUnder(join(folder, 'new', RUN))).toEqual(resultsOfRun);
-  expect(await pull(options, [`${uri}/${RUN}`, join(folder, 'new', RUN)])).toBe(0);
+  expect(await pull(options, { operands: [`${uri}/${RUN}`, join(folder, 'new', RUN)] })).toBe(0);
   expect(printed).toContain('fetched now: 0 files, 0 bytes\n');
 });
 
@@ -39,10 +41,12 @@ it('leave a run alone that a coordinator is at work on', async () => {
   const run = makeRun(join(folder, 'runs'));
   writeFileSync(join(run, 'lock.json'), JSON.stringify(systemProcesses.self()));
   const uri = `file:${join(folder, 'store')}`;
-  await expect(push(options, [run, uri])).rejects.toMatchObject({ code: 'LOCKED' });
+  await expect(push(options, { operands: [run, uri] })).rejects.toMatchObject({ code: 'LOCKED' });
 });
 
 it('refuse what is no store before anything else', async () => {
-  await expect(push(options, ['nowhere', 'nothing'])).rejects.toMatchObject({ code: 'USAGE' });
-  await expect(pull(options, ['gs://x'])).rejects.toMatchObject({ code: 'USAGE' });
+  await expect(push(options, { operands: ['nowhere', 'nothing'] })).rejects.toMatchObject({
+    code: 'USAGE',
+  });
+  await expect(pull(options, { operands: ['gs://x'] })).rejects.toMatchObject({ code: 'USAGE' });
 });

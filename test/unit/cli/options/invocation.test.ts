@@ -1,6 +1,7 @@
 import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { commandNames } from '../../../../cli/command-table.ts';
 import { programOf, rememberStart, typable } from '../../../../cli/options/invocation.ts';
 import { shellWord } from '../../../../shared/shell-word.ts';
 import { temporaryFolder } from '../../../fixtures/processes.ts';
@@ -71,16 +72,19 @@ describe('the program is typed as it was started:', () => {
 
 it('texts get commands that work, and keep what only names the program', () => {
   onTestFinished(() => {
-    rememberStart({
-      script: '',
-      cwd: '/',
-      root: '/',
-      environment: { MNIST_DIST_INTERNAL_PROGRAM: 'mnist-dist' },
-    });
+    rememberStart(
+      {
+        script: '',
+        cwd: '/',
+        root: '/',
+        environment: { MNIST_DIST_INTERNAL_PROGRAM: 'mnist-dist' },
+      },
+      commandNames,
+    );
     delete process.env['MNIST_DIST_INTERNAL_PROGRAM'];
   });
   const environment = { MNIST_DIST_INTERNAL_PROGRAM: 'npx mnist-dist' };
-  rememberStart({ script: bin, cwd: join(root, 'docs'), root, environment });
+  rememberStart({ script: bin, cwd: join(root, 'docs'), root, environment }, commandNames);
   expect(typable('resume it with: mnist-dist local --resume runs/r')).toBe(
     'resume it with: npx mnist-dist local --resume runs/r',
   );
@@ -94,7 +98,7 @@ it('texts get commands that work, and keep what only names the program', () => {
   ])
     expect(typable(name)).toBe(name);
   expect(typable('Install again: npm ci')).toBe('Install again: npm ci');
-  rememberStart({ script: bin, cwd: '/usr', root, environment });
+  rememberStart({ script: bin, cwd: '/usr', root, environment }, commandNames);
   expect(typable('Install again: npm ci')).toBe(`Install again: npm --prefix '${root}' ci`);
 });
 

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
+import { commandNames, commandSynonyms } from '../../../../cli/command-table.ts';
 import { parseCommand } from '../../../../cli/program.ts';
-import { commandSynonyms, optionSynonyms } from '../../../../cli/options/synonyms.ts';
-import { commandNames, keysOf, namesOf } from '../../../../cli/options/options.ts';
+import { optionSynonyms } from '../../../../cli/options/synonyms.ts';
+import { keysOf, namesOf } from '../../../../cli/options/options.ts';
 import { ClusterError } from '../../../../shared/errors.ts';
 
 function fix(line: string, environment: Record<string, string> = {}): string {

@@ -35,7 +35,10 @@ function shown(): string[] {
 }
 
 const makeCerts = (out: string) =>
-  certs({ config: undefined, out: join(repository, out), days: 10 }, ['gpu0.example']);
+  certs(
+    { config: undefined, out: join(repository, out), days: 10 },
+    { operands: ['gpu0.example'] },
+  );
 
 describe('git does not take', () => {
   it('what is in the folder of `certs`, and the tokens that are put there', async () => {

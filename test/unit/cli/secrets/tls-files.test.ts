@@ -112,7 +112,8 @@ describe('mnist-dist certs', () => {
     vi.spyOn(process.stdout, 'write').mockReturnValue(true);
     return () => vi.restoreAllMocks();
   });
-  const make = (...names: string[]) => certs({ config: undefined, out: folder, days: 10 }, names);
+  const make = (...operands: string[]) =>
+    certs({ config: undefined, out: folder, days: 10 }, { operands });
   const text = (name: string) => readFileSync(join(folder, name), 'utf8');
 
   it('makes an authority, and what a coordinator shows, for its names and for this machine', async () => {

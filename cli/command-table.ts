@@ -1,0 +1,236 @@
+import * as checks from './options/option-checks.ts';
+import type { GivenOf } from './options/origin.ts';
+import type { CommandLine, CommandName, OptionsOf } from './options/options.ts';
+import { inverted } from './options/synonyms.ts';
+
+/** A word after the command that belongs to no flag. */
+interface Operand {
+  readonly name: string;
+  readonly help: string;
+  readonly isRequired?: boolean;
+  /** Whether the operand may be repeated. */
+  readonly isRepeated?: boolean;
+}
+
+type Example = readonly [line: string, explanation: string];
+
+interface Command<C extends CommandName> {
+  /** One line for the help, without a full stop. */
+  readonly summary: string;
+  readonly operands?: readonly Operand[];
+  readonly examples: readonly Example[];
+  /** Names of the same command in other programs, separated by spaces. */
+  readonly synonyms: string;
+  /** Whether the command's output is a log, which may be lost without an error. */
+  readonly printsLog?: boolean;
+  /** Refuse options that are wrong together or name missing files. They throw USAGE. */
+  readonly checks?: readonly ((options: OptionsOf<C>, given: GivenOf) => void)[];
+  /** Decides between options that exclude each other. */
+  readonly settle?: (options: OptionsOf<C>, given: GivenOf) => OptionsOf<C>;
+  /** Imports the command. Nothing else here loads its code: `--help` needs no TensorFlow. */
+  readonly load: () => Promise<
+    (options: OptionsOf<C>, commandLine: CommandLine) => Promise<number>
+  >;
+}
+
+const newestRun: Operand = {
+  name: 'run',
+  help: 'run directory (default: the newest run in --runs-dir)',
+};
+
+/** Every command, once. The parser, the help and the suggestions all read this table. */
+export const commandTable: { readonly [C in CommandName]: Command<C> } = {
+  local: {
+    summary: 'train on this machine: start a coordinator and workers',
+    examples: [
+      ['mnist-dist local', 'two workers, five epochs'],
+      ['mnist-dist local -n 4 --batch-size 256 --epochs 2', 'four workers, larger batches'],
+    ],
+    synonyms: 'train training fit run start launch quickstart torchrun resume',
+    printsLog: true,
+    checks: [
+      checks.checkRunOptions,
+      checks.checkLocal,
+      checks.checkListener,
+      checks.checkPageHost,
+      checks.checkPorts,
+    ],
+    load: async () => (await import('./commands/local.ts')).local,
+  },
+  coordinator: {
+    summary: 'coordinate a run: plan steps, sum gradients, write the run directory',
+    examples: [
+      ['mnist-dist coordinator --min-workers 2', 'wait for two workers on this machine'],
+      [
+        'mnist-dist coordinator --host 0.0.0.0 --ssl-certfile certs/coordinator.crt ' +
+          '--ssl-keyfile certs/coordinator.key',
+        'accept workers from other machines over TLS; prints the join string for them',
+      ],
+    ],
+    synonyms: 'server serve master leader chief driver head scheduler ps parameter-server',
+    printsLog: true,
+    checks: [checks.checkRunOptions, checks.checkListener, checks.checkPageHost, checks.checkPorts],
+    load: async () => (await import('./commands/coordinator.ts')).coordinator,
+  },
+  worker: {
+    summary: 'compute gradients for a coordinator',
+    examples: [
+      ['mnist-dist worker', 'join a coordinator on this machine'],
+      ['mnist-dist worker --join -', 'join a coordinator on another machine'],
+    ],
+    synonyms: 'join client agent node slave replica compute',
+    printsLog: true,
+    checks: [checks.checkWorkerOptions],
+    load: async () => (await import('./commands/worker.ts')).worker,
+  },
+  show: {
+    summary: 'serve the page of a recorded run',
+    operands: [newestRun],
+    examples: [['mnist-dist show runs/ID', 'the page as it looked while the run was training']],
+    synonyms: 'view watch open ui page dashboard tensorboard',
+    printsLog: true,
+    checks: [checks.checkData, checks.checkPageHost],
+    load: async () => (await import('./commands/show.ts')).show,
+  },
+  verify: {
+    summary: 'recompute a run and compare every step with its record',
+    operands: [newestRun],
+    examples: [
+      ['mnist-dist verify', 'the newest run, with two workers'],
+      ['mnist-dist verify runs/ID -n 4 --from 5000', 'start at a checkpoint, with four workers'],
+    ],
+    synonyms: 'replay reproduce validate audit compare',
+    checks: [checks.checkData],
+    load: async () => (await import('./commands/verify.ts')).verify,
+  },
+  eval: {
+    summary: 'evaluate a model on a test set: accuracy, confusion matrix, mistakes',
+    operands: [
+      {
+        name: 'model',
+        help:
+          'run directory, model.safetensors, or URI of a run in a store ' +
+          '(default: the newest finished run in --runs-dir)',
+      },
+    ],
+    examples: [
+      ['mnist-dist eval', 'the newest finished run, on its test set'],
+      ['mnist-dist eval runs/ID --format json --fail-under 0.97', 'for a pipeline'],
+    ],
+    synonyms: 'evaluate evaluation test score accuracy',
+    checks: [checks.checkData, checks.checkToken, checks.checkListener, checks.checkOut],
+    load: async () => (await import('./commands/eval.ts')).evaluate,
+  },
+  predict: {
+    summary: 'predict which digit each picture shows',
+    operands: [
+      {
+        name: 'image',
+        help: 'PNG file with one digit, dark on light or light on dark',
+        isRequired: true,
+        isRepeated: true,
+      },
+    ],
+    examples: [
+      ['mnist-dist predict seven.png', 'with the model of the newest finished run'],
+      ['mnist-dist predict *.png --model runs/ID --format json', 'with another model, as JSON'],
+    ],
+    synonyms: 'infer inference classify recognise recognize',
+    checks: [checks.checkData],
+    load: async () => (await import('./commands/predict.ts')).predict,
+  },
+  runs: {
+    summary: 'list the runs in a folder, newest first',
+    examples: [['mnist-dist runs', 'state, steps, accuracy and duration of each run']],
+    synonyms: 'ls list history status ps-runs',
+    load: async () => (await import('./commands/runs.ts')).runs,
+  },
+  push: {
+    summary: "upload a run's results to an artifacts store",
+    operands: [
+      { name: 'run', help: 'run directory', isRequired: true },
+      {
+        name: 'uri',
+        help: 'store: file:DIR or s3://BUCKET/PREFIX; the run gets a folder named after its id',
+        isRequired: true,
+      },
+    ],
+    examples: [
+      ['mnist-dist push runs/ID file:/srv/results', 'into /srv/results/ID'],
+      [
+        'AWS_ENDPOINT_URL=http://127.0.0.1:9000 mnist-dist push runs/ID s3://bucket/mnist',
+        'into a store with the S3 protocol outside AWS',
+      ],
+    ],
+    synonyms: 'upload publish export',
+    load: async () => (await import('./commands/push.ts')).push,
+  },
+  pull: {
+    summary: 'download a run from an artifacts store',
+    operands: [
+      {
+        name: 'uri',
+        help: 'the run in its store: file:DIR/ID or s3://BUCKET/PREFIX/ID',
+        isRequired: true,
+      },
+      { name: 'dir', help: 'run directory to create (default: the run id, in --runs-dir)' },
+    ],
+    examples: [['mnist-dist pull s3://bucket/mnist/ID', 'into runs/ID']],
+    synonyms: 'download fetch import',
+    load: async () => (await import('./commands/pull.ts')).pull,
+  },
+  dashboards: {
+    summary: 'write Grafana dashboards for import',
+    examples: [
+      ['mnist-dist dashboards --out grafana', 'three files for Dashboards > New > Import'],
+    ],
+    synonyms: 'grafana',
+    load: async () => (await import('./commands/dashboards.ts')).dashboards,
+  },
+  certs: {
+    summary: 'create a private certificate authority and a certificate for a coordinator',
+    operands: [
+      {
+        name: 'name',
+        help: 'DNS name or IP address under which workers reach the coordinator',
+        isRequired: true,
+        isRepeated: true,
+      },
+    ],
+    examples: [
+      ['mnist-dist certs 10.0.0.5 gpu0.example.org', 'for a machine with this address and name'],
+    ],
+    synonyms: 'cert certificate certificates tls ssl ca keygen',
+    load: async () => (await import('./commands/certs.ts')).certs,
+  },
+  setup: {
+    summary: 'download and build the TensorFlow engine',
+    examples: [['mnist-dist setup --gpu', 'TensorFlow with CUDA']],
+    synonyms: 'install init prepare build',
+    settle: checks.settleDevice,
+    load: async () => (await import('./commands/setup.ts')).setup,
+  },
+  doctor: {
+    // Options that a run would refuse are rows of the command's table, not errors.
+    summary: 'check whether this machine can train; print a fix for each failed check',
+    examples: [['mnist-dist doctor', 'a table of checks']],
+    synonyms: 'check diagnose diagnostics info env health',
+    load: async () => (await import('./commands/doctor.ts')).doctor,
+  },
+  bench: {
+    summary: 'measure engines, wire, kernels and the training loop',
+    examples: [['mnist-dist bench --batch-sizes 32 --workers 1,2', 'a small grid']],
+    synonyms: 'benchmark benchmarks perf profile measure',
+    load: async () => (await import('./commands/bench.ts')).bench,
+  },
+};
+
+function isCommandName(text: string): text is CommandName {
+  return Object.hasOwn(commandTable, text);
+}
+
+export const commandNames: readonly CommandName[] = Object.keys(commandTable).filter(isCommandName);
+
+export const commandSynonyms = inverted(
+  Object.fromEntries(commandNames.map((name) => [name, commandTable[name].synonyms])),
+);
