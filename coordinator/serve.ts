@@ -229,9 +229,8 @@ export async function conclude<R extends RunRecorder>(driver: Driver, recorder: 
     driver.shutDown(outcome);
     return { outcome, result };
   } catch (error) {
-    // A run that was taken over goes on: its workers are sent to look for it.
-    const code =
-      error instanceof ClusterError && error.code === 'LOCKED' ? 'SUPERSEDED' : 'RUN_FAILED';
+    // Another coordinator continues a run that was taken over: the workers dial again to find it.
+    const code = error instanceof ClusterError && error.code === 'LOCKED' ? 'LOCKED' : 'RUN_FAILED';
     driver.shutDown({ state: 'failed', code, message: 'this coordinator has ended' });
     await recorder.abandon?.();
     throw error;

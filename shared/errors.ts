@@ -48,8 +48,8 @@ export const errorTable = {
   },
   LOCKED: {
     exit: 28,
-    close: undefined,
-    retry: false,
+    close: 4428,
+    retry: true,
     meaning: 'Another coordinator is running this run.',
   },
   REPLAY: {

@@ -163,7 +163,7 @@ function onMessage(state: SessionState, message: CoordinatorMessage, now: number
       if (message.run === state.run && message.term < state.term) {
         const what = `the coordinator at this address has term ${message.term}`;
         const why = `a coordinator with term ${state.term} took over its run`;
-        return retryOrEnd(state, new ClusterError('SUPERSEDED', `${what}; ${why}`), now);
+        return retryOrEnd(state, new ClusterError('LOCKED', `${what}; ${why}`), now);
       }
       const { run, term, slot, session } = message;
       const preparing: WorkerMessage = {

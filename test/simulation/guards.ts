@@ -259,9 +259,9 @@ export const guards: readonly Guard[] = [
     test: 'test/unit/worker/link.test.ts',
   },
   {
-    name: 'workers of who was taken over look for the other one',
+    name: 'workers of a coordinator that was taken over dial again',
     file: 'coordinator/serve.ts',
-    line: "? 'SUPERSEDED' : 'RUN_FAILED'",
+    line: "? 'LOCKED' : 'RUN_FAILED'",
     without: "? 'RUN_FAILED' : 'RUN_FAILED'",
   },
   {

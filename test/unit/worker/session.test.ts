@@ -320,7 +320,7 @@ describe('a session', () => {
       message: { ...welcome, term: 1 },
       now: 6,
     });
-    const because = { code: 'SUPERSEDED' };
+    const because = { code: 'LOCKED' };
     expect(next.effects).toMatchObject([
       { kind: 'disconnect' },
       { kind: 'dial', afterMilliseconds: 200, because },
@@ -330,7 +330,7 @@ describe('a session', () => {
     const isOver = { kind: 'message', message: { ...welcome, term: 1 }, now: 1e9 } as const;
     expect(reduceSession(later.state, isOver).effects).toEqual([
       { kind: 'disconnect' },
-      { kind: 'end', error: expect.objectContaining({ code: 'SUPERSEDED' }) },
+      { kind: 'end', error: expect.objectContaining({ code: 'LOCKED' }) },
     ]);
   });
 });
