@@ -4,49 +4,46 @@ import {
   SUSPENSION_MILLISECONDS,
 } from './limits.ts';
 
-/** Time and timers are passed in, so that a simulated cluster has its own. */
+/** Time and timers, passed in so that a simulated cluster has its own. */
 export interface Clock {
   /**
-   * Milliseconds in which this process could run: they never go back, and stand still while it is
-   * suspended.
+   * Milliseconds in which this process could run. They never decrease, and stop while the process
+   * is suspended.
    */
   readonly now: () => number;
   /**
-   * The time of day. It may jump in both directions: to be shown and written down, never to measure
-   * with.
+   * The time of day, which may jump in both directions: for display and records, not for measuring.
    */
   readonly date: () => Date;
-  /** Calls `task` again and again until the returned function is called. */
+  /** Calls `task` repeatedly until the returned function is called. */
   every(milliseconds: number, task: () => void): () => void;
   /**
-   * Calls `task` once, after so long, unless the returned function is called before; no process
-   * lives on for it.
+   * Calls `task` once after this time, unless the returned function is called before. It does not
+   * keep the process alive.
    */
   after(milliseconds: number, task: () => void): () => void;
-  /** Calls `task` once, when what has arrived by then was taken. */
+  /** Calls `task` once after pending input was read. */
   soon(task: () => void): void;
 }
 
 /**
- * A clock that does not count the time in which this process was suspended (SIGSTOP, a laptop that
- * sleeps): it heard nothing and could do nothing meanwhile, so that no peer is at fault. A process
- * that computes while its event loop is held up uses the processor; that time counts, or a busy
- * loop would put off every deadline.
+ * A clock that does not count the time in which this process was suspended (SIGSTOP, a sleeping
+ * laptop). The process could not receive anything in that time, so no peer is to blame for silence.
+ * Time in which a busy event loop was held up counts, because the process used the processor:
+ * otherwise a busy loop would postpone every deadline.
  */
 export class AwakeClock {
   readonly #monotonic: () => number;
   readonly #processor: () => number;
   #lookedAt: number;
   #skipped = 0;
-  /**
-   * The processor's time at a look shortly before this one: asking for it costs more than the time.
-   */
+  /** The processor time at a recent reading, since reading it is slower than reading the clock. */
   #used: number;
   #usedAt: number;
 
   /**
-   * Both count milliseconds and never go back; `processor` is the time of the processor that this
-   * process has used.
+   * Both functions return milliseconds and never decrease. `processor` is the processor time that
+   * this process has used.
    */
   constructor(monotonic: () => number, processor: () => number) {
     this.#monotonic = monotonic;
@@ -56,10 +53,7 @@ export class AwakeClock {
     this.#usedAt = this.#lookedAt;
   }
 
-  /**
-   * To be called at least every CLOCK_LOOK_MILLISECONDS: a much longer time without a call is
-   * examined.
-   */
+  /** Must be called at least every CLOCK_LOOK_MILLISECONDS: a much longer gap is examined. */
   readonly now = (): number => {
     const at = this.#monotonic();
     if (at - this.#usedAt >= PROCESSOR_LOOK_MILLISECONDS) this.#examine(at, at - this.#lookedAt);
@@ -77,7 +71,7 @@ export class AwakeClock {
 }
 
 const awake = new AwakeClock(() => performance.now(), processorMilliseconds);
-// Where nothing else happens; it keeps no process alive.
+// For an idle process; the timer does not keep it alive.
 setInterval(awake.now, CLOCK_LOOK_MILLISECONDS).unref();
 
 export const systemClock: Clock = {
@@ -94,7 +88,7 @@ export const systemClock: Clock = {
   soon: (task) => void setImmediate(task),
 };
 
-/** The time of the processor that all threads of this process have used. */
+/** The processor time of all threads of this process, in milliseconds. */
 function processorMilliseconds(): number {
   const { user, system } = process.cpuUsage();
   return (user + system) / 1000;

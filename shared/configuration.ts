@@ -3,8 +3,8 @@ import * as limits from './limits.ts';
 import { shortDigest } from './printable.ts';
 
 /**
- * The configuration: all that the bytes of a run depend on, and nothing else. Ports, paths and the
- * number of workers are the launch's business.
+ * The configuration: everything that the bytes of a run depend on, and nothing else. Ports, paths
+ * and the number of workers belong to the launch.
  */
 const fields = {
   /** SHA-256 of the dataset (shared/dataset/dataset.ts). */
@@ -30,13 +30,13 @@ const fields = {
   epsilon: z.number().gt(0),
   seed: z.int().min(0).max(Number.MAX_SAFE_INTEGER),
   epochs: z.int().min(1).max(limits.MAX_EPOCHS),
-  /** Total steps; wins over epochs. */
+  /** Total steps; overrides `epochs`. */
   steps: z.int().min(1).max(limits.MAX_STEPS).optional(),
   trainSamples: z.int().min(1).max(limits.MAX_STEPS),
   testSamples: z.int().min(1).max(limits.MAX_STEPS),
 };
 
-/** As the code and the wire have it. */
+/** The configuration in code and on the wire. */
 export const configurationSchema = z
   .strictObject(fields)
   .refine(({ virtualShards, batchSize }) => virtualShards <= batchSize, {
@@ -46,7 +46,7 @@ export const configurationSchema = z
 
 export type Configuration = z.infer<typeof configurationSchema>;
 
-/** As files have it: the same fields in snake_case. */
+/** The configuration in files: the same fields in snake_case. */
 export const configurationRecordSchema = z
   .strictObject({
     dataset: fields.dataset,
@@ -92,8 +92,8 @@ export function configurationRecord(configuration: Configuration): Configuration
 }
 
 /**
- * The settings by name, as people read them: of epochs and steps only the one that decides how long
- * the run is.
+ * The settings by their displayed names. Of epochs and steps, only the one that sets the length of
+ * the run is included.
  */
 export function shownSettings(
   record: Omit<ConfigurationRecord, 'dataset' | 'model'>,
@@ -119,16 +119,16 @@ export function configurationOfRecord(record: ConfigurationRecord): Configuratio
 }
 
 /**
- * The configuration's one text: its record as JSON, keys sorted by code unit at every level,
- * without white space.
+ * The canonical text of a configuration: its record as JSON, without white space, with the keys of
+ * every level sorted by code unit.
  */
 export function canonicalConfiguration(configuration: Configuration): string {
   return canonicalJson(configurationRecord(configuration));
 }
 
 /**
- * The same of all but its length: two configurations with the same recipe train alike, step for
- * step, as far as both go.
+ * The canonical text without the length of the run. Two configurations with the same recipe train
+ * the same steps, as far as both run.
  */
 export function canonicalRecipe(configuration: Configuration): string {
   return canonicalJson(recipeRecord(configuration));
@@ -139,7 +139,7 @@ function recipeRecord(configuration: Configuration): Omit<ConfigurationRecord, '
   return recipe;
 }
 
-/** What differs between two recipes, a text for each setting: "seed 2 instead of 1". */
+/** The differences between two recipes, one text per setting: "seed 2 instead of 1". */
 export function differingSettings(actual: Configuration, expected: Configuration): string[] {
   const values = (configuration: Configuration) => {
     const { model, ...settings } = recipeRecord(configuration);
@@ -164,7 +164,7 @@ function canonicalJson(record: object): string {
   });
 }
 
-/** The largest power of two with at least 8 samples a shard, at most 8, and at least 1. */
+/** The largest power of two that leaves at least 8 samples per shard, from 1 to 8. */
 export function defaultVirtualShards(batchSize: number): number {
   let shards = 1;
   while (
@@ -176,7 +176,7 @@ export function defaultVirtualShards(batchSize: number): number {
   return shards;
 }
 
-/** The configuration that a file says it is of, as JSON; undefined where that is none. */
+/** The configuration in a file's JSON; undefined if it is invalid. */
 export function parseConfiguration(text: string): Configuration | undefined {
   try {
     return configurationOfRecord(configurationRecordSchema.parse(JSON.parse(text)));

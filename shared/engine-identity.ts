@@ -6,19 +6,14 @@ export type EngineKind = (typeof engineKinds)[number];
 
 const text = foreignText(200);
 
-/**
- * What an engine says of itself: on the wire, in run.json, and in the message that refuses another
- * one.
- */
+/** The identity of an engine, on the wire, in run.json, and in errors about a different engine. */
 export const engineIdentity = z.strictObject({
   kind: z.enum(engineKinds),
-  /**
-   * The library and its version, as a reader knows it: "TensorFlow 2.21.0 (tfjs-node-gpu 4.22.0)".
-   */
+  /** The library and its version: "TensorFlow 2.21.0 (tfjs-node-gpu 4.22.0)". */
   library: text,
   /** "cpu", or "cuda:0 NVIDIA H100". */
   device: text,
-  /** The processor's model, since bytes depend on it. */
+  /** The model of the processor, because the bytes depend on it. */
   processor: text,
   threads: z.int().min(0).max(1024),
 });

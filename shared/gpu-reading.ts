@@ -3,14 +3,14 @@ import { MAX_GPUS, MAX_GPU_WATTS } from './limits.ts';
 
 const bytes = z.int().min(0).max(Number.MAX_SAFE_INTEGER).optional();
 
-/** How one GPU is doing; what its driver does not tell is left out. */
+/** A reading of one GPU. Values that its driver does not report are absent. */
 export const gpuReading = z.strictObject({
-  /** As nvidia-smi numbers it: in the order of the PCI bus. */
+  /** The number in nvidia-smi, which follows the order of the PCI bus. */
   index: z
     .int()
     .min(0)
     .max(MAX_GPUS - 1),
-  /** Share of lately in which it was busy. */
+  /** Fraction of the last sample period in which the GPU was busy. */
   utilization: z.number().min(0).max(1).optional(),
   memoryUsedBytes: bytes,
   memorySizeBytes: bytes,

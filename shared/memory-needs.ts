@@ -12,26 +12,26 @@ import { parameterCount, type ModelShape } from './arithmetic/model-shape.ts';
 
 const FLOAT_BYTES = 4;
 
-/** What the need for memory depends on. */
+/** The settings that determine how much memory is needed. */
 export type Needing = Pick<Configuration, 'virtualShards' | 'batchSize' | 'dropout'> & {
   readonly model: ModelShape;
 };
 
 interface Copies {
-  /** Of inputs and dropout masks, of all shards that it computes at once. */
+  /** Copies of the inputs and dropout masks of all shards that are computed at once. */
   readonly fed: number;
-  /** Of one shard's inputs and activations. */
+  /** Copies of one shard's inputs and of its activations. */
   readonly inputs: number;
   readonly activations: number;
-  /** For each shard that it computes at once. */
+  /** Copies of the parameters, for each shard that is computed at once. */
   readonly parameters: number;
 }
 
 /**
- * How many copies an engine holds at once, at most. They are fitted to the growth of a worker's
- * peak memory (VmHWM) over that with `--hidden 8 --batch-size 32`, which has the dataset and the
- * library: 159 MiB with wasm, 468 MiB with tensorflow (TensorFlow 2.21, one thread). Measured in
- * MiB with two steps, on one processor; D is --dropout 0.2, x 8 are eight layers:
+ * The most copies that an engine has at once. They are fitted to measured growth of a worker's peak
+ * memory (VmHWM) over its size with `--hidden 8 --batch-size 32`, which includes the dataset and
+ * the library: 159 MiB with wasm, 468 MiB with tensorflow (TensorFlow 2.21, one thread). The table
+ * is in MiB, for two steps on one processor. D means --dropout 0.2, x 8 eight layers:
  *
  *     --hidden    --batch-size  --virtual-shards     tensorflow  wasm
  *     8                 65,536                 1           1017
@@ -50,7 +50,7 @@ const copies: Readonly<Record<EngineKind, Copies>> = {
 };
 
 /**
- * What a coordinator needs for the weights in their frames, Adam's moments, and a gradient for each
+ * Bytes that a coordinator needs for the frames with weights, Adam's moments, and a gradient per
  * shard.
  */
 export function coordinatorBytes({
@@ -60,10 +60,7 @@ export function coordinatorBytes({
   return FLOAT_BYTES * (parameterCount(model) + 1) * (SHARED_MEMORY_ROOMS + 2 + virtualShards + 1);
 }
 
-/**
- * What a worker needs beside the dataset: batches, the frames of its results, and what its engine
- * computes with.
- */
+/** Bytes that a worker needs besides the dataset: batches, frames for results, and the engine. */
 export function workerBytes(configuration: Needing, engine: EngineKind): number {
   const { model, virtualShards, batchSize, dropout } = configuration;
   const shardRows = Math.ceil(batchSize / virtualShards);
@@ -72,9 +69,9 @@ export function workerBytes(configuration: Needing, engine: EngineKind): number 
   const masks = dropout > 0 ? sum(model.hidden) : 0;
   const parameters = parameterCount(model) + 1;
   const factor = copies[engine];
-  // This step's batch and the next one's.
+  // The batches of this step and the next.
   const batches = 2 * virtualShards * shardRows * (model.inputs + masks + 1);
-  // Weights, results on their way, and a partial sum for each level of the tree.
+  // Weights, results in transit, and a partial sum for each level of the tree.
   const vectors = parameters * (1 + RESULT_FRAMES + 1 + Math.log2(virtualShards));
   const row = factor.inputs * model.inputs + factor.activations * units;
   const training = shardRows * (shardsAtOnce * factor.fed * (model.inputs + masks) + row);
@@ -84,7 +81,7 @@ export function workerBytes(configuration: Needing, engine: EngineKind): number 
   return FLOAT_BYTES * (batches + vectors + engineFloats);
 }
 
-/** Throws LIMIT, before anything is allocated, for what no coordinator can hold. */
+/** Throws LIMIT, before anything is allocated, if the coordinator would need too much memory. */
 export function checkCoordinatorMemory(of: Pick<Needing, 'model' | 'virtualShards'>): void {
   const bytes = coordinatorBytes(of);
   if (bytes <= MAX_KERNEL_MEMORY_BYTES) return;
@@ -96,7 +93,8 @@ export function checkCoordinatorMemory(of: Pick<Needing, 'model' | 'virtualShard
 }
 
 /**
- * Throws LIMIT, before anything is allocated, for a run that takes more of a worker than it may.
+ * Throws LIMIT, before anything is allocated, if the run needs more memory in a worker than
+ * `maxBytes`.
  */
 export function checkWorkerMemory(
   configuration: Needing,

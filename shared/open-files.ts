@@ -1,23 +1,21 @@
 import { readFileSync } from 'node:fs';
 import { MAX_NEWCOMERS, MIN_NEWCOMERS, MIN_OPEN_FILES } from './limits.ts';
 
-/**
- * What keeps this process from having so many files open at once, and the way out; undefined where
- * nothing does.
- */
+/** Why this process cannot have `count` files open at once, and a fix; undefined if it can. */
 export function tooFewFiles(
   count: number,
 ): { readonly message: string; readonly fix: string } | undefined {
   const limit = openFilesLimit();
   if (limit === undefined || limit >= count) return undefined;
   return {
-    message: `${limit} files may be open at once (ulimit -n), and this needs ${count}`,
-    fix: `allow more: ulimit -n ${Math.max(1024, count)}`,
+    message: `${count} open files are needed, and the limit is ${limit} (ulimit -n)`,
+    fix: `raise the limit: ulimit -n ${Math.max(1024, count)}`,
   };
 }
 
 /**
- * Node has raised the soft limit to the hard one. Undefined where there is none, or none is known.
+ * The limit on open files, to whose hard value Node has raised it; undefined if it is unlimited or
+ * unknown.
  */
 function openFilesLimit(): number | undefined {
   try {
@@ -29,9 +27,9 @@ function openFilesLimit(): number | undefined {
 }
 
 /**
- * Places of a listener for connections that it has not admitted. A process has two listeners at
- * most: strangers at both leave half of the files that it may have open, beyond those that it needs
- * itself, to workers, pages and files.
+ * How many connections without admission a listener accepts. A process has at most two listeners.
+ * Half of the files that the process may open, beyond its own, thus remain for workers, pages and
+ * files.
  */
 export function newcomerPlaces(limit: number | undefined = openFilesLimit()): number {
   if (limit === undefined) return MAX_NEWCOMERS;

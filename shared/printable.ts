@@ -1,18 +1,18 @@
 import { z } from 'zod';
 
 /**
- * What a terminal may act on or a reader cannot see: control characters (C0, DEL, C1), line and
- * paragraph separators, direction marks and overrides, zero-width and other invisible characters,
- * and surrogates without a partner.
+ * Characters that control a terminal or that a reader cannot see: control characters (C0, DEL, C1),
+ * line and paragraph separators, direction marks and overrides, zero-width and other invisible
+ * characters, and lone surrogates.
  */
 const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/gu;
-/** The same in JSON, where a line break is only ever between values. */
+/** The same for JSON, in which a line break is always white space between values. */
 const UNPRINTABLE_IN_JSON =
   /[^\P{Cc}\n]|[\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/gu;
 
 /**
- * `text` with all of these written out: `\u{1b}`. What is printable stays, so that doing it twice
- * changes nothing.
+ * `text` with these characters escaped as `\u{1b}`. Printable text does not change, so the function
+ * is idempotent.
  */
 export function printable(text: string): string {
   return text.replace(
@@ -21,10 +21,7 @@ export function printable(text: string): string {
   );
 }
 
-/**
- * JSON text that means the same with all of these written out as JSON does: `\u001b`. Its line
- * breaks stay.
- */
+/** Equivalent JSON text with these characters escaped as in JSON, `\u001b`. Line breaks stay. */
 export function printableJson(json: string): string {
   return json.replace(UNPRINTABLE_IN_JSON, (character) =>
     Array.from({ length: character.length }, (_, i) => jsonEscape(character.charCodeAt(i))).join(
@@ -33,21 +30,21 @@ export function printableJson(json: string): string {
   );
 }
 
-/** `text` with a sign (U+FFFD) for each of these: never longer, and fit for a name. */
+/** `text` with U+FFFD for each of these characters: never longer, and fit for a name. */
 export function visible(text: string): string {
   return text.replace(UNPRINTABLE, '\ufffd');
 }
 
 /**
- * The schema of a peer's words. They are written down and shown in many places, so nothing in them
- * is invisible or drives a terminal from the moment they are parsed.
+ * The schema of a text from a peer. It is logged and shown in many places, so its unprintable
+ * characters are replaced when it is parsed.
  */
 export const foreignText = (max: number) => z.string().max(max).overwrite(visible);
 
-/** JSON for a reader who sees the strings in it: the same, in each of them. */
+/** JSON whose strings are made visible. */
 export function visibleJson(value: unknown): string {
   const json = JSON.stringify(value);
-  // Hardly ever: to look at each string takes longer than to write them all.
+  // This is rare, and examining each string takes longer than formatting all of them.
   if (!/\\[bfnrtu]|[\p{Cf}\p{Cc}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/u.test(json))
     return json;
   return JSON.stringify(value, (_key, each: unknown) =>
@@ -59,7 +56,7 @@ function jsonEscape(unit: number): string {
   return `\\u${unit.toString(16).padStart(4, '0')}`;
 }
 
-/** Enough of a SHA-256 to tell two apart in a message. */
+/** The first digits of a SHA-256, enough to tell two apart in a message. */
 export function shortDigest(digest: string): string {
   return digest.slice(0, 16);
 }

@@ -3,25 +3,25 @@ import { runInNewContext } from 'node:vm';
 import { MAX_GARBAGE_BYTES } from './limits.ts';
 
 /**
- * Bytes of bytecode that a function runs before V8 thinks about optimizing it; its default is
- * several times as much.
+ * Bytecode that a function executes before V8 considers optimizing it, in bytes; V8's default is
+ * several times larger.
  */
 const INTERRUPT_BUDGET_BYTES = 10_000;
 
 /**
- * Sets V8 for a process whose steps take a millisecond; call it first.
+ * Configures V8 for a process whose steps take a millisecond. Call it before anything else.
  *
- * Every message brings half a megabyte outside of V8's heap. V8 takes that for a heap that grows
- * fast and marks it over and over, on threads that the engines need: a fifth of a step. The heap
- * itself is small, so it is marked in one go instead: when `collectGarbage` is called, or when it
- * has grown much.
+ * Every message allocates half a megabyte outside V8's heap. V8 takes this for a quickly growing
+ * heap and marks it again and again, on threads that the engines need, which costs a fifth of a
+ * step. The heap itself is small, so it is marked at once instead: in `collectGarbage`, or after it
+ * has grown considerably.
  *
- * A step calls each function a few times only, so with the default budget half of them are still
- * not optimized, and compiler threads still busy, after five thousand steps: a tenth of each.
+ * A step calls each function only a few times. With the default budget, half of the functions are
+ * still not optimized after five thousand steps, and compiler threads take a tenth of each step.
  */
 export function tuneRuntime(): void {
   setFlagsFromString('--no-incremental-marking');
-  // Later versions have no such flag; they have a compiler in between that comes early by itself.
+  // Later versions of V8 lack this flag; their mid-tier compiler starts early by itself.
   if (Number.parseInt(process.versions.v8, 10) < 12)
     setFlagsFromString(`--interrupt-budget=${INTERRUPT_BUDGET_BYTES}`);
 }
@@ -29,9 +29,9 @@ export function tuneRuntime(): void {
 let oldBytesKept = 0;
 
 /**
- * Collects if enough has piled up, some tens of milliseconds; for a moment at which nobody waits
- * for a step. Each step leaves 2 to 3 KB among the old objects, which no minor collection frees; a
- * collection at every evaluation would cost as much as a dozen steps.
+ * Collects garbage if enough has accumulated, which takes some tens of milliseconds. Call it when
+ * no process waits for a step. Each step leaves 2 to 3 KB of old objects, which no minor collection
+ * frees; a collection at every evaluation would cost as much as a dozen steps.
  */
 export function collectGarbage(): void {
   if (oldBytes() - oldBytesKept < MAX_GARBAGE_BYTES) return;

@@ -3,8 +3,7 @@ import { resolve } from 'node:path';
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /**
- * The folder in which the user's shell stands: npm starts scripts in the package's, whatever that
- * is.
+ * The working directory of the user's shell. npm runs scripts in the package's directory instead.
  */
 export function shellFolder(
   environment: Environment = process.env,
@@ -14,14 +13,14 @@ export function shellFolder(
   return npm === undefined || folder === undefined || folder === '' ? cwd : folder;
 }
 
-/** A word as a POSIX shell takes it. */
+/** A word, quoted for a POSIX shell. */
 export function shellWord(text: string): string {
   return /^[\w@%+=:,./][\w@%+=:,./-]*$/.test(text)
     ? text
     : `'${text.replaceAll("'", String.raw`'\''`)}'`;
 }
 
-/** A path of this process as it is typed where the user's shell stands. */
+/** A path of this process, as the user types it in the shell. */
 export function shellPath(path: string): string {
   const folder = shellFolder();
   const typed = folder === process.cwd() ? path : resolve(path);

@@ -1,8 +1,8 @@
 import { isIP } from 'node:net';
 
 /**
- * Whether only processes of this machine can reach a listener on `host`. Names other than localhost
- * are not resolved.
+ * Whether a listener on `host` is reachable from this machine only. Names other than localhost are
+ * not resolved.
  */
 export function isLoopback(host: string): boolean {
   const address = host.replace(/^\[(.*)\]$/, '$1').toLowerCase();
@@ -16,15 +16,15 @@ export function isWildcard(host: string): boolean {
 }
 
 /**
- * HOST:PORT as it stands in a URL, for a process on this machine: a listener on all addresses is
- * reached at loopback.
+ * HOST:PORT in a URL for a process on this machine, which reaches a listener on all addresses at
+ * the loopback address.
  */
 export function reachableAt(host: string, port: number): string {
   const address = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host;
   return hostPort(address, port);
 }
 
-/** HOST:PORT as it stands in a URL. */
+/** HOST:PORT in a URL. */
 export function hostPort(host: string, port: number): string {
   return `${host.includes(':') ? `[${host}]` : host}:${port}`;
 }

@@ -8,33 +8,32 @@ import { MAX_LARGE_MESSAGE_BYTES, MIN_LARGE_MESSAGE_BYTES } from '../limits.ts';
 import { largeHead } from './websocket-head.ts';
 
 /**
- * What TLS encrypts first of a large message, in bytes: six of its records. It would encrypt all of
- * a write before it sends a byte, and the other side would wait idly; more than two writes would be
- * joined, which is a copy.
+ * Size of the first write of a large message over TLS: six TLS records. TLS encrypts a whole write
+ * before it sends a byte of it, so one write would leave the peer waiting. TLS would copy three or
+ * more writes to join them.
  */
 export const FIRST_WRITE_BYTES = 6 * 16 * 1024;
 
 /**
- * Where there is a `free`, it gives the memory of `data` back; what is not given back, the garbage
- * collector takes.
+ * `free`, if given, releases the memory of `data` for reuse; memory that is not released is
+ * garbage-collected.
  */
 export type OnMessage = (data: RawData, isBinary: boolean, free?: Free) => void;
 
 /**
- * A WebSocket on which tensors take a shorter way: frames are written in one piece with the
- * WebSocket's own head, where ws would write two (which TLS joins, a copy), and large messages are
- * put together in memory that is used again.
+ * A WebSocket with a faster path for tensors. A frame is written at once with its WebSocket head,
+ * where ws would make two writes that TLS copies to join. Large messages are received into reused
+ * memory.
  */
 export class FrameSocket {
-  /** Never to be paused: what lies in a paused socket when it closes would go to ws alone. */
+  /** Must not be paused: when a paused socket closes, the data in it would reach ws only. */
   readonly webSocket: WebSocket;
   readonly socket: Socket;
   readonly #isClient: boolean;
   #onMessage: OnMessage = () => undefined;
 
   /**
-   * To be made in the turn in which `webSocket` opens, before a byte is read from `socket`, the one
-   * that it reads.
+   * Construct it in the turn in which `webSocket` opens, before a byte is read from its `socket`.
    */
   constructor(
     webSocket: WebSocket,
@@ -49,14 +48,14 @@ export class FrameSocket {
     this.#takeLarge(maxMessageBytes);
   }
 
-  /** Messages that come before are dropped. */
+  /** Messages before this call are dropped. */
   onMessage(handle: OnMessage): void {
     this.#onMessage = handle;
   }
 
   /**
-   * Drops what comes from here on, unread; also the other side's close, so that ws ends the
-   * connection when its time is up.
+   * Drops all further input unread, including the peer's close frame: ws then ends the connection
+   * after its timeout.
    */
   ignore(): void {
     this.socket.removeAllListeners('data');
@@ -66,10 +65,10 @@ export class FrameSocket {
     this.webSocket.send(frame, sent);
   }
 
-  /** Nothing of the frame's room may change until `sent` is called, which always happens. */
+  /** The frame's memory must not change until `sent` is called, which always happens. */
   sendTensor(frame: TensorFrame, sent: () => void): void {
     const { bytes } = frame;
-    // ws knows what to do on a socket that closes, and how to frame what is short.
+    // ws handles closing sockets, and frames short messages.
     if (this.webSocket.readyState !== WebSocket.OPEN || bytes.length < MIN_LARGE_MESSAGE_BYTES)
       return this.webSocket.send(bytes, sent);
     const message = frame.after(largeHead(bytes.length, this.#isClient));
@@ -79,7 +78,7 @@ export class FrameSocket {
     this.socket.write(message.subarray(FIRST_WRITE_BYTES), sent);
   }
 
-  /** Puts itself between the socket and ws, until ws has to read by itself. */
+  /** Reads the socket in place of ws, until ws has to take over. */
   #takeLarge(maxMessageBytes: number): void {
     const { socket, webSocket } = this;
     const [ofWebSocket, ...others] = socket.listeners('data');
@@ -93,7 +92,7 @@ export class FrameSocket {
       pass,
       handOver: (bytes) => {
         socket.off('data', take);
-        // The very listener, so that ws can take it off.
+        // The original listener, so that ws can remove it.
         socket.on('data', ofWebSocket);
         pass(bytes);
       },
@@ -101,7 +100,7 @@ export class FrameSocket {
     const take = (bytes: Buffer): void => large.take(bytes);
     socket.removeAllListeners('data');
     socket.on('data', take);
-    // ws reads no further then.
+    // ws stops reading after an error.
     webSocket.on('error', () => socket.off('data', take));
   }
 }

@@ -9,41 +9,38 @@ import { MAX_WEBSOCKET_HEAD_BYTES } from './websocket-head.ts';
  *
  *     u32 header length | u32 CRC-32 of the header | header (msgpack) | zeros to a multiple of 64 | body | u64 XXH64 of the body
  *
- * Padding, body and checksum stand only in messages that carry a tensor. Tensors never pass through
- * msgpack: their body is raw float32, so a receiver may view it in place. The checksum finds
- * accidents, not liars.
+ * Only messages with a tensor have padding, body and checksum. Tensors never pass through msgpack:
+ * the body is raw float32, so a receiver can view it in place. The checksum detects accidents, not
+ * forgeries.
  */
 const PREFIX_BYTES = 8;
 export const CHECKSUM_BYTES = 8;
 
-// Records and structured clones would let a peer build shared state and cycles; plain maps are all
-// we send.
+// Records and structured clones would let a peer build shared state and cycles. Plain maps are
+// enough.
 const packr = new Packr({ useRecords: false, variableMapSize: true });
 const unpackr = new Packr({ useRecords: false, structuredClone: false, mapsAsObjects: true });
 
-/**
- * The room a frame may need before its body, with the head of the WebSocket message that it will
- * be.
- */
+/** The most bytes before a frame's body, with the head of the WebSocket message around it. */
 export const MAX_FRAME_HEAD_BYTES =
   align(MAX_WEBSOCKET_HEAD_BYTES) + align(PREFIX_BYTES + MAX_HEADER_BYTES);
 
-/** Gives the memory of a message back; afterwards it may hold another one. */
+/** Releases the memory of a message, which may then be overwritten. */
 export type Free = () => void;
 
 export interface DecodedFrame {
-  /** Not yet trusted: what msgpack held. */
+  /** Not validated yet. */
   readonly header: unknown;
   /** The bytes between padding and checksum; undefined in a header-only frame. */
   readonly body: Uint8Array | undefined;
-  /** XXH64 as the sender computed it; 0 in a header-only frame. Whoever uses the body compares. */
+  /** XXH64 from the sender, for the reader of the body to compare; 0 in a header-only frame. */
   readonly checksum: bigint;
 }
 
-/** A frame in the room it was encoded in. */
+/** A frame in the memory in which it was encoded, with free space before it. */
 export class TensorFrame {
   readonly bytes: Buffer;
-  /** Of the room, before the frame. */
+  /** Free bytes before the frame. */
   readonly #free: number;
 
   constructor(room: Uint8Array, start: number) {
@@ -52,13 +49,11 @@ export class TensorFrame {
   }
 
   /**
-   * The frame behind `head`, of at most MAX_WEBSOCKET_HEAD_BYTES, which is written into the room.
+   * The frame with `head` before it, which has at most MAX_WEBSOCKET_HEAD_BYTES. The head is
+   * written into the free space.
    */
   after(head: Buffer): Buffer {
-    assert(
-      head.length <= this.#free,
-      'a room begins with the place for the head of a WebSocket message',
-    );
+    assert(head.length <= this.#free, 'the head of the WebSocket message fits before the frame');
     const { buffer, byteOffset, length } = this.bytes;
     const all = Buffer.from(buffer, byteOffset - head.length, head.length + length);
     all.set(head);
@@ -66,32 +61,32 @@ export class TensorFrame {
   }
 }
 
-/** The tensor of a message, wherever it lies: in the frame or in shared memory. */
+/** The tensor of a message, in its frame or in shared memory. */
 export interface Tensor {
   readonly byteLength: number;
-  /** XXH64 as the sender computed it. Whoever uses the bytes compares. */
+  /** XXH64 from the sender, for the reader to compare. */
   readonly checksum: bigint;
-  /** Fills the target; to be called once: false when the bytes are not there any more. */
+  /** Fills the target. Call it once; it returns false if the bytes are no longer available. */
   copyTo(target: Uint8Array): boolean;
   /**
-   * Whether something else may lie in its place by now: asked when a copy has another checksum, it
-   * tells a message that came too late from bytes that were damaged.
+   * Whether the memory may have been reused. It is asked when a copy has another checksum, and
+   * tells a late message from damaged bytes.
    */
   isStale(): boolean;
 }
 
 /**
- * The body of a frame, whose memory `free` gives back where somebody needs it; undefined in a
+ * The body of a frame as a tensor. `free` releases its memory after the copy. Undefined in a
  * header-only frame.
  */
 export function tensorOf({ body, checksum }: DecodedFrame, free?: Free): Tensor | undefined {
   if (body === undefined) return undefined;
-  let isThere = true;
+  let isAvailable = true;
   const copyTo = (target: Uint8Array) => {
-    if (!isThere) return false;
+    if (!isAvailable) return false;
     target.set(body);
     if (free === undefined) return true;
-    isThere = false;
+    isAvailable = false;
     free();
     return true;
   };
@@ -106,9 +101,7 @@ export function encodeHeader(header: object): Buffer {
   return frame;
 }
 
-/**
- * A frame whose body stays in a room of shared memory: its checksum follows the padding at once.
- */
+/** A frame whose body is in a room of shared memory: the checksum follows the padding. */
 export function encodePointer(header: object, checksum: bigint): Buffer {
   const packed = packHeader(header);
   const bodyStart = align(PREFIX_BYTES + packed.length);
@@ -119,9 +112,8 @@ export function encodePointer(header: object, checksum: bigint): Buffer {
 }
 
 /**
- * Writes the head of a frame so that it ends where the body begins. `room` holds
- * MAX_FRAME_HEAD_BYTES, the body and the checksum's 8 bytes, in this order; body and checksum stay
- * untouched.
+ * Writes the head of a frame so that it ends where the body begins. `room` is MAX_FRAME_HEAD_BYTES,
+ * then the body, then the checksum; body and checksum are not changed.
  */
 export function encodeBefore(room: Uint8Array, header: object): TensorFrame {
   const packed = packHeader(header);
@@ -132,14 +124,14 @@ export function encodeBefore(room: Uint8Array, header: object): TensorFrame {
   return frame;
 }
 
-/** The bytes of a frame's room for a body of `bodyBytes`. */
+/** The size of `room` for a body of `bodyBytes`. */
 export function roomBytes(bodyBytes: number): number {
   return MAX_FRAME_HEAD_BYTES + bodyBytes + CHECKSUM_BYTES;
 }
 
 /**
- * Splits a frame; throws PROTOCOL when it is not one. Nothing is unpacked before length and CRC
- * hold.
+ * Splits a frame. Throws PROTOCOL if it is malformed. Nothing is unpacked before its length and CRC
+ * are correct.
  */
 export function decodeFrame(frame: Buffer): DecodedFrame {
   if (frame.length < PREFIX_BYTES) throw malformed(`a frame of ${frame.length} bytes`);

@@ -5,35 +5,35 @@ import { isOrdinary, isPlain, readHead, type WebSocketHead } from './websocket-h
 const NOTHING = Buffer.alloc(0);
 
 export interface LargeMessagesOptions {
-  /** The bytes come from the side that masks. */
+  /** The bytes come from a client, which masks. */
   readonly isFromClient: boolean;
   readonly minBytes: number;
   readonly maxBytes: number;
   readonly deliver: (message: Buffer, free: Free) => void;
-  /** Whole frames, as they came, for ws. */
+  /** Takes whole frames, unchanged, for ws. */
   readonly pass: (bytes: Buffer) => void;
-  /** These bytes and all that follow are for ws. */
+  /** Takes these bytes for ws, which then reads the socket itself. */
   readonly handOver: (bytes: Buffer) => void;
 }
 
 /**
- * Takes large binary messages out of the bytes that come, before ws sees them. ws gets the others,
- * pings and pongs; and at the first frame that is something else (close, text, a fragment, too
- * large, wrong) all that follows: what comes of it is for ws to say. ws would keep the pieces of a
- * message (over TLS one per 16 KiB) and join them at its end in memory that is new each time, and
- * so in no cache; here each piece is copied when it comes, to where the message before it was.
+ * Takes large binary messages out of the incoming bytes before ws sees them. ws gets the other
+ * messages, pings and pongs. At the first frame of another kind (close, text, a fragment, too
+ * large, malformed) ws takes over. Its own way is slow for tensors: it keeps the pieces of a
+ * message (over TLS one per 16 KiB) and joins them in newly allocated memory, which is in no cache.
+ * Here each piece is copied on arrival into the memory of the message before.
  */
 export class LargeMessages {
   readonly #options: LargeMessagesOptions;
-  /** Where the last message was that is no longer needed. */
+  /** Memory of an earlier message, released for reuse. */
   #spare: Buffer | undefined;
-  /** The message that is coming, and how much of it has come. */
+  /** The message in progress, and its bytes so far. */
   #message: Buffer | undefined;
   #filled = 0;
-  /** How much is missing of the frames that ws gets. */
+  /** Bytes that are still missing of the frames for ws. */
   #passing = 0;
-  /** The beginning of a head. */
-  #begun = NOTHING;
+  /** The beginning of an incomplete head. */
+  #partialHead = NOTHING;
   #isOver = false;
 
   constructor(options: LargeMessagesOptions) {
@@ -49,9 +49,9 @@ export class LargeMessages {
   }
 
   #fill(message: Buffer, bytes: Buffer): Buffer {
-    const [mine, rest] = split(bytes, message.length - this.#filled);
-    message.set(mine, this.#filled);
-    this.#filled += mine.length;
+    const [part, rest] = split(bytes, message.length - this.#filled);
+    message.set(part, this.#filled);
+    this.#filled += part.length;
     if (this.#filled === message.length) {
       this.#message = undefined;
       this.#options.deliver(message, () => (this.#spare = message));
@@ -60,16 +60,16 @@ export class LargeMessages {
   }
 
   #pass(bytes: Buffer): Buffer {
-    const [its, rest] = split(bytes, this.#passing);
-    this.#passing -= its.length;
-    this.#options.pass(its);
+    const [passed, rest] = split(bytes, this.#passing);
+    this.#passing -= passed.length;
+    this.#options.pass(passed);
     return rest;
   }
 
   #begin(more: Buffer): Buffer {
-    const bytes = this.#begun.length === 0 ? more : Buffer.concat([this.#begun, more]);
+    const bytes = this.#partialHead.length === 0 ? more : Buffer.concat([this.#partialHead, more]);
     const head = readHead(bytes, 0);
-    this.#begun = head === undefined ? Buffer.from(bytes) : NOTHING;
+    this.#partialHead = head === undefined ? Buffer.from(bytes) : NOTHING;
     if (head === undefined) return NOTHING;
     if (!this.#isOrdinary(head)) {
       this.#isOver = true;
@@ -85,7 +85,7 @@ export class LargeMessages {
     return bytes;
   }
 
-  /** Where the small messages end that begin here, of which there may be many. */
+  /** Where the small messages at the beginning of `bytes` end; there may be many. */
   #endOfSmall(bytes: Buffer, first: WebSocketHead): number {
     let end = 0;
     let head: WebSocketHead | undefined = first;
@@ -109,7 +109,7 @@ export class LargeMessages {
     this.#spare = undefined;
     if (spare !== undefined && spare.buffer.byteLength >= bytes)
       return Buffer.from(spare.buffer, 0, bytes);
-    // Frames differ in length by a few bytes from step to step.
+    // The lengths of frames differ by a few bytes from step to step.
     const memory = Buffer.allocUnsafeSlow(
       Math.min(bytes + MAX_HEADER_BYTES, MAX_LARGE_MESSAGE_BYTES),
     );
@@ -117,7 +117,7 @@ export class LargeMessages {
   }
 }
 
-/** At most `count` bytes, and the rest. Most pieces are needed whole. */
+/** The first `count` bytes at most, and the rest. */
 function split(bytes: Buffer, count: number): [Buffer, Buffer] {
   return bytes.length <= count
     ? [bytes, NOTHING]

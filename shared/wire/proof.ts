@@ -10,21 +10,21 @@ import { TLSSocket } from 'node:tls';
  *     worker       GET /run, Authorization: MnistDist nonce="W", proof="P"
  *     coordinator  200, Authentication-Info: proof="Q"
  *
- * Both requests travel over one connection. C is used once and ends with its connection. P and Q
- * are HMAC-SHA256, keyed with the token, of what `proofOf` joins. The worker proves first, so that
- * a stranger who asks a coordinator gets nothing to guess with.
+ * Both requests use one connection. C is valid once, and only on its connection. P and Q are
+ * HMAC-SHA256, keyed with the token, over the text that `proofOf` joins. The worker proves first,
+ * so a stranger who asks a coordinator gets no material for guessing the token.
  */
 export interface Exchange {
   readonly coordinatorNonce: string;
   readonly workerNonce: string;
-  /** What only the two ends of a TLS connection know; empty without TLS. */
+  /** A value that only the two ends of a TLS connection know; empty without TLS. */
   readonly channel: string;
-  /** Method and path, as in "GET /run". */
+  /** Method and path, such as "GET /run". */
   readonly target: string;
 }
 
 const SCHEME = 'MnistDist';
-/** Changes when the meaning of a proof does. */
+/** Changes with the meaning of a proof. */
 const DOMAIN = 'mnist-dist proof 1';
 const NONCE_BYTES = 32;
 const HEX = '[0-9a-f]{64}';
@@ -32,7 +32,7 @@ const CHALLENGE = new RegExp(`^${SCHEME} nonce="(${HEX})"$`);
 const ANSWER = new RegExp(`^${SCHEME} nonce="(${HEX})", proof="(${HEX})"$`);
 const CONFIRMATION = new RegExp(`^proof="(${HEX})"$`);
 
-/** Names the run, so that the proof of an upgrade is one for this run. */
+/** The path of the upgrade. It names the run, so that a proof is valid for this run only. */
 export function workerPath(run: string): string {
   return `/worker/${encodeURIComponent(run)}`;
 }
@@ -42,7 +42,7 @@ export function newNonce(): string {
 }
 
 /**
- * The proof of one side: the other side's differs, so that neither can be given back to its maker.
+ * The proof of one side. The two sides' proofs differ, so neither can be reflected to its sender.
  */
 export function proofOf(
   token: string,
@@ -53,14 +53,16 @@ export function proofOf(
   return createHmac('sha256', token).update(text).digest('hex');
 }
 
-/** Compared in constant time; both are hexadecimal digits of the same number. */
+/** Compares hexadecimal proofs in constant time. */
 export function isSameProof(given: string, expected: string): boolean {
   return (
     given.length === expected.length && timingSafeEqual(Buffer.from(given), Buffer.from(expected))
   );
 }
 
-/** RFC 9266: a third party that relays between two TLS connections has another one on each. */
+/**
+ * RFC 9266: a third party that relays between two TLS connections has a different value on each.
+ */
 export function channelOf(socket: Duplex): string {
   if (!(socket instanceof TLSSocket)) return '';
   return socket
@@ -72,7 +74,7 @@ export function challengeHeader(nonce: string): string {
   return `${SCHEME} nonce="${nonce}"`;
 }
 
-/** The nonce of a challenge; undefined where the header is none. */
+/** The nonce of a challenge; undefined if the header is not a challenge. */
 export function nonceOfChallenge(header: string | undefined): string | undefined {
   return CHALLENGE.exec(header ?? '')?.[1];
 }

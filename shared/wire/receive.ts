@@ -5,22 +5,18 @@ import { parseMessage, type CoordinatorMessage, type WorkerMessage } from './mes
 
 type Message = WorkerMessage | CoordinatorMessage;
 
-/** Looks up a tensor in the memory shared with the peer; undefined where nothing is shared. */
+/** Looks up a tensor in the memory shared with the peer; undefined if no memory is shared. */
 export type LookUpRoom = (room: number, checksum: bigint) => Tensor | undefined;
 
 export interface Received<M> {
   readonly message: M;
   /**
-   * The message's tensor, whose checksum nobody has compared yet; undefined in a message that has
-   * none.
+   * The tensor of the message, its checksum not yet compared; undefined in a message without one.
    */
   readonly tensor: Tensor | undefined;
 }
 
-/**
- * A message as it arrives becomes one of the contract, with its tensor; throws PROTOCOL where it is
- * none.
- */
+/** Parses an incoming message and finds its tensor. Throws PROTOCOL if the message is invalid. */
 export function receive<M extends Message>(
   schema: z.ZodType<M>,
   data: unknown,

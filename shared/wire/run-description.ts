@@ -3,13 +3,13 @@ import { configurationSchema } from '../configuration.ts';
 import { MAX_CLASSES, MAX_NAME_CHARACTERS, MAX_TEXT_CHARACTERS } from '../limits.ts';
 import { memoryAddress } from './shared-memory.ts';
 
-/** What GET /run answers: all that a worker needs before it connects. */
+/** The answer to GET /run: everything that a worker needs before it connects. */
 export const runDescriptionSchema = z.object({
   protocol: z.int(),
   arithmetic: z.int(),
   version: z.string().max(32),
   run: z.string().max(MAX_NAME_CHARACTERS),
-  /** The largest frame of the run: what a worker must be willing to hold. */
+  /** Size of the largest frame of the run, which the worker must accept. */
   frame_bytes: z.int().positive(),
   data_bytes: z.int().positive(),
   class_names: z.array(z.string().max(MAX_TEXT_CHARACTERS)).max(MAX_CLASSES),
@@ -20,7 +20,7 @@ export const runDescriptionSchema = z.object({
 
 export type RunDescription = z.infer<typeof runDescriptionSchema>;
 
-/** The first fields, readable whatever the version of the rest. */
+/** The fields that every version has. */
 export const versionsSchema = z.object({
   protocol: z.int(),
   arithmetic: z.int(),

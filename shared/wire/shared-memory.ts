@@ -13,31 +13,26 @@ import type { Tensor } from './frame.ts';
 import { MAX_SHARED_MEMORY_BYTES, SHARED_MEMORY_ROOMS } from '../limits.ts';
 
 /**
- * The short way for a tensor between two processes of one host: a file in memory that its owner
- * alone writes and peers open through /proc. The message still travels over the socket and says in
- * which room its tensor lies. The file has no name, so nothing of it is left when its owner dies,
- * however it dies.
+ * A faster path for tensors between two processes of one host: a file in memory, written by its
+ * owner only, which peers open through /proc. The message still travels over the socket and names
+ * the room of its tensor. The file has no name, so it disappears with its owner, even after a
+ * crash.
  *
  *     32 random bytes | a stamp for each room, u64 | zeros to 4096 | room 0 | room 1 | ..., each a whole number of pages
  *
- * A room's stamp is the checksum of its tensor, and changes before the first byte of the next one
- * is written. Where a reader finds other bytes than its message promised, the stamp tells why: with
- * another stamp the room was reused meanwhile, with the promised one the bytes are damaged.
+ * The stamp of a room is the checksum of its tensor. It changes before the first byte of the next
+ * tensor is written. If a reader finds bytes with another checksum than its message has, the stamp
+ * tells why: a changed stamp means that the room was reused, the same stamp that the bytes are
+ * damaged.
  */
 const DIRECTORY = '/dev/shm';
 const PAGE_BYTES = 4096;
 const SECRET_BYTES = 32;
 const STAMP_BYTES = 8;
-/**
- * Linux' O_TMPFILE without the O_DIRECTORY that belongs to it, whose value differs between
- * processors.
- */
+/** Linux's O_TMPFILE without O_DIRECTORY, whose value depends on the processor. */
 const TMPFILE = 0o20000000;
 
-/**
- * Where a peer on the same host finds the file, and the random bytes that prove it is the right
- * one.
- */
+/** Where a peer on the same host finds the file, and the random bytes that identify it. */
 export const memoryAddress = z.strictObject({
   process: z
     .int()
@@ -57,7 +52,7 @@ export const memoryRoom = z
 
 export type MemoryAddress = z.infer<typeof memoryAddress>;
 
-/** This process' own file. */
+/** The file of this process. */
 export class SharedMemory {
   readonly address: MemoryAddress;
   readonly #descriptor: number;
@@ -65,12 +60,12 @@ export class SharedMemory {
   readonly #stamp = Buffer.alloc(STAMP_BYTES);
 
   /**
-   * `roomBytes`: the bytes of every tensor. Throws where there is no such file to be had: another
-   * system than Linux, or too little shared memory.
+   * `roomBytes` is the size of every tensor. Throws if the file cannot be created: on another
+   * system than Linux, or with too little shared memory.
    */
   constructor(roomBytes: number) {
     if (process.platform !== 'linux')
-      throw new Error(`files without a name need Linux, not ${process.platform}`);
+      throw new Error(`shared memory needs Linux, not ${process.platform}`);
     if (fileBytes(roomBytes) > MAX_SHARED_MEMORY_BYTES)
       throw new Error(
         `${fileBytes(roomBytes)} bytes exceed MAX_SHARED_MEMORY_BYTES, ${MAX_SHARED_MEMORY_BYTES}`,
@@ -80,7 +75,7 @@ export class SharedMemory {
     this.#descriptor = openSync(DIRECTORY, flags, 0o600);
     const secret = randomBytes(SECRET_BYTES);
     try {
-      // Every page is taken now: what is full later would end a step instead of this attempt.
+      // All pages are allocated now, so that a full memory fails here and not during a step.
       const zeros = Buffer.alloc(strideBytes(roomBytes));
       for (let room = 0; room < SHARED_MEMORY_ROOMS; room++)
         writeWhole(this.#descriptor, zeros, roomStart(roomBytes, room));
@@ -96,7 +91,7 @@ export class SharedMemory {
     };
   }
 
-  /** `checksum` is that of the message which will point to the room. */
+  /** `checksum` is that of the message that will name the room. */
   write(room: number, bytes: Uint8Array, checksum: bigint): void {
     this.#stamp.writeBigUInt64LE(checksum);
     writeWhole(this.#descriptor, this.#stamp, stampStart(room));
@@ -108,23 +103,23 @@ export class SharedMemory {
   }
 }
 
-/** Another process' file, to read from. */
+/** The file of another process, for reading. */
 export class PeerMemory {
   readonly #descriptor: number;
   readonly #roomBytes: number;
   #open = true;
 
   /**
-   * Throws when the address does not lead to the peer's file: it runs on another host, in another
-   * container, as another user.
+   * Throws if the address does not lead to the peer's file: the peer runs on another host, in
+   * another container, or as another user.
    */
   constructor({ process: owner, descriptor, secret }: MemoryAddress, roomBytes: number) {
     this.#roomBytes = roomBytes;
     const path = `/proc/${owner}/fd/${descriptor}`;
-    // The address comes from outside: nothing but a nameless file in shared memory is opened, and
-    // only for reading.
+    // The address comes from the peer. Only a nameless file in shared memory is opened, and only
+    // for reading.
     if (!/^\/dev\/shm\/[^/]+ \(deleted\)$/.test(readlinkSync(path)))
-      throw new Error(`${path} is another file`);
+      throw new Error(`${path} is not a nameless file in ${DIRECTORY}`);
     this.#descriptor = openSync(
       path,
       constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY,
@@ -135,17 +130,17 @@ export class PeerMemory {
         throw new Error(`${path} has ${size} bytes, not ${fileBytes(roomBytes)}`);
       const found = Buffer.alloc(SECRET_BYTES);
       if (!readWhole(this.#descriptor, found, 0) || found.toString('hex') !== secret)
-        throw new Error(`${path} is the file of another process`);
+        throw new Error(`${path} has another secret`);
     } catch (error) {
       closeSync(this.#descriptor);
       throw error;
     }
   }
 
-  /** What lies in a room; `checksum` came with the message that named it. */
+  /** The tensor in a room; `checksum` is from the message that named the room. */
   tensor(room: number, checksum: bigint): Tensor {
     const byteLength = this.#roomBytes;
-    // The number of a closed descriptor may stand for another file by now.
+    // A closed descriptor's number may refer to another file.
     const copyTo = (target: Uint8Array) =>
       this.#open &&
       readWhole(this.#descriptor, target.subarray(0, byteLength), roomStart(byteLength, room));
@@ -153,7 +148,7 @@ export class PeerMemory {
   }
 
   #isReused(room: number, checksum: bigint): boolean {
-    // Nothing is read any more once the connection is over.
+    // Nothing is read after the connection has closed.
     if (!this.#open) return true;
     const stamp = Buffer.alloc(STAMP_BYTES);
     return (
@@ -161,7 +156,7 @@ export class PeerMemory {
     );
   }
 
-  /** Tensors that were not copied yet are lost. */
+  /** Tensors that were not copied before are lost. */
   close(): void {
     if (!this.#open) return;
     this.#open = false;

@@ -1,12 +1,12 @@
 /**
- * What stands before the payload of a WebSocket frame (RFC 6455, section 5.2):
+ * The bytes before the payload of a WebSocket frame (RFC 6455, section 5.2):
  *
  *     u8 FIN, RSV1-3 and opcode | u8 MASK and length | u16 or u64 length, big-endian | u32 mask
  *
- * The length is one byte up to 125; 126 says that two more bytes hold it, 127 that eight do.
+ * The length is one byte up to 125; 126 means that two more bytes have it, 127 eight more.
  */
 export const MAX_WEBSOCKET_HEAD_BYTES = 14;
-/** A message of one frame: FIN, and the opcode of bytes. */
+/** FIN and the opcode of binary data: a message of one frame. */
 const WHOLE_BINARY = 0x82;
 const PING = 0x89;
 const PONG = 0x8a;
@@ -21,13 +21,13 @@ export interface WebSocketHead {
   readonly payloadBytes: number;
   /** FIN, RSV1-3 and opcode. */
   readonly firstByte: number;
-  /** Undefined in a frame without one. */
+  /** Undefined in an unmasked frame. */
   readonly mask: number | undefined;
 }
 
 /**
- * The head of a binary message, its length in eight bytes; from a client with a mask of zeros, one
- * that changes nothing.
+ * The head of a binary message, with its length in eight bytes. A client's mask is zero, which does
+ * not change the payload.
  */
 export function largeHead(payloadBytes: number, isClient: boolean): Buffer {
   const head = Buffer.alloc(
@@ -39,14 +39,14 @@ export function largeHead(payloadBytes: number, isClient: boolean): Buffer {
   return head;
 }
 
-/** Whether the payload is a message as it stands: whole, binary, and not changed by a mask. */
+/** Whether the payload is a complete message: one frame, binary, not changed by a mask. */
 export function isPlain({ firstByte, mask }: WebSocketHead): boolean {
   return firstByte === WHOLE_BINARY && (mask ?? 0) === 0;
 }
 
 /**
- * Whether peers that keep the contract send such frames before they close: whole binary messages,
- * pings and pongs.
+ * Whether the frame is one that well-behaved peers send before they close: a whole binary message,
+ * a ping or a pong.
  */
 export function isOrdinary(
   { firstByte, payloadBytes, mask }: WebSocketHead,
@@ -58,7 +58,7 @@ export function isOrdinary(
   return (firstByte === PING || firstByte === PONG) && payloadBytes <= MAX_ONE_BYTE;
 }
 
-/** The head that begins at `at`; undefined as long as some of it is missing. */
+/** The head at `at`; undefined if it is incomplete. */
 export function readHead(bytes: Buffer, at: number): WebSocketHead | undefined {
   if (bytes.length < at + 2) return undefined;
   const second = bytes.readUInt8(at + 1);

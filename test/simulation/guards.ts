@@ -80,7 +80,7 @@ export const guards: readonly Guard[] = [
   {
     name: 'memory that was given back is not read again',
     file: 'shared/wire/frame.ts',
-    line: 'if (!isThere) return false;',
+    line: 'if (!isAvailable) return false;',
     without: '',
     test: 'test/unit/shared/wire/frame.test.ts',
   },

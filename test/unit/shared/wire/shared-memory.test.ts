@@ -61,7 +61,7 @@ describe.skipIf(process.platform !== 'linux')('shared memory', () => {
   it('is not opened with another secret, for another size, or where another file is', () => {
     const { address } = share();
     expect(() => new PeerMemory({ ...address, secret: '0'.repeat(64) }, BYTES)).toThrow(
-      'of another process',
+      'has another secret',
     );
     expect(() => new PeerMemory(address, 2 * BYTES)).toThrow(`bytes, not`);
     const descriptor = openSync(fileURLToPath(import.meta.url), 'r');
