@@ -23,7 +23,7 @@ import { withOwnWorkers, workerFailure } from '../processes/own-workers.ts';
 import { stderr, stdout } from '../terminal/output.ts';
 import { version } from '../package.ts';
 import { count, percent } from '../../shared/text/number-format.ts';
-import { onStop, Stopping } from '../processes/supervised.ts';
+import { onStop, StopRequest } from '../processes/supervised.ts';
 import { generateToken, givenToken, writeLoopbackToken } from '../secrets/token.ts';
 import { trainingCertificate } from '../secrets/tls-files.ts';
 import { patienceOf } from '../runs/transfer.ts';
@@ -42,7 +42,7 @@ export async function evaluate(
   tuneRuntime();
   const { logLevel, logFormat } = options;
   const log = createLogger({ level: logLevel, format: logFormat, destination: stderr });
-  const stopping = new Stopping();
+  const stopping = new StopRequest();
   const fetching = new AbortController();
   onStop((code) => {
     fetching.abort(new ClusterError(code, 'stopped'));
@@ -127,7 +127,7 @@ interface Computation {
   readonly dataset: Dataset;
   readonly options: EvalOptions;
   readonly explicit: ReadonlySet<OptionKey>;
-  readonly stopping: Stopping;
+  readonly stopping: StopRequest;
   readonly log: Log;
 }
 

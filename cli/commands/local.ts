@@ -24,7 +24,7 @@ import { adoptRun } from '../runs/resume.ts';
 import { withEngineOfRun } from '../runs/run-engine.ts';
 import { trainingCertificate, type OwnCertificate } from '../secrets/tls-files.ts';
 import { generateToken, givenToken } from '../secrets/token.ts';
-import { onStop, Stopping } from '../processes/supervised.ts';
+import { onStop, StopRequest } from '../processes/supervised.ts';
 import { planWorkers, startWorker } from '../processes/worker-plan.ts';
 import { RECORD_FILE } from '../../shared/files/run-layout.ts';
 
@@ -67,7 +67,7 @@ export async function local(
   const run = { ...rest, port, tokenFile: undefined, startWorkers: plans.length };
   const common = { maxRestarts: options.maxRestarts, log };
   // Before the first child exists: a Ctrl-C from here on must end all of them.
-  const stopping = new Stopping();
+  const stopping = new StopRequest();
   onStop((code) => stopping.stop(code));
   const coordinator = new RestartingProcess({
     ...common,
@@ -148,7 +148,7 @@ interface Cluster {
   readonly workers: readonly RestartingProcess[];
   readonly minWorkers: number;
   readonly directory: string;
-  readonly stopping: Stopping;
+  readonly stopping: StopRequest;
   readonly log: Log;
 }
 

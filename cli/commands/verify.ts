@@ -15,7 +15,7 @@ import { count, counted } from '../../shared/text/number-format.ts';
 import { replayProgress } from '../terminal/replay-progress.ts';
 import { engineInEvents, engineOfRun, withEngineOfRun } from '../runs/run-engine.ts';
 import { superviseReplay } from '../processes/replay-workers.ts';
-import { onStop, Stopping } from '../processes/supervised.ts';
+import { onStop, StopRequest } from '../processes/supervised.ts';
 import { openScreen, type ProgressOptions } from '../terminal/live-terminal.ts';
 import { generateToken } from '../secrets/token.ts';
 import { planWorkers, type WorkerPlan } from '../processes/worker-plan.ts';
@@ -107,7 +107,7 @@ async function computeAgain({
   const { start, recorded, contents } = replay;
   const token = generateToken();
   // Before the first child exists: a Ctrl-C from here on must end all of them.
-  const stopping = new Stopping();
+  const stopping = new StopRequest();
   onStop((code) => stopping.stop(code));
   const progress = replayProgress(terminal, start.step, recorded.lastStep);
   try {

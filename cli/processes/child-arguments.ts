@@ -2,18 +2,17 @@ import type { CommandName, OptionKey, OptionsOf } from '../options/options.ts';
 import { isOptionKey, kebab, keysOf, optionOf } from '../options/options.ts';
 
 /**
- * The command line that gives a child process exactly these options, whatever its environment says.
- * Options that are undefined are left out; keys that the command does not carry are passed over, so
- * that `local` may hand on its own options as they are. `config` is never handed on: its values are
- * in the options already.
+ * The command line that gives a child process exactly these options, regardless of its environment.
+ * Options that are undefined or that the command does not have are left out, so that `local` can
+ * pass its own options. `config` is never passed: its values are already among the options.
  */
 export function argumentsFor<C extends CommandName>(
   command: C,
   options: Partial<OptionsOf<C>> & Readonly<Record<string, unknown>>,
 ): string[] {
-  const carried = new Set(keysOf(command));
+  const known = new Set(keysOf(command));
   const has = (key: string): key is OptionKey =>
-    isOptionKey(key) && carried.has(key) && key !== 'config';
+    isOptionKey(key) && known.has(key) && key !== 'config';
   const flags = Object.entries(options).flatMap(([key, value]) =>
     has(key) && value !== undefined ? flagText(key, value) : [],
   );
@@ -24,6 +23,6 @@ function flagText(key: OptionKey, value: unknown): string[] {
   const { type } = optionOf(key);
   if (type.metavar === undefined)
     return [value === true ? `--${kebab(key)}` : `--no-${kebab(key)}`];
-  // One argument, so that a value that begins with a dash is no flag.
+  // One argument, so that a value that begins with a dash is not taken for a flag.
   return [`--${kebab(key)}=${type.format(value ?? '')}`];
 }

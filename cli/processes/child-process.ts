@@ -6,21 +6,18 @@ import { CLOSE_LIMIT_MILLISECONDS, MAX_REMEMBERED_LINES } from '../../shared/lim
 import { executable } from '../package.ts';
 import { fromChild, type ToChild } from './supervised.ts';
 
-/**
- * Its descriptor in a child that inherits a listener: the next one after stdin, stdout, stderr and
- * the channel.
- */
+/** Descriptor of an inherited listener: the next after stdin, stdout, stderr and the channel. */
 const INHERITED_LISTENER = 4;
-/** Set for a coordinator that inherits the socket it listens on. */
+/** Set for a coordinator that inherits its listening socket. */
 export const LISTENER_VARIABLE = 'MNIST_DIST_INTERNAL_LISTENER';
 
-/** The socket that this process inherited to listen on. */
+/** Descriptor of the listening socket that this process inherited, if any. */
 export function inheritedListener(): number | undefined {
   return process.env[LISTENER_VARIABLE] === undefined ? undefined : INHERITED_LISTENER;
 }
 
-const orders: ReadonlySet<NodeJS.Signals> = new Set(['SIGINT', 'SIGTERM']);
-const faults: ReadonlySet<NodeJS.Signals> = new Set([
+const stopSignals: ReadonlySet<NodeJS.Signals> = new Set(['SIGINT', 'SIGTERM']);
+const crashSignals: ReadonlySet<NodeJS.Signals> = new Set([
   'SIGABRT',
   'SIGBUS',
   'SIGFPE',
@@ -30,10 +27,10 @@ const faults: ReadonlySet<NodeJS.Signals> = new Set([
   'SIGTRAP',
 ]);
 
-/** A process of the cluster that `local` started. */
+/** A child process of this command: `mnist-dist` with other arguments. */
 export class Child {
   readonly name: string;
-  /** Its exit code, or 128 + the signal that ended it. */
+  /** The exit code, or 128 + the number of the signal that ended the process. */
   readonly exited: Promise<number>;
   #hasExited = false;
   #isReady = false;
@@ -45,8 +42,8 @@ export class Child {
   readonly #lines: string[] = [];
 
   /**
-   * `capture` keeps its output off the terminal, but for lines of its log; the last lines explain a
-   * failure. It inherits `listener`, a socket, as INHERITED_LISTENER.
+   * Starts the process. With `capture` its output is not shown; `lastLines` explains a failure.
+   * `listener` is the descriptor of a socket that the process inherits as INHERITED_LISTENER.
    */
   constructor(
     name: string,
@@ -65,7 +62,7 @@ export class Child {
       this.#process.once('error', (error) => {
         this.#hasSpawned = this.#process.pid !== undefined;
         if (this.#hasSpawned) return;
-        this.#remember(`it could not be started: ${error.message}`);
+        this.#remember(`the process could not be started: ${error.message}`);
         resolve(errorTable.LIMIT.exit);
       });
       this.#process.once('close', (code, signal) => {
@@ -90,37 +87,37 @@ export class Child {
     return this.#hasExited;
   }
 
-  /** Whether it said that it can do what it is there for. */
+  /** Whether the process reported that it is ready. */
   get isReady(): boolean {
     return this.#isReady;
   }
 
   /**
-   * A fault of its own or a signal that was no order ended it, or it could not be started; every
-   * other end has a reason that stays.
+   * Whether a restart may help: the process failed by itself, a signal other than a stop signal
+   * ended it, or it could not be started. Every other end would repeat itself.
    */
   get hasCrashed(): boolean {
-    return this.isOwnFault || (this.#signal !== undefined && !orders.has(this.#signal));
+    return this.isOwnFault || (this.#signal !== undefined && !stopSignals.has(this.#signal));
   }
 
-  /** A crash that came from within: no other process sends these signals. */
+  /** Whether the process crashed by itself, rather than by a signal of another process. */
   get isOwnFault(): boolean {
     if (!this.#hasSpawned) return true;
-    if (this.#signal !== undefined) return faults.has(this.#signal);
+    if (this.#signal !== undefined) return crashSignals.has(this.#signal);
     const { exitCode } = this.#process;
     if (exitCode === null || exitCode === 0) return false;
-    // Node has exit codes of its own for what nothing caught.
+    // Node itself has other exit codes, for errors that were not caught.
     const code = errorCodeOfExit(exitCode) ?? 'UNEXPECTED';
-    // One that was ready fits the limits: it lacked memory or open files for a moment.
+    // A process that was ready fits the limits: memory or open files ran out for a moment.
     return code === 'UNEXPECTED' || (code === 'LIMIT' && this.#isReady);
   }
 
-  /** Whether it said that training has begun. */
+  /** Whether the process reported that training has begun. */
   get started(): boolean {
     return this.#started;
   }
 
-  /** Where it said that its live page is. */
+  /** The port of the live page, as the process reported it. */
   get pagePort(): number | undefined {
     return this.#pagePort;
   }
@@ -137,16 +134,14 @@ export class Child {
     if (!this.#hasExited) this.#process.kill('SIGKILL');
   }
 
-  /**
-   * Waits for it to end by itself, as the coordinator told it to, and cuts it short if it does not.
-   */
+  /** Waits for the process to end as the coordinator told it to; kills it after a time limit. */
   async end(): Promise<void> {
     const timer = setTimeout(() => this.kill(), 2 * CLOSE_LIMIT_MILLISECONDS);
     await this.exited;
     clearTimeout(timer);
   }
 
-  /** What it printed last, for the message about its failure. */
+  /** The last lines of its output, for the message about a failure. */
   lastLines(): readonly string[] {
     return this.#lines;
   }

@@ -24,19 +24,19 @@ import { onSignal } from './signals.ts';
 
 export interface EngineChoice {
   readonly engine: EngineKind;
-  /** Where TensorFlow is, when it is the choice. */
+  /** The installed TensorFlow, where it was chosen. */
   readonly native?: NativeEngine;
-  /** The GPUs it may compute on. */
+  /** The GPUs that workers may use. */
   readonly gpus: UsableGpus;
 }
 
-/** Set for a worker whose environment is that of its engine already. */
+/** Set for a worker that was started with the environment of its engine. */
 const ENGINE_READY = 'MNIST_DIST_INTERNAL_ENGINE_READY';
 
 /**
- * TensorFlow, set up now if need be; with `auto` and no way to it, wasm and a warning that says
- * what is missing. Throws ENGINE for a GPU that is asked for and not there, or that the engine
- * cannot use, before anything is set up for it.
+ * Chooses the engine. TensorFlow is set up now where it is missing; with `auto`, where that fails,
+ * the choice is wasm with a warning that names the cause. Rejects with ENGINE for a GPU that is
+ * missing or that the engine cannot use, before anything is set up.
  */
 export async function chooseEngine(
   { engine, device }: Pick<WorkerOptions, 'engine' | 'device'>,
@@ -46,10 +46,10 @@ export async function chooseEngine(
     refuseDevice(engine, device);
     return { engine, gpus: noGpus };
   }
-  // A process that has the engine's environment was given its GPU before.
+  // A process with the engine's environment has its GPU already.
   const isReady = process.env[ENGINE_READY] === '1';
   const gpus = isReady || device === 'cpu' ? noGpus : await findUsableGpus();
-  // Where there is no GPU, no variable chooses among them.
+  // Without a visible GPU no variable is set that could hide one.
   if (gpus.problem !== undefined && gpus.shown > 0) log.warn({}, howMany(gpus));
   if (device !== 'auto' && device !== 'cpu' && !isReady) await requireGpu(device, gpus);
   const progress = setupProgress(stderr);
@@ -71,12 +71,12 @@ export async function chooseEngine(
   }
 }
 
-/** Loads the engine's library now, while the coordinator may still be starting. */
+/** Loads the engine's library early, while the coordinator may still be starting. */
 export function preloadEngine(engine: EngineKind): void {
   if (engine === 'tensorflow') loadTensorFlow((lines) => stderr.write(...lines));
 }
 
-/** The environment in which a worker's process must be started. */
+/** The environment variables that a worker's process needs from its start. */
 export function engineEnvironment(
   native: NativeEngine,
   options: Pick<LocalOptions, 'threads' | 'device'>,
@@ -86,8 +86,8 @@ export function engineEnvironment(
 }
 
 /**
- * Runs this very command again in this environment, the engine's, and returns its exit code;
- * undefined when this process has it already. Signals reach both processes; this one hands them on.
+ * Runs this command again with the environment of the engine and resolves with its exit code;
+ * undefined when this process has that environment already. Forwards signals to the new process.
  */
 export async function runInEnvironment(
   environment: Readonly<Record<string, string>>,
@@ -98,7 +98,7 @@ export async function runInEnvironment(
     env: { ...process.env, ...environment },
     stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
   });
-  // Where the signal came to all processes, that one may have ended by itself.
+  // A signal to the whole process group may already have ended the child.
   onSignal((code) => {
     if (child.connected) child.send({ kind: 'stop', code }, () => undefined);
   });

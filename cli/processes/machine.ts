@@ -5,18 +5,18 @@ import { FILES_OF_A_WORKER, MEMORIES_OF_A_WORKER, MIN_OPEN_FILES } from '../../s
 import { ClusterError } from '../../shared/errors.ts';
 import { tooFewFiles } from '../../shared/open-files.ts';
 
-/** Something that all workers of this machine need alike. */
+/** A resource that every worker of this machine needs. */
 export interface MachineCheck {
   readonly name: string;
-  /** What holds where `run` does not throw. */
+  /** What `doctor` reports where `run` does not throw. */
   readonly good: string;
   /** Whether workers of this engine need it. */
   readonly isNeeded: boolean;
-  /** Throws a ClusterError, or as WebAssembly refuses. */
+  /** Throws a ClusterError, or the error of WebAssembly. */
   readonly run: () => void;
 }
 
-/** What is checked before the first worker starts, and by `doctor`. */
+/** The checks before the first worker starts, which `doctor` shows too. */
 export function machineChecks(workers: number, engine: EngineKind): readonly MachineCheck[] {
   return [
     {
@@ -29,7 +29,7 @@ export function machineChecks(workers: number, engine: EngineKind): readonly Mac
       },
     },
     {
-      // A process reserves addresses for each memory of WebAssembly, which ulimit -v may not allow.
+      // Each WebAssembly memory reserves address space, which ulimit -v may not allow.
       name: 'memory',
       good: 'WebAssembly can reserve what a worker needs',
       isNeeded: true,
@@ -46,8 +46,8 @@ export function machineChecks(workers: number, engine: EngineKind): readonly Mac
 }
 
 /**
- * Finds before the first worker starts what all would fail for alike. Throws LIMIT or DISK, or as
- * WebAssembly refuses.
+ * Checks the resources of this machine before the first worker starts, so that one error is shown
+ * and not one per worker. Throws LIMIT or DISK, or the error of WebAssembly.
  */
 export function checkMachine(workers: number, engine: EngineKind): void {
   for (const { isNeeded, run } of machineChecks(workers, engine)) if (isNeeded) run();

@@ -5,25 +5,25 @@ import { WorkerGroup } from './worker-group.ts';
 import type { Log } from '../terminal/log.ts';
 import { exitText, type RestartingProcess } from './restarting-process.ts';
 import type { EvalOptions, VerifyOptions } from '../options/options.ts';
-import type { Stopping } from './supervised.ts';
+import type { StopRequest } from './supervised.ts';
 import { startWorker, type WorkerPlan } from './worker-plan.ts';
 
-/** A computation that this process serves on loopback, and the workers that it starts for it. */
+/** A computation that this process serves on loopback, with workers that it starts. */
 export interface OwnComputation<R extends RunRecorder> {
   readonly serving: Serving<R>;
   readonly plans: readonly WorkerPlan[];
   readonly token: string;
   readonly options: VerifyOptions | EvalOptions;
-  /** From before the first worker was started: a Ctrl-C from then on must end all of them. */
-  readonly stopping: Stopping;
+  /** Created before the first worker is started, so that Ctrl-C ends all of them. */
+  readonly stopping: StopRequest;
   readonly log: Log;
-  /** What the end of the first worker means, where none is left. */
+  /** The error for the first worker that ended, once no worker is left. */
   readonly failureOf: (worker: RestartingProcess, code: number) => ClusterError;
 }
 
 /**
- * Starts the workers, waits for the computation, and ends them. Rejects with what `failureOf` says,
- * or as `serving.done`; the outcome may be a failure, or that it was stopped.
+ * Starts the workers, waits for the computation and ends the workers. Rejects with the error of
+ * `failureOf` or that of `serving.done`; the outcome may be a failure or a stop.
  */
 export async function withOwnWorkers<R extends RunRecorder>(
   computation: OwnComputation<R>,
@@ -36,7 +36,7 @@ export async function withOwnWorkers<R extends RunRecorder>(
     workers: startAll(computation),
     minWorkers: 1,
     log,
-    // They speak of the run that trains, whose options these workers do not have; `failureOf` names
+    // These lines name options of training, which this command does not have; `failureOf` names
     // the cause.
     showsLastLines: false,
     isOver: () => isOver || stopping.code !== undefined,
@@ -63,16 +63,15 @@ function startAll<R extends RunRecorder>({
   options,
   log,
 }: OwnComputation<R>) {
-  // The workers' token is this one, whatever the environment, or a file that it names, has for
-  // other runs.
-  const elsewhere = { MNIST_DIST_TOKEN_FILE: '', MNIST_DIST_CONFIG: '' };
-  const environment = { ...process.env, ...elsewhere, MNIST_DIST_TOKEN: token };
+  // The environment may name the token or the configuration file of another run.
+  const cleared = { MNIST_DIST_TOKEN_FILE: '', MNIST_DIST_CONFIG: '' };
+  const environment = { ...process.env, ...cleared, MNIST_DIST_TOKEN: token };
   const common = { environment, maxRestarts: DEFAULT_MAX_RESTARTS, log };
   const url = `ws://127.0.0.1:${serving.port}`;
   return plans.map((plan) => startWorker(plan, options, url, common));
 }
 
-/** A worker's exit code and the last lines of its output. */
+/** The error of a worker that ended: its exit code and the last lines of its output. */
 export function workerFailure(worker: RestartingProcess, code: number): ClusterError {
   const lines = worker.lastLines();
   const output = lines.length === 0 ? '' : `; its last lines: ${lines.join('\n  ')}`;

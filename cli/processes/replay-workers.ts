@@ -9,9 +9,9 @@ export interface RunningReplay extends Omit<OwnComputation<Verifier>, 'failureOf
 }
 
 /**
- * Computes the replay with workers of our own. Rejects with the first difference; with INTERRUPTED
- * or TERMINATED; with NOT_REPLAYABLE where only other engines came; or as the worker failed without
- * which there is none.
+ * Computes the replay with workers of this machine. Rejects with the first difference, with
+ * INTERRUPTED or TERMINATED, with NOT_REPLAYABLE where the workers compute different bytes, or with
+ * the failure of the last worker.
  */
 export async function superviseReplay({ contents, ...replay }: RunningReplay): Promise<Verified> {
   const { recorder } = replay.serving;
@@ -24,25 +24,31 @@ export async function superviseReplay({ contents, ...replay }: RunningReplay): P
   });
   if (outcome.code === undefined) return result;
   const reached =
-    result.steps === 0 ? 'no step was compared' : `up to step ${result.step} nothing differed`;
-  throw new ClusterError(outcome.code, `${outcome.message} Not all was verified; ${reached}`);
+    result.steps === 0 ? 'no step was compared' : `no difference up to step ${result.step}`;
+  throw new ClusterError(
+    outcome.code,
+    `${outcome.message} The verification is incomplete: ${reached}`,
+  );
 }
 
-/** Both engines by name, and what makes them one. */
+/** The error that names both engines, and the options that make them equal. */
 function otherEngine(verifier: Verifier, { directory, record }: RunContents): ClusterError {
   const ran = record.engine?.description;
   const theirs =
     ran === undefined
       ? 'another engine'
-      : `${ran.kind} (${ran.library}, ${ran.device}, ${counted(ran.threads, 'thread')}) on ${ran.processor}`;
+      : `${ran.kind} (${ran.library}, ${ran.device}, ${counted(ran.threads, 'thread')}) ` +
+        `on ${ran.processor}`;
+  const ours = verifier.stranger ?? 'the workers compute different bytes';
   return new ClusterError(
     'NOT_REPLAYABLE',
-    `${directory} was computed by ${theirs}; here ${verifier.stranger ?? 'the workers compute other bytes'}`,
+    `${directory} was computed by ${theirs}; here ${ours}`,
     {
       fix:
         ran === undefined
-          ? 'run.json does not name the engine: name it with --engine, --device and --threads'
-          : "without --engine, --device and --threads the run's own are taken; bytes also depend on the library and on the kind of processor",
+          ? 'run.json does not name the engine; set --engine, --device and --threads'
+          : 'leave out --engine, --device and --threads to use those of the run; ' +
+            'the bytes also depend on the library and on the kind of processor',
     },
   );
 }

@@ -3,32 +3,32 @@ import { bindError } from '../../coordinator/network/server.ts';
 import { LISTEN_BACKLOG } from '../../shared/limits.ts';
 
 /**
- * A port on which this process listens until it ends, whatever becomes of the processes that take
- * its connections.
+ * A port on which this process listens until it ends. Child processes accept the connections and
+ * may crash; the port stays reserved.
  */
 export interface ReservedPort {
   readonly port: number;
-  /** The socket, for a child process to inherit. */
+  /** Descriptor of the socket, for a child process to inherit. */
   readonly descriptor: number;
 }
 
-/** What the thread that holds it says. */
-export type Answer =
+/** The message of the thread that opened the socket. */
+export type ReservationReply =
   | ({ readonly kind: 'reserved' } & ReservedPort)
-  | { readonly kind: 'refused'; readonly code: string | undefined; readonly message: string };
+  | { readonly kind: 'failed'; readonly code: string | undefined; readonly message: string };
 
 /**
- * Listens at this address, at port 0 on one that is free. A thread that has stopped holds the
- * socket: Node has no way to listen without taking connections. The kernel keeps them until a child
- * takes them, and no other process can bind the port in between. Rejects with ADDRESS.
+ * Listens at this address; port 0 takes any free port. The socket belongs to a thread that then
+ * stops, since Node cannot listen without accepting connections. The kernel queues connections
+ * until a child process accepts them, and no other process can bind the port. Rejects with ADDRESS.
  */
 export async function reservePort(host: string, port: number): Promise<ReservedPort> {
-  const answer = await ask(host, port);
-  if (answer.kind === 'reserved') return answer;
-  throw bindError(Object.assign(new Error(answer.message), { code: answer.code }), host, port);
+  const reply = await reserveInThread(host, port);
+  if (reply.kind === 'reserved') return reply;
+  throw bindError(Object.assign(new Error(reply.message), { code: reply.code }), host, port);
 }
 
-async function ask(host: string, port: number): Promise<Answer> {
+async function reserveInThread(host: string, port: number): Promise<ReservationReply> {
   const thread = new Worker(new URL('reserved-port-thread.js', import.meta.url), {
     workerData: { host, port, backlog: LISTEN_BACKLOG },
   });

@@ -13,27 +13,27 @@ import type { ToChild } from './supervised.ts';
 export interface RestartingProcessOptions {
   readonly name: string;
   /**
-   * The command line of the first start, and of those after a crash; `pagePort` is where its live
-   * page was.
+   * The command line of the first start, and of restarts; `pagePort` is the port of the live page
+   * before the crash.
    */
   readonly args: (isRestart: boolean, pagePort: number | undefined) => readonly string[];
   readonly environment: NodeJS.ProcessEnv;
   readonly output: 'inherit' | 'capture';
-  /** A socket that it inherits. */
+  /** Descriptor of a socket that the process inherits. */
   readonly listener?: number;
   readonly maxRestarts: number;
   /**
-   * The exit code of one that crashed when what it was there for was done; undefined where it has
-   * to go on.
+   * The exit code of a process that crashed after its work was done; undefined where the work is
+   * not done and the process has to be restarted.
    */
   readonly codeAtEnd?: () => Promise<number | undefined>;
   readonly log: Log;
 }
 
-/** A process of the cluster that is started again when it crashes. */
+/** A process of the cluster that is restarted when it crashes. */
 export class RestartingProcess {
   readonly name: string;
-  /** The exit code with which it ended for good. */
+  /** The exit code of the last process, the one that is not restarted. */
   readonly ended: Promise<number>;
   readonly #options: RestartingProcessOptions;
   readonly #stopping = new AbortController();
@@ -54,7 +54,7 @@ export class RestartingProcess {
     return this.#hasEnded;
   }
 
-  /** Whether it, or the process before it, said that training has begun. */
+  /** Whether the process, or one before it, reported that training has begun. */
   get started(): boolean {
     return this.#hasStarted || this.#child.started;
   }
@@ -63,7 +63,7 @@ export class RestartingProcess {
     this.#child.tell(order);
   }
 
-  /** Asks it to end in good order; it is not started again. */
+  /** Asks the process to end in good order; it is not restarted. */
   stop(code: ErrorCode): void {
     this.#stopCode ??= code;
     this.#stopping.abort();
@@ -75,9 +75,7 @@ export class RestartingProcess {
     this.#child.kill();
   }
 
-  /**
-   * Waits for it to end by itself, as the coordinator told it to, and cuts it short if it does not.
-   */
+  /** Waits for the process to end as the coordinator told it to; kills it after a time limit. */
   async end(): Promise<void> {
     this.#stopping.abort();
     await this.#child.end();
@@ -100,11 +98,11 @@ export class RestartingProcess {
         return this.#finish(code);
       const codeAtEnd = await this.#options.codeAtEnd?.();
       if (codeAtEnd !== undefined) {
-        log.warn({ process: name, code }, `${name} ${exitText(code)}, when the run was finished`);
+        log.warn({ process: name, code }, `${name} ${exitText(code)} after the run was finished`);
         return this.#finish(codeAtEnd);
       }
       const isStable = performance.now() - started > STABLE_MILLISECONDS;
-      // What is beyond a limit again at once is so for longer than a moment.
+      // A limit that is met again at once does not pass in a moment.
       const hasBegun = isReady && (isStable || code !== errorTable.LIMIT.exit);
       if (!isOwnFault || hasBegun) failedStarts = 0;
       else failedStarts = code === lastCode ? failedStarts + 1 : 1;
@@ -112,17 +110,19 @@ export class RestartingProcess {
       if (failedStarts === MAX_FAILED_STARTS) {
         log.error(
           { process: name, code },
-          `${name} ${exitText(code)} ${failedStarts} times in a row ${isReady ? 'soon after' : 'before'} it was ready: it is not started again`,
+          `${name} ${exitText(code)} ${failedStarts} times in a row ` +
+            `${isReady ? 'soon after' : 'before'} it was ready; it is not restarted`,
         );
         return this.#finish(code);
       }
       if (isStable) pause = FIRST_RESTART_MILLISECONDS;
       log.warn(
         { process: name, code, restarts },
-        `${name} ${exitText(code)}; starting it again (${restarts} of at most ${maxRestarts} times, --max-restarts)`,
+        `${name} ${exitText(code)}; restarting it ` +
+          `(${restarts} of at most ${maxRestarts} times, --max-restarts)`,
       );
       await sleep(pause, undefined, { signal: this.#stopping.signal }).catch(() => undefined);
-      // Between two starts there is no process to end.
+      // Stopped between two starts, when there is no process to end.
       if (this.#stopping.signal.aborted)
         return this.#finish(this.#stopCode === undefined ? code : errorTable[this.#stopCode].exit);
       pause = Math.min(2 * pause, MAX_RESTART_MILLISECONDS);
@@ -143,7 +143,7 @@ export class RestartingProcess {
   }
 }
 
-/** How a process ended, after its name. */
+/** Describes how a process ended, to follow its name in a sentence. */
 export function exitText(code: number): string {
   return code > 128 ? `was ended by signal ${code - 128}` : `ended with exit code ${code}`;
 }

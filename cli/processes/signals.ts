@@ -1,7 +1,7 @@
 import { constants } from 'node:os';
 import { hasTerminal, leaveClosedTerminals } from '../../bin/hang-up.mjs';
 
-/** The signals that ask a process to end, and the error with which it then does. */
+/** The signals that ask a process to end, and the error with which it ends. */
 const endings = { SIGHUP: 'HUNG_UP', SIGINT: 'INTERRUPTED', SIGTERM: 'TERMINATED' } as const;
 export type Ending = (typeof endings)[keyof typeof endings];
 
@@ -14,9 +14,9 @@ export function isSupervised(): boolean {
 }
 
 /**
- * From now on a signal calls the functions given to onSignal, or ends this process where there are
- * none. A terminal sends Ctrl-C and its own end to all processes: a supervised one leaves both to
- * its supervisor. Under nohup SIGHUP is ignored here, since Node resets what nohup set.
+ * From now on a signal calls the listeners of onSignal, or ends this process where there are none.
+ * A supervised process ignores SIGINT and SIGHUP, which a terminal sends to all processes: its
+ * supervisor handles both. Under nohup SIGHUP is ignored, since Node resets the handler of nohup.
  */
 export function watchSignals(): void {
   if (isWatching) return;
@@ -33,12 +33,12 @@ export function watchSignals(): void {
   }
 }
 
-/** Calls `say` when SIGHUP was ignored. */
+/** Calls `say` when SIGHUP is ignored. */
 export function onIgnored(say: () => void): void {
   if (!hasTerminal && !isSupervised()) process.on('SIGHUP', say);
 }
 
-/** Calls this for each signal that asks this process to end. Returns how to take it back. */
+/** Calls `listener` for each signal that asks this process to end; returns how to remove it. */
 export function onSignal(listener: (ending: Ending) => void): () => void {
   listeners.add(listener);
   return () => listeners.delete(listener);

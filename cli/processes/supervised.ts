@@ -4,29 +4,28 @@ import { ORPHAN_LIMIT_MILLISECONDS } from '../../shared/limits.ts';
 import { say } from '../terminal/explain.ts';
 import { isSupervised, onSignal } from './signals.ts';
 
-/** What `local` and its children say to each other over the channel between their processes. */
+/** The messages between a supervisor (`local`) and its children, over the IPC channel. */
 export const toChild = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('stop'), code: z.enum(errorCodes) }),
-  /** To a coordinator: no more than so many workers are going to come before the first step. */
+  /** To a coordinator: at most this many workers will join before the first step. */
   z.strictObject({ kind: z.literal('expect'), workers: z.int() }),
 ]);
 export const fromChild = z.discriminatedUnion('kind', [
-  /** It can do what it is there for: a coordinator listens, a worker has its engine. */
+  /** The process is ready: a coordinator listens, a worker has its engine. */
   z.strictObject({ kind: z.literal('ready') }),
   /** Training has begun. */
   z.strictObject({ kind: z.literal('started') }),
-  /** The live page is at this port. */
+  /** The port of the live page. */
   z.strictObject({ kind: z.literal('page'), port: z.int() }),
 ]);
 export type ToChild = z.infer<typeof toChild>;
 export type FromChild = z.infer<typeof fromChild>;
 
 /**
- * Calls `stop` once, on a signal or the supervisor's word, and ends the process at once on the
- * second Ctrl-C or word. Programs send SIGTERM, often to all processes of a job and more than once
- * (Slurm does, when it makes room), and kill what is too slow for them. A terminal that is closed
- * sends SIGHUP more than once, too. Returns how to take it back, once there is nothing left to
- * stop.
+ * Calls `stop` once, on a signal or a stop message of the supervisor. A second Ctrl-C or message
+ * ends the process at once. Repeated SIGTERM and SIGHUP are ignored: Slurm sends SIGTERM to all
+ * processes of a job more than once, and a closing terminal repeats SIGHUP. Returns how to remove
+ * the listeners.
  */
 export function onStop(stop: (code: ErrorCode) => void): () => void {
   let stopping = false;
@@ -44,24 +43,24 @@ export function onStop(stop: (code: ErrorCode) => void): () => void {
   const release = onSignal((ending) =>
     ending === 'INTERRUPTED' ? handle(ending) : stopOnce(ending),
   );
-  const deafen = isSupervised() ? onWord(handle, () => stopping) : () => undefined;
+  const removeSupervisor = isSupervised() ? onSupervisor(handle, () => stopping) : () => undefined;
   return () => {
     release();
-    deafen();
+    removeSupervisor();
   };
 }
 
-/** The same for the word of a supervisor, and for its end. */
-function onWord(handle: (code: ErrorCode) => void, isStopping: () => boolean): () => void {
-  // The channel alone must not keep a process alive whose work is done.
+/** Calls `handle` on a stop message of the supervisor, and when the supervisor has ended. */
+function onSupervisor(handle: (code: ErrorCode) => void, isStopping: () => boolean): () => void {
+  // The channel must not keep a process alive whose work is done.
   process.channel?.unref();
-  const heard = (message: unknown): void => {
+  const onMessage = (message: unknown): void => {
     const order = toChild.safeParse(message);
     if (order.data?.kind === 'stop') handle(order.data.code);
   };
-  const orphaned = (): void => {
+  const onOrphaned = (): void => {
     if (!isStopping()) {
-      say(process.argv, 'info', {}, 'the process that started this one has ended; it ends, too');
+      say(process.argv, 'info', {}, 'the supervisor of this process has ended; stopping');
       handle('TERMINATED');
     }
     setTimeout(
@@ -69,14 +68,14 @@ function onWord(handle: (code: ErrorCode) => void, isStopping: () => boolean): (
       ORPHAN_LIMIT_MILLISECONDS / 2,
     ).unref();
   };
-  process.on('message', heard);
-  // A supervisor that died while this process was loading is not announced again.
-  if (process.connected) process.once('disconnect', orphaned);
-  else orphaned();
-  return () => process.off('message', heard).off('disconnect', orphaned);
+  process.on('message', onMessage);
+  // A supervisor may have died while this process was loading.
+  if (process.connected) process.once('disconnect', onOrphaned);
+  else onOrphaned();
+  return () => process.off('message', onMessage).off('disconnect', onOrphaned);
 }
 
-/** Calls this when the supervisor knows how many workers are going to come. */
+/** Calls `listener` with the number of workers that the supervisor expects to join. */
 export function onExpect(listener: (workers: number) => void): void {
   process.on('message', (message) => {
     const order = toChild.safeParse(message);
@@ -84,8 +83,8 @@ export function onExpect(listener: (workers: number) => void): void {
   });
 }
 
-/** The word to stop, which may come before there is anybody to pass it to. */
-export class Stopping {
+/** A request to stop, which may come before its listener exists. */
+export class StopRequest {
   #code: ErrorCode | undefined;
   #listener: ((code: ErrorCode) => void) | undefined;
 
@@ -104,8 +103,8 @@ export class Stopping {
   }
 }
 
-/** Tells the supervisor, if there is one. */
+/** Sends a message to the supervisor, if there is one. */
 export function tell(message: FromChild): void {
-  // A supervisor that is gone need not know; `disconnect` ends this process.
+  // The message is lost where the supervisor has ended; `disconnect` then ends this process.
   if (process.connected) process.send?.(message, () => undefined);
 }

@@ -7,22 +7,20 @@ type Worker = Pick<RestartingProcess, 'name' | 'ended' | 'lastLines' | 'stop' | 
 
 export interface WorkerGroupOptions<W extends Worker> {
   readonly workers: readonly W[];
-  /** How many must be left for the others to continue. */
+  /** The number of workers that must be left for the others to continue. */
   readonly minWorkers: number;
   readonly log: Log;
   /** Whether the last lines of a worker are shown when the others continue without it. */
   readonly showsLastLines: boolean;
-  /** Whether the computation is over, or being ended: then the end of a worker says nothing. */
+  /** Whether the computation has ended or is being ended; then the end of a worker is expected. */
   readonly isOver: () => boolean;
-  /** A worker has ended for good; so many are left, which are enough. */
+  /** Called when a worker has ended for good and enough workers (`left`) remain. */
   readonly lost: (left: number) => void;
-  /** Too few are left. Called once, with the worker that was the first to end. */
+  /** Called once, when too few workers remain, with the first worker that ended. */
   readonly failed: (worker: W, code: number) => void;
 }
 
-/**
- * The workers that this process started for one computation. Whatever ends this process ends them.
- */
+/** The worker processes of one computation. They are killed when this process ends. */
 export class WorkerGroup<W extends Worker> {
   readonly #options: WorkerGroupOptions<W>;
   readonly #alive: Set<W>;
@@ -37,8 +35,8 @@ export class WorkerGroup<W extends Worker> {
   }
 
   /**
-   * Waits for all to end, as their coordinator told them to; `stopped` tells those that would look
-   * for another one.
+   * Waits for all workers to end as their coordinator told them to. `stopped`: tell them to end,
+   * since without that word they would look for another coordinator.
    */
   async end(stopped: boolean): Promise<void> {
     if (stopped) for (const worker of this.#alive) worker.stop('RUN_FAILED');
@@ -49,7 +47,7 @@ export class WorkerGroup<W extends Worker> {
     const { isOver, minWorkers, log, showsLastLines, lost, failed } = this.#options;
     const code = await worker.ended;
     this.#alive.delete(worker);
-    // A coordinator that failed tells its workers RUN_FAILED, and says why itself.
+    // A coordinator that fails ends its workers with RUN_FAILED and reports the cause itself.
     if (isOver() || this.#hasFailed || code === 0 || code === errorTable.RUN_FAILED.exit) return;
     this.#first ??= { worker, code };
     const left = this.#alive.size;

@@ -9,7 +9,7 @@ import { checkMachine } from './machine.ts';
 import { RestartingProcess, type RestartingProcessOptions } from './restarting-process.ts';
 import type { EvalOptions, LocalOptions, VerifyOptions } from '../options/options.ts';
 
-/** One worker to be started. */
+/** The settings of one worker that will be started. */
 export interface WorkerPlan {
   readonly name: string;
   readonly engine: EngineKind;
@@ -21,23 +21,25 @@ export interface WorkerPlan {
 export type WorkerChoice = Pick<LocalOptions, 'nprocPerNode' | 'engine' | 'device' | 'threads'>;
 
 /**
- * The processes that -n asks for, with the engine they compute with; TensorFlow is set up now if
- * need be.
+ * Plans the workers of --nproc-per-node: their number, engine and devices. TensorFlow is set up now
+ * where it is needed and missing. Rejects with ENGINE, SETUP, LIMIT or DISK.
  */
 export async function planWorkers(options: WorkerChoice, log: Log): Promise<WorkerPlan[]> {
-  // Known before TensorFlow is set up, which may be a long download.
+  // Before TensorFlow is set up, which may be a long download.
   if (options.nprocPerNode === 'gpu') requireAnyGpu(await findUsableGpus());
   const { engine, native, gpus } = await chooseEngine(options, log);
-  // TensorFlow may have been set up without CUDA, or not at all.
-  const there = native?.device === 'cuda' ? gpus.gpus.length : 0;
-  const count = workerCount(options, there);
+  // TensorFlow may be set up without CUDA, or not at all.
+  const available = native?.device === 'cuda' ? gpus.gpus.length : 0;
+  const count = workerCount(options, available);
   checkMachine(count, engine);
-  const usable = options.device === 'auto' ? there : Math.min(there, 1);
+  const usable = options.device === 'auto' ? available : Math.min(available, 1);
   if (usable > 0 && count > usable)
     log.warn({ workers: count, gpus: usable }, `${count} workers share ${usable} GPU(s)`);
   return Array.from({ length: count }, (_, i) => {
     const device =
-      options.device === 'auto' && there > 0 ? (`cuda:${i % there}` as const) : options.device;
+      options.device === 'auto' && available > 0
+        ? (`cuda:${i % available}` as const)
+        : options.device;
     const environment =
       native === undefined
         ? {}
@@ -52,19 +54,20 @@ function workerCount({ nprocPerNode, engine, device }: WorkerChoice, gpus: numbe
   if (gpus > 0) return gpus;
   throw new ClusterError(
     'ENGINE',
-    `--nproc-per-node gpu, but the workers would compute without a GPU (--engine ${engine}, --device ${device})`,
-    { fix: 'give a number, or set TensorFlow up for GPUs: npx mnist-dist setup --gpu' },
+    '--nproc-per-node gpu, but the workers would compute without a GPU ' +
+      `(--engine ${engine}, --device ${device})`,
+    { fix: 'use a number, or set up TensorFlow for GPUs: npx mnist-dist setup --gpu' },
   );
 }
 
 function requireAnyGpu(usable: UsableGpus): void {
   if (usable.gpus.length > 0) return;
   throw new ClusterError('ENGINE', `--nproc-per-node gpu, but ${howMany(usable)}`, {
-    fix: 'give a number, or auto; `npx mnist-dist doctor` says more',
+    fix: 'use a number or auto; `npx mnist-dist doctor` explains what is missing',
   });
 }
 
-/** Starts the planned worker of a coordinator on this machine; `environment` holds the token. */
+/** Starts a planned worker on this machine; `common.environment` contains the token. */
 export function startWorker(
   { name, engine, device, threads, environment: own }: WorkerPlan,
   options: (LocalOptions | VerifyOptions | EvalOptions) & {
@@ -73,7 +76,7 @@ export function startWorker(
   coordinator: string,
   common: Pick<RestartingProcessOptions, 'environment' | 'maxRestarts' | 'log'>,
 ): RestartingProcess {
-  // Workers speak only when something is wrong: the coordinator tells of the run.
+  // The coordinator reports the run; workers log warnings and errors only.
   const logLevel = options.logLevel === 'debug' ? 'debug' : 'warn';
   const settings = {
     ...options,

@@ -69,7 +69,7 @@ describe('a run of 6000 steps', () => {
       written = stepsWritten(join(runs, 'r'));
     }
     expect(await local.exited, local.output()).toBe(0);
-    expect(local.output().match(/was ended by signal 9; starting it again/g)).toHaveLength(KILLS);
+    expect(local.output().match(/was ended by signal 9; restarting it/g)).toHaveLength(KILLS);
     const disturbed = readRun(join(runs, 'r'));
     expectSame(disturbed, undisturbed);
     expect(disturbed.record.term).toBe(1 + COORDINATOR_KILLS);

@@ -49,7 +49,7 @@ describe('a run that is disturbed', () => {
     const local = start([...args, '--checkpoint-every', '100']);
     await local.says(/w1 delivered its first shard/);
     process.kill(childOf(local, 'w0'), 'SIGKILL');
-    await local.says(/w0 was ended by signal 9; starting it again \(1 of at most 100/);
+    await local.says(/w0 was ended by signal 9; restarting it \(1 of at most 100/);
     const coordinator = findChild(local, 'coordinator');
     assert(coordinator !== undefined, 'local has a coordinator');
     const port = Number(/--port=(\d+)/.exec(coordinator.arguments)?.[1]);

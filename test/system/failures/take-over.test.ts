@@ -84,7 +84,7 @@ describe('a coordinator', () => {
     });
     process.kill(coordinator, 'SIGKILL');
     const isBegun = existsSync(join(runs, 'r', 'run.json'));
-    await local.says(/coordinator was ended by signal 9; starting it again/);
+    await local.says(/coordinator was ended by signal 9; restarting it/);
     expect(await local.exited, local.output()).toBe(0);
     const { record, lines } = readRun(join(runs, 'r'));
     expect(record).toMatchObject({ state: 'finished', term: isBegun ? 2 : 1 });

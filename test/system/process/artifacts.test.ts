@@ -87,7 +87,7 @@ it('a run that died while it was drawn is drawn when it goes on', async () => {
     FAIL_POINTS: failPoints,
   });
   expect(await local.exited, local.output()).toBe(0);
-  expect(local.output()).toContain('starting it again');
+  expect(local.output()).toContain('restarting it');
   expect(readdirSync(artifacts)).toEqual(
     expect.arrayContaining(['report.html', 'manifest.json', 'loss.png']),
   );

@@ -242,7 +242,7 @@ describe('verify', () => {
     const [child] = childrenOf(first.process.pid);
     if (child === undefined) throw new Error('verify has no worker');
     process.kill(child, 'SIGKILL');
-    await first.says(/w\d was ended by signal 9; starting it again/);
+    await first.says(/w\d was ended by signal 9; restarting it/);
     expect(await first.exited, first.output()).toBe(0);
 
     const second = start(['verify', long, '--log-level', 'debug']);
@@ -251,7 +251,7 @@ describe('verify', () => {
     expect(children).toHaveLength(2);
     second.process.kill('SIGINT');
     expect(await second.exited, second.output()).toBe(130);
-    expect(second.output()).toMatch(/up to step \d+ nothing differed/);
+    expect(second.output()).toMatch(/no difference up to step \d+/);
     expect(children.filter((pid) => existsSync(`/proc/${pid}`))).toEqual([]);
   });
 });

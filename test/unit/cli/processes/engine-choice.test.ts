@@ -18,7 +18,7 @@ const log = createLogger({
   destination: new Output({ write: () => undefined }, {}),
 });
 
-/** A machine with a compiler, and a pip that would be found out. */
+/** A machine with a compiler and a fake pip that leaves a file when it is called. */
 function machine(): { folder: string; cache: string; link: string } {
   const folder = temporaryFolder();
   const cache = join(folder, 'cache');
@@ -34,7 +34,7 @@ describe.skipIf(hasDriver)(
   `without NVIDIA's driver${hasDriver ? ' (skipped: this machine has it)' : ''}`,
   () => {
     it.each(['auto', 'tensorflow'] as const)(
-      'a worker of engine %s on a GPU ends before anything is downloaded, and says what is missing',
+      'refuses a GPU to the engine %s before a download, and names what is missing',
       async (engine) => {
         const { folder, cache } = machine();
         await expect(chooseEngine({ engine, device: 'cuda:0' }, log)).rejects.toMatchObject({
@@ -47,7 +47,7 @@ describe.skipIf(hasDriver)(
       },
     );
 
-    it('so does setup --gpu', async () => {
+    it('refuses setup --gpu in the same way', async () => {
       const { folder, link } = machine();
       await expect(
         ensureTensorFlow({ link, device: 'gpu' }, () => undefined),
@@ -61,7 +61,8 @@ describe.skipIf(hasDriver)(
 );
 
 it.skipIf(hasCuda)(
-  `where TensorFlow has no CUDA workers do not ask for GPUs${hasCuda ? ' (skipped: here it has it)' : ''}`,
+  'plans workers without GPUs where TensorFlow has no CUDA' +
+    (hasCuda ? ' (skipped: TensorFlow has CUDA here)' : ''),
   async () => {
     vi.stubEnv('MNIST_DIST_CACHE', join(temporaryFolder(), 'cache'));
     standIns({ 'nvidia-smi': 'echo "0, NVIDIA H100, GPU-a, 570.1, Disabled"' });
@@ -71,7 +72,7 @@ it.skipIf(hasCuda)(
 );
 
 it.each(['wasm', 'reference'] as const)(
-  'the engine %s is refused a GPU before anything is started',
+  'refuses a GPU to the engine %s before anything is started',
   async (engine) => {
     await expect(chooseEngine({ engine, device: 'cuda:0' }, log)).rejects.toMatchObject({
       code: 'ENGINE',

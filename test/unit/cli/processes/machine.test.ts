@@ -6,7 +6,7 @@ afterEach(() => {
   vi.unstubAllEnvs();
 });
 
-test('a machine that can train passes all checks, and doctor says what holds', () => {
+test('a machine that can train passes all checks, and doctor shows each of them', () => {
   checkMachine(2, 'tensorflow');
   expect(machineChecks(2, 'tensorflow').map(machineRow)).toEqual([
     { check: 'open files', status: 'ok', detail: 'enough for 2 workers (ulimit -n)' },
@@ -15,7 +15,7 @@ test('a machine that can train passes all checks, and doctor says what holds', (
   ]);
 });
 
-test('without a folder for temporary files TensorFlow cannot run, and wasm can', () => {
+test('without a temporary folder TensorFlow cannot run, and wasm can', () => {
   vi.stubEnv('TMPDIR', '/nowhere');
   expect(() => checkMachine(2, 'tensorflow')).toThrow(
     /temporary files cannot be written to \/nowhere/,

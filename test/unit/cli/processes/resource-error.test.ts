@@ -2,21 +2,21 @@ import { describe, expect, it } from 'vitest';
 import { resourceErrorOf } from '../../../../cli/processes/resource-error.ts';
 import { ClusterError, type ErrorCode } from '../../../../shared/errors.ts';
 
-const ofSystem = (code: string, message: string): Error =>
+const systemError = (code: string, message: string): Error =>
   Object.assign(new Error(message), { code });
 
-describe('what the system or the runtime refuses', () => {
+describe('an error of the system or the runtime', () => {
   it.each<[Error, ErrorCode]>([
-    [ofSystem('EMFILE', 'EMFILE: too many open files, open /x'), 'LIMIT'],
-    [ofSystem('ENFILE', 'ENFILE: file table overflow'), 'LIMIT'],
-    [ofSystem('ENOMEM', 'spawn ENOMEM'), 'LIMIT'],
-    [ofSystem('EAGAIN', 'spawn EAGAIN'), 'LIMIT'],
-    [ofSystem('ERR_WORKER_INIT_FAILED', 'Worker initialization failure: EAGAIN'), 'LIMIT'],
-    [ofSystem('ERR_WORKER_OUT_OF_MEMORY', 'Worker terminated'), 'LIMIT'],
-    [ofSystem('ENOSPC', 'ENOSPC: no space left on device, write'), 'DISK'],
-    [ofSystem('EDQUOT', 'EDQUOT: quota exceeded'), 'DISK'],
-    [ofSystem('EROFS', 'EROFS: read-only file system, open /x'), 'DISK'],
-    [ofSystem('EIO', 'EIO: i/o error, read'), 'DISK'],
+    [systemError('EMFILE', 'EMFILE: too many open files, open /x'), 'LIMIT'],
+    [systemError('ENFILE', 'ENFILE: file table overflow'), 'LIMIT'],
+    [systemError('ENOMEM', 'spawn ENOMEM'), 'LIMIT'],
+    [systemError('EAGAIN', 'spawn EAGAIN'), 'LIMIT'],
+    [systemError('ERR_WORKER_INIT_FAILED', 'Worker initialization failure: EAGAIN'), 'LIMIT'],
+    [systemError('ERR_WORKER_OUT_OF_MEMORY', 'Worker terminated'), 'LIMIT'],
+    [systemError('ENOSPC', 'ENOSPC: no space left on device, write'), 'DISK'],
+    [systemError('EDQUOT', 'EDQUOT: quota exceeded'), 'DISK'],
+    [systemError('EROFS', 'EROFS: read-only file system, open /x'), 'DISK'],
+    [systemError('EIO', 'EIO: i/o error, read'), 'DISK'],
     [new RangeError('WebAssembly.Memory(): could not allocate memory'), 'LIMIT'],
     [new RangeError('Array buffer allocation failed'), 'LIMIT'],
     [
@@ -24,14 +24,14 @@ describe('what the system or the runtime refuses', () => {
       'LIMIT',
     ],
     [new ReferenceError('WebAssembly is not defined'), 'ENGINE'],
-  ])('%s is an error with a fix', (error, code) => {
-    const refusal = resourceErrorOf(error);
-    expect(refusal).toMatchObject({ code, cause: error });
-    expect(refusal?.message).toContain(code === 'ENGINE' ? 'WebAssembly' : error.message);
-    expect(refusal?.fix).not.toBe('');
+  ])('%s gets a code and a fix', (error, code) => {
+    const resourceError = resourceErrorOf(error);
+    expect(resourceError).toMatchObject({ code, cause: error });
+    expect(resourceError?.message).toContain(code === 'ENGINE' ? 'WebAssembly' : error.message);
+    expect(resourceError?.fix).not.toBe('');
   });
 
-  it('is itself where it has a code already', () => {
+  it('is kept where it has a code already', () => {
     const error = new ClusterError('DATA', 'damaged');
     expect(resourceErrorOf(error)).toBe(error);
   });
@@ -40,10 +40,10 @@ describe('what the system or the runtime refuses', () => {
     new TypeError('x is not a function'),
     new RangeError('Invalid array length'),
     new ReferenceError('x is not defined'),
-    ofSystem('ENOENT', 'ENOENT: no such file or directory, open /x'),
+    systemError('ENOENT', 'ENOENT: no such file or directory, open /x'),
     'a string',
     undefined,
-  ])('is not %s, which is a defect', (error) => {
+  ])('%s has no code: it is a defect', (error) => {
     expect(resourceErrorOf(error)).toBeUndefined();
   });
 });

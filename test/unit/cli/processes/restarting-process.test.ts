@@ -13,10 +13,7 @@ vi.mock(import('../../../../cli/package.ts'), async (load) => ({
 const LIMIT = String(errorTable.LIMIT.exit);
 const UNEXPECTED = String(errorTable.UNEXPECTED.exit);
 
-/**
- * Starts a process that ends as the first entry says, then as the second one, and so on; the last
- * one repeats.
- */
+/** Runs a process whose starts end as these entries say, in order; the last entry repeats. */
 async function ended(
   ends: readonly string[],
 ): Promise<{ code: number; starts: number; errors: string[] }> {
@@ -40,32 +37,33 @@ async function ended(
   return { code, starts, errors };
 }
 
-it('a process that meets a limit after it was ready is started again', async () => {
+it('restarts a process that met a limit after it was ready', async () => {
   expect(await ended([`ready ${LIMIT}`, '0'])).toEqual({ code: 0, starts: 2, errors: [] });
 });
 
-it('a process that meets a limit before it is ready is not: it would again', async () => {
+it('does not restart a process that meets a limit before it is ready', async () => {
   expect(await ended([LIMIT, '0'])).toEqual({ code: errorTable.LIMIT.exit, starts: 1, errors: [] });
 });
 
-it('a process that meets a limit soon after it was ready, again and again, is given up', async () => {
+it('gives up a process that repeatedly meets a limit soon after it was ready', async () => {
   expect(await ended([`ready ${LIMIT}`])).toEqual({
     code: errorTable.LIMIT.exit,
     starts: MAX_FAILED_STARTS,
     errors: [
-      `w0 ended with exit code ${LIMIT} 3 times in a row soon after it was ready: it is not started again`,
+      `w0 ended with exit code ${LIMIT} 3 times in a row ` +
+        'soon after it was ready; it is not restarted',
     ],
   });
 });
 
-it('a defect counts as a failed start only before the process is ready', async () => {
+it('counts a defect as a failed start only before the process is ready', async () => {
   const failed = await ended([UNEXPECTED]);
   expect(failed).toMatchObject({ code: errorTable.UNEXPECTED.exit, starts: MAX_FAILED_STARTS });
   const ready = Array.from({ length: MAX_FAILED_STARTS }, () => `ready ${UNEXPECTED}`);
   expect(await ended([...ready, '0'])).toMatchObject({ code: 0, starts: MAX_FAILED_STARTS + 1 });
 });
 
-it('every other error is final, also after the process was ready', async () => {
+it('does not restart after any other error, even once the process was ready', async () => {
   const code = errorTable.DISK.exit;
   expect(await ended([`ready ${code}`, '0'])).toEqual({ code, starts: 1, errors: [] });
 });

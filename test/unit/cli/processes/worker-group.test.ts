@@ -5,7 +5,7 @@ import { errorTable } from '../../../../shared/errors.ts';
 
 const log: Log = { debug() {}, info() {}, warn() {}, error() {} };
 
-/** A worker that ends when the test says so. */
+/** A fake worker, which ends when the test ends it. */
 class FakeWorker {
   readonly name: string;
   readonly ended: Promise<number>;
@@ -63,13 +63,13 @@ function groupOf(count: number, minWorkers: number) {
 }
 
 describe('the workers of one computation', () => {
-  it('go on without one that ended, as long as there are enough', async () => {
+  it('continue without a worker that ended, while enough are left', async () => {
     const { told, end } = groupOf(3, 2);
     await end(1, errorTable.ENGINE.exit);
     expect(told).toEqual(['2 left']);
   });
 
-  it('fail when too few are left, for the reason of the first', async () => {
+  it('fail when too few are left, with the error of the first that ended', async () => {
     const { told, end } = groupOf(3, 2);
     await end(1, errorTable.ENGINE.exit);
     await end(0, errorTable.FINGERPRINT.exit);
@@ -77,27 +77,27 @@ describe('the workers of one computation', () => {
     expect(told).toEqual(['2 left', `w1 failed with ${errorTable.ENGINE.exit}`]);
   });
 
-  it('fail without any, however few are needed', async () => {
+  it('fail when no worker is left, even with a minimum of 0', async () => {
     const { told, end } = groupOf(1, 0);
     await end(0, errorTable.UNEXPECTED.exit);
     expect(told).toEqual([`w0 failed with ${errorTable.UNEXPECTED.exit}`]);
   });
 
-  it('are no reason themselves where their coordinator has failed, as on a full disk', async () => {
+  it('report no failure of their own when their coordinator has failed', async () => {
     const { told, end } = groupOf(2, 2);
     await end(0, errorTable.RUN_FAILED.exit);
     await end(1, errorTable.RUN_FAILED.exit);
     expect(told).toEqual([]);
   });
 
-  it('say nothing when the computation is over', async () => {
+  it('report nothing once the computation is over', async () => {
     const { told, end, over } = groupOf(2, 2);
     over();
     await end(0, errorTable.ENGINE.exit);
     expect(told).toEqual([]);
   });
 
-  it('are waited for at the end, and told where they would look for another coordinator', async () => {
+  it('are stopped and awaited at the end', async () => {
     const { group, workers } = groupOf(2, 1);
     await group.end(true);
     expect(workers.map(({ stopped }) => stopped)).toEqual([true, true]);
