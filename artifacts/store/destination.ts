@@ -3,14 +3,14 @@ import { basename, dirname, join, sep } from 'node:path';
 import { systemCode } from '../../shared/disk/system-error.ts';
 import { ClusterError, messageOf } from '../../shared/errors.ts';
 import { STORE_LOOK_MILLISECONDS } from '../../shared/limits.ts';
-import { inside, type StoreAddress } from './store-address.ts';
+import { folderIn, type StoreAddress } from './store-address.ts';
 import { manifestIn, readManifestText, type Manifest } from './manifest.ts';
 import { openStore } from './open-store.ts';
-import { systemPatience } from './retry.ts';
+import { systemRetryPolicy } from './retry.ts';
 import type { Store } from './store.ts';
 
 /** A run that will be put into a store. */
-export interface Candidate {
+export interface PlannedPush {
   /** Need not be there yet. */
   readonly directory: string;
   readonly run: string;
@@ -24,15 +24,15 @@ export interface Candidate {
  * server that does not answer. Rejects with what will not: USAGE, STORE, or RUN_EXISTS where
  * another run of this id is there.
  */
-export async function checkPlace(
+export async function checkDestination(
   address: StoreAddress,
-  { directory, run, started }: Candidate,
+  { directory, run, started }: PlannedPush,
 ): Promise<ClusterError | undefined> {
-  const target = inside(address, run);
-  await refuseItself(directory, target);
+  const target = folderIn(address, run);
+  await refuseOwnFolder(directory, target);
   const enough = new AbortController();
-  const patience = systemPatience(enough.signal, (error) => enough.abort(error));
-  const store = await openStore(target, patience);
+  const retryPolicy = systemRetryPolicy(enough.signal, (error) => enough.abort(error));
+  const store = await openStore(target, retryPolicy);
   const late = new ClusterError(
     'STORE',
     `${store.uri()} has not answered in ${STORE_LOOK_MILLISECONDS / 1000} s`,
@@ -40,7 +40,7 @@ export async function checkPlace(
   const timer = setTimeout(() => enough.abort(late), STORE_LOOK_MILLISECONDS);
   try {
     const text = await readManifestText(store);
-    if (text !== undefined) refuseOther(manifestIn(text, store), started, store);
+    if (text !== undefined) refuseOtherRun(manifestIn(text, store), started, store);
   } catch (error) {
     if (!enough.signal.aborted || !(error instanceof ClusterError)) throw error;
     return error;
@@ -52,7 +52,7 @@ export async function checkPlace(
 }
 
 /** A folder of runs is a store like any other, but not for the runs that lie in it. */
-export async function refuseItself(directory: string, target: StoreAddress): Promise<void> {
+export async function refuseOwnFolder(directory: string, target: StoreAddress): Promise<void> {
   if (target.kind !== 'file') return;
   const [from, to] = [await realOf(directory), await realOf(target.directory)];
   if (to !== from && !to.startsWith(`${from}${sep}`)) return;
@@ -64,7 +64,7 @@ export async function refuseItself(directory: string, target: StoreAddress): Pro
 }
 
 /** Throws RUN_EXISTS where what is in the store is not the run that was started then. */
-export function refuseOther(
+export function refuseOtherRun(
   there: Manifest | undefined,
   started: string | undefined,
   store: Store,

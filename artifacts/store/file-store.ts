@@ -8,7 +8,7 @@ import { ClusterError, messageOf } from '../../shared/errors.ts';
 import { uriOf, type StoreAddress } from './store-address.ts';
 import { checkName, isSegment } from './store-names.ts';
 import { writePlain } from './plain-file.ts';
-import { withRetries, type Patience } from './retry.ts';
+import { withRetries, type RetryPolicy } from './retry.ts';
 import type { Content, Found, Store } from './store.ts';
 
 type FileAddress = Extract<StoreAddress, { kind: 'file' }>;
@@ -18,11 +18,11 @@ const passing = new Set(['EAGAIN', 'EBUSY', 'ESTALE', 'ETIMEDOUT']);
 /** A folder as a store. The folder itself may be reached through links; in it none is followed. */
 export class FileStore implements Store {
   readonly #address: FileAddress;
-  readonly #patience: Patience;
+  readonly #retryPolicy: RetryPolicy;
 
-  constructor(address: FileAddress, patience: Patience) {
+  constructor(address: FileAddress, retryPolicy: RetryPolicy) {
     this.#address = address;
-    this.#patience = patience;
+    this.#retryPolicy = retryPolicy;
   }
 
   uri(name?: string): string {
@@ -99,11 +99,11 @@ export class FileStore implements Store {
   }
 
   async #try<T>(name: string, done: string, attempt: () => Promise<T>): Promise<T> {
-    const judge = (error: unknown) => ({
+    const classify = (error: unknown) => ({
       error: this.#explained(name, done, error),
       isTransient: passing.has(systemCode(error) ?? ''),
     });
-    return await withRetries(attempt, judge, this.#patience);
+    return await withRetries(attempt, classify, this.#retryPolicy);
   }
 
   #explained(name: string, done: string, error: unknown): ClusterError {

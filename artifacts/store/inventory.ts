@@ -12,7 +12,7 @@ import {
 import { readModel } from '../../shared/files/model-file.ts';
 import { checkOwnModel } from '../../shared/files/own-model.ts';
 import { parseRunRecord, runRecordSchema } from '../../shared/files/run-schema.ts';
-import { contentTypeOf, type Entry, type Named } from './manifest.ts';
+import { contentTypeOf, type ManifestEntry, type RunListing } from './manifest.ts';
 import { isSegment } from './store-names.ts';
 import { digestPlain, streamPlain } from './plain-file.ts';
 import type { Content } from './store.ts';
@@ -38,10 +38,10 @@ const results = [RECORD_FILE, METRICS_FILE, EVENTS_FILE, MODEL_FILE] as const;
 export const LAST_FILE = `${ARTIFACTS_FOLDER}/${ARTIFACTS_MANIFEST}`;
 
 /** A file of a run as it is put into a store. */
-export type RunFile = Entry & Content;
+export type RunFile = ManifestEntry & Content;
 
 /** A run's results, read once. */
-export interface Inventory extends Named {
+export interface Inventory extends RunListing {
   /** As run.json says: finished, interrupted, ... */
   readonly state: string;
   readonly files: readonly RunFile[];

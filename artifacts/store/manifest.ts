@@ -42,17 +42,17 @@ const manifestSchema = z.strictObject({
 });
 
 /** One file of a run: its size in bytes, and 64 hexadecimal digits. */
-export type Entry = z.infer<typeof entrySchema>;
+export type ManifestEntry = z.infer<typeof entrySchema>;
 export type Manifest = z.infer<typeof manifestSchema>;
 
 /** What a manifest is made of. */
-export interface Named {
+export interface RunListing {
   readonly run: string;
   readonly started: string;
-  readonly files: readonly Entry[];
+  readonly files: readonly ManifestEntry[];
 }
 
-export function manifestText({ run, started, files }: Named): string {
+export function manifestText({ run, started, files }: RunListing): string {
   const named = files
     .map(({ name, size, sha256, type }) => ({ name, size, sha256, type }))
     .toSorted((a, b) => (a.name < b.name ? -1 : 1));

@@ -64,13 +64,13 @@ export async function writePlain(
   writing: Writing,
 ): Promise<void> {
   const { path, accept, explain } = writing;
-  const draft = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString('hex')}.tmp`);
+  const partial = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString('hex')}.tmp`);
   const onDisk = async <T>(action: Promise<T>): Promise<T> =>
     await action.catch((error: unknown) => {
       throw explain === undefined ? error : explain(error);
     });
   try {
-    const handle = await onDisk(open(draft, 'wx'));
+    const handle = await onDisk(open(partial, 'wx'));
     try {
       accept(
         await digestOf(written(bytes, writing.limit, (part) => onDisk(writeAll(handle, part)))),
@@ -79,10 +79,10 @@ export async function writePlain(
     } finally {
       await handle.close();
     }
-    await onDisk(rename(draft, path));
+    await onDisk(rename(partial, path));
   } catch (error) {
     // What is left of it has no name that anybody reads; the error says what is wrong.
-    await rm(draft, { force: true }).catch(() => undefined);
+    await rm(partial, { force: true }).catch(() => undefined);
     throw error;
   }
 }

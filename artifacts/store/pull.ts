@@ -7,22 +7,22 @@ import { makeDirectories } from '../../shared/disk/whole-file.ts';
 import { ClusterError, messageOf } from '../../shared/errors.ts';
 import { MAX_STORE_TRANSFERS } from '../../shared/limits.ts';
 import type { StoreAddress } from './store-address.ts';
-import type { Entry, Manifest } from './manifest.ts';
-import { inParallel } from './parallel.ts';
+import type { ManifestEntry, Manifest } from './manifest.ts';
+import { inParallel } from './transfers.ts';
 import { digestPlain, writePlain } from './plain-file.ts';
-import type { Patience } from './retry.ts';
+import type { RetryPolicy } from './retry.ts';
 import type { Store } from './store.ts';
-import { findRun, takeStored } from './stored-run.ts';
-import { Tally, type Counted, type OnProgress } from './transfer-progress.ts';
+import { findRun, fetchStored } from './stored-run.ts';
+import { TransferProgress, type TransferTotals, type OnProgress } from './transfers.ts';
 
 /** What was done. */
-export interface Pulled extends Counted {
+export interface Pulled extends TransferTotals {
   readonly run: string;
   readonly directory: string;
 }
 
 /** Where a pulled run goes: to this directory, or into a folder of runs under its id. */
-export type Destination = { readonly directory: string } | { readonly runs: string };
+export type PullTarget = { readonly directory: string } | { readonly runs: string };
 
 /**
  * Fetches the run at an address, each file compared with the manifest. It comes to be as a whole:
@@ -32,27 +32,25 @@ export type Destination = { readonly directory: string } | { readonly runs: stri
  */
 export async function pullRun(
   address: StoreAddress,
-  destination: Destination,
-  patience: Patience,
+  target: PullTarget,
+  retryPolicy: RetryPolicy,
   onProgress: OnProgress = () => undefined,
 ): Promise<Pulled> {
-  const { store, run, files } = await findRun(address, patience);
-  const directory = resolve(
-    'runs' in destination ? join(destination.runs, run) : destination.directory,
-  );
-  const tally = new Tally(files, onProgress);
+  const { store, run, files } = await findRun(address, retryPolicy);
+  const directory = resolve('runs' in target ? join(target.runs, run) : target.directory);
+  const progress = new TransferProgress(files, onProgress);
   if (await isThere(directory, files)) {
-    for (const file of files) tally.done(file, 'there');
-    return { ...tally.counted(), run, directory };
+    for (const file of files) progress.done(file, 'there');
+    return { ...progress.totals(), run, directory };
   }
-  const draft = join(dirname(directory), `.${basename(directory)}.pull`);
-  const kept = await onDisk(draft, () => prepare(draft, files));
+  const partial = join(dirname(directory), `.${basename(directory)}.pull`);
+  const kept = await onDisk(partial, () => prepare(partial, files));
   await inParallel(files, MAX_STORE_TRANSFERS, async (file) => {
-    if (!kept.has(file.name)) await fetchFile(store, draft, file);
-    tally.done(file, kept.has(file.name) ? 'there' : 'fetched');
+    if (!kept.has(file.name)) await fetchFile(store, partial, file);
+    progress.done(file, kept.has(file.name) ? 'there' : 'fetched');
   });
-  await onDisk(directory, () => publish(draft, directory, files));
-  return { ...tally.counted(), run, directory };
+  await onDisk(directory, () => publish(partial, directory, files));
+  return { ...progress.totals(), run, directory };
 }
 
 /**
@@ -76,7 +74,7 @@ async function isThere(directory: string, files: Manifest['files']): Promise<boo
   );
 }
 
-async function isSame(directory: string, { name, size, sha256 }: Entry): Promise<boolean> {
+async function isSame(directory: string, { name, size, sha256 }: ManifestEntry): Promise<boolean> {
   try {
     const digest = await digestPlain(join(directory, name));
     return digest.size === size && digest.sha256 === sha256;
@@ -91,30 +89,30 @@ async function isSame(directory: string, { name, size, sha256 }: Entry): Promise
  * Makes the folder, or takes what an earlier pull left in it: only whole files of this run stay.
  * Resolves with their names.
  */
-async function prepare(draft: string, files: Manifest['files']): Promise<Set<string>> {
-  await makeDirectories(dirname(draft));
+async function prepare(partial: string, files: Manifest['files']): Promise<Set<string>> {
+  await makeDirectories(dirname(partial));
   // A link is refused here, so that nothing is removed or written elsewhere.
-  if (!(await isOwnFolder(draft, 'STORE'))) await mkdir(draft);
+  if (!(await isOwnFolder(partial, 'STORE'))) await mkdir(partial);
   const folders = new Set(files.flatMap(({ name }) => foldersOf(name)));
-  await prune(draft, '', folders, files);
+  await prune(partial, '', folders, files);
   for (const folder of [...folders].toSorted())
-    await mkdir(join(draft, folder), { recursive: true });
-  const same = await Promise.all(files.map((file) => isSame(draft, file)));
+    await mkdir(join(partial, folder), { recursive: true });
+  const same = await Promise.all(files.map((file) => isSame(partial, file)));
   return new Set(files.filter((_, i) => same[i] === true).map(({ name }) => name));
 }
 
 /** Removes whatever is no file or folder of the run. Links are removed, not followed. */
 async function prune(
-  draft: string,
+  partial: string,
   inside: string,
   folders: ReadonlySet<string>,
   files: Manifest['files'],
 ): Promise<void> {
-  for (const entry of await readdir(join(draft, inside), { withFileTypes: true })) {
+  for (const entry of await readdir(join(partial, inside), { withFileTypes: true })) {
     const name = inside === '' ? entry.name : `${inside}/${entry.name}`;
-    if (entry.isDirectory() && folders.has(name)) await prune(draft, name, folders, files);
+    if (entry.isDirectory() && folders.has(name)) await prune(partial, name, folders, files);
     else if (!entry.isFile() || !files.some((file) => file.name === name))
-      await rm(join(draft, name), { recursive: true, force: true });
+      await rm(join(partial, name), { recursive: true, force: true });
   }
 }
 
@@ -124,19 +122,23 @@ function foldersOf(name: string): string[] {
   return parts.map((_, i) => parts.slice(0, i + 1).join('/'));
 }
 
-async function fetchFile(store: Store, draft: string, file: Entry): Promise<void> {
-  const path = join(draft, file.name);
+async function fetchFile(store: Store, partial: string, file: ManifestEntry): Promise<void> {
+  const path = join(partial, file.name);
   const explain = (error: unknown): ClusterError => diskError(path, error);
-  await takeStored(store, file, (bytes, accept) =>
+  await fetchStored(store, file, (bytes, accept) =>
     writePlain(bytes, { path, limit: file.size, explain, accept }),
   );
 }
 
 /** Gives the folder its name, once everything in it outlives a power cut. */
-async function publish(draft: string, directory: string, files: Manifest['files']): Promise<void> {
+async function publish(
+  partial: string,
+  directory: string,
+  files: Manifest['files'],
+): Promise<void> {
   for (const folder of new Set(['', ...files.flatMap(({ name }) => foldersOf(name))]))
-    await systemDisk.syncDirectory(join(draft, folder));
-  await rename(draft, directory);
+    await systemDisk.syncDirectory(join(partial, folder));
+  await rename(partial, directory);
   await systemDisk.syncDirectory(dirname(directory));
 }
 

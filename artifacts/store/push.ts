@@ -1,6 +1,7 @@
 import { ClusterError } from '../../shared/errors.ts';
+import { shellPath, shellWord } from '../../shared/shell-word.ts';
 import { MAX_RUN_FILE_BYTES, MAX_STORE_TRANSFERS } from '../../shared/limits.ts';
-import { inside, type StoreAddress } from './store-address.ts';
+import { folderIn, parseStoreUri, type StoreAddress } from './store-address.ts';
 import { LAST_FILE, FINISHED, readInventory, stateIn, type Inventory } from './inventory.ts';
 import {
   MANIFEST,
@@ -10,17 +11,17 @@ import {
   readText,
   textContent,
 } from './manifest.ts';
-import { inParallel } from './parallel.ts';
-import { refuseItself, refuseOther } from './destination.ts';
+import { inParallel } from './transfers.ts';
+import { refuseOwnFolder, refuseOtherRun } from './destination.ts';
 import { digestOf } from './plain-file.ts';
 import { openStore } from './open-store.ts';
-import type { Patience } from './retry.ts';
+import type { RetryPolicy } from './retry.ts';
 import type { Content, Store } from './store.ts';
-import { Tally, type Counted, type OnProgress } from './transfer-progress.ts';
+import { TransferProgress, type TransferTotals, type OnProgress } from './transfers.ts';
 import { RECORD_FILE } from '../../shared/files/run-layout.ts';
 
 /** What was done. */
-export interface Pushed extends Counted {
+export interface Pushed extends TransferTotals {
   readonly run: string;
   /** As run.json says: finished, interrupted, ... */
   readonly state: string;
@@ -40,19 +41,19 @@ export interface Pushed extends Counted {
 export async function pushRun(
   directory: string,
   address: StoreAddress,
-  patience: Patience,
+  retryPolicy: RetryPolicy,
   onProgress: OnProgress = () => undefined,
 ): Promise<Pushed> {
   const inventory = await readInventory(directory);
   const { run, state, files } = inventory;
-  const target = inside(address, run);
-  await refuseItself(directory, target);
-  const store = await openStore(target, patience);
-  const tally = new Tally(files, onProgress);
-  const stale = await withdraw(store, inventory);
+  const target = folderIn(address, run);
+  await refuseOwnFolder(directory, target);
+  const store = await openStore(target, retryPolicy);
+  const progress = new TransferProgress(files, onProgress);
+  const stale = await withdrawManifest(store, inventory);
 
   const send = async (file: (typeof files)[number]): Promise<void> =>
-    tally.done(file, await ensure(store, file.name, file));
+    progress.done(file, await sendIfMissing(store, file.name, file));
   await inParallel(
     files.filter(({ name }) => name !== LAST_FILE),
     MAX_STORE_TRANSFERS,
@@ -60,19 +61,19 @@ export async function pushRun(
   );
   for (const file of files.filter(({ name }) => name === LAST_FILE)) await send(file);
   await inParallel(stale, MAX_STORE_TRANSFERS, (name) => store.remove(name));
-  await ensure(store, MANIFEST, textContent(MANIFEST, manifestText(inventory)));
-  return { ...tally.counted(), run, state, uri: store.uri() };
+  await sendIfMissing(store, MANIFEST, textContent(MANIFEST, manifestText(inventory)));
+  return { ...progress.totals(), run, state, uri: store.uri() };
 }
 
 /**
  * Takes back the manifest of an earlier push that says something else. Resolves with the names that
  * only that one has.
  */
-async function withdraw(store: Store, inventory: Inventory): Promise<string[]> {
+async function withdrawManifest(store: Store, inventory: Inventory): Promise<string[]> {
   const text = await readManifestText(store);
   if (text === undefined || text === manifestText(inventory)) return [];
   const old = manifestIn(text, store);
-  refuseOther(old, inventory.started, store);
+  refuseOtherRun(old, inventory.started, store);
   if (inventory.state !== FINISHED && (await isFinishedIn(store))) {
     throw new ClusterError(
       'RUN_EXISTS',
@@ -93,10 +94,14 @@ async function isFinishedIn(store: Store): Promise<boolean> {
 }
 
 /** Sends what is not there with the same bytes; afterwards the store was seen to hold them. */
-async function ensure(store: Store, name: string, content: Content): Promise<'sent' | 'there'> {
-  if (await holds(store, name, content)) return 'there';
+async function sendIfMissing(
+  store: Store,
+  name: string,
+  content: Content,
+): Promise<'sent' | 'there'> {
+  if (await hasSameBytes(store, name, content)) return 'there';
   await store.put(name, content);
-  if (await holds(store, name, content)) return 'sent';
+  if (await hasSameBytes(store, name, content)) return 'sent';
   throw new ClusterError(
     'STORE',
     `${store.uri(name)} holds other bytes than were sent (SHA-256 ${content.sha256})`,
@@ -106,11 +111,40 @@ async function ensure(store: Store, name: string, content: Content): Promise<'se
   );
 }
 
-async function holds(store: Store, name: string, { size, sha256 }: Content): Promise<boolean> {
+async function hasSameBytes(
+  store: Store,
+  name: string,
+  { size, sha256 }: Content,
+): Promise<boolean> {
   const isSame = await store.get(name, async (found) => {
     if (found.size !== undefined && found.size !== size) return false;
     const digest = await digestOf(found.bytes);
     return digest.size === size && digest.sha256 === sha256;
   });
   return isSame === true;
+}
+
+/**
+ * `pushRun` for whoever has just finished a run: a failure also says that the run lies whole in its
+ * directory, and with which command the rest is sent later. Its code is the failure's own.
+ */
+export async function pushFinishedRun(
+  directory: string,
+  uri: string,
+  retryPolicy: RetryPolicy,
+  onProgress?: OnProgress,
+): Promise<Pushed> {
+  try {
+    return await pushRun(directory, parseStoreUri(uri), retryPolicy, onProgress);
+  } catch (error) {
+    if (!(error instanceof ClusterError)) throw error;
+    const first = error.fix === undefined ? '' : `${error.fix}. `;
+    // What cannot be said so is not to be said again, and may hold what nobody should see.
+    const to = error.code === 'USAGE' ? 'URI' : shellWord(uri);
+    const what = error.code === 'USAGE' ? 'it is sent' : 'what is missing there is sent';
+    throw new ClusterError(error.code, error.message, {
+      fix: `${first}The run is whole in ${directory}; ${what} by: mnist-dist push ${shellPath(directory)} ${to}`,
+      cause: error,
+    });
+  }
 }

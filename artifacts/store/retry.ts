@@ -7,7 +7,7 @@ import {
 } from '../../shared/limits.ts';
 
 /** How failures that may pass are waited for. */
-export interface Patience {
+export interface RetryPolicy {
   /** Ends every wait and transfer; its reason is what is thrown then. */
   readonly signal: AbortSignal;
   /** Hears of every failure after which another attempt follows. */
@@ -18,7 +18,10 @@ export interface Patience {
 }
 
 /** With the machine's clock and chance. */
-export function systemPatience(signal: AbortSignal, onRetry: Patience['onRetry']): Patience {
+export function systemRetryPolicy(
+  signal: AbortSignal,
+  onRetry: RetryPolicy['onRetry'],
+): RetryPolicy {
   return {
     signal,
     onRetry,
@@ -28,7 +31,7 @@ export function systemPatience(signal: AbortSignal, onRetry: Patience['onRetry']
 }
 
 /** A failure in the words of its user, and whether it may pass by itself. */
-export interface Judged {
+export interface Failure {
   readonly error: ClusterError;
   readonly isTransient: boolean;
 }
@@ -36,12 +39,12 @@ export interface Judged {
 /**
  * What `attempt` resolves with, at the latest after MAX_STORE_ATTEMPTS. Waits in between: twice as
  * long each time, half of it by chance, so that many clients do not come back at once. Rejects with
- * the last error that `judge` has put into words.
+ * the last error that `classify` has put into words.
  */
 export async function withRetries<T>(
   attempt: () => Promise<T>,
-  judge: (error: unknown) => Judged,
-  { signal, onRetry, random, wait }: Patience,
+  classify: (error: unknown) => Failure,
+  { signal, onRetry, random, wait }: RetryPolicy,
 ): Promise<T> {
   for (let failures = 1; ; failures++) {
     signal.throwIfAborted();
@@ -51,7 +54,7 @@ export async function withRetries<T>(
       signal.throwIfAborted();
       // What was put into words already is the disk here, or a contract of ours.
       if (error instanceof ClusterError) throw error;
-      const { error: said, isTransient } = judge(error);
+      const { error: said, isTransient } = classify(error);
       if (!isTransient || failures === MAX_STORE_ATTEMPTS) throw said;
       const whole = Math.min(
         MAX_STORE_RETRY_MILLISECONDS,

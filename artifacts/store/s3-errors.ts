@@ -2,10 +2,10 @@ import { z } from 'zod';
 import { systemCode } from '../../shared/disk/system-error.ts';
 import { ClusterError, messageOf } from '../../shared/errors.ts';
 import { CREDENTIALS } from './store-address.ts';
-import type { Judged } from './retry.ts';
+import type { Failure } from './retry.ts';
 
-/** What was asked for, for errors. */
-export interface Asked {
+/** What was request for, for errors. */
+export interface S3Request {
   readonly uri: string;
   readonly bucket: string;
   /** The server; undefined for Amazon's. */
@@ -56,39 +56,44 @@ const secrets = new Set([
  * Whatever the client for S3 has thrown. What the server says may hold anything: it is escaped
  * where it is shown.
  */
-export function judgeS3(error: unknown, asked: Asked): Judged {
+export function classifyS3Error(error: unknown, request: S3Request): Failure {
   const { name, $metadata } = answerSchema.safeParse(error).data ?? { name: '' };
   const status = $metadata?.httpStatusCode;
   const code = systemCode(error) ?? '';
   const isUnreachable = status === undefined && (network.has(code) || name === 'TimeoutError');
   const isTransient = isUnreachable || (status ?? 0) >= 500 || status === 429 || passing.has(name);
   const { what, fix } = isUnreachable
-    ? unreached(asked, code === '' ? messageOf(error) : code)
-    : worded(name, status, messageOf(error), asked);
+    ? unreachable(request, code === '' ? messageOf(error) : code)
+    : explained(name, status, messageOf(error), request);
   return {
-    error: new ClusterError('STORE', `${asked.uri}: ${what}`, { fix, cause: error }),
+    error: new ClusterError('STORE', `${request.uri}: ${what}`, { fix, cause: error }),
     isTransient,
   };
 }
 
-interface Words {
+interface Explanation {
   readonly what: string;
   readonly fix: string;
 }
 
-function unreached(asked: Asked, reason: string): Words {
+function unreachable(request: S3Request, reason: string): Explanation {
   return {
-    what: `${serverOf(asked)} does not answer (${reason})`,
-    fix: `see that it runs and can be reached (${variableOf(asked)}), then do the same again: what is there is not sent again`,
+    what: `${serverOf(request)} does not answer (${reason})`,
+    fix: `see that it runs and can be reached (${variableOf(request)}), then do the same again: what is there is not sent again`,
   };
 }
 
-function worded(name: string, status: number | undefined, message: string, asked: Asked): Words {
-  const server = serverOf(asked);
+function explained(
+  name: string,
+  status: number | undefined,
+  message: string,
+  request: S3Request,
+): Explanation {
+  const server = serverOf(request);
   if (name === 'NoSuchBucket')
     return {
-      what: `there is no bucket ${asked.bucket} at ${server}`,
-      fix: `make it (aws s3 mb s3://${asked.bucket}), or name another one`,
+      what: `there is no bucket ${request.bucket} at ${server}`,
+      fix: `make it (aws s3 mb s3://${request.bucket}), or name another one`,
     };
   if (secrets.has(name))
     return {
@@ -108,23 +113,23 @@ function worded(name: string, status: number | undefined, message: string, asked
   if (status === 403 || status === 401)
     return {
       what: `${server} does not allow it (${name})`,
-      fix: `the access key needs s3:GetObject, s3:PutObject, s3:DeleteObject and s3:ListBucket on ${asked.bucket}`,
+      fix: `the access key needs s3:GetObject, s3:PutObject, s3:DeleteObject and s3:ListBucket on ${request.bucket}`,
     };
   if (status === 301 || status === 307 || name === 'AuthorizationHeaderMalformed')
     return {
-      what: `the bucket ${asked.bucket} is in another region (${name})`,
+      what: `the bucket ${request.bucket} is in another region (${name})`,
       fix: 'set AWS_REGION to the region of the bucket',
     };
   return {
     what: `${server} answered ${status ?? 'what S3 does not'}: ${[name, message].filter(Boolean).join(', ')}`,
-    fix: `see whether ${variableOf(asked)} names a server of S3, then do the same again: what is there is not sent again`,
+    fix: `see whether ${variableOf(request)} names a server of S3, then do the same again: what is there is not sent again`,
   };
 }
 
-function serverOf({ endpoint }: Asked): string {
+function serverOf({ endpoint }: S3Request): string {
   return endpoint ?? 'Amazon S3';
 }
 
-function variableOf({ endpoint }: Asked): string {
+function variableOf({ endpoint }: S3Request): string {
   return endpoint === undefined ? 'AWS_REGION' : 'AWS_ENDPOINT_URL';
 }

@@ -15,8 +15,8 @@ import {
 } from '../../shared/limits.ts';
 import { CREDENTIALS, keyOf, uriOf, withoutUser, type StoreAddress } from './store-address.ts';
 import { checkName, isSegment } from './store-names.ts';
-import { withRetries, type Patience } from './retry.ts';
-import { judgeS3 } from './s3-errors.ts';
+import { withRetries, type RetryPolicy } from './retry.ts';
+import { classifyS3Error } from './s3-errors.ts';
 import type { Content, Found, Store } from './store.ts';
 
 type S3Address = Extract<StoreAddress, { kind: 's3' }>;
@@ -27,7 +27,7 @@ const DEFAULT_REGION = 'us-east-1';
  * With the settings of the environment, as all of Amazon's programs read them. Rejects with USAGE
  * where they are not enough.
  */
-export async function openS3Store(address: S3Address, patience: Patience): Promise<Store> {
+export async function openS3Store(address: S3Address, retryPolicy: RetryPolicy): Promise<Store> {
   // It warns of the Node that it runs on; which of its versions runs on ours is settled by
   // package.json.
   process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] ??= 'true';
@@ -50,7 +50,7 @@ export async function openS3Store(address: S3Address, patience: Patience): Promi
   };
   const region = process.env['AWS_REGION'] ?? process.env['AWS_DEFAULT_REGION'];
   const client = new S3Client(region === undefined ? config : { ...config, region });
-  if (await hasRegion(client)) return new S3Store(address, client, endpoint, patience);
+  if (await hasRegion(client)) return new S3Store(address, client, endpoint, retryPolicy);
   client.destroy();
   if (endpoint === undefined)
     throw new ClusterError(
@@ -64,7 +64,7 @@ export async function openS3Store(address: S3Address, patience: Patience): Promi
     address,
     new S3Client({ ...config, region: DEFAULT_REGION }),
     endpoint,
-    patience,
+    retryPolicy,
   );
 }
 
@@ -99,18 +99,18 @@ class S3Store implements Store {
   readonly #client: S3Client;
   /** As it may be shown. */
   readonly #endpoint: string | undefined;
-  readonly #patience: Patience;
+  readonly #retryPolicy: RetryPolicy;
 
   constructor(
     address: S3Address,
     client: S3Client,
     endpoint: string | undefined,
-    patience: Patience,
+    retryPolicy: RetryPolicy,
   ) {
     this.#address = address;
     this.#client = client;
     this.#endpoint = endpoint === undefined ? undefined : withoutUser(endpoint);
-    this.#patience = patience;
+    this.#retryPolicy = retryPolicy;
   }
 
   uri(name?: string): string {
@@ -173,9 +173,9 @@ class S3Store implements Store {
   async folders(): Promise<string[]> {
     const { bucket, prefix } = this.#address;
     const Prefix = prefix === '' ? '' : `${prefix}/`;
-    const { CommonPrefixes = [] } = await this.#judged(this.uri(), () =>
+    const { CommonPrefixes = [] } = await this.#retrying(this.uri(), () =>
       this.#client.send(new ListObjectsV2Command({ Bucket: bucket, Prefix, Delimiter: '/' }), {
-        abortSignal: this.#patience.signal,
+        abortSignal: this.#retryPolicy.signal,
       }),
     );
     return CommonPrefixes.map((each) => (each.Prefix ?? '').slice(Prefix.length, -1)).filter(
@@ -189,12 +189,16 @@ class S3Store implements Store {
   ): Promise<T> {
     checkName(name);
     const object = { Bucket: this.#address.bucket, Key: keyOf(this.#address, name) };
-    return await this.#judged(this.uri(name), () => attempt(object, this.#patience.signal));
+    return await this.#retrying(this.uri(name), () => attempt(object, this.#retryPolicy.signal));
   }
 
-  async #judged<T>(uri: string, attempt: () => Promise<T>): Promise<T> {
-    const asked = { uri, bucket: this.#address.bucket, endpoint: this.#endpoint };
-    return await withRetries(attempt, (error) => judgeS3(error, asked), this.#patience);
+  async #retrying<T>(uri: string, attempt: () => Promise<T>): Promise<T> {
+    const request = { uri, bucket: this.#address.bucket, endpoint: this.#endpoint };
+    return await withRetries(
+      attempt,
+      (error) => classifyS3Error(error, request),
+      this.#retryPolicy,
+    );
   }
 }
 

@@ -57,7 +57,7 @@ export function uriOf(address: StoreAddress, name = ''): string {
 }
 
 /** A folder in it. */
-export function inside(address: StoreAddress, name: string): StoreAddress {
+export function folderIn(address: StoreAddress, name: string): StoreAddress {
   if (address.kind === 'file') return { ...address, directory: join(address.directory, name) };
   return { ...address, prefix: keyOf(address, name) };
 }

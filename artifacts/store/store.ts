@@ -20,8 +20,8 @@ export interface Found {
 }
 
 /**
- * Named files in one place. Whoever reads a name finds the bytes of one whole `put`, never a part
- * of them. Whatever may pass by itself is tried again, as Patience says. Methods reject with STORE,
+ * RunListing files in one place. Whoever reads a name finds the bytes of one whole `put`, never a part
+ * of them. Whatever may pass by itself is tried again, as RetryPolicy says. Methods reject with STORE,
  * naming the place and what to do, for a name that `isStoreName` refuses as well.
  */
 export interface Store {

@@ -1,9 +1,9 @@
 import { digestOf, written } from './plain-file.ts';
 import { ClusterError } from '../../shared/errors.ts';
 import type { StoreAddress } from './store-address.ts';
-import { parseManifest, readManifestText, type Entry, type Manifest } from './manifest.ts';
+import { parseManifest, readManifestText, type ManifestEntry, type Manifest } from './manifest.ts';
 import { openStore } from './open-store.ts';
-import type { Patience } from './retry.ts';
+import type { RetryPolicy } from './retry.ts';
 import type { Store } from './store.ts';
 
 /** A whole run in a store. */
@@ -17,8 +17,8 @@ const SHOWN_FOLDERS = 8;
  * Finds the run at an address. Rejects with STORE where there is none that is whole, saying what is
  * there.
  */
-export async function findRun(address: StoreAddress, patience: Patience): Promise<StoredRun> {
-  const store = await openStore(address, patience);
+export async function findRun(address: StoreAddress, retryPolicy: RetryPolicy): Promise<StoredRun> {
+  const store = await openStore(address, retryPolicy);
   const text = await readManifestText(store);
   if (text === undefined) throw await noRun(store);
   return { ...parseManifest(text, store), store };
@@ -41,7 +41,7 @@ export async function readStored(
       'LIMIT',
       `${store.uri(name)} has ${entry.size} bytes; ${limit} are allowed`,
     );
-  return await takeStored(store, entry, async (bytes, accept) => {
+  return await fetchStored(store, entry, async (bytes, accept) => {
     const parts: Uint8Array[] = [];
     const keep = async (part: Uint8Array): Promise<void> => void parts.push(part);
     accept(await digestOf(written(bytes, entry.size, keep)));
@@ -53,9 +53,9 @@ export async function readStored(
  * What `take` makes of a file that the manifest names; it calls `accept` with the digest of what it
  * got, before it is used.
  */
-export async function takeStored<T>(
+export async function fetchStored<T>(
   store: Store,
-  { name, size, sha256 }: Entry,
+  { name, size, sha256 }: ManifestEntry,
   take: (
     bytes: AsyncIterable<Uint8Array>,
     accept: (got: { size: number; sha256: string }) => void,

@@ -22,8 +22,8 @@ import { version } from '../package.ts';
 import { checkArtifacts } from '../runs/check-artifacts.ts';
 import { shortcomingOf } from '../../shared/evaluation/shortcoming.ts';
 import { announceJoin, openOrStop, writeJoinFile } from '../secrets/join-command.ts';
-import { keepRun } from '../../artifacts/store/upload-run.ts';
-import { patienceOf } from '../runs/transfer.ts';
+import { pushFinishedRun } from '../../artifacts/store/push.ts';
+import { retryPolicyOf } from '../runs/transfer.ts';
 import { observe, type Observed } from '../runs/observe.ts';
 import { adoptRun } from '../runs/resume.ts';
 import { readOverview } from '../runs/run-overview.ts';
@@ -222,7 +222,7 @@ async function keep(
   log: Log,
 ): Promise<void> {
   if (uri === undefined) return;
-  const kept = await keepRun(directory, uri, patienceOf(signal, log));
+  const kept = await pushFinishedRun(directory, uri, retryPolicyOf(signal, log));
   log.info({ uri: kept.uri }, `the results are at ${kept.uri}`);
 }
 

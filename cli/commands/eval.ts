@@ -26,7 +26,7 @@ import { count, percent } from '../../shared/text/number-format.ts';
 import { onStop, StopRequest } from '../processes/supervised.ts';
 import { generateToken, givenToken, writeLoopbackToken } from '../secrets/token.ts';
 import { trainingCertificate } from '../secrets/tls-files.ts';
-import { patienceOf } from '../runs/transfer.ts';
+import { retryPolicyOf } from '../runs/transfer.ts';
 import { planWorkers } from '../processes/worker-plan.ts';
 import { shortDigest } from '../../shared/printable.ts';
 import { REPORT_FILE } from '../../shared/files/run-layout.ts';
@@ -48,7 +48,7 @@ export async function evaluate(
     fetching.abort(new ClusterError(code, 'stopped'));
     stopping.stop(code);
   });
-  const chosen = await chooseModel(named, options.runsDir, patienceOf(fetching.signal, log));
+  const chosen = await chooseModel(named, options.runsDir, retryPolicyOf(fetching.signal, log));
   const { own } = chosen;
   const whole = await (options.data === undefined
     ? loadOwnDataset(own, undefined)

@@ -10,7 +10,7 @@ import { stderr, stdout } from '../terminal/output.ts';
 import { predictionLines, type Prediction } from '../terminal/prediction-text.ts';
 import { createLogger } from '../terminal/log.ts';
 import { onStop } from '../processes/supervised.ts';
-import { patienceOf } from '../runs/transfer.ts';
+import { retryPolicyOf } from '../runs/transfer.ts';
 
 /**
  * `mnist-dist predict`: what the model takes each picture for. A file that is no picture is named
@@ -23,7 +23,7 @@ export async function predict(
   const stopping = new AbortController();
   const release = onStop((code) => stopping.abort(new ClusterError(code, 'stopped')));
   const log = createLogger({ level: 'warn', format: 'text', destination: stderr });
-  const chosen = await chooseModel(named, runsDir, patienceOf(stopping.signal, log)).finally(
+  const chosen = await chooseModel(named, runsDir, retryPolicyOf(stopping.signal, log)).finally(
     release,
   );
   const model: PictureModel = { ...chosen, layout: await layoutOf(chosen, data) };

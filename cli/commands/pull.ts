@@ -10,8 +10,8 @@ export async function pull(
 ): Promise<number> {
   const address = parseStoreUri(uri);
   const destination = named === undefined ? { runs: options.runsDir } : { directory: named };
-  return await transfer(options, async ({ patience, onProgress }) => {
-    const pulled = await pullRun(address, destination, patience, onProgress);
+  return await transfer(options, async ({ retryPolicy, onProgress }) => {
+    const pulled = await pullRun(address, destination, retryPolicy, onProgress);
     const { files, bytes, moved, movedBytes, directory } = pulled;
     return {
       sentence: `${directory} holds ${uri}: ${filesText(files, bytes)}; fetched now: ${filesText(moved, movedBytes)}`,

@@ -19,13 +19,13 @@ export async function push(
 ): Promise<number> {
   const address = parseStoreUri(uri);
   const directory = chooseRun(named, '.');
-  return await transfer(options, async ({ patience, onProgress, terminal: { log } }) => {
+  return await transfer(options, async ({ retryPolicy, onProgress, terminal: { log } }) => {
     const writer = await writerOf(directory, systemDisk, systemProcesses);
     if (writer !== undefined)
       throw new ClusterError('LOCKED', `${writer} is at work on ${directory}`, {
         fix: 'push the run when it is over; if that process is gone for good, resume the run with --take-over first',
       });
-    const pushed = await pushRun(directory, address, patience, onProgress);
+    const pushed = await pushRun(directory, address, retryPolicy, onProgress);
     if (pushed.state !== 'finished')
       log.warn({ state: pushed.state }, `${directory} is not finished, but ${pushed.state}`);
     const { files, bytes, moved, movedBytes } = pushed;

@@ -3,7 +3,7 @@ import { readRunRecord } from '../../coordinator/run-directory/read-run.ts';
 import { checkRunId, newRunId } from '../../coordinator/run-directory/run-directory.ts';
 import { ClusterError } from '../../shared/errors.ts';
 import { parseStoreUri } from '../../artifacts/store/store-address.ts';
-import { checkPlace, type Candidate } from '../../artifacts/store/destination.ts';
+import { checkDestination, type PlannedPush } from '../../artifacts/store/destination.ts';
 import type { Log } from '../terminal/log.ts';
 import type { CoordinatorOptions } from '../options/options.ts';
 import { isSupervised } from '../processes/signals.ts';
@@ -18,7 +18,7 @@ export async function checkArtifacts(options: CoordinatorOptions, log: Log): Pro
   const { artifacts, resume } = options;
   if (artifacts === undefined) return;
   const isRestarted = isSupervised() && resume !== undefined;
-  const found = await checkPlace(parseStoreUri(artifacts), await candidateOf(options)).catch(
+  const found = await checkDestination(parseStoreUri(artifacts), await plannedPush(options)).catch(
     (error: unknown) => {
       if (isRestarted && error instanceof ClusterError) return error;
       throw error;
@@ -28,7 +28,7 @@ export async function checkArtifacts(options: CoordinatorOptions, log: Log): Pro
   log.warn({ code: found.code }, `${found.message}; the run begins all the same (--artifacts)`);
 }
 
-async function candidateOf({ resume, runId, runsDir }: CoordinatorOptions): Promise<Candidate> {
+async function plannedPush({ resume, runId, runsDir }: CoordinatorOptions): Promise<PlannedPush> {
   if (resume !== undefined) {
     const { run, started } = await readRunRecord(resume);
     return { directory: resume, run, started };

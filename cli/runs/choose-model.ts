@@ -11,7 +11,7 @@ import { readModel, type ModelFile } from '../../shared/files/model-file.ts';
 import { checkOwnModel } from '../../shared/files/own-model.ts';
 import { parseRunRecord, type RunRecord } from '../../shared/files/run-schema.ts';
 import { isStoreUri, parseStoreUri } from '../../artifacts/store/store-address.ts';
-import type { Patience } from '../../artifacts/store/retry.ts';
+import type { RetryPolicy } from '../../artifacts/store/retry.ts';
 import { findRun, readStored } from '../../artifacts/store/stored-run.ts';
 import { chooseRun } from './choose-run.ts';
 import { listRuns } from './run-overview.ts';
@@ -55,11 +55,11 @@ interface Found {
 export async function chooseModel(
   named: string | undefined,
   runs: string,
-  patience: Patience,
+  retryPolicy: RetryPolicy,
 ): Promise<ChosenModel> {
   const found =
     named !== undefined && isStoreUri(named)
-      ? await fetchModel(named, patience)
+      ? await fetchModel(named, retryPolicy)
       : await findModel(named, runs);
   const { name, bytes } = found;
   const model = readModel(bytes, name);
@@ -98,8 +98,8 @@ function ownDatasetOf(
   };
 }
 
-async function fetchModel(uri: string, patience: Patience): Promise<Found> {
-  const run = await findRun(parseStoreUri(uri), patience);
+async function fetchModel(uri: string, retryPolicy: RetryPolicy): Promise<Found> {
+  const run = await findRun(parseStoreUri(uri), retryPolicy);
   const bytes = await readStored(run, MODEL_FILE, MAX_MODEL_FILE_BYTES);
   if (bytes === undefined)
     throw new ClusterError(

@@ -1,6 +1,6 @@
-import { systemPatience, type Patience } from '../../artifacts/store/retry.ts';
+import { systemRetryPolicy, type RetryPolicy } from '../../artifacts/store/retry.ts';
 import { counted } from '../../shared/text/number-format.ts';
-import type { OnProgress, Progress } from '../../artifacts/store/transfer-progress.ts';
+import type { OnProgress, Progress } from '../../artifacts/store/transfers.ts';
 import { ClusterError } from '../../shared/errors.ts';
 import { fitted, type Part } from '../terminal/progress-line.ts';
 import type { Log, LogFields } from '../terminal/log.ts';
@@ -12,7 +12,7 @@ import type { PullOptions, PushOptions } from '../options/options.ts';
 /** How a push or a pull is followed, and ended by Ctrl-C. */
 export interface Transfer {
   readonly terminal: ProgressOptions;
-  readonly patience: Patience;
+  readonly retryPolicy: RetryPolicy;
   readonly onProgress: OnProgress;
 }
 
@@ -33,14 +33,14 @@ export async function transfer(
       new ClusterError(code, 'stopped', { fix: 'the same command goes on where it was' }),
     ),
   );
-  const patience = patienceOf(stopping.signal, log);
+  const retryPolicy = retryPolicyOf(stopping.signal, log);
   const onProgress = (progress: Progress): void => {
     log.debug({ file: progress.name }, `${progress.name}: ${progress.done}`);
     const ratio = progress.files / Math.max(1, progress.allFiles);
     if (live) output.draw(fitted(partsOf(progress), ratio, output.liveWidth, output.style.unicode));
   };
   try {
-    const { sentence, next, fields } = await action({ terminal, patience, onProgress });
+    const { sentence, next, fields } = await action({ terminal, retryPolicy, onProgress });
     output.draw('');
     if (logFormat === 'json') log.info(fields, sentence);
     else output.write(sentence, ...(next === undefined ? [] : [next]));
@@ -52,8 +52,8 @@ export async function transfer(
 }
 
 /** Until the signal, each new attempt said. */
-export function patienceOf(signal: AbortSignal, log: Log): Patience {
-  return systemPatience(signal, (error, milliseconds) => {
+export function retryPolicyOf(signal: AbortSignal, log: Log): RetryPolicy {
+  return systemRetryPolicy(signal, (error, milliseconds) => {
     log.warn({ milliseconds }, `${error.message}; again in ${(milliseconds / 1000).toFixed(1)} s`);
   });
 }

@@ -5,10 +5,10 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { STORE_LOOK_MILLISECONDS } from '../../../../shared/limits.ts';
 import { parseStoreUri } from '../../../../artifacts/store/store-address.ts';
-import { checkPlace } from '../../../../artifacts/store/destination.ts';
+import { checkDestination } from '../../../../artifacts/store/destination.ts';
 import { pushRun } from '../../../../artifacts/store/push.ts';
 import { makeRun, RUN } from '../../../fixtures/store/stored-run.ts';
-import { noPatience } from '../../../fixtures/store/patience.ts';
+import { immediateRetries } from '../../../fixtures/store/retry-policy.ts';
 import { gives, says, scripted, type Answer } from '../../../fixtures/store/fake-s3-server.ts';
 
 vi.mock('node:fs/promises', async (importOriginal) => {
@@ -30,7 +30,7 @@ afterEach(() => {
 
 /** A run that has yet to begin. */
 const check = (uri: string, started?: string) =>
-  checkPlace(parseStoreUri(uri), { directory: join(runs, RUN), run: RUN, started });
+  checkDestination(parseStoreUri(uri), { directory: join(runs, RUN), run: RUN, started });
 
 describe('a folder that a run is to be put into', () => {
   it('may be there or not, also among the runs, and is not touched', async () => {
@@ -66,7 +66,7 @@ describe('a folder that a run is to be put into', () => {
     const within = pushRun(
       join(runs, RUN),
       { kind: 'file', directory: join(runs, RUN, 'store') },
-      noPatience(),
+      immediateRetries(),
     );
     await expect(within).rejects.toMatchObject({ code: 'USAGE' });
   });
@@ -97,7 +97,7 @@ describe('a folder that a run is to be put into', () => {
 
   it('holds no other run of this id', async () => {
     const store = join(folder, 'store');
-    await pushRun(makeRun(runs), { kind: 'file', directory: store }, noPatience());
+    await pushRun(makeRun(runs), { kind: 'file', directory: store }, immediateRetries());
     await expect(check(`file:${store}`)).rejects.toMatchObject({ code: 'RUN_EXISTS' });
     await expect(check(`file:${store}`, '2026-05-05T00:00:00.000Z')).rejects.toMatchObject({
       code: 'RUN_EXISTS',

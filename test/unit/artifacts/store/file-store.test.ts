@@ -11,15 +11,15 @@ import { spawnSync } from 'node:child_process';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
-import { inside, type StoreAddress } from '../../../../artifacts/store/store-address.ts';
+import { folderIn, type StoreAddress } from '../../../../artifacts/store/store-address.ts';
 import { openStore } from '../../../../artifacts/store/open-store.ts';
 import { content, keepsTheContract, read } from '../../../fixtures/store/store-contract.ts';
-import { noPatience } from '../../../fixtures/store/patience.ts';
+import { immediateRetries } from '../../../fixtures/store/retry-policy.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'mnist-dist-store-'));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
 let count = 0;
-const address = (): StoreAddress => inside({ kind: 'file', directory: root }, `store-${++count}`);
+const address = (): StoreAddress => folderIn({ kind: 'file', directory: root }, `store-${++count}`);
 
 describe('file:', () => {
   keepsTheContract(address);
@@ -28,7 +28,7 @@ describe('file:', () => {
 describe('a folder as a store', () => {
   let directory = '';
   let elsewhere = '';
-  const open = () => openStore({ kind: 'file', directory }, noPatience());
+  const open = () => openStore({ kind: 'file', directory }, immediateRetries());
   beforeEach(() => {
     directory = join(root, `folder-${++count}`);
     elsewhere = join(root, `elsewhere-${count}`);
@@ -69,7 +69,7 @@ describe('a folder as a store', () => {
   it('says what is in the way', async () => {
     writeFileSync(join(directory, 'file'), '');
     const within = join(directory, 'file', 'store');
-    const store = await openStore({ kind: 'file', directory: within }, noPatience());
+    const store = await openStore({ kind: 'file', directory: within }, immediateRetries());
     await expect(store.put('x.txt', content('x'))).rejects.toMatchObject({
       code: 'STORE',
       message: expect.stringContaining(join(directory, 'file')),

@@ -7,7 +7,7 @@ import { MAX_STORE_ATTEMPTS } from '../../../../shared/limits.ts';
 import { openStore } from '../../../../artifacts/store/open-store.ts';
 import type { Content } from '../../../../artifacts/store/store.ts';
 import { content, read } from '../../../fixtures/store/store-contract.ts';
-import { noPatience } from '../../../fixtures/store/patience.ts';
+import { immediateRetries } from '../../../fixtures/store/retry-policy.ts';
 
 /** Which call fails next, how often, and with what; a folder on a network does so now and then. */
 const trouble = { call: '', times: 0, code: '' };
@@ -54,7 +54,7 @@ const root = mkdtempSync(join(tmpdir(), 'mnist-dist-network-'));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
 let directory = '';
 let waits: number[] = [];
-const open = () => openStore({ kind: 'file', directory }, noPatience(waits));
+const open = () => openStore({ kind: 'file', directory }, immediateRetries(waits));
 beforeEach(() => {
   directory = join(mkdtempSync(join(root, 'x-')), 'store');
   waits = [];

@@ -14,10 +14,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parseStoreUri, type StoreAddress } from '../../../../artifacts/store/store-address.ts';
-import { keepRun } from '../../../../artifacts/store/upload-run.ts';
+import { pushFinishedRun } from '../../../../artifacts/store/push.ts';
 import { pullRun } from '../../../../artifacts/store/pull.ts';
 import { pushRun } from '../../../../artifacts/store/push.ts';
-import type { Progress } from '../../../../artifacts/store/transfer-progress.ts';
+import type { Progress } from '../../../../artifacts/store/transfers.ts';
 import {
   filesUnder,
   makeRun,
@@ -25,7 +25,7 @@ import {
   resultsOfRun,
   RUN,
 } from '../../../fixtures/store/stored-run.ts';
-import { noPatience } from '../../../fixtures/store/patience.ts';
+import { immediateRetries } from '../../../fixtures/store/retry-policy.ts';
 
 let folder = '';
 let run = '';
@@ -41,9 +41,9 @@ afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
 const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
 const push = (onProgress?: (progress: Progress) => void) =>
-  pushRun(run, address, noPatience(), onProgress);
+  pushRun(run, address, immediateRetries(), onProgress);
 const pull = (directory = join(folder, 'pulled')) =>
-  pullRun(parseStoreUri(`file:${stored}`), { directory }, noPatience());
+  pullRun(parseStoreUri(`file:${stored}`), { directory }, immediateRetries());
 const write = (name: string, text: string) => writeFileSync(join(stored, name), text);
 const written = (files: readonly object[], more = {}) =>
   JSON.stringify({ format: 1, run: RUN, started: '2026-01-02T03:04:05.000Z', files, ...more });
@@ -183,7 +183,7 @@ describe('push', () => {
     });
     rmSync(join(run, 'artifacts', 'a\\b'));
     const within = { kind: 'file', directory: join(folder, 'runs') } as const;
-    await expect(pushRun(run, within, noPatience())).rejects.toMatchObject({ code: 'USAGE' });
+    await expect(pushRun(run, within, immediateRetries())).rejects.toMatchObject({ code: 'USAGE' });
     makeRun(join(folder, 'runs'), {
       'run.json': '{"run":"../x","started":"2026-01-02T03:04:05.000Z","state":"x"}',
     });
@@ -198,7 +198,7 @@ describe('push', () => {
   it('ends when it is told to, and goes on later', async () => {
     const stopping = new AbortController();
     const reason = new Error('stopped');
-    const stopped = pushRun(run, address, noPatience([], stopping.signal), () =>
+    const stopped = pushRun(run, address, immediateRetries([], stopping.signal), () =>
       stopping.abort(reason),
     );
     await expect(stopped).rejects.toBe(reason);
@@ -210,14 +210,14 @@ describe('push', () => {
 
 describe('keeping a run that is over', () => {
   it('is a push', async () => {
-    await keepRun(run, `file:${join(folder, 'store')}`, noPatience());
+    await pushFinishedRun(run, `file:${join(folder, 'store')}`, immediateRetries());
     expect(await push()).toMatchObject({ files: 8, moved: 0 });
   });
 
   it('says where the run is, and what sends it later, when it fails', async () => {
     writeFileSync(join(folder, 'store'), 'in the way');
     const uri = `file:${join(folder, 'store')}`;
-    await expect(keepRun(run, uri, noPatience())).rejects.toMatchObject({
+    await expect(pushFinishedRun(run, uri, immediateRetries())).rejects.toMatchObject({
       code: 'STORE',
       fix: expect.stringMatching(
         `permissions.* The run is whole in ${run}; .*: mnist-dist push ${run} ${uri}$`,
@@ -226,7 +226,9 @@ describe('keeping a run that is over', () => {
   });
 
   it.each(['nowhere', 's3://AKIA:hunter2@bucket'])('does not ask for %s once more', async (uri) => {
-    const error: unknown = await keepRun(run, uri, noPatience()).catch((error: unknown) => error);
+    const error: unknown = await pushFinishedRun(run, uri, immediateRetries()).catch(
+      (error: unknown) => error,
+    );
     expect(error).toMatchObject({
       code: 'USAGE',
       fix: expect.stringMatching(
@@ -246,7 +248,7 @@ describe('pull', () => {
     const pulled = await pullRun(
       parseStoreUri(`file:${stored}`),
       { runs: join(folder, 'new') },
-      noPatience(),
+      immediateRetries(),
     );
     expect(pulled).toMatchObject({
       run: RUN,
@@ -348,7 +350,7 @@ describe('pull', () => {
     write('manifest.json', text);
     const runs = join(folder, 'new');
     await expect(
-      pullRun(parseStoreUri(`file:${stored}`), { runs }, noPatience()),
+      pullRun(parseStoreUri(`file:${stored}`), { runs }, immediateRetries()),
     ).rejects.toMatchObject({
       code: 'STORE',
       message: expect.stringContaining('is no manifest of a run'),
@@ -365,7 +367,7 @@ describe('pull', () => {
 
   it('names the runs of a store where none was named', async () => {
     await expect(
-      pullRun(address, { directory: join(folder, 'pulled') }, noPatience()),
+      pullRun(address, { directory: join(folder, 'pulled') }, immediateRetries()),
     ).rejects.toMatchObject({
       code: 'STORE',
       fix: expect.stringContaining(`file:${stored}`),

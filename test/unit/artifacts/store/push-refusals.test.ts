@@ -11,7 +11,7 @@ import {
   resultsOfRun,
   RUN,
 } from '../../../fixtures/store/stored-run.ts';
-import { noPatience } from '../../../fixtures/store/patience.ts';
+import { immediateRetries } from '../../../fixtures/store/retry-policy.ts';
 
 let folder = '';
 let run = '';
@@ -24,7 +24,8 @@ beforeEach(() => {
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
 const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
-const push = () => pushRun(run, { kind: 'file', directory: join(folder, 'store') }, noPatience());
+const push = () =>
+  pushRun(run, { kind: 'file', directory: join(folder, 'store') }, immediateRetries());
 
 it('does not send a run over whose model that of another one was copied', async () => {
   const record = (model: string) => ({

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { ClusterError } from '../../../../shared/errors.ts';
 import { MAX_STORE_ATTEMPTS } from '../../../../shared/limits.ts';
-import { inParallel } from '../../../../artifacts/store/parallel.ts';
+import { inParallel } from '../../../../artifacts/store/transfers.ts';
 import { withRetries } from '../../../../artifacts/store/retry.ts';
-import { noPatience } from '../../../fixtures/store/patience.ts';
+import { immediateRetries } from '../../../fixtures/store/retry-policy.ts';
 
 const said = new ClusterError('STORE', 'said');
 const judge = (error: unknown) => ({ error: said, isTransient: error === 'passing' });
@@ -13,21 +13,21 @@ describe('what may pass by itself', () => {
     const waits: number[] = [];
     let attempts = 0;
     const attempt = async () => (++attempts < 4 ? Promise.reject<number>('passing') : attempts);
-    expect(await withRetries(attempt, judge, noPatience(waits))).toBe(4);
+    expect(await withRetries(attempt, judge, immediateRetries(waits))).toBe(4);
     expect(waits).toEqual([125, 250, 500]);
   });
 
   it('is given up in the end', async () => {
     let attempts = 0;
     const attempt = () => Promise.reject(++attempts > 0 ? 'passing' : 'never');
-    await expect(withRetries(attempt, judge, noPatience())).rejects.toBe(said);
+    await expect(withRetries(attempt, judge, immediateRetries())).rejects.toBe(said);
     expect(attempts).toBe(MAX_STORE_ATTEMPTS);
   });
 
   it.each(['for good', new ClusterError('DISK', 'in words')])('is not %s', async (failure) => {
     let attempts = 0;
     const attempt = () => Promise.reject(++attempts > 0 ? failure : 'never');
-    await expect(withRetries(attempt, judge, noPatience())).rejects.toBe(
+    await expect(withRetries(attempt, judge, immediateRetries())).rejects.toBe(
       typeof failure === 'string' ? said : failure,
     );
     expect(attempts).toBe(1);
@@ -36,10 +36,13 @@ describe('what may pass by itself', () => {
   it('is not waited for by whoever was told to stop', async () => {
     const stopping = new AbortController();
     const reason = new Error('stopped');
-    const patience = { ...noPatience([], stopping.signal), onRetry: () => stopping.abort(reason) };
+    const retryPolicy = {
+      ...immediateRetries([], stopping.signal),
+      onRetry: () => stopping.abort(reason),
+    };
     let attempts = 0;
     const attempt = () => Promise.reject(++attempts > 0 ? 'passing' : 'never');
-    await expect(withRetries(attempt, judge, patience)).rejects.toBe(reason);
+    await expect(withRetries(attempt, judge, retryPolicy)).rejects.toBe(reason);
     expect(attempts).toBe(1);
   });
 });

@@ -9,7 +9,7 @@ import { pushRun } from '../../../../artifacts/store/push.ts';
 import { openStore } from '../../../../artifacts/store/open-store.ts';
 import { badNames, content, read } from '../../../fixtures/store/store-contract.ts';
 import { makeRun, RUN } from '../../../fixtures/store/stored-run.ts';
-import { noPatience } from '../../../fixtures/store/patience.ts';
+import { immediateRetries } from '../../../fixtures/store/retry-policy.ts';
 import { gives, says, scripted, type Answer } from '../../../fixtures/store/fake-s3-server.ts';
 
 const hangsUp: Answer = (response) => response.destroy();
@@ -182,7 +182,7 @@ describe('a server that keeps other bytes than it was sent', () => {
       else gives(found)(response, request);
     });
     await expect(
-      pushRun(makeRun(folder), parseStoreUri('s3://bucket'), noPatience()),
+      pushRun(makeRun(folder), parseStoreUri('s3://bucket'), immediateRetries()),
     ).rejects.toMatchObject({
       code: 'STORE',
       message: expect.stringContaining(
@@ -196,7 +196,7 @@ describe('a server that keeps other bytes than it was sent', () => {
 });
 
 describe('settings', () => {
-  const open = () => openStore({ kind: 's3', bucket: 'bucket', prefix: '' }, noPatience());
+  const open = () => openStore({ kind: 's3', bucket: 'bucket', prefix: '' }, immediateRetries());
 
   it.each(['localhost:9000', 'ftp://host', 'nonsense'])('refuse the server %s', async (text) => {
     vi.stubEnv('AWS_ENDPOINT_URL_S3', text);

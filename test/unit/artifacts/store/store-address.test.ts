@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { inside, keyOf, parseStoreUri, uriOf } from '../../../../artifacts/store/store-address.ts';
+import { folderIn, keyOf, parseStoreUri, uriOf } from '../../../../artifacts/store/store-address.ts';
 import { isStoreName } from '../../../../artifacts/store/store-names.ts';
 import { badNames } from '../../../fixtures/store/store-contract.ts';
 
@@ -102,10 +102,10 @@ describe('the address of a store', () => {
   it('is the same after it was written and read', () => {
     for (const uri of ['file:/srv/store', 's3://bucket', 's3://bucket/a/b'])
       expect(uriOf(parseStoreUri(uri))).toBe(uri);
-    expect(uriOf(inside(parseStoreUri('s3://bucket'), 'run'), 'run.json')).toBe(
+    expect(uriOf(folderIn(parseStoreUri('s3://bucket'), 'run'), 'run.json')).toBe(
       's3://bucket/run/run.json',
     );
-    expect(uriOf(inside(parseStoreUri('file:/srv'), 'run'), 'run.json')).toBe(
+    expect(uriOf(folderIn(parseStoreUri('file:/srv'), 'run'), 'run.json')).toBe(
       'file:/srv/run/run.json',
     );
   });

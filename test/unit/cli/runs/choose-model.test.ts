@@ -12,7 +12,7 @@ import { temporaryFolder } from '../../../fixtures/processes.ts';
 import { parseStoreUri } from '../../../../artifacts/store/store-address.ts';
 import { pushRun } from '../../../../artifacts/store/push.ts';
 import { tinyBytes, tinyFiles } from '../../../fixtures/idx-files.ts';
-import { noPatience } from '../../../fixtures/store/patience.ts';
+import { immediateRetries } from '../../../fixtures/store/retry-policy.ts';
 import { configuration, modelBytes, writeRun } from '../../../fixtures/model-file.ts';
 
 /** As the run.json says that `writeRun` writes. */
@@ -33,7 +33,7 @@ beforeEach(() => {
 
 const path = (run: string) => join(runs, run, 'model.safetensors');
 const refusal = async (named: string | undefined, folder = runs) => {
-  const error: unknown = await chooseModel(named, folder, noPatience()).catch(
+  const error: unknown = await chooseModel(named, folder, immediateRetries()).catch(
     (reason: unknown) => reason,
   );
   return error;
@@ -41,7 +41,7 @@ const refusal = async (named: string | undefined, folder = runs) => {
 
 describe('the model that is meant', () => {
   test('is that of the run or file that was named, or of the newest finished run', async () => {
-    const found = await chooseModel(undefined, runs, noPatience());
+    const found = await chooseModel(undefined, runs, immediateRetries());
     expect(found).toMatchObject({
       name: path('finished'),
       directory: join(runs, 'finished'),
@@ -50,17 +50,19 @@ describe('the model that is meant', () => {
     });
     expect(await layoutOf(found, undefined)).toEqual(layout);
     expect(found.weights).toHaveLength(106);
-    expect((await chooseModel(join(runs, 'failed'), 'elsewhere', noPatience())).name).toBe(
+    expect((await chooseModel(join(runs, 'failed'), 'elsewhere', immediateRetries())).name).toBe(
       path('failed'),
     );
-    expect((await chooseModel(path('older'), 'elsewhere', noPatience())).name).toBe(path('older'));
+    expect((await chooseModel(path('older'), 'elsewhere', immediateRetries())).name).toBe(
+      path('older'),
+    );
   });
 
   test('is that of a run in a store, of which nothing else is fetched', async () => {
     const uri = `file:${join(runs, 'store')}`;
-    const push = (run: string) => pushRun(join(runs, run), parseStoreUri(uri), noPatience());
+    const push = (run: string) => pushRun(join(runs, run), parseStoreUri(uri), immediateRetries());
     const pushed = await push('finished');
-    const found = await chooseModel(pushed.uri, 'elsewhere', noPatience());
+    const found = await chooseModel(pushed.uri, 'elsewhere', immediateRetries());
     expect(found).toMatchObject({
       name: `${pushed.uri}/model.safetensors`,
       directory: undefined,
@@ -86,7 +88,7 @@ describe('the model that is meant', () => {
   test('is not there in a store where the run was not finished', async () => {
     rmSync(path('older'));
     const uri = `file:${join(runs, 'store')}`;
-    const half = await pushRun(join(runs, 'older'), parseStoreUri(uri), noPatience());
+    const half = await pushRun(join(runs, 'older'), parseStoreUri(uri), immediateRetries());
     expect(await refusal(half.uri)).toMatchObject({
       code: 'USAGE',
       message: expect.stringContaining(half.uri),
@@ -98,17 +100,21 @@ describe('the model that is meant', () => {
     const alone = join(runs, 'alone.safetensors');
     writeFileSync(alone, modelBytes(square));
     const expected = { rows: 3, columns: 3, classNames: ['0', '1', '2'], isNamed: false };
-    expect(await layoutOf(await chooseModel(alone, runs, noPatience()), undefined)).toEqual(
+    expect(await layoutOf(await chooseModel(alone, runs, immediateRetries()), undefined)).toEqual(
       expected,
     );
     // A file with a name of its own may lie in the folder of any run.
     cpSync(alone, join(runs, 'older', 'best.safetensors'));
-    const beside = await chooseModel(join(runs, 'older', 'best.safetensors'), runs, noPatience());
+    const beside = await chooseModel(
+      join(runs, 'older', 'best.safetensors'),
+      runs,
+      immediateRetries(),
+    );
     expect(beside).toMatchObject({ record: undefined, directory: undefined });
     expect(await layoutOf(beside, undefined)).toEqual(expected);
     writeFileSync(alone, modelBytes({ ...square, model: { ...square.model, inputs: 8 } }));
     await expect(
-      layoutOf(await chooseModel(alone, runs, noPatience()), undefined),
+      layoutOf(await chooseModel(alone, runs, immediateRetries()), undefined),
     ).rejects.toMatchObject({
       code: 'DATA',
       message: expect.stringContaining(alone),
@@ -129,14 +135,14 @@ describe('the model that is meant', () => {
     };
     const alone = join(runs, 'alone.safetensors');
     writeFileSync(alone, modelBytes(tiny));
-    const chosen = await chooseModel(alone, runs, noPatience());
+    const chosen = await chooseModel(alone, runs, immediateRetries());
     expect(await layoutOf(chosen, data)).toEqual({
       rows: 2,
       columns: 3,
       classNames: names,
       isNamed: true,
     });
-    const other = await chooseModel(path('older'), runs, noPatience());
+    const other = await chooseModel(path('older'), runs, immediateRetries());
     await expect(layoutOf(other, data)).rejects.toMatchObject({
       code: 'DATA',
       message: expect.stringContaining(
@@ -157,7 +163,8 @@ describe('what is refused, by name', () => {
       expect(String(await refusal(named))).toContain('seed 9 instead of 1');
     }
     const store = join(runs, 'store');
-    const push = () => pushRun(join(runs, 'older'), parseStoreUri(`file:${store}`), noPatience());
+    const push = () =>
+      pushRun(join(runs, 'older'), parseStoreUri(`file:${store}`), immediateRetries());
     await expect(push()).rejects.toMatchObject({ code: 'DATA', message: foreign });
     // As an older version sent it.
     writeFileSync(path('older'), modelBytes());

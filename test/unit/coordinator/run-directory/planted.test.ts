@@ -17,7 +17,7 @@ import { readRunContents } from '../../../../coordinator/run-directory/run-conte
 import { newestUnfinished } from '../../../../coordinator/run-directory/read-run.ts';
 import { RecordedRun } from '../../../../dashboards/feed/recorded-run.ts';
 import { readInventory } from '../../../../artifacts/store/inventory.ts';
-import { systemPatience } from '../../../../artifacts/store/retry.ts';
+import { systemRetryPolicy } from '../../../../artifacts/store/retry.ts';
 import { temporaryFolder } from '../../../fixtures/processes.ts';
 import { configuration, makeUp } from '../../../fixtures/recorded-run.ts';
 import { planReplay } from '../../../../coordinator/replay/replay-plan.ts';
@@ -53,7 +53,7 @@ const intruders: Readonly<Record<string, (path: string) => void>> = {
   'a folder': (path) => mkdirSync(path),
 };
 
-const patience = systemPatience(new AbortController().signal, () => undefined);
+const retryPolicy = systemRetryPolicy(new AbortController().signal, () => undefined);
 const prolonged = { ...configuration, steps: 20 };
 
 /** Everything that reads a run, and what it reads of it. */
@@ -75,7 +75,7 @@ const readers: Readonly<Record<string, [read: () => Promise<unknown>, names: rea
       ['events.jsonl', 'artifacts/misclassified.jsonl'],
     ],
     'eval and predict': [
-      async () => await chooseModel(run, runs, patience),
+      async () => await chooseModel(run, runs, retryPolicy),
       ['model.safetensors', 'run.json'],
     ],
     '--resume': [

@@ -1,12 +1,12 @@
-import type { Entry } from './manifest.ts';
+import type { ManifestEntry } from './manifest.ts';
 
 /** What was done with a file. */
-export type Done = 'sent' | 'fetched' | 'there';
+export type TransferResult = 'sent' | 'fetched' | 'there';
 
 /** How far a push or a pull is. */
 export interface Progress {
   readonly name: string;
-  readonly done: Done;
+  readonly done: TransferResult;
   readonly files: number;
   readonly bytes: number;
   readonly allFiles: number;
@@ -16,7 +16,7 @@ export interface Progress {
 export type OnProgress = (progress: Progress) => void;
 
 /** Of all files, and of those that had to be moved. */
-export interface Counted {
+export interface TransferTotals {
   readonly files: number;
   readonly bytes: number;
   readonly moved: number;
@@ -24,7 +24,7 @@ export interface Counted {
 }
 
 /** Adds up what is done with the files of a run. */
-export class Tally {
+export class TransferProgress {
   readonly #all: { readonly files: number; readonly bytes: number };
   readonly #onProgress: OnProgress;
   #files = 0;
@@ -32,12 +32,12 @@ export class Tally {
   #moved = 0;
   #movedBytes = 0;
 
-  constructor(entries: readonly Entry[], onProgress: OnProgress) {
+  constructor(entries: readonly ManifestEntry[], onProgress: OnProgress) {
     this.#all = { files: entries.length, bytes: entries.reduce((sum, { size }) => sum + size, 0) };
     this.#onProgress = onProgress;
   }
 
-  done({ name, size }: Entry, done: Done): void {
+  done({ name, size }: ManifestEntry, done: TransferResult): void {
     this.#files += 1;
     this.#bytes += size;
     if (done !== 'there') {
@@ -48,7 +48,28 @@ export class Tally {
     this.#onProgress({ name, done, files: this.#files, bytes: this.#bytes, allFiles, allBytes });
   }
 
-  counted(): Counted {
+  totals(): TransferTotals {
     return { ...this.#all, moved: this.#moved, movedBytes: this.#movedBytes };
   }
+}
+
+/**
+ * Performs `task` for every item, at most `limit` at once. After a failure no other is begun; when
+ * it rejects, with the first failure, nothing is at work any more.
+ */
+export async function inParallel<T>(
+  items: readonly T[],
+  limit: number,
+  task: (item: T) => Promise<void>,
+): Promise<void> {
+  const failures: unknown[] = [];
+  const left = items.values();
+  const work = async (): Promise<void> => {
+    for (const item of left) {
+      if (failures.length > 0) return;
+      await task(item).catch((error: unknown) => failures.push(error));
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(limit, items.length) }, work));
+  if (failures.length > 0) throw failures[0];
 }
