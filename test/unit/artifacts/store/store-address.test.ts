@@ -1,7 +1,12 @@
 import { resolve } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { folderIn, keyOf, parseStoreUri, uriOf } from '../../../../artifacts/store/store-address.ts';
+import {
+  folderIn,
+  keyOf,
+  parseStoreUri,
+  uriOf,
+} from '../../../../artifacts/store/store-address.ts';
 import { isStoreName } from '../../../../artifacts/store/store-names.ts';
 import { badNames } from '../../../fixtures/store/store-contract.ts';
 
