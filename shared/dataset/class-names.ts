@@ -9,8 +9,8 @@ interface KnownLabels {
 }
 
 /**
- * Datasets known by the SHA-256 of their two label files, train then test, headers included. Labels
- * alone name a set: nobody else has 70,000 of them in this order. (Published MD5 of the files:
+ * Known datasets by the SHA-256 of their two label files, train then test, with headers. The labels
+ * identify a dataset: no other has these 70,000 labels in this order. (Published MD5 of the files:
  * MNIST a25bea73... and 27ae3e4e...; Fashion-MNIST, gzipped, 25c81989df183df01b3e8a0aad5dffbe and
  * bb300cfdad3c16e7a12a480ee83cd310.)
  */
@@ -37,8 +37,8 @@ const knownLabels: Readonly<Record<string, KnownLabels>> = {
 };
 
 /**
- * What a set is called and what its classes are, by the digest of its labels; 0-9 where nobody
- * said.
+ * The name and the classes of a dataset by the digest of its labels. The classes of an unknown
+ * dataset are 0-9.
  */
 export function knownClassNames(labelsDigest: string): {
   name: string | undefined;
@@ -48,7 +48,7 @@ export function knownClassNames(labelsDigest: string): {
 }
 
 /**
- * The lines of a labels.txt: 2 to 256 different printable names, one a line. Throws DATA, naming
+ * The lines of a labels.txt: 2 to 256 different printable names, one per line. Throws DATA, naming
  * `file`.
  */
 export function parseClassNames(text: string, file: string): string[] {
@@ -56,28 +56,25 @@ export function parseClassNames(text: string, file: string): string[] {
   // Editors leave blank lines at the end.
   while (lines.at(-1)?.trim() === '') lines.pop();
   if (lines.length < 2 || lines.length > MAX_CLASSES) {
-    throw new ClusterError('DATA', `${file} names ${lines.length} classes`, {
-      fix: `2 to ${MAX_CLASSES} are allowed, one a line`,
+    throw new ClusterError('DATA', `${file} has ${lines.length} class names`, {
+      fix: `give 2 to ${MAX_CLASSES} names, one per line`,
     });
   }
   return lines.map((line, i) => {
     const name = line.trim();
+    const shown = JSON.stringify(name.slice(0, MAX_NAME_CHARACTERS));
     if (!isPrintable(name)) {
-      throw new ClusterError(
-        'DATA',
-        `${file}, line ${i + 1}: ${JSON.stringify(name.slice(0, MAX_NAME_CHARACTERS))} is no class name`,
-        {
-          fix: `1 to ${MAX_NAME_CHARACTERS} printable characters are allowed`,
-        },
-      );
+      throw new ClusterError('DATA', `${file}, line ${i + 1}: ${shown} is not a class name`, {
+        fix: `use 1 to ${MAX_NAME_CHARACTERS} printable characters`,
+      });
     }
     const before = lines.findIndex((other) => other.trim() === name);
     if (before < i) {
       throw new ClusterError(
         'DATA',
-        `${file}: lines ${before + 1} and ${i + 1} are both ${JSON.stringify(name)}`,
+        `${file}: lines ${before + 1} and ${i + 1} are both ${shown}`,
         {
-          fix: 'give each class a name of its own',
+          fix: 'give each class a different name',
         },
       );
     }

