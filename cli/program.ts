@@ -6,6 +6,7 @@ import { refuseTakenByNpm, type Environment } from './options/environment.ts';
 import {
   commandsText,
   flagOf,
+  groupOf,
   kebab,
   keyOfName,
   keysOf,
@@ -127,7 +128,7 @@ function buildProgram(
 }
 
 function addOption(command: Command, key: OptionKey): void {
-  const { type, help, defaultText, short, group } = optionOf(key);
+  const { type, help, defaultText, short } = optionOf(key);
   const isSwitch = type.metavar === undefined;
   const value = isSwitch
     ? ''
@@ -142,7 +143,7 @@ function addOption(command: Command, key: OptionKey): void {
   ];
   const description = notes.length === 0 ? help : `${help} (${notes.join('; ')})`;
   const flags = `${short === undefined ? '' : `-${short}, `}${flagOf(key)}${value}`;
-  command.addOption(new CommanderOption(flags, description).helpGroup(`${group}:`));
+  command.addOption(new CommanderOption(flags, description).helpGroup(`${groupOf(key)}:`));
   for (const alias of namesOf(key).slice(1)) {
     const attribute = new CommanderOption(`--${alias}${value}`).hideHelp();
     command.addOption(attribute.conflicts(attributeOf(kebab(key))));

@@ -1,16 +1,7 @@
 import type { ValueType } from './value-types.ts';
 
-export const optionGroups = [
-  'Run',
-  'Training',
-  'Network',
-  'Watching',
-  'Workers',
-  'Set-up',
-  'Measuring',
-  'Output',
-] as const;
-export type OptionGroup = (typeof optionGroups)[number];
+/** The commands that train a model. */
+export const trainingCommands = ['local', 'coordinator'] as const;
 
 /** The values settled so far, from which a default may be derived. */
 export type Settled = Readonly<Record<string, unknown>>;
@@ -21,7 +12,6 @@ export type Commands = readonly string[] | 'all';
 export interface Option<T, C extends Commands> {
   readonly type: ValueType<NonNullable<T>>;
   readonly commands: C;
-  readonly group: OptionGroup;
   /** One line for the help, without a full stop. */
   readonly help: string;
   /** The default as text; undefined where `help` says what an absent value means. */
@@ -34,7 +24,6 @@ export interface Option<T, C extends Commands> {
 
 interface Description<C> {
   readonly in: C;
-  readonly group: OptionGroup;
   readonly help: string;
   readonly short?: string;
   readonly alias?: string;
@@ -67,10 +56,9 @@ export function withoutDefault<T, const C extends Commands>(
 
 export function described<const C extends Commands>({
   in: commands,
-  group,
   help,
   short,
   alias,
 }: Description<C>) {
-  return { commands, group, help, short, alias };
+  return { commands, help, short, alias };
 }

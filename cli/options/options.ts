@@ -1,5 +1,6 @@
+import { assert } from '../../shared/errors.ts';
 import type { Commands, Option } from './option.ts';
-import { optionTable } from './option-table.ts';
+import { optionGroups, optionTable } from './option-table.ts';
 
 type Table = typeof optionTable;
 export type OptionKey = keyof Table;
@@ -52,6 +53,15 @@ export function optionOf(key: OptionKey): Option<unknown, Commands> {
   return optionTable[key];
 }
 
+/** The heading under which the help lists the option. */
+export function groupOf(key: OptionKey): string {
+  const groups = Object.entries(optionGroups);
+  const [name] = groups.find(([, options]) => Object.hasOwn(options, key)) ?? [];
+  assert(name !== undefined, 'every option is in a group');
+  return name;
+}
+
+/** Whether the command takes the option. */
 export function takes(command: string, key: OptionKey): boolean {
   const { commands } = optionOf(key);
   return commands === 'all' || commands.includes(command);

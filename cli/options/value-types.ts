@@ -1,22 +1,23 @@
 import { join } from 'node:path';
 import { homeOf } from '../../shared/disk/cache-directory.ts';
+import { MAX_NAME_CHARACTERS } from '../../shared/limits.ts';
 import { synonymOf } from './synonyms.ts';
 
 /**
- * Kinds of option values: how a text from a flag, a variable or a YAML scalar becomes a value, and
+ * A type of option values: how a text from a flag, a variable or a YAML scalar becomes a value, and
  * which texts are allowed. `format` is the inverse of `parse`, for the command line of a child
  * process.
  */
 export interface ValueType<T> {
-  /** What stands after the flag in the help; undefined for a switch. */
+  /** The placeholder after the flag in the help; undefined for a switch. */
   readonly metavar: string | undefined;
-  /** What the flag means without a value; undefined where it needs one. */
+  /** The value of a flag without a text; undefined where the flag needs one. */
   readonly bare?: string;
-  /** What is allowed, as the end of the sentence "Allowed: ...". */
+  /** The allowed texts, as the end of the sentence "Allowed: ...". */
   readonly allowed: string;
-  /** The words that are allowed, where there are only a few: for "did you mean". */
+  /** The allowed words of a type that has only a few: for "did you mean". */
   readonly words: readonly string[];
-  /** What a text that is not allowed means in other programs. */
+  /** The allowed word that a text of other programs means, if there is one. */
   meant?(text: string): string | undefined;
   /** The value, or undefined when the text is not allowed. */
   parse(text: string): T | undefined;
@@ -28,6 +29,8 @@ interface Range {
   readonly max: number;
 }
 
+export const WEEK_SECONDS = 7 * 86_400;
+const NAME = new RegExp(`^[A-Za-z0-9][A-Za-z0-9._-]{0,${MAX_NAME_CHARACTERS - 1}}$`);
 const SECONDS_PER_UNIT: Readonly<Record<string, number>> = {
   '': 1,
   ms: 0.001,
@@ -69,7 +72,9 @@ export function integer({ min, max }: Range, metavar = 'N'): ValueType<number> {
   };
 }
 
-/** A finite decimal number that `accepts`; `allowed` says the same in words. */
+export const port = integer({ min: 0, max: 65_535 }, 'PORT');
+
+/** A finite decimal number that `accepts` returns true for; `allowed` says the same in words. */
 export function decimal(allowed: string, accepts: (value: number) => boolean): ValueType<number> {
   return {
     metavar: 'X',
@@ -83,7 +88,7 @@ export function decimal(allowed: string, accepts: (value: number) => boolean): V
   };
 }
 
-/** One of these words; `synonyms` says what other words mean. */
+/** One of these words; `synonyms` maps words of other programs to them. */
 export function choice<const W extends string>(
   words: readonly W[],
   synonyms: Readonly<Record<string, NoInfer<W>>> = {},
@@ -98,13 +103,15 @@ export function choice<const W extends string>(
   };
 }
 
-/** A text that `pattern` matches as a whole. */
-export function matching(metavar: string, allowed: string, pattern: RegExp): ValueType<string> {
+/** A name of a run or a worker; `what` says of which. */
+export function name(what: string): ValueType<string> {
   return {
-    metavar,
-    allowed,
+    metavar: 'NAME',
+    allowed:
+      `${what}: 1 to ${MAX_NAME_CHARACTERS} letters, digits, ".", "_" and "-", ` +
+      'beginning with a letter or a digit',
     words: [],
-    parse: (text) => (pattern.test(text) ? text : undefined),
+    parse: (text) => (NAME.test(text) ? text : undefined),
     format: String,
   };
 }
@@ -114,18 +121,18 @@ export function path(metavar: string, allowed: string): ValueType<string> {
     metavar,
     allowed,
     words: [],
-    parse: (text) => (text === '' || text.includes('\0') ? undefined : atHome(text)),
+    parse: (text) => (text === '' || text.includes('\0') ? undefined : expandHome(text)),
     format: String,
   };
 }
 
-/** A shell reads ~ only where a word begins: neither in --runs-dir=~/x nor in a file. */
-function atHome(path: string): string {
+/** Expands ~, which a shell does only where a word begins: not in --runs-dir=~/x or in a file. */
+function expandHome(path: string): string {
   const home = path === '~' || path.startsWith('~/') ? homeOf() : undefined;
   return home === undefined ? path : join(home, path.slice(1));
 }
 
-/** Any text; whoever reads it judges it, without repeating it in an error. */
+/** Any text. The command checks it and never repeats it in an error. */
 export function secret(metavar: string): ValueType<string> {
   return {
     metavar,
@@ -146,7 +153,8 @@ export function stepsOrDuration({
   return {
     metavar: 'N|SECONDS',
     allowed:
-      'a whole number of steps from 1, such as 500, or a duration of at least 0.1 s, such as 10s or 5m',
+      'a whole number of steps from 1, such as 500, ' +
+      'or a duration of at least 0.1 s, such as 10s or 5m',
     words: [],
     parse(text) {
       const count = steps.parse(text);
@@ -158,7 +166,7 @@ export function stepsOrDuration({
   };
 }
 
-/** What an engine runs on; `cuda:0` is the first GPU. */
+/** The device of an engine; `cuda:0` is the first GPU. */
 export type Device = 'auto' | 'cpu' | `cuda:${number}`;
 export const device: ValueType<Device> = {
   metavar: 'auto|cpu|cuda:N',
@@ -210,7 +218,9 @@ export function duration({ min, max }: Range): ValueType<number> {
 export function byteSize({ min, max }: Range): ValueType<number> {
   return {
     metavar: 'BYTES',
-    allowed: `a size from ${min} to ${max} bytes, such as 67108864, 64MiB or 64MB (kB, MB, GB, KiB, MiB, GiB)`,
+    allowed:
+      `a size from ${min} to ${max} bytes, ` +
+      'such as 67108864, 64MiB or 64MB (kB, MB, GB, KiB, MiB, GiB)',
     words: [],
     parse(text) {
       const bytes = quantity(text, BYTES_PER_UNIT);
@@ -220,7 +230,7 @@ export function byteSize({ min, max }: Range): ValueType<number> {
   };
 }
 
-/** Either of two kinds; the first that accepts the text decides. */
+/** Either of two types; the first that accepts the text wins. */
 export function either<A extends string | number, B extends string | number>(
   metavar: string,
   first: ValueType<A>,

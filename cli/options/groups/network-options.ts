@@ -1,0 +1,102 @@
+import * as limits from '../../../shared/limits.ts';
+import { DEFAULT_PORT, endpoint, host } from '../endpoint.ts';
+import { withDefault, withoutDefault } from '../option.ts';
+import {
+  byteSize,
+  duration,
+  flag,
+  integer,
+  path,
+  port,
+  secret,
+  WEEK_SECONDS,
+} from '../value-types.ts';
+
+const listeners = ['local', 'coordinator', 'eval', 'doctor'] as const;
+const tlsListeners = ['local', 'coordinator', 'eval'] as const;
+
+export const networkOptions = {
+  host: withDefault(host, '127.0.0.1', {
+    in: listeners,
+    help:
+      'address to listen on; one that other machines can reach needs TLS or --insecure ' +
+      '(eval: wait for workers there)',
+  }),
+  port: withDefault(port, DEFAULT_PORT, {
+    in: listeners,
+    help: 'port to listen on; 0 picks a free port (eval: wait for workers there)',
+  }),
+  coordinator: withDefault(endpoint, `ws://127.0.0.1:${DEFAULT_PORT}`, {
+    in: ['worker'],
+    alias: 'rdzv-endpoint',
+    help: 'address of the coordinator; wss:// connects with TLS',
+  }),
+  join: withoutDefault(secret('STRING|-'), {
+    in: ['worker'],
+    help:
+      'join string that the coordinator prints: its address, token and certificate; ' +
+      '- reads it from stdin',
+  }),
+  advertise: withoutDefault(host, {
+    in: ['coordinator', 'eval'],
+    help:
+      'host name or address under which workers reach this machine ' +
+      '(default: --host, or the first name in the certificate)',
+  }),
+  sslCertfile: withoutDefault(
+    path('FILE', 'a PEM file with a certificate and the chain above it'),
+    {
+      in: tlsListeners,
+      help: 'certificate for TLS with workers; `mnist-dist certs` creates one',
+    },
+  ),
+  sslKeyfile: withoutDefault(path('FILE', 'a PEM file with the key of --ssl-certfile'), {
+    in: tlsListeners,
+    help: 'private key of --ssl-certfile',
+  }),
+  sslCaCertfile: withoutDefault(path('FILE', 'a PEM file with certificates'), {
+    in: ['worker'],
+    help:
+      'CA certificates to trust (default: the certificate in the join string, ' +
+      'or those that this machine trusts)',
+  }),
+  tokenFile: withoutDefault(
+    path('FILE', `a readable file of at most ${limits.MAX_TOKEN_FILE_BYTES} bytes`),
+    {
+      in: ['local', 'coordinator', 'worker', 'eval'],
+      help: 'file with the shared token (or set the token itself in MNIST_DIST_TOKEN)',
+    },
+  ),
+  insecure: withDefault(flag, false, {
+    in: ['local', 'coordinator', 'worker', 'show', 'eval'],
+    help:
+      'allow connections between machines without TLS; the network can then read ' +
+      'weights and dataset',
+  }),
+  maxRetries: withoutDefault(integer({ min: 0, max: 1_000_000 }), {
+    in: ['worker'],
+    help: 'number of attempts to reconnect (default: retry for --max-wait-time)',
+  }),
+  maxWaitTime: withDefault(
+    duration({ min: 0, max: WEEK_SECONDS }),
+    limits.DEFAULT_MAX_WAIT_SECONDS,
+    { in: ['worker'], help: 'how long to wait for a coordinator that does not answer' },
+  ),
+  maxModelBytes: withDefault(
+    byteSize({ min: 1, max: limits.MAX_KERNEL_MEMORY_BYTES }),
+    limits.DEFAULT_MAX_MODEL_BYTES,
+    { in: ['worker'], help: 'refuse a run whose largest message exceeds this size' },
+  ),
+  maxDataBytes: withDefault(byteSize({ min: 1, max: 1024 ** 4 }), limits.DEFAULT_MAX_DATA_BYTES, {
+    in: ['worker'],
+    help: 'refuse a run whose dataset exceeds this size',
+  }),
+  maxMemoryBytes: withDefault(
+    byteSize({ min: 1, max: 1024 ** 4 }),
+    limits.DEFAULT_MAX_WORKER_MEMORY_BYTES,
+    {
+      in: ['local', 'worker', 'verify', 'eval'],
+      help: 'refuse a run that needs more memory per worker, not counting the dataset',
+    },
+  ),
+};

@@ -1,0 +1,64 @@
+import * as limits from '../../../shared/limits.ts';
+import { trainingCommands, withDefault, withoutDefault } from '../option.ts';
+import { logLevelSynonyms } from '../synonyms.ts';
+import { choice, decimal, flag, integer, path } from '../value-types.ts';
+
+const loggers = [
+  'local',
+  'coordinator',
+  'worker',
+  'show',
+  'verify',
+  'eval',
+  'push',
+  'pull',
+] as const;
+
+export const outputOptions = {
+  out: withoutDefault(path('DIR', 'a folder'), {
+    in: ['eval', 'dashboards', 'certs'],
+    help:
+      'output folder; created if missing (default: mnist-dist-dashboards or certs; ' +
+      'eval: a new folder in the run directory)',
+  }),
+  overwrite: withDefault(flag, false, {
+    in: ['dashboards'],
+    help: 'replace existing mnist-dist dashboards that differ',
+  }),
+  days: withDefault(
+    integer({ min: 1, max: limits.MAX_CERTIFICATE_DAYS }),
+    limits.DEFAULT_CERTIFICATE_DAYS,
+    { in: ['certs'], help: 'number of days for which certificates are valid' },
+  ),
+  artifacts: withoutDefault(path('URI', 'file:DIR or s3://BUCKET/PREFIX'), {
+    in: trainingCommands,
+    help: 'store to upload the finished run to; `mnist-dist push` completes an upload',
+  }),
+  pictures: withDefault(flag, true, {
+    in: ['local', 'coordinator', 'show', 'eval'],
+    help:
+      'draw the report and its pictures at the end; --no-pictures switches it off ' +
+      '(show: the pictures of the mistakes)',
+  }),
+  format: withDefault(choice(['text', 'json', 'csv']), 'text', {
+    in: ['eval', 'predict', 'runs'],
+    help: 'output for people, programs or spreadsheets',
+  }),
+  failUnder: withoutDefault(
+    decimal('a number from 0 to 1', (x) => x >= 0 && x <= 1),
+    { in: ['eval'], help: 'end with an error if the accuracy, as a ratio, is lower' },
+  ),
+  json: withDefault(flag, false, { in: ['doctor', 'bench'], help: 'print JSON' }),
+  progress: withDefault(flag, true, {
+    in: trainingCommands,
+    help: 'show a progress line; --no-progress switches it off',
+  }),
+  logLevel: withDefault(choice(['debug', 'info', 'warn', 'error'], logLevelSynonyms), 'info', {
+    in: loggers,
+    help: 'lowest log level to show',
+  }),
+  logFormat: withDefault(choice(['text', 'json']), 'text', {
+    in: loggers,
+    help: 'log lines for people or for programs',
+  }),
+};

@@ -1,0 +1,72 @@
+import * as limits from '../../../shared/limits.ts';
+import { trainingCommands, withDefault, withoutDefault } from '../option.ts';
+import { choice, flag, integer, name, path, stepsOrDuration } from '../value-types.ts';
+
+export const runOptions = {
+  config: withoutDefault(path('FILE', 'a readable YAML file'), {
+    in: 'all',
+    help: 'YAML file with options, one "name: value" per line; one file may serve all commands',
+  }),
+  runsDir: withDefault(path('DIR', 'a folder'), 'runs', {
+    in: ['local', 'coordinator', 'show', 'verify', 'eval', 'predict', 'runs', 'pull', 'doctor'],
+    help: 'folder for run directories; created if missing',
+  }),
+  runId: withoutDefault(name('a folder name'), {
+    in: trainingCommands,
+    help: 'name of the run directory (default: date, time and four random characters)',
+  }),
+  resume: withoutDefault(
+    {
+      ...path('RUN', 'a run directory, or no value for the newest unfinished run'),
+      bare: 'newest',
+    },
+    {
+      in: trainingCommands,
+      help:
+        'resume a run (without RUN: the newest unfinished one); --epochs and --steps may be ' +
+        'raised, other options that affect the result may not change',
+    },
+  ),
+  checkpointEvery: withDefault(
+    stepsOrDuration({ min: 1, max: limits.MAX_STEPS }),
+    { milliseconds: 1000 * limits.DEFAULT_CHECKPOINT_SECONDS },
+    { in: trainingCommands, help: 'checkpoint interval, in steps or time' },
+  ),
+  keep: withDefault(
+    integer({ min: 1, max: limits.MAX_KEPT_CHECKPOINTS }),
+    limits.DEFAULT_KEPT_CHECKPOINTS,
+    { in: trainingCommands, help: 'number of checkpoints to keep' },
+  ),
+  takeOver: withDefault(flag, false, {
+    in: trainingCommands,
+    help: 'resume a run even if a coordinator on another host has its lock',
+  }),
+  data: withoutDefault(path('DIR', 'an existing folder with the four MNIST files, idx or idx.gz'), {
+    in: ['local', 'coordinator', 'show', 'verify', 'eval', 'predict', 'doctor'],
+    help:
+      'folder with another idx dataset (default: the dataset of the run; ' +
+      'for a new run, the MNIST package)',
+  }),
+  model: withoutDefault(
+    path('RUN|FILE|URI', 'a run directory, a model.safetensors, or the URI of a run in a store'),
+    {
+      in: ['predict'],
+      help: 'model to predict with (default: the newest finished run in --runs-dir)',
+    },
+  ),
+  from: withoutDefault(integer({ min: 1, max: limits.MAX_STEPS }, 'STEP'), {
+    in: ['verify'],
+    help:
+      'start from the newest checkpoint at or before this step and trust it ' +
+      '(default: start from the beginning)',
+  }),
+  split: withDefault(
+    choice(['test', 'train'], { validation: 'test', val: 'test', dev: 'test', training: 'train' }),
+    'test',
+    { in: ['eval'], help: 'part of the dataset to evaluate' },
+  ),
+  seed: withDefault(integer({ min: 0, max: Number.MAX_SAFE_INTEGER }), 1, {
+    in: trainingCommands,
+    help: 'seed of the sample order, dropout and initial weights',
+  }),
+};

@@ -1,0 +1,34 @@
+import * as limits from '../../../shared/limits.ts';
+import { withDefault, withoutDefault } from '../option.ts';
+import { flag, integer, integers, path } from '../value-types.ts';
+
+export const setupOptions = {
+  tensorflow: withoutDefault(path('DIR|WHEEL', 'a folder or a .whl file of TensorFlow'), {
+    in: ['setup'],
+    help: 'TensorFlow to use instead of the pinned wheel',
+  }),
+  gpu: withDefault(flag, false, {
+    in: ['setup'],
+    help: 'set up for CUDA (without --gpu and --cpu: look for a GPU)',
+  }),
+  cpu: withDefault(flag, false, { in: ['setup'], help: 'set up for the CPU only' }),
+  offline: withDefault(flag, false, {
+    in: ['setup'],
+    help: 'download nothing; report what is missing from the cache',
+  }),
+};
+
+export const measuringOptions = {
+  batchSizes: withDefault(integers({ min: 1, max: limits.MAX_BATCH_SIZE }, 16), [32, 256], {
+    in: ['bench'],
+    help: 'batch sizes to measure',
+  }),
+  workers: withDefault(integers({ min: 1, max: limits.MAX_WORKERS }, 16), [1, 2, 4], {
+    in: ['bench'],
+    help: 'worker counts to measure',
+  }),
+  pairs: withDefault(integer({ min: 1, max: 1000 }), 7, {
+    in: ['bench'],
+    help: 'interleaved repetitions of each measurement',
+  }),
+};

@@ -1,0 +1,48 @@
+import * as limits from '../../../shared/limits.ts';
+import { DEFAULT_HTTP_PORT, host } from '../endpoint.ts';
+import { trainingCommands, withDefault, withoutDefault } from '../option.ts';
+import { duration, flag, path, port } from '../value-types.ts';
+
+const pageCommands = [...trainingCommands, 'show'] as const;
+
+export const watchingOptions = {
+  http: withDefault(flag, true, {
+    in: trainingCommands,
+    help: 'serve the live page and /metrics; --no-http switches it off',
+  }),
+  httpHost: withDefault(host, '127.0.0.1', {
+    in: pageCommands,
+    help:
+      'address of the live page; one that other machines can reach needs TLS and a token, ' +
+      'or --insecure',
+  }),
+  httpPort: withDefault(port, DEFAULT_HTTP_PORT, {
+    in: pageCommands,
+    help:
+      'port of the live page; 0 picks a free port; if the default is in use, ' +
+      'the next free port is used',
+  }),
+  httpSslCertfile: withoutDefault(
+    path('FILE', 'a PEM file with a certificate and the chain above it'),
+    { in: pageCommands, help: 'certificate for HTTPS on the live page and /metrics' },
+  ),
+  httpSslKeyfile: withoutDefault(path('FILE', 'a PEM file with the key of --http-ssl-certfile'), {
+    in: pageCommands,
+    help: 'private key of --http-ssl-certfile',
+  }),
+  httpTokenFile: withoutDefault(
+    path('FILE', `a readable file of at most ${limits.MAX_TOKEN_FILE_BYTES} bytes`),
+    {
+      in: pageCommands,
+      help:
+        'file with a token for the live page and /metrics: ' +
+        'the bearer token, or the password in a browser',
+    },
+  ),
+  httpLinger: withDefault(duration({ min: 0, max: limits.MAX_HTTP_LINGER_SECONDS }), 0, {
+    in: trainingCommands,
+    help:
+      'how long to wait after the run for one more scrape of /metrics, ' +
+      'so that Prometheus gets the last values',
+  }),
+};

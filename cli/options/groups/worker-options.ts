@@ -1,0 +1,99 @@
+import * as limits from '../../../shared/limits.ts';
+import { trainingCommands, withDefault, withoutDefault } from '../option.ts';
+import { engineSynonyms } from '../synonyms.ts';
+import {
+  choice,
+  decimal,
+  device,
+  duration,
+  either,
+  flag,
+  integer,
+  name,
+  WEEK_SECONDS,
+} from '../value-types.ts';
+
+const workerCount = integer({ min: 1, max: limits.MAX_WORKERS });
+const engineCommands = ['local', 'worker', 'verify', 'eval'] as const;
+
+export const workerOptions = {
+  nprocPerNode: withDefault(
+    either(
+      'N|auto|gpu',
+      workerCount,
+      choice(['auto', 'gpu'], { gpus: 'gpu', cuda: 'gpu', cpu: 'auto', cpus: 'auto', all: 'auto' }),
+    ),
+    limits.DEFAULT_WORKERS,
+    {
+      in: ['local', 'verify', 'eval'],
+      short: 'n',
+      help:
+        'worker processes; gpu: one per GPU visible to this process; ' +
+        'auto: the same, or one per core without a GPU',
+    },
+  ),
+  minWorkers: withDefault(workerCount, 1, {
+    in: trainingCommands,
+    help: 'minimum number of workers to start and to continue',
+  }),
+  maxRestarts: withDefault(integer({ min: 0, max: 1_000_000 }), limits.DEFAULT_MAX_RESTARTS, {
+    in: ['local'],
+    help: 'maximum number of restarts of each process that crashes',
+  }),
+  startWorkers: withoutDefault(workerCount, {
+    in: ['coordinator'],
+    help: 'number of workers to wait for before step 1 (default: --min-workers)',
+  }),
+  maxWorkers: withDefault(workerCount, limits.MAX_WORKERS, {
+    in: trainingCommands,
+    help: 'maximum number of workers; the coordinator refuses others',
+  }),
+  rdzvTimeout: withDefault(
+    duration({ min: 1, max: WEEK_SECONDS }),
+    limits.DEFAULT_RENDEZVOUS_TIMEOUT_SECONDS,
+    {
+      in: trainingCommands,
+      help: 'how long to wait for workers, at the start and when too few remain',
+    },
+  ),
+  sharedMemory: withDefault(flag, true, {
+    in: trainingCommands,
+    help: 'exchange tensors with workers on this host through shared memory instead of the socket',
+  }),
+  allowMixedEngines: withDefault(flag, false, {
+    in: trainingCommands,
+    help: 'accept workers whose engine computes different bytes; the run is then not reproducible',
+  }),
+  audit: withDefault(
+    decimal('a number from 0 to 1', (x) => x >= 0 && x <= 1),
+    0,
+    {
+      in: trainingCommands,
+      help:
+        'fraction of the subtrees that a second worker computes as well; ' +
+        'a result counts only if both agree',
+    },
+  ),
+  name: withoutDefault(name('a name'), {
+    in: ['worker'],
+    help: 'name of this worker in logs (default: host name and process id)',
+  }),
+  engine: withDefault(choice(['auto', 'tensorflow', 'wasm', 'reference'], engineSynonyms), 'auto', {
+    in: ['local', 'worker', 'verify', 'eval', 'bench'],
+    help:
+      'engine that computes gradients; auto: tensorflow, else wasm ' +
+      '(verify: the engine of the run)',
+  }),
+  device: withDefault(device, 'auto', {
+    in: engineCommands,
+    help:
+      'device of the engine; cuda:N is the N-th GPU visible to this process ' +
+      '(verify: the device of the run)',
+  }),
+  threads: withDefault(integer({ min: 1, max: 1024 }), 1, {
+    in: engineCommands,
+    help:
+      'engine threads per worker; another number may give other bytes ' +
+      '(verify: the number of the run)',
+  }),
+};
