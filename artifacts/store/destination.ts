@@ -9,20 +9,20 @@ import { openStore } from './open-store.ts';
 import { systemRetryPolicy } from './retry.ts';
 import type { Store } from './store.ts';
 
-/** A run that will be put into a store. */
+/** A run that will be pushed to a store. */
 export interface PlannedPush {
-  /** Need not be there yet. */
+  /** Need not exist yet. */
   readonly directory: string;
   readonly run: string;
-  /** Undefined for one that has yet to begin. */
+  /** Undefined for a run that has not begun. */
   readonly started: string | undefined;
 }
 
 /**
- * Looks once whether a run can be put into a store later: at the settings, and at what is there.
- * Changes nothing, and waits for nobody. Resolves with what may have passed until then, such as a
- * server that does not answer. Rejects with what will not: USAGE, STORE, or RUN_EXISTS where
- * another run of this id is there.
+ * Checks before a run begins whether it can be pushed to a store when it ends. Changes nothing and
+ * retries nothing. Resolves with a failure that may be over by then, such as a server that does not
+ * answer. Rejects with a lasting one: USAGE, STORE, or RUN_EXISTS where the store has another run
+ * of this id.
  */
 export async function checkDestination(
   address: StoreAddress,
@@ -35,7 +35,7 @@ export async function checkDestination(
   const store = await openStore(target, retryPolicy);
   const late = new ClusterError(
     'STORE',
-    `${store.uri()} has not answered in ${STORE_LOOK_MILLISECONDS / 1000} s`,
+    `${store.uri()} has not answered within ${STORE_LOOK_MILLISECONDS / 1000} s`,
   );
   const timer = setTimeout(() => enough.abort(late), STORE_LOOK_MILLISECONDS);
   try {
@@ -51,19 +51,21 @@ export async function checkDestination(
   return undefined;
 }
 
-/** A folder of runs is a store like any other, but not for the runs that lie in it. */
+/** Rejects with USAGE where a run would be pushed to its own directory, or into it. */
 export async function refuseOwnFolder(directory: string, target: StoreAddress): Promise<void> {
   if (target.kind !== 'file') return;
   const [from, to] = [await realOf(directory), await realOf(target.directory)];
   if (to !== from && !to.startsWith(`${from}${sep}`)) return;
   const where =
-    to === from ? 'is where it is to be sent' : `would be sent into itself, to ${target.directory}`;
+    to === from
+      ? 'is also the destination of the push'
+      : `would be pushed into itself, to ${target.directory}`;
   throw new ClusterError('USAGE', `${directory} ${where}`, {
-    fix: 'name another folder than the one that the run lies in',
+    fix: 'choose a store outside of the run directory',
   });
 }
 
-/** Throws RUN_EXISTS where what is in the store is not the run that was started then. */
+/** Throws RUN_EXISTS where the store has a run that was started at another time. */
 export function refuseOtherRun(
   there: Manifest | undefined,
   started: string | undefined,
@@ -72,36 +74,36 @@ export function refuseOtherRun(
   if (there === undefined || there.started === started) return;
   throw new ClusterError(
     'RUN_EXISTS',
-    `${store.uri()} holds another run of this id, started ${there.started}`,
-    { fix: 'name another folder or prefix' },
+    `${store.uri()} has another run of this id, started ${there.started}`,
+    { fix: 'choose another folder or prefix' },
   );
 }
 
-/** Without links, also what is not there yet. */
+/** The path without symbolic links; it need not exist yet. */
 async function realOf(path: string): Promise<string> {
   try {
     return await realpath(path);
   } catch {
-    // Why not is for whoever writes there to say.
+    // The process that writes to this path reports the reason.
     return dirname(path) === path ? path : join(await realOf(dirname(path)), basename(path));
   }
 }
 
-/** Rejects with STORE where there is no folder, and none can be made. */
+/** Rejects with STORE where the folder does not exist and cannot be created. */
 async function checkFolder(directory: string, store: Store): Promise<void> {
   try {
     const there = await nearest(directory);
-    if (!(await stat(there)).isDirectory()) throw new Error(`${there} is no folder`);
+    if (!(await stat(there)).isDirectory()) throw new Error(`${there} is not a folder`);
     await access(there, constants.W_OK | constants.X_OK);
   } catch (error) {
     throw new ClusterError('STORE', `${store.uri()} could not be written: ${messageOf(error)}`, {
-      fix: 'see to the permissions of the folder, or name another one',
+      fix: 'check the permissions of the folder, or choose another one',
       cause: error,
     });
   }
 }
 
-/** The path itself, or the folder in which it would be made. */
+/** The path itself, or the nearest parent folder that exists. */
 async function nearest(path: string): Promise<string> {
   try {
     await stat(path);

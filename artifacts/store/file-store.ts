@@ -12,10 +12,13 @@ import { withRetries, type RetryPolicy } from './retry.ts';
 import type { Content, Found, Store } from './store.ts';
 
 type FileAddress = Extract<StoreAddress, { kind: 'file' }>;
-/** What a file system of a network may get over. */
+/** Errors of network file systems that may pass. */
 const passing = new Set(['EAGAIN', 'EBUSY', 'ESTALE', 'ETIMEDOUT']);
 
-/** A folder as a store. The folder itself may be reached through links; in it none is followed. */
+/**
+ * A folder as a store. The path to the folder may contain symbolic links; links inside it are not
+ * followed.
+ */
 export class FileStore implements Store {
   readonly #address: FileAddress;
   readonly #retryPolicy: RetryPolicy;
@@ -80,12 +83,12 @@ export class FileStore implements Store {
     });
   }
 
-  /** Where a name is, after every folder on the way there is known to be one, and no link. */
+  /** The path of a name. Checks that every folder in it is a folder and not a link. */
   async #path(name: string, isMade: boolean): Promise<string> {
     let path = this.#address.directory;
     if (isMade) {
       await makeDirectories(path).catch((error: unknown) => {
-        // What the disk said, which may pass.
+        // The disk's own error decides whether to retry.
         throw error instanceof ClusterError ? (error.cause ?? error) : error;
       });
     }
@@ -111,14 +114,14 @@ export class FileStore implements Store {
       'STORE',
       `${this.uri(name)} could not be ${done}: ${messageOf(error)}`,
       {
-        fix: 'see to the folder (space, permissions), or name another one; what is there already is not sent again',
+        fix: 'check the folder (space, permissions), or choose another one; complete files are not sent again',
         cause: error,
       },
     );
   }
 }
 
-/** Undefined for what is not there. */
+/** Undefined for a file that does not exist. */
 function ifThere(error: unknown): undefined {
   if (systemCode(error) === 'ENOENT') return undefined;
   throw error;

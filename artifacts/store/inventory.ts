@@ -29,18 +29,17 @@ import {
 /** The state of a run whose result is final. */
 export const FINISHED = 'finished';
 /**
- * What a store gets of a run: its results. What a run goes on from (checkpoints/, lock.json) stays
- * where it runs, and so do evaluations that were made later (eval-.../): each has a folder of its
- * own that is nobody's result but its own.
+ * The files of a run that are pushed, besides artifacts/. Checkpoints and lock.json stay on the
+ * machine, and so do later evaluations (eval-.../).
  */
 const results = [RECORD_FILE, METRICS_FILE, EVENTS_FILE, MODEL_FILE] as const;
 /** The last file that a run writes, and the last of its own files that is sent to a store. */
 export const LAST_FILE = `${ARTIFACTS_FOLDER}/${ARTIFACTS_MANIFEST}`;
 
-/** A file of a run as it is put into a store. */
+/** A file of a run with its content. */
 export type RunFile = ManifestEntry & Content;
 
-/** A run's results, read once. */
+/** The results of a run, each read once. */
 export interface Inventory extends RunListing {
   /** As run.json says: finished, interrupted, ... */
   readonly state: string;
@@ -55,10 +54,10 @@ const identitySchema = z.object({
 });
 
 /**
- * The results in a run's directory with their SHA-256; those that the run has not (yet) are left
- * out, and what begins with a dot. Rejects with USAGE where there is no run, with DATA where a file
- * cannot be read or an artifact is not what the manifest of the artifacts says, with STORE for a
- * link or an odd name.
+ * The results in a run directory with their SHA-256. Leaves out results that do not exist (yet) and
+ * hidden files. Rejects with USAGE where the directory is not that of a run, with DATA where a file
+ * cannot be read or an artifact differs from artifacts/manifest.json, with STORE for a link or a
+ * name that no store accepts.
  */
 export async function readInventory(directory: string): Promise<Inventory> {
   try {
@@ -85,7 +84,7 @@ export async function readInventory(directory: string): Promise<Inventory> {
   }
 }
 
-/** What the text of a run.json says; undefined where it is that of no run. */
+/** The state in the text of a run.json; undefined where the text is not a run.json. */
 export function stateIn(record: string): string | undefined {
   try {
     return identitySchema.parse(JSON.parse(record)).state;
@@ -100,8 +99,8 @@ async function recordOf(directory: string): Promise<string> {
     return (await readEntry(path)).toString('utf8');
   } catch (error) {
     if (systemCode(error) !== 'ENOENT') throw error;
-    throw new ClusterError('USAGE', `${directory} is no run: there is no ${path}`, {
-      fix: 'name the directory of a run, such as runs/ID',
+    throw new ClusterError('USAGE', `${directory} is not a run: ${path} does not exist`, {
+      fix: 'pass the directory of a run, such as runs/ID',
     });
   }
 }
@@ -110,14 +109,13 @@ function identityIn(text: string, path: string): z.infer<typeof identitySchema> 
   try {
     return identitySchema.parse(JSON.parse(text));
   } catch (error) {
-    throw new ClusterError('DATA', `${path} is not that of a run`, { cause: error });
+    throw new ClusterError('DATA', `${path} is not a run.json`, { cause: error });
   }
 }
 
 /**
- * The model of another run may have been copied over the run's own. The run.json of an older
- * mnist-dist does not say its digest: then its settings, its step and its chain say nearly the
- * same.
+ * Rejects with DATA where another run's model was copied over the run's own. The run.json of an
+ * older version has no digest of the model: then settings, step and chain are compared.
  */
 async function checkModel(
   directory: string,
@@ -137,13 +135,13 @@ async function checkModel(
   throw new ClusterError(
     'DATA',
     `${name} is not the model that run.json names: SHA-256 ${shortDigest(model.sha256)} instead of ${shortDigest(recorded)}`,
-    { fix: "bring the run's own file back" },
+    { fix: "restore the run's own file" },
   );
 }
 
 /**
- * Whoever reads artifacts/manifest.json trusts it. A run without pictures has none: then all are
- * sent as they are.
+ * Rejects with DATA where an artifact differs from artifacts/manifest.json, which readers trust. A
+ * run without pictures has no such manifest: its artifacts are sent unchecked.
  */
 async function checkArtifacts(directory: string, files: readonly RunFile[]): Promise<void> {
   if (!files.some(({ name }) => name === LAST_FILE)) return;
@@ -151,14 +149,11 @@ async function checkArtifacts(directory: string, files: readonly RunFile[]): Pro
   for (const { name, size, sha256 } of await namedIn(path)) {
     const file = files.find((file) => file.name === `${ARTIFACTS_FOLDER}/${name}`);
     if (file?.size === size && file.sha256 === sha256) continue;
-    const what = file === undefined ? 'is missing, though' : 'holds other bytes than';
-    throw new ClusterError(
-      'DATA',
-      `${join(directory, ARTIFACTS_FOLDER, name)} ${what} ${path} says`,
-      {
-        fix: 'bring that file back, or move that manifest away: then the artifacts are sent as they are',
-      },
-    );
+    const what =
+      file === undefined ? 'is missing, but listed in' : 'has other bytes than listed in';
+    throw new ClusterError('DATA', `${join(directory, ARTIFACTS_FOLDER, name)} ${what} ${path}`, {
+      fix: 'restore the file, or remove the manifest to send the artifacts unchecked',
+    });
   }
 }
 
@@ -167,8 +162,8 @@ async function namedIn(path: string): Promise<ArtifactsManifest['files']> {
   try {
     return artifactsManifestSchema.parse(JSON.parse(text)).files;
   } catch (error) {
-    throw new ClusterError('DATA', `${path} is no manifest of artifacts`, {
-      fix: 'bring it back, or move it away: then the artifacts are sent as they are',
+    throw new ClusterError('DATA', `${path} is not a manifest of artifacts`, {
+      fix: 'restore it, or remove it to send the artifacts unchecked',
       cause: error,
     });
   }
@@ -183,9 +178,9 @@ async function artifactsIn(directory: string): Promise<string[]> {
     if (isSegment(name)) return `${ARTIFACTS_FOLDER}/${name}`;
     throw new ClusterError(
       'STORE',
-      `${JSON.stringify(join(folder, name))} has a name that no store takes`,
+      `${JSON.stringify(join(folder, name))} has a name that no store accepts`,
       {
-        fix: 'names have letters, digits, ".", "_" and "-": rename it, or move it away',
+        fix: 'rename or move it: allowed are letters, digits, ".", "_" and "-"',
       },
     );
   });

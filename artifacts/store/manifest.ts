@@ -12,16 +12,15 @@ import { runRecordSchema } from '../../shared/files/run-schema.ts';
 import { isStoreName } from './store-names.ts';
 import type { Content, Store } from './store.ts';
 
-/**
- * The last that is written of a run in a store; without it there is no run. It names all the
- * others.
- */
+/** Lists all files of a run in a store. Written last: a run without it is incomplete. */
 export const MANIFEST = 'manifest.json';
 const MANIFEST_FORMAT = 1;
-const AGAIN = 'push the run again from where it is complete';
+const PUSH_AGAIN = 'push the run again from a complete copy';
 
 const entrySchema = z.strictObject({
-  name: z.string().refine((name) => isStoreName(name) && name !== MANIFEST, 'leads elsewhere'),
+  name: z
+    .string()
+    .refine((name) => isStoreName(name) && name !== MANIFEST, 'leads to another folder'),
   size: z.int().min(0).max(MAX_STORED_FILE_BYTES),
   sha256: z.string().regex(/^[0-9a-f]{64}$/),
   type: z.string().max(128),
@@ -34,18 +33,18 @@ const manifestSchema = z.strictObject({
   files: z
     .array(entrySchema)
     .max(MAX_STORED_FILES)
-    // Some file systems take names for the same that differ in case.
+    // Some file systems ignore case.
     .refine(
       (files) => new Set(files.map(({ name }) => name.toLowerCase())).size === files.length,
-      'names one twice',
+      'names one file twice',
     ),
 });
 
-/** One file of a run: its size in bytes, and 64 hexadecimal digits. */
+/** One file of a run: name, size in bytes, SHA-256 in 64 hexadecimal digits, MIME type. */
 export type ManifestEntry = z.infer<typeof entrySchema>;
 export type Manifest = z.infer<typeof manifestSchema>;
 
-/** What a manifest is made of. */
+/** The content of a manifest. */
 export interface RunListing {
   readonly run: string;
   readonly started: string;
@@ -85,14 +84,14 @@ export function textContent(name: string, text: string): Content {
 }
 
 /**
- * The manifest's text; undefined where there is none. Rejects with STORE for one that is too large.
+ * The text of the manifest; undefined where there is none. Rejects with STORE if it is too large.
  */
 export async function readManifestText(store: Store): Promise<string | undefined> {
   return await readText(store, MANIFEST, MAX_MANIFEST_BYTES);
 }
 
 /**
- * A file of a store as text, not compared with anything; undefined where there is none. Rejects
+ * A file of a store as text, without a check of its digest; undefined where there is none. Rejects
  * with STORE beyond `limit` bytes.
  */
 export async function readText(
@@ -110,7 +109,7 @@ export async function readText(
           'STORE',
           `${store.uri(name)} is too large: it has more than ${limit} bytes`,
           {
-            fix: AGAIN,
+            fix: PUSH_AGAIN,
           },
         );
       parts.push(part);
@@ -119,7 +118,7 @@ export async function readText(
   });
 }
 
-/** Throws STORE for what is no manifest, or names what lies elsewhere. */
+/** Throws STORE for an invalid manifest, or one whose names lead to other folders. */
 export function parseManifest(text: string, store: Store): Manifest {
   let json: unknown;
   try {
@@ -132,7 +131,7 @@ export function parseManifest(text: string, store: Store): Manifest {
   throw notAManifest(store, issuesOf(parsed.error));
 }
 
-/** The same; undefined for one that is damaged, which is as good as none. */
+/** The same; undefined for a damaged manifest. */
 export function manifestIn(text: string, store: Store): Manifest | undefined {
   try {
     return parseManifest(text, store);
@@ -143,7 +142,7 @@ export function manifestIn(text: string, store: Store): Manifest | undefined {
 }
 
 function notAManifest(store: Store, why: string): ClusterError {
-  return new ClusterError('STORE', `${store.uri(MANIFEST)} is no manifest of a run: ${why}`, {
-    fix: AGAIN,
+  return new ClusterError('STORE', `${store.uri(MANIFEST)} is not a manifest of a run: ${why}`, {
+    fix: PUSH_AGAIN,
   });
 }

@@ -6,13 +6,13 @@ import { openEntry } from '../../shared/disk/regular-file.ts';
 import { ClusterError } from '../../shared/errors.ts';
 import { MAX_STORED_FILE_BYTES } from '../../shared/limits.ts';
 
-/** What identifies the bytes of a file. */
+/** Size in bytes and SHA-256 of a file. */
 export interface Digest {
   readonly size: number;
   readonly sha256: string;
 }
 
-/** Its first `size` bytes as a stream that closes it. */
+/** The first `size` bytes of a file as a stream that closes the file. */
 export async function streamPlain(path: string, size: number): Promise<Readable> {
   const { handle } = await openEntry(path, 'STORE');
   if (size > 0) return handle.createReadStream({ end: size - 1 });
@@ -20,10 +20,10 @@ export async function streamPlain(path: string, size: number): Promise<Readable>
   return Readable.from([], { objectMode: false });
 }
 
-/** Rejects as openEntry does, with STORE, also for a file that is larger than a store takes. */
+/** Rejects with STORE where the file cannot be opened or is larger than a store accepts. */
 export async function digestPlain(path: string): Promise<Digest> {
   const { handle, size } = await openEntry(path, 'STORE');
-  // One byte beyond the limit tells that a file grew beyond it while it was read.
+  // One byte more than the limit shows that the file grew beyond it while it was read.
   const digest = await digestOf(
     handle.createReadStream({ end: size > MAX_STORED_FILE_BYTES ? 0 : MAX_STORED_FILE_BYTES }),
   );
@@ -41,23 +41,20 @@ export async function digestOf(bytes: AsyncIterable<Uint8Array>): Promise<Digest
   return { size, sha256: hash.digest('hex') };
 }
 
-/** How a file is written. */
+/** Options of writePlain. */
 export interface Writing {
   readonly path: string;
-  /** After so many bytes no more are read. */
+  /** Bytes after which reading stops. */
   readonly limit: number;
-  /** Refuses what was written, by throwing, before it gets its name. */
+  /** Rejects the bytes, by throwing, before the file gets its name. */
   readonly accept: (digest: Digest) => void;
-  /**
-   * An error of the disk, in the words of its user; without it they pass as they are, for whoever
-   * tries again.
-   */
+  /** Makes a message of an error of the disk; without it, the error is thrown unchanged. */
   readonly explain?: (error: unknown) => ClusterError;
 }
 
 /**
- * Writes what comes into a file, whole or not at all: under another name first, synced, then
- * renamed. Errors of `bytes` pass as they are.
+ * Writes bytes to a file, whole or not at all: to a temporary file, which is synced and renamed.
+ * Errors of `bytes` are thrown unchanged.
  */
 export async function writePlain(
   bytes: AsyncIterable<Uint8Array>,
@@ -81,13 +78,13 @@ export async function writePlain(
     }
     await onDisk(rename(partial, path));
   } catch (error) {
-    // What is left of it has no name that anybody reads; the error says what is wrong.
+    // A temporary file that remains is never read; the error itself matters more.
     await rm(partial, { force: true }).catch(() => undefined);
     throw error;
   }
 }
 
-/** The same bytes, each part after it was written; no more than one part beyond `limit` bytes. */
+/** Yields each part after it was written; stops after the part that exceeds `limit` bytes. */
 export async function* written(
   bytes: AsyncIterable<Uint8Array>,
   limit: number,

@@ -15,20 +15,20 @@ import type { Store } from './store.ts';
 import { findRun, fetchStored } from './stored-run.ts';
 import { TransferProgress, type TransferTotals, type OnProgress } from './transfers.ts';
 
-/** What was done. */
+/** The result of a pull. */
 export interface Pulled extends TransferTotals {
   readonly run: string;
   readonly directory: string;
 }
 
-/** Where a pulled run goes: to this directory, or into a folder of runs under its id. */
+/** The directory of the pulled run, or a folder of runs that gets a directory named by its id. */
 export type PullTarget = { readonly directory: string } | { readonly runs: string };
 
 /**
- * Fetches the run at an address, each file compared with the manifest. It comes to be as a whole:
- * until then it grows in a hidden folder beside its place, where the next pull finds what is there
- * already. A directory that holds the same files is left as it is. Rejects with STORE; RUN_EXISTS
- * where something else is in the way; DISK where it cannot be written.
+ * Fetches the run at an address and compares each file with the manifest. Files arrive in a hidden
+ * folder beside the destination, which is renamed when all are complete; a later pull reuses the
+ * complete files in it. A directory that has the same files is left unchanged. Rejects with STORE;
+ * RUN_EXISTS where the destination has other files; DISK where it cannot be written.
  */
 export async function pullRun(
   address: StoreAddress,
@@ -54,8 +54,8 @@ export async function pullRun(
 }
 
 /**
- * Whether all files are in the directory, with the same bytes. An empty one may be filled; anything
- * else is in the way.
+ * Whether the directory has all files with the same bytes. False for an empty or a missing one;
+ * rejects with RUN_EXISTS for any other content.
  */
 async function isThere(directory: string, files: Manifest['files']): Promise<boolean> {
   const stat = await onDisk(directory, () => lstatIfThere(directory));
@@ -67,9 +67,9 @@ async function isThere(directory: string, files: Manifest['files']): Promise<boo
   }
   throw new ClusterError(
     'RUN_EXISTS',
-    `${directory} is there already, and is not what the store holds`,
+    `${directory} exists already and differs from the run in the store`,
     {
-      fix: 'name another directory, or move that one away',
+      fix: 'choose another directory, or move that one away',
     },
   );
 }
@@ -79,19 +79,18 @@ async function isSame(directory: string, { name, size, sha256 }: ManifestEntry):
     const digest = await digestPlain(join(directory, name));
     return digest.size === size && digest.sha256 === sha256;
   } catch {
-    // Missing, a link or unreadable: not the same in any case, and whoever writes there says what
-    // is wrong.
+    // Missing, a link or unreadable: a later write to this path reports the reason.
     return false;
   }
 }
 
 /**
- * Makes the folder, or takes what an earlier pull left in it: only whole files of this run stay.
- * Resolves with their names.
+ * Creates the folder, or keeps the complete files of this run that an earlier pull left in it and
+ * removes all others. Resolves with the names of the kept files.
  */
 async function prepare(partial: string, files: Manifest['files']): Promise<Set<string>> {
   await makeDirectories(dirname(partial));
-  // A link is refused here, so that nothing is removed or written elsewhere.
+  // Rejects a link, so that nothing is removed or written in another folder.
   if (!(await isOwnFolder(partial, 'STORE'))) await mkdir(partial);
   const folders = new Set(files.flatMap(({ name }) => foldersOf(name)));
   await prune(partial, '', folders, files);
@@ -101,7 +100,7 @@ async function prepare(partial: string, files: Manifest['files']): Promise<Set<s
   return new Set(files.filter((_, i) => same[i] === true).map(({ name }) => name));
 }
 
-/** Removes whatever is no file or folder of the run. Links are removed, not followed. */
+/** Removes everything that is not a file or folder of the run. Removes links, without following. */
 async function prune(
   partial: string,
   inside: string,
@@ -116,7 +115,7 @@ async function prune(
   }
 }
 
-/** `a/b/c` lies in `a` and `a/b`. */
+/** 'a/b/c' -> ['a', 'a/b'] */
 function foldersOf(name: string): string[] {
   const parts = name.split('/').slice(0, -1);
   return parts.map((_, i) => parts.slice(0, i + 1).join('/'));
@@ -130,7 +129,7 @@ async function fetchFile(store: Store, partial: string, file: ManifestEntry): Pr
   );
 }
 
-/** Gives the folder its name, once everything in it outlives a power cut. */
+/** Syncs all files, then gives the folder its final name. */
 async function publish(
   partial: string,
   directory: string,
@@ -155,8 +154,8 @@ function diskError(path: string, error: unknown): ClusterError {
   const isTaken = ['ENOTEMPTY', 'EEXIST', 'ENOENT'].includes(systemCode(error) ?? '');
   return new ClusterError('DISK', `${path} could not be written: ${messageOf(error)}`, {
     fix: isTaken
-      ? 'another pull may be at work there: pull again when it is done, or into another directory'
-      : 'free disk space, or name another directory; what is there already is not fetched again',
+      ? 'another pull may be writing to it: retry when that has ended, or choose another directory'
+      : 'free disk space, or choose another directory; complete files are not fetched again',
     cause: error,
   });
 }

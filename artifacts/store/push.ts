@@ -20,23 +20,26 @@ import type { Content, Store } from './store.ts';
 import { TransferProgress, type TransferTotals, type OnProgress } from './transfers.ts';
 import { RECORD_FILE } from '../../shared/files/run-layout.ts';
 
-/** What was done. */
+/** The result of a push. */
 export interface Pushed extends TransferTotals {
   readonly run: string;
   /** As run.json says: finished, interrupted, ... */
   readonly state: string;
-  /** Where the run is now. */
+  /** The address of the run in the store. */
   readonly uri: string;
 }
 
 /**
- * Puts a run's results into the folder of its id in a store: all files, each read back and compared
- * by its SHA-256, what is there already not sent again; artifacts/manifest.json after the others;
- * then, last, manifest.json, which names all of them with size, SHA-256 and type. A run without
- * manifest.json is no run to `pullRun`, so nobody sees half of one; where the results have changed
- * since an earlier push, the old manifest goes first. Changes nothing in the run. May be called
- * again after any failure. Rejects with STORE, DATA or USAGE; RUN_EXISTS where the store has
- * another run of the same id, or this one finished and here it is not.
+ * Puts a run's results into the folder of its id in a store. Files that the store has already are
+ * not sent; each is read back and compared by its SHA-256. artifacts/manifest.json follows the
+ * other files, and manifest.json, which lists all with size, SHA-256 and type, comes last.
+ *
+ * `pullRun` ignores a run without manifest.json, so it never fetches half a run; where the results
+ * have changed since an earlier push, the old manifest is removed first. The run itself is not
+ * changed, and a push can be repeated after any failure.
+ *
+ * Rejects with STORE, DATA or USAGE; RUN_EXISTS where the store has another run of the same id, or
+ * has this run finished while the local one is not.
  */
 export async function pushRun(
   directory: string,
@@ -66,8 +69,8 @@ export async function pushRun(
 }
 
 /**
- * Takes back the manifest of an earlier push that says something else. Resolves with the names that
- * only that one has.
+ * Removes the manifest of an earlier push if it differs. Resolves with the names that only that
+ * manifest lists.
  */
 async function withdrawManifest(store: Store, inventory: Inventory): Promise<string[]> {
   const text = await readManifestText(store);
@@ -77,9 +80,9 @@ async function withdrawManifest(store: Store, inventory: Inventory): Promise<str
   if (inventory.state !== FINISHED && (await isFinishedIn(store))) {
     throw new ClusterError(
       'RUN_EXISTS',
-      `${store.uri()} holds this run finished; here it is ${inventory.state}`,
+      `${store.uri()} has this run finished; the local run is ${inventory.state}`,
       {
-        fix: 'push it when it is finished here, too, or name another folder or prefix',
+        fix: 'finish the local run first, or choose another folder or prefix',
       },
     );
   }
@@ -88,12 +91,12 @@ async function withdrawManifest(store: Store, inventory: Inventory): Promise<str
   return (old?.files ?? []).map(({ name }) => name).filter((name) => !kept.has(name));
 }
 
-/** Of what cannot be read as a record nothing would be lost. */
+/** False also for a record that cannot be read: overwriting it loses nothing. */
 async function isFinishedIn(store: Store): Promise<boolean> {
   return stateIn((await readText(store, RECORD_FILE, MAX_RUN_FILE_BYTES)) ?? '') === FINISHED;
 }
 
-/** Sends what is not there with the same bytes; afterwards the store was seen to hold them. */
+/** Sends a file unless the store has it with the same bytes, and reads it back. */
 async function sendIfMissing(
   store: Store,
   name: string,
@@ -104,9 +107,9 @@ async function sendIfMissing(
   if (await hasSameBytes(store, name, content)) return 'sent';
   throw new ClusterError(
     'STORE',
-    `${store.uri(name)} holds other bytes than were sent (SHA-256 ${content.sha256})`,
+    `${store.uri(name)} has other bytes than were sent (SHA-256 ${content.sha256})`,
     {
-      fix: 'see whether another program writes there, then push again',
+      fix: 'check whether another program writes to it, then push again',
     },
   );
 }
@@ -125,8 +128,8 @@ async function hasSameBytes(
 }
 
 /**
- * `pushRun` for whoever has just finished a run: a failure also says that the run lies whole in its
- * directory, and with which command the rest is sent later. Its code is the failure's own.
+ * `pushRun` for a run that has just finished. The fix of a failure also says where the complete run
+ * is and which command sends the rest later; the error code stays the same.
  */
 export async function pushFinishedRun(
   directory: string,
@@ -139,11 +142,11 @@ export async function pushFinishedRun(
   } catch (error) {
     if (!(error instanceof ClusterError)) throw error;
     const first = error.fix === undefined ? '' : `${error.fix}. `;
-    // What cannot be said so is not to be said again, and may hold what nobody should see.
+    // An invalid URI is not repeated: it would fail again, and it may contain a secret.
     const to = error.code === 'USAGE' ? 'URI' : shellWord(uri);
-    const what = error.code === 'USAGE' ? 'it is sent' : 'what is missing there is sent';
+    const what = error.code === 'USAGE' ? 'send it' : 'send what is missing';
     throw new ClusterError(error.code, error.message, {
-      fix: `${first}The run is whole in ${directory}; ${what} by: mnist-dist push ${shellPath(directory)} ${to}`,
+      fix: `${first}The complete run is in ${directory}; ${what} with: mnist-dist push ${shellPath(directory)} ${to}`,
       cause: error,
     });
   }

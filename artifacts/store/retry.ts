@@ -6,18 +6,18 @@ import {
   MAX_STORE_RETRY_MILLISECONDS,
 } from '../../shared/limits.ts';
 
-/** How failures that may pass are waited for. */
+/** How failures that may pass are retried. */
 export interface RetryPolicy {
-  /** Ends every wait and transfer; its reason is what is thrown then. */
+  /** Ends every wait and transfer, which reject with its reason. */
   readonly signal: AbortSignal;
-  /** Hears of every failure after which another attempt follows. */
+  /** Called before each retry, with the failure and the wait. */
   readonly onRetry: (error: ClusterError, milliseconds: number) => void;
   /** From 0 to below 1. */
   readonly random: () => number;
   readonly wait: (milliseconds: number, signal: AbortSignal) => Promise<void>;
 }
 
-/** With the machine's clock and chance. */
+/** The policy with the clock and the random numbers of the system. */
 export function systemRetryPolicy(
   signal: AbortSignal,
   onRetry: RetryPolicy['onRetry'],
@@ -30,16 +30,16 @@ export function systemRetryPolicy(
   };
 }
 
-/** A failure in the words of its user, and whether it may pass by itself. */
+/** A failure as an error with a message and a fix; `isTransient`: a retry may succeed. */
 export interface Failure {
   readonly error: ClusterError;
   readonly isTransient: boolean;
 }
 
 /**
- * What `attempt` resolves with, at the latest after MAX_STORE_ATTEMPTS. Waits in between: twice as
- * long each time, half of it by chance, so that many clients do not come back at once. Rejects with
- * the last error that `classify` has put into words.
+ * Calls `attempt` up to MAX_STORE_ATTEMPTS times. The waits between attempts double, and half of
+ * each is random, so that many clients do not retry at once. Rejects with the last error as
+ * `classify` returns it.
  */
 export async function withRetries<T>(
   attempt: () => Promise<T>,
@@ -52,7 +52,7 @@ export async function withRetries<T>(
       return await attempt();
     } catch (error) {
       signal.throwIfAborted();
-      // What was put into words already is the disk here, or a contract of ours.
+      // A ClusterError is one of this process, such as a full disk: a retry does not help.
       if (error instanceof ClusterError) throw error;
       const { error: said, isTransient } = classify(error);
       if (!isTransient || failures === MAX_STORE_ATTEMPTS) throw said;

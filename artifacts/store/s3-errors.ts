@@ -4,11 +4,11 @@ import { ClusterError, messageOf } from '../../shared/errors.ts';
 import { CREDENTIALS } from './store-address.ts';
 import type { Failure } from './retry.ts';
 
-/** What was request for, for errors. */
+/** The request that failed, for messages. */
 export interface S3Request {
   readonly uri: string;
   readonly bucket: string;
-  /** The server; undefined for Amazon's. */
+  /** The server; undefined for Amazon S3. */
   readonly endpoint: string | undefined;
 }
 
@@ -16,7 +16,7 @@ const answerSchema = z.object({
   name: z.string(),
   $metadata: z.object({ httpStatusCode: z.int().optional() }).optional(),
 });
-/** Errors of S3 with a status below 500 that another attempt may not meet. */
+/** Errors of S3 with a status below 500 that a retry may avoid. */
 const passing = new Set([
   'RequestTimeout',
   'SlowDown',
@@ -24,7 +24,7 @@ const passing = new Set([
   'Throttling',
   'ThrottlingException',
   'OperationAborted',
-  // Bytes that were damaged or cut off on the way.
+  // The bytes were damaged or truncated in transit.
   'BadDigest',
   'XAmzContentSHA256Mismatch',
   'IncompleteBody',
@@ -53,8 +53,8 @@ const secrets = new Set([
 ]);
 
 /**
- * Whatever the client for S3 has thrown. What the server says may hold anything: it is escaped
- * where it is shown.
+ * Classifies an error of the S3 client. The server's own text may contain anything; it is escaped
+ * where it is printed.
  */
 export function classifyS3Error(error: unknown, request: S3Request): Failure {
   const { name, $metadata } = answerSchema.safeParse(error).data ?? { name: '' };
@@ -79,7 +79,7 @@ interface Explanation {
 function unreachable(request: S3Request, reason: string): Explanation {
   return {
     what: `${serverOf(request)} does not answer (${reason})`,
-    fix: `see that it runs and can be reached (${variableOf(request)}), then do the same again: what is there is not sent again`,
+    fix: `check that it is running and reachable (${variableOf(request)}), then retry; complete files are not sent again`,
   };
 }
 
@@ -92,27 +92,27 @@ function explained(
   const server = serverOf(request);
   if (name === 'NoSuchBucket')
     return {
-      what: `there is no bucket ${request.bucket} at ${server}`,
-      fix: `make it (aws s3 mb s3://${request.bucket}), or name another one`,
+      what: `bucket ${request.bucket} does not exist at ${server}`,
+      fix: `create it (aws s3 mb s3://${request.bucket}), or choose another one`,
     };
   if (secrets.has(name))
     return {
-      what: `${server} refuses the access key or its secret (${name})`,
-      fix: 'see to AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or to AWS_PROFILE',
+      what: `${server} rejected the access key or its secret (${name})`,
+      fix: 'check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or AWS_PROFILE',
     };
   if (name === 'CredentialsProviderError')
     return {
-      what: `there is no access key for ${server}`,
+      what: `no access key is set for ${server}`,
       fix: CREDENTIALS,
     };
   if (name === 'RequestTimeTooSkewed')
     return {
-      what: `the clock here differs from that of ${server}`,
+      what: `the clock of this machine differs from that of ${server}`,
       fix: 'set the clock of this machine',
     };
   if (status === 403 || status === 401)
     return {
-      what: `${server} does not allow it (${name})`,
+      what: `${server} denied access (${name})`,
       fix: `the access key needs s3:GetObject, s3:PutObject, s3:DeleteObject and s3:ListBucket on ${request.bucket}`,
     };
   if (status === 301 || status === 307 || name === 'AuthorizationHeaderMalformed')
@@ -121,8 +121,8 @@ function explained(
       fix: 'set AWS_REGION to the region of the bucket',
     };
   return {
-    what: `${server} answered ${status ?? 'what S3 does not'}: ${[name, message].filter(Boolean).join(', ')}`,
-    fix: `see whether ${variableOf(request)} names a server of S3, then do the same again: what is there is not sent again`,
+    what: `${server} answered ${status ?? 'unlike S3'}: ${[name, message].filter(Boolean).join(', ')}`,
+    fix: `check that ${variableOf(request)} is an S3 server, then retry; complete files are not sent again`,
   };
 }
 

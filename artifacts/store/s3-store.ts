@@ -20,25 +20,24 @@ import { classifyS3Error } from './s3-errors.ts';
 import type { Content, Found, Store } from './store.ts';
 
 type S3Address = Extract<StoreAddress, { kind: 's3' }>;
-/** Most servers that are not Amazon's take any region; this is the one they call their own. */
+/** Most servers other than Amazon's accept any region; this one is their default. */
 const DEFAULT_REGION = 'us-east-1';
 
 /**
- * With the settings of the environment, as all of Amazon's programs read them. Rejects with USAGE
- * where they are not enough.
+ * A store with the settings of the environment, as all AWS programs read them. Rejects with USAGE
+ * where a setting is missing or invalid.
  */
 export async function openS3Store(address: S3Address, retryPolicy: RetryPolicy): Promise<Store> {
-  // It warns of the Node that it runs on; which of its versions runs on ours is settled by
-  // package.json.
+  // The client warns about old versions of Node; package.json pins a version that supports ours.
   process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] ??= 'true';
   const endpoint = endpointOf(process.env);
   const config: S3ClientConfig = {
-    // Servers that are older than these checksums refuse them. Ours is the SHA-256 of every object.
+    // Older servers reject these checksums. The SHA-256 of every object is sent instead.
     requestChecksumCalculation: 'WHEN_REQUIRED',
     responseChecksumValidation: 'WHEN_REQUIRED',
-    // We try again ourselves: the client cannot begin a stream anew.
+    // withRetries retries instead: the client cannot restart a stream.
     maxAttempts: 1,
-    // It would write to the console what we say in our own words.
+    // Errors are reported once, by classifyS3Error.
     logger: { debug: ignore, info: ignore, warn: ignore, error: ignore },
     requestHandler: {
       connectionTimeout: STORE_CONNECT_MILLISECONDS,
@@ -53,13 +52,9 @@ export async function openS3Store(address: S3Address, retryPolicy: RetryPolicy):
   if (await hasRegion(client)) return new S3Store(address, client, endpoint, retryPolicy);
   client.destroy();
   if (endpoint === undefined)
-    throw new ClusterError(
-      'USAGE',
-      `${uriOf(address)} is in a region of Amazon's that nothing names`,
-      {
-        fix: "set AWS_REGION, or AWS_ENDPOINT_URL for a server that is not Amazon's",
-      },
-    );
+    throw new ClusterError('USAGE', `the region of ${uriOf(address)} is not set`, {
+      fix: 'set AWS_REGION, or AWS_ENDPOINT_URL for another server than Amazon S3',
+    });
   return new S3Store(
     address,
     new S3Client({ ...config, region: DEFAULT_REGION }),
@@ -68,7 +63,7 @@ export async function openS3Store(address: S3Address, retryPolicy: RetryPolicy):
   );
 }
 
-/** A server that is not Amazon's, if one is named. Throws USAGE. */
+/** The URL of another server than Amazon S3; undefined where none is set. Throws USAGE. */
 function endpointOf(environment: Readonly<Record<string, string | undefined>>): string | undefined {
   for (const variable of ['AWS_ENDPOINT_URL_S3', 'AWS_ENDPOINT_URL']) {
     const text = environment[variable] ?? '';
@@ -76,7 +71,7 @@ function endpointOf(environment: Readonly<Record<string, string | undefined>>): 
     const url = URL.canParse(text) ? new URL(text) : undefined;
     const isServer = url !== undefined && /^https?:$/.test(url.protocol);
     if (isServer && url.username === '' && url.password === '') return text;
-    const why = isServer ? 'holds a user or a password' : 'is no address of a server';
+    const why = isServer ? 'contains a user or a password' : 'is not the URL of a server';
     throw new ClusterError('USAGE', `${variable}=${withoutUser(text)} ${why}`, {
       fix: `Allowed: http://HOST:PORT or https://HOST:PORT; for key and secret ${CREDENTIALS}.`,
     });
@@ -89,7 +84,7 @@ async function hasRegion(client: S3Client): Promise<boolean> {
     await client.config.region();
     return true;
   } catch {
-    // It only says that there is none.
+    // The error only says that no region is set.
     return false;
   }
 }
@@ -97,7 +92,7 @@ async function hasRegion(client: S3Client): Promise<boolean> {
 class S3Store implements Store {
   readonly #address: S3Address;
   readonly #client: S3Client;
-  /** As it may be shown. */
+  /** Without user and password, for messages. */
   readonly #endpoint: string | undefined;
   readonly #retryPolicy: RetryPolicy;
 
@@ -126,7 +121,7 @@ class S3Store implements Store {
         ContentLength: size,
         ContentType: type,
       });
-      // It becomes part of what is signed, and the server compares it with what came.
+      // The header is part of the signature, and the server compares it with the bytes.
       command.middlewareStack.add(
         (next) => async (args) => {
           if (hasHeaders(args.request)) args.request.headers['x-amz-content-sha256'] = sha256;
@@ -155,7 +150,8 @@ class S3Store implements Store {
         .catch(ifThere);
       if (answer === undefined) return undefined;
       const { Body: body, ContentLength: size } = answer;
-      if (!(body instanceof Readable)) throw new Error('an object came without a stream');
+      if (!(body instanceof Readable))
+        throw new Error('the client returned an object without a stream');
       try {
         return await use({ size, bytes: body });
       } finally {
@@ -202,26 +198,23 @@ class S3Store implements Store {
   }
 }
 
-/**
- * The client neither ends a request whose stream fails nor says why, so this is ours to say; it is
- * not the server's fault.
- */
+/** For a local file that cannot be read: the client neither ends the request nor says why. */
 function unread(uri: string, reason: unknown): ClusterError {
   return new ClusterError(
     'STORE',
-    `${uri} was not sent: what was to be read here failed: ${messageOf(reason)}`,
+    `${uri} was not sent: the local file could not be read: ${messageOf(reason)}`,
     {
-      fix: 'see to the disk of this machine, then do the same again',
+      fix: 'check the disk of this machine, then retry',
       cause: reason,
     },
   );
 }
 
 function ignore(): void {
-  // Nothing to say.
+  // The logger of the client is silent.
 }
 
-/** Undefined for an object that is not there; a bucket that is not there is an error. */
+/** Undefined for a missing object; a missing bucket is an error. */
 function ifThere(error: unknown): undefined {
   if (error instanceof Error && (error.name === 'NoSuchKey' || error.name === 'NotFound'))
     return undefined;

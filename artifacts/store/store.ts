@@ -1,41 +1,45 @@
 import type { Readable } from 'node:stream';
 
-/** What is put into a store. */
+/** A file that is put into a store. */
 export interface Content {
   /** In bytes. */
   readonly size: number;
   /** 64 hexadecimal digits. */
   readonly sha256: string;
-  /** A MIME type, for stores that keep one. */
+  /** MIME type, for stores that record one. */
   readonly type: string;
-  /** Its bytes from the beginning; called again for every attempt. */
+  /** The bytes from the beginning; called once per attempt. */
   readonly open: () => Promise<Readable>;
 }
 
-/** What is found in a store; `bytes` may end with an error. */
+/** A file that a store returns; `bytes` may end with an error. */
 export interface Found {
-  /** As the store says, if it does. */
+  /**
+   * Files by name. A reader of a name gets all bytes of one `put`, never a part of them. Transient
+   * failures are retried by the RetryPolicy. Methods reject with STORE, also for a name that
+   * `isStoreName` refuses.
+   */
   readonly size: number | undefined;
   readonly bytes: AsyncIterable<Uint8Array>;
 }
 
 /**
- * RunListing files in one place. Whoever reads a name finds the bytes of one whole `put`, never a part
- * of them. Whatever may pass by itself is tried again, as RetryPolicy says. Methods reject with STORE,
- * naming the place and what to do, for a name that `isStoreName` refuses as well.
+ * RunListing files in one place. Whoever reads a name finds the bytes of one whole `put`, never a
+ * part of them. Whatever may pass by itself is tried again, as RetryPolicy says. Methods reject
+ * with STORE, naming the place and what to do, for a name that `isStoreName` refuses as well.
  */
 export interface Store {
-  /** As a URI, also with a name in it. */
+  /** The URI of the store, or of a name in it. */
   uri(name?: string): string;
-  /** Rejects also where the bytes are not those of `sha256`, if the store looks. */
+  /** Rejects with STORE where the bytes do not match `sha256`, if the store checks. */
   put(name: string, content: Content): Promise<void>;
   /**
-   * What `use` makes of a file; undefined where there is none. `use` is called again from the
-   * beginning where the bytes break off, and may stop reading.
+   * Resolves with the result of `use`, undefined for a missing file. `use` is called again from the
+   * beginning if the connection breaks, and may stop reading.
    */
   get<T>(name: string, use: (found: Found) => Promise<T>): Promise<T | undefined>;
-  /** Also where there is none. */
+  /** Resolves also for a missing file. */
   remove(name: string): Promise<void>;
-  /** Names of the folders right in it, some of them if there are very many. */
+  /** Names of the top-level folders; not all of them where there are very many. */
   folders(): Promise<string[]>;
 }

@@ -6,17 +6,14 @@ import { openStore } from './open-store.ts';
 import type { RetryPolicy } from './retry.ts';
 import type { Store } from './store.ts';
 
-/** A whole run in a store. */
+/** A complete run in a store. */
 export interface StoredRun extends Manifest {
   readonly store: Store;
 }
 
 const SHOWN_FOLDERS = 8;
 
-/**
- * Finds the run at an address. Rejects with STORE where there is none that is whole, saying what is
- * there.
- */
+/** Finds the run at an address. Rejects with STORE where the store has no complete run. */
 export async function findRun(address: StoreAddress, retryPolicy: RetryPolicy): Promise<StoredRun> {
   const store = await openStore(address, retryPolicy);
   const text = await readManifestText(store);
@@ -25,9 +22,9 @@ export async function findRun(address: StoreAddress, retryPolicy: RetryPolicy): 
 }
 
 /**
- * One file of a run, compared with the manifest; undefined where the run has none of that name.
- * Rejects with LIMIT, before any of it is fetched, where it has more than `limit` bytes; with
- * STORE.
+ * Reads one file of a run and compares it with the manifest; undefined where the run has no such
+ * file. Rejects with LIMIT, before it fetches anything, if the file has more than `limit` bytes;
+ * with STORE.
  */
 export async function readStored(
   { store, files }: StoredRun,
@@ -50,8 +47,8 @@ export async function readStored(
 }
 
 /**
- * What `take` makes of a file that the manifest names; it calls `accept` with the digest of what it
- * got, before it is used.
+ * Resolves with the result of `take` for a file that the manifest lists. `take` calls `accept` with
+ * the digest of the bytes before it uses them. Rejects with STORE.
  */
 export async function fetchStored<T>(
   store: Store,
@@ -63,14 +60,14 @@ export async function fetchStored<T>(
 ): Promise<T> {
   const other = (what: string): ClusterError =>
     new ClusterError('STORE', `${store.uri(name)} ${what}`, {
-      fix: 'another process may be pushing it: try again later, or push it again from where it is complete',
+      fix: 'another process may be pushing it: retry later, or push it again from a complete copy',
     });
   const found = await store.get(name, async ({ bytes }) => ({
     taken: await take(bytes, (got) => {
-      if (got.size !== size || got.sha256 !== sha256) throw other('is not what the manifest says');
+      if (got.size !== size || got.sha256 !== sha256) throw other('differs from the manifest');
     }),
   }));
-  if (found === undefined) throw other('is missing, though the manifest names it');
+  if (found === undefined) throw other('is missing, but the manifest lists it');
   return found.taken;
 }
 
@@ -78,14 +75,10 @@ async function noRun(store: Store): Promise<ClusterError> {
   const folders = (await store.folders()).toSorted();
   const shown = folders.slice(0, SHOWN_FOLDERS).map((name) => store.uri(name));
   const more = folders.length > shown.length ? ', ...' : '';
-  return new ClusterError(
-    'STORE',
-    `there is no whole run at ${store.uri()}: it has no manifest.json`,
-    {
-      fix:
-        shown.length === 0
-          ? 'push it (again) from where it is complete: mnist-dist push RUN URI'
-          : `name one of the folders in it: ${shown.join(', ')}${more}`,
-    },
-  );
+  return new ClusterError('STORE', `${store.uri()} has no complete run: manifest.json is missing`, {
+    fix:
+      shown.length === 0
+        ? 'push the run again from a complete copy: mnist-dist push RUN URI'
+        : `choose one of the folders in it: ${shown.join(', ')}${more}`,
+  });
 }

@@ -1,9 +1,9 @@
 import type { ManifestEntry } from './manifest.ts';
 
-/** What was done with a file. */
+/** The outcome for a file; `there`: the destination had it already. */
 export type TransferResult = 'sent' | 'fetched' | 'there';
 
-/** How far a push or a pull is. */
+/** The progress of a push or a pull; `allFiles` and `allBytes` are the totals. */
 export interface Progress {
   readonly name: string;
   readonly done: TransferResult;
@@ -15,7 +15,7 @@ export interface Progress {
 
 export type OnProgress = (progress: Progress) => void;
 
-/** Of all files, and of those that had to be moved. */
+/** Totals of all files, and of those that had to be transferred. */
 export interface TransferTotals {
   readonly files: number;
   readonly bytes: number;
@@ -23,7 +23,7 @@ export interface TransferTotals {
   readonly movedBytes: number;
 }
 
-/** Adds up what is done with the files of a run. */
+/** Counts the files of a run that are transferred. */
 export class TransferProgress {
   readonly #all: { readonly files: number; readonly bytes: number };
   readonly #onProgress: OnProgress;
@@ -54,8 +54,8 @@ export class TransferProgress {
 }
 
 /**
- * Performs `task` for every item, at most `limit` at once. After a failure no other is begun; when
- * it rejects, with the first failure, nothing is at work any more.
+ * Runs `task` for every item, at most `limit` at once. After a failure it starts no other task,
+ * waits for those that are running and rejects with the first failure.
  */
 export async function inParallel<T>(
   items: readonly T[],

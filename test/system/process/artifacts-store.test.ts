@@ -37,7 +37,7 @@ it.each<[string, (folder: string) => string, NodeJS.ProcessEnv, keyof typeof err
     (folder) => `file:${folder}/runs`,
     {},
     'USAGE',
-    /r is where it is to be sent/,
+    /r is also the destination of the push/,
   ],
   [
     'a file',
@@ -46,19 +46,13 @@ it.each<[string, (folder: string) => string, NodeJS.ProcessEnv, keyof typeof err
     'STORE',
     /file\/r\/manifest.json could not be read: ENOTDIR/,
   ],
-  [
-    'no region',
-    () => 's3://bucket/x',
-    NO_REGION,
-    'USAGE',
-    /is in a region of Amazon's that nothing names/,
-  ],
+  ['no region', () => 's3://bucket/x', NO_REGION, 'USAGE', /the region of s3:.* is not set/],
   [
     'an address with a user',
     () => 's3://bucket/x',
     { ...KEYS, AWS_ENDPOINT_URL: 'http://user:hunter2@127.0.0.1:1' },
     'USAGE',
-    /AWS_ENDPOINT_URL=\.\.\.@127\.0\.0\.1:1 holds a user or a password/,
+    /AWS_ENDPOINT_URL=\.\.\.@127\.0\.0\.1:1 contains a user or a password/,
   ],
 ])(
   'a store that cannot be one ends a run before it begins: %s',

@@ -145,7 +145,7 @@ describe.skipIf(missing !== undefined)(`a server of S3 that checks signatures${w
     [
       'an unknown key',
       { AWS_ACCESS_KEY_ID: 'who:else' },
-      'refuses the access key',
+      'rejected the access key',
       'AWS_ACCESS_KEY_ID',
     ],
   ])('is not opened by %s', async (_what, environment, reason, fix) => {
@@ -159,7 +159,7 @@ describe.skipIf(missing !== undefined)(`a server of S3 that checks signatures${w
 
   it.each<[string, NodeJS.ProcessEnv, string, string]>([
     ['a wrong secret', { AWS_SECRET_ACCESS_KEY: 'wrong' }, BUCKET, 'SignatureDoesNotMatch'],
-    ['a missing bucket', {}, 'nowhere-to-be-found', 'there is no bucket nowhere-to-be-found'],
+    ['a missing bucket', {}, 'nowhere-to-be-found', 'bucket nowhere-to-be-found does not exist'],
   ])('ends a run before it begins, for %s', async (_what, environment, bucket, reason) => {
     const folder = temporaryFolder();
     const { code, output } = await run(
@@ -189,7 +189,7 @@ describe.skipIf(missing !== undefined)(`a server of S3 that checks signatures${w
     ]) {
       const { code, output } = await run(args);
       expect(code, output).toBe(STORE);
-      expect(output).toContain('there is no bucket nowhere-to-be-found at http');
+      expect(output).toContain('bucket nowhere-to-be-found does not exist at http');
       expect(output).toContain('aws s3 mb s3://nowhere-to-be-found');
     }
   });

@@ -55,12 +55,12 @@ describe('a folder that a run is to be put into', () => {
       for (const place of [...ways, ...(isThere ? [join(folder, 'link')] : [])])
         await expect(check(`file:${place}`), place).rejects.toMatchObject({
           code: 'USAGE',
-          message: `${join(runs, RUN)} is where it is to be sent`,
+          message: `${join(runs, RUN)} is also the destination of the push`,
         });
       for (const place of [join(runs, RUN), join(runs, RUN, 'store')])
         await expect(check(`file:${place}`), place).rejects.toMatchObject({
           code: 'USAGE',
-          message: `${join(runs, RUN)} would be sent into itself, to ${join(place, RUN)}`,
+          message: `${join(runs, RUN)} would be pushed into itself, to ${join(place, RUN)}`,
         });
     }
     const within = pushRun(
@@ -102,7 +102,7 @@ describe('a folder that a run is to be put into', () => {
     await expect(check(`file:${store}`, '2026-05-05T00:00:00.000Z')).rejects.toMatchObject({
       code: 'RUN_EXISTS',
       message: expect.stringContaining(
-        'holds another run of this id, started 2026-01-02T03:04:05.000Z',
+        'has another run of this id, started 2026-01-02T03:04:05.000Z',
       ),
     });
     expect(await check(`file:${store}`, '2026-01-02T03:04:05.000Z')).toBeUndefined();
@@ -130,9 +130,9 @@ describe('a server that a run is to be sent to', () => {
   });
 
   it.each([
-    [404, 'NoSuchBucket', 'there is no bucket bucket'],
-    [403, 'SignatureDoesNotMatch', 'refuses the access key or its secret'],
-    [403, 'AccessDenied', 'does not allow it'],
+    [404, 'NoSuchBucket', 'bucket bucket does not exist'],
+    [403, 'SignatureDoesNotMatch', 'rejected the access key or its secret'],
+    [403, 'AccessDenied', 'denied access'],
     [418, 'Teapot', 'answered 418'],
   ])('is none that says %i %s', async (status, code, message) => {
     await scripted(says(status, code));
@@ -148,7 +148,7 @@ describe('a server that a run is to be sent to', () => {
     [
       'is silent',
       () => vi.advanceTimersByTime(STORE_LOOK_MILLISECONDS),
-      'has not answered in 10 s',
+      'has not answered within 10 s',
     ],
   ])('may be one that %s: that may pass, and is not waited for', async (_what, answer, message) => {
     const { requests } = await scripted(answer);
@@ -174,7 +174,7 @@ describe('a server that a run is to be sent to', () => {
     vi.stubEnv('AWS_EC2_METADATA_DISABLED', 'true');
     await expect(check(uri)).rejects.toMatchObject({
       code: 'STORE',
-      message: expect.stringContaining('there is no access key'),
+      message: expect.stringContaining('no access key is set'),
     });
     expect(requests).toEqual([]);
   });

@@ -121,7 +121,7 @@ describe('push', () => {
     rmSync(join(stored, 'metrics.jsonl'));
     await expect(pull()).rejects.toMatchObject({
       code: 'STORE',
-      message: expect.stringContaining('no whole run'),
+      message: expect.stringContaining('has no complete run'),
     });
     expect(await push()).toMatchObject({ files: 8, moved: 2 });
     expect(await pull()).toMatchObject({ moved: 8 });
@@ -191,7 +191,7 @@ describe('push', () => {
     rmSync(join(run, 'run.json'));
     await expect(push()).rejects.toMatchObject({
       code: 'USAGE',
-      message: expect.stringContaining('is no run'),
+      message: expect.stringContaining('is not a run'),
     });
   });
 
@@ -220,7 +220,7 @@ describe('keeping a run that is over', () => {
     await expect(pushFinishedRun(run, uri, immediateRetries())).rejects.toMatchObject({
       code: 'STORE',
       fix: expect.stringMatching(
-        `permissions.* The run is whole in ${run}; .*: mnist-dist push ${run} ${uri}$`,
+        `permissions.* The complete run is in ${run}; .*: mnist-dist push ${run} ${uri}$`,
       ),
     });
   });
@@ -232,7 +232,7 @@ describe('keeping a run that is over', () => {
     expect(error).toMatchObject({
       code: 'USAGE',
       fix: expect.stringMatching(
-        `The run is whole in ${run}; it is sent by: mnist-dist push ${run} URI$`,
+        `The complete run is in ${run}; send it with: mnist-dist push ${run} URI$`,
       ),
     });
     expect(String(error)).not.toContain('hunter2');
@@ -353,7 +353,7 @@ describe('pull', () => {
       pullRun(parseStoreUri(`file:${stored}`), { runs }, immediateRetries()),
     ).rejects.toMatchObject({
       code: 'STORE',
-      message: expect.stringContaining('is no manifest of a run'),
+      message: expect.stringContaining('is not a manifest of a run'),
     });
     expect(existsSync(runs)).toBe(false);
   });

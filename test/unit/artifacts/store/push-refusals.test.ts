@@ -53,7 +53,7 @@ it('does not write a run that is not finished over the same one that is', async 
     makeRun(join(folder, 'runs'), record(state));
     await expect(push()).rejects.toMatchObject({
       code: 'RUN_EXISTS',
-      message: expect.stringContaining(`holds this run finished; here it is ${state}`),
+      message: expect.stringContaining(`has this run finished; the local run is ${state}`),
     });
   }
   expect(filesUnder(stored)).toEqual(before);
@@ -67,9 +67,9 @@ it('does not write a run that is not finished over the same one that is', async 
 });
 
 it.each<[string, string | undefined, string]>([
-  ['artifacts/loss.svg', '<SVG/>', 'holds other bytes than'],
-  ['artifacts/loss.svg', 'longer than it was', 'holds other bytes than'],
-  ['artifacts/report.html', undefined, 'is missing, though'],
+  ['artifacts/loss.svg', '<SVG/>', 'has other bytes than listed in'],
+  ['artifacts/loss.svg', 'longer than it was', 'has other bytes than listed in'],
+  ['artifacts/report.html', undefined, 'is missing, but listed in'],
 ])(
   'does not send an artifact that is not what their manifest says: %s, %j',
   async (name, text, why) => {
@@ -85,8 +85,8 @@ it.each<[string, string | undefined, string]>([
     else writeFileSync(join(run, name), text);
     await expect(push()).rejects.toMatchObject({
       code: 'DATA',
-      message: `${join(run, name)} ${why} ${join(run, 'artifacts/manifest.json')} says`,
-      fix: expect.stringContaining('move that manifest away'),
+      message: `${join(run, name)} ${why} ${join(run, 'artifacts/manifest.json')}`,
+      fix: expect.stringContaining('remove the manifest'),
     });
     expect(filesUnder(stored)).toEqual(before);
     rmSync(join(run, 'artifacts/manifest.json'));
@@ -100,7 +100,7 @@ it.each(['{', '{"format":1,"files":[{"name":"../run.json","size":1,"sha256":"","
     writeFileSync(join(run, 'artifacts/manifest.json'), text);
     await expect(push()).rejects.toMatchObject({
       code: 'DATA',
-      message: expect.stringContaining('is no manifest of artifacts'),
+      message: expect.stringContaining('is not a manifest of artifacts'),
     });
     expect(existsSync(stored)).toBe(false);
   },

@@ -74,7 +74,7 @@ describe('a request', () => {
   it.each(badNames)('is not made for the name %j', async (name) => {
     const { store, requests } = await scripted(ok);
     await expect(store.put(name, content('x'))).rejects.toMatchObject({
-      message: expect.stringContaining('is no name'),
+      message: expect.stringContaining('is not a valid file name'),
     });
     await expect(read(store, name)).rejects.toMatchObject({ code: 'STORE' });
     expect(requests).toEqual([]);
@@ -120,13 +120,13 @@ describe('an error', () => {
     [
       403,
       'SignatureDoesNotMatch',
-      'refuses the access key or its secret (SignatureDoesNotMatch)',
+      'rejected the access key or its secret (SignatureDoesNotMatch)',
       'AWS_SECRET_ACCESS_KEY',
     ],
-    [403, 'InvalidAccessKeyId', 'refuses the access key', 'AWS_PROFILE'],
-    [400, 'ExpiredToken', 'refuses the access key', 'AWS_SESSION_TOKEN'],
-    [403, 'AccessDenied', 'does not allow it (AccessDenied)', 's3:PutObject'],
-    [404, 'NoSuchBucket', 'there is no bucket bucket', 'aws s3 mb s3://bucket'],
+    [403, 'InvalidAccessKeyId', 'rejected the access key', 'AWS_PROFILE'],
+    [400, 'ExpiredToken', 'rejected the access key', 'AWS_SESSION_TOKEN'],
+    [403, 'AccessDenied', 'denied access (AccessDenied)', 's3:PutObject'],
+    [404, 'NoSuchBucket', 'bucket bucket does not exist', 'aws s3 mb s3://bucket'],
     [403, 'RequestTimeTooSkewed', 'clock', 'set the clock'],
     [400, 'AuthorizationHeaderMalformed', 'another region', 'AWS_REGION'],
     [
@@ -186,7 +186,7 @@ describe('a server that keeps other bytes than it was sent', () => {
     ).rejects.toMatchObject({
       code: 'STORE',
       message: expect.stringContaining(
-        `s3://bucket/${RUN}/artifacts/loss.svg holds other bytes than were sent`,
+        `s3://bucket/${RUN}/artifacts/loss.svg has other bytes than were sent`,
       ),
     });
     expect(
@@ -207,11 +207,11 @@ describe('settings', () => {
   });
 
   it.each([
-    ['http://user:hunter2@127.0.0.1:1', 'holds a user or a password'],
-    ['https://hunter2@host', 'holds a user or a password'],
-    ['minio:hunter2@host', 'is no address of a server'],
-    ['minio:hun/hunter2@host:9000', 'is no address of a server'],
-    ['http://user:hun/hunter2@host', 'is no address of a server'],
+    ['http://user:hunter2@127.0.0.1:1', 'contains a user or a password'],
+    ['https://hunter2@host', 'contains a user or a password'],
+    ['minio:hunter2@host', 'is not the URL of a server'],
+    ['minio:hun/hunter2@host:9000', 'is not the URL of a server'],
+    ['http://user:hun/hunter2@host', 'is not the URL of a server'],
   ])('do not show the secret in %s', async (text, why) => {
     vi.stubEnv('AWS_ENDPOINT_URL', text);
     const message = `AWS_ENDPOINT_URL=...@${text.split('@')[1]} ${why}`;
@@ -239,13 +239,13 @@ describe('settings', () => {
     });
   });
 
-  it('say that there is no access key', async () => {
+  it('say that no access key is set', async () => {
     await scripted(ok);
     vi.stubEnv('AWS_ACCESS_KEY_ID', undefined);
     vi.stubEnv('AWS_SECRET_ACCESS_KEY', undefined);
     await expect(read(await open(), 'x.txt')).rejects.toMatchObject({
       code: 'STORE',
-      message: expect.stringContaining('there is no access key'),
+      message: expect.stringContaining('no access key is set'),
       fix: expect.stringContaining('AWS_ACCESS_KEY_ID'),
     });
   });

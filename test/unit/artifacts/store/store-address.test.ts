@@ -48,15 +48,15 @@ describe('the address of a store', () => {
     ['s3://', 'the bucket is missing'],
     ['s3:///x', 'the bucket is missing'],
     ...['ab', 'UPPER', 'under_score', 'a..b', '127.0.0.1', 'host:9000', '-ab', 'x'.repeat(64)].map(
-      (bucket) => [`s3://${bucket}/x`, 'is no name of a bucket'],
+      (bucket) => [`s3://${bucket}/x`, 'is not a valid bucket name'],
     ),
     ...['..', '../x', 'a/../b', 'a/..', '.', 'a//b', '/a'].map((prefix) => [
       `s3://bucket/${prefix}`,
-      'no ".."',
+      'or ".."',
     ]),
     ...['a\0b', 'a\\b', 'a?b', 'a#b', 'a\nb'].map((prefix) => [
       `s3://bucket/${prefix}`,
-      'no control character',
+      'must not contain a control character',
     ]),
     [`s3://bucket/${'x'.repeat(513)}`, 'at most 512 bytes'],
   ])('%j is refused', (uri = '', why = '') => {
@@ -100,7 +100,7 @@ describe('the address of a store', () => {
     for (const uri of ['file:/srv/a@b', 's3://bucket/a@b'])
       expect(uriOf(parseStoreUri(uri))).toBe(uri);
     expect(() => parseStoreUri('s3://user@bucket/x')).toThrow(
-      'a user and a secret have no place in it',
+      'it must not contain a user or a secret',
     );
   });
 

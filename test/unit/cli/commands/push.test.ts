@@ -44,7 +44,7 @@ it('leave a run alone that a coordinator is at work on', async () => {
   await expect(push(options, { operands: [run, uri] })).rejects.toMatchObject({ code: 'LOCKED' });
 });
 
-it('refuse what is no store before anything else', async () => {
+it('reject an address that is not a store before anything else', async () => {
   await expect(push(options, { operands: ['nowhere', 'nothing'] })).rejects.toMatchObject({
     code: 'USAGE',
   });

@@ -76,7 +76,7 @@ describe('the model that is meant', () => {
     truncateSync(stored, 100);
     expect(await refusal(pushed.uri)).toMatchObject({
       code: 'STORE',
-      message: expect.stringContaining('is not what the manifest says'),
+      message: expect.stringContaining('differs from the manifest'),
     });
     rmSync(stored);
     expect(await refusal(pushed.uri)).toMatchObject({
