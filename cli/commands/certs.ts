@@ -4,7 +4,7 @@ import { makeDirectories, writeWhole } from '../../shared/disk/whole-file.ts';
 import { isWildcard } from '../../shared/wire/address.ts';
 import { ClusterError } from '../../shared/errors.ts';
 import { shellPath } from '../../shared/shell-word.ts';
-import type { Pair } from '../secrets/certificate-authority.ts';
+import type { CertificatePair } from '../secrets/certificate-authority.ts';
 import { host } from '../options/endpoint.ts';
 import { stdout } from '../terminal/output.ts';
 import type { CertsOptions, CommandLine } from '../options/options.ts';
@@ -69,7 +69,7 @@ function namesOf(given: readonly string[]): [string, ...string[]] {
  * The authority that an earlier call left; undefined where there is none. Throws USAGE where one
  * half of it is missing.
  */
-function readAuthority(file: string, keyFile: string): Pair | undefined {
+function readAuthority(file: string, keyFile: string): CertificatePair | undefined {
   if (!existsSync(file) && !existsSync(keyFile)) return undefined;
   const missing = [file, keyFile].find((each) => !existsSync(each));
   if (missing === undefined)
@@ -86,7 +86,11 @@ function readAuthority(file: string, keyFile: string): Pair | undefined {
   );
 }
 
-async function write({ certificate, key }: Pair, file: string, keyFile: string): Promise<void> {
+async function write(
+  { certificate, key }: CertificatePair,
+  file: string,
+  keyFile: string,
+): Promise<void> {
   writeSecretFile(keyFile, key);
   await writeWhole(file, certificate);
 }

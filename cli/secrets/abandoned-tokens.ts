@@ -10,9 +10,9 @@ import {
 import { readEntryNow } from '../../shared/disk/regular-file.ts';
 
 /**
- * Removes the tokens of coordinators that were killed on this host since it booted: PORT or
- * ADDRESS-PORT, whose owner the file with .owner names. What cannot be read, and what may belong to
- * a process elsewhere, stays.
+ * Removes the tokens of coordinators that were killed on this host since it booted. The file PORT
+ * or ADDRESS-PORT contains the token, the same name with .owner the process that wrote it. Files
+ * that cannot be read, or that may belong to a process of another host, stay. /
  */
 export function removeAbandonedTokens(
   folder: string,
@@ -24,7 +24,7 @@ export function removeAbandonedTokens(
     try {
       removeIfAbandoned(join(folder, token), join(folder, name), processes);
     } catch {
-      // An abandoned token opens no run; another process may have removed its file.
+      // Harmless: an abandoned token opens no run. Another process may have removed the file.
     }
   }
 }
@@ -36,29 +36,32 @@ function removeIfAbandoned(token: string, owner: string, processes: Processes): 
   removeOwned(token, text);
 }
 
-/** Removes a token and its owner's file if that file still holds `owner`. Never throws. */
+/** Removes a token and its owner file, where that file still contains `owner`. Never throws. */
 export function removeToken(token: string, owner: string): void {
   try {
     removeOwned(token, Buffer.from(owner));
   } catch {
-    // As above; the next coordinator of this user tries again.
+    // The next coordinator of this user removes them.
   }
 }
 
-/** Another coordinator may have taken the port: what is set aside is looked at before it goes. */
+/** Another coordinator may have taken the port: the owner file is compared before it is removed. */
 function removeOwned(token: string, text: Buffer): void {
   const owner = `${token}.owner`;
-  const isOwn = setAside(owner, (aside) => readEntryNow(aside).equals(text));
-  if (isOwn) setAside(token, () => !existsSync(owner));
+  const isOwn = removeIf(owner, (aside) => readEntryNow(aside).equals(text));
+  if (isOwn) removeIf(token, () => !existsSync(owner));
 }
 
-/** Removes a file unless `isDue` says no when it has no name any more that others write to. */
-function setAside(file: string, isDue: (aside: string) => boolean): boolean {
+/**
+ * Renames a file, so that no other process writes to it, and removes it where `isDue` is true of
+ * the renamed file; otherwise restores it. /
+ */
+function removeIf(file: string, isDue: (aside: string) => boolean): boolean {
   const aside = `${file}.${randomBytes(6).toString('hex')}.tmp`;
   renameSync(file, aside);
   const due = isDue(aside);
   try {
-    // A newer file of that name stays.
+    // A newer file of that name is kept: link fails where one exists.
     if (!due) linkSync(aside, file);
   } finally {
     rmSync(aside, { force: true });

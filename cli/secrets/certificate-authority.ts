@@ -4,21 +4,22 @@ import { randomBytes, webcrypto } from 'node:crypto';
 import { isIP } from 'node:net';
 
 /** A certificate and its private key, both in PEM. */
-export interface Pair {
+export interface CertificatePair {
   readonly certificate: string;
   readonly key: string;
 }
 
 const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
 const HOUR_MILLISECONDS = 3_600_000;
-/** Clocks of machines differ. */
+/** Certificates are valid from a day ago, since the clocks of machines differ. */
 const BACKDATED_MILLISECONDS = 24 * HOUR_MILLISECONDS;
 
-/**
- * A certificate authority that signs for servers and for nothing else, and for no authority below
- * it.
- */
-export async function makeAuthority(name: string, days: number, now: Date): Promise<Pair> {
+/** Makes a certificate authority that signs server certificates but no further authorities. */
+export async function makeAuthority(
+  name: string,
+  days: number,
+  now: Date,
+): Promise<CertificatePair> {
   const keys = await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify']);
   const certificate = await x509.X509CertificateGenerator.createSelfSigned({
     name: [{ CN: [name] }],
@@ -39,15 +40,15 @@ export async function makeAuthority(name: string, days: number, now: Date): Prom
 }
 
 /**
- * The certificate of a server for these DNS names and IP addresses, signed by the authority. Throws
- * where that is none.
+ * Makes the certificate of a server for these DNS names and IP addresses, signed by the authority.
+ * Rejects where `authority` is not a certificate with its key.
  */
 export async function makeCertificate(
-  authority: Pair,
+  authority: CertificatePair,
   names: readonly [string, ...string[]],
   days: number,
   now: Date,
-): Promise<Pair> {
+): Promise<CertificatePair> {
   const issuer = new x509.X509Certificate(authority.certificate);
   const signingKey = await webcrypto.subtle.importKey(
     'pkcs8',
@@ -92,7 +93,7 @@ function validity(days: number, now: Date): { notBefore: Date; notAfter: Date } 
   return { notBefore: new Date(from), notAfter: new Date(to) };
 }
 
-/** 127 bits by chance, and positive. */
+/** A random serial number of 127 bits; the first bit is 0, since it must be positive. */
 function serialNumber(): string {
   const bytes = randomBytes(16);
   bytes[0] = ((bytes[0] ?? 0) & 0x7f) | 0x40;

@@ -9,7 +9,7 @@ import type { Log } from '../terminal/log.ts';
 import { hideFromGit, writeSecretFile } from './secret-file.ts';
 import type { OwnCertificate } from './tls-files.ts';
 
-/** A listener that waits for workers, and what they need to know of it. */
+/** A listener for workers, with the facts that a join string is made of. */
 export interface JoinEndpoint {
   readonly host: string;
   readonly port: number;
@@ -18,7 +18,7 @@ export interface JoinEndpoint {
   readonly token: string;
 }
 
-/** The name or address by which workers dial it. */
+/** The name or address that workers dial. */
 export function dialName({
   host,
   advertise,
@@ -27,13 +27,14 @@ export function dialName({
   if (advertise !== undefined) return advertise;
   if (!isWildcard(host)) return host;
   const names = certificate?.names ?? [];
-  // With a certificate for this machine alone, any other name would be refused.
+  // A worker would refuse a name that the certificate does not have.
   return names.find((name) => !isLoopback(name)) ?? names[0] ?? hostname();
 }
 
-/** Where workers dial it, as a URL. */
+/** The URL that workers dial. */
 export function dialUrl(endpoint: Omit<JoinEndpoint, 'token'>): string {
-  return `${endpoint.certificate === undefined ? 'ws' : 'wss'}://${hostPort(dialName(endpoint), endpoint.port)}`;
+  const scheme = endpoint.certificate === undefined ? 'ws' : 'wss';
+  return `${scheme}://${hostPort(dialName(endpoint), endpoint.port)}`;
 }
 
 export function joinTextOf(endpoint: JoinEndpoint): string {
@@ -45,8 +46,8 @@ export function joinTextOf(endpoint: JoinEndpoint): string {
 }
 
 /**
- * Opens the endpoint of what is served; where that fails nobody could join, and it ends before it has
- * begun. Rejects as `open` throws.
+ * Calls `open`, which tells workers how to join `serving`. Where that throws, no worker could join:
+ * stops `serving` and rejects with the error.
  */
 export async function openOrStop<T>(
   serving: { stop(code: ErrorCode): void; readonly done: Promise<unknown> },
@@ -62,8 +63,8 @@ export async function openOrStop<T>(
 }
 
 /**
- * Writes the join string into a file of the run directory that only its owner reads and git passes
- * over; returns how to remove it. What an earlier coordinator left is replaced.
+ * Writes the join string to a file of the run directory, readable by its owner only and ignored by
+ * git. Replaces the file of an earlier coordinator. Returns how to remove it.
  */
 export function writeJoinFile(file: string, endpoint: JoinEndpoint): () => void {
   const showToGit = hideFromGit(dirname(file), [`/${basename(file)}`, '/.gitignore']);
@@ -75,9 +76,9 @@ export function writeJoinFile(file: string, endpoint: JoinEndpoint): () => void 
 }
 
 /**
- * Says how workers join. `sameUser`: whether those of this user on this machine find the token by
- * themselves. The join string is shown to who looks at a terminal, and to no log; `joinFile` has
- * it.
+ * Logs the command with which workers join. `sameUser`: workers of this user on this machine find
+ * the token by themselves. `isShown`: print the join string, which only a terminal may show;
+ * otherwise the command reads it from `joinFile`.
  */
 export function announceJoin(
   endpoint: JoinEndpoint,

@@ -3,7 +3,7 @@ import { MIN_TOKEN_CHARACTERS } from '../../shared/limits.ts';
 import { endpoint } from '../options/endpoint.ts';
 import { checkedToken } from './token.ts';
 
-/** All that a worker needs to know of a coordinator. */
+/** The facts that a worker needs to join a coordinator. */
 export interface Join {
   /** `wss://HOST:PORT`, or `ws://HOST:PORT` without TLS. */
   readonly coordinator: string;
@@ -13,30 +13,29 @@ export interface Join {
 }
 
 /**
- * As one word: a URL whose secrets stand behind the #, which no client sends anywhere, such as
- * `wss://10.0.0.5:29400/#token=...&ca=...`.
+ * The join string: a URL such as `wss://10.0.0.5:29400/#token=...&ca=...`. The secrets are in the
+ * fragment, which HTTP clients never send.
  */
 export function joinText({ coordinator, token, ca }: Join): string {
   const parts = new URLSearchParams({ token, ...(ca === undefined ? {} : { ca }) });
   return `${coordinator}/#${parts.toString()}`;
 }
 
-// The URL ends where a character stands that none of its parts can hold: a quote, a bracket, a
-// blank.
+// The URL ends at a character that no part of it can contain: a quote, a bracket, a blank.
 const JOIN = /(?<![\w+.-])(wss?:\/\/[\w.:[\]-]+)\/?#([\w*.+%=&-]+)/;
 const BEGINNING = /(?<![\w+.-])wss?:\/\/.*$/;
 const CONTINUATION = /^[\w*.+%=&:/#[\]-]+["'`>)]?$/;
 /**
- * Terminals and editors add these: escape sequences (those around a paste, too), a byte order mark,
- * blanks without width.
+ * Characters that terminals and editors add: escape sequences, also those around a paste, a byte
+ * order mark and blanks without width.
  */
-// oxlint-disable-next-line no-control-regex -- they are what is looked for
+// oxlint-disable-next-line no-control-regex -- control characters are searched for
 const INVISIBLE = /\u001b\[[0-9;?]*[ -/]*[@-~]|[\u0000\u200b-\u200d\u2060\ufeff]/g;
 
 /**
- * Finds the join string in what was pasted: in quotes or brackets, behind blank lines or the time
- * of a log line, and broken into several lines. Throws USAGE, without repeating what may hold a
- * secret.
+ * Finds the join string in pasted text: it may be in quotes or brackets, after blank lines or the
+ * time of a log line, and broken into several lines. Throws USAGE; the message does not repeat the
+ * text, which may contain a secret.
  */
 export function parseJoin(text: string): Join {
   const joined = inOneLine(text);
@@ -45,15 +44,19 @@ export function parseJoin(text: string): Join {
   const parts = new URLSearchParams(fragment);
   const ca = parts.get('ca')?.replace(/\.+$/, '');
   if (coordinator === undefined || address === '' || !isWholeLine(joined))
-    throw new ClusterError('USAGE', `this is no join string (${text.trim().length} characters)`, {
-      fix: 'copy the whole line that the coordinator prints: wss://HOST:PORT/#token=...&ca=...',
-    });
+    throw new ClusterError(
+      'USAGE',
+      `this is not a join string (${text.trim().length} characters)`,
+      {
+        fix: 'copy the whole line that the coordinator prints: wss://HOST:PORT/#token=...&ca=...',
+      },
+    );
   return { coordinator, token: checkedToken(parts.get('token') ?? '', 'the join string'), ca };
 }
 
 /**
- * Whether nothing of the string is missing in what was pasted. Without TLS its end cannot be told
- * from its middle.
+ * Whether the pasted text contains the whole join string. Without TLS the string has no known
+ * length, and any long enough token counts as whole.
  */
 export function isWhole(text: string): boolean {
   return isWholeLine(inOneLine(text));
@@ -67,12 +70,12 @@ function isWholeLine(text: string): boolean {
   return address.startsWith('ws:') ? ca === undefined : /^[0-9a-f]{64}$/.test(ca ?? '');
 }
 
-/** Whether a string has begun, whole or not. */
+/** Whether the text contains the beginning of a join string. */
 export function hasBegun(text: string): boolean {
   return BEGINNING.test(inOneLine(text));
 }
 
-/** From where it begins, with the lines that continue it; empty where none begins. */
+/** The join string with its continuation lines joined; empty where none begins. */
 function inOneLine(text: string): string {
   const lines = text.replaceAll(INVISIBLE, '').split(/[\r\n]+/);
   const first = lines.findIndex((line) => BEGINNING.test(line));

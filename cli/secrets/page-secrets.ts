@@ -1,21 +1,19 @@
 import type { ServerTls } from '../../coordinator/network/http-server.ts';
 import type { ShowOptions } from '../options/options.ts';
-import { pageCertificate } from './tls-files.ts';
+import { readOwnCertificate } from './tls-files.ts';
 import { readToken } from './token.ts';
 
 type PageOptions = Pick<ShowOptions, 'httpSslCertfile' | 'httpSslKeyfile' | 'httpTokenFile'>;
 
-/**
- * With what the live page is kept from those whom it does not concern. Throws USAGE or TLS for
- * files that cannot be used.
- */
+/** Reads the certificate and the token of the live page. Throws USAGE or TLS. */
 export function pageSecrets(options: PageOptions): {
   tls: ServerTls | undefined;
   token: string | undefined;
 } {
-  const { httpTokenFile: file } = options;
+  const { httpSslCertfile: certificate, httpSslKeyfile: key, httpTokenFile: file } = options;
+  const flags = ['--http-ssl-certfile', '--http-ssl-keyfile'] as const;
   return {
-    tls: pageCertificate(options),
+    tls: readOwnCertificate({ certificate, key, flags }, new Date()),
     token: file === undefined ? undefined : readToken(file, '--http-token-file'),
   };
 }

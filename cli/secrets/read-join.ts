@@ -13,16 +13,16 @@ import { hasBegun, isWhole } from './join.ts';
 const STDIN = 0;
 
 /**
- * What was pasted for `--join -`, from a terminal or a pipe. Rejects with INTERRUPTED on Ctrl-C at
- * the prompt.
+ * Reads the join string for `--join -` from a terminal or a pipe. Rejects with INTERRUPTED on
+ * Ctrl-C at the prompt, with USAGE where stdin cannot be read. /
  */
 export function readJoin(): Promise<string> {
   return process.stdin.isTTY ? readPaste(process.stdin, process.stderr) : readPipe();
 }
 
 /**
- * Up to the end of a line that holds the whole string, or of the first line that holds anything
- * else. Byte by byte: what follows is another program's.
+ * Reads up to the end of the join string, or of the first line that is none. Byte by byte, since
+ * the rest of the pipe belongs to another program. /
  */
 async function readPipe(): Promise<string> {
   const byte = Buffer.alloc(1);
@@ -41,8 +41,7 @@ async function readByte(byte: Buffer): Promise<boolean> {
     try {
       return readSync(STDIN, byte) === 1;
     } catch (error) {
-      // Another process has made this pipe non-blocking; Node has no way to wait for it that reads
-      // no more than asked.
+      // Another process has made this pipe non-blocking, and every stream of Node would read ahead.
       if (systemCode(error) !== 'EAGAIN') throw notReadable(error);
       await sleep(STDIN_RETRY_MILLISECONDS);
     }
@@ -61,13 +60,13 @@ function notReadable(error: unknown): ClusterError {
 }
 
 /**
- * Asks on a terminal. Nothing is echoed. A paste may come in several lines: all that comes until
- * the terminal is quiet belongs to it, so that no part is left for the shell that reads next.
+ * Asks on a terminal, without echo. A paste may have several lines: all input until the terminal is
+ * quiet belongs to it, so that no part is left for the shell.
  */
 function readPaste(terminal: ReadStream, output: Pick<WriteStream, 'write'>): Promise<string> {
   let text = '';
   let quiet: NodeJS.Timeout | undefined;
-  // First: what is pasted as soon as the question appears must not be echoed.
+  // Before the question, so that an immediate paste is not echoed.
   terminal.setRawMode(true);
   output.write(
     'Paste the join string that the coordinator printed, then press Enter (it is not shown): ',
@@ -76,32 +75,33 @@ function readPaste(terminal: ReadStream, output: Pick<WriteStream, 'write'>): Pr
   return new Promise((resolve, reject) => {
     const end = (settle: () => void): void => {
       clearTimeout(quiet);
-      terminal.off('data', take).off('end', over);
+      terminal.off('data', take).off('end', finish);
       terminal.setRawMode(false).pause();
       output.write('\n');
       settle();
     };
-    const over = (): void => end(() => resolve(text));
-    // Called when a line has ended and nothing has come since.
-    const look = (): void => {
+    const finish = (): void => end(() => resolve(text));
+    // Called when a line has ended and no input has followed.
+    const check = (): void => {
       if (text.trim() === '') text = '';
-      else if (isWhole(text) || !hasBegun(text) || /[\r\n]\s*[\r\n]$/.test(text)) over();
-      else output.write('\nThat is not all of it. Paste the rest, or press Enter to end: ');
+      else if (isWhole(text) || !hasBegun(text) || /[\r\n]\s*[\r\n]$/.test(text)) finish();
+      else
+        output.write('\nThe join string is incomplete. Paste the rest, or press Enter to stop: ');
     };
     const take = (data: string): void => {
       if (data.includes('\u0003'))
         return end(() => reject(new ClusterError('INTERRUPTED', 'no join string was given')));
-      if (data.includes('\u0004') && text.trim() === '') return over();
+      if (data.includes('\u0004') && text.trim() === '') return finish();
       if (text.length < MAX_JOIN_CHARACTERS) text = edited(text + data);
       clearTimeout(quiet);
-      // What is too long is read to its end, too.
-      if (/[\r\n]\s*$/.test(data)) quiet = setTimeout(look, PASTE_QUIET_MILLISECONDS);
+      // Input that is too long is still read to its end.
+      if (/[\r\n]\s*$/.test(data)) quiet = setTimeout(check, PASTE_QUIET_MILLISECONDS);
     };
-    terminal.on('data', take).on('end', over).resume();
+    terminal.on('data', take).on('end', finish).resume();
   });
 }
 
-/** Backspace takes a character back, Ctrl-U all of them. */
+/** Applies backspace, and Ctrl-U, which deletes the line. */
 function edited(text: string): string {
   return text.slice(text.lastIndexOf('\u0015') + 1).replaceAll(/[^][\b\u007f]/g, '');
 }

@@ -6,19 +6,19 @@ import { diskError } from '../../shared/disk/whole-file.ts';
 import { systemCode } from '../../shared/disk/system-error.ts';
 import { ClusterError, messageOf } from '../../shared/errors.ts';
 
-/** Others may not read or write it, and the group may not write it. */
+/** Mode bits that are refused: access of others, and write access of the group. */
 const FORBIDDEN = 0o027;
 
 /**
- * The text of a file that holds a secret. Throws USAGE, naming the file and its flag, where it
- * cannot be read, holds more than `limit`, or others can read it.
+ * Reads a file that contains a secret. Throws USAGE, with the file and its flag, where it cannot be
+ * read, is larger than `limit`, or has a mode that lets others in.
  */
 export function readSecretFile(file: string, flag: string, limit: ReadLimit): string {
   let text: string;
   let mode: number;
   try {
     const { bytes, stat } = readNamedNow(file, limit);
-    // A pipe has no name by which others could open it.
+    // Others cannot open a pipe.
     mode = stat.isFile() ? stat.mode & 0o777 : 0;
     text = bytes.toString('utf8');
   } catch (error) {
@@ -29,30 +29,27 @@ export function readSecretFile(file: string, flag: string, limit: ReadLimit): st
   if ((mode & FORBIDDEN) === 0) return text;
   throw new ClusterError(
     'USAGE',
-    `${file} (${flag}) holds a secret, and others can read or change it (mode ${mode.toString(8).padStart(4, '0')})`,
-    { fix: `chmod 600 ${file}; if another user may have read it, make a new one` },
+    `${file} (${flag}) contains a secret that other users can read or change ` +
+      `(mode ${mode.toString(8).padStart(4, '0')})`,
+    { fix: `chmod 600 ${file}; if another user may have read it, create a new one` },
   );
 }
 
-/**
- * Writes a file that only its owner reads, whole or not at all; what was there is replaced. Throws
- * DISK.
- */
+/** Writes or replaces a file, readable by its owner only, atomically. Throws DISK. */
 export function writeSecretFile(file: string, text: string): void {
-  const draft = `${file}.${randomBytes(6).toString('hex')}.tmp`;
+  const temporary = `${file}.${randomBytes(6).toString('hex')}.tmp`;
   try {
-    writeFileSync(draft, text, { mode: 0o600, flag: 'wx' });
-    renameSync(draft, file);
+    writeFileSync(temporary, text, { mode: 0o600, flag: 'wx' });
+    renameSync(temporary, file);
   } catch (error) {
-    rmSync(draft, { force: true });
+    rmSync(temporary, { force: true });
     throw diskError(file, error);
   }
 }
 
 /**
- * Keeps what these patterns match in the folder out of git, by a .gitignore there; lines that are
- * in one already stay. Returns how to remove it, which does nothing where it was there. Throws
- * DISK.
+ * Adds these patterns to the .gitignore of the folder, and creates it where it is missing. Returns
+ * how to remove a .gitignore that this call created. Throws DISK.
  */
 export function hideFromGit(folder: string, patterns: readonly string[]): () => void {
   const file = join(folder, '.gitignore');
@@ -60,9 +57,9 @@ export function hideFromGit(folder: string, patterns: readonly string[]): () => 
     const old = textOf(file);
     const lines = new Set(old?.split(/\r?\n/));
     const missing = lines.has('*') ? [] : patterns.filter((pattern) => !lines.has(pattern));
-    const isOpen = old !== undefined && old !== '' && !old.endsWith('\n');
+    const lacksLineEnd = old !== undefined && old !== '' && !old.endsWith('\n');
     const text = missing.map((pattern) => `${pattern}\n`).join('');
-    if (missing.length > 0) appendFileSync(file, isOpen ? `\n${text}` : text);
+    if (missing.length > 0) appendFileSync(file, lacksLineEnd ? `\n${text}` : text);
     return () => {
       if (old === undefined) rmSync(file, { force: true });
     };

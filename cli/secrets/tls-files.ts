@@ -7,21 +7,21 @@ import { MAX_CHAIN_CERTIFICATES, MAX_PEM_FILE_BYTES } from '../../shared/limits.
 import { digestOf } from '../../worker/trust.ts';
 import { readSecretFile } from './secret-file.ts';
 
-/** Of a certificate or a key. */
+/** Size limit of a certificate file or a key file. */
 export const pemFileLimit: ReadLimit = { name: 'MAX_PEM_FILE_BYTES', bytes: MAX_PEM_FILE_BYTES };
 
-/** What a listener shows of itself, and what it is known by. */
+/** The certificate chain and key of a listener, with the facts that workers check. */
 export interface OwnCertificate extends ServerTls {
   /**
-   * SHA-256 of the topmost certificate of the chain, 64 hexadecimal digits: whoever knows it needs
-   * no file.
+   * SHA-256 of the topmost certificate of the chain, 64 hexadecimal digits. A worker that has it
+   * needs no certificate file.
    */
   readonly top: string;
-  /** Names and addresses for which it is, in its order. */
+  /** The names and addresses of the certificate, in its order. */
   readonly names: readonly string[];
 }
 
-/** Of the listener for workers; undefined where none was given. */
+/** The certificate of the training listener; undefined where none was given. */
 export function trainingCertificate(options: {
   readonly sslCertfile: string | undefined;
   readonly sslKeyfile: string | undefined;
@@ -33,17 +33,7 @@ export function trainingCertificate(options: {
   );
 }
 
-/** Of the live page; undefined where none was given. */
-export function pageCertificate(options: {
-  readonly httpSslCertfile: string | undefined;
-  readonly httpSslKeyfile: string | undefined;
-}): OwnCertificate | undefined {
-  const { httpSslCertfile: certificate, httpSslKeyfile: key } = options;
-  const flags = ['--http-ssl-certfile', '--http-ssl-keyfile'] as const;
-  return readOwnCertificate({ certificate, key, flags }, new Date());
-}
-
-/** The files of a listener, and the flags that named them. */
+/** The certificate and key file of a listener, and the flags that name them. */
 export interface TlsFiles {
   readonly certificate: string | undefined;
   readonly key: string | undefined;
@@ -51,8 +41,9 @@ export interface TlsFiles {
 }
 
 /**
- * Reads certificate and key; undefined where neither was given. Throws USAGE where one is missing,
- * no PEM, or the key is another certificate's; TLS where the certificate is not valid now.
+ * Reads certificate and key; undefined where neither was given. Throws USAGE where one is missing
+ * or is not PEM, or where the key belongs to another certificate; TLS where the certificate has
+ * expired or is not valid yet. /
  */
 export function readOwnCertificate(
   { certificate, key, flags }: TlsFiles,
@@ -62,7 +53,7 @@ export function readOwnCertificate(
   if (certificate === undefined || key === undefined) {
     const [given, missing] = certificate === undefined ? [flags[1], flags[0]] : flags;
     throw new ClusterError('USAGE', `${given} was given without ${missing}`, {
-      fix: 'give both; `mnist-dist certs NAME` makes them',
+      fix: 'set both options; `mnist-dist certs NAME` creates the files',
     });
   }
   const chain = readCertificates(certificate, flags[0]);
@@ -75,7 +66,9 @@ export function readOwnCertificate(
       'USAGE',
       `${key} (${flags[1]}) is not the key of ${certificate} (${flags[0]})`,
       {
-        fix: 'give the two that were made together; the certificate of the coordinator stands first in its file',
+        fix:
+          'use the pair that was created together; ' +
+          "the file must begin with the coordinator's own certificate",
       },
     );
   }
@@ -88,7 +81,7 @@ export function readOwnCertificate(
   };
 }
 
-/** All certificates in a PEM file. Throws USAGE where there is none. */
+/** Reads all certificates of a PEM file. Throws USAGE where it contains none. */
 export function readCertificates(file: string, flag: string): X509Certificate[] {
   let text: string;
   try {
@@ -109,8 +102,10 @@ export function readCertificates(file: string, flag: string): X509Certificate[] 
 }
 
 function noCertificate(file: string, flag: string, cause?: unknown): ClusterError {
-  return new ClusterError('USAGE', `${file} (${flag}) holds no usable certificate`, {
-    fix: `Allowed: 1 to ${MAX_CHAIN_CERTIFICATES} certificates in PEM; \`mnist-dist certs NAME\` makes them.`,
+  return new ClusterError('USAGE', `${file} (${flag}) contains no usable certificate`, {
+    fix:
+      `allowed: 1 to ${MAX_CHAIN_CERTIFICATES} certificates in PEM; ` +
+      '`mnist-dist certs NAME` creates them',
     cause,
   });
 }
@@ -119,8 +114,8 @@ function privateKeyOf(pem: string, file: string, flag: string): KeyObject {
   try {
     return createPrivateKey(pem);
   } catch (error) {
-    throw new ClusterError('USAGE', `${file} (${flag}) holds no private key that can be used`, {
-      fix: 'Allowed: a key in PEM without a passphrase; `mnist-dist certs NAME` makes one.',
+    throw new ClusterError('USAGE', `${file} (${flag}) contains no usable private key`, {
+      fix: 'allowed: a key in PEM without a passphrase; `mnist-dist certs NAME` creates one',
       cause: error,
     });
   }
@@ -133,15 +128,14 @@ function checkValidity({ validFrom, validTo }: X509Certificate, file: string, no
   throw new ClusterError(
     'TLS',
     now.getTime() > to
-      ? `the certificate in ${file} has expired at ${new Date(to).toISOString()} (now ${clock})`
-      : `the certificate in ${file} is not valid before ${new Date(from).toISOString()} (now ${clock})`,
-    { fix: 'if the clock of this machine is right, make a new one: `mnist-dist certs NAME`' },
+      ? `the certificate in ${file} expired at ${new Date(to).toISOString()} (now ${clock})`
+      : `the certificate in ${file} is not valid before ${new Date(from).toISOString()} ` +
+          `(now ${clock})`,
+    { fix: 'if the clock of this machine is right, create a new one: `mnist-dist certs NAME`' },
   );
 }
 
-/**
- * Of its subject's alternative names, those by which something is dialled, as they stand in a URL.
- */
+/** The DNS names and addresses of a certificate without wildcards, as they are written in a URL. */
 function namesOf({ subjectAltName }: X509Certificate): string[] {
   const entries = (subjectAltName ?? '').split(', ');
   const names = entries.map((entry) => /^(DNS|IP Address):([^*]+)$/.exec(entry)?.[2]);

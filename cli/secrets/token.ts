@@ -15,7 +15,7 @@ import { removeAbandonedTokens, removeToken } from './abandoned-tokens.ts';
 import { diskError } from '../../shared/disk/whole-file.ts';
 import { hideFromGit, readSecretFile, writeSecretFile } from './secret-file.ts';
 
-/** The token that was given: by file, else by MNIST_DIST_TOKEN; undefined when by neither. */
+/** The token of --token-file or else of MNIST_DIST_TOKEN; undefined where neither is set. */
 export function givenToken(
   file: string | undefined,
   environment: NodeJS.ProcessEnv,
@@ -25,23 +25,24 @@ export function givenToken(
   return token === undefined || token === '' ? undefined : checkedToken(token, 'MNIST_DIST_TOKEN');
 }
 
-/** A new token: 256 bits, in hexadecimal. */
+/** A new random token: 256 bits, in hexadecimal. */
 export function generateToken(): string {
   return randomBytes(32).toString('hex');
 }
 
 /**
- * Where a coordinator keeps the token it made, so that workers of the same user find it: by its
- * port, and by its address where that is a loopback address of its own (127.0.0.2).
+ * The file of a token that a coordinator generated, where workers of the same user find it. Its
+ * name is the port, with the address before it where that is another loopback address (127.0.0.2).
+ * /
  */
 function loopbackTokenFile(host: string, port: number): string {
-  const isOwn = isIPv4(host) && isLoopback(host) && host !== '127.0.0.1';
-  return join(cacheDirectory(), 'tokens', isOwn ? `${host}-${port}` : String(port));
+  const isNamed = isIPv4(host) && isLoopback(host) && host !== '127.0.0.1';
+  return join(cacheDirectory(), 'tokens', isNamed ? `${host}-${port}` : String(port));
 }
 
 /**
- * Writes the token for its owner only, and removes those of coordinators that were killed; returns
- * how to remove it.
+ * Writes the token to a file that only its owner can read, and removes the tokens of coordinators
+ * that were killed. Returns the file and how to remove it. Throws DISK.
  */
 export function writeLoopbackToken(
   host: string,
@@ -52,7 +53,7 @@ export function writeLoopbackToken(
   const folder = dirname(file);
   try {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
-    // An older version, or a copy, may have left it open to others.
+    // An older version, or a copy, may have left the folder readable for others.
     chmodSync(folder, 0o700);
   } catch (error) {
     throw diskError(file, error);
@@ -60,13 +61,16 @@ export function writeLoopbackToken(
   hideFromGit(folder, ['*']);
   removeAbandonedTokens(folder);
   const owner = JSON.stringify(systemProcesses.self());
-  // Before the token, so that no token of a running process is ever without its owner.
+  // Written before the token, so that the token of a running process always has an owner.
   writeSecretFile(`${file}.owner`, owner);
   writeSecretFile(file, `${token}\n`);
   return { file, remove: () => removeToken(file, owner) };
 }
 
-/** A worker's token: given, or left by a coordinator of the same user on this machine. */
+/**
+ * The token of a worker: given, or written by a coordinator of the same user on this machine.
+ * Returns how to read it at each connection attempt.
+ */
 export function workerToken(
   file: string | undefined,
   coordinator: URL,
@@ -74,20 +78,20 @@ export function workerToken(
 ): () => string {
   const given = givenToken(file, environment);
   if (given !== undefined) return () => given;
-  // Read at each attempt: the coordinator may start, or start again, after the worker.
+  // Read at each attempt, since the coordinator may start or restart after the worker.
   const port = Number(coordinator.port === '' ? 80 : coordinator.port);
   const local = loopbackTokenFile(coordinator.hostname, port);
   return () => {
     try {
       return readToken(local);
     } catch {
-      // Whether nobody listens or a token is needed is for the coordinator's answer to say.
+      // The connection attempt then shows whether a coordinator listens and needs a token.
       return '';
     }
   };
 }
 
-/** Throws USAGE where the file that this flag named cannot be used. */
+/** Reads a token from the file that `flag` names. Throws USAGE. */
 export function readToken(file: string, flag = '--token-file'): string {
   return checkedToken(
     readSecretFile(file, flag, {
@@ -98,7 +102,7 @@ export function readToken(file: string, flag = '--token-file'): string {
   );
 }
 
-/** Throws USAGE, without repeating it, for what is no token. */
+/** Returns a valid token. Throws USAGE for any other text, without repeating it. */
 export function checkedToken(token: string, source: string): string {
   if (
     /^[\x21-\x7e]+$/.test(token) &&
@@ -106,7 +110,13 @@ export function checkedToken(token: string, source: string): string {
     token.length <= MAX_TOKEN_CHARACTERS
   )
     return token;
-  throw new ClusterError('USAGE', `${source} holds no usable token (${token.length} characters)`, {
-    fix: `a token is ${MIN_TOKEN_CHARACTERS} to ${MAX_TOKEN_CHARACTERS} printable characters without spaces; \`openssl rand -hex 32\` makes one`,
-  });
+  throw new ClusterError(
+    'USAGE',
+    `${source} contains no usable token (${token.length} characters)`,
+    {
+      fix:
+        `a token has ${MIN_TOKEN_CHARACTERS} to ${MAX_TOKEN_CHARACTERS} printable characters ` +
+        'without spaces; `openssl rand -hex 32` creates one',
+    },
+  );
 }

@@ -10,26 +10,26 @@ import { flagOf } from '../options/options.ts';
 import { readCertificates } from './tls-files.ts';
 import { workerToken } from './token.ts';
 
-/** Where a worker dials, what it shows there, and whom it believes. */
+/** The coordinator of a worker: its address, its token, and the certificates that are trusted. */
 export interface WorkerConnection {
   readonly coordinator: URL;
   readonly token: () => string;
   readonly anchor: Anchor;
   /**
-   * What a process that continues this one must have in its environment, so that the join string is
-   * read once.
+   * Environment variables for a process that continues this one, so that the join string is read
+   * only once.
    */
   readonly handedOn: Readonly<Record<string, string>>;
 }
 
 const HANDED_ON = 'MNIST_DIST_INTERNAL_JOIN';
 
-/** What a join string says, too. */
-const saidByJoin: readonly OptionKey[] = ['coordinator', 'tokenFile', 'sslCaCertfile'];
+/** Options whose values a join string contains. */
+const joinOptions: readonly OptionKey[] = ['coordinator', 'tokenFile', 'sslCaCertfile'];
 
 /**
- * From the join string, or from the options one by one. Throws USAGE, for a connection in the clear
- * beyond this machine as well.
+ * Takes the connection from the join string, or from the options. Rejects with USAGE, also for a
+ * connection to another machine without TLS and without --insecure.
  */
 export async function workerConnection(
   options: WorkerOptions,
@@ -40,11 +40,17 @@ export async function workerConnection(
 ): Promise<WorkerConnection> {
   const join = await joinOf(options, explicit, argv, environment, log);
   const coordinator = new URL(join?.coordinator ?? options.coordinator);
-  // Of an address among the options this is known already.
+  // An address among the options was checked when they were parsed.
   if (coordinator.protocol === 'ws:' && !isLoopback(coordinator.hostname) && !options.insecure)
-    throw new ClusterError('USAGE', `the join string leads to ${coordinator.href}, without TLS`, {
-      fix: 'give the coordinator a certificate (`mnist-dist certs`, --ssl-certfile); on a network you trust add --insecure: its readers see weights and dataset',
-    });
+    throw new ClusterError(
+      'USAGE',
+      `the join string has an address without TLS: ${coordinator.href}`,
+      {
+        fix:
+          'give the coordinator a certificate (`mnist-dist certs`, --ssl-certfile); ' +
+          'on a network you trust add --insecure: others there can read weights and dataset',
+      },
+    );
   const token =
     join === undefined
       ? workerToken(options.tokenFile, coordinator, environment)
@@ -63,16 +69,17 @@ async function joinOf(
   if (join === undefined) return undefined;
   const known = environment[HANDED_ON];
   if (known !== undefined) return parseJoin(known);
-  const twice = saidByJoin.find((key) => explicit.has(key));
+  const twice = joinOptions.find((key) => explicit.has(key));
   if (twice !== undefined)
-    throw new ClusterError('USAGE', `--join says what ${flagOf(twice)} says, too`, {
-      fix: 'keep one of them',
+    throw new ClusterError('USAGE', `--join and ${flagOf(twice)} cannot be combined`, {
+      fix: 'use one of them',
     });
   if (join === '-') return parseJoin(await readJoin());
   if (argv.some((word) => word === '--join' || word.startsWith('--join=')))
     log.warn(
       {},
-      'others on this machine can read the token of --join with ps: give it on stdin (--join -) or in MNIST_DIST_JOIN',
+      'other users of this machine can read the token of --join with ps: ' +
+        'pass it on stdin (--join -) or in MNIST_DIST_JOIN',
     );
   return parseJoin(join);
 }

@@ -63,7 +63,7 @@ describe('a coordinator and workers started by hand', () => {
     for (const command of ['coordinator', 'worker']) {
       const { code, output } = await run([command, '--token-file', file]);
       expect(code, output).toBe(errorTable.USAGE.exit);
-      expect(output).toContain(`${file} (--token-file) holds a secret`);
+      expect(output).toContain(`${file} (--token-file) contains a secret`);
       expect(output).toContain(`chmod 600 ${file}`);
     }
   });

@@ -73,7 +73,7 @@ it.skipIf(!hasPython)(
     const shown = await onTerminal(
       [
         ['is not shown', `${text.slice(0, 60)}\r`],
-        ['That is not all of it', '\u0003'],
+        ['The join string is incomplete', '\u0003'],
         ['code=', 'exit\r'],
       ],
       temporaryFolder(),

@@ -72,7 +72,7 @@ describe('over TLS', () => {
     expect(readRun(join(runs, 'r')).record.workers).toHaveLength(2);
     for (const { output } of [process, first, second]) expect(output()).not.toContain(token);
     expect(second.output()).toContain(
-      'others on this machine can read the token of --join with ps',
+      'other users of this machine can read the token of --join with ps',
     );
     expect(existsSync(path)).toBe(false);
   });
@@ -150,12 +150,12 @@ describe('what is refused before anything starts', () => {
     [
       'a join string in pieces',
       ['worker', '--join', 'wss://10.0.0.1:1/#token=abc'],
-      /this is no join string/,
+      /this is not a join string/,
     ],
     [
       'two that say the same',
       ['worker', '--join', '-', '--coordinator', 'wss://x:1'],
-      /--join says what --coordinator says/,
+      /--join and --coordinator cannot be combined/,
     ],
     ['no name', ['certs'], /missing required argument 'name'/],
   ])('%s', async (_what, args, says) => {

@@ -11,7 +11,7 @@ const OTHER = 'y'.repeat(32);
 const self = systemProcesses.self();
 const dead = { ...systemProcesses, isRunning: () => false };
 
-/** A folder with the token of port 29,400, and its owner. */
+/** A folder with the token of port 29400 and its owner file. */
 function folderOf(owner: object | string): string {
   const folder = temporaryFolder();
   writeFileSync(join(folder, '29400'), TOKEN, { mode: 0o600 });
@@ -22,27 +22,31 @@ function folderOf(owner: object | string): string {
   return folder;
 }
 
-describe('a token in the cache', () => {
-  it('of a killed coordinator is removed', () => {
+describe('the token file of a coordinator', () => {
+  it('is removed when its coordinator was killed', () => {
     const folder = folderOf(self);
     removeAbandonedTokens(folder, dead);
     expect(readdirSync(folder)).toEqual([]);
   });
 
   it.each([
-    ['of a running coordinator', self, systemProcesses],
-    ['of another host', { ...self, host: `${self.host}-2` }, dead],
-    ['of another boot, which may be another host of the same name', { ...self, boot: 'x' }, dead],
-    ['of another pid namespace', { ...self, namespace: 'pid:[1]' }, dead],
-    ['whose owner is not readable', '{', dead],
-  ] as const)('%s stays', (_, owner, processes) => {
+    ['its coordinator is running', self, systemProcesses],
+    ['it belongs to another host', { ...self, host: `${self.host}-2` }, dead],
+    [
+      'it is from another boot, which may be another host of the same name',
+      { ...self, boot: 'x' },
+      dead,
+    ],
+    ['it belongs to another pid namespace', { ...self, namespace: 'pid:[1]' }, dead],
+    ['its owner file is not readable', '{', dead],
+  ] as const)('stays where %s', (_, owner, processes) => {
     const folder = folderOf(owner);
     removeAbandonedTokens(folder, processes);
     expect(readdirSync(folder).toSorted()).toEqual(['29400', '29400.owner']);
     expect(readFileSync(join(folder, '29400'), 'utf8')).toBe(TOKEN);
   });
 
-  it('stays where a new coordinator takes the port while the old one is looked at', () => {
+  it('stays where a new coordinator takes the port during the check', () => {
     const folder = folderOf(self);
     const isRunning = () => {
       writeFileSync(join(folder, '29400.owner'), 'new');
@@ -52,7 +56,7 @@ describe('a token in the cache', () => {
     expect(readdirSync(folder).toSorted()).toEqual(['29400', '29400.owner']);
   });
 
-  it('is removed with its owner by a coordinator that ends', () => {
+  it('is removed with its owner file when its coordinator ends', () => {
     vi.stubEnv('MNIST_DIST_CACHE', temporaryFolder());
     onTestFinished(() => void vi.unstubAllEnvs());
     const { file, remove } = writeLoopbackToken('127.0.0.1', 29_400, TOKEN);
@@ -62,7 +66,7 @@ describe('a token in the cache', () => {
     expect(existsSync(`${file}.owner`)).toBe(false);
   });
 
-  it('of a newer coordinator at the port stays when an older one ends', () => {
+  it('stays when it belongs to a newer coordinator of the port', () => {
     vi.stubEnv('MNIST_DIST_CACHE', temporaryFolder());
     onTestFinished(() => void vi.unstubAllEnvs());
     const { file, remove } = writeLoopbackToken('127.0.0.1', 29_400, TOKEN);
@@ -73,7 +77,7 @@ describe('a token in the cache', () => {
     expect(existsSync(`${file}.owner`)).toBe(true);
   });
 
-  it('is its own for each loopback address, and found by workers that dial it', () => {
+  it('is separate for each loopback address, and found by workers that dial it', () => {
     vi.stubEnv('MNIST_DIST_CACHE', temporaryFolder());
     onTestFinished(() => void vi.unstubAllEnvs());
     const first = writeLoopbackToken('127.0.0.1', 29_400, TOKEN);

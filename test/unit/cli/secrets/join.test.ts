@@ -7,17 +7,17 @@ import { ClusterError } from '../../../../shared/errors.ts';
 const token = 'a-token+with/odd=characters&#%0123';
 const ca = 'ab'.repeat(32);
 
-function refusal(text: string): ClusterError {
+function errorOf(text: string): ClusterError {
   try {
     parseJoin(text);
   } catch (error) {
     if (error instanceof ClusterError) return error;
   }
-  throw new Error('it was accepted');
+  throw new Error('no error was thrown');
 }
 
 describe('a join string', () => {
-  it('says what was put into it, however it was copied', () => {
+  it('is parsed to its parts, also from a log line', () => {
     for (const join of [
       { coordinator: 'wss://10.0.0.5:29400', token, ca },
       { coordinator: 'wss://[fe80::1]:1', token, ca },
@@ -45,7 +45,7 @@ describe('a join string', () => {
     ['a break within the address', (text: string) => `${text.slice(0, 9)}\n${text.slice(9)}`],
     ['a sentence around it', (text: string) => `join with ${text}.\n`],
     ['a log line after it', (text: string) => `13:00:00 ${text}\n13:00:01 w0 is ready\n`],
-  ])('may have %s', (_what, changed) => {
+  ])('is found with %s', (_what, changed) => {
     const join = { coordinator: 'wss://10.0.0.5:29400', token, ca };
     expect(parseJoin(changed(joinText(join)))).toEqual(join);
     const plain = {
@@ -54,11 +54,11 @@ describe('a join string', () => {
       ca: undefined,
     };
     const text = changed(joinText(plain));
-    // A full stop may be the token's last character.
+    // A full stop may be the last character of the token.
     if (!text.includes('.\n')) expect(parseJoin(text)).toEqual(plain);
   });
 
-  it('is a URL whose secrets no client sends to a server', () => {
+  it('is a URL whose secrets are in the fragment, which no client sends', () => {
     const url = new URL(joinText({ coordinator: 'wss://10.0.0.5:29400', token, ca }));
     expect(url.hash).toContain('token=');
     url.hash = '';
@@ -68,29 +68,32 @@ describe('a join string', () => {
   it.each([
     ['nothing', ''],
     ['an address alone', 'wss://10.0.0.5:29400/'],
-    ['TLS without a certificate to believe', `wss://10.0.0.5:29400/#token=${token.slice(0, 16)}`],
-    ['one whose end is missing', joinText({ coordinator: 'wss://h:1', token, ca }).slice(0, -1)],
+    [
+      'TLS without the digest of a certificate',
+      `wss://10.0.0.5:29400/#token=${token.slice(0, 16)}`,
+    ],
+    ['a string without its end', joinText({ coordinator: 'wss://h:1', token, ca }).slice(0, -1)],
     ['a certificate without TLS', `ws://10.0.0.5:29400/#token=aaaaaaaaaaaaaaaaaaaa&ca=${ca}`],
     ['a short token', `wss://10.0.0.5:29400/#token=secret&ca=${ca}`],
     ['no token', `wss://10.0.0.5:29400/#ca=${ca}`],
     ['another scheme', `https://10.0.0.5:29400/#token=aaaaaaaaaaaaaaaaaaaa&ca=${ca}`],
     ['a path', `wss://10.0.0.5:29400/x#token=aaaaaaaaaaaaaaaaaaaa&ca=${ca}`],
-  ])('is not %s, and what is refused is not repeated', (_what, text) => {
-    const error = refusal(text);
+  ])('rejects %s without repeating it', (_what, text) => {
+    const error = errorOf(text);
     expect(error).toMatchObject({ code: 'USAGE', fix: expect.any(String) });
     for (const secret of ['secret', 'aaaa', token.slice(0, 16)])
       expect(`${error.message} ${error.fix}`).not.toContain(secret);
   });
 });
 
-describe('workers dial', () => {
+describe('the name that workers dial', () => {
   const certificate: OwnCertificate = {
     cert: '',
     key: '',
     top: ca,
     names: ['localhost', 'gpu0', '10.0.0.5'],
   };
-  it('what was advertised, else the address that is listened on, else a name of the certificate', () => {
+  it('is --advertise, else the host of the listener, else a name of the certificate', () => {
     const endpoint = { host: '0.0.0.0', advertise: undefined, certificate };
     expect(dialName({ ...endpoint, advertise: 'nat.example' })).toBe('nat.example');
     expect(dialName({ ...endpoint, host: '10.0.0.7' })).toBe('10.0.0.7');

@@ -24,7 +24,7 @@ function write(path: string, text = 'x'): void {
   writeFileSync(join(repository, path), text);
 }
 
-/** What `git add .` would take. */
+/** The files that `git add .` would add. */
 function shown(): string[] {
   const args = ['status', '--porcelain', '--untracked-files=all', '-z'];
   return execFileSync('git', args, { cwd: repository, encoding: 'utf8' })
@@ -40,14 +40,14 @@ const makeCerts = (out: string) =>
     { operands: ['gpu0.example'] },
   );
 
-describe('git does not take', () => {
-  it('what is in the folder of `certs`, and the tokens that are put there', async () => {
+describe('git ignores', () => {
+  it('all files in a folder that `certs` created', async () => {
     await makeCerts('certs');
     write('certs/token');
     expect(shown()).toEqual([]);
   });
 
-  it('the keys, of a folder that has other files, too', async () => {
+  it('only the keys in a folder that has other files', async () => {
     write('mine/notes.txt');
     await makeCerts('mine');
     expect(shown()).toEqual([
@@ -56,12 +56,12 @@ describe('git does not take', () => {
       'mine/coordinator.crt',
       'mine/notes.txt',
     ]);
-    // An authority that is there was made by this command.
+    // Also where the folder has an authority of this command.
     await makeCerts('mine');
     expect(shown()).toContain('mine/notes.txt');
   });
 
-  it('the keys where the folder has a .gitignore already, whose lines stay', async () => {
+  it('the keys in a folder with a .gitignore, whose lines are kept', async () => {
     write('mine/.gitignore', '*.tmp');
     await makeCerts('mine');
     await makeCerts('mine');
@@ -70,7 +70,7 @@ describe('git does not take', () => {
     expect(shown()).toEqual(['mine/.gitignore', 'mine/ca.crt', 'mine/coordinator.crt']);
   });
 
-  it('the join string of a run, whose folder is afterwards as it was', () => {
+  it('the join file of a run, and removing it restores the folder', () => {
     write('results/r/run.json');
     const file = join(repository, 'results', 'r', 'join');
     const endpoint = { host: '10.0.0.5', port: 1, advertise: undefined, certificate: undefined };
@@ -84,7 +84,7 @@ describe('git does not take', () => {
     ]);
   });
 
-  it('the token of a coordinator on loopback, which others cannot read', () => {
+  it('the token file of a loopback coordinator, which only its owner can read', () => {
     vi.stubEnv('MNIST_DIST_CACHE', join(repository, 'cache'));
     const tokens = join(repository, 'cache', 'tokens');
     mkdirSync(tokens, { recursive: true });
@@ -95,7 +95,7 @@ describe('git does not take', () => {
   });
 });
 
-it('a .gitignore that cannot be written is a DISK error that names it', () => {
+it('rejects a .gitignore that cannot be written with a DISK error that names it', () => {
   write('file');
   expect(() => hideFromGit(join(repository, 'file'), ['*'])).toThrow(
     expect.objectContaining({ code: 'DISK', message: expect.stringContaining('.gitignore') }),

@@ -38,18 +38,18 @@ function read(
   return readOwnCertificate({ certificate, key, flags }, now);
 }
 
-function refusal(...args: Parameters<typeof read>): ClusterError {
+function errorOf(...args: Parameters<typeof read>): ClusterError {
   try {
     read(...args);
   } catch (error) {
     if (error instanceof ClusterError) return error;
     throw error;
   }
-  throw new Error('it was accepted');
+  throw new Error('no error was thrown');
 }
 
-describe('the files of a listener', () => {
-  it('are its chain and its key, whose topmost certificate is what workers may know it by', () => {
+describe('the certificate and key of a listener', () => {
+  it('are read with the names, and the digest of the topmost certificate', () => {
     const own = read(write('c', `# a comment\n${server.cert}`), write('k', server.key, 0o640));
     expect(own?.key).toBe(server.key);
     expect(own?.top).toBe(digestOf(new X509Certificate(authority.pair.certificate)));
@@ -57,38 +57,38 @@ describe('the files of a listener', () => {
     expect(read(undefined, undefined)).toBeUndefined();
   });
 
-  it('are both there', () => {
-    expect(refusal(write('c', server.cert), undefined).message).toContain('without --ssl-keyfile');
-    expect(refusal(undefined, write('k', server.key)).message).toContain('without --ssl-certfile');
-    expect(refusal(join(folder, 'none'), write('k', server.key)).message).toContain('none');
+  it('are rejected where one of them is missing', () => {
+    expect(errorOf(write('c', server.cert), undefined).message).toContain('without --ssl-keyfile');
+    expect(errorOf(undefined, write('k', server.key)).message).toContain('without --ssl-certfile');
+    expect(errorOf(join(folder, 'none'), write('k', server.key)).message).toContain('none');
   });
 
-  it('belong together, the certificate of the listener first', async () => {
+  it('are rejected where the key is not that of the first certificate', async () => {
     const other = await authority.server();
     const key = write('k', server.key);
-    expect(refusal(write('c', other.cert), key).message).toContain('is not the key of');
-    expect(refusal(write('c', authority.pair.certificate + server.own), key).message).toContain(
+    expect(errorOf(write('c', other.cert), key).message).toContain('is not the key of');
+    expect(errorOf(write('c', authority.pair.certificate + server.own), key).message).toContain(
       'is not the key',
     );
   });
 
-  it('hold what they should', () => {
+  it('are rejected where a file has another content', () => {
     const certificate = write('c', server.cert);
-    expect(refusal(certificate, write('k', 'no key')).message).toContain('no private key');
-    expect(refusal(write('x', 'nothing'), write('k', server.key)).message).toContain(
+    expect(errorOf(certificate, write('k', 'no key')).message).toContain('no usable private key');
+    expect(errorOf(write('x', 'nothing'), write('k', server.key)).message).toContain(
       'no usable certificate',
     );
     const broken = '-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n';
-    expect(refusal(write('x', broken), write('k', server.key)).message).toContain(
+    expect(errorOf(write('x', broken), write('k', server.key)).message).toContain(
       'no usable certificate',
     );
   });
 
   it.each([0o604, 0o602, 0o644, 0o666, 0o620])(
-    'keep the key from others: mode %o is refused',
+    'are rejected where the key file has mode %o',
     (mode) => {
       const key = write('k', server.key, mode);
-      const error = refusal(write('c', server.cert), key);
+      const error = errorOf(write('c', server.cert), key);
       expect(error).toMatchObject({
         code: 'USAGE',
         fix: expect.stringContaining(`chmod 600 ${key}`),
@@ -97,11 +97,11 @@ describe('the files of a listener', () => {
   );
 
   it.each([
-    [60, /has expired at 20\d\d-/],
+    [60, /expired at 20\d\d-/],
     [-60, /is not valid before 20\d\d-/],
-  ])('are valid now, not %d days away', (days, says) => {
+  ])('are rejected %d days from now, when the certificate is not valid', (days, says) => {
     const now = new Date(Date.now() + days * DAY_MILLISECONDS);
-    const error = refusal(write('c', server.cert), write('k', server.key), now);
+    const error = errorOf(write('c', server.cert), write('k', server.key), now);
     expect(error.code).toBe('TLS');
     expect(error.message).toMatch(says);
   });
@@ -116,7 +116,7 @@ describe('mnist-dist certs', () => {
     certs({ config: undefined, out: folder, days: 10 }, { operands });
   const text = (name: string) => readFileSync(join(folder, name), 'utf8');
 
-  it('makes an authority, and what a coordinator shows, for its names and for this machine', async () => {
+  it('creates an authority and a certificate for the names and for this machine', async () => {
     expect(await make('10.0.0.5', 'gpu0.example')).toBe(0);
     expect(readdirSync(folder).toSorted()).toEqual([
       '.gitignore',
@@ -136,7 +136,7 @@ describe('mnist-dist certs', () => {
     expect([ca.ca, leaf.ca]).toEqual([true, false]);
   });
 
-  it('uses the authority that is there, so that workers need no other', async () => {
+  it('uses an existing authority, so that workers need no other', async () => {
     await make('gpu0');
     const [ca, first] = [text('ca.crt'), text('coordinator.crt')];
     await make('gpu1');
@@ -147,7 +147,7 @@ describe('mnist-dist certs', () => {
     );
   });
 
-  it('changes nothing where half of the authority is missing, or a name is none', async () => {
+  it('changes nothing where half of the authority is missing or a name is invalid', async () => {
     await expect(make('../x')).rejects.toMatchObject({
       code: 'USAGE',
       message: expect.stringContaining('"../x"'),
