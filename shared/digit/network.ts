@@ -1,14 +1,14 @@
 import type { ModelShape } from '../arithmetic/model-shape.ts';
 
-/** P, the number of weights. */
+/** Number of weights. */
 export function weightCount(model: ModelShape): number {
   return layers(model).reduce((sum, { inputs, units }) => sum + (inputs + 1) * units, 0);
 }
 
 /**
- * The probability of each class for one picture: [inputs] values from 0 (background) to 1.
- * `weights` are layer by layer kernel [inputs, units] row-major, then bias [units]. Throws
- * RangeError if a length does not fit the model.
+ * The probability of each class for one image of [inputs] values from 0 (background) to 1.
+ * `weights` are, layer by layer, the kernel [inputs, units] row-major, then the bias [units].
+ * Throws RangeError if a length does not fit the model.
  */
 export function probabilities(
   model: ModelShape,
@@ -42,7 +42,7 @@ function dense(
 ): Float64Array<ArrayBuffer> {
   const sums = Float64Array.from(weights.subarray(inputs.length * units));
   for (const [row, value] of inputs.entries()) {
-    // Most of a picture is background.
+    // Most of an image is background.
     if (value === 0) continue;
     for (let unit = 0; unit < units; unit++)
       sums[unit] = (sums[unit] ?? 0) + value * (weights[row * units + unit] ?? 0);

@@ -1,7 +1,7 @@
-/** Part of a picture's side that a digit fills: 20 of 28 in MNIST. */
+/** Part of an image's side that a digit fills: 20 of 28 pixels in MNIST. */
 const FILLED = 20 / 28;
 
-/** A picture row by row, 0 is the background, 1 is ink. */
+/** An image row by row; 0 is background, 1 is ink. */
 export interface Picture {
   readonly rows: number;
   readonly columns: number;
@@ -9,12 +9,12 @@ export interface Picture {
 }
 
 /**
- * A drawn digit as MNIST has its own: scaled to fit a box of 20 x 20 with its sides kept in
- * proportion, each pixel the mean of what it covers, and moved by whole pixels so that its centre
- * of mass comes nearest to the middle. Other sizes scale alike. In MNIST the longer side has 20
- * pixels, and the centre of mass is at pixel 14.0, 14.0 in the mean (counted from 0). What would
- * fall over the edge is moved back in. The line of a thin pen, gray by then, is made as dark as
- * MNIST's are in their middle. No ink gives an empty picture.
+ * Normalises a drawn digit like those of MNIST. The drawing is scaled proportionally to a box of 20
+ * x 20; each pixel is the mean of the area that it covers. It is moved by whole pixels so that its
+ * centre of mass is nearest to the middle, and stays inside the image. Other sizes scale alike. (In
+ * MNIST the longer side has 20 pixels, and the mean centre of mass is pixel 14.0, 14.0, counted
+ * from 0.) The line of a thin pen, gray after scaling, is made as dark as lines of MNIST are. A
+ * drawing without ink gives an empty image.
  */
 export function normalise(drawing: Picture, rows: number, columns: number): Picture {
   const pixels = new Float32Array(rows * columns);
@@ -26,8 +26,8 @@ export function normalise(drawing: Picture, rows: number, columns: number): Pict
   );
   const small = shrink(drawing, box, scale, rows, columns);
   const centre = centreOfMass(small);
-  const down = place(rows / 2 - centre.row, rows - small.rows);
-  const across = place(columns / 2 - centre.column, columns - small.columns);
+  const down = clamp(rows / 2 - centre.row, rows - small.rows);
+  const across = clamp(columns / 2 - centre.column, columns - small.columns);
   for (let row = 0; row < small.rows; row++) {
     const line = small.pixels.subarray(row * small.columns, (row + 1) * small.columns);
     pixels.set(line, (row + down) * columns + across);
@@ -37,7 +37,7 @@ export function normalise(drawing: Picture, rows: number, columns: number): Pict
   return { rows, columns, pixels };
 }
 
-/** In pixels, counted from 0, of pixels' centres. */
+/** In pixels, counted from 0 at the centre of the first pixel. */
 export function centreOfMass({ rows, columns, pixels }: Picture): { row: number; column: number } {
   let [mass, row, column] = [0, 0, 0];
   for (let y = 0; y < rows; y++) {
@@ -58,7 +58,7 @@ interface Box {
   readonly right: number;
 }
 
-/** Of all ink, ends excluded. */
+/** The bounding box of all ink, ends excluded. */
 function boundingBox({ rows, columns, pixels }: Picture): Box | undefined {
   let [top, bottom, left, right] = [rows, 0, columns, 0];
   for (let y = 0; y < rows; y++) {
@@ -73,7 +73,9 @@ function boundingBox({ rows, columns, pixels }: Picture): Box | undefined {
   return bottom === 0 ? undefined : { top, bottom, left, right };
 }
 
-/** The box alone, scaled; a shorter side that ends within a pixel is centred in its pixels. */
+/**
+ * The scaled content of the box; a shorter side of a fractional length is centred in its pixels.
+ */
 function shrink(
   drawing: Picture,
   box: Box,
@@ -82,7 +84,7 @@ function shrink(
   maxColumns: number,
 ): Picture {
   const [height, width] = [(box.bottom - box.top) * scale, (box.right - box.left) * scale];
-  // Rounding errors must not open one more row.
+  // Rounding errors must not add a row.
   const rows = Math.min(maxRows, Math.ceil(height - 1e-9));
   const columns = Math.min(maxColumns, Math.ceil(width - 1e-9));
   const pixels = new Float32Array(rows * columns);
@@ -97,10 +99,7 @@ function shrink(
   return { rows, columns, pixels };
 }
 
-/**
- * Mean ink of a square of `side` cells at (top, left); cells that it covers in part count by that
- * part.
- */
+/** Mean ink of a square with `side` cells at (top, left); partly covered cells count in part. */
 function mean({ rows, columns, pixels }: Picture, top: number, left: number, side: number): number {
   let sum = 0;
   for (let y = Math.max(0, Math.floor(top)); y < Math.min(rows, top + side); y++) {
@@ -113,6 +112,6 @@ function mean({ rows, columns, pixels }: Picture, top: number, left: number, sid
   return Math.min(1, sum / (side * side));
 }
 
-function place(shift: number, room: number): number {
+function clamp(shift: number, room: number): number {
   return Math.min(room, Math.max(0, Math.round(shift)));
 }

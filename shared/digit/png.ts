@@ -5,7 +5,7 @@ import { systemCode } from '../disk/system-error.ts';
 import { ClusterError, messageOf } from '../errors.ts';
 import { MAX_IMAGE_FILE_BYTES, MAX_IMAGE_PIXELS } from '../limits.ts';
 
-/** A picture row by row, four bytes a pixel: red, green, blue, alpha, 0-255. */
+/** An image row by row, four bytes per pixel: red, green, blue, alpha, each 0-255. */
 export interface Rgba {
   readonly rows: number;
   readonly columns: number;
@@ -13,15 +13,14 @@ export interface Rgba {
 }
 
 const SIGNATURE = Buffer.from('89504e470d0a1a0a', 'hex');
-/** Signature, and the chunk with the size, which comes first. */
+/** Signature and IHDR, the first chunk. */
 const HEAD_BYTES = 33;
-/** Length and name before a chunk's data; with the checksum after them. */
+/** Bytes of a chunk before its data (length, name), and with the checksum after the data. */
 const [CHUNK_HEAD_BYTES, CHUNK_BYTES] = [8, 12];
 
 /**
- * The picture of a PNG of any kind: gray, colour or palette, of 1 to 16 bits, with or without
- * alpha. What it claims to be is looked at before anything of it is unpacked. Rejects with IMAGE,
- * naming the file.
+ * Reads a PNG of any kind: gray, colour or palette, of 1 to 16 bits, with or without alpha. Its
+ * claimed size is checked before anything is unpacked. Rejects with IMAGE, naming the file.
  */
 export async function readPng(path: string): Promise<Rgba> {
   const file = await readFile(path);
@@ -29,7 +28,7 @@ export async function readPng(path: string): Promise<Rgba> {
   try {
     const { end, packed } = readChunks(file);
     if (!isWhole(packed, head)) throw damaged(path);
-    // What follows the end of a PNG is no part of it, and pngjs does not take it.
+    // Bytes after the end of a PNG do not belong to it, and pngjs rejects them.
     const { width, height, data } = PNG.sync.read(file.subarray(0, end));
     return { rows: height, columns: width, bytes: data };
   } catch (error) {
@@ -46,7 +45,7 @@ async function readFile(path: string): Promise<Buffer> {
   }
 }
 
-/** What a file says of itself at its beginning. */
+/** The claims in the header of a file. */
 interface Head {
   readonly rows: number;
   readonly columns: number;
@@ -55,21 +54,21 @@ interface Head {
 }
 
 /**
- * Samples of a pixel by colour type: gray, none, colour, palette, gray and alpha, none, colour and
- * alpha.
+ * Samples per pixel by colour type: gray, unused, colour, palette, gray and alpha, unused, colour
+ * and alpha.
  */
 const SAMPLES = [1, 0, 3, 1, 2, 0, 4];
 
 function readHead(file: Buffer, path: string): Head {
   if (!file.subarray(0, SIGNATURE.length).equals(SIGNATURE))
-    throw refused(path, 'it is no PNG', 'save it as a PNG');
+    throw refused(path, 'it is not a PNG', 'save it as a PNG');
   if (file.length < HEAD_BYTES || chunkName(file, SIGNATURE.length) !== 'IHDR') throw damaged(path);
   const [columns, rows] = [file.readUInt32BE(16), file.readUInt32BE(20)];
-  if (rows === 0 || columns === 0) throw refused(path, 'it has no pixel', 'save it again');
+  if (rows === 0 || columns === 0) throw refused(path, 'it has no pixels', 'save it again');
   if (rows * columns > MAX_IMAGE_PIXELS)
     throw tooLarge(
       path,
-      `${columns} x ${rows} pixels; ${MAX_IMAGE_PIXELS} are allowed (MAX_IMAGE_PIXELS)`,
+      `${columns} x ${rows} pixels, more than ${MAX_IMAGE_PIXELS} (MAX_IMAGE_PIXELS)`,
     );
   const [bits = 0, colourType = 0] = file.subarray(24);
   return {
@@ -80,10 +79,7 @@ function readHead(file: Buffer, path: string): Head {
   };
 }
 
-/**
- * Where the last chunk ends, and the packed pixels. A file without its last chunk ends where it
- * ends.
- */
+/** The end of the last chunk, and the packed pixels. A file without IEND ends at its last byte. */
 function readChunks(file: Buffer): { end: number; packed: Buffer } {
   const packed: Buffer[] = [];
   let at = SIGNATURE.length;
@@ -99,16 +95,15 @@ function readChunks(file: Buffer): { end: number; packed: Buffer } {
 }
 
 /**
- * Whether the file's data unpack to exactly the pixels that it claims: pngjs takes what memory
- * holds for missing data, and unpacks those of an interlaced file without a bound. Throws as zlib
- * does.
+ * Whether the data unpack to exactly the claimed pixels: pngjs fills missing data with arbitrary
+ * memory, and unpacks interlaced data without a limit. Throws as zlib does.
  */
 function isWhole(packed: Buffer, head: Head): boolean {
   const bytes = dataBytes(head);
   return inflateSync(packed, { maxOutputLength: bytes }).length === bytes;
 }
 
-/** Of the rows of each pass, and a byte before each row. */
+/** Bytes of the rows of all passes, with one byte before each row. */
 function dataBytes({ rows, columns, bitsPerPixel, isInterlaced }: Head): number {
   const passes = isInterlaced ? ADAM7 : [[0, 0, 1, 1] as const];
   return passes.reduce((sum, [firstRow, firstColumn, down, across]) => {
@@ -121,8 +116,7 @@ function dataBytes({ rows, columns, bitsPerPixel, isInterlaced }: Head): number 
 }
 
 /**
- * First row and column of each pass of an interlaced picture, and how far its rows and columns are
- * apart.
+ * First row, first column, row distance and column distance of each pass of an interlaced image.
  */
 const ADAM7: readonly (readonly [number, number, number, number])[] = [
   [0, 0, 8, 8],
@@ -143,7 +137,7 @@ function damaged(path: string, cause?: unknown): ClusterError {
 }
 
 function tooLarge(path: string, what: string): ClusterError {
-  return refused(path, `it has ${what}`, 'make it smaller: 28 x 28 pixels are looked at');
+  return refused(path, `it has ${what}`, 'scale it down: predict uses 28 x 28 pixels');
 }
 
 function refused(path: string, what: string, fix: string, cause?: unknown): ClusterError {

@@ -3,21 +3,23 @@ import type { Picture } from './normalise.ts';
 import type { Rgba } from './png.ts';
 
 /**
- * How far the colour of ink is from that of paper, at least, of 255 a channel; what is nearer
- * nobody could read.
+ * Smallest distance between the colours of ink and paper, of 255 per channel. A smaller one is not
+ * legible.
  */
 const MIN_DISTANCE = 16;
-/** How far paper may be from its own colour: so many times as far as half of the border is. */
+/**
+ * How far a pixel of paper may be from the paper's colour, as a multiple of the median of the
+ * border.
+ */
 const NOISE_FACTOR = 6;
 const CHANNELS = 3;
 
 type Colour = readonly [red: number, green: number, blue: number];
 
 /**
- * What is drawn in a picture, dark on light or light on dark: 0 is paper, 1 the strongest ink there
- * is. The border is taken for paper, and the colour that is farthest from it for ink: a pixel is
- * ink as far as it lies on the way from one to the other. Paper that is not quite even stays paper.
- * Undefined where nothing stands out.
+ * The drawing in an image, dark on light or light on dark: 0 is paper, 1 is the strongest ink. The
+ * colour of the border is paper; the colour farthest from it is ink. A pixel's ink is its position
+ * between the two. Slightly uneven paper counts as paper. Undefined if nothing is visible.
  */
 export function drawingOf({ rows, columns, bytes }: Rgba): Picture | undefined {
   const colours = onPaper(bytes);
@@ -36,10 +38,7 @@ export function drawingOf({ rows, columns, bytes }: Rgba): Picture | undefined {
   return { rows, columns, pixels };
 }
 
-/**
- * [pixels, 3]: what is transparent shows white paper, or black where what is drawn stands out more
- * from that.
- */
+/** [pixels, 3] colours on white paper, or on black if the drawing has more contrast on it. */
 function onPaper(bytes: Uint8Array): Uint8ClampedArray {
   const colours = new Uint8ClampedArray((bytes.length / 4) * CHANNELS);
   const paper = contrast(bytes, 0) > contrast(bytes, 255) ? 0 : 255;
@@ -51,7 +50,7 @@ function onPaper(bytes: Uint8Array): Uint8ClampedArray {
   return colours;
 }
 
-/** How far any pixel is from this gray, as far as it is seen. */
+/** The largest distance of a pixel from this gray, weighted by its opacity. */
 function contrast(bytes: Uint8Array, gray: number): number {
   let most = 0;
   for (let at = 0; at < bytes.length; at += 4) {
@@ -62,8 +61,8 @@ function contrast(bytes: Uint8Array, gray: number): number {
 }
 
 /**
- * [pixels] of 0 at the colour of paper to 1 at the one farthest from it, below 0 on its other side;
- * undefined where all are near.
+ * [pixels]: 0 at the colour of paper, 1 at the colour farthest from it, below 0 on the other side.
+ * Undefined if all colours are near the paper's.
  */
 function shareOfInk(colours: Uint8ClampedArray, paper: Colour): Float32Array | undefined {
   let [farthest, most] = [0, 0];
@@ -88,7 +87,7 @@ function squaredDistance(values: Uint8Array | Uint8ClampedArray, at: number, to:
   return red * red + green * green + blue * blue;
 }
 
-/** The places of the pixels at the edges. */
+/** The indices of the pixels at the edges. */
 function borderOf(rows: number, columns: number): number[] {
   const across = Array.from({ length: columns }, (_, column) => [
     column,

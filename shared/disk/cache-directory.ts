@@ -6,19 +6,19 @@ import { systemCode } from './system-error.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** Other than ordinary in tests. */
+/** The user of this process; tests give another one. */
 interface User {
-  /** Throws where neither HOME nor the user database says it. */
+  /** Throws if neither HOME nor the user database has it. */
   readonly home: () => string;
   readonly id: number;
   readonly temporary: string;
 }
 
 /**
- * Where everything is kept that several checkouts share: MNIST_DIST_CACHE, else a folder in
- * XDG_CACHE_HOME or the user's home. A container platform may run a process as a user who has
- * neither: then it is a folder in TMPDIR that is this user's alone. Throws DISK where that belongs
- * to somebody else, since tokens lie in it.
+ * The folder for files that several checkouts share: MNIST_DIST_CACHE, else a folder in
+ * XDG_CACHE_HOME or the user's home. A container platform may run a process as a user without
+ * either: then it is a private folder in TMPDIR. Throws DISK if another user owns that folder,
+ * because tokens are stored in it.
  */
 export function cacheDirectory(
   environment: Environment = process.env,
@@ -26,7 +26,7 @@ export function cacheDirectory(
 ): string {
   const { MNIST_DIST_CACHE: named, XDG_CACHE_HOME: xdg } = environment;
   if (named !== undefined && named !== '') return resolve(named);
-  // The XDG specification says that a relative path is to be ignored.
+  // The XDG specification requires ignoring a relative path.
   if (xdg !== undefined && isAbsolute(xdg)) return join(xdg, 'mnist-dist');
   const home = homeOf(user);
   const own = home === undefined ? undefined : join(home, '.cache', 'mnist-dist');
@@ -37,7 +37,7 @@ function currentUser(): User {
   return { home: homedir, id: process.getuid?.() ?? -1, temporary: tmpdir() };
 }
 
-/** Undefined for a user without one. */
+/** The home of this user; undefined if there is none. */
 export function homeOf({ home }: Pick<User, 'home'> = currentUser()): string | undefined {
   try {
     const found = home();
@@ -47,16 +47,16 @@ export function homeOf({ home }: Pick<User, 'home'> = currentUser()): string | u
   }
 }
 
-/** Whether the folder is there, which is enough to read what was prepared, or can be made. */
+/** Whether the folder exists, which suffices to read prepared files, or can be created. */
 function canHold(folder: string): boolean {
   for (let above = folder; ; above = dirname(above)) {
-    const isThere = isFolder(above);
-    if (isThere === undefined && dirname(above) !== above) continue;
-    return isThere === true && (above === folder || isWritable(above));
+    const exists = isFolder(above);
+    if (exists === undefined && dirname(above) !== above) continue;
+    return exists === true && (above === folder || isWritable(above));
   }
 }
 
-/** Undefined where nothing is there, or nothing that this user may see. */
+/** Undefined if nothing is at the path that this user may see. */
 function isFolder(path: string): boolean | undefined {
   try {
     return statSync(path).isDirectory();
@@ -80,17 +80,17 @@ function temporaryCache({ id, temporary }: User): string {
     mkdirSync(folder, { mode: 0o700 });
   } catch (error) {
     if (systemCode(error) !== 'EEXIST')
-      throw noCache(`${folder} cannot be made: ${systemCode(error)}`, error);
+      throw noCache(`${folder} cannot be created: ${systemCode(error)}`, error);
   }
   const stat = lstatSync(folder);
   const isOwn = stat.isDirectory() && stat.uid === id && (stat.mode & 0o022) === 0;
-  if (!isOwn) throw noCache(`others can write to ${folder}, or it is theirs`);
+  if (!isOwn) throw noCache(`${folder} belongs to another user, or others can write to it`);
   return folder;
 }
 
 function noCache(why: string, cause?: unknown): ClusterError {
-  return new ClusterError('DISK', `this user has no home that can be written to, and ${why}`, {
-    fix: 'name a folder for what is kept between runs: MNIST_DIST_CACHE=DIR, or set HOME',
+  return new ClusterError('DISK', `this user has no writable home, and ${why}`, {
+    fix: 'set MNIST_DIST_CACHE to a folder for the cache, or set HOME',
     cause,
   });
 }

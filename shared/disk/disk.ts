@@ -4,69 +4,69 @@ import { isOwnFolder, openEntry, readEntry, type ReadLimit } from './regular-fil
 import { systemCode } from './system-error.ts';
 
 /**
- * What a run directory asks of a file system. Every method rejects with the system's error, its
- * code as Node names it; a path whose last part is a link, or neither file nor folder, is refused
- * with DATA where it would be followed (`regular-file.ts`). Nothing outlives a power cut before its
- * sync: bytes with that of their file, names with that of their directory.
+ * The file system as a run directory uses it. Every method rejects with the system's error and
+ * Node's code for it. If the last part of a path is a link, or neither a file nor a folder, a
+ * method that would follow it rejects with DATA (regular-file.ts). Nothing survives a power cut
+ * before its sync: bytes need a sync of their file, names a sync of their directory.
  */
 export interface Disk {
   /**
-   * All bytes of a file; rejects with LIMIT where there are more than the limit, which is that of
-   * small files by default.
+   * All bytes of a file. Rejects with LIMIT above the limit, by default the one for small files.
    */
   read(path: string, limit?: ReadLimit): Promise<Uint8Array>;
-  /** At most `length` bytes of a file from `at` on; fewer at its end. */
+  /** Up to `length` bytes of a file from `at`; fewer at its end. */
   readAt(path: string, at: number, length: number): Promise<Uint8Array>;
-  /** The number of bytes of a file. */
+  /** The size of a file in bytes. */
   size(path: string): Promise<number>;
-  /** Cuts a file off after `length` bytes, so that it outlives a power cut. */
+  /** Truncates a file to `length` bytes and syncs it. */
   cut(path: string, length: number): Promise<void>;
   /**
-   * Whether a folder lies there; false where nothing does. Rejects with DATA for a link or a file.
+   * Whether a folder exists at the path; false if nothing does. Rejects with DATA for a link or a
+   * file.
    */
   isFolder(path: string): Promise<boolean>;
   /** The names in a directory. */
   list(path: string): Promise<string[]>;
-  /** The names of the directories in a directory; a link to one is none. */
+  /** The names of the directories in a directory, links excluded. */
   folders(path: string): Promise<string[]>;
-  /** Opens a directory itself: ENOTDIR where there is anything else, such as a link to one. */
+  /** Opens a directory. Rejects with ENOTDIR for anything else, such as a link to a directory. */
   openFolder(path: string): Promise<DiskFolder>;
-  /** Makes a directory in one that exists; EEXIST where there is one. */
+  /** Creates a directory in an existing one. Rejects with EEXIST if the name exists. */
   makeDirectory(path: string): Promise<void>;
   /** Removes an empty directory. */
   removeDirectory(path: string): Promise<void>;
-  /** Opens a new file; EEXIST where there is one. */
+  /** Creates a file. Rejects with EEXIST if the name exists. */
   create(path: string): Promise<DiskFile>;
-  /** Opens a file to write at its end, or a new one. */
+  /** Opens or creates a file for appending. */
   append(path: string): Promise<DiskFile>;
   /**
-   * Replaces what was called `to`, at once. A directory replaces none or an empty one: EEXIST or
-   * ENOTEMPTY where it has files.
+   * Renames, and replaces `to` atomically. A directory replaces only an empty directory; otherwise
+   * it rejects with EEXIST or ENOTEMPTY.
    */
   rename(from: string, to: string): Promise<void>;
-  /** Removes a file, if it is there. */
+  /** Removes a file, if it exists. */
   remove(path: string): Promise<void>;
-  /** Makes the names in it outlive a power cut; false where the file system cannot do that. */
+  /** Syncs the names in a directory; false if the file system cannot. */
   syncDirectory(path: string): Promise<boolean>;
 }
 
-/** A directory that is open: what takes its place meanwhile is not touched. */
+/** An open directory. Another file that takes its name is not affected. */
 export interface DiskFolder {
   list(): Promise<string[]>;
-  /** Removes a file in it, if it is there. */
+  /** Removes a file in it, if it exists. */
   remove(name: string): Promise<void>;
   close(): Promise<void>;
 }
 
 /**
- * A file that is written at its end. A write may bring fewer bytes than it was given, at least one:
- * it says how many.
+ * A file that is appended to. A write may write fewer bytes than given, but at least one, and
+ * returns their number.
  */
 export interface DiskFile {
   write(bytes: Uint8Array): Promise<number>;
-  /** The same before it returns. */
+  /** The same, synchronously. */
   writeNow(bytes: Uint8Array): number;
-  /** Makes its bytes outlive a power cut. If that fails, nobody can say which of them do. */
+  /** Syncs the bytes. After a failure it is unknown which of them survive a power cut. */
   sync(): Promise<void>;
   close(): Promise<void>;
 }
@@ -75,7 +75,8 @@ const { O_APPEND, O_CREAT, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRON
 const APPEND_FLAGS = O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK;
 
 /**
- * How file systems, FUSE's and those of networks among them, say that directories cannot be synced.
+ * The errors by which file systems (FUSE and network file systems among them) report that
+ * directories cannot be synced.
  */
 const NO_DIRECTORY_SYNC: ReadonlySet<string> = new Set([
   'EBADF',
@@ -86,7 +87,7 @@ const NO_DIRECTORY_SYNC: ReadonlySet<string> = new Set([
   'EROFS',
 ]);
 
-/** The real one. */
+/** The disk of this system. */
 export const systemDisk: Disk = {
   read: readEntry,
   async readAt(path, at, length) {
@@ -163,7 +164,7 @@ class SystemFolder implements DiskFolder {
     return this.#handle.close();
   }
 
-  /** Leads to the directory that is open, whatever has its name now. */
+  /** The path of the open directory, independent of its name. */
   get #path(): string {
     return `/proc/self/fd/${this.#handle.fd}`;
   }

@@ -10,24 +10,24 @@ import {
 import { systemCode } from './system-error.ts';
 
 /**
- * The only place that opens files for reading which others may have put there.
+ * The only place that opens files which others may have created.
  *
- * An *entry* lies in a run's directory, or in another folder that is ours: it must be a regular
- * file of its own. A link would lead elsewhere, a pipe would never end, a device has no size. A
- * *named* file was chosen by the user, by an option for instance: a link is followed, but what it
- * leads to must be a regular file, too, or a pipe where that is said. Nothing here waits for a
- * writer without a limit, and nothing reads more bytes than a limit allows, however the file grows.
+ * An *entry* is in a run directory or another folder of this program. It must be a regular file: a
+ * link leads elsewhere, a pipe never ends, a device has no size. A *named* file was chosen by the
+ * user, for instance by an option. A link to it is followed, but the target must be a regular file,
+ * or a pipe where stated. No function waits for a writer without a limit, or reads more bytes than
+ * a limit allows, even if the file grows.
  */
 
-/** How many bytes may be read, and the name of that limit. */
+/** The number of bytes that may be read, and the name of that limit. */
 export interface ReadLimit {
   readonly name: string;
   readonly bytes: number;
 }
 
-/** Of a file in a run's directory that is read whole and holds no tensors. */
+/** For a file of a run directory that is read whole and has no tensors. */
 export const runFileLimit: ReadLimit = { name: 'MAX_RUN_FILE_BYTES', bytes: MAX_RUN_FILE_BYTES };
-/** Of a model or a checkpoint. */
+/** For a model or a checkpoint. */
 export const tensorFileLimit: ReadLimit = {
   name: 'MAX_MODEL_FILE_BYTES',
   bytes: MAX_MODEL_FILE_BYTES,
@@ -38,8 +38,7 @@ const ENTRY_FLAGS = O_RDONLY | O_NOFOLLOW | O_NONBLOCK;
 const NAMED_FLAGS = O_RDONLY | O_NONBLOCK;
 
 /**
- * Why a file is not read: "it is a folder", "it has 9 bytes; ...". Its callers say which file it
- * is.
+ * Why a file cannot be read: "it is a folder", "it has 9 bytes; ...". The caller names the file.
  */
 class UnfitFile extends Error {
   readonly isTooLarge: boolean;
@@ -51,8 +50,8 @@ class UnfitFile extends Error {
 }
 
 /**
- * Opens an entry for reading. Rejects with `code` for anything but a regular file, otherwise as the
- * system does.
+ * Opens an entry for reading. Rejects with `code` unless it is a regular file, else with the
+ * system's error.
  */
 export async function openEntry(
   path: string,
@@ -74,7 +73,7 @@ export async function readEntry(path: string, limit = runFileLimit): Promise<Buf
   }
 }
 
-/** The same before it returns. */
+/** The same, synchronously. */
 export function readEntryNow(path: string, limit = runFileLimit): Buffer {
   try {
     return readNow(path, ENTRY_FLAGS, limit);
@@ -84,8 +83,8 @@ export function readEntryNow(path: string, limit = runFileLimit): Buffer {
 }
 
 /**
- * The bytes of an entry from `start` on, piece by piece, each valid until the next; only one is in
- * memory. Throws as `openEntry` rejects.
+ * The bytes of an entry from `start`, piece by piece. One piece is in memory at a time, valid until
+ * the next. Throws as `openEntry` rejects.
  */
 export function* entryPieces(path: string, start = 0): Generator<Buffer> {
   const piece = Buffer.allocUnsafeSlow(PIECE_BYTES);
@@ -106,7 +105,7 @@ export function* entryPieces(path: string, start = 0): Generator<Buffer> {
   }
 }
 
-/** Opens a named file for reading. Rejects with an Error that says why it cannot be. */
+/** Opens a named file for reading. Rejects with an Error that says why it cannot be opened. */
 export async function openNamed(path: string): Promise<{ handle: FileHandle; size: number }> {
   return await opened(path, NAMED_FLAGS);
 }
@@ -117,8 +116,8 @@ export async function readNamed(path: string, limit: ReadLimit): Promise<Buffer>
 }
 
 /**
- * The same before it returns, with what the system says of the file. A pipe is read as well, to its
- * end, within a time limit: `--token-file <(command)` is one.
+ * The same, synchronously, with the file's stat. It also reads a pipe to its end, within a time
+ * limit: `--token-file <(command)` is a pipe.
  */
 export function readNamedNow(
   path: string,
@@ -136,13 +135,13 @@ export function readNamedNow(
 }
 
 /**
- * Whether a folder of its own lies there; false where nothing does. Rejects with `code` for a link
- * or anything else.
+ * Whether a folder exists at the path; false if nothing does. Rejects with `code` for a link or
+ * anything else.
  */
 export async function isOwnFolder(path: string, code: ErrorCode = 'DATA'): Promise<boolean> {
   const stat = await lstatIfThere(path);
   if (stat === undefined || stat.isDirectory()) return stat !== undefined;
-  throw unfit(path, 'used', `it is ${kindOf(stat)}, not a folder of its own`, code);
+  throw unfit(path, 'used', `it is ${kindOf(stat)}, not a folder`, code);
 }
 
 export async function lstatIfThere(path: string): Promise<Stats | undefined> {
@@ -190,10 +189,7 @@ function readDescriptor(descriptor: number, size: number, limit: ReadLimit): Buf
   return bytes.taken();
 }
 
-/**
- * A pipe that no program has opened for writing yet looks like one at its end, so its first byte is
- * waited for.
- */
+/** A pipe without a writer looks like a pipe at its end, so this waits for the first byte. */
 function readPipe(descriptor: number, limit: ReadLimit, milliseconds: number): Buffer {
   const bytes = new GrowingBuffer(0, limit);
   const end = performance.now() + milliseconds;
@@ -208,7 +204,7 @@ function readPipe(descriptor: number, limit: ReadLimit, milliseconds: number): B
   }
 }
 
-/** Undefined where a writer has the pipe open and has written nothing more. */
+/** Undefined if a writer has the pipe open but wrote nothing more. */
 function readIfReady(descriptor: number, room: Uint8Array): number | undefined {
   try {
     return readSync(descriptor, room);
@@ -221,7 +217,7 @@ function readIfReady(descriptor: number, room: Uint8Array): number | undefined {
 const MIN_ROOM_BYTES = 4096;
 const PIECE_BYTES = 256 * 1024;
 
-/** What was read so far of a file that may be longer than it said. */
+/** The bytes that were read so far of a file that may be longer than its size. */
 class GrowingBuffer {
   readonly #limit: ReadLimit;
   #buffer: Buffer;
@@ -230,11 +226,11 @@ class GrowingBuffer {
   constructor(size: number, limit: ReadLimit) {
     this.#limit = limit;
     if (size > limit.bytes) throw this.#tooLarge(size);
-    // One byte more than expected: the read that finds the end needs room as well.
+    // One byte more than the size, for the read that detects the end.
     this.#buffer = Buffer.allocUnsafeSlow(Math.max(MIN_ROOM_BYTES, size + 1));
   }
 
-  /** Where the next bytes go; never empty. */
+  /** Free space for the next bytes; never empty. */
   room(): Buffer {
     if (this.length === this.#buffer.length) {
       const larger = Buffer.allocUnsafeSlow(2 * this.#buffer.length);
@@ -244,7 +240,7 @@ class GrowingBuffer {
     return this.#buffer.subarray(this.length);
   }
 
-  /** So many bytes were put there; false at the end of the file. */
+  /** Adds the next `count` bytes; false at the end of the file. */
   take(count: number): boolean {
     this.length += count;
     if (this.length > this.#limit.bytes) throw this.#tooLarge(this.length);
@@ -257,7 +253,7 @@ class GrowingBuffer {
 
   #tooLarge(size: number): UnfitFile {
     const { name, bytes } = this.#limit;
-    return new UnfitFile(`it has ${size} bytes or more; ${bytes} are allowed (${name})`, true);
+    return new UnfitFile(`it has at least ${size} bytes, more than ${bytes} (${name})`, true);
   }
 }
 
@@ -274,10 +270,10 @@ function kindOf(stat: Stats): string {
   return stat.isFile() ? 'a file' : 'a device';
 }
 
-/** An entry that is unfit, in the words of its user; all other errors pass. */
+/** The user's error for an unfit entry; other errors pass. */
 function explained(path: string, error: unknown, code: ErrorCode = 'DATA'): unknown {
   if (systemCode(error) === 'ELOOP')
-    return unfit(path, 'read', 'it is a link, not a file of its own', code);
+    return unfit(path, 'read', 'it is a link, not a regular file', code);
   if (systemCode(error) === 'ENXIO')
     return unfit(path, 'read', 'it is a socket or a device, not a regular file', code);
   if (!(error instanceof UnfitFile)) return error;
@@ -286,6 +282,6 @@ function explained(path: string, error: unknown, code: ErrorCode = 'DATA'): unkn
 
 function unfit(path: string, use: 'read' | 'used', why: string, code: ErrorCode): ClusterError {
   return new ClusterError(code, `${path} cannot be ${use}: ${why}`, {
-    fix: 'move it away, or put the file or folder itself in its place',
+    fix: 'move it away, or replace it with the file or folder itself',
   });
 }

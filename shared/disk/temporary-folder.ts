@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { ClusterError, messageOf } from '../errors.ts';
 import { TEMPORARY_TRIAL_BYTES } from '../limits.ts';
 
-/** Makes a folder for temporary files, which the caller removes. Throws DISK. */
+/** Creates a folder for temporary files, which the caller removes. Throws DISK. */
 export function makeTemporaryFolder(name: string): string {
   try {
     return mkdtempSync(join(tmpdir(), `mnist-dist-${name}-`));
@@ -13,7 +13,7 @@ export function makeTemporaryFolder(name: string): string {
   }
 }
 
-/** Writes a temporary file as a worker does, and removes it. Throws DISK. */
+/** Writes and removes a temporary file as large as a worker's. Throws DISK. */
 export function checkTemporaryFolder(): void {
   const folder = makeTemporaryFolder('check');
   try {
@@ -25,13 +25,13 @@ export function checkTemporaryFolder(): void {
   }
 }
 
-/** A temporary file that could not be written. */
+/** The error for a temporary file that could not be written. */
 export function temporaryFileError(error: unknown): ClusterError {
   return new ClusterError(
     'DISK',
-    `temporary files cannot be written to ${tmpdir()}: ${messageOf(error)}`,
+    `no temporary file can be written to ${tmpdir()}: ${messageOf(error)}`,
     {
-      fix: 'set TMPDIR to a folder that exists, has space, and that this user may write to',
+      fix: 'set TMPDIR to a writable folder with free space',
       cause: error,
     },
   );

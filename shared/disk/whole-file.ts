@@ -5,9 +5,9 @@ import { systemDisk, type Disk, type DiskFile } from './disk.ts';
 import { isFull, systemCode } from './system-error.ts';
 
 /**
- * Writes a file whole or not at all: a temporary file in `staging` (beside it, if nothing is said),
- * sync, rename, directory sync. Whoever reads `path` sees the old bytes or the new ones, also after
- * a power cut. Rejects with DISK, naming the file.
+ * Writes a file atomically: a temporary file in `drafts` (by default the file's folder), sync,
+ * rename, directory sync. Readers of `path` see the old bytes or the new ones, also after a power
+ * cut. Rejects with DISK, naming the file.
  */
 export async function writeWhole(
   path: string,
@@ -29,14 +29,14 @@ export async function writeWhole(
     await disk.rename(temporary, path);
     await disk.syncDirectory(dirname(path));
   } catch (error) {
-    // What is left of it has no name that anybody reads; the error above says what is wrong.
+    // No reader uses a temporary file that stays; the error above is the one to report.
     await disk.remove(temporary).catch(() => undefined);
     throw diskError(path, error);
   }
 }
 
 /**
- * Makes a directory, and those it lies in, so that they outlive a power cut. Says whether it is
+ * Creates a directory and its parents so that they survive a power cut. Resolves to whether it is
  * new. Rejects with DISK.
  */
 export async function makeDirectories(path: string, disk: Disk = systemDisk): Promise<boolean> {
@@ -46,8 +46,8 @@ export async function makeDirectories(path: string, disk: Disk = systemDisk): Pr
 }
 
 /**
- * Makes a folder in a run's directory, or finds that one is there. Rejects with DATA for a link in
- * its place, and with DISK.
+ * Creates a folder in a run directory unless it exists. Rejects with DATA for a link in its place,
+ * and with DISK.
  */
 export async function makeOwnFolder(path: string, disk: Disk): Promise<void> {
   await makeDirectories(path, disk);
@@ -55,7 +55,7 @@ export async function makeOwnFolder(path: string, disk: Disk): Promise<void> {
 }
 
 /**
- * Makes a directory in one that exists, or finds that it is there. Says whether it is new; rejects
+ * Creates a directory in an existing one unless it exists. Resolves to whether it is new; rejects
  * as the disk does.
  */
 export async function makeIfNew(path: string, disk: Disk): Promise<boolean> {
@@ -78,21 +78,20 @@ async function makeDirectory(path: string, disk: Disk): Promise<boolean> {
   try {
     return await makeIfNew(path, disk);
   } catch (error) {
-    // It lies in something that has a name and cannot be entered, such as a link to what is not
-    // there.
+    // Its parent is a name that cannot be entered, such as a broken link.
     throw diskError(path, error);
   }
 }
 
 /**
- * Makes names outlive a power cut, also one that was there: who made it may have died before the
+ * Syncs the names in a directory, also an existing one: its creator may have crashed before the
  * sync. Rejects with DISK.
  */
 export async function syncNames(directory: string, isNew: boolean, disk: Disk): Promise<void> {
   try {
     await disk.syncDirectory(directory);
   } catch (error) {
-    // One that we may not read was made by others, long ago.
+    // Another user created an unreadable directory, long ago.
     if (isNew || systemCode(error) !== 'EACCES') throw diskError(directory, error);
   }
 }
@@ -101,10 +100,12 @@ export async function writeAll(file: DiskFile, bytes: Uint8Array): Promise<void>
   for (let at = 0; at < bytes.length;) at += await file.write(bytes.subarray(at));
 }
 
-/** A write that failed, in the words of its user. */
+const FOLDER_OPTIONS = '--runs-dir for runs, MNIST_DIST_CACHE for the cache';
+
+/** The user's error for a failed write. */
 export function diskError(path: string, error: unknown): ClusterError {
   return new ClusterError('DISK', `${path} could not be written: ${messageOf(error)}`, {
-    fix: `${isFull(error) ? 'free disk space' : 'look at its folder'}, or choose another one (--runs-dir for runs, MNIST_DIST_CACHE for the cache)`,
+    fix: `${isFull(error) ? 'free disk space' : 'check its folder'}, or choose another folder: ${FOLDER_OPTIONS}`,
     cause: error,
   });
 }

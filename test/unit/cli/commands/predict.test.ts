@@ -126,7 +126,7 @@ describe('predict', () => {
       const printed = captured();
       expect(await ask([text, blank, good, join(folder, 'none.png')], format)).toBe(36);
       const reasons = [
-        `${text}: it is no PNG`,
+        `${text}: it is not a PNG`,
         `${blank}: it is blank`,
         `${join(folder, 'none.png')}: there is no`,
       ];

@@ -131,9 +131,7 @@ describe('what another user has put into a run directory', () => {
       symlinkSync(join(outside, 'folder'), join(run, name));
       const before = outsideNow();
       const resumed = makeUp({ runs, resume: run, configuration: prolonged });
-      await expect(resumed).rejects.toThrow(
-        `${name} cannot be used: it is a link, not a folder of its own`,
-      );
+      await expect(resumed).rejects.toThrow(`${name} cannot be used: it is a link, not a folder`);
       expect(outsideNow()).toEqual(before);
     },
   );

@@ -193,7 +193,7 @@ describe('a folder', () => {
     [
       'a huge labels.txt',
       { 'labels.txt': 'a'.repeat(70_000) },
-      '65536 are allowed (MAX_LABELS_FILE_BYTES)',
+      'more than 65536 (MAX_LABELS_FILE_BYTES)',
     ],
     [
       'a labels.txt in another encoding',

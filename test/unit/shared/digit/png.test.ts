@@ -106,20 +106,20 @@ describe('a PNG', () => {
 });
 
 describe('what is refused, by name', () => {
-  test('is what is no file, or no PNG', async () => {
+  test('a missing file and a file that is not a PNG', async () => {
     expect(await refusal(join(folder, 'none.png'))).toContain('there is no such file');
     mkdirSync(join(folder, 'folder.png'));
     expect(await refusal(join(folder, 'folder.png'))).toContain('not a regular file');
     expect(await refusal('/dev/zero')).toContain('not a regular file');
     expect(await refusal(written(Buffer.from('GIF89a, or anything else')))).toContain(
-      'it is no PNG',
+      'it is not a PNG',
     );
-    expect(await refusal(written(new Uint8Array(0)))).toContain('it is no PNG');
+    expect(await refusal(written(new Uint8Array(0)))).toContain('it is not a PNG');
   });
 
-  test('is one that says it has no pixel, or too many, before they are looked for', async () => {
+  test('a PNG that claims no pixels or too many, before it is unpacked', async () => {
     const empty = deflateSync(Buffer.alloc(0));
-    expect(await refusal(written(assemble(gray, 0, 5, [], empty)))).toContain('it has no pixel');
+    expect(await refusal(written(assemble(gray, 0, 5, [], empty)))).toContain('it has no pixels');
     const side = Math.sqrt(MAX_IMAGE_PIXELS);
     expect(await refusal(written(assemble(gray, side + 1, side, [], empty)))).toContain(
       'MAX_IMAGE_PIXELS',
@@ -176,7 +176,7 @@ describe('what is refused, by name', () => {
         if (!isCut) file[at] = byte;
         const path = written(file);
         if (file.equals(whole)) return;
-        // Only what belongs to no pixel can be changed and not be noticed.
+        // Only bytes that do not belong to a pixel can change unnoticed.
         await readPng(path).catch((error: unknown) => {
           if (!(error instanceof ClusterError) || error.code !== 'IMAGE') throw error;
           refused += 1;
