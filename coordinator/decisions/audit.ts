@@ -3,7 +3,7 @@ import type { Node } from '../../shared/arithmetic/tree.ts';
 import type { Next } from './effects.ts';
 import type { Audit, RunState } from './state.ts';
 import { leaseMore } from './leases.ts';
-import { noticeUnaudited } from './votes.ts';
+import { warnUnaudited } from './votes.ts';
 import { computingSlots } from './worker-counts.ts';
 import type { Assignment } from './task.ts';
 
@@ -11,9 +11,9 @@ const WORD = 2 ** 32;
 const words = new Uint32Array(4);
 
 /**
- * Some of a step's subtrees are computed by a second worker too, and count only when both agree.
- * Which ones and by whom is drawn with a key that no worker knows, and told to the auditor alone:
- * whoever is audited sees nothing of it.
+ * A second worker computes some of a step's subtrees too, and they count only when both agree. A
+ * random draw with a key that no worker knows picks subtree and auditor. Only the auditor is asked,
+ * so the audited worker cannot tell.
  */
 export function beginAudits(state: RunState, assignment: Assignment, now: number): Next {
   const { audit } = state.settings;
@@ -21,8 +21,8 @@ export function beginAudits(state: RunState, assignment: Assignment, now: number
   if (audit === undefined || task === undefined) return { state, effects: [] };
   const slots = computingSlots(state);
   if (slots.length < 2) {
-    const message = 'one worker computes: no other worker is there to audit it (--audit)';
-    return noticeUnaudited(state, message, { step: task.step });
+    const message = 'cannot audit: only one worker computes (--audit)';
+    return warnUnaudited(state, message, { step: task.step });
   }
   const parts = new Map(task.parts);
   const drawn = new Map<number, Node[]>();
@@ -41,10 +41,10 @@ export function beginAudits(state: RunState, assignment: Assignment, now: number
     }
   }
   const audited = { ...task, parts };
-  return leaseMore({ ...state, task: audited, isAuditIdle: false }, audited, drawn, now);
+  return leaseMore({ ...state, task: audited, isAuditSkipped: false }, audited, drawn, now);
 }
 
-/** One of the others, or nobody. */
+/** The slot of the auditor among the other workers; undefined where the node is not audited. */
 function draw(
   { rate, key }: Audit,
   step: number,

@@ -1,8 +1,9 @@
+import { planStep } from '../../shared/arithmetic/schedule.ts';
 import { REMEMBERED_STEPS } from '../../shared/limits.ts';
 import type { Next } from './effects.ts';
 import type { RunState } from './state.ts';
 
-/** The open step is done; its results are remembered for a while. */
+/** Closes the open step. Its results stay known for REMEMBERED_STEPS steps, to check late ones. */
 export function closeStep(state: RunState): RunState {
   const closed = [
     ...state.closed.slice(1 - REMEMBERED_STEPS),
@@ -11,11 +12,11 @@ export function closeStep(state: RunState): RunState {
   return { ...state, step: state.step + 1, task: undefined, closed, isProven: true };
 }
 
-/** The step just done is written down, and if it is time for a checkpoint, kept. */
+/** Records the step just done, and writes a checkpoint when one is due. */
 export function recordStep(state: RunState, now: number): Next {
   if (!isCheckpointDue(state, now)) return { state, effects: [{ kind: 'record' }] };
-  const kept = { ...state, checkpoint: { step: state.step, at: now } };
-  return { state: kept, effects: [{ kind: 'record' }, { kind: 'checkpoint' }] };
+  const saved = { ...state, checkpoint: { step: state.step, at: now } };
+  return { state: saved, effects: [{ kind: 'record' }, { kind: 'checkpoint' }] };
 }
 
 function isCheckpointDue({ checkpoint, settings, step }: RunState, now: number): boolean {
@@ -23,4 +24,12 @@ function isCheckpointDue({ checkpoint, settings, step }: RunState, now: number):
   return 'steps' in every
     ? step - checkpoint.step >= every.steps
     : step > checkpoint.step && now - checkpoint.at >= every.milliseconds;
+}
+
+/** Whether to evaluate the current weights: after each epoch and at the end, or as set. */
+export function isEvaluationDue({ step, evaluated, settings }: RunState): boolean {
+  const { configuration, totalSteps, evaluateAfter } = settings;
+  if (step === 0 || evaluated >= step) return false;
+  if (evaluateAfter !== undefined) return evaluateAfter.has(step);
+  return step === totalSteps || planStep(configuration, step).endsEpoch;
 }

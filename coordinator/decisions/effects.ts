@@ -17,16 +17,13 @@ export interface Outcome {
 
 export type Effect =
   | { readonly kind: 'send'; readonly slot: number; readonly message: HeaderMessage }
-  /** One frame, encoded once, to all these slots. */
+  /** Send one frame, encoded once, to all these slots. */
   | {
       readonly kind: 'broadcast';
       readonly slots: readonly number[];
       readonly message: WeightsMessage;
     }
-  /**
-   * Copy the body of the message at hand into the part's buffer and check it; answered by
-   * `received`.
-   */
+  /** Copy the body of the current message into the receive buffer and check it: `received`. */
   | {
       readonly kind: 'receive';
       readonly task: Task['kind'];
@@ -34,27 +31,24 @@ export type Effect =
       readonly slot: number;
       readonly correct: number;
       readonly microseconds: number;
-      /** Whether its SHA-256 is needed, too. */
+      /** Whether to compute its SHA-256, too. */
       readonly isDigested: boolean;
     }
-  /** Keep the received body as the part's accepted result. */
+  /** Take the received body as the part's accepted result. */
   | { readonly kind: 'accept'; readonly task: Task['kind']; readonly part: number }
-  /** node = left + right, or left + 0 where the right subtree holds padding only. */
+  /** node = left + right, or left + 0 where the right subtree has only padding. */
   | { readonly kind: 'combine'; readonly node: Node; readonly rightIsPadding: boolean }
-  /** Forget the sum at this node: its parts are computed again. */
+  /** Drop the sum at this node: its parts are computed again. */
   | { readonly kind: 'forget'; readonly node: Node }
-  /** Adam with the root's gradient; answered by `updated`. */
+  /** Update the weights by Adam with the root's gradient: `updated`. */
   | { readonly kind: 'update'; readonly step: number; readonly correct: number }
-  /**
-   * Write down the update just made; after the next weights are on their way, since nobody waits
-   * for it.
-   */
+  /** Record the update just made, after the next weights were sent: no worker waits for it. */
   | { readonly kind: 'record' }
-  /** Keep a copy of weights and moments; off the path of the steps. */
+  /** Write a checkpoint of weights and moments, while steps continue. */
   | { readonly kind: 'checkpoint' }
-  /** Sum up all predictions; answered by `evaluated`. */
+  /** Score all predictions: `evaluated`. */
   | { readonly kind: 'evaluate'; readonly step: number }
-  /** Tell whoever watches how this worker's GPUs are doing. */
+  /** Report the readings of this worker's GPUs to the viewers. */
   | { readonly kind: 'devices'; readonly worker: string; readonly gpus: readonly GpuReading[] }
   | {
       readonly kind: 'close';
@@ -71,7 +65,7 @@ export type Effect =
     }
   | { readonly kind: 'end'; readonly outcome: Outcome };
 
-/** Names of the lines in events.jsonl. */
+/** The names of the events in events.jsonl. */
 export type RunLogEvent =
   | 'hello'
   | 'ready'
@@ -97,7 +91,7 @@ export interface Next {
   readonly effects: readonly Effect[];
 }
 
-/** Runs `decide` on the state that `next` left, and keeps the effects in order. */
+/** Runs `decide` on the state of `next`, and appends its effects. */
 export function andThen(next: Next, decide: (state: RunState) => Next): Next {
   const after = decide(next.state);
   return {
@@ -106,7 +100,7 @@ export function andThen(next: Next, decide: (state: RunState) => Next): Next {
   };
 }
 
-/** The shell closes the connection; its `disconnected` event then makes the worker leave. */
+/** Closes the connection. The worker leaves when the shell reports `disconnected`. */
 export function close(state: RunState, slot: number, code: ErrorCode, message: string): Next {
   return { state, effects: [{ kind: 'close', slot, code, message }] };
 }

@@ -3,16 +3,16 @@ import { withoutTask } from './outcome.ts';
 import { type RunState, withWorker, type WorkerState } from './state.ts';
 
 /**
- * A fingerprint is a claim until a step is done with it. Once the workers that made it are gone and
- * another one is ready that computes other bytes, what they delivered of the open step is
- * forgotten, and the workers that are there choose anew. Without another one the step stays open: a
- * slow worker that was cut off finds the longer deadlines that it needs.
+ * A run's fingerprint is provisional until a step is done with it. When its workers have left and a
+ * worker with another fingerprint is ready, the open step is dropped and the ready workers choose a
+ * new fingerprint. Without such a worker the step stays open: a slow worker that reconnects needs
+ * the longer deadlines that the step has by then.
  */
-export function dropClaim(state: RunState): Next {
+export function dropProvisionalFingerprint(state: RunState): Next {
   const { task } = state;
-  if (!isClaim(state) || state.phase !== 'gathering') return { state, effects: [] };
+  if (!isProvisional(state) || state.phase !== 'gathering') return { state, effects: [] };
   const isHeld = holdersOf(state).length > 0;
-  if (task !== undefined && (isHeld || contestedSince(state) === undefined))
+  if (task !== undefined && (isHeld || mismatchSince(state) === undefined))
     return { state, effects: [] };
   const delivered = withoutTask(state.delivered, task);
   const effects = [...(task?.sums ?? [])].map((node): Effect => ({ kind: 'forget', node }));
@@ -23,21 +23,21 @@ export function dropClaim(state: RunState): Next {
 }
 
 /**
- * The workers that made a claim, where another one is ready that computes other bytes and the
- * claim's first task has missed a deadline and takes longer than a claim may.
+ * The workers of a provisional fingerprint that keep a worker with another one waiting for too
+ * long: their first task missed a deadline and is older than `provisionalMilliseconds`.
  */
 export function overdueHolders(state: RunState, now: number): WorkerState[] {
-  const { task, claimMilliseconds } = state;
-  const contested = contestedSince(state);
-  if (task === undefined || !isClaim(state) || contested === undefined) return [];
+  const { task, provisionalMilliseconds } = state;
+  const contested = mismatchSince(state);
+  if (task === undefined || !isProvisional(state) || contested === undefined) return [];
   const isOverdue = [...task.parts.values()].some(({ accepted, missed, leases }) => {
     const begun = Math.max(contested, Math.min(...leases.map(({ granted }) => granted)));
-    return accepted === undefined && missed > 0 && now - begun >= claimMilliseconds;
+    return accepted === undefined && missed > 0 && now - begun >= provisionalMilliseconds;
   });
   return isOverdue ? holdersOf(state) : [];
 }
 
-function isClaim({ fingerprint, isProven, settings }: RunState): boolean {
+function isProvisional({ fingerprint, isProven, settings }: RunState): boolean {
   return fingerprint !== undefined && !isProven && !settings.allowMixedEngines;
 }
 
@@ -45,41 +45,26 @@ function holdersOf({ workers, fingerprint }: RunState): WorkerState[] {
   return [...workers.values()].filter((worker) => worker.fingerprint === fingerprint);
 }
 
-/**
- * When the first of the ready workers connected that compute other bytes than the run; undefined
- * without one.
- */
-function contestedSince({ workers, fingerprint }: RunState): number | undefined {
-  const strangers = [...workers.values()].filter(
+/** When the first ready worker with another fingerprint connected; undefined without one. */
+function mismatchSince({ workers, fingerprint }: RunState): number | undefined {
+  const mismatched = [...workers.values()].filter(
     (worker) => worker.phase === 'ready' && worker.fingerprint !== fingerprint,
   );
-  return strangers.length === 0
+  return mismatched.length === 0
     ? undefined
-    : Math.min(...strangers.map(({ connectedAt }) => connectedAt));
+    : Math.min(...mismatched.map(({ connectedAt }) => connectedAt));
 }
 
-/**
- * With its first step the fingerprint is proven: who computes other bytes, and has waited, is told
- * so.
- */
-export function sendStrangersHome(state: RunState): Next {
+/** The first step proves the fingerprint: workers with another one need not wait any longer. */
+export function closeMismatchedWorkers(state: RunState): Next {
   if (state.settings.allowMixedEngines) return { state, effects: [] };
-  const strangers = [...state.workers.values()].filter(
+  const mismatched = [...state.workers.values()].filter(
     ({ phase, fingerprint }) => phase === 'ready' && fingerprint !== state.fingerprint,
   );
-  return strangers.reduce<Next>(
-    (next, worker) => andThen(next, (s) => judgeFingerprint(s, worker)),
-    {
-      state,
-      effects: [],
-    },
-  );
+  return checkAll(state, mismatched);
 }
 
-/**
- * The run's fingerprint is the one most waiting workers share (of equals, the lowest slot's);
- * others are told both.
- */
+/** Sets the run's fingerprint to that of most ready workers; of equals, to the lowest slot's. */
 export function fixFingerprint(state: RunState): Next {
   if (state.fingerprint !== undefined) return { state, effects: [] };
   const ready = [...state.workers.values()]
@@ -91,20 +76,23 @@ export function fixFingerprint(state: RunState): Next {
     (a, b) => votes(b.fingerprint) - votes(a.fingerprint) || a.slot - b.slot,
   )[0];
   const fixed: RunState = { ...state, fingerprint: chosen?.fingerprint, engine: chosen?.engine };
-  return ready.reduce<Next>((next, worker) => andThen(next, (s) => judgeFingerprint(s, worker)), {
-    state: fixed,
+  return checkAll(fixed, ready);
+}
+
+function checkAll(state: RunState, workers: readonly WorkerState[]): Next {
+  return workers.reduce<Next>((next, worker) => andThen(next, (s) => checkFingerprint(s, worker)), {
+    state,
     effects: [],
   });
 }
 
 /**
- * Lets a worker in that computes the run's bytes, and no other unless mixed engines are allowed.
- * While the fingerprint is only claimed, another one is no reason to send a worker home for good:
- * it waits.
+ * Admits a worker with the run's fingerprint. A worker with another one is closed with FINGERPRINT,
+ * unless mixed engines are allowed. While the run's fingerprint is provisional, it waits instead.
  */
-export function judgeFingerprint(state: RunState, worker: WorkerState): Next {
+export function checkFingerprint(state: RunState, worker: WorkerState): Next {
   if (worker.fingerprint === state.fingerprint) {
-    // A run that goes on knows its fingerprint, and perhaps no more.
+    // A resumed run knows its fingerprint, but perhaps not the engine.
     return { state: { ...state, engine: state.engine ?? worker.engine }, effects: [] };
   }
   const runs = [...state.workers.values()].find(
@@ -112,10 +100,10 @@ export function judgeFingerprint(state: RunState, worker: WorkerState): Next {
   );
   const difference = `this worker computes ${describe(worker)}, the run ${describe(runs ?? state)}`;
   if (!state.settings.allowMixedEngines && !state.isProven) {
-    if (worker.isStrange) return { state, effects: [] };
+    if (worker.isMismatched) return { state, effects: [] };
     const waits = `${difference}: it waits until the first step is done`;
     return {
-      state: withWorker(state, { ...worker, isStrange: true }),
+      state: withWorker(state, { ...worker, isMismatched: true }),
       effects: [log('ready', waits, { worker: worker.name }, 'warn')],
     };
   }
@@ -137,7 +125,7 @@ export function judgeFingerprint(state: RunState, worker: WorkerState): Next {
 
 function describe({ engine, fingerprint }: Pick<WorkerState, 'engine' | 'fingerprint'>): string {
   const print = `fingerprint ${fingerprint?.slice(0, 12)}`;
-  // A run that was killed before it named its engine.
+  // The run was killed before run.json named its engine.
   if (engine === undefined) return `with an engine that run.json does not name (${print})`;
   return `with ${engine.library} on ${engine.device}, ${engine.processor} (${print})`;
 }

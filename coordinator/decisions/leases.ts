@@ -1,7 +1,7 @@
 import { upperMedian } from '../../shared/median.ts';
 import * as limits from '../../shared/limits.ts';
 import { shardCount } from '../../shared/arithmetic/tree.ts';
-import { asLone, isContested, judgeUndecided, noticeLone } from './votes.ts';
+import { acceptUnconfirmed, isDisputed, waitForDecision, warnUnconfirmed } from './votes.ts';
 import { punctualSlots } from './worker-counts.ts';
 import { andThen, type Effect, type Next } from './effects.ts';
 import type { RunState, WorkerState } from './state.ts';
@@ -16,11 +16,11 @@ import {
 } from './task.ts';
 
 /**
- * A lease is a part given to a worker until a deadline. These functions are the whole policy; they
- * only compute.
+ * A lease gives a part to a worker until a deadline. This file has the whole policy: how long
+ * leases are, when they are missed, and which worker gets a part next.
  */
 
-/** Opens a task, leased as assigned, and sends the weights to everyone who has a part in it. */
+/** Opens a task, leases its parts as assigned, and sends the weights to all assigned workers. */
 export function beginTask(
   state: RunState,
   kind: Task['kind'],
@@ -32,13 +32,13 @@ export function beginTask(
   const workers = new Map(state.workers);
   for (const [slot, assigned] of assignment) {
     const worker = workers.get(slot);
-    if (worker !== undefined) workers.set(slot, asked(worker, task, assigned));
+    if (worker !== undefined) workers.set(slot, withRequest(worker, task, assigned));
   }
   return { state: { ...state, task, workers }, effects: [weightsTo(state, task, assignment)] };
 }
 
-/** The worker once it was sent this task's weights and asked for these parts of it. */
-function asked(worker: WorkerState, task: Task, parts: readonly number[]): WorkerState {
+/** The worker after it was sent this task's weights and asked for these parts. */
+function withRequest(worker: WorkerState, task: Task, parts: readonly number[]): WorkerState {
   return { ...worker, weightsOf: taskKey(task), unanswered: worker.unanswered + parts.length };
 }
 
@@ -53,7 +53,7 @@ function openTask(
   for (const [slot, assigned] of assignment) {
     let work = 0;
     for (const part of assigned) {
-      // Parts of one worker are computed one after the other.
+      // A worker computes its parts one after the other.
       work += workOf(kind, part, state.settings.configuration.virtualShards);
       const leases = [grant(slot, leaseMilliseconds(state.times, kind, work, 0), now)];
       parts.set(part, {
@@ -75,9 +75,9 @@ export function grant(slot: number, milliseconds: number, now: number): Lease {
 }
 
 /**
- * clamp(4 x median time per shard x shards, 200 ms, 60 s), for a step at least twice that median;
- * 30 s until three results are known. Doubled for each deadline that the part has missed, so that a
- * slow machine gets there in the end.
+ * The length of a lease: 4 x median time per shard x shards, at least 200 ms and at most 60 s (for
+ * a step at least 2 x that time). It is 30 s until three results are known. Each missed deadline of
+ * the part doubles it, so that a slow machine finishes in the end.
  */
 export function leaseMilliseconds(
   times: ShardTimes,
@@ -94,28 +94,25 @@ export function leaseMilliseconds(
 function usualMilliseconds(times: ShardTimes, kind: Task['kind'], work: number): number {
   if (times[kind].length < 3) return limits.FIRST_LEASE_MILLISECONDS;
   const expected = upperMedian(times[kind]) * work;
-  // The time of an evaluation's chunk counts from the beginning of all of them, which is far too
-  // much for the last ones.
+  // The time of an evaluation chunk counts from the start of the whole evaluation, so the last
+  // chunks seem far too slow.
   const most = Math.max(limits.MAX_LEASE_MILLISECONDS, kind === 'step' ? 2 * expected : 0);
   return Math.min(Math.max(4 * expected, limits.MIN_LEASE_MILLISECONDS), most);
 }
 
-/** Shards of a node, or 1 for an evaluation chunk. */
+/** The shards of a node; 1 for an evaluation chunk. */
 export function workOf(kind: Task['kind'], part: number, virtualShards: number): number {
   return kind === 'step' ? shardCount(part, virtualShards) : 1;
 }
 
-/** The lease that the worker in this slot was given on a part, if any. */
+/** The last lease of the worker in this slot on a part, if any. */
 export function leaseOf(task: Task, part: number, slot: number): Lease | undefined {
   return task.parts
     .get(part)
     ?.leases.findLast((lease) => lease.slot === slot && lease.state !== 'gone');
 }
 
-/**
- * The worker in this slot is gone: its leases, also on parts that are accepted, and what it said
- * and nobody confirmed.
- */
+/** The task without the leases and unconfirmed answers of a worker that has left. */
 export function withoutWorker(task: Task, slot: number): Task {
   const parts = new Map(task.parts);
   for (const [number, part] of task.parts) {
@@ -132,14 +129,14 @@ export function withoutWorker(task: Task, slot: number): Task {
   return { ...task, parts };
 }
 
-/** Whose deadline passes now. */
+/** Whether the deadline of an open lease has passed. */
 export function isMissed({ state, deadline }: Lease, now: number): boolean {
   return state === 'open' && deadline <= now;
 }
 
 /**
- * The leases whose deadlines pass now are late, on parts that are not accepted yet. The same task
- * where there is none.
+ * Marks leases past their deadline as late, on parts without an accepted result. Returns the same
+ * object where there are none.
  */
 export function missLeases(task: Task, now: number): Task {
   let changed = false;
@@ -155,7 +152,7 @@ export function missLeases(task: Task, now: number): Task {
   return changed ? { ...task, parts } : task;
 }
 
-/** Open parts that nobody is computing. */
+/** Parts without an accepted result and without an open lease. */
 export function unleased(task: Task): number[] {
   return [...task.parts]
     .filter(
@@ -165,7 +162,7 @@ export function unleased(task: Task): number[] {
     .map(([number]) => number);
 }
 
-/** The leases whose deadline has not passed, on parts that are not accepted yet. */
+/** The open leases, on parts without an accepted result. */
 export function openLeases(task: Task | undefined): Lease[] {
   if (task === undefined) return [];
   const open = [...task.parts.values()].filter(({ accepted }) => accepted === undefined);
@@ -189,28 +186,28 @@ export function remember(
 }
 
 /**
- * Leases again what nobody computes in time, to workers that are not late: whoever was not asked
- * before and has least to do comes first. Who still computes it is not asked for it once more;
- * nobody else there: the part waits for that answer.
+ * Leases parts without an open lease again, to workers that are not late. Workers that were not
+ * asked for the part before come first, then those with the least work. A late worker that still
+ * computes the part is not asked twice: where no other worker is left, the part waits for it.
  */
 export function leaseAgain(state: RunState, now: number): Next {
   const { task } = state;
   if (state.phase !== 'running' || task === undefined) return { state, effects: [] };
   const missing = unleased(task);
-  if (missing.length === 0) return judgeUndecided(state, task, [], now);
-  const { open, assignment } = spread(state, task, missing);
+  if (missing.length === 0) return waitForDecision(state, task, [], now);
+  const { open, assignment } = chooseWorkers(state, task, missing);
   const given = new Set([...assignment.values()].flat());
   const reassigned = state.counts.reassigned + given.size;
   const counts = { ...state.counts, reassigned };
   const next = leaseMore({ ...state, task: open, counts }, open, assignment, now);
   const left = missing.filter((number) => !given.has(number));
   return andThen(
-    andThen(next, (s) => noticeLone(s, task, open)),
-    (s) => judgeUndecided(s, s.task ?? open, left, now),
+    andThen(next, (s) => warnUnconfirmed(s, task, open)),
+    (s) => waitForDecision(s, s.task ?? open, left, now),
   );
 }
 
-/** Leases these parts too, besides what was leased; sends the weights to whoever lacks them. */
+/** Adds these leases to the task, and sends the weights to workers that do not have them. */
 export function leaseMore(state: RunState, task: Task, assignment: Assignment, now: number): Next {
   if (assignment.size === 0) return { state, effects: [] };
   const { virtualShards } = state.settings.configuration;
@@ -218,7 +215,7 @@ export function leaseMore(state: RunState, task: Task, assignment: Assignment, n
   const workers = new Map(state.workers);
   const effects: Effect[] = [];
   for (const [slot, assigned] of assignment) {
-    // It computes what it was asked for before first.
+    // It computes its earlier parts first.
     let work = workInHand(task, slot, virtualShards);
     for (const number of assigned) {
       const part = task.parts.get(number);
@@ -231,7 +228,7 @@ export function leaseMore(state: RunState, task: Task, assignment: Assignment, n
     if (worker !== undefined) {
       if (worker.weightsOf !== taskKey(task))
         effects.push(weightsTo(state, task, new Map([[slot, []]])));
-      workers.set(slot, asked(worker, task, assigned));
+      workers.set(slot, withRequest(worker, task, assigned));
     }
     effects.push(...leasesTo(state, task, slot, assigned));
   }
@@ -248,10 +245,10 @@ function workInHand(task: Task, slot: number, virtualShards: number): number {
 }
 
 /**
- * Who is asked for what is missing, whoever was not asked before first; of what nobody can confirm,
- * one answer is enough.
+ * Chooses a worker for each missing part. Where only the worker that answered a part before is
+ * left to confirm it, one answer is enough.
  */
-function spread(
+function chooseWorkers(
   state: RunState,
   task: Task,
   missing: readonly number[],
@@ -260,37 +257,34 @@ function spread(
   const load = new Map(eligible.map((slot) => [slot, isBusy(task, slot) ? 1 : 0]));
   const assignment = new Map<number, number[]>();
   const parts = new Map(task.parts);
-  // More than anybody's load.
-  const much = task.parts.size + 1;
+  // More than any worker's load.
+  const heavy = task.parts.size + 1;
   for (const number of missing) {
     const part = task.parts.get(number);
     if (part === undefined) continue;
     const count = (slot: number, state: LeaseState) =>
       part.leases.filter((lease) => lease.slot === slot && lease.state === state).length;
-    const hasSaid = (slot: number) =>
+    const hasAnswered = (slot: number) =>
       part.answers.some((answer) => answer.slot === slot && answer.digest !== undefined);
     const rank = (slot: number): number =>
       (load.get(slot) ?? 0) +
-      (count(slot, 'answered') > 0 ? much : 0) +
-      (hasSaid(slot) ? much : 0) +
-      (count(slot, 'refused') > 0 ? 3 * much : 0) +
-      (state.workers.get(slot)?.asideUntil === undefined ? 0 : 8 * much);
+      (count(slot, 'answered') > 0 ? heavy : 0) +
+      (hasAnswered(slot) ? heavy : 0) +
+      (count(slot, 'refused') > 0 ? 3 * heavy : 0) +
+      (state.workers.get(slot)?.asideUntil === undefined ? 0 : 8 * heavy);
     const isSpent = (slot: number) =>
-      isContested(part) && count(slot, 'answered') >= limits.MAX_CONTESTED_ANSWERS;
+      isDisputed(part) && count(slot, 'answered') >= limits.MAX_CONTESTED_ANSWERS;
     const able = eligible.filter((slot) => count(slot, 'late') === 0 && !isSpent(slot));
     const best = able.toSorted((a, b) => rank(a) - rank(b) || a - b)[0];
     if (best === undefined) continue;
-    parts.set(number, asLone(part, best));
+    parts.set(number, acceptUnconfirmed(part, best));
     assignment.set(best, [...(assignment.get(best) ?? []), number]);
     load.set(best, (load.get(best) ?? 0) + 1);
   }
   return { open: { ...task, parts }, assignment };
 }
 
-/**
- * The frame that carries the task's weights and says who computes what; the assignment may be
- * empty.
- */
+/** The frame with the task's weights and the assignment, which may be empty. */
 function weightsTo(state: RunState, task: Task, assignment: Assignment): Effect {
   const fence = { run: state.settings.run, term: state.settings.term, step: task.step };
   const slots = [...assignment.keys()];

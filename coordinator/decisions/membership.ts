@@ -8,10 +8,10 @@ import { andThen, close, type Effect, log, type Next } from './effects.ts';
 import type { RunEvent } from './events.ts';
 import { type RunState, withWorker, type WorkerState } from './state.ts';
 import type { Task } from './task.ts';
-import { judgeFingerprint, overdueHolders } from './fingerprints.ts';
+import { checkFingerprint, overdueHolders } from './fingerprints.ts';
 import { end, tooFewWorkers } from './outcome.ts';
 import { takeResult } from './results.ts';
-import { blame } from './worker-trust.ts';
+import { recordFailure } from './worker-trust.ts';
 import { computingCount, isEnough, isTimeUp, neededWorkers } from './worker-counts.ts';
 import { ARITHMETIC } from '../../shared/arithmetic/version.ts';
 
@@ -20,7 +20,7 @@ type MembershipEvent = Extract<
   { kind: 'connected' | 'message' | 'control' | 'disconnected' | 'tick' }
 >;
 
-/** Who takes part: workers connect, say hello, prepare, become ready, and leave. */
+/** The life of a worker: it connects, says hello, prepares, becomes ready and leaves. */
 export function handleMembership(state: RunState, event: MembershipEvent): Next {
   switch (event.kind) {
     case 'connected':
@@ -32,11 +32,11 @@ export function handleMembership(state: RunState, event: MembershipEvent): Next 
     case 'message': {
       const worker = state.workers.get(event.slot);
       if (worker === undefined) return { state, effects: [] };
-      // Until then it has a limit for what it has to do, whatever else it says.
+      // Until a worker is ready, messages do not extend its deadline.
       const isReady = worker.phase === 'ready';
       const silentAt = Math.max(worker.silentAt, event.now + limits.IDLE_LIMIT_MILLISECONDS);
       const seen = isReady ? { ...worker, silentAt } : worker;
-      return hear(withWorker(state, seen), seen, event);
+      return chargeMessage(withWorker(state, seen), seen, event);
     }
     case 'control': {
       const worker = state.workers.get(event.slot);
@@ -59,7 +59,7 @@ function connect(
     silentAt: now + limits.HELLO_LIMIT_MILLISECONDS,
     weightsOf: undefined,
     late: false,
-    isStrange: false,
+    isMismatched: false,
     connectedAt: now,
     budget: fullBudget(now),
     unanswered: 0,
@@ -77,18 +77,20 @@ function connect(
 
 type MessageEvent = Extract<RunEvent, { kind: 'message' }>;
 
-/** Every message is paid for but as many results as this worker was asked for. */
-function hear(state: RunState, worker: WorkerState, event: MessageEvent): Next {
+/** Requested results are free; every other message counts against the worker's budget. */
+function chargeMessage(state: RunState, worker: WorkerState, event: MessageEvent): Next {
   const { kind } = event.message;
   const isResult = kind === 'gradient' || kind === 'predictions';
   if (isResult && worker.unanswered > 0)
-    return listen(state, { ...worker, unanswered: worker.unanswered - 1 }, event);
-  const paid = spend(state, worker, event.now);
-  const payer = paid.state.workers.get(worker.slot);
-  return payer === undefined || paid.effects.length > 0 ? paid : listen(paid.state, payer, event);
+    return handleMessage(state, { ...worker, unanswered: worker.unanswered - 1 }, event);
+  const charged = spend(state, worker, event.now);
+  const sender = charged.state.workers.get(worker.slot);
+  return sender === undefined || charged.effects.length > 0
+    ? charged
+    : handleMessage(charged.state, sender, event);
 }
 
-function listen(
+function handleMessage(
   state: RunState,
   worker: WorkerState,
   { message, checksum, now }: MessageEvent,
@@ -96,11 +98,11 @@ function listen(
   switch (message.kind) {
     case 'hello':
       return worker.phase === 'connected'
-        ? greet(state, worker, message, now)
-        : breach(state, worker, message.kind);
+        ? handleHello(state, worker, message, now)
+        : protocolError(state, worker, message.kind);
     case 'preparing': {
       if (worker.phase !== 'preparing' || worker.hasAnnounced)
-        return breach(state, worker, message.kind);
+        return protocolError(state, worker, message.kind);
       const silentAt = now + message.limitMilliseconds;
       return {
         state: withWorker(state, { ...worker, silentAt, hasAnnounced: true }),
@@ -108,7 +110,7 @@ function listen(
       };
     }
     case 'ready': {
-      if (worker.phase !== 'preparing') return breach(state, worker, message.kind);
+      if (worker.phase !== 'preparing') return protocolError(state, worker, message.kind);
       const silentAt = now + limits.IDLE_LIMIT_MILLISECONDS;
       return becomeReady(
         state,
@@ -124,18 +126,18 @@ function listen(
     }
     case 'gradient':
     case 'predictions': {
-      if (worker.phase !== 'ready') return breach(state, worker, message.kind);
-      // Whatever it is worth: a worker that was late has answered.
+      if (worker.phase !== 'ready') return protocolError(state, worker, message.kind);
+      // A late worker that answers is no longer late, even if its result does not count.
       const punctual = { ...worker, late: false };
       const next = takeResult(withWorker(state, punctual), punctual, message, checksum);
       return worker.late
-        ? { ...next, effects: [...back(punctual, 'has answered'), ...next.effects] }
+        ? { ...next, effects: [...recovered(punctual, 'has answered'), ...next.effects] }
         : next;
     }
     case 'devices':
       return worker.phase === 'connected'
-        ? breach(state, worker, message.kind)
-        : passOn(state, worker, message.gpus, now);
+        ? protocolError(state, worker, message.kind)
+        : reportDevices(state, worker, message.gpus, now);
     case 'heartbeat':
       return { state, effects: [] };
     case 'bye':
@@ -145,7 +147,7 @@ function listen(
   }
 }
 
-function greet(
+function handleHello(
   state: RunState,
   worker: WorkerState,
   hello: Extract<WorkerMessage, { kind: 'hello' }>,
@@ -158,7 +160,7 @@ function greet(
       state,
       worker.slot,
       'VERSION',
-      `the coordinator speaks ${ours}, this worker ${theirs}: install the same mnist-dist on both`,
+      `the coordinator speaks ${ours}, this worker ${theirs}: install the same version on both`,
     );
   }
   const others = [...state.workers.values()].filter(({ slot }) => slot !== worker.slot);
@@ -168,12 +170,12 @@ function greet(
   ).length;
   if (present >= state.settings.maxWorkers) {
     const idler = longestPreparing(others, now);
-    const full = `the run has all ${state.settings.maxWorkers} workers it takes (--max-workers)`;
+    const full = `the run has its maximum of ${state.settings.maxWorkers} workers (--max-workers)`;
     if (idler === undefined) return close(state, worker.slot, 'FULL', full);
     const seconds = Math.round((now - idler.connectedAt) / 1000);
-    const why = `${full}, and a new one takes the place of this one, which is not ready after ${seconds} s`;
+    const why = `${full}, and a new worker replaces this one: it was not ready within ${seconds} s`;
     return andThen(dismiss(state, idler.slot, 'FULL', why, now), (s) =>
-      greet(s, worker, hello, now),
+      handleHello(s, worker, hello, now),
     );
   }
   const { run, term } = state.settings;
@@ -199,8 +201,8 @@ function greet(
 }
 
 /**
- * Who has prepared longest, and for longer than a place is kept for it. It loses nothing but its
- * place: it prepares to its end and dials again.
+ * The worker that has prepared longest, if that is longer than PREPARING_PLACE_MILLISECONDS. It
+ * may lose its connection to a new worker: it finishes preparing and dials again.
  */
 function longestPreparing(workers: readonly WorkerState[], now: number): WorkerState | undefined {
   return workers
@@ -223,20 +225,20 @@ function becomeReady(state: RunState, worker: WorkerState, now: number): Next {
     effects: [log('ready', `${worker.name} is ready${what}`, fields)],
   };
   const judged =
-    state.fingerprint === undefined ? ready : andThen(ready, (s) => judgeFingerprint(s, worker));
-  return andThen(judged, (s) => stillWaiting(s, now));
+    state.fingerprint === undefined ? ready : andThen(ready, (s) => checkFingerprint(s, worker));
+  return andThen(judged, (s) => reportGathering(s, now));
 }
 
-/** How many of the workers that are needed are ready, as long as they are too few. */
-function stillWaiting(state: RunState, now: number): Next {
+/** Logs how many of the needed workers are ready, while they are too few. */
+function reportGathering(state: RunState, now: number): Next {
   const [ready, needed] = [computingCount(state), neededWorkers(state, now)];
   if (state.phase !== 'gathering' || ready === 0 || ready >= needed) return { state, effects: [] };
   const message = `${ready} of ${needed} workers ${ready === 1 ? 'is' : 'are'} ready`;
   return { state, effects: [log('gathering', message, { ready, needed })] };
 }
 
-/** Whoever watches is told once a second at most: it costs time that the steps need. */
-function passOn(
+/** Passes GPU readings to the viewers, at most once a second: more would slow down the steps. */
+function reportDevices(
   state: RunState,
   worker: WorkerState,
   gpus: readonly GpuReading[],
@@ -265,11 +267,11 @@ function leave(state: RunState, slot: number, reason: string, now: number): Next
   const left = computingCount(rest);
   const { minWorkers } = rest.settings;
   if (rest.phase !== 'running' || left >= minWorkers) return { state: rest, effects };
-  const who =
+  const remaining =
     left === 0 ? 'no worker is left' : `${left} of at least ${minWorkers} workers are left`;
   const waiting = log(
     'waiting',
-    `${who}; waiting for more (--min-workers, --rdzv-timeout)`,
+    `${remaining}; waiting for more (--min-workers, --rdzv-timeout)`,
     { step: rest.step },
     'warn',
   );
@@ -279,28 +281,33 @@ function leave(state: RunState, slot: number, reason: string, now: number): Next
   };
 }
 
-/** The worker's connection is closed, and it has left at once. */
+/** Closes the worker's connection and removes the worker at once. */
 function dismiss(state: RunState, slot: number, code: ErrorCode, why: string, now: number): Next {
   return andThen(close(state, slot, code, why), (s) => leave(s, slot, why, now));
 }
 
-/** All at once, so that workers that come again and again hold no claim together. */
+/**
+ * Closes all workers of an overdue provisional fingerprint at once: one by one, they could
+ * reconnect in turn and keep the fingerprint.
+ */
 function dismissHolders(state: RunState, now: number): Next {
   const holders = overdueHolders(state, now);
   if (holders.length === 0) return { state, effects: [] };
-  const seconds = Math.round(state.claimMilliseconds / 1000);
-  const why = `the first step is not done after ${seconds} s, and a worker that computes other bytes waits for it`;
-  const claimMilliseconds = Math.min(
-    2 * state.claimMilliseconds,
+  const seconds = Math.round(state.provisionalMilliseconds / 1000);
+  const why =
+    `the first step was not done within ${seconds} s, and a worker with another fingerprint ` +
+    'waits for it';
+  const provisionalMilliseconds = Math.min(
+    2 * state.provisionalMilliseconds,
     limits.MAX_REPEATED_LEASE_MILLISECONDS,
   );
   return holders.reduce<Next>(
     (next, { slot }) => andThen(next, (s) => dismiss(s, slot, 'TIMEOUT', why, now)),
-    { state: { ...state, claimMilliseconds }, effects: [] },
+    { state: { ...state, provisionalMilliseconds }, effects: [] },
   );
 }
 
-/** Time passes: leases are missed, silent workers are given up, and waiting has an end. */
+/** Checks all deadlines: of leases, of silent workers, of waiting for workers. */
 function expire(state: RunState, now: number): Next {
   const { task } = state;
   const missed = new Set(
@@ -310,7 +317,7 @@ function expire(state: RunState, now: number): Next {
   );
   const judged = task && missLeases(task, now);
   let next: Next = {
-    state: judged === task ? state : straggling({ ...state, task: judged }, task),
+    state: judged === task ? state : countStraggler({ ...state, task: judged }, task),
     effects: [],
   };
   if (judged !== task) {
@@ -318,7 +325,7 @@ function expire(state: RunState, now: number): Next {
   }
   for (const worker of state.workers.values()) {
     if (worker.asideUntil !== undefined && worker.asideUntil <= now)
-      next = andThen(next, (s) => comeBack(s, worker.slot));
+      next = andThen(next, (s) => endSetAside(s, worker.slot));
     if (
       worker.silentAt <= now &&
       !missed.has(worker.slot) &&
@@ -339,12 +346,12 @@ function expire(state: RunState, now: number): Next {
   return andThen(next, (s) => end(s, tooFewWorkers(s, computingCount(s))));
 }
 
-/** Counts a step, or an evaluation, once, however many workers are late in it. */
-function straggling(state: RunState, before: Task | undefined): RunState {
-  const isKnown = [...(before?.parts.values() ?? [])].some(({ leases }) =>
+/** Counts a step or an evaluation with late workers once, however many are late. */
+function countStraggler(state: RunState, before: Task | undefined): RunState {
+  const isCounted = [...(before?.parts.values() ?? [])].some(({ leases }) =>
     leases.some((lease) => lease.state === 'late'),
   );
-  if (isKnown) return state;
+  if (isCounted) return state;
   return { ...state, counts: { ...state.counts, stragglerSteps: state.counts.stragglerSteps + 1 } };
 }
 
@@ -352,24 +359,27 @@ function markLate(state: RunState, slot: number, now: number): Next {
   const worker = state.workers.get(slot);
   if (worker === undefined || worker.late) return { state, effects: [] };
   const late = { ...worker, late: true, silentAt: now + limits.IDLE_LIMIT_MILLISECONDS };
-  return blame(withWorker(state, late), slot, 'is late; its work is offered to others', now, {
+  return recordFailure(withWorker(state, late), slot, 'is late; its work is reassigned', now, {
     late: true,
   });
 }
 
-/** Its time aside is over. */
-function comeBack(state: RunState, slot: number): Next {
+/** Gives work to a worker again that was set aside. */
+function endSetAside(state: RunState, slot: number): Next {
   const worker = state.workers.get(slot);
   if (worker === undefined) return { state, effects: [] };
   const reliable = { ...worker, asideUntil: undefined };
-  return { state: withWorker(state, reliable), effects: back(reliable, 'is given work again') };
+  return {
+    state: withWorker(state, reliable),
+    effects: recovered(reliable, 'gets work again'),
+  };
 }
 
-/** The line that ends what `lease_again` or `set_aside` began, once nothing of it is left. */
-function back({ name, late, asideUntil }: WorkerState, how: string): Effect[] {
+/** The event that ends `lease_again` and `set_aside`, when neither applies any more. */
+function recovered({ name, late, asideUntil }: WorkerState, how: string): Effect[] {
   return late || asideUntil !== undefined ? [] : [log('back', `${name} ${how}`, { worker: name })];
 }
 
-function breach(state: RunState, worker: WorkerState, kind: string): Next {
+function protocolError(state: RunState, worker: WorkerState, kind: string): Next {
   return close(state, worker.slot, 'PROTOCOL', `this worker sent "${kind}" while ${worker.phase}`);
 }

@@ -6,14 +6,19 @@ export function fullBudget(now: number): Budget {
   return { messages: MAX_SMALL_MESSAGES, at: now };
 }
 
-/** One message is paid for; a worker that has used up its budget is closed with LIMIT. */
+/**
+ * Takes one message from the worker's budget, which refills with time. Closes the connection with
+ * LIMIT when the budget is used up.
+ */
 export function spend(state: RunState, worker: WorkerState, now: number): Next {
   const { messages, at } = worker.budget;
   const refilled = messages + ((now - at) * SMALL_MESSAGES_PER_SECOND) / 1000;
   const left = Math.min(refilled, MAX_SMALL_MESSAGES) - 1;
   if (left < 0) {
-    const what = `more than ${MAX_SMALL_MESSAGES} messages that nothing asked for, and then more than ${SMALL_MESSAGES_PER_SECOND} a second`;
-    return close(state, worker.slot, 'LIMIT', `this worker sent ${what}`);
+    const message =
+      `this worker sent more than ${MAX_SMALL_MESSAGES} unrequested messages, and then more ` +
+      `than ${SMALL_MESSAGES_PER_SECOND} a second`;
+    return close(state, worker.slot, 'LIMIT', message);
   }
   return {
     state: withWorker(state, { ...worker, budget: { messages: left, at: now } }),

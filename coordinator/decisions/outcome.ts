@@ -3,14 +3,14 @@ import type { Next, Outcome } from './effects.ts';
 import type { RunState } from './state.ts';
 import type { Task } from './task.ts';
 
-/** How a run can end, in the words its user reads. */
+/** The ways in which a run can end, with the messages for the user. */
 export const finished: Outcome = {
   state: 'finished',
   code: undefined,
   message: 'all steps are done',
 };
 
-/** As its user is told who asked for it, where it ended with this code. */
+/** The error of an outcome, for the command that started the run. */
 export function errorOf(code: ErrorCode, { message, fix }: Outcome): ClusterError {
   return new ClusterError(code, message, fix === undefined ? {} : { fix });
 }
@@ -25,7 +25,7 @@ export function diverged(step: number): Outcome {
     state: 'diverged',
     code: 'DIVERGED',
     message: `training diverged at step ${step}: the loss or a gradient is not finite`,
-    fix: 'use a smaller --learning-rate, or look at the data',
+    fix: 'use a smaller --learning-rate, or check the data',
   };
 }
 
@@ -34,8 +34,12 @@ export function tooFewWorkers(state: RunState, ready: number): Outcome {
   return {
     state: 'failed',
     code: 'RENDEZVOUS',
-    message: `${ready} of at least ${minWorkers} workers were ready within ${rendezvousMilliseconds / 1000} s (--rdzv-timeout)`,
-    fix: 'start workers with `mnist-dist worker --coordinator URL`, lower --min-workers, or raise --rdzv-timeout',
+    message:
+      `${ready} of at least ${minWorkers} workers were ready within ` +
+      `${rendezvousMilliseconds / 1000} s (--rdzv-timeout)`,
+    fix:
+      'start workers with `mnist-dist worker --coordinator URL`, lower --min-workers, or raise ' +
+      '--rdzv-timeout',
   };
 }
 
@@ -43,12 +47,16 @@ export function undecided({ settings }: RunState, step: number): Outcome {
   return {
     state: 'failed',
     code: 'DISAGREEMENT',
-    message: `workers differ about step ${step}, and no other worker came within ${settings.rendezvousMilliseconds / 1000} s to decide (--rdzv-timeout)`,
-    fix: 'one of these workers is defective, or lies: start one on another machine and resume the run (--resume)',
+    message:
+      `workers disagree about step ${step}, and no other worker joined within ` +
+      `${settings.rendezvousMilliseconds / 1000} s to decide (--rdzv-timeout)`,
+    fix:
+      'one of the workers is faulty: start a worker on another machine and resume the run ' +
+      '(--resume)',
   };
 }
 
-/** Everybody is told by the shell, which closes all files and sockets. */
+/** Ends the run. The shell tells the workers and closes all files and sockets. */
 export function end(state: RunState, outcome: Outcome): Next {
   const delivered = withoutTask(state.delivered, state.task);
   return {
@@ -57,7 +65,7 @@ export function end(state: RunState, outcome: Outcome): Next {
   };
 }
 
-/** What counts for steps that are done; nothing comes of the one that is open. */
+/** The delivered samples without those of the open task, which is dropped. */
 export function withoutTask(
   delivered: RunState['delivered'],
   task: Task | undefined,
@@ -69,21 +77,18 @@ export function withoutTask(
   return left;
 }
 
-/**
- * Ends the run: at once while no worker computes or no majority can decide, else after the open
- * step.
- */
+/** Ends the run after the open step; at once while it waits for workers or for a decision. */
 export function stop(state: RunState, code: ErrorCode): Next {
   const isWaiting = state.phase === 'gathering' || state.task?.undecidedSince !== undefined;
   if (state.task === undefined || isWaiting) return end(state, stopped(code));
-  // SIGTERM and SIGHUP often come more than once, so that only Ctrl-C ends a run at once.
+  // SIGTERM and SIGHUP often arrive more than once, so only a second Ctrl-C stops a run at once.
   const again = code === 'INTERRUPTED' ? '; press Ctrl-C again to stop at once' : '';
   const message = `stopping after step ${state.task.step}${again}`;
   const log = { kind: 'log', level: 'info', event: 'stopping', message, fields: { code } } as const;
   return { state: { ...state, stopping: code }, effects: [log] };
 }
 
-/** A run that was to end after its step does not wait for a worker to finish that step. */
+/** Ends a stopping run that has lost the workers of its open step. */
 export function endIfAbandoned(state: RunState): Next {
   if (state.stopping === undefined || state.phase !== 'gathering') return { state, effects: [] };
   return end(state, stopped(state.stopping));

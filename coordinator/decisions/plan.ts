@@ -5,63 +5,59 @@ import type { RunState, ShardPlan } from './state.ts';
 import { computingSlots } from './worker-counts.ts';
 import type { Assignment } from './task.ts';
 
-/** A worker as the plan sees it: what a shard, or a call, takes it. */
-export interface Pacer {
+/** A worker's speed: milliseconds per shard, and per call of the engine. */
+export interface WorkerSpeed {
   readonly slot: number;
   readonly milliseconds: number;
 }
 
-/** What calling the engine costs besides its shards, in shards: measured between 1 and 3. */
+/** The cost of one call of the engine, in shards; between 1 and 3 was measured. */
 export const CALL_COST_SHARDS = 1;
 /**
- * More subtrees, or another plan, must be so much faster: workers build their next batch before
- * they are asked for it.
+ * A new plan, or more subtrees, must be faster by this ratio: workers prepare their next batch by
+ * the current plan.
  */
 const MIN_GAIN = 0.1;
-/** In a large cluster not every number of subtrees is tried. */
+/** The most numbers of subtrees that are tried; a large cluster has more. */
 const MAX_CANDIDATES = 16;
 
-/**
- * The plan of the steps before, unless workers came or went or another one is clearly faster by
- * now.
- */
+/** The current plan, unless workers joined or left, or a new plan is clearly faster. */
 export function planShards(state: RunState, step: StepPlan, now: number): ShardPlan {
   const slots = computingSlots(state);
-  const standing = state.plans.get(step.realShards);
-  const isStanding =
-    standing?.slots.length === slots.length && standing.slots.every((slot, i) => slot === slots[i]);
-  if (isStanding && step.step < standing.review) return standing;
-  const pacers = pacersOf(state, slots, now);
-  const fresh = assignStep(pacers, step.virtualShards, step.realShards);
+  const current = state.plans.get(step.realShards);
+  const isCurrent =
+    current?.slots.length === slots.length && current.slots.every((slot, i) => slot === slots[i]);
+  if (isCurrent && step.step < current.review) return current;
+  const speeds = speedsOf(state, slots, now);
+  const fresh = assignStep(speeds, step.virtualShards, step.realShards);
   const assignment =
-    isStanding && !isFaster(fresh, standing.assignment, pacers, step.virtualShards)
-      ? standing.assignment
+    isCurrent && !isFaster(fresh, current.assignment, speeds, step.virtualShards)
+      ? current.assignment
       : fresh;
   return { slots, assignment, review: step.step + PLAN_REVIEW_STEPS };
 }
 
 /**
- * Spreads a step's subtrees over the workers: one for each, or more or fewer where the last one is
- * then done clearly sooner; the largest goes first, to whoever would be done with it first. Who
- * computes what never changes the bytes.
+ * Assigns a step's subtrees to the workers: one subtree per worker, or more or fewer where the step
+ * is then clearly faster. The assignment never changes the bytes of the result.
  */
 export function assignStep(
-  workers: readonly Pacer[],
+  workers: readonly WorkerSpeed[],
   virtualShards: number,
   realShards: number,
 ): Assignment {
   const whole = cover(virtualShards, realShards);
-  let best = place(split(whole, workers.length, virtualShards), workers, virtualShards);
+  let best = distribute(split(whole, workers.length, virtualShards), workers, virtualShards);
   const most = Math.min(realShards, whole.length + 2 * workers.length);
   const stride = Math.ceil((most - whole.length + 1) / MAX_CANDIDATES);
   for (let count = whole.length; count <= most; count += stride) {
-    const next = place(split(whole, count, virtualShards), workers, virtualShards);
+    const next = distribute(split(whole, count, virtualShards), workers, virtualShards);
     if (isFaster(next, best, workers, virtualShards)) best = next;
   }
   return best;
 }
 
-/** Contiguous, nearly equal ranges of evaluation chunks. */
+/** Assigns contiguous, nearly equal ranges of evaluation chunks. */
 export function assignEvaluation(slots: readonly number[], chunks: number): Assignment {
   const assignment = new Map<number, number[]>();
   slots.forEach((slot, i) => {
@@ -76,10 +72,8 @@ export function assignEvaluation(slots: readonly number[], chunks: number): Assi
   return assignment;
 }
 
-/**
- * Whoever was not measured lately is taken for as fast as the fastest, and so is measured again.
- */
-function pacersOf({ workers }: RunState, slots: readonly number[], now: number): Pacer[] {
+/** A worker that was not measured lately counts as the fastest, so that it is measured again. */
+function speedsOf({ workers }: RunState, slots: readonly number[], now: number): WorkerSpeed[] {
   const measured = slots.map((slot) => {
     const pace = workers.get(slot)?.pace;
     return pace !== undefined && now - pace.measured < PACE_MEMORY_MILLISECONDS
@@ -91,9 +85,10 @@ function pacersOf({ workers }: RunState, slots: readonly number[], now: number):
   return slots.map((slot, i) => ({ slot, milliseconds: measured[i] ?? unknown }));
 }
 
-function place(
+/** Assigns the largest subtree first, each to the worker that would finish it first. */
+function distribute(
   nodes: readonly Node[],
-  workers: readonly Pacer[],
+  workers: readonly WorkerSpeed[],
   virtualShards: number,
 ): Assignment {
   const bySize = nodes.toSorted(
@@ -102,7 +97,7 @@ function place(
   const assignment = new Map<number, Node[]>();
   const done = new Map<number, number>();
   for (const node of bySize) {
-    const doneWith = ({ slot, milliseconds }: Pacer) =>
+    const doneWith = ({ slot, milliseconds }: WorkerSpeed) =>
       (done.get(slot) ?? 0) + costOf(node, virtualShards) * milliseconds;
     const first = workers.reduce((best, worker) =>
       doneWith(worker) < doneWith(best) ? worker : best,
@@ -116,7 +111,7 @@ function place(
 function isFaster(
   one: Assignment,
   than: Assignment,
-  workers: readonly Pacer[],
+  workers: readonly WorkerSpeed[],
   virtualShards: number,
 ): boolean {
   return (
@@ -124,10 +119,10 @@ function isFaster(
   );
 }
 
-/** When the last worker would be done, in milliseconds. */
+/** The time until the last worker is done, in milliseconds. */
 function duration(
   assignment: Assignment,
-  workers: readonly Pacer[],
+  workers: readonly WorkerSpeed[],
   virtualShards: number,
 ): number {
   return Math.max(
@@ -142,10 +137,7 @@ function costOf(node: Node, virtualShards: number): number {
   return shardCount(node, virtualShards) + CALL_COST_SHARDS;
 }
 
-/**
- * Halves the largest subtree (the leftmost of equals) until there are so many, or only single
- * shards.
- */
+/** Halves the largest subtree (the leftmost of equals) until `wanted` subtrees or single shards. */
 function split(nodes: readonly Node[], wanted: number, virtualShards: number): Node[] {
   const parts = [...nodes];
   while (parts.length < wanted) {

@@ -3,19 +3,19 @@ import type { Effect } from './effects.ts';
 import type { Task } from './task.ts';
 
 /**
- * The reduction: a fixed binary tree over the batch's shards. Whenever both children of a node are
- * there, the shell is told to add them, left + right; a right child that holds padding only counts
- * as +0. In which order the parts arrive changes when a sum is made, never which sums are made: the
- * same bytes for any number of workers.
+ * The reduction: a fixed binary tree over the batch's shards. When both children of a node have
+ * arrived, the shell adds them, left + right; a right child with only padding counts as +0. The
+ * order of arrival changes when a sum is made, never which sums are made: any number of workers
+ * gives the same bytes.
  */
 export interface Reduction {
   readonly sums: ReadonlySet<Node>;
   readonly effects: readonly Effect[];
-  /** Whether the batch's gradient is complete. */
+  /** Whether the root has its sum, the gradient of the batch. */
   readonly complete: boolean;
 }
 
-/** Takes in the sum at `node` and climbs as far as siblings allow. */
+/** Adds the sum at `node`, and combines upwards while the siblings' sums are known. */
 export function takeSum(
   task: Pick<Task, 'sums'>,
   node: Node,

@@ -8,23 +8,24 @@ import type { Accepted, Answer, Part, Task } from './task.ts';
 import { leaseOf, remember, workOf } from './leases.ts';
 import { diverged, end } from './outcome.ts';
 import { takeSum } from './reduce.ts';
-import { blame, commend } from './worker-trust.ts';
+import { recordFailure, recordSuccess } from './worker-trust.ts';
 import {
-  accuse,
-  contest,
-  contradictItself,
-  earlierOf,
-  isAlike,
+  OUTVOTED,
+  rejectWorker,
+  openDispute,
+  rejectContradiction,
+  earlierAnswer,
+  isSameAnswer,
   reportLate,
-  settle,
-  supportOf,
+  settleVote,
+  votesFor,
   withAnswer,
 } from './votes.ts';
 
 /**
- * A result arrives. What belongs to another run, term or step is dropped; what nobody asked this
- * worker for ends its connection; only for the rest does the shell touch the body. `claimed` is the
- * body's checksum as the worker says it.
+ * Handles a result as it arrives. A result of another run, term or step is dropped. A result that
+ * this worker was not asked for ends its connection. Only for the others does the shell read the
+ * body. `claimed` is the checksum that the worker sent with it.
  */
 export function takeResult(
   state: RunState,
@@ -42,22 +43,21 @@ export function takeResult(
     return takeLate(state, worker, message, claimed);
   const part = task.parts.get(number);
   if (part === undefined || leaseOf(task, number, slot) === undefined)
-    return refuse(state, slot, `a result for part ${number}, which it holds no lease on`);
+    return refuse(state, slot, `a result for part ${number} without a lease on it`);
   const correct = message.kind === 'gradient' ? message.correct : 0;
   if (part.accepted !== undefined && kind === 'evaluation') return duplicate(state);
-  const said = { checksum: claimed ?? 0n, correct };
-  if (part.accepted !== undefined && isAlike(part.accepted, said)) return duplicate(state);
-  const earlier = earlierOf(part, worker.session);
-  const isKnown = earlier?.digest !== undefined && isAlike(earlier, said);
-  // Where two have said the same already, the part was taken back with its neighbour, and its body
-  // is what is missing.
-  if (part.quorum === 2 && isKnown && supportOf(part, earlier) < part.quorum) {
-    // Asked once more, it stays with what it said: no second body is needed for that.
+  const claim = { checksum: claimed ?? 0n, correct };
+  if (part.accepted !== undefined && isSameAnswer(part.accepted, claim)) return duplicate(state);
+  const earlier = earlierAnswer(part, worker.session);
+  const isKnown = earlier?.digest !== undefined && isSameAnswer(earlier, claim);
+  // Where two workers agree already, the part was reopened with its sibling and its body is needed.
+  if (part.quorum === 2 && isKnown && votesFor(part, earlier) < part.quorum) {
+    // The worker repeats its own answer, so its body is not needed again.
     const parts = new Map(task.parts).set(number, withAnswer(part, earlier));
     return duplicate({ ...state, task: { ...task, parts } });
   }
   if (correct > samplesOf(state, task, number))
-    return refuse(state, slot, `${correct} correct rows, more than its shards hold`);
+    return refuse(state, slot, `${correct} correct rows, more than its shards have`);
   const isDigested = part.quorum === 2 || part.accepted !== undefined;
   return {
     state,
@@ -67,7 +67,7 @@ export function takeResult(
   };
 }
 
-/** Of a step that is done: compared with what was accepted then, if that is still known. */
+/** Compares a result of a closed step with the accepted one, if that is still known. */
 function takeLate(
   state: RunState,
   worker: WorkerState,
@@ -82,14 +82,14 @@ function takeLate(
   if (task === undefined || accepted === undefined) return late;
   if (leaseOf(task, part, worker.slot) === undefined) return late;
   const answer = answerOf(worker, { checksum: claimed, digest: undefined, correct });
-  const earlier = earlierOf(task.parts.get(part) ?? { answers: [], accepted }, worker.session);
-  if (earlier !== undefined && !isAlike(earlier, answer))
-    return contradictItself(late.state, task, part, answer);
+  const earlier = earlierAnswer(task.parts.get(part) ?? { answers: [], accepted }, worker.session);
+  if (earlier !== undefined && !isSameAnswer(earlier, answer))
+    return rejectContradiction(late.state, task, part, answer);
   const known = earlier === undefined ? rememberLate(late.state, task, part, answer) : late.state;
-  return isAlike(accepted, answer) ? duplicate(known) : reportLate(known, task, part, worker);
+  return isSameAnswer(accepted, answer) ? duplicate(known) : reportLate(known, task, part, worker);
 }
 
-/** Another word of the same connection is compared with this one. */
+/** Stores a late answer: the same connection must not send another one later. */
 function rememberLate(state: RunState, task: Task, number: number, answer: Answer): RunState {
   const closed = state.closed.map((done) => {
     const part = done === task ? done.parts.get(number) : undefined;
@@ -100,8 +100,8 @@ function rememberLate(state: RunState, task: Task, number: number, answer: Answe
 }
 
 /**
- * The shell has received and checked a result: the first good one of a part is taken in, exactly
- * once.
+ * Handles a result that the shell has received and checked. Each part takes exactly one: the first
+ * good result, or with a quorum of 2 the first that two workers agree on.
  */
 export function acceptResult(state: RunState, verdict: Verdict, now: number): Next {
   const { task } = state;
@@ -116,27 +116,27 @@ export function acceptResult(state: RunState, verdict: Verdict, now: number): Ne
       'TIMEOUT',
       'a result of this worker was replaced before it was read',
     );
-  if (!verdict.intact) return refuse(state, verdict.slot, 'a body whose checksum does not match');
+  if (!verdict.intact) return refuse(state, verdict.slot, 'a body with a wrong checksum');
   const answer = answerOf(worker, verdict);
-  const earlier = earlierOf(part, worker.session);
-  if (verdict.finite && earlier !== undefined && !isAlike(earlier, answer))
-    return contradictItself(state, task, number, answer);
+  const earlier = earlierAnswer(part, worker.session);
+  if (verdict.finite && earlier !== undefined && !isSameAnswer(earlier, answer))
+    return rejectContradiction(state, task, number, answer);
   if (part.accepted !== undefined)
-    return differ(state, task, part.accepted, worker, verdict, answer);
+    return compareWithAccepted(state, task, part.accepted, worker, verdict, answer);
   if (!verdict.finite) return nonFinite(state, task, part, verdict, now);
   if (part.quorum === 1) return accept(state, task, part, verdict, answer, now);
 
   const answered = withAnswer(part, answer);
   const asked = { ...task, parts: new Map(task.parts).set(number, answered) };
-  if (supportOf(answered, answer) < part.quorum)
+  if (votesFor(answered, answer) < part.quorum)
     return { state: { ...credit(state, task, verdict, 0, now).state, task: asked }, effects: [] };
-  return andThen(settle(state, task, number, answered, answer), (s) =>
+  return andThen(settleVote(state, task, number, answered, answer), (s) =>
     accept(s, asked, answered, verdict, answer, now),
   );
 }
 
-/** A second result, of another worker than the one whose result counts. */
-function differ(
+/** Handles a second result for a part with an accepted result of another worker. */
+function compareWithAccepted(
   state: RunState,
   task: Task,
   accepted: Accepted,
@@ -145,15 +145,15 @@ function differ(
   answer: Answer,
 ): Next {
   const { part: number, slot, finite } = verdict;
-  if (isAlike(accepted, answer) || !finite || state.mixed) return duplicate(state);
+  if (isSameAnswer(accepted, answer) || !finite || state.mixed) return duplicate(state);
   if (task.parts.get(number)?.quorum === 2)
-    return accuse(state, task.step, number, slot, 'two others contradict');
-  // Where the sum is complete, Adam has it, or waits for a free frame.
+    return rejectWorker(state, task.step, number, slot, OUTVOTED);
+  // The sum is complete: the update has used it, or waits for a free frame.
   if (task.openParts === 0) return reportLate(state, task, number, worker);
-  return contest(state, task, number, accepted, answer);
+  return openDispute(state, task, number, accepted, answer);
 }
 
-/** The result at hand is the part's. */
+/** Takes the result, and adds it to the sums; the last part of a task completes the task. */
 function accept(
   state: RunState,
   task: Task,
@@ -198,7 +198,7 @@ function answerOf(
   return { slot, session, name, checksum, digest, correct };
 }
 
-/** Speed and good standing of the worker that delivered, and the samples that count as its own. */
+/** Records the worker's speed and success, and adds the samples to what it has delivered. */
 function credit(state: RunState, task: Task, verdict: Verdict, samples: number, now: number): Next {
   const worker = state.workers.get(verdict.slot);
   const lease = leaseOf(task, verdict.part, verdict.slot);
@@ -206,9 +206,9 @@ function credit(state: RunState, task: Task, verdict: Verdict, samples: number, 
   const { virtualShards } = state.settings.configuration;
   const work = workOf(task.kind, verdict.part, virtualShards);
   const times = remember(state.times, task.kind, (now - lease.granted) / work);
-  const commended = commend(worker, task.kind, verdict, virtualShards, now);
-  if (samples === 0) return { state: withWorker({ ...state, times }, commended), effects: [] };
-  const credited = withWorker({ ...state, times }, { ...commended, hasDelivered: true });
+  const rewarded = recordSuccess(worker, task.kind, verdict, virtualShards, now);
+  if (samples === 0) return { state: withWorker({ ...state, times }, rewarded), effects: [] };
+  const credited = withWorker({ ...state, times }, { ...rewarded, hasDelivered: true });
   const { name, hasDelivered } = worker;
   const delivered = new Map(state.delivered).set(name, (state.delivered.get(name) ?? 0) + samples);
   const fields = { worker: name, step: task.step };
@@ -219,8 +219,8 @@ function credit(state: RunState, task: Task, verdict: Verdict, samples: number, 
 }
 
 /**
- * Once may be the worker's fault, so it is computed again, elsewhere if possible; twice is the
- * model's.
+ * A first result that is not finite may be the worker's fault: the part is computed again, by
+ * another worker if possible. A second one means that the model has diverged.
  */
 function nonFinite(
   state: RunState,
@@ -231,7 +231,7 @@ function nonFinite(
 ): Next {
   const asked = leaseOf(task, number, slot);
   if (asked === undefined || asked.state === 'refused') return duplicate(state);
-  // Where another worker's is finite, it is not the model's fault.
+  // A finite result of another worker shows that the model has not diverged.
   if (part.nonFinite > 0 && part.answers.length === 0) return end(state, diverged(task.step));
   const leases = part.leases.map((lease) =>
     lease === asked ? { ...lease, state: 'refused' as const } : lease,
@@ -244,15 +244,15 @@ function nonFinite(
     nonFinite: state.counts.nonFinite + 1,
     nonFiniteSteps: state.counts.nonFiniteSteps + (isFirst ? 1 : 0),
   };
-  return blame(
+  return recordFailure(
     { ...state, counts, task: { ...task, parts } },
     slot,
-    'sent a result that is not finite; it is computed once more',
+    'sent a result that is not finite; it is computed again',
     now,
   );
 }
 
-/** Real rows of a subtree, padding not counted. */
+/** The rows of a subtree, without padding; 0 for an evaluation. */
 function samplesOf(state: RunState, task: Task, part: number): number {
   if (task.kind === 'evaluation') return 0;
   const { virtualShards, rowsPerShard, samples } = planStep(

@@ -5,67 +5,61 @@ import { CLAIM_LIMIT_MILLISECONDS } from '../../shared/limits.ts';
 import type { ShardTimes, Task, Assignment } from './task.ts';
 
 /**
- * What the coordinator knows. Only the reducers of this folder make a new state; the driver holds
- * the current one. Tensors never stand here: the shell keeps them by part, and the reducers say
- * what to do with them.
+ * All that the coordinator decides from. The reducers of this folder make new states; the driver
+ * has the current one. It contains no tensors: the shell keeps them by part, and effects say what
+ * to do with them.
  */
 export interface RunState {
   readonly settings: Settings;
   readonly phase: Phase;
-  /** Whether it was ever running: then fewer workers do. */
+  /** Whether it ran before: then `minWorkers` are enough to continue. */
   readonly started: boolean;
-  /** The last step whose weights are in place. */
+  /** The last step that is done. */
   readonly step: number;
   /** The last step after which the test set was evaluated. */
   readonly evaluated: number;
   readonly workers: ReadonlyMap<number, WorkerState>;
   /** The open step or evaluation. */
   readonly task: Task | undefined;
-  /** The fingerprint all computing workers share; fixed when the first step is planned. */
+  /** The fingerprint of all computing workers; set when the first step begins. */
   readonly fingerprint: string | undefined;
   /**
-   * Whether a step was done by workers with that fingerprint, or a run that is resumed knows it:
-   * until then it is a claim.
+   * Whether a step was done with that fingerprint, here or before the run was resumed. Until then
+   * it is provisional.
    */
   readonly isProven: boolean;
   /**
-   * How long a claim may hold up a worker that computes other bytes: twice as long after each that
-   * did.
+   * How long a provisional fingerprint may keep a worker with another one waiting. It doubles each
+   * time that this is too long.
    */
-  readonly claimMilliseconds: number;
+  readonly provisionalMilliseconds: number;
   /** The engine of the worker whose fingerprint that is. */
   readonly engine: EngineIdentity | undefined;
-  /** Whether a worker of another fingerprint was ever let in. */
+  /** Whether a worker with another fingerprint was ever admitted. */
   readonly mixed: boolean;
-  /** Since when too few workers are ready, in milliseconds of the shell's clock. */
+  /** When the number of ready workers fell short, in milliseconds of the shell's clock. */
   readonly waitingSince: number | undefined;
   readonly times: ShardTimes;
-  /** By the number of real shards: a short batch has its own. */
+  /** Plans by the number of real shards: the short last batch of an epoch has its own. */
   readonly plans: ReadonlyMap<number, ShardPlan>;
-  /** The last step a checkpoint was asked for, and when. */
+  /** The step and time of the last checkpoint. */
   readonly checkpoint: { readonly step: number; readonly at: number };
-  /** Set by Ctrl-C: the run ends after the open step. */
+  /** Why the run ends after the open step, such as Ctrl-C. */
   readonly stopping: ErrorCode | undefined;
   readonly counts: Counts;
-  /**
-   * Training samples each worker's accepted results covered, by name; it outlives their
-   * connections.
-   */
+  /** Training samples in each worker's accepted results, by name; they outlive its connections. */
   readonly delivered: ReadonlyMap<string, number>;
-  /**
-   * The step after which that is counted: what came before is not known after a crash of an older
-   * version.
-   */
+  /** The step after which `delivered` counts; above 0 after a crash of an older version. */
   readonly countedFrom: number;
-  /** The last steps that are done, the newest last: what comes late is compared with them. */
+  /** The last closed steps, the newest last: late results are compared with them. */
   readonly closed: readonly Task[];
-  /** Workers that were found to be wrong, and the steps they may have spoiled. */
+  /** Workers that sent wrong results, and the steps that may contain more of them. */
   readonly suspects: readonly Suspect[];
-  /** Whether something was to be audited lately that nobody was there for. */
-  readonly isAuditIdle: boolean;
+  /** Whether the last audit was skipped because no other worker could do it. */
+  readonly isAuditSkipped: boolean;
 }
 
-/** Steps `from` to `to` may hold results of this worker that nobody else has computed. */
+/** Steps `from` to `to` may contain wrong results of this worker. */
 export interface Suspect {
   readonly name: string;
   readonly from: number;
@@ -80,43 +74,40 @@ export interface Settings extends RunPolicy {
   readonly term: number;
   readonly configuration: Configuration;
   readonly totalSteps: number;
-  /**
-   * The steps after which the test set is evaluated, where these are not each epoch's last and the
-   * last of all.
-   */
+  /** The steps to evaluate after; by default the last of each epoch and of the run. */
   readonly evaluateAfter?: ReadonlySet<number> | undefined;
 }
 
-/** How a run treats its workers; no byte of it depends on that. */
+/** How a run treats its workers. No byte of the run depends on it. */
 export interface RunPolicy {
-  /** Workers to wait for before the first step, until the time is up. */
+  /** The number of workers to wait for before the first step, until the timeout. */
   readonly startWorkers: number;
-  /** Workers without which nothing goes on. */
+  /** The minimum number of workers to start and to continue. */
   readonly minWorkers: number;
   readonly maxWorkers: number;
   readonly rendezvousMilliseconds: number;
   readonly allowMixedEngines: boolean;
   readonly checkpointEvery: CheckpointInterval;
-  /** Undefined computes nothing twice. */
+  /** Undefined: no audit. */
   readonly audit: Audit | undefined;
 }
 
-/** Which subtrees are computed by a second worker too. */
+/** Which subtrees a second worker computes, too. */
 export interface Audit {
-  /** The share of all subtrees, above 0 and at most 1. */
+  /** The ratio of audited subtrees, above 0 and at most 1. */
   readonly rate: number;
-  /** The key the choice is drawn with, two 32-bit words that no worker knows. */
+  /** The key of the random draw, two 32-bit words that no worker knows. */
   readonly key: readonly [number, number];
 }
 
-/** After how many steps, or milliseconds, a checkpoint is due. */
+/** The time between checkpoints, in steps or milliseconds. */
 export type CheckpointInterval = { readonly steps: number } | { readonly milliseconds: number };
 
-/** Where a run goes on that was begun before. */
+/** Where a run resumes. */
 export interface Resumed {
   readonly step: number;
   readonly evaluated: number;
-  /** Of the only engine that is let in; undefined where the workers that come decide. */
+  /** The only fingerprint that is admitted; undefined where the next workers decide. */
   readonly fingerprint: string | undefined;
   readonly engine: EngineIdentity | undefined;
   readonly mixed: boolean;
@@ -126,10 +117,10 @@ export interface Resumed {
 }
 
 /**
- * One budget for all that a worker may say without being asked: heartbeats, reports, WebSocket
- * pings and pongs, and more results than it was asked for. It fills up with time. An honest worker
- * needs one message a second and never sees its end, even where everything that it has said during
- * a suspension arrives at once. A result that was asked for costs nothing, however late it comes.
+ * The budget of a worker for unrequested messages: heartbeats, reports, WebSocket pings and pongs,
+ * and results that it was not asked for. It refills with time. An honest worker sends one a second,
+ * so its budget lasts even if all messages of a suspension arrive at once. Requested results are
+ * free, however late they come.
  */
 export interface Budget {
   readonly messages: number;
@@ -140,59 +131,52 @@ export interface WorkerState {
   readonly slot: number;
   readonly name: string;
   readonly session: string;
-  /** `ready` workers may hold leases; there is no way back. */
+  /** Phases follow in this order. Only `ready` workers get leases. */
   readonly phase: 'connected' | 'preparing' | 'ready';
   readonly engine: EngineIdentity | undefined;
   readonly fingerprint: string | undefined;
-  /** When an idle or preparing worker has been silent for too long. */
+  /** The time at which an idle or preparing worker has been silent for too long. */
   readonly silentAt: number;
-  /** Whether it has said how long it prepares, which it does once. */
+  /** Whether it has sent `preparing`, which it may do once. */
   readonly hasAnnounced: boolean;
-  /** Whether it was said that it computes other bytes than the run, and waits. */
-  readonly isStrange: boolean;
-  /** When it connected. */
+  /** Whether it was logged that it waits because its fingerprint differs from the run's. */
+  readonly isMismatched: boolean;
   readonly connectedAt: number;
-  /** What it may still say without being asked. */
+  /** How many unrequested messages it may still send. */
   readonly budget: Budget;
-  /** The results that it was asked for and has not sent yet. */
+  /** The number of results that it was asked for and has not sent yet. */
   readonly unanswered: number;
-  /** From when on its word about its GPUs is listened to again. */
+  /** The time from which its next GPU readings are accepted. */
   readonly devicesAt: number;
-  /** The last step in which another worker has confirmed what this one was asked for first. */
+  /** The last step in which another worker confirmed a result of this one. */
   readonly confirmed: number | undefined;
-  /** Whether a result of it came late and differed. */
+  /** Whether a late result of it differed from the accepted one. */
   readonly hasDiffered: boolean;
   /** Whether a gradient of it was accepted. */
   readonly hasDelivered: boolean;
-  /** The task whose weights it was sent. */
+  /** The task whose weights it was sent last. */
   readonly weightsOf: string | undefined;
-  /** It missed a lease and has not answered since. */
+  /** Whether it missed a deadline and has not answered since. */
   readonly late: boolean;
-  /** How fast it delivered lately. */
+  /** Its recent speed. */
   readonly pace: Pace | undefined;
-  /** How often it failed lately (standing.ts). */
+  /** The number of recent failures, which decays with success (worker-trust.ts). */
   readonly failures: number;
-  /** Until when others are preferred to it, because it failed again and again. */
+  /** Until when it gets no work unless no other worker can do it: it failed repeatedly. */
   readonly asideUntil: number | undefined;
 }
 
 export interface Pace {
-  /**
-   * Milliseconds per shard by the worker's own clock, a call counted as a shard too: the best of
-   * lately.
-   */
+  /** The best recent milliseconds per shard, by the worker's clock; a call counts as a shard. */
   readonly milliseconds: number;
   readonly measured: number;
 }
 
-/**
- * Who computes what in steps of so many real shards, kept from step to step so that workers can
- * prepare.
- */
+/** The assignment of shards, kept from step to step so that workers can prepare their batches. */
 export interface ShardPlan {
   readonly slots: readonly number[];
   readonly assignment: Assignment;
-  /** The step in which it is compared with a new one. */
+  /** The step in which it is compared with a new plan. */
   readonly review: number;
 }
 
@@ -200,9 +184,9 @@ export interface Counts {
   readonly duplicates: number;
   readonly fenced: number;
   readonly reassigned: number;
-  /** Results that differ from what was accepted or from what most say. */
+  /** Results that differ from the accepted one or from the majority. */
   readonly differing: number;
-  /** Results that are not finite, and the steps in which there were some. */
+  /** Results that are not finite, and the steps with such results. */
   readonly nonFinite: number;
   readonly nonFiniteSteps: number;
   /** Steps and evaluations in which a worker missed its deadline. */
@@ -220,7 +204,7 @@ export function initialState(settings: Settings, now: number, resumed?: Resumed)
     task: undefined,
     fingerprint: resumed?.fingerprint,
     isProven: resumed?.fingerprint !== undefined,
-    claimMilliseconds: CLAIM_LIMIT_MILLISECONDS,
+    provisionalMilliseconds: CLAIM_LIMIT_MILLISECONDS,
     engine: resumed?.engine,
     mixed: resumed?.mixed ?? false,
     waitingSince: now,
@@ -240,7 +224,7 @@ export function initialState(settings: Settings, now: number, resumed?: Resumed)
     countedFrom: resumed?.countedFrom ?? 0,
     closed: [],
     suspects: resumed?.suspects ?? [],
-    isAuditIdle: false,
+    isAuditSkipped: false,
     checkpoint: { step: resumed?.step ?? 0, at: now },
   };
 }

@@ -1,62 +1,56 @@
 import type { Node } from '../../shared/arithmetic/tree.ts';
 
-/** A step or an evaluation: parts that must each be accepted exactly once. */
+/** A step or an evaluation. Each of its parts needs exactly one accepted result. */
 export interface Task {
   readonly kind: 'step' | 'evaluation';
   readonly step: number;
   readonly parts: ReadonlyMap<number, Part>;
-  /** Tree nodes whose sum the shell holds (steps only). */
+  /** The tree nodes whose sum the shell has (steps only). */
   readonly sums: ReadonlySet<Node>;
   readonly openParts: number;
   readonly correct: number;
-  /** Since when workers differ about a part and nobody is there to decide. */
+  /** Since when workers disagree about a part and no other worker can decide. */
   readonly undecidedSince: number | undefined;
 }
 
 export interface Part {
-  /** Who was asked for it, in order. */
+  /** All leases on it, in order. */
   readonly leases: readonly Lease[];
   readonly accepted: Accepted | undefined;
-  /** How many deadlines have passed while it was computed: the next one is the later for it. */
+  /** The number of missed deadlines; each doubles the next lease. */
   readonly missed: number;
-  /** How often its result was not finite. */
+  /** The number of results that were not finite. */
   readonly nonFinite: number;
-  /**
-   * So many workers must say the same before it is accepted: 2 where it is audited, or where two
-   * have differed.
-   */
+  /** How many workers must agree: 2 for an audited part, or where two workers disagreed. */
   readonly quorum: 1 | 2;
-  /**
-   * What was said of a part with a quorum of 2 by workers that are there, each once; all finite.
-   */
+  /** With a quorum of 2, the answers of connected workers, one each; all are finite. */
   readonly answers: readonly Answer[];
 }
 
-/** What a worker says of a part: its sum, by checksum and digest, and how many rows were right. */
+/** A worker's answer for a part: the digests of its sum, and the number of correct rows. */
 export interface Answer {
   readonly slot: number;
-  /** Of its connection: a slot has another worker later. */
+  /** Identifies the connection: another worker may get the same slot later. */
   readonly session: string;
   readonly name: string;
-  /** XXH64 finds accidents. */
+  /** XXH64, which detects accidental damage. */
   readonly checksum: bigint;
-  /**
-   * SHA-256 cannot be made up: the only one that counts for a quorum of 2. Undefined where one
-   * answer was enough.
-   */
+  /** SHA-256, which cannot be forged: a quorum of 2 needs it. Undefined with a quorum of 1. */
   readonly digest: string | undefined;
   readonly correct: number;
 }
 
-/** The result that counts, and the samples that it brought its worker. */
+/** The accepted answer of a part, and the samples that count for its worker. */
 export interface Accepted extends Answer {
   readonly samples: number;
 }
 
 /**
- * `open` until its deadline; then `late`, and the answer is still welcome. `answered` when the
- * answer did not decide the part. `gone` with its worker's connection. `refused` once the worker
- * sent what is not finite: the same once more is no second opinion.
+ * - `open`: until its deadline
+ * - `late`: after its deadline; an answer is still accepted
+ * - `answered`: the answer did not decide the part
+ * - `gone`: the worker has left
+ * - `refused`: the result was not finite; other workers are asked first
  */
 export type LeaseState = 'open' | 'late' | 'answered' | 'gone' | 'refused';
 
@@ -78,5 +72,5 @@ export function taskKey(task: Pick<Task, 'kind' | 'step'>): string {
   return `${task.kind} ${task.step}`;
 }
 
-/** Parts for each slot; a slot without parts stands by. */
+/** The parts of each slot. A slot without parts stands by. */
 export type Assignment = ReadonlyMap<number, readonly number[]>;

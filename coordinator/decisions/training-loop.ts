@@ -1,31 +1,34 @@
 import { EVALUATION_CHUNK_ROWS } from '../../shared/limits.ts';
 import { planStep } from '../../shared/arithmetic/schedule.ts';
 import { beginAudits } from './audit.ts';
-import { isEvaluationDue } from './evaluations.ts';
 import { beginTask, leaseAgain } from './leases.ts';
-import { dropClaim, fixFingerprint, sendStrangersHome } from './fingerprints.ts';
+import {
+  dropProvisionalFingerprint,
+  fixFingerprint,
+  closeMismatchedWorkers,
+} from './fingerprints.ts';
 import { handleMembership } from './membership.ts';
 import { assignEvaluation, planShards } from './plan.ts';
 import { diverged, end, endIfAbandoned, finished, stop, stopped } from './outcome.ts';
 import { acceptResult } from './results.ts';
 import { computingSlots, enoughText, isEnough } from './worker-counts.ts';
-import { closeStep, recordStep } from './close-step.ts';
+import { closeStep, isEvaluationDue, recordStep } from './close-step.ts';
 import { andThen, log, type Next } from './effects.ts';
 import type { RunEvent } from './events.ts';
 import type { RunState } from './state.ts';
 
 /**
- * The training loop. For every step: plan the shards, send the weights, take the partial sums
- * (results.ts), add them in the fixed tree (reduce.ts), update with Adam; after every epoch, and at
- * the end, evaluate the test set. Pure: the same state and event give the same state and effects;
- * the driver performs the effects.
+ * The training loop. Each step: plan the shards, send the weights, take the partial sums
+ * (results.ts), add them in the fixed tree (reduce.ts), update by Adam. After every epoch and at
+ * the end: evaluate the test set. `reduce` is pure: the same state and event give the same next
+ * state and effects. The driver performs the effects.
  */
 export function reduce(state: RunState, event: RunEvent): Next {
   if (state.phase === 'ended') return { state, effects: [] };
   switch (event.kind) {
     case 'updated':
       if (!event.finite) return end(state, diverged(state.step + 1));
-      return andThen(afterUpdate(closeStep(state), event.now), sendStrangersHome);
+      return andThen(afterUpdate(closeStep(state), event.now), closeMismatchedWorkers);
     case 'evaluated':
       if (!event.finite) return end(state, diverged(state.step));
       return advance({ ...state, evaluated: state.step, task: undefined }, event.now);
@@ -53,9 +56,9 @@ export function reduce(state: RunState, event: RunEvent): Next {
   }
 }
 
-/** Gathering ends when enough workers are ready; their common fingerprint becomes the run's. */
+/** Starts or continues the run when enough workers with the same fingerprint are ready. */
 function beginIfReady(before: RunState, now: number): Next {
-  const open = dropClaim(before);
+  const open = dropProvisionalFingerprint(before);
   if (!isEnough(open.state, now)) return open;
   return andThen(andThen(open, fixFingerprint), (fixed) => {
     if (!isEnough(fixed, now)) return { state: fixed, effects: [] };
@@ -66,7 +69,7 @@ function beginIfReady(before: RunState, now: number): Next {
       waitingSince: undefined,
     };
     const effects = [log('running', enoughText(fixed), { step: fixed.step })];
-    // A run that lost too many workers within a task goes on with it.
+    // A run that lost its workers within a task continues that task.
     return andThen({ state: running, effects }, (next) =>
       next.task === undefined ? advance(next, now) : { state: next, effects: [] },
     );
@@ -76,12 +79,13 @@ function beginIfReady(before: RunState, now: number): Next {
 function afterUpdate(state: RunState, now: number): Next {
   const recorded = recordStep(state, now);
   const next = advance(recorded.state, now);
-  // Whatever ends the run must find the step written down; else nobody waits for that.
+  // The step is recorded before the run ends; otherwise after the next weights are sent, so that
+  // no worker waits for it.
   const [first, second] = next.state.phase === 'ended' ? [recorded, next] : [next, recorded];
   return { state: next.state, effects: [...first.effects, ...second.effects] };
 }
 
-/** What comes after a step or an evaluation; nothing as long as too few workers are there. */
+/** Begins the next step or evaluation, or ends the run. Does nothing with too few workers. */
 function advance(state: RunState, now: number): Next {
   const isDue = isEvaluationDue(state);
   if (state.step === state.settings.totalSteps && !isDue) return end(state, finished);
@@ -93,8 +97,8 @@ function advance(state: RunState, now: number): Next {
 function beginStep(state: RunState, now: number): Next {
   const step = planStep(state.settings.configuration, state.step + 1);
   const plan = planShards(state, step, now);
-  const isStanding = plan === state.plans.get(step.realShards);
-  const planned = isStanding
+  const isUnchanged = plan === state.plans.get(step.realShards);
+  const planned = isUnchanged
     ? state
     : { ...state, plans: new Map(state.plans).set(step.realShards, plan) };
   const begun = beginTask(planned, 'step', step.step, plan.assignment, now);

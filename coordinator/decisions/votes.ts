@@ -6,26 +6,26 @@ import type { Accepted, Answer, Part, Task } from './task.ts';
 import { end, stopped, undecided } from './outcome.ts';
 
 /**
- * What happens where two workers were asked for one part, because it is audited or because one was
- * late. Both compute the same bytes, unless one has broken memory or lies: then a third computation
- * decides. A worker answers a part once; who says something else of it later is wrong one time or
- * the other, and leaves.
+ * Two workers may compute the same part: because it is audited, or because one was late. Both get
+ * the same bytes unless one has faulty memory or lies; then a third result decides. A worker that
+ * sends two different results for one part is disconnected.
  */
 
-/**
- * Whether both say the same, as far as checksums tell, and digests where both have one: a checksum
- * can be made up.
- */
-export function isAlike(one: Said, other: Said): boolean {
+/** Why a worker is rejected. */
+export const OUTVOTED = 'two other workers agree on a different one';
+const CONTRADICTION = 'it sent two different ones';
+
+/** Whether checksums and correct rows are equal, and the digests where both have one. */
+export function isSameAnswer(one: AnswerSummary, other: AnswerSummary): boolean {
   const isDigested = one.digest !== undefined && other.digest !== undefined;
   if (isDigested && one.digest !== other.digest) return false;
   return one.checksum === other.checksum && one.correct === other.correct;
 }
 
-type Said = Pick<Answer, 'checksum' | 'correct'> & Partial<Pick<Answer, 'digest'>>;
+type AnswerSummary = Pick<Answer, 'checksum' | 'correct'> & Partial<Pick<Answer, 'digest'>>;
 
-/** What this worker has said of the part before. */
-export function earlierOf(
+/** The worker's earlier answer for this part, if any. */
+export function earlierAnswer(
   { answers, accepted }: Pick<Part, 'answers' | 'accepted'>,
   session: string,
 ): Answer | undefined {
@@ -34,12 +34,12 @@ export function earlierOf(
     : answers.find((answer) => answer.session === session);
 }
 
-/** Whether workers have answered this part differently. */
-export function isContested({ answers: [first, ...others] }: Pick<Part, 'answers'>): boolean {
-  return first !== undefined && !others.every((other) => isAlike(other, first));
+/** Whether the answers for this part differ. */
+export function isDisputed({ answers: [first, ...others] }: Pick<Part, 'answers'>): boolean {
+  return first !== undefined && !others.every((other) => isSameAnswer(other, first));
 }
 
-/** The part with one more answer. Its lease has done its duty, whatever comes of it. */
+/** The part with one more answer, which ends the worker's lease. */
 export function withAnswer(part: Part, answer: Answer): Part {
   const answers = [...part.answers.filter(({ session }) => session !== answer.session), answer];
   const leases = part.leases.map((lease) =>
@@ -50,51 +50,50 @@ export function withAnswer(part: Part, answer: Answer): Part {
   return { ...part, answers, leases };
 }
 
-/** How many workers say exactly this. */
-export function supportOf({ answers }: Part, { digest, correct }: Answer): number {
+/** The number of answers with the same digest and correct rows. */
+export function votesFor({ answers }: Part, { digest, correct }: Answer): number {
   return answers.filter(
     (other) => other.digest === digest && digest !== undefined && other.correct === correct,
   ).length;
 }
 
-/**
- * Nobody can confirm what this worker has said, and nobody contradicts it: its word is enough, once
- * it has said it again.
- */
-export function asLone(part: Part, slot: number): Part {
+/** The part with a quorum of 1 where only the worker that gave its one answer is left to ask. */
+export function acceptUnconfirmed(part: Part, slot: number): Part {
   const isLone = part.quorum === 2 && part.answers.length === 1 && part.answers[0]?.slot === slot;
   return isLone ? { ...part, quorum: 1 } : part;
 }
 
-/** Said once, until an audit succeeds again: something counts that nobody has confirmed. */
-export function noticeUnaudited(
+/** Warns of an unaudited result, once until an audit succeeds again. */
+export function warnUnaudited(
   state: RunState,
   message: string,
   fields: { step: number; part?: number },
 ): Next {
-  if (state.isAuditIdle) return { state, effects: [] };
+  if (state.isAuditSkipped) return { state, effects: [] };
   return {
-    state: { ...state, isAuditIdle: true },
+    state: { ...state, isAuditSkipped: true },
     effects: [log('unaudited', message, fields, 'warn')],
   };
 }
 
-/** Whether a part counts now with one answer that was to be confirmed. */
-export function noticeLone(state: RunState, before: Task, { parts }: Task): Next {
+/** Warns of a part whose quorum was lowered to 1. */
+export function warnUnconfirmed(state: RunState, before: Task, { parts }: Task): Next {
   const lone = [...parts].find(
     ([number, { quorum }]) => quorum === 1 && before.parts.get(number)?.quorum === 2,
   );
   if (lone === undefined) return { state, effects: [] };
   const [part, { answers }] = lone;
-  const message = `part ${part} of step ${before.step} relies on ${answers[0]?.name} alone: no other worker is there to confirm it`;
-  return noticeUnaudited(state, message, { step: before.step, part });
+  const message =
+    `part ${part} of step ${before.step} relies on ${answers[0]?.name} alone: no other worker ` +
+    'can confirm it';
+  return warnUnaudited(state, message, { step: before.step, part });
 }
 
 /**
- * A part was decided by two. The one that was asked first is confirmed (who audits knows that it
- * does); who said something else is not believed any more.
+ * Two workers agree on a part. The worker that was asked first counts as confirmed: it could not
+ * know of the audit. Workers with another answer are rejected.
  */
-export function settle(
+export function settleVote(
   state: RunState,
   task: Task,
   number: number,
@@ -106,53 +105,49 @@ export function settle(
     ({ slot }) => first?.state !== 'gone' && slot === first?.slot,
   );
   const worker = confirmed && state.workers.get(confirmed.slot);
-  const isRight = worker !== undefined && confirmed !== undefined && isAlike(confirmed, right);
+  const isRight = worker !== undefined && confirmed !== undefined && isSameAnswer(confirmed, right);
   const known = isRight ? withWorker(state, { ...worker, confirmed: task.step }) : state;
-  const wrong = part.answers.filter((answer) => !isAlike(answer, right));
+  const wrong = part.answers.filter((answer) => !isSameAnswer(answer, right));
   return wrong.reduce<Next>(
-    (next, { slot }) =>
-      andThen(next, (s) => accuse(s, task.step, number, slot, 'two others contradict')),
-    { state: { ...known, isAuditIdle: false }, effects: [] },
+    (next, { slot }) => andThen(next, (s) => rejectWorker(s, task.step, number, slot, OUTVOTED)),
+    { state: { ...known, isAuditSkipped: false }, effects: [] },
   );
 }
 
 /**
- * A worker is found to be wrong: its connection ends, and what nobody else has computed of it is
- * named.
+ * Disconnects a worker that sent a wrong result, and records the steps that may contain more of
+ * them: those since another worker last confirmed it.
  */
-export function accuse(
+export function rejectWorker(
   state: RunState,
   step: number,
   part: number,
   slot: number,
-  who: string,
+  why: string,
 ): Next {
   const worker = state.workers.get(slot);
   if (worker === undefined) return { state, effects: [] };
   const { name } = worker;
-  // Of the step in which it was last confirmed, others of its parts may not have been.
+  // Only some of its parts in its last confirmed step were confirmed, so that step is included.
   const from = worker.confirmed ?? 1;
   const others = state.suspects.filter((suspect) => suspect.name !== name || suspect.to < from);
   const suspects = [...others, { name, from, to: step }].slice(-MAX_SUSPECTS);
   const counts = { ...state.counts, differing: state.counts.differing + 1 };
-  const what = `${name} (slot ${slot}) is wrong about part ${part} of step ${step}: ${who} it`;
-  const message = `${what}; steps ${from} to ${step} may hold other results of it: mnist-dist verify RUN --from ${from - 1} decides`;
+  const what = `sent a wrong result for part ${part} of step ${step}: ${why}`;
+  const message =
+    `${name} (slot ${slot}) ${what}; steps ${from} to ${step} may contain more wrong results: ` +
+    `check with mnist-dist verify RUN --from ${from - 1}`;
   const line = log('differing', message, { worker: name, slot, step, part, from }, 'warn');
   return andThen({ state: { ...state, suspects, counts }, effects: [line] }, (s) =>
-    close(
-      s,
-      slot,
-      'DISAGREEMENT',
-      `this worker is wrong about part ${part} of step ${step}: ${who} it`,
-    ),
+    close(s, slot, 'DISAGREEMENT', `this worker ${what}`),
   );
 }
 
 /**
- * Who says two things is wrong once. Where the first one counts already, the part is computed
- * again, as long as that is possible.
+ * Rejects a worker that sent two different results for one part. Where the first one was accepted,
+ * the part is reopened, unless the task's sum is complete.
  */
-export function contradictItself(
+export function rejectContradiction(
   state: RunState,
   task: Task,
   number: number,
@@ -162,30 +157,29 @@ export function contradictItself(
   const isAccepted = part?.accepted?.session === answer.session;
   const reopened =
     isAccepted && task.openParts > 0 ? reopen(state, task, number, []) : { state, effects: [] };
-  return andThen(reopened, (s) => accuse(s, task.step, number, answer.slot, 'it contradicts'));
+  return andThen(reopened, (s) => rejectWorker(s, task.step, number, answer.slot, CONTRADICTION));
 }
 
-/**
- * Another worker than the one whose result counts says something else, while the step is open: a
- * third one decides.
- */
-export function contest(
+/** Two workers disagree about a part of the open step: a third result decides. */
+export function openDispute(
   state: RunState,
   task: Task,
   number: number,
   accepted: Accepted,
   differing: Answer,
 ): Next {
-  const message = `${differing.name} and ${accepted.name} differ about part ${number} of step ${task.step}: it is computed once more`;
+  const message =
+    `${differing.name} and ${accepted.name} disagree about part ${number} of step ` +
+    `${task.step}: it is computed again`;
   const line = log('differing', message, { step: task.step, part: number }, 'warn');
   const { samples: _, ...answer } = accepted;
   return andThen({ state, effects: [line] }, (s) => reopen(s, task, number, [answer, differing]));
 }
 
 /**
- * An accepted result is taken back. The sum that it went into is forgotten, and with it the other
- * parts in it, which are computed again. What was said of the part so far are these `answers`; with
- * two of them, only a quorum of 2 decides it.
+ * Takes back an accepted result. The sum that contains it is dropped, so the other parts of that
+ * sum are computed again, too. `answers` are the part's answers so far; two of them raise its
+ * quorum to 2.
  */
 function reopen(state: RunState, task: Task, number: number, answers: readonly Answer[]): Next {
   const top = sumOver(task, number);
@@ -216,16 +210,16 @@ function reopen(state: RunState, task: Task, number: number, answers: readonly A
 }
 
 /**
- * Parts that nobody is left to decide wait for another worker, as a run with too few does, and no
- * longer than that: `unassigned` is what nobody could be asked for.
+ * Waits for another worker when a disputed part is among the `unassigned` ones, which no connected
+ * worker can decide. The run ends with DISAGREEMENT after --rdzv-timeout.
  */
-export function judgeUndecided(
+export function waitForDecision(
   state: RunState,
   task: Task,
   unassigned: readonly number[],
   now: number,
 ): Next {
-  const part = unassigned.find((number) => isContested(task.parts.get(number) ?? { answers: [] }));
+  const part = unassigned.find((number) => isDisputed(task.parts.get(number) ?? { answers: [] }));
   const since = part === undefined ? undefined : (task.undecidedSince ?? now);
   if (since === undefined && task.undecidedSince === undefined) return { state, effects: [] };
   const waiting: RunState = { ...state, task: { ...task, undecidedSince: since } };
@@ -234,7 +228,9 @@ export function judgeUndecided(
   if (now - since >= state.settings.rendezvousMilliseconds)
     return end(waiting, undecided(state, task.step));
   if (task.undecidedSince !== undefined) return { state: waiting, effects: [] };
-  const message = `workers differ about part ${part} of step ${task.step}; waiting for another one to decide (--rdzv-timeout)`;
+  const message =
+    `workers disagree about part ${part} of step ${task.step}; waiting for another worker to ` +
+    'decide (--rdzv-timeout)';
   return {
     state: waiting,
     effects: [log('undecided', message, { step: task.step, part }, 'warn')],
@@ -242,8 +238,8 @@ export function judgeUndecided(
 }
 
 /**
- * A result of a step that is done differs from what was accepted then: said once of each
- * connection, counted always.
+ * A late result differs from the accepted one of a closed step. All are counted; the first of each
+ * connection is logged.
  */
 export function reportLate(state: RunState, task: Task, number: number, worker: WorkerState): Next {
   const accepted = task.parts.get(number)?.accepted;
@@ -252,12 +248,14 @@ export function reportLate(state: RunState, task: Task, number: number, worker: 
   const counted = withWorker({ ...state, counts }, { ...worker, hasDiffered: true });
   if (worker.hasDiffered) return { state: counted, effects: [] };
   const { step } = task;
-  const message = `${worker.name} and ${accepted.name} differ about part ${number} of step ${step}, which is done: mnist-dist verify RUN --from ${step - 1} says who is right`;
+  const message =
+    `${worker.name} and ${accepted.name} disagree about part ${number} of step ${step}, which ` +
+    `is done: mnist-dist verify RUN --from ${step - 1} tells which is right`;
   const fields = { step, part: number, accepted: accepted.name, differing: worker.name };
   return { state: counted, effects: [log('differing', message, fields, 'warn')] };
 }
 
-/** The node whose sum holds the part's. */
+/** The node whose sum contains the part. */
 function sumOver({ sums }: Task, part: Node): Node {
   let node = part;
   while (node > ROOT && !sums.has(node)) node >>= 1;

@@ -1,9 +1,6 @@
 import type { RunState, WorkerState } from './state.ts';
 
-/**
- * Whether this worker may hold leases: ready, and of the run's fingerprint unless mixed engines are
- * allowed.
- */
+/** Whether this worker may compute: it is ready and its fingerprint is admitted. */
 function isComputing(state: RunState, worker: WorkerState): boolean {
   if (worker.phase !== 'ready') return false;
   return (
@@ -17,10 +14,7 @@ function computingWorkers(state: RunState): WorkerState[] {
   return [...state.workers.values()].filter((worker) => isComputing(state, worker));
 }
 
-/**
- * The slots that get work, in order: of those that may compute the reliable ones, else those in
- * time, else all.
- */
+/** The slots that get work, in order: the reliable workers, else those in time, else all. */
 export function computingSlots(state: RunState): number[] {
   const computing = computingWorkers(state);
   const punctual = computing.filter(({ late }) => !late);
@@ -29,27 +23,24 @@ export function computingSlots(state: RunState): number[] {
   return chosen.map(({ slot }) => slot).toSorted((a, b) => a - b);
 }
 
-/** All that may compute and are not late, also those that are set aside. */
+/** The workers that are not late, including those set aside. */
 export function punctualSlots(state: RunState): number[] {
   return computingWorkers(state)
     .filter(({ late }) => !late)
     .map(({ slot }) => slot);
 }
 
-/** How many workers may compute, late ones among them. */
+/** The number of workers that may compute, including late ones. */
 export function computingCount(state: RunState): number {
   return computingWorkers(state).length;
 }
 
-/** Whether a gathering run may begin or continue. */
+/** Whether a gathering run has enough workers to start or continue. */
 export function isEnough(state: RunState, now: number): boolean {
   return state.phase === 'gathering' && computingCount(state) >= neededWorkers(state, now);
 }
 
-/**
- * The workers that a gathering run waits for: at its start all, and when time is up the least that
- * it needs.
- */
+/** The number of workers to wait for: `startWorkers` at first, `minWorkers` after the timeout. */
 export function neededWorkers(state: RunState, now: number): number {
   const { minWorkers, startWorkers } = state.settings;
   const waitsForAll = !state.started && !isTimeUp(state, now);
@@ -61,9 +52,10 @@ export function isTimeUp({ settings, waitingSince }: RunState, now: number): boo
   return waitingSince !== undefined && now - waitingSince >= settings.rendezvousMilliseconds;
 }
 
-/** Said when a gathering run has enough workers. */
+/** The log message when a gathering run has enough workers. */
 export function enoughText(state: RunState): string {
   const workers = computingCount(state);
   const isContinued = state.started || state.step > 0;
-  return `${isContinued ? 'continuing' : 'beginning'} with ${workers} ${workers === 1 ? 'worker' : 'workers'}`;
+  const noun = workers === 1 ? 'worker' : 'workers';
+  return `${isContinued ? 'continuing' : 'starting'} with ${workers} ${noun}`;
 }

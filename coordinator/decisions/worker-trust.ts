@@ -7,47 +7,46 @@ import type { Task } from './task.ts';
 import { CALL_COST_SHARDS } from './plan.ts';
 
 /**
- * What the coordinator thinks of a worker: how fast it is, and whether it can be relied on. Both
- * decide who gets work and how much, never what the bytes are.
+ * A worker's speed and reliability. They decide which worker gets how much work, and never change
+ * the bytes of a result.
  */
 
 /**
- * The best of lately counts, for what else runs on a machine makes the same worker three times as
- * slow from step to step; a worker that has really become slow is known for it after some fifty
- * results.
+ * Each result raises the best known time by 2 %. Other load on a machine can slow a worker down
+ * threefold from one step to the next, so the best time counts; a worker that has become slower for
+ * good is known after about fifty results.
  */
 const PACE_DECAY = 1.02;
-/** Below this a clock says nothing. */
+/** The resolution of a clock. */
 const MIN_MILLISECONDS = 0.001;
 
 /**
- * A result is good: the worker's speed is measured, and a tenth of what it is blamed for is
- * forgiven. The speed is by its own clock: seen from here, whoever is sent the weights last is
- * always the slowest.
+ * Records a good result: its speed, and a tenth less failures. The speed is by the worker's clock:
+ * by the coordinator's, the worker that is sent the weights last always seems the slowest.
  */
-export function commend(
+export function recordSuccess(
   worker: WorkerState,
   kind: Task['kind'],
   { part, microseconds }: Verdict,
   virtualShards: number,
   now: number,
 ): WorkerState {
-  const commended = { ...worker, failures: worker.failures * 0.9 };
-  if (kind === 'evaluation') return commended;
+  const rewarded = { ...worker, failures: worker.failures * 0.9 };
+  if (kind === 'evaluation') return rewarded;
   const work = shardCount(part, virtualShards) + CALL_COST_SHARDS;
   const milliseconds = Math.max(microseconds / 1000 / work, MIN_MILLISECONDS);
   const before = worker.pace?.milliseconds ?? milliseconds;
   return {
-    ...commended,
+    ...rewarded,
     pace: { milliseconds: Math.min(milliseconds, before * PACE_DECAY), measured: now },
   };
 }
 
 /**
- * It missed a lease or sent what is not finite. Who does so again and again is set aside, for a
- * while.
+ * Records a missed lease or a result that is not finite. After more than MAX_FAILURES the worker is
+ * set aside for SET_ASIDE_MILLISECONDS.
  */
-export function blame(
+export function recordFailure(
   state: RunState,
   slot: number,
   what: string,
@@ -63,7 +62,9 @@ export function blame(
   if (failures <= limits.MAX_FAILURES)
     return { state: withWorker(state, { ...worker, failures }), effects: lines };
   const seconds = limits.SET_ASIDE_MILLISECONDS / 1000;
-  const message = `${worker.name} failed again and again: it gets no work for ${seconds} s if others can do it`;
+  const message =
+    `${worker.name} failed repeatedly: it gets no work for ${seconds} s unless no other worker ` +
+    'can do it';
   lines.push(log('set_aside', message, { worker: worker.name, seconds }, 'warn'));
   const asideUntil = now + limits.SET_ASIDE_MILLISECONDS;
   return { state: withWorker(state, { ...worker, failures: 0, asideUntil }), effects: lines };

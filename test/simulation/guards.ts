@@ -40,15 +40,15 @@ export const guards: readonly Guard[] = [
   {
     name: 'the first result of a part is the only one',
     file: 'coordinator/decisions/results.ts',
-    line: 'if (part.accepted !== undefined) return differ(',
-    without: 'if (part.accepted?.slot === -1) return differ(',
+    line: 'if (part.accepted !== undefined) return compareWithAccepted(',
+    without: 'if (part.accepted?.slot === -1) return compareWithAccepted(',
     test: VOTES,
   },
   {
     name: 'what is audited counts only when two agree',
     file: 'coordinator/decisions/results.ts',
-    line: 'if (supportOf(answered, answer) < part.quorum)',
-    without: 'if (supportOf(answered, answer) < 1)',
+    line: 'if (votesFor(answered, answer) < part.quorum)',
+    without: 'if (votesFor(answered, answer) < 1)',
   },
   {
     name: 'digests are compared where two must agree',
@@ -73,7 +73,7 @@ export const guards: readonly Guard[] = [
   {
     name: 'who contradicts itself is not believed',
     file: 'coordinator/decisions/results.ts',
-    line: 'if (verdict.finite && earlier !== undefined && !isAlike(earlier, answer))',
+    line: 'if (verdict.finite && earlier !== undefined && !isSameAnswer(earlier, answer))',
     without: 'if (verdict.finite && earlier !== undefined && earlier.slot === -1)',
     test: VOTES,
   },
@@ -129,7 +129,7 @@ export const guards: readonly Guard[] = [
   {
     name: 'who contradicts itself about a step that is done is not believed',
     file: 'coordinator/decisions/results.ts',
-    line: 'if (earlier !== undefined && !isAlike(earlier, answer))',
+    line: 'if (earlier !== undefined && !isSameAnswer(earlier, answer))',
     without: 'if (earlier?.slot === -1)',
     test: VOTES,
   },
@@ -149,8 +149,8 @@ export const guards: readonly Guard[] = [
   {
     name: 'a claim binds nobody once those who made it are gone',
     file: 'coordinator/decisions/fingerprints.ts',
-    line: "if (!isClaim(state) || state.phase !== 'gathering') return { state, effects: [] };",
-    without: 'if (isClaim(state) || !isClaim(state)) return { state, effects: [] };',
+    line: "if (!isProvisional(state) || state.phase !== 'gathering') return { state, effects: [] };",
+    without: 'if (isProvisional(state) || !isProvisional(state)) return { state, effects: [] };',
     test: 'test/unit/coordinator/decisions/training-loop.test.ts',
   },
   {
@@ -208,7 +208,7 @@ export const guards: readonly Guard[] = [
   {
     name: 'a body that was taken back is taken again from who has confirmed it',
     file: 'coordinator/decisions/results.ts',
-    line: ' && supportOf(part, earlier) < part.quorum',
+    line: ' && votesFor(part, earlier) < part.quorum',
     without: '',
     test: VOTES,
   },

@@ -64,7 +64,7 @@ async function untilLate(
   act();
   await Promise.all(
     names.map((name) =>
-      coordinator.says(new RegExp(`${name} is late; its work is offered to others`), from),
+      coordinator.says(new RegExp(`${name} is late; its work is reassigned`), from),
     ),
   );
 }

@@ -91,7 +91,7 @@ describe('a run that is disturbed', () => {
     const worker = childOf(local, 'w1');
     const from = local.output().length;
     process.kill(worker, 'SIGSTOP');
-    await local.says(/w1 is late; its work is offered to others/, from);
+    await local.says(/w1 is late; its work is reassigned/, from);
     process.kill(worker, 'SIGCONT');
     expect(await local.exited, local.output()).toBe(0);
     expectSame(readRun(join(runs, 'r')), undisturbed);

@@ -64,7 +64,7 @@ describe('an audit', () => {
     expect(cluster.closed).toEqual([{ slot: 0, code: 'DISAGREEMENT' }]);
     expect(named(cluster)).toEqual([{ name: 'w0', from: 1, to: 1 }]);
     expect(cluster.logs.join('\n')).toMatch(
-      /w0 \(slot 0\) is wrong about part \d of step 1: two others contradict it; .*verify RUN --from 0/,
+      /w0 \(slot 0\) sent a wrong result for part \d of step 1: two other .*verify RUN --from 0/,
     );
   });
 
@@ -127,7 +127,7 @@ describe('an audit', () => {
     cluster.finish();
     expect(cluster.outcome?.state).toBe('finished');
     expect(
-      cluster.logs.filter((line) => /no other worker is there to audit it/.test(line)),
+      cluster.logs.filter((line) => /cannot audit: only one worker computes/.test(line)),
     ).toHaveLength(1);
   });
 

@@ -61,7 +61,7 @@ describe('a coordinator whose workers miss their leases', () => {
     const failing = { ...workerIn(cluster, 1), failures: MAX_FAILURES };
     cluster.state = { ...cluster.state, workers: new Map(cluster.state.workers).set(1, failing) };
     cluster.tick(FIRST_LEASE_MILLISECONDS + 1);
-    expect(cluster.logs.filter((line) => line.includes('again and again'))).toHaveLength(1);
+    expect(cluster.logs.filter((line) => line.includes('failed repeatedly'))).toHaveLength(1);
     expect(workerIn(cluster, 1).asideUntil).toBe(cluster.now + SET_ASIDE_MILLISECONDS);
     // Both have answered, so that neither is late.
     for (const request of cluster.requests.slice()) cluster.answer(request);

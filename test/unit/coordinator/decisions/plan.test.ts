@@ -33,8 +33,8 @@ describe('a plan', () => {
         fc.uniqueArray(fc.nat({ max: 300 }), { minLength: 1, maxLength: 40 }),
         (shards, real, slots) => {
           const realShards = (real % shards) + 1;
-          const pacers = slots.map((slot) => ({ slot, milliseconds: 1 }));
-          const assignment = assignStep(pacers, shards, realShards);
+          const speeds = slots.map((slot) => ({ slot, milliseconds: 1 }));
+          const assignment = assignStep(speeds, shards, realShards);
           const given = [...assignment.values()].flat().flatMap((node) => shardsOf(node, shards));
           expect(given.toSorted((a, b) => a - b)).toEqual(
             Array.from({ length: realShards }, (_, i) => i),
@@ -60,17 +60,19 @@ describe('a plan', () => {
     fc.assert(
       fc.property(
         fc.array(fc.integer({ min: 1, max: 50 }), { minLength: 2, maxLength: 8 }),
-        (speeds) => {
-          const pacers = workers(...speeds);
+        (milliseconds) => {
+          const speeds = workers(...milliseconds);
           const done = Math.max(
-            ...Object.entries(sizes(assignStep(pacers, 8, 8), 8)).map(
+            ...Object.entries(sizes(assignStep(speeds, 8, 8), 8)).map(
               ([slot, parts]) =>
                 parts.reduce((sum, size) => sum + size + CALL_COST_SHARDS, 0) *
-                (speeds[Number(slot)] ?? 0),
+                (milliseconds[Number(slot)] ?? 0),
             ),
           );
           // The fastest alone, in one call.
-          expect(done).toBeLessThanOrEqual((8 + CALL_COST_SHARDS) * Math.min(...speeds) * 1.12);
+          expect(done).toBeLessThanOrEqual(
+            (8 + CALL_COST_SHARDS) * Math.min(...milliseconds) * 1.12,
+          );
         },
       ),
     );

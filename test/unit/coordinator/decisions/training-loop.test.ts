@@ -301,7 +301,7 @@ describe('what a worker may not do', () => {
 });
 
 it.each([
-  [0, 'beginning'],
+  [0, 'starting'],
   [5, 'continuing'],
 ])('after step %i is said to be %s', (step, word) => {
   const cluster = new Cluster({ startWorkers: 1 });

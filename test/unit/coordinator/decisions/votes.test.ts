@@ -22,7 +22,7 @@ describe('two that differ, with nobody else there', () => {
     const cluster = clusterOf(2, settings, ({ slot }) => slot === 1);
     answerAll(cluster);
     expect(cluster.logs.at(-1)).toMatch(
-      /workers differ about part \d of step 1; waiting for another one/,
+      /workers disagree about part \d of step 1; waiting for another worker/,
     );
     beat(cluster, 59_000);
     expect(cluster.outcome).toBeUndefined();
@@ -38,7 +38,7 @@ describe('two that differ, with nobody else there', () => {
     for (let i = 0; i < 50 && cluster.requests[0] !== undefined; i++)
       cluster.answer(cluster.requests[0]);
     expect(cluster.logs.at(-1)).toMatch(
-      /workers differ about part \d of step 1; waiting for another one/,
+      /workers disagree about part \d of step 1; waiting for another worker/,
     );
     cluster.join(2);
     cluster.finish();
@@ -56,7 +56,7 @@ describe('two that differ, with nobody else there', () => {
     expect(cluster.closed).toEqual([{ slot: 1, code: 'DISAGREEMENT' }]);
     lie(cluster, ({ slot }) => slot === 2);
     answerAll(cluster);
-    expect(cluster.logs.at(-1)).toMatch(/differ about part \d of step 2; waiting/);
+    expect(cluster.logs.at(-1)).toMatch(/disagree about part \d of step 2; waiting/);
     beat(cluster, 50_000);
     expect(cluster.outcome).toBeUndefined();
   });
@@ -119,7 +119,7 @@ describe('a worker that says two things about one part', () => {
     expect(cluster.closed).toEqual([{ slot: 1, code: 'DISAGREEMENT' }]);
     expect(named(cluster)).toEqual([{ name: 'w1', from: 1, to: 1 }]);
     expect(cluster.logs.join('\n')).toMatch(
-      /w1 \(slot 1\) is wrong about part 3 of step 1: it contradicts it/,
+      /w1 \(slot 1\) sent a wrong result for part 3 of step 1: it sent two different ones/,
     );
     answer(cluster, 0, 2);
     answer(cluster, 0, 3);
@@ -168,7 +168,7 @@ describe('a second result of one part, of another worker', () => {
   it('that differs while the step is open takes the first one back, and a third decides', () => {
     const cluster = lateCluster(({ slot, step }) => slot === 1 && step === 1);
     answer(cluster, 1, 4);
-    expect(cluster.logs.at(-1)).toMatch(/w1 and w2 differ about part 4 of step 1/);
+    expect(cluster.logs.at(-1)).toMatch(/w1 and w2 disagree about part 4 of step 1/);
     expect(cluster.state.task).toMatchObject({ openParts: 3, correct: 0 });
     while (cluster.updates.length === 0)
       for (const request of cluster.requests.slice()) cluster.answer(request);
@@ -273,7 +273,7 @@ describe('a second result of one part, of another worker', () => {
     const late = requestOf(cluster, 1, 4);
     for (let i = 0; i < 3; i++) cluster.answer(late);
     const said = cluster.logs.filter((line) =>
-      /w1 and w2 differ about part 4 of step 1, which is done: mnist-dist verify RUN --from 0/.test(
+      /w1 and w2 disagree about part 4 of step 1, which is done: mnist-dist verify RUN --from 0/.test(
         line,
       ),
     );
