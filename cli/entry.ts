@@ -1,7 +1,4 @@
 import { start } from './start.ts';
 
-/**
- * What a child process of `local` runs: the program without bin/'s look at what is installed and
- * built.
- */
+/** The program of a child process, which needs no check by bin/ of what is installed and built. */
 process.exitCode = await start(process.argv.slice(2));

@@ -188,7 +188,8 @@ function usageError(error: CommanderError, argv: readonly string[]): ClusterErro
   const words = error.message.replace(/^error: /, '').split('\n')[0] ?? '';
   const quoted = /'(.*)'/.exec(words)?.[1] ?? '';
   const command = commandNames.find((name) => name === argv[0]);
-  const helpHint = `"mnist-dist ${command === undefined ? '' : `${command} `}--help" lists what is allowed.`;
+  const subject = command === undefined ? '' : `${command} `;
+  const helpHint = `"mnist-dist ${subject}--help" lists what is allowed.`;
   const usage = (message: string, fix: string) => new ClusterError('USAGE', message, { fix });
 
   switch (error.code) {
@@ -200,7 +201,8 @@ function usageError(error: CommanderError, argv: readonly string[]): ClusterErro
     case 'commander.unknownCommand':
       return usage(
         `unknown command ${quoted}`,
-        `${didYouMean(quoted, commandNames, synonymOf(quoted, commandSynonyms))}Allowed: ${commandNames.join(', ')}.`,
+        didYouMean(quoted, commandNames, synonymOf(quoted, commandSynonyms)) +
+          `Allowed: ${commandNames.join(', ')}.`,
       );
     case 'commander.optionMissingArgument': {
       const key = keyOfName(/--([a-z0-9-]+)/.exec(quoted)?.[1] ?? '');

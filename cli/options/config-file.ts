@@ -11,15 +11,15 @@ import { didYouMean } from './suggest.ts';
 import { normalized, optionSynonyms, synonymOf } from './synonyms.ts';
 
 /**
- * Reads a configuration file: one flat YAML map of option names, values scalars or lists of
- * scalars. Values stay texts, exactly as written, so that a number passes through the option's own
- * parser and loses nothing.
+ * Reads a configuration file: a flat YAML map from option names to scalars or lists of scalars.
+ * Values stay texts as written: the option's own parser reads them, so no number loses precision.
+ * Throws USAGE.
  */
 export function readConfigFile(file: string): Map<OptionKey, Given> {
   return parseConfig(readText(file), file);
 }
 
-/** The same for a text; `file` is its name in errors. */
+/** Parses the text of a configuration file; `file` is its name in errors. */
 export function parseConfig(text: string, file: string): Map<OptionKey, Given> {
   const lines = new LineCounter();
   const document = parseDocument(text, {
@@ -28,32 +28,36 @@ export function parseConfig(text: string, file: string): Map<OptionKey, Given> {
     uniqueKeys: true,
     strict: true,
   });
-  const place = (offset: number | undefined) => `${file}:${lines.linePos(offset ?? 0).line}`;
+  const positionOf = (offset: number | undefined) => `${file}:${lines.linePos(offset ?? 0).line}`;
 
   const [problem] = [...document.errors, ...document.warnings];
   if (problem !== undefined) {
     if (problem.code === 'DUPLICATE_KEY')
-      throw refused(place(problem.pos[0]), 'a key stands twice', 'Keep one of them.');
-    throw refused(place(problem.pos[0]), problem.message, 'Write YAML, one "name: value" a line.');
+      throw refused(positionOf(problem.pos[0]), 'duplicate key', 'Keep one of them.');
+    throw refused(
+      positionOf(problem.pos[0]),
+      problem.message,
+      'Write YAML, one "name: value" per line.',
+    );
   }
   const root = document.contents;
   if (root === null || (isScalar(root) && root.value === null)) return new Map();
   if (!isMap(root))
     throw refused(
-      place(root.range?.[0]),
+      positionOf(root.range?.[0]),
       'not a map of options',
-      'Write one "name: value" a line.',
+      'Write one "name: value" per line.',
     );
 
   const found = new Map<OptionKey, Given>();
   for (const { key, value } of root.items) {
     if (!isScalar(key))
-      throw refused(file, 'a key that is not a name', 'Write one "name: value" a line.');
+      throw refused(file, 'a key that is not a name', 'Write one "name: value" per line.');
     const name = String(key.value);
-    const at = place(key.range?.[0]);
+    const at = positionOf(key.range?.[0]);
     const option = optionNamed(name, at);
     if (found.has(option))
-      throw refused(at, `${name} stands twice, under both its names`, 'Keep one of them.');
+      throw refused(at, `${name}: the same option twice, under two names`, 'Keep one of them.');
     found.set(option, givenByFile(at, name, valueText(value, name, at)));
   }
   return found;
@@ -64,7 +68,7 @@ function optionNamed(name: string, at: string): OptionKey {
   if (key === 'config')
     throw refused(
       at,
-      'config cannot stand in a configuration file',
+      'a configuration file cannot name another one (config)',
       'Give --config FILE as a flag.',
     );
   if (key !== undefined) return key;
@@ -72,8 +76,8 @@ function optionNamed(name: string, at: string): OptionKey {
   const meant = synonymOf(name, optionSynonyms)?.replace(/^--(?:no-)?([a-z0-9-]+).*$/, '$1');
   throw refused(
     at,
-    `the key "${shortened(name, 80)}" is not known`,
-    `${didYouMean(normalized(name), names, meant)}Keys are named as flags.`,
+    `the key "${shortened(name, 80)}" is unknown`,
+    `${didYouMean(normalized(name), names, meant)}A key is a flag without its dashes.`,
   );
 }
 
@@ -86,16 +90,16 @@ function scalarText(node: unknown, name: string, at: string): string {
   if (!isScalar(node)) {
     throw refused(
       at,
-      `${name} holds a nested value or an alias`,
+      `the value of ${name} is nested or an alias`,
       'Write a single value, or a list such as [256, 128].',
     );
   }
   if (node.value === null)
-    throw refused(at, `${name} has no value`, 'Give it a value, or delete the line.');
+    throw refused(at, `${name} has no value`, 'Add a value, or delete the line.');
   return node.source ?? JSON.stringify(node.value);
 }
 
-/** A pipe will do, too. */
+/** The file may be a pipe. */
 function readText(file: string): string {
   let bytes: Uint8Array;
   try {
@@ -108,7 +112,7 @@ function readText(file: string): string {
       'USAGE',
       `the configuration file ${file} cannot be read: ${messageOf(error)}`,
       {
-        fix: 'Name a readable YAML file after --config.',
+        fix: 'Set --config to a readable YAML file.',
         cause: error,
       },
     );
@@ -123,6 +127,6 @@ function readText(file: string): string {
   }
 }
 
-function refused(place: string, what: string, fix: string): ClusterError {
-  return new ClusterError('USAGE', `${place}: ${what}`, { fix });
+function refused(at: string, what: string, fix: string): ClusterError {
+  return new ClusterError('USAGE', `${at}: ${what}`, { fix });
 }

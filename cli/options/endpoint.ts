@@ -1,9 +1,9 @@
 import { isIP, isIPv6 } from 'node:net';
 import type { ValueType } from './value-types.ts';
 
-/** The port a coordinator listens on when nothing else is said. */
+/** The default port of a coordinator. */
 export const DEFAULT_PORT = 29_400;
-/** Where the live page and /metrics are when nothing else is said. */
+/** The default port of the live page and /metrics. */
 export const DEFAULT_HTTP_PORT = 9_464;
 
 /** A host name or an address to listen on, without scheme, port or brackets. */
@@ -20,10 +20,7 @@ export const host: ValueType<string> = {
   format: String,
 };
 
-/**
- * Where a coordinator answers, as `ws://host:port` or `wss://host:port`. Scheme and port may be
- * left out.
- */
+/** An address `ws://host:port` or `wss://host:port`; a text may omit scheme and port. */
 export const endpoint: ValueType<string> = {
   metavar: 'URL',
   allowed: 'wss://HOST:PORT, ws://HOST:PORT or HOST:PORT (no path, no user)',
@@ -37,7 +34,7 @@ export const endpoint: ValueType<string> = {
       return undefined;
     if (url.username !== '' || url.password !== '' || url.pathname !== '/') return undefined;
     if (url.search !== '' || url.hash !== '') return undefined;
-    // WHATWG URLs drop a port that is the scheme's default, so it has to be seen in the text.
+    // URL drops a port that is the default of the scheme; only the text tells whether it was given.
     const standard = url.protocol === 'ws:' ? '80' : '443';
     const isStandard = new RegExp(`:0*${standard}/?$`).test(bare);
     const port = url.port !== '' ? url.port : isStandard ? standard : String(DEFAULT_PORT);

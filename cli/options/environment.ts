@@ -8,30 +8,26 @@ import { didYouMean } from './suggest.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/**
- * Variables that are no options. What processes of one run pass to each other begins with
- * MNIST_DIST_INTERNAL_.
- */
+/** Variables that are not options. Those between processes of a run have INTERNAL_PREFIX. */
 export const otherVariables = {
   MNIST_DIST_CACHE:
-    'folder for TensorFlow, builds and fetched datasets (without it: $XDG_CACHE_HOME/mnist-dist)',
-  MNIST_DIST_TOKEN: 'the shared token itself, instead of --token-file',
+    'folder for TensorFlow, builds and fetched datasets (default: $XDG_CACHE_HOME/mnist-dist)',
+  MNIST_DIST_TOKEN: 'the shared token, instead of --token-file',
 } as const;
 
 const INTERNAL_PREFIX = 'MNIST_DIST_INTERNAL_';
 /**
- * What Kubernetes, and Docker with --link, set for a service whose name begins with mnist-dist:
+ * Variables that Kubernetes, and Docker with --link, set for a service named mnist-dist...:
  * MNIST_DIST_METRICS_SERVICE_HOST, MNIST_DIST_METRICS_PORT_9464_TCP_ADDR. MNIST_DIST_METRICS_PORT
- * is one where it holds a URL.
+ * is one too if its value is a URL.
  */
-const SERVICE_LINK =
-  /^MNIST_DIST_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$/;
+const SERVICE_LINKS = [
+  /^MNIST_DIST_(\w+_)?SERVICE_(HOST|PORT(_\w+)?)$/,
+  /^MNIST_DIST_(\w+_)?PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$/,
+];
 const SERVICE_URL = /^(tcp|udp|sctp):\/\/\S+:\d+$/;
 
-/**
- * What the environment says about options. An empty variable is an unset one; an unknown
- * MNIST_DIST_ name an error.
- */
+/** The options in the environment. An empty variable counts as unset. Throws USAGE. */
 export function readEnvironment(environment: Environment): Map<OptionKey, Given> {
   const keyOfVariable = new Map(
     optionKeys.flatMap((key) =>
@@ -52,7 +48,7 @@ export function readEnvironment(environment: Environment): Map<OptionKey, Given>
     if (other !== undefined && other.text !== text) {
       throw new ClusterError(
         'USAGE',
-        `${given.shown} and ${other.shown} are the same option with two values`,
+        `${given.shown} and ${other.shown} set the same option to two values`,
         {
           fix: 'Keep one of them.',
         },
@@ -63,12 +59,12 @@ export function readEnvironment(environment: Environment): Map<OptionKey, Given>
   return found;
 }
 
-/** Settings of npm itself that are called like options. */
+/** Settings of npm that have the name of an option. */
 const npmSettings = new Set(['audit', 'cpu', 'json', 'offline', 'progress']);
 
 /**
- * `npm start --resume` gives --resume to npm, which hands it on as a variable that nothing else
- * shows: the run would be another one than was asked for. Throws USAGE.
+ * In `npm start --resume` npm takes --resume as a setting of its own and the program never sees it:
+ * a new run would start. Only a variable of npm tells. Throws USAGE.
  */
 export function refuseTakenByNpm(keys: readonly OptionKey[], environment: Environment): void {
   if (environment['npm_lifecycle_event'] !== 'start') return;
@@ -77,23 +73,26 @@ export function refuseTakenByNpm(keys: readonly OptionKey[], environment: Enviro
     (name) => environment[`npm_config_${name.replaceAll('-', '_')}`] !== undefined,
   );
   if (taken === undefined) return;
-  throw new ClusterError('USAGE', `npm took --${taken} for itself, and did not hand it on`, {
-    fix: `put two dashes before the options: npm start -- --${taken}`,
+  throw new ClusterError('USAGE', `npm took --${taken} as its own option and did not pass it on`, {
+    fix: `write two dashes before the options: npm start -- --${taken}`,
   });
 }
 
-/** A container platform has set it; it says nothing about options. */
+/** Whether a container platform has set the variable; it is not an option. */
 function isServiceLink(variable: string, text: string): boolean {
-  return SERVICE_LINK.test(variable) || (variable.endsWith('_PORT') && SERVICE_URL.test(text));
+  if (variable.endsWith('_PORT') && SERVICE_URL.test(text)) return true;
+  return SERVICE_LINKS.some((pattern) => pattern.test(variable));
 }
 
 function refuseUnknown(variable: string, known: readonly string[]): void {
   if (Object.hasOwn(otherVariables, variable) || variable.startsWith(INTERNAL_PREFIX)) return;
   throw new ClusterError(
     'USAGE',
-    `the environment variable ${shortened(variable, 80)} is not known`,
+    `the environment variable ${shortened(variable, 80)} is unknown`,
     {
-      fix: `${didYouMean(variable, known)}Variables are named as flags: --batch-size is MNIST_DIST_BATCH_SIZE.`,
+      fix:
+        `${didYouMean(variable, known)}The variable of a flag has its name: ` +
+        '--batch-size is MNIST_DIST_BATCH_SIZE.',
     },
   );
 }

@@ -2,7 +2,7 @@ import { existsSync, realpathSync } from 'node:fs';
 import { delimiter, dirname, join, relative } from 'node:path';
 import { shellFolder, shellWord } from '../../shared/shell-word.ts';
 
-/** How a program was started, and where. */
+/** How the program was started, and where. */
 export interface Start {
   /** The script that Node runs, as the command line names it. */
   readonly script: string;
@@ -12,9 +12,9 @@ export interface Start {
   readonly root: string;
 }
 
-/** Set for the processes that this one starts, which are run in another way. */
+/** Tells child processes how the user started the program. */
 const PROGRAM = 'MNIST_DIST_INTERNAL_PROGRAM';
-/** As the texts of this program name it. */
+/** The program in the texts of the sources. */
 const NAME = 'mnist-dist';
 const NPM = /(?<![\w-])npm (?=(?:ci|start)\b)/g;
 
@@ -23,10 +23,7 @@ let typed = /(?!)/g;
 let program = NAME;
 let npm = 'npm';
 
-/**
- * Makes commands in texts those that work where this program was started, in this process and in
- * those it starts.
- */
+/** Makes `typable` return commands that work in the user's shell, here and in child processes. */
 export function rememberStart(start: Start, commandNames: readonly string[]): void {
   typed = new RegExp(
     String.raw`(?<![\w./-])(?:npx )?mnist-dist (?=--help\b|(?:${commandNames.join('|')})\b)`,
@@ -38,10 +35,7 @@ export function rememberStart(start: Start, commandNames: readonly string[]): vo
   npm = isInside ? 'npm' : `npm --prefix ${shellWord(start.root)}`;
 }
 
-/**
- * The text with commands of this program, `mnist-dist verify`, as they can be typed in the user's
- * shell.
- */
+/** The text with each command, `mnist-dist verify`, as the user can type it. */
 export function typable(text: string): string {
   return program === NAME && npm === 'npm'
     ? text
@@ -49,17 +43,16 @@ export function typable(text: string): string {
 }
 
 /**
- * What is typed in the user's shell to start this program: `mnist-dist` where it is on PATH, `npx
- * mnist-dist` where npx finds it, else Node with the path of its script. One that was started as a
- * script of Node is started so again.
+ * What the user types to start this program: `mnist-dist` if it is on PATH, `npx mnist-dist` if npx
+ * finds it, else Node with the path of the script. A program that was started as a script of Node
+ * is named that way.
  */
 export function programOf({ script, cwd, environment, root }: Start): string {
   const folder = shellFolder(environment, cwd);
   const bin = join(root, 'bin', `${NAME}.mjs`);
   const isByNpm = environment['npm_command'] !== undefined;
   const real = realPath(script);
-  // Only a program of this name on PATH runs the compiled program directly: that of the container
-  // image.
+  // In the container image a program on PATH runs the compiled program directly.
   const isByPath = real !== realPath(bin) || script !== real;
   const found = isByPath || isByNpm ? onPath(environment['PATH'] ?? '', isByNpm) : undefined;
   if (found !== undefined && (realPath(found) === realPath(bin) || real.endsWith('entry.js')))
@@ -68,7 +61,7 @@ export function programOf({ script, cwd, environment, root }: Start): string {
   return `node ${shellWord(folder === root ? relative(root, bin) : bin)}`;
 }
 
-/** npm puts folders of its own before PATH, which the shell does not have. */
+/** npm puts its own folders before PATH; the user's shell does not have them. */
 function onPath(path: string, isByNpm: boolean): string | undefined {
   return path
     .split(delimiter)
@@ -87,10 +80,7 @@ function canNpx(folder: string, root: string): boolean {
   );
 }
 
-/**
- * The folder of the project that npm takes a folder for: the first upwards with a package.json or
- * node_modules.
- */
+/** The project that npm finds: the first folder upwards with a package.json or node_modules. */
 function prefixOf(folder: string): string | undefined {
   const isProject = ['package.json', 'node_modules'].some((name) => existsSync(join(folder, name)));
   if (isProject) return folder;

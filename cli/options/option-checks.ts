@@ -15,10 +15,7 @@ import type {
 import type { GivenOf } from './origin.ts';
 import { notAllowed, sources } from './origin.ts';
 
-/**
- * What one option alone cannot know: whether the options of a run fit together and the files they
- * name are there.
- */
+/** Checks that the options of a run agree with each other, and that the files they name exist. */
 export function checkRunOptions(options: LocalOptions | CoordinatorOptions, given: GivenOf): void {
   const { virtualShards, batchSize, minWorkers, maxWorkers } = options;
   if ((virtualShards & (virtualShards - 1)) !== 0) {
@@ -27,62 +24,46 @@ export function checkRunOptions(options: LocalOptions | CoordinatorOptions, give
     throw notAllowed('virtualShards', given('virtualShards'), fix, 'not a power of two');
   }
   if (virtualShards > batchSize) {
-    const fix = `Allowed: a power of two from 1 to ${2 ** (31 - Math.clz32(batchSize))} with this --batch-size.`;
-    throw notAllowed(
-      'virtualShards',
-      given('virtualShards'),
-      fix,
-      `more shards than ${given('batchSize').shown} has samples`,
-    );
+    const most = 2 ** (31 - Math.clz32(batchSize));
+    const fix = `Allowed: a power of two from 1 to ${most} with this --batch-size.`;
+    const why = `more shards than the samples of ${given('batchSize').shown}`;
+    throw notAllowed('virtualShards', given('virtualShards'), fix, why);
   }
   if (minWorkers > maxWorkers) {
     const fix = `Allowed: --min-workers from 1 to ${maxWorkers}, or a larger --max-workers.`;
-    throw notAllowed(
-      'minWorkers',
-      given('minWorkers'),
-      fix,
-      `more than ${given('maxWorkers').shown}`,
-    );
+    const why = `more than ${given('maxWorkers').shown}`;
+    throw notAllowed('minWorkers', given('minWorkers'), fix, why);
   }
   if (options.audit > 0 && options.allowMixedEngines) {
-    const fix =
-      'An audit compares bytes, and mixed engines compute different ones: leave one of the two out.';
-    throw notAllowed(
-      'audit',
-      given('audit'),
-      fix,
-      `together with ${given('allowMixedEngines').shown}`,
-    );
+    const fix = 'Remove one of the two: an audit compares bytes, and mixed engines differ in them.';
+    const why = `together with ${given('allowMixedEngines').shown}`;
+    throw notAllowed('audit', given('audit'), fix, why);
   }
   checkData(options, given);
   checkToken(options, given);
-  // Before anything is computed that could not be kept.
+  // A wrong URI must not be found after the training.
   if (options.artifacts !== undefined) parseStoreUri(options.artifacts);
 }
 
-/** `local` starts its workers on this machine: more than --max-workers could never join. */
+/** Refuses more workers on this machine than may join the run. */
 export function checkLocal(options: LocalOptions, given: GivenOf): void {
   const { nprocPerNode, maxWorkers } = options;
-  if (typeof nprocPerNode === 'number' && nprocPerNode > maxWorkers) {
-    const fix = `Allowed: --nproc-per-node from 1 to ${maxWorkers}, or a larger --max-workers.`;
-    throw notAllowed(
-      'nprocPerNode',
-      given('nprocPerNode'),
-      fix,
-      `more than ${given('maxWorkers').shown}`,
-    );
-  }
+  if (typeof nprocPerNode !== 'number' || nprocPerNode <= maxWorkers) return;
+  const fix = `Allowed: --nproc-per-node from 1 to ${maxWorkers}, or a larger --max-workers.`;
+  const why = `more than ${given('maxWorkers').shown}`;
+  throw notAllowed('nprocPerNode', given('nprocPerNode'), fix, why);
 }
 
-/** A listener beyond this machine speaks TLS, or is allowed not to. */
+/** Refuses an address that other machines can reach without TLS, unless --insecure allows it. */
 export function checkListener(
   options: Pick<CoordinatorOptions, 'host' | 'insecure' | 'sslCertfile'>,
   given: GivenOf,
 ): void {
   if (isLoopback(options.host) || options.insecure || options.sslCertfile !== undefined) return;
   const fix =
-    'Make a certificate, `mnist-dist certs NAME`, and give --ssl-certfile and --ssl-keyfile; on a network you trust --insecure.';
-  throw notAllowed('host', given('host'), fix, 'reachable beyond this machine, without TLS');
+    'Create a certificate with `mnist-dist certs NAME` and set --ssl-certfile and ' +
+    '--ssl-keyfile, or set --insecure on a network you trust.';
+  throw notAllowed('host', given('host'), fix, 'reachable from other machines without TLS');
 }
 
 interface PageOptions {
@@ -93,42 +74,36 @@ interface PageOptions {
   readonly insecure: boolean;
 }
 
-/** Whoever reaches the page sees the run. */
+/** The page needs TLS and a token too: it shows the run to every visitor. */
 export function checkPageHost(options: PageOptions, given: GivenOf): void {
   checkTokenFile('httpTokenFile', options.httpTokenFile, given);
   if (options.http === false || isLoopback(options.httpHost) || options.insecure) return;
   if (options.httpSslCertfile !== undefined && options.httpTokenFile !== undefined) return;
   const fix =
-    'Give --http-ssl-certfile, --http-ssl-keyfile and --http-token-file; on a network you trust --insecure; or reach it through ssh -L.';
-  const why =
-    options.httpSslCertfile === undefined
-      ? 'reachable beyond this machine, without TLS'
-      : 'reachable beyond this machine, without a token';
+    'Set --http-ssl-certfile, --http-ssl-keyfile and --http-token-file, or --insecure on a ' +
+    'network you trust; or connect through ssh -L.';
+  const lacking = options.httpSslCertfile === undefined ? 'TLS' : 'a token';
+  const why = `reachable from other machines without ${lacking}`;
   throw notAllowed('httpHost', given('httpHost'), fix, why);
 }
 
-/** One port is not for both listeners; a default of the page's goes out of the way by itself. */
+/** Workers and page need different ports. A default port of the page moves by itself. */
 export function checkPorts(options: LocalOptions | CoordinatorOptions, given: GivenOf): void {
   const { host, port, http, httpHost, httpPort } = options;
   if (!http || port === 0 || port !== httpPort || host !== httpHost) return;
   if (given('httpPort').source === 'default') return;
-  const fix =
-    'Workers and page each need a port of their own: choose another, 0 for any free one, or --no-http.';
-  throw notAllowed(
-    'httpPort',
-    given('httpPort'),
-    fix,
-    `the port of workers is ${given('port').shown}`,
-  );
+  const fix = 'Choose another port for one of them, 0 for any free port, or --no-http.';
+  const why = `also the port for workers, ${given('port').shown}`;
+  throw notAllowed('httpPort', given('httpPort'), fix, why);
 }
 
-/** Nothing is written without pictures. */
+/** --out without pictures would write nothing. */
 export function checkOut(
   options: { readonly out: string | undefined; readonly pictures: boolean },
   given: GivenOf,
 ): void {
   if (options.out === undefined || options.pictures) return;
-  const fix = 'Leave one of the two out: --out is where report and pictures go.';
+  const fix = 'Remove one of the two: --out is the folder of the report and its pictures.';
   throw notAllowed('out', given('out'), fix, `together with ${given('pictures').shown}`);
 }
 
@@ -138,15 +113,16 @@ export function checkWorkerOptions(options: WorkerOptions, given: GivenOf): void
   const { protocol, hostname } = new URL(coordinator);
   if (join !== undefined || protocol === 'wss:' || isLoopback(hostname) || insecure) return;
   const fix =
-    'Dial wss:// (--ssl-certfile there), or use --join; on a network you trust --insecure: its readers see weights and dataset.';
-  throw notAllowed('coordinator', given('coordinator'), fix, 'on another machine, without TLS');
+    'Use a wss:// address (the coordinator needs --ssl-certfile) or --join, or set --insecure ' +
+    'on a network you trust, which can then read weights and dataset.';
+  throw notAllowed('coordinator', given('coordinator'), fix, 'another machine, without TLS');
 }
 
 export function checkData({ data }: Pick<ShowOptions, 'data'>, given: GivenOf): void {
   if (data === undefined || statSync(data, { throwIfNoEntry: false })?.isDirectory() === true)
     return;
   const fix = `Allowed: an existing folder with ${DATASET_FILES_TEXT}.`;
-  throw notAllowed('data', given('data'), fix, 'there is no such folder');
+  throw notAllowed('data', given('data'), fix, 'the folder does not exist');
 }
 
 export function checkToken({ tokenFile }: Pick<WorkerOptions, 'tokenFile'>, given: GivenOf): void {
@@ -164,15 +140,12 @@ function checkTokenFile(key: OptionKey, file: string | undefined, given: GivenOf
   } catch {
     throw refuse('not readable');
   }
-  if (stat === undefined) throw refuse('there is no such file');
+  if (stat === undefined) throw refuse('the file does not exist');
   if (stat.isDirectory()) throw refuse('a folder');
   if (stat.size > MAX_TOKEN_FILE_BYTES) throw refuse(`${stat.size} bytes`);
 }
 
-/**
- * --gpu and --cpu exclude each other; the one that was said closer to the command wins, of equals
- * neither.
- */
+/** --gpu and --cpu exclude each other: the one from the stronger source wins. Throws USAGE. */
 export function settleDevice(options: SetupOptions, given: GivenOf): SetupOptions {
   if (!options.gpu || !options.cpu) return options;
   const [gpu, cpu] = [given('gpu'), given('cpu')];

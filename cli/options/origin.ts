@@ -6,16 +6,16 @@ import { didYouMean } from './suggest.ts';
 
 const MAX_SHOWN_CHARACTERS = 80;
 
-/** Where a value came from; later members of the list lose against earlier ones. */
+/** The sources of a value, the strongest first. */
 export const sources = ['flag', 'environment', 'file', 'default'] as const;
 export type Source = (typeof sources)[number];
 
-/** A text that was given for an option, and where. */
+/** A text that was given for an option, with its source. */
 export interface Given {
   readonly source: Source;
   readonly text: string;
   /**
-   * The value with its place as an error names it: `--port 70000`, `MNIST_DIST_PORT=70000`,
+   * The value as an error quotes it: `--port 70000`, `MNIST_DIST_PORT=70000`,
    * `a.yaml:3: port: 70000`.
    */
   readonly shown: string;
@@ -32,15 +32,15 @@ export function givenByEnvironment(name: string, text: string): Given {
   return { source: 'environment', text, shown: `${variableOf(name)}=${quoted(text)}` };
 }
 
-export function givenByFile(place: string, name: string, text: string): Given {
-  return { source: 'file', text, shown: `${place}: ${name}: ${quoted(text)}` };
+export function givenByFile(at: string, name: string, text: string): Given {
+  return { source: 'file', text, shown: `${at}: ${name}: ${quoted(text)}` };
 }
 
 export function givenByDefault(name: string, text: string): Given {
   return { source: 'default', text, shown: `--${name} ${quoted(text)} (the default)` };
 }
 
-/** The value of the option, or an error that says where it stands and what is allowed. */
+/** The value of the option. Throws USAGE with the source and what is allowed. */
 export function parseGiven(key: OptionKey, given: Given): unknown {
   const { type, help } = optionOf(key);
   const value = type.parse(given.text);

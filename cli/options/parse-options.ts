@@ -13,7 +13,7 @@ interface Parsed<C extends CommandName> {
   readonly givenOf: GivenOf;
 }
 
-/** A flag wins over a variable, a variable over the file, the file over the default. Throws USAGE. */
+/** A flag wins over a variable, a variable over the file, and the file over the default. */
 export function parseOptions<C extends CommandName>(
   command: C,
   flags: ReadonlyMap<OptionKey, Given>,

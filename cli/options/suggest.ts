@@ -1,6 +1,6 @@
 import { distance } from 'fastest-levenshtein';
 
-/** The name of `names` that `text` most likely meant, or undefined when none is near. */
+/** The name that `text` most likely means, or undefined when none is similar. */
 export function nearest(text: string, names: readonly string[]): string | undefined {
   const wanted = text.toLowerCase().slice(0, 100);
   let best: { name: string; edits: number } | undefined;
@@ -9,14 +9,11 @@ export function nearest(text: string, names: readonly string[]): string | undefi
     if (best === undefined || edits < best.edits) best = { name, edits };
   }
   if (best === undefined) return undefined;
-  // A third of the letters may be wrong: "lokal" means local, "x" means nothing.
+  // At most a third of the letters may differ: "lokal" means local, "x" means nothing.
   return best.edits <= Math.max(1, Math.floor(best.name.length / 3)) ? best.name : undefined;
 }
 
-/**
- * "Did you mean X? ", or nothing; `known` is what the text means elsewhere, which beats a name that
- * looks like it.
- */
+/** "Did you mean X? ", or nothing. `known`, a synonym, wins over a similar name. */
 export function didYouMean(text: string, names: readonly string[], known?: string): string {
   const name = known ?? nearest(text, names);
   return name === undefined ? '' : `Did you mean ${name}? `;

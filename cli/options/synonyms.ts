@@ -1,9 +1,7 @@
-/**
- * Words that people know from PyTorch, Keras, torchrun and other programs, and ours for the same.
- */
+/** Words of PyTorch, Keras, torchrun and other programs, each with ours for the same thing. */
 export type Synonyms = Readonly<Record<string, string>>;
 
-/** A table of our word and theirs, separated by spaces, the other way round. */
+/** Inverts a table of our words with theirs, separated by spaces. */
 export function inverted(table: Readonly<Record<string, string>>): Synonyms {
   return Object.fromEntries(
     Object.entries(table).flatMap(([ours, theirs]) =>
@@ -12,7 +10,7 @@ export function inverted(table: Readonly<Record<string, string>>): Synonyms {
   );
 }
 
-/** By the flag without its dashes; the right side is what is typed instead. */
+/** Flags of other programs without their dashes, each with what to type here. */
 export const optionSynonyms: Synonyms = inverted({
   '--learning-rate': 'lr step-size adam-lr base-lr',
   '--batch-size': 'bs batch train-batch-size global-batch-size per-device-train-batch-size b',
@@ -53,7 +51,7 @@ export const optionSynonyms: Synonyms = inverted({
   '--fail-under': 'min-accuracy threshold',
 });
 
-/** `--batch_size`, `--batchSize` and `--batch-size` are one word. */
+/** `--batch_size`, `--batchSize` and `--batch-size` all become `batch-size`. */
 export function normalized(word: string): string {
   return word
     .replace(/^-+/, '')

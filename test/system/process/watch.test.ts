@@ -280,7 +280,7 @@ describe('the address of the page', () => {
     const { code, output } = await run(['coordinator', '--http-host', '0.0.0.0']);
     expect(code).toBe(errorTable.USAGE.exit);
     expect(output).toMatch(
-      /--http-host 0\.0\.0\.0 is not allowed \(reachable beyond this machine, without TLS\)/,
+      /--http-host 0\.0\.0\.0 is not allowed \(reachable from other machines without TLS\)/,
     );
   });
 

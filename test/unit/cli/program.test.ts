@@ -44,24 +44,27 @@ function worker(line: string) {
 }
 
 describe('help and version', () => {
-  test('no command: help, and an exit code that a script notices', () => {
+  test('are printed with exit code 2 without a command', () => {
     expect(parse('')).toMatchObject({
       command: 'print',
       exitCode: 2,
       text: expect.stringContaining('Examples:'),
     });
   });
-  test.each(['--help', '-h', 'help', 'help local', 'local --help', 'worker -h'])('%s', (line) => {
-    expect(parse(line)).toMatchObject({
-      command: 'print',
-      exitCode: 0,
-      text: expect.stringContaining('Usage: mnist-dist'),
-    });
-  });
-  test('the version', () => {
+  test.each(['--help', '-h', 'help', 'help local', 'local --help', 'worker -h'])(
+    'print the help of "%s"',
+    (line) => {
+      expect(parse(line)).toMatchObject({
+        command: 'print',
+        exitCode: 0,
+        text: expect.stringContaining('Usage: mnist-dist'),
+      });
+    },
+  );
+  test('print the version', () => {
     expect(parse('--version')).toEqual({ command: 'print', text: '1.2.3\n', exitCode: 0 });
   });
-  test('the help holds every exit code', () => {
+  test('list every exit code', () => {
     const help = parse('--help');
     const text = help.command === 'print' ? help.text : '';
     for (const { exit, meaning } of Object.values(errorTable)) {
@@ -69,7 +72,7 @@ describe('help and version', () => {
       expect(text).toContain(meaning);
     }
   });
-  test.each(commandNames)('the help of %s holds each of its options, and no other', (command) => {
+  test.each(commandNames)('list exactly the options of %s', (command) => {
     const help = parse(`${command} --help`);
     const text = help.command === 'print' ? help.text : '';
     const listed = [...text.matchAll(/^ {2}(?:-\w, )?(--[a-z0-9-]+)/gm)].map(([, flag]) => flag);
@@ -78,7 +81,7 @@ describe('help and version', () => {
 });
 
 describe('defaults', () => {
-  test('local', () => {
+  test('of local are the documented ones', () => {
     const { options, explicit } = local('');
     expect(options).toMatchObject({
       host: '127.0.0.1',
@@ -104,7 +107,7 @@ describe('defaults', () => {
     });
     expect([...explicit]).toEqual([]);
   });
-  test('the options of each command are exactly those of the table', () => {
+  test('cover exactly the options of each command', () => {
     const needed: Readonly<Record<string, string>> = {
       certs: 'gpu0',
       predict: 'seven.png',
@@ -127,11 +130,11 @@ describe('defaults', () => {
     [63, 4],
     [64, 8],
     [4096, 8],
-  ])('a batch of %i has %i shards', (batchSize, shards) => {
+  ])('split a batch of %i into %i shards', (batchSize, shards) => {
     expect(defaultVirtualShards(batchSize)).toBe(shards);
     expect(local(`--batch-size ${batchSize}`).options.virtualShards).toBe(shards);
   });
-  test('every default passes its own parser', () => {
+  test('are accepted by the parser of their option', () => {
     for (const key of optionKeys) {
       const { type, defaultText, defaultValue } = optionOf(key);
       if (defaultText === undefined || key === 'virtualShards') continue;
@@ -145,7 +148,7 @@ describe('precedence', () => {
     'cluster.yaml',
     'batch-size: 16\nepochs: 2\nseed: 3\nengine: wasm\nworkers: [1, 2]\n',
   );
-  test('flag beats variable beats file beats default', () => {
+  test('a flag wins over a variable, a variable over the file, the file over the default', () => {
     const environment = { MNIST_DIST_BATCH_SIZE: '64', MNIST_DIST_EPOCHS: '4' };
     const { options, explicit } = local(`--batch-size 128 --config ${config}`, environment);
     expect(options).toMatchObject({
@@ -157,14 +160,14 @@ describe('precedence', () => {
     });
     expect([...explicit].toSorted()).toEqual(['batchSize', 'config', 'engine', 'epochs', 'seed']);
   });
-  test('the file may be named by a variable', () => {
+  test('a variable may name the file', () => {
     expect(local('', { MNIST_DIST_CONFIG: config }).options.seed).toBe(3);
   });
-  test('a flag switches off what a variable switched on; the last of two flags wins', () => {
+  test('a flag switches off what a variable switched on, and the last of two flags wins', () => {
     expect(local('--no-insecure', { MNIST_DIST_INSECURE: '1' }).options.insecure).toBe(false);
     expect(local('--seed 4 --seed 5').options.seed).toBe(5);
   });
-  test('an empty variable is an unset one, and variables of other programs do not concern us', () => {
+  test('empty variables and variables of other programs are ignored', () => {
     const environment = {
       MNIST_DIST_SEED: '',
       MNIST_DIST_CACHE: '/x',
@@ -172,7 +175,7 @@ describe('precedence', () => {
     };
     expect(local('', environment).explicit.size).toBe(0);
   });
-  test('variables that container platforms set for a service are no options', () => {
+  test('variables that container platforms set for a service are ignored', () => {
     const links = {
       MNIST_DIST_SERVICE_HOST: '10.0.0.1',
       MNIST_DIST_SERVICE_PORT_HTTPS: '9464',
@@ -192,20 +195,22 @@ describe('precedence', () => {
       'MNIST_DIST_HOST_URL',
     );
   });
-  test('a tilde is the home, as a shell would read it after a space', () => {
+  test('a leading tilde is the home folder', () => {
     const home = homedir();
     expect(local('--runs-dir=~/x').options.runsDir).toBe(join(home, 'x'));
     expect(local('--runs-dir=~').options.runsDir).toBe(home);
     expect(local('--runs-dir=a/~/x').options.runsDir).toBe('a/~/x');
     expect(local('', { MNIST_DIST_RUNS_DIR: '~/x' }).options.runsDir).toBe(join(home, 'x'));
   });
-  test('an option that npm took for itself is not passed over', () => {
+  test('an option that npm took is an error', () => {
     const npm = { npm_lifecycle_event: 'start', npm_config_resume: 'true' };
-    expect(refusal('local', npm)).toMatch(/npm took --resume for itself.*npm start -- --resume/s);
+    expect(refusal('local', npm)).toMatch(
+      /npm took --resume as its own option.*npm start -- --resume/s,
+    );
     expect(local('', { ...npm, npm_lifecycle_event: 'test' }).explicit.size).toBe(0);
     expect(local('', { npm_lifecycle_event: 'start', npm_config_audit: '' }).explicit.size).toBe(0);
   });
-  test('--gpu against --cpu: the nearer one wins, of equals neither', () => {
+  test('of --gpu and --cpu the stronger source wins; from one source they are an error', () => {
     expect(parse('setup --cpu', { MNIST_DIST_GPU: 'true' })).toMatchObject({
       options: { gpu: false, cpu: true },
     });
@@ -241,13 +246,13 @@ describe('values', () => {
   ])('worker %s', (line, expected) => {
     expect(worker(line).coordinator).toBe(expected);
   });
-  test('sizes', () => {
+  test('of sizes have units', () => {
     expect(worker('--max-model-bytes 2MiB --max-data-bytes 1.5GB')).toMatchObject({
       maxModelBytes: 2 * 1024 ** 2,
       maxDataBytes: 1.5e9,
     });
   });
-  test('what a child is given is what it parses', () => {
+  test('are the same in the command line of a child process', () => {
     const { options } = local(
       '-n 3 --hidden 64,32 --rdzv-timeout 90s --learning-rate 3e-7 --insecure --steps 9',
     );
@@ -270,7 +275,7 @@ describe('values', () => {
   });
 });
 
-describe('refusals name the value, what is allowed and the nearest name', () => {
+describe('a refusal names the value, what is allowed and the nearest name', () => {
   test.each([
     ['local --batchsize 3', '--batchsize', '--batch-size'],
     ['local --batch-siz=3', '--batch-siz of local', '--batch-size'],
@@ -332,12 +337,12 @@ describe('refusals name the value, what is allowed and the nearest name', () => 
     expect(text).toContain(named);
     expect(text).toContain(allowed);
   });
-  test('a value cannot drive the terminal', () => {
+  test('without control characters of the value', () => {
     expect(refusal('local --seed \u001b[2J')).toContain('\\u{1b}[2J');
   });
 });
 
-test('verify takes a run before or after its flags, or none', () => {
+test('verify takes an optional run before or after its flags', () => {
   for (const line of ['verify runs/a -n 3', 'verify -n 3 runs/a'])
     expect(parse(line)).toMatchObject({
       operands: ['runs/a'],
@@ -346,7 +351,7 @@ test('verify takes a run before or after its flags, or none', () => {
   expect(parse('verify --from 7')).toMatchObject({ operands: [], options: { from: 7 } });
 });
 
-test('predict takes one picture or more', () => {
+test('predict takes one or more images', () => {
   const files = {
     command: 'predict',
     operands: ['a.png', 'b.png'],
@@ -357,7 +362,7 @@ test('predict takes one picture or more', () => {
   expect(refusal('predict a.png --format yaml')).toContain('text, json');
 });
 
-test('push takes a run and a store, pull a run in a store and perhaps a directory', () => {
+test('push takes a run and a store, pull a run in a store and an optional directory', () => {
   expect(parse('push runs/r s3://b/p')).toMatchObject({
     command: 'push',
     operands: ['runs/r', 's3://b/p'],
@@ -373,7 +378,7 @@ test('push takes a run and a store, pull a run in a store and perhaps a director
   expect(refusal('pull')).toContain("missing required argument 'uri'");
 });
 
-test('a coordinator beyond this machine starts with a token and --insecure', () => {
+test('a coordinator may listen for other machines with a token and --insecure', () => {
   const token = file('token', 'x'.repeat(32));
   expect(parse(`coordinator --host 0.0.0.0 --insecure --token-file ${token}`).command).toBe(
     'coordinator',

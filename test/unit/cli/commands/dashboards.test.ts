@@ -25,7 +25,7 @@ const write = (out: string | undefined, overwrite = false) =>
 const files = dashboardFiles();
 const first = files[0]?.name ?? '';
 
-it('writes every dashboard, into a folder that need not be there, and says what to do with them', async () => {
+it('writes every dashboard into a new folder and says how to import them', async () => {
   const out = join(folder, 'new', 'folder');
   expect(await write(out)).toBe(0);
   expect(readdirSync(out).toSorted()).toEqual(files.map(({ name }) => name).toSorted());
@@ -36,7 +36,7 @@ it('writes every dashboard, into a folder that need not be there, and says what 
   expect(printed).toContain('Import');
 });
 
-it('without --out makes a folder of its own, and leaves the sources of a checkout alone', async () => {
+it('creates its own folder without --out and leaves a checkout unchanged', async () => {
   const before = process.cwd();
   process.chdir(folder);
   onTestFinished(() => process.chdir(before));
@@ -45,7 +45,7 @@ it('without --out makes a folder of its own, and leaves the sources of a checkou
   expect(existsSync(join(before, 'mnist-dist-dashboards'))).toBe(false);
 });
 
-it('writes over an older dashboard of its own only when asked to', async () => {
+it('replaces an older dashboard of its own only with --overwrite', async () => {
   writeFileSync(
     join(folder, first),
     (files[0]?.text ?? '').replace('"version": 1', '"version": 7'),
@@ -60,8 +60,8 @@ it('writes over an older dashboard of its own only when asked to', async () => {
   expect(readFileSync(join(folder, first), 'utf8')).toBe(files[0]?.text);
 });
 
-it.each(['{"uid":"mine","title":"of somebody else"}', '', 'no JSON'])(
-  'leaves a file of somebody else alone (%s), and writes no other either',
+it.each(['{"uid":"mine","title":"of another program"}', '', 'no JSON'])(
+  'refuses to replace a file of another program (%s) and writes no file',
   async (text) => {
     const last = files.at(-1)?.name ?? '';
     writeFileSync(join(folder, last), text);
@@ -74,7 +74,7 @@ it.each(['{"uid":"mine","title":"of somebody else"}', '', 'no JSON'])(
   },
 );
 
-it('names the folder that cannot be made', async () => {
+it('names the folder that it cannot create', async () => {
   writeFileSync(join(folder, 'file'), '');
   await expect(write(join(folder, 'file'))).rejects.toMatchObject({ code: 'DISK' });
 });

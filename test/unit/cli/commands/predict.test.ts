@@ -24,7 +24,7 @@ beforeEach(() => {
   writeRun(join(runsDir, 'a'));
 });
 
-/** A gray picture of 16 x 12 with a stroke that lies or stands. */
+/** A gray picture of 16 x 12 with a horizontal or vertical stroke. */
 function write(name: string, isLying: boolean, ink = 0, paper = 255): string {
   const path = join(folder, name);
   const isInk = (row: number, column: number) =>
@@ -44,7 +44,7 @@ const ask = (files: readonly string[], format: 'text' | 'json' | 'csv', model?: 
   predict({ config: undefined, runsDir, format, model, data: undefined }, { operands: files });
 
 describe('the forward pass', () => {
-  test('is that of the reference engine', () => {
+  test('equals that of the reference engine', () => {
     for (const hidden of [[16], [12, 7]]) {
       const { shape, weights, data } = createFixture({ hidden, evaluationRows: 50 });
       const inputs = Float32Array.from(data.images.subarray(0, 50 * 784), (byte) => byte / 255);
@@ -58,7 +58,7 @@ describe('the forward pass', () => {
           inputs.subarray(row * 784, (row + 1) * 784),
         );
         expect(found.indexOf(Math.max(...found))).toBe(expected[row * width]);
-        // The engine's are rounded to float32.
+        // The engine rounds to float32.
         for (const [index, value] of found.entries())
           expect(Math.abs(value - (expected[row * width + 2 + index] ?? 9))).toBeLessThan(1e-7);
       }
@@ -67,7 +67,7 @@ describe('the forward pass', () => {
 });
 
 describe('predict', () => {
-  test('says what each picture is, with all probabilities, as text', async () => {
+  test('prints the digit of each picture with all probabilities as text', async () => {
     const printed = captured();
     const files = [write('lying.png', true), write('standing.png', false)];
     expect(await ask(files, 'text')).toBe(0);
@@ -78,7 +78,7 @@ describe('predict', () => {
     expect(printed.out.match(/^.* lying #* +\d+\.\d\d %$/gm)).toHaveLength(2);
   });
 
-  test('says the same of light on dark, and as JSON', async () => {
+  test('accepts light on dark, and prints JSON', async () => {
     const files = [
       write('dark.png', true),
       write('light.png', true, 250, 30),
@@ -105,7 +105,7 @@ describe('predict', () => {
     }
   });
 
-  test('is a table for a spreadsheet, a line for each picture', async () => {
+  test('prints CSV with a line per picture', async () => {
     const good = write('lying, or not.png', true);
     const printed = captured();
     expect(await ask([good, join(folder, 'none.png')], 'csv')).toBe(36);
@@ -117,7 +117,7 @@ describe('predict', () => {
   });
 
   test.each(['text', 'json'] as const)(
-    'names what is no picture, goes on, and fails at the end (%s)',
+    'skips files that are not pictures, names them and fails at the end (%s)',
     async (format) => {
       const good = write('good.png', true);
       const blank = write('blank.png', true, 255);
@@ -142,7 +142,7 @@ describe('predict', () => {
     },
   );
 
-  test('says of the model, not of the pictures, what is wrong with it', async () => {
+  test('reports a wrong model as an error of the model, not of the pictures', async () => {
     writeFileSync(join(runsDir, 'a', 'model.safetensors'), 'damaged');
     await expect(ask([write('good.png', true)], 'text')).rejects.toMatchObject({ code: 'DATA' });
   });
@@ -158,7 +158,7 @@ describe('the text of a prediction', () => {
     probabilities: [0.25, 0.75],
   };
 
-  test('has the picture beside the bars, or none where it does not fit', () => {
+  test('shows the picture beside the bars, or no picture on a narrow terminal', () => {
     const narrow = predictionLines(prediction, ['0', '1'], 36, plainStyle).map(plainText);
     expect(narrow).toEqual([
       'a\\u{1b}[2J.png: 1, 75.00 %',
@@ -171,7 +171,7 @@ describe('the text of a prediction', () => {
     expect(wide.slice(1)).toEqual(narrow.slice(1).map((line, i) => `${['@:', ' -'][i]}   ${line}`));
   });
 
-  test('has the likeliest of many classes', () => {
+  test('shows only the most probable of many classes', () => {
     const many = Array.from({ length: 30 }, (_, i) => (i === 20 ? 0.7 : 0.01));
     const lines = predictionLines(
       { ...prediction, predicted: 20, probabilities: many },
@@ -183,7 +183,7 @@ describe('the text of a prediction', () => {
     expect(lines[1]).toMatch(/^20 #+ +70\.00 %/);
   });
 
-  test('draws in grays, in halves of characters, or with the characters that every terminal has', () => {
+  test('draws in grays, half blocks or ASCII, as the terminal allows', () => {
     expect(pictureLines(picture, plainStyle).map(plainText)).toEqual(['@:', ' -']);
     expect(pictureLines(picture, { colour: false, unicode: true }).map(plainText)).toEqual([
       '█ ',

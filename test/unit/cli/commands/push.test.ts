@@ -23,7 +23,7 @@ afterEach(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-it('say what they did, and what comes next, on lines of their own', async () => {
+it('push and pull report what they transferred and the next command on separate lines', async () => {
   const run = makeRun(join(folder, 'runs'));
   const uri = `file:${join(folder, 'store')}`;
   expect(await push(options, { operands: [run, uri] })).toBe(0);
@@ -37,14 +37,14 @@ it('say what they did, and what comes next, on lines of their own', async () => 
   expect(printed).toContain('fetched now: 0 files, 0 bytes\n');
 });
 
-it('leave a run alone that a coordinator is at work on', async () => {
+it('push refuses a run that a coordinator is running', async () => {
   const run = makeRun(join(folder, 'runs'));
   writeFileSync(join(run, 'lock.json'), JSON.stringify(systemProcesses.self()));
   const uri = `file:${join(folder, 'store')}`;
   await expect(push(options, { operands: [run, uri] })).rejects.toMatchObject({ code: 'LOCKED' });
 });
 
-it('reject an address that is not a store before anything else', async () => {
+it('push and pull reject a wrong URI first', async () => {
   await expect(push(options, { operands: ['nowhere', 'nothing'] })).rejects.toMatchObject({
     code: 'USAGE',
   });

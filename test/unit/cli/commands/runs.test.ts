@@ -16,7 +16,7 @@ beforeEach(() => {
   folder = temporaryFolder();
 });
 
-/** A made-up run, its record changed. */
+/** A copy of the fixture run with a changed record. */
 async function run(name: string, change: Partial<RunRecord> = {}, until?: number): Promise<string> {
   const made = await makeUp({
     runs: join(folder, '.made'),
@@ -34,7 +34,7 @@ async function run(name: string, change: Partial<RunRecord> = {}, until?: number
   return directory;
 }
 
-/** As a coordinator leaves it that is killed at once: no end is written down. */
+/** A run whose coordinator was killed: it has no recorded end. */
 async function cutOff(name: string, events: readonly object[], until = 7): Promise<string> {
   const directory = await run(
     name,
@@ -67,7 +67,7 @@ async function only(): Promise<RunOverview> {
 const at = (second: number) => `2026-01-02T03:04:${String(second).padStart(2, '0')}.000Z`;
 
 describe('a run', () => {
-  test('that is finished says what its record says', async () => {
+  test('that is finished has the state, steps and accuracy of its record', async () => {
     const directory = await run('a', {
       workers: [
         { name: 'w0', samples: 9 },
@@ -91,12 +91,12 @@ describe('a run', () => {
     });
   });
 
-  test('that went on from an earlier step, and ended, stands where it ended: later lines are of before', async () => {
+  test('that was resumed from an earlier step is at the step of its end, not of older later lines', async () => {
     await run('a', { state: 'interrupted', step: 5 }, 7);
     expect(await only()).toMatchObject({ state: 'interrupted', step: 5, steps: 12 });
   });
 
-  test('that was cut off is interrupted, and stands where its lines end', async () => {
+  test('that was killed is interrupted, at the step of its last line', async () => {
     const directory = await cutOff('a', [
       { time: at(1), event: 'start', term: 1, step: 0 },
       { time: at(2), event: 'ready', worker: 'w0', engine: 'wasm' },
@@ -115,7 +115,7 @@ describe('a run', () => {
     });
   });
 
-  test('is running while its writer lives, until now', async () => {
+  test('is running while the process of its lock lives', async () => {
     const directory = await cutOff('a', [{ time: at(1), event: 'start', term: 1, step: 0 }]);
     writeFileSync(join(directory, 'lock.json'), JSON.stringify(systemProcesses.self()));
     const { runs: found } = await listRuns(folder, Date.parse(at(31)));
@@ -124,7 +124,7 @@ describe('a run', () => {
     ]);
   });
 
-  test('that went on took the time of all its coordinators, without the pauses', async () => {
+  test('that was resumed has the duration of all its coordinators, without the pauses', async () => {
     await cutOff('a', [
       { time: at(1), event: 'start', term: 1, step: 0 },
       { time: at(5), event: 'checkpoint', step: 5 },
@@ -134,7 +134,7 @@ describe('a run', () => {
     expect((await only()).seconds).toBe(6);
   });
 
-  test('took the time that has passed, whatever the clock on the wall was set to', async () => {
+  test('has a duration that is independent of changes of the clock', async () => {
     await cutOff('a', [
       { time: at(1), elapsed: 0.5, event: 'start', term: 1, step: 0 },
       { time: at(86_400), elapsed: 3.5, event: 'checkpoint', step: 5 },
@@ -143,7 +143,7 @@ describe('a run', () => {
     expect((await only()).seconds).toBe(6);
   });
 
-  test('says how long it waited for workers, and how many it had at one time', async () => {
+  test('has the time it waited for workers and the most workers at one time', async () => {
     const w = (second: number, event: string, worker: string) => ({
       time: at(second),
       event,
@@ -163,13 +163,13 @@ describe('a run', () => {
       w(46, 'first_shard', 'b0'),
       w(46, 'first_shard', 'b1'),
       { time: at(50), event: 'checkpoint', step: 7 },
-      // Meanwhile its report was drawn.
+      // The time of drawing the report does not count.
       { time: at(59), event: 'end', state: 'finished', step: 7 },
     ]);
     expect(await only()).toMatchObject({ seconds: 23, waited: 16, workers: 2 });
   });
 
-  test('without a single step or event is listed, too', async () => {
+  test('without steps and events is listed too', async () => {
     const directory = await cutOff('a', []);
     rmSync(join(directory, 'metrics.jsonl'));
     rmSync(join(directory, 'events.jsonl'));
@@ -184,7 +184,7 @@ describe('a run', () => {
 });
 
 describe('the list', () => {
-  test('has the newest first, and a line for each folder that is no run or is damaged', async () => {
+  test('has the newest run first and a line for each folder that is not a run or is damaged', async () => {
     await run('old', { started: at(1) });
     await run('new', { started: at(3) });
     await run('middle', { started: at(2) });
@@ -203,7 +203,7 @@ describe('the list', () => {
     ]);
   });
 
-  test('is JSON for machines', async () => {
+  test('may be JSON', async () => {
     await run('a');
     mkdirSync(join(folder, 'foreign'));
     const expected = await listRuns(folder, Date.now());
@@ -216,7 +216,7 @@ describe('the list', () => {
     });
   });
 
-  test('is a table for a spreadsheet; folders that are no runs are named on stderr', async () => {
+  test('may be CSV, with folders that are not runs on stderr', async () => {
     const directory = await run('a');
     await run('b', { state: 'interrupted', step: 5, result: undefined });
     mkdirSync(join(folder, 'foreign'));
@@ -242,8 +242,8 @@ describe('the list', () => {
     );
   });
 
-  test.each(['nothing there', '.'])(
-    'says so where there is none (%s), and what to do',
+  test.each(['missing', '.'])(
+    'of an empty or missing folder (%s) says how to train a run',
     async (where) => {
       const printed = captured();
       expect(await runs({ config: undefined, runsDir: join(folder, where), format: 'text' })).toBe(
@@ -254,7 +254,7 @@ describe('the list', () => {
     },
   );
 
-  test('cannot be made of a file', async () => {
+  test('of a file is an error', async () => {
     writeFileSync(join(folder, 'file'), '');
     await expect(listRuns(join(folder, 'file'), 0)).rejects.toMatchObject({ code: 'DATA' });
   });
@@ -277,7 +277,7 @@ describe('the table', () => {
     engine: 'tensorflow',
     dataset: 'MNIST',
   };
-  const going: RunOverview = {
+  const interrupted: RunOverview = {
     ...overview,
     state: 'interrupted',
     step: 1200,
@@ -285,17 +285,17 @@ describe('the table', () => {
     engine: undefined,
   };
 
-  test('is aligned, with the steps that are missing', () => {
-    expect(runsTable([overview, going], Infinity).map(plainText)).toEqual([
+  test('is aligned and shows the steps of unfinished runs', () => {
+    expect(runsTable([overview, interrupted], Infinity).map(plainText)).toEqual([
       'run                   state                 steps  accuracy  time  workers  engine      dataset',
       '20260102-030405-abcd  finished              9,375   97.62 %  1:23        2  tensorflow  MNIST',
       '20260102-030405-abcd  interrupted  1,200 of 9,375         -  1:23        2  -           MNIST',
     ]);
   });
 
-  test('fits the terminal: what matters least goes first, run, state and accuracy stay', () => {
+  test('fits the terminal and always keeps run, state and accuracy', () => {
     for (let width = 20; width < 120; width++) {
-      const lines = runsTable([overview, going], width).map(plainText);
+      const lines = runsTable([overview, interrupted], width).map(plainText);
       if (width >= 43)
         expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(width);
       expect(lines[0]).toMatch(/^run +state .*accuracy/);
@@ -303,7 +303,7 @@ describe('the table', () => {
     expect(plainText(runsTable([overview], 79)[0] ?? '')).toMatch(/time +workers +engine$/);
   });
 
-  test('cannot drive the terminal, and shows states in colours', () => {
+  test('escapes control characters and shows states in colours', () => {
     const hostile = { ...overview, name: basename('\u001b[2J'), dataset: '\u0007' };
     const [, line = ''] = runsTable([hostile], 200).map(colouredText);
     expect(line).toContain('\\u{1b}[2J');

@@ -27,7 +27,7 @@ function refusal(act: () => unknown): string {
   throw new Error('accepted');
 }
 
-test('scalars, quoted ones and lists', () => {
+test('reads scalars, quoted scalars and lists', () => {
   const text =
     '# all\nbatch-size: 64 # here\nhidden: [256, 128]\ninsecure: yes\nname: "w-1"\nrdzv-timeout: 5m\nthreads:   2\n';
   expect(values(text)).toEqual({
@@ -40,7 +40,7 @@ test('scalars, quoted ones and lists', () => {
   });
 });
 
-test('a number loses nothing on its way', () => {
+test('keeps the precision of numbers', () => {
   expect(values('seed: 9007199254740991\nlearning-rate: 1e-3')).toEqual({
     seed: 9007199254740991,
     learningRate: 0.001,
@@ -50,22 +50,22 @@ test('a number loses nothing on its way', () => {
   );
 });
 
-test.each(['', '# nothing\n', '---\n', '{}'])('an empty file: %j', (text) => {
+test.each(['', '# nothing\n', '---\n', '{}'])('reads no options from an empty file: %j', (text) => {
   expect(values(text)).toEqual({});
 });
 
-test('an alias is the same option', () => {
+test('takes an alias as the same option', () => {
   expect(values('rdzv-endpoint: localhost:1')).toEqual({ coordinator: 'ws://localhost:1' });
   expect(refusal(() => values('rdzv-endpoint: a\ncoordinator: b'))).toContain('a.yaml:2');
 });
 
-describe('refusals say where', () => {
+describe('a refusal names file and line', () => {
   test.each([
     ['epochs: 1\nbatchsize: 3', 'a.yaml:2', 'Did you mean batch-size?'],
     ['batch_size: 3', 'a.yaml:1', 'Did you mean batch-size?'],
     ['batchSize: 3', 'a.yaml:1', 'Did you mean batch-size?'],
     ['epochs: 1\n\nport: 70000', 'a.yaml:3: port: 70000', '0 to 65535'],
-    ['epochs: 1\nepochs: 2', 'a.yaml:2', 'twice'],
+    ['epochs: 1\nepochs: 2', 'a.yaml:2', 'duplicate key'],
     ['epochs:', 'a.yaml:1', 'no value'],
     ['hidden: {a: 1}', 'a.yaml:1', 'nested'],
     ['hidden: [[1]]', 'a.yaml:1', 'nested'],
@@ -84,7 +84,7 @@ describe('refusals say where', () => {
   });
 });
 
-test('a file that is too large, not there, not a file or not UTF-8', () => {
+test('rejects a file that is too large, missing, a folder or not UTF-8', () => {
   const path = join(folder, 'x.yaml');
   writeFileSync(path, `seed: 1\n${'#'.repeat(MAX_CONFIG_FILE_BYTES - 8)}`);
   expect(readConfigFile(path).size).toBe(1);
@@ -96,7 +96,7 @@ test('a file that is too large, not there, not a file or not UTF-8', () => {
   expect(refusal(() => readConfigFile(join(folder, 'none')))).toContain('cannot be read');
 });
 
-test('one file serves all commands, and a wrong value is wrong for each of them', () => {
+test('one file serves all commands, and each of them rejects a wrong value in it', () => {
   const path = join(folder, 'cluster.yaml');
   writeFileSync(path, 'nproc-per-node: 4\ncoordinator: localhost:5\nseed: 7\n');
   expect(parseCommand(['worker', '--config', path], {}, '1')).toMatchObject({

@@ -19,7 +19,7 @@ beforeEach(() => {
   chmodSync(bin, 0o755);
 });
 
-/** A folder of PATH with a program of this name that leads to the script, or to none. */
+/** A folder for PATH with a program of this name: a link to `target`, or an unrelated file. */
 function installed(target: string | undefined): string {
   const folder = temporaryFolder();
   if (target === undefined) writeFileSync(join(folder, 'mnist-dist'), '');
@@ -34,15 +34,15 @@ const npm = (folder: string, more: Record<string, string> = {}) => ({
   ...more,
 });
 
-describe('the program is typed as it was started:', () => {
-  it('by node, with the path from where the shell stands', () => {
+describe('the program is named as the user started it:', () => {
+  it('by node, with the path from the working directory', () => {
     const start = { script: bin, root, environment: { PATH: '/usr/bin' } };
     expect(programOf({ ...start, cwd: root })).toBe('node bin/mnist-dist.mjs');
     expect(programOf({ ...start, cwd: join(root, 'docs') })).toBe(`node '${bin}'`);
     expect(programOf({ ...start, cwd: '/' })).toBe(`node '${bin}'`);
   });
 
-  it('by npx or a script of npm, where npx finds it', () => {
+  it('by npx, if npx finds it', () => {
     const start = { script: bin, root, cwd: root };
     expect(programOf({ ...start, environment: npm(root) })).toBe('npx mnist-dist');
     expect(programOf({ ...start, environment: npm(join(root, 'docs')) })).toBe('npx mnist-dist');
@@ -54,23 +54,23 @@ describe('the program is typed as it was started:', () => {
     expect(programOf({ ...start, environment: npm(project) })).toBe('npx mnist-dist');
   });
 
-  it('by its name, where that is on PATH', () => {
+  it('by its name, if that is on PATH', () => {
     const folder = installed(bin);
     const start = { root, cwd: '/', environment: { PATH: `/usr/bin:${folder}` } };
     expect(programOf({ ...start, script: join(folder, 'mnist-dist') })).toBe('mnist-dist');
-    // Another one of this name is not this one.
+    // An unrelated program has the same name.
     const other = { PATH: installed(undefined) };
     expect(
       programOf({ ...start, environment: other, script: join(folder, 'mnist-dist') }),
     ).toContain('node ');
-    // That of the image runs the compiled program.
+    // The program of the container image runs the compiled script.
     const entry = join(root, 'dist', 'cli', 'entry.js');
     writeFileSync(entry, '');
     expect(programOf({ ...start, environment: other, script: entry })).toBe('mnist-dist');
   });
 });
 
-it('texts get commands that work, and keep what only names the program', () => {
+it('replaces commands in texts, but not the bare name of the program', () => {
   onTestFinished(() => {
     rememberStart(
       {
@@ -110,6 +110,6 @@ it.each([
   ['~x', "'~x'"],
   ['-x', "'-x'"],
   ['', "''"],
-])('a shell takes %o as %s', (text, word) => {
+])('quotes %o for a shell as %s', (text, word) => {
   expect(shellWord(text)).toBe(word);
 });

@@ -15,7 +15,7 @@ function fix(line: string, environment: Record<string, string> = {}): string {
   throw new Error('nothing was refused');
 }
 
-describe('a word that people know from elsewhere', () => {
+describe('a word of another program', () => {
   it.each([
     ['train', 'Did you mean local? '],
     ['Train --epochs 3', 'Did you mean local? '],
@@ -40,12 +40,12 @@ describe('a word that people know from elsewhere', () => {
     ['local -n gpus', 'Did you mean gpu? '],
     ['local --log-level WARNING', 'Did you mean warn? '],
     ['eval --split val', 'Did you mean test? '],
-  ])('%s', (line, answer) => {
+  ])('gets an answer: %s', (line, answer) => {
     const said = fix(line);
     expect(said.slice(0, answer.length)).toBe(answer);
   });
 
-  it('is never one of ours, and what is suggested is there', () => {
+  it('is never a command of this one, and every suggestion exists', () => {
     expect(
       Object.keys(commandSynonyms).filter((word) => commandNames.some((name) => name === word)),
     ).toEqual([]);
