@@ -4,7 +4,7 @@ import { transports } from './exchange-bench.ts';
 import { kernelNames } from './kernel-timing.ts';
 import { phaseNames } from './step-phases.ts';
 
-/** What `mnist-dist bench --json` prints. */
+/** Version of the format that `mnist-dist bench --json` prints. */
 export const BENCH_FORMAT = 1;
 
 const count = z.int().min(1);
@@ -32,13 +32,13 @@ export const benchReportSchema = z.strictObject({
   kernels: z.array(
     z.strictObject({
       kernel: z.enum(kernelNames),
-      batch_size: count.optional().describe('Rows of a mask.'),
+      batch_size: count.optional().describe('Rows of a dropout mask.'),
       microseconds: spread,
     }),
   ),
   observation: z
     .strictObject({ workers: count, microseconds: spread })
-    .describe('What the coordinator spends on a step so that somebody can watch.'),
+    .describe('Time of the coordinator per step for the live page and the metrics.'),
   engines: z
     .array(
       z.strictObject({
@@ -57,14 +57,15 @@ export const benchReportSchema = z.strictObject({
       z.strictObject({ transport: z.enum(transports), workers: count, steps_per_second: spread }),
     )
     .describe(
-      'Weights to every worker and a gradient back, nothing computed; bare tls: as many bytes over sockets of Node.',
+      'Weights to every worker and a gradient back, nothing computed; ' +
+        'bare tls: the same number of bytes over plain TLS sockets of Node.',
     ),
   loop: z.array(
     z.strictObject({
       batch_size: count,
       virtual_shards: count,
       workers: count,
-      steps: count.describe('Steps that count, after 200 that do not.'),
+      steps: count.describe('Measured steps, after 200 warm-up steps.'),
       steps_per_second: spread,
       step_milliseconds: spread.describe('The median step of each run, from its metrics.jsonl.'),
       phases: z
@@ -75,7 +76,7 @@ export const benchReportSchema = z.strictObject({
             share: z.number(),
           }),
         )
-        .describe('Pieces measured alone, and the rest up to the median step; shares add up to 1.'),
+        .describe('Parts measured alone, and the rest of the median step; shares add up to 1.'),
     }),
   ),
 });

@@ -1,3 +1,4 @@
+import { count, counted } from '../../shared/text/number-format.ts';
 import type { Transport } from './exchange-bench.ts';
 import type { KernelName } from './kernel-timing.ts';
 import { phaseNames } from './step-phases.ts';
@@ -18,16 +19,24 @@ const transportTexts: Readonly<Record<Transport, string>> = {
   'bare tls': "Node's TLS alone",
 };
 
-/** The report as text for people, with a last line break. */
+/** The report as text for users, with a final line break. */
 export function benchText(report: BenchReport): string {
   const { machine, model, pairs } = report;
   const shape = [model.inputs, ...model.hidden, model.classes].join('-');
   const title =
-    `mnist-dist ${report.version}, model ${shape} (${model.parameters.toLocaleString('en-US')} parameters), ` +
+    `mnist-dist ${report.version}, model ${shape} (${count(model.parameters)} parameters), ` +
     `Node ${machine.node}, ${machine.processor}, ${machine.cores} cores`;
   const repetitions = pairs === 1 ? 'one repetition' : `${pairs} interleaved repetitions`;
-  const sections = [kernelSection(report), engineSection(report), wireSection(report)];
-  return `${[title, `Medians (min..max) of ${repetitions}`, ...sections, loopSection(report), phaseSection(report)].join('\n\n')}\n`;
+  const sections = [
+    title,
+    `Medians (min..max) of ${repetitions}`,
+    kernelSection(report),
+    engineSection(report),
+    wireSection(report),
+    loopSection(report),
+    phaseSection(report),
+  ];
+  return `${sections.join('\n\n')}\n`;
 }
 
 function kernelSection({ kernels, observation }: BenchReport): string {
@@ -35,10 +44,10 @@ function kernelSection({ kernels, observation }: BenchReport): string {
     rowsOfMask === undefined ? kernelTexts[kernel] : `${kernelTexts[kernel]}, batch ${rowsOfMask}`,
     ...spreadCells(microseconds),
   ]);
-  const watching = `watching a step of ${observation.workers} workers`;
-  rows.push([watching, ...spreadCells(observation.microseconds)]);
+  const observed = `live page and metrics, ${counted(observation.workers, 'worker')}`;
+  rows.push([observed, ...spreadCells(observation.microseconds)]);
   return [
-    'Kernels alone, and what it takes to be watched',
+    'Kernels alone, and the live page with the metrics',
     ...columns([['', 'microseconds', ''], ...rows]),
   ].join('\n');
 }
@@ -79,7 +88,7 @@ function loopSection({ loop, engine }: BenchReport): string {
     workersText(cell),
     String(cell.steps),
     ...spreadCells(cell.steps_per_second),
-    Math.round(cell.steps_per_second.median * cell.batch_size).toLocaleString('en-US'),
+    count(cell.steps_per_second.median * cell.batch_size),
     ...spreadCells(cell.step_milliseconds),
   ]);
   return [
@@ -99,18 +108,19 @@ function phaseSection({ loop }: BenchReport): string {
     ),
   ]);
   return [
-    'Where a step goes, in ms: derived, since a run does not time its phases',
+    'Phases of a step, in ms: derived, since a run does not time its phases',
     ...columns([head, ...rows]),
     ...indent([
-      'a step: median in metrics.jsonl; the pieces: medians of the tables above, each measured alone',
-      'gradient: the calls of the worker with most shards; worker checks: checksum of the weights, check of its gradients',
-      'coordinator: a check for each gradient, the sums, Adam; rest: waiting, shared cores, bookkeeping. It is below 0',
-      'where pieces overlap. Batches and masks are built while the weights are awaited, so they are no piece.',
+      'step: median in metrics.jsonl; phases: medians of the tables above, each measured alone',
+      'gradient: the calls of the worker with the most shards; worker checks: checksum of the',
+      'weights and check of each gradient; coordinator: check of each gradient, the sums, Adam;',
+      'rest: waiting, shared cores, bookkeeping; below 0 where phases overlap. Workers build',
+      'batches and masks while they wait for weights, so these are no phase.',
     ]),
   ].join('\n');
 }
 
-/** More workers than shards stand by. */
+/** Workers beyond the number of shards are idle. */
 function workersText({ workers, virtual_shards: shards }: BenchReport['loop'][number]): string {
   return workers <= shards ? String(workers) : `${workers} (${shards} compute)`;
 }
@@ -119,16 +129,13 @@ function spreadCells({ median, min, max }: Spread): string[] {
   return [digits(median), `(${digits(min)}..${digits(max)})`];
 }
 
-/** Three significant digits, but never fewer than the whole number: 1063, 83.2, 0.192. */
+/** Three significant digits, and all digits of the integer part: 1063, 83.2, 0.192. */
 export function digits(value: number): string {
   const whole = Math.abs(value) < 1 ? 0 : Math.floor(Math.log10(Math.abs(value))) + 1;
   return value.toFixed(Math.min(3, Math.max(0, 3 - whole)));
 }
 
-/**
- * Rows as aligned lines, indented: words to the left, whatever begins with a digit or stands in its
- * column right.
- */
+/** Rows as aligned, indented lines; columns of numbers are aligned to the right. */
 function columns(rows: readonly (readonly string[])[]): string[] {
   const width = (column: number) => Math.max(...rows.map((row) => (row[column] ?? '').length));
   const widths = (rows[0] ?? []).map((_, column) => width(column));

@@ -1,15 +1,15 @@
-/** One cell of a table: something that can be measured again and again. */
+/** One cell of a table: a measurement that can be repeated. */
 export interface Cell {
-  /** For the progress line: "kernel sum", "wire, 2 workers". */
+  /** Name in the progress line: "kernel add", "wire, 2 workers". */
   readonly name: string;
   /** Measures once and keeps the result. */
   measure(): Promise<void>;
 }
 
 /**
- * Measures every cell once, then every cell once more, and so on: what disturbs the machine for a
- * while disturbs all of them alike, so that their medians can be compared. `before` is told what
- * comes next; an aborted signal ends it.
+ * Measures every cell once per repetition, in turn, so that a disturbance of the machine affects
+ * all cells alike and their medians can be compared. Calls `before` before each measurement.
+ * Rejects with the reason of an aborted signal. /
  */
 export async function interleave(
   cells: readonly Cell[],
@@ -20,7 +20,7 @@ export async function interleave(
   for (let repetition = 1; repetition <= repetitions; repetition++) {
     for (const [i, cell] of cells.entries()) {
       before(cell, repetition, (repetition - 1) * cells.length + i);
-      // A turn of the event loop, so that Ctrl-C is heard between measurements that block it.
+      // Lets the event loop run, so that Ctrl-C takes effect between measurements that block it.
       await new Promise((resolve) => setImmediate(resolve));
       signal.throwIfAborted();
       await cell.measure();

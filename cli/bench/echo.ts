@@ -4,15 +4,14 @@ import { createServer, type Server, type TLSSocket } from 'node:tls';
 import { portOf } from '../../coordinator/network/http-server.ts';
 import { assert, ClusterError } from '../../shared/errors.ts';
 import { tuneRuntime } from '../../shared/runtime.ts';
-import type { BenchCertificate } from './certificate.ts';
 import { MeasuredProcess } from './measured-process.ts';
-import type { ExchangeBench } from './exchange-bench.ts';
+import type { BenchCertificate, ExchangeBench } from './exchange-bench.ts';
 
 /**
- * The same bytes over sockets of Node's TLS and nothing else: each process sends back as many bytes
- * as it got, once it has them all. What there is to gain for the wire over TLS.
+ * The same number of bytes over plain TLS sockets of Node: each process answers a message with one
+ * of the same length. The bound for the wire over TLS.
  */
-export class Echo implements ExchangeBench {
+export class EchoBench implements ExchangeBench {
   readonly name = 'bare TLS';
   readonly transport = 'bare tls';
   readonly #bytes: Buffer;
@@ -29,14 +28,14 @@ export class Echo implements ExchangeBench {
     this.#environment = environment;
   }
 
-  async gather(workers: number): Promise<void> {
+  async connect(workers: number): Promise<void> {
     const server = (this.#server ??= await this.#listen());
     const port = portOf(server);
-    assert(port !== undefined, 'it listens');
+    assert(port !== undefined, 'the server listens');
     const { ca } = this.#certificate;
     while (this.#processes.length < workers) {
       const task = { kind: 'echo', port, ca, bytes: this.#bytes.length } as const;
-      const started = new MeasuredProcess('a process that echoes', task, this.#environment);
+      const started = new MeasuredProcess('an echo process', task, this.#environment);
       this.#processes.push(started);
       started.failed.catch((error: unknown) => this.#change(error));
     }
@@ -83,7 +82,7 @@ export class Echo implements ExchangeBench {
         if (peer.missing === 0) this.#change();
       });
       socket.on('error', (error: Error) =>
-        this.#change(new ClusterError('RUN_FAILED', `an echo was lost: ${error.message}`)),
+        this.#change(new ClusterError('RUN_FAILED', `an echo process was lost: ${error.message}`)),
       );
       this.#change();
     }).listen(0, '127.0.0.1');

@@ -12,21 +12,19 @@ import type { Batch, Engine } from '../../worker/engines/engine.ts';
 import { microsecondsPerCall } from './timing.ts';
 import { DROPOUT, MODEL, SEED, shardCounts } from './workload.ts';
 
-/** A run is measured after 200 steps; an engine too, when its compilers are done. */
+/** Before the first measurement of a cell, until the compilers of the engine are done. */
 const FIRST_WARM_UP_MILLISECONDS = 300;
 
-/** Everything built for one batch size. */
+/** The engine and the buffers for one batch size. */
 interface Prepared {
   readonly engine: Engine;
   readonly weights: Float32Array;
   readonly out: Float32Array;
-  /** The subtree of so many shards of the first step. */
+  /** The batch of the subtree with this many shards in the first step. */
   readonly batch: (shards: number) => Batch;
 }
 
-/**
- * One engine in this process, built as a worker builds it, for every batch size it is asked for.
- */
+/** One engine in this process, created as a worker creates it, for each batch size. */
 export class EngineBench {
   readonly #kind: EngineKind;
   readonly #warmed = new Set<string>();
@@ -36,13 +34,13 @@ export class EngineBench {
     this.#kind = kind;
   }
 
-  /** Microseconds of one gradient call; the batch is built before. */
-  async measure(question: {
+  /** Microseconds of one gradient call, without the time to build the batch. */
+  async measure(request: {
     readonly batchSize: number;
     readonly shards: number;
     readonly milliseconds: number;
   }): Promise<{ microseconds: number; library: string }> {
-    const { batchSize, shards, milliseconds } = question;
+    const { batchSize, shards, milliseconds } = request;
     const preparing = this.#prepared.get(batchSize) ?? prepare(this.#kind, batchSize);
     this.#prepared.set(batchSize, preparing);
     const { engine, weights, out, batch } = await preparing;
@@ -82,7 +80,7 @@ async function prepare(kind: EngineKind, batchSize: number): Promise<Prepared> {
   const builder = createBatchBuilder(kernels, batchShape, train);
   const order = epochOrder(SEED, 1, train.samples);
   const engine = await createEngine(kind, shape, kernels, { threads: 1, device: 'auto' });
-  // The leftmost node of the level whose subtrees have so many shards.
+  // The leftmost node of the level whose subtrees have this many shards.
   return {
     engine,
     weights,

@@ -9,27 +9,25 @@ export interface EngineCell extends Cell {
   readonly batchSize: number;
   /** Shards in one call. */
   readonly shards: number;
-  /** Milliseconds of one call, one value a repetition; none where the engine does not run here. */
+  /** Milliseconds of one call per repetition; empty where the engine does not run here. */
   readonly milliseconds: number[];
 }
 
-/** An engine that is measured, in which environment, and for which batch sizes. */
+/** An engine to measure, with its environment and batch sizes. */
 export interface MeasuredEngine {
   readonly engine: EngineKind;
   readonly environment: NodeJS.ProcessEnv;
   readonly batchSizes: readonly number[];
-  /** Whether a failure ends the bench; else the engine is left out, and the report says why. */
+  /** Whether a failure ends the bench; otherwise the report names the engine as skipped. */
   readonly isRequired: boolean;
 }
 
-/**
- * Engines alone, each in a process of its own, since libraries read their environment at its start.
- */
-export class Engines {
+/** Engines alone, each in its own process, since libraries read the environment at its start. */
+export class EngineBenches {
   readonly cells: readonly EngineCell[];
-  /** What an engine says about its library: "TensorFlow 2.21.0 (tfjs-node-gpu 4.22.0)". */
+  /** The library of each engine: "TensorFlow 2.21.0 (tfjs-node-gpu 4.22.0)". */
   readonly libraries = new Map<EngineKind, string>();
-  /** Engines that do not run here, and why. */
+  /** Engines that do not run here, with the reason. */
   readonly skipped = new Map<EngineKind, string>();
   readonly #processes = new Map<EngineKind, MeasuredProcess>();
   readonly #milliseconds: number;
@@ -61,9 +59,9 @@ export class Engines {
       measure: async () => {
         if (this.skipped.has(engine)) return;
         try {
-          const question = { batchSize, shards, milliseconds: this.#milliseconds };
-          const { microseconds, library } = await this.#process(measured).ask(
-            question,
+          const request = { batchSize, shards, milliseconds: this.#milliseconds };
+          const { microseconds, library } = await this.#process(measured).measure(
+            request,
             this.#signal,
           );
           this.libraries.set(engine, library);

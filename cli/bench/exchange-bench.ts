@@ -1,20 +1,26 @@
+import type { ServerTls } from '../../coordinator/network/http-server.ts';
 import type { Cell } from './cell.ts';
 import { counted } from '../../shared/text/number-format.ts';
 
-/** How bytes travel between the processes of the bench. */
+/** The transports between the processes of the bench. */
 export const transports = ['tcp', 'tls', 'bare tls'] as const;
 export type Transport = (typeof transports)[number];
 
-/** Something that exchanges frames with processes of its own. */
+/** The certificate of a listener of the bench, and the authority that signed it. */
+export interface BenchCertificate extends ServerTls {
+  readonly ca: string;
+}
+
+/** A benchmark that exchanges frames with processes that it starts. */
 export interface ExchangeBench {
-  /** For the progress line. */
+  /** Name in the progress line. */
   readonly name: string;
   readonly transport: Transport;
-  /** Starts as many processes as are still missing, and waits until they are connected. */
-  gather(workers: number): Promise<void>;
+  /** Starts processes up to this number and waits until they are connected. */
+  connect(workers: number): Promise<void>;
   /** Sends a frame to each of `workers` processes; resolves when each has answered. */
   exchange(workers: number): Promise<void>;
-  /** Ends an exchange that is going on. */
+  /** Makes the running exchange reject with this error. */
   fail(error: unknown): void;
   end(): Promise<void>;
 }
@@ -22,15 +28,15 @@ export interface ExchangeBench {
 export interface ExchangeCell extends Cell {
   readonly workers: number;
   readonly transport: Transport;
-  /** Exchanges with all workers a second, one value a repetition. */
+  /** Exchanges with all workers per second, one value per repetition. */
   readonly stepsPerSecond: number[];
 }
 
 const WARM_UP_STEPS = 20;
-/** Before the first repetition: the processes are new, and their code is not compiled yet. */
+/** Before the first repetition, since the code of new processes is not compiled yet. */
 const FIRST_WARM_UP_STEPS = 200;
 
-/** Exchanges for so many milliseconds in each repetition. */
+/** A cell that exchanges for this many milliseconds in each repetition. */
 export function exchangeCell(
   bench: ExchangeBench,
   workers: number,
@@ -44,7 +50,7 @@ export function exchangeCell(
     transport,
     stepsPerSecond,
     measure: async () => {
-      await bench.gather(workers);
+      await bench.connect(workers);
       const warmUp = stepsPerSecond.length === 0 ? FIRST_WARM_UP_STEPS : WARM_UP_STEPS;
       for (let i = 0; i < warmUp; i++) await bench.exchange(workers);
       const started = performance.now();

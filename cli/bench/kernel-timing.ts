@@ -10,16 +10,16 @@ export type KernelName = (typeof kernelNames)[number];
 
 export interface KernelCell extends Cell {
   readonly kernel: KernelName;
-  /** The rows of a mask; undefined for the kernels that work on a whole gradient. */
+  /** Rows of a dropout mask; undefined for kernels that work on a whole gradient. */
   readonly batchSize: number | undefined;
-  /** Microseconds of one call, one value a repetition. */
+  /** Microseconds of one call, one value per repetition. */
   readonly microseconds: number[];
 }
 
 const FLOAT_BYTES = 4;
 const VECTORS = 5;
 
-/** The kernels on vectors of the model's size, called one after the other in this process. */
+/** A cell for each kernel, on vectors of the model's size, in this process. */
 export function kernelCells(batchSizes: readonly number[], milliseconds: number): KernelCell[] {
   const calls = [
     ...batchSizes.map((batchSize) => ({
@@ -73,8 +73,7 @@ function vectorCalls(): { kernel: KernelName; call: () => void }[] {
   ];
   const initial = initialWeights(SEED, MODEL);
   kernels.floats(weights, count).set(initial);
-  // Values of a gradient's size, none of them 0: a moment that fades into subnormals would be
-  // another measurement.
+  // Typical values of a gradient, none of them 0: subnormal moments would be slower.
   kernels.floats(gradient, count).set(initial.map((value) => 0.01 * value + 1e-4));
   const [beta1, beta2, epsilon, learningRate] = [0.9, 0.999, 1e-7, 0.001];
   const moments = { firstMoment, secondMoment, beta1, beta2, epsilon };

@@ -14,7 +14,7 @@ import { median } from '../../shared/median.ts';
 import { DROPOUT, MODEL, SEED } from './workload.ts';
 import { METRICS_FILE, RECORD_FILE } from '../../shared/files/run-layout.ts';
 
-/** What run.json's steps_per_second leaves out, too. */
+/** Steps that steps_per_second in run.json leaves out, too. */
 export const WARM_UP_STEPS = 200;
 const MIN_STEPS = 50;
 const MAX_STEPS = 5_000;
@@ -23,11 +23,11 @@ export interface LoopCell extends Cell {
   readonly batchSize: number;
   readonly virtualShards: number;
   readonly workers: number;
-  /** Steps that count; undefined before the first repetition has settled it. */
+  /** Number of measured steps; undefined before the first repetition. */
   readonly steps: number | undefined;
-  /** One value a repetition, from run.json. */
+  /** One value per repetition, from run.json. */
   readonly stepsPerSecond: number[];
-  /** The median of the steps that count, one value a repetition, from metrics.jsonl. */
+  /** Median of the measured steps, one value per repetition, from metrics.jsonl. */
   readonly stepMilliseconds: number[];
 }
 
@@ -35,17 +35,17 @@ export interface LoopOptions {
   readonly batchSizes: readonly number[];
   readonly workers: readonly number[];
   readonly engine: EngineKind;
-  /** The folder for run directories; each is removed as soon as it is read. */
+  /** The folder for run directories; each is removed after it was read. */
   readonly directory: string;
   readonly environment: NodeJS.ProcessEnv;
-  /** Steps that count; undefined for about BENCH_RUN_MILLISECONDS of them. */
+  /** Number of measured steps; undefined for about BENCH_RUN_MILLISECONDS of them. */
   readonly steps: number | undefined;
-  /** What a step will take, in milliseconds. */
+  /** Estimated milliseconds of a step. */
   readonly estimate: (batchSize: number, workers: number) => number;
   readonly signal: AbortSignal;
 }
 
-/** The full loop: runs of `mnist-dist local`, everything switched on, one after the other. */
+/** The full loop: runs of `mnist-dist local` with default features, one after the other. */
 export function loopCells(options: LoopOptions): LoopCell[] {
   let runs = 0;
   return options.batchSizes.flatMap((batchSize) =>
@@ -113,7 +113,7 @@ async function run(
     logLevel: 'warn',
   });
   const child = new Child('a run of the bench', args, environment, 'capture');
-  // A guess that is wrong by a factor of 20 is a run that hangs.
+  // A run that takes 20 times the estimate hangs.
   const limit = BENCH_RUN_LIMIT_MILLISECONDS + 20 * estimate * (WARM_UP_STEPS + steps);
   await endOf(child, Math.min(limit, 2 ** 31 - 1), signal);
   const folder = join(directory, runId);
@@ -133,14 +133,14 @@ async function resultOf(
   );
   const stepsPerSecond = result?.steps_per_second ?? null;
   if (stepsPerSecond === null || milliseconds.length === 0) {
-    throw new ClusterError('RUN_FAILED', `${record} holds no steps_per_second`);
+    throw new ClusterError('RUN_FAILED', `${record} contains no steps_per_second`);
   }
   return { stepsPerSecond, stepMilliseconds: median(milliseconds) };
 }
 
 /**
- * Waits for exit code 0; on Ctrl-C or when the time is over, ends the run in good order, or else at
- * once.
+ * Waits for exit code 0. Stops the run on Ctrl-C or after the time limit, and kills it where it
+ * does not stop. /
  */
 async function endOf(child: Child, limitMilliseconds: number, signal: AbortSignal): Promise<void> {
   const kill = (): void => child.kill();

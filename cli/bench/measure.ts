@@ -9,11 +9,12 @@ import { defaultVirtualShards } from '../../shared/configuration.ts';
 import { parameterCount } from '../../shared/arithmetic/model-shape.ts';
 import type { EngineKind } from '../../shared/engine-identity.ts';
 import { processorName } from '../../worker/engines/processor.ts';
-import { exchangeCell, type ExchangeBench, type ExchangeCell } from './exchange-bench.ts';
+import { exchangeCell } from './exchange-bench.ts';
+import type { BenchCertificate, ExchangeBench, ExchangeCell } from './exchange-bench.ts';
+import { makeAuthority, makeCertificate } from '../secrets/certificate-authority.ts';
 import { interleave, type Cell } from './cell.ts';
-import { makeBenchCertificate } from './certificate.ts';
-import { Echo } from './echo.ts';
-import { Engines, type MeasuredEngine } from './engines.ts';
+import { EchoBench } from './echo.ts';
+import { EngineBenches, type MeasuredEngine } from './engines.ts';
 import { kernelCells, type KernelCell, type KernelName } from './kernel-timing.ts';
 import { loopCells, type LoopCell } from './loop.ts';
 import { observationCell, type ObservationCell } from './observation-cost.ts';
@@ -21,46 +22,43 @@ import { phasesOf } from './step-phases.ts';
 import { BENCH_FORMAT, type BenchReport } from './bench-report.ts';
 import { median } from '../../shared/median.ts';
 import { spreadOf } from './statistics.ts';
-import { Wire } from './wire.ts';
+import { WireBench } from './wire.ts';
 import { MODEL, spreadShards } from './workload.ts';
 
 export interface MeasureOptions {
   readonly batchSizes: readonly number[];
   readonly workers: readonly number[];
   readonly pairs: number;
-  /** Steps that count in each run of the full loop; undefined for one or two seconds of them. */
+  /** Measured steps in each run of the full loop; undefined for one or two seconds of them. */
   readonly steps: number | undefined;
-  /** What the full loop trains with; one of `engines`. */
+  /** The engine of the full loop; one of `engines`. */
   readonly engine: EngineKind;
   readonly engines: readonly MeasuredEngine[];
-  /**
-   * For the processes that load no engine of ours, and for `local`, which finds its engine's by
-   * itself.
-   */
+  /** For processes without an engine, and for `local`, which sets that of its engine itself. */
   readonly environment: NodeJS.ProcessEnv;
   readonly signal: AbortSignal;
-  /** Told before each measurement; `done` of `total` are over. */
+  /** Called before each measurement; `done` of `total` have ended. */
   readonly progress: (cell: Cell, repetition: number, done: number, total: number) => void;
 }
 
 interface Sections {
   readonly kernels: readonly KernelCell[];
   readonly observation: ObservationCell;
-  readonly engines: Engines;
+  readonly engines: EngineBenches;
   readonly wire: readonly ExchangeCell[];
   readonly loop: readonly LoopCell[];
 }
 
 /**
- * Measures everything, interleaved; rejects with the signal's reason on Ctrl-C. No process and no
- * file stays behind.
+ * Runs all measurements, interleaved. Leaves no process and no file behind. Rejects with the
+ * signal's reason on Ctrl-C.
  */
 export async function measure(options: MeasureOptions): Promise<BenchReport> {
   const { pairs, signal, environment, progress } = options;
   const directory = await mkdtemp(join(tmpdir(), 'mnist-dist-bench-'));
   const remove = (): void => rmSync(directory, { recursive: true, force: true });
   process.once('exit', remove);
-  const engines = new Engines(options.engines, BENCH_PIECE_MILLISECONDS, signal);
+  const engines = new EngineBenches(options.engines, BENCH_PIECE_MILLISECONDS, signal);
   const exchangeBenches = await openExchangeBenches(environment, signal);
   const wire = exchangeBenches.flatMap((bench) =>
     wireWorkers(options).map((workers) => exchangeCell(bench, workers, BENCH_WIRE_MILLISECONDS)),
@@ -71,7 +69,7 @@ export async function measure(options: MeasureOptions): Promise<BenchReport> {
   const estimate = (batchSize: number, workers: number) =>
     estimateOf(options, pieces, batchSize, workers);
   const loop = loopCells({ ...options, directory, estimate });
-  // The loop comes last: its first repetition takes its number of steps from the pieces.
+  // The loop comes last: its first repetition derives its number of steps from the other cells.
   const cells = [...kernels, observation, ...engines.cells, ...wire, ...loop];
   try {
     await interleave(cells, pairs, signal, (cell, repetition, done) =>
@@ -85,17 +83,21 @@ export async function measure(options: MeasureOptions): Promise<BenchReport> {
   }
 }
 
-/** The wire as it is without TLS and with it, and what Node's TLS does with as many bytes. */
+/** The wire without and with TLS, and the same number of bytes over plain TLS sockets. */
 async function openExchangeBenches(
   environment: NodeJS.ProcessEnv,
   signal: AbortSignal,
 ): Promise<readonly ExchangeBench[]> {
   const certificate = await makeBenchCertificate();
   const [plain, secure] = [undefined, certificate].map(
-    (each) => new Wire(each, environment, signal),
+    (each) => new WireBench(each, environment, signal),
   );
-  assert(plain !== undefined && secure !== undefined, 'there are two');
-  const exchangeBenches = [plain, secure, new Echo(plain.frameBytes, certificate, environment)];
+  assert(plain !== undefined && secure !== undefined, 'there are two transports');
+  const exchangeBenches = [
+    plain,
+    secure,
+    new EchoBench(plain.frameBytes, certificate, environment),
+  ];
   signal.addEventListener(
     'abort',
     () => exchangeBenches.forEach((each) => each.fail(signal.reason)),
@@ -106,10 +108,15 @@ async function openExchangeBenches(
   return exchangeBenches;
 }
 
-/**
- * The numbers of workers in the grid, and those of them that compute where a batch has fewer
- * shards.
- */
+/** A certificate for loopback, as `mnist-dist certs` creates it. */
+async function makeBenchCertificate(): Promise<BenchCertificate> {
+  const now = new Date();
+  const authority = await makeAuthority('mnist-dist bench', 1, now);
+  const { certificate, key } = await makeCertificate(authority, ['127.0.0.1'], 1, now);
+  return { cert: certificate + authority.certificate, key, ca: authority.certificate };
+}
+
+/** The worker counts of the grid, and the counts of workers that compute at each batch size. */
 function wireWorkers({ batchSizes, workers }: MeasureOptions): number[] {
   const computing = batchSizes.flatMap((batchSize) =>
     workers.map((count) => Math.min(count, defaultVirtualShards(batchSize))),
@@ -138,7 +145,7 @@ function estimateOf(
   return gradient * perCore + wireMilliseconds + kernelMicroseconds('adam') / 1000;
 }
 
-/** The medians so far, as phasesOf takes them. */
+/** The medians so far, as the input of phasesOf. */
 function inputOf(
   options: MeasureOptions,
   { kernels, engines, wire }: Pieces,

@@ -3,18 +3,21 @@ import { createInterface } from 'node:readline';
 import { executable } from '../package.ts';
 import { ClusterError } from '../../shared/errors.ts';
 import { CLOSE_LIMIT_MILLISECONDS } from '../../shared/limits.ts';
-import { answerSchema, TASK_VARIABLE, type Answer, type Question, type Task } from './task.ts';
+import {
+  replySchema,
+  TASK_VARIABLE,
+  type MeasureReply,
+  type MeasureRequest,
+  type Task,
+} from './task.ts';
 
 const REMEMBERED_LINES = 10;
 
-/** The processes that are running. One listener for all of them: Node warns of more than ten. */
+/** Running processes. They share one listener, since Node warns about more than ten. */
 const living = new Set<MeasuredProcess>();
 process.once('exit', () => living.forEach((each) => each.kill()));
 
-/**
- * A process of the bench's own that is measured or takes part; task.ts is what it does. It never
- * outlives the bench.
- */
+/** A process that runs a task (task.ts) for the bench. It ends with the bench at the latest. */
 export class MeasuredProcess {
   readonly #name: string;
   readonly #process: ChildProcess;
@@ -34,40 +37,36 @@ export class MeasuredProcess {
       if (stream !== null)
         createInterface({ input: stream }).on('line', (line) => this.#remember(line));
     }
-    // Node emits no 'close' after `disconnect`; when a process fails, its last lines have come with
-    // 'close'.
+    // Node emits no 'close' after `disconnect`; after a failure 'close' follows the last lines.
     this.#gone = eventOf(this.#process, 'exit').then(() => void living.delete(this));
     this.#failed = eventOf(this.#process, 'close').then(() => {
       throw new ClusterError('RUN_FAILED', `${this.#name} ended before it was measured`, {
         fix: `its last lines: ${this.#lines.join(' | ')}`,
       });
     });
-    // Nobody may be waiting when it ends in good order.
+    // A regular end is no unhandled rejection.
     this.#failed.catch(() => undefined);
   }
 
-  /** Rejects as soon as the process has ended, whatever the reason. */
+  /** Rejects as soon as the process has ended, for any reason. */
   get failed(): Promise<never> {
     return this.#failed;
   }
 
-  /**
-   * Asks for one measurement. Rejects with what the process says has failed, or the signal's
-   * reason.
-   */
-  async ask(
-    question: Question,
+  /** Requests one measurement. Rejects with the error of the process, or the signal's reason. */
+  async measure(
+    request: MeasureRequest,
     signal: AbortSignal,
-  ): Promise<Extract<Answer, { kind: 'measured' }>> {
+  ): Promise<Extract<MeasureReply, { kind: 'measured' }>> {
     signal.throwIfAborted();
     let onAbort = (): void => undefined;
-    const answered = new Promise<Answer>((resolve, reject) => {
-      this.#process.once('message', (message) => resolve(answerSchema.parse(message)));
+    const answered = new Promise<MeasureReply>((resolve, reject) => {
+      this.#process.once('message', (message) => resolve(replySchema.parse(message)));
       onAbort = () => reject(reasonOf(signal));
       signal.addEventListener('abort', onAbort, { once: true });
       this.#failed.catch(reject);
     });
-    this.#process.send(question);
+    this.#process.send(request);
     const answer = await answered.finally(() => signal.removeEventListener('abort', onAbort));
     if (answer.kind === 'measured') return answer;
     const { code, message, fix } = answer;
@@ -78,7 +77,7 @@ export class MeasuredProcess {
     this.#process.kill('SIGKILL');
   }
 
-  /** Lets it end, and cuts it short if it does not. */
+  /** Lets the process end, and kills it after a time limit. */
   async end(): Promise<void> {
     if (this.#process.connected) this.#process.disconnect();
     const timer = setTimeout(() => this.kill(), CLOSE_LIMIT_MILLISECONDS);
@@ -92,7 +91,7 @@ export class MeasuredProcess {
   }
 }
 
-/** The event, or the error that keeps a process from starting. */
+/** Resolves on the event, or on the error of a process that could not be started. */
 function eventOf(child: ChildProcess, event: 'exit' | 'close'): Promise<void> {
   return new Promise((resolve) => {
     child.once(event, () => resolve());

@@ -7,19 +7,16 @@ import type { Cell } from './cell.ts';
 import { microsecondsPerCall } from './timing.ts';
 import { DROPOUT, MODEL, SEED } from './workload.ts';
 
-/** Workers of the measured cell. */
+/** Number of workers in the measured cell. */
 export const OBSERVED_WORKERS = 4;
 
 export interface ObservationCell extends Cell {
   readonly workers: number;
-  /** Microseconds of one step, one value a repetition. */
+  /** Microseconds per step, one value per repetition. */
   readonly microseconds: number[];
 }
 
-/**
- * What the coordinator spends on a step so that somebody can watch: all that is told of it, fed to
- * metrics and page.
- */
+/** The time that the coordinator spends per step on the metrics and on the live page. */
 export function observationCell(milliseconds: number): ObservationCell {
   const call = observedStep();
   const microseconds: number[] = [];

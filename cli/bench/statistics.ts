@@ -1,8 +1,8 @@
 import { median } from '../../shared/median.ts';
 
 /**
- * How repetitions of one measurement lie: no mean, since one interruption of a shared machine would
- * move it.
+ * The distribution of the repetitions of a measurement. It has no mean, since one interruption on a
+ * shared machine would move it.
  */
 export interface Spread {
   readonly median: number;

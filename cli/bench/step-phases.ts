@@ -1,18 +1,16 @@
 import type { KernelName } from './kernel-timing.ts';
 
 /**
- * Where a step's time goes. A run does not record it, since clocks in the loop would be a part of
- * what they measure; so the pieces are measured alone and laid against the step's milliseconds from
- * metrics.jsonl:
+ * The phases of a step. A run does not time them, since clocks in the loop would change what they
+ * measure; each phase is measured alone and compared with the step's milliseconds in metrics.jsonl:
  *
- *     gradient       the call (or calls) of the worker that has most to compute
- *     worker checks  checksum of the weights that came, finite check with checksum of each gradient that goes
- *     wire           weights and gradients of all workers there and back, nothing computed
+ *     gradient       the calls of the worker with the most shards
+ *     worker checks  checksum of the weights, finite check with checksum of each gradient
+ *     wire           weights to all workers and gradients back, nothing computed
  *     coordinator    finite check with checksum of each gradient, the sums, Adam with checksum
- *     rest           step - all of these: waiting for each other, processes that share cores, metrics lines
+ *     rest           step - all of these: waiting, processes that share cores, metrics lines
  *
- * Batches and masks are built while the worker waits for weights, so they are no phase of their
- * own.
+ * Workers build batches and masks while they wait for weights, so these are no phase.
  */
 export const phaseNames = ['gradient', 'worker checks', 'wire', 'coordinator', 'rest'] as const;
 export type PhaseName = (typeof phaseNames)[number];
@@ -20,16 +18,16 @@ export type PhaseName = (typeof phaseNames)[number];
 export interface Phase {
   readonly phase: PhaseName;
   readonly milliseconds: number;
-  /** Of the step. Below 0 for `rest` when the pieces overlap, or were slower alone. */
+  /** Ratio of the step. Below 0 for `rest` when phases overlap or were slower alone. */
   readonly share: number;
 }
 
 export interface PhaseInput {
-  /** The median step. */
+  /** The median of the step's milliseconds. */
   readonly stepMilliseconds: number;
   /** For each worker that computes, the shards of each of its subtrees. */
   readonly shards: readonly (readonly number[])[];
-  /** One gradient call of so many shards. */
+  /** Milliseconds of one gradient call of this many shards. */
   readonly gradientMilliseconds: (shards: number) => number;
   readonly kernelMicroseconds: (kernel: KernelName) => number;
   readonly wireMilliseconds: number;
@@ -48,14 +46,14 @@ export function phasesOf(input: PhaseInput): Phase[] {
     gradient: 0,
     calls: 0,
   });
-  const pieces = {
+  const phases = {
     gradient: slowest.gradient,
     'worker checks': kernel('checksum', 1) + kernel('check', slowest.calls),
     wire: wireMilliseconds,
     coordinator: kernel('check', parts) + kernel('add', parts - 1) + kernel('adam', 1),
   };
-  const known = Object.values(pieces).reduce((sum, piece) => sum + piece, 0);
-  const all: Record<PhaseName, number> = { ...pieces, rest: stepMilliseconds - known };
+  const known = Object.values(phases).reduce((sum, phase) => sum + phase, 0);
+  const all: Record<PhaseName, number> = { ...phases, rest: stepMilliseconds - known };
   return phaseNames.map((phase) => ({
     phase,
     milliseconds: all[phase],

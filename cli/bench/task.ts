@@ -1,29 +1,27 @@
+import { randomBytes } from 'node:crypto';
+import { connect } from 'node:tls';
 import { z } from 'zod';
 import { ClusterError, errorCodes, messageOf, unreachable } from '../../shared/errors.ts';
 import { tuneRuntime } from '../../shared/runtime.ts';
 import { engineKinds } from '../../shared/engine-identity.ts';
-import { echo } from './echo-peer.ts';
 import { EngineBench } from './engine-timing.ts';
 import { exchange } from './wire-worker.ts';
 
-/**
- * The variable that makes `mnist-dist bench` one of the processes which are measured; its value is
- * the task.
- */
+/** The variable that makes `mnist-dist bench` a measured process; its value is the task in JSON. */
 export const TASK_VARIABLE = 'MNIST_DIST_INTERNAL_BENCH';
 
 const count = z.int().min(1);
 export const taskSchema = z.discriminatedUnion('kind', [
-  /** "Be an engine; I shall ask you for measurements." */
+  /** Create this engine and answer requests for measurements. */
   z.strictObject({ kind: z.literal('engine'), engine: z.enum(engineKinds) }),
-  /** "Dial this port, and answer each frame of weights by a gradient, without computing one." */
+  /** Dial this port and answer each frame of weights with a gradient that is not computed. */
   z.strictObject({
     kind: z.literal('wire'),
     port: count.max(65_535),
     token: z.string(),
     ca: z.string().optional(),
   }),
-  /** "Send back as many bytes as you get, over TLS." */
+  /** Dial this port over TLS and answer each message with one of the same length. */
   z.strictObject({
     kind: z.literal('echo'),
     port: count.max(65_535),
@@ -33,15 +31,15 @@ export const taskSchema = z.discriminatedUnion('kind', [
 ]);
 export type Task = z.infer<typeof taskSchema>;
 
-/** "How long does a gradient of so many shards of this batch take?" */
-export const questionSchema = z.strictObject({
+/** Request to time a gradient call of this many shards of a batch, for about `milliseconds`. */
+export const requestSchema = z.strictObject({
   batchSize: count,
   shards: count,
   milliseconds: z.number().gt(0),
 });
-export type Question = z.infer<typeof questionSchema>;
+export type MeasureRequest = z.infer<typeof requestSchema>;
 
-export const answerSchema = z.discriminatedUnion('kind', [
+export const replySchema = z.discriminatedUnion('kind', [
   z.strictObject({
     kind: z.literal('measured'),
     microseconds: z.number().gt(0),
@@ -54,20 +52,20 @@ export const answerSchema = z.discriminatedUnion('kind', [
     fix: z.string().optional(),
   }),
 ]);
-export type Answer = z.infer<typeof answerSchema>;
+export type MeasureReply = z.infer<typeof replySchema>;
 
-/** Does what the process was started for, until the channel to the one who started it closes. */
+/** Runs the task of this process until the channel to its parent closes. */
 export async function runTask(text: string): Promise<number> {
   const task = taskSchema.parse(JSON.parse(text));
   // As workers do.
   tuneRuntime();
-  // The terminal's Ctrl-C reaches every process; the bench itself decides what it means.
+  // A terminal sends Ctrl-C to every process; the parent handles it.
   process.on('SIGINT', () => undefined);
-  // Whatever ends the bench ends its processes.
+  // The processes end with the bench.
   process.on('disconnect', () => process.exit(0));
   switch (task.kind) {
     case 'engine':
-      return await answerQuestions(new EngineBench(task.engine));
+      return await serveRequests(new EngineBench(task.engine));
     case 'wire':
       return await exchange(task);
     case 'echo':
@@ -77,10 +75,10 @@ export async function runTask(text: string): Promise<number> {
   }
 }
 
-function answerQuestions(bench: EngineBench): Promise<number> {
-  const answer = async (message: unknown): Promise<Answer> => {
+function serveRequests(bench: EngineBench): Promise<number> {
+  const answer = async (message: unknown): Promise<MeasureReply> => {
     try {
-      return { kind: 'measured', ...(await bench.measure(questionSchema.parse(message))) };
+      return { kind: 'measured', ...(await bench.measure(requestSchema.parse(message))) };
     } catch (error) {
       if (!(error instanceof ClusterError)) {
         return { kind: 'failed', code: 'UNEXPECTED', message: messageOf(error) };
@@ -91,4 +89,29 @@ function answerQuestions(bench: EngineBench): Promise<number> {
   };
   process.on('message', (message) => void answer(message).then((reply) => process.send?.(reply)));
   return new Promise(() => undefined);
+}
+
+/**
+ * Dials an EchoBench and answers each frame of `bytes` bytes with as many. Resolves with an exit
+ * code when the connection closes. /
+ */
+async function echo(task: { port: number; ca: string; bytes: number }): Promise<number> {
+  const socket = connect({
+    port: task.port,
+    host: '127.0.0.1',
+    ca: task.ca,
+    minVersion: 'TLSv1.3',
+  }).setNoDelay();
+  const bytes = randomBytes(task.bytes);
+  let missing = task.bytes;
+  socket.on('data', ({ length }: Buffer) => {
+    missing -= length;
+    if (missing > 0) return;
+    missing = task.bytes;
+    socket.write(bytes);
+  });
+  return await new Promise((resolve) => {
+    socket.once('close', () => resolve(0));
+    socket.once('error', () => resolve(1));
+  });
 }

@@ -1,13 +1,7 @@
-/**
- * The share of a measurement's time that is spent before the clock counts: caches, compilers and
- * branches settle.
- */
+/** Warm-up before a measurement, for caches and compilers, as a ratio of its time. */
 const WARM_UP_SHARE = 0.2;
 
-/**
- * Mean microseconds of one call, over as many calls as fit into `milliseconds`; at least two calls
- * are made.
- */
+/** Mean microseconds per call, over all calls within `milliseconds`; makes at least two calls. */
 export function microsecondsPerCall(call: () => void, milliseconds: number): number {
   repeat(call, milliseconds * WARM_UP_SHARE);
   const { calls, elapsed } = repeat(call, milliseconds);

@@ -13,9 +13,9 @@ import { connect, fetchDescription, type DialOptions } from '../../worker/dial.t
 import { Anchor } from '../../worker/trust.ts';
 
 /**
- * A worker without an engine: it dials as workers do, copies the weights of each frame into place
- * and answers at once by a gradient frame of the right size. No checksum is made or compared.
- * Resolves when the connection closes.
+ * A worker without an engine: it dials like a worker, copies the weights of each frame and answers
+ * at once with a gradient frame of the same size. It computes no checksum. Resolves with an exit
+ * code when the connection closes.
  */
 export async function exchange({
   port,
@@ -24,7 +24,7 @@ export async function exchange({
 }: {
   port: number;
   token: string;
-  /** With it over TLS. */
+  /** CA certificate to trust, in PEM; undefined for a connection without TLS. */
   ca?: string | undefined;
 }): Promise<number> {
   const dial: DialOptions = {
@@ -34,7 +34,7 @@ export async function exchange({
     signal: new AbortController().signal,
     maxModelBytes: DEFAULT_MAX_MODEL_BYTES,
     maxDataBytes: DEFAULT_MAX_DATA_BYTES,
-    // It has none.
+    // No memory is needed for an engine.
     maxMemoryBytes: Infinity,
     engine: 'reference',
     dataLimitMilliseconds: DEFAULT_PREPARE_LIMIT_MILLISECONDS,

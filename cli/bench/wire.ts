@@ -10,14 +10,13 @@ import { SHARED_MEMORY_ROOMS } from '../../shared/limits.ts';
 import { PROTOCOL, type CoordinatorMessage } from '../../shared/wire/messages.ts';
 import { initialWeights } from '../../shared/arithmetic/random.ts';
 import type { RunDescription } from '../../shared/wire/run-description.ts';
-import type { ExchangeBench, Transport } from './exchange-bench.ts';
-import type { BenchCertificate } from './certificate.ts';
+import type { BenchCertificate, ExchangeBench, Transport } from './exchange-bench.ts';
 import { MeasuredProcess } from './measured-process.ts';
 import { DROPOUT, MODEL, SEED } from './workload.ts';
 import { ARITHMETIC } from '../../shared/arithmetic/version.ts';
 
 const RUN = 'bench';
-/** The exchange that is going on. */
+/** The running exchange. */
 interface Exchange {
   missing: number;
   readonly done: () => void;
@@ -25,11 +24,11 @@ interface Exchange {
 }
 
 /**
- * The wire alone: this process is a coordinator that only sends weights and takes gradients, over
- * the listener and the sockets of the real one. Frames are encoded, decoded and parsed and bodies
- * copied into place, as in a run; nothing is computed, not even a checksum.
+ * The wire alone: this process is a coordinator that only sends weights and receives gradients,
+ * over the listener and the sockets of a real one. Frames are encoded, parsed and copied as in a
+ * run; nothing is computed, not even a checksum. /
  */
-export class Wire implements ExchangeBench {
+export class WireBench implements ExchangeBench {
   readonly name: string;
   readonly transport: Transport;
   readonly #certificate: BenchCertificate | undefined;
@@ -44,7 +43,7 @@ export class Wire implements ExchangeBench {
   #exchange: Exchange | undefined;
   #step = 0;
 
-  /** With a certificate over TLS. */
+  /** Uses TLS where a certificate is given. */
   constructor(
     certificate: BenchCertificate | undefined,
     environment: NodeJS.ProcessEnv,
@@ -64,7 +63,7 @@ export class Wire implements ExchangeBench {
     this.#gradient = new Uint8Array(weights.byteLength + 4);
   }
 
-  /** Of the larger frame, that of a gradient, in bytes. */
+  /** Bytes of the larger frame, that of a gradient. */
   get frameBytes(): number {
     return roomBytes(this.#gradient.byteLength);
   }
@@ -74,17 +73,17 @@ export class Wire implements ExchangeBench {
   }
 
   async end(): Promise<void> {
-    for (const connection of this.#connections) connection.close(undefined, 'the bench is over');
+    for (const connection of this.#connections) connection.close(undefined, 'the bench has ended');
     await Promise.all([...this.#processes.map((each) => each.end()), this.#server?.close()]);
   }
 
-  async gather(workers: number): Promise<void> {
+  async connect(workers: number): Promise<void> {
     this.#server ??= await this.#listen();
     const { port } = this.#server;
     while (this.#processes.length < workers) {
       const ca = this.#certificate?.ca;
       const task = { kind: 'wire', port, token: this.#token, ca } as const;
-      const started = new MeasuredProcess('a worker of the wire', task, this.#environment);
+      const started = new MeasuredProcess('a wire worker', task, this.#environment);
       this.#processes.push(started);
       started.failed.catch((error: unknown) => this.#exchange?.failed(error));
     }
@@ -117,10 +116,7 @@ export class Wire implements ExchangeBench {
     await answered;
   }
 
-  /**
-   * Resolves after so many connections or answers; rejects when a worker is lost, on Ctrl-C, or
-   * when nothing comes.
-   */
+  /** Resolves after this many connections or gradients; rejects on a lost worker or on Ctrl-C. */
   async #waitFor(missing: number): Promise<void> {
     this.#signal.throwIfAborted();
     await new Promise<void>((done, failed) => (this.#exchange = { missing, done, failed }));
@@ -162,7 +158,7 @@ export class Wire implements ExchangeBench {
         control: () => undefined,
         disconnected: (_connection, reason) => {
           this.#exchange?.failed(
-            new ClusterError('RUN_FAILED', `a worker of the wire was lost: ${reason}`),
+            new ClusterError('RUN_FAILED', `a wire worker was lost: ${reason}`),
           );
         },
       },
@@ -170,7 +166,7 @@ export class Wire implements ExchangeBench {
   }
 }
 
-/** What a worker of the wire is told before it connects; it needs the sizes only. */
+/** The run description for workers of the wire, which use its sizes only. */
 function describe(gradientBytes: number): RunDescription {
   const adam = { learningRate: 0.001, beta1: 0.9, beta2: 0.999, epsilon: 1e-7 };
   return {

@@ -3,14 +3,12 @@ import { defaultVirtualShards } from '../../shared/configuration.ts';
 import type { ModelShape } from '../../shared/arithmetic/model-shape.ts';
 import { shardCount } from '../../shared/arithmetic/tree.ts';
 
-/** What is measured is the model and the data that `local` trains without flags. */
+/** The model and the settings that `local` trains by default. */
 export const MODEL: ModelShape = { inputs: 784, hidden: [128], classes: 10 };
 export const DROPOUT = 0.2;
 export const SEED = 1;
 
-/**
- * How a step is spread over workers: for each that computes, the sizes of its subtrees in shards.
- */
+/** The sizes of the subtrees, in shards, of each worker that computes in a step. */
 export function spreadShards(batchSize: number, workers: number): number[][] {
   const virtualShards = defaultVirtualShards(batchSize);
   const slots = Array.from({ length: workers }, (_, slot) => slot);

@@ -2,8 +2,8 @@ import { phasesOf } from '../../../../cli/bench/step-phases.ts';
 import type { BenchReport } from '../../../../cli/bench/bench-report.ts';
 import { spreadOf } from '../../../../cli/bench/statistics.ts';
 
-/** A report with numbers as measured once, for tests of its format. */
-export function sampleReport(): BenchReport {
+/** A report with numbers of one measurement, for tests of its format. */
+export function reportFixture(): BenchReport {
   const phases = phasesOf({
     stepMilliseconds: 1,
     shards: [[2], [2]],

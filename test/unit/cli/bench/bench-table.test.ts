@@ -1,21 +1,21 @@
 import { describe, expect, test } from 'vitest';
 import { benchReportSchema } from '../../../../cli/bench/bench-report.ts';
 import { benchText, digits } from '../../../../cli/bench/bench-table.ts';
-import { sampleReport } from './bench-report.ts';
+import { reportFixture } from './bench-report.ts';
 
-describe('the JSON', () => {
-  test('survives a round trip, as the schema has it', () => {
-    const report = sampleReport();
+describe('the JSON report', () => {
+  test('is equal after a round trip through JSON and the schema', () => {
+    const report = reportFixture();
     expect(benchReportSchema.parse(JSON.parse(JSON.stringify(report)))).toEqual(report);
   });
 
   test.each([
-    ['an unknown field', { ...sampleReport(), extra: 1 }],
-    ['another format', { ...sampleReport(), format: 2 }],
+    ['an unknown field', { ...reportFixture(), extra: 1 }],
+    ['another format', { ...reportFixture(), format: 2 }],
     [
       'a median beyond its extremes',
       {
-        ...sampleReport(),
+        ...reportFixture(),
         wire: [
           {
             transport: 'tcp',
@@ -25,19 +25,22 @@ describe('the JSON', () => {
         ],
       },
     ],
-    ['a number that JSON lost', JSON.parse(JSON.stringify({ ...sampleReport(), pairs: NaN }))],
-  ])('%s is refused', (_what, report) => {
+    [
+      'a number that JSON cannot represent',
+      JSON.parse(JSON.stringify({ ...reportFixture(), pairs: NaN })),
+    ],
+  ])('rejects %s', (_what, report) => {
     expect(benchReportSchema.safeParse(report).success).toBe(false);
   });
 });
 
 describe('the table', () => {
-  const text = benchText(sampleReport());
+  const text = benchText(reportFixture());
 
-  test('holds medians and extremes of every section, and what is left out', () => {
+  test('shows medians and extremes of every section, and the skipped engines', () => {
     expect(text).toContain('model 784-128-10 (101,770 parameters)');
     expect(text).toMatch(/^ {2}dropout mask, batch 32 +9\.00 +\(8\.00\.\.12\.0\)$/m);
-    expect(text).toMatch(/^ {2}watching a step of 4 workers +5\.20 +\(5\.10\.\.6\.40\)$/m);
+    expect(text).toMatch(/^ {2}live page and metrics, 4 workers +5\.20 +\(5\.10\.\.6\.40\)$/m);
     expect(text).toMatch(/^ {2}wasm +32 +2 of 4 +0\.200 +\(0\.190\.\.0\.300\)$/m);
     expect(text).toMatch(/^ {2}tensorflow does not run here: no compiler$/m);
     expect(text).toMatch(/^ {2}WebSocket +2 +960 +\(852\.\.1000\)$/m);
@@ -49,7 +52,7 @@ describe('the table', () => {
     );
   });
 
-  test('lines fit a terminal and end without spaces', () => {
+  test('has lines of at most 120 columns without trailing spaces', () => {
     for (const line of text.split('\n')) {
       expect(line).toBe(line.trimEnd());
       expect(line.length).toBeLessThanOrEqual(120);
@@ -64,7 +67,7 @@ describe('the table', () => {
     [0, '0.000'],
     [-0.264, '-0.264'],
     [-12.34, '-12.3'],
-  ])('digits of %d', (value, shown) => {
+  ])('writes %d with three digits', (value, shown) => {
     expect(digits(value)).toBe(shown);
   });
 });

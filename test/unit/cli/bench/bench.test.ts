@@ -14,13 +14,10 @@ afterAll(() => rmSync(temporary, { recursive: true, force: true }));
 
 const LIMIT_MILLISECONDS = 120_000;
 
-/**
- * The command as a user runs it, with a temporary folder of its own; `watch` sees what it says on
- * stderr.
- */
+/** Runs the command as a user does, with its own temporary folder; `watch` gets its stderr. */
 function start(
   args: readonly string[],
-  watch: (said: string, stop: () => void) => void = () => undefined,
+  watch: (text: string, stop: () => void) => void = () => undefined,
 ) {
   const script = join(packageRoot, 'bin', 'mnist-dist.mjs');
   const child = spawn(process.execPath, [script, 'bench', ...args], {
@@ -40,7 +37,7 @@ function start(
 
 describe('mnist-dist bench', () => {
   test(
-    'a tiny run measures every section and leaves nothing behind',
+    'measures every section and leaves no file behind',
     async () => {
       const grid = ['--batch-sizes', '32', '--workers', '1,2', '--pairs', '1', '--steps', '5'];
       const { code, stdout, stderr } = await start(['--engine', 'wasm', '--json', ...grid]);
@@ -72,11 +69,11 @@ describe('mnist-dist bench', () => {
   );
 
   test(
-    'Ctrl-C ends it with 130, and nothing is left behind',
+    'ends with 130 on Ctrl-C and leaves no file behind',
     async () => {
       let stopped = false;
-      const { code, stdout, stderr } = await start(['--engine', 'reference'], (said, stop) => {
-        if (stopped || !said.includes('repetition 1')) return;
+      const { code, stdout, stderr } = await start(['--engine', 'reference'], (text, stop) => {
+        if (stopped || !text.includes('repetition 1')) return;
         stopped = true;
         stop();
       });

@@ -10,7 +10,7 @@ describe('the spread', () => {
     expect(() => spreadOf([])).toThrow(/no values/);
   });
 
-  test('half of the values lie on each side of the median, and none beyond the extremes', () => {
+  test('has at most half of the values on each side of the median', () => {
     const values = fc.array(fc.double({ noNaN: true, min: -1e9, max: 1e9 }), { minLength: 1 });
     fc.assert(
       fc.property(values, (some) => {
@@ -30,18 +30,18 @@ describe('interleave', () => {
   const cellsOf = (names: string[], log: string[]): Cell[] =>
     names.map((name) => ({ name, measure: async () => void log.push(name) }));
 
-  test('one repetition of every cell, then the next', async () => {
+  test('measures every cell once per repetition', async () => {
     const log: string[] = [];
-    const told: number[] = [];
+    const reported: number[] = [];
     const signal = new AbortController().signal;
     await interleave(cellsOf(['a', 'b'], log), 3, signal, (_cell, _repetition, done) =>
-      told.push(done),
+      reported.push(done),
     );
     expect(log).toEqual(['a', 'b', 'a', 'b', 'a', 'b']);
-    expect(told).toEqual([0, 1, 2, 3, 4, 5]);
+    expect(reported).toEqual([0, 1, 2, 3, 4, 5]);
   });
 
-  test('an aborted signal ends it before the next cell', async () => {
+  test('ends before the next cell when the signal is aborted', async () => {
     const log: string[] = [];
     const controller = new AbortController();
     const stop: Cell = { name: 'stop', measure: async () => controller.abort(new Error('enough')) };
@@ -53,11 +53,11 @@ describe('interleave', () => {
   });
 });
 
-test('a call is timed by calling it', () => {
+test('a call is timed over at least two calls and the requested time', () => {
   let calls = 0;
   const perCall = microsecondsPerCall(() => void (calls += 1), 2);
   expect(calls).toBeGreaterThanOrEqual(2);
   expect(perCall).toBeGreaterThan(0);
-  // All calls that counted took at least the 2 ms that were asked for.
+  // The measured calls took at least the requested 2 ms.
   expect(perCall * calls).toBeGreaterThanOrEqual(2000);
 });

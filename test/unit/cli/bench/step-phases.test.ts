@@ -18,7 +18,7 @@ const input = {
 };
 
 describe('phasesOf', () => {
-  test('the slowest worker computes, the coordinator checks every part and adds all but one', () => {
+  test('counts the slowest worker, a check per part and one addition less', () => {
     const phases = phasesOf({ ...input, shards: [[2], [1, 2], [1]] });
     const of = Object.fromEntries(phases.map(({ phase, milliseconds }) => [phase, milliseconds]));
     expect(of['gradient']).toBeCloseTo(0.3);
@@ -29,7 +29,7 @@ describe('phasesOf', () => {
     expect(phases.reduce((sum, { milliseconds }) => sum + milliseconds, 0)).toBeCloseTo(2);
   });
 
-  test('pieces that overlap leave a rest below 0', () => {
+  test('leaves a rest below 0 when phases overlap', () => {
     const rest = phasesOf({ ...input, stepMilliseconds: 0.5, shards: [[4]] }).at(-1);
     expect(rest?.phase).toBe('rest');
     expect(rest?.share).toBeLessThan(0);
@@ -37,14 +37,14 @@ describe('phasesOf', () => {
 });
 
 describe('the workload', () => {
-  test('a step is spread as the coordinator does; more workers than shards stand by', () => {
+  test('spreads a step like the coordinator; workers beyond the shards are idle', () => {
     expect(spreadShards(32, 1)).toEqual([[4]]);
     expect(spreadShards(256, 2)).toEqual([[4], [4]]);
     expect(spreadShards(32, 8)).toEqual([[1], [1], [1], [1]]);
     expect(spreadShards(32, 3).flat().toSorted()).toEqual([1, 1, 2]);
   });
 
-  test('subtrees of all sizes are measured that a step may have', () => {
+  test('measures subtrees of every size that a step can have', () => {
     expect(shardCounts(32)).toEqual([1, 2, 4]);
     expect(shardCounts(7)).toEqual([1]);
   });
