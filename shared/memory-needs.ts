@@ -87,7 +87,8 @@ export function checkCoordinatorMemory(of: Pick<Needing, 'model' | 'virtualShard
   if (bytes <= MAX_KERNEL_MEMORY_BYTES) return;
   throw new ClusterError(
     'LIMIT',
-    `${shapeOf(of.model)} with ${of.virtualShards} virtual shards needs ${gibibytes(bytes)} in the coordinator, more than the ${gibibytes(MAX_KERNEL_MEMORY_BYTES)} that it can hold`,
+    `${shapeOf(of.model)} with ${of.virtualShards} virtual shards needs ${gibibytes(bytes)} ` +
+      `in the coordinator, more than ${gibibytes(MAX_KERNEL_MEMORY_BYTES)}`,
     { fix: 'use a smaller --hidden or fewer --virtual-shards' },
   );
 }
@@ -106,9 +107,13 @@ export function checkWorkerMemory(
   const { model, batchSize, virtualShards } = configuration;
   throw new ClusterError(
     'LIMIT',
-    `${shapeOf(model)} with a batch of ${batchSize} in ${virtualShards} shards needs ${gibibytes(bytes)} in a worker with the engine ${engine}, more than ${gibibytes(maxBytes)} (--max-memory-bytes)`,
+    `${shapeOf(model)} with a batch of ${batchSize} in ${virtualShards} shards needs ` +
+      `${gibibytes(bytes)} in a worker with the engine ${engine}, ` +
+      `more than ${gibibytes(maxBytes)} (--max-memory-bytes)`,
     {
-      fix: 'raise --max-memory-bytes if this machine has the memory, or train with a smaller --batch-size or --hidden, or more --virtual-shards',
+      fix:
+        'raise --max-memory-bytes if this machine has the memory, or use a smaller --batch-size ' +
+        'or --hidden, or more --virtual-shards',
     },
   );
 }

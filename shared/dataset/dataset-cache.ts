@@ -75,7 +75,7 @@ export async function storeDataset(
   if (bytes.length > maxBytes) {
     throw new ClusterError(
       'LIMIT',
-      `the dataset has ${bytes.length} bytes; ${folder} may have ${maxBytes} (MAX_DATASET_CACHE_BYTES)`,
+      `the dataset has ${bytes.length} bytes, more than ${maxBytes} (MAX_DATASET_CACHE_BYTES)`,
     );
   }
   try {

@@ -6,7 +6,8 @@ import { MAX_DATASET_CANDIDATES } from '../limits.ts';
 import { systemCode } from '../disk/system-error.ts';
 
 /** The files that a folder must contain, for messages. */
-export const DATASET_FILES_TEXT = `${datasetFiles.map(({ file }) => file).join(', ')}, or .gz of each`;
+const names = datasetFiles.map(({ file }) => file);
+export const DATASET_FILES_TEXT = `${names.join(', ')}, or .gz of each`;
 
 /**
  * MNIST's file names and their variants: dots for dashes, EMNIST's prefix and "test", .gz. The
@@ -39,7 +40,7 @@ export async function findDatasetFiles(directory: string): Promise<readonly (rea
     const paths = candidates.filter((candidate) => candidate.file === file).map(({ path }) => path);
     if (paths.length > 0) return paths;
     throw new ClusterError('DATA', `${directory} has no ${file.file}`, {
-      fix: `give a folder with ${DATASET_FILES_TEXT}; dots for dashes and EMNIST's names are allowed`,
+      fix: `a dataset is ${DATASET_FILES_TEXT}, also in EMNIST's names or with dots`,
     });
   });
 }

@@ -101,7 +101,7 @@ function checkMagic(magic: number, kind: IdxKind, file: string): void {
   }
   throw new ClusterError(
     'DATA',
-    `${file} begins with ${hex(magic)}, not with the magic number ${hex(magicNumbers[kind])} of ${kind}`,
+    `${file} begins with ${hex(magic)}; ${kind} begin with ${hex(magicNumbers[kind])}`,
     { fix: `use an idx file; ${guessOf(magic)}` },
   );
 }

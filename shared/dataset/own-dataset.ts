@@ -78,7 +78,7 @@ export async function loadOwnDataset(
   ].join('; ');
   throw new ClusterError(
     code,
-    `the dataset of ${own.subject}, SHA-256 ${shortDigest(own.digest)}, is not available: ${places}`,
+    `the dataset of ${own.subject}, ${shortDigest(own.digest)}, is not available: ${places}`,
     { fix: `name its folder with --data DIR${otherwise === undefined ? '' : `, ${otherwise}`}` },
   );
 }
@@ -91,9 +91,9 @@ export function otherDataset(
 ): ClusterError {
   return new ClusterError(
     code,
-    `${subject} was trained with the dataset ${shortDigest(digest)}, but this is ${shortDigest(found)}`,
+    `${subject} was trained with dataset ${shortDigest(digest)}; this is ${shortDigest(found)}`,
     {
-      fix: `name the run's dataset${name === undefined ? '' : ` (${name})`} with --data DIR, or omit --data`,
+      fix: `name ${name ?? 'that dataset'} with --data DIR, or omit --data`,
     },
   );
 }

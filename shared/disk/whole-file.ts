@@ -100,12 +100,12 @@ export async function writeAll(file: DiskFile, bytes: Uint8Array): Promise<void>
   for (let at = 0; at < bytes.length;) at += await file.write(bytes.subarray(at));
 }
 
-const FOLDER_OPTIONS = '--runs-dir for runs, MNIST_DIST_CACHE for the cache';
+const FOLDER_OPTIONS = 'the folder (--runs-dir, MNIST_DIST_CACHE)';
 
 /** The user's error for a failed write. */
 export function diskError(path: string, error: unknown): ClusterError {
   return new ClusterError('DISK', `${path} could not be written: ${messageOf(error)}`, {
-    fix: `${isFull(error) ? 'free disk space' : 'check its folder'}, or choose another folder: ${FOLDER_OPTIONS}`,
+    fix: `${isFull(error) ? 'free disk space' : 'check its folder'}, or change ${FOLDER_OPTIONS}`,
     cause: error,
   });
 }

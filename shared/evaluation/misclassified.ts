@@ -1,6 +1,6 @@
 import { forEachPrediction, type Predictions } from './predictions.ts';
 
-/** A test sample that the model got wrong; one line of artifacts/misclassified.jsonl. */
+/** A misclassified test sample: one line of artifacts/misclassified.jsonl. */
 export interface Misclassified {
   readonly index: number;
   readonly true: number;
@@ -10,7 +10,7 @@ export interface Misclassified {
   readonly loss: number;
 }
 
-/** All of them, in sample order. */
+/** All misclassified samples, in sample order. */
 export function misclassified(predictions: Predictions): Misclassified[] {
   const { values, classes } = predictions;
   const wrong: Misclassified[] = [];

@@ -1,28 +1,28 @@
-/** How well one class is found. */
+/** The scores of one class. */
 export interface ClassScore {
-  /** Of the samples that were taken for this class, the share that is of it. */
+  /** Fraction of the samples predicted as this class that belong to it. */
   readonly precision: number;
-  /** Of the samples of this class, the share that was taken for it. */
+  /** Fraction of the samples of this class that are predicted as it. */
   readonly recall: number;
-  /** The harmonic mean of both: 2 hits / (taken for it + of it). */
+  /** The harmonic mean of both: 2 hits / (predicted + support). */
   readonly f1: number;
   /** Samples of this class. */
   readonly support: number;
 }
 
 /**
- * One score per class of a confusion matrix, rows true. Where nothing was taken for a class, or
- * there is nothing of it, a ratio would be 0/0: it is 0, as scikit-learn has it by default.
+ * The scores of each class of a confusion matrix whose rows are the true classes. A ratio 0/0, of a
+ * class without samples or without predictions, is 0, as in scikit-learn by default.
  */
 export function perClass(confusion: readonly (readonly number[])[]): ClassScore[] {
   return confusion.map((row, index) => {
     const hits = row[index] ?? 0;
     const support = row.reduce((sum, count) => sum + count, 0);
-    const taken = confusion.reduce((sum, counts) => sum + (counts[index] ?? 0), 0);
+    const predicted = confusion.reduce((sum, counts) => sum + (counts[index] ?? 0), 0);
     return {
-      precision: ratio(hits, taken),
+      precision: ratio(hits, predicted),
       recall: ratio(hits, support),
-      f1: ratio(2 * hits, taken + support),
+      f1: ratio(2 * hits, predicted + support),
       support,
     };
   });

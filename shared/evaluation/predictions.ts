@@ -1,7 +1,7 @@
 import { assert } from '../errors.ts';
 
 /**
- * What the model said of every sample, in sample order: rows of class (argmax of the logits), loss,
+ * The predictions for every sample, in sample order: a row of class (argmax of the logits), loss,
  * and one probability per class, all float32.
  */
 export interface Predictions {
@@ -13,8 +13,8 @@ export interface Predictions {
 }
 
 /**
- * Calls `visit` for each sample in order. A class out of range is an error: whoever received it had
- * to refuse it.
+ * Calls `visit` for each sample in order. Classes must be in range: the receiver of the predictions
+ * has checked them.
  */
 export function forEachPrediction(
   { values, labels, classes }: Predictions,

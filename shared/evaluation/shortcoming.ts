@@ -1,10 +1,10 @@
 /**
- * Between 0, for a model that always says the commonest class, and 1. Below this it has learned
- * next to nothing.
+ * Smallest skill of a trained model, between 0 for a model that always predicts the most frequent
+ * class and 1.
  */
 const MIN_SKILL = 0.1;
 
-/** An evaluation as far as it is judged. */
+/** The part of an evaluation that is judged. */
 interface Judged {
   /** A ratio. */
   readonly accuracy: number;
@@ -14,16 +14,15 @@ interface Judged {
 }
 
 /**
- * Why a model that was trained to its end is of little use; `firstLoss` is that of its first
- * evaluation.
+ * Why a completely trained model is of little use. `firstLoss` is the loss of the first evaluation.
  */
 export type Shortcoming =
-  /** `guess` is the accuracy of whatever always says the commonest class. */
+  /** `guess` is the accuracy of always predicting the most frequent class. */
   | { readonly kind: 'guessing'; readonly guess: number }
-  /** Its loss on the test set is higher than it was at the first evaluation. */
+  /** The loss on the test set is higher than at the first evaluation. */
   | { readonly kind: 'risen'; readonly from: number };
 
-/** Undefined where nothing is conspicuous. */
+/** The shortcoming of a model; undefined if there is none. */
 export function shortcomingOf(
   judged: Judged,
   firstLoss: number | undefined,
@@ -32,7 +31,7 @@ export function shortcomingOf(
   const sizes = confusion.map((row) => row.reduce((sum, count) => sum + count, 0));
   const samples = sizes.reduce((sum, size) => sum + size, 0);
   const guess = Math.max(...sizes) / Math.max(1, samples);
-  // Of a single class everybody knows everything.
+  // With a single class, every model has an accuracy of 1.
   if (guess < 1 && (accuracy - guess) / (1 - guess) < MIN_SKILL) return { kind: 'guessing', guess };
   return firstLoss !== undefined && loss > firstLoss
     ? { kind: 'risen', from: firstLoss }

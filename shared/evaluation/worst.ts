@@ -1,14 +1,11 @@
 import type { Misclassified } from './misclassified.ts';
 
-/** The probability that the model gave its wrong answer. */
+/** The probability that the model assigned to its wrong prediction. */
 export function confidence({ probabilities, predicted }: Misclassified): number {
   return probabilities[predicted] ?? 0;
 }
 
-/**
- * At most `limit` mistakes, those first of which the model was surest; of equals the first in the
- * dataset.
- */
+/** The `limit` most confident mistakes, in order of confidence, then of the index. */
 export function worst(wrong: readonly Misclassified[], limit: number): Misclassified[] {
   return wrong
     .toSorted((a, b) => confidence(b) - confidence(a) || a.index - b.index)

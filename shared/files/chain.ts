@@ -3,14 +3,14 @@ import { canonicalRecipe, type Configuration } from '../configuration.ts';
 import { ARITHMETIC } from '../arithmetic/version.ts';
 
 /**
- * The chain of a run: one SHA-256 per step over all that the step brought about. Two runs with the
- * same last link had the same loss, hits and weights at every step, whoever computed them, and
- * when.
+ * The chain of a run: one SHA-256 per step over the results of the step. Two runs with the same
+ * last link had the same loss, hits and weights at every step.
  *
  *     link 0 = SHA-256(UTF-8 of "arithmetic 1\n" and the canonical recipe)
- *     link k = SHA-256(link k-1 (32 bytes) | u32 step | u32 samples | float32 loss | u32 correct | u64 weights checksum)
+ *     link k = SHA-256(link k-1 (32 bytes) | u32 step | u32 samples | float32 loss | u32 correct
+ *                      | u64 checksum of the weights)
  *
- * Little-endian. The weights checksum is the XXH64 that the weights' frame carries after the step.
+ * Little-endian. The checksum is the XXH64 in the frame of the weights after the step.
  */
 export interface ChainedStep {
   readonly step: number;
@@ -25,8 +25,8 @@ export interface ChainedStep {
 const LINK_BYTES = 32;
 
 /**
- * Link 0, in hexadecimal: of the configuration without its length, so that a run that is prolonged
- * has one chain.
+ * Link 0, in hexadecimal. The length of the run is not part of it, so an extended run continues its
+ * chain.
  */
 export function firstLink(configuration: Configuration): string {
   return hash('sha256', `arithmetic ${ARITHMETIC}\n${canonicalRecipe(configuration)}`, 'hex');
@@ -36,7 +36,7 @@ export class Chain {
   #link: string;
   readonly #record = Buffer.alloc(LINK_BYTES + 24);
 
-  /** Goes on from `link`: `firstLink`, or the link of the step before the next one. */
+  /** Continues from `link`: `firstLink`, or the link of the last step. */
   constructor(link: string) {
     this.#link = link;
   }
@@ -46,7 +46,7 @@ export class Chain {
     return this.#link;
   }
 
-  /** Adds a step and returns its link. About 2 us. */
+  /** Adds a step and returns its link, in about 2 us. */
   add({ step, samples, loss, correct, weights }: ChainedStep): string {
     const record = this.#record;
     record.write(this.#link, 0, 'hex');

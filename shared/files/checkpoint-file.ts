@@ -9,8 +9,8 @@ import { decodeTensors, encodeTensors, tensorsLike, type Tensor } from './safete
 import { ARITHMETIC } from '../arithmetic/version.ts';
 
 /**
- * All that training goes on from: the weights after a step, Adam's moments, and where the run
- * stood.
+ * Everything that training resumes from: the weights after a step, Adam's moments, and the progress
+ * of the run.
  */
 export interface Checkpoint {
   readonly configuration: Configuration;
@@ -22,23 +22,22 @@ export interface Checkpoint {
   /** The fingerprint of the engines that computed it. */
   readonly fingerprint: string;
   /**
-   * Which workers' samples went into it; undefined in a checkpoint of an older version. It is no
-   * part of what was computed.
+   * Which workers computed it; undefined in a checkpoint of an older version. It does not affect
+   * the computed bytes.
    */
   readonly shares?: Shares | undefined;
   /**
-   * Where the lines of metrics.jsonl end that belong to it; undefined in a checkpoint of an older
-   * version. It is no part of what was computed: lines hold times, so their lengths differ between
-   * runs.
+   * The end of its lines in metrics.jsonl; undefined in a checkpoint of an older version. It does
+   * not affect the computed bytes: lines contain times, so their lengths differ between runs.
    */
   readonly lines?: LinePosition | undefined;
-  /** P floats each, laid out as shared/arithmetic/model-shape.ts says. */
+  /** P floats each, in the layout of shared/arithmetic/model-shape.ts. */
   readonly weights: Float32Array;
   readonly firstMoment: Float32Array;
   readonly secondMoment: Float32Array;
 }
 
-/** Training samples by the names of workers, of the steps after `from`. */
+/** Training samples per worker name, for the steps after `from`. */
 export interface Shares {
   readonly from: number;
   readonly samples: ReadonlyMap<string, number>;
@@ -58,8 +57,8 @@ const metadataSchema = z.strictObject({
   chain: sha256,
   fingerprint: sha256,
   /**
-   * JSON of the step after which shares are counted, and each worker's name and samples; its digest
-   * comes first.
+   * A digest, then JSON: the step after which samples are counted, and each worker's name and
+   * samples.
    */
   shares: z.string().optional(),
   /** Bytes of metrics.jsonl up to this step, and the digest of the last line. */
@@ -76,8 +75,8 @@ const sharesSchema = z.tuple([
 ]);
 
 /**
- * A safetensors file: the model's tensors, then adam.m.* and adam.v.*. Equal input gives equal
- * bytes.
+ * Encodes a checkpoint as a safetensors file: the model's tensors, then adam.m.* and adam.v.*.
+ * Equal input gives equal bytes.
  */
 export function encodeCheckpoint(checkpoint: Checkpoint): Uint8Array {
   const { configuration, step, evaluated, chain, fingerprint, lines } = checkpoint;
@@ -102,10 +101,7 @@ export function encodeCheckpoint(checkpoint: Checkpoint): Uint8Array {
   });
 }
 
-/**
- * With more workers than a run takes at a time, which have come one after the other, it is left
- * out.
- */
+/** Omitted if more workers took part than MAX_WORKERS, one after the other. */
 function encodeShares(shares: Shares | undefined): { shares?: string } {
   if (shares === undefined || shares.samples.size > MAX_WORKERS) return {};
   const json = JSON.stringify([shares.from, [...shares.samples]]);
@@ -116,21 +112,24 @@ function decodeShares(text: string | undefined, file: string): Shares | undefine
   if (text === undefined) return undefined;
   const [, digest, json = ''] = /^(\S*) (.*)$/s.exec(text) ?? [];
   if (digest !== digestOfText(json))
-    throw new ClusterError('DATA', `${file} is damaged: its record of the workers was changed`);
+    throw new ClusterError(
+      'DATA',
+      `${file} is damaged: its record of the workers has another digest`,
+    );
   try {
     const [from, samples] = sharesSchema.parse(JSON.parse(json));
     return { from, samples: new Map(samples) };
   } catch (error) {
     throw new ClusterError(
       'DATA',
-      `${file} does not say which workers computed it: ${messageOf(error)}`,
+      `${file} has an invalid record of the workers: ${messageOf(error)}`,
     );
   }
 }
 
 /**
- * Throws DATA, naming `file`, unless it is an intact checkpoint of a run of this configuration,
- * however long.
+ * Decodes a checkpoint. Throws DATA, naming `file`, unless it is intact and of a run of this
+ * configuration, of any length.
  */
 export function decodeCheckpoint(
   bytes: Uint8Array,
@@ -150,9 +149,9 @@ export function decodeCheckpoint(
   );
   const tensors = tensorsLike(expected, decoded);
   if (tensors === undefined)
-    throw new ClusterError('DATA', `${file} holds other tensors than its configuration says`);
+    throw new ClusterError('DATA', `${file} does not have the tensors of its configuration`);
   if (digestOf(tensors) !== parsed.data.tensors)
-    throw new ClusterError('DATA', `${file} is damaged: its tensors are not what was written`);
+    throw new ClusterError('DATA', `${file} is damaged: its tensors have another digest`);
   expected.forEach((tensor, i) => tensor.data.set(tensors[i]?.data ?? []));
   const part = (i: number) => all.slice(i * count, (i + 1) * count);
   const { step, evaluated, chain, fingerprint, lines } = parsed.data;

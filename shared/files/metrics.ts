@@ -4,9 +4,9 @@ import { assert, issuesOf, messageOf } from '../errors.ts';
 import { MAX_METRICS_LINE_BYTES, MAX_STEPS } from '../limits.ts';
 
 /**
- * The lines of metrics.jsonl. Each carries `digest`: the first 16 hexadecimal digits of SHA-256
- * over the previous line's digest (16 zeros before the first) and the line itself without its
- * digest field. A line that was changed, lost, doubled or moved is found by reading.
+ * The lines of metrics.jsonl. Each has a `digest`: the first 16 hexadecimal digits of SHA-256 over
+ * the previous line's digest (16 zeros before the first line) and the line without its digest
+ * field. Reading thus detects a changed, lost, duplicated or moved line.
  */
 const count = z.int().min(0).max(MAX_STEPS);
 const digest = z.string().regex(/^[0-9a-f]{16}$/);
@@ -42,24 +42,24 @@ export type EvaluationMetrics = Omit<EvaluationLine, 'kind' | 'digest'>;
 
 export const FIRST_DIGEST = '0'.repeat(16);
 
-/** An XXH64 as the files of a run have it. */
+/** An XXH64 as in the files of a run. */
 export function checksumText(checksum: bigint): string {
   return checksum.toString(16).padStart(16, '0');
 }
 
 /**
- * Formats lines one after the other, each with its digest and line feed. Concatenation: about 3 us
- * a step.
+ * Formats successive lines, each with its digest and line feed. String concatenation takes about 3
+ * us per step.
  */
 export class MetricsFormatter {
   #digest: string;
 
-  /** Goes on after the line with this digest. */
+  /** Continues after the line with this digest. */
   constructor(previousDigest: string = FIRST_DIGEST) {
     this.#digest = previousDigest;
   }
 
-  /** Of the last line. */
+  /** The digest of the last line. */
   get digest(): string {
     return this.#digest;
   }
@@ -67,15 +67,17 @@ export class MetricsFormatter {
   step({ step, epoch, samples, loss, correct, milliseconds, weights, chain }: StepMetrics): string {
     assert(Number.isFinite(loss), `the loss of step ${step} is finite`);
     return this.#seal(
-      `{"kind":"step","step":${step},"epoch":${epoch},"samples":${samples},"loss":${loss},"correct":${correct}` +
-        `,"milliseconds":${Math.round(milliseconds * 1000) / 1000},"weights":"${checksumText(weights)}","chain":"${chain}"`,
+      `{"kind":"step","step":${step},"epoch":${epoch},"samples":${samples},"loss":${loss}` +
+        `,"correct":${correct},"milliseconds":${Math.round(milliseconds * 1000) / 1000}` +
+        `,"weights":"${checksumText(weights)}","chain":"${chain}"`,
     );
   }
 
   evaluation({ step, epoch, samples, loss, correct }: EvaluationMetrics): string {
     assert(Number.isFinite(loss), `the loss of the evaluation after step ${step} is finite`);
     return this.#seal(
-      `{"kind":"evaluation","step":${step},"epoch":${epoch},"samples":${samples},"loss":${loss},"correct":${correct}`,
+      `{"kind":"evaluation","step":${step},"epoch":${epoch},"samples":${samples},"loss":${loss}` +
+        `,"correct":${correct}`,
     );
   }
 
@@ -88,16 +90,16 @@ export class MetricsFormatter {
 export interface Metrics {
   /** All lines before the first bad one. */
   readonly lines: MetricsLine[];
-  /** The bytes these lines take: where a writer that goes on must cut the file. */
+  /** The size of these lines, to which a resuming writer truncates the file. */
   readonly wholeBytes: number;
-  /** Whether something after the last line feed was left out: a line torn by a crash. */
+  /** Whether a line that a crash cut off was ignored after the last line feed. */
   readonly torn: boolean;
-  /** The first whole line that is not what was written, counted from 1. */
+  /** The first whole line that is invalid, counted from 1. */
   readonly bad: { readonly line: number; readonly reason: string } | undefined;
 }
 
 /**
- * Reads a metrics.jsonl that fits into a string, and verifies every line's digest; never throws.
+ * Reads a metrics.jsonl that fits in a string and verifies the digest of every line. Never throws.
  */
 export function readMetrics(text: string): Metrics {
   const reader = new MetricsReader();
@@ -106,7 +108,7 @@ export function readMetrics(text: string): Metrics {
   return { lines, wholeBytes: position.bytes, torn: bad === undefined && rest !== '', bad };
 }
 
-/** Where a line ends: so many bytes into the file, and the digest of the line. */
+/** The end of a line: its offset in the file, and the digest of the line. */
 export interface LinePosition {
   readonly bytes: number;
   readonly digest: string;
@@ -115,8 +117,8 @@ export interface LinePosition {
 export const FIRST_LINE: LinePosition = { bytes: 0, digest: FIRST_DIGEST };
 
 /**
- * Reads a metrics.jsonl that comes in pieces, and verifies every line's digest. Whatever the length
- * of the file, no more than a piece and a line is in memory.
+ * Reads a metrics.jsonl piece by piece and verifies the digest of every line. Only a piece and a
+ * line are in memory.
  */
 export class MetricsReader {
   #position: LinePosition;
@@ -124,37 +126,37 @@ export class MetricsReader {
   #rest = '';
   #bad: Metrics['bad'];
 
-  /** Begins after the line that ends there. */
+  /** Starts after the line that ends there. */
   constructor(after: LinePosition = FIRST_LINE) {
     this.#position = after;
   }
 
-  /** The end of the last good line. */
+  /** The end of the last valid line. */
   get position(): LinePosition {
     return this.#position;
   }
 
-  /** Good lines so far. */
+  /** Number of valid lines so far. */
   get count(): number {
     return this.#count;
   }
 
-  /** What follows the last line feed: a line torn by a crash, at the end of the file. */
+  /** The text after the last line feed; at the end of the file, a line that a crash cut off. */
   get rest(): string {
     return this.#rest;
   }
 
-  /** The first whole line that is not what was written: no line after it is read. */
+  /** The first whole line that is invalid. Reading stops there. */
   get bad(): Metrics['bad'] {
     return this.#bad;
   }
 
   /**
-   * The lines that end in the next piece of the file; take all of them before the piece after it.
+   * The lines that end in the next piece of the file. Take all of them before the piece after it.
    */
   *read(piece: Uint8Array): Generator<MetricsLine> {
     if (this.#bad !== undefined) return;
-    // A line with the right digest is ASCII, as we wrote it, so its characters are its bytes.
+    // A line with a valid digest is ASCII, so its characters are its bytes.
     const text =
       this.#rest + Buffer.from(piece.buffer, piece.byteOffset, piece.length).toString('latin1');
     let at = 0;
@@ -178,9 +180,8 @@ export class MetricsReader {
 }
 
 /**
- * The line that ends a piece of a metrics.jsonl, if its digest is this one and follows from the
- * line before it, which must be in the piece as well unless `isStart`: the piece begins with the
- * file.
+ * The last line of a piece of a metrics.jsonl, if it has this digest and follows from the line
+ * before it. That line must be in the piece, too, unless `isStart`: the piece begins with the file.
  */
 export function lastLineOf(
   piece: Uint8Array,
@@ -196,10 +197,7 @@ export function lastLineOf(
   return typeof line !== 'string' && line.digest === digest ? line : undefined;
 }
 
-/**
- * The lines of a metrics.jsonl that comes in pieces, up to the first one that is not what was
- * written.
- */
+/** The lines of a metrics.jsonl in pieces, up to the first invalid line. */
 export function* metricsLines(
   pieces: Iterable<Uint8Array>,
   reader = new MetricsReader(),
@@ -209,7 +207,7 @@ export function* metricsLines(
 
 const SEAL = /,"digest":"([0-9a-f]{16})"\}$/;
 
-/** The line, or what is wrong with it. */
+/** The line, or why it is invalid. */
 function parseLine(text: string, previous: string): MetricsLine | string {
   const seal = SEAL.exec(text);
   if (seal === null) return 'it does not end with a digest';
@@ -223,7 +221,7 @@ function parseLine(text: string, previous: string): MetricsLine | string {
   }
 }
 
-/** `open` is the line up to where its digest field begins. */
+/** `open` is the line before its digest field. */
 function digestOf(previous: string, open: string): string {
   return hash('sha256', `${previous}${open}}`, 'hex').slice(0, 16);
 }

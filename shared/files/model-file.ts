@@ -10,17 +10,17 @@ import { decodeTensors, encodeTensors, tensorsLike, type TensorFile } from './sa
 
 export interface ModelFile {
   readonly configuration: Configuration;
-  /** The step after which the weights are these. */
+  /** The step after which the model has these weights. */
   readonly step: number;
   /** The link of that step (chain.ts). */
   readonly chain: string;
-  /** P floats, laid out as shared/arithmetic/model-shape.ts says. */
+  /** P floats, in the layout of shared/arithmetic/model-shape.ts. */
   readonly weights: Float32Array;
 }
 
 /**
- * model.safetensors: the weights by name. Nothing in it depends on when, where or by how many the
- * model was trained, so its SHA-256 is the run's.
+ * Encodes model.safetensors, the weights by name. Nothing in it depends on when, where or by how
+ * many workers the model was trained, so runs of one configuration have the same SHA-256.
  */
 export function encodeModel({ configuration, step, chain, weights }: ModelFile): Uint8Array {
   return encodeTensors({
@@ -40,19 +40,16 @@ const ownSchema = z.object({
 });
 
 /**
- * A model.safetensors of whatever configuration it says. Throws DATA, naming `file`, where it is
- * damaged or none of ours.
+ * Reads a model.safetensors of any configuration. Throws DATA, naming `file`, if it is damaged or
+ * was not written by mnist-dist.
  */
 export function readModel(bytes: Uint8Array, file: string): ModelFile {
   const decoded = decodeTensors(bytes, file);
   const said = ownSchema.safeParse(decoded.metadata).data;
   const configuration = said === undefined ? undefined : parseConfiguration(said.configuration);
   if (said === undefined || configuration === undefined)
-    throw new ClusterError(
-      'DATA',
-      `${file} is a safetensors file, but no model that mnist-dist has written`,
-    );
-  // Its weights are in memory once more: as many as it has, not as many as it says.
+    throw new ClusterError('DATA', `${file} is a safetensors file, but not a model of mnist-dist`);
+  // The weights are copied, so the configuration must not claim more of them than the file has.
   if (4 * parameterCount(configuration.model) > bytes.length) throw foreignTensors(file);
   const { step, chain } = said;
   return {
@@ -73,5 +70,5 @@ function weightsOf(decoded: TensorFile, file: string, { model }: Configuration):
 }
 
 function foreignTensors(file: string): ClusterError {
-  return new ClusterError('DATA', `${file} holds other tensors than its configuration says`);
+  return new ClusterError('DATA', `${file} does not have the tensors of its configuration`);
 }

@@ -5,7 +5,7 @@ import type { ModelFile } from './model-file.ts';
 import type { RunRecord } from './run-schema.ts';
 import { shortDigest } from '../printable.ts';
 
-/** A model.safetensors as it was read. */
+/** A model that was read from a file. */
 interface ReadModel extends Pick<ModelFile, 'configuration' | 'step' | 'chain'> {
   /** Its path or URI. */
   readonly name: string;
@@ -17,9 +17,8 @@ export function modelDigest(bytes: Uint8Array): string {
 }
 
 /**
- * Throws DATA where a model is not the one that its run has written, such as one that was copied
- * over it. A run that is not over may have a model of an earlier end, so its settings alone are
- * compared.
+ * Throws DATA unless a run has written this model, for instance if another model was copied over
+ * it. An unfinished run may have a model of an earlier end, so only its settings are compared.
  */
 export function checkOwnModel(
   { name, bytes, configuration, step, chain }: ReadModel,
@@ -36,18 +35,15 @@ export function checkOwnModel(
       `SHA-256 ${shortDigest(digest)} instead of ${shortDigest(record.model.sha256)}`,
     );
   }
-  // A run of an older mnist-dist: its last step and the chain up to it say nearly the same.
+  // A run of an older version records no digest; its last step and the chain up to it identify the
+  // model nearly as well.
   if (step !== record.step) throw foreign(name, `step ${step} instead of ${record.step}`);
   if (chain !== record.chain)
     throw foreign(name, `chain ${shortDigest(chain)} instead of ${shortDigest(record.chain)}`);
 }
 
 function foreign(name: string, what: string): ClusterError {
-  return new ClusterError(
-    'DATA',
-    `${name} is not the model of its run, as run.json describes it: ${what}`,
-    {
-      fix: "bring the run's own file back; a model of another run is used from a folder without a run.json",
-    },
-  );
+  return new ClusterError('DATA', `${name} is not the model that run.json describes: ${what}`, {
+    fix: "restore the run's own file, or use the model from a folder without a run.json",
+  });
 }

@@ -12,7 +12,7 @@ import { engineIdentity } from '../engine-identity.ts';
 import { ARITHMETIC } from '../arithmetic/version.ts';
 import { RUN_ID } from './run-layout.ts';
 
-/** What run.json holds; rewritten whole whenever the run's state changes. */
+/** The format of run.json, which is rewritten whole at every change of the run's state. */
 export const RUN_FORMAT = 1;
 
 export const runStates = ['running', 'finished', 'interrupted', 'failed', 'diverged'] as const;
@@ -26,14 +26,16 @@ export const runRecordSchema = z.strictObject({
   format: z.literal(RUN_FORMAT),
   arithmetic: z
     .literal(ARITHMETIC)
-    .describe('Raised whenever the same configuration would give other bytes.'),
+    .describe('Increases when the same configuration would give different bytes.'),
   version: z.string().max(32).describe('The version of mnist-dist.'),
   run: z.string().regex(RUN_ID),
   state: z.enum(runStates),
-  term: count.max(MAX_STEPS).describe('How often a coordinator was started for this run.'),
+  term: count.max(MAX_STEPS).describe('Number of coordinators that were started for this run.'),
   started: z.iso.datetime(),
   ended: z.iso.datetime().optional(),
-  configuration: configurationRecordSchema.describe('What the bytes of the run depend on.'),
+  configuration: configurationRecordSchema.describe(
+    'Everything that the bytes of the run depend on.',
+  ),
   launch: z
     .record(z.string(), z.union([scalar, z.array(scalar)]))
     .describe(
@@ -44,10 +46,12 @@ export const runRecordSchema = z.strictObject({
       description: engineIdentity,
       fingerprint: sha256,
       kernel_digest: sha256,
-      reproducible: z.boolean().describe('False once a worker of another fingerprint was let in.'),
+      reproducible: z
+        .boolean()
+        .describe('False after a worker with another fingerprint was admitted.'),
     })
     .optional()
-    .describe('Fixed when the first step is planned.'),
+    .describe('Set when the first step is planned.'),
   dataset: z.strictObject({
     sha256,
     name: z.string().max(MAX_NAME_CHARACTERS).optional(),
@@ -57,7 +61,7 @@ export const runRecordSchema = z.strictObject({
     test_samples: count,
     class_names: z.array(z.string().max(MAX_TEXT_CHARACTERS)).max(MAX_CLASSES),
   }),
-  step: count.max(MAX_STEPS).describe('The last step that was done.'),
+  step: count.max(MAX_STEPS).describe('The last completed step.'),
   chain: sha256.describe('The link of the last step.'),
   weights: z
     .string()
@@ -66,27 +70,25 @@ export const runRecordSchema = z.strictObject({
   model: z
     .strictObject({ sha256 })
     .optional()
-    .describe('The file model.safetensors that the run has written at its end.'),
+    .describe('The file model.safetensors, written at the end of the run.'),
   workers: z.array(
     z.strictObject({
       name: z.string().max(MAX_NAME_CHARACTERS),
       samples: count.describe(
-        'Training samples whose gradients this worker gave and the run used.',
+        'Training samples whose gradients this worker computed and the run used.',
       ),
     }),
   ),
   workers_from_step: count
     .max(MAX_STEPS)
     .optional()
-    .describe(
-      'The step after which the samples of `workers` are counted; without it, all of the run is.',
-    ),
+    .describe('The step after which the samples of `workers` are counted; 0 if absent.'),
   suspects: z
     .array(z.strictObject({ name: z.string().max(MAX_NAME_CHARACTERS), from: count, to: count }))
     .max(MAX_SUSPECTS)
     .optional()
     .describe(
-      'Workers found to be wrong, and the steps that may hold other results of them: verify decides.',
+      'Workers with wrong results, and the steps that may contain more of them (see verify).',
     ),
   result: z
     .strictObject({
@@ -101,7 +103,7 @@ export const runRecordSchema = z.strictObject({
         .number()
         .nullable()
         .describe(
-          'After step 200, without the time of evaluations; null for a run too short to tell.',
+          'After step 200, without the time of evaluations; null for a run that is too short.',
         ),
     })
     .optional(),
@@ -113,7 +115,7 @@ export const runRecordSchema = z.strictObject({
 
 export type RunRecord = z.infer<typeof runRecordSchema>;
 
-/** A run.json's text; throws DATA, naming `file`. */
+/** Parses the text of a run.json. Throws DATA, naming `file`. */
 export function parseRunRecord(text: string, file: string): RunRecord {
   let json: unknown;
   try {

@@ -5,7 +5,7 @@ import { MAX_TENSOR_FILE_HEADER_BYTES } from '../limits.ts';
 /**
  * The safetensors format (https://github.com/huggingface/safetensors), float32 only, little-endian:
  *
- *     u64 header length | header: JSON, padded with spaces to a multiple of 8 | the tensors, one after the other
+ *     u64 header length | header: JSON, padded with spaces to a multiple of 8 | the tensors
  */
 export interface Tensor {
   readonly name: string;
@@ -15,7 +15,7 @@ export interface Tensor {
 
 export interface TensorFile {
   readonly metadata: Readonly<Record<string, string>>;
-  /** In the order of the file. */
+  /** In file order. */
   readonly tensors: readonly Tensor[];
 }
 
@@ -23,7 +23,7 @@ const LENGTH_BYTES = 8;
 const FLOAT_BYTES = 4;
 const METADATA = '__metadata__';
 
-/** The file's bytes: metadata and tensors in the given order, so equal input gives equal bytes. */
+/** Encodes metadata and tensors in the given order. Equal input gives equal bytes. */
 export function encodeTensors({ metadata, tensors }: TensorFile): Uint8Array {
   let end = 0;
   const entries = tensors.map(({ name, shape, data }): [string, object] => {
@@ -52,7 +52,7 @@ export function encodeTensors({ metadata, tensors }: TensorFile): Uint8Array {
 }
 
 /**
- * Reads a file; the tensors are copies. Throws DATA, naming `file`, unless every byte is accounted
+ * Reads a file. The tensors are copies. Throws DATA, naming `file`, unless every byte is accounted
  * for.
  */
 export function decodeTensors(bytes: Uint8Array, file: string): TensorFile {
@@ -65,7 +65,7 @@ export function decodeTensors(bytes: Uint8Array, file: string): TensorFile {
     if (start !== at || end < start)
       throw damaged(
         file,
-        `tensor ${name} begins at byte ${start}, but the one before ends at ${at}`,
+        `tensor ${name} begins at byte ${start}, but the previous tensor ends at ${at}`,
       );
     if (end - start !== sizeOf(entry.shape) * FLOAT_BYTES) {
       throw damaged(
@@ -74,7 +74,7 @@ export function decodeTensors(bytes: Uint8Array, file: string): TensorFile {
       );
     }
     if (end > body.length)
-      throw damaged(file, `tensor ${name} ends at byte ${end}, but there are ${body.length}`);
+      throw damaged(file, `tensor ${name} ends at byte ${end}, but the file has ${body.length}`);
     tensors.push({ name, shape: entry.shape, data: floatsOf(body.subarray(start, end)) });
     at = end;
   }
@@ -83,8 +83,8 @@ export function decodeTensors(bytes: Uint8Array, file: string): TensorFile {
 }
 
 /**
- * The tensors of a file in the order of `expected`, whatever their order in it: the format leaves
- * that to the writer. Undefined unless the file has exactly these names, each with the same shape.
+ * The tensors of a file in the order of `expected`, since the format leaves their order to the
+ * writer. Undefined unless the file has exactly these names, each with the same shape.
  */
 export function tensorsLike(
   expected: readonly Pick<Tensor, 'name' | 'shape'>[],
@@ -110,7 +110,7 @@ type Entry = z.infer<typeof entrySchema>;
 
 function split(bytes: Uint8Array, file: string): { header: Uint8Array; body: Uint8Array } {
   if (bytes.length < LENGTH_BYTES)
-    throw damaged(file, `it has ${bytes.length} bytes, fewer than the header's length takes`);
+    throw damaged(file, `it has ${bytes.length} bytes, too few for the length of its header`);
   const headerBytes = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getBigUint64(
     0,
     true,
@@ -118,7 +118,7 @@ function split(bytes: Uint8Array, file: string): { header: Uint8Array; body: Uin
   if (headerBytes > MAX_TENSOR_FILE_HEADER_BYTES) {
     throw damaged(
       file,
-      `its header of ${headerBytes} bytes exceeds ${MAX_TENSOR_FILE_HEADER_BYTES} (MAX_TENSOR_FILE_HEADER_BYTES)`,
+      `its header has ${headerBytes} bytes, more than ${MAX_TENSOR_FILE_HEADER_BYTES}`,
     );
   }
   const bodyStart = LENGTH_BYTES + Number(headerBytes);
@@ -135,7 +135,7 @@ function parseHeader(header: Uint8Array, file: string): Record<string, unknown> 
     const { [METADATA]: metadata = {}, ...entries } = z.record(z.string(), z.unknown()).parse(json);
     return { ...entries, [METADATA]: metadataSchema.parse(metadata) };
   } catch (error) {
-    throw damaged(file, `its header is not what safetensors asks for: ${describe(error)}`, error);
+    throw damaged(file, `its header is invalid: ${describe(error)}`, error);
   }
 }
 
@@ -151,7 +151,7 @@ function inFileOrder(entries: Record<string, unknown>, file: string): [string, E
   );
 }
 
-/** A copy, since a view would need an aligned start (and a Buffer's slice is a view). */
+/** Copies, because a view would need an aligned start, and a slice of a Buffer is a view. */
 function floatsOf(bytes: Uint8Array): Float32Array {
   const floats = new Float32Array(bytes.length / FLOAT_BYTES);
   new Uint8Array(floats.buffer).set(bytes);

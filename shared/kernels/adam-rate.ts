@@ -1,5 +1,5 @@
 /**
- * Adam's learning rate of step t (from 1), with the bias corrections in it: learningRate * sqrt(1 -
+ * Adam's learning rate at step t (from 1), including the bias corrections: learningRate * sqrt(1 -
  * beta2^t) / (1 - beta1^t), in float64 from left to right.
  */
 export function adamRate(learningRate: number, beta1: number, beta2: number, step: number): number {
@@ -7,9 +7,9 @@ export function adamRate(learningRate: number, beta1: number, beta2: number, ste
 }
 
 /**
- * base^exponent for whole exponents: for each bit of the exponent, the lowest first, the result is
- * multiplied by the base if the bit is 1, then the base is squared. Math.pow may differ between
- * versions, products do not.
+ * base^exponent for integer exponents: for each bit of the exponent, the lowest first, the result
+ * is multiplied by the base if the bit is 1, then the base is squared. Math.pow may differ between
+ * versions of V8; products do not.
  */
 function power(base: number, exponent: number): number {
   let result = 1;

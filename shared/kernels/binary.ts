@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { ClusterError } from '../errors.ts';
 
-// Of the compiler's libraries only `dom` knows WebAssembly; this is what we use of it.
+// TypeScript declares WebAssembly in its `dom` library only; these are the parts in use.
 declare namespace WebAssembly {
   export class Memory {
     constructor(descriptor: { initial: number; maximum: number });
@@ -18,10 +18,10 @@ declare namespace WebAssembly {
   }
 }
 
-/** Pages are the unit of a WebAssembly memory. */
+/** The page size of WebAssembly. */
 export const PAGE_BYTES = 65_536;
 
-/** What assembly/index.ts exports. Addresses are bytes; 64-bit results come as BigInt, signed. */
+/** The exports of assembly/index.ts. Addresses are in bytes; 64-bit results are signed BigInts. */
 export interface KernelExports {
   add(into: number, from: number, count: number): void;
   addZero(into: number, count: number): void;
@@ -65,14 +65,14 @@ interface KernelBinary {
 
 let loaded: KernelBinary | undefined;
 
-/** SHA-256 (hex) of the compiled kernels: part of what decides a run's bytes. */
+/** SHA-256 (hex) of the compiled kernels, on which the bytes of a run depend. */
 export function kernelDigest(): string {
   return load().digest;
 }
 
 /**
- * The kernels on a new memory of `pages` pages that cannot grow. Throws SETUP when the kernels were
- * not built.
+ * Instantiates the kernels on a new memory of `pages` pages that cannot grow. Throws SETUP if the
+ * kernels were not built.
  */
 export function instantiate(pages: number): { memory: WebAssembly.Memory; exports: KernelExports } {
   const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
@@ -82,8 +82,8 @@ export function instantiate(pages: number): { memory: WebAssembly.Memory; export
 }
 
 /**
- * Reads and compiles once in a process; synchronously, since the file is 4 KB and nothing can start
- * before.
+ * Reads and compiles once per process; synchronously, because the file has 4 KB and nothing can
+ * start before.
  */
 function load(): KernelBinary {
   if (loaded !== undefined) return loaded;
@@ -110,7 +110,7 @@ function outdated(): ClusterError {
     'SETUP',
     'the arithmetic kernels (dist/shared/kernels/kernels.wasm) are missing or outdated',
     {
-      fix: 'start through `npx mnist-dist`, which builds what is missing',
+      fix: 'start with `npx mnist-dist`, which builds them',
     },
   );
 }

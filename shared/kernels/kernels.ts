@@ -16,19 +16,19 @@ export { kernelDigest } from './binary.ts';
 export type { MaskKey } from '../arithmetic/random.ts';
 
 /**
- * A cache line; also what the wire aligns bodies to. Address 0 is never given away, so that it
- * cannot pass for one.
+ * A cache line, and the alignment of a frame's body. Address 0 is never allocated, so no address is
+ * 0.
  */
 const ALIGNMENT_BYTES = 64;
 
 /**
- * Addresses of float arrays of `count` values; `from` and `to` may be the same, other overlaps are
- * not allowed.
+ * Addresses of float arrays of `count` values. `from` and `to` may be equal; other overlaps are not
+ * allowed.
  */
 export interface AdamArguments {
-  /** Weights before, read. */
+  /** Weights before the step. */
   readonly from: number;
-  /** Weights after, written. */
+  /** Weights after the step. */
   readonly to: number;
   readonly gradient: number;
   /** Moments, updated in place. */
@@ -38,14 +38,14 @@ export interface AdamArguments {
   readonly beta1: number;
   readonly beta2: number;
   readonly epsilon: number;
-  /** The step's learning rate: `adamRate`. */
+  /** The learning rate of the step (`adamRate`). */
   readonly rate: number;
 }
 
 export interface MaskArguments extends MaskKey {
   readonly rows: number;
   readonly units: number;
-  /** The share of units dropped, in [0, 1). */
+  /** The fraction of units to drop, in [0, 1). */
   readonly rate: number;
 }
 
@@ -56,16 +56,16 @@ export interface CheckResult {
 }
 
 /**
- * The arithmetic of the cluster on one memory of fixed size. Arrays are addressed by byte (`at`, a
- * multiple of 4); counts are float32 values and need not be a multiple of anything: no byte after
- * the last value is touched. Results of add, addZero and adam below 2^-126 become a zero of their
- * sign. Which NaN a result is, is not specified.
+ * The arithmetic of the cluster on one memory of fixed size. `at` is a byte address, a multiple of
+ * 4. A count is a number of float32 values, of any multiple: no byte after the last value is
+ * touched. Results of add, addZero and adam below 2^-126 are flushed to a zero of their sign. The
+ * payload of a NaN is unspecified.
  */
 export interface Kernels {
   readonly memory: { readonly buffer: ArrayBuffer };
   /**
-   * Address of `bytes` zeros, a multiple of 64; never freed. Throws LIMIT when the memory is
-   * exhausted.
+   * Allocates `bytes` zeros and returns their address, a multiple of 64. Memory is never freed.
+   * Throws LIMIT if the memory is exhausted.
    */
   allocate(bytes: number): number;
   /** A view of `count` floats at `at`. */
@@ -74,28 +74,28 @@ export interface Kernels {
   bytes(at: number, length: number): Uint8Array<ArrayBuffer>;
   /** into = into + from. */
   add(into: number, from: number, count: number): void;
-  /** into = into + 0: stands for adding the +0 of a subtree without a row; -0 becomes +0. */
+  /** into = into + 0, which adds the +0 of a subtree without rows: -0 becomes +0. */
   addZero(into: number, count: number): void;
   /**
-   * One step of Adam, all in float32 and in this order: m = b1*m + c1*g; v = b2*v + c2*(g*g); w = w
-   * - (rate*m) / (sqrt(v) + epsilon), with the m and v just made. c1 and c2 are float32(1 - beta),
-   * subtracted in float64. Returns XXH64 of the weights at `to`, made in the same pass.
+   * One step of Adam, in float32 and in this order: m = b1*m + c1*g; v = b2*v + c2*(g*g); w = w -
+   * (rate*m) / (sqrt(v) + epsilon), with the new m and v. c1 and c2 are float32(1 - beta),
+   * subtracted in float64. Returns XXH64 of the weights at `to`, computed in the same pass.
    */
   adam(step: AdamArguments): bigint;
-  /** Finite test and XXH64 of `count` floats in one pass. */
+  /** Tests whether `count` floats are finite and computes their XXH64, in one pass. */
   check(at: number, count: number): CheckResult;
   /** XXH64, seed 0, of `byteLength` bytes. */
   checksum(at: number, byteLength: number): bigint;
   /**
-   * Writes `rows` x `units` floats, the dropout masks that shared/arithmetic/random.ts defines:
-   * each 0 or float32(1/(1-rate)).
+   * Writes `rows` x `units` floats, the dropout masks of shared/arithmetic/random.ts: each value is
+   * 0 or float32(1/(1-rate)).
    */
   mask(out: number, mask: MaskArguments): void;
 }
 
 /**
- * Kernels with room for `bytes` bytes; every `allocate` takes its length rounded up to a multiple
- * of 64. The memory never grows, so views and addresses stay valid. Throws LIMIT above
+ * Creates kernels with a memory of `bytes` bytes; every `allocate` rounds its length up to a
+ * multiple of 64. The memory never grows, so views and addresses stay valid. Throws LIMIT above
  * MAX_KERNEL_MEMORY_BYTES.
  */
 export function createKernels(bytes: number): Kernels {
@@ -103,9 +103,9 @@ export function createKernels(bytes: number): Kernels {
   if (!(bytes >= 0 && pages * PAGE_BYTES <= MAX_KERNEL_MEMORY_BYTES)) {
     throw new ClusterError(
       'LIMIT',
-      `${bytes} bytes of memory for weights and gradients are too many`,
+      `the weights and gradients need ${bytes} bytes, more than ${MAX_KERNEL_MEMORY_BYTES}`,
       {
-        fix: `at most ${MAX_KERNEL_MEMORY_BYTES} bytes are allowed: use a smaller model or fewer virtual shards`,
+        fix: 'use a smaller model or fewer virtual shards',
       },
     );
   }
@@ -130,7 +130,7 @@ class WasmKernels implements Kernels {
     if (!(bytes >= 0 && end <= size)) {
       throw new ClusterError(
         'LIMIT',
-        `${bytes} bytes do not fit into the ${size - at} left of the kernels' memory`,
+        `the kernels need ${bytes} bytes, but ${size - at} bytes of their memory are free`,
         {
           fix: 'use a smaller model, fewer virtual shards or fewer workers',
         },
@@ -165,7 +165,7 @@ class WasmKernels implements Kernels {
     for (const at of [from, to, gradient, firstMoment, secondMoment]) this.#inside(at, 4 * count);
     const c1 = 1 - beta1;
     const c2 = 1 - beta2;
-    // The float64 arguments are rounded to float32 on their way into WebAssembly.
+    // WebAssembly rounds the float64 arguments to float32.
     return BigInt.asUintN(
       64,
       this.#exports.adam(
@@ -217,11 +217,11 @@ class WasmKernels implements Kernels {
   }
 
   /**
-   * WebAssembly itself only traps beyond the whole memory; a wrong address below it would be a
-   * silent overwrite.
+   * WebAssembly traps only beyond the whole memory; a wrong address below would overwrite data
+   * silently.
    */
   #inside(at: number, bytes: number): void {
     if (at >= ALIGNMENT_BYTES && bytes >= 0 && at + bytes <= this.#next) return;
-    throw new Error(`invariant broken: ${bytes} bytes at ${at} are not within what was allocated`);
+    throw new Error(`invariant broken: ${bytes} bytes at ${at} were not allocated`);
   }
 }

@@ -2,14 +2,14 @@ import { maskRow } from '../arithmetic/random.ts';
 import type { MaskKey } from '../arithmetic/random.ts';
 
 /**
- * The kernels once more, in TypeScript that reads like their definition: the oracle of the tests,
- * and the text to follow for another implementation. Same results as kernels.ts, bit for bit, but
- * for which NaN a NaN is.
+ * The kernels in TypeScript that reads like their definition: the oracle of the tests, and the text
+ * to follow for another implementation. The results equal those of kernels.ts bit for bit, except
+ * for the payload of a NaN.
  */
 const SMALLEST_NORMAL = 2 ** -126;
 const { fround } = Math;
 
-export interface AdamTwinArguments {
+export interface ReferenceAdamArguments {
   readonly weights: Float32Array;
   readonly gradient: Float32Array;
   readonly firstMoment: Float32Array;
@@ -20,7 +20,7 @@ export interface AdamTwinArguments {
   readonly rate: number;
 }
 
-/** x rounded to float32, or a zero of its sign where that is subnormal. */
+/** x rounded to float32, or a zero of its sign if that is subnormal. */
 export function flush(x: number): number {
   const rounded = fround(x);
   if (!(Math.abs(rounded) < SMALLEST_NORMAL)) return rounded;
@@ -38,10 +38,10 @@ export function addZero(into: Float32Array): void {
 }
 
 /**
- * One step of Adam in place. A sum, product, quotient or root of float32 in float64, rounded, is
- * that of float32.
+ * One step of Adam in place. A sum, product, quotient or square root of float32 values, computed in
+ * float64 and rounded, equals the float32 result.
  */
-export function adam(step: AdamTwinArguments): void {
+export function adam(step: ReferenceAdamArguments): void {
   const { weights, gradient, firstMoment, secondMoment } = step;
   const b1 = fround(step.beta1);
   const c1 = fround(1 - step.beta1);
@@ -60,13 +60,13 @@ export function adam(step: AdamTwinArguments): void {
   }
 }
 
-/** Whether no value is NaN or infinite, and XXH64 of the values' bytes. */
+/** Whether all values are finite, and XXH64 of their bytes. */
 export function check(values: Float32Array): { finite: boolean; checksum: bigint } {
   const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
   return { finite: values.every((value) => Number.isFinite(value)), checksum: xxh64(bytes) };
 }
 
-/** The masks of rows `position` .. of the global batch, row by row. */
+/** The masks of the rows of the global batch from `position` on, row by row. */
 export function mask(rows: number, units: number, rate: number, key: MaskKey): Float32Array {
   const out = new Float32Array(rows * units);
   for (let row = 0; row < rows; row++) {
@@ -88,15 +88,21 @@ export function xxh64(bytes: Uint8Array): bigint {
   let at = 0;
   let hash = PRIME5;
   if (bytes.length >= 32) {
-    let lanes = [PRIME1 + PRIME2, PRIME2, 0n, -PRIME1];
+    let accumulators = [PRIME1 + PRIME2, PRIME2, 0n, -PRIME1];
     for (; at + 32 <= bytes.length; at += 32) {
       const stripe = at;
-      lanes = lanes.map((lane, i) => round(lane, view.getBigUint64(stripe + 8 * i, true)));
+      accumulators = accumulators.map((accumulator, i) =>
+        round(accumulator, view.getBigUint64(stripe + 8 * i, true)),
+      );
     }
     hash = word(
-      lanes.reduce((sum, lane, i) => sum + rotate(lane, [1n, 7n, 12n, 18n][i] ?? 0n), 0n),
+      accumulators.reduce(
+        (sum, accumulator, i) => sum + rotate(accumulator, [1n, 7n, 12n, 18n][i] ?? 0n),
+        0n,
+      ),
     );
-    for (const lane of lanes) hash = word((hash ^ round(0n, lane)) * PRIME1 + PRIME4);
+    for (const accumulator of accumulators)
+      hash = word((hash ^ round(0n, accumulator)) * PRIME1 + PRIME4);
   }
   hash = word(hash + BigInt(bytes.length));
   for (; at + 8 <= bytes.length; at += 8) {
@@ -116,8 +122,8 @@ export function xxh64(bytes: Uint8Array): bigint {
   return hash ^ (hash >> 32n);
 }
 
-function round(lane: bigint, input: bigint): bigint {
-  return word(rotate(lane + input * PRIME2, 31n) * PRIME1);
+function round(accumulator: bigint, input: bigint): bigint {
+  return word(rotate(accumulator + input * PRIME2, 31n) * PRIME1);
 }
 
 function rotate(value: bigint, bits: bigint): bigint {

@@ -7,7 +7,8 @@ import { MAX_WEBSOCKET_HEAD_BYTES } from './websocket-head.ts';
 /**
  * One frame of the wire, little-endian:
  *
- *     u32 header length | u32 CRC-32 of the header | header (msgpack) | zeros to a multiple of 64 | body | u64 XXH64 of the body
+ *     u32 header length | u32 CRC-32 of the header | header (msgpack)
+ *     | zeros to a multiple of 64 | body | u64 XXH64 of the body
  *
  * Only messages with a tensor have padding, body and checksum. Tensors never pass through msgpack:
  * the body is raw float32, so a receiver can view it in place. The checksum detects accidents, not

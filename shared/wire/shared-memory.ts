@@ -18,7 +18,9 @@ import { MAX_SHARED_MEMORY_BYTES, SHARED_MEMORY_ROOMS } from '../limits.ts';
  * the room of its tensor. The file has no name, so it disappears with its owner, even after a
  * crash.
  *
- *     32 random bytes | a stamp for each room, u64 | zeros to 4096 | room 0 | room 1 | ..., each a whole number of pages
+ *     32 random bytes | u64 stamp of each room | zeros to 4096 | room 0 | room 1 | ...
+ *
+ * A room is a whole number of pages.
  *
  * The stamp of a room is the checksum of its tensor. It changes before the first byte of the next
  * tensor is written. If a reader finds bytes with another checksum than its message has, the stamp

@@ -1,17 +1,15 @@
 import { finish, round, START1, START2, START3, START4, STRIPE_BYTES } from './xxh64';
 
-// WebAssembly returns one value here, and an array for two would have to be allocated; the caller
-// asks right after.
+// A WebAssembly function returns one value, and an array for two would have to be allocated. The
+// caller asks for the second value right after.
 let finite: bool = true;
 
-/** Whether the floats of the last `check` were all finite. */
+/** Whether all floats of the last `check` were finite. */
 export function lastFinite(): bool {
   return finite;
 }
 
-/**
- * XXH64 of `count` floats; `lastFinite` tells afterwards whether all of them are finite. One pass.
- */
+/** XXH64 of `count` floats, in one pass with the test for `lastFinite`. */
 export function check(at: usize, count: u32): u64 {
   const length = (<usize>count) << 2;
   const end = at + length;

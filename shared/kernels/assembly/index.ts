@@ -1,5 +1,5 @@
-// What kernels.ts binds; `twins.ts` says the same in plain TypeScript. Addresses are bytes, counts
-// are floats.
+// The functions that kernels.ts binds; reference-kernels.ts defines them in plain TypeScript.
+// Addresses are bytes, counts are floats.
 export { adam } from './adam';
 export { check, lastFinite } from './check';
 export { mask } from './mask';

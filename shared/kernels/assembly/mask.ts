@@ -5,10 +5,7 @@ const MULTIPLIER1: u32 = 0xcd9e8d57;
 const WEYL0: u32 = 0x9e3779b9;
 const WEYL1: u32 = 0xbb67ae85;
 
-/**
- * Of a stripe of units, the ones a vector may not touch are beyond the row: lane by lane, up to
- * `end`.
- */
+/** Stores four floats, but none at or beyond `end`, the end of the row. */
 function storeUntil(at: usize, end: usize, four: v128): void {
   if (at + 16 <= end) {
     v128.store(at, four);
@@ -66,8 +63,8 @@ function sixteen(
 }
 
 /**
- * Dropout masks of `rows` rows from `position` of the global batch on: `units` floats each, 0 where
- * the unit's random word is below `threshold`, else `keep`.
+ * Dropout masks of `rows` rows from `position` of the global batch: `units` floats each, 0 if the
+ * unit's random word is below `threshold`, else `keep`.
  */
 export function mask(
   out: usize,

@@ -7,7 +7,7 @@ const PRIME3: u64 = 0x165667b19e3779f9;
 const PRIME4: u64 = 0x85ebca77c2b2ae63;
 const PRIME5: u64 = 0x27d4eb2f165667c5;
 
-// What the accumulators start from.
+// The initial accumulators.
 export const START1: u64 = PRIME1 + PRIME2;
 export const START2: u64 = PRIME2;
 export const START3: u64 = 0;

@@ -146,14 +146,14 @@ describe('the model that is meant', () => {
     await expect(layoutOf(other, data)).rejects.toMatchObject({
       code: 'DATA',
       message: expect.stringContaining(
-        `SHA-256 ${'ab'.repeat(8)}; this one has ${tiny.dataset.slice(0, 16)}`,
+        `dataset ${'ab'.repeat(8)}; this is ${tiny.dataset.slice(0, 16)}`,
       ),
     });
   });
 });
 
 describe('what is refused, by name', () => {
-  const foreign = expect.stringContaining('is not the model of its run');
+  const foreign = expect.stringContaining('is not the model that run.json describes');
 
   test('is the model of a run over which that of another one was copied, also in a store', async () => {
     const other = modelBytes({ ...configuration, seed: 9 });
@@ -231,13 +231,13 @@ describe('what is refused, by name', () => {
     for (const [bytes, what] of [
       [modelBytes().subarray(0, -4), 'not an intact safetensors file'],
       [new Uint8Array(0), 'not an intact safetensors file'],
-      [encodeTensors({ metadata: {}, tensors }), 'no model that mnist-dist has written'],
-      [encodeTensors({ metadata: { ...metadata, configuration: '{' }, tensors }), 'no model that'],
-      [encodeTensors({ metadata: { ...metadata, step: '0' }, tensors }), 'no model that'],
-      [encodeTensors({ metadata, tensors }), 'other tensors'],
+      [encodeTensors({ metadata: {}, tensors }), 'not a model of mnist-dist'],
+      [encodeTensors({ metadata: { ...metadata, configuration: '{' }, tensors }), 'not a model of'],
+      [encodeTensors({ metadata: { ...metadata, step: '0' }, tensors }), 'not a model of'],
+      [encodeTensors({ metadata, tensors }), 'does not have the tensors'],
       [
         encodeTensors({ metadata: { ...metadata, configuration: hugeText }, tensors }),
-        'other tensors',
+        'does not have the tensors',
       ],
     ] as const) {
       writeFileSync(file, bytes);

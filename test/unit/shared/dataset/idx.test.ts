@@ -55,7 +55,7 @@ describe('parseIdx', () => {
       'a wrong magic number',
       Uint8Array.of(0, 0, 0x0d, 3, 0, 0, 0, 1),
       'images',
-      /f begins with 0x00000d03, not with the magic number 0x00000803 of images/,
+      /f begins with 0x00000d03; images begin with 0x00000803/,
     ],
     [
       'gzip without .gz',

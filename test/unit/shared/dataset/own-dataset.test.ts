@@ -64,7 +64,7 @@ test('is refused otherwise, with both digests and the option named', async () =>
     code: 'DATA',
     message: expect.stringMatching(
       new RegExp(
-        `runs/letters, SHA-256 ${digest.slice(0, 16)}.*${data} does not exist.*${MNIST_DIGEST.slice(0, 16)}`,
+        `runs/letters, ${digest.slice(0, 16)}.*${data} does not exist.*${MNIST_DIGEST.slice(0, 16)}`,
       ),
     ),
     fix: expect.stringContaining('--data DIR, or else'),

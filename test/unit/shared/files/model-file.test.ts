@@ -44,7 +44,7 @@ describe('a model file', () => {
       .slice(-names.length)
       .map((tensor, i) => ({ ...tensor, name: names[i] ?? '' }));
     expect(() => readModel(encodeTensors({ metadata, tensors: changed }), 'm')).toThrow(
-      'other tensors',
+      'does not have the tensors',
     );
   });
 
