@@ -113,11 +113,11 @@ function liveProgress({
   const opened = clock();
   const draw = () => {
     const state = tracker.state();
-    const { standing } = tracker;
+    const { readiness } = tracker;
     if (state !== undefined)
       output.draw(progressLine(state, output.liveWidth, output.style.unicode));
-    else if (standing?.isWaiting === true)
-      output.draw(waitLine(standing, (clock() - opened) / 1000, output.liveWidth));
+    else if (readiness?.isWaiting === true)
+      output.draw(waitLine(readiness, (clock() - opened) / 1000, output.liveWidth));
   };
   const stop = isQuiet ? () => undefined : ticker(draw, REDRAW_MILLISECONDS);
   const close = () => {

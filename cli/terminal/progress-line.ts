@@ -1,4 +1,4 @@
-import { waitText, type Standing } from '../../dashboards/feed/readiness.ts';
+import { waitText, type Readiness } from '../../dashboards/feed/readiness.ts';
 import { count, counted, duration, percent } from '../../shared/text/number-format.ts';
 import { joined, paint, plainText, type Line } from './styled-line.ts';
 
@@ -13,7 +13,7 @@ export interface ProgressState {
   readonly accuracy: number | undefined;
   readonly imagesPerSecond: number | undefined;
   /** Whether workers are there; undefined before the run can be asked. */
-  readonly standing: Standing | undefined;
+  readonly readiness: Readiness | undefined;
   /** Workers that came and that were lost since the start. */
   readonly joined: number;
   readonly lost: number;
@@ -95,9 +95,9 @@ function partsOf(state: ProgressState): Part[] {
 
 /** How fast it is and for how long, or what it waits for. */
 function standingParts(state: ProgressState): Part[] {
-  const { standing, imagesPerSecond, secondsLeft, joined: came, lost } = state;
-  if (standing?.isWaiting === true) return [{ text: waitText(standing), dropped: 1 }];
-  const { ready, late } = standing ?? { ready: undefined, late: 0 };
+  const { readiness, imagesPerSecond, secondsLeft, joined: came, lost } = state;
+  if (readiness?.isWaiting === true) return [{ text: waitText(readiness), dropped: 1 }];
+  const { ready, late } = readiness ?? { ready: undefined, late: 0 };
   const changes = lost === 0 ? '' : ` (${came} joined, ${lost} lost)`;
   return [
     ...known(imagesPerSecond, (rate) => `${count(rate)} images/s`, 8),
@@ -116,10 +116,10 @@ function known(
 }
 
 /** The live line before the first step. */
-export function waitLine(standing: Standing, seconds: number, width: number): Line {
+export function waitLine(readiness: Readiness, seconds: number, width: number): Line {
   return fitted(
     [
-      { text: waitText(standing), dropped: 0 },
+      { text: waitText(readiness), dropped: 0 },
       { text: duration(seconds), dropped: 1 },
     ],
     0,

@@ -1,6 +1,6 @@
 import type { Inspection } from '../../coordinator/inspection.ts';
-import { Pace } from '../../dashboards/feed/pace.ts';
-import { standingOf, type Standing } from '../../dashboards/feed/readiness.ts';
+import { StepRate } from '../../dashboards/feed/step-rate.ts';
+import { readinessOf, type Readiness } from '../../dashboards/feed/readiness.ts';
 import type { EpochState, ProgressState } from './progress-line.ts';
 
 /** What the coordinator says after each step; steps and epochs count from 1. */
@@ -43,7 +43,7 @@ export class ProgressTracker {
   /** What stood here when a rate was taken last. */
   #mark: { time: number; samples: number } | undefined;
   #imagesPerSecond: number | undefined;
-  readonly #pace = new Pace();
+  readonly #stepRate = new StepRate();
   #inspect: (() => Inspection) | undefined;
   #joined = 0;
   #lost = 0;
@@ -59,7 +59,7 @@ export class ProgressTracker {
     // Rates begin with the first step, not with the wait for workers (or with the steps before a
     // resume).
     this.#mark ??= { time: this.#clock(), samples: info.samples };
-    if (this.#last === undefined) this.#pace.turn(info.step, this.#clock());
+    if (this.#last === undefined) this.#stepRate.turn(info.step, this.#clock());
     this.#last = info;
     this.#lossSum += info.loss * info.samples;
     this.#correct += info.correct;
@@ -79,8 +79,8 @@ export class ProgressTracker {
   }
 
   /** Whether workers are there; undefined before the run can be asked. */
-  get standing(): Standing | undefined {
-    return this.#inspect === undefined ? undefined : standingOf(this.#inspect());
+  get readiness(): Readiness | undefined {
+    return this.#inspect === undefined ? undefined : readinessOf(this.#inspect());
   }
 
   showPage(url: string): void {
@@ -105,10 +105,10 @@ export class ProgressTracker {
   state(): ProgressState | undefined {
     const last = this.#last;
     if (last === undefined) return undefined;
-    const { standing } = this;
+    const { readiness } = this;
     const now = this.#clock();
     this.#takeRate(now);
-    this.#pace.turn(last.step, now, standing?.isWaiting);
+    this.#stepRate.turn(last.step, now, readiness?.isWaiting);
     return {
       epoch: last.epoch,
       epochs: last.epochs,
@@ -117,11 +117,11 @@ export class ProgressTracker {
       loss: this.#loss(),
       accuracy: this.#correct / this.#samples,
       imagesPerSecond: this.#imagesPerSecond,
-      standing,
+      readiness,
       joined: this.#joined,
       lost: this.#lost,
       page: this.#page,
-      secondsLeft: this.#pace.secondsFor(last.totalSteps - last.step, now),
+      secondsLeft: this.#stepRate.secondsFor(last.totalSteps - last.step, now),
     };
   }
 

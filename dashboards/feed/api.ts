@@ -1,7 +1,7 @@
 import type { WorkerStateName } from '../metrics/catalogue.ts';
 
 /**
- * What the live page reads: types only, shared by the listener and the browser.
+ * The HTTP interface of the live page: types only, shared by the listener and the browser.
  *
  *   GET /api/run      RunView: everything known so far, bounded however long the run is
  *   GET /api/stream   server-sent events; each `data:` is one Update, at most ten a second
@@ -10,17 +10,14 @@ import type { WorkerStateName } from '../metrics/catalogue.ts';
  */
 export interface RunView {
   readonly run: string;
-  /** Rises with every start of the coordinator. */
+  /** Increases with every start of the coordinator. */
   readonly term: number;
   readonly version: string;
   /** ISO 8601. */
   readonly started: string;
-  /**
-   * Whether the run is going on and /api/stream will say more; false for a run that is shown from
-   * its directory.
-   */
+  /** Whether /api/stream sends updates; false for a run that is shown from its directory. */
   readonly isLive: boolean;
-  /** As people read it: option name and value, in the order of the help. */
+  /** Option name and value as shown, in the order of the help. */
   readonly configuration: readonly (readonly [name: string, value: string])[];
   readonly epochs: number;
   readonly stepsPerEpoch: number;
@@ -31,15 +28,15 @@ export interface RunView {
     readonly hidden: readonly number[];
     readonly classes: number;
   };
-  /** Of the pictures: rows * columns = model.inputs. */
+  /** Size of the pictures: rows * columns = model.inputs. */
   readonly rows: number;
   readonly columns: number;
   readonly status: Status;
-  /** Thinned; at most a few thousand, in order. */
+  /** Downsampled to at most a few thousand points, in order. */
   readonly curve: readonly CurvePoint[];
-  /** In order; of a very long run every n-th. */
+  /** In order; every n-th evaluation of a very long run. */
   readonly evaluations: readonly EvaluationPoint[];
-  /** Of the newest evaluation. */
+  /** The newest evaluation. */
   readonly evaluated: Evaluated | undefined;
   /** The last 200, oldest first. */
   readonly events: readonly EventLine[];
@@ -47,7 +44,7 @@ export interface RunView {
   readonly changes: readonly StateChange[];
 }
 
-/** What is new since the update before; absent fields did not change. */
+/** The changes since the previous update; absent fields did not change. */
 export interface Update {
   readonly status?: Status;
   readonly curve?: readonly CurvePoint[];
@@ -55,10 +52,7 @@ export interface Update {
   readonly evaluated?: Evaluated;
   readonly events?: readonly EventLine[];
   readonly changes?: readonly StateChange[];
-  /**
-   * The view has more than was sent before, and is to be fetched again: what an earlier coordinator
-   * left was read.
-   */
+  /** The page must fetch the view again: the history of an earlier coordinator was added to it. */
   readonly isRestated?: true;
 }
 
@@ -78,27 +72,23 @@ export type EvaluationPoint = readonly [step: number, loss: number, accuracy: nu
 
 export interface Status {
   readonly state: 'gathering' | 'running' | 'finished' | 'interrupted' | 'failed' | 'diverged';
-  /** Why it ended; empty while it goes on. */
+  /** Why it ended; empty while it is running. */
   readonly message: string;
   readonly step: number;
   readonly epoch: number;
-  /** What is wrong while it goes on, such as a full disk; empty where nothing is. */
+  /** A problem of a running run, such as a full disk; empty where there is none. */
   readonly problem: string;
-  /** When this was so, in Unix milliseconds of the coordinator's clock. */
+  /** The time of this status, in Unix milliseconds of the coordinator's clock. */
   readonly at: number;
-  /** Seconds that coordinators were at work on it, and those to go, as far as can be told. */
+  /** Seconds that coordinators ran it, and the estimated seconds left. */
   readonly seconds: number;
   readonly secondsLeft: number | undefined;
   readonly workers: readonly WorkerStatus[];
-  /**
-   * For whom it waits, such as "waiting for workers: 1 of 2 ready"; empty where enough are there.
-   */
+  /** Such as "waiting for workers: 1 of 2 ready"; empty when enough workers are ready. */
   readonly waiting: string;
   readonly joined: number;
   readonly lost: number;
-  /**
-   * Of the coordinator that is at work; undefined for a run that is over, whose files do not say.
-   */
+  /** Counts of the current coordinator; undefined for a recorded run, whose files have none. */
   readonly stragglerSteps: number | undefined;
   readonly reassigned: number | undefined;
   readonly checkpointStep: number | undefined;
@@ -107,14 +97,14 @@ export interface Status {
 export interface WorkerStatus {
   /** Chosen by the worker: text, never markup. */
   readonly name: string;
-  /** `done`: the run is over, and this worker was there when it ended. */
+  /** `done`: the worker was connected when the run ended. */
   readonly state: WorkerStateName | 'done';
   /** Such as "tensorflow, cpu"; empty before it is ready. */
   readonly engine: string;
-  /** Training samples of all that counted. */
+  /** Training samples whose gradients counted. */
   readonly samples: number;
   /**
-   * Of the last second's step time: computing, and everything between weights and result; 0 to 1.
+   * Shares of the step time in the last second, 0 to 1: computing; the rest of weights to result.
    */
   readonly computing: number;
   readonly exchanging: number;
@@ -130,7 +120,7 @@ export interface Evaluated {
 }
 
 export interface Mistake {
-  /** In the test set. */
+  /** Index in the test set. */
   readonly index: number;
   readonly true: number;
   readonly predicted: number;
@@ -145,7 +135,7 @@ export interface EventLine {
   readonly time: string;
   readonly event: string;
   readonly level: 'debug' | 'info' | 'warn';
-  /** May hold names that workers chose: text, never markup. */
+  /** May contain names that workers chose: text, never markup. */
   readonly message: string;
 }
 

@@ -22,7 +22,7 @@ import { Curve, type CurveStep } from './curve-history.ts';
 import { eventLine, type RecordedEvent } from './event-lines.ts';
 import type { PastLine } from './past-lines.ts';
 
-/** What does not change while a run goes on. */
+/** The part of the view that does not change during a run. */
 export type RunFacts = Omit<
   RunView,
   | 'run'
@@ -36,7 +36,7 @@ export type RunFacts = Omit<
   | 'changes'
 >;
 
-/** What an earlier coordinator has left is parsed. */
+/** The run as it was opened, with the parsed files of an earlier coordinator. */
 type Opened = Pick<RunView, 'run' | 'term' | 'started'> & {
   readonly lines: Iterable<MetricsLine>;
   readonly events: Iterable<RecordedEvent>;
@@ -46,10 +46,7 @@ type Evaluation = Pick<EvaluationReport, 'step' | 'loss' | 'correct' | 'samples'
 
 const confusionSchema = z.object({ step: z.int(), confusion: z.array(z.array(z.int())) });
 
-/**
- * The run as the page shows it: everything so far within fixed bounds, and what is new since the
- * last update.
- */
+/** The view of a run, within fixed bounds, and the changes since the last update. */
 export class Board {
   readonly #facts: RunFacts;
   readonly #labelOf: (worker: string) => string;
@@ -71,13 +68,13 @@ export class Board {
   #end: Outcome | undefined;
   #checkpointStep: number | undefined;
 
-  /** `labelOf` says under which name a worker is shown. */
+  /** `labelOf` returns the name that the page shows for a worker. */
   constructor(facts: RunFacts, labelOf: (worker: string) => string) {
     this.#facts = facts;
     this.#labelOf = labelOf;
   }
 
-  /** The run has a name; what an earlier coordinator has left of it comes first. */
+  /** Opens the run: adds the history of an earlier coordinator. */
   opened({ run, term, started, lines, events }: Opened): void {
     this.#opened = { run, term, started };
     this.#restore(lines);
@@ -88,10 +85,7 @@ export class Board {
     this.#update = { events: [], changes: [] };
   }
 
-  /**
-   * Puts before all it has what an earlier coordinator has left. Whoever has asked for the view
-   * before asks for it again.
-   */
+  /** Inserts the history of an earlier coordinator; open pages fetch the view again. */
   async recall(lines: AsyncIterable<PastLine>): Promise<void> {
     const past = new Curve(MAX_CURVE_POINTS);
     let evaluations: EvaluationPoint[] = [];
@@ -106,7 +100,7 @@ export class Board {
     this.#update.isRestated = true;
   }
 
-  /** A step that is computed again is known already. */
+  /** Ignores a step that was computed before. */
   step(report: CurveStep): void {
     if (this.#curve.add(report)) this.#news.add(report);
   }
@@ -135,10 +129,7 @@ export class Board {
     this.#follow(event, fields, Date.parse(time));
   }
 
-  /**
-   * The state of a worker now; one that is as it was says nothing new, and at the end everybody
-   * goes.
-   */
+  /** Records a change of a worker's state; changes after the end of the run are ignored. */
   state(worker: string, state: StateChange['state'], at = Date.now()): void {
     if (this.#end !== undefined || this.#states.get(worker) === state) return;
     this.#states.set(worker, state);
@@ -147,12 +138,12 @@ export class Board {
     remember(this.#update.changes, change, MAX_SHOWN_CHANGES);
   }
 
-  /** The workers that were ever seen, with what they were doing last. */
+  /** The last state of every worker that was ever seen. */
   get states(): ReadonlyMap<string, StateChange['state']> {
     return this.#states;
   }
 
-  /** Its label may be another worker's next. */
+  /** Drops a worker; its label may be given to another one. */
   forget(worker: string): void {
     this.#states.delete(worker);
   }
@@ -169,7 +160,7 @@ export class Board {
     return this.#end;
   }
 
-  /** Undefined before the run is open. */
+  /** The whole view; undefined before the run is open. */
   view(status: Status): RunView | undefined {
     if (this.#opened === undefined) return undefined;
     return {
@@ -184,7 +175,7 @@ export class Board {
     };
   }
 
-  /** What is new since the last call; the status is always. */
+  /** The changes since the last call; always with the status. */
   takeUpdate(status: Status): Update {
     const { events, changes, ...rest } = this.#update;
     this.#update = { events: [], changes: [] };
@@ -198,9 +189,9 @@ export class Board {
     };
   }
 
-  /** A change of which an event tells. */
+  /** Derives changes of state from an event. */
   #follow(event: string, fields: Readonly<Record<string, unknown>>, at: number): void {
-    // Nobody has found the new coordinator yet.
+    // No worker has connected to the new coordinator yet.
     if (event === 'start') for (const worker of this.#states.keys()) this.state(worker, 'lost', at);
     const { worker } = fields;
     const state = stateAfter(event, fields);
@@ -208,7 +199,7 @@ export class Board {
       this.state(this.#labelOf(worker), state, at);
   }
 
-  /** Its pictures are gone with the coordinator that had its predictions. */
+  /** Without pictures: the predictions were in the memory of the earlier coordinator. */
   #restoreConfusion(fields: unknown): void {
     const parsed = confusionSchema.safeParse(fields);
     if (parsed.success) this.#evaluated = { ...parsed.data, mistakes: [] };
@@ -226,14 +217,14 @@ function pointOf({ step, loss, correct, samples }: Evaluation): EvaluationPoint 
   return [step, loss, correct / samples];
 }
 
-/** One that is not after the last one is known already; of too many, every second one stays. */
+/** Ignores a known evaluation; drops every second one when there are too many. */
 function withPoint(points: EvaluationPoint[], point: EvaluationPoint): EvaluationPoint[] {
   if (point[0] <= (points.at(-1)?.[0] ?? -1)) return points;
   const more = [...points, point];
   return more.length > MAX_SHOWN_EVALUATIONS ? more.filter((_, i) => i % 2 === 1) : more;
 }
 
-/** What a worker does from an event on; undefined where that says nothing about it. */
+/** The state of a worker after an event; undefined for events that do not change it. */
 function stateAfter(
   event: string,
   { late }: Readonly<Record<string, unknown>>,

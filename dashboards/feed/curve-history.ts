@@ -1,7 +1,7 @@
 import { assert } from '../../shared/errors.ts';
 import type { CurvePoint } from './api.ts';
 
-/** What is added to a curve: one step. */
+/** One step of a curve. */
 export interface CurveStep {
   readonly step: number;
   readonly samples: number;
@@ -11,7 +11,7 @@ export interface CurveStep {
   readonly milliseconds: number;
 }
 
-/** Sums over neighbouring steps. */
+/** Sums over adjacent steps. */
 interface Bucket {
   last: number;
   steps: number;
@@ -23,24 +23,21 @@ interface Bucket {
 
 /**
  * Loss, accuracy and speed of a run of any length in a bounded number of points. Each point is the
- * mean over so many neighbouring steps; when there are too many points, two become one and every
- * later one covers twice as many steps. So no sample is left out, and nothing but the points is
- * kept.
+ * mean over adjacent steps. When there are too many points, pairs of them are merged and every
+ * later point covers twice as many steps: all samples count, and only the points are stored.
  */
 export class Curve {
   readonly #maxPoints: number;
   #buckets: Bucket[] = [];
   #stepsPerPoint = 1;
 
-  /** `maxPoints` is even. */
+  /** `maxPoints` must be even. */
   constructor(maxPoints: number) {
     assert(maxPoints > 0 && maxPoints % 2 === 0, `${maxPoints} is even`);
     this.#maxPoints = maxPoints;
   }
 
-  /**
-   * False for a step that is not after the last one: it is known already, and was computed again.
-   */
+  /** Returns false for a step that is not after the last one: it was computed before. */
   add({ step, samples, loss, correct, milliseconds }: CurveStep): boolean {
     if (step <= this.#last) return false;
     const bucket = this.#bucketForNext();
@@ -53,7 +50,7 @@ export class Curve {
     return true;
   }
 
-  /** Adds all of a later curve. */
+  /** Appends the later points of another curve. */
   join(later: Curve): void {
     for (const { last, steps, samples, loss, correct, milliseconds } of later.#buckets) {
       if (last <= this.#last) continue;
@@ -71,7 +68,7 @@ export class Curve {
     return this.#buckets.map(pointOf);
   }
 
-  /** The points so far; the curve begins anew. */
+  /** Returns the points and clears the curve. */
   take(): CurvePoint[] {
     const points = this.points();
     this.#buckets = [];
@@ -83,7 +80,7 @@ export class Curve {
     return this.#buckets.at(-1)?.last ?? 0;
   }
 
-  /** The last one, or a new one where that is full. */
+  /** The last bucket, or a new one if that is full. */
   #bucketForNext(): Bucket {
     const last = this.#buckets.at(-1);
     if (last !== undefined && last.steps < this.#stepsPerPoint) return last;
@@ -120,7 +117,7 @@ function pointOf({ last, samples, loss, correct, milliseconds }: Bucket): CurveP
   return [last, round(loss / samples), round(correct / samples), Math.round(rate)];
 }
 
-/** Six digits are more than a picture shows, and half of the bytes. */
+/** Six digits are more than the chart shows, and halve the bytes. */
 function round(value: number): number {
   return Number(value.toPrecision(6));
 }

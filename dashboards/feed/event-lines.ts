@@ -16,7 +16,7 @@ const warnings = new Set([
   'checkpoint_failed',
 ]);
 
-/** An event of the run as people read it; `time` is ISO 8601. */
+/** The sentence that the page shows for an event; `time` is ISO 8601. */
 export function eventLine(time: string, event: string, fields: Fields): EventLine {
   return {
     time,
@@ -28,15 +28,13 @@ export function eventLine(time: string, event: string, fields: Fields): EventLin
 
 const eventSchema = z.looseObject({
   time: z.iso.datetime(),
-  /**
-   * Seconds since its coordinator opened the run; absent in runs of versions before it was written.
-   */
+  /** Seconds since the coordinator opened the run; absent in runs of older versions. */
   elapsed: z.number().min(0).optional(),
   event: z.string(),
 });
 export type RecordedEvent = z.infer<typeof eventSchema>;
 
-/** The events of an events.jsonl's whole lines; what is no event is left out. */
+/** The events in the complete lines of an events.jsonl; other lines are skipped. */
 export function eventsIn(pieces: Iterable<Uint8Array>): Generator<RecordedEvent> {
   return jsonLines(pieces, eventSchema);
 }
@@ -46,15 +44,15 @@ function messageOf(event: string, fields: Fields): string {
   const step = String(fields['step']);
   switch (event) {
     case 'start':
-      return `coordinator started (term ${String(fields['term'])})${step === '0' ? '' : `, going on after step ${step}`}`;
+      return `coordinator started (term ${String(fields['term'])})${step === '0' ? '' : `, resuming after step ${step}`}`;
     case 'step':
-      return `step ${step} is done`;
+      return `step ${step} completed`;
     case 'evaluation':
       return `evaluated after step ${step}: accuracy ${percentOf(fields)}`;
     case 'checkpoint':
-      return `checkpoint of step ${step}`;
+      return `checkpoint of step ${step} written`;
     case 'checkpoint_failed':
-      return `no checkpoint of step ${step}: ${String(message)}`;
+      return `checkpoint of step ${step} failed: ${String(message)}`;
     case 'end':
       return `the run is ${String(fields['state'])} after step ${step}`;
     default:

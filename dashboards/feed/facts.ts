@@ -7,7 +7,7 @@ import { stepsPerEpoch, totalEpochs, totalSteps } from '../../shared/arithmetic/
 import type { RunFacts } from './board.ts';
 import type { MetricsSettings } from '../metrics/run-metrics.ts';
 
-/** What there is to say of a dataset without its samples. */
+/** The description of a dataset, without its samples. */
 export interface DatasetFacts {
   readonly name?: string | undefined;
   readonly rows: number;
@@ -58,7 +58,7 @@ export function metricsSettings(
   };
 }
 
-/** The configuration by the names it has in run.json, for people. */
+/** The configuration as the page shows it, with the names of run.json. */
 function settingsOf(
   configuration: Configuration,
   { name }: DatasetFacts,

@@ -15,19 +15,18 @@ const readySchema = z.object({
 });
 
 /**
- * What the events of a run say of all of it: how long it was at work and waited, and who took part.
- * Takes them one after the other, and keeps little however many there are. What they do not say is
- * undefined.
+ * Totals from the events of a run: time running and waiting, and the workers that took part. Takes
+ * the events one by one in bounded memory. Values that the events do not contain are undefined.
  */
 export class RunHistory {
   joined = 0;
   lost = 0;
   /**
-   * The engine of the worker that was ready last, and its device, which older versions do not name.
+   * Engine and device of the worker that was ready last; older versions do not write the device.
    */
   engine: string | undefined;
   device: string | undefined;
-  /** The last evaluation of the test set: a ratio and a mean. */
+  /** The last evaluation of the test set: accuracy as a ratio, loss as a mean. */
   test: { readonly accuracy: number; readonly loss: number } | undefined;
   /** The loss of the first evaluation. */
   firstLoss: number | undefined;
@@ -35,20 +34,20 @@ export class RunHistory {
   readonly engines = new Map<string, string>();
   #seconds = 0;
   #waited = 0;
-  /** Whether it says when workers were enough: a run of an earlier version does not. */
+  /** Whether the events say when enough workers were ready; those of older versions do not. */
   #saysWaiting = false;
-  /** The first and the newest event of the coordinator that is at work. */
+  /** The first and the newest event of the current coordinator. */
   #first: RecordedEvent | undefined;
   #last: RecordedEvent | undefined;
   #waitsSince: RecordedEvent | undefined;
-  /** Workers that are there and have given a result. */
+  /** Connected workers that have delivered a result. */
   readonly #present = new Set<string>();
   #most = 0;
   readonly #names = new Set<string>();
 
   add(event: RecordedEvent): void {
     if (event.event === 'start') this.#begin(event);
-    // A finished run draws its report before it says so: that is no time of training.
+    // A finished run writes its report before this event: that is not training time.
     if (event.event !== 'end' || event['state'] !== 'finished') this.#last = event;
     switch (event.event) {
       case 'hello':
@@ -91,8 +90,8 @@ export class RunHistory {
   }
 
   /**
-   * Seconds that coordinators were at work on it, without the pauses between them; to `now` where
-   * one still is.
+   * Seconds that coordinators ran it, without the pauses between them; up to `now` if still
+   * running.
    */
   seconds(now?: number): number {
     const since =
@@ -102,18 +101,18 @@ export class RunHistory {
     return this.#seconds + secondsBetween(this.#first, this.#last) + Math.max(0, since);
   }
 
-  /** Those of them in which too few workers were there. */
+  /** Those seconds in which too few workers were ready. */
   get waited(): number | undefined {
     if (!this.#saysWaiting) return undefined;
     return this.#waited + secondsBetween(this.#waitsSince, this.#last);
   }
 
-  /** The most workers that gave results at one time. */
+  /** The largest number of workers that delivered results at the same time. */
   get workersAtOnce(): number {
     return this.#most;
   }
 
-  /** The workers that gave results. */
+  /** The workers that delivered results. */
   get workers(): ReadonlySet<string> {
     return this.#names;
   }
@@ -140,8 +139,7 @@ export class RunHistory {
 }
 
 /**
- * Of one coordinator's events, by its own clock where they say it: the clock on the wall may have
- * been set meanwhile.
+ * Uses the coordinator's monotonic clock where the events have it: the system clock may be reset.
  */
 function secondsBetween(first: RecordedEvent | undefined, last: RecordedEvent | undefined): number {
   if (first === undefined || last === undefined) return 0;

@@ -2,9 +2,8 @@ import type { z } from 'zod';
 import { MAX_JSON_LINE_BYTES } from '../../shared/limits.ts';
 
 /**
- * The lines of a .jsonl file that are what the schema says; all others are left out. For what is
- * only shown: nothing depends on it, and whoever wants to know what is wrong with a line reads the
- * file. Whatever the length of the file, no more than a piece and a line is in memory.
+ * The lines of a .jsonl file that match the schema; others are skipped without an error, since the
+ * result is only displayed. Holds at most one piece and one line in memory.
  */
 export function* jsonLines<T>(pieces: Iterable<Uint8Array>, schema: z.ZodType<T>): Generator<T> {
   for (const line of linesIn(pieces)) {
@@ -12,7 +11,7 @@ export function* jsonLines<T>(pieces: Iterable<Uint8Array>, schema: z.ZodType<T>
       const parsed = schema.safeParse(JSON.parse(line));
       if (parsed.success) yield parsed.data;
     } catch {
-      // It is not JSON.
+      // The line is not JSON.
     }
   }
 }
@@ -31,10 +30,18 @@ function* linesIn(pieces: Iterable<Uint8Array>): Generator<string> {
       at = end + 1;
     }
     length += piece.length - at;
-    // The piece is read into again; of a line that is too long nothing is kept.
+    // The buffer of a piece is reused, so its rest is copied; a line that is too long is dropped.
     if (length <= MAX_JSON_LINE_BYTES) begun.push(piece.slice(at));
     else begun = [];
   }
-  // A line that a crash has torn is not JSON.
+  // A line that a crash has cut is not JSON.
   if (begun.length > 0) yield Buffer.concat(begun).toString('utf8');
+}
+
+/** Yields the values unchanged and calls `see` with each. */
+export function* tap<T>(values: Iterable<T>, see: (value: T) => void): Generator<T> {
+  for (const value of values) {
+    see(value);
+    yield value;
+  }
 }

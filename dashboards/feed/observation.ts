@@ -19,22 +19,22 @@ import { RunHistory } from './history.ts';
 import { WorkerLabels } from '../metrics/worker-labels.ts';
 import { worstMistakes } from './worst-mistakes.ts';
 import { pastLines } from './past-lines.ts';
-import { Pace } from './pace.ts';
-import { Phases } from './worker-phases.ts';
+import { StepRate } from './step-rate.ts';
+import { PhaseTimes } from './worker-phases.ts';
 import { RunMetrics, type MetricsSettings } from '../metrics/run-metrics.ts';
-import { Shares } from './time-shares.ts';
-import { standingOf, waitText } from './readiness.ts';
+import { TimeShares } from './time-shares.ts';
+import { readinessOf, waitText } from './readiness.ts';
 import type { Weights } from './source.ts';
-import { tapped } from './tapped.ts';
+import { tap } from './json-lines.ts';
 import { workerStatuses } from './worker-statuses.ts';
 
-/** The run that is observed, as far as it must be asked. */
+/** The running coordinator, as far as the dashboards read it. */
 export interface ObservedRun {
   inspect(): Inspection;
   weights(): Weights;
   unauthorized(): number;
   waitingBytes(): number;
-  /** Whether its lines wait because the disk is full. */
+  /** Whether lines of metrics and events wait because the disk is full. */
   isDiskFull(): boolean;
 }
 
@@ -43,44 +43,35 @@ export interface ObservationOptions {
   readonly metrics: MetricsSettings;
   /** [samples, pixels] of the test set. */
   readonly testImages: Uint8Array;
-  /** Milliseconds that never go back. */
+  /** A monotonic clock in milliseconds. */
   readonly clock: () => number;
-  /**
-   * Told that the curve begins with this coordinator, since what an earlier one has left could not
-   * be read.
-   */
+  /** Called if the history of an earlier coordinator cannot be read: the curve lacks it. */
   readonly notRecalled: (error: unknown) => void;
 }
 
-/**
- * Gathers what a run tells of itself: for a scrape, for a page that is opened, and what is new for
- * those that are open.
- */
+/** Collects the reports of a run for scrapes, for new pages, and as updates for open pages. */
 export class Observation implements RunViewer {
   readonly #options: ObservationOptions;
   readonly #labels = new WorkerLabels();
   readonly #board: Board;
   readonly #metrics: RunMetrics;
-  readonly #phases = new Phases();
-  readonly #shares = new Shares();
-  readonly #pace = new Pace();
-  /**
-   * When this coordinator opened the run, by the clock, and the seconds that others were at work on
-   * it before.
-   */
+  readonly #phases = new PhaseTimes();
+  readonly #shares = new TimeShares();
+  readonly #stepRate = new StepRate();
+  /** When this coordinator opened the run, and the seconds that earlier coordinators ran it. */
   #begun: number;
   #secondsBefore = 0;
-  /** The step of the last checkpoint, if it could not be written. */
+  /** The step of the last checkpoint, if writing it failed. */
   #unkept: number | undefined;
   #run: ObservedRun | undefined;
-  /** The last step that is done. */
+  /** The last completed step. */
   #last: Pick<StepReport, 'step' | 'epoch'> = { step: 0, epoch: 0 };
   #end: number | undefined;
   #normAt = -Infinity;
   #turnAt: number;
-  /** As they were at the last turn. */
+  /** The workers at the last turn. */
   #workers: readonly WorkerStatus[] = [];
-  /** Evaluated, and nobody has looked for its mistakes yet. */
+  /** An evaluation whose mistakes have not been searched yet. */
   #unread: { readonly report: EvaluationReport; readonly predictions: Predictions } | undefined;
 
   constructor(options: ObservationOptions) {
@@ -91,7 +82,7 @@ export class Observation implements RunViewer {
     this.#begun = this.#turnAt;
   }
 
-  /** From here on there is something to ask. */
+  /** Connects the coordinator that view(), turn() and scrape() read. */
   attach(run: ObservedRun): void {
     this.#run = run;
   }
@@ -99,9 +90,9 @@ export class Observation implements RunViewer {
   opened(report: OpenReport): void {
     const { run, term, started, step, epoch, past } = report;
     const history = new RunHistory();
-    const events = tapped(eventsIn([Buffer.from(report.events)]), (event) => history.add(event));
+    const events = tap(eventsIn([Buffer.from(report.events)]), (event) => history.add(event));
     this.#begun = this.#options.clock();
-    // Not the report: it holds all of the past.
+    // A copy: the report itself references all of the past events.
     this.#last = { step, epoch };
     this.#board.opened({ run, term, started, lines: [], events });
     this.#secondsBefore = history.seconds();
@@ -137,7 +128,7 @@ export class Observation implements RunViewer {
     this.#board.evaluation(report);
     this.#metrics.evaluation(report);
     const { values, labels, classes } = report.predictions;
-    // Looking for mistakes takes longer than the workers should wait.
+    // The search for mistakes would delay the workers; it runs at the next turn.
     this.#unread = { report, predictions: { values: values.slice(), labels, classes } };
   }
 
@@ -173,24 +164,24 @@ export class Observation implements RunViewer {
 
   get problem(): string | undefined {
     if (this.#run?.isDiskFull() === true)
-      return 'the disk is full: training continues, and what it writes waits in memory';
+      return 'the disk is full: training continues, and its metrics and events wait in memory';
     return this.#unkept === undefined
       ? undefined
-      : `the checkpoint of step ${this.#unkept} could not be written: a crash now costs more than the interval`;
+      : `the checkpoint of step ${this.#unkept} could not be written: after a crash the run resumes from an older one`;
   }
 
   get isOpen(): boolean {
     return this.#run !== undefined;
   }
 
-  /** For a page that is opened; undefined before the run is open. */
+  /** The view for a page that opens; undefined before the run is open. */
   view(): RunView | undefined {
     if (this.#run === undefined) return undefined;
     this.#readMistakes();
     return this.#board.view(this.#status(this.#run.inspect()));
   }
 
-  /** Looks at the run, as is done all the time, and says what is new for the pages. */
+  /** Reads the state of the run; returns the changes for open pages. Called periodically. */
   turn(): Update | undefined {
     if (this.#run === undefined) return undefined;
     const now = this.#options.clock();
@@ -198,7 +189,7 @@ export class Observation implements RunViewer {
     this.#turnAt = now;
     this.#readMistakes();
     const inspection = this.#run.inspect();
-    this.#pace.turn(this.#last.step, now, standingOf(inspection).isWaiting);
+    this.#stepRate.turn(this.#last.step, now, readinessOf(inspection).isWaiting);
     this.#forget(inspection, now);
     const status = this.#status(inspection);
     this.#workers = status.workers;
@@ -207,7 +198,7 @@ export class Observation implements RunViewer {
     return this.#board.takeUpdate(status);
   }
 
-  /** The text of a scrape, and what it is; undefined before the run is open. */
+  /** The metrics as text with their Content-Type; undefined before the run is open. */
   async scrape(): Promise<{ readonly type: string; readonly text: string } | undefined> {
     if (this.#run === undefined) return undefined;
     const inspection = this.#run.inspect();
@@ -229,7 +220,7 @@ export class Observation implements RunViewer {
     return this.#run?.weights();
   }
 
-  /** Whoever has been gone for long leaves no trace; at the end everybody goes, and stays. */
+  /** Drops workers that have been gone for long, except after the end of the run. */
   #forget({ workers }: Inspection, now: number): void {
     if (this.#end === undefined) this.#labels.look(new Set(workers.map(({ name }) => name)), now);
     const forgotten = this.#labels.takeForgotten();
@@ -253,19 +244,19 @@ export class Observation implements RunViewer {
   #status(inspection: Inspection): Status {
     const outcome = this.#board.outcome;
     const { counts } = inspection;
-    const standing = standingOf(inspection);
+    const readiness = readinessOf(inspection);
     const now = this.#options.clock();
     const { step, epoch } = this.#last;
     const left = this.#options.facts.totalSteps - step;
     return {
-      state: outcome?.state ?? (standing.isWaiting ? 'gathering' : 'running'),
+      state: outcome?.state ?? (readiness.isWaiting ? 'gathering' : 'running'),
       message: outcome?.message ?? '',
       problem: outcome === undefined ? (this.problem ?? '') : '',
       at: Date.now(),
       step,
       epoch,
       seconds: this.#secondsBefore + ((this.#end ?? now) - this.#begun) / 1000,
-      secondsLeft: outcome === undefined ? this.#pace.secondsFor(left, now) : undefined,
+      secondsLeft: outcome === undefined ? this.#stepRate.secondsFor(left, now) : undefined,
       workers: workerStatuses(
         inspection,
         this.#workers,
@@ -273,7 +264,7 @@ export class Observation implements RunViewer {
         this.#shares,
         outcome !== undefined,
       ),
-      waiting: standing.isWaiting ? waitText(standing) : '',
+      waiting: readiness.isWaiting ? waitText(readiness) : '',
       joined: this.#metrics.workers.joins,
       lost: this.#metrics.workers.lost,
       stragglerSteps: counts.stragglerSteps,

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { PAST_PAUSE_RATIO } from '../../shared/limits.ts';
 import { jsonLines } from './json-lines.ts';
 
-/** What is shown of a line of metrics.jsonl. */
+/** The fields of metrics.jsonl that are shown. */
 const common = { step: z.number(), samples: z.number(), loss: z.number(), correct: z.number() };
 const lineSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('step'), ...common, milliseconds: z.number() }),
@@ -12,9 +12,8 @@ const lineSchema = z.discriminatedUnion('kind', [
 export type PastLine = z.infer<typeof lineSchema>;
 
 /**
- * The lines of a metrics.jsonl that comes in pieces, read beside the training: after each piece it
- * pauses several times as long as the piece took, so that a great many lines take little of the
- * steps' time.
+ * Reads the lines of a metrics.jsonl during training. After each piece it pauses for several times
+ * as long as the piece took, so that a large file slows the steps little.
  */
 export async function* pastLines(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<PastLine> {
   let rest: Uint8Array = new Uint8Array(0);

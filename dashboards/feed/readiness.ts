@@ -1,20 +1,20 @@
 import type { Inspection } from '../../coordinator/inspection.ts';
 
-/** Whether a run has the workers it needs, as the terminal and the page say it. */
-export interface Standing {
-  /** It does nothing until enough workers are ready. */
+/** Whether a run has enough workers, for the terminal and the page. */
+export interface Readiness {
+  /** The run waits until enough workers are ready. */
   readonly isWaiting: boolean;
-  /** Workers that compute, or could. */
+  /** Workers that compute or can compute. */
   readonly ready: number;
-  /** So many must be ready before it begins, or continues. */
+  /** Workers that must be ready to start or to continue. */
   readonly needed: number;
   /** Workers that connect or prepare. */
   readonly coming: number;
-  /** Of those that are ready, the ones that owe an answer. */
+  /** Ready workers that missed a deadline and have not answered yet. */
   readonly late: number;
 }
 
-export function standingOf({ phase, awaited, workers }: Inspection): Standing {
+export function readinessOf({ phase, awaited, workers }: Inspection): Readiness {
   const count = (...conditions: readonly string[]) =>
     workers.filter(({ condition }) => conditions.includes(condition)).length;
   return {
@@ -27,7 +27,7 @@ export function standingOf({ phase, awaited, workers }: Inspection): Standing {
 }
 
 /** `waiting for workers: 1 of 2 ready, 1 preparing`. */
-export function waitText({ ready, needed, coming }: Omit<Standing, 'isWaiting' | 'late'>): string {
+export function waitText({ ready, needed, coming }: Omit<Readiness, 'isWaiting' | 'late'>): string {
   const preparing = coming === 0 ? '' : `, ${coming} preparing`;
   return `waiting for workers: ${ready} of ${needed} ready${preparing}`;
 }

@@ -18,7 +18,7 @@ import { runFacts } from './facts.ts';
 import { RunHistory } from './history.ts';
 import { WorkerLabels } from '../metrics/worker-labels.ts';
 import { worstIn, worstMistakes } from './worst-mistakes.ts';
-import { tapped } from './tapped.ts';
+import { tap } from './json-lines.ts';
 import type { Source, Weights } from './source.ts';
 import { stateAtEnd } from './worker-statuses.ts';
 import {
@@ -28,14 +28,12 @@ import {
   MODEL_FILE,
 } from '../../shared/files/run-layout.ts';
 
-/** A run as its directory tells of it; nothing of it changes any more. */
+/** A run that is shown from its directory; it does not change. */
 export class RecordedRun implements Source {
   readonly #view: RunView | undefined;
   readonly #weights: Weights | undefined;
 
-  /**
-   * The first line of its metrics.jsonl that is not what was written: what follows it is not shown.
-   */
+  /** The first damaged line of metrics.jsonl: the lines after it are not shown. */
   readonly bad: MetricsReader['bad'];
 
   private constructor(
@@ -49,8 +47,8 @@ export class RecordedRun implements Source {
   }
 
   /**
-   * `dataset` has the pictures of its test set; undefined where it is not at hand. Rejects with
-   * DATA for a damaged model.
+   * `dataset` has the pictures of the test set; undefined if it is not available. Rejects with DATA
+   * for a damaged model.
    */
   static async open(contents: RunContents, dataset: Dataset | undefined): Promise<RecordedRun> {
     const { directory, record, configuration } = contents;
@@ -68,10 +66,10 @@ export class RecordedRun implements Source {
       run,
       term,
       started,
-      lines: tapped(metricsOf(directory, reader), (line) => {
+      lines: tap(metricsOf(directory, reader), (line) => {
         if (line.kind === 'step') last = line.step;
       }),
-      events: tapped(eventsIn(piecesIfThere(join(directory, EVENTS_FILE))), (event) =>
+      events: tap(eventsIn(piecesIfThere(join(directory, EVENTS_FILE))), (event) =>
         history.add(event),
       ),
     });
@@ -114,14 +112,14 @@ function statusOf(
   const samples = new Map(record.workers.map((worker) => [worker.name, worker.samples]));
   const names = new Set([...board.states.keys(), ...samples.keys()]);
   return {
-    // One that says it is running was cut off, or another process is at work on it.
+    // A record that says running: the coordinator crashed, or another process still runs it.
     state: record.state === 'running' ? 'interrupted' : record.state,
     message: record.error?.message ?? '',
     problem: '',
     at: Date.parse(record.ended ?? record.started),
     step,
     epoch: step === 0 ? 0 : planStep(configuration, step).epoch,
-    // The clock of an older version may have been set back in between.
+    // Events of older versions have the system clock only, which may have been set back.
     seconds: history.seconds(),
     secondsLeft: undefined,
     workers: [...names].map((name) => ({
@@ -142,7 +140,7 @@ function statusOf(
   };
 }
 
-/** Of the finished model, else of the newest checkpoint. */
+/** The weights of the finished model, or else of the newest checkpoint. */
 async function weightsOf({ directory, model, record, checkpoints, configuration }: RunContents) {
   if (model !== undefined) {
     const name = join(directory, MODEL_FILE);

@@ -2,20 +2,20 @@ import type { RunView, Update } from './api.ts';
 
 /** All weights of a model, layer by layer: kernel [inputs, units] row-major, bias [units]. */
 export interface Weights {
-  /** The step after which they are. */
+  /** The step that produced them. */
   readonly step: number;
   readonly weights: Float32Array;
 }
 
-/** What the listener shows: a run that is going on, or one that is over. */
+/** The run that the listener shows: a running or a recorded one. */
 export interface Source {
-  /** Whether there is something to show. */
+  /** Whether the run is open. */
   readonly isOpen: boolean;
-  /** Why a run that goes on needs somebody to look at it; undefined where nothing is wrong. */
+  /** A problem of the running run that needs attention; undefined where there is none. */
   readonly problem: string | undefined;
-  /** For a page that is opened; undefined as long as there is nothing to show. */
+  /** The view for a page that opens; undefined before the run is open. */
   view(): RunView | undefined;
-  /** What is new since the last call; undefined where nothing ever is. */
+  /** The changes since the last call; undefined for a recorded run. */
   turn(): Update | undefined;
   weights(): Weights | undefined;
   /** The metrics as text; undefined where there are none. */

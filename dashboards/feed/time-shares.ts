@@ -9,11 +9,8 @@ interface Share {
   exchanging: number;
 }
 
-/**
- * What part of the time of lately's steps each worker computed, and waited for the wire: a mean
- * over about a second.
- */
-export class Shares {
+/** The shares of the step time that each worker computes and exchanges, over about a second. */
+export class TimeShares {
   readonly #shares = new Map<string, Share>();
   #stepped = 0;
 
@@ -33,7 +30,7 @@ export class Shares {
     this.#stepped += milliseconds;
   }
 
-  /** Takes in what was added since the last call, `milliseconds` ago. */
+  /** Updates the means with the steps since the last call, `milliseconds` ago. */
   turn(milliseconds: number): void {
     if (this.#stepped === 0) return;
     const weight = 1 - Math.exp(-milliseconds / MEMORY_MILLISECONDS);

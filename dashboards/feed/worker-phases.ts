@@ -1,25 +1,22 @@
 import type { ResultReport } from '../../coordinator/driver.ts';
 
-/** What the results of one worker took in the open step. */
+/** The times of one worker's results in the current step. */
 interface Delivery {
   computed: number;
   arrived: number;
   isOpen: boolean;
 }
 
-/** One worker's part in a step that is done, in milliseconds. */
+/** The times of one worker in a completed step, in milliseconds. */
 export interface WorkerPhases {
   readonly worker: string;
   readonly compute: number;
-  /**
-   * From the weights to its last result, without what it computed: the way there and back, and the
-   * wait for its turn.
-   */
+  /** From sending the weights to the last result, without computing: network and queues. */
   readonly exchange: number;
 }
 
-/** Splits the time of each step by worker. */
-export class Phases {
+/** Measures the phases of each step by worker. */
+export class PhaseTimes {
   readonly #deliveries = new Map<string, Delivery>();
 
   result({ worker, microseconds, milliseconds }: ResultReport): void {
@@ -41,10 +38,7 @@ export class Phases {
     this.#deliveries.delete(worker);
   }
 
-  /**
-   * The step is done: calls `each` for every worker that delivered. A clock that runs fast makes no
-   * negative time.
-   */
+  /** Ends the step: calls `each` for every worker with results. No time is negative. */
   step(each: (phases: WorkerPhases) => void): void {
     for (const [worker, delivery] of this.#deliveries) {
       if (!delivery.isOpen) continue;

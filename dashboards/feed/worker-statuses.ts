@@ -2,23 +2,23 @@ import type { Inspection, WorkerInspection } from '../../coordinator/inspection.
 import type { WorkerStatus } from './api.ts';
 import type { WorkerStateName } from '../metrics/catalogue.ts';
 import type { WorkerLabels } from '../metrics/worker-labels.ts';
-import type { Shares } from './time-shares.ts';
+import type { TimeShares } from './time-shares.ts';
 
-/** Of several workers under one label, the busiest is shown. */
+/** If several workers share a label, the first of these states is shown. */
 const ranks: readonly WorkerStateName[] = [
   ...(['training', 'late', 'set_aside', 'idle', 'preparing', 'connected', 'lost'] as const),
 ];
 
 /**
- * The workers by label in the order in which they came: those that are there, and those of `before`
- * that are gone. A connection that has not said hello has no name yet and is not among them. When
- * the run is over, those that were not lost before are done.
+ * The workers by label, in the order of arrival: the connected ones, and those of `before` that are
+ * gone. Excludes connections without a hello, which have no name. After the end of the run, workers
+ * that were not lost are done.
  */
 export function workerStatuses(
   inspection: Inspection,
   before: readonly WorkerStatus[],
   labels: WorkerLabels,
-  shares: Shares,
+  shares: TimeShares,
   isOver: boolean,
 ): WorkerStatus[] {
   const present = presentBy(labels, inspection);
@@ -40,7 +40,7 @@ export function workerStatuses(
   });
 }
 
-/** What a worker did last is no longer what it does. */
+/** The state of a worker after the end of the run. */
 export function stateAtEnd(state: WorkerStatus['state']): WorkerStatus['state'] {
   return state === 'lost' ? 'lost' : 'done';
 }

@@ -13,10 +13,7 @@ const lineSchema = z.object({
   loss: z.number(),
 });
 
-/**
- * The worst lines of a misclassified.jsonl, as many as are shown; what is no line of it is left
- * out.
- */
+/** The worst mistakes in a misclassified.jsonl, as many as are shown; invalid lines are skipped. */
 export function worstIn(pieces: Iterable<Uint8Array>): Misclassified[] {
   let found: Misclassified[] = [];
   for (const line of jsonLines(pieces, lineSchema)) {

@@ -2,7 +2,7 @@ import type { MetricName } from '../metrics/catalogue.ts';
 import type { Plan } from './layout.ts';
 import type { FieldJson } from './grafana-json.ts';
 import { fixed, palette, workerColors } from './palette.ts';
-import { heatmap, lines, stat, type Drawn } from './panels.ts';
+import { heatmap, lines, stat, type PanelSource } from './panels.ts';
 import {
   increaseBy,
   of,
@@ -31,7 +31,7 @@ const total = (name: MetricName): string => `sum(${of(name)})`;
 const compute = 'phase="compute"';
 const exchange = 'phase="exchange"';
 
-const health: readonly Drawn[] = [
+const health: readonly PanelSource[] = [
   stat({
     title: 'Workers',
     width: 4,
@@ -96,7 +96,7 @@ const health: readonly Drawn[] = [
   }),
 ];
 
-const where: readonly Drawn[] = [
+const where: readonly PanelSource[] = [
   heatmap({
     title: 'Step duration',
     width: 12,
@@ -153,7 +153,7 @@ const where: readonly Drawn[] = [
   }),
 ];
 
-const faults: readonly Drawn[] = [
+const faults: readonly PanelSource[] = [
   lines({
     title: 'Losses by reason',
     width: 8,
@@ -213,7 +213,7 @@ const faults: readonly Drawn[] = [
   }),
 ];
 
-const network: readonly Drawn[] = [
+const network: readonly PanelSource[] = [
   lines({
     title: 'Sent to workers',
     width: 12,
@@ -262,7 +262,7 @@ const network: readonly Drawn[] = [
   }),
 ];
 
-const disk: readonly Drawn[] = [
+const disk: readonly PanelSource[] = [
   lines({
     title: 'Checkpoint duration',
     width: 6,

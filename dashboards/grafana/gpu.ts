@@ -1,13 +1,13 @@
 import type { MetricName } from '../metrics/catalogue.ts';
 import type { Plan } from './layout.ts';
 import { workerColors } from './palette.ts';
-import { lines, type Drawn } from './panels.ts';
+import { lines, type PanelSource } from './panels.ts';
 import { of, range, valueBy, type Query } from './queries.ts';
 
 const by = 'worker, gpu';
 const perGpu = (name: MetricName): Query => range('{{worker}} GPU {{gpu}}', valueBy(by, name));
 
-const panels: readonly Drawn[] = [
+const panels: readonly PanelSource[] = [
   lines({
     title: 'Utilization',
     width: 12,

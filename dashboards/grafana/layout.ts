@@ -1,7 +1,7 @@
 import grafana from 'grafana-dash-gen';
 import { DATA_SOURCE, type DashboardJson } from './grafana-json.ts';
-import { modern } from './modern.ts';
-import type { Drawn } from './panels.ts';
+import { toCurrentSchema } from './current-schema.ts';
+import type { PanelSource } from './panels.ts';
 import { palette } from './palette.ts';
 import { of, value } from './queries.ts';
 
@@ -10,7 +10,7 @@ export interface Plan {
   readonly uid: string;
   readonly title: string;
   readonly description: string;
-  readonly rows: readonly { readonly title: string; readonly panels: readonly Drawn[] }[];
+  readonly rows: readonly { readonly title: string; readonly panels: readonly PanelSource[] }[];
   /** More than the data source and the run. */
   readonly variables?: readonly Variable[];
 }
@@ -50,7 +50,7 @@ interface Mark {
 const lost = of('worker_state', 'state="lost"');
 
 /**
- * What happened when, as vertical lines in every panel. A mark is a moment at which a query has a
+ * What happened when, as vertical lines in every panel. A mark is a input at which a query has a
  * value above 0; to compare with the value one step ago finds a change however far apart samples
  * are.
  */
@@ -91,7 +91,7 @@ export function draw({ uid, title, description, rows, variables: own = [] }: Pla
   for (const { name, color, text, expr } of marks) {
     dashboard.addAnnotation(
       new grafana.Annotations.Graphite({
-        // It insists on Graphite's target, which modern() leaves out.
+        // It insists on Graphite's target, which toCurrentSchema() leaves out.
         name,
         iconColor: color,
         enable: true,
@@ -109,5 +109,5 @@ export function draw({ uid, title, description, rows, variables: own = [] }: Pla
     for (const panel of panels) untyped.addPanel(panel);
     dashboard.addRow(row);
   }
-  return modern(dashboard.generate(), { uid, description, tag: TAG });
+  return toCurrentSchema(dashboard.generate(), { uid, description, tag: TAG });
 }

@@ -34,12 +34,12 @@ import { target, type Query } from './queries.ts';
 const PLUGIN_VERSION = '12.0.0';
 
 /** A panel of ours for the generator's Row, which wants an object that generates itself. */
-export interface Drawn {
+export interface PanelSource {
   /** Its gridPos says how large it is; where it stands is settled by what is before it. */
   generate(): PanelJson;
 }
 
-interface Words {
+interface PanelText {
   readonly title: string;
   /** What is seen, and what to make of it. */
   readonly description: string;
@@ -48,7 +48,7 @@ interface Words {
   readonly height: number;
 }
 
-interface Asked extends Words {
+interface QueryPanel extends PanelText {
   /** Grafana's unit, such as s, bytes, percentunit. */
   readonly unit: string;
   readonly queries: readonly Query[];
@@ -59,9 +59,9 @@ interface Asked extends Words {
 
 function draw(
   type: string,
-  { title, description, width, height }: Words,
+  { title, description, width, height }: PanelText,
   rest: Omit<PanelJson, 'type' | 'title'>,
-): Drawn {
+): PanelSource {
   const gridPos = { x: 0, y: 0, w: width, h: height };
   return {
     generate: () => ({ type, title, description, pluginVersion: PLUGIN_VERSION, gridPos, ...rest }),
@@ -70,12 +70,12 @@ function draw(
 
 function drawQueries(
   type: string,
-  asked: Asked,
+  panel: QueryPanel,
   options: Record<string, unknown>,
   custom: Record<string, unknown>,
-): Drawn {
-  const { unit, queries, overrides = [], transformations = [], field = {} } = asked;
-  return draw(type, asked, {
+): PanelSource {
+  const { unit, queries, overrides = [], transformations = [], field = {} } = panel;
+  return draw(type, panel, {
     datasource: DATA_SOURCE,
     fieldConfig: { defaults: { unit, ...field, custom }, overrides: [...overrides] },
     options,
@@ -94,9 +94,9 @@ const listLegend = {
 
 /** Lines over time. */
 export function lines(
-  asked: Asked & { readonly custom?: Json<SeriesField>; readonly calcs?: string[] },
-): Drawn {
-  const { calcs = [], custom = {} } = asked;
+  panel: QueryPanel & { readonly custom?: Json<SeriesField>; readonly calcs?: string[] },
+): PanelSource {
+  const { calcs = [], custom = {} } = panel;
   const options: Json<SeriesOptions> = {
     legend: calcs.length === 0 ? listLegend : { ...listLegend, displayMode: 'table', calcs },
     tooltip: multiTooltip,
@@ -109,19 +109,19 @@ export function lines(
     spanNulls: false,
     ...custom,
   };
-  const defaults: FieldJson = { color: { mode: 'palette-classic-by-name' }, ...asked.field };
-  return drawQueries('timeseries', { ...asked, field: defaults }, options, field);
+  const defaults: FieldJson = { color: { mode: 'palette-classic-by-name' }, ...panel.field };
+  return drawQueries('timeseries', { ...panel, field: defaults }, options, field);
 }
 
 /** One number, the newest in the time that is shown, and how it came about as a line behind it. */
-export function stat(asked: Asked & { readonly graph?: 'none' | 'area' }): Drawn {
+export function stat(panel: QueryPanel & { readonly graph?: 'none' | 'area' }): PanelSource {
   const options: Json<StatOptions> = {
     reduceOptions: { calcs: ['lastNotNull'], fields: '', values: false },
     colorMode:
-      asked.field?.thresholds === undefined && asked.field?.mappings === undefined
+      panel.field?.thresholds === undefined && panel.field?.mappings === undefined
         ? 'none'
         : 'value',
-    graphMode: asked.graph ?? 'area',
+    graphMode: panel.graph ?? 'area',
     justifyMode: 'auto',
     orientation: 'auto',
     textMode: 'value',
@@ -129,24 +129,24 @@ export function stat(asked: Asked & { readonly graph?: 'none' | 'area' }): Drawn
     showPercentChange: false,
     percentChangeColorMode: 'standard',
   };
-  const quiet: FieldJson = { color: { mode: 'thresholds' }, noValue: 'none yet', ...asked.field };
-  return drawQueries('stat', { ...asked, field: quiet }, options, {});
+  const quiet: FieldJson = { color: { mode: 'thresholds' }, noValue: 'none yet', ...panel.field };
+  return drawQueries('stat', { ...panel, field: quiet }, options, {});
 }
 
 /** Rows and columns of the newest values. */
-export function rows(asked: Asked & { readonly custom?: Json<TableField> }): Drawn {
+export function rows(panel: QueryPanel & { readonly custom?: Json<TableField> }): PanelSource {
   const options: Json<TableOptions> = { frameIndex: 0, showHeader: true, cellHeight: 'sm' };
   const field: Json<TableField> = {
     align: 'auto',
     cellOptions: { type: 'auto' },
     inspect: false,
-    ...asked.custom,
+    ...panel.custom,
   };
-  return drawQueries('table', asked, options, field);
+  return drawQueries('table', panel, options, field);
 }
 
 /** Counts per bucket of a histogram over time. */
-export function heatmap(asked: Asked): Drawn {
+export function heatmap(panel: QueryPanel): PanelSource {
   const options: Json<HeatmapOptions> = {
     calculate: false,
     cellGap: 1,
@@ -164,15 +164,15 @@ export function heatmap(asked: Asked): Drawn {
     rowsFrame: { layout: 'auto' },
     showValue: 'never',
     tooltip: { mode: 'single', showColorScale: false, yHistogram: false },
-    yAxis: { axisPlacement: 'left', reverse: false, unit: asked.unit },
+    yAxis: { axisPlacement: 'left', reverse: false, unit: panel.unit },
   };
-  return drawQueries('heatmap', asked, options, {
+  return drawQueries('heatmap', panel, options, {
     hideFrom: { legend: false, tooltip: false, viz: false },
   });
 }
 
 /** A bar per series that changes its colour with its value. */
-export function stateTimeline(asked: Asked): Drawn {
+export function stateTimeline(panel: QueryPanel): PanelSource {
   const options: Json<TimelineOptions> = {
     legend: listLegend,
     mergeValues: true,
@@ -181,7 +181,7 @@ export function stateTimeline(asked: Asked): Drawn {
     tooltip: { mode: 'single', sort: 'none' },
   };
   const field: Json<TimelineField> = { fillOpacity: 85, lineWidth: 0 };
-  return drawQueries('state-timeline', asked, options, { ...field });
+  return drawQueries('state-timeline', panel, options, { ...field });
 }
 
 /**
@@ -189,15 +189,15 @@ export function stateTimeline(asked: Asked): Drawn {
  * time.
  */
 export function curves(
-  asked: Asked & {
+  panel: QueryPanel & {
     readonly pairs: readonly (readonly [x: string, y: string])[];
     readonly xLabel: string;
   },
-): Drawn {
+): PanelSource {
   const byName = (options: string) => ({ matcher: { id: 'byName', options } });
   const options: Json<CurveOptions> = {
     mapping: 'manual',
-    series: asked.pairs.map(([x, y]) => ({ name: { fixed: y }, x: byName(x), y: byName(y) })),
+    series: panel.pairs.map(([x, y]) => ({ name: { fixed: y }, x: byName(x), y: byName(y) })),
     legend: listLegend,
     tooltip: { mode: 'single', sort: 'none' },
   };
@@ -207,19 +207,19 @@ export function curves(
     pointSize: { fixed: 3 },
     fillOpacity: 50,
   };
-  const xs = [...new Set(asked.pairs.map(([x]) => x))];
+  const xs = [...new Set(panel.pairs.map(([x]) => x))];
   const axis = xs.map((x) => ({
     matcher: { id: 'byName', options: x },
     properties: [
       { id: 'unit', value: 'locale' },
-      { id: 'custom.axisLabel', value: asked.xLabel },
+      { id: 'custom.axisLabel', value: panel.xLabel },
     ],
   }));
   return drawQueries(
     'xychart',
     {
-      ...asked,
-      overrides: [...(asked.overrides ?? []), ...axis],
+      ...panel,
+      overrides: [...(panel.overrides ?? []), ...axis],
       transformations: [{ id: 'joinByField', options: { byField: 'Time', mode: 'outer' } }],
     },
     options,
@@ -227,8 +227,8 @@ export function curves(
   );
 }
 
-/** Words, in Markdown; may hold variables of the dashboard. */
-export function text(words: Words, content: string): Drawn {
+/** PanelText, in Markdown; may hold variables of the dashboard. */
+export function text(words: PanelText, content: string): PanelSource {
   const options: Json<TextOptions> = { mode: 'markdown', content };
   return draw('text', words, { options });
 }

@@ -1,6 +1,6 @@
 import type { Plan } from './layout.ts';
 import { fixed, palette, workerColors } from './palette.ts';
-import { curves, lines, rows, stat, text, type Drawn } from './panels.ts';
+import { curves, lines, rows, stat, text, type PanelSource } from './panels.ts';
 import { lastBy, of, range, rate, rateBy, table, value } from './queries.ts';
 
 const samplesRate = rate(of('train_samples_total'));
@@ -9,7 +9,7 @@ const meanAccuracy = `${rate(of('train_correct_total'))} / ${samplesRate}`;
 /** The gauges of an evaluation mean nothing before there was one. */
 const evaluated = (expr: string): string => `${expr} and ${value('validation_step')} > 0`;
 
-const state: readonly Drawn[] = [
+const state: readonly PanelSource[] = [
   stat({
     title: 'Validation accuracy',
     width: 4,
@@ -100,7 +100,7 @@ const iterationColors = [
   fixed('validation', palette.orange, { id: 'custom.show', value: 'points+lines' }),
 ];
 
-const learning: readonly Drawn[] = [
+const learning: readonly PanelSource[] = [
   lines({
     title: 'Loss',
     width: 12,
@@ -173,7 +173,7 @@ const learning: readonly Drawn[] = [
   }),
 ];
 
-const mistakes: readonly Drawn[] = [
+const mistakes: readonly PanelSource[] = [
   rows({
     title: 'Confusion matrix',
     width: 14,
@@ -229,7 +229,7 @@ const mistakes: readonly Drawn[] = [
   ),
 ];
 
-const steps: readonly Drawn[] = [
+const steps: readonly PanelSource[] = [
   lines({
     title: 'Throughput by worker',
     width: 12,
@@ -286,7 +286,7 @@ const steps: readonly Drawn[] = [
   }),
 ];
 
-const settings: readonly Drawn[] = [
+const settings: readonly PanelSource[] = [
   rows({
     title: 'Settings',
     width: 24,

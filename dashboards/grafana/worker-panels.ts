@@ -1,7 +1,7 @@
 import { workerStates, type MetricName, type WorkerStateName } from '../metrics/catalogue.ts';
 import type { FieldJson } from './grafana-json.ts';
 import { palette } from './palette.ts';
-import { rows, stateTimeline, type Drawn } from './panels.ts';
+import { rows, stateTimeline, type PanelSource } from './panels.ts';
 import { lastBy, meanPhase, of, range, table } from './queries.ts';
 
 const stateColors: Readonly<Record<WorkerStateName, string>> = {
@@ -59,7 +59,7 @@ const columns = [
 
 const letter = (index: number): string => String.fromCodePoint(65 + index);
 
-export const workers: readonly Drawn[] = [
+export const workers: readonly PanelSource[] = [
   rows({
     title: 'Workers',
     width: 24,

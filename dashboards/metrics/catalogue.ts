@@ -1,7 +1,7 @@
 /**
- * Every metric of a coordinator, once: meters.ts registers them, docs/reference/metrics.md lists them, the
- * dashboards may use no others. Names are without the prefix `mnist_dist_`; every sample also has
- * the label `run_id`.
+ * Every metric of a coordinator, once: metric-registry.ts registers them, docs/reference/metrics.md
+ * lists them, the dashboards may use no others. Names are without the prefix `mnist_dist_`; every
+ * sample also has the label `run_id`.
  */
 export const METRIC_PREFIX = 'mnist_dist_';
 

@@ -8,9 +8,9 @@ import type {
 import { COORDINATOR, rejections, type PhaseName, type RejectionName } from './catalogue.ts';
 import type { WorkerStatus } from '../feed/api.ts';
 import type { WorkerLabels } from './worker-labels.ts';
-import { Meters } from './meters.ts';
+import { MetricRegistry } from './metric-registry.ts';
 import type { WorkerPhases } from '../feed/worker-phases.ts';
-import type { Series } from './series.ts';
+import type { Series } from './metric-registry.ts';
 import { WorkerMetrics } from './worker-metrics.ts';
 
 const unknownAtFirst = [
@@ -23,11 +23,11 @@ const unknownAtFirst = [
   ] as const),
 ] as const;
 
-/** Where the time of one worker goes. */
+/** The phases of one worker. */
 type WorkerSeries = Readonly<Record<'compute' | 'exchange', Series>>;
 
-/** What is asked for at a scrape, since nobody needs it before. */
-export interface Moment {
+/** State of the run that is read at a scrape only. */
+export interface ScrapeInput {
   readonly inspection: Inspection;
   readonly workers: readonly WorkerStatus[];
   readonly unauthorized: number;
@@ -45,11 +45,11 @@ export interface MetricsSettings {
   readonly classNames: readonly string[];
 }
 
-/** Feeds the metrics: histograms and sums step by step, all else when somebody looks. */
+/** Updates histograms and sums at each step, all other metrics at each scrape. */
 export class RunMetrics {
-  readonly #meters = new Meters();
+  readonly #registry = new MetricRegistry();
   readonly #settings: MetricsSettings;
-  /** Of the workers. */
+  /** The metrics of the workers. */
   readonly workers: WorkerMetrics;
   readonly #step: Series;
   readonly #update: Series;
@@ -64,21 +64,21 @@ export class RunMetrics {
 
   constructor(settings: MetricsSettings, labels: WorkerLabels) {
     this.#settings = settings;
-    this.workers = new WorkerMetrics(this.#meters, labels);
-    this.#step = this.#meters.series('step_duration_seconds');
+    this.workers = new WorkerMetrics(this.#registry, labels);
+    this.#step = this.#registry.series('step_duration_seconds');
     this.#update = this.#phase('update', COORDINATOR);
     this.#record = this.#phase('record', COORDINATOR);
-    for (const name of unknownAtFirst) this.#meters.hide(name);
-    this.#meters.gauge('learning_rate').set(settings.learningRate);
-    this.#meters.gauge('epochs_planned').set(settings.epochs);
-    this.#meters.gauge('steps_planned').set(settings.totalSteps);
+    for (const name of unknownAtFirst) this.#registry.hide(name);
+    this.#registry.gauge('learning_rate').set(settings.learningRate);
+    this.#registry.gauge('epochs_planned').set(settings.epochs);
+    this.#registry.gauge('steps_planned').set(settings.totalSteps);
   }
 
-  /** `step` is where it goes on, and `epoch` that of it. */
+  /** `step` is the last step before this coordinator, and `epoch` its epoch. */
   opened({ run, term, step, epoch }: Pick<OpenReport, 'run' | 'term' | 'step' | 'epoch'>): void {
-    this.#meters.setRun(run);
-    this.#meters.gauge('train_step').set(step);
-    this.#meters.gauge('epoch').set(epoch);
+    this.#registry.setRun(run);
+    this.#registry.gauge('train_step').set(step);
+    this.#registry.gauge('epoch').set(epoch);
     this.#term = term;
   }
 
@@ -106,15 +106,15 @@ export class RunMetrics {
   }
 
   gradientNorm(norm: number): void {
-    this.#meters.gauge('gradient_norm').set(norm);
+    this.#registry.gauge('gradient_norm').set(norm);
   }
 
   evaluation({ step, loss, correct, samples, confusion }: EvaluationReport): void {
     const { classNames } = this.#settings;
-    this.#meters.gauge('validation_step').set(step);
-    this.#meters.gauge('validation_loss').set(loss);
-    this.#meters.gauge('validation_accuracy_ratio').set(correct / samples);
-    const matrix = this.#meters.gauge('confusion_matrix_samples');
+    this.#registry.gauge('validation_step').set(step);
+    this.#registry.gauge('validation_loss').set(loss);
+    this.#registry.gauge('validation_accuracy_ratio').set(correct / samples);
+    const matrix = this.#registry.gauge('confusion_matrix_samples');
     confusion.forEach((row, actual) =>
       row.forEach((count, predicted) =>
         matrix.set(
@@ -126,9 +126,9 @@ export class RunMetrics {
   }
 
   checkpoint({ bytes, milliseconds }: CheckpointReport): void {
-    this.#meters.gauge('checkpoint_last_success_timestamp_seconds').set(Date.now() / 1000);
-    this.#meters.gauge('checkpoint_size_bytes').set(bytes);
-    this.#meters.gauge('checkpoint_duration_seconds').set(milliseconds / 1000);
+    this.#registry.gauge('checkpoint_last_success_timestamp_seconds').set(Date.now() / 1000);
+    this.#registry.gauge('checkpoint_size_bytes').set(bytes);
+    this.#registry.gauge('checkpoint_duration_seconds').set(milliseconds / 1000);
   }
 
   checkpointFailed(): void {
@@ -136,19 +136,19 @@ export class RunMetrics {
   }
 
   get contentType(): string {
-    return this.#meters.contentType;
+    return this.#registry.contentType;
   }
 
   /** The text of a scrape. */
-  scrape(moment: Moment): Promise<string> {
+  scrape(input: ScrapeInput): Promise<string> {
     for (const series of this.#allSeries()) series.flush();
-    this.#setRun(moment);
-    this.workers.set(moment.workers, moment.inspection);
-    this.#setCounts(moment);
-    return this.#meters.text();
+    this.#setRun(input);
+    this.workers.set(input.workers, input.inspection);
+    this.#setCounts(input);
+    return this.#registry.text();
   }
 
-  /** Its label may be another worker's next. */
+  /** Drops a worker; its label may be given to another one. */
   forget(worker: string): void {
     this.workers.forget(worker);
     const { compute, exchange } = this.#workerPhases.get(worker) ?? {};
@@ -158,7 +158,7 @@ export class RunMetrics {
   }
 
   #phase(phase: PhaseName, worker: string): Series {
-    return this.#meters.series('step_phase_duration_seconds', { phase, worker });
+    return this.#registry.series('step_phase_duration_seconds', { phase, worker });
   }
 
   *#allSeries(): Generator<Series> {
@@ -166,9 +166,9 @@ export class RunMetrics {
     for (const { compute, exchange } of this.#workerPhases.values()) yield* [compute, exchange];
   }
 
-  #setRun({ inspection: { phase, engine }, isOver }: Moment): void {
-    const meters = this.#meters;
-    const info = meters.gauge('run_info');
+  #setRun({ inspection: { phase, engine }, isOver }: ScrapeInput): void {
+    const registry = this.#registry;
+    const info = registry.gauge('run_info');
     info.reset();
     const own = {
       engine: engine?.kind ?? '',
@@ -176,25 +176,25 @@ export class RunMetrics {
       term: String(this.#term),
     };
     info.set({ ...this.#settings.info, ...own }, 1);
-    meters.gauge('training_running').set(phase === 'running' && !isOver ? 1 : 0);
+    registry.gauge('training_running').set(phase === 'running' && !isOver ? 1 : 0);
     const last = this.#last;
     if (last === undefined) return;
-    meters.gauge('epoch').set(last.epoch);
-    meters.gauge('train_step').set(last.step);
-    meters.gauge('train_loss').set(last.loss);
-    meters.gauge('train_accuracy_ratio').set(last.correct / last.samples);
+    registry.gauge('epoch').set(last.epoch);
+    registry.gauge('train_step').set(last.step);
+    registry.gauge('train_loss').set(last.loss);
+    registry.gauge('train_accuracy_ratio').set(last.correct / last.samples);
   }
 
-  #setCounts({ inspection: { counts }, unauthorized, waitingBytes }: Moment): void {
-    const meters = this.#meters;
-    meters.count('train_steps_total', this.#steps);
-    meters.count('train_loss_sum_total', this.#lossSum);
-    meters.count('train_correct_total', this.#correct);
-    meters.count('shard_reassignments_total', counts.reassigned);
-    meters.count('straggler_steps_total', counts.stragglerSteps);
-    meters.count('nonfinite_steps_total', counts.nonFiniteSteps);
-    meters.count('checkpoint_failures_total', this.#checkpointFailures);
-    meters.gauge('record_queue_bytes').set(waitingBytes);
+  #setCounts({ inspection: { counts }, unauthorized, waitingBytes }: ScrapeInput): void {
+    const registry = this.#registry;
+    registry.count('train_steps_total', this.#steps);
+    registry.count('train_loss_sum_total', this.#lossSum);
+    registry.count('train_correct_total', this.#correct);
+    registry.count('shard_reassignments_total', counts.reassigned);
+    registry.count('straggler_steps_total', counts.stragglerSteps);
+    registry.count('nonfinite_steps_total', counts.nonFiniteSteps);
+    registry.count('checkpoint_failures_total', this.#checkpointFailures);
+    registry.gauge('record_queue_bytes').set(waitingBytes);
     const rejected: Readonly<Record<RejectionName, number>> = {
       duplicate: counts.duplicates,
       late: counts.fenced,
@@ -204,6 +204,6 @@ export class RunMetrics {
       unauthorized,
     };
     for (const reason of rejections)
-      meters.count('rejected_messages_total', rejected[reason], { reason });
+      registry.count('rejected_messages_total', rejected[reason], { reason });
   }
 }

@@ -1,26 +1,23 @@
 import { FORGET_WORKER_MILLISECONDS, MAX_OBSERVED_WORKERS } from '../../shared/limits.ts';
 import { COORDINATOR, OTHER_WORKERS } from './catalogue.ts';
 
-/** Labels that mean something else. */
+/** Labels with a special meaning. */
 const reserved: ReadonlySet<string> = new Set([COORDINATOR, OTHER_WORKERS]);
 
 /**
- * The names under which workers are shown: 64 their own, the others `other`. A worker that was gone
- * for long is forgotten, and sooner where its place is needed, however often names change; one that
- * is `other` stays so, for its counts are in that sum.
+ * The labels of workers in metrics and on the page: the first 64 get their own name, all others are
+ * `other`. A label becomes free when its worker has been gone for long, or earlier if another
+ * worker needs it. A worker labelled `other` stays `other`, since its counts are in that sum.
  */
 export class WorkerLabels {
-  /** By name of a worker. */
+  /** Labels by name of the worker. */
   readonly #labels = new Map<string, string>();
-  /**
-   * Own labels of workers that are gone, and since when; whoever has been gone for longest comes
-   * first.
-   */
+  /** Own labels of workers that are gone, with the time, the longest absence first. */
   readonly #gone = new Map<string, number>();
   readonly #own = new Set<string>();
   #forgotten: string[] = [];
 
-  /** Gives the worker a label if it has none. */
+  /** The label of a worker; gives it one if it has none. */
   of(name: string): string {
     const known = this.#labels.get(name);
     if (known !== undefined) return known;
@@ -38,7 +35,7 @@ export class WorkerLabels {
     return reserved.has(name) ? OTHER_WORKERS : this.#labels.get(name);
   }
 
-  /** The workers that are there now, in milliseconds of a clock that does not go back. */
+  /** Takes the connected workers; `now` in monotonic milliseconds. */
   look(present: ReadonlySet<string>, now: number): void {
     for (const label of this.#own) {
       const since = this.#gone.get(label);
@@ -48,7 +45,7 @@ export class WorkerLabels {
     }
   }
 
-  /** Those that were forgotten since the last call. */
+  /** The labels that became free since the last call. */
   takeForgotten(): readonly string[] {
     const forgotten = this.#forgotten;
     this.#forgotten = [];

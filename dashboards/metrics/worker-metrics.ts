@@ -5,7 +5,7 @@ import type { GpuReading } from '../../shared/gpu-reading.ts';
 import type { WorkerStatus } from '../feed/api.ts';
 import { losses, OTHER_WORKERS, workerStates, type LossName } from './catalogue.ts';
 import type { WorkerLabels } from './worker-labels.ts';
-import type { Meters } from './meters.ts';
+import type { MetricRegistry } from './metric-registry.ts';
 
 const gpuGauges = [
   { name: 'gpu_utilization_ratio', value: ({ utilization }: GpuReading) => utilization },
@@ -18,7 +18,7 @@ const gpuGauges = [
   { name: 'gpu_power_watts', value: ({ powerWatts }: GpuReading) => powerWatts },
 ] as const;
 
-/** With the label `worker` alone. */
+/** Metrics with the label `worker` only. */
 const workerSeries = [
   ...(['worker_up', 'worker_heartbeat_round_trip_seconds', 'worker_send_queue_bytes'] as const),
   ...(['train_samples_total', 'network_sent_bytes_total', 'network_received_bytes_total'] as const),
@@ -36,12 +36,9 @@ const lossNames: Partial<Record<LeaveCause, LossName>> = {
   SUPERSEDED: 'superseded',
 };
 
-/**
- * The metrics of the workers: who came and went, what they do, what went over their connections,
- * how their GPUs are.
- */
+/** The metrics of the workers: joins, losses, states, traffic and GPUs. */
 export class WorkerMetrics {
-  readonly #meters: Meters;
+  readonly #registry: MetricRegistry;
   readonly #labels: WorkerLabels;
   #joins = 0;
   readonly #losses = new Map<LossName, number>(losses.map((reason) => [reason, 0]));
@@ -49,11 +46,11 @@ export class WorkerMetrics {
   readonly #gpus = new Map<string, readonly string[]>();
   /** Bytes of connections that are closed, by label. */
   readonly #traffic = new Map<string, { sent: number; received: number }>();
-  /** Who has left in good order and is not back: nobody misses them. */
+  /** Workers that have shut down on purpose and are not back: no alert reports them. */
   readonly #departed = new Set<string>();
 
-  constructor(meters: Meters, labels: WorkerLabels) {
-    this.#meters = meters;
+  constructor(registry: MetricRegistry, labels: WorkerLabels) {
+    this.#registry = registry;
     this.#labels = labels;
   }
 
@@ -81,14 +78,11 @@ export class WorkerMetrics {
     });
   }
 
-  /**
-   * Takes the place of what was known of the worker's GPUs; several workers under one label cannot
-   * be told apart.
-   */
+  /** Replaces the GPU readings of a worker. Ignored for `other`, where workers share one label. */
   devices(worker: string, gpus: readonly GpuReading[]): void {
     if (worker === OTHER_WORKERS) return;
     for (const gpu of this.#gpus.get(worker) ?? [])
-      for (const { name } of gpuGauges) this.#meters.gauge(name).remove({ worker, gpu });
+      for (const { name } of gpuGauges) this.#registry.gauge(name).remove({ worker, gpu });
     this.#gpus.set(
       worker,
       gpus.map(({ index }) => String(index)),
@@ -97,19 +91,19 @@ export class WorkerMetrics {
       for (const { name, value } of gpuGauges) {
         const now = value(reading);
         if (now !== undefined)
-          this.#meters.gauge(name).set({ worker, gpu: String(reading.index) }, now);
+          this.#registry.gauge(name).set({ worker, gpu: String(reading.index) }, now);
       }
     }
   }
 
-  /** Nothing of it is exported any more. */
+  /** Removes all series of a worker. */
   forget(worker: string): void {
     this.devices(worker, []);
     this.#gpus.delete(worker);
     this.#traffic.delete(worker);
     this.#departed.delete(worker);
-    for (const name of workerSeries) this.#meters.remove(name, { worker });
-    for (const state of workerStates) this.#meters.remove('worker_state', { worker, state });
+    for (const name of workerSeries) this.#registry.remove(name, { worker });
+    for (const state of workerStates) this.#registry.remove('worker_state', { worker, state });
   }
 
   get joins(): number {
@@ -125,26 +119,26 @@ export class WorkerMetrics {
     return this.#breaches;
   }
 
-  /** For a scrape. */
+  /** Sets the values for a scrape. */
   set(workers: readonly WorkerStatus[], inspection: Inspection): void {
-    this.#meters.count('worker_joins_total', this.#joins);
+    this.#registry.count('worker_joins_total', this.#joins);
     for (const [reason, count] of this.#losses)
-      this.#meters.count('worker_losses_total', count, { reason });
+      this.#registry.count('worker_losses_total', count, { reason });
     this.#setStates(workers);
     this.#setTraffic(inspection);
   }
 
   #setStates(workers: readonly WorkerStatus[]): void {
-    const up = this.#meters.gauge('worker_up');
-    const state = this.#meters.gauge('worker_state');
-    const roundTrip = this.#meters.gauge('worker_heartbeat_round_trip_seconds');
+    const up = this.#registry.gauge('worker_up');
+    const state = this.#registry.gauge('worker_state');
+    const roundTrip = this.#registry.gauge('worker_heartbeat_round_trip_seconds');
     for (const worker of workers) {
       if (worker.state !== 'lost') this.#departed.delete(worker.name);
       if (this.#departed.has(worker.name)) up.remove({ worker: worker.name });
       else up.set({ worker: worker.name }, worker.state === 'lost' ? 0 : 1);
       for (const name of workerStates)
         state.set({ worker: worker.name, state: name }, worker.state === name ? 1 : 0);
-      this.#meters.count('train_samples_total', worker.samples, { worker: worker.name });
+      this.#registry.count('train_samples_total', worker.samples, { worker: worker.name });
       if (worker.roundTripMilliseconds === undefined) roundTrip.remove({ worker: worker.name });
       else roundTrip.set({ worker: worker.name }, worker.roundTripMilliseconds / 1000);
     }
@@ -164,10 +158,10 @@ export class WorkerMetrics {
         queued: queued + traffic.queuedBytes,
       });
     }
-    const queue = this.#meters.gauge('worker_send_queue_bytes');
+    const queue = this.#registry.gauge('worker_send_queue_bytes');
     for (const [worker, { sent, received, queued }] of totals) {
-      this.#meters.count('network_sent_bytes_total', sent, { worker });
-      this.#meters.count('network_received_bytes_total', received, { worker });
+      this.#registry.count('network_sent_bytes_total', sent, { worker });
+      this.#registry.count('network_received_bytes_total', received, { worker });
       queue.set({ worker }, queued);
     }
   }

@@ -8,13 +8,13 @@ export interface Weights {
 
 /**
  * The newest weights that were fetched. `load` resolves to undefined where there are none; the
- * clock is in milliseconds. Asked as often as anybody draws, it asks at most once a second.
+ * clock is in milliseconds. QueryPanel as often as anybody draws, it asks at most once a second.
  */
 export class WeightSource {
   current: Weights | undefined;
   readonly #load: () => Promise<Weights | undefined>;
   readonly #clock: () => number;
-  #asked = -Infinity;
+  #panel = -Infinity;
   #isFinal = false;
   #underway: Promise<void> | undefined;
 
@@ -27,9 +27,9 @@ export class WeightSource {
   refresh(): Promise<void> {
     if (this.#underway !== undefined) return this.#underway;
     const now = this.#clock();
-    if (this.#isFinal || now - this.#asked < WEIGHTS_INTERVAL_MILLISECONDS)
+    if (this.#isFinal || now - this.#panel < WEIGHTS_INTERVAL_MILLISECONDS)
       return Promise.resolve();
-    this.#asked = now;
+    this.#panel = now;
     return this.#begin();
   }
 

@@ -8,25 +8,30 @@ import { newcomerLimits, Newcomers } from '../../coordinator/network/newcomers.t
 import { reachableAt } from '../../shared/wire/address.ts';
 import * as limits from '../../shared/limits.ts';
 import { visibleJson } from '../../shared/printable.ts';
-import { AGAIN, Answers, isProbe, pathOf, refusalOf, TEXT, type Door } from './answers.ts';
+import {
+  RETRY_LATER,
+  Responses,
+  isProbe,
+  pathOf,
+  refusalOf,
+  TEXT,
+  type AccessRules,
+} from './responses.ts';
 import { bind, type ListenAddress } from '../../coordinator/network/bind-port.ts';
 import { readPageFiles, type PageFiles } from './page-files.ts';
-import { Pages, STREAM } from './pages.ts';
+import { PageStreams, STREAM } from './page-streams.ts';
 import type { Source, Weights } from '../feed/source.ts';
 
-export interface ListenerOptions extends ListenAddress, Door {
+export interface ListenerOptions extends ListenAddress, AccessRules {
   readonly tls?: ServerTls | undefined;
   readonly source: Source;
-  /**
-   * Called once, with what was thrown where the run is looked at; the listener goes on and says so
-   * to whoever asks.
-   */
+  /** Called once if reading the run throws; the listener then answers requests with status 500. */
   readonly onDefect: (error: unknown) => void;
 }
 
 /**
- * The observation listener: the live page and what it reads, /metrics, /healthz and /readyz. It
- * only answers GET and HEAD, takes nothing from outside but a path it knows, and changes nothing.
+ * The HTTP server of the live page, its API, /metrics, /healthz and /readyz. It answers only GET
+ * and HEAD of known paths, and changes nothing.
  */
 export class Listener {
   readonly port: number;
@@ -35,18 +40,18 @@ export class Listener {
   readonly #newcomers: Newcomers;
   readonly #files: PageFiles;
   readonly #options: ListenerOptions;
-  readonly #pages = new Pages();
-  readonly #answers = new Answers();
+  readonly #pages = new PageStreams();
+  readonly #responses = new Responses();
   #timer: NodeJS.Timeout | undefined;
   #isClosing = false;
   #isBroken = false;
-  /** The view of this turn, for whoever asks until the next. */
+  /** The encoded view, valid until the next turn. */
   #view: Buffer | undefined;
   #weights: { readonly at: number; readonly weights: Weights } | undefined;
   #scrapes = 0;
   #fetches = 0;
   #onRequest: () => void = () => undefined;
-  /** What is answered of the run. */
+  /** Paths whose responses depend on the run. */
   readonly #routes = new Map<string, (response: ServerResponse) => void | Promise<void>>([
     ['/readyz', (response) => this.#ready(response)],
     ['/metrics', (response) => this.#scrape(response)],
@@ -71,36 +76,36 @@ export class Listener {
     this.#turnLater();
   }
 
-  /** Rejects with ADDRESS, or with SETUP where the page is not built. */
+  /** Rejects with ADDRESS, or with SETUP if the page is not built. */
   static async open(options: ListenerOptions): Promise<Listener> {
     const files = readPageFiles();
-    // Besides the pages themselves, what they fetch.
+    // Each page has a stream and fetches files.
     const http = createBoundedServer(limits.MAX_NEWCOMERS + 2 * limits.MAX_PAGES, options.tls);
     return new Listener(http, await bind(http, options), files, options);
   }
 
   /**
-   * The run is over: the pages hear of it and have a moment to fetch the last weights; then one
-   * more scrape is waited for, for at most so long, or until there is no time; then nobody listens
-   * any more.
+   * Ends the service after the run: sends the last update, waits shortly until the pages have
+   * fetched the final weights, then waits up to `lingerMilliseconds` for one more scrape. `hurry`
+   * ends that wait.
    */
   async close(lingerMilliseconds: number, hurry?: AbortSignal): Promise<void> {
     this.#isClosing = true;
     clearTimeout(this.#timer);
-    // Whoever asks from now on gets the last ones.
+    // The next request gets the final weights.
     this.#weights = undefined;
     const pages = this.#pages.count;
     const [scrapes, fetches] = [this.#scrapes, this.#fetches];
     this.#turn();
     if (pages > 0)
       await this.#until(() => this.#fetches >= fetches + pages, limits.PAGE_FAREWELL_MILLISECONDS);
-    // Nobody can be told anything any more.
+    // A broken listener has no metrics.
     if (!this.#isBroken)
       await this.#until(() => this.#scrapes > scrapes, lingerMilliseconds, hurry);
     const closed = new Promise<void>((resolve) => this.#http.close(() => resolve()));
     this.#pages.end();
     this.#http.closeIdleConnections();
-    // Answers on their way arrive; whoever does not take them is cut off.
+    // Responses in progress are completed; slow clients are disconnected.
     const cut = setTimeout(
       () => this.#http.closeAllConnections(),
       limits.CLOSE_LIMIT_MILLISECONDS / 4,
@@ -109,7 +114,7 @@ export class Listener {
     clearTimeout(cut);
   }
 
-  /** Looks after every request, and gives up when the time is over, or when there is none. */
+  /** Waits until a request makes `isDone` true, until the time is over, or until `hurry` aborts. */
   async #until(isDone: () => boolean, milliseconds: number, hurry?: AbortSignal): Promise<void> {
     if (milliseconds === 0 || isDone() || hurry?.aborted === true) return;
     await new Promise<void>((resolve) => {
@@ -134,7 +139,7 @@ export class Listener {
     }, this.#pages.pause).unref();
   }
 
-  /** Nothing is known of the run any more: nobody who only looks may end it. */
+  /** Stops reading the run after a defect: the dashboards must not end the training. */
   fail(error: unknown): void {
     if (this.#isBroken) return;
     this.#isBroken = true;
@@ -155,25 +160,24 @@ export class Listener {
   }
 
   #answer(request: IncomingMessage, response: ServerResponse): void {
-    // A connection has one answer on its way, so that nobody can order more than is taken.
+    // A connection has one response in progress, so that a client cannot queue requests.
     if (response.socket === null) return void request.socket.destroy();
     response.once('finish', () => this.#onRequest());
     for (const [name, value] of Object.entries(this.#files.headers))
       response.setHeader(name, value);
     const refusal = refusalOf(this.#options, request);
     if (refusal !== undefined)
-      return this.#answers.send(response, refusal.status, TEXT, refusal.text, refusal.headers);
-    // Strangers may ask for the probes, and get no place by that.
+      return this.#responses.send(response, refusal.status, TEXT, refusal.text, refusal.headers);
+    // A probe without a token stays a newcomer, whose number is limited.
     if (this.#options.token === undefined || !isProbe(request))
       this.#newcomers.release(request.socket);
     const path = pathOf(request);
     const route = this.#routes.get(path);
     if (route !== undefined) return void this.#take(route, response);
-    if (path === '/healthz') return this.#answers.send(response, 200, TEXT, 'ok\n');
+    if (path === '/healthz') return this.#responses.send(response, 200, TEXT, 'ok\n');
     const file = this.#files.get(path);
-    if (file === undefined)
-      return this.#answers.send(response, 404, TEXT, 'there is no such page\n');
-    this.#answers.send(response, 200, file.type, file.body);
+    if (file === undefined) return this.#responses.send(response, 404, TEXT, 'not found\n');
+    this.#responses.send(response, 200, file.type, file.body);
   }
 
   async #take(
@@ -186,25 +190,25 @@ export class Listener {
       this.fail(error);
     }
     if (this.#isBroken && !response.headersSent)
-      this.#answers.send(
+      this.#responses.send(
         response,
         500,
         TEXT,
-        'what shows this run has failed; the log of the coordinator says how\n',
+        'the dashboard of this run has failed; the log of the coordinator has the error\n',
       );
   }
 
   #ready(response: ServerResponse): void {
     const { isOpen, problem } = this.#options.source;
     if (!isOpen) return this.#notYet(response);
-    if (problem === undefined) this.#answers.send(response, 200, TEXT, 'ready\n');
-    else this.#answers.send(response, 503, TEXT, `${problem}\n`, AGAIN);
+    if (problem === undefined) this.#responses.send(response, 200, TEXT, 'ready\n');
+    else this.#responses.send(response, 503, TEXT, `${problem}\n`, RETRY_LATER);
   }
 
   #sendView(response: ServerResponse): void {
     this.#view ??= this.#encodeView();
     if (this.#view === undefined) this.#notYet(response);
-    else this.#answers.send(response, 200, 'application/json', this.#view);
+    else this.#responses.send(response, 200, 'application/json', this.#view);
   }
 
   #encodeView(): Buffer | undefined {
@@ -213,9 +217,9 @@ export class Listener {
   }
 
   #openStream(response: ServerResponse): void {
-    if (isHead(response)) return this.#answers.send(response, 200, STREAM, '');
+    if (isHead(response)) return this.#responses.send(response, 200, STREAM, '');
     if (this.#pages.add(response)) return this.#turnLater();
-    this.#answers.send(response, 503, TEXT, `${limits.MAX_PAGES} pages are open already\n`);
+    this.#responses.send(response, 503, TEXT, `${limits.MAX_PAGES} pages are already open\n`);
   }
 
   async #scrape(response: ServerResponse): Promise<void> {
@@ -223,35 +227,35 @@ export class Listener {
     const scraped = await source.scrape();
     if (scraped === undefined)
       return source.isOpen
-        ? this.#answers.send(response, 404, TEXT, 'a run that is over has no metrics\n')
+        ? this.#responses.send(response, 404, TEXT, 'a recorded run has no metrics\n')
         : this.#notYet(response);
     if (!isHead(response)) this.#scrapes += 1;
-    this.#answers.send(response, 200, scraped.type, scraped.text);
+    this.#responses.send(response, 200, scraped.type, scraped.text);
   }
 
-  /** One copy a second is made, however many ask. */
+  /** Copies the weights at most once a second. */
   #sendWeights(response: ServerResponse): void {
     const now = performance.now();
     if (this.#weights === undefined || now - this.#weights.at >= limits.PAGE_WEIGHTS_MILLISECONDS) {
       const weights = this.#options.source.weights();
       if (weights === undefined)
-        return this.#answers.send(response, 404, TEXT, 'there are no weights\n');
+        return this.#responses.send(response, 404, TEXT, 'no weights are available\n');
       this.#weights = { at: now, weights };
     }
     if (!isHead(response)) this.#fetches += 1;
     const { weights, step } = this.#weights.weights;
     const bytes = Buffer.from(weights.buffer, weights.byteOffset, weights.byteLength);
-    this.#answers.send(response, 200, 'application/octet-stream', bytes, {
+    this.#responses.send(response, 200, 'application/octet-stream', bytes, {
       'X-Step': String(step),
     });
   }
 
   #notYet(response: ServerResponse): void {
-    this.#answers.send(response, 503, TEXT, 'the run is being set up\n', AGAIN);
+    this.#responses.send(response, 503, TEXT, 'the run is not open yet\n', RETRY_LATER);
   }
 }
 
-/** Whether only the head is asked for: then nothing was fetched. */
+/** Whether the request is a HEAD, which does not count as a fetch. */
 function isHead({ req }: ServerResponse): boolean {
   return req.method === 'HEAD';
 }

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ClusterError } from '../../shared/errors.ts';
 
-/** One file of the live page, ready to be sent. */
+/** One file of the live page. */
 export interface PageFile {
   /** Content-Type. */
   readonly type: string;
@@ -13,17 +13,14 @@ export interface PageFile {
 }
 
 export interface PageFiles {
-  /**
-   * What a path of a request stands for; undefined for every other path. No path from outside
-   * reaches the disk.
-   */
+  /** The file for the path of a request; undefined for an unknown one. Never reads the disk. */
   get(path: string): PageFile | undefined;
-  /** Go with each of these files. */
+  /** Security headers for every response. */
   readonly headers: Readonly<Record<string, string>>;
 }
 
 const JAVASCRIPT = 'text/javascript; charset=utf-8';
-/** The folders with modules for browsers, and where the browser finds them. */
+/** Folders with modules for browsers, and their URL paths. */
 const browserFolders = [
   ['dashboards/page', '/'],
   ['shared/digit', '/shared/digit/'],
@@ -31,7 +28,7 @@ const browserFolders = [
 ] as const;
 const CSS = 'text/css; charset=utf-8';
 
-/** Reads all of the live page, once. Throws SETUP if it is not built. */
+/** Reads all files of the live page into memory. Throws SETUP if the page is not built. */
 export function readPageFiles(): PageFiles {
   const sources = fileURLToPath(
     findFolder(['../page/', '../../../dashboards/page/'], 'index.html'),
@@ -58,7 +55,7 @@ export function readPageFiles(): PageFiles {
   return { get: (path) => files.get(path), headers: headersFor(index.toString('utf8')) };
 }
 
-/** The page may load what this listener serves and nothing else, and be part of no other page. */
+/** The page may load files of this listener only, and must not be framed by another page. */
 function headersFor(index: string): Record<string, string> {
   const inline = /<script type="importmap">([^]*?)<\/script>/.exec(index)?.[1] ?? '';
   const digest = createHash('sha256').update(inline).digest('base64');
@@ -71,7 +68,7 @@ function headersFor(index: string): Record<string, string> {
     'base-uri': "'none'",
     'form-action': "'none'",
     'frame-ancestors': "'none'",
-    // Nothing in the page may make markup of text.
+    // No script may turn text into markup.
     'require-trusted-types-for': "'script'",
     'trusted-types': "'none'",
   };
@@ -86,7 +83,7 @@ function headersFor(index: string): Record<string, string> {
   };
 }
 
-/** The sources run directly, or as JavaScript in dist/. */
+/** Finds a folder relative to the sources or to dist/, whichever runs. */
 function findFolder(places: readonly string[], file: string): URL {
   const found = places
     .map((place) => new URL(place, import.meta.url))

@@ -34,7 +34,7 @@ const state = {
   joined: 2,
   lost: 0,
   page: undefined,
-  standing: { isWaiting: false, ready: 2, needed: 1, coming: 0, late: 0 },
+  readiness: { isWaiting: false, ready: 2, needed: 1, coming: 0, late: 0 },
 };
 
 const summary: Summary = {
@@ -79,7 +79,7 @@ describe('progressLine', () => {
         joined: 3,
         lost: 1,
         page: 'http://127.0.0.1:9464/',
-        standing: { ...state.standing, late: 4 },
+        readiness: { ...state.readiness, late: 4 },
       },
       200,
     );
@@ -132,12 +132,12 @@ test('an epoch fits 80 columns, whatever its numbers', () => {
 });
 
 test('while workers are waited for there is no rate and no time left', () => {
-  const standing = { isWaiting: true, ready: 1, needed: 2, coming: 1, late: 0 };
-  const line = progressLine({ ...state, standing }, 200);
+  const readiness = { isWaiting: true, ready: 1, needed: 2, coming: 1, late: 0 };
+  const line = progressLine({ ...state, readiness }, 200);
   expect(line).toMatch(
     /2500\/10000 {2}loss 0\.1432 {2}accuracy 95\.61 % {2}waiting for workers: 1 of 2 ready, 1 preparing$/,
   );
-  expect(plainText(progressLines.waitLine(standing, 12, 79))).toBe(
+  expect(plainText(progressLines.waitLine(readiness, 12, 79))).toBe(
     'waiting for workers: 1 of 2 ready, 1 preparing  0:12',
   );
 });

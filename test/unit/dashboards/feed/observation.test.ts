@@ -44,7 +44,7 @@ function worker(
   return { name, condition, engine: sampleEngine, traffic };
 }
 
-/** A run to be observed, whose moment a test may change. */
+/** A run to be observed, whose input a test may change. */
 function observe(workers: WorkerInspection[] = [worker('w0')], opening: Partial<OpenReport> = {}) {
   const time = { now: 0 };
   const disk = { isFull: false };
@@ -371,13 +371,13 @@ describe('what is exported', () => {
 
   it('asks for the norm of a gradient a few times a second only', () => {
     const { observation, time } = observe();
-    let asked = 0;
-    const gradientNorm = () => (asked += 1);
+    let panel = 0;
+    const gradientNorm = () => (panel += 1);
     for (let i = 1; i <= 2000; i++) {
       time.now = i;
       observation.step(step(i, { gradientNorm }));
     }
-    expect(asked).toBe(8);
+    expect(panel).toBe(8);
   });
 });
 

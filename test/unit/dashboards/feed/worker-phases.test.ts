@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { WorkerLabels } from '../../../../dashboards/metrics/worker-labels.ts';
-import { Pace } from '../../../../dashboards/feed/pace.ts';
-import { Phases, type WorkerPhases } from '../../../../dashboards/feed/worker-phases.ts';
-import { Shares } from '../../../../dashboards/feed/time-shares.ts';
+import { StepRate } from '../../../../dashboards/feed/step-rate.ts';
+import { PhaseTimes, type WorkerPhases } from '../../../../dashboards/feed/worker-phases.ts';
+import { TimeShares } from '../../../../dashboards/feed/time-shares.ts';
 import { MAX_OBSERVED_WORKERS } from '../../../../shared/limits.ts';
 
-function stepOf(phases: Phases): WorkerPhases[] {
+function stepOf(phases: PhaseTimes): WorkerPhases[] {
   const all: WorkerPhases[] = [];
   phases.step((each) => all.push(each));
   return all;
@@ -13,7 +13,7 @@ function stepOf(phases: Phases): WorkerPhases[] {
 
 describe('the phases of a step', () => {
   it('are, for each worker, all that it computed and the rest until its last result', () => {
-    const phases = new Phases();
+    const phases = new PhaseTimes();
     phases.result({ worker: 'a', microseconds: 1000, milliseconds: 1.5 });
     phases.result({ worker: 'b', microseconds: 500, milliseconds: 2 });
     phases.result({ worker: 'a', microseconds: 2000, milliseconds: 4 });
@@ -27,13 +27,13 @@ describe('the phases of a step', () => {
   });
 
   it('are never negative, whatever a worker says that it took', () => {
-    const phases = new Phases();
+    const phases = new PhaseTimes();
     phases.result({ worker: 'liar', microseconds: 9e15, milliseconds: 2 });
     expect(stepOf(phases)).toEqual([{ worker: 'liar', compute: 2, exchange: 0 }]);
   });
 
   it('become shares of the time of lately', () => {
-    const shares = new Shares();
+    const shares = new TimeShares();
     for (let turn = 0; turn < 100; turn++) {
       shares.add({ worker: 'a', compute: 3, exchange: 1 });
       shares.step(5);
@@ -60,30 +60,30 @@ describe('labels of workers', () => {
 });
 
 describe('the time that is left', () => {
-  it('follows the pace of lately', () => {
-    const pace = new Pace();
-    expect(pace.secondsFor(10, 0)).toBeUndefined();
-    for (let second = 0; second <= 100; second++) pace.turn(10 * second, 1000 * second);
-    expect(pace.secondsFor(50, 100_000)).toBeCloseTo(5, 6);
+  it('follows the stepRate of lately', () => {
+    const stepRate = new StepRate();
+    expect(stepRate.secondsFor(10, 0)).toBeUndefined();
+    for (let second = 0; second <= 100; second++) stepRate.turn(10 * second, 1000 * second);
+    expect(stepRate.secondsFor(50, 100_000)).toBeCloseTo(5, 6);
     // While nothing is done, as during an evaluation, it stays, but not for ever.
-    pace.turn(1000, 104_000);
-    expect(pace.secondsFor(50, 104_000)).toBeCloseTo(5, 6);
-    expect(pace.secondsFor(50, 106_000)).toBeUndefined();
+    stepRate.turn(1000, 104_000);
+    expect(stepRate.secondsFor(50, 104_000)).toBeCloseTo(5, 6);
+    expect(stepRate.secondsFor(50, 106_000)).toBeUndefined();
   });
 
   it('is that of the steps, however seldom one is done', () => {
-    const pace = new Pace();
-    for (let turn = 0; turn <= 500; turn++) pace.turn(Math.floor(turn / 10), 200 * turn);
-    expect(pace.secondsFor(50, 100_000)).toBeCloseTo(100, 6);
+    const stepRate = new StepRate();
+    for (let turn = 0; turn <= 500; turn++) stepRate.turn(Math.floor(turn / 10), 200 * turn);
+    expect(stepRate.secondsFor(50, 100_000)).toBeCloseTo(100, 6);
   });
 
   it('is not known while workers are waited for, and the same as before when they have come', () => {
-    const pace = new Pace();
-    for (let second = 0; second <= 100; second++) pace.turn(10 * second, 1000 * second);
-    pace.turn(1000, 101_000, true);
-    expect(pace.secondsFor(50, 101_000)).toBeUndefined();
-    pace.turn(1000, 500_000);
-    pace.turn(1010, 501_000);
-    expect(pace.secondsFor(50, 501_000)).toBeCloseTo(5, 6);
+    const stepRate = new StepRate();
+    for (let second = 0; second <= 100; second++) stepRate.turn(10 * second, 1000 * second);
+    stepRate.turn(1000, 101_000, true);
+    expect(stepRate.secondsFor(50, 101_000)).toBeUndefined();
+    stepRate.turn(1000, 500_000);
+    stepRate.turn(1010, 501_000);
+    expect(stepRate.secondsFor(50, 501_000)).toBeCloseTo(5, 6);
   });
 });

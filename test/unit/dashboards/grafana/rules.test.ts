@@ -212,7 +212,7 @@ const cases: readonly Case[] = [
     fires: [],
   },
   {
-    what: 'a worker that leaves because it was asked to',
+    what: 'a worker that leaves because it was panel to',
     series: {
       ...well,
       [named('worker_up')]: '1x40 stale',

@@ -215,7 +215,7 @@ class Server implements Wire {
   /** Looks whether the stream has said anything lately. */
   look: (() => void) | undefined;
   readonly #change: Partial<RunView>;
-  #asked: { resolve: (view: RunView) => void; reject: (error: Error) => void } | undefined;
+  #panel: { resolve: (view: RunView) => void; reject: (error: Error) => void } | undefined;
   #isOpen = false;
   #held: Update[] | undefined;
 
@@ -225,7 +225,7 @@ class Server implements Wire {
 
   fetchView = () =>
     new Promise<RunView>((resolve, reject) => {
-      this.#asked = { resolve, reject };
+      this.#panel = { resolve, reject };
     });
 
   openStream = (listener: StreamListener) => {
@@ -286,9 +286,9 @@ class Server implements Wire {
       changes: upTo(step).map(change),
       ...this.#change,
     });
-    const asked = this.#asked;
+    const panel = this.#panel;
     return async () => {
-      asked?.resolve(made);
+      panel?.resolve(made);
       await settled();
     };
   }
@@ -298,7 +298,7 @@ class Server implements Wire {
   }
 
   async fail(): Promise<void> {
-    this.#asked?.reject(new Error('nobody is there'));
+    this.#panel?.reject(new Error('nobody is there'));
     await settled();
   }
 }

@@ -68,7 +68,7 @@ describe('the observation listener', () => {
     const basic = (text: string) => `Basic ${Buffer.from(text).toString('base64')}`;
     const answers = async (authorization: string | undefined) => {
       const headers = authorization === undefined ? {} : { authorization };
-      const asked = [
+      const panel = [
         '/',
         '/metrics',
         '/api/run',
@@ -77,7 +77,7 @@ describe('the observation listener', () => {
         '/readyz',
         '/nothing',
       ].map(async (path) => (await ask(port, path, { headers })).status);
-      return await Promise.all(asked);
+      return await Promise.all(panel);
     };
     for (const wrong of [
       undefined,
@@ -104,13 +104,13 @@ describe('the observation listener', () => {
     const listener = await Listener.open({ ...place, source: stage(), tls });
     onTestFinished(() => listener.close(0));
     expect(listener.url).toBe(`https://127.0.0.1:${listener.port}/`);
-    const asked = secure({
+    const panel = secure({
       host: '127.0.0.1',
       port: listener.port,
       path: '/metrics',
       ca: authority.pair.certificate,
     });
-    const [response]: IncomingMessage[] = await once(asked, 'response');
+    const [response]: IncomingMessage[] = await once(panel, 'response');
     expect(response?.statusCode).toBe(200);
     response?.resume();
     await expect(ask(listener.port, '/metrics')).rejects.toThrow('socket hang up');

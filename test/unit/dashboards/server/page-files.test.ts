@@ -24,11 +24,11 @@ describe('the files of the page', () => {
   });
 
   test('hold everything that the page asks for', () => {
-    const asked = [...text('/').matchAll(/(?:src|href|"uplot":) ?=?"([^"#]+)"/g)].map(
+    const panel = [...text('/').matchAll(/(?:src|href|"uplot":) ?=?"([^"#]+)"/g)].map(
       ([, path]) => path,
     );
-    expect(asked.length).toBeGreaterThanOrEqual(5);
-    for (const path of asked) expect(page.get(path ?? ''), path).toBeDefined();
+    expect(panel.length).toBeGreaterThanOrEqual(5);
+    for (const path of panel) expect(page.get(path ?? ''), path).toBeDefined();
     for (const name of readdirSync(sources).filter((name) => name.endsWith('.ts'))) {
       const script = text(`/${name.replace(/ts$/, 'js')}`);
       expect(script, name).not.toBe('');

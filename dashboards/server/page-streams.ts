@@ -5,8 +5,8 @@ import type { Update } from '../feed/api.ts';
 
 export const STREAM = 'text/event-stream';
 
-/** The open pages: server-sent events to all of them, each encoded once. */
-export class Pages {
+/** The streams of open pages: each server-sent event is encoded once and sent to all. */
+export class PageStreams {
   readonly #responses = new Set<ServerResponse>();
   #spokeAt = 0;
 
@@ -14,10 +14,7 @@ export class Pages {
     return this.#responses.size;
   }
 
-  /**
-   * How long to wait until the next look at the run, in milliseconds: the more pages, the longer,
-   * for each costs time that steps need.
-   */
+  /** Milliseconds until the next update; grows with the number of pages, which slow the steps. */
   get pause(): number {
     if (this.#responses.size === 0) return limits.MAX_PAGE_UPDATE_MILLISECONDS;
     const wanted = this.#responses.size * limits.PAGE_COST_MILLISECONDS;
@@ -27,10 +24,10 @@ export class Pages {
     );
   }
 
-  /** False where there are too many already. */
+  /** Returns false if too many pages are open. */
   add(response: ServerResponse): boolean {
     if (this.#responses.size >= limits.MAX_PAGES) return false;
-    // Without chunks an update is one write to each page.
+    // Without chunked encoding an update is one write per page.
     response.useChunkedEncodingByDefault = false;
     response.writeHead(200, {
       Connection: 'close',
@@ -38,7 +35,7 @@ export class Pages {
       'Cache-Control': 'no-store',
       'X-Accel-Buffering': 'no',
     });
-    // How long a page waits before it dials again after a lost connection.
+    // The delay before a page reconnects.
     response.write(`retry: ${limits.MAX_PAGE_UPDATE_MILLISECONDS}\n\n`);
     response.socket?.setTimeout(0);
     this.#responses.add(response);
@@ -48,12 +45,12 @@ export class Pages {
 
   send(update: Update): void {
     if (this.#responses.size === 0) return;
-    // JSON has no line feed outside of its strings, where they are escaped.
+    // JSON has no raw line feed: inside strings they are escaped.
     this.#write(`data: ${visibleJson(update)}\n\n`);
     this.#spokeAt = performance.now();
   }
 
-  /** For those between that would not know otherwise whether their connection lives. */
+  /** Keeps idle connections open in proxies. */
   beat(): void {
     const now = performance.now();
     if (now - this.#spokeAt < limits.PAGE_SIGN_OF_LIFE_MILLISECONDS) return;
@@ -65,7 +62,7 @@ export class Pages {
     for (const response of this.#responses) response.end();
   }
 
-  /** Whoever does not read is not waited for. */
+  /** Disconnects pages that do not read. */
   #write(text: string): void {
     const bytes = Buffer.from(text);
     for (const response of this.#responses) {

@@ -1,6 +1,6 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { unreachable } from '../../shared/errors.ts';
-import { Series, type Labels } from './series.ts';
+import { MAX_PENDING_OBSERVATIONS } from '../../shared/limits.ts';
 import {
   catalogue,
   METRIC_PREFIX,
@@ -16,9 +16,11 @@ type GaugeName = NamesOf<'gauge'>;
 type CounterName = NamesOf<'counter'>;
 type HistogramName = NamesOf<'histogram'>;
 
-/** The metrics of the catalogue in a registry of prom-client's. */
-export class Meters {
-  readonly #registry = new Registry();
+type Labels = Readonly<Record<string, string>>;
+
+/** The metrics of the catalogue in a prom-client registry. */
+export class MetricRegistry {
+  readonly #prometheus = new Registry();
   readonly #gauges = new Map<MetricName, Gauge>();
   readonly #counters = new Map<MetricName, Counter>();
   readonly #histograms = new Map<MetricName, Histogram>();
@@ -33,7 +35,7 @@ export class Meters {
       name: METRIC_PREFIX + name,
       help,
       labelNames: labels,
-      registers: [this.#registry],
+      registers: [this.#prometheus],
     };
     switch (kind) {
       case 'gauge':
@@ -50,12 +52,12 @@ export class Meters {
     }
   }
 
-  /** Every sample carries it from now on. */
+  /** Sets the label `run_id` of all samples. */
   setRun(run: string): void {
-    this.#registry.setDefaultLabels({ run_id: run });
+    this.#prometheus.setDefaultLabels({ run_id: run });
   }
 
-  /** Until it is set: nothing is better than a zero that means something else. */
+  /** Exports no sample until the gauge is set: the default of 0 would be wrong. */
   hide(name: GaugeName): void {
     this.remove(name, {});
   }
@@ -64,30 +66,30 @@ export class Meters {
     return found(this.#gauges, name);
   }
 
-  /** One of a histogram's, for whoever observes often. */
+  /** One buffered series of a histogram. */
   series(name: HistogramName, labels: Labels = {}): Series {
     return new Series(found(this.#histograms, name), labels);
   }
 
-  /** A counter whose value somebody else keeps. */
+  /** Sets a counter to a value that is counted elsewhere. */
   count(name: CounterName, value: number, labels: Labels = {}): void {
     const counter = found(this.#counters, name);
     counter.remove(labels);
     counter.inc(labels, value);
   }
 
-  /** Of a gauge or a counter. */
+  /** Removes a series of a gauge or a counter. */
   remove(name: GaugeName | CounterName, labels: Labels): void {
     (this.#gauges.get(name) ?? found(this.#counters, name)).remove(labels);
   }
 
   get contentType(): string {
-    return this.#registry.contentType;
+    return this.#prometheus.contentType;
   }
 
   /** The text of a scrape. */
   text(): Promise<string> {
-    return this.#registry.metrics();
+    return this.#prometheus.metrics();
   }
 }
 
@@ -95,4 +97,38 @@ function found<T>(metrics: ReadonlyMap<MetricName, T>, name: MetricName): T {
   const metric = metrics.get(name);
   if (metric === undefined) throw new Error(`${name} is in the catalogue`);
   return metric;
+}
+
+/**
+ * One series of a histogram, buffered until a scrape: a batch of observations costs less than
+ * single ones during a step, when the code of the library is not in the processor's caches.
+ */
+export class Series {
+  readonly #histogram: Histogram;
+  readonly #labels: Labels;
+  readonly #values = new Float64Array(MAX_PENDING_OBSERVATIONS);
+  #count = 0;
+
+  constructor(histogram: Histogram, labels: Labels) {
+    this.#histogram = histogram;
+    this.#labels = labels;
+  }
+
+  observe(value: number): void {
+    if (this.#count === this.#values.length) this.flush();
+    this.#values[this.#count] = value;
+    this.#count += 1;
+  }
+
+  flush(): void {
+    for (const value of this.#values.subarray(0, this.#count))
+      this.#histogram.observe(this.#labels, value);
+    this.#count = 0;
+  }
+
+  /** Removes the series with all observations. */
+  forget(): void {
+    this.#count = 0;
+    this.#histogram.remove(this.#labels);
+  }
 }

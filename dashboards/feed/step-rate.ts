@@ -1,20 +1,14 @@
 const MEMORY_MILLISECONDS = 3000;
-/**
- * A run that has been silent for so long, and for as long as ten steps took, has a rest that nobody
- * can tell.
- */
+/** After this time without a step, and after the time of ten steps, the rate is unknown. */
 const MIN_STALL_MILLISECONDS = 5000;
 const STALL_STEPS = 10;
 
-/** Steps per second lately: a mean over about three seconds of steps that followed one another. */
-export class Pace {
+/** Steps per second, averaged over about the last three seconds of uninterrupted training. */
+export class StepRate {
   #last: { readonly step: number; readonly at: number } | undefined;
   #stepsPerSecond: number | undefined;
 
-  /**
-   * `at` in milliseconds of any clock that does not go back. A run that waits for workers has no
-   * pace, and keeps the one it had.
-   */
+  /** `at`: monotonic milliseconds. While the run waits for workers, the last rate is kept. */
   turn(step: number, at: number, isWaiting = false): void {
     const last = this.#last;
     if (isWaiting) this.#last = undefined;
@@ -30,8 +24,7 @@ export class Pace {
   }
 
   /**
-   * Undefined before two steps were seen, while workers are waited for, and where steps have
-   * stopped.
+   * The time for so many steps; undefined before the second step, while waiting, and in a stall.
    */
   secondsFor(steps: number, at: number): number | undefined {
     const rate = this.#stepsPerSecond;

@@ -8,7 +8,7 @@ import { GRID_COLUMNS, type DashboardJson, type PanelJson, type RowJson } from '
 const SCHEMA_VERSION = 39;
 const ROW_TITLE_HEIGHT = 1;
 
-const drawnPanel = z.looseObject({
+const generatedPanel = z.looseObject({
   type: z.string(),
   title: z.string(),
   gridPos: z.object({
@@ -18,7 +18,7 @@ const drawnPanel = z.looseObject({
     h: z.int().min(1),
   }),
 });
-type DrawnPanel = z.infer<typeof drawnPanel>;
+type GeneratedPanel = z.infer<typeof generatedPanel>;
 
 const source = z.object({ type: z.string(), uid: z.string() });
 const variable = z.object({
@@ -59,14 +59,14 @@ const drawn = z.object({
       }),
     ),
   }),
-  rows: z.array(z.object({ title: z.string(), panels: z.array(drawnPanel) })),
+  rows: z.array(z.object({ title: z.string(), panels: z.array(generatedPanel) })),
 });
 
 /**
  * Turns rows with spans into panels on a grid, and adds what the generator does not know. The same
  * bytes for the same plan.
  */
-export function modern(
+export function toCurrentSchema(
   generated: object,
   {
     uid,
@@ -95,7 +95,7 @@ export function modern(
       },
     ],
     graphTooltip: 1,
-    templating: { list: templating.list.map(modernVariable) },
+    templating: { list: templating.list.map(currentVariable) },
     annotations,
     panels: numbered(laidOut(rows)),
     schemaVersion: SCHEMA_VERSION,
@@ -103,7 +103,7 @@ export function modern(
   };
 }
 
-function modernVariable({ name, label, type, datasource, query, ...rest }: Variable) {
+function currentVariable({ name, label, type, datasource, query, ...rest }: Variable) {
   const common = { name, label, type };
   switch (type) {
     case 'datasource':
@@ -122,14 +122,14 @@ function modernVariable({ name, label, type, datasource, query, ...rest }: Varia
   }
 }
 
-type Placed = DrawnPanel | Omit<RowJson, 'id'>;
+type Placed = GeneratedPanel | Omit<RowJson, 'id'>;
 
 /**
  * Left to right, and below what stands there when a line is full; each row begins below the one
  * before.
  */
 function laidOut(
-  rows: readonly { readonly title: string; readonly panels: readonly DrawnPanel[] }[],
+  rows: readonly { readonly title: string; readonly panels: readonly GeneratedPanel[] }[],
 ): Placed[] {
   const placed: Placed[] = [];
   let y = 0;

@@ -4,7 +4,7 @@ import { isLoopback } from '../../shared/wire/address.ts';
 import { MAX_PAGE_ANSWER_BYTES } from '../../shared/limits.ts';
 
 export const TEXT = 'text/plain; charset=utf-8';
-export const AGAIN = { 'Retry-After': '1' };
+export const RETRY_LATER = { 'Retry-After': '1' };
 
 type Answer = readonly [
   status: number,
@@ -13,16 +13,16 @@ type Answer = readonly [
   headers?: Readonly<Record<string, string>>,
 ];
 
-/** The answers that are on their way: whole ones, and no more of them than there is room for. */
-export class Answers {
+/** Sends responses, within a limit on the bytes of unfinished ones. */
+export class Responses {
   #bytes = 0;
 
   send(response: ServerResponse, ...answer: Answer): void {
-    // Whoever asked is gone.
+    // The client has disconnected.
     if (response.destroyed) return;
     const length = Buffer.byteLength(answer[2]);
     if (this.#bytes + length > MAX_PAGE_ANSWER_BYTES)
-      return write(response, 503, TEXT, 'too many answers are on their way\n', AGAIN);
+      return write(response, 503, TEXT, 'too many responses are in progress\n', RETRY_LATER);
     this.#bytes += length;
     response.once('close', () => (this.#bytes -= length));
     write(response, ...answer);
@@ -35,53 +35,53 @@ export interface Refusal {
   readonly headers: Readonly<Record<string, string>>;
 }
 
-/** What a listener is, as far as it decides whom it answers. */
-export interface Door {
+/** Which requests a listener answers. */
+export interface AccessRules {
   readonly host: string;
-  /** Whoever has it is answered, and nobody else; undefined: everybody who reaches it. */
+  /** Required of every request except probes; undefined: no authorization. */
   readonly token?: string | undefined;
 }
 
-/**
- * Probes of an orchestrator have no secret; they learn whether this process lives and its run is
- * open.
- */
+/** Probes of an orchestrator need no token: they only tell liveness and readiness. */
 const probes = new Set(['/healthz', '/readyz']);
 
 export function isProbe(request: IncomingMessage): boolean {
   return probes.has(pathOf(request));
 }
 
-/** What is asked for, without the query string, which probes and proxies add against caches. */
+/** The path without the query string, which probes and proxies add against caches. */
 export function pathOf({ url = '' }: IncomingMessage): string {
   return url.split('?', 1)[0] ?? '';
 }
 
 /**
- * Who is not answered. A page of another origin whose name was made to point here has its own name
- * in Host.
+ * Why a request is refused; undefined if it is allowed. The check of Host stops DNS rebinding: a
+ * page of another origin that resolves to this address sends its own name.
  */
-export function refusalOf({ host, token }: Door, request: IncomingMessage): Refusal | undefined {
+export function refusalOf(
+  { host, token }: AccessRules,
+  request: IncomingMessage,
+): Refusal | undefined {
   if (request.method !== 'GET' && request.method !== 'HEAD')
     return {
       status: 405,
-      text: 'only GET and HEAD are answered here\n',
+      text: 'only GET and HEAD are allowed\n',
       headers: { Allow: 'GET, HEAD', Connection: 'close' },
     };
-  // Only a link may lead here from a page of another site.
+  // Another site may only link to this page.
   if (
     request.headers['sec-fetch-site'] === 'cross-site' &&
     request.headers['sec-fetch-mode'] !== 'navigate'
   )
     return {
       status: 403,
-      text: 'pages of other sites may not read this\n',
+      text: 'requests from other sites are not allowed\n',
       headers: { Connection: 'close' },
     };
   if (token !== undefined && !isProbe(request) && !hasToken(token, request))
     return {
       status: 401,
-      text: 'a token is needed: as a bearer token, or in a browser as the password\n',
+      text: 'a token is required: as a bearer token, or as the password in a browser\n',
       headers: { 'WWW-Authenticate': 'Basic realm="mnist-dist", Bearer', Connection: 'close' },
     };
   if (!isLoopback(host)) return undefined;
@@ -89,14 +89,14 @@ export function refusalOf({ host, token }: Door, request: IncomingMessage): Refu
   if (isLoopback(name)) return undefined;
   return {
     status: 421,
-    text: 'this listener is only for this machine: ask for localhost or 127.0.0.1\n',
+    text: 'this page is only available on this machine: use localhost or 127.0.0.1\n',
     headers: { Connection: 'close' },
   };
 }
 
 /**
- * As a bearer token, or as the password of anybody: browsers ask for one, and send it with all that
- * a page fetches.
+ * Accepts a bearer token, or the token as a password with any user: browsers ask for a password and
+ * send it with every request of the page.
  */
 function hasToken(token: string, request: IncomingMessage): boolean {
   if (isAuthorized(token, request)) return true;
