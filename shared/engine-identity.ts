@@ -19,3 +19,8 @@ export const engineIdentity = z.strictObject({
 });
 
 export type EngineIdentity = z.infer<typeof engineIdentity>;
+
+/** The engine in a message: "wasm (TensorFlow.js 4.22.0, cpu)". */
+export function engineText({ kind, library, device }: EngineIdentity): string {
+  return `${kind} (${library}, ${device})`;
+}

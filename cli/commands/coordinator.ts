@@ -10,6 +10,7 @@ import { loadDataset } from '../../shared/dataset/load-dataset.ts';
 import { datasetOfRun, loadOwnDataset } from '../../shared/dataset/own-dataset.ts';
 import type { Configuration } from '../../shared/configuration.ts';
 import type { Dataset } from '../../shared/dataset/dataset.ts';
+import { engineText } from '../../shared/engine-identity.ts';
 import { ClusterError, messageOf, type ErrorCode } from '../../shared/errors.ts';
 import { tuneRuntime } from '../../shared/runtime.ts';
 import { shellPath } from '../../shared/shell-word.ts';
@@ -35,7 +36,7 @@ import { trainingCertificate, type OwnCertificate } from '../secrets/tls-files.t
 import { openTerminal, type Progress } from '../terminal/live-terminal.ts';
 import { generateToken, givenToken, writeLoopbackToken } from '../secrets/token.ts';
 
-/** `mnist-dist coordinator`: owns one run, from gathering workers to its result. */
+/** `mnist-dist coordinator`: coordinates one run, from waiting for workers to the result. */
 export async function coordinator(
   given: CoordinatorOptions,
   { explicit }: Pick<CommandLine, 'explicit'>,
@@ -76,7 +77,7 @@ export async function coordinator(
   }
 }
 
-/** The dataset of a new run, or the own one of a resumed run; `data` is the folder to record. */
+/** The dataset of a new or a resumed run, and the folder to record for it. */
 async function datasetOf({
   data,
   resume,
@@ -92,10 +93,7 @@ interface Training {
   readonly dataset: Dataset;
   readonly configuration: Configuration;
   readonly observed: Observed | undefined;
-  /**
-   * Aborted by Ctrl-C when the run is over: nothing is sent to a store, and no scrape is waited
-   * for, any more.
-   */
+  /** Aborted by Ctrl-C after the run: ends the upload and the wait for a scrape. */
   readonly hurry: AbortController;
   readonly progress: Progress;
   readonly log: Log;
@@ -127,7 +125,7 @@ async function train(training: Training): Promise<number> {
       else
         log.error(
           { err: error },
-          `the terminal shows no more of this run, which goes on: ${messageOf(error)}`,
+          `the terminal shows no more progress; the run continues: ${messageOf(error)}`,
         );
     }),
   );
@@ -143,27 +141,28 @@ async function train(training: Training): Promise<number> {
     else run.stop(code);
   });
   announce(training, run.directory);
-  const closeDoor = await openOrStop(run, () =>
-    openDoor(training, run, token, ownToken === undefined),
+  const removeJoinFile = await openOrStop(run, () =>
+    publishJoin(training, run, token, ownToken === undefined),
   );
   try {
     const { outcome, record } = await run.done
       .finally(() => (isOver = true))
       .catch((error: unknown) => {
-        // Nobody wrote down how it ended: the page hears it from here.
+        // The coordinator failed before it could tell the page.
         observed?.viewer.ended({ state: 'failed', code: 'RUN_FAILED', message: messageOf(error) });
         throw error;
       });
-    if (outcome.code !== undefined) throw errorOf(outcome.code, withWayOn(outcome, run.directory));
-    // The word came too late to end the run, but not to end what follows it.
+    if (outcome.code !== undefined)
+      throw errorOf(outcome.code, withResumeHint(outcome, run.directory));
+    // The signal came too late to end the run, but it ends what follows.
     if (stopped !== undefined) hurry.abort(new ClusterError(stopped, 'stopped'));
     const isDrawn = hasReport(run.directory);
     await summarize(training, run.directory, record, isDrawn);
-    await keep(run.directory, options.artifacts, hurry.signal, log);
+    await upload(run.directory, options.artifacts, hurry.signal, log);
     if (options.pictures && !isDrawn) throw notDrawn(run.directory);
     return 0;
   } finally {
-    closeDoor();
+    removeJoinFile();
     const { httpLinger } = options;
     if (observed !== undefined && httpLinger > 0)
       log.info(
@@ -173,23 +172,22 @@ async function train(training: Training): Promise<number> {
   }
 }
 
-/** A run that was stopped, or waited for workers in vain, says how to resume it. */
-function withWayOn(outcome: Outcome, directory: string): Outcome {
+/** Adds the command that resumes an interrupted run, or one that too few workers joined. */
+function withResumeHint(outcome: Outcome, directory: string): Outcome {
   if (outcome.state !== 'interrupted' && outcome.code !== 'RENDEZVOUS') return outcome;
-  const again = `resume it with: mnist-dist ${isSupervised() ? 'local' : 'coordinator'} --resume ${shellPath(directory)}`;
-  return { ...outcome, fix: outcome.fix === undefined ? again : `${outcome.fix}; ${again}` };
+  const command = isSupervised() ? 'local' : 'coordinator';
+  const hint = `resume it with: mnist-dist ${command} --resume ${shellPath(directory)}`;
+  return { ...outcome, fix: outcome.fix === undefined ? hint : `${outcome.fix}; ${hint}` };
 }
 
-/**
- * Leaves what workers need where they find it, and says how they join; returns how to take it back.
- */
-function openDoor(
+/** Writes the join file and prints how workers join; returns what removes the file. */
+function publishJoin(
   { options, certificate, log }: Training,
   { port, directory }: RunningCoordinator,
   token: string,
   isGenerated: boolean,
 ): () => void {
-  // Its supervisor has told its workers.
+  // `local` has passed address and token to its workers.
   if (isSupervised()) return () => undefined;
   const { host, advertise, logFormat } = options;
   const endpoint = { host, advertise, port, certificate, token };
@@ -207,23 +205,23 @@ function openDoor(
 }
 
 function notDrawn(directory: string): ClusterError {
-  return new ClusterError('DISK', `all of ${directory} is there but its report and pictures`, {
-    fix: `the log says why; \`mnist-dist eval ${shellPath(directory)}\` makes them, without the curves`,
+  return new ClusterError('DISK', `${directory} is complete but for its report and pictures`, {
+    fix:
+      'the log says why; to draw them without the curves: ' +
+      `mnist-dist eval ${shellPath(directory)}`,
   });
 }
 
-/**
- * Puts the results into the store, if there is one. Rejects with STORE, saying how to finish it.
- */
-async function keep(
+/** Uploads the results if --artifacts names a store. Rejects with STORE and the command to retry. */
+async function upload(
   directory: string,
   uri: string | undefined,
   signal: AbortSignal,
   log: Log,
 ): Promise<void> {
   if (uri === undefined) return;
-  const kept = await pushFinishedRun(directory, uri, retryPolicyOf(signal, log));
-  log.info({ uri: kept.uri }, `the results are at ${kept.uri}`);
+  const stored = await pushFinishedRun(directory, uri, retryPolicyOf(signal, log));
+  log.info({ uri: stored.uri }, `the results are at ${stored.uri}`);
 }
 
 function announce({ options, observed, progress, log }: Training, directory: string): void {
@@ -237,7 +235,8 @@ function announce({ options, observed, progress, log }: Training, directory: str
   if (workers > virtualShards) {
     log.warn(
       { workers, virtualShards },
-      `${workers} workers, but a batch has ${virtualShards} shards: ${workers - virtualShards} stand by (--virtual-shards)`,
+      `${workers} workers, but a batch has ${virtualShards} shards: ` +
+        `${workers - virtualShards} stand by (--virtual-shards)`,
     );
   }
 }
@@ -262,7 +261,7 @@ async function summarize(
 ): Promise<void> {
   const { result, engine, dataset, model } = record;
   if (result === undefined || model === undefined) return;
-  // What terms before this one did counts, too.
+  // A resumed run counts with the coordinators before this one.
   const { seconds, waited, workers, firstLoss } = await readOverview(
     runDirectory,
     record.run,
@@ -271,10 +270,7 @@ async function summarize(
   progress.summary({
     runDirectory,
     hasReport: isDrawn,
-    engine:
-      engine === undefined
-        ? 'none'
-        : `${engine.description.kind} (${engine.description.library}, ${engine.description.device})`,
+    engine: engine === undefined ? 'none' : engineText(engine.description),
     workers,
     seconds,
     waited,

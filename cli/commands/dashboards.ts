@@ -7,13 +7,13 @@ import { ClusterError, messageOf } from '../../shared/errors.ts';
 import type { DashboardsOptions } from '../options/options.ts';
 import { stdout } from '../terminal/output.ts';
 
-/** A name that no folder of a checkout has. */
+/** Not the name of a folder in a checkout. */
 const DEFAULT_FOLDER = 'mnist-dist-dashboards';
 
 /**
- * `mnist-dist dashboards`: writes the dashboards, all of them or none. A file that is there and
- * differs stays, unless it is a dashboard of this program and --overwrite is given. Rejects with
- * USAGE where one is in the way, with DISK where writing fails.
+ * `mnist-dist dashboards`: writes all dashboards, or none. Replaces a different file only if it is a
+ * dashboard of mnist-dist and --overwrite is set. Rejects with USAGE for a file that must stay, and
+ * with DISK.
  */
 export async function dashboards({
   out = DEFAULT_FOLDER,
@@ -28,41 +28,38 @@ export async function dashboards({
   }
   stdout.write(
     '',
-    'In Grafana (11.1 or later): Dashboards > New > Import, upload a file, then choose your Prometheus above the panels.',
-    'deploy/observability/README.md has a Prometheus and a Grafana that find them by themselves.',
+    'To import them in Grafana 11.1 or later: Dashboards > New > Import, upload a file, then choose',
+    'your Prometheus above the panels. The Prometheus and Grafana of deploy/observability load them',
+    'without an import.',
   );
   return 0;
 }
 
 async function refuseOther(path: string, text: string, overwrite: boolean): Promise<void> {
-  const found = await readIfThere(path);
+  const found = await existingText(path);
   if (found === undefined || found === text) return;
   if (isOurs(found) && overwrite) return;
   if (isOurs(found))
     throw new ClusterError(
       'USAGE',
-      `${path} is there already and differs: it was changed, or is of another version`,
+      `${path} exists and differs: it was changed, or another version wrote it`,
       {
-        fix: 'Replace it with --overwrite, or name another folder: --out DIR.',
+        fix: 'Replace it with --overwrite, or write to another folder with --out DIR.',
       },
     );
-  throw new ClusterError(
-    'USAGE',
-    `${path} is there already and is no dashboard of mnist-dist (--out)`,
-    {
-      fix: 'Move it away, or name another folder.',
-    },
-  );
+  throw new ClusterError('USAGE', `${path} exists and is not a dashboard of mnist-dist (--out)`, {
+    fix: 'Move it away, or write to another folder.',
+  });
 }
 
-async function readIfThere(path: string): Promise<string | undefined> {
+async function existingText(path: string): Promise<string | undefined> {
   try {
     return (await readNamed(path, runFileLimit)).toString('utf8');
   } catch (error) {
-    // Whatever else is wrong with it, writing will say.
+    // Writing reports every other problem of the path.
     if (systemCode(error) === 'ENOENT' || systemCode(error) === 'ENOTDIR') return undefined;
     throw new ClusterError('USAGE', `${path} cannot be read (--out): ${messageOf(error)}`, {
-      fix: 'Move it away, or name another folder.',
+      fix: 'Move it away, or write to another folder.',
       cause: error,
     });
   }

@@ -9,22 +9,22 @@ import type { DoctorOptions } from '../options/options.ts';
 import { stdout } from '../terminal/output.ts';
 import { resourceErrorOf } from '../processes/resource-error.ts';
 
-/** `mnist-dist doctor`: the table, or JSON; resolves with NOT_READY if training cannot run here. */
+/** `mnist-dist doctor`: prints its checks; resolves with NOT_READY if this machine cannot train. */
 export async function doctor(options: DoctorOptions): Promise<number> {
   const engine = readyTensorFlow() === undefined ? 'wasm' : 'tensorflow';
-  // First: the other checks keep memories of WebAssembly.
+  // First, because the other checks allocate memories of WebAssembly.
   const machine = machineChecks(DEFAULT_WORKERS, engine).map(machineRow);
   const rows = [...(await doctorRows(tryWasm, options)), ...machine];
   const isAble = canTrain(rows);
   if (options.json) stdout.json({ canTrain: isAble, rows });
   else {
     stdout.write(...rowLines(rows), '');
-    stdout.write(isAble ? 'Training can run here.' : 'Training cannot run here; see FAIL above.');
+    stdout.write(isAble ? 'This machine can train.' : 'This machine cannot train; see FAIL above.');
   }
   return isAble ? 0 : errorTable.NOT_READY.exit;
 }
 
-/** A check of `local` as a row. */
+/** The row of a check that `local` also makes. */
 export function machineRow({ name, good, isNeeded, run }: MachineCheck): Row {
   try {
     run();

@@ -28,10 +28,7 @@ import { onStop, StopRequest } from '../processes/supervised.ts';
 import { planWorkers, startWorker } from '../processes/worker-plan.ts';
 import { RECORD_FILE } from '../../shared/files/run-layout.ts';
 
-/**
- * `mnist-dist local`: starts a coordinator and workers as processes of their own and waits for
- * them.
- */
+/** `mnist-dist local`: starts a coordinator and workers as child processes and waits for them. */
 export async function local(
   given: LocalOptions,
   { explicit }: Pick<CommandLine, 'explicit'>,
@@ -43,17 +40,16 @@ export async function local(
     destination: stderr,
   });
   const certificate = trainingCertificate(options);
-  // Before a port is held, TensorFlow set up, and anything started.
+  // Errors in the run's record come before a port, TensorFlow and processes.
   const before = options.resume === undefined ? undefined : await readRunRecord(options.resume);
   const least =
     before === undefined
       ? leastConfiguration(options)
       : configurationOfRecord(before.configuration);
   checkCoordinatorMemory(least);
-  // Held before anything is set up, and as long as the run lives: no other process can take it
-  // while a coordinator is away.
+  // Reserved for the whole run: no other process can take it while the coordinator restarts.
   const { port, descriptor } = await holdRunPort(options, explicit, log);
-  // Named here, so that a coordinator that crashes can be started again with it.
+  // Chosen here, because a restarted coordinator needs the same id.
   const runId = options.resume === undefined ? (options.runId ?? newRunId(new Date())) : undefined;
   const directory = options.resume ?? join(options.runsDir, runId ?? '');
   const needed = given.engine === 'auto' ? before?.engine?.description : undefined;
@@ -66,7 +62,7 @@ export async function local(
   const { httpPort: page, ...rest } = options;
   const run = { ...rest, port, tokenFile: undefined, startWorkers: plans.length };
   const common = { maxRestarts: options.maxRestarts, log };
-  // Before the first child exists: a Ctrl-C from here on must end all of them.
+  // Before the first child process starts: Ctrl-C must end all of them.
   const stopping = new StopRequest();
   onStop((code) => stopping.stop(code));
   const coordinator = new RestartingProcess({
@@ -78,23 +74,23 @@ export async function local(
     codeAtEnd: async () => {
       if (!existsSync(join(directory, RECORD_FILE))) return undefined;
       const { state, term } = await readRunRecord(directory);
-      // A finished run that is prolonged says so until its coordinator has opened it.
+      // The record of a finished run that is extended says "finished" until its coordinator opens it.
       if (state !== 'finished' || term <= termBefore) return undefined;
       if (options.artifacts === undefined) return 0;
       log.error(
         {},
-        `the upload may be incomplete; finish it with: mnist-dist push ${shellPath(directory)} ${shellWord(options.artifacts)}`,
+        'the upload may be incomplete; finish it with: ' +
+          `mnist-dist push ${shellPath(directory)} ${shellWord(options.artifacts)}`,
       );
       return errorTable.STORE.exit;
     },
     args: (isRestart, pagePort) => {
-      // Once it has an address, that stays; before, it takes the default if that is free, or the
-      // next one.
+      // A restarted coordinator keeps the port of its page.
       const httpPort = pagePort ?? (explicit.has('httpPort') ? page : undefined);
       const where = httpPort === undefined ? {} : { httpPort };
-      // A coordinator that died before its first run.json has left nothing to resume.
+      // A coordinator that crashed before its first run.json left nothing to resume.
       const isBegun = isRestart && existsSync(join(directory, RECORD_FILE));
-      // It continues with the workers that are there, and waits for no others.
+      // It continues with the workers that are connected.
       const again = { runId: undefined, resume: directory, startWorkers: options.minWorkers };
       return argumentsFor('coordinator', { ...run, ...where, ...(isBegun ? again : { runId }) });
     },
@@ -116,10 +112,7 @@ export async function local(
   });
 }
 
-/**
- * The least that a new run computes with: of another dataset than MNIST neither size nor classes
- * are known yet.
- */
+/** The smallest model of a new run: the size of a dataset other than MNIST is not known yet. */
 function leastConfiguration({
   data,
   hidden,
@@ -131,7 +124,7 @@ function leastConfiguration({
   return { model: { inputs, hidden, classes }, virtualShards, batchSize, dropout };
 }
 
-/** Where workers of this machine dial: with TLS by a name that the certificate has. */
+/** The address for workers on this machine; with TLS it has a name of the certificate. */
 function urlOnThisMachine(
   certificate: OwnCertificate | undefined,
   host: string,
@@ -153,8 +146,8 @@ interface Cluster {
 }
 
 /**
- * Resolves with the coordinator's exit code; where the coordinator was told to end since too few
- * workers are left, with that of the first of them.
+ * Resolves with the exit code of the coordinator, or of the worker that failed first where too few
+ * workers were left.
  */
 async function supervise({
   coordinator,
@@ -184,20 +177,20 @@ async function supervise({
     },
   });
   const code = await coordinator.ended;
-  // A coordinator that finished has told its workers; those of one that failed would wait for
-  // another.
+  // Workers of a finished run end by themselves; those of a failed coordinator would retry.
   await group.end(code !== 0);
   if (code !== errorTable.RUN_FAILED.exit || failure === undefined) return code;
   if (existsSync(join(directory, RECORD_FILE))) {
     log.error(
       { minWorkers },
-      `too few workers are left (--min-workers ${minWorkers}); resume the run with: mnist-dist local --resume ${shellPath(directory)}`,
+      `too few workers are left (--min-workers ${minWorkers}); ` +
+        `resume the run with: mnist-dist local --resume ${shellPath(directory)}`,
     );
   }
   return failure;
 }
 
-/** The port of the run: that of --port, or the default where it is free, else any. */
+/** Reserves --port, or the default port if it is free, else any free port. */
 async function holdRunPort(
   { host, port }: LocalOptions,
   explicit: ReadonlySet<OptionKey>,
@@ -213,7 +206,7 @@ async function holdRunPort(
     )
       throw error;
     const held = await reservePort(host, 0);
-    log.info({ port: held.port }, `port ${port} is in use; this run takes ${held.port}`);
+    log.info({ port: held.port }, `port ${port} is in use; using port ${held.port}`);
     return held;
   }
 }

@@ -3,7 +3,7 @@ import { pullRun } from '../../artifacts/store/pull.ts';
 import type { CommandLine, PullOptions } from '../options/options.ts';
 import { filesText, transfer } from '../runs/transfer.ts';
 
-/** `mnist-dist pull URI [DIR]`: a run from a store into a directory, whole or not at all. */
+/** `mnist-dist pull URI [DIR]`: downloads a run from a store, whole or not at all. */
 export async function pull(
   options: PullOptions,
   { operands: [uri = '', named] }: Pick<CommandLine, 'operands'>,
@@ -14,7 +14,9 @@ export async function pull(
     const pulled = await pullRun(address, destination, retryPolicy, onProgress);
     const { files, bytes, moved, movedBytes, directory } = pulled;
     return {
-      sentence: `${directory} holds ${uri}: ${filesText(files, bytes)}; fetched now: ${filesText(moved, movedBytes)}`,
+      sentence:
+        `${uri} is in ${directory}: ${filesText(files, bytes)}; ` +
+        `fetched now: ${filesText(moved, movedBytes)}`,
       fields: { event: 'pulled', ...pulled },
     };
   });

@@ -9,10 +9,7 @@ import { chooseRun } from '../runs/choose-run.ts';
 import type { CommandLine, PushOptions } from '../options/options.ts';
 import { filesText, transfer } from '../runs/transfer.ts';
 
-/**
- * `mnist-dist push RUN URI`: the results of a run into a store; what is there already is not sent
- * again.
- */
+/** `mnist-dist push RUN URI`: uploads the results of a run, but no file that the store has. */
 export async function push(
   options: PushOptions,
   { operands: [named, uri = ''] }: Pick<CommandLine, 'operands'>,
@@ -22,16 +19,23 @@ export async function push(
   return await transfer(options, async ({ retryPolicy, onProgress, terminal: { log } }) => {
     const writer = await writerOf(directory, systemDisk, systemProcesses);
     if (writer !== undefined)
-      throw new ClusterError('LOCKED', `${writer} is at work on ${directory}`, {
-        fix: 'push the run when it is over; if that process is gone for good, resume the run with --take-over first',
+      throw new ClusterError('LOCKED', `${writer} is running ${directory}`, {
+        fix:
+          'push the run after it has ended; if that process no longer exists, ' +
+          'resume the run with --take-over first',
       });
     const pushed = await pushRun(directory, address, retryPolicy, onProgress);
     if (pushed.state !== 'finished')
-      log.warn({ state: pushed.state }, `${directory} is not finished, but ${pushed.state}`);
+      log.warn(
+        { state: pushed.state },
+        `the run ${directory} is not finished: its state is ${pushed.state}`,
+      );
     const { files, bytes, moved, movedBytes } = pushed;
     return {
-      sentence: `${directory} is at ${pushed.uri}: ${filesText(files, bytes)}; sent now: ${filesText(moved, movedBytes)}`,
-      next: `mnist-dist pull ${shellWord(pushed.uri)} fetches it`,
+      sentence:
+        `${directory} is at ${pushed.uri}: ${filesText(files, bytes)}; ` +
+        `sent now: ${filesText(moved, movedBytes)}`,
+      next: `download it with: mnist-dist pull ${shellWord(pushed.uri)}`,
       fields: { event: 'pushed', ...pushed },
     };
   });

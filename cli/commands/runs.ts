@@ -4,7 +4,7 @@ import type { RunsOptions } from '../options/options.ts';
 import { listRuns, type RunOverview } from '../runs/run-overview.ts';
 import { runsTable } from '../terminal/runs-table.ts';
 
-/** `mnist-dist runs`: what is in a folder of runs, the newest first. Reads only. */
+/** `mnist-dist runs`: lists the runs of a folder, newest first. Writes no file. */
 export async function runs({ runsDir, format }: RunsOptions): Promise<number> {
   const { runs, unlisted } = await listRuns(runsDir, Date.now());
   if (format === 'json') {
@@ -19,7 +19,7 @@ export async function runs({ runsDir, format }: RunsOptions): Promise<number> {
   }
   const lines =
     runs.length === 0
-      ? [`There is no run in ${runsDir} (--runs-dir).`, 'Train one with: mnist-dist local']
+      ? [`no run in ${runsDir} (--runs-dir)`, 'train one with: mnist-dist local']
       : runsTable(runs, stdout.columns);
   const gap = others.length === 0 ? [] : [''];
   stdout.write(...lines, ...gap, ...others);
@@ -41,7 +41,7 @@ const csvHeads = [
   'dataset',
 ];
 
-/** What is not known is empty. */
+/** Unknown values are empty cells. */
 function csvRow(run: RunOverview): CsvRow {
   return [
     run.name,

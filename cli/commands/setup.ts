@@ -3,10 +3,7 @@ import type { SetupOptions } from '../options/options.ts';
 import { stderr, stdout } from '../terminal/output.ts';
 import { setupProgress } from '../terminal/setup-progress.ts';
 
-/**
- * `mnist-dist setup`: prepares the TensorFlow engine and says where it lies. Throws SETUP; resolves
- * with 0.
- */
+/** `mnist-dist setup`: prepares the TensorFlow engine and prints its path. Throws SETUP. */
 export async function setup({ tensorflow, gpu, cpu, offline }: SetupOptions): Promise<number> {
   const device = gpu ? 'gpu' : cpu ? 'cpu' : undefined;
   const progress = setupProgress(stderr);

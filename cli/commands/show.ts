@@ -11,9 +11,7 @@ import { stdout } from '../terminal/output.ts';
 import type { CommandLine, ShowOptions } from '../options/options.ts';
 import { onStop } from '../processes/supervised.ts';
 
-/**
- * `mnist-dist show`: the live page of a run that is over, until Ctrl-C. Changes nothing in the run.
- */
+/** `mnist-dist show`: serves the page of a recorded run until Ctrl-C. Does not change the run. */
 export async function show(
   options: ShowOptions,
   { explicit, operands: [named] }: Pick<CommandLine, 'explicit' | 'operands'>,
@@ -24,14 +22,15 @@ export async function show(
   const contents = await readRunContents(directory);
   const { record, writer } = contents;
   if (writer !== undefined)
-    log.warn({ writer }, `${writer} is at work on ${directory}: this is how it stands now`);
+    log.warn({ writer }, `${writer} is running ${directory}: the page shows its present state`);
   const dataset = await datasetOf(datasetOfRun(directory, record), options, log);
   const source = await RecordedRun.open(contents, dataset);
   const { bad } = source;
   if (bad !== undefined)
     log.warn(
       { line: bad.line },
-      `${directory}/metrics.jsonl is shown up to line ${bad.line}, which is not what was written: ${bad.reason}`,
+      `line ${bad.line} of ${directory}/metrics.jsonl is damaged (${bad.reason}); ` +
+        'the page shows the lines before it',
     );
   const listener = await Listener.open({
     ...pageSecrets(options),
@@ -40,11 +39,11 @@ export async function show(
     source,
     isPortFree: !explicit.has('httpPort'),
     onDefect: (error) =>
-      log.error({ err: error }, `${directory} cannot be shown: ${messageOf(error)}`),
+      log.error({ err: error }, `the page of ${directory} failed: ${messageOf(error)}`),
   });
   log.info(
     { page: listener.url, run: directory },
-    `${directory} is at ${listener.url} (Ctrl-C ends this)`,
+    `${directory} is at ${listener.url} (Ctrl-C to stop)`,
   );
   return await new Promise((resolve) => {
     onStop(
@@ -53,20 +52,18 @@ export async function show(
   });
 }
 
-/**
- * The dataset has the pictures of the mistakes: with --no-pictures a run is shown without it, too.
- */
+/** The dataset, for the pictures of the mistakes; undefined if it is missing and --no-pictures. */
 async function datasetOf(
   own: OwnDataset,
   { data, pictures }: ShowOptions,
   log: Log,
 ): Promise<Dataset | undefined> {
   try {
-    const otherwise = 'or show the run without pictures of its mistakes, --no-pictures';
+    const otherwise = 'or show the run without pictures of its mistakes: --no-pictures';
     return await loadOwnDataset(own, data, { otherwise });
   } catch (error) {
     if (pictures || !(error instanceof ClusterError) || error.code !== 'DATA') throw error;
-    log.warn({}, `there are no pictures of its mistakes: ${error.message}`);
+    log.warn({}, `the page has no pictures of the mistakes: ${error.message}`);
     return undefined;
   }
 }

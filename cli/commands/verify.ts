@@ -3,7 +3,7 @@ import { startReplay } from '../../coordinator/replay/replay.ts';
 import type { Verified } from '../../coordinator/replay/verifier.ts';
 import { datasetOfRun, loadOwnDataset } from '../../shared/dataset/own-dataset.ts';
 import type { Dataset } from '../../shared/dataset/dataset.ts';
-import type { EngineIdentity } from '../../shared/engine-identity.ts';
+import { engineText } from '../../shared/engine-identity.ts';
 import { DEFAULT_RENDEZVOUS_TIMEOUT_SECONDS } from '../../shared/limits.ts';
 import { tuneRuntime } from '../../shared/runtime.ts';
 import { chooseRun } from '../runs/choose-run.ts';
@@ -22,8 +22,8 @@ import { planWorkers, type WorkerPlan } from '../processes/worker-plan.ts';
 import { type Replay, planReplay, checkDataset } from '../../coordinator/replay/replay-plan.ts';
 
 /**
- * `mnist-dist verify`: computes a run again and compares all of it with its record. Writes nothing
- * into the run.
+ * `mnist-dist verify`: recomputes a run and compares every step with its record. Does not write to
+ * the run directory.
  */
 export async function verify(
   options: VerifyOptions,
@@ -38,44 +38,48 @@ export async function verify(
   const { log } = terminal;
   const contents = await readRunContents(chooseRun(named, options.runsDir));
   const replay = planReplay(contents, options.from);
-  announce(replay, options, log);
+  warnOfLimits(replay, options, log);
   const own = datasetOfRun(contents.directory, contents.record);
   const dataset = await loadOwnDataset(own, options.data, { code: 'NOT_REPLAYABLE' });
   checkDataset(replay, dataset);
   const plans = await plansFor(contents, options, explicit, log);
-  const verified = await computeAgain({ replay, dataset, plans, options, terminal });
+  const verified = await recompute({ replay, dataset, plans, options, terminal });
   const sentence = sentenceOf(verified, contents, plans.length);
   if (options.logFormat === 'json') log.info({ event: 'verified', ...verified }, sentence);
   else terminal.output.write(sentence);
   return 0;
 }
 
-/** What a reader must know of how far this goes. */
-function announce({ contents, recorded, start }: Replay, { from }: VerifyOptions, log: Log): void {
+/** Warns where less than the whole run is verified. */
+function warnOfLimits(
+  { contents, recorded, start }: Replay,
+  { from }: VerifyOptions,
+  log: Log,
+): void {
   const { directory, writer } = contents;
   const last = recorded.lastStep;
   if (writer !== undefined) {
-    log.warn({ writer }, `${writer} is at work on ${directory}; it is verified up to step ${last}`);
+    log.warn({ writer }, `${writer} is running ${directory}; verifying it up to step ${last}`);
   } else if (recorded.isTorn) {
     log.warn(
       { step: last },
-      `metrics.jsonl ends with a torn line, as a crash leaves it; it is left out`,
+      'metrics.jsonl ends with an incomplete line, as a crash leaves it; the line is ignored',
     );
   }
   if (from === undefined) return;
   if (start.checkpoint === undefined)
     log.warn(
       { from },
-      `there is no checkpoint up to step ${from} (--from): beginning at the beginning`,
+      `no checkpoint is at or before step ${from} (--from); starting from the beginning`,
     );
   else
     log.warn(
       { from, step: start.step },
-      `beginning at the checkpoint of step ${start.step}, which is trusted: no step up to it is computed again`,
+      `starting from the checkpoint of step ${start.step}; earlier steps are not verified`,
     );
 }
 
-/** The workers, with the run's own engine unless another one was asked for. */
+/** The workers, with the engine of the run unless an option names another one. */
 async function plansFor(
   { directory, record }: RunContents,
   options: VerifyOptions,
@@ -88,7 +92,7 @@ async function plansFor(
   return await withEngineOfRun(directory, needed, () => planWorkers(choice, log), 'NOT_REPLAYABLE');
 }
 
-interface Computing {
+interface Recomputation {
   readonly replay: Replay;
   readonly dataset: Dataset;
   readonly plans: readonly WorkerPlan[];
@@ -96,17 +100,17 @@ interface Computing {
   readonly terminal: ProgressOptions;
 }
 
-async function computeAgain({
+async function recompute({
   replay,
   dataset,
   plans,
   options,
   terminal,
-}: Computing): Promise<Verified> {
+}: Recomputation): Promise<Verified> {
   const { log } = terminal;
   const { start, recorded, contents } = replay;
   const token = generateToken();
-  // Before the first child exists: a Ctrl-C from here on must end all of them.
+  // Before the first child process starts: Ctrl-C must end all of them.
   const stopping = new StopRequest();
   onStop((code) => stopping.stop(code));
   const progress = replayProgress(terminal, start.step, recorded.lastStep);
@@ -122,7 +126,7 @@ async function computeAgain({
     );
     log.info(
       { run: contents.directory, steps: recorded.lastStep - start.step },
-      `computing ${count(recorded.lastStep - start.step)} steps of ${contents.directory} again`,
+      `recomputing ${count(recorded.lastStep - start.step)} steps of ${contents.directory}`,
     );
     return await superviseReplay({ serving, plans, token, options, stopping, contents, log });
   } finally {
@@ -146,11 +150,8 @@ function sentenceOf(
   const done = steps === 0 ? `no step after ${count(step)}` : `${counted(steps, 'step')}${range}`;
   const all = [done, ...parts];
   const what = `${all.slice(0, -1).join(', ')} and ${all.at(-1)}`;
-  const how = `on ${counted(workers, 'worker')}${engine === undefined ? '' : ` with ${describeEngine(engine)}`}`;
-  const until = writer === undefined ? '' : `, which goes on`;
-  return `verified ${what} of ${directory}${until}, ${how}: same chain ${chain}`;
-}
-
-function describeEngine({ kind, library, device }: EngineIdentity): string {
-  return `${kind} (${library}, ${device})`;
+  const on = `on ${counted(workers, 'worker')}`;
+  const how = engine === undefined ? on : `${on} with ${engineText(engine)}`;
+  const state = writer === undefined ? '' : ', which is still running';
+  return `verified ${what} of ${directory}${state}, ${how}: same chain ${chain}`;
 }

@@ -2,6 +2,7 @@ import type { Evaluated } from '../../coordinator/evaluator.ts';
 import { perClass } from '../../shared/evaluation/per-class.ts';
 import type { Score } from '../../shared/evaluation/score.ts';
 import type { Dataset } from '../../shared/dataset/dataset.ts';
+import { engineText } from '../../shared/engine-identity.ts';
 import type { CsvRow } from '../../artifacts/report/csv.ts';
 import type { ChosenModel } from '../runs/choose-model.ts';
 import { columnsOf, padRight } from './columns.ts';
@@ -36,9 +37,7 @@ export function evaluationLines(evaluation: Evaluation, width: number, style: St
     ...classLines(score, classNames),
     '',
     ...mistakeLines(misclassified, dataset, width, style),
-    ...(engine === undefined
-      ? []
-      : [`engine  ${engine.kind} (${engine.library}, ${engine.device})`]),
+    ...(engine === undefined ? [] : [`engine  ${engineText(engine)}`]),
   ];
 }
 

@@ -39,7 +39,7 @@ describe('local', () => {
     );
     for (const { code, output } of started) expect(code, output).toBe(0);
     const outputs = started.map(({ output }) => output).join('\n');
-    expect(outputs).toMatch(new RegExp(`port ${DEFAULT_PORT} is in use; this run takes \\d+`));
+    expect(outputs).toMatch(new RegExp(`port ${DEFAULT_PORT} is in use; using port \\d+`));
   });
 
   it('names the port that was asked for and is in use', async () => {

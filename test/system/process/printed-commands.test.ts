@@ -41,7 +41,7 @@ it.each([
   const uri = `file:${join(folder, 'store')}`;
   const stands = where ?? folder;
   const printed = shell(`${program} push ${shellWord(run)} ${shellWord(uri)}`, stands, path);
-  const [, line = ''] = /^(.*) fetches it$/m.exec(printed) ?? [];
+  const [, line = ''] = /^download it with: (.*)$/m.exec(printed) ?? [];
   expect(line.startsWith(`${program} pull '`), printed).toBe(true);
   const fetched = join(folder, 'new one');
   shell(`${line} ${shellWord(fetched)}`, stands, path);

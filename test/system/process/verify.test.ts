@@ -107,14 +107,16 @@ describe('verify', () => {
       '1',
     ]);
     expect(code, output).toBe(0);
-    expect(output).toMatch(/beginning at the checkpoint of step 150, which is trusted/);
+    expect(output).toMatch(
+      /starting from the checkpoint of step 150; earlier steps are not verified/,
+    );
     expect(output).toMatch(
       /verified 250 steps \(151 to 400\), 2 evaluations, 1 checkpoint and the model/,
     );
     const none = await run(['verify', finished, '--from', String(SHORT - 1), '-n', '1']);
     expect(none.code, none.output).toBe(0);
     expect(none.output).toMatch(
-      /there is no checkpoint up to step 149 .*beginning at the beginning/,
+      /no checkpoint is at or before step 149 .*starting from the beginning/,
     );
     expect(none.output).toMatch(/verified 400 steps, 2 evaluations/);
   });
@@ -165,7 +167,7 @@ describe('verify', () => {
       'reference',
     ]);
     expect(code, output).toBe(0);
-    expect(output).toMatch(/process \d+ on \S+ is at work on .*; it is verified up to step \d+/);
+    expect(output).toMatch(/process \d+ on \S+ is running .*; verifying it up to step \d+/);
     local.process.kill('SIGINT');
     expect(await local.exited, local.output()).toBe(130);
     readRun(join(runs, 'r'));

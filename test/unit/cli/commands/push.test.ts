@@ -28,7 +28,7 @@ it('push and pull report what they transferred and the next command on separate 
   const uri = `file:${join(folder, 'store')}`;
   expect(await push(options, { operands: [run, uri] })).toBe(0);
   expect(printed).toContain(`${run} is at ${uri}/${RUN}: 8 files, `);
-  expect(printed).toContain(`\nmnist-dist pull ${uri}/${RUN} fetches it\n`);
+  expect(printed).toContain(`\ndownload it with: mnist-dist pull ${uri}/${RUN}\n`);
   expect(
     await pull({ ...options, runsDir: join(folder, 'new') }, { operands: [`${uri}/${RUN}`] }),
   ).toBe(0);

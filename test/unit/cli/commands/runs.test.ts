@@ -249,7 +249,7 @@ describe('the list', () => {
       expect(await runs({ config: undefined, runsDir: join(folder, where), format: 'text' })).toBe(
         0,
       );
-      expect(printed.out).toContain('There is no run in');
+      expect(printed.out).toContain('no run in');
       expect(printed.out).toContain('mnist-dist local');
     },
   );
