@@ -20,10 +20,13 @@ import {
   MODEL_FILE,
 } from '../../shared/files/run-layout.ts';
 
-/** What a coordinator draws of a run that has finished. */
+/** Draws the report and the pictures of a finished run, for its coordinator. */
 export function drawingOf(dataset: Dataset): Draw {
   return async ({ directory, record: { run, result, engine }, wrong }) => {
-    assert(result !== undefined && engine !== undefined, 'a finished run has both');
+    assert(
+      result !== undefined && engine !== undefined,
+      'a finished run has a result and an engine',
+    );
     const name = join(directory, MODEL_FILE);
     const confusion = result.test.confusion.map((row) => [...row]);
     const correct = confusion.reduce((sum, row, i) => sum + (row[i] ?? 0), 0);
@@ -43,19 +46,19 @@ export function drawingOf(dataset: Dataset): Draw {
   };
 }
 
-/** Whether all of a run's artifacts are there. */
+/** Whether the artifacts of a run are complete: the manifest is written last. */
 export function hasReport(directory: string): boolean {
   return existsSync(join(directory, ARTIFACTS_FOLDER, ARTIFACTS_MANIFEST));
 }
 
-/** A model.safetensors as it was read. */
+/** The bytes of a model.safetensors file. */
 export interface ModelBytes {
   readonly bytes: Uint8Array;
   /** Its path or URI. */
   readonly name: string;
 }
 
-/** Who was asked, and about what. */
+/** The model, engine and dataset of an evaluation, for its report. */
 export function subjectOf(
   { bytes, name: file }: ModelBytes,
   run: string | undefined,
@@ -78,50 +81,52 @@ export function subjectOf(
   };
 }
 
-/** Where an evaluation is kept. */
+/** The folder of an evaluation's artifacts. */
 export type OutputFolder =
-  /** A folder that was named: new, or empty. */
+  /** The folder of --out, which must be new or empty. */
   | { readonly named: string }
-  /** A new folder like this one; in the working directory where it cannot be made there. */
+  /** A new folder of this name; in the working directory where it cannot be created there. */
   | { readonly like: string };
 
 /**
- * Writes the artifacts of an evaluation, the manifest last, and says where they are. Rejects with
- * USAGE or DISK.
+ * Writes the artifacts of an evaluation, the manifest last, and resolves with their folder. Rejects
+ * with USAGE or DISK.
  */
-export async function writeArtifacts(place: OutputFolder, drawing: Drawing): Promise<string> {
+export async function writeArtifacts(output: OutputFolder, drawing: Drawing): Promise<string> {
   const files = await draw(drawing);
-  const folder = 'named' in place ? place.named : await makeFolder(place.like);
+  const folder = 'named' in output ? output.named : await makeFolder(output.like);
   try {
-    if ('named' in place) {
+    if ('named' in output) {
       await checkEmpty(folder);
       await makeDirectories(folder);
     }
     for (const { name, bytes } of files) await writeWhole(join(folder, name), bytes);
     return folder;
   } catch (error) {
-    throw error instanceof ClusterError && error.code === 'USAGE' ? error : notKept(folder, error);
+    throw error instanceof ClusterError && error.code === 'USAGE'
+      ? error
+      : notWritten(folder, error);
   }
 }
 
-/** Rejects with USAGE where there is something in it. */
+/** Rejects with USAGE where the folder has entries. */
 export async function checkEmpty(folder: string): Promise<void> {
-  const there = await readdir(folder).catch((error: unknown) => {
+  const entries = await readdir(folder).catch((error: unknown) => {
     if (systemCode(error) === 'ENOENT') return [];
     throw new ClusterError(
       'USAGE',
-      `${folder} is no folder to write into (--out): ${messageOf(error)}`,
+      `${folder} is not a usable folder (--out): ${messageOf(error)}`,
       {
         fix: 'name a new folder',
         cause: error,
       },
     );
   });
-  if (there.length > 0)
+  if (entries.length > 0)
     throw new ClusterError('USAGE', `${folder} is not empty (--out)`, { fix: 'name a new folder' });
 }
 
-/** Nobody else has made it: another evaluation of this second gets one with a number. */
+/** Creates a folder; appends a number where another evaluation has created one of this name. */
 async function makeFolder(like: string): Promise<string> {
   for (let attempt = 1, folder = like; ; attempt++, folder = `${like}-${attempt}`) {
     try {
@@ -132,17 +137,17 @@ async function makeFolder(like: string): Promise<string> {
       if (code === 'EEXIST') continue;
       const here = basename(like);
       if ((code === 'EACCES' || code === 'EROFS') && like !== here) return await makeFolder(here);
-      throw notKept(folder, error);
+      throw notWritten(folder, error);
     }
   }
 }
 
-function notKept(folder: string, error: unknown): ClusterError {
+function notWritten(folder: string, error: unknown): ClusterError {
   return new ClusterError(
     'DISK',
     `report and pictures could not be written into ${folder}: ${messageOf(error)}`,
     {
-      fix: 'name another folder, --out DIR, or leave them out, --no-pictures',
+      fix: 'name another folder with --out DIR, or leave them out with --no-pictures',
       cause: error,
     },
   );

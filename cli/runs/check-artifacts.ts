@@ -9,10 +9,10 @@ import type { CoordinatorOptions } from '../options/options.ts';
 import { isSupervised } from '../processes/signals.ts';
 
 /**
- * Looks, before anything is computed, whether the results can be put where --artifacts says. What
- * may pass until the run is over is a warning. Rejects with USAGE, STORE or RUN_EXISTS for anything
- * else; it is a warning, too, where a supervisor has started the run again: what was computed so
- * far is worth more than its place in a store.
+ * Checks, before anything is computed, whether --artifacts can receive the results. A problem that
+ * may pass until the run has finished is a warning. Any other rejects with USAGE, STORE or
+ * RUN_EXISTS, except where a supervisor has restarted the run: a store must not end a run that has
+ * made progress.
  */
 export async function checkArtifacts(options: CoordinatorOptions, log: Log): Promise<void> {
   const { artifacts, resume } = options;
@@ -25,7 +25,7 @@ export async function checkArtifacts(options: CoordinatorOptions, log: Log): Pro
     },
   );
   if (found === undefined) return;
-  log.warn({ code: found.code }, `${found.message}; the run begins all the same (--artifacts)`);
+  log.warn({ code: found.code }, `${found.message}; the run starts anyway (--artifacts)`);
 }
 
 async function plannedPush({ resume, runId, runsDir }: CoordinatorOptions): Promise<PlannedPush> {
@@ -33,7 +33,7 @@ async function plannedPush({ resume, runId, runsDir }: CoordinatorOptions): Prom
     const { run, started } = await readRunRecord(resume);
     return { directory: resume, run, started };
   }
-  // One without a name gets another than this one; that makes no difference to where it may lie.
+  // A run without a name gets another id later; the check is the same for each.
   const run = runId ?? newRunId(new Date());
   checkRunId(run);
   return { directory: join(runsDir, run), run, started: undefined };

@@ -17,29 +17,29 @@ import { chooseRun } from './choose-run.ts';
 import { listRuns } from './run-overview.ts';
 import { MODEL_FILE, RECORD_FILE } from '../../shared/files/run-layout.ts';
 
-/** A trained model and where it comes from. */
+/** A trained model and its source. */
 export interface ChosenModel extends ModelFile {
-  /** The path of its file, or its URI. */
+  /** The path of the model file, or its URI. */
   readonly name: string;
   readonly bytes: Uint8Array;
   /** The directory of its run, where that is on this machine. */
   readonly directory: string | undefined;
-  /** The run.json of its run; undefined for a file that lies by itself. */
+  /** The run.json of its run; undefined for a model file without one. */
   readonly record: RunRecord | undefined;
-  /** What it was trained with. */
+  /** The dataset that it was trained with. */
   readonly own: OwnDataset;
 }
 
-/** What a model's pictures and answers are. */
+/** The size of a model's pictures, and the names of its classes. */
 export interface Layout {
   readonly rows: number;
   readonly columns: number;
   readonly classNames: readonly string[];
-  /** False where the names are numbers, since nothing tells the names. */
+  /** False where the names are unknown and numbers stand in. */
   readonly isNamed: boolean;
 }
 
-/** As it was found, and the run.json beside it. */
+/** A model file as it was found, and the run.json beside it. */
 interface Found {
   readonly name: string;
   readonly bytes: Uint8Array;
@@ -48,9 +48,9 @@ interface Found {
 }
 
 /**
- * The model of the run, file or URI that was named, or of the newest finished run in `runs`.
- * Rejects with USAGE where there is none, with DATA where the file is damaged, no model of ours, or
- * not that of the run, with STORE where a store does not give it.
+ * Finds the model of the run, file or URI `named`, or of the newest finished run in `runs`. Rejects
+ * with USAGE where there is none; with DATA where the file is damaged, is not a model of mnist-dist
+ * or belongs to another run; with STORE where a store fails.
  */
 export async function chooseModel(
   named: string | undefined,
@@ -68,7 +68,7 @@ export async function chooseModel(
   return { name, bytes, directory, record, own: ownDatasetOf(name, model, record), ...model };
 }
 
-/** The record beside a model, if it is that of its run. */
+/** The run.json beside a model, where it belongs to the model's run. */
 function recordOf({ name, bytes, record }: Found, model: ModelFile): RunRecord | undefined {
   if (record === undefined) return undefined;
   const parsed = parseRunRecord(Buffer.from(record.bytes).toString('utf8'), record.name);
@@ -76,7 +76,7 @@ function recordOf({ name, bytes, record }: Found, model: ModelFile): RunRecord |
     checkOwnModel({ name, bytes, ...model }, parsed);
     return parsed;
   } catch (error) {
-    // A file with a name of its own may lie in the folder of any run.
+    // A file of another name may be in the folder of any run.
     if (basename(name) === MODEL_FILE) throw error;
     return undefined;
   }
@@ -104,7 +104,7 @@ async function fetchModel(uri: string, retryPolicy: RetryPolicy): Promise<Found>
   if (bytes === undefined)
     throw new ClusterError(
       'USAGE',
-      `the run at ${run.store.uri()} has no ${MODEL_FILE}: it was not finished`,
+      `the run at ${run.store.uri()} has no ${MODEL_FILE}: it has not finished`,
     );
   const record = await readStored(run, RECORD_FILE, MAX_RUN_FILE_BYTES);
   return {
@@ -128,11 +128,11 @@ async function newestFinished(runs: string): Promise<string> {
   const found = (await listRuns(runs, Date.now())).runs.find(({ state }) => state === 'finished');
   if (found !== undefined) return found.directory;
   throw new ClusterError('USAGE', `there is no finished run in ${runs} (--runs-dir)`, {
-    fix: 'train one first, mnist-dist local, or name the model of another one',
+    fix: 'train a model first (mnist-dist local), or name one',
   });
 }
 
-/** `named` itself where it is no folder, else the model of that run. */
+/** Reads the file `named`, or the model of the run directory of that name. */
 async function readModelFile(
   named: string,
   runs: string,
@@ -148,17 +148,17 @@ async function readModelFile(
       throw new ClusterError('DATA', `${path} cannot be read: ${messageOf(error)}`, {
         cause: error,
       });
-    throw new ClusterError('USAGE', `there is no ${path}: that run has not ended in good order`, {
-      fix: 'resume it (--resume), or name another run',
+    throw new ClusterError('USAGE', `there is no ${path}: the run has not finished`, {
+      fix: 'resume the run (--resume), or name another one',
       cause: error,
     });
   }
 }
 
 /**
- * As the folder of data says that was given, else as the run says whose model it is, else as the
- * dataset says, if it is in the package or in the cache; else what the model's inputs and classes
- * leave to guess.
+ * The layout from the dataset in `data`, else from the model's run, else from the dataset where it
+ * is in the package or in the cache; else a square picture and numbered classes. Rejects with DATA
+ * where the pictures cannot be square.
  */
 export async function layoutOf(model: ChosenModel, data: string | undefined): Promise<Layout> {
   const { own, record } = model;
@@ -178,7 +178,7 @@ function layoutFrom({ rows, columns, classNames }: Dataset, isNamed: boolean): L
   return { rows, columns, classNames, isNamed };
 }
 
-/** The dataset is not here: its pictures are not needed. */
+/** Ignores a missing dataset, whose pictures are not needed. */
 function ignoreData(error: unknown): undefined {
   if (error instanceof ClusterError && error.code === 'DATA') return undefined;
   throw error;
@@ -190,9 +190,11 @@ function guessedLayout({ name, configuration }: ChosenModel): Layout {
   if (!Number.isInteger(side)) {
     throw new ClusterError(
       'DATA',
-      `${name} does not say how its pictures of ${inputs} pixels are laid out`,
+      `the rows and columns of the ${inputs} pixels of ${name} are not known`,
       {
-        fix: `put the ${RECORD_FILE} of its run beside it, or give --data DIR with the dataset of its run`,
+        fix:
+          `put the ${RECORD_FILE} of its run beside it, ` +
+          'or set --data DIR to the dataset of its run',
       },
     );
   }

@@ -8,10 +8,7 @@ import { RECORD_FILE } from '../../shared/files/run-layout.ts';
 
 const startedSchema = z.object({ started: z.iso.datetime() });
 
-/**
- * The directory of the run that was named, or of the newest one in `runs`. Throws USAGE where there
- * is none.
- */
+/** The directory of the run `named`, or of the newest run in `runs`. Throws USAGE without a run. */
 export function chooseRun(named: string | undefined, runs: string): string {
   if (named === undefined) return newestRun(runs);
   const stat = statSync(named, { throwIfNoEntry: false });
@@ -22,8 +19,8 @@ export function chooseRun(named: string | undefined, runs: string): string {
     });
   }
   if (!foldersIn(named).some((name) => startOf(join(named, name)) !== undefined)) return named;
-  throw new ClusterError('USAGE', `${named} is no run, but a folder of runs`, {
-    fix: `name one of them, such as ${newestRun(named)}, or give --runs-dir ${named}`,
+  throw new ClusterError('USAGE', `${named} is a folder of runs, not a run`, {
+    fix: `name one of them, such as ${newestRun(named)}, or set --runs-dir ${named}`,
   });
 }
 
@@ -46,23 +43,25 @@ function unknownRun(named: string, runs: string): ClusterError {
   const inRuns = join(runs, named);
   const meant = known.includes(inRuns) ? inRuns : nearest(named, known);
   return new ClusterError('USAGE', `there is no run ${named}`, {
-    fix: `${meant === undefined ? '' : `Did you mean ${meant}? `}A run is named by its directory, such as runs/ID.`,
+    fix:
+      (meant === undefined ? '' : `Did you mean ${meant}? `) +
+      'A run is named by its directory, such as runs/ID.',
   });
 }
 
-/** Those that may hold a run: what begins with a dot is what a pull has not finished. */
+/** Subfolders that may be runs; a name with a leading dot is an unfinished pull. */
 function foldersIn(folder: string): string[] {
   try {
     const entries = readdirSync(folder, { withFileTypes: true });
     const folders = entries.filter((entry) => entry.isDirectory() && !entry.name.startsWith('.'));
     return folders.map(({ name }) => name);
   } catch {
-    // Whatever cannot be read holds no run that could be.
+    // A folder that cannot be read has no usable run.
     return [];
   }
 }
 
-/** When the run in this folder was started; undefined where there is none. */
+/** The start time of the run in this folder, in ISO 8601; undefined without a run. */
 function startOf(directory: string): string | undefined {
   try {
     return startedSchema.parse(

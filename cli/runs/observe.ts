@@ -16,17 +16,15 @@ export interface Observed {
   readonly viewer: RunViewer;
   readonly url: string;
   readonly port: number;
-  /** Nothing is shown of the run any more. */
+  /** Shows this error instead of the run. */
   fail(error: unknown): void;
-  /** The run can be asked from now on. */
+  /** Connects the page and the metrics to the run. */
   attach(run: ObservedRun): void;
-  /**
-   * Says how the run ended to whoever looks, and ends; with `hurry` without waiting for a scrape.
-   */
+  /** Shows how the run ended, waits for a last scrape, and closes; `hurry` skips the wait. */
   close(hurry?: AbortSignal): Promise<void>;
 }
 
-/** Opens the observation listener; undefined with --no-http. Rejects with ADDRESS. */
+/** Opens the listener of the live page; undefined with --no-http. Rejects with ADDRESS. */
 export async function observe(
   options: CoordinatorOptions,
   explicit: ReadonlySet<OptionKey>,
@@ -35,7 +33,7 @@ export async function observe(
   log: Log,
 ): Promise<Observed | undefined> {
   if (!options.http) return undefined;
-  // A run that goes on does not end because somebody took the port of its page meanwhile.
+  // A restarted run continues although another process has taken the port of its page.
   const isRestarted =
     isSupervised() &&
     options.resume !== undefined &&
@@ -49,7 +47,8 @@ export async function observe(
     notRecalled: (error) =>
       log.warn(
         { err: error },
-        `the curves of the live page begin with this coordinator: the steps before it could not be read (${messageOf(error)})`,
+        'the curves of the live page begin with this coordinator: ' +
+          `the steps before it could not be read (${messageOf(error)})`,
       ),
   });
   const listener = await Listener.open({
@@ -62,13 +61,13 @@ export async function observe(
     onDefect: (error) =>
       log.error(
         { err: error },
-        `nothing is shown of this run any more, which goes on all the same: ${messageOf(error)}`,
+        `the live page has failed; training continues: ${messageOf(error)}`,
       ),
   });
   if (isRestarted && listener.port !== options.httpPort)
     log.warn(
       { port: listener.port },
-      `port ${options.httpPort} of the page is in use by now; it is at ${listener.url} from here on`,
+      `port ${options.httpPort} of the live page is in use; the page is now at ${listener.url}`,
     );
   return {
     viewer: observation,
@@ -76,7 +75,7 @@ export async function observe(
     port: listener.port,
     fail: (error) => listener.fail(error),
     attach: (run) => observation.attach(run),
-    // A run that could not be opened has nothing to tell.
+    // A run that could not be opened has nothing to show.
     close: (hurry) => listener.close(observation.isOpen ? 1000 * options.httpLinger : 0, hurry),
   };
 }

@@ -16,9 +16,9 @@ import { engineInEvents, engineOfRun, engineToKeep } from './run-engine.ts';
 import { recipeOf } from './run-settings.ts';
 
 /**
- * The options of a resumed run: its recipe, its engine, and how far its workers are believed, are
- * those of its record, and its length where none was given. `resume` names its directory then.
- * Rejects with USAGE where there is no such run, or an option that was given is not the run's.
+ * The options of a resumed run: recipe, engine and audit are those of its record, and its length
+ * where none was given. `resume` is then its directory. Rejects with USAGE where the run does not
+ * exist or an explicit option differs from the run's.
  */
 export async function adoptRun<O extends LocalOptions | CoordinatorOptions>(
   options: O,
@@ -27,18 +27,18 @@ export async function adoptRun<O extends LocalOptions | CoordinatorOptions>(
   const { resume } = options;
   if (resume === undefined) return options;
   if (explicit.has('runId'))
-    throw new ClusterError('USAGE', '--run-id names a new run, --resume an old one', {
-      fix: 'Keep one of them.',
+    throw new ClusterError('USAGE', '--run-id names a new run, --resume an existing one', {
+      fix: 'use one of them',
     });
   const { runsDir } = options;
   const directory =
     resume === 'newest' ? await newestUnfinished(runsDir) : chooseRun(resume, runsDir);
   const record = await readRunRecord(directory);
   const recorded = configurationOfRecord(record.configuration);
-  // The options whose values a run's record holds, all but its length.
+  // The options that a run's record contains, except its length.
   const values = { ...recipeOf(recorded), hidden: recorded.model.hidden };
   const trust = trustOf(options, explicit, record.launch);
-  // A coordinator has no engine, and where engines are mixed any may join.
+  // A coordinator has no engine; with --allow-mixed-engines any engine may join.
   const keepsEngine = 'engine' in options && !trust.allowMixedEngines;
   const ran = keepsEngine ? record.engine?.description : undefined;
   const known = keepsEngine ? (ran ?? engineInEvents(directory)) : undefined;
@@ -53,8 +53,8 @@ export async function adoptRun<O extends LocalOptions | CoordinatorOptions>(
 }
 
 /**
- * Engines that were mixed once stay so; audits go on unless another rate was given. Throws USAGE
- * for both at once.
+ * The audit rate and whether engines may be mixed: those of the record, unless another rate was
+ * given. Throws USAGE for both at once.
  */
 function trustOf(
   options: Pick<CoordinatorOptions, 'audit' | 'allowMixedEngines'>,
@@ -68,16 +68,14 @@ function trustOf(
   if (audit > 0 && wasMixed) {
     throw new ClusterError(
       'USAGE',
-      `the run was begun with --allow-mixed-engines, and --audit compares bytes`,
-      {
-        fix: 'leave --audit out',
-      },
+      '--audit compares bytes, but the run was started with --allow-mixed-engines',
+      { fix: 'leave out --audit' },
     );
   }
   return { audit, allowMixedEngines: options.allowMixedEngines || wasMixed };
 }
 
-/** What was recorded stays: a run becomes longer, never shorter. */
+/** Throws USAGE where the new length is shorter than the recorded one. */
 function checkLonger(given: Configuration, recorded: Configuration, directory: string): void {
   const [now, before] = [totalSteps(given), totalSteps(recorded)];
   if (now >= before) return;
@@ -85,12 +83,12 @@ function checkLonger(given: Configuration, recorded: Configuration, directory: s
     'USAGE',
     `the run ${directory} has ${before} steps; ${now} would make it shorter (--resume)`,
     {
-      fix: 'give more --steps or --epochs, or leave them out',
+      fix: 'raise --steps or --epochs, or leave them out',
     },
   );
 }
 
-/** Throws USAGE, naming all options that were given and are not the run's, with both values. */
+/** Throws USAGE with all explicit options that differ from the run's, and both values. */
 function checkAlike(
   options: Readonly<Record<string, unknown>>,
   explicit: ReadonlySet<OptionKey>,
@@ -108,7 +106,7 @@ function checkAlike(
     'USAGE',
     `the run ${directory} has other settings: ${differing.join('; ')}`,
     {
-      fix: 'leave them out: the run keeps its own, and only --epochs and --steps may be raised',
+      fix: 'leave them out: a run keeps its settings; only --epochs and --steps can be raised',
     },
   );
 }

@@ -9,14 +9,13 @@ import { EVENTS_FILE } from '../../shared/files/run-layout.ts';
 
 type EngineOptions = Pick<LocalOptions, 'engine' | 'device' | 'threads'>;
 
-/** What is known of the engine that a run has; a run.json knows all of it. */
+/** The known facts of a run's engine; a run.json has all of them. */
 export type KnownEngine = Pick<EngineIdentity, 'kind'> &
   Partial<Pick<EngineIdentity, 'device' | 'threads'>>;
 
 /**
- * The engine of the worker that was ready last: that of a run that crashed before its run.json
- * named one, as older versions leave it. Undefined where no worker was ready. Throws DATA where the
- * events cannot be read.
+ * The engine of the worker that was ready last, for a run that crashed before its run.json named
+ * one. Undefined where no worker was ready. Throws DATA where the events cannot be read.
  */
 export function engineInEvents(directory: string): KnownEngine | undefined {
   const history = new RunHistory();
@@ -26,7 +25,7 @@ export function engineInEvents(directory: string): KnownEngine | undefined {
   return history.device === undefined ? { kind } : { kind, device: history.device };
 }
 
-/** Engine, device and threads that compute the bytes of a run, where others were not asked for. */
+/** The engine, device and threads of a run, where the options do not ask for others. */
 export function engineOfRun(
   ran: KnownEngine | undefined,
   { engine, device, threads }: EngineOptions,
@@ -42,8 +41,8 @@ export function engineOfRun(
 }
 
 /**
- * The options that the engine of a run settles, where others than `auto` were given; which GPU it
- * was is left open.
+ * The engine options that must equal those of a run, where they are not `auto`. The number of the
+ * GPU may differ.
  */
 export function engineToKeep(
   ran: EngineIdentity,
@@ -58,8 +57,8 @@ export function engineToKeep(
 }
 
 /**
- * What `plan` resolves with; where it needs the engine that has `ran`, and that is not there, the
- * error says so.
+ * Resolves with the result of `plan`. Where it rejects because the engine of the run is missing,
+ * the error names the run and its engine. /
  */
 export async function withEngineOfRun<T>(
   directory: string,

@@ -16,41 +16,41 @@ import { parseRunRecord, type RunStatus } from '../../shared/files/run-schema.ts
 import { totalSteps } from '../../shared/arithmetic/schedule.ts';
 import { EVENTS_FILE, METRICS_FILE, RECORD_FILE } from '../../shared/files/run-layout.ts';
 
-/** A run at a glance. Taken from its files as they are; `verify` is for whoever doubts them. */
+/** An overview of a run, from its files as they are; `verify` checks them. */
 export interface RunOverview {
   readonly directory: string;
   /** The name of its folder. */
   readonly name: string;
   readonly state: RunStatus;
-  /** Who may be at work on it. */
+  /** The process that may be running it. */
   readonly writer: string | undefined;
   /** ISO 8601. */
   readonly started: string;
-  /** Steps done, of so many. */
+  /** Number of completed steps. */
   readonly step: number;
   readonly steps: number;
-  /** The last evaluation of the test set: a ratio and a mean. */
+  /** The last evaluation on the test set: accuracy as a ratio, mean loss. */
   readonly test: { readonly accuracy: number; readonly loss: number } | undefined;
-  /** The mean loss of its first evaluation. */
+  /** The mean loss of the first evaluation. */
   readonly firstLoss: number | undefined;
-  /** Seconds that coordinators ran it, without the pauses between them. */
+  /** Seconds during which a coordinator ran it. */
   readonly seconds: number;
-  /** For how much of it too few workers were there; undefined where its events do not say. */
+  /** Seconds of these with too few workers; undefined where its events do not tell. */
   readonly waited: number | undefined;
-  /** The most workers that gave results at one time. */
+  /** The highest number of workers that returned results at one time. */
   readonly workers: number;
   readonly engine: string | undefined;
   readonly dataset: string;
 }
 
-/** A folder that cannot be listed as a run, and why. */
+/** A folder that cannot be listed as a run, with the reason. */
 export interface Unlisted {
   readonly directory: string;
   readonly reason: string;
 }
 
 /**
- * All runs of a folder, the newest first; none where there is no such folder. Rejects with DATA
+ * All runs of a folder, the newest first; none where the folder does not exist. Rejects with DATA
  * where it cannot be read.
  */
 export async function listRuns(
@@ -71,7 +71,7 @@ export async function listRuns(
   return { runs: found.toSorted((a, b) => (a.started < b.started ? 1 : -1)), unlisted };
 }
 
-/** In the order of their names. A run's has no dot at its beginning. */
+/** The subfolders by name; a name with a leading dot is not a run. */
 async function foldersIn(runs: string): Promise<string[]> {
   try {
     const entries = await readdir(runs, { withFileTypes: true });
@@ -85,17 +85,17 @@ async function foldersIn(runs: string): Promise<string[]> {
   }
 }
 
-/** One of them; `now` is the time in milliseconds. Rejects with DATA where it cannot be read. */
+/** Reads one run; `now` is Unix milliseconds. Rejects with DATA where it cannot be read. */
 export async function readOverview(
   directory: string,
   name: string,
   now: number,
 ): Promise<RunOverview> {
-  // In this order: a run that ends meanwhile says so in the record that is read afterwards.
+  // Before the record, which then tells whether the run has ended meanwhile.
   const writer = await writerOf(directory, systemDisk, systemProcesses);
   const path = join(directory, RECORD_FILE);
   const text = (await readIfThere(path))?.toString('utf8');
-  if (text === undefined) throw new ClusterError('DATA', 'it is no run: there is no run.json');
+  if (text === undefined) throw new ClusterError('DATA', 'not a run: run.json is missing');
   const record = parseRunRecord(text, RECORD_FILE);
   const history = new RunHistory();
   for (const event of eventsIn(piecesIfThere(join(directory, EVENTS_FILE)))) history.add(event);
@@ -107,14 +107,14 @@ export async function readOverview(
     writer,
     started: record.started,
     state: wasCutOff ? 'interrupted' : record.state,
-    // A record is written when the run begins and when it ends; in between its lines are newer.
+    // The record is written at the start and at the end; in between metrics.jsonl is newer.
     step: isOver ? record.step : await lastStep(join(directory, METRICS_FILE), record.step),
     steps: totalSteps(configurationOfRecord(record.configuration)),
     test: record.result?.test ?? history.test,
     firstLoss: history.firstLoss,
     seconds: history.seconds(isOver || wasCutOff ? undefined : now),
     waited: history.waited,
-    // Without its events only names are known.
+    // Without events only the names of workers are known.
     workers: history.workersAtOnce || record.workers.filter(({ samples }) => samples > 0).length,
     engine: record.engine?.description.kind ?? history.engine,
     dataset: record.dataset.name ?? 'unknown',
@@ -129,12 +129,12 @@ async function lastStep(path: string, otherwise: number): Promise<number> {
   try {
     return stepSchema.parse(JSON.parse(lines.at(-1) ?? '')).step;
   } catch {
-    // There is no whole line yet, or it was changed: then this is all that is known.
+    // There is no complete line, or the file was changed.
     return otherwise;
   }
 }
 
-/** The last `bytes` bytes of a file, or all of it; nothing where there is none. */
+/** The last `bytes` bytes of a file as text; empty where the file does not exist. */
 async function readTail(path: string, bytes: number): Promise<string> {
   try {
     const { handle, size } = await openEntry(path);

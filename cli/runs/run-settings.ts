@@ -19,13 +19,13 @@ type Recipe = Pick<
   | 'seed'
 >;
 
-/** What options and configuration call by the same names, but for a run's length. */
+/** The settings that options and configuration have in common, except a run's length. */
 export function recipeOf(from: Recipe): Recipe {
   const { batchSize, virtualShards, learningRate, beta1, beta2, epsilon, dropout, seed } = from;
   return { batchSize, virtualShards, learningRate, beta1, beta2, epsilon, dropout, seed };
 }
 
-/** What the bytes of a new run depend on. */
+/** The configuration of a new run, on which its bytes depend. */
 export function configurationOf(options: CoordinatorOptions, dataset: Dataset): Configuration {
   const { hidden, epochs, steps } = options;
   return configurationSchema.parse({
@@ -43,7 +43,7 @@ export function configurationOf(options: CoordinatorOptions, dataset: Dataset): 
   });
 }
 
-/** All that the options say of a run but its configuration. */
+/** The settings of a run that are not part of its configuration. */
 export function runSettings(
   options: CoordinatorOptions,
 ): Omit<RunSettings, 'configuration' | 'dataset' | 'token' | 'version'> {
@@ -69,17 +69,17 @@ export function runSettings(
   };
 }
 
-/** Workers to wait for before the first step. */
+/** The number of workers to wait for before the first step. */
 export function startWorkersOf({ startWorkers, minWorkers }: CoordinatorOptions): number {
   return Math.max(startWorkers ?? 1, minWorkers);
 }
 
-/** The key is made anew at every start and told to nobody. */
+/** The key is random at every start and stays in this process. */
 function auditOf({ audit: rate }: CoordinatorOptions): Audit | undefined {
   return rate === 0 ? undefined : { rate, key: [randomInt(2 ** 32), randomInt(2 ** 32)] };
 }
 
-/** How the run was started, for run.json; no secret is among the options. */
+/** The launch options for run.json; none of them is a secret. */
 function launchOf(options: CoordinatorOptions): RunRecord['launch'] {
   const {
     host,
@@ -104,7 +104,7 @@ function launchOf(options: CoordinatorOptions): RunRecord['launch'] {
     allow_mixed_engines: allowMixedEngines,
     shared_memory: sharedMemory,
     insecure,
-    // Where later commands find the dataset; without it, it was the MNIST of the package.
+    // Where later commands find the dataset; null is the MNIST of the package.
     data: data === undefined ? null : resolve(data),
   };
 }

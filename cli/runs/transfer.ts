@@ -9,7 +9,7 @@ import { onStop } from '../processes/supervised.ts';
 import { openScreen, type ProgressOptions } from '../terminal/live-terminal.ts';
 import type { PullOptions, PushOptions } from '../options/options.ts';
 
-/** How a push or a pull is followed, and ended by Ctrl-C. */
+/** The terminal, retries and progress of a push or a pull. */
 export interface Transfer {
   readonly terminal: ProgressOptions;
   readonly retryPolicy: RetryPolicy;
@@ -17,8 +17,8 @@ export interface Transfer {
 }
 
 /**
- * Opens it, hands it to `action`, and says at the end what that resolves with. Resolves with the
- * exit code.
+ * Runs a push or a pull with progress on the terminal, until Ctrl-C, and prints the sentence that
+ * it resolves with. Resolves with the exit code. /
  */
 export async function transfer(
   options: PushOptions | PullOptions,
@@ -30,7 +30,7 @@ export async function transfer(
   const stopping = new AbortController();
   const release = onStop((code) =>
     stopping.abort(
-      new ClusterError(code, 'stopped', { fix: 'the same command goes on where it was' }),
+      new ClusterError(code, 'stopped', { fix: 'run the same command again to continue' }),
     ),
   );
   const retryPolicy = retryPolicyOf(stopping.signal, log);
@@ -51,10 +51,13 @@ export async function transfer(
   }
 }
 
-/** Until the signal, each new attempt said. */
+/** Retries until the signal is aborted, with a warning for each retry. */
 export function retryPolicyOf(signal: AbortSignal, log: Log): RetryPolicy {
   return systemRetryPolicy(signal, (error, milliseconds) => {
-    log.warn({ milliseconds }, `${error.message}; again in ${(milliseconds / 1000).toFixed(1)} s`);
+    log.warn(
+      { milliseconds },
+      `${error.message}; retrying in ${(milliseconds / 1000).toFixed(1)} s`,
+    );
   });
 }
 

@@ -116,7 +116,7 @@ describe('eval', () => {
     const taken = await evaluate(directory, ...REFERENCE, '--pictures', '--out', file);
     expect(taken).toMatchObject({
       code: errorTable.USAGE.exit,
-      output: expect.stringContaining(`${file} is no folder`),
+      output: expect.stringContaining(`${file} is not a usable folder`),
     });
     const evaluation = start(
       ['eval', directory, '--port', '0', '--format', 'json', '--pictures', '--out', `${file}2`],

@@ -217,7 +217,7 @@ describe('verify', () => {
     expect(missing.output).toContain(`Did you mean ${finished}?`);
     const folder = await run(['verify', shared]);
     expect(folder.code, folder.output).toBe(errorTable.USAGE.exit);
-    expect(folder.output).toContain('is no run, but a folder of runs');
+    expect(folder.output).toContain('is a folder of runs, not a run');
     const empty = await run(['verify', '--runs-dir', temporaryFolder()]);
     expect(empty.code, empty.output).toBe(errorTable.USAGE.exit);
   });

@@ -199,7 +199,7 @@ describe('the list', () => {
     expect(lines.slice(4)).toEqual([
       '',
       expect.stringContaining(`${join(folder, 'damaged')}: run.json is not a run of format 1`),
-      `${join(folder, 'foreign')}: it is no run: there is no run.json`,
+      `${join(folder, 'foreign')}: not a run: run.json is missing`,
     ]);
   });
 
@@ -238,7 +238,7 @@ describe('the list', () => {
     expect(Number(first['accuracy'])).toBe(overview?.test?.accuracy);
     expect(lines.map((line) => line.length)).toEqual([12, 12, 1]);
     expect(printed.error).toBe(
-      `mnist-dist: ${join(folder, 'foreign')}: it is no run: there is no run.json\n`,
+      `mnist-dist: ${join(folder, 'foreign')}: not a run: run.json is missing\n`,
     );
   });
 

@@ -15,7 +15,7 @@ import { tinyBytes, tinyFiles } from '../../../fixtures/idx-files.ts';
 import { immediateRetries } from '../../../fixtures/store/retry-policy.ts';
 import { configuration, modelBytes, writeRun } from '../../../fixtures/model-file.ts';
 
-/** As the run.json says that `writeRun` writes. */
+/** The layout in the run.json of `writeRun`. */
 const layout = { rows: 7, columns: 7, classNames: ['lying', 'standing'], isNamed: true };
 
 let runs: string;
@@ -39,8 +39,8 @@ const refusal = async (named: string | undefined, folder = runs) => {
   return error;
 };
 
-describe('the model that is meant', () => {
-  test('is that of the run or file that was named, or of the newest finished run', async () => {
+describe('the chosen model', () => {
+  test('is that of the named run or file, or of the newest finished run', async () => {
     const found = await chooseModel(undefined, runs, immediateRetries());
     expect(found).toMatchObject({
       name: path('finished'),
@@ -58,7 +58,7 @@ describe('the model that is meant', () => {
     );
   });
 
-  test('is that of a run in a store, of which nothing else is fetched', async () => {
+  test('is fetched from a store without the other files of its run', async () => {
     const uri = `file:${join(runs, 'store')}`;
     const push = (run: string) => pushRun(join(runs, run), parseStoreUri(uri), immediateRetries());
     const pushed = await push('finished');
@@ -85,7 +85,7 @@ describe('the model that is meant', () => {
     });
   });
 
-  test('is not there in a store where the run was not finished', async () => {
+  test('is missing in a store where the run has not finished', async () => {
     rmSync(path('older'));
     const uri = `file:${join(runs, 'store')}`;
     const half = await pushRun(join(runs, 'older'), parseStoreUri(uri), immediateRetries());
@@ -95,7 +95,7 @@ describe('the model that is meant', () => {
     });
   });
 
-  test('says by its own length what its pictures are, where its run is not at hand', async () => {
+  test('has square pictures where its run is not available', async () => {
     const square = { ...configuration, model: { inputs: 9, hidden: [2], classes: 3 } };
     const alone = join(runs, 'alone.safetensors');
     writeFileSync(alone, modelBytes(square));
@@ -103,7 +103,7 @@ describe('the model that is meant', () => {
     expect(await layoutOf(await chooseModel(alone, runs, immediateRetries()), undefined)).toEqual(
       expected,
     );
-    // A file with a name of its own may lie in the folder of any run.
+    // A file of another name may be in the folder of any run.
     cpSync(alone, join(runs, 'older', 'best.safetensors'));
     const beside = await chooseModel(
       join(runs, 'older', 'best.safetensors'),
@@ -122,7 +122,7 @@ describe('the model that is meant', () => {
     });
   });
 
-  test('has the names of the folder of data that was given, which must be its own', async () => {
+  test('takes the class names of --data, which must be its own dataset', async () => {
     const data = join(runs, 'data');
     mkdirSync(data);
     for (const [name, bytes] of Object.entries(tinyFiles)) writeFileSync(join(data, name), bytes);
@@ -152,10 +152,10 @@ describe('the model that is meant', () => {
   });
 });
 
-describe('what is refused, by name', () => {
+describe('rejects, with the name of the file,', () => {
   const foreign = expect.stringContaining('is not the model that run.json describes');
 
-  test('is the model of a run over which that of another one was copied, also in a store', async () => {
+  test('a model that was replaced by that of another run, also in a store', async () => {
     const other = modelBytes({ ...configuration, seed: 9 });
     writeFileSync(path('older'), other);
     for (const named of [join(runs, 'older'), path('older')]) {
@@ -166,7 +166,7 @@ describe('what is refused, by name', () => {
     const push = () =>
       pushRun(join(runs, 'older'), parseStoreUri(`file:${store}`), immediateRetries());
     await expect(push()).rejects.toMatchObject({ code: 'DATA', message: foreign });
-    // As an older version sent it.
+    // As an older version pushed it.
     writeFileSync(path('older'), modelBytes());
     const pushed = await push();
     const stored = (name: string) => join(fileURLToPath(pushed.uri), name);
@@ -177,7 +177,7 @@ describe('what is refused, by name', () => {
     expect(await refusal(pushed.uri)).toMatchObject({ code: 'DATA', message: foreign });
   });
 
-  test('is a model of the same settings with another SHA-256, step or chain than the run has written', async () => {
+  test('a model of the same settings with another SHA-256, step or chain', async () => {
     const mine = modelDigest(modelBytes());
     const run = join(runs, 'older');
     for (const [record, words] of [
@@ -190,7 +190,7 @@ describe('what is refused, by name', () => {
     ] as const) {
       writeRun(run, record);
       expect(String(await refusal(run))).toContain(words);
-      // A run that goes on may have the model of an earlier end.
+      // A running run may have the model of an earlier end.
       writeRun(run, { ...record, state: 'running' });
       expect(await refusal(run)).toMatchObject({ step: 7 });
     }
@@ -198,7 +198,7 @@ describe('what is refused, by name', () => {
     expect(await refusal(run)).toMatchObject({ step: 7 });
   });
 
-  test('is a run without a model, and a folder without a finished run', async () => {
+  test('a run without a model, and a folder without a finished run', async () => {
     rmSync(path('failed'));
     expect(await refusal(join(runs, 'failed'))).toMatchObject({
       code: 'USAGE',
@@ -214,7 +214,7 @@ describe('what is refused, by name', () => {
     });
   });
 
-  test('is a file that is damaged, or a model of somebody else', async () => {
+  test('a file that is damaged, or that is not a model of mnist-dist', async () => {
     const file = join(runs, 'file');
     const tensors = [{ name: 'dense.0.kernel', shape: [1], data: Float32Array.of(1) }];
     const metadata = {
@@ -222,7 +222,7 @@ describe('what is refused, by name', () => {
       step: '7',
       chain: 'cd'.repeat(32),
     };
-    // So many weights that nobody has the memory for them.
+    // More weights than fit into memory.
     const huge = {
       ...configuration,
       model: { inputs: 65_536, hidden: [65_536, 65_536], classes: 2 },
@@ -231,13 +231,13 @@ describe('what is refused, by name', () => {
     for (const [bytes, what] of [
       [modelBytes().subarray(0, -4), 'not an intact safetensors file'],
       [new Uint8Array(0), 'not an intact safetensors file'],
-      [encodeTensors({ metadata: {}, tensors }), 'not a model of mnist-dist'],
-      [encodeTensors({ metadata: { ...metadata, configuration: '{' }, tensors }), 'not a model of'],
-      [encodeTensors({ metadata: { ...metadata, step: '0' }, tensors }), 'not a model of'],
-      [encodeTensors({ metadata, tensors }), 'does not have the tensors'],
+      [encodeTensors({ metadata: {}, tensors }), 'no model that mnist-dist has written'],
+      [encodeTensors({ metadata: { ...metadata, configuration: '{' }, tensors }), 'no model that'],
+      [encodeTensors({ metadata: { ...metadata, step: '0' }, tensors }), 'no model that'],
+      [encodeTensors({ metadata, tensors }), 'other tensors'],
       [
         encodeTensors({ metadata: { ...metadata, configuration: hugeText }, tensors }),
-        'does not have the tensors',
+        'other tensors',
       ],
     ] as const) {
       writeFileSync(file, bytes);
@@ -248,7 +248,7 @@ describe('what is refused, by name', () => {
     }
   });
 
-  test('is a file that is too large, of which nothing is read', async () => {
+  test('a file that is too large, without reading it', async () => {
     truncateSync(path('finished'), MAX_MODEL_FILE_BYTES + 1);
     expect(await refusal(undefined)).toMatchObject({
       code: 'LIMIT',

@@ -30,20 +30,20 @@ function refusal(named: string | undefined, folder = runs): string {
   throw new Error('it was accepted');
 }
 
-describe('the run that is meant', () => {
-  it('is the one that was named, or the newest', () => {
+describe('the chosen run', () => {
+  it('is the named one, or the newest', () => {
     expect(chooseRun(join(runs, 'first'), 'elsewhere')).toBe(join(runs, 'first'));
     expect(chooseRun(undefined, runs)).toBe(join(runs, 'newest'));
   });
 
-  it('is guessed where there is none of that name', () => {
+  it('is suggested where the name is misspelled', () => {
     expect(refusal(join(runs, 'secnd'))).toContain(`Did you mean ${join(runs, 'second')}?`);
     expect(refusal('first')).toContain(`Did you mean ${join(runs, 'first')}?`);
     expect(refusal('nothing-like-that')).not.toContain('Did you mean');
     expect(refusal(join(runs, 'half.pull'))).not.toContain('.half.pull?');
   });
 
-  it('is no file and no folder of runs', () => {
+  it('is not a file and not a folder of runs', () => {
     expect(refusal(join(runs, 'file'))).toContain('is a file; a run is a directory');
     expect(refusal(runs)).toContain(`name one of them, such as ${join(runs, 'newest')}`);
     expect(refusal(undefined, join(runs, 'foreign'))).toContain('there is no run in');

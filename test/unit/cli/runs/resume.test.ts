@@ -27,8 +27,8 @@ async function resume(...flags: string[]) {
   return await adoptRun(parsed.options, parsed.explicit);
 }
 
-describe('a run that goes on', () => {
-  test('has its own engine, device and threads', async () => {
+describe('a resumed run', () => {
+  test('keeps its engine, device and threads', async () => {
     writeRun(run, { engine });
     expect(await resume()).toMatchObject({ engine: 'wasm', device: 'cpu', threads: 3 });
     expect(await resume('--engine', 'auto', '--threads', '2')).toMatchObject({
@@ -38,7 +38,7 @@ describe('a run that goes on', () => {
     expect(await resume('--engine', 'wasm')).toMatchObject({ engine: 'wasm' });
   });
 
-  test('is refused for another engine before anything is started, and both are named', async () => {
+  test('rejects another engine before anything is started, and names both', async () => {
     writeRun(run, { engine });
     await expect(resume('--engine', 'reference')).rejects.toMatchObject({
       code: 'USAGE',
@@ -59,7 +59,7 @@ describe('a run that goes on', () => {
     expect(await resume()).toMatchObject({ device: 'auto' });
   });
 
-  test('takes another engine where none has computed yet, and where engines are mixed', async () => {
+  test('takes another engine where none has computed, or where engines are mixed', async () => {
     writeRun(run);
     expect(await resume('--engine', 'reference')).toMatchObject({ engine: 'reference' });
     expect(await resume()).toMatchObject({ engine: 'auto' });
@@ -68,7 +68,7 @@ describe('a run that goes on', () => {
     expect(await resume()).toMatchObject({ engine: 'auto' });
   });
 
-  test('has the engine that its events name where run.json has none, as an older version leaves a crash', async () => {
+  test('takes the engine from its events where run.json has none', async () => {
     writeRun(run, { state: 'running' });
     const events = [
       { event: 'ready', worker: 'w0', engine: 'wasm', device: 'cpu' },
@@ -90,7 +90,7 @@ describe('a run that goes on', () => {
     expect(await resume()).toMatchObject({ engine: 'auto' });
   });
 
-  test('is refused with all settings that are not its own, each with both values', async () => {
+  test('rejects all settings that differ, each with both values', async () => {
     writeRun(run);
     await expect(
       resume('--seed', '7', '--hidden', '2', '--batch-size', '64'),
