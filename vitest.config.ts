@@ -1,16 +1,26 @@
 import { defineConfig } from 'vitest/config';
 
-// Timeouts are guards against hanging, never a measure of speed.
+// Timeouts guard against hanging; they do not measure speed.
 export default defineConfig({
   test: {
-    // Of one file's tests, where it says that they may run at once.
+    // Concurrent tests of one file.
     maxConcurrency: 2,
     projects: [
       {
+        // Runs in under two minutes without TensorFlow (npm run test:unit).
         test: {
           name: 'unit',
+          include: ['test/*.test.ts', 'test/unit/**/*.test.ts'],
+          exclude: ['test/unit/**/tensorflow.test.ts'],
+          testTimeout: 120_000,
+        },
+      },
+      {
+        // The simulator and its guards, hostile peers, and everything that needs TensorFlow.
+        test: {
+          name: 'slow',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/system/**'],
+          exclude: ['test/*.test.ts', 'test/unit/**/!(tensorflow).test.ts', 'test/system/**'],
           testTimeout: 120_000,
         },
       },
@@ -18,10 +28,10 @@ export default defineConfig({
         test: {
           name: 'system',
           include: ['test/system/**/*.test.ts'],
-          // Each of the two has a run of its own (npm run test:gpu, npm run test:containers).
+          // Separate runs: npm run test:gpu, npm run test:containers.
           exclude: ['test/system/{gpu,containers}/**'],
           testTimeout: 300_000,
-          // Each of them fills the machine.
+          // Each file uses the whole machine.
           fileParallelism: false,
           sequence: { groupOrder: 1 },
         },

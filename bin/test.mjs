@@ -1,5 +1,5 @@
-// `npm test`: installs and builds what is missing, sets up TensorFlow, then runs every check.
-// Arguments go to vitest.
+// `npm test`: installs and builds missing parts, sets up TensorFlow, then runs all checks and tests.
+// With arguments it runs vitest only, and passes them on.
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { explain, prepare, root } from './bootstrap.mjs';
@@ -7,7 +7,7 @@ import { explain, prepare, root } from './bootstrap.mjs';
 /** Checks of the whole tree, by their names in package.json. */
 const checks = ['typecheck', 'lint', 'format:check', 'dead-code'];
 
-/** What the run found, for .ci/run. */
+/** The results of the run, for .ci/run. */
 const reporters = [
   '--reporter=default',
   '--reporter=json',
@@ -25,8 +25,8 @@ if (isReady) process.exitCode = await test(process.argv.slice(2));
 
 async function test(vitestArguments) {
   const { main } = await import('../dist/cli/main.js');
-  // Without TensorFlow its tests are skipped, and say so.
-  await main(['setup']);
+  // The project `unit` of vitest.config.ts runs without TensorFlow.
+  if (!vitestArguments.includes('unit')) await main(['setup']);
   const failed = vitestArguments.length > 0 ? [] : checks.filter((name) => !passes(name));
   const status = run(join(root, 'node_modules', '.bin', 'vitest'), [
     'run',

@@ -13,8 +13,7 @@ import type { Node } from '../shared/arithmetic/tree.ts';
 import { copyPixels } from './batch.ts';
 import type { BatchBuilder } from './batch.ts';
 import { summedByShard } from './engines/create.ts';
-import type { Batch, Engine } from './engines/engine.ts';
-import { item } from './engines/item.ts';
+import { type Batch, type Engine, item } from './engines/engine.ts';
 
 export interface ProbeInput {
   readonly engine: Engine;

@@ -8,7 +8,6 @@ import { assert } from '../../shared/errors.ts';
 import { defaultVirtualShards } from '../../shared/configuration.ts';
 import { parameterCount } from '../../shared/arithmetic/model-shape.ts';
 import type { EngineKind } from '../../shared/engine-identity.ts';
-import { processorName } from '../../worker/engines/processor.ts';
 import { exchangeCell } from './exchange-bench.ts';
 import type { BenchCertificate, ExchangeBench, ExchangeCell } from './exchange-bench.ts';
 import { makeAuthority, makeCertificate } from '../secrets/certificate-authority.ts';
@@ -24,6 +23,7 @@ import { median } from '../../shared/median.ts';
 import { spreadOf } from './statistics.ts';
 import { WireBench } from './wire.ts';
 import { MODEL, spreadShards } from './workload.ts';
+import { processorName } from '../../worker/engines/engine.ts';
 
 export interface MeasureOptions {
   readonly batchSizes: readonly number[];

@@ -1,8 +1,7 @@
 import { errorTable } from '../../shared/errors.ts';
 import { DEFAULT_WORKERS } from '../../shared/limits.ts';
-import { tryWasm } from '../../worker/engines/try-wasm.ts';
-import { canTrain, doctorRows, type Row } from '../../worker/native/doctor-rows.ts';
-import { rowLines } from '../../worker/native/doctor-table.ts';
+import { tryWasm } from '../../worker/engines/wasm.ts';
+import { canTrain, doctorRows, rowLines, type Row } from '../../worker/native/doctor-rows.ts';
 import { readyTensorFlow } from '../../worker/native/engine-manifest.ts';
 import { machineChecks, type MachineCheck } from '../processes/machine.ts';
 import type { DoctorOptions } from '../options/options.ts';

@@ -36,11 +36,8 @@ async function runIn(
   const options = { cwd: folder, env, maxBuffer: MAX_OUTPUT_BYTES, signal };
   const command = join(root, 'node_modules/.bin/vitest');
   return await new Promise((resolve) => {
-    execFile(
-      command,
-      ['run', '--project', 'unit', '--bail', '1', test],
-      options,
-      (error, stdout, stderr) => resolve({ passes: error === null, output: stdout + stderr }),
+    execFile(command, ['run', '--bail', '1', test], options, (error, stdout, stderr) =>
+      resolve({ passes: error === null, output: stdout + stderr }),
     );
   });
 }

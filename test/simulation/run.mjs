@@ -12,7 +12,7 @@ if (!Number.isInteger(first) || !Number.isInteger(seeds) || first < 0 || seeds <
 } else {
   const { status } = spawnSync(
     'node_modules/.bin/vitest',
-    ['run', '--project', 'unit', 'test/simulation/'],
+    ['run', '--project', 'slow', 'test/simulation/'],
     {
       stdio: 'inherit',
       env: {

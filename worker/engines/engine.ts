@@ -1,3 +1,4 @@
+import { cpus } from 'node:os';
 import type { EngineIdentity } from '../../shared/engine-identity.ts';
 import type { ModelShape } from '../../shared/arithmetic/model-shape.ts';
 
@@ -69,4 +70,37 @@ export interface EngineOptions {
   readonly threads: number;
   /** "auto", "cpu" or "cuda:N". */
   readonly device: string;
+}
+
+/** Index, from `start`, of the largest of `count` values; ties go to the lowest index. */
+export function argmax(values: ArrayLike<number>, start: number, count: number): number {
+  let best = 0;
+  for (let i = 1; i < count; i++)
+    if ((values[start + i] ?? 0) > (values[start + best] ?? 0)) best = i;
+  return best;
+}
+
+/** Number of rows of [rows, classes] logits whose argmax is the label; rows of label -1 never. */
+export function countCorrect(
+  logits: ArrayLike<number>,
+  labels: Int32Array,
+  classes: number,
+): number {
+  let correct = 0;
+  for (let row = 0; row < labels.length; row++) {
+    if (argmax(logits, row * classes, classes) === labels[row]) correct++;
+  }
+  return correct;
+}
+
+/** The model of the processor, on which the bytes of an engine may depend. */
+export function processorName(): string {
+  return cpus()[0]?.model.trim().slice(0, 200) || process.arch;
+}
+
+/** items[index], which must exist. */
+export function item<T>(items: readonly T[], index: number): T {
+  const found = items[index];
+  if (found === undefined) throw new Error(`invariant broken: no item ${index} of ${items.length}`);
+  return found;
 }

@@ -1,8 +1,6 @@
 import { denseLayers } from '../../shared/arithmetic/model-shape.ts';
 import type { DenseLayer, ModelShape } from '../../shared/arithmetic/model-shape.ts';
-import { argmax } from './argmax.ts';
-import type { Batch } from './engine.ts';
-import { item } from './item.ts';
+import { argmax, type Batch, item } from './engine.ts';
 
 type Floats = Float32Array | Float64Array;
 

@@ -3,7 +3,7 @@ import { denseLayers } from '../../shared/arithmetic/model-shape.ts';
 import type { DenseLayer, ModelShape } from '../../shared/arithmetic/model-shape.ts';
 import { GraphBuilder } from './graph.ts';
 import type { Graph, Value } from './graph.ts';
-import { item } from './item.ts';
+import { item } from './engine.ts';
 
 export interface GradientShape {
   readonly model: ModelShape;

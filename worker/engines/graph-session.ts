@@ -1,8 +1,8 @@
 import type { Binding } from './binding.ts';
 import type { Graph } from './graph.ts';
-import { item } from './item.ts';
 import type { Support } from '../native/support.ts';
 import { SAVED_MODEL_TAG, withSavedModel } from './saved-model.ts';
+import { item } from './engine.ts';
 
 export interface Feed {
   readonly shape: readonly number[];

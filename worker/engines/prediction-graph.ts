@@ -3,7 +3,7 @@ import type { ModelShape } from '../../shared/arithmetic/model-shape.ts';
 import { addWeights } from './gradient-graph.ts';
 import { GraphBuilder } from './graph.ts';
 import type { Graph } from './graph.ts';
-import { item } from './item.ts';
+import { item } from './engine.ts';
 
 /**
  * Predictions for one evaluation chunk. Inputs, in this order: weights [P], inputs [rows, inputs],

@@ -1,8 +1,6 @@
 import { parameterCount } from '../../shared/arithmetic/model-shape.ts';
-import { argmax } from './argmax.ts';
-import type { Engine, EngineShape } from './engine.ts';
+import { argmax, type Engine, type EngineShape, processorName } from './engine.ts';
 import { createFloat64Model, crossEntropy, softmax } from './float64.ts';
-import { processorName } from './processor.ts';
 
 /**
  * The oracle as an engine: float64, each shard's result rounded to float32. Slow, needs nothing but

@@ -2,14 +2,20 @@ import { ClusterError, messageOf } from '../../shared/errors.ts';
 import { parameterCount } from '../../shared/arithmetic/model-shape.ts';
 import { loadTensorFlow } from '../native/load.ts';
 import { loadSupport, type Support } from '../native/support.ts';
-import { argmax, countCorrect } from './argmax.ts';
 import { bindingOf } from './binding.ts';
 import type { Binding } from './binding.ts';
 import { describeDevice } from './device.ts';
-import type { Batch, Engine, EngineShape, EngineOptions } from './engine.ts';
+import {
+  argmax,
+  type Batch,
+  countCorrect,
+  type Engine,
+  type EngineOptions,
+  type EngineShape,
+  processorName,
+} from './engine.ts';
 import { gradientGraph } from './gradient-graph.ts';
 import { predictionGraph } from './prediction-graph.ts';
-import { processorName } from './processor.ts';
 import { loadGraph } from './graph-session.ts';
 import type { Feed, GraphSession } from './graph-session.ts';
 

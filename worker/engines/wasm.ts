@@ -5,10 +5,15 @@ import * as tf from '@tensorflow/tfjs-core';
 import { ClusterError } from '../../shared/errors.ts';
 import { denseLayers, parameterCount } from '../../shared/arithmetic/model-shape.ts';
 import type { DenseLayer } from '../../shared/arithmetic/model-shape.ts';
-import { argmax, countCorrect } from './argmax.ts';
-import type { Batch, Engine, EngineShape } from './engine.ts';
-import { item } from './item.ts';
-import { processorName } from './processor.ts';
+import {
+  argmax,
+  type Batch,
+  countCorrect,
+  type Engine,
+  type EngineShape,
+  item,
+  processorName,
+} from './engine.ts';
 
 interface LayerTensors {
   readonly layer: DenseLayer;
@@ -179,4 +184,18 @@ async function startBackend(): Promise<BackendWasm> {
       fix: 'Use Node 20.19 or newer on a processor with SSE4.1 or NEON, or `--engine tensorflow`.',
     },
   );
+}
+
+/** Predicts with a tiny model. Resolves to the name and version of the library, else rejects. */
+export async function tryWasm(): Promise<string> {
+  const model = { inputs: 4, hidden: [2], classes: 2 };
+  const shape = { model, rowsPerShard: 1, shardCounts: [1], hasDropout: false, evaluationRows: 1 };
+  const engine = await createWasmEngine(shape);
+  const out = new Float32Array(4);
+  engine.predict(new Float32Array(16), new Float32Array(4), new Int32Array(1), out);
+  engine.dispose();
+  // All weights are zero, so both classes have the same probability.
+  if (out[2] !== 0.5 || out[3] !== 0.5)
+    throw new Error(`the engine predicts ${out.join()}, not 0,..,0.5,0.5`);
+  return engine.description.library;
 }

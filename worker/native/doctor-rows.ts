@@ -301,3 +301,14 @@ function failure(check: string, error: unknown, otherwise: string): Row {
   const fix = error instanceof ClusterError ? (error.fix ?? otherwise) : otherwise;
   return { check, status: 'warning', detail: messageOf(error), fix };
 }
+
+const marks: Record<Row['status'], string> = { ok: 'ok', warning: 'warn', failed: 'FAIL' };
+
+/** The rows as a table: check, status and detail, and a line for each fix. */
+export function rowLines(rows: readonly Row[]): string[] {
+  const width = Math.max(...rows.map(({ check }) => check.length));
+  return rows.flatMap(({ check, status, detail, fix }) => [
+    `${check.padEnd(width)}  ${marks[status].padEnd(4)}  ${detail.replaceAll('\n', ' ')}`,
+    ...(fix === undefined ? [] : [`${' '.repeat(width)}        fix: ${fix}`]),
+  ]);
+}

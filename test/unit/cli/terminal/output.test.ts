@@ -21,7 +21,7 @@ import {
 } from '../../../../shared/wire/messages.ts';
 import { visibleJson } from '../../../../shared/printable.ts';
 import { parseRunRecord } from '../../../../shared/files/run-schema.ts';
-import { rowLines } from '../../../../worker/native/doctor-table.ts';
+import { rowLines } from '../../../../worker/native/doctor-rows.ts';
 import { sampleEngine } from '../../../fixtures/engine-identity.ts';
 import { sampleRun } from '../../../fixtures/run-record.ts';
 

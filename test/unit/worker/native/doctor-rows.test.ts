@@ -2,13 +2,13 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, test, vi } from 'vitest';
-import { rowLines } from '../../../../worker/native/doctor-table.ts';
-import { tryWasm } from '../../../../worker/engines/try-wasm.ts';
+import { tryWasm } from '../../../../worker/engines/wasm.ts';
 import {
   canTrain,
   doctorRows,
   judgeEngines,
   nodeRow,
+  rowLines,
 } from '../../../../worker/native/doctor-rows.ts';
 import type { Row } from '../../../../worker/native/doctor-rows.ts';
 import { standIns, temporaryFolder } from '../../../fixtures/engine/fake-programs.ts';
