@@ -33,7 +33,7 @@ export interface OpenSettings {
   /** Go on although another host has the lock. */
   readonly takeOver: boolean;
   /** How many checkpoints stay. */
-  readonly keep: number;
+  readonly keepCheckpoints: number;
   /** See RecorderOptions. */
   readonly draw?: Draw | undefined;
 }
@@ -76,7 +76,7 @@ export async function openRecorder(
     clock: clock.now,
     date: clock.date,
     snapshot: () => tensors.snapshot(),
-    onSuperseded: fail,
+    onTakenOver: fail,
     record: resumedRecord(run, tensors.checksum),
     resumed: resumedState(run, configuration),
   });
@@ -103,10 +103,10 @@ async function openRun(
   onError: (error: ClusterError) => void,
   viewer: RunViewer,
 ): Promise<OpenRun> {
-  const { resume: directory, keep, takeOver } = settings;
+  const { resume: directory, keepCheckpoints, takeOver } = settings;
   const onSpace = (isFull: boolean, message: string) =>
     viewer.log(isFull ? 'warn' : 'info', message, {});
-  const options = { ...environment, keep, onError, onSpace };
+  const options = { ...environment, keepCheckpoints, onError, onSpace };
   if (directory === undefined) {
     const { runsDir: runs, runId } = settings;
     const files = await RunFiles.create({ runs, runId, ...options });
@@ -117,8 +117,8 @@ async function openRun(
     directory,
     takeOver,
     damaged: (error) => viewer.log('warn', `a checkpoint is passed over: ${error.message}`, {}),
-    judge: (found) => {
-      checkGoesOn(settings, directory, found);
+    selectLines: (found) => {
+      checkResumable(settings, directory, found);
       const { record, written } = found;
       const mayMix = settings.launch['allow_mixed_engines'] === true;
       // Computed again, they may come out otherwise.
@@ -126,7 +126,7 @@ async function openRun(
     },
   });
   try {
-    await files.forgetArtifacts();
+    await files.removeArtifacts();
   } catch (error) {
     // Why the run cannot go on is what there is to tell.
     await files.close().catch(() => undefined);
@@ -134,7 +134,7 @@ async function openRun(
   }
   const term = old.record.term + 1;
   const step = old.checkpoint?.step ?? 0;
-  viewer.log('info', `going on after step ${step} (term ${term})`, { step });
+  viewer.log('info', `resuming after step ${step} (term ${term})`, { step });
   return { files, term, old };
 }
 
@@ -142,7 +142,7 @@ async function openRun(
  * Throws USAGE where a run may not go on as it is asked to, and DATA where its record would have a
  * hole.
  */
-function checkGoesOn(
+function checkResumable(
   { configuration }: OpenSettings,
   directory: string,
   { record, checkpoint, written }: FoundRun,
@@ -157,9 +157,9 @@ function checkGoesOn(
   }
   // One that diverged may have kept nothing, and has nothing to lose.
   if (checkpoint === undefined && record.step > 0 && record.state !== 'diverged')
-    throw nothingToGoOnFrom(directory, record);
+    throw noCheckpoint(directory, record);
   if (checkpoint !== undefined && !reaches(written, checkpoint))
-    throw linesAreMissing(directory, checkpoint, written);
+    throw missingLines(directory, checkpoint, written);
   const step = checkpoint?.step ?? 0;
   const steps = totalSteps(configuration);
   if (step > steps) {
@@ -178,7 +178,7 @@ function checkGoesOn(
  * A run that was fetched from a store, or whose checkpoints are gone: begun again, it would lose
  * what it has.
  */
-function nothingToGoOnFrom(directory: string, { state, step }: RunRecord): ClusterError {
+function noCheckpoint(directory: string, { state, step }: RunRecord): ClusterError {
   return new ClusterError(
     'USAGE',
     `${directory} is ${state} at step ${step} (run.json), and checkpoints/ has none to resume from (--resume)`,
@@ -192,12 +192,12 @@ function nothingToGoOnFrom(directory: string, { state, step }: RunRecord): Clust
  * Lines are on the disk before a checkpoint of their step is: a file that ends earlier has lost
  * some.
  */
-function linesAreMissing(
+function missingLines(
   directory: string,
   { step }: Checkpoint,
-  { known, later }: RecordedLines,
+  { covered, later }: RecordedLines,
 ): ClusterError {
-  const last = (later.at(-1) ?? known)?.line.step ?? 0;
+  const last = (later.at(-1) ?? covered)?.line.step ?? 0;
   return new ClusterError(
     'DATA',
     `${join(directory, METRICS_FILE)} ends at step ${last}, before the checkpoint of step ${step}: lines are missing`,

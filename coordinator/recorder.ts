@@ -43,7 +43,7 @@ export interface RecorderOptions {
   /** Makes what there is to see of a finished run; without it only its mistakes are listed. */
   readonly draw?: Draw | undefined;
   /** Another coordinator has taken the run over. */
-  readonly onSuperseded: (error: ClusterError) => void;
+  readonly onTakenOver: (error: ClusterError) => void;
   /**
    * What stands of a run that goes on, and the lines of what is computed again; undefined for a new
    * run.
@@ -94,7 +94,7 @@ export class Recorder implements RunRecorder {
   readonly #firstStep: number;
   #lastStepAt: number;
   #score: Score | undefined;
-  #keeping: Promise<void> | undefined;
+  #checkpointing: Promise<void> | undefined;
   /** As run.json is while the run is running. */
   #begun: RunRecord | undefined;
 
@@ -110,11 +110,11 @@ export class Recorder implements RunRecorder {
     this.#weights = record?.weights ?? 0n;
     this.#step = record?.step ?? 0;
     this.#firstStep = this.#step + 1;
-    const { known, later } = record?.lines ?? { known: undefined, later: [] };
+    const { covered, later } = record?.lines ?? { covered: undefined, later: [] };
     // Of a run that was cut off at its very end, the evaluation that it knows is computed again.
     const again =
-      known?.line.kind === 'evaluation' && known.line.step === this.#step
-        ? [known, ...later]
+      covered?.line.kind === 'evaluation' && covered.line.step === this.#step
+        ? [covered, ...later]
         : later;
     this.#recorded = new Map(again.map((old) => [`${old.line.kind} ${old.line.step}`, old]));
     this.#lastStepAt = clock();
@@ -238,15 +238,15 @@ export class Recorder implements RunRecorder {
 
   /** The steps up to the checkpoint, for whoever shows them; undefined where there are none. */
   #pastLines(): OpenReport['past'] {
-    const end = this.#past?.lines.known?.end;
+    const end = this.#past?.lines.covered?.end;
     return end && (() => this.#options.files.pastLines(end));
   }
 
   /** One at a time: while the disk is still busy with the last one, this one is left out. */
   checkpoint(state: RunState): void {
-    if (this.#keeping !== undefined) return;
-    this.#keeping = this.#keepForResuming(state).finally(() => {
-      this.#keeping = undefined;
+    if (this.#checkpointing !== undefined) return;
+    this.#checkpointing = this.#checkpoint(state).finally(() => {
+      this.#checkpointing = undefined;
     });
   }
 
@@ -260,8 +260,8 @@ export class Recorder implements RunRecorder {
     }
   }
 
-  async #keepForResuming(state: RunState): Promise<void> {
-    if (await this.#keep(state)) await this.#nameEngine(state);
+  async #checkpoint(state: RunState): Promise<void> {
+    if (await this.#writeCheckpoint(state)) await this.#nameEngine(state);
   }
 
   /**
@@ -270,7 +270,7 @@ export class Recorder implements RunRecorder {
    * disk. A failed write is repeated after the next checkpoint.
    */
   async #nameEngine(state: RunState): Promise<void> {
-    const { files, viewer, onSuperseded } = this.#options;
+    const { files, viewer, onTakenOver } = this.#options;
     if (this.#begun === undefined || this.#begun.engine !== undefined) return;
     const named = { ...this.#begun, ...engineOf(state) };
     try {
@@ -278,7 +278,7 @@ export class Recorder implements RunRecorder {
       this.#begun = named;
     } catch (error) {
       if (!(error instanceof ClusterError)) throw error;
-      if (error.code === 'LOCKED') return onSuperseded(error);
+      if (error.code === 'LOCKED') return onTakenOver(error);
       viewer.log('warn', `run.json does not name the engine yet: ${error.message}`, {});
     }
   }
@@ -329,15 +329,15 @@ export class Recorder implements RunRecorder {
 
   /** Another coordinator may go on at once, from what is on the disk. */
   async abandon(): Promise<void> {
-    await this.#keeping?.catch(() => undefined);
+    await this.#checkpointing?.catch(() => undefined);
     await this.#options.files.close().catch(() => undefined);
   }
 
   async #finish(state: RunState, outcome: Outcome): Promise<RunRecord> {
     const { files, configuration, dataset, predictions, snapshot } = this.#options;
     let record = this.#record(state, outcome);
-    await this.#keeping;
-    if (this.#step > 0 && outcome.state !== 'diverged') await this.#keep(state);
+    await this.#checkpointing;
+    if (this.#step > 0 && outcome.state !== 'diverged') await this.#writeCheckpoint(state);
     if (this.#step > 0 && (outcome.state === 'finished' || outcome.state === 'interrupted')) {
       const { weights } = snapshot();
       const model = { configuration, step: this.#step, chain: this.#chain.link, weights };
@@ -384,8 +384,8 @@ export class Recorder implements RunRecorder {
    * Whether the checkpoint was written. Training continues without one that cannot be, but not
    * against a newer coordinator.
    */
-  async #keep(state: RunState): Promise<boolean> {
-    const { files, viewer, configuration, snapshot, onSuperseded, clock } = this.#options;
+  async #writeCheckpoint(state: RunState): Promise<boolean> {
+    const { files, viewer, configuration, snapshot, onTakenOver, clock } = this.#options;
     const began = clock();
     const { step, evaluated, fingerprint, countedFrom, delivered } = state;
     assert(fingerprint !== undefined, 'a step was computed by engines with a fingerprint');
@@ -405,7 +405,7 @@ export class Recorder implements RunRecorder {
     } catch (error) {
       if (!(error instanceof ClusterError)) throw error;
       if (error.code === 'LOCKED') {
-        onSuperseded(error);
+        onTakenOver(error);
         return false;
       }
       this.#event('checkpoint_failed', { step, message: error.message });

@@ -39,7 +39,7 @@ function otherEngine(verifier: Verifier, { directory, record }: RunContents): Cl
       ? 'another engine'
       : `${ran.kind} (${ran.library}, ${ran.device}, ${counted(ran.threads, 'thread')}) ` +
         `on ${ran.processor}`;
-  const ours = verifier.stranger ?? 'the workers compute different bytes';
+  const ours = verifier.mismatched ?? 'the workers compute different bytes';
   return new ClusterError(
     'NOT_REPLAYABLE',
     `${directory} was computed by ${theirs}; here ${ours}`,

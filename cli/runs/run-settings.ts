@@ -57,7 +57,7 @@ export function runSettings(
     resume,
     takeOver,
     checkpointEvery,
-    keep,
+    keepCheckpoints: keep,
     minWorkers,
     maxWorkers,
     allowMixedEngines,

@@ -5,16 +5,16 @@ import { ClusterError, messageOf } from '../../shared/errors.ts';
 import { decoded, differs, type RecordedResults } from './recorded-results.ts';
 import type { CheckpointFile, RunContents } from '../run-directory/run-contents.ts';
 
-/** The checkpoints of a run that agree with its lines, and what they say of its engine. */
+/** The checkpoints of a run, checked against its lines, and the fingerprint of its engine. */
 export interface RecordedCheckpoints {
   readonly files: readonly CheckpointFile[];
-  /** Of the engines that computed the run; undefined where nothing tells. */
+  /** The fingerprint of the run's engine; undefined where no file names it. */
   readonly fingerprint: string | undefined;
 }
 
 /**
  * Decodes every checkpoint and compares it with the line of its step. Throws DIFFERS at the first
- * that is damaged or contradicts the run.
+ * one that is damaged or contradicts the run.
  */
 export function recordedCheckpoints(
   contents: RunContents,
@@ -29,7 +29,8 @@ export function recordedCheckpoints(
     checkCheckpoint(file, checkpoint, fingerprint, recorded);
     if (!evaluatedBefore(file.step, contents, recorded).has(checkpoint.evaluated))
       throw differs(
-        `${file.path} names an evaluation after step ${checkpoint.evaluated}, which is not the last one`,
+        `${file.path} names an evaluation after step ${checkpoint.evaluated}, which is not ` +
+          'the last one',
       );
     return true;
   });
@@ -50,7 +51,7 @@ export function newestCheckpoint(
   return undefined;
 }
 
-/** The file's bytes; undefined where a run that is still at work has removed it meanwhile. */
+/** The file's bytes; undefined where a running coordinator has removed it meanwhile. */
 export function readCheckpoint(
   { path }: CheckpointFile,
   { writer }: RunContents,
@@ -94,9 +95,8 @@ function checkCheckpoint(
 }
 
 /**
- * What a checkpoint of this step may say of the last evaluation: it is written before or after that
- * of its own step. A run that went on from an older checkpoint, or at its very end, may not know of
- * all evaluations.
+ * The values that a checkpoint of this step may have as its last evaluation. It is written before
+ * or after the evaluation of its own step; a resumed run may not know of all evaluations.
  */
 function evaluatedBefore(
   step: number,

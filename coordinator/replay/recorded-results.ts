@@ -19,39 +19,33 @@ import { metricsOf, type RunContents } from '../run-directory/run-contents.ts';
 import { isPerhapsMixed } from '../run-directory/read-run.ts';
 import { METRICS_FILE, MODEL_FILE, RECORD_FILE } from '../../shared/files/run-layout.ts';
 
-/**
- * What a run says of itself, once its files do not contradict each other: this is what a replay is
- * compared with.
- */
+/** The recorded results of a run, whose files agree with each other, to compare a replay with. */
 export interface RecordedResults {
   /** The last step of metrics.jsonl. */
   readonly lastStep: number;
-  /** The steps of run.json, of checkpoints and of the model, as far as metrics.jsonl has them. */
+  /** The lines of the steps that run.json, checkpoints and the model name. */
   readonly steps: ReadonlyMap<number, RecordedStep>;
-  /** Whether metrics.jsonl ends with the beginning of a line, as a crash leaves it. */
+  /** Whether metrics.jsonl ends with a torn line, as a crash leaves it. */
   readonly isTorn: boolean;
-  /** By the step after which they were made. */
+  /** Evaluations, by step. */
   readonly evaluations: ReadonlyMap<number, EvaluationLine>;
   readonly model: RecordedModel | undefined;
 }
 
-/** A step's line, where it ends, and where the line of its evaluation ends, if there is one. */
+/** A step's line, its end, and the end of the line of its evaluation, if there is one. */
 export interface RecordedStep {
   readonly line: StepLine;
   readonly end: LinePosition;
   readonly evaluationEnd: LinePosition | undefined;
 }
 
-/**
- * model.safetensors holds the weights after this step, of a run that was to be as long as its
- * configuration says.
- */
+/** The step and configuration of model.safetensors. */
 export interface RecordedModel {
   readonly step: number;
   readonly configuration: Configuration;
 }
 
-/** A difference between what was recorded and what is so. */
+/** The error for a difference between the recorded and the computed run. */
 export function differs(
   message: string,
   fix = 'a file of the run was changed, lost or damaged after it was written',
@@ -59,7 +53,7 @@ export function differs(
   return new ClusterError('DIFFERS', message, { fix });
 }
 
-/** A file that cannot be decoded is not what was written: what threw DATA throws DIFFERS. */
+/** Decodes a file; a damaged file throws DIFFERS instead of DATA. */
 export function decoded<T>(decode: () => T): T {
   try {
     return decode();
@@ -71,7 +65,7 @@ export function decoded<T>(decode: () => T): T {
 
 /**
  * Compares a run's files with each other. Throws DIFFERS at the first contradiction, and
- * NOT_REPLAYABLE where nothing can be computed again: no step was written, or engines were mixed.
+ * NOT_REPLAYABLE for a run without a recorded step or with mixed engines.
  */
 export function recordedResults(contents: RunContents): RecordedResults {
   const { directory, record } = contents;
@@ -79,15 +73,13 @@ export function recordedResults(contents: RunContents): RecordedResults {
   checkRecord(contents, lines);
   checkEvaluations(contents, lines);
   if (lines.lastStep === 0)
-    throw new ClusterError(
-      'NOT_REPLAYABLE',
-      `${directory} holds no step that could be computed again`,
-    );
+    throw new ClusterError('NOT_REPLAYABLE', `${directory} has no step that can be computed again`);
   if (isPerhapsMixed(record)) {
     const what = record.engine?.reproducible === false ? 'was' : 'may have been';
     throw new ClusterError(
       'NOT_REPLAYABLE',
-      `${directory} ${what} computed by mixed engines (run.json: "reproducible": false, or "allow_mixed_engines": true)`,
+      `${directory} ${what} computed by mixed engines (run.json: "reproducible": false, or ` +
+        '"allow_mixed_engines": true)',
       { fix: 'only a run without --allow-mixed-engines has bytes that can be computed again' },
     );
   }
@@ -97,9 +89,9 @@ export function recordedResults(contents: RunContents): RecordedResults {
 type Lines = Omit<RecordedResults, 'model'>;
 
 /**
- * Reads all lines once, and keeps those of the other files' steps. Steps follow each other without
- * a gap, each with the link that follows from its line and the link before; an evaluation comes
- * after its step, once.
+ * Reads all lines once, and keeps those of steps that other files name. Checks that steps follow
+ * each other without a gap, that each chain link follows from its line and the link before, and
+ * that each evaluation comes once, after its step.
  */
 function readLines({ directory, record, checkpoints, configuration }: RunContents): Lines {
   const path = join(directory, METRICS_FILE);
@@ -131,9 +123,8 @@ function readLines({ directory, record, checkpoints, configuration }: RunContent
       steps.set(line.step, { line, end: reader.position, evaluationEnd: undefined });
   }
   const { bad, rest, count } = reader;
-  if (bad !== undefined)
-    throw differs(`line ${bad.line} of ${path} is not what was written: ${bad.reason}`);
-  // A crash leaves the beginning of a line, never more than a line.
+  if (bad !== undefined) throw differs(`line ${bad.line} of ${path} is damaged: ${bad.reason}`);
+  // A crash leaves at most the beginning of a line.
   if (/"digest":"[0-9a-f]{16}"\}./s.test(rest))
     throw differs(`line ${count + 1} of ${path} has text after its end`);
   return { lastStep, steps, evaluations, isTorn: rest !== '' };
@@ -146,12 +137,12 @@ function checkPlace(
   place: string,
 ): void {
   if (line.kind === 'step' && line.step !== last + 1)
-    throw differs(`${place} is step ${line.step}; step ${last + 1} should stand there`);
+    throw differs(`${place} is step ${line.step} instead of step ${last + 1}`);
   if (line.kind === 'evaluation' && (line.step > last || evaluations.has(line.step)))
-    throw differs(`${place} is an evaluation after step ${line.step}, which does not belong there`);
+    throw differs(`${place} is a misplaced evaluation after step ${line.step}`);
 }
 
-/** A line's link follows from the line itself and the link before. */
+/** Checks that a line's chain link follows from the line and the link before. */
 function checkLink(
   { step, samples, loss, correct, weights, chain }: StepLine,
   link: string,
@@ -168,13 +159,10 @@ function checkLink(
   // JSON has no negative zero; the chain has.
   if (linkFor(loss) === chain || (loss === 0 && linkFor(-0) === chain)) return;
   const what = step === 1 ? 'the configuration in run.json and its own numbers' : 'its own numbers';
-  throw differs(`the chain breaks at step ${step} of ${path}: its link is not that of ${what}`);
+  throw differs(`the chain breaks at step ${step} of ${path}: its link does not match ${what}`);
 }
 
-/**
- * The step, link and weights of run.json are those of its line; the lines may go further, never
- * less far.
- */
+/** Checks step, chain link and weights of run.json against the line of its step. */
 function checkRecord(
   { directory, record, configuration }: RunContents,
   { steps, lastStep }: Lines,
@@ -199,10 +187,7 @@ function checkRecord(
     throw differs(`${path} says that the run is finished, and has no result`);
 }
 
-/**
- * Epochs end with an evaluation, and so does a finished run; only the last one may be missing
- * otherwise.
- */
+/** Checks that each epoch and a finished run end with an evaluation; the last may be missing. */
 function checkEvaluations(
   { directory, record, configuration }: RunContents,
   { lastStep, evaluations }: Lines,
@@ -216,8 +201,8 @@ function checkEvaluations(
 }
 
 /**
- * A run that has finished or was interrupted has the model of its last step. Any other may have one
- * of an earlier end, of which only its own metadata tell.
+ * A run that has finished or was interrupted has the model of its last step. Any other run may have
+ * a model of an earlier end, whose step only the model's metadata name.
  */
 function recordedModel(
   { directory, record, configuration, model, writer }: RunContents,
@@ -235,9 +220,9 @@ function recordedModel(
     throw differs(`${path} is a model of another configuration`);
   const text = metadata['step'] ?? '';
   const step = Number(text);
-  if (!/^[1-9]\d*$/.test(text)) throw differs(`${path} does not say of which step it is`);
+  if (!/^[1-9]\d*$/.test(text)) throw differs(`${path} does not name its step`);
   if (step <= lastStep) return { step, configuration: recorded };
-  // The run went on while it was read.
+  // The run continued while it was read.
   if (writer !== undefined) return undefined;
   throw differs(`${path} is of step ${step}; metrics.jsonl ends at step ${lastStep}`);
 }

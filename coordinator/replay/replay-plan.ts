@@ -10,7 +10,7 @@ import {
 import { recordedResults, differs, type RecordedResults } from './recorded-results.ts';
 import type { RunContents } from '../run-directory/run-contents.ts';
 
-/** What is to be computed again, and from where on. */
+/** A run to compute again, and where to start. */
 export interface Replay {
   readonly contents: RunContents;
   readonly recorded: RecordedResults;
@@ -21,13 +21,13 @@ export interface Replay {
 export interface Start {
   readonly step: number;
   readonly chain: string;
-  /** Trusted, since nothing before it is computed again; undefined at the beginning. */
+  /** Trusted, since no step before it is computed again; undefined at the beginning of the run. */
   readonly checkpoint: Checkpoint | undefined;
 }
 
 /**
- * Compares the files of a run with each other, and chooses where the replay begins: with `from` at
- * the newest checkpoint not after that step. Throws DIFFERS or NOT_REPLAYABLE.
+ * Compares the files of a run with each other, and chooses where the replay starts: at the newest
+ * checkpoint not after step `from`, if given. Throws DIFFERS or NOT_REPLAYABLE.
  */
 export function planReplay(contents: RunContents, from: number | undefined): Replay {
   const recorded = recordedResults(contents);
@@ -42,10 +42,7 @@ export function planReplay(contents: RunContents, from: number | undefined): Rep
   return { contents, recorded, checkpoints, start };
 }
 
-/**
- * Throws NOT_REPLAYABLE for another dataset than the run's, and DIFFERS where run.json says other
- * sizes than it has.
- */
+/** Throws NOT_REPLAYABLE for another dataset, and DIFFERS for wrong sizes in run.json. */
 export function checkDataset(
   { contents: { directory, configuration, record } }: Replay,
   dataset: Dataset,

@@ -3,13 +3,13 @@ import type { Replay } from './replay-plan.ts';
 import { Verifier, type ReplayViewer } from './verifier.ts';
 
 export interface ReplaySettings extends Pick<ServeSettings, 'dataset' | 'token' | 'version'> {
-  /** How many workers are awaited before the first step. */
+  /** The number of workers to wait for before the first step. */
   readonly workers: number;
   readonly rendezvousMilliseconds: number;
 }
 
 /**
- * Listens on a free port of loopback and computes the run again with the workers that come. Rejects
+ * Listens on a free loopback port and computes the run again with the workers that connect. Rejects
  * as `serve` does.
  */
 export function startReplay(

@@ -24,7 +24,7 @@ import type { Resumed, RunState } from '../decisions/state.ts';
 import type { Replay } from './replay-plan.ts';
 import { MODEL_FILE, RECORD_FILE } from '../../shared/files/run-layout.ts';
 
-/** Whoever shows how far the replay is. */
+/** Shows the progress of a replay. */
 export interface ReplayViewer {
   step(step: number): void;
   log(
@@ -34,21 +34,21 @@ export interface ReplayViewer {
   ): void;
 }
 
-/** What was computed again and found to be as it was recorded. */
+/** The parts of a run that were computed again and equal the recorded ones. */
 export interface Verified {
   readonly steps: number;
   readonly evaluations: number;
   readonly checkpoints: number;
   readonly model: boolean;
-  /** The last step, and its link. */
+  /** The last step, and its chain link. */
   readonly step: number;
   readonly chain: string;
   readonly engine: EngineIdentity | undefined;
 }
 
 /**
- * Computes a run again and compares each step, each evaluation and each file with what was
- * recorded. It writes nothing. Throws DIFFERS at the first difference, which ends the replay.
+ * Compares each step, evaluation and file of a replay with the recorded run. Writes nothing. Throws
+ * DIFFERS at the first difference, which ends the replay.
  */
 export class Verifier implements RunRecorder {
   readonly term = 1;
@@ -58,14 +58,14 @@ export class Verifier implements RunRecorder {
   readonly #viewer: ReplayViewer;
   readonly #chain: Chain;
   readonly #checkpoints: ReadonlyMap<number, CheckpointFile>;
-  /** From the step on with which the replay begins. */
+  /** The recorded lines after the first step of the replay. */
   readonly #lines: Iterator<MetricsLine, void>;
   #step: number;
   #evaluations = 0;
   #comparedCheckpoints = 0;
   #comparedModel = false;
-  #stranger: string | undefined;
-  /** A difference ends the replay; that its workers then leave is no news. */
+  #mismatched: string | undefined;
+  /** After a difference the workers leave, which is not worth a warning. */
   #hasDiffered = false;
 
   constructor(replay: Replay, dataset: Dataset, context: RunContext, viewer: ReplayViewer) {
@@ -84,30 +84,38 @@ export class Verifier implements RunRecorder {
     return this.#replay.contents.record.run;
   }
 
-  /** What a worker is that computes other bytes than the run; undefined where there was none. */
-  get stranger(): string | undefined {
-    return this.#stranger;
+  /** A worker with another fingerprint than the run's, for messages; undefined without one. */
+  get mismatched(): string | undefined {
+    return this.#mismatched;
   }
 
-  /** The run's own fingerprint, so that only its engine is let in. */
+  /** The run's own fingerprint, so that only its engine is admitted. */
   get resumed(): Resumed | undefined {
     const { contents, start, checkpoints } = this.#replay;
     const { fingerprint } = checkpoints;
     if (fingerprint === undefined) return undefined;
     const engine = contents.record.engine?.description;
-    // What was evaluated after the first step here is evaluated again.
-    const nobody = { delivered: new Map<string, number>(), countedFrom: 0, suspects: [] };
-    return { step: start.step, evaluated: 0, fingerprint, engine, mixed: false, ...nobody };
+    return {
+      step: start.step,
+      // An evaluation after the first step is computed again.
+      evaluated: 0,
+      fingerprint,
+      engine,
+      mixed: false,
+      delivered: new Map(),
+      countedFrom: 0,
+      suspects: [],
+    };
   }
 
-  /** The files of the step it begins with. */
+  /** Compares the files of the first step. */
   async opened(): Promise<void> {
     const { start, recorded } = this.#replay;
     const line = recorded.steps.get(start.step)?.line;
     const weights = this.#context.tensors.checksum;
     if (line !== undefined && BigInt(`0x${line.weights}`) !== weights)
       throw this.#differs(
-        `the checkpoint of step ${start.step} has other weights than metrics.jsonl says`,
+        `the weights in the checkpoint of step ${start.step} differ from metrics.jsonl`,
       );
     this.#compareFiles();
   }
@@ -135,7 +143,7 @@ export class Verifier implements RunRecorder {
     const { labels } = this.#dataset.test;
     const { classes } = contents.configuration.model;
     const line = recorded.evaluations.get(step);
-    assert(line !== undefined, 'only what was recorded is evaluated');
+    assert(line !== undefined, 'only recorded evaluations are computed');
     const result = score({ values: this.#context.predictions.all(), labels, classes });
     const { samples, loss, correct } = result;
     const difference = describe(line, { samples, loss, correct });
@@ -150,20 +158,22 @@ export class Verifier implements RunRecorder {
 
   left(): void {}
 
-  /** A replay keeps nothing. */
+  /** A replay writes no checkpoints. */
   checkpoint(): void {}
 
-  /** Nobody watches it. */
+  /** A replay has no viewers of GPU readings. */
   devices(): void {}
 
   log({ level, event, message, fields }: Extract<Effect, { kind: 'log' }>): void {
     const { fingerprint } = this.#replay.checkpoints;
     const theirs = String(fields['fingerprint']);
     if (event === 'ready' && fingerprint !== undefined && theirs !== fingerprint)
-      this.#stranger ??= `${message}, but computes other bytes (fingerprint ${theirs.slice(0, 12)}, not ${fingerprint.slice(0, 12)})`;
-    // Why a stranger had to leave is said once, at the end.
-    const isKnown = this.#hasDiffered || (event === 'lost' && this.#stranger !== undefined);
-    // The flags that it names are those of a training run.
+      this.#mismatched ??=
+        `${message}, but its engine differs from the run's (fingerprint ` +
+        `${theirs.slice(0, 12)}, not ${fingerprint.slice(0, 12)})`;
+    // The mismatched worker is reported once, at the end.
+    const isKnown = this.#hasDiffered || (event === 'lost' && this.#mismatched !== undefined);
+    // The message names options that only a training run has.
     const words = event === 'waiting' ? 'too few workers are left; waiting for more' : message;
     this.#viewer.log(level === 'info' || isKnown ? 'debug' : level, words, fields);
   }
@@ -171,7 +181,7 @@ export class Verifier implements RunRecorder {
   finish({ engine }: RunState, { state }: Outcome): Promise<Verified> {
     if (state === 'diverged')
       throw this.#differs(
-        `step ${this.#step + 1} differs: it was recorded, and computed again it is not finite`,
+        `step ${this.#step + 1} differs: recorded as finite, computed as not finite`,
       );
     return Promise.resolve({
       steps: this.#step - this.#replay.start.step,
@@ -184,7 +194,7 @@ export class Verifier implements RunRecorder {
     });
   }
 
-  /** run.json's result is that of its last evaluation. */
+  /** Compares the result in run.json with the last evaluation. */
   #compareResult({ loss, accuracy, confusion }: Score): void {
     const { record, directory } = this.#replay.contents;
     if (record.result === undefined) return;
@@ -197,21 +207,19 @@ export class Verifier implements RunRecorder {
       throw this.#differs(`the result in ${join(directory, RECORD_FILE)} differs: ${difference}`);
   }
 
-  /**
-   * Lines are read once more while their steps are computed: those of a long run do not fit into
-   * memory.
-   */
+  /** The recorded line of a step. Lines are read again: those of a long run exceed the memory. */
   #lineOf(step: number): StepLine {
     let next = this.#lines.next();
     while (next.done !== true && next.value.kind === 'evaluation') next = this.#lines.next();
     if (next.done !== true && next.value.kind === 'step' && next.value.step === step)
       return next.value;
     throw this.#differs(
-      `the line of step ${step} was changed in ${this.#replay.contents.directory}/metrics.jsonl during verification`,
+      `the line of step ${step} was changed in ` +
+        `${this.#replay.contents.directory}/metrics.jsonl during verification`,
     );
   }
 
-  /** Model and checkpoint of the step just done, byte by byte. */
+  /** Compares model and checkpoint of the step just done, byte by byte. */
   #compareFiles(): void {
     const { contents, recorded, start } = this.#replay;
     const where = { step: this.#step, chain: this.#chain.link };
@@ -223,13 +231,13 @@ export class Verifier implements RunRecorder {
       this.#comparedModel = true;
     }
     const file = this.#checkpoints.get(this.#step);
-    // The one it begins with is trusted.
+    // The checkpoint that the replay started from is trusted.
     if (file === undefined || this.#step === start.step) return;
     const bytes = readCheckpoint(file, contents);
     if (bytes === undefined) return;
     const { configuration } = contents;
-    // Who computed it is what no computation confirms; where its lines end was compared with
-    // metrics.jsonl.
+    // A replay cannot confirm which workers computed the run. The position of the lines was
+    // compared with metrics.jsonl before.
     const { evaluated, fingerprint, shares, lines } = decoded(() =>
       decodeCheckpoint(bytes, file.path, configuration),
     );
@@ -247,7 +255,7 @@ export class Verifier implements RunRecorder {
     this.#comparedCheckpoints += 1;
   }
 
-  /** Of the model, in run.json. */
+  /** Compares the SHA-256 of the model in run.json. */
   #compareDigest(computed: string): void {
     const { record, directory } = this.#replay.contents;
     const recorded = record.model?.sha256 ?? computed;
@@ -268,27 +276,25 @@ export class Verifier implements RunRecorder {
     throw this.#differs(`${path} differs from what step ${this.#step} computes: ${where}`);
   }
 
-  /**
-   * Of a run that names no engine, nobody can say whether it was changed or computed by another
-   * one.
-   */
+  /** DIFFERS; NOT_REPLAYABLE for a run without its engine's name, which may be the reason. */
   #differs(message: string): ClusterError {
     this.#hasDiffered = true;
     if (this.#replay.checkpoints.fingerprint !== undefined) {
       return differs(
         message,
-        'the record was changed, or a machine erred, then or now: once more, on another machine of the same kind, tells',
+        'the record was changed, or a machine computed wrongly: verify the run again on ' +
+          'another machine of the same kind',
       );
     }
     return new ClusterError(
       'NOT_REPLAYABLE',
-      `${message}; and ${this.#replay.contents.directory} does not say which engine computed it`,
-      { fix: 'name the engine with --engine, --device and --threads, if you know it' },
+      `${message}; ${this.#replay.contents.directory} does not name the engine that computed it`,
+      { fix: 'set --engine, --device and --threads, if you know the engine' },
     );
   }
 }
 
-/** What of `recorded` is not as `computed`, in words; undefined where all of it is. */
+/** The differences between `recorded` and `computed`, in words; undefined without one. */
 function describe<R extends Record<string, number | string>>(
   recorded: Readonly<Record<keyof R, number | string>>,
   computed: R,

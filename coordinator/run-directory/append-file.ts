@@ -12,23 +12,23 @@ import {
 export interface AppendOptions {
   readonly disk: Disk;
   readonly clock: Clock;
-  /** Told at once, and once, that lines cannot be written any more. */
+  /** Called once, when lines can no longer be written. */
   readonly onError: (error: ClusterError) => void;
-  /** Told that the disk is full, and that it no longer is. */
+  /** Called when the disk becomes full, and when it has space again. */
   readonly onSpace: (isFull: boolean, message: string) => void;
-  /** How many bytes may wait to be written. */
+  /** The most bytes that may wait to be written. */
   readonly maxBufferBytes: number;
 }
 
 const NOTHING = new Uint8Array(0);
 
 /**
- * A file that grows by whole lines. `append` only remembers, and one write at a time carries all
- * that was remembered, in order; `appendNow` writes before it returns. A crash leaves whole lines
- * and at most one torn last line.
+ * A file that grows by whole lines. `append` buffers a line; one write at a time writes all
+ * buffered lines in order. `appendNow` writes before it returns. A crash leaves whole lines and at
+ * most one torn last line.
  *
- * A full disk is waited for: lines are kept, and tried again every few seconds. Any other error, or
- * too many lines, ends the writing: it is told to `onError`, and `sync` and `close` reject with it.
+ * While the disk is full, lines stay buffered and are retried every few seconds. Any other error,
+ * or a full buffer, ends the writing: `onError` gets the error, and `sync` and `close` reject.
  */
 export class AppendFile {
   readonly path: string;
@@ -36,12 +36,12 @@ export class AppendFile {
   readonly #options: AppendOptions;
   #lines: string[] = [];
   #characters = 0;
-  /** What is being written, without what has arrived. */
+  /** The bytes being written that are not in the file yet. */
   #rest = NOTHING;
   #cancel: (() => void) | undefined;
   #writing: Promise<void> = Promise.resolve();
   #isWriting = false;
-  /** Why the last write failed, as long as the disk is full. */
+  /** The error of the last write, while the disk is full. */
   #full: unknown;
   #error: ClusterError | undefined;
   #closed = false;
@@ -64,21 +64,18 @@ export class AppendFile {
     return this.#characters + this.#rest.length;
   }
 
-  /**
-   * Adds a line that ends with its line feed. It is written within a second, or with the next 64
-   * KiB.
-   */
+  /** Adds a line with its line feed. It is written within a second, or once 64 KiB are buffered. */
   append(line: string): void {
-    if (!this.#keep(line)) return;
+    if (!this.#buffer(line)) return;
     if (this.#full !== undefined) return;
     if (this.#characters >= METRICS_FLUSH_BYTES) this.#startWriting();
     else this.#schedule(METRICS_FLUSH_MILLISECONDS);
   }
 
-  /** Adds a line that is in the file when this returns, unless the disk is full. */
+  /** Adds a line and writes it before returning, unless the disk is full. */
   appendNow(line: string): void {
     const isFirst = !this.#isWriting && this.#full === undefined;
-    if (!this.#keep(line) || !isFirst) return;
+    if (!this.#buffer(line) || !isFirst) return;
     try {
       while (this.#takeLines()) this.#arrived(this.#file.writeNow(this.#rest));
     } catch (error) {
@@ -86,15 +83,12 @@ export class AppendFile {
     }
   }
 
-  /** Whether lines wait because there is no space. */
+  /** Whether lines wait because the disk is full. */
   get isFull(): boolean {
     return this.#full !== undefined;
   }
 
-  /**
-   * Resolves when all lines appended so far are on the disk. Rejects with DISK, also while the disk
-   * is full.
-   */
+  /** Resolves when all lines so far are synced. Rejects with DISK, also while the disk is full. */
   async sync(): Promise<void> {
     this.#startWriting();
     await this.#writing;
@@ -104,7 +98,7 @@ export class AppendFile {
     if (this.#error !== undefined) throw this.#error;
   }
 
-  /** Writes, syncs and closes; the file is closed even if that fails. */
+  /** Writes, syncs and closes. The file is closed even if that fails. */
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
@@ -116,8 +110,8 @@ export class AppendFile {
     }
   }
 
-  /** False where the line is lost. */
-  #keep(line: string): boolean {
+  /** Buffers a line; false where it is lost. */
+  #buffer(line: string): boolean {
     assert(!this.#closed, `${this.path} is open`);
     if (this.#error !== undefined) return false;
     this.#lines.push(line);
@@ -145,7 +139,7 @@ export class AppendFile {
     this.#writing = this.#writeAll();
   }
 
-  /** Goes on until nothing is left or the disk is full; never rejects. */
+  /** Writes until nothing is left or the disk is full; never rejects. */
   async #writeAll(): Promise<void> {
     try {
       while (this.#takeLines()) this.#arrived(await this.#file.write(this.#rest));
@@ -156,7 +150,7 @@ export class AppendFile {
     }
   }
 
-  /** False where nothing is left to write. */
+  /** Moves the buffered lines into `#rest`; false where nothing is left to write. */
   #takeLines(): boolean {
     if (this.#error !== undefined) return false;
     if (this.#rest.length === 0) {
@@ -167,7 +161,7 @@ export class AppendFile {
     return this.#rest.length > 0;
   }
 
-  /** A write brought so many bytes; the next one goes on after them. */
+  /** A write wrote this many bytes; the next one continues after them. */
   #arrived(bytes: number): void {
     if (this.#error !== undefined) return;
     this.#rest = this.#rest.subarray(bytes);
@@ -184,7 +178,8 @@ export class AppendFile {
     if (isNews)
       this.#options.onSpace(
         true,
-        `the disk is full: ${this.path} waits for space and is tried again every ${DISK_RETRY_MILLISECONDS / 1000} s (${messageOf(error)})`,
+        `the disk is full: ${this.path} waits for space; retrying every ` +
+          `${DISK_RETRY_MILLISECONDS / 1000} s (${messageOf(error)})`,
       );
   }
 

@@ -14,30 +14,30 @@ import { CHECKPOINTS_FOLDER } from '../../shared/files/run-layout.ts';
 
 const NAME = /^step-(\d{10})\.safetensors$/;
 
-/** The step of a checkpoint's file, by its name; undefined for any other file. */
+/** The step in the name of a checkpoint file; undefined for any other file. */
 export function checkpointStep(name: string): number | undefined {
   const step = NAME.exec(name)?.[1];
   return step === undefined ? undefined : Number(step);
 }
 
-/** The checkpoints of a run: checkpoints/step-<ten digits>.safetensors, the last few of them. */
+/** The last few checkpoints of a run: checkpoints/step-<ten digits>.safetensors. */
 export class Checkpoints {
   readonly #directory: string;
   readonly #staging: string;
-  readonly #keep: number;
+  readonly #count: number;
   readonly #disk: Disk;
   #isMade = false;
 
-  constructor(runDirectory: string, staging: string, keep: number, disk: Disk) {
+  constructor(runDirectory: string, staging: string, count: number, disk: Disk) {
     this.#directory = join(runDirectory, CHECKPOINTS_FOLDER);
     this.#staging = staging;
-    this.#keep = keep;
+    this.#count = count;
     this.#disk = disk;
   }
 
   /**
-   * Writes one whole, and only then removes the oldest that are too many; says how many bytes it
-   * has. Rejects with DISK.
+   * Writes a checkpoint, then removes the oldest beyond the number to keep. Resolves with its size
+   * in bytes; rejects with DISK.
    */
   async write(checkpoint: Checkpoint): Promise<number> {
     const name = `step-${String(checkpoint.step).padStart(10, '0')}.safetensors`;
@@ -46,9 +46,9 @@ export class Checkpoints {
     const bytes = encodeCheckpoint(checkpoint);
     await writeWhole(join(this.#directory, name), bytes, this.#disk, this.#staging);
     try {
-      // A newer one was damaged: the run went on from before it, and it counts for nothing.
+      // A newer one is damaged, since the run resumed before it: it does not count.
       const names = (await this.#names()).filter((other) => other <= name);
-      for (const old of names.slice(this.#keep)) await this.#forget(old);
+      for (const old of names.slice(this.#count)) await this.#remove(old);
     } catch (error) {
       throw diskError(this.#directory, error);
     }
@@ -56,9 +56,9 @@ export class Checkpoints {
   }
 
   /**
-   * The newest that is intact; of every newer one that is not, `damaged` is told why. Undefined
-   * where there is none. Whoever wrote it may have died before its name was synced: it is now,
-   * before anything follows from it. Rejects with DISK.
+   * The newest intact checkpoint; undefined without one. `damaged` is called for each newer one
+   * that is not intact. Their names are synced first, which the coordinator that wrote them may not
+   * have done. Rejects with DISK.
    */
   async newest(
     configuration: Configuration,
@@ -78,13 +78,13 @@ export class Checkpoints {
     return undefined;
   }
 
-  /** By way of the staging: a coordinator that was taken over removes nothing. */
-  async #forget(name: string): Promise<void> {
+  /** Moves it to the staging folder first: a coordinator that was taken over removes nothing. */
+  async #remove(name: string): Promise<void> {
     const draft = join(this.#staging, name);
     try {
       await this.#disk.rename(join(this.#directory, name), draft);
     } catch (error) {
-      // It is gone already, or the staging are: the next write finds that out.
+      // The file is gone, or the staging folder is: the next write reports that.
       if (systemCode(error) !== 'ENOENT') throw error;
     }
     await this.#disk.remove(draft);

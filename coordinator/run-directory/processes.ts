@@ -2,7 +2,7 @@ import { z } from 'zod';
 
 export { systemProcesses, type Processes } from '../../bin/owner.mjs';
 
-/** The owner of a lock as any version recorded it; an older one knows no namespace. */
+/** The owner of a lock as any version recorded it; older versions recorded no namespace. */
 export const ownerSchema = z.object({
   host: z.string().max(256),
   boot: z.string().max(64).optional(),

@@ -18,7 +18,7 @@ import {
 import { parseRunRecord, type RunRecord } from '../../shared/files/run-schema.ts';
 import { EVENTS_FILE, METRICS_FILE, RECORD_FILE } from '../../shared/files/run-layout.ts';
 
-/** The record of a run that was begun before. Rejects with DATA. */
+/** The run.json of an existing run. Rejects with DATA. */
 export async function readRunRecord(
   directory: string,
   disk: Disk = systemDisk,
@@ -33,48 +33,45 @@ export interface RecordedLine {
   readonly end: LinePosition;
 }
 
-/**
- * What an earlier coordinator has left in metrics.jsonl, as seen from a checkpoint, or from the
- * beginning.
- */
+/** The lines of an earlier coordinator in metrics.jsonl, split at a checkpoint or the beginning. */
 export interface RecordedLines {
-  /** The last line that the checkpoint knows; undefined where there is none. */
-  readonly known: RecordedLine | undefined;
-  /** All lines after it: their steps are computed again. */
+  /** The last line that the checkpoint covers; undefined where there is none. */
+  readonly covered: RecordedLine | undefined;
+  /** All lines after it, whose steps are computed again. */
   readonly later: readonly RecordedLine[];
 }
 
-type Known = Pick<Checkpoint, 'step' | 'evaluated' | 'chain' | 'lines'>;
+type CheckpointPosition = Pick<Checkpoint, 'step' | 'evaluated' | 'chain' | 'lines'>;
 
-/** Where the lines end. */
-export function endOf({ known, later }: RecordedLines): LinePosition {
-  return later.at(-1)?.end ?? known?.end ?? FIRST_LINE;
+/** The end of the last line. */
+export function endOf({ covered, later }: RecordedLines): LinePosition {
+  return later.at(-1)?.end ?? covered?.end ?? FIRST_LINE;
 }
 
 /**
- * The whole lines of metrics.jsonl after those that the checkpoint knows. It says where they begin;
- * where the line that ends there is not the checkpoint's, or it does not say so, all lines are
- * read. Rejects with DATA when a line that was read was changed.
+ * The whole lines of metrics.jsonl after those that the checkpoint covers. The checkpoint has the
+ * position; where the line before it does not match, all lines are read. Rejects with DATA where a
+ * line is damaged.
  */
 export async function readLines(
   directory: string,
-  checkpoint: Known | undefined,
+  checkpoint: CheckpointPosition | undefined,
   disk: Disk = systemDisk,
 ): Promise<RecordedLines> {
   const path = join(directory, METRICS_FILE);
   try {
-    const known = checkpoint && (await knownLine(path, checkpoint, disk));
-    return await readFrom(path, known, checkpoint, disk);
+    const covered = checkpoint && (await coveredLine(path, checkpoint, disk));
+    return await readFrom(path, covered, checkpoint, disk);
   } catch (error) {
     if (error instanceof ClusterError) throw error;
     throw new ClusterError('DATA', `${path} cannot be read: ${messageOf(error)}`, { cause: error });
   }
 }
 
-/** The line that ends where the checkpoint says, if it is that of its step. */
-async function knownLine(
+/** The line at the checkpoint's position, if it is of the checkpoint's step. */
+async function coveredLine(
   path: string,
-  { step, evaluated, chain, lines: end }: Known,
+  { step, evaluated, chain, lines: end }: CheckpointPosition,
   disk: Disk,
 ): Promise<RecordedLine | undefined> {
   if (end === undefined) return undefined;
@@ -90,32 +87,28 @@ async function knownLine(
 async function readFrom(
   path: string,
   from: RecordedLine | undefined,
-  checkpoint: Known | undefined,
+  checkpoint: CheckpointPosition | undefined,
   disk: Disk,
 ): Promise<RecordedLines> {
   const reader = new MetricsReader(from?.end);
   const later: RecordedLine[] = [];
-  let known = from;
+  let covered = from;
   for await (const piece of piecesOf(path, disk, reader.position.bytes)) {
     for (const line of reader.read(piece)) {
       const old = { line, end: reader.position };
-      if (later.length === 0 && isKnown(line, checkpoint)) known = old;
+      if (later.length === 0 && isCovered(line, checkpoint)) covered = old;
       else later.push(old);
     }
   }
   const { bad } = reader;
-  if (bad === undefined) return { known, later };
+  if (bad === undefined) return { covered, later };
   const place = from === undefined ? '' : ` after byte ${from.end.bytes}`;
-  throw new ClusterError(
-    'DATA',
-    `line ${bad.line}${place} of ${path} is not what was written: ${bad.reason}`,
-    {
-      fix: 'a run whose record was changed cannot be resumed: start a new one',
-    },
-  );
+  throw new ClusterError('DATA', `line ${bad.line}${place} of ${path} is damaged: ${bad.reason}`, {
+    fix: 'a run with damaged metrics cannot be resumed: start a new one',
+  });
 }
 
-/** The bytes of a file, piece by piece; others may work in between. */
+/** The bytes of a file, piece by piece, without blocking the event loop. */
 export async function* piecesOf(
   path: string,
   disk: Disk,
@@ -130,41 +123,44 @@ export async function* piecesOf(
   }
 }
 
-function isKnown({ step, kind }: MetricsLine, checkpoint: Known | undefined): boolean {
+function isCovered(
+  { step, kind }: MetricsLine,
+  checkpoint: CheckpointPosition | undefined,
+): boolean {
   if (checkpoint === undefined) return false;
   if (step !== checkpoint.step) return step < checkpoint.step;
   return kind === 'step' || checkpoint.evaluated >= step;
 }
 
 /**
- * Whether engines were mixed, or may have been when it crashed: then steps that are computed again
- * may come out otherwise, and nobody can verify the run.
+ * Whether engines were mixed, or may have been before a crash. Then steps that are computed again
+ * may differ, and the run cannot be verified.
  */
 export function isPerhapsMixed({ engine, launch, state }: RunRecord): boolean {
   if (engine?.reproducible === false) return true;
-  // Which engines computed before a crash nobody has written down.
+  // run.json does not say which engines computed before a crash.
   return launch['allow_mixed_engines'] === true && (state === 'running' || engine === undefined);
 }
 
-/** Whether there are lines of all that this checkpoint knows. */
+/** Whether the lines contain all that this checkpoint covers. */
 export function reaches(
-  { known, later }: RecordedLines,
+  { covered, later }: RecordedLines,
   { step, evaluated }: Pick<Checkpoint, 'step' | 'evaluated'>,
 ): boolean {
-  const last = (later.at(-1) ?? known)?.line;
+  const last = (later.at(-1) ?? covered)?.line;
   if (last === undefined || last.step < step) return false;
   return last.step > step || last.kind === 'evaluation' || evaluated < step;
 }
 
-/** What an earlier coordinator has left in events.jsonl. */
+/** The events.jsonl of an earlier coordinator. */
 export interface RecordedEvents {
-  /** The bytes of its whole lines. */
+  /** The size of its whole lines, in bytes. */
   readonly bytes: number;
-  /** The last of them: nothing is computed from events. */
+  /** The last lines, for viewers. */
   readonly tail: string;
 }
 
-/** Undefined where the file is missing. Rejects with DATA where it cannot be read. */
+/** The events of a run; undefined where the file is missing. Rejects with DATA. */
 export async function readEvents(
   directory: string,
   disk: Disk,
@@ -186,14 +182,11 @@ export async function readEvents(
   }
 }
 
-/**
- * The directory of the newest run that can go on: not finished, not diverged. Rejects with USAGE
- * where there is none.
- */
+/** The directory of the newest run that is neither finished nor diverged. Rejects with USAGE. */
 export async function newestUnfinished(runs: string): Promise<string> {
   let best: { readonly directory: string; readonly started: string } | undefined;
   for (const name of await namesIn(runs)) {
-    // What a pull has not finished.
+    // An unfinished pull.
     if (name.startsWith('.')) continue;
     const directory = join(runs, name);
     const record = await readRunRecord(directory).catch(ignoreForeign);
@@ -204,11 +197,11 @@ export async function newestUnfinished(runs: string): Promise<string> {
   }
   if (best !== undefined) return best.directory;
   throw new ClusterError('USAGE', `no run in ${runs} is unfinished (--resume)`, {
-    fix: 'name the run to prolong, --resume RUN --epochs N, or another --runs-dir',
+    fix: 'name a run to prolong (--resume RUN --epochs N), or give another --runs-dir',
   });
 }
 
-/** A folder that is no run of ours is passed over. */
+/** Ignores the error of a folder that is not a run. */
 function ignoreForeign(error: unknown): undefined {
   if (error instanceof ClusterError && (error.code === 'DATA' || error.code === 'LIMIT'))
     return undefined;

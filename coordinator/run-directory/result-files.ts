@@ -12,11 +12,11 @@ import {
 } from '../../shared/files/run-layout.ts';
 
 /**
- * Rejects with DATA where the end of a run could not put its results: a folder, or anything else
- * but a file of its own, has the name of one. All the training would be done by then.
+ * Rejects with DATA where the name of a result is taken by anything but a regular file: the end of
+ * the run could not write it, and all training would be lost.
  */
-export async function checkPlacesOfResults(run: string, disk: Disk): Promise<void> {
-  await checkPlaces(
+export async function checkResultPaths(run: string, disk: Disk): Promise<void> {
+  await checkPaths(
     [
       MODEL_FILE,
       join(ARTIFACTS_FOLDER, MISTAKES_FILE),
@@ -26,30 +26,30 @@ export async function checkPlacesOfResults(run: string, disk: Disk): Promise<voi
   );
 }
 
-async function checkPlaces(paths: readonly string[], disk: Disk): Promise<void> {
+async function checkPaths(paths: readonly string[], disk: Disk): Promise<void> {
   for (const path of paths) {
     try {
       await disk.size(path);
     } catch (error) {
-      // There is none yet, or one that may be replaced although it may not be read.
+      // It does not exist yet, or cannot be read but may be replaced.
       if (error instanceof ClusterError) throw error;
     }
   }
 }
 
 /**
- * Removes what artifacts/ shows of a run that goes on: it would be another model's. The manifest
- * first, for without it nothing there is whole; what it does not name stays, the mistakes aside.
- * All of it by way of `staging`: whoever was fenced off removes nothing. Rejects with DISK, and with
- * DATA, before anything is removed, where one of them is no file.
+ * Removes the artifacts of a run that is resumed, since they are of an older model: the manifest
+ * first, then the files it names and the mistakes. Files are moved to the staging folder first, so
+ * that a coordinator that was taken over removes nothing. Rejects with DISK, or with DATA, before
+ * anything is removed, where one of them is not a regular file.
  */
-export async function forgetArtifacts(run: string, staging: string, disk: Disk): Promise<void> {
+export async function removeArtifacts(run: string, staging: string, disk: Disk): Promise<void> {
   const folder = join(run, ARTIFACTS_FOLDER);
-  // It is empty until the run ends: copying programs leave such a folder out.
+  // The folder is empty until the run ends, and some programs do not copy empty folders.
   if (!(await disk.isFolder(folder))) return await makeOwnFolder(folder, disk);
   const manifest = join(folder, ARTIFACTS_MANIFEST);
   const names = await namesIn(manifest, disk);
-  await checkPlaces(
+  await checkPaths(
     names.map((name) => join(folder, name)),
     disk,
   );
@@ -79,7 +79,7 @@ async function forget(
   await disk.syncDirectory(folder);
 }
 
-/** Of one that is missing, or was changed, nothing is believed. */
+/** The files that a manifest names; none where it is missing or invalid. */
 async function namesIn(manifest: string, disk: Disk): Promise<string[]> {
   try {
     const { files } = artifactsManifestSchema.parse(

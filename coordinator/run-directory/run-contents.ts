@@ -25,33 +25,32 @@ import {
   RECORD_FILE,
 } from '../../shared/files/run-layout.ts';
 
-/** A checkpoint's file; its bytes are read when they are needed. */
+/** A checkpoint file, which is read when it is needed. */
 export interface CheckpointFile {
   readonly step: number;
   readonly path: string;
 }
 
-/** All that a run has left of itself and that can be computed again; read, not yet believed. */
+/** The files of a run that can be computed again; read, but not checked. */
 export interface RunContents {
   readonly directory: string;
-  /** Who may still be writing to it. */
+  /** The process that may still be writing to it, for messages. */
   readonly writer: string | undefined;
   readonly record: RunRecord;
-  /** The run's own, with its own length. */
   readonly configuration: Configuration;
   /** In the order of their steps. */
   readonly checkpoints: readonly CheckpointFile[];
-  /** The bytes of model.safetensors; undefined where there is none. */
+  /** The bytes of model.safetensors; undefined without one. */
   readonly model: Uint8Array | undefined;
 }
 
 /**
- * Reads a run's directory and changes nothing in it. Rejects with USAGE where that is no run, with
- * NOT_REPLAYABLE for one of another arithmetic, and with DATA where a file cannot be read.
+ * Reads a run's directory. Rejects with USAGE for a directory without run.json, with NOT_REPLAYABLE
+ * for a run of another arithmetic, and with DATA where a file cannot be read.
  */
 export async function readRunContents(directory: string): Promise<RunContents> {
-  // In this order, whatever a run at work adds meanwhile only makes the later files longer than the
-  // earlier ones say.
+  // In this order, lines that a running coordinator adds meanwhile only make the later files longer
+  // than the earlier files say.
   const writer = await writerOf(directory, systemDisk, systemProcesses);
   const record = await readRecord(directory);
   const checkpoints = await listCheckpoints(directory);
@@ -64,7 +63,7 @@ async function readRecord(directory: string): Promise<RunRecord> {
   const path = join(directory, RECORD_FILE);
   const bytes = await readIfThere(path);
   if (bytes === undefined) {
-    throw new ClusterError('USAGE', `${directory} is no run: there is no ${path}`, {
+    throw new ClusterError('USAGE', `${directory} is not a run: ${path} is missing`, {
       fix: 'name the directory of a run, such as runs/ID',
     });
   }
@@ -75,22 +74,21 @@ async function readRecord(directory: string): Promise<RunRecord> {
 
 const versionsSchema = z.object({ arithmetic: z.int(), version: z.string() });
 
-/**
- * A run of another arithmetic may look different altogether, so this comes before the whole schema.
- */
+/** A run of another arithmetic may have another schema, so this check comes first. */
 function refuseOtherArithmetic(text: string, path: string): void {
   let json: unknown;
   try {
     json = JSON.parse(text);
   } catch {
-    // parseRunRecord says what is wrong with it.
+    // parseRunRecord reports what is wrong with it.
     return;
   }
   const { data } = versionsSchema.safeParse(json);
   if (data === undefined || data.arithmetic === ARITHMETIC) return;
   throw new ClusterError(
     'NOT_REPLAYABLE',
-    `${path} is a run of arithmetic ${data.arithmetic}; this mnist-dist computes arithmetic ${ARITHMETIC}`,
+    `${path} is a run of arithmetic ${data.arithmetic}; this mnist-dist computes arithmetic ` +
+      `${ARITHMETIC}`,
     { fix: `verify it with mnist-dist ${data.version.slice(0, 32)}, which computed it` },
   );
 }
@@ -108,7 +106,7 @@ async function listCheckpoints(directory: string): Promise<CheckpointFile[]> {
   }
 }
 
-/** A run that was cut off lacks files. Rejects with DATA for one that cannot be read. */
+/** The bytes of a run's file; undefined where it is missing. Rejects with DATA. */
 export async function readIfThere(path: string, limit = runFileLimit): Promise<Buffer | undefined> {
   try {
     return await readEntry(path, limit);
@@ -119,18 +117,15 @@ export async function readIfThere(path: string, limit = runFileLimit): Promise<B
 }
 
 /**
- * The lines of a run's metrics.jsonl after the position of `reader`, one after the other; none
- * where there is no file. Afterwards `reader` says where they end, and what is wrong there. Throws
- * DATA where it cannot be read.
+ * The lines of a run's metrics.jsonl after the position of `reader`; none where the file is
+ * missing. Afterwards `reader` has the end of the last good line, and what is wrong after it.
+ * Throws DATA where the file cannot be read.
  */
 export function metricsOf(directory: string, reader = new MetricsReader()): Generator<MetricsLine> {
   return metricsLines(piecesIfThere(join(directory, METRICS_FILE), reader.position.bytes), reader);
 }
 
-/**
- * The bytes of a run's file from `start` on; none where there is no file. Throws DATA where it
- * cannot be read.
- */
+/** The bytes of a run's file from `start` on; none where the file is missing. Throws DATA. */
 export function* piecesIfThere(path: string, start = 0): Generator<Buffer> {
   try {
     yield* entryPieces(path, start);

@@ -18,10 +18,9 @@ export interface RunDirectory {
 }
 
 /**
- * Makes the directory of a new run, `<runs>/<id>/`. Without an id it is called after the time, in
- * UTC, and a random suffix. One with that id that was left before its run.json was written, by a
- * coordinator that died, is taken as new: RunLock says whether that one lives. Rejects with USAGE,
- * RUN_EXISTS or DISK.
+ * Makes the directory of a new run, `<runs>/<id>/`. The default id is the time in UTC with a random
+ * suffix. A directory that a crashed coordinator left before it wrote run.json counts as new; the
+ * run's lock tells whether that coordinator still runs. Rejects with USAGE, RUN_EXISTS or DISK.
  */
 export async function createRunDirectory(
   runs: string,
@@ -37,7 +36,7 @@ export async function createRunDirectory(
     const path = join(runs, name);
     if (await makeDirectories(path, disk)) return { id: name, path };
     if (id !== undefined) {
-      await checkUnbegun(path, disk);
+      await checkNotStarted(path, disk);
       return { id, path };
     }
   }
@@ -50,21 +49,21 @@ export async function createRunDirectory(
   );
 }
 
-/** Throws RUN_EXISTS where something lies in the directory that is not there before run.json is. */
-export async function checkUnbegun(path: string, disk: Disk): Promise<void> {
+/** Throws RUN_EXISTS where the directory contains anything that is not written before run.json. */
+export async function checkNotStarted(path: string, disk: Disk): Promise<void> {
   let names: string[];
   try {
     names = await disk.list(path);
   } catch (error) {
     throw diskError(path, error);
   }
-  if (names.every(isOfUnbegunRun)) return;
+  if (names.every(isWrittenBeforeStart)) return;
   throw new ClusterError('RUN_EXISTS', `the run ${path} exists already`, {
     fix: 'choose another --run-id, or move that folder away',
   });
 }
 
-function isOfUnbegunRun(name: string): boolean {
+function isWrittenBeforeStart(name: string): boolean {
   return (
     isStaging(name) ||
     /^\.lock\.[0-9a-f]{12}\.tmp$/.test(name) ||
@@ -72,19 +71,21 @@ function isOfUnbegunRun(name: string): boolean {
   );
 }
 
-/** Ids become folders: letters, digits, dot, underscore and hyphen, and no dot at the beginning. */
+/** Throws USAGE for an id that cannot be the name of a folder. */
 export function checkRunId(id: string): void {
   if (RUN_ID.test(id)) return;
   throw new ClusterError(
     'USAGE',
     `the run id ${JSON.stringify(id.slice(0, 80))} (--run-id) is not allowed`,
     {
-      fix: 'use 1 to 64 letters, digits, dots, underscores and hyphens, with no dot at the beginning',
+      fix:
+        'use 1 to 64 letters, digits, dots, underscores and hyphens, with no dot at the ' +
+        'beginning',
     },
   );
 }
 
-/** The id of a run that got none: YYYYMMDD-HHMMSS-xxxx, in UTC. */
+/** A default run id: YYYYMMDD-HHMMSS-xxxx, in UTC. */
 export function newRunId(now: Date, random: () => number = Math.random): string {
   const [date = '', time = ''] = now.toISOString().split('T');
   const suffix = Math.floor(random() * 0x10000)

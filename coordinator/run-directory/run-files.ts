@@ -19,7 +19,7 @@ import { printableJson } from '../../shared/printable.ts';
 import { runRecordSchema, type RunRecord, type RunStatus } from '../../shared/files/run-schema.ts';
 import { AppendFile } from './append-file.ts';
 import { Checkpoints } from './checkpoints.ts';
-import { checkPlacesOfResults, forgetArtifacts } from './result-files.ts';
+import { checkResultPaths, removeArtifacts } from './result-files.ts';
 import {
   endOf,
   piecesOf,
@@ -28,7 +28,7 @@ import {
   readRunRecord,
   type RecordedLines,
 } from './read-run.ts';
-import { checkUnbegun, createRunDirectory } from './run-directory.ts';
+import { checkNotStarted, createRunDirectory } from './run-directory.ts';
 import { RunLock, type LockEnvironment } from './run-lock.ts';
 import {
   ARTIFACTS_FOLDER,
@@ -39,54 +39,51 @@ import {
 } from '../../shared/files/run-layout.ts';
 
 export interface RunFilesOptions extends LockEnvironment {
-  /**
-   * Told at once of lines that cannot be written, once per file, and of another coordinator that
-   * has taken the run over.
-   */
+  /** Called when lines can no longer be written, or another coordinator has taken over the run. */
   readonly onError: (error: ClusterError) => void;
-  /** Told that the disk is full and lines wait, and that it no longer is. */
+  /** Called when the disk becomes full, and when it has space again. */
   readonly onSpace: (isFull: boolean, message: string) => void;
-  /** How many checkpoints stay. */
-  readonly keep: number;
+  /** The number of checkpoints to keep. */
+  readonly keepCheckpoints: number;
 }
 
 export interface CreateOptions extends RunFilesOptions {
   /** The folder of all runs. */
   readonly runs: string;
-  /** Without one, the run is called after the time. */
+  /** By default the time and a random suffix. */
   readonly runId?: string | undefined;
 }
 
 export interface ResumeOptions extends RunFilesOptions {
   readonly directory: string;
-  /** Take the lock although it is another host's. */
+  /** Take the lock even if another host has it. */
   readonly takeOver: boolean;
-  /** Told of each checkpoint that is passed over. */
+  /** Called for each damaged checkpoint, which is skipped. */
   readonly damaged: (error: ClusterError) => void;
-  /** Says which of its lines stay. Throws where it may not go on: then nothing has been written. */
-  readonly judge: (found: FoundRun) => RecordedLines;
+  /** Chooses the lines to keep. Throws, before anything is written, for a run to leave alone. */
+  readonly selectLines: (found: FoundRun) => RecordedLines;
 }
 
-/** What a run has left, and the newest of its checkpoints that is intact. */
+/** The files of a run, with its newest intact checkpoint. */
 export interface FoundRun {
   readonly record: RunRecord;
   readonly checkpoint: Checkpoint | undefined;
   readonly written: RecordedLines;
 }
 
-/** A run that is open again, from its checkpoint on. */
+/** A run that is open again, at its checkpoint. */
 export interface ReopenedRun extends Omit<FoundRun, 'written'> {
   readonly files: RunFiles;
   readonly lines: RecordedLines;
-  /** The end of events.jsonl. */
+  /** The last lines of events.jsonl. */
   readonly events: string;
 }
 
 /**
- * The run directory and all that is written to it: run.json, model.safetensors and checkpoints
- * whole or not at all, metrics.jsonl and events.jsonl line by line. Every method that writes
- * rejects (or calls `onError`) with DISK, naming the file, or with LOCKED when another coordinator
- * has taken the run over, or with DISK when the run's folder is gone: then nothing is written.
+ * All writing to a run directory: run.json, model.safetensors and checkpoints whole or not at all,
+ * metrics.jsonl and events.jsonl line by line. Every method that writes rejects (or calls
+ * `onError`) with DISK, naming the file or the missing folder, or with LOCKED when another
+ * coordinator has taken over the run.
  */
 export class RunFiles {
   readonly id: string;
@@ -97,25 +94,25 @@ export class RunFiles {
   readonly #metrics: AppendFile;
   readonly #events: AppendFile;
   readonly #options: RunFilesOptions;
-  /** By the clock that never goes back. */
+  /** When this coordinator opened the run, by the monotonic clock. */
   readonly #opened: number;
   readonly #formatter: MetricsFormatter;
-  /** Of metrics.jsonl, with what waits to be written. */
+  /** The size of metrics.jsonl, including buffered lines. */
   #lineBytes: number;
-  /** Where the lines end whose steps were done, while those after it are computed again. */
+  /** The end of the last replayed line, while recorded steps are computed again. */
   #passed: LinePosition | undefined;
-  /** The files written whole, one after the other, so that the last call's bytes stay. */
+  /** Files are written whole one after the other, so that the last call wins. */
   #whole: Promise<void> = Promise.resolve();
   #state: RunStatus = 'running';
   #closed = false;
 
   private constructor(path: string, lock: RunLock, files: OpenFiles, options: RunFilesOptions) {
-    const { keep, disk } = options;
+    const { keepCheckpoints, disk } = options;
     this.id = basename(path);
     this.path = path;
     this.#lock = lock;
     this.#staging = files.staging;
-    this.#checkpoints = new Checkpoints(path, files.staging, keep, disk);
+    this.#checkpoints = new Checkpoints(path, files.staging, keepCheckpoints, disk);
     this.#metrics = files.metrics;
     this.#events = files.events;
     this.#formatter = new MetricsFormatter(files.end.digest);
@@ -133,43 +130,42 @@ export class RunFiles {
     const lock = await RunLock.take(path, false, options);
     const { staging } = lock;
     return await releasedOnError(lock, async () => {
-      await lock.putUpFence();
-      // Whoever had the lock before may have begun.
-      await checkUnbegun(path, disk);
+      await lock.removeOlderStaging();
+      // The previous owner of the lock may have started the run.
+      await checkNotStarted(path, disk);
       await makeOwnFolder(join(path, ARTIFACTS_FOLDER), disk);
-      await checkPlacesOfResults(path, disk);
+      await checkResultPaths(path, disk);
       const old = { staging, metrics: undefined, events: undefined };
       return new RunFiles(path, lock, await openFiles(path, old, options, false), options);
     });
   }
 
   /**
-   * Opens the directory of a run that goes on, and what it holds: a line that a crash has torn is
-   * cut off. Rejects with LOCKED, DATA where a file is not what was written, DISK, or what `judge`
-   * throws.
+   * Opens the directory of a run to resume it. A torn last line is cut off. Rejects with LOCKED,
+   * with DATA where a file is damaged, with DISK, or with what `selectLines` throws.
    */
   static async resume(options: ResumeOptions): Promise<ReopenedRun> {
-    const { directory, takeOver, disk, keep, damaged, judge } = options;
+    const { directory, takeOver, disk, keepCheckpoints, damaged, selectLines } = options;
     const lock = await RunLock.take(directory, takeOver, options);
     const { staging } = lock;
     return await releasedOnError(lock, async () => {
-      await lock.putUpFence();
-      // From here on nobody else changes what is read; and what follows from it holds after a power
-      // cut, too.
+      await lock.removeOlderStaging();
+      // No other coordinator can write any more. What was found is synced, so that all that follows
+      // from it survives a power cut, too.
       await syncNames(directory, true, disk);
       const record = await readRunRecord(directory, disk);
-      await checkPlacesOfResults(directory, disk);
+      await checkResultPaths(directory, disk);
       const configuration = configurationOfRecord(record.configuration);
-      const checkpoints = new Checkpoints(directory, staging, keep, disk);
+      const checkpoints = new Checkpoints(directory, staging, keepCheckpoints, disk);
       const checkpoint = await checkpoints.newest(configuration, damaged);
       const written = await readLines(directory, checkpoint, disk);
-      const lines = judge({ record, checkpoint, written });
+      const lines = selectLines({ record, checkpoint, written });
       const events = await readEvents(directory, disk);
       const old = { staging, metrics: endOf(lines), events: events?.bytes };
       const opened = await openFiles(directory, old, options, takeOver);
       const files = new RunFiles(directory, lock, opened, options);
-      // Its next lines are those after the checkpoint, as long as there are some.
-      if (lines.later.length > 0) files.passed(lines.known?.end ?? FIRST_LINE);
+      // The next lines are the recorded ones after the checkpoint.
+      if (lines.later.length > 0) files.passed(lines.covered?.end ?? FIRST_LINE);
       return { files, record, checkpoint, lines, events: events?.tail ?? '' };
     });
   }
@@ -179,17 +175,15 @@ export class RunFiles {
     return this.#metrics.isFull || this.#events.isFull;
   }
 
-  /**
-   * Writes a checkpoint, after all lines of the steps before it, and says how many bytes it has.
-   */
+  /** Writes a checkpoint, after the lines of all its steps. Resolves with its size in bytes. */
   async writeCheckpoint(checkpoint: Omit<Checkpoint, 'lines'>): Promise<number> {
-    // As it is now: while it is written, lines of later steps are added.
+    // Taken before the first await: lines of later steps are added while it is written.
     const lines = this.#passed ?? { bytes: this.#lineBytes, digest: this.#formatter.digest };
     await this.#metrics.sync();
-    return await this.#unlessSuperseded(() => this.#checkpoints.write({ ...checkpoint, lines }));
+    return await this.#unlessTakenOver(() => this.#checkpoints.write({ ...checkpoint, lines }));
   }
 
-  /** Bytes of lines that wait to be written. */
+  /** The bytes of buffered lines. */
   get waitingBytes(): number {
     return this.#metrics.waitingBytes + this.#events.waitingBytes;
   }
@@ -208,12 +202,12 @@ export class RunFiles {
     );
   }
 
-  /** The bytes of metrics.jsonl up to there, piece by piece. */
+  /** The bytes of metrics.jsonl up to `end`, piece by piece. */
   pastLines(end: LinePosition): AsyncGenerator<Uint8Array> {
     return piecesOf(join(this.path, METRICS_FILE), this.#options.disk, 0, end.bytes);
   }
 
-  /** Adds a step's line to metrics.jsonl; takes microseconds, the disk comes later. */
+  /** Adds a step's line to metrics.jsonl. Takes microseconds: it is written later. */
   step(metrics: StepMetrics): void {
     this.#line(this.#formatter.step(metrics));
   }
@@ -222,22 +216,21 @@ export class RunFiles {
     this.#line(this.#formatter.evaluation(metrics));
   }
 
-  /** What was computed again is in metrics.jsonl up to there: the next checkpoint says so. */
+  /** Recorded steps were computed again up to `end`, which the next checkpoint records. */
   passed(end: LinePosition): void {
     this.#passed = end;
   }
 
   #line(line: string): void {
     this.#metrics.append(line);
-    // It is ASCII.
+    // The line is ASCII.
     this.#lineBytes += line.length;
     this.#passed = undefined;
   }
 
   /**
-   * Adds a line to events.jsonl before it returns, unless the disk is full. `time` is what the
-   * clock on the wall said; `elapsed`, the seconds since this coordinator opened the run, is what
-   * durations are computed from.
+   * Writes a line to events.jsonl before it returns, unless the disk is full. `time` is the time of
+   * day; durations are computed from `elapsed`, the seconds since this coordinator opened the run.
    */
   event(event: string, fields: Readonly<Record<string, unknown>> = {}): void {
     const { clock } = this.#options;
@@ -246,7 +239,7 @@ export class RunFiles {
     this.#events.appendNow(`${printableJson(JSON.stringify(line))}\n`);
   }
 
-  /** Says the SHA-256 of the file. */
+  /** Writes model.safetensors. Resolves with its SHA-256. */
   async writeModel(model: ModelFile): Promise<string> {
     const bytes = encodeModel(model);
     await this.#writeWhole(MODEL_FILE, bytes);
@@ -259,20 +252,17 @@ export class RunFiles {
   }
 
   /** See result-files.ts. */
-  forgetArtifacts(): Promise<void> {
-    return forgetArtifacts(this.path, this.#staging, this.#options.disk);
+  removeArtifacts(): Promise<void> {
+    return removeArtifacts(this.path, this.#staging, this.#options.disk);
   }
 
-  /** Resolves when all lines so far are on the disk. */
+  /** Resolves when all lines so far are synced. */
   async syncLines(): Promise<void> {
     await this.#metrics.sync();
     await this.#events.sync();
   }
 
-  /**
-   * Flushes, syncs and closes everything, even if one of the files fails; rejects with the first
-   * failure.
-   */
+  /** Writes, syncs and closes all files and the lock. Rejects with the first failure. */
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
@@ -291,15 +281,15 @@ export class RunFiles {
     assert(!this.#closed, 'the run is open');
     const path = join(this.path, name);
     const written = this.#whole.then(() =>
-      this.#unlessSuperseded(() => writeWhole(path, data, this.#options.disk, this.#staging)),
+      this.#unlessTakenOver(() => writeWhole(path, data, this.#options.disk, this.#staging)),
     );
-    // The caller hears of a failure; the next file is written all the same.
+    // The caller gets the failure; the next file is written all the same.
     this.#whole = written.catch(() => undefined);
     return written;
   }
 
-  /** A write that fails because the run is no longer this coordinator's is no fault of the disk. */
-  async #unlessSuperseded<T>(write: () => Promise<T>): Promise<T> {
+  /** Turns the error of a write into LOCKED where another coordinator has taken over the run. */
+  async #unlessTakenOver<T>(write: () => Promise<T>): Promise<T> {
     try {
       return await write();
     } catch (error) {
@@ -307,14 +297,14 @@ export class RunFiles {
     }
   }
 
-  /** The fence keeps who was superseded from writing; this keeps it from holding workers, too. */
+  /** A coordinator that was taken over cannot write; this makes it release its workers, too. */
   #checkLater(): void {
     this.#options.clock.after(RENEW_MILLISECONDS, () => void this.#check());
   }
 
   async #check(): Promise<void> {
     if (this.#closed) return;
-    // A renewal that fails, on a full disk for instance, only leaves others in doubt.
+    // A renewal may fail on a full disk. Other hosts then cannot tell whether this one still runs.
     await this.#lock.renew().catch(() => undefined);
     const loss = await lossOf(this.#lock);
     if (this.#closed) return;
@@ -323,19 +313,13 @@ export class RunFiles {
   }
 }
 
-/**
- * Why the run is no longer this coordinator's; undefined where it is, or where that cannot be seen
- * now.
- */
+/** Why this coordinator has lost the run; undefined where it has not, or where that is unknown. */
 async function lossOf(lock: RunLock): Promise<ClusterError | undefined> {
   const status = await lock.status().catch(() => 'held' as const);
   return status === 'held' ? undefined : lock.lost(status);
 }
 
-/**
- * How much of a run's files stays, undefined where nothing is there, and where the next coordinator
- * writes.
- */
+/** How much of a run's files to keep; undefined for a file that does not exist. */
 interface OldFiles {
   readonly staging: string;
   readonly metrics: LinePosition | undefined;
@@ -346,14 +330,14 @@ interface OpenFiles {
   readonly staging: string;
   readonly metrics: AppendFile;
   readonly events: AppendFile;
-  /** Where the lines of metrics.jsonl end. */
+  /** The end of the lines of metrics.jsonl. */
   readonly end: LinePosition;
 }
 
 /**
- * Opens the files of lines, each cut off after its last whole line. A coordinator from which the
- * run was taken over may only have been stopped, and has them open: then the lines are copied to
- * new files, and it writes to files without a name.
+ * Opens metrics.jsonl and events.jsonl, cut off after the last line to keep. A coordinator that was
+ * taken over may be suspended with these files open. So the lines are then copied to new files, and
+ * the old coordinator writes to files that no name leads to.
  */
 async function openFiles(
   path: string,
@@ -389,7 +373,7 @@ async function releasedOnError<T>(lock: RunLock, use: () => Promise<T>): Promise
   } catch (error) {
     const loss = await lossOf(lock);
     if (loss !== undefined) throw loss;
-    // Why the run cannot go on is what there is to tell.
+    // The first error is the one to report.
     await lock.release().catch(() => undefined);
     throw error;
   }

@@ -15,32 +15,30 @@ const OWNER = 'owner.json';
 const ENDED = 'ended.json';
 const RENEWALS = 'renewals';
 
-/** Where a lock lies, and what tells time and processes. */
+/** The disk, clock and processes that a lock works with. */
 export interface LockEnvironment {
   readonly disk: Disk;
   readonly clock: Clock;
   readonly processes: Processes;
 }
 
-/**
- * Whether a coordinator still has its run: no, another one took it, or the run's folder is gone.
- */
+/** Whether a coordinator still has its run, another one took it over, or its folder is gone. */
 export type LockStatus = 'held' | 'taken' | 'gone';
 
 /**
- * The lock of a run: the staging folder with the highest number, with owner.json in it. A folder is
- * made whole under another name and then renamed to the next number, which only one process can
- * do, on every file system that has folders: without hard links, and without comparing times. It
- * is never empty while its number is the highest, so that no number is used twice.
+ * The lock of a run: the staging folder with the highest number and an owner.json. It is made whole
+ * under another name and then renamed to the next number. Only one process can do that, on every
+ * file system, without hard links and without comparing times. A folder is never empty while its
+ * number is the highest, so no number is used twice.
  *
- * The folder is the fence, too: all that its owner has in hand lies there, and the next owner
- * removes it before it reads anything. An owner that was only suspended then finds nothing to
- * rename to its place, between whichever two instructions it was suspended.
+ * The folder is also the fence: its owner writes all files there before it renames them, and the
+ * next owner removes the folder before it reads anything. An owner that was suspended, between any
+ * two instructions, then has nothing to rename.
  *
- * lock.json tells older versions who owns the run; this one reads it where no folder has an owner.
+ * lock.json names the owner for older versions; this version reads it where no folder has an owner.
  */
 export class RunLock {
-  /** Where its owner writes files before they are renamed to their places. */
+  /** The folder in which the owner writes files before it renames them. */
   readonly staging: string;
   readonly #directory: string;
   readonly #number: number;
@@ -58,8 +56,8 @@ export class RunLock {
   }
 
   /**
-   * Takes the lock, also from a process that is gone, and with `takeOver` from one of which this
-   * host cannot tell. Rejects with LOCKED, naming the owner, or with DISK.
+   * Takes the lock: a free one, that of a process that has ended, and with `takeOver` that of a
+   * process whose state this host cannot see. Rejects with LOCKED, naming the owner, or with DISK.
    */
   static async take(
     directory: string,
@@ -83,7 +81,7 @@ export class RunLock {
     });
   }
 
-  /** Undefined where another process was quicker. */
+  /** Takes the lock with this number; undefined where another process was faster. */
   static async #enter(
     directory: string,
     number: number,
@@ -97,22 +95,23 @@ export class RunLock {
       await write(disk, join(path, OWNER), `${JSON.stringify(owner)}\n`);
       await disk.rename(path, lock.staging);
       path = lock.staging;
-      // One that was suspended before the rename may find that higher numbers have come and gone.
+      // If this process was suspended before the rename, higher numbers may exist by now.
       const { highest } = await findStaging(directory, disk);
       if (highest > number) await removeFolder(path, disk);
       else await lock.#tellOlderVersions();
       return highest > number ? undefined : lock;
     } catch (error) {
       await removeFolder(path, disk);
-      // The folder was fenced off, or the number is taken, for which file systems have many errors.
+      // The folder was removed by a newer owner, or the number is taken: file systems report that
+      // by many different errors.
       if (systemCode(error) === 'ENOENT') return undefined;
       if ((await findStaging(directory, disk)).highest >= number) return undefined;
       throw error;
     }
   }
 
-  /** Removes the folders of all coordinators before this one. Rejects with DISK. */
-  async putUpFence(): Promise<void> {
+  /** Fences off all earlier coordinators: removes their staging folders. Rejects with DISK. */
+  async removeOlderStaging(): Promise<void> {
     try {
       const { numbers, unnumbered } = await findStaging(this.#directory, this.#disk);
       for (const number of numbers)
@@ -143,7 +142,7 @@ export class RunLock {
     return 'held';
   }
 
-  /** Shows others that the owner is at work. Rejects as the disk does. */
+  /** Shows other processes that the owner is running. Rejects as the disk does. */
   async renew(): Promise<void> {
     const path = join(this.staging, RENEWALS);
     this.#renewals += 1;
@@ -156,7 +155,7 @@ export class RunLock {
     }
   }
 
-  /** Gives the lock back; what another process has by now stays. Rejects with DISK. */
+  /** Releases the lock, unless another process has it by now. Rejects with DISK. */
   async release(): Promise<void> {
     try {
       const [lock, draft] = [join(this.#directory, LOCK_FILE), join(this.staging, LOCK_FILE)];
@@ -171,13 +170,14 @@ export class RunLock {
     }
   }
 
-  /** Why the run is no longer this coordinator's. */
+  /** The error of a coordinator that has lost the run. */
   lost(status: Exclude<LockStatus, 'held'>): ClusterError {
     if (status === 'taken')
       return new ClusterError('LOCKED', `${this.#directory} was taken over by another coordinator`);
     return new ClusterError(
       'DISK',
-      `${this.#directory} is gone: the folder, or what is in it, was removed or renamed while this coordinator was running the run`,
+      `${this.#directory} is gone: it was removed or renamed while this coordinator was ` +
+        'running the run',
       { fix: 'move it back and give --resume, or start another run' },
     );
   }
@@ -190,8 +190,8 @@ export class RunLock {
 }
 
 /**
- * The process that may be writing to a run's directory, as a subject; undefined where certainly
- * none is.
+ * The process that may be writing to a run's directory, as the subject of a sentence; undefined
+ * where no process is.
  */
 export async function writerOf(
   directory: string,
@@ -199,7 +199,7 @@ export async function writerOf(
   processes: Processes,
 ): Promise<string | undefined> {
   const { owner, path } = await find(directory, disk).catch((error: unknown) => {
-    // A directory that is not there has no writer.
+    // A missing directory has no writer.
     if (systemCode(error) === 'ENOENT') return { owner: undefined, path: '' };
     throw new ClusterError('DATA', `the lock of ${directory} cannot be read: ${messageOf(error)}`, {
       cause: error,
@@ -212,13 +212,10 @@ export async function writerOf(
   return fate === 'running' ? nameOf(owner) : `${nameOf(owner)}, if it still runs,`;
 }
 
-/** What is found of a lock. */
+/** A lock as found in a run directory. */
 interface Found {
   readonly highest: number;
-  /**
-   * Undefined where the lock is free, `unknown` where another version wrote what this one cannot
-   * read.
-   */
+  /** Undefined for a free lock; `unknown` where another version wrote a different format. */
   readonly owner: RecordedOwner | 'unknown' | undefined;
   readonly path: string;
   readonly text: string;
@@ -235,7 +232,7 @@ async function find(directory: string, disk: Disk): Promise<Found> {
   return { highest, owner: undefined, path: lock, text: '' };
 }
 
-/** Text that is no JSON was never written whole: a power cut ended its owner. */
+/** Text that is not JSON was not written whole: a power cut ended its owner. */
 function parseOwner(text: string): Found['owner'] {
   try {
     return ownerSchema.safeParse(JSON.parse(text)).data ?? 'unknown';
@@ -245,8 +242,8 @@ function parseOwner(text: string): Found['owner'] {
 }
 
 /**
- * Whether a lock that has an owner may be taken: false where it has changed and must be looked at
- * again. Rejects with LOCKED where it may not.
+ * Whether a lock with an owner may be taken; false where it changed and must be read again. Rejects
+ * with LOCKED where it may not be taken.
  */
 async function mayTake(
   found: Found,
@@ -272,18 +269,22 @@ async function mayTake(
       'LOCKED',
       `${name} is running this run: it has just renewed its lock (${path})`,
       {
-        fix: 'wait for it, stop it there, or start another run; --take-over takes the run away from it',
+        fix:
+          'wait for it, stop it there, or start another run; --take-over takes the run away ' +
+          'from it',
       },
     );
   if (fate === 'rebooted') return true;
   throw new ClusterError(
     'LOCKED',
-    `${name} has the lock of this run (${path}) and has not renewed it for ${WATCH_MILLISECONDS / 1000} s; it cannot be seen from here whether it still runs${whereOf(owner, processes.self())}`,
-    { fix: 'if it is gone for good, give --take-over' },
+    `${name} has the lock of this run (${path}) and has not renewed it for ` +
+      `${WATCH_MILLISECONDS / 1000} s; this host cannot see whether it still ` +
+      `runs${whereOf(owner, processes.self())}`,
+    { fix: 'if it has ended, give --take-over' },
   );
 }
 
-/** Why a process of this host cannot be seen. */
+/** Why this process cannot see the owner, although it is on this host. */
 function whereOf(owner: RecordedOwner | 'unknown', here: Owner): string {
   if (owner === 'unknown' || owner.host !== here.host) return '';
   return owner.namespace === undefined
@@ -291,7 +292,7 @@ function whereOf(owner: RecordedOwner | 'unknown', here: Owner): string {
     : ' (it is in another pid namespace, such as a container)';
 }
 
-/** Watches a lock until its owner renews it, it changes otherwise, or the time is over. */
+/** Watches a lock until its owner renews it, it changes otherwise, or WATCH_MILLISECONDS pass. */
 async function watch(
   found: Found,
   directory: string,
@@ -319,7 +320,7 @@ async function write(disk: Disk, path: string, text: string): Promise<void> {
   }
 }
 
-/** Undefined where there is no file. */
+/** The text of a file; undefined where it is missing. */
 async function readText(path: string, disk: Disk): Promise<string | undefined> {
   try {
     return Buffer.from(await disk.read(path)).toString();

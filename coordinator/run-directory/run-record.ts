@@ -8,7 +8,7 @@ import type { Outcome } from '../decisions/effects.ts';
 import type { RunState } from '../decisions/state.ts';
 import { ARITHMETIC } from '../../shared/arithmetic/version.ts';
 
-/** What a run is from its first moment to its last. */
+/** The constant properties of a run. */
 interface Run {
   readonly files: { readonly id: string };
   readonly version: string;
@@ -18,7 +18,7 @@ interface Run {
   readonly dataset: Dataset;
 }
 
-/** How far it is. */
+/** The progress of a run. */
 interface Progress {
   readonly started: string;
   readonly now: string;
@@ -26,11 +26,11 @@ interface Progress {
   readonly chain: string;
   /** XXH64 of the weights. */
   readonly weights: bigint;
-  /** Of the last evaluation. */
+  /** The last evaluation. */
   readonly result: { readonly score: Score; readonly stepsPerSecond: number | null } | undefined;
 }
 
-/** What run.json says of a run as it is now; `outcome` is how it ended. */
+/** The content of run.json; `outcome` is undefined while the run is running. */
 export function runRecord(
   run: Run,
   progress: Progress,
@@ -63,7 +63,7 @@ export function runRecord(
   };
 }
 
-/** Nothing before the first step is planned. */
+/** The engine of the run; empty before the first step begins. */
 export function engineOf({ engine, fingerprint, mixed }: RunState): Pick<RunRecord, 'engine'> {
   if (engine === undefined || fingerprint === undefined) return {};
   return {

@@ -6,20 +6,20 @@ import { diskError } from '../../shared/disk/whole-file.ts';
 import { ClusterError } from '../../shared/errors.ts';
 
 /**
- * The folders in which coordinators of a run write files before they are renamed to their places.
- * Each has a number of its own; run-lock.ts says how the highest one is the lock of the run.
+ * Staging folders: each coordinator of a run writes files to its own, and renames them into the run
+ * directory. They are numbered; the highest one is the lock of the run (run-lock.ts).
  */
 const NUMBERED = /^\.drafts-(\d{1,15})$/;
 const NEW = /^\.drafts-new-[0-9a-f]{12}$/;
 const MAX_NUMBER = 10 ** 15 - 1;
 
-/** What is found of them in a run's directory. */
+/** The staging folders in a run's directory. */
 export interface StagingFolders {
-  /** The highest number that a name has, 0 without any. */
+  /** The highest number in a name, 0 without any. */
   readonly highest: number;
-  /** The numbers of real folders, the highest first. A link to a folder is none. */
+  /** The numbers of real folders, not of links to them, the highest first. */
   readonly numbers: readonly number[];
-  /** Folders that have no number yet. */
+  /** The names of folders without a number yet. */
   readonly unnumbered: readonly string[];
 }
 
@@ -37,12 +37,12 @@ export function stagingPath(directory: string, number: number): string {
   return join(directory, `.drafts-${number}`);
 }
 
-/** The path of a folder that has no number yet. */
+/** The path of a new folder without a number. */
 export function newStagingPath(directory: string): string {
   return join(directory, `.drafts-new-${randomBytes(6).toString('hex')}`);
 }
 
-/** Throws DISK where no number is left. */
+/** The number of the next folder. Throws DISK where no number is left. */
 export function nextNumber(highest: number, directory: string): number {
   if (highest < MAX_NUMBER) return highest + 1;
   throw new ClusterError(
@@ -53,8 +53,8 @@ export function nextNumber(highest: number, directory: string): number {
 }
 
 /**
- * Removes a folder with all files in it, also those that are added meanwhile. What is no folder,
- * such as a link to one, stays. Rejects with DISK.
+ * Removes a folder with its files, including files that are added meanwhile. Leaves anything else,
+ * such as a link to a folder. Rejects with DISK.
  */
 export async function removeFolder(path: string, disk: Disk): Promise<void> {
   for (;;) {

@@ -195,7 +195,7 @@ function launch(
       resume: undefined,
       takeOver: false,
       checkpointEvery: { milliseconds: 10_000 },
-      keep: 2,
+      keepCheckpoints: 2,
       audit,
       rendezvousMilliseconds: PATIENCE_MILLISECONDS,
       allowMixedEngines: false,

@@ -54,8 +54,8 @@ export const diskGuards: readonly Guard[] = [
   {
     name: 'the lines of all steps are synced before a checkpoint can be seen',
     file: 'coordinator/run-directory/run-files.ts',
-    line: 'await this.#metrics.sync();\n    return await this.#unlessSuperseded',
-    without: 'return await this.#unlessSuperseded',
+    line: 'await this.#metrics.sync();\n    return await this.#unlessTakenOver',
+    without: 'return await this.#unlessTakenOver',
   },
   {
     name: 'the fence: who was taken over has no staging any more',
@@ -180,7 +180,7 @@ export const diskGuards: readonly Guard[] = [
   {
     name: 'a directory without run.json is taken by its id',
     file: 'coordinator/run-directory/run-directory.ts',
-    line: 'if (names.every(isOfUnbegunRun)) return;',
+    line: 'if (names.every(isWrittenBeforeStart)) return;',
     without: '',
   },
   {

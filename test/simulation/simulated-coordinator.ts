@@ -186,7 +186,7 @@ export class SimulatedCoordinator {
         dataset,
         version: '0',
         launch: {},
-        keep: 2,
+        keepCheckpoints: 2,
         takeOver,
         runsDir: RUNS,
         runId: isBegun ? undefined : 'r',

@@ -55,7 +55,7 @@ describe.skipIf(missing !== undefined)(`a real run in Chromium${why}`, () => {
 
     process.kill(childOf(local, 'coordinator'), 'SIGKILL');
     const before = await step();
-    await local.says(/going on after step \d+ \(term 2\)/);
+    await local.says(/resuming after step \d+ \(term 2\)/);
     await eventually(async () => expect(await step()).toBeGreaterThan(before));
     expect(await text('#event-list')).toMatch(/coordinator started \(term 2\)/);
     // While nobody listens, or the run is being opened, Chromium itself complains; nothing else may

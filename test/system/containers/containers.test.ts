@@ -182,7 +182,7 @@ describe('compose.yaml', () => {
     await podman.must('podman', 'start', 'worker-1');
     const [again, back] = await Promise.all([podman.end('coordinator'), podman.end('worker-1')]);
     expect(again.code, again.output).toBe(0);
-    expect(again.output).toContain('going on after step');
+    expect(again.output).toContain('resuming after step');
     expect(shaOf(again)).toBe(sha);
     expect(back.code, back.output).toBe(0);
   });

@@ -62,7 +62,7 @@ describe('a run that is disturbed', () => {
         code: 'EADDRINUSE',
       },
     );
-    await local.says(/going on after step \d+ \(term 2\)/);
+    await local.says(/resuming after step \d+ \(term 2\)/);
     expect(await local.exited, local.output()).toBe(0);
     const resumed = readRun(join(runs, 'r'));
     expect(resumed.record).toMatchObject({ state: 'finished', term: 2 });
@@ -105,7 +105,7 @@ describe('a run that is disturbed', () => {
     const worker = childOf(local, 'w1');
     process.kill(worker, 'SIGSTOP');
     process.kill(childOf(local, 'coordinator'), 'SIGKILL');
-    await local.says(/going on after step \d+ \(term 2\)/);
+    await local.says(/resuming after step \d+ \(term 2\)/);
     expect(await local.exited, local.output()).toBe(0);
     expectSame(readRun(join(runs, 'r')), undisturbed);
   });
@@ -229,7 +229,7 @@ describe('a run that should go on', () => {
     writeFileSync(path, text.replace(/"samples":\d+(?=[^\n]*\n$)/, '"samples":1'));
     const { code, output } = await run([...resume, runs]);
     expect(code, output).toBe(errorTable.DATA.exit);
-    expect(output).toMatch(/line \d+ of .*metrics\.jsonl is not what was written/);
+    expect(output).toMatch(/line \d+ of .*metrics\.jsonl is damaged/);
   });
 
   it('is refused when lines are missing of what its checkpoint knows', async () => {

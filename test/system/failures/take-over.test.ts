@@ -56,7 +56,7 @@ describe('a coordinator', () => {
       expect(refused.output).toMatch(/--take-over/);
       const second = await run([...resume, '--take-over'], {}, nodeElsewhere());
       expect(second.code, second.output).toBe(0);
-      expect(second.output).toMatch(/going on after step \d+ \(term 2\)/);
+      expect(second.output).toMatch(/resuming after step \d+ \(term 2\)/);
 
       process.kill(coordinator, 'SIGCONT');
       expect(await first.exited, first.output()).toBe(errorTable.LOCKED.exit);

@@ -85,7 +85,7 @@ describe('a run that is watched', () => {
     process.kill(childOf(local, 'coordinator'), 'SIGKILL');
     // What was sent before comes first; then the connection is gone, in good order or not.
     await seek(events, () => false).catch(() => undefined);
-    await local.says(/going on after step \d+ \(term 2\)/);
+    await local.says(/resuming after step \d+ \(term 2\)/);
     const view = await until(async () => {
       const answer = await ask(port, '/api/run').catch(() => undefined);
       if (answer?.status !== 200) return undefined;

@@ -76,23 +76,23 @@ describe('files that contradict each other are found before anything is computed
     [
       'no step 4',
       (line) => (line.step === 4 ? [] : [line]),
-      /line 4 of .* is step 5; step 4 should stand there/,
+      /line 4 of .* is step 5 instead of step 4/,
     ],
     [
       'step 4 twice',
       (line) => (line.step === 4 ? [line, line] : [line]),
-      /line 5 of .* is step 4; step 5/,
+      /line 5 of .* is step 4 instead of step 5/,
     ],
     [
       'an evaluation twice',
       (line) => (line.kind === 'evaluation' ? [line, line] : [line]),
-      /line 7 of .* is an evaluation after step 5, which does not belong there/,
+      /line 7 of .* is a misplaced evaluation after step 5/,
     ],
     [
       'an evaluation too soon',
       (line) =>
         line.step === 5 && line.kind === 'evaluation' ? [{ ...line, step: 6, epoch: 2 }] : [line],
-      /line 6 of .* is an evaluation after step 6/,
+      /line 6 of .* is a misplaced evaluation after step 6/,
     ],
     [
       'no evaluation of an epoch',
@@ -118,7 +118,7 @@ describe('files that contradict each other are found before anything is computed
     writeFileSync(path, text.slice(0, text.trimEnd().lastIndexOf('\n') + 1));
     await expectDifference(directory, /says that 7 steps were done; metrics.jsonl has 6/);
     writeFileSync(path, text.replace('"correct":4', '"correct":5'));
-    await expectDifference(directory, /line 4 of .* is not what was written/);
+    await expectDifference(directory, /line 4 of .* is damaged/);
     crash(directory);
     edit(directory, (record) => ({ ...record, step: 0, chain: firstLink(configuration) }));
     rmSync(join(directory, 'checkpoints'), { recursive: true });
@@ -142,7 +142,7 @@ describe('files that contradict each other are found before anything is computed
     rewrite({ configuration: '{' });
     await expectDifference(directory, /is a model of another configuration/);
     rewrite({ step: 'x' });
-    await expectDifference(directory, /does not say of which step it is/);
+    await expectDifference(directory, /does not name its step/);
     rewrite({ step: '8' });
     await expectDifference(directory, /is of step 8; metrics.jsonl ends at step 7/);
     writeFileSync(path, intact.subarray(0, 100));
@@ -199,7 +199,7 @@ describe('what cannot be replayed here is no difference', () => {
   });
 
   it('a run without a step', async () => {
-    await expectNotReplayable(await makeUp({ runs, until: 0 }), /holds no step/);
+    await expectNotReplayable(await makeUp({ runs, until: 0 }), /has no step/);
   });
 
   it('a run of another arithmetic, whatever else its run.json looks like', async () => {

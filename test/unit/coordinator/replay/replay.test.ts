@@ -44,7 +44,7 @@ async function open(
       dataset: simulatedDataset(configuration),
       version: '0',
       launch: {},
-      keep: 2,
+      keepCheckpoints: 2,
       runsDir: runs,
       runId: resume ? undefined : 'r',
       resume: resume ? `${runs}/r` : undefined,

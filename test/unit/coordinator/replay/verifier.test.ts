@@ -154,7 +154,7 @@ describe('--from', () => {
   it('finds a checkpoint whose weights are not those of its line', async () => {
     const directory = await makeUp({ runs, until: 7 });
     changeCheckpoint(checkpointOf(directory, 7), ({ weights }) => ({ weights: oneMore(weights) }));
-    await expectDifference(directory, /the checkpoint of step 7 has other weights/, 7);
+    await expectDifference(directory, /the weights in the checkpoint of step 7 differ/, 7);
   });
 });
 
@@ -361,11 +361,11 @@ describe('a replay', () => {
       verifier.log({ kind: 'log', level: 'warn', event: 'lost', message: 'w0 left', fields: {} });
     ready(FINGERPRINT);
     lost();
-    expect(verifier.stranger).toBeUndefined();
+    expect(verifier.mismatched).toBeUndefined();
     ready('ab'.repeat(32));
     lost();
-    expect(verifier.stranger).toBe(
-      'w0 is ready (x), but computes other bytes (fingerprint abababababab, not fefefefefefe)',
+    expect(verifier.mismatched).toBe(
+      "w0 is ready (x), but its engine differs from the run's (fingerprint abababababab, not fefefefefefe)",
     );
     expect(logged).toEqual([
       'debug: w0 is ready (x)',

@@ -26,13 +26,13 @@ const results = await Promise.allSettled(comers);
 const [first, ...others] = results.flatMap(({ value }) => value ?? []);
 assert.equal(others.length, 0);
 for (const { reason } of results) assert.equal(reason?.code ?? 'LOCKED', 'LOCKED');
-await first.putUpFence();
+await first.removeOlderStaging();
 await first.renew();
 await writeWhole(join(run, 'run.json'), 'first', systemDisk, first.staging);
 
 // Another host takes it over; the first one wakes up and can write nothing.
 const second = await RunLock.take(run, true, place(elsewhere));
-await second.putUpFence();
+await second.removeOlderStaging();
 assert.equal(await first.status(), 'taken');
 await assert.rejects(writeWhole(join(run, 'run.json'), 'late', systemDisk, first.staging));
 await assert.rejects(first.renew());

@@ -86,7 +86,7 @@ async function resumed(directory: string) {
     disk,
     clock: systemClock,
     processes: systemProcesses,
-    keep: 2,
+    keepCheckpoints: 2,
     takeOver: false,
     onError: (error) => {
       throw error;
@@ -95,13 +95,13 @@ async function resumed(directory: string) {
     damaged: (error) => {
       throw error;
     },
-    judge: ({ written }) => written,
+    selectLines: ({ written }) => written,
   });
   await files.close();
   return {
     bytes,
     step: checkpoint?.step,
-    known: lines.known?.line.step,
+    covered: lines.covered?.line.step,
     later: lines.later.length,
   };
 }
@@ -109,7 +109,7 @@ async function resumed(directory: string) {
 it('a run is resumed without reading or copying the lines of all its steps', async () => {
   const inode = statSync(join(long, 'metrics.jsonl')).ino;
   const [few, many] = [await resumed(short), await resumed(long)];
-  expect(many).toMatchObject({ step: STEPS - 10, known: STEPS - 10 });
+  expect(many).toMatchObject({ step: STEPS - 10, covered: STEPS - 10 });
   expect(many.later).toBeGreaterThanOrEqual(10);
   expect(many.bytes).toBeLessThan(1.2 * few.bytes);
   expect(statSync(join(long, 'metrics.jsonl')).ino).toBe(inode);

@@ -64,7 +64,7 @@ describe('what a checkpoint knows', () => {
     for (const lines of ways) {
       const checkpoint = { step, evaluated, chain: chainOf(step), lines };
       const found = await readLines(folder, checkpoint);
-      expect(found.known).toEqual({ line: all[count - 1], end });
+      expect(found.covered).toEqual({ line: all[count - 1], end });
       expect(found.later.map(({ line }) => line)).toEqual(all.slice(count));
       expect(endOf(found)).toEqual(endAfter(5));
     }
@@ -72,7 +72,7 @@ describe('what a checkpoint knows', () => {
 
   it('is nothing without one', async () => {
     const found = await readLines(written(text), undefined);
-    expect(found.known).toBeUndefined();
+    expect(found.covered).toBeUndefined();
     expect(found.later.map(({ line }) => line)).toEqual(all);
     expect(endOf(await readLines(written(''), undefined))).toEqual(FIRST_LINE);
   });
@@ -83,11 +83,9 @@ describe('what a checkpoint knows', () => {
       const at = texts.slice(0, count - 1).join('').length + 50;
       return written(`${text.slice(0, at)}!${text.slice(at + 1)}`);
     };
-    await expect(readLines(changed(3), checkpoint)).rejects.toThrow(
-      /line 3 of .* is not what was written/,
-    );
+    await expect(readLines(changed(3), checkpoint)).rejects.toThrow(/line 3 of .* is damaged/);
     await expect(readLines(changed(4), checkpoint)).rejects.toThrow(
-      /line 1 after byte \d+ of .* is not what/,
+      /line 1 after byte \d+ of .* is damaged/,
     );
     expect((await readLines(changed(1), checkpoint)).later).toHaveLength(2);
     await expect(readLines(changed(1), { ...checkpoint, lines: undefined })).rejects.toThrow(
@@ -97,7 +95,7 @@ describe('what a checkpoint knows', () => {
     await expect(readLines(cut, checkpoint), 'a line is missing').rejects.toThrow(/line 1 of/);
     const other = { ...checkpoint, chain: chainOf(9) };
     expect(
-      (await readLines(written(text), other)).known?.line.step,
+      (await readLines(written(text), other)).covered?.line.step,
       'the step is another one',
     ).toBe(2);
   });

@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { forgetArtifacts } from '../../../../coordinator/run-directory/result-files.ts';
+import { removeArtifacts } from '../../../../coordinator/run-directory/result-files.ts';
 import { silentViewer } from '../../../../coordinator/viewer.ts';
 import { systemDisk } from '../../../../shared/disk/disk.ts';
 import { readMetrics } from '../../../../shared/files/metrics.ts';
@@ -100,7 +100,7 @@ describe('what there is to see of a run', () => {
   it('stays where another coordinator has put up its fence', async () => {
     const directory = await makeUp({ runs, draw: () => Promise.resolve(drawn) });
     const before = readdirSync(join(directory, 'artifacts'));
-    await forgetArtifacts(directory, join(directory, '.drafts-0'), systemDisk);
+    await removeArtifacts(directory, join(directory, '.drafts-0'), systemDisk);
     expect(readdirSync(join(directory, 'artifacts'))).toEqual(before);
   });
 

@@ -27,7 +27,7 @@ const options = {
   disk: systemDisk,
   clock: { ...systemClock, date, now: () => 0 },
   processes: systemProcesses,
-  keep: 2,
+  keepCheckpoints: 2,
   onError: (error: ClusterError) => void errors.push(error),
   onSpace: () => undefined,
 };
@@ -60,9 +60,9 @@ const checkpoint = {
 const model = { configuration, step: 2, chain: 'ef'.repeat(32), weights: new Float32Array(14) };
 
 /** Goes on from whatever there is. */
-const anyRun: Pick<ResumeOptions, 'damaged' | 'judge'> = {
+const anyRun: Pick<ResumeOptions, 'damaged' | 'selectLines'> = {
   damaged: () => undefined,
-  judge: ({ written }) => written,
+  selectLines: ({ written }) => written,
 };
 
 describe('RunFiles', () => {
@@ -152,12 +152,12 @@ describe('RunFiles', () => {
       return systemDisk.syncDirectory(path);
     };
     let syncedBefore: readonly string[] = [];
-    const judge: ResumeOptions['judge'] = ({ written }) => {
+    const selectLines: ResumeOptions['selectLines'] = ({ written }) => {
       syncedBefore = [...synced];
       return written;
     };
     const directory = join(runs, 'r');
-    const old = { ...options, ...anyRun, directory, takeOver: false, judge };
+    const old = { ...options, ...anyRun, directory, takeOver: false, selectLines };
     const resumed = await RunFiles.resume({ ...old, disk: { ...systemDisk, syncDirectory } });
     await resumed.files.close();
     expect(syncedBefore).toContain(directory);

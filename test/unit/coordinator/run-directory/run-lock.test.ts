@@ -102,7 +102,7 @@ describe('the lock of a run', () => {
     expect(all.find(({ status }) => status === 'rejected')).toMatchObject({
       reason: { code: 'LOCKED' },
     });
-    await taken[0]?.putUpFence();
+    await taken[0]?.removeOlderStaging();
     expect(await taken[0]?.status()).toBe('held');
     expect(readdirSync(folder)).toEqual(['.drafts-1', 'lock.json']);
   });
@@ -142,7 +142,11 @@ describe('the lock of a run', () => {
   });
 
   it.each([
-    ['another host', { host: 'another' }, /process \d+ on another has the lock .* cannot be seen/],
+    [
+      'another host',
+      { host: 'another' },
+      /process \d+ on another has the lock .* this host cannot see/,
+    ],
     ['another pid namespace of this host', { namespace: 'pid:[1]' }, /another pid namespace/],
   ])('of %s is taken over only on request', async (_, owner, message) => {
     const folder = temporaryFolder();
@@ -250,7 +254,7 @@ describe('the lock of a run', () => {
     expect(await lock.status()).toBe('taken');
     await lock.release();
     expect(existsSync(join(folder, 'lock.json'))).toBe(true);
-    await next.putUpFence();
+    await next.removeOlderStaging();
     expect(await lock.status()).toBe('taken');
     await lock.release();
     expect(await next.status()).toBe('held');
@@ -266,7 +270,7 @@ describe('the lock of a run', () => {
       if (isFirst) {
         isFirst = false;
         await (await take(folder, false)).release();
-        await (await take(folder, false)).putUpFence();
+        await (await take(folder, false)).removeOlderStaging();
       }
       await systemDisk.makeDirectory(path);
     };
@@ -302,7 +306,7 @@ describe('the lock of a run', () => {
     symlinkSync(elsewhere, join(folder, '.drafts-new-0123456789ab'));
     writeFileSync(join(folder, '.drafts-4'), '');
     const lock = await take(folder, false);
-    await lock.putUpFence();
+    await lock.removeOlderStaging();
     await lock.release();
     expect(readdirSync(elsewhere)).toEqual(['precious']);
     expect(lock.staging).toBe(join(folder, '.drafts-5'));
