@@ -12,8 +12,8 @@ import { optionKeys, namesOf, variableOf, type BenchOptions } from '../options/o
 import { onStop } from '../processes/supervised.ts';
 
 /**
- * `mnist-dist bench`: measures the pieces and the whole on this machine; progress on stderr, the
- * result on stdout.
+ * `mnist-dist bench`: measures the parts of a step and whole runs on this machine. Progress goes to
+ * stderr, the result to stdout.
  */
 export async function bench(options: BenchOptions): Promise<number> {
   const task = process.env[TASK_VARIABLE];
@@ -22,7 +22,7 @@ export async function bench(options: BenchOptions): Promise<number> {
   const log = createLogger({ level: 'info', format: 'text', destination: stderr });
   const stopping = new AbortController();
   onStop((code) =>
-    stopping.abort(new ClusterError(code, 'the bench was stopped; nothing is left behind')),
+    stopping.abort(new ClusterError(code, 'the bench was stopped and left no files')),
   );
   const choice = await chooseEngine({ engine: options.engine, device: 'auto' }, log);
   const native =
@@ -53,8 +53,8 @@ export async function bench(options: BenchOptions): Promise<number> {
 }
 
 /**
- * With `auto` every engine that runs here, else the one that was named; `reference`, a mere oracle,
- * as short as may be.
+ * With `auto` every engine that runs here, else the named one. `reference` is slow and serves only
+ * as an oracle: it gets the smallest batch.
  */
 function enginesOf(
   options: BenchOptions,
@@ -74,24 +74,21 @@ function enginesOf(
   }));
 }
 
-/**
- * This environment without the variables of options: every run is measured with the same ones,
- * whatever is set here.
- */
+/** The environment without variables of options: all measured runs have the same options. */
 function environmentOfChildren(): NodeJS.ProcessEnv {
   const variables = new Set(optionKeys.flatMap((key) => namesOf(key).map(variableOf)));
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => !variables.has(name)));
 }
 
-/** One live line on a terminal; elsewhere a line for each repetition. */
+/** A live line on a terminal; elsewhere one line per repetition. */
 function progressOn(output: Output): { report: MeasureOptions['progress']; end: () => void } {
-  let told = 0;
+  let reported = 0;
   return {
     report: ({ name }, repetition, done, total) => {
       const line = `bench: repetition ${repetition}, ${done} of ${total} measured; now ${name}`;
       if (output.isLive) output.draw(shortened(line, output.liveWidth));
-      else if (repetition > told) output.write(line);
-      told = repetition;
+      else if (repetition > reported) output.write(line);
+      reported = repetition;
     },
     end: () => {
       if (output.isLive) output.draw('');

@@ -11,13 +11,13 @@ import type { CertsOptions, CommandLine } from '../options/options.ts';
 import { hideFromGit, readSecretFile, writeSecretFile } from '../secrets/secret-file.ts';
 import { pemFileLimit, readCertificates } from '../secrets/tls-files.ts';
 
-/** Whoever is on the machine of the coordinator itself. */
+/** Names of the coordinator for workers on its own machine. */
 const LOOPBACK = ['localhost', '127.0.0.1', '::1'];
 
 /**
- * `mnist-dist certs NAME...`: a private certificate authority, and a certificate by it for a
- * coordinator with these names and addresses. An authority that is there is used again, so that
- * workers that believe it go on doing so.
+ * `mnist-dist certs NAME...`: creates a private certificate authority, and with it a certificate
+ * for a coordinator with these names and addresses. Uses an existing authority again:
+ * workers that trust it need no new file.
  */
 export async function certs(
   { out, days }: CertsOptions,
@@ -30,8 +30,8 @@ export async function certs(
   const now = new Date();
   const [caFile, caKeyFile] = [join(folder, 'ca.crt'), join(folder, 'ca.key')];
   const old = readAuthority(caFile, caKeyFile);
-  // A folder that this command made is for secrets: tokens are put beside the keys. Another one may
-  // hold anything. An older version left its folder without a .gitignore.
+  // A folder that this command created has only secrets: users put tokens beside the keys. Another
+  // folder may have other files. An older version created folders without a .gitignore.
   const isOwn = isNew || (old !== undefined && !existsSync(join(folder, '.gitignore')));
   hideFromGit(folder, isOwn ? ['*'] : ['/ca.key', '/coordinator.key']);
   const authority = old ?? (await makeAuthority('mnist-dist private CA', days, now));
@@ -44,10 +44,12 @@ export async function certs(
     keyFile,
   );
   const lines = [
-    `${old === undefined ? 'made' : 'used'} the authority in ${caFile}; keep ${caKeyFile} to yourself, no machine that trains needs it`,
-    `made ${file} and ${keyFile} for ${names.join(', ')}, valid for ${days} days`,
+    `${old === undefined ? 'created' : 'used'} the authority in ${caFile}; ` +
+      `keep ${caKeyFile} secret, no machine that trains needs it`,
+    `created ${file} and ${keyFile} for ${names.join(', ')}, valid for ${days} days`,
     '',
-    `mnist-dist coordinator --host 0.0.0.0 --ssl-certfile ${shellPath(file)} --ssl-keyfile ${shellPath(keyFile)}`,
+    'mnist-dist coordinator --host 0.0.0.0 ' +
+      `--ssl-certfile ${shellPath(file)} --ssl-keyfile ${shellPath(keyFile)}`,
   ];
   stdout.write(...lines);
   return 0;
@@ -57,7 +59,7 @@ function namesOf(given: readonly string[]): [string, ...string[]] {
   const names = given.map((text) => {
     const name = host.parse(text);
     if (name !== undefined && !isWildcard(name)) return name;
-    throw new ClusterError('USAGE', `"${text}" is no name of a machine`, {
+    throw new ClusterError('USAGE', `"${text}" is not a host name or an IP address`, {
       fix: `Allowed: ${host.allowed}.`,
     });
   });
@@ -65,10 +67,7 @@ function namesOf(given: readonly string[]): [string, ...string[]] {
   return [first, ...rest];
 }
 
-/**
- * The authority that an earlier call left; undefined where there is none. Throws USAGE where one
- * half of it is missing.
- */
+/** The authority of an earlier call, if there was one. Throws USAGE if one file is missing. */
 function readAuthority(file: string, keyFile: string): CertificatePair | undefined {
   if (!existsSync(file) && !existsSync(keyFile)) return undefined;
   const missing = [file, keyFile].find((each) => !existsSync(each));
@@ -79,9 +78,11 @@ function readAuthority(file: string, keyFile: string): CertificatePair | undefin
     };
   throw new ClusterError(
     'USAGE',
-    `the authority in that folder is not whole: there is no ${missing}`,
+    `the authority in that folder is incomplete: ${missing} is missing`,
     {
-      fix: 'put it back, or make a new authority in another folder (--out), whose ca.crt all workers need then',
+      fix:
+        'restore the file, or create a new authority in another folder (--out); ' +
+        'all workers then need its ca.crt',
     },
   );
 }

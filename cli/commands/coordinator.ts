@@ -212,7 +212,7 @@ function notDrawn(directory: string): ClusterError {
   });
 }
 
-/** Uploads the results if --artifacts names a store. Rejects with STORE and the command to retry. */
+/** Uploads the results to the store of --artifacts. Rejects with STORE and the command to retry. */
 async function upload(
   directory: string,
   uri: string | undefined,

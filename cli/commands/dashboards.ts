@@ -11,9 +11,9 @@ import { stdout } from '../terminal/output.ts';
 const DEFAULT_FOLDER = 'mnist-dist-dashboards';
 
 /**
- * `mnist-dist dashboards`: writes all dashboards, or none. Replaces a different file only if it is a
- * dashboard of mnist-dist and --overwrite is set. Rejects with USAGE for a file that must stay, and
- * with DISK.
+ * `mnist-dist dashboards`: writes all dashboards, or none. Replaces a different file only if it is
+ * a dashboard of mnist-dist and --overwrite is set. Rejects with USAGE for a file that must stay,
+ * and with DISK.
  */
 export async function dashboards({
   out = DEFAULT_FOLDER,
@@ -28,9 +28,9 @@ export async function dashboards({
   }
   stdout.write(
     '',
-    'To import them in Grafana 11.1 or later: Dashboards > New > Import, upload a file, then choose',
-    'your Prometheus above the panels. The Prometheus and Grafana of deploy/observability load them',
-    'without an import.',
+    'To import one in Grafana 11.1 or later: Dashboards > New > Import, upload the file, then',
+    'choose your Prometheus above the panels. Prometheus and Grafana of deploy/observability load',
+    'all of them without an import.',
   );
   return 0;
 }

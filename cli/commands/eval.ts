@@ -32,8 +32,8 @@ import { shortDigest } from '../../shared/printable.ts';
 import { REPORT_FILE } from '../../shared/files/run-layout.ts';
 
 /**
- * `mnist-dist eval`: what a model says of a test set; the result on stdout, all else on stderr.
- * Changes no file of the run.
+ * `mnist-dist eval`: evaluates a model on a test set. The result goes to stdout, all else to
+ * stderr. Does not change the files of the run.
  */
 export async function evaluate(
   options: EvalOptions,
@@ -56,14 +56,17 @@ export async function evaluate(
   if (whole.digest !== own.digest)
     log.warn(
       { dataset: whole.digest, own: own.digest },
-      `${chosen.name} was trained with another dataset: SHA-256 ${shortDigest(own.digest)}; this one has ${shortDigest(whole.digest)} (--data)`,
+      `${chosen.name} was trained with another dataset: SHA-256 ${shortDigest(own.digest)}, ` +
+        `not ${shortDigest(whole.digest)} (--data)`,
     );
   const dataset = options.split === 'train' ? swappedHalves(whole) : whole;
   checkFit(chosen, dataset);
   if (options.out !== undefined) await checkEmpty(options.out);
+  const half = options.split === 'train' ? 'training' : 'test';
+  const subject = dataset.name ?? 'the dataset';
   log.info(
     { model: chosen.name, samples: dataset.test.samples },
-    `evaluating ${count(dataset.test.samples)} ${options.split === 'train' ? 'training' : 'test'} images of ${dataset.name ?? 'the dataset'} with ${chosen.name}`,
+    `evaluating ${chosen.name} on ${count(dataset.test.samples)} ${half} images of ${subject}`,
   );
   const evaluated = await compute({ model: chosen, dataset, options, explicit, stopping, log });
   const { score } = evaluated;
@@ -73,34 +76,34 @@ export async function evaluate(
       `${chosen.name} has a loss on this dataset that is not finite`,
     );
   const evaluation = { ...evaluated, score, chosen, dataset, split: options.split };
-  // Whatever becomes of its pictures, the result is told.
+  // The result is printed even if drawing the pictures fails.
   print(evaluation, options);
-  const pictures = options.pictures ? await keep(evaluation, options, log) : undefined;
-  if (pictures !== undefined) log.error({ err: pictures }, pictures.message);
+  const failure = options.pictures ? await writeReport(evaluation, options, log) : undefined;
+  if (failure !== undefined) log.error({ err: failure }, failure.message);
   const code = judged(score, options.failUnder);
-  if (pictures !== undefined) throw pictures;
+  if (failure !== undefined) throw failure;
   return code;
 }
 
-/** Beside the run's own artifacts, never over them. Resolves with what went wrong. */
-async function keep(
+/** Writes the report beside the run's own artifacts. Resolves with the error, if there was one. */
+async function writeReport(
   { score, misclassified, dataset, chosen, split, engine }: Evaluation,
   { out }: EvalOptions,
   log: Log,
 ): Promise<ClusterError | undefined> {
-  assert(engine !== undefined, 'a worker has computed it');
+  assert(engine !== undefined, 'a worker computed the evaluation');
   const time = new Date().toISOString().slice(0, 19).replaceAll(/[-:]/g, '').replace('T', '-');
-  const place =
+  const destination =
     out === undefined ? { like: join(chosen.directory ?? '', `eval-${time}`) } : { named: out };
   try {
-    const folder = await writeArtifacts(place, {
+    const folder = await writeArtifacts(destination, {
       subject: subjectOf(chosen, chosen.record?.run, dataset, split, engine),
       score,
       wrong: misclassified,
       images: dataset.test.images,
       metricsFile: undefined,
     });
-    log.info({ report: join(folder, REPORT_FILE) }, `report and pictures are in ${folder}`);
+    log.info({ report: join(folder, REPORT_FILE) }, `the report and its pictures are in ${folder}`);
     return undefined;
   } catch (error) {
     if (error instanceof ClusterError) return error;
@@ -108,7 +111,7 @@ async function keep(
   }
 }
 
-/** A model sees as many pixels, and knows as many classes, as it was trained with. */
+/** Throws DATA unless the dataset has the pixels and classes that the model was trained with. */
 function checkFit(
   { name, configuration }: ChosenModel,
   { rows, columns, classNames }: Dataset,
@@ -117,8 +120,9 @@ function checkFit(
   if (inputs === rows * columns && classes === classNames.length) return;
   throw new ClusterError(
     'DATA',
-    `${name} takes ${inputs} pixels and knows ${classes} classes; the dataset has ${rows} x ${columns} pixels and ${classNames.length} classes`,
-    { fix: 'give --data DIR with a dataset like the one it was trained with' },
+    `${name} has ${inputs} pixels and ${classes} classes; ` +
+      `the dataset has ${rows} x ${columns} pixels and ${classNames.length} classes`,
+    { fix: 'set --data to a dataset like the one that the model was trained with' },
   );
 }
 
@@ -139,7 +143,7 @@ async function compute({
   stopping,
   log,
 }: Computation): Promise<Evaluated> {
-  // Workers dial in where an address was given.
+  // With an address, workers of other processes or machines join.
   const isOpen = explicit.has('host') || explicit.has('port');
   const plans = isOpen ? [] : await planWorkers(options, log);
   const given = isOpen ? givenToken(options.tokenFile, process.env) : undefined;
@@ -181,7 +185,7 @@ async function compute({
     log,
     failureOf: workerFailure,
   });
-  // One that is not finite ends as diverged, which is told with the model's name.
+  // `evaluate` reports a divergence with the name of the model.
   if (outcome.code === undefined || outcome.code === 'DIVERGED') return result;
   throw errorOf(outcome.code, outcome);
 }
@@ -199,7 +203,7 @@ function print(evaluation: Evaluation, { format }: EvalOptions): void {
   }
 }
 
-/** 0, unless the accuracy is below what was asked for. */
+/** 0. Throws BELOW where the accuracy is below --fail-under. */
 function judged({ accuracy }: Score, least: number | undefined): number {
   if (least === undefined || accuracy >= least) return 0;
   throw new ClusterError(

@@ -74,7 +74,7 @@ export async function local(
     codeAtEnd: async () => {
       if (!existsSync(join(directory, RECORD_FILE))) return undefined;
       const { state, term } = await readRunRecord(directory);
-      // The record of a finished run that is extended says "finished" until its coordinator opens it.
+      // The record of a finished run that is extended says so until its coordinator opens it.
       if (state !== 'finished' || term <= termBefore) return undefined;
       if (options.artifacts === undefined) return 0;
       log.error(

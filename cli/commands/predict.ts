@@ -13,8 +13,8 @@ import { onStop } from '../processes/supervised.ts';
 import { retryPolicyOf } from '../runs/transfer.ts';
 
 /**
- * `mnist-dist predict`: what the model takes each picture for. A file that is no picture is named
- * and passed over.
+ * `mnist-dist predict`: prints the model's prediction for each picture. Names and skips a file that
+ * is not a picture.
  */
 export async function predict(
   { model: named, runsDir, format, data }: PredictOptions,
@@ -30,7 +30,7 @@ export async function predict(
   if (!model.layout.isNamed)
     log.warn(
       {},
-      `${model.name} has no run.json beside it: its classes are numbers (--data DIR names them)`,
+      `${model.name} has no run.json beside it: classes are numbers (--data DIR adds names)`,
     );
   const printer = printers[format];
   const images: Prediction[] = [];
@@ -62,8 +62,8 @@ async function predictOne(
 ): Promise<Prediction> {
   const drawing = drawingOf(await readPng(file));
   if (drawing === undefined) {
-    throw new ClusterError('IMAGE', `${file}: it is blank`, {
-      fix: 'its border must be paper, and ink of another colour stand out from it',
+    throw new ClusterError('IMAGE', `${file}: the picture is blank`, {
+      fix: 'draw on paper of one colour, which also covers the border, with ink of another colour',
     });
   }
   const picture = normalise(drawing, rows, columns);
@@ -71,13 +71,13 @@ async function predictOne(
   return { file, picture, predicted: found.indexOf(Math.max(...found)), probabilities: found };
 }
 
-/** A file that is no picture. */
+/** A file that is not a picture. */
 interface Skipped {
   readonly file: string;
   readonly reason: string;
 }
 
-/** Prints what stands before the pictures, each of them, and what stands after them. */
+/** Prints the head, each picture, and the end of a format. */
 interface Printer {
   begin(model: PictureModel): void;
   image(image: Prediction, model: PictureModel): void;
@@ -92,7 +92,7 @@ const printers: Readonly<Record<PredictOptions['format'], Printer>> = {
       stdout.write(`${name}, step ${step}`);
       if (own.digest === MNIST_DIGEST) return;
       const dataset = own.name ?? 'another dataset than MNIST';
-      stdout.write(`Trained with ${dataset}: a picture needs its classes, size and orientation.`);
+      stdout.write(`Trained with ${dataset}: pictures need its classes, size and orientation.`);
     },
     image: (image, { layout: { classNames } }) =>
       stdout.write('', ...predictionLines(image, classNames, stdout.columns, stdout.style)),

@@ -34,7 +34,7 @@ export async function worker(
     format: options.logFormat,
     destination: stderr,
   });
-  // Before the set-up, which may take minutes: the join string may have to be pasted.
+  // Before the set-up, which takes minutes: the user may have to paste the join string.
   const { handedOn, ...connection } = await workerConnection(
     options,
     explicit,
@@ -43,7 +43,7 @@ export async function worker(
     log,
   );
   const { engine, native, gpus } = await chooseEngine(options, log);
-  // Linker and TensorFlow read their environment once, before the process starts.
+  // Linker and TensorFlow read their environment only at the start of a process.
   if (native !== undefined) {
     const ended = await runInEnvironment(
       { ...engineEnvironment(native, options, gpus), ...handedOn },
@@ -62,7 +62,7 @@ export async function worker(
     maxDataBytes: options.maxDataBytes,
     maxMemoryBytes: options.maxMemoryBytes,
     engine,
-    // Whoever takes longer to prepare is given up by the coordinator.
+    // The coordinator gives up a worker that prepares longer.
     dataLimitMilliseconds: DEFAULT_PREPARE_LIMIT_MILLISECONDS,
   };
   const client = new Client({
@@ -85,7 +85,7 @@ export async function worker(
       if (disagreement !== undefined)
         log.warn(
           { engine },
-          `the engine ${disagreement}; it computes shard by shard, which is slower`,
+          `the engine ${disagreement}; computing shard by shard, which is slower`,
         );
       tell({ kind: 'ready' });
       return computation;
@@ -114,10 +114,7 @@ export async function worker(
   return 0;
 }
 
-/**
- * The run's dataset: installed here, fetched before, or fetched now from the coordinator, once if
- * it can be kept.
- */
+/** The dataset of a run: the installed MNIST, a cached one, or one fetched from the coordinator. */
 export async function datasetOf(
   run: RunDescription,
   dial: DialOptions,
@@ -133,7 +130,7 @@ export async function datasetOf(
   } catch (error) {
     if (!(error instanceof ClusterError) || (error.code !== 'DISK' && error.code !== 'LIMIT'))
       throw error;
-    warn(`the dataset is fetched again the next time: ${error.message}`);
+    warn(`the dataset could not be cached and will be fetched again: ${error.message}`);
   }
   return parseDataset(fetched, run.class_names, digest);
 }

@@ -127,7 +127,7 @@ describe('predict', () => {
       expect(await ask([text, blank, good, join(folder, 'none.png')], format)).toBe(36);
       const reasons = [
         `${text}: it is not a PNG`,
-        `${blank}: it is blank`,
+        `${blank}: the picture is blank`,
         `${join(folder, 'none.png')}: there is no`,
       ];
       for (const reason of reasons) expect(printed.error).toContain(`mnist-dist: ${reason}`);
