@@ -6,18 +6,18 @@ import { firstShard, isNode, shardCount } from '../shared/arithmetic/tree.ts';
 import type { Node } from '../shared/arithmetic/tree.ts';
 import type { Batch } from './engines/engine.ts';
 
-/** What does not change during a run. */
+/** The parameters of all batches of a run. */
 export interface BatchShape {
   readonly model: ModelShape;
   readonly virtualShards: number;
   readonly rowsPerShard: number;
   readonly seed: number;
-  /** The share of hidden units dropped, in [0, 1); 0 needs no masks. */
+  /** The fraction of hidden units to drop, in [0, 1); 0 needs no masks. */
   readonly dropout: number;
 }
 
 export interface TrainingSet {
-  /** [samples, inputs], one byte a pixel. */
+  /** [samples, inputs], one byte per pixel. */
   readonly images: Uint8Array;
   /** [samples] */
   readonly labels: Uint8Array;
@@ -26,16 +26,16 @@ export interface TrainingSet {
 export interface BatchBuilder {
   /**
    * The batch of the subtree at `node` in this step. `order` is the epoch's permutation of the
-   * samples. Arrays are reused: they hold until a batch of the step after next is built, so one
-   * step can be computed while the next is prepared. What was built for this step already is not
-   * built again, whichever subtree it was asked for.
+   * samples. The arrays are valid until a batch of the step after next is built, so a step can be
+   * computed while the next one is prepared. A shard that was already built for this step is not
+   * built again.
    */
   build(plan: StepPlan, node: Node, order: Uint32Array): Batch;
 }
 
 /**
- * One global batch in memory, row by row, of which a subtree's batch is a range: nothing is copied
- * to regroup.
+ * One global batch in memory, row by row. The batch of a subtree is a range of it, so regrouping
+ * copies nothing.
  */
 interface GlobalBatch {
   readonly inputs: Float32Array;
@@ -46,9 +46,9 @@ interface GlobalBatch {
     readonly units: number;
     readonly values: Float32Array;
   }[];
-  /** For each shard the step whose rows it holds; 0 for none. */
+  /** The step whose rows each shard has; 0 for none. */
   readonly stepOf: Float64Array;
-  /** The views of each subtree, by node, made when it is first asked for. */
+  /** The views of each subtree by node, created on first use. */
   readonly batches: (Batch | undefined)[];
 }
 
@@ -56,8 +56,8 @@ interface GlobalBatch {
 const PIXELS = Float32Array.from({ length: 256 }, (_, pixel) => pixel / 255);
 
 /**
- * What a builder takes from the kernels' memory, where the masks are made and everything lies at
- * whole cache lines.
+ * Bytes of kernel memory that a builder uses: the kernels write the masks there, and all arrays are
+ * aligned to cache lines.
  */
 export function batchBytes(shape: BatchShape): number {
   const rows = shape.virtualShards * shape.rowsPerShard;
@@ -70,8 +70,8 @@ export function createBatchBuilder(
   shape: BatchShape,
   data: TrainingSet,
 ): BatchBuilder {
-  // Steps alternate between two, so that the next one is built while this one may still be asked
-  // for.
+  // Steps alternate between two batches, so that the next one is built while this one is still in
+  // use.
   const even = allocateBatch(kernels, shape);
   const odd = allocateBatch(kernels, shape);
   return {

@@ -4,7 +4,7 @@ import { ClusterError } from '../shared/errors.ts';
 import { EVALUATION_CHUNK_ROWS } from '../shared/limits.ts';
 import { copyPixels } from './batch.ts';
 
-/** One evaluation chunk: EVALUATION_CHUNK_ROWS rows, padded in the last one. */
+/** One evaluation chunk of EVALUATION_CHUNK_ROWS rows; the last chunk is padded. */
 export interface Chunk {
   /** [rows, inputs] float32(pixel / 255); zeros in padding. */
   readonly inputs: Float32Array;
@@ -13,11 +13,11 @@ export interface Chunk {
 }
 
 export interface ChunkBuilder {
-  /** The chunk's rows; the arrays are reused by the next call. */
+  /** The rows of a chunk. The next call reuses the arrays. */
   build(chunk: number): Chunk;
 }
 
-/** What a builder takes from the kernels' memory. */
+/** Bytes of kernel memory that a builder uses. */
 export function chunkBytes(inputs: number): number {
   return 4 * EVALUATION_CHUNK_ROWS * inputs + 64;
 }
@@ -32,7 +32,7 @@ export function createChunks(kernels: Kernels, inputsPerRow: number, test: Sampl
       if (chunk >= chunks)
         throw new ClusterError(
           'PROTOCOL',
-          `the coordinator asks for chunk ${chunk}; the test set has ${chunks}`,
+          `the coordinator asked for chunk ${chunk}; the test set has ${chunks} chunks`,
         );
       const first = chunk * EVALUATION_CHUNK_ROWS;
       const real = Math.min(EVALUATION_CHUNK_ROWS, test.samples - first);

@@ -22,28 +22,26 @@ import {
 export interface ClientOptions {
   readonly dial: DialOptions;
   readonly settings: SessionSettings;
-  /**
-   * Loads what the run needs and builds the engine; called again only when the run is another one.
-   */
+  /** Loads the data and builds the engine. It is called again only for another run. */
   readonly prepare: (run: RunDescription) => Promise<Computation>;
   readonly log: (level: 'info' | 'warn' | 'debug', message: string) => void;
-  /** Random numbers in [0, 1) for the jitter between attempts. */
+  /** Random numbers in [0, 1), for the jitter of the pauses. */
   readonly random: () => number;
   readonly clock: () => number;
 }
 
 interface Queued {
   readonly event: SessionEvent;
-  /** The weights that came with a message. */
+  /** The weights of a message. */
   readonly tensor?: Tensor | undefined;
 }
 
 /**
- * The shell around the session's reducer: sockets and timers enqueue events, one loop performs
- * their effects in order.
+ * The shell around the reducer of the session: sockets and timers enqueue events, and one loop
+ * performs their effects in order.
  */
 export class Client {
-  /** Resolves when the run is over for this worker; rejects with the reason why it had to end. */
+  /** Resolves when the run has ended for this worker; rejects with the error that ended it. */
   readonly done: Promise<void>;
   readonly #options: ClientOptions;
   #state: SessionState;
@@ -53,7 +51,7 @@ export class Client {
   #pause: NodeJS.Timeout | undefined;
   #gpus: readonly GpuReading[] | undefined;
   readonly #queue: Queued[] = [];
-  /** Messages with weights in the queue. */
+  /** Number of queued messages with weights. */
   #waitingWeights = 0;
   #draining = false;
   #resolve: () => void = () => undefined;
@@ -72,7 +70,7 @@ export class Client {
     this.#enqueue({ kind: 'start', now: this.#options.clock() });
   }
 
-  /** Tells the coordinator that this worker leaves. */
+  /** Leaves the run, and tells the coordinator why. */
   leave(error: ClusterError): void {
     this.#link?.send({ kind: 'bye', code: error.code, message: error.message });
     this.#state = { ...this.#state, phase: 'ended' };
@@ -82,7 +80,7 @@ export class Client {
   }
 
   /**
-   * How this worker's GPUs are doing: the coordinator is told now, or else when this worker is
+   * Reports readings of this worker's GPUs to the coordinator, now or as soon as the worker is
    * ready.
    */
   report(gpus: readonly GpuReading[]): void {
@@ -108,8 +106,8 @@ export class Client {
         this.#state = state;
         for (const effect of effects) {
           const pending = this.#perform(effect, next.tensor);
-          // A step's effects are synchronous; awaiting only what is pending keeps it in one turn of
-          // the event loop.
+          // The effects of a step are synchronous. Awaiting only pending effects keeps a step in
+          // one turn of the event loop.
           if (pending !== undefined) await pending;
         }
       }
@@ -128,11 +126,11 @@ export class Client {
   }
 
   /**
-   * What comes while this worker prepares, or waits for the socket to take its results, is kept:
-   * but not without end.
+   * Queues a message. It may wait while this worker prepares or waits for the socket to send
+   * results, but the queue is limited.
    */
   #hear(message: CoordinatorMessage, tensor: Tensor | undefined): void {
-    // It was heard, and calls for nothing.
+    // The link has noted it, and it needs no answer.
     if (message.kind === 'heartbeat') return;
     const now = this.#options.clock();
     if (tensor !== undefined) this.#waitingWeights += 1;
@@ -141,7 +139,7 @@ export class Client {
       this.#queue.length > limits.MAX_WAITING_MESSAGES ||
       this.#waitingWeights > limits.MAX_WAITING_WEIGHTS;
     if (!isTooMuch) return;
-    const what = `the coordinator sends on and on and reads nothing: ${this.#queue.length} messages wait`;
+    const what = `the coordinator sends without waiting: ${this.#queue.length} messages are queued`;
     this.#disconnect();
     this.#enqueueLater({ kind: 'failed', error: new ClusterError('LIMIT', what), now });
   }
@@ -150,7 +148,7 @@ export class Client {
     switch (effect.kind) {
       case 'dial':
         if (effect.because !== undefined)
-          this.#options.log('info', `${effect.because.message}; trying again`);
+          this.#options.log('info', `${effect.because.message}; retrying`);
         void this.#dial(effect.afterMilliseconds);
         return undefined;
       case 'send':
@@ -182,7 +180,7 @@ export class Client {
   }
 
   #computing(): Computation {
-    assert(this.#computation !== undefined, 'a worker computes only after it has prepared');
+    assert(this.#computation !== undefined, 'a worker prepares before it computes');
     return this.#computation;
   }
 
@@ -207,7 +205,8 @@ export class Client {
   }
 
   /**
-   * Runs outside the queue: nothing else happens while dialling, and `leave` must work meanwhile.
+   * Runs outside the queue, so that `leave` works while dialling; no other event can occur
+   * meanwhile.
    */
   async #dial(afterMilliseconds: number): Promise<void> {
     const { dial, log, clock, random } = this.#options;
@@ -224,7 +223,7 @@ export class Client {
       if (isOther) this.#discard();
       this.#run = run;
       const socket = await connect(dial, run);
-      // `leave` was called meanwhile.
+      // `leave` was called during the dial.
       if (this.#state.phase === 'ended') return socket.webSocket.terminate();
       this.#link = new Link(socket, this.#reachMemory(run), clock, this.#linkEvents());
       this.#enqueue({ kind: 'opened', now: clock() });
@@ -245,7 +244,7 @@ export class Client {
     this.#enqueueLater({ kind: 'prepared', fingerprint, engine, now: this.#options.clock() });
   }
 
-  /** Without it tensors travel in frames, which always works. */
+  /** Opens the coordinator's shared memory, if reachable; without it tensors travel in frames. */
   #reachMemory({ memory, configuration }: RunDescription): HostMemory | undefined {
     if (memory === undefined) return undefined;
     try {

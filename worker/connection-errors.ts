@@ -15,8 +15,8 @@ const CHAIN = new Set([
 ]);
 
 /**
- * What a failed connection to a coordinator means, and what to do. TLS ends a worker; UNREACHABLE
- * is tried again.
+ * The error for a failed connection to a coordinator, with a fix. A worker ends with TLS, and
+ * retries after UNREACHABLE.
  */
 export function connectionError(coordinator: URL, error: unknown): ClusterError {
   if (error instanceof ClusterError) return error;
@@ -26,31 +26,31 @@ export function connectionError(coordinator: URL, error: unknown): ClusterError 
     new ClusterError('TLS', message, { fix, cause: error });
   if (CHAIN.has(code))
     return tls(
-      `the certificate of ${at} was signed by an authority that this worker does not trust (${code})`,
-      'give --ssl-ca-certfile with the ca.crt that `mnist-dist certs` made, or join with the string that the coordinator prints',
+      `this worker does not trust the authority of the certificate of ${at} (${code})`,
+      'name the ca.crt of `mnist-dist certs` with --ssl-ca-certfile, or use the join string of the coordinator',
     );
   switch (code) {
     case 'CERT_HAS_EXPIRED':
       return tls(
-        `the certificate of ${at} has expired, by the clock of this machine (${now()})`,
-        'if that clock is right, make a new one on the coordinator: `mnist-dist certs NAME`; else set the clock',
+        `the certificate of ${at} has expired by the clock of this machine (${now()})`,
+        'set the clock, or create a new certificate for the coordinator: `mnist-dist certs NAME`',
       );
     case 'CERT_NOT_YET_VALID':
       return tls(
-        `the certificate of ${at} is not valid yet, by the clock of this machine (${now()})`,
-        'compare the clocks of both machines (date -u), and let NTP set them',
+        `the certificate of ${at} is not valid yet by the clock of this machine (${now()})`,
+        'compare the clocks of both machines (date -u), and set them with NTP',
       );
     case 'ERR_TLS_CERT_ALTNAME_INVALID':
       return tls(
         `the certificate of ${at} is for another name: ${reason}`,
-        `dial it by a name that it has, or make one for this name: \`mnist-dist certs ${coordinator.hostname}\``,
+        `dial a name that it has, or create one: \`mnist-dist certs ${coordinator.hostname}\``,
       );
     case 'EPROTO':
     case 'ERR_SSL_WRONG_VERSION_NUMBER':
     case 'ERR_SSL_PACKET_LENGTH_TOO_LONG':
     case 'ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION':
       return tls(
-        `what listens at ${at} does not speak TLS 1.3`,
+        `the process at ${at} does not speak TLS 1.3`,
         `give the coordinator a certificate (--ssl-certfile, --ssl-keyfile), or dial ws://${coordinator.host} with --insecure`,
       );
     default:
@@ -68,28 +68,28 @@ export function connectionError(coordinator: URL, error: unknown): ClusterError 
 function fixOf(code: string, { protocol, hostname, host, port }: URL): string {
   switch (code) {
     case 'ECONNREFUSED':
-      return 'no process listens there: start it with `mnist-dist coordinator`, or check --coordinator; another machine reaches one only where it listens (--host 0.0.0.0)';
+      return 'start it with `mnist-dist coordinator` (--host 0.0.0.0 for other machines), or check --coordinator';
     case 'ENOTFOUND':
     case 'EAI_AGAIN':
-      return `this machine finds no address for "${hostname}": check the name, or dial the IP address`;
+      return `"${hostname}" has no address: check the name, or dial the IP address`;
     case 'ETIMEDOUT':
     case 'EHOSTUNREACH':
     case 'ENETUNREACH':
     case 'TimeoutError':
-      return `nothing comes back from ${hostname}: a firewall, or an address that is only known behind a NAT; open port ${port} there, or dial an address that this machine reaches (coordinator --advertise)`;
+      return `open port ${port} in the firewall of ${hostname}, or dial an address that this machine can reach (--advertise of the coordinator)`;
     case 'ECONNRESET':
     case 'HPE_INVALID_CONSTANT':
       return protocol === 'ws:' || protocol === 'http:'
         ? `if it has a certificate, dial wss://${host}`
-        : 'look at the log of the coordinator';
+        : 'read the log of the coordinator';
     default:
       return 'start it with `mnist-dist coordinator`, or check --coordinator';
   }
 }
 
 /**
- * The system's name for what went wrong, and its words. Several addresses may have been tried, each
- * with an error of its own.
+ * The code and the text of a system error. If several addresses were tried, it is the error of the
+ * first.
  */
 function faultOf(error: unknown): { code: string; reason: string } {
   if (error instanceof AggregateError && error.errors.length > 0) return faultOf(error.errors[0]);

@@ -22,24 +22,24 @@ import { ARITHMETIC } from '../shared/arithmetic/version.ts';
 export interface DialOptions {
   /** ws:// or wss:// address of the coordinator. */
   readonly coordinator: URL;
-  /** Who is believed, where it speaks TLS. */
+  /** The certificates to trust over TLS. */
   readonly anchor: Anchor;
-  /** Asked for at every attempt. */
+  /** Called at every attempt. */
   readonly token: () => string;
   readonly maxModelBytes: number;
   readonly maxDataBytes: number;
-  /** What a run may take of this worker's memory, with its engine. */
+  /** Memory that a run may use in this worker, with the engine. */
   readonly maxMemoryBytes: number;
   readonly engine: EngineKind;
-  /** How long all of a dataset may take. */
+  /** Time for downloading a whole dataset. */
   readonly dataLimitMilliseconds: number;
-  /** Ends what is being asked when the worker has to end. */
+  /** Aborts requests when the worker ends. */
   readonly signal: AbortSignal;
 }
 
 /**
- * Asks the coordinator what is to be trained. Refuses what is too large or another version before
- * loading anything.
+ * Fetches the description of the run. Rejects with LIMIT or VERSION, before anything is loaded, if
+ * the run is too large or of another version.
  */
 export async function fetchDescription(options: DialOptions): Promise<RunDescription> {
   const response = await request(
@@ -68,7 +68,7 @@ export async function fetchDescription(options: DialOptions): Promise<RunDescrip
   if (!description.success)
     throw new ClusterError(
       'PROTOCOL',
-      `the coordinator describes a run that this worker cannot read: ${description.error.message}`,
+      `the coordinator sent an invalid description of the run: ${description.error.message}`,
     );
   checkSizes(description.data, options);
   return description.data;
@@ -77,15 +77,17 @@ export async function fetchDescription(options: DialOptions): Promise<RunDescrip
 function checkVersions(theirs: { protocol: number; arithmetic: number; version: string }): void {
   if (theirs.protocol === PROTOCOL && theirs.arithmetic === ARITHMETIC) return;
   const ours = `protocol ${PROTOCOL}, arithmetic ${ARITHMETIC}`;
-  const message = `the coordinator (mnist-dist ${theirs.version}) speaks protocol ${theirs.protocol}, arithmetic ${theirs.arithmetic}; this worker ${ours}`;
+  const message =
+    `the coordinator (mnist-dist ${theirs.version}) has protocol ${theirs.protocol}, ` +
+    `arithmetic ${theirs.arithmetic}; this worker has ${ours}`;
   throw new ClusterError('VERSION', message, {
-    fix: 'install the same mnist-dist on both machines',
+    fix: 'install the same version of mnist-dist on both machines',
   });
 }
 
 function checkSizes(run: RunDescription, options: DialOptions): void {
   const { maxModelBytes, maxDataBytes, maxMemoryBytes, engine } = options;
-  // What it says of its frames may be less than its model needs.
+  // The announced frames may be smaller than the model needs.
   const frameBytes = Math.max(
     run.frame_bytes,
     roomBytes(4 * parameterCount(run.configuration.model)),
@@ -93,14 +95,14 @@ function checkSizes(run: RunDescription, options: DialOptions): void {
   if (frameBytes > maxModelBytes) {
     throw new ClusterError(
       'LIMIT',
-      `the run's frames have ${frameBytes} bytes, more than ${maxModelBytes} (--max-model-bytes)`,
-      { fix: 'raise --max-model-bytes, or train a smaller --hidden' },
+      `the frames of the run have ${frameBytes} bytes, more than ${maxModelBytes} (--max-model-bytes)`,
+      { fix: 'raise --max-model-bytes, or use a smaller --hidden' },
     );
   }
   if (run.data_bytes > maxDataBytes) {
     throw new ClusterError(
       'LIMIT',
-      `the run's dataset has ${run.data_bytes} bytes, more than ${maxDataBytes} (--max-data-bytes)`,
+      `the dataset of the run has ${run.data_bytes} bytes, more than ${maxDataBytes} (--max-data-bytes)`,
       { fix: 'raise --max-data-bytes' },
     );
   }
@@ -108,8 +110,8 @@ function checkSizes(run: RunDescription, options: DialOptions): void {
 }
 
 /**
- * Fetches the dataset, in limited time; a cut connection goes on where it broke, as long as
- * something arrives.
+ * Fetches the dataset in limited time. After a broken connection the download resumes, as long as
+ * each request brings some bytes.
  */
 export async function fetchDataset(options: DialOptions, run: RunDescription): Promise<Uint8Array> {
   const bytes = new Uint8Array(run.data_bytes);
@@ -120,7 +122,7 @@ export async function fetchDataset(options: DialOptions, run: RunDescription): P
     if (requests === limits.MAX_DATA_REQUESTS)
       throw new ClusterError(
         'UNREACHABLE',
-        `the dataset broke off ${requests} times, lastly after ${have} of ${bytes.length} bytes`,
+        `the download of the dataset broke off ${requests} times, after ${have} of ${bytes.length} bytes`,
       );
     try {
       const path = `/data/${run.configuration.dataset}`;
@@ -129,7 +131,7 @@ export async function fetchDataset(options: DialOptions, run: RunDescription): P
         if (have + chunk.length > bytes.length)
           throw new ClusterError(
             'DATA',
-            `the coordinator sends more than the ${bytes.length} bytes it announced`,
+            `the coordinator sent more than the announced ${bytes.length} bytes`,
           );
         bytes.set(chunk, have);
         have += chunk.length;
@@ -141,15 +143,15 @@ export async function fetchDataset(options: DialOptions, run: RunDescription): P
     if (have === before)
       throw new ClusterError(
         'UNREACHABLE',
-        `the dataset broke off after ${have} of ${bytes.length} bytes`,
+        `the download of the dataset broke off after ${have} of ${bytes.length} bytes`,
       );
   }
   return bytes;
 }
 
 /**
- * The upgrade at /worker; resolves once open. Frames are never compressed, fragmented or masked
- * with a real mask.
+ * Upgrades a connection at /worker; resolves when it is open. Frames are not compressed or
+ * fragmented, and their mask is zero.
  */
 export async function connect(options: DialOptions, run: RunDescription): Promise<FrameSocket> {
   const { coordinator } = options;
@@ -157,7 +159,7 @@ export async function connect(options: DialOptions, run: RunDescription): Promis
   const path = workerPath(run.run);
   const limit = AbortSignal.timeout(limits.REQUEST_LIMIT_MILLISECONDS);
   const proven = await prepareRequest(await requestOf(options, path, limit));
-  // Named, since the types of ws lack some of them.
+  // A variable, because the types of ws lack some of these options.
   const settings = {
     agent: proven.agent,
     headers: proven.headers,
@@ -167,8 +169,8 @@ export async function connect(options: DialOptions, run: RunDescription): Promis
     maxBufferedChunks: Math.ceil(maxPayload / 512),
     closeTimeout: limits.CLOSE_LIMIT_MILLISECONDS,
     handshakeTimeout: limits.REQUEST_LIMIT_MILLISECONDS,
-    // The mask protects careless proxies from browsers' scripts, not us; a mask of zeros lets ws
-    // send without a copy.
+    // The mask protects proxies from scripts in browsers, which is irrelevant here. With a mask of
+    // zeros, ws sends without a copy.
     generateMask: (mask: Buffer) => void mask.fill(0),
   };
   return await new Promise((resolve, reject) => {
@@ -201,9 +203,7 @@ export async function connect(options: DialOptions, run: RunDescription): Promis
   });
 }
 
-/**
- * Gets what is there for those who know the token, from a coordinator that proved that it knows it.
- */
+/** Makes a GET request after both sides have proved that they know the token. */
 async function request(
   options: DialOptions,
   path: string,
@@ -227,7 +227,7 @@ async function requestOf(
   limit: AbortSignal,
 ): Promise<ProvenRequestOptions> {
   try {
-    // Undefined where TLS is not asked for.
+    // Undefined without TLS.
     const secure =
       coordinator.protocol === 'wss:' ? await anchor.options(coordinator, signal) : undefined;
     return { coordinator, path, token, secure, signal: AbortSignal.any([signal, limit]) };
@@ -246,20 +246,20 @@ async function readBounded(
   for await (const chunk of chunks(options, response)) {
     length += chunk.length;
     if (length > max)
-      throw new ClusterError('LIMIT', `an answer of the coordinator exceeds ${max} bytes`);
+      throw new ClusterError('LIMIT', `an answer of the coordinator has more than ${max} bytes`);
     parts.push(chunk);
   }
   return Buffer.concat(parts);
 }
 
-/** Throws UNREACHABLE where the answer breaks off or takes too long. */
+/** Throws UNREACHABLE if the answer breaks off or takes too long. */
 async function* chunks(
   { coordinator }: DialOptions,
   response: IncomingMessage,
 ): AsyncGenerator<Uint8Array> {
   try {
     for await (const chunk of response) {
-      // No encoding was set.
+      // Chunks are bytes, because no encoding was set.
       if (chunk instanceof Uint8Array) yield chunk;
     }
   } catch (error) {

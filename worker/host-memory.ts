@@ -2,17 +2,16 @@ import { SHARED_MEMORY_ROOMS } from '../shared/limits.ts';
 import { PeerMemory, SharedMemory, type MemoryAddress } from '../shared/wire/shared-memory.ts';
 import type { Tensor } from '../shared/wire/frame.ts';
 
-/** A worker's end of the memory it shares with a coordinator on its host. */
+/** The worker's side of the memory that it shares with a coordinator on its host. */
 export class HostMemory {
   readonly #theirs: PeerMemory;
   readonly #ours: SharedMemory;
-  /** The coordinator writes its weights here only once it can read ours. */
+  /** Whether the coordinator uses shared memory, which it does after it has opened the worker's. */
   #isAgreed = false;
   #used = 0;
 
   /**
-   * Throws when the coordinator's memory is out of reach: it runs on another host, or as another
-   * user.
+   * Throws if the coordinator's memory is unreachable: it runs on another host or as another user.
    */
   constructor(address: MemoryAddress, parameters: number) {
     this.#theirs = new PeerMemory(address, 4 * parameters);
@@ -24,7 +23,7 @@ export class HostMemory {
     }
   }
 
-  /** Where the coordinator finds this worker's gradients. */
+  /** The address of this worker's gradients. */
   get address(): MemoryAddress {
     return this.#ours.address;
   }
@@ -34,14 +33,14 @@ export class HostMemory {
     return this.#theirs.tensor(room, checksum);
   }
 
-  /** New weights: the coordinator has read what it needed of the gradients before. */
+  /** Starts a task. The coordinator no longer needs the gradients of the task before. */
   begin(): void {
     this.#used = 0;
   }
 
   /**
-   * Writes a gradient and returns its room; undefined when it has to travel in a frame: before the
-   * coordinator used its own memory, or when all rooms of this step are taken.
+   * Writes a gradient and returns its room. Undefined if the gradient must travel in a frame:
+   * before the coordinator has used its own memory, or when all rooms are in use.
    */
   put(gradient: Uint8Array, checksum: bigint): number | undefined {
     if (!this.#isAgreed || this.#used === SHARED_MEMORY_ROOMS) return undefined;

@@ -14,19 +14,19 @@ import type { Result } from './result-frames.ts';
 
 export interface LinkEvents {
   message(message: CoordinatorMessage, tensor: Tensor | undefined): void;
-  /** The coordinator broke the contract or is silent. */
+  /** The coordinator violated the protocol or was silent for too long. */
   failed(error: ClusterError): void;
   closed(code: number): void;
-  /** Whether heartbeats are due. */
+  /** Whether to send heartbeats. */
   isReady(): boolean;
-  /** A defect of ours. */
+  /** A defect of this program. */
   crashed(error: unknown): void;
   log(level: 'debug', message: string): void;
 }
 
 /**
- * One connection to a coordinator and, with one on this host, the memory they share. After `close`
- * no event comes.
+ * One connection to a coordinator and, on the same host, their shared memory. No events follow
+ * `close`.
  */
 export class Link {
   readonly #socket: FrameSocket;
@@ -67,7 +67,8 @@ export class Link {
   }
 
   /**
-   * By the shorter way that this connection has; the result is free once nobody needs its bytes.
+   * Sends a result through shared memory if possible, else in a frame. The result is freed when its
+   * bytes are no longer needed.
    */
   sendResult(result: Result): void {
     const { message, body, checksum, free } = result;
@@ -85,14 +86,14 @@ export class Link {
   }
 
   /**
-   * Calls `then` once the socket has taken the results: until then every microsecond delays them.
+   * Calls `then` after the socket has accepted the results, so that the call does not delay them.
    */
   whenSent(then: () => void): void {
     this.#whenSent = then;
     if (this.#sending === 0) this.#sent();
   }
 
-  /** New weights are there: results of the task before are no longer needed. */
+  /** Starts a task: the results of the task before are no longer needed. */
   beginTask(): void {
     this.#memory?.begin();
   }
@@ -130,8 +131,8 @@ export class Link {
   }
 
   /**
-   * A sign of life, and a look at the other side's; what lies in the socket's buffer is read before
-   * it is judged.
+   * Sends a heartbeat and checks that the coordinator is not silent. Data in the socket's buffer is
+   * read before the check.
    */
   #beat(): void {
     if (this.#events.isReady()) this.send({ kind: 'heartbeat' });

@@ -17,40 +17,37 @@ import { type Batch, type Engine, item } from './engines/engine.ts';
 
 export interface ProbeInput {
   readonly engine: Engine;
-  /** Where an engine that must be summed shard by shard takes its memory from (engineBytes). */
+  /** Memory for an engine whose shards must be summed one by one (engineBytes). */
   readonly kernels: Kernels;
   readonly configuration: ScheduleInput & { readonly model: ModelShape };
   readonly dataset: { readonly test: { readonly images: Uint8Array; readonly labels: Uint8Array } };
   readonly batches: BatchBuilder;
-  /** The first epoch's order. */
+  /** The order of the first epoch. */
   readonly order: Uint32Array;
-  /** The run's initial weights. */
+  /** The initial weights of the run. */
   readonly weights: Float32Array;
 }
 
 export interface Probed {
-  /** The engine to use: the one given, or the same with its single shards summed by the kernel. */
+  /** The engine to use: the given one, or the same with single shards that the kernel sums. */
   readonly engine: Engine;
-  /** SHA-256, in hexadecimal: two workers with the same one compute the same bytes. */
+  /** SHA-256 in hexadecimal. Workers with the same fingerprint compute the same bytes. */
   readonly fingerprint: string;
-  /** Why the engine's own sums cannot be used; undefined where they can. */
+  /** Why the engine's own sums cannot be used; undefined if they can. */
   readonly disagreement: string | undefined;
 }
 
-/**
- * Multiplies gradients into the range where a sum or difference of two of them is often below
- * 2^-126.
- */
+/** Scales gradients so that sums and differences of two are often below 2^-126. */
 const TINY_SCALE = 2 ** -123;
 
-/** A comparison that failed, in words that complete "the engine ...". */
+/** A failed comparison; its message completes "the engine ...". */
 class Disagreement extends Error {}
 
 /**
- * What an engine computes on the run's first batch and initial weights: every size of subtree, a
- * shard with one real row, gradients near 1e-38, one evaluation chunk; each twice, and each sum of
- * the engine compared with the kernel's sum of the shards. An engine that disagrees is probed again
- * shard by shard; if that disagrees too, ENGINE is thrown.
+ * Fingerprints an engine on the first batch and the initial weights of the run: every size of
+ * subtree, a shard with one real row, gradients near 1e-38, and one evaluation chunk. Everything is
+ * computed twice, and each sum of the engine is compared with the kernel's sum of the shards. If
+ * they differ, the engine is probed again with the kernel's sums. Throws ENGINE if that fails, too.
  */
 export function fingerprint(input: ProbeInput): Probed {
   try {
@@ -75,7 +72,7 @@ export function fingerprint(input: ProbeInput): Probed {
 function refusal({ description }: Engine, { message }: Disagreement): ClusterError {
   const { kind, library, device } = description;
   return new ClusterError('ENGINE', `the engine "${kind}" (${library} on ${device}) ${message}`, {
-    fix: 'Its results could not be reproduced. Use another --engine or --device; `npx mnist-dist doctor` checks them.',
+    fix: 'use another --engine or --device (`npx mnist-dist doctor` checks them)',
   });
 }
 
@@ -95,7 +92,7 @@ function probe(input: ProbeInput, engine: Engine): string {
   return hash.digest('hex');
 }
 
-/** Computes subtrees by the engine and by the kernel, and hashes what it computes. */
+/** Computes subtrees with the engine and with the kernel, and hashes the results. */
 class ProbedSums {
   readonly #engine: Engine;
   readonly #weights: Float32Array;
@@ -111,7 +108,7 @@ class ProbedSums {
     this.#virtualShards = configuration.virtualShards;
     this.#floats = parameterCount(configuration.model) + 1;
     this.#hash = hash;
-    // A memory of the probe's own: it is given back when the worker has started.
+    // Separate memory, which is freed when the worker has started.
     const vectors = Math.log2(this.#virtualShards) + 4;
     this.#kernels = createKernels(vectors * (4 * this.#floats + 64));
     this.#weights = this.#kernels.floats(this.#allocate(), this.#floats - 1);
@@ -121,8 +118,8 @@ class ProbedSums {
   }
 
   /**
-   * Walks the largest subtree on the tree's left edge that holds real shards only, and every
-   * smaller one on that edge: all sizes of subtree that the run will ask for.
+   * Compares the largest subtree on the left edge of the tree that has only real shards, and every
+   * smaller subtree on that edge. These are all sizes of subtree that the run uses.
    */
   compare(what: string, batchOf: (node: Node) => Batch, realShards: number): void {
     let top = ROOT;
@@ -131,8 +128,8 @@ class ProbedSums {
   }
 
   /**
-   * Leaves the kernel's sum of the node's shards in level `level`; on the left edge the engine's
-   * must equal it.
+   * Writes the kernel's sum of the node's shards to level `level`. On the left edge it must equal
+   * the engine's sum.
    */
   #sum(
     what: string,
@@ -154,12 +151,9 @@ class ProbedSums {
     for (const time of [1, 2]) {
       const correct = this.#compute(batchOf(node), this.#direct);
       if (!this.#bytes(this.#direct).equals(this.#bytes(at))) {
-        const unlike =
-          shards === 1
-            ? 'what it computed before'
-            : 'the sum of the same shards computed one by one';
+        const unlike = shards === 1 ? 'before' : 'one by one';
         throw new Disagreement(
-          `computes other bytes for ${shards} shards in one call than ${unlike} (${what}, call ${time})`,
+          `computes ${shards} shards in one call to other bytes than ${unlike} (${what}, call ${time})`,
         );
       }
       this.#hash.update(`${shards} ${correct}`).update(this.#bytes(this.#direct));
@@ -196,7 +190,7 @@ function probePredictions(
   const first = Buffer.from(bytes);
   engine.predict(weights, inputs, labels, out.fill(0));
   if (!first.equals(bytes))
-    throw new Disagreement('predicts other bytes when it predicts the same rows again');
+    throw new Disagreement('predicts the same rows to other bytes the second time');
   hash.update(bytes);
 }
 
@@ -205,7 +199,7 @@ function scaled(batch: Batch, scale: number): Batch {
   return { ...batch, scale: batch.scale.map((value) => (value === 0 ? 0 : scale)) };
 }
 
-/** A single shard whose rows after the first are padding. */
+/** A shard whose rows after the first are padding. */
 function oneRow(batch: Batch): Batch {
   const inputs = batch.inputs.slice().fill(0, batch.inputs.length / batch.labels.length);
   return {

@@ -17,31 +17,31 @@ import { connectionError } from './connection-errors.ts';
 export interface ProvenRequestOptions {
   readonly coordinator: URL;
   readonly path: string;
-  /** Asked for once the coordinator listens: one on this machine leaves its token right before. */
+  /**
+   * Called after the coordinator has answered: a coordinator on this machine writes its token right
+   * before it listens.
+   */
   readonly token: () => string;
   /** Undefined without TLS. */
   readonly secure: SecureOptions | undefined;
   readonly signal: AbortSignal;
 }
 
-/**
- * What the request that follows a challenge is made with, on the connection that the challenge came
- * over.
- */
+/** What the request after a challenge needs; it must use the connection of the challenge. */
 export interface ProvenRequest {
   readonly agent: PlainAgent;
   readonly headers: Record<string, string>;
   /**
-   * Throws as `refusalOf` says, unless the coordinator proved that it knows the token and has what
-   * was asked for.
+   * Throws as `refusalOf` defines, unless the coordinator proved that it knows the token and
+   * accepted the request.
    */
   check(response: IncomingMessage): void;
 }
 
 /**
- * Asks for a challenge, and proves that this worker knows the token (shared/wire/proof.ts). The
- * token itself is sent to no peer. Rejects with UNAUTHORIZED, VERSION or PROTOCOL where what
- * listens there gives no challenge, or as connections fail.
+ * Requests a challenge and proves that this worker knows the token (shared/wire/proof.ts). The
+ * token itself is never sent. Rejects with UNAUTHORIZED, VERSION or PROTOCOL if the peer sends no
+ * challenge, or with the error of the connection.
  */
 export async function prepareRequest(options: ProvenRequestOptions): Promise<ProvenRequest> {
   const { coordinator, secure, signal } = options;
@@ -84,8 +84,8 @@ export async function prepareRequest(options: ProvenRequestOptions): Promise<Pro
 }
 
 /**
- * One GET over the connection of this agent, up to the head of its answer. Rejects as connections
- * fail.
+ * Makes one GET request on the agent's connection and resolves with the head of its answer. Rejects
+ * with the error of the connection.
  */
 export async function getOver(
   { secure, signal, ...options }: ProvenRequestOptions,
@@ -96,8 +96,7 @@ export async function getOver(
   return await new Promise<IncomingMessage>((resolve, reject) => {
     const request = get(urlOf(options), { ...secure, headers, signal, agent }, resolve);
     request.on('error', reject);
-    // An upgrade that was not asked for is no answer: Node closes its connection, and reports no
-    // error.
+    // Node closes the connection without an error after an upgrade that was not requested.
     request.on('close', () => reject(new Error('the connection was closed without an answer')));
   });
 }
@@ -108,11 +107,11 @@ function urlOf({ coordinator, path }: Pick<ProvenRequestOptions, 'coordinator' |
 
 const AGENT = { keepAlive: true, maxSockets: 1 } as const;
 
-/** A challenge counts on its connection only. */
+/** Limits an agent to one connection, since a challenge is valid on its connection only. */
 function oneConnection(agent: PlainAgent): PlainAgent {
   const create = agent.createConnection.bind(agent);
   let isUsed = false;
-  // Whatever options the next request comes with, it takes the connection that there is.
+  // All requests use this connection, independent of their options.
   agent.getName = () => '';
   agent.createConnection = (options, callback) => {
     if (!isUsed) {
@@ -126,7 +125,7 @@ function oneConnection(agent: PlainAgent): PlainAgent {
   return agent;
 }
 
-/** Reads on to the end, which frees the connection for the next request. */
+/** Reads the rest of an answer, so that the connection can be reused. */
 async function readText(response: IncomingMessage, coordinator: URL): Promise<void> {
   let length = 0;
   for await (const chunk of response) {
@@ -134,12 +133,15 @@ async function readText(response: IncomingMessage, coordinator: URL): Promise<vo
     if (length > MAX_CHALLENGE_TEXT_BYTES)
       throw new ClusterError(
         'PROTOCOL',
-        `${coordinator.href} answers with more than a challenge; is this a coordinator?`,
+        `${coordinator.href} answered with more than a challenge; is this a coordinator?`,
       );
   }
 }
 
-/** Why this answer is not a coordinator's to a request with a proof; undefined where it is. */
+/**
+ * The error for an answer without a valid proof or with an error status; undefined if the answer is
+ * valid.
+ */
 function refusalOf(
   { statusCode = 0, headers }: IncomingMessage,
   expected: string,
@@ -147,15 +149,19 @@ function refusalOf(
 ): ClusterError | undefined {
   const at = url.origin;
   if (statusCode === 401)
-    return new ClusterError('UNAUTHORIZED', `${at} refuses this worker's token`, {
-      fix: TOKEN_FIX,
-    });
+    return new ClusterError(
+      'UNAUTHORIZED',
+      `the coordinator at ${at} refused the token of this worker`,
+      {
+        fix: TOKEN_FIX,
+      },
+    );
   const proof = proofOfConfirmation(headers['authentication-info']);
   if (proof === undefined || !isSameProof(proof, expected))
     return new ClusterError(
       'UNAUTHORIZED',
-      `what listens at ${at} did not prove that it knows the token: it is another process than the coordinator`,
-      { fix: 'look at which process listens there, and whether the coordinator runs' },
+      `the process at ${at} did not prove that it knows the token; it is not the coordinator`,
+      { fix: 'check which process listens there, and whether the coordinator runs' },
     );
   switch (statusCode) {
     case 101:
@@ -165,7 +171,7 @@ function refusalOf(
     case 429:
       return new ClusterError(
         'UNREACHABLE',
-        `the coordinator at ${at} has all the connections that it takes`,
+        `the coordinator at ${at} has its maximum number of connections`,
       );
     case 503:
       return new ClusterError(
@@ -173,7 +179,7 @@ function refusalOf(
         `the coordinator at ${at} is still setting up its run`,
       );
     case 409:
-      return new ClusterError('UNREACHABLE', `the coordinator at ${at} has turned to another run`);
+      return new ClusterError('UNREACHABLE', `the coordinator at ${at} started another run`);
     default:
       return new ClusterError(
         'PROTOCOL',
@@ -183,25 +189,25 @@ function refusalOf(
 }
 
 const TOKEN_FIX =
-  "give the coordinator's token by --token-file or MNIST_DIST_TOKEN, or join with the string that it prints now";
+  "give the coordinator's token with --token-file or MNIST_DIST_TOKEN, or use its join string";
 
 function missingToken(coordinator: URL): ClusterError {
   return new ClusterError(
     'UNAUTHORIZED',
-    `${coordinator.origin} asks for a token, and this worker has none`,
+    `the coordinator at ${coordinator.origin} requires a token, but this worker has none`,
     {
       fix: TOKEN_FIX,
     },
   );
 }
 
-/** What listens there does not ask for a proof. */
+/** The error for a peer that sends no challenge. */
 function strangerOf({ statusCode = 0, headers }: IncomingMessage, url: URL): ClusterError {
   if (statusCode === 401 && headers['www-authenticate'] === 'Bearer')
     return new ClusterError(
       'VERSION',
-      `${url.origin} asks for the token itself, as coordinators of protocol 2 and older do; this worker does not send it`,
-      { fix: 'install the same mnist-dist on both machines' },
+      `${url.origin} asks for the token itself (protocol 2 or older), which this worker never sends`,
+      { fix: 'install the same version of mnist-dist on both machines' },
     );
   return new ClusterError('PROTOCOL', `${url.href} answered ${statusCode}; is this a coordinator?`);
 }

@@ -9,25 +9,25 @@ import { RESULT_FRAMES } from '../shared/limits.ts';
 import type { ResultMessage } from '../shared/wire/messages.ts';
 import type { Kernels } from '../shared/kernels/kernels.ts';
 
-/** Room for one result: the engine writes `values`, `seal` makes them ready to go. */
+/** Memory for one result: the engine writes `values`, and `seal` prepares the frame for sending. */
 export interface ResultFrame {
   readonly values: Float32Array;
-  /** Computes the checksum; nothing may change until `free`. */
+  /** Computes the checksum. The memory must not change until `free` is called. */
   seal(message: ResultMessage): Result;
 }
 
-/** A result on its way out. */
+/** A result to send. */
 export interface Result {
   readonly message: ResultMessage;
   readonly body: Uint8Array;
   readonly checksum: bigint;
-  /** Message and body in one frame, in place. */
+  /** Message and body as one frame, without a copy. */
   frame(): TensorFrame;
   readonly free: () => void;
 }
 
 /**
- * A few frames inside the kernels' memory, used again only when the socket no longer needs their
+ * A pool of frames in the kernels' memory; a frame is reused after the socket no longer needs its
  * bytes.
  */
 export class ResultFrames {
@@ -38,12 +38,12 @@ export class ResultFrames {
     for (let i = 0; i < RESULT_FRAMES; i++) this.#free.push(this.#create(kernels, floats));
   }
 
-  /** The bytes of kernel memory that a pool needs. */
+  /** Bytes of kernel memory that a pool uses. */
   static bytes(floats: number): number {
     return RESULT_FRAMES * (roomBytes(4 * floats) + 64);
   }
 
-  /** A frame at once, or as soon as the socket has drained one. */
+  /** A free frame, or a promise of the next one that the socket releases. */
   take(): ResultFrame | Promise<ResultFrame> {
     return this.#free.pop() ?? new Promise((resolve) => this.#waiting.push(resolve));
   }

@@ -5,31 +5,29 @@ import { connect, type DetailedPeerCertificate, type TLSSocket } from 'node:tls'
 import { ClusterError } from '../shared/errors.ts';
 import { MAX_CHAIN_CERTIFICATES, REQUEST_LIMIT_MILLISECONDS } from '../shared/limits.ts';
 
-/** Which certificates of a coordinator are believed. */
+/** The certificates to trust. */
 export type Trust =
-  /** Those that this machine believes. */
+  /** Those that this machine trusts. */
   | { readonly kind: 'system' }
-  /** Those below one of these, in PEM. */
+  /** Those issued below one of these, in PEM. */
   | { readonly kind: 'certificates'; readonly pem: string }
   /**
-   * Those below the one with this SHA-256, 64 hexadecimal digits; the coordinator itself shows it.
+   * Those issued below the certificate with this SHA-256, 64 hexadecimal digits, which the
+   * coordinator presents.
    */
   | { readonly kind: 'digest'; readonly sha256: string };
 
-/**
- * What a connection over TLS is made with; a name that the certificate does not have is refused in
- * any case.
- */
+/** Options of a TLS connection. The name in the certificate is always checked. */
 export interface SecureOptions {
   readonly ca?: string;
-  /** Whoever is named may be an intermediate, or the coordinator's own certificate. */
+  /** The trusted certificate may be an intermediate or the coordinator's own. */
   readonly allowPartialTrustChain: true;
   readonly minVersion: 'TLSv1.3';
 }
 
 const common = { allowPartialTrustChain: true, minVersion: 'TLSv1.3' } as const;
 
-/** Turns what is trusted into what connections are made with. */
+/** Converts the trust into options of connections. */
 export class Anchor {
   readonly #trust: Trust;
   #found: string | undefined;
@@ -39,8 +37,8 @@ export class Anchor {
   }
 
   /**
-   * For a digest, asks the coordinator for its chain once, and tells it nothing. Rejects with TLS
-   * where that chain has no such certificate, or as the system does where nobody answers.
+   * For a digest, connects to the coordinator once to read its certificates, and sends nothing.
+   * Rejects with TLS if none has the digest, or with the system's error.
    */
   async options(coordinator: URL, signal: AbortSignal): Promise<SecureOptions> {
     const trust = this.#trust;
@@ -57,8 +55,8 @@ export class Anchor {
 }
 
 /**
- * The certificate with this digest among those that the coordinator shows, in PEM. Nothing is
- * believed and nothing sent.
+ * Finds the certificate with this digest among those that the coordinator presents, in PEM. It
+ * trusts and sends nothing.
  */
 async function findCertificate(
   coordinator: URL,
@@ -69,7 +67,7 @@ async function findCertificate(
   const socket = connect({
     host,
     port: Number(coordinator.port === '' ? 443 : coordinator.port),
-    // This connection only reads the chain; those that carry the token check it.
+    // This connection only reads the certificates; the connections with proofs check them.
     rejectUnauthorized: false,
     minVersion: 'TLSv1.3',
     ...(isIP(host) === 0 ? { servername: host } : {}),
@@ -86,9 +84,10 @@ async function findCertificate(
     if (found !== undefined) return found.toString();
     throw new ClusterError(
       'TLS',
-      `the coordinator at ${coordinator.href} shows no certificate that the join string names, but ${chain.map((each) => `"${each.subject.replaceAll('\n', ', ')}"`).join(', ')}`,
+      `the coordinator at ${coordinator.href} does not have the certificate of the join string, ` +
+        `but ${chain.map(({ subject }) => `"${subject.replaceAll('\n', ', ')}"`).join(', ')}`,
       {
-        fix: 'copy the join string anew from the coordinator; if it is the same, another process answers there',
+        fix: 'copy the join string again; if it did not change, check which process listens there',
       },
     );
   } finally {
@@ -99,7 +98,7 @@ async function findCertificate(
 function chainOf(socket: TLSSocket): X509Certificate[] {
   const chain: X509Certificate[] = [];
   let next: DetailedPeerCertificate | undefined = socket.getPeerCertificate(true);
-  // One that signs itself is its own issuer.
+  // A self-signed certificate is its own issuer.
   const seen = new Set<string>();
   while (
     next?.raw !== undefined &&

@@ -71,7 +71,7 @@ describe('a coordinator and workers started by hand', () => {
   it('train together when the worker comes first', async () => {
     const port = await freePort();
     const helper = startWorker(`ws://127.0.0.1:${port}`);
-    await helper.says(/trying again/);
+    await helper.says(/retrying/);
     const runs = temporaryFolder();
     const late = start(['coordinator', '--port', String(port), '--runs-dir', runs, ...QUICK], {
       MNIST_DIST_TOKEN: TOKEN,
@@ -87,7 +87,7 @@ describe('a worker ends with a clear error', () => {
     await expectEnd(
       startWorker(url, [], 'another-token-0123456789'),
       'UNAUTHORIZED',
-      /refuses this worker's token/,
+      /refused the token of this worker/,
     );
   });
 

@@ -82,7 +82,7 @@ describe('a terminal', () => {
       '--coordinator',
       url,
     ]);
-    await worker.says(/trying again/);
+    await worker.says(/retrying/);
     worker.close();
     await worker.says(new RegExp(`ended with ${errorTable.HUNG_UP.exit}\n`));
   });

@@ -227,7 +227,7 @@ describe.each([
     const worker = start(['worker', '--engine', engine, '--coordinator', url], {
       MNIST_DIST_TOKEN: TOKEN,
     });
-    await worker.says(/trying again/);
+    await worker.says(/retrying/);
     const children = childrenOf(worker.process.pid);
     endWithTest(children);
     return { worker, children };

@@ -113,7 +113,7 @@ describe('the fingerprint', () => {
     const input = inputWith(altered((out, _, call) => void (out[0] = call)));
     const error = errorOf(() => fingerprint(input));
     expect(error.code).toBe('ENGINE');
-    expect(error.message).toContain('what it computed before');
+    expect(error.message).toContain('than before');
   });
 
   it('refuses an engine without another way to sum', () => {

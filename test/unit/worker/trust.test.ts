@@ -166,12 +166,12 @@ describe('a worker that gets no answer says what to look at', () => {
     const refused = await refusal(dialOf(1, { kind: 'system' }, 'ws'));
     expect(refused).toMatchObject({
       code: 'UNREACHABLE',
-      fix: expect.stringContaining('no process listens there'),
+      fix: expect.stringContaining('start it with `mnist-dist coordinator`'),
     });
     const unknown = await refusal(dialOf(29_400, authority(ours), 'wss', 'nowhere.invalid'));
     expect(unknown).toMatchObject({
       code: 'UNREACHABLE',
-      fix: expect.stringContaining('finds no address'),
+      fix: expect.stringContaining('has no address'),
     });
   });
 });
