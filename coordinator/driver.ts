@@ -21,47 +21,43 @@ export interface StepResult {
   readonly correct: number;
   /** XXH64 of the weights after the step. */
   readonly checksum: bigint;
-  /** From its first weights on their way to the update, and the update itself. */
+  /** The time from sending the first weights to the update, and that of the update. */
   readonly milliseconds: number;
   readonly updateMilliseconds: number;
-  /**
-   * The Euclidean norm of its gradient, computed when asked for, which only makes sense at once.
-   */
+  /** The Euclidean norm of the gradient, computed when called; call it before `step` returns. */
   readonly gradientNorm: () => number;
   /** Workers that are ready. */
   readonly workers: number;
 }
 
-/** A result of a step has arrived, good or not. */
+/** A result of a step that has arrived, valid or not. */
 export interface ResultReport {
   readonly worker: string;
-  /** What the worker says it took to compute. */
+  /** Computing time by the worker's own clock. */
   readonly microseconds: number;
-  /** Since the first weights of the step were on their way. */
+  /** Time since the first weights of the step were sent. */
   readonly milliseconds: number;
 }
 
-/** A worker is gone; `finished` is the cause of whoever goes when the run is over. */
+/** A worker has left; the cause is `finished` after the end of the run. */
 export interface LeaveReport {
-  /** Undefined for one that has not said hello. */
+  /** Undefined before it said hello. */
   readonly worker: string | undefined;
   readonly cause: LeaveCause;
-  /** Of its connection, from beginning to end. */
+  /** The whole traffic of its connection. */
   readonly traffic: Traffic;
 }
 
-/** What the driver tells about the run as it goes; implemented by recorder.ts. */
+/** Observes the run; implemented by recorder.ts. */
 export interface RunObserver {
   step(result: StepResult): void;
   result(report: ResultReport): void;
   left(report: LeaveReport): void;
   evaluation(step: number): { finite: boolean };
-  /** Copies what a checkpoint needs before it returns. */
+  /** Copies all data of the checkpoint before it returns. */
   checkpoint(state: RunState): void;
   log(effect: Extract<Effect, { kind: 'log' }>): void;
-  /**
-   * Once a second for each worker at most; of GPUs that are not named nothing is known any more.
-   */
+  /** GPU readings of a worker, at most once a second; they replace all earlier ones. */
   devices(worker: string, gpus: readonly GpuReading[]): void;
 }
 
@@ -71,7 +67,7 @@ export interface DriverOptions {
   readonly predictions: Predictions;
   readonly observer: RunObserver;
   readonly clock: Clock;
-  /** Makes the secret with which a worker may take its slot again: 32 hexadecimal digits. */
+  /** Makes the secret with which a worker reclaims its slot: 32 hexadecimal digits. */
   readonly newSession: () => string;
 }
 
@@ -82,9 +78,8 @@ interface Queued {
 }
 
 /**
- * The thin shell around the reducers: callbacks enqueue events, one loop takes them in order, asks
- * `reduce` what to do and does it. Results of effects go to the front of the queue, before anything
- * that happened later.
+ * The shell around the reducers. Callbacks enqueue events; one loop passes them to `reduce` in
+ * order and performs the effects. Events that effects cause go to the front of the queue.
  */
 export class Driver implements PeerEvents {
   /** Resolves with how the run ended. */
@@ -95,11 +90,11 @@ export class Driver implements PeerEvents {
   readonly #queue: Queued[] = [];
   readonly #timers: (() => void)[] = [];
   #updated: StepResult | undefined;
-  /** The open step, and when its first weights were on their way. */
+  /** The open step, and when its first weights were sent. */
   #begun = { step: 0, at: 0 };
   #draining = false;
-  /** What whoever comes now is told: the run is over. */
-  #farewell: Pick<Outcome, 'code' | 'message'> | undefined;
+  /** Why the run is over, for peers that connect now. */
+  #shutdownReason: Pick<Outcome, 'code' | 'message'> | undefined;
   #settle: (outcome: Outcome) => void = () => undefined;
   #crash: (error: unknown) => void = () => undefined;
 
@@ -110,7 +105,7 @@ export class Driver implements PeerEvents {
       this.#settle = resolve;
       this.#crash = reject;
     });
-    // It may fail before anybody waits for it.
+    // It may reject before a caller waits for it.
     this.outcome.catch(() => undefined);
   }
 
@@ -130,20 +125,17 @@ export class Driver implements PeerEvents {
     );
   }
 
-  /**
-   * What lies in the sockets' buffers is read first: this process may have been the one that was
-   * busy.
-   */
+  /** Reads the sockets' buffers first: a worker is not late because this process was busy. */
   #tickSoon(): void {
     this.#options.clock.soon(() => this.#enqueue({ kind: 'tick', now: this.#now() }));
   }
 
-  /** Ends the run in good order after the open step. */
+  /** Ends the run after the open step. */
   stop(code: ErrorCode): void {
     this.#enqueue({ kind: 'stop', code, now: this.#now() });
   }
 
-  /** No more than so many workers are waited for before the first step. */
+  /** Waits for at most this many workers before the first step. */
   expect(workers: number): void {
     this.#enqueue({ kind: 'expect', workers, now: this.#now() });
   }
@@ -153,18 +145,18 @@ export class Driver implements PeerEvents {
     this.#crash(error);
   }
 
-  /** Says goodbye to every worker; no event is taken any more. */
+  /** Closes all connections with the outcome. Events are ignored from now on. */
   shutDown(outcome: Outcome): void {
     for (const stop of this.#timers.splice(0)) stop();
     const code = outcome.code === 'RENDEZVOUS' ? 'RUN_FAILED' : outcome.code;
     const { message } = outcome;
-    this.#farewell = { code, message };
+    this.#shutdownReason = { code, message };
     for (const peer of Array.from(this.#peers.values())) peer.close(code, message);
   }
 
   connected(peer: Peer): void {
-    if (this.#farewell !== undefined)
-      return peer.close(this.#farewell.code, this.#farewell.message);
+    if (this.#shutdownReason !== undefined)
+      return peer.close(this.#shutdownReason.code, this.#shutdownReason.message);
     this.#peers.set(peer.slot, peer);
     const session = this.#options.newSession();
     this.#enqueue({ kind: 'connected', slot: peer.slot, session, now: this.#now() });
@@ -183,7 +175,7 @@ export class Driver implements PeerEvents {
   }
 
   disconnected(peer: Peer, reason: string, cause: LeaveCause): void {
-    // Who came too late was never let in.
+    // A peer that connected after the end was never admitted.
     if (!this.#peers.delete(peer.slot)) return;
     this.#tellLeft(peer, cause);
     this.#enqueue({ kind: 'disconnected', slot: peer.slot, reason, now: this.#now() });
@@ -209,7 +201,7 @@ export class Driver implements PeerEvents {
   }
 
   #enqueue(event: RunEvent, tensor?: Tensor): void {
-    if (this.#farewell !== undefined) return;
+    if (this.#shutdownReason !== undefined) return;
     this.#queue.push({ event, tensor });
     if (this.#draining) return;
     this.#draining = true;
@@ -226,12 +218,12 @@ export class Driver implements PeerEvents {
   #take({ event, tensor }: Queued): void {
     const { state, effects } = reduce(this.#state, event);
     this.#state = state;
-    // A step that was withdrawn is timed anew when it begins again.
+    // A dropped step is timed again from its next start.
     if (state.task === undefined) this.#begun = { step: 0, at: 0 };
     for (const effect of effects) this.#perform(effect, tensor);
   }
 
-  /** What an effect brought about is taken before whatever else happened meanwhile. */
+  /** Enqueues the event that an effect caused before all other events. */
   #answer(event: RunEvent): void {
     this.#queue.unshift({ event });
   }
@@ -278,12 +270,12 @@ export class Driver implements PeerEvents {
   }
 
   #broadcast({ slots, message }: Extract<Effect, { kind: 'broadcast' }>): void {
-    // A worker that takes over later is sent the weights of a step that has begun.
+    // The weights may also go to a worker that joins a step that has begun.
     if (message.kind === 'step' && message.step !== this.#begun.step)
       this.#begun = { step: message.step, at: this.#now() };
     const weights = this.#options.tensors.outgoing(message);
     for (const slot of slots) this.#peers.get(slot)?.sendWeights(weights);
-    // The workers have the first chunks to compute: this process is not waited for.
+    // The workers compute the first chunks and do not wait for this process.
     if (message.kind === 'evaluate') collectGarbage();
   }
 
@@ -318,7 +310,7 @@ export class Driver implements PeerEvents {
     const workers = [...this.#state.workers.values()].filter(
       ({ phase }) => phase === 'ready',
     ).length;
-    // Finite parts can have a sum that is not.
+    // The sum of finite parts may not be finite.
     const finite = Number.isFinite(loss);
     const now = this.#now();
     const milliseconds = now - this.#begun.at;
@@ -345,15 +337,12 @@ export class Driver implements PeerEvents {
     this.#updated = undefined;
   }
 
-  /**
-   * Every weights frame is still on its way somewhere: the slowest connection is ended, then the
-   * update goes on.
-   */
+  /** All weights frames are still being sent: closes the slowest connections, then updates. */
   #waitForFrame(step: number, correct: number): void {
     for (const slot of this.#options.tensors.slowest())
-      this.#peers.get(slot)?.terminate('it does not read what it is sent');
+      this.#peers.get(slot)?.terminate('it does not read its messages');
     this.#options.clock.soon(() => {
-      if (this.#state.phase === 'ended' || this.#farewell !== undefined) return;
+      if (this.#state.phase === 'ended' || this.#shutdownReason !== undefined) return;
       try {
         this.#update({ kind: 'update', step, correct });
       } catch (error) {

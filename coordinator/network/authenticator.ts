@@ -11,7 +11,7 @@ import {
 } from '../../shared/wire/proof.ts';
 import { isAuthorized } from './authorization.ts';
 
-/** What a request is worth: header values are ready to be sent. */
+/** The result of authenticating a request, with the header values to send. */
 export type Authentication =
   /** The first request of a connection: the next one on it may prove the token. */
   | { readonly kind: 'challenged'; readonly challenge: string }
@@ -25,8 +25,8 @@ export type Authentication =
 const SPENT = '';
 
 /**
- * Decides who knows the token (shared/wire/proof.ts). A connection has one challenge and one try,
- * kept with the connection alone, so that strangers cost no memory but that of their connections.
+ * Checks proofs of the token (shared/wire/proof.ts). Each connection has one challenge and one try,
+ * stored with the connection, so that unauthenticated peers cost no other memory.
  */
 export class Authenticator {
   readonly #token: string;

@@ -6,15 +6,15 @@ import { LISTEN_BACKLOG, MAX_PORT_TRIES } from '../../shared/limits.ts';
 /** Where to listen. */
 export interface ListenAddress {
   readonly host: string;
-  /** 0 takes any that is free. */
+  /** 0 takes any free port. */
   readonly port: number;
-  /** Take the next ports, one after the other, where this one is in use. */
+  /** Try the next ports, one after the other, where this one is in use. */
   readonly isPortFree: boolean;
-  /** Not this one then: somebody else is going to take it. */
+  /** A port to skip: another listener will take it. */
   readonly exceptPort?: number | undefined;
 }
 
-/** Listens, and says at which port. Rejects with ADDRESS. */
+/** Listens. Resolves with the port; rejects with ADDRESS. */
 export async function bind(
   http: BoundedServer,
   { host, port, isPortFree, exceptPort }: ListenAddress,

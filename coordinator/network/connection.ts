@@ -73,7 +73,7 @@ export class Connection implements Peer {
     };
   }
 
-  /** One ping at a time: what a worker answers late counts in full. */
+  /** Sends a heartbeat, and a ping unless one is unanswered: a late answer counts in full. */
   beat(): void {
     this.send({ kind: 'heartbeat' });
     if (!this.#open || this.#pingedAt !== undefined) return;
@@ -85,7 +85,7 @@ export class Connection implements Peer {
     if (this.#open) this.#frames.webSocket.send(encodeHeader(message));
   }
 
-  /** By the shorter way that this worker has. */
+  /** Sends weights through shared memory where the worker has it, otherwise in a frame. */
   sendWeights(weights: OutgoingWeights): void {
     if (!this.#open) return;
     const release = weights.hold(this.slot);
@@ -102,7 +102,7 @@ export class Connection implements Peer {
     this.#frames.webSocket.close(
       code === undefined ? CLOSE_FINISHED : (errorTable[code].close ?? errorTable.UNEXPECTED.close),
     );
-    // What a flood still brings would be taken apart message by message until the peer has closed.
+    // The rest of a flood would otherwise be decoded until the peer has closed.
     if (code === 'LIMIT') this.#frames.ignore();
   }
 
@@ -123,7 +123,7 @@ export class Connection implements Peer {
       this.#memory.heard(message);
       this.#events.message(this, message, tensor);
     } catch (error) {
-      // The peer's fault ends the peer; a defect of ours must not be blamed on it.
+      // An error of the peer closes its connection; a defect of this process must not.
       if (!(error instanceof ClusterError)) throw error;
       this.close(error.code, messageOf(error));
     }

@@ -3,31 +3,22 @@ import { createServer as createSecureServer, type Server as HttpsServer } from '
 import type { Server } from 'node:net';
 import * as limits from '../../shared/limits.ts';
 
-/**
- * What a listener shows of itself, in PEM: its certificate with the chain above it, and the key of
- * the first.
- */
+/** A listener's certificate with its chain, and its key, in PEM. */
 export interface ServerTls {
   readonly cert: string;
   readonly key: string;
 }
 
-/**
- * Those of TLS 1.3, the fastest first: Node begins with AES-256, whose four more rounds take a
- * seventh of its speed.
- */
+/** The ciphers of TLS 1.3, AES-128 first: Node's default, AES-256, is a seventh slower. */
 const CIPHERS = 'TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256';
 
 export type BoundedServer = HttpServer | HttpsServer;
 
-/**
- * An HTTP server, with `tls` an HTTPS server, that waits for nobody for long; who it listens to is
- * the caller's to say.
- */
+/** An HTTP server, or with `tls` an HTTPS server, with limits on all times and sizes. */
 export function createBoundedServer(maxConnections: number, tls?: ServerTls): BoundedServer {
   const options = {
     maxHeaderSize: limits.MAX_REQUEST_HEADER_BYTES,
-    // Node looks every 30 s otherwise.
+    // Node's default is 30 s.
     connectionsCheckingInterval: limits.REQUEST_CHECK_MILLISECONDS,
   };
   const http =
@@ -42,13 +33,13 @@ export function createBoundedServer(maxConnections: number, tls?: ServerTls): Bo
         });
   http.headersTimeout = limits.REQUEST_LIMIT_MILLISECONDS;
   http.requestTimeout = limits.REQUEST_LIMIT_MILLISECONDS;
-  // Whoever asks for something and takes none of it.
+  // A client that does not read its response.
   http.timeout = limits.REQUEST_LIMIT_MILLISECONDS;
   http.maxConnections = maxConnections;
   return http;
 }
 
-/** The port that a server has; undefined for one that does not listen. */
+/** The port of a server; undefined while it does not listen. */
 export function portOf(server: Server): number | undefined {
   const address = server.address();
   return typeof address === 'object' && address !== null ? address.port : undefined;

@@ -7,11 +7,11 @@ import type { BoundedServer } from './http-server.ts';
 
 /** Why a connection ended before it was admitted. */
 export type NewcomerEnd =
-  /** Newer ones needed its place. */
+  /** It was closed to make room for newer connections. */
   | 'crowded'
-  /** Its time was over. */
+  /** It did not prove the token in time. */
   | 'late'
-  /** It closed after a request that nothing admitted. */
+  /** It closed after a request without a proof. */
   | 'unproven'
   /**
    * It closed in the TLS handshake or after it, before any request: often a peer that does not
@@ -24,13 +24,13 @@ export interface NewcomerLimits {
   readonly milliseconds: number;
 }
 
-/** Those of this process. */
+/** The limits of this process. */
 export function newcomerLimits(): NewcomerLimits {
   return { max: newcomerPlaces(), milliseconds: NEWCOMER_LIMIT_MILLISECONDS };
 }
 
 interface Newcomer {
-  /** Without TLS, also where the listener speaks it: only that one can be reset. */
+  /** The TCP socket, also below TLS: only a TCP socket can be reset. */
   readonly socket: Socket;
   readonly address: string;
   readonly since: number;
@@ -38,9 +38,9 @@ interface Newcomer {
 }
 
 /**
- * The connections of a listener that nothing has admitted yet, TLS handshakes among them. They have
- * places and time of their own: where all places are taken the oldest is cut off, so that strangers
- * keep neither each other nor workers out.
+ * The connections of a listener that are not admitted yet, TLS handshakes included. Their number and
+ * time are limited. A new connection over the limit closes the oldest one, so that unauthenticated
+ * peers cannot keep workers out.
  */
 export class Newcomers {
   /** By the peer's address and port, the oldest first. */
@@ -62,7 +62,7 @@ export class Newcomers {
       const newcomer = this.#waiting.get(keyOf(socket));
       if (newcomer !== undefined) newcomer.hasAsked = true;
     });
-    // After what has arrived was read: a process that was busy or suspended blames no peer for it.
+    // Received data is read first: a peer is not late because this process was busy or suspended.
     const timer = setInterval(
       () => setImmediate(() => this.#sweep()),
       limits.milliseconds / 4,
@@ -70,12 +70,12 @@ export class Newcomers {
     http.once('close', () => clearInterval(timer));
   }
 
-  /** Admits or refuses a connection: from now on the caller bounds it. */
+  /** Stops limiting a connection that the caller has admitted or refused. */
   release(socket: Socket): void {
     this.#waiting.delete(keyOf(socket));
   }
 
-  /** No peer is to blame for a connection that ends from now on: the listener closes. */
+  /** Stops reporting connections that end: the listener closes. */
   forget(): void {
     this.#waiting.clear();
   }
@@ -96,7 +96,7 @@ export class Newcomers {
   }
 
   #gone(key: string, newcomer: Newcomer): void {
-    // Its port may belong to another connection by now.
+    // Another connection may have the same port by now.
     if (this.#waiting.get(key) !== newcomer) return;
     this.#waiting.delete(key);
     if (newcomer.hasAsked) this.#ended(newcomer.address, 'unproven');
@@ -112,7 +112,7 @@ export class Newcomers {
     }
   }
 
-  /** By a reset: after an orderly close the port of each would be occupied for a minute. */
+  /** Resets the connection: an orderly close would occupy its port for a minute. */
   #cut(key: string, newcomer: Newcomer, end: NewcomerEnd): void {
     this.#waiting.delete(key);
     newcomer.socket.resetAndDestroy();

@@ -4,41 +4,38 @@ import type { WorkerMessage } from '../../shared/wire/messages.ts';
 import type { HeaderMessage } from '../decisions/effects.ts';
 import type { OutgoingWeights } from '../tensors.ts';
 
-/** What went over a worker's connection so far, and how it is doing. */
+/** The traffic and state of a worker's connection. */
 export interface Traffic {
   readonly sentBytes: number;
   readonly receivedBytes: number;
-  /** Waiting to be sent. */
+  /** Bytes waiting to be sent. */
   readonly queuedBytes: number;
   /** From the last ping to its pong; undefined before the first. */
   readonly roundTripMilliseconds: number | undefined;
 }
 
-/** Why a connection ended: with one of our codes, by itself, or because the peer did not read. */
+/** Why a connection ended: an error code, the connection itself, or a peer that did not read. */
 export type LeaveCause = ErrorCode | 'connection' | 'unread' | 'finished';
 
-/**
- * An authenticated worker's connection as the driver sees it. After `close` or `terminate` nothing
- * it sends is delivered.
- */
+/** The connection of an authenticated worker. It delivers nothing after `close` or `terminate`. */
 export interface Peer {
   readonly slot: number;
   traffic(): Traffic;
   send(message: HeaderMessage): void;
-  /** Says that we are alive, and asks for a sign of life. */
+  /** Sends a heartbeat and asks for one. */
   beat(): void;
-  /** Sends weights, and holds them in place until they are no longer needed. */
+  /** Sends weights, and keeps them unchanged until the worker has read them. */
   sendWeights(weights: OutgoingWeights): void;
-  /** Says why, closes, and cuts the connection if the peer does not answer. */
+  /** Closes the connection with a reason; cuts it if the peer does not answer. */
   close(code: ErrorCode | undefined, message: string): void;
-  /** Cuts the connection without a word: the peer does not read. */
+  /** Cuts the connection without a message, as the peer does not read. */
   terminate(reason: string): void;
 }
 
 export interface PeerEvents {
   connected(peer: Peer): void;
   message(peer: Peer, message: WorkerMessage, tensor: Tensor | undefined): void;
-  /** A WebSocket ping or pong came. */
+  /** A WebSocket ping or pong arrived. */
   control(peer: Peer): void;
   disconnected(peer: Peer, reason: string, cause: LeaveCause): void;
 }

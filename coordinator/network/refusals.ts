@@ -4,16 +4,19 @@ import {
   REFUSAL_INTERVAL_MILLISECONDS,
 } from '../../shared/limits.ts';
 
-/** Why a connection did not get in. */
+/** Why a connection was refused. */
 export type Refusal = 'token' | 'outdated' | 'handshake' | 'crowded' | 'late';
 
 const meanings: Readonly<Record<Refusal, string>> = {
   token:
-    'no proof of the token came, or a wrong one; a worker without the token needs it, or the join string of this run; one that gave up waiting dials again',
+    'no proof of the token, or a wrong one; a worker needs the token or the join string of ' +
+    'this run; a worker that timed out dials again',
   outdated:
-    'an older mnist-dist, which sends the token itself; install the same mnist-dist on that machine',
+    'an older mnist-dist, which sends the token itself; install the same version on that machine',
   handshake:
-    "closed in the TLS handshake or right after it; that side does not trust this coordinator's certificate, dialled a name that the certificate does not have, or does not speak TLS 1.3",
+    'closed during or right after the TLS handshake; the peer does not trust this ' +
+    "coordinator's certificate, dialled a name that the certificate does not have, or does " +
+    'not speak TLS 1.3',
   crowded: 'closed before any proof of the token, to make room for newer connections',
   late: 'no proof of the token in time',
 };
@@ -22,19 +25,19 @@ interface RefusalCount {
   readonly address: string;
   readonly refusal: Refusal;
   count: number;
-  /** When the next line may be written. */
+  /** When the next line may be logged. */
   due: number;
 }
 
 /**
- * Says which addresses were refused: for each address and reason one line, and then at most one in
- * each interval, with how many there were. Of more addresses than it remembers it says only how
- * many connections they made.
+ * Log lines about refused connections: one for each address and reason, then at most one per
+ * interval with the number of connections. Addresses beyond MAX_REFUSED_ADDRESSES are counted
+ * together.
  */
 export class Refusals {
   readonly #counts = new Map<string, RefusalCount>();
 
-  /** A line to log now, if there is one. */
+  /** Counts a refusal; returns a line to log now, if any. */
   add(address: string, refusal: Refusal, now: number): string | undefined {
     const known =
       this.#counts.has(`${refusal} ${address}`) || this.#counts.size < MAX_REFUSED_ADDRESSES;
@@ -45,18 +48,15 @@ export class Refusals {
       counted.count += 1;
       return undefined;
     }
-    // A worker that trusts a certificate by its digest reads it over a connection of its own, and
-    // is admitted right afterwards.
+    // A worker that trusts a certificate by its digest first reads it over a separate connection,
+    // and is admitted right afterwards.
     const isUnclear = refusal === 'handshake';
     const due = now + (isUnclear ? HANDSHAKE_DOUBT_MILLISECONDS : REFUSAL_INTERVAL_MILLISECONDS);
     this.#counts.set(key, { address: where, refusal, count: isUnclear ? 1 : 0, due });
     return isUnclear ? undefined : lineOf(where, refusal, 1);
   }
 
-  /**
-   * A process at this address trusts the certificate: one handshake may have been its. Others, of
-   * another process there, are still told.
-   */
+  /** A worker at this address was admitted: one of its ended handshakes is not reported. */
   admitted(address: string): void {
     const key = `handshake ${address}`;
     const counted = this.#counts.get(key);
@@ -65,7 +65,7 @@ export class Refusals {
     if (counted.count === 0) this.#counts.delete(key);
   }
 
-  /** What was counted since the last line of each address, when its interval is over. */
+  /** Lines about the refusals of each address whose interval is over. */
   due(now: number): string[] {
     const lines: string[] = [];
     for (const [key, counted] of this.#counts) {
@@ -80,5 +80,6 @@ export class Refusals {
 }
 
 function lineOf(address: string, refusal: Refusal, count: number): string {
-  return `refused ${count} connection${count === 1 ? '' : 's'} from ${address}: ${meanings[refusal]}`;
+  const noun = count === 1 ? 'connection' : 'connections';
+  return `refused ${count} ${noun} from ${address}: ${meanings[refusal]}`;
 }

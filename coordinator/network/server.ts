@@ -18,23 +18,23 @@ import { ARITHMETIC } from '../../shared/arithmetic/version.ts';
 export interface ServerOptions {
   readonly host: string;
   readonly port: number;
-  /** A socket that listens there already, which this process inherited. */
+  /** The descriptor of a listening socket that this process inherited. */
   readonly descriptor?: number | undefined;
   readonly token: string;
-  /** Without it a reader of the network reads everything but the token. */
+  /** Without TLS, anyone on the network can read everything but the token. */
   readonly tls?: ServerTls | undefined;
-  /** What GET /run answers; undefined, and 503, as long as the run is being set up. */
+  /** The answer of GET /run; undefined (503) while the run is being set up. */
   readonly description: () => { readonly run: string } | undefined;
   readonly version: string;
   readonly dataset: { readonly digest: string; readonly bytes: Uint8Array };
   /** The largest frame a worker may send. */
   readonly maxFrameBytes: number;
   readonly openMemory: OpenMemory;
-  /** Told what was refused, in lines that floods make no more of. */
+  /** Called with log lines about refused connections, whose rate is limited. */
   readonly warn: (line: string) => void;
   /**
-   * Called once it listens, before it takes a connection. What it returns is called right before it
-   * stops listening, while no other process can have the port.
+   * Called when the server listens, before it accepts a connection. The returned function is called
+   * right before it stops listening, while no other process can have the port.
    */
   readonly listening?: ((port: number) => () => void) | undefined;
 }
@@ -42,15 +42,14 @@ export interface ServerOptions {
 export interface CoordinatorServer {
   readonly host: string;
   readonly port: number;
-  /** How many requests had no proof of the token, or a wrong one, so far. */
+  /** The number of requests without a proof of the token, or with a wrong one. */
   readonly unauthorized: number;
   close(): Promise<void>;
 }
 
 /**
  * The training listener: GET /run, GET /data/<sha256>, and the upgrade at /worker. Both sides prove
- * that they know the token (shared/wire/proof.ts) before anything else is looked at; a peer without
- * it learns nothing but 401.
+ * that they know the token (shared/wire/proof.ts) before anything else; a peer without it gets 401.
  */
 export async function listen(
   options: ServerOptions,
@@ -58,7 +57,7 @@ export async function listen(
 ): Promise<CoordinatorServer> {
   const http = createBoundedServer(limits.MAX_NEWCOMERS + limits.MAX_CONNECTIONS, options.tls);
   const access = new AccessControl(http, options);
-  // Workers' connections are judged by the run, once they are upgraded.
+  // After the upgrade, the run limits the workers' connections.
   http.on('request', (request, response) => {
     const decision = access.judge(request);
     if (decision.kind === 'admitted')
@@ -97,7 +96,7 @@ export async function listen(
     });
   });
   await bind(http, options);
-  // The event loop takes connections only after this turn.
+  // Connections are accepted only after this turn of the event loop.
   const port = portOf(http) ?? options.port;
   let leaving: (() => void) | undefined;
   try {
@@ -122,7 +121,7 @@ export async function listen(
 
 type Headers = Readonly<Record<string, string>>;
 
-/** Whether a request is answered; where it is not, with what it is refused. */
+/** Whether a request is admitted, otherwise the response that refuses it. */
 type Access =
   | { readonly kind: 'admitted'; readonly headers: Headers }
   | {
@@ -132,10 +131,7 @@ type Access =
       readonly text: string;
     };
 
-/**
- * Lets in the connections that know the token, as many as there are places, and says which it
- * refused.
- */
+/** Admits connections that prove the token, up to MAX_CONNECTIONS, and logs the refused ones. */
 class AccessControl {
   unauthorized = 0;
   readonly #authenticator: Authenticator;
@@ -188,7 +184,7 @@ class AccessControl {
       case 'outdated':
         this.#newcomers.release(socket);
         this.#refuse(address, 'outdated');
-        // It reads the versions of a description first, and says in its own words that they differ.
+        // An older worker reads the versions in a description, and reports that they differ.
         if (method === 'GET' && url === '/run')
           return refused(
             200,
@@ -246,7 +242,7 @@ function answer(
   reply(response, 404, headers, 'there are /run, /data/<sha256> and the upgrade at /worker\n');
 }
 
-/** The dataset, or from `Range: bytes=N-` on what a broken download still lacks. */
+/** Sends the dataset, or with `Range: bytes=N-` the rest that an interrupted download needs. */
 function sendData(
   bytes: Uint8Array,
   request: IncomingMessage,
@@ -268,7 +264,7 @@ function sendData(
     'Accept-Ranges': 'bytes',
     ...partial,
   });
-  // Piece by piece, as it is read: TLS would encrypt all of it at once, and keep that.
+  // Piece by piece, as the peer reads: TLS would otherwise encrypt and buffer all of it.
   pipeline(
     Readable.from(piecesOf(bytes.subarray(start)), { highWaterMark: 1 }),
     response,
@@ -286,7 +282,7 @@ function reply(response: ServerResponse, status: number, headers: Headers, body:
   response.end(body);
 }
 
-/** The status with which an upgrade is refused; undefined where it is not. */
+/** The status that refuses an upgrade; undefined where it is admitted. */
 function refuseUpgrade(
   { description }: ServerOptions,
   request: IncomingMessage,
@@ -294,7 +290,7 @@ function refuseUpgrade(
   const run = description()?.run;
   if (run === undefined) return 503;
   if (request.url === workerPath(run)) return undefined;
-  // Its run was another one's when it asked for the description.
+  // The worker read the description of another run.
   return request.url?.startsWith(workerPath('')) === true ? 409 : 404;
 }
 
@@ -302,8 +298,8 @@ function hangUp(socket: Duplex, status: number, headers: Headers): void {
   socket.on('error', () => socket.destroy());
   const lines = linesOf({ ...headers, ...CLOSE, 'Content-Length': '0' });
   const head = [`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}`, ...lines].join('\r\n');
-  // Node gives up its limits with an upgrade: a peer that does not close its half would stay for
-  // ever.
+  // Node has no time limits after an upgrade: a peer that does not close its half would stay
+  // forever.
   socket.end(`${head}\r\n\r\n`, () => socket.destroy());
 }
 
@@ -319,15 +315,15 @@ function freeSlot(connections: ReadonlyMap<number, Connection>): number {
 
 async function bind(http: BoundedServer, { host, port, descriptor }: ServerOptions): Promise<void> {
   await new Promise<void>((resolve, reject) => {
-    // One that comes later (no more file descriptors) costs a connection, not the run.
+    // A later error, such as too few file descriptors, costs a connection and not the run.
     http.on('error', (error: NodeJS.ErrnoException) => reject(bindError(error, host, port)));
     const where = descriptor === undefined ? { port, host } : { fd: descriptor };
-    // Beside the options: Node does not look for it in those of a descriptor.
+    // An argument of its own: Node ignores the option for a descriptor.
     http.listen(where, limits.LISTEN_BACKLOG, resolve);
   });
 }
 
-/** Why the training listener has no address. */
+/** The error of the training listener where it cannot listen. */
 export function bindError(error: NodeJS.ErrnoException, host: string, port: number): ClusterError {
   const cause = { cause: error };
   if (error.code === 'EADDRINUSE') {

@@ -3,7 +3,7 @@ import type { ResultMessage, WorkerMessage } from '../../shared/wire/messages.ts
 import type { MemoryAddress, PeerMemory } from '../../shared/wire/shared-memory.ts';
 import type { WeightsMessage } from '../decisions/effects.ts';
 
-/** Opens a worker's shared memory; undefined when it is out of reach from here. */
+/** Opens a worker's shared memory; undefined where this process cannot reach it. */
 export type OpenMemory = (address: MemoryAddress) => PeerMemory | undefined;
 
 /** Weights that the worker may still be reading in shared memory. */
@@ -12,7 +12,7 @@ interface Unread {
   readonly release: () => void;
 }
 
-/** The coordinator's end of the memory it shares with a worker on its host, for one connection. */
+/** The coordinator's side of the memory that it shares with one worker on its host. */
 export class WorkerMemory {
   readonly #open: OpenMemory;
   #memory: PeerMemory | undefined;
@@ -22,14 +22,12 @@ export class WorkerMemory {
     this.#open = open;
   }
 
-  /** Whether weights travel through memory, too: only where the worker's is in reach. */
+  /** Whether weights are sent through shared memory: only where the worker's can be reached. */
   get isShared(): boolean {
     return this.#memory !== undefined;
   }
 
-  /**
-   * The worker was pointed to these weights: they are released once it has read them, or is gone.
-   */
+  /** The worker was sent a pointer to weights; releases them when it has read them or has left. */
   point({ kind, step }: WeightsMessage, release: () => void): void {
     this.#unread.push({ order: orderOf({ kind, step }), release });
   }
@@ -38,10 +36,7 @@ export class WorkerMemory {
     return this.#memory?.tensor(room, checksum);
   }
 
-  /**
-   * A worker that has computed with weights has read them; one that is ready says where its memory
-   * is.
-   */
+  /** A result shows that the worker has read its weights; `ready` names its memory. */
   heard(message: WorkerMessage): void {
     if (message.kind === 'gradient' || message.kind === 'predictions')
       this.#releaseUntil(orderOf(message));
@@ -61,7 +56,7 @@ export class WorkerMemory {
   }
 }
 
-/** Steps and evaluations in the order in which they happen. */
+/** Orders steps and evaluations by time. */
 function orderOf({ kind, step }: Pick<WeightsMessage | ResultMessage, 'kind' | 'step'>): number {
   return kind === 'step' || kind === 'gradient' ? 2 * step : 2 * step + 1;
 }

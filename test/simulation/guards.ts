@@ -229,7 +229,7 @@ export const guards: readonly Guard[] = [
   {
     name: 'a coordinator that has ended takes no event',
     file: 'coordinator/driver.ts',
-    line: 'if (this.#farewell !== undefined) return;',
+    line: 'if (this.#shutdownReason !== undefined) return;',
     without: '',
     test: 'test/unit/coordinator/driver.test.ts',
   },
