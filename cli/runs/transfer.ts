@@ -2,7 +2,7 @@ import { systemRetryPolicy, type RetryPolicy } from '../../artifacts/store/retry
 import { counted } from '../../shared/text/number-format.ts';
 import type { OnProgress, Progress } from '../../artifacts/store/transfers.ts';
 import { ClusterError } from '../../shared/errors.ts';
-import { fitted, type Part } from '../terminal/progress-line.ts';
+import { fitLine, type Part } from '../terminal/progress-line.ts';
 import type { Log, LogFields } from '../terminal/log.ts';
 import { stdout } from '../terminal/output.ts';
 import { onStop } from '../processes/supervised.ts';
@@ -37,7 +37,8 @@ export async function transfer(
   const onProgress = (progress: Progress): void => {
     log.debug({ file: progress.name }, `${progress.name}: ${progress.done}`);
     const ratio = progress.files / Math.max(1, progress.allFiles);
-    if (live) output.draw(fitted(partsOf(progress), ratio, output.liveWidth, output.style.unicode));
+    if (live)
+      output.draw(fitLine(partsOf(progress), ratio, output.liveWidth, output.style.unicode));
   };
   try {
     const { sentence, next, fields } = await action({ terminal, retryPolicy, onProgress });

@@ -1,29 +1,29 @@
 /** East Asian wide and fullwidth characters, and those that are emoji by default. */
-const WIDE =
-  /^[\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{20000}-\u{3fffd}\p{Emoji_Presentation}]/u;
+const WIDE = new RegExp(
+  '^[\\u1100-\\u115f\\u2e80-\\u303e\\u3041-\\ua4cf\\uac00-\\ud7a3\\uf900-\\ufaff\\ufe30-\\ufe6f' +
+    '\\uff00-\\uff60\\uffe0-\\uffe6\\u{20000}-\\u{3fffd}\\p{Emoji_Presentation}]',
+  'u',
+);
 const NARROW = /^[\u0020-\u02ff]*$/;
 const segmenter = new Intl.Segmenter();
 
-/**
- * How many columns of a terminal a text takes: two for a wide character, none for a mark on
- * another.
- */
+/** The columns of a terminal that a text takes: two per wide character, none per combining mark. */
 export function columnsOf(text: string): number {
   if (NARROW.test(text)) return text.length;
   return charactersOf(text).reduce((sum, character) => sum + widthOf(character), 0);
 }
 
-/** The text and spaces after it, `columns` wide. */
+/** The text with trailing spaces, `columns` wide. */
 export function padRight(text: string, columns: number): string {
   return text + blank(columns - columnsOf(text));
 }
 
-/** The text and spaces before it, `columns` wide. */
+/** The text with leading spaces, `columns` wide. */
 export function padLeft(text: string, columns: number): string {
   return blank(columns - columnsOf(text)) + text;
 }
 
-/** As many whole characters from the text's beginning as have room in `columns`. */
+/** The longest beginning of the text, in whole characters, that fits into `columns`. */
 export function firstColumns(text: string, columns: number): string {
   let left = columns;
   let shown = '';
@@ -35,7 +35,7 @@ export function firstColumns(text: string, columns: number): string {
   return shown;
 }
 
-/** What a reader sees as one character may be several code points. */
+/** The characters as a reader sees them; one may have several code points. */
 function charactersOf(text: string): string[] {
   return Array.from(segmenter.segment(text), ({ segment }) => segment);
 }

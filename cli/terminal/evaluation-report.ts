@@ -13,16 +13,16 @@ import { paint, type Line } from './styled-line.ts';
 import type { Style } from './style.ts';
 import { className, confusionLines } from './summary.ts';
 
-/** A model, a dataset whose test set it was asked about, and what it said. */
+/** The result of a model on a dataset. */
 export interface Evaluation extends Evaluated {
   readonly score: Score;
   readonly chosen: ChosenModel;
   readonly dataset: Dataset;
-  /** Which half of the files the test set was. */
+  /** The part of the dataset that was evaluated. */
   readonly split: 'train' | 'test';
 }
 
-/** For people. */
+/** The evaluation as text for users. */
 export function evaluationLines(evaluation: Evaluation, width: number, style: Style): Line[] {
   const { score, misclassified, dataset, engine } = evaluation;
   const { classNames } = dataset;
@@ -54,7 +54,7 @@ function classLines({ confusion }: Score, classNames: readonly string[]): Line[]
   ];
 }
 
-/** For programs: one object, the confusion matrix with rows true. */
+/** The evaluation as JSON; the rows of the confusion matrix are the true classes. */
 export function evaluationDocument(evaluation: Evaluation): object {
   const { score, misclassified, chosen, dataset, split, engine } = evaluation;
   const { samples, correct, accuracy, loss, confusion } = score;
@@ -80,7 +80,7 @@ export function evaluationDocument(evaluation: Evaluation): object {
   };
 }
 
-/** For spreadsheets: a row for each class, with its row of the confusion matrix. */
+/** The evaluation as CSV: a row for each class, with its row of the confusion matrix. */
 export function evaluationRows({
   score: { confusion },
   dataset: { classNames },

@@ -5,20 +5,20 @@ import { createLogger, type LogFields } from './log.ts';
 import { linesOf, stderr } from './output.ts';
 import { resourceErrorOf } from '../processes/resource-error.ts';
 
-/** Says what ended a command, and returns its exit code. A defect is shown with its stack. */
+/** Prints the error that ended a command and returns the exit code; a defect with its stack. */
 export function explain(error: unknown, argv: readonly string[]): number {
-  const refusal = resourceErrorOf(error);
-  if (refusal !== undefined) {
-    report(refusal, argv);
-    return refusal.exitCode;
+  const known = resourceErrorOf(error);
+  if (known !== undefined) {
+    report(known, argv);
+    return known.exitCode;
   }
   stderr.write(...linesOf(inspect(error)), `Node ${process.version}`);
   return errorTable.UNEXPECTED.exit;
 }
 
 /**
- * For people on two lines; as a log line where the command line (which may be the error) or the
- * environment asks for JSON.
+ * Prints message and fix on two lines; as a JSON log line where the command line, which may itself
+ * be invalid, or the environment asks for JSON.
  */
 function report(error: ClusterError, argv: readonly string[]): void {
   const fields = {
@@ -29,7 +29,7 @@ function report(error: ClusterError, argv: readonly string[]): void {
   if (error.fix !== undefined && !asksForJson(argv)) stderr.write(`  ${error.fix}`);
 }
 
-/** A line on stderr of a command that may not have a log yet. */
+/** Prints a line on stderr for a command that may not have a log yet. */
 export function say(
   argv: readonly string[],
   level: 'info' | 'error',

@@ -10,40 +10,40 @@ import type { EvaluationInfo, StepInfo } from './progress-tracker.ts';
 import { ProgressTracker } from './progress-tracker.ts';
 
 /**
- * How a run is followed. `step` costs about a microsecond: it stores numbers, a timer draws.
- * Warnings need no method here: the text log writes to the same output, above the live line.
+ * The progress display of a run. `step` takes about a microsecond: it stores numbers, and a timer
+ * draws them. Warnings need no method: the log writes to the same output, above the live line.
  */
 export interface Progress {
   step(info: StepInfo): void;
   /** An event of the run by its name in events.jsonl. */
   event(event: string): void;
-  /** From here on the run can be asked how it stands. */
+  /** Sets the function that returns the state of the run. */
   attach(inspect: () => Inspection): void;
-  /** Where the live page is, from now on. */
+  /** Sets the URL of the live page. */
   page(url: string): void;
-  /** An evaluation of the test set is done: one permanent line. */
+  /** Prints a permanent line for an evaluation on the test set. */
   evaluation(info: EvaluationInfo): void;
-  /** The closing summary; nothing is drawn after it. */
+  /** Prints the summary; nothing is drawn after it. */
   summary(summary: Summary): void;
   /** Removes the live line and stops the timer; may be called twice. */
   close(): void;
 }
 
 /**
- * Calls `task` every so many milliseconds until the returned function is called; must not keep the
- * process alive.
+ * Calls `task` at this interval until the returned function is called; must not keep the process
+ * alive.
  */
 export type Ticker = (task: () => void, milliseconds: number) => () => void;
 
 export interface ProgressOptions {
   readonly output: Output;
   readonly log: Log;
-  /** Whether there is a terminal to draw on. */
+  /** Whether the output is a terminal with a live line. */
   readonly live: boolean;
   readonly logFormat: LogFormat;
-  /** Whether to show how it goes between the lines that stay. */
+  /** Whether progress is hidden between the permanent lines. */
   readonly isQuiet: boolean;
-  /** Milliseconds that never go back. */
+  /** Monotonic clock, in milliseconds. */
   readonly clock: () => number;
   readonly ticker?: Ticker;
 }
@@ -52,7 +52,7 @@ export interface TerminalOptions {
   readonly output: Output;
   readonly logLevel: LogLevel;
   readonly logFormat: LogFormat;
-  /** Show no progress: log lines and the summary only. */
+  /** Hide progress: show log lines and the summary only. */
   readonly isQuiet?: boolean;
   /** Fields of every log line. */
   readonly fields?: LogFields;
@@ -62,7 +62,7 @@ export interface TerminalOptions {
 
 export const REDRAW_MILLISECONDS = 100;
 export const LOG_MILLISECONDS = 5_000;
-/** Where lines go into a file, nothing says how wide it is shown. */
+/** The width for a file, whose reader is unknown. */
 const FILE_COLUMNS = 120;
 
 export function createProgress(options: ProgressOptions): Progress {
@@ -70,15 +70,15 @@ export function createProgress(options: ProgressOptions): Progress {
 }
 
 /**
- * The log and the progress of a process that shows a run, on one stream: a live line on a terminal
- * (unless the lines are for machines), with log lines above it; else log lines only.
+ * Creates the log and the progress display of a run on one stream: on a terminal with a text log a
+ * live line with log lines above it, otherwise log lines only.
  */
 export function openTerminal(options: TerminalOptions): { log: Log; progress: Progress } {
   const { log, ...whole } = openScreen(options);
   return { log, progress: createProgress({ ...whole, log }) };
 }
 
-/** The same without a progress of its own. */
+/** Creates the log and the options of a progress display, without the display. */
 export function openScreen(options: TerminalOptions): ProgressOptions {
   const {
     output,
@@ -102,7 +102,7 @@ export function openScreen(options: TerminalOptions): ProgressOptions {
   };
 }
 
-/** One live line, redrawn at most ten times a second, and a permanent line for each epoch. */
+/** A live line, redrawn at most ten times per second, and a permanent line per epoch. */
 function liveProgress({
   output,
   clock,
@@ -138,7 +138,7 @@ function liveProgress({
   };
 }
 
-/** Log lines: one about every five seconds and one for each epoch. */
+/** Log lines: one about every five seconds and one per epoch. */
 function logProgress(options: ProgressOptions): Progress {
   const { output, log, logFormat, clock, isQuiet, ticker = intervalTicker } = options;
   const tracker = new ProgressTracker(clock);

@@ -8,10 +8,7 @@ export type LogFormat = 'text' | 'json';
 
 export type LogFields = Readonly<Record<string, unknown>>;
 
-/**
- * What the rest of the code logs to. The message is a whole sentence for people; fields are for
- * machines.
- */
+/** The log of a process. The message is a sentence for users, the fields are for programs. */
 export interface Log {
   debug(fields: LogFields, message: string): void;
   info(fields: LogFields, message: string): void;
@@ -29,9 +26,9 @@ export interface LoggerOptions {
 }
 
 /**
- * A logger. `json`: pino's lines with the level as a word and the time in ISO 8601. `text`: short
- * lines for people, `12:03:04 worker w0 joined (tensorflow, cpu)`, with the fields at level debug
- * only. Messages and fields may hold what a peer said.
+ * Creates a logger. `json`: pino's lines with the level as a word and the time in ISO 8601. `text`:
+ * short lines such as `12:03:04 worker w0 joined (tensorflow, cpu)`, with the fields at level debug
+ * only. Messages and fields may contain text of a peer.
  */
 export function createLogger(options: LoggerOptions): Log {
   const { level, format, fields = {}, clock = () => new Date() } = options;
@@ -43,7 +40,7 @@ export function createLogger(options: LoggerOptions): Log {
       base: fields,
       timestamp: () => `,"time":"${clock().toISOString()}"`,
       formatters: { level: (label) => ({ level: label }) },
-      // `error` as a field is as common as pino's `err`, and neither may become {}.
+      // JSON.stringify turns an Error into {}; both names of the field are in use.
       serializers: { err: pino.stdSerializers.err, error: pino.stdSerializers.err },
     },
     { write: (line: string) => destination.jsonText(line) },
@@ -87,7 +84,7 @@ function fieldText(value: unknown): string {
   return String(value);
 }
 
-// A log line must never throw, whatever somebody put into its fields.
+// A log line must not throw, not even for a field that is not JSON.
 function safeJson(value: object): string {
   try {
     return JSON.stringify(value);

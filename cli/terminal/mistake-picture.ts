@@ -8,7 +8,7 @@ import { className } from './summary.ts';
 
 const SHOWN_MISTAKES = 10;
 const GAP_COLUMNS = 2;
-/** From here on a pixel is ink. */
+/** The lowest value of a pixel that is drawn as a dot. */
 const INK = 96;
 /** Bits of a Braille pattern (U+2800): two columns of four dots. */
 const dots = [
@@ -18,10 +18,7 @@ const dots = [
   [0x40, 0x80],
 ] as const;
 
-/**
- * The most confident mistakes as pictures of dots, side by side, each over what it is and what it
- * was taken for.
- */
+/** The most confident mistakes as pictures of dots, side by side, each with a caption below. */
 export function mistakeLines(
   wrong: readonly Misclassified[],
   dataset: Pick<Dataset, 'test' | 'rows' | 'columns' | 'classNames'>,
@@ -33,12 +30,12 @@ export function mistakeLines(
     const { index, true: label, predicted } = mistake;
     const [is, taken] = [label, predicted].map((each) => className(dataset.classNames, each));
     const caption = [`${is} taken for ${taken}`, `${percent(confidence(mistake))}, ${index}`];
-    // Without such characters the captions have to do.
+    // A terminal without Unicode shows the captions only.
     return style.unicode ? [...picture(dataset, index), ...caption] : caption;
   });
   const columns = Math.max(...blocks.flat().map(columnsOf)) + GAP_COLUMNS;
   const perLine = Math.max(1, Math.floor(width / columns));
-  const lines = ['The worst mistakes, with how sure the model was, and their index'];
+  const lines = ['The most confident mistakes: confidence and index of the image'];
   for (let first = 0; first < blocks.length; first += perLine) {
     const side = blocks.slice(first, first + perLine);
     for (const row of side[0]?.keys() ?? [])

@@ -9,10 +9,9 @@ import { isLive, styleOf, type Style, type TerminalStream } from './style.ts';
 const DEFAULT_COLUMNS = 80;
 
 /**
- * The only way out of the program to a terminal, a pipe or a file: every command writes through it.
- * What comes from a peer, a file or a dataset cannot drive a terminal, since all text is escaped
- * here; colours and cursor movements are added here, too. On a terminal one live line may stand
- * below the lines that stay.
+ * The output of every command to a terminal, a pipe or a file. It escapes all text, so that text
+ * from a peer, a file or a dataset cannot control a terminal, and adds colours and cursor
+ * movements. A terminal may show one live line below the permanent lines. /
  */
 export class Output {
   readonly #stream: TerminalStream;
@@ -30,7 +29,7 @@ export class Output {
     return this.#stream.isTTY === true;
   }
 
-  /** Whether a line can be drawn again and again. */
+  /** Whether a line can be redrawn. */
   get isLive(): boolean {
     return isLive(this.#stream, this.#environment);
   }
@@ -39,38 +38,38 @@ export class Output {
     return styleOf(this.#stream, this.#environment);
   }
 
-  /** Columns for lines that are written once: what is no terminal takes any length. */
+  /** Columns for permanent lines: Infinity where the output is not a terminal. */
   get columns(): number {
     return this.isTerminal ? widthOf(this.#stream) : Infinity;
   }
 
-  /** Columns for what must have a width: those of the terminal, else 80. */
+  /** Columns for output that needs a width: those of the terminal, else 80. */
   get width(): number {
     return widthOf(this.#stream);
   }
 
-  /** Columns for the live line: one less, so that it never wraps. */
+  /** Columns for the live line: one less than the width, so that it never wraps. */
   get liveWidth(): number {
     return Math.max(1, this.width - 1);
   }
 
-  /** Lines that stay. */
+  /** Writes permanent lines. */
   write(...lines: readonly Line[]): void {
     this.#put(lines.map((line) => `${this.#rendered(typableLine(line))}\n`).join(''));
   }
 
-  /** Rows of CSV. */
+  /** Writes rows of CSV. */
   csv(...rows: readonly CsvRow[]): void {
     const shown = (cell: string | number) => (typeof cell === 'string' ? printable(cell) : cell);
     this.#put(printedCsv(rows.map((row) => row.map(shown))));
   }
 
-  /** A JSON document for programs. */
+  /** Writes a JSON document. */
   json(document: unknown): void {
     this.jsonText(`${JSON.stringify(document, undefined, 2)}\n`);
   }
 
-  /** Whole lines of JSON. */
+  /** Writes complete lines of JSON. */
   jsonText(text: string): void {
     this.#put(printableJson(text));
   }
@@ -92,20 +91,20 @@ export class Output {
     this.#stream.write(this.#live === '' ? text : `${this.#erase()}${text}${this.#live}`);
   }
 
-  /** A terminal that has become narrower has broken the live line into several rows. */
+  /** Erases all rows of the live line; a terminal that became narrower has wrapped it. */
   #erase(): string {
     const rows = Math.ceil(this.#columns / this.width);
     return `\r${rows > 1 ? `\u001b[${rows - 1}A\u001b[J` : '\u001b[K'}`;
   }
 }
 
-/** Commands in it are those that work where this program was started. */
+/** Commands in the line are written as they can be typed where this program was started. */
 function typableLine(line: Line): Line {
   if (typeof line === 'string') return typable(line);
   return line.map((part) => (typeof part === 'string' ? typable(part) : part));
 }
 
-/** The columns of a terminal: 80 where it does not know its size, or is none. */
+/** The columns of a terminal: 80 where it is none or does not know its size. */
 function widthOf({ columns }: TerminalStream): number {
   return columns || DEFAULT_COLUMNS;
 }
@@ -113,7 +112,7 @@ function widthOf({ columns }: TerminalStream): number {
 export const stdout = new Output(process.stdout, process.env);
 export const stderr = new Output(process.stderr, process.env);
 
-/** A text of several lines of ours as what `write` takes. */
+/** Splits a text into the lines that `write` takes. */
 export function linesOf(text: string): string[] {
   return text.replace(/\n$/, '').split('\n');
 }

@@ -8,23 +8,20 @@ import { pictureLines } from './terminal-picture.ts';
 
 export interface Prediction {
   readonly file: string;
-  /** As the model sees it. */
+  /** The picture as the model gets it. */
   readonly picture: Picture;
-  /** The class with the highest probability, of equals the first. */
+  /** The class with the highest probability; the first of equal ones. */
   readonly predicted: number;
   /** One per class. */
   readonly probabilities: readonly number[];
 }
 
-/** With more classes, so many of the likeliest are shown. */
+/** The highest number of classes that are shown. */
 const SHOWN_CLASSES = 10;
 const BAR_COLUMNS = 24;
 const GAP = '   ';
 
-/**
- * What the model sees, and beside it how likely each class is; the picture goes where both are
- * wider than `width`.
- */
+/** The picture with the probabilities of the classes beside it; without it where width is short. */
 export function predictionLines(
   { file, picture, predicted, probabilities }: Prediction,
   classNames: readonly string[],
@@ -37,7 +34,8 @@ export function predictionLines(
   const nameColumns = Math.max(...shown.map((index) => columnsOf(nameOf(index))));
   const bars = shown.map((index) => {
     const probability = probabilities[index] ?? 0;
-    const line = `${padLeft(nameOf(index), nameColumns)} ${bar(probability, style)} ${percent(probability).padStart(8)}`;
+    const name = padLeft(nameOf(index), nameColumns);
+    const line = `${name} ${bar(probability, style)} ${percent(probability).padStart(8)}`;
     return index === predicted ? [paint(line, 'green')] : line;
   });
   const barsColumns = nameColumns + 1 + BAR_COLUMNS + 1 + 8;
@@ -45,7 +43,7 @@ export function predictionLines(
   return [[`${file}: `, answer], ...(isWide ? sideBySide(picture, bars, style) : bars)];
 }
 
-/** The bars stand in the middle of the picture's height. */
+/** The bars beside the picture, at the middle of its height. */
 function sideBySide(picture: Picture, bars: readonly Line[], style: Style): Line[] {
   const left = pictureLines(picture, style);
   const first = Math.max(0, (left.length - bars.length) >> 1);
@@ -55,7 +53,7 @@ function sideBySide(picture: Picture, bars: readonly Line[], style: Style): Line
   );
 }
 
-/** All classes in their order, or the likeliest of many. */
+/** All classes in their order; of many classes the likeliest. */
 function likeliest(probabilities: readonly number[]): number[] {
   const all = [...probabilities.keys()];
   if (all.length <= SHOWN_CLASSES) return all;

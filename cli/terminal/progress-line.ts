@@ -2,27 +2,27 @@ import { waitText, type Readiness } from '../../dashboards/feed/readiness.ts';
 import { count, counted, duration, percent } from '../../shared/text/number-format.ts';
 import { joined, paint, plainText, type Line } from './styled-line.ts';
 
-/** What the live line shows; numbers of the running epoch are undefined until it has a sample. */
+/** The values of the live line; those of an epoch are undefined before its first sample. */
 export interface ProgressState {
   readonly epoch: number;
   readonly epochs: number;
   readonly step: number;
   readonly totalSteps: number;
-  /** Mean training loss and ratio of right answers in the running epoch. */
+  /** Mean training loss and accuracy as a ratio in the running epoch. */
   readonly loss: number | undefined;
   readonly accuracy: number | undefined;
   readonly imagesPerSecond: number | undefined;
   /** Whether workers are there; undefined before the run can be asked. */
   readonly readiness: Readiness | undefined;
-  /** Workers that came and that were lost since the start. */
+  /** Workers that joined and that were lost since the start. */
   readonly joined: number;
   readonly lost: number;
   readonly secondsLeft: number | undefined;
-  /** Where the live page is. */
+  /** The URL of the live page. */
   readonly page: string | undefined;
 }
 
-/** One finished epoch (or the part of one that a final evaluation closes). */
+/** One epoch, or the part of one before the final evaluation. */
 export interface EpochState {
   readonly epoch: number;
   readonly epochs: number;
@@ -36,21 +36,21 @@ const MIN_BAR_COLUMNS = 8;
 
 export interface Part {
   readonly text: string;
-  /** Parts with the highest number go first when the line is too narrow. */
+  /** Parts with the highest number are left out first when the line is too narrow. */
   readonly dropped: number;
   readonly isBar?: boolean;
 }
 
 /**
- * The live line, never wider than `width` columns: the bar shrinks first, then parts go, least
- * important first.
+ * The live line, never wider than `width` columns: the bar shrinks first, then the least important
+ * parts are left out.
  */
 export function progressLine(state: ProgressState, width: number, isUnicode = false): Line {
-  return fitted(partsOf(state), state.step / Math.max(1, state.totalSteps), width, isUnicode);
+  return fitLine(partsOf(state), state.step / Math.max(1, state.totalSteps), width, isUnicode);
 }
 
-/** The parts side by side, with the bar where `ratio` of the work is done. */
-export function fitted(
+/** The parts side by side within `width` columns; the bar shows `ratio`. */
+export function fitLine(
   all: readonly Part[],
   ratio: number,
   width: number,
@@ -93,7 +93,7 @@ function partsOf(state: ProgressState): Part[] {
   ];
 }
 
-/** How fast it is and for how long, or what it waits for. */
+/** Speed and remaining time, or the workers that the run waits for. */
 function standingParts(state: ProgressState): Part[] {
   const { readiness, imagesPerSecond, secondsLeft, joined: came, lost } = state;
   if (readiness?.isWaiting === true) return [{ text: waitText(readiness), dropped: 1 }];
@@ -117,7 +117,7 @@ function known(
 
 /** The live line before the first step. */
 export function waitLine(readiness: Readiness, seconds: number, width: number): Line {
-  return fitted(
+  return fitLine(
     [
       { text: waitText(readiness), dropped: 0 },
       { text: duration(seconds), dropped: 1 },
@@ -156,7 +156,7 @@ export function epochLine(state: EpochState, width: number): Line {
   return plainText(line).length <= width ? line : joined(narrow, '  ');
 }
 
-/** Four decimals, or an exponent where those would say nothing. */
+/** Four decimals, or an exponent where all of them would be 0 or the number is large. */
 export function lossText(loss: number): string {
   return Math.abs(loss) >= 1e5 || (loss !== 0 && Math.abs(loss) < 1e-4)
     ? loss.toExponential(2)

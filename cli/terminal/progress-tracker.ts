@@ -3,19 +3,19 @@ import { StepRate } from '../../dashboards/feed/step-rate.ts';
 import { readinessOf, type Readiness } from '../../dashboards/feed/readiness.ts';
 import type { EpochState, ProgressState } from './progress-line.ts';
 
-/** What the coordinator says after each step; steps and epochs count from 1. */
+/** The report of the coordinator after a step; steps and epochs count from 1. */
 export interface StepInfo {
   readonly step: number;
   readonly totalSteps: number;
   readonly epoch: number;
   readonly epochs: number;
-  /** Samples of this step, their mean loss, and how many were classified right. */
+  /** Samples of this step, their mean loss, and the number of correct predictions. */
   readonly samples: number;
   readonly loss: number;
   readonly correct: number;
 }
 
-/** What it says after an evaluation of the test set. */
+/** The report of the coordinator after an evaluation on the test set. */
 export interface EvaluationInfo {
   readonly epoch: number;
   readonly step: number;
@@ -27,9 +27,8 @@ export interface EvaluationInfo {
 const RATE_MEMORY_SECONDS = 2;
 
 /**
- * Adds up what a run reports. `add` is called for every step and only stores numbers; everything
- * that costs time (rates, texts) happens in `state`, which is called when something is shown. The
- * clock is in milliseconds.
+ * Accumulates the reports of a run. `add` is called for every step and only stores numbers; `state`
+ * computes the rates when they are shown. The clock is in milliseconds.
  */
 export class ProgressTracker {
   readonly #clock: () => number;
@@ -40,7 +39,7 @@ export class ProgressTracker {
   #samples = 0;
   #epochStart: number;
   #allSamples = 0;
-  /** What stood here when a rate was taken last. */
+  /** Time and samples when the rate was last computed. */
   #mark: { time: number; samples: number } | undefined;
   #imagesPerSecond: number | undefined;
   readonly #stepRate = new StepRate();
@@ -56,8 +55,7 @@ export class ProgressTracker {
 
   add(info: StepInfo): void {
     if (info.epoch !== this.#epoch) this.#startEpoch(info.epoch);
-    // Rates begin with the first step, not with the wait for workers (or with the steps before a
-    // resume).
+    // Rates begin with the first step, not with the wait for workers or the steps before a resume.
     this.#mark ??= { time: this.#clock(), samples: info.samples };
     if (this.#last === undefined) this.#stepRate.turn(info.step, this.#clock());
     this.#last = info;
@@ -67,18 +65,18 @@ export class ProgressTracker {
     this.#allSamples += info.samples;
   }
 
-  /** By its name in events.jsonl. */
+  /** Counts an event of the run, by its name in events.jsonl. */
   event(event: string): void {
     if (event === 'hello') this.#joined += 1;
     else if (event === 'lost') this.#lost += 1;
   }
 
-  /** From here on the run can be asked. */
+  /** Sets the function that returns the state of the run. */
   attach(inspect: () => Inspection): void {
     this.#inspect = inspect;
   }
 
-  /** Whether workers are there; undefined before the run can be asked. */
+  /** Whether workers are ready; undefined before `attach`. */
   get readiness(): Readiness | undefined {
     return this.#inspect === undefined ? undefined : readinessOf(this.#inspect());
   }
@@ -87,7 +85,7 @@ export class ProgressTracker {
     this.#page = url;
   }
 
-  /** The epoch's figures up to this evaluation. */
+  /** The values of the epoch up to this evaluation. */
   evaluated(info: EvaluationInfo): EpochState {
     return {
       epoch: info.epoch,
@@ -101,7 +99,7 @@ export class ProgressTracker {
     };
   }
 
-  /** What to show now; undefined before the first step. */
+  /** The values to show now; undefined before the first step. */
   state(): ProgressState | undefined {
     const last = this.#last;
     if (last === undefined) return undefined;
@@ -137,8 +135,7 @@ export class ProgressTracker {
     this.#epochStart = this.#clock();
   }
 
-  // An exponential mean over about two seconds: steady to read, and soon right after a worker
-  // joined or left.
+  // An exponential mean over about two seconds: steady, and soon right after a worker joins.
   #takeRate(time: number): void {
     const mark = this.#mark;
     if (mark === undefined || time <= mark.time) return;

@@ -1,5 +1,5 @@
 import { count, duration } from '../../shared/text/number-format.ts';
-import { fitted, type Part } from './progress-line.ts';
+import { fitLine, type Part } from './progress-line.ts';
 import {
   intervalTicker,
   LOG_MILLISECONDS,
@@ -7,9 +7,9 @@ import {
   type ProgressOptions,
 } from './live-terminal.ts';
 
-/** How a replay is followed. */
+/** The progress display of a replay. */
 export interface ReplayProgress {
-  /** This step was computed again; costs next to nothing. */
+  /** Stores that this step was computed again. */
   step(step: number): void;
   /** Removes the live line and stops the timer; may be called twice. */
   close(): void;
@@ -39,7 +39,7 @@ export function replayProgress(
     const parts = partsOf(step - first, last - first, stepsPerSecond);
     if (live)
       return output.draw(
-        fitted(parts, (step - first) / (last - first), output.liveWidth, output.style.unicode),
+        fitLine(parts, (step - first) / (last - first), output.liveWidth, output.style.unicode),
       );
     const text = parts.filter(({ isBar }) => isBar !== true).map((part) => part.text);
     log.info({ event: 'progress', step, lastStep: last, stepsPerSecond }, text.join('  '));

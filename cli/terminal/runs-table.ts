@@ -11,7 +11,7 @@ const GAP = '  ';
 interface Column {
   readonly head: string;
   readonly isNumber?: boolean;
-  /** Columns with the highest number go first when the table is too wide; 0 stays. */
+  /** Columns with the highest number are left out first when the table is too wide; 0 stays. */
   readonly dropped: number;
   text(run: RunOverview): string;
 }
@@ -75,7 +75,7 @@ export function runsTable(runs: readonly RunOverview[], width: number): Line[] {
   ];
 }
 
-/** `5,625` of a run that did them all, else `1,200 of 5,625`. */
+/** `5,625` for a complete run, else `1,200 of 5,625`. */
 function stepsText({ step, steps }: RunOverview): string {
   return step === steps ? count(steps) : `${count(step)} of ${count(steps)}`;
 }

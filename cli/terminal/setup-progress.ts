@@ -3,8 +3,8 @@ import { shortened } from './styled-line.ts';
 import type { Output } from './output.ts';
 
 /**
- * Shows how a set-up goes: on a terminal each step is a line that counts up in place and then
- * stays, elsewhere it is one plain line. A step is whatever has the same text.
+ * The progress display of a set-up: on a terminal each step is a live line that becomes permanent,
+ * elsewhere one line. Reports with the same text belong to one step.
  */
 export function setupProgress(output: Output): { report: Report; end: () => void } {
   let current: string | undefined;

@@ -1,25 +1,25 @@
 import type { Environment } from '../options/environment.ts';
 
-/** What the terminal can show. */
+/** The capabilities of a terminal. */
 export interface Style {
   readonly colour: boolean;
-  /** Whether box-drawing characters arrive as such. */
+  /** Whether it shows Unicode characters. */
   readonly unicode: boolean;
 }
 
-/** What we need of process.stdout. */
+/** The used properties of process.stdout. */
 export interface TerminalStream {
   readonly isTTY?: boolean | undefined;
   readonly columns?: number | undefined;
   write(text: string): unknown;
 }
 
-/** Whether a line can be drawn again and again. */
+/** Whether a line can be redrawn. */
 export function isLive(stream: TerminalStream, environment: Environment): boolean {
   return stream.isTTY === true && environment['TERM'] !== 'dumb';
 }
 
-/** NO_COLOR (https://no-color.org) switches colours off; the locale decides about characters. */
+/** NO_COLOR (https://no-color.org) disables colours; the locale decides about Unicode. */
 export function styleOf(stream: TerminalStream, environment: Environment): Style {
   const locale = environment['LC_ALL'] || environment['LC_CTYPE'] || environment['LANG'] || '';
   return {

@@ -4,10 +4,7 @@ import { columnsOf, firstColumns } from './columns.ts';
 const sgr = { bold: '1', dim: '2', green: '32', yellow: '33', cyan: '36' } as const;
 export type Look = keyof typeof sgr;
 
-/**
- * A part of a line in a look of ours. The text may be anybody's: it is escaped like all other text
- * (output.ts).
- */
+/** A styled part of a line. Its text is escaped like all other text (output.ts). */
 export class Painted {
   readonly text: string;
   /** Parameters of SGR, the escape sequence that sets colours. */
@@ -19,21 +16,21 @@ export class Painted {
   }
 }
 
-/** One line of output. Looks are values beside the text, so that no text can bring one along. */
+/** One line of output. Styles are values beside the text, so that no text can contain one. */
 export type Line = string | readonly (string | Painted)[];
 
 export function paint(text: string, look: Look): Painted {
   return new Painted(text, sgr[look]);
 }
 
-/** The line as it is shown without colours. */
+/** The escaped text of a line without its styles. */
 export function plainText(line: Line): string {
   return partsOf(line)
     .map((part) => printable(typeof part === 'string' ? part : part.text))
     .join('');
 }
 
-/** The same with the escape sequences of its looks. */
+/** The escaped text of a line with the escape sequences of its styles. */
 export function colouredText(line: Line): string {
   return partsOf(line)
     .map((part) =>
@@ -44,13 +41,13 @@ export function colouredText(line: Line): string {
     .join('');
 }
 
-/** The text as it is shown, in at most so many columns. */
+/** The escaped text, shortened to this number of columns. */
 export function shortened(text: string, columns: number): string {
   const shown = printable(text);
   return columnsOf(shown) <= columns ? shown : `${firstColumns(shown, columns - 3)}...`;
 }
 
-/** All parts of some lines on one, with `gap` between them. */
+/** The parts of several lines as one line, with `gap` between them. */
 export function joined(lines: readonly Line[], gap: string): Line {
   return lines.flatMap((line, index) => (index === 0 ? partsOf(line) : [gap, ...partsOf(line)]));
 }

@@ -14,22 +14,20 @@ import {
   REPORT_FILE,
 } from '../../shared/files/run-layout.ts';
 
-/** What is left to say when a run is over. */
+/** The summary of a finished run. */
 export interface Summary {
   readonly runDirectory: string;
-  /** Whether its report was drawn. */
+  /** Whether the run has a report. */
   readonly hasReport: boolean;
-  /** As a reader knows it: "tensorflow (TensorFlow 2.21.0, cpu)". */
+  /** Description for users: "tensorflow (TensorFlow 2.21.0, cpu)". */
   readonly engine: string;
-  /** The most workers that gave results at one time. */
+  /** The highest number of workers that returned results at one time. */
   readonly workers: number;
   readonly steps: number;
-  /**
-   * Seconds that coordinators ran it, and how many of them too few workers were ready, if known.
-   */
+  /** Seconds during which a coordinator ran it, and those with too few workers, if known. */
   readonly seconds: number;
   readonly waited: number | undefined;
-  /** undefined where a run was too short to tell. */
+  /** Undefined where the run was too short. */
   readonly stepsPerSecond: number | undefined;
   readonly test: TestResult;
   /** Hexadecimal SHA-256 of model.safetensors. */
@@ -56,7 +54,7 @@ const files = [
 ] as const;
 const report = ['report', join(ARTIFACTS_FOLDER, REPORT_FILE)] as const;
 
-/** The closing summary. */
+/** The summary as lines. */
 export function summaryLines(summary: Summary, width: number): Line[] {
   const { test } = summary;
   const samples = test.confusion.flat().reduce((sum, count) => sum + count, 0);
@@ -80,8 +78,8 @@ export function summaryLines(summary: Summary, width: number): Line[] {
 }
 
 /**
- * The confusion matrix as an aligned table with rows true and columns predicted, and each class's
- * recall; where it is wider than `width`, the most frequent confusions instead.
+ * The confusion matrix as an aligned table (rows true, columns predicted) with the recall of each
+ * class; where it is wider than `width`, the most frequent mistakes instead.
  */
 export function confusionLines(test: TestResult, width: number): Line[] {
   const names = test.confusion.map((_, i) => className(test.classNames, i));
@@ -90,7 +88,7 @@ export function confusionLines(test: TestResult, width: number): Line[] {
       ...test.confusion.flat().map((count) => String(count).length),
       ...numbers(names.length),
     ) + 2;
-  // Long names head the rows only; columns then carry the class's number, which the row shows too.
+  // Long names are in the rows only; columns then have the number of the class, as the rows do.
   const short = names.every((name) => columnsOf(name) <= cell - 2);
   const heads = names.map((name, i) => (short ? name : String(i)));
   const labels = names.map((name, i) => (short || name === String(i) ? name : `${i} ${name}`));
@@ -131,7 +129,7 @@ function topConfusions(test: TestResult, names: readonly string[]): string[] {
   ];
 }
 
-/** As it is shown, and not too long. */
+/** The name of a class, escaped and shortened. */
 export function className(names: readonly string[], index: number): string {
   return shortened(names[index] ?? String(index), MAX_CLASS_NAME_COLUMNS);
 }
@@ -141,7 +139,7 @@ function recallText(row: readonly number[], index: number): string {
   return total === 0 ? '-' : percent((row[index] ?? 0) / total);
 }
 
-/** The lengths of the class numbers, which columns must hold too. */
+/** The length of the longest class number, which must fit into a column. */
 function numbers(classes: number): number[] {
   return [String(Math.max(0, classes - 1)).length];
 }
@@ -155,7 +153,7 @@ function pairs(rows: readonly (readonly [string, string])[]): string[] {
   return rows.map(([what, text]) => what.padEnd(columns) + text);
 }
 
-/** What is wrong with a model, and what its user may try. */
+/** Describes why a model is poor, and what the user can try. */
 export function shortcomingText(
   shortcoming: Shortcoming,
   { accuracy, loss }: Pick<TestResult, 'accuracy' | 'loss'>,
@@ -164,8 +162,13 @@ export function shortcomingText(
   const smaller = `a smaller --learning-rate (it was ${learningRate})`;
   switch (shortcoming.kind) {
     case 'guessing': {
-      const guess = `accuracy ${percent(accuracy)}, and always answering the most frequent class gives ${percent(shortcoming.guess)}`;
-      return `the model is hardly better than guessing: ${guess}; try ${smaller}, more --epochs, or look at the data`;
+      const guess =
+        `accuracy ${percent(accuracy)}; ` +
+        `the most frequent class alone gives ${percent(shortcoming.guess)}`;
+      return (
+        `the model is hardly better than guessing: ${guess}; ` +
+        `try ${smaller}, more --epochs, or check the data`
+      );
     }
     case 'risen': {
       const losses = `${lossText(shortcoming.from)} after the first epoch, ${lossText(loss)} now`;
@@ -176,10 +179,7 @@ export function shortcomingText(
   }
 }
 
-/**
- * What it took: time without the wait for workers, that wait, and the speed, which leaves
- * evaluations out.
- */
+/** Training time without the wait for workers, that wait, and the speed without evaluations. */
 function timeRows({
   steps,
   seconds,

@@ -9,14 +9,14 @@ interface Picture {
 }
 
 const ASCII = ' .:-=+*#%@';
-/** The grays of 256 colours, from almost black to almost white. */
+/** The grays of the 256-colour palette, from almost black to almost white. */
 const [FIRST_GRAY, GRAYS] = [232, 24];
-/** What both halves of a character hold, the upper one counting 1, the lower one 2. */
+/** Half blocks by index: the upper half counts 1, the lower half 2. */
 const HALVES = [' ', '▀', '▄', '█'] as const;
 
 /**
- * A picture as lines of a terminal, one column a pixel and two rows a line: in grays where there
- * are colours, else in halves of characters, else in characters of more or less ink.
+ * A picture as lines of a terminal, one column per pixel and two rows per line: in grays with
+ * colours, in half blocks with Unicode only, else in characters of increasing density.
  */
 export function pictureLines({ rows, columns, pixels }: Picture, style: Style): Line[] {
   const inkAt = (row: number, column: number) =>

@@ -231,13 +231,19 @@ describe('rejects, with the name of the file,', () => {
     for (const [bytes, what] of [
       [modelBytes().subarray(0, -4), 'not an intact safetensors file'],
       [new Uint8Array(0), 'not an intact safetensors file'],
-      [encodeTensors({ metadata: {}, tensors }), 'no model that mnist-dist has written'],
-      [encodeTensors({ metadata: { ...metadata, configuration: '{' }, tensors }), 'no model that'],
-      [encodeTensors({ metadata: { ...metadata, step: '0' }, tensors }), 'no model that'],
-      [encodeTensors({ metadata, tensors }), 'other tensors'],
+      [encodeTensors({ metadata: {}, tensors }), 'not a model of mnist-dist'],
+      [
+        encodeTensors({ metadata: { ...metadata, configuration: '{' }, tensors }),
+        'not a model of mnist-dist',
+      ],
+      [
+        encodeTensors({ metadata: { ...metadata, step: '0' }, tensors }),
+        'not a model of mnist-dist',
+      ],
+      [encodeTensors({ metadata, tensors }), 'does not have the tensors'],
       [
         encodeTensors({ metadata: { ...metadata, configuration: hugeText }, tensors }),
-        'other tensors',
+        'does not have the tensors',
       ],
     ] as const) {
       writeFileSync(file, bytes);

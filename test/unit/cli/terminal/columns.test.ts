@@ -23,7 +23,7 @@ describe('the columns of a text', () => {
     expect(columnsOf(text)).toBe(columns);
   });
 
-  it('are filled with spaces, and never cut a character', () => {
+  it('are padded with spaces, and never cut a character', () => {
     expect(padRight('を', 4)).toBe('を  ');
     expect(padLeft('を', 4)).toBe('  を');
     expect(padLeft('をを', 3)).toBe('をを');

@@ -59,12 +59,13 @@ const summary: Summary = {
 };
 
 describe('progressLine', () => {
-  test('wide', () => {
+  test('shows all parts on a wide terminal', () => {
     expect(progressLine(state, 200)).toBe(
-      `epoch 2/5  ${'#'.repeat(7)}${'-'.repeat(23)}  2500/10000  loss 0.1432  accuracy 95.61 %  41,234 images/s  2 workers  1:23 left`,
+      `epoch 2/5  ${'#'.repeat(7)}${'-'.repeat(23)}  2500/10000  ` +
+        `loss 0.1432  accuracy 95.61 %  41,234 images/s  2 workers  1:23 left`,
     );
   });
-  test('fits every width, and the steps stay to the last', () => {
+  test('fits every width and leaves out the steps last', () => {
     for (let width = 1; width <= 160; width++) {
       const line = progressLine(state, width);
       expect(line.length).toBeLessThanOrEqual(width);
@@ -72,7 +73,7 @@ describe('progressLine', () => {
     }
     expect(progressLine(state, 80)).toContain('loss 0.1432');
   });
-  test('workers that were lost, work that was late and the page, where there is room', () => {
+  test('shows lost workers, late shards and the page where they fit', () => {
     const line = progressLine(
       {
         ...state,
@@ -88,7 +89,7 @@ describe('progressLine', () => {
     );
     expect(progressLine({ ...state, page: 'http://127.0.0.1:9464/' }, 100)).not.toContain('http');
   });
-  test('what is not known yet is left out; what is not finite is shown', () => {
+  test('leaves out unknown values and shows values that are not finite', () => {
     const line = progressLine(
       { ...state, imagesPerSecond: undefined, secondsLeft: undefined, loss: Infinity },
       200,
@@ -117,7 +118,7 @@ test('epochLine', () => {
   ).not.toContain('NaN');
 });
 
-test('an epoch fits 80 columns, whatever its numbers', () => {
+test('an epoch line fits 80 columns with all values', () => {
   const epoch = {
     epoch: 100,
     epochs: 100,
@@ -131,7 +132,7 @@ test('an epoch fits 80 columns, whatever its numbers', () => {
   );
 });
 
-test('while workers are waited for there is no rate and no time left', () => {
+test('a run that waits for workers shows no rate and no time left', () => {
   const readiness = { isWaiting: true, ready: 1, needed: 2, coming: 1, late: 0 };
   const line = progressLine({ ...state, readiness }, 200);
   expect(line).toMatch(
@@ -142,17 +143,17 @@ test('while workers are waited for there is no rate and no time left', () => {
   );
 });
 
-describe('what is wrong with a model', () => {
+describe('the shortcoming of a model', () => {
   const confusion = [
     [0, 50],
     [0, 50],
   ];
-  test('that is hardly better than guessing, or has become worse, is said with what to try', () => {
+  test('that guesses or that has become worse is explained with a fix', () => {
     const judged = { accuracy: 0.5, loss: 9, confusion };
     const guessing = shortcomingOf(judged, 1);
     expect(guessing).toEqual({ kind: 'guessing', guess: 0.5 });
     expect(guessing && shortcomingText(guessing, judged, 900)).toMatch(
-      /guessing: accuracy 50\.00 %, .* 50\.00 %; try a smaller --learning-rate \(it was 900\)/,
+      /guessing: accuracy 50\.00 %; .* 50\.00 %; try a smaller --learning-rate \(it was 900\)/,
     );
     const risen = shortcomingOf({ ...judged, accuracy: 0.9 }, 1);
     expect(risen).toEqual({ kind: 'risen', from: 1 });
@@ -160,7 +161,7 @@ describe('what is wrong with a model', () => {
       /1\.0000 after the first epoch, 9\.0000 now/,
     );
   });
-  test('that learned is nothing, nor of one that knows the only class', () => {
+  test('is undefined where it has learned, or where there is one class only', () => {
     expect(shortcomingOf({ accuracy: 0.9, loss: 1, confusion }, 1)).toBeUndefined();
     expect(shortcomingOf({ accuracy: 0.9, loss: 1, confusion }, undefined)).toBeUndefined();
     expect(
@@ -176,7 +177,7 @@ describe('what is wrong with a model', () => {
         undefined,
       ),
     ).toBeUndefined();
-    // What ended at 13.79 % of MNIST without a word.
+    // A model of MNIST that once ended at 13.79 % without a warning.
     const mnist = Array.from({ length: 10 }, (_, i) => [i === 1 ? 1135 : 985]);
     expect(shortcomingOf({ accuracy: 0.1379, loss: 1e6, confusion: mnist }, undefined)?.kind).toBe(
       'guessing',
@@ -184,8 +185,8 @@ describe('what is wrong with a model', () => {
   });
 });
 
-describe('summaryText', () => {
-  test('accuracy, an aligned matrix with true rows, files, engine', () => {
+describe('the summary', () => {
+  test('has accuracy, an aligned matrix with true rows, files and engine', () => {
     const lines = summaryText(summary, 80).split('\n');
     expect(lines[0]).toBe('Test accuracy 90.00 %, loss 0.0800 (20 images)');
     expect(lines.slice(2, 6)).toEqual([
@@ -202,13 +203,13 @@ describe('summaryText', () => {
     expect(unknown).toContain('trained   9,375 steps in 1:31 with 2 workers');
     expect(unknown).not.toMatch(/waited|speed/);
   });
-  test('short names head the columns', () => {
+  test('has short class names as column heads', () => {
     const test = { ...summary.test, classNames: ['0', '1'] };
     expect(summaryText({ ...summary, test }, 80)).toContain(
       'true   0   1     recall\n0      8   2    80.00 %\n',
     );
   });
-  test('a matrix that is too wide becomes its largest mistakes', () => {
+  test('has the most frequent mistakes where the matrix is too wide', () => {
     const text = summaryText(summary, 20);
     expect(text).toContain('2  cat taken for dog');
     expect(text).not.toContain('recall');
@@ -258,7 +259,7 @@ function shown(written: readonly string[]): string[] {
 }
 
 describe('a live terminal', () => {
-  test('steps write nothing; the timer draws, ten times a second', () => {
+  test('is drawn by a timer ten times per second, not by steps', () => {
     const { progress, written, time } = terminal(true);
     time.tick();
     expect(written).toEqual([]);
@@ -274,7 +275,7 @@ describe('a live terminal', () => {
     time.tick();
     expect(written).toHaveLength(1);
   });
-  test('warnings and epoch lines stand above the live line; the end removes it', () => {
+  test('shows warnings and epochs above the live line, and removes it at the end', () => {
     const { progress, log, written, time } = terminal(true);
     steps(1, 50, (info) => progress.step(info));
     time.now = 2000;
@@ -293,7 +294,7 @@ describe('a live terminal', () => {
     expect(shown(written).at(-1)).toBe('');
     expect(written.join('')).toContain('Test accuracy 90.00 %');
   });
-  test('says how the run stands now, not how it once was', () => {
+  test('shows the present state of the run', () => {
     const { progress, written, time } = terminal(true);
     const traffic = {
       sentBytes: 0,
@@ -341,7 +342,7 @@ describe('a live terminal', () => {
     time.tick();
     expect(shown(written).at(-1)).not.toContain('late');
   });
-  test('a new epoch starts its means anew', () => {
+  test('starts new means with each epoch', () => {
     const { progress, written, time } = terminal(true);
     steps(1, 50, (info) => progress.step(info));
     steps(51, 52, (info) => progress.step({ ...info, loss: 0.25, correct: 32 }));
@@ -351,8 +352,8 @@ describe('a live terminal', () => {
   });
 });
 
-describe('not a terminal', () => {
-  test('text: a line every five seconds, one an epoch, the summary as it is', () => {
+describe('a file or a pipe', () => {
+  test('gets a line every five seconds, one per epoch, and the summary', () => {
     const { progress, written, time } = terminal(false);
     steps(1, 50, (info) => progress.step(info));
     time.now = 5000;
@@ -366,7 +367,7 @@ describe('not a terminal', () => {
     expect(written.join('')).not.toContain('\u001b');
     expect(time.stopped).toBe(true);
   });
-  test.each([true, false])('json (TTY %s): every line is an object', (isTTY) => {
+  test.each([true, false])('gets a JSON object per line (TTY %s)', (isTTY) => {
     const { progress, written, time } = terminal(isTTY, 'json');
     steps(1, 50, (info) => progress.step(info));
     time.now = 5000;
@@ -382,7 +383,7 @@ describe('not a terminal', () => {
   });
 });
 
-test('colours: NO_COLOR and dumb terminals have none', () => {
+test('NO_COLOR and dumb terminals have no colours', () => {
   const stream = { isTTY: true, write: () => true };
   expect(styleOf(stream, { LANG: 'C.UTF-8' })).toEqual({ colour: true, unicode: true });
   expect(styleOf(stream, { NO_COLOR: '1' })).toEqual({ colour: false, unicode: false });
@@ -391,7 +392,7 @@ test('colours: NO_COLOR and dumb terminals have none', () => {
 });
 
 describe('a terminal that becomes narrower', () => {
-  test('the rows that the live line was broken into are erased', () => {
+  test('erases all rows of the wrapped live line', () => {
     const written: string[] = [];
     const stream = { isTTY: true, columns: 100, write: (text: string) => written.push(text) };
     const screen = new Output(stream, {});
@@ -405,7 +406,7 @@ describe('a terminal that becomes narrower', () => {
   });
 });
 
-test('a terminal that does not know its size is taken for one of 80 columns', () => {
+test('a terminal of unknown size has 80 columns', () => {
   const written: string[] = [];
   const screen = new Output({ isTTY: true, columns: 0, write: (text) => written.push(text) }, {});
   expect(screen.liveWidth).toBe(79);
@@ -415,7 +416,7 @@ test('a terminal that does not know its size is taken for one of 80 columns', ()
 });
 
 describe('--no-progress', () => {
-  test('leaves the lines that stay', () => {
+  test('shows the permanent lines only', () => {
     const written: string[] = [];
     const { progress } = openTerminal({
       output: new Output({ isTTY: true, columns: 100, write: (text) => written.push(text) }, {}),

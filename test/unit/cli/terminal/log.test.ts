@@ -18,7 +18,7 @@ function logged(level: 'debug' | 'info' | 'warn', format: 'text' | 'json') {
   return { log, lines };
 }
 
-test('text: time and message; fields at level debug only', () => {
+test('text has time and message, and fields at level debug only', () => {
   const { log, lines } = logged('info', 'text');
   log.debug({}, 'not shown');
   log.info({ worker: 'w0' }, 'worker w0 joined (tensorflow, cpu)');
@@ -36,7 +36,7 @@ test('text: time and message; fields at level debug only', () => {
   ]);
 });
 
-test('json: one object a line, the level a word, the time ISO 8601, errors whole', () => {
+test('json has one object per line, with the level as a word and whole errors', () => {
   const { log, lines } = logged('warn', 'json');
   log.info({}, 'not shown');
   log.warn({ worker: 'w0', error: new Error('why') }, 'slow');
@@ -53,7 +53,7 @@ test('json: one object a line, the level a word, the time ISO 8601, errors whole
 
 const UNSAFE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u;
 
-test('whatever a peer says, no line can drive a terminal, and JSON stays the same JSON', () => {
+test('no line can control a terminal, and JSON keeps its meaning', () => {
   const hostile = fc.oneof(
     fc.string({ unit: 'binary' }),
     fc.constantFrom('\u001b[2J', '\u009b2J', '\u202eevil', 'a\nb', '\ud800', '\u{e0041}', '\u007f'),

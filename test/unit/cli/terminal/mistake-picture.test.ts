@@ -18,9 +18,9 @@ const wrong: Misclassified[] = [
   { index: 1, true: 1, predicted: 0, probabilities: [0.9, 0.1], loss: 2 },
 ];
 
-it('draws the most confident mistake first, each dot a pixel, with names that harm no terminal', () => {
+it('draws the most confident mistake first, a dot per pixel, with escaped names', () => {
   const [title, ...lines] = mistakeLines(wrong, dataset, 80, { colour: false, unicode: true });
-  expect(title).toMatch(/^The worst mistakes/);
+  expect(title).toMatch(/^The most confident mistakes/);
   expect(lines[0]?.startsWith('\u2801\u2800 ')).toBe(true);
   expect(lines[1]?.startsWith('\u2800\u2808 ')).toBe(true);
   expect(lines[2]).toMatch(/taken for cat .*cat taken for/);
@@ -28,12 +28,12 @@ it('draws the most confident mistake first, each dot a pixel, with names that ha
   expect(lines.join('')).not.toContain('\u001b');
 });
 
-it('has the captions alone where characters would not arrive, and one a line where there is no room', () => {
+it('shows captions only without Unicode, and one per line where width is short', () => {
   const lines = mistakeLines(wrong, dataset, 20, { colour: false, unicode: false });
   expect(lines.join('\n')).not.toMatch(/[\u2800-\u28ff]/);
   expect(lines).toHaveLength(7);
 });
 
-it('says where there are none', () => {
+it('tells that there are no mistakes', () => {
   expect(mistakeLines([], dataset, 80, { colour: false, unicode: true })[0]).toBe('No mistakes.');
 });

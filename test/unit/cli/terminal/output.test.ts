@@ -65,7 +65,7 @@ function outputs(): { output: Output; written: () => string; isColoured: boolean
   });
 }
 
-describe('what leaves for a terminal, a pipe or a file', () => {
+describe('the output to a terminal, a pipe or a file', () => {
   test.each(attacks)('lines: %j', (attack) => {
     for (const { output, written, isColoured } of outputs()) {
       output.write(attack, [attack, paint(attack, 'bold')]);
@@ -79,7 +79,7 @@ describe('what leaves for a terminal, a pipe or a file', () => {
     }
   });
 
-  test('a JSON document is the same document', () => {
+  test('keeps the meaning of a JSON document', () => {
     const document = { text: hostile.replace('\ud800', ''), list: [{ '\u202e': '\u009b' }] };
     for (const { output, written } of outputs()) {
       output.json(document);
@@ -235,7 +235,7 @@ describe('what leaves for a terminal, a pipe or a file', () => {
   });
 });
 
-describe('what comes from a peer', () => {
+describe('text from a peer', () => {
   const fence = { run: 'r', term: 1, step: 1 };
   test.each([
     [
@@ -264,7 +264,7 @@ describe('what comes from a peer', () => {
     for (const text of textsIn(parsed)) expect(text).not.toMatch(DANGER);
   });
 
-  test('a run.json that was changed by hand has an engine that can be shown', () => {
+  test('the engine of a changed run.json is shown without invisible characters', () => {
     const description = { ...sampleEngine, library: hostile };
     const engine = {
       description,
@@ -277,7 +277,7 @@ describe('what comes from a peer', () => {
     expect(record.engine?.description.library).not.toMatch(DANGER);
   });
 
-  test('what a page reads has no invisible character either, and is the same where there is none', () => {
+  test('JSON for the page has no invisible character, and is otherwise unchanged', () => {
     const view = { events: [{ message: hostile }], curve: [[1, 2]], name: 'grün 日本' };
     for (const text of textsIn(JSON.parse(visibleJson(view)))) expect(text).not.toMatch(DANGER);
     expect(visibleJson({ name: 'grün 日本', list: [1, 'a'] })).toBe(

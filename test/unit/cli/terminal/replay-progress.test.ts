@@ -34,7 +34,7 @@ function follow(isTTY: boolean, logFormat: 'text' | 'json' = 'text') {
   return { advance, close: () => ((output = ''), progress.close(), output) };
 }
 
-test('on a terminal a live line says how many of its own steps are verified, how fast, and how long it still takes', () => {
+test('a terminal shows verified steps, speed and remaining time on a live line', () => {
   const { advance, close } = follow(true);
   expect(advance(1001, 60_000)).toContain('1 of 2,000 steps verified');
   const line = advance(1501, 1000);
@@ -43,7 +43,7 @@ test('on a terminal a live line says how many of its own steps are verified, how
   expect(close()).toBe('\r\u001b[K');
 });
 
-test('elsewhere it is a log line', () => {
+test('a file or a pipe gets log lines', () => {
   const { advance } = follow(false);
   advance(1001, 0);
   expect(advance(2001, 2000)).toMatch(
