@@ -15,8 +15,8 @@ import { endWithUs, spawnOptions } from './hang-up.mjs';
 import { LockError, withLock } from './lock.mjs';
 
 /**
- * What a fresh clone lacks before its first line of TypeScript can run: the npm packages and the
- * build. Node's own modules only. TensorFlow is set up later, by code that this has built
+ * Provides what a fresh clone needs before its first line of TypeScript can run: the npm packages
+ * and the build. It uses Node's own modules only. TensorFlow is set up later, by the built code
  * (worker/native).
  */
 export const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -27,7 +27,7 @@ const work = join(root, '.mnist-dist');
 const dist = join(root, 'dist');
 const settings = ['tsconfig.json', 'package-lock.json'];
 
-/** An error with a way out; printed without a stack. */
+/** An error with a fix, printed without a stack. */
 export class SetupError extends Error {
   constructor(message, fix) {
     super(message);
@@ -36,8 +36,8 @@ export class SetupError extends Error {
 }
 
 /**
- * Installs and builds what is missing or outdated, and returns in a few milliseconds if nothing is.
- * `say` gets a line per long step. Throws SetupError.
+ * Installs and builds what is missing or outdated; returns in a few milliseconds if nothing is.
+ * `say` receives a line per long step. Throws SetupError.
  */
 export async function prepare(say = print) {
   if (isInstalled() && isBuilt()) return;
@@ -121,7 +121,7 @@ async function install(say, lease) {
   say(`mnist-dist: npm packages installed in ${seconds(started)} s`);
 }
 
-/** The npm that started us, else the one on PATH. */
+/** The npm that started this process, else the one on PATH. */
 function npmCommand() {
   const started = process.env.npm_execpath;
   if (started !== undefined && /npm-cli\.c?js$/.test(started) && existsSync(started))
@@ -135,10 +135,10 @@ function npmCommand() {
   );
 }
 
-/** The installation as it can be typed where the user's shell stands. */
+/** The installation command for the user's shell. */
 function installCommand() {
   const { npm_command: npm, INIT_CWD: folder } = process.env;
-  // npm starts scripts in the package's folder, whatever the shell's is.
+  // npm starts scripts in the folder of the package, not in the shell's.
   const shell = npm === undefined || !folder ? process.cwd() : folder;
   const prefix = shell === root ? '' : `--prefix '${root.replaceAll("'", String.raw`'\''`)}' `;
   return `npm ${prefix}ci --include=dev`;
@@ -182,8 +182,8 @@ function sourcesDigest() {
     hash.update(`${path} ${mtimeMs} ${size}\n`);
   };
   for (const path of settings) add(path);
-  // The folders that tsconfig.json includes; in them lie the kernels and the page, which it leaves
-  // to other compilers.
+  // The folders that tsconfig.json includes; they also contain the kernels and the page, which
+  // other compilers build.
   const { include } = JSON.parse(readFileSync(join(root, 'tsconfig.json'), 'utf8'));
   for (const entry of include) for (const path of filesBelow(entry.split('/')[0])) add(path);
   return hash.digest('hex');
@@ -205,7 +205,7 @@ function filesBelow(folder) {
 async function build(say, lease) {
   say('mnist-dist: building');
   const started = Date.now();
-  // Taken first: whatever is edited meanwhile makes the next start build again.
+  // Computed first, so that an edit during the build causes another build.
   const digest = sourcesDigest();
   const fresh = join(lease.folder, 'dist');
   const kernels = join('shared', 'kernels');
@@ -221,7 +221,7 @@ async function build(say, lease) {
       join(fresh, kernels, 'kernels.wasm'),
     ]),
     run([...tsc, 'tsconfig.json', '--outDir', fresh]),
-    // A folder of its own: both compile the types that they share.
+    // A separate folder, because both compile the types that they share.
     run([...tsc, join('dashboards', 'page', 'tsconfig.json'), '--outDir', join(fresh, 'browser')]),
   ]);
   const failed = results.find(({ status }) => status !== 0);
@@ -241,13 +241,13 @@ async function build(say, lease) {
 // --- helpers
 
 /**
- * What npm, a compiler or a file said is text, and drives no terminal (as in shared/printable.ts).
+ * Prints text of npm, a compiler or a file without control characters (as in shared/printable.ts).
  */
 function print(text) {
   process.stderr.write(`${text.replace(/[^\P{Cc}\n]|[\p{Cf}\p{Zl}\p{Zp}]/gu, '\ufffd')}\n`);
 }
 
-/** Runs a program in the root folder; both its streams, joined, are kept for an error. */
+/** Runs a program in the root folder and keeps both its streams, joined, for an error. */
 function run([program, ...rest]) {
   return new Promise((resolve, reject) => {
     const child = spawn(program, rest, {

@@ -2,10 +2,10 @@ import { closeSync, fstatSync } from 'node:fs';
 import { isatty } from 'node:tty';
 
 /**
- * SIGHUP says that the terminal was closed. Node resets a SIGHUP that nohup made ignored, so the
- * process itself decides: with a terminal among its streams SIGHUP ends it, without one it is
- * ignored. Plain JavaScript, since it is needed before the build; cli/processes/signals.ts takes
- * over after it.
+ * SIGHUP means that the terminal was closed. Node resets a SIGHUP that nohup ignores, so the
+ * process decides itself: SIGHUP ends it if one of its streams is a terminal, and is ignored
+ * otherwise. Plain JavaScript, because it is needed before the build; cli/processes/signals.ts
+ * takes over after it.
  */
 
 /**
@@ -20,7 +20,7 @@ const exitCodes = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 };
  */
 const children = new Set();
 
-/** Ends this process and its programs on a signal, as long as nothing else listens for it. */
+/** Ends this process and its programs on a signal, unless another listener handles it. */
 export function watchSignals() {
   for (const [signal, code] of Object.entries(exitCodes)) {
     process.on(signal, () => {

@@ -2,10 +2,10 @@ import { ClusterError } from '../../shared/errors.ts';
 import type { TensorFlowModule } from '../native/load.ts';
 
 /**
- * What we use of tfjs-node's native binding. Called directly: the bookkeeping of tfjs' engine
- * around it takes longer than a small graph, and its disposeData stops to free anything once the
- * ids of tensors, int32 in C++, have wrapped to negative (tensorflow/tfjs#8326). The binding itself
- * takes any id.
+ * The functions of tfjs-node's native binding that are in use. They are called directly: the
+ * bookkeeping of tfjs's engine takes longer than a small graph, and its disposeData frees nothing
+ * after the ids of tensors, int32 in C++, wrap to negative numbers (tensorflow/tfjs#8326). The
+ * binding itself accepts any id.
  */
 export interface Binding {
   readonly TF_Version: string;
@@ -13,13 +13,15 @@ export interface Binding {
   readonly TF_INT32: number;
   isUsingGpuDevice(): boolean;
   getNumOfTensors(): number;
-  /** The tensor shares the array's memory, if that is aligned to 64 bytes, until it is deleted. */
+  /**
+   * The tensor shares the memory of the array until it is deleted, if that is aligned to 64 bytes.
+   */
   createTensor(shape: readonly number[], type: number, values: Float32Array | Int32Array): number;
   deleteTensor(id: number): void;
   tensorDataSync(id: number): Float32Array;
   loadSavedModel(directory: string, tags: string): number;
   deleteSavedModel(id: number): void;
-  /** Names are joined by commas. */
+  /** Names are comma-separated. */
   runSavedModel(
     id: number,
     inputs: readonly number[],
@@ -39,7 +41,7 @@ const methods = [
   'runSavedModel',
 ];
 
-/** The binding behind the package's backend; ENGINE if this version has another one. */
+/** The binding of the package's backend. Throws ENGINE if it has other functions. */
 export function bindingOf(tensorflow: TensorFlowModule): Binding {
   const binding: unknown = Reflect.get(tensorflow.backend(), 'binding');
   if (isBinding(binding)) return binding;

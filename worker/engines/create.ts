@@ -11,9 +11,9 @@ import { summedByKernel, summedByKernelBytes } from './summed-by-kernel.ts';
 import type { SummedSizes } from './summed-by-kernel.ts';
 
 /**
- * An engine with everything built and warmed, for subtrees of all sizes in `shape`. Throws ENGINE
- * if this engine cannot run here on this device. The library is imported only when its engine is
- * asked for, and a process must not ask for both libraries: they share a registry of backends.
+ * Creates an engine whose graphs are built and warmed up for all sizes of subtree in `shape`.
+ * Throws ENGINE if the engine cannot run on this device. Each library is imported only for its
+ * engine, and a process must not load both: they share a registry of backends.
  */
 export async function createEngine(
   kind: EngineKind,
@@ -42,9 +42,8 @@ export async function createEngine(
 }
 
 /**
- * The same engine with single shards only, summed by the kernel; undefined where that is what it
- * does already. For a TensorFlow whose own sums have other bytes than the kernel's (a GPU may keep
- * subnormals).
+ * The same engine with single shards that the kernel sums; undefined if it already works so. It is
+ * for a TensorFlow whose sums differ from the kernel's (a GPU may keep subnormals).
  */
 export function summedByShard(
   engine: Engine,
@@ -57,7 +56,7 @@ export function summedByShard(
   return summedByKernel(engine, kernels, { floats, maxShards: virtualShards, unitShards: 1 });
 }
 
-/** What createEngine and summedByShard take from the kernels' memory, together at most. */
+/** Bytes of kernel memory that createEngine and summedByShard use together. */
 export function engineBytes(shape: EngineShape): number {
   return (
     summedByKernelBytes(sizesOf(shape, 1)) + summedByKernelBytes(sizesOf(shape, MAX_GRAPH_SHARDS))

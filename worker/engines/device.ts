@@ -15,10 +15,9 @@ export function refuseDevice(kind: Exclude<EngineKind, 'tensorflow'>, device: st
 }
 
 /**
- * The device that TensorFlow took, for people: "cpu", or "cuda:0 NVIDIA H100". Throws ENGINE when
- * it is not the one that was asked for ("auto", "cpu" or "cuda:N"): TensorFlow falls back to the
- * CPU without a word if a CUDA library is missing. Which GPU a process sees was decided before it
- * started (CUDA_VISIBLE_DEVICES).
+ * The device that TensorFlow uses: "cpu", or "cuda:0 NVIDIA H100". Throws ENGINE if it is not the
+ * requested one ("auto", "cpu" or "cuda:N"), because TensorFlow silently uses the CPU if a CUDA
+ * library is missing. CUDA_VISIBLE_DEVICES selected the GPU before the process started.
  */
 export function describeDevice(asked: string, isGpu: boolean): string {
   if (asked.startsWith('cuda') && !isGpu) {
@@ -37,8 +36,8 @@ export function describeDevice(asked: string, isGpu: boolean): string {
 }
 
 /**
- * The model of the GPU with this UUID, or of all GPUs of this host; empty when the driver does not
- * tell or they differ.
+ * The model of the GPU with this UUID, or of all GPUs of this host; empty if it is unknown or the
+ * models differ.
  */
 function gpuModel(uuid: string): string {
   try {

@@ -2,10 +2,7 @@ import { cpus } from 'node:os';
 import type { EngineIdentity } from '../../shared/engine-identity.ts';
 import type { ModelShape } from '../../shared/arithmetic/model-shape.ts';
 
-/**
- * One subtree of one step, ready to compute: `shards` shards of `rowsPerShard` rows, padding
- * included.
- */
+/** The batch of one subtree in one step: `shards` shards of `rowsPerShard` rows, with padding. */
 export interface Batch {
   readonly shards: number;
   readonly rowsPerShard: number;
@@ -14,25 +11,22 @@ export interface Batch {
   /** [rows] class of each row; -1 in padding. */
   readonly labels: Int32Array;
   /**
-   * One [rows, units] per hidden layer, each value 0 or float32(1 / (1 - rate)); empty when dropout
-   * is 0.
+   * One [rows, units] mask per hidden layer, each value 0 or float32(1 / (1 - rate)); empty without
+   * dropout.
    */
   readonly masks: readonly Float32Array[];
   /**
-   * [rows] what scales the row's loss and its logits' gradient: float32(1 / samples of the step), 0
-   * in padding.
+   * [rows] factor of the row's loss and of its gradient: float32(1 / samples of the step), 0 in
+   * padding.
    */
   readonly scale: Float32Array;
 }
 
-/**
- * What a training step and an evaluation look like to an engine; set once, so that graphs can be
- * built ahead.
- */
+/** The sizes of training steps and evaluations, fixed so that graphs can be built in advance. */
 export interface EngineShape {
   readonly model: ModelShape;
   readonly rowsPerShard: number;
-  /** The sizes of subtrees that will be asked for: powers of two. */
+  /** The sizes of subtrees in use: powers of two. */
   readonly shardCounts: readonly number[];
   readonly hasDropout: boolean;
   /** Rows of one evaluation chunk. */
@@ -40,27 +34,26 @@ export interface EngineShape {
 }
 
 /**
- * Computes gradients and predictions. All calls are synchronous: a step takes under a millisecond
- * and the worker has nothing else to do meanwhile. `weights` is the flat parameter vector of
- * shared/arithmetic/model-shape.ts; an engine may keep no reference to any array after a call
- * returns.
+ * Computes gradients and predictions. All calls are synchronous: a step takes less than a
+ * millisecond, and the worker has nothing else to do. `weights` is the parameter vector of
+ * shared/arithmetic/model-shape.ts. An engine must not keep a reference to an array after a call.
  */
 export interface Engine {
   readonly description: EngineIdentity;
   /**
-   * Writes the subtree's partial sum into `out`: P gradient values, then the loss (P + 1 floats):
-   * per shard the gradient of sum(scale * loss), and the shards' vectors summed in the fixed binary
-   * tree in float32. Returns how many rows were classified right (ties go to the lowest class;
-   * padding counts for nothing).
+   * Writes the partial sum of the subtree to `out`: P gradient values, then the loss. A shard's
+   * vector is the gradient of sum(scale * loss); the vectors are summed in the fixed binary tree in
+   * float32. Returns the number of correct rows (ties go to the lowest class; padding does not
+   * count).
    */
   partialSum(weights: Float32Array, batch: Batch, out: Float32Array): number;
   /**
-   * Writes for each of `evaluationRows` rows: class (argmax of the logits), loss, then one
-   * probability per class, all float32. `labels` are -1 in padding, whose rows are written but mean
-   * nothing.
+   * Writes a row of class (argmax of the logits), loss, and one probability per class for each of
+   * `evaluationRows` rows, all float32. `labels` are -1 in padding, whose rows are written but have
+   * no meaning.
    */
   predict(weights: Float32Array, inputs: Float32Array, labels: Int32Array, out: Float32Array): void;
-  /** Live tensors of the library, for leak checks; 0 where the engine has none. */
+  /** Number of live tensors in the library, for leak checks; 0 for an engine without tensors. */
   tensorCount(): number;
   dispose(): void;
 }

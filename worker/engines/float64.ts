@@ -12,13 +12,13 @@ interface Float64Result {
 }
 
 /**
- * The model in float64, one row after the other, as the textbook writes it: what every engine must
- * agree with. It keeps its workspace, so that a call allocates nothing.
+ * The model in float64, row by row, as in a textbook: the oracle of every engine. It reuses its
+ * workspace, so a call allocates nothing.
  */
 export interface Float64Model {
   /**
-   * Writes the gradient of sum(scale * cross-entropy) over all rows of the batch into `gradient` (P
-   * values). Shards play no part: the rows are summed in order.
+   * Writes the gradient of sum(scale * cross-entropy) over all rows of the batch to `gradient` (P
+   * values). Rows are summed in order, without shards.
    */
   gradient(weights: Floats, batch: Batch, gradient: Float64Array): Float64Result;
   /** The logits of row `row` of `inputs`, without dropout; valid until the next call. */
@@ -28,8 +28,8 @@ export interface Float64Model {
 export function createFloat64Model(model: ModelShape): Float64Model {
   const layers = denseLayers(model);
   const widths = [model.inputs, ...model.hidden, model.classes];
-  // values[l] is what layer l reads, the last one the logits; deltas[l] is the gradient with
-  // respect to values[l].
+  // values[l] is the input of layer l, and the last one has the logits; deltas[l] is the gradient
+  // with respect to values[l].
   const values = widths.map((width) => new Float64Array(width));
   const deltas = widths.map((width) => new Float64Array(width));
   const logits = item(values, layers.length);
@@ -92,12 +92,12 @@ export function createFloat64Model(model: ModelShape): Float64Model {
   };
 }
 
-/** -log softmax(logits)[label]; 0 where there is no label (-1). */
+/** -log softmax(logits)[label]; 0 without a label (-1). */
 export function crossEntropy(logits: Float64Array, label: number): number {
   return label < 0 ? 0 : logSumExp(logits) - (logits[label] ?? 0);
 }
 
-/** exp(logits) / sum(exp(logits)) into `out`. */
+/** Writes exp(logits) / sum(exp(logits)) to `out`. */
 export function softmax(logits: Float64Array, out: Float64Array): void {
   const norm = logSumExp(logits);
   for (let j = 0; j < logits.length; j++) out[j] = Math.exp((logits[j] ?? 0) - norm);
@@ -156,8 +156,8 @@ function addOuter(
 }
 
 /**
- * The gradient behind the layer, through dropout and ReLU. A value above 0 has passed both; any
- * other has gradient 0.
+ * The gradient with respect to the layer's input, through dropout and ReLU. A value above 0 has
+ * passed both; any other value has gradient 0.
  */
 function pullBack(
   { inputs, units, kernelOffset }: DenseLayer,

@@ -14,8 +14,7 @@ export interface GradientShape {
 }
 
 /**
- * What one shard contributes: the gradient of the first kernel, and all that follows it in the
- * parameter vector.
+ * The contribution of one shard: the gradient of the first kernel, and of all parameters after it.
  */
 interface ShardValues {
   readonly firstKernel: Value;
@@ -23,7 +22,7 @@ interface ShardValues {
   readonly logits: Value;
 }
 
-/** The placeholders, those per sample already cut into shards. */
+/** The placeholders; those with samples are split into shards. */
 interface Feeds {
   readonly kernels: readonly Value[];
   readonly biases: readonly Value[];
@@ -37,9 +36,8 @@ interface Feeds {
 }
 
 /**
- * Forward, backward and the tree sum of a subtree as one graph: a training step is one call. Every
- * shard is computed by operations of its own, so that its bytes cannot depend on what else is in
- * the call.
+ * Forward pass, backward pass and tree sum of a subtree as one graph, so that a training step is
+ * one call. Each shard has its own operations, so its bytes cannot depend on the other shards.
  *
  * Inputs, in this order: weights [P], inputs [rows, inputs], labels int32 [rows], scale [rows, 1],
  * then one mask [rows, units] per hidden layer. Outputs: the gradient of the first kernel, flat;
@@ -92,7 +90,7 @@ function addFeeds(graph: GraphBuilder, shape: GradientShape, layers: readonly De
   };
 }
 
-/** The placeholder of the flat parameter vector, cut into the layers' kernels and biases. */
+/** The placeholder of the parameter vector, split into kernels and biases. */
 export function addWeights(
   graph: GraphBuilder,
   layers: readonly DenseLayer[],
@@ -119,7 +117,7 @@ function addShard(
   const maskOf = (layer: number) => feeds.masks[layer]?.[shard];
   const scale = item(feeds.scale, shard);
 
-  // What each layer reads, and what its ReLU yields.
+  // The inputs of the layers, and the outputs of their ReLUs.
   const inputs: Value[] = [item(feeds.inputs, shard)];
   const activations: Value[] = [];
   let value = item(inputs, 0);
@@ -138,9 +136,9 @@ function addShard(
   });
   const logits = value;
 
-  // The loss is the sum of -label * scale * log softmax; its gradient (softmax - label) * scale.
-  // Written out, since the operation for both refuses to run on a GPU under TF_DETERMINISTIC_OPS.
-  // In padding labels and scale are 0.
+  // The loss is the sum of -label * scale * log softmax; its gradient is (softmax - label) * scale.
+  // They are separate operations, because the combined one refuses to run on a GPU with
+  // TF_DETERMINISTIC_OPS. Labels and scale are 0 in padding.
   const logSoftmax = graph.unary('LogSoftmax', logits);
   const losses = graph.binary('Mul', item(feeds.scaledLabels, shard), logSoftmax);
   const difference = graph.binary(
@@ -164,7 +162,7 @@ function addShard(
   return { firstKernel, rest: graph.concat(0, graph.sum(delta, 0), ...gradients), logits };
 }
 
-/** left + right in float32, level by level: the fixed tree. */
+/** The fixed tree: left + right in float32, level by level. */
 function addTree(graph: GraphBuilder, shards: readonly Value[]): Value {
   if (shards.length === 1) return item(shards, 0);
   assert(shards.length % 2 === 0, `a tree over ${shards.length} shards`);

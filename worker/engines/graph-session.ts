@@ -9,11 +9,11 @@ export interface Feed {
   readonly type: 'float32' | 'int32';
 }
 
-/** A graph loaded into TensorFlow, to be called again and again. */
+/** A graph that is loaded into TensorFlow. */
 export interface GraphSession {
   /**
-   * Runs the graph on these arrays, in the order of its placeholders, and hands each output to
-   * `take`, in order. No tensor outlives the call, whether it returns or throws.
+   * Runs the graph on these arrays, in the order of its placeholders, and passes each output to
+   * `take`, in order. No tensor outlives the call, also if it throws.
    */
   run(
     values: readonly (Float32Array | Int32Array)[],
@@ -22,7 +22,7 @@ export interface GraphSession {
   dispose(): void;
 }
 
-/** `feeds` says for each of the graph's placeholders what it takes. */
+/** Loads a graph; `feeds` describes its placeholders. */
 export function loadGraph(
   binding: Binding,
   support: Support,
@@ -45,8 +45,8 @@ export function loadGraph(
         for (let i = 0; i < feeds.length; i++) {
           inputs.push(binding.createTensor(item(feeds, i).shape, item(types, i), item(values, i)));
         }
-        // The graph runs in this thread (environment.ts), where JavaScript wants its subnormals
-        // back.
+        // The graph runs in this thread (device-environment.ts), in which JavaScript needs
+        // subnormals afterwards.
         support.flushSubnormals(true);
         try {
           outputs = binding.runSavedModel(session, inputs, inputNames, outputNames);

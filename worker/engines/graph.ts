@@ -1,4 +1,4 @@
-/** A TensorFlow graph as plain data: what saved-model.ts writes and TensorFlow runs. */
+/** A TensorFlow graph as data, which saved-model.ts writes and TensorFlow runs. */
 export type ElementType = 'float32' | 'int32';
 
 export type Attribute =
@@ -24,20 +24,20 @@ export interface GraphNode {
 
 export interface Graph {
   readonly nodes: readonly GraphNode[];
-  /** Names of the placeholders, in the order in which they were made. */
+  /** Names of the placeholders, in order of creation. */
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
 }
 
-/** A value in the graph: "node" or, for a later output of a node, "node:1". */
+/** A value in the graph: "node", or "node:1" for a later output of the node. */
 export type Value = string;
 
 const FLOAT: Attribute = { type: 'float32' };
 const INT: Attribute = { type: 'int32' };
 
 /**
- * Collects nodes; each method adds one and returns its value. Names are numbered, so a graph has
- * always the same.
+ * Collects nodes. Each method adds one and returns its value. Names are numbered, so that equal
+ * graphs have equal names.
  */
 export class GraphBuilder {
   readonly #nodes: GraphNode[] = [];
@@ -107,7 +107,7 @@ export class GraphBuilder {
     });
   }
 
-  /** [rows, depth]: -1 at each row's class, a row of zeros where the class is -1. */
+  /** [rows, depth]: -1 at the class of each row; zeros for class -1. */
   negativeOneHot(classes: Value, depth: number): Value {
     const inputs = [
       classes,
@@ -118,7 +118,7 @@ export class GraphBuilder {
     return this.add('OneHot', inputs, { T: FLOAT, TI: INT, axis: { integer: -1 } });
   }
 
-  /** Cut into `parts` equal parts along the first axis. */
+  /** Splits a value into `parts` equal parts along the first axis. */
   split(x: Value, parts: number): Value[] {
     if (parts === 1) return [x];
     const name = this.add('Split', [this.scalar('int32', 0), x], {
@@ -133,7 +133,7 @@ export class GraphBuilder {
     return this.add('ConcatV2', [...values, this.scalar('int32', axis)], attributes);
   }
 
-  /** The graph with these values as its outputs, in this order. */
+  /** The graph with these outputs, in this order. */
   build(outputs: readonly Value[]): Graph {
     return { nodes: this.#nodes, inputs: this.#placeholders, outputs };
   }

@@ -20,9 +20,9 @@ import { loadGraph } from './graph-session.ts';
 import type { Feed, GraphSession } from './graph-session.ts';
 
 /**
- * TensorFlow through tfjs-node's binding: one graph per size of subtree, one call per partial sum.
- * All graphs are built and have run once when this returns. Throws ENGINE if the library or the
- * device is not to be had.
+ * TensorFlow through tfjs-node's binding, with one graph per size of subtree and one call per
+ * partial sum. All graphs are built and warmed up on return. Throws ENGINE if the library or the
+ * device is not available.
  */
 export function createTensorFlowEngine(shape: EngineShape, options: EngineOptions): Engine {
   const tensorflow = loadTensorFlow();
@@ -135,8 +135,8 @@ function runPrediction(
 }
 
 /**
- * Runs the graph once, on zeros: the first call optimizes it and allocates, and may fail where
- * later ones do not.
+ * Runs the graph once on zeros: the first call optimizes it and allocates memory, and may fail
+ * where later calls do not.
  */
 function warmed(session: GraphSession, feeds: readonly Feed[]): GraphSession {
   const zeros = feeds.map(({ type, shape }) => {

@@ -22,10 +22,10 @@ interface LayerTensors {
 }
 
 /**
- * TensorFlow.js' WebAssembly backend, on one thread with SIMD: needs no native library. Forward and
- * backward are written by hand, for two reasons: the tape of tf.grads costs more than the products
- * at this size, and it multiplies by transposed operands, which this backend does in a scalar loop
- * (four times slower than to transpose first). Computes single shards.
+ * TensorFlow.js's WebAssembly backend, on one thread with SIMD, without a native library. Forward
+ * and backward passes are explicit, for two reasons: the tape of tf.grads costs more than the
+ * products at this size, and it multiplies by transposed operands, which this backend does in a
+ * scalar loop (four times slower than transposing first). It computes single shards.
  */
 export async function createWasmEngine(shape: EngineShape): Promise<Engine> {
   const backend = await startBackend();
@@ -33,8 +33,8 @@ export async function createWasmEngine(shape: EngineShape): Promise<Engine> {
   const layers = denseLayers(model);
   const parameters = parameterCount(model);
 
-  // A product packs its right operand once and remembers it by tensor, which takes longer than the
-  // product itself. So the weights stay uploaded while they are the same: all shards of a step, and
+  // A matrix product packs its right operand once per tensor, which takes longer than the product
+  // itself. Therefore the weights stay uploaded while they do not change: all shards of a step, and
   // all chunks of an evaluation, share them.
   const known = { weights: new Float32Array(parameters), tensors: [] as readonly LayerTensors[] };
 
@@ -57,9 +57,7 @@ export async function createWasmEngine(shape: EngineShape): Promise<Engine> {
     known.tensors = [];
   }
 
-  /**
-   * A view of the backend's memory, valid until the next operation: dataSync would copy it first.
-   */
+  /** A view of the backend's memory, valid until the next operation; dataSync would copy it. */
   function read(tensor: tf.Tensor): tf.backend_util.TypedArray {
     return backend.typedArrayFromHeap(tensor);
   }
@@ -70,8 +68,8 @@ export async function createWasmEngine(shape: EngineShape): Promise<Engine> {
     const x = tf.tensor2d(batch.inputs, [rows, model.inputs]);
     const masks = batch.masks.map((mask) => tf.tensor2d(mask, [rows, mask.length / rows]));
     const scale = tf.tensor2d(batch.scale, [rows, 1]);
-    // A label of -1 is a row of zeros. This backend writes integers whatever type oneHot is asked
-    // for: hence the cast.
+    // A label of -1 gives a row of zeros. The cast is needed because this backend's oneHot always
+    // writes integers.
     const labels = tf.cast(tf.oneHot(tf.tensor1d(batch.labels, 'int32'), model.classes), 'float32');
     const { inputsOf, logits } = forward(tensors, x, masks);
 
@@ -86,7 +84,7 @@ export async function createWasmEngine(shape: EngineShape): Promise<Engine> {
       if (l === 0) break;
       const mask = masks[l - 1];
       const behind = tf.matMul(delta, tf.transpose(kernel));
-      // What the layer read is above 0 only where it passed both ReLU and dropout.
+      // An input is above 0 only if it passed both ReLU and dropout.
       delta = tf.mul(mask === undefined ? behind : tf.mul(behind, mask), tf.step(input));
     }
     return countCorrect(read(logits), batch.labels, model.classes);
@@ -123,7 +121,7 @@ export async function createWasmEngine(shape: EngineShape): Promise<Engine> {
       processor: processorName(),
       threads: 1,
     },
-    // Nothing is returned from tf.tidy: it would visit every element of a typed array.
+    // tf.tidy must not return a typed array: it would visit every element.
     partialSum(weights, batch, out) {
       let correct = 0;
       tf.tidy(() => void (correct = shardGradient(weights, batch, out)));
@@ -137,7 +135,7 @@ export async function createWasmEngine(shape: EngineShape): Promise<Engine> {
   };
 }
 
-/** The logits, and what each layer read on the way to them. */
+/** The logits, and the inputs of the layers. */
 function forward(
   tensors: readonly LayerTensors[],
   x: tf.Tensor2D,
@@ -159,17 +157,17 @@ function bytesOf(values: Float32Array): Buffer {
   return Buffer.from(values.buffer, values.byteOffset, values.byteLength);
 }
 
-/** One process has one backend; its binaries are found beside the package's entry. */
+/** Starts the backend of this process, whose binaries are beside the package's entry. */
 async function startBackend(): Promise<BackendWasm> {
   const entry = createRequire(import.meta.url).resolve('@tensorflow/tfjs-backend-wasm');
-  // Refused once the backend is up, as for a second engine.
+  // setWasmPaths throws after the backend has started, as for a second engine.
   if (tf.getBackend() !== 'wasm') setWasmPaths(`${dirname(entry)}/`);
-  // Threads would make bytes depend on how many cores there are, and do not work under Node.
+  // With threads the bytes would depend on the number of cores, and they do not work in Node.
   tf.env().set('WASM_HAS_MULTITHREAD_SUPPORT', false);
   if (!(await tf.setBackend('wasm')))
     throw new ClusterError(
       'ENGINE',
-      'the engine "wasm" could not be loaded; the lines above say why',
+      'the engine "wasm" could not be loaded; the lines above give the reason',
       {
         fix: 'where it was refused memory: ulimit -v unlimited; each engine reserves 10 GB of addresses',
       },

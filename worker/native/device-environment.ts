@@ -5,9 +5,7 @@ import { gpuOf, type UsableGpus } from './usable-gpus.ts';
 import { cacheDirectory } from '../../shared/disk/cache-directory.ts';
 
 export interface WorkerDevice {
-  /**
-   * Threads of one operation. Bytes may depend on it, so it is fixed, not "as many as are free".
-   */
+  /** Threads of one operation. Bytes may depend on their number, so it is fixed. */
   readonly threads: number;
   /**
    * `cuda:N` is the N-th GPU that this process may use; `auto` the first, where TensorFlow has
@@ -26,14 +24,11 @@ export const allocatorEnvironment = {
   MALLOC_TRIM_THRESHOLD_: String(256 * 1024 ** 2),
 } as const;
 
-/**
- * The UUID of the GPU that a worker was given; empty where it is not known, or the CPU. For
- * gpu-telemetry.ts.
- */
+/** The UUID of a worker's GPU, for gpu-telemetry.ts; empty if it is unknown, or for the CPU. */
 export const OWN_GPU = 'MNIST_DIST_INTERNAL_GPU';
 
 /**
- * What a worker's process must have in its environment before it starts; TensorFlow and the linker
+ * The environment that a worker's process needs from its start, because TensorFlow and the linker
  * read it once.
  */
 export function workerEnvironment(
@@ -46,8 +41,8 @@ export function workerEnvironment(
     ...native.environment,
     ...allocatorEnvironment,
     TF_NUM_INTRAOP_THREADS: String(threads),
-    // Negative: in the calling thread. A hand-over to another one and back costs more than it can
-    // gain here.
+    // Negative runs operations in the calling thread: handing them to another thread costs more
+    // than it can gain here.
     TF_NUM_INTEROP_THREADS: '-1',
     TF_CPP_MIN_LOG_LEVEL: inherited['TF_CPP_MIN_LOG_LEVEL'] ?? '2',
     TF_DETERMINISTIC_OPS: '1',

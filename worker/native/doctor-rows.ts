@@ -16,7 +16,7 @@ import { cacheDirectory } from '../../shared/disk/cache-directory.ts';
 import { smokeTest } from './smoke.ts';
 import { findUsableGpus, howMany } from './usable-gpus.ts';
 
-/** One thing a run needs. `failed` means that training cannot run here. */
+/** One requirement of a run. `failed` means that this machine cannot train. */
 export interface Row {
   readonly check: string;
   readonly status: 'ok' | 'warning' | 'failed';
@@ -38,9 +38,8 @@ const KERNEL_TRIAL_BYTES = 16 * 1024 ** 2;
 const SETUP_FIX = 'Run: npx mnist-dist setup';
 
 /**
- * Checks everything a run needs, from the outside in. `tryWasm` computes with the wasm engine and
- * resolves with the name and version of its library. Never throws for what is wrong with the
- * machine.
+ * Checks all requirements of a run. `tryWasm` computes with the wasm engine and resolves to the
+ * name and version of its library. Never throws for a defect of the machine.
  */
 export async function doctorRows(
   tryWasm: () => Promise<string>,
@@ -79,9 +78,7 @@ export function canTrain(rows: readonly Row[]): boolean {
   return rows.every(({ status }) => status !== 'failed');
 }
 
-/**
- * One engine is enough; without the other one is a warning, without both nothing can be trained.
- */
+/** One engine is enough: a missing engine is a warning, two are a failure. */
 export function judgeEngines(tensorflow: Row, wasm: Row): readonly Row[] {
   const isHopeless = tensorflow.status !== 'ok' && wasm.status !== 'ok';
   return [tensorflow, wasm].map((row) =>
@@ -136,7 +133,7 @@ function libraryRow(native: NativeEngine | undefined): Row {
   };
 }
 
-/** Loads the binding and multiplies, in a child. */
+/** Loads the binding and multiplies in a child process. */
 async function tensorFlowRow(native: NativeEngine | undefined): Promise<Row> {
   const check = 'engine tensorflow';
   if (native === undefined)
@@ -240,7 +237,7 @@ function portRow(host: string, port: number): Promise<Row> {
   });
 }
 
-/** Locks that a set-up would wait for; none of those that it would take over at once. */
+/** Locks that a set-up would wait for, without those that it would take over at once. */
 async function lockRows(locks: readonly string[]): Promise<readonly Row[]> {
   const rows = locks.map(async (lock): Promise<readonly Row[]> => {
     const holder = await lockHolder(lock);

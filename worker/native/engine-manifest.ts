@@ -9,7 +9,7 @@ import { ownLink, tfjsPackage } from './places.ts';
  * else.
  */
 export const MANIFEST_FILE = 'manifest.json';
-/** Raised whenever what is built here changes; an older binding is then built anew. */
+/** Increases when the build changes; older bindings are then rebuilt. */
 export const BINDING_FORMAT = 2;
 
 const manifestSchema = z.object({
@@ -47,9 +47,9 @@ export interface NativeEngine {
 }
 
 /**
- * The engine that is set up for this checkout, if there is one. Reads a few small files and looks
- * at the size of four: a few milliseconds, and no process is started. `link` is the folder
- * tfjs-node-gpu looks in, unless it says otherwise.
+ * The engine that is set up for this checkout, if any. Reads a few small files and the sizes of
+ * four files, which takes a few milliseconds, and starts no process. `link` is the folder where
+ * tfjs-node-gpu looks for its binding.
  */
 export function readyTensorFlow(link?: string): NativeEngine | undefined {
   try {

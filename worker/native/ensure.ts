@@ -31,7 +31,7 @@ import { wheelSet } from './wheels.ts';
 export { readyTensorFlow };
 export type { NativeEngine };
 
-/** What the holder of the set-up's lock works with. */
+/** The holder of the set-up lock uses these. */
 type Lease = Parameters<Parameters<typeof withLock>[1]>[0];
 
 export interface SetupOptions {
@@ -64,10 +64,10 @@ export async function ensureTensorFlow(
   requireExecutable(cache);
   const say = (text: string): void => report({ text });
   const action = async (lease: Lease): Promise<NativeEngine> => {
-    // Whoever held the lock may have done our work.
+    // Another process may have completed the set-up under the lock.
     const meanwhile = readyTensorFlow(options.link);
     if (meanwhile !== undefined && suits(meanwhile, options)) return meanwhile;
-    // Older versions worked there.
+    // Older versions used this folder.
     rmSync(join(cache, 'tmp'), { recursive: true, force: true });
     return await setUp(options, { cache, temporary: lease.folder }, lease, report);
   };
@@ -79,7 +79,7 @@ export async function ensureTensorFlow(
   });
 }
 
-/** A disk that is full, or a folder that is somebody else's. */
+/** A full disk, or a folder of another user. */
 function notWritten(cache: string, error: unknown): ClusterError {
   return new ClusterError(
     'SETUP',
@@ -208,10 +208,7 @@ async function buildBinding(
   renameSync(output, target);
 }
 
-/**
- * `--gpu` promises a GPU: a CUDA library that the linker does not find would mean the CPU, without
- * a word.
- */
+/** `--gpu` requires a GPU: without a CUDA library, TensorFlow would silently use the CPU. */
 async function requireGpuIfNamed(options: SetupOptions, library: Library): Promise<void> {
   if (options.device !== 'gpu') return;
   if (library.device !== 'cuda') {

@@ -8,9 +8,9 @@ import { gpuQuestion, parseReadings } from './gpu-answer.ts';
 import { findUsableGpus, noGpus } from './usable-gpus.ts';
 
 export interface GpuTelemetryOptions {
-  /** Asked once, at the start: which GPUs to watch; rejects never. */
+  /** Called once, at the start: the GPUs to watch. Never rejects. */
   readonly watched: () => Promise<WatchedGpus>;
-  /** Told of every answer; of none that is to be had, once, as no GPUs. */
+  /** Receives every answer; receives no GPUs once when no answer is available. */
   readonly report: (gpus: readonly GpuReading[]) => void;
   readonly log: (level: 'debug', message: string) => void;
   readonly times?: Times;
@@ -34,9 +34,9 @@ const ordinaryTimes: Times = {
 };
 
 /**
- * Asks nvidia-smi again and again how the GPUs are doing, one process at a time. The worker's
- * thread only starts it and reads its answer; whatever becomes of it, the worker goes on. Without
- * an nvidia-smi on PATH nothing is ever started.
+ * Asks nvidia-smi periodically about the GPUs, one process at a time. The worker's thread only
+ * starts it and reads its answer, and the worker continues if it fails. Without an nvidia-smi on
+ * PATH no process is started.
  */
 export class GpuTelemetry {
   readonly #options: GpuTelemetryOptions;
@@ -68,12 +68,12 @@ export class GpuTelemetry {
     try {
       this.#ask(program, watched);
     } catch (error) {
-      // No memory for another process, say.
+      // For instance, too little memory for another process.
       this.#take([], messageOf(error), () => this.#askOrTell(program, watched));
     }
   }
 
-  /** Nothing is reported any more, and no process is left. */
+  /** Stops reports and the process. */
   stop(): void {
     clearTimeout(this.#next);
     this.#stopping.abort();
@@ -97,7 +97,7 @@ export class GpuTelemetry {
     });
   }
 
-  /** nvidia-smi says on its standard output what is wrong. */
+  /** nvidia-smi prints its errors to standard output. */
   #complaint({ killed, message }: ExecFileException, answer: string): string {
     if (killed === true) return `no answer within ${this.#times.answerMilliseconds} ms`;
     const said = [message, answer].map((text) => lastLines(text, 1)).filter((text) => text !== '');

@@ -17,9 +17,7 @@ export interface ChildOptions {
   readonly limitMilliseconds?: number;
 }
 
-/**
- * Runs a program to its end and keeps what it says. Rejects only if it cannot be started at all.
- */
+/** Runs a program to its end and keeps its output. Rejects only if it cannot be started. */
 export function runChild(
   command: readonly string[],
   options: ChildOptions = {},

@@ -30,8 +30,8 @@ console.log(JSON.stringify({ version, gpu: backend.isUsingGpuDevice, product: [.
 `;
 
 /**
- * Loads TensorFlow and multiplies two matrices in a child process: a library that does not fit
- * aborts the process instead of throwing. `binding` is the file to try.
+ * Loads TensorFlow and multiplies two matrices in a child process, because an incompatible library
+ * aborts its process. `binding` is the file to try.
  */
 export async function smokeTest(
   binding: string,
