@@ -119,10 +119,16 @@ export function checkWorkerOptions(options: WorkerOptions, given: GivenOf): void
 }
 
 export function checkData({ data }: Pick<ShowOptions, 'data'>, given: GivenOf): void {
-  if (data === undefined || statSync(data, { throwIfNoEntry: false })?.isDirectory() === true)
-    return;
+  if (data === undefined) return;
   const fix = `Allowed: an existing folder with ${DATASET_FILES_TEXT}.`;
-  throw notAllowed('data', given('data'), fix, 'the folder does not exist');
+  let stat: Stats | undefined;
+  try {
+    stat = statSync(data, { throwIfNoEntry: false });
+  } catch {
+    throw notAllowed('data', given('data'), fix, 'not readable');
+  }
+  if (stat?.isDirectory() !== true)
+    throw notAllowed('data', given('data'), fix, 'the folder does not exist');
 }
 
 export function checkToken({ tokenFile }: Pick<WorkerOptions, 'tokenFile'>, given: GivenOf): void {

@@ -1,17 +1,20 @@
-import { readdirSync, statSync } from 'node:fs';
+import { readdirSync, statSync, type Stats } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { readEntryNow } from '../../shared/disk/regular-file.ts';
-import { ClusterError } from '../../shared/errors.ts';
+import { ClusterError, messageOf } from '../../shared/errors.ts';
 import { nearest } from '../options/suggest.ts';
 import { RECORD_FILE } from '../../shared/files/run-layout.ts';
 
 const startedSchema = z.object({ started: z.iso.datetime() });
 
-/** The directory of the run `named`, or of the newest run in `runs`. Throws USAGE without a run. */
+/**
+ * The directory of the run `named`, or of the newest run in `runs`. Throws USAGE without a run, and
+ * DATA if this user may not see the directory.
+ */
 export function chooseRun(named: string | undefined, runs: string): string {
   if (named === undefined) return newestRun(runs);
-  const stat = statSync(named, { throwIfNoEntry: false });
+  const stat = statIfThere(named);
   if (stat === undefined) throw unknownRun(named, runs);
   if (!stat.isDirectory()) {
     throw new ClusterError('USAGE', `${named} is a file; a run is a directory`, {
@@ -22,6 +25,18 @@ export function chooseRun(named: string | undefined, runs: string): string {
   throw new ClusterError('USAGE', `${named} is a folder of runs, not a run`, {
     fix: `name one of them, such as ${newestRun(named)}, or set --runs-dir ${named}`,
   });
+}
+
+/** Throws DATA if the path cannot be followed, as in a folder that only another user may enter. */
+function statIfThere(path: string): Stats | undefined {
+  try {
+    return statSync(path, { throwIfNoEntry: false });
+  } catch (error) {
+    throw new ClusterError('DATA', `${path} cannot be read: ${messageOf(error)}`, {
+      fix: 'check the path and the permissions of its folders, or name another run',
+      cause: error,
+    });
+  }
 }
 
 function newestRun(runs: string): string {

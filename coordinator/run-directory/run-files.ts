@@ -1,4 +1,4 @@
-import { basename, join } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import { RENEW_MILLISECONDS } from '../../bin/owner.mjs';
 import type { Disk } from '../../shared/disk/disk.ts';
 import { diskError, makeOwnFolder, syncNames, writeWhole } from '../../shared/disk/whole-file.ts';
@@ -28,7 +28,7 @@ import {
   readRunRecord,
   type RecordedLines,
 } from './read-run.ts';
-import { checkNotStarted, createRunDirectory } from './run-directory.ts';
+import { checkNotStarted, createRunDirectory, type RunDirectory } from './run-directory.ts';
 import { RunLock, type LockEnvironment } from './run-lock.ts';
 import {
   ARTIFACTS_FOLDER,
@@ -36,6 +36,7 @@ import {
   METRICS_FILE,
   MODEL_FILE,
   RECORD_FILE,
+  RUN_ID,
 } from '../../shared/files/run-layout.ts';
 
 export interface RunFilesOptions extends LockEnvironment {
@@ -106,9 +107,14 @@ export class RunFiles {
   #state: RunStatus = 'running';
   #closed = false;
 
-  private constructor(path: string, lock: RunLock, files: OpenFiles, options: RunFilesOptions) {
+  private constructor(
+    { id, path }: RunDirectory,
+    lock: RunLock,
+    files: OpenFiles,
+    options: RunFilesOptions,
+  ) {
     const { keepCheckpoints, disk } = options;
-    this.id = basename(path);
+    this.id = id;
     this.path = path;
     this.#lock = lock;
     this.#staging = files.staging;
@@ -126,7 +132,8 @@ export class RunFiles {
   static async create(options: CreateOptions): Promise<RunFiles> {
     const { disk, clock } = options;
     const now = clock.date();
-    const { path } = await createRunDirectory(options.runs, options.runId, now, disk);
+    const directory = await createRunDirectory(options.runs, options.runId, now, disk);
+    const { path } = directory;
     const lock = await RunLock.take(path, false, options);
     const { staging } = lock;
     return await releasedOnError(lock, async () => {
@@ -136,7 +143,7 @@ export class RunFiles {
       await makeOwnFolder(join(path, ARTIFACTS_FOLDER), disk);
       await checkResultPaths(path, disk);
       const old = { staging, metrics: undefined, events: undefined };
-      return new RunFiles(path, lock, await openFiles(path, old, options, false), options);
+      return new RunFiles(directory, lock, await openFiles(path, old, options, false), options);
     });
   }
 
@@ -163,7 +170,8 @@ export class RunFiles {
       const events = await readEvents(directory, disk);
       const old = { staging, metrics: endOf(lines), events: events?.bytes };
       const opened = await openFiles(directory, old, options, takeOver);
-      const files = new RunFiles(directory, lock, opened, options);
+      const named = { id: idOf(directory, record), path: directory };
+      const files = new RunFiles(named, lock, opened, options);
       // The next lines are the recorded ones after the checkpoint.
       if (lines.later.length > 0) files.passed(lines.covered?.end ?? FIRST_LINE);
       return { files, record, checkpoint, lines, events: events?.tail ?? '' };
@@ -311,6 +319,12 @@ export class RunFiles {
     if (loss === undefined) this.#checkLater();
     else this.#options.onError(loss);
   }
+}
+
+/** The name of the folder, or the recorded id where the folder's name cannot be an id. */
+function idOf(directory: string, { run }: RunRecord): string {
+  const name = basename(resolve(directory));
+  return RUN_ID.test(name) ? name : run;
 }
 
 /** Why this coordinator has lost the run; undefined where it has not, or where that is unknown. */

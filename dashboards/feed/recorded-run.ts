@@ -2,9 +2,10 @@ import { join } from 'node:path';
 import {
   metricsOf,
   piecesIfThere,
+  readIfThere,
   type RunContents,
 } from '../../coordinator/run-directory/run-contents.ts';
-import { readEntry, tensorFileLimit } from '../../shared/disk/regular-file.ts';
+import { tensorFileLimit } from '../../shared/disk/regular-file.ts';
 import { decodeCheckpoint } from '../../shared/files/checkpoint-file.ts';
 import type { Dataset } from '../../shared/dataset/dataset.ts';
 import { MetricsReader } from '../../shared/files/metrics.ts';
@@ -148,9 +149,12 @@ async function weightsOf({ directory, model, record, checkpoints, configuration 
     checkOwnModel({ name, bytes: model, ...found }, record);
     return { step: found.step, weights: found.weights };
   }
-  const newest = checkpoints.at(-1);
-  if (newest === undefined) return undefined;
-  const bytes = await readEntry(newest.path, tensorFileLimit);
-  const { step, weights } = decodeCheckpoint(bytes, newest.path, configuration);
-  return { step, weights };
+  for (const { path } of checkpoints.toReversed()) {
+    // The coordinator of a run in progress removes checkpoints that were listed.
+    const bytes = await readIfThere(path, tensorFileLimit);
+    if (bytes === undefined) continue;
+    const { step, weights } = decodeCheckpoint(bytes, path, configuration);
+    return { step, weights };
+  }
+  return undefined;
 }

@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { chooseRun } from '../../../../cli/runs/choose-run.ts';
@@ -49,4 +49,17 @@ describe('the chosen run', () => {
     expect(refusal(undefined, join(runs, 'foreign'))).toContain('there is no run in');
     expect(refusal(undefined, join(runs, 'none'))).toContain('there is no run in');
   });
+
+  it.each(['loop', 'x'.repeat(300)])(
+    'is refused with DATA where its path cannot be followed',
+    (name) => {
+      symlinkSync(join(runs, 'loop'), join(runs, 'loop'));
+      expect(() => chooseRun(join(runs, name), runs)).toThrow(
+        expect.objectContaining({
+          code: 'DATA',
+          message: expect.stringContaining('cannot be read'),
+        }),
+      );
+    },
+  );
 });

@@ -70,6 +70,14 @@ it('a long run is read to its end', async () => {
   expect(shown?.status).toMatchObject({ step: 5000, workers: [{ name: 'w0', state: 'done' }] });
 });
 
+it('is shown with an older checkpoint if the newest one was removed meanwhile', async () => {
+  const contents = await readRunContents(short);
+  const gone = { step: 5001, path: join(short, 'checkpoints', 'removed') };
+  const checkpoints = [...contents.checkpoints, gone];
+  const shown = await RecordedRun.open({ ...contents, checkpoints }, undefined);
+  expect(shown.weights()?.step).toBe(contents.checkpoints.at(-1)?.step);
+});
+
 /** Resumes a run up to its first step, and says how much of its files was read for that. */
 async function resumed(directory: string) {
   let bytes = 0;

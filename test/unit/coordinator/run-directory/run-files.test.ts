@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
-import { appendFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { appendFile, cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { systemProcesses } from '../../../../coordinator/run-directory/processes.ts';
 import { RunFiles, type ResumeOptions } from '../../../../coordinator/run-directory/run-files.ts';
@@ -187,6 +187,28 @@ describe('RunFiles', () => {
     const files = await open('r');
     await files.writeRun(sampleRun);
     await files.close();
+  });
+
+  it('has the name of its folder as id, or the recorded id if no id can be that name', async () => {
+    const store = await open('r');
+    await store.writeRun({ ...sampleRun, run: 'r' });
+    await store.close();
+    for (const [name, path, id] of [
+      ['renamed', join(runs, 'renamed'), 'renamed'],
+      ['a copy', join(runs, 'a copy'), 'r'],
+      ['renamed', relative(process.cwd(), join(runs, 'renamed', 'checkpoints', '..')), 'renamed'],
+      ['renamed', `${join(runs, 'renamed')}/.`, 'renamed'],
+    ] as const) {
+      await cp(join(runs, 'r'), join(runs, name), { recursive: true });
+      const resumed = await RunFiles.resume({
+        ...options,
+        ...anyRun,
+        directory: path,
+        takeOver: false,
+      });
+      expect(resumed.files.id).toBe(id);
+      await resumed.files.close();
+    }
   });
 
   it('goes on with the whole lines, and without what a crash has left', async () => {
