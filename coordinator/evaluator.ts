@@ -17,7 +17,7 @@ import {
 import type { Resumed, RunState } from './decisions/state.ts';
 import type { RunViewer } from './viewer.ts';
 
-/** What a model says of the test set. */
+/** The evaluation of a model on the test set. */
 export interface Evaluated {
   /** Undefined where the loss is not finite. */
   readonly score: Score | undefined;
@@ -25,7 +25,7 @@ export interface Evaluated {
   readonly engine: EngineIdentity | undefined;
 }
 
-/** Takes the predictions of the one evaluation that there is. It writes nothing. */
+/** Takes the predictions of the only evaluation. Writes nothing. */
 export class Evaluator implements RunRecorder {
   readonly run = 'eval';
   readonly term = 1;
@@ -82,7 +82,7 @@ export class Evaluator implements RunRecorder {
   }
 
   log({ level, message, fields }: Extract<Effect, { kind: 'log' }>): void {
-    // Who comes and goes is news to nobody who waits for one evaluation.
+    // Joining and leaving workers do not matter for one evaluation.
     this.#log(level === 'info' ? 'debug' : level, message, fields);
   }
 
@@ -103,14 +103,11 @@ export interface EvaluationSettings extends Pick<
   | 'startWorkers'
   | 'rendezvousMilliseconds'
 > {
-  /** Its test set is evaluated; it must have the model's inputs and classes. */
+  /** The dataset whose test set is evaluated; it must have the model's inputs and classes. */
   readonly dataset: Dataset;
 }
 
-/**
- * What workers are told to prepare for. No step is computed, so none needs the memory for a batch
- * of the run.
- */
+/** The configuration for workers. No step is computed, so they need no memory for a batch. */
 export function evaluationOf(configuration: Configuration, dataset: Dataset): Configuration {
   return {
     ...configuration,
@@ -123,10 +120,7 @@ export function evaluationOf(configuration: Configuration, dataset: Dataset): Co
   };
 }
 
-/**
- * Listens for workers and has them evaluate the test set with the model's weights. Rejects as
- * `serve` does.
- */
+/** Listens for workers, which evaluate the test set with the weights. Rejects as `serve` does. */
 export function startEvaluation(
   { configuration, weights }: ModelFile,
   settings: EvaluationSettings,

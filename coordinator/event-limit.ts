@@ -4,28 +4,25 @@ import {
   MAX_INTERVAL_EVENTS_OF_ONE,
 } from '../shared/limits.ts';
 
-/** Events that were not written; without a worker, of many that are not named. */
+/** The number of events of a worker that were not written; without a name, of many workers. */
 export interface Suppressed {
   readonly worker: string | undefined;
   readonly count: number;
 }
 
 /**
- * Bounds the events that workers cause by coming and going: so many of one name, and of all names
- * together, are written in an interval, and the others are counted. A worker that holds the token
- * and dials again and again cannot fill the disk.
+ * Limits the events that joining and leaving workers cause, per interval for each name and for all
+ * names together. Other events are counted. So a worker that reconnects all the time cannot fill
+ * the disk.
  */
 export class EventLimit {
-  /**
-   * When the interval at hand began, its events that were written, and those of each name that has
-   * one.
-   */
+  /** The start of the current interval, and its written events in total and by name. */
   #began = -Infinity;
   #total = 0;
   readonly #names = new Map<string, { written: number; suppressed: number }>();
   #suppressedOfOthers = 0;
 
-  /** Whether an event that names this worker is written. Call `take` before. */
+  /** Whether to write an event of this worker. Call `take` before. */
   admits(worker: string): boolean {
     const isFull = this.#total >= MAX_INTERVAL_EVENTS;
     const known = this.#names.get(worker);
@@ -44,9 +41,7 @@ export class EventLimit {
     return true;
   }
 
-  /**
-   * What was suppressed in the interval that is over; nothing while it lasts, unless the run ends.
-   */
+  /** The suppressed events of the last interval; none while it lasts, unless the run ends. */
   take(now: number, isEnd = false): Suppressed[] {
     if (now - this.#began < EVENT_INTERVAL_MILLISECONDS && !isEnd) return [];
     const named = [...this.#names].map(([worker, { suppressed: count }]) => ({ worker, count }));

@@ -3,17 +3,15 @@ import { leaseOf } from './decisions/leases.ts';
 import type { Traffic } from './network/peer.ts';
 import type { Counts, Phase, RunState, WorkerState } from './decisions/state.ts';
 
-/** Where a run stands, for whoever shows it; made when it is asked for. */
+/** The state of a run for viewers. */
 export interface Inspection {
   readonly phase: Phase;
-  /**
-   * Workers without which the run does not begin or go on, where it waits for more than are ready.
-   */
+  /** The number of workers that the run needs to start or to continue. */
   readonly awaited: number;
   readonly counts: Counts;
   readonly engine: EngineIdentity | undefined;
   readonly workers: readonly WorkerInspection[];
-  /** Training samples that counted, by worker. */
+  /** Training samples in accepted results, by worker. */
   readonly delivered: ReadonlyMap<string, number>;
 }
 
@@ -25,8 +23,8 @@ export interface WorkerInspection {
 }
 
 /**
- * `idle` is ready and without a part in the open step; who missed a lease is `late` until it
- * answers.
+ * `idle`: ready, without a part in the open step. `late`: missed a deadline and has not answered
+ * since.
  */
 export type Condition = 'connected' | 'preparing' | 'idle' | 'training' | 'late' | 'set_aside';
 

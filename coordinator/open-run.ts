@@ -28,30 +28,30 @@ export interface OpenSettings {
   readonly launch: RunRecord['launch'];
   readonly runsDir: string;
   readonly runId: string | undefined;
-  /** The directory of the run that goes on; undefined begins a new one. */
+  /** The directory of the run to resume; undefined starts a new run. */
   readonly resume: string | undefined;
-  /** Go on although another host has the lock. */
+  /** Resume even if another host has the lock. */
   readonly takeOver: boolean;
-  /** How many checkpoints stay. */
+  /** The number of checkpoints to keep. */
   readonly keepCheckpoints: number;
   /** See RecorderOptions. */
   readonly draw?: Draw | undefined;
 }
 
-/** A run's directory, opened, and where the run stands. */
+/** The open directory of a run, and where the run resumes. */
 interface OpenRun {
   readonly files: RunFiles;
   readonly term: number;
   /**
-   * What a run that goes on has left; undefined for a new one. Without a checkpoint it has not come
-   * so far, and begins at its initial weights, again if need be.
+   * The recorded state of a resumed run; undefined for a new run. Without a checkpoint the run
+   * starts again from its initial weights.
    */
   readonly old: Omit<ReopenedRun, 'files'> | undefined;
 }
 
 /**
- * Makes the directory of a new run, or opens that of one that goes on, with the tensors of its
- * newest intact checkpoint. Rejects with USAGE, RUN_EXISTS, LOCKED, DATA or DISK.
+ * Makes the directory of a new run, or opens that of a run to resume with the tensors of its newest
+ * intact checkpoint. Rejects with USAGE, RUN_EXISTS, LOCKED, DATA or DISK.
  */
 export async function openRecorder(
   settings: OpenSettings,
@@ -82,7 +82,7 @@ export async function openRecorder(
   });
 }
 
-/** The same disk, which says once that its file system cannot sync folders. */
+/** The same disk, which warns once that its file system cannot sync folders. */
 function tellingOfNoSync(disk: Disk, viewer: RunViewer): Disk {
   let isTold = false;
   const syncDirectory = async (path: string): Promise<boolean> => {
@@ -116,19 +116,19 @@ async function openRun(
     ...options,
     directory,
     takeOver,
-    damaged: (error) => viewer.log('warn', `a checkpoint is passed over: ${error.message}`, {}),
+    damaged: (error) => viewer.log('warn', `skipping a checkpoint: ${error.message}`, {}),
     selectLines: (found) => {
       checkResumable(settings, directory, found);
       const { record, written } = found;
       const mayMix = settings.launch['allow_mixed_engines'] === true;
-      // Computed again, they may come out otherwise.
+      // Steps that are computed again by mixed engines may differ from the recorded lines.
       return mayMix || isPerhapsMixed(record) ? { ...written, later: [] } : written;
     },
   });
   try {
     await files.removeArtifacts();
   } catch (error) {
-    // Why the run cannot go on is what there is to tell.
+    // The first error is the one to report.
     await files.close().catch(() => undefined);
     throw error;
   }
@@ -138,10 +138,7 @@ async function openRun(
   return { files, term, old };
 }
 
-/**
- * Throws USAGE where a run may not go on as it is asked to, and DATA where its record would have a
- * hole.
- */
+/** Throws USAGE for a run that cannot be resumed as requested, DATA where lines are missing. */
 function checkResumable(
   { configuration }: OpenSettings,
   directory: string,
@@ -155,7 +152,7 @@ function checkResumable(
       { fix: 'leave these settings out: the run keeps its own' },
     );
   }
-  // One that diverged may have kept nothing, and has nothing to lose.
+  // A diverged run may have no checkpoint, and loses nothing by starting again.
   if (checkpoint === undefined && record.step > 0 && record.state !== 'diverged')
     throw noCheckpoint(directory, record);
   if (checkpoint !== undefined && !reaches(written, checkpoint))
@@ -174,24 +171,21 @@ function checkResumable(
   }
 }
 
-/**
- * A run that was fetched from a store, or whose checkpoints are gone: begun again, it would lose
- * what it has.
- */
+/** The error of a run without checkpoints, such as one from a store: its steps would be lost. */
 function noCheckpoint(directory: string, { state, step }: RunRecord): ClusterError {
   return new ClusterError(
     'USAGE',
-    `${directory} is ${state} at step ${step} (run.json), and checkpoints/ has none to resume from (--resume)`,
+    `${directory} is ${state} at step ${step} (run.json), and checkpoints/ has none to ` +
+      'resume from (--resume)',
     {
-      fix: 'resume it on the machine where it ran (a store keeps no checkpoints), or start a new run',
+      fix:
+        'resume it on the machine where it ran (a store keeps no checkpoints), or start a new ' +
+        'run',
     },
   );
 }
 
-/**
- * Lines are on the disk before a checkpoint of their step is: a file that ends earlier has lost
- * some.
- */
+/** The error of a metrics.jsonl that ends before the checkpoint, which is written after it. */
 function missingLines(
   directory: string,
   { step }: Checkpoint,
@@ -200,14 +194,17 @@ function missingLines(
   const last = (later.at(-1) ?? covered)?.line.step ?? 0;
   return new ClusterError(
     'DATA',
-    `${join(directory, METRICS_FILE)} ends at step ${last}, before the checkpoint of step ${step}: lines are missing`,
+    `${join(directory, METRICS_FILE)} ends at step ${last}, before the checkpoint of step ` +
+      `${step}: lines are missing`,
     {
-      fix: `copy the run while no coordinator writes to it; or remove the checkpoints after step ${last}, if there are older ones, and what is missing is computed again`,
+      fix:
+        'copy the run while no coordinator writes to it; or remove the checkpoints after step ' +
+        `${last}, if there are older ones, and what is missing is computed again`,
     },
   );
 }
 
-/** What the recorder goes on with; `weights` is the checksum of the weights at hand. */
+/** Where the recorder resumes; `weights` is the checksum of the restored weights. */
 function resumedRecord({ old }: OpenRun, weights: bigint): ResumedRecord | undefined {
   if (old === undefined) return undefined;
   const { checkpoint } = old;
@@ -223,12 +220,12 @@ function resumedRecord({ old }: OpenRun, weights: bigint): ResumedRecord | undef
   };
 }
 
-/** What the reducers go on with. */
+/** Where the reducers resume. */
 function resumedState({ old }: OpenRun, configuration: Configuration): Resumed | undefined {
   if (old?.checkpoint === undefined) return undefined;
   const { checkpoint } = old;
   const { step, fingerprint } = checkpoint;
-  // The result of a run that was cut off at its very end is computed again.
+  // A run that was killed at its very end computes its result again.
   const evaluated = step === totalSteps(configuration) ? 0 : checkpoint.evaluated;
   const { engine, suspects = [] } = old.record;
   const { from, samples } = sharesOf(checkpoint, old.record);
@@ -245,8 +242,8 @@ function resumedState({ old }: OpenRun, configuration: Configuration): Resumed |
 }
 
 /**
- * A checkpoint of an older version does not say whose it is; run.json does, where the run ended in
- * good order with it.
+ * The samples per worker at a checkpoint. An older version did not store them in checkpoints; then
+ * they are in run.json, if the run ended at this checkpoint.
  */
 function sharesOf({ step, shares }: Checkpoint, record: RunRecord): Shares {
   if (shares !== undefined) return shares;

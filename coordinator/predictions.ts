@@ -3,10 +3,7 @@ import { EVALUATION_CHUNK_ROWS } from '../shared/limits.ts';
 import { createKernels, type Kernels } from '../shared/kernels/kernels.ts';
 import { broken, type Receipt } from './tensors.ts';
 
-/**
- * The predictions of one evaluation: per sample class, loss and one probability per class, in
- * sample order.
- */
+/** The predictions of one evaluation, in sample order: class, loss, a probability per class. */
 export class Predictions {
   readonly samples: number;
   /** Floats per sample. */
@@ -25,7 +22,7 @@ export class Predictions {
     this.#scratch = this.#kernels.allocate(4 * this.#chunkFloats);
   }
 
-  /** Copies a chunk's body in and checks it; it counts once `accept` was called. */
+  /** Copies and checks a chunk's body; it counts after `accept`. */
   receive(chunk: Tensor): Receipt {
     if (chunk.byteLength !== 4 * this.#chunkFloats) return broken(chunk);
     if (!chunk.copyTo(this.#kernels.bytes(this.#scratch, chunk.byteLength))) return broken(chunk);
@@ -34,7 +31,7 @@ export class Predictions {
     return { intact, stale: false, finite: actual.finite, digest: undefined };
   }
 
-  /** Whether every row names a class that exists. */
+  /** Whether every row has a valid class. */
   #hasClasses(): boolean {
     const values = this.#kernels.floats(this.#scratch, this.#chunkFloats);
     for (let at = 0; at < values.length; at += this.width) {

@@ -34,26 +34,23 @@ export interface RecorderOptions {
   readonly term: number;
   readonly version: string;
   readonly launch: RunRecord['launch'];
-  /** Milliseconds that never go back. */
+  /** The monotonic clock, in milliseconds. */
   readonly clock: () => number;
   /** The time of day, which may jump. */
   readonly date: () => Date;
   /** Copies of weights and moments as they are now. */
   readonly snapshot: () => Pick<Checkpoint, 'weights' | 'firstMoment' | 'secondMoment'>;
-  /** Makes what there is to see of a finished run; without it only its mistakes are listed. */
+  /** Draws the artifacts of a finished run; without it only the mistakes are listed. */
   readonly draw?: Draw | undefined;
-  /** Another coordinator has taken the run over. */
+  /** Called when another coordinator has taken over the run. */
   readonly onTakenOver: (error: ClusterError) => void;
-  /**
-   * What stands of a run that goes on, and the lines of what is computed again; undefined for a new
-   * run.
-   */
+  /** Where the record of a resumed run continues; undefined for a new run. */
   readonly record: ResumedRecord | undefined;
-  /** Where its reducers go on; undefined where they begin at the beginning. */
+  /** Where the reducers resume; undefined at the beginning of the run. */
   readonly resumed: Resumed | undefined;
 }
 
-/** A finished run whose model and lines are on the disk. */
+/** A finished run whose model and lines are written. */
 export interface FinishedRun {
   readonly directory: string;
   readonly record: RunRecord;
@@ -61,7 +58,7 @@ export interface FinishedRun {
   readonly wrong: readonly Misclassified[];
 }
 
-/** The files of artifacts/ in the order in which they are to be written. */
+/** Makes the files of artifacts/, in the order in which to write them. */
 export type Draw = (
   run: FinishedRun,
 ) => Promise<readonly { readonly name: string; readonly bytes: Uint8Array }[]>;
@@ -71,22 +68,22 @@ export interface ResumedRecord {
   readonly step: number;
   readonly chain: string;
   readonly weights: bigint;
-  /** Of its metrics.jsonl, and the end of its events.jsonl. */
+  /** The lines of metrics.jsonl, and the last lines of events.jsonl. */
   readonly lines: RecordedLines;
   readonly events: string;
 }
 
-/** Writes down what happens: metrics, chain, events, and at the end result and model. */
+/** Records the run: metrics, chain, events, checkpoints, and at the end result and model. */
 export class Recorder implements RunRecorder {
   readonly #options: Omit<RecorderOptions, 'record'>;
-  /** Of a run that is resumed, until it is open. */
+  /** The lines of a resumed run, until `opened`. */
   #past: Pick<ResumedRecord, 'lines' | 'events'> | undefined;
   readonly #chain: Chain;
   readonly #speed: SpeedMeter;
   readonly #started: string;
-  /** When this coordinator opened the run, by the clock that never goes back. */
+  /** When this coordinator opened the run, by the monotonic clock. */
   readonly #opened: number;
-  /** What a run that goes on has written of steps that it computes again, by kind and step. */
+  /** The recorded lines of steps that are computed again, by kind and step. */
   readonly #recorded: Map<string, RecordedLine>;
   readonly #limit = new EventLimit();
   #weights: bigint;
@@ -95,7 +92,7 @@ export class Recorder implements RunRecorder {
   #lastStepAt: number;
   #score: Score | undefined;
   #checkpointing: Promise<void> | undefined;
-  /** As run.json is while the run is running. */
+  /** The content of run.json while the run is running. */
   #begun: RunRecord | undefined;
 
   constructor(options: RecorderOptions) {
@@ -111,7 +108,7 @@ export class Recorder implements RunRecorder {
     this.#step = record?.step ?? 0;
     this.#firstStep = this.#step + 1;
     const { covered, later } = record?.lines ?? { covered: undefined, later: [] };
-    // Of a run that was cut off at its very end, the evaluation that it knows is computed again.
+    // A run that was killed at its very end computes its last evaluation again.
     const again =
       covered?.line.kind === 'evaluation' && covered.line.step === this.#step
         ? [covered, ...later]
@@ -145,7 +142,7 @@ export class Recorder implements RunRecorder {
     return this.#options.resumed;
   }
 
-  /** The term is on the disk before anybody can hear of it. */
+  /** Writes the term before any peer can learn it. */
   async opened(state: RunState): Promise<void> {
     const { files, term, viewer, configuration } = this.#options;
     this.#begun = this.#record(state, undefined);
@@ -225,7 +222,7 @@ export class Recorder implements RunRecorder {
     const { viewer, clock } = this.#options;
     this.#tellSuppressed(clock(), false);
     const { worker } = fields;
-    // Viewers count all of them.
+    // Viewers count all events, including those that are not written.
     if (typeof worker === 'string' && !this.#limit.admits(worker))
       return viewer.event(event, { ...fields, message });
     this.#event(event, { ...fields, message });
@@ -236,13 +233,13 @@ export class Recorder implements RunRecorder {
     this.#options.viewer.devices(worker, gpus);
   }
 
-  /** The steps up to the checkpoint, for whoever shows them; undefined where there are none. */
+  /** The lines up to the checkpoint, for viewers; undefined without one. */
   #pastLines(): OpenReport['past'] {
     const end = this.#past?.lines.covered?.end;
     return end && (() => this.#options.files.pastLines(end));
   }
 
-  /** One at a time: while the disk is still busy with the last one, this one is left out. */
+  /** Writes a checkpoint, unless the last one is still being written. */
   checkpoint(state: RunState): void {
     if (this.#checkpointing !== undefined) return;
     this.#checkpointing = this.#checkpoint(state).finally(() => {
@@ -250,7 +247,7 @@ export class Recorder implements RunRecorder {
     });
   }
 
-  /** How many events of workers were not written, once a minute and at the end. */
+  /** Reports, once a minute and at the end, how many events of workers were not written. */
   #tellSuppressed(now: number, isEnd: boolean): void {
     for (const { worker, count } of this.#limit.take(now, isEnd)) {
       const whose = worker === undefined ? 'of many workers' : `of worker ${worker}`;
@@ -265,9 +262,9 @@ export class Recorder implements RunRecorder {
   }
 
   /**
-   * A run that is killed must be resumed with its own engine, which its record names as soon as
-   * there is a checkpoint. The rest of the record stays: the lines of later steps may not be on the
-   * disk. A failed write is repeated after the next checkpoint.
+   * Names the engine in run.json after the first checkpoint: a run that is killed must be resumed
+   * with its own engine. The rest of run.json stays, as later lines may not be written yet.
+   * A failed write is repeated after the next checkpoint.
    */
   async #nameEngine(state: RunState): Promise<void> {
     const { files, viewer, onTakenOver } = this.#options;
@@ -283,7 +280,7 @@ export class Recorder implements RunRecorder {
     }
   }
 
-  /** Written down and shown. */
+  /** Writes an event and shows it to the viewers. */
   #event(event: string, fields: Readonly<Record<string, unknown>>): void {
     this.#options.files.event(event, fields);
     this.#options.viewer.event(event, fields);
@@ -299,10 +296,7 @@ export class Recorder implements RunRecorder {
     return runRecord(this.#options, { ...when, ...where, result }, state, outcome);
   }
 
-  /**
-   * The time of day, but not before the time that has passed since the start allows: a clock may be
-   * set back meanwhile.
-   */
+  /** The time of day, but at least the start plus the elapsed time: the clock may be set back. */
   #now(): string {
     const { clock, date } = this.#options;
     const atLeast = Date.parse(this.#started) + clock() - this.#opened;
@@ -321,13 +315,13 @@ export class Recorder implements RunRecorder {
       this.#options.viewer.ended(outcome);
       return record;
     } catch (error) {
-      // The first failure is the one to tell.
+      // The first error is the one to report.
       await files.close().catch(() => undefined);
       throw error;
     }
   }
 
-  /** Another coordinator may go on at once, from what is on the disk. */
+  /** Closes all files: another coordinator may resume the run at once. */
   async abandon(): Promise<void> {
     await this.#checkpointing?.catch(() => undefined);
     await this.#options.files.close().catch(() => undefined);
@@ -361,8 +355,8 @@ export class Recorder implements RunRecorder {
   }
 
   /**
-   * Before the run is called finished, so that whoever finds one finds all of it. One that cannot
-   * be drawn is finished, too.
+   * Writes the artifacts before run.json says `finished`, so that a finished run is complete. A run
+   * whose artifacts cannot be drawn is finished, too.
    */
   async #draw(run: FinishedRun): Promise<void> {
     const { files, viewer, draw } = this.#options;
@@ -381,8 +375,8 @@ export class Recorder implements RunRecorder {
   }
 
   /**
-   * Whether the checkpoint was written. Training continues without one that cannot be, but not
-   * against a newer coordinator.
+   * Writes a checkpoint; false where that failed. Training continues without it, unless another
+   * coordinator has taken over the run.
    */
   async #writeCheckpoint(state: RunState): Promise<boolean> {
     const { files, viewer, configuration, snapshot, onTakenOver, clock } = this.#options;
@@ -419,9 +413,11 @@ export class Recorder implements RunRecorder {
 function differs(step: number, path: string): ClusterError {
   return new ClusterError(
     'REPLAY',
-    `step ${step}, computed again, differs from what ${path}/${METRICS_FILE} says of it`,
+    `step ${step}, computed again, differs from ${path}/${METRICS_FILE}`,
     {
-      fix: 'resume it with the engine that it was begun with (--engine, --device, --threads), on such a machine; if the record or a checkpoint was changed, start another run',
+      fix:
+        'resume the run with its own engine (--engine, --device, --threads) on a machine of ' +
+        'the same kind; if a file of the run was changed, start another run',
     },
   );
 }

@@ -31,7 +31,7 @@ export interface ServeSettings extends RunPolicy {
   readonly version: string;
   readonly host: string;
   readonly port: number;
-  /** A socket that listens there already. */
+  /** The descriptor of a listening socket. */
   readonly descriptor?: number | undefined;
   /** As in `ServerOptions`. */
   readonly listening?: ((port: number) => () => void) | undefined;
@@ -43,10 +43,7 @@ export interface ServeSettings extends RunPolicy {
   readonly evaluateAfter?: ReadonlySet<number> | undefined;
 }
 
-/**
- * Of a computation that writes nothing: it begins with one worker, and takes whoever computes the
- * same bytes.
- */
+/** The policy of a computation that writes nothing: all workers with the same fingerprint join. */
 export const readOnlyPolicy = {
   sharedMemory: true,
   minWorkers: 1,
@@ -56,7 +53,7 @@ export const readOnlyPolicy = {
   audit: undefined,
 } as const;
 
-/** What a run is computed with, for whoever opens it. */
+/** The tensors, predictions and clock of a run, for its recorder. */
 export interface RunContext {
   readonly tensors: Tensors;
   readonly predictions: Predictions;
@@ -65,35 +62,35 @@ export interface RunContext {
   readonly fail: (error: ClusterError) => void;
 }
 
-/** Says where a run begins, and is told how it goes: recorder.ts writes it down. */
+/** Says where a run starts, and observes it; recorder.ts records it. */
 export interface RunRecorder extends RunObserver {
   readonly run: string;
   readonly term: number;
-  /** Where it goes on; undefined for one that begins. */
+  /** Where the run resumes; undefined for a new run. */
   readonly resumed: Resumed | undefined;
-  /** Before anybody can connect. */
+  /** Called before a worker can connect. */
   opened(state: RunState): Promise<void>;
-  /** When the run has ended; the workers are told afterwards. */
+  /** Called when the run has ended, before the workers are told. */
   finish(state: RunState, outcome: Outcome): Promise<unknown>;
-  /** Closes what is open where it came to no end; does not reject. */
+  /** Closes all files of a run that did not reach its end; does not reject. */
   abandon?(): Promise<void>;
 }
 
 export interface Serving<R extends RunRecorder> {
   readonly port: number;
   readonly recorder: R;
-  /** Ends the run in good order, after the open step. */
+  /** Ends the run after the open step. */
   stop(code: ErrorCode): void;
-  /** No more than so many workers are waited for before the first step. */
+  /** Waits for at most this many workers before the first step. */
   expect(workers: number): void;
   inspect(): Inspection;
-  /** A copy of the current weights, and the step after which they are. */
+  /** A copy of the current weights, and their step. */
   weights(): { readonly step: number; readonly weights: Float32Array };
-  /** Requests without the token so far. */
+  /** The number of requests without a proof of the token. */
   unauthorized(): number;
   /**
-   * Resolves when the recorder has finished and everybody was told; rejects on a defect, or with
-   * what `fail` was told.
+   * Resolves when the recorder has finished and all workers were told. Rejects on a defect, or with
+   * the error of `fail`.
    */
   readonly done: Promise<{
     readonly outcome: Outcome;
@@ -102,8 +99,8 @@ export interface Serving<R extends RunRecorder> {
 }
 
 /**
- * Opens the listener, then the run, and begins to gather workers. Rejects with ADDRESS, LIMIT, or
- * as `open` does; then nobody listens.
+ * Opens the listener, then the run, and gathers workers. Rejects with ADDRESS, LIMIT, or as `open`
+ * does; then the listener is closed.
  */
 export async function serve<R extends RunRecorder>(
   settings: ServeSettings,
@@ -138,7 +135,7 @@ export async function serve<R extends RunRecorder>(
       listening: settings.listening,
       warn: (line) => log('warn', line, {}),
       description: () => running?.description,
-      // It goes both ways or not at all.
+      // Shared memory is used in both directions or in none.
       openMemory: (address) =>
         memory === undefined ? undefined : reachMemory(address, bytes + 4, log),
     },
@@ -212,10 +209,7 @@ async function openedOrAbandoned(recorder: RunRecorder, state: RunState): Promis
   }
 }
 
-/**
- * Waits for the end of the run, has it written down, and tells every worker. Rejects as the driver
- * or the recorder does.
- */
+/** Waits for the end of the run, records it and tells all workers. Rejects as both do. */
 export async function conclude<R extends RunRecorder>(driver: Driver, recorder: R) {
   try {
     const outcome = await driver.outcome;
@@ -249,7 +243,7 @@ async function finish<R extends RunRecorder>(
   }
 }
 
-/** Without it tensors travel in frames, which always works. */
+/** Shared memory for workers on this host; undefined where it is not available. */
 function offerMemory(bytes: number, log: RunViewer['log']): SharedMemory | undefined {
   try {
     return new SharedMemory(bytes);
@@ -274,7 +268,7 @@ function reachMemory(
   }
 }
 
-/** A file may fail before anybody can be told. */
+/** Stores the first failure until a listener is set: a file may fail before. */
 class FirstFailure {
   #error: ClusterError | undefined;
   #listener: ((error: ClusterError) => void) | undefined;

@@ -1,12 +1,12 @@
 const WARM_UP_STEPS = 200;
 
-/** Steps per second after the first 200 steps, the time of evaluations between them not counted. */
+/** Measures steps per second after the first 200 steps, without the time of evaluations. */
 export class SpeedMeter {
   readonly #clock: () => number;
   #from: { step: number; at: number } | undefined;
   #to: { step: number; at: number } | undefined;
   #paused = 0;
-  /** Paused since the last step; counts only if another one follows. */
+  /** The pause since the last step, which counts only if another step follows. */
   #pending = 0;
 
   constructor(clock: () => number) {
@@ -21,12 +21,12 @@ export class SpeedMeter {
     this.#pending = 0;
   }
 
-  /** Time that no step took, in milliseconds. */
+  /** Excludes a pause, in milliseconds. */
   pause(milliseconds: number): void {
     this.#pending += milliseconds;
   }
 
-  /** null where a run was too short to tell. */
+  /** Steps per second; null for a run that is too short. */
   stepsPerSecond(): number | null {
     if (this.#from === undefined || this.#to === undefined || this.#to.step === this.#from.step)
       return null;

@@ -12,16 +12,16 @@ export interface RunningCoordinator extends Pick<
   'port' | 'stop' | 'expect' | 'inspect' | 'weights' | 'unauthorized'
 > {
   readonly directory: string;
-  /** Bytes of its lines that wait for the disk. */
+  /** The bytes of buffered lines. */
   waitingBytes(): number;
-  /** Whether its lines wait because the disk is full. */
+  /** Whether lines wait because the disk is full. */
   isDiskFull(): boolean;
-  /** Resolves when everything is written and everybody told; rejects on a defect or a full disk. */
+  /** Resolves when all is written and all workers were told; rejects on a defect or disk error. */
   readonly done: Promise<{ readonly outcome: Outcome; readonly record: RunRecord }>;
 }
 
 /**
- * Opens the listener, then the run directory, and begins to gather workers. Rejects with ADDRESS,
+ * Opens the listener, then the run directory, and gathers workers. Rejects with ADDRESS,
  * RUN_EXISTS, LOCKED, DATA, DISK or LIMIT.
  */
 export async function startCoordinator(

@@ -21,10 +21,10 @@ import type { Verdict } from './decisions/events.ts';
 const FLOAT_BYTES = 4;
 const SLACK_BYTES = 64 * 1024;
 
-/** What there is to say of a body that was received. */
+/** The check of a received body. */
 export type Receipt = Pick<Verdict, 'intact' | 'stale' | 'finite' | 'digest'>;
 
-/** Of a body that cannot be used. */
+/** The check of a body that cannot be used. */
 export function broken(body: Tensor): Receipt {
   return { intact: false, stale: body.isStale(), finite: false, digest: undefined };
 }
@@ -48,7 +48,7 @@ interface WeightsRoom {
   version: number;
 }
 
-/** The current weights on their way to several workers; what no worker needs is not made. */
+/** The current weights, encoded once for several workers, and only in the forms they need. */
 export interface OutgoingWeights {
   readonly message: WeightsMessage;
   /** All in one frame. */
@@ -120,7 +120,7 @@ export class Tensors {
     };
   }
 
-  /** Goes on from these weights and moments. */
+  /** Sets weights and moments. */
   restore(from: {
     weights: Float32Array;
     firstMoment: Float32Array;
@@ -172,7 +172,7 @@ export class Tensors {
     this.#sums.set(node, left);
   }
 
-  /** The sum at `node` is not wanted: its parts are computed again. */
+  /** Drops the sum at `node`: its parts are computed again. */
   forget(node: Node): void {
     this.#free.push(this.#remove(node));
   }
@@ -218,7 +218,7 @@ export class Tensors {
     return Math.sqrt(sum);
   }
 
-  /** Slots that hold back the frame which was sent longest ago. */
+  /** The slots that have not read the oldest sent frame. */
   slowest(): number[] {
     const held = this.#rooms.filter((room) => room !== this.#current && room.inFlight.size > 0);
     const [oldest] = held.toSorted((a, b) => a.version - b.version);

@@ -3,20 +3,17 @@ import type { GpuReading } from '../shared/gpu-reading.ts';
 import type { LeaveReport, ResultReport } from './driver.ts';
 import type { Outcome } from './decisions/effects.ts';
 
-/** A run's directory is open; nobody has connected yet. */
+/** A run's directory is open; no worker has connected yet. */
 export interface OpenReport {
   readonly run: string;
   readonly directory: string;
   readonly term: number;
-  /** When its first coordinator began, ISO 8601. */
+  /** When the run was started, ISO 8601. */
   readonly started: string;
-  /** Where it goes on: the last step that is done, and its epoch; 0 for a new run. */
+  /** The last step that is done, and its epoch; 0 for a new run. */
   readonly step: number;
   readonly epoch: number;
-  /**
-   * The lines of metrics.jsonl up to that step, piece by piece, for a run that is resumed: there
-   * may be a great many.
-   */
+  /** The lines of metrics.jsonl of a resumed run up to that step, piece by piece. */
   readonly past: (() => AsyncIterable<Uint8Array>) | undefined;
   /** The last lines of its events.jsonl. */
   readonly events: string;
@@ -29,13 +26,11 @@ export interface StepReport {
   readonly loss: number;
   readonly correct: number;
   readonly workers: number;
-  /**
-   * From its first weights on their way to the update; the update; and what was written down of it.
-   */
+  /** The time from sending the first weights to the update, of the update, and of recording. */
   readonly milliseconds: number;
   readonly updateMilliseconds: number;
   readonly recordMilliseconds: number;
-  /** Computed when called, which only makes sense before `step` returns. */
+  /** Computed when called; call it before `step` returns. */
   readonly gradientNorm: () => number;
 }
 
@@ -47,7 +42,7 @@ export interface EvaluationReport {
   readonly correct: number;
   /** [true class][predicted class] samples. */
   readonly confusion: readonly (readonly number[])[];
-  /** Of the whole test set; the next evaluation overwrites it. */
+  /** The predictions for the whole test set; the next evaluation overwrites them. */
   readonly predictions: Predictions;
 }
 
@@ -57,10 +52,7 @@ export interface CheckpointReport {
   readonly milliseconds: number;
 }
 
-/**
- * Whoever shows the run while it goes on; every method is called on the path of the steps and
- * returns at once.
- */
+/** Shows a running run. Every method is called between steps and must return at once. */
 export interface RunViewer {
   opened(report: OpenReport): void;
   /** The first step of this coordinator is done. */
@@ -71,7 +63,7 @@ export interface RunViewer {
   checkpoint(report: CheckpointReport): void;
   checkpointFailed(step: number): void;
   left(report: LeaveReport): void;
-  /** How the GPUs of a worker are doing; of those that are not named nothing is known any more. */
+  /** GPU readings of a worker; they replace all earlier ones. */
   devices(worker: string, gpus: readonly GpuReading[]): void;
   /** A line of events.jsonl. */
   event(event: string, fields: Readonly<Record<string, unknown>>): void;
@@ -80,7 +72,7 @@ export interface RunViewer {
     message: string,
     fields: Readonly<Record<string, unknown>>,
   ): void;
-  /** All is written down; the workers are told next. */
+  /** The run is recorded; the workers are told next. */
   ended(outcome: Outcome): void;
 }
 
@@ -103,8 +95,8 @@ export const silentViewer: RunViewer = {
 };
 
 /**
- * Shows it to all of them, one after the other. One that throws is shown nothing any more, and
- * `failed` hears of it: nobody who only looks may end a run.
+ * Calls all viewers, one after the other. A viewer that throws is removed and reported to `failed`:
+ * a viewer must not end a run.
  */
 export function viewers(
   all: readonly RunViewer[],
