@@ -16,7 +16,7 @@ import {
 
 const QUICK = [...QUICK_RECIPE, '--no-http'];
 const LOCAL = ['local', ...REFERENCE, ...QUICK];
-// What the machine of whoever tests this has set is no matter here.
+// The environment of the test machine must not matter.
 const OWN = { AWS_PROFILE: undefined, AWS_ENDPOINT_URL: undefined, AWS_ENDPOINT_URL_S3: undefined };
 const KEYS = {
   ...OWN,
@@ -77,7 +77,7 @@ it.each<[string, (folder: string) => string, NodeJS.ProcessEnv, keyof typeof err
   },
 );
 
-it('a server that is down is a warning, and the run is trained', async () => {
+it('trains the run and warns when the store does not answer', async () => {
   const runs = temporaryFolder();
   const endpoint = `http://127.0.0.1:${await freePort()}`;
   const { code, output } = await run(
@@ -89,7 +89,7 @@ it('a server that is down is a warning, and the run is trained', async () => {
   expect(readRun(join(runs, 'r')).record.state).toBe('finished');
 });
 
-it('a run that was begun goes on after a crash, whatever has become of its store', async () => {
+it('continues a run after a crash even if its store does not answer', async () => {
   const folder = temporaryFolder();
   const store = join(folder, 'store');
   const local = start([

@@ -18,8 +18,7 @@ import {
 } from '../../fixtures/processes.ts';
 
 /**
- * A server of S3 that has nothing, and never takes what it is sent; resolves once it is sent
- * something.
+ * A fake S3 server that is empty and never accepts an upload; resolves when an upload starts.
  */
 async function greedyServer(): Promise<{ environment: NodeJS.ProcessEnv; sent: Promise<void> }> {
   let heard: () => void = () => undefined;
@@ -45,7 +44,7 @@ async function greedyServer(): Promise<{ environment: NodeJS.ProcessEnv; sent: P
 
 const quick = [...QUICK_RECIPE, ...REFERENCE, '--steps', '3', '--no-http'];
 
-it('a coordinator that dies while it sends the results is no success', async () => {
+it('a coordinator that crashes during the upload does not succeed', async () => {
   const runs = temporaryFolder();
   const { environment, sent } = await greedyServer();
   const local = start(
@@ -61,7 +60,7 @@ it('a coordinator that dies while it sends the results is no success', async () 
   expect(readRun(join(runs, 'r')).record.state).toBe('finished');
 });
 
-it('Ctrl-C ends the sending of results, and says how to finish it', async () => {
+it('Ctrl-C ends the upload and says how to finish it', async () => {
   const runs = temporaryFolder();
   const { environment, sent } = await greedyServer();
   const local = start(
@@ -76,10 +75,10 @@ it('Ctrl-C ends the sending of results, and says how to finish it', async () => 
   );
 });
 
-it('a run that died while it was drawn is drawn when it goes on', async () => {
+it('a run that crashed while drawing its report draws it when it resumes', async () => {
   const runs = temporaryFolder();
   const artifacts = join(runs, 'r', 'artifacts');
-  // The first of many files.
+  // Drawing starts with this file.
   const failPoints = join(temporaryFolder(), 'fail-points');
   writeFileSync(failPoints, 'after rename summary.json\n');
   const local = start(['local', ...newRun(runs), ...quick, '--pictures'], {

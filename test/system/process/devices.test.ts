@@ -15,7 +15,7 @@ import {
 
 const MEBIBYTE = 1024 ** 2;
 
-it('what nvidia-smi says of the GPUs that a worker may use reaches the coordinator, again and again, until it ends', async () => {
+it('a worker reports the telemetry of its GPUs to the coordinator until the run ends', async () => {
   const target = await startTarget();
   const folder = temporaryFolder();
   const bin = standIns(
@@ -68,7 +68,7 @@ it('what nvidia-smi says of the GPUs that a worker may use reaches the coordinat
   };
   expect(await heard(1)).toEqual(said);
   expect(await heard(2)).toEqual(said);
-  // The next one hangs, and the run ends meanwhile.
+  // The next nvidia-smi hangs, and the run ends meanwhile.
   writeFileSync(join(folder, 'hang'), '');
   const hanging = await until(
     () => childrenOf(worker.process.pid).find((each) => each.arguments.startsWith('sleep\0')),

@@ -15,7 +15,7 @@ import {
   TOKEN,
 } from '../../fixtures/processes.ts';
 
-/** A run that several tests look at, and none changes. */
+/** A run that several tests read and none changes. */
 const runs = mkdtempSync(join(tmpdir(), 'mnist-dist-test-'));
 const directory = join(runs, 'r');
 const model = join(directory, 'model.safetensors');
@@ -38,7 +38,7 @@ async function evaluate(...args: string[]): Promise<{ code: number | undefined; 
 }
 
 describe('eval', () => {
-  it('has a run to look at', async () => {
+  it('needs a fixture run', async () => {
     const { code, output } = await run([
       'local',
       '--port',
@@ -58,7 +58,7 @@ describe('eval', () => {
     expect(output).toContain(join(directory, 'artifacts', 'report.html'));
   });
 
-  it('keeps what it says in a folder of its own, in the same words as the run', async () => {
+  it('writes the same report as the run into its own folder', async () => {
     const { code, output } = await run([
       'eval',
       directory,
@@ -85,7 +85,7 @@ describe('eval', () => {
     }
   });
 
-  it('has a folder of its own each time, and leaves none where it is stopped', async () => {
+  it('writes a new folder each time, and none when it is stopped', async () => {
     const folders = () => readdirSync(directory).filter((name) => name.startsWith('eval-'));
     const before = folders().length;
     const each = ['test', 'train'].map((split) =>
@@ -110,7 +110,7 @@ describe('eval', () => {
     expect(folders()).toHaveLength(before + 2);
   });
 
-  it('tells its result also where its pictures cannot be kept', async () => {
+  it('prints its result even if it cannot write the pictures', async () => {
     const file = join(temporaryFolder(), 'file');
     writeFileSync(file, '');
     const taken = await evaluate(directory, ...REFERENCE, '--pictures', '--out', file);
@@ -125,7 +125,7 @@ describe('eval', () => {
       },
     );
     const [, url = ''] = await evaluation.says(/mnist-dist\S* worker --coordinator (\S+)/);
-    // By now it was looked at.
+    // The folder was checked before.
     writeFileSync(`${file}2`, '');
     const worker = startWorker(url);
     expect(await evaluation.exited).toBe(errorTable.USAGE.exit);
@@ -133,13 +133,13 @@ describe('eval', () => {
     expect(evaluation.output()).toMatch(/"accuracy": 0\.\d+/);
   });
 
-  it('takes no --out without pictures', async () => {
+  it('rejects --out together with --no-pictures', async () => {
     const { code, output } = await evaluate(directory, ...REFERENCE, '--no-pictures', '--out', 'x');
     expect(code).toBe(errorTable.USAGE.exit);
     expect(output).toContain('--out x is not allowed');
   });
 
-  it('writes over nothing', async () => {
+  it('replaces no existing file', async () => {
     const { code, output } = await evaluate(
       directory,
       ...REFERENCE,
@@ -151,7 +151,7 @@ describe('eval', () => {
     expect(output).toMatch(/artifacts is not empty \(--out\)/);
   });
 
-  it('says what the run says, whatever computes it, however many, and wherever they come from', async () => {
+  it('gives the result of the run with any engine and any number of workers', async () => {
     const { record } = readRun(directory);
     const { test } = record.result ?? {};
     const said: Evaluation[] = [];
@@ -179,7 +179,7 @@ describe('eval', () => {
     );
   });
 
-  it('listens for workers where an address is given', async () => {
+  it('waits for workers at a given address', async () => {
     const evaluation = start(['eval', directory, '--port', '0', '--format', 'json'], {
       MNIST_DIST_TOKEN: TOKEN,
     });
@@ -207,7 +207,7 @@ describe('eval', () => {
     expect(parsed(output)).toMatchObject({ split: 'train', samples: 60_000 });
   });
 
-  it('prints it for people and for spreadsheets', async () => {
+  it('prints text and CSV', async () => {
     const text = await evaluate(directory, ...REFERENCE);
     for (const words of [
       /^Accuracy \d\d\.\d\d %/,
@@ -222,14 +222,14 @@ describe('eval', () => {
     expect(lines.map((line) => line.split(',').length)).toEqual(lines.map(() => 15));
   });
 
-  it('fails where the accuracy is below what was asked for', async () => {
+  it('fails if the accuracy is below --fail-under', async () => {
     expect((await evaluate(directory, ...REFERENCE, '--fail-under', '0.5')).code).toBe(0);
     const { code, output } = await evaluate(directory, ...REFERENCE, '--fail-under', '0.999');
     expect(code).toBe(errorTable.BELOW.exit);
     expect(output).toMatch(/the accuracy is \d\d\.\d\d %, below 99\.90 % \(--fail-under\)/);
   });
 
-  it('names what is no model of ours', async () => {
+  it('rejects a model of another program by name', async () => {
     const folder = temporaryFolder();
     const broken = join(folder, 'broken.safetensors');
     cpSync(model, broken);
@@ -250,7 +250,7 @@ describe('eval', () => {
     }
   });
 
-  it('does not show a model what it was not made for', async () => {
+  it('rejects a dataset that does not fit the model', async () => {
     const data = temporaryFolder();
     for (const [name, bytes] of Object.entries(tinyFiles)) writeFileSync(join(data, name), bytes);
     const { code, output } = await evaluate(directory, ...REFERENCE, '--data', data);

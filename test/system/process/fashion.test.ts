@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { newRun, QUICK_RECIPE, run, temporaryFolder } from '../../fixtures/processes.ts';
 
-/** Where Debian's dataset-fashion-mnist puts it. */
+/** The folder of Debian's package dataset-fashion-mnist. */
 const data = '/usr/share/datasets/fashion-mnist';
 const isThere = existsSync(data);
 const why = isThere
@@ -11,7 +11,7 @@ const why = isThere
   : ' (skipped: test/install-servers.sh has not installed dataset-fashion-mnist)';
 
 it.skipIf(!isThere)(
-  `Fashion-MNIST trains by --data alone, and is evaluated without it, with its names${why}`,
+  `trains with Fashion-MNIST by --data, and evaluates with its class names${why}`,
   async () => {
     const folder = temporaryFolder();
     const trained = await run([
@@ -47,7 +47,7 @@ it.skipIf(!isThere)(
     const { per_class, confusion, accuracy } = JSON.parse(said.output);
     expect(per_class.map((each: { class: string }) => each.class)).toContain('Ankle boot');
     expect(confusion).toEqual(JSON.parse(read('confusion_matrix.json')).confusion);
-    // Ten classes: whoever guesses has a tenth.
+    // Guessing among ten classes gives one tenth.
     expect(accuracy).toBeGreaterThan(0.6);
   },
 );

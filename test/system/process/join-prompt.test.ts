@@ -12,8 +12,7 @@ const text = joinText({ coordinator: 'wss://127.0.0.1:1', token, ca: 'ab'.repeat
 const worker = ['worker', '--engine', 'reference', '--max-wait-time', '0', '--join', '-'];
 
 /**
- * Runs a shell on a terminal of its own; the script says what is typed when which text has
- * appeared.
+ * Runs a shell on its own terminal; the script says what to type after which text.
  */
 const TERMINAL = `
 import json, os, pty, sys
@@ -47,10 +46,11 @@ async function onTerminal(
 }
 
 it.skipIf(!hasPython)(
-  `on a terminal the join string is asked for and not shown, and no piece of a paste reaches the shell${hasPython ? '' : ' (skipped: no python3)'}`,
+  'asks for the join string on a terminal without echo, and passes no part of it to the shell' +
+    (hasPython ? '' : ' (skipped: no python3)'),
   async () => {
     const folder = temporaryFolder();
-    // Each piece would be a command for the shell.
+    // The shell would run each part as a command.
     const paste = `\r\r${text.slice(0, 60)}\r${text.slice(60)}\rtouch here\r`;
     const shown = await onTerminal(
       [
@@ -67,24 +67,21 @@ it.skipIf(!hasPython)(
   },
 );
 
-it.skipIf(!hasPython)(
-  'a string that ends early is asked for again, and Ctrl-C ends the question',
-  async () => {
-    const shown = await onTerminal(
-      [
-        ['is not shown', `${text.slice(0, 60)}\r`],
-        ['The join string is incomplete', '\u0003'],
-        ['code=', 'exit\r'],
-      ],
-      temporaryFolder(),
-    );
-    expect(shown).toContain(`code=${errorTable.INTERRUPTED.exit}`);
-    expect(shown).not.toContain(token.slice(0, 12));
-  },
-);
+it.skipIf(!hasPython)('asks again for an incomplete string, and ends on Ctrl-C', async () => {
+  const shown = await onTerminal(
+    [
+      ['is not shown', `${text.slice(0, 60)}\r`],
+      ['The join string is incomplete', '\u0003'],
+      ['code=', 'exit\r'],
+    ],
+    temporaryFolder(),
+  );
+  expect(shown).toContain(`code=${errorTable.INTERRUPTED.exit}`);
+  expect(shown).not.toContain(token.slice(0, 12));
+});
 
-it.skipIf(!hasPython)('a stdin that does not block is read all the same', async () => {
-  // A pipe whose writer is late, and whose reading end was set so by another process.
+it.skipIf(!hasPython)('reads the join string from a non-blocking stdin', async () => {
+  // A pipe with a late writer; another process made its reading end non-blocking.
   const script = `
 import os, subprocess, sys, time
 r, w = os.pipe(); os.set_blocking(r, False)

@@ -28,7 +28,7 @@ import {
 const RECIPE = [...QUICK_RECIPE, '--steps', '3000'];
 
 /**
- * What the commands of the page make: certificates by the real command, tokens as openssl would.
+ * The files of the guide: certificates of the real command, tokens as openssl makes them.
  */
 async function makeSecret(): Promise<Stored> {
   const { secret, certificateNames } = outsideOf(page);
@@ -57,7 +57,7 @@ function podNamed(
   return container;
 }
 
-/** The status that a path of the page answers with, whatever its certificate, as for a probe. */
+/** The status of a path of the page; like a probe it does not check the certificate. */
 async function statusOf(url: string, token?: string): Promise<number | undefined> {
   return await new Promise((resolve) => {
     const headers = token === undefined ? {} : { Authorization: `Bearer ${token}` };
@@ -68,11 +68,11 @@ async function statusOf(url: string, token?: string): Promise<number | undefined
   });
 }
 
-it('trains with what the pods of deploy/kubernetes/cpu run, over TLS, and goes on when its coordinator is evicted', async () => {
+it('trains with the commands of deploy/kubernetes/cpu and resumes after an eviction', async () => {
   const manifests = build(`${kubernetes}cpu`);
   const stored = new Map([...configMapsOf(manifests), ...(await makeSecret())]);
   const [port, httpPort] = await freePorts(2);
-  // One machine, on which no service has a name, and a model that is quick to train.
+  // One machine without service names, and a model that trains fast.
   const here = (word: string) =>
     word
       .replace('mnist-dist-coordinator:29400', `localhost:${port}`)
@@ -106,7 +106,7 @@ it('trains with what the pods of deploy/kubernetes/cpu run, over TLS, and goes o
     first,
   );
   expect(await first.exited, first.output()).toBe(143);
-  // So their Job replaces them without counting that as a failure.
+  // With this code their Job replaces them without counting a failure.
   for (const worker of workers) expect(await worker.exited, worker.output()).toBe(143);
 
   const second = startCoordinator();

@@ -30,7 +30,7 @@ const TINY = ['--engine', 'reference', '--steps', '12', '--hidden', '4'];
 const TOKEN = { MNIST_DIST_TOKEN: 'a-token-of-the-tests-0123456789' };
 
 describe('local', () => {
-  it('trains beside others that were started at the same moment, each at a port of its own', async () => {
+  it('trains beside other runs that started at the same time, each with its own port', async () => {
     const runs = temporaryFolder();
     const started = await Promise.all(
       ['a', 'b', 'c'].map((id) =>
@@ -42,7 +42,7 @@ describe('local', () => {
     expect(outputs).toMatch(new RegExp(`port ${DEFAULT_PORT} is in use; using port \\d+`));
   });
 
-  it('names the port that was asked for and is in use', async () => {
+  it('fails with the name of a given port that is in use', async () => {
     const server = createServer();
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
@@ -79,7 +79,7 @@ describe('local', () => {
     },
   );
 
-  it('says before it starts anything that too few files may be open, or no memory reserved', async () => {
+  it('reports a low limit of open files or memory before it starts a process', async () => {
     const local = [
       process.execPath,
       executable,
@@ -100,7 +100,7 @@ describe('local', () => {
     }
   });
 
-  it('lets workers stand by that no shard is left for, and says so', async () => {
+  it('lets workers without a shard stand by, and warns of them', async () => {
     const runs = temporaryFolder();
     const args = ['local', ...TINY, '-n', '3', '--batch-size', '16', '--virtual-shards', '2'];
     const { code, output } = await run([...args, ...newRun(runs)]);
@@ -110,7 +110,7 @@ describe('local', () => {
     expect(record.workers.map(({ samples }) => samples)).toEqual([96, 96]);
   });
 
-  it('finishes though nobody reads what it prints any more', async () => {
+  it('finishes after the reader of its output has closed the pipe', async () => {
     const runs = temporaryFolder();
     const local = start(['local', ...TINY, ...newRun(runs)]);
     local.process.stdout?.destroy();
@@ -119,7 +119,7 @@ describe('local', () => {
     expect(readRun(join(runs, 'r')).record.state).toBe('finished');
   });
 
-  it('refuses a run that exists', async () => {
+  it('refuses a run directory that exists', async () => {
     const runs = temporaryFolder();
     mkdirSync(join(runs, 'r'));
     writeFileSync(join(runs, 'r', 'run.json'), '');
@@ -130,7 +130,7 @@ describe('local', () => {
     expect(readdirSync(join(runs, 'r'))).toEqual(['run.json']);
   });
 
-  it('is not reachable beyond this machine without TLS or --insecure', async () => {
+  it('does not listen for other machines without TLS or --insecure', async () => {
     const { code, output } = await run(['coordinator', '--host', '0.0.0.0', '--port', '0'], TOKEN);
     expect(code, output).toBe(errorTable.USAGE.exit);
     expect(output).toMatch(/--ssl-certfile.*--insecure/);
@@ -138,7 +138,7 @@ describe('local', () => {
 });
 
 describe('another dataset', () => {
-  it('reaches workers through their cache, once, and without one, too', async () => {
+  it('reaches workers once through their cache, and also without a cache', async () => {
     const [data, cache] = [temporaryFolder(), temporaryFolder()];
     const labels = (count: number) => labelsFile(Array.from({ length: count }, (_, i) => i % 10));
     const files = {
@@ -162,7 +162,7 @@ describe('another dataset', () => {
     const { ino } = statSync(join(cache, 'datasets', digest));
 
     const second = await train(settings, { MNIST_DIST_CACHE: cache });
-    // A dataset that is stored again is a file of its own.
+    // A dataset that is stored again is a new file.
     expect(statSync(join(cache, 'datasets', digest)).ino).toBe(ino);
     expect(second.modelSha256).toBe(first.modelSha256);
 
@@ -172,7 +172,7 @@ describe('another dataset', () => {
     expect(third.modelSha256).toBe(first.modelSha256);
   });
 
-  it('is found again by the run, where it was or in the cache, and else refused', async () => {
+  it('is found by a resumed run in its folder or in the cache, or refused', async () => {
     const [runs, cache] = [temporaryFolder(), temporaryFolder()];
     const data = join(runs, '.data');
     mkdirSync(data);
@@ -215,7 +215,7 @@ describe('another dataset', () => {
     });
   });
 
-  it('that is cut short is refused by name', async () => {
+  it('that is truncated is refused by name', async () => {
     const data = temporaryFolder();
     const images = imagesFile(10, 5, 4);
     writeFileSync(join(data, 'train-images-idx3-ubyte'), images.subarray(0, images.length - 1));
@@ -238,7 +238,7 @@ describe('another dataset', () => {
 });
 
 describe('workers of different engines', () => {
-  it('train together with --allow-mixed-engines, and the run says that it is not reproducible', async () => {
+  it('train together with --allow-mixed-engines, on record as not reproducible', async () => {
     const runs = temporaryFolder();
     const args = [...newRun(runs), '--hidden', '8', '--steps', '1000000'];
     const coordinator = start(['coordinator', ...args, '--allow-mixed-engines'], TOKEN);
@@ -278,7 +278,7 @@ describe('a worker without a token', () => {
   });
 });
 
-describe('what is printed where there is no terminal', () => {
+describe('output without a terminal', () => {
   it('has no control characters', async () => {
     const { code, output } = await run([
       'local',

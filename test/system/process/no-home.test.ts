@@ -3,7 +3,7 @@ import { chmodSync } from 'node:fs';
 import { expect, it } from 'vitest';
 import { executable, follow, temporaryFolder } from '../../fixtures/processes.ts';
 
-/** A user id that no passwd names. */
+/** A user id that is not in passwd. */
 const NOBODY = { uid: 54_321, gid: 54_321 };
 const canBecome =
   process.getuid?.() === 0 &&
@@ -11,7 +11,7 @@ const canBecome =
 const why = canBecome ? '' : ' (skipped: needs root, and a checkout that others can read)';
 
 it.skipIf(!canBecome)(
-  `a user without a name and a home trains, and its workers find the token${why}`,
+  `a user without a name and a home can train, and the workers find the token${why}`,
   async () => {
     const folder = temporaryFolder();
     chmodSync(folder, 0o777);

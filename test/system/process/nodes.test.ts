@@ -9,10 +9,10 @@ import { plainRequest, upgradeRequest } from '../../hostile/frames.ts';
 import { answerTo } from '../../fixtures/proven-client.ts';
 import { start, temporaryFolder, TOKEN, train } from '../../fixtures/processes.ts';
 
-/** What test/install-nodes.sh fetches. */
+/** The folder of test/install-nodes.sh. */
 const FOLDER = new URL('../../../.mnist-dist/nodes/', import.meta.url);
 
-/** Name and executable of every Node that is installed there. */
+/** Name and executable of every installed Node. */
 const nodes = (existsSync(FOLDER) ? readdirSync(FOLDER) : []).map((name) => ({
   name,
   path: new URL(`${name}/node_modules/node-linux-${arch}/bin/node`, FOLDER).pathname,
@@ -38,7 +38,7 @@ describe.skipIf(nodes.length === 0)('other versions of Node (npm run nodes insta
     },
   );
 
-  it('let no upgrade with a body reach into the requests of others', async () => {
+  it('reject an upgrade with a body, which must not become part of other requests', async () => {
     for (const { name, path } of nodes) {
       const options = [
         '--port',
@@ -55,7 +55,7 @@ describe.skipIf(nodes.length === 0)('other versions of Node (npm run nodes insta
       const [, port = ''] = await coordinator.says(/ws:\/\/127\.0\.0\.1:(\d+)/);
       const upgrading = connect(Number(port), '127.0.0.1').on('error', () => undefined);
       const closed = once(upgrading, 'close');
-      // When it is answered, the coordinator has turned to what came before.
+      // After this answer the coordinator has handled everything before.
       const asked = async () => {
         const [response] = await once(get({ port, path: '/run', agent: false }), 'response');
         await once(response.resume(), 'end');
@@ -70,10 +70,10 @@ describe.skipIf(nodes.length === 0)('other versions of Node (npm run nodes insta
         ),
       );
       await once(upgrading, 'data');
-      // A ping, so that nobody has a reason to close.
+      // A ping keeps the connection open.
       upgrading.write(Buffer.of(0x89, 0x80, 0, 0, 0, 0));
       await asked();
-      // One of them gets the parser that the upgrade has left.
+      // One of them gets the parser of the upgrade.
       const others: { readonly socket: Socket; readonly answer: Promise<unknown[]> }[] = [];
       const request = plainRequest('/run');
       for (let i = 0; i < 20; i++) {

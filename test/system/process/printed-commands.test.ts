@@ -9,7 +9,7 @@ import { executable, temporaryFolder } from '../../fixtures/processes.ts';
 const root = dirname(dirname(executable));
 
 /**
- * Runs a line in a shell that stands in this folder, as a user would, whatever started this test.
+ * Runs a line in a shell in this folder, as a user would, independent of how this test was started.
  */
 function shell(line: string, folder: string, path: string[] = []): string {
   const own = Object.entries(process.env).filter(
@@ -29,7 +29,7 @@ it.each([
   ['npx in a folder of the checkout', 'npx mnist-dist', join(root, 'test', 'unit'), []],
   ['node elsewhere', `node ${executable}`, undefined, []],
   ['a global installation', 'mnist-dist', undefined, ['global']],
-])('a command that was printed works as it is pasted: %s', (_way, program, where, links) => {
+])('a printed command works when it is pasted: %s', (_way, program, where, links) => {
   const folder = join(temporaryFolder(), "a user's folder");
   mkdirSync(folder);
   const path = links.map((name) => join(folder, name));

@@ -16,7 +16,7 @@ const data = join(
 );
 
 it.skipIf(!isThere)(
-  `Python with numpy and safetensors alone finds the same confusion matrix${why}`,
+  `Python with only numpy and safetensors computes the same confusion matrix${why}`,
   async () => {
     const runs = temporaryFolder();
     const trained = await run([
@@ -42,7 +42,7 @@ it.skipIf(!isThere)(
     const moved = confusion.flatMap((row, i) =>
       row.map((count, j) => Math.abs(count - (ours[i]?.[j] ?? 0))),
     );
-    // A sample that falls on the other side leaves one cell and enters another.
+    // A sample with another prediction leaves one cell and enters another.
     expect(moved.reduce((sum, count) => sum + count)).toBeLessThanOrEqual(2 * close.length);
     expect(confusion.flat().reduce((sum, count) => sum + count)).toBe(10_000);
   },

@@ -16,7 +16,7 @@ import {
 
 const script = fileURLToPath(new URL('../../../deploy/systemd/coordinator.sh', import.meta.url));
 
-/** Runs what ExecStart runs, with the variables of a coordinator.env. */
+/** Runs the command of ExecStart with the variables of a coordinator.env. */
 function coordinator(environment: NodeJS.ProcessEnv): Started {
   return follow(
     spawn('/bin/sh', [script, '--port', '0', '--no-http'], {
@@ -25,7 +25,7 @@ function coordinator(environment: NodeJS.ProcessEnv): Started {
   );
 }
 
-it('begins the run of coordinator.env, ends with 143 on SIGTERM, goes on with it, and leaves it alone when it is finished', async () => {
+it('starts the run of coordinator.env, ends with 143 on SIGTERM, and resumes it', async () => {
   const runs = temporaryFolder();
   const recipe = { MNIST_DIST_HIDDEN: '8', MNIST_DIST_SEED: '7', MNIST_DIST_BATCH_SIZE: '64' };
   const environment = {
@@ -50,7 +50,7 @@ it('begins the run of coordinator.env, ends with 143 on SIGTERM, goes on with it
     Number(valuesOf('SuccessExitStatus', 'mnist-dist-.service.d/common.conf')[0]),
   );
   expect(state()).toBe('interrupted');
-  // It ends with its coordinator.
+  // The worker ends with its coordinator.
   expect(await worker.exited).toBe(143);
 
   const second = coordinator(environment);
@@ -64,7 +64,7 @@ it('begins the run of coordinator.env, ends with 143 on SIGTERM, goes on with it
   expect(await third.exited).toBe(0);
   expect(third.output()).toContain('is finished already');
 
-  // Whether its results have reached the store, who died over it could not say.
+  // A coordinator that crashed during the upload cannot know whether it was complete.
   const store = temporaryFolder();
   const fourth = coordinator({ ...environment, MNIST_DIST_ARTIFACTS: `file:${store}` });
   expect(await fourth.exited, fourth.output()).toBe(0);

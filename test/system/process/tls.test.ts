@@ -21,7 +21,7 @@ const certs = join(folder, 'certs');
 const file = (name: string) => join(certs, name);
 const tls = ['--ssl-certfile', file('coordinator.crt'), '--ssl-keyfile', file('coordinator.key')];
 const recipe = [...QUICK_RECIPE, '--steps', '60', '--no-http'];
-/** Of a run without TLS. */
+/** The model of a run without TLS. */
 let plain = '';
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -48,7 +48,7 @@ async function coordinator(
 const joining = (text: string, more: readonly string[] = []) =>
   start(['worker', ...REFERENCE, ...more], { MNIST_DIST_JOIN: text });
 
-it('has certificates, and a run without TLS to compare with', async () => {
+it('needs certificates, and a run without TLS for comparison', async () => {
   expect(await run(['certs', '10.77.0.1', '--out', certs])).toMatchObject({ code: 0 });
   const { code, output } = await run(['local', ...newRun(folder), ...recipe, ...REFERENCE]);
   expect(code, output).toBe(0);
@@ -57,11 +57,11 @@ it('has certificates, and a run without TLS to compare with', async () => {
 });
 
 describe('over TLS', () => {
-  it('workers join with one word, and the bytes are the same', async () => {
+  it('workers join with one join string, and the bytes are the same', async () => {
     const { process, runs, join: text } = await coordinator();
     const path = join(runs, 'r', 'join');
     expect(statSync(path).mode & 0o777).toBe(0o600);
-    // No log has it.
+    // No log has the token.
     const [, token = ''] = /token=([0-9a-f]+)/.exec(text) ?? [];
     expect(token).toHaveLength(64);
     const first = joining(text);
@@ -77,7 +77,7 @@ describe('over TLS', () => {
     expect(existsSync(path)).toBe(false);
   });
 
-  it('they join with stdin, or with authority and token in files', async () => {
+  it('workers join with a string on stdin, or with authority and token in files', async () => {
     const { process, join: text } = await coordinator();
     const token = join(temporaryFolder(), 'token');
     writeFileSync(token, /token=([0-9a-f]+)/.exec(text)?.[1] ?? '', { mode: 0o600 });
@@ -105,14 +105,14 @@ describe('over TLS', () => {
     expect(shaOf(process.output())).toBe(plain);
   });
 
-  it('local trains with it, too', async () => {
+  it('local trains too', async () => {
     const runs = temporaryFolder();
     const { code, output } = await run(['local', ...newRun(runs), ...recipe, ...REFERENCE, ...tls]);
     expect(code, output).toBe(0);
     expect(shaOf(output)).toBe(plain);
   });
 
-  it('a worker that cannot be sure says why, and does not try again', async () => {
+  it('a worker that does not trust the certificate says why and does not retry', async () => {
     const { process, join: text } = await coordinator();
     const [, url = ''] = /^(wss:\/\/\S+)\/#/.exec(text) ?? [];
     const others = temporaryFolder();
@@ -140,7 +140,7 @@ describe('over TLS', () => {
   });
 });
 
-describe('what is refused before anything starts', () => {
+describe('before anything starts, the program refuses', () => {
   it.each([
     [
       'a certificate without its key',
@@ -165,7 +165,7 @@ describe('what is refused before anything starts', () => {
     expect(output).not.toContain('abc');
   });
 
-  it('a way in the clear to another machine, also by a join string', async () => {
+  it('another machine without TLS, also in a join string', async () => {
     const token = 'a-token-of-the-tests-0123456789';
     const { code, output } = await run(['worker'], {
       MNIST_DIST_JOIN: `ws://10.77.0.1:29400/#token=${token}`,
@@ -176,8 +176,8 @@ describe('what is refused before anything starts', () => {
   });
 });
 
-describe('the live page beyond this machine', () => {
-  it('has TLS and a token', async () => {
+describe('the live page for other machines', () => {
+  it('needs TLS and a token', async () => {
     const runs = temporaryFolder();
     const token = join(temporaryFolder(), 'token');
     writeFileSync(token, 'a-token-of-the-page-0123456789', { mode: 0o600 });

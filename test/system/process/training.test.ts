@@ -14,7 +14,7 @@ import {
 } from '../../fixtures/processes.ts';
 
 const WASM_STEPS = ['--engine', 'wasm', '--steps', '50', '--seed', '7'];
-/** model.safetensors after WASM_STEPS, on x86-64: what any change of the arithmetic changes. */
+/** SHA-256 of model.safetensors after WASM_STEPS on x86-64. A change of arithmetic changes it. */
 const WASM_GOLDEN = '694eae03b9f19abcd64112b0ee8786fcf85f1bf2b2088badb4679d5a0f79e8cc';
 
 function validation({ lines }: FinishedRun): unknown[] {
@@ -75,7 +75,7 @@ describe.skipIf(readyTensorFlow() === undefined)('TensorFlow', () => {
   ];
   const finished: { workers: number; run: FinishedRun }[] = [];
 
-  it('gives the same bytes, chain and validation numbers for 1, 2, 3, 5 and 8 workers', async () => {
+  it('gives the same bytes, chain and validation for 1, 2, 3, 5 and 8 workers', async () => {
     for (const workers of [1, 2, 3, 5, 8]) {
       finished.push({ workers, run: await train([...settings, '-n', String(workers)]) });
     }
@@ -91,7 +91,7 @@ describe.skipIf(readyTensorFlow() === undefined)('TensorFlow', () => {
     expect(validation(first.run)).toHaveLength(3);
   });
 
-  it('has every worker compute, and every sample counted once', () => {
+  it('every worker computes, and every sample counts once', () => {
     expect(finished).toHaveLength(5);
     for (const {
       workers,
@@ -106,7 +106,7 @@ describe.skipIf(readyTensorFlow() === undefined)('TensorFlow', () => {
     }
   });
 
-  it('reaches 97 % in five epochs and leaves a whole run directory', async () => {
+  it('reaches 97 % in five epochs and leaves a complete run directory', async () => {
     const runs = temporaryFolder();
     const { code, output } = await run([
       'local',
@@ -146,7 +146,7 @@ describe.skipIf(readyTensorFlow() === undefined)('TensorFlow', () => {
     expect(output).toContain('Confusion matrix');
   });
 
-  it('goes on with the same bytes when a worker is killed', async () => {
+  it('gives the same bytes after a worker was killed', async () => {
     const runs = temporaryFolder();
     const local = start([
       'local',

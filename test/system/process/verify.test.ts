@@ -32,7 +32,7 @@ const RECIPE = [
 const SHORT = 150;
 const STEPS = 400;
 
-/** Runs that several tests look at, and none changes. */
+/** Runs that several tests read and none changes. */
 const shared = mkdtempSync(join(tmpdir(), 'mnist-dist-test-'));
 const finished = join(shared, 'finished');
 afterAll(() => rmSync(shared, { recursive: true, force: true }));
@@ -52,7 +52,7 @@ function flip(path: string): void {
 }
 
 describe('verify', () => {
-  it('has a run that was prolonged to look at', async () => {
+  it('needs a fixture run that was extended', async () => {
     const where = ['--runs-dir', shared, '--run-id', 'finished'];
     const first = await run(['local', ...RECIPE, ...where, '--steps', String(SHORT)]);
     expect(first.code, first.output).toBe(0);
@@ -61,7 +61,7 @@ describe('verify', () => {
     expect(second.code, second.output).toBe(0);
   });
 
-  it('says that a run holds, on another number of workers, with the evaluation before it was prolonged', async () => {
+  it('verifies an extended run with another number of workers', async () => {
     const { code, output } = await run(['verify', finished, '-n', '3']);
     expect(code, output).toBe(0);
     const { record } = readRun(finished);
@@ -71,7 +71,7 @@ describe('verify', () => {
     expect(output).toContain(`same chain ${record.chain}`);
   });
 
-  it('takes the newest run, and logs for machines', async () => {
+  it('takes the newest run by default, and logs JSON', async () => {
     const { code, output } = await run([
       'verify',
       '--runs-dir',
@@ -97,7 +97,7 @@ describe('verify', () => {
     expect(lines.at(-1)).toMatchObject({ ...expected, engine: record.engine?.description });
   });
 
-  it('begins at a checkpoint, and says that it trusts it', async () => {
+  it('starts from a checkpoint with --from, and says that it trusts it', async () => {
     const { code, output } = await run([
       'verify',
       finished,
@@ -121,7 +121,7 @@ describe('verify', () => {
     expect(none.output).toMatch(/verified 400 steps, 2 evaluations/);
   });
 
-  it('verifies an interrupted run as far as it went', async () => {
+  it('verifies an interrupted run up to its last step', async () => {
     const runs = temporaryFolder();
     const local = start([
       'local',
@@ -141,7 +141,7 @@ describe('verify', () => {
     expect(output).toMatch(/verified [\d,]+ steps?, .*1 checkpoint and the model/);
   });
 
-  it('verifies a run that is still being written, and leaves it alone', async () => {
+  it('verifies a run that is still running, and does not change it', async () => {
     const runs = temporaryFolder();
     const local = start([
       'local',
@@ -173,7 +173,7 @@ describe('verify', () => {
     readRun(join(runs, 'r'));
   });
 
-  it('names the first step that differs, where only a replay can know', async () => {
+  it('names the first step that differs where only a replay can find it', async () => {
     const directory = copyOf(finished);
     forge(directory, 123);
     const { code, output } = await run(['verify', directory]);
@@ -193,7 +193,7 @@ describe('verify', () => {
     },
   );
 
-  it('does not judge with another engine, and names both', async () => {
+  it('refuses another engine and names both', async () => {
     const { code, output } = await run(['verify', finished, '--engine', 'wasm']);
     expect(code, output).toBe(errorTable.NOT_REPLAYABLE.exit);
     expect(output).toMatch(
@@ -202,7 +202,7 @@ describe('verify', () => {
     expect(output).not.toContain('allow-mixed-engines');
   });
 
-  it('does not judge with another dataset', async () => {
+  it('refuses another dataset', async () => {
     const data = temporaryFolder();
     for (const [name, bytes] of Object.entries(tinyFiles)) writeFileSync(join(data, name), bytes);
     const { code, output } = await run(['verify', finished, '--data', data]);
@@ -211,7 +211,7 @@ describe('verify', () => {
     expect(output).toMatch(/name MNIST with --data DIR/);
   });
 
-  it('says what is no run', async () => {
+  it('rejects a folder that is not a run', async () => {
     const missing = await run(['verify', join(shared, 'finishd')]);
     expect(missing.code, missing.output).toBe(errorTable.USAGE.exit);
     expect(missing.output).toContain(`Did you mean ${finished}?`);
@@ -222,7 +222,7 @@ describe('verify', () => {
     expect(empty.code, empty.output).toBe(errorTable.USAGE.exit);
   });
 
-  it('goes on when a worker is killed, and ends all its processes on Ctrl-C', async () => {
+  it('continues when a worker is killed, and ends all its processes on Ctrl-C', async () => {
     const made = [
       'local',
       ...RECIPE,
@@ -236,7 +236,7 @@ describe('verify', () => {
     const { code, output } = await run(made);
     expect(code, output).toBe(0);
     const long = join(made[made.indexOf('--runs-dir') + 1] ?? '', 'r');
-    // What the environment says of a token is for other runs.
+    // A token in the environment is for other runs.
     const file = join(temporaryFolder(), 'token');
     writeFileSync(file, 'another-token-of-another-run', { mode: 0o600 });
     const first = start(['verify', long, '--log-level', 'debug'], { MNIST_DIST_TOKEN_FILE: file });
@@ -264,7 +264,7 @@ function childrenOf(pid = 0): number[] {
 }
 
 /**
- * Another count of right rows in a step, with everything repaired that its own files could tell.
+ * Changes the count of correct rows in a step and repairs every file that would show the change.
  */
 function forge(directory: string, step: number): void {
   const { record, lines } = readRun(directory);

@@ -26,7 +26,7 @@ const description = {
 };
 
 /**
- * Plays a coordinator that describes its run like this and refuses whoever says hello; its address.
+ * A fake coordinator that describes its run like this and refuses every hello; returns its address.
  */
 async function otherCoordinator(answer: object): Promise<{ url: string; hellos: unknown[] }> {
   const hellos: unknown[] = [];
@@ -60,7 +60,7 @@ function join(url: string) {
   });
 }
 
-describe('a worker whose coordinator speaks another version', () => {
+describe('a worker whose coordinator has another version', () => {
   it.each([
     [
       'protocol',
@@ -77,7 +77,7 @@ describe('a worker whose coordinator speaks another version', () => {
       { protocol: 42, arithmetic: 1, version: '9.9.9' },
       /9\.9\.9.*42/,
     ],
-  ])('of the %s says both and does not connect', async (_, answer, says) => {
+  ])('of the %s names both versions and does not connect', async (_, answer, says) => {
     const { url, hellos } = await otherCoordinator(answer);
     const { code, output } = await join(url);
     expect(code, output).toBe(errorTable.VERSION.exit);
@@ -86,7 +86,7 @@ describe('a worker whose coordinator speaks another version', () => {
     expect(hellos).toEqual([]);
   });
 
-  it('and says so only after its hello repeats the reason', async () => {
+  it('and refuses only after hello prints the reason of the coordinator', async () => {
     const { url, hellos } = await otherCoordinator(description);
     const { code, output } = await join(url);
     expect(code, output).toBe(errorTable.VERSION.exit);
@@ -94,7 +94,7 @@ describe('a worker whose coordinator speaks another version', () => {
     expect(hellos).toMatchObject([{ kind: 'hello', protocol: PROTOCOL, arithmetic: ARITHMETIC }]);
   });
 
-  it('and asks for the token itself is not sent it', async () => {
+  it('and asks for the token itself does not get it', async () => {
     const heard: unknown[] = [];
     const http = createServer((request, response) => {
       heard.push(request.headers.authorization);
@@ -109,7 +109,7 @@ describe('a worker whose coordinator speaks another version', () => {
     expect(heard).toEqual([undefined]);
   });
 
-  it('or is no coordinator at all ends with PROTOCOL', async () => {
+  it('or is not a coordinator ends with PROTOCOL', async () => {
     const { url } = await otherCoordinator({ hello: 'world' });
     const { code, output } = await join(url);
     expect(code, output).toBe(errorTable.PROTOCOL.exit);

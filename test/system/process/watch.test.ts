@@ -42,7 +42,7 @@ async function viewOf(port: number): Promise<RunView> {
   return JSON.parse((await ask(port, '/api/run')).body.toString());
 }
 
-/** Updates until one is as wanted; the stream must not end before. */
+/** Reads updates until one matches; the stream must not end before. */
 async function seek(
   events: AsyncGenerator<Update>,
   isWanted: (update: Update) => boolean,
@@ -57,8 +57,8 @@ async function seek(
 const stateOf = (update: Update, name: string) =>
   update.status?.workers.find((worker) => worker.name === name)?.state;
 
-describe('a run that is watched', () => {
-  it('shows a killed worker and that it heals, and after its coordinator crashed goes on at the same address', async () => {
+describe('the live page of a run', () => {
+  it('shows a killed worker and its recovery, and keeps its address after a crash', async () => {
     const runs = temporaryFolder();
     const local = start([
       'local',
@@ -83,15 +83,14 @@ describe('a run that is watched', () => {
     expect(before.changes.map(({ worker, state }) => `${worker} ${state}`)).toContain('w1 lost');
 
     process.kill(childOf(local, 'coordinator'), 'SIGKILL');
-    // What was sent before comes first; then the connection is gone, in good order or not.
+    // Earlier updates arrive first; then the connection closes in any way.
     await seek(events, () => false).catch(() => undefined);
     await local.says(/resuming after step \d+ \(term 2\)/);
     const view = await until(async () => {
       const answer = await ask(port, '/api/run').catch(() => undefined);
       if (answer?.status !== 200) return undefined;
       const seen: RunView = JSON.parse(answer.body.toString());
-      // What was written before the crash is read beside the training; at most the last second was
-      // not written.
+      // The page reads the lines before the crash during training; at most the last second is lost.
       return seen.curve.length > 50 && (seen.curve[0]?.[0] ?? 0) < 50 ? seen : undefined;
     }, local);
     expect(view.term).toBe(2);
@@ -109,7 +108,7 @@ describe('a run that is watched', () => {
     expect(readRun(join(runs, 'r')).record.step).toBe(12_000);
   });
 
-  it('waits at the end for one more scrape, and not longer', async () => {
+  it('waits for one more scrape at the end, and not longer', async () => {
     const { process: coordinator, url } = await startCoordinator([
       ...QUICK_RECIPE,
       '--steps',
@@ -125,14 +124,14 @@ describe('a run that is watched', () => {
     const scrape = (await ask(port, '/metrics')).body.toString();
     expect(scrape).toMatch(/^mnist_dist_training_running\{run_id="r"\} 0$/m);
     expect(scrape).toMatch(/^mnist_dist_train_step\{run_id="r"\} 50$/m);
-    // More than ten times its weights: nothing of the connection is forgotten when it is closed.
+    // More than ten times the weights: a closed connection still counts with all its traffic.
     const [, sent] = /^mnist_dist_network_sent_bytes_total\{.*\} (\d+)$/m.exec(scrape) ?? [];
     expect(Number(sent)).toBeGreaterThan(1000);
     expect(await coordinator.exited).toBe(0);
     expect(await worker.exited).toBe(0);
   });
 
-  it('says at the end that it has failed where another coordinator has taken the run over', async () => {
+  it('shows a failed run after another coordinator took it over', async () => {
     const {
       process: first,
       url,
@@ -152,7 +151,7 @@ describe('a run that is watched', () => {
     const worker = startWorker(url);
     const { events } = await follow(port);
     await seek(events, (update) => (update.status?.step ?? 0) > 100);
-    // As another host's coordinator does.
+    // As a coordinator on another host does.
     const owner: unknown = JSON.parse(
       readFileSync(join(runs, 'r', '.drafts-1', 'owner.json'), 'utf8'),
     );
@@ -167,7 +166,7 @@ describe('a run that is watched', () => {
     await worker.exited;
   });
 
-  it('does not wait for a scrape any more after Ctrl-C', async () => {
+  it('stops waiting for a scrape on Ctrl-C', async () => {
     const { process: coordinator, url } = await startCoordinator([
       ...QUICK_RECIPE,
       '--steps',
@@ -184,7 +183,7 @@ describe('a run that is watched', () => {
     expect(await coordinator.exited).toBe(0);
   });
 
-  it('is opened again with show when it is over', async () => {
+  it('is served again by show after the run', async () => {
     const runs = temporaryFolder();
     const trained = await run(['local', ...newRun(runs), ...COMMON, '--steps', '60']);
     expect(trained.code, trained.output).toBe(0);
@@ -209,7 +208,7 @@ describe('a run that is watched', () => {
 });
 
 describe('the address of the page', () => {
-  it('is another one, with a warning, where somebody has taken it while the coordinator was away', async () => {
+  it('changes with a warning if another process took the port meanwhile', async () => {
     const runs = temporaryFolder();
     const taker = createServer();
     onTestFinished(() => void taker.close());
@@ -238,11 +237,11 @@ describe('the address of the page', () => {
     expect(await local.exited, local.output()).toBe(0);
   });
 
-  it('is not the one where workers dial, also where that is the default', async () => {
+  it('differs from the address for workers, even if that is the default of the page', async () => {
     const { process: coordinator } = await startCoordinator([...QUICK_RECIPE, '--steps', '50']);
     let port = (await pageOf(coordinator)) + 1;
     while (!(await isFree(port))) port += 1;
-    // The page of this one would be there, and goes out of the way.
+    // The default port of the page is this one, so the page moves.
     const other = start(
       ['coordinator', '--port', String(port), '--runs-dir', temporaryFolder(), ...QUICK_RECIPE],
       { MNIST_DIST_TOKEN: TOKEN },
@@ -254,7 +253,7 @@ describe('the address of the page', () => {
     }
   });
 
-  it('is refused where it was asked for and is taken', async () => {
+  it('is an error if it was given and is in use', async () => {
     const taken = createServer().listen(0, '127.0.0.1');
     onTestFinished(() => void taken.close());
     await once(taken, 'listening');
@@ -276,7 +275,7 @@ describe('the address of the page', () => {
     }
   });
 
-  it('beyond this machine needs --insecure', async () => {
+  it('that other machines can reach needs --insecure', async () => {
     const { code, output } = await run(['coordinator', '--http-host', '0.0.0.0']);
     expect(code).toBe(errorTable.USAGE.exit);
     expect(output).toMatch(
@@ -284,7 +283,7 @@ describe('the address of the page', () => {
     );
   });
 
-  it('is nowhere with --no-http', async () => {
+  it('does not exist with --no-http', async () => {
     const runs = temporaryFolder();
     const { code, output } = await run([
       'local',

@@ -5,7 +5,7 @@ import { configurationRecord } from '../../../../shared/configuration.ts';
 import { temporaryFolder } from '../../../fixtures/processes.ts';
 import { configuration, writeRun } from '../../../fixtures/model-file.ts';
 
-it('refuses to resume a run whose model needs too much memory before it starts a process', async () => {
+it('refuses a resumed run whose model needs too much memory', async () => {
   const run = temporaryFolder();
   const model = { inputs: 60_000, hidden: [4096], classes: 2 };
   writeRun(run, {

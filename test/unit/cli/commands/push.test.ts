@@ -23,7 +23,7 @@ afterEach(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-it('push and pull report what they transferred and the next command on separate lines', async () => {
+it('push and pull report what they transferred and the next command', async () => {
   const run = makeRun(join(folder, 'runs'));
   const uri = `file:${join(folder, 'store')}`;
   expect(await push(options, { operands: [run, uri] })).toBe(0);

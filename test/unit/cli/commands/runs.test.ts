@@ -91,7 +91,7 @@ describe('a run', () => {
     });
   });
 
-  test('that was resumed from an earlier step is at the step of its end, not of older later lines', async () => {
+  test('that was resumed from an earlier step is at the step of its last end', async () => {
     await run('a', { state: 'interrupted', step: 5 }, 7);
     expect(await only()).toMatchObject({ state: 'interrupted', step: 5, steps: 12 });
   });
@@ -124,7 +124,7 @@ describe('a run', () => {
     ]);
   });
 
-  test('that was resumed has the duration of all its coordinators, without the pauses', async () => {
+  test('that was resumed has the duration of all its coordinators', async () => {
     await cutOff('a', [
       { time: at(1), event: 'start', term: 1, step: 0 },
       { time: at(5), event: 'checkpoint', step: 5 },
@@ -184,7 +184,7 @@ describe('a run', () => {
 });
 
 describe('the list', () => {
-  test('has the newest run first and a line for each folder that is not a run or is damaged', async () => {
+  test('has the newest run first, and names folders that are damaged or not runs', async () => {
     await run('old', { started: at(1) });
     await run('new', { started: at(3) });
     await run('middle', { started: at(2) });
