@@ -2,11 +2,11 @@ import { crc32 } from 'node:zlib';
 import { createKernels } from '../../shared/kernels/kernels.ts';
 import { encodeHeader } from '../../shared/wire/frame.ts';
 import { PROTOCOL } from '../../shared/wire/messages.ts';
-import { sampleEngine } from '../fixtures/engine-identity.ts';
+import { engineFixture } from '../fixtures/engine-identity.ts';
 import { bytesOf, tensorFrame as frameWith } from '../fixtures/tensor-frame.ts';
 import { ARITHMETIC } from '../../shared/arithmetic/version.ts';
 
-export const engine = sampleEngine;
+export const engine = engineFixture;
 export const hello = {
   kind: 'hello',
   protocol: PROTOCOL,

@@ -19,7 +19,7 @@ import { isAskable, predictionsOf, sumOf } from './model.ts';
 import type { Random } from '../fixtures/seeded-random.ts';
 import type { VirtualTime } from './virtual-time.ts';
 import type { Wire } from './wire.ts';
-import { sampleEngine } from '../fixtures/engine-identity.ts';
+import { engineFixture } from '../fixtures/engine-identity.ts';
 import { tensorFrame } from '../fixtures/tensor-frame.ts';
 
 const PREPARE_MILLISECONDS = 50;
@@ -292,7 +292,7 @@ export class SimulatedWorker {
     this.#enqueue({
       kind: 'prepared',
       fingerprint: 'f'.repeat(64),
-      engine: sampleEngine,
+      engine: engineFixture,
       now: this.#now(),
     });
   }

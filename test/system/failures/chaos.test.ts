@@ -23,7 +23,7 @@ async function chaos(...args: readonly string[]): Promise<{ code: unknown; outpu
 }
 
 describe('npm run chaos', () => {
-  it('kills, counts and compares', async () => {
+  it('kills processes, counts steps and compares bytes', async () => {
     const { code, output } = await chaos(
       '--steps',
       '6000',

@@ -61,7 +61,7 @@ function fill(folder: string): string {
 describe.skipIf(!hasNamespaces)(
   `a disk that is full for a while${hasNamespaces ? '' : ' (skipped: unshare -Urm is not allowed here)'}`,
   () => {
-    it('does not end training, nor change its bytes', async () => {
+    it('does not end training and does not change its bytes', async () => {
       const undisturbed = await train(ARGS);
       const { inside, outside, node } = await smallDisk('4m');
       const args = [

@@ -124,7 +124,7 @@ async function startAgain(args: readonly string[], runs: string, environment: No
   }
 }
 
-/** Workers that are started again when their run is over, until `over` is. */
+/** Workers that are restarted when their run has ended, until `over` is true. */
 async function keepWorking(
   names: readonly string[],
   port: number,
@@ -166,7 +166,7 @@ async function expectSameAfter({ steps, workers, points }: Deaths): Promise<void
   expectSame(readRun(join(runs, 'r')), undisturbed);
 }
 
-describe('a coordinator that is killed at each point of its work on files', () => {
+describe('a coordinator that is killed at each operation on its files', () => {
   it('trains to the same bytes', async () => {
     await expectSameAfter({ steps: 1000, workers: 2, points: [...TRAINING, ...OPENING] });
   });
@@ -175,11 +175,11 @@ describe('a coordinator that is killed at each point of its work on files', () =
     await expectSameAfter({ steps: 50, workers: 1, points: END });
   });
 
-  it('begins anew where it left no run.json', async () => {
+  it('starts a new run where it left no run.json', async () => {
     await expectSameAfter({ steps: 50, workers: 1, points: BEGINNING });
   });
 
-  it('can be prolonged when it has written that it has finished', async () => {
+  it('can be extended after it has recorded that it finished', async () => {
     const lengths = [...FINISHED.keys(), FINISHED.length].map((i) => String(20 * (i + 1)));
     const undisturbed = await train([
       ...REFERENCE,
@@ -217,7 +217,7 @@ describe('local', () => {
 
   let undisturbed: FinishedRun;
 
-  it('is compared with a run that is not disturbed', async () => {
+  it('trains the undisturbed run to compare with', async () => {
     undisturbed = await train(recipe);
     expect(undisturbed.record.step).toBe(200);
   });
@@ -234,7 +234,7 @@ describe('local', () => {
     expectSame(disturbed, undisturbed);
   }
 
-  it('starts again a coordinator that is killed at such points', async () => {
+  it('restarts a coordinator that is killed at these points', async () => {
     await expectFinished([
       'within write events.jsonl',
       'within write metrics.jsonl',
@@ -244,7 +244,7 @@ describe('local', () => {
     ]);
   });
 
-  it('starts again one that is killed before its first run.json', async () => {
+  it('restarts a coordinator that is killed before its first run.json', async () => {
     await expectFinished(['before rename drafts', 'before rename run.json']);
   });
 
@@ -252,7 +252,7 @@ describe('local', () => {
     await expectFinished(['before rename model.safetensors']);
   });
 
-  it('has finished when its coordinator is killed after its last run.json', async () => {
+  it('exits with 0 when its coordinator is killed after its last run.json', async () => {
     await expectFinished(['pass after rename misclassified.jsonl\nafter rename run.json']);
   });
 });

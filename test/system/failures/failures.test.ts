@@ -91,7 +91,7 @@ describe('a worker ends with a clear error', () => {
     );
   });
 
-  it('when nobody listens', async () => {
+  it('when no coordinator listens', async () => {
     const port = await freePort();
     await expectEnd(
       startWorker(`ws://127.0.0.1:${port}`, ['--max-wait-time', '1s']),
@@ -100,7 +100,7 @@ describe('a worker ends with a clear error', () => {
     );
   });
 
-  it('when the run has all the workers it takes and it does not wait', async () => {
+  it('when the run is full and the worker does not wait', async () => {
     const { url, process } = await coordinator([
       '--min-workers',
       '1',
@@ -114,7 +114,7 @@ describe('a worker ends with a clear error', () => {
     await expectEnd(startWorker(url, ['--max-retries', '0']), 'FULL', /--max-workers/);
   });
 
-  it('when its engine computes other bytes', async () => {
+  it('when its engine computes different bytes', async () => {
     const { url, process } = await coordinator(['--steps', '100000']);
     startWorker(url, ['--name', 'first']);
     await process.says(/first delivered its first shard/);
@@ -158,7 +158,7 @@ describe('a coordinator ends with a clear error', () => {
     expect(output).toMatch(/exists already/);
   });
 
-  it('when its port is taken, and leaves no run behind', async () => {
+  it('when its port is in use, and leaves no run behind', async () => {
     const server = createServer().listen(0, '127.0.0.1');
     onTestFinished(() => void server.close());
     await once(server, 'listening');
@@ -180,7 +180,7 @@ describe('a coordinator ends with a clear error', () => {
     expect(existsSync(join(runs, 'r'))).toBe(false);
   });
 
-  it('when it cannot write down how workers join', async () => {
+  it('when it cannot write the join file', async () => {
     const { process, runs } = await coordinator([]);
     process.process.kill('SIGINT');
     await expectEnd(process, 'INTERRUPTED', /mnist-dist: /);
@@ -193,13 +193,13 @@ describe('a coordinator ends with a clear error', () => {
     expect(recordOf(runs).state).toBe('interrupted');
   });
 
-  it('when no worker comes within --rdzv-timeout', async () => {
+  it('when no worker joins within --rdzv-timeout', async () => {
     const { process, runs } = await coordinator(['--rdzv-timeout', '1s']);
     await expectEnd(process, 'RENDEZVOUS', /0 of at least 1 workers/);
     expect(recordOf(runs)).toMatchObject({ state: 'failed', error: { code: 'RENDEZVOUS' } });
   });
 
-  it('when it should listen beyond this machine without TLS', async () => {
+  it('when its address is beyond this machine and it has no TLS', async () => {
     const { code, output } = await run(['coordinator', '--host', '0.0.0.0'], {
       MNIST_DIST_TOKEN: TOKEN,
     });
@@ -229,7 +229,7 @@ describe('a run that is stopped', () => {
     });
   });
 
-  it('in local takes its workers with it', async () => {
+  it('in local ends its workers too', async () => {
     const runs = temporaryFolder();
     const args = ['--engine', 'reference', '--hidden', '8', '--steps', '1000000', ...newRun(runs)];
     const local = start(['local', ...args]);

@@ -71,7 +71,7 @@ describe('a terminal', () => {
     expect(readFileSync(join(directory, 'events.jsonl'), 'utf8')).toContain('"code":"HUNG_UP"');
   });
 
-  it('ends a worker, with an exit code of its own', async () => {
+  it('ends a worker with its own exit code', async () => {
     const url = `ws://127.0.0.1:${await freePort()}`;
     const worker = onTerminal([
       process.execPath,
@@ -87,7 +87,7 @@ describe('a terminal', () => {
     await worker.says(new RegExp(`ended with ${errorTable.HUNG_UP.exit}\n`));
   });
 
-  it('does not end what npm started under nohup', async () => {
+  it('does not end a run that npm started under nohup', async () => {
     const runs = temporaryFolder();
     const directory = join(runs, 'r');
     const log = join(runs, 'log');

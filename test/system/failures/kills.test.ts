@@ -44,12 +44,12 @@ function planKills(random: Random): { step: number; victim: string }[] {
 describe('a run of 6000 steps', () => {
   let undisturbed: FinishedRun;
 
-  it('is compared with one that is not disturbed', async () => {
+  it('trains undisturbed, to compare with', async () => {
     undisturbed = await train([...REFERENCE, ...COMMON, '-n', '3']);
     expect(undisturbed.record.step).toBe(STEPS);
   });
 
-  it('goes on when workers and coordinator are killed at random', async () => {
+  it('continues when workers and coordinator are killed at random', async () => {
     const seed = Number(process.env['KILLS_SEED'] ?? randomInt(2 ** 31));
     process.stdout.write(`KILLS_SEED=${seed} repeats these kills\n`);
     const kills = planKills(new Random(seed));
@@ -58,7 +58,7 @@ describe('a run of 6000 steps', () => {
     const local = start([...args, ...newRun(runs)]);
     let written = 0;
     for (const { step, victim } of kills) {
-      // The run has gone on since the last kill, and one that is being started again is waited for.
+      // The run has continued since the last kill, and restarting processes are awaited.
       const least = Math.max(step, written + 1);
       const child = await until(
         () => (stepsWritten(join(runs, 'r')) < least ? undefined : findChild(local, victim)),
@@ -80,7 +80,7 @@ describe('a run that a worker joins every few steps', () => {
   const JOINING = 8;
   const args = [...QUICK_RECIPE, '--steps', '400'];
 
-  it('counts every sample once, although each but two are killed after their first shard', async () => {
+  it('counts every sample once, although all but two are killed after a shard', async () => {
     const undisturbed = await train([...REFERENCE, ...args, '-n', '2']);
     // Two are needed, so that it stands still while one is missing.
     const {

@@ -76,7 +76,7 @@ function countOf({ events }: FinishedRun, name: string): number {
 describe('a connection between worker and coordinator', () => {
   let undisturbed: FinishedRun;
 
-  it('is compared with one that is well', async () => {
+  it('works undisturbed, to compare with', async () => {
     undisturbed = await train([...REFERENCE, ...COMMON, '--port', '0', '-n', '3']);
   });
 
@@ -126,7 +126,7 @@ describe('a connection between worker and coordinator', () => {
     expectSame(await cluster.finish(), undisturbed);
   });
 
-  it('may fall silent in every way while nobody is told', async () => {
+  it('may fall silent in every way without being closed', async () => {
     const {
       process: coordinator,
       url,

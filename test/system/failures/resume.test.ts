@@ -37,13 +37,13 @@ function backlogOf(port: number): number | undefined {
 describe('a run that is disturbed', () => {
   let undisturbed: FinishedRun;
 
-  it('is compared with one that is not', async () => {
+  it('trains undisturbed, to compare with', async () => {
     undisturbed = await train([...COMMON, '-n', '2']);
     expect(undisturbed.record.step).toBe(STEPS);
     expect(undisturbed.lines.filter(({ kind }) => kind === 'step')).toHaveLength(STEPS);
   });
 
-  it('goes on by itself when coordinator and workers are killed', async () => {
+  it('resumes by itself when coordinator and workers are killed', async () => {
     const runs = temporaryFolder();
     const args = ['local', ...COMMON, '-n', '2', '--runs-dir', runs, '--run-id', 'r'];
     const local = start([...args, '--checkpoint-every', '100']);
@@ -80,7 +80,7 @@ describe('a run that is disturbed', () => {
     expectSame(readRun(join(runs, 'r')), undisturbed);
   });
 
-  it('takes work from a worker that is stopped, and gives it back when it goes on', async () => {
+  it('reassigns the work of a suspended worker until it continues', async () => {
     const runs = temporaryFolder();
     const local = start(['local', ...COMMON, '-n', '2', '--runs-dir', runs, '--run-id', 'r']);
     await local.says(/w1 delivered its first shard/);
@@ -97,7 +97,7 @@ describe('a run that is disturbed', () => {
     expectSame(readRun(join(runs, 'r')), undisturbed);
   });
 
-  it('goes on with whoever is there when its coordinator comes back', async () => {
+  it('continues with the present workers when its coordinator is back', async () => {
     const runs = temporaryFolder();
     const args = ['local', ...COMMON, '-n', '2', '--runs-dir', runs, '--run-id', 'r'];
     const local = start([...args, '--checkpoint-every', '20']);
@@ -110,7 +110,7 @@ describe('a run that is disturbed', () => {
     expectSame(readRun(join(runs, 'r')), undisturbed);
   });
 
-  it('goes on with --resume, with another number of workers, after Ctrl-C', async () => {
+  it('resumes after Ctrl-C with another number of workers', async () => {
     const runs = temporaryFolder();
     const local = start([
       'local',
@@ -153,7 +153,7 @@ describe('a run that is disturbed', () => {
     expect(third.output).toMatch(/no run in .* is unfinished/);
   });
 
-  it('can be prolonged when it is finished', async () => {
+  it('can be extended when it has finished', async () => {
     const runs = temporaryFolder();
     const short = ['local', ...REFERENCE, ...QUICK_RECIPE, '--steps', '300', ...newRun(runs)];
     expect((await run(short)).code).toBe(0);
@@ -178,7 +178,7 @@ describe('a run that is disturbed', () => {
   });
 });
 
-describe('a run that should go on', () => {
+describe('a run to resume', () => {
   async function interrupted(): Promise<{ runs: string; directory: string }> {
     const runs = temporaryFolder();
     const local = start([
@@ -200,28 +200,28 @@ describe('a run that should go on', () => {
   }
   const resume = ['local', '--resume', '--engine', 'reference', '--port', '0', '--runs-dir'];
 
-  it('is refused for another recipe, naming the option', async () => {
+  it('is rejected for another recipe, with the option', async () => {
     const { runs } = await interrupted();
     const { code, output } = await run([...resume, runs, '--batch-size', '32', '--seed', '5']);
     expect(code, output).toBe(errorTable.USAGE.exit);
     expect(output).toMatch(/has other settings: --batch-size 64, not 32; --seed \d+, not 5/);
   });
 
-  it('is refused for a run that is not there, naming the one that was meant', async () => {
+  it('is rejected where it does not exist, with a suggestion', async () => {
     const { runs, directory } = await interrupted();
     const { code, output } = await run(['local', '--resume', 'r', '--runs-dir', runs]);
     expect(code, output).toBe(errorTable.USAGE.exit);
     expect(output).toContain(`there is no run r\n  Did you mean ${directory}?`);
   });
 
-  it('is refused when it would become shorter', async () => {
+  it('is rejected where it would become shorter', async () => {
     const { runs } = await interrupted();
     const { code, output } = await run([...resume, runs, '--steps', String(STEPS - 1)]);
     expect(code, output).toBe(errorTable.USAGE.exit);
     expect(output).toMatch(new RegExp(`has ${STEPS} steps; ${STEPS - 1} would make it shorter`));
   });
 
-  it('is refused when its record was changed', async () => {
+  it('is rejected where its record was changed', async () => {
     const { runs, directory } = await interrupted();
     const path = join(directory, 'metrics.jsonl');
     const text = readFileSync(path, 'utf8');
@@ -232,7 +232,7 @@ describe('a run that should go on', () => {
     expect(output).toMatch(/line \d+ of .*metrics\.jsonl is damaged/);
   });
 
-  it('is refused when lines are missing of what its checkpoint knows', async () => {
+  it('is rejected where lines before its checkpoint are missing', async () => {
     const { runs, directory } = await interrupted();
     writeFileSync(join(directory, 'metrics.jsonl'), '');
     const { code, output } = await run([...resume, runs]);
@@ -242,7 +242,7 @@ describe('a run that should go on', () => {
     );
   });
 
-  it('goes on by whatever path names it, and without the events that nothing follows from', async () => {
+  it('is resumed by any path to it, and without its events', async () => {
     const { runs, directory } = await interrupted();
     rmSync(join(directory, 'events.jsonl'));
     const again = ['local', '--engine', 'reference', '--port', '0'];
@@ -251,7 +251,7 @@ describe('a run that should go on', () => {
     expect(readRun(directory).record).toMatchObject({ state: 'finished', step: STEPS });
   });
 
-  it('loses a torn last line, and no other', async () => {
+  it('loses only a torn last line', async () => {
     const { runs, directory } = await interrupted();
     const path = join(directory, 'metrics.jsonl');
     const whole = readMetrics(readFileSync(path, 'utf8')).lines.length;

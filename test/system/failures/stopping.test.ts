@@ -23,7 +23,7 @@ import {
   type Started,
 } from '../../fixtures/processes.ts';
 import { workerSocket } from '../../fixtures/proven-client.ts';
-import { sampleEngine } from '../../fixtures/engine-identity.ts';
+import { engineFixture } from '../../fixtures/engine-identity.ts';
 import { ARITHMETIC } from '../../../shared/arithmetic/version.ts';
 
 const ENDLESS = ['--steps', '1000000', '--hidden', '8', '--port', '0', '--run-id', 'r'];
@@ -72,7 +72,7 @@ async function silentWorker(url: string): Promise<WebSocket> {
   await once(socket, 'open');
   const versions = { protocol: PROTOCOL, arithmetic: ARITHMETIC, version: '0' };
   socket.send(encodeHeader({ kind: 'hello', ...versions, name: 'silent' }));
-  socket.send(encodeHeader({ kind: 'ready', fingerprint: '0'.repeat(64), engine: sampleEngine }));
+  socket.send(encodeHeader({ kind: 'ready', fingerprint: '0'.repeat(64), engine: engineFixture }));
   await work;
   return socket;
 }
@@ -101,7 +101,7 @@ describe('a coordinator with an open step', () => {
     checkFiles(directory);
   });
 
-  it('ends in good order when SIGTERM comes again and again', async () => {
+  it('ends in good order when SIGTERM is repeated', async () => {
     const { coordinator, worker, directory } = await coordinatorWithSilentWorker();
     let sent = 0;
     // The kernel merges signals that come too fast: of so many, more than one arrives.
@@ -183,7 +183,7 @@ describe('local', () => {
     expect(children.filter(lives)).toEqual([]);
   });
 
-  it('takes its children with it, and leaves whole files, when it is killed', async () => {
+  it('ends its children and leaves whole files when it is killed', async () => {
     const { local, children, directory } = await endlessLocal();
     local.process.kill('SIGKILL');
     await gone(children);
@@ -194,7 +194,7 @@ describe('local', () => {
 });
 
 describe('a supervised worker', () => {
-  it('ends when its supervisor is gone before it listens', async () => {
+  it('ends when its supervisor has ended before it listens', async () => {
     const args = [
       'worker',
       '--engine',

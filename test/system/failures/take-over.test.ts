@@ -28,7 +28,8 @@ function nodeElsewhere(): string {
 
 describe('a coordinator', () => {
   it.skipIf(!hasNamespaces)(
-    `that was stopped and taken over by another host's wakes up and harms nothing${hasNamespaces ? '' : ' (skipped: unshare -Uru is not allowed here)'}`,
+    'that was suspended and taken over from another host changes nothing when it continues' +
+      (hasNamespaces ? '' : ' (skipped: unshare -Uru is not allowed here)'),
     async () => {
       const undisturbed = await train(ARGS);
       const runs = temporaryFolder();
@@ -73,7 +74,7 @@ describe('a coordinator', () => {
     },
   );
 
-  it('that dies before its first run.json is started again, also in a directory that was left so', async () => {
+  it('is restarted when it dies before its first run.json, also on resume', async () => {
     const runs = temporaryFolder();
     mkdirSync(join(runs, 'r', 'artifacts'), { recursive: true });
     writeFileSync(join(runs, 'r', 'metrics.jsonl'), '');

@@ -8,7 +8,7 @@ import { decodeFrame, encodeHeader } from '../../../shared/wire/frame.ts';
 import { PROTOCOL } from '../../../shared/wire/messages.ts';
 import { Authenticator } from '../../../coordinator/network/authenticator.ts';
 import { isProven, proveUpgrades } from '../../fixtures/proven-client.ts';
-import { sampleConfiguration } from '../../fixtures/configuration.ts';
+import { configurationFixture } from '../../fixtures/configuration.ts';
 import { run } from '../../fixtures/processes.ts';
 import { ARITHMETIC } from '../../../shared/arithmetic/version.ts';
 
@@ -22,7 +22,7 @@ const description = {
   frame_bytes: 1_000_000,
   data_bytes: 1000,
   class_names: ['0', '1'],
-  configuration: sampleConfiguration,
+  configuration: configurationFixture,
 };
 
 /**

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { decodeCheckpoint, encodeCheckpoint } from '../../../shared/files/checkpoint-file.ts';
 import { temporaryFolder } from '../../fixtures/processes.ts';
-import { sampleEngine } from '../../fixtures/engine-identity.ts';
+import { engineFixture } from '../../fixtures/engine-identity.ts';
 import {
   configuration,
   FINGERPRINT,
@@ -48,7 +48,7 @@ it('a run that is killed names its engine since its first checkpoint, and no ste
   const runs = temporaryFolder();
   const resume = await makeUp({ runs, until: 7, isKilled: true });
   const record = () => JSON.parse(readFileSync(join(resume, 'run.json'), 'utf8'));
-  const engine = { description: sampleEngine, fingerprint: FINGERPRINT, reproducible: true };
+  const engine = { description: engineFixture, fingerprint: FINGERPRINT, reproducible: true };
   expect(record()).toMatchObject({ state: 'running', step: 0, engine });
   expect(record()).not.toHaveProperty('ended');
   expect(await verifyMadeUp(resume)).toMatchObject({ step: 7 });

@@ -8,9 +8,9 @@ import { parameterCount } from '../../../shared/arithmetic/model-shape.ts';
 import { PeerMemory, SharedMemory } from '../../../shared/wire/shared-memory.ts';
 import { ROOT } from '../../../shared/arithmetic/tree.ts';
 import { createKernels } from '../../../shared/kernels/kernels.ts';
-import { sampleConfiguration } from '../../fixtures/configuration.ts';
+import { configurationFixture } from '../../fixtures/configuration.ts';
 
-const configuration = { ...sampleConfiguration, virtualShards: 1 };
+const configuration = { ...configurationFixture, virtualShards: 1 };
 const parameters = parameterCount(configuration.model);
 const initial = Float32Array.from({ length: parameters }, (_, i) => i / 1000);
 const message: WeightsMessage = { kind: 'step', run: 'r', term: 1, step: 1, assignment: [[0, 1]] };

@@ -9,12 +9,12 @@ import {
   differingSettings,
 } from '../../../shared/configuration.ts';
 import { totalSteps } from '../../../shared/arithmetic/schedule.ts';
-import { sampleConfiguration } from '../../fixtures/configuration.ts';
+import { configurationFixture } from '../../fixtures/configuration.ts';
 
 describe('the configuration', () => {
   it('is a schedule and survives its record', () => {
-    expect(totalSteps(configurationSchema.parse(sampleConfiguration))).toBe(9375);
-    for (const configuration of [sampleConfiguration, { ...sampleConfiguration, steps: 480 }]) {
+    expect(totalSteps(configurationSchema.parse(configurationFixture))).toBe(9375);
+    for (const configuration of [configurationFixture, { ...configurationFixture, steps: 480 }]) {
       const record = configurationRecordSchema.parse(
         JSON.parse(JSON.stringify(configurationRecord(configuration))),
       );
@@ -24,10 +24,10 @@ describe('the configuration', () => {
 
   it('has one text, whatever the order of its fields', () => {
     const reversed = configurationSchema.parse(
-      Object.fromEntries(Object.entries(sampleConfiguration).reverse()),
+      Object.fromEntries(Object.entries(configurationFixture).reverse()),
     );
-    expect(canonicalConfiguration(reversed)).toBe(canonicalConfiguration(sampleConfiguration));
-    expect(canonicalConfiguration(sampleConfiguration)).toBe(
+    expect(canonicalConfiguration(reversed)).toBe(canonicalConfiguration(configurationFixture));
+    expect(canonicalConfiguration(configurationFixture)).toBe(
       `{"batch_size":32,"beta1":0.9,"beta2":0.999,"dataset":"${'ab'.repeat(32)}","dropout":0.2,"epochs":5,"epsilon":1e-7,` +
         '"learning_rate":0.001,"model":{"classes":10,"hidden":[128],"inputs":784},"seed":1,"test_samples":10000,' +
         '"train_samples":60000,"virtual_shards":4}',
@@ -36,19 +36,19 @@ describe('the configuration', () => {
 
   it('says which settings of two runs differ, with both values, but not their length', () => {
     const other = {
-      ...sampleConfiguration,
+      ...configurationFixture,
       dataset: 'cd'.repeat(32),
       seed: 2,
       epochs: 9,
       steps: 7,
       model: { inputs: 784, hidden: [64, 32], classes: 10 },
     };
-    expect(differingSettings(other, sampleConfiguration)).toEqual([
+    expect(differingSettings(other, configurationFixture)).toEqual([
       `dataset ${'cd'.repeat(8)} instead of ${'ab'.repeat(8)}`,
       'seed 2 instead of 1',
       'hidden 64,32 instead of 128',
     ]);
-    expect(differingSettings({ ...sampleConfiguration, epochs: 1 }, sampleConfiguration)).toEqual(
+    expect(differingSettings({ ...configurationFixture, epochs: 1 }, configurationFixture)).toEqual(
       [],
     );
   });
@@ -76,7 +76,7 @@ describe('the configuration', () => {
     ['model', { inputs: 784, hidden: [128], classes: 1 }],
     ['surprise', 1],
   ])('refuses %s = %j', (key, value) => {
-    const parsed = configurationSchema.safeParse({ ...sampleConfiguration, [key]: value });
+    const parsed = configurationSchema.safeParse({ ...configurationFixture, [key]: value });
     expect(parsed.success).toBe(false);
     expect(JSON.stringify(parsed.error?.issues)).toContain(key);
   });

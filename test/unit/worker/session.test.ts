@@ -7,7 +7,7 @@ import {
   type SessionEvent,
   type SessionState,
 } from '../../../worker/session.ts';
-import { sampleEngine } from '../../fixtures/engine-identity.ts';
+import { engineFixture } from '../../fixtures/engine-identity.ts';
 
 const settings = {
   name: 'w0',
@@ -17,7 +17,7 @@ const settings = {
   prepareLimitMilliseconds: 1000,
 };
 const session = 'a'.repeat(32);
-const engine = sampleEngine;
+const engine = engineFixture;
 const welcome = { kind: 'welcome', run: 'r', term: 2, slot: 3, session } as const;
 const fence = { run: 'r', term: 2 } as const;
 

@@ -5,7 +5,7 @@ import { parseCommand } from '../../../../cli/program.ts';
 import { adoptRun } from '../../../../cli/runs/resume.ts';
 import type { RunRecord } from '../../../../shared/files/run-schema.ts';
 import { temporaryFolder } from '../../../fixtures/processes.ts';
-import { sampleEngine } from '../../../fixtures/engine-identity.ts';
+import { engineFixture } from '../../../fixtures/engine-identity.ts';
 import { writeRun } from '../../../fixtures/model-file.ts';
 
 let run: string;
@@ -15,7 +15,7 @@ beforeEach(() => {
 });
 
 const engine: NonNullable<RunRecord['engine']> = {
-  description: { ...sampleEngine, kind: 'wasm', device: 'cpu', threads: 3 },
+  description: { ...engineFixture, kind: 'wasm', device: 'cpu', threads: 3 },
   fingerprint: '0'.repeat(64),
   kernel_digest: '0'.repeat(64),
   reproducible: true,

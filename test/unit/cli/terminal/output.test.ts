@@ -22,7 +22,7 @@ import {
 import { visibleJson } from '../../../../shared/printable.ts';
 import { parseRunRecord } from '../../../../shared/files/run-schema.ts';
 import { rowLines } from '../../../../worker/native/doctor-rows.ts';
-import { sampleEngine } from '../../../fixtures/engine-identity.ts';
+import { engineFixture } from '../../../fixtures/engine-identity.ts';
 import { sampleRun } from '../../../fixtures/run-record.ts';
 
 /**
@@ -126,7 +126,7 @@ describe('the output to a terminal, a pipe or a file', () => {
     ],
   };
   const mistake = { index: 0, true: 0, predicted: 1, loss: 1, probabilities: [0.1, 0.9] };
-  const engine = { ...sampleEngine, library: hostile, device: hostile };
+  const engine = { ...engineFixture, library: hostile, device: hostile };
 
   test.each<[string, () => readonly Line[]]>([
     [
@@ -253,7 +253,7 @@ describe('text from a peer', () => {
       {
         kind: 'ready',
         fingerprint: '0'.repeat(64),
-        engine: { ...sampleEngine, library: hostile, device: hostile, processor: hostile },
+        engine: { ...engineFixture, library: hostile, device: hostile, processor: hostile },
       },
     ],
     [workerMessage, { kind: 'bye', code: 'USAGE', message: hostile }],
@@ -265,7 +265,7 @@ describe('text from a peer', () => {
   });
 
   test('the engine of a changed run.json is shown without invisible characters', () => {
-    const description = { ...sampleEngine, library: hostile };
+    const description = { ...engineFixture, library: hostile };
     const engine = {
       description,
       fingerprint: 'a'.repeat(64),

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { MIN_DEVICES_INTERVAL_MILLISECONDS } from '../../../../shared/limits.ts';
 import { PROTOCOL } from '../../../../shared/wire/messages.ts';
-import { sampleEngine } from '../../../fixtures/engine-identity.ts';
+import { engineFixture } from '../../../fixtures/engine-identity.ts';
 import { Cluster } from '../../../fixtures/reducer-cluster.ts';
 
 describe("a worker's word about its GPUs", () => {
@@ -14,7 +14,7 @@ describe("a worker's word about its GPUs", () => {
     cluster.say(0, { kind: 'hello', protocol: PROTOCOL, arithmetic: 1, version: '0', name: 'w0' });
     cluster.say(0, devices);
     expect(cluster.devices).toEqual([{ kind: 'devices', worker: 'w0', gpus }]);
-    cluster.say(0, { kind: 'ready', fingerprint: 'f', engine: sampleEngine });
+    cluster.say(0, { kind: 'ready', fingerprint: 'f', engine: engineFixture });
     cluster.join(1);
     cluster.tick(MIN_DEVICES_INTERVAL_MILLISECONDS - 1);
     for (let i = 0; i < 5; i++) cluster.say(0, devices);

@@ -12,9 +12,9 @@ import type { ClusterError } from '../../../../shared/errors.ts';
 import { MAX_WORKERS } from '../../../../shared/limits.ts';
 import { decodeTensors, encodeTensors } from '../../../../shared/files/safetensors.ts';
 import { temporaryFolder } from '../../../fixtures/processes.ts';
-import { sampleConfiguration } from '../../../fixtures/configuration.ts';
+import { configurationFixture } from '../../../fixtures/configuration.ts';
 
-const configuration = { ...sampleConfiguration, model: { inputs: 3, hidden: [2], classes: 2 } };
+const configuration = { ...configurationFixture, model: { inputs: 3, hidden: [2], classes: 2 } };
 
 function checkpointOf(step: number): Checkpoint {
   const values = (from: number) => Float32Array.from({ length: 14 }, (_, i) => from + i + step);

@@ -9,7 +9,7 @@ import { initialWeights } from '../../../../shared/arithmetic/random.ts';
 import type { RunRecord } from '../../../../shared/files/run-schema.ts';
 import { planStep } from '../../../../shared/arithmetic/schedule.ts';
 import { kernelDigest } from '../../../../shared/kernels/kernels.ts';
-import { sampleEngine } from '../../../fixtures/engine-identity.ts';
+import { engineFixture } from '../../../fixtures/engine-identity.ts';
 import { configuration, dataset, FINGERPRINT } from '../../../fixtures/recorded-run.ts';
 
 export interface LongRun {
@@ -99,7 +99,7 @@ export function writeLongRun({ directory, steps, beyond = 10, ...own }: LongRun)
     configuration: configurationRecord(chosen),
     launch: {},
     engine: {
-      description: sampleEngine,
+      description: engineFixture,
       fingerprint: FINGERPRINT,
       kernel_digest: kernelDigest(),
       reproducible: true,

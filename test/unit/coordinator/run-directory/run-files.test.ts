@@ -11,7 +11,7 @@ import type { ClusterError } from '../../../../shared/errors.ts';
 import { readMetrics } from '../../../../shared/files/metrics.ts';
 import { parseRunRecord } from '../../../../shared/files/run-schema.ts';
 import { decodeTensors } from '../../../../shared/files/safetensors.ts';
-import { sampleConfiguration } from '../../../fixtures/configuration.ts';
+import { configurationFixture } from '../../../fixtures/configuration.ts';
 import { sampleRun } from '../../../fixtures/run-record.ts';
 
 let runs: string;
@@ -46,7 +46,7 @@ const step = {
   weights: 1n,
   chain: 'cd'.repeat(32),
 };
-const configuration = { ...sampleConfiguration, model: { inputs: 3, hidden: [2], classes: 2 } };
+const configuration = { ...configurationFixture, model: { inputs: 3, hidden: [2], classes: 2 } };
 const moments = { firstMoment: new Float32Array(14), secondMoment: new Float32Array(14) };
 const checkpoint = {
   configuration,

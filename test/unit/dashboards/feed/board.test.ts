@@ -10,10 +10,10 @@ import {
   MAX_CURVE_POINTS,
 } from '../../../../shared/limits.ts';
 import type { MetricsLine } from '../../../../shared/files/metrics.ts';
-import { sampleConfiguration } from '../../../fixtures/configuration.ts';
+import { configurationFixture } from '../../../fixtures/configuration.ts';
 
 const facts = runFacts(
-  sampleConfiguration,
+  configurationFixture,
   { rows: 2, columns: 2, classNames: ['a', 'b'], name: 'Sample' },
   ...(['0.0.0', true] as const),
 );

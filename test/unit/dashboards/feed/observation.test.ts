@@ -20,8 +20,8 @@ import {
   MAX_PENDING_OBSERVATIONS,
 } from '../../../../shared/limits.ts';
 import { MetricsFormatter } from '../../../../shared/files/metrics.ts';
-import { sampleConfiguration } from '../../../fixtures/configuration.ts';
-import { sampleEngine } from '../../../fixtures/engine-identity.ts';
+import { configurationFixture } from '../../../fixtures/configuration.ts';
+import { engineFixture } from '../../../fixtures/engine-identity.ts';
 import { evaluate, scrape } from './observed.ts';
 
 const classNames = ['a', 'b'];
@@ -41,7 +41,7 @@ function worker(
   condition: WorkerInspection['condition'] = 'training',
 ): WorkerInspection {
   const traffic = { sentBytes: 100, receivedBytes: 50, queuedBytes: 5, roundTripMilliseconds: 2 };
-  return { name, condition, engine: sampleEngine, traffic };
+  return { name, condition, engine: engineFixture, traffic };
 }
 
 /** A run to be observed, whose input a test may change. */
@@ -49,8 +49,8 @@ function observe(workers: WorkerInspection[] = [worker('w0')], opening: Partial<
   const time = { now: 0 };
   const disk = { isFull: false };
   const observation = new Observation({
-    facts: runFacts(sampleConfiguration, dataset, '1.2.3', true),
-    metrics: metricsSettings(sampleConfiguration, dataset, '1.2.3'),
+    facts: runFacts(configurationFixture, dataset, '1.2.3', true),
+    metrics: metricsSettings(configurationFixture, dataset, '1.2.3'),
     testImages: Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8),
     clock: () => time.now,
     notRecalled: (error) => {
@@ -62,7 +62,7 @@ function observe(workers: WorkerInspection[] = [worker('w0')], opening: Partial<
       phase: 'running',
       awaited: 1,
       counts,
-      engine: sampleEngine,
+      engine: engineFixture,
       workers,
       delivered: new Map([['w0', 640]]),
     },
@@ -332,7 +332,7 @@ describe('what is exported', () => {
     expect(status).toMatchObject({ step: 110 });
     expect(status?.seconds).toBe(3601);
     // Ten steps in a second, not a hundred and ten.
-    const { totalSteps } = runFacts(sampleConfiguration, dataset, '1.2.3', true);
+    const { totalSteps } = runFacts(configurationFixture, dataset, '1.2.3', true);
     expect(status?.secondsLeft).toBeCloseTo((totalSteps - 110) / 10);
   });
 

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { Chain, firstLink } from '../../../../shared/files/chain.ts';
-import { sampleConfiguration } from '../../../fixtures/configuration.ts';
+import { configurationFixture } from '../../../fixtures/configuration.ts';
 
 /** The documented bytes, written out by hand. */
 function linkOf(previous: string, fields: string): string {
@@ -16,11 +16,13 @@ describe('the chain', () => {
       `arithmetic 1\n{"batch_size":32,"beta1":0.9,"beta2":0.999,"dataset":"${'ab'.repeat(32)}","dropout":0.2,` +
       '"epsilon":1e-7,"learning_rate":0.001,"model":{"classes":10,"hidden":[128],"inputs":784},"seed":1,' +
       '"test_samples":10000,"train_samples":60000,"virtual_shards":4}';
-    expect(firstLink(sampleConfiguration)).toBe(createHash('sha256').update(text).digest('hex'));
-    expect(firstLink({ ...sampleConfiguration, seed: 2 })).not.toBe(firstLink(sampleConfiguration));
+    expect(firstLink(configurationFixture)).toBe(createHash('sha256').update(text).digest('hex'));
+    expect(firstLink({ ...configurationFixture, seed: 2 })).not.toBe(
+      firstLink(configurationFixture),
+    );
     // A run that is prolonged keeps its chain.
-    expect(firstLink({ ...sampleConfiguration, epochs: 9, steps: 7 })).toBe(
-      firstLink(sampleConfiguration),
+    expect(firstLink({ ...configurationFixture, epochs: 9, steps: 7 })).toBe(
+      firstLink(configurationFixture),
     );
   });
 
@@ -61,7 +63,7 @@ describe('the chain', () => {
       correct: step,
       weights: BigInt(step),
     }));
-    const whole = new Chain(firstLink(sampleConfiguration));
+    const whole = new Chain(firstLink(configurationFixture));
     const links = steps.map((step) => whole.add(step));
     const resumed = new Chain(links[1] ?? '');
     expect(steps.slice(2).map((step) => resumed.add(step))).toEqual(links.slice(2));

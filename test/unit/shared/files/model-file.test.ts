@@ -4,16 +4,16 @@ import { ClusterError } from '../../../../shared/errors.ts';
 import { encodeModel, readModel } from '../../../../shared/files/model-file.ts';
 import { parameterCount } from '../../../../shared/arithmetic/model-shape.ts';
 import { decodeTensors, encodeTensors } from '../../../../shared/files/safetensors.ts';
-import { sampleConfiguration } from '../../../fixtures/configuration.ts';
+import { configurationFixture } from '../../../fixtures/configuration.ts';
 
 const weights = Float32Array.from(
-  { length: parameterCount(sampleConfiguration.model) },
+  { length: parameterCount(configurationFixture.model) },
   (_, i) => i / 7,
 );
 const model = {
-  configuration: sampleConfiguration,
+  configuration: configurationFixture,
   step: 12,
-  chain: firstLink(sampleConfiguration),
+  chain: firstLink(configurationFixture),
   weights,
 };
 

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { encodeModel } from '../../../../shared/files/model-file.ts';
 import { decodeTensors, encodeTensors } from '../../../../shared/files/safetensors.ts';
-import { sampleConfiguration } from '../../../fixtures/configuration.ts';
+import { configurationFixture } from '../../../fixtures/configuration.ts';
 
 /** A file from a header's text and a body, for what our writer would never write. */
 function file(header: string, body: number[] = []): Uint8Array {
@@ -121,7 +121,10 @@ describe('safetensors', () => {
 
 describe('model.safetensors', () => {
   it('holds the layers by name and what they come from', () => {
-    const configuration = { ...sampleConfiguration, model: { inputs: 3, hidden: [2], classes: 2 } };
+    const configuration = {
+      ...configurationFixture,
+      model: { inputs: 3, hidden: [2], classes: 2 },
+    };
     const weights = Float32Array.from({ length: 14 }, (_, i) => i);
     const model = { configuration, step: 7, chain: 'ef'.repeat(32), weights };
     const { metadata, tensors } = decodeTensors(encodeModel(model), 'f');
