@@ -11,16 +11,16 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/*.test.ts', 'test/unit/**/*.test.ts'],
-          exclude: ['test/unit/**/tensorflow.test.ts'],
+          exclude: ['test/unit/**/{tensorflow,bench}.test.ts'],
           testTimeout: 120_000,
         },
       },
       {
-        // The simulator and its guards, hostile peers, and everything that needs TensorFlow.
+        // The simulator and its guards, hostile peers, the bench, and tests of TensorFlow.
         test: {
           name: 'slow',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/*.test.ts', 'test/unit/**/!(tensorflow).test.ts', 'test/system/**'],
+          exclude: ['test/*.test.ts', 'test/unit/**/!(tensorflow|bench).test.ts', 'test/system/**'],
           testTimeout: 120_000,
         },
       },
