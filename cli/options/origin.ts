@@ -1,4 +1,5 @@
 import { ClusterError } from '../../shared/errors.ts';
+import { MIN_TOKEN_CHARACTERS } from '../../shared/limits.ts';
 import { shortened } from '../terminal/styled-line.ts';
 import type { OptionKey } from './options.ts';
 import { flagOf, optionOf, variableOf } from './options.ts';
@@ -25,19 +26,19 @@ export interface Given {
 export type GivenOf = (key: OptionKey) => Given;
 
 export function givenByFlag(name: string, text: string): Given {
-  return { source: 'flag', text, shown: `--${name} ${quoted(text)}` };
+  return { source: 'flag', text, shown: `--${name} ${quoted(name, text)}` };
 }
 
 export function givenByEnvironment(name: string, text: string): Given {
-  return { source: 'environment', text, shown: `${variableOf(name)}=${quoted(text)}` };
+  return { source: 'environment', text, shown: `${variableOf(name)}=${quoted(name, text)}` };
 }
 
 export function givenByFile(at: string, name: string, text: string): Given {
-  return { source: 'file', text, shown: `${at}: ${name}: ${quoted(text)}` };
+  return { source: 'file', text, shown: `${at}: ${name}: ${quoted(name, text)}` };
 }
 
 export function givenByDefault(name: string, text: string): Given {
-  return { source: 'default', text, shown: `--${name} ${quoted(text)} (the default)` };
+  return { source: 'default', text, shown: `--${name} ${quoted(name, text)} (the default)` };
 }
 
 /** The value of the option. Throws USAGE with the source and what is allowed. */
@@ -58,7 +59,16 @@ export function notAllowed(key: OptionKey, given: Given, fix: string, why: strin
   return new ClusterError('USAGE', `${given.shown} is not allowed (${subject}${why})`, { fix });
 }
 
-function quoted(text: string): string {
+/** An error may end in a log, so that it does not repeat a misplaced secret. */
+function quoted(name: string, text: string): string {
+  if (isSecret(name, text)) return `(${text.length} characters, which may be a secret)`;
   const shown = shortened(text, MAX_SHOWN_CHARACTERS);
   return /^[^\s"']+$/.test(shown) ? shown : `"${shown}"`;
+}
+
+/** A join string, a URL with a user, a PEM key, or a token instead of its file. */
+function isSecret(name: string, text: string): boolean {
+  if (/token=|-----BEGIN |:\/\/[^/]*@/.test(text)) return true;
+  const isLong = text.length >= MIN_TOKEN_CHARACTERS;
+  return isLong && name.endsWith('token-file') && !/[./]/.test(text);
 }

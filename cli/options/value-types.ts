@@ -121,7 +121,8 @@ export function path(metavar: string, allowed: string): ValueType<string> {
     metavar,
     allowed,
     words: [],
-    parse: (text) => (text === '' || text.includes('\0') ? undefined : expandHome(text)),
+    // A PEM text is the content of a file: an error of the system would repeat it.
+    parse: (text) => (text === '' || /\0|-----BEGIN /.test(text) ? undefined : expandHome(text)),
     format: String,
   };
 }

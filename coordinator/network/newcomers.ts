@@ -57,7 +57,14 @@ export class Newcomers {
     this.#limits = limits;
     this.#ended = ended;
     this.#isSecure = http instanceof SecureServer;
-    http.on('connection', (socket: Socket) => this.#add(socket));
+    // Node also accepts connections that their peers have reset meanwhile. They are closed before
+    // HTTP and TLS spend time on them, so that a storm of resets delays no token holder.
+    const takers = http.listeners('connection');
+    http.removeAllListeners('connection').on('connection', (socket: Socket) => {
+      if (socket.remoteAddress === undefined) return void socket.destroy();
+      for (const take of takers) Reflect.apply(take, http, [socket]);
+      this.#add(socket, socket.remoteAddress);
+    });
     http.on('request', ({ socket }: IncomingMessage) => {
       const newcomer = this.#waiting.get(keyOf(socket));
       if (newcomer !== undefined) newcomer.hasAsked = true;
@@ -80,11 +87,11 @@ export class Newcomers {
     this.#waiting.clear();
   }
 
-  #add(socket: Socket): void {
+  #add(socket: Socket, address: string): void {
     const key = keyOf(socket);
     const newcomer = {
       socket,
-      address: socket.remoteAddress ?? 'unknown',
+      address,
       since: performance.now(),
       hasAsked: false,
     };

@@ -275,6 +275,31 @@ describe('values', () => {
   });
 });
 
+describe('a refusal does not repeat a misplaced secret:', () => {
+  const secret = '0123456789abcdef0123456789abcdef';
+  const join = `wss://10.0.0.5:29400/#token=${secret}&ca=00`;
+  const key = `-----BEGIN PRIVATE KEY-----\n${secret}\n-----END PRIVATE KEY-----\n`;
+  test.each<[string, string, Record<string, string>]>([
+    ['a join string as --coordinator', `worker --coordinator ${join}`, {}],
+    ['a join string as a variable', 'worker', { MNIST_DIST_COORDINATOR: join }],
+    ['a join string as --advertise', `coordinator --advertise ${join}`, {}],
+    ['a password in a URL', `worker --coordinator wss://me:${secret}@10.0.0.5:29400`, {}],
+    ['a token as --token-file', `worker --token-file ${secret}`, {}],
+    ['a token as a variable', 'coordinator', { MNIST_DIST_TOKEN_FILE: secret }],
+    ['a token of the page', 'coordinator', { MNIST_DIST_HTTP_TOKEN_FILE: secret }],
+    ['a key', 'coordinator', { MNIST_DIST_SSL_KEYFILE: key }],
+  ])('%s', (_what, line, environment) => {
+    const message = refusal(line, environment);
+    expect(message).toContain('which may be a secret');
+    expect(message).not.toContain(secret);
+  });
+
+  test('a join string in a file', () => {
+    const path = file('join.yaml', `coordinator: '${join}'\n`);
+    expect(refusal(`worker --config ${path}`)).not.toContain(secret);
+  });
+});
+
 describe('a refusal names the value, what is allowed and the nearest name', () => {
   test.each([
     ['local --batchsize 3', '--batchsize', '--batch-size'],

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { get } from 'node:http';
-import { connect, type Socket } from 'node:net';
+import { connect, Socket } from 'node:net';
 import { connect as secure } from 'node:tls';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import {
@@ -30,7 +30,7 @@ async function startListener(milliseconds = LONG_MILLISECONDS, tls?: ServerTls) 
     http.close();
     http.closeAllConnections();
   });
-  return { port: portOf(http) ?? 0, ends };
+  return { http, port: portOf(http) ?? 0, ends };
 }
 
 /** A connection that says nothing, and whether it was ended. */
@@ -64,6 +64,15 @@ describe('connections that were not admitted', () => {
     await Promise.all(crowd.slice(0, 2).map(({ gone }) => gone));
     expect(crowd.map(({ isGone }) => isGone())).toEqual([true, true, false, false, false]);
     expect(ends).toEqual(['crowded', 'crowded']);
+  });
+
+  it('are closed unread where the peer has reset them before they were accepted', async () => {
+    const { http } = await startListener();
+    // A socket without a connection has no address, as one that was reset.
+    const socket = new Socket();
+    http.emit('connection', socket);
+    expect(socket.destroyed).toBe(true);
+    expect(socket.listenerCount('data')).toBe(0);
   });
 
   it('keep no connection out, and none that was admitted is cut off', async () => {
