@@ -271,9 +271,11 @@ function violation(state: SessionState, kind: string): SessionNext {
 function onClose(state: SessionState, code: number, now: number): SessionNext {
   if (code === CLOSE_FINISHED)
     return { state: { ...state, phase: 'ended' }, effects: [{ kind: 'end', error: undefined }] };
-  const known = state.farewell?.code ?? errorCodeOfClose(code);
+  const named = state.farewell?.code ?? errorCodeOfClose(code);
+  // A defect of the coordinator is not one of this worker: it retries, as after a crash.
+  const known = named === undefined || named === 'UNEXPECTED' ? 'UNREACHABLE' : named;
   const message = state.farewell?.message ?? `the connection to the coordinator closed (${code})`;
-  return retryOrEnd(state, new ClusterError(known ?? 'UNREACHABLE', message), now);
+  return retryOrEnd(state, new ClusterError(known, message), now);
 }
 
 /** Errors that the process at the coordinator's address causes. */

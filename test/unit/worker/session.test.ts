@@ -303,6 +303,19 @@ describe('a session', () => {
     ]);
   });
 
+  it.each([
+    [
+      'a message',
+      [{ kind: 'message', message: { kind: 'bye', code: 'UNEXPECTED', message: 'x' }, now: 4 }],
+    ],
+    ['a close code', []],
+  ] as const)('retries after a defect of the coordinator, told by %s', (_what, told) => {
+    const closed = { kind: 'closed', code: 4500, now: 5 } as const;
+    const { state, effects } = play([...ready, ...told, closed]);
+    expect(state.phase).toBe('dialling');
+    expect(effects.map(({ kind }) => kind)).toContain('dial');
+  });
+
   it('ends well when the run is finished', () => {
     expect(play([...ready, { kind: 'closed', code: 4000, now: 4 }]).effects).toEqual([
       { kind: 'end', error: undefined },
