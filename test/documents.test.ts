@@ -125,7 +125,7 @@ describe('SECURITY', () => {
   it('proves each of its sentences by tests that exist', () => {
     const sentences = between(
       text
-        .replace('## What holds', '<!-- holds -->')
+        .replace('## Protections', '<!-- holds -->')
         .replace('## What is not', '<!-- /holds -->## What is not'),
       'holds',
     )
