@@ -37,7 +37,7 @@ const health: readonly PanelSource[] = [
     width: 4,
     height: 4,
     unit: 'none',
-    description: 'Workers that are connected.',
+    description: 'Connected workers.',
     queries: [range('up', `sum(${of('worker_up')})`)],
   }),
   stat({
@@ -46,7 +46,7 @@ const health: readonly PanelSource[] = [
     height: 4,
     unit: 'none',
     field: { decimals: 0 },
-    description: 'Steps that were done, whole batches of all workers.',
+    description: 'Completed steps: each is one batch over all workers.',
     queries: [range('steps', rate(of('train_steps_total')))],
   }),
   stat({
@@ -57,7 +57,7 @@ const health: readonly PanelSource[] = [
     graph: 'none',
     field: { decimals: 0 },
     description:
-      'Since the coordinator started, for whatever reason, also those that came back. Why: Losses by reason.',
+      'Losses since the coordinator started, including workers that came back. For the reasons see the panel Losses by reason.',
     queries: [range('lost', total('worker_losses_total'))],
   }),
   stat({
@@ -67,43 +67,43 @@ const health: readonly PanelSource[] = [
     unit: 'percentunit',
     field: { decimals: 2 },
     description:
-      'Share of steps in which a worker missed its deadline and others computed what it owed.',
+      'Share of steps in which a worker missed its deadline and other workers computed its shards.',
     queries: [
       range('steps', `${rate(of('straggler_steps_total'))} / ${rate(of('train_steps_total'))}`),
     ],
   }),
   stat({
-    title: 'Not finite',
+    title: 'Non-finite steps',
     width: 4,
     height: 4,
     unit: 'none',
     graph: 'none',
     field: { ...alarm, decimals: 0 },
     description:
-      'Steps since the coordinator started in which a result was not finite and was computed once more. Even one means that the run diverges or that a worker computes badly.',
+      'Steps since the coordinator started in which a result was not finite and was computed again. Even one means that the run diverges or that a worker computes wrong results.',
     queries: [range('steps', total('nonfinite_steps_total'))],
   }),
   stat({
-    title: 'Age of the checkpoint',
+    title: 'Checkpoint age',
     width: 4,
     height: 4,
     unit: 's',
     graph: 'none',
     field: { decimals: 0 },
     description:
-      'Since the last checkpoint was on the disk: what would be computed again if the coordinator died now.',
+      'Time since the last checkpoint was written: after a crash the work of this time is computed again.',
     queries: [range('age', `time() - (${value('checkpoint_last_success_timestamp_seconds')} > 0)`)],
   }),
 ];
 
-const where: readonly PanelSource[] = [
+const stepTime: readonly PanelSource[] = [
   heatmap({
     title: 'Step duration',
     width: 12,
     height: 9,
     unit: 's',
     description:
-      'Steps by how long they took, from the first weights on their way to the update. A second band is a worker that is slow from time to time.',
+      'Steps by duration, from sending the first weights to the update. A second band points to a worker that is slow at times.',
     queries: [
       {
         kind: 'heatmap',
@@ -113,13 +113,13 @@ const where: readonly PanelSource[] = [
     ],
   }),
   lines({
-    title: 'Where the time of a step goes',
+    title: 'Step time by phase',
     width: 12,
     height: 9,
     unit: 's',
     field: { min: 0 },
     description:
-      'Mean per step. Compute and exchange are means over the workers, which do so at the same time; update and record are the coordinator. Exchange that is most of it: larger batches, or fewer workers.',
+      'Mean per step. Compute and exchange are means over the workers, which run in parallel; update and record are the coordinator. If exchange dominates, use larger batches or fewer workers.',
     queries: [range('{{phase}}', meanPhase('phase', 'phase=~".+"'))],
     custom: { fillOpacity: 40, stacking: { mode: 'normal' } },
     overrides: [
@@ -136,7 +136,7 @@ const where: readonly PanelSource[] = [
     unit: 's',
     field: { min: 0 },
     description:
-      'Mean time of a step in which a worker computes. Who gets more shards computes longer; a line above the others for long is a straggler.',
+      'Mean time per step that a worker computes. A worker with more shards computes longer; a line that stays above the others is a straggler.',
     queries: [range('{{worker}}', meanPhase('worker', compute))],
     overrides: workerColors,
   }),
@@ -147,7 +147,7 @@ const where: readonly PanelSource[] = [
     unit: 's',
     field: { min: 0 },
     description:
-      'Mean time of a step between weights on their way and a result, without computing: network, queues, copies.',
+      'Mean time per step between sending the weights and receiving a result, without computing: network, queues, copies.',
     queries: [range('{{worker}}', meanPhase('worker', exchange))],
     overrides: workerColors,
   }),
@@ -161,7 +161,7 @@ const faults: readonly PanelSource[] = [
     unit: 'none',
     field: { min: 0, decimals: 0 },
     description:
-      'Workers that were lost since the coordinator started, and that joined, also again.',
+      'Workers lost and joined since the coordinator started, including workers that joined again.',
     queries: [
       range('lost: {{reason}}', `sum by (reason) (${of('worker_losses_total')})`),
       range('joined', total('worker_joins_total')),
@@ -180,18 +180,18 @@ const faults: readonly PanelSource[] = [
     ],
   }),
   lines({
-    title: 'Work done by others',
+    title: 'Reassigned work',
     width: 8,
     height: 8,
     unit: 'suffix: /s',
     field: { min: 0 },
     description:
-      'Parts that were given to another worker, since the first was lost or late, and steps in which a worker missed its deadline.',
+      'Parts that were reassigned because their worker was lost or late, and steps in which a worker missed its deadline.',
     queries: [
-      range('parts given again', rate(of('shard_reassignments_total'))),
+      range('reassigned parts', rate(of('shard_reassignments_total'))),
       range('straggler steps', rate(of('straggler_steps_total'))),
     ],
-    overrides: [fixed('parts given again', palette.sky), fixed('straggler steps', palette.orange)],
+    overrides: [fixed('reassigned parts', palette.sky), fixed('straggler steps', palette.orange)],
   }),
   lines({
     title: 'Rejected messages',
@@ -200,7 +200,7 @@ const faults: readonly PanelSource[] = [
     unit: 'suffix: /s',
     field: { min: 0 },
     description:
-      'Messages and requests that were turned down. Late and duplicate go with stragglers. Unauthorized: somebody has another token. Differing: two workers computed different bytes.',
+      'Rejected messages and requests. Late and duplicate come with stragglers. Unauthorized: a client has another token. Differing: two workers computed different bytes.',
     queries: [range('{{reason}}', rateBy('reason', of('rejected_messages_total')))],
     overrides: [
       fixed('duplicate', palette.grey),
@@ -245,7 +245,7 @@ const network: readonly PanelSource[] = [
     unit: 's',
     field: { min: 0 },
     description:
-      'From the last heartbeat to its answer. A worker that computes answers late, so it is at least as long as a computation.',
+      'Time from the last heartbeat to its answer. A computing worker answers when it has finished, so the time is at least that of a computation.',
     queries: [range('{{worker}}', valueBy('worker', 'worker_heartbeat_round_trip_seconds'))],
     overrides: workerColors,
   }),
@@ -256,7 +256,7 @@ const network: readonly PanelSource[] = [
     unit: 'bytes',
     field: { min: 0 },
     description:
-      'Bytes that wait for a worker to read them. What grows here is a worker that hangs, or a network that is too slow.',
+      'Bytes queued for a worker. A growing line means that the worker hangs or the network is too slow.',
     queries: [range('{{worker}}', valueBy('worker', 'worker_send_queue_bytes'))],
     overrides: workerColors,
   }),
@@ -269,7 +269,7 @@ const disk: readonly PanelSource[] = [
     height: 7,
     unit: 's',
     field: { min: 0 },
-    description: 'How long the last checkpoint took to write. Training goes on meanwhile.',
+    description: 'Time to write the last checkpoint. Training continues meanwhile.',
     queries: [range('duration', value('checkpoint_duration_seconds'))],
     overrides: [fixed('duration', palette.sky)],
   }),
@@ -290,7 +290,7 @@ const disk: readonly PanelSource[] = [
     unit: 'none',
     field: { min: 0, decimals: 0 },
     description:
-      'Checkpoints since the coordinator started that could not be written, most often because the disk is full; they are tried again.',
+      'Checkpoints that could not be written since the coordinator started, usually because the disk is full; they are retried.',
     queries: [range('failed', total('checkpoint_failures_total'))],
     custom: { lineInterpolation: 'stepAfter' },
     overrides: [fixed('failed', palette.vermillion)],
@@ -302,7 +302,7 @@ const disk: readonly PanelSource[] = [
     unit: 'bytes',
     field: { min: 0 },
     description:
-      'Bytes of metrics.jsonl and events.jsonl that are not written yet. What grows here is a disk that is full or too slow.',
+      'Bytes of metrics.jsonl and events.jsonl that are not written yet. A growing line means that the disk is full or too slow.',
     queries: [range('waiting', value('record_queue_bytes'))],
     overrides: [fixed('waiting', palette.sky)],
   }),
@@ -311,12 +311,12 @@ const disk: readonly PanelSource[] = [
 export const cluster: Plan = {
   uid: 'mnist-dist-cluster',
   title: 'mnist-dist / Cluster',
-  description: 'The machines of a run: who works, who is slow, what failed, where the time goes.',
+  description: 'The workers of a run: state, speed, failures, and the time of a step.',
   rows: [
     { title: 'Health', panels: health },
     { title: 'Workers', panels: workers },
-    { title: 'Time of a step', panels: where },
-    { title: 'What went wrong', panels: faults },
+    { title: 'Step time', panels: stepTime },
+    { title: 'Failures', panels: faults },
     { title: 'Network', panels: network },
     { title: 'Disk', panels: disk },
   ],

@@ -1,10 +1,7 @@
 import { z } from 'zod';
 import { GRID_COLUMNS, type DashboardJson, type PanelJson, type RowJson } from './grafana-json.ts';
 
-/**
- * The form of dashboards that Grafana 10.3 and later read; a newer one than the server knows is an
- * error there.
- */
+/** The schema that Grafana 10.3 and later read; a server rejects a newer one than it knows. */
 const SCHEMA_VERSION = 39;
 const ROW_TITLE_HEIGHT = 1;
 
@@ -34,10 +31,7 @@ const variable = z.object({
 });
 type Variable = z.infer<typeof variable>;
 
-/**
- * What grafana-dash-gen yields and Grafana still reads; the keys that are not here are Graphite's
- * and Grafana 2's.
- */
+/** The output of grafana-dash-gen, without the keys of Graphite and Grafana 2. */
 const drawn = z.object({
   title: z.string(),
   tags: z.array(z.string()),
@@ -63,8 +57,8 @@ const drawn = z.object({
 });
 
 /**
- * Turns rows with spans into panels on a grid, and adds what the generator does not know. The same
- * bytes for the same plan.
+ * Converts rows with spans to panels on a grid, and adds the keys that the generator lacks. The
+ * same plan gives the same bytes.
  */
 export function toCurrentSchema(
   generated: object,
@@ -80,12 +74,12 @@ export function toCurrentSchema(
     title,
     description,
     ...rest,
-    // The other dashboards of this program, with the same run and time.
+    // Links to the other dashboards, with the same run and time.
     links: [
       {
         type: 'dashboards',
         tags: [tag],
-        title: 'More of this run',
+        title: 'Other dashboards of this run',
         tooltip: '',
         icon: 'external link',
         asDropdown: false,
@@ -124,10 +118,7 @@ function currentVariable({ name, label, type, datasource, query, ...rest }: Vari
 
 type Placed = GeneratedPanel | Omit<RowJson, 'id'>;
 
-/**
- * Left to right, and below what stands there when a line is full; each row begins below the one
- * before.
- */
+/** Places panels from left to right in lines; each row starts below the previous one. */
 function laidOut(
   rows: readonly { readonly title: string; readonly panels: readonly GeneratedPanel[] }[],
 ): Placed[] {
@@ -160,7 +151,7 @@ function laidOut(
   return placed;
 }
 
-/** By place, since the generator counts through the whole process. */
+/** Numbers the panels by position, since the generator counts across dashboards. */
 function numbered(panels: readonly Placed[]): (PanelJson | RowJson)[] {
   return panels.map((panel, index) => ({ id: index + 1, ...panel }));
 }

@@ -3,9 +3,7 @@ import { draw, type Plan } from './layout.ts';
 import { gpu } from './gpu.ts';
 import { training } from './training.ts';
 
-/**
- * A dashboard as a file: what `mnist-dist dashboards` writes, and what stands beside its source.
- */
+/** A dashboard as a file, as `mnist-dist dashboards` writes it. */
 export interface DashboardFile {
   readonly name: string;
   readonly title: string;
@@ -18,7 +16,7 @@ const plans: readonly (readonly [name: string, plan: Plan])[] = [
   ['gpu.json', gpu],
 ];
 
-/** The same bytes whenever they are drawn. */
+/** All dashboards; the same bytes on every call. */
 export function dashboardFiles(): DashboardFile[] {
   return plans.map(([name, plan]) => ({
     name,
@@ -27,7 +25,7 @@ export function dashboardFiles(): DashboardFile[] {
   }));
 }
 
-/** Whether a file that is there already is a dashboard of ours, of whatever version. */
+/** Whether the text of an existing file is one of these dashboards, of any version. */
 export function isOurs(text: string): boolean {
   return plans.some(([, { uid }]) => new RegExp(`"uid":\\s*"${uid}"`).test(text));
 }

@@ -15,7 +15,7 @@ const panels: readonly PanelSource[] = [
     unit: 'percentunit',
     field: { min: 0, max: 1 },
     description:
-      'Share of time in which the GPU was busy, as nvidia-smi says. MNIST leaves a large GPU idle: a larger batch size uses more of it.',
+      'Share of time in which the GPU was busy, from nvidia-smi. MNIST leaves a large GPU idle: a larger batch size uses more of it.',
     queries: [perGpu('gpu_utilization_ratio')],
     overrides: workerColors,
   }),
@@ -26,7 +26,7 @@ const panels: readonly PanelSource[] = [
     unit: 'percentunit',
     field: { min: 0, max: 1 },
     description:
-      'Share of the memory of the GPU, by whatever process. TensorFlow takes nearly all of it at once.',
+      'Share of the GPU memory in use by all processes. TensorFlow allocates nearly all of it at once.',
     queries: [
       range(
         '{{worker}} GPU {{gpu}}',
@@ -41,7 +41,7 @@ const panels: readonly PanelSource[] = [
     height: 9,
     unit: 'celsius',
     description:
-      'A GPU that gets too hot, most of them near 90 degrees, slows down: look at its step times then.',
+      'A GPU that is too hot (most above about 90 degrees) slows down: check its step times.',
     queries: [perGpu('gpu_temperature_celsius')],
     overrides: workerColors,
   }),
@@ -51,7 +51,7 @@ const panels: readonly PanelSource[] = [
     height: 9,
     unit: 'watt',
     field: { min: 0 },
-    description: 'Power that the GPU draws.',
+    description: 'Power draw of the GPU.',
     queries: [perGpu('gpu_power_watts')],
     overrides: workerColors,
   }),
@@ -61,7 +61,7 @@ const panels: readonly PanelSource[] = [
     height: 9,
     unit: 'bytes',
     field: { min: 0 },
-    description: 'Memory of the GPU in use.',
+    description: 'GPU memory in use.',
     queries: [perGpu('gpu_memory_used_bytes')],
     overrides: workerColors,
   }),
@@ -72,7 +72,7 @@ const panels: readonly PanelSource[] = [
     unit: 'none',
     field: { min: 0 },
     description:
-      'Training samples of a worker for the energy that its GPUs draw: what a larger batch or fewer workers save.',
+      'Training samples of a worker per joule of its GPUs. Larger batches or fewer workers raise it.',
     queries: [
       range(
         '{{worker}}',
@@ -86,6 +86,6 @@ const panels: readonly PanelSource[] = [
 export const gpu: Plan = {
   uid: 'mnist-dist-gpu',
   title: 'mnist-dist / GPU',
-  description: 'The GPUs of the workers, as nvidia-smi sees them. Empty where no worker has one.',
+  description: 'The GPUs of the workers, from nvidia-smi. Empty if no worker has a GPU.',
   rows: [{ title: 'GPUs', panels }],
 };

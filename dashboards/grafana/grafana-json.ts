@@ -1,8 +1,8 @@
 import type { Dashboard, FieldConfig, Panel, RowPanel } from '@grafana/schema';
 
 /**
- * A type of @grafana/schema as it stands in JSON. The package is there for its types only, so its
- * enums, which are declarations, are replaced by the values they stand for.
+ * A type of @grafana/schema as JSON. The package is used for its types only, so its enums, which
+ * are declarations, are replaced by their values.
  */
 export type Json<T> = unknown extends T
   ? unknown
@@ -29,5 +29,5 @@ export type OverrideJson = NonNullable<PanelJson['fieldConfig']>['overrides'][nu
 /** Columns of Grafana's grid. */
 export const GRID_COLUMNS = 24;
 
-/** Whatever data source the reader picks in the dashboard. */
+/** The data source that the viewer selects in the dashboard. */
 export const DATA_SOURCE = { type: 'prometheus', uid: '${datasource}' } as const;

@@ -5,19 +5,19 @@ import type { PanelSource } from './panels.ts';
 import { palette } from './palette.ts';
 import { of, value } from './queries.ts';
 
-/** What a dashboard consists of, before it is drawn. */
+/** The content of a dashboard. */
 export interface Plan {
   readonly uid: string;
   readonly title: string;
   readonly description: string;
   readonly rows: readonly { readonly title: string; readonly panels: readonly PanelSource[] }[];
-  /** More than the data source and the run. */
+  /** Variables besides the data source and the run. */
   readonly variables?: readonly Variable[];
 }
 
 type Variable = ConstructorParameters<typeof grafana.Templates.Custom>[0];
 
-/** All that Row asks of a panel; its types know the panels of its own time only. */
+/** The interface of a panel that Row uses; its declared types accept old kinds of panels only. */
 interface RowOfAny {
   addPanel(panel: { generate(): object }): void;
 }
@@ -25,7 +25,7 @@ interface RowOfAny {
 const TAG = 'mnist-dist';
 const RUNS = { query: 'label_values(mnist_dist_run_info, run_id)', refId: 'runs' } as const;
 
-/** The data source first, since the list of runs comes from it; the newest run is the first. */
+/** The data source comes first, since the list of runs is read from it; the newest run is first. */
 const variables: readonly Variable[] = [
   { name: 'datasource', label: 'Data source', type: 'datasource', query: 'prometheus', refresh: 1 },
   {
@@ -50,33 +50,32 @@ interface Mark {
 const lost = of('worker_state', 'state="lost"');
 
 /**
- * What happened when, as vertical lines in every panel. A mark is a input at which a query has a
- * value above 0; to compare with the value one step ago finds a change however far apart samples
- * are.
+ * Events as vertical lines in every panel. A mark is a time at which the query has a value above 0;
+ * comparing with the previous value finds a change at any distance between samples.
  */
 const marks: readonly Mark[] = [
   {
     name: 'Epochs',
     color: palette.grey,
-    text: 'Epoch {{epoch}} began',
+    text: 'Epoch {{epoch}} started',
     expr: `count_values("epoch", ${of('epoch')} > ${of('epoch')} offset $__interval)`,
   },
   {
     name: 'Lost workers',
     color: palette.vermillion,
     text: '{{worker}} was lost',
-    // When a run is over, its workers are gone, too, but not lost.
+    // At the end of a run its workers disconnect, but are not lost.
     expr: `(${lost} == 1) unless on (worker) (${lost} offset $__interval == 1) and on () ${value('train_step')} < ${value('steps_planned')}`,
   },
   {
     name: 'Coordinator starts',
     color: palette.purple,
-    text: 'The coordinator started, term {{term}}',
+    text: 'Coordinator started, term {{term}}',
     expr: `${of('run_info')} unless on (term) (${of('run_info')} offset $__interval)`,
   },
 ];
 
-/** Draws a plan with grafana-dash-gen, and turns what it yields into what Grafana reads today. */
+/** Generates a dashboard with grafana-dash-gen and converts it to the current schema of Grafana. */
 export function draw({ uid, title, description, rows, variables: own = [] }: Plan): DashboardJson {
   const dashboard = new grafana.Dashboard({
     title,
@@ -91,7 +90,7 @@ export function draw({ uid, title, description, rows, variables: own = [] }: Pla
   for (const { name, color, text, expr } of marks) {
     dashboard.addAnnotation(
       new grafana.Annotations.Graphite({
-        // It insists on Graphite's target, which toCurrentSchema() leaves out.
+        // The generator requires Graphite's target; toCurrentSchema() removes it.
         name,
         iconColor: color,
         enable: true,

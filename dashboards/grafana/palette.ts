@@ -1,9 +1,6 @@
 import type { OverrideJson } from './grafana-json.ts';
 
-/**
- * Okabe and Ito's colours, which colour-blind eyes tell apart, without their black; and a grey for
- * what stands back.
- */
+/** The colour-blind safe colours of Okabe and Ito, with grey instead of black. */
 export const palette = {
   orange: '#E69F00',
   sky: '#56B4E9',
@@ -15,10 +12,7 @@ export const palette = {
   grey: '#8C8C8C',
 } as const;
 
-/**
- * By the last digit of a worker's name; the last two are Paul Tol's, since Okabe and Ito have
- * eight.
- */
+/** Colours by the last digit of a worker's name; the last two are Paul Tol's. */
 const digits = [
   palette.sky,
   palette.orange,
@@ -44,9 +38,8 @@ export function fixed(
 }
 
 /**
- * A worker keeps its colour in every panel and in every run: that of the last digit of its name,
- * which is the first word of the legend. Other names fall back to a colour that depends on the
- * name.
+ * A worker has the same colour in every panel and run: that of the last digit of its name, which is
+ * the first word of the legend. Other names get a colour derived from the name.
  */
 export const workerColors: readonly OverrideJson[] = digits.map((color, digit) => ({
   matcher: { id: 'byRegexp', options: `/^\\S*${digit}(\\s|$)/` },

@@ -27,21 +27,18 @@ import {
 import { palette } from './palette.ts';
 import { target, type Query } from './queries.ts';
 
-/**
- * The version of the panels' options; without one, Grafana takes those of an xychart for older ones
- * and rewrites them.
- */
+/** The version of the panels' options; without it Grafana migrates those of an xychart. */
 const PLUGIN_VERSION = '12.0.0';
 
-/** A panel of ours for the generator's Row, which wants an object that generates itself. */
+/** A panel for the generator's Row, which calls generate(). */
 export interface PanelSource {
-  /** Its gridPos says how large it is; where it stands is settled by what is before it. */
+  /** The gridPos has the size; the position follows from the panels before it. */
   generate(): PanelJson;
 }
 
 interface PanelText {
   readonly title: string;
-  /** What is seen, and what to make of it. */
+  /** What the panel shows and how to read it. */
   readonly description: string;
   /** In columns and rows of the grid. */
   readonly width: number;
@@ -113,7 +110,7 @@ export function lines(
   return drawQueries('timeseries', { ...panel, field: defaults }, options, field);
 }
 
-/** One number, the newest in the time that is shown, and how it came about as a line behind it. */
+/** The newest value as a number, with its history as a line behind it. */
 export function stat(panel: QueryPanel & { readonly graph?: 'none' | 'area' }): PanelSource {
   const options: Json<StatOptions> = {
     reduceOptions: { calcs: ['lastNotNull'], fields: '', values: false },
@@ -133,7 +130,7 @@ export function stat(panel: QueryPanel & { readonly graph?: 'none' | 'area' }): 
   return drawQueries('stat', { ...panel, field: quiet }, options, {});
 }
 
-/** Rows and columns of the newest values. */
+/** A table of the newest values. */
 export function rows(panel: QueryPanel & { readonly custom?: Json<TableField> }): PanelSource {
   const options: Json<TableOptions> = { frameIndex: 0, showHeader: true, cellHeight: 'sm' };
   const field: Json<TableField> = {
@@ -171,7 +168,7 @@ export function heatmap(panel: QueryPanel): PanelSource {
   });
 }
 
-/** A bar per series that changes its colour with its value. */
+/** A bar per series whose colour shows the value. */
 export function stateTimeline(panel: QueryPanel): PanelSource {
   const options: Json<TimelineOptions> = {
     legend: listLegend,
@@ -184,10 +181,7 @@ export function stateTimeline(panel: QueryPanel): PanelSource {
   return drawQueries('state-timeline', panel, options, { ...field });
 }
 
-/**
- * One query against another: lines over something that is not time. The queries are joined by their
- * time.
- */
+/** Lines of one query over another one; the queries are joined by time. */
 export function curves(
   panel: QueryPanel & {
     readonly pairs: readonly (readonly [x: string, y: string])[];
@@ -227,7 +221,7 @@ export function curves(
   );
 }
 
-/** PanelText, in Markdown; may hold variables of the dashboard. */
+/** A text in Markdown, which may contain variables of the dashboard. */
 export function text(words: PanelText, content: string): PanelSource {
   const options: Json<TextOptions> = { mode: 'markdown', content };
   return draw('text', words, { options });

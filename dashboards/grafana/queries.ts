@@ -1,10 +1,10 @@
 import { METRIC_PREFIX, type MetricName } from '../metrics/catalogue.ts';
 import { DATA_SOURCE } from './grafana-json.ts';
 
-/** What a panel asks Prometheus. */
+/** A Prometheus query of a panel. */
 export interface Query {
   readonly expr: string;
-  /** The name of the series; may hold {{label}}. */
+  /** The name of the series; may contain {{label}}. */
   readonly legend: string;
   /**
    * range: over time; instant: once, at the end; table: once, a row per series with its labels;
@@ -16,12 +16,12 @@ export interface Query {
 export const range = (legend: string, expr: string): Query => ({ expr, legend, kind: 'range' });
 export const table = (expr: string): Query => ({ expr, legend: '', kind: 'table' });
 
-/** The series of one metric of the run that was picked. */
+/** The series of one metric of the selected run. */
 export function of(name: MetricName, ...matchers: string[]): string {
   return series(name, '', matchers);
 }
 
-/** The same of a part of a histogram. */
+/** The same for a part of a histogram. */
 export function partOf(
   name: MetricName,
   part: '_sum' | '_count' | '_bucket',
@@ -34,14 +34,11 @@ function series(name: MetricName, part: string, matchers: readonly string[]): st
   return `${METRIC_PREFIX}${name}${part}{${['run_id="$run"', ...matchers].join(', ')}}`;
 }
 
-/**
- * A gauge of the run: one value, although a coordinator that went on elsewhere may have left a
- * second series.
- */
+/** One value of a gauge, also if the run moved to another host and so has a second series. */
 export const value = (name: MetricName): string => `max(${of(name)})`;
 export const valueBy = (label: string, name: MetricName, ...matchers: string[]): string =>
   `max by (${label}) (${of(name, ...matchers)})`;
-/** The newest value in the time that is shown, also of a run that is over. */
+/** The newest value in the selected time, also of a run that is over. */
 export const lastBy = (labels: string, name: MetricName): string =>
   `max by (${labels}) (last_over_time(${of(name)}[$__range]))`;
 
@@ -51,7 +48,7 @@ export const rateBy = (label: string, counter: string): string =>
 export const increaseBy = (label: string, counter: string): string =>
   `sum by (${label}) (increase(${counter}[$__rate_interval]))`;
 
-/** Mean time that the phases take that match, per step. */
+/** Mean time per step of the matching phases. */
 export function meanPhase(by: string, matcher: string, interval = '$__rate_interval'): string {
   const [sum, count] = (['_sum', '_count'] as const).map(
     (part) =>
@@ -60,7 +57,7 @@ export function meanPhase(by: string, matcher: string, interval = '$__rate_inter
   return `${sum} / ${count}`;
 }
 
-/** A target as Grafana's Prometheus data source reads it. */
+/** A target for Grafana's Prometheus data source. */
 export function target({ expr, legend, kind }: Query, index: number): Record<string, unknown> {
   const isInstant = kind === 'instant' || kind === 'table';
   return {

@@ -6,7 +6,7 @@ import { lastBy, of, range, rate, rateBy, table, value } from './queries.ts';
 const samplesRate = rate(of('train_samples_total'));
 const meanLoss = `${rate(of('train_loss_sum_total'))} / ${samplesRate}`;
 const meanAccuracy = `${rate(of('train_correct_total'))} / ${samplesRate}`;
-/** The gauges of an evaluation mean nothing before there was one. */
+/** The gauges of an evaluation are undefined before the first one. */
 const evaluated = (expr: string): string => `${expr} and ${value('validation_step')} > 0`;
 
 const state: readonly PanelSource[] = [
@@ -16,8 +16,7 @@ const state: readonly PanelSource[] = [
     height: 4,
     unit: 'percentunit',
     field: { decimals: 2 },
-    description:
-      'Share of right answers over the test set at the last evaluation, after each epoch.',
+    description: 'Accuracy on the test set at the last evaluation, which follows each epoch.',
     queries: [range('validation', evaluated(value('validation_accuracy_ratio')))],
   }),
   stat({
@@ -27,7 +26,7 @@ const state: readonly PanelSource[] = [
     unit: 'none',
     field: { decimals: 4 },
     description:
-      'Mean loss over all samples of the last interval, with dropout and before the update.',
+      'Mean loss of all samples in the last interval, with dropout and before the update.',
     queries: [range('mean', meanLoss)],
   }),
   stat({
@@ -37,7 +36,7 @@ const state: readonly PanelSource[] = [
     unit: 'percentunit',
     graph: 'none',
     field: { decimals: 1 },
-    description: 'Steps that are done, of all that the run has.',
+    description: 'Completed steps as a share of all steps.',
     queries: [range('steps', `${value('train_step')} / ${value('steps_planned')}`)],
   }),
   stat({
@@ -47,7 +46,7 @@ const state: readonly PanelSource[] = [
     unit: 's',
     graph: 'none',
     field: { decimals: 0 },
-    description: 'Steps that are left at the speed of now.',
+    description: 'Time for the remaining steps at the current speed.',
     queries: [
       range(
         'left',
@@ -61,7 +60,7 @@ const state: readonly PanelSource[] = [
     height: 4,
     unit: 'locale',
     field: { decimals: 0 },
-    description: 'Training samples whose gradients counted, over all workers.',
+    description: 'Training samples per second whose gradients counted, over all workers.',
     queries: [range('samples', samplesRate)],
   }),
   stat({
@@ -71,7 +70,7 @@ const state: readonly PanelSource[] = [
     unit: 'none',
     graph: 'none',
     description:
-      'Training while steps are computed. Otherwise workers are waited for, or the run is over: Progress tells which.',
+      'Training while steps are computed. Otherwise the run waits for workers or is over: see Progress.',
     queries: [range('state', value('training_running'))],
     field: {
       mappings: [
@@ -108,7 +107,7 @@ const learning: readonly PanelSource[] = [
     unit: 'none',
     field: { min: 0 },
     description:
-      'Of the step at each scrape, of all samples since the scrape before (the smooth line), and over the test set. Validation below training is normal with dropout; validation that rises while training falls is overfitting.',
+      'Loss of the step at each scrape, mean of all samples since the previous scrape (the smooth line), and loss on the test set. Validation loss below training loss is normal with dropout; validation loss that rises while training loss falls is overfitting.',
     queries: [
       range('last step', value('train_loss')),
       range('mean', meanLoss),
@@ -124,7 +123,7 @@ const learning: readonly PanelSource[] = [
     unit: 'percentunit',
     field: { max: 1 },
     description:
-      'Share of right answers: of the step at each scrape, of all samples since the scrape before (the smooth line), and over the test set.',
+      'Accuracy of the step at each scrape, mean of all samples since the previous scrape (the smooth line), and accuracy on the test set.',
     queries: [
       range('last step', value('train_accuracy_ratio')),
       range('mean', meanAccuracy),
@@ -180,7 +179,7 @@ const mistakes: readonly PanelSource[] = [
     height: 12,
     unit: 'locale',
     description:
-      'Test samples by true class (down) and predicted class (across) at the last evaluation. Off the diagonal are mistakes: a dark cell there is a pair of digits that the model takes for each other.',
+      'Test samples by true class (rows) and predicted class (columns) at the last evaluation. Cells off the diagonal are mistakes: a dark one is a pair of classes that the model confuses.',
     queries: [table(lastBy('actual, predicted', 'confusion_matrix_samples'))],
     transformations: [
       { id: 'sortBy', options: { sort: [{ field: 'predicted' }] } },
@@ -213,18 +212,18 @@ const mistakes: readonly PanelSource[] = [
       title: 'Artifacts',
       width: 10,
       height: 12,
-      description: 'Files that the run leaves behind, where the variable Artifacts URL says.',
+      description: 'Files of the run, at the address in the variable Artifacts URL.',
     },
     [
-      'Serve the run directory (`runs/$run/`) with any web server and put its address into **Artifacts URL** above.',
+      'Serve the run directory (`runs/$run/`) with any web server and enter its address as **Artifacts URL** above.',
       '',
-      '- [Misclassified test images, a line each](${artifacts_url}/artifacts/misclassified.jsonl)',
-      '- [The run: settings, state, result](${artifacts_url}/run.json)',
-      '- [Curves: a line per step](${artifacts_url}/metrics.jsonl)',
+      '- [Misclassified test images, one per line](${artifacts_url}/artifacts/misclassified.jsonl)',
+      '- [Settings, state and result](${artifacts_url}/run.json)',
+      '- [Metrics, one line per step](${artifacts_url}/metrics.jsonl)',
       '- [Events](${artifacts_url}/events.jsonl)',
       '- [Weights](${artifacts_url}/model.safetensors)',
       '',
-      "While the run is going on, the coordinator's own page shows the misclassified digits as pictures.",
+      "During the run, the coordinator's live page shows the misclassified digits as pictures.",
     ].join('\n'),
   ),
 ];
@@ -236,7 +235,7 @@ const steps: readonly PanelSource[] = [
     height: 8,
     unit: 'suffix: samples/s',
     description:
-      'Training samples whose gradients counted, per second. The sum is the speed of the run.',
+      'Training samples per second whose gradients counted. The sum is the speed of the run.',
     queries: [range('{{worker}}', rateBy('worker', of('train_samples_total')))],
     custom: { fillOpacity: 25, stacking: { mode: 'normal' } },
     field: { min: 0, decimals: 0 },
@@ -249,7 +248,7 @@ const steps: readonly PanelSource[] = [
     unit: 'none',
     field: { min: 0 },
     description:
-      'Euclidean norm of the gradient, measured a few times a second. A rise of a power of ten comes before a run diverges; a fall to 0 means that nothing is learnt.',
+      'Euclidean norm of the gradient, measured a few times a second. A tenfold rise precedes divergence; a fall to 0 means that the model no longer learns.',
     queries: [range('norm', value('gradient_norm'))],
     overrides: [fixed('norm', palette.sky)],
   }),
@@ -259,7 +258,7 @@ const steps: readonly PanelSource[] = [
     height: 7,
     unit: 'suffix: steps/s',
     field: { min: 0 },
-    description: 'Steps that were done, whole batches of all workers.',
+    description: 'Completed steps: each is one batch over all workers.',
     queries: [range('steps', rate(of('train_steps_total')))],
     overrides: [fixed('steps', palette.sky)],
   }),
@@ -269,7 +268,7 @@ const steps: readonly PanelSource[] = [
     height: 7,
     unit: 'none',
     field: { min: 0, decimals: 0 },
-    description: 'The epoch of the last step, and how many the run has in all.',
+    description: 'The epoch of the last step, and the total number of epochs.',
     queries: [range('now', value('epoch')), range('planned', value('epochs_planned'))],
     custom: { lineInterpolation: 'stepAfter' },
     overrides: [fixed('now', palette.sky), fixed('planned', palette.grey)],
@@ -293,7 +292,7 @@ const settings: readonly PanelSource[] = [
     height: 4,
     unit: 'none',
     description:
-      'What the bytes of the run depend on, and what computes them. The term counts the starts of the coordinator; each has a line.',
+      'The settings that determine the bytes of the run, and the engine. The term counts the starts of the coordinator; each has a row.',
     queries: [
       table(
         lastBy(
@@ -318,7 +317,7 @@ const settings: readonly PanelSource[] = [
 export const training: Plan = {
   uid: 'mnist-dist-training',
   title: 'mnist-dist / Training',
-  description: 'How a run learns: accuracy and loss, speed, and what the model takes for what.',
+  description: 'The training of a run: accuracy and loss, speed, and confusions.',
   variables: [
     {
       name: 'artifacts_url',
@@ -328,10 +327,10 @@ export const training: Plan = {
     },
   ],
   rows: [
-    { title: 'Where the run stands', panels: state },
-    { title: 'How it learns', panels: learning },
-    { title: 'What it gets wrong', panels: mistakes },
-    { title: 'How fast', panels: steps },
-    { title: 'What it is', panels: settings },
+    { title: 'Status', panels: state },
+    { title: 'Learning curves', panels: learning },
+    { title: 'Mistakes', panels: mistakes },
+    { title: 'Speed', panels: steps },
+    { title: 'Settings', panels: settings },
   ],
 };

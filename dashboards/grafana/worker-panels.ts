@@ -14,7 +14,7 @@ const stateColors: Readonly<Record<WorkerStateName, string>> = {
   lost: palette.vermillion,
 };
 
-/** A worker's state as one number, its place in the catalogue. */
+/** A worker's state as a number: its index in the catalogue. */
 function stateNumber(seen: (series: string) => string): string {
   const parts = workerStates.map(
     (state, index) => `${seen(of('worker_state', `state="${state}"`))} * ${index}`,
@@ -66,7 +66,7 @@ export const workers: readonly PanelSource[] = [
     height: 8,
     unit: 'none',
     description:
-      'Each worker in the time shown: what it is doing, what it has done, the mean time of a step it spent computing and exchanging, and what waits for it.',
+      'Each worker in the selected time: state, samples, mean time per step for compute and exchange, traffic, and bytes waiting to be sent.',
     queries: columns.map(([, expr]) => table(expr)),
     transformations: [
       { id: 'merge', options: {} },
@@ -113,7 +113,7 @@ export const workers: readonly PanelSource[] = [
     height: 7,
     unit: 'none',
     description:
-      'What each worker was doing. Late: it missed a deadline and has not answered yet. Set aside: it missed several and gets no work for a while. Between scrapes a state may go unseen.',
+      'The state of each worker. Late: it missed a deadline and has not answered yet. Set aside: it missed several deadlines and gets no work for a while. A state that ends between two scrapes is not shown.',
     queries: [
       range(
         '{{worker}}',

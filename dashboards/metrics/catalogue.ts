@@ -1,20 +1,20 @@
 /**
- * Every metric of a coordinator, once: metric-registry.ts registers them, docs/reference/metrics.md
- * lists them, the dashboards may use no others. Names are without the prefix `mnist_dist_`; every
- * sample also has the label `run_id`.
+ * All metrics of a coordinator: metric-registry.ts registers them, docs/reference/metrics.md lists
+ * them, and the dashboards use no others. Names are without the prefix `mnist_dist_`; every sample
+ * also has the label `run_id`.
  */
 export const METRIC_PREFIX = 'mnist_dist_';
 
 export interface MetricSpec {
   readonly kind: 'gauge' | 'counter' | 'histogram';
-  /** One sentence: what is measured, and its unit where the name does not say it. */
+  /** One sentence: the measured quantity, and its unit if the name does not have it. */
   readonly help: string;
   readonly labels: readonly string[];
-  /** Upper bounds, of histograms only. */
+  /** Upper bounds of a histogram. */
   readonly buckets?: readonly number[];
 }
 
-/** What a worker is doing, as seen from the coordinator. */
+/** The states of a worker, as the coordinator sees them. */
 export const workerStates = [
   'connected',
   'preparing',
@@ -26,13 +26,11 @@ export const workerStates = [
 ] as const;
 export type WorkerStateName = (typeof workerStates)[number];
 
-/**
- * What a step is made of: two phases of each worker, two of the coordinator (worker="coordinator").
- */
+/** The phases of a step: two of each worker, two of the coordinator (worker="coordinator"). */
 export const phases = ['compute', 'exchange', 'update', 'record'] as const;
 export type PhaseName = (typeof phases)[number];
 
-/** Why a message of a worker, or a request of anybody, was turned down. */
+/** Why a message of a worker or a request was rejected. */
 export const rejections = [
   'duplicate',
   'late',
@@ -56,10 +54,10 @@ export const losses = [
 ] as const;
 export type LossName = (typeof losses)[number];
 
-/** The name of every worker beyond the first 64. */
+/** The label of all workers after the first 64. */
 export const OTHER_WORKERS = 'other';
 
-/** In the place of a worker's name, for what the coordinator does itself. */
+/** The label for the work of the coordinator itself. */
 export const COORDINATOR = 'coordinator';
 
 const SECONDS = [
@@ -88,7 +86,7 @@ const histogram = (help: string, ...labels: string[]): Spec<'histogram'> => ({
 
 export const catalogue = {
   run_info: gauge(
-    'The run: its settings are the labels, its value is 1.',
+    'Settings of the run as labels; the value is 1.',
     'version',
     'engine',
     'device',
@@ -100,19 +98,17 @@ export const catalogue = {
     'term',
   ),
   training_running: gauge(
-    '1 while steps are computed; 0 while workers are waited for, and after the end.',
+    '1 while steps are computed; 0 while the run waits for workers and after its end.',
   ),
   epoch: gauge('Epoch of the last step, counted from 1.'),
-  epochs_planned: gauge('Epochs that the run has in all.'),
-  train_step: gauge('The last step that is done, counted from 1.'),
-  steps_planned: gauge('Steps that the run has in all.'),
+  epochs_planned: gauge('Total number of epochs of the run.'),
+  train_step: gauge('Last completed step, counted from 1.'),
+  steps_planned: gauge('Total number of steps of the run.'),
   train_loss: gauge('Mean loss of the last step, before its update.'),
-  train_accuracy_ratio: gauge('Share of right answers in the last step, before its update.'),
-  validation_loss: gauge('Mean loss over the test set at the last evaluation.'),
-  validation_accuracy_ratio: gauge(
-    'Share of right answers over the test set at the last evaluation.',
-  ),
-  validation_step: gauge('The step after which the test set was evaluated last.'),
+  train_accuracy_ratio: gauge('Accuracy of the last step, before its update.'),
+  validation_loss: gauge('Mean loss on the test set at the last evaluation.'),
+  validation_accuracy_ratio: gauge('Accuracy on the test set at the last evaluation.'),
+  validation_step: gauge('Step of the last evaluation of the test set.'),
   confusion_matrix_samples: gauge(
     'Test samples by true and predicted class at the last evaluation.',
     'actual',
@@ -120,67 +116,61 @@ export const catalogue = {
   ),
   learning_rate: gauge('Learning rate of Adam.'),
   gradient_norm: gauge(
-    'Euclidean norm of the gradient of a recent step (measured a few times a second).',
+    'Euclidean norm of the gradient of a recent step, measured a few times a second.',
   ),
-  train_steps_total: counter('Steps done since this coordinator was started.'),
+  train_steps_total: counter('Steps completed since this coordinator started.'),
   train_loss_sum_total: counter(
-    'Sum of the loss over all training samples; its rate by that of the samples is the mean loss.',
+    'Sum of the loss over all training samples; divided by the rate of samples, its rate is the mean loss.',
   ),
-  train_correct_total: counter('Training samples that were answered right.'),
-  train_samples_total: counter(
-    'Training samples whose gradients counted, by the worker that computed them.',
-    'worker',
+  train_correct_total: counter('Training samples that were classified correctly.'),
+  train_samples_total: counter('Training samples whose gradients counted, by worker.', 'worker'),
+  step_duration_seconds: histogram(
+    'Duration of a step, from sending the first weights to the update.',
   ),
-  step_duration_seconds: histogram('From the first weights on their way to the update.'),
   step_phase_duration_seconds: histogram(
-    'Where the time of a step goes: compute and exchange for each worker, update and record for the coordinator.',
+    'Duration of the phases of a step: compute and exchange of each worker, update and record of the coordinator.',
     'phase',
     'worker',
   ),
-  network_sent_bytes_total: counter(
-    'Bytes sent to a worker; what travels through shared memory is not among them.',
-    'worker',
-  ),
+  network_sent_bytes_total: counter('Bytes sent to a worker, without shared memory.', 'worker'),
   network_received_bytes_total: counter(
-    'Bytes received from a worker; what travels through shared memory is not among them.',
+    'Bytes received from a worker, without shared memory.',
     'worker',
   ),
   worker_up: gauge(
-    '1 while the worker is connected, 0 once it is lost; nothing once it has left in good order, or was gone for ten minutes.',
+    '1 while the worker is connected, 0 after it was lost; absent after it has shut down or was gone for ten minutes.',
     'worker',
   ),
   worker_state: gauge('1 for the state the worker is in, 0 for the others.', 'worker', 'state'),
   worker_heartbeat_round_trip_seconds: gauge(
-    'From the last heartbeat to its answer; a worker that computes answers late.',
+    'Time from the last heartbeat to its answer; a computing worker answers when it has finished.',
     'worker',
   ),
-  worker_send_queue_bytes: gauge('Bytes that wait to be sent to a worker.', 'worker'),
-  worker_joins_total: counter('Workers that joined, also again.'),
+  worker_send_queue_bytes: gauge('Bytes queued for a worker.', 'worker'),
+  worker_joins_total: counter('Workers that joined, including those that joined again.'),
   worker_losses_total: counter('Workers that were lost.', 'reason'),
   shard_reassignments_total: counter(
-    'Parts of steps and evaluations that were given to another worker.',
+    'Parts of steps and evaluations that were reassigned to another worker.',
   ),
   straggler_steps_total: counter('Steps and evaluations in which a worker missed its deadline.'),
-  rejected_messages_total: counter('Messages and requests that were turned down.', 'reason'),
-  nonfinite_steps_total: counter(
-    'Steps in which a result was not finite and was computed once more.',
-  ),
+  rejected_messages_total: counter('Rejected messages and requests.', 'reason'),
+  nonfinite_steps_total: counter('Steps in which a result was not finite and was computed again.'),
   checkpoint_last_success_timestamp_seconds: gauge(
-    'When the last checkpoint was on the disk, in Unix time; 0 before the first.',
+    'Time of the last checkpoint in Unix time; 0 before the first.',
   ),
   checkpoint_size_bytes: gauge('Size of the last checkpoint.'),
-  checkpoint_duration_seconds: gauge('How long the last checkpoint took to write.'),
+  checkpoint_duration_seconds: gauge('Time to write the last checkpoint.'),
   checkpoint_failures_total: counter('Checkpoints that could not be written.'),
-  record_queue_bytes: gauge('Bytes of metrics.jsonl and events.jsonl that wait for the disk.'),
+  record_queue_bytes: gauge('Bytes of metrics.jsonl and events.jsonl that are not written yet.'),
   gpu_utilization_ratio: gauge(
-    'Share of time in which the GPU was busy, as nvidia-smi says.',
+    'Share of time in which the GPU was busy, from nvidia-smi.',
     'worker',
     'gpu',
   ),
-  gpu_memory_used_bytes: gauge('Memory of the GPU in use.', 'worker', 'gpu'),
-  gpu_memory_size_bytes: gauge('Memory of the GPU.', 'worker', 'gpu'),
+  gpu_memory_used_bytes: gauge('GPU memory in use.', 'worker', 'gpu'),
+  gpu_memory_size_bytes: gauge('Total GPU memory.', 'worker', 'gpu'),
   gpu_temperature_celsius: gauge('Temperature of the GPU.', 'worker', 'gpu'),
-  gpu_power_watts: gauge('Power the GPU draws.', 'worker', 'gpu'),
+  gpu_power_watts: gauge('Power draw of the GPU.', 'worker', 'gpu'),
 } as const satisfies Record<string, MetricSpec>;
 
 export type MetricName = keyof typeof catalogue;

@@ -3,10 +3,7 @@ import type { StreamListener, Wire } from './follower.ts';
 import { REQUEST_LIMIT_MILLISECONDS } from './page-limits.ts';
 import type { Weights } from './weights.ts';
 
-/**
- * The three addresses of the coordinator that served the page; what it says is parsed here and
- * nowhere else.
- */
+/** The three paths of the listener that the page reads. Only this file parses responses. */
 export const browserWire: Wire = {
   fetchView: async () => {
     const response = await get('/api/run');
@@ -21,7 +18,7 @@ export const browserWire: Wire = {
   later: (milliseconds, action) => void setTimeout(action, milliseconds),
 };
 
-/** undefined where there are no weights yet. Throws if the answer is none. */
+/** Resolves with undefined while no weights are available. Throws on an error status. */
 export async function fetchWeights(): Promise<Weights | undefined> {
   const response = await get('/api/weights');
   if (response.status === 404) return undefined;
@@ -35,8 +32,7 @@ function listen(source: EventSource, listener: StreamListener): void {
   source.addEventListener('message', ({ data }: MessageEvent<string>) =>
     listener.updated(JSON.parse(data) as Update),
   );
-  // A browser would try again by itself, but not after every kind of answer, and without a fresh
-  // view.
+  // A browser would reconnect, but not after every status, and without a fresh view.
   source.addEventListener('error', () => listener.broken());
 }
 

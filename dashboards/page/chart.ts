@@ -5,34 +5,34 @@ import { decades, tick } from './format.ts';
 import type { RunState } from './run-state.ts';
 
 const HEIGHT_PIXELS = 236;
-/** Whoever points at a step of one chart points at it in all. */
+/** The cursors of all charts are synchronized. */
 const SYNC_KEY = 'steps';
 const MAX_EPOCH_LINES = 12;
-/** Distances between two steps that are named: there is no half step. */
+/** Whole distances between the labelled steps. */
 const WHOLE_STEPS = Array.from({ length: 9 }, (_, power) =>
   [1, 2, 5].map((factor) => factor * 10 ** power),
 ).flat();
 const FONT = '11px system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif';
 
-/** What a chart shows of a run. Its curves share the steps as x. */
+/** The content of a chart. The x axis of its curves is the step. */
 export interface ChartSpec {
   readonly series: readonly {
     readonly values: (columns: CurveColumns) => Float64Array;
     readonly colour: Colour;
     readonly width: number;
   }[];
-  /** Points of their own, drawn over the curves: [step, value]. */
+  /** Points drawn over the curves: [step, value]. */
   readonly points: (state: RunState) => readonly (readonly [step: number, value: number])[];
   readonly range: (state: RunState, isLogarithmic: boolean) => readonly [low: number, high: number];
-  /** Of a value at an axis. */
+  /** The label of a value on the y axis. */
   readonly tick: (value: number) => string;
-  /** For who cannot see it: one sentence. */
+  /** One sentence for screen readers. */
   readonly describe: (state: RunState) => string;
-  /** Shows the values at a step, of the newest where `index` is undefined. */
+  /** Shows the values at an index; the newest if `index` is undefined. */
   readonly read: (state: RunState, index: number | undefined) => void;
 }
 
-/** One chart in its box; it follows the box's width. */
+/** One chart; it follows the width of its box. */
 export class Chart {
   readonly #box: HTMLElement;
   readonly #spec: ChartSpec;
@@ -49,7 +49,7 @@ export class Chart {
     box.addEventListener('blur', () => pointAt(() => -10));
   }
 
-  /** Draws at once: call it once a frame. */
+  /** Draws immediately: call it at most once per frame. */
   draw(state: RunState): void {
     this.#state = state;
     const isEmpty = state.curve.length === 0;
@@ -61,7 +61,7 @@ export class Chart {
     this.#read();
   }
 
-  /** With the colours of now. */
+  /** Redraws with the current colours. */
   repaint(): void {
     this.#plot?.redraw(false, true);
   }
@@ -163,7 +163,7 @@ export class Chart {
     return [low, high];
   }
 
-  /** A fine line at the end of each epoch, as long as they can be told apart. */
+  /** A thin line at the end of each epoch, or of several where the lines would be too close. */
   #drawEpochs(plot: uPlot): void {
     const state = this.#state;
     if (state === undefined) return;
@@ -191,7 +191,7 @@ export class Chart {
 
   #stepsText(): string {
     const epochs = this.#epochsPerLine();
-    return `steps; a line ends ${epochs === 1 ? 'each epoch' : `${epochs} epochs`}`;
+    return `step; one line every ${epochs === 1 ? 'epoch' : `${epochs} epochs`}`;
   }
 
   #drawPoints(plot: uPlot): void {
@@ -223,7 +223,7 @@ export class Chart {
       this.#spec.read(this.#state, this.#plot?.cursor.idx ?? undefined);
   }
 
-  /** Arrow keys go from point to point, Home and End to the first and the last. */
+  /** Arrow keys move between points, Home and End to the first and the last. */
   #moveCursor(event: KeyboardEvent): void {
     const plot = this.#plot;
     const steps = this.#state?.curve.columns().step;
@@ -252,12 +252,12 @@ export class Chart {
   }
 }
 
-/** uPlot would leave out names of a logarithmic axis. */
+/** By default uPlot leaves out labels of a logarithmic axis. */
 function keepAll(_: uPlot, splits: number[]): number[] {
   return splits;
 }
 
-/** Moves the cursor of all charts, to a place in CSS pixels from the left of each. */
+/** Moves the cursor of all charts; `place` returns CSS pixels from the left edge. */
 function pointAt(place: (plot: uPlot) => number): void {
   for (const plot of uPlot.sync(SYNC_KEY).plots) plot.setCursor({ left: place(plot), top: 0 });
 }

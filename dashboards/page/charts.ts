@@ -3,13 +3,10 @@ import { find, make, setText, onThemeChange } from './dom.ts';
 import { count, loss, percent, short, tick } from './format.ts';
 import type { RunState } from './run-state.ts';
 
-/**
- * Steps at the start that do not decide how far an axis reaches, as a part of all; what lies beyond
- * is cut off.
- */
+/** The share of first steps that the range of an axis ignores; values outside are clipped. */
 const START = 0.04;
 
-/** The three curves over the steps. Returns what draws them. */
+/** The charts of loss, accuracy and speed. Returns the function that draws them. */
 export function mountCharts(): (state: RunState) => void {
   const charts = [
     new Chart(plotOf('loss-chart'), lossSpec(keyOf('loss-chart', true)), true),
@@ -119,7 +116,7 @@ function speedSpec(show: Key): ChartSpec {
   };
 }
 
-/** The newest evaluation not after a step. */
+/** The newest evaluation up to a step. */
 function evaluationAt(state: RunState, step: number | undefined) {
   return step === undefined
     ? state.evaluations.at(-1)
@@ -130,7 +127,7 @@ function stepText(step: number | undefined): string {
   return step === undefined ? '' : `step ${count(step)}`;
 }
 
-/** Least and greatest finite value; 0 and 1 if there is none. */
+/** The smallest and the largest finite value; 0 and 1 if there is none. */
 function extent(values: Float64Array, more: readonly number[]): [number, number] {
   let [low, high] = [Infinity, -Infinity];
   const look = (value: number) => {
@@ -149,7 +146,7 @@ function plotOf(id: string): HTMLElement {
   throw new Error(`#${id} has no plot`);
 }
 
-/** What the colours of a chart mean, with the values of now or of the step that is pointed at. */
+/** The legend of a chart, with the newest values or those at the cursor. */
 function keyOf(id: string, hasValidation: boolean): Key {
   const key = find(id, HTMLElement).querySelector('.key');
   if (key === null) throw new Error(`#${id} has no key`);

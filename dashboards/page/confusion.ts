@@ -4,10 +4,10 @@ import { count, percent } from './format.ts';
 import { MAX_CONFUSIONS, MAX_MATRIX_CLASSES } from './page-limits.ts';
 import type { RunState } from './run-state.ts';
 
-/** The share of its row at which a mistake has its full shade. */
+/** A mistake with this share of its row gets the full shade. */
 const FULL_SHADE = 0.05;
 
-/** How often which class was taken for which. */
+/** The confusion matrix of the newest evaluation. */
 export function mountConfusion(): (state: RunState) => void {
   const box = find('matrix', HTMLElement);
   const note = find('confusion-note', HTMLElement);
@@ -20,7 +20,7 @@ export function mountConfusion(): (state: RunState) => void {
     const isSmall = confusion.length <= MAX_MATRIX_CLASSES;
     setText(
       note,
-      `After step ${count(step)}. ${isSmall ? 'Rows true, columns predicted; the shade is the share of the row.' : 'The most frequent confusions.'}`,
+      `After step ${count(step)}. ${isSmall ? 'Rows: true class, columns: predicted class; the shade is the share of the row.' : 'The most frequent confusions.'}`,
     );
     box.replaceChildren(isSmall ? makeMatrix(confusion, name) : makeList(confusion, name));
   };
@@ -30,7 +30,7 @@ function makeMatrix(
   confusion: Evaluated['confusion'],
   name: (index: number) => string,
 ): HTMLTableElement {
-  // Long names head the rows only.
+  // Long names label the rows only.
   const names = confusion.map((_, index) => name(index));
   const isShort = names.every((text) => text.length <= 3);
   const heads = names.map((text, index) =>
@@ -43,7 +43,7 @@ function makeMatrix(
     {},
     corner,
     ...heads,
-    make('th', { scope: 'col', class: 'right' }, 'right'),
+    make('th', { scope: 'col', class: 'right' }, 'correct'),
   );
   const rows = confusion.map((counts, actual) => {
     const sum = counts.reduce((a, b) => a + b, 0);
@@ -54,7 +54,7 @@ function makeMatrix(
   const caption = make(
     'caption',
     { class: 'unseen' },
-    'Rows are true classes, columns are predicted ones.',
+    'Rows are true classes, columns are predicted classes.',
   );
   return make('table', {}, caption, make('thead', {}, head), make('tbody', {}, ...rows));
 }
@@ -84,7 +84,7 @@ function makeList(
   );
   const most = found.toSorted((a, b) => b.cell - a.cell).slice(0, MAX_CONFUSIONS);
   const items = most.map(({ actual, predicted, cell }) =>
-    make('li', {}, `${name(actual)} taken for ${name(predicted)}: ${count(cell)}`),
+    make('li', {}, `${name(actual)} predicted as ${name(predicted)}: ${count(cell)}`),
   );
   return make('ol', {}, ...items);
 }

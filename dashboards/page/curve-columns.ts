@@ -3,26 +3,22 @@ import { MAX_CURVE_POINTS } from './page-limits.ts';
 
 const FIRST_CAPACITY = 1024;
 
-/**
- * One array per column, all of the same length, in the order of the steps. Views, valid until the
- * next append.
- */
+/** Arrays of the same length, in the order of the steps: views, valid until the next append. */
 export interface CurveColumns {
   readonly step: Float64Array;
   readonly loss: Float64Array;
   readonly accuracy: Float64Array;
   readonly samplesPerSecond: Float64Array;
-  /** Means over about the last `memory` steps, weighted towards the newest. */
+  /** Exponential means over about the last `memory` steps. */
   readonly smoothLoss: Float64Array;
   readonly smoothAccuracy: Float64Array;
   readonly smoothSpeed: Float64Array;
 }
 
 /**
- * The training curve, growing at its end. A point stands for the steps after the point before it.
- * Appending copies nothing but itself, save when the room doubles. When `limit` points are reached,
- * neighbours become one, which then stands for twice as many steps, and so does every later point:
- * all of the curve is equally fine.
+ * The training curve. A point covers the steps since the point before it. Appending takes constant
+ * time, except when the capacity doubles. At `limit` points, pairs of points are merged, and later
+ * points cover twice as many steps: the resolution is the same everywhere.
  */
 export class Curve {
   readonly #limit: number;
@@ -35,10 +31,10 @@ export class Curve {
   #smoothAccuracy = new Float64Array(FIRST_CAPACITY);
   #smoothSpeed = new Float64Array(FIRST_CAPACITY);
   #length = 0;
-  /** Steps that a point may stand for before a new one begins. */
+  /** The number of steps that a point may cover. */
   #span = 1;
 
-  /** `memory` is how many steps the smooth columns remember. */
+  /** `memory`: number of steps that the smooth columns average. */
   constructor(memory: number, limit = MAX_CURVE_POINTS) {
     this.#memory = Math.max(1, memory);
     this.#limit = limit;
@@ -48,7 +44,7 @@ export class Curve {
     return this.#length;
   }
 
-  /** Of the newest point; 0 while there is none. */
+  /** The step of the newest point; 0 without points. */
   get lastStep(): number {
     return this.#at(this.#step, this.#length - 1, 0);
   }
@@ -78,12 +74,12 @@ export class Curve {
     };
   }
 
-  /** Takes what is newer than the newest point; says whether that was anything. */
+  /** Appends the points after the newest one; returns whether there were any. */
   append(points: readonly CurvePoint[]): boolean {
     let isNew = false;
     for (const [step, ...values] of points) {
       if (step <= this.lastStep) continue;
-      // What JSON cannot say (a loss that is not a number) arrives as null.
+      // JSON has no NaN: a loss that is not a number arrives as null.
       const [loss = NaN, accuracy = NaN, speed = NaN] = values.map((value) => value ?? NaN);
       this.#add(step, loss, accuracy, speed);
       isNew = true;
@@ -94,7 +90,7 @@ export class Curve {
   #add(step: number, loss: number, accuracy: number, speed: number): void {
     const last = this.#length - 1;
     const steps = step - this.lastStep;
-    // At first much changes within a few steps: what is remembered grows with what there is.
+    // Early steps change fast, so the averaged window grows with the curve.
     const memory = Math.min(this.#memory, 1 + this.lastStep / 4);
     const share = 1 - Math.exp(-steps / memory);
     const mix = (before: number, value: number) => {
@@ -104,7 +100,7 @@ export class Curve {
     const smooth = [
       mix(this.#at(this.#smoothLoss, last, loss), loss),
       mix(this.#at(this.#smoothAccuracy, last, accuracy), accuracy),
-      // A mean of times, not of speeds: one fast step among slow ones says little.
+      // The mean of times, not of speeds, which one fast step would distort.
       1 / mix(1 / this.#at(this.#smoothSpeed, last, speed), 1 / speed),
     ] as const;
     const covered = this.#covered(last);
@@ -123,7 +119,7 @@ export class Curve {
     this.#length += 1;
   }
 
-  /** Every two neighbours become one; of an odd number the newest stays alone. */
+  /** Merges pairs of points; the newest of an odd number stays single. */
   #halve(): void {
     let to = 0;
     let before = 0;
@@ -153,7 +149,7 @@ export class Curve {
       to += 1;
     }
     this.#length = to;
-    // Points that came thinned may stand for many steps already.
+    // Downsampled points may cover many steps already.
     this.#span = Math.max(this.#span * 2, Math.ceil(this.lastStep / to));
   }
 
@@ -197,7 +193,7 @@ export class Curve {
   }
 }
 
-/** The rate over both stretches: all their steps by all their time. */
+/** The speed over both stretches together. */
 function rate(steps: number, speed: number, otherSteps: number, otherSpeed: number): number {
   if (otherSteps === 0) return speed;
   return (steps + otherSteps) / (steps / speed + otherSteps / otherSpeed);

@@ -1,20 +1,17 @@
 import type { Picture } from '../../shared/digit/normalise.ts';
 
-/**
- * Elements of the page, made and changed without ever parsing markup: what comes from outside is
- * text.
- */
+/** Elements of the page, created and changed without parsing markup: all input is text. */
 
 type Tags = HTMLElementTagNameMap;
 
-/** An element of index.html. Throws if it is not there or of another kind. */
+/** An element of index.html. Throws if it is missing or of another kind. */
 export function find<E extends HTMLElement>(id: string, kind: new () => E): E {
   const element = document.getElementById(id);
   if (element instanceof kind) return element;
   throw new Error(`the page has no #${id}`);
 }
 
-/** A new element with text, or with other elements in it. */
+/** A new element with attributes and children. */
 export function make<K extends keyof Tags>(
   tag: K,
   attributes: Readonly<Record<string, string>> = {},
@@ -26,9 +23,7 @@ export function make<K extends keyof Tags>(
   return element;
 }
 
-/**
- * Leaves an element alone that says so already: nothing is laid out again, no selection is lost.
- */
+/** Changes a text only if it differs, which avoids a layout and keeps a selection. */
 export function setText(element: Element, text: string): void {
   if (element.textContent !== text) element.textContent = text;
 }
@@ -37,7 +32,7 @@ export function setAttribute(element: Element, name: string, value: string): voi
   if (element.getAttribute(name) !== value) element.setAttribute(name, value);
 }
 
-/** Makes a list as long as wanted: at its end elements are made or removed. */
+/** Adds or removes elements at the end of a list until it has `wanted` elements. */
 export function setCount<E extends Element>(
   list: Element,
   rows: E[],
@@ -52,7 +47,7 @@ export function setCount<E extends Element>(
   }
 }
 
-/** A canvas' context at the resolution of the screen, cleared; sizes are in CSS pixels. */
+/** The cleared context of a canvas at the resolution of the screen; sizes in CSS pixels. */
 export function sharpContext(
   canvas: HTMLCanvasElement,
   width: number,
@@ -70,8 +65,7 @@ export function sharpContext(
 }
 
 /**
- * Ink is black and paper is clear; style.css turns it over where it is dark. One pixel of the
- * canvas for each.
+ * Paints a picture, one canvas pixel each: ink is black, paper transparent; style.css inverts it.
  */
 export function paintPicture(canvas: HTMLCanvasElement, { rows, columns, pixels }: Picture): void {
   canvas.width = columns;
@@ -81,7 +75,7 @@ export function paintPicture(canvas: HTMLCanvasElement, { rows, columns, pixels 
   canvas.getContext('2d')?.putImageData(image, 0, 0);
 }
 
-/** Colours are defined once, in style.css; what is drawn on a canvas asks for them here. */
+/** The colours of style.css, for canvases. */
 export type Colour =
   | 'paper'
   | 'ink'
@@ -98,12 +92,12 @@ export type Colour =
 let styles: CSSStyleDeclaration | undefined;
 
 export function colour(name: Colour): string {
-  // Live: it follows the visitor's choice of light or dark.
+  // A live object: it follows the colour scheme of the viewer.
   styles ??= getComputedStyle(document.documentElement);
   return styles.getPropertyValue(`--${name}`);
 }
 
-/** Calls `changed` when all colours may have changed. On paper they are the light ones. */
+/** Calls `changed` when the colours may have changed. Printing uses the light ones. */
 export function onThemeChange(changed: () => void): void {
   window.matchMedia('(prefers-color-scheme: dark)').addEventListener('change', changed);
   const print = (isPrinting: boolean) => () => {

@@ -9,10 +9,10 @@ import { Pen } from './pen.ts';
 import type { RunState } from './run-state.ts';
 import type { WeightSource } from './weights.ts';
 
-/** The square to draw on and what the model makes of it. */
+/** The drawing area and the model's prediction. */
 export interface Drawing {
   show(state: RunState, link: Link): void;
-  /** Asks the model about a picture that is not drawn. */
+  /** Shows the prediction for a picture that was not drawn. */
   choose(picture: Picture): void;
 }
 
@@ -43,15 +43,18 @@ export function mountDrawing(weights: WeightSource): Drawing {
       bars.clear();
       setText(
         parts.answer,
-        picture === undefined ? 'Draw on the square.' : missingText(current?.values.length),
+        picture === undefined ? 'Draw in the square.' : missingText(current?.values.length),
       );
       return;
     }
     const found = probabilities(model, current.values, picture.pixels);
     const best = found.indexOf(found.reduce((a, b) => Math.max(a, b), 0));
     bars.show(found, best);
-    setText(parts.note, `Read by the weights after step ${count(current.step)}, in this page.`);
-    // Without the number: it is read aloud whenever it changes.
+    setText(
+      parts.note,
+      `Prediction with the weights after step ${count(current.step)}, computed in this page.`,
+    );
+    // Without the probability: screen readers announce every change.
     setText(parts.answer, `The model reads ${classNames[best] ?? best}`);
   };
   const ask = async () => {
@@ -102,10 +105,10 @@ export function mountDrawing(weights: WeightSource): Drawing {
     show: (next, link) => {
       const isFirst = state === undefined;
       state = next;
-      // Before the first step there is nothing to ask, and afterwards nobody.
+      // No weights exist before the first step, and none are served after the end.
       canAsk = (link === 'live' || link === 'directory') && next.status.step > 0;
       if (isFirst) see();
-      // What stands there is read again as the model learns.
+      // The prediction follows the training.
       else if (picture !== undefined) void ask();
     },
     choose: (chosen) => {
@@ -120,10 +123,12 @@ export function mountDrawing(weights: WeightSource): Drawing {
 }
 
 function missingText(length: number | undefined): string {
-  return length === undefined ? 'There are no weights yet.' : 'The weights do not fit the model.';
+  return length === undefined
+    ? 'No weights are available yet.'
+    : 'The weights do not match the model.';
 }
 
-/** A bar for each class. */
+/** One bar per class. */
 class Bars {
   readonly #list: HTMLElement;
   readonly #rows: HTMLLIElement[] = [];

@@ -6,11 +6,11 @@ import {
 } from './page-limits.ts';
 import { RunState } from './run-state.ts';
 
-/** What the follower needs of a browser. */
+/** The network functions of the follower. */
 export interface Wire {
   /** GET /api/run; rejects if that fails. */
   fetchView(): Promise<RunView>;
-  /** GET /api/stream; returns what closes it. */
+  /** GET /api/stream; returns the function that closes it. */
   openStream(listener: StreamListener): () => void;
   later(milliseconds: number, action: () => void): void;
 }
@@ -18,24 +18,24 @@ export interface Wire {
 export interface StreamListener {
   opened(): void;
   updated(update: Update): void;
-  /** It will say no more. */
+  /** The stream has ended or failed. */
   broken(): void;
 }
 
 /**
- * connecting  nothing is known yet
- * live        the stream is open and its view is there
- * lost        what is known is old; another try follows
- * over        the run has ended: the stream is closed for good
- * directory   a run shown from its directory: there never is a stream
+ * connecting  no view has been fetched yet
+ * live        the stream is open and the view is current
+ * lost        the view is old; a retry follows
+ * over        the run has ended and the stream is closed
+ * directory   a recorded run, which has no stream
  */
 export type Link = 'connecting' | 'live' | 'lost' | 'over' | 'directory';
 
 /**
- * Keeps up with a coordinator: fetches the view, opens the stream, and fetches the view once more
- * when it is open, so that nothing falls between the two. What the stream says meanwhile waits.
- * When it breaks, all of this starts again, and until the new view is there the old one stays.
- * `changed` is called after everything that may be seen.
+ * Follows a coordinator: fetches the view, opens the stream, and fetches the view again once the
+ * stream is open, so that no update is missed. Updates that arrive meanwhile are queued. If the
+ * stream breaks, this starts again; the old view stays until the new one arrives. `changed` is
+ * called after every visible change.
  */
 export class Follower {
   state: RunState | undefined;
@@ -63,13 +63,13 @@ export class Follower {
     this.#changed();
   }
 
-  /** undefined, whatever the reason: there is but one thing to do about it. */
+  /** Resolves with undefined on any failure: all of them lead to a retry. */
   #fetch(): Promise<RunView | undefined> {
     return this.#wire.fetchView().catch(() => undefined);
   }
 
   #listen(): void {
-    /** What came before the view; undefined once the view is there. */
+    /** Updates that arrived before the view; undefined once the view is fetched. */
     let waiting: Update[] | undefined = [];
     let isClosed = false;
     let heard = 0;
@@ -110,7 +110,7 @@ export class Follower {
       this.state?.merge(update);
       stopIfOver();
     };
-    // A host that lost its power, or a visitor's that slept, breaks no connection.
+    // A host without power or one that slept does not close the connection.
     const watch = (before: number) =>
       this.#wire.later(SILENCE_LIMIT_MILLISECONDS, () => {
         if (heard === before) broken();

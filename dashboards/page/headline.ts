@@ -3,7 +3,7 @@ import type { Link } from './follower.ts';
 import { count, counted, duration, loss, percent, short, timeOfDay } from './format.ts';
 import { smoothSteps, type RunState } from './run-state.ts';
 
-/** The numbers at the top, and in one line what is going on. */
+/** The numbers at the top and the state of the run in one line. */
 export function mountHeadline(): (state: RunState | undefined, link: Link) => void {
   const field = (id: string) => {
     const element = find(id, HTMLElement);
@@ -69,7 +69,7 @@ export function mountHeadline(): (state: RunState | undefined, link: Link) => vo
   };
 }
 
-/** The sign is smaller than the number. */
+/** Shows the percent sign smaller than the number. */
 function showShare(field: HTMLElement, text: string): void {
   if (field.textContent === text) return;
   const [number = '', sign] = text.split(' ');
@@ -87,14 +87,13 @@ function workersText({ status, isOver }: RunState): string {
 }
 
 function stateLine(state: RunState | undefined, link: Link): { look: string; text: string } {
-  if (state === undefined)
-    return { look: 'connecting', text: 'Waiting for the coordinator to answer' };
+  if (state === undefined) return { look: 'connecting', text: 'Waiting for the coordinator' };
   const { status } = state;
   const why = status.message === '' ? '' : `: ${status.message}`;
   if (link === 'lost')
     return {
       look: 'away',
-      text: `Connection lost at ${timeOfDay(state.now)}; trying again. This is what was known then.`,
+      text: `Connection lost at ${timeOfDay(state.now)}; reconnecting. The values below are from that time.`,
     };
   const from = link === 'directory' ? ' (shown from its directory)' : '';
   switch (status.state) {
@@ -105,7 +104,7 @@ function stateLine(state: RunState | undefined, link: Link): { look: string; tex
       };
     case 'running':
       if (link === 'directory')
-        return { look: 'running', text: `Was running when it was recorded last${from}` };
+        return { look: 'running', text: `Was running at its last record${from}` };
       return status.problem === ''
         ? { look: 'running', text: 'Running' }
         : { look: 'troubled', text: `Running, but ${status.problem}` };

@@ -1,6 +1,5 @@
 /**
- * What is drawn, as ink on a square raster: 0 is paper, 1 is ink. No canvas, so every browser draws
- * the same.
+ * A drawing on a square raster: 0 is paper, 1 is ink. Without a canvas all browsers draw the same.
  */
 export class Ink {
   readonly side: number;
@@ -22,10 +21,7 @@ export class Ink {
     this.#isEmpty = true;
   }
 
-  /**
-   * A stroke with round ends from (x1, y1) to (x2, y2), all in cells; edges are smooth over one
-   * cell.
-   */
+  /** Draws a stroke with round ends, in cells; its edge is antialiased over one cell. */
   stroke(x1: number, y1: number, x2: number, y2: number, radius: number): void {
     const reach = radius + 1;
     const [left, right] = this.#range(Math.min(x1, x2) - reach, Math.max(x1, x2) + reach);

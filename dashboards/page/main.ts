@@ -24,10 +24,10 @@ let isScheduled = false;
 let hasFinalWeights = false;
 
 const follower = new Follower(browserWire, () => {
-  keepWeights();
+  fetchFinalWeights();
   if (isScheduled) return;
   isScheduled = true;
-  // However many updates come: one drawing a frame, and none in a hidden tab.
+  // At most one drawing per frame, and none in a hidden tab.
   requestAnimationFrame(show);
 });
 
@@ -40,8 +40,8 @@ function show(): void {
   drawing.show(state, link);
 }
 
-/** At the end of a run, so that drawing goes on when its process is gone. */
-function keepWeights(): void {
+/** Fetches the weights at the end of a run: predictions then work without the coordinator. */
+function fetchFinalWeights(): void {
   if (follower.link !== 'over' || hasFinalWeights || follower.state?.status.step === 0) return;
   hasFinalWeights = true;
   void weights.finish().then(show);

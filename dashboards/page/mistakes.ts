@@ -4,7 +4,7 @@ import { count, percent } from './format.ts';
 import type { Picture } from '../../shared/digit/normalise.ts';
 import type { RunState } from './run-state.ts';
 
-/** The pictures that the model got wrong; `choose` gets the one that somebody clicks on. */
+/** The pictures that the model misclassified; a click passes one to `choose`. */
 export function mountMistakes(choose: (picture: Picture) => void): (state: RunState) => void {
   const list = find('mistake-list', HTMLUListElement);
   const note = find('mistakes-note', HTMLElement);
@@ -16,8 +16,8 @@ export function mountMistakes(choose: (picture: Picture) => void): (state: RunSt
     const name = (index: number) => view.classNames[index] ?? String(index);
     const text =
       mistakes.length === 0
-        ? `${hasMistakes(evaluated) ? 'Their pictures were not kept' : 'None'} after step ${count(step)}.`
-        : `The most confident ones after step ${count(step)}: true → predicted. Choose one to see what the model makes of it now.`;
+        ? `${hasMistakes(evaluated) ? 'No pictures are stored for the evaluation' : 'No mistakes'} after step ${count(step)}.`
+        : `The most confident mistakes after step ${count(step)}: true → predicted. Choose one to see the current prediction.`;
     setText(note, text);
     const items = mistakes.map((mistake) => {
       const button = makeButton(
@@ -32,7 +32,7 @@ export function mountMistakes(choose: (picture: Picture) => void): (state: RunSt
   };
 }
 
-/** Pictures are not written down: of a run that was resumed they come with the next evaluation. */
+/** Pictures are not recorded: a resumed run has them after its next evaluation. */
 function hasMistakes({ confusion }: Evaluated): boolean {
   return confusion.some((counts, actual) =>
     counts.some((cell, predicted) => cell > 0 && predicted !== actual),
@@ -48,7 +48,7 @@ function makeButton(
   const canvas = make('canvas', { 'aria-hidden': 'true' });
   paintPicture(canvas, picture);
   const { true: actual, predicted, confidence, index } = mistake;
-  const label = `Test picture ${index}: ${name(actual)}, taken for ${name(predicted)} with ${percent(confidence, 1)}`;
+  const label = `Test image ${index}: ${name(actual)}, predicted as ${name(predicted)} with ${percent(confidence, 1)}`;
   const button = make(
     'button',
     { type: 'button', 'aria-label': label, title: label },
@@ -60,7 +60,7 @@ function makeButton(
   return button;
 }
 
-/** From bytes in base64, row by row; what is missing is background. */
+/** Decodes base64 bytes, row by row; missing bytes are background. */
 function pictureOf(base64: string, rows: number, columns: number): Picture {
   const bytes = atob(base64);
   const pixels = new Float32Array(rows * columns);

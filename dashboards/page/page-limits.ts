@@ -1,32 +1,29 @@
 /**
- * Every limit of the page, with its unit in the name; what it holds is bounded however long a run
- * is watched.
+ * All limits of the page, with the unit in the name. Its memory is bounded for runs of any length.
  */
 
-/** Of the curve; beyond that neighbours become one. */
+/** Points of the curve; at this number pairs of them are merged. */
 export const MAX_CURVE_POINTS = 100_000;
 export const MAX_EVALUATIONS = 2_000;
 export const MAX_EVENTS = 200;
 export const MAX_CHANGES = 1_000;
-/**
- * Classes beyond which a matrix cannot be read; the most frequent confusions are listed instead.
- */
+/** With more classes the most frequent confusions are listed instead of the matrix. */
 export const MAX_MATRIX_CLASSES = 30;
 export const MAX_CONFUSIONS = 30;
 
-/** What the timeline of the workers shows. */
+/** The time range of the workers' timelines. */
 export const TIMELINE_MILLISECONDS = 600_000;
 
-/** Between two tries to reach the coordinator, doubled each time. */
+/** The wait before a reconnect; it doubles each time. */
 export const FIRST_RETRY_MILLISECONDS = 500;
 export const MAX_RETRY_MILLISECONDS = 5_000;
-/** An answer that takes longer counts as none. */
+/** Timeout of a request. */
 export const REQUEST_LIMIT_MILLISECONDS = 15_000;
-/** A coordinator says something every second; a stream that is silent for so long leads nowhere. */
+/** A coordinator sends an update every second; a stream without one for so long is broken. */
 export const SILENCE_LIMIT_MILLISECONDS = 15_000;
-/** Between two requests for the weights. */
+/** The interval between requests for the weights. */
 export const WEIGHTS_INTERVAL_MILLISECONDS = 1_000;
 
-/** Side of the square that is drawn on, and radius of the pen, both in cells of its raster. */
+/** Side of the drawing area and radius of the pen, in cells of the raster. */
 export const INK_CELLS = 140;
 export const PEN_CELLS = 6;

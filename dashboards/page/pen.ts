@@ -1,14 +1,14 @@
-/** What the pen does; coordinates are parts of the square's side, from the top left. */
+/** Events of the pen; coordinates are fractions of the square's side, from the top left. */
 export interface PenEvents {
   line(x1: number, y1: number, x2: number, y2: number): void;
   lifted(): void;
   cleared(): void;
 }
 
-/** A key moves the pen by this part of the side. */
+/** A key moves the pen by this fraction of the side. */
 const KEY_STEP = 1 / 28;
 
-/** Draws with mouse, pen, finger, or keys. */
+/** A pen for mouse, stylus, finger and keyboard. */
 export class Pen {
   readonly #square: HTMLElement;
   readonly #events: PenEvents;
@@ -38,7 +38,7 @@ export class Pen {
   }
 
   #press(event: PointerEvent): void {
-    // A second finger is not a second pen.
+    // A second finger is ignored.
     if (this.#pointer !== undefined || event.button !== 0) return;
     this.#square.setPointerCapture(event.pointerId);
     this.#pointer = event.pointerId;
@@ -48,7 +48,7 @@ export class Pen {
 
   #move(event: PointerEvent): void {
     if (event.pointerId !== this.#pointer) return;
-    // All that happened since the last frame, or a fast stroke gets corners.
+    // All points since the last frame, so that a fast stroke has no corners.
     const all = event.getCoalescedEvents();
     for (const place of all.length === 0 ? [event] : all) this.#to(...this.#place(place));
   }
@@ -83,7 +83,7 @@ export class Pen {
     [this.#x, this.#y] = [x, y];
   }
 
-  /** Shows where the pen is, for who moves it by keys. */
+  /** Marks the position of the pen, for keyboard users. */
   #mark(): void {
     const frame = this.#square.parentElement;
     frame?.style.setProperty('--pen-x', `${this.#x * 100}%`);

@@ -10,16 +10,15 @@ import type {
 import { Curve } from './curve-columns.ts';
 import { MAX_CHANGES, MAX_EVALUATIONS, MAX_EVENTS } from './page-limits.ts';
 
-/** Part of an epoch that the smooth curve remembers. */
+/** The fraction of an epoch that the smooth curve averages. */
 const MEMORY_EPOCHS = 1 / 20;
 
 /**
- * All that the page shows: a view as it was fetched, and every update since. Lists are replaced,
- * never changed in place, so whoever draws them sees by identity whether there is anything to do;
- * the curve grows in place.
+ * The data of the page: the fetched view and every update since. Lists are replaced and never
+ * changed in place, so that a change is visible by identity; the curve grows in place.
  *
- * A stream is open before its view is fetched, so an update may tell what the view holds already:
- * whatever is not newer is left out.
+ * The stream opens before the view is fetched, so an update may repeat a part of the view: only
+ * newer entries are merged.
  */
 export class RunState {
   readonly view: RunView;
@@ -43,8 +42,7 @@ export class RunState {
 
   merge(update: Update): void {
     if (update.curve !== undefined) this.curve.append(update.curve);
-    // Only time tells an old status from a new one: while workers are waited for nothing else
-    // rises.
+    // The time orders statuses: while the run waits for workers, nothing else increases.
     if (update.status !== undefined && update.status.at >= this.status.at)
       this.status = update.status;
     if (update.evaluation !== undefined)
@@ -61,13 +59,13 @@ export class RunState {
     return isEnd(this.status.state);
   }
 
-  /** Unix time in milliseconds by the coordinator's clock: when the newest status was sent. */
+  /** The time of the newest status, in Unix milliseconds of the coordinator's clock. */
   get now(): number {
     return Math.max(this.status.at, this.changes.at(-1)?.at ?? 0);
   }
 }
 
-/** How many steps the smooth curve of a run remembers. */
+/** The number of steps that the smooth curve of a run averages. */
 export function smoothSteps(view: RunView): number {
   return Math.max(1, Math.round(view.stepsPerEpoch * MEMORY_EPOCHS));
 }
@@ -91,15 +89,15 @@ function withEvaluation(
 ): readonly EvaluationPoint[] {
   const [step] = point;
   if (step <= (known.at(-1)?.[0] ?? 0)) return known;
-  // Of very many every second stays, and the newest always.
+  // At the limit every second evaluation is dropped, but never the newest.
   const kept = known.length < MAX_EVALUATIONS ? known : known.filter((_, index) => index % 2 === 1);
   return [...kept, point];
 }
 
 /**
- * `known` and what of `fresh` it lacks, the last `limit`. Both are stretches of one list, and
- * `fresh` begins at the end of `known` at the latest: where they agree for as long as both last,
- * they are the same entries.
+ * The last `limit` entries of `known` followed by the new entries of `fresh`. Both are parts of one
+ * list, and `fresh` begins at the end of `known` at the latest: the longest overlap that agrees is
+ * taken for the same entries.
  */
 export function continued<T>(
   known: readonly T[],

@@ -4,8 +4,7 @@ import type { Segment, WorkerStateName } from './timeline.ts';
 const HEIGHT_PIXELS = 18;
 
 /**
- * What a worker did over time. States differ in height and pattern too, so that no colour is needed
- * to tell them apart.
+ * Draws the states of a worker over time. They also differ in height and pattern, not only colour.
  */
 export function drawTimeline(
   canvas: HTMLCanvasElement,
@@ -19,7 +18,7 @@ export function drawTimeline(
   for (const segment of segments) {
     const left = ((segment.from - from) / (to - from)) * width;
     const right = ((segment.to - from) / (to - from)) * width;
-    // What lasted too short to be seen is seen.
+    // Short segments have a minimum width.
     drawSegment(context, segment.state, left, Math.max(2, right - left));
   }
 }
@@ -59,7 +58,7 @@ function drawSegment(
   }
 }
 
-/** A hollow box that is crossed out. */
+/** A hollow box with crosses. */
 function drawLost(context: CanvasRenderingContext2D, left: number, width: number): void {
   context.save();
   context.beginPath();

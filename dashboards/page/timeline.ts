@@ -2,17 +2,14 @@ import type { StateChange } from '../feed/api.ts';
 
 export type WorkerStateName = StateChange['state'];
 
-/** How long a worker was in a state; Unix time in milliseconds. */
+/** A period of a worker in one state; Unix time in milliseconds. */
 export interface Segment {
   readonly state: WorkerStateName;
   readonly from: number;
   readonly to: number;
 }
 
-/**
- * What each worker was doing between two times, oldest first; nothing before its first known
- * change.
- */
+/** The states of each worker between two times, oldest first, from its first known change on. */
 export function timelines(
   changes: readonly StateChange[],
   from: number,
@@ -29,7 +26,7 @@ export function timelines(
   };
   for (const change of changes) {
     const before = open.get(change.worker);
-    // Told twice: one stretch.
+    // A repeated state extends the segment.
     if (before?.state === change.state) continue;
     if (before !== undefined) close(before, change.at);
     open.set(change.worker, change);
@@ -38,7 +35,7 @@ export function timelines(
   return found;
 }
 
-/** As people read a state. */
+/** The label of a state. */
 export function stateText(state: WorkerStateName | 'done'): string {
   switch (state) {
     case 'connected':

@@ -1,14 +1,14 @@
 import { WEIGHTS_INTERVAL_MILLISECONDS } from './page-limits.ts';
 
 export interface Weights {
-  /** After which step. */
+  /** The step that produced them. */
   readonly step: number;
   readonly values: Float32Array;
 }
 
 /**
- * The newest weights that were fetched. `load` resolves to undefined where there are none; the
- * clock is in milliseconds. QueryPanel as often as anybody draws, it asks at most once a second.
+ * The newest weights. `load` resolves with undefined where none are available; `clock` is in
+ * milliseconds. However often it is refreshed, it fetches at most once a second.
  */
 export class WeightSource {
   current: Weights | undefined;
@@ -23,7 +23,7 @@ export class WeightSource {
     this.#clock = clock;
   }
 
-  /** Resolves when `current` is as new as it gets now. */
+  /** Fetches newer weights if it is time; resolves when `current` is up to date. */
   refresh(): Promise<void> {
     if (this.#underway !== undefined) return this.#underway;
     const now = this.#clock();
@@ -33,7 +33,7 @@ export class WeightSource {
     return this.#begin();
   }
 
-  /** Fetches once more, whenever that was done before; these weights stay. */
+  /** Fetches the final weights. */
   async finish(): Promise<void> {
     await this.#underway;
     await this.#begin();
@@ -47,7 +47,7 @@ export class WeightSource {
     return this.#underway;
   }
 
-  /** Whoever is out of reach leaves the weights as they were. */
+  /** A failed request leaves the weights unchanged. */
   async #fetch(): Promise<void> {
     const loaded = await this.#load().catch(() => undefined);
     if (loaded !== undefined) this.current = loaded;

@@ -8,7 +8,7 @@ import { timelines, type Segment, stateText } from './timeline.ts';
 
 const byName = new Intl.Collator('en', { numeric: true });
 
-/** One row of the table; its cells are made once. */
+/** One row of the table; its cells are created once. */
 interface Row {
   readonly row: HTMLTableRowElement;
   readonly name: HTMLElement;
@@ -23,7 +23,7 @@ interface Row {
   readonly timeline: HTMLCanvasElement;
 }
 
-/** The table of the workers, with what each did over time. */
+/** The table of the workers with their timelines. */
 export function mountWorkers(): (state: RunState) => void {
   const body = find('worker-rows', HTMLTableSectionElement);
   const note = find('workers-note', HTMLElement);
@@ -45,7 +45,7 @@ export function mountWorkers(): (state: RunState) => void {
     const from = timelineStart(state);
     const segments = timelines(changes, from, state.now);
     setText(span, ` since ${timeOfDay(from)}`);
-    // By name, so that nobody's row moves when somebody comes back.
+    // Sorted by name, so that rows do not move when a worker comes back.
     const workers = status.workers.toSorted((a, b) => byName.compare(a.name, b.name));
     for (const [index, worker] of workers.entries()) {
       const row = rows[index];
@@ -69,13 +69,13 @@ function noteText({ status }: RunState): string {
   if (status.reassigned !== undefined)
     parts.push(`${counted(status.reassigned, 'part')} reassigned`);
   if (status.stragglerSteps !== undefined)
-    parts.push(`${counted(status.stragglerSteps, 'step')} waited for a straggler`);
+    parts.push(`${counted(status.stragglerSteps, 'step')} delayed by a straggler`);
   if (status.checkpointStep !== undefined)
     parts.push(`last checkpoint at step ${count(status.checkpointStep)}`);
   return parts.join(' · ');
 }
 
-/** All of a young run, the last minutes of an old one. */
+/** The start of the run, or ten minutes ago in a longer run. */
 function timelineStart(state: RunState): number {
   const first = state.changes[0]?.at ?? Date.parse(state.view.started);
   return Math.max(Math.min(first, state.now - 1000), state.now - TIMELINE_MILLISECONDS);
@@ -121,11 +121,11 @@ function fill(row: Row, worker: WorkerStatus): void {
   setText(row.state, stateText(worker.state));
   setText(row.engine, worker.engine === '' ? '–' : worker.engine);
   setText(row.samples, count(worker.samples));
-  const isAtWork = worker.state === 'training' || worker.state === 'late';
-  row.shares.hidden = !isAtWork;
+  const isComputing = worker.state === 'training' || worker.state === 'late';
+  row.shares.hidden = !isComputing;
   row.computing.style.width = `${part(worker.computing) * 100}%`;
   row.exchanging.style.width = `${Math.min(part(worker.exchanging), 1 - part(worker.computing)) * 100}%`;
-  setText(row.sharesText, isAtWork ? sharesText(worker) : '–');
+  setText(row.sharesText, isComputing ? sharesText(worker) : '–');
   setText(row.roundTrip, milliseconds(worker.roundTripMilliseconds));
 }
 
@@ -138,9 +138,9 @@ function part(share: number): number {
   return Number.isFinite(share) ? Math.min(1, Math.max(0, share)) : 0;
 }
 
-/** The newest three stretches in words. */
+/** The newest three segments as text. */
 function timelineText(segments: readonly Segment[]): string {
-  if (segments.length === 0) return 'nothing known';
+  if (segments.length === 0) return 'no data';
   const said = segments
     .slice(-3)
     .map(({ state, from }) => `${stateText(state)} from ${timeOfDay(from)}`);

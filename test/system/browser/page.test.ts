@@ -160,7 +160,7 @@ describe.skipIf(missing !== undefined)(`the live page in Chromium${visitor.why}`
     expect([
       await text(page, '#answer'),
       await page.locator('#probabilities .best').count(),
-    ]).toEqual(['Draw on the square.', 0]);
+    ]).toEqual(['Draw in the square.', 0]);
     expect(complaints).toEqual([]);
   });
 
@@ -348,7 +348,7 @@ describe.skipIf(missing !== undefined)(`the live page in Chromium${visitor.why}`
     );
     const note = () => text(page, '#mistakes-note');
     await eventually(async () =>
-      expect(await note()).toBe('Their pictures were not kept after step 1,875.'),
+      expect(await note()).toBe('No pictures are stored for the evaluation after step 1,875.'),
     );
     const perfect = evaluated.confusion.map((row, i) => row.map((cell, j) => (i === j ? cell : 0)));
     server.send({ evaluated: { step: 3750, confusion: perfect, mistakes: [] } });
