@@ -352,7 +352,7 @@ describe.skipIf(missing !== undefined)(`the live page in Chromium${visitor.why}`
     );
     const perfect = evaluated.confusion.map((row, i) => row.map((cell, j) => (i === j ? cell : 0)));
     server.send({ evaluated: { step: 3750, confusion: perfect, mistakes: [] } });
-    await eventually(async () => expect(await note()).toBe('None after step 3,750.'));
+    await eventually(async () => expect(await note()).toBe('No mistakes after step 3,750.'));
     expect(complaints).toEqual([]);
   });
 
