@@ -104,7 +104,7 @@ describe('a step that is computed again', () => {
         expect.objectContaining({
           code: 'REPLAY',
           message: expect.stringContaining('step 2'),
-          fix: expect.stringContaining('with the engine that it was begun with (--engine'),
+          fix: expect.stringContaining('with its own engine (--engine'),
         }),
       );
     },
