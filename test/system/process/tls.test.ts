@@ -121,13 +121,13 @@ describe('over TLS', () => {
       [
         ['--coordinator', url, '--ssl-ca-certfile', join(others, 'ca.crt')],
         {},
-        /an authority that this worker does not trust/,
+        /this worker does not trust the authority of the certificate/,
       ],
-      [['--coordinator', url], {}, /an authority that this worker does not trust/],
+      [['--coordinator', url], {}, /this worker does not trust the authority of the certificate/],
       [
         [],
         { MNIST_DIST_JOIN: text.replace(/ca=.{64}/, `ca=${'0'.repeat(64)}`) },
-        /no certificate that the join string names/,
+        /does not have the certificate of the join string/,
       ],
     ] as const) {
       const { code, output } = await run(['worker', ...REFERENCE, ...args], environment);

@@ -70,7 +70,7 @@ describe('a worker whose coordinator has another version', () => {
     [
       'arithmetic',
       { ...description, arithmetic: 42 },
-      /protocol 3, arithmetic 42; this worker protocol 3/,
+      /has protocol 3, arithmetic 42; this worker has protocol 3/,
     ],
     [
       'protocol, and a run it cannot read',
