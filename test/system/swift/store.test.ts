@@ -211,7 +211,7 @@ describe.skipIf(missing !== undefined)(`a server of S3 that checks signatures${w
     });
     expect(cut.code, cut.output).toBe(STORE);
     expect(cut.output).toContain('does not answer');
-    expect(cut.output).toContain('do the same again');
+    expect(cut.output).toContain('then retry');
     expect(filesUnder(directory)).toEqual(before);
     await swift.restart();
 
