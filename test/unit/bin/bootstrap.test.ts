@@ -17,8 +17,8 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { thisProcess } from '../../../bin/owner.mjs';
 
 /**
- * bin/ copied into a small checkout with stand-ins for npm, tsc and asc, each of which leaves a
- * line in `calls`. `fail` holds the name of the one that shall fail.
+ * bin/ copied into a small checkout with fakes of npm, tsc and asc. Each of them appends a line to
+ * `calls`. `fail` names the one that is to fail.
  */
 let checkout: string;
 
@@ -30,24 +30,31 @@ beforeEach(() => {
   write('cli/main.ts', 'one');
   write('dashboards/page/main.ts', 'page');
   write('fail', '');
-  // npm makes the two compilers; "tsc" writes a main that prints the source it was built from.
+  // npm creates the two compilers; "tsc" writes a main that prints the source it was built from.
   write(
     'path/npm',
     `#!/bin/sh
 echo npm >> calls; [ "$(cat fail)" = npm ] && { echo "npm error code ENOTFOUND" >&2; exit 1; }
 while [ "$(cat fail)" = slow ]; do sleep 0.05; done
 mkdir -p node_modules/typescript/bin node_modules/assemblyscript/bin
-cp tools/tsc node_modules/typescript/bin/tsc; cp tools/asc.js node_modules/assemblyscript/bin/asc.js`,
+cp tools/tsc node_modules/typescript/bin/tsc; ` +
+      'cp tools/asc.js node_modules/assemblyscript/bin/asc.js',
   );
-  const common = `const fs = require('fs'); const fails = fs.readFileSync('fail', 'utf8'); const out = process.argv.at(-1);
-const call = (name) => { fs.appendFileSync('calls', name + '\\n'); if (fails === name) { console.log(name + ' says no'); process.exit(1); } };`;
+  const common =
+    "const fs = require('fs'); const fails = fs.readFileSync('fail', 'utf8'); " +
+    'const out = process.argv.at(-1);\n' +
+    "const call = (name) => { fs.appendFileSync('calls', name + '\\n'); " +
+    "if (fails === name) { console.log(name + ' says no'); process.exit(1); } };";
   write(
     'tools/tsc',
-    `${common} call('tsc'); const source = fs.readFileSync('cli/main.ts', 'utf8');
-if (process.argv.includes('dashboards/page/tsconfig.json')) { fs.mkdirSync(out, { recursive: true }); fs.copyFileSync('dashboards/page/main.ts', out + '/main.js'); process.exit(); }
-fs.mkdirSync(out + '/cli', { recursive: true });
-fs.writeFileSync(out + '/package.json', '{"type":"module"}');
-fs.writeFileSync(out + '/cli/start.js', 'export async function start(argv) { console.log(' + JSON.stringify(source) + ', argv.join()); return 7; }');`,
+    `${common} call('tsc'); const source = fs.readFileSync('cli/main.ts', 'utf8');\n` +
+      "if (process.argv.includes('dashboards/page/tsconfig.json')) { " +
+      'fs.mkdirSync(out, { recursive: true }); ' +
+      "fs.copyFileSync('dashboards/page/main.ts', out + '/main.js'); process.exit(); }\n" +
+      "fs.mkdirSync(out + '/cli', { recursive: true });\n" +
+      `fs.writeFileSync(out + '/package.json', '{"type":"module"}');\n` +
+      "fs.writeFileSync(out + '/cli/start.js', 'export async function start(argv) { " +
+      "console.log(' + JSON.stringify(source) + ', argv.join()); return 7; }');",
   );
   write('tools/asc.js', `${common} call('asc'); fs.writeFileSync(out, 'wasm');`);
   chmodSync(join(checkout, 'path/npm'), 0o755);
@@ -65,7 +72,7 @@ describe('a fresh clone', () => {
     expect(calls()).toHaveLength(4);
   });
 
-  test('is set up once by two starts at the same time', async () => {
+  test('is set up once when it is started twice at the same time', async () => {
     const both = await Promise.all([start(), start()]);
     expect(both.map(({ status }) => status)).toEqual([7, 7]);
     expect(calls()).toEqual(['asc', 'npm', 'tsc', 'tsc']);
@@ -82,12 +89,12 @@ describe('a fresh clone', () => {
     expect(readdirSync(join(checkout, '.mnist-dist'))).toEqual([]);
   });
 
-  test('says what cannot be reached and how to go on, with the exit code of SETUP', async () => {
+  test('ends with exit code SETUP and a fix when the registry cannot be reached', async () => {
     write('fail', 'npm');
     const result = await start();
     expect(result.status).toBe(10);
     expect(result.stderr).toMatch(/registry could not be reached.*ENOTFOUND\n +fix: .*npm /);
-    // As it can be pasted where it was started.
+    // The command works from the folder in which the user started the program.
     expect(result.stderr).toContain('run again: npm ci --include=dev');
     const script = join(checkout, 'bin/mnist-dist.mjs');
     const elsewhere = await follow(process.execPath, [script], false, tmpdir()).ended;
@@ -101,7 +108,7 @@ describe('a fresh clone', () => {
 });
 
 describe('a set-up without a terminal', () => {
-  test('does not end when the terminal is closed, from which nohup has started it', async () => {
+  test('continues under nohup when its terminal is closed', async () => {
     write('fail', 'slow');
     const { child, ended } = launch();
     await installing();
@@ -110,7 +117,7 @@ describe('a set-up without a terminal', () => {
     expect(await ended).toMatchObject({ status: 7 });
   });
 
-  test('takes the programs that it runs with it', async () => {
+  test('ends its child programs when it is ended', async () => {
     write('fail', 'slow');
     const { child, ended } = launch();
     await installing();
@@ -123,7 +130,7 @@ describe('a set-up without a terminal', () => {
 });
 
 describe('a checkout', () => {
-  test('is built again after an edit, installed again after a change of the lock file', async () => {
+  test('is built again after an edit, and installed again after a new lock file', async () => {
     await start();
     write('cli/main.ts', 'another');
     expect((await start()).stdout).toBe('another \n');
@@ -133,7 +140,7 @@ describe('a checkout', () => {
     expect(calls().filter((name) => name === 'npm')).toHaveLength(2);
   });
 
-  test('has its page built beside the rest, again after an edit', async () => {
+  test('has its page built, and built again after an edit of the page', async () => {
     await start();
     write('dashboards/page/main.ts', 'another page');
     await start();
@@ -142,7 +149,7 @@ describe('a checkout', () => {
   });
 
   test.each(['tsc', 'asc'])(
-    'whose build fails in %s keeps the last good one and does not use it',
+    'whose build fails in %s keeps the last good build and does not run it',
     async (tool) => {
       await start();
       write('cli/main.ts', 'broken');
@@ -177,7 +184,7 @@ function write(path: string, text: string): void {
   writeFileSync(file, text);
 }
 
-/** Which tools ran, by name. */
+/** The names of the tools that ran, sorted. */
 function calls(): string[] {
   return readFileSync(join(checkout, 'calls'), 'utf8').trim().split('\n').toSorted();
 }
@@ -186,7 +193,7 @@ function start(...argv: string[]): Promise<Result> {
   return run(process.execPath, [join(checkout, 'bin/mnist-dist.mjs'), ...argv]);
 }
 
-/** The same in a process group of its own. */
+/** Starts the program in its own process group. */
 function launch(): { child: ChildProcess; ended: Promise<Result> } {
   return follow(process.execPath, [join(checkout, 'bin/mnist-dist.mjs')], true);
 }

@@ -34,7 +34,7 @@ beforeEach(() => {
   beforeRename = () => undefined;
 });
 
-/** Time that passes only while the lock is waited for; `onWait` happens meanwhile. */
+/** A clock that advances only while a caller waits for the lock; each wait calls `onWait`. */
 function quickTime(onWait: (waited: number) => void = () => undefined) {
   const time = {
     waited: 0,
@@ -60,7 +60,7 @@ function heldBy(owner: object): void {
 const renew = (): void => appendFileSync(join(lock, TOKEN, 'renewals'), '.');
 
 describe('the lock of a set-up', () => {
-  it('is one owner’s at a time, and leaves nothing', async () => {
+  it('has one owner at a time and leaves no file behind', async () => {
     let inside = 0;
     const work = async (): Promise<string> => {
       expect(++inside).toBe(1);
@@ -75,7 +75,7 @@ describe('the lock of a set-up', () => {
     );
   });
 
-  it('is tried again where another process was quicker and has given it back meanwhile', async () => {
+  it('is tried again after another process took it first and released it', async () => {
     let renames = 0;
     beforeRename = (_, to) => {
       if (to === lock && renames++ === 0)
@@ -128,7 +128,7 @@ describe('the lock of a set-up', () => {
     expect(readdirSync(parent)).toEqual([]);
   });
 
-  it('that is renewed is waited for, with progress, until it is released or that takes too long', async () => {
+  it('is awaited while its owner renews it, with progress and a time limit', async () => {
     heldBy({ ...here, host: 'another', token: TOKEN });
     const released = quickTime((waited) => {
       renew();
@@ -147,7 +147,7 @@ describe('the lock of a set-up', () => {
     expect(endless.waited).toBeGreaterThanOrEqual(MAX_WAIT_MILLISECONDS);
   });
 
-  it('of a running process of an older version, which renews nothing, is not taken over', async () => {
+  it('is not taken over from an older version, which runs and never renews it', async () => {
     heldBy({ host: here.host, pid: here.pid, started: here.started });
     await expect(set()).rejects.toMatchObject({
       fix: expect.stringContaining('Stop that process'),
@@ -155,7 +155,7 @@ describe('the lock of a set-up', () => {
     expect(existsSync(join(lock, 'owner.json'))).toBe(true);
   });
 
-  it('that was taken over while its owner was suspended keeps the owner from publishing', async () => {
+  it('stops a suspended owner from publishing once another process has taken it over', async () => {
     const target = join(parent, 'result');
     let tries = 0;
     const result = await withLock(
@@ -164,7 +164,7 @@ describe('the lock of a set-up', () => {
         tries += 1;
         writeFileSync(join(lease.folder, 'half'), `try ${tries}`);
         if (tries === 1) {
-          // The process is suspended here, and another one takes over and is at work.
+          // The process is suspended here; another one takes over and runs.
           renameSync(lock, `${lock}-taken`);
           heldBy({ ...here, started: '1', token: TOKEN });
           expect(() => lease.check()).toThrow('taken over');
@@ -180,7 +180,7 @@ describe('the lock of a set-up', () => {
     expect(said[0]).toContain('since this one was suspended; beginning again');
   });
 
-  it('that is lost again and again ends with an error that says so', async () => {
+  it('rejects with an error that names the attempts when it is lost repeatedly', async () => {
     const lose = async (lease: { check(): void }): Promise<never> => {
       renameSync(lock, join(parent, `taken-${said.length}`));
       lease.check();
@@ -190,7 +190,7 @@ describe('the lock of a set-up', () => {
     await expect(withLock(lock, lose, say, quickTime())).rejects.toMatchObject(lost);
   });
 
-  it('removes what others left beside it that are gone', async () => {
+  it('removes the folders that ended processes left beside it', async () => {
     for (const [name, owner] of Object.entries({
       aaaaaaaaaaaa: { started: '1' },
       bbbbbbbbbbbb: {},
@@ -203,7 +203,7 @@ describe('the lock of a set-up', () => {
     expect(readdirSync(parent)).toEqual(['lock.bbbbbbbbbbbb', 'lock.other']);
   });
 
-  it('takes the place of something that is no lock, and follows no link', async () => {
+  it('replaces a file or a link in its path, and follows no link', async () => {
     symlinkSync(join(parent, 'nowhere'), lock);
     await expect(set()).resolves.toBe('done');
     writeFileSync(lock, 'a file');
@@ -211,17 +211,17 @@ describe('the lock of a set-up', () => {
   });
 });
 
-describe('what doctor hears of a set-up’s lock', () => {
+describe('doctor reports of the lock of a set-up:', () => {
   it.each([
-    ['none', undefined, undefined],
-    ['one of a process that is gone', { ...here, started: '1' }, undefined],
+    ['nothing where there is no lock', undefined, undefined],
+    ['nothing where its process is gone', { ...here, started: '1' }, undefined],
     [
-      'one that is not renewed',
+      'that it is not renewed, and expires',
       { ...here, host: 'another', token: TOKEN },
       { isRenewed: false, expires: true },
     ],
     [
-      'one of an older version',
+      'that a lock of an older version never expires',
       { ...here, namespace: undefined },
       { isRenewed: false, expires: false },
     ],
@@ -232,7 +232,7 @@ describe('what doctor hears of a set-up’s lock', () => {
     else expect(found).toMatchObject({ ...holder, owner: expect.stringContaining('process') });
   });
 
-  it('one that is at work, and one that was released meanwhile', async () => {
+  it('that it is renewed, and nothing once it is released', async () => {
     heldBy({ ...here, token: TOKEN });
     expect(await lockHolder(lock, quickTime(renew))).toMatchObject({ isRenewed: true });
     const release = (): void => void (existsSync(lock) && renameSync(lock, `${lock}-released`));

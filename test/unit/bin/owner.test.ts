@@ -29,7 +29,7 @@ describe('the owner of a lock', () => {
       never,
       'elsewhere',
     ],
-    ['of an older version that can be seen', { namespace: undefined }, always, 'running'],
+    ['of an older version that is visible', { namespace: undefined }, always, 'running'],
     ['of the oldest version', { namespace: undefined, boot: undefined }, never, 'elsewhere'],
   ] as const)('%s', (_, owner, running, fate) => {
     const processes = { self: () => here, isRunning: running, mayRunUnseen: never };
@@ -37,8 +37,8 @@ describe('the owner of a lock', () => {
   });
 
   it.each([
-    ['is gone where every process can be seen', never, 'gone'],
-    ['is elsewhere where it may be a process that has another number here', always, 'elsewhere'],
+    ['is gone where every process is visible', never, 'gone'],
+    ['is elsewhere where its process may have another number here', always, 'elsewhere'],
   ] as const)('of an older version whose number is free %s', (_, mayRunUnseen, fate) => {
     const processes = { self: () => here, isRunning: never, mayRunUnseen };
     expect(fateOf({ ...here, namespace: undefined }, processes)).toBe(fate);
@@ -52,7 +52,7 @@ describe('the owner of a lock', () => {
   });
 });
 
-describe('a process of which only the start is known', () => {
+describe('a process that is known by its start time only', () => {
   let proc = '';
   const add = (pid: string, started: string, name = 'node') => {
     mkdirSync(join(proc, pid));
@@ -67,16 +67,16 @@ describe('a process of which only the start is known', () => {
     add('77', '4711', 'a ) name');
   });
 
-  it('is gone where all processes of the machine can be seen, and none has its start', () => {
+  it('is gone where all processes of the machine are visible and none has its start time', () => {
     expect(mayRunUnseen('4712', proc)).toBe(false);
     expect(mayRunUnseen('4711', proc)).toBe(true);
     expect(mayRunUnseen('', proc)).toBe(true);
-    // It has ended since the list was read.
+    // This process has ended since the list was read.
     mkdirSync(join(proc, '78'));
     expect(mayRunUnseen('4712', proc)).toBe(false);
   });
 
-  it('may run where some are out of sight: in a container, or where /proc hides those of other users', () => {
+  it('may run where some processes are hidden, by a container or by /proc', () => {
     writeFileSync(join(proc, '77', 'stat'), '');
     expect(mayRunUnseen('4712', proc)).toBe(true);
     rmSync(join(proc, '77'), { recursive: true });
@@ -90,20 +90,20 @@ describe('a process of which only the start is known', () => {
     expect(mayRunUnseen('4712', join(proc, 'none'))).toBe(true);
   });
 
-  it('may run where one cannot be read', () => {
-    // As hidepid=1 does: a folder in the place of the file is refused to root, too.
+  it('may run where the entry of one process cannot be read', () => {
+    // Stands in for hidepid=1: even root cannot read a folder as a file.
     rmSync(join(proc, '77', 'stat'));
     mkdirSync(join(proc, '77', 'stat'));
     expect(mayRunUnseen('4712', proc)).toBe(true);
   });
 
-  it('is this one where it has this start', () => {
+  it('may run where its start time is that of this process', () => {
     expect(mayRunUnseen(here.started)).toBe(true);
   });
 });
 
 describe('a watch', () => {
-  it('counts how long a lock has shown the same', () => {
+  it('counts how long the content of a lock has not changed', () => {
     const watch = new Watch('a', 1_000);
     watch.look('a', 1_500);
     expect([watch.unmoved, watch.isRenewed]).toEqual([500, false]);
@@ -113,7 +113,7 @@ describe('a watch', () => {
     expect([watch.unmoved, watch.isRenewed]).toEqual([250, true]);
   });
 
-  it('counts no time in which it could not look', () => {
+  it('does not count time in which it could not look', () => {
     const watch = new Watch('a', 0);
     watch.look('a', 3_600_000);
     expect(watch.unmoved).toBeLessThanOrEqual(4 * LOOK_MILLISECONDS);

@@ -3,10 +3,7 @@ import { expect, it } from 'vitest';
 import { AwakeClock } from '../../../shared/clock.ts';
 import { SUSPENSION_MILLISECONDS } from '../../../shared/limits.ts';
 
-/**
- * A clock, and how a time passes in which its process uses so much of the processor, in
- * milliseconds.
- */
+/** A clock, and a function that advances the elapsed and the processor time in milliseconds. */
 function clockOfProcess() {
   let passed = 1_000;
   let used = 300;
@@ -22,7 +19,7 @@ function clockOfProcess() {
   return { clock, after };
 }
 
-it('a clock stands still while its process is suspended, and never goes back', () => {
+it('a clock stops while its process is suspended, and never runs backwards', () => {
   const { clock, after } = clockOfProcess();
   const begun = clock.now();
   expect(after(500, 500) - begun).toBe(500);
@@ -33,14 +30,14 @@ it('a clock stands still while its process is suspended, and never goes back', (
   expect(after(10, 10)).toBe(asleep + 10);
 });
 
-it('a suspension is told from work although many threads have computed until it', () => {
+it('a clock detects a suspension although many threads have computed before it', () => {
   const { clock, after } = clockOfProcess();
   for (let look = 0; look < 100; look++) after(3, 3 * 16);
   const asleep = clock.now();
   expect(after(3_000, 5)).toBe(asleep);
 });
 
-it('time passes for a process that computes, however long its event loop is held up', () => {
+it('a clock advances for a process whose computation blocks the event loop', () => {
   const { clock, after } = clockOfProcess();
   const begun = clock.now();
   for (let turn = 0; turn < 10; turn++) {
@@ -50,7 +47,7 @@ it('time passes for a process that computes, however long its event loop is held
   expect(clock.now() - begun).toBe(26_000);
 });
 
-it('the processor has not worked for a process while that was stopped', async () => {
+it('the processor time of a process does not advance while it is stopped', async () => {
   const program = `
     const used = () => { const { user, system } = process.cpuUsage(); return (user + system) / 1000; };
     require('node:fs').writeSync(1, '{');

@@ -12,7 +12,7 @@ import { totalSteps } from '../../../shared/arithmetic/schedule.ts';
 import { configurationFixture } from '../../fixtures/configuration.ts';
 
 describe('the configuration', () => {
-  it('is a schedule and survives its record', () => {
+  it('is a schedule and equals what is read back from its record', () => {
     expect(totalSteps(configurationSchema.parse(configurationFixture))).toBe(9375);
     for (const configuration of [configurationFixture, { ...configurationFixture, steps: 480 }]) {
       const record = configurationRecordSchema.parse(
@@ -22,19 +22,20 @@ describe('the configuration', () => {
     }
   });
 
-  it('has one text, whatever the order of its fields', () => {
+  it('has one text for any order of its fields', () => {
     const reversed = configurationSchema.parse(
       Object.fromEntries(Object.entries(configurationFixture).reverse()),
     );
     expect(canonicalConfiguration(reversed)).toBe(canonicalConfiguration(configurationFixture));
     expect(canonicalConfiguration(configurationFixture)).toBe(
-      `{"batch_size":32,"beta1":0.9,"beta2":0.999,"dataset":"${'ab'.repeat(32)}","dropout":0.2,"epochs":5,"epsilon":1e-7,` +
-        '"learning_rate":0.001,"model":{"classes":10,"hidden":[128],"inputs":784},"seed":1,"test_samples":10000,' +
+      `{"batch_size":32,"beta1":0.9,"beta2":0.999,"dataset":"${'ab'.repeat(32)}","dropout":0.2,` +
+        '"epochs":5,"epsilon":1e-7,"learning_rate":0.001,' +
+        '"model":{"classes":10,"hidden":[128],"inputs":784},"seed":1,"test_samples":10000,' +
         '"train_samples":60000,"virtual_shards":4}',
     );
   });
 
-  it('says which settings of two runs differ, with both values, but not their length', () => {
+  it('lists the differing settings of two runs with both values, without their length', () => {
     const other = {
       ...configurationFixture,
       dataset: 'cd'.repeat(32),
@@ -75,7 +76,7 @@ describe('the configuration', () => {
     ['model', { inputs: 784, hidden: [128, 0], classes: 10 }],
     ['model', { inputs: 784, hidden: [128], classes: 1 }],
     ['surprise', 1],
-  ])('refuses %s = %j', (key, value) => {
+  ])('rejects %s = %j', (key, value) => {
     const parsed = configurationSchema.safeParse({ ...configurationFixture, [key]: value });
     expect(parsed.success).toBe(false);
     expect(JSON.stringify(parsed.error?.issues)).toContain(key);

@@ -7,14 +7,14 @@ import {
 } from '../../../shared/errors.ts';
 
 describe('the table of errors', () => {
-  it.each(errorCodes)('gives %s an exit code of its own, from 1 to 255', (code) => {
+  it.each(errorCodes)('has a unique exit code for %s, from 1 to 255', (code) => {
     const { exit } = errorTable[code];
     expect(errorCodeOfExit(exit)).toBe(code);
     expect(exit).toBeGreaterThan(0);
     expect(exit).toBeLessThan(256);
   });
 
-  it.each(errorCodes)('gives %s a close code of its own, in the range for applications', (code) => {
+  it.each(errorCodes)('has a unique close code for %s, in the range for applications', (code) => {
     const { close } = errorTable[code];
     if (close === undefined) return;
     expect(errorCodeOfClose(close)).toBe(code);
@@ -22,7 +22,7 @@ describe('the table of errors', () => {
     expect(close).toBeLessThan(5000);
   });
 
-  it('keeps exit code 1 for a defect', () => {
+  it('reserves exit code 1 for a defect', () => {
     expect(errorCodeOfExit(1)).toBe('UNEXPECTED');
   });
 });

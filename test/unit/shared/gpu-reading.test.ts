@@ -6,7 +6,7 @@ import { parseMessage, workerMessage } from '../../../shared/wire/messages.ts';
 const devices = (...gpus: object[]) => ({ kind: 'devices', gpus });
 
 describe('the message about GPUs', () => {
-  it('fits a header with as many GPUs and as long numbers as it may have', () => {
+  it('fits a header with the most GPUs and the longest numbers', () => {
     const longest = {
       utilization: 1 / 3,
       temperatureCelsius: 1000 / 3,
@@ -21,7 +21,7 @@ describe('the message about GPUs', () => {
     expect(parseMessage(workerMessage, header)).toEqual(message);
   });
 
-  it('leaves out what a driver does not tell', () => {
+  it('may omit the values that a driver does not report', () => {
     for (const message of [devices(), devices({ index: 0 }), devices({ index: 3, powerWatts: 0 })])
       expect(parseMessage(workerMessage, decodeFrame(encodeHeader(message)).header)).toEqual(
         message,
@@ -30,21 +30,21 @@ describe('the message about GPUs', () => {
 
   it.each<[string, object]>([
     [
-      'one GPU more than that',
+      'more than MAX_GPUS GPUs',
       devices(...Array.from({ length: MAX_GPUS + 1 }, () => ({ index: 0 }))),
     ],
     ['a GPU without a number', devices({ utilization: 0.5 })],
     ['a GPU whose number is too high', devices({ index: MAX_GPUS })],
     ['a GPU with a name', devices({ index: 0, name: 'x' })],
-    ['more use than all', devices({ index: 0, utilization: 1.01 })],
+    ['a utilization above 1', devices({ index: 0, utilization: 1.01 })],
     ['a power that is not finite', devices({ index: 0, powerWatts: Infinity })],
-    ['a temperature that is no number', devices({ index: 0, temperatureCelsius: NaN })],
-    ['a temperature that nothing has', devices({ index: 0, temperatureCelsius: -300 })],
-    ['less memory than none', devices({ index: 0, memoryUsedBytes: -1 })],
+    ['a temperature that is not a number', devices({ index: 0, temperatureCelsius: NaN })],
+    ['a temperature below absolute zero', devices({ index: 0, temperatureCelsius: -300 })],
+    ['a negative size of memory', devices({ index: 0, memoryUsedBytes: -1 })],
     ['a text for a number', devices({ index: 0, memorySizeBytes: '1024' })],
-    ['GPUs that are none', { kind: 'devices', gpus: 'all' }],
+    ['a text for its GPUs', { kind: 'devices', gpus: 'all' }],
     ['no GPUs at all', { kind: 'devices' }],
-  ])('is refused with %s', (_, message) => {
+  ])('is rejected with %s', (_, message) => {
     expect(() => parseMessage(workerMessage, decodeFrame(encodeHeader(message)).header)).toThrow(
       expect.objectContaining({ code: 'PROTOCOL' }),
     );

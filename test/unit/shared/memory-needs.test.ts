@@ -13,7 +13,7 @@ const large = { inputs: 784, hidden: [2048, 2048], classes: 10 };
 const deep = { inputs: 784, hidden: Array.from({ length: 8 }, () => 256), classes: 10 };
 
 describe('the memory that a run needs', () => {
-  // Growth of a worker's peak memory over that with a batch of 32 and 8 hidden units.
+  // Measured: a worker's peak memory above that with a batch of 32 and 8 hidden units.
   it.each([
     ['wasm', { model: small, batchSize: 16_384, virtualShards: 1, dropout: 0 }, 249],
     ['wasm', { model: deep, batchSize: 4096, virtualShards: 1, dropout: 0 }, 336],
@@ -27,7 +27,7 @@ describe('the memory that a run needs', () => {
     ['wasm', { model: wide, batchSize: 16_384, virtualShards: 1, dropout: 0.2 }, 1010],
     ['wasm', { model: large, batchSize: 1024, virtualShards: 8, dropout: 0.2 }, 388],
   ] as const)(
-    'of %s is what was measured, or somewhat more',
+    'of %s is at least about the measured need, and at most a quarter more',
     (engine, configuration, measuredMebibytes) => {
       const mebibytes = workerBytes(configuration, engine) / MEBIBYTE;
       expect(mebibytes).toBeGreaterThan(0.95 * measuredMebibytes);
@@ -35,7 +35,7 @@ describe('the memory that a run needs', () => {
     },
   );
 
-  it('is within the limit for what people train', () => {
+  it('is within the limit for common models', () => {
     const model = { inputs: 784, hidden: [128], classes: 10 };
     for (const engine of ['tensorflow', 'wasm', 'reference'] as const)
       for (const [batchSize, virtualShards] of [
@@ -51,7 +51,7 @@ describe('the memory that a run needs', () => {
       }
   });
 
-  it('is refused with the need, the limit and the option, for a worker', () => {
+  it('of a worker is rejected with the need, the limit and the option', () => {
     const model = { inputs: 784, hidden: Array.from({ length: 16 }, () => 512), classes: 10 };
     const needing = { model, batchSize: 65_536, virtualShards: 1, dropout: 0.2 };
     for (const engine of ['tensorflow', 'wasm', 'reference'] as const)
@@ -65,7 +65,7 @@ describe('the memory that a run needs', () => {
       );
   });
 
-  it('is refused with the need and the limit, for a coordinator', () => {
+  it('of a coordinator is rejected with the need and the limit', () => {
     const model = { inputs: 784, hidden: [65_536, 65_536], classes: 10 };
     expect(() => checkCoordinatorMemory({ model, virtualShards: 4 })).toThrow(
       expect.objectContaining({

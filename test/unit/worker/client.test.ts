@@ -8,8 +8,8 @@ import { Proxy } from '../../fixtures/tcp-proxy.ts';
 const busy = [{ index: 0, utilization: 0.5, powerWatts: 70 }];
 const idle = [{ index: 0, utilization: 0 }];
 
-describe("a worker's word about its GPUs", () => {
-  it('waits until it is ready', async () => {
+describe('the GPU report of a worker', () => {
+  it('is sent once the worker is ready', async () => {
     const target = await startTarget();
     let go: ((computation: Computation) => void) | undefined;
     const prepare = () => new Promise<Computation>((resolve) => (go = resolve));
@@ -29,7 +29,7 @@ describe("a worker's word about its GPUs", () => {
     expect(target.devices[0]).toEqual({ worker: 'w', gpus: idle });
   });
 
-  it('is said again where its connection was cut', async () => {
+  it('is sent again on the next connection after a cut', async () => {
     const target = await startTarget();
     const proxy = await Proxy.open(target.port);
     const computation = await computationOf(target.configuration);
@@ -56,7 +56,7 @@ describe("a worker's word about its GPUs", () => {
 });
 
 it.skipIf(process.platform !== 'linux')(
-  'a worker that wakes up to weights in reused shared memory dials again and trains on',
+  'a worker that wakes up to weights in reused shared memory dials again and resumes',
   async () => {
     const target = await startTarget();
     const proxy = await Proxy.open(target.port);
@@ -68,11 +68,11 @@ it.skipIf(process.platform !== 'linux')(
         () => `it has delivered on ${target.deliveries('sleeper')} connections, not ${times}`,
       );
     await delivers(1);
-    // Its weights lie unread in the buffer of its socket; the others finish the step without it.
+    // Its weights are unread in the buffer of its socket; the others finish the step without it.
     proxy.stall('down');
     await target.advances(2);
     proxy.abandon();
-    // As many steps as there are rooms: each was used again.
+    // After this many steps each room of the shared memory has been reused.
     await target.advances(2 * SHARED_MEMORY_ROOMS);
     proxy.release();
     await delivers(2);

@@ -7,7 +7,7 @@ import { encodeHeader } from '../../../shared/wire/frame.ts';
 import { Link } from '../../../worker/link.ts';
 import { connected } from '../../fixtures/connected-sockets.ts';
 
-it('a connection on which nothing is heard for too long is of no use, and one that was just heard is', async () => {
+it('a link fails with TIMEOUT when its connection is idle for too long', async () => {
   const { client, server } = await connected();
   vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
   onTestFinished(() => void vi.useRealTimers());
@@ -23,7 +23,7 @@ it('a connection on which nothing is heard for too long is of no use, and one th
     log: () => undefined,
   });
   onTestFinished(() => link.close());
-  /** So much later, at its next look, which reads what has come before it judges. */
+  /** Advances the time to the link's next check, which reads pending messages first. */
   const look = async (milliseconds: number) => {
     now += milliseconds;
     vi.advanceTimersByTime(HEARTBEAT_INTERVAL_MILLISECONDS);

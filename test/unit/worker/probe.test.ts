@@ -75,7 +75,7 @@ function errorOf(act: () => unknown): ClusterError {
 }
 
 describe('the fingerprint', () => {
-  it('is the same for the same engine, and keeps the engine', () => {
+  it('is the same for the same engine, and keeps it', () => {
     const input = inputWith(honest);
     const probed = fingerprint(input);
     expect(probed.engine).toBe(input.engine);
@@ -84,7 +84,7 @@ describe('the fingerprint', () => {
     expect(fingerprint(inputWith(honest)).fingerprint).toBe(probed.fingerprint);
   });
 
-  it('differs when one bit of one shard does', () => {
+  it('differs when one bit of one shard differs', () => {
     const same = fingerprint(inputWith(altered(() => undefined)));
     const other = fingerprint(
       inputWith(altered((out, batch) => batch.shards === 1 && nudge(out, 5))),
@@ -97,7 +97,7 @@ describe('the fingerprint', () => {
     const probed = fingerprint(input);
     expect(probed.engine).not.toBe(input.engine);
     expect(probed.disagreement).toContain('4 shards in one call');
-    // Shard by shard it computes what an engine computes that never disagreed.
+    // Shard by shard it computes the same as an engine whose sums agree.
     expect(probed.fingerprint).toBe(fingerprint(inputWith(altered(() => undefined))).fingerprint);
   });
 
@@ -109,14 +109,14 @@ describe('the fingerprint', () => {
     expect(probed.disagreement).toContain('gradients near 1e-38');
   });
 
-  it('refuses an engine that computes other bytes each time', () => {
+  it('rejects an engine that computes other bytes each time', () => {
     const input = inputWith(altered((out, _, call) => void (out[0] = call)));
     const error = errorOf(() => fingerprint(input));
     expect(error.code).toBe('ENGINE');
     expect(error.message).toContain('than before');
   });
 
-  it('refuses an engine without another way to sum', () => {
+  it('rejects an engine that differs and has no other way to sum', () => {
     const lossy = (fixture: Fixture): Engine => {
       const engine = altered((out, batch) => batch.shards === 2 && nudge(out, 0))(fixture);
       return { ...engine, description: { ...engine.description, kind: 'wasm' } };
@@ -124,7 +124,7 @@ describe('the fingerprint', () => {
     expect(errorOf(() => fingerprint(inputWith(lossy))).message).toContain('2 shards in one call');
   });
 
-  it('asks only for shards that hold a sample when the first batch is short', () => {
+  it('requests only shards with a sample when the first batch is short', () => {
     const asked = new Set<number>();
     fingerprint(
       inputWith(

@@ -54,7 +54,7 @@ describe('a session', () => {
     expect(play(ready).state.phase).toBe('ready');
   });
 
-  it('computes its own parts of a step and uses the wait for the next', () => {
+  it('computes its own parts of a step and prefetches the next', () => {
     const step = {
       kind: 'step',
       ...fence,
@@ -85,7 +85,7 @@ describe('a session', () => {
     ]);
   });
 
-  it('predicts its own chunks, and what is leased to it later', () => {
+  it('predicts its own chunks, and later those of a lease', () => {
     const evaluate = {
       kind: 'evaluate',
       ...fence,
@@ -122,7 +122,7 @@ describe('a session', () => {
     ['a step of another run', ready, { kind: 'step', run: 'x', term: 2, step: 1, assignment: [] }],
     ['a step of another term', ready, { kind: 'step', run: 'r', term: 1, step: 1, assignment: [] }],
     [
-      'a lease on weights it does not have',
+      'a lease for weights that it does not have',
       ready,
       { kind: 'lease', ...fence, step: 1, parts: [1] },
     ],
@@ -142,7 +142,7 @@ describe('a session', () => {
     ]);
   });
 
-  it('dials once, however often it hears that a connection is of no use', () => {
+  it('dials once when several events report the same broken connection', () => {
     const error = new ClusterError('TIMEOUT', 'silent');
     const lost: SessionEvent[] = [
       { kind: 'broken', error, now: 10 },
@@ -162,7 +162,7 @@ describe('a session', () => {
     }
   });
 
-  it('dials again with growing pauses while that can help, presenting its session', () => {
+  it('dials again with growing pauses and presents its session', () => {
     let { state, effects } = play([...ready, { kind: 'closed', code: 1006, now: 10 }]);
     const pauses: number[] = [];
     for (let i = 0; i < 8; i++) {
@@ -180,7 +180,7 @@ describe('a session', () => {
     ]);
   });
 
-  it('dials again ever more slowly, and not for ever, while it is cut off each time after it was ready', () => {
+  it('dials ever more slowly and gives up when each connection is cut once it is ready', () => {
     let now = 100;
     let { state } = play([{ kind: 'start', now }]);
     const pauses: number[] = [];
@@ -210,7 +210,7 @@ describe('a session', () => {
     expect(now - 100).toBeLessThan(2 * settings.maxWaitMilliseconds);
   });
 
-  it('does not count the time with a connection as waiting, and forgets its failures when it works', () => {
+  it('does not count connected time as waiting, and resets its failures on progress', () => {
     const failed = (now: number): SessionEvent => ({
       kind: 'failed',
       error: new ClusterError('UNREACHABLE', 'no'),
@@ -269,7 +269,7 @@ describe('a session', () => {
   );
 
   it.each(['UNAUTHORIZED', 'TLS', 'VERSION', 'PROTOCOL'] as const)(
-    'ends at its first dial with %s, and later looks for its coordinator again',
+    'ends when its first dial fails with %s, and dials again when a later one does',
     (code) => {
       const failed = (now: number): SessionEvent => ({
         kind: 'failed',
@@ -288,7 +288,7 @@ describe('a session', () => {
     },
   );
 
-  it('says why it dials again at the first of several attempts, and no more', () => {
+  it('gives the reason only for the first of several attempts', () => {
     const full: SessionEvent[] = [
       { kind: 'opened', now: 1 },
       { kind: 'message', message: { kind: 'bye', code: 'FULL', message: 'no room' }, now: 2 },
@@ -316,13 +316,13 @@ describe('a session', () => {
     expect(effects.map(({ kind }) => kind)).toContain('dial');
   });
 
-  it('ends well when the run is finished', () => {
+  it('ends without an error when the run is finished', () => {
     expect(play([...ready, { kind: 'closed', code: 4000, now: 4 }]).effects).toEqual([
       { kind: 'end', error: undefined },
     ]);
   });
 
-  it('leaves a coordinator of a lower term, and looks for the one that took over', () => {
+  it('leaves a coordinator of a lower term and dials again to find the one that took over', () => {
     const { state } = play([
       ...ready,
       { kind: 'closed', code: 1006, now: 4 },

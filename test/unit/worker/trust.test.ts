@@ -20,7 +20,7 @@ const DAY_MILLISECONDS = 86_400_000;
 let ours: TestAuthority;
 let theirs: TestAuthority;
 beforeAll(async () => {
-  // Of one name, as an attacker would have it.
+  // Both authorities have the same name, as an attacker would choose it.
   [ours, theirs] = [await TestAuthority.make(), await TestAuthority.make()];
 });
 
@@ -30,7 +30,7 @@ const authority = (whose: TestAuthority): Trust => ({
   pem: whose.pair.certificate,
 });
 
-/** A listener that describes a run, and the heads of what it was asked. */
+/** A listener that describes a run, and the heads of the requests that it received. */
 async function listen(tls: ServerTls | undefined): Promise<{ port: number; heard: string[] }> {
   const heard: string[] = [];
   const authenticator = new Authenticator(TOKEN);
@@ -72,8 +72,8 @@ async function refusal(dial: DialOptions): Promise<ClusterError> {
   throw new Error(`it was not refused: ${String(error)}`);
 }
 
-describe('a worker believes', () => {
-  it('whom its file names, and whom the digest of its join string names, authority or not', async () => {
+describe('a worker trusts a coordinator', () => {
+  it('whose certificate or authority is in its file or is named by its join string', async () => {
     const server = await ours.server();
     const { port, heard } = await listen(server);
     for (const trust of [
@@ -86,18 +86,18 @@ describe('a worker believes', () => {
       expect(await fetchDescription(dialOf(port, trust))).toMatchObject({
         run: sampleDescription.run,
       });
-    // A challenge and a proof each, and no token.
+    // Each dial sends a challenge and a proof, and never the token.
     expect(heard.length).toBe(10);
     expect(heard.join('\n')).not.toContain(TOKEN);
   });
 });
 
-describe('a worker asks nothing of a coordinator', () => {
+describe('a worker sends no request to a coordinator', () => {
   it.each([
     ['whose certificate it does not know', () => authority(theirs)],
     ['whose certificate this machine does not know', (): Trust => ({ kind: 'system' })],
     [
-      'that shows no certificate of the join string',
+      'that has no certificate with the digest of the join string',
       (): Trust => ({ kind: 'digest', sha256: digest(theirs.pair.certificate) }),
     ],
   ])('%s', async (_who, trust) => {
@@ -113,7 +113,7 @@ describe('a worker asks nothing of a coordinator', () => {
     expect(heard).toEqual([]);
   });
 
-  it('that shows the right authority above a certificate that it has not signed', async () => {
+  it('that presents the right authority above a certificate that it has not signed', async () => {
     const { own, key } = await theirs.server();
     const { port, heard } = await listen({ cert: own + ours.pair.certificate, key });
     for (const trust of [
@@ -155,14 +155,14 @@ describe('a worker asks nothing of a coordinator', () => {
   });
 });
 
-describe('a worker that gets no answer says what to look at', () => {
-  it('when it dials without TLS who has a certificate', async () => {
+describe('a worker that gets no answer names a fix', () => {
+  it('when it dials a coordinator with a certificate without TLS', async () => {
     const { port } = await listen(await ours.server());
     const error = await refusal(dialOf(port, { kind: 'system' }, 'ws'));
     expect(error).toMatchObject({ code: 'UNREACHABLE', fix: expect.stringContaining('wss://') });
   });
 
-  it('when nobody listens, and when the name has no address', async () => {
+  it('when no process listens, and when the name has no address', async () => {
     const refused = await refusal(dialOf(1, { kind: 'system' }, 'ws'));
     expect(refused).toMatchObject({
       code: 'UNREACHABLE',

@@ -5,7 +5,7 @@ import { configurationRecord } from '../../../../shared/configuration.ts';
 import { temporaryFolder } from '../../../fixtures/processes.ts';
 import { configuration, writeRun } from '../../../fixtures/model-file.ts';
 
-it('refuses a resumed run whose model needs too much memory', async () => {
+it('rejects a resumed run whose model needs too much memory', async () => {
   const run = temporaryFolder();
   const model = { inputs: 60_000, hidden: [4096], classes: 2 };
   writeRun(run, {

@@ -37,7 +37,7 @@ it('push and pull report what they transferred and the next command', async () =
   expect(printed).toContain('fetched now: 0 files, 0 bytes\n');
 });
 
-it('push refuses a run that a coordinator is running', async () => {
+it('push rejects a run that a coordinator is running', async () => {
   const run = makeRun(join(folder, 'runs'));
   writeFileSync(join(run, 'lock.json'), JSON.stringify(systemProcesses.self()));
   const uri = `file:${join(folder, 'store')}`;

@@ -287,9 +287,12 @@ describe('the table', () => {
 
   test('is aligned and shows the steps of unfinished runs', () => {
     expect(runsTable([overview, interrupted], Infinity).map(plainText)).toEqual([
-      'run                   state                 steps  accuracy  time  workers  engine      dataset',
-      '20260102-030405-abcd  finished              9,375   97.62 %  1:23        2  tensorflow  MNIST',
-      '20260102-030405-abcd  interrupted  1,200 of 9,375         -  1:23        2  -           MNIST',
+      'run                   state                 steps  accuracy  time  workers  ' +
+        'engine      dataset',
+      '20260102-030405-abcd  finished              9,375   97.62 %  1:23        2  ' +
+        'tensorflow  MNIST',
+      '20260102-030405-abcd  interrupted  1,200 of 9,375         -  1:23        2  ' +
+        '-           MNIST',
     ]);
   });
 

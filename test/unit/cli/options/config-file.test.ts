@@ -29,7 +29,8 @@ function refusal(act: () => unknown): string {
 
 test('reads scalars, quoted scalars and lists', () => {
   const text =
-    '# all\nbatch-size: 64 # here\nhidden: [256, 128]\ninsecure: yes\nname: "w-1"\nrdzv-timeout: 5m\nthreads:   2\n';
+    '# all\nbatch-size: 64 # here\nhidden: [256, 128]\ninsecure: yes\n' +
+    'name: "w-1"\nrdzv-timeout: 5m\nthreads:   2\n';
   expect(values(text)).toEqual({
     batchSize: 64,
     hidden: [256, 128],

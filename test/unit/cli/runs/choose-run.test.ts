@@ -51,7 +51,7 @@ describe('the chosen run', () => {
   });
 
   it.each(['loop', 'x'.repeat(300)])(
-    'is refused with DATA where its path cannot be followed',
+    'is rejected with DATA where its path cannot be followed',
     (name) => {
       symlinkSync(join(runs, 'loop'), join(runs, 'loop'));
       expect(() => chooseRun(join(runs, name), runs)).toThrow(

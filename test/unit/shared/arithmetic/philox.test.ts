@@ -35,7 +35,7 @@ test.each(vectors)(
   },
 );
 
-test('words may come signed: only their 32 bits count', () => {
+test('philox4x32 accepts signed words and uses their 32 bits', () => {
   const out = new Uint32Array(4);
   philox4x32(out, -1, -1, -1, -1, -1, -1);
   expect([...out]).toEqual(words('408f276d 41c83b0e a20bc7c6 6d5451fd'));

@@ -32,7 +32,7 @@ describe('epochOrder', () => {
     );
   });
 
-  test('follows its definition, written out with BigInt and no helper in common but Philox', () => {
+  test('equals its definition, written here with BigInt and Philox only', () => {
     for (const [s, epoch, samples] of [
       [1, 1, 1000],
       [2 ** 40 + 5, 3, 257],
@@ -57,7 +57,7 @@ describe('epochOrder', () => {
     }
   });
 
-  test('differs by epoch and by seed, in the high word too, and repeats for the same', () => {
+  test('differs by epoch and seed, in the high word too, and is the same for equal ones', () => {
     const orders = [
       epochOrder(1, 1, 50),
       epochOrder(1, 2, 50),
@@ -68,7 +68,7 @@ describe('epochOrder', () => {
     expect(epochOrder(1, 1, 50)).toEqual(orders[0]);
   });
 
-  test('puts every sample everywhere equally often', () => {
+  test('puts every sample at every position equally often', () => {
     const samples = 5;
     const epochs = 20_000;
     const counts = Array.from({ length: samples * samples }, () => 0);

@@ -59,7 +59,7 @@ describe('the schedule', () => {
     });
   });
 
-  it('takes every sample of every epoch exactly once', () => {
+  it('uses every sample of every epoch exactly once', () => {
     fc.assert(
       fc.property(
         fc.integer({ min: 1, max: 500 }),

@@ -16,7 +16,7 @@ describe('class names', () => {
     ['a\nb\u202e', /f, line 2/],
     [`a\n${'b'.repeat(65)}`, /f, line 2/],
     ['a\nb\na', /lines 1 and 3 are both "a"/],
-  ])('refuse %j', (text, message) => {
+  ])('reject %j', (text, message) => {
     expect(() => parseClassNames(text, 'f')).toThrow(message);
   });
 

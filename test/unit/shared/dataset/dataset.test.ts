@@ -14,7 +14,7 @@ function bytesWith(change: Partial<typeof tinyFiles>): Uint8Array {
 }
 
 describe('swappedHalves', () => {
-  it('has the training set in the place of the test set, with bytes of its own', () => {
+  it('swaps the training and the test set, with its own bytes', () => {
     const dataset = parseDataset(tinyBytes, 'abcdefghij'.split(''));
     const swapped = swappedHalves(dataset);
     expect(swapped.test).toEqual(dataset.train);
@@ -26,7 +26,7 @@ describe('swappedHalves', () => {
 });
 
 describe('parseDataset', () => {
-  it('views images and labels in the bytes', () => {
+  it('returns images and labels as views of the bytes', () => {
     const dataset = parseDataset(tinyBytes);
     expect(dataset).toMatchObject({ rows: 2, columns: 3, name: undefined });
     expect(dataset.digest).toBe(createHash('sha256').update(tinyBytes).digest('hex'));
@@ -38,7 +38,7 @@ describe('parseDataset', () => {
     expect(dataset.train.images.buffer).toBe(tinyBytes.buffer);
   });
 
-  it('takes labels above 9 only with names for them', () => {
+  it('accepts labels above 9 only with names for them', () => {
     const bytes = bytesWith({ 't10k-labels-idx1-ubyte': labelsFile([1, 10]) });
     expect(() => parseDataset(bytes)).toThrow(
       't10k-labels-idx1-ubyte: label 1 is 10, but the classes are 0 to 9',
@@ -66,11 +66,11 @@ describe('parseDataset', () => {
       { 'train-images-idx3-ubyte': labelsFile([1, 2, 3]) },
       /train-images-idx3-ubyte has labels/,
     ],
-  ])('refuses %s', (_what, change, message) => {
+  ])('rejects %s', (_what, change, message) => {
     expect(() => parseDataset(bytesWith(change))).toThrow(message);
   });
 
-  it('refuses every truncation and trailing bytes', () => {
+  it('rejects every truncation and trailing bytes', () => {
     for (let length = 0; length < tinyBytes.length; length++) {
       expect(() => parseDataset(tinyBytes.subarray(0, length))).toThrow(/is truncated/);
     }

@@ -23,7 +23,7 @@ describe('parseIdx', () => {
     expect([...parseIdx(bytes, 'labels', 'b').data]).toEqual([4, 5]);
   });
 
-  it('refuses every truncation, naming the file', () => {
+  it('rejects every truncation with the name of the file', () => {
     const whole = imagesFile(2, 2, 3);
     for (let length = 0; length < whole.length; length++) {
       expect(() => parseIdx(whole.subarray(0, length), 'images', 'some/file')).toThrow(
@@ -72,7 +72,7 @@ describe('parseIdx', () => {
       /4294967295 x 4294967295/,
     ],
   ];
-  it.each(damaged)('refuses %s', (_what, bytes, kind, message) => {
+  it.each(damaged)('rejects %s', (_what, bytes, kind, message) => {
     expect(() => parseIdx(bytes, kind, 'f')).toThrow(message);
     expect(() => parseIdx(bytes, kind, 'f')).toThrow(expect.objectContaining({ code: 'DATA' }));
   });

@@ -30,7 +30,7 @@ function md5(...parts: Uint8Array[]): string {
 }
 
 describe('the embedded MNIST', () => {
-  it('is the real one: published MD5s and first labels', async () => {
+  it('has the published MD5s and first labels', async () => {
     const { bytes, digest, name, rows, columns, classNames, train, test } =
       await loadDataset(undefined);
     expect({ digest, name, rows, columns }).toEqual({
@@ -62,7 +62,7 @@ const image = 'train-images-idx3-ubyte';
 const whole = tinyFiles[image];
 
 describe('a folder', () => {
-  it('is loaded plain, zipped or mixed, to the same bytes', async () => {
+  it('is loaded to the same bytes with plain, zipped or mixed files', async () => {
     await put(tinyFiles);
     const plain = await loadDataset(folder);
     expect(Buffer.compare(plain.bytes, tinyBytes)).toBe(0);
@@ -91,7 +91,7 @@ describe('a folder', () => {
     expect(Buffer.compare((await loadDataset(folder)).bytes, tinyBytes)).toBe(0);
   });
 
-  it('is loaded where a file is gzip and its name does not say so, and through links', async () => {
+  it('is loaded where a file is gzip without .gz in its name, and through links', async () => {
     await put(
       Object.fromEntries(Object.entries(tinyFiles).map(([name, file]) => [name, gzipSync(file)])),
     );
@@ -100,7 +100,7 @@ describe('a folder', () => {
     expect(Buffer.compare((await loadDataset(folder)).bytes, tinyBytes)).toBe(0);
   });
 
-  it('may hold a file twice, but not two that differ', async () => {
+  it('may have a file twice if both are equal', async () => {
     await put({ ...tinyFiles, [dotted(image)]: whole, [`${image}.gz`]: gzipSync(whole) });
     expect(Buffer.compare((await loadDataset(folder)).bytes, tinyBytes)).toBe(0);
     for (const other of [imagesFile(3, 2, 3, (i) => i + 1), whole.subarray(0, -1), [...whole, 0]]) {
@@ -112,18 +112,18 @@ describe('a folder', () => {
     }
   });
 
-  it('is loaded without the files that macOS puts beside each', async () => {
+  it('is loaded without the files that macOS adds', async () => {
     await put({ ...tinyFiles, [`._${image}`]: 'not a picture', '.DS_Store': '' });
     expect((await loadDataset(folder)).train.samples).toBeGreaterThan(0);
   });
 
-  it('is refused with the files of several datasets, which are named', async () => {
+  it('is rejected with the files of several datasets, which are named', async () => {
     await put({ ...tinyFiles, [emnist(image)]: whole });
     const named = expect.stringContaining(`several datasets: ${emnist(image)}, t10k-images`);
     await expect(loadDataset(folder)).rejects.toMatchObject({ code: 'DATA', message: named });
   });
 
-  it('is not waited for where a file is a pipe, a device or a folder', async () => {
+  it('is rejected at once where a file is a pipe or a device', async () => {
     await put(tinyFiles);
     for (const name of [image, 'labels.txt']) {
       await rm(join(folder, name), { force: true });
@@ -206,7 +206,7 @@ describe('a folder', () => {
       'begins with 0x504b0304',
     ],
     ['gzip in gzip', { [image]: gzipSync(gzipSync(whole)) }, 'begins with 0x1f8b'],
-  ])('is refused for %s, by the path of the file', async (_what, change, message) => {
+  ])('is rejected for %s, with the path of the file', async (_what, change, message) => {
     await put({ ...tinyFiles, ...change });
     await expect(loadDataset(folder)).rejects.toMatchObject({
       code: 'DATA',
@@ -214,7 +214,7 @@ describe('a folder', () => {
     });
   });
 
-  it('is refused when a gzip file is cut or damaged', async () => {
+  it('is rejected when a gzip file is truncated or damaged', async () => {
     const packed = gzipSync(whole);
     await put({ ...tinyFiles });
     await rm(join(folder, image));
@@ -231,7 +231,7 @@ describe('a folder', () => {
     }
   });
 
-  it('is refused when a file is missing or no file, or the folder is none', async () => {
+  it('is rejected when it or one of its files is missing or of another kind', async () => {
     await expect(loadDataset(join(folder, 'none'))).rejects.toMatchObject({
       code: 'DATA',
       message: expect.stringContaining('none does not exist'),
@@ -252,7 +252,7 @@ describe('a folder', () => {
     });
   });
 
-  it('is refused when a gzip file has more or less than its header says, and no more is unpacked', async () => {
+  it('is rejected when a gzip file has another size, without unpacking more', async () => {
     await put(tinyFiles);
     await rm(join(folder, image));
     const zeros = gzipSync(Buffer.alloc(2 ** 24));
@@ -268,11 +268,11 @@ describe('a folder', () => {
         message: expect.stringContaining(`${image}.gz ${what}`),
       });
     }
-    // In KiB: a tenth of what it would unpack to.
+    // In KiB: a tenth of the unpacked size.
     expect(process.resourceUsage().maxRSS - before).toBeLessThan((2 ** 30 / 1024) * 0.1);
   });
 
-  it('is refused above the limit, before a gzip bomb is unpacked', async () => {
+  it('is rejected above the limit, before a gzip bomb is unpacked', async () => {
     await put(tinyFiles);
     await expect(loadDataset(folder, { maxBytes: tinyBytes.length })).resolves.toBeDefined();
     await expect(loadDataset(folder, { maxBytes: tinyBytes.length - 1 })).rejects.toMatchObject({

@@ -35,19 +35,19 @@ beforeEach(() => {
   });
 });
 
-test("a run's dataset is found where it was, with the names that the run has", async () => {
+test("a run's dataset is loaded from its recorded folder with the run's class names", async () => {
   expect(await loadOwnDataset(own, undefined)).toMatchObject({ digest, classNames: names });
   rmSync(join(data, 'labels.txt'));
   expect(await loadOwnDataset(own, undefined)).toMatchObject({ digest, classNames: names });
 });
 
-test('else it is found in the cache, by its digest', async () => {
+test("a run's dataset is otherwise loaded from the cache by its digest", async () => {
   await storeDataset(digest, tinyBytes);
   rmSync(data, { recursive: true });
   expect(await loadOwnDataset(own, undefined)).toMatchObject({ digest, classNames: names });
   const unknown = { ...own, folder: undefined, classNames: undefined };
   expect((await loadOwnDataset(unknown, undefined)).classNames).toEqual(Array.from('0123456789'));
-  // Another dataset lies in the folder now.
+  // The folder has another dataset now.
   mkdirSync(data);
   for (const [name, bytes] of Object.entries(tinyFiles)) writeFileSync(join(data, name), bytes);
   writeFileSync(
@@ -57,20 +57,21 @@ test('else it is found in the cache, by its digest', async () => {
   expect(await loadOwnDataset(own, undefined)).toMatchObject({ digest });
 });
 
-test('is refused otherwise, with both digests and the option named', async () => {
+test("a run's dataset that is not found is an error with both digests and the option", async () => {
   const moved = join(folder, 'moved');
   renameSync(data, moved);
   await expect(loadOwnDataset(own, undefined, { otherwise: 'or else' })).rejects.toMatchObject({
     code: 'DATA',
     message: expect.stringMatching(
       new RegExp(
-        `runs/letters, ${digest.slice(0, 16)}.*${data} does not exist.*${MNIST_DIGEST.slice(0, 16)}`,
+        `runs/letters, ${digest.slice(0, 16)}.*${data} ` +
+          `does not exist.*${MNIST_DIGEST.slice(0, 16)}`,
       ),
     ),
     fix: expect.stringContaining('--data DIR, or else'),
   });
   expect(await loadOwnDataset(own, moved)).toMatchObject({ digest });
-  // Another one lies there now, or is given.
+  // The recorded folder has another dataset now; the second time it is given as an option.
   cpSync(moved, data, { recursive: true });
   const images = imagesFile(3, 2, 3, () => 9);
   writeFileSync(join(data, 'train-images-idx3-ubyte'), images);
@@ -86,7 +87,7 @@ test('is refused otherwise, with both digests and the option named', async () =>
     });
 });
 
-test('a run of the MNIST of the package needs no folder', async () => {
+test('a run of the embedded MNIST needs no folder', async () => {
   const mnist = datasetOfRun('runs/r', {
     ...sampleRun,
     configuration: { ...sampleRun.configuration, dataset: MNIST_DIGEST },
@@ -99,7 +100,7 @@ test('a run of the MNIST of the package needs no folder', async () => {
   });
 });
 
-test('a run of an older mnist-dist says nothing of the folder, and a relative one is not believed', () => {
+test('a run record without a folder, or with a relative one, has no folder', () => {
   for (const launch of [{}, { data: null }, { data: '../data' }])
     expect(datasetOfRun('r', { ...sampleRun, launch }).folder).toBeUndefined();
 });

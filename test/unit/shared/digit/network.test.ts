@@ -12,7 +12,7 @@ const models = fc.record({
 });
 
 describe('the forward pass', () => {
-  test('gives what matrices, written down naively, give', () => {
+  test('equals a naive product of matrices', () => {
     fc.assert(
       fc.property(
         models,
@@ -35,7 +35,7 @@ describe('the forward pass', () => {
     );
   });
 
-  test('counts weights as the rest of the program does', () => {
+  test('has as many weights as parameterCount', () => {
     fc.assert(
       fc.property(models, (model) => {
         expect(weightCount(model)).toBe(parameterCount(model));
@@ -44,14 +44,14 @@ describe('the forward pass', () => {
     expect(weightCount({ inputs: 784, hidden: [128], classes: 10 })).toBe(101_770);
   });
 
-  test('bears large logits', () => {
+  test('is finite for large logits', () => {
     const model = { inputs: 1, hidden: [], classes: 2 };
     expect([...probabilities(model, Float32Array.of(1e4, -1e4, 0, 0), Float32Array.of(1))]).toEqual(
       [1, 0],
     );
   });
 
-  test('refuses weights and pictures that do not fit', () => {
+  test('rejects weights and pictures of another size', () => {
     const model = { inputs: 2, hidden: [2], classes: 2 };
     const fits = new Float32Array(weightCount(model));
     expect(() => probabilities(model, fits.subarray(1), new Float32Array(2))).toThrow(RangeError);
@@ -60,7 +60,7 @@ describe('the forward pass', () => {
 });
 
 describe('weights', () => {
-  test('are asked for once a second at most, however often somebody draws', async () => {
+  test('are requested at most once per second, also when the user draws more often', async () => {
     let [time, asked] = [0, 0];
     const load = async () => ({ step: ++asked, values: new Float32Array(1) });
     const source = new WeightSource(load, () => time);
@@ -69,7 +69,7 @@ describe('weights', () => {
     expect(source.current?.step).toBe(4);
   });
 
-  test('are not asked for again while an answer is on its way', async () => {
+  test('are not requested again while an answer is pending', async () => {
     let time = 0;
     const answers: (() => void)[] = [];
     const load = () => new Promise<undefined>((resolve) => answers.push(() => resolve(undefined)));
@@ -82,7 +82,7 @@ describe('weights', () => {
     await Promise.all([first, second]);
   });
 
-  test('stay as they were when nobody answers, and for good once the run is over', async () => {
+  test('are kept when no answer arrives, and are final once the run is over', async () => {
     let [time, asked, isGone] = [0, 0, false];
     const load = async () => {
       asked += 1;

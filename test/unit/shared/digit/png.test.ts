@@ -20,7 +20,7 @@ function written(bytes: Uint8Array): string {
   return path;
 }
 
-/** The error's words. */
+/** The message of the error. */
 async function refusal(path: string): Promise<string> {
   const error: unknown = await readPng(path).then(
     () => undefined,
@@ -38,7 +38,7 @@ const gray: PngKind = { colourType: 0, bits: 8 };
 /** A pattern of two values that no two rows or columns share. */
 const isInk = (row: number, column: number) => (row * row + 3 * column) % 5 < 2;
 
-describe('a PNG', () => {
+describe('readPng reads a PNG', () => {
   const kinds = ([0, 2, 4, 6] as const).flatMap((colourType) =>
     ([1, 2, 4, 8, 16] as const)
       .filter((bits) => bits >= 8 || colourType === 0)
@@ -68,7 +68,7 @@ describe('a PNG', () => {
   });
 
   test.each([1, 2, 4, 8] as const)(
-    'of a palette, %i bits, one colour of it transparent',
+    'of a palette with %i bits and a transparent colour',
     async (bits) => {
       const kind: PngKind = {
         colourType: 3,
@@ -90,7 +90,7 @@ describe('a PNG', () => {
     },
   );
 
-  test('with bytes after its end, as cameras and chat programs append them', async () => {
+  test('with trailing bytes, as cameras and chat programs append them', async () => {
     const file = pngFile(gray, 3, 2, (row, column) => [10 * row + column]);
     const whole = await readPng(written(file));
     for (const tail of [Buffer.alloc(1), Buffer.from('EXIF, or a second picture'), file])
@@ -105,7 +105,7 @@ describe('a PNG', () => {
   });
 });
 
-describe('what is refused, by name', () => {
+describe('readPng rejects, with the name of the file,', () => {
   test('a missing file and a file that is not a PNG', async () => {
     expect(await refusal(join(folder, 'none.png'))).toContain('there is no such file');
     mkdirSync(join(folder, 'folder.png'));
@@ -130,33 +130,33 @@ describe('what is refused, by name', () => {
     expect(await refusal(written(assemble(gray, side, side, [], empty)))).toContain('damaged');
   });
 
-  test('is a file that is too large, of which nothing is read', async () => {
+  test('a file that is too large, without reading it', async () => {
     const path = written(pngFile(gray, 2, 2, () => [7]));
     truncateSync(path, MAX_IMAGE_FILE_BYTES + 1);
     expect(await refusal(path)).toContain('MAX_IMAGE_FILE_BYTES');
   });
 
   test.each([false, true])(
-    'is one with more data than pixels, not unpacked (interlaced %s)',
+    'a PNG with more data than pixels, without unpacking it (interlaced %s)',
     async (interlaced) => {
       const bomb = deflateSync(Buffer.alloc(2 ** 29));
       const before = process.resourceUsage().maxRSS;
       expect(await refusal(written(assemble({ ...gray, interlaced }, 5, 5, [], bomb)))).toContain(
         'damaged',
       );
-      // In KiB: a tenth of what it would unpack to.
+      // In KiB: a tenth of the unpacked size.
       expect(process.resourceUsage().maxRSS - before).toBeLessThan((2 ** 29 / 1024) * 0.1);
     },
   );
 
-  test('is one with fewer data than pixels', async () => {
+  test('a PNG with less data than pixels', async () => {
     const file = (length: number) => assemble(gray, 5, 5, [], deflateSync(Buffer.alloc(length)));
     expect(await readPng(written(file(30)))).toMatchObject({ rows: 5 });
     for (const length of [0, 1, 29, 31])
       expect(await refusal(written(file(length)))).toContain('damaged');
   });
 
-  test('is whatever damage makes of a PNG, and nothing worse happens', async () => {
+  test('a damaged PNG, with no other error', async () => {
     const whole = pngFile({ colourType: 6, bits: 8 }, 20, 20, (row, column) => [
       row,
       column,
@@ -176,7 +176,7 @@ describe('what is refused, by name', () => {
         if (!isCut) file[at] = byte;
         const path = written(file);
         if (file.equals(whole)) return;
-        // Only bytes that do not belong to a pixel can change unnoticed.
+        // Only a changed byte outside the pixels is accepted.
         await readPng(path).catch((error: unknown) => {
           if (!(error instanceof ClusterError) || error.code !== 'IMAGE') throw error;
           refused += 1;

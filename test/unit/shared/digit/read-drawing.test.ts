@@ -9,7 +9,7 @@ type Colour = readonly [number, number, number];
 const colour = fc.tuple(fc.nat(255), fc.nat(255), fc.nat(255));
 const distance = (a: Colour, b: Colour) => Math.hypot(...a.map((value, i) => value - (b[i] ?? 0)));
 
-/** A seven, as somebody draws it on the page. */
+/** A seven, as a user draws it on the page. */
 const seven = new Ink(SIDE);
 seven.stroke(20, 15, 50, 15, 3);
 seven.stroke(50, 15, 30, 58, 3);
@@ -26,26 +26,26 @@ function painted(ink: Colour, paper: Colour, noise: (at: number) => number = () 
   return { rows: SIDE, columns: SIDE, bytes };
 }
 
-/** How far two pictures are apart at most. */
+/** The largest difference of a pixel of two pictures. */
 function apart(a: Float32Array, b: Float32Array): number {
   expect(a).toHaveLength(b.length);
   return a.reduce((most, value, at) => Math.max(most, Math.abs(value - (b[at] ?? 9))), 0);
 }
 
-describe('what is drawn', () => {
-  test('is what the page would see, in whatever colour on whatever paper', () => {
+describe('the drawing of a picture', () => {
+  test('equals the ink of the page, for any two different colours', () => {
     fc.assert(
       fc.property(colour, colour, (ink, paper) => {
         fc.pre(distance(ink, paper) >= 60);
         const found = drawingOf(painted(ink, paper));
         expect(found).toMatchObject({ rows: SIDE, columns: SIDE });
-        // A byte of rounding in a way of sixty.
+        // Rounding may change one of at least 60 levels.
         expect(apart(found?.pixels ?? new Float32Array(0), seven.cells)).toBeLessThan(1 / 30);
       }),
     );
   });
 
-  test('is the same picture for the model as on the page', () => {
+  test('is normalised to the same picture as on the page', () => {
     const here = { rows: SIDE, columns: SIDE, pixels: seven.cells };
     for (const [ink, paper] of [
       [
@@ -64,7 +64,7 @@ describe('what is drawn', () => {
     }
   });
 
-  test('stands on white where it is transparent, or on black where more of it is seen there', () => {
+  test('is on white where it is transparent, or on black where more of it is visible', () => {
     for (const ink of [
       [0, 0, 0],
       [255, 255, 255],
@@ -78,7 +78,7 @@ describe('what is drawn', () => {
     }
   });
 
-  test('is not the paper, though it is uneven', () => {
+  test('does not include uneven paper', () => {
     const noisy = painted([40, 40, 60], [210, 205, 200], (at) => ((at * 7919) % 17) - 8);
     const found = drawingOf(noisy);
     for (const [at, share] of seven.cells.entries()) {
@@ -87,7 +87,7 @@ describe('what is drawn', () => {
     }
   });
 
-  test('is nothing where all is of one colour, or almost', () => {
+  test('is undefined where all pixels have almost one colour', () => {
     expect(drawingOf(painted([9, 9, 9], [9, 9, 9]))).toBeUndefined();
     expect(drawingOf(painted([9, 9, 9], [14, 14, 14]))).toBeUndefined();
     expect(drawingOf({ rows: 1, columns: 1, bytes: Uint8Array.of(1, 2, 3, 255) })).toBeUndefined();

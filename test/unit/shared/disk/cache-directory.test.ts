@@ -17,7 +17,7 @@ afterEach(() => rm(cache, { recursive: true, force: true }));
 const digest = datasetDigest(tinyBytes);
 
 describe('the cache of datasets', () => {
-  it('gives back what was stored, and nothing else', async () => {
+  it('returns what was stored, and nothing else', async () => {
     expect(await cachedDataset(digest, cache)).toBeUndefined();
     await storeDataset(digest, tinyBytes, cache);
     await storeDataset(digest, tinyBytes, cache);
@@ -27,14 +27,14 @@ describe('the cache of datasets', () => {
     expect(await readdir(join(cache, 'datasets'))).toEqual([digest]);
   });
 
-  it('removes what was damaged', async () => {
+  it('removes a damaged dataset', async () => {
     await storeDataset(digest, tinyBytes, cache);
     await writeFile(join(cache, 'datasets', digest), 'damaged');
     expect(await cachedDataset(digest, cache)).toBeUndefined();
     await expect(stat(join(cache, 'datasets', digest))).rejects.toMatchObject({ code: 'ENOENT' });
   });
 
-  it('refuses bytes of another digest and digests that are paths', async () => {
+  it('rejects bytes of another digest and digests that are paths', async () => {
     await expect(storeDataset('0'.repeat(64), tinyBytes, cache)).rejects.toMatchObject({
       code: 'DATA',
     });
@@ -42,9 +42,7 @@ describe('the cache of datasets', () => {
     expect(await readdir(cache)).toEqual([]);
   });
 
-  /**
-   * Stores bytes of this length that nobody else has, last used at this minute of a day long ago.
-   */
+  /** Stores unique bytes of this length that were last used at this minute of a past day. */
   async function fill(length: number, minute: number): Promise<string> {
     const bytes = Buffer.alloc(length, minute);
     const name = datasetDigest(bytes);
@@ -54,10 +52,10 @@ describe('the cache of datasets', () => {
     return name;
   }
 
-  it('has a limit: the datasets that were unused for longest go first, and those in use stay', async () => {
+  it('removes the least recently used datasets at its limit', async () => {
     const [first, second, third] = [await fill(300, 1), await fill(300, 2), await fill(300, 3)];
     expect(await readdir(join(cache, 'datasets'))).toHaveLength(3);
-    // Reading is using.
+    // Reading a dataset counts as use.
     expect(await cachedDataset(first, cache)).toBeDefined();
     const fourth = await fill(400, 4);
     expect((await readdir(join(cache, 'datasets'))).toSorted()).toEqual(
@@ -73,7 +71,7 @@ describe('the cache of datasets', () => {
     }
   });
 
-  it('removes what a crash has left of one that was being written, and nothing that is not its own', async () => {
+  it('removes the temporary file of a crash, and no file that is not its own', async () => {
     await fill(100, 1);
     const left = join(cache, 'datasets', `.${digest}.0123456789ab.tmp`);
     const foreign = join(cache, 'datasets', 'notes.txt');
@@ -88,7 +86,7 @@ describe('the cache of datasets', () => {
     expect(await readdir(join(cache, 'datasets'))).toHaveLength(2);
   });
 
-  it('names the file that could not be written', async () => {
+  it('names the file that cannot be written', async () => {
     await writeFile(join(cache, 'file'), '');
     await expect(storeDataset(digest, tinyBytes, join(cache, 'file'))).rejects.toMatchObject({
       code: 'DISK',
@@ -96,7 +94,7 @@ describe('the cache of datasets', () => {
     });
   });
 
-  it('lies where the environment says', () => {
+  it('is in the folder that the environment names', () => {
     expect(cacheDirectory({ MNIST_DIST_CACHE: '/a', XDG_CACHE_HOME: '/b' })).toBe('/a');
     expect(cacheDirectory({ MNIST_DIST_CACHE: '', XDG_CACHE_HOME: '/b' })).toBe('/b/mnist-dist');
     expect(cacheDirectory({})).toBe(join(homedir(), '.cache', 'mnist-dist'));
@@ -110,24 +108,24 @@ describe('the cache of a user', () => {
   };
 
   it.each([
-    ['who has no home', noHome],
+    ['without a home', noHome],
     ['whose HOME is empty', () => ''],
     ['whose HOME is relative', () => 'home'],
     ['whose home is a file', () => '/dev/null'],
-  ])('%s is a folder in TMPDIR that is theirs alone', (_who, home) => {
+  ])('%s is a folder in TMPDIR that only this user can read', (_who, home) => {
     const folder = cacheDirectory({}, { home, id, temporary: cache });
     expect(folder).toBe(join(cache, `mnist-dist-${id}`));
     expect(statSync(folder).mode & 0o777).toBe(0o700);
     expect(cacheDirectory({}, { home, id, temporary: cache })).toBe(folder);
   });
 
-  it('is in the home that is there, or can be made', () => {
+  it('is in a home that exists or can be created', () => {
     const home = join(cache, 'not', 'there', 'yet');
     const user = { home: () => home, id, temporary: '/nowhere' };
     expect(cacheDirectory({}, user)).toBe(join(home, '.cache', 'mnist-dist'));
   });
 
-  it('is asked for where others could put it there', () => {
+  it('is an error with a fix where other users could have created it', () => {
     const folder = join(cache, `mnist-dist-${id}`);
     const user = { home: noHome, id, temporary: cache };
     const refusal = expect.objectContaining({

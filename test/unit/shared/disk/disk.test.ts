@@ -8,7 +8,7 @@ import { temporaryFolder } from '../../../fixtures/processes.ts';
 afterEach(() => vi.restoreAllMocks());
 
 describe('the disk of the system', () => {
-  it('opens a folder itself, and no link to one', async () => {
+  it('opens a folder, but no link to one', async () => {
     const root = temporaryFolder();
     mkdirSync(join(root, 'folder'));
     symlinkSync(join(root, 'folder'), join(root, 'link'));
@@ -20,7 +20,7 @@ describe('the disk of the system', () => {
       });
   });
 
-  it('removes in the folder that it opened, also when a link has taken its place', async () => {
+  it('removes in the folder that it opened, also when a link has replaced it', async () => {
     const root = temporaryFolder();
     for (const name of ['ours', 'theirs']) {
       mkdirSync(join(root, name));
@@ -39,14 +39,14 @@ describe('the disk of the system', () => {
     ]);
   });
 
-  it('says whether folders can be synced, and rejects with any other error', async () => {
+  it('returns whether folders can be synced, and rejects with any other error', async () => {
     const root = temporaryFolder();
     expect(await systemDisk.syncDirectory(root)).toBe(true);
     const handle = await open(root);
     const prototype: { sync(): Promise<void> } = Object.getPrototypeOf(handle);
     await handle.close();
     const failing = vi.spyOn(prototype, 'sync');
-    // What FUSE's file systems and those of networks say.
+    // The codes of FUSE and network file systems.
     for (const code of ['EINVAL', 'ENOTSUP', 'EOPNOTSUPP', 'EROFS', 'EBADF', 'ENOSYS']) {
       failing.mockRejectedValueOnce(Object.assign(new Error(code), { code }));
       expect(await systemDisk.syncDirectory(root), code).toBe(false);

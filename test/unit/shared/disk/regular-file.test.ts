@@ -22,10 +22,10 @@ beforeEach(() => {
   path = join(folder, 'entry');
 });
 
-/** Whatever may lie where a file is expected. */
+/** Entries that may be in the place of a regular file. */
 const intruders: [string, () => unknown, RegExp][] = [
   [
-    'a link to a device without an end',
+    'a link to an endless device',
     () => symlinkSync('/dev/zero', path),
     /entry cannot be read: it is a link/,
   ],
@@ -43,7 +43,7 @@ const intruders: [string, () => unknown, RegExp][] = [
 ];
 
 describe('an entry', () => {
-  it.each(intruders)('is refused where it is %s', async (_, make, message) => {
+  it.each(intruders)('is rejected where it is %s', async (_, make, message) => {
     make();
     const refused = {
       code: 'DATA',
@@ -56,7 +56,7 @@ describe('an entry', () => {
     expect(() => readEntryNow(path, limit)).toThrow(message);
   });
 
-  it('is refused where it is a socket', async () => {
+  it('is rejected where it is a socket', async () => {
     const server = createServer().listen(path);
     onTestFinished(() => void server.close());
     await expect(readEntry(path, limit)).rejects.toMatchObject({ code: 'DATA', message: /socket/ });
@@ -78,14 +78,14 @@ describe('an entry', () => {
     expect(() => readEntryNow(path, limit)).toThrow('more than 10000');
   });
 
-  it('that says that it is empty, as those of /proc do, is read to its end or to the limit', () => {
+  it('of size 0, as in /proc, is read to its end or to the limit', () => {
     expect(readEntryNow('/proc/self/status').toString()).toContain('VmRSS');
     expect(() => readEntryNow('/proc/self/status', { name: 'N', bytes: 10 })).toThrow(
       'more than 10 (N)',
     );
   });
 
-  it('that is missing is an error of the system', async () => {
+  it('that is missing is a system error', async () => {
     await expect(readEntry(path)).rejects.toMatchObject({ code: 'ENOENT' });
   });
 });
@@ -106,14 +106,14 @@ describe('a named file', () => {
     }
   });
 
-  it('may be a pipe, read to its end, where it is awaited', async () => {
+  it('may be a pipe, which the synchronous read awaits to its end', async () => {
     execFileSync('mkfifo', [path]);
     spawn('sh', ['-c', `sleep 0.05; (printf one; sleep 0.05; printf two) > ${path}`]);
     expect(readNamedNow(path, limit).bytes.toString()).toBe('onetwo');
     await expect(readNamed(path, limit)).rejects.toThrow('a pipe');
   });
 
-  it('that is a pipe holds no more than the limit, and is not awaited for ever', () => {
+  it('that is a pipe has a limit of bytes and of time', () => {
     execFileSync('mkfifo', [path]);
     const endless = spawn('sh', ['-c', `exec yes > ${path}`]);
     onTestFinished(() => void endless.kill());
@@ -129,7 +129,7 @@ describe('a named file', () => {
   });
 });
 
-it('a folder is its own, or it is not there', async () => {
+it('a folder may be missing, but not a link', async () => {
   expect(await isOwnFolder(path)).toBe(false);
   mkdirSync(path);
   expect(await isOwnFolder(path)).toBe(true);

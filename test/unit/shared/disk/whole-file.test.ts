@@ -11,14 +11,14 @@ beforeEach(async () => {
 afterEach(() => rm(folder, { recursive: true, force: true }));
 
 describe('writeWhole', () => {
-  it('writes and replaces a file, and leaves nothing beside it', async () => {
+  it('writes and replaces a file, and leaves no other file', async () => {
     await writeWhole(join(folder, 'a'), 'first');
     await writeWhole(join(folder, 'a'), Uint8Array.of(0x32));
     expect(await readFile(join(folder, 'a'), 'utf8')).toBe('2');
     expect(await readdir(folder)).toEqual(['a']);
   });
 
-  it('shows every reader one of the two texts, whole', async () => {
+  it('lets every reader see one of two texts as a whole', async () => {
     const texts = ['a'.repeat(1_000_000), 'b'.repeat(1_000_000)];
     const path = join(folder, 'a');
     await writeWhole(path, texts[0] ?? '');
@@ -29,7 +29,7 @@ describe('writeWhole', () => {
     await writing;
   });
 
-  it('names the file it could not write, keeps the old one and removes the new one', async () => {
+  it('names the file that it cannot write, keeps the old one and removes the new one', async () => {
     await expect(writeWhole(join(folder, 'none', 'a'), 'x')).rejects.toMatchObject({
       code: 'DISK',
       message: expect.stringContaining(join(folder, 'none', 'a')),
@@ -41,12 +41,12 @@ describe('writeWhole', () => {
 });
 
 describe('makeDirectories', () => {
-  it('makes those it lies in, and says whether it is new', async () => {
+  it('creates all parent folders, and returns whether the folder is new', async () => {
     expect(await makeDirectories(join(folder, 'a', 'b'))).toBe(true);
     expect(await makeDirectories(join(folder, 'a', 'b'))).toBe(false);
   });
 
-  it('names the folder that can be neither made nor entered', async () => {
+  it('names the folder that can be neither created nor entered', async () => {
     await symlink(join(folder, 'not-mounted', 'runs'), join(folder, 'runs'));
     await expect(makeDirectories(join(folder, 'runs', 'a', 'b'))).rejects.toMatchObject({
       code: 'DISK',

@@ -4,7 +4,7 @@ import { perClass } from '../../../../shared/evaluation/per-class.ts';
 import { score } from '../../../../shared/evaluation/score.ts';
 
 describe('perClass', () => {
-  it('counts by hand', () => {
+  it('equals counts by hand', () => {
     const confusion = [
       [3, 1, 0],
       [1, 4, 0],
@@ -30,7 +30,7 @@ describe('perClass', () => {
     ]);
   });
 
-  it('agrees with counting the predictions themselves', () => {
+  it('equals the counts of the predictions themselves', () => {
     const sample = fc.record({ label: fc.nat(3), predicted: fc.nat(3) });
     fc.assert(
       fc.property(fc.array(sample, { minLength: 1 }), (samples) => {

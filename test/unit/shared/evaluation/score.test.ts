@@ -32,7 +32,7 @@ const predictions = {
 };
 
 describe('score', () => {
-  it('counts by hand', () => {
+  it('equals counts by hand', () => {
     expect(score(predictions)).toEqual({
       samples: 4,
       correct: 2,
@@ -73,7 +73,7 @@ describe('score', () => {
     );
   });
 
-  it('takes no class that does not exist and no missing row', () => {
+  it('rejects a class that does not exist and a missing row', () => {
     for (const predicted of [3, -1, 0.5, Number.NaN]) {
       const values = predictions.values.slice();
       values[0] = predicted;
@@ -84,7 +84,7 @@ describe('score', () => {
 });
 
 describe('misclassified', () => {
-  it('lists what is wrong, in order, one JSON object a line', () => {
+  it('lists the mistakes in order, with one JSON object per line', () => {
     const wrong = misclassified(predictions);
     expect(wrong).toEqual([
       { index: 2, true: 0, predicted: 1, probabilities: [0.25, 0.5, 0.25], loss: 2 },

@@ -9,7 +9,7 @@ const mistake = (index: number, predicted: number, probabilities: readonly numbe
   loss: 1,
 });
 
-it('takes those first of which the model was surest, of equals the first ones', () => {
+it('worst returns the most confident mistakes first, and equal ones in their order', () => {
   const wrong = [
     mistake(6, 1, [0.25, 0.75]),
     mistake(4, 1, [0.1, 0.9]),

@@ -13,14 +13,15 @@ function linkOf(previous: string, fields: string): string {
 describe('the chain', () => {
   it('begins with arithmetic and configuration', () => {
     const text =
-      `arithmetic 1\n{"batch_size":32,"beta1":0.9,"beta2":0.999,"dataset":"${'ab'.repeat(32)}","dropout":0.2,` +
-      '"epsilon":1e-7,"learning_rate":0.001,"model":{"classes":10,"hidden":[128],"inputs":784},"seed":1,' +
-      '"test_samples":10000,"train_samples":60000,"virtual_shards":4}';
+      `arithmetic 1\n{"batch_size":32,"beta1":0.9,"beta2":0.999,"dataset":"${'ab'.repeat(32)}",` +
+      '"dropout":0.2,"epsilon":1e-7,"learning_rate":0.001,' +
+      '"model":{"classes":10,"hidden":[128],"inputs":784},"seed":1,"test_samples":10000,' +
+      '"train_samples":60000,"virtual_shards":4}';
     expect(firstLink(configurationFixture)).toBe(createHash('sha256').update(text).digest('hex'));
     expect(firstLink({ ...configurationFixture, seed: 2 })).not.toBe(
       firstLink(configurationFixture),
     );
-    // A run that is prolonged keeps its chain.
+    // A run that is extended keeps its chain.
     expect(firstLink({ ...configurationFixture, epochs: 9, steps: 7 })).toBe(
       firstLink(configurationFixture),
     );
@@ -55,7 +56,7 @@ describe('the chain', () => {
     expect(chain.link).toBe(second);
   });
 
-  it('goes on from a link as if it had never stopped', () => {
+  it('resumes from a link with the same result', () => {
     const steps = [1, 2, 3, 4].map((step) => ({
       step,
       samples: 8,

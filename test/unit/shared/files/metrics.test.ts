@@ -30,10 +30,10 @@ function someText(): string {
 }
 
 describe('metrics lines', () => {
-  it('are these bytes', () => {
+  it('have the documented bytes', () => {
     const open =
-      '{"kind":"step","step":1,"epoch":1,"samples":32,"loss":2.25,"correct":3,"milliseconds":0.988,' +
-      `"weights":"0000000000000abc","chain":"${'cd'.repeat(32)}"`;
+      '{"kind":"step","step":1,"epoch":1,"samples":32,"loss":2.25,"correct":3,' +
+      `"milliseconds":0.988,"weights":"0000000000000abc","chain":"${'cd'.repeat(32)}"`;
     const digest = createHash('sha256')
       .update(`${'0'.repeat(16)}${open}}`)
       .digest('hex')
@@ -41,7 +41,7 @@ describe('metrics lines', () => {
     expect(new MetricsFormatter().step(step)).toBe(`${open},"digest":"${digest}"}\n`);
   });
 
-  it('are read as they were written, whatever the numbers', () => {
+  it('are read as they were written, for any numbers', () => {
     const float = fc.float({ noNaN: true, noDefaultInfinity: true });
     const count = fc.integer({ min: 1, max: 2 ** 31 });
     const arbitrary = fc.record({
@@ -70,20 +70,20 @@ describe('metrics lines', () => {
     );
   });
 
-  it('go on after a digest', () => {
+  it('continue after a digest', () => {
     const { lines } = readMetrics(someText());
     const first = new MetricsFormatter().step(step);
     const rest = new MetricsFormatter(lines[0]?.digest).step({ ...step, step: 2 });
     expect(someText().startsWith(first + rest)).toBe(true);
   });
 
-  it('refuse a loss that is not finite', () => {
+  it('reject a loss that is not finite', () => {
     expect(() => new MetricsFormatter().step({ ...step, loss: Number.NaN })).toThrow('finite');
   });
 });
 
 describe('readMetrics', () => {
-  it('finds at most one torn line wherever a crash cut the file', () => {
+  it('finds at most one torn line at any truncation of the file', () => {
     const text = someText();
     for (let length = 0; length <= text.length; length++) {
       const cut = text.slice(0, length);
@@ -110,7 +110,7 @@ describe('readMetrics', () => {
     }
   });
 
-  it('finds lost, doubled and swapped lines', () => {
+  it('finds missing, repeated and swapped lines', () => {
     const [a = '', b = '', c = '', d = ''] = someText().split(/(?<=\n)/);
     expect(readMetrics(a + c + d).bad?.line).toBe(2);
     expect(readMetrics(a + b + b + c).bad?.line).toBe(3);
@@ -118,7 +118,7 @@ describe('readMetrics', () => {
     expect(readMetrics(`${a}\n${b}`).bad?.line).toBe(2);
   });
 
-  it('refuses what no writer wrote, even with the right digest', () => {
+  it('rejects a line of another form, even with the right digest', () => {
     const open = '{"kind":"step","step":"x"';
     const digest = createHash('sha256')
       .update(`${'0'.repeat(16)}${open}}`)

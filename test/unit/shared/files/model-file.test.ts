@@ -18,11 +18,11 @@ const model = {
 };
 
 describe('a model file', () => {
-  it('says by itself all that is in it', () => {
+  it('is read without another file', () => {
     expect(readModel(encodeModel(model), 'm')).toEqual(model);
   });
 
-  it('is the same in whatever order another library has put its tensors', () => {
+  it('is read to the same model for any order of its tensors', () => {
     const { metadata, tensors } = decodeTensors(encodeModel(model), 'm');
     const byName = tensors.toSorted((a, b) => (a.name < b.name ? -1 : 1));
     expect(byName).not.toEqual(tensors);
@@ -32,12 +32,12 @@ describe('a model file', () => {
   });
 
   it.each([
-    ['one is missing', (names: readonly string[]) => names.slice(1)],
+    ['a tensor is missing', (names: readonly string[]) => names.slice(1)],
     [
-      'one has another name',
+      'a tensor has another name',
       ([first = '', ...names]: readonly string[]) => [`${first}s`, ...names],
     ],
-  ])('is refused where %s', (_what, change) => {
+  ])('is rejected where %s', (_what, change) => {
     const { metadata, tensors } = decodeTensors(encodeModel(model), 'm');
     const names = change(tensors.map(({ name }) => name));
     const changed = tensors
@@ -55,7 +55,7 @@ describe('a model file', () => {
     ['step', '-1'],
     ['step', undefined],
     ['chain', 'abc'],
-  ])('is refused by name with another %s: %s', (key, value) => {
+  ])('is rejected with its name for another %s: %s', (key, value) => {
     const { metadata, tensors } = decodeTensors(encodeModel(model), 'm');
     const { [key]: _, ...others } = metadata;
     const changed = encodeTensors({

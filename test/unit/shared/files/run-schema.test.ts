@@ -36,14 +36,14 @@ describe('run.json', () => {
     ['started', 'yesterday'],
     ['surprise', 1],
     ['configuration', { ...sampleRun.configuration, batch_size: 1, virtual_shards: 2 }],
-  ])('refuses %s = %j, naming the file', (key, value) => {
+  ])('rejects %s = %j with the name of the file', (key, value) => {
     const text = JSON.stringify({ ...sampleRun, [key]: value });
     expect(() => parseRunRecord(text, 'runs/r/run.json')).toThrow(
       /^runs\/r\/run\.json is not a run of format 1/,
     );
   });
 
-  it('refuses what is not JSON', () => {
+  it('rejects a text that is not JSON', () => {
     expect(() => parseRunRecord('{', 'f')).toThrow('f is not JSON');
   });
 

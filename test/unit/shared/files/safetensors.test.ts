@@ -4,7 +4,7 @@ import { encodeModel } from '../../../../shared/files/model-file.ts';
 import { decodeTensors, encodeTensors } from '../../../../shared/files/safetensors.ts';
 import { configurationFixture } from '../../../fixtures/configuration.ts';
 
-/** A file from a header's text and a body, for what our writer would never write. */
+/** A file of any header text and body, also of those that our writer never writes. */
 function file(header: string, body: number[] = []): Uint8Array {
   const length = Buffer.alloc(8);
   length.writeBigUInt64LE(BigInt(Buffer.byteLength(header)));
@@ -12,7 +12,7 @@ function file(header: string, body: number[] = []): Uint8Array {
 }
 
 describe('safetensors', () => {
-  it('has these bytes', () => {
+  it('has the documented bytes', () => {
     const bytes = encodeTensors({
       metadata: { a: 'b' },
       tensors: [{ name: 'x', shape: [1, 2], data: Float32Array.of(1, -2) }],
@@ -46,7 +46,7 @@ describe('safetensors', () => {
     );
   });
 
-  it('is read from a small Buffer at any offset, as copies', () => {
+  it('is read as copies from a small Buffer at any offset', () => {
     const bytes = encodeTensors({
       metadata: {},
       tensors: [{ name: 'x', shape: [2], data: Float32Array.of(1, 2) }],
@@ -59,7 +59,7 @@ describe('safetensors', () => {
     }
   });
 
-  it('refuses every truncation and trailing bytes, naming the file', () => {
+  it('rejects every truncation and trailing bytes with the name of the file', () => {
     const whole = encodeTensors({
       metadata: {},
       tensors: [{ name: 'x', shape: [3], data: Float32Array.of(1, 2, 3) }],
@@ -104,7 +104,8 @@ describe('safetensors', () => {
     [
       'overlapping tensors',
       file(
-        '{"x":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"y":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}',
+        '{"x":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},' +
+          '"y":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}',
         Array(4).fill(0),
       ),
       /begins at byte 0/,
@@ -114,13 +115,13 @@ describe('safetensors', () => {
       file('{"__proto__":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}', Array(4).fill(0)),
       /4 bytes belong to no tensor/,
     ],
-  ])('refuses %s', (_what, bytes, message) => {
+  ])('rejects %s', (_what, bytes, message) => {
     expect(() => decodeTensors(bytes, 'f')).toThrow(message);
   });
 });
 
 describe('model.safetensors', () => {
-  it('holds the layers by name and what they come from', () => {
+  it('has the layers by name, and their configuration, step and chain', () => {
     const configuration = {
       ...configurationFixture,
       model: { inputs: 3, hidden: [2], classes: 2 },

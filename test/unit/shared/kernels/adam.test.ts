@@ -33,7 +33,7 @@ function state(kernels: Kernels, count: number) {
 }
 
 describe('adam', () => {
-  test('is the twin, bit for bit, in place and apart, and returns XXH64 of what it wrote', () => {
+  test('equals the reference kernel in every bit and returns the XXH64 of its result', () => {
     const rate = fc.constantFrom(0, 1e-3, 0.0316, 1, 1e-30);
     fc.assert(
       fc.property(floatArrays(4), fc.boolean(), rate, (arrays, inPlace, stepRate) => {
@@ -71,7 +71,7 @@ describe('adam', () => {
     );
   });
 
-  test('moves every weight by the learning rate in the first step, whatever the gradient', () => {
+  test('changes each weight by the learning rate in step 1, for any gradient', () => {
     const kernels = createKernels(65_536);
     const { addresses, views } = state(kernels, 5);
     views.from.fill(1);
@@ -90,7 +90,7 @@ describe('adam', () => {
     );
   });
 
-  test('computes known numbers of a hand-made step', () => {
+  test('computes a step that was calculated by hand', () => {
     // b1 = b2 = 0.5, rate 1, epsilon 1: m = (2 + 6)/2 = 4, v = (14 + 36)/2 = 25, w = 10 - 4/(5 +
     // 1), exact but the last.
     const kernels = createKernels(65_536);
@@ -104,7 +104,7 @@ describe('adam', () => {
     expect(views.to[0]).toBe(Math.fround(10 - Math.fround(4 / 6)));
   });
 
-  test('flushes moments before they are used, and weights', () => {
+  test('flushes weights, and moments before their use', () => {
     const kernels = createKernels(65_536);
     const { addresses, views } = state(kernels, 3);
     // m decays from 2^-126 to a subnormal: flushed to a zero of its sign, so the weight stays where

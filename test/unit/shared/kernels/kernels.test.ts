@@ -27,7 +27,7 @@ function place(kernels: Kernels, values: Float32Array, shift = 0) {
 const shift = fc.constantFrom(0, 4, 8, 12);
 
 describe('add', () => {
-  test('is the twin, bit for bit, and touches nothing behind its arrays', () => {
+  test('equals the reference kernel in every bit and writes only to its arrays', () => {
     fc.assert(
       fc.property(
         floatArrays(2),
@@ -48,7 +48,7 @@ describe('add', () => {
     );
   });
 
-  test('rounds to float32, flushes what is below 2^-126 and keeps its sign', () => {
+  test('rounds to float32 and flushes values below 2^-126 to a zero of their sign', () => {
     const kernels = createKernels(MEMORY_BYTES);
     const into = place(
       kernels,
@@ -65,7 +65,7 @@ describe('add', () => {
 });
 
 describe('addZero', () => {
-  test('is the twin, and the same as adding +0', () => {
+  test('equals the reference kernel and an addition of +0', () => {
     fc.assert(
       fc.property(floatArrays(1), shift, ([values = new Float32Array()], off) => {
         const kernels = createKernels(MEMORY_BYTES);
@@ -81,7 +81,7 @@ describe('addZero', () => {
     );
   });
 
-  test('makes +0 of -0', () => {
+  test('changes -0 to +0', () => {
     const kernels = createKernels(MEMORY_BYTES);
     const into = place(kernels, Float32Array.of(-0, -1, -0, 2, -0));
     kernels.addZero(into.at, 5);
@@ -90,7 +90,7 @@ describe('addZero', () => {
 });
 
 describe('check', () => {
-  test('is the twin', () => {
+  test('equals the reference kernel', () => {
     fc.assert(
       fc.property(floatArrays(1), shift, ([values = new Float32Array()], off) => {
         const kernels = createKernels(MEMORY_BYTES);
@@ -101,7 +101,7 @@ describe('check', () => {
   });
 
   test.each([NaN, Infinity, -Infinity])(
-    'finds %s wherever it stands, and not behind the last value',
+    'finds %s at any index, and not behind the last value',
     (value) => {
       const kernels = createKernels(MEMORY_BYTES);
       for (let count = 0; count <= 19; count++) {
@@ -132,14 +132,14 @@ describe('check', () => {
 });
 
 describe('memory', () => {
-  test('gives zeros at multiples of 64 that do not overlap, never address 0', () => {
+  test('is allocated as zeros at multiples of 64, without overlap and never at address 0', () => {
     const kernels = createKernels(MEMORY_BYTES);
     const addresses = [1, 64, 65, 0, 7].map((bytes) => kernels.allocate(bytes));
     expect(addresses).toEqual([64, 128, 192, 320, 320]);
     expect(kernels.bytes(64, 320).every((byte) => byte === 0)).toBe(true);
   });
 
-  test('has the room it was asked for, does not grow, and says LIMIT when it is exhausted', () => {
+  test('has the requested size, does not grow, and is a LIMIT error when exhausted', () => {
     const kernels = createKernels(100_000);
     const size = kernels.memory.buffer.byteLength;
     expect(kernels.allocate(100_000)).toBe(64);
@@ -149,19 +149,19 @@ describe('memory', () => {
   });
 
   test.each([MAX_KERNEL_MEMORY_BYTES, Infinity, NaN, -1])(
-    'of %d bytes is refused with LIMIT',
+    'of %d bytes is rejected with LIMIT',
     (bytes) => {
       expect(() => createKernels(bytes)).toThrow(expect.objectContaining({ code: 'LIMIT' }));
     },
   );
 
-  test('two kernels share nothing', () => {
+  test('is not shared by two kernels', () => {
     const [one, other] = [createKernels(1000), createKernels(1000)];
     one.floats(one.allocate(400), 100).fill(1);
     expect(other.floats(other.allocate(400), 100).every((value) => value === 0)).toBe(true);
   });
 
-  test('an address that was not allocated is a defect, not a silent overwrite', () => {
+  test('that was not allocated is rejected as a defect', () => {
     const kernels = createKernels(MEMORY_BYTES);
     const at = kernels.allocate(64);
     expect(() => kernels.add(at, at, 17)).toThrow(/not allocated/);
@@ -172,26 +172,26 @@ describe('memory', () => {
   });
 });
 
-test('the digest is a SHA-256', () => {
+test('the digest of the kernels is a SHA-256', () => {
   expect(kernelDigest()).toMatch(/^[0-9a-f]{64}$/);
   expect(kernelDigest()).toBe(kernelDigest());
 });
 
 describe('adamRate', () => {
-  test('is sqrt(1 - b2) / (1 - b1) of the learning rate in step 1, and the learning rate in the end', () => {
+  test('is sqrt(1 - b2) / (1 - b1) of the learning rate in step 1, and converges to it', () => {
     expect(adamRate(0.001, 0.9, 0.999, 1)).toBeCloseTo(0.001 * (Math.sqrt(0.001) / 0.1), 15);
     expect(adamRate(0.001, 0.9, 0.999, 1_000_000)).toBe(0.001);
     expect(adamRate(0.5, 0, 0, 3)).toBe(0.5);
   });
 
-  test('multiplies by the squares in the order the text says', () => {
+  test('multiplies by the squares in the documented order', () => {
     // 0.9^5 = 0.9 * (0.9^2)^2, and 0.999^5 alike.
     const powers = [0.9, 0.999].map((base) => base * (base * base * (base * base)));
     const [first = 0, second = 0] = powers;
     expect(adamRate(0.01, 0.9, 0.999, 5)).toBe((0.01 * Math.sqrt(1 - second)) / (1 - first));
   });
 
-  test('is within rounding of the closed form', () => {
+  test('equals the closed form up to rounding', () => {
     for (const step of [1, 2, 3, 10, 100, 1234, 9375]) {
       const exact = (0.001 * Math.sqrt(1 - 0.999 ** step)) / (1 - 0.9 ** step);
       expect(Math.abs(adamRate(0.001, 0.9, 0.999, step) / exact - 1)).toBeLessThan(1e-12);

@@ -7,7 +7,7 @@ import { expectSameBits } from './values.ts';
 
 const base = { seed: 1, step: 1, position: 0, layer: 0, rows: 8, units: 128, rate: 0.2 };
 
-/** The mask, and a failure if a byte behind it changed. */
+/** Returns the mask; fails if a byte behind it changed. */
 function draw(change: Partial<MaskArguments>): Float32Array {
   const mask = { ...base, ...change };
   const kernels = createKernels(4 * mask.rows * mask.units + 4096);
@@ -24,7 +24,7 @@ function share(values: Float32Array): number {
 }
 
 describe('mask', () => {
-  test('is the twin for any key and shape', () => {
+  test('equals the reference kernel for any key and shape', () => {
     const key = fc.record({
       seed: fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER }),
       step: fc.integer({ min: 1, max: 2 ** 31 }),
@@ -52,11 +52,11 @@ describe('mask', () => {
     }
   });
 
-  test('at rate 0 keeps every unit as it is', () => {
+  test('keeps every unit at rate 0', () => {
     expect(draw({ rate: 0 }).every((value) => value === 1)).toBe(true);
   });
 
-  test('of a row does not depend on the rows drawn with it', () => {
+  test('of a row does not depend on the other rows', () => {
     const whole = draw({ rows: 8, units: 30 });
     for (const rows of [1, 2, 4]) {
       const parts = Array.from({ length: 8 / rows }, (_, i) => [
@@ -72,7 +72,7 @@ describe('mask', () => {
       expect(draw({ rows: 1, units })).toEqual(wide.subarray(0, units));
   });
 
-  test('differs, as two draws do, with seed, step, position and layer', () => {
+  test('is independent for another seed, step, position and layer', () => {
     const first = draw({ rows: 100, rate: 0.5 });
     const changes = [
       { seed: 2 },

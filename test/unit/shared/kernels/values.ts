@@ -2,8 +2,8 @@ import * as fc from 'fast-check';
 import { expect } from 'vitest';
 
 /**
- * Floats where arithmetic goes wrong: zeros of both signs, subnormals, the smallest normals, the
- * largest, NaN.
+ * Floats that are edge cases of arithmetic: zeros of both signs, subnormals, the smallest
+ * normals, the largest, NaN.
  */
 const special = [
   0,

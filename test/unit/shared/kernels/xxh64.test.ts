@@ -25,7 +25,7 @@ function kernelHash(bytes: Uint8Array, shift: number): bigint {
 }
 
 describe('XXH64', () => {
-  test.each(published)('of %j is the published value, in kernel and twin', (text, hash) => {
+  test.each(published)('of %j is the published value in kernel and reference', (text, hash) => {
     const bytes = new TextEncoder().encode(text);
     expect(kernelHash(bytes, 0)).toBe(hash);
     expect(xxh64(bytes)).toBe(hash);

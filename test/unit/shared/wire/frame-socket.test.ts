@@ -21,11 +21,11 @@ function tensor(bytes: number, value: number): TensorFrame {
 
 interface Arrival {
   readonly bytes: Buffer;
-  /** Where it lay, if it took the way past ws. */
+  /** Its memory, if the message bypassed ws. */
   readonly memory: ArrayBufferLike | undefined;
 }
 
-/** What one end gets, each given back once it is copied. */
+/** Collects the messages of one end; the memory of each is freed once it is copied. */
 function receiver(socket: FrameSocket) {
   const messages: Arrival[] = [];
   let wake = (): void => undefined;
@@ -52,7 +52,7 @@ describe.each([
   ['TCP', false],
   ['TLS', true],
 ])('a frame socket over %s', (_, isSecure) => {
-  it('keeps the order of tensors, small messages and pings, both ways', async () => {
+  it('keeps the order of tensors, small messages and pings in both directions', async () => {
     const { client, server } = await connected(isSecure ? await TestAuthority.make() : undefined);
     const sizes = [LARGE, 8, 65_536, 400_000, 98_304, 98_299, 70_000, LARGE];
     for (const [from, to] of [
@@ -75,7 +75,7 @@ describe.each([
       expect(messages.map(({ bytes }, i) => bytes.equals(expected[i] ?? Buffer.of()))).toEqual(
         expected.map(() => true),
       );
-      // What is large, and nothing else, comes past ws, and lies where the one before it lay.
+      // Only large messages bypass ws, and each reuses the memory of the one before it.
       const past = messages.filter(({ memory }) => memory !== undefined);
       expect(past.map(({ bytes }) => bytes.length > 65_536)).toEqual(
         sizes.filter((size) => size > 8).map(() => true),
@@ -86,7 +86,7 @@ describe.each([
     }
   });
 
-  it('writes a tensor in one piece, over TLS in two', async () => {
+  it('writes a tensor in one piece over TCP and in two over TLS', async () => {
     const { client, server } = await connected(isSecure ? await TestAuthority.make() : undefined);
     const writes = vi.spyOn(server.socket, 'write');
     const frame = tensor(400_000, 1);
@@ -98,7 +98,7 @@ describe.each([
     await arrived.has(1);
   });
 
-  it('says that a tensor needs its room no longer, whatever happens to it', async () => {
+  it('frees the room of every tensor, sent or not', async () => {
     const { client, server } = await connected(isSecure ? await TestAuthority.make() : undefined);
     server.webSocket.on('error', ignore);
     const frames = [tensor(LARGE, 1), tensor(LARGE, 2), tensor(8, 3)];
@@ -111,7 +111,7 @@ describe.each([
     await once(client.webSocket, 'close');
   });
 
-  it('closes in good order after the tensor that is on its way, and sends none after it', async () => {
+  it('closes after the tensor that is being sent, and sends none after it', async () => {
     const { client, server } = await connected(isSecure ? await TestAuthority.make() : undefined);
     const arrived = receiver(client);
     const closed = once(client.webSocket, 'close');
@@ -124,7 +124,7 @@ describe.each([
     expect(arrived.messages.map(({ bytes }) => bytes.at(-9))).toEqual([1]);
   });
 
-  it('goes on with what comes while it closes', async () => {
+  it('receives the messages that arrive while it closes', async () => {
     const { client, server } = await connected(isSecure ? await TestAuthority.make() : undefined);
     const closed = once(server.webSocket, 'close');
     const arrived = receiver(server);
@@ -140,7 +140,7 @@ describe.each([
     ['an unknown opcode', Buffer.of(0xf2, 0x80, 0, 0, 0, 0), 1002],
     ['a frame without a mask', Buffer.of(0x82, 1, 0), 1002],
     ['a text that is not UTF-8', Buffer.of(0x81, 0x81, 0, 0, 0, 0, 0xff), 1007],
-  ])('takes nothing after %s, and closes as ws does', async (_what, wrong, code) => {
+  ])('delivers nothing after %s, and closes as ws does', async (_what, wrong, code) => {
     const { client, server } = await connected(isSecure ? await TestAuthority.make() : undefined);
     const failed = once(server.webSocket, 'error');
     const arrived = receiver(server);
@@ -163,7 +163,7 @@ describe.each([
     expect(arrived.messages).toHaveLength(1);
   });
 
-  it('takes nothing after the close frame of the other side', async () => {
+  it('delivers nothing after the close frame of the peer', async () => {
     const { client, server } = await connected(isSecure ? await TestAuthority.make() : undefined);
     const arrived = receiver(server);
     server.webSocket.on('error', (error) => expect.unreachable(error.message));

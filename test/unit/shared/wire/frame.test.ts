@@ -18,8 +18,8 @@ import {
 } from '../../../../shared/wire/messages.ts';
 
 /**
- * {"kind":"heartbeat"}: a map of one, two short strings; its CRC-32 is 0x80c47ac4, by Python's
- * zlib.
+ * {"kind":"heartbeat"}: a map of one entry with two short strings. Its CRC-32 is 0x80c47ac4,
+ * calculated with Python's zlib.
  */
 const HEARTBEAT = '10000000' + 'c47ac480' + '81a46b696e64a9686561727462656174';
 
@@ -36,7 +36,7 @@ function bodyFrame(values: number[]): Buffer {
 }
 
 describe('a frame', () => {
-  it('without a body is length, CRC-32 and msgpack', () => {
+  it('without a body has length, CRC-32 and msgpack', () => {
     expect(encodeHeader({ kind: 'heartbeat' }).toString('hex')).toBe(HEARTBEAT);
     expect(decodeFrame(Buffer.from(HEARTBEAT, 'hex'))).toEqual({
       header: { kind: 'heartbeat' },
@@ -45,7 +45,7 @@ describe('a frame', () => {
     });
   });
 
-  it('with a body pads to 64 bytes, then raw float32, then the checksum', () => {
+  it('with a body is padded to 64 bytes and has raw float32 and the checksum', () => {
     const expected =
       HEARTBEAT + '00'.repeat(64 - 24) + '0000803f' + '000000c0' + 'efcdab8967452301';
     expect(bodyFrame([1, -2]).toString('hex')).toBe(expected);
@@ -55,7 +55,7 @@ describe('a frame', () => {
     expect(checksum).toBe(0x0123456789abcdefn);
   });
 
-  it('gives its memory back once its body is copied, and does not read it again', () => {
+  it('frees its memory once its body is copied, and does not read it again', () => {
     const frame = bodyFrame([1, -2]);
     let freed = 0;
     const tensor = tensorOf(decodeFrame(frame), () => {
@@ -68,19 +68,20 @@ describe('a frame', () => {
     expect([...values, freed]).toEqual([1, -2, 1]);
   });
 
-  it('is refused at every truncation that is not itself a whole frame', () => {
+  it('is rejected at every truncation that is not itself a whole frame', () => {
     const frame = bodyFrame([1, 2, 3]);
     for (let length = 0; length < frame.length; length++) {
-      if (length === 24) continue; // The header alone is a whole frame without a body; the message's kind refuses it.
+      // The header alone is a whole frame without a body; the kind of its message rejects it.
+      if (length === 24) continue;
       const cut = frame.subarray(0, length);
-      // Cut inside the body, it is a frame with a shorter body and another checksum: the receiver's
-      // length check.
+      // Truncated in its body, it is a frame with a shorter body and another checksum, which the
+      // length check of the receiver rejects.
       if (length >= 64 + CHECKSUM_BYTES) expect(decodeFrame(cut).body?.length).not.toBe(12);
       else expect(() => decodeFrame(cut)).toThrow(ClusterError);
     }
   });
 
-  it('is refused, or differs in body or checksum, at every flipped bit', () => {
+  it('with a flipped bit is rejected, or has another body or checksum', () => {
     const frame = bodyFrame([1, 2]);
     for (let bit = 0; bit < 8 * frame.length; bit++) {
       const flipped = Buffer.from(frame);
@@ -97,7 +98,7 @@ describe('a frame', () => {
     }
   });
 
-  it('never claims more header than MAX_HEADER_BYTES', () => {
+  it('has a header of at most MAX_HEADER_BYTES', () => {
     const claim = Buffer.alloc(16);
     claim.writeUInt32LE(0xffffffff, 0);
     expect(() => decodeFrame(claim)).toThrow('a header of 4294967295 bytes');
@@ -114,7 +115,7 @@ describe('a frame', () => {
     expect(memory.subarray(0, 64)).toEqual(new Uint8Array(64).fill(7));
   });
 
-  it('of arbitrary bytes throws nothing but PROTOCOL', () => {
+  it('of arbitrary bytes throws no error but a ClusterError', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 300 }), (bytes) => {
         try {
@@ -150,20 +151,20 @@ describe('messages', () => {
     ['a fraction', { ...gradient, step: 1.5 }],
     ['a text for a number', { ...gradient, step: '1' }],
     [
-      'what only the coordinator may say',
+      'a kind that only the coordinator may send',
       { kind: 'lease', run: 'r', term: 1, step: 1, parts: [1] },
     ],
     ['nothing', undefined],
     ['an array', [gradient]],
-  ])('with %s are refused', (_, header) => {
+  ])('with %s are rejected', (_, header) => {
     expect(() => parseMessage(workerMessage, header)).toThrow(ClusterError);
   });
 
-  it('of a worker are not the coordinator’s', () => {
+  it('of a worker are rejected as those of a coordinator', () => {
     expect(() => parseMessage(coordinatorMessage, gradient)).toThrow(ClusterError);
   });
 
-  it('never exceed a header, whatever the cluster', () => {
+  it('fit a header for any size of the cluster', () => {
     const assignment = Array.from({ length: 256 }, (_, i) => [255, 256 + i]);
     const step = { kind: 'step', run: 'x'.repeat(64), term: 2 ** 31, step: 2 ** 31, assignment };
     expect(parseMessage(coordinatorMessage, step)).toEqual(step);

@@ -4,7 +4,7 @@ import { LargeMessages } from '../../../../shared/wire/large-messages.ts';
 
 const MAX_BYTES = 200;
 
-/** A frame as RFC 6455 has it, with a length of 1, 2 or 8 bytes. */
+/** A frame of RFC 6455 with a length of 1, 2 or 8 bytes. */
 function frame(first: number, lengthBytes: 1 | 2 | 8, payload: Uint8Array, mask?: number): Buffer {
   const head = Buffer.alloc(10);
   const marker = mask === undefined ? 0 : 0x80;
@@ -22,14 +22,11 @@ function frame(first: number, lengthBytes: 1 | 2 | 8, payload: Uint8Array, mask?
 interface Taken {
   readonly passed: Buffer;
   readonly messages: string[];
-  /** How much was passed before ws got the rest, if it did. */
+  /** The bytes that were passed before ws got the rest; undefined if it did not. */
   readonly handedOverAt: number | undefined;
 }
 
-/**
- * What becomes of bytes that come in such pieces, from a client; every message is given back at
- * once.
- */
+/** Feeds bytes of a client in pieces of these sizes; every message is freed at once. */
 function take(bytes: Buffer, pieces: readonly number[]): Taken {
   const passed: Buffer[] = [];
   const messages: string[] = [];
@@ -68,7 +65,7 @@ const large = payload.map((bytes) => ({
   message: Buffer.from(bytes).toString('hex'),
 }));
 const mask = fc.integer({ min: 1, max: 0xffffffff });
-/** What an honest peer may send besides. */
+/** Other frames that an honest peer may send. */
 const others = fc.oneof(
   fc
     .tuple(fc.constantFrom<1 | 2 | 8>(1, 2, 8), payload, mask)
@@ -76,7 +73,7 @@ const others = fc.oneof(
   fc.constantFrom<1 | 2 | 8>(1, 2, 8).map((size) => frame(0x82, size, Buffer.alloc(0), 0)),
   fc.tuple(fc.constantFrom(0x89, 0x8a), payload).map(([first, bytes]) => frame(first, 1, bytes, 7)),
 );
-/** What only ws judges: close, text, fragments, extensions, unknown opcodes, no mask, too large. */
+/** Frames for ws: close, text, fragments, extensions, unknown opcodes, no mask, too large. */
 const rest = fc.oneof(
   fc
     .tuple(
@@ -93,7 +90,7 @@ const rest = fc.oneof(
 const pieces = fc.array(fc.integer({ min: 0, max: 40 }), { maxLength: 60 });
 
 describe('large messages', () => {
-  it('are taken out of any stream in any pieces, in order; all else is passed byte for byte', () => {
+  it('are extracted in order from a stream in any pieces, and other bytes are passed on', () => {
     const stream = fc.array(fc.oneof(large, others), { maxLength: 12 });
     fc.assert(
       fc.property(stream, pieces, (parts, sizes) => {
@@ -111,7 +108,7 @@ describe('large messages', () => {
     );
   });
 
-  it('end at the first frame that is not ordinary: ws gets it and all that follows', () => {
+  it('end at the first other frame: ws gets it and all that follows', () => {
     const before = fc.array(fc.oneof(large, others), { maxLength: 4 });
     fc.assert(
       fc.property(
@@ -135,7 +132,7 @@ describe('large messages', () => {
     );
   });
 
-  it('are not the small ones, of which ws gets many at once', () => {
+  it('do not include small messages, which ws gets together', () => {
     const passed: Buffer[] = [];
     const taker = new LargeMessages({
       isFromClient: false,
@@ -152,7 +149,7 @@ describe('large messages', () => {
     expect(passed).toEqual([small]);
   });
 
-  it('use the memory of one that was given back, where it is large enough, and of no other', () => {
+  it('reuse the memory of a freed message if it is large enough', () => {
     const messages: { readonly message: Buffer; readonly free: () => void }[] = [];
     const taker = new LargeMessages({
       isFromClient: false,

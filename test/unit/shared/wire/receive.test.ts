@@ -25,7 +25,7 @@ function withBody(header: object): Buffer {
 }
 
 describe('receive', () => {
-  it('gives a message without a tensor as it is', () => {
+  it('returns a message without a tensor', () => {
     const { message, tensor } = receive(
       workerMessage,
       encodeHeader({ kind: 'heartbeat' }),
@@ -36,7 +36,7 @@ describe('receive', () => {
     expect(tensor).toBeUndefined();
   });
 
-  it('gives the tensor of the frame', () => {
+  it('returns the tensor of the frame', () => {
     const { tensor } = receive(workerMessage, withBody(gradient), true, nothingShared);
     expect(tensor?.byteLength).toBe(8);
   });
@@ -62,21 +62,21 @@ describe('receive', () => {
     ['a text message', Buffer.from('{}'), false, /text message/],
     ['a message in pieces', [Buffer.from('{}')], true, /text message/],
     ['a result without its body', encodeHeader(gradient), true, /without its body/],
-    ['a body nobody asked for', withBody({ kind: 'heartbeat' }), true, /with a body/],
+    ['an unexpected body', withBody({ kind: 'heartbeat' }), true, /with a body/],
     [
-      'a room where nothing is shared',
+      'a room without shared memory',
       encodePointer({ ...gradient, room: 0 }, 5n),
       true,
       /not shared/,
     ],
     ['a room and a body', withBody({ ...gradient, room: 0 }), true, /not shared/],
     [
-      'a message of the other side',
+      'a message that only the peer may receive',
       encodeHeader({ kind: 'welcome' }),
       true,
       /violates the protocol/,
     ],
-  ])('refuses %s', (_, data, isBinary, says) => {
+  ])('rejects %s', (_, data, isBinary, says) => {
     expect(() => receive(workerMessage, data, isBinary, nothingShared)).toThrow(says);
   });
 });

@@ -20,7 +20,7 @@ function peerOf(memory: SharedMemory): PeerMemory {
 }
 
 describe.skipIf(process.platform !== 'linux')('shared memory', () => {
-  it('keeps every room apart from the others', () => {
+  it('has rooms that do not overlap', () => {
     const memory = share();
     const peer = peerOf(memory);
     for (let room = 0; room < SHARED_MEMORY_ROOMS; room++)
@@ -34,14 +34,14 @@ describe.skipIf(process.platform !== 'linux')('shared memory', () => {
     }
   });
 
-  it('tells a tensor that was replaced from one that was damaged', () => {
+  it('distinguishes a replaced tensor from a damaged one', () => {
     const memory = share();
     const peer = peerOf(memory);
     const read = new Uint8Array(BYTES);
     memory.write(2, new Uint8Array(BYTES).fill(1), 11n);
     const first = peer.tensor(2, 11n);
     expect(first.isStale()).toBe(false);
-    // The next one is on its way: no byte of it is there yet.
+    // The next tensor is announced, but none of its bytes is written yet.
     expect(() => memory.write(2, new Uint8Array(0), 12n)).not.toThrow();
     expect(first.copyTo(read)).toBe(true);
     expect(read.every((byte) => byte === 1)).toBe(true);
@@ -50,7 +50,7 @@ describe.skipIf(process.platform !== 'linux')('shared memory', () => {
     expect(first.isStale()).toBe(true);
     const second = peer.tensor(2, 12n);
     expect(second.isStale()).toBe(false);
-    // Other rooms have stamps of their own.
+    // Each room has its own stamp.
     memory.write(1, new Uint8Array(BYTES).fill(3), 13n);
     memory.write(3, new Uint8Array(BYTES).fill(4), 14n);
     expect(second.isStale()).toBe(false);
@@ -58,7 +58,7 @@ describe.skipIf(process.platform !== 'linux')('shared memory', () => {
     expect(second.isStale()).toBe(true);
   });
 
-  it('is not opened with another secret, for another size, or where another file is', () => {
+  it('is not opened with another secret, another size or another file', () => {
     const { address } = share();
     expect(() => new PeerMemory({ ...address, secret: '0'.repeat(64) }, BYTES)).toThrow(
       'has another secret',
@@ -70,14 +70,14 @@ describe.skipIf(process.platform !== 'linux')('shared memory', () => {
     expect(() => new PeerMemory({ ...address, descriptor: 1_000_000 }, BYTES)).toThrow('ENOENT');
   });
 
-  it('says so when its owner has cut it short', () => {
+  it('reports a failed copy when its owner has truncated it', () => {
     const memory = share();
     const peer = peerOf(memory);
     ftruncateSync(memory.address.descriptor, 5000);
     expect(peer.tensor(0, 0n).copyTo(new Uint8Array(BYTES))).toBe(false);
   });
 
-  it('yields nothing after it was closed', () => {
+  it('cannot be read after it was closed', () => {
     const memory = share();
     const peer = new PeerMemory(memory.address, BYTES);
     const tensor = peer.tensor(0, 0n);
@@ -86,13 +86,13 @@ describe.skipIf(process.platform !== 'linux')('shared memory', () => {
     expect(tensor.copyTo(new Uint8Array(BYTES))).toBe(false);
   });
 
-  it('is not made beyond its limit', () => {
+  it('is not created beyond its limit', () => {
     expect(() => new SharedMemory(MAX_SHARED_MEMORY_BYTES)).toThrow('MAX_SHARED_MEMORY_BYTES');
   });
 });
 
-describe.skipIf(process.platform !== 'linux')("a worker's end", () => {
-  it('puts gradients into rooms once the coordinator used its own, each room once a step', () => {
+describe.skipIf(process.platform !== 'linux')('the shared memory of a worker', () => {
+  it('has gradients once the coordinator used its own, in each room once per step', () => {
     const parameters = 100;
     const coordinator = new SharedMemory(4 * parameters);
     onTestFinished(() => coordinator.close());

@@ -19,7 +19,7 @@ describe('the device of an engine', () => {
     expect(describeDevice('auto', true)).toMatch(/^cuda:/);
   });
 
-  it('is refused when TensorFlow registered another one', () => {
+  it('is rejected when TensorFlow registered another one', () => {
     expect(() => describeDevice('cuda:0', false)).toThrow('does not register the device "cuda:0"');
     expect(() => describeDevice('cpu', true)).toThrow(
       'registers a GPU although the device is "cpu"',

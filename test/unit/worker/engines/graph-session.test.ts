@@ -20,7 +20,7 @@ const feeds = [
   { type: 'float32', shape: [2] },
 ] as const;
 
-/** A binding whose ids have wrapped to negative, and that counts what is alive. */
+/** A fake binding with ids that have wrapped to negative; it counts the tensors that are alive. */
 function fakeBinding(behaviour: { failsAt?: 'create' | 'run' } = {}) {
   const live = new Set<number>();
   const seen = {
@@ -71,7 +71,7 @@ function fakeBinding(behaviour: { failsAt?: 'create' | 'run' } = {}) {
 const values = [Float32Array.of(1, 2), Float32Array.of(3, 4)];
 
 describe('a graph session', () => {
-  it('loads the graph from a folder that is gone afterwards, and names what it runs', () => {
+  it('loads the graph from a folder that it then removes, and runs its tensors by name', () => {
     const { binding, support, seen } = fakeBinding();
     loadGraph(binding, support, sumGraph(), feeds).run(values, () => undefined);
     expect(seen.files).toEqual(['saved_model.pb']);
@@ -98,7 +98,7 @@ describe('a graph session', () => {
   });
 
   it.each([undefined, 'run'] as const)(
-    'flushes subnormals during the call and no longer (%s fails)',
+    'flushes subnormals during the call only (%s fails)',
     (failsAt) => {
       const { binding, support, seen } = fakeBinding(failsAt === undefined ? {} : { failsAt });
       const taken: boolean[][] = [];

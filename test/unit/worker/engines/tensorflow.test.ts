@@ -5,7 +5,7 @@ import { loadTensorFlow } from '../../../../worker/native/load.ts';
 import { engineContract } from '../../../fixtures/engine/engine-contract.ts';
 import { createFixture } from '../../../fixtures/engine/engine-cases.ts';
 
-// What a worker's environment sets before it starts; the library reads it when it is loaded.
+// A worker's environment has these variables; the library reads them when it is loaded.
 process.env['TF_NUM_INTRAOP_THREADS'] = '1';
 process.env['TF_NUM_INTEROP_THREADS'] = '-1';
 process.env['TF_CPP_MIN_LOG_LEVEL'] = '2';
@@ -20,7 +20,7 @@ engineContract(
 );
 
 describe.skipIf(missing !== undefined)('the device of TensorFlow', () => {
-  it('is refused when it is not registered, before any graph is built', async () => {
+  it('is rejected before any graph is built when it is not registered', async () => {
     const { shape, kernels } = createFixture({ hidden: [8] });
     const creating = createEngine('tensorflow', shape, kernels, { threads: 1, device: 'cuda:0' });
     await expect(creating).rejects.toThrow(ClusterError);

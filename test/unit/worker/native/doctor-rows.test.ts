@@ -16,12 +16,12 @@ import { standIns, temporaryFolder } from '../../../fixtures/engine/fake-program
 const good = (check: string): Row => ({ check, status: 'ok', detail: 'x' });
 const bad = (check: string): Row => ({ check, status: 'warning', detail: 'x', fix: 'do y' });
 
-describe('what the engines mean for training', () => {
+describe('the machine can train', () => {
   test.each([
-    ['both work', good, good, ['ok', 'ok'], true],
-    ['only wasm works', bad, good, ['warning', 'ok'], true],
-    ['only tensorflow works', good, bad, ['ok', 'warning'], true],
-    ['none works', bad, bad, ['failed', 'failed'], false],
+    ['when both engines work', good, good, ['ok', 'ok'], true],
+    ['with a warning when only wasm works', bad, good, ['warning', 'ok'], true],
+    ['with a warning when only tensorflow works', good, bad, ['ok', 'warning'], true],
+    ['not when no engine works', bad, bad, ['failed', 'failed'], false],
   ] as const)('%s', (_, tensorflow, wasm, statuses, able) => {
     const rows = judgeEngines(tensorflow('engine tensorflow'), wasm('engine wasm'));
     expect(rows.map(({ status }) => status)).toEqual(statuses);
@@ -38,7 +38,7 @@ test.each([
   expect(nodeRow(version).status).toBe(status);
 });
 
-test('every failing check has a fix, and what was named is checked', async () => {
+test('every failing check has a fix, and the named port, data and folder are checked', async () => {
   standIns({});
   const cache = temporaryFolder();
   vi.stubEnv('MNIST_DIST_CACHE', cache);

@@ -42,7 +42,7 @@ describe('without a compiler', () => {
     expect(readdirSync(cache)).toEqual([]);
   });
 
-  test('a CXX that is not there is named', async () => {
+  test('a CXX that does not exist is named', async () => {
     const { link } = emptyPlaces();
     vi.stubEnv('CXX', '/nowhere/c++ -m64');
     await expect(ensureTensorFlow({ link, device: 'cpu' }, ignore)).rejects.toThrow(
@@ -76,10 +76,10 @@ test('a binding that does not load is not used', async () => {
   expect(readdirSync(cache)).toEqual([]);
 });
 
-test('a cache that cannot be written to is named, with what to do', async () => {
+test('a cache that cannot be written to is named', async () => {
   const { cache, link, folder } = emptyPlaces();
   const tensorflow = fakeTensorFlow(folder);
-  // A file where a folder has to be: the one in which the holder of the lock works.
+  // The owner of the lock finds a file in the place of its folder.
   const replace = `for f in '${cache}'/lock/*/; do /bin/rm -r "$f"; : > "\${f%/}"; done`;
   standIns({ 'c++': `[ "$1" = --version ] && { ${replace}; }; exit 0` });
   await expect(ensureTensorFlow({ link, tensorflow }, ignore)).rejects.toMatchObject({
@@ -89,9 +89,9 @@ test('a cache that cannot be written to is named, with what to do', async () => 
 });
 
 describe.skipIf(installed === undefined)(
-  'with the TensorFlow that is set up on this machine',
+  'with the TensorFlow that is set up on this machine,',
   () => {
-    test('two set-ups at once build one binding, both end ready, and a damaged one is built anew', async () => {
+    test('two set-ups at once build one binding, and a damaged one is built again', async () => {
       const { cache, folder, link } = emptyPlaces();
       standIns({}, [...(process.env['PATH'] ?? '').split(':'), ...systemPath]);
       const steps: string[] = [];
@@ -119,7 +119,7 @@ describe.skipIf(installed === undefined)(
         /--gpu/,
       );
 
-      // A file stands where a folder would have to be made: as good as a folder of somebody else's.
+      // A file in its place prevents the link's folder, as a folder of another user would.
       const foreign = join(folder, 'foreign');
       writeFileSync(foreign, '');
       const own = await ensureTensorFlow({ ...options, link: join(foreign, 'napi-v8') }, report);
@@ -138,7 +138,7 @@ describe.skipIf(installed === undefined)(
   },
 );
 
-/** The file that a process with this cache takes TensorFlow's binding from. */
+/** The file from which a process with this cache loads TensorFlow's binding. */
 function loadedBinding(cache: string): string {
   const load = new URL('../../../../dist/worker/native/load.js', import.meta.url).href;
   const script = `
@@ -154,7 +154,7 @@ function loadedBinding(cache: string): string {
   }).trim();
 }
 
-/** A folder that looks like TensorFlow to everything but the linker. */
+/** A fake of TensorFlow's folder, which only the linker would reject. */
 function fakeTensorFlow(folder: string): string {
   const directory = join(folder, 'tensorflow');
   mkdirSync(join(directory, 'include'), { recursive: true });

@@ -31,7 +31,7 @@ function engine(device: 'cpu' | 'cuda'): NativeEngine {
 }
 
 describe('the list of GPUs', () => {
-  test('is what nvidia-smi prints', async () => {
+  test('is parsed from the output of nvidia-smi', async () => {
     standIns({
       'nvidia-smi':
         'echo "0, NVIDIA H100, GPU-a, 570.1, Disabled"; echo "1, NVIDIA H100, GPU-b, 570.1, [N/A]"',
@@ -77,14 +77,14 @@ describe("a worker's environment", () => {
     });
   });
 
-  test('puts the CUDA wheels before what the linker searches already, and keeps the compile cache', () => {
+  test('puts the CUDA wheels first in the path of the linker and sets the compile cache', () => {
     const found = environment('cuda:0', { LD_LIBRARY_PATH: '/other', MNIST_DIST_CACHE: '/cache' });
     expect(found['LD_LIBRARY_PATH']).toBe('/cuda/lib:/other');
     expect(found['CUDA_CACHE_PATH']).toBe('/cache/cuda');
     expect(found['TF_FORCE_GPU_ALLOW_GROWTH']).toBe('true');
   });
 
-  test('refuses a GPU that this process may not use, and any GPU without CUDA', () => {
+  test('rejects a GPU that this process may not use, and any GPU without CUDA', () => {
     expect(() => environment('cuda:1', { CUDA_VISIBLE_DEVICES: '1' })).toThrow(
       /cuda:1.*may use 1 GPU/,
     );
@@ -93,7 +93,7 @@ describe("a worker's environment", () => {
 });
 
 describe('CUDA libraries', () => {
-  test('lie in the lib folders beside TensorFlow', () => {
+  test('are in the lib folders beside TensorFlow', () => {
     const site = temporaryFolder();
     expect(cudaLibraryPath(join(site, 'tensorflow'))).toBeUndefined();
     for (const path of ['cudnn/lib', 'cublas/lib', 'cuda_nvcc/bin'])
@@ -103,7 +103,7 @@ describe('CUDA libraries', () => {
     );
   });
 
-  test('are found by the linker in the environment they are asked for, and missing ones are named', async () => {
+  test('are found by the linker in the given environment, and missing ones are named', async () => {
     const folder = temporaryFolder();
     symlinkSync(libraryOfThisProcess('libm.so.6'), join(folder, 'libstandin.so.12'));
     const names = ['libstandin.so.12', 'libnowhere.so.9'];
@@ -114,7 +114,7 @@ describe('CUDA libraries', () => {
   });
 });
 
-test("of TensorFlow's lines while it loads only warnings and errors remain", () => {
+test('the log of TensorFlow at its start is reduced to warnings and errors', () => {
   const said = [
     'WARNING: All log messages before absl::InitializeLog() is called are written to STDERR',
     'I0000 00:00:1795478101.127340    9547 port.cc:153] oneDNN custom operations are on.',

@@ -9,7 +9,7 @@ import { standIns, systemPath, temporaryFolder } from '../../../fixtures/engine/
 
 const SOON = { intervalMilliseconds: 1, answerMilliseconds: 60_000, retryMilliseconds: 1 };
 
-/** Asks the nvidia-smi on PATH until the test is over. */
+/** Polls the nvidia-smi on PATH until the test ends. */
 function watch(uuid?: string, times = SOON) {
   const watched: WatchedGpus = uuid === undefined ? { indices: new Set([0]) } : { uuid };
   const reports: (readonly GpuReading[])[] = [];
@@ -30,7 +30,7 @@ function watch(uuid?: string, times = SOON) {
   return { telemetry, reports, lines, reported };
 }
 
-/** A stand-in whose script finds this folder in $D. */
+/** A fake nvidia-smi on PATH; its script has the returned folder in $D. */
 function nvidiaSmi(script: string): string {
   const folder = temporaryFolder();
   standIns({ 'nvidia-smi': `D='${folder}'\n${script}` }, systemPath);
@@ -49,7 +49,7 @@ function isAlive(pid: number): boolean {
 }
 
 describe('a worker that has nvidia-smi', () => {
-  it('reports again and again what it says, one process at a time', async () => {
+  it('reports its answers repeatedly, with one process at a time', async () => {
     const folder = nvidiaSmi(
       'echo begin >> "$D/log"; sleep 0.02; echo "0, 57, 1, 2, 34, 118.25"; echo end >> "$D/log"',
     );
@@ -62,7 +62,7 @@ describe('a worker that has nvidia-smi', () => {
     expect(lines).toEqual([]);
   });
 
-  it('goes on with its work until the answer is there', async () => {
+  it('does not block while it waits for an answer', async () => {
     const folder = nvidiaSmi('until [ -e "$D/go" ]; do sleep 0.01; done; echo "0, 57"');
     const { reports, reported } = watch();
     expect(reports).toEqual([]);
@@ -70,20 +70,22 @@ describe('a worker that has nvidia-smi', () => {
     await reported(1);
   });
 
-  it('asks for all GPUs and reports those it may use, or asks for its own only', async () => {
+  it('queries all GPUs and reports those that it may use, or queries only its own', async () => {
     const folder = nvidiaSmi('echo "$*" >> "$D/log"; echo "0, 57"');
     await watch().reported(1);
     await watch('GPU-5f0c').reported(1);
     const query =
-      '--query-gpu=index,utilization.gpu,memory.used,memory.total,temperature.gpu,power.draw --format=csv,noheader,nounits';
+      '--query-gpu=index,utilization.gpu,memory.used,memory.total,temperature.gpu,power.draw ' +
+      '--format=csv,noheader,nounits';
     expect(new Set(linesOf(join(folder, 'log')))).toEqual(
       new Set([query, `--id=GPU-5f0c ${query}`]),
     );
   });
 
-  it('says once that it fails, and that nothing is known any more', async () => {
+  it('logs one failure and reports once that no reading is available', async () => {
     const folder = nvidiaSmi(
-      'echo . >> "$D/log"; [ -e "$D/well" ] && echo "0, 57" || { echo "couldn\'t communicate"; exit 9; }',
+      'echo . >> "$D/log"; [ -e "$D/well" ] && echo "0, 57" || ' +
+        '{ echo "couldn\'t communicate"; exit 9; }',
     );
     const asked = () => linesOf(join(folder, 'log')).length;
     const askedAgain = async (times: number) => {
@@ -106,7 +108,7 @@ describe('a worker that has nvidia-smi', () => {
     expect(lines).toHaveLength(1);
   });
 
-  it('asks less often one that fails', async () => {
+  it('polls less often when it fails', async () => {
     const folder = nvidiaSmi('echo "$*" >> "$D/log"; [ "$1" = --id=0 ] && echo "0, 57"');
     const times = { ...SOON, retryMilliseconds: 600_000 };
     const failing = watch('1', times);
@@ -120,7 +122,7 @@ describe('a worker that has nvidia-smi', () => {
     );
   });
 
-  it('leaves none behind', async () => {
+  it('ends its process when it is stopped', async () => {
     const folder = nvidiaSmi('echo $$ >> "$D/pids"; exec sleep 1000');
     const { telemetry, reports, lines } = watch();
     const pids = () => linesOf(join(folder, 'pids')).map(Number);
@@ -136,8 +138,8 @@ describe('a worker that has nvidia-smi', () => {
     expect([reports, lines]).toEqual([[], []]);
   });
 
-  it('ends one that hangs, and asks again', async () => {
-    // Its child holds the pipe until the test is over.
+  it('ends a process that hangs, and polls again', async () => {
+    // The child keeps the pipe open until the test ends.
     const folder = nvidiaSmi(
       'echo $$ >> "$D/pids"; while [ -e "$D/pids" ]; do sleep 0.1; done & wait',
     );
@@ -154,7 +156,7 @@ describe('a worker that has nvidia-smi', () => {
     expect(reports).toEqual([]);
   });
 
-  it('reads no more than an answer may have', async () => {
+  it('limits the bytes that it reads of an answer', async () => {
     nvidiaSmi(`yes "0, 57" | head -c ${MAX_GPU_ANSWER_BYTES + 1}`);
     const { reports, lines } = watch();
     await until(
@@ -168,7 +170,7 @@ describe('a worker that has nvidia-smi', () => {
   it.each([
     ['cannot be started', 'no program at all', undefined],
     ['lists no GPU', undefined, 'echo "No devices were found"'],
-  ])('goes on with one that %s', async (_, text, script) => {
+  ])('reports nothing when nvidia-smi %s', async (_, text, script) => {
     const folder = nvidiaSmi(script ?? ':');
     const [bin = ''] = (process.env['PATH'] ?? '').split(':');
     if (text !== undefined)
@@ -182,9 +184,9 @@ describe('a worker that has nvidia-smi', () => {
   });
 });
 
-it('a worker goes on where no process can be started', async () => {
+it('a worker continues where no process can be started', async () => {
   nvidiaSmi('echo "0, 57"');
-  // More than an argument may have.
+  // This is longer than an argument may be.
   const { reports, lines } = watch('x'.repeat(2 ** 20));
   await until(
     () => lines.length === 1,
@@ -193,7 +195,7 @@ it('a worker goes on where no process can be started', async () => {
   expect([reports, lines]).toEqual([[], [expect.stringMatching(/E2BIG/)]]);
 });
 
-it('a worker that has none starts nothing, now or later', async () => {
+it('a worker that starts without nvidia-smi never runs one that is added later', async () => {
   const bin = standIns(
     {},
     systemPath.filter((folder) => !existsSync(join(folder, 'nvidia-smi'))),
@@ -208,7 +210,7 @@ it('a worker that has none starts nothing, now or later', async () => {
   expect([reports, lines]).toEqual([[], []]);
 });
 
-it('a worker that may use none starts nothing', async () => {
+it('a worker that may use no GPU does not run nvidia-smi', async () => {
   const folder = nvidiaSmi('echo . >> "$D/log"; echo "0, 57"');
   const telemetry = new GpuTelemetry({
     times: SOON,

@@ -43,8 +43,8 @@ function smallIndex() {
   };
   const calls = join(folder, 'calls');
   const pip = (download: string): void => {
-    // The destination follows --dest, the project stands in the requirements file, which comes
-    // last.
+    // The destination follows --dest; the last argument is the requirements file, which has the
+    // project.
     const script = `
 if [ "$1" = --version ]; then echo "pip 99 from here"; exit 0; fi
 while [ $# -gt 1 ]; do [ "$1" = --dest ] && dest=$2; shift; done
@@ -61,7 +61,7 @@ ${download}`;
 }
 
 describe('a pinned library', () => {
-  test('is downloaded, unpacked without what is not needed, and its wheels are dropped', async () => {
+  test('is downloaded and unpacked without unneeded files; its wheels are removed', async () => {
     const { set, pip, copy, cache, places } = smallIndex();
     pip(copy);
     const library = await pinnedLibrary(set, places, false, ignore);
@@ -75,7 +75,7 @@ describe('a pinned library', () => {
     expect(readdirSync(join(cache, 'wheels'))).toEqual([]);
   });
 
-  test('needs no pip and no connection the second time', async () => {
+  test('needs neither pip nor a connection the second time', async () => {
     const { set, pip, copy, places } = smallIndex();
     pip(copy);
     const first = await pinnedLibrary(set, places, false, ignore);
@@ -83,10 +83,11 @@ describe('a pinned library', () => {
     expect(await pinnedLibrary(set, places, true, ignore)).toEqual(first);
   });
 
-  test('resumes: what was downloaded before a failure is not downloaded again', async () => {
+  test('resumes after a failure without downloading a wheel again', async () => {
     const { set, pip, copy, cache, places, called } = smallIndex();
     pip(
-      `[ $project = cuda ] && { echo cut > $dest/half.whl; echo "ERROR: connection broken" >&2; exit 1; }; ${copy}`,
+      '[ $project = cuda ] && { echo cut > $dest/half.whl; echo "ERROR: connection broken" >&2; ' +
+        `exit 1; }; ${copy}`,
     );
     await expect(pinnedLibrary(set, places, false, ignore)).rejects.toThrow(
       /cuda 1 could not be downloaded.*broken/,
@@ -98,7 +99,7 @@ describe('a pinned library', () => {
     expect(called()).toEqual(['small', 'cuda', 'cuda']);
   });
 
-  test('is named, file by file, when it is missing offline', async () => {
+  test('is named file by file when it is missing offline', async () => {
     const { set, pip, copy, places, called } = smallIndex();
     pip(copy);
     await expect(pinnedLibrary(set, places, true, ignore)).rejects.toThrow(
@@ -107,7 +108,7 @@ describe('a pinned library', () => {
     expect(called()).toEqual([]);
   });
 
-  test('cannot be had without pip, and the error says how to get it', async () => {
+  test('is not available without pip, and the error says how to install pip', async () => {
     const { set, places } = smallIndex();
     standIns({});
     await expect(pinnedLibrary(set, places, false, ignore)).rejects.toMatchObject({
@@ -119,7 +120,7 @@ describe('a pinned library', () => {
 });
 
 describe('a wheel', () => {
-  test('with another SHA-256 is refused, and nothing of it is kept', async () => {
+  test('with another SHA-256 is rejected and removed', async () => {
     const { tensorflow, pip, copy, cache, places } = smallIndex();
     pip(`${copy}; echo more >> $dest/small-1-py3-none-manylinux_2_17_x86_64.whl`);
     const wheels = join(cache, 'wheels');
@@ -140,7 +141,7 @@ describe('a wheel', () => {
   });
 });
 
-test('a folder without TensorFlow is refused by name', () => {
+test('a folder without TensorFlow is rejected by name', () => {
   const folder = temporaryFolder();
   expect(() => folderLibrary(folder)).toThrow(
     `--tensorflow ${folder}: no libtensorflow_cc.so.2 there (empty)`,

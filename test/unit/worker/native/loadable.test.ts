@@ -24,7 +24,7 @@ const choose = (engine: 'auto' | 'tensorflow', lines: string[] = []) =>
 describe('a TensorFlow that cannot be loaded', () => {
   it.each([
     [
-      'whose addon is no library',
+      'whose addon is not a library',
       { support: 'x'.repeat(100) },
       /cannot be loaded here: .*(ELF|file too short)/,
     ],
@@ -34,7 +34,7 @@ describe('a TensorFlow that cannot be loaded', () => {
       /cannot be loaded here: .*does not work \(exit 1\)/,
     ],
   ])(
-    '%s is an error where it was asked for, and else wasm takes its place',
+    '%s is an error where the user chose it, and is replaced by wasm otherwise',
     async (_what, wishes, why) => {
       const cache = fakeEngine('cpu', wishes);
       const refusal = {
@@ -52,13 +52,13 @@ describe('a TensorFlow that cannot be loaded', () => {
     },
   );
 
-  it('was tried before on this machine, and is not tried again', async () => {
+  it('is tried only once on a machine', async () => {
     fakeEngine('cpu');
     expect(await choose('auto')).toMatchObject({ engine: 'tensorflow' });
   });
 });
 
-it('the mount of a path is the innermost one, and the last of several', () => {
+it('the mount of a path is the innermost one, and the last of several at one point', () => {
   const folder = temporaryFolder();
   const mounts = join(folder, 'mountinfo');
   const line = (point: string, options: string) =>
@@ -88,12 +88,13 @@ const canMount = spawnSync('unshare', ['-m', 'true']).status === 0;
 const skipped = canMount ? '' : ' (skipped: no mount namespaces here)';
 
 it.skipIf(!canMount)(
-  `on a file system that is mounted noexec nothing is set up or loaded${skipped}`,
+  `nothing is set up or loaded on a file system that is mounted noexec${skipped}`,
   () => {
     const cache = fakeEngine('cpu');
     standIns({}, (process.env['PATH'] ?? '').split(':'));
-    const worker = `node ${executable} worker --max-wait-time 0 --coordinator ws://127.0.0.1:1 --engine`;
-    // A bind mount keeps the files; on the empty one the set-up would begin.
+    const worker =
+      `node ${executable} worker --max-wait-time 0 ` + '--coordinator ws://127.0.0.1:1 --engine';
+    // The bind mount keeps the files; on the empty tmpfs the set-up would start.
     const script = `mount --bind "$1" "$1" && mount -o remount,bind,noexec "$1"
 ${worker} tensorflow; echo "code=$?"; ${worker} auto; echo "code=$?"
 mount -t tmpfs -o noexec none "$1"; node ${executable} setup --tensorflow "$1"; echo "code=$?"`;
@@ -106,7 +107,7 @@ mount -t tmpfs -o noexec none "$1"; node ${executable} setup --tensorflow "$1"; 
   },
 );
 
-it('a cache that lets programs run is set up', async () => {
+it('a cache that is not mounted noexec is set up', async () => {
   fakeEngine('cpu');
   await expect(ensureTensorFlow({}, () => undefined)).resolves.toMatchObject({ source: 'fake' });
 });

@@ -3,7 +3,7 @@ import { requireGpu } from '../../../../worker/native/require-gpu.ts';
 import { findUsableGpus } from '../../../../worker/native/usable-gpus.ts';
 import { standIns } from '../../../fixtures/engine/fake-programs.ts';
 
-/** The C library's, which the linker of every process finds. */
+/** A part of the C library, which the linker of every process finds. */
 const HERE = 'libm.so.6';
 const TWO_GPUS = {
   'nvidia-smi':
@@ -20,14 +20,11 @@ function look(
   return findUsableGpus().then((usable) => requireGpu(device, usable, library));
 }
 
-describe('a GPU that is asked for', () => {
+describe('a GPU that the user chose', () => {
   it.each<[string, () => Promise<void>]>([
     ['nvidia-smi lists it', () => look('cuda:1', TWO_GPUS)],
-    [
-      'it counts among those that CUDA_VISIBLE_DEVICES names',
-      () => look('cuda:0', TWO_GPUS, { visible: '1' }),
-    ],
-  ])('is there when %s', async (_, there) => {
+    ['CUDA_VISIBLE_DEVICES names it', () => look('cuda:0', TWO_GPUS, { visible: '1' })],
+  ])('is available when %s', async (_, there) => {
     await expect(there()).resolves.toBeUndefined();
   });
 
@@ -39,18 +36,18 @@ describe('a GPU that is asked for', () => {
       () => look('cuda:0', TWO_GPUS, { library: 'libnowhere.so.9' }),
     ],
     [
-      'there is a driver and nothing else',
+      'the machine has a driver but no GPU',
       /^--device cuda:0: libm\.so\.6 is here, but no GPU/,
       /--device cpu/,
       () => look('cuda:0', { 'nvidia-smi': 'echo "No devices were found"; exit 6' }),
     ],
     [
-      'there are fewer',
+      'this process may use fewer GPUs',
       /^--device cuda:2: this process may use 2 GPUs/,
       /cuda:0 to cuda:1/,
       () => look('cuda:2', TWO_GPUS),
     ],
-  ])('is not there when %s, which is said', async (_, message, fix, missing) => {
+  ])('is rejected with the reason when %s', async (_, message, fix, missing) => {
     await expect(missing()).rejects.toMatchObject({
       code: 'ENGINE',
       message: expect.stringMatching(message),

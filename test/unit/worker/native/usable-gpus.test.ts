@@ -26,8 +26,7 @@ const four: readonly Gpu[] = uuids.map((uuid, index) => ({
 const mixed: readonly Gpu[] = four.map((gpu, i) => ({ ...gpu, name: i === 0 ? 'T4' : 'H100' }));
 const [M0, M1, M2] = ['MIG-0a000000-1', 'MIG-0b000000-2', 'MIG-0c000000-3'];
 /**
- * The first in two instances, the second in one, the third with MIG and no instance, the fourth
- * whole.
+ * The first GPU has two MIG instances, the second one, the third none; the fourth is without MIG.
  */
 const sliced: readonly Gpu[] = four.map((gpu, i) => {
   const instances = [[M0, M1], [M2], []][i];
@@ -43,7 +42,7 @@ const cuda = (value: string, machine = four) => [{ CUDA_VISIBLE_DEVICES: value }
 
 describe('the GPUs that a process may use', () => {
   it.each<Case>([
-    // Nothing is set.
+    // No variable is set.
     [{}, four, [A, B, C, D]],
     [{}, [], []],
     [{}, four.map((gpu) => ({ ...gpu, uuid: '' })), ['0', '1', '2', '3']],
@@ -56,7 +55,7 @@ describe('the GPUs that a process may use', () => {
     [...cuda('0,'), [A]],
     [...cuda('1gpu2,2ampere'), [B, C]],
     [...cuda('2, +3, -0'), [C, D, A]],
-    // What is none, and what an invalid entry cuts off.
+    // Values that name no GPU, and invalid entries, which end the list.
     [...cuda(''), []],
     [...cuda('-1'), []],
     [...cuda('0,2,-1,1'), [A, C]],
@@ -81,7 +80,7 @@ describe('the GPUs that a process may use', () => {
     [...cuda(`${C},3`), [C]],
     [...cuda(`${C}, ${D}`), [C]],
     [...cuda(`${C},GPU-bbbb`), []],
-    // MIG: by name, and by the number or UUID of a GPU its first instance.
+    // MIG: an instance by its name; a GPU's number or UUID selects its first instance.
     [...cuda(M1, sliced), [M1]],
     [...cuda(`${M2},${M0}`, sliced), [M2, M0]],
     [...cuda('MIG-0b', sliced), [M1]],
@@ -94,7 +93,7 @@ describe('the GPUs that a process may use', () => {
     [...cuda('3,2,1', sliced), [D]],
     [...cuda('GPU-aaaa1', sliced), [M0]],
     [...cuda(M0), []],
-    // GPUs that differ: CUDA counts from the fastest unless it is told otherwise.
+    // GPUs that differ: by default CUDA counts from the fastest.
     [...cuda('1,0', mixed), ['1', '0']],
     [...cuda('4', mixed), []],
     [...cuda(B, mixed), [B]],
@@ -103,16 +102,15 @@ describe('the GPUs that a process may use', () => {
     [{ CUDA_DEVICE_ORDER: 'FASTEST_FIRST' }, mixed, ['0', '1', '2', '3']],
     [{ CUDA_DEVICE_ORDER: 'FASTEST_FIRST' }, four, [A, B, C, D]],
     [{}, mixed, [A, B, C, D]],
-    // Slurm, where it has not set CUDA_VISIBLE_DEVICES: numbers of the node, with a cgroup and
-    // without.
+    // Slurm without CUDA_VISIBLE_DEVICES: numbers of the node, with a cgroup and without.
     [{ SLURM_JOB_GPUS: '2,3' }, four, [C, D]],
     [{ SLURM_JOB_GPUS: '0,1', SLURM_STEP_GPUS: '3' }, four, [D]],
     [{ SLURM_JOB_GPUS: '6,7' }, four.slice(0, 2), [A, B]],
     [{ SLURM_JOB_GPUS: '6,7' }, four, []],
     [{ SLURM_JOB_GPUS: '2,3', CUDA_VISIBLE_DEVICES: '0' }, four, [A]],
     [{ SLURM_JOB_GPUS: '' }, four, [A, B, C, D]],
-    // Containers: the runtime has hidden the others; only what a privileged one sees too much of is
-    // left out.
+    // Containers: the runtime hides the other GPUs; those that a privileged container sees in
+    // addition are left out.
     [{ NVIDIA_VISIBLE_DEVICES: 'all' }, four, [A, B, C, D]],
     [{ NVIDIA_VISIBLE_DEVICES: 'void' }, four, [A, B, C, D]],
     [{ NVIDIA_VISIBLE_DEVICES: '' }, four, [A, B, C, D]],
@@ -131,18 +129,21 @@ describe('the GPUs that a process may use', () => {
   it.each([
     [
       '0,7,1',
-      'this process may use 1 GPU (4 here; CUDA_VISIBLE_DEVICES=0,7,1; "7" is no number of a GPU here, and CUDA stops there)',
+      'this process may use 1 GPU (4 here; CUDA_VISIBLE_DEVICES=0,7,1; ' +
+        '"7" is no number of a GPU here, and CUDA stops there)',
     ],
     ['2,3', 'this process may use 2 GPUs (4 here; CUDA_VISIBLE_DEVICES=2,3)'],
     ['-1', 'this process may use no GPU (4 here; CUDA_VISIBLE_DEVICES=-1)'],
     ['NoDevFiles', 'this process may use no GPU (4 here; CUDA_VISIBLE_DEVICES=NoDevFiles)'],
     [
       '0,0',
-      'this process may use no GPU (4 here; CUDA_VISIBLE_DEVICES=0,0; "0" is named twice, and CUDA then shows no GPU)',
+      'this process may use no GPU (4 here; CUDA_VISIBLE_DEVICES=0,0; ' +
+        '"0" is named twice, and CUDA then shows no GPU)',
     ],
     [
       'GPU-aaaa',
-      'this process may use no GPU (4 here; CUDA_VISIBLE_DEVICES=GPU-aaaa; "GPU-aaaa" begins the UUIDs of 2 GPUs, and CUDA stops there)',
+      'this process may use no GPU (4 here; CUDA_VISIBLE_DEVICES=GPU-aaaa; ' +
+        '"GPU-aaaa" begins the UUIDs of 2 GPUs, and CUDA stops there)',
     ],
   ])('are counted in words: %s', (value, words) => {
     expect(howMany(usableGpus(four, { CUDA_VISIBLE_DEVICES: value }))).toBe(words);
@@ -176,14 +177,14 @@ describe('a worker', () => {
     expect(found).toMatchObject({ CUDA_VISIBLE_DEVICES: shown, MNIST_DIST_INTERNAL_GPU: own });
   });
 
-  it('keeps the order in which a number counts, and does not claim to know which GPU it is', async () => {
+  it('keeps the order of CUDA for a number, and names no GPU where it is not known', async () => {
     const found = environmentOf('auto', { CUDA_VISIBLE_DEVICES: '1' }, mixed);
     expect(found).toMatchObject({ CUDA_VISIBLE_DEVICES: '1', CUDA_DEVICE_ORDER: 'FASTEST_FIRST' });
     expect(await watchedGpus(found)).toEqual({ indices: new Set() });
     expect(environmentOf('auto', {}, mixed)['CUDA_DEVICE_ORDER']).toBe('PCI_BUS_ID');
   });
 
-  it('may not have another GPU, and is told which it may have', () => {
+  it('may not use another GPU, and the error names those that it may use', () => {
     const usable = usableGpus(four, { CUDA_VISIBLE_DEVICES: '3' });
     expect(() => gpuOf('cuda:1', usable)).toThrow(
       expect.objectContaining({
@@ -194,7 +195,7 @@ describe('a worker', () => {
     );
   });
 
-  it('reports its own GPU by UUID, of an instance the GPU it is part of, and without one those it may use', async () => {
+  it('reports its own GPU or that of its instance by UUID, else all that it may use', async () => {
     expect(await watchedGpus(environmentOf('cuda:1', { CUDA_VISIBLE_DEVICES: '2,3' }))).toEqual({
       uuid: D,
     });
@@ -283,7 +284,7 @@ describe('`local -n`', () => {
     expect(lines.some((line) => line.includes('"GPU-a" is no number'))).toBe(visible === '3,GPU-a');
   });
 
-  it('gpu is refused where this process may use none', async () => {
+  it('gpu is rejected where this process may use no GPU', async () => {
     await expect(plan('gpu', '-1')).rejects.toMatchObject({
       code: 'ENGINE',
       message:
@@ -314,7 +315,7 @@ else echo "0, A100, ${A}, 570, Enabled"; echo "1, A100, ${B}, 570, [N/A]"; fi`;
     ]);
   });
 
-  it("is the driver's own where there is no nvidia-smi, without those that may not be opened", async () => {
+  it('comes from the driver without nvidia-smi, and has only GPUs that can be opened', async () => {
     standIns({});
     const [gpus, devices] = [join(temporaryFolder(), 'gpus'), temporaryFolder()];
     const add = (bus: string, lines: string) => {
