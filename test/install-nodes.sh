@@ -1,5 +1,6 @@
 #!/bin/sh
-# Installs the versions of Node that test/system/process/nodes.test.ts runs, about 50 MB each, unless they are there.
+# Installs the versions of Node that test/system/process/nodes.test.ts runs, about 50 MB each,
+# unless they are installed.
 set -eu
 cd "$(dirname "$0")/.."
 package="node-linux-$(node -p process.arch)"

@@ -1,8 +1,9 @@
 #!/bin/sh
-# Installs what test/system/prometheus, test/system/browser, test/system/swift, test/system/slurm, test/system/hosts and test/system/process need, Debian's prometheus,
-# chromium-headless-shell, Swift (a server of S3), Slurm, programs for networks and Fashion-MNIST, and the file systems of
-# test/unit/coordinator/run-directory/file-systems.test.ts, unless they are there.
-# Where that is not possible it says why and ends well: their tests are skipped then, and say so.
+# Installs the programs that tests in test/system/prometheus, browser, swift, slurm, hosts and
+# process need: Debian's prometheus, chromium-headless-shell, Swift (a server of S3), Slurm,
+# programs for networks and Fashion-MNIST; and the file systems of
+# test/unit/coordinator/run-directory/file-systems.test.ts, unless they are installed.
+# Without success it prints the reason and exits with 0: the tests are skipped then, with a message.
 set -eu
 
 missing=""

@@ -32,7 +32,7 @@ function importsOf(file: string): string[] {
 const folders = [...Object.keys(allowed), 'test'];
 const files = folders.flatMap(sourcesOf);
 
-describe('the house', () => {
+describe('the source tree', () => {
   it.each(Object.entries(allowed))('%s imports only from its own and %j', (folder, others) => {
     for (const file of sourcesOf(folder))
       for (const target of importsOf(file))
@@ -45,10 +45,10 @@ describe('the house', () => {
     expect(elsewhere).toEqual([]);
   });
 
-  it('has no circle of imports, types included', () => {
+  it('has no cycle of imports, types included', () => {
     const sources = files.filter((file) => !file.startsWith('test/'));
     const left = new Map(sources.map((file) => [file, importsOf(file)]));
-    // What imports nothing that is left is in no circle.
+    // A file that imports none of the remaining files is in no cycle.
     const isFree = (file: string) => !left.get(file)?.some((target) => left.has(target));
     for (let free = sources.filter(isFree); free.length > 0; free = [...left.keys()].filter(isFree))
       for (const file of free) left.delete(file);
@@ -62,7 +62,7 @@ describe('the house', () => {
     expect(users.filter((file) => !/^worker\/(engines|native)\//.test(file))).toEqual([]);
   });
 
-  it('loads what serves S3 only for a store that is one', () => {
+  it('loads the S3 client only for an S3 store', () => {
     const users = (pattern: RegExp) =>
       files.filter(
         (file) => !file.startsWith('test') && pattern.test(readFileSync(join(root, file), 'utf8')),
@@ -72,7 +72,7 @@ describe('the house', () => {
     expect(users(/import\('\.\/s3-store/)).toEqual(['artifacts/store/open-store.ts']);
   });
 
-  it('has no file of more than 500 lines, and the three that explain it fit a screen or two', () => {
+  it('has no file of more than 500 lines, and three core files of at most 130', () => {
     const lines = (file: string) => readFileSync(join(root, file), 'utf8').split('\n').length - 1;
     expect(files.filter((file) => lines(file) > 500)).toEqual([]);
     const core = [
@@ -94,7 +94,7 @@ describe('the house', () => {
     expect(users).toEqual([]);
   });
 
-  it('reads what others may have left in one place, without following links or waiting for a pipe', () => {
+  it('opens untrusted files in one place, without following links or waiting for a pipe', () => {
     const opener =
       /import \{[^}]*\b(readFile|readFileSync|open|openSync|createReadStream)\b[^}]*\} from 'node:fs/;
     const exempt = /^(shared\/(disk|kernels)|test|cli\/bench|worker\/(native|engines))\//;
@@ -103,9 +103,9 @@ describe('the house', () => {
     );
     expect(users.toSorted()).toEqual([
       'artifacts/report/raster.ts',
-      // Files that are new.
+      // New files.
       'artifacts/store/plain-file.ts',
-      // The files of this package, and those of /proc and /dev/shm.
+      // Files of this package, of /proc and of /dev/shm.
       'cli/package.ts',
       'dashboards/server/page-files.ts',
       'shared/open-files.ts',
@@ -113,7 +113,7 @@ describe('the house', () => {
     ]);
   });
 
-  it('has each line that a guard of the simulator takes away once', () => {
+  it('has each line that a guard of the simulator removes exactly once', () => {
     const missing = guards.filter(
       (guard) => withoutGuard(readFileSync(join(root, guard.file), 'utf8'), guard) === undefined,
     );

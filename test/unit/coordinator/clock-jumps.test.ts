@@ -9,8 +9,8 @@ const DAY = 86_400_000;
 const BEGIN = Date.UTC(2026, 0, 2);
 
 /**
- * Between two looks at it a second passes; the clock on the wall is wrong by `skew` from the look
- * of this number on.
+ * A clock that advances by a second at each reading; its date is wrong by `skew` from the reading
+ * with the number `from`.
  */
 function clockThatJumps(skews: readonly (readonly [from: number, skew: number])[]) {
   let looks = 0;
@@ -39,7 +39,7 @@ it.each([
     ],
   ],
 ] as const)(
-  'a run whose clock jumps %s ends after it began, and takes as long as it takes',
+  'a run whose clock jumps %s ends after it began, and has its true duration',
   async (_, skews) => {
     const undisturbed = await makeUp({ runs: temporaryFolder(), clock: clockThatJumps([]) });
     const directory = await makeUp({ runs: temporaryFolder(), clock: clockThatJumps(skews) });

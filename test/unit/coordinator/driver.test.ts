@@ -10,7 +10,7 @@ import { initialWeights } from '../../../shared/arithmetic/random.ts';
 import { configuration } from '../../fixtures/recorded-run.ts';
 import { ARITHMETIC } from '../../../shared/arithmetic/version.ts';
 
-it('a coordinator that has ended tells whoever still comes, and takes nothing more from anybody', () => {
+it('a coordinator that has ended tells late workers why, and ignores their messages', () => {
   const said: unknown[] = [];
   const peer: Peer = {
     slot: 0,

@@ -10,7 +10,7 @@ function admitted(limit: EventLimit, worker: (index: number) => string, count: n
   return Array.from({ length: count }, (_, i) => limit.admits(worker(i))).filter(Boolean).length;
 }
 
-it('writes so many events of one worker in an interval, counts the rest, and leaves room for others', () => {
+it('limits the events of one worker per interval, counts the rest, leaves room for others', () => {
   const limit = new EventLimit();
   expect(limit.take(0)).toEqual([]);
   expect(admitted(limit, () => 'w0', 10_000)).toBe(MAX_INTERVAL_EVENTS_OF_ONE);
@@ -22,7 +22,7 @@ it('writes so many events of one worker in an interval, counts the rest, and lea
   expect(limit.admits('w0'), 'in the next interval').toBe(true);
 });
 
-it('writes so many of all names together, however many there are, and remembers no more of them', () => {
+it('limits the events of all workers together, and the number of names that it remembers', () => {
   const limit = new EventLimit();
   limit.take(0);
   expect(admitted(limit, (i) => `w${i}`, 100_000)).toBe(MAX_INTERVAL_EVENTS);

@@ -12,14 +12,14 @@ import {
   verifyMadeUp,
 } from '../../fixtures/recorded-run.ts';
 
-// As a pull leaves a run: a store has no checkpoints.
+// A pulled run has no checkpoints, since a store has none.
 it.each([
   ['finished', undefined, 12, false],
   ['interrupted', 7, 7, false],
   ['finished', undefined, 12, true],
   ['interrupted', 7, 7, true],
 ] as const)(
-  'a run that is %s and has no checkpoint does not go on, and stays as it is: %s, %s, mixed %s',
+  'a run that is %s without a checkpoint is not resumed and not changed: %s, %s, mixed %s',
   async (state, until, step, mixed) => {
     const runs = temporaryFolder();
     const resume = await makeUp({ runs, mixed, ...(until === undefined ? {} : { until }) });
@@ -44,7 +44,7 @@ it.each([
   },
 );
 
-it('a run that is killed names its engine since its first checkpoint, and no step whose line may be lost', async () => {
+it('the record of a killed run has its engine, but no step whose line may be lost', async () => {
   const runs = temporaryFolder();
   const resume = await makeUp({ runs, until: 7, isKilled: true });
   const record = () => JSON.parse(readFileSync(join(resume, 'run.json'), 'utf8'));
@@ -56,11 +56,11 @@ it('a run that is killed names its engine since its first checkpoint, and no ste
   expect(record()).toMatchObject({ state: 'finished', step: 12, engine });
 });
 
-it('a run of mixed engines goes on after a crash, also where they come out otherwise, and never says that it can be replayed', async () => {
+it('a run of mixed engines resumes after a crash with other results, not replayable', async () => {
   const runs = temporaryFolder();
   const resume = await makeUp({ runs, until: 7 });
   await makeUp({ runs, resume, until: 10 });
-  // As a crash after step 10 leaves it: who computed which step nobody knows.
+  // A crash after step 10 leaves no record of which engine computed which step.
   rmSync(join(resume, 'checkpoints', 'step-0000000010.safetensors'));
   const path = join(resume, 'run.json');
   const { engine: _, ...record } = JSON.parse(readFileSync(path, 'utf8'));
@@ -81,7 +81,7 @@ it('a run of mixed engines goes on after a crash, also where they come out other
   await expect(verifyMadeUp(resume)).rejects.toMatchObject({ code: 'NOT_REPLAYABLE' });
 });
 
-it('closes its files, lock and all, where it cannot begin', async () => {
+it('a run that cannot begin closes its files and releases its lock', async () => {
   const runs = temporaryFolder();
   const resume = await makeUp({ runs, until: 7 });
   await expect(
@@ -90,7 +90,7 @@ it('closes its files, lock and all, where it cannot begin', async () => {
   expect(readdirSync(resume)).not.toContain('lock.json');
 });
 
-it('a checkpoint says where its lines end, also while steps are computed again', async () => {
+it('a checkpoint records where its lines end, also while steps are computed again', async () => {
   const runs = temporaryFolder();
   const resume = await makeUp({ runs, until: 7 });
   await makeUp({ runs, resume, until: 10 });
@@ -110,7 +110,7 @@ it('a checkpoint says where its lines end, also while steps are computed again',
   expect(await verifyMadeUp(resume)).toMatchObject({ steps: 12, checkpoints: 3, model: true });
 });
 
-it('a checkpoint that says otherwise is found by verify, and is none the worse for going on', async () => {
+it('verify finds a checkpoint with a wrong line position; the run can still resume', async () => {
   const runs = temporaryFolder();
   const resume = await makeUp({ runs, until: 7 });
   const path = join(resume, 'checkpoints', 'step-0000000007.safetensors');

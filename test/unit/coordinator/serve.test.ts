@@ -13,7 +13,7 @@ import { configuration, dataset } from '../../fixtures/recorded-run.ts';
 
 const superseded = new ClusterError('LOCKED', 'it was taken over');
 
-it('a run that is taken over while it is opened ends with that, closes what it has, and nobody listens', async () => {
+it('a run that is taken over while it opens is abandoned, and its port is closed', async () => {
   let abandoned = 0;
   const port = await freePort();
   const open = ({ fail }: RunContext): Promise<RunRecorder> =>
@@ -23,7 +23,7 @@ it('a run that is taken over while it is opened ends with that, closes what it h
       resumed: undefined,
       opened: async () => {
         fail(superseded);
-        // Whoever rejects without anybody who waits ends the process.
+        // A rejection that is not awaited would end the process.
         await new Promise((resolve) => setImmediate(resolve));
         throw superseded;
       },

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { SpeedMeter } from '../../../coordinator/speed-meter.ts';
 
-it('counts steps after the first 200, and no evaluation, be it between them or after the last', () => {
+it('a speed meter counts the steps after the first 200, without evaluations', () => {
   let now = 0;
   const meter = new SpeedMeter(() => now);
   for (let step = 1; step <= 300; step++) {
@@ -14,7 +14,7 @@ it('counts steps after the first 200, and no evaluation, be it between them or a
   expect(meter.stepsPerSecond()).toBe(500);
 });
 
-it('says nothing of a run that is too short', () => {
+it('a speed meter has no value for a run that is too short', () => {
   const meter = new SpeedMeter(() => 0);
   for (let step = 1; step <= 200; step++) meter.step(step);
   expect(meter.stepsPerSecond()).toBeNull();

@@ -15,7 +15,7 @@ const parameters = parameterCount(configuration.model);
 const initial = Float32Array.from({ length: parameters }, (_, i) => i / 1000);
 const message: WeightsMessage = { kind: 'step', run: 'r', term: 1, step: 1, assignment: [[0, 1]] };
 
-/** A gradient of ones, as it comes from a worker. */
+/** A gradient of ones, as a worker sends it. */
 function gradient() {
   const kernels = createKernels(4 * (parameters + 1) + 1024);
   const at = kernels.allocate(4 * (parameters + 1));
@@ -39,7 +39,7 @@ function step(tensors: Tensors, number: number): number | undefined {
 }
 
 describe('a gradient', () => {
-  it('has a digest where that is asked for', () => {
+  it('has a digest on request', () => {
     const tensors = new Tensors(configuration, initial);
     const tensor = gradient();
     if (tensor === undefined) throw new Error('no gradient');
@@ -63,7 +63,7 @@ describe('a gradient', () => {
     expect(tensors.receive(replaced, false)).toMatchObject({ intact: false, stale: true });
   });
 
-  it('that is forgotten leaves its place to others', () => {
+  it('that is forgotten leaves its room to others', () => {
     const tensors = new Tensors(configuration, initial);
     for (let i = 0; i < 100; i++) {
       const tensor = gradient();
@@ -89,7 +89,7 @@ describe("a gradient's norm", () => {
   });
 });
 
-describe('weights on their way', () => {
+describe('weights that are being sent', () => {
   it('are the same in a frame and in shared memory', () => {
     const memory = new SharedMemory(4 * parameters);
     const tensors = new Tensors(configuration, initial, memory);
@@ -108,7 +108,7 @@ describe('weights on their way', () => {
     memory.close();
   });
 
-  it('stay in place for as long as a worker may need them', () => {
+  it('stay in place as long as a worker may need them', () => {
     const tensors = new Tensors(configuration, initial);
     const releases = Array.from({ length: SHARED_MEMORY_ROOMS - 1 }, (_, i) => {
       const release = tensors.outgoing({ ...message, step: i + 1 }).hold(i);
@@ -126,7 +126,7 @@ describe('weights on their way', () => {
     expect(tensors.update(ROOT, SHARED_MEMORY_ROOMS)).toBe(1);
   });
 
-  it('name whoever holds the oldest, wherever it lies', () => {
+  it('name the worker that uses the oldest, in any room', () => {
     const tensors = new Tensors(configuration, initial);
     const hold = (slot: number) => {
       const release = tensors.outgoing({ ...message, step: slot + 1 }).hold(slot);
@@ -134,7 +134,7 @@ describe('weights on their way', () => {
       return release;
     };
     const release = hold(0);
-    // The one after it takes the first room again.
+    // The next weights take the first room again.
     release();
     hold(1);
     hold(2);

@@ -16,7 +16,7 @@ import {
   type Service,
 } from '../../fixtures/deploy/compose.ts';
 
-/** What stands outside of the Compose file, in its documentation. */
+/** Facts from the documentation of the Compose file. */
 export interface Outside {
   /** The files in secrets/ that users make. */
   readonly secrets: readonly string[];
@@ -24,7 +24,7 @@ export interface Outside {
   readonly certificateNames: readonly string[];
 }
 
-/** From the commands that docs/deploy/containers.md has readers type. */
+/** Reads the facts from the commands in docs/deploy/containers.md. */
 export function outsideOf(page: string): Outside {
   const [, names = ''] = /mnist-dist certs ([\w. -]+?) --out secrets/.exec(page) ?? [];
   const made = [...page.matchAll(/> secrets\/([\w.-]+)/g)].map(([, file = '']) => file);
@@ -231,8 +231,8 @@ function watchingProblems({ services }: Compose, text: string): string[] {
 }
 
 /**
- * What mnist-dist understands of a service's command, with its files in a folder of this machine.
- * Throws where it does not.
+ * A service's command as mnist-dist parses it, with its files in a folder of this machine. Throws
+ * if mnist-dist cannot parse it.
  */
 export function understood(
   service: Service,
@@ -267,7 +267,7 @@ export function understood(
   }
 }
 
-/** The words after `mnist-dist`: the entry point runs with one that only says what it was given. */
+/** The words after `mnist-dist`: the entry point runs with one that only prints its arguments. */
 function wordsOf(
   [program, ...script]: readonly string[],
   command: readonly string[],

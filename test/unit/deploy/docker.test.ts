@@ -17,7 +17,7 @@ const dockerfile = read('Dockerfile');
 const ignore = readFileSync(join(root, '.dockerignore'), 'utf8');
 const outside = outsideOf(readFileSync(join(root, 'docs/deploy/containers.md'), 'utf8'));
 
-/** The text changed once for each place where it stands. */
+/** Copies of the text, each with one occurrence changed. */
 function replacements(text: string, right: string, wrong: string): string[] {
   const parts = text.split(right);
   return parts
@@ -26,7 +26,7 @@ function replacements(text: string, right: string, wrong: string): string[] {
 }
 
 describe('deploy/docker/compose.yaml', () => {
-  it('is what Compose, mnist-dist, its documentation and its own parts expect, with and without GPUs', () => {
+  it('fits Compose, mnist-dist, its documentation and itself, with and without GPUs', () => {
     expect(problemsOf([compose], prometheus, outside)).toEqual([]);
     expect(problemsOf([compose, cuda], prometheus, outside)).toEqual([]);
   });
@@ -55,8 +55,8 @@ describe('deploy/docker/compose.yaml', () => {
     ['the group of the secrets', "group_add: ['${SECRETS_GID", "group_add: ['${SECRET_GID"],
     ['a variable', '$$RUN_ID', '$RUN_ID'],
     ['the variable of the script', 'RUN_ID: ', 'RUN: '],
-    ['how it goes on', '--take-over "$$@"', '"$$@"'],
-    ['what it goes on with', '--resume "$$run"', '--resume'],
+    ['how it resumes', '--take-over "$$@"', '"$$@"'],
+    ['what it resumes', '--resume "$$run"', '--resume'],
     ['the name of the run', '--run-id "$$RUN_ID"', ''],
     ['the volume of runs', 'runs:/runs', 'run:/runs'],
     ['its place', 'runs:/runs', 'runs:/data'],
@@ -73,7 +73,7 @@ describe('deploy/docker/compose.yaml', () => {
     ['where Grafana finds Prometheus', 'service:prometheus', 'service:coordinator'],
     ['where Grafana is published', ", '127.0.0.1:3000:3000'", ''],
     ['what Grafana could write to', ':/dashboards:ro', ':/dashboards'],
-  ])('is red with a mistake in %s', (_, right, wrong) => {
+  ])('is rejected with a mistake in %s', (_, right, wrong) => {
     const mutants = replacements(compose, right, wrong).filter(
       (mutant) => !isComment(mutant, wrong),
     );
@@ -89,7 +89,7 @@ describe('deploy/docker/compose.yaml', () => {
     ['its device', 'cuda:0', 'cpu'],
     ['a variable', 'MNIST_DIST_DEVICE', 'MNIST_DIST_DEVICES'],
     ['the GPU', 'reservations:', 'reservation:'],
-  ])('is red with a mistake for GPUs in %s', (_, right, wrong) => {
+  ])('is rejected with a mistake for GPUs in %s', (_, right, wrong) => {
     const mutants = replacements(cuda, right, wrong);
     expect(mutants.length, right).toBeGreaterThan(0);
     for (const mutant of mutants)
@@ -104,7 +104,7 @@ describe('deploy/docker/compose.yaml', () => {
     ['the rules', 'rules/*.yml', 'rule/*.yml'],
     ['the name', 'job_name: mnist-dist', 'job_name: mnist'],
     ['the interval', 'scrape_interval: 1s', 'scrape_interval: 5s'],
-  ])('is red with a mistake of Prometheus in %s', (_, right, wrong) => {
+  ])('is rejected with a mistake for Prometheus in %s', (_, right, wrong) => {
     const mutants = replacements(prometheus, right, wrong).filter(
       (mutant) => !isComment(mutant, wrong),
     );
@@ -114,7 +114,7 @@ describe('deploy/docker/compose.yaml', () => {
   });
 
   it.skipIf(missing !== undefined)(
-    `has a prometheus.yml that promtool accepts where Compose puts it${missing === undefined ? '' : `: ${missing}`}`,
+    `mounts a prometheus.yml that promtool accepts${missing === undefined ? '' : `: ${missing}`}`,
     () => {
       const folder = mkdtempSync(join(tmpdir(), 'mnist-dist-prometheus-'));
       try {
@@ -154,13 +154,13 @@ describe('deploy/docker/Dockerfile', () => {
     ['the device', 'ARG DEVICE=cpu', 'ARG DEVICE=gpu'],
     ['what the last stage installs', 'RUN useradd', 'RUN npm install -g npm && useradd'],
     ['where packages come from', 'RUN npm ci', 'RUN npm ci --registry=https://registry.example'],
-  ])('is red with a mistake in %s', (_, right, wrong) => {
+  ])('is rejected with a mistake in %s', (_, right, wrong) => {
     const mutants = replacements(dockerfile, right, wrong);
     expect(mutants.length, right).toBeGreaterThan(0);
     for (const mutant of mutants) expect(dockerfileProblems(mutant, ignore), right).not.toEqual([]);
   });
 
-  it('gets no file that a build does not need, and all that it needs', () => {
+  it('gets exactly the files that a build needs', () => {
     expect(reachesBuild('coordinator/decisions/training-loop.ts')).toBe(true);
     expect(dockerfileProblems(dockerfile, ignore.replace('!worker\n', ''))).not.toEqual([]);
     expect(dockerfileProblems(dockerfile, ignore.replace('deploy/docker/*\n', ''))).not.toEqual([]);
@@ -168,7 +168,7 @@ describe('deploy/docker/Dockerfile', () => {
   });
 });
 
-/** Whether what was changed stands in a comment, which says nothing to a machine. */
+/** Whether the change is in a comment, which no program reads. */
 function isComment(mutant: string, wrong: string): boolean {
   return mutant
     .split('\n')

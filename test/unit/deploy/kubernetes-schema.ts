@@ -35,9 +35,9 @@ const kinds: Readonly<Record<string, (manifest: Manifest) => string[]>> = {
 };
 
 /**
- * What Kubernetes would not take: by the types of kubernetes-models, in which a field that
- * Kubernetes does not have is an error, and by its own validators, which know formats but pass over
- * such fields.
+ * The reasons for which Kubernetes would reject a manifest: by the types of kubernetes-models, in
+ * which a field that Kubernetes does not have is an error, and by its own validators, which know
+ * formats but ignore such fields.
  */
 export function schemaProblems(manifest: Manifest): string[] {
   const check = kinds[manifest.kind];

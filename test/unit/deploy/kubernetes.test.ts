@@ -27,13 +27,13 @@ describe.each(overlays)('deploy/kubernetes/%s', (overlay) => {
     expect(problemsOf(manifests, outside)).toEqual([]);
   });
 
-  it('has no field that could be called anything else', () => {
+  it('has no field whose wrong name would not be noticed', () => {
     const found = manifests.map((each) => unnoticed(each));
     expect(found.flatMap(({ fields }) => fields)).toEqual([]);
     expect(found.reduce((sum, { tried }) => sum + tried, 0)).toBeGreaterThan(200);
   });
 
-  // Each of them once, wherever it stands.
+  // Each mistake is made once in every place of its text.
   it.each([
     ['a port of the service', '"port":29400', '"port":29401'],
     ['the name of its port', '"targetPort":"workers"', '"targetPort":"worker"'],
@@ -85,15 +85,15 @@ describe.each(overlays)('deploy/kubernetes/%s', (overlay) => {
     ['a value that no field has', '"completionMode":"Indexed"', '"completionMode":"Index"'],
     ['a text where a number belongs', '"backoffLimit":20', '"backoffLimit":"20"'],
     ['a secret among them', '"kind":"ConfigMap"', '"kind":"Secret"'],
-  ])('is red with a mistake in %s', (_, right, wrong) => {
+  ])('is rejected with a mistake in %s', (_, right, wrong) => {
     const mutants = replacements(manifests, right, wrong);
     expect(mutants.length, right).toBeGreaterThan(0);
     for (const mutant of mutants) expect(problemsOf(mutant, outside), wrong).not.toEqual([]);
   });
 
-  // Besides all of the above: Debian has none that is new enough, so .ci/run cannot install one.
+  // Debian has no kubectl that is new enough, so .ci/run cannot install one.
   if (hasKubectl)
-    it('is what kubectl makes of it', () => {
+    it('equals the output of kubectl', () => {
       const { status, stdout, stderr } = spawnSync(
         'kubectl',
         ['kustomize', `${kubernetes}${overlay}`],
@@ -119,7 +119,7 @@ describe('deploy/kubernetes/results.yaml', () => {
   const [pod, ...others] = parseManifests(readFileSync(`${kubernetes}results.yaml`, 'utf8'));
   if (pod === undefined) throw new Error('it is empty');
 
-  it('is a pod that shows what the coordinator left', () => {
+  it('is a pod that shows the runs of the coordinator', () => {
     expect(others).toEqual([]);
     expect(schemaProblems(pod)).toEqual([]);
     expect(pod.metadata.namespace).toBe(outside.secret.namespace);

@@ -1,7 +1,7 @@
 import { json, parseManifests, type Json, type Manifest } from '../../fixtures/deploy/kustomize.ts';
 import { schemaProblems } from './kubernetes-schema.ts';
 
-/** The manifests with this text changed, once for each place where it stands. */
+/** Copies of the manifests, each with one occurrence of the text changed. */
 export function replacements(
   manifests: readonly Manifest[],
   right: string,
@@ -14,7 +14,7 @@ export function replacements(
   });
 }
 
-/** Maps whose keys are anybody's. */
+/** Maps with arbitrary keys. */
 const free = new Set(['labels', 'data', 'selector', 'limits', 'requests']);
 
 /**
@@ -50,7 +50,7 @@ function isTaken(changed: Json): boolean {
       (each) => schemaProblems(each).length === 0,
     );
   } catch {
-    // Without a kind or a name it is no manifest at all.
+    // An object without a kind or a name is no manifest.
     return false;
   }
 }

@@ -13,7 +13,7 @@ import {
 import { nameOf, type Manifest } from '../../fixtures/deploy/kustomize.ts';
 import { schemaProblems } from './kubernetes-schema.ts';
 
-/** What stands outside of the manifests, in their documentation. */
+/** Facts from the documentation of the manifests. */
 export interface Outside {
   /** The secret that users make. */
   readonly secret: {
@@ -57,8 +57,8 @@ const service = z.looseObject({
   }),
 });
 /**
- * What the standard called restricted asks of a pod, and beyond it a root file system that cannot
- * be written.
+ * The demands of the standard called restricted on a pod, and a root file system that cannot be
+ * written.
  */
 const restrictedPod = z.looseObject({
   runAsNonRoot: z.literal(true),
@@ -189,7 +189,7 @@ function togetherProblems(
   ];
 }
 
-/** Of a pod by itself. */
+/** The problems of a pod by itself. */
 export function podProblems(name: string, spec: PodSpec, claims: readonly string[]): string[] {
   const [{ image, resources, securityContext, volumeMounts }] = spec.containers;
   const needed = spec.volumes.flatMap((each) =>
@@ -222,8 +222,8 @@ function probesOf({ containers: [{ startupProbe, livenessProbe, readinessProbe }
 }
 
 /**
- * What mnist-dist understands of a container's command. Throws where it does not, or where a file
- * is missing.
+ * A container's command as mnist-dist parses it. Throws if it cannot parse it, or if a file is
+ * missing.
  */
 function parsed(spec: PodSpec, name: string, stored: Stored): ParsedCommand {
   const container = layOut(spec, name, stored);
@@ -236,7 +236,7 @@ function parsed(spec: PodSpec, name: string, stored: Stored): ParsedCommand {
 
 export function understood(container: Container): ParsedCommand {
   const argv = container.argv();
-  // The run's directory is not there before the first start.
+  // The run's directory does not exist before the first start.
   const files = argv.flatMap((word) => /^(?:--[\w-]+file=|--config=)(\/.+)$/.exec(word)?.[1] ?? []);
   const missing = files.find((file) => !file.startsWith(container.root) || !existsSync(file));
   if (missing !== undefined) throw new Error(`${missing} is in no volume`);

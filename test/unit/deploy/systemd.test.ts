@@ -39,7 +39,7 @@ function unknownFlags(unit: string, from: string = folder): string[] {
 }
 
 describe.skipIf(missing !== undefined)(`systemd-analyze${needsSystemd}`, () => {
-  it.each(units)('has nothing to say against %s', (unit) => {
+  it.each(units)('reports no problem in %s', (unit) => {
     expect(complaints(unit)).toBe('');
   });
 
@@ -52,7 +52,7 @@ describe.skipIf(missing !== undefined)(`systemd-analyze${needsSystemd}`, () => {
     expect(documentation).toContain(`| \`${unit}\` | ${limit} |`);
   });
 
-  it('would complain of a misspelt directive', () => {
+  it('reports a misspelt directive', () => {
     const copy = copied();
     spoil(copy, common, 'ProtectSystem=', 'ProtektSystem=');
     expect(complaints(units[0], copy)).toContain('ProtektSystem');
@@ -62,7 +62,7 @@ describe.skipIf(missing !== undefined)(`systemd-analyze${needsSystemd}`, () => {
   const lines = hardening
     .split('\n')
     .filter((line) => /^(?!#|SystemCallErrorNumber|PrivateIPC)\w+=/.test(line));
-  it.each([...lines, 'User=mnist-dist'])('would find more open in a unit without %s', (line) => {
+  it.each([...lines, 'User=mnist-dist'])('finds more exposed in a unit without %s', (line) => {
     const copy = copied();
     spoil(copy, common, `${line}\n`, '');
     const before = openings(units[0]);
@@ -70,7 +70,7 @@ describe.skipIf(missing !== undefined)(`systemd-analyze${needsSystemd}`, () => {
   });
 
   it.each([units[0], units[2]])(
-    'would find more open in %s with the devices of the host',
+    'finds more exposed in %s with access to the devices of the host',
     (unit) => {
       const copy = copied();
       spoil(copy, unit, 'PrivateDevices=yes\n', '');
@@ -122,14 +122,13 @@ describe('deploy/systemd', () => {
     }
   });
 
-  it.each(units)('starts %s again only where that can help', (unit) => {
+  it.each(units)('restarts %s only if that can help', (unit) => {
     const never = new Set(
       valuesOf('RestartPreventExitStatus', unit).join(' ').split(' ').map(Number),
     );
     for (const code of ['USAGE', 'VERSION', 'DATA', 'TLS'] as const)
       expect(never).toContain(errorTable[code].exit);
-    // A defect, a coordinator that is not there, a disk that is full, too little memory: these
-    // pass.
+    // A defect, a missing coordinator, a full disk and too little memory may be temporary.
     for (const code of [
       'UNEXPECTED',
       'UNREACHABLE',
@@ -164,7 +163,7 @@ describe('deploy/systemd', () => {
     expect(new Set(sources).size).toBe(3);
     for (const path of new Set([...sources, ...inputs])) {
       expect(documentation).toContain(path);
-      // What is no certificate is a secret.
+      // Every file that is not a certificate is a secret.
       if (!path.endsWith('.crt')) expect(made).toContain(`z ${path} 0600 root root\n`);
     }
     for (const unit of units)

@@ -48,7 +48,7 @@ const manifestSchema = z.strictObject({
   ),
 });
 
-/** Counted anew, from the predictions alone. */
+/** Computes the numbers again, from the predictions alone. */
 function recount({ values, labels, classes }: Predictions) {
   const confusion = Array.from({ length: classes }, () => Array.from({ length: classes }, () => 0));
   const losses: number[] = [];
@@ -74,7 +74,7 @@ describe.each([
   ['Fashion-MNIST', fashion],
   ['names that need escaping', hostile],
 ])('the numbers of %s', (_, classNames) => {
-  it('are those that the predictions give', async () => {
+  it('follow from the predictions', async () => {
     const metrics = madeUpMetrics(3, 30);
     const { evaluation, predictions } = madeUpEvaluation(classNames, { metrics });
     const files = await artifactsOf(evaluation);
@@ -122,7 +122,7 @@ describe.each([
 });
 
 describe('artifactsOf', () => {
-  it('gives all files in the order of writing, the manifest of all others last', async () => {
+  it('returns all files in the order of writing, the manifest of all others last', async () => {
     const files = await artifactsOf(
       madeUpEvaluation(digits, { metrics: madeUpMetrics(1, 9) }).evaluation,
     );
@@ -148,14 +148,14 @@ describe('artifactsOf', () => {
     });
   });
 
-  it('shows no training where there was none', async () => {
+  it('shows no training for an evaluation without one', async () => {
     const files = await artifactsOf(madeUpEvaluation(digits).evaluation);
     expect(files.map(({ name }) => name)).toEqual([...numbers, ...matrix, ...rest]);
     expect(summarySchema.parse(JSON.parse(textOf(files, 'summary.json'))).training).toBeUndefined();
     expect(textOf(files, 'report.html')).not.toContain('Loss over');
   });
 
-  it('gives the same bytes at another time, in another place and language', async () => {
+  it('returns the same bytes at another time, in another place and language', async () => {
     const { evaluation } = madeUpEvaluation(fashion, { metrics: madeUpMetrics(2, 700) });
     vi.stubEnv('TZ', 'UTC');
     const first = await artifactsOf(evaluation);
@@ -174,7 +174,7 @@ describe('artifactsOf', () => {
     );
   });
 
-  it('changes with what it is made of', async () => {
+  it('changes only the files whose input has changed', async () => {
     const { evaluation } = madeUpEvaluation(digits);
     const one = await artifactsOf(evaluation);
     const other = await artifactsOf({ ...evaluation, wrong: evaluation.wrong.slice(1) });
@@ -189,7 +189,7 @@ describe('artifactsOf', () => {
   });
 });
 
-/** As RFC 4180 has it. */
+/** Parses CSV as RFC 4180 specifies it. */
 function parseCsv(text: string): string[][] {
   return text
     .split('\n')

@@ -23,7 +23,8 @@ import { layerOf, textsOf } from '../../../fixtures/svg.ts';
 
 const decode = (png: Uint8Array) => PNG.sync.read(Buffer.from(png));
 const svgOf = (text: string) =>
-  `<svg xmlns="http://www.w3.org/2000/svg" width="90" height="30"><rect width="90" height="30" fill="white"/>${text}</svg>`;
+  '<svg xmlns="http://www.w3.org/2000/svg" width="90" height="30">' +
+  `<rect width="90" height="30" fill="white"/>${text}</svg>`;
 
 async function inkOf(svg: string): Promise<number> {
   const { data } = decode(await toPng(svg));
@@ -31,7 +32,7 @@ async function inkOf(svg: string): Promise<number> {
 }
 
 describe('toPng', () => {
-  it('draws text, also of a font that is not there, each letter its own', async () => {
+  it('draws each letter of a text, even if its font is missing', async () => {
     const text = (letters: string, font: string) =>
       svgOf(`<text x="4" y="20" font-family="${font}" font-size="16">${letters}</text>`);
     expect(await inkOf(svgOf(''))).toBe(0);
@@ -45,12 +46,12 @@ describe('toPng', () => {
     );
   });
 
-  it('draws two pixels for each', async () => {
+  it('draws two pixels for each pixel of the SVG', async () => {
     const { width, height } = decode(await toPng(svgOf('')));
     expect([width, height]).toEqual([180, 60]);
   });
 
-  it('refuses what is no XML', async () => {
+  it('rejects text that is not XML', async () => {
     await expect(toPng('<svg xmlns="http://www.w3.org/2000/svg"><b></svg>')).rejects.toThrow(
       'SVG data parsing failed',
     );
@@ -58,7 +59,7 @@ describe('toPng', () => {
 });
 
 describe('the confusion matrix', () => {
-  it('has its counts written in the cells, row by row, and a shade by the share of the row', async () => {
+  it('has its counts in the cells, row by row, shaded by the share of the row', async () => {
     const { evaluation } = madeUpEvaluation(fashion, { samples: 30_005 });
     const { confusion } = evaluation.score;
     const svg = await matrixSvg(confusionTable(confusion, fashion), light, undefined);
@@ -78,7 +79,7 @@ describe('the confusion matrix', () => {
       expect(textsOf(svg).filter((text) => text === name)).toHaveLength(2);
   });
 
-  it('has no counts in very many classes, and no cells without any', async () => {
+  it('has no counts for very many classes, and no empty cells', async () => {
     const names = Array.from({ length: MAX_NUMBERED_CLASSES + 1 }, (_, index) => `c${index}`);
     const { evaluation } = madeUpEvaluation(names, { samples: 1000 });
     const svg = await matrixSvg(
@@ -91,7 +92,7 @@ describe('the confusion matrix', () => {
     expect(layerOf(svg, 'cells').match(/<path/g)).toHaveLength(filled);
   });
 
-  it('is drawn where a class has no sample, and where classes have no name', async () => {
+  it('is drawn even if a class has no sample, and if classes have no name', async () => {
     const table = confusionTable(
       [
         [0, 0],
@@ -109,7 +110,7 @@ describe('the confusion matrix', () => {
     expect(shades).toHaveLength(4);
   });
 
-  it('takes its colours from the page where it is a part of one', async () => {
+  it('takes its colours from the page that contains it', async () => {
     const svg = await matrixSvg(
       confusionTable(
         [
@@ -128,7 +129,7 @@ describe('the confusion matrix', () => {
 });
 
 describe('the contact sheet', () => {
-  it('shows the mistakes of which the model was surest, with their labels', async () => {
+  it('shows the most confident mistakes with their labels', async () => {
     const { evaluation } = madeUpEvaluation(fashion, { samples: 2000 });
     const { wrong } = evaluation;
     expect(wrong.length).toBeGreaterThan(MAX_SHEET_SAMPLES);
@@ -160,7 +161,7 @@ describe('the contact sheet', () => {
     expect(seen).toEqual([...evaluation.images.subarray(first, first + 30)]);
   });
 
-  it('does not make up the picture of a sample that is not there', async () => {
+  it('does not invent the picture of a missing sample', async () => {
     const { evaluation } = madeUpEvaluation(digits);
     const fewer = { ...evaluation, images: evaluation.images.subarray(0, 100) };
     await expect(contactSheetSvg(fewer)).rejects.toThrow('there is a picture of sample');
@@ -171,7 +172,7 @@ describe('the contact sheet', () => {
     expect(textsOf(await contactSheetSvg({ ...evaluation, wrong: [] }))[0]).toBe('No mistakes');
   });
 
-  it('cuts no name that fits, and every one that does not', () => {
+  it('cuts only the names that do not fit', () => {
     expect(shortened('Ankle boot', 8)).toBe('Ankle boot');
     expect(shortened('x'.repeat(64), 8)).toMatch(/^x{5,12}…$/);
     expect(widthOf(shortened('W'.repeat(64), 8))).toBeLessThanOrEqual(8);
@@ -180,11 +181,11 @@ describe('the contact sheet', () => {
   });
 });
 
-describe('what is drawn', () => {
+describe('a drawing', () => {
   it.each([
     ['fashion', fashion],
     ['hostile', hostile],
-  ])('of %s is XML, and fits into a page with others', async (_, names) => {
+  ])('with %s names is XML, and fits into a page with others', async (_, names) => {
     const files = await artifactsOf(
       madeUpEvaluation(names, { metrics: madeUpMetrics(2, 20) }).evaluation,
     );
@@ -197,7 +198,7 @@ describe('what is drawn', () => {
     );
     for (const svg of [...inline, ...alone]) {
       await toPng(svg);
-      // Names within a picture would meet those of another one.
+      // Names within a picture would collide with those of another one.
       expect(svg).not.toMatch(/ id="|url\(|<script|<style|<foreignObject/);
     }
     for (const name of ['confusion_matrix', 'loss', 'accuracy']) {
@@ -208,7 +209,7 @@ describe('what is drawn', () => {
     }
   });
 
-  it('costs nobody who does not draw: the libraries are loaded at first use', () => {
+  it('loads its libraries at first use', () => {
     const folder = new URL('../../../../artifacts/report/', import.meta.url);
     const imports = readdirSync(folder).flatMap((file) => [
       ...readFileSync(new URL(file, folder), 'utf8').matchAll(

@@ -18,7 +18,7 @@ async function reportOf(...given: Parameters<typeof madeUpEvaluation>) {
 }
 
 describe('the report', () => {
-  it('says what the files say', async () => {
+  it('has the numbers of the files', async () => {
     const { html, evaluation } = await reportOf(digits, {
       samples: 2000,
       metrics: madeUpMetrics(2, 50),
@@ -62,7 +62,7 @@ describe('the report', () => {
     expect(listed).toEqual(pairs.toSorted((a, b) => b - a).slice(0, 10));
   });
 
-  it('is one file that runs nothing and asks nobody', async () => {
+  it('is one file without scripts and requests', async () => {
     const { html } = await reportOf(hostile, { metrics: madeUpMetrics(1, 9) });
     expect(html).toContain(
       `content="default-src &#39;none&#39;; img-src data:; style-src &#39;unsafe-inline&#39;"`,
@@ -82,7 +82,7 @@ describe('the report', () => {
     );
   });
 
-  it('escapes what comes from outside, wherever it stands', async () => {
+  it('escapes all text from outside', async () => {
     const { evaluation } = madeUpEvaluation(hostile, { metrics: madeUpMetrics(1, 9) });
     const evil = `"><b onclick='x'>\u202e&`;
     const { subject } = evaluation;

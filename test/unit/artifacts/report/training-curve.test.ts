@@ -42,7 +42,7 @@ describe('trainingCurve', () => {
     expect(point?.accuracy).toBe((first?.correct ?? 0) / 40);
   });
 
-  it('smooths: what is straight stays, what jumps jumps less, and it does not lag', () => {
+  it('smooths without lag: a straight line stays, jumps become smaller', () => {
     const straight = madeUpMetrics(1, 400).map((line, index) => ({
       ...line,
       loss: 10 - index / 100,
@@ -62,7 +62,7 @@ describe('trainingCurve', () => {
 });
 
 describe('the curves', () => {
-  it.each(['loss', 'accuracy'] as const)('of %s are where metrics.jsonl says', async (quantity) => {
+  it.each(['loss', 'accuracy'] as const)('draw the %s that metrics.jsonl has', async (quantity) => {
     const lines = madeUpMetrics(3, 100);
     const svg = await draw(lines, quantity);
     const value = scaleOf(svg, quantity);
@@ -82,7 +82,7 @@ describe('the curves', () => {
       expect(each / (missing.get(step) ?? NaN)).toBeCloseTo(1, 4);
       missing.delete(step);
     }
-    // What is not drawn lies beyond the axis.
+    // Values that are not drawn are beyond the axis.
     for (const each of missing.values()) expect(each).toBeLessThan(value(260));
     const points = linesOf(layerOf(svg, 'validation')).flat();
     const validation = lines.filter(({ kind }) => kind === 'evaluation');
@@ -94,7 +94,7 @@ describe('the curves', () => {
       );
   });
 
-  it('leaves out a loss of zero, for which a logarithm has no place, and draws all others', async () => {
+  it('omit a loss of zero, which has no logarithm, and draw all others', async () => {
     const lines = madeUpMetrics(1, 30).map((line, index) =>
       index === 9 ? { ...line, loss: 0 } : line,
     );
@@ -103,7 +103,7 @@ describe('the curves', () => {
     expect(valueLabels(svg).length).toBeGreaterThan(1);
   });
 
-  it('draws one step, no step, and a loss of zero', async () => {
+  it('draw one step, no step, and a loss of zero', async () => {
     const [step] = madeUpMetrics(1, 1);
     for (const lines of [madeUpMetrics(1, 1), [], step ? [{ ...step, loss: 0 }] : []]) {
       for (const quantity of ['loss', 'accuracy'] as const) {
@@ -116,7 +116,7 @@ describe('the curves', () => {
     );
   });
 
-  it('says what it shows', async () => {
+  it('name the values that they show', async () => {
     expect(textsOf(await draw(madeUpMetrics(2, 600), 'loss'))).toContain(
       'training, mean of 3 steps',
     );
@@ -124,10 +124,10 @@ describe('the curves', () => {
   });
 });
 
-/** So much lower than its line is the base of a label. */
+/** The distance from a line down to the base of its label. */
 const LABEL_OFFSET = 4;
 
-/** From pixels to values, as two labels of the axis have it. */
+/** Converts pixels to values by two labels of the axis. */
 function scaleOf(svg: string, quantity: Quantity): (y: number) => number {
   const [[one, y1] = ['', NaN], [two, y2] = ['', NaN]] = valueLabels(svg);
   const [a, b] = [parseFloat(one), parseFloat(two)].map((each) =>

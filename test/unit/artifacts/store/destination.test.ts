@@ -32,8 +32,8 @@ afterEach(() => {
 const check = (uri: string, started?: string) =>
   checkDestination(parseStoreUri(uri), { directory: join(runs, RUN), run: RUN, started });
 
-describe('a folder that a run is to be put into', () => {
-  it('may be there or not, also among the runs, and is not touched', async () => {
+describe('a folder as the destination of a run', () => {
+  it('may exist or not, also among the runs, and is not changed', async () => {
     for (const uri of [
       `file:${folder}/store`,
       `file:${folder}/a/b`,
@@ -44,7 +44,7 @@ describe('a folder that a run is to be put into', () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  it('is not where the run lies, by whatever way', async () => {
+  it('is rejected if it is the folder of the run, by any path', async () => {
     symlinkSync(folder, join(folder, 'up'));
     for (const isThere of [false, true]) {
       if (isThere) {
@@ -71,7 +71,7 @@ describe('a folder that a run is to be put into', () => {
     await expect(within).rejects.toMatchObject({ code: 'USAGE' });
   });
 
-  it('has nothing in its way', async () => {
+  it('is rejected if a file is in its way', async () => {
     writeFileSync(join(folder, 'file'), '');
     for (const place of ['file', 'file/store'])
       await expect(check(`file:${join(folder, place)}`)).rejects.toMatchObject({ code: 'STORE' });
@@ -80,9 +80,9 @@ describe('a folder that a run is to be put into', () => {
     await expect(check(`file:${join(folder, 'store')}`)).rejects.toMatchObject({ code: 'STORE' });
   });
 
-  it.each(['store', 'store/a/b'])('is one that may be written: %s', async (place) => {
+  it.each(['store', 'store/a/b'])('is rejected if it may not be written: %s', async (place) => {
     mkdirSync(join(folder, 'store'));
-    // Who may do anything, as the superuser may, is refused nowhere.
+    // The system refuses a superuser nothing, so that the refusal is injected.
     const refusal = Object.assign(new Error('EACCES: made up'), { code: 'EACCES' });
     vi.mocked(access).mockRejectedValueOnce(refusal);
     await expect(check(`file:${join(folder, place)}`)).rejects.toMatchObject({
@@ -95,7 +95,7 @@ describe('a folder that a run is to be put into', () => {
     expect(await check(`file:${join(folder, place)}`)).toBeUndefined();
   });
 
-  it('holds no other run of this id', async () => {
+  it('is rejected if it has another run of this id', async () => {
     const store = join(folder, 'store');
     await pushRun(makeRun(runs), { kind: 'file', directory: store }, immediateRetries());
     await expect(check(`file:${store}`)).rejects.toMatchObject({ code: 'RUN_EXISTS' });
@@ -111,10 +111,10 @@ describe('a folder that a run is to be put into', () => {
   });
 });
 
-describe('a server that a run is to be sent to', () => {
+describe('a server as the destination of a run', () => {
   const uri = 's3://bucket/a';
 
-  it('is asked once, for what is there of the run', async () => {
+  it('is asked once, for its manifest of the run', async () => {
     const { requests } = await scripted(says(404, 'NoSuchKey'));
     expect(await check(uri)).toBeUndefined();
     expect(requests.map(({ method, url }) => `${method} ${url.split('?')[0]}`)).toEqual([
@@ -122,7 +122,7 @@ describe('a server that a run is to be sent to', () => {
     ]);
   });
 
-  it('holds no other run of this id', async () => {
+  it('is rejected if it has another run of this id', async () => {
     const started = '2026-01-02T03:04:05.000Z';
     await scripted(gives(JSON.stringify({ format: 1, run: RUN, started, files: [] })));
     await expect(check(uri)).rejects.toMatchObject({ code: 'RUN_EXISTS' });
@@ -134,7 +134,7 @@ describe('a server that a run is to be sent to', () => {
     [403, 'SignatureDoesNotMatch', 'rejected the access key or its secret'],
     [403, 'AccessDenied', 'denied access'],
     [418, 'Teapot', 'answered 418'],
-  ])('is none that says %i %s', async (status, code, message) => {
+  ])('is rejected if it answers %i %s', async (status, code, message) => {
     await scripted(says(status, code));
     await expect(check(uri)).rejects.toMatchObject({
       code: 'STORE',
@@ -143,14 +143,14 @@ describe('a server that a run is to be sent to', () => {
   });
 
   it.each<[string, Answer, string]>([
-    ['has too much to do', says(503, 'SlowDown'), 'answered 503'],
+    ['is overloaded', says(503, 'SlowDown'), 'answered 503'],
     ['hangs up', (response) => response.destroy(), 'does not answer (ECONNRESET)'],
     [
       'is silent',
       () => vi.advanceTimersByTime(STORE_LOOK_MILLISECONDS),
       'has not answered within 10 s',
     ],
-  ])('may be one that %s: that may pass, and is not waited for', async (_what, answer, message) => {
+  ])('is accepted with a warning, without a retry, if it %s', async (_what, answer, message) => {
     const { requests } = await scripted(answer);
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     expect(await check(uri)).toMatchObject({
@@ -160,7 +160,7 @@ describe('a server that a run is to be sent to', () => {
     expect(requests).toHaveLength(1);
   });
 
-  it('needs settings that are some', async () => {
+  it('needs valid settings', async () => {
     vi.stubEnv('AWS_ENDPOINT_URL', 'nonsense');
     await expect(check(uri)).rejects.toMatchObject({ code: 'USAGE' });
   });

@@ -52,13 +52,13 @@ describe('a folder as a store', () => {
     await expect(read(store, 'file.txt')).rejects.toMatchObject(refused);
     await expect(store.put('folder/secret.txt', content('x'))).rejects.toMatchObject(refused);
     await expect(store.remove('folder/secret.txt')).rejects.toMatchObject(refused);
-    // What has the link's name replaces the link, not what it leads to.
+    // The new file replaces the link, not the target of the link.
     await store.put('file.txt', content('mine'));
     expect(readFileSync(join(directory, 'file.txt'), 'utf8')).toBe('mine');
     expect(readFileSync(join(elsewhere, 'secret.txt'), 'utf8')).toBe('secret');
   });
 
-  it('waits for no pipe, and takes a folder for no file', async () => {
+  it('does not wait for a pipe, and does not read a folder as a file', async () => {
     expect(spawnSync('mkfifo', [join(directory, 'pipe')]).status).toBe(0);
     mkdirSync(join(directory, 'sub'));
     const store = await open();
@@ -66,7 +66,7 @@ describe('a folder as a store', () => {
     await expect(read(store, 'sub')).rejects.toMatchObject({ code: 'STORE' });
   });
 
-  it('says what is in the way', async () => {
+  it('names the file that is in the way', async () => {
     writeFileSync(join(directory, 'file'), '');
     const within = join(directory, 'file', 'store');
     const store = await openStore({ kind: 'file', directory: within }, immediateRetries());

@@ -9,7 +9,7 @@ import type { Content } from '../../../../artifacts/store/store.ts';
 import { content, read } from '../../../fixtures/store/store-contract.ts';
 import { immediateRetries } from '../../../fixtures/store/retry-policy.ts';
 
-/** Which call fails next, how often, and with what; a folder on a network does so now and then. */
+/** Which call fails next, how often, and with what, as calls in a network folder sometimes do. */
 const trouble = { call: '', times: 0, code: '' };
 
 vi.mock('node:fs/promises', async (importOriginal) => {
@@ -61,7 +61,7 @@ beforeEach(() => {
   trouble.times = 0;
 });
 
-/** The same, and every stream of it that was opened. */
+/** Content, and every stream of it that was opened. */
 function watched(text: string): { given: Content; opened: Readable[] } {
   const opened: Readable[] = [];
   const given = {
@@ -78,7 +78,7 @@ function watched(text: string): { given: Content; opened: Readable[] } {
 const calls = ['open a draft', 'write', 'sync', 'rename', 'make a folder'];
 
 describe('a folder on a network', () => {
-  it.each(calls)('that fails to %s for a while gets the file all the same', async (call) => {
+  it.each(calls)('that fails to %s for a while still gets the file', async (call) => {
     const store = await open();
     const { given, opened } = watched('the whole');
     Object.assign(trouble, { call, times: 2, code: 'ESTALE' });
@@ -89,14 +89,14 @@ describe('a folder on a network', () => {
     expect(readdirSync(join(directory, 'a'))).toEqual(['x.txt']);
   });
 
-  it.each(['EAGAIN', 'EBUSY', 'ETIMEDOUT'])('that says %s is tried again', async (code) => {
+  it.each(['EAGAIN', 'EBUSY', 'ETIMEDOUT'])('that fails with %s is retried', async (code) => {
     Object.assign(trouble, { call: 'open a draft', times: 1, code });
     await (await open()).put('x.txt', content('x'));
     expect(readFileSync(join(directory, 'x.txt'), 'utf8')).toBe('x');
   });
 
   it.each(calls)(
-    'that never gets over it is given up, with nothing left open: %s',
+    'that keeps failing is given up after all attempts, with nothing left open: %s',
     async (call) => {
       const { given, opened } = watched('the whole');
       Object.assign(trouble, { call, times: MAX_STORE_ATTEMPTS, code: 'ESTALE' });
@@ -110,7 +110,7 @@ describe('a folder on a network', () => {
     },
   );
 
-  it.each(calls)('is not asked twice for what it does not allow: %s', async (call) => {
+  it.each(calls)('is not asked again after a denied permission: %s', async (call) => {
     const { given, opened } = watched('the whole');
     Object.assign(trouble, { call, times: 1, code: 'EACCES' });
     await expect((await open()).put('x.txt', given)).rejects.toMatchObject({ code: 'STORE' });

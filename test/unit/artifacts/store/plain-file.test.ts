@@ -5,7 +5,7 @@ import { expect, it, onTestFinished } from 'vitest';
 import { ClusterError } from '../../../../shared/errors.ts';
 import { writePlain } from '../../../../artifacts/store/plain-file.ts';
 
-it('takes little more than was announced from whoever never ends, and keeps nothing of it', async () => {
+it('writePlain stops an endless source soon after its limit, and keeps no file', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'mnist-dist-plain-'));
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
   let taken = 0;

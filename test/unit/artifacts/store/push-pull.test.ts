@@ -49,7 +49,7 @@ const written = (files: readonly object[], more = {}) =>
   JSON.stringify({ format: 1, run: RUN, started: '2026-01-02T03:04:05.000Z', files, ...more });
 
 describe('push', () => {
-  it('sends the results and nothing else, and names them all in manifest.json', async () => {
+  it('sends only the results, and lists them all in manifest.json', async () => {
     const before = filesUnder(run);
     const pushed = await push();
     const { 'manifest.json': manifest = '', ...files } = filesUnder(stored);
@@ -74,7 +74,7 @@ describe('push', () => {
     expect(filesUnder(run)).toEqual(before);
   });
 
-  it('has the manifest of artifacts there after all other files, and its own after that', async () => {
+  it('writes the manifest of artifacts after all other files, and its own last', async () => {
     const seen: string[] = [];
     await push(({ name }) => {
       seen.push(name);
@@ -99,7 +99,7 @@ describe('push', () => {
     ]);
   });
 
-  it('does not send again what is there, and does send what is damaged', async () => {
+  it('sends damaged files again, but no intact ones', async () => {
     await push();
     expect(await push()).toMatchObject({ files: 8, moved: 0, movedBytes: 0 });
     const old = new Date(2000, 0);
@@ -114,7 +114,7 @@ describe('push', () => {
     expect(statSync(join(stored, 'metrics.jsonl')).mtime).toEqual(old);
   });
 
-  it('goes on where one was cut off, and until then there is no run', async () => {
+  it('resumes one that was cut off; until then there is no complete run', async () => {
     await push();
     rmSync(join(stored, 'manifest.json'));
     rmSync(join(stored, 'artifacts/manifest.json'));
@@ -127,7 +127,7 @@ describe('push', () => {
     expect(await pull()).toMatchObject({ moved: 8 });
   });
 
-  it('takes the manifest back before it changes anything, and what the run has no longer after', async () => {
+  it('removes the manifest before any change, and outdated files', async () => {
     await push();
     makeRun(join(folder, 'runs'), { 'metrics.jsonl': 'longer now\n' });
     rmSync(join(run, 'artifacts/loss.svg'));
@@ -145,7 +145,7 @@ describe('push', () => {
     await pull();
   });
 
-  it('does not write over another run of the same id', async () => {
+  it('does not overwrite another run of the same id', async () => {
     await push();
     const before = filesUnder(stored);
     const other = recordOf({ started: '2026-05-05T00:00:00.000Z' });
@@ -175,7 +175,7 @@ describe('push', () => {
     await expect(push()).rejects.toMatchObject({ message: expect.stringContaining('a link') });
   });
 
-  it('refuses a file with an odd name, an odd run, and the folder that the run lies in', async () => {
+  it('refuses an odd file name, an invalid run, and the folder that contains the run', async () => {
     writeFileSync(join(run, 'artifacts', 'a\\b'), '');
     await expect(push()).rejects.toMatchObject({
       code: 'STORE',
@@ -195,7 +195,7 @@ describe('push', () => {
     });
   });
 
-  it('ends when it is told to, and goes on later', async () => {
+  it('stops on request, and resumes later', async () => {
     const stopping = new AbortController();
     const reason = new Error('stopped');
     const stopped = pushRun(run, address, immediateRetries([], stopping.signal), () =>
@@ -208,13 +208,13 @@ describe('push', () => {
   });
 });
 
-describe('keeping a run that is over', () => {
-  it('is a push', async () => {
+describe('the push of a finished run', () => {
+  it('sends the same files as push', async () => {
     await pushFinishedRun(run, `file:${join(folder, 'store')}`, immediateRetries());
     expect(await push()).toMatchObject({ files: 8, moved: 0 });
   });
 
-  it('says where the run is, and what sends it later, when it fails', async () => {
+  it('names the run, and the command that sends it later, when it fails', async () => {
     writeFileSync(join(folder, 'store'), 'in the way');
     const uri = `file:${join(folder, 'store')}`;
     await expect(pushFinishedRun(run, uri, immediateRetries())).rejects.toMatchObject({
@@ -225,7 +225,7 @@ describe('keeping a run that is over', () => {
     });
   });
 
-  it.each(['nowhere', 's3://AKIA:hunter2@bucket'])('does not ask for %s once more', async (uri) => {
+  it.each(['nowhere', 's3://AKIA:hunter2@bucket'])('does not repeat the URI %s', async (uri) => {
     const error: unknown = await pushFinishedRun(run, uri, immediateRetries()).catch(
       (error: unknown) => error,
     );
@@ -244,7 +244,7 @@ describe('pull', () => {
     await push();
   });
 
-  it('makes a directory with the same bytes, under the id of the run if nothing is said', async () => {
+  it('makes a directory with the same bytes, named by the run id by default', async () => {
     const pulled = await pullRun(
       parseStoreUri(`file:${stored}`),
       { runs: join(folder, 'new') },
@@ -260,11 +260,11 @@ describe('pull', () => {
     expect(readdirSync(join(folder, 'new'))).toEqual([RUN]);
   });
 
-  it('leaves what it has fetched before as it is, and fills an empty directory', async () => {
+  it('fetches no complete file again, and fills an empty directory', async () => {
     mkdirSync(join(folder, 'pulled'));
     expect(await pull()).toMatchObject({ moved: 8 });
     expect(await pull()).toMatchObject({ files: 8, moved: 0 });
-    // What a later evaluation has added is in nobody's way.
+    // A file that a later evaluation has added does not interfere.
     writeFileSync(join(folder, 'pulled', 'more'), '');
     expect(await pull()).toMatchObject({ moved: 0 });
   });
@@ -273,7 +273,7 @@ describe('pull', () => {
     ['a damaged file', 'model.safetensors', 'other bytes'],
     ['a file of the same size', 'artifacts/loss.svg', '<SVG/>'],
     ['a longer file', 'events.jsonl', 'x'],
-  ])('makes nothing of %s, and goes on once it is whole', async (_what, name, text) => {
+  ])('makes no run of %s, and resumes once it is whole', async (_what, name, text) => {
     write(name, text);
     await expect(pull()).rejects.toMatchObject({
       code: 'STORE',
@@ -288,7 +288,7 @@ describe('pull', () => {
     expect(readdirSync(folder).toSorted()).toEqual(['pulled', 'runs', 'store']);
   });
 
-  it('makes nothing of a run that lacks a file', async () => {
+  it('makes no directory of a run that lacks a file', async () => {
     rmSync(join(stored, 'run.json'));
     await expect(pull()).rejects.toMatchObject({
       code: 'STORE',
@@ -297,7 +297,7 @@ describe('pull', () => {
     expect(existsSync(join(folder, 'pulled'))).toBe(false);
   });
 
-  it('writes over nothing', async () => {
+  it('overwrites nothing', async () => {
     mkdirSync(join(folder, 'pulled'));
     writeFileSync(join(folder, 'pulled', 'mine'), 'mine');
     await expect(pull()).rejects.toMatchObject({ code: 'RUN_EXISTS' });
@@ -307,7 +307,7 @@ describe('pull', () => {
     expect(filesUnder(join(folder, 'pulled'))).toEqual({ mine: 'mine' });
   });
 
-  it('keeps nothing of somebody else from an earlier draft, and follows no link in it', async () => {
+  it('removes foreign files from an earlier draft, and follows no link in it', async () => {
     const draft = join(folder, '.pulled.pull');
     mkdirSync(join(draft, 'artifacts'), { recursive: true });
     mkdirSync(join(folder, 'outside'));
@@ -322,7 +322,7 @@ describe('pull', () => {
     expect(filesUnder(join(folder, 'outside'))).toEqual({ 'run.json': 'outside' });
   });
 
-  it('writes into no draft that is a link, nor into a folder of it that is one', async () => {
+  it('writes into no draft that is a link, and into no linked folder of a draft', async () => {
     const draft = join(folder, '.pulled.pull');
     mkdirSync(join(folder, 'outside'));
     symlinkSync(join(folder, 'outside'), draft);
@@ -358,14 +358,14 @@ describe('pull', () => {
     expect(existsSync(runs)).toBe(false);
   });
 
-  it('reads no more of a manifest than one can have', async () => {
+  it('reads no more of a manifest than its size limit', async () => {
     write('manifest.json', 'x'.repeat(5 * 1024 ** 2));
     await expect(pull()).rejects.toMatchObject({
       message: expect.stringMatching(/it has more than \d+ bytes/),
     });
   });
 
-  it('names the runs of a store where none was named', async () => {
+  it('lists the runs of a store if none was named', async () => {
     await expect(
       pullRun(address, { directory: join(folder, 'pulled') }, immediateRetries()),
     ).rejects.toMatchObject({

@@ -27,7 +27,7 @@ const sha256 = (text: string) => createHash('sha256').update(text).digest('hex')
 const push = () =>
   pushRun(run, { kind: 'file', directory: join(folder, 'store') }, immediateRetries());
 
-it('does not send a run over whose model that of another one was copied', async () => {
+it('push does not send a run whose model is that of another run', async () => {
   const record = (model: string) => ({
     'run.json': recordOf({ model: { sha256: sha256(model) } }),
     'model.safetensors': 'weights',
@@ -43,7 +43,7 @@ it('does not send a run over whose model that of another one was copied', async 
   await expect(push()).resolves.toBeDefined();
 });
 
-it('does not write a run that is not finished over the same one that is', async () => {
+it('push does not replace a finished run by an unfinished copy of it', async () => {
   await push();
   const before = filesUnder(stored);
   const record = (state: string) => ({
@@ -57,7 +57,7 @@ it('does not write a run that is not finished over the same one that is', async 
     });
   }
   expect(filesUnder(stored)).toEqual(before);
-  // What was not finished there may be replaced, also by what still is not.
+  // An unfinished run in the store may be replaced, even by another unfinished one.
   writeFileSync(join(stored, 'run.json'), record('interrupted')['run.json']);
   expect(await push()).toMatchObject({ state: 'interrupted', moved: 0 });
   makeRun(join(folder, 'runs'), record('failed'));
@@ -71,7 +71,7 @@ it.each<[string, string | undefined, string]>([
   ['artifacts/loss.svg', 'longer than it was', 'has other bytes than listed in'],
   ['artifacts/report.html', undefined, 'is missing, but listed in'],
 ])(
-  'does not send an artifact that is not what their manifest says: %s, %j',
+  'push does not send an artifact that differs from its manifest: %s, %j',
   async (name, text, why) => {
     const files = ['loss.svg', 'report.html'].map((name) => {
       const bytes = resultsOfRun[`artifacts/${name}`] ?? '';
@@ -95,7 +95,7 @@ it.each<[string, string | undefined, string]>([
 );
 
 it.each(['{', '{"format":1,"files":[{"name":"../run.json","size":1,"sha256":"","type":""}]}'])(
-  'takes no artifacts with the manifest %s',
+  'push rejects artifacts with the manifest %s',
   async (text) => {
     writeFileSync(join(run, 'artifacts/manifest.json'), text);
     await expect(push()).rejects.toMatchObject({

@@ -8,8 +8,8 @@ import { immediateRetries } from '../../../fixtures/store/retry-policy.ts';
 const said = new ClusterError('STORE', 'said');
 const judge = (error: unknown) => ({ error: said, isTransient: error === 'passing' });
 
-describe('what may pass by itself', () => {
-  it('is tried again, after twice the wait each time', async () => {
+describe('a failed attempt', () => {
+  it('is retried, after twice the wait each time', async () => {
     const waits: number[] = [];
     let attempts = 0;
     const attempt = async () => (++attempts < 4 ? Promise.reject<number>('passing') : attempts);
@@ -24,7 +24,7 @@ describe('what may pass by itself', () => {
     expect(attempts).toBe(MAX_STORE_ATTEMPTS);
   });
 
-  it.each(['for good', new ClusterError('DISK', 'in words')])('is not %s', async (failure) => {
+  it.each(['for good', new ClusterError('DISK', 'in words')])('is final: %s', async (failure) => {
     let attempts = 0;
     const attempt = () => Promise.reject(++attempts > 0 ? failure : 'never');
     await expect(withRetries(attempt, judge, immediateRetries())).rejects.toBe(
@@ -33,7 +33,7 @@ describe('what may pass by itself', () => {
     expect(attempts).toBe(1);
   });
 
-  it('is not waited for by whoever was told to stop', async () => {
+  it('is not retried after a stop', async () => {
     const stopping = new AbortController();
     const reason = new Error('stopped');
     const retryPolicy = {
@@ -47,7 +47,7 @@ describe('what may pass by itself', () => {
   });
 });
 
-describe('several at once', () => {
+describe('parallel tasks', () => {
   it('are never more than the limit, and all are done', async () => {
     let atWork = 0;
     let most = 0;
@@ -62,7 +62,7 @@ describe('several at once', () => {
     expect(done.toSorted()).toEqual([1, 2, 3, 4, 5, 6, 7]);
   });
 
-  it('are none any more once one has failed', async () => {
+  it('are no longer begun once one has failed', async () => {
     const begun: number[] = [];
     let atWork = 0;
     const failing = inParallel([1, 2, 3, 4, 5], 2, async (item) => {

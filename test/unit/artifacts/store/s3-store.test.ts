@@ -19,7 +19,7 @@ const breaksOff: Answer = (response) => {
 };
 const ok: Answer = (response) => response.writeHead(200).end();
 
-// What the machine of whoever tests this has set is no matter here.
+// The settings of the machine that runs the tests have no effect here.
 beforeEach(() => {
   for (const name of [
     'AWS_PROFILE',
@@ -36,7 +36,7 @@ beforeEach(() => {
 afterEach(() => vi.unstubAllEnvs());
 
 describe('a request', () => {
-  it('signs the SHA-256 of what it sends, says what it is, and asks for no newer checksum', async () => {
+  it('signs the SHA-256 of its body, names its type, and asks for no newer checksum', async () => {
     const { store, requests } = await scripted(ok);
     const given = content('the text', 'text/csv');
     await store.put('x/y.csv', given);
@@ -64,7 +64,7 @@ describe('a request', () => {
     ['a time-out', says(400, 'RequestTimeout')],
     ['bytes damaged on the way', says(400, 'BadDigest')],
     ['a connection that ends', hangsUp],
-  ])('that meets %s is made again, with all its bytes', async (_what, answer) => {
+  ])('that meets %s is retried with all its bytes', async (_what, answer) => {
     const { store, requests, waits } = await scripted(answer, answer, ok);
     await store.put('x.txt', content('all of it'));
     expect(requests.map(({ body }) => body)).toEqual(['all of it', 'all of it', 'all of it']);
@@ -80,7 +80,7 @@ describe('a request', () => {
     expect(requests).toEqual([]);
   });
 
-  it('begins again where bytes break off, and its reader with it', async () => {
+  it('restarts with its reader when bytes break off', async () => {
     const { store, requests } = await scripted(breaksOff, gives('the whole'));
     expect(await read(store, 'x.txt')).toBe('the whole');
     expect(requests).toHaveLength(2);
@@ -97,7 +97,7 @@ describe('a request', () => {
     expect(requests).toHaveLength(MAX_STORE_ATTEMPTS);
   });
 
-  it('is ended by a file that cannot be read, and not made again', async () => {
+  it('ends with a file that cannot be read, and is not retried', async () => {
     const { store, requests } = await scripted(ok);
     const failing = async function* () {
       yield Buffer.from('half');
@@ -151,13 +151,13 @@ describe('an error', () => {
     });
   });
 
-  it('is none where there is no such object', async () => {
+  it('is not raised for a missing object', async () => {
     const { store } = await scripted(says(404, 'NoSuchKey'));
     expect(await read(store, 'x.txt')).toBeUndefined();
     await store.remove('x.txt');
   });
 
-  it('says what answered that is no S3', async () => {
+  it('names a server that answers something else than S3', async () => {
     const { store, url } = await scripted((response) =>
       response.writeHead(418).end('<html>teapot'),
     );
@@ -168,7 +168,7 @@ describe('an error', () => {
 });
 
 describe('a server that keeps other bytes than it was sent', () => {
-  it('is found out, and there is no manifest', async () => {
+  it('is detected, and no manifest is written', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'mnist-dist-s3-'));
     onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
     const kept = new Map<string, string>();
@@ -223,7 +223,7 @@ describe('settings', () => {
     await expect(open()).rejects.toMatchObject(refused);
   });
 
-  it('show no secret in an address that is one of a server by chance', async () => {
+  it('show no secret in an address that happens to be that of a server', async () => {
     const { url } = await scripted(says(503, 'SlowDown'));
     vi.stubEnv('AWS_ENDPOINT_URL', `${url}/hunter2@host`);
     await expect(read(await open(), 'x.txt')).rejects.toMatchObject({

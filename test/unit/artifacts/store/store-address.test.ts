@@ -65,7 +65,9 @@ describe('the address of a store', () => {
       parseStoreUri(uri);
     } catch (error) {
       expect(error).toMatchObject({ code: 'USAGE', exitCode: 2 });
-      said = `${String(error)} ${error instanceof Error && 'fix' in error ? String(error.fix) : ''}`;
+      said =
+        `${String(error)} ` +
+        `${error instanceof Error && 'fix' in error ? String(error.fix) : ''}`;
     }
     expect(said).toContain(why);
     expect(said).toContain('Allowed: file:DIR, or s3://BUCKET/PREFIX');
@@ -81,7 +83,7 @@ describe('the address of a store', () => {
     'https://AKIA:hunter2@host/bucket',
     'file://AKIA:hunter2@host/x',
     `s3://AKIA:hunter2${'x'.repeat(300)}@bucket`,
-  ])('%s is refused without saying what stands before the "@"', (uri) => {
+  ])('%s is refused without repeating the text before the "@"', (uri) => {
     let said = '';
     try {
       parseStoreUri(uri);
@@ -90,13 +92,15 @@ describe('the address of a store', () => {
         code: 'USAGE',
         fix: expect.stringContaining('Allowed: file:DIR'),
       });
-      said = `${String(error)} ${error instanceof Error && 'fix' in error ? String(error.fix) : ''}`;
+      said =
+        `${String(error)} ` +
+        `${error instanceof Error && 'fix' in error ? String(error.fix) : ''}`;
     }
     expect(said).toContain('"...@');
     expect(said).not.toMatch(/hunt|AKIA/i);
   });
 
-  it('may hold an "@" where that is a name', () => {
+  it('may contain an "@" in a name', () => {
     for (const uri of ['file:/srv/a@b', 's3://bucket/a@b'])
       expect(uriOf(parseStoreUri(uri))).toBe(uri);
     expect(() => parseStoreUri('s3://user@bucket/x')).toThrow(
@@ -117,12 +121,12 @@ describe('the address of a store', () => {
 });
 
 describe('names in a store', () => {
-  it.each(badNames)('%j is none', (name) => expect(isStoreName(name)).toBe(false));
-  it.each(['run.json', 'artifacts/loss.svg', 'a/b/c/d/e', '-x', '_'])('%j is one', (name) =>
+  it.each(badNames)('%j is invalid', (name) => expect(isStoreName(name)).toBe(false));
+  it.each(['run.json', 'artifacts/loss.svg', 'a/b/c/d/e', '-x', '_'])('%j is valid', (name) =>
     expect(isStoreName(name)).toBe(true),
   );
 
-  it('lead nowhere else, whatever they are made of', () => {
+  it('lead nowhere else, for any parts', () => {
     const part = fc.constantFrom(
       '..',
       '.',

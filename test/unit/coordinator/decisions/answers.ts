@@ -22,7 +22,7 @@ export function clusterOf(
   return cluster;
 }
 
-/** From now on. No two make the same mistake. */
+/** Makes the chosen answers wrong from now on, each in its own way. */
 export function lie(cluster: Cluster, wrong: (request: Request) => boolean): void {
   cluster.checksumOf = (request) =>
     wrong(request) ? -1n - BigInt(request.slot) : BigInt(1000 * request.step + request.part);
@@ -43,13 +43,13 @@ export function answer(cluster: Cluster, slot: number, part: number): void {
   cluster.answer(requestOf(cluster, slot, part));
 }
 
-/** Everybody answers what was asked, again and again, until nobody is asked any more. */
+/** The workers answer all requests until none is left. */
 export function answerAll(cluster: Cluster): void {
   while (cluster.requests.length > 0 && cluster.outcome === undefined)
     for (const request of cluster.requests.slice()) cluster.answer(request);
 }
 
-/** Says to the coordinator what nobody asked for. */
+/** Sends the coordinator a result that it did not ask for. */
 export function say(
   cluster: Cluster,
   slot: number,

@@ -19,7 +19,7 @@ describe('an audit', () => {
     expect(cluster.updates).toEqual([FULL]);
   });
 
-  it('tells nobody but the auditor, whom it draws', () => {
+  it('is known only to the auditor, which is drawn at random', () => {
     const auditors = new Set<number | undefined>();
     const cluster = clusterOf(4, { ...long, audit });
     for (let step = 0; step < 20; step++) {
@@ -32,7 +32,7 @@ describe('an audit', () => {
     expect(auditors.size).toBe(3);
   });
 
-  it('draws about as many subtrees as its rate says, of all of them', () => {
+  it('draws about as many of all subtrees as its rate says', () => {
     const share = (rate: number, key: readonly [number, number]) => {
       const cluster = clusterOf(2, { ...long, audit: { rate, key } });
       const audited = { 2: 0, 3: 0 };
@@ -56,7 +56,7 @@ describe('an audit', () => {
     expect(share(0.25, [3, 4])).not.toEqual(some);
   });
 
-  it('lets a third decide between two that differ, and shows the one that is wrong the door', () => {
+  it('lets a third worker decide between two that differ, and ends the wrong one', () => {
     const cluster = clusterOf(3, { audit }, ({ slot }) => slot === 0);
     cluster.finish();
     expect(cluster.outcome?.state).toBe('finished');
@@ -68,7 +68,7 @@ describe('an audit', () => {
     );
   });
 
-  it('finds who says another number of rows was right', () => {
+  it('finds a worker that reports another number of correct rows', () => {
     const cluster = clusterOf(3, { audit });
     while (cluster.outcome === undefined) {
       const [request] = cluster.requests;
@@ -78,7 +78,7 @@ describe('an audit', () => {
     expect(cluster.closed).toEqual([{ slot: 0, code: 'DISAGREEMENT' }]);
   });
 
-  it('believes no checksum that could be made up: digests are compared', () => {
+  it('compares digests, since a checksum can be forged', () => {
     const cluster = clusterOf(3, { audit });
     cluster.digestOf = ({ slot, step }, checksum) =>
       slot === 0 && step === 1 ? 'forged' : `${checksum}`;
@@ -95,7 +95,7 @@ describe('an audit', () => {
     expect(cluster.state.task).toBeUndefined();
   });
 
-  it('names as suspect what nobody has confirmed since, of what it was asked for first', () => {
+  it('names the steps since the last confirmed result as suspect', () => {
     const rare = { rate: 0.3, key: [5, 6] } as const;
     const cluster = clusterOf(
       3,
@@ -114,7 +114,7 @@ describe('an audit', () => {
     expect(step).toBeGreaterThanOrEqual(19);
   });
 
-  it('confirms nobody for what it audits: an auditor knows that it does', () => {
+  it('confirms a worker only by results that it did not give as an auditor', () => {
     const cluster = clusterOf(2, { audit: { rate: 1, key: [1, 2] } });
     answer(cluster, 0, 2);
     answer(cluster, 1, 2);
@@ -122,7 +122,7 @@ describe('an audit', () => {
     expect(cluster.state.workers.get(1)?.confirmed).toBeUndefined();
   });
 
-  it('says once that one worker cannot be audited, and goes on', () => {
+  it('reports once that a single worker cannot be audited, and the run finishes', () => {
     const cluster = clusterOf(1, { audit });
     cluster.finish();
     expect(cluster.outcome?.state).toBe('finished');
@@ -131,7 +131,7 @@ describe('an audit', () => {
     ).toHaveLength(1);
   });
 
-  it('takes one answer for enough when nobody can confirm it, and says so', () => {
+  it('accepts one answer if no other worker can confirm it, and logs that', () => {
     const cluster = clusterOf(2, { audit });
     answer(cluster, 0, 2);
     answer(cluster, 0, 3);
@@ -143,7 +143,7 @@ describe('an audit', () => {
     expect(cluster.state.workers.get(0)?.confirmed).toBeUndefined();
   });
 
-  it('asks who is set aside rather than nobody', () => {
+  it('asks a worker that is set aside if there is no other', () => {
     const cluster = clusterOf(3, { audit }, ({ slot }) => slot === 1);
     const worker = cluster.state.workers.get(2);
     if (worker === undefined) throw new Error('it is there');
@@ -154,7 +154,7 @@ describe('an audit', () => {
     expect(cluster.closed).toEqual([{ slot: 1, code: 'DISAGREEMENT' }]);
   });
 
-  it('does not take a NaN for the model’s fault where another worker’s result is finite', () => {
+  it('does not blame the model for a NaN if the result of another worker is finite', () => {
     const cluster = clusterOf(2, { audit });
     cluster.nonFinite = ({ slot, step }) => slot === 0 && step === 1;
     cluster.finish();

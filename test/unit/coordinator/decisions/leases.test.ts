@@ -7,7 +7,7 @@ import {
 import { beat, fail, FULL, long, workerIn } from './answers.ts';
 import { Cluster } from '../../../fixtures/reducer-cluster.ts';
 
-/** All of the open step, whoever is asked for it. */
+/** Answers all requests of the open step. */
 function answerStep(cluster: Cluster): void {
   const { step } = cluster.state;
   for (let next = cluster.requests[0]; cluster.state.step === step; next = cluster.requests[0])
@@ -15,7 +15,7 @@ function answerStep(cluster: Cluster): void {
 }
 
 describe('a coordinator whose workers miss their leases', () => {
-  it('gives work again to a worker that was late, once it has answered, even after its step', () => {
+  it('gives work again to a late worker once it has answered, even after its step', () => {
     const cluster = new Cluster({ startWorkers: 2 });
     cluster.join(0);
     cluster.join(1);
@@ -38,10 +38,10 @@ describe('a coordinator whose workers miss their leases', () => {
     expect(isSaid()).toBe(true);
   });
 
-  it('gives a part that takes long the time it needs, in the end', () => {
+  it('eventually gives a slow part the time that it needs', () => {
     const cluster = new Cluster();
     cluster.join(0);
-    // It says nothing while it computes, and comes again when it finds its connection closed.
+    // The worker is silent while it computes, and joins again when its connection is closed.
     let spent = 0;
     for (let connections = 1; cluster.state.step === 0; connections++) {
       expect(connections).toBeLessThan(10);
@@ -54,7 +54,7 @@ describe('a coordinator whose workers miss their leases', () => {
     expect(cluster.updates).toEqual([FULL]);
   });
 
-  it('prefers others to a worker that fails again and again, for a while', () => {
+  it('prefers other workers to one that fails repeatedly, for a while', () => {
     const cluster = new Cluster({ ...long, startWorkers: 2 });
     cluster.join(0);
     cluster.join(1);

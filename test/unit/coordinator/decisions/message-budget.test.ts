@@ -22,7 +22,7 @@ const late: WorkerMessage = {
   microseconds: 1,
 };
 
-/** What counts, each as often as it is called. */
+/** The messages that count; each call sends one. */
 const ways: [string, (cluster: Cluster) => void][] = [
   ['heartbeats', (cluster) => cluster.say(1, heartbeat)],
   ['reports of its GPUs', (cluster) => cluster.say(1, { kind: 'devices', gpus: [] })],
@@ -45,14 +45,14 @@ describe('a worker that floods the coordinator', () => {
     expect(cluster.outcome?.state).toBe('finished');
   });
 
-  it('with a little of everything is, too', () => {
+  it('with a few messages of each kind is closed, too', () => {
     const cluster = clusterOf(2, long);
     const asked = cluster.requests.filter(({ slot }) => slot === 1).length;
     for (let i = 0; i <= asked + MAX_SMALL_MESSAGES; i++) ways[i % ways.length]?.[1](cluster);
     expect(cluster.closed).toEqual([{ slot: 1, code: 'LIMIT' }]);
   });
 
-  it('may say as much as its budget grows', () => {
+  it('may send messages as fast as its budget grows', () => {
     const cluster = clusterOf(2, long);
     for (let i = 0; i < 10 * MAX_SMALL_MESSAGES; i++) {
       cluster.now += 1_000 / SMALL_MESSAGES_PER_SECOND;
@@ -62,13 +62,13 @@ describe('a worker that floods the coordinator', () => {
   });
 });
 
-it('an honest worker stays below the limit, also where all that it has said arrives at once', () => {
+it('an honest worker stays below the limit, even if all its messages arrive at once', () => {
   const cluster = clusterOf(2, long);
-  // Until it gives the connection up; its reports, pings and pongs are fewer.
+  // The heartbeats until it gives the connection up; reports, pings and pongs are fewer.
   const beats = IDLE_LIMIT_MILLISECONDS / HEARTBEAT_INTERVAL_MILLISECONDS + 1;
   for (let i = 0; i < 4 * beats; i++) ways[i % ways.length]?.[1](cluster);
   expect(cluster.closed).toEqual([]);
-  // And results that were asked for cost nothing.
+  // Results that were asked for cost nothing.
   for (let i = 0; i < 2 * MAX_SMALL_MESSAGES; i++) {
     const [request] = cluster.requests;
     if (request !== undefined) cluster.answer(request);
@@ -76,7 +76,7 @@ it('an honest worker stays below the limit, also where all that it has said arri
   expect(cluster.closed).toEqual([]);
 });
 
-it('a late worker may deliver all that it was asked for, however much it is', () => {
+it('a late worker may deliver any number of results that it was asked for', () => {
   const chunks = 3 * MAX_SMALL_MESSAGES;
   const cluster = clusterOf(2, {
     configuration: { ...configuration, testSamples: chunks * EVALUATION_CHUNK_ROWS, epochs: 2 },

@@ -56,7 +56,7 @@ describe('a plan', () => {
     expect(sizes(assignStep(workers(1, 20), 8, 8), 8)).toEqual({ 0: [8] });
   });
 
-  it('is never clearly slower than whole subtrees for everyone', () => {
+  it('is never clearly slower than whole subtrees for all workers', () => {
     fc.assert(
       fc.property(
         fc.array(fc.integer({ min: 1, max: 50 }), { minLength: 2, maxLength: 8 }),

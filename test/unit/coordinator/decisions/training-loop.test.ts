@@ -22,7 +22,7 @@ describe('an undisturbed run', () => {
     expect(delivered.reduce((sum, samples) => sum + samples, 0)).toBe(200);
   });
 
-  it('ends after --steps with a final evaluation, whatever the epoch', () => {
+  it('ends after --steps with a final evaluation, even within an epoch', () => {
     const cluster = new Cluster({ configuration: { ...configuration, steps: 2 }, totalSteps: 2 });
     cluster.join(0);
     cluster.finish();
@@ -32,7 +32,7 @@ describe('an undisturbed run', () => {
 });
 
 describe('a run that is computed again', () => {
-  it('evaluates where it is told to, and nowhere else', () => {
+  it('evaluates only after the steps that it was given', () => {
     const cluster = new Cluster({ evaluateAfter: new Set([3, 8]) });
     cluster.join(0);
     cluster.finish();
@@ -48,7 +48,7 @@ describe('a run that is computed again', () => {
 });
 
 describe('a disturbed run', () => {
-  it('makes the same sums whatever order results come in and whoever joins, leaves or is late', () => {
+  it('computes the same sums in any order of results, joins, departures and delays', () => {
     const action = fc.oneof(
       { weight: 20, arbitrary: fc.record({ do: fc.constant('answer' as const), which: fc.nat() }) },
       { weight: 1, arbitrary: fc.record({ do: fc.constant('leave' as const), which: fc.nat() }) },
@@ -71,7 +71,7 @@ describe('a disturbed run', () => {
           if (what === 'leave' && present.length > 1)
             cluster.leave(present[which % present.length] ?? 0);
           if (what === 'join' && present.length < 12) cluster.join(slots++);
-          // Live workers give a sign of life; only their leases are missed.
+          // Live workers send heartbeats; they only miss their leases.
           for (const slot of present) cluster.say(slot, { kind: 'heartbeat' });
           if (what === 'tick') cluster.tick(which % 19_000);
         }
@@ -85,7 +85,7 @@ describe('a disturbed run', () => {
     );
   });
 
-  it('leases again what a lost worker owed, and only that', () => {
+  it('leases the parts of a lost worker again, and only those', () => {
     const cluster = new Cluster({ startWorkers: 2 });
     cluster.join(0);
     cluster.join(1);
@@ -100,7 +100,7 @@ describe('a disturbed run', () => {
     ]);
   });
 
-  it('offers the work of a late worker to others, takes the first result and drops the second', () => {
+  it('offers the work of a late worker to others, and takes only the first result', () => {
     const cluster = new Cluster({ startWorkers: 2 });
     cluster.join(0);
     cluster.join(1);
@@ -116,7 +116,7 @@ describe('a disturbed run', () => {
     ]);
     cluster.answer(late);
     expect(cluster.updates).toEqual([FULL]);
-    // Both compute step 2 now; the answer to step 1 that comes last is dropped.
+    // Both compute step 2 now; the second answer to step 1 is dropped.
     const stale = cluster.requests.find(({ step }) => step === 1);
     if (stale === undefined) throw new Error('the second lease is open');
     cluster.answer(stale);
@@ -135,7 +135,7 @@ describe('a disturbed run', () => {
     expect(cluster.outcome).toMatchObject({ state: 'failed', code: 'RENDEZVOUS' });
   });
 
-  it('is held while fewer than --min-workers are left, and goes on with its open step', () => {
+  it('waits while fewer than --min-workers are left, and resumes its open step', () => {
     const cluster = new Cluster({ minWorkers: 2 });
     cluster.join(0);
     cluster.join(1);
@@ -149,7 +149,7 @@ describe('a disturbed run', () => {
     expect(cluster.outcome?.state).toBe('finished');
   });
 
-  it('waits for all it was started with, but only until time is up', () => {
+  it('waits for all workers it was started with, but only until time is up', () => {
     const cluster = new Cluster({ startWorkers: 3, minWorkers: 1 });
     cluster.join(0);
     cluster.join(1);
@@ -193,7 +193,7 @@ describe('a disturbed run', () => {
     expect(cluster.state.counts.duplicates).toBe(1);
   });
 
-  it('computes a result that is not finite once more, elsewhere, and then blames the model', () => {
+  it('computes a result that is not finite once more elsewhere, then blames the model', () => {
     const cluster = new Cluster({ startWorkers: 2 });
     cluster.join(0);
     cluster.join(1);
@@ -207,7 +207,7 @@ describe('a disturbed run', () => {
   });
 });
 
-describe('what a worker may not do', () => {
+describe('a worker may not', () => {
   const running = () => {
     const cluster = new Cluster({ startWorkers: 2 });
     cluster.join(0);
@@ -248,7 +248,7 @@ describe('what a worker may not do', () => {
       'an evaluation that is not open',
       { kind: 'predictions', run: 'r', term: 1, step: 1, part: 0, microseconds: 1 } as const,
     ],
-  ])('is heard but dropped when it belongs to %s', (_, message) => {
+  ])('contribute a result of %s: it is dropped', (_, message) => {
     const cluster = running();
     cluster.say(0, message);
     expect(cluster.closed).toEqual([]);
@@ -256,7 +256,7 @@ describe('what a worker may not do', () => {
     expect(cluster.state.task?.openParts).toBe(2);
   });
 
-  it('takes longer to prepare than it has said, whatever else it says', () => {
+  it('prepare longer than it has announced, even with heartbeats', () => {
     const cluster = new Cluster({ startWorkers: 9 });
     cluster.connect(0);
     cluster.connect(1);
@@ -279,7 +279,7 @@ describe('what a worker may not do', () => {
     expect(cluster.closed).toContainEqual({ slot: 1, code: 'TIMEOUT' });
   });
 
-  it('says twice how long it prepares', () => {
+  it('announce twice how long it prepares', () => {
     const cluster = new Cluster();
     cluster.connect(0);
     cluster.say(0, { kind: 'hello', protocol: PROTOCOL, arithmetic: 1, version: '0', name: 'w0' });
@@ -289,7 +289,7 @@ describe('what a worker may not do', () => {
     expect(cluster.closed).toEqual([{ slot: 0, code: 'PROTOCOL' }]);
   });
 
-  it('is silent before hello, while preparing or while idle beyond the limit', () => {
+  it('be silent beyond the limit before hello, while preparing or while idle', () => {
     const cluster = new Cluster({ startWorkers: 9 });
     cluster.connect(0);
     cluster.join(1);
@@ -303,15 +303,15 @@ describe('what a worker may not do', () => {
 it.each([
   [0, 'starting'],
   [5, 'continuing'],
-])('after step %i is said to be %s', (step, word) => {
+])('a run after step %i is logged as %s', (step, word) => {
   const cluster = new Cluster({ startWorkers: 1 });
   cluster.state = { ...cluster.state, step, evaluated: step };
   cluster.join(0);
   expect(cluster.logs).toContain(`${word} with 1 worker`);
 });
 
-describe('who is let in', () => {
-  it('takes the fingerprint that most share, and tells the others both', () => {
+describe('admission', () => {
+  it('takes the most common fingerprint, and tells the other workers both', () => {
     const cluster = new Cluster({ startWorkers: 3 });
     cluster.join(0, 'b');
     cluster.join(1, 'a');
@@ -338,7 +338,7 @@ describe('who is let in', () => {
   });
 
   it.each([0, 1])(
-    'sends nobody home for a fingerprint that was made up, of whose workers %i deliver',
+    'rejects no worker because of a forged fingerprint, of whose workers %i deliver',
     (deliver) => {
       const cluster = new Cluster({ startWorkers: 2 });
       cluster.join(0, 'made up');
@@ -358,7 +358,7 @@ describe('who is let in', () => {
     },
   );
 
-  it('lets no fingerprint that was made up hold up a run by heartbeats', () => {
+  it('lets no workers with a forged fingerprint hold up a run by heartbeats', () => {
     const cluster = new Cluster({ startWorkers: 2 });
     cluster.join(0, 'made up');
     cluster.join(1, 'made up');
@@ -373,7 +373,7 @@ describe('who is let in', () => {
       { slot: 0, code: 'TIMEOUT' },
       { slot: 1, code: 'TIMEOUT' },
     ]);
-    // They come again at once, and contest the honest claim.
+    // They join again at once, and contest the honest fingerprint.
     cluster.join(3, 'made up');
     cluster.join(4, 'made up');
     beat(cluster, CLAIM_LIMIT_MILLISECONDS);
@@ -413,7 +413,7 @@ describe('who is let in', () => {
     expect(cluster.closed).toContainEqual({ slot: 2, code: 'FULL' });
   });
 
-  it('drops who has prepared longest, when a new one comes to a full run, but not before its time', () => {
+  it('drops the worker that has prepared longest for a new one, but not before its time', () => {
     const cluster = new Cluster({ maxWorkers: 3 });
     const hello = {
       kind: 'hello',
@@ -440,13 +440,13 @@ describe('who is let in', () => {
     expect(cluster.closed.slice(1)).toEqual([{ slot: 1, code: 'FULL' }]);
     cluster.join(5);
     expect(cluster.closed.slice(2)).toEqual([{ slot: 2, code: 'FULL' }]);
-    // Who is ready stays.
+    // A worker that is ready stays.
     cluster.join(6);
     expect(cluster.closed.slice(3)).toEqual([{ slot: 6, code: 'FULL' }]);
     expect([...cluster.state.workers.keys()]).toEqual([0, 4, 5]);
   });
 
-  it('gives a redialling worker its place at once', () => {
+  it('gives a worker that dials again its place at once', () => {
     const cluster = new Cluster({ maxWorkers: 1 });
     cluster.join(0);
     const { session } = workerIn(cluster, 0);
@@ -463,8 +463,8 @@ describe('who is let in', () => {
   });
 });
 
-describe('fewer workers than were expected', () => {
-  it('are waited for no more once one has ended for good', () => {
+describe('the expected workers', () => {
+  it('are fewer once one of them has ended for good', () => {
     const cluster = new Cluster({ startWorkers: 2 });
     cluster.join(0);
     expect(cluster.state.phase).toBe('gathering');
@@ -472,7 +472,7 @@ describe('fewer workers than were expected', () => {
     expect(cluster.state.phase).toBe('running');
   });
 
-  it('are still as many as --min-workers says', () => {
+  it('are at least as many as --min-workers says', () => {
     const cluster = new Cluster({ startWorkers: 3, minWorkers: 2 });
     cluster.join(0);
     cluster.dispatch({ kind: 'expect', workers: 1, now: 1 });
@@ -480,7 +480,7 @@ describe('fewer workers than were expected', () => {
   });
 });
 
-describe('stopping', () => {
+describe('a stopped run', () => {
   it('ends after the open step', () => {
     const cluster = new Cluster();
     cluster.join(0);
@@ -491,7 +491,7 @@ describe('stopping', () => {
     expect(cluster.outcome).toMatchObject({ state: 'interrupted', code: 'INTERRUPTED' });
   });
 
-  it('ends at once while nothing is open', () => {
+  it('ends at once if no step is open', () => {
     const cluster = new Cluster();
     cluster.dispatch({ kind: 'stop', code: 'TERMINATED', now: 1 });
     expect(cluster.outcome).toMatchObject({ state: 'interrupted', code: 'TERMINATED' });

@@ -15,7 +15,7 @@ import {
 } from './answers.ts';
 import { type Request, type Cluster } from '../../../fixtures/reducer-cluster.ts';
 
-describe('two that differ, with nobody else there', () => {
+describe('two workers that differ, without a third', () => {
   const settings = { audit, rendezvousMilliseconds: 60_000 };
 
   it('wait for a third as long as for workers, and then the run ends', () => {
@@ -31,10 +31,10 @@ describe('two that differ, with nobody else there', () => {
     expect(cluster.updates).toEqual([]);
   });
 
-  it('differ also where one has made up the checksum of the other', () => {
+  it('differ even if one has forged the checksum of the other', () => {
     const cluster = clusterOf(2, settings);
     cluster.digestOf = ({ slot }, checksum) => (slot === 1 ? 'made up' : `${checksum}`);
-    // No two of these are asked again without end.
+    // The two are not asked again without end.
     for (let i = 0; i < 50 && cluster.requests[0] !== undefined; i++)
       cluster.answer(cluster.requests[0]);
     expect(cluster.logs.at(-1)).toMatch(
@@ -46,7 +46,7 @@ describe('two that differ, with nobody else there', () => {
     expect(cluster.outcome?.state).toBe('finished');
   });
 
-  it('are decided by a third that comes in time, and it has all its time the next time', () => {
+  it('are judged by a third that joins in time; the next wait has its full length', () => {
     const cluster = clusterOf(2, settings, ({ slot }) => slot === 1);
     answerAll(cluster);
     beat(cluster, 50_000);
@@ -61,7 +61,7 @@ describe('two that differ, with nobody else there', () => {
     expect(cluster.outcome).toBeUndefined();
   });
 
-  it('are each asked once more: who errs once contradicts itself and leaves', () => {
+  it('are each asked once more: one that erred contradicts itself and leaves', () => {
     let isFirst = true;
     const cluster = clusterOf(2, settings, ({ slot, part }) => {
       const isWrong = slot === 1 && part === 2 && isFirst;
@@ -84,7 +84,7 @@ describe('two that differ, with nobody else there', () => {
     expect(cluster.closed).toEqual([]);
   });
 
-  it('cannot be one that comes again: what a connection said goes with it', () => {
+  it('cannot be one that joins again: its results leave with its connection', () => {
     const cluster = clusterOf(3, settings, ({ slot, step }) => slot === 2 && step === 1);
     answer(cluster, 2, 5);
     cluster.leave(2);
@@ -107,8 +107,8 @@ describe('two that differ, with nobody else there', () => {
   });
 });
 
-describe('a worker that says two things about one part', () => {
-  it('is wrong once and leaves, and the part is computed again', () => {
+describe('a worker that sends different results for one part', () => {
+  it('is wrong and leaves, and the part is computed again', () => {
     const cluster = clusterOf(2, long);
     answer(cluster, 1, 3);
     say(cluster, 1, 1, 3, 5n);
@@ -127,7 +127,7 @@ describe('a worker that says two things about one part', () => {
     expect(Object.fromEntries(cluster.state.delivered)).toEqual({ w0: 32, w1: 0 });
   });
 
-  it('cannot take back a lie in time', () => {
+  it('cannot replace a wrong result in time', () => {
     const cluster = clusterOf(3, { audit }, ({ slot, step }) => slot === 0 && step === 1);
     const request = cluster.requests.find(({ slot }) => slot === 0);
     if (request === undefined) throw new Error('it was asked');
@@ -137,7 +137,7 @@ describe('a worker that says two things about one part', () => {
     expect(cluster.closed).toEqual([{ slot: 0, code: 'DISAGREEMENT' }]);
   });
 
-  it('may say one thing as often as it likes', () => {
+  it('may send the same result any number of times', () => {
     const cluster = clusterOf(2, { audit });
     const request = requestOf(cluster, 0, 2);
     for (let i = 0; i < 50; i++) cluster.answer(request);
@@ -149,7 +149,7 @@ describe('a worker that says two things about one part', () => {
   });
 });
 
-describe('a second result of one part, of another worker', () => {
+describe('a second result of a part, from another worker', () => {
   /**
    * Three workers; the one in slot 1 is late with part 4, which the one in slot 2 does in its
    * place: 4 and 5 are one sum.
@@ -165,7 +165,7 @@ describe('a second result of one part, of another worker', () => {
     return cluster;
   }
 
-  it('that differs while the step is open takes the first one back, and a third decides', () => {
+  it('that differs while the step is open withdraws the first one, and a third decides', () => {
     const cluster = lateCluster(({ slot, step }) => slot === 1 && step === 1);
     answer(cluster, 1, 4);
     expect(cluster.logs.at(-1)).toMatch(/w1 and w2 disagree about part 4 of step 1/);
@@ -181,7 +181,7 @@ describe('a second result of one part, of another worker', () => {
     expect(delivered).toBe(32);
   });
 
-  it('makes the honest one of three win, whoever came first', () => {
+  it('loses to the majority of three workers, in any order of arrival', () => {
     const cluster = lateCluster(({ slot, step }) => slot === 2 && step === 1);
     answer(cluster, 1, 4);
     while (cluster.updates.length === 0)
@@ -190,7 +190,7 @@ describe('a second result of one part, of another worker', () => {
     expect(cluster.closed).toEqual([{ slot: 2, code: 'DISAGREEMENT' }]);
   });
 
-  it('leaves what an audit of its neighbour has found', () => {
+  it('leaves the quorum that an audit of its neighbour has set', () => {
     const cluster = clusterOf(4, { audit });
     const of = (part: number) =>
       cluster.requests.filter((each) => each.part === part).map(({ slot }) => slot);
@@ -200,7 +200,7 @@ describe('a second result of one part, of another worker', () => {
     const support = cluster.state.task?.parts.get(4)?.answers.length;
     expect(support).toBe(2);
     for (const slot of of(5)) answer(cluster, slot, 5);
-    // Who confirmed part 5 contradicts itself: parts 4 and 5 are one sum.
+    // The worker that confirmed part 5 contradicts itself: parts 4 and 5 are one sum.
     lie(cluster, () => true);
     const liar = cluster.state.task?.parts.get(5)?.accepted?.slot ?? 0;
     cluster.answer({ slot: liar, kind: 'step', step: 1, part: 5 });
@@ -212,12 +212,12 @@ describe('a second result of one part, of another worker', () => {
     expect(cluster.updates[0]).toBe(FULL);
   });
 
-  it('leaves it also where nobody is left who has not confirmed it', () => {
+  it('leaves that quorum even if every other worker has confirmed the part', () => {
     const cluster = clusterOf(3, { audit });
     const of = (part: number) =>
       cluster.requests.filter((each) => each.part === part).map(({ slot }) => slot);
-    // Two are asked for each part. One that only one of them was asked for, too, is the
-    // neighbour's.
+    // Each part is asked of two workers. Its neighbour is the part that only one of the two
+    // was asked for.
     const [decided, other] = [4, 5];
     const both = of(decided);
     for (const slot of both) answer(cluster, slot, decided);
@@ -240,7 +240,7 @@ describe('a second result of one part, of another worker', () => {
     expect(cluster.updates).toEqual([FULL]);
   });
 
-  it('that contradicts two is wrong', () => {
+  it('that contradicts two others is wrong', () => {
     const isWrong = ({ slot, step }: Request) => slot === 2 && step === 1;
     // Worker 2 audits another part, too.
     const cluster = [1, 2, 3, 4, 5, 6]
@@ -251,7 +251,7 @@ describe('a second result of one part, of another worker', () => {
     for (const request of cluster.requests.filter(({ slot }) => slot !== 2))
       cluster.answer(request);
     cluster.tick(16_000);
-    // Another one does what worker 2 owes; the other part keeps the step open.
+    // Another worker does the part of worker 2; the other part keeps the step open.
     const third = cluster.requests.find(({ slot, part }) => slot !== 2 && part === 5);
     if (third === undefined) throw new Error('part 5 was offered to a third');
     cluster.answer(third);
@@ -266,7 +266,7 @@ describe('a second result of one part, of another worker', () => {
     expect(cluster.updates[0]).toBe(FULL);
   });
 
-  it('that comes when the step is done is compared; both are named, once', () => {
+  it('that arrives after the step is compared; both workers are named, once', () => {
     const cluster = lateCluster(({ slot, step }) => slot === 1 && step === 1);
     answer(cluster, 0, 3);
     expect(cluster.updates).toEqual([FULL]);
@@ -286,9 +286,9 @@ describe('a second result of one part, of another worker', () => {
     ['twice, and differently', 1, [-7n, -8n]],
     ['wrong, and then right', 1, [-7n, 1004n]],
     ['right, and then wrong', 1, [1004n, -7n]],
-    ['otherwise than it did in time', 2, [-7n]],
+    ['differently than in time', 2, [-7n]],
   ] as const)(
-    'that comes when the step is done ends its connection where it says it %s',
+    'that arrives after the step ends the connection of a worker that sends it %s',
     (_, slot, words) => {
       const cluster = lateCluster();
       answer(cluster, 0, 3);
@@ -304,7 +304,7 @@ describe('a second result of one part, of another worker', () => {
     },
   );
 
-  it('is nothing where mixed engines compute', () => {
+  it('is ignored in a run of mixed engines', () => {
     const cluster = lateCluster(({ slot, step }) => slot === 1 && step === 1);
     cluster.state = { ...cluster.state, mixed: true };
     answer(cluster, 1, 4);
@@ -314,7 +314,7 @@ describe('a second result of one part, of another worker', () => {
     expect(cluster.state.counts.differing).toBe(0);
   });
 
-  it('that is the same is counted, as long as the step is remembered', () => {
+  it('that is the same is counted as long as the step is remembered', () => {
     const cluster = lateCluster();
     answer(cluster, 0, 3);
     const late = requestOf(cluster, 1, 4);
@@ -327,7 +327,7 @@ describe('a second result of one part, of another worker', () => {
     expect(cluster.state.closed).toHaveLength(REMEMBERED_STEPS);
   });
 
-  it('cannot come from who took the place of the one that was asked', () => {
+  it('cannot come from a worker that took the slot of the one that was asked', () => {
     const open = lateCluster();
     open.leave(1);
     open.join(1, 'f', 'newcomer');

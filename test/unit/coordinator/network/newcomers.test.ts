@@ -12,10 +12,10 @@ import { Newcomers, type NewcomerEnd } from '../../../../coordinator/network/new
 import { TestAuthority } from '../../../fixtures/certificates.ts';
 
 const PLACES = 3;
-/** No newcomer of a test waits so long. */
+/** Longer than any newcomer of a test waits. */
 const LONG_MILLISECONDS = 600_000;
 
-/** A listener with three places, which admits who asks for /in. */
+/** A listener with three places, which admits a connection that asks for /in. */
 async function startListener(milliseconds = LONG_MILLISECONDS, tls?: ServerTls) {
   const ends: NewcomerEnd[] = [];
   const http = createBoundedServer(1000, tls);
@@ -33,7 +33,7 @@ async function startListener(milliseconds = LONG_MILLISECONDS, tls?: ServerTls) 
   return { http, port: portOf(http) ?? 0, ends };
 }
 
-/** A connection that says nothing, and whether it was ended. */
+/** A connection that sends nothing, and whether it was ended. */
 async function idle(
   port: number,
 ): Promise<{ socket: Socket; isGone: () => boolean; gone: Promise<void> }> {
@@ -57,7 +57,7 @@ async function ask(port: number, path: string): Promise<number | undefined> {
 }
 
 describe('connections that were not admitted', () => {
-  it('have places of their own, and the oldest gives way', async () => {
+  it('have their own places, and the oldest gives way', async () => {
     const { port, ends } = await startListener();
     const crowd = [];
     for (let i = 0; i < PLACES + 2; i++) crowd.push(await idle(port));
@@ -66,21 +66,21 @@ describe('connections that were not admitted', () => {
     expect(ends).toEqual(['crowded', 'crowded']);
   });
 
-  it('are closed unread where the peer has reset them before they were accepted', async () => {
+  it('are closed unread if the peer has reset them before they were accepted', async () => {
     const { http } = await startListener();
-    // A socket without a connection has no address, as one that was reset.
+    // A socket without a connection has no address, like one that was reset.
     const socket = new Socket();
     http.emit('connection', socket);
     expect(socket.destroyed).toBe(true);
     expect(socket.listenerCount('data')).toBe(0);
   });
 
-  it('keep no connection out, and none that was admitted is cut off', async () => {
+  it('keep out no other connection, and cut off none that was admitted', async () => {
     const { port } = await startListener();
     const admitted = await idle(port);
     admitted.socket.write('GET /in HTTP/1.1\r\nHost: x\r\n\r\n');
     await once(admitted.socket, 'data');
-    // Redialled when it is closed.
+    // Dials again when its connection is closed.
     let dials = 0;
     const redial = async (): Promise<void> => {
       while (dials < 200) {
@@ -91,14 +91,14 @@ describe('connections that were not admitted', () => {
     };
     const flood = Promise.all(Array.from({ length: 3 * PLACES }, redial));
     for (let i = 0; i < 20; i++) expect(await ask(port, '/in')).toBe(200);
-    // What still waits gives way to these.
+    // Connections that still wait give way to these.
     for (let i = 0; i < 2 * PLACES; i++) void idle(port);
     while (dials < 200) await new Promise((resolve) => setImmediate(resolve));
     expect(admitted.isGone()).toBe(false);
     void flood;
   });
 
-  it('have little time', async () => {
+  it('are closed when their time is up', async () => {
     const { port, ends } = await startListener(20);
     const silent = await idle(port);
     const slow = await idle(port);
@@ -109,14 +109,14 @@ describe('connections that were not admitted', () => {
     expect(ends).toEqual(['late', 'late', 'late']);
   });
 
-  it('count while they shake hands, and are told apart from those that ask', async () => {
+  it('count during the handshake, and a failed handshake counts apart', async () => {
     const authority = await TestAuthority.make();
     const { port, ends } = await startListener(LONG_MILLISECONDS, await authority.server());
     const first = await idle(port);
     for (let i = 0; i < PLACES; i++) await idle(port);
     await first.gone;
     expect(ends).toEqual(['crowded']);
-    // It does not trust the certificate.
+    // This client does not trust the certificate.
     const doubter = secure({ host: '127.0.0.1', port });
     await new Promise((resolve) => doubter.once('error', resolve));
     while (!ends.includes('handshake')) await new Promise((resolve) => setImmediate(resolve));

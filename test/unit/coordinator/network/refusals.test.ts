@@ -6,8 +6,8 @@ import {
   REFUSAL_INTERVAL_MILLISECONDS,
 } from '../../../../shared/limits.ts';
 
-describe('what a coordinator logs of refused connections', () => {
-  it('is a line for the first of an address, and the others by their number in the next interval', () => {
+describe('the log of refused connections', () => {
+  it('is a line for the first of an address, then one with the number per interval', () => {
     const refusals = new Refusals();
     expect(refusals.add('10.0.0.7', 'token', 0)).toMatch(
       /^refused 1 connection from 10\.0\.0\.7: no proof/,
@@ -17,7 +17,7 @@ describe('what a coordinator logs of refused connections', () => {
     expect(refusals.due(REFUSAL_INTERVAL_MILLISECONDS)).toEqual([
       expect.stringMatching(/^refused 5000 connections from 10\.0\.0\.7: no proof/),
     ]);
-    // Silence for an interval, and the next one is news again.
+    // After an interval without refusals the next one is logged at once.
     expect(refusals.due(2 * REFUSAL_INTERVAL_MILLISECONDS)).toEqual([]);
     expect(refusals.add('10.0.0.7', 'token', 3 * REFUSAL_INTERVAL_MILLISECONDS)).toMatch(
       /^refused 1 /,
@@ -31,7 +31,7 @@ describe('what a coordinator logs of refused connections', () => {
     expect(refusals.add('a', 'crowded', 0)).toContain('to make room');
   });
 
-  it('names a certificate that was not trusted, unless the address is admitted right afterwards', () => {
+  it('names an untrusted certificate, unless the address is admitted right afterwards', () => {
     const refusals = new Refusals();
     for (const address of ['reader', 'doubter'])
       expect(refusals.add(address, 'handshake', 0)).toBeUndefined();
@@ -41,7 +41,7 @@ describe('what a coordinator logs of refused connections', () => {
     ]);
   });
 
-  it('names a certificate that one process at an address trusts and another one does not', () => {
+  it('names a certificate that only one of two processes at an address trusts', () => {
     const refusals = new Refusals();
     for (let i = 0; i < 3; i++) refusals.add('shared', 'handshake', i);
     refusals.admitted('shared');

@@ -20,7 +20,7 @@ import { ARITHMETIC } from '../../../../shared/arithmetic/version.ts';
 const TOKEN = 'a-token-of-the-tests-0123456789';
 const FLOATS = 101_771;
 const MAX_FRAME_BYTES = roomBytes(4 * FLOATS);
-/** What an Ethernet frame carries of a TCP stream, roughly. */
+/** About the bytes of a TCP stream in one Ethernet frame. */
 const WRITE_BYTES = 1400;
 
 interface Arrival {
@@ -103,7 +103,7 @@ describe('the listener', () => {
     expect(server.unauthorized).toBe(0);
   });
 
-  it('puts the largest frame together from writes of 1,400 bytes', async () => {
+  it('assembles the largest frame from writes of 1,400 bytes', async () => {
     const { port, arrived } = await startServer();
     const kernels = createKernels(2 * MAX_FRAME_BYTES);
     const start = kernels.allocate(MAX_FRAME_BYTES);
@@ -136,7 +136,7 @@ describe('the listener', () => {
     expect(Buffer.from(received.buffer).equals(Buffer.from(values.slice().buffer))).toBe(true);
   });
 
-  it('ends a connection that announces more than the largest frame, before it arrives', async () => {
+  it('ends a connection that announces too large a frame, before it arrives', async () => {
     const { port, left } = await startServer();
     const socket = await upgrade(port);
     socket.write(webSocketMessage(Buffer.alloc(MAX_FRAME_BYTES + 1)).subarray(0, 100));
@@ -145,14 +145,14 @@ describe('the listener', () => {
     });
   });
 
-  it('counts what goes over a connection, and how long it takes there and back', async () => {
+  it('counts the bytes of a connection, and measures its round trip', async () => {
     const { port, connections } = await startServer();
     const socket = await upgrade(port);
     const [connection] = connections;
     if (connection === undefined) throw new Error('it is connected');
     const before = connection.traffic();
     expect(before.roundTripMilliseconds).toBeUndefined();
-    // A heartbeat, and a ping without a payload: it is answered with the same, masked.
+    // A heartbeat, and a ping without a payload: its answer is the same, masked.
     const heard = once(socket, 'data');
     connection.beat();
     const [bytes] = await heard;
@@ -167,7 +167,7 @@ describe('the listener', () => {
     expect(after.receivedBytes - before.receivedBytes).toBe(6);
   });
 
-  it('has one ping on its way at a time, so that what is answered late counts in full', async () => {
+  it('has one ping under way at a time, so that a late answer counts in full', async () => {
     const { port, connections } = await startServer();
     const socket = await upgrade(port);
     const [connection] = connections;
@@ -182,7 +182,7 @@ describe('the listener', () => {
     expect(received.indexOf(Buffer.of(0x89, 0), pings + 1)).toBe(-1);
   });
 
-  it('counts requests without a proof of the token, and says where they came from', async () => {
+  it('counts requests without a proof of the token, and logs their address', async () => {
     const { port, server, warnings } = await startServer();
     for (const path of ['run', 'worker']) {
       const response = await fetch(`http://127.0.0.1:${port}/${path}`, {
@@ -191,11 +191,11 @@ describe('the listener', () => {
       expect(response.status).toBe(401);
     }
     expect(server.unauthorized).toBe(2);
-    // The first of an address; the others are counted.
+    // The first refusal of an address is logged; the others are counted.
     expect(warnings).toEqual([expect.stringContaining('refused 1 connection from 127.0.0.1')]);
   });
 
-  it('counts a peer that was challenged and leaves', async () => {
+  it('counts a peer that leaves after its challenge', async () => {
     const { port, server, warnings } = await startServer();
     const socket = connect(port, '127.0.0.1');
     socket.write(plainRequest('/run'));
@@ -205,7 +205,7 @@ describe('the listener', () => {
     expect(warnings).toEqual([expect.stringContaining('no proof of the token')]);
   });
 
-  it('tells a worker of an older version, which sends the token, the versions and nothing else', async () => {
+  it('tells a worker of an older version, which sends the token, only the versions', async () => {
     const { port, warnings } = await startServer();
     const ask = async (token: string) => {
       const headers = { Authorization: `Bearer ${token}` };
@@ -218,7 +218,7 @@ describe('the listener', () => {
     expect((await ask(`${TOKEN}x`)).status).toBe(401);
   });
 
-  it('sends a dataset piece by piece, from any byte on', async () => {
+  it('sends a dataset piece by piece, starting at any byte', async () => {
     const bytes = new Uint8Array(2.5 * DATA_PIECE_BYTES).map((_, i) => i % 251);
     const { port } = await startServer(bytes);
     for (const from of [0, 1, DATA_PIECE_BYTES, bytes.length - 1]) {
@@ -233,7 +233,7 @@ describe('the listener', () => {
     }
   });
 
-  it('says why a connection ended', async () => {
+  it('reports why a connection ended', async () => {
     const { port, connections, left } = await startServer();
     await upgrade(port);
     connections[0]?.close('TIMEOUT', 'silent');

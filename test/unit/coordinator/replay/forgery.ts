@@ -27,7 +27,7 @@ export function without(record: RunRecord, ...names: readonly (keyof RunRecord)[
   );
 }
 
-/** As a crash leaves it: nobody has written how the run ended. */
+/** Leaves the run as a crash does: without a record of its end. */
 export function crash(directory: string): void {
   edit(directory, (record) => ({
     ...without(record, 'ended', 'result', 'error'),
@@ -40,8 +40,8 @@ export function linesOf(directory: string): MetricsLine[] {
 }
 
 /**
- * Rewrites metrics.jsonl with right digests, of which checkpoints then say nothing, and with
- * `links` with a right chain too, which run.json then has as well.
+ * Rewrites metrics.jsonl with correct digests, which checkpoints then do not record; with `links`
+ * also with a correct chain, which run.json then has, too.
  */
 export function forge(
   directory: string,

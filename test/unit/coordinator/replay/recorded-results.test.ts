@@ -111,7 +111,7 @@ describe('files that contradict each other are found before anything is computed
     await expectDifference(directory, words);
   });
 
-  it('metrics.jsonl that was cut, changed, or goes on after a line', async () => {
+  it('metrics.jsonl that was cut, changed, or has text after a line', async () => {
     const directory = await makeUp({ runs, until: 7 });
     const path = join(directory, 'metrics.jsonl');
     const text = readFileSync(path, 'utf8');
@@ -186,7 +186,7 @@ describe('files that contradict each other are found before anything is computed
   });
 });
 
-describe('what cannot be replayed here is no difference', () => {
+describe('a run that cannot be replayed here is not reported as different', () => {
   async function expectNotReplayable(directory: string, words: RegExp): Promise<void> {
     await expect(verifyMadeUp(directory)).rejects.toMatchObject({
       code: 'NOT_REPLAYABLE',
@@ -202,7 +202,7 @@ describe('what cannot be replayed here is no difference', () => {
     await expectNotReplayable(await makeUp({ runs, until: 0 }), /has no step/);
   });
 
-  it('a run of another arithmetic, whatever else its run.json looks like', async () => {
+  it('a run of another arithmetic, with any other fields in its run.json', async () => {
     const directory = join(runs, 'r');
     mkdirSync(directory);
     writeFileSync(join(directory, 'run.json'), '{"arithmetic":2,"version":"9.9.9","new":1}');
@@ -224,21 +224,21 @@ describe('what cannot be replayed here is no difference', () => {
     await expectDifference(directory, /has other sizes than its dataset/);
   });
 
-  it('a folder that is no run, or whose run.json is none', async () => {
+  it('a folder that is no run, or has an invalid run.json', async () => {
     await expect(readRunContents(runs)).rejects.toMatchObject({ code: 'USAGE' });
     writeFileSync(join(runs, 'run.json'), '{');
     await expect(readRunContents(runs)).rejects.toMatchObject({ code: 'DATA' });
   });
 });
 
-describe('a run that is at work', () => {
-  /** A lock as a process on another host has it: from here it may live. */
+describe('a run that is still running', () => {
+  /** Writes the lock of a process on another host, which may still be running. */
   function atWork(directory: string): void {
     const owner = { host: 'another', boot: 'b', pid: 1, started: '1' };
     writeFileSync(join(directory, 'lock.json'), JSON.stringify(owner));
   }
 
-  it('may remove its old checkpoints, and others may not', async () => {
+  it('may remove its old checkpoints, but an ended run may not', async () => {
     const resume = await makeUp({ runs, until: 7 });
     await makeUp({ runs, resume });
     const contents = await readRunContents(resume);

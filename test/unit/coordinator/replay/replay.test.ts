@@ -27,7 +27,7 @@ const result = (step: number) => ({
   gradientNorm: () => 1,
 });
 
-/** A coordinator that begins the run in the folder, or goes on with it. */
+/** A coordinator that begins the run in the folder, or resumes it. */
 async function open(
   runs: string,
   resume: boolean,
@@ -59,7 +59,7 @@ async function open(
       },
     },
     viewer,
-    // Every one finds that the one before it is gone.
+    // Every coordinator finds that the one before it is gone.
     { disk, processes: { ...systemProcesses, isRunning: () => false } },
   );
   const { run, term, resumed } = recorder;
@@ -78,7 +78,7 @@ async function open(
   return { recorder, state };
 }
 
-/** A run that ended after so many steps without a checkpoint: one that diverges writes none. */
+/** A run that ended after the steps without a checkpoint: a diverging run writes none. */
 async function leave(steps: number): Promise<string> {
   const runs = temporaryFolder();
   const { recorder, state } = await open(runs, false);
@@ -88,7 +88,7 @@ async function leave(steps: number): Promise<string> {
 }
 
 describe('a step that is computed again', () => {
-  it('is compared with what was recorded, up to where that ends', async () => {
+  it('is compared with the recorded steps, as far as they reach', async () => {
     const { recorder } = await open(await leave(4), true);
     expect(recorder.term).toBe(2);
     for (const step of [1, 2, 3, 4, 5]) expect(() => recorder.step(result(step))).not.toThrow();
@@ -111,9 +111,9 @@ describe('a step that is computed again', () => {
   );
 });
 
-// Here no file system says so: what FUSE and network file systems reject with is injected in
-// test/unit/shared/disk/disk.test.ts.
-it('on a file system that cannot sync folders trains with one warning', async () => {
+// No file system here refuses it: test/unit/shared/disk/disk.test.ts injects the errors of FUSE and
+// network file systems.
+it('a run on a file system that cannot sync folders trains with one warning', async () => {
   const lines: string[] = [];
   const viewer = {
     ...silentViewer,

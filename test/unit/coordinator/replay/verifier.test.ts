@@ -36,7 +36,7 @@ beforeEach(() => {
   runs = temporaryFolder();
 });
 
-describe('a run that nobody touched is verified', () => {
+describe('an unchanged run is verified', () => {
   it('when it is finished', async () => {
     const directory = await makeUp({ runs });
     const verified = await verifyMadeUp(directory);
@@ -55,7 +55,7 @@ describe('a run that nobody touched is verified', () => {
     });
   });
 
-  it('when it was interrupted and went on', async () => {
+  it('when it was interrupted and resumed', async () => {
     const resume = await makeUp({ runs, until: 7 });
     expect(await makeUp({ runs, resume })).toBe(resume);
     expect(await verifyMadeUp(resume)).toMatchObject({ ...whole, checkpoints: 2 });
@@ -89,7 +89,7 @@ describe('a run that nobody touched is verified', () => {
     const contents = await readRunContents(directory);
     expect(planReplay(contents, undefined).checkpoints.fingerprint).toMatch(/^fe/);
     expect(await verifyMadeUp(directory)).toMatchObject({ steps: 7 });
-    // Without a checkpoint nothing says which engine it was: then a difference proves nothing.
+    // Without a checkpoint the engine is unknown, so that a difference proves nothing.
     rmSync(join(directory, 'checkpoints'), { recursive: true });
     expect(await verifyMadeUp(directory)).toMatchObject({ steps: 7 });
     const rule = { ...honest, loss: () => 1 };
@@ -107,7 +107,7 @@ describe('a run that nobody touched is verified', () => {
     expect(await verifyMadeUp(resume)).toMatchObject({ steps: 8, checkpoints: 2, model: true });
   });
 
-  it('when it went on from a checkpoint that did not know the evaluation in its middle', async () => {
+  it('when it resumed from a checkpoint without the evaluation in its middle', async () => {
     const resume = await makeUp({ runs, until: 7 });
     await makeUp({ runs, resume });
     rmSync(checkpointOf(resume, 12));
@@ -184,7 +184,7 @@ describe('every changed byte is found', () => {
   );
 });
 
-describe('what a replay alone can find', () => {
+describe('only a replay finds', () => {
   const changed: [string, (line: MetricsLine) => MetricsLine, RegExp][] = [
     [
       'loss',
@@ -260,7 +260,7 @@ describe('what a replay alone can find', () => {
     await expectDifference(directory, /the evaluation after step 4 differs/);
   });
 
-  it('other bytes all along', async () => {
+  it('other bytes from the first step on', async () => {
     const directory = await makeUp({ runs });
     const rule = { ...honest, gradient: () => 0.5 };
     await expect(verifyMadeUp(directory, { rule })).rejects.toThrow(
@@ -308,7 +308,7 @@ describe('what a replay alone can find', () => {
       directory,
       /the SHA-256 of the model in .*run.json differs: recorded 0{64}, computed/,
     );
-    // A run of an older mnist-dist has none.
+    // A run of an older mnist-dist has no SHA-256.
     edit(directory, (record) => without(record, 'model'));
     await expect(verifyMadeUp(directory)).resolves.toMatchObject({ model: true });
   });
@@ -329,7 +329,7 @@ describe('what a replay alone can find', () => {
   );
 });
 
-it('writes nothing', async () => {
+it('a verification writes nothing', async () => {
   const directory = await makeUp({ runs });
   const files = () =>
     readdirSync(directory, { recursive: true, withFileTypes: true })
@@ -346,7 +346,7 @@ it('writes nothing', async () => {
 });
 
 describe('a replay', () => {
-  it('lets in the run’s own engine only, and knows who was turned away', async () => {
+  it('admits only the engine of the run, and knows which worker was rejected', async () => {
     const { verifier, logged } = await openVerifier(await makeUp({ runs }));
     expect(verifier.resumed).toMatchObject({ fingerprint: FINGERPRINT, step: 0, mixed: false });
     const ready = (fingerprint: string) =>
@@ -365,7 +365,8 @@ describe('a replay', () => {
     ready('ab'.repeat(32));
     lost();
     expect(verifier.mismatched).toBe(
-      "w0 is ready (x), but its engine differs from the run's (fingerprint abababababab, not fefefefefefe)",
+      "w0 is ready (x), but its engine differs from the run's " +
+        '(fingerprint abababababab, not fefefefefefe)',
     );
     expect(logged).toEqual([
       'debug: w0 is ready (x)',
@@ -375,7 +376,7 @@ describe('a replay', () => {
     ]);
   });
 
-  it('that has differed does not report that its workers leave; before, it offers no flags of training', async () => {
+  it('names no training flags, and after a difference logs waiting as debug only', async () => {
     const { verifier, state, logged } = await openVerifier(await makeUp({ runs }));
     const waiting = () =>
       verifier.log({
@@ -394,7 +395,7 @@ describe('a replay', () => {
     expect(logged).toEqual([`warn: ${words}`, `debug: ${words}`]);
   });
 
-  it('that is not finite where a step was recorded differs there', async () => {
+  it('differs at a recorded step for which its own result is not finite', async () => {
     const { verifier, state } = await openVerifier(await makeUp({ runs }));
     const outcome = { state: 'diverged', code: 'DIVERGED', message: '' } as const;
     expect(() => verifier.finish(state, outcome)).toThrow(/step 1 differs: .* not finite/);

@@ -30,8 +30,8 @@ const full = Object.assign(new Error('ENOSPC: no space left'), { code: 'ENOSPC' 
 const broken = Object.assign(new Error('EIO: i/o error'), { code: 'EIO' });
 
 /**
- * A file that takes so many bytes of each write, one after the other, or throws; all once there is
- * nothing more to say.
+ * A file that takes the scripted number of bytes of each write, or throws; after the script it
+ * takes all bytes.
  */
 class ScriptedFile implements DiskFile {
   text = '';
@@ -68,7 +68,7 @@ function openScripted(file: DiskFile, clock = new VirtualTime()): Promise<Append
   });
 }
 
-/** Lets so many milliseconds pass, and what was begun settle. */
+/** Lets the milliseconds pass and pending work settle. */
 async function pass(time: VirtualTime, milliseconds: number): Promise<void> {
   let isOver = false;
   time.after(milliseconds, () => (isOver = true));
@@ -93,7 +93,7 @@ describe('AppendFile', () => {
     expect(errors).toEqual([]);
   });
 
-  it('has on the disk what was appended before sync', async () => {
+  it('has written all appended lines when sync returns', async () => {
     const path = join(folder, 'a');
     const file = await AppendFile.open(path, options);
     file.append('one\n');
@@ -102,7 +102,7 @@ describe('AppendFile', () => {
     await file.close();
   });
 
-  it('writes by itself, with nobody waiting', async () => {
+  it('writes by itself, without a caller that waits', async () => {
     const path = join(folder, 'a');
     const file = await AppendFile.open(path, options);
     file.append('one\n');
@@ -110,7 +110,7 @@ describe('AppendFile', () => {
     await file.close();
   });
 
-  it('has a line in the file before appendNow returns', async () => {
+  it('writes a line to the file before appendNow returns', async () => {
     const file = new ScriptedFile(2);
     const appended = await openScripted(file);
     appended.appendNow('one\n');
@@ -118,7 +118,7 @@ describe('AppendFile', () => {
     await appended.close();
   });
 
-  it('tells of a write error once, and again to whoever syncs or closes', async () => {
+  it('reports a write error once, and again to each caller of sync or close', async () => {
     const file = await openScripted(new ScriptedFile(3, broken));
     file.append('one\n');
     const disk = {
@@ -132,7 +132,7 @@ describe('AppendFile', () => {
     expect(errors).toEqual([expect.objectContaining(disk)]);
   });
 
-  it('believes nothing after a failed sync, even of a full disk', async () => {
+  it('stays failed after a failed sync, even if the disk was full', async () => {
     const file = new ScriptedFile();
     const appended = await openScripted(file);
     file.syncError = full;
@@ -154,7 +154,7 @@ describe('AppendFile', () => {
   });
 
   it.each(['append', 'appendNow'] as const)(
-    'waits for space on a full disk and goes on in the middle of a line: %s',
+    'waits for space on a full disk and resumes in the middle of a line: %s',
     async (append) => {
       const time = new VirtualTime();
       const file = new ScriptedFile(5, full, full, 2, full);
@@ -181,7 +181,7 @@ describe('AppendFile', () => {
     },
   );
 
-  it.each(['append', 'appendNow'] as const)('gives up when too much waits: %s', async (append) => {
+  it.each(['append', 'appendNow'] as const)('fails if too many bytes wait: %s', async (append) => {
     const time = new VirtualTime();
     const always = { shift: () => full };
     const appended = await openScripted(
@@ -202,7 +202,7 @@ describe('AppendFile', () => {
     await expect(appended.close()).rejects.toMatchObject({ code: 'DISK' });
   });
 
-  it('refuses a file it cannot open, by name', async () => {
+  it('names a file that it cannot open', async () => {
     await expect(AppendFile.open(join(folder, 'none', 'a'), options)).rejects.toMatchObject({
       code: 'DISK',
     });

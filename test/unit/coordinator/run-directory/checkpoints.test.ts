@@ -31,7 +31,7 @@ function checkpointOf(step: number): Checkpoint {
 }
 
 describe('a checkpoint file', () => {
-  it('holds the model by name, then the moments, and gives back what was put in', () => {
+  it('stores the model by name, then the moments, and returns both unchanged', () => {
     const bytes = encodeCheckpoint(checkpointOf(7));
     expect(decodeTensors(bytes, 'file').tensors.map(({ name }) => name)).toEqual(
       ['', 'adam.m.', 'adam.v.'].flatMap((prefix) =>
@@ -44,13 +44,13 @@ describe('a checkpoint file', () => {
     expect(Buffer.from(encodeCheckpoint(checkpointOf(7))).equals(bytes)).toBe(true);
   });
 
-  it('is the same in whatever order its tensors lie', () => {
+  it('decodes to the same values in any order of its tensors', () => {
     const { metadata, tensors } = decodeTensors(encodeCheckpoint(checkpointOf(7)), 'file');
     const turned = encodeTensors({ metadata, tensors: tensors.toReversed() });
     expect(decodeCheckpoint(turned, 'file', configuration)).toEqual(checkpointOf(7));
   });
 
-  it('says whose samples went into it, and an older one says nothing of that', () => {
+  it('records the samples of each worker; an older one has no such record', () => {
     const shares = {
       from: 3,
       samples: new Map([
@@ -82,7 +82,7 @@ describe('a checkpoint file', () => {
       } catch {
         continue;
       }
-      // What no digest covers is where the run stood, which the metrics say too.
+      // No digest covers the position of the run, which metrics.jsonl records, too.
       expect({ ...decoded, step: 7, evaluated: 0, chain: '', fingerprint: '' }).toEqual({
         ...checkpointOf(7),
         chain: '',
@@ -91,7 +91,7 @@ describe('a checkpoint file', () => {
     }
   });
 
-  it('is refused for another recipe, but not for another length', () => {
+  it('is refused for another configuration, but not for another length', () => {
     const bytes = encodeCheckpoint(checkpointOf(7));
     expect(() => decodeCheckpoint(bytes, 'file', { ...configuration, seed: 99 })).toThrow(
       /another configuration/,
@@ -101,7 +101,7 @@ describe('a checkpoint file', () => {
 });
 
 describe('the checkpoints of a run', () => {
-  it('are synced by name before anything follows from one that is found', async () => {
+  it('are synced in their directory before one of them is used', async () => {
     const folder = temporaryFolder();
     await new Checkpoints(folder, folder, 2, systemDisk).write(checkpointOf(1));
     const synced: string[] = [];
@@ -114,7 +114,7 @@ describe('the checkpoints of a run', () => {
     expect(synced).toEqual([join(folder, 'checkpoints')]);
   });
 
-  it('are the last few, and the newest intact one counts', async () => {
+  it('are limited to the last few, and the newest intact one is used', async () => {
     const folder = temporaryFolder();
     const checkpoints = new Checkpoints(folder, folder, 2, systemDisk);
     expect(await checkpoints.newest(configuration, () => undefined)).toBeUndefined();
@@ -133,7 +133,7 @@ describe('the checkpoints of a run', () => {
     expect((await checkpoints.newest(configuration, (error) => damaged.push(error)))?.step).toBe(2);
     expect(damaged.map(({ message }) => message)).toEqual([expect.stringContaining('is damaged')]);
 
-    // A run that goes on from before a damaged one keeps what it writes.
+    // A run that resumes from before a damaged checkpoint keeps the ones that it writes.
     const one = new Checkpoints(folder, folder, 1, systemDisk);
     for (const step of [3, 4, 5]) await one.write(checkpointOf(step));
     expect((await one.newest(configuration, () => undefined))?.step).toBe(5);
@@ -142,7 +142,7 @@ describe('the checkpoints of a run', () => {
     expect(left).toEqual(['step-0000000040.safetensors']);
   });
 
-  it('are removed by nobody who was taken over after it had written one', async () => {
+  it('are not removed by a coordinator that was taken over after it wrote one', async () => {
     const folder = temporaryFolder();
     const staging = join(folder, 'staging');
     await mkdir(staging);

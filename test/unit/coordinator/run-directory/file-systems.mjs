@@ -1,5 +1,5 @@
-// Runs on the file system of a folder: both locks, as their owners and those who come after them
-// use them. Prints what the file system can do; rejects where a lock does not hold.
+// Uses both locks on the file system of a folder, as their owners and their successors do. Prints
+// what the file system can do; rejects if a lock fails.
 import assert from 'node:assert/strict';
 import { linkSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -20,7 +20,7 @@ const elsewhere = {
 const run = join(folder, 'run');
 mkdirSync(run);
 
-// Of several that come at the same moment one takes the run.
+// One of several processes that start at the same moment takes the run.
 const comers = Array.from({ length: 4 }, () => RunLock.take(run, false, place(systemProcesses)));
 const results = await Promise.allSettled(comers);
 const [first, ...others] = results.flatMap(({ value }) => value ?? []);

@@ -40,14 +40,16 @@ const fileSystems: readonly FileSystem[] = [
   },
   {
     name: 'SFTP',
-    mount: `printf '#!/bin/sh\\nexec ${SFTP}\\n' > ssh; chmod +x ssh; test -x ${SFTP}; sshfs host:$PWD/a m -o ssh_command=$PWD/ssh`,
+    mount:
+      `printf '#!/bin/sh\\nexec ${SFTP}\\n' > ssh; chmod +x ssh; test -x ${SFTP}; ` +
+      'sshfs host:$PWD/a m -o ssh_command=$PWD/ssh',
     hardLinks: true,
   },
 ];
 
 /**
- * In a mount namespace of its own, which ends with it. The folder stays until it is unmounted: the
- * kernel would keep an image that is mounted in a folder which holds it and is removed.
+ * Runs the script in its own mount namespace. The folder stays until it is unmounted: the kernel
+ * would keep an image that is mounted in a removed folder which contains it.
  */
 async function locksOn(mount: string, folder: string): Promise<string> {
   const commands = [

@@ -15,14 +15,14 @@ import { RecordedRun } from '../../../../dashboards/feed/recorded-run.ts';
 import { writeLongRun } from './long-run.ts';
 import { planReplay } from '../../../../coordinator/replay/replay-plan.ts';
 
-/** Of the longer run; a million needs half a minute. */
+/** The steps of the longer run; a million needs half a minute. */
 const STEPS = Number(process.env['MNIST_DIST_LONG_RUN_STEPS'] ?? 20_000);
 const MAX_GROWTH_BYTES = 2 * 1024 ** 2;
 
 setFlagsFromString('--expose-gc');
 const collect: () => void = runInNewContext('gc');
 
-/** What is in memory as long as what `read` resolves with is. */
+/** The bytes that the result of `read` keeps in memory. */
 async function retained(read: () => Promise<unknown>): Promise<number> {
   await read();
   collect();
@@ -54,7 +54,7 @@ beforeAll(() => {
 });
 
 it.each(Object.entries(readers))(
-  '%s keeps no more of a long run than of a short one',
+  '%s keeps no more memory for a long run than for a short one',
   async (_, read) => {
     const growth = (await retained(() => read(long))) - (await retained(() => read(short)));
     expect(growth).toBeLessThan(MAX_GROWTH_BYTES);
@@ -70,7 +70,7 @@ it('a long run is read to its end', async () => {
   expect(shown?.status).toMatchObject({ step: 5000, workers: [{ name: 'w0', state: 'done' }] });
 });
 
-it('is shown with an older checkpoint if the newest one was removed meanwhile', async () => {
+it('a run is shown with an older checkpoint if the newest one was removed meanwhile', async () => {
   const contents = await readRunContents(short);
   const gone = { step: 5001, path: join(short, 'checkpoints', 'removed') };
   const checkpoints = [...contents.checkpoints, gone];
@@ -78,7 +78,7 @@ it('is shown with an older checkpoint if the newest one was removed meanwhile', 
   expect(shown.weights()?.step).toBe(contents.checkpoints.at(-1)?.step);
 });
 
-/** Resumes a run up to its first step, and says how much of its files was read for that. */
+/** Resumes a run up to its first step, and counts the bytes of its files that were read. */
 async function resumed(directory: string) {
   let bytes = 0;
   const disk: Disk = {

@@ -14,7 +14,7 @@ import { configuration, dataset, FINGERPRINT } from '../../../fixtures/recorded-
 
 export interface LongRun {
   readonly directory: string;
-  /** Of the lines of metrics.jsonl. */
+  /** The steps that metrics.jsonl records. */
   readonly steps: number;
   /** Steps that were written after the newest checkpoint. */
   readonly beyond?: number;

@@ -34,7 +34,7 @@ beforeEach(async () => {
     writeFileSync(join(outside, name), 'precious');
 });
 
-/** What lies in another folder, with its bytes and times. */
+/** The files of another folder, with their bytes and times. */
 function outsideNow(): unknown {
   return readdirSync(outside, { recursive: true, encoding: 'utf8' })
     .toSorted()
@@ -56,7 +56,7 @@ const intruders: Readonly<Record<string, (path: string) => void>> = {
 const retryPolicy = systemRetryPolicy(new AbortController().signal, () => undefined);
 const prolonged = { ...configuration, steps: 20 };
 
-/** Everything that reads a run, and what it reads of it. */
+/** Every reader of a run, and the files that it reads. */
 const readers: Readonly<Record<string, [read: () => Promise<unknown>, names: readonly string[]]>> =
   {
     verify: [
@@ -110,7 +110,7 @@ const cases = Object.entries(readers).flatMap(([reader, [read, names]]) =>
   ),
 );
 
-describe('what another user has put into a run directory', () => {
+describe('a file that another user has put into a run directory', () => {
   it.each(cases)(
     '$reader: $kind called $name is not followed, and is named',
     async ({ read, name, plant }) => {
@@ -125,7 +125,7 @@ describe('what another user has put into a run directory', () => {
   );
 
   it.each(['checkpoints', 'artifacts'])(
-    '--resume neither writes nor removes in a link called %s',
+    '--resume neither writes to nor removes from a link called %s',
     async (name) => {
       rmSync(join(run, name), { recursive: true });
       symlinkSync(join(outside, 'folder'), join(run, name));
@@ -144,7 +144,7 @@ describe('what another user has put into a run directory', () => {
   });
 });
 
-describe('a directory that a new run takes, since no run has begun in it', () => {
+describe('a directory that a new run takes because no run has begun in it', () => {
   it.each(['metrics.jsonl', 'events.jsonl'])(
     'gets a %s of its own in place of a link',
     async (name) => {

@@ -22,7 +22,7 @@ function leave(runs: string, run: string, change: Partial<RunRecord>): void {
   writeFileSync(join(runs, run, 'run.json'), JSON.stringify({ ...sampleRun, run, ...change }));
 }
 
-describe('what a checkpoint knows', () => {
+describe('the lines that a checkpoint covers', () => {
   const formatter = new MetricsFormatter();
   const common = { epoch: 1, samples: 8, loss: 1, correct: 0 };
   const chainOf = (step: number) => String(step).repeat(64);
@@ -40,7 +40,7 @@ describe('what a checkpoint knows', () => {
     [1, 0, 1],
     [1, 1, 2],
     [2, 1, 3],
-    // One that was cut off at the very end evaluates once more.
+    // A run that was cut off before its last evaluation evaluates once more.
     [3, 0, 4],
     [3, 3, 5],
   ];
@@ -50,12 +50,12 @@ describe('what a checkpoint knows', () => {
     return folder;
   }
 
-  it.each(cases)('of step %i, evaluated %i, is %i lines', async (step, evaluated, count) => {
+  it.each(cases)('at step %i, evaluated %i, are the first %i', async (step, evaluated, count) => {
     const folder = written(`${text}{"torn`);
     const end = endAfter(count);
     const ways: (LinePosition | undefined)[] = [
       end,
-      // All is read where the checkpoint does not say it, or where what it says is not so.
+      // The whole file is read if the checkpoint records no position or a wrong one.
       undefined,
       { ...end, digest: 'f'.repeat(16) },
       { ...end, bytes: end.bytes - 1 },
@@ -70,14 +70,14 @@ describe('what a checkpoint knows', () => {
     }
   });
 
-  it('is nothing without one', async () => {
+  it('are none without a checkpoint', async () => {
     const found = await readLines(written(text), undefined);
     expect(found.covered).toBeUndefined();
     expect(found.later.map(({ line }) => line)).toEqual(all);
     expect(endOf(await readLines(written(''), undefined))).toEqual(FIRST_LINE);
   });
 
-  it('ends with its own line: damage there or later is found, damage before it only where all is read', async () => {
+  it('are checked from the last one on, and all of them if the whole file is read', async () => {
     const checkpoint = { step: 2, evaluated: 1, chain: chainOf(2), lines: endAfter(3) };
     const changed = (count: number) => {
       const at = texts.slice(0, count - 1).join('').length + 50;
@@ -102,7 +102,7 @@ describe('what a checkpoint knows', () => {
 });
 
 describe('the newest unfinished run', () => {
-  it('is the one that was started last, of those that can go on', async () => {
+  it('is the one that was started last among those that can be resumed', async () => {
     const runs = temporaryFolder();
     leave(runs, 'a', { state: 'interrupted', started: '2026-01-01T00:00:00.000Z' });
     leave(runs, 'b', { state: 'running', started: '2026-01-03T00:00:00.000Z' });
@@ -126,7 +126,7 @@ describe('the newest unfinished run', () => {
     expect(await newestUnfinished(runs)).toBe(join(runs, 'b'));
   });
 
-  it('is missed by name where there is none', async () => {
+  it('is reported as missing if there is none', async () => {
     const runs = temporaryFolder();
     await expect(newestUnfinished(runs)).rejects.toMatchObject({ code: 'USAGE' });
     await expect(newestUnfinished(join(runs, 'none'))).rejects.toMatchObject({

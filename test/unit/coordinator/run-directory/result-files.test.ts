@@ -21,8 +21,8 @@ const drawn = [
   { name: 'manifest.json', bytes: bytes(listing('loss.svg')) },
 ];
 
-describe('what there is to see of a run', () => {
-  it('is there when the run is called finished, and made of what is on the disk', async () => {
+describe('the report and pictures of a run', () => {
+  it('are made from the files on the disk before run.json says finished', async () => {
     const directory = await makeUp({
       runs,
       draw: async ({ directory: path, record, wrong }) => {
@@ -43,7 +43,7 @@ describe('what there is to see of a run', () => {
     expect(read(directory, 'artifacts/loss.svg')).toBe('<svg/>');
   });
 
-  it('is not drawn of a run that was interrupted', async () => {
+  it('are not made for an interrupted run', async () => {
     const directory = await makeUp({
       runs,
       until: 7,
@@ -52,7 +52,7 @@ describe('what there is to see of a run', () => {
     expect(readdirSync(join(directory, 'artifacts'))).toEqual([]);
   });
 
-  it('has a folder again where a copy of an interrupted run is resumed without it', async () => {
+  it('get their folder again when a copy of an interrupted run is resumed without it', async () => {
     const resume = await makeUp({ runs, until: 7 });
     rmSync(join(resume, 'artifacts'), { recursive: true });
     await makeUp({ runs, resume });
@@ -60,7 +60,7 @@ describe('what there is to see of a run', () => {
     expect(readdirSync(join(resume, 'artifacts'))).toEqual(['misclassified.jsonl']);
   });
 
-  it('may fail: the run is finished all the same, and says so', async () => {
+  it('may fail: the run still finishes, and logs a warning', async () => {
     const said: string[] = [];
     const directory = await makeUp({
       runs,
@@ -73,7 +73,7 @@ describe('what there is to see of a run', () => {
     expect(readdirSync(join(directory, 'artifacts'))).toEqual(['misclassified.jsonl']);
   });
 
-  it('goes when the run goes on, the files of others aside', async () => {
+  it('are removed when the run is resumed; other files stay', async () => {
     const directory = await makeUp({ runs, draw: () => Promise.resolve(drawn) });
     writeFileSync(join(directory, 'artifacts', 'notes.txt'), 'mine');
     const longer = { ...configuration, steps: 20 };
@@ -81,7 +81,7 @@ describe('what there is to see of a run', () => {
     expect(readdirSync(join(directory, 'artifacts')).toSorted()).toEqual(['notes.txt']);
   });
 
-  it('is not forgotten where a folder has the name of a picture: the folder would go, too', async () => {
+  it('are not removed, and the resume fails, if a folder has the name of a picture', async () => {
     const directory = await makeUp({ runs, draw: () => Promise.resolve(drawn) });
     const picture = join(directory, 'artifacts', 'loss.svg');
     rmSync(picture);
@@ -97,7 +97,7 @@ describe('what there is to see of a run', () => {
     expect(existsSync(join(directory, 'artifacts', 'manifest.json'))).toBe(true);
   });
 
-  it('stays where another coordinator has put up its fence', async () => {
+  it('stay if another coordinator has taken the run over', async () => {
     const directory = await makeUp({ runs, draw: () => Promise.resolve(drawn) });
     const before = readdirSync(join(directory, 'artifacts'));
     await removeArtifacts(directory, join(directory, '.drafts-0'), systemDisk);
@@ -105,7 +105,7 @@ describe('what there is to see of a run', () => {
   });
 
   it.each(['no JSON', listing('../run.json'), listing('..')])(
-    'leaves everything else alone where its list was changed: %s',
+    'stay, like all other files, if their list was changed: %s',
     async (text) => {
       const directory = await makeUp({ runs, draw: () => Promise.resolve(drawn) });
       writeFileSync(join(directory, 'artifacts', 'manifest.json'), text);

@@ -23,7 +23,7 @@ const createRunDirectory = (
 const now = new Date('2026-01-02T03:04:05.678Z');
 
 describe('createRunDirectory', () => {
-  it('calls a run after the time and takes another suffix if that is taken', async () => {
+  it('names a run after the time, with another suffix if the name is taken', async () => {
     const draws = [0, 0, 0.99999];
     const random = () => draws.shift() ?? 0;
     expect(await createRunDirectory(runs, undefined, now, random)).toEqual({
@@ -39,7 +39,7 @@ describe('createRunDirectory', () => {
   });
 
   it.each(['run.json', 'notes.txt'])(
-    'refuses an id that exists, by its path: %s lies there',
+    'refuses an id whose directory contains %s, and names the path',
     async (name) => {
       const { path } = await createRunDirectory(runs, 'mine', now);
       await writeFile(join(path, name), '');

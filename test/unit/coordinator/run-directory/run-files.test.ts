@@ -59,14 +59,14 @@ const checkpoint = {
 };
 const model = { configuration, step: 2, chain: 'ef'.repeat(32), weights: new Float32Array(14) };
 
-/** Goes on from whatever there is. */
+/** Resumes with all written lines, and ignores damage. */
 const anyRun: Pick<ResumeOptions, 'damaged' | 'selectLines'> = {
   damaged: () => undefined,
   selectLines: ({ written }) => written,
 };
 
 describe('RunFiles', () => {
-  it('leaves the files of a run', async () => {
+  it('writes the files of a run', async () => {
     const files = await open('r');
     await files.writeRun(sampleRun);
     files.event('ready', { worker: 'w0' });
@@ -102,7 +102,7 @@ describe('RunFiles', () => {
     expect(errors).toEqual([]);
   });
 
-  it('writes the same model bytes whenever and wherever', async () => {
+  it('writes the same model bytes in every run directory', async () => {
     const digests = [];
     for (const id of ['a', 'b']) {
       const files = await open(id);
@@ -117,14 +117,14 @@ describe('RunFiles', () => {
     expect(digests[0]).toBe(digests[1]);
   });
 
-  it('has an event in the file before event() returns', async () => {
+  it('writes an event to the file before event() returns', async () => {
     const files = await open('r');
     files.event('one');
     expect(await read('r', 'events.jsonl')).toContain('"one"');
     await files.close();
   });
 
-  it('ends a run once', async () => {
+  it('does not return an ended run to running', async () => {
     const files = await open('r');
     await files.writeRun({ ...sampleRun, state: 'failed' });
     await files.writeRun({ ...sampleRun, state: 'failed' });
@@ -142,7 +142,7 @@ describe('RunFiles', () => {
     await files.close();
   });
 
-  it('syncs what it finds by name before it is judged', async () => {
+  it('syncs the run directory before it selects lines', async () => {
     const files = await open('r');
     await files.writeRun({ ...sampleRun, state: 'finished', ended: date().toISOString() });
     await files.close();
@@ -171,7 +171,7 @@ describe('RunFiles', () => {
     await expect(open('r')).rejects.toMatchObject({ code: 'RUN_EXISTS' });
   });
 
-  it('names a file it cannot write and goes on with the others', async () => {
+  it('names a file that it cannot write, and still writes the others', async () => {
     const files = await open('r');
     await mkdir(join(runs, 'r', 'run.json'));
     await expect(files.writeRun(sampleRun)).rejects.toMatchObject({
@@ -182,14 +182,14 @@ describe('RunFiles', () => {
     await files.close();
   });
 
-  it('takes a directory that was left before the first run.json', async () => {
+  it('opens a directory that was left before the first run.json', async () => {
     await (await open('r')).close();
     const files = await open('r');
     await files.writeRun(sampleRun);
     await files.close();
   });
 
-  it('has the name of its folder as id, or the recorded id if no id can be that name', async () => {
+  it('takes the folder name as id, or the recorded id if that name is no valid id', async () => {
     const store = await open('r');
     await store.writeRun({ ...sampleRun, run: 'r' });
     await store.close();
@@ -211,7 +211,7 @@ describe('RunFiles', () => {
     }
   });
 
-  it('goes on with the whole lines, and without what a crash has left', async () => {
+  it('resumes with the whole lines, and removes the remains of a crash', async () => {
     const first = await open('r');
     await first.writeRun(sampleRun);
     first.event('one');
@@ -240,7 +240,7 @@ describe('RunFiles', () => {
     expect(await readdir(join(runs, 'r'))).not.toContain('.drafts-7');
   });
 
-  it('is nobody’s any more when another coordinator has taken it over', async () => {
+  it('writes nothing after another coordinator has taken the run over', async () => {
     const old = await open('r');
     await old.writeRun(sampleRun);
     old.step({ ...step, step: 1 });

@@ -64,7 +64,7 @@ async function deadPid(): Promise<number> {
 }
 
 describe('the lock of a run', () => {
-  it('is one process’ at a time', async () => {
+  it('belongs to one process at a time', async () => {
     const folder = temporaryFolder();
     const lock = await take(folder, false);
     await expect(take(folder, true)).rejects.toMatchObject({
@@ -79,7 +79,7 @@ describe('the lock of a run', () => {
     expect(readdirSync(lock.staging)).toEqual(['ended.json']);
   });
 
-  it('is taken by one of two that find it free at the same moment', async () => {
+  it('is taken by only one of two processes that find it free at the same moment', async () => {
     const folder = temporaryFolder();
     let arrived: (() => void) | undefined;
     const both = new Promise<void>((resolve) => (arrived = resolve));
@@ -119,7 +119,7 @@ describe('the lock of a run', () => {
 
   it('is taken over from a zombie', async () => {
     const folder = temporaryFolder();
-    // The shell becomes a program that never asks what its child has ended with.
+    // The shell becomes a program that never collects the exit status of its child.
     const parent = spawn('sh', [
       '-c',
       'sleep 60 & echo $! $(cut -d" " -f22 /proc/$!/stat); exec sleep 60',
@@ -127,7 +127,7 @@ describe('the lock of a run', () => {
     try {
       const [line]: Buffer[] = await once(parent.stdout, 'data');
       const [pid = '', started = ''] = String(line).trim().split(' ');
-      // The shell itself would still ask.
+      // The shell itself would still collect it.
       const program = () => readFileSync(`/proc/${parent.pid}/comm`, 'utf8').trim();
       await expect.poll(program).toBe('sleep');
       process.kill(Number(pid), 'SIGKILL');
@@ -148,7 +148,7 @@ describe('the lock of a run', () => {
       /process \d+ on another has the lock .* this host cannot see/,
     ],
     ['another pid namespace of this host', { namespace: 'pid:[1]' }, /another pid namespace/],
-  ])('of %s is taken over only on request', async (_, owner, message) => {
+  ])('is taken over from %s only on request', async (_, owner, message) => {
     const folder = temporaryFolder();
     await lockOf(folder, owner);
     const clock = quickClock();
@@ -161,12 +161,12 @@ describe('the lock of a run', () => {
     await (await take(folder, true)).release();
   });
 
-  it('of a process that cannot be seen is watched: who renews it is running', async () => {
+  it('is watched if its process cannot be seen: a renewal shows that it runs', async () => {
     const folder = temporaryFolder();
     const rebooted = processesOf({ boot: 'another' });
     const lock = await take(folder, false);
     let waits = 0;
-    // A clock of its own, and no time in any file, says how long the lock stayed as it was.
+    // The process measures by its own clock, and by no file time, how long the lock is unchanged.
     const clock = quickClock(() => void (++waits === 3 && void lock.renew()));
     await expect(take(folder, false, rebooted, clock)).rejects.toMatchObject({
       code: 'LOCKED',
@@ -180,7 +180,7 @@ describe('the lock of a run', () => {
     await next.release();
   });
 
-  it('that is given back while it is watched is taken', async () => {
+  it('is taken when it is released while it is watched', async () => {
     const folder = temporaryFolder();
     const lock = await take(folder, false);
     let waits = 0;
@@ -189,13 +189,13 @@ describe('the lock of a run', () => {
     expect(clock.waited).toBeLessThan(WATCH_MILLISECONDS);
   });
 
-  it('of an older version is respected', async () => {
+  it('is respected if an older version wrote it', async () => {
     const folder = temporaryFolder();
     oldLockOf(folder, {});
     const running = { code: 'LOCKED', message: expect.stringContaining('is running this run') };
     await expect(take(folder, true)).rejects.toMatchObject(running);
     expect(await writer(folder)).toBe(`process ${process.pid} on ${hostname()}`);
-    // It may be in another pid namespace.
+    // Its process may be in another pid namespace.
     oldLockOf(folder, { pid: await deadPid() });
     const hidden = { ...systemProcesses, mayRunUnseen: () => true };
     await expect(take(folder, false, hidden)).rejects.toMatchObject({
@@ -208,7 +208,7 @@ describe('the lock of a run', () => {
     await (await take(folder, true, hidden)).release();
   });
 
-  it('of an older version that crashed is taken over where every process can be seen', async () => {
+  it('is taken over from a crashed older version if every process can be seen', async () => {
     const folder = temporaryFolder();
     oldLockOf(folder, { pid: await deadPid() });
     const clock = quickClock();
@@ -218,7 +218,7 @@ describe('the lock of a run', () => {
     expect(clock.waited).toBe(0);
   });
 
-  it('of a newer version that this one cannot read is taken over only on request', async () => {
+  it('is taken over from an unreadable newer version only on request', async () => {
     const folder = temporaryFolder();
     writeFileSync(join(folder, 'lock.json'), '{"owners":[1]}');
     await expect(take(folder, false)).rejects.toMatchObject({
@@ -228,7 +228,7 @@ describe('the lock of a run', () => {
     await (await take(folder, true)).release();
   });
 
-  it('tells older versions who owns the run', async () => {
+  it('names its owner to older versions', async () => {
     const folder = temporaryFolder();
     const lock = await take(folder, false);
     const { namespace: _, ...old } = self;
@@ -237,7 +237,7 @@ describe('the lock of a run', () => {
     expect(existsSync(join(folder, 'lock.json'))).toBe(false);
   });
 
-  it('that was not written whole is nobody’s', async () => {
+  it('has no owner if it was not written whole', async () => {
     const folder = temporaryFolder();
     writeFileSync(join(folder, 'lock.json'), '{"host":');
     const { staging } = await take(folder, false);
@@ -246,7 +246,7 @@ describe('the lock of a run', () => {
     await (await take(folder, false)).release();
   });
 
-  it('is not released by who lost it', async () => {
+  it('is not released by a process that lost it', async () => {
     const folder = temporaryFolder();
     const lock = await take(folder, false, processesOf({ host: 'elsewhere' }));
     expect(await lock.status()).toBe('held');
@@ -262,10 +262,10 @@ describe('the lock of a run', () => {
     expect(await lock.status()).toBe('taken');
   });
 
-  it('of an owner that was suspended while higher numbers came and went is not taken', async () => {
+  it('is not taken by a process that was suspended while two others took it', async () => {
     const folder = temporaryFolder();
     let isFirst = true;
-    // Suspended after its look at the folder; meanwhile two others have the run.
+    // The process is suspended after it has read the folder; meanwhile two others take the run.
     const makeDirectory = async (path: string) => {
       if (isFirst) {
         isFirst = false;
@@ -283,7 +283,7 @@ describe('the lock of a run', () => {
     expect(readdirSync(folder)).toEqual(['.drafts-2', 'lock.json']);
   });
 
-  it('says that the run is gone, not that it was taken over', async () => {
+  it('reports a removed run as gone, not as taken over', async () => {
     const folder = join(temporaryFolder(), 'run');
     mkdirSync(folder);
     const lock = await take(folder, false);
@@ -298,7 +298,7 @@ describe('the lock of a run', () => {
     await lock.release();
   });
 
-  it('never follows a link that is called like a staging folder', async () => {
+  it('never follows a link with the name of a staging folder', async () => {
     const folder = temporaryFolder();
     const elsewhere = temporaryFolder();
     writeFileSync(join(elsewhere, 'precious'), '');
@@ -312,7 +312,7 @@ describe('the lock of a run', () => {
     expect(lock.staging).toBe(join(folder, '.drafts-5'));
   });
 
-  it('counts beyond what older versions can, and names a folder beyond which it cannot', async () => {
+  it('counts further than older versions, and names a folder with the highest number', async () => {
     const folder = temporaryFolder();
     mkdirSync(join(folder, '.drafts-999999999'));
     const lock = await take(folder, false);
@@ -326,7 +326,7 @@ describe('the lock of a run', () => {
     });
   });
 
-  it('says who may be at work, and stays as it is', async () => {
+  it('names the process that may be running, and does not change', async () => {
     const folder = temporaryFolder();
     expect(await writer(folder)).toBeUndefined();
     const lock = await take(folder, false);

@@ -63,7 +63,7 @@ describe('the board of a run', () => {
     expect(new Board(facts, asItIs).view(status)).toBeUndefined();
   });
 
-  it('knows what an earlier coordinator has left, and takes steps that are computed again once', () => {
+  it('shows the records of an earlier coordinator, and takes repeated steps once', () => {
     const confusion = [
       [3, 1],
       [0, 4],
@@ -90,7 +90,7 @@ describe('the board of a run', () => {
     expect(board.takeUpdate(status).curve?.map(([last]) => last)).toEqual([4]);
   });
 
-  it('says everything once', () => {
+  it('sends everything once', () => {
     const board = opened();
     board.step(step(1));
     board.step(step(2));
@@ -112,14 +112,14 @@ describe('the board of a run', () => {
     expect(board.takeUpdate(status)).toEqual({ status });
   });
 
-  it('follows the workers by the events, however short it was, and from one coordinator to the next', () => {
+  it('follows workers by all events, even short ones and those of earlier coordinators', () => {
     const at = (second: number, event: string, fields: object = {}) =>
       JSON.stringify({ time: `2026-01-01T00:00:0${second}.000Z`, event, worker: 'w0', ...fields });
     const past = [at(1, 'hello'), at(2, 'ready'), at(3, 'first_shard')].join('\n');
     const board = opened([], past);
     board.event('start', { term: 2, step: 3 });
     for (const event of ['hello', 'ready', 'first_shard']) board.event(event, { worker: 'w0' });
-    // Not late: it sent what was not finite.
+    // Not late: its result was not finite.
     board.event('lease_again', { worker: 'w0' });
     board.event('lease_again', { worker: 'w0', late: true });
     board.event('back', { worker: 'w0' });
@@ -142,7 +142,7 @@ describe('the board of a run', () => {
       'preparing',
     ]);
     expect(changes[2]?.at).toBe(Date.parse('2026-01-01T00:00:03.000Z'));
-    // What is past goes to no page that is open.
+    // Earlier changes are not sent to open pages.
     expect(board.takeUpdate(status).changes?.length).toBe(9);
   });
 

@@ -11,14 +11,14 @@ const step = (number: number): CurveStep => ({
 });
 
 describe('the curve of a run', () => {
-  it('has a point for every step as long as there is room', () => {
+  it('has a point for every step while it has room', () => {
     const curve = new Curve(8);
     for (let i = 1; i <= 8; i++) curve.add(step(i));
     expect(curve.points().map(([last]) => last)).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
     expect(curve.points()[3]).toEqual([4, 0.25, Number((4 / 11).toPrecision(6)), 5500]);
   });
 
-  it('never has more points than it may, ends with the last step, and leaves out no sample', () => {
+  it('never has more points than its limit, ends with the last step, and omits no sample', () => {
     fc.assert(
       fc.property(
         fc.integer({ min: 1, max: 3000 }),
@@ -38,7 +38,7 @@ describe('the curve of a run', () => {
           expect(points.at(-1)?.[0]).toBe(steps);
           const lasts = points.map(([last]) => last);
           expect(lasts).toEqual(lasts.toSorted((a, b) => a - b));
-          // A curve of so few points has them all in one.
+          // A curve of two points averages all steps in them.
           const whole = new Curve(2);
           for (let i = 1; i <= steps; i++) whole.add(step(i));
           const sums = { correct: 0, samples: 0 };
@@ -63,11 +63,11 @@ describe('the curve of a run', () => {
     expect(curve.points().map(([last]) => last)).toEqual([1, 2, 3, 4]);
   });
 
-  it('hands out what is new once', () => {
+  it('returns new points once', () => {
     const curve = new Curve(4);
     expect(curve.take()).toEqual([]);
     for (let i = 1; i <= 5; i++) curve.add(step(i));
-    // One point too many: two became one.
+    // One point too many: each two became one.
     expect(curve.take().map(([last]) => last)).toEqual([2, 4, 5]);
     expect(curve.take()).toEqual([]);
     curve.add(step(6));

@@ -104,8 +104,8 @@ function step(number: number, more: Partial<StepReport> = {}): StepReport {
   };
 }
 
-describe('what is exported', () => {
-  it('is every metric of the catalogue, once there was something of everything', async () => {
+describe('an observation', () => {
+  it('exports every metric of the catalogue after one event of each kind', async () => {
     const { observation } = observe();
     observation.event('hello', {});
     observation.result({ worker: 'w0', microseconds: 1000, milliseconds: 3 });
@@ -141,7 +141,7 @@ describe('what is exported', () => {
     expect(samples.get('record_queue_bytes{}')).toBe(9);
   });
 
-  it('counts each step once, however many there are between two scrapes', async () => {
+  it('counts each step once, with any number of steps between two scrapes', async () => {
     const { observation } = observe();
     const steps = MAX_PENDING_OBSERVATIONS + 10;
     for (let at = 1; at <= steps; at++) {
@@ -163,7 +163,7 @@ describe('what is exported', () => {
     }
   });
 
-  it('begins with zeros where there is something to count, and with nothing where a zero would be a lie', async () => {
+  it('begins with zeros for counts, and without values for which zero is wrong', async () => {
     const samples = await scrape(observe([]).observation);
     for (const reason of losses)
       expect(samples.get(`worker_losses_total{reason="${reason}"}`)).toBe(0);
@@ -179,7 +179,7 @@ describe('what is exported', () => {
       expect(samples.has(`${name}{}`), name).toBe(false);
   });
 
-  it('never has more labels than there is room for, and goes on counting for those without', async () => {
+  it('limits its labels, and counts workers without a label together', async () => {
     const many = Array.from({ length: 100 }, (_, i) => worker(`w${i}`));
     const { observation } = observe(many);
     for (const { name } of many)
@@ -194,7 +194,7 @@ describe('what is exported', () => {
     );
   });
 
-  it('keeps the traffic of connections that are closed, and counts by reason who was lost', async () => {
+  it('keeps the traffic of closed connections, and counts lost workers by reason', async () => {
     const { observation, inspection } = observe();
     observation.turn();
     const { traffic } = worker('w0');
@@ -224,7 +224,7 @@ describe('what is exported', () => {
     ).toEqual(losses.map(() => 0));
   });
 
-  it('misses nobody who left in good order, until it is lost another time', async () => {
+  it('reports no worker that left in good order as lost, until it is lost later', async () => {
     const { observation, inspection } = observe();
     const { traffic } = worker('w0');
     const up = async () => (await scrape(observation)).get('worker_up{worker="w0"}');
@@ -240,13 +240,13 @@ describe('what is exported', () => {
     expect(await up()).toBe(1);
     leave('connection');
     expect(await up()).toBe(0);
-    // Of who is not there nothing is measured.
+    // A worker that is gone has no measurements.
     expect(
       (await scrape(observation)).has('worker_heartbeat_round_trip_seconds{worker="w0"}'),
     ).toBe(false);
   });
 
-  it('forgets who was gone for long, or for whom there is no place, and shows who is there under its name', async () => {
+  it('forgets workers that left long ago or exceed the limit, not those present', async () => {
     const { observation, inspection, time } = observe();
     const present = (...names: string[]) => {
       inspection.now = {
@@ -261,7 +261,7 @@ describe('what is exported', () => {
       observation.turn();
     };
     const reading = { index: 0, utilization: 0.5, memoryUsedBytes: 1, memorySizeBytes: 2 };
-    // A worker that has another name at each start.
+    // A worker has another name at each start.
     for (let start = 0; start < 2 * MAX_OBSERVED_WORKERS; start++) {
       present(`w${start}`);
       observation.devices(`w${start}`, [{ ...reading, temperatureCelsius: 3, powerWatts: 4 }]);
@@ -280,12 +280,12 @@ describe('what is exported', () => {
     time.now += FORGET_WORKER_MILLISECONDS;
     expect([...(await names())]).toEqual(['here']);
     expect(observation.turn()?.status?.workers.map(({ name }) => name)).toEqual(['here']);
-    // Who comes back is shown again, with all that it has done.
+    // A worker that returns is shown again, with all its samples.
     present('here', 'w0');
     expect((await scrape(observation)).get('train_samples_total{worker="w0"}')).toBe(64);
   });
 
-  it('takes no worker for the coordinator or for the others, whatever it is called', async () => {
+  it('takes no worker for the coordinator because of its name', async () => {
     const { observation } = observe([worker('coordinator'), worker('w0')]);
     observation.turn();
     const samples = await scrape(observation);
@@ -293,7 +293,7 @@ describe('what is exported', () => {
     expect(samples.has('worker_up{worker="coordinator"}')).toBe(false);
   });
 
-  it('begins with the steps of a run that is resumed, and has those before it when they are read', async () => {
+  it('begins where a run resumes, and has earlier steps once they are read', async () => {
     const formatter = new MetricsFormatter();
     const common = { epoch: 1, samples: 4, loss: 2, correct: 1 };
     const text = [1, 2, 3]
@@ -316,10 +316,10 @@ describe('what is exported', () => {
     expect(observation.view()?.evaluations.map(([step]) => step)).toEqual([2]);
   });
 
-  it('says where a run goes on before its first step', async () => {
+  it('reports where a run resumes before its first step', async () => {
     const event = (name: string, minutes: number) =>
       `${JSON.stringify({ time: new Date(60_000 * minutes).toISOString(), event: name })}\n`;
-    // At work for an hour, a day ago.
+    // The run lasted an hour, a day ago.
     const events = event('start', 0) + event('checkpoint', 60);
     const { observation, time } = observe([worker('w0')], { step: 100, epoch: 3, events });
     const samples = await scrape(observation);
@@ -336,7 +336,7 @@ describe('what is exported', () => {
     expect(status?.secondsLeft).toBeCloseTo((totalSteps - 110) / 10);
   });
 
-  it('says what it waits for, and then nothing that it cannot know', () => {
+  it('reports what the run waits for, and then no remaining time', () => {
     const { observation, time, inspection } = observe([
       worker('w0', 'idle'),
       worker('w1', 'preparing'),
@@ -356,7 +356,7 @@ describe('what is exported', () => {
     });
   });
 
-  it('says what is wrong until it is well again: a full disk, a checkpoint that is not there', () => {
+  it('reports a problem until it is over: a full disk, a missing checkpoint', () => {
     const { observation, disk } = observe();
     expect([observation.problem, observation.turn()?.status?.problem]).toEqual([undefined, '']);
     disk.isFull = true;
@@ -381,8 +381,8 @@ describe('what is exported', () => {
   });
 });
 
-describe('who only looks', () => {
-  it('cannot end a run: one that throws is shown nothing any more, and the others all', () => {
+describe('a viewer', () => {
+  it('cannot end a run: one that throws gets no more reports, the others get all', () => {
     const seen: number[] = [];
     let calls = 0;
     const defect = new Error('a defect');
@@ -405,8 +405,8 @@ describe('who only looks', () => {
   });
 });
 
-describe('what a page is told', () => {
-  it('is the most confident mistakes with their pictures, of what was predicted then', () => {
+describe('the update of a page', () => {
+  it('has the most confident mistakes with their pictures, as predicted then', () => {
     const { observation } = observe();
     evaluate(observation);
     const update = observation.turn();
@@ -434,7 +434,7 @@ describe('what a page is told', () => {
     expect(observation.turn()?.evaluated).toBeUndefined();
   });
 
-  it('is how workers change, each change once', () => {
+  it('has each change of a worker once', () => {
     const { observation, inspection } = observe([worker('w0'), worker('w1', 'preparing')]);
     expect(observation.turn()?.changes?.map(({ worker: name, state }) => [name, state])).toEqual([
       ['w0', 'training'],
@@ -452,7 +452,7 @@ describe('what a page is told', () => {
     ]);
   });
 
-  it('is how it ended, and that the workers that were there are done', async () => {
+  it('has the end of the run, and its workers as done', async () => {
     const { observation, inspection, time } = observe();
     observation.step(step(3));
     observation.turn();
@@ -473,7 +473,7 @@ describe('what a page is told', () => {
       { name: 'w0', state: 'done', engine: 'reference, cpu' },
     ]);
     expect(after?.changes).toBeUndefined();
-    // To Prometheus they are gone.
+    // Prometheus sees them as gone.
     const samples = await scrape(observation);
     expect(samples.get('worker_up{worker="w0"}')).toBe(0);
     expect(samples.get('training_running{}')).toBe(0);

@@ -12,7 +12,7 @@ function stepOf(phases: PhaseTimes): WorkerPhases[] {
 }
 
 describe('the phases of a step', () => {
-  it('are, for each worker, all that it computed and the rest until its last result', () => {
+  it('are, for each worker, its compute time and the rest until its last result', () => {
     const phases = new PhaseTimes();
     phases.result({ worker: 'a', microseconds: 1000, milliseconds: 1.5 });
     phases.result({ worker: 'b', microseconds: 500, milliseconds: 2 });
@@ -26,13 +26,13 @@ describe('the phases of a step', () => {
     expect(stepOf(phases)).toEqual([]);
   });
 
-  it('are never negative, whatever a worker says that it took', () => {
+  it('are never negative, even if a worker reports too long a time', () => {
     const phases = new PhaseTimes();
     phases.result({ worker: 'liar', microseconds: 9e15, milliseconds: 2 });
     expect(stepOf(phases)).toEqual([{ worker: 'liar', compute: 2, exchange: 0 }]);
   });
 
-  it('become shares of the time of lately', () => {
+  it('become shares of the recent time', () => {
     const shares = new TimeShares();
     for (let turn = 0; turn < 100; turn++) {
       shares.add({ worker: 'a', compute: 3, exchange: 1 });
@@ -60,24 +60,24 @@ describe('labels of workers', () => {
 });
 
 describe('the time that is left', () => {
-  it('follows the stepRate of lately', () => {
+  it('follows the recent step rate', () => {
     const stepRate = new StepRate();
     expect(stepRate.secondsFor(10, 0)).toBeUndefined();
     for (let second = 0; second <= 100; second++) stepRate.turn(10 * second, 1000 * second);
     expect(stepRate.secondsFor(50, 100_000)).toBeCloseTo(5, 6);
-    // While nothing is done, as during an evaluation, it stays, but not for ever.
+    // Without new steps, as during an evaluation, it stays for a while, but not forever.
     stepRate.turn(1000, 104_000);
     expect(stepRate.secondsFor(50, 104_000)).toBeCloseTo(5, 6);
     expect(stepRate.secondsFor(50, 106_000)).toBeUndefined();
   });
 
-  it('is that of the steps, however seldom one is done', () => {
+  it('follows the step rate even if steps are rare', () => {
     const stepRate = new StepRate();
     for (let turn = 0; turn <= 500; turn++) stepRate.turn(Math.floor(turn / 10), 200 * turn);
     expect(stepRate.secondsFor(50, 100_000)).toBeCloseTo(100, 6);
   });
 
-  it('is not known while workers are waited for, and the same as before when they have come', () => {
+  it('is unknown while the run waits for workers, and as before once they have joined', () => {
     const stepRate = new StepRate();
     for (let second = 0; second <= 100; second++) stepRate.turn(10 * second, 1000 * second);
     stepRate.turn(1000, 101_000, true);

@@ -47,7 +47,7 @@ describe('the dashboards', () => {
     }
   });
 
-  it('are the same bytes however often they are drawn', () => {
+  it('are the same bytes each time they are generated', () => {
     expect(dashboardFiles()).toEqual(dashboardFiles());
   });
 
@@ -94,7 +94,7 @@ describe('the dashboards', () => {
     if (panel.type !== 'text') expect(panel.fieldConfig?.defaults.unit).toBeDefined();
   });
 
-  it.each(queries)('$where asks for what there is', ({ expr }) => {
+  it.each(queries)('$where queries metrics that exist', ({ expr }) => {
     const { known, unknown } = metricsIn(expr);
     expect(unknown).toEqual([]);
     expect(known.length).toBeGreaterThan(0);
@@ -114,7 +114,7 @@ describe('the dashboards', () => {
 describe.skipIf(missing !== undefined)(
   `promtool${missing === undefined ? '' : `: ${missing}`}`,
   () => {
-    it.each(dashboards)('can read every query of $title', ({ title }) => {
+    it.each(dashboards)('can parse every query of $title', ({ title }) => {
       const rules = queries
         .filter(({ where }) => where.startsWith(`${title}: `))
         .map(({ expr }, index) => ({

@@ -19,7 +19,7 @@ export function validatorOf(file: string, type: string): ValidateFunction {
   if (known !== undefined) return known;
   const folder = mkdtempSync(join(tmpdir(), 'mnist-dist-schema-'));
   try {
-    // So that the types find their own package, as whoever imports them does.
+    // The types must find their own package, as they do where they are imported.
     const tsconfig = join(folder, 'tsconfig.json');
     const compilerOptions = { module: 'nodenext', skipLibCheck: true, strict: true, types: [] };
     writeFileSync(tsconfig, JSON.stringify({ compilerOptions }));

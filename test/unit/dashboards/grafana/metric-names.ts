@@ -11,7 +11,7 @@ import {
 export function metricsIn(expr: string): { known: MetricName[]; unknown: string[] } {
   const known = new Set<MetricName>();
   const unknown = new Set<string>();
-  // Names of recorded series hold colons; what they are made of stands in their own rule.
+  // Names of recorded series contain colons; their own rules use the metrics.
   for (const [series] of expr.matchAll(/(?<![\w:])mnist_dist_\w+(?!\w*:)/g)) {
     const name = metricOf(series.slice(METRIC_PREFIX.length));
     if (name === undefined) unknown.add(series);

@@ -38,7 +38,7 @@ const alertNames = [
 ];
 
 describe('rules', () => {
-  it('are the alerts that were promised', () => {
+  it('are the alerts that alertNames lists', () => {
     expect(alerts.map(({ alert }) => alert)).toEqual(alertNames);
   });
 
@@ -85,14 +85,14 @@ describe('rules', () => {
   });
 });
 
-/** Samples are 15 s apart, as a Prometheus that nobody has changed takes them. */
+/** Samples are 15 s apart, as in the default configuration of Prometheus. */
 const STEP_SECONDS = 15;
 const at = 'job="mnist-dist", instance="host:9464"';
 const run = `${at}, run_id="r"`;
 type Series = Readonly<Record<string, string>>;
 
 /**
- * A run that is well, for half an hour: 100 steps a second, two workers, a checkpoint every 15 s,
+ * Half an hour of a healthy run: 100 steps a second, two workers, a checkpoint every 15 s,
  * 900,000 steps in all.
  */
 const well: Series = {
@@ -117,7 +117,7 @@ const keys = Object.keys(well);
 const named = (name: string): string =>
   keys.find((key) => key.startsWith(`mnist_dist_${name}{`)) ?? '';
 
-/** The run is well for these minutes; then its last values are these, and the process is gone. */
+/** A run that is healthy for the minutes, then has its `last` values, and then is gone. */
 function endsAfter(minutes: number, last: Series = {}): Series {
   const count = (60 / STEP_SECONDS) * minutes;
   const ending = keys.map((key) => {
@@ -135,14 +135,14 @@ interface Case {
 }
 
 const cases: readonly Case[] = [
-  { what: 'a run that is well', series: well, fires: [] },
+  { what: 'a healthy run', series: well, fires: [] },
   {
-    what: 'a run that has ended, and said so',
+    what: 'a run that has ended and reported it',
     series: endsAfter(10, { [named('training_running')]: '0', [named('train_step')]: '900000' }),
     fires: [],
   },
   {
-    what: 'a run that has ended and could not say so',
+    what: 'a run that has ended and could not report it',
     series: { ...endsAfter(10), [named('steps_planned')]: '64000x39 stale' },
     fires: [],
   },
@@ -186,7 +186,7 @@ const cases: readonly Case[] = [
     fires: ['LossNotFinite'],
   },
   {
-    what: 'a run that diverges: the last word is one step that was not finite',
+    what: 'a run that diverges: its last value is one step that was not finite',
     series: endsAfter(10, {
       [named('training_running')]: '0',
       [named('nonfinite_steps_total')]: '2',
@@ -212,7 +212,7 @@ const cases: readonly Case[] = [
     fires: [],
   },
   {
-    what: 'a worker that leaves because it was panel to',
+    what: 'a worker that leaves because it was asked to',
     series: {
       ...well,
       [named('worker_up')]: '1x40 stale',
@@ -221,7 +221,7 @@ const cases: readonly Case[] = [
     fires: [],
   },
   {
-    what: 'a worker that is set aside again and again',
+    what: 'a worker that is set aside repeatedly',
     series: {
       ...well,
       [named('worker_state')]: '0x20 1 0x3 1 0x3 1 0x3 1 0x80',
@@ -299,7 +299,7 @@ const cases: readonly Case[] = [
     fires: [],
   },
   {
-    what: 'a coordinator that dies, and its run goes on elsewhere',
+    what: 'a coordinator that dies and whose run resumes elsewhere',
     series: {
       ...endsAfter(10),
       'mnist_dist_train_step{job="mnist-dist", instance="other:9464", run_id="r"}':
@@ -330,7 +330,7 @@ describe.skipIf(missing !== undefined)(
     });
 
     it.each(cases)('$what: $fires', ({ series, fires }) => {
-      // What is not overridden by its key alone would be a second series of the same name.
+      // A series that is not overridden by its exact key would be a second one of the same name.
       for (const key of Object.keys(series)) expect(key).not.toBe('');
       const text = stringify({
         rule_files: files,

@@ -4,7 +4,7 @@ import type { CurvePoint } from '../../../../dashboards/feed/api.ts';
 import { Curve } from '../../../../dashboards/page/curve-columns.ts';
 
 describe('a curve', () => {
-  test('holds every step once, whatever is told twice', () => {
+  test('has every step once, even if a step is sent twice', () => {
     const curve = new Curve(10);
     expect(curve.append(points(1, 50))).toBe(true);
     expect(curve.append(points(30, 60))).toBe(true);
@@ -23,7 +23,7 @@ describe('a curve', () => {
     expect(curve.length).toBe(100_000);
   });
 
-  test('never holds more than its limit, ends at the newest step and keeps all means', () => {
+  test('never has more points than its limit, ends at the newest step and keeps all means', () => {
     const steps = fc.array(
       fc.tuple(fc.integer({ min: 1, max: 9 }), fc.float({ min: 0, max: 8, noNaN: true })),
       {
@@ -51,13 +51,13 @@ describe('a curve', () => {
           column.reduce((all, value, i) => all + value * ((at[i] ?? 0) - (at[i - 1] ?? 0)), 0);
         expect(weighted(loss)).toBeCloseTo(sum, 6);
         expect(weighted(accuracy)).toBeCloseTo(sum / 8, 6);
-        // Speeds are joined so that the time they stand for stays.
+        // Speeds are averaged so that their total time is kept.
         expect(weighted(samplesPerSecond.map((speed) => 1 / speed))).toBeCloseTo(seconds, 6);
       }),
     );
   });
 
-  test('of a long run is equally fine everywhere', () => {
+  test('has the same distance between all points of a long run', () => {
     const curve = new Curve(10, 1000);
     curve.append(points(1, 5000));
     const { step } = curve.columns();
@@ -65,14 +65,14 @@ describe('a curve', () => {
     expect([...strides]).toEqual([8]);
   });
 
-  test('has smooth columns that follow what changes within the first steps', () => {
+  test('has smooth columns that follow changes within the first steps', () => {
     const curve = new Curve(94);
     for (let step = 1; step <= 40; step++) curve.append([[step, step < 10 ? 2 : 1, 0, 1]]);
-    // All of 94 steps' memory would still say 1.7.
+    // A memory of all 94 steps would still give 1.7.
     expect(curve.lastSmoothLoss).toBeLessThan(1.1);
   });
 
-  test('has smooth columns that remember so many steps, however the points are cut', () => {
+  test('has smooth columns with a memory in steps, at any distance of the points', () => {
     const [fine, coarse] = [new Curve(100), new Curve(100)];
     fine.append(Array.from({ length: 1000 }, (_, i) => [i + 1, i < 500 ? 2 : 1, 0.5, 1]));
     coarse.append(Array.from({ length: 100 }, (_, i) => [(i + 1) * 10, i < 50 ? 2 : 1, 0.5, 1]));
@@ -80,14 +80,14 @@ describe('a curve', () => {
     expect(coarse.lastSmoothLoss).toBeCloseTo(1 + Math.exp(-5), 6);
   });
 
-  test('has a smooth speed that is a mean of times: every other step ten times as fast hardly counts', () => {
+  test('has a smooth speed that is a mean over time, so that short steps hardly count', () => {
     const curve = new Curve(1000);
     curve.append(Array.from({ length: 9000 }, (_, i) => [i + 1, 1, 0.5, i % 2 === 0 ? 100 : 1000]));
     expect(curve.lastSmoothSpeed).toBeGreaterThan(180);
     expect(curve.lastSmoothSpeed).toBeLessThan(183);
   });
 
-  test('goes on after a loss that is not a number, which JSON says as null', () => {
+  test('continues after a loss that is not a number, which is null in JSON', () => {
     const curve = new Curve(10);
     curve.append(JSON.parse('[[1, 2, 0.5, 9], [2, null, 0.5, 9], [3, 2, 0.5, 9]]') as CurvePoint[]);
     expect([...curve.columns().loss]).toEqual([2, NaN, 2]);

@@ -18,7 +18,7 @@ const event = (n: number): EventLine => ({
 });
 const change = (at: number): StateChange => ({ at, worker: 'w', state: 'training' });
 
-/** A follower whose stream is open and whose view is there. */
+/** A follower whose stream is open and whose view has arrived. */
 async function followed(changed: (link: Follower['link']) => void = () => undefined) {
   const server = new Server();
   const follower: Follower = new Follower(server, () => changed(follower.link));
@@ -30,9 +30,9 @@ async function followed(changed: (link: Follower['link']) => void = () => undefi
 }
 
 describe('a follower', () => {
-  test('loses and doubles nothing, however view and stream are interleaved', async () => {
-    // So many updates are sent before the stream opens, before the view is made, before it arrives,
-    // and after that; and so many of those on their way arrive before the view, the others after
+  test('loses and repeats nothing in any interleaving of view and stream', async () => {
+    // The counts are of updates sent before the stream opens, before the view is made, before it
+    // arrives, and later; `early` of those on their way arrive before the view, the others after
     // it.
     const few = fc.integer({ min: 0, max: 5 });
     const counts = fc.tuple(few, few, few, few);
@@ -70,7 +70,7 @@ describe('a follower', () => {
     );
   });
 
-  test('fetches the view again when it is said to have more, and loses nothing meanwhile', async () => {
+  test('fetches the view again when the stream says so, and loses nothing meanwhile', async () => {
     const { server, follower } = await followed();
     server.work(3);
     server.listener?.updated({ isRestated: true });
@@ -82,7 +82,7 @@ describe('a follower', () => {
     expect(follower.state?.events.map(({ time }) => Number(time))).toEqual(upTo(6));
   });
 
-  test('keeps the curve while nobody answers, and goes on from a fresh view', async () => {
+  test('keeps the curve while no server answers, and resumes from a fresh view', async () => {
     const { server, follower } = await followed();
     server.work(9);
     expect(follower.link).toBe('live');
@@ -92,7 +92,7 @@ describe('a follower', () => {
       9,
       true,
     ]);
-    // A coordinator that was killed goes on from its checkpoint.
+    // A coordinator that was killed resumes from its checkpoint.
     server.step = 6;
     for (const wait of [500, 1000, 2000, 4000, 5000, 5000]) {
       expect(server.retry?.wait).toBe(wait);
@@ -125,7 +125,7 @@ describe('a follower', () => {
     expect(server.retry, 'it is given up once').toBeUndefined();
   });
 
-  test('of a connection that is given up no late answer counts', async () => {
+  test('ignores a late answer of a connection that it has given up', async () => {
     const server = new Server();
     const follower = new Follower(server, () => undefined);
     follower.start();
@@ -151,7 +151,7 @@ describe('a follower', () => {
     },
   );
 
-  test('opens no stream for a run that is shown from its directory, nor for one that is over', async () => {
+  test('opens no stream for a run that is over or shown from its directory', async () => {
     const over = status({ state: 'finished' });
     for (const [change, link] of [
       [{ isLive: false }, 'directory'],
@@ -165,7 +165,7 @@ describe('a follower', () => {
     }
   });
 
-  test('is connecting until somebody answers for the first time', async () => {
+  test('is connecting until a server answers for the first time', async () => {
     const server = new Server();
     const follower = new Follower(server, () => undefined);
     follower.start();
@@ -175,7 +175,7 @@ describe('a follower', () => {
 });
 
 describe('a run state', () => {
-  test('takes no status that is older than what it has', () => {
+  test('ignores a status that is older than its own', () => {
     const state = new RunState(view(0, { status: status({ seconds: 5, joined: 3 }) }));
     state.merge({ status: status({ seconds: 4.9, joined: 2 }) });
     expect(state.status.joined).toBe(3);
@@ -183,7 +183,7 @@ describe('a run state', () => {
     expect(state.status.joined).toBe(4);
   });
 
-  test('stays bounded however long it is watched', () => {
+  test('stays bounded after any number of updates', () => {
     const state = new RunState(view(0));
     for (let n = 1; n <= 5000; n++) state.merge({ events: [event(n)], evaluation: evaluation(n) });
     expect(state.events).toHaveLength(MAX_EVENTS);
@@ -192,7 +192,7 @@ describe('a run state', () => {
     expect(state.evaluations.at(-1)?.[0]).toBe(5000);
   });
 
-  test('continues a list with what it lacks', () => {
+  test('continues a list with the entries that it lacks', () => {
     const same = (a: number, b: number) => a === b;
     expect(continued([1, 2, 3], [2, 3, 4], same, 10)).toEqual([1, 2, 3, 4]);
     expect(continued([1, 2, 3], [4], same, 10)).toEqual([1, 2, 3, 4]);
@@ -206,13 +206,13 @@ function upTo(last: number): number[] {
   return Array.from({ length: last }, (_, i) => i + 1);
 }
 
-/** Each step brings one of everything. */
+/** Each step adds one entry of every kind. */
 class Server implements Wire {
   step = 0;
   listener: StreamListener | undefined;
   isClosed = false;
   retry: { wait: number; action: () => void } | undefined;
-  /** Looks whether the stream has said anything lately. */
+  /** Checks whether the stream has sent anything lately. */
   look: (() => void) | undefined;
   readonly #change: Partial<RunView>;
   #panel: { resolve: (view: RunView) => void; reject: (error: Error) => void } | undefined;
@@ -247,7 +247,7 @@ class Server implements Wire {
     this.listener?.opened();
   }
 
-  /** Some steps are done, and each is an update for whoever listens. */
+  /** Some steps are done, and each is an update for the listener. */
   work(steps: number): void {
     for (let n = 0; n < steps; n++) {
       this.step += 1;
@@ -265,7 +265,7 @@ class Server implements Wire {
     }
   }
 
-  /** From now on updates are on their way until they are delivered. */
+  /** Holds updates from now on until they are delivered. */
   hold(): void {
     this.#held = [];
   }

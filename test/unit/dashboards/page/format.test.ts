@@ -33,11 +33,11 @@ test.each([
   [format.counted(2, 'worker'), '2 workers'],
   [format.timeOfDay('no time'), 'no time'],
   [format.timeOfDay(new Date(2026, 2, 14, 9, 5, 3).toISOString()), '09:05:03'],
-])('says %s', (text, expected) => {
+])('formats %s', (text, expected) => {
   expect(text).toBe(expected);
 });
 
-test('names round values of a logarithmic axis, wherever it begins', () => {
+test('labels round values of a logarithmic axis with any start', () => {
   expect(format.decades(0.0983, 2.45)).toEqual([0.1, 0.2, 0.5, 1, 2]);
   expect(format.decades(1e-6, 3)).toEqual([1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.1, 1]);
   expect(format.decades(0.3, 0.4)).toEqual([]);

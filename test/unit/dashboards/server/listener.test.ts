@@ -44,7 +44,7 @@ function stage(): Stage {
   return source;
 }
 
-/** Any free port of this machine; a defect is one of the test. */
+/** Any free port of this machine; a defect fails the test. */
 const place = {
   host: '127.0.0.1',
   port: 0,
@@ -61,7 +61,7 @@ async function open(source: Source, host = '127.0.0.1', port = 0): Promise<Liste
 }
 
 describe('the observation listener', () => {
-  it('is open to nobody without its token, but for what probes ask', async () => {
+  it('answers only the paths of probes without its token', async () => {
     const token = 'a-token-of-the-tests-0123456789';
     const source = stage();
     const { port } = await Listener.open({ ...place, source, token });
@@ -94,11 +94,11 @@ describe('the observation listener', () => {
     expect(source.weightCopies).toBe(0);
     for (const right of [`Bearer ${token}`, basic(`anybody:${token}`), basic(`:${token}`)])
       expect(await answers(right), right).toEqual([200, 200, 200, 200, 200, 200, 404]);
-    // A browser asks for a name and a password then.
+    // A browser then asks for a name and a password.
     expect((await ask(port, '/')).headers['www-authenticate']).toMatch(/^Basic /);
   });
 
-  it('speaks TLS where it has a certificate, and nothing else then', async () => {
+  it('speaks only TLS if it has a certificate', async () => {
     const authority = await TestAuthority.make();
     const tls = await authority.server();
     const listener = await Listener.open({ ...place, source: stage(), tls });
@@ -116,7 +116,7 @@ describe('the observation listener', () => {
     await expect(ask(listener.port, '/metrics')).rejects.toThrow('socket hang up');
   });
 
-  it('answers what it knows, and nothing else', async () => {
+  it('answers its own paths, and no others', async () => {
     const { port } = await open(stage());
     expect(await ask(port, '/healthz')).toMatchObject({ status: 200 });
     expect(await ask(port, '/readyz')).toMatchObject({ status: 200 });
@@ -131,7 +131,7 @@ describe('the observation listener', () => {
       expect(await ask(port, path), path).toMatchObject({ status: 404 });
   });
 
-  it('is not ready while something is wrong, says what, and lives all the same', async () => {
+  it('is not ready while there is a problem, which it names, but stays alive', async () => {
     const source = stage();
     source.problem = 'the disk is full';
     const { port } = await open(source);
@@ -140,7 +140,7 @@ describe('the observation listener', () => {
     expect(await ask(port, '/healthz')).toMatchObject({ status: 200 });
   });
 
-  it('takes a path for itself, whatever query string a probe adds', async () => {
+  it('ignores any query string that a probe adds to a path', async () => {
     const { port } = await open(stage());
     for (const path of [
       '/healthz?x',
@@ -154,7 +154,7 @@ describe('the observation listener', () => {
     expect(await ask(port, '/nothing?x')).toMatchObject({ status: 404 });
   });
 
-  it('answers HEAD as GET without a body, and takes it for no scrape and no page', async () => {
+  it('answers HEAD like GET without a body, and counts it as no scrape and no page', async () => {
     const { port } = await open(stage());
     for (const path of [
       '/healthz',
@@ -183,7 +183,7 @@ describe('the observation listener', () => {
     }
   });
 
-  it('says when there is nothing to show yet', async () => {
+  it('answers 503 while there is nothing to show yet', async () => {
     const source = stage();
     source.shown = undefined;
     const { port } = await open(source);
@@ -219,7 +219,7 @@ describe('the observation listener', () => {
       expect(await ask(port, path, { headers: { host } })).toMatchObject({ status: 421 });
   });
 
-  it('takes the next port only where it may', async () => {
+  it('takes the next port only if that is allowed', async () => {
     const { port } = await open(stage());
     await expect(open(stage(), '127.0.0.1', port)).rejects.toSatisfy(
       (error) =>
@@ -248,7 +248,7 @@ describe('the observation listener', () => {
     );
   });
 
-  it('encodes a view once for all who ask before the next look at the run', async () => {
+  it('encodes a view once for all requests before the next look at the run', async () => {
     const source = stage();
     let views = 0;
     source.view = () => {
@@ -262,7 +262,7 @@ describe('the observation listener', () => {
     expect(views).toBeLessThanOrEqual(1 + turns);
   });
 
-  it('answers also where strangers have taken all places that they may take', async () => {
+  it('answers while newcomers occupy all their places', async () => {
     const { port } = await open(stage());
     let isCut: () => void = () => undefined;
     const cut = new Promise<void>((resolve) => (isCut = resolve));
@@ -276,11 +276,11 @@ describe('the observation listener', () => {
     expect((await ask(port, '/readyz')).status).toBe(200);
   });
 
-  it('has room for so many pages, and not for one more', async () => {
+  it('has room for a limited number of pages', async () => {
     const { port } = await open(stage());
     await Promise.all(Array.from({ length: MAX_PAGES }, () => follow(port)));
     expect(await ask(port, '/api/stream')).toMatchObject({ status: 503 });
-    // Everything else goes on.
+    // All other requests are still answered.
     expect(await ask(port, '/metrics')).toMatchObject({ status: 200 });
   });
 
@@ -302,7 +302,7 @@ describe('the observation listener', () => {
       'GET /api/run HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9999999\r\n\r\n',
       /^HTTP\/1\.1 /,
     ],
-  ])('gives up who %s', async (_what, bytes, answer) => {
+  ])('closes a connection that %s', async (_what, bytes, answer) => {
     const { port } = await open(stage());
     const socket = connect(port, '127.0.0.1');
     onTestFinished(() => void socket.destroy());
@@ -315,7 +315,7 @@ describe('the observation listener', () => {
   });
 
   it.each(['/api/run', '/api/stream', '/metrics', '/'])(
-    'ends the connection of who asks for %s again and again without waiting for an answer',
+    'closes a connection that asks for %s repeatedly without waiting for an answer',
     async (path) => {
       const source = stage();
       const { port } = await open(source);
@@ -324,13 +324,13 @@ describe('the observation listener', () => {
       socket.on('error', () => undefined).resume();
       socket.write(`GET ${path} HTTP/1.1\r\nHost: localhost\r\n\r\n`.repeat(MAX_PAGES));
       await once(socket, 'close');
-      // Nobody's place is taken.
+      // No place of another page is taken.
       expect((await follow(port)).response.statusCode).toBe(200);
       await Promise.all(Array.from({ length: MAX_PAGES - 1 }, () => follow(port)));
     },
   );
 
-  it('has answers on their way within a bound, and others again when they have arrived', async () => {
+  it('bounds the answers on their way, and sends more when they have arrived', async () => {
     const source = stage();
     const { port } = await open(source);
     const large = 'x'.repeat(MAX_PAGE_ANSWER_BYTES / 4);
@@ -349,7 +349,7 @@ describe('the observation listener', () => {
   });
 
   it.each(['turn', 'view', 'scrape', 'weights'] as const)(
-    'says so where its look at the run fails in %s, and goes on',
+    'reports a failure of %s, and keeps answering',
     async (method) => {
       const source = stage();
       const defects: unknown[] = [];
@@ -372,13 +372,13 @@ describe('the observation listener', () => {
         weights: '/api/weights',
       };
       if (method !== 'turn') await ask(port, paths[method]);
-      // The pages are told by the end of their stream.
+      // The end of its stream tells a page.
       expect((await page.events.next()).done).toBe(true);
       for (const path of ['/metrics', '/api/run', '/api/stream', '/readyz'])
         expect(await ask(port, path), path).toMatchObject({ status: 500 });
       for (const path of ['/healthz', '/'])
         expect(await ask(port, path)).toMatchObject({ status: 200 });
-      // It waits for no scrape.
+      // The listener waits for no scrape.
       await listener.close(3_600_000);
       expect(defects).toEqual([defect]);
     },
@@ -391,7 +391,7 @@ describe('the observation listener', () => {
     expect(await ask(port, '/metrics')).toMatchObject({ status: 404 });
   });
 
-  it('answers a link on a page of another site, and not what such a page asks for by itself', async () => {
+  it('answers a link on a page of another site, but no request of that page', async () => {
     const { port } = await open(stage());
     const from = (mode: string) => ({
       headers: { 'sec-fetch-site': 'cross-site', 'sec-fetch-mode': mode },
@@ -415,15 +415,15 @@ describe('the observation listener', () => {
     const message = 'x'.repeat(MAX_PAGE_QUEUE_BYTES);
     const update: Update = { events: [{ time: '', event: '', level: 'info', message }] };
     source.turn = () => update;
-    // More than the kernel takes for a connection, and our own queue on top.
+    // More than the kernel takes for a connection and the queue of the listener together.
     for (let received = 0; received < 20; received++)
       expect((await reader.events.next()).value?.events?.[0]?.message.length).toBe(message.length);
-    // One that was not ended would read for ever.
+    // A connection that was not ended would read forever.
     silent.resume();
     await closed;
   });
 
-  it('says at the end what is new, lets the pages fetch the last weights, and waits for one more scrape', async () => {
+  it('sends the last updates and weights at its end, and waits for one more scrape', async () => {
     const source = stage();
     const listener = await Listener.open({ ...place, source });
     const { port } = listener;
@@ -434,7 +434,7 @@ describe('the observation listener', () => {
     const closed = listener.close(60_000);
     expect((await events.next()).value).toEqual({ evaluation: [9, 9, 9] });
     expect(await ask(port, '/api/weights')).toMatchObject({ status: 200 });
-    // Not those of before.
+    // These are not the earlier weights.
     expect(source.weightCopies).toBe(2);
     expect(await ask(port, '/metrics')).toMatchObject({ status: 200 });
     await closed;

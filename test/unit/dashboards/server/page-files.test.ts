@@ -9,7 +9,7 @@ const sources = join(import.meta.dirname, '../../../../dashboards/page');
 const text = (path: string) => page.get(path)?.body.toString('utf8') ?? '';
 
 describe('the files of the page', () => {
-  test('are a fixed list: whatever else is asked for is not there', () => {
+  test('are a fixed list, without any other path', () => {
     expect(page.get('/')?.type).toBe('text/html; charset=utf-8');
     const paths = [
       '',
@@ -23,7 +23,7 @@ describe('the files of the page', () => {
     for (const path of paths) expect(page.get(path), path).toBeUndefined();
   });
 
-  test('hold everything that the page asks for', () => {
+  test('contain everything that the page requests', () => {
     const panel = [...text('/').matchAll(/(?:src|href|"uplot":) ?=?"([^"#]+)"/g)].map(
       ([, path]) => path,
     );
@@ -37,7 +37,7 @@ describe('the files of the page', () => {
     }
   });
 
-  test('come with a policy that lets in nothing but themselves, and the import map by its digest', () => {
+  test('have a policy that admits only themselves, and the import map by its digest', () => {
     const inline = [...text('/').matchAll(/<script(?! type="module")[^>]*>([^]*?)<\/script>/g)];
     expect(inline).toHaveLength(1);
     const digest = createHash('sha256')
@@ -52,7 +52,7 @@ describe('the files of the page', () => {
     expect(page.headers['X-Content-Type-Options']).toBe('nosniff');
   });
 
-  test('make no markup of text and hold no inline style or handler', () => {
+  test('make no markup of text, and have no inline style or handler', () => {
     const banned = /innerHTML|outerHTML|insertAdjacentHTML|document\.write|DOMParser|eval\(/;
     for (const name of readdirSync(sources)) {
       const source = readFileSync(join(sources, name), 'utf8');
