@@ -56,7 +56,7 @@ describe('an audit', () => {
     expect(share(0.25, [3, 4])).not.toEqual(some);
   });
 
-  it('lets a third worker decide between two that differ, and ends the wrong one', () => {
+  it('lets a third worker decide between two that differ, and drops the wrong one', () => {
     const cluster = clusterOf(3, { audit }, ({ slot }) => slot === 0);
     cluster.finish();
     expect(cluster.outcome?.state).toBe('finished');

@@ -95,7 +95,7 @@ describe('two workers that differ, without a third', () => {
     expect(cluster.closed).toEqual([{ slot: 2, code: 'DISAGREEMENT' }]);
   });
 
-  it('do not keep a run from being stopped', () => {
+  it('do not prevent a stop of the run', () => {
     const cluster = clusterOf(2, settings, ({ slot }) => slot === 1);
     answerAll(cluster);
     cluster.dispatch({ kind: 'stop', code: 'INTERRUPTED', now: cluster.now });

@@ -20,7 +20,7 @@ import { ARITHMETIC } from '../../../../shared/arithmetic/version.ts';
 const TOKEN = 'a-token-of-the-tests-0123456789';
 const FLOATS = 101_771;
 const MAX_FRAME_BYTES = roomBytes(4 * FLOATS);
-/** About the bytes of a TCP stream in one Ethernet frame. */
+/** The approximate number of bytes of a TCP stream in one Ethernet frame. */
 const WRITE_BYTES = 1400;
 
 interface Arrival {
