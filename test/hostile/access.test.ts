@@ -31,7 +31,7 @@ describe('a peer without the token', () => {
     ['a token itself', `Authorization: Bearer ${'b'.repeat(TOKEN.length)}\r\n`],
     ['an empty token', 'Authorization: Bearer \r\n'],
     ['a proof before it was challenged', `Authorization: ${PROOF}\r\n`],
-    ['an answer that is none', 'Authorization: MnistDist nonce="0", proof="0"\r\n'],
+    ['an invalid answer', 'Authorization: MnistDist nonce="0", proof="0"\r\n'],
     ['a body', 'Content-Length: 1000000000\r\n'],
   ])('learns nothing but 401 with %s', async (_, headers) => {
     const target = await startTarget();

@@ -30,13 +30,13 @@ export interface Ending {
 export interface Work {
   readonly fence: { readonly run: string; readonly term: number; readonly step: number };
   readonly part: number;
-  /** Somebody else's part of the same step. */
+  /** A part of the same step that another worker computes. */
   readonly othersPart: number;
   readonly weights: Tensor;
 }
 
 interface Options {
-  /** The right one unless another is given; null for none. */
+  /** The token of the run by default; null for none. */
   readonly token?: string | null;
   readonly path?: string;
   readonly headers?: string;
@@ -45,14 +45,14 @@ interface Options {
   readonly localAddress?: string;
 }
 
-/** A bare TCP connection that says whatever it likes, and understands what it is answered. */
+/** A bare TCP connection that sends any bytes and parses the answers. */
 export class Attacker {
   /** Resolves when the coordinator has ended the connection. */
   readonly ended: Promise<Ending>;
   readonly received: Received<CoordinatorMessage>[] = [];
   /**
-   * Whether it answers a close frame and closes its half, keeps it open, or resets the connection,
-   * which leaves no port waiting.
+   * Its reply to a close frame: it answers and closes its half, keeps its half open, or resets the
+   * connection, which leaves no port in TIME_WAIT.
    */
   manners: 'polite' | 'rude' | 'resets' = 'polite';
   readonly #socket: Socket;
@@ -61,9 +61,9 @@ export class Attacker {
   #status: number | undefined;
   #close: number | undefined;
   #isGone = false;
-  /** What it says when it is challenged. */
+  /** Builds the request that answers the challenge; undefined once it is sent. */
   #answer: ((head: string) => string | undefined) | undefined;
-  /** What is to be sent after that. */
+  /** Sent after that request. */
   #waiting: (Uint8Array | string)[] = [];
 
   constructor(port: number, localAddress = '127.0.0.1') {
@@ -75,8 +75,7 @@ export class Attacker {
     }).setNoDelay();
     this.#socket.on('data', (chunk) => this.#read(chunk));
     this.#socket.on('error', () => undefined);
-    // It keeps its half open: only when nobody is there any more is what it writes answered by a
-    // reset.
+    // Its half stays open: only after the peer has gone are its writes answered by a reset.
     this.#socket.once('end', () => {
       if (this.#socket.writable) probe = setInterval(() => this.write('?'), PROBE_MILLISECONDS);
     });
@@ -90,7 +89,7 @@ export class Attacker {
     });
   }
 
-  /** Asks for the upgrade, with a proof of the token; what is written meanwhile follows it. */
+  /** Requests the upgrade with a proof of the token; bytes that are written meanwhile follow it. */
   static upgrade(
     port: number,
     { token = TOKEN, path = WORKER_PATH, headers = '', first, localAddress }: Options = {},
@@ -102,7 +101,7 @@ export class Attacker {
     return attacker;
   }
 
-  /** Asks for this path so often, with a proof of the token before the first request. */
+  /** Requests this path `times` times, with a proof of the token before the first request. */
   static get(port: number, path: string, token = TOKEN, times = 1): Attacker {
     const attacker = new Attacker(port);
     attacker.#prove(path, token, (answer) => plainRequest(path, answer).repeat(times));
@@ -145,7 +144,7 @@ export class Attacker {
     this.send(encodeHeader(message));
   }
 
-  /** The next message for which `find` has an answer, or one that came before. */
+  /** Resolves with what `find` returns for the first message, earlier or later, that it accepts. */
   async hears<T>(find: (heard: Received<CoordinatorMessage>) => T | undefined): Promise<T> {
     let found: T | undefined;
     const look = () => {
@@ -158,12 +157,12 @@ export class Attacker {
     return found;
   }
 
-  /** Its slot. */
+  /** Resolves with its slot. */
   welcomed(): Promise<number> {
     return this.hears(({ message }) => (message.kind === 'welcome' ? message.slot : undefined));
   }
 
-  /** The first step in which it has something to compute. */
+  /** Resolves with its work in the first step that assigns it a part. */
   async leased(): Promise<Work> {
     const slot = await this.welcomed();
     return this.hears(({ message, tensor }) => {
@@ -178,17 +177,17 @@ export class Attacker {
     });
   }
 
-  /** Whether it has said all that a challenge asks for. */
+  /** Whether it has sent everything that a challenge asks for. */
   get isProven(): boolean {
     return this.#answer === undefined;
   }
 
-  /** Takes nothing more of what it is sent. */
+  /** Stops reading what the coordinator sends. */
   stopReading(): void {
     this.#socket.pause();
   }
 
-  /** Whether the coordinator does not read what was written. */
+  /** Whether written bytes wait because the coordinator does not read them. */
   get isBacklogged(): boolean {
     return this.#socket.writableNeedDrain;
   }
@@ -216,7 +215,7 @@ export class Attacker {
     if (this.#status === 101) this.#unread = this.#unread.subarray(end + 4);
   }
 
-  /** Answers the challenge, when all of it is there. */
+  /** Answers the challenge once all of it has arrived. */
   #follow(headBytes: number): void {
     const bytes = headBytes + Number(/^content-length: (\d+)/im.exec(this.#text)?.[1]);
     const request = this.#answer?.(this.#text);
@@ -224,7 +223,7 @@ export class Attacker {
     if (this.#unread.length < bytes) return;
     this.#unread = this.#unread.subarray(bytes);
     this.#answer = undefined;
-    // In one write, as far as it is known.
+    // In one write, as far as the bytes are known.
     this.write(
       Buffer.concat([request, ...this.#waiting.splice(0)].map((part) => Buffer.from(part))),
     );

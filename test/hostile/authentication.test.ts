@@ -63,7 +63,7 @@ function startListener(
   );
 }
 
-/** A bare connection: what is said to what is written, one after the other. */
+/** A bare connection: each call writes bytes and resolves with the next answer. */
 function conversation(port: number): (bytes: string) => Promise<string> {
   const socket = dial(port, '127.0.0.1').on('error', () => undefined);
   onTestFinished(() => void socket.destroy());
@@ -78,14 +78,13 @@ const answered = (head: string, target: string, token = TOKEN): string =>
   answerTo(head, token, target) ?? '';
 
 describe('a coordinator', () => {
-  it('takes a proof once, on the connection of its challenge, and proves that it knows the token', async () => {
+  it('takes a proof once, on the connection of its challenge, and proves its token', async () => {
     const port = await startServer();
     const first = conversation(port);
     const answer = answered(await first(plainRequest('/run')), 'GET /run');
     const said = await first(plainRequest('/run', answer));
     expect(said).toMatch(/^HTTP\/1\.1 200 [^]*Authentication-Info: proof="[0-9a-f]{64}"/);
-    // Recorded by a reader of the network, and played again: with a challenge before it, and
-    // without.
+    // An eavesdropper replays the recorded proof, with and without a new challenge before it.
     const again = conversation(port);
     expect(await again(plainRequest('/run'))).toMatch(/^HTTP\/1\.1 401 [^]*MnistDist nonce=/);
     expect(await again(plainRequest('/run', answer))).toMatch(/^HTTP\/1\.1 401 /);
@@ -105,7 +104,7 @@ describe('a coordinator', () => {
     expect(await asked(plainRequest('/run'))).not.toContain('nonce=');
   });
 
-  it('takes no proof for another path or method, and not its own', async () => {
+  it('takes no proof for another path or method, and not its own proof', async () => {
     const port = await startServer();
     for (const target of ['GET /data/0', 'POST /run', 'GET /worker/r', 'GET /run?']) {
       const say = conversation(port);
@@ -158,7 +157,10 @@ function dialOf(url: string, trust: Trust = { kind: 'system' }): DialOptions {
   };
 }
 
-/** What a worker makes of something else than its coordinator, and all that it said to it. */
+/**
+ * Lets a worker dial a server that is not its coordinator; resolves with its error and with
+ * everything that it sent.
+ */
 async function faced(
   impostor: RequestListener,
   join: (options: DialOptions) => Promise<unknown>,
@@ -192,7 +194,7 @@ async function faced(
   return { error, heard };
 }
 
-/** Challenges, and answers a proof as it likes. */
+/** A server that challenges a worker and answers its proof with `answer`. */
 function impostor(
   answer: (request: IncomingMessage, response: ServerResponse) => void,
 ): RequestListener {
@@ -240,7 +242,7 @@ describe('a worker believes and tells nothing', () => {
       ),
     ],
     [
-      'to a process that makes a proof up',
+      'to a process that invents a proof',
       impostor((_, response) => described(response, confirmationHeader('0'.repeat(64)))),
     ],
     [
@@ -273,7 +275,7 @@ describe('a worker believes and tells nothing', () => {
     expect(heard).not.toContain(TOKEN);
   });
 
-  it('to a process that was not asked for what it has, when it has no token', async () => {
+  it('to a process that challenges it, when it has no token', async () => {
     const { error, heard } = await faced(
       impostor(() => undefined),
       (options) => fetchDescription({ ...options, token: () => '' }),
@@ -289,7 +291,7 @@ describe('a worker believes and tells nothing', () => {
     const tls = await authority.server();
     const port = await startServer(tls);
     const { certificate: ca } = authority.pair;
-    // One connection to the coordinator for the one that the worker has.
+    // One connection to the coordinator, as the worker has one to the relay.
     const agent = new Agent({ keepAlive: true, maxSockets: 1, ca });
     const relay: RequestListener = (request, response) => {
       const headers =
@@ -309,7 +311,7 @@ describe('a worker believes and tells nothing', () => {
     const { error } = await faced(relay, fetchDescription, tls);
     expect(error).toMatchObject({ code: 'UNAUTHORIZED' });
     agent.destroy();
-    // Without the relay it gets in.
+    // Without the relay the worker is admitted.
     const trust = { kind: 'certificates', pem: ca } as const;
     const options = dialOf(`wss://127.0.0.1:${port}`, trust);
     expect(await fetchDescription(options)).toMatchObject({ run: 'r' });
@@ -319,7 +321,7 @@ describe('a worker believes and tells nothing', () => {
   });
 });
 
-it('a token that a coordinator leaves as it begins to listen is found by a worker that dials first', async () => {
+it('a worker that dials first finds the token that a listening coordinator stores', async () => {
   let token = '';
   let dialled: Promise<unknown> | undefined;
   const server = await startListener({

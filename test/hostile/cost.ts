@@ -4,10 +4,10 @@ import { expect } from 'vitest';
 
 const MAX_RESIDENT_BYTES = 64 * 1024 ** 2;
 const MAX_MESSAGE_MICROSECONDS = 20_000;
-/** Other processes' load makes some attempts dear; what is dear by itself is dear every time. */
+/** Load of other processes makes some attempts expensive; an expensive attack always is. */
 const TRIES = 5;
 
-/** Resident memory that stays after a collection, attackers' own included. */
+/** Resident memory after a garbage collection, that of the attackers included. */
 function residentBytes(): number {
   setFlagsFromString('--expose-gc');
   const collect: unknown = runInNewContext('gc');
@@ -16,8 +16,8 @@ function residentBytes(): number {
 }
 
 /**
- * An attack may not make this process grow. What compilers and pools take, they take once; what
- * leaks does so every time.
+ * Expects that an attack does not make this process grow each time. Compilers and pools allocate
+ * once; a leak allocates every time.
  */
 export async function expectBoundedMemory(attack: () => Promise<void>): Promise<void> {
   let least = Infinity;
@@ -29,7 +29,10 @@ export async function expectBoundedMemory(attack: () => Promise<void>): Promise<
   expect(least).toBeLessThan(MAX_RESIDENT_BYTES);
 }
 
-/** Processor time of the whole process, sending and training included: the least of a few tries. */
+/**
+ * Expects little processor time of the whole process, sending and training included, in the best of
+ * a few attempts.
+ */
 export async function expectCheap(attack: () => Promise<void>): Promise<void> {
   let least = Infinity;
   for (let i = 0; i < TRIES && least >= MAX_MESSAGE_MICROSECONDS; i++) {

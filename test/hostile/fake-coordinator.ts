@@ -46,19 +46,19 @@ export const WELCOME = encodeHeader({
   session: '0'.repeat(32),
 });
 
-/** What it does where an honest coordinator would do otherwise. */
+/** Where the fake coordinator differs from an honest one. */
 export interface Lies {
   readonly run?: (response: ServerResponse) => void;
   readonly data?: (response: ServerResponse) => void;
-  /** Instead of saying welcome. */
+  /** Called instead of sending welcome. */
   readonly greet?: (socket: WebSocket) => void;
-  /** When the worker is ready. */
+  /** Called when the worker is ready. */
   readonly ready?: (socket: WebSocket) => void;
 }
 
 /**
- * Lets a worker face it, and resolves with why the worker ended; undefined when it was told that
- * the run is over.
+ * Connects a worker to a fake coordinator and resolves with the error with which it ended;
+ * undefined if it was told that the run is finished.
  */
 export async function endOfWorker(
   lies: Lies,
@@ -99,7 +99,7 @@ export async function endOfWorker(
   }
 }
 
-/** It knows the token: what it does with it is its own. */
+/** Starts a fake coordinator that knows the token; resolves with its port. */
 async function startLiar({ run, data, greet = welcome, ready }: Lies): Promise<number> {
   const authenticator = new Authenticator(TOKEN);
   const http = createServer((request, response) => {

@@ -65,7 +65,7 @@ export function controlFrame(first: number, payload: Uint8Array): Buffer {
   return Buffer.concat([Buffer.from([first, 0x80 | payload.length, 0, 0, 0, 0]), payload]);
 }
 
-/** What a worker says until it is ready for work. */
+/** The first messages of a worker: hello and, with a fingerprint, ready. */
 export function introduction(fingerprint?: string): Buffer {
   const ready = { kind: 'ready', fingerprint, engine };
   return Buffer.concat(
@@ -78,7 +78,7 @@ export function introduction(fingerprint?: string): Buffer {
 /** The path of the upgrade to the run of a target. */
 export const WORKER_PATH = '/worker/r';
 
-/** What a worker asks for when it was challenged; null for no proof. */
+/** The upgrade request of a worker with its answer to the challenge; null for no proof. */
 export function upgradeRequest(answer: string | null, path = WORKER_PATH, headers = ''): string {
   const key = Buffer.alloc(16, 7).toString('base64');
   const authorization = answer === null ? '' : `Authorization: ${answer}\r\n`;

@@ -7,18 +7,18 @@ import { Anchor } from '../../worker/trust.ts';
 import type { Computation } from '../../worker/computation.ts';
 
 export const TOKEN = 'a-token-of-the-tests-0123456789';
-/** A guard against waiting for what never happens. */
+/** The limit for waits on events that may never come. */
 export const PATIENCE_MILLISECONDS = 60_000;
 /**
- * What the honest worker's bytes take each way: training goes on, and leaves the processor to the
- * attack.
+ * The delay of the honest worker's bytes in each direction: training continues, and leaves the
+ * processor to the attack.
  */
 const DELAY_MILLISECONDS = 2;
 
-/** Remembers what is to be done when a test, or a group of tests, is over. */
+/** Registers a task that runs after a test, or a group of tests. */
 export type Later = (task: () => void | Promise<void>) => void;
 
-/** A worker of the real code; why it ends is the coordinator's business. */
+/** Starts a real worker; tests of the coordinator do not check why it ends. */
 export function startHonest(
   port: number,
   name: string,
@@ -60,7 +60,7 @@ export function startHonest(
   return client;
 }
 
-/** A port that leads to another one, a little later. */
+/** Starts a proxy to a port that delays all bytes; resolves with its own port. */
 export async function slowPath(port: number, later: Later): Promise<number> {
   const server = createServer((near) => {
     const far = connect(port, '127.0.0.1').setNoDelay();
@@ -80,7 +80,7 @@ export async function slowPath(port: number, later: Later): Promise<number> {
   return (server.address() as AddressInfo).port;
 }
 
-/** Looks until it is so. */
+/** Waits until `isSo` returns true; throws `orElse` after PATIENCE_MILLISECONDS. */
 export async function until(isSo: () => boolean, orElse: () => string): Promise<void> {
   const end = performance.now() + PATIENCE_MILLISECONDS;
   while (!isSo()) {

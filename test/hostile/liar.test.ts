@@ -4,7 +4,7 @@ import { Attacker } from './attacker.ts';
 import { tensorFrame } from './frames.ts';
 import { configurationOf, expectUnharmed, startTarget } from './target.ts';
 
-it('a worker that lies about what it computed is shown the door by an audit, and changes no weight', async () => {
+it('an audit excludes a worker that sends wrong results, and no weight changes', async () => {
   const audit = { rate: 1, key: [7, 11] } as const;
   const target = await startTarget(configurationOf(4), onTestFinished, { audit });
   await target.joinedBy('second');

@@ -27,17 +27,21 @@ const manyGpus = Array.from({ length: MAX_GPUS + 1 }, () => ({ index: 0 }));
 describe('an authenticated worker out of turn', () => {
   const memory = { process: process.pid, descriptor: 0, secret: '0'.repeat(64) };
   it.each<[string, keyof typeof errorTable, (target: Target) => object[]]>([
-    ['says anything before hello', 'PROTOCOL', () => [{ kind: 'preparing', limitMilliseconds: 1 }]],
-    ['tells of its GPUs before hello', 'PROTOCOL', () => [devices({ index: 0 })]],
+    ['prepares before hello', 'PROTOCOL', () => [{ kind: 'preparing', limitMilliseconds: 1 }]],
+    ['reports its GPUs before hello', 'PROTOCOL', () => [devices({ index: 0 })]],
     ['has more GPUs than there may be', 'PROTOCOL', () => [hello, devices(...manyGpus)]],
-    ['has a GPU with a number of its own', 'PROTOCOL', () => [hello, devices({ index: 2 ** 30 })]],
+    ['has a GPU with too large an index', 'PROTOCOL', () => [hello, devices({ index: 2 ** 30 })]],
     [
-      'has a GPU that is busier than busy',
+      'has a GPU with a utilization above 1',
       'PROTOCOL',
       () => [hello, devices({ index: 0, utilization: 2 })],
     ],
-    ['has a GPU that says more', 'PROTOCOL', () => [hello, devices({ index: 0, serial: 'x' })]],
-    ['says hello twice', 'PROTOCOL', () => [hello, hello]],
+    [
+      'has a GPU with an unknown field',
+      'PROTOCOL',
+      () => [hello, devices({ index: 0, serial: 'x' })],
+    ],
+    ['sends hello twice', 'PROTOCOL', () => [hello, hello]],
     ['is ready before hello', 'PROTOCOL', (target) => [ready(target)]],
     [
       'prepares after it was ready',
@@ -51,11 +55,11 @@ describe('an authenticated worker out of turn', () => {
       () => [hello, { kind: 'ready', fingerprint: '0'.repeat(64), engine }],
     ],
     [
-      'leads to memory that is not shared',
+      'names memory that is not shared',
       'FINGERPRINT',
       () => [hello, { kind: 'ready', fingerprint: '0'.repeat(64), engine, memory }],
     ],
-    ['says more than the contract has', 'PROTOCOL', () => [{ ...hello, admin: true }]],
+    ['sends an unknown field', 'PROTOCOL', () => [{ ...hello, admin: true }]],
     [
       'has a name of a thousand characters',
       'PROTOCOL',
@@ -66,7 +70,7 @@ describe('an authenticated worker out of turn', () => {
       'PROTOCOL',
       () => [hello, { kind: 'preparing', limitMilliseconds: 2 ** 40 }],
     ],
-    ['says what a coordinator says', 'PROTOCOL', () => [hello, { kind: 'welcome' }]],
+    ['sends a message of a coordinator', 'PROTOCOL', () => [hello, { kind: 'welcome' }]],
   ])('is closed when it %s', async (_, code, messagesOf) => {
     const target = await startTarget();
     const attacker = Attacker.upgrade(target.port);
@@ -75,7 +79,7 @@ describe('an authenticated worker out of turn', () => {
     await expectUnharmed(target);
   });
 
-  it('offers memory where the run has none, and is sent frames as everybody', async () => {
+  it('gets frames when it offers memory to a run without shared memory', async () => {
     const target = await startTarget(undefined, onTestFinished, { sharedMemory: false });
     const own = new SharedMemory(4 * target.floats);
     onTestFinished(() => own.close());
@@ -100,13 +104,13 @@ describe('an authenticated worker out of turn', () => {
   });
 });
 
-it('a flood of what a worker says of its GPUs is passed on once a second', async () => {
+it('a flood of GPU reports is passed on once a second', async () => {
   const target = await startTarget();
   const attacker = await Attacker.join(target.port, target.fingerprint);
   const longest = Array.from({ length: MAX_GPUS }, (_, index) => ({ index, powerWatts: 1 / 3 }));
   const started = performance.now();
   for (let i = 0; i < MAX_SMALL_MESSAGES / 2; i++) attacker.say(devices(...longest));
-  // What a connection says is taken in order: its end comes after the flood.
+  // Messages of a connection are handled in order: its end comes after the flood.
   attacker.say(hello);
   expect((await attacker.ended).close).toBe(errorTable.PROTOCOL.close);
   const seconds = (performance.now() - started) / 1000;
@@ -124,7 +128,7 @@ it.each<[string, Buffer]>([
 ])('a flood of %s ends its connection with LIMIT', async (_, frame) => {
   const target = await startTarget();
   const attacker = await Attacker.join(target.port, target.fingerprint);
-  // Of pings that come at once ws ends the connection by itself.
+  // ws itself ends a connection whose pings all come at once.
   await attacker.writeInPieces(
     Buffer.concat(Array.from({ length: FLOOD }, () => frame)),
     frame.length,
@@ -180,7 +184,7 @@ describe('a result', () => {
       'in memory that is not shared',
       (work) => encodePointer(gradientHeader(work, { room: 0 }), 0n),
     ],
-    ['in a room that there is not', (work) => encodePointer(gradientHeader(work, { room: 4 }), 0n)],
+    ['in an unknown room', (work) => encodePointer(gradientHeader(work, { room: 4 }), 0n)],
   ])('%s ends its sender', async (_, frameOf) => {
     const target = await startTarget();
     const attacker = await Attacker.join(target.port, target.fingerprint);
@@ -203,7 +207,7 @@ describe('a result', () => {
     await expectUnharmed(target);
   });
 
-  it('counts once, however often and in whatever order it comes', async () => {
+  it('counts once, however often and in any order it arrives', async () => {
     const target = await startTarget();
     const attacker = await Attacker.join(target.port, target.fingerprint);
     const computation = await computationOf(target.configuration);

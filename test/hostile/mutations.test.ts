@@ -13,12 +13,9 @@ const FRAMES = Number(process.env['MNIST_DIST_HOSTILE_FRAMES'] ?? 20_000);
 const SEED = Number(process.env['MNIST_DIST_HOSTILE_SEED'] ?? 1);
 const AT_ONCE = 32;
 const PREFIX_BYTES = 8;
-/** With one shard there is one lease, and the honest worker, who came first, has it. */
+/** With one shard there is one lease, and the honest worker, which came first, has it. */
 const ONE_SHARD = 1;
-/**
- * A part that nobody is ever given: should the honest worker be late, an attacker might get its
- * lease.
- */
+/** A part that is never leased: if the honest worker is late, an attacker might get its lease. */
 const NO_PART = 2;
 
 const CLOSE_CODES = [4000, ...Object.values(errorTable).map(({ close }) => close)];
@@ -46,10 +43,10 @@ function validFrame({ fingerprint, floats, step }: Target, random: Random): Buff
   );
 }
 
-/** A few bytes are others, or missing, or too many. */
+/** A copy in which a few bytes are changed, removed or added. */
 function mutated(frame: Buffer, random: Random): Buffer {
   const bytes = Buffer.from(frame);
-  // Small frames and heads would be hit too seldom.
+  // Otherwise small frames and headers would be hit too seldom.
   const reach = random.chance(0.5) ? Math.min(bytes.length, 120) : bytes.length;
   const flips = 1 + random.below(4);
   for (let i = 0; i < flips; i++) {
@@ -63,8 +60,8 @@ function mutated(frame: Buffer, random: Random): Buffer {
 }
 
 /**
- * The same with length and CRC of the header, and the body's checksum, as they have to be, as far
- * as there is room for them.
+ * A copy with the right header length, header CRC and body checksum, as far as there is room for
+ * them.
  */
 function repaired(frame: Buffer, headerBytes: number): Buffer {
   const bytes = Buffer.from(frame);
@@ -81,8 +78,8 @@ function repaired(frame: Buffer, headerBytes: number): Buffer {
 }
 
 /**
- * One connection says who it is, more or less, then the mutated frame, then what ends it in any
- * case.
+ * One connection sends none, a part or all of the introduction, then the mutated frame, then a
+ * second hello, which always ends it.
  */
 async function attack(target: Target, random: Random, isRepaired: boolean): Promise<void> {
   const valid = validFrame(target, random);
@@ -115,7 +112,7 @@ describe('mutated frames', () => {
         }),
       );
     };
-    // The first ones are what compilers and pools grow with.
+    // Compilers and pools grow with the first frames.
     await attackWith(Math.ceil(0.05 * FRAMES));
     await expectBoundedMemory(() => attackWith(Math.ceil(0.45 * FRAMES)));
     await expectUnharmed(target);

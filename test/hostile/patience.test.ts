@@ -22,7 +22,7 @@ import { expectUnharmed, startTarget, type Target } from './target.ts';
 const CROWD = 1000;
 const TIMEOUT = { status: 101, close: errorTable.TIMEOUT.close };
 const FLOOD_MILLISECONDS = 20;
-/** So slow that the wait ends it, not the number of pieces. */
+/** So slow that the timeout ends the connection, not the limit on pieces. */
 const DRIP_MILLISECONDS = 250;
 /** More than the system buffers of a connection hold. */
 const DOWNLOADS = 100;
@@ -39,7 +39,7 @@ async function drip(attacker: Attacker, bytes: Uint8Array): Promise<void> {
   }
 }
 
-/** Writes the same again and again, and reads nothing of what comes back. */
+/** Writes the same bytes again and again, and reads no answer. */
 async function flood(attacker: Attacker, bytes: Uint8Array): Promise<void> {
   attacker.stopReading();
   while (!attacker.isGone) {
@@ -58,7 +58,7 @@ async function floodOnceProven(attacker: Attacker, bytes: Uint8Array): Promise<v
 }
 
 /**
- * Each keeps the coordinator waiting in its own way; resolves with how it was ended, which who does
+ * Ways to keep the coordinator waiting, each with the expected ending, which an attacker that does
  * not read never learns.
  */
 const ways: [string, object, (target: Target) => Attacker][] = [
@@ -126,9 +126,9 @@ const ways: [string, object, (target: Target) => Attacker][] = [
   ],
 ];
 
-// One after the other: what this process grows by is measured.
+// The tests run one after the other: they measure how much this process grows.
 describe('a coordinator', () => {
-  it('gives up whoever keeps it waiting', async () => {
+  it('closes every connection that keeps it waiting', async () => {
     const target = await startTarget();
     await expectBoundedMemory(async () => {
       const endings = ways.map(async ([way, , begin]) => {
@@ -165,7 +165,7 @@ describe('a coordinator', () => {
     await expectUnharmed(target);
   });
 
-  it('answers a token holder each time, however many connections are redialled as they are closed', async () => {
+  it('answers a token holder, however many closed connections are redialled', async () => {
     const target = await startTarget();
     let isOver = false;
     let dials = 0;

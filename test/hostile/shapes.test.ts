@@ -15,7 +15,7 @@ import {
 } from './frames.ts';
 import { expectUnharmed, startTarget, type Target } from './target.ts';
 
-/** Codes of RFC 6455, section 7.4.1, with which ws ends what is no message of ours. */
+/** Codes of RFC 6455, section 7.4.1, with which ws ends invalid messages. */
 const PROTOCOL_ERROR = 1002;
 const NOT_UTF8 = 1007;
 const POLICY = 1008;
@@ -26,16 +26,16 @@ const fill = (count: number, ...unit: number[]) =>
   Uint8Array.from({ length: count * unit.length }, (_, i) => unit[i % unit.length] ?? 0);
 const packed = (...parts: (Uint8Array | number[])[]) =>
   packedFrame(Buffer.concat(parts.map((part) => Buffer.from(part))));
-/** All there is in a heartbeat; as often as one likes, it is one all the same. */
+/** The only entry of a heartbeat; a map with many copies of it is still a heartbeat. */
 const pair = Buffer.from('\u00a4kind\u00a9heartbeat', 'latin1');
 
-/** Frames whose length or checksum is wrong, or whose header is no header of ours. */
+/** Frames with a wrong length or checksum, or with an invalid header. */
 const headers: [string, Buffer][] = [
   ['claims 4 GiB', Buffer.from([255, 255, 255, 255, 0, 0, 0, 0])],
   ['is longer than its frame', encodeHeader(hello).subarray(0, -1)],
   ['is longer than 4,096 bytes', packed([0xde, 1, 44], ...Array.from({ length: 300 }, () => pair))],
   ['has another CRC', Buffer.from([1, 0, 0, 0, 0, 0, 0, 0, 0xc0])],
-  ['is nothing', packed()],
+  ['is empty', packed()],
   ['is no frame', Buffer.from([1, 2, 3])],
   ['is an array in an array, 4,000 times', packed(fill(4000, 0x91), [0xc0])],
   ['is a map in a map, 1,300 times', packed(fill(1300, 0x81, 0xa1, 0x61), [0xc0])],
@@ -98,7 +98,7 @@ const headers: [string, Buffer][] = [
   ],
 ];
 
-/** What is no WebSocket message of one binary frame. */
+/** Bytes that are not a WebSocket message of one binary frame. */
 const messages: [string, number, Buffer][] = [
   ['a text', errorTable.PROTOCOL.close, webSocketFrame(Buffer.from('{"kind":"heartbeat"}'), TEXT)],
   ['a text that is not UTF-8', NOT_UTF8, webSocketFrame(Buffer.from([0xff, 0xfe]), TEXT)],
@@ -108,11 +108,11 @@ const messages: [string, number, Buffer][] = [
     Buffer.concat([webSocketFrame(Buffer.alloc(9), 0x02), webSocketFrame(Buffer.alloc(9), 0x80)]),
   ],
   ['a continuation of nothing', PROTOCOL_ERROR, webSocketFrame(Buffer.alloc(9), 0x80)],
-  ['what claims to be compressed', PROTOCOL_ERROR, webSocketFrame(Buffer.alloc(9), 0xc2)],
+  ['a frame that claims to be compressed', PROTOCOL_ERROR, webSocketFrame(Buffer.alloc(9), 0xc2)],
   ['an unknown opcode', PROTOCOL_ERROR, webSocketFrame(Buffer.alloc(9), 0x83)],
   ['a frame without a mask', PROTOCOL_ERROR, Buffer.from([BINARY, 1, 0])],
   ['a ping of 4 GiB', PROTOCOL_ERROR, webSocketFrame(Buffer.alloc(0), PING, GIANT)],
-  ['a close code that there is not', PROTOCOL_ERROR, controlFrame(CLOSE, Buffer.from([0, 1]))],
+  ['a close code that does not exist', PROTOCOL_ERROR, controlFrame(CLOSE, Buffer.from([0, 1]))],
   [
     'one byte more than the largest frame',
     TOO_BIG,
@@ -123,7 +123,7 @@ const messages: [string, number, Buffer][] = [
   ['the largest frame in pieces of 10 bytes', POLICY, webSocketFrame(Buffer.alloc(20_000))],
 ];
 
-/** One run withstands all of it. */
+/** One run for all tests of this file. */
 let target: Target;
 beforeAll(async () => {
   const tasks: (() => void | Promise<void>)[] = [];
@@ -158,7 +158,7 @@ describe('a message', () => {
     await target.advances(1);
   });
 
-  it('is never compressed, whatever a peer offers', async () => {
+  it('is never compressed, even if a peer offers it', async () => {
     const attacker = Attacker.upgrade(target.port, {
       headers: 'Sec-WebSocket-Extensions: permessage-deflate\r\n',
     });
@@ -169,7 +169,7 @@ describe('a message', () => {
     await target.advances(1);
   });
 
-  // A guard: ws alone would wait for 30 s.
+  // ws alone would wait for 30 s.
   it(
     'that breaks the rules ends its sender even if it never answers',
     { timeout: 20_000 },
@@ -183,6 +183,6 @@ describe('a message', () => {
   );
 });
 
-it('left no trace in the weights', async () => {
+it('none of these messages changes a weight', async () => {
   await expectUnharmed(target);
 });

@@ -22,7 +22,7 @@ import {
 } from './honest.ts';
 
 const INPUTS = 4;
-/** So many that no epoch ends while a test lasts. */
+/** Enough that no epoch ends during a test. */
 const TRAIN_SAMPLES = 200_000;
 const TEST_SAMPLES = 20;
 
@@ -58,18 +58,18 @@ export function configurationOf(virtualShards = defaultVirtualShards(16)): Confi
 export interface Target {
   readonly port: number;
   readonly configuration: Configuration;
-  /** What a worker of the run computes, so that an attacker can be let in. */
+  /** The fingerprint of the run's workers, with which an attacker is admitted. */
   readonly fingerprint: string;
-  /** Gradients and loss: floats of a result. */
+  /** Floats in a result: the gradients and the loss. */
   readonly floats: number;
   readonly later: Later;
-  /** What was passed on of GPUs, oldest first. */
+  /** GPU reports that were passed on, oldest first. */
   readonly devices: readonly { readonly worker: string; readonly gpus: readonly GpuReading[] }[];
   /** The last step that is done. */
   step(): number;
-  /** On how many connections a worker of this name has delivered. */
+  /** The number of connections on which a worker of this name has delivered. */
   deliveries(name: string): number;
-  /** Resolves when so many more steps are done. */
+  /** Resolves when `steps` more steps are done. */
   advances(steps: number): Promise<void>;
   /** Another honest worker; resolves when it has delivered. */
   joinedBy(name: string): Promise<void>;
@@ -89,8 +89,7 @@ export async function startTarget(
   ways: Ways = {},
 ): Promise<Target> {
   let step = 0;
-  // The last of all, so that what is measured of this process is the coordinator's and not what we
-  // remember.
+  // Only the last lines are kept: the memory that is measured is the coordinator's, not this log's.
   const log: string[] = [];
   const delivered = new Map<string, number>();
   const deliveries = (name: string) => delivered.get(name) ?? 0;
@@ -140,7 +139,7 @@ export async function startTarget(
   };
 }
 
-/** Training went on, goes on, and every link of its chain is that of a run nobody attacked. */
+/** Expects that training has continued, continues, and has the chain of a run without attacks. */
 export async function expectUnharmed(target: Target): Promise<void> {
   await target.advances(5);
   const { state, step, chain } = await target.finish();
@@ -157,7 +156,7 @@ async function end(run: RunningCoordinator): Promise<RunRecord> {
   return (await run.done).record;
 }
 
-/** The chain after so many steps of a run that nobody attacks. */
+/** The chain after `steps` steps of a run without attacks. */
 async function undisturbedChain({ configuration, later }: Target, steps: number): Promise<string> {
   const run = await launch({ ...configuration, steps }, later, {});
   startHonest(run.port, 'alone', await computationOf(configuration), later);

@@ -42,7 +42,7 @@ async function startServer(): Promise<{
   return { server, port: server.port, ca: authority.pair.certificate, warnings };
 }
 
-/** All that a listener says to these bytes, until it ends the connection. */
+/** Everything that a listener answers to these bytes until it ends the connection. */
 async function answerTo(port: number, bytes: string): Promise<string> {
   const socket = connect(port, '127.0.0.1');
   onTestFinished(() => void socket.destroy());
@@ -53,7 +53,7 @@ async function answerTo(port: number, bytes: string): Promise<string> {
   return Buffer.concat(parts).toString('latin1');
 }
 
-/** The description of the run, or why there is none. */
+/** The description of the run, or the reason why there is none. */
 async function ask(port: number, ca: string, token: string): Promise<unknown> {
   const signal = AbortSignal.timeout(60_000);
   const secure = { ca, allowPartialTrustChain: true, minVersion: 'TLSv1.3' } as const;
@@ -75,11 +75,11 @@ async function ask(port: number, ca: string, token: string): Promise<unknown> {
 }
 
 describe('a coordinator that speaks TLS', () => {
-  it('has no answer in the clear, whatever it is sent, with the token or without', async () => {
+  it('has no answer in the clear to any bytes, with the token or without', async () => {
     const { port } = await startServer();
     for (const bytes of [
       `GET /run HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${TOKEN}\r\n\r\n`,
-      // A client hello of TLS 1.3 whose length is a lie, and noise.
+      // A client hello of TLS 1.3 with a wrong length, and noise.
       '\x16\x03\x01\xff\xff' + 'x'.repeat(2000),
       '\0'.repeat(100),
     ]) {
@@ -90,7 +90,7 @@ describe('a coordinator that speaks TLS', () => {
     }
   });
 
-  it('answers those who know the token, refuses all others, and speaks nothing older than TLS 1.3', async () => {
+  it('answers only peers with the token, and speaks nothing older than TLS 1.3', async () => {
     const { port, ca, server, warnings } = await startServer();
     expect(await ask(port, ca, `${TOKEN}x`)).toBe('UNAUTHORIZED');
     expect(server.unauthorized).toBe(1);
@@ -102,7 +102,7 @@ describe('a coordinator that speaks TLS', () => {
     await expect(once(old, 'secureConnect')).rejects.toThrow(/alert protocol version/);
   });
 
-  it('gives up whoever does not shake hands', { timeout: 60_000 }, async () => {
+  it('closes a connection without a TLS handshake', { timeout: 60_000 }, async () => {
     const { port, ca } = await startServer();
     const said = await Promise.all(['', '\x16\x03\x01'].map((bytes) => answerTo(port, bytes)));
     expect(said).toEqual(['', '']);

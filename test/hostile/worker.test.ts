@@ -23,7 +23,7 @@ const { configuration } = description;
 const PARAMETERS = parameterCount(configuration.model);
 const MEBIBYTE = 1024 ** 2;
 
-/** Writes for as long as somebody reads. */
+/** Writes for as long as the worker reads. */
 function endless(response: ServerResponse): void {
   const write = () => {
     while (response.write(Buffer.alloc(MEBIBYTE, 'x')));
@@ -37,13 +37,13 @@ function breakOff(response: ServerResponse): void {
   response.write('{', () => setImmediate(() => response.destroy()));
 }
 
-/** A byte now and then. */
+/** Sends a byte now and then. */
 function trickle(response: ServerResponse): void {
   const timer = setInterval(() => response.write('x'), 20);
   response.once('close', () => clearInterval(timer));
 }
 
-/** Sends steps, one after the other, for as long as there is somebody, and reads no answer. */
+/** Sends one step after the other until the worker has gone, and reads no answer. */
 function sendOnAndOn(socket: WebSocket): void {
   socket.pause();
   const next = (number: number): void => {
@@ -70,7 +70,7 @@ const runs: [string, ErrorCode, (response: ServerResponse) => void][] = [
   ],
   ['another version', 'VERSION', answer({ ...description, arithmetic: 99 })],
   [
-    'another place',
+    'a redirect',
     'PROTOCOL',
     (response) => void response.writeHead(302, { Location: '/run' }).end(),
   ],
@@ -127,7 +127,7 @@ const datasets: [string, ErrorCode, (response: ServerResponse) => void][] = [
     (response) => void response.end(Buffer.alloc(description.data_bytes)),
   ],
   ['is longer than announced', 'DATA', endless],
-  ['is not there', 'PROTOCOL', (response) => void response.writeHead(404).end()],
+  ['does not exist', 'PROTOCOL', (response) => void response.writeHead(404).end()],
 ];
 
 const ones = (count: number) => new Float32Array(count).fill(1);
@@ -138,7 +138,7 @@ const evaluate = (assignment: number[][]) =>
 const words: [string, ErrorCode, Buffer[]][] = [
   ['no frame', 'PROTOCOL', [Buffer.from('hello')]],
   ['a header of 4 GiB', 'PROTOCOL', [Buffer.from([255, 255, 255, 255, 0, 0, 0, 0])]],
-  ['what a worker says', 'PROTOCOL', [encodeHeader({ kind: 'preparing', limitMilliseconds: 1 })]],
+  ['a worker message', 'PROTOCOL', [encodeHeader({ kind: 'preparing', limitMilliseconds: 1 })]],
   ['welcome again', 'PROTOCOL', [WELCOME]],
   [
     'a step without weights',
@@ -210,7 +210,7 @@ describe('a worker ends', () => {
 });
 
 describe('a worker ends', () => {
-  it('when it is sent more and more while nobody reads what it answers', async () => {
+  it('when it gets more and more steps and its answers are not read', async () => {
     await expectEnd('LIMIT', { ready: sendOnAndOn });
   });
 });
@@ -225,7 +225,7 @@ describe('a worker dials again', () => {
     const data = (response: ServerResponse) =>
       dials === 1 ? trickle(response) : response.end(dataset.bytes);
     const lies = { run, data, ready: (socket: WebSocket) => socket.close(CLOSE_FINISHED) };
-    // For the honest download, too.
+    // The time also includes the honest download.
     expect(await endOfWorker(lies, 5_000)).toBeUndefined();
     expect(dials).toBe(2);
   });
@@ -265,7 +265,7 @@ describe('a worker dials again', () => {
       'is sent two fragments',
       (socket) => [false, true].forEach((fin) => socket.send(Buffer.alloc(9), { fin })),
     ],
-    ['is sent a close code that there is not', (socket) => socket.close(4999)],
+    ['is sent a close code that does not exist', (socket) => socket.close(4999)],
     ['is cut off', (socket) => socket.terminate()],
   ])('when it %s', async (_, lie) => {
     await expectBoundedMemory(async () => {

@@ -3,9 +3,7 @@ import { assert } from '../../shared/errors.ts';
 import { planStep } from '../../shared/arithmetic/schedule.ts';
 import { firstShard, shardCount } from '../../shared/arithmetic/tree.ts';
 
-/**
- * Open leases belong to workers that are there; the parts of a step are all its shards, each once.
- */
+/** Open leases belong to connected workers; the parts of a step are all its shards, each once. */
 export function checkLeases({ task, workers, settings }: RunState): void {
   if (task === undefined) return;
   const { virtualShards, realShards } = planStep(settings.configuration, task.step);

@@ -1,20 +1,20 @@
 import type { Random } from '../fixtures/seeded-random.ts';
 
-/** What goes wrong with coordinator and disk; whoever simulates does it. */
+/** Faults of the coordinator and its disk, which the simulation carries out. */
 export interface CoordinatorWorld {
-  /** It is killed and started again after so many milliseconds. */
+  /** Kills the coordinator and starts it again after so many milliseconds. */
   kill(pause: number): void;
-  /** Everybody who uses the disk is gone, and what was not synced. */
+  /** Kills all processes that use the disk, and loses what was not synced. */
   cutPower(pause: number): void;
-  /** Only so many bytes can be written for so many milliseconds. */
+  /** Limits the disk to so many more bytes for so many milliseconds. */
   fillDisk(bytes: number, milliseconds: number): void;
-  /** It is stopped for so long. */
+  /** Stops the coordinator for so long. */
   stop(milliseconds: number): void;
-  /** It is stopped for so long; meanwhile, after a pause, another host's takes over. */
+  /** Stops it for so long; after a pause the coordinator of another host takes over. */
   supersede(milliseconds: number, pause: number): void;
-  /** A second one wants the same run. */
+  /** Starts a second coordinator of the same run. */
   intrude(): void;
-  /** The time of day jumps by so many milliseconds. */
+  /** Moves the time of day by so many milliseconds. */
   setClock(byMilliseconds: number): void;
 }
 
@@ -61,7 +61,10 @@ const faults: readonly Fault[] = [
     strike: (world, random) => {
       const [milliseconds, pause] = [random.between(10, 20_000), random.between(0, 1_000)];
       world.supersede(milliseconds, pause);
-      return `the coordinator is stopped for ${milliseconds.toFixed(0)} ms, and after ${pause.toFixed(0)} ms another host takes over`;
+      return (
+        `the coordinator is stopped for ${milliseconds.toFixed(0)} ms, ` +
+        `and after ${pause.toFixed(0)} ms another host takes over`
+      );
     },
   },
   { weight: 1, strike: (world) => (world.intrude(), 'a second coordinator wants the run') },
@@ -77,7 +80,7 @@ const faults: readonly Fault[] = [
 
 const sumOfWeights = faults.reduce((sum, { weight }) => sum + weight, 0);
 
-/** Lets something go wrong with the coordinator or its disk; returns what. */
+/** Strikes the coordinator or its disk with a random fault; returns its description. */
 export function strikeCoordinator(world: CoordinatorWorld, random: Random): string {
   let at = random.next() * sumOfWeights;
   for (const fault of faults) {

@@ -3,17 +3,17 @@ import type { Guard } from './guards.ts';
 const RUN_LOCK = 'test/unit/coordinator/run-directory/run-lock.test.ts';
 const SETUP_LOCK = 'test/unit/bin/lock.test.ts';
 
-/** Those of files and locks. */
+/** Guards of files and locks. */
 export const diskGuards: readonly Guard[] = [
   {
-    name: 'what is found of a run outlives a power cut before anything follows from it',
+    name: 'the names of the files of a run are synced before it resumes',
     file: 'coordinator/run-directory/run-files.ts',
     line: 'await syncNames(directory, true, disk);',
     without: '',
     test: 'test/unit/coordinator/run-directory/run-files.test.ts',
   },
   {
-    name: 'a checkpoint that is found outlives a power cut before anything follows from it',
+    name: 'the name of a checkpoint is synced before a run resumes from it',
     file: 'coordinator/run-directory/checkpoints.ts',
     line: 'if (names.length > 0) await syncNames(this.#directory, true, this.#disk);',
     without: '',
@@ -27,7 +27,7 @@ export const diskGuards: readonly Guard[] = [
     test: 'test/unit/coordinator/run-directory/checkpoints.test.ts',
   },
   {
-    name: 'whoever was fenced off removes no artifacts',
+    name: 'a coordinator that was taken over removes no artifacts',
     file: 'coordinator/run-directory/result-files.ts',
     line: 'await disk.rename(join(folder, name), draft);',
     without: 'await disk.remove(join(folder, name));',
@@ -58,38 +58,40 @@ export const diskGuards: readonly Guard[] = [
     without: 'return await this.#unlessTakenOver',
   },
   {
-    name: 'the fence: who was taken over has no staging any more',
+    name: 'the fence: a coordinator that was taken over has no staging any more',
     file: 'coordinator/run-directory/run-lock.ts',
     line: 'if (number < this.#number) await',
     without: 'if (number > this.#number) await',
   },
   {
-    name: 'the fence: the lines go on in new files',
+    name: 'the fence: the lines continue in new files',
     file: 'coordinator/run-directory/run-files.ts',
-    line: 'else if (takeOver) await writeWhole(file, piecesOf(file, disk, 0, bytes), disk, staging);',
+    line:
+      'else if (takeOver) await writeWhole(file, piecesOf(file, disk, 0, bytes), ' +
+      'disk, staging);',
     without: '',
   },
   {
-    name: 'who was taken over notices while it has nothing to write',
+    name: 'a coordinator that was taken over notices while it has nothing to write',
     file: 'coordinator/run-directory/run-files.ts',
     line: 'else this.#options.onError(loss);',
     without: '',
   },
   {
-    name: 'the lock of who lives is respected',
+    name: 'the lock of a running process is respected',
     file: 'coordinator/run-directory/run-lock.ts',
     line: "if (fate === 'gone') return true;",
     without: "if (fate === 'gone' || fate === 'running') return true;",
   },
   {
-    name: 'a lock is taken by one of those that see it free',
+    name: 'only one of several processes that see a free lock takes it',
     file: 'coordinator/run-directory/run-lock.ts',
     line: 'if ((await findStaging(directory, disk)).highest >= number) return undefined;',
     without: 'if ((await findStaging(directory, disk)).highest >= number) return lock;',
     test: RUN_LOCK,
   },
   {
-    name: 'one that was suspended before it took a lock sees that others had it meanwhile',
+    name: 'a process that was suspended before it took a lock sees that others had it meanwhile',
     file: 'coordinator/run-directory/run-lock.ts',
     line: 'const { highest } = await findStaging(directory, disk);',
     without: 'const highest = number;',
@@ -124,14 +126,14 @@ export const diskGuards: readonly Guard[] = [
     test: RUN_LOCK,
   },
   {
-    name: 'an observer that was suspended has seen nothing meanwhile',
+    name: 'an observer does not count the time in which it was suspended',
     file: 'bin/owner.mjs',
     line: 'const passed = Math.min(now - this.#looked, 4 * LOOK_MILLISECONDS);',
     without: 'const passed = now - this.#looked;',
     test: 'test/unit/bin/owner.test.ts',
   },
   {
-    name: 'a folder is opened itself, and no link to one',
+    name: 'a link to a folder is not opened as a folder',
     file: 'shared/disk/disk.ts',
     line: 'O_RDONLY | O_DIRECTORY | O_NOFOLLOW',
     without: 'O_RDONLY | O_DIRECTORY',
@@ -159,14 +161,14 @@ export const diskGuards: readonly Guard[] = [
     test: SETUP_LOCK,
   },
   {
-    name: 'whoever was fenced off removes no checkpoint',
+    name: 'a coordinator that was taken over removes no checkpoint',
     file: 'coordinator/run-directory/checkpoints.ts',
     line: 'await this.#disk.rename(join(this.#directory, name), draft);',
     without: 'await this.#disk.remove(join(this.#directory, name));',
     test: 'test/unit/coordinator/run-directory/checkpoints.test.ts',
   },
   {
-    name: 'a write that brought a part is gone on with',
+    name: 'a partial write is continued',
     file: 'coordinator/run-directory/append-file.ts',
     line: 'this.#rest = this.#rest.subarray(bytes);',
     without: 'this.#rest = NOTHING;',
@@ -178,41 +180,41 @@ export const diskGuards: readonly Guard[] = [
     without: '',
   },
   {
-    name: 'a directory without run.json is taken by its id',
+    name: 'a directory without run.json can be used for a new run',
     file: 'coordinator/run-directory/run-directory.ts',
     line: 'if (names.every(isWrittenBeforeStart)) return;',
     without: '',
   },
   {
-    name: 'a full disk is waited for',
+    name: 'a write waits while the disk is full',
     file: 'coordinator/run-directory/append-file.ts',
     line: 'if (!isFull(error)) return this.#fail(error);',
     without: 'if (!this.#closed) return this.#fail(error);',
     test: 'test/unit/coordinator/run-directory/append-file.test.ts',
   },
   {
-    name: 'nothing is believed after a failed sync',
+    name: 'a failed sync fails the file',
     file: 'coordinator/run-directory/append-file.ts',
     line: 'await this.#file.sync().catch((error: unknown) => this.#fail(error));',
     without: 'await this.#file.sync().catch(() => undefined);',
     test: 'test/unit/coordinator/run-directory/append-file.test.ts',
   },
   {
-    name: 'not more lines wait than a limit says',
+    name: 'the buffer of waiting lines has a limit',
     file: 'coordinator/run-directory/append-file.ts',
     line: 'if (this.#characters + this.#rest.length <= maxBufferBytes) return true;',
     without: 'if (maxBufferBytes > 0) return true;',
     test: 'test/unit/coordinator/run-directory/append-file.test.ts',
   },
   {
-    name: 'what is left of a failed write is removed',
+    name: 'the temporary file of a failed write is removed',
     file: 'shared/disk/whole-file.ts',
     line: 'await disk.remove(temporary).catch(() => undefined);',
     without: '',
     test: 'test/unit/shared/disk/whole-file.test.ts',
   },
   {
-    name: "another's lock is not released",
+    name: 'the lock of another process is not released',
     file: 'coordinator/run-directory/run-lock.ts',
     line: 'if ((await readText(lock, this.#disk)) === this.#lockText) await',
     without: 'await',

@@ -1,7 +1,7 @@
 import type { Random } from '../fixtures/seeded-random.ts';
 import type { SimulatedWorker } from './simulated-worker.ts';
 
-/** Something that goes wrong with one worker, how often, and in words. */
+/** A fault of one worker: how often it strikes, and what it does; it returns its description. */
 interface Fault {
   readonly weight: number;
   readonly strike: (
@@ -53,8 +53,8 @@ const faults: readonly Fault[] = [
   {
     weight: 2,
     strike: (worker, _, all) => {
-      // Where two workers differ about what is audited, or two waver, another one is needed, and
-      // there may be none.
+      // If two workers differ about an audited part, or two waver, a third one is needed, and there
+      // may be none.
       if (worker.isAudited || all.some(({ isWavering }) => isWavering)) return 'computes on';
       worker.isWavering = true;
       return 'sends another result after each of its own';
@@ -63,7 +63,7 @@ const faults: readonly Fault[] = [
   {
     weight: 1,
     strike: (worker, _, all) => {
-      // Once in a simulation: two for one part would be the model's fault.
+      // Once in a simulation: two for one part would count as a fault of the model.
       if (all.some(({ wasBroken }) => wasBroken)) return 'computes on';
       worker.isBroken = true;
       worker.wasBroken = true;
@@ -74,7 +74,7 @@ const faults: readonly Fault[] = [
 
 const sumOfWeights = faults.reduce((sum, { weight }) => sum + weight, 0);
 
-/** Lets something go wrong with the worker; returns what. */
+/** Strikes the worker with a random fault; returns its description. */
 export function strike(
   worker: SimulatedWorker,
   all: readonly SimulatedWorker[],

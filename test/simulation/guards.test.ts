@@ -7,13 +7,15 @@ import { temporaryFolder } from '../fixtures/processes.ts';
 import { guards, withoutGuard } from './guards.ts';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
-/** As many as the guard that is hardest to miss needs; the first failure ends the simulation. */
+/**
+ * As many as it takes to notice the removal of any guard; the first failure ends the simulation.
+ */
 const SEEDS = 400;
-/** Against one that hangs: as long as all of the simulation may take. */
+/** The limit for a simulation that hangs: as long as a whole one may take. */
 const LIMIT_MILLISECONDS = 2 * SEEDS * 1_000;
 const MAX_OUTPUT_BYTES = 16 * 1024 ** 2;
 
-/** A copy of what the simulator runs; `later` is the test's own, since several run at once. */
+/** A copy of what the simulator runs; `later` belongs to the test, since several run at once. */
 function copyOfSources(later: (clean: () => void) => void): string {
   const copy = temporaryFolder(later);
   for (const folder of ['bin', 'coordinator', 'worker', 'shared', 'test', 'dist/shared/kernels'])
@@ -60,7 +62,7 @@ describe.concurrent('the simulator', { timeout: LIMIT_MILLISECONDS }, () => {
       const { passes, output } = await runIn(copy, test, signal);
       expect(passes, `nothing noticed:\n${output}`).toBe(false);
       if (test === SIMULATION) expect(output).toContain('npm run sim -- --seed');
-      // A test that cannot even run notices nothing.
+      // A test file that cannot be loaded notices nothing.
       else expect(output).toMatch(/Tests .*\d+ failed/);
     },
   );

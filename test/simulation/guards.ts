@@ -1,16 +1,19 @@
 import { diskGuards } from './disk-guards.ts';
 
-/** A line that keeps a promise, and what it becomes when it is gone. */
+/** A source line that keeps a promise, and its replacement without the guard. */
 export interface Guard {
   readonly name: string;
   readonly file: string;
   readonly line: string;
   readonly without: string;
-  /** The test that notices, where the simulator cannot. */
+  /** The test that notices the removal where the simulator cannot. */
   readonly test?: string;
 }
 
-/** The source without the guard, however the line is wrapped; undefined unless it has it once. */
+/**
+ * The source without the guard, however the line is wrapped; undefined unless the source has it
+ * once.
+ */
 export function withoutGuard(source: string, { line, without }: Guard): string | undefined {
   const words = line
     .split(/\s+/)
@@ -58,7 +61,7 @@ export const guards: readonly Guard[] = [
     test: AUDIT,
   },
   {
-    name: 'what a connection said goes with it',
+    name: 'the answers of a closed connection are dropped',
     file: 'coordinator/decisions/leases.ts',
     line: 'answers: part.answers.filter((answer) => answer.slot !== slot)',
     without: 'answers: part.answers',
@@ -71,7 +74,7 @@ export const guards: readonly Guard[] = [
     without: '',
   },
   {
-    name: 'who contradicts itself is not believed',
+    name: 'a worker that contradicts itself is not believed',
     file: 'coordinator/decisions/results.ts',
     line: 'if (verdict.finite && earlier !== undefined && !isSameAnswer(earlier, answer))',
     without: 'if (verdict.finite && earlier !== undefined && earlier.slot === -1)',
@@ -85,14 +88,16 @@ export const guards: readonly Guard[] = [
     test: 'test/unit/shared/wire/frame.test.ts',
   },
   {
-    name: 'weights that were replaced before they were read are not taken for damaged',
+    name: 'weights that were replaced before they were read do not count as damaged',
     file: 'shared/wire/shared-memory.ts',
-    line: 'readWhole(this.#descriptor, stamp, stampStart(room)) && stamp.readBigUInt64LE() !== checksum',
+    line:
+      'readWhole(this.#descriptor, stamp, stampStart(room)) && ' +
+      'stamp.readBigUInt64LE() !== checksum',
     without: 'stamp.length === 0',
     test: SUSPENSION,
   },
   {
-    name: 'the time in which a process was suspended counts for nobody',
+    name: 'the time in which a process was suspended does not count',
     file: 'shared/clock.ts',
     line: 'if (isSuspension) this.#skipped += gap;',
     without: '',
@@ -106,35 +111,35 @@ export const guards: readonly Guard[] = [
     test: 'test/unit/shared/clock.test.ts',
   },
   {
-    name: 'a worker that is let in and cut off again and again gives up',
+    name: 'a worker that is admitted and cut off again and again gives up',
     file: 'worker/session.ts',
     line: 'state.failingSince === undefined ? now : state.failingSince + connected;',
     without: 'state.welcomedAt !== undefined ? now : (state.failingSince ?? now);',
     test: 'test/unit/worker/session.test.ts',
   },
   {
-    name: 'who says too much that nothing asked for is closed',
+    name: 'a worker that sends too many unrequested messages is closed',
     file: 'coordinator/decisions/message-budget.ts',
     line: 'if (left < 0) {',
     without: 'if (left < -Infinity) {',
     test: 'test/unit/coordinator/decisions/message-budget.test.ts',
   },
   {
-    name: 'a result that was asked for costs nothing',
+    name: 'a requested result does not count against the message budget',
     file: 'coordinator/decisions/membership.ts',
     line: 'if (isResult && worker.unanswered > 0)',
     without: 'if (isResult && worker.unanswered < 0)',
     test: 'test/unit/coordinator/decisions/message-budget.test.ts',
   },
   {
-    name: 'who contradicts itself about a step that is done is not believed',
+    name: 'a worker that contradicts itself about a finished step is not believed',
     file: 'coordinator/decisions/results.ts',
     line: 'if (earlier !== undefined && !isSameAnswer(earlier, answer))',
     without: 'if (earlier?.slot === -1)',
     test: VOTES,
   },
   {
-    name: 'who prepares for long keeps nobody out',
+    name: 'a worker that prepares for long keeps no other worker out',
     file: 'coordinator/decisions/membership.ts',
     line: 'const idler = longestPreparing(others, now);',
     without: 'const idler = longestPreparing([], now);',
@@ -147,14 +152,16 @@ export const guards: readonly Guard[] = [
     without: '',
   },
   {
-    name: 'a claim binds nobody once those who made it are gone',
+    name: 'a provisional fingerprint does not outlive the workers that have it',
     file: 'coordinator/decisions/fingerprints.ts',
-    line: "if (!isProvisional(state) || state.phase !== 'gathering') return { state, effects: [] };",
+    line:
+      "if (!isProvisional(state) || state.phase !== 'gathering') " +
+      'return { state, effects: [] };',
     without: 'if (isProvisional(state) || !isProvisional(state)) return { state, effects: [] };',
     test: 'test/unit/coordinator/decisions/training-loop.test.ts',
   },
   {
-    name: 'a claim that others wait for has an end',
+    name: 'a provisional fingerprint that other workers wait for expires',
     file: 'coordinator/decisions/membership.ts',
     line: 'if (holders.length === 0) return { state, effects: [] };',
     without: 'if (holders.length >= 0) return { state, effects: [] };',
@@ -168,7 +175,7 @@ export const guards: readonly Guard[] = [
     test: 'test/unit/shared/wire/large-messages.test.ts',
   },
   {
-    name: 'a frame of a client without a mask is for ws to judge',
+    name: 'a client frame without a mask is left to ws',
     file: 'shared/wire/websocket-head.ts',
     line: 'if ((mask !== undefined) !== isClient) return false;',
     without: '',
@@ -181,19 +188,19 @@ export const guards: readonly Guard[] = [
     without: 'const siblingIsPadding = false;',
   },
   {
-    name: 'sums are flushed',
+    name: 'subnormal sums are flushed to zero',
     file: 'shared/kernels/reference-kernels.ts',
     line: 'if (!(Math.abs(rounded) < SMALLEST_NORMAL)) return rounded;',
     without: 'if (rounded === rounded) return rounded;',
   },
   {
-    name: 'the leases of a worker that left are given to others',
+    name: 'the leases of a worker that left are reassigned',
     file: 'coordinator/decisions/membership.ts',
     line: 'const task = state.task && withoutWorker(state.task, slot);',
     without: 'const task = state.task;',
   },
   {
-    name: 'only who holds a lease can be late',
+    name: 'only an open lease can be late',
     file: 'coordinator/decisions/leases.ts',
     line: "return state === 'open' && deadline <= now;",
     without: "return state !== 'refused' && deadline <= now;",
@@ -206,53 +213,53 @@ export const guards: readonly Guard[] = [
     test: 'test/unit/coordinator/decisions/leases.test.ts',
   },
   {
-    name: 'a body that was taken back is taken again from who has confirmed it',
+    name: 'a body that was taken back is accepted again from a worker that confirmed it',
     file: 'coordinator/decisions/results.ts',
     line: ' && votesFor(part, earlier) < part.quorum',
     without: '',
     test: VOTES,
   },
   {
-    name: 'a checksum that was made up is found by its digest',
+    name: 'a fake checksum is found by the digest',
     file: 'coordinator/decisions/votes.ts',
     line: 'if (isDigested && one.digest !== other.digest) return false;',
     without: '',
     test: VOTES,
   },
   {
-    name: 'who prepares has no more time than it has said',
+    name: 'a worker that prepares gets no more time than it announced',
     file: 'coordinator/decisions/membership.ts',
     line: 'const seen = isReady ? { ...worker, silentAt } : worker;',
     without: 'const seen = { ...worker, silentAt };',
     test: 'test/unit/coordinator/decisions/training-loop.test.ts',
   },
   {
-    name: 'a coordinator that has ended takes no event',
+    name: 'a coordinator that has ended handles no event',
     file: 'coordinator/driver.ts',
     line: 'if (this.#shutdownReason !== undefined) return;',
     without: '',
     test: 'test/unit/coordinator/driver.test.ts',
   },
   {
-    name: 'who still computes a part is not asked for it again',
+    name: 'a worker that still computes a part is not asked for it again',
     file: 'coordinator/decisions/leases.ts',
     line: "count(slot, 'late') === 0 && !isSpent(slot)",
     without: '!isSpent(slot)',
   },
   {
-    name: 'with too few workers no step begins',
+    name: 'no step begins with too few workers',
     file: 'coordinator/decisions/training-loop.ts',
     line: "if (state.phase !== 'running') return { state, effects: [] };",
     without: '',
   },
   {
-    name: 'a coordinator that comes back restores the moments',
+    name: 'a coordinator that resumes restores the moments',
     file: 'coordinator/tensors.ts',
     line: 'this.#kernels.floats(this.#secondMoment, this.parameters).set(from.secondMoment);',
     without: '',
   },
   {
-    name: 'a worker gives up a connection on which nothing is heard',
+    name: 'a worker closes a silent connection',
     file: 'worker/link.ts',
     line: 'if (!this.#open || silent < limits.IDLE_LIMIT_MILLISECONDS) return;',
     without: 'if (!this.#open || silent < Infinity) return;',
@@ -265,13 +272,13 @@ export const guards: readonly Guard[] = [
     without: "? 'RUN_FAILED' : 'RUN_FAILED'",
   },
   {
-    name: 'the term rises',
+    name: 'each coordinator of a run has a higher term',
     file: 'coordinator/open-run.ts',
     line: 'old.record.term + 1',
     without: 'old.record.term',
   },
   {
-    name: 'the term is on the disk before anybody hears of it',
+    name: 'the term is on the disk before a worker receives it',
     file: 'coordinator/recorder.ts',
     line: 'await files.writeRun(this.#begun);',
     without: 'void files.writeRun(this.#begun).catch(() => undefined);',
@@ -283,14 +290,16 @@ export const guards: readonly Guard[] = [
     without: 'if (step > 0)\n      files.step(',
   },
   {
-    name: 'a step that is computed again is compared',
+    name: 'a step that is computed again is compared with the recorded one',
     file: 'coordinator/recorder.ts',
-    line: "else if (recorded.line.kind !== 'step' || recorded.line.chain !== chain) throw differs(step, files.path);",
+    line:
+      "else if (recorded.line.kind !== 'step' || recorded.line.chain !== chain) " +
+      'throw differs(step, files.path);',
     without: '',
     test: 'test/unit/coordinator/replay/replay.test.ts',
   },
   {
-    name: 'workers hear that the run is finished when that is on the disk',
+    name: 'workers learn that the run is finished only after the disk has it',
     file: 'coordinator/serve.ts',
     line: 'const outcome = await driver.outcome;',
     without: 'const outcome = await driver.outcome; driver.shutDown(outcome);',

@@ -7,13 +7,13 @@ import { initialWeights } from '../../shared/arithmetic/random.ts';
 import { planStep, totalSteps } from '../../shared/arithmetic/schedule.ts';
 import { hasReal, isReal, ROOT, type Node } from '../../shared/arithmetic/tree.ts';
 
-/** A sum over a subtree: P gradients and the loss, and how many rows were right. */
+/** A sum over a subtree: P gradients and the loss, and the number of correct rows. */
 export interface PartialSum {
   readonly values: Float32Array;
   readonly correct: number;
 }
 
-/** What a step must bring about. */
+/** The expected result of a step. */
 export interface ExpectedStep {
   readonly loss: number;
   readonly correct: number;
@@ -44,8 +44,8 @@ export function simulatedConfiguration(
 }
 
 /**
- * Stands for an engine: what a shard yields depends on weights, step and shard alone; some values
- * are subnormal.
+ * A fake engine: what a shard yields depends on weights, step and shard alone; some values are
+ * subnormal.
  */
 export function sumOf(
   configuration: Configuration,
@@ -104,7 +104,7 @@ export function predictionsOf(
   return values;
 }
 
-/** All steps of an undisturbed run, by the plain twins of the kernels, in one process. */
+/** All steps of an undisturbed run, computed by the reference kernels in one process. */
 export function undisturbed(configuration: Configuration): {
   steps: ExpectedStep[];
   weights: Float32Array;

@@ -52,13 +52,16 @@ export function simulatedDataset({ dataset, trainSamples, testSamples }: Configu
   };
 }
 
-/** run.json, for certain on the disk. */
+/** The run.json that survives a power cut. */
 export function durableRecord(disk: SimulatedDisk): RunRecord | undefined {
   const bytes = disk.durable(join(RUN, 'run.json'));
   return bytes === undefined ? undefined : parseRunRecord(textOf(bytes), 'run.json');
 }
 
-/** The steps that metrics.jsonl says were done: each once, in order, as the undisturbed run's. */
+/**
+ * Expects each step in metrics.jsonl once, in order and as in the undisturbed run; returns their
+ * number.
+ */
 export function recordedSteps(disk: SimulatedDisk, expected: ExpectedRun): number {
   const { lines, bad } = readMetrics(textOf(disk.read(join(RUN, 'metrics.jsonl'))));
   assert(
@@ -91,8 +94,7 @@ export function recordedSteps(disk: SimulatedDisk, expected: ExpectedRun): numbe
 }
 
 /**
- * events.jsonl: whole lines, terms that rise, and time that only passes, whatever the clock on the
- * wall says.
+ * Expects whole lines, rising terms and rising times in events.jsonl, even if the wall clock jumps.
  */
 function checkEvents(disk: SimulatedDisk): void {
   const lines = textOf(disk.read(join(RUN, 'events.jsonl'))).split('\n');
@@ -115,7 +117,7 @@ function checkEvents(disk: SimulatedDisk): void {
   }
 }
 
-/** What a finished run leaves, after a power cut. */
+/** Checks what a finished run leaves after a power cut; returns its record. */
 export function checkFinishedRun(disk: SimulatedDisk, expected: ExpectedRun): RunRecord {
   disk.powerCut();
   const { configuration, weights } = expected;
@@ -154,7 +156,7 @@ function textOf(bytes: Uint8Array): string {
 
 const known = new Map<string, ExpectedRun>();
 
-/** What an undisturbed run of this configuration brings; computed once. */
+/** The expected outcome of a run of this configuration; computed once. */
 export function expectedOf(configuration: Configuration): ExpectedRun {
   const key = `${configuration.virtualShards} ${configuration.seed} ${configuration.epochs}`;
   const run = known.get(key);

@@ -1,5 +1,5 @@
-// `npm run sim -- --seeds 20000` simulates so many clusters; `--seed N` begins with that one, and
-// alone does only it.
+// `npm run sim -- --seeds 20000` simulates so many clusters; `--seed N` begins with that seed, and
+// alone simulates only that one.
 import { spawnSync } from 'node:child_process';
 import { parseArgs } from 'node:util';
 

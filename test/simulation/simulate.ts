@@ -37,10 +37,10 @@ const FAULTS_LIMIT_MILLISECONDS = 20_000;
 const COORDINATOR_FAULTS = 0.25;
 
 /**
- * Messages take up to so long where processes are suspended, so that some lie in sockets' buffers.
+ * The longest delay of messages where processes are suspended, so that some wait in socket buffers.
  */
 const SLOW_WIRE_MILLISECONDS = 400;
-/** Long enough that a worker which is suspended is gone for the others while they train on. */
+/** Long enough that the others lose a suspended worker and continue to train. */
 const LONG_RUN_EPOCHS = 16;
 
 /**
@@ -68,7 +68,7 @@ class Simulation implements Witness, CoordinatorWorld {
   readonly #expected: ExpectedRun;
   readonly #workers: SimulatedWorker[];
   readonly #settings: Omit<Settings, 'run' | 'term'>;
-  /** The one that workers find; undefined while nobody is there. */
+  /** The one that workers reach; undefined while none listens. */
   #coordinator: SimulatedCoordinator | undefined;
   /** The last one that opened the run. */
   #newest: SimulatedCoordinator | undefined;
@@ -81,16 +81,16 @@ class Simulation implements Witness, CoordinatorWorld {
   readonly #faultsUntil: number;
   #faults = 0;
   readonly #terms = new Map<number, SimulatedCoordinator>();
-  /** The highest of them that a coordinator had that was not passed by. */
+  /** The highest term of a coordinator that was not superseded. */
   #term = 0;
   /** The newest checkpoint that is safe. */
   #kept = 0;
-  /** Whether a coordinator ended because of it; workers may hear of that much later. */
+  /** Whether a full disk ended a coordinator; workers may learn of it much later. */
   #hasEndedFull = false;
   #isFinished = false;
   /** Whether a worker's connection may end before the run does. */
   #mayLose = true;
-  /** How many workers were found to compute something else than others. */
+  /** How many workers were found to compute other results than the rest. */
   #suspects = 0;
   #crash: unknown;
 
@@ -145,7 +145,7 @@ class Simulation implements Witness, CoordinatorWorld {
     const limit = this.#faultsUntil + PROGRESS_LIMIT_MILLISECONDS;
     while (!this.#isFinished) {
       assert(this.#time.step(), 'something is left to happen until the run has ended');
-      // Promises settle before time goes on.
+      // Promises settle before time passes.
       await new Promise(setImmediate);
       if (this.#crash !== undefined) throw this.#crash;
       for (const coordinator of [this.#coordinator, ...this.#superseded])
@@ -175,8 +175,8 @@ class Simulation implements Witness, CoordinatorWorld {
   }
 
   /**
-   * Nobody may be lost who only slept with the others, or whose words wait for a coordinator that
-   * wakes up.
+   * No worker may be lost that was suspended together with the others, or whose messages wait for a
+   * suspended coordinator.
    */
   #suspend(): void {
     const random = this.#random;
@@ -192,7 +192,7 @@ class Simulation implements Witness, CoordinatorWorld {
     for (const worker of chosen) worker.stall(duration);
   }
 
-  /** Gives back what its processes have open. */
+  /** Closes what its processes have open. */
   close(): void {
     for (const worker of this.#workers) worker.kill();
     for (const coordinator of [this.#coordinator, ...this.#superseded]) coordinator?.kill();
@@ -203,7 +203,8 @@ class Simulation implements Witness, CoordinatorWorld {
     this.note(
       `a coordinator on ${coordinator.process.host} goes on after step ${step}, term ${term}`,
     );
-    // One that was stopped when it had written its term down wakes up with it, which was passed by.
+    // A coordinator that was stopped after it wrote its term continues with that term, which was
+    // superseded.
     const isLate = this.#superseded.includes(coordinator);
     assert(term > this.#term || isLate, `the term rises from ${this.#term}, not to ${term}`);
     assert(!this.#terms.has(term), `term ${term} is one coordinator's`);
@@ -268,7 +269,8 @@ class Simulation implements Witness, CoordinatorWorld {
     coordinator.kill();
     this.#hasEndedFull ||= this.#isFull(error);
     this.note(
-      `the coordinator on ${coordinator.process.host} ends: ${error === undefined ? 'finished' : messageOf(error)}`,
+      `the coordinator on ${coordinator.process.host} ends: ` +
+        `${error === undefined ? 'finished' : messageOf(error)}`,
     );
     if (error === undefined || this.#saysFinished(error)) {
       this.#isFinished = true;
@@ -284,8 +286,8 @@ class Simulation implements Witness, CoordinatorWorld {
   }
 
   /**
-   * Whether the run is that of a coordinator that was stopped before it took the lock, and took it
-   * when it woke up, from the one that was to replace it.
+   * Whether the run belongs to a coordinator that was stopped before it took the lock, and on
+   * waking up took it from the one that was to replace it.
    */
   #hasLateOne(): boolean {
     for (const [term, late] of this.#terms) {
@@ -334,7 +336,10 @@ class Simulation implements Witness, CoordinatorWorld {
     });
   }
 
-  /** One that was taken over looks at the lock now and then, and must not hold workers for long. */
+  /**
+   * A coordinator that was taken over checks the lock now and then, and must not keep workers for
+   * long.
+   */
   #expectEnd(coordinator: SimulatedCoordinator): void {
     const { process } = coordinator;
     this.#time.after(5 * RENEW_MILLISECONDS, () =>
@@ -348,7 +353,7 @@ class Simulation implements Witness, CoordinatorWorld {
   supersede(milliseconds: number, pause: number): void {
     const coordinator = this.#coordinator;
     this.stop(milliseconds);
-    // Nobody takes over what has not begun.
+    // A run that has not begun is not taken over.
     if (coordinator === undefined || !this.#world.disk.has(`${RUN}/run.json`)) return;
     this.#time.after(pause, () => {
       if (this.#coordinator !== coordinator) return;
@@ -397,10 +402,10 @@ class Simulation implements Witness, CoordinatorWorld {
   }
 
   /**
-   * A worker has ended. Dialling goes on for ever here and nobody breaks the contract, so only the
-   * run's end may bring that about, and must be certain; or a full disk that ended the coordinator:
-   * then whoever starts that again starts all; or that it was found to compute something else than
-   * others: then its memory is replaced.
+   * A worker has ended. Simulated workers dial for ever and no process breaks the contract, so
+   * there are three reasons: the end of the run, which must be certain; a full disk that ended the
+   * coordinator, after which both are started again; or results that differ from those of others,
+   * after which the worker's memory is replaced.
    */
   #left(worker: SimulatedWorker, error: unknown): void {
     const { state } = durableRecord(this.#world.disk) ?? {};
@@ -430,7 +435,8 @@ class Simulation implements Witness, CoordinatorWorld {
     if (coordinator?.state === undefined) return;
     const { task, workers, settings, suspects } = coordinator.state;
     checkLeases(coordinator.state);
-    // Who is found out with the last result of a step is gone when the next one has just begun.
+    // A worker that is found out with the last result of a step is gone when the next one has just
+    // begun.
     const isFoundOut = suspects.length !== this.#suspects;
     this.#suspects = suspects.length;
     const opened = task === undefined ? undefined : `${task.kind} ${task.step}`;
@@ -448,8 +454,8 @@ class Simulation implements Witness, CoordinatorWorld {
   }
 
   /**
-   * A full disk may end a coordinator at its start and at its end; one that is stopped then learns
-   * of it when it wakes up.
+   * A full disk may end a coordinator at its start and at its end; a stopped coordinator then
+   * learns of it when it wakes up.
    */
   #isFull(error: unknown): boolean {
     return isCode(error, 'DISK') && messageOf(error).includes('ENOSPC');
@@ -470,7 +476,7 @@ class Simulation implements Witness, CoordinatorWorld {
     if (this.#story === 'liar') this.#checkLiar();
   }
 
-  /** Whoever lied was found out, and nobody else. */
+  /** Every worker that lied was found out, and no other. */
   #checkLiar(): void {
     const found = new Set(this.#coordinator?.state?.suspects.map(({ name }) => name));
     for (const { name, lies } of this.#workers)

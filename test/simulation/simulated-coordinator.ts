@@ -29,12 +29,12 @@ export const RUN = join(RUNS, 'r');
 
 /** Told of what a coordinator does; throws where that is wrong. */
 export interface Witness {
-  /** It has opened the run: so it stands, and this is the term that goes to its workers. */
+  /** It has opened the run in this state, and sends this term to its workers. */
   opened(coordinator: SimulatedCoordinator, term: number, resumed: Resumed | undefined): void;
   welcomed(term: number): void;
   step(coordinator: SimulatedCoordinator, result: StepResult): void;
   evaluation(coordinator: SimulatedCoordinator, step: number, values: Float32Array): void;
-  /** It says that a checkpoint is safe. */
+  /** It reports that a checkpoint is safe. */
   kept(step: number): void;
   /** The process has ended by itself: the run is finished, or why it is not. */
   ended(coordinator: SimulatedCoordinator, error: unknown): void;
@@ -59,7 +59,7 @@ export class SimulatedCoordinator {
   readonly process: SimulatedProcess;
   /** What it logged. */
   readonly lines: string[] = [];
-  /** The last step it has done or gone on from, and the last one it evaluated. */
+  /** The last step that it has done or resumed from, and the last one that it evaluated. */
   done = 0;
   evaluated = 0;
   /** The task that is open, and since when. */
@@ -102,9 +102,7 @@ export class SimulatedCoordinator {
     return this.#tensors.weights();
   }
 
-  /**
-   * Undefined for a worker that has died meanwhile: what it had open may be another file by now.
-   */
+  /** Undefined for a worker that has died meanwhile: its descriptor may be another file by now. */
   #reachMemory(address: MemoryAddress): PeerMemory | undefined {
     try {
       return new PeerMemory(address, 4 * (this.#tensors.parameters + 1));
@@ -113,7 +111,7 @@ export class SimulatedCoordinator {
     }
   }
 
-  /** What comes while it is stopped waits in its socket. */
+  /** Frames that arrive while it is stopped wait in its socket. */
   accept(wire: Wire): void {
     let slot = 0;
     while (this.#wires.has(slot)) slot += 1;
@@ -138,7 +136,7 @@ export class SimulatedCoordinator {
     run(() => driver.connected(peer));
   }
 
-  /** SIGKILL: whatever was not written is lost. */
+  /** SIGKILL: everything that was not written is lost. */
   kill(): void {
     if (!this.process.isAlive) return;
     this.process.kill();
@@ -330,7 +328,7 @@ class SimulatedPeer implements Peer {
     }
   }
 
-  /** Its process is gone, and what it had open. */
+  /** Its process has ended and closed what it had open. */
   die(): void {
     this.#isOpen = false;
     this.#memory.close();

@@ -81,7 +81,7 @@ const operation: fc.Arbitrary<[string, Operation]> = fc.oneof(
   ]),
 );
 
-/** In pieces, as far as each write gets. */
+/** Writes the text in as many pieces as the disk needs. */
 async function write(opened: DiskFile, text: string): Promise<void> {
   const bytes = Buffer.from(text);
   for (let at = 0; at < bytes.length;) {
@@ -109,7 +109,7 @@ function world(seed: number): { world: World; process: SimulatedProcess; disk: D
   return { world: made, process, disk: process.disk(() => undefined) };
 }
 
-/** Lets time pass until it is done. */
+/** Lets virtual time pass until the promise settles. */
 async function finish<T>(time: VirtualTime, promise: Promise<T>): Promise<T> {
   let isDone = false;
   const end = promise.finally(() => (isDone = true));
@@ -121,7 +121,7 @@ async function finish<T>(time: VirtualTime, promise: Promise<T>): Promise<T> {
 }
 
 describe('the simulated disk', () => {
-  it('does what the real one does', async () => {
+  it('behaves like the real disk', async () => {
     const folder = temporaryFolder();
     let folders = 0;
     await fc.assert(
@@ -148,7 +148,7 @@ describe('the simulated disk', () => {
     );
   });
 
-  it('keeps what was synced, and of all else what chance wants', () => {
+  it('keeps what was synced, and a random part of everything else', () => {
     const left = { new: 0, old: 0, lengths: new Set<number>() };
     for (let seed = 0; seed < 100; seed++) {
       const disk = new SimulatedDisk(new Random(seed));
@@ -176,7 +176,7 @@ describe('the simulated disk', () => {
     expect(left.lengths.size).toBeGreaterThan(5);
   });
 
-  it('takes as much as there is room for', () => {
+  it('takes as many bytes as there is room for', () => {
     const disk = new SimulatedDisk(new Random(1));
     const opened = disk.create('/a');
     disk.fill(5);
@@ -192,7 +192,7 @@ describe('the simulated disk', () => {
 });
 
 describe('a simulated process', () => {
-  it('may die before or after what it asked for, and learns nothing of it', async () => {
+  it('may die before or after an operation on the disk, and never learns its result', async () => {
     let made = 0;
     for (let seed = 0; seed < 50; seed++) {
       const { world: simulated, process, disk } = world(seed);
@@ -206,7 +206,7 @@ describe('a simulated process', () => {
     expect(made).toBeLessThan(50);
   });
 
-  it('does nothing while it is stopped, and all of it in order when it wakes up', async () => {
+  it('does nothing while it is stopped, and everything in order when it wakes up', async () => {
     const { world: simulated, process, disk } = world(1);
     const done: string[] = [];
     void disk.makeDirectory('/d').then(() => done.push('made'));

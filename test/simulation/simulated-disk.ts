@@ -5,15 +5,15 @@ import type { Random } from '../fixtures/seeded-random.ts';
 interface File {
   readonly kind: 'file';
   bytes: Uint8Array;
-  /** So many of them outlive a power cut. */
+  /** How many of them survive a power cut. */
   synced: number;
 }
 
 interface Directory {
   readonly kind: 'directory';
-  /** What everybody sees. */
+  /** What every process sees. */
   names: Map<string, Node>;
-  /** What was there when it was last synced. */
+  /** What it had when it was last synced. */
   synced: Map<string, Node>;
 }
 
@@ -21,9 +21,9 @@ type Node = File | Directory;
 export type { File as SimulatedFile };
 
 /**
- * A disk behind a cache. Everybody sees what was done last; a power cut leaves what was synced for
- * certain, and of all else what chance wants: a beginning of a file's new bytes, a name's old or
- * new file. It can be full.
+ * A disk behind a cache. Every process sees the last change; a power cut leaves what was synced for
+ * certain and a random part of the rest: a prefix of a file's new bytes, a name's old or new file.
+ * It can be full.
  */
 export class SimulatedDisk {
   readonly #random: Random;
@@ -48,7 +48,7 @@ export class SimulatedDisk {
     this.#space = Infinity;
   }
 
-  /** Whoever uses the disk is gone before. */
+  /** The processes that use the disk must have ended before. */
   powerCut(): void {
     this.#cut(this.#root, new Set());
   }
@@ -133,7 +133,7 @@ export class SimulatedDisk {
     return [...names].flatMap(([name, { kind }]) => (kind === 'directory' ? name : []));
   }
 
-  /** Lists and removes in this directory, whatever has its name later. */
+  /** Lists and removes in this directory, even if another one has its name later. */
   openFolder(path: string): { list(): string[]; remove(name: string): void } {
     const { names } = this.#directory(path);
     return {

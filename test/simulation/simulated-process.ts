@@ -19,8 +19,8 @@ export interface World {
 
 /**
  * A process: it can be killed at any moment, also between two operations on the disk, or stopped
- * and woken up again. What it asked the disk for goes on while it is stopped, and may still happen,
- * or not, when it is killed.
+ * and woken up again. Its pending operations on the disk continue while it is stopped, and may
+ * still happen, or not, when it is killed.
  */
 export class SimulatedProcess {
   readonly host: string;

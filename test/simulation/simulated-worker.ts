@@ -31,13 +31,16 @@ export interface WorkerWorld {
   readonly configuration: Configuration;
   /** Whether some of the workers' results are audited. */
   readonly isAudited: boolean;
-  /** A connection to the coordinator, or undefined when nobody listens. */
+  /** A connection to the coordinator; undefined while none listens. */
   connect(worker: SimulatedWorker): Connected | undefined;
   /** A worker has ended by itself: it was told that the run is finished, or what went wrong. */
   ended(worker: SimulatedWorker, error: ClusterError | undefined): void;
 }
 
-/** What a worker gets that dials a coordinator, and where its memory is, if they share a host. */
+/**
+ * What a worker gets when it dials, and where its memory is, if it shares a host with the
+ * coordinator.
+ */
 export interface Connected {
   readonly wire: Wire;
   readonly memory: MemoryAddress | undefined;
@@ -49,8 +52,8 @@ interface Queued {
 }
 
 /**
- * A worker's process: the real session reducer, a shell that takes simulated time, and whoever
- * starts it again. Faults are switches on it.
+ * A worker's process: the real session reducer, a shell that takes simulated time, and the
+ * supervisor that starts it again. Faults are switches on it.
  */
 export class SimulatedWorker {
   readonly name: string;
@@ -62,7 +65,7 @@ export class SimulatedWorker {
   isWavering = false;
   /** Each gradient is wrong. */
   isLying = false;
-  /** How many gradients it made up. */
+  /** How many wrong gradients it has sent on purpose. */
   lies = 0;
   /** How often weights were replaced in shared memory before it has read them. */
   stale = 0;
@@ -78,7 +81,7 @@ export class SimulatedWorker {
   #heard = 0;
   #weights = new Float32Array(0);
   #queue: Queued[] = [];
-  /** What lies in its socket's buffer. */
+  /** What waits in its socket's buffer. */
   #inbox: (() => void)[] = [];
   #isTaking = false;
   #stalledFrom = 0;
@@ -210,7 +213,7 @@ export class SimulatedWorker {
     try {
       for (const effect of effects) busy = this.#perform(effect, next.tensor, busy);
     } catch (error) {
-      // Nothing is computed with weights that are not there.
+      // A step is not computed without its weights.
       if (!(error instanceof ClusterError)) throw error;
       this.#queue.unshift({ event: { kind: 'failed', error, now: this.#now() } });
     }
@@ -346,7 +349,7 @@ export class SimulatedWorker {
       const { values, correct } = sumOf(configuration, weights, step, part);
       if (this.isBroken) values[0] = NaN;
       this.isBroken = false;
-      // No two make the same mistake.
+      // No two workers make the same mistake.
       const wrong = values.with(0, this.#world.random.between(1, 2));
       const given = this.isLying ? wrong : values;
       if (this.isLying) this.lies += 1;
@@ -367,7 +370,7 @@ export class SimulatedWorker {
     const frame =
       room === undefined ? frameOf(message, values) : encodePointer({ ...message, room }, checksum);
     this.#wire?.send('coordinator', frame);
-    // Where nobody else is there, a NaN twice would be the model's fault.
+    // Without another worker, a second NaN would count as a fault of the model.
     if (this.isRepeating && !values.includes(NaN)) this.#wire?.send('coordinator', frame);
   }
 

@@ -9,9 +9,9 @@ export interface SimulationResult {
 }
 
 /**
- * `faults`: whatever can go wrong with processes, networks, disks and memory. `liar`: one of
- * several workers computes something wrong all the time, everything is audited, and nothing happens
- * to the others. `suspended`: processes on one host and a slow network are suspended, some workers
- * for long, the coordinator for a while, or all of them at once.
+ * `faults`: all faults of processes, networks, disks and memory. `liar`: one of several workers
+ * always computes something wrong, everything is audited, and nothing happens to the others.
+ * `suspended`: processes on one host with a slow network are suspended: some workers for long, the
+ * coordinator for a while, or all of them at once.
  */
 export type Story = 'faults' | 'liar' | 'suspended';

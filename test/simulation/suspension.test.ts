@@ -3,7 +3,7 @@ import { simulate } from './simulate.ts';
 
 const FIRST_SEED = Number(process.env['MNIST_DIST_SIM_SEED'] ?? 1);
 const SEEDS = Math.min(40, Number(process.env['MNIST_DIST_SIM_SEEDS'] ?? 40));
-/** Of fewer seeds none may have it. */
+/** With fewer seeds it can happen that no weights become stale. */
 const FEW_SEEDS = 20;
 
 it(

@@ -24,7 +24,7 @@ export class VirtualTime implements Clock {
 
   readonly date = (): Date => new Date(EPOCH_MILLISECONDS + this.#now + this.#skew);
 
-  /** Somebody sets the clock on the wall. */
+  /** Moves the wall clock. */
   setClock(byMilliseconds: number): void {
     this.#skew += byMilliseconds;
   }
@@ -68,7 +68,7 @@ export class VirtualTime implements Clock {
     this.after(0, task);
   }
 
-  /** Does what is next; false when nothing is left. */
+  /** Runs the next task; false when none is left. */
   step(): boolean {
     const next = this.#queue.pop();
     if (next === undefined) return false;

@@ -8,20 +8,20 @@ export interface WireEnd {
 
 export type Side = 'worker' | 'coordinator';
 
-/** What a socket says of a connection that was cut. */
+/** The code that a socket reports for a connection that was cut. */
 export const ABNORMAL_CLOSE = 1006;
 
 interface Direction {
   /** When the last frame arrives: what is sent later arrives later. */
   last: number;
-  /** Nothing arrives any more, and nobody is told: half-open. */
+  /** Half-open: nothing arrives any more, and neither end is told. */
   silent: boolean;
   milliseconds: number;
 }
 
 /**
  * One connection: frames arrive in order, after a delay, whole or not at all. It can be closed by
- * an end, cut so that both ends hear of it, or go silent in one or both directions.
+ * an end, cut so that both ends learn of it, or become silent in one or both directions.
  */
 export class Wire {
   readonly #time: VirtualTime;
@@ -49,14 +49,17 @@ export class Wire {
     const direction = this.#towards[to];
     if (direction.silent) return;
     this.#deliver(direction, () => {
-      // Only now are the bytes read: whoever changes them before `sent` is found out.
+      // The bytes are read only now: a sender that changes them before `sent` is found out.
       const arrived = Buffer.from(frame);
       if (this.#unsent.delete(sent)) sent();
       if (this.#isOpen && !direction.silent) this.#ends.get(to)?.receive(arrived);
     });
   }
 
-  /** An end closes: the other one hears it after what was sent before. */
+  /**
+   * One end closes the connection: the other one learns of it after everything that was sent
+   * before.
+   */
   close(by: Side, code: number, reason: string): void {
     if (!this.#isOpen) return;
     const other = by === 'worker' ? 'coordinator' : 'worker';
@@ -69,7 +72,7 @@ export class Wire {
     });
   }
 
-  /** Nothing more is said; both ends hear of it, unless their direction is silent. */
+  /** Cuts the connection: both ends learn of it, unless their direction is silent. */
   cut(): void {
     if (!this.#isOpen) return;
     this.#isOpen = false;

@@ -19,7 +19,7 @@ function noise(seed: number): number {
   return ((Math.imul(mixed ^ (mixed >>> 13), 0xc2b2ae35) ^ (mixed >>> 9)) >>> 0) / 2 ** 32;
 }
 
-/** What a step of a run like the real one yields. */
+/** The result of a step of a run like the real one. */
 export function point(step: number): CurvePoint {
   const wobble = noise(step) + noise(step * 7 + 1) - 1;
   const loss = (0.05 + 2.25 / (1 + step / 40) + 0.18 / (1 + step / 2000)) * Math.exp(0.7 * wobble);
@@ -187,7 +187,7 @@ export function nearestMean(samples = 2000): Float32Array {
     for (let pixel = 0; pixel < 784; pixel++) {
       const mean = (sums[label]?.[pixel] ?? 0) / (counts[label] ?? 1);
       squared += mean * mean;
-      // -|x - mean|^2 without |x|^2, a tenth of it so that it is not all too sure.
+      // -|x - mean|^2 without |x|^2, a tenth of it so that the model is not too confident.
       weights[pixel * 10 + label] = 0.2 * mean;
     }
     weights[784 * 10 + label] = -0.1 * squared;

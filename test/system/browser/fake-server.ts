@@ -2,20 +2,20 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { RunView, Update } from '../../../dashboards/feed/api.ts';
 import { readPageFiles } from '../../../dashboards/server/page-files.ts';
 
-/** A coordinator's listener that says what a test wants: the real page, a made-up run. */
+/** A fake listener of a coordinator: it serves the real page and a fake run. */
 export interface StandIn {
   readonly url: string;
   /**
-   * What GET /api/run answers; undefined: it hangs up, as if nobody was there, on every request for
-   * data.
+   * The answer to GET /api/run; undefined: it hangs up on every request for data, as if no
+   * coordinator listened.
    */
   view: RunView | undefined;
-  /** What GET /api/weights answers. */
+  /** The answer to GET /api/weights. */
   weights: { readonly step: number; readonly values: Float32Array } | undefined;
   /** Every path that was asked for, and when (milliseconds). */
   readonly requests: { readonly path: string; readonly at: number }[];
   streams(): number;
-  /** To all streams; the view is left alone. */
+  /** Sends an update to all streams; the view is left alone. */
   send(update: Update): void;
   breakStreams(): void;
   close(): Promise<void>;

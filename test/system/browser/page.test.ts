@@ -9,7 +9,7 @@ import * as visitor from './visitor.ts';
 const { draw, eventually, missing, one, painted, reads, widthOf } = visitor;
 const RED = 'rgb(179, 71, 0)';
 const HOSTILE = '<img src=x onerror=alert(1)>';
-/** The text of the first thing that fits. */
+/** The text of the first element that matches. */
 const text = (page: visitor.Visitor['page'], selector: string) =>
   page.locator(selector).first().textContent();
 
@@ -58,7 +58,7 @@ describe.skipIf(missing !== undefined)(`the live page in Chromium${visitor.why}`
     expect(complaints).toEqual([]);
   });
 
-  test('shows a lost worker red and crossed out, with the word, and heals', async () => {
+  test('shows a lost worker in red, crossed out and named as lost, until it is back', async () => {
     const { server, page, complaints } = await start(view(200));
     const row = '#worker-rows tr:nth-child(2)';
     const colour = () => visitor.colourOf(page, `${row} .state`);
@@ -95,7 +95,7 @@ describe.skipIf(missing !== undefined)(`the live page in Chromium${visitor.why}`
     expect(complaints).toEqual([]);
   });
 
-  test('takes names, events and settings from outside for text', async () => {
+  test('shows names, events and settings from outside as text', async () => {
     const hostile = view(200, {
       run: HOSTILE,
       version: HOSTILE,
@@ -135,7 +135,7 @@ describe.skipIf(missing !== undefined)(`the live page in Chromium${visitor.why}`
     expect(complaints.join()).toContain('Trusted');
   });
 
-  test('reads a drawn 1 as a 1, asks for weights only then, and once a second at most', async () => {
+  test('reads a drawn 1, and asks for weights only then and once a second at most', async () => {
     const { server, page, complaints } = await start(view(200));
     const asked = () => server.requests.filter(({ path }) => path === '/api/weights');
     server.send({ status: status({ step: 201, seconds: 5 }) });
@@ -164,7 +164,7 @@ describe.skipIf(missing !== undefined)(`the live page in Chromium${visitor.why}`
     expect(complaints).toEqual([]);
   });
 
-  test('goes on reading digits when the process is gone, with the weights of the end', async () => {
+  test('still reads digits after the process has ended, with the final weights', async () => {
     const { server, page, complaints } = await start(view(200));
     server.weights = { step: 9375, values: nearestMean() };
     server.send({ status: status({ state: 'finished', step: 9375, seconds: 20, message: '' }) });
@@ -181,7 +181,7 @@ describe.skipIf(missing !== undefined)(`the live page in Chromium${visitor.why}`
     expect(complaints).toEqual([]);
   });
 
-  test('keeps what it knows while the coordinator is away, and goes on without a reload', async () => {
+  test('keeps its data while the coordinator is away, and continues without a reload', async () => {
     const { server, page, complaints } = await start(view(600));
     const requests = server.requests.length;
     const curve = await painted(page, '#loss-chart canvas');
@@ -200,7 +200,7 @@ describe.skipIf(missing !== undefined)(`the live page in Chromium${visitor.why}`
       'over 700 steps',
     );
     expect(server.requests.slice(requests).map(({ path }) => path)).not.toContain('/');
-    // Nobody can fetch from who is not there without the browser saying so.
+    // The browser itself reports each request that no server answers.
     expect(
       complaints.filter((text) => !/ERR_EMPTY_RESPONSE|ERR_INCOMPLETE_CHUNKED/.test(text)),
     ).toEqual([]);
@@ -224,7 +224,7 @@ describe.skipIf(missing !== undefined)(`the live page in Chromium${visitor.why}`
     expect(complaints).toEqual([]);
   });
 
-  test('shows no rate and no time left while it waits, no count that nobody knows, and a problem in red', async () => {
+  test('shows neither rate nor unknown counts while it waits, and problems in red', async () => {
     const { server, page, complaints } = await start(view(600));
     const waiting = {
       state: 'gathering',
@@ -319,7 +319,7 @@ describe.skipIf(missing !== undefined)(`the live page in Chromium${visitor.why}`
     expect(complaints).toEqual([]);
   });
 
-  test('lists workers by name, and says after the end who was done and who was lost', async () => {
+  test('lists workers by name, and shows after the end which were done or lost', async () => {
     const workers = [
       worker('w10'),
       worker('w2', { state: 'lost' }),
@@ -341,7 +341,7 @@ describe.skipIf(missing !== undefined)(`the live page in Chromium${visitor.why}`
     expect(complaints).toEqual([]);
   });
 
-  test('does not take mistakes without pictures for none', async () => {
+  test('tells mistakes without pictures from no mistakes', async () => {
     const evaluated = view(1900).evaluated ?? never();
     const { server, page, complaints } = await start(
       view(1900, { evaluated: { ...evaluated, mistakes: [] } }),
@@ -357,7 +357,7 @@ describe.skipIf(missing !== undefined)(`the live page in Chromium${visitor.why}`
   });
 
   test.each(['light', 'dark'] as const)(
-    'can be read by weak eyes where it is %s',
+    'has enough contrast in the %s colour scheme',
     async (colorScheme) => {
       const workers = [
         worker('w0'),
@@ -394,7 +394,7 @@ describe.skipIf(missing !== undefined)(`the live page in Chromium${visitor.why}`
     },
   );
 
-  test('follows the visitor from light to dark, charts too', async () => {
+  test('follows the colour scheme of the visitor, charts included', async () => {
     const { page, complaints } = await start(view(300), { colorScheme: 'light' });
     const light = [
       await painted(page, '#loss-chart canvas'),
@@ -414,7 +414,7 @@ describe.skipIf(missing !== undefined)(`the live page in Chromium${visitor.why}`
     expect(complaints).toEqual([]);
   });
 
-  test('stays at hand with 100,000 points, and 200,000 take no more room', async () => {
+  test('stays responsive with a curve of 200,000 steps', async () => {
     const { server, page, complaints } = await start(
       view(2000, { totalSteps: 300_000, epochs: 160 }),
     );
@@ -437,7 +437,7 @@ describe.skipIf(missing !== undefined)(`the live page in Chromium${visitor.why}`
           requestAnimationFrame(next);
         }),
     );
-    // Not a measure of speed: a page that is stuck draws no twenty frames at all.
+    // Not a measure of speed: a page that is stuck does not draw twenty frames.
     expect(frames).toBeGreaterThan(0);
     await draw(page, one);
     await reads(page);

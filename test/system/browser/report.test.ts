@@ -26,7 +26,7 @@ describe.skipIf(missing !== undefined)(`the report in Chromium${why}`, () => {
     rmSync(folder, { recursive: true });
   });
 
-  /** What the page complained of and asked for while `look` looked at it. */
+  /** Opens the page; returns its complaints and requests while `look` examined it. */
   async function open(
     options: BrowserContextOptions,
     look: (page: Page) => Promise<void>,
@@ -67,9 +67,10 @@ describe.skipIf(missing !== undefined)(`the report in Chromium${why}`, () => {
         for (const { text, contrast } of await contrasts(page))
           expect(contrast, text).toBeGreaterThan(4.5);
         const fills: string[] = await page.evaluate(
-          '[...document.querySelectorAll("svg text, svg .mark-rect path")].map((each) => getComputedStyle(each).fill)',
+          '[...document.querySelectorAll("svg text, svg .mark-rect path")]' +
+            '.map((each) => getComputedStyle(each).fill)',
         );
-        // What a colour of the page cannot be read from is black.
+        // A fill is black where the colour of the page cannot be read.
         expect(fills.filter((fill) => fill === 'rgb(0, 0, 0)')).toEqual([]);
         const ink = colorScheme === 'dark' ? 'rgb(232, 234, 237)' : 'rgb(25, 27, 31)';
         expect(fills).toContain(ink);
@@ -78,7 +79,7 @@ describe.skipIf(missing !== undefined)(`the report in Chromium${why}`, () => {
     },
   );
 
-  test('fits a phone, and paper, which is light', async () => {
+  test('fits a phone, and is light on paper', async () => {
     await open({ viewport: { width: 390, height: 800 }, colorScheme: 'dark' }, async (page) => {
       expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(390);
       await page.emulateMedia({ media: 'print' });

@@ -47,7 +47,7 @@ async function take(browser, { name, width, height, ...rest }) {
   await page.goto(url);
   await page.waitForSelector('#state:not([data-state="connecting"])');
   await draw(page);
-  // A whole page on a phone is a ribbon.
+  // The whole page would be too long on a phone.
   await page.screenshot({ path: join(folder, `${name}.png`), fullPage: width > 400 });
   await page.close();
 }

@@ -5,14 +5,14 @@ import { expect } from 'vitest';
 const CHROMIUM = '/usr/bin/chromium-headless-shell';
 /** Why there are no tests in a browser; undefined where there are. */
 export const missing = existsSync(CHROMIUM) ? undefined : `${CHROMIUM} is not installed`;
-/** For the names of tests. */
+/** For test titles. */
 export const why = missing === undefined ? '' : `: ${missing}`;
 
 export function startBrowser(): Promise<Browser> {
   return chromium.launch({ executablePath: CHROMIUM });
 }
 
-/** Somebody who looks at the page, and all that went wrong for them. */
+/** A visitor of the page, and everything that went wrong for it. */
 export interface Visitor {
   readonly page: Page;
   /** Console errors and warnings, exceptions, violations of the policy, requests to other hosts. */
@@ -100,7 +100,7 @@ export function painted(page: Page, selector: string): Promise<string> {
   return page.locator(selector).evaluate((canvas) => canvas.toDataURL());
 }
 
-/** Repeats until it holds: `expect` in a browser that draws when it likes. */
+/** Repeats the check until it passes: the browser draws asynchronously. */
 export async function eventually(check: () => Promise<void>): Promise<void> {
   await expect
     .poll(() => check().then(() => 'holds', String), { timeout: 20_000, interval: 30 })

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Makes node:22-bookworm-slim, the image that deploy/docker/Dockerfile begins with, of Debian's and npm's packages: where no
-# registry of images can be reached, or none should be. Usage: base-image.sh SCRATCH; podman's storage is what its variables say.
+# Makes node:22-bookworm-slim, the image that deploy/docker/Dockerfile begins with, from packages of
+# Debian and npm, for machines without access to a registry of images. Usage: base-image.sh SCRATCH;
+# podman's variables name its storage.
 set -eu
 scratch=$1
 cd "$(dirname "$0")/../.."
@@ -14,7 +15,7 @@ cp "$node" "$scratch/local/bin/node"
 cp -R "$npm" "$scratch/local/lib/node_modules/npm"
 ln -sf ../lib/node_modules/npm/bin/npm-cli.js "$scratch/local/bin/npm"
 
-# What the slim images leave out, too.
+# Excludes what the slim images leave out, too.
 mmdebstrap --quiet --variant=minbase --include=ca-certificates \
   --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
   --dpkgopt='path-exclude=/usr/share/locale/*' \
@@ -22,7 +23,7 @@ mmdebstrap --quiet --variant=minbase --include=ca-certificates \
   --customize-hook="cp /etc/ssl/certs/ca-certificates.crt \"\$1/etc/ssl/certs/ca-certificates.crt\"" \
   bookworm "$scratch/root.tar"
 
-# Whoever builds behind an authority of their own has it in the host's bundle.
+# A certificate authority of the builder's network is in the host's bundle.
 podman import --quiet \
   --change 'ENV NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt' \
   --change 'CMD ["node"]' \

@@ -40,8 +40,7 @@ const composed = (runId: string) =>
 const shaOf = ({ output }: Pick<Ended, 'output'>) => /sha256 +([0-9a-f]{64})/.exec(output)?.[1];
 
 /**
- * Writes training.yaml; what is trained, and with it the bytes, are for containers and for this
- * machine the same.
+ * Writes training.yaml: containers and this machine train the same run, and thus the same bytes.
  */
 function recipe(steps: number): void {
   writeFileSync(
@@ -111,7 +110,7 @@ afterAll(async () => {
 });
 
 describe('compose.yaml', () => {
-  it('trains: coordinator and two workers over TLS, healthy, the same bytes as outside', async () => {
+  it('trains with two workers over TLS to the same bytes as outside, and is healthy', async () => {
     const sha = await shaOutside(1000);
     const compose = composed('train');
     const { coordinator, worker } = compose.services;
@@ -153,14 +152,14 @@ describe('compose.yaml', () => {
     });
   });
 
-  it('stops: a worker and the coordinator end with 143, and a new container goes on to the same bytes', async () => {
+  it('ends with 143 when stopped, and a new container continues to the same bytes', async () => {
     const sha = await shaOutside(3000);
     const compose = composed('stop');
-    // Whoever ends is started again by hand.
+    // Containers that end are started again by hand.
     const coordinator = { ...compose.services.coordinator, restart: 'no' };
     const worker = { ...compose.services.worker, restart: 'no' };
     await podman.start('coordinator', coordinator, compose, place);
-    // One with what Compose has as process 1, and one that is it by itself, as in Kubernetes.
+    // worker-1 has Compose's init as process 1; worker-2 is process 1 itself, as in Kubernetes.
     await podman.start('worker-1', worker, compose, place);
     await podman.start('worker-2', { ...worker, init: false }, compose, place);
     const checkpoints = ['exec', 'coordinator', 'ls', '/runs/stop/checkpoints'];
@@ -173,7 +172,7 @@ describe('compose.yaml', () => {
     const head = await podman.stop('coordinator');
     expect(head.code, head.output).toBe(143);
     expect(shaOf(head)).toBeUndefined();
-    // It hears that the run was ended, and by what.
+    // The worker learns that the run was ended, and how.
     const told = await podman.end('worker-1');
     expect(told.code, told.output).toBe(143);
 
@@ -201,7 +200,7 @@ const image = z.tuple([
 ]);
 
 describe('the image', () => {
-  it('runs as nobody special, and has no compiler, no pip, no TypeScript and no dev dependency', async () => {
+  it('runs without privileges, compiler, pip, TypeScript and dev dependencies', async () => {
     const inspected: unknown = JSON.parse(
       await podman.must('podman', 'image', 'inspect', 'mnist-dist:cpu'),
     );
@@ -238,7 +237,7 @@ describe('the image', () => {
       'assemblyscript',
       'binaryen',
     ];
-    // Packages of types are named by others, too, and have no files left.
+    // Other packages name packages of types, too, whose files are left out.
     expect(superfluous.filter((name) => has(name) && !name.startsWith('@types/'))).toEqual([]);
   });
 
@@ -259,7 +258,7 @@ describe('the image', () => {
 });
 
 describe('the image for GPUs', () => {
-  // What follows is downloaded by the gigabyte, and tried where there is a GPU.
+  // The next stages download gigabytes and are tested on a machine with a GPU.
   it('is built up to the download, for which the set-up finds a driver', async () => {
     await podman.build(
       'mnist-dist:driver-gpu',

@@ -22,7 +22,8 @@ export class Podman {
     const [containers, storage] = [join(scratch, 'containers.conf'), join(scratch, 'storage.conf')];
     writeFileSync(
       storage,
-      `[storage]\ndriver = "overlay"\ngraphroot = "${scratch}/storage"\nrunroot = "${scratch}/run"\n`,
+      `[storage]\ndriver = "overlay"\ngraphroot = "${scratch}/storage"\n` +
+        `runroot = "${scratch}/run"\n`,
     );
     writeFileSync(
       containers,

@@ -13,7 +13,7 @@ import { explain, prepare, root } from '../../../bin/bootstrap.mjs';
 
 const executable = join(root, 'bin', 'mnist-dist.mjs');
 const LOOK_MILLISECONDS = 50;
-/** What a run with a stopped worker, and a new one, must keep to. */
+/** Limits for a run with a stopped worker and a new one. */
 const MAX_STEP_MILLISECONDS = 1000;
 const MAX_JOIN_MILLISECONDS = 2000;
 
@@ -68,7 +68,7 @@ async function main() {
 
 // --- disturbances
 
-/** Kills until enough have died, and resolves with who was killed when; ends with the run. */
+/** Kills until enough processes have died; resolves with the kills when the run has ended. */
 async function kill(local) {
   const kills = [];
   const next = { worker: undefined, coordinator: undefined };
@@ -150,7 +150,7 @@ function compare(undisturbed, disturbed) {
 
 function reportKills({ events, steps }, kills) {
   const workers = deathsOfWorkers(events, kills).length;
-  // Each was killed after the first step of its term, and another went on after it.
+  // Each was killed after the first step of its term, and another one continued the run.
   const coordinators = begunTerms(events).length - 1;
   say(`died between the first and the last step: ${workers} workers, ${coordinators} coordinators`);
   const short = 'the run was too short (--steps)';
@@ -159,14 +159,14 @@ function reportKills({ events, steps }, kills) {
     coordinators >= coordinatorKills,
     `${coordinators} of ${coordinatorKills} coordinators died: ${short}`,
   );
-  // The step that is open while nobody is there to compute it is the one after the last that was
-  // done.
+  // The step that is open while no worker is there is the one after the last that was done.
   const waited = new Set(
     events.filter(({ event }) => event === 'waiting').map(({ step }) => step + 1),
   );
   const attended = steps.filter(({ step }) => !waited.has(step));
   say(
-    `longest step: ${longest(attended)} ms; with waits for a worker, none being alive: ${longest(steps)} ms`,
+    `longest step: ${longest(attended)} ms; ` +
+      `with waits for a worker, none being alive: ${longest(steps)} ms`,
   );
   const { time: begun } = events.find(({ event }) => event === 'step');
   for (const { worker, milliseconds, until: what } of joins(
@@ -178,14 +178,16 @@ function reportKills({ events, steps }, kills) {
 function reportStall({ events, steps }) {
   const step = longest(steps);
   say(
-    `longest step: ${step} ms (less than ${MAX_STEP_MILLISECONDS}: ${step < MAX_STEP_MILLISECONDS ? 'yes' : 'NO'})`,
+    `longest step: ${step} ms ` +
+      `(less than ${MAX_STEP_MILLISECONDS}: ${step < MAX_STEP_MILLISECONDS ? 'yes' : 'NO'})`,
   );
   const { milliseconds } =
     joins(events).find(({ worker, until: what }) => worker === 'new' && what === 'first_shard') ??
     {};
   const isQuick = milliseconds < MAX_JOIN_MILLISECONDS;
   say(
-    `a new worker, hello to first_shard: ${milliseconds} ms (less than ${MAX_JOIN_MILLISECONDS}: ${isQuick ? 'yes' : 'NO'})`,
+    `a new worker, hello to first_shard: ${milliseconds} ms ` +
+      `(less than ${MAX_JOIN_MILLISECONDS}: ${isQuick ? 'yes' : 'NO'})`,
   );
 }
 

@@ -12,8 +12,8 @@ const RECIPE = ['--engine', 'reference', '--hidden', '8', '--seed', '7', '--batc
 const ARGS = [...RECIPE, '--steps', '3000', '--port', '0', '-n', '2'];
 
 /**
- * A small tmpfs that only a namespace of its own sees: its path there, its path from here, and a
- * command that goes there.
+ * A small tmpfs that only a namespace of its own sees: its path inside, its path from outside, and
+ * a Node that runs inside.
  */
 interface SmallDisk {
   readonly inside: string;
@@ -39,13 +39,14 @@ async function smallDisk(size: string): Promise<SmallDisk> {
   const node = join(folder, 'node-there');
   writeFileSync(
     node,
-    `#!/bin/sh\nexec nsenter -t ${holder.pid} -U -m --preserve-credentials "${process.execPath}" "$@"\n`,
+    `#!/bin/sh\nexec nsenter -t ${holder.pid} -U -m --preserve-credentials ` +
+      `"${process.execPath}" "$@"\n`,
   );
   chmodSync(node, 0o755);
   return { inside, outside: `/proc/${holder.pid}/root${inside}`, node };
 }
 
-/** Takes all the space there is; returns the file that has it. */
+/** Fills the disk with one file; returns its path. */
 function fill(folder: string): string {
   const file = join(folder, 'fill');
   for (let bytes = 65_536; bytes >= 1; bytes = Math.floor(bytes / 2)) {
@@ -59,7 +60,8 @@ function fill(folder: string): string {
 }
 
 describe.skipIf(!hasNamespaces)(
-  `a disk that is full for a while${hasNamespaces ? '' : ' (skipped: unshare -Urm is not allowed here)'}`,
+  'a disk that is full for a while' +
+    (hasNamespaces ? '' : ' (skipped: unshare -Urm is not allowed here)'),
   () => {
     it('does not end training and does not change its bytes', async () => {
       const undisturbed = await train(ARGS);

@@ -1,8 +1,8 @@
 // Loaded into every process of a cluster by NODE_OPTIONS=--import=...: a coordinator kills itself
 // at named points of its work on files. FAIL_POINTS names a file with one point a line, `WHEN
 // OPERATION FILE`; at the first of them the line is removed and the process gets SIGKILL, so that
-// whoever is started after it goes on to the next one. A line `pass POINT` is removed when the
-// point is reached, and nothing else happens: what follows is the next of many of one name.
+// the next coordinator reaches the next point. A line `pass POINT` is removed when the point is
+// reached, and nothing else happens: it skips the first of several points with the same name.
 //
 // WHEN is before, within (half of the bytes are written) or after; OPERATION is write, sync,
 // rename, remove or truncate; FILE is a name without its folder, without the digits of a step or of
@@ -85,7 +85,7 @@ function aroundSync(operation, path, act, within) {
   return result;
 }
 
-/** Dies if it is this point's turn, after `last`. */
+/** Kills the process if this is the next point; `last` runs before. */
 function reach(point, last) {
   const [next, ...later] = original.readFileSync(list, 'utf8').split('\n');
   if (next !== point && next !== `pass ${point}`) return;

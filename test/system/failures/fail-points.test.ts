@@ -52,7 +52,7 @@ const OPENING = [
   'after rename lock.json',
   ...whole('run.json'),
 ];
-/** Each of them after the last step. Both files are written by the same code as the others. */
+/** Points after the last step. Both files are written by the same code as the others. */
 const END = [
   'before write model.safetensors',
   'before rename model.safetensors',
@@ -61,14 +61,14 @@ const END = [
   'before rename misclassified.jsonl',
   ...['after rename misclassified.jsonl', ...whole('run.json').slice(0, 4)].map(afterArtifacts),
 ];
-/** When run.json says that the run has finished. */
+/** Points at which run.json already says that the run has finished. */
 const FINISHED = [
   'after rename run.json',
   'pass after rename run.json\nbefore sync events.jsonl',
   'after rename lock.json',
   'after rename ended.json',
 ].map(afterArtifacts);
-/** Of a run that has no run.json yet. */
+/** Points of a run that has no run.json yet. */
 const BEGINNING = [
   'before write owner.json',
   'after write owner.json',
@@ -87,7 +87,7 @@ function afterArtifacts(point: string): string {
 
 interface Points {
   readonly environment: NodeJS.ProcessEnv;
-  /** Those that no coordinator has died at yet. */
+  /** The points at which no coordinator has died yet. */
   left(): string[];
 }
 
@@ -106,7 +106,8 @@ function dyingAt(points: readonly string[]): Points {
 }
 
 /**
- * One start of the coordinator of the run r: the first that leaves a run.json, or one that goes on.
+ * Starts the coordinator of the run r once: a new run if there is no run.json, or else a resumed
+ * one.
  */
 function startOnce(args: readonly string[], runs: string, environment: NodeJS.ProcessEnv) {
   const directory = join(runs, 'r');
@@ -116,7 +117,10 @@ function startOnce(args: readonly string[], runs: string, environment: NodeJS.Pr
   return run(['coordinator', '--runs-dir', runs, ...args, ...which], environment);
 }
 
-/** Starts it again at once whenever it was killed; its last exit code, and how often it was. */
+/**
+ * Starts it again at once each time it was killed; resolves with its last exit code and the number
+ * of kills.
+ */
 async function startAgain(args: readonly string[], runs: string, environment: NodeJS.ProcessEnv) {
   for (let deaths = 0; ; deaths++) {
     const { code, output } = await startOnce(args, runs, environment);
@@ -224,8 +228,8 @@ describe('local', () => {
 
   async function expectFinished(points: readonly string[]): Promise<void> {
     const { environment, left } = dyingAt(points);
-    // Longer than workers wait between two dials; a coordinator that waits for nobody fails by it
-    // all the same.
+    // Longer than workers wait between two dials; a coordinator that waits in vain still fails
+    // after it.
     const disturbed = await train(
       [...recipe, '--checkpoint-every', '20', '--rdzv-timeout', '30s'],
       environment,

@@ -28,8 +28,8 @@ const COORDINATOR_KILLS = 2;
 const KILLS = WORKER_KILLS + COORDINATOR_KILLS;
 
 /**
- * Who is killed after which step, in order; the end of the run is left for the last one to come
- * back.
+ * Which process is killed after which step, in order; the end of the run is left for the last one
+ * to come back.
  */
 function planKills(random: Random): { step: number; victim: string }[] {
   const victims = Array.from({ length: KILLS }, (_, i) =>
@@ -82,7 +82,7 @@ describe('a run that a worker joins every few steps', () => {
 
   it('counts every sample once, although all but two are killed after a shard', async () => {
     const undisturbed = await train([...REFERENCE, ...args, '-n', '2']);
-    // Two are needed, so that it stands still while one is missing.
+    // The run needs two workers, so that it pauses while one is missing.
     const {
       process: coordinator,
       url,

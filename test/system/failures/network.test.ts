@@ -16,7 +16,7 @@ import {
 import { Proxy, type Direction } from '../../fixtures/tcp-proxy.ts';
 
 const COMMON = [...QUICK_RECIPE, '--steps', '1200'];
-/** About a weights frame of this recipe. */
+/** The approximate size of a weights frame of this recipe. */
 const FRAME_BYTES = 25_000;
 const NAMES = ['w0', 'w1', 'w2'];
 
@@ -48,13 +48,13 @@ async function trainThrough(names: readonly string[]): Promise<Cluster> {
   return { proxy, coordinator, finish };
 }
 
-/** Resolves when so many more frames have passed to the workers than now. */
+/** Resolves when so many more frames have passed to the workers. */
 async function hear({ proxy, coordinator }: Cluster, frames: number): Promise<void> {
   const enough = proxy.passed('down') + frames * FRAME_BYTES;
   await until(() => (proxy.passed('down') >= enough ? true : undefined), coordinator);
 }
 
-/** Does this to their connections, and waits until all of them are late for it. */
+/** Disturbs the connections of these workers, and waits until all of them are late. */
 async function untilLate(
   { coordinator }: Cluster,
   names: readonly string[],
@@ -85,7 +85,7 @@ describe('a connection between worker and coordinator', () => {
     ['down', ['w1'], 3],
   ])('may be cut in mid-frame again and again: %s, of %j', async (direction, names, times) => {
     const { proxy, coordinator, finish } = await trainThrough(names);
-    // Neither a whole number of frames nor of any other message.
+    // Not a whole number of frames or of any other message.
     proxy.cutAfter(direction, 12 * FRAME_BYTES + 4321);
     await until(() => (proxy.cuts >= times ? true : undefined), coordinator);
     proxy.release();

@@ -25,10 +25,10 @@ import {
 const STEPS = 1200;
 const COMMON = [...REFERENCE, ...QUICK_RECIPE, '--steps', String(STEPS), '--port', '0'];
 
-/** What Node gives a listener for which it finds no number. */
+/** Node's default backlog of a listener. */
 const NODES_BACKLOG = 511;
 
-/** How many connections the system keeps for a listener; undefined on a machine without `ss`. */
+/** The backlog that the system keeps for a listener; undefined on a machine without `ss`. */
 function backlogOf(port: number): number | undefined {
   const { stdout } = spawnSync('ss', ['-Hltn', `sport = :${port}`], { encoding: 'utf8' });
   return stdout === null || stdout === '' ? undefined : Number(stdout.split(/\s+/)[2]);
@@ -56,7 +56,7 @@ describe('a run that is disturbed', () => {
     expect(backlogOf(port)).not.toBe(NODES_BACKLOG);
     process.kill(coordinator.pid, 'SIGKILL');
     await gone([coordinator]);
-    // While it is away, the port stays this run's.
+    // While the coordinator is away, the port stays reserved for this run.
     await expect(once(createServer().listen(port, '127.0.0.1'), 'listening')).rejects.toMatchObject(
       {
         code: 'EADDRINUSE',
@@ -129,7 +129,7 @@ describe('a run that is disturbed', () => {
     expect(await local.exited, local.output()).toBe(130);
     const [id = ''] = readdirSync(runs);
     expect(readdirSync(join(runs, id, 'checkpoints'))).toHaveLength(1);
-    // What is not said here is the run's.
+    // Options that are not given here come from the run.
     const again = [
       'local',
       '--resume',
@@ -166,7 +166,7 @@ describe('a run that is disturbed', () => {
     const { record, modelSha256 } = readRun(join(runs, 'r'));
     expect(record.chain).toBe(undisturbed.record.chain);
     expect(modelSha256).toBe(undisturbed.modelSha256);
-    // `runs` lists the time of both, with what was waited for workers; the pause between the two is
+    // `runs` lists the time of both parts, with the waits for workers; the pause between the two is
     // in neither.
     const secondsIn = (text: string | undefined) => {
       const [, minutes, seconds] = /(\d+):(\d\d)/.exec(text ?? '') ?? [];
@@ -225,7 +225,7 @@ describe('a run to resume', () => {
     const { runs, directory } = await interrupted();
     const path = join(directory, 'metrics.jsonl');
     const text = readFileSync(path, 'utf8');
-    // The line at which its checkpoint begins: what was changed before it is for verify to find.
+    // The line at which its checkpoint begins: `verify` finds changes in earlier lines.
     writeFileSync(path, text.replace(/"samples":\d+(?=[^\n]*\n$)/, '"samples":1'));
     const { code, output } = await run([...resume, runs]);
     expect(code, output).toBe(errorTable.DATA.exit);

@@ -27,7 +27,7 @@ import { engineFixture } from '../../fixtures/engine-identity.ts';
 import { ARITHMETIC } from '../../../shared/arithmetic/version.ts';
 
 const ENDLESS = ['--steps', '1000000', '--hidden', '8', '--port', '0', '--run-id', 'r'];
-/** A guard against children that stay; they are expected to end within two seconds. */
+/** The limit for children that do not end; they are expected to end within two seconds. */
 const LIMIT_MILLISECONDS = 30_000;
 
 function endWithTest(children: readonly Child[]): void {
@@ -44,7 +44,10 @@ async function endlessLocal(): Promise<{ local: Started; children: Child[]; dire
   return { local, children, directory: join(runs, 'r') };
 }
 
-/** All files are whole, but perhaps for a torn last line of metrics.jsonl. */
+/**
+ * Expects that all files are whole, except for a torn last line of metrics.jsonl; returns the
+ * state.
+ */
 function checkFiles(directory: string): string {
   expect(readMetrics(readFileSync(join(directory, 'metrics.jsonl'), 'utf8')).bad).toBeUndefined();
   for (const line of readFileSync(join(directory, 'events.jsonl'), 'utf8').trimEnd().split('\n'))
@@ -52,7 +55,7 @@ function checkFiles(directory: string): string {
   return parseRunRecord(readFileSync(join(directory, 'run.json'), 'utf8'), 'run.json').state;
 }
 
-/** Plays a worker that joins and never answers; resolves once it was given work. */
+/** A fake worker that joins and never answers; resolves once it was given work. */
 async function silentWorker(url: string): Promise<WebSocket> {
   const socket = await workerSocket(url, TOKEN);
   onTestFinished(() => socket.terminate());
@@ -187,7 +190,7 @@ describe('local', () => {
     const { local, children, directory } = await endlessLocal();
     local.process.kill('SIGKILL');
     await gone(children);
-    // If every worker goes before the open step is done, nobody is left to end the run in good
+    // If every worker leaves before the open step is done, no worker is left to end the run in good
     // order in time.
     expect(['interrupted', 'running']).toContain(checkFiles(directory));
   });
@@ -248,7 +251,7 @@ describe.each([
     for (const { pid } of children) process.kill(pid, 'SIGTERM');
     const again = setInterval(() => worker.process.kill('SIGTERM'), 1);
     const code = await worker.exited.finally(() => clearInterval(again));
-    // The last one may have come when it took no more of them.
+    // The last signal may have come when the worker handled no more of them.
     expect([143, undefined], worker.output()).toContain(code);
     expect(worker.output()).not.toMatch(/ERR_IPC/);
     await gone(children);

@@ -1,4 +1,7 @@
-"""Runs a command on a terminal of its own. What comes on stdin is typed; the end of stdin closes the terminal."""
+"""Runs a command on a terminal of its own.
+
+What comes on stdin is typed; the end of stdin closes the terminal.
+"""
 
 import os
 import pty

@@ -11,8 +11,8 @@ const isPrepared = process.env['MNIST_DIST_TEST_GPU'] === '1';
 const missing = isPrepared ? undefined : 'npm run test:gpu runs it where there is one';
 const SHORT = ['--engine', 'tensorflow', '--device', 'cuda:0', '--steps', '50'];
 
-// A GPU need not flush subnormals as the kernels do; then the worker sums single shards, which is
-// what must hold.
+// A GPU need not flush subnormals as the kernels do; then the worker sums single shards, and the
+// contract must still be met.
 engineContract(
   'tensorflow on a GPU, summed shard by shard',
   async ({ shape, kernels }) => {

@@ -8,7 +8,7 @@ const FIN = 1;
 const SYN = 2;
 const RST = 4;
 
-/** What one end of a TCP connection said to the other, in order. */
+/** The bytes that one end of a TCP connection sent to the other, in order. */
 export interface Stream {
   /** `10.77.0.2:40000 > 10.77.0.1:29400`. */
   readonly name: string;
@@ -17,7 +17,7 @@ export interface Stream {
   readonly isOver: boolean;
 }
 
-/** Whoever sits on a host's cable and writes down all that passes. */
+/** Records everything that passes on a host's cable. */
 export class Capture {
   readonly #file: string;
   readonly #stop: () => Promise<string>;
@@ -49,7 +49,7 @@ export class Capture {
     });
   }
 
-  /** All of it, once every connection is over. Throws where something was missed. */
+  /** All streams, once every connection is over. Throws where packets were missed. */
   async streams(): Promise<Stream[]> {
     await until(() => {
       const streams = assemble(packetsIn(readFileSync(this.#file)));
@@ -80,7 +80,7 @@ interface Segment {
   readonly payload: Buffer;
 }
 
-/** Of a packet with TCP on IPv4. */
+/** The segment in a packet with TCP on IPv4. */
 function segmentOf(packet: Buffer): Segment {
   const ip = packet.subarray(ETHERNET_BYTES);
   const headerBytes = 4 * (ip.readUInt8(0) & 15);
@@ -104,13 +104,13 @@ function assemble(packets: readonly Buffer[]): Stream[] {
   const has = (name: string, flags: number) =>
     (byName.get(name) ?? []).some((segment) => (segment.flags & flags) !== 0);
   return [...byName].map(([name, segments]) => {
-    // Who resets a connection ends both of its streams.
+    // A reset ends both streams of a connection.
     const other = name.split(' > ').toReversed().join(' > ');
     return { name, isOver: has(name, FIN | RST) || has(other, RST), bytes: joined(name, segments) };
   });
 }
 
-/** In the order of their numbers, what was sent twice taken once. */
+/** The bytes in the order of their numbers, without retransmissions. */
 function joined(name: string, segments: readonly Segment[]): Buffer {
   const first = segments.find(({ flags }) => (flags & SYN) !== 0);
   if (first === undefined) throw new Error(`the beginning of ${name} was missed`);

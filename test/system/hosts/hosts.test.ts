@@ -54,7 +54,7 @@ async function startCoordinator(
   args: readonly string[],
 ): Promise<{ coordinator: Started; directory: string; join: string }> {
   const runs = temporaryFolder();
-  // The processes' file systems are one here, and so is shared memory, which hosts do not share.
+  // All hosts here share one file system and its shared memory, unlike real hosts.
   const options = ['--host', '0.0.0.0', '--no-shared-memory', '--no-pictures', '--no-http'];
   const coordinator = host.start([
     'coordinator',
@@ -70,8 +70,7 @@ async function startCoordinator(
 }
 
 /**
- * A worker on each of these hosts, called like it, that finds the pasted line on its standard
- * input.
+ * A worker on each of these hosts, with its name, that finds the pasted line on its standard input.
  */
 async function startCluster(
   host: Host,
@@ -115,7 +114,7 @@ function bytesOf({ buffer, byteOffset, byteLength }: Float32Array): Uint8Array {
   return new Uint8Array(buffer, byteOffset, byteLength);
 }
 
-// Else nothing but a report in JSON has the reason.
+// Otherwise only a report in JSON has the reason.
 if (missing !== undefined) console.warn(`several hosts are not tested${why}`);
 
 describe.skipIf(missing !== undefined)(`several hosts${why}`, () => {
@@ -123,7 +122,10 @@ describe.skipIf(missing !== undefined)(`several hosts${why}`, () => {
     const COMMON = [...QUICK_RECIPE, '--steps', '20'];
     let undisturbed: FinishedRun;
 
-    /** Two workers train; what passed on the cable of the first, and all that it must not show. */
+    /**
+     * Trains with two workers; resolves with the bytes on the cable of the first, and with what
+     * they must not show.
+     */
     async function trainWatched(args: (host: Host) => string[] | Promise<string[]>): Promise<{
       readonly finished: FinishedRun;
       readonly streams: readonly Stream[];
@@ -154,7 +156,7 @@ describe.skipIf(missing !== undefined)(`several hosts${why}`, () => {
       };
     }
 
-    it('is compared with one machine', async () => {
+    it('need a run on one machine for comparison', async () => {
       undisturbed = await train([...REFERENCE, ...COMMON, '--no-http', '-n', '2']);
     });
 
@@ -166,7 +168,7 @@ describe.skipIf(missing !== undefined)(`several hosts${why}`, () => {
       expect(windowsIn(streams, windows).size).toBe(0);
     });
 
-    it('train to the same bytes with --insecure, and their cable shows all but the token', async () => {
+    it('train to the same bytes without TLS, and their cable shows all but the token', async () => {
       const { finished, streams, words, token, windows } = await trainWatched(({ address }) => [
         '--insecure',
         '--advertise',
@@ -190,7 +192,7 @@ describe.skipIf(missing !== undefined)(`several hosts${why}`, () => {
     const [broken, lossy] = [network.host('w0'), network.host('w1')];
     c.limit('20mbit');
     lossy.lose(1);
-    // Whoever is given up is waited for, so that it comes back before the end.
+    // The run waits for a lost host, so that it comes back before the end.
     const cluster = await startCluster(c, workers, [
       ...common,
       '--min-workers',
@@ -200,7 +202,7 @@ describe.skipIf(missing !== undefined)(`several hosts${why}`, () => {
     for (const { name } of workers) await happens(cluster, name, 'first_shard');
     broken.unplug();
     await happens(cluster, 'w0', 'lease_again');
-    // What is written is at most a second old, fifty steps.
+    // The written lines are at most a second old, fifty steps.
     const written = stepsWritten(cluster.directory);
     await until(
       () => (stepsWritten(cluster.directory) > written + 100 ? true : undefined),

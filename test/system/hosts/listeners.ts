@@ -3,8 +3,8 @@ import { readFileSync } from 'node:fs';
 const LISTENING = '0A';
 
 /**
- * Every socket that takes what comes from outside, as the kernel lists them for the network of this
- * process: `127.0.0.1:29400`, `[::]:29400`. UDP knows no listening: all of its sockets count.
+ * Every socket that accepts traffic from outside, as the kernel lists them for the network of this
+ * process: `127.0.0.1:29400`, `[::]:29400`. UDP has no listening state: all of its sockets count.
  */
 export function listenersOf(pid: number): string[] {
   const table = (name: string) =>

@@ -22,10 +22,10 @@ function whyNone(): string | undefined {
 }
 
 /**
- * Hosts with addresses of their own, each a network namespace, on one bridge, which is in a
- * namespace too. None has a name in the file system: one lives as long as its processes and the one
- * that holds it, which ends with its pipe from this process. So there is nothing to clean up,
- * however a test ends.
+ * Hosts with addresses of their own, each a network namespace, on one bridge, which has a namespace
+ * too. No namespace has a name in the file system: it lives as long as its processes, and the first
+ * of them ends with its pipe from this process. So there is nothing to clean up, however a test
+ * ends.
  */
 export class Network {
   readonly #hub: Namespace;
@@ -108,12 +108,12 @@ export class Host {
     return follow(this.#hub.spawn(program, ...args));
   }
 
-  /** The process that stands for this host: /proc/PID/net says what it sees of the network. */
+  /** The process of this host: /proc/PID/net says what it sees of the network. */
   get pid(): number {
     return this.#own.pid;
   }
 
-  /** What it sends waits for its turn, or is dropped when too much of it waits. */
+  /** Limits the rate at which it sends: packets wait, or are dropped when too many of them wait. */
   limit(rate: string): void {
     const shape = ['tbf', 'rate', rate, 'burst', '32kbit', 'latency', '50ms'];
     this.#own.run('tc', 'qdisc', 'add', 'dev', 'eth0', 'root', ...shape);
@@ -128,7 +128,7 @@ export class Host {
     return shaped?.overlimits ?? 0;
   }
 
-  /** So many of a hundred packets are dropped from now on, in both directions. */
+  /** Drops so many percent of packets from now on, in both directions. */
   lose(percent: number): void {
     for (const [end, device] of this.#ends())
       end.run(
@@ -149,11 +149,12 @@ export class Host {
     });
   }
 
-  /** A firewall that says nothing to whoever knocks at this port. */
+  /** Drops all packets to this port in a firewall, without an answer. */
   drop(port: number): void {
     this.#own.run(
       'nft',
-      `table inet firewall { chain arrives { type filter hook input priority 0; tcp dport ${port} drop; }; }`,
+      'table inet firewall { chain arrives { type filter hook input priority 0; ' +
+        `tcp dport ${port} drop; }; }`,
     );
   }
 
@@ -212,7 +213,7 @@ class Namespace {
     return spawn('nsenter', ['--target', `${this.pid}`, '--net', program, ...args]);
   }
 
-  /** What the program prints; throws with what it complains of where it fails. */
+  /** Returns what the program prints; throws with its error output where it fails. */
   run(program: string, ...args: readonly string[]): string {
     const command = ['--target', `${this.pid}`, '--net', program, ...args];
     const { status, stdout, stderr } = spawnSync('nsenter', command, { encoding: 'utf8' });

@@ -1,4 +1,4 @@
-// Prints the TCP ports of an address that let whoever runs this in, one a line: `node scan.mjs
+// Prints the TCP ports of an address that accept connections from here, one a line: `node scan.mjs
 // 10.77.0.1`.
 import { connect } from 'node:net';
 

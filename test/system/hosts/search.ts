@@ -1,17 +1,17 @@
 import type { Stream } from './capture.ts';
 
-/** Of these many bytes no two places of a frame are alike by chance. */
+/** So many bytes are not equal at two places of a frame by chance. */
 const WINDOW_BYTES = 16;
 const [CHANGE_CIPHER, HANDSHAKE, DATA] = [20, 22, 23];
 
-/** All that stands in 16 consecutive bytes of these somewhere, one character a byte. */
+/** All sequences of 16 consecutive bytes in these bodies, one character a byte. */
 export function windowsOf(...bodies: readonly Uint8Array[]): Set<string> {
   const windows = new Set<string>();
   for (const body of bodies) for (const window of eachWindow(body)) windows.add(window);
   return windows;
 }
 
-/** Which of these windows stand anywhere in what was captured. */
+/** The windows that occur anywhere in what was captured. */
 export function windowsIn(streams: readonly Stream[], windows: ReadonlySet<string>): Set<string> {
   const found = new Set<string>();
   for (const { bytes } of streams)
@@ -24,14 +24,13 @@ function* eachWindow(bytes: Uint8Array): Generator<string> {
   for (let at = 0; at + WINDOW_BYTES <= text.length; at++) yield text.slice(at, at + WINDOW_BYTES);
 }
 
-/** Which of these words stand anywhere in what was captured. */
+/** The words that occur anywhere in what was captured. */
 export function wordsIn(streams: readonly Stream[], words: readonly string[]): string[] {
   return words.filter((word) => streams.some(({ bytes }) => bytes.includes(word)));
 }
 
 /**
- * Throws where this is not TLS from its first byte to its last: a handshake, then nothing but what
- * is encrypted.
+ * Throws unless this is TLS from its first byte to its last: a handshake, then only encrypted data.
  */
 export function checkTls({ name, bytes }: Stream): void {
   for (let at = 0; at < bytes.length;) {

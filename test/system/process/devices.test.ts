@@ -22,7 +22,9 @@ it('a worker reports the telemetry of its GPUs to the coordinator until the run 
     {
       'nvidia-smi': `D='${folder}'
         case "$*" in --query-gpu=index,name,*)
-          echo '0, H100, GPU-a, 570, Disabled'; echo '1, H100, GPU-b, 570, Disabled'; echo '2, H100, GPU-c, 570, Disabled'
+          echo '0, H100, GPU-a, 570, Disabled'
+          echo '1, H100, GPU-b, 570, Disabled'
+          echo '2, H100, GPU-c, 570, Disabled'
           exit;;
         esac
         [ "$*" = '--query-gpu=index,utilization.gpu,memory.used,memory.total,temperature.gpu,power.draw --format=csv,noheader,nounits' ] || exit 2

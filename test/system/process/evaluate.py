@@ -1,7 +1,8 @@
-"""Evaluates a model.safetensors on the images and labels of idx files with numpy and safetensors alone.
+"""Evaluates a model.safetensors on idx files with numpy and safetensors alone.
 
-Usage: evaluate.py MODEL IMAGES LABELS. Prints JSON: the confusion matrix (rows true), and the samples whose best two logits
-differ by less than 1e-5, which another order of additions may decide otherwise.
+Usage: evaluate.py MODEL IMAGES LABELS. Prints JSON: the confusion matrix (rows true), and the
+samples whose best two logits differ by less than 1e-5, which another order of additions may decide
+otherwise.
 """
 
 import json

@@ -58,13 +58,14 @@ describe('local', () => {
     ['every worker', '', 1, 'w0 ended with exit code 1'],
     ['one worker of two', '--name=w1', 0, 'w1 ended with exit code 1; continuing with 1 worker'],
   ])(
-    'does not start again what fails alike at every start: %s',
+    'does not restart a process that fails alike at every start: %s',
     async (_whose, only, expected, said) => {
       const folder = temporaryFolder();
       const script = join(folder, 'fail.cjs');
       writeFileSync(
         script,
-        `if (process.argv[2] === 'worker' && process.argv.join(' ').includes('${only}')) throw new Error('a made-up defect');`,
+        `if (process.argv[2] === 'worker' && process.argv.join(' ').includes('${only}')) ` +
+          "throw new Error('a made-up defect');",
       );
       const args = ['local', ...TINY, '-n', '2', ...newRun(join(folder, 'runs'))];
       const { code, output } = await run(args, { NODE_OPTIONS: `--require=${script}` });

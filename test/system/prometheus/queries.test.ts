@@ -57,10 +57,10 @@ describe.skipIf(missing !== undefined)(
       });
       return;
     }
-    it('has data for every query of every panel, every mark and every recorded series', async () => {
+    it('has data for each query of each panel, each mark and each recorded series', async () => {
       const watched = await watchRun();
-      // What has to be there is there already, but for rates, which need a few scrapes after the
-      // last disturbance.
+      // All data exists by now, except for rates, which need a few scrapes after the last
+      // disturbance.
       await expect
         .poll(() => emptyOnes(watched), { timeout: PATIENCE_MILLISECONDS, interval: 500 })
         .toEqual([]);
@@ -74,7 +74,7 @@ describe.skipIf(missing !== undefined)(
   },
 );
 
-/** As a person would look at it: some time after the last disturbance. */
+/** Draws the dashboards as a user would see them: some time after the last disturbance. */
 async function draw({ asker, run, since }: WatchedRun): Promise<void> {
   await sleep(PREVIEW_MILLISECONDS);
   const window = {

@@ -26,12 +26,13 @@ const RUN = 'r';
 const names = ['w0', 'w1', 'w2'] as const;
 /** nvidia-smi's form, with values that move. */
 const NVIDIA_SMI =
-  'S=$(date +%S | sed s/^0//); echo "0, $S, $((4000 + S)), 81559, $((35 + S / 4)), $((100 + S)).25"';
+  'S=$(date +%S | sed s/^0//); ' +
+  'echo "0, $S, $((4000 + S)), 81559, $((35 + S / 4)), $((100 + S)).25"';
 
 /**
- * Trains for real, with workers that are processes, and a Prometheus that scrapes each second,
- * until there was an evaluation, a checkpoint, a worker that was late, and one that was killed and
- * came again. It goes on until the test ends.
+ * Trains with worker processes, and a Prometheus that scrapes each second, until there was an
+ * evaluation, a checkpoint, a late worker, and a worker that was killed and came back. The run
+ * continues until the test ends.
  */
 export async function watchRun(): Promise<WatchedRun> {
   const coordinator = start(
@@ -80,7 +81,7 @@ export async function watchRun(): Promise<WatchedRun> {
   return { asker, run: RUN, page, since };
 }
 
-/** Until Prometheus answers the query with something. */
+/** Waits until Prometheus has data for the query. */
 async function untilSeen(asker: Asker, query: string, coordinator: Started): Promise<void> {
   let isSeen = false;
   let failure: unknown;

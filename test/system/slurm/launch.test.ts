@@ -17,7 +17,7 @@ import { missing, Slurm, why, type Job } from './slurm.ts';
 const START_MILLISECONDS = 120_000;
 const STEPS = 2000;
 const RECIPE = [...QUICK_RECIPE, '--checkpoint-every', '200'];
-/** All nodes are this one, whose addresses are those of loopback. */
+/** All nodes are this machine, with addresses of loopback. */
 const HERE = {
   MNIST_DIST_HOST: '127.0.0.1',
   MNIST_DIST_ADVERTISE: '127.0.0.1',
@@ -35,7 +35,7 @@ interface Event {
   readonly state?: string;
 }
 
-/** What has happened by now, in this term of the coordinator; nothing where it has not begun. */
+/** The events so far in this term of the coordinator; none where it has not begun. */
 function eventsOf(directory: string, term: number): Event[] {
   const file = join(directory, 'events.jsonl');
   if (!existsSync(file)) return [];
@@ -80,7 +80,7 @@ function workerCalled(name: string): number {
   return Number(pid);
 }
 
-/** Ended in good order, by a signal, and went on where it was. */
+/** Expects that the run ended in good order by a signal and resumed where it was. */
 function expectNothingComputedAgain(directory: string): void {
   const last = eventsOf(directory, 1).at(-1);
   expect(last).toMatchObject({ event: 'end', state: 'interrupted' });
@@ -117,14 +117,15 @@ describe.skipIf(missing !== undefined)(`on Slurm${why}`, () => {
       HERE,
     );
 
-  it('a run is compared with one of `local`', async () => {
+  it('a run needs one of `local` for comparison', async () => {
     undisturbed = await train([...REFERENCE, ...RECIPE, '--steps', String(STEPS), '-n', '2']);
   });
 
-  it('one allocation trains on three nodes, each worker with its GPU, although one is killed and one loses its node', async () => {
+  it('one allocation trains on three GPUs, although a worker and a node are lost', async () => {
     const directory = join(temporaryFolder(), 'r');
     const say =
-      "process.stderr.write(process.argv[2] + ' sees GPU ' + process.env.CUDA_VISIBLE_DEVICES + '\\n')";
+      "process.stderr.write(process.argv[2] + ' sees GPU ' + " +
+      "process.env.CUDA_VISIBLE_DEVICES + '\\n')";
     const job = await cluster(directory, ['--nodes=3', '--ntasks=3', '--gpus-per-task=1'], {
       NODE_OPTIONS: `--import="data:text/javascript,${say}"`,
     });
@@ -185,7 +186,7 @@ describe.skipIf(missing !== undefined)(`on Slurm${why}`, () => {
     for (const job of [array, added]) await job.ended();
   });
 
-  it('a coordinator is killed, and goes on elsewhere, past the lock and the join file of its first try', async () => {
+  it('a killed coordinator resumes elsewhere, past its old lock and join file', async () => {
     const directory = join(temporaryFolder(), 'r');
     const main = await coordinator(directory);
     const array = await workers(directory, '1-2', main);
@@ -225,7 +226,7 @@ describe.skipIf(missing !== undefined)(`on Slurm${why}`, () => {
     expect(existsSync(join(directory, 'join'))).toBe(false);
   });
 
-  it('a coordinator is pushed away with time to go: it puts itself back into the queue', async () => {
+  it('a coordinator that is preempted with notice puts itself back into the queue', async () => {
     const directory = join(temporaryFolder(), 'r');
     const main = await coordinator(directory, ['--partition=graceful', '--exclusive']);
     const array = await workers(directory, '1-2', main);
@@ -243,7 +244,7 @@ describe.skipIf(missing !== undefined)(`on Slurm${why}`, () => {
     expectNothingComputedAgain(directory);
   });
 
-  it('an allocation is pushed away at once: Slurm puts it back into the queue', async () => {
+  it('Slurm puts an allocation that is preempted at once back into the queue', async () => {
     const directory = join(temporaryFolder(), 'r');
     const job = await cluster(directory, ['--nodes=2', '--exclusive']);
     await atWork(directory, 2, 1, job);
@@ -259,7 +260,7 @@ describe.skipIf(missing !== undefined)(`on Slurm${why}`, () => {
     expectNothingComputedAgain(directory);
   });
 
-  it('an allocation that is cancelled stays so, and another one goes on with its run', async () => {
+  it('a cancelled allocation stays cancelled, and another one resumes its run', async () => {
     const directory = join(temporaryFolder(), 'r');
     const job = await cluster(directory);
     await atWork(directory, 2, 1, job);

@@ -11,8 +11,8 @@ import { standIns, systemPath } from '../../fixtures/engine/fake-programs.ts';
 const deploy = fileURLToPath(new URL('../../../deploy', import.meta.url));
 
 /**
- * Stands in for the program: writes down how it was called, and ends with the next exit code;
- * without one it waits for SIGTERM.
+ * A fake program: it records how it was called, and ends with the next exit code; without one it
+ * waits for SIGTERM.
  */
 const PROGRAM = `
 import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
@@ -20,11 +20,16 @@ const [command, ...args] = process.argv.slice(2);
 const after = (flag) => args[args.indexOf(flag) + 1];
 const note = (call) => appendFileSync('calls.jsonl', JSON.stringify(call) + '\\n');
 if (command === 'certs') {
-  for (const name of ['ca.crt', 'ca.key', 'coordinator.crt', 'coordinator.key']) writeFileSync(after('--out') + '/' + name, '');
+  for (const name of ['ca.crt', 'ca.key', 'coordinator.crt', 'coordinator.key'])
+    writeFileSync(after('--out') + '/' + name, '');
 } else {
   const codes = JSON.parse(readFileSync('codes.json', 'utf8'));
   const said = command === 'worker' ? readFileSync(0, 'utf8') : undefined;
-  const files = ['r/join', after('--ssl-keyfile'), after('--ssl-certfile')?.replace('coordinator.crt', 'ca.key')];
+  const files = [
+    'r/join',
+    after('--ssl-keyfile'),
+    after('--ssl-certfile')?.replace('coordinator.crt', 'ca.key'),
+  ];
   note({ command, args, said, there: files.map((file) => existsSync(file ?? '')) });
   if (command === 'worker') writeFileSync('r/join', said + 'I');
   writeFileSync('codes.json', JSON.stringify(codes.slice(1)));
@@ -116,14 +121,9 @@ describe('the script of a coordinator', () => {
       RESTARTED,
       ['--runs-dir', '.'],
     ],
+    ['resumes a run that is named', { 'run.json': RUNNING }, {}, ['--resume', 'r', '--epochs']],
     [
-      'goes on with a run that is named',
-      { 'run.json': RUNNING },
-      {},
-      ['--resume', 'r', '--epochs'],
-    ],
-    [
-      'goes on after a requeue, whichever node had the lock',
+      'resumes after a requeue, whichever node had the lock',
       { 'run.json': RUNNING, join: 'old' },
       RESTARTED,
       ['--resume', 'r', '--take-over'],
@@ -138,7 +138,7 @@ describe('the script of a coordinator', () => {
     expect(call?.args.slice(at, at + expected.length)).toEqual(expected);
   });
 
-  it('takes the stale join file away before anything else, and its keys with it at the end', async () => {
+  it('removes the stale join file before anything else, and its keys at the end', async () => {
     const checkout = new Checkout([0], { join: 'old' });
     await checkout.start(script).exited;
     const [call] = checkout.calls();
@@ -154,7 +154,7 @@ describe('the script of a coordinator', () => {
     expect(checkout.calls()).toEqual([]);
   });
 
-  it('ends with the exit code of the coordinator, and when that has ended', async () => {
+  it('ends with the exit code of the coordinator, after the coordinator has ended', async () => {
     expect(await new Checkout([28], {}).start(script).exited).toMatchObject({ code: 28 });
     const checkout = new Checkout([], {});
     const job = checkout.start(script);
@@ -189,7 +189,7 @@ describe('the script of a worker', () => {
     expect(calls[0]?.args).toEqual(args);
   });
 
-  it('is called what scancel calls it', async () => {
+  it('gives its worker the name that scancel uses', async () => {
     const checkout = new Checkout([0], { join: 'X' });
     await checkout.start(script, { SLURM_ARRAY_JOB_ID: '10', SLURM_ARRAY_TASK_ID: '2' }).exited;
     expect(checkout.calls()[0]?.args).toContain('n7.10_2');
@@ -203,13 +203,13 @@ describe('the script of a worker', () => {
     expect(checkout.calls()).toHaveLength(1);
   });
 
-  it('ends in good order where the run is finished and nobody prolongs it', async () => {
+  it('ends in good order if the run is finished and is not prolonged', async () => {
     const checkout = new Checkout([], { 'run.json': FINISHED });
     const ended = await checkout.start(script, { WAIT_SECONDS: '1' }).exited;
     expect(ended).toEqual({ code: 0, output: 'the run r is finished\n' });
   });
 
-  it('waits for whoever prolongs a finished run', async () => {
+  it('waits for a coordinator that prolongs a finished run', async () => {
     const checkout = new Checkout([0], { 'run.json': FINISHED });
     const job = checkout.start(script);
     writeFileSync(join(checkout.folder, 'r', 'join'), 'X');
@@ -223,7 +223,7 @@ describe('the script of a worker', () => {
     expect(ended.output).toBe('no coordinator of the run r has answered for 1 s (WAIT_SECONDS)\n');
   });
 
-  it('leaves when it is told to, after its worker has', async () => {
+  it('ends on SIGTERM after its worker has ended', async () => {
     const checkout = new Checkout([], { join: 'X' });
     const job = checkout.start(script);
     await until(() => (checkout.calls().length > 0 ? true : undefined));
@@ -235,7 +235,7 @@ describe('the script of a worker', () => {
 
 describe('a job', () => {
   it.each([
-    ['was told to go, however often', '143', 'RUNNING', '1000', true],
+    ['was told to end, however often', '143', 'RUNNING', '1000', true],
     ['was killed', '137', 'RUNNING', '', true],
     ['has met a defect', '1', 'RUNNING', '99', true],
     ['has crashed too often', '137', 'RUNNING', '100', false],
@@ -243,7 +243,7 @@ describe('a job', () => {
     ['was ended by SIGINT', '130', 'RUNNING', '', false],
     ['was ended by SIGHUP', '129', 'RUNNING', '', false],
     ['cannot do what it was asked to', '2', 'RUNNING', '', false],
-    ['has done it', '0', 'RUNNING', '', false],
+    ['has succeeded', '0', 'RUNNING', '', false],
   ])(
     'that %s goes back into the queue, or not',
     async (_what, code, state, restarts, isRequeued) => {

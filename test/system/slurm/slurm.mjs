@@ -20,7 +20,7 @@ const [place] = process.argv.slice(2);
 if (place === undefined) await outside();
 else await inside(place);
 
-/** Starts itself once more in a namespace, whose first process, a shell, takes care of orphans. */
+/** Starts itself once more in a namespace, whose first process, a shell, reaps orphans. */
 async function outside() {
   const folder = mkdtempSync(join(tmpdir(), 'mnist-dist-slurm-'));
   try {
@@ -44,7 +44,7 @@ async function outside() {
 }
 
 async function inside(folder) {
-  // Whoever has started this is gone when its standard input ends.
+  // The parent has ended when the standard input ends.
   process.stdin.on('end', () => process.exit()).resume();
   const configuration = join(folder, 'slurm.conf');
   process.env.SLURM_CONF = configuration;
@@ -92,7 +92,7 @@ async function configure(folder, file) {
     SlurmdUser: 'root',
     AuthType: 'auth/munge',
     CredType: 'cred/munge',
-    // A job that was requeued waits for so many seconds, at least.
+    // A requeued job waits for at least so many seconds.
     AuthInfo: `socket=${join(folder, 'munge', 'socket')},cred_expire=5`,
     StateSaveLocation: join(folder, 'state'),
     SlurmdSpoolDir: join(folder, 'spool', '%n'),
@@ -137,7 +137,7 @@ async function configure(folder, file) {
   writeFileSync(join(folder, 'gres.conf'), 'NodeName=n[1-4] Name=gpu Type=test File=/dev/null\n');
 }
 
-/** One that ends, ends all. */
+/** The end of one process ends all of them. */
 function start(program, args, identity = {}) {
   const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], ...identity });
   const said = [];

@@ -38,7 +38,7 @@ function isInstalled(program: string): boolean {
   });
 }
 
-/** How a job is doing, as `scontrol show job` has it. */
+/** The state of a job, as `scontrol show job` has it. */
 export interface JobState {
   /** PENDING, RUNNING, COMPLETING, COMPLETED, FAILED, CANCELLED, ... */
   readonly state: string;
@@ -50,9 +50,9 @@ export interface JobState {
 export interface Job {
   readonly id: string;
   readonly state: () => Promise<JobState>;
-  /** Waits until it is neither in the queue nor at work. */
+  /** Waits until it is neither in the queue nor running. */
   readonly ended: () => Promise<JobState>;
-  /** What it has printed so far; of an array all of it. */
+  /** Its output so far; of an array the output of all jobs. */
   readonly log: () => string;
 }
 

@@ -3,7 +3,7 @@ import { connect, createServer, type AddressInfo } from 'node:net';
 import { onTestFinished } from 'vitest';
 
 /**
- * Passes everything on to a port of this machine, and calls `then` once, when so many bytes have
+ * Forwards everything to a port of this machine, and calls `then` once, when so many bytes have
  * come from clients: in the middle of an upload that is larger. Ends with its test. Resolves with
  * its own port.
  */

@@ -59,7 +59,7 @@ describe.skipIf(missing !== undefined)(`a server of S3 that checks signatures${w
     });
   });
 
-  it('gets a run as it ends, with the bytes that it has here, and its model is evaluated from there', async () => {
+  it('gets a run as it ends, with the same bytes, and its model can be evaluated', async () => {
     const folder = temporaryFolder();
     const store = uri();
     const trained = await run([
@@ -109,7 +109,7 @@ describe.skipIf(missing !== undefined)(`a server of S3 that checks signatures${w
     expect(JSON.parse(said.output).confusion).toEqual(confusion);
   });
 
-  it('is down when a run ends: the run is whole here, and says with which command it is sent', async () => {
+  it('is down when a run ends: the local run is whole, and says how to send it', async () => {
     const folder = temporaryFolder();
     const store = uri();
     swift.kill();
@@ -179,7 +179,7 @@ describe.skipIf(missing !== undefined)(`a server of S3 that checks signatures${w
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  it('says which bucket is not there', async () => {
+  it('names a bucket that does not exist', async () => {
     const directory = makeRun(temporaryFolder());
     for (const args of [
       ['push', directory, 's3://nowhere-to-be-found/x'],
@@ -192,7 +192,7 @@ describe.skipIf(missing !== undefined)(`a server of S3 that checks signatures${w
     }
   });
 
-  it('says what is there where a run was not found', async () => {
+  it('lists the runs that exist where a run was not found', async () => {
     const store = uri();
     expect(await run(['push', makeRun(temporaryFolder()), store])).toMatchObject({ code: 0 });
     const { code, output } = await run(['pull', store, join(temporaryFolder(), 'x')]);
@@ -200,7 +200,7 @@ describe.skipIf(missing !== undefined)(`a server of S3 that checks signatures${w
     expect(output).toContain(`${store}/${RUN}`);
   });
 
-  it('is killed in the middle of an upload: the run stays whole, nobody sees half of it, and push finishes later', async () => {
+  it('is killed during an upload: half a run cannot be pulled, and push works again', async () => {
     const folder = temporaryFolder();
     const [directory, store] = [makeRun(folder), uri()];
     writeFileSync(join(directory, 'metrics.jsonl'), randomBytes(24_000_000));
@@ -230,7 +230,7 @@ describe.skipIf(missing !== undefined)(`a server of S3 that checks signatures${w
     ).toBe(true);
   });
 
-  it('is down: an error that says so, and push works once it is back', async () => {
+  it('is down: the error says so, and push works once it is back', async () => {
     const [directory, store] = [makeRun(temporaryFolder()), uri()];
     swift.kill();
     const { code, output } = await run(['push', directory, store]);

@@ -68,7 +68,7 @@ function configure(port, memcached, storage) {
       `devices = ${devices}`,
       'mount_check = false',
       'workers = 0',
-      // A small machine's disk is not full for us before it is.
+      // A small machine's disk is full for Swift no earlier than it is.
       'fallocate_reserve = 0',
       '[pipeline:main]',
       `pipeline = ${name}-server`,
@@ -88,7 +88,8 @@ function configure(port, memcached, storage) {
     `swift_dir = ${folder}`,
     'workers = 0',
     '[pipeline:main]',
-    'pipeline = catch_errors proxy-logging cache listing_formats bulk s3api tempauth copy slo dlo proxy-logging proxy-server',
+    'pipeline = catch_errors proxy-logging cache listing_formats bulk s3api tempauth copy slo ' +
+      'dlo proxy-logging proxy-server',
     '[app:proxy-server]',
     'use = egg:swift#proxy',
     'allow_account_management = true',
@@ -130,7 +131,7 @@ function start(program, args) {
   return child;
 }
 
-/** One that ends, by itself or because a test has killed it, ends all. */
+/** The end of one process, by itself or by a test, ends all of them. */
 function fail(why) {
   if (isOver) return;
   process.stderr.write(`${why}\n`);

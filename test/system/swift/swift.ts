@@ -66,8 +66,7 @@ export class Swift {
   }
 
   /**
-   * Ends at once what takes requests, in the middle of whatever it does; the rest of it ends then
-   * too.
+   * Kills the process that takes requests at once, even during a request; the others end after it.
    */
   kill(): void {
     process.kill(this.#pid, 'SIGKILL');
@@ -87,7 +86,7 @@ export class Swift {
       complaint += text;
     });
     const closed = once(child, 'close');
-    // Where the script has ended already, nobody reads that it should.
+    // A script that has already ended does not read that it should end.
     child.stdin.on('error', () => undefined);
     this.#end = async () => {
       child.stdin.end();

@@ -107,7 +107,7 @@ export async function curves(panel: Panel, series: readonly Named[], size: Size)
   return svg({ layer: layers }, panel, size);
 }
 
-/** Counts per bucket over time; buckets that nothing fell into are left out. */
+/** Counts per bucket over time; empty buckets are left out. */
 export async function heatmap(
   panel: Panel,
   series: readonly Named[],
@@ -209,11 +209,19 @@ function labelOf(unit: string): string {
   const number = (expr: string) => `format(${expr}, '~r')`;
   if (unit === 'percentunit') return `${number('100 * datum.value')} + ' %'`;
   if (unit === 's')
-    return `datum.value == 0 ? '0' : abs(datum.value) < 0.001 ? ${number('1e6 * datum.value')} + ' µs' : abs(datum.value) < 1 ? ${number('1e3 * datum.value')} + ' ms' : ${number('datum.value')} + ' s'`;
+    return (
+      "datum.value == 0 ? '0' : " +
+      `abs(datum.value) < 0.001 ? ${number('1e6 * datum.value')} + ' µs' : ` +
+      `abs(datum.value) < 1 ? ${number('1e3 * datum.value')} + ' ms' : ` +
+      `${number('datum.value')} + ' s'`
+    );
   if (unit === 'bytes' || unit === 'Bps')
     return `format(datum.value, '~s') + '${unit === 'bytes' ? 'B' : 'B/s'}'`;
   const suffix = /^suffix:(.*)$/.exec(unit)?.[1] ?? { celsius: ' °C', watt: ' W' }[unit] ?? '';
-  return `(abs(datum.value) >= 1000 ? format(datum.value, '~s') : ${number('datum.value')}) + '${suffix}'`;
+  return (
+    `(abs(datum.value) >= 1000 ? format(datum.value, '~s') : ${number('datum.value')}) ` +
+    `+ '${suffix}'`
+  );
 }
 
 async function svg(spec: Layer, panel: Panel, { width, height }: Size): Promise<string> {

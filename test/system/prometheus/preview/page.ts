@@ -18,12 +18,17 @@ const BROWSER = '/usr/bin/chromium-headless-shell';
 
 const style = `
   body { margin: 0; background: #111217; color: #ccccdc; font: 13px system-ui, sans-serif; }
-  section { position: absolute; box-sizing: border-box; background: #181b1f; border: 1px solid #2c2f36; border-radius: 2px; overflow: hidden; }
-  h2 { font-size: 14px; font-weight: 500; margin: 0; padding: 8px; height: 16px; white-space: nowrap; }
+  section { position: absolute; box-sizing: border-box; background: #181b1f;
+    border: 1px solid #2c2f36; border-radius: 2px; overflow: hidden; }
+  h2 { font-size: 14px; font-weight: 500; margin: 0; padding: 8px; height: 16px;
+    white-space: nowrap; }
   h1 { position: absolute; margin: 0; padding: 8px; font-size: 15px; font-weight: 500; }
-  .legend { padding: 0 8px; white-space: nowrap; font-size: 12px; } .legend i { display: inline-block; width: 14px; height: 4px; margin: 0 4px 2px 10px; }
-  .stat { font-size: 34px; text-align: center; padding-top: 22px; } .none { color: #ff5555; padding: 20px; }
-  table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; } td, th { padding: 6px 8px; text-align: left; border-bottom: 1px solid #2c2f36; font-weight: 400; }
+  .legend { padding: 0 8px; white-space: nowrap; font-size: 12px; }
+  .legend i { display: inline-block; width: 14px; height: 4px; margin: 0 4px 2px 10px; }
+  .stat { font-size: 34px; text-align: center; padding-top: 22px; }
+  .none { color: #ff5555; padding: 20px; }
+  table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
+  td, th { padding: 6px 8px; text-align: left; border-bottom: 1px solid #2c2f36; font-weight: 400; }
   th { color: #8e8e99; } pre { padding: 0 8px; white-space: pre-wrap; }`;
 
 /** Draws every dashboard as a PNG, approximately as Grafana would, and says where. */
@@ -65,7 +70,9 @@ async function partOf(
   const { x, y, w, h } = panel.gridPos;
   const width = (w * PAGE_WIDTH) / 24 - GAP;
   const height = h * CELL_HEIGHT - GAP;
-  const place = `left:${(x * PAGE_WIDTH) / 24 + GAP / 2}px;top:${y * CELL_HEIGHT + GAP / 2}px;width:${width}px;height:${height}px`;
+  const place =
+    `left:${(x * PAGE_WIDTH) / 24 + GAP / 2}px;top:${y * CELL_HEIGHT + GAP / 2}px;` +
+    `width:${width}px;height:${height}px`;
   if (panel.type === 'row') return `<h1 style="${place}">${panel.title}</h1>`;
   const series = (
     await Promise.all((panel.targets ?? []).map((target) => ask(asker, target, window)))

@@ -72,7 +72,10 @@ function confusion(series: readonly Named[]): string {
       const count = counts.get(`${row} ${column}`) ?? 0;
       const share = count / most;
       const shade = `hsl(210 80% ${95 - 60 * share}%)`;
-      return `<td style="background:${shade};color:${share > 0.5 ? 'white' : 'black'};text-align:center">${count}</td>`;
+      return (
+        `<td style="background:${shade};color:${share > 0.5 ? 'white' : 'black'};` +
+        `text-align:center">${count}</td>`
+      );
     });
     return `<td>${row}</td>${cells.join('')}`;
   });
