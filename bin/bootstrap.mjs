@@ -106,7 +106,7 @@ async function install(say, lease) {
     'mnist-dist: installing the npm packages (npm ci: about 240 MB to download, 630 MB on disk), once',
   );
   const started = Date.now();
-  // --include=dev: `npm test` needs them, whatever NODE_ENV says.
+  // --include=dev: `npm test` needs the dev dependencies, for every NODE_ENV.
   const { status, output } = await run([
     ...npm,
     'ci',

@@ -10,7 +10,7 @@ import { isatty } from 'node:tty';
 
 /**
  * Whether this process began with a terminal among its streams: under nohup, a service manager or a
- * scheduler it has none. Asked at once, since isatty does not know a terminal that was closed.
+ * scheduler it has none. Read at the start, since isatty is false for a closed terminal.
  */
 export const hasTerminal = [0, 1, 2].some((descriptor) => isatty(descriptor));
 const exitCodes = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 };
@@ -33,13 +33,13 @@ export function watchSignals() {
 }
 
 /**
- * Options with which a program is started: where SIGHUP is ignored, in a process group that the
- * terminal does not know.
+ * Options for starting a program: where SIGHUP is ignored, it runs in its own process group, which
+ * gets no signals of the terminal.
  */
 export const spawnOptions = { detached: !hasTerminal };
 
 /**
- * A program that was started with these options ends with this process.
+ * Ends a program that was started with these options together with this process.
  * @param {import('node:child_process').ChildProcess} child
  */
 export function endWithUs(child) {
@@ -49,7 +49,7 @@ export function endWithUs(child) {
 }
 
 /**
- * For the end of a process: Node aborts where it cannot restore a terminal, as one that was closed.
+ * Call it at the end of a process: Node aborts if it cannot restore a terminal that was closed.
  */
 export function leaveClosedTerminals() {
   for (const descriptor of [0, 1, 2]) if (isClosedTerminal(descriptor)) closeSync(descriptor);

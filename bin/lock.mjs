@@ -24,31 +24,30 @@ import {
 import { Watch, WATCH_MILLISECONDS } from './owner.mjs';
 
 /**
- * One set-up at a time. A lock is a folder with owner.json and a folder of its owner's, called by a
- * token, in which the owner works and which it renews. The lock is made whole under another name
- * and then renamed to its place. A process that takes it over renames it away first, with all that
- * the owner has in hand: an owner that was only suspended finds nothing to rename to its place, and
- * begins again. What a set-up lock protects is a cache, so a lock that is not renewed is taken over
- * without a question.
+ * The lock of the set-up: one set-up at a time. A lock is a folder with owner.json and a folder
+ * named by a token, in which the owner works and renews the lock. A process creates the lock whole
+ * under another name and renames it to its path. A process that takes it over first renames it away
+ * with the files of the owner, so that an owner that was only suspended cannot rename them and
+ * starts again. The lock protects only a cache, so a lock that is not renewed is taken over.
  */
 const OWNER_FILE = 'owner.json';
 const RENEWALS_FILE = 'renewals';
 const RETRY_MILLISECONDS = 200;
-/** Between two lines that say what is waited for. */
+/** Between two lines that say what the process waits for. */
 const PROGRESS_MILLISECONDS = 15_000;
-/** A lock that was not renewed for so long is taken over. */
+/** After this time without a renewal a lock is taken over. */
 export const EXPIRY_MILLISECONDS = 120_000;
-/** How long a lock is waited for that is renewed all the time. */
+/** The longest wait for a lock that is renewed. */
 export const MAX_WAIT_MILLISECONDS = 1_800_000;
-/** What a rename to a folder that is not empty fails with. */
+/** The errors of a rename to a folder that is not empty. */
 const TAKEN = new Set(['ENOTEMPTY', 'EEXIST']);
-/** How often an owner that lost its lock begins again. */
+/** How often an owner that lost its lock starts again. */
 const MAX_LOSSES = 3;
 
 /** @typedef {import('./owner.mjs').RecordedOwner & { token?: string | undefined }} LockOwner */
 
 /**
- * What is found of a lock.
+ * The content of a lock.
  * @typedef {object} FoundLock
  * @property {LockOwner | undefined} owner undefined where owner.json names none
  * @property {string} text owner.json
@@ -60,7 +59,7 @@ const MAX_LOSSES = 3;
 /** @type {Time} */
 const systemTime = { now: () => performance.now(), sleep: (milliseconds) => sleep(milliseconds) };
 
-/** A lock that could not be had, and the way out. */
+/** A lock that could not be taken, and the fix. */
 export class LockError extends Error {
   /**
    * @param {string} message
@@ -72,9 +71,9 @@ export class LockError extends Error {
   }
 }
 
-/** A lock that this process has. */
+/** A lock that this process owns. */
 class Lease {
-  /** Where its owner works; a rename from here fails once another process has taken the lock. */
+  /** The folder of the owner; a rename from it fails once another process has taken the lock. */
   folder = '';
   #directory = '';
   #text = '';
@@ -95,7 +94,7 @@ class Lease {
   }
 
   /**
-   * Before anything that is no rename from the folder. Throws where another process has the lock.
+   * Call it before any change but a rename from the folder. Throws if another process has the lock.
    */
   check() {
     if (!this.isHeld) throw new Error(`${this.#directory} was taken over by another process`);
@@ -105,7 +104,7 @@ class Lease {
     try {
       appendFileSync(join(this.folder, RENEWALS_FILE), '.');
     } catch {
-      // The lock is lost, which the next rename finds, or the disk is full: others are in doubt.
+      // If the lock is lost, the next rename fails; if the disk is full, the lock may expire.
     }
   }
 
@@ -115,8 +114,8 @@ class Lease {
 }
 
 /**
- * Runs `action` while holding the lock and releases it whatever happens; again where another
- * process took the lock over meanwhile. `say` gets a line about what is waited for. Throws
+ * Runs `action` under the lock and releases the lock afterwards, also after an error. Runs it again
+ * if another process took the lock over meanwhile. `say` gets a line about each wait. Throws
  * LockError where the lock cannot be taken.
  * @template T
  * @param {string} directory
@@ -143,7 +142,7 @@ export async function withLock(directory, action, say = () => {}, time = systemT
 }
 
 /**
- * Who has a lock, for `doctor`; undefined where it is free, or left by a process that is gone. An
+ * The owner of a lock, for `doctor`; undefined where it is free, or its process is gone. An
  * owner that cannot be seen is watched for a few seconds.
  * @param {string} directory
  * @param {Time} time
@@ -218,9 +217,9 @@ function tryAcquire(directory) {
     renameSync(made, directory);
   } catch (error) {
     rmSync(made, { recursive: true, force: true });
-    // Another process was quicker, and may have given the lock back by now.
+    // Another process was first, and may have released the lock since.
     if (TAKEN.has(codeOf(error) ?? '')) return undefined;
-    // Some file systems have other errors for it.
+    // Some file systems report other errors.
     if (lstatSync(directory, { throwIfNoEntry: false }) !== undefined) return undefined;
     throw error;
   }
@@ -229,9 +228,8 @@ function tryAcquire(directory) {
 }
 
 /**
- * Renames a lock away and removes it. False where another process has it by now. A rename cannot be
- * bound to what was read before it: such a lock is gone for the time of two renames, in which its
- * owner may find that it lost it, and begins again.
+ * Renames a lock away and removes it. False if another process has taken it since it was read: that
+ * lock is then renamed back. In between its owner may find that it lost the lock, and start again.
  * @param {string} directory
  * @param {string} text what its owner.json holds
  */
@@ -247,14 +245,14 @@ function takeAway(directory, text) {
   try {
     if (!isRight) renameSync(aside, directory);
   } catch {
-    // The lock has a third owner by now; the one whose lock this is begins again.
+    // A third process has taken the lock; the owner of this one starts again.
   }
   rmSync(aside, { recursive: true, force: true });
   return isRight;
 }
 
 /**
- * Removes what processes left beside the lock that died while they made one or took one away.
+ * Removes the folders of processes that died while they created or removed a lock.
  * @param {string} directory
  */
 function sweep(directory) {
@@ -307,12 +305,12 @@ function fate(owner) {
 }
 
 /**
- * How long a lock may stay as it is before it is taken from its owner.
+ * How long a lock may stay unchanged before it is taken from its owner.
  * @param {FoundLock} found
  */
 function limitOf({ owner }) {
   const known = fate(owner);
-  // An older version renews nothing: one that is running is waited for.
+  // An older version does not renew its lock: wait for it while it is running.
   if (known === 'running' && owner?.token === undefined) return Infinity;
   return owner === undefined || known === 'rebooted' ? WATCH_MILLISECONDS : EXPIRY_MILLISECONDS;
 }

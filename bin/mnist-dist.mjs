@@ -1,6 +1,5 @@
 #!/usr/bin/env node
-// Runs on a fresh clone: whatever is missing is installed and built first, then the real program
-// starts.
+// Runs on a fresh clone: installs and builds missing parts, then starts the real program.
 const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
 
 if (major < 20 || (major === 20 && minor < 19)) {

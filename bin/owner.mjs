@@ -2,14 +2,13 @@ import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { hostname } from 'node:os';
 
 /**
- * What every lock of mnist-dist has in common: who owns it, whether that process still runs, and
- * whether the owner has renewed it. Plain JavaScript, because the first start locks before
- * anything is built.
+ * Shared by all locks of mnist-dist: the owner, whether its process is running, and whether it has
+ * renewed the lock. Plain JavaScript, because the first start locks before the build.
  */
 
 /**
- * A process that owns a lock. Host and boot tell machines and their restarts apart, the pid
- * namespace says whose numbers `pid` counts in, `started` tells one pid from its next use.
+ * A process that owns a lock. Host and boot identify the machine and its restart; `namespace` is
+ * the pid namespace of `pid`; `started` distinguishes processes that had the same pid.
  * @typedef {object} Owner
  * @property {string} host
  * @property {string} boot
@@ -19,7 +18,7 @@ import { hostname } from 'node:os';
  */
 
 /**
- * An owner as another version may have recorded it: an older one knows less.
+ * An owner as recorded by any version; older versions record less.
  * @typedef {object} RecordedOwner
  * @property {string} host
  * @property {number} pid
@@ -29,20 +28,19 @@ import { hostname } from 'node:os';
  */
 
 /**
- * What a process knows of itself and of others on its host.
+ * This process, and the others on its host.
  * @typedef {object} Processes
  * @property {() => Owner} self
  * @property {(pid: number, started: string) => boolean} isRunning whether the process that had this
- * number and start is
- *   still running
+ * number and start is still running
  * @property {(started: string) => boolean} mayRunUnseen whether a process with this start may run
  * under another number
  */
 
 /**
- * What can be told of an owner from here. `elsewhere`: it runs, if it does, where this process
- * cannot look: on another host, in another pid namespace, or an older version did not record
- * where. `rebooted`: this host, or another one with its name, has booted since.
+ * The state of an owner as seen by this process. `elsewhere`: this process cannot see it, because
+ * it is on another host or in another pid namespace, or an older version did not record where it
+ * is. `rebooted`: this host, or another one with its name, has booted since.
  * @typedef {'running' | 'gone' | 'rebooted' | 'elsewhere'} Fate
  */
 
@@ -50,9 +48,9 @@ import { hostname } from 'node:os';
 const FIRST_NAMESPACE = 'pid:[4026531836]';
 /** How often an owner renews its lock. */
 export const RENEW_MILLISECONDS = 2_000;
-/** A lock whose owner may be gone is watched so long: several renewals. */
+/** How long a lock is watched whose owner may be gone: several renewals. */
 export const WATCH_MILLISECONDS = 6_000;
-/** How often a lock is looked at that is watched. */
+/** How often a watched lock is read. */
 export const LOOK_MILLISECONDS = 500;
 
 /** @returns {Owner} */
@@ -67,8 +65,7 @@ export function thisProcess() {
 }
 
 /**
- * Whether the process that had this number and start is still running. A zombie is not: it can do
- * nothing any more.
+ * Whether the process that had this number and start is still running. A zombie is not running.
  * @param {number} pid
  * @param {string} started
  */
@@ -85,10 +82,10 @@ export function isRunning(pid, started) {
 }
 
 /**
- * Whether a process with this start may run on this machine, whatever its number is here: one in a
- * pid namespace of its own knows another one. Only a process in the first pid namespace of the
- * machine sees all processes, and only where /proc hides none from it (hidepid): then it cannot
- * read of the first process either, which is root's.
+ * Whether a process with this start may run on this machine under any number, because it has
+ * another number in each pid namespace. Only a process in the first pid namespace of the machine
+ * sees all processes, and only if /proc hides none from it: with hidepid it cannot read the first
+ * process, which belongs to root.
  * @param {string} started
  */
 export function mayRunUnseen(started, proc = '/proc') {
@@ -128,8 +125,8 @@ export function nameOf({ pid, host }) {
 }
 
 /**
- * Watches a lock that its owner renews. Time counts only while this process looks: one that was
- * suspended has seen nothing. No clock of another host is believed.
+ * Watches a lock that its owner renews. Only the time between two reads of this process counts, not
+ * the time in which it was suspended, and no clock of another host.
  */
 export class Watch {
   #seen = '';
@@ -158,12 +155,12 @@ export class Watch {
     this.#looked = now;
   }
 
-  /** How long it has shown the same, in milliseconds. */
+  /** Milliseconds since the last change. */
   get unmoved() {
     return this.#unmoved;
   }
 
-  /** Whether it has shown anything else since the watch began. */
+  /** Whether the lock has changed since the watch began. */
   get isRenewed() {
     return this.#isRenewed;
   }
@@ -185,8 +182,7 @@ function statOf(pid) {
 }
 
 /**
- * The start of a process that is listed; undefined where it has ended since. Throws where it cannot
- * be read.
+ * The start of a listed process; undefined if it has ended since. Throws if it cannot be read.
  * @param {string} path
  */
 function startIn(path) {
@@ -202,7 +198,7 @@ function startIn(path) {
 
 /** @param {string} stat */
 function parseStat(stat) {
-  // The name, in parentheses, may hold spaces; the third field follows it, the 22nd is the start.
+  // The name, in parentheses, may contain spaces. The third field follows it; the 22nd is the start.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   const [state = '', started] = [fields[0], fields[19]];
   return started === undefined ? undefined : { state, started };

@@ -1,5 +1,5 @@
-// `npm test`: installs and builds missing parts, sets up TensorFlow, then runs all checks and tests.
-// With arguments it runs vitest only, and passes them on.
+// `npm test`: installs and builds missing parts, sets up TensorFlow, then runs all checks and
+// tests. With arguments it runs vitest only, and passes them on.
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { explain, prepare, root } from './bootstrap.mjs';

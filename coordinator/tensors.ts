@@ -76,7 +76,7 @@ export class Tensors {
   #received: number;
   #checksum: bigint;
   readonly #memory: SharedMemory | undefined;
-  /** Of the last update; the next result may overwrite it. */
+  /** The address of the last update's gradient; the next result may overwrite it. */
   #gradient: number | undefined;
 
   /** With `memory`, workers on this host can read the weights there. */

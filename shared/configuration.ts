@@ -92,8 +92,8 @@ export function configurationRecord(configuration: Configuration): Configuration
 }
 
 /**
- * The settings by their displayed names. Of epochs and steps, only the one that sets the length of
- * the run is included.
+ * The settings by their displayed names. They include either epochs or steps, the one that sets the
+ * length of the run.
  */
 export function shownSettings(
   record: Omit<ConfigurationRecord, 'dataset' | 'model'>,

@@ -1,4 +1,4 @@
-/** A file that a run or an evaluation leaves behind. */
+/** A file that a run or an evaluation writes. */
 export interface Artifact {
   /** A plain file name. */
   readonly name: string;
@@ -23,7 +23,7 @@ export function pngArtifact(name: string, bytes: Uint8Array): Artifact {
   return { name, type: 'image/png', bytes };
 }
 
-/** Indented, but with each array of numbers or texts on one line: a matrix reads as a matrix. */
+/** Indented JSON with each array of numbers or texts on one line, so that a matrix is readable. */
 function jsonText(value: object): string {
   const flat = /\[\n\s+([^[\]{}]*?)\n\s+\]/g;
   return `${JSON.stringify(value, undefined, 2).replaceAll(flat, (_, items: string) => `[${items.replaceAll(/\n\s+/g, ' ')}]`)}\n`;

@@ -17,9 +17,9 @@ import { confusionCsv, confusionTable, perClassCsv, summary } from './tables.ts'
 import { ARTIFACTS_MANIFEST, MISTAKES_FILE, REPORT_FILE } from '../../shared/files/run-layout.ts';
 
 /**
- * All files of artifacts/, in the order in which they are to be written: numbers, pictures of them,
- * the report, and last the manifest. The same bytes for the same evaluation, whenever and wherever.
- * Takes about two seconds of one core.
+ * All files of artifacts/, in the order in which they are written: numbers, their pictures, the
+ * report, and last the manifest. The same evaluation gives the same bytes at any time and on any
+ * machine. Takes about two seconds of one core.
  */
 export async function artifactsOf(evaluation: Evaluation): Promise<Artifact[]> {
   const { subject, score, wrong, metrics } = evaluation;

@@ -1,13 +1,13 @@
-/** What a picture is drawn with, by what it is for. */
+/** The colours of a picture, by their use. */
 export interface Colours {
   readonly paper: string;
   readonly ink: string;
   readonly muted: string;
   readonly line: string;
-  /** What is right; and the training curve. */
+  /** Correct predictions, and the training curve. */
   readonly hit: string;
   readonly hitSoft: string;
-  /** What is wrong. */
+  /** Mistakes. */
   readonly miss: string;
   readonly validation: string;
   /** Text on a full `hit` and on a full `miss`. */
@@ -15,7 +15,7 @@ export interface Colours {
   readonly onMiss: string;
 }
 
-/** Okabe and Ito's colours on white, as the live page has them. */
+/** The colours of Okabe and Ito on white, the same as on the live page. */
 export const light: Colours = {
   paper: '#ffffff',
   ink: '#191b1f',
@@ -42,7 +42,7 @@ export const dark: Colours = {
   onMiss: '#121417',
 };
 
-/** For a picture inside of a page whose style sheet has `declarations` of either. */
+/** For a picture in a page whose style sheet has the `declarations` of light or dark. */
 export const themed: Colours = {
   paper: 'transparent',
   ink: 'var(--ink)',

@@ -10,17 +10,16 @@ import type { Evaluation } from './subject.ts';
 import { FONT } from './vega.ts';
 
 const COLUMNS = 10;
-/** Pixels of a digit's square, and from one to the next. */
+/** Pixels of the square of a digit; PITCH: from one digit to the next. */
 const SIDE = 84;
 const PITCH = { x: 102, y: 142 } as const;
 const FONT_SIZE = 12;
-/** A name must not run into the next one. */
+/** The width of a name, so that it does not overlap the next one. */
 const NAME_EMS = (PITCH.x - 4) / FONT_SIZE;
 const MARGIN = { left: 16, top: 64 } as const;
 
 /**
- * The mistakes of which the model was surest, with what they are and what they were taken for, as
- * SVG.
+ * The mistakes of which the model was surest, with true class and prediction, as SVG.
  */
 export async function contactSheetSvg({
   subject,

@@ -6,13 +6,13 @@ export type Quantity = 'loss' | 'accuracy';
 
 const SIZE = { width: 560, height: 260 } as const;
 const PADDING = { left: 64, top: 38, right: 24, bottom: 48 } as const;
-/** Steps at the start that do not decide how far the axis of accuracy reaches, as a part of all. */
+/** The fraction of steps at the start that the range of the accuracy axis ignores. */
 const START = 0.04;
 
 interface Axis {
   readonly domain: readonly [low: number, high: number];
   readonly isLogarithmic: boolean;
-  /** Where values stand, in Vega's own language. */
+  /** The labels of the axis, as a Vega expression. */
   readonly label: string;
   readonly values?: readonly number[];
 }
@@ -37,7 +37,7 @@ export async function curveSvg(
   ): Part => ({
     name,
     data: { values: pointsOf(points, quantity, axis) },
-    // Of one point alone there is no line.
+    // A single point has no line.
     mark: {
       type: 'line',
       color,
@@ -64,7 +64,7 @@ export async function curveSvg(
   return drawSvg(spec, { ...PADDING, top: PADDING.top + (title === undefined ? 0 : 28) }, colours);
 }
 
-/** What is above or below the axis is not drawn; there the line is broken. */
+/** Points outside the axis are not drawn: the line has a gap there. */
 function pointsOf(
   points: readonly CurvePoint[],
   quantity: Quantity,
@@ -112,7 +112,7 @@ function encodingOf(
   };
 }
 
-/** Logarithmic: it falls by a hundred within a run. */
+/** Logarithmic, because the loss falls by a factor of a hundred within a run. */
 function lossAxis({ training, smooth, validation }: TrainingCurve): Axis {
   const of = (points: readonly CurvePoint[]) =>
     points.map(({ loss }) => loss).filter((loss) => loss > 0);
@@ -140,7 +140,7 @@ function accuracyAxis({ smooth, validation }: TrainingCurve): Axis {
   };
 }
 
-/** 1, 2 and 5 times powers of ten; of many decades the powers alone. */
+/** 1, 2 and 5 times powers of ten; for many decades only the powers. */
 function decades(low: number, high: number): number[] {
   const factors = high / low > 1e4 ? [1] : [1, 2, 5];
   const powers = Array.from({ length: 640 }, (_, index) => index - 320);
@@ -149,7 +149,7 @@ function decades(low: number, high: number): number[] {
     .filter((value) => value >= low && value <= high);
 }
 
-/** Above the plot, where no line passes. */
+/** The legend is above the plot, so that no line crosses it. */
 function legend(
   { stepsPerPoint }: TrainingCurve,
   { hit, hitSoft, validation, muted }: Colours,

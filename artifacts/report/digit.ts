@@ -1,6 +1,6 @@
 import { assert } from '../../shared/errors.ts';
 
-/** A sample's pixels, row by row, 0 is background. */
+/** The pixels of a sample, row by row; 0 is background. */
 export interface Digit {
   readonly rows: number;
   readonly columns: number;
@@ -8,8 +8,8 @@ export interface Digit {
 }
 
 /**
- * Greyscale PNGs, one pixel for each, ink on paper. Nothing is compressed: they are small, and what
- * zlib makes of bytes differs between versions of Node.
+ * Greyscale PNGs, ink on paper, one pixel for each pixel of the sample. They are not compressed,
+ * because the output of zlib differs between versions of Node, and they are small.
  */
 export async function digitPngs(digits: readonly Digit[]): Promise<Buffer[]> {
   const { PNG } = await import('pngjs');
@@ -26,7 +26,7 @@ export function dataUri(png: Buffer): string {
   return `data:image/png;base64,${png.toString('base64')}`;
 }
 
-/** One sample of images [samples, rows * columns]. */
+/** One sample of images with the shape [samples, rows * columns]. */
 export function digitOf(
   images: Uint8Array,
   { rows, columns }: { readonly rows: number; readonly columns: number },

@@ -2,15 +2,15 @@ import { Worker } from 'node:worker_threads';
 import type { Artifact } from './artifact.ts';
 import type { Evaluation } from './subject.ts';
 
-/** An evaluation, and where the training is written down that led to it. */
+/** An evaluation, and the file with the training before it. */
 export interface Drawing extends Omit<Evaluation, 'metrics'> {
   /** A metrics.jsonl; undefined where no training is shown. */
   readonly metricsFile: string | undefined;
 }
 
 /**
- * What artifactsOf makes of it, in a thread: whoever else is in this process goes on. Rejects with
- * what went wrong there.
+ * Runs artifactsOf in a thread, so that drawing does not block this process. Rejects with the error
+ * of the thread.
  */
 export async function draw(drawing: Drawing): Promise<readonly Artifact[]> {
   const thread = new Worker(new URL('drawing-thread.js', import.meta.url), { workerData: drawing });

@@ -4,7 +4,7 @@ import { metricsLines } from '../../shared/files/metrics.ts';
 import { artifactsOf } from './artifacts.ts';
 import type { Drawing } from './draw-in-thread.ts';
 
-// What draw.ts, the only one that starts this thread, has put there.
+// Parsing outside input: only draw-in-thread.ts starts this thread, with a Drawing.
 const { metricsFile, ...evaluation } = workerData as Drawing;
 const metrics =
   metricsFile === undefined ? undefined : () => metricsLines(entryPieces(metricsFile));

@@ -2,8 +2,8 @@ import { MAX_DRAWN_NAME_EMS } from '../../shared/limits.ts';
 import { visible } from '../../shared/printable.ts';
 
 /**
- * The names of classes 0 .. classes - 1 for a picture: its number for a class without one, and none
- * too long.
+ * The names of classes 0 .. classes - 1 for a picture, shortened; a class without a name has its
+ * number.
  */
 export function drawnNames(names: readonly string[], classes: number): string[] {
   return Array.from({ length: classes }, (_, index) =>
@@ -11,7 +11,7 @@ export function drawnNames(names: readonly string[], classes: number): string[] 
   );
 }
 
-/** The text, or so much of it as is about `ems` wide in units of its size. */
+/** The text, or its beginning, at most about `ems` times the font size wide. */
 export function shortened(text: string, ems: number): string {
   if (widthOf(text) <= ems) return text;
   const characters = Array.from(text);
@@ -19,7 +19,7 @@ export function shortened(text: string, ems: number): string {
   return `${characters.join('').trimEnd()}…`;
 }
 
-/** About how wide a text is in DejaVu Sans, in units of its size; hardly ever less than it is. */
+/** The approximate width of a text in DejaVu Sans, in font sizes; rarely less than the real one. */
 export function widthOf(text: string): number {
   return Array.from(text, emsOf).reduce((sum, ems) => sum + ems, 0);
 }

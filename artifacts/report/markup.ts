@@ -1,4 +1,4 @@
-/** HTML or SVG that may be written as it is. */
+/** HTML or SVG that needs no escaping. */
 export class Markup {
   readonly text: string;
 
@@ -9,7 +9,7 @@ export class Markup {
 
 type Value = Markup | string | number | readonly Markup[];
 
-/** Escapes every value that is not markup itself, for text and for quoted attributes. */
+/** Escapes every value that is not Markup, for text and for quoted attributes. */
 export function markup(texts: TemplateStringsArray, ...values: readonly Value[]): Markup {
   return new Markup(texts.map((text, index) => text + written(values[index] ?? '')).join(''));
 }

@@ -5,16 +5,16 @@ import { drawnNames, widthOf } from './drawn-names.ts';
 import type { ConfusionTable } from './tables.ts';
 import { drawSvg, FONT_SIZE, type Part, textAt } from './vega.ts';
 
-/** From this shade on a count stands on colour rather than on paper. */
+/** From this shade on a count has the text colour for full cells. */
 const FULL = 0.72;
 /** Pixels of a cell without a count. */
 const SMALL_CELL = 6;
-/** Pixels between the names of classes, at least. */
+/** The minimum of pixels between the names of classes. */
 const NAME_PITCH = 16;
 
 /**
  * The confusion matrix as a picture: rows true, the shade the cubic root of the share of the row,
- * so that one mistake in a hundred is seen at a glance.
+ * so that one mistake in a hundred is visible.
  */
 export async function matrixSvg(
   table: ConfusionTable,
@@ -55,7 +55,7 @@ export async function matrixSvg(
       },
     },
     layer: [
-      // A cell keeps clear of its neighbours.
+      // A gap between cells.
       {
         name: 'cells',
         mark: { type: 'rect', width: cell - 1, height: cell - 1 },
@@ -89,7 +89,7 @@ interface Cell {
   readonly ink: string;
 }
 
-/** Pixels that the widest count takes. */
+/** Pixels of a cell, for the widest count. */
 function cellSize(confusion: readonly (readonly number[])[]): number {
   const most = confusion.reduce((max, row) => Math.max(max, ...row), 0);
   return Math.max(30, Math.ceil(FONT_SIZE * widthOf(count(most))) + 8);
@@ -116,7 +116,7 @@ function cellsOf(
   });
 }
 
-/** A channel whose field is what is drawn, not a value that a scale makes something of. */
+/** A channel that draws the value of its field without a scale. */
 function verbatim(field: string): Part {
   return { field, type: 'nominal', scale: null, legend: null };
 }
@@ -131,7 +131,7 @@ function axis(names: readonly string[], cell: number, place: Part, title: string
   };
 }
 
-/** Names that are wider than a cell stand upright below it. */
+/** Names that are wider than a cell are vertical. */
 function turned(isTurned: boolean): Part {
   return isTurned ? { labelAngle: -90, labelAlign: 'right', labelBaseline: 'middle' } : {};
 }

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import type * as resvg from '@resvg/resvg-wasm';
 
-/** Pixels of a PNG for each of its SVG, so that it is sharp on dense screens and on paper. */
+/** Pixels of the PNG per pixel of the SVG, so that it is sharp on dense screens and on paper. */
 const ZOOM = 2;
 
 interface Rasterizer {
@@ -13,8 +13,8 @@ interface Rasterizer {
 let ready: Promise<Rasterizer> | undefined;
 
 /**
- * Without fonts of its own resvg draws no text, and with those of the system every machine would
- * draw another.
+ * Without given fonts resvg draws no text, and with the fonts of the system each machine would draw
+ * another picture.
  */
 async function load(): Promise<Rasterizer> {
   const { resolve } = createRequire(import.meta.url);

@@ -1,6 +1,6 @@
 import { dark, declarations, light } from './colours.ts';
 
-/** The report's style sheet. On paper the colours are always the light ones. */
+/** The style sheet of the report. Printed reports always have the light colours. */
 export const reportStyle = `
 :root { color-scheme: light; ${declarations(light)} }
 @media screen and (prefers-color-scheme: dark) { :root { color-scheme: dark; ${declarations(dark)} } }

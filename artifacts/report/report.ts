@@ -18,17 +18,17 @@ import type { ConfusionTable } from './tables.ts';
 interface Tables {
   readonly scores: readonly ClassScore[];
   readonly table: ConfusionTable;
-  /** Undefined where no training is shown. */
+  /** Undefined if the report shows no training. */
   readonly curve: TrainingCurve | undefined;
 }
 
-/** A matrix of more classes has the whole width. */
+/** A matrix of more classes has the full width of the page. */
 const MAX_PAIRED_CLASSES = 16;
 
-/** From so many classes on a matrix is rather pushed aside than made too small to read. */
+/** From this number of classes on a matrix scrolls instead of becoming too small to read. */
 const MIN_SCROLLED_CLASSES = 8;
 
-/** It runs nothing and fetches nothing, whatever stands in it. */
+/** The report runs and fetches nothing, for any text in it. */
 const POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'";
 
 /** report.html: everything in one file, for screens in light and dark and for paper. */
@@ -186,7 +186,7 @@ function datasetOf({ dataset: { name, split } }: Subject): string {
   return `the ${split} set${name === undefined ? '' : ` of ${visible(name)}`}`;
 }
 
-/** A picture as a part of the page, with words for who cannot see it. */
+/** A picture as a part of the page, with a description for screen readers. */
 function inline(svg: string, description: string): Markup {
   return new Markup(
     svg.replace('<svg ', () => markup`<svg role="img" aria-label="${description}" `.text),

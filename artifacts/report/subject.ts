@@ -4,23 +4,23 @@ import type { ConfigurationRecord } from '../../shared/configuration.ts';
 import type { EngineIdentity } from '../../shared/engine-identity.ts';
 import type { MetricsLine } from '../../shared/files/metrics.ts';
 
-/** Which model was evaluated, and on what. Nothing here says when, where or by how many. */
+/** The model and the data of an evaluation. Excludes time, machine and number of workers. */
 export interface Subject {
   /** The version of mnist-dist. */
   readonly version: string;
-  /** The run's id; undefined for a model file that lies by itself. */
+  /** The id of the run; undefined for a model file without a run. */
   readonly run: string | undefined;
   readonly model: {
     readonly sha256: string;
-    /** The step after which its weights are. */
+    /** The weights are those after this step. */
     readonly step: number;
-    /** The link of that step. */
+    /** The chain link of that step. */
     readonly chain: string;
-    /** What it was trained with, as run.json and the model file have it. */
+    /** The settings of the training, as in run.json and the model file. */
     readonly configuration: ConfigurationRecord;
   };
   readonly dataset: {
-    /** Undefined for one that has no name. */
+    /** Undefined for a dataset without a name. */
     readonly name: string | undefined;
     readonly sha256: string;
     readonly split: 'test' | 'train';
@@ -28,11 +28,11 @@ export interface Subject {
     readonly columns: number;
     readonly classNames: readonly string[];
   };
-  /** What computed the predictions. */
+  /** The engine that computed the predictions. */
   readonly engine: EngineIdentity;
 }
 
-/** All that the artifacts are made of. */
+/** The input of the artifacts. */
 export interface Evaluation {
   readonly subject: Subject;
   readonly score: Score;
@@ -41,8 +41,8 @@ export interface Evaluation {
   /** [samples, rows * columns] of the split that was evaluated. */
   readonly images: Uint8Array;
   /**
-   * The lines of metrics.jsonl of a training run, from the first one on; undefined where no
-   * training is shown.
+   * The lines of metrics.jsonl of a training run, from the first one; undefined if no training is
+   * shown.
    */
   readonly metrics: (() => Iterable<MetricsLine>) | undefined;
 }

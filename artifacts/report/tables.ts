@@ -3,11 +3,11 @@ import { csv } from './csv.ts';
 import type { TrainingCurve } from './training-curve.ts';
 import type { Evaluation } from './subject.ts';
 
-/** The number of the layout of summary.json and confusion_matrix.json. */
+/** The version of the layout of summary.json and confusion_matrix.json. */
 const FORMAT = 1;
 
 /**
- * summary.json: what was evaluated, and how well it did. `training` is there for a training run.
+ * summary.json: the model, the data and the result. A training run also has `training`.
  */
 export function summary(
   { subject: { version, run, model, dataset, engine }, score }: Evaluation,
@@ -44,7 +44,7 @@ export function summary(
   };
 }
 
-/** confusion_matrix.json: one row per true class, in it one count per predicted class. */
+/** confusion_matrix.json: a row for each true class with a count for each predicted class. */
 export function confusionTable(
   confusion: readonly (readonly number[])[],
   classNames: readonly string[],

@@ -13,21 +13,21 @@ export interface EvaluationPoint extends CurvePoint {
   readonly epoch: number;
 }
 
-/** What is drawn of a run's training, all of it from metrics.jsonl. */
+/** The drawn data of a run's training, from metrics.jsonl. */
 export interface TrainingCurve {
   readonly steps: number;
-  /** So many steps are one point of `training`. */
+  /** The number of steps in one point of `training`. */
   readonly stepsPerPoint: number;
-  /** Each the mean over its steps, at the last of them. */
+  /** Each point is the mean over its steps, at the last of them. */
   readonly training: readonly CurvePoint[];
-  /** The same points, each the mean of its neighbourhood. */
+  /** The same points, each the mean of its neighbours. */
   readonly smooth: readonly CurvePoint[];
   readonly validation: readonly EvaluationPoint[];
 }
 
 /**
- * Of the lines of a metrics.jsonl, which are read twice: how many points there are follows from how
- * many lines there are, and nothing else of them is kept.
+ * The curve of the lines of a metrics.jsonl. It reads the lines twice, because the number of points
+ * follows from the number of lines, and keeps only the points.
  */
 export function trainingCurve(lines: () => Iterable<MetricsLine>): TrainingCurve {
   let steps = 0;
@@ -50,7 +50,7 @@ export function trainingCurve(lines: () => Iterable<MetricsLine>): TrainingCurve
       mean = new Mean();
     } else {
       evaluations -= 1;
-      // Evenly taken, the last one always.
+      // Evenly spaced, and always the last one.
       if (evaluations % every === 0) validation.push({ ...pointOf(line), epoch: line.epoch });
     }
   }
@@ -63,7 +63,7 @@ export function trainingCurve(lines: () => Iterable<MetricsLine>): TrainingCurve
   };
 }
 
-/** Over neighbouring steps, by samples: no sample is left out. */
+/** The mean over neighbouring steps, weighted by their samples. */
 class Mean {
   #step = 0;
   #samples = 0;
@@ -79,7 +79,7 @@ class Mean {
     this.count += 1;
   }
 
-  /** At the last of them. */
+  /** The mean, at the last step. */
   point(): CurvePoint {
     return {
       step: this.#step,
@@ -96,8 +96,8 @@ function pointOf(line: MetricsLine): CurvePoint {
 }
 
 /**
- * The mean of each point and as many on either side, about a twentieth of all; towards both ends
- * fewer, so that it lags nowhere behind.
+ * The mean of each point and its neighbours, the same number on either side, in all about a
+ * twentieth of the points. It has fewer near both ends, so that the curve has no lag.
  */
 function smooth(points: readonly CurvePoint[]): CurvePoint[] {
   const most = Math.floor(points.length / 40);

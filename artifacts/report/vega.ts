@@ -11,13 +11,13 @@ export interface Padding {
   readonly bottom: number;
 }
 
-/** The PNGs are drawn with the first; the others are about as wide. */
+/** The PNGs use the first font; the others have about the same width. */
 export const FONT = 'DejaVu Sans, Verdana, sans-serif';
 export const FONT_SIZE = 12;
 
 /**
- * Draws a Vega-Lite specification as SVG. Every place is ours: Vega measures text where a canvas is
- * installed and guesses where none is, and the bytes shall not depend on that.
+ * Draws a Vega-Lite specification as SVG. The caller gives all positions: Vega measures text if a
+ * canvas is installed and guesses otherwise, and the bytes must not depend on that.
  */
 export async function drawSvg(spec: Part, padding: Padding, colours: Colours): Promise<string> {
   const [{ Error: ERRORS, logger, parse, View }, { compile }] = await Promise.all([
@@ -25,8 +25,7 @@ export async function drawSvg(spec: Part, padding: Padding, colours: Colours): P
     import('vega-lite'),
   ]);
   const whole = { ...spec, padding, autosize: 'none', config: configOf(colours) };
-  // Vega-Lite checks the form itself; its type of all specifications is too large to build one
-  // piece by piece.
+  // Vega-Lite checks the specification itself; its type is too large to build one piece by piece.
   const checked = JSON.parse(JSON.stringify(whole)) as TopLevelSpec;
   const compiled: Spec = compile(checked, { logger: logger(ERRORS) }).spec;
   const view = new View(parse(compiled), { renderer: 'none', logLevel: ERRORS });
@@ -60,7 +59,7 @@ function configOf({ paper, ink, muted, line }: Colours): Part {
   };
 }
 
-/** A line of text at this place in pixels, the origin at the top left of what is plotted. */
+/** A line of text at a position in pixels from the top left of the plot. */
 export function textAt(x: number, y: number, text: string, more: Part = {}): Part {
   return {
     data: { values: [{ text }] },

@@ -14,19 +14,15 @@ export interface Content {
 
 /** A file that a store returns; `bytes` may end with an error. */
 export interface Found {
-  /**
-   * Files by name. A reader of a name gets all bytes of one `put`, never a part of them. Transient
-   * failures are retried by the RetryPolicy. Methods reject with STORE, also for a name that
-   * `isStoreName` refuses.
-   */
+  /** In bytes; undefined if the store does not say. */
   readonly size: number | undefined;
   readonly bytes: AsyncIterable<Uint8Array>;
 }
 
 /**
- * RunListing files in one place. Whoever reads a name finds the bytes of one whole `put`, never a
- * part of them. Whatever may pass by itself is tried again, as RetryPolicy says. Methods reject
- * with STORE, naming the place and what to do, for a name that `isStoreName` refuses as well.
+ * Files by name. A reader of a name gets all bytes of one `put`, never a part of them. Transient
+ * failures are retried by the RetryPolicy. Methods reject with STORE, also for a name that
+ * `isStoreName` refuses.
  */
 export interface Store {
   /** The URI of the store, or of a name in it. */

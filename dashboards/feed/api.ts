@@ -5,8 +5,9 @@ import type { WorkerStateName } from '../metrics/catalogue.ts';
  *
  *   GET /api/run      RunView: everything known so far, bounded however long the run is
  *   GET /api/stream   server-sent events; each `data:` is one Update, at most ten a second
- *   GET /api/weights  the current weights, float32 little-endian, layer by layer: kernel [inputs, units] row-major, bias
- *                     [units]; the header X-Step says after which step. 404 where there are none yet.
+ *   GET /api/weights  the current weights, float32 little-endian, layer by layer: kernel
+ *                     [inputs, units] row-major, bias [units]; the header X-Step says after which
+ *                     step. 404 where there are none yet.
  */
 export interface RunView {
   readonly run: string;

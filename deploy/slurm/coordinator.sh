@@ -1,9 +1,10 @@
 #!/bin/bash
-# Starts the coordinator of the run in directory $1, or goes on with that run; what follows are options of `mnist-dist coordinator`.
+# Starts the run in directory $1, or resumes it. Further arguments are options of `mnist-dist
+# coordinator`.
 set -eu
 run=$1
 shift
-# What an earlier try of this job has left leads workers astray.
+# A join file of an earlier start of this job would give workers a wrong address.
 rm -f "$run/join"
 if [ ! -e "$run/run.json" ]; then
   set -- --runs-dir "$(dirname "$run")" --run-id "$(basename "$run")" "$@"
@@ -12,17 +13,19 @@ elif [ -n "${SLURM_RESTART_COUNT:-}" ]; then
     echo "the run $run is finished already"
     exit 0
   fi
-  # Slurm runs a job once at a time: a coordinator that has the lock of this run on another node is an earlier try.
+  # Slurm runs a job once at a time: if the lock of this run names another node, an earlier start of
+  # this job left it.
   set -- --resume "$run" --take-over "$@"
 else
   set -- --resume "$run" "$@"
 fi
 
-# A certificate for this node and this try; workers know its authority by the join string, and the keys never leave this node.
+# A certificate for this node and this start. Workers get its authority from the join string, and
+# the keys never leave this node.
 name=${MNIST_DIST_ADVERTISE:-$SLURMD_NODENAME}
 certs=$(mktemp -d)
 trap 'rm -rf "$certs"' EXIT
-# The coordinator gets the signal, too, and ends in good order: that is waited for.
+# The coordinator gets the signal, too, and shuts down; this script waits for it.
 trap : TERM
 node bin/mnist-dist.mjs certs "$name" --out "$certs" > /dev/null
 rm "$certs/ca.key"

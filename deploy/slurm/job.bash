@@ -1,7 +1,8 @@
-# What the sbatch scripts have in common; they include it, from the root of the checkout.
+# Shared by the sbatch scripts, which include it from the root of the checkout.
 
-# Ends this job with exit code $1, and puts it back into the queue where it was told to go (SIGTERM: the end of its time is near, or
-# another job pushes it away), and after a crash, MAX_RESTARTS times. Where Slurm itself cancels or requeues it, it is not RUNNING now.
+# Ends this job with exit code $1. It requeues the job after SIGTERM (its time is nearly over, or
+# another job preempts it) and, at most MAX_RESTARTS times, after a crash. If Slurm itself cancels
+# or requeues the job, its state is not RUNNING.
 finish() {
   again=
   case $1 in

@@ -1,17 +1,18 @@
 #!/bin/bash
-# A worker of the run in directory $1, until that run is over; what follows are options of `mnist-dist worker`.
-# The coordinator may start later, be away for a while and come back elsewhere: its join file is read before each attempt. Where nobody
-# has answered for WAIT_SECONDS, this ends with exit code 16.
+# A worker of the run in directory $1, until that run is over. Further arguments are options of
+# `mnist-dist worker`. The coordinator may start later, or stop and start again on another node:
+# this script reads its join file before each attempt. If no coordinator has answered for
+# WAIT_SECONDS, it ends with exit code 16.
 set -eu
 run=$1
 shift
 wait=${WAIT_SECONDS:-600}
-# The node, and what scancel calls this worker's job.
+# The node, and the id by which scancel knows the job of this worker.
 job=${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID}
 name=$SLURMD_NODENAME.${job:-$SLURM_JOB_ID.$SLURM_PROCID}
 since=$SECONDS
 stopped=
-# The worker gets the signal, too, and leaves in good order: that is waited for.
+# The worker gets the signal, too, and shuts down; this script waits for it.
 trap 'stopped=yes' TERM
 while [ -z "$stopped" ]; do
   if [ -s "$run/join" ]; then
@@ -19,16 +20,16 @@ while [ -z "$stopped" ]; do
     code=0
     node bin/mnist-dist.mjs worker --join - --max-wait-time 5 --name "$name" "$@" < "$run/join" || code=$?
     case $code in
-      # Nobody there, another token, another certificate: that file may be of an earlier try.
+      # No coordinator, another token or certificate: the file may be from an earlier start.
       16 | 17 | 33) ;;
-      # The coordinator was stopped, not this worker: it comes back when its job does.
+      # The coordinator was stopped, not this worker: it starts again with its job.
       129 | 130 | 143) ;;
       *) exit "$code" ;;
     esac
-    # Who has computed meanwhile waits anew.
+    # After a minute with a coordinator the wait starts anew.
     if [ $((SECONDS - start)) -gt 60 ]; then since=$SECONDS; fi
   fi
-  # A coordinator that prolongs a finished run may be about to open it.
+  # A coordinator that extends a finished run may be about to open it.
   if [ $((SECONDS - since)) -ge $((wait < 30 ? wait : 30)) ] && grep -qs '"state": "finished"' "$run/run.json"; then
     echo "the run $run is finished"
     exit 0

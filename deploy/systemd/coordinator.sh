@@ -1,5 +1,5 @@
 #!/bin/sh
-# Begins the run MNIST_DIST_RUN_ID, or goes on with it; what follows are options of `mnist-dist coordinator`.
+# Starts or resumes the run MNIST_DIST_RUN_ID. Arguments are options of `mnist-dist coordinator`.
 set -eu
 run=$MNIST_DIST_RUNS_DIR/${MNIST_DIST_RUN_ID:?names the run: set it in coordinator.env}
 if grep -qs '"state": "finished"' "$run/run.json"; then

@@ -21,7 +21,7 @@ export interface UnpackedFile {
 }
 
 /**
- * Opens a regular file, and unpacks it if its first bytes are those of gzip, whatever its name. It
+ * Opens a regular file, and unpacks it if its first bytes are those of gzip, for any name. It
  * unpacks only as much as is read.
  */
 export async function openUnpacked(path: string): Promise<UnpackedFile> {

@@ -13,7 +13,7 @@ export const SAVED_MODEL_TAG = 'serve';
  */
 const GRAPH_PRODUCER = 1087;
 
-// Of tfjs-node's protobuf classes (generated JavaScript without declarations), what is used here.
+// The used part of tfjs-node's protobuf classes (generated JavaScript without declarations).
 interface Message {
   serializeBinary(): Uint8Array;
 }

@@ -14,7 +14,7 @@ export interface Compiler {
   readonly version: string;
 }
 
-/** $CXX, which may hold arguments, else the first of c++, g++ and clang++ that answers. */
+/** $CXX, which may contain arguments, else the first of c++, g++ and clang++ that runs. */
 export async function findCompiler(
   environment: NodeJS.ProcessEnv = process.env,
 ): Promise<Compiler | undefined> {
@@ -45,7 +45,7 @@ export async function requireCompiler(): Promise<Compiler> {
   );
 }
 
-/** Digest of everything but the library that the binding is made of. */
+/** Digest of the input of the binding except the library. */
 export function sourcesDigest(): string {
   const { directory, nodeApi } = tfjsPackage();
   const hash = createHash('sha256').update(`${process.arch} ${nodeApi}\n`);
@@ -106,7 +106,7 @@ async function compile(command: readonly string[]): Promise<void> {
   );
 }
 
-/** The one source of ours lies with the sources, also when this code runs from dist/. */
+/** support.cc is stored with the sources, also when this code runs from dist/. */
 function supportSource(): string {
   const file = join(packageRoot, 'worker', 'native', 'support.cc');
   if (!existsSync(file)) throw new Error(`${file} is missing`);

@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { runChild } from './run-program.ts';
 
 /**
- * What TensorFlow 2.21 opens before it registers a GPU; it goes without one, silently, if any is
- * missing.
+ * The libraries that TensorFlow 2.21 opens before it registers a GPU. If one is missing, it uses no
+ * GPU and reports nothing.
  */
 export const cudaLibraries: readonly string[] = [
   'libcudart.so.12',
@@ -15,7 +15,7 @@ export const cudaLibraries: readonly string[] = [
   'libcusparse.so.12',
   'libcudnn.so.9',
 ];
-/** Comes with the driver, not with CUDA. */
+/** Part of the driver, not of CUDA. */
 export const driverLibrary = 'libcuda.so.1';
 
 /**

@@ -15,9 +15,9 @@ export interface WorkerDevice {
 }
 
 /**
- * glibc maps and unmaps every block above 128 KiB, weights and gradients among them, and pays for
- * fresh pages each time; kept on the heap (32 MiB is the most it takes), a gradient call of batch
- * 32 is two to three times as fast.
+ * glibc maps and unmaps every block above 128 KiB, also weights and gradients, and gets new pages
+ * each time. With these blocks on the heap (32 MiB is the maximum) a gradient call of batch 32 is
+ * two to three times as fast.
  */
 export const allocatorEnvironment = {
   MALLOC_MMAP_THRESHOLD_: String(32 * 1024 ** 2),

@@ -5,8 +5,8 @@ import { sourcesDigest } from './compile.ts';
 import { ownLink, tfjsPackage } from './places.ts';
 
 /**
- * Written beside the binding once TensorFlow has loaded and multiplied; a later start needs nothing
- * else.
+ * Written beside the binding after TensorFlow was loaded and multiplied; a later start needs only
+ * this file.
  */
 export const MANIFEST_FILE = 'manifest.json';
 /** Increases when the build changes; older bindings are then rebuilt. */
@@ -14,14 +14,14 @@ export const BINDING_FORMAT = 2;
 
 const manifestSchema = z.object({
   format: z.literal(BINDING_FORMAT),
-  /** TensorFlow's own version, as its library gives it. */
+  /** The version of TensorFlow that the library reports. */
   version: z.string(),
-  /** The name of the set of wheels, the wheel's or the folder's path. */
+  /** The name of the set of wheels, or the path of the wheel or the folder. */
   source: z.string(),
   device: z.enum(['cpu', 'cuda']),
-  /** The folder that holds libtensorflow_cc.so.2. */
+  /** The folder with libtensorflow_cc.so.2. */
   library: z.string(),
-  /** Extra environment of a process that loads it. */
+  /** Additional environment of a process that loads the library. */
   environment: z.record(z.string(), z.string()),
   files: z.array(z.object({ path: z.string(), bytes: z.int() })),
   /** Digest of the sources that were compiled (compile.ts). */
@@ -34,8 +34,8 @@ export type Manifest = z.infer<typeof manifestSchema>;
 
 export interface NativeEngine {
   /**
-   * The folder in which tfjs-node-gpu looks for its binding, or the one in the cache that stands
-   * for it.
+   * The folder in which tfjs-node-gpu looks for its binding, or the one in the cache that replaces
+   * it.
    */
   readonly moduleDirectory: string;
   readonly binding: string;

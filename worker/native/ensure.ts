@@ -48,10 +48,10 @@ export interface SetupOptions {
 }
 
 /**
- * TensorFlow for this checkout: what is ready is used, else library, binding and smoke test, each
- * only if the shared cache lacks it. Everything is made under temporary names and renamed when it
- * is whole, under one lock per cache; an interrupted set-up leaves nothing that a later one would
- * use. Throws SETUP, naming what is missing and its fix.
+ * Sets up TensorFlow for this checkout: library, binding and smoke test, each only if the shared
+ * cache lacks it. All parts are created under temporary names and renamed when they are whole,
+ * under one lock per cache, so that a later set-up never uses parts of an interrupted one. Throws
+ * SETUP with the missing part and the fix.
  */
 export async function ensureTensorFlow(
   options: SetupOptions,
@@ -102,7 +102,7 @@ async function setUp(
   lease: Lease,
   report: Report,
 ): Promise<NativeEngine> {
-  // A missing compiler is said before 274 MB are downloaded, not after.
+  // Reports a missing compiler before 274 MB are downloaded.
   const hasBindings = existsSync(join(places.cache, 'bindings'));
   const early = hasBindings ? undefined : await requireCompiler();
   await requireDriverIfNamed(options);
@@ -203,7 +203,7 @@ async function buildBinding(
   };
   writeFileSync(join(output, MANIFEST_FILE), `${JSON.stringify(manifest, undefined, 2)}\n`);
   mkdirSync(dirname(target), { recursive: true });
-  // Both fail once another process has taken the lock over, and with it what is here.
+  // Both fail if another process has taken over the lock with this folder.
   if (existsSync(target)) renameSync(target, join(temporary, 'old'));
   renameSync(output, target);
 }
@@ -227,7 +227,7 @@ async function requireGpuIfNamed(options: SetupOptions, library: Library): Promi
   );
 }
 
-/** A missing driver, too, is said before anything is downloaded. */
+/** Reports a missing driver, too, before any download. */
 async function requireDriverIfNamed({ device }: SetupOptions): Promise<void> {
   if (device !== 'gpu') return;
   const why = (await missingLibraries([driverLibrary], {})).get(driverLibrary);
@@ -238,7 +238,8 @@ async function requireDriverIfNamed({ device }: SetupOptions): Promise<void> {
 }
 
 /**
- * Where all who use this installation find it, or, where that is not ours to write, where we do.
+ * Links the binding for all users of this installation, or only for this user if the installation
+ * is not writable.
  */
 function linkBinding(bindings: string, moduleDirectory: string): void {
   const own = ownLink(moduleDirectory);
@@ -252,7 +253,7 @@ function linkBinding(bindings: string, moduleDirectory: string): void {
 }
 
 /**
- * Puts a link to `target` in the place of `link`, whatever is there, in one step where possible.
+ * Replaces `link`, a link, file or folder, by a link to `target`, in one step where possible.
  */
 function linkDirectory(target: string, link: string): void {
   mkdirSync(dirname(link), { recursive: true });
@@ -264,7 +265,7 @@ function linkDirectory(target: string, link: string): void {
   renameSync(temporary, link);
 }
 
-/** What would be downloaded and built there could not be loaded. */
+/** Libraries on a file system that is mounted noexec cannot be loaded. */
 function requireExecutable(cache: string): void {
   const mount = noexecMount(cache);
   if (mount === undefined) return;

@@ -4,8 +4,8 @@ import { MAX_GPUS } from '../../shared/limits.ts';
 const MEBIBYTE = 1024 ** 2;
 
 /**
- * What nvidia-smi is asked for besides the number of the GPU, where it goes, and in which unit the
- * answer is.
+ * The fields of a query of nvidia-smi besides the number of the GPU, their names here, and the
+ * conversion of their units.
  */
 const questions = [
   ['utilization.gpu', 'utilization', (percent: number) => percent / 100],
@@ -15,15 +15,15 @@ const questions = [
   ['power.draw', 'powerWatts', (watts: number) => watts],
 ] as const;
 
-/** The arguments that make nvidia-smi answer in the form that parseReadings takes. */
+/** The arguments of nvidia-smi for an answer that parseReadings can parse. */
 export const gpuQuestion: readonly string[] = [
   `--query-gpu=${['index', ...questions.map(([field]) => field)].join(',')}`,
   '--format=csv,noheader,nounits',
 ];
 
 /**
- * Parses what nvidia-smi answers: a line for each GPU. What is no number ("[N/A]", "[Not
- * Supported]", "ERR!") or none that can be is left out, and so is a line that is no GPU.
+ * Parses the answer of nvidia-smi: a line for each GPU. Omits values that are not a number
+ * ("[N/A]", "[Not Supported]", "ERR!") or not a possible one, and lines without a GPU.
  */
 export function parseReadings(answer: string): readonly GpuReading[] {
   return answer

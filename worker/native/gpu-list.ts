@@ -6,19 +6,19 @@ import { PROGRAM_ANSWER_LIMIT_MILLISECONDS } from '../../shared/limits.ts';
 /** An NVIDIA GPU that the driver shows to this process. */
 export interface Gpu {
   /**
-   * As nvidia-smi numbers it: in the order of the PCI bus, among those that a device cgroup lets
-   * through.
+   * The number in nvidia-smi: in the order of the PCI bus, among the GPUs that the device cgroup
+   * allows.
    */
   readonly index: number;
   readonly name: string;
-  /** "GPU-" and a UUID; empty where the driver does not tell. */
+  /** "GPU-" and a UUID; empty if the driver does not report it. */
   readonly uuid: string;
   readonly driver: string;
-  /** Its MIG instances by their names for CUDA, in order; undefined where MIG is off. */
+  /** The names of its MIG instances in CUDA, in order; undefined if MIG is off. */
   readonly instances?: readonly string[];
 }
 
-/** Where the kernel's driver tells of its GPUs; other than ordinary in tests. */
+/** Where the driver of the kernel lists its GPUs; tests use other paths. */
 export interface DriverPlaces {
   readonly gpus: string;
   readonly devices: string;
@@ -28,9 +28,8 @@ const ordinaryPlaces: DriverPlaces = { gpus: '/proc/driver/nvidia/gpus', devices
 const UUID = /^GPU-[0-9a-f][0-9a-f-]*$/i;
 
 /**
- * The NVIDIA GPUs that the driver shows to this process, in the order of the PCI bus: as nvidia-smi
- * lists them, else (a container without it) as the kernel's driver does. None if there is no
- * driver.
+ * The NVIDIA GPUs that the driver shows to this process, in the order of the PCI bus: from
+ * nvidia-smi, or, in a container without it, from the driver of the kernel. None without a driver.
  */
 export async function listGpus(places: DriverPlaces = ordinaryPlaces): Promise<readonly Gpu[]> {
   const program = onPath('nvidia-smi');
@@ -49,7 +48,7 @@ const gpuQuery = [
   '--format=csv,noheader,nounits',
 ] as const;
 
-/** What the program writes; empty where it fails or does not answer in time. */
+/** The output of the program; empty if it fails or does not answer in time. */
 async function answerOf(command: readonly string[]): Promise<string> {
   try {
     const answer = await runChild(command, {
@@ -61,7 +60,7 @@ async function answerOf(command: readonly string[]): Promise<string> {
   }
 }
 
-/** Parses nvidia-smi's CSV; lines that are not a GPU are passed over. */
+/** Parses the CSV of nvidia-smi; skips lines that are not a GPU. */
 export function parseGpus(csv: string): readonly Gpu[] {
   return csv.split('\n').flatMap((line) => {
     const [index = '', name = '', uuid = '', driver = '', mig = ''] = line
@@ -74,7 +73,7 @@ export function parseGpus(csv: string): readonly Gpu[] {
 }
 
 /**
- * The MIG instances of each GPU, by its index, in what `nvidia-smi -L` prints: each below its GPU.
+ * The MIG instances of each GPU by its index. `nvidia-smi -L` prints them below their GPU.
  */
 export function parseInstances(list: string): ReadonlyMap<number, readonly string[]> {
   const found = new Map<number, string[]>();
@@ -89,8 +88,8 @@ export function parseInstances(list: string): ReadonlyMap<number, readonly strin
 }
 
 /**
- * The driver's own list. A device cgroup does not shorten it, so each device is opened to see
- * whether it may be.
+ * The list of the driver. A device cgroup does not shorten it, so each device is opened to find out
+ * whether this process may use it.
  */
 function kernelGpus({ gpus, devices }: DriverPlaces): Gpu[] {
   return namesIn(gpus)

@@ -119,8 +119,8 @@ export class GpuTelemetry {
 }
 
 /**
- * What a worker reports: the GPU it was given, by its UUID; one that computes elsewhere, those that
- * its process may use. None where CUDA's order hides which GPU it is.
+ * The GPUs that a worker reports: its own GPU by its UUID; if it does not compute on a GPU, all
+ * that its process may use. None if the order of CUDA hides which GPU it is.
  */
 export async function watchedGpus(
   environment: NodeJS.ProcessEnv = process.env,

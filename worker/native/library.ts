@@ -25,9 +25,9 @@ export const LIBRARY_FILES: readonly string[] = [
 ];
 const SAY_SIZE_FROM_MEGABYTES = 100;
 
-/** A TensorFlow C library on disk, wherever it came from. */
+/** A TensorFlow C library on disk, from any source. */
 export interface Library {
-  /** The folder that holds libtensorflow_cc.so.2 and include/. */
+  /** The folder with libtensorflow_cc.so.2 and include/. */
   readonly directory: string;
   readonly source: string;
   readonly device: 'cpu' | 'cuda';
@@ -38,11 +38,11 @@ export interface Library {
 
 export interface LibraryPlaces {
   readonly cache: string;
-  /** Emptied before and after; only the holder of the set-up's lock uses it. */
+  /** Emptied before and after; only the owner of the set-up lock uses it. */
   readonly temporary: string;
 }
 
-/** The library of a set of pinned wheels: unpacked already, or downloaded and unpacked now. */
+/** The library of a set of pinned wheels. Downloads and unpacks it if it is missing. */
 export async function pinnedLibrary(
   set: WheelSet,
   places: LibraryPlaces,
@@ -82,7 +82,7 @@ export async function pinnedLibrary(
   );
 }
 
-/** A wheel of the user's: unpacked into the cache under its digest. */
+/** A wheel of the user, unpacked into the cache under its digest. */
 export async function wheelLibrary(
   wheel: string,
   places: LibraryPlaces,
@@ -140,8 +140,8 @@ function describe(
 }
 
 /**
- * Whether TensorFlow's own record of its build says CUDA; a folder without the record counts as a
- * CPU's.
+ * Whether TensorFlow's record of its build names CUDA; a folder without the record counts as built
+ * for the CPU.
  */
 function builtForCuda(directory: string): boolean {
   const file = join(directory, 'python', 'platform', 'build_info.py');

@@ -14,8 +14,8 @@ const require = createRequire(import.meta.url);
  * TensorFlow in this process: the package itself, once, so that there is one registry of kernels.
  * Needs the environment of environment.ts from before the process started, and the binding that
  * ensure.ts has built. A library that does not fit aborts the process; ensure.ts has tried it in a
- * child. Of what the library writes to stderr while it loads, errors are told to `say` and
- * greetings are dropped; MNIST_DIST_TENSORFLOW_LOG=1 passes on everything.
+ * child. The library writes to stderr while it loads: `say` gets the errors, all else is dropped,
+ * and MNIST_DIST_TENSORFLOW_LOG=1 passes on everything.
  */
 export function loadTensorFlow(
   say: (lines: readonly string[]) => void = () => undefined,
@@ -27,7 +27,7 @@ export function loadTensorFlow(
     const support = process.env['MNIST_DIST_TENSORFLOW_LOG'] === '1' ? undefined : loadSupport();
     support?.captureStderr();
     try {
-      // Parsing outside input: what a package exports is what its own declarations say.
+      // Parsing outside input: the exports of the package match its declarations.
       return require('@tensorflow/tfjs-node-gpu') as TensorFlowModule;
     } finally {
       said = support?.releaseStderr() ?? '';
@@ -47,7 +47,7 @@ export function loadTensorFlow(
   }
 }
 
-/** The package asks node-pre-gyp where its binding is; ours may be in the cache. */
+/** The package asks node-pre-gyp for the path of its binding; ours may be in the cache. */
 function pointToBinding(): void {
   const binding = readyTensorFlow()?.binding;
   if (binding === undefined) return;
@@ -57,8 +57,7 @@ function pointToBinding(): void {
 }
 
 /**
- * Drops absl's warning about itself, lines of severity information, and the lines that continue
- * one.
+ * Drops absl's warning about itself, and lines of severity information with their continuations.
  */
 export function withoutGreetings(said: string): string[] {
   let isKept = false;

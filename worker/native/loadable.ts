@@ -12,10 +12,10 @@ const FIX =
   'Run `mnist-dist setup` with another cache (MNIST_DIST_CACHE=DIR), or use --engine wasm';
 
 /**
- * Throws ENGINE where this TensorFlow cannot be loaded here, though its files are whole. A few
- * milliseconds say whether its file system lets programs run and whether the linker takes what lies
- * beside it; the library itself is tried once by each kind of machine and of Node, in a process of
- * its own, since one that does not fit ends its process.
+ * Throws ENGINE if this machine cannot load this TensorFlow, although its files are whole. It
+ * checks within milliseconds whether the file system allows programs and whether the linker accepts
+ * the addon beside the binding. It tries the library itself once for each kind of machine and of
+ * Node, in a child process, because a library that does not fit aborts its process.
  */
 export async function requireLoadable(native: NativeEngine): Promise<void> {
   const why = whyNotAtOnce(native);
@@ -27,11 +27,11 @@ export async function requireLoadable(native: NativeEngine): Promise<void> {
     mkdirSync(dirname(stamp), { recursive: true });
     writeFileSync(stamp, '');
   } catch {
-    // A cache that can only be read: it is tried again the next time.
+    // The cache is read-only: the next start tries again.
   }
 }
 
-/** Loads it and multiplies, in a process of its own and on the CPU. Rejects with ENGINE. */
+/** Loads it and multiplies in a child process on the CPU. Rejects with ENGINE. */
 async function tryToLoad({ binding, environment }: NativeEngine): Promise<void> {
   try {
     await smokeTest(binding, { ...environment, CUDA_VISIBLE_DEVICES: '-1' });
@@ -47,7 +47,7 @@ function notLoadable(why: string, cause?: unknown): ClusterError {
   });
 }
 
-/** What says so without loading the library; undefined where nothing does. */
+/** A reason that is known without loading the library, if there is one. */
 function whyNotAtOnce({ moduleDirectory, binding, library }: NativeEngine): string | undefined {
   const mount = [binding, library].map(noexecMount).find((point) => point !== undefined);
   if (mount !== undefined) return `it lies on ${mount}, which is mounted noexec`;
@@ -66,13 +66,13 @@ interface Mount {
   readonly options: readonly string[];
 }
 
-/** Where the file system of this path is mounted, if no program may be loaded from there. */
+/** The mount point of this path, if its file system is mounted noexec. */
 export function noexecMount(path: string): string | undefined {
   const mount = mountOf(path);
   return mount?.options.includes('noexec') === true ? mount.point : undefined;
 }
 
-/** The file system that a path lies on; undefined where the kernel does not tell. */
+/** The mounted file system of a path; undefined if the kernel does not report it. */
 export function mountOf(path: string, mounts: string = '/proc/self/mountinfo'): Mount | undefined {
   let best: Mount | undefined;
   try {
@@ -83,7 +83,7 @@ export function mountOf(path: string, mounts: string = '/proc/self/mountinfo'): 
         String.fromCharCode(Number.parseInt(digits, 8)),
       );
       const isAbove = point === '/' || real === point || real.startsWith(`${point}/`);
-      // Of several mounts on one point the last one counts.
+      // The last of several mounts on one point counts.
       if (point !== '' && isAbove && point.length >= (best?.point.length ?? 0))
         best = { point, options: options.split(',') };
     }
@@ -94,8 +94,8 @@ export function mountOf(path: string, mounts: string = '/proc/self/mountinfo'): 
 }
 
 /**
- * The file that says that a trial went well; another one for another binding, processor, Node or C
- * library.
+ * The file that records a successful trial. Each binding, processor, Node and C library has its own
+ * file.
  */
 export function stampOf({ moduleDirectory }: NativeEngine): string {
   const hash = createHash('sha256');

@@ -20,7 +20,7 @@ import type { Wheel } from './wheels.ts';
 
 export const PIP_FIX = 'Install pip: sudo apt-get install -y python3-pip';
 
-/** The first pip that answers: pip3, pip, python3 -m pip, python -m pip. */
+/** The first pip that runs: pip3, pip, python3 -m pip, python -m pip. */
 export async function findPip(): Promise<
   { command: readonly string[]; version: string } | undefined
 > {
@@ -38,9 +38,9 @@ export async function findPip(): Promise<
 }
 
 /**
- * A wheel in `directory`, downloaded unless it is there already with the right SHA-256. pip
- * downloads into `temporary`, so that `directory` only ever holds whole, checked files; an
- * interrupted download leaves nothing there.
+ * A wheel in `directory`, downloaded unless it exists with the right SHA-256. pip downloads into
+ * `temporary`, so that `directory` contains only whole, checked files, also after an interrupted
+ * download.
  */
 export async function fetchWheel(
   wheel: Wheel,

@@ -6,12 +6,12 @@ import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { cacheDirectory } from '../../shared/disk/cache-directory.ts';
 
-/** Where things of the set-up lie. Nothing here touches more than a package.json. */
+/** The paths of the set-up. The functions here read only package.json files. */
 
 /** The checkout (or the installed package): the first folder upwards that has a package.json. */
 export const packageRoot: string = findPackageRoot(dirname(fileURLToPath(import.meta.url)));
 
-/** The addon made of support.cc; lies beside the binding. */
+/** The addon compiled from support.cc, stored beside the binding. */
 export const SUPPORT_FILE = 'support.node';
 
 const packageSchema = z.object({
@@ -34,8 +34,8 @@ export interface TfjsPackage {
 }
 
 /**
- * tfjs-node-gpu as npm has installed it; throws if it is missing. The rule is that of
- * node-pre-gyp's `find`.
+ * The tfjs-node-gpu that npm installed; throws if it is missing. The rule is that of `find` of
+ * node-pre-gyp.
  */
 export function tfjsPackage(root: string = packageRoot): TfjsPackage {
   const file = createRequire(join(root, 'package.json')).resolve(
@@ -56,15 +56,15 @@ export function tfjsPackage(root: string = packageRoot): TfjsPackage {
 }
 
 /**
- * The link that stands for `moduleDirectory` where that is not ours to write: a global
- * installation, a service's user.
+ * The link that replaces `moduleDirectory` if this user may not write it: in a global installation,
+ * or for the user of a service.
  */
 export function ownLink(moduleDirectory: string): string {
   const name = createHash('sha256').update(moduleDirectory).digest('hex').slice(0, 16);
   return join(cacheDirectory(), 'links', name);
 }
 
-/** The folder of Node-API's headers, from npm. */
+/** The folder with the headers of Node-API, from npm. */
 export function nodeApiHeaders(root: string = packageRoot): string {
   const file = createRequire(join(root, 'package.json')).resolve('node-api-headers/package.json');
   return join(dirname(file), 'include');

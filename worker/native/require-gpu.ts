@@ -5,8 +5,8 @@ import { gpuOf, type UsableGpus } from './usable-gpus.ts';
 const OR_CPU = 'or compute on the CPU: --device cpu';
 
 /**
- * Looks for what a GPU needs besides CUDA's libraries: those are 3.4 GB to download, and useless
- * without it. Throws ENGINE, naming what is missing: the driver, a GPU, or the one of this number.
+ * Checks what a GPU needs besides the libraries of CUDA (3.4 GB to download, and useless without
+ * the rest). Throws ENGINE with the missing part: the driver, a GPU, or the GPU with this number.
  */
 export async function requireGpu(
   device: `cuda:${number}`,

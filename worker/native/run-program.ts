@@ -66,7 +66,7 @@ export function onPath(
     .find(isExecutable);
 }
 
-/** The last lines of what a program said, for an error message. */
+/** The last lines of a program's output, for an error message. */
 export function lastLines(text: string, count = 3): string {
   return text
     .split('\n')

@@ -1,4 +1,4 @@
-/** What a long step says while it runs. `fraction` is 0..1 where it is known. */
+/** The progress of a long step. `fraction` is 0..1 if it is known. */
 export interface SetupEvent {
   readonly text: string;
   readonly fraction?: number;

@@ -6,15 +6,15 @@ import { SUPPORT_FILE, tfjsPackage } from './places.ts';
 
 /** The functions of support.cc. */
 export interface Support {
-  /** Keeps what is written to stderr; without effect when it is kept already. */
+  /** Captures stderr; without effect if it is captured already. */
   captureStderr(): void;
-  /** Puts stderr back and returns what was written. */
+  /** Restores stderr and returns the captured text. */
   releaseStderr(): string;
-  /** Whether this thread's floats are zero below 2^-126, as in TensorFlow's own threads. */
+  /** Whether floats of this thread are zero below 2^-126, as in the threads of TensorFlow. */
   flushSubnormals(on: boolean): void;
 }
 
-/** For a binding that was built elsewhere, without ours beside it. */
+/** For a binding that was built elsewhere, without our addon beside it. */
 const none: Support = {
   captureStderr: () => undefined,
   releaseStderr: () => '',

@@ -7,8 +7,8 @@ import type { Entry, ZipFile } from 'yauzl';
 import { ClusterError, messageOf } from '../../shared/errors.ts';
 
 /**
- * What of a wheel is needed: the C library, the headers that the binding includes, and CUDA's own
- * libraries.
+ * The needed files of a wheel: the C library, the headers that the binding includes, and the
+ * libraries of CUDA.
  */
 const wanted: readonly RegExp[] = [
   /^tensorflow\/libtensorflow_(cc|framework)\.so\.2$/,
@@ -19,7 +19,7 @@ const wanted: readonly RegExp[] = [
 ];
 
 /**
- * Unpacks what is needed of a wheel below `directory`, entry by entry as a stream. `onProgress`
+ * Unpacks the needed files of a wheel below `directory`, entry by entry as a stream. `onProgress`
  * gets the fraction of the archive's entries, weighted by size. Throws SETUP if the file is not a
  * wheel.
  */
@@ -65,7 +65,7 @@ function wantedEntries(zip: ZipFile): Promise<Entry[]> {
   return new Promise((resolve, reject) => {
     const entries: Entry[] = [];
     zip.on('entry', (entry: Entry) => {
-      // yauzl has refused absolute names and `..` by now.
+      // yauzl has refused absolute names and `..` already.
       if (wanted.some((pattern) => pattern.test(entry.fileName))) entries.push(entry);
       zip.readEntry();
     });

@@ -3,13 +3,13 @@ import { listGpus, type Gpu } from './gpu-list.ts';
 
 /** A GPU, or a MIG instance of one, that this process may compute on. */
 export interface UsableGpu {
-  /** What CUDA_VISIBLE_DEVICES has to be for CUDA to show this one and no other. */
+  /** The CUDA_VISIBLE_DEVICES with which CUDA shows only this GPU. */
   readonly identifier: string;
-  /** The CUDA_DEVICE_ORDER in which an identifier that is a number counts. */
+  /** The CUDA_DEVICE_ORDER of an identifier that is a number. */
   readonly order: DeviceOrder;
   /**
-   * The GPU; of an instance the one it is part of. Undefined where CUDA's order is not that of
-   * nvidia-smi.
+   * The GPU, or for an instance the GPU that it is part of. Undefined if the order of CUDA differs
+   * from that of nvidia-smi.
    */
   readonly gpu: Gpu | undefined;
 }
@@ -19,11 +19,11 @@ type DeviceOrder = 'FASTEST_FIRST' | 'PCI_BUS_ID';
 /** The GPUs that this process may use; `cuda:N` is the N-th of them. */
 export interface UsableGpus {
   readonly gpus: readonly UsableGpu[];
-  /** The GPUs that the driver shows, used or not. */
+  /** The number of GPUs that the driver shows, used or not. */
   readonly shown: number;
-  /** The variable that chooses among those, `NAME=value`; undefined where none does. */
+  /** The variable that selects among them, `NAME=value`; undefined if none does. */
   readonly choice: string | undefined;
-  /** What of that variable does not count, and why. */
+  /** The part of that variable that does not count, and why. */
   readonly problem: string | undefined;
 }
 
@@ -36,10 +36,10 @@ export async function findUsableGpus(environment: Environment = process.env): Pr
 }
 
 /**
- * Which GPUs this process may use. CUDA_VISIBLE_DEVICES decides, by CUDA's own rules; else what
- * Slurm allocated, else the UUIDs that a container was given, else all that the driver shows. What
- * a device cgroup or a container hides, the driver does not show in the first place, and the
- * numbers of CUDA_VISIBLE_DEVICES count without it.
+ * The GPUs that this process may use. CUDA_VISIBLE_DEVICES decides, by the rules of CUDA; else the
+ * allocation of Slurm, else the UUIDs that a container was given, else all that the driver shows.
+ * The driver does not show GPUs that a device cgroup or a container hides, and the numbers in
+ * CUDA_VISIBLE_DEVICES exclude them.
  */
 export function usableGpus(machine: readonly Gpu[], environment: Environment): UsableGpus {
   const { CUDA_VISIBLE_DEVICES: visible, SLURM_STEP_GPUS: step, SLURM_JOB_GPUS: job } = environment;
@@ -84,15 +84,15 @@ function filled(text: string | undefined): text is string {
   return text !== undefined && text !== '';
 }
 
-// --- what CUDA makes of its variable
+// --- how CUDA reads its variable
 
-/** An entry that names a device of CUDA, or why the list ends there. */
+/** The device of CUDA that an entry names, or why the list ends at this entry. */
 type Entry = UsableGpu | { readonly end: string | undefined };
 
 /**
- * CUDA's rules. The list is one of numbers, of GPU UUIDs or of MIG names, as its first entry is;
- * the first entry that is of another kind or names nothing ends it, as -1 does; one that comes
- * twice leaves nothing; an empty list is none.
+ * The rules of CUDA. The first entry decides whether the list has numbers, UUIDs of GPUs or names
+ * of MIG instances. The first entry of another kind, without a device, or -1 ends the list. A
+ * duplicate, or an empty list, gives no GPU.
  */
 function visibleToCuda(
   text: string,
@@ -118,10 +118,10 @@ function visibleToCuda(
   return { gpus, shown: machine.length, choice, problem: undefined };
 }
 
-/** What Slurm sets for a job without GPUs. */
+/** The value that Slurm sets for a job without GPUs. */
 const SLURM_NONE = 'NoDevFiles';
 
-/** As strtoul reads it: "1gpu" is 1, and what begins with no number is none. */
+/** Reads a number like strtoul: "1gpu" is 1; text without a leading number names no GPU. */
 function byNumber(entry: string, machine: readonly Gpu[], order: DeviceOrder): Entry {
   if (entry === SLURM_NONE) return { end: undefined };
   const text = /^[+-]?\d+/.exec(entry.trim())?.[0];
@@ -149,7 +149,7 @@ function byUuid(entry: string, machine: readonly Gpu[]): Entry {
 }
 
 /**
- * By the instance's UUID, or as older drivers have it: MIG-GPU-<UUID of the GPU>/<GPU
+ * By the UUID of the instance, or the form of older drivers: MIG-GPU-<UUID of the GPU>/<GPU
  * instance>/<compute instance>.
  */
 function byInstance(entry: string, machine: readonly Gpu[]): Entry {
@@ -168,7 +168,7 @@ function byInstance(entry: string, machine: readonly Gpu[]): Entry {
   return { end: `"${entry}" is no MIG instance here, and CUDA stops there` };
 }
 
-/** The GPU itself, or, where MIG is on, its first instance, which is what CUDA takes then. */
+/** The GPU itself, or, if MIG is on, its first instance, as in CUDA. */
 function deviceOf(gpu: Gpu, entry: string): Entry {
   return (
     devicesOf(gpu)[0] ?? {
@@ -186,14 +186,14 @@ function orderOf(variable: string | undefined): DeviceOrder {
   return variable === 'PCI_BUS_ID' ? 'PCI_BUS_ID' : 'FASTEST_FIRST';
 }
 
-/** Of alike GPUs none is faster, and CUDA keeps them in the order of the bus. */
+/** Whether all GPUs are of one model: CUDA then numbers them in the order of the bus. */
 function areAlike(machine: readonly Gpu[]): boolean {
   return new Set(machine.map(({ name }) => name)).size <= 1;
 }
 
-// --- where CUDA_VISIBLE_DEVICES says nothing
+// --- without CUDA_VISIBLE_DEVICES
 
-/** All of them, in the order of nvidia-smi, unless CUDA is told to begin with the fastest. */
+/** All GPUs, in the order of nvidia-smi, unless CUDA_DEVICE_ORDER is FASTEST_FIRST. */
 function allOf(machine: readonly Gpu[], environment: Environment): UsableGpus {
   const isByBus = environment['CUDA_DEVICE_ORDER'] !== 'FASTEST_FIRST' || areAlike(machine);
   const gpus = isByBus
@@ -210,8 +210,8 @@ function only(gpus: readonly Gpu[], machine: readonly Gpu[], choice: string): Us
 }
 
 /**
- * Slurm's numbers count on the whole node. Where a cgroup shows no more GPUs than were allocated,
- * those are they, under numbers of their own.
+ * Slurm numbers the GPUs of the whole node. If a cgroup shows no more GPUs than were allocated, all
+ * of them are allocated, under other numbers.
  */
 function allocated(
   variable: string,
@@ -229,10 +229,10 @@ function allocated(
 }
 
 /**
- * The container's runtime has read NVIDIA_VISIBLE_DEVICES and hidden the others; its numbers are
- * the host's, "all" is every image's default, and "void" only says that another way of giving GPUs
- * (CDI) was taken: none of these chooses among what is shown. UUIDs do so where more is shown, as
- * in a privileged container, and "none" is none there, too.
+ * The runtime of the container has read NVIDIA_VISIBLE_DEVICES and hidden the other GPUs. Numbers
+ * are those of the host, "all" is the default of images, and "void" means that the GPUs came from
+ * CDI: none of these selects among the shown GPUs. UUIDs select if more GPUs are shown, as in a
+ * privileged container, and "none" means no GPU, in that container, too.
  */
 function givenToContainer(
   text: string,
@@ -250,6 +250,6 @@ function givenToContainer(
     const instances = gpu.instances?.filter(isGiven) ?? [];
     return instances.length === 0 ? [] : [{ ...gpu, instances }];
   });
-  // A runtime that shows GPUs by other names has already chosen.
+  // A runtime that shows GPUs by other names has already selected them.
   return given.length === 0 ? allOf(machine, environment) : only(given, machine, choice);
 }

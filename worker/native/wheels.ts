@@ -1,8 +1,7 @@
 /**
- * The wheels the TensorFlow engine is made of: every one pinned by version and SHA-256, as the
- * Python Package Index lists them. TensorFlow's own bounds on the CUDA wheels float
- * (`tensorflow[and-cuda]`), so these are the newest of its release that fit; raise all of them
- * together.
+ * The wheels of the TensorFlow engine, each pinned by version and SHA-256 as on the Python Package
+ * Index. TensorFlow accepts ranges of CUDA wheels (`tensorflow[and-cuda]`), so these are the newest
+ * ones of its release that fit; raise all of them together.
  */
 export interface Wheel {
   readonly project: string;
@@ -16,12 +15,12 @@ export interface WheelSet {
   readonly name: string;
   readonly device: 'cpu' | 'cuda';
   readonly wheels: readonly Wheel[];
-  /** Disk space of what is unpacked from the wheels. */
+  /** Disk space of the files unpacked from the wheels. */
   readonly unpackedMegabytes: number;
 }
 
 export const TENSORFLOW_VERSION = '2.21.0';
-/** The wheels' C library is the same for every Python; one has to be named. */
+/** The C library in the wheels is the same for every Python, but pip needs one. */
 export const PYTHON_VERSION = '3.11';
 
 const tensorflowCpu: Wheel = {
@@ -165,7 +164,7 @@ export function wheelSet(architecture: string, device: 'cpu' | 'cuda'): WheelSet
   return sets[architecture]?.[device];
 }
 
-/** The platform tag pip is asked for: the newest one of the file's name. */
+/** The platform tag for pip: the newest one in the name of the file. */
 export function platformTag(wheel: Wheel): string {
   return (
     wheel.file
