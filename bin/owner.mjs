@@ -198,7 +198,7 @@ function startIn(path) {
 
 /** @param {string} stat */
 function parseStat(stat) {
-  // The name, in parentheses, may contain spaces. The third field follows it; the 22nd is the start.
+  // The name, in parentheses, may contain spaces. The third field follows it; 22 is the start.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   const [state = '', started] = [fields[0], fields[19]];
   return started === undefined ? undefined : { state, started };

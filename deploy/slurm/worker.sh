@@ -26,7 +26,7 @@ while [ -z "$stopped" ]; do
       129 | 130 | 143) ;;
       *) exit "$code" ;;
     esac
-    # After a minute with a coordinator the wait starts anew.
+    # After a minute with a coordinator the wait starts from zero.
     if [ $((SECONDS - start)) -gt 60 ]; then since=$SECONDS; fi
   fi
   # A coordinator that extends a finished run may be about to open it.
