@@ -38,9 +38,9 @@ interface Newcomer {
 }
 
 /**
- * The connections of a listener that are not admitted yet, TLS handshakes included. Their number and
- * time are limited. A new connection over the limit closes the oldest one, so that unauthenticated
- * peers cannot keep workers out.
+ * The connections of a listener that are not admitted yet, TLS handshakes included. Their number
+ * and time are limited. A new connection over the limit closes the oldest one, so that
+ * unauthenticated peers cannot keep workers out.
  */
 export class Newcomers {
   /** By the peer's address and port, the oldest first. */

@@ -4,7 +4,8 @@ import { MAX_INPUTS } from '../limits.ts';
 /**
  * The idx format of MNIST, for unsigned bytes only, big-endian:
  *
- *     images  u32 0x00000803 | u32 samples | u32 rows | u32 columns | samples x rows x columns bytes
+ *     images  u32 0x00000803 | u32 samples | u32 rows | u32 columns
+ *             | samples x rows x columns bytes
  *     labels  u32 0x00000801 | u32 samples | samples bytes
  */
 export type IdxKind = 'images' | 'labels';
