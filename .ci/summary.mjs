@@ -39,6 +39,8 @@ const isGood =
   brokenFiles.length === 0 &&
   forbiddenSkips.length === 0;
 print(
-  `${passed.length} passed, ${failed.length + brokenFiles.length + (isGood || failed.length > 0 ? 0 : 1)} failed, ${skipped.length} skipped`,
+  `${passed.length} passed, ` +
+    `${failed.length + brokenFiles.length + (isGood || failed.length > 0 ? 0 : 1)} failed, ` +
+    `${skipped.length} skipped`,
 );
 process.exitCode = isGood ? 0 : 1;

@@ -103,7 +103,8 @@ function isInstalledByHand() {
 async function install(say, lease) {
   const npm = npmCommand();
   say(
-    'mnist-dist: installing the npm packages (npm ci: about 240 MB to download, 630 MB on disk), once',
+    'mnist-dist: installing the npm packages (npm ci: about 240 MB to download, 630 MB on ' +
+      'disk), once',
   );
   const started = Date.now();
   // --include=dev: `npm test` needs the dev dependencies, for every NODE_ENV.
@@ -158,7 +159,8 @@ function npmFailure(output) {
   ) {
     return new SetupError(
       `the npm registry could not be reached, so the packages are not installed: ${said}`,
-      'Check the connection, or the proxy and registry settings (npm config list), then run again: ' +
+      'Check the connection, or the proxy and registry settings (npm config list), then run ' +
+        'again: ' +
         installCommand(),
     );
   }

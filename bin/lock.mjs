@@ -328,7 +328,10 @@ function stateOf(found, unmoved) {
   const limit = limitOf(found);
   if (limit === Infinity) return 'it is running, and of an older version, which renews no lock';
   if (unmoved < 2 * RENEW_MILLISECONDS) return 'it is running and renews its lock';
-  return `it has not renewed its lock for ${seconds(unmoved)} s; after ${seconds(limit)} s this process takes it over`;
+  return (
+    `it has not renewed its lock for ${seconds(unmoved)} s; after ${seconds(limit)} s this ` +
+    `process takes it over`
+  );
 }
 
 /**
@@ -338,15 +341,18 @@ function stateOf(found, unmoved) {
  */
 function tooLong(directory, who, waited) {
   return new LockError(
-    `another set-up (${who}) has had the lock ${directory} for ${seconds(waited)} s and is not done`,
-    `Stop that process, or remove ${directory} if it does no set-up; or name a cache of your own: MNIST_DIST_CACHE=DIR`,
+    `another set-up (${who}) has had the lock ${directory} for ${seconds(waited)} s and is ` +
+      `not done`,
+    `Stop that process, or remove ${directory} if it does no set-up; or name a cache of ` +
+      `your own: MNIST_DIST_CACHE=DIR`,
   );
 }
 
 /** @param {string} directory */
 function lost(directory) {
   return new LockError(
-    `other processes took over ${directory} ${MAX_LOSSES} times, since this one was suspended for long`,
+    `other processes took over ${directory} ${MAX_LOSSES} times, since this one was ` +
+      `suspended for long`,
     'Run it again.',
   );
 }

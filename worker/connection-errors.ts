@@ -27,7 +27,8 @@ export function connectionError(coordinator: URL, error: unknown): ClusterError 
   if (CHAIN.has(code))
     return tls(
       `this worker does not trust the authority of the certificate of ${at} (${code})`,
-      'name the ca.crt of `mnist-dist certs` with --ssl-ca-certfile, or use the join string of the coordinator',
+      'name the ca.crt of `mnist-dist certs` with --ssl-ca-certfile, or use the join string ' +
+        'of the coordinator',
     );
   switch (code) {
     case 'CERT_HAS_EXPIRED':
@@ -51,7 +52,8 @@ export function connectionError(coordinator: URL, error: unknown): ClusterError 
     case 'ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION':
       return tls(
         `the process at ${at} does not speak TLS 1.3`,
-        `give the coordinator a certificate (--ssl-certfile, --ssl-keyfile), or dial ws://${coordinator.host} with --insecure`,
+        `give the coordinator a certificate (--ssl-certfile, --ssl-keyfile), or dial ` +
+          `ws://${coordinator.host} with --insecure`,
       );
     default:
       return new ClusterError(
@@ -68,7 +70,10 @@ export function connectionError(coordinator: URL, error: unknown): ClusterError 
 function fixOf(code: string, { protocol, hostname, host, port }: URL): string {
   switch (code) {
     case 'ECONNREFUSED':
-      return 'start it with `mnist-dist coordinator` (--host 0.0.0.0 for other machines), or check --coordinator';
+      return (
+        'start it with `mnist-dist coordinator` (--host 0.0.0.0 for other machines), or check ' +
+        '--coordinator'
+      );
     case 'ENOTFOUND':
     case 'EAI_AGAIN':
       return `"${hostname}" has no address: check the name, or dial the IP address`;
@@ -76,7 +81,10 @@ function fixOf(code: string, { protocol, hostname, host, port }: URL): string {
     case 'EHOSTUNREACH':
     case 'ENETUNREACH':
     case 'TimeoutError':
-      return `open port ${port} in the firewall of ${hostname}, or dial an address that this machine can reach (--advertise of the coordinator)`;
+      return (
+        `open port ${port} in the firewall of ${hostname}, or dial an address that this ` +
+        `machine can reach (--advertise of the coordinator)`
+      );
     case 'ECONNRESET':
     case 'HPE_INVALID_CONSTANT':
       return protocol === 'ws:' || protocol === 'http:'

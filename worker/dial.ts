@@ -95,14 +95,16 @@ function checkSizes(run: RunDescription, options: DialOptions): void {
   if (frameBytes > maxModelBytes) {
     throw new ClusterError(
       'LIMIT',
-      `the frames of the run have ${frameBytes} bytes, more than ${maxModelBytes} (--max-model-bytes)`,
+      `the frames of the run have ${frameBytes} bytes, more than ${maxModelBytes} ` +
+        `(--max-model-bytes)`,
       { fix: 'raise --max-model-bytes, or use a smaller --hidden' },
     );
   }
   if (run.data_bytes > maxDataBytes) {
     throw new ClusterError(
       'LIMIT',
-      `the dataset of the run has ${run.data_bytes} bytes, more than ${maxDataBytes} (--max-data-bytes)`,
+      `the dataset of the run has ${run.data_bytes} bytes, more than ${maxDataBytes} ` +
+        `(--max-data-bytes)`,
       { fix: 'raise --max-data-bytes' },
     );
   }
@@ -122,7 +124,8 @@ export async function fetchDataset(options: DialOptions, run: RunDescription): P
     if (requests === limits.MAX_DATA_REQUESTS)
       throw new ClusterError(
         'UNREACHABLE',
-        `the download of the dataset broke off ${requests} times, after ${have} of ${bytes.length} bytes`,
+        `the download of the dataset broke off ${requests} times, after ${have} of ` +
+          `${bytes.length} bytes`,
       );
     try {
       const path = `/data/${run.configuration.dataset}`;

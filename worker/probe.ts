@@ -153,7 +153,8 @@ class ProbedSums {
       if (!this.#bytes(this.#direct).equals(this.#bytes(at))) {
         const unlike = shards === 1 ? 'before' : 'one by one';
         throw new Disagreement(
-          `computes ${shards} shards in one call to other bytes than ${unlike} (${what}, call ${time})`,
+          `computes ${shards} shards in one call to other bytes than ${unlike} (${what}, ` +
+            `call ${time})`,
         );
       }
       this.#hash.update(`${shards} ${correct}`).update(this.#bytes(this.#direct));

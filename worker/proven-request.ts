@@ -206,7 +206,8 @@ function strangerOf({ statusCode = 0, headers }: IncomingMessage, url: URL): Clu
   if (statusCode === 401 && headers['www-authenticate'] === 'Bearer')
     return new ClusterError(
       'VERSION',
-      `${url.origin} asks for the token itself (protocol 2 or older), which this worker never sends`,
+      `${url.origin} asks for the token itself (protocol 2 or older), which this worker ` +
+        `never sends`,
       { fix: 'install the same version of mnist-dist on both machines' },
     );
   return new ClusterError('PROTOCOL', `${url.href} answered ${statusCode}; is this a coordinator?`);

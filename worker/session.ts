@@ -260,7 +260,8 @@ function partsOf(
 function violation(state: SessionState, kind: string): SessionNext {
   const error = new ClusterError(
     'PROTOCOL',
-    `the coordinator sent "${kind}", which does not fit this worker's phase (${state.phase}), run or term`,
+    `the coordinator sent "${kind}", which does not fit this worker's phase ` +
+      `(${state.phase}), run or term`,
   );
   return {
     state: { ...state, phase: 'ended' },

@@ -39,7 +39,8 @@ export async function contactSheetSvg({
   const head =
     shown.length === 0
       ? 'No mistakes'
-      : `${shown.length === wrong.length ? 'All' : `${shown.length} of`} ${count(wrong.length)} mistakes`;
+      : `${shown.length === wrong.length ? 'All' : `${shown.length} of`} ` +
+        `${count(wrong.length)} mistakes`;
   return markup`<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" font-family="${FONT}" font-size="${FONT_SIZE}">
 <rect width="100%" height="100%" fill="${light.paper}"/>
 <text x="${MARGIN.left}" y="26" font-size="15" fill="${light.ink}">${head}</text>

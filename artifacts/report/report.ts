@@ -39,7 +39,9 @@ export async function report(
   const { subject, score } = evaluation;
   const names = table.classes.map(visible);
   const drawn = drawnNames(table.classes, names.length);
-  const title = `${subject.run === undefined ? 'A model' : `Run ${visible(subject.run)}`} on ${datasetOf(subject)}`;
+  const title =
+    `${subject.run === undefined ? 'A model' : `Run ${visible(subject.run)}`} on ` +
+    `${datasetOf(subject)}`;
   const matrix = inline(
     await matrixSvg(table, themed, undefined),
     'Confusion matrix; its counts are in confusion_matrix.csv',
@@ -147,7 +149,8 @@ async function mistakes(
   const text =
     shown.length === 0
       ? 'There are none.'
-      : 'What it is → what the model took it for, how sure it was of that, and the number of the sample. The surest first.';
+      : 'What it is → what the model took it for, how sure it was of that, and the number of ' +
+        'the sample. The surest first.';
   return markup`<section>
 <h2>Mistakes${shown.length < wrong.length ? `, ${shown.length} of ${count(wrong.length)}` : ''}</h2>
 <p class="note">${text}</p>
@@ -168,7 +171,8 @@ function facts(subject: Subject): Markup {
     ['chain', model.chain],
     [
       'engine',
-      `${engine.kind}: ${engine.library}; ${engine.device}; ${engine.processor}; ${engine.threads === 1 ? '1 thread' : `${engine.threads} threads`}`,
+      `${engine.kind}: ${engine.library}; ${engine.device}; ${engine.processor}; ` +
+        `${engine.threads === 1 ? '1 thread' : `${engine.threads} threads`}`,
     ],
     ['version', version],
   ];

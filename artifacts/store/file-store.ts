@@ -114,7 +114,9 @@ export class FileStore implements Store {
       'STORE',
       `${this.uri(name)} could not be ${done}: ${messageOf(error)}`,
       {
-        fix: 'check the folder (space, permissions), or choose another one; complete files are not sent again',
+        fix:
+          'check the folder (space, permissions), or choose another one; complete files are ' +
+          'not sent again',
         cause: error,
       },
     );

@@ -134,7 +134,8 @@ async function checkModel(
   }
   throw new ClusterError(
     'DATA',
-    `${name} is not the model that run.json names: SHA-256 ${shortDigest(model.sha256)} instead of ${shortDigest(recorded)}`,
+    `${name} is not the model that run.json names: SHA-256 ${shortDigest(model.sha256)} ` +
+      `instead of ${shortDigest(recorded)}`,
     { fix: "restore the run's own file" },
   );
 }

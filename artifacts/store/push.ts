@@ -146,7 +146,9 @@ export async function pushFinishedRun(
     const to = error.code === 'USAGE' ? 'URI' : shellWord(uri);
     const what = error.code === 'USAGE' ? 'send it' : 'send what is missing';
     throw new ClusterError(error.code, error.message, {
-      fix: `${first}The complete run is in ${directory}; ${what} with: mnist-dist push ${shellPath(directory)} ${to}`,
+      fix:
+        `${first}The complete run is in ${directory}; ${what} with: mnist-dist push ` +
+        `${shellPath(directory)} ${to}`,
       cause: error,
     });
   }

@@ -79,7 +79,9 @@ interface Explanation {
 function unreachable(request: S3Request, reason: string): Explanation {
   return {
     what: `${serverOf(request)} does not answer (${reason})`,
-    fix: `check that it is running and reachable (${variableOf(request)}), then retry; complete files are not sent again`,
+    fix:
+      `check that it is running and reachable (${variableOf(request)}), then retry; complete ` +
+      `files are not sent again`,
   };
 }
 
@@ -113,7 +115,9 @@ function explained(
   if (status === 403 || status === 401)
     return {
       what: `${server} denied access (${name})`,
-      fix: `the access key needs s3:GetObject, s3:PutObject, s3:DeleteObject and s3:ListBucket on ${request.bucket}`,
+      fix:
+        `the access key needs s3:GetObject, s3:PutObject, s3:DeleteObject and s3:ListBucket ` +
+        `on ${request.bucket}`,
     };
   if (status === 301 || status === 307 || name === 'AuthorizationHeaderMalformed')
     return {
@@ -121,8 +125,12 @@ function explained(
       fix: 'set AWS_REGION to the region of the bucket',
     };
   return {
-    what: `${server} answered ${status ?? 'unlike S3'}: ${[name, message].filter(Boolean).join(', ')}`,
-    fix: `check that ${variableOf(request)} is an S3 server, then retry; complete files are not sent again`,
+    what:
+      `${server} answered ${status ?? 'unlike S3'}: ` +
+      `${[name, message].filter(Boolean).join(', ')}`,
+    fix:
+      `check that ${variableOf(request)} is an S3 server, then retry; complete files are not ` +
+      `sent again`,
   };
 }
 

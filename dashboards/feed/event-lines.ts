@@ -44,7 +44,10 @@ function messageOf(event: string, fields: Fields): string {
   const step = String(fields['step']);
   switch (event) {
     case 'start':
-      return `coordinator started (term ${String(fields['term'])})${step === '0' ? '' : `, resuming after step ${step}`}`;
+      return (
+        `coordinator started (term ` +
+        `${String(fields['term'])})${step === '0' ? '' : `, resuming after step ${step}`}`
+      );
     case 'step':
       return `step ${step} completed`;
     case 'evaluation':

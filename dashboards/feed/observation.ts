@@ -167,7 +167,8 @@ export class Observation implements RunViewer {
       return 'the disk is full: training continues, and its metrics and events wait in memory';
     return this.#unkept === undefined
       ? undefined
-      : `the checkpoint of step ${this.#unkept} could not be written: after a crash the run resumes from an older one`;
+      : `the checkpoint of step ${this.#unkept} could not be written: after a crash the run ` +
+          `resumes from an older one`;
   }
 
   get isOpen(): boolean {

@@ -57,7 +57,8 @@ const health: readonly PanelSource[] = [
     graph: 'none',
     field: { decimals: 0 },
     description:
-      'Losses since the coordinator started, including workers that came back. For the reasons see the panel Losses by reason.',
+      'Losses since the coordinator started, including workers that came back. For the ' +
+      'reasons see the panel Losses by reason.',
     queries: [range('lost', total('worker_losses_total'))],
   }),
   stat({
@@ -80,7 +81,9 @@ const health: readonly PanelSource[] = [
     graph: 'none',
     field: { ...alarm, decimals: 0 },
     description:
-      'Steps since the coordinator started in which a result was not finite and was computed again. Even one means that the run diverges or that a worker computes wrong results.',
+      'Steps since the coordinator started in which a result was not finite and was ' +
+      'computed again. Even one means that the run diverges or that a worker computes wrong ' +
+      'results.',
     queries: [range('steps', total('nonfinite_steps_total'))],
   }),
   stat({
@@ -91,7 +94,8 @@ const health: readonly PanelSource[] = [
     graph: 'none',
     field: { decimals: 0 },
     description:
-      'Time since the last checkpoint was written: after a crash the work of this time is computed again.',
+      'Time since the last checkpoint was written: after a crash the work of this time is ' +
+      'computed again.',
     queries: [range('age', `time() - (${value('checkpoint_last_success_timestamp_seconds')} > 0)`)],
   }),
 ];
@@ -103,7 +107,8 @@ const stepTime: readonly PanelSource[] = [
     height: 9,
     unit: 's',
     description:
-      'Steps by duration, from sending the first weights to the update. A second band points to a worker that is slow at times.',
+      'Steps by duration, from sending the first weights to the update. A second band ' +
+      'points to a worker that is slow at times.',
     queries: [
       {
         kind: 'heatmap',
@@ -119,7 +124,8 @@ const stepTime: readonly PanelSource[] = [
     unit: 's',
     field: { min: 0 },
     description:
-      'Mean per step. Compute and exchange are means over the workers, which run in parallel; update and record are the coordinator. If exchange dominates, use larger batches or fewer workers.',
+      'Mean per step. Compute and exchange are means over the workers, which run in ' +
+      'parallel; update and record are the coordinator. If exchange dominates, use larger batches or fewer workers.',
     queries: [range('{{phase}}', meanPhase('phase', 'phase=~".+"'))],
     custom: { fillOpacity: 40, stacking: { mode: 'normal' } },
     overrides: [

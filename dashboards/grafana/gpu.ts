@@ -15,7 +15,8 @@ const panels: readonly PanelSource[] = [
     unit: 'percentunit',
     field: { min: 0, max: 1 },
     description:
-      'Share of time in which the GPU was busy, from nvidia-smi. MNIST leaves a large GPU idle: a larger batch size uses more of it.',
+      'Share of time in which the GPU was busy, from nvidia-smi. MNIST leaves a large GPU ' +
+      'idle: a larger batch size uses more of it.',
     queries: [perGpu('gpu_utilization_ratio')],
     overrides: workerColors,
   }),
@@ -26,7 +27,8 @@ const panels: readonly PanelSource[] = [
     unit: 'percentunit',
     field: { min: 0, max: 1 },
     description:
-      'Share of the GPU memory in use by all processes. TensorFlow allocates nearly all of it at once.',
+      'Share of the GPU memory in use by all processes. TensorFlow allocates nearly all of ' +
+      'it at once.',
     queries: [
       range(
         '{{worker}} GPU {{gpu}}',
@@ -72,11 +74,13 @@ const panels: readonly PanelSource[] = [
     unit: 'none',
     field: { min: 0 },
     description:
-      'Training samples of a worker per joule of its GPUs. Larger batches or fewer workers raise it.',
+      'Training samples of a worker per joule of its GPUs. Larger batches or fewer workers ' +
+      'raise it.',
     queries: [
       range(
         '{{worker}}',
-        `sum by (worker) (rate(${of('train_samples_total')}[$__rate_interval])) / sum by (worker) (${of('gpu_power_watts')})`,
+        `sum by (worker) (rate(${of('train_samples_total')}[$__rate_interval])) / sum by ` +
+          `(worker) (${of('gpu_power_watts')})`,
       ),
     ],
     overrides: workerColors,

@@ -65,7 +65,9 @@ const marks: readonly Mark[] = [
     color: palette.vermillion,
     text: '{{worker}} was lost',
     // At the end of a run its workers disconnect, but are not lost.
-    expr: `(${lost} == 1) unless on (worker) (${lost} offset $__interval == 1) and on () ${value('train_step')} < ${value('steps_planned')}`,
+    expr:
+      `(${lost} == 1) unless on (worker) (${lost} offset $__interval == 1) and on () ` +
+      `${value('train_step')} < ${value('steps_planned')}`,
   },
   {
     name: 'Coordinator starts',

@@ -70,7 +70,8 @@ const state: readonly PanelSource[] = [
     unit: 'none',
     graph: 'none',
     description:
-      'Training while steps are computed. Otherwise the run waits for workers or is over: see Progress.',
+      'Training while steps are computed. Otherwise the run waits for workers or is over: ' +
+      'see Progress.',
     queries: [range('state', value('training_running'))],
     field: {
       mappings: [
@@ -107,7 +108,9 @@ const learning: readonly PanelSource[] = [
     unit: 'none',
     field: { min: 0 },
     description:
-      'Loss of the step at each scrape, mean of all samples since the previous scrape (the smooth line), and loss on the test set. Validation loss below training loss is normal with dropout; validation loss that rises while training loss falls is overfitting.',
+      'Loss of the step at each scrape, mean of all samples since the previous scrape (the ' +
+      'smooth line), and loss on the test set. Validation loss below training loss is ' +
+      'normal with dropout; validation loss that rises while training loss falls is overfitting.',
     queries: [
       range('last step', value('train_loss')),
       range('mean', meanLoss),
@@ -123,7 +126,8 @@ const learning: readonly PanelSource[] = [
     unit: 'percentunit',
     field: { max: 1 },
     description:
-      'Accuracy of the step at each scrape, mean of all samples since the previous scrape (the smooth line), and accuracy on the test set.',
+      'Accuracy of the step at each scrape, mean of all samples since the previous scrape ' +
+      '(the smooth line), and accuracy on the test set.',
     queries: [
       range('last step', value('train_accuracy_ratio')),
       range('mean', meanAccuracy),
@@ -179,7 +183,9 @@ const mistakes: readonly PanelSource[] = [
     height: 12,
     unit: 'locale',
     description:
-      'Test samples by true class (rows) and predicted class (columns) at the last evaluation. Cells off the diagonal are mistakes: a dark one is a pair of classes that the model confuses.',
+      'Test samples by true class (rows) and predicted class (columns) at the last ' +
+      'evaluation. Cells off the diagonal are mistakes: a dark one is a pair of classes ' +
+      'that the model confuses.',
     queries: [table(lastBy('actual, predicted', 'confusion_matrix_samples'))],
     transformations: [
       { id: 'sortBy', options: { sort: [{ field: 'predicted' }] } },

@@ -120,7 +120,8 @@ export const catalogue = {
   ),
   train_steps_total: counter('Steps completed since this coordinator started.'),
   train_loss_sum_total: counter(
-    'Sum of the loss over all training samples; divided by the rate of samples, its rate is the mean loss.',
+    'Sum of the loss over all training samples; divided by the rate of samples, its rate is ' +
+      'the mean loss.',
   ),
   train_correct_total: counter('Training samples that were classified correctly.'),
   train_samples_total: counter('Training samples whose gradients counted, by worker.', 'worker'),
@@ -128,7 +129,8 @@ export const catalogue = {
     'Duration of a step, from sending the first weights to the update.',
   ),
   step_phase_duration_seconds: histogram(
-    'Duration of the phases of a step: compute and exchange of each worker, update and record of the coordinator.',
+    'Duration of the phases of a step: compute and exchange of each worker, update and ' +
+      'record of the coordinator.',
     'phase',
     'worker',
   ),
@@ -138,7 +140,8 @@ export const catalogue = {
     'worker',
   ),
   worker_up: gauge(
-    '1 while the worker is connected, 0 after it was lost; absent after it has shut down or was gone for ten minutes.',
+    '1 while the worker is connected, 0 after it was lost; absent after it has shut down or ' +
+      'was gone for ten minutes.',
     'worker',
   ),
   worker_state: gauge('1 for the state the worker is in, 0 for the others.', 'worker', 'state'),

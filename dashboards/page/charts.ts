@@ -54,7 +54,8 @@ function lossSpec(show: Key): ChartSpec {
     },
     tick,
     describe: (state) =>
-      `Loss over ${count(state.curve.lastStep)} steps: training ${loss(state.curve.lastSmoothLoss)}, validation ${loss(state.evaluations.at(-1)?.[1])}.`,
+      `Loss over ${count(state.curve.lastStep)} steps: training ` +
+      `${loss(state.curve.lastSmoothLoss)}, validation ${loss(state.evaluations.at(-1)?.[1])}.`,
     read: (state, index) => {
       const { step, smoothLoss } = state.curve.columns();
       const at = index ?? step.length - 1;
@@ -86,7 +87,9 @@ function accuracySpec(show: Key): ChartSpec {
     },
     tick: (value) => `${Math.round(value * 1000) / 10} %`,
     describe: (state) =>
-      `Accuracy over ${count(state.curve.lastStep)} steps: training ${percent(state.curve.lastSmoothAccuracy)}, validation ${percent(state.evaluations.at(-1)?.[2])}.`,
+      `Accuracy over ${count(state.curve.lastStep)} steps: training ` +
+      `${percent(state.curve.lastSmoothAccuracy)}, validation ` +
+      `${percent(state.evaluations.at(-1)?.[2])}.`,
     read: (state, index) => {
       const { step, smoothAccuracy } = state.curve.columns();
       const at = index ?? step.length - 1;
@@ -107,7 +110,8 @@ function speedSpec(show: Key): ChartSpec {
     range: (state) => [0, Math.max(1, extent(state.curve.columns().smoothSpeed, [])[1] * 1.2)],
     tick,
     describe: (state) =>
-      `Samples per second over ${count(state.curve.lastStep)} steps: now ${short(state.curve.lastSmoothSpeed)}.`,
+      `Samples per second over ${count(state.curve.lastStep)} steps: now ` +
+      `${short(state.curve.lastSmoothSpeed)}.`,
     read: (state, index) => {
       const { step, smoothSpeed } = state.curve.columns();
       const at = index ?? step.length - 1;

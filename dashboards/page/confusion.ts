@@ -20,7 +20,8 @@ export function mountConfusion(): (state: RunState) => void {
     const isSmall = confusion.length <= MAX_MATRIX_CLASSES;
     setText(
       note,
-      `After step ${count(step)}. ${isSmall ? 'Rows: true class, columns: predicted class; the shade is the share of the row.' : 'The most frequent confusions.'}`,
+      `After step ${count(step)}. ` +
+        `${isSmall ? 'Rows: true class, columns: predicted class; the shade is the share of the row.' : 'The most frequent confusions.'}`,
     );
     box.replaceChildren(isSmall ? makeMatrix(confusion, name) : makeList(confusion, name));
   };

@@ -42,7 +42,8 @@ export function mountHeadline(): (state: RunState | undefined, link: Link) => vo
     const accuracy = isValidated ? validationAccuracy : curve.lastSmoothAccuracy;
     fields.runId(view.run);
     fields.about(
-      `version ${view.version}, started ${timeOfDay(view.started)}${view.term > 1 ? `, term ${view.term}` : ''}`,
+      `version ${view.version}, started ` +
+        `${timeOfDay(view.started)}${view.term > 1 ? `, term ${view.term}` : ''}`,
     );
     showShare(accuracyField, percent(accuracy));
     fields.loss(loss(isValidated ? validationLoss : curve.lastSmoothLoss));
@@ -93,7 +94,9 @@ function stateLine(state: RunState | undefined, link: Link): { look: string; tex
   if (link === 'lost')
     return {
       look: 'away',
-      text: `Connection lost at ${timeOfDay(state.now)}; reconnecting. The values below are from that time.`,
+      text:
+        `Connection lost at ${timeOfDay(state.now)}; reconnecting. The values below are from ` +
+        `that time.`,
     };
   const from = link === 'directory' ? ' (shown from its directory)' : '';
   switch (status.state) {

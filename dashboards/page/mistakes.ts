@@ -17,7 +17,8 @@ export function mountMistakes(choose: (picture: Picture) => void): (state: RunSt
     const text =
       mistakes.length === 0
         ? `${hasMistakes(evaluated) ? 'No pictures are stored for the evaluation' : 'No mistakes'} after step ${count(step)}.`
-        : `The most confident mistakes after step ${count(step)}: true → predicted. Choose one to see the current prediction.`;
+        : `The most confident mistakes after step ${count(step)}: true → predicted. Choose ` +
+          `one to see the current prediction.`;
     setText(note, text);
     const items = mistakes.map((mistake) => {
       const button = makeButton(
@@ -48,7 +49,9 @@ function makeButton(
   const canvas = make('canvas', { 'aria-hidden': 'true' });
   paintPicture(canvas, picture);
   const { true: actual, predicted, confidence, index } = mistake;
-  const label = `Test image ${index}: ${name(actual)}, predicted as ${name(predicted)} with ${percent(confidence, 1)}`;
+  const label =
+    `Test image ${index}: ${name(actual)}, predicted as ${name(predicted)} with ` +
+    `${percent(confidence, 1)}`;
   const button = make(
     'button',
     { type: 'button', 'aria-label': label, title: label },

@@ -22,7 +22,9 @@ export function refuseDevice(kind: Exclude<EngineKind, 'tensorflow'>, device: st
 export function describeDevice(asked: string, isGpu: boolean): string {
   if (asked.startsWith('cuda') && !isGpu) {
     throw new ClusterError('ENGINE', `TensorFlow does not register the device "${asked}"`, {
-      fix: 'Run `npx mnist-dist doctor`: it names the missing library or driver. Or use `--device cpu`.',
+      fix:
+        'Run `npx mnist-dist doctor`: it names the missing library or driver. Or use ' +
+        '`--device cpu`.',
     });
   }
   if (asked === 'cpu' && isGpu) {

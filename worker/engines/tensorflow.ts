@@ -36,7 +36,8 @@ export function createTensorFlowEngine(shape: EngineShape, options: EngineOption
   return {
     description: {
       kind: 'tensorflow',
-      library: `TensorFlow ${binding.TF_Version} (tfjs-node-gpu ${tensorflow.version['tfjs-node']})`,
+      library:
+        `TensorFlow ${binding.TF_Version} (tfjs-node-gpu ` + `${tensorflow.version['tfjs-node']})`,
       device,
       processor: processorName(),
       threads: options.threads,
@@ -147,7 +148,9 @@ function warmed(session: GraphSession, feeds: readonly Feed[]): GraphSession {
     session.run(zeros, () => undefined);
   } catch (error) {
     throw new ClusterError('ENGINE', `TensorFlow cannot run the model: ${messageOf(error)}`, {
-      fix: 'Run `npx mnist-dist doctor`. If memory is short, use a smaller --batch-size or --hidden.',
+      fix:
+        'Run `npx mnist-dist doctor`. If memory is short, use a smaller --batch-size or ' +
+        '--hidden.',
       cause: error,
     });
   }

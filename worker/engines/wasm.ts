@@ -169,7 +169,9 @@ async function startBackend(): Promise<BackendWasm> {
       'ENGINE',
       'the engine "wasm" could not be loaded; the lines above give the reason',
       {
-        fix: 'where it was refused memory: ulimit -v unlimited; each engine reserves 10 GB of addresses',
+        fix:
+          'where it was refused memory: ulimit -v unlimited; each engine reserves 10 GB of ' +
+          'addresses',
       },
     );
   const backend = tf.backend();

@@ -246,7 +246,8 @@ async function lockRows(locks: readonly string[]): Promise<readonly Row[]> {
     const what = isRenewed
       ? 'which is running: a set-up waits until it is done'
       : expires
-        ? `which has not renewed it: a set-up waits ${EXPIRY_MILLISECONDS / 1000} s and takes it over`
+        ? `which has not renewed it: a set-up waits ${EXPIRY_MILLISECONDS / 1000} s and takes ` +
+          `it over`
         : 'which is running and of an older version: a set-up waits until it is done';
     const fix = `Wait, or stop ${owner}; or remove ${lock} if that process does no set-up`;
     return [

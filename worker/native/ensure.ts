@@ -158,9 +158,12 @@ async function chooseLibrary(
   }
   throw new ClusterError(
     'SETUP',
-    `there is no TensorFlow wheel${named ? ' with CUDA' : ''} for ${process.platform} on ${process.arch}`,
+    `there is no TensorFlow wheel${named ? ' with CUDA' : ''} for ${process.platform} on ` +
+      `${process.arch}`,
     {
-      fix: 'Supported: Linux on x64 (CPU, CUDA) and arm64 (CPU). Elsewhere training runs on --engine wasm.',
+      fix:
+        'Supported: Linux on x64 (CPU, CUDA) and arm64 (CPU). Elsewhere training runs on ' +
+        '--engine wasm.',
     },
   );
 }
@@ -222,7 +225,9 @@ async function requireGpuIfNamed(options: SetupOptions, library: Library): Promi
     'SETUP',
     `--gpu: TensorFlow would not find ${[...missing.keys()].join(', ')}`,
     {
-      fix: 'Install the nvidia-*-cu12 wheels beside TensorFlow (tensorflow[and-cuda]), or leave --tensorflow out.',
+      fix:
+        'Install the nvidia-*-cu12 wheels beside TensorFlow (tensorflow[and-cuda]), or leave ' +
+        '--tensorflow out.',
     },
   );
 }
@@ -233,7 +238,9 @@ async function requireDriverIfNamed({ device }: SetupOptions): Promise<void> {
   const why = (await missingLibraries([driverLibrary], {})).get(driverLibrary);
   if (why === undefined) return;
   throw new ClusterError('SETUP', `--gpu: NVIDIA's driver is missing here (${why})`, {
-    fix: `Install the driver (${driverLibrary} comes with it), or set up for the CPU: npx mnist-dist setup --cpu`,
+    fix:
+      `Install the driver (${driverLibrary} comes with it), or set up for the CPU: npx ` +
+      `mnist-dist setup --cpu`,
   });
 }
 

