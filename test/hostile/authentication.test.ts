@@ -30,7 +30,7 @@ import { description } from './fake-coordinator.ts';
 import { plainRequest, upgradeRequest, WORKER_PATH } from './frames.ts';
 import { TOKEN } from './honest.ts';
 
-const nobody = {
+const ignored = {
   connected: () => undefined,
   message: () => undefined,
   control: () => undefined,
@@ -59,7 +59,7 @@ function startListener(
       openMemory: () => undefined,
       warn: () => undefined,
     },
-    nobody,
+    ignored,
   );
 }
 

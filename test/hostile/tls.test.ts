@@ -8,7 +8,7 @@ import { getOver, prepareRequest } from '../../worker/proven-request.ts';
 import { TestAuthority } from '../fixtures/certificates.ts';
 import { TOKEN } from './honest.ts';
 
-const nobody = {
+const ignored = {
   connected: () => undefined,
   message: () => undefined,
   control: () => undefined,
@@ -36,7 +36,7 @@ async function startServer(): Promise<{
       openMemory: () => undefined,
       warn: (line) => warnings.push(line),
     },
-    nobody,
+    ignored,
   );
   onTestFinished(() => server.close());
   return { server, port: server.port, ca: authority.pair.certificate, warnings };

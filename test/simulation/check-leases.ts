@@ -11,12 +11,12 @@ export function checkLeases({ task, workers, settings }: RunState): void {
   for (const [node, part] of task.parts) {
     for (const { slot, state } of part.leases) {
       const isOwned = part.accepted !== undefined || state === 'gone' || workers.has(slot);
-      assert(isOwned, `part ${node} is leased to slot ${slot}, where nobody is`);
+      assert(isOwned, `part ${node} is leased to slot ${slot}, which has no worker`);
     }
     const computing = part.leases.filter(({ state }) => state === 'open' || state === 'late');
     assert(
       new Set(computing.map(({ slot }) => slot)).size === computing.length,
-      `nobody is asked for part ${node} again while computing it`,
+      `no worker is asked for part ${node} again while computing it`,
     );
     if (task.kind === 'evaluation') continue;
     const first = firstShard(node, virtualShards);

@@ -81,7 +81,7 @@ export function recordedSteps(disk: SimulatedDisk, expected: ExpectedRun): numbe
     }
     const step = expected.steps[steps];
     steps += 1;
-    assert(line.step === steps, `metrics.jsonl goes on with step ${steps}, not ${line.step}`);
+    assert(line.step === steps, `metrics.jsonl continues with step ${steps}, not ${line.step}`);
     assert(Object.is(line.loss, step?.loss), `its loss of step ${steps} is the undisturbed run's`);
     assert(line.correct === step?.correct, `its hits of step ${steps} are the undisturbed run's`);
     const isSame = line.weights === checksumText(step.checksum);

@@ -201,7 +201,7 @@ class Simulation implements Witness, CoordinatorWorld {
   opened(coordinator: SimulatedCoordinator, term: number, resumed: Resumed | undefined): void {
     const step = resumed?.step ?? 0;
     this.note(
-      `a coordinator on ${coordinator.process.host} goes on after step ${step}, term ${term}`,
+      `a coordinator on ${coordinator.process.host} resumes after step ${step}, term ${term}`,
     );
     // A coordinator that was stopped after it wrote its term continues with that term, which was
     // superseded.
@@ -490,7 +490,7 @@ class Simulation implements Witness, CoordinatorWorld {
     for (const coordinator of [this.#coordinator, ...this.#superseded])
       for (const line of coordinator?.lines.splice(0) ?? []) {
         this.journal.push(`           ${line}`);
-        assert(this.#mayLose || !line.includes(' left: '), `nobody is lost: ${line}`);
+        assert(this.#mayLose || !line.includes(' left: '), `no worker is lost: ${line}`);
       }
     this.journal.push(`${this.#time.now().toFixed(1).padStart(10)} ${what}`);
   }

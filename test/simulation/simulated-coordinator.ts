@@ -117,7 +117,7 @@ export class SimulatedCoordinator {
     while (this.#wires.has(slot)) slot += 1;
     this.#wires.set(slot, wire);
     const driver = this.#driver;
-    if (driver === undefined) throw new Error('nobody listens');
+    if (driver === undefined) throw new Error('no coordinator listens');
     const run = (task: () => void): void => this.process.run(task);
     const welcomed = (term: number): void => this.#options.witness.welcomed(term);
     const peer: SimulatedPeer = new SimulatedPeer({

@@ -255,7 +255,7 @@ export class SimulatedWorker {
   #dial(): void {
     const connected = this.#world.connect(this);
     if (connected === undefined) {
-      const error = new ClusterError('UNREACHABLE', 'nobody listens');
+      const error = new ClusterError('UNREACHABLE', 'no coordinator listens');
       return this.#enqueue({ kind: 'failed', error, now: this.#now() });
     }
     const { wire, memory } = connected;

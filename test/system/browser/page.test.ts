@@ -148,7 +148,7 @@ describe.skipIf(missing !== undefined)(`the live page in Chromium${visitor.why}`
     const before = await place();
     await draw(page, one);
     const { text: answer, shares } = await reads(page);
-    expect(await place(), 'the paper stays where it is while somebody draws').toBe(before);
+    expect(await place(), 'the paper stays where it is while a user draws').toBe(before);
     expect(answer).toBe('The model reads 1');
     expect(shares.indexOf(Math.max(...shares))).toBe(1);
     expect(shares.reduce((a, b) => a + b, 0)).toBeCloseTo(1, 1);

@@ -4,10 +4,10 @@ import { expect, it } from 'vitest';
 import { executable, follow, temporaryFolder } from '../../fixtures/processes.ts';
 
 /** A user id that is not in passwd. */
-const NOBODY = { uid: 54_321, gid: 54_321 };
+const OTHER_USER = { uid: 54_321, gid: 54_321 };
 const canBecome =
   process.getuid?.() === 0 &&
-  spawnSync('cat', [executable], { ...NOBODY, stdio: 'ignore' }).status === 0;
+  spawnSync('cat', [executable], { ...OTHER_USER, stdio: 'ignore' }).status === 0;
 const why = canBecome ? '' : ' (skipped: needs root, and a checkout that others can read)';
 
 it.skipIf(!canBecome)(
@@ -25,7 +25,7 @@ it.skipIf(!canBecome)(
     const start = (args: readonly string[]) =>
       follow(
         spawn(process.execPath, [executable, ...args], {
-          ...NOBODY,
+          ...OTHER_USER,
           env: environment,
           cwd: folder,
           stdio: 'pipe',

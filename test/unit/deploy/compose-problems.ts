@@ -80,7 +80,7 @@ export function problemsOf(
       ),
       ...Object.entries(compose.secrets).flatMap(([name, { file }]) =>
         problems(`${name}: `, {
-          'a secret that nobody makes':
+          'a secret that no command makes':
             dirname(file) === './secrets' && outside.secrets.includes(basename(file)),
           'a secret with another name than its file': basename(file) === name,
           'the key of the authority belongs to no container': name !== 'ca.key',
@@ -126,7 +126,7 @@ function trainingProblems({ services }: Compose, { certificateNames }: Outside):
   const again = understood(coordinator, {
     [`/runs/${coordinator.environment['RUN_ID']}/run.json`]: '{ "state": "running" }',
   });
-  if (again.command !== 'coordinator') return [`a coordinator that goes on runs ${again.command}`];
+  if (again.command !== 'coordinator') return [`a coordinator that resumes runs ${again.command}`];
   const { hostname: name = '' } = coordinator;
   const { advertise, host, port, httpHost, httpPort, sslCertfile, httpSslCertfile, httpTokenFile } =
     open.options;
@@ -160,7 +160,7 @@ function trainingProblems({ services }: Compose, { certificateNames }: Outside):
         sslCertfile !== undefined && httpSslCertfile !== undefined && httpTokenFile !== undefined,
       'the coordinator is insecure': !open.options.insecure && !dialling.options.insecure,
       'other containers do not reach it': host === '0.0.0.0' && httpHost === '0.0.0.0',
-      'it goes on with another run, or with none':
+      'it resumes another run, or none':
         open.options.resume === undefined &&
         open.options.runId === coordinator.environment['RUN_ID'] &&
         again.options.resume?.endsWith(`/runs/${open.options.runId}`) === true &&
@@ -202,7 +202,7 @@ function watchingProblems({ services }: Compose, text: string): string[] {
   const open = understood(coordinator);
   const httpPort = open.command === 'coordinator' ? open.options.httpPort : undefined;
   return problems('', {
-    'Prometheus asks somebody else':
+    'Prometheus asks another target':
       static_configs[0].targets[0] === `${coordinator.hostname}:${httpPort}`,
     'Prometheus has no such secret': [tls_config.ca_file, authorization.credentials_file].every(
       (file) => file.startsWith(SECRETS) && prometheus.secrets.includes(file.slice(SECRETS.length)),

@@ -109,7 +109,7 @@ function jobProblems(manifest: Manifest): string[] {
     'there is no such exit code': codes.every(({ values }) =>
       values.every((code) => known.includes(code)),
     ),
-    'whoever was told to end has not failed': podFailurePolicy.rules.some(
+    'a worker that was told to end has not failed': podFailurePolicy.rules.some(
       ({ action, onExitCodes }) =>
         action === 'Ignore' && onExitCodes?.values.includes(143) === true,
     ),
@@ -204,7 +204,7 @@ export function podProblems(name: string, spec: PodSpec, claims: readonly string
     'a GPU and its image go together':
       (resources.limits['nvidia.com/gpu'] !== undefined) === (image === 'mnist-dist:cuda'),
     'memory has no limit': resources.limits['memory'] !== undefined,
-    'a volume that nobody mounts': spec.volumes.every((each) =>
+    'a volume that no container mounts': spec.volumes.every((each) =>
       volumeMounts.some((mount) => mount.name === each.name),
     ),
     'there is no such claim': needed.every((claim) => claims.includes(claim)),

@@ -73,7 +73,7 @@ export function named({ state }: Cluster): unknown {
 }
 
 export function fail(): never {
-  throw new Error('nobody was asked');
+  throw new Error('no worker was asked');
 }
 
 export function workerIn(cluster: Cluster, slot: number) {

@@ -47,7 +47,7 @@ describe('the report and pictures of a run', () => {
     const directory = await makeUp({
       runs,
       until: 7,
-      draw: () => Promise.reject(new Error('nobody asks for it')),
+      draw: () => Promise.reject(new Error('it is not asked for')),
     });
     expect(readdirSync(join(directory, 'artifacts'))).toEqual([]);
   });

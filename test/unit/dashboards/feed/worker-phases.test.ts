@@ -46,7 +46,7 @@ describe('the phases of a step', () => {
       shares.turn(100);
     }
     expect(shares.of('a').computing).toBeLessThan(0.001);
-    expect(shares.of('nobody')).toEqual({ computing: 0, exchanging: 0 });
+    expect(shares.of('unknown')).toEqual({ computing: 0, exchanging: 0 });
   });
 });
 

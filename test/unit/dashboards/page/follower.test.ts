@@ -298,7 +298,7 @@ class Server implements Wire {
   }
 
   async fail(): Promise<void> {
-    this.#panel?.reject(new Error('nobody is there'));
+    this.#panel?.reject(new Error('the server is away'));
     await settled();
   }
 }
