@@ -203,8 +203,7 @@ class Simulation implements Witness, CoordinatorWorld {
     this.note(
       `a coordinator on ${coordinator.process.host} resumes after step ${step}, term ${term}`,
     );
-    // A coordinator that was stopped after it wrote its term continues with that term, which was
-    // superseded.
+    // A coordinator that was stopped after it wrote its term continues with the superseded term.
     const isLate = this.#superseded.includes(coordinator);
     assert(term > this.#term || isLate, `the term rises from ${this.#term}, not to ${term}`);
     assert(!this.#terms.has(term), `term ${term} is one coordinator's`);

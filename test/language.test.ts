@@ -1,0 +1,69 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { expect, it } from 'vitest';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+
+/** Words that no comment, message or document has, and what is written instead. */
+const words: readonly (readonly [word: string, instead: string])[] = [
+  ['whoever|whomever', 'the actor: worker, peer, caller, user'],
+  ['nobody|somebody', 'the actor, or the passive: "no worker", "is not read"'],
+  ['whatever', 'what it depends on: "for any number of workers"'],
+  ['goes on|go on|going on|went on|gone on', 'resumes, continues, retries'],
+  ['to be had', 'available'],
+  ['at work on', 'running'],
+];
+/** A sentence that opens with its object makes its reader wait for the subject. */
+const openings: readonly (readonly [opening: RegExp, instead: string])[] = [
+  [/(?:^\s*(?:\*|\/\/|\/\*\*|#|-) |[.!?] )Of [a-z]/, 'the subject first'],
+  [/(?:^\s*(?:\*|\/\/|\/\*\*|#|-) |[.!?] )Who(?:ever)? [a-z]/, 'the actor'],
+];
+/** The only lines that may have one of the words: names of the system, and quotations. */
+const exceptions = [/\bnobody:(nogroup|nobody)\b/, /user (named )?.?nobody/];
+
+const folders = [
+  'artifacts',
+  'bin',
+  'cli',
+  'coordinator',
+  'dashboards',
+  'deploy',
+  'docs',
+  'shared',
+];
+const texts = /\.(ts|mjs|md|sh|cc|py|ya?ml|html|css|env|conf|service|sbatch|bash)$|Dockerfile$/;
+
+function filesBelow(folder: string): string[] {
+  return readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
+    .map((file) => join(folder, file))
+    .filter((file) => texts.test(file));
+}
+
+const lines = [
+  ...readdirSync(root).filter((file) => texts.test(file)),
+  ...[...folders, 'test', 'worker'].flatMap(filesBelow),
+]
+  .filter((file) => file !== 'test/language.test.ts')
+  .flatMap((file) =>
+    readFileSync(join(root, file), 'utf8')
+      .split('\n')
+      .map((line, i) => ({ line, place: `${file}:${i + 1}: ${line.trim()}` })),
+  );
+
+/** `file:line: text` of each line for which `isWrong` holds. */
+function linesWhere(isWrong: (line: string) => boolean): string[] {
+  return lines.filter(({ line }) => isWrong(line)).map(({ place }) => place);
+}
+
+it.each(words)('no line has "%s": it says %s', (word) => {
+  const pattern = new RegExp(`\\b(?:${word})\\b`, 'i');
+  const found = linesWhere(
+    (line) => pattern.test(line) && !exceptions.some((exception) => exception.test(line)),
+  );
+  expect(found).toEqual([]);
+});
+
+it.each(openings)('no sentence opens with %s: it begins with %s', (opening) => {
+  expect(linesWhere((line) => opening.test(line))).toEqual([]);
+});
