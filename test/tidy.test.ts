@@ -55,6 +55,16 @@ describe('the source tree', () => {
     expect([...left.keys()]).toEqual([]);
   });
 
+  it('has at most 25 files in a folder', () => {
+    const counts = new Map<string, number>();
+    for (const top of [...folders, 'bin', 'deploy', 'docs']) {
+      const entries = readdirSync(join(root, top), { recursive: true, withFileTypes: true });
+      for (const { parentPath } of entries.filter((entry) => entry.isFile()))
+        counts.set(parentPath, (counts.get(parentPath) ?? 0) + 1);
+    }
+    expect([...counts].filter(([, count]) => count > 25)).toEqual([]);
+  });
+
   it('has TensorFlow in worker/engines and worker/native only', () => {
     const users = files.filter((file) =>
       /(from|import\() ?'@tensorflow/.test(readFileSync(join(root, file), 'utf8')),
