@@ -41,7 +41,7 @@ export async function report(
   const drawn = drawnNames(table.classes, names.length);
   const title =
     `${subject.run === undefined ? 'A model' : `Run ${visible(subject.run)}`} on ` +
-    `${datasetOf(subject)}`;
+    datasetOf(subject);
   const matrix = inline(
     await matrixSvg(table, themed, undefined),
     'Confusion matrix; its counts are in confusion_matrix.csv',
@@ -172,7 +172,7 @@ function facts(subject: Subject): Markup {
     [
       'engine',
       `${engine.kind}: ${engine.library}; ${engine.device}; ${engine.processor}; ` +
-        `${engine.threads === 1 ? '1 thread' : `${engine.threads} threads`}`,
+        (engine.threads === 1 ? '1 thread' : `${engine.threads} threads`),
     ],
     ['version', version],
   ];

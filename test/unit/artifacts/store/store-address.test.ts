@@ -66,8 +66,7 @@ describe('the address of a store', () => {
     } catch (error) {
       expect(error).toMatchObject({ code: 'USAGE', exitCode: 2 });
       said =
-        `${String(error)} ` +
-        `${error instanceof Error && 'fix' in error ? String(error.fix) : ''}`;
+        `${String(error)} ` + (error instanceof Error && 'fix' in error ? String(error.fix) : '');
     }
     expect(said).toContain(why);
     expect(said).toContain('Allowed: file:DIR, or s3://BUCKET/PREFIX');
@@ -93,8 +92,7 @@ describe('the address of a store', () => {
         fix: expect.stringContaining('Allowed: file:DIR'),
       });
       said =
-        `${String(error)} ` +
-        `${error instanceof Error && 'fix' in error ? String(error.fix) : ''}`;
+        `${String(error)} ` + (error instanceof Error && 'fix' in error ? String(error.fix) : '');
     }
     expect(said).toContain('"...@');
     expect(said).not.toMatch(/hunt|AKIA/i);
