@@ -125,7 +125,8 @@ const stepTime: readonly PanelSource[] = [
     field: { min: 0 },
     description:
       'Mean per step. Compute and exchange are means over the workers, which run in ' +
-      'parallel; update and record are the coordinator. If exchange dominates, use larger batches or fewer workers.',
+      'parallel; update and record are the coordinator. If exchange dominates, use larger ' +
+      'batches or fewer workers.',
     queries: [range('{{phase}}', meanPhase('phase', 'phase=~".+"'))],
     custom: { fillOpacity: 40, stacking: { mode: 'normal' } },
     overrides: [
@@ -142,7 +143,8 @@ const stepTime: readonly PanelSource[] = [
     unit: 's',
     field: { min: 0 },
     description:
-      'Mean time per step that a worker computes. A worker with more shards computes longer; a line that stays above the others is a straggler.',
+      'Mean time per step that a worker computes. A worker with more shards computes ' +
+      'longer; a line that stays above the others is a straggler.',
     queries: [range('{{worker}}', meanPhase('worker', compute))],
     overrides: workerColors,
   }),
@@ -153,7 +155,8 @@ const stepTime: readonly PanelSource[] = [
     unit: 's',
     field: { min: 0 },
     description:
-      'Mean time per step between sending the weights and receiving a result, without computing: network, queues, copies.',
+      'Mean time per step between sending the weights and receiving a result, without ' +
+      'computing: network, queues, copies.',
     queries: [range('{{worker}}', meanPhase('worker', exchange))],
     overrides: workerColors,
   }),
@@ -192,7 +195,8 @@ const faults: readonly PanelSource[] = [
     unit: 'suffix: /s',
     field: { min: 0 },
     description:
-      'Parts that were reassigned because their worker was lost or late, and steps in which a worker missed its deadline.',
+      'Parts that were reassigned because their worker was lost or late, and steps in which ' +
+      'a worker missed its deadline.',
     queries: [
       range('reassigned parts', rate(of('shard_reassignments_total'))),
       range('straggler steps', rate(of('straggler_steps_total'))),
@@ -206,7 +210,8 @@ const faults: readonly PanelSource[] = [
     unit: 'suffix: /s',
     field: { min: 0 },
     description:
-      'Rejected messages and requests. Late and duplicate come with stragglers. Unauthorized: a client has another token. Differing: two workers computed different bytes.',
+      'Rejected messages and requests. Late and duplicate come with stragglers. ' +
+      'Unauthorized: a client has another token. Differing: two workers computed different bytes.',
     queries: [range('{{reason}}', rateBy('reason', of('rejected_messages_total')))],
     overrides: [
       fixed('duplicate', palette.grey),
@@ -219,31 +224,26 @@ const faults: readonly PanelSource[] = [
   }),
 ];
 
+/** A panel of the bytes that a counter counts, by worker. */
+function socketPanel(title: string, metric: MetricName): PanelSource {
+  return lines({
+    title,
+    width: 12,
+    height: 8,
+    unit: 'Bps',
+    field: { min: 0 },
+    description:
+      'Bytes per second through sockets. Workers on the host of the coordinator use shared ' +
+      'memory, which does not count.',
+    queries: [range('{{worker}}', rateBy('worker', of(metric)))],
+    custom: { fillOpacity: 25, stacking: { mode: 'normal' } },
+    overrides: workerColors,
+  });
+}
+
 const network: readonly PanelSource[] = [
-  lines({
-    title: 'Sent to workers',
-    width: 12,
-    height: 8,
-    unit: 'Bps',
-    field: { min: 0 },
-    description:
-      'Bytes per second through sockets. Workers on the host of the coordinator use shared memory, which does not count.',
-    queries: [range('{{worker}}', rateBy('worker', of('network_sent_bytes_total')))],
-    custom: { fillOpacity: 25, stacking: { mode: 'normal' } },
-    overrides: workerColors,
-  }),
-  lines({
-    title: 'Received from workers',
-    width: 12,
-    height: 8,
-    unit: 'Bps',
-    field: { min: 0 },
-    description:
-      'Bytes per second through sockets. Workers on the host of the coordinator use shared memory, which does not count.',
-    queries: [range('{{worker}}', rateBy('worker', of('network_received_bytes_total')))],
-    custom: { fillOpacity: 25, stacking: { mode: 'normal' } },
-    overrides: workerColors,
-  }),
+  socketPanel('Sent to workers', 'network_sent_bytes_total'),
+  socketPanel('Received from workers', 'network_received_bytes_total'),
   lines({
     title: 'Heartbeat round trip',
     width: 12,
@@ -251,7 +251,8 @@ const network: readonly PanelSource[] = [
     unit: 's',
     field: { min: 0 },
     description:
-      'Time from the last heartbeat to its answer. A computing worker answers when it has finished, so the time is at least that of a computation.',
+      'Time from the last heartbeat to its answer. A computing worker answers when it has ' +
+      'finished, so the time is at least that of a computation.',
     queries: [range('{{worker}}', valueBy('worker', 'worker_heartbeat_round_trip_seconds'))],
     overrides: workerColors,
   }),
@@ -262,7 +263,8 @@ const network: readonly PanelSource[] = [
     unit: 'bytes',
     field: { min: 0 },
     description:
-      'Bytes queued for a worker. A growing line means that the worker hangs or the network is too slow.',
+      'Bytes queued for a worker. A growing line means that the worker hangs or the network ' +
+      'is too slow.',
     queries: [range('{{worker}}', valueBy('worker', 'worker_send_queue_bytes'))],
     overrides: workerColors,
   }),
@@ -296,7 +298,8 @@ const disk: readonly PanelSource[] = [
     unit: 'none',
     field: { min: 0, decimals: 0 },
     description:
-      'Checkpoints that could not be written since the coordinator started, usually because the disk is full; they are retried.',
+      'Checkpoints that could not be written since the coordinator started, usually because ' +
+      'the disk is full; they are retried.',
     queries: [range('failed', total('checkpoint_failures_total'))],
     custom: { lineInterpolation: 'stepAfter' },
     overrides: [fixed('failed', palette.vermillion)],
@@ -308,7 +311,8 @@ const disk: readonly PanelSource[] = [
     unit: 'bytes',
     field: { min: 0 },
     description:
-      'Bytes of metrics.jsonl and events.jsonl that are not written yet. A growing line means that the disk is full or too slow.',
+      'Bytes of metrics.jsonl and events.jsonl that are not written yet. A growing line ' +
+      'means that the disk is full or too slow.',
     queries: [range('waiting', value('record_queue_bytes'))],
     overrides: [fixed('waiting', palette.sky)],
   }),

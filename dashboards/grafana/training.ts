@@ -221,7 +221,8 @@ const mistakes: readonly PanelSource[] = [
       description: 'Files of the run, at the address in the variable Artifacts URL.',
     },
     [
-      'Serve the run directory (`runs/$run/`) with any web server and enter its address as **Artifacts URL** above.',
+      'Serve the run directory (`runs/$run/`) with any web server and enter its address as ' +
+        '**Artifacts URL** above.',
       '',
       '- [Misclassified test images, one per line](${artifacts_url}/artifacts/misclassified.jsonl)',
       '- [Settings, state and result](${artifacts_url}/run.json)',
@@ -254,7 +255,8 @@ const steps: readonly PanelSource[] = [
     unit: 'none',
     field: { min: 0 },
     description:
-      'Euclidean norm of the gradient, measured a few times a second. A tenfold rise precedes divergence; a fall to 0 means that the model no longer learns.',
+      'Euclidean norm of the gradient, measured a few times a second. A tenfold rise ' +
+      'precedes divergence; a fall to 0 means that the model no longer learns.',
     queries: [range('norm', value('gradient_norm'))],
     overrides: [fixed('norm', palette.sky)],
   }),
@@ -298,7 +300,8 @@ const settings: readonly PanelSource[] = [
     height: 4,
     unit: 'none',
     description:
-      'The settings that determine the bytes of the run, and the engine. The term counts the starts of the coordinator; each has a row.',
+      'The settings that determine the bytes of the run, and the engine. The term counts ' +
+      'the starts of the coordinator; each has a row.',
     queries: [
       table(
         lastBy(
