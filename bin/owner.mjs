@@ -188,7 +188,7 @@ function statOf(pid) {
 function startIn(path) {
   try {
     const stat = parseStat(readFileSync(path, 'utf8'));
-    if (stat === undefined) throw new Error(`${path} is not what it was in any Linux`);
+    if (stat === undefined) throw new Error(`${path} has no start time`);
     return stat.started;
   } catch (error) {
     if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ESRCH') return undefined;

@@ -19,7 +19,7 @@ const NAME_EMS = (PITCH.x - 4) / FONT_SIZE;
 const MARGIN = { left: 16, top: 64 } as const;
 
 /**
- * The mistakes of which the model was surest, with true class and prediction, as SVG.
+ * The mistakes with the highest confidence, with true class and prediction, as SVG.
  */
 export async function contactSheetSvg({
   subject,

@@ -103,7 +103,7 @@ export function choice<const W extends string>(
   };
 }
 
-/** A name of a run or a worker; `what` says of which. */
+/** The name of a run or a worker; `what` says which of the two. */
 export function name(what: string): ValueType<string> {
   return {
     metavar: 'NAME',

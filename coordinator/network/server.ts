@@ -264,7 +264,7 @@ function sendData(
     'Accept-Ranges': 'bytes',
     ...partial,
   });
-  // Piece by piece, as the peer reads: TLS would otherwise encrypt and buffer all of it.
+  // Piece by piece, as the peer reads: TLS would otherwise encrypt and buffer the whole body.
   pipeline(
     Readable.from(piecesOf(bytes.subarray(start)), { highWaterMark: 1 }),
     response,

@@ -1,6 +1,6 @@
 /**
  * The samples of each step, and their division into virtual shards. Steps and epochs count from 1.
- * The configuration and the number of training samples determine all of it, so workers and the
+ * The configuration and the number of training samples determine the schedule, so workers and the
  * coordinator compute it independently.
  */
 export interface ScheduleInput {

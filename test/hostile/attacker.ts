@@ -215,7 +215,7 @@ export class Attacker {
     if (this.#status === 101) this.#unread = this.#unread.subarray(end + 4);
   }
 
-  /** Answers the challenge once all of it has arrived. */
+  /** Answers the challenge once it has arrived completely. */
   #follow(headBytes: number): void {
     const bytes = headBytes + Number(/^content-length: (\d+)/im.exec(this.#text)?.[1]);
     const request = this.#answer?.(this.#text);

@@ -37,7 +37,7 @@ export function createTensorFlowEngine(shape: EngineShape, options: EngineOption
     description: {
       kind: 'tensorflow',
       library:
-        `TensorFlow ${binding.TF_Version} (tfjs-node-gpu ` + `${tensorflow.version['tfjs-node']})`,
+        `TensorFlow ${binding.TF_Version} ` + `(tfjs-node-gpu ${tensorflow.version['tfjs-node']})`,
       device,
       processor: processorName(),
       threads: options.threads,

@@ -14,7 +14,7 @@ interface Asked {
   readonly isInstant: boolean;
 }
 
-/** Set by preview.mjs: where to draw the dashboards, and of which Prometheus if not of ours. */
+/** Set by preview.mjs: where to draw the dashboards, and which Prometheus to ask. */
 const { PREVIEW_OUT: out = '', PREVIEW_PROMETHEUS: given } = process.env;
 const STEP_SECONDS = 1;
 const PATIENCE_MILLISECONDS = 60_000;
