@@ -8,7 +8,14 @@ import type { Clock } from '../../shared/clock.ts';
 import { ClusterError, messageOf } from '../../shared/errors.ts';
 import { MAX_LOCK_TRIES, MAX_RENEWALS_BYTES } from '../../shared/limits.ts';
 import { LOCK_FILE } from '../../shared/files/run-layout.ts';
-import { stagingPath, findStaging, newStagingPath, nextNumber, removeFolder } from './staging.ts';
+import {
+  findStaging,
+  isTaken,
+  newStagingPath,
+  nextNumber,
+  removeFolder,
+  stagingPath,
+} from './staging.ts';
 import { ownerSchema, type Processes } from './processes.ts';
 
 const OWNER = 'owner.json';
@@ -105,7 +112,7 @@ export class RunLock {
       // The folder was removed by a newer owner, or the number is taken: file systems report that
       // by many different errors.
       if (systemCode(error) === 'ENOENT') return undefined;
-      if ((await findStaging(directory, disk)).highest >= number) return undefined;
+      if (await isTaken(number, directory, disk)) return undefined;
       throw error;
     }
   }

@@ -23,14 +23,25 @@ export interface StagingFolders {
   readonly unnumbered: readonly string[];
 }
 
+/**
+ * Lists a run's directory once: a second listing can be older than the first one, because SFTP and
+ * network file systems keep listings for a while. A folder that is removed meanwhile is left out.
+ */
 export async function findStaging(directory: string, disk: Disk): Promise<StagingFolders> {
-  const named = (await disk.list(directory)).flatMap((name) => numberOf(name) ?? []);
-  const folders = await disk.folders(directory);
+  const names = (await disk.list(directory)).filter(isStaging);
+  const folders: string[] = [];
+  for (const name of names) if (await isFolder(join(directory, name), disk)) folders.push(name);
   return {
-    highest: Math.max(0, ...named),
+    highest: Math.max(0, ...names.flatMap((name) => numberOf(name) ?? [])),
     numbers: folders.flatMap((name) => numberOf(name) ?? []).toSorted((a, b) => b - a),
     unnumbered: folders.filter((name) => NEW.test(name)),
   };
+}
+
+/** Whether a number has been taken by now. A listing alone can be older than the folder. */
+export async function isTaken(number: number, directory: string, disk: Disk): Promise<boolean> {
+  const { highest } = await findStaging(directory, disk);
+  return highest >= number || (await isFolder(stagingPath(directory, number), disk));
 }
 
 export function stagingPath(directory: string, number: number): string {
@@ -76,6 +87,16 @@ export async function removeFolder(path: string, disk: Disk): Promise<void> {
 
 export function isStaging(name: string): boolean {
   return NUMBERED.test(name) || NEW.test(name);
+}
+
+/** False for anything else, such as a link to a folder. */
+async function isFolder(path: string, disk: Disk): Promise<boolean> {
+  try {
+    return await disk.isFolder(path);
+  } catch (error) {
+    if (error instanceof ClusterError) return false;
+    throw error;
+  }
 }
 
 function numberOf(name: string): number | undefined {

@@ -27,8 +27,6 @@ export interface Disk {
   isFolder(path: string): Promise<boolean>;
   /** The names in a directory. */
   list(path: string): Promise<string[]>;
-  /** The names of the directories in a directory, links excluded. */
-  folders(path: string): Promise<string[]>;
   /** Opens a directory. Rejects with ENOTDIR for anything else, such as a link to a directory. */
   openFolder(path: string): Promise<DiskFolder>;
   /** Creates a directory in an existing one. Rejects with EEXIST if the name exists. */
@@ -115,10 +113,6 @@ export const systemDisk: Disk = {
   },
   isFolder: (path) => isOwnFolder(path),
   list: (path) => readdir(path),
-  folders: async (path) =>
-    (await readdir(path, { withFileTypes: true })).flatMap((entry) =>
-      entry.isDirectory() ? entry.name : [],
-    ),
   openFolder: async (path) =>
     new SystemFolder(await open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW)),
   makeDirectory: (path) => mkdir(path),

@@ -86,8 +86,8 @@ export const diskGuards: readonly Guard[] = [
   {
     name: 'only one of several processes that see a free lock takes it',
     file: 'coordinator/run-directory/run-lock.ts',
-    line: 'if ((await findStaging(directory, disk)).highest >= number) return undefined;',
-    without: 'if ((await findStaging(directory, disk)).highest >= number) return lock;',
+    line: 'if (await isTaken(number, directory, disk)) return undefined;',
+    without: 'if (await isTaken(number, directory, disk)) return lock;',
     test: RUN_LOCK,
   },
   {

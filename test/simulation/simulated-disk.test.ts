@@ -47,10 +47,6 @@ const operation: fc.Arbitrary<[string, Operation]> = fc.oneof(
       `rename ${from}/ ${to}/`,
       (disk, root) => disk.rename(join(root, from), join(root, to)),
     ]),
-  directory.map((name): [string, Operation] => [
-    `folders in ${name}`,
-    async (disk, root) => (await disk.folders(join(root, name))).toSorted(),
-  ]),
   fc
     .tuple(fc.constantFrom('d', 'e', 'a'), fc.constantFrom('a', 'b'))
     .map(([folder, name]): [string, Operation] => [

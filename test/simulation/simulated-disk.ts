@@ -128,11 +128,6 @@ export class SimulatedDisk {
     if (this.has(path)) this.#directory(dirname(path)).names.delete(basename(path));
   }
 
-  folders(path: string): string[] {
-    const { names } = this.#directory(path);
-    return [...names].flatMap(([name, { kind }]) => (kind === 'directory' ? name : []));
-  }
-
   /** Lists and removes in this directory, even if another one has its name later. */
   openFolder(path: string): { list(): string[]; remove(name: string): void } {
     const { names } = this.#directory(path);

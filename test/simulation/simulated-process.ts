@@ -161,7 +161,6 @@ export class SimulatedProcess {
       cut: (path, length) => slow(() => disk.cut(path, length)),
       isFolder: (path) => quick(() => disk.isFolder(path)),
       list: (path) => quick(() => disk.list(path)),
-      folders: (path) => quick(() => disk.folders(path)),
       openFolder: (path) => quick(() => folder(disk.openFolder(path))),
       makeDirectory: (path) => quick(() => disk.makeDirectory(path)),
       removeDirectory: (path) => quick(() => disk.removeDirectory(path)),

@@ -79,6 +79,36 @@ describe('the lock of a run', () => {
     expect(readdirSync(lock.staging)).toEqual(['ended.json']);
   });
 
+  it('has one owner where listings are older than what they list, as over SFTP', async () => {
+    const folder = temporaryFolder();
+    await take(folder, false);
+    let listings = 0;
+    const list = async (path: string) =>
+      (await systemDisk.list(path)).filter((name) => name !== '.drafts-1' || ++listings > 3);
+    rmSync(join(folder, 'lock.json'));
+    const late = RunLock.take(folder, false, {
+      disk: { ...systemDisk, list },
+      clock: quickClock(),
+      processes: systemProcesses,
+    });
+    await expect(late).rejects.toMatchObject({ code: 'LOCKED' });
+  });
+
+  it('ignores a folder that is removed while it lists them', async () => {
+    const folder = temporaryFolder();
+    const list = async (path: string) => [
+      ...(await systemDisk.list(path)),
+      '.drafts-new-0123456789ab',
+    ];
+    const lock = await RunLock.take(folder, false, {
+      disk: { ...systemDisk, list },
+      clock: quickClock(),
+      processes: systemProcesses,
+    });
+    expect(await lock.status()).toBe('held');
+    await lock.removeOlderStaging();
+  });
+
   it('is taken by only one of two processes that find it free at the same moment', async () => {
     const folder = temporaryFolder();
     let arrived: (() => void) | undefined;

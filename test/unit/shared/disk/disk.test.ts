@@ -13,7 +13,7 @@ describe('the disk of the system', () => {
     mkdirSync(join(root, 'folder'));
     symlinkSync(join(root, 'folder'), join(root, 'link'));
     writeFileSync(join(root, 'file'), '');
-    expect(await systemDisk.folders(root)).toEqual(['folder']);
+    expect(await systemDisk.isFolder(join(root, 'folder'))).toBe(true);
     for (const name of ['link', 'file'])
       await expect(systemDisk.openFolder(join(root, name))).rejects.toMatchObject({
         code: 'ENOTDIR',
