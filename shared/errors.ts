@@ -138,7 +138,12 @@ export const errorTable = {
     meaning: 'A peer sent a message that violates the protocol.',
   },
   TIMEOUT: { exit: 22, close: 4422, retry: true, meaning: 'A peer did not answer in time.' },
-  LIMIT: { exit: 23, close: 4423, retry: false, meaning: 'A limit was exceeded.' },
+  LIMIT: {
+    exit: 23,
+    close: 4423,
+    retry: false,
+    meaning: 'A limit was exceeded, or memory or open files ran out.',
+  },
   DIVERGED: {
     exit: 24,
     close: 4424,

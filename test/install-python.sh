@@ -8,7 +8,8 @@ folder=.mnist-dist/python
 [ ! -d "$folder/safetensors" ] || exit 0
 echo "installing numpy and safetensors"
 rm -rf "$folder.new"
-if python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --target "$folder.new" numpy==2.4.6 safetensors==0.8.0; then
+if python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore \
+  --target "$folder.new" numpy==2.4.6 safetensors==0.8.0; then
   rm -rf "$folder"
   mv "$folder.new" "$folder"
 else

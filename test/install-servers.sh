@@ -50,4 +50,5 @@ echo "installing$missing"
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq || cannot "apt-get update failed"
 # shellcheck disable=SC2086 # words are packages
-apt-get install -y -qq --no-install-recommends $missing > /dev/null || cannot "apt-get install failed"
+apt-get install -y -qq --no-install-recommends $missing > /dev/null ||
+  cannot "apt-get install failed"

@@ -26,5 +26,6 @@ export function pngArtifact(name: string, bytes: Uint8Array): Artifact {
 /** Indented JSON with each array of numbers or texts on one line, so that a matrix is readable. */
 function jsonText(value: object): string {
   const flat = /\[\n\s+([^[\]{}]*?)\n\s+\]/g;
-  return `${JSON.stringify(value, undefined, 2).replaceAll(flat, (_, items: string) => `[${items.replaceAll(/\n\s+/g, ' ')}]`)}\n`;
+  const oneLine = (_: string, items: string) => `[${items.replaceAll(/\n\s+/g, ' ')}]`;
+  return `${JSON.stringify(value, undefined, 2).replaceAll(flat, oneLine)}\n`;
 }

@@ -41,10 +41,14 @@ export async function contactSheetSvg({
       ? 'No mistakes'
       : `${shown.length === wrong.length ? 'All' : `${shown.length} of`} ` +
         `${count(wrong.length)} mistakes`;
-  return markup`<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" font-family="${FONT}" font-size="${FONT_SIZE}">
+  const legend =
+    'true class → prediction, its probability, and the number of the sample in the ' +
+    `${dataset.split} set; the most confident first`;
+  return markup`<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}"
+ viewBox="0 0 ${width} ${height}" font-family="${FONT}" font-size="${FONT_SIZE}">
 <rect width="100%" height="100%" fill="${light.paper}"/>
 <text x="${MARGIN.left}" y="26" font-size="15" fill="${light.ink}">${head}</text>
-<text x="${MARGIN.left}" y="46" fill="${light.muted}">what it is → what the model took it for, how sure it was of that, and the number in the ${dataset.split} set; the surest first</text>
+<text x="${MARGIN.left}" y="46" fill="${light.muted}">${legend}</text>
 ${cells}</svg>
 `.text;
 }
@@ -61,11 +65,16 @@ function cell(
   ];
   const line = (row: number) => y + SIDE + 15 + 14 * row;
   const name = (index: number) => names[index] ?? String(index);
-  return markup`<image x="${x}" y="${y}" width="${SIDE}" height="${SIDE}" image-rendering="optimizeSpeed" href="${picture}"/>
-<rect x="${x - 0.5}" y="${y - 0.5}" width="${SIDE + 1}" height="${SIDE + 1}" fill="none" stroke="${light.line}"/>
-<text x="${x}" y="${line(0)}" fill="${light.hit}">${shortened(name(mistake.true), NAME_EMS)}</text>
-<text x="${x}" y="${line(1)}" fill="${light.ink}">${shortened(`→ ${name(mistake.predicted)}`, NAME_EMS)}</text>
-<text x="${x}" y="${line(2)}" font-size="10" fill="${light.muted}">${percent(confidence(mistake), 1)}</text>
-<text x="${x + SIDE}" y="${line(2)}" font-size="10" text-anchor="end" fill="${light.muted}">${mistake.index}</text>
+  const actual = shortened(name(mistake.true), NAME_EMS);
+  const predicted = shortened(`→ ${name(mistake.predicted)}`, NAME_EMS);
+  const small = markup`font-size="10" fill="${light.muted}"`;
+  return markup`<image x="${x}" y="${y}" width="${SIDE}" height="${SIDE}"
+ image-rendering="optimizeSpeed" href="${picture}"/>
+<rect x="${x - 0.5}" y="${y - 0.5}" width="${SIDE + 1}" height="${SIDE + 1}"
+ fill="none" stroke="${light.line}"/>
+<text x="${x}" y="${line(0)}" fill="${light.hit}">${actual}</text>
+<text x="${x}" y="${line(1)}" fill="${light.ink}">${predicted}</text>
+<text x="${x}" y="${line(2)}" ${small}>${percent(confidence(mistake), 1)}</text>
+<text x="${x + SIDE}" y="${line(2)}" text-anchor="end" ${small}>${mistake.index}</text>
 `;
 }

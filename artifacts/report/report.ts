@@ -66,7 +66,8 @@ ${curve === undefined ? [] : await curves(curve)}
 <section class="${scores.length > MAX_PAIRED_CLASSES ? 'single' : 'pair'}">
 <section>
 <h2>Confusion matrix</h2>
-<p class="note">Rows true, columns predicted. The deeper the colour, the larger the share of the row; blue is right, orange is wrong.</p>
+<p class="note">Rows are true classes, columns are predictions. The deeper the colour, the larger
+the share of the row; blue is right, orange is wrong.</p>
 <figure class="${scores.length < MIN_SCROLLED_CLASSES ? 'small' : 'wide'}">${matrix}</figure>
 </section>
 <section>
@@ -93,32 +94,45 @@ function headline(
     [`of ${count(samples)} wrong`, count(samples - correct)],
     ...(curve === undefined ? [] : [['steps', count(curve.steps)] as const]),
   ] as const;
-  return markup`<dl class="numbers">${numbers.map(([name, value]) => markup`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
+  const items = numbers.map(
+    ([name, value]) => markup`<div><dt>${name}</dt><dd>${value}</dd></div>`,
+  );
+  return markup`<dl class="numbers">${items}</dl>`;
 }
 
 async function curves(curve: TrainingCurve): Promise<Markup> {
   const last = curve.smooth.at(-1);
-  const figure = async (quantity: Quantity, title: string, value: string) => markup`<section>
+  const figure = async (quantity: Quantity, title: string, value: string) => {
+    const picture = await curveSvg(curve, quantity, themed, undefined);
+    const description = `${title} over ${count(curve.steps)} steps, at last ${value} in training`;
+    return markup`<section>
 <h2>${title}</h2>
-<figure>${inline(await curveSvg(curve, quantity, themed, undefined), `${title} over ${count(curve.steps)} steps, at last ${value} in training`)}</figure>
+<figure>${inline(picture, description)}</figure>
 </section>
 `;
+  };
   return markup`<section class="pair">
-${await figure('loss', 'Loss', fourDigits(last?.loss ?? NaN))}${await figure('accuracy', 'Accuracy', percent(last?.accuracy ?? NaN))}</section>`;
+${await figure('loss', 'Loss', fourDigits(last?.loss ?? NaN))}
+${await figure('accuracy', 'Accuracy', percent(last?.accuracy ?? NaN))}
+</section>`;
 }
 
 function classTable(scores: readonly ClassScore[], names: readonly string[]): Markup {
-  const rows = scores.map(
-    ({ precision, recall, f1, support }, index) =>
-      markup`<tr><th scope="row">${names[index] ?? ''}</th><td>${percent(precision)}</td><td>${percent(recall)}</td><td>${percent(f1)}</td><td>${count(support)}</td></tr>
-`,
-  );
+  const columns = ['class', 'precision', 'recall', 'F1', 'samples'];
+  const rows = scores.map(({ precision, recall, f1, support }, index) => {
+    const cells = [percent(precision), percent(recall), percent(f1), count(support)];
+    return markup`<tr><th scope="row">${names[index] ?? ''}</th>
+${cells.map((cell) => markup`<td>${cell}</td>`)}</tr>
+`;
+  });
   return markup`<table>
-<thead><tr><th scope="col">class</th><th scope="col">precision</th><th scope="col">recall</th><th scope="col">F1</th><th scope="col">samples</th></tr></thead>
+<thead><tr>${columns.map((column) => markup`<th scope="col">${column}</th>`)}</tr></thead>
 <tbody>
 ${rows}</tbody>
 </table>
-<p class="note">Precision: of what was taken for the class, the part that is of it. Recall: of what is of the class, the part that was taken for it. F1: their harmonic mean. Where there is nothing to divide by, it is 0.</p>`;
+<p class="note">Precision: the share of the predictions of a class that are right. Recall: the share
+of the samples of a class that are predicted as it. F1: their harmonic mean. Each is 0 where it
+would divide by 0.</p>`;
 }
 
 function confusions({ confusion }: ConfusionTable, names: readonly string[]): Markup {
@@ -142,8 +156,10 @@ async function mistakes(
   const pngs = await digitPngs(shown.map(({ index }) => digitOf(images, subject.dataset, index)));
   const items = shown.map((mistake, at) => {
     const [actual, predicted] = [names[mistake.true] ?? '', names[mistake.predicted] ?? ''];
-    const picture = markup`<img src="${dataUri(pngs[at] ?? Buffer.alloc(0))}" alt="${actual}, taken for ${predicted}">`;
-    return markup`<li>${picture}<b>${actual}</b> → ${predicted}<br><span class="note">${percent(confidence(mistake), 1)} · ${mistake.index}</span></li>
+    const source = dataUri(pngs[at] ?? Buffer.alloc(0));
+    const note = `${percent(confidence(mistake), 1)} · ${mistake.index}`;
+    return markup`<li><img src="${source}" alt="${actual}, taken for ${predicted}">
+<b>${actual}</b> → ${predicted}<br><span class="note">${note}</span></li>
 `;
   });
   const text =

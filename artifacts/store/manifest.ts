@@ -55,7 +55,8 @@ export function manifestText({ run, started, files }: RunListing): string {
   const named = files
     .map(({ name, size, sha256, type }) => ({ name, size, sha256, type }))
     .toSorted((a, b) => (a.name < b.name ? -1 : 1));
-  return `${JSON.stringify({ format: MANIFEST_FORMAT, run, started, files: named }, undefined, 2)}\n`;
+  const manifest: Manifest = { format: MANIFEST_FORMAT, run, started, files: named };
+  return `${JSON.stringify(manifest, undefined, 2)}\n`;
 }
 
 const types: Readonly<Record<string, string>> = {

@@ -163,7 +163,11 @@ export function stepsOrDuration({
       const length = seconds.parse(text);
       return length === undefined ? undefined : { milliseconds: 1000 * length };
     },
-    format: (value) => ('steps' in value ? String(value.steps) : `${value.milliseconds}ms`),
+    format(value) {
+      if ('steps' in value) return String(value.steps);
+      const { milliseconds } = value;
+      return milliseconds % 1000 === 0 ? `${milliseconds / 1000}s` : `${milliseconds}ms`;
+    },
   };
 }
 

@@ -14,9 +14,12 @@ export function mountMistakes(choose: (picture: Picture) => void): (state: RunSt
     shown = evaluated;
     const { mistakes, step } = evaluated;
     const name = (index: number) => view.classNames[index] ?? String(index);
+    const none = hasMistakes(evaluated)
+      ? 'No pictures are stored for the evaluation'
+      : 'No mistakes';
     const text =
       mistakes.length === 0
-        ? `${hasMistakes(evaluated) ? 'No pictures are stored for the evaluation' : 'No mistakes'} after step ${count(step)}.`
+        ? `${none} after step ${count(step)}.`
         : `The most confident mistakes after step ${count(step)}: true → predicted. Choose ` +
           `one to see the current prediction.`;
     setText(note, text);

@@ -123,8 +123,10 @@ function fill(row: Row, worker: WorkerStatus): void {
   setText(row.samples, count(worker.samples));
   const isComputing = worker.state === 'training' || worker.state === 'late';
   row.shares.hidden = !isComputing;
-  row.computing.style.width = `${part(worker.computing) * 100}%`;
-  row.exchanging.style.width = `${Math.min(part(worker.exchanging), 1 - part(worker.computing)) * 100}%`;
+  const computing = part(worker.computing);
+  const exchanging = Math.min(part(worker.exchanging), 1 - computing);
+  row.computing.style.width = `${computing * 100}%`;
+  row.exchanging.style.width = `${exchanging * 100}%`;
   setText(row.sharesText, isComputing ? sharesText(worker) : '–');
   setText(row.roundTrip, milliseconds(worker.roundTripMilliseconds));
 }

@@ -70,7 +70,8 @@ export class Listener {
     this.#newcomers = new Newcomers(http, newcomerLimits());
     this.#files = files;
     this.port = port;
-    this.url = `${options.tls === undefined ? 'http' : 'https'}://${reachableAt(options.host, port)}/`;
+    const scheme = options.tls === undefined ? 'http' : 'https';
+    this.url = `${scheme}://${reachableAt(options.host, port)}/`;
     this.#options = options;
     http.on('request', (request, response) => this.#answer(request, response));
     this.#turnLater();

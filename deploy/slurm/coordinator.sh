@@ -29,5 +29,6 @@ trap 'rm -rf "$certs"' EXIT
 trap : TERM
 node bin/mnist-dist.mjs certs "$name" --out "$certs" > /dev/null
 rm "$certs/ca.key"
-node bin/mnist-dist.mjs coordinator --host "${MNIST_DIST_HOST:-0.0.0.0}" --port "${MNIST_DIST_PORT:-0}" --advertise "$name" \
+node bin/mnist-dist.mjs coordinator --host "${MNIST_DIST_HOST:-0.0.0.0}" \
+  --port "${MNIST_DIST_PORT:-0}" --advertise "$name" \
   --ssl-certfile "$certs/coordinator.crt" --ssl-keyfile "$certs/coordinator.key" "$@"

@@ -7,7 +7,9 @@ finish() {
   again=
   case $1 in
     143) again=yes ;;
-    1 | 13[1-9] | 1[4-9]? | 2??) [ "${SLURM_RESTART_COUNT:-0}" -ge "${MAX_RESTARTS:-100}" ] || again=yes ;;
+    1 | 13[1-9] | 1[4-9]? | 2??)
+      [ "${SLURM_RESTART_COUNT:-0}" -ge "${MAX_RESTARTS:-100}" ] || again=yes
+      ;;
   esac
   if [ -n "$again" ] && [ "$(squeue --noheader --job "$SLURM_JOB_ID" --format %T)" = RUNNING ]; then
     echo "exit code $1: this job goes back into the queue"

@@ -18,7 +18,8 @@ while [ -z "$stopped" ]; do
   if [ -s "$run/join" ]; then
     start=$SECONDS
     code=0
-    node bin/mnist-dist.mjs worker --join - --max-wait-time 5 --name "$name" "$@" < "$run/join" || code=$?
+    node bin/mnist-dist.mjs worker --join - --max-wait-time 5 --name "$name" "$@" \
+      < "$run/join" || code=$?
     case $code in
       # No coordinator, another token or certificate: the file may be from an earlier start.
       16 | 17 | 33) ;;
@@ -30,7 +31,8 @@ while [ -z "$stopped" ]; do
     if [ $((SECONDS - start)) -gt 60 ]; then since=$SECONDS; fi
   fi
   # A coordinator that extends a finished run may be about to open it.
-  if [ $((SECONDS - since)) -ge $((wait < 30 ? wait : 30)) ] && grep -qs '"state": "finished"' "$run/run.json"; then
+  if [ $((SECONDS - since)) -ge $((wait < 30 ? wait : 30)) ] &&
+    grep -qs '"state": "finished"' "$run/run.json"; then
     echo "the run $run is finished"
     exit 0
   fi

@@ -1,14 +1,15 @@
 #!/bin/sh
 # Starts or resumes the run MNIST_DIST_RUN_ID. Arguments are options of `mnist-dist coordinator`.
 set -eu
+mnist_dist=${0%/*}/../../bin/mnist-dist.mjs
 run=$MNIST_DIST_RUNS_DIR/${MNIST_DIST_RUN_ID:?names the run: set it in coordinator.env}
 if grep -qs '"state": "finished"' "$run/run.json"; then
   echo "the run $run is finished already: another MNIST_DIST_RUN_ID begins another one"
-  [ -z "${MNIST_DIST_ARTIFACTS:-}" ] || exec node "${0%/*}/../../bin/mnist-dist.mjs" push "$run" "$MNIST_DIST_ARTIFACTS"
+  [ -z "${MNIST_DIST_ARTIFACTS:-}" ] || exec node "$mnist_dist" push "$run" "$MNIST_DIST_ARTIFACTS"
   exit 0
 fi
 if [ -e "$run/run.json" ]; then
   unset MNIST_DIST_RUN_ID
   set -- --resume "$run" "$@"
 fi
-exec node "${0%/*}/../../bin/mnist-dist.mjs" coordinator "$@"
+exec node "$mnist_dist" coordinator "$@"

@@ -26,7 +26,8 @@ const tf = project('@tensorflow/tfjs-node-gpu');
 const product = tf.matMul(tf.tensor2d([1, 2, 3, 4], [2, 2]), tf.tensor2d([5, 6, 7, 8], [2, 2]));
 const backend = tf.backend();
 const version = backend.binding.TF_Version;
-console.log(JSON.stringify({ version, gpu: backend.isUsingGpuDevice, product: [...product.dataSync()] }));
+const gpu = backend.isUsingGpuDevice;
+console.log(JSON.stringify({ version, gpu, product: [...product.dataSync()] }));
 `;
 
 /**
@@ -44,16 +45,14 @@ export async function smokeTest(
   const answer = result.status === 0 ? parseAnswer(result.stdout) : undefined;
   if (answer?.product.join() === '19,22,43,50') return { version: answer.version, gpu: answer.gpu };
   const end = result.signal === undefined ? `exit ${result.status}` : `signal ${result.signal}`;
-  const said = result.stderr
-    .split('\n')
-    .find((line) => /error|cannot|undefined symbol|failed/i.test(line));
-  throw new ClusterError(
-    'SETUP',
-    `TensorFlow was built but does not work (${end}): ${said ?? lastLines(`${result.stderr}\n${result.stdout}`)}`,
-    {
-      fix: 'Run: npx mnist-dist doctor. With --tensorflow, name a TensorFlow from 2.14 on for this processor.',
-    },
-  );
+  const said =
+    result.stderr.split('\n').find((line) => /error|cannot|undefined symbol|failed/i.test(line)) ??
+    lastLines(`${result.stderr}\n${result.stdout}`);
+  throw new ClusterError('SETUP', `TensorFlow was built but does not work (${end}): ${said}`, {
+    fix:
+      'Run: npx mnist-dist doctor. With --tensorflow, name a TensorFlow from 2.14 on for this ' +
+      'processor.',
+  });
 }
 
 function parseAnswer(stdout: string): z.infer<typeof smokeSchema> | undefined {

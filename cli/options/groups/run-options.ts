@@ -13,7 +13,7 @@ export const runOptions = {
   }),
   runId: withoutDefault(name('a folder name'), {
     in: trainingCommands,
-    help: 'name of the run directory (default: date, time and four random characters)',
+    help: 'name of the run directory (default: date, time and four random hexadecimal digits)',
   }),
   resume: withoutDefault(
     {

@@ -15,12 +15,13 @@ cp "$node" "$scratch/local/bin/node"
 cp -R "$npm" "$scratch/local/lib/node_modules/npm"
 ln -sf ../lib/node_modules/npm/bin/npm-cli.js "$scratch/local/bin/npm"
 
+authorities=/etc/ssl/certs/ca-certificates.crt
 # Excludes what the slim images leave out, too.
 mmdebstrap --quiet --variant=minbase --include=ca-certificates \
   --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
   --dpkgopt='path-exclude=/usr/share/locale/*' \
   --customize-hook="cp -R '$scratch/local/.' \"\$1/usr/local/\"" \
-  --customize-hook="cp /etc/ssl/certs/ca-certificates.crt \"\$1/etc/ssl/certs/ca-certificates.crt\"" \
+  --customize-hook="cp $authorities \"\$1$authorities\"" \
   bookworm "$scratch/root.tar"
 
 # A certificate authority of the builder's network is in the host's bundle.

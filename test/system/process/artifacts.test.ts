@@ -81,8 +81,9 @@ it('a run that crashed while drawing its report draws it when it resumes', async
   // Drawing starts with this file.
   const failPoints = join(temporaryFolder(), 'fail-points');
   writeFileSync(failPoints, 'after rename summary.json\n');
+  const preload = fileURLToPath(new URL('../failures/fail-points.mjs', import.meta.url));
   const local = start(['local', ...newRun(runs), ...quick, '--pictures'], {
-    NODE_OPTIONS: `--import=${fileURLToPath(new URL('../failures/fail-points.mjs', import.meta.url))}`,
+    NODE_OPTIONS: `--import=${preload}`,
     FAIL_POINTS: failPoints,
   });
   expect(await local.exited, local.output()).toBe(0);

@@ -18,6 +18,9 @@ const MEBIBYTE = 1024 ** 2;
 it('a worker reports the telemetry of its GPUs to the coordinator until the run ends', async () => {
   const target = await startTarget();
   const folder = temporaryFolder();
+  const telemetry =
+    '--query-gpu=index,utilization.gpu,memory.used,memory.total,temperature.gpu,power.draw ' +
+    '--format=csv,noheader,nounits';
   const bin = standIns(
     {
       'nvidia-smi': `D='${folder}'
@@ -27,7 +30,7 @@ it('a worker reports the telemetry of its GPUs to the coordinator until the run 
           echo '2, H100, GPU-c, 570, Disabled'
           exit;;
         esac
-        [ "$*" = '--query-gpu=index,utilization.gpu,memory.used,memory.total,temperature.gpu,power.draw --format=csv,noheader,nounits' ] || exit 2
+        [ "$*" = '${telemetry}' ] || exit 2
         if [ -e "$D/hang" ]; then exec sleep 1000; fi
         echo '0, 57, 1432, 81559, 34, 118.25'
         echo '1, [N/A], 4, 81559, [Not Supported], [N/A]'

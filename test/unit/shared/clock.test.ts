@@ -49,7 +49,10 @@ it('a clock advances for a process whose computation blocks the event loop', () 
 
 it('the processor time of a process does not advance while it is stopped', async () => {
   const program = `
-    const used = () => { const { user, system } = process.cpuUsage(); return (user + system) / 1000; };
+    const used = () => {
+      const { user, system } = process.cpuUsage();
+      return (user + system) / 1000;
+    };
     require('node:fs').writeSync(1, '{');
     const [before, usedBefore] = [performance.now(), used()];
     process.kill(process.pid, 'SIGSTOP');

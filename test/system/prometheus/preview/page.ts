@@ -129,7 +129,8 @@ function legend(panel: Panel, series: readonly Named[]): string {
 
 function states(panel: Panel): string {
   const known = Object.values(panel.fieldConfig?.defaults.mappings?.[0]?.options ?? {});
-  return `<div class="legend">${known.map(({ text, color: c }) => `<i style="background:${c}"></i>${text}`).join('')}</div>`;
+  const parts = known.map(({ text, color: c }) => `<i style="background:${c}"></i>${text}`);
+  return `<div class="legend">${parts.join('')}</div>`;
 }
 
 function stat(panel: Panel, [series]: readonly Named[]): string {

@@ -54,7 +54,12 @@ function cell(panel: Panel, name: string, value: Row[string] | undefined): strin
   }
   const unit = property(panel, name, 'unit');
   const decimals = property(panel, name, 'decimals');
-  return `<td>${format(value, typeof unit === 'string' ? unit : 'none', typeof decimals === 'number' ? decimals : undefined)}</td>`;
+  const text = format(
+    value,
+    typeof unit === 'string' ? unit : 'none',
+    typeof decimals === 'number' ? decimals : undefined,
+  );
+  return `<td>${text}</td>`;
 }
 
 function confusion(series: readonly Named[]): string {

@@ -135,9 +135,8 @@ test('an epoch line fits 80 columns with all values', () => {
 test('a run that waits for workers shows no rate and no time left', () => {
   const readiness = { isWaiting: true, ready: 1, needed: 2, coming: 1, late: 0 };
   const line = progressLine({ ...state, readiness }, 200);
-  expect(line).toMatch(
-    /2500\/10000 {2}loss 0\.1432 {2}accuracy 95\.61 % {2}waiting for workers: 1 of 2 ready, 1 preparing$/,
-  );
+  expect(line).toMatch(/2500\/10000 {2}loss 0\.1432 {2}accuracy 95\.61 % {2}waiting for workers: /);
+  expect(line).toMatch(/: 1 of 2 ready, 1 preparing$/);
   expect(plainText(progressLines.waitLine(readiness, 12, 79))).toBe(
     'waiting for workers: 1 of 2 ready, 1 preparing  0:12',
   );

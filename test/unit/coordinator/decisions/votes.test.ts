@@ -272,11 +272,9 @@ describe('a second result of a part, from another worker', () => {
     expect(cluster.updates).toEqual([FULL]);
     const late = requestOf(cluster, 1, 4);
     for (let i = 0; i < 3; i++) cluster.answer(late);
-    const said = cluster.logs.filter((line) =>
-      /w1 and w2 disagree about part 4 of step 1, which is done: mnist-dist verify RUN --from 0/.test(
-        line,
-      ),
-    );
+    const warning =
+      'w1 and w2 disagree about part 4 of step 1, which is done: mnist-dist verify RUN --from 0';
+    const said = cluster.logs.filter((line) => line.includes(warning));
     expect(said).toHaveLength(1);
     expect(cluster.state.counts).toMatchObject({ differing: 3, fenced: 3 });
     expect(cluster.closed).toEqual([]);

@@ -31,7 +31,7 @@ describe('a GPU that the user chose', () => {
   it.each<[string, RegExp, RegExp, () => Promise<void>]>([
     [
       'the driver is missing',
-      /^--device cuda:0: NVIDIA's driver is missing here \(libnowhere\.so\.9: cannot open shared object file/,
+      /^--device cuda:0: NVIDIA's driver is missing here \(libnowhere\.so\.9: cannot open shared/,
       /Install the driver/,
       () => look('cuda:0', TWO_GPUS, { library: 'libnowhere.so.9' }),
     ],
