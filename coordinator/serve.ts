@@ -3,7 +3,7 @@ import { systemClock, type Clock } from '../shared/clock.ts';
 import type { Configuration } from '../shared/configuration.ts';
 import type { Dataset } from '../shared/dataset/dataset.ts';
 import { assert, ClusterError, messageOf, type ErrorCode } from '../shared/errors.ts';
-import { roomBytes } from '../shared/wire/frame.ts';
+import { frameCapacity } from '../shared/wire/frame.ts';
 import { EVALUATION_CHUNK_ROWS, MAX_WORKERS } from '../shared/limits.ts';
 import { checkCoordinatorMemory } from '../shared/memory-needs.ts';
 import { PROTOCOL } from '../shared/wire/messages.ts';
@@ -114,7 +114,7 @@ export async function serve<R extends RunRecorder>(
   const initial = initialWeights(configuration.seed, configuration.model);
   const tensors = new Tensors(configuration, initial, memory);
   const predictions = new Predictions(configuration.testSamples, configuration.model.classes);
-  const frameBytes = roomBytes(
+  const frameBytes = frameCapacity(
     4 * Math.max(tensors.parameters + 1, EVALUATION_CHUNK_ROWS * predictions.width),
   );
   let running: { readonly driver: Driver; readonly description: RunDescription } | undefined;

@@ -6,11 +6,11 @@ import {
   encodeBefore,
   encodePointer,
   MAX_FRAME_HEAD_BYTES,
-  roomBytes,
+  frameCapacity,
   type Tensor,
   type TensorFrame,
 } from '../shared/wire/frame.ts';
-import { SHARED_MEMORY_ROOMS } from '../shared/limits.ts';
+import { SHARED_MEMORY_BUFFERS } from '../shared/limits.ts';
 import { parameterCount } from '../shared/arithmetic/model-shape.ts';
 import type { SharedMemory } from '../shared/wire/shared-memory.ts';
 import type { Node } from '../shared/arithmetic/tree.ts';
@@ -30,21 +30,21 @@ export function broken(body: Tensor): Receipt {
 }
 
 /**
- * One set of weights inside a frame, ready to send: head, P floats, checksum; and its room in
+ * One set of weights inside a frame, ready to send: head, P floats, checksum; and its buffer in
  * shared memory.
  */
-interface WeightsRoom {
+interface WeightsBuffer {
   readonly index: number;
   readonly at: number;
-  readonly room: Uint8Array;
+  readonly buffer: Uint8Array;
   readonly checksum: DataView;
   /**
-   * Slots that still need the frame or have not read the shared room; neither may change before.
+   * Slots that still need the frame or have not read the shared buffer; neither may change before.
    */
   readonly inFlight: Set<number>;
   /** Whether shared memory holds these weights. */
   isShared: boolean;
-  /** Rises with each update: of two rooms the one with less was sent earlier. */
+  /** Rises with each update: the buffer with the lower version was sent first. */
   version: number;
 }
 
@@ -67,8 +67,8 @@ export class Tensors {
   readonly parameters: number;
   readonly #configuration: Configuration;
   readonly #kernels: Kernels;
-  readonly #rooms: readonly WeightsRoom[];
-  #current: WeightsRoom;
+  readonly #weights: readonly WeightsBuffer[];
+  #current: WeightsBuffer;
   readonly #firstMoment: number;
   readonly #secondMoment: number;
   readonly #free: number[];
@@ -85,18 +85,20 @@ export class Tensors {
     this.#memory = memory;
     this.parameters = parameterCount(configuration.model);
     const vectorBytes = (this.parameters + 1) * FLOAT_BYTES;
-    const weightsRoom = roomBytes(this.parameters * FLOAT_BYTES);
+    const weightsBytes = frameCapacity(this.parameters * FLOAT_BYTES);
     const buffers = configuration.virtualShards + 1;
     const kernels = createKernels(
-      (buffers + 2) * (vectorBytes + 64) + SHARED_MEMORY_ROOMS * (weightsRoom + 64) + SLACK_BYTES,
+      (buffers + 2) * (vectorBytes + 64) +
+        SHARED_MEMORY_BUFFERS * (weightsBytes + 64) +
+        SLACK_BYTES,
     );
     this.#kernels = kernels;
-    const rooms = Array.from({ length: SHARED_MEMORY_ROOMS }, (_, index) =>
-      this.#createRoom(index, weightsRoom),
+    const weights = Array.from({ length: SHARED_MEMORY_BUFFERS }, (_, index) =>
+      this.#createBuffer(index, weightsBytes),
     );
-    const [first] = rooms;
+    const [first] = weights;
     assert(first !== undefined, 'there is a weights frame');
-    this.#rooms = rooms;
+    this.#weights = weights;
     this.#current = first;
     this.#firstMoment = kernels.allocate(vectorBytes);
     this.#secondMoment = kernels.allocate(vectorBytes);
@@ -183,7 +185,9 @@ export class Tensors {
    * back.
    */
   update(root: Node, step: number): number | undefined {
-    const target = this.#rooms.find((room) => room !== this.#current && room.inFlight.size === 0);
+    const target = this.#weights.find(
+      (buffer) => buffer !== this.#current && buffer.inFlight.size === 0,
+    );
     if (target === undefined) return undefined;
     const { beta1, beta2, epsilon, learningRate } = this.#configuration;
     const gradient = this.#remove(root);
@@ -220,7 +224,9 @@ export class Tensors {
 
   /** The slots that have not read the oldest sent frame. */
   slowest(): number[] {
-    const held = this.#rooms.filter((room) => room !== this.#current && room.inFlight.size > 0);
+    const held = this.#weights.filter(
+      (buffer) => buffer !== this.#current && buffer.inFlight.size > 0,
+    );
     const [oldest] = held.toSorted((a, b) => a.version - b.version);
     return [...(oldest?.inFlight ?? [])];
   }
@@ -228,17 +234,17 @@ export class Tensors {
   /** The current weights, for any number of workers. */
   outgoing(message: WeightsMessage): OutgoingWeights {
     const current = this.#current;
-    const { room, inFlight, index } = current;
+    const { buffer, inFlight, index } = current;
     // A frame still on its way is copied: its head must not change under the socket.
     const isBusy = inFlight.size > 0;
     let frame: TensorFrame | undefined;
     let pointer: Buffer | undefined;
     return {
       message,
-      frame: () => (frame ??= encodeBefore(isBusy ? room.slice() : room, message)),
+      frame: () => (frame ??= encodeBefore(isBusy ? buffer.slice() : buffer, message)),
       pointer: () => {
         this.#share(current);
-        return (pointer ??= encodePointer({ ...message, room: index }, this.#checksum));
+        return (pointer ??= encodePointer({ ...message, buffer: index }, this.#checksum));
       },
       hold: (slot) => {
         inFlight.add(slot);
@@ -254,7 +260,7 @@ export class Tensors {
     return this.#checksum;
   }
 
-  #share(weights: WeightsRoom): void {
+  #share(weights: WeightsBuffer): void {
     if (weights.isShared) return;
     assert(this.#memory !== undefined, 'workers read shared memory only where there is some');
     const bytes = this.parameters * FLOAT_BYTES;
@@ -262,16 +268,16 @@ export class Tensors {
     weights.isShared = true;
   }
 
-  #createRoom(index: number, bytes: number): WeightsRoom {
+  #createBuffer(index: number, bytes: number): WeightsBuffer {
     const start = this.#kernels.allocate(bytes);
-    const room = this.#kernels.bytes(start, bytes);
+    const buffer = this.#kernels.bytes(start, bytes);
     const checksum = new DataView(
-      room.buffer,
-      room.byteOffset + bytes - CHECKSUM_BYTES,
+      buffer.buffer,
+      buffer.byteOffset + bytes - CHECKSUM_BYTES,
       CHECKSUM_BYTES,
     );
     const at = start + MAX_FRAME_HEAD_BYTES;
-    return { index, at, room, checksum, inFlight: new Set(), isShared: false, version: 0 };
+    return { index, at, buffer, checksum, inFlight: new Set(), isShared: false, version: 0 };
   }
 
   #take(): number {

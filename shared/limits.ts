@@ -50,7 +50,7 @@ export const MAX_WAITING_WEIGHTS = 8;
 /** Frames of a worker into which it writes results in turn. */
 export const RESULT_FRAMES = 4;
 /** Tensors in a shared memory, and versions of the weights in transit at once. */
-export const SHARED_MEMORY_ROOMS = 4;
+export const SHARED_MEMORY_BUFFERS = 4;
 /** Size of the file of a shared memory. */
 export const MAX_SHARED_MEMORY_BYTES = 64 * 1024 ** 2;
 

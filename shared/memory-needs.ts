@@ -6,7 +6,7 @@ import {
   MAX_GRAPH_SHARDS,
   MAX_KERNEL_MEMORY_BYTES,
   RESULT_FRAMES,
-  SHARED_MEMORY_ROOMS,
+  SHARED_MEMORY_BUFFERS,
 } from './limits.ts';
 import { parameterCount, type ModelShape } from './arithmetic/model-shape.ts';
 
@@ -57,7 +57,9 @@ export function coordinatorBytes({
   model,
   virtualShards,
 }: Pick<Needing, 'model' | 'virtualShards'>): number {
-  return FLOAT_BYTES * (parameterCount(model) + 1) * (SHARED_MEMORY_ROOMS + 2 + virtualShards + 1);
+  return (
+    FLOAT_BYTES * (parameterCount(model) + 1) * (SHARED_MEMORY_BUFFERS + 2 + virtualShards + 1)
+  );
 }
 
 /** Bytes that a worker needs besides the dataset: batches, frames for results, and the engine. */

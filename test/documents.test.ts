@@ -18,7 +18,7 @@ import {
   encodeBefore,
   encodeHeader,
   MAX_FRAME_HEAD_BYTES,
-  roomBytes,
+  frameCapacity,
 } from '../shared/wire/frame.ts';
 import { coordinatorMessage, parseMessage, workerMessage } from '../shared/wire/messages.ts';
 import { referencePages } from './fixtures/reference-pages.ts';
@@ -102,7 +102,7 @@ describe.each(documents)('%s', (document) => {
 
 describe('docs/reference', () => {
   it.each(Object.entries(referencePages))(
-    'has the %s that the sources declare (npm run test:unit -- test/documents.test.ts -u writes the page)',
+    'has the %s that the sources declare (npm run test:unit -- test/documents.test.ts -u)',
     async (name, page) => {
       await expect(page()).toMatchFileSnapshot(`../docs/reference/${name}.md`);
     },
@@ -163,10 +163,10 @@ describe('docs/spec', () => {
     const message = { kind: 'step', run: 'r', term: 1, step: 1, assignment: [[0, 1]] };
     expect(shown).toContain(JSON.stringify(message));
     const body = new Uint8Array(Float32Array.of(1, -2).buffer);
-    const room = new Uint8Array(roomBytes(body.length));
-    room.set(body, MAX_FRAME_HEAD_BYTES);
-    new DataView(room.buffer).setBigUint64(MAX_FRAME_HEAD_BYTES + body.length, xxh64(body), true);
-    const frame = encodeBefore(room, parseMessage(coordinatorMessage, message)).bytes;
+    const buffer = new Uint8Array(frameCapacity(body.length));
+    buffer.set(body, MAX_FRAME_HEAD_BYTES);
+    new DataView(buffer.buffer).setBigUint64(MAX_FRAME_HEAD_BYTES + body.length, xxh64(body), true);
+    const frame = encodeBefore(buffer, parseMessage(coordinatorMessage, message)).bytes;
     expect(frame.length).toBe(80);
     expect(shown).toContain(frame.toString('hex'));
   });

@@ -3,7 +3,7 @@ import { WebSocket } from 'ws';
 import type { EngineKind } from '../shared/engine-identity.ts';
 import { ClusterError } from '../shared/errors.ts';
 import { FrameSocket } from '../shared/wire/frame-socket.ts';
-import { MAX_FRAME_HEAD_BYTES, roomBytes } from '../shared/wire/frame.ts';
+import { MAX_FRAME_HEAD_BYTES, frameCapacity } from '../shared/wire/frame.ts';
 import * as limits from '../shared/limits.ts';
 import { checkWorkerMemory } from '../shared/memory-needs.ts';
 import { PROTOCOL } from '../shared/wire/messages.ts';
@@ -90,7 +90,7 @@ function checkSizes(run: RunDescription, options: DialOptions): void {
   // The announced frames may be smaller than the model needs.
   const frameBytes = Math.max(
     run.frame_bytes,
-    roomBytes(4 * parameterCount(run.configuration.model)),
+    frameCapacity(4 * parameterCount(run.configuration.model)),
   );
   if (frameBytes > maxModelBytes) {
     throw new ClusterError(

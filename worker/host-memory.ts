@@ -1,4 +1,4 @@
-import { SHARED_MEMORY_ROOMS } from '../shared/limits.ts';
+import { SHARED_MEMORY_BUFFERS } from '../shared/limits.ts';
 import { PeerMemory, SharedMemory, type MemoryAddress } from '../shared/wire/shared-memory.ts';
 import type { Tensor } from '../shared/wire/frame.ts';
 
@@ -28,9 +28,9 @@ export class HostMemory {
     return this.#ours.address;
   }
 
-  weights(room: number, checksum: bigint): Tensor {
+  weights(buffer: number, checksum: bigint): Tensor {
     this.#isAgreed = true;
-    return this.#theirs.tensor(room, checksum);
+    return this.#theirs.tensor(buffer, checksum);
   }
 
   /** Starts a task. The coordinator no longer needs the gradients of the task before. */
@@ -39,15 +39,15 @@ export class HostMemory {
   }
 
   /**
-   * Writes a gradient and returns its room. Undefined if the gradient must travel in a frame:
-   * before the coordinator has used its own memory, or when all rooms are in use.
+   * Writes a gradient and returns its buffer. Undefined if the gradient must travel in a frame:
+   * before the coordinator has used its own memory, or when all buffers are in use.
    */
   put(gradient: Uint8Array, checksum: bigint): number | undefined {
-    if (!this.#isAgreed || this.#used === SHARED_MEMORY_ROOMS) return undefined;
-    const room = this.#used;
-    this.#ours.write(room, gradient, checksum);
+    if (!this.#isAgreed || this.#used === SHARED_MEMORY_BUFFERS) return undefined;
+    const buffer = this.#used;
+    this.#ours.write(buffer, gradient, checksum);
     this.#used += 1;
-    return room;
+    return buffer;
   }
 
   close(): void {

@@ -73,16 +73,16 @@ export class Link {
   sendResult(result: Result): void {
     const { message, body, checksum, free } = result;
     if (!this.#open) return free();
-    const room = message.kind === 'gradient' ? this.#memory?.put(body, checksum) : undefined;
-    if (room !== undefined) free();
+    const buffer = message.kind === 'gradient' ? this.#memory?.put(body, checksum) : undefined;
+    if (buffer !== undefined) free();
     this.#sending += 1;
     const sent = () => {
-      if (room === undefined) free();
+      if (buffer === undefined) free();
       this.#sending -= 1;
       if (this.#sending === 0) this.#sent();
     };
-    if (room === undefined) this.#socket.sendTensor(result.frame(), sent);
-    else this.#socket.send(encodePointer({ ...message, room }, checksum), sent);
+    if (buffer === undefined) this.#socket.sendTensor(result.frame(), sent);
+    else this.#socket.send(encodePointer({ ...message, buffer }, checksum), sent);
   }
 
   /**
@@ -121,7 +121,7 @@ export class Link {
     if (!this.#open) return;
     this.#heard = this.#clock();
     try {
-      const lookUp = (room: number, checksum: bigint) => this.#memory?.weights(room, checksum);
+      const lookUp = (buffer: number, checksum: bigint) => this.#memory?.weights(buffer, checksum);
       const { message, tensor } = receive(coordinatorMessage, data, isBinary, lookUp, free);
       this.#events.message(message, tensor);
     } catch (error) {

@@ -2,7 +2,7 @@ import {
   CHECKSUM_BYTES,
   encodeBefore,
   MAX_FRAME_HEAD_BYTES,
-  roomBytes,
+  frameCapacity,
   type TensorFrame,
 } from '../shared/wire/frame.ts';
 import { RESULT_FRAMES } from '../shared/limits.ts';
@@ -40,7 +40,7 @@ export class ResultFrames {
 
   /** Bytes of kernel memory that a pool uses. */
   static bytes(floats: number): number {
-    return RESULT_FRAMES * (roomBytes(4 * floats) + 64);
+    return RESULT_FRAMES * (frameCapacity(4 * floats) + 64);
   }
 
   /** A free frame, or a promise of the next one that the socket releases. */
@@ -49,13 +49,13 @@ export class ResultFrames {
   }
 
   #create(kernels: Kernels, floats: number): ResultFrame {
-    const bytes = roomBytes(4 * floats);
+    const bytes = frameCapacity(4 * floats);
     const start = kernels.allocate(bytes);
     const at = start + MAX_FRAME_HEAD_BYTES;
-    const room = kernels.bytes(start, bytes);
+    const buffer = kernels.bytes(start, bytes);
     const tail = new DataView(
-      room.buffer,
-      room.byteOffset + bytes - CHECKSUM_BYTES,
+      buffer.buffer,
+      buffer.byteOffset + bytes - CHECKSUM_BYTES,
       CHECKSUM_BYTES,
     );
     const body = kernels.bytes(at, 4 * floats);
@@ -69,7 +69,7 @@ export class ResultFrames {
       seal: (message) => {
         const { checksum } = kernels.check(at, floats);
         tail.setBigUint64(0, checksum, true);
-        return { message, body, checksum, frame: () => encodeBefore(room, message), free };
+        return { message, body, checksum, frame: () => encodeBefore(buffer, message), free };
       },
     };
     return frame;

@@ -9,7 +9,7 @@ export interface Cell {
 /**
  * Measures every cell once per repetition, in turn, so that a disturbance of the machine affects
  * all cells alike and their medians can be compared. Calls `before` before each measurement.
- * Rejects with the reason of an aborted signal. /
+ * Rejects with the reason of an aborted signal.
  */
 export async function interleave(
   cells: readonly Cell[],

@@ -140,7 +140,7 @@ async function resultOf(
 
 /**
  * Waits for exit code 0. Stops the run on Ctrl-C or after the time limit, and kills it where it
- * does not stop. /
+ * does not stop.
  */
 async function endOf(child: Child, limitMilliseconds: number, signal: AbortSignal): Promise<void> {
   const kill = (): void => child.kill();

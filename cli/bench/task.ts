@@ -93,7 +93,7 @@ function serveRequests(bench: EngineBench): Promise<number> {
 
 /**
  * Dials an EchoBench and answers each frame of `bytes` bytes with as many. Resolves with an exit
- * code when the connection closes. /
+ * code when the connection closes.
  */
 async function echo(task: { port: number; ca: string; bytes: number }): Promise<number> {
   const socket = connect({

@@ -1,5 +1,5 @@
 import { assert } from '../../shared/errors.ts';
-import { encodeBefore, roomBytes } from '../../shared/wire/frame.ts';
+import { encodeBefore, frameCapacity } from '../../shared/wire/frame.ts';
 import {
   DEFAULT_MAX_DATA_BYTES,
   DEFAULT_MAX_MODEL_BYTES,
@@ -43,14 +43,17 @@ export async function exchange({
   const socket = await connect(dial, description);
   const bytes = 4 * parameterCount(description.configuration.model);
   const weights = new Uint8Array(bytes);
-  const rooms = Array.from({ length: RESULT_FRAMES }, () => new Uint8Array(roomBytes(bytes + 4)));
+  const buffers = Array.from(
+    { length: RESULT_FRAMES },
+    () => new Uint8Array(frameCapacity(bytes + 4)),
+  );
   let answered = 0;
   socket.onMessage((data, isBinary, free) => {
     const { message, tensor } = receive(coordinatorMessage, data, isBinary, () => undefined, free);
     if (message.kind !== 'step' || tensor?.byteLength !== bytes) return;
     tensor.copyTo(weights);
-    const room = rooms[answered % rooms.length];
-    assert(room !== undefined, 'there is a frame for a gradient');
+    const buffer = buffers[answered % buffers.length];
+    assert(buffer !== undefined, 'there is a frame for a gradient');
     answered += 1;
     const { run, term, step } = message;
     const reply: WorkerMessage = {
@@ -62,7 +65,7 @@ export async function exchange({
       correct: 0,
       microseconds: 0,
     };
-    socket.sendTensor(encodeBefore(room, reply), () => undefined);
+    socket.sendTensor(encodeBefore(buffer, reply), () => undefined);
   });
   return await new Promise((resolve) => {
     socket.webSocket.once('close', () => resolve(0));

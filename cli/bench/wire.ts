@@ -4,9 +4,9 @@ import type { Peer } from '../../coordinator/network/peer.ts';
 import { listen, type CoordinatorServer } from '../../coordinator/network/server.ts';
 import { MNIST_DIGEST } from '../../shared/dataset/dataset.ts';
 import { assert, ClusterError } from '../../shared/errors.ts';
-import { encodeBefore, MAX_FRAME_HEAD_BYTES, roomBytes } from '../../shared/wire/frame.ts';
+import { encodeBefore, MAX_FRAME_HEAD_BYTES, frameCapacity } from '../../shared/wire/frame.ts';
 import { tuneRuntime } from '../../shared/runtime.ts';
-import { SHARED_MEMORY_ROOMS } from '../../shared/limits.ts';
+import { SHARED_MEMORY_BUFFERS } from '../../shared/limits.ts';
 import { PROTOCOL, type CoordinatorMessage } from '../../shared/wire/messages.ts';
 import { initialWeights } from '../../shared/arithmetic/random.ts';
 import type { RunDescription } from '../../shared/wire/run-description.ts';
@@ -26,7 +26,7 @@ interface Exchange {
 /**
  * The wire alone: this process is a coordinator that only sends weights and receives gradients,
  * over the listener and the sockets of a real one. Frames are encoded, parsed and copied as in a
- * run; nothing is computed, not even a checksum. /
+ * run; nothing is computed, not even a checksum.
  */
 export class WireBench implements ExchangeBench {
   readonly name: string;
@@ -37,7 +37,7 @@ export class WireBench implements ExchangeBench {
   readonly #token = randomBytes(16).toString('hex');
   readonly #connections: Peer[] = [];
   readonly #processes: MeasuredProcess[] = [];
-  readonly #rooms: readonly Uint8Array[];
+  readonly #buffers: readonly Uint8Array[];
   readonly #gradient: Uint8Array;
   #server: CoordinatorServer | undefined;
   #exchange: Exchange | undefined;
@@ -55,17 +55,17 @@ export class WireBench implements ExchangeBench {
     this.#environment = environment;
     this.#signal = signal;
     const weights = initialWeights(SEED, MODEL);
-    this.#rooms = Array.from({ length: SHARED_MEMORY_ROOMS }, () => {
-      const room = new Uint8Array(roomBytes(weights.byteLength));
-      room.set(new Uint8Array(weights.buffer), MAX_FRAME_HEAD_BYTES);
-      return room;
+    this.#buffers = Array.from({ length: SHARED_MEMORY_BUFFERS }, () => {
+      const buffer = new Uint8Array(frameCapacity(weights.byteLength));
+      buffer.set(new Uint8Array(weights.buffer), MAX_FRAME_HEAD_BYTES);
+      return buffer;
     });
     this.#gradient = new Uint8Array(weights.byteLength + 4);
   }
 
   /** Bytes of the larger frame, that of a gradient. */
   get frameBytes(): number {
-    return roomBytes(this.#gradient.byteLength);
+    return frameCapacity(this.#gradient.byteLength);
   }
 
   fail(error: unknown): void {
@@ -93,8 +93,8 @@ export class WireBench implements ExchangeBench {
 
   async exchange(workers: number): Promise<void> {
     this.#step += 1;
-    const room = this.#rooms[this.#step % this.#rooms.length];
-    assert(room !== undefined, 'there is a frame of weights');
+    const buffer = this.#buffers[this.#step % this.#buffers.length];
+    assert(buffer !== undefined, 'there is a frame of weights');
     const connections = this.#connections.slice(0, workers);
     const assignment = connections.map(({ slot }, i) => [slot, i + 1]);
     const message: CoordinatorMessage = {
@@ -105,7 +105,7 @@ export class WireBench implements ExchangeBench {
       assignment,
     };
     const answered = this.#waitFor(workers);
-    const frame = encodeBefore(room, message);
+    const frame = encodeBefore(buffer, message);
     for (const connection of connections)
       connection.sendWeights({
         message,
@@ -174,7 +174,7 @@ function describe(gradientBytes: number): RunDescription {
     arithmetic: ARITHMETIC,
     version,
     run: RUN,
-    frame_bytes: roomBytes(gradientBytes),
+    frame_bytes: frameCapacity(gradientBytes),
     data_bytes: 1,
     class_names: [],
     configuration: {

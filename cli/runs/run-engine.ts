@@ -58,7 +58,7 @@ export function engineToKeep(
 
 /**
  * Resolves with the result of `plan`. Where it rejects because the engine of the run is missing,
- * the error names the run and its engine. /
+ * the error names the run and its engine.
  */
 export async function withEngineOfRun<T>(
   directory: string,

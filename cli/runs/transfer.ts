@@ -18,7 +18,7 @@ export interface Transfer {
 
 /**
  * Runs a push or a pull with progress on the terminal, until Ctrl-C, and prints the sentence that
- * it resolves with. Resolves with the exit code. /
+ * it resolves with. Resolves with the exit code.
  */
 export async function transfer(
   options: PushOptions | PullOptions,

@@ -12,7 +12,7 @@ import { readEntryNow } from '../../shared/disk/regular-file.ts';
 /**
  * Removes the tokens of coordinators that were killed on this host since it booted. The file PORT
  * or ADDRESS-PORT contains the token, the same name with .owner the process that wrote it. Files
- * that cannot be read, or that may belong to a process of another host, stay. /
+ * that cannot be read, or that may belong to a process of another host, stay.
  */
 export function removeAbandonedTokens(
   folder: string,
@@ -54,7 +54,7 @@ function removeOwned(token: string, text: Buffer): void {
 
 /**
  * Renames a file, so that no other process writes to it, and removes it where `isDue` is true of
- * the renamed file; otherwise restores it. /
+ * the renamed file; otherwise restores it.
  */
 function removeIf(file: string, isDue: (aside: string) => boolean): boolean {
   const aside = `${file}.${randomBytes(6).toString('hex')}.tmp`;

@@ -14,7 +14,7 @@ const STDIN = 0;
 
 /**
  * Reads the join string for `--join -` from a terminal or a pipe. Rejects with INTERRUPTED on
- * Ctrl-C at the prompt, with USAGE where stdin cannot be read. /
+ * Ctrl-C at the prompt, with USAGE where stdin cannot be read.
  */
 export function readJoin(): Promise<string> {
   return process.stdin.isTTY ? readPaste(process.stdin, process.stderr) : readPipe();
@@ -22,7 +22,7 @@ export function readJoin(): Promise<string> {
 
 /**
  * Reads up to the end of the join string, or of the first line that is none. Byte by byte, since
- * the rest of the pipe belongs to another program. /
+ * the rest of the pipe belongs to another program.
  */
 async function readPipe(): Promise<string> {
   const byte = Buffer.alloc(1);

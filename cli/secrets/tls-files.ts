@@ -43,7 +43,7 @@ export interface TlsFiles {
 /**
  * Reads certificate and key; undefined where neither was given. Throws USAGE where one is missing
  * or is not PEM, or where the key belongs to another certificate; TLS where the certificate has
- * expired or is not valid yet. /
+ * expired or is not valid yet.
  */
 export function readOwnCertificate(
   { certificate, key, flags }: TlsFiles,

@@ -11,7 +11,7 @@ const DEFAULT_COLUMNS = 80;
 /**
  * The output of every command to a terminal, a pipe or a file. It escapes all text, so that text
  * from a peer, a file or a dataset cannot control a terminal, and adds colours and cursor
- * movements. A terminal may show one live line below the permanent lines. /
+ * movements. A terminal may show one live line below the permanent lines.
  */
 export class Output {
   readonly #stream: TerminalStream;

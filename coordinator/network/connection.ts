@@ -118,7 +118,7 @@ export class Connection implements Peer {
   #receive(data: RawData, isBinary: boolean, free?: Free): void {
     if (!this.#open) return;
     try {
-      const lookUp = (room: number, checksum: bigint) => this.#memory.tensor(room, checksum);
+      const lookUp = (buffer: number, checksum: bigint) => this.#memory.tensor(buffer, checksum);
       const { message, tensor } = receive(workerMessage, data, isBinary, lookUp, free);
       this.#memory.heard(message);
       this.#events.message(this, message, tensor);

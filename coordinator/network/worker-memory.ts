@@ -32,8 +32,8 @@ export class WorkerMemory {
     this.#unread.push({ order: orderOf({ kind, step }), release });
   }
 
-  tensor(room: number, checksum: bigint): Tensor | undefined {
-    return this.#memory?.tensor(room, checksum);
+  tensor(buffer: number, checksum: bigint): Tensor | undefined {
+    return this.#memory?.tensor(buffer, checksum);
   }
 
   /** A result shows that the worker has read its weights; `ready` names its memory. */

@@ -44,9 +44,9 @@ export class TensorFrame {
   /** Free bytes before the frame. */
   readonly #free: number;
 
-  constructor(room: Uint8Array, start: number) {
+  constructor(buffer: Uint8Array, start: number) {
     this.#free = start;
-    this.bytes = Buffer.from(room.buffer, room.byteOffset + start, room.byteLength - start);
+    this.bytes = Buffer.from(buffer.buffer, buffer.byteOffset + start, buffer.byteLength - start);
   }
 
   /**
@@ -102,7 +102,7 @@ export function encodeHeader(header: object): Buffer {
   return frame;
 }
 
-/** A frame whose body is in a room of shared memory: the checksum follows the padding. */
+/** A frame whose body is in a buffer of shared memory: the checksum follows the padding. */
 export function encodePointer(header: object, checksum: bigint): Buffer {
   const packed = packHeader(header);
   const bodyStart = align(PREFIX_BYTES + packed.length);
@@ -113,20 +113,20 @@ export function encodePointer(header: object, checksum: bigint): Buffer {
 }
 
 /**
- * Writes the head of a frame so that it ends where the body begins. `room` is MAX_FRAME_HEAD_BYTES,
- * then the body, then the checksum; body and checksum are not changed.
+ * Writes the head of a frame so that it ends where the body begins. `buffer` contains
+ * MAX_FRAME_HEAD_BYTES for the head, then the body, then the checksum; only the head is written.
  */
-export function encodeBefore(room: Uint8Array, header: object): TensorFrame {
+export function encodeBefore(buffer: Uint8Array, header: object): TensorFrame {
   const packed = packHeader(header);
   const start = MAX_FRAME_HEAD_BYTES - align(PREFIX_BYTES + packed.length);
-  room.fill(0, start, MAX_FRAME_HEAD_BYTES);
-  const frame = new TensorFrame(room, start);
+  buffer.fill(0, start, MAX_FRAME_HEAD_BYTES);
+  const frame = new TensorFrame(buffer, start);
   writeHead(frame.bytes, packed);
   return frame;
 }
 
-/** The size of `room` for a body of `bodyBytes`. */
-export function roomBytes(bodyBytes: number): number {
+/** The size of `buffer` for a body of `bodyBytes`. */
+export function frameCapacity(bodyBytes: number): number {
   return MAX_FRAME_HEAD_BYTES + bodyBytes + CHECKSUM_BYTES;
 }
 

@@ -77,7 +77,7 @@ export class LargeMessages {
       return NOTHING;
     }
     if (this.#isLarge(head)) {
-      this.#message = this.#room(head.payloadBytes);
+      this.#message = this.#buffer(head.payloadBytes);
       this.#filled = 0;
       return bytes.subarray(head.headBytes);
     }
@@ -104,7 +104,7 @@ export class LargeMessages {
     return head.payloadBytes >= this.#options.minBytes && isPlain(head);
   }
 
-  #room(bytes: number): Buffer {
+  #buffer(bytes: number): Buffer {
     const spare = this.#spare;
     this.#spare = undefined;
     if (spare !== undefined && spare.buffer.byteLength >= bytes)

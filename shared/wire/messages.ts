@@ -4,7 +4,7 @@ import { ClusterError, errorCodes, issuesOf } from '../errors.ts';
 import { gpuReading } from '../gpu-reading.ts';
 import * as limits from '../limits.ts';
 import { foreignText as text } from '../printable.ts';
-import { memoryAddress, memoryRoom } from './shared-memory.ts';
+import { memoryAddress, memoryBuffer } from './shared-memory.ts';
 
 /**
  * The protocol between a worker and the coordinator. Every message is one frame (frame.ts): its
@@ -23,8 +23,8 @@ const session = z.string().regex(/^[0-9a-f]{32}$/);
 const part = count(limits.MAX_STEPS);
 const microseconds = count(Number.MAX_SAFE_INTEGER);
 const fence = { run, term, step };
-/** For messages whose body may be in the sender's shared memory: `room` says where. */
-const located = { ...fence, room: memoryRoom.optional() };
+/** For messages whose body may be in the sender's shared memory: `buffer` says where. */
+const located = { ...fence, buffer: memoryBuffer.optional() };
 const farewell = { code: z.enum(errorCodes), message: text(limits.MAX_TEXT_CHARACTERS) };
 
 export const workerMessage = z.discriminatedUnion('kind', [

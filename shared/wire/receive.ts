@@ -6,7 +6,7 @@ import { parseMessage, type CoordinatorMessage, type WorkerMessage } from './mes
 type Message = WorkerMessage | CoordinatorMessage;
 
 /** Looks up a tensor in the memory shared with the peer; undefined if no memory is shared. */
-export type LookUpRoom = (room: number, checksum: bigint) => Tensor | undefined;
+export type LookUpBuffer = (buffer: number, checksum: bigint) => Tensor | undefined;
 
 export interface Received<M> {
   readonly message: M;
@@ -21,7 +21,7 @@ export function receive<M extends Message>(
   schema: z.ZodType<M>,
   data: unknown,
   isBinary: boolean,
-  lookUp: LookUpRoom,
+  lookUp: LookUpBuffer,
   free?: Free,
 ): Received<M> {
   if (!isBinary || !Buffer.isBuffer(data))
@@ -45,12 +45,12 @@ function carriesTensor({ kind }: Message): boolean {
 function tensorWith(
   message: Message,
   frame: DecodedFrame,
-  lookUp: LookUpRoom,
+  lookUp: LookUpBuffer,
   free: Free | undefined,
 ): Tensor | undefined {
-  const room = 'room' in message ? message.room : undefined;
-  if (room === undefined) return tensorOf(frame, free);
-  const tensor = frame.body?.byteLength === 0 ? lookUp(room, frame.checksum) : undefined;
+  const buffer = 'buffer' in message ? message.buffer : undefined;
+  if (buffer === undefined) return tensorOf(frame, free);
+  const tensor = frame.body?.byteLength === 0 ? lookUp(buffer, frame.checksum) : undefined;
   if (tensor !== undefined) return tensor;
-  throw new ClusterError('PROTOCOL', 'the peer sent a room of shared memory that is not shared');
+  throw new ClusterError('PROTOCOL', 'the peer sent a buffer of shared memory that is not shared');
 }

@@ -10,21 +10,21 @@ import {
 } from 'node:fs';
 import { z } from 'zod';
 import type { Tensor } from './frame.ts';
-import { MAX_SHARED_MEMORY_BYTES, SHARED_MEMORY_ROOMS } from '../limits.ts';
+import { MAX_SHARED_MEMORY_BYTES, SHARED_MEMORY_BUFFERS } from '../limits.ts';
 
 /**
  * A faster path for tensors between two processes of one host: a file in memory, written by its
  * owner only, which peers open through /proc. The message still travels over the socket and names
- * the room of its tensor. The file has no name, so it disappears with its owner, even after a
+ * the buffer of its tensor. The file has no name, so it disappears with its owner, even after a
  * crash.
  *
- *     32 random bytes | u64 stamp of each room | zeros to 4096 | room 0 | room 1 | ...
+ *     32 random bytes | u64 stamp of each buffer | zeros to 4096 | buffer 0 | buffer 1 | ...
  *
- * A room is a whole number of pages.
+ * A buffer is a whole number of pages.
  *
- * The stamp of a room is the checksum of its tensor. It changes before the first byte of the next
+ * The stamp of a buffer is the checksum of its tensor. It changes before the first byte of the next
  * tensor is written. If a reader finds bytes with another checksum than its message has, the stamp
- * tells why: a changed stamp means that the room was reused, the same stamp that the bytes are
+ * tells why: a changed stamp means that the buffer was reused, the same stamp that the bytes are
  * damaged.
  */
 const DIRECTORY = '/dev/shm';
@@ -47,10 +47,10 @@ export const memoryAddress = z.strictObject({
   secret: z.string().regex(/^[0-9a-f]{64}$/),
 });
 
-export const memoryRoom = z
+export const memoryBuffer = z
   .int()
   .min(0)
-  .max(SHARED_MEMORY_ROOMS - 1);
+  .max(SHARED_MEMORY_BUFFERS - 1);
 
 export type MemoryAddress = z.infer<typeof memoryAddress>;
 
@@ -58,29 +58,28 @@ export type MemoryAddress = z.infer<typeof memoryAddress>;
 export class SharedMemory {
   readonly address: MemoryAddress;
   readonly #descriptor: number;
-  readonly #roomBytes: number;
+  readonly #bufferBytes: number;
   readonly #stamp = Buffer.alloc(STAMP_BYTES);
 
   /**
-   * `roomBytes` is the size of every tensor. Throws if the file cannot be created: on another
+   * `bufferBytes` is the size of every tensor. Throws if the file cannot be created: on another
    * system than Linux, or with too little shared memory.
    */
-  constructor(roomBytes: number) {
+  constructor(bufferBytes: number) {
     if (process.platform !== 'linux')
       throw new Error(`shared memory needs Linux, not ${process.platform}`);
-    if (fileBytes(roomBytes) > MAX_SHARED_MEMORY_BYTES)
-      throw new Error(
-        `${fileBytes(roomBytes)} bytes exceed MAX_SHARED_MEMORY_BYTES, ${MAX_SHARED_MEMORY_BYTES}`,
-      );
-    this.#roomBytes = roomBytes;
+    const bytes = fileBytes(bufferBytes);
+    if (bytes > MAX_SHARED_MEMORY_BYTES)
+      throw new Error(`${bytes} bytes exceed MAX_SHARED_MEMORY_BYTES, ${MAX_SHARED_MEMORY_BYTES}`);
+    this.#bufferBytes = bufferBytes;
     const flags = TMPFILE | constants.O_DIRECTORY | constants.O_RDWR;
     this.#descriptor = openSync(DIRECTORY, flags, 0o600);
     const secret = randomBytes(SECRET_BYTES);
     try {
       // All pages are allocated now, so that a full memory fails here and not during a step.
-      const zeros = Buffer.alloc(strideBytes(roomBytes));
-      for (let room = 0; room < SHARED_MEMORY_ROOMS; room++)
-        writeWhole(this.#descriptor, zeros, roomStart(roomBytes, room));
+      const zeros = Buffer.alloc(strideBytes(bufferBytes));
+      for (let buffer = 0; buffer < SHARED_MEMORY_BUFFERS; buffer++)
+        writeWhole(this.#descriptor, zeros, bufferStart(bufferBytes, buffer));
       writeWhole(this.#descriptor, secret, 0);
     } catch (error) {
       closeSync(this.#descriptor);
@@ -93,11 +92,11 @@ export class SharedMemory {
     };
   }
 
-  /** `checksum` is that of the message that will name the room. */
-  write(room: number, bytes: Uint8Array, checksum: bigint): void {
+  /** `checksum` is that of the message that will name the buffer. */
+  write(buffer: number, bytes: Uint8Array, checksum: bigint): void {
     this.#stamp.writeBigUInt64LE(checksum);
-    writeWhole(this.#descriptor, this.#stamp, stampStart(room));
-    writeWhole(this.#descriptor, bytes, roomStart(this.#roomBytes, room));
+    writeWhole(this.#descriptor, this.#stamp, stampStart(buffer));
+    writeWhole(this.#descriptor, bytes, bufferStart(this.#bufferBytes, buffer));
   }
 
   close(): void {
@@ -108,15 +107,15 @@ export class SharedMemory {
 /** The file of another process, for reading. */
 export class PeerMemory {
   readonly #descriptor: number;
-  readonly #roomBytes: number;
+  readonly #bufferBytes: number;
   #open = true;
 
   /**
    * Throws if the address does not lead to the peer's file: the peer runs on another host, in
    * another container, or as another user.
    */
-  constructor({ process: owner, descriptor, secret }: MemoryAddress, roomBytes: number) {
-    this.#roomBytes = roomBytes;
+  constructor({ process: owner, descriptor, secret }: MemoryAddress, bufferBytes: number) {
+    this.#bufferBytes = bufferBytes;
     const path = `/proc/${owner}/fd/${descriptor}`;
     // The address comes from the peer. Only a nameless file in shared memory is opened, and only
     // for reading.
@@ -128,8 +127,8 @@ export class PeerMemory {
     );
     try {
       const { size } = fstatSync(this.#descriptor);
-      if (size !== fileBytes(roomBytes))
-        throw new Error(`${path} has ${size} bytes, not ${fileBytes(roomBytes)}`);
+      if (size !== fileBytes(bufferBytes))
+        throw new Error(`${path} has ${size} bytes, not ${fileBytes(bufferBytes)}`);
       const found = Buffer.alloc(SECRET_BYTES);
       if (!readWhole(this.#descriptor, found, 0) || found.toString('hex') !== secret)
         throw new Error(`${path} has another secret`);
@@ -139,22 +138,22 @@ export class PeerMemory {
     }
   }
 
-  /** The tensor in a room; `checksum` is from the message that named the room. */
-  tensor(room: number, checksum: bigint): Tensor {
-    const byteLength = this.#roomBytes;
+  /** The tensor in a buffer; `checksum` is from the message that named the buffer. */
+  tensor(buffer: number, checksum: bigint): Tensor {
+    const byteLength = this.#bufferBytes;
     // A closed descriptor's number may refer to another file.
     const copyTo = (target: Uint8Array) =>
       this.#open &&
-      readWhole(this.#descriptor, target.subarray(0, byteLength), roomStart(byteLength, room));
-    return { byteLength, checksum, copyTo, isStale: () => this.#isReused(room, checksum) };
+      readWhole(this.#descriptor, target.subarray(0, byteLength), bufferStart(byteLength, buffer));
+    return { byteLength, checksum, copyTo, isStale: () => this.#isReused(buffer, checksum) };
   }
 
-  #isReused(room: number, checksum: bigint): boolean {
+  #isReused(buffer: number, checksum: bigint): boolean {
     // Nothing is read after the connection has closed.
     if (!this.#open) return true;
     const stamp = Buffer.alloc(STAMP_BYTES);
     return (
-      readWhole(this.#descriptor, stamp, stampStart(room)) && stamp.readBigUInt64LE() !== checksum
+      readWhole(this.#descriptor, stamp, stampStart(buffer)) && stamp.readBigUInt64LE() !== checksum
     );
   }
 
@@ -166,20 +165,20 @@ export class PeerMemory {
   }
 }
 
-function stampStart(room: number): number {
-  return SECRET_BYTES + room * STAMP_BYTES;
+function stampStart(buffer: number): number {
+  return SECRET_BYTES + buffer * STAMP_BYTES;
 }
 
-function strideBytes(roomBytes: number): number {
-  return Math.ceil(roomBytes / PAGE_BYTES) * PAGE_BYTES;
+function strideBytes(bufferBytes: number): number {
+  return Math.ceil(bufferBytes / PAGE_BYTES) * PAGE_BYTES;
 }
 
-function roomStart(roomBytes: number, room: number): number {
-  return PAGE_BYTES + room * strideBytes(roomBytes);
+function bufferStart(bufferBytes: number, buffer: number): number {
+  return PAGE_BYTES + buffer * strideBytes(bufferBytes);
 }
 
-function fileBytes(roomBytes: number): number {
-  return PAGE_BYTES + SHARED_MEMORY_ROOMS * strideBytes(roomBytes);
+function fileBytes(bufferBytes: number): number {
+  return PAGE_BYTES + SHARED_MEMORY_BUFFERS * strideBytes(bufferBytes);
 }
 
 function writeWhole(descriptor: number, bytes: Uint8Array, at: number): void {

@@ -6,7 +6,7 @@ import { WebSocketServer, type WebSocket } from 'ws';
 import { datasetOf } from '../../cli/commands/worker.ts';
 import { Authenticator } from '../../coordinator/network/authenticator.ts';
 import { ClusterError } from '../../shared/errors.ts';
-import { decodeFrame, encodeHeader, roomBytes } from '../../shared/wire/frame.ts';
+import { decodeFrame, encodeHeader, frameCapacity } from '../../shared/wire/frame.ts';
 import {
   parseMessage,
   PROTOCOL,
@@ -24,7 +24,7 @@ import { TOKEN } from './honest.ts';
 import { configurationOf, dataset, reference } from './target.ts';
 import { ARITHMETIC } from '../../shared/arithmetic/version.ts';
 
-export const LARGEST_FRAME_BYTES = roomBytes(4 * 6000);
+export const LARGEST_FRAME_BYTES = frameCapacity(4 * 6000);
 export const LIMIT_BYTES = 8 * 1024 ** 2;
 
 export const description: RunDescription = {

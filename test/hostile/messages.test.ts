@@ -182,9 +182,9 @@ describe('a result', () => {
     ['with a fraction of a row', (work, floats) => gradient(work, floats, { correct: 0.5 })],
     [
       'in memory that is not shared',
-      (work) => encodePointer(gradientHeader(work, { room: 0 }), 0n),
+      (work) => encodePointer(gradientHeader(work, { buffer: 0 }), 0n),
     ],
-    ['in an unknown room', (work) => encodePointer(gradientHeader(work, { room: 4 }), 0n)],
+    ['in an unknown buffer', (work) => encodePointer(gradientHeader(work, { buffer: 4 }), 0n)],
   ])('%s ends its sender', async (_, frameOf) => {
     const target = await startTarget();
     const attacker = await Attacker.join(target.port, target.fingerprint);

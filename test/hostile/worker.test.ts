@@ -157,7 +157,7 @@ const words: [string, ErrorCode, Buffer[]][] = [
   [
     'weights in memory that is not shared',
     'PROTOCOL',
-    [encodePointer({ kind: 'step', ...fence, room: 0, assignment: [[0, 1]] }, 0n)],
+    [encodePointer({ kind: 'step', ...fence, buffer: 0, assignment: [[0, 1]] }, 0n)],
   ],
   ['a node outside of the tree', 'PROTOCOL', [step({ assignment: [[0, 1000]] })]],
   ['node 0', 'PROTOCOL', [step({ assignment: [[0, 0]] })]],

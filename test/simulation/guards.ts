@@ -91,7 +91,7 @@ export const guards: readonly Guard[] = [
     name: 'weights that were replaced before they were read do not count as damaged',
     file: 'shared/wire/shared-memory.ts',
     line:
-      'readWhole(this.#descriptor, stamp, stampStart(room)) && ' +
+      'readWhole(this.#descriptor, stamp, stampStart(buffer)) && ' +
       'stamp.readBigUInt64LE() !== checksum',
     without: 'stamp.length === 0',
     test: SUSPENSION,

@@ -318,7 +318,7 @@ class SimulatedPeer implements Peer {
   #receive(frame: Buffer): void {
     if (!this.#isOpen) return;
     try {
-      const lookUp = (room: number, checksum: bigint) => this.#memory.tensor(room, checksum);
+      const lookUp = (buffer: number, checksum: bigint) => this.#memory.tensor(buffer, checksum);
       const { message, tensor } = receive(workerMessage, frame, true, lookUp);
       this.#memory.heard(message);
       this.#driver.message(this, message, tensor);

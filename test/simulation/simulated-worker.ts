@@ -282,7 +282,7 @@ export class SimulatedWorker {
   #hear(frame: Buffer): void {
     this.#heard = this.#now();
     try {
-      const lookUp = (room: number, checksum: bigint) => this.#memory?.weights(room, checksum);
+      const lookUp = (buffer: number, checksum: bigint) => this.#memory?.weights(buffer, checksum);
       const { message, tensor } = receive(coordinatorMessage, frame, true, lookUp);
       this.#enqueue({ kind: 'message', message, now: this.#now() }, tensor);
     } catch (error) {
@@ -366,9 +366,11 @@ export class SimulatedWorker {
   #sendResult(message: ResultMessage, values: Float32Array): void {
     const { checksum } = check(values);
     const bytes = new Uint8Array(values.buffer);
-    const room = message.kind === 'gradient' ? this.#memory?.put(bytes, checksum) : undefined;
+    const buffer = message.kind === 'gradient' ? this.#memory?.put(bytes, checksum) : undefined;
     const frame =
-      room === undefined ? frameOf(message, values) : encodePointer({ ...message, room }, checksum);
+      buffer === undefined
+        ? frameOf(message, values)
+        : encodePointer({ ...message, buffer }, checksum);
     this.#wire?.send('coordinator', frame);
     // Without another worker, a second NaN would count as a fault of the model.
     if (this.isRepeating && !values.includes(NaN)) this.#wire?.send('coordinator', frame);

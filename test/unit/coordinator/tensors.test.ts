@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { WeightsMessage } from '../../../coordinator/decisions/effects.ts';
 import { Tensors } from '../../../coordinator/tensors.ts';
 import { decodeFrame, tensorOf } from '../../../shared/wire/frame.ts';
-import { SHARED_MEMORY_ROOMS } from '../../../shared/limits.ts';
+import { SHARED_MEMORY_BUFFERS } from '../../../shared/limits.ts';
 import { parameterCount } from '../../../shared/arithmetic/model-shape.ts';
 import { PeerMemory, SharedMemory } from '../../../shared/wire/shared-memory.ts';
 import { ROOT } from '../../../shared/arithmetic/tree.ts';
@@ -63,7 +63,7 @@ describe('a gradient', () => {
     expect(tensors.receive(replaced, false)).toMatchObject({ intact: false, stale: true });
   });
 
-  it('that is forgotten leaves its room to others', () => {
+  it('that is forgotten leaves its buffer to others', () => {
     const tensors = new Tensors(configuration, initial);
     for (let i = 0; i < 100; i++) {
       const tensor = gradient();
@@ -97,7 +97,7 @@ describe('weights that are being sent', () => {
     const framed = decodeFrame(outgoing.frame().bytes);
     const pointed = decodeFrame(outgoing.pointer());
     expect(framed.header).toEqual(message);
-    expect(pointed.header).toEqual({ ...message, room: 0 });
+    expect(pointed.header).toEqual({ ...message, buffer: 0 });
     expect(pointed.checksum).toBe(framed.checksum);
     expect(pointed.body?.byteLength).toBe(0);
     const peer = new PeerMemory(memory.address, 4 * parameters);
@@ -110,23 +110,23 @@ describe('weights that are being sent', () => {
 
   it('stay in place as long as a worker may need them', () => {
     const tensors = new Tensors(configuration, initial);
-    const releases = Array.from({ length: SHARED_MEMORY_ROOMS - 1 }, (_, i) => {
+    const releases = Array.from({ length: SHARED_MEMORY_BUFFERS - 1 }, (_, i) => {
       const release = tensors.outgoing({ ...message, step: i + 1 }).hold(i);
       expect(step(tensors, i + 1)).toBe(1);
       return release;
     });
-    tensors.outgoing({ ...message, step: SHARED_MEMORY_ROOMS }).hold(9);
+    tensors.outgoing({ ...message, step: SHARED_MEMORY_BUFFERS }).hold(9);
     const tensor = gradient();
     if (tensor === undefined) throw new Error('no gradient');
     tensors.receive(tensor, false);
     tensors.accept(ROOT);
-    expect(tensors.update(ROOT, SHARED_MEMORY_ROOMS)).toBeUndefined();
+    expect(tensors.update(ROOT, SHARED_MEMORY_BUFFERS)).toBeUndefined();
     expect(tensors.slowest()).toEqual([0]);
     releases[0]?.();
-    expect(tensors.update(ROOT, SHARED_MEMORY_ROOMS)).toBe(1);
+    expect(tensors.update(ROOT, SHARED_MEMORY_BUFFERS)).toBe(1);
   });
 
-  it('name the worker that uses the oldest, in any room', () => {
+  it('name the worker that uses the oldest, in any buffer', () => {
     const tensors = new Tensors(configuration, initial);
     const hold = (slot: number) => {
       const release = tensors.outgoing({ ...message, step: slot + 1 }).hold(slot);
@@ -134,7 +134,7 @@ describe('weights that are being sent', () => {
       return release;
     };
     const release = hold(0);
-    // The next weights take the first room again.
+    // The next weights take the first buffer again.
     release();
     hold(1);
     hold(2);

@@ -1,5 +1,5 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { SHARED_MEMORY_ROOMS } from '../../../shared/limits.ts';
+import { SHARED_MEMORY_BUFFERS } from '../../../shared/limits.ts';
 import type { Computation } from '../../../worker/computation.ts';
 import { startHonest, until } from '../../hostile/honest.ts';
 import { computationOf, expectUnharmed, startTarget } from '../../hostile/target.ts';
@@ -72,8 +72,8 @@ it.skipIf(process.platform !== 'linux')(
     proxy.stall('down');
     await target.advances(2);
     proxy.abandon();
-    // After this many steps each room of the shared memory has been reused.
-    await target.advances(2 * SHARED_MEMORY_ROOMS);
+    // After this many steps each buffer of the shared memory has been reused.
+    await target.advances(2 * SHARED_MEMORY_BUFFERS);
     proxy.release();
     await delivers(2);
     await expectUnharmed(target);

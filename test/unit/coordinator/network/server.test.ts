@@ -8,7 +8,7 @@ import {
   CHECKSUM_BYTES,
   encodeBefore,
   MAX_FRAME_HEAD_BYTES,
-  roomBytes,
+  frameCapacity,
 } from '../../../../shared/wire/frame.ts';
 import type { Tensor } from '../../../../shared/wire/frame.ts';
 import { DATA_PIECE_BYTES } from '../../../../shared/limits.ts';
@@ -19,7 +19,7 @@ import { ARITHMETIC } from '../../../../shared/arithmetic/version.ts';
 
 const TOKEN = 'a-token-of-the-tests-0123456789';
 const FLOATS = 101_771;
-const MAX_FRAME_BYTES = roomBytes(4 * FLOATS);
+const MAX_FRAME_BYTES = frameCapacity(4 * FLOATS);
 /** The approximate number of bytes of a TCP stream in one Ethernet frame. */
 const WRITE_BYTES = 1400;
 
@@ -110,8 +110,8 @@ describe('the listener', () => {
     const values = kernels.floats(start + MAX_FRAME_HEAD_BYTES, FLOATS);
     values.forEach((_, i) => (values[i] = Math.fround(Math.sin(i))));
     const { checksum } = kernels.check(start + MAX_FRAME_HEAD_BYTES, FLOATS);
-    const room = kernels.bytes(start, MAX_FRAME_BYTES);
-    new DataView(room.buffer, room.byteOffset + room.length - CHECKSUM_BYTES).setBigUint64(
+    const buffer = kernels.bytes(start, MAX_FRAME_BYTES);
+    new DataView(buffer.buffer, buffer.byteOffset + buffer.length - CHECKSUM_BYTES).setBigUint64(
       0,
       checksum,
       true,
@@ -125,7 +125,7 @@ describe('the listener', () => {
       correct: 0,
       microseconds: 1,
     };
-    const frame = encodeBefore(room, header).bytes;
+    const frame = encodeBefore(buffer, header).bytes;
 
     await writeInPieces(await upgrade(port), webSocketMessage(frame));
     const { message, tensor } = await arrived;

@@ -6,7 +6,7 @@ import { FIRST_WRITE_BYTES, FrameSocket } from '../../../../shared/wire/frame-so
 import {
   encodeBefore,
   MAX_FRAME_HEAD_BYTES,
-  roomBytes,
+  frameCapacity,
   type TensorFrame,
 } from '../../../../shared/wire/frame.ts';
 import { largeHead } from '../../../../shared/wire/websocket-head.ts';
@@ -14,9 +14,9 @@ import { TestAuthority } from '../../../fixtures/certificates.ts';
 import { connected } from '../../../fixtures/connected-sockets.ts';
 
 function tensor(bytes: number, value: number): TensorFrame {
-  const room = new Uint8Array(roomBytes(bytes));
-  room.fill(value, MAX_FRAME_HEAD_BYTES, MAX_FRAME_HEAD_BYTES + bytes);
-  return encodeBefore(room, { value });
+  const buffer = new Uint8Array(frameCapacity(bytes));
+  buffer.fill(value, MAX_FRAME_HEAD_BYTES, MAX_FRAME_HEAD_BYTES + bytes);
+  return encodeBefore(buffer, { value });
 }
 
 interface Arrival {
@@ -98,7 +98,7 @@ describe.each([
     await arrived.has(1);
   });
 
-  it('frees the room of every tensor, sent or not', async () => {
+  it('frees the buffer of every tensor, sent or not', async () => {
     const { client, server } = await connected(isSecure ? await TestAuthority.make() : undefined);
     server.webSocket.on('error', ignore);
     const frames = [tensor(LARGE, 1), tensor(LARGE, 2), tensor(8, 3)];

@@ -7,7 +7,7 @@ import {
   encodeBefore,
   encodeHeader,
   MAX_FRAME_HEAD_BYTES,
-  roomBytes,
+  frameCapacity,
   tensorOf,
 } from '../../../../shared/wire/frame.ts';
 import { MAX_HEADER_BYTES } from '../../../../shared/limits.ts';
@@ -25,14 +25,14 @@ const HEARTBEAT = '10000000' + 'c47ac480' + '81a46b696e64a9686561727462656174';
 
 function bodyFrame(values: number[]): Buffer {
   const bytes = 4 * values.length;
-  const room = new Uint8Array(roomBytes(bytes));
-  room.set(new Uint8Array(Float32Array.from(values).buffer), MAX_FRAME_HEAD_BYTES);
-  new DataView(room.buffer, room.length - CHECKSUM_BYTES).setBigUint64(
+  const buffer = new Uint8Array(frameCapacity(bytes));
+  buffer.set(new Uint8Array(Float32Array.from(values).buffer), MAX_FRAME_HEAD_BYTES);
+  new DataView(buffer.buffer, buffer.length - CHECKSUM_BYTES).setBigUint64(
     0,
     0x0123456789abcdefn,
     true,
   );
-  return encodeBefore(room, { kind: 'heartbeat' }).bytes;
+  return encodeBefore(buffer, { kind: 'heartbeat' }).bytes;
 }
 
 describe('a frame', () => {
@@ -106,9 +106,9 @@ describe('a frame', () => {
   });
 
   it('has room for the head of a WebSocket message, also before the longest header', () => {
-    const memory = new Uint8Array(64 + roomBytes(8)).fill(7);
-    const room = memory.subarray(64);
-    const frame = encodeBefore(room, { text: 'x'.repeat(MAX_HEADER_BYTES - 9) });
+    const memory = new Uint8Array(64 + frameCapacity(8)).fill(7);
+    const buffer = memory.subarray(64);
+    const frame = encodeBefore(buffer, { text: 'x'.repeat(MAX_HEADER_BYTES - 9) });
     expect(frame.bytes.readUInt32LE(0)).toBe(MAX_HEADER_BYTES);
     const message = frame.after(Buffer.alloc(14, 9));
     expect([message.length, message[13]]).toEqual([frame.bytes.length + 14, 9]);

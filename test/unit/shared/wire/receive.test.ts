@@ -3,11 +3,11 @@ import {
   encodeBefore,
   encodeHeader,
   encodePointer,
-  roomBytes,
+  frameCapacity,
   type Tensor,
 } from '../../../../shared/wire/frame.ts';
 import { workerMessage } from '../../../../shared/wire/messages.ts';
-import { receive, type LookUpRoom } from '../../../../shared/wire/receive.ts';
+import { receive, type LookUpBuffer } from '../../../../shared/wire/receive.ts';
 
 const gradient = {
   kind: 'gradient',
@@ -18,10 +18,10 @@ const gradient = {
   correct: 0,
   microseconds: 1,
 };
-const nothingShared: LookUpRoom = () => undefined;
+const nothingShared: LookUpBuffer = () => undefined;
 
 function withBody(header: object): Buffer {
-  return encodeBefore(new Uint8Array(roomBytes(8)), header).bytes;
+  return encodeBefore(new Uint8Array(frameCapacity(8)), header).bytes;
 }
 
 describe('receive', () => {
@@ -41,16 +41,16 @@ describe('receive', () => {
     expect(tensor?.byteLength).toBe(8);
   });
 
-  it('looks up a tensor in shared memory by its room and checksum', () => {
+  it('looks up a tensor in shared memory by its buffer and checksum', () => {
     const asked: unknown[] = [];
     const found: Tensor = { byteLength: 8, checksum: 5n, copyTo: () => true, isStale: () => false };
-    const lookUp: LookUpRoom = (...of) => {
+    const lookUp: LookUpBuffer = (...of) => {
       asked.push(of);
       return found;
     };
     const { tensor } = receive(
       workerMessage,
-      encodePointer({ ...gradient, room: 3 }, 5n),
+      encodePointer({ ...gradient, buffer: 3 }, 5n),
       true,
       lookUp,
     );
@@ -64,12 +64,12 @@ describe('receive', () => {
     ['a result without its body', encodeHeader(gradient), true, /without its body/],
     ['an unexpected body', withBody({ kind: 'heartbeat' }), true, /with a body/],
     [
-      'a room without shared memory',
-      encodePointer({ ...gradient, room: 0 }, 5n),
+      'a buffer without shared memory',
+      encodePointer({ ...gradient, buffer: 0 }, 5n),
       true,
       /not shared/,
     ],
-    ['a room and a body', withBody({ ...gradient, room: 0 }), true, /not shared/],
+    ['a buffer and a body', withBody({ ...gradient, buffer: 0 }), true, /not shared/],
     [
       'a message that only the peer may receive',
       encodeHeader({ kind: 'welcome' }),

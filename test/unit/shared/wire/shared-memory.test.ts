@@ -1,7 +1,7 @@
 import { closeSync, ftruncateSync, openSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { MAX_SHARED_MEMORY_BYTES, SHARED_MEMORY_ROOMS } from '../../../../shared/limits.ts';
+import { MAX_SHARED_MEMORY_BYTES, SHARED_MEMORY_BUFFERS } from '../../../../shared/limits.ts';
 import { PeerMemory, SharedMemory } from '../../../../shared/wire/shared-memory.ts';
 import { HostMemory } from '../../../../worker/host-memory.ts';
 
@@ -20,17 +20,17 @@ function peerOf(memory: SharedMemory): PeerMemory {
 }
 
 describe.skipIf(process.platform !== 'linux')('shared memory', () => {
-  it('has rooms that do not overlap', () => {
+  it('has buffers that do not overlap', () => {
     const memory = share();
     const peer = peerOf(memory);
-    for (let room = 0; room < SHARED_MEMORY_ROOMS; room++)
-      memory.write(room, new Uint8Array(BYTES).fill(room + 1), 7n);
-    for (let room = 0; room < SHARED_MEMORY_ROOMS; room++) {
+    for (let buffer = 0; buffer < SHARED_MEMORY_BUFFERS; buffer++)
+      memory.write(buffer, new Uint8Array(BYTES).fill(buffer + 1), 7n);
+    for (let buffer = 0; buffer < SHARED_MEMORY_BUFFERS; buffer++) {
       const read = new Uint8Array(BYTES);
-      const tensor = peer.tensor(room, 7n);
+      const tensor = peer.tensor(buffer, 7n);
       expect(tensor).toMatchObject({ byteLength: BYTES, checksum: 7n });
       expect(tensor.copyTo(read)).toBe(true);
-      expect(read.every((byte) => byte === room + 1)).toBe(true);
+      expect(read.every((byte) => byte === buffer + 1)).toBe(true);
     }
   });
 
@@ -50,7 +50,7 @@ describe.skipIf(process.platform !== 'linux')('shared memory', () => {
     expect(first.isStale()).toBe(true);
     const second = peer.tensor(2, 12n);
     expect(second.isStale()).toBe(false);
-    // Each room has its own stamp.
+    // Each buffer has its own stamp.
     memory.write(1, new Uint8Array(BYTES).fill(3), 13n);
     memory.write(3, new Uint8Array(BYTES).fill(4), 14n);
     expect(second.isStale()).toBe(false);
@@ -92,7 +92,7 @@ describe.skipIf(process.platform !== 'linux')('shared memory', () => {
 });
 
 describe.skipIf(process.platform !== 'linux')('the shared memory of a worker', () => {
-  it('has gradients once the coordinator used its own, in each room once per step', () => {
+  it('has gradients once the coordinator used its own, in each buffer once per step', () => {
     const parameters = 100;
     const coordinator = new SharedMemory(4 * parameters);
     onTestFinished(() => coordinator.close());
@@ -101,8 +101,8 @@ describe.skipIf(process.platform !== 'linux')('the shared memory of a worker', (
     const gradient = new Uint8Array(4 * (parameters + 1)).fill(9);
     expect(worker.put(gradient, 5n)).toBeUndefined();
     worker.weights(0, 0n);
-    const rooms = Array.from({ length: SHARED_MEMORY_ROOMS }, () => worker.put(gradient, 5n));
-    expect(rooms).toEqual([0, 1, 2, 3]);
+    const buffers = Array.from({ length: SHARED_MEMORY_BUFFERS }, () => worker.put(gradient, 5n));
+    expect(buffers).toEqual([0, 1, 2, 3]);
     expect(worker.put(gradient, 5n)).toBeUndefined();
     worker.begin();
     expect(worker.put(gradient, 5n)).toBe(0);
