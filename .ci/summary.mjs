@@ -1,5 +1,5 @@
-// Prints the slowest ten tests, every skip, and the closing line; exits 1 unless all passed and
-// only GPU tests skipped.
+// Prints the ten slowest tests, every skipped test and a closing line. Exits with 1 unless `npm
+// test` succeeded and only GPU tests were skipped.
 import { existsSync, readFileSync } from 'node:fs';
 
 const npmStatus = Number(process.argv[2]);
@@ -14,7 +14,7 @@ const having = (...statuses) => tests.filter(({ status }) => statuses.includes(s
 const passed = having('passed');
 const failed = having('failed');
 const skipped = having('skipped', 'pending', 'todo', 'disabled');
-// A file that could not be loaded fails without a test.
+// A file that could not be loaded counts as failed and lists no tests.
 const brokenFiles = testResults.filter(
   ({ status, assertionResults }) => status === 'failed' && assertionResults.length === 0,
 );
@@ -31,7 +31,7 @@ for (const { name } of brokenFiles) print(`not loaded: ${name}`);
 
 const forbiddenSkips = skipped.filter(({ fullName }) => !/\bGPU\b/.test(fullName));
 if (forbiddenSkips.length > 0)
-  print(`${forbiddenSkips.length} tests were skipped though they need no GPU`);
+  print(`${forbiddenSkips.length} tests that do not need a GPU were skipped`);
 const isGood =
   npmStatus === 0 &&
   passed.length > 0 &&

@@ -27,7 +27,7 @@ const work = join(root, '.mnist-dist');
 const dist = join(root, 'dist');
 const settings = ['tsconfig.json', 'package-lock.json'];
 
-/** An error with a fix, printed without a stack. */
+/** An error with a fix, printed without a stack trace. */
 export class SetupError extends Error {
   constructor(message, fix) {
     super(message);
@@ -36,8 +36,8 @@ export class SetupError extends Error {
 }
 
 /**
- * Installs and builds what is missing or outdated; returns in a few milliseconds if nothing is.
- * `say` receives a line per long step. Throws SetupError.
+ * Installs and builds everything that is missing or outdated; returns within a few milliseconds if
+ * nothing is. `say` receives one line for each long step. Throws SetupError.
  */
 export async function prepare(say = print) {
   if (isInstalled() && isBuilt()) return;
@@ -48,13 +48,13 @@ export async function prepare(say = print) {
     if (error instanceof LockError) throw new SetupError(error.message, error.fix);
     if (error instanceof SetupError || error.code === undefined) throw error;
     throw new SetupError(
-      `the set-up cannot write below ${root}: ${error.message}`,
-      'Use a folder you may write to.',
+      `set-up cannot write to ${root}: ${error.message}`,
+      'use a folder that you can write to',
     );
   }
 }
 
-/** Prints an error of prepare() and returns the exit code. */
+/** Prints an error from prepare() and returns the exit code. */
 export function explain(error) {
   if (!(error instanceof SetupError)) throw error;
   print(`error: ${error.message}${error.fix === undefined ? '' : `\n  fix: ${error.fix}`}`);
@@ -87,7 +87,8 @@ function isInstalled() {
 }
 
 /**
- * npm's own record, written when an installation is complete, has every package of the lock file.
+ * Whether npm's own record, which it writes once an installation is complete, lists every package
+ * in the lock file.
  */
 function isInstalledByHand() {
   const record = readText(join(root, 'node_modules', '.package-lock.json'));
@@ -103,11 +104,11 @@ function isInstalledByHand() {
 async function install(say, lease) {
   const npm = npmCommand();
   say(
-    'mnist-dist: installing the npm packages (npm ci: about 240 MB to download, 630 MB on ' +
-      'disk), once',
+    'mnist-dist: installing the npm packages once (npm ci: about 240 MB to download, ' +
+      '630 MB on disk)',
   );
   const started = Date.now();
-  // --include=dev: `npm test` needs the dev dependencies, for every NODE_ENV.
+  // --include=dev: `npm test` needs the dev dependencies, regardless of NODE_ENV.
   const { status, output } = await run([
     ...npm,
     'ci',
@@ -122,7 +123,7 @@ async function install(say, lease) {
   say(`mnist-dist: npm packages installed in ${seconds(started)} s`);
 }
 
-/** The npm that started this process, else the one on PATH. */
+/** The npm that started this process, or else the one on PATH or beside Node. */
 function npmCommand() {
   const started = process.env.npm_execpath;
   if (started !== undefined && /npm-cli\.c?js$/.test(started) && existsSync(started))
@@ -132,14 +133,14 @@ function npmCommand() {
   if (found !== undefined) return [found];
   throw new SetupError(
     'npm was not found on PATH',
-    'Install npm (it comes with Node from https://nodejs.org), then run this again.',
+    'install npm (it comes with Node from https://nodejs.org), then try again',
   );
 }
 
-/** The installation command for the user's shell. */
+/** The command that installs the packages when typed into the user's shell. */
 function installCommand() {
   const { npm_command: npm, INIT_CWD: folder } = process.env;
-  // npm starts scripts in the folder of the package, not in the shell's.
+  // npm runs scripts in the package's folder rather than in the shell's.
   const shell = npm === undefined || !folder ? process.cwd() : folder;
   const prefix = shell === root ? '' : `--prefix '${root.replaceAll("'", String.raw`'\''`)}' `;
   return `npm ${prefix}ci --include=dev`;
@@ -159,14 +160,14 @@ function npmFailure(output) {
   ) {
     return new SetupError(
       `the npm registry could not be reached, so the packages are not installed: ${said}`,
-      'Check the connection, or the proxy and registry settings (npm config list), then run ' +
+      'check the connection and the proxy and registry settings (npm config list), then run ' +
         'again: ' +
         installCommand(),
     );
   }
   return new SetupError(
     `npm ci failed: ${said === '' ? output.slice(-500) : said}`,
-    `Run by hand to see more: ${installCommand()}`,
+    `to see more, run by hand: ${installCommand()}`,
   );
 }
 
@@ -176,7 +177,10 @@ function isBuilt() {
   return readText(join(dist, '.stamp')) === sourcesDigest();
 }
 
-/** Paths, times and sizes of all sources: cheap, and different after every edit and checkout. */
+/**
+ * Digest of the paths, times and sizes of all sources: cheap, and different after every edit and
+ * checkout.
+ */
 function sourcesDigest() {
   const hash = createHash('sha256');
   const add = (path) => {
@@ -184,8 +188,8 @@ function sourcesDigest() {
     hash.update(`${path} ${mtimeMs} ${size}\n`);
   };
   for (const path of settings) add(path);
-  // The folders that tsconfig.json includes; they also contain the kernels and the page, which
-  // other compilers build.
+  // The folders that tsconfig.json includes. They contain the kernels and the page as well, which
+  // are compiled separately.
   const { include } = JSON.parse(readFileSync(join(root, 'tsconfig.json'), 'utf8'));
   for (const entry of include) for (const path of filesBelow(entry.split('/')[0])) add(path);
   return hash.digest('hex');
@@ -203,11 +207,13 @@ function filesBelow(folder) {
   });
 }
 
-/** Builds beside dist/ and renames, so that an interruption never leaves half a build in use. */
+/**
+ * Builds in a separate folder and renames it to dist/, so that a half-finished build is never used.
+ */
 async function build(say, lease) {
   say('mnist-dist: building');
   const started = Date.now();
-  // Computed first, so that an edit during the build causes another build.
+  // Computed first, so that an edit during the build triggers another build.
   const digest = sourcesDigest();
   const fresh = join(lease.folder, 'dist');
   const kernels = join('shared', 'kernels');
@@ -223,15 +229,15 @@ async function build(say, lease) {
       join(fresh, kernels, 'kernels.wasm'),
     ]),
     run([...tsc, 'tsconfig.json', '--outDir', fresh]),
-    // A separate folder, because both compile the types that they share.
+    // Goes to a folder of its own, because both builds compile the types that they share.
     run([...tsc, join('dashboards', 'page', 'tsconfig.json'), '--outDir', join(fresh, 'browser')]),
   ]);
   const failed = results.find(({ status }) => status !== 0);
   if (failed !== undefined) {
     const said = failed.output.trim().split('\n').slice(0, 20).join('\n    ');
     throw new SetupError(
-      `the sources do not build:\n    ${said}`,
-      `Undo the last change (git status), or run: ${installCommand()}`,
+      `the build failed:\n    ${said}`,
+      `undo the last change (see git status), or run: ${installCommand()}`,
     );
   }
   writeFileSync(join(fresh, '.stamp'), digest);
@@ -243,13 +249,17 @@ async function build(say, lease) {
 // --- helpers
 
 /**
- * Prints text of npm, a compiler or a file without control characters (as in shared/printable.ts).
+ * Prints text from npm, a compiler or a file, with control characters replaced (as in
+ * shared/printable.ts).
  */
 function print(text) {
   process.stderr.write(`${text.replace(/[^\P{Cc}\n]|[\p{Cf}\p{Zl}\p{Zp}]/gu, '\ufffd')}\n`);
 }
 
-/** Runs a program in the root folder and keeps both its streams, joined, for an error. */
+/**
+ * Runs a program in the root folder; its stdout and stderr are captured together for error
+ * messages.
+ */
 function run([program, ...rest]) {
   return new Promise((resolve, reject) => {
     const child = spawn(program, rest, {

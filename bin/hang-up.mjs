@@ -2,25 +2,29 @@ import { closeSync, fstatSync } from 'node:fs';
 import { isatty } from 'node:tty';
 
 /**
- * SIGHUP means that the terminal was closed. Node resets a SIGHUP that nohup ignores, so the
- * process decides itself: SIGHUP ends it if one of its streams is a terminal, and is ignored
- * otherwise. Plain JavaScript, because it is needed before the build; cli/processes/signals.ts
- * takes over after it.
+ * SIGHUP means that the terminal was closed. Node resets the signal even if nohup has set it to be
+ * ignored, so the process decides for itself: SIGHUP ends it if one of its streams is a terminal,
+ * and is ignored otherwise. This is plain JavaScript because it is needed before the build; after
+ * the build, cli/processes/signals.ts takes over.
  */
 
 /**
- * Whether this process began with a terminal among its streams: under nohup, a service manager or a
- * scheduler it has none. Read at the start, since isatty is false for a closed terminal.
+ * Whether a standard stream of this process was a terminal at the start. Under nohup, a service
+ * manager or a scheduler, none is. Read at the start, since isatty is false once the terminal is
+ * closed.
  */
 export const hasTerminal = [0, 1, 2].some((descriptor) => isatty(descriptor));
 const exitCodes = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 };
 /**
- * Programs of the set-up that a closed terminal does not reach.
+ * Programs started by set-up that receive no signal when the terminal is closed.
  * @type {Set<import('node:child_process').ChildProcess>}
  */
 const children = new Set();
 
-/** Ends this process and its programs on a signal, unless another listener handles it. */
+/**
+ * On a signal, ends this process and the programs that it started, unless another listener handles
+ * the signal.
+ */
 export function watchSignals() {
   for (const [signal, code] of Object.entries(exitCodes)) {
     process.on(signal, () => {
@@ -33,13 +37,13 @@ export function watchSignals() {
 }
 
 /**
- * Options for starting a program: where SIGHUP is ignored, it runs in its own process group, which
- * gets no signals of the terminal.
+ * Options for starting a program. If SIGHUP is ignored, the program runs in a process group of its
+ * own, which receives no signals from the terminal.
  */
 export const spawnOptions = { detached: !hasTerminal };
 
 /**
- * Ends a program that was started with these options together with this process.
+ * Makes a program that was started with these options end together with this process.
  * @param {import('node:child_process').ChildProcess} child
  */
 export function endWithUs(child) {
@@ -49,14 +53,16 @@ export function endWithUs(child) {
 }
 
 /**
- * Call it at the end of a process: Node aborts if it cannot restore a terminal that was closed.
+ * Closes the descriptors of closed terminals. Call this at the end of a process, since Node aborts
+ * if it cannot restore a terminal that was closed.
  */
 export function leaveClosedTerminals() {
   for (const descriptor of [0, 1, 2]) if (isClosedTerminal(descriptor)) closeSync(descriptor);
 }
 
 /**
- * Also true of /dev/null, which no process needs at its end.
+ * Whether the descriptor is a terminal that was closed. True for /dev/null as well, which no
+ * process needs when it ends.
  * @param {number} descriptor
  */
 function isClosedTerminal(descriptor) {

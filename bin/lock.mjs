@@ -24,24 +24,25 @@ import {
 import { Watch, WATCH_MILLISECONDS } from './owner.mjs';
 
 /**
- * The lock of the set-up: one set-up at a time. A lock is a folder with owner.json and a folder
- * named by a token, in which the owner works and renews the lock. A process creates the lock whole
- * under another name and renames it to its path. A process that takes it over first renames it away
- * with the files of the owner, so that an owner that was only suspended cannot rename them and
- * starts again. The lock protects only a cache, so a lock that is not renewed is taken over.
+ * The set-up lock lets one process run set-up at a time. A lock is a folder that contains
+ * owner.json and a folder named after a token, in which the owner works and renews the lock. A
+ * process creates the complete lock under a different name and renames it into place. A process
+ * that takes a lock over first renames it away together with the owner's files. An owner that was
+ * only suspended can then no longer rename its files into place, and starts again. The lock
+ * protects only a cache, so a lock that is not renewed is taken over.
  */
 const OWNER_FILE = 'owner.json';
 const RENEWALS_FILE = 'renewals';
 const RETRY_MILLISECONDS = 200;
-/** Between two lines that say what the process waits for. */
+/** Interval between two lines that say what the process is waiting for. */
 const PROGRESS_MILLISECONDS = 15_000;
-/** After this time without a renewal a lock is taken over. */
+/** How long a lock may go without a renewal before it is taken over. */
 export const EXPIRY_MILLISECONDS = 120_000;
-/** The longest wait for a lock that is renewed. */
+/** Longest wait for a lock whose owner keeps renewing it. */
 export const MAX_WAIT_MILLISECONDS = 1_800_000;
-/** The errors of a rename to a folder that is not empty. */
+/** Error codes from renaming onto a folder that is not empty. */
 const TAKEN = new Set(['ENOTEMPTY', 'EEXIST']);
-/** How often an owner that lost its lock starts again. */
+/** How many times a process may lose the lock before it gives up. */
 const MAX_LOSSES = 3;
 
 /** @typedef {import('./owner.mjs').RecordedOwner & { token?: string | undefined }} LockOwner */
@@ -49,8 +50,8 @@ const MAX_LOSSES = 3;
 /**
  * The content of a lock.
  * @typedef {object} FoundLock
- * @property {LockOwner | undefined} owner undefined where owner.json names none
- * @property {string} text owner.json
+ * @property {LockOwner | undefined} owner undefined if owner.json does not name one
+ * @property {string} text content of owner.json
  * @property {string} renewals changes with each renewal
  */
 
@@ -59,7 +60,7 @@ const MAX_LOSSES = 3;
 /** @type {Time} */
 const systemTime = { now: () => performance.now(), sleep: (milliseconds) => sleep(milliseconds) };
 
-/** A lock that could not be taken, and the fix. */
+/** Thrown if a lock cannot be acquired; `fix` says what to do about it. */
 export class LockError extends Error {
   /**
    * @param {string} message
@@ -73,7 +74,7 @@ export class LockError extends Error {
 
 /** A lock that this process owns. */
 class Lease {
-  /** The folder of the owner; a rename from it fails once another process has taken the lock. */
+  /** The owner's folder. A rename out of it fails once another process has taken the lock. */
   folder = '';
   #directory = '';
   #text = '';
@@ -94,7 +95,8 @@ class Lease {
   }
 
   /**
-   * Call it before any change but a rename from the folder. Throws if another process has the lock.
+   * Call this before every change other than a rename out of the folder. Throws if another process
+   * has taken the lock.
    */
   check() {
     if (!this.isHeld) throw new Error(`${this.#directory} was taken over by another process`);
@@ -114,9 +116,9 @@ class Lease {
 }
 
 /**
- * Runs `action` under the lock and releases the lock afterwards, also after an error. Runs it again
- * if another process took the lock over meanwhile. `say` gets a line about each wait. Throws
- * LockError where the lock cannot be taken.
+ * Runs `action` under the lock and releases the lock afterwards, even after an error. Runs it again
+ * if another process took the lock over in the meantime. `say` receives lines about waiting and
+ * takeovers. Throws LockError if the lock cannot be acquired.
  * @template T
  * @param {string} directory
  * @param {(lease: Pick<Lease, 'folder' | 'check'>) => Promise<T>} action
@@ -133,7 +135,7 @@ export async function withLock(directory, action, say = () => {}, time = systemT
     } catch (error) {
       if (lease.isHeld) throw error;
       if (losses === MAX_LOSSES) throw lost(directory);
-      say(`another process took over ${directory}, since this one was suspended; beginning again`);
+      say(`another process took over ${directory} while this one was suspended; starting again`);
     } finally {
       clearInterval(renewing);
       lease.release();
@@ -142,8 +144,8 @@ export async function withLock(directory, action, say = () => {}, time = systemT
 }
 
 /**
- * The owner of a lock, for `doctor`; undefined where it is free, or its process is gone. An
- * owner that cannot be seen is watched for a few seconds.
+ * The owner of a lock, for `doctor`; undefined if the lock is free or the owner's process is gone.
+ * Watches the lock until it is renewed, for a few seconds at most.
  * @param {string} directory
  * @param {Time} time
  * @returns {Promise<{ owner: string, isRenewed: boolean, expires: boolean } | undefined>}
@@ -195,8 +197,8 @@ async function acquire(directory, say, time) {
       if (now - told >= PROGRESS_MILLISECONDS) {
         say(
           told === -Infinity
-            ? `waiting for another set-up (${who}), which has the lock ${directory}`
-            : `still waiting for it after ${seconds(now - begun)} s: ${stateOf(found, unmoved)}`,
+            ? `waiting for another set-up (${who}), which holds the lock ${directory}`
+            : `still waiting after ${seconds(now - begun)} s: ${stateOf(found, unmoved)}`,
         );
         told = now;
       }
@@ -217,9 +219,9 @@ function tryAcquire(directory) {
     renameSync(made, directory);
   } catch (error) {
     rmSync(made, { recursive: true, force: true });
-    // Another process was first, and may have released the lock since.
+    // Another process got there first, and may have released the lock since.
     if (TAKEN.has(codeOf(error) ?? '')) return undefined;
-    // Some file systems report other errors.
+    // Some file systems report a different error.
     if (lstatSync(directory, { throwIfNoEntry: false }) !== undefined) return undefined;
     throw error;
   }
@@ -228,10 +230,11 @@ function tryAcquire(directory) {
 }
 
 /**
- * Renames a lock away and removes it. False if another process has taken it since it was read: that
- * lock is then renamed back. In between its owner may find that it lost the lock, and start again.
+ * Renames a lock away and removes it. Returns false if another process has taken the lock since it
+ * was read; that lock is then renamed back. In between, its owner may conclude that it lost the
+ * lock, and start again.
  * @param {string} directory
- * @param {string} text what its owner.json holds
+ * @param {string} text expected content of its owner.json
  */
 function takeAway(directory, text) {
   const aside = `${directory}.${randomBytes(6).toString('hex')}`;
@@ -245,14 +248,14 @@ function takeAway(directory, text) {
   try {
     if (!isRight) renameSync(aside, directory);
   } catch {
-    // A third process has taken the lock; the owner of this one starts again.
+    // A third process has taken the lock; the owner of the one renamed away starts again.
   }
   rmSync(aside, { recursive: true, force: true });
   return isRight;
 }
 
 /**
- * Removes the folders of processes that died while they created or removed a lock.
+ * Removes folders left behind by processes that died while creating or removing a lock.
  * @param {string} directory
  */
 function sweep(directory) {
@@ -267,7 +270,7 @@ function sweep(directory) {
 
 /**
  * @param {string} directory
- * @returns {FoundLock | undefined} undefined where there is no lock
+ * @returns {FoundLock | undefined} undefined if there is no lock
  */
 function find(directory) {
   if (lstatSync(directory, { throwIfNoEntry: false }) === undefined) return undefined;
@@ -310,14 +313,14 @@ function fate(owner) {
  */
 function limitOf({ owner }) {
   const known = fate(owner);
-  // An older version does not renew its lock: wait for it while it is running.
+  // Older versions do not renew their lock, so wait for as long as the process is running.
   if (known === 'running' && owner?.token === undefined) return Infinity;
   return owner === undefined || known === 'rebooted' ? WATCH_MILLISECONDS : EXPIRY_MILLISECONDS;
 }
 
 /** @param {FoundLock} found */
 function nameOfOwner({ owner }) {
-  return owner === undefined ? 'a process without a name' : nameOf(owner);
+  return owner === undefined ? 'an unidentified process' : nameOf(owner);
 }
 
 /**
@@ -326,11 +329,11 @@ function nameOfOwner({ owner }) {
  */
 function stateOf(found, unmoved) {
   const limit = limitOf(found);
-  if (limit === Infinity) return 'it is running, and of an older version, which renews no lock';
-  if (unmoved < 2 * RENEW_MILLISECONDS) return 'it is running and renews its lock';
+  if (limit === Infinity) return 'it is running an older version, which does not renew its lock';
+  if (unmoved < 2 * RENEW_MILLISECONDS) return 'it is running and renewing its lock';
   return (
-    `it has not renewed its lock for ${seconds(unmoved)} s; after ${seconds(limit)} s this ` +
-    `process takes it over`
+    `it has not renewed its lock for ${seconds(unmoved)} s; this process takes the lock over ` +
+    `after ${seconds(limit)} s`
   );
 }
 
@@ -341,19 +344,18 @@ function stateOf(found, unmoved) {
  */
 function tooLong(directory, who, waited) {
   return new LockError(
-    `another set-up (${who}) has had the lock ${directory} for ${seconds(waited)} s and is ` +
-      `not done`,
-    `Stop that process, or remove ${directory} if it does no set-up; or name a cache of ` +
-      `your own: MNIST_DIST_CACHE=DIR`,
+    `another set-up (${who}) still holds the lock ${directory} after a wait of ` +
+      `${seconds(waited)} s`,
+    `stop that process, or remove ${directory} if that process is not running set-up; or ` +
+      `use a different cache: MNIST_DIST_CACHE=DIR`,
   );
 }
 
 /** @param {string} directory */
 function lost(directory) {
   return new LockError(
-    `other processes took over ${directory} ${MAX_LOSSES} times, since this one was ` +
-      `suspended for long`,
-    'Run it again.',
+    `other processes took over ${directory} ${MAX_LOSSES} times while this one was suspended`,
+    'run the command again',
   );
 }
 

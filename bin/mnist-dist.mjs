@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// Runs on a fresh clone: installs and builds missing parts, then starts the real program.
+// Works on a fresh clone: installs and builds what is missing, then starts the actual program.
 const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
 
 if (major < 20 || (major === 20 && minor < 19)) {

@@ -2,19 +2,21 @@ import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { hostname } from 'node:os';
 
 /**
- * Shared by all locks of mnist-dist: the owner, whether its process is running, and whether it has
- * renewed the lock. Plain JavaScript, because the first start locks before the build.
+ * Shared by all locks in mnist-dist: who owns a lock, whether that process is running, and whether
+ * it has renewed the lock. This is plain JavaScript because the first start takes a lock before the
+ * build.
  */
 
 /**
- * A process that owns a lock. Host and boot identify the machine and its restart; `namespace` is
- * the pid namespace of `pid`; `started` distinguishes processes that had the same pid.
+ * A process that owns a lock. `host` and `boot` identify the machine and its current boot,
+ * `namespace` is the pid namespace of `pid`, and `started` distinguishes processes that reused the
+ * same pid.
  * @typedef {object} Owner
  * @property {string} host
  * @property {string} boot
  * @property {string} namespace
  * @property {number} pid
- * @property {string} started in clock ticks since the boot
+ * @property {string} started start time in clock ticks since boot
  */
 
 /**
@@ -31,24 +33,24 @@ import { hostname } from 'node:os';
  * This process, and the others on its host.
  * @typedef {object} Processes
  * @property {() => Owner} self
- * @property {(pid: number, started: string) => boolean} isRunning whether the process that had this
- * number and start is still running
- * @property {(started: string) => boolean} mayRunUnseen whether a process with this start may run
- * under another number
+ * @property {(pid: number, started: string) => boolean} isRunning whether the process with this pid
+ * and start time is still running
+ * @property {(started: string) => boolean} mayRunUnseen whether a process with this start time may
+ * be running under a different pid
  */
 
 /**
  * The state of an owner as seen by this process. `elsewhere`: this process cannot see it, because
  * it is on another host or in another pid namespace, or an older version did not record where it
- * is. `rebooted`: this host, or another one with its name, has booted since.
+ * is. `rebooted`: this host, or a different one with the same name, has booted since.
  * @typedef {'running' | 'gone' | 'rebooted' | 'elsewhere'} Fate
  */
 
-/** The pid namespace in which a machine boots; the kernel gives it this number. */
+/** A machine's initial pid namespace; the kernel always gives it this number. */
 const FIRST_NAMESPACE = 'pid:[4026531836]';
 /** How often an owner renews its lock. */
 export const RENEW_MILLISECONDS = 2_000;
-/** How long a lock is watched whose owner may be gone: several renewals. */
+/** How long a lock is watched if its owner may be gone: several renewal intervals. */
 export const WATCH_MILLISECONDS = 6_000;
 /** How often a watched lock is read. */
 export const LOOK_MILLISECONDS = 500;
@@ -65,7 +67,7 @@ export function thisProcess() {
 }
 
 /**
- * Whether the process that had this number and start is still running. A zombie is not running.
+ * Whether the process with this pid and start time is still running. A zombie is not running.
  * @param {number} pid
  * @param {string} started
  */
@@ -76,16 +78,16 @@ export function isRunning(pid, started) {
     process.kill(pid, 0);
     return true;
   } catch (error) {
-    // Where /proc hides the processes of other users (hidepid), a signal still finds them.
+    // Even if /proc hides other users' processes (hidepid), a signal still reaches them.
     return codeOf(error) === 'EPERM';
   }
 }
 
 /**
- * Whether a process with this start may run on this machine under any number, because it has
- * another number in each pid namespace. Only a process in the first pid namespace of the machine
- * sees all processes, and only if /proc hides none from it: with hidepid it cannot read the first
- * process, which belongs to root.
+ * Whether a process with this start time may be running on this machine under any pid, since its
+ * pid differs between pid namespaces. Only a process in the machine's initial pid namespace can see
+ * all processes, and only if /proc hides none of them. With hidepid it cannot see process 1, which
+ * belongs to root.
  * @param {string} started
  */
 export function mayRunUnseen(started, proc = '/proc') {
@@ -114,7 +116,7 @@ export function fateOf(owner, { self, isRunning, mayRunUnseen }) {
   if (owner.namespace === here.namespace)
     return isRunning(owner.pid, owner.started) ? 'running' : 'gone';
   if (owner.namespace !== undefined) return 'elsewhere';
-  // Number and start may still be those of a process that this one can see.
+  // The pid and the start time may still match a process that this one can see.
   if (isRunning(owner.pid, owner.started)) return 'running';
   return owner.boot === undefined || mayRunUnseen(owner.started) ? 'elsewhere' : 'gone';
 }
@@ -125,8 +127,9 @@ export function nameOf({ pid, host }) {
 }
 
 /**
- * Watches a lock that its owner renews. Only the time between two reads of this process counts, not
- * the time in which it was suspended, and no clock of another host.
+ * Watches whether the owner of a lock renews it. Measures the time between this process's own
+ * reads, which excludes time during which it was suspended and does not depend on another host's
+ * clock.
  */
 export class Watch {
   #seen = '';
@@ -135,8 +138,8 @@ export class Watch {
   #isRenewed = false;
 
   /**
-   * @param {string} seen what the lock shows now
-   * @param {number} now milliseconds of this process' clock, which never goes back
+   * @param {string} seen the lock's content now
+   * @param {number} now milliseconds on this process's monotonic clock
    */
   constructor(seen, now) {
     this.#seen = seen;
@@ -167,7 +170,7 @@ export class Watch {
 }
 
 /**
- * The code of a system error, "ENOENT" for instance; undefined for any other error.
+ * The code of a system error, such as "ENOENT"; undefined for any other error.
  * @param {unknown} error
  * @returns {string | undefined}
  */
@@ -182,7 +185,8 @@ function statOf(pid) {
 }
 
 /**
- * The start of a listed process; undefined if it has ended since. Throws if it cannot be read.
+ * The start time of a listed process; undefined if the process has ended since. Throws if the start
+ * time cannot be read.
  * @param {string} path
  */
 function startIn(path) {
@@ -198,7 +202,8 @@ function startIn(path) {
 
 /** @param {string} stat */
 function parseStat(stat) {
-  // The name, in parentheses, may contain spaces. The third field follows it; 22 is the start.
+  // The name, in parentheses, may contain spaces. The third field, the state, follows it; field 22
+  // is the start time.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   const [state = '', started] = [fields[0], fields[19]];
   return started === undefined ? undefined : { state, started };

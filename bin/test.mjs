@@ -1,13 +1,13 @@
-// `npm test`: installs and builds missing parts, sets up TensorFlow, then runs all checks and
-// tests. With arguments it runs vitest only, and passes them on.
+// `npm test`: installs and builds what is missing, sets up TensorFlow, then runs all checks and
+// tests. With arguments, it skips the checks and passes the arguments to vitest.
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { explain, prepare, root } from './bootstrap.mjs';
 
-/** Checks of the whole tree, by their names in package.json. */
+/** Checks on the whole tree, by their script names in package.json. */
 const checks = ['typecheck', 'lint', 'format:check', 'dead-code'];
 
-/** The results of the run, for .ci/run. */
+/** vitest's reporters; the JSON file is for .ci/run. */
 const reporters = [
   '--reporter=default',
   '--reporter=json',
@@ -25,7 +25,7 @@ if (isReady) process.exitCode = await test(process.argv.slice(2));
 
 async function test(vitestArguments) {
   const { main } = await import('../dist/cli/main.js');
-  // The project `unit` of vitest.config.ts runs without TensorFlow.
+  // The `unit` project in vitest.config.ts runs without TensorFlow.
   if (!vitestArguments.includes('unit')) await main(['setup']);
   const failed = vitestArguments.length > 0 ? [] : checks.filter((name) => !passes(name));
   const status = run(join(root, 'node_modules', '.bin', 'vitest'), [

@@ -3,7 +3,7 @@ import type { GivenOf } from './options/origin.ts';
 import type { CommandLine, CommandName, OptionsOf } from './options/options.ts';
 import { inverted } from './options/synonyms.ts';
 
-/** A word after the command that belongs to no flag. */
+/** A word after the command that does not belong to a flag. */
 interface Operand {
   readonly name: string;
   readonly help: string;
@@ -19,15 +19,17 @@ interface Command<C extends CommandName> {
   readonly summary: string;
   readonly operands?: readonly Operand[];
   readonly examples: readonly Example[];
-  /** Names of the same command in other programs, separated by spaces. */
+  /** What other programs call this command, separated by spaces. */
   readonly synonyms: string;
-  /** Whether the command's output is a log, which may be lost without an error. */
+  /** Whether the command prints only a log; losing some of it is not an error. */
   readonly printsLog?: boolean;
-  /** Refuse options that are wrong together or name missing files. They throw USAGE. */
+  /** Reject options that conflict with each other or refer to missing files, by throwing USAGE. */
   readonly checks?: readonly ((options: OptionsOf<C>, given: GivenOf) => void)[];
-  /** Decides between options that exclude each other. */
+  /** Chooses between mutually exclusive options. */
   readonly settle?: (options: OptionsOf<C>, given: GivenOf) => OptionsOf<C>;
-  /** Imports the command. Nothing else here loads its code: `--help` needs no TensorFlow. */
+  /**
+   * Imports the command. Nothing else here loads its code, so `--help` does not need TensorFlow.
+   */
   readonly load: () => Promise<
     (options: OptionsOf<C>, commandLine: CommandLine) => Promise<number>
   >;
@@ -84,7 +86,7 @@ export const commandTable: { readonly [C in CommandName]: Command<C> } = {
     load: async () => (await import('./commands/worker.ts')).worker,
   },
   show: {
-    summary: 'serve the page of a recorded run',
+    summary: "serve a recorded run's page",
     operands: [newestRun],
     examples: [['mnist-dist show runs/ID', 'the page as it looked while the run was training']],
     synonyms: 'view watch open ui page dashboard tensorboard',
@@ -133,7 +135,7 @@ export const commandTable: { readonly [C in CommandName]: Command<C> } = {
     ],
     examples: [
       ['mnist-dist predict seven.png', 'with the model of the newest finished run'],
-      ['mnist-dist predict *.png --model runs/ID --format json', 'with another model, as JSON'],
+      ['mnist-dist predict *.png --model runs/ID --format json', 'with a chosen model, as JSON'],
     ],
     synonyms: 'infer inference classify recognise recognize',
     checks: [checks.checkData],
@@ -156,10 +158,10 @@ export const commandTable: { readonly [C in CommandName]: Command<C> } = {
       },
     ],
     examples: [
-      ['mnist-dist push runs/ID file:/srv/results', 'into /srv/results/ID'],
+      ['mnist-dist push runs/ID file:/srv/results', 'to /srv/results/ID'],
       [
         'AWS_ENDPOINT_URL=http://127.0.0.1:9000 mnist-dist push runs/ID s3://bucket/mnist',
-        'into a store with the S3 protocol outside AWS',
+        'to an S3-compatible store outside AWS',
       ],
     ],
     synonyms: 'upload publish export',
@@ -192,7 +194,7 @@ export const commandTable: { readonly [C in CommandName]: Command<C> } = {
     operands: [
       {
         name: 'name',
-        help: 'DNS name or IP address under which workers reach the coordinator',
+        help: 'DNS name or IP address at which workers reach the coordinator',
         isRequired: true,
         isRepeated: true,
       },
@@ -211,14 +213,14 @@ export const commandTable: { readonly [C in CommandName]: Command<C> } = {
     load: async () => (await import('./commands/setup.ts')).setup,
   },
   doctor: {
-    // Options that a run would refuse are rows of the command's table, not errors.
+    // Options that a run would reject appear as rows in doctor's table, not as errors.
     summary: 'check whether this machine can train; print a fix for each failed check',
     examples: [['mnist-dist doctor', 'a table of checks']],
     synonyms: 'check diagnose diagnostics info env health',
     load: async () => (await import('./commands/doctor.ts')).doctor,
   },
   bench: {
-    summary: 'measure engines, wire, kernels and the training loop',
+    summary: 'measure the engines, the wire, the kernels and the training loop',
     examples: [['mnist-dist bench --batch-sizes 32 --workers 1,2', 'a small grid']],
     synonyms: 'benchmark benchmarks perf profile measure',
     load: async () => (await import('./commands/bench.ts')).bench,

@@ -32,12 +32,12 @@ function exampleLines(examples: readonly (readonly [string, string])[]): string[
 }
 
 const valueSources = [
-  'An option may also be set by a variable (--batch-size: MNIST_DIST_BATCH_SIZE) or in the file',
-  'of --config (batch-size: 64). A flag wins over a variable, a variable over the file, and the',
-  'file over the default.',
+  'An environment variable (MNIST_DIST_BATCH_SIZE for --batch-size) or the file given by --config',
+  '(batch-size: 64) can set an option as well. A flag overrides a variable, a variable overrides',
+  'the file, and the file overrides the default.',
 ];
 
-/** Exit codes in rising order, 0 included. */
+/** Exit codes in ascending order, including 0. */
 export function exitCodes(): { exit: number; code: string; meaning: string }[] {
   return [
     { exit: 0, code: '', meaning: 'The command succeeded.' },

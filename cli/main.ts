@@ -11,12 +11,12 @@ import { packageRoot } from '../worker/native/places.ts';
 import { parseCommand, type Print } from './program.ts';
 import { onIgnored, watchSignals } from './processes/signals.ts';
 
-/** The first write to stdout that failed. */
+/** The error of the first write to stdout that failed. */
 let outputError: Error | undefined;
 
 /** Runs a command line (without node and script); resolves with the exit code. */
 export async function main(argv: readonly string[]): Promise<number> {
-  // Some libraries, the AWS SDK among them, fail for a user without a home.
+  // Some libraries, including the AWS SDK, fail for a user without a home directory.
   if (homeOf() === undefined) process.env['HOME'] = '/';
   rememberStart(
     {
@@ -35,10 +35,11 @@ export async function main(argv: readonly string[]): Promise<number> {
       argv,
       'info',
       { signal: 'SIGHUP' },
-      'SIGHUP is ignored because this process has no terminal; SIGTERM ends it',
+      'SIGHUP is ignored because this process has no terminal; send SIGTERM to end it',
     ),
   );
-  // Node ends with exit code 13, which is RUN_EXISTS here, when nothing can settle the command.
+  // When nothing is left that could settle the command, Node exits with code 13, which means
+  // RUN_EXISTS here.
   const defect = (): never =>
     process.exit(explain(new Error('the command can no longer settle'), argv));
   process.once('beforeExit', defect);
@@ -50,7 +51,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     return code;
   } catch (error) {
     const code = explain(error, argv);
-    // A defect may leave sockets open, which would keep the process alive.
+    // An unexpected error may leave sockets open, which would keep the process alive.
     if (!(error instanceof ClusterError)) process.exit(code);
     return code;
   } finally {
@@ -64,8 +65,8 @@ function print({ text, exitCode }: Print): number {
 }
 
 /**
- * A failed write does not end a command: a pipe may be closed (`| head`), a terminal too, and the
- * disk of a log file may be full. `checkPrinted` reports a lost result at the end.
+ * A failed write does not end a command: a pipe (`| head`) or a terminal may be closed, and the
+ * disk that holds a log file may be full. `checkPrinted` reports a lost result at the end.
  */
 function outliveReaders(): void {
   process.stdout.on('error', (error) => {
@@ -74,9 +75,9 @@ function outliveReaders(): void {
   process.stderr.on('error', () => undefined);
 }
 
-/** Throws DISK where stdout failed, unless its reader has closed it. */
+/** Throws DISK if a write to stdout failed, unless its reader has closed it. */
 async function checkPrinted(): Promise<void> {
-  // A stream reports an error after the write.
+  // A stream reports an error only after the write.
   await setImmediate();
   if (outputError === undefined) return;
   const code = systemCode(outputError);

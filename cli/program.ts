@@ -21,17 +21,17 @@ import {
 } from './options/options.ts';
 import { givenByFlag, type Given } from './options/origin.ts';
 import { parseOptions } from './options/parse-options.ts';
-import { didYouMean } from './options/suggest.ts';
+import { afterSuggestion, didYouMean } from './options/suggest.ts';
 import { normalized, optionSynonyms, synonymOf } from './options/synonyms.ts';
 
-/** Help or the version, to be printed: on stderr where `exitCode` is not 0. */
+/** Help or the version to print, on stderr if `exitCode` is not 0. */
 export interface Print {
   readonly command: 'print';
   readonly text: string;
   readonly exitCode: 0 | 2;
 }
 
-/** A command with its options, checked. */
+/** A command with its checked options. */
 export type ParsedCommand = { [C in CommandName]: Parsed<C> }[CommandName];
 interface Parsed<C extends CommandName> extends CommandLine {
   readonly command: C;
@@ -42,7 +42,7 @@ interface Parsed<C extends CommandName> extends CommandLine {
 
 /**
  * Parses the command line (without node and script), the environment and the configuration file.
- * Reads files that options name, starts nothing. Throws USAGE.
+ * Reads the files that options refer to, but does not start anything. Throws USAGE.
  */
 export function parseCommand(
   argv: readonly string[],
@@ -64,8 +64,8 @@ export function parseCommand(
     }
     throw usageError(error, argv);
   }
-  // Commander shows help and throws when no command was named.
-  if (parsed === undefined) throw new Error('commander ran no action');
+  // Commander shows help and throws if no command was given.
+  if (parsed === undefined) throw new Error('commander did not run an action');
   return parsed;
 }
 
@@ -105,7 +105,7 @@ function buildProgram(
     .configureOutput({
       writeOut: (text) => output.push(text),
       writeErr: (text) => output.push(text),
-      // The caller prints the error that `usageError` makes of commander's.
+      // The caller prints the error that `usageError` derives from commander's.
       outputError: () => undefined,
     })
     .addHelpText('after', programHelp());
@@ -139,7 +139,7 @@ function addOption(command: Command, key: OptionKey): void {
     ...(defaultText === undefined || isSwitch ? [] : [`default: ${defaultText}`]),
     ...namesOf(key)
       .slice(1)
-      .map((alias) => `also --${alias}`),
+      .map((alias) => `alias: --${alias}`),
   ];
   const description = notes.length === 0 ? help : `${help} (${notes.join('; ')})`;
   const flags = `${short === undefined ? '' : `-${short}, `}${flagOf(key)}${value}`;
@@ -175,14 +175,14 @@ function flagsOf(name: CommandName, command: Command): Map<OptionKey, Given> {
   return found;
 }
 
-/** `rdzv-endpoint` -> `rdzvEndpoint`, commander's name of the attribute. */
+/** `rdzv-endpoint` -> `rdzvEndpoint`, commander's name for the attribute. */
 function attributeOf(optionName: string): string {
   return new CommanderOption(`--${optionName}`).attributeName();
 }
 
 /**
- * Commander's error with a fix: the nearest name, and the commands that take an option which this
- * command does not.
+ * Commander's error with a fix: the nearest name, and the commands that take an option that this
+ * one does not.
  */
 function usageError(error: CommanderError, argv: readonly string[]): ClusterError {
   const words = error.message.replace(/^error: /, '').split('\n')[0] ?? '';
@@ -195,20 +195,22 @@ function usageError(error: CommanderError, argv: readonly string[]): ClusterErro
   switch (error.code) {
     case 'commander.unknownOption': {
       const flag = quoted.split('=')[0] ?? '';
-      const message = `unknown option ${flag}${command === undefined ? '' : ` of ${command}`}`;
+      const message = `unknown option ${flag}${command === undefined ? '' : ` for ${command}`}`;
       return usage(message, `${meaningElsewhere(flag, command)}${helpHint}`);
     }
     case 'commander.unknownCommand':
       return usage(
         `unknown command ${quoted}`,
-        didYouMean(quoted, commandNames, synonymOf(quoted, commandSynonyms)) +
-          `Allowed: ${commandNames.join(', ')}.`,
+        afterSuggestion(
+          didYouMean(quoted, commandNames, synonymOf(quoted, commandSynonyms)),
+          `allowed: ${commandNames.join(', ')}`,
+        ),
       );
     case 'commander.optionMissingArgument': {
       const key = keyOfName(/--([a-z0-9-]+)/.exec(quoted)?.[1] ?? '');
-      const allowed = key === undefined ? '' : `Allowed: ${optionOf(key).type.allowed}. `;
+      const allowed = key === undefined ? '' : `allowed: ${optionOf(key).type.allowed}. `;
       return usage(
-        `${key === undefined ? quoted : flagOf(key)} needs a value after it`,
+        `${key === undefined ? quoted : flagOf(key)} needs a value`,
         `${allowed}${helpHint}`,
       );
     }
@@ -223,18 +225,18 @@ function usageError(error: CommanderError, argv: readonly string[]): ClusterErro
   }
 }
 
-/** What an option that the command does not take may mean, and the commands that take it. */
+/** What an option that the command does not take may have meant, and the commands that take it. */
 function meaningElsewhere(flag: string, command: CommandName | undefined): string {
   const name = flag.replace(/^--(no-)?/, '');
   const key = keyOfName(name) ?? optionKeys.find((each) => flag === `-${optionOf(each).short}`);
-  // Commander knows the option and still refuses it: a switch with a value, --insecure=yes.
+  // Commander knows the option but rejects it: a switch with a value, such as --insecure=yes.
   if (key !== undefined && command !== undefined && takes(command, key))
-    return `${flag} is a switch and takes no value; --no-${kebab(key)} switches it off. `;
+    return `${flag} is a switch and does not take a value; --no-${kebab(key)} switches it off. `;
   const home = key === undefined ? '' : `${flag} is an option of ${commandsText(key)}. `;
   const synonym = synonymOf(flag, optionSynonyms);
   const ours = synonym === undefined ? undefined : keyOfFlag(synonym);
   if (synonym !== undefined && ours !== undefined) {
-    if (command === undefined || takes(command, ours)) return `Did you mean ${synonym}? ${home}`;
+    if (command === undefined || takes(command, ours)) return `did you mean ${synonym}? ${home}`;
     if (key === undefined) return `${synonym} is an option of ${commandsText(ours)}. `;
   }
   if (key !== undefined) return home;

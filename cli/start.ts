@@ -2,10 +2,10 @@ import { MIN_OPEN_FILES } from '../shared/limits.ts';
 import { tooFewFiles } from '../shared/open-files.ts';
 import { watchSignals } from './processes/signals.ts';
 
-/** The exit code of LIMIT. Importing the table of errors would open too many files here. */
+/** The exit code of LIMIT. Importing the error table would open too many files here. */
 const LIMIT_EXIT_CODE = 23;
 
-/** Starts the program if the limit of open files lets it load. Resolves with the exit code. */
+/** Starts the program if the limit on open files allows it to load. Resolves with the exit code. */
 export async function start(argv: readonly string[]): Promise<number> {
   watchSignals();
   const lack = tooFewFiles(MIN_OPEN_FILES);

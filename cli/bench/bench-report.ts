@@ -4,7 +4,7 @@ import { transports } from './exchange-bench.ts';
 import { kernelNames } from './kernel-timing.ts';
 import { phaseNames } from './step-phases.ts';
 
-/** Version of the format that `mnist-dist bench --json` prints. */
+/** Version of the format printed by `mnist-dist bench --json`. */
 export const BENCH_FORMAT = 1;
 
 const count = z.int().min(1);
@@ -27,18 +27,18 @@ export const benchReportSchema = z.strictObject({
     classes: count,
     parameters: count,
   }),
-  engine: z.enum(engineKinds).describe('The engine of the full loop.'),
-  pairs: count.describe('Interleaved repetitions of every measurement.'),
+  engine: z.enum(engineKinds).describe('Engine used in the full loop.'),
+  pairs: count.describe('Interleaved repetitions of each measurement.'),
   kernels: z.array(
     z.strictObject({
       kernel: z.enum(kernelNames),
-      batch_size: count.optional().describe('Rows of a dropout mask.'),
+      batch_size: count.optional().describe('Rows in a dropout mask.'),
       microseconds: spread,
     }),
   ),
   observation: z
     .strictObject({ workers: count, microseconds: spread })
-    .describe('Time of the coordinator per step for the live page and the metrics.'),
+    .describe('Time that the coordinator spends per step on the live page and the metrics.'),
   engines: z
     .array(
       z.strictObject({
@@ -50,15 +50,15 @@ export const benchReportSchema = z.strictObject({
         milliseconds: spread,
       }),
     )
-    .describe('One gradient call, nothing else.'),
+    .describe('One gradient call and nothing else.'),
   skipped: z.array(z.strictObject({ engine: z.enum(engineKinds), reason: z.string() })),
   wire: z
     .array(
       z.strictObject({ transport: z.enum(transports), workers: count, steps_per_second: spread }),
     )
     .describe(
-      'Weights to every worker and a gradient back, nothing computed; ' +
-        'bare tls: the same number of bytes over plain TLS sockets of Node.',
+      'Sends the weights to every worker and a gradient back, without computing anything; ' +
+        "bare tls: the same number of bytes over Node's own TLS sockets.",
     ),
   loop: z.array(
     z.strictObject({
@@ -67,7 +67,7 @@ export const benchReportSchema = z.strictObject({
       workers: count,
       steps: count.describe('Measured steps, after 200 warm-up steps.'),
       steps_per_second: spread,
-      step_milliseconds: spread.describe('The median step of each run, from its metrics.jsonl.'),
+      step_milliseconds: spread.describe("Each run's median step, from its metrics.jsonl."),
       phases: z
         .array(
           z.strictObject({
@@ -76,7 +76,7 @@ export const benchReportSchema = z.strictObject({
             share: z.number(),
           }),
         )
-        .describe('Parts measured alone, and the rest of the median step; shares add up to 1.'),
+        .describe('Parts measured alone, and the rest of the median step; the shares add up to 1.'),
     }),
   ),
 });

@@ -19,7 +19,7 @@ const transportTexts: Readonly<Record<Transport, string>> = {
   'bare tls': "Node's TLS alone",
 };
 
-/** The report as text for users, with a final line break. */
+/** The report as text for users, ending with a line break. */
 export function benchText(report: BenchReport): string {
   const { machine, model, pairs } = report;
   const shape = [model.inputs, ...model.hidden, model.classes].join('-');
@@ -76,7 +76,7 @@ function wireSection({ wire }: BenchReport): string {
     ...spreadCells(rate),
   ]);
   return [
-    'Wire alone: weights to every worker, a gradient back, nothing computed',
+    'Wire alone: weights to every worker and a gradient back, without computing anything',
     ...columns([['over', 'workers', 'steps/s', ''], ...rows]),
   ].join('\n');
 }
@@ -108,14 +108,14 @@ function phaseSection({ loop }: BenchReport): string {
     ),
   ]);
   return [
-    'Phases of a step, in ms: derived, since a run does not time its phases',
+    'Phases of a step, in ms (derived, since a run does not time its phases)',
     ...columns([head, ...rows]),
     ...indent([
-      'step: median in metrics.jsonl; phases: medians of the tables above, each measured alone',
-      'gradient: the calls of the worker with the most shards; worker checks: checksum of the',
-      'weights and check of each gradient; coordinator: check of each gradient, the sums, Adam;',
-      'rest: waiting, shared cores, bookkeeping; below 0 where phases overlap. Workers build',
-      'batches and masks while they wait for weights, so these are no phase.',
+      'step: median in metrics.jsonl; phases: medians from the tables above, each measured alone',
+      'gradient: the calls by the worker with the most shards; worker checks: the checksum of the',
+      'weights and the check of each gradient; coordinator: the check of each gradient, the sums,',
+      'Adam; rest: waiting, shared cores, bookkeeping; below 0 if phases overlap. Workers build',
+      'batches and masks while they wait for weights, so that work is not a phase.',
     ]),
   ].join('\n');
 }
@@ -129,13 +129,13 @@ function spreadCells({ median, min, max }: Spread): string[] {
   return [digits(median), `(${digits(min)}..${digits(max)})`];
 }
 
-/** Three significant digits, and all digits of the integer part: 1063, 83.2, 0.192. */
+/** Three significant digits, or all integer digits if there are more: 1063, 83.2, 0.192. */
 export function digits(value: number): string {
   const whole = Math.abs(value) < 1 ? 0 : Math.floor(Math.log10(Math.abs(value))) + 1;
   return value.toFixed(Math.min(3, Math.max(0, 3 - whole)));
 }
 
-/** Rows as aligned, indented lines; columns of numbers are aligned to the right. */
+/** Rows as aligned, indented lines; numeric columns are right-aligned. */
 function columns(rows: readonly (readonly string[])[]): string[] {
   const width = (column: number) => Math.max(...rows.map((row) => (row[column] ?? '').length));
   const widths = (rows[0] ?? []).map((_, column) => width(column));

@@ -1,4 +1,4 @@
-/** One cell of a table: a measurement that can be repeated. */
+/** One cell in a table: a measurement that can be repeated. */
 export interface Cell {
   /** Name in the progress line: "kernel add", "wire, 2 workers". */
   readonly name: string;
@@ -7,9 +7,9 @@ export interface Cell {
 }
 
 /**
- * Measures every cell once per repetition, in turn, so that a disturbance of the machine affects
- * all cells alike and their medians can be compared. Calls `before` before each measurement.
- * Rejects with the reason of an aborted signal.
+ * Measures every cell once per repetition, in turn, so that a disturbance on the machine affects
+ * all cells alike and their medians stay comparable. Calls `before` before each measurement.
+ * Rejects with the signal's reason if it is aborted.
  */
 export async function interleave(
   cells: readonly Cell[],

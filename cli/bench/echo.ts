@@ -8,8 +8,8 @@ import { MeasuredProcess } from './measured-process.ts';
 import type { BenchCertificate, ExchangeBench } from './exchange-bench.ts';
 
 /**
- * The same number of bytes over plain TLS sockets of Node: each process answers a message with one
- * of the same length. The bound for the wire over TLS.
+ * Exchanges the same number of bytes over Node's own TLS sockets: each process answers a message
+ * with one of the same length. This is an upper bound for the wire over TLS.
  */
 export class EchoBench implements ExchangeBench {
   readonly name = 'bare TLS';

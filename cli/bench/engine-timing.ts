@@ -12,7 +12,7 @@ import type { Batch, Engine } from '../../worker/engines/engine.ts';
 import { microsecondsPerCall } from './timing.ts';
 import { DROPOUT, MODEL, SEED, shardCounts } from './workload.ts';
 
-/** Before the first measurement of a cell, until the compilers of the engine are done. */
+/** Warm-up before a cell's first measurement, long enough for the engine's compilers to finish. */
 const FIRST_WARM_UP_MILLISECONDS = 300;
 
 /** The engine and the buffers for one batch size. */
@@ -20,11 +20,11 @@ interface Prepared {
   readonly engine: Engine;
   readonly weights: Float32Array;
   readonly out: Float32Array;
-  /** The batch of the subtree with this many shards in the first step. */
+  /** The first step's batch for a subtree of `shards` shards. */
   readonly batch: (shards: number) => Batch;
 }
 
-/** One engine in this process, created as a worker creates it, for each batch size. */
+/** An engine in this process, created the way a worker creates it, once per batch size. */
 export class EngineBench {
   readonly #kind: EngineKind;
   readonly #warmed = new Set<string>();
@@ -34,7 +34,7 @@ export class EngineBench {
     this.#kind = kind;
   }
 
-  /** Microseconds of one gradient call, without the time to build the batch. */
+  /** Microseconds per gradient call, without the time to build the batch. */
   async measure(request: {
     readonly batchSize: number;
     readonly shards: number;
@@ -80,7 +80,7 @@ async function prepare(kind: EngineKind, batchSize: number): Promise<Prepared> {
   const builder = createBatchBuilder(kernels, batchShape, train);
   const order = epochOrder(SEED, 1, train.samples);
   const engine = await createEngine(kind, shape, kernels, { threads: 1, device: 'auto' });
-  // The leftmost node of the level whose subtrees have this many shards.
+  // Builds for the leftmost node on the level whose subtrees have `shards` shards.
   return {
     engine,
     weights,

@@ -9,7 +9,7 @@ export interface EngineCell extends Cell {
   readonly batchSize: number;
   /** Shards in one call. */
   readonly shards: number;
-  /** Milliseconds of one call per repetition; empty where the engine does not run here. */
+  /** Milliseconds per call, one value per repetition; empty if the engine does not run here. */
   readonly milliseconds: number[];
 }
 
@@ -18,14 +18,17 @@ export interface MeasuredEngine {
   readonly engine: EngineKind;
   readonly environment: NodeJS.ProcessEnv;
   readonly batchSizes: readonly number[];
-  /** Whether a failure ends the bench; otherwise the report names the engine as skipped. */
+  /** Whether a failure fails the bench; otherwise the report lists the engine as skipped. */
   readonly isRequired: boolean;
 }
 
-/** Engines alone, each in its own process, since libraries read the environment at its start. */
+/**
+ * Measures engines alone, each in a process of its own, since their libraries read the environment
+ * when the process starts.
+ */
 export class EngineBenches {
   readonly cells: readonly EngineCell[];
-  /** The library of each engine: "TensorFlow 2.21.0 (tfjs-node-gpu 4.22.0)". */
+  /** Each engine's library, such as "TensorFlow 2.21.0 (tfjs-node-gpu 4.22.0)". */
   readonly libraries = new Map<EngineKind, string>();
   /** Engines that do not run here, with the reason. */
   readonly skipped = new Map<EngineKind, string>();

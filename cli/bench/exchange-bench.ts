@@ -2,11 +2,11 @@ import type { ServerTls } from '../../coordinator/network/http-server.ts';
 import type { Cell } from './cell.ts';
 import { counted } from '../../shared/text/number-format.ts';
 
-/** The transports between the processes of the bench. */
+/** Transports between the bench's processes. */
 export const transports = ['tcp', 'tls', 'bare tls'] as const;
 export type Transport = (typeof transports)[number];
 
-/** The certificate of a listener of the bench, and the authority that signed it. */
+/** A bench listener's certificate, and the authority that signed it. */
 export interface BenchCertificate extends ServerTls {
   readonly ca: string;
 }
@@ -16,11 +16,11 @@ export interface ExchangeBench {
   /** Name in the progress line. */
   readonly name: string;
   readonly transport: Transport;
-  /** Starts processes up to this number and waits until they are connected. */
+  /** Starts processes until there are `workers` of them, and waits until all are connected. */
   connect(workers: number): Promise<void>;
   /** Sends a frame to each of `workers` processes; resolves when each has answered. */
   exchange(workers: number): Promise<void>;
-  /** Makes the running exchange reject with this error. */
+  /** Makes the exchange in progress reject with this error. */
   fail(error: unknown): void;
   end(): Promise<void>;
 }
@@ -33,10 +33,10 @@ export interface ExchangeCell extends Cell {
 }
 
 const WARM_UP_STEPS = 20;
-/** Before the first repetition, since the code of new processes is not compiled yet. */
+/** Warm-up before the first repetition, since new processes have not compiled their code yet. */
 const FIRST_WARM_UP_STEPS = 200;
 
-/** A cell that exchanges for this many milliseconds in each repetition. */
+/** A cell that exchanges frames for `milliseconds` in each repetition. */
 export function exchangeCell(
   bench: ExchangeBench,
   workers: number,

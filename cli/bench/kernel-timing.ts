@@ -10,16 +10,16 @@ export type KernelName = (typeof kernelNames)[number];
 
 export interface KernelCell extends Cell {
   readonly kernel: KernelName;
-  /** Rows of a dropout mask; undefined for kernels that work on a whole gradient. */
+  /** Rows in a dropout mask; undefined for kernels that work on a whole gradient. */
   readonly batchSize: number | undefined;
-  /** Microseconds of one call, one value per repetition. */
+  /** Microseconds per call, one value per repetition. */
   readonly microseconds: number[];
 }
 
 const FLOAT_BYTES = 4;
 const VECTORS = 5;
 
-/** A cell for each kernel, on vectors of the model's size, in this process. */
+/** A cell for each kernel, which runs in this process on vectors of the model's size. */
 export function kernelCells(batchSizes: readonly number[], milliseconds: number): KernelCell[] {
   const calls = [
     ...batchSizes.map((batchSize) => ({
@@ -42,7 +42,7 @@ export function kernelCells(batchSizes: readonly number[], milliseconds: number)
   });
 }
 
-/** The masks of all hidden layers for one batch. */
+/** Computes the masks of all hidden layers for one batch. */
 function maskCall(rows: number): () => void {
   const kernels = createKernels(
     MODEL.hidden.reduce((sum, units) => sum + rows * units * FLOAT_BYTES + 64, 0),
@@ -73,7 +73,7 @@ function vectorCalls(): { kernel: KernelName; call: () => void }[] {
   ];
   const initial = initialWeights(SEED, MODEL);
   kernels.floats(weights, count).set(initial);
-  // Typical values of a gradient, none of them 0: subnormal moments would be slower.
+  // Typical gradient values, none of them 0, since subnormal moments would be slower.
   kernels.floats(gradient, count).set(initial.map((value) => 0.01 * value + 1e-4));
   const [beta1, beta2, epsilon, learningRate] = [0.9, 0.999, 1e-7, 0.001];
   const moments = { firstMoment, secondMoment, beta1, beta2, epsilon };

@@ -14,7 +14,7 @@ import { median } from '../../shared/median.ts';
 import { DROPOUT, MODEL, SEED } from './workload.ts';
 import { METRICS_FILE, RECORD_FILE } from '../../shared/files/run-layout.ts';
 
-/** Steps that steps_per_second in run.json leaves out, too. */
+/** Steps before the measured ones; steps_per_second in run.json leaves them out as well. */
 export const WARM_UP_STEPS = 200;
 const MIN_STEPS = 50;
 const MAX_STEPS = 5_000;
@@ -27,7 +27,7 @@ export interface LoopCell extends Cell {
   readonly steps: number | undefined;
   /** One value per repetition, from run.json. */
   readonly stepsPerSecond: number[];
-  /** Median of the measured steps, one value per repetition, from metrics.jsonl. */
+  /** Median duration of the measured steps, one value per repetition, from metrics.jsonl. */
   readonly stepMilliseconds: number[];
 }
 
@@ -35,12 +35,12 @@ export interface LoopOptions {
   readonly batchSizes: readonly number[];
   readonly workers: readonly number[];
   readonly engine: EngineKind;
-  /** The folder for run directories; each is removed after it was read. */
+  /** Folder for the run directories; each is removed once it has been read. */
   readonly directory: string;
   readonly environment: NodeJS.ProcessEnv;
-  /** Number of measured steps; undefined for about BENCH_RUN_MILLISECONDS of them. */
+  /** Number of measured steps; if undefined, as many as take about BENCH_RUN_MILLISECONDS. */
   readonly steps: number | undefined;
-  /** Estimated milliseconds of a step. */
+  /** Estimated milliseconds per step. */
   readonly estimate: (batchSize: number, workers: number) => number;
   readonly signal: AbortSignal;
 }
@@ -112,8 +112,8 @@ async function run(
     dropout: DROPOUT,
     logLevel: 'warn',
   });
-  const child = new Child('a run of the bench', args, environment, 'capture');
-  // A run that takes 20 times the estimate hangs.
+  const child = new Child('a bench run', args, environment, 'capture');
+  // A run that takes 20 times the estimate is considered hung.
   const limit = BENCH_RUN_LIMIT_MILLISECONDS + 20 * estimate * (WARM_UP_STEPS + steps);
   await endOf(child, Math.min(limit, 2 ** 31 - 1), signal);
   const folder = join(directory, runId);
@@ -139,8 +139,8 @@ async function resultOf(
 }
 
 /**
- * Waits for exit code 0. Stops the run on Ctrl-C or after the time limit, and kills it where it
- * does not stop.
+ * Waits for exit code 0. Stops the run on Ctrl-C or at the time limit, and kills it if it does not
+ * stop.
  */
 async function endOf(child: Child, limitMilliseconds: number, signal: AbortSignal): Promise<void> {
   const kill = (): void => child.kill();
@@ -163,10 +163,10 @@ async function endOf(child: Child, limitMilliseconds: number, signal: AbortSigna
   if (isLate)
     throw new ClusterError(
       'TIMEOUT',
-      `a run did not end within ${Math.round(limitMilliseconds / 1000)} s`,
+      `a bench run did not end within ${Math.round(limitMilliseconds / 1000)} s`,
     );
   if (code === 0) return;
-  throw new ClusterError('RUN_FAILED', `a run of the bench ended with exit code ${code}`, {
+  throw new ClusterError('RUN_FAILED', `a bench run ended with exit code ${code}`, {
     fix: `its last lines: ${child.lastLines().join(' | ')}`,
   });
 }

@@ -29,15 +29,18 @@ export interface MeasureOptions {
   readonly batchSizes: readonly number[];
   readonly workers: readonly number[];
   readonly pairs: number;
-  /** Measured steps in each run of the full loop; undefined for one or two seconds of them. */
+  /** Measured steps in each run of the full loop; if undefined, one or two seconds' worth. */
   readonly steps: number | undefined;
-  /** The engine of the full loop; one of `engines`. */
+  /** The engine for the full loop; one of `engines`. */
   readonly engine: EngineKind;
   readonly engines: readonly MeasuredEngine[];
-  /** For processes without an engine, and for `local`, which sets that of its engine itself. */
+  /**
+   * The environment for processes without an engine and for `local`, which adds its engine's
+   * variables itself.
+   */
   readonly environment: NodeJS.ProcessEnv;
   readonly signal: AbortSignal;
-  /** Called before each measurement; `done` of `total` have ended. */
+  /** Called before each measurement, when `done` of `total` have finished. */
   readonly progress: (cell: Cell, repetition: number, done: number, total: number) => void;
 }
 
@@ -50,7 +53,7 @@ interface Sections {
 }
 
 /**
- * Runs all measurements, interleaved. Leaves no process and no file behind. Rejects with the
+ * Runs all measurements, interleaved. Leaves no processes or files behind. Rejects with the
  * signal's reason on Ctrl-C.
  */
 export async function measure(options: MeasureOptions): Promise<BenchReport> {
@@ -83,7 +86,10 @@ export async function measure(options: MeasureOptions): Promise<BenchReport> {
   }
 }
 
-/** The wire without and with TLS, and the same number of bytes over plain TLS sockets. */
+/**
+ * Benches for the wire without and with TLS, and for the same number of bytes over plain TLS
+ * sockets.
+ */
 async function openExchangeBenches(
   environment: NodeJS.ProcessEnv,
   signal: AbortSignal,
@@ -108,7 +114,7 @@ async function openExchangeBenches(
   return exchangeBenches;
 }
 
-/** A certificate for loopback, as `mnist-dist certs` creates it. */
+/** A certificate for loopback, like those that `mnist-dist certs` creates. */
 async function makeBenchCertificate(): Promise<BenchCertificate> {
   const now = new Date();
   const authority = await makeAuthority('mnist-dist bench', 1, now);
@@ -116,7 +122,7 @@ async function makeBenchCertificate(): Promise<BenchCertificate> {
   return { cert: certificate + authority.certificate, key, ca: authority.certificate };
 }
 
-/** The worker counts of the grid, and the counts of workers that compute at each batch size. */
+/** The worker counts in the grid, and how many of those workers compute at each batch size. */
 function wireWorkers({ batchSizes, workers }: MeasureOptions): number[] {
   const computing = batchSizes.flatMap((batchSize) =>
     workers.map((count) => Math.min(count, defaultVirtualShards(batchSize))),
@@ -145,7 +151,7 @@ function estimateOf(
   return gradient * perCore + wireMilliseconds + kernelMicroseconds('adam') / 1000;
 }
 
-/** The medians so far, as the input of phasesOf. */
+/** The medians so far, as input for phasesOf. */
 function inputOf(
   options: MeasureOptions,
   { kernels, engines, wire }: Pieces,

@@ -17,11 +17,11 @@ const REMEMBERED_LINES = 10;
 const living = new Set<MeasuredProcess>();
 process.once('exit', () => living.forEach((each) => each.kill()));
 
-/** A process that runs a task (task.ts) for the bench. It ends with the bench at the latest. */
+/** A process that runs a task (task.ts) for the bench. It ends no later than the bench. */
 export class MeasuredProcess {
   readonly #name: string;
   readonly #process: ChildProcess;
-  /** Rejects when the process ends before `end`. */
+  /** Rejects if the process ends before `end` is called. */
   readonly #failed: Promise<never>;
   readonly #gone: Promise<void>;
   readonly #lines: string[] = [];
@@ -37,14 +37,15 @@ export class MeasuredProcess {
       if (stream !== null)
         createInterface({ input: stream }).on('line', (line) => this.#remember(line));
     }
-    // Node emits no 'close' after `disconnect`; after a failure 'close' follows the last lines.
+    // Node does not emit 'close' after `disconnect`. After a failure, 'close' follows the last
+    // lines.
     this.#gone = eventOf(this.#process, 'exit').then(() => void living.delete(this));
     this.#failed = eventOf(this.#process, 'close').then(() => {
       throw new ClusterError('RUN_FAILED', `${this.#name} ended before it was measured`, {
         fix: `its last lines: ${this.#lines.join(' | ')}`,
       });
     });
-    // A regular end is no unhandled rejection.
+    // When the process ends as expected, this must not become an unhandled rejection.
     this.#failed.catch(() => undefined);
   }
 
@@ -53,7 +54,7 @@ export class MeasuredProcess {
     return this.#failed;
   }
 
-  /** Requests one measurement. Rejects with the error of the process, or the signal's reason. */
+  /** Requests one measurement. Rejects with the process's error or the signal's reason. */
   async measure(
     request: MeasureRequest,
     signal: AbortSignal,
@@ -77,7 +78,7 @@ export class MeasuredProcess {
     this.#process.kill('SIGKILL');
   }
 
-  /** Lets the process end, and kills it after a time limit. */
+  /** Lets the process end, or kills it after a time limit. */
   async end(): Promise<void> {
     if (this.#process.connected) this.#process.disconnect();
     const timer = setTimeout(() => this.kill(), CLOSE_LIMIT_MILLISECONDS);
@@ -91,7 +92,7 @@ export class MeasuredProcess {
   }
 }
 
-/** Resolves on the event, or on the error of a process that could not be started. */
+/** Resolves on the event, or on 'error' if the process could not be started. */
 function eventOf(child: ChildProcess, event: 'exit' | 'close'): Promise<void> {
   return new Promise((resolve) => {
     child.once(event, () => resolve());

@@ -16,7 +16,7 @@ export interface ObservationCell extends Cell {
   readonly microseconds: number[];
 }
 
-/** The time that the coordinator spends per step on the metrics and on the live page. */
+/** Measures how long the coordinator spends per step on the metrics and the live page. */
 export function observationCell(milliseconds: number): ObservationCell {
   const call = observedStep();
   const microseconds: number[] = [];
@@ -68,7 +68,7 @@ function observedStep(): () => void {
     loss: 0.5,
     correct: 16,
     workers: OBSERVED_WORKERS,
-    // The norm is computed four times a second, however many steps there are.
+    // The gradient norm is computed four times a second, regardless of the step rate.
     milliseconds: 1,
     updateMilliseconds: 0.1,
     recordMilliseconds: 0.01,

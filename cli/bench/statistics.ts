@@ -1,8 +1,8 @@
 import { median } from '../../shared/median.ts';
 
 /**
- * The distribution of the repetitions of a measurement. It has no mean, since one interruption on a
- * shared machine would move it.
+ * How the repetitions of a measurement are distributed. There is no mean, since a single
+ * interruption on a shared machine would shift it.
  */
 export interface Spread {
   readonly median: number;

@@ -4,13 +4,13 @@ import type { KernelName } from './kernel-timing.ts';
  * The phases of a step. A run does not time them, since clocks in the loop would change what they
  * measure; each phase is measured alone and compared with the step's milliseconds in metrics.jsonl:
  *
- *     gradient       the calls of the worker with the most shards
+ *     gradient       the calls by the worker with the most shards
  *     worker checks  checksum of the weights, finite check with checksum of each gradient
  *     wire           weights to all workers and gradients back, nothing computed
  *     coordinator    finite check with checksum of each gradient, the sums, Adam with checksum
  *     rest           step - all of these: waiting, processes that share cores, metrics lines
  *
- * Workers build batches and masks while they wait for weights, so these are no phase.
+ * Workers build batches and masks while they wait for weights, so that work is not a phase.
  */
 export const phaseNames = ['gradient', 'worker checks', 'wire', 'coordinator', 'rest'] as const;
 export type PhaseName = (typeof phaseNames)[number];
@@ -18,16 +18,19 @@ export type PhaseName = (typeof phaseNames)[number];
 export interface Phase {
   readonly phase: PhaseName;
   readonly milliseconds: number;
-  /** Ratio of the step. Below 0 for `rest` when phases overlap or were slower alone. */
+  /**
+   * Fraction of the step's duration. Below 0 for `rest` if phases overlap or were slower when
+   * measured alone.
+   */
   readonly share: number;
 }
 
 export interface PhaseInput {
-  /** The median of the step's milliseconds. */
+  /** Median duration of a step. */
   readonly stepMilliseconds: number;
-  /** For each worker that computes, the shards of each of its subtrees. */
+  /** For each worker that computes, the number of shards in each of its subtrees. */
   readonly shards: readonly (readonly number[])[];
-  /** Milliseconds of one gradient call of this many shards. */
+  /** Milliseconds per gradient call on `shards` shards. */
   readonly gradientMilliseconds: (shards: number) => number;
   readonly kernelMicroseconds: (kernel: KernelName) => number;
   readonly wireMilliseconds: number;

@@ -7,14 +7,17 @@ import { engineKinds } from '../../shared/engine-identity.ts';
 import { EngineBench } from './engine-timing.ts';
 import { exchange } from './wire-worker.ts';
 
-/** The variable that makes `mnist-dist bench` a measured process; its value is the task in JSON. */
+/**
+ * Environment variable that turns `mnist-dist bench` into a measured process; its value is the task
+ * as JSON.
+ */
 export const TASK_VARIABLE = 'MNIST_DIST_INTERNAL_BENCH';
 
 const count = z.int().min(1);
 export const taskSchema = z.discriminatedUnion('kind', [
   /** Create this engine and answer requests for measurements. */
   z.strictObject({ kind: z.literal('engine'), engine: z.enum(engineKinds) }),
-  /** Dial this port and answer each frame of weights with a gradient that is not computed. */
+  /** Dial this port and answer each frame of weights with a gradient, without computing it. */
   z.strictObject({
     kind: z.literal('wire'),
     port: count.max(65_535),
@@ -31,7 +34,10 @@ export const taskSchema = z.discriminatedUnion('kind', [
 ]);
 export type Task = z.infer<typeof taskSchema>;
 
-/** Request to time a gradient call of this many shards of a batch, for about `milliseconds`. */
+/**
+ * Asks for the time of a gradient call on `shards` shards of a batch, measured for about
+ * `milliseconds`.
+ */
 export const requestSchema = z.strictObject({
   batchSize: count,
   shards: count,
@@ -54,14 +60,14 @@ export const replySchema = z.discriminatedUnion('kind', [
 ]);
 export type MeasureReply = z.infer<typeof replySchema>;
 
-/** Runs the task of this process until the channel to its parent closes. */
+/** Runs this process's task until the channel to its parent closes. */
 export async function runTask(text: string): Promise<number> {
   const task = taskSchema.parse(JSON.parse(text));
-  // As workers do.
+  // Workers tune the runtime as well.
   tuneRuntime();
   // A terminal sends Ctrl-C to every process; the parent handles it.
   process.on('SIGINT', () => undefined);
-  // The processes end with the bench.
+  // This process ends together with the bench.
   process.on('disconnect', () => process.exit(0));
   switch (task.kind) {
     case 'engine':
@@ -92,8 +98,8 @@ function serveRequests(bench: EngineBench): Promise<number> {
 }
 
 /**
- * Dials an EchoBench and answers each frame of `bytes` bytes with as many. Resolves with an exit
- * code when the connection closes.
+ * Dials an EchoBench and answers every `bytes` bytes with as many bytes of its own. Resolves with
+ * an exit code when the connection closes.
  */
 async function echo(task: { port: number; ca: string; bytes: number }): Promise<number> {
   const socket = connect({

@@ -1,4 +1,4 @@
-/** Warm-up before a measurement, for caches and compilers, as a ratio of its time. */
+/** Time to warm up caches and compilers, as a fraction of the measurement that follows. */
 const WARM_UP_SHARE = 0.2;
 
 /** Mean microseconds per call, over all calls within `milliseconds`; makes at least two calls. */

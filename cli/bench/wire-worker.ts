@@ -13,9 +13,9 @@ import { connect, fetchDescription, type DialOptions } from '../../worker/dial.t
 import { Anchor } from '../../worker/trust.ts';
 
 /**
- * A worker without an engine: it dials like a worker, copies the weights of each frame and answers
- * at once with a gradient frame of the same size. It computes no checksum. Resolves with an exit
- * code when the connection closes.
+ * A worker without an engine. It dials like any worker, copies the weights out of each frame and
+ * immediately answers with a full-size gradient frame. It does not compute a checksum. Resolves
+ * with an exit code when the connection closes.
  */
 export async function exchange({
   port,
@@ -34,7 +34,7 @@ export async function exchange({
     signal: new AbortController().signal,
     maxModelBytes: DEFAULT_MAX_MODEL_BYTES,
     maxDataBytes: DEFAULT_MAX_DATA_BYTES,
-    // No memory is needed for an engine.
+    // There is no limit, since there is no engine.
     maxMemoryBytes: Infinity,
     engine: 'reference',
     dataLimitMilliseconds: DEFAULT_PREPARE_LIMIT_MILLISECONDS,

@@ -16,7 +16,7 @@ import { DROPOUT, MODEL, SEED } from './workload.ts';
 import { ARITHMETIC } from '../../shared/arithmetic/version.ts';
 
 const RUN = 'bench';
-/** The running exchange. */
+/** The exchange in progress. */
 interface Exchange {
   missing: number;
   readonly done: () => void;
@@ -25,8 +25,8 @@ interface Exchange {
 
 /**
  * The wire alone: this process is a coordinator that only sends weights and receives gradients,
- * over the listener and the sockets of a real one. Frames are encoded, parsed and copied as in a
- * run; nothing is computed, not even a checksum.
+ * over a real coordinator's listener and sockets. Frames are encoded, parsed and copied as in a
+ * run, but nothing is computed, not even a checksum.
  */
 export class WireBench implements ExchangeBench {
   readonly name: string;
@@ -43,7 +43,7 @@ export class WireBench implements ExchangeBench {
   #exchange: Exchange | undefined;
   #step = 0;
 
-  /** Uses TLS where a certificate is given. */
+  /** Uses TLS if a certificate is given. */
   constructor(
     certificate: BenchCertificate | undefined,
     environment: NodeJS.ProcessEnv,
@@ -63,7 +63,7 @@ export class WireBench implements ExchangeBench {
     this.#gradient = new Uint8Array(weights.byteLength + 4);
   }
 
-  /** Bytes of the larger frame, that of a gradient. */
+  /** Size of the larger of the two frames, the gradient's. */
   get frameBytes(): number {
     return frameCapacity(this.#gradient.byteLength);
   }
@@ -116,7 +116,10 @@ export class WireBench implements ExchangeBench {
     await answered;
   }
 
-  /** Resolves after this many connections or gradients; rejects on a lost worker or on Ctrl-C. */
+  /**
+   * Resolves after `missing` more connections or gradients; rejects if a worker is lost, and on
+   * Ctrl-C.
+   */
   async #waitFor(missing: number): Promise<void> {
     this.#signal.throwIfAborted();
     await new Promise<void>((done, failed) => (this.#exchange = { missing, done, failed }));
@@ -130,7 +133,7 @@ export class WireBench implements ExchangeBench {
   }
 
   async #listen(): Promise<CoordinatorServer> {
-    // As coordinators do.
+    // Coordinators tune the runtime as well.
     tuneRuntime();
     const description = describe(this.#gradient.byteLength);
     return await listen(
@@ -166,7 +169,7 @@ export class WireBench implements ExchangeBench {
   }
 }
 
-/** The run description for workers of the wire, which use its sizes only. */
+/** The run description for wire workers, which use only its sizes. */
 function describe(gradientBytes: number): RunDescription {
   const adam = { learningRate: 0.001, beta1: 0.9, beta2: 0.999, epsilon: 1e-7 };
   return {

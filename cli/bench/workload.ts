@@ -3,12 +3,12 @@ import { defaultVirtualShards } from '../../shared/configuration.ts';
 import type { ModelShape } from '../../shared/arithmetic/model-shape.ts';
 import { shardCount } from '../../shared/arithmetic/tree.ts';
 
-/** The model and the settings that `local` trains by default. */
+/** The model and settings that `local` uses by default. */
 export const MODEL: ModelShape = { inputs: 784, hidden: [128], classes: 10 };
 export const DROPOUT = 0.2;
 export const SEED = 1;
 
-/** The sizes of the subtrees, in shards, of each worker that computes in a step. */
+/** For each worker that computes in a step, the sizes of its subtrees in shards. */
 export function spreadShards(batchSize: number, workers: number): number[][] {
   const virtualShards = defaultVirtualShards(batchSize);
   const slots = Array.from({ length: workers }, (_, slot) => slot);
@@ -23,7 +23,7 @@ export function spreadShards(batchSize: number, workers: number): number[][] {
   );
 }
 
-/** The sizes of subtrees of a batch: 1, 2, 4, ... V shards. */
+/** The possible sizes of a subtree in a batch: 1, 2, 4, ... V shards. */
 export function shardCounts(batchSize: number): number[] {
   const levels = Math.log2(defaultVirtualShards(batchSize)) + 1;
   return Array.from({ length: levels }, (_, level) => 2 ** level);

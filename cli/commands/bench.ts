@@ -53,8 +53,8 @@ export async function bench(options: BenchOptions): Promise<number> {
 }
 
 /**
- * With `auto` every engine that runs here, else the named one. `reference` is slow and serves only
- * as an oracle: it gets the smallest batch.
+ * With `auto`, every engine that runs here; otherwise only the given one. `reference` is slow and
+ * serves only as an oracle, so with `auto` it gets only the smallest batch.
  */
 function enginesOf(
   options: BenchOptions,
@@ -74,13 +74,16 @@ function enginesOf(
   }));
 }
 
-/** The environment without variables of options: all measured runs have the same options. */
+/**
+ * The environment without the variables that set options, so that all measured runs use the same
+ * options.
+ */
 function environmentOfChildren(): NodeJS.ProcessEnv {
   const variables = new Set(optionKeys.flatMap((key) => namesOf(key).map(variableOf)));
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => !variables.has(name)));
 }
 
-/** A live line on a terminal; elsewhere one line per repetition. */
+/** A live line on a terminal; otherwise one line per repetition. */
 function progressOn(output: Output): { report: MeasureOptions['progress']; end: () => void } {
   let reported = 0;
   return {

@@ -11,13 +11,13 @@ import type { CertsOptions, CommandLine } from '../options/options.ts';
 import { hideFromGit, readSecretFile, writeSecretFile } from '../secrets/secret-file.ts';
 import { pemFileLimit, readCertificates } from '../secrets/tls-files.ts';
 
-/** Names of the coordinator for workers on its own machine. */
+/** The coordinator's names for workers on its own machine. */
 const LOOPBACK = ['localhost', '127.0.0.1', '::1'];
 
 /**
- * `mnist-dist certs NAME...`: creates a private certificate authority, and with it a certificate
- * for a coordinator with these names and addresses. Uses an existing authority again:
- * workers that trust it need no new file.
+ * `mnist-dist certs NAME...`: creates a private certificate authority and uses it to sign a
+ * certificate for a coordinator with these names and addresses. Reuses an existing authority, so
+ * that workers that trust it do not need a new file.
  */
 export async function certs(
   { out, days }: CertsOptions,
@@ -30,8 +30,9 @@ export async function certs(
   const now = new Date();
   const [caFile, caKeyFile] = [join(folder, 'ca.crt'), join(folder, 'ca.key')];
   const old = readAuthority(caFile, caKeyFile);
-  // A folder that this command created has only secrets: users put tokens beside the keys. Another
-  // folder may have other files. An older version created folders without a .gitignore.
+  // In a folder that this command created, git ignores everything, since users put tokens beside
+  // the keys. Any other folder may contain other files. Older versions created folders without a
+  // .gitignore.
   const isOwn = isNew || (old !== undefined && !existsSync(join(folder, '.gitignore')));
   hideFromGit(folder, isOwn ? ['*'] : ['/ca.key', '/coordinator.key']);
   const authority = old ?? (await makeAuthority('mnist-dist private CA', days, now));
@@ -45,7 +46,7 @@ export async function certs(
   );
   const lines = [
     `${old === undefined ? 'created' : 'used'} the authority in ${caFile}; ` +
-      `keep ${caKeyFile} secret, no machine that trains needs it`,
+      `keep ${caKeyFile} secret: machines that train do not need it`,
     `created ${file} and ${keyFile} for ${names.join(', ')}, valid for ${days} days`,
     '',
     'mnist-dist coordinator --host 0.0.0.0 ' +
@@ -60,14 +61,17 @@ function namesOf(given: readonly string[]): [string, ...string[]] {
     const name = host.parse(text);
     if (name !== undefined && !isWildcard(name)) return name;
     throw new ClusterError('USAGE', `"${text}" is not a host name or an IP address`, {
-      fix: `Allowed: ${host.allowed}.`,
+      fix: `allowed: ${host.allowed}`,
     });
   });
   const [first = 'localhost', ...rest] = new Set([...names, ...LOOPBACK]);
   return [first, ...rest];
 }
 
-/** The authority of an earlier call, if there was one. Throws USAGE if one file is missing. */
+/**
+ * The authority that an earlier call created, if any. Throws USAGE if one of its two files is
+ * missing.
+ */
 function readAuthority(file: string, keyFile: string): CertificatePair | undefined {
   if (!existsSync(file) && !existsSync(keyFile)) return undefined;
   const missing = [file, keyFile].find((each) => !existsSync(each));

@@ -77,7 +77,7 @@ export async function coordinator(
   }
 }
 
-/** The dataset of a new or a resumed run, and the folder to record for it. */
+/** The dataset for a new or a resumed run, and the folder to record for it. */
 async function datasetOf({
   data,
   resume,
@@ -93,7 +93,7 @@ interface Training {
   readonly dataset: Dataset;
   readonly configuration: Configuration;
   readonly observed: Observed | undefined;
-  /** Aborted by Ctrl-C after the run: ends the upload and the wait for a scrape. */
+  /** Aborted by Ctrl-C after the run, which ends the upload and the wait for a scrape. */
   readonly hurry: AbortController;
   readonly progress: Progress;
   readonly log: Log;
@@ -125,7 +125,7 @@ async function train(training: Training): Promise<number> {
       else
         log.error(
           { err: error },
-          `the terminal shows no more progress; the run continues: ${messageOf(error)}`,
+          `the terminal no longer shows progress; the run continues: ${messageOf(error)}`,
         );
     }),
   );
@@ -154,7 +154,7 @@ async function train(training: Training): Promise<number> {
       });
     if (outcome.code !== undefined)
       throw errorOf(outcome.code, withResumeHint(outcome, run.directory));
-    // The signal came too late to end the run, but it ends what follows.
+    // The signal came too late to stop the run, but it stops what follows.
     if (stopped !== undefined) hurry.abort(new ClusterError(stopped, 'stopped'));
     const isDrawn = hasReport(run.directory);
     await summarize(training, run.directory, record, isDrawn);
@@ -180,14 +180,14 @@ function withResumeHint(outcome: Outcome, directory: string): Outcome {
   return { ...outcome, fix: outcome.fix === undefined ? hint : `${outcome.fix}; ${hint}` };
 }
 
-/** Writes the join file and prints how workers join; returns what removes the file. */
+/** Writes the join file and prints how workers join; returns a function that removes the file. */
 function publishJoin(
   { options, certificate, log }: Training,
   { port, directory }: RunningCoordinator,
   token: string,
   isGenerated: boolean,
 ): () => void {
-  // `local` has passed address and token to its workers.
+  // `local` has passed the address and the token to its workers.
   if (isSupervised()) return () => undefined;
   const { host, advertise, logFormat } = options;
   const endpoint = { host, advertise, port, certificate, token };
@@ -205,14 +205,16 @@ function publishJoin(
 }
 
 function notDrawn(directory: string): ClusterError {
-  return new ClusterError('DISK', `${directory} is complete but for its report and pictures`, {
+  return new ClusterError('DISK', `${directory} is complete except for its report and pictures`, {
     fix:
-      'the log says why; to draw them without the curves: ' +
+      'the log gives the reason; to draw them without the curves: ' +
       `mnist-dist eval ${shellPath(directory)}`,
   });
 }
 
-/** Uploads the results to the store of --artifacts. Rejects with STORE and the command to retry. */
+/**
+ * Uploads the results to the store given by --artifacts. Rejects with STORE and a command to retry.
+ */
 async function upload(
   directory: string,
   uri: string | undefined,
@@ -261,7 +263,7 @@ async function summarize(
 ): Promise<void> {
   const { result, engine, dataset, model } = record;
   if (result === undefined || model === undefined) return;
-  // A resumed run counts with the coordinators before this one.
+  // For a resumed run, these figures include its earlier coordinators.
   const { seconds, waited, workers, firstLoss } = await readOverview(
     runDirectory,
     record.run,

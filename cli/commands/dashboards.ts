@@ -7,13 +7,13 @@ import { ClusterError, messageOf } from '../../shared/errors.ts';
 import type { DashboardsOptions } from '../options/options.ts';
 import { stdout } from '../terminal/output.ts';
 
-/** Not the name of a folder in a checkout. */
+/** Must not be the name of a folder in a checkout. */
 const DEFAULT_FOLDER = 'mnist-dist-dashboards';
 
 /**
- * `mnist-dist dashboards`: writes all dashboards, or none. Replaces a different file only if it is
- * a dashboard of mnist-dist and --overwrite is set. Rejects with USAGE for a file that must stay,
- * and with DISK.
+ * `mnist-dist dashboards`: writes all dashboards, or none if an existing file is in the way.
+ * Replaces a file that differs only if it is an mnist-dist dashboard and --overwrite is set.
+ * Rejects with USAGE if a file must not be replaced, and with DISK if writing fails.
  */
 export async function dashboards({
   out = DEFAULT_FOLDER,
@@ -29,8 +29,8 @@ export async function dashboards({
   stdout.write(
     '',
     'To import one in Grafana 11.1 or later: Dashboards > New > Import, upload the file, then',
-    'choose your Prometheus above the panels. Prometheus and Grafana of deploy/observability load',
-    'all of them without an import.',
+    'choose your Prometheus above the panels. The Grafana in deploy/observability loads all of',
+    'them without an import.',
   );
   return 0;
 }
@@ -44,11 +44,11 @@ async function refuseOther(path: string, text: string, overwrite: boolean): Prom
       'USAGE',
       `${path} exists and differs: it was changed, or another version wrote it`,
       {
-        fix: 'Replace it with --overwrite, or write to another folder with --out DIR.',
+        fix: 'replace it with --overwrite, or write to a different folder with --out DIR',
       },
     );
-  throw new ClusterError('USAGE', `${path} exists and is not a dashboard of mnist-dist (--out)`, {
-    fix: 'Move it away, or write to another folder.',
+  throw new ClusterError('USAGE', `${path} exists and is not an mnist-dist dashboard (--out)`, {
+    fix: 'move it away, or write to a different folder',
   });
 }
 
@@ -56,10 +56,10 @@ async function existingText(path: string): Promise<string | undefined> {
   try {
     return (await readNamed(path, runFileLimit)).toString('utf8');
   } catch (error) {
-    // Writing reports every other problem of the path.
+    // Writing reports every other problem with the path.
     if (systemCode(error) === 'ENOENT' || systemCode(error) === 'ENOTDIR') return undefined;
     throw new ClusterError('USAGE', `${path} cannot be read (--out): ${messageOf(error)}`, {
-      fix: 'Move it away, or write to another folder.',
+      fix: 'move it away, or write to a different folder',
       cause: error,
     });
   }

@@ -11,7 +11,7 @@ import { resourceErrorOf } from '../processes/resource-error.ts';
 /** `mnist-dist doctor`: prints its checks; resolves with NOT_READY if this machine cannot train. */
 export async function doctor(options: DoctorOptions): Promise<number> {
   const engine = readyTensorFlow() === undefined ? 'wasm' : 'tensorflow';
-  // First, because the other checks allocate memories of WebAssembly.
+  // These run first, because the other checks allocate WebAssembly memories.
   const machine = machineChecks(DEFAULT_WORKERS, engine).map(machineRow);
   const rows = [...(await doctorRows(tryWasm, options)), ...machine];
   const isAble = canTrain(rows);
@@ -23,7 +23,7 @@ export async function doctor(options: DoctorOptions): Promise<number> {
   return isAble ? 0 : errorTable.NOT_READY.exit;
 }
 
-/** The row of a check that `local` also makes. */
+/** The row for a check that `local` makes as well. */
 export function machineRow({ name, good, isNeeded, run }: MachineCheck): Row {
   try {
     run();

@@ -32,8 +32,8 @@ import { shortDigest } from '../../shared/printable.ts';
 import { REPORT_FILE } from '../../shared/files/run-layout.ts';
 
 /**
- * `mnist-dist eval`: evaluates a model on a test set. The result goes to stdout, all else to
- * stderr. Does not change the files of the run.
+ * `mnist-dist eval`: evaluates a model on a test set. The result goes to stdout, everything else to
+ * stderr. Does not change the run's files.
  */
 export async function evaluate(
   options: EvalOptions,
@@ -56,7 +56,7 @@ export async function evaluate(
   if (whole.digest !== own.digest)
     log.warn(
       { dataset: whole.digest, own: own.digest },
-      `${chosen.name} was trained with another dataset: SHA-256 ${shortDigest(own.digest)}, ` +
+      `${chosen.name} was trained with a different dataset: SHA-256 ${shortDigest(own.digest)}, ` +
         `not ${shortDigest(whole.digest)} (--data)`,
     );
   const dataset = options.split === 'train' ? swappedHalves(whole) : whole;
@@ -71,10 +71,7 @@ export async function evaluate(
   const evaluated = await compute({ model: chosen, dataset, options, explicit, stopping, log });
   const { score } = evaluated;
   if (score === undefined)
-    throw new ClusterError(
-      'DIVERGED',
-      `${chosen.name} has a loss on this dataset that is not finite`,
-    );
+    throw new ClusterError('DIVERGED', `the loss of ${chosen.name} on this dataset is not finite`);
   const evaluation = { ...evaluated, score, chosen, dataset, split: options.split };
   // The result is printed even if drawing the pictures fails.
   print(evaluation, options);
@@ -85,7 +82,7 @@ export async function evaluate(
   return code;
 }
 
-/** Writes the report beside the run's own artifacts. Resolves with the error, if there was one. */
+/** Writes the report beside the run's own artifacts. Resolves with the error, if any. */
 async function writeReport(
   { score, misclassified, dataset, chosen, split, engine }: Evaluation,
   { out }: EvalOptions,
@@ -143,7 +140,7 @@ async function compute({
   stopping,
   log,
 }: Computation): Promise<Evaluated> {
-  // With an address, workers of other processes or machines join.
+  // If an address is given, this command does not start workers but waits for others to join.
   const isOpen = explicit.has('host') || explicit.has('port');
   const plans = isOpen ? [] : await planWorkers(options, log);
   const given = isOpen ? givenToken(options.tokenFile, process.env) : undefined;
@@ -185,7 +182,7 @@ async function compute({
     log,
     failureOf: workerFailure,
   });
-  // `evaluate` reports a divergence with the name of the model.
+  // `evaluate` reports a divergence with the model's name.
   if (outcome.code === undefined || outcome.code === 'DIVERGED') return result;
   throw errorOf(outcome.code, outcome);
 }
@@ -203,7 +200,7 @@ function print(evaluation: Evaluation, { format }: EvalOptions): void {
   }
 }
 
-/** 0. Throws BELOW where the accuracy is below --fail-under. */
+/** Returns 0. Throws BELOW if the accuracy is below --fail-under. */
 function judged({ accuracy }: Score, least: number | undefined): number {
   if (least === undefined || accuracy >= least) return 0;
   throw new ClusterError(

@@ -40,14 +40,16 @@ export async function local(
     destination: stderr,
   });
   const certificate = trainingCertificate(options);
-  // Errors in the run's record come before a port, TensorFlow and processes.
+  // Read first, so that an error in the run's record is reported before a port is reserved,
+  // TensorFlow is set up and processes are started.
   const before = options.resume === undefined ? undefined : await readRunRecord(options.resume);
   const least =
     before === undefined
       ? leastConfiguration(options)
       : configurationOfRecord(before.configuration);
   checkCoordinatorMemory(least);
-  // Reserved for the whole run: no other process can take it while the coordinator restarts.
+  // Reserved for the whole run, so that no other process can take the port while the coordinator
+  // restarts.
   const { port, descriptor } = await holdRunPort(options, explicit, log);
   // Chosen here, because a restarted coordinator needs the same id.
   const runId = options.resume === undefined ? (options.runId ?? newRunId(new Date())) : undefined;
@@ -62,7 +64,7 @@ export async function local(
   const { httpPort: page, ...rest } = options;
   const run = { ...rest, port, tokenFile: undefined, startWorkers: plans.length };
   const common = { maxRestarts: options.maxRestarts, log };
-  // Before the first child process starts: Ctrl-C must end all of them.
+  // Must come before the first child process starts: Ctrl-C must end all of them.
   const stopping = new StopRequest();
   onStop((code) => stopping.stop(code));
   const coordinator = new RestartingProcess({
@@ -74,7 +76,8 @@ export async function local(
     codeAtEnd: async () => {
       if (!existsSync(join(directory, RECORD_FILE))) return undefined;
       const { state, term } = await readRunRecord(directory);
-      // The record of a finished run that is extended says so until its coordinator opens it.
+      // If a finished run is being extended, its record still says "finished" until the coordinator
+      // opens it.
       if (state !== 'finished' || term <= termBefore) return undefined;
       if (options.artifacts === undefined) return 0;
       log.error(
@@ -85,12 +88,12 @@ export async function local(
       return errorTable.STORE.exit;
     },
     args: (isRestart, pagePort) => {
-      // A restarted coordinator keeps the port of its page.
+      // A restarted coordinator keeps its page's port.
       const httpPort = pagePort ?? (explicit.has('httpPort') ? page : undefined);
       const where = httpPort === undefined ? {} : { httpPort };
       // A coordinator that crashed before its first run.json left nothing to resume.
       const isBegun = isRestart && existsSync(join(directory, RECORD_FILE));
-      // It continues with the workers that are connected.
+      // The restarted coordinator continues with the workers that are connected.
       const again = { runId: undefined, resume: directory, startWorkers: options.minWorkers };
       return argumentsFor('coordinator', { ...run, ...where, ...(isBegun ? again : { runId }) });
     },
@@ -112,7 +115,10 @@ export async function local(
   });
 }
 
-/** The smallest model of a new run: the size of a dataset other than MNIST is not known yet. */
+/**
+ * The smallest model that a new run may have: the size of a dataset other than MNIST is not known
+ * yet.
+ */
 function leastConfiguration({
   data,
   hidden,
@@ -124,7 +130,7 @@ function leastConfiguration({
   return { model: { inputs, hidden, classes }, virtualShards, batchSize, dropout };
 }
 
-/** The address for workers on this machine; with TLS it has a name of the certificate. */
+/** The address for workers on this machine; with TLS, its host is a name in the certificate. */
 function urlOnThisMachine(
   certificate: OwnCertificate | undefined,
   host: string,
@@ -146,8 +152,8 @@ interface Cluster {
 }
 
 /**
- * Resolves with the exit code of the coordinator, or of the worker that failed first where too few
- * workers were left.
+ * Resolves with the coordinator's exit code, or with that of the worker that failed first if too
+ * few workers were left.
  */
 async function supervise({
   coordinator,
@@ -177,7 +183,8 @@ async function supervise({
     },
   });
   const code = await coordinator.ended;
-  // Workers of a finished run end by themselves; those of a failed coordinator would retry.
+  // Workers end by themselves when the run has finished; if the coordinator failed, they would
+  // retry.
   await group.end(code !== 0);
   if (code !== errorTable.RUN_FAILED.exit || failure === undefined) return code;
   if (existsSync(join(directory, RECORD_FILE))) {
@@ -190,7 +197,7 @@ async function supervise({
   return failure;
 }
 
-/** Reserves --port, or the default port if it is free, else any free port. */
+/** Reserves --port, or the default port if it is free, or else any free port. */
 async function holdRunPort(
   { host, port }: LocalOptions,
   explicit: ReadonlySet<OptionKey>,

@@ -13,8 +13,8 @@ import { onStop } from '../processes/supervised.ts';
 import { retryPolicyOf } from '../runs/transfer.ts';
 
 /**
- * `mnist-dist predict`: prints the model's prediction for each picture. Names and skips a file that
- * is not a picture.
+ * `mnist-dist predict`: prints the model's prediction for each picture. Reports and skips files
+ * that are not pictures.
  */
 export async function predict(
   { model: named, runsDir, format, data }: PredictOptions,
@@ -30,7 +30,7 @@ export async function predict(
   if (!model.layout.isNamed)
     log.warn(
       {},
-      `${model.name} has no run.json beside it: classes are numbers (--data DIR adds names)`,
+      `${model.name} has no run.json beside it, so its classes are numbers (--data DIR adds names)`,
     );
   const printer = printers[format];
   const images: Prediction[] = [];
@@ -63,7 +63,7 @@ async function predictOne(
   const drawing = drawingOf(await readPng(file));
   if (drawing === undefined) {
     throw new ClusterError('IMAGE', `${file}: the picture is blank`, {
-      fix: 'draw on paper of one colour, which also covers the border, with ink of another colour',
+      fix: 'draw in one colour on a plain background of a different colour that reaches the border',
     });
   }
   const picture = normalise(drawing, rows, columns);
@@ -77,7 +77,7 @@ interface Skipped {
   readonly reason: string;
 }
 
-/** Prints the head, each picture, and the end of a format. */
+/** Prints one output format: its header, each picture, and its end. */
 interface Printer {
   begin(model: PictureModel): void;
   image(image: Prediction, model: PictureModel): void;
@@ -91,8 +91,10 @@ const printers: Readonly<Record<PredictOptions['format'], Printer>> = {
     begin: ({ name, step, own }) => {
       stdout.write(`${name}, step ${step}`);
       if (own.digest === MNIST_DIGEST) return;
-      const dataset = own.name ?? 'another dataset than MNIST';
-      stdout.write(`Trained with ${dataset}: pictures need its classes, size and orientation.`);
+      const dataset = own.name ?? 'a dataset other than MNIST';
+      stdout.write(
+        `Trained with ${dataset}: pictures must match its classes, size and orientation.`,
+      );
     },
     image: (image, { layout: { classNames } }) =>
       stdout.write('', ...predictionLines(image, classNames, stdout.columns, stdout.style)),

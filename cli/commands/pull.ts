@@ -3,7 +3,7 @@ import { pullRun } from '../../artifacts/store/pull.ts';
 import type { CommandLine, PullOptions } from '../options/options.ts';
 import { filesText, transfer } from '../runs/transfer.ts';
 
-/** `mnist-dist pull URI [DIR]`: downloads a run from a store, whole or not at all. */
+/** `mnist-dist pull URI [DIR]`: downloads a run from a store, completely or not at all. */
 export async function pull(
   options: PullOptions,
   { operands: [uri = '', named] }: Pick<CommandLine, 'operands'>,

@@ -9,7 +9,7 @@ import { chooseRun } from '../runs/choose-run.ts';
 import type { CommandLine, PushOptions } from '../options/options.ts';
 import { filesText, transfer } from '../runs/transfer.ts';
 
-/** `mnist-dist push RUN URI`: uploads the results of a run, but no file that the store has. */
+/** `mnist-dist push RUN URI`: uploads a run's results, except files that the store already has. */
 export async function push(
   options: PushOptions,
   { operands: [named, uri = ''] }: Pick<CommandLine, 'operands'>,

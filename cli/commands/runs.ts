@@ -4,7 +4,7 @@ import type { RunsOptions } from '../options/options.ts';
 import { listRuns, type RunOverview } from '../runs/run-overview.ts';
 import { runsTable } from '../terminal/runs-table.ts';
 
-/** `mnist-dist runs`: lists the runs of a folder, newest first. Writes no file. */
+/** `mnist-dist runs`: lists the runs in a folder, newest first. Does not write any files. */
 export async function runs({ runsDir, format }: RunsOptions): Promise<number> {
   const { runs, unlisted } = await listRuns(runsDir, Date.now());
   if (format === 'json') {
@@ -19,7 +19,7 @@ export async function runs({ runsDir, format }: RunsOptions): Promise<number> {
   }
   const lines =
     runs.length === 0
-      ? [`no run in ${runsDir} (--runs-dir)`, 'train one with: mnist-dist local']
+      ? [`no runs in ${runsDir} (--runs-dir)`, 'train one with: mnist-dist local']
       : runsTable(runs, stdout.columns);
   const gap = others.length === 0 ? [] : [''];
   stdout.write(...lines, ...gap, ...others);

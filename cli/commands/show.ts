@@ -11,7 +11,7 @@ import { stdout } from '../terminal/output.ts';
 import type { CommandLine, ShowOptions } from '../options/options.ts';
 import { onStop } from '../processes/supervised.ts';
 
-/** `mnist-dist show`: serves the page of a recorded run until Ctrl-C. Does not change the run. */
+/** `mnist-dist show`: serves a recorded run's page until Ctrl-C. Does not change the run. */
 export async function show(
   options: ShowOptions,
   { explicit, operands: [named] }: Pick<CommandLine, 'explicit' | 'operands'>,
@@ -22,7 +22,7 @@ export async function show(
   const contents = await readRunContents(directory);
   const { record, writer } = contents;
   if (writer !== undefined)
-    log.warn({ writer }, `${writer} is running ${directory}: the page shows its present state`);
+    log.warn({ writer }, `${writer} is running ${directory}; the page shows its current state`);
   const dataset = await datasetOf(datasetOfRun(directory, record), options, log);
   const source = await RecordedRun.open(contents, dataset);
   const { bad } = source;
@@ -39,7 +39,7 @@ export async function show(
     source,
     isPortFree: !explicit.has('httpPort'),
     onDefect: (error) =>
-      log.error({ err: error }, `the page of ${directory} failed: ${messageOf(error)}`),
+      log.error({ err: error }, `the page for ${directory} failed: ${messageOf(error)}`),
   });
   log.info(
     { page: listener.url, run: directory },
@@ -52,7 +52,9 @@ export async function show(
   });
 }
 
-/** The dataset, for the pictures of the mistakes; undefined if it is missing and --no-pictures. */
+/**
+ * The dataset, for pictures of the mistakes; undefined if it is missing and --no-pictures is set.
+ */
 async function datasetOf(
   own: OwnDataset,
   { data, pictures }: ShowOptions,

@@ -50,7 +50,7 @@ export async function verify(
   return 0;
 }
 
-/** Warns where less than the whole run is verified. */
+/** Warns if less than the whole run is verified. */
 function warnOfLimits(
   { contents, recorded, start }: Replay,
   { from }: VerifyOptions,
@@ -63,23 +63,23 @@ function warnOfLimits(
   } else if (recorded.isTorn) {
     log.warn(
       { step: last },
-      'metrics.jsonl ends with an incomplete line, as a crash leaves it; the line is ignored',
+      'metrics.jsonl ends with an incomplete line, probably from a crash; the line is ignored',
     );
   }
   if (from === undefined) return;
   if (start.checkpoint === undefined)
     log.warn(
       { from },
-      `no checkpoint is at or before step ${from} (--from); starting from the beginning`,
+      `there is no checkpoint at or before step ${from} (--from); starting from the beginning`,
     );
   else
     log.warn(
       { from, step: start.step },
-      `starting from the checkpoint of step ${start.step}; earlier steps are not verified`,
+      `starting from the checkpoint at step ${start.step}; earlier steps are not verified`,
     );
 }
 
-/** The workers, with the engine of the run unless an option names another one. */
+/** The workers, with the run's engine unless an option selects a different one. */
 async function plansFor(
   { directory, record }: RunContents,
   options: VerifyOptions,
@@ -110,7 +110,7 @@ async function recompute({
   const { log } = terminal;
   const { start, recorded, contents } = replay;
   const token = generateToken();
-  // Before the first child process starts: Ctrl-C must end all of them.
+  // Must come before the first child process starts: Ctrl-C must end all of them.
   const stopping = new StopRequest();
   onStop((code) => stopping.stop(code));
   const progress = replayProgress(terminal, start.step, recorded.lastStep);

@@ -34,7 +34,7 @@ export async function worker(
     format: options.logFormat,
     destination: stderr,
   });
-  // Before the set-up, which takes minutes: the user may have to paste the join string.
+  // Must come before set-up, which takes minutes, since the user may have to paste the join string.
   const { handedOn, ...connection } = await workerConnection(
     options,
     explicit,
@@ -43,7 +43,7 @@ export async function worker(
     log,
   );
   const { engine, native, gpus } = await chooseEngine(options, log);
-  // Linker and TensorFlow read their environment only at the start of a process.
+  // The linker and TensorFlow read their environment only when a process starts.
   if (native !== undefined) {
     const ended = await runInEnvironment(
       { ...engineEnvironment(native, options, gpus), ...handedOn },
@@ -62,7 +62,7 @@ export async function worker(
     maxDataBytes: options.maxDataBytes,
     maxMemoryBytes: options.maxMemoryBytes,
     engine,
-    // The coordinator gives up a worker that prepares longer.
+    // The coordinator drops a worker that takes longer to prepare.
     dataLimitMilliseconds: DEFAULT_PREPARE_LIMIT_MILLISECONDS,
   };
   const client = new Client({
@@ -114,7 +114,7 @@ export async function worker(
   return 0;
 }
 
-/** The dataset of a run: the installed MNIST, a cached one, or one fetched from the coordinator. */
+/** A run's dataset: the installed MNIST, or a dataset from the cache or from the coordinator. */
 export async function datasetOf(
   run: RunDescription,
   dial: DialOptions,

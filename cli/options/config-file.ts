@@ -7,13 +7,13 @@ import type { OptionKey } from './options.ts';
 import { keyOfName, namesOf, optionKeys } from './options.ts';
 import type { Given } from './origin.ts';
 import { givenByFile } from './origin.ts';
-import { didYouMean } from './suggest.ts';
+import { afterSuggestion, didYouMean } from './suggest.ts';
 import { normalized, optionSynonyms, synonymOf } from './synonyms.ts';
 
 /**
  * Reads a configuration file: a flat YAML map from option names to scalars or lists of scalars.
- * Values stay texts as written: the option's own parser reads them, so no number loses precision.
- * Throws USAGE.
+ * Values are kept as written for the option's own parser, so that no number loses precision. Throws
+ * USAGE.
  */
 export function readConfigFile(file: string): Map<OptionKey, Given> {
   return parseConfig(readText(file), file);
@@ -33,11 +33,11 @@ export function parseConfig(text: string, file: string): Map<OptionKey, Given> {
   const [problem] = [...document.errors, ...document.warnings];
   if (problem !== undefined) {
     if (problem.code === 'DUPLICATE_KEY')
-      throw refused(positionOf(problem.pos[0]), 'duplicate key', 'Keep one of them.');
+      throw refused(positionOf(problem.pos[0]), 'duplicate key', 'keep one of them');
     throw refused(
       positionOf(problem.pos[0]),
       problem.message,
-      'Write YAML, one "name: value" per line.',
+      'write YAML, one "name: value" per line',
     );
   }
   const root = document.contents;
@@ -46,18 +46,22 @@ export function parseConfig(text: string, file: string): Map<OptionKey, Given> {
     throw refused(
       positionOf(root.range?.[0]),
       'not a map of options',
-      'Write one "name: value" per line.',
+      'write one "name: value" per line',
     );
 
   const found = new Map<OptionKey, Given>();
   for (const { key, value } of root.items) {
     if (!isScalar(key))
-      throw refused(file, 'a key that is not a name', 'Write one "name: value" per line.');
+      throw refused(file, 'a key that is not a name', 'write one "name: value" per line');
     const name = String(key.value);
     const at = positionOf(key.range?.[0]);
     const option = optionNamed(name, at);
     if (found.has(option))
-      throw refused(at, `${name}: the same option twice, under two names`, 'Keep one of them.');
+      throw refused(
+        at,
+        `${name}: the same option is set twice, under two names`,
+        'keep one of them',
+      );
     found.set(option, givenByFile(at, name, valueText(value, name, at)));
   }
   return found;
@@ -68,8 +72,8 @@ function optionNamed(name: string, at: string): OptionKey {
   if (key === 'config')
     throw refused(
       at,
-      'a configuration file cannot name another one (config)',
-      'Give --config FILE as a flag.',
+      'a configuration file cannot refer to another one (config)',
+      'pass --config FILE as a flag',
     );
   if (key !== undefined) return key;
   const names = optionKeys.flatMap(namesOf);
@@ -77,7 +81,10 @@ function optionNamed(name: string, at: string): OptionKey {
   throw refused(
     at,
     `the key "${shortened(name, 80)}" is unknown`,
-    `${didYouMean(normalized(name), names, meant)}A key is a flag without its dashes.`,
+    afterSuggestion(
+      didYouMean(normalized(name), names, meant),
+      'a key is a flag without its dashes',
+    ),
   );
 }
 
@@ -90,12 +97,12 @@ function scalarText(node: unknown, name: string, at: string): string {
   if (!isScalar(node)) {
     throw refused(
       at,
-      `the value of ${name} is nested or an alias`,
-      'Write a single value, or a list such as [256, 128].',
+      `the value of ${name} is nested or is an alias`,
+      'write a single value, or a list such as [256, 128]',
     );
   }
   if (node.value === null)
-    throw refused(at, `${name} has no value`, 'Add a value, or delete the line.');
+    throw refused(at, `${name} has no value`, 'add a value, or delete the line');
   return node.source ?? JSON.stringify(node.value);
 }
 
@@ -112,7 +119,7 @@ function readText(file: string): string {
       'USAGE',
       `the configuration file ${file} cannot be read: ${messageOf(error)}`,
       {
-        fix: 'Set --config to a readable YAML file.',
+        fix: 'set --config to a readable YAML file',
         cause: error,
       },
     );
@@ -121,7 +128,7 @@ function readText(file: string): string {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch (error) {
     throw new ClusterError('USAGE', `${file}: not UTF-8`, {
-      fix: 'Save the file as UTF-8.',
+      fix: 'save the file as UTF-8',
       cause: error,
     });
   }

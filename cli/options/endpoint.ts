@@ -1,7 +1,7 @@
 import { isIP, isIPv6 } from 'node:net';
 import type { ValueType } from './value-types.ts';
 
-/** The default port of a coordinator. */
+/** A coordinator's default port. */
 export const DEFAULT_PORT = 29_400;
 /** The default port of the live page and /metrics. */
 export const DEFAULT_HTTP_PORT = 9_464;
@@ -10,7 +10,7 @@ export const DEFAULT_HTTP_PORT = 9_464;
 export const host: ValueType<string> = {
   metavar: 'HOST',
   allowed:
-    'a host name or an IP address without scheme and port, such as 127.0.0.1, 0.0.0.0 or ::1',
+    'a host name or an IP address without a scheme or port, such as 127.0.0.1, 0.0.0.0 or ::1',
   words: [],
   parse(text) {
     const address = text.replace(/^\[(.*)\]$/, '$1');
@@ -20,7 +20,7 @@ export const host: ValueType<string> = {
   format: String,
 };
 
-/** An address `ws://host:port` or `wss://host:port`; a text may omit scheme and port. */
+/** An address, `ws://host:port` or `wss://host:port`; the text may omit the scheme and the port. */
 export const endpoint: ValueType<string> = {
   metavar: 'URL',
   allowed: 'wss://HOST:PORT, ws://HOST:PORT or HOST:PORT (no path, no user)',
@@ -34,7 +34,7 @@ export const endpoint: ValueType<string> = {
       return undefined;
     if (url.username !== '' || url.password !== '' || url.pathname !== '/') return undefined;
     if (url.search !== '' || url.hash !== '') return undefined;
-    // URL drops a port that is the default of the scheme; only the text tells whether it was given.
+    // URL drops a port that is the scheme's default; only the text shows whether it was given.
     const standard = url.protocol === 'ws:' ? '80' : '443';
     const isStandard = new RegExp(`:0*${standard}/?$`).test(bare);
     const port = url.port !== '' ? url.port : isStandard ? standard : String(DEFAULT_PORT);

@@ -4,11 +4,11 @@ import type { OptionKey } from './options.ts';
 import { namesOf, optionKeys, variableOf } from './options.ts';
 import type { Given } from './origin.ts';
 import { givenByEnvironment } from './origin.ts';
-import { didYouMean } from './suggest.ts';
+import { afterSuggestion, didYouMean } from './suggest.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** Variables that are not options. Those between processes of a run have INTERNAL_PREFIX. */
+/** Variables that are not options. Those between a run's own processes have INTERNAL_PREFIX. */
 export const otherVariables = {
   MNIST_DIST_CACHE:
     'folder for TensorFlow, builds and fetched datasets (default: $XDG_CACHE_HOME/mnist-dist)',
@@ -19,7 +19,7 @@ const INTERNAL_PREFIX = 'MNIST_DIST_INTERNAL_';
 /**
  * Variables that Kubernetes, and Docker with --link, set for a service named mnist-dist...:
  * MNIST_DIST_METRICS_SERVICE_HOST, MNIST_DIST_METRICS_PORT_9464_TCP_ADDR. MNIST_DIST_METRICS_PORT
- * is one too if its value is a URL.
+ * is one as well if its value is a URL.
  */
 const SERVICE_LINKS = [
   /^MNIST_DIST_(\w+_)?SERVICE_(HOST|PORT(_\w+)?)$/,
@@ -48,9 +48,9 @@ export function readEnvironment(environment: Environment): Map<OptionKey, Given>
     if (other !== undefined && other.text !== text) {
       throw new ClusterError(
         'USAGE',
-        `${given.shown} and ${other.shown} set the same option to two values`,
+        `${given.shown} and ${other.shown} set the same option to different values`,
         {
-          fix: 'Keep one of them.',
+          fix: 'keep one of them',
         },
       );
     }
@@ -59,12 +59,12 @@ export function readEnvironment(environment: Environment): Map<OptionKey, Given>
   return found;
 }
 
-/** Settings of npm that have the name of an option. */
+/** npm settings that have the same name as an option. */
 const npmSettings = new Set(['audit', 'cpu', 'json', 'offline', 'progress']);
 
 /**
- * In `npm start --resume` npm takes --resume as a setting of its own and the program never sees it:
- * a new run would start. Only a variable of npm tells. Throws USAGE.
+ * In `npm start --resume`, npm takes --resume as a setting of its own and the program never sees
+ * it, so a new run would start. Only an npm variable reveals this. Throws USAGE.
  */
 export function refuseTakenByNpm(keys: readonly OptionKey[], environment: Environment): void {
   if (environment['npm_lifecycle_event'] !== 'start') return;
@@ -74,11 +74,11 @@ export function refuseTakenByNpm(keys: readonly OptionKey[], environment: Enviro
   );
   if (taken === undefined) return;
   throw new ClusterError('USAGE', `npm took --${taken} as its own option and did not pass it on`, {
-    fix: `write two dashes before the options: npm start -- --${taken}`,
+    fix: `put two dashes before the options: npm start -- --${taken}`,
   });
 }
 
-/** Whether a container platform has set the variable; it is not an option. */
+/** Whether a container platform set the variable, which is then not an option. */
 function isServiceLink(variable: string, text: string): boolean {
   if (variable.endsWith('_PORT') && SERVICE_URL.test(text)) return true;
   return SERVICE_LINKS.some((pattern) => pattern.test(variable));
@@ -90,9 +90,10 @@ function refuseUnknown(variable: string, known: readonly string[]): void {
     'USAGE',
     `the environment variable ${shortened(variable, 80)} is unknown`,
     {
-      fix:
-        `${didYouMean(variable, known)}The variable of a flag has its name: ` +
-        '--batch-size is MNIST_DIST_BATCH_SIZE.',
+      fix: afterSuggestion(
+        didYouMean(variable, known),
+        "a flag's variable has the same name: --batch-size is MNIST_DIST_BATCH_SIZE",
+      ),
     },
   );
 }

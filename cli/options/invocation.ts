@@ -4,7 +4,7 @@ import { shellFolder, shellWord } from '../../shared/shell-word.ts';
 
 /** How the program was started, and where. */
 export interface Start {
-  /** The script that Node runs, as the command line names it. */
+  /** The script that Node runs, as given on the command line. */
   readonly script: string;
   readonly cwd: string;
   readonly environment: Readonly<Record<string, string | undefined>>;
@@ -14,11 +14,11 @@ export interface Start {
 
 /** Tells child processes how the user started the program. */
 const PROGRAM = 'MNIST_DIST_INTERNAL_PROGRAM';
-/** The program in the texts of the sources. */
+/** The program's name as the source code writes it in messages. */
 const NAME = 'mnist-dist';
 const NPM = /(?<![\w-])npm (?=(?:ci|start)\b)/g;
 
-// Followed by a command or --help the name is a command line; elsewhere it is only a name.
+// If a command or --help follows, the name begins a command line; otherwise it is only a name.
 let typed = /(?!)/g;
 let program = NAME;
 let npm = 'npm';
@@ -35,7 +35,9 @@ export function rememberStart(start: Start, commandNames: readonly string[]): vo
   npm = isInside ? 'npm' : `npm --prefix ${shellWord(start.root)}`;
 }
 
-/** The text with each command, `mnist-dist verify`, as the user can type it. */
+/**
+ * The text with each command line, such as `mnist-dist verify`, written as the user can type it.
+ */
 export function typable(text: string): string {
   return program === NAME && npm === 'npm'
     ? text
@@ -44,15 +46,15 @@ export function typable(text: string): string {
 
 /**
  * What the user types to start this program: `mnist-dist` if it is on PATH, `npx mnist-dist` if npx
- * finds it, else Node with the path of the script. A program that was started as a script of Node
- * is named that way.
+ * finds it, otherwise `node` with the path to the script. A program that was started with `node` is
+ * always written that way.
  */
 export function programOf({ script, cwd, environment, root }: Start): string {
   const folder = shellFolder(environment, cwd);
   const bin = join(root, 'bin', `${NAME}.mjs`);
   const isByNpm = environment['npm_command'] !== undefined;
   const real = realPath(script);
-  // In the container image a program on PATH runs the compiled program directly.
+  // In the container image, the program on PATH runs the compiled script directly.
   const isByPath = real !== realPath(bin) || script !== real;
   const found = isByPath || isByNpm ? onPath(environment['PATH'] ?? '', isByNpm) : undefined;
   if (found !== undefined && (realPath(found) === realPath(bin) || real.endsWith('entry.js')))
@@ -61,7 +63,7 @@ export function programOf({ script, cwd, environment, root }: Start): string {
   return `node ${shellWord(folder === root ? relative(root, bin) : bin)}`;
 }
 
-/** npm puts its own folders before PATH; the user's shell does not have them. */
+/** npm prepends its own folders to PATH; they are not on the user's own PATH. */
 function onPath(path: string, isByNpm: boolean): string | undefined {
   return path
     .split(delimiter)
@@ -80,7 +82,9 @@ function canNpx(folder: string, root: string): boolean {
   );
 }
 
-/** The project that npm finds: the first folder upwards with a package.json or node_modules. */
+/**
+ * The project that npm finds: the nearest folder, going up, with a package.json or node_modules.
+ */
 function prefixOf(folder: string): string | undefined {
   const isProject = ['package.json', 'node_modules'].some((name) => existsSync(join(folder, name)));
   if (isProject) return folder;

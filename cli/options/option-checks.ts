@@ -15,54 +15,55 @@ import type {
 import type { GivenOf } from './origin.ts';
 import { notAllowed, sources } from './origin.ts';
 
-/** Checks that the options of a run agree with each other, and that the files they name exist. */
+/** Checks that a run's options agree with each other and that the files they refer to exist. */
 export function checkRunOptions(options: LocalOptions | CoordinatorOptions, given: GivenOf): void {
   const { virtualShards, batchSize, minWorkers, maxWorkers } = options;
   if ((virtualShards & (virtualShards - 1)) !== 0) {
     const lower = 2 ** (31 - Math.clz32(virtualShards));
-    const fix = `Allowed: a power of two, such as ${lower} or ${lower * 2}.`;
+    const fix = `allowed: a power of two, such as ${lower} or ${lower * 2}`;
     throw notAllowed('virtualShards', given('virtualShards'), fix, 'not a power of two');
   }
   if (virtualShards > batchSize) {
     const most = 2 ** (31 - Math.clz32(batchSize));
-    const fix = `Allowed: a power of two from 1 to ${most} with this --batch-size.`;
-    const why = `more shards than the samples of ${given('batchSize').shown}`;
+    const fix = `allowed: a power of two from 1 to ${most} with this --batch-size`;
+    const why = `more shards than ${given('batchSize').shown} has samples`;
     throw notAllowed('virtualShards', given('virtualShards'), fix, why);
   }
   if (minWorkers > maxWorkers) {
-    const fix = `Allowed: --min-workers from 1 to ${maxWorkers}, or a larger --max-workers.`;
+    const fix = `allowed: --min-workers from 1 to ${maxWorkers}, or a larger --max-workers`;
     const why = `more than ${given('maxWorkers').shown}`;
     throw notAllowed('minWorkers', given('minWorkers'), fix, why);
   }
   if (options.audit > 0 && options.allowMixedEngines) {
-    const fix = 'Remove one of the two: an audit compares bytes, and mixed engines differ in them.';
+    const fix =
+      'remove one of the two: an audit compares bytes, which differ between mixed engines';
     const why = `together with ${given('allowMixedEngines').shown}`;
     throw notAllowed('audit', given('audit'), fix, why);
   }
   checkData(options, given);
   checkToken(options, given);
-  // A wrong URI must not be found after the training.
+  // An invalid URI must be found before the training, not after it.
   if (options.artifacts !== undefined) parseStoreUri(options.artifacts);
 }
 
-/** Refuses more workers on this machine than may join the run. */
+/** Rejects more workers on this machine than may join the run. */
 export function checkLocal(options: LocalOptions, given: GivenOf): void {
   const { nprocPerNode, maxWorkers } = options;
   if (typeof nprocPerNode !== 'number' || nprocPerNode <= maxWorkers) return;
-  const fix = `Allowed: --nproc-per-node from 1 to ${maxWorkers}, or a larger --max-workers.`;
+  const fix = `allowed: --nproc-per-node from 1 to ${maxWorkers}, or a larger --max-workers`;
   const why = `more than ${given('maxWorkers').shown}`;
   throw notAllowed('nprocPerNode', given('nprocPerNode'), fix, why);
 }
 
-/** Refuses an address that other machines can reach without TLS, unless --insecure allows it. */
+/** Rejects an address that other machines can reach without TLS, unless --insecure is set. */
 export function checkListener(
   options: Pick<CoordinatorOptions, 'host' | 'insecure' | 'sslCertfile'>,
   given: GivenOf,
 ): void {
   if (isLoopback(options.host) || options.insecure || options.sslCertfile !== undefined) return;
   const fix =
-    'Create a certificate with `mnist-dist certs NAME` and set --ssl-certfile and ' +
-    '--ssl-keyfile, or set --insecure on a network you trust.';
+    'create a certificate with `mnist-dist certs NAME` and set --ssl-certfile and ' +
+    '--ssl-keyfile, or set --insecure on a network that you trust';
   throw notAllowed('host', given('host'), fix, 'reachable from other machines without TLS');
 }
 
@@ -74,26 +75,28 @@ interface PageOptions {
   readonly insecure: boolean;
 }
 
-/** The page needs TLS and a token too: it shows the run to every visitor. */
+/**
+ * The page needs TLS and a token as well, since it would otherwise show the run to every visitor.
+ */
 export function checkPageHost(options: PageOptions, given: GivenOf): void {
   checkTokenFile('httpTokenFile', options.httpTokenFile, given);
   if (options.http === false || isLoopback(options.httpHost) || options.insecure) return;
   if (options.httpSslCertfile !== undefined && options.httpTokenFile !== undefined) return;
   const fix =
-    'Set --http-ssl-certfile, --http-ssl-keyfile and --http-token-file, or --insecure on a ' +
-    'network you trust; or connect through ssh -L.';
+    'set --http-ssl-certfile, --http-ssl-keyfile and --http-token-file, or --insecure on a ' +
+    'network that you trust; or connect through ssh -L';
   const lacking = options.httpSslCertfile === undefined ? 'TLS' : 'a token';
   const why = `reachable from other machines without ${lacking}`;
   throw notAllowed('httpHost', given('httpHost'), fix, why);
 }
 
-/** Workers and page need different ports. A default port of the page moves by itself. */
+/** Workers and the page need different ports. The page's default port moves by itself. */
 export function checkPorts(options: LocalOptions | CoordinatorOptions, given: GivenOf): void {
   const { host, port, http, httpHost, httpPort } = options;
   if (!http || port === 0 || port !== httpPort || host !== httpHost) return;
   if (given('httpPort').source === 'default') return;
-  const fix = 'Choose another port for one of them, 0 for any free port, or --no-http.';
-  const why = `also the port for workers, ${given('port').shown}`;
+  const fix = 'choose a different port for one of them, 0 for any free port, or --no-http';
+  const why = `workers use the same port: ${given('port').shown}`;
   throw notAllowed('httpPort', given('httpPort'), fix, why);
 }
 
@@ -103,7 +106,7 @@ export function checkOut(
   given: GivenOf,
 ): void {
   if (options.out === undefined || options.pictures) return;
-  const fix = 'Remove one of the two: --out is the folder of the report and its pictures.';
+  const fix = 'remove one of the two: --out is the folder for the report and its pictures';
   throw notAllowed('out', given('out'), fix, `together with ${given('pictures').shown}`);
 }
 
@@ -113,14 +116,14 @@ export function checkWorkerOptions(options: WorkerOptions, given: GivenOf): void
   const { protocol, hostname } = new URL(coordinator);
   if (join !== undefined || protocol === 'wss:' || isLoopback(hostname) || insecure) return;
   const fix =
-    'Use a wss:// address (the coordinator needs --ssl-certfile) or --join, or set --insecure ' +
-    'on a network you trust, which can then read weights and dataset.';
-  throw notAllowed('coordinator', given('coordinator'), fix, 'another machine, without TLS');
+    'use a wss:// address (the coordinator needs --ssl-certfile) or --join, or set --insecure on ' +
+    'a network that you trust; others on it can then read the weights and the dataset';
+  throw notAllowed('coordinator', given('coordinator'), fix, 'a different machine, without TLS');
 }
 
 export function checkData({ data }: Pick<ShowOptions, 'data'>, given: GivenOf): void {
   if (data === undefined) return;
-  const fix = `Allowed: an existing folder with ${DATASET_FILES_TEXT}.`;
+  const fix = `allowed: an existing folder with ${DATASET_FILES_TEXT}`;
   let stat: Stats | undefined;
   try {
     stat = statSync(data, { throwIfNoEntry: false });
@@ -137,7 +140,7 @@ export function checkToken({ tokenFile }: Pick<WorkerOptions, 'tokenFile'>, give
 
 function checkTokenFile(key: OptionKey, file: string | undefined, given: GivenOf): void {
   if (file === undefined) return;
-  const fix = `Allowed: a readable file of 1 to ${MAX_TOKEN_FILE_BYTES} bytes.`;
+  const fix = `allowed: a readable file of 1 to ${MAX_TOKEN_FILE_BYTES} bytes`;
   const refuse = (why: string): ClusterError => notAllowed(key, given(key), fix, why);
   let stat: Stats | undefined;
   try {
@@ -151,13 +154,16 @@ function checkTokenFile(key: OptionKey, file: string | undefined, given: GivenOf
   if (stat.size > MAX_TOKEN_FILE_BYTES) throw refuse(`${stat.size} bytes`);
 }
 
-/** --gpu and --cpu exclude each other: the one from the stronger source wins. Throws USAGE. */
+/**
+ * --gpu and --cpu are mutually exclusive: the one from the stronger source wins. Throws USAGE if
+ * both come from the same source.
+ */
 export function settleDevice(options: SetupOptions, given: GivenOf): SetupOptions {
   if (!options.gpu || !options.cpu) return options;
   const [gpu, cpu] = [given('gpu'), given('cpu')];
   if (gpu.source === cpu.source) {
-    throw new ClusterError('USAGE', `${gpu.shown} and ${cpu.shown} exclude each other`, {
-      fix: 'Keep one of them.',
+    throw new ClusterError('USAGE', `${gpu.shown} and ${cpu.shown} are mutually exclusive`, {
+      fix: 'keep one of them',
     });
   }
   const gpuWins = sources.indexOf(gpu.source) < sources.indexOf(cpu.source);

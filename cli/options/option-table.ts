@@ -6,7 +6,7 @@ import { trainingOptions } from './groups/training-options.ts';
 import { watchingOptions } from './groups/watching-options.ts';
 import { workerOptions } from './groups/worker-options.ts';
 
-/** The groups of options, in the order of the help and of the documents. */
+/** Option groups, in the order in which the help and the documents list them. */
 export const optionGroups = {
   Run: runOptions,
   Training: trainingOptions,
@@ -19,8 +19,8 @@ export const optionGroups = {
 } as const;
 
 /**
- * Every option of every command, once. Flags, MNIST_DIST_... variables, YAML keys, help and the
- * reference of options are all derived from this table.
+ * Every option of every command, once. Flags, MNIST_DIST_... variables, YAML keys, the help and the
+ * option reference are all derived from this table.
  */
 export const optionTable = {
   ...runOptions,

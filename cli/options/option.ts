@@ -14,10 +14,10 @@ export interface Option<T, C extends Commands> {
   readonly commands: C;
   /** One line for the help, without a full stop. */
   readonly help: string;
-  /** The default as text; undefined where `help` says what an absent value means. */
+  /** The default as text; undefined if `help` says what an absent value means. */
   readonly defaultText: string | undefined;
   readonly short: string | undefined;
-  /** A second name of the option, as flag, variable and key. */
+  /** A second name for the option, as a flag, a variable and a key. */
   readonly alias: string | undefined;
   defaultValue(settled: Settled): T;
 }

@@ -7,7 +7,7 @@ export type OptionKey = keyof Table;
 type ValueOf<K extends OptionKey> = ReturnType<Table[K]['defaultValue']>;
 type CommandsOf<K extends OptionKey> = Table[K]['commands'];
 
-/** Every command that an option names. The table of commands has an entry for each of them. */
+/** Every command that takes an option. The command table has an entry for each of them. */
 export type CommandName = Exclude<CommandsOf<OptionKey>, 'all'>[number];
 
 /** The keys of the options that command `C` takes. */
@@ -32,11 +32,11 @@ export type SetupOptions = OptionsOf<'setup'>;
 export type DoctorOptions = OptionsOf<'doctor'>;
 export type BenchOptions = OptionsOf<'bench'>;
 
-/** What a command line says besides the values of its options. */
+/** What a command line contains besides the values of its options. */
 export interface CommandLine {
   /** The options that were given by a flag, a variable or the configuration file. */
   readonly explicit: ReadonlySet<OptionKey>;
-  /** The words after the command that belong to no flag. */
+  /** The words after the command that do not belong to a flag. */
   readonly operands: readonly string[];
   /** The whole command line, without node and script. */
   readonly argv: readonly string[];
@@ -48,7 +48,7 @@ export function isOptionKey(text: string): text is OptionKey {
 
 export const optionKeys: readonly OptionKey[] = Object.keys(optionTable).filter(isOptionKey);
 
-/** The option as code that handles all of them sees it. */
+/** The option with a general type, for code that handles all options alike. */
 export function optionOf(key: OptionKey): Option<unknown, Commands> {
   return optionTable[key];
 }
@@ -86,7 +86,7 @@ export function flagOf(key: OptionKey): string {
   return `--${kebab(key)}`;
 }
 
-/** All names of an option without dashes, its own first. */
+/** All names of an option, without dashes; its main name comes first. */
 export function namesOf(key: OptionKey): string[] {
   const { alias } = optionOf(key);
   return alias === undefined ? [kebab(key)] : [kebab(key), alias];

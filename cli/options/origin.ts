@@ -3,11 +3,11 @@ import { MIN_TOKEN_CHARACTERS } from '../../shared/limits.ts';
 import { shortened } from '../terminal/styled-line.ts';
 import type { OptionKey } from './options.ts';
 import { flagOf, optionOf, variableOf } from './options.ts';
-import { didYouMean } from './suggest.ts';
+import { afterSuggestion, didYouMean } from './suggest.ts';
 
 const MAX_SHOWN_CHARACTERS = 80;
 
-/** The sources of a value, the strongest first. */
+/** The sources of a value, strongest first. */
 export const sources = ['flag', 'environment', 'file', 'default'] as const;
 export type Source = (typeof sources)[number];
 
@@ -41,7 +41,7 @@ export function givenByDefault(name: string, text: string): Given {
   return { source: 'default', text, shown: `--${name} ${quoted(name, text)} (the default)` };
 }
 
-/** The value of the option. Throws USAGE with the source and what is allowed. */
+/** The option's value. Throws USAGE with the source and what is allowed. */
 export function parseGiven(key: OptionKey, given: Given): unknown {
   const { type, help } = optionOf(key);
   const value = type.parse(given.text);
@@ -49,7 +49,10 @@ export function parseGiven(key: OptionKey, given: Given): unknown {
   throw notAllowed(
     key,
     given,
-    `${didYouMean(given.text, type.words, type.meant?.(given.text))}Allowed: ${type.allowed}.`,
+    afterSuggestion(
+      didYouMean(given.text, type.words, type.meant?.(given.text)),
+      `allowed: ${type.allowed}`,
+    ),
     help,
   );
 }
@@ -59,14 +62,17 @@ export function notAllowed(key: OptionKey, given: Given, fix: string, why: strin
   return new ClusterError('USAGE', `${given.shown} is not allowed (${subject}${why})`, { fix });
 }
 
-/** An error may end in a log, so that it does not repeat a misplaced secret. */
+/** An error may end up in a log, so it must not repeat a misplaced secret. */
 function quoted(name: string, text: string): string {
   if (isSecret(name, text)) return `(${text.length} characters, which may be a secret)`;
   const shown = shortened(text, MAX_SHOWN_CHARACTERS);
   return /^[^\s"']+$/.test(shown) ? shown : `"${shown}"`;
 }
 
-/** A join string, a URL with a user, a PEM key, or a token instead of its file. */
+/**
+ * Whether the text may be a secret: a join string, a URL with a user, a PEM key, or a token given
+ * instead of its file.
+ */
 function isSecret(name: string, text: string): boolean {
   if (/token=|-----BEGIN |:\/\/[^/]*@/.test(text)) return true;
   const isLong = text.length >= MIN_TOKEN_CHARACTERS;

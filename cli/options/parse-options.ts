@@ -13,7 +13,9 @@ interface Parsed<C extends CommandName> {
   readonly givenOf: GivenOf;
 }
 
-/** A flag wins over a variable, a variable over the file, and the file over the default. */
+/**
+ * A flag overrides a variable, a variable overrides the file, and the file overrides the default.
+ */
 export function parseOptions<C extends CommandName>(
   command: C,
   flags: ReadonlyMap<OptionKey, Given>,
@@ -22,7 +24,7 @@ export function parseOptions<C extends CommandName>(
   const variables = readEnvironment(environment);
   const config = flags.get('config') ?? variables.get('config');
   const file = config === undefined ? new Map<OptionKey, Given>() : readConfigFile(config.text);
-  // A wrong value is an error even where this command does not take the option.
+  // An invalid value is an error even if this command does not take the option.
   for (const [key, given] of file) parseGiven(key, given);
 
   const given = new Map([...file, ...variables, ...flags]);

@@ -1,7 +1,10 @@
-/** Words of PyTorch, Keras, torchrun and other programs, each with ours for the same thing. */
+/**
+ * Words that PyTorch, Keras, torchrun and other programs use, each with our word for the same
+ * thing.
+ */
 export type Synonyms = Readonly<Record<string, string>>;
 
-/** Inverts a table of our words with theirs, separated by spaces. */
+/** Inverts a table that lists, for each of our words, theirs separated by spaces. */
 export function inverted(table: Readonly<Record<string, string>>): Synonyms {
   return Object.fromEntries(
     Object.entries(table).flatMap(([ours, theirs]) =>
@@ -10,7 +13,7 @@ export function inverted(table: Readonly<Record<string, string>>): Synonyms {
   );
 }
 
-/** Flags of other programs without their dashes, each with what to type here. */
+/** Other programs' flags without their dashes, each with what to type here. */
 export const optionSynonyms: Synonyms = inverted({
   '--learning-rate': 'lr step-size adam-lr base-lr',
   '--batch-size': 'bs batch train-batch-size global-batch-size per-device-train-batch-size b',

@@ -4,22 +4,22 @@ import { MAX_NAME_CHARACTERS } from '../../shared/limits.ts';
 import { synonymOf } from './synonyms.ts';
 
 /**
- * A type of option values: how a text from a flag, a variable or a YAML scalar becomes a value, and
+ * A type of option value: how a text from a flag, a variable or a YAML scalar becomes a value, and
  * which texts are allowed. `format` is the inverse of `parse`, for the command line of a child
  * process.
  */
 export interface ValueType<T> {
   /** The placeholder after the flag in the help; undefined for a switch. */
   readonly metavar: string | undefined;
-  /** The value of a flag without a text; undefined where the flag needs one. */
+  /** The text that a flag without a value stands for; undefined if the flag needs a value. */
   readonly bare?: string;
-  /** The allowed texts, as the end of the sentence "Allowed: ...". */
+  /** The allowed texts, to follow "allowed: " in an error. */
   readonly allowed: string;
-  /** The allowed words of a type that has only a few: for "did you mean". */
+  /** The allowed words of a type that has only a few, for "did you mean". */
   readonly words: readonly string[];
-  /** The allowed word that a text of other programs means, if there is one. */
+  /** The allowed word for a text that other programs use, if there is one. */
   meant?(text: string): string | undefined;
-  /** The value, or undefined when the text is not allowed. */
+  /** The value, or undefined if the text is not allowed. */
   parse(text: string): T | undefined;
   format(value: T): string;
 }
@@ -52,7 +52,7 @@ const BYTES_PER_UNIT: Readonly<Record<string, number>> = {
 
 export const flag: ValueType<boolean> = {
   metavar: undefined,
-  allowed: 'true or false (also yes, no, on, off, 1, 0)',
+  allowed: 'true or false (or yes, no, on, off, 1, 0)',
   words: [],
   parse(text) {
     const word = text.toLowerCase();
@@ -74,7 +74,7 @@ export function integer({ min, max }: Range, metavar = 'N'): ValueType<number> {
 
 export const port = integer({ min: 0, max: 65_535 }, 'PORT');
 
-/** A finite decimal number that `accepts` returns true for; `allowed` says the same in words. */
+/** A finite decimal number for which `accepts` returns true; `allowed` says the same in words. */
 export function decimal(allowed: string, accepts: (value: number) => boolean): ValueType<number> {
   return {
     metavar: 'X',
@@ -88,7 +88,7 @@ export function decimal(allowed: string, accepts: (value: number) => boolean): V
   };
 }
 
-/** One of these words; `synonyms` maps words of other programs to them. */
+/** One of these words; `synonyms` maps other programs' words to them. */
 export function choice<const W extends string>(
   words: readonly W[],
   synonyms: Readonly<Record<string, NoInfer<W>>> = {},
@@ -121,13 +121,16 @@ export function path(metavar: string, allowed: string): ValueType<string> {
     metavar,
     allowed,
     words: [],
-    // A PEM text is the content of a file: an error of the system would repeat it.
+    // A PEM text is a file's content rather than its path, and a system error would repeat it.
     parse: (text) => (text === '' || /\0|-----BEGIN /.test(text) ? undefined : expandHome(text)),
     format: String,
   };
 }
 
-/** Expands ~, which a shell does only where a word begins: not in --runs-dir=~/x or in a file. */
+/**
+ * Expands ~, which a shell does only at the beginning of a word: not in --runs-dir=~/x or in a
+ * file.
+ */
 function expandHome(path: string): string {
   const home = path === '~' || path.startsWith('~/') ? homeOf() : undefined;
   return home === undefined ? path : join(home, path.slice(1));
@@ -137,7 +140,7 @@ function expandHome(path: string): string {
 export function secret(metavar: string): ValueType<string> {
   return {
     metavar,
-    allowed: 'a text',
+    allowed: 'any text that is not empty',
     words: [],
     parse: (text) => (text === '' ? undefined : text),
     format: String,
@@ -175,7 +178,7 @@ export function stepsOrDuration({
 export type Device = 'auto' | 'cpu' | `cuda:${number}`;
 export const device: ValueType<Device> = {
   metavar: 'auto|cpu|cuda:N',
-  allowed: 'auto, cpu or cuda:N, N from 0 to 999',
+  allowed: 'auto, cpu or cuda:N, with N from 0 to 999',
   words: ['auto', 'cpu', 'cuda:0'],
   meant(text) {
     const index = /^(?:gpu|cuda|nvidia)?:?(\d{0,3})$/.exec(text.toLowerCase())?.[1];
@@ -189,7 +192,7 @@ export const device: ValueType<Device> = {
   format: String,
 };
 
-/** Whole numbers separated by commas, at least one. */
+/** One or more whole numbers, separated by commas. */
 export function integers({ min, max }: Range, maxCount: number): ValueType<readonly number[]> {
   const item = integer({ min, max });
   return {

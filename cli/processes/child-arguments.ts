@@ -23,6 +23,6 @@ function flagText(key: OptionKey, value: unknown): string[] {
   const { type } = optionOf(key);
   if (type.metavar === undefined)
     return [value === true ? `--${kebab(key)}` : `--no-${kebab(key)}`];
-  // One argument, so that a value that begins with a dash is not taken for a flag.
+  // A single argument, so that a value that begins with a dash is not mistaken for a flag.
   return [`--${kebab(key)}=${type.format(value ?? '')}`];
 }

@@ -27,7 +27,7 @@ const crashSignals: ReadonlySet<NodeJS.Signals> = new Set([
   'SIGTRAP',
 ]);
 
-/** A child process of this command: `mnist-dist` with other arguments. */
+/** A child process of this command: `mnist-dist` with different arguments. */
 export class Child {
   readonly name: string;
   /** The exit code, or 128 + the number of the signal that ended the process. */
@@ -42,8 +42,9 @@ export class Child {
   readonly #lines: string[] = [];
 
   /**
-   * Starts the process. With `capture` its output is not shown; `lastLines` explains a failure.
-   * `listener` is the descriptor of a socket that the process inherits as INHERITED_LISTENER.
+   * Starts the process. With `capture`, its output is not shown, but `lastLines` can explain a
+   * failure. `listener` is the descriptor of a socket that the process inherits as
+   * INHERITED_LISTENER.
    */
   constructor(
     name: string,
@@ -94,21 +95,22 @@ export class Child {
 
   /**
    * Whether a restart may help: the process failed by itself, a signal other than a stop signal
-   * ended it, or it could not be started. Every other end would repeat itself.
+   * ended it, or it could not be started. Any other outcome would only repeat itself.
    */
   get hasCrashed(): boolean {
     return this.isOwnFault || (this.#signal !== undefined && !stopSignals.has(this.#signal));
   }
 
-  /** Whether the process crashed by itself, rather than by a signal of another process. */
+  /** Whether the process crashed by itself, rather than because of another process's signal. */
   get isOwnFault(): boolean {
     if (!this.#hasSpawned) return true;
     if (this.#signal !== undefined) return crashSignals.has(this.#signal);
     const { exitCode } = this.#process;
     if (exitCode === null || exitCode === 0) return false;
-    // Node itself has other exit codes, for errors that were not caught.
+    // Node itself uses other exit codes, for errors that were not caught.
     const code = errorCodeOfExit(exitCode) ?? 'UNEXPECTED';
-    // A process that was ready fits the limits: memory or open files ran out for a moment.
+    // A process that became ready fits within the limits, so the shortage of memory or open files
+    // was temporary.
     return code === 'UNEXPECTED' || (code === 'LIMIT' && this.#isReady);
   }
 
@@ -117,7 +119,7 @@ export class Child {
     return this.#started;
   }
 
-  /** The port of the live page, as the process reported it. */
+  /** The live page's port, as reported by the process. */
   get pagePort(): number | undefined {
     return this.#pagePort;
   }

@@ -24,19 +24,19 @@ import { onSignal } from './signals.ts';
 
 export interface EngineChoice {
   readonly engine: EngineKind;
-  /** The installed TensorFlow, where it was chosen. */
+  /** The installed TensorFlow, if it was chosen. */
   readonly native?: NativeEngine;
   /** The GPUs that workers may use. */
   readonly gpus: UsableGpus;
 }
 
-/** Set for a worker that was started with the environment of its engine. */
+/** Set for a worker that was started with its engine's environment. */
 const ENGINE_READY = 'MNIST_DIST_INTERNAL_ENGINE_READY';
 
 /**
- * Chooses the engine. TensorFlow is set up now where it is missing; with `auto`, where that fails,
- * the choice is wasm with a warning that names the cause. Rejects with ENGINE for a GPU that is
- * missing or that the engine cannot use, before anything is set up.
+ * Chooses the engine, and sets up TensorFlow if it is missing. If that fails with `auto`, chooses
+ * wasm and logs a warning that gives the cause. Rejects with ENGINE, before anything is set up, if
+ * a requested GPU is missing or the engine cannot use it.
  */
 export async function chooseEngine(
   { engine, device }: Pick<WorkerOptions, 'engine' | 'device'>,
@@ -46,10 +46,10 @@ export async function chooseEngine(
     refuseDevice(engine, device);
     return { engine, gpus: noGpus };
   }
-  // A process with the engine's environment has its GPU already.
+  // A process with the engine's environment already has its GPU.
   const isReady = process.env[ENGINE_READY] === '1';
   const gpus = isReady || device === 'cpu' ? noGpus : await findUsableGpus();
-  // Without a visible GPU no variable is set that could hide one.
+  // If the driver shows no GPU, there is none that a variable could hide.
   if (gpus.problem !== undefined && gpus.shown > 0) log.warn({}, howMany(gpus));
   if (device !== 'auto' && device !== 'cpu' && !isReady) await requireGpu(device, gpus);
   const progress = setupProgress(stderr);
@@ -86,8 +86,8 @@ export function engineEnvironment(
 }
 
 /**
- * Runs this command again with the environment of the engine and resolves with its exit code;
- * undefined when this process has that environment already. Forwards signals to the new process.
+ * Runs this command again with the engine's environment and resolves with its exit code, or with
+ * undefined if this process already has that environment. Forwards signals to the new process.
  */
 export async function runInEnvironment(
   environment: Readonly<Record<string, string>>,

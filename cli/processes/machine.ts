@@ -5,18 +5,18 @@ import { FILES_OF_A_WORKER, MEMORIES_OF_A_WORKER, MIN_OPEN_FILES } from '../../s
 import { ClusterError } from '../../shared/errors.ts';
 import { tooFewFiles } from '../../shared/open-files.ts';
 
-/** A resource that every worker of this machine needs. */
+/** A resource that every worker on this machine needs. */
 export interface MachineCheck {
   readonly name: string;
-  /** What `doctor` reports where `run` does not throw. */
+  /** What `doctor` reports if `run` does not throw. */
   readonly good: string;
-  /** Whether workers of this engine need it. */
+  /** Whether workers with this engine need it. */
   readonly isNeeded: boolean;
-  /** Throws a ClusterError, or the error of WebAssembly. */
+  /** Throws a ClusterError, or WebAssembly's own error. */
   readonly run: () => void;
 }
 
-/** The checks before the first worker starts, which `doctor` shows too. */
+/** The checks before the first worker starts; `doctor` shows them as well. */
 export function machineChecks(workers: number, engine: EngineKind): readonly MachineCheck[] {
   return [
     {
@@ -46,8 +46,8 @@ export function machineChecks(workers: number, engine: EngineKind): readonly Mac
 }
 
 /**
- * Checks the resources of this machine before the first worker starts, so that one error is shown
- * and not one per worker. Throws LIMIT or DISK, or the error of WebAssembly.
+ * Checks this machine's resources before the first worker starts, so that a shortage is reported
+ * once rather than once per worker. Throws LIMIT or DISK, or WebAssembly's own error.
  */
 export function checkMachine(workers: number, engine: EngineKind): void {
   for (const { isNeeded, run } of machineChecks(workers, engine)) if (isNeeded) run();

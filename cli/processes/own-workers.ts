@@ -17,13 +17,13 @@ export interface OwnComputation<R extends RunRecorder> {
   /** Created before the first worker is started, so that Ctrl-C ends all of them. */
   readonly stopping: StopRequest;
   readonly log: Log;
-  /** The error for the first worker that ended, once no worker is left. */
+  /** The error for the first worker that ended, once none is left. */
   readonly failureOf: (worker: RestartingProcess, code: number) => ClusterError;
 }
 
 /**
- * Starts the workers, waits for the computation and ends the workers. Rejects with the error of
- * `failureOf` or that of `serving.done`; the outcome may be a failure or a stop.
+ * Starts the workers, waits for the computation and ends the workers. Rejects with the error from
+ * `failureOf` or from `serving.done`; if it resolves, the outcome may still be a failure or a stop.
  */
 export async function withOwnWorkers<R extends RunRecorder>(
   computation: OwnComputation<R>,
@@ -36,8 +36,8 @@ export async function withOwnWorkers<R extends RunRecorder>(
     workers: startAll(computation),
     minWorkers: 1,
     log,
-    // These lines name options of training, which this command does not have; `failureOf` names
-    // the cause.
+    // These lines mention training options, which this command does not have; `failureOf` gives the
+    // cause.
     showsLastLines: false,
     isOver: () => isOver || stopping.code !== undefined,
     lost: (left) => serving.expect(left),
@@ -63,7 +63,7 @@ function startAll<R extends RunRecorder>({
   options,
   log,
 }: OwnComputation<R>) {
-  // The environment may name the token or the configuration file of another run.
+  // The environment may refer to another run's token or configuration file.
   const cleared = { MNIST_DIST_TOKEN_FILE: '', MNIST_DIST_CONFIG: '' };
   const environment = { ...process.env, ...cleared, MNIST_DIST_TOKEN: token };
   const common = { environment, maxRestarts: DEFAULT_MAX_RESTARTS, log };
@@ -71,7 +71,7 @@ function startAll<R extends RunRecorder>({
   return plans.map((plan) => startWorker(plan, options, url, common));
 }
 
-/** The error of a worker that ended: its exit code and the last lines of its output. */
+/** The error for a worker that ended, with its exit code and the last lines of its output. */
 export function workerFailure(worker: RestartingProcess, code: number): ClusterError {
   const lines = worker.lastLines();
   const output = lines.length === 0 ? '' : `; its last lines: ${lines.join('\n  ')}`;

@@ -9,9 +9,9 @@ export interface RunningReplay extends Omit<OwnComputation<Verifier>, 'failureOf
 }
 
 /**
- * Computes the replay with workers of this machine. Rejects with the first difference, with
- * INTERRUPTED or TERMINATED, with NOT_REPLAYABLE where the workers compute different bytes, or with
- * the failure of the last worker.
+ * Computes the replay with workers on this machine. Rejects with the first difference, with
+ * INTERRUPTED or TERMINATED, with NOT_REPLAYABLE if the workers compute different bytes, or, if no
+ * worker is left, with the failure of the first one that ended.
  */
 export async function superviseReplay({ contents, ...replay }: RunningReplay): Promise<Verified> {
   const { recorder } = replay.serving;
@@ -31,12 +31,12 @@ export async function superviseReplay({ contents, ...replay }: RunningReplay): P
   );
 }
 
-/** The error that names both engines, and the options that make them equal. */
+/** An error that describes both engines and says which options make them equal. */
 function otherEngine(verifier: Verifier, { directory, record }: RunContents): ClusterError {
   const ran = record.engine?.description;
   const theirs =
     ran === undefined
-      ? 'another engine'
+      ? 'a different engine'
       : `${ran.kind} (${ran.library}, ${ran.device}, ${counted(ran.threads, 'thread')}) ` +
         `on ${ran.processor}`;
   const ours = verifier.mismatched ?? 'the workers compute different bytes';
@@ -46,9 +46,9 @@ function otherEngine(verifier: Verifier, { directory, record }: RunContents): Cl
     {
       fix:
         ran === undefined
-          ? 'run.json does not name the engine; set --engine, --device and --threads'
-          : 'leave out --engine, --device and --threads to use those of the run; ' +
-            'the bytes also depend on the library and on the kind of processor',
+          ? 'run.json does not record the engine; set --engine, --device and --threads'
+          : "leave out --engine, --device and --threads to use the run's own; " +
+            'the bytes depend on the library and the kind of processor as well',
     },
   );
 }

@@ -18,6 +18,6 @@ server.once('listening', () => {
     port: portOf(server) ?? 0,
     descriptor: withHandle.parse(server)._handle.fd,
   });
-  // The child process accepts the connections; this thread stops and never accepts one.
+  // The child process accepts the connections; this thread blocks here and never accepts one.
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
 });

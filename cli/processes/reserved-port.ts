@@ -3,8 +3,8 @@ import { bindError } from '../../coordinator/network/server.ts';
 import { LISTEN_BACKLOG } from '../../shared/limits.ts';
 
 /**
- * A port on which this process listens until it ends. Child processes accept the connections and
- * may crash; the port stays reserved.
+ * A port on which this process listens until it ends. Child processes accept the connections; even
+ * if they crash, the port stays reserved.
  */
 export interface ReservedPort {
   readonly port: number;
@@ -12,14 +12,14 @@ export interface ReservedPort {
   readonly descriptor: number;
 }
 
-/** The message of the thread that opened the socket. */
+/** The message from the thread that opened the socket. */
 export type ReservationReply =
   | ({ readonly kind: 'reserved' } & ReservedPort)
   | { readonly kind: 'failed'; readonly code: string | undefined; readonly message: string };
 
 /**
  * Listens at this address; port 0 takes any free port. The socket belongs to a thread that then
- * stops, since Node cannot listen without accepting connections. The kernel queues connections
+ * blocks, since Node cannot listen without accepting connections. The kernel queues connections
  * until a child process accepts them, and no other process can bind the port. Rejects with ADDRESS.
  */
 export async function reservePort(host: string, port: number): Promise<ReservedPort> {

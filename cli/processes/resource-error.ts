@@ -2,11 +2,11 @@ import { systemCode } from '../../shared/disk/system-error.ts';
 import { ClusterError, messageOf } from '../../shared/errors.ts';
 
 const memoryFix =
-  'free memory, or raise the limit: ulimit -v unlimited, and that of the container or job';
+  'free memory, or raise the limit (ulimit -v unlimited) and that of the container or job';
 
 /**
- * The error with a code and a fix for a resource that the system or the runtime refused; a
- * ClusterError as it is. Undefined for any other error, which is a defect.
+ * Converts an error about a resource that the system or the runtime denied into a ClusterError with
+ * a fix. Returns a ClusterError unchanged, and undefined for any other error, which is a bug.
  */
 export function resourceErrorOf(error: unknown): ClusterError | undefined {
   if (error instanceof ClusterError) return error;
@@ -21,7 +21,7 @@ export function resourceErrorOf(error: unknown): ClusterError | undefined {
   if (error instanceof ReferenceError && message.startsWith('WebAssembly is not defined'))
     return refused(
       'ENGINE',
-      'Node runs without WebAssembly, which sums the gradients',
+      'Node is running without WebAssembly, which is needed to sum the gradients',
       'remove --jitless from the command line and from NODE_OPTIONS',
     );
   switch (systemCode(error)) {

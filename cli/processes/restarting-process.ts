@@ -13,7 +13,7 @@ import type { ToChild } from './supervised.ts';
 export interface RestartingProcessOptions {
   readonly name: string;
   /**
-   * The command line of the first start, and of restarts; `pagePort` is the port of the live page
+   * The command line for the first start and for restarts; `pagePort` is the live page's port
    * before the crash.
    */
   readonly args: (isRestart: boolean, pagePort: number | undefined) => readonly string[];
@@ -23,17 +23,17 @@ export interface RestartingProcessOptions {
   readonly listener?: number;
   readonly maxRestarts: number;
   /**
-   * The exit code of a process that crashed after its work was done; undefined where the work is
-   * not done and the process has to be restarted.
+   * The exit code to report for a process that crashed after it had done its work; undefined if the
+   * work is not done and the process has to be restarted.
    */
   readonly codeAtEnd?: () => Promise<number | undefined>;
   readonly log: Log;
 }
 
-/** A process of the cluster that is restarted when it crashes. */
+/** A cluster process that is restarted when it crashes. */
 export class RestartingProcess {
   readonly name: string;
-  /** The exit code of the last process, the one that is not restarted. */
+  /** Exit code of the last process, which is not restarted. */
   readonly ended: Promise<number>;
   readonly #options: RestartingProcessOptions;
   readonly #stopping = new AbortController();
@@ -54,7 +54,7 @@ export class RestartingProcess {
     return this.#hasEnded;
   }
 
-  /** Whether the process, or one before it, reported that training has begun. */
+  /** Whether this process or an earlier one reported that training has begun. */
   get started(): boolean {
     return this.#hasStarted || this.#child.started;
   }
@@ -63,7 +63,7 @@ export class RestartingProcess {
     this.#child.tell(order);
   }
 
-  /** Asks the process to end in good order; it is not restarted. */
+  /** Asks the process to shut down cleanly; it is not restarted. */
   stop(code: ErrorCode): void {
     this.#stopCode ??= code;
     this.#stopping.abort();
@@ -102,7 +102,7 @@ export class RestartingProcess {
         return this.#finish(codeAtEnd);
       }
       const isStable = performance.now() - started > STABLE_MILLISECONDS;
-      // A limit that is met again at once does not pass in a moment.
+      // A limit that is hit again immediately is not a transient shortage.
       const hasBegun = isReady && (isStable || code !== errorTable.LIMIT.exit);
       if (!isOwnFault || hasBegun) failedStarts = 0;
       else failedStarts = code === lastCode ? failedStarts + 1 : 1;
@@ -111,7 +111,7 @@ export class RestartingProcess {
         log.error(
           { process: name, code },
           `${name} ${exitText(code)} ${failedStarts} times in a row ` +
-            `${isReady ? 'soon after' : 'before'} it was ready; it is not restarted`,
+            `${isReady ? 'soon after' : 'before'} it was ready; not restarting it again`,
         );
         return this.#finish(code);
       }
@@ -122,7 +122,7 @@ export class RestartingProcess {
           `(${restarts} of at most ${maxRestarts} times, --max-restarts)`,
       );
       await sleep(pause, undefined, { signal: this.#stopping.signal }).catch(() => undefined);
-      // Stopped between two starts, when there is no process to end.
+      // The stop came between two starts, when there is no process to end.
       if (this.#stopping.signal.aborted)
         return this.#finish(this.#stopCode === undefined ? code : errorTable[this.#stopCode].exit);
       pause = Math.min(2 * pause, MAX_RESTART_MILLISECONDS);

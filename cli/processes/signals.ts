@@ -1,7 +1,7 @@
 import { constants } from 'node:os';
 import { hasTerminal, leaveClosedTerminals } from '../../bin/hang-up.mjs';
 
-/** The signals that ask a process to end, and the error with which it ends. */
+/** The signals that ask a process to end, and the error that it ends with. */
 const endings = { SIGHUP: 'HUNG_UP', SIGINT: 'INTERRUPTED', SIGTERM: 'TERMINATED' } as const;
 export type Ending = (typeof endings)[keyof typeof endings];
 
@@ -14,9 +14,10 @@ export function isSupervised(): boolean {
 }
 
 /**
- * From now on a signal calls the listeners of onSignal, or ends this process where there are none.
- * A supervised process ignores SIGINT and SIGHUP, which a terminal sends to all processes: its
- * supervisor handles both. Under nohup SIGHUP is ignored, since Node resets the handler of nohup.
+ * From now on a signal calls the onSignal listeners, or ends this process if there are none. A
+ * supervised process ignores SIGINT and SIGHUP, which a terminal sends to all processes: its
+ * supervisor handles both. Under nohup, SIGHUP is ignored here because Node undoes nohup's own
+ * setting.
  */
 export function watchSignals(): void {
   if (isWatching) return;
@@ -38,7 +39,10 @@ export function onIgnored(say: () => void): void {
   if (!hasTerminal && !isSupervised()) process.on('SIGHUP', say);
 }
 
-/** Calls `listener` for each signal that asks this process to end; returns how to remove it. */
+/**
+ * Calls `listener` for each signal that asks this process to end; returns a function that removes
+ * the listener.
+ */
 export function onSignal(listener: (ending: Ending) => void): () => void {
   listeners.add(listener);
   return () => listeners.delete(listener);

@@ -7,7 +7,7 @@ import { isSupervised, onSignal } from './signals.ts';
 /** The messages between a supervisor (`local`) and its children, over the IPC channel. */
 export const toChild = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('stop'), code: z.enum(errorCodes) }),
-  /** To a coordinator: at most this many workers will join before the first step. */
+  /** To a coordinator: at most `workers` workers will join before the first step. */
   z.strictObject({ kind: z.literal('expect'), workers: z.int() }),
 ]);
 export const fromChild = z.discriminatedUnion('kind', [
@@ -22,10 +22,10 @@ export type ToChild = z.infer<typeof toChild>;
 export type FromChild = z.infer<typeof fromChild>;
 
 /**
- * Calls `stop` once, on a signal or a stop message of the supervisor. A second Ctrl-C or message
- * ends the process at once. Repeated SIGTERM and SIGHUP are ignored: Slurm sends SIGTERM to all
- * processes of a job more than once, and a closing terminal repeats SIGHUP. Returns how to remove
- * the listeners.
+ * Calls `stop` once, on a signal or a stop message from the supervisor. A second Ctrl-C or message
+ * ends the process immediately. Repeated SIGTERM and SIGHUP are ignored: Slurm sends SIGTERM to all
+ * processes of a job more than once, and a closing terminal repeats SIGHUP. Returns a function that
+ * removes the listeners.
  */
 export function onStop(stop: (code: ErrorCode) => void): () => void {
   let stopping = false;
@@ -50,9 +50,9 @@ export function onStop(stop: (code: ErrorCode) => void): () => void {
   };
 }
 
-/** Calls `handle` on a stop message of the supervisor, and when the supervisor has ended. */
+/** Calls `handle` on a stop message from the supervisor, and when the supervisor has ended. */
 function onSupervisor(handle: (code: ErrorCode) => void, isStopping: () => boolean): () => void {
-  // The channel must not keep a process alive whose work is done.
+  // The channel must not keep this process alive once its work is done.
   process.channel?.unref();
   const onMessage = (message: unknown): void => {
     const order = toChild.safeParse(message);
@@ -60,7 +60,7 @@ function onSupervisor(handle: (code: ErrorCode) => void, isStopping: () => boole
   };
   const onOrphaned = (): void => {
     if (!isStopping()) {
-      say(process.argv, 'info', {}, 'the supervisor of this process has ended; stopping');
+      say(process.argv, 'info', {}, "this process's supervisor has ended; stopping");
       handle('TERMINATED');
     }
     setTimeout(
@@ -83,7 +83,7 @@ export function onExpect(listener: (workers: number) => void): void {
   });
 }
 
-/** A request to stop, which may come before its listener exists. */
+/** A request to stop, which may arrive before its listener exists. */
 export class StopRequest {
   #code: ErrorCode | undefined;
   #listener: ((code: ErrorCode) => void) | undefined;
@@ -105,6 +105,6 @@ export class StopRequest {
 
 /** Sends a message to the supervisor, if there is one. */
 export function tell(message: FromChild): void {
-  // The message is lost where the supervisor has ended; `disconnect` then ends this process.
+  // The message is lost if the supervisor has ended; `disconnect` then ends this process.
   if (process.connected) process.send?.(message, () => undefined);
 }

@@ -7,12 +7,14 @@ type Worker = Pick<RestartingProcess, 'name' | 'ended' | 'lastLines' | 'stop' | 
 
 export interface WorkerGroupOptions<W extends Worker> {
   readonly workers: readonly W[];
-  /** The number of workers that must be left for the others to continue. */
+  /** How many workers must be left for the computation to continue. */
   readonly minWorkers: number;
   readonly log: Log;
-  /** Whether the last lines of a worker are shown when the others continue without it. */
+  /** Whether to show a worker's last lines when the others continue without it. */
   readonly showsLastLines: boolean;
-  /** Whether the computation has ended or is being ended; then the end of a worker is expected. */
+  /**
+   * Whether the computation has ended or is being ended, in which case workers are expected to end.
+   */
   readonly isOver: () => boolean;
   /** Called when a worker has ended for good and enough workers (`left`) remain. */
   readonly lost: (left: number) => void;
@@ -35,8 +37,8 @@ export class WorkerGroup<W extends Worker> {
   }
 
   /**
-   * Waits for all workers to end as their coordinator told them to. `stopped`: tell them to end,
-   * since without that word they would look for another coordinator.
+   * Waits for all workers to end as their coordinator told them to. With `stopped`, tells them to
+   * end, since they would otherwise look for another coordinator.
    */
   async end(stopped: boolean): Promise<void> {
     if (stopped) for (const worker of this.#alive) worker.stop('RUN_FAILED');

@@ -9,7 +9,7 @@ import { checkMachine } from './machine.ts';
 import { RestartingProcess, type RestartingProcessOptions } from './restarting-process.ts';
 import type { EvalOptions, LocalOptions, VerifyOptions } from '../options/options.ts';
 
-/** The settings of one worker that will be started. */
+/** The settings for one worker that will be started. */
 export interface WorkerPlan {
   readonly name: string;
   readonly engine: EngineKind;
@@ -21,11 +21,11 @@ export interface WorkerPlan {
 export type WorkerChoice = Pick<LocalOptions, 'nprocPerNode' | 'engine' | 'device' | 'threads'>;
 
 /**
- * Plans the workers of --nproc-per-node: their number, engine and devices. TensorFlow is set up now
- * where it is needed and missing. Rejects with ENGINE, SETUP, LIMIT or DISK.
+ * Plans the workers for --nproc-per-node: their number, engine and devices. Sets up TensorFlow if
+ * it is needed and missing. Rejects with ENGINE, SETUP, LIMIT or DISK.
  */
 export async function planWorkers(options: WorkerChoice, log: Log): Promise<WorkerPlan[]> {
-  // Before TensorFlow is set up, which may be a long download.
+  // Must come before TensorFlow is set up, which may require a long download.
   if (options.nprocPerNode === 'gpu') requireAnyGpu(await findUsableGpus());
   const { engine, native, gpus } = await chooseEngine(options, log);
   // TensorFlow may be set up without CUDA, or not at all.

@@ -20,7 +20,7 @@ import {
   MODEL_FILE,
 } from '../../shared/files/run-layout.ts';
 
-/** Draws the report and the pictures of a finished run, for its coordinator. */
+/** Draws the report and the pictures of a finished run for its coordinator. */
 export function drawingOf(dataset: Dataset): Draw {
   return async ({ directory, record: { run, result, engine }, wrong }) => {
     assert(
@@ -54,7 +54,7 @@ export function hasReport(directory: string): boolean {
 /** The bytes of a model.safetensors file. */
 export interface ModelBytes {
   readonly bytes: Uint8Array;
-  /** Its path or URI. */
+  /** The file's path or URI. */
   readonly name: string;
 }
 
@@ -81,11 +81,14 @@ export function subjectOf(
   };
 }
 
-/** The folder of an evaluation's artifacts. */
+/** The folder for an evaluation's artifacts. */
 export type OutputFolder =
-  /** The folder of --out, which must be new or empty. */
+  /** The folder given by --out, which must be new or empty. */
   | { readonly named: string }
-  /** A new folder of this name; in the working directory where it cannot be created there. */
+  /**
+   * A new folder at this path, or one with the same name in the working directory if the path is
+   * not writable.
+   */
   | { readonly like: string };
 
 /**
@@ -109,7 +112,7 @@ export async function writeArtifacts(output: OutputFolder, drawing: Drawing): Pr
   }
 }
 
-/** Rejects with USAGE where the folder has entries. */
+/** Rejects with USAGE if the folder is not empty or not usable. */
 export async function checkEmpty(folder: string): Promise<void> {
   const entries = await readdir(folder).catch((error: unknown) => {
     if (systemCode(error) === 'ENOENT') return [];
@@ -117,16 +120,18 @@ export async function checkEmpty(folder: string): Promise<void> {
       'USAGE',
       `${folder} is not a usable folder (--out): ${messageOf(error)}`,
       {
-        fix: 'name a new folder',
+        fix: 'choose a new folder',
         cause: error,
       },
     );
   });
   if (entries.length > 0)
-    throw new ClusterError('USAGE', `${folder} is not empty (--out)`, { fix: 'name a new folder' });
+    throw new ClusterError('USAGE', `${folder} is not empty (--out)`, {
+      fix: 'choose a new folder',
+    });
 }
 
-/** Creates a folder; appends a number where another evaluation has created one of this name. */
+/** Creates a folder; appends a number if another evaluation has created one with this name. */
 async function makeFolder(like: string): Promise<string> {
   for (let attempt = 1, folder = like; ; attempt++, folder = `${like}-${attempt}`) {
     try {
@@ -145,9 +150,9 @@ async function makeFolder(like: string): Promise<string> {
 function notWritten(folder: string, error: unknown): ClusterError {
   return new ClusterError(
     'DISK',
-    `report and pictures could not be written into ${folder}: ${messageOf(error)}`,
+    `the report and the pictures could not be written to ${folder}: ${messageOf(error)}`,
     {
-      fix: 'name another folder with --out DIR, or leave them out with --no-pictures',
+      fix: 'choose a different folder with --out DIR, or leave them out with --no-pictures',
       cause: error,
     },
   );

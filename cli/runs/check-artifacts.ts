@@ -10,9 +10,9 @@ import { isSupervised } from '../processes/signals.ts';
 
 /**
  * Checks, before anything is computed, whether --artifacts can receive the results. A problem that
- * may pass until the run has finished is a warning. Any other rejects with USAGE, STORE or
- * RUN_EXISTS, except where a supervisor has restarted the run: a store must not end a run that has
- * made progress.
+ * may be gone by the time the run has finished only causes a warning. Any other problem rejects
+ * with USAGE, STORE or RUN_EXISTS, unless a supervisor has restarted the run: a store must not fail
+ * a run that has made progress.
  */
 export async function checkArtifacts(options: CoordinatorOptions, log: Log): Promise<void> {
   const { artifacts, resume } = options;
@@ -33,7 +33,7 @@ async function plannedPush({ resume, runId, runsDir }: CoordinatorOptions): Prom
     const { run, started } = await readRunRecord(resume);
     return { directory: resume, run, started };
   }
-  // A run without a name gets another id later; the check is the same for each.
+  // A run without a name gets a different id later; the check is the same for any id.
   const run = runId ?? newRunId(new Date());
   checkRunId(run);
   return { directory: join(runsDir, run), run, started: undefined };

@@ -22,7 +22,7 @@ export interface ChosenModel extends ModelFile {
   /** The path of the model file, or its URI. */
   readonly name: string;
   readonly bytes: Uint8Array;
-  /** The directory of its run, where that is on this machine. */
+  /** The directory of its run, if that is on this machine. */
   readonly directory: string | undefined;
   /** The run.json of its run; undefined for a model file without one. */
   readonly record: RunRecord | undefined;
@@ -35,7 +35,7 @@ export interface Layout {
   readonly rows: number;
   readonly columns: number;
   readonly classNames: readonly string[];
-  /** False where the names are unknown and numbers stand in. */
+  /** False if the names are unknown and numbers are used instead. */
   readonly isNamed: boolean;
 }
 
@@ -48,9 +48,9 @@ interface Found {
 }
 
 /**
- * Finds the model of the run, file or URI `named`, or of the newest finished run in `runs`. Rejects
- * with USAGE where there is none; with DATA where the file is damaged, is not a model of mnist-dist
- * or belongs to another run; with STORE where a store fails.
+ * Finds the model of the run, file or URI given by `named`, or of the newest finished run in
+ * `runs`. Rejects with USAGE if there is none, with DATA if the file is damaged, is not an
+ * mnist-dist model or belongs to another run, and with STORE if a store fails.
  */
 export async function chooseModel(
   named: string | undefined,
@@ -68,7 +68,7 @@ export async function chooseModel(
   return { name, bytes, directory, record, own: ownDatasetOf(name, model, record), ...model };
 }
 
-/** The run.json beside a model, where it belongs to the model's run. */
+/** The run.json beside a model, if it belongs to the model's run. */
 function recordOf({ name, bytes, record }: Found, model: ModelFile): RunRecord | undefined {
   if (record === undefined) return undefined;
   const parsed = parseRunRecord(Buffer.from(record.bytes).toString('utf8'), record.name);
@@ -76,7 +76,7 @@ function recordOf({ name, bytes, record }: Found, model: ModelFile): RunRecord |
     checkOwnModel({ name, bytes, ...model }, parsed);
     return parsed;
   } catch (error) {
-    // A file of another name may be in the folder of any run.
+    // A model file with a different name may be in any run's folder.
     if (basename(name) === MODEL_FILE) throw error;
     return undefined;
   }
@@ -128,11 +128,11 @@ async function newestFinished(runs: string): Promise<string> {
   const found = (await listRuns(runs, Date.now())).runs.find(({ state }) => state === 'finished');
   if (found !== undefined) return found.directory;
   throw new ClusterError('USAGE', `there is no finished run in ${runs} (--runs-dir)`, {
-    fix: 'train a model first (mnist-dist local), or name one',
+    fix: 'train a model first (mnist-dist local), or choose one',
   });
 }
 
-/** Reads the file `named`, or the model of the run directory of that name. */
+/** Reads the file `named`, or the model in the run directory `named`. */
 async function readModelFile(
   named: string,
   runs: string,
@@ -149,16 +149,16 @@ async function readModelFile(
         cause: error,
       });
     throw new ClusterError('USAGE', `there is no ${path}: the run has not finished`, {
-      fix: 'resume the run (--resume), or name another one',
+      fix: 'resume the run (--resume), or choose another one',
       cause: error,
     });
   }
 }
 
 /**
- * The layout from the dataset in `data`, else from the model's run, else from the dataset where it
- * is in the package or in the cache; else a square picture and numbered classes. Rejects with DATA
- * where the pictures cannot be square.
+ * The layout from the dataset in `data`, or else from the model's run, or else from its dataset if
+ * the package or the cache has it. Without any of these, pictures are square and classes are
+ * numbers. Rejects with DATA if the pictures cannot be square.
  */
 export async function layoutOf(model: ChosenModel, data: string | undefined): Promise<Layout> {
   const { own, record } = model;
@@ -190,11 +190,11 @@ function guessedLayout({ name, configuration }: ChosenModel): Layout {
   if (!Number.isInteger(side)) {
     throw new ClusterError(
       'DATA',
-      `the rows and columns of the ${inputs} pixels of ${name} are not known`,
+      `it is not known how many rows and columns the ${inputs} pixels of ${name} form`,
       {
         fix:
           `put the ${RECORD_FILE} of its run beside it, ` +
-          'or set --data DIR to the dataset of its run',
+          "or set --data DIR to its run's dataset",
       },
     );
   }

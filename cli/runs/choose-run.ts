@@ -3,14 +3,14 @@ import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { readEntryNow } from '../../shared/disk/regular-file.ts';
 import { ClusterError, messageOf } from '../../shared/errors.ts';
-import { nearest } from '../options/suggest.ts';
+import { afterSuggestion, nearest } from '../options/suggest.ts';
 import { RECORD_FILE } from '../../shared/files/run-layout.ts';
 
 const startedSchema = z.object({ started: z.iso.datetime() });
 
 /**
- * The directory of the run `named`, or of the newest run in `runs`. Throws USAGE without a run, and
- * DATA if this user may not see the directory.
+ * The directory of the run `named`, or of the newest run in `runs`. Throws USAGE if there is no
+ * such run, and DATA if this user cannot access the directory.
  */
 export function chooseRun(named: string | undefined, runs: string): string {
   if (named === undefined) return newestRun(runs);
@@ -18,22 +18,25 @@ export function chooseRun(named: string | undefined, runs: string): string {
   if (stat === undefined) throw unknownRun(named, runs);
   if (!stat.isDirectory()) {
     throw new ClusterError('USAGE', `${named} is a file; a run is a directory`, {
-      fix: `name its directory: ${dirname(named)}`,
+      fix: `give its directory: ${dirname(named)}`,
     });
   }
   if (!foldersIn(named).some((name) => startOf(join(named, name)) !== undefined)) return named;
   throw new ClusterError('USAGE', `${named} is a folder of runs, not a run`, {
-    fix: `name one of them, such as ${newestRun(named)}, or set --runs-dir ${named}`,
+    fix: `choose one of them, such as ${newestRun(named)}, or set --runs-dir ${named}`,
   });
 }
 
-/** Throws DATA if the path cannot be followed, as in a folder that only another user may enter. */
+/**
+ * Throws DATA if the path cannot be followed, such as into a folder that only another user may
+ * enter.
+ */
 function statIfThere(path: string): Stats | undefined {
   try {
     return statSync(path, { throwIfNoEntry: false });
   } catch (error) {
     throw new ClusterError('DATA', `${path} cannot be read: ${messageOf(error)}`, {
-      fix: 'check the path and the permissions of its folders, or name another run',
+      fix: "check the path and its folders' permissions, or choose another run",
       cause: error,
     });
   }
@@ -47,7 +50,7 @@ function newestRun(runs: string): string {
   const newest = found.toSorted((a, b) => (a.started < b.started ? 1 : -1))[0];
   if (newest !== undefined) return newest.directory;
   throw new ClusterError('USAGE', `there is no run in ${runs} (--runs-dir)`, {
-    fix: 'name a run, or train one first: mnist-dist local',
+    fix: 'choose a run, or train one first: mnist-dist local',
   });
 }
 
@@ -58,25 +61,26 @@ function unknownRun(named: string, runs: string): ClusterError {
   const inRuns = join(runs, named);
   const meant = known.includes(inRuns) ? inRuns : nearest(named, known);
   return new ClusterError('USAGE', `there is no run ${named}`, {
-    fix:
-      (meant === undefined ? '' : `Did you mean ${meant}? `) +
-      'A run is named by its directory, such as runs/ID.',
+    fix: afterSuggestion(
+      meant === undefined ? '' : `did you mean ${meant}? `,
+      'specify a run by its directory, such as runs/ID',
+    ),
   });
 }
 
-/** Subfolders that may be runs; a name with a leading dot is an unfinished pull. */
+/** Subfolders that may be runs; a leading dot marks an unfinished pull. */
 function foldersIn(folder: string): string[] {
   try {
     const entries = readdirSync(folder, { withFileTypes: true });
     const folders = entries.filter((entry) => entry.isDirectory() && !entry.name.startsWith('.'));
     return folders.map(({ name }) => name);
   } catch {
-    // A folder that cannot be read has no usable run.
+    // A folder that cannot be read does not contain a usable run.
     return [];
   }
 }
 
-/** The start time of the run in this folder, in ISO 8601; undefined without a run. */
+/** The start time of the run in this folder, in ISO 8601; undefined if there is none. */
 function startOf(directory: string): string | undefined {
   try {
     return startedSchema.parse(

@@ -24,7 +24,7 @@ export interface Observed {
   close(hurry?: AbortSignal): Promise<void>;
 }
 
-/** Opens the listener of the live page; undefined with --no-http. Rejects with ADDRESS. */
+/** Opens the live page's listener; undefined with --no-http. Rejects with ADDRESS. */
 export async function observe(
   options: CoordinatorOptions,
   explicit: ReadonlySet<OptionKey>,
@@ -33,7 +33,7 @@ export async function observe(
   log: Log,
 ): Promise<Observed | undefined> {
   if (!options.http) return undefined;
-  // A restarted run continues although another process has taken the port of its page.
+  // A restarted run continues even if another process has taken its page's port.
   const isRestarted =
     isSupervised() &&
     options.resume !== undefined &&
@@ -47,8 +47,8 @@ export async function observe(
     notRecalled: (error) =>
       log.warn(
         { err: error },
-        'the curves of the live page begin with this coordinator: ' +
-          `the steps before it could not be read (${messageOf(error)})`,
+        "the live page's curves begin with this coordinator: " +
+          `earlier steps could not be read (${messageOf(error)})`,
       ),
   });
   const listener = await Listener.open({
@@ -67,7 +67,7 @@ export async function observe(
   if (isRestarted && listener.port !== options.httpPort)
     log.warn(
       { port: listener.port },
-      `port ${options.httpPort} of the live page is in use; the page is now at ${listener.url}`,
+      `the live page's port ${options.httpPort} is in use; the page is now at ${listener.url}`,
     );
   return {
     viewer: observation,

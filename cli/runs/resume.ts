@@ -16,9 +16,9 @@ import { engineInEvents, engineOfRun, engineToKeep } from './run-engine.ts';
 import { recipeOf } from './run-settings.ts';
 
 /**
- * The options of a resumed run: recipe, engine and audit are those of its record, and its length
- * where none was given. `resume` is then its directory. Rejects with USAGE where the run does not
- * exist or an explicit option differs from the run's.
+ * The options for a resumed run. Recipe, engine and audit rate come from its record, and so does
+ * its length unless one is given; `resume` becomes its directory. Rejects with USAGE if the run
+ * does not exist or an explicit option differs from the run's.
  */
 export async function adoptRun<O extends LocalOptions | CoordinatorOptions>(
   options: O,
@@ -28,14 +28,14 @@ export async function adoptRun<O extends LocalOptions | CoordinatorOptions>(
   if (resume === undefined) return options;
   if (explicit.has('runId'))
     throw new ClusterError('USAGE', '--run-id names a new run, --resume an existing one', {
-      fix: 'use one of them',
+      fix: 'use only one of them',
     });
   const { runsDir } = options;
   const directory =
     resume === 'newest' ? await newestUnfinished(runsDir) : chooseRun(resume, runsDir);
   const record = await readRunRecord(directory);
   const recorded = configurationOfRecord(record.configuration);
-  // The options that a run's record contains, except its length.
+  // The options that the run's record contains, except the run's length.
   const values = { ...recipeOf(recorded), hidden: recorded.model.hidden };
   const trust = trustOf(options, explicit, record.launch);
   // A coordinator has no engine; with --allow-mixed-engines any engine may join.
@@ -53,8 +53,8 @@ export async function adoptRun<O extends LocalOptions | CoordinatorOptions>(
 }
 
 /**
- * The audit rate and whether engines may be mixed: those of the record, unless another rate was
- * given. Throws USAGE for both at once.
+ * The audit rate, and whether engines may be mixed: from the record, unless a different rate was
+ * given. Throws USAGE if the run would have both.
  */
 function trustOf(
   options: Pick<CoordinatorOptions, 'audit' | 'allowMixedEngines'>,
@@ -75,7 +75,7 @@ function trustOf(
   return { audit, allowMixedEngines: options.allowMixedEngines || wasMixed };
 }
 
-/** Throws USAGE where the new length is shorter than the recorded one. */
+/** Throws USAGE if the new length is shorter than the recorded one. */
 function checkLonger(given: Configuration, recorded: Configuration, directory: string): void {
   const [now, before] = [totalSteps(given), totalSteps(recorded)];
   if (now >= before) return;
@@ -88,7 +88,7 @@ function checkLonger(given: Configuration, recorded: Configuration, directory: s
   );
 }
 
-/** Throws USAGE with all explicit options that differ from the run's, and both values. */
+/** Throws USAGE, listing all explicit options that differ from the run's, each with both values. */
 function checkAlike(
   options: Readonly<Record<string, unknown>>,
   explicit: ReadonlySet<OptionKey>,
@@ -104,7 +104,7 @@ function checkAlike(
   if (differing.length === 0) return;
   throw new ClusterError(
     'USAGE',
-    `the run ${directory} has other settings: ${differing.join('; ')}`,
+    `the run ${directory} has different settings: ${differing.join('; ')}`,
     {
       fix: 'leave them out: a run keeps its settings; only --epochs and --steps can be raised',
     },

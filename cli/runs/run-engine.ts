@@ -9,13 +9,13 @@ import { EVENTS_FILE } from '../../shared/files/run-layout.ts';
 
 type EngineOptions = Pick<LocalOptions, 'engine' | 'device' | 'threads'>;
 
-/** The known facts of a run's engine; a run.json has all of them. */
+/** What is known about a run's engine; run.json records all of it. */
 export type KnownEngine = Pick<EngineIdentity, 'kind'> &
   Partial<Pick<EngineIdentity, 'device' | 'threads'>>;
 
 /**
- * The engine of the worker that was ready last, for a run that crashed before its run.json named
- * one. Undefined where no worker was ready. Throws DATA where the events cannot be read.
+ * The engine of the worker that became ready last, for a run that crashed before its run.json
+ * recorded one. Undefined if no worker became ready. Throws DATA if the events cannot be read.
  */
 export function engineInEvents(directory: string): KnownEngine | undefined {
   const history = new RunHistory();
@@ -25,7 +25,7 @@ export function engineInEvents(directory: string): KnownEngine | undefined {
   return history.device === undefined ? { kind } : { kind, device: history.device };
 }
 
-/** The engine, device and threads of a run, where the options do not ask for others. */
+/** A run's engine, device and threads, unless the options ask for different ones. */
 export function engineOfRun(
   ran: KnownEngine | undefined,
   { engine, device, threads }: EngineOptions,
@@ -41,8 +41,8 @@ export function engineOfRun(
 }
 
 /**
- * The engine options that must equal those of a run, where they are not `auto`. The number of the
- * GPU may differ.
+ * The run's values for engine options that must match them because they are not `auto`. The GPU's
+ * number may differ.
  */
 export function engineToKeep(
   ran: EngineIdentity,
@@ -57,8 +57,8 @@ export function engineToKeep(
 }
 
 /**
- * Resolves with the result of `plan`. Where it rejects because the engine of the run is missing,
- * the error names the run and its engine.
+ * Resolves with the result of `plan`. If it rejects because the run's engine is missing, the error
+ * says which run and which engine.
  */
 export async function withEngineOfRun<T>(
   directory: string,

@@ -35,9 +35,9 @@ export interface RunOverview {
   readonly firstLoss: number | undefined;
   /** Seconds during which a coordinator ran it. */
   readonly seconds: number;
-  /** Seconds of these with too few workers; undefined where its events do not tell. */
+  /** How many of these seconds had too few workers; undefined if its events do not say. */
   readonly waited: number | undefined;
-  /** The highest number of workers that returned results at one time. */
+  /** The highest number of workers that returned results at the same time. */
   readonly workers: number;
   readonly engine: string | undefined;
   readonly dataset: string;
@@ -50,8 +50,8 @@ export interface Unlisted {
 }
 
 /**
- * All runs of a folder, the newest first; none where the folder does not exist. Rejects with DATA
- * where it cannot be read.
+ * All runs in a folder, newest first; none if the folder does not exist. Rejects with DATA if the
+ * folder cannot be read.
  */
 export async function listRuns(
   runs: string,
@@ -71,7 +71,7 @@ export async function listRuns(
   return { runs: found.toSorted((a, b) => (a.started < b.started ? 1 : -1)), unlisted };
 }
 
-/** The subfolders by name; a name with a leading dot is not a run. */
+/** The subfolders, sorted by name; one whose name has a leading dot is not a run. */
 async function foldersIn(runs: string): Promise<string[]> {
   try {
     const entries = await readdir(runs, { withFileTypes: true });
@@ -85,13 +85,13 @@ async function foldersIn(runs: string): Promise<string[]> {
   }
 }
 
-/** Reads one run; `now` is Unix milliseconds. Rejects with DATA where it cannot be read. */
+/** Reads one run; `now` is Unix milliseconds. Rejects with DATA if the run cannot be read. */
 export async function readOverview(
   directory: string,
   name: string,
   now: number,
 ): Promise<RunOverview> {
-  // Before the record, which then tells whether the run has ended meanwhile.
+  // Read before the record, which then shows whether the run has ended in the meantime.
   const writer = await writerOf(directory, systemDisk, systemProcesses);
   const path = join(directory, RECORD_FILE);
   const text = (await readIfThere(path))?.toString('utf8');
@@ -107,14 +107,14 @@ export async function readOverview(
     writer,
     started: record.started,
     state: wasCutOff ? 'interrupted' : record.state,
-    // The record is written at the start and at the end; in between metrics.jsonl is newer.
+    // The record is written at the start and at the end; in between, metrics.jsonl is newer.
     step: isOver ? record.step : await lastStep(join(directory, METRICS_FILE), record.step),
     steps: totalSteps(configurationOfRecord(record.configuration)),
     test: record.result?.test ?? history.test,
     firstLoss: history.firstLoss,
     seconds: history.seconds(isOver || wasCutOff ? undefined : now),
     waited: history.waited,
-    // Without events only the names of workers are known.
+    // Without events, only the workers that the record lists are known.
     workers: history.workersAtOnce || record.workers.filter(({ samples }) => samples > 0).length,
     engine: record.engine?.description.kind ?? history.engine,
     dataset: record.dataset.name ?? 'unknown',
@@ -123,18 +123,18 @@ export async function readOverview(
 
 const stepSchema = z.looseObject({ step: z.int().min(1) });
 
-/** The step of the last whole line of a metrics.jsonl. */
+/** The step on the last complete line of a metrics.jsonl. */
 async function lastStep(path: string, otherwise: number): Promise<number> {
   const lines = (await readTail(path, METRICS_TAIL_BYTES)).split('\n').slice(0, -1);
   try {
     return stepSchema.parse(JSON.parse(lines.at(-1) ?? '')).step;
   } catch {
-    // There is no complete line, or the file was changed.
+    // There is no complete line, or someone has changed the file.
     return otherwise;
   }
 }
 
-/** The last `bytes` bytes of a file as text; empty where the file does not exist. */
+/** The last `bytes` bytes of a file as text; empty if the file does not exist. */
 async function readTail(path: string, bytes: number): Promise<string> {
   try {
     const { handle, size } = await openEntry(path);

@@ -19,7 +19,7 @@ type Recipe = Pick<
   | 'seed'
 >;
 
-/** The settings that options and configuration have in common, except a run's length. */
+/** The settings that the options and the configuration have in common, except a run's length. */
 export function recipeOf(from: Recipe): Recipe {
   const { batchSize, virtualShards, learningRate, beta1, beta2, epsilon, dropout, seed } = from;
   return { batchSize, virtualShards, learningRate, beta1, beta2, epsilon, dropout, seed };
@@ -74,7 +74,7 @@ export function startWorkersOf({ startWorkers, minWorkers }: CoordinatorOptions)
   return Math.max(startWorkers ?? 1, minWorkers);
 }
 
-/** The key is random at every start and stays in this process. */
+/** The key is random at every start and never leaves this process. */
 function auditOf({ audit: rate }: CoordinatorOptions): Audit | undefined {
   return rate === 0 ? undefined : { rate, key: [randomInt(2 ** 32), randomInt(2 ** 32)] };
 }
@@ -104,7 +104,7 @@ function launchOf(options: CoordinatorOptions): RunRecord['launch'] {
     allow_mixed_engines: allowMixedEngines,
     shared_memory: sharedMemory,
     insecure,
-    // Where later commands find the dataset; null is the MNIST of the package.
+    // Where later commands find the dataset; null means the MNIST from the package.
     data: data === undefined ? null : resolve(data),
   };
 }

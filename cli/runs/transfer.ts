@@ -9,7 +9,7 @@ import { onStop } from '../processes/supervised.ts';
 import { openScreen, type ProgressOptions } from '../terminal/live-terminal.ts';
 import type { PullOptions, PushOptions } from '../options/options.ts';
 
-/** The terminal, retries and progress of a push or a pull. */
+/** The terminal, the retries and the progress of a push or a pull. */
 export interface Transfer {
   readonly terminal: ProgressOptions;
   readonly retryPolicy: RetryPolicy;
@@ -18,7 +18,7 @@ export interface Transfer {
 
 /**
  * Runs a push or a pull with progress on the terminal, until Ctrl-C, and prints the sentence that
- * it resolves with. Resolves with the exit code.
+ * `action` resolves with. Resolves with the exit code.
  */
 export async function transfer(
   options: PushOptions | PullOptions,

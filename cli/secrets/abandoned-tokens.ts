@@ -11,8 +11,9 @@ import { readEntryNow } from '../../shared/disk/regular-file.ts';
 
 /**
  * Removes the tokens of coordinators that were killed on this host since it booted. The file PORT
- * or ADDRESS-PORT contains the token, the same name with .owner the process that wrote it. Files
- * that cannot be read, or that may belong to a process of another host, stay.
+ * or ADDRESS-PORT contains the token; the file with the same name plus .owner records the process
+ * that wrote it. Files that cannot be read, or that may belong to a process on another host, are
+ * kept.
  */
 export function removeAbandonedTokens(
   folder: string,
@@ -24,7 +25,8 @@ export function removeAbandonedTokens(
     try {
       removeIfAbandoned(join(folder, token), join(folder, name), processes);
     } catch {
-      // Harmless: an abandoned token opens no run. Another process may have removed the file.
+      // Harmless: an abandoned token does not give access to any run. Another process may have
+      // removed the file.
     }
   }
 }
@@ -36,16 +38,18 @@ function removeIfAbandoned(token: string, owner: string, processes: Processes): 
   removeOwned(token, text);
 }
 
-/** Removes a token and its owner file, where that file still contains `owner`. Never throws. */
+/** Removes a token and its owner file if that file still contains `owner`. Never throws. */
 export function removeToken(token: string, owner: string): void {
   try {
     removeOwned(token, Buffer.from(owner));
   } catch {
-    // The next coordinator of this user removes them.
+    // This user's next coordinator removes them.
   }
 }
 
-/** Another coordinator may have taken the port: the owner file is compared before it is removed. */
+/**
+ * Another coordinator may have taken the port, so the owner file is compared before it is removed.
+ */
 function removeOwned(token: string, text: Buffer): void {
   const owner = `${token}.owner`;
   const isOwn = removeIf(owner, (aside) => readEntryNow(aside).equals(text));
@@ -53,7 +57,7 @@ function removeOwned(token: string, text: Buffer): void {
 }
 
 /**
- * Renames a file, so that no other process writes to it, and removes it where `isDue` is true of
+ * Renames a file, so that no other process writes to it, and removes it if `isDue` returns true for
  * the renamed file; otherwise restores it.
  */
 function removeIf(file: string, isDue: (aside: string) => boolean): boolean {
@@ -61,7 +65,7 @@ function removeIf(file: string, isDue: (aside: string) => boolean): boolean {
   renameSync(file, aside);
   const due = isDue(aside);
   try {
-    // A newer file of that name is kept: link fails where one exists.
+    // A newer file with that name is kept, since link fails if one exists.
     if (!due) linkSync(aside, file);
   } finally {
     rmSync(aside, { force: true });

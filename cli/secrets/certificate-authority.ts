@@ -11,7 +11,7 @@ export interface CertificatePair {
 
 const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
 const HOUR_MILLISECONDS = 3_600_000;
-/** Certificates are valid from a day ago, since the clocks of machines differ. */
+/** Certificates are valid from a day before their creation, since machines' clocks differ. */
 const BACKDATED_MILLISECONDS = 24 * HOUR_MILLISECONDS;
 
 /** Makes a certificate authority that signs server certificates but no further authorities. */
@@ -40,8 +40,8 @@ export async function makeAuthority(
 }
 
 /**
- * Makes the certificate of a server for these DNS names and IP addresses, signed by the authority.
- * Rejects where `authority` is not a certificate with its key.
+ * Makes a server certificate for these DNS names and IP addresses, signed by the authority. Rejects
+ * if `authority` is not a certificate with its key.
  */
 export async function makeCertificate(
   authority: CertificatePair,
@@ -93,7 +93,10 @@ function validity(days: number, now: Date): { notBefore: Date; notAfter: Date } 
   return { notBefore: new Date(from), notAfter: new Date(to) };
 }
 
-/** A random serial number of 127 bits; the first bit is 0, since it must be positive. */
+/**
+ * A random serial number, 127 bits long. The first of the 128 bits is 0, since the number must be
+ * positive.
+ */
 function serialNumber(): string {
   const bytes = randomBytes(16);
   bytes[0] = ((bytes[0] ?? 0) & 0x7f) | 0x40;

@@ -9,7 +9,7 @@ import type { Log } from '../terminal/log.ts';
 import { hideFromGit, writeSecretFile } from './secret-file.ts';
 import type { OwnCertificate } from './tls-files.ts';
 
-/** A listener for workers, with the facts that a join string is made of. */
+/** A listener for workers, with what goes into a join string. */
 export interface JoinEndpoint {
   readonly host: string;
   readonly port: number;
@@ -27,7 +27,7 @@ export function dialName({
   if (advertise !== undefined) return advertise;
   if (!isWildcard(host)) return host;
   const names = certificate?.names ?? [];
-  // A worker would refuse a name that the certificate does not have.
+  // A worker would reject a name that the certificate does not contain.
   return names.find((name) => !isLoopback(name)) ?? names[0] ?? hostname();
 }
 
@@ -46,8 +46,8 @@ export function joinTextOf(endpoint: JoinEndpoint): string {
 }
 
 /**
- * Calls `open`, which tells workers how to join `serving`. Where that throws, no worker could join:
- * stops `serving` and rejects with the error.
+ * Calls `open`, which tells workers how to join `serving`. If that throws, no worker could join, so
+ * it stops `serving` and rejects with the error.
  */
 export async function openOrStop<T>(
   serving: { stop(code: ErrorCode): void; readonly done: Promise<unknown> },
@@ -63,8 +63,8 @@ export async function openOrStop<T>(
 }
 
 /**
- * Writes the join string to a file of the run directory, readable by its owner only and ignored by
- * git. Replaces the file of an earlier coordinator. Returns how to remove it.
+ * Writes the join string to a file in the run directory that only its owner can read and that git
+ * ignores. Replaces an earlier coordinator's file. Returns a function that removes the file.
  */
 export function writeJoinFile(file: string, endpoint: JoinEndpoint): () => void {
   const showToGit = hideFromGit(dirname(file), [`/${basename(file)}`, '/.gitignore']);
@@ -76,7 +76,7 @@ export function writeJoinFile(file: string, endpoint: JoinEndpoint): () => void 
 }
 
 /**
- * Logs the command with which workers join. `sameUser`: workers of this user on this machine find
+ * Logs the command for workers to join with. `sameUser`: this user's workers on this machine find
  * the token by themselves. `isShown`: print the join string, which only a terminal may show;
  * otherwise the command reads it from `joinFile`.
  */

@@ -3,7 +3,7 @@ import { MIN_TOKEN_CHARACTERS } from '../../shared/limits.ts';
 import { endpoint } from '../options/endpoint.ts';
 import { checkedToken } from './token.ts';
 
-/** The facts that a worker needs to join a coordinator. */
+/** What a worker needs to join a coordinator. */
 export interface Join {
   /** `wss://HOST:PORT`, or `ws://HOST:PORT` without TLS. */
   readonly coordinator: string;
@@ -21,13 +21,13 @@ export function joinText({ coordinator, token, ca }: Join): string {
   return `${coordinator}/#${parts.toString()}`;
 }
 
-// The URL ends at a character that no part of it can contain: a quote, a bracket, a blank.
+// The URL ends at a character that it cannot contain, such as a quote, a bracket or a space.
 const JOIN = /(?<![\w+.-])(wss?:\/\/[\w.:[\]-]+)\/?#([\w*.+%=&-]+)/;
 const BEGINNING = /(?<![\w+.-])wss?:\/\/.*$/;
 const CONTINUATION = /^[\w*.+%=&:/#[\]-]+["'`>)]?$/;
 /**
- * Characters that terminals and editors add: escape sequences, also those around a paste, a byte
- * order mark and blanks without width.
+ * Characters that terminals and editors add: escape sequences, including those around a paste, a
+ * byte order mark, and zero-width characters.
  */
 // oxlint-disable-next-line no-control-regex -- control characters are searched for
 const INVISIBLE = /\u001b\[[0-9;?]*[ -/]*[@-~]|[\u0000\u200b-\u200d\u2060\ufeff]/g;
@@ -75,7 +75,7 @@ export function hasBegun(text: string): boolean {
   return BEGINNING.test(inOneLine(text));
 }
 
-/** The join string with its continuation lines joined; empty where none begins. */
+/** The join string with its continuation lines joined; empty if the text contains none. */
 function inOneLine(text: string): string {
   const lines = text.replaceAll(INVISIBLE, '').split(/[\r\n]+/);
   const first = lines.findIndex((line) => BEGINNING.test(line));

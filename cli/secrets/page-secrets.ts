@@ -5,7 +5,7 @@ import { readToken } from './token.ts';
 
 type PageOptions = Pick<ShowOptions, 'httpSslCertfile' | 'httpSslKeyfile' | 'httpTokenFile'>;
 
-/** Reads the certificate and the token of the live page. Throws USAGE or TLS. */
+/** Reads the live page's certificate and token. Throws USAGE or TLS. */
 export function pageSecrets(options: PageOptions): {
   tls: ServerTls | undefined;
   token: string | undefined;

@@ -14,15 +14,15 @@ const STDIN = 0;
 
 /**
  * Reads the join string for `--join -` from a terminal or a pipe. Rejects with INTERRUPTED on
- * Ctrl-C at the prompt, with USAGE where stdin cannot be read.
+ * Ctrl-C at the prompt, and with USAGE if stdin cannot be read.
  */
 export function readJoin(): Promise<string> {
   return process.stdin.isTTY ? readPaste(process.stdin, process.stderr) : readPipe();
 }
 
 /**
- * Reads up to the end of the join string, or of the first line that is none. Byte by byte, since
- * the rest of the pipe belongs to another program.
+ * Reads up to the end of the join string, or of the first line that is not one. It reads byte by
+ * byte, since the rest of the pipe belongs to another program.
  */
 async function readPipe(): Promise<string> {
   const byte = Buffer.alloc(1);
@@ -41,7 +41,8 @@ async function readByte(byte: Buffer): Promise<boolean> {
     try {
       return readSync(STDIN, byte) === 1;
     } catch (error) {
-      // Another process has made this pipe non-blocking, and every stream of Node would read ahead.
+      // Another process has made this pipe non-blocking. A Node stream cannot help, since it would
+      // read ahead.
       if (systemCode(error) !== 'EAGAIN') throw notReadable(error);
       await sleep(STDIN_RETRY_MILLISECONDS);
     }
@@ -60,13 +61,13 @@ function notReadable(error: unknown): ClusterError {
 }
 
 /**
- * Asks on a terminal, without echo. A paste may have several lines: all input until the terminal is
- * quiet belongs to it, so that no part is left for the shell.
+ * Prompts on a terminal, without echo. A paste may have several lines: all input until the terminal
+ * is quiet belongs to it, so that nothing is left for the shell.
  */
 function readPaste(terminal: ReadStream, output: Pick<WriteStream, 'write'>): Promise<string> {
   let text = '';
   let quiet: NodeJS.Timeout | undefined;
-  // Before the question, so that an immediate paste is not echoed.
+  // Set before the prompt is shown, so that an immediate paste is not echoed.
   terminal.setRawMode(true);
   output.write(
     'Paste the join string that the coordinator printed, then press Enter (it is not shown): ',

@@ -6,12 +6,12 @@ import { diskError } from '../../shared/disk/whole-file.ts';
 import { systemCode } from '../../shared/disk/system-error.ts';
 import { ClusterError, messageOf } from '../../shared/errors.ts';
 
-/** Mode bits that are refused: access of others, and write access of the group. */
+/** Mode bits that are rejected: any access by others, and write access by the group. */
 const FORBIDDEN = 0o027;
 
 /**
- * Reads a file that contains a secret. Throws USAGE, with the file and its flag, where it cannot be
- * read, is larger than `limit`, or has a mode that lets others in.
+ * Reads a file that contains a secret. Throws USAGE, with the file and its flag, if the file cannot
+ * be read, is larger than `limit`, or has a mode that gives others access.
  */
 export function readSecretFile(file: string, flag: string, limit: ReadLimit): string {
   let text: string;
@@ -35,7 +35,7 @@ export function readSecretFile(file: string, flag: string, limit: ReadLimit): st
   );
 }
 
-/** Writes or replaces a file, readable by its owner only, atomically. Throws DISK. */
+/** Atomically writes or replaces a file that only its owner can read. Throws DISK. */
 export function writeSecretFile(file: string, text: string): void {
   const temporary = `${file}.${randomBytes(6).toString('hex')}.tmp`;
   try {
@@ -48,8 +48,8 @@ export function writeSecretFile(file: string, text: string): void {
 }
 
 /**
- * Adds these patterns to the .gitignore of the folder, and creates it where it is missing. Returns
- * how to remove a .gitignore that this call created. Throws DISK.
+ * Adds these patterns to the folder's .gitignore, which it creates if it is missing. Returns a
+ * function that removes a .gitignore that this call created. Throws DISK.
  */
 export function hideFromGit(folder: string, patterns: readonly string[]): () => void {
   const file = join(folder, '.gitignore');

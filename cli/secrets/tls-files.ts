@@ -7,21 +7,21 @@ import { MAX_CHAIN_CERTIFICATES, MAX_PEM_FILE_BYTES } from '../../shared/limits.
 import { digestOf } from '../../worker/trust.ts';
 import { readSecretFile } from './secret-file.ts';
 
-/** Size limit of a certificate file or a key file. */
+/** Size limit for a certificate file or a key file. */
 export const pemFileLimit: ReadLimit = { name: 'MAX_PEM_FILE_BYTES', bytes: MAX_PEM_FILE_BYTES };
 
-/** The certificate chain and key of a listener, with the facts that workers check. */
+/** A listener's certificate chain and key, with what workers check. */
 export interface OwnCertificate extends ServerTls {
   /**
-   * SHA-256 of the topmost certificate of the chain, 64 hexadecimal digits. A worker that has it
-   * needs no certificate file.
+   * SHA-256 of the topmost certificate in the chain, 64 hexadecimal digits. A worker that has it
+   * does not need a certificate file.
    */
   readonly top: string;
-  /** The names and addresses of the certificate, in its order. */
+  /** The names and addresses in the certificate, in the same order. */
   readonly names: readonly string[];
 }
 
-/** The certificate of the training listener; undefined where none was given. */
+/** The training listener's certificate; undefined if none was given. */
 export function trainingCertificate(options: {
   readonly sslCertfile: string | undefined;
   readonly sslKeyfile: string | undefined;
@@ -33,7 +33,7 @@ export function trainingCertificate(options: {
   );
 }
 
-/** The certificate and key file of a listener, and the flags that name them. */
+/** A listener's certificate file and key file, and the flags that set them. */
 export interface TlsFiles {
   readonly certificate: string | undefined;
   readonly key: string | undefined;
@@ -41,8 +41,8 @@ export interface TlsFiles {
 }
 
 /**
- * Reads certificate and key; undefined where neither was given. Throws USAGE where one is missing
- * or is not PEM, or where the key belongs to another certificate; TLS where the certificate has
+ * Reads the certificate and the key; undefined if neither was given. Throws USAGE if one is missing
+ * or is not PEM, or if the key belongs to another certificate. Throws TLS if the certificate has
  * expired or is not valid yet.
  */
 export function readOwnCertificate(
@@ -81,7 +81,7 @@ export function readOwnCertificate(
   };
 }
 
-/** Reads all certificates of a PEM file. Throws USAGE where it contains none. */
+/** Reads all certificates in a PEM file. Throws USAGE if it does not contain any. */
 export function readCertificates(file: string, flag: string): X509Certificate[] {
   let text: string;
   try {
@@ -131,11 +131,11 @@ function checkValidity({ validFrom, validTo }: X509Certificate, file: string, no
       ? `the certificate in ${file} expired at ${new Date(to).toISOString()} (now ${clock})`
       : `the certificate in ${file} is not valid before ${new Date(from).toISOString()} ` +
           `(now ${clock})`,
-    { fix: 'if the clock of this machine is right, create a new one: `mnist-dist certs NAME`' },
+    { fix: "if this machine's clock is right, create a new certificate: `mnist-dist certs NAME`" },
   );
 }
 
-/** The DNS names and addresses of a certificate without wildcards, as they are written in a URL. */
+/** A certificate's DNS names and addresses, except wildcards, as they are written in a URL. */
 function namesOf({ subjectAltName }: X509Certificate): string[] {
   const entries = (subjectAltName ?? '').split(', ');
   const names = entries.map((entry) => /^(DNS|IP Address):([^*]+)$/.exec(entry)?.[2]);

@@ -15,7 +15,7 @@ import { removeAbandonedTokens, removeToken } from './abandoned-tokens.ts';
 import { diskError } from '../../shared/disk/whole-file.ts';
 import { hideFromGit, readSecretFile, writeSecretFile } from './secret-file.ts';
 
-/** The token of --token-file or else of MNIST_DIST_TOKEN; undefined where neither is set. */
+/** The token from --token-file, or else from MNIST_DIST_TOKEN; undefined if neither is set. */
 export function givenToken(
   file: string | undefined,
   environment: NodeJS.ProcessEnv,
@@ -31,9 +31,8 @@ export function generateToken(): string {
 }
 
 /**
- * The file of a token that a coordinator generated, where workers of the same user find it. Its
- * name is the port, with the address before it where that is another loopback address (127.0.0.2).
- * /
+ * The file for a token that a coordinator generated; the same user's workers find the token there.
+ * Its name is the port, preceded by the address if that is a loopback address other than 127.0.0.1.
  */
 function loopbackTokenFile(host: string, port: number): string {
   const isNamed = isIPv4(host) && isLoopback(host) && host !== '127.0.0.1';
@@ -42,7 +41,7 @@ function loopbackTokenFile(host: string, port: number): string {
 
 /**
  * Writes the token to a file that only its owner can read, and removes the tokens of coordinators
- * that were killed. Returns the file and how to remove it. Throws DISK.
+ * that were killed. Returns the file and a function that removes it. Throws DISK.
  */
 export function writeLoopbackToken(
   host: string,
@@ -53,7 +52,7 @@ export function writeLoopbackToken(
   const folder = dirname(file);
   try {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
-    // An older version, or a copy, may have left the folder readable for others.
+    // An older version, or a copy, may have left the folder readable by others.
     chmodSync(folder, 0o700);
   } catch (error) {
     throw diskError(file, error);
@@ -61,15 +60,15 @@ export function writeLoopbackToken(
   hideFromGit(folder, ['*']);
   removeAbandonedTokens(folder);
   const owner = JSON.stringify(systemProcesses.self());
-  // Written before the token, so that the token of a running process always has an owner.
+  // Written before the token, so that a running process's token always has an owner file.
   writeSecretFile(`${file}.owner`, owner);
   writeSecretFile(file, `${token}\n`);
   return { file, remove: () => removeToken(file, owner) };
 }
 
 /**
- * The token of a worker: given, or written by a coordinator of the same user on this machine.
- * Returns how to read it at each connection attempt.
+ * A worker's token: the given one, or the one that the same user's coordinator on this machine
+ * wrote. Returns a function to call at each connection attempt.
  */
 export function workerToken(
   file: string | undefined,
@@ -85,13 +84,13 @@ export function workerToken(
     try {
       return readToken(local);
     } catch {
-      // The connection attempt then shows whether a coordinator listens and needs a token.
+      // The connection attempt then shows whether a coordinator is listening and needs a token.
       return '';
     }
   };
 }
 
-/** Reads a token from the file that `flag` names. Throws USAGE. */
+/** Reads a token from the file that `flag` specifies. Throws USAGE. */
 export function readToken(file: string, flag = '--token-file'): string {
   return checkedToken(
     readSecretFile(file, flag, {

@@ -10,14 +10,14 @@ import { flagOf } from '../options/options.ts';
 import { readCertificates } from './tls-files.ts';
 import { workerToken } from './token.ts';
 
-/** The coordinator of a worker: its address, its token, and the certificates that are trusted. */
+/** A worker's coordinator: its address, its token, and the certificates that are trusted. */
 export interface WorkerConnection {
   readonly coordinator: URL;
   readonly token: () => string;
   readonly anchor: Anchor;
   /**
-   * Environment variables for a process that continues this one, so that the join string is read
-   * only once.
+   * Environment variables for a process that takes over from this one, so that the join string is
+   * read only once.
    */
   readonly handedOn: Readonly<Record<string, string>>;
 }
@@ -28,8 +28,8 @@ const HANDED_ON = 'MNIST_DIST_INTERNAL_JOIN';
 const joinOptions: readonly OptionKey[] = ['coordinator', 'tokenFile', 'sslCaCertfile'];
 
 /**
- * Takes the connection from the join string, or from the options. Rejects with USAGE, also for a
- * connection to another machine without TLS and without --insecure.
+ * Takes the connection from the join string, or from the options. Rejects with USAGE if any of them
+ * is invalid, or if the coordinator is on another machine and neither TLS nor --insecure is used.
  */
 export async function workerConnection(
   options: WorkerOptions,
@@ -40,7 +40,7 @@ export async function workerConnection(
 ): Promise<WorkerConnection> {
   const join = await joinOf(options, explicit, argv, environment, log);
   const coordinator = new URL(join?.coordinator ?? options.coordinator);
-  // An address among the options was checked when they were parsed.
+  // An address from the options was already checked when they were parsed.
   if (coordinator.protocol === 'ws:' && !isLoopback(coordinator.hostname) && !options.insecure)
     throw new ClusterError(
       'USAGE',
@@ -48,7 +48,8 @@ export async function workerConnection(
       {
         fix:
           'give the coordinator a certificate (`mnist-dist certs`, --ssl-certfile); ' +
-          'on a network you trust add --insecure: others there can read weights and dataset',
+          'on a network that you trust, add --insecure: others on it can then read the ' +
+          'weights and the dataset',
       },
     );
   const token =
@@ -72,13 +73,13 @@ async function joinOf(
   const twice = joinOptions.find((key) => explicit.has(key));
   if (twice !== undefined)
     throw new ClusterError('USAGE', `--join and ${flagOf(twice)} cannot be combined`, {
-      fix: 'use one of them',
+      fix: 'use only one of them',
     });
   if (join === '-') return parseJoin(await readJoin());
   if (argv.some((word) => word === '--join' || word.startsWith('--join=')))
     log.warn(
       {},
-      'other users of this machine can read the token of --join with ps: ' +
+      'other users of this machine can read the token in --join with ps: ' +
         'pass it on stdin (--join -) or in MNIST_DIST_JOIN',
     );
   return parseJoin(join);

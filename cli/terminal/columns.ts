@@ -7,23 +7,23 @@ const WIDE = new RegExp(
 const NARROW = /^[\u0020-\u02ff]*$/;
 const segmenter = new Intl.Segmenter();
 
-/** The columns of a terminal that a text takes: two per wide character, none per combining mark. */
+/** The terminal columns that a text takes up: two per wide character, none per combining mark. */
 export function columnsOf(text: string): number {
   if (NARROW.test(text)) return text.length;
   return charactersOf(text).reduce((sum, character) => sum + widthOf(character), 0);
 }
 
-/** The text with trailing spaces, `columns` wide. */
+/** The text, padded with trailing spaces to `columns`. */
 export function padRight(text: string, columns: number): string {
   return text + blank(columns - columnsOf(text));
 }
 
-/** The text with leading spaces, `columns` wide. */
+/** The text, padded with leading spaces to `columns`. */
 export function padLeft(text: string, columns: number): string {
   return blank(columns - columnsOf(text)) + text;
 }
 
-/** The longest beginning of the text, in whole characters, that fits into `columns`. */
+/** The longest prefix of the text, in whole characters, that fits into `columns`. */
 export function firstColumns(text: string, columns: number): string {
   let left = columns;
   let shown = '';

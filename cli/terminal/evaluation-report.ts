@@ -13,7 +13,7 @@ import { paint, type Line } from './styled-line.ts';
 import type { Style } from './style.ts';
 import { className, confusionLines } from './summary.ts';
 
-/** The result of a model on a dataset. */
+/** A model's result on a dataset. */
 export interface Evaluation extends Evaluated {
   readonly score: Score;
   readonly chosen: ChosenModel;
@@ -70,7 +70,7 @@ export function evaluationDocument(evaluation: Evaluation): object {
     loss,
     class_names: classNames,
     confusion,
-    // As in summary.json.
+    // The same as in summary.json.
     per_class: perClass(confusion).map((each, i) => ({
       class: classNames[i] ?? String(i),
       ...each,

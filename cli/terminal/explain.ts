@@ -5,7 +5,10 @@ import { createLogger, type LogFields } from './log.ts';
 import { linesOf, stderr } from './output.ts';
 import { resourceErrorOf } from '../processes/resource-error.ts';
 
-/** Prints the error that ended a command and returns the exit code; a defect with its stack. */
+/**
+ * Prints the error that ended a command, with its stack trace if it is a bug, and returns the exit
+ * code.
+ */
 export function explain(error: unknown, argv: readonly string[]): number {
   const known = resourceErrorOf(error);
   if (known !== undefined) {
@@ -17,8 +20,8 @@ export function explain(error: unknown, argv: readonly string[]): number {
 }
 
 /**
- * Prints message and fix on two lines; as a JSON log line where the command line, which may itself
- * be invalid, or the environment asks for JSON.
+ * Prints the message and the fix on two lines, or as a JSON log line if the command line (which may
+ * itself be invalid) or the environment asks for JSON.
  */
 function report(error: ClusterError, argv: readonly string[]): void {
   const fields = {

@@ -11,13 +11,14 @@ import { ProgressTracker } from './progress-tracker.ts';
 
 /**
  * The progress display of a run. `step` takes about a microsecond: it stores numbers, and a timer
- * draws them. Warnings need no method: the log writes to the same output, above the live line.
+ * draws them. Warnings do not need a method, since the log writes to the same output, above the
+ * live line.
  */
 export interface Progress {
   step(info: StepInfo): void;
-  /** An event of the run by its name in events.jsonl. */
+  /** Records an event of the run, by its name in events.jsonl. */
   event(event: string): void;
-  /** Sets the function that returns the state of the run. */
+  /** Sets the function that returns the run's state. */
   attach(inspect: () => Inspection): void;
   /** Sets the URL of the live page. */
   page(url: string): void;
@@ -30,8 +31,8 @@ export interface Progress {
 }
 
 /**
- * Calls `task` at this interval until the returned function is called; must not keep the process
- * alive.
+ * Calls `task` every `milliseconds` until the returned function is called; must not keep the
+ * process alive.
  */
 export type Ticker = (task: () => void, milliseconds: number) => () => void;
 
@@ -52,9 +53,9 @@ export interface TerminalOptions {
   readonly output: Output;
   readonly logLevel: LogLevel;
   readonly logFormat: LogFormat;
-  /** Hide progress: show log lines and the summary only. */
+  /** Whether to hide progress and show only log lines and the summary. */
   readonly isQuiet?: boolean;
-  /** Fields of every log line. */
+  /** Fields to add to every log line. */
   readonly fields?: LogFields;
   readonly clock?: () => number;
   readonly ticker?: Ticker;
@@ -62,7 +63,7 @@ export interface TerminalOptions {
 
 export const REDRAW_MILLISECONDS = 100;
 export const LOG_MILLISECONDS = 5_000;
-/** The width for a file, whose reader is unknown. */
+/** Width used for a file, since the reader's terminal is unknown. */
 const FILE_COLUMNS = 120;
 
 export function createProgress(options: ProgressOptions): Progress {
@@ -70,8 +71,8 @@ export function createProgress(options: ProgressOptions): Progress {
 }
 
 /**
- * Creates the log and the progress display of a run on one stream: on a terminal with a text log a
- * live line with log lines above it, otherwise log lines only.
+ * Creates the log and the progress display of a run on one stream: a live line with log lines above
+ * it on a terminal with a text log, otherwise only log lines.
  */
 export function openTerminal(options: TerminalOptions): { log: Log; progress: Progress } {
   const { log, ...whole } = openScreen(options);

@@ -27,8 +27,8 @@ export interface LoggerOptions {
 
 /**
  * Creates a logger. `json`: pino's lines with the level as a word and the time in ISO 8601. `text`:
- * short lines such as `12:03:04 worker w0 joined (tensorflow, cpu)`, with the fields at level debug
- * only. Messages and fields may contain text of a peer.
+ * short lines such as `12:03:04 worker w0 joined (tensorflow, cpu)`, with the fields only at level
+ * debug. Messages and fields may contain text from a peer.
  */
 export function createLogger(options: LoggerOptions): Log {
   const { level, format, fields = {}, clock = () => new Date() } = options;
@@ -40,7 +40,7 @@ export function createLogger(options: LoggerOptions): Log {
       base: fields,
       timestamp: () => `,"time":"${clock().toISOString()}"`,
       formatters: { level: (label) => ({ level: label }) },
-      // JSON.stringify turns an Error into {}; both names of the field are in use.
+      // JSON.stringify turns an Error into {}; both field names are in use.
       serializers: { err: pino.stdSerializers.err, error: pino.stdSerializers.err },
     },
     { write: (line: string) => destination.jsonText(line) },
@@ -84,7 +84,7 @@ function fieldText(value: unknown): string {
   return String(value);
 }
 
-// A log line must not throw, not even for a field that is not JSON.
+// Logging must not throw, not even for a field that cannot be written as JSON.
 function safeJson(value: object): string {
   try {
     return JSON.stringify(value);

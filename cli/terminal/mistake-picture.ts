@@ -8,7 +8,7 @@ import { className } from './summary.ts';
 
 const SHOWN_MISTAKES = 10;
 const GAP_COLUMNS = 2;
-/** The lowest value of a pixel that is drawn as a dot. */
+/** Lowest pixel value that is drawn as a dot. */
 const INK = 96;
 /** Bits of a Braille pattern (U+2800): two columns of four dots. */
 const dots = [
@@ -18,7 +18,9 @@ const dots = [
   [0x40, 0x80],
 ] as const;
 
-/** The most confident mistakes as pictures of dots, side by side, each with a caption below. */
+/**
+ * The most confident mistakes as pictures made of dots, side by side, each with a caption below.
+ */
 export function mistakeLines(
   wrong: readonly Misclassified[],
   dataset: Pick<Dataset, 'test' | 'rows' | 'columns' | 'classNames'>,
@@ -35,7 +37,7 @@ export function mistakeLines(
   });
   const columns = Math.max(...blocks.flat().map(columnsOf)) + GAP_COLUMNS;
   const perLine = Math.max(1, Math.floor(width / columns));
-  const lines = ['The most confident mistakes: confidence and index of the image'];
+  const lines = ['The most confident mistakes, with their confidence and image index'];
   for (let first = 0; first < blocks.length; first += perLine) {
     const side = blocks.slice(first, first + perLine);
     for (const row of side[0]?.keys() ?? [])

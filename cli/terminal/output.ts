@@ -38,12 +38,12 @@ export class Output {
     return styleOf(this.#stream, this.#environment);
   }
 
-  /** Columns for permanent lines: Infinity where the output is not a terminal. */
+  /** Columns for permanent lines: Infinity if the output is not a terminal. */
   get columns(): number {
     return this.isTerminal ? widthOf(this.#stream) : Infinity;
   }
 
-  /** Columns for output that needs a width: those of the terminal, else 80. */
+  /** Columns for output that needs a width: the terminal's, or 80. */
   get width(): number {
     return widthOf(this.#stream);
   }
@@ -91,20 +91,22 @@ export class Output {
     this.#stream.write(this.#live === '' ? text : `${this.#erase()}${text}${this.#live}`);
   }
 
-  /** Erases all rows of the live line; a terminal that became narrower has wrapped it. */
+  /**
+   * Erases all rows of the live line; a terminal that became narrower has wrapped it onto several.
+   */
   #erase(): string {
     const rows = Math.ceil(this.#columns / this.width);
     return `\r${rows > 1 ? `\u001b[${rows - 1}A\u001b[J` : '\u001b[K'}`;
   }
 }
 
-/** Commands in the line are written as they can be typed where this program was started. */
+/** Rewrites the commands in a line so that they can be typed where this program was started. */
 function typableLine(line: Line): Line {
   if (typeof line === 'string') return typable(line);
   return line.map((part) => (typeof part === 'string' ? typable(part) : part));
 }
 
-/** The columns of a terminal: 80 where it is none or does not know its size. */
+/** The terminal's width in columns: 80 if the stream is not a terminal or its size is unknown. */
 function widthOf({ columns }: TerminalStream): number {
   return columns || DEFAULT_COLUMNS;
 }

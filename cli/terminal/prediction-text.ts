@@ -8,20 +8,23 @@ import { pictureLines } from './terminal-picture.ts';
 
 export interface Prediction {
   readonly file: string;
-  /** The picture as the model gets it. */
+  /** The picture as the model receives it. */
   readonly picture: Picture;
-  /** The class with the highest probability; the first of equal ones. */
+  /** The class with the highest probability; the first one on a tie. */
   readonly predicted: number;
   /** One per class. */
   readonly probabilities: readonly number[];
 }
 
-/** The highest number of classes that are shown. */
+/** Maximum number of classes shown. */
 const SHOWN_CLASSES = 10;
 const BAR_COLUMNS = 24;
 const GAP = '   ';
 
-/** The picture with the probabilities of the classes beside it; without it where width is short. */
+/**
+ * The picture with the class probabilities beside it, or the probabilities alone if `width` is too
+ * small.
+ */
 export function predictionLines(
   { file, picture, predicted, probabilities }: Prediction,
   classNames: readonly string[],
@@ -43,7 +46,7 @@ export function predictionLines(
   return [[`${file}: `, answer], ...(isWide ? sideBySide(picture, bars, style) : bars)];
 }
 
-/** The bars beside the picture, at the middle of its height. */
+/** The bars beside the picture, vertically centred. */
 function sideBySide(picture: Picture, bars: readonly Line[], style: Style): Line[] {
   const left = pictureLines(picture, style);
   const first = Math.max(0, (left.length - bars.length) >> 1);
@@ -53,7 +56,7 @@ function sideBySide(picture: Picture, bars: readonly Line[], style: Style): Line
   );
 }
 
-/** All classes in their order; of many classes the likeliest. */
+/** All classes in order; if there are too many, the most likely ones. */
 function likeliest(probabilities: readonly number[]): number[] {
   const all = [...probabilities.keys()];
   if (all.length <= SHOWN_CLASSES) return all;

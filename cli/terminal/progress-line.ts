@@ -2,23 +2,23 @@ import { waitText, type Readiness } from '../../dashboards/feed/readiness.ts';
 import { count, counted, duration, percent } from '../../shared/text/number-format.ts';
 import { joined, paint, plainText, type Line } from './styled-line.ts';
 
-/** The values of the live line; those of an epoch are undefined before its first sample. */
+/** The values shown on the live line; an epoch's values are undefined before its first sample. */
 export interface ProgressState {
   readonly epoch: number;
   readonly epochs: number;
   readonly step: number;
   readonly totalSteps: number;
-  /** Mean training loss and accuracy as a ratio in the running epoch. */
+  /** Mean training loss, and accuracy as a ratio, in the current epoch. */
   readonly loss: number | undefined;
   readonly accuracy: number | undefined;
   readonly imagesPerSecond: number | undefined;
-  /** Whether workers are there; undefined before the run can be asked. */
+  /** Whether workers are ready; undefined until the run can be inspected. */
   readonly readiness: Readiness | undefined;
-  /** Workers that joined and that were lost since the start. */
+  /** How many workers have joined and how many were lost since the start. */
   readonly joined: number;
   readonly lost: number;
   readonly secondsLeft: number | undefined;
-  /** The URL of the live page. */
+  /** The live page's URL. */
   readonly page: string | undefined;
 }
 
@@ -75,7 +75,7 @@ export function fitLine(
   return joined(shown, '  ');
 }
 
-/** The same as text for a log line, without a bar. */
+/** The progress as text for a log line, without a bar. */
 export function progressText(state: ProgressState): string {
   const parts = partsOf(state).filter(({ isBar }) => isBar !== true);
   return parts.map(({ text }) => text).join('  ');
@@ -93,7 +93,7 @@ function partsOf(state: ProgressState): Part[] {
   ];
 }
 
-/** Speed and remaining time, or the workers that the run waits for. */
+/** Speed and remaining time, or the workers that the run is waiting for. */
 function standingParts(state: ProgressState): Part[] {
   const { readiness, imagesPerSecond, secondsLeft, joined: came, lost } = state;
   if (readiness?.isWaiting === true) return [{ text: waitText(readiness), dropped: 1 }];
@@ -130,7 +130,7 @@ export function waitLine(readiness: Readiness, seconds: number, width: number): 
 
 /**
  * A permanent line: `epoch 1/5  loss 0.2981  accuracy 91.40 %  validation loss 0.1502  accuracy
- * 95.60 %  4.2 s`; where that is wider than `width`, `epoch 1/5  loss 0.2981, 91.40 %  validation
+ * 95.60 %  4.2 s`; if that is wider than `width`, `epoch 1/5  loss 0.2981, 91.40 %  validation
  * 0.1502, 95.60 %  4.2 s`.
  */
 export function epochLine(state: EpochState, width: number): Line {
@@ -156,7 +156,7 @@ export function epochLine(state: EpochState, width: number): Line {
   return plainText(line).length <= width ? line : joined(narrow, '  ');
 }
 
-/** Four decimals, or an exponent where all of them would be 0 or the number is large. */
+/** Four decimals, or an exponent if all of them would be 0 or the number is large. */
 export function lossText(loss: number): string {
   return Math.abs(loss) >= 1e5 || (loss !== 0 && Math.abs(loss) < 1e-4)
     ? loss.toExponential(2)

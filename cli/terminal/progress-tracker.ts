@@ -3,7 +3,7 @@ import { StepRate } from '../../dashboards/feed/step-rate.ts';
 import { readinessOf, type Readiness } from '../../dashboards/feed/readiness.ts';
 import type { EpochState, ProgressState } from './progress-line.ts';
 
-/** The report of the coordinator after a step; steps and epochs count from 1. */
+/** The coordinator's report after a step; steps and epochs count from 1. */
 export interface StepInfo {
   readonly step: number;
   readonly totalSteps: number;
@@ -15,7 +15,7 @@ export interface StepInfo {
   readonly correct: number;
 }
 
-/** The report of the coordinator after an evaluation on the test set. */
+/** The coordinator's report after an evaluation on the test set. */
 export interface EvaluationInfo {
   readonly epoch: number;
   readonly step: number;
@@ -27,7 +27,7 @@ export interface EvaluationInfo {
 const RATE_MEMORY_SECONDS = 2;
 
 /**
- * Accumulates the reports of a run. `add` is called for every step and only stores numbers; `state`
+ * Accumulates a run's reports. `add` is called for every step and only stores numbers; `state`
  * computes the rates when they are shown. The clock is in milliseconds.
  */
 export class ProgressTracker {
@@ -55,7 +55,8 @@ export class ProgressTracker {
 
   add(info: StepInfo): void {
     if (info.epoch !== this.#epoch) this.#startEpoch(info.epoch);
-    // Rates begin with the first step, not with the wait for workers or the steps before a resume.
+    // Rates are measured from the first step on, so they exclude the wait for workers and the steps
+    // before a resume.
     this.#mark ??= { time: this.#clock(), samples: info.samples };
     if (this.#last === undefined) this.#stepRate.turn(info.step, this.#clock());
     this.#last = info;
@@ -71,7 +72,7 @@ export class ProgressTracker {
     else if (event === 'lost') this.#lost += 1;
   }
 
-  /** Sets the function that returns the state of the run. */
+  /** Sets the function that returns the run's state. */
   attach(inspect: () => Inspection): void {
     this.#inspect = inspect;
   }
@@ -85,7 +86,7 @@ export class ProgressTracker {
     this.#page = url;
   }
 
-  /** The values of the epoch up to this evaluation. */
+  /** The epoch's values up to this evaluation. */
   evaluated(info: EvaluationInfo): EpochState {
     return {
       epoch: info.epoch,
@@ -135,7 +136,8 @@ export class ProgressTracker {
     this.#epochStart = this.#clock();
   }
 
-  // An exponential mean over about two seconds: steady, and soon right after a worker joins.
+  // An exponential moving average over about two seconds: steady, yet quick to adjust after a
+  // worker joins.
   #takeRate(time: number): void {
     const mark = this.#mark;
     if (mark === undefined || time <= mark.time) return;

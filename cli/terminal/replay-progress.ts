@@ -9,14 +9,15 @@ import {
 
 /** The progress display of a replay. */
 export interface ReplayProgress {
-  /** Stores that this step was computed again. */
+  /** Records that this step was recomputed. */
   step(step: number): void;
   /** Removes the live line and stops the timer; may be called twice. */
   close(): void;
 }
 
 /**
- * Steps `first` + 1 to `last`: a live line on a terminal, else a log line about every five seconds.
+ * Shows the progress from step `first` + 1 to `last`: a live line on a terminal, otherwise a log
+ * line about every five seconds.
  */
 export function replayProgress(
   options: ProgressOptions,
@@ -26,7 +27,7 @@ export function replayProgress(
   const { output, log, live, clock, ticker = intervalTicker } = options;
   let step = first;
   let shown = first;
-  // The rate begins with the first step, not with the wait for workers.
+  // The rate is measured from the first step on, so it excludes the wait for workers.
   let mark: { readonly step: number; readonly at: number } | undefined;
   const rate = () => {
     const seconds = mark === undefined ? 0 : (clock() - mark.at) / 1000;

@@ -11,7 +11,10 @@ const GAP = '  ';
 interface Column {
   readonly head: string;
   readonly isNumber?: boolean;
-  /** Columns with the highest number are left out first when the table is too wide; 0 stays. */
+  /**
+   * Columns with the highest number are left out first when the table is too wide; those with 0 are
+   * always kept.
+   */
   readonly dropped: number;
   text(run: RunOverview): string;
 }
@@ -37,8 +40,8 @@ const columns: readonly Column[] = [
 ];
 
 /**
- * A line for each run and one of heads; columns go, the least important first, until it is at most
- * `width` wide.
+ * A header line and a line for each run. Columns are left out, the least important first, until the
+ * table is at most `width` wide.
  */
 export function runsTable(runs: readonly RunOverview[], width: number): Line[] {
   let shown = columns.map((column) => ({ ...column, cells: runs.map((run) => column.text(run)) }));
@@ -75,7 +78,7 @@ export function runsTable(runs: readonly RunOverview[], width: number): Line[] {
   ];
 }
 
-/** `5,625` for a complete run, else `1,200 of 5,625`. */
+/** `5,625` for a complete run, otherwise `1,200 of 5,625`. */
 function stepsText({ step, steps }: RunOverview): string {
   return step === steps ? count(steps) : `${count(step)} of ${count(steps)}`;
 }

@@ -3,8 +3,8 @@ import { shortened } from './styled-line.ts';
 import type { Output } from './output.ts';
 
 /**
- * The progress display of a set-up: on a terminal each step is a live line that becomes permanent,
- * elsewhere one line. Reports with the same text belong to one step.
+ * The progress display for set-up: on a terminal, each step is a live line that becomes permanent;
+ * otherwise, each step is one line. Reports with the same text belong to the same step.
  */
 export function setupProgress(output: Output): { report: Report; end: () => void } {
   let current: string | undefined;

@@ -1,13 +1,13 @@
 import type { Environment } from '../options/environment.ts';
 
-/** The capabilities of a terminal. */
+/** A terminal's capabilities. */
 export interface Style {
   readonly colour: boolean;
-  /** Whether it shows Unicode characters. */
+  /** Whether it can show Unicode characters. */
   readonly unicode: boolean;
 }
 
-/** The used properties of process.stdout. */
+/** The properties of process.stdout that are used. */
 export interface TerminalStream {
   readonly isTTY?: boolean | undefined;
   readonly columns?: number | undefined;
@@ -19,7 +19,7 @@ export function isLive(stream: TerminalStream, environment: Environment): boolea
   return stream.isTTY === true && environment['TERM'] !== 'dumb';
 }
 
-/** NO_COLOR (https://no-color.org) disables colours; the locale decides about Unicode. */
+/** NO_COLOR (https://no-color.org) disables colours; the locale decides whether to use Unicode. */
 export function styleOf(stream: TerminalStream, environment: Environment): Style {
   const locale = environment['LC_ALL'] || environment['LC_CTYPE'] || environment['LANG'] || '';
   return {

@@ -41,7 +41,7 @@ export function colouredText(line: Line): string {
     .join('');
 }
 
-/** The escaped text, shortened to this number of columns. */
+/** The escaped text, shortened to `columns`. */
 export function shortened(text: string, columns: number): string {
   const shown = printable(text);
   return columnsOf(shown) <= columns ? shown : `${firstColumns(shown, columns - 3)}...`;

@@ -19,15 +19,17 @@ export interface Summary {
   readonly runDirectory: string;
   /** Whether the run has a report. */
   readonly hasReport: boolean;
-  /** Description for users: "tensorflow (TensorFlow 2.21.0, cpu)". */
+  /** Description for users, such as "tensorflow (TensorFlow 2.21.0, cpu)". */
   readonly engine: string;
-  /** The highest number of workers that returned results at one time. */
+  /** The highest number of workers that returned results at the same time. */
   readonly workers: number;
   readonly steps: number;
-  /** Seconds during which a coordinator ran it, and those with too few workers, if known. */
+  /**
+   * Seconds during which a coordinator ran it and, if known, how many of them had too few workers.
+   */
   readonly seconds: number;
   readonly waited: number | undefined;
-  /** Undefined where the run was too short. */
+  /** Undefined if the run was too short. */
   readonly stepsPerSecond: number | undefined;
   readonly test: TestResult;
   /** Hexadecimal SHA-256 of model.safetensors. */
@@ -78,8 +80,8 @@ export function summaryLines(summary: Summary, width: number): Line[] {
 }
 
 /**
- * The confusion matrix as an aligned table (rows true, columns predicted) with the recall of each
- * class; where it is wider than `width`, the most frequent mistakes instead.
+ * The confusion matrix as an aligned table (rows true, columns predicted) with each class's recall;
+ * if it is wider than `width`, the most frequent mistakes instead.
  */
 export function confusionLines(test: TestResult, width: number): Line[] {
   const names = test.confusion.map((_, i) => className(test.classNames, i));
@@ -88,7 +90,7 @@ export function confusionLines(test: TestResult, width: number): Line[] {
       ...test.confusion.flat().map((count) => String(count).length),
       ...numbers(names.length),
     ) + 2;
-  // Long names are in the rows only; columns then have the number of the class, as the rows do.
+  // Long names appear only in the rows; the columns then show class numbers, which the rows repeat.
   const short = names.every((name) => columnsOf(name) <= cell - 2);
   const heads = names.map((name, i) => (short ? name : String(i)));
   const labels = names.map((name, i) => (short || name === String(i) ? name : `${i} ${name}`));
@@ -139,7 +141,7 @@ function recallText(row: readonly number[], index: number): string {
   return total === 0 ? '-' : percent((row[index] ?? 0) / total);
 }
 
-/** The length of the longest class number, which must fit into a column. */
+/** The length of the longest class number, which must fit in a column. */
 function numbers(classes: number): number[] {
   return [String(Math.max(0, classes - 1)).length];
 }

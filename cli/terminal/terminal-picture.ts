@@ -1,7 +1,7 @@
 import { joined, Painted, type Line } from './styled-line.ts';
 import type { Style } from './style.ts';
 
-/** A picture row by row: 0 background, 1 ink. */
+/** A picture, row by row: 0 is background, 1 is ink. */
 interface Picture {
   readonly rows: number;
   readonly columns: number;
@@ -11,12 +11,13 @@ interface Picture {
 const ASCII = ' .:-=+*#%@';
 /** The grays of the 256-colour palette, from almost black to almost white. */
 const [FIRST_GRAY, GRAYS] = [232, 24];
-/** Half blocks by index: the upper half counts 1, the lower half 2. */
+/** Half blocks by index: the upper half counts as 1, the lower half as 2. */
 const HALVES = [' ', '▀', '▄', '█'] as const;
 
 /**
- * A picture as lines of a terminal, one column per pixel and two rows per line: in grays with
- * colours, in half blocks with Unicode only, else in characters of increasing density.
+ * A picture as terminal lines, one column per pixel and two rows per line: in grays if the terminal
+ * has Unicode and colours, in half blocks if it has only Unicode, otherwise in characters of
+ * increasing density.
  */
 export function pictureLines({ rows, columns, pixels }: Picture, style: Style): Line[] {
   const inkAt = (row: number, column: number) =>

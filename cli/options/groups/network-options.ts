@@ -20,16 +20,18 @@ export const networkOptions = {
     in: listeners,
     help:
       'address to listen on; one that other machines can reach needs TLS or --insecure ' +
-      '(eval: wait for workers there)',
+      '(eval: wait for workers to join instead of starting them)',
   }),
   port: withDefault(port, DEFAULT_PORT, {
     in: listeners,
-    help: 'port to listen on; 0 picks a free port (eval: wait for workers there)',
+    help:
+      'port to listen on; 0 picks a free port ' +
+      '(eval: wait for workers to join instead of starting them)',
   }),
   coordinator: withDefault(endpoint, `ws://127.0.0.1:${DEFAULT_PORT}`, {
     in: ['worker'],
     alias: 'rdzv-endpoint',
-    help: 'address of the coordinator; wss:// connects with TLS',
+    help: "the coordinator's address; wss:// connects with TLS",
   }),
   join: withoutDefault(secret('STRING|-'), {
     in: ['worker'],
@@ -40,19 +42,16 @@ export const networkOptions = {
   advertise: withoutDefault(host, {
     in: ['coordinator', 'eval'],
     help:
-      'host name or address under which workers reach this machine ' +
+      'host name or address at which workers reach this machine ' +
       '(default: --host, or the first name in the certificate)',
   }),
-  sslCertfile: withoutDefault(
-    path('FILE', 'a PEM file with a certificate and the chain above it'),
-    {
-      in: tlsListeners,
-      help: 'certificate for TLS with workers; `mnist-dist certs` creates one',
-    },
-  ),
-  sslKeyfile: withoutDefault(path('FILE', 'a PEM file with the key of --ssl-certfile'), {
+  sslCertfile: withoutDefault(path('FILE', 'a PEM file with a certificate and its chain'), {
     in: tlsListeners,
-    help: 'private key of --ssl-certfile',
+    help: 'certificate for TLS with workers; `mnist-dist certs` creates one',
+  }),
+  sslKeyfile: withoutDefault(path('FILE', 'a PEM file with the private key for --ssl-certfile'), {
+    in: tlsListeners,
+    help: 'private key for --ssl-certfile',
   }),
   sslCaCertfile: withoutDefault(path('FILE', 'a PEM file with certificates'), {
     in: ['worker'],
@@ -70,12 +69,12 @@ export const networkOptions = {
   insecure: withDefault(flag, false, {
     in: ['local', 'coordinator', 'worker', 'show', 'eval'],
     help:
-      'allow connections between machines without TLS; the network can then read ' +
-      'weights and dataset',
+      'allow connections between machines without TLS; others on the network can then read ' +
+      'the weights and the dataset',
   }),
   maxRetries: withoutDefault(integer({ min: 0, max: 1_000_000 }), {
     in: ['worker'],
-    help: 'number of attempts to reconnect (default: retry for --max-wait-time)',
+    help: 'maximum number of attempts to reconnect (default: retry for --max-wait-time)',
   }),
   maxWaitTime: withDefault(
     duration({ min: 0, max: WEEK_SECONDS }),

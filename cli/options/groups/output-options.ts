@@ -28,7 +28,7 @@ export const outputOptions = {
   days: withDefault(
     integer({ min: 1, max: limits.MAX_CERTIFICATE_DAYS }),
     limits.DEFAULT_CERTIFICATE_DAYS,
-    { in: ['certs'], help: 'number of days for which certificates are valid' },
+    { in: ['certs'], help: 'number of days that certificates are valid' },
   ),
   artifacts: withoutDefault(path('URI', 'file:DIR or s3://BUCKET/PREFIX'), {
     in: trainingCommands,
@@ -37,8 +37,8 @@ export const outputOptions = {
   pictures: withDefault(flag, true, {
     in: ['local', 'coordinator', 'show', 'eval'],
     help:
-      'draw the report and its pictures at the end; --no-pictures switches it off ' +
-      '(show: the pictures of the mistakes)',
+      'draw the report and its pictures at the end; --no-pictures switches this off ' +
+      '(show: pictures of the mistakes)',
   }),
   format: withDefault(choice(['text', 'json', 'csv']), 'text', {
     in: ['eval', 'predict', 'runs'],
@@ -46,7 +46,7 @@ export const outputOptions = {
   }),
   failUnder: withoutDefault(
     decimal('a number from 0 to 1', (x) => x >= 0 && x <= 1),
-    { in: ['eval'], help: 'end with an error if the accuracy, as a ratio, is lower' },
+    { in: ['eval'], help: 'fail if the accuracy, as a ratio, is lower' },
   ),
   json: withDefault(flag, false, { in: ['doctor', 'bench'], help: 'print JSON' }),
   progress: withDefault(flag, true, {

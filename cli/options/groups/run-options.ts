@@ -24,7 +24,7 @@ export const runOptions = {
       in: trainingCommands,
       help:
         'resume a run (without RUN: the newest unfinished one); --epochs and --steps may be ' +
-        'raised, other options that affect the result may not change',
+        'raised, other options that affect the result must not change',
     },
   ),
   checkpointEvery: withDefault(
@@ -39,12 +39,12 @@ export const runOptions = {
   ),
   takeOver: withDefault(flag, false, {
     in: trainingCommands,
-    help: 'resume a run even if a coordinator on another host has its lock',
+    help: 'resume a run even if a coordinator on another host holds its lock',
   }),
   data: withoutDefault(path('DIR', 'an existing folder with the four MNIST files, idx or idx.gz'), {
     in: ['local', 'coordinator', 'show', 'verify', 'eval', 'predict', 'doctor'],
     help:
-      'folder with another idx dataset (default: the dataset of the run; ' +
+      "folder with a different idx dataset (default: the run's dataset; " +
       'for a new run, the MNIST package)',
   }),
   model: withoutDefault(
@@ -67,6 +67,6 @@ export const runOptions = {
   ),
   seed: withDefault(integer({ min: 0, max: Number.MAX_SAFE_INTEGER }), 1, {
     in: trainingCommands,
-    help: 'seed of the sample order, dropout and initial weights',
+    help: 'seed for the sample order, the dropout and the initial weights',
   }),
 };

@@ -3,7 +3,7 @@ import { withDefault, withoutDefault } from '../option.ts';
 import { flag, integer, integers, path } from '../value-types.ts';
 
 export const setupOptions = {
-  tensorflow: withoutDefault(path('DIR|WHEEL', 'a folder or a .whl file of TensorFlow'), {
+  tensorflow: withoutDefault(path('DIR|WHEEL', 'a folder or a .whl file with TensorFlow'), {
     in: ['setup'],
     help: 'TensorFlow to use instead of the pinned wheel',
   }),

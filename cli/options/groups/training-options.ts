@@ -9,7 +9,7 @@ import {
 } from '../option.ts';
 import { decimal, integer, integers } from '../value-types.ts';
 
-const decay = decimal('a number from 0 to below 1', (x) => x >= 0 && x < 1);
+const decay = decimal('a number of at least 0 and below 1', (x) => x >= 0 && x < 1);
 
 export const trainingOptions = {
   epochs: withDefault(integer({ min: 1, max: limits.MAX_EPOCHS }), 5, {
@@ -27,7 +27,7 @@ export const trainingOptions = {
   virtualShards: {
     ...described({
       in: trainingCommands,
-      help: 'shards per batch; no more workers than shards compute at a time',
+      help: 'shards per batch; at most this many workers compute at a time',
     }),
     type: {
       ...integer({ min: 1, max: limits.MAX_VIRTUAL_SHARDS }),
@@ -41,25 +41,25 @@ export const trainingOptions = {
   learningRate: withDefault(
     decimal('a number above 0, at most 1000', (x) => x > 0 && x <= 1000),
     0.001,
-    { in: trainingCommands, help: 'learning rate of Adam' },
+    { in: trainingCommands, help: "Adam's learning rate" },
   ),
   beta1: withDefault(decay, 0.9, {
     in: trainingCommands,
-    help: 'decay rate of the first moment of Adam',
+    help: "decay rate of Adam's first moment",
   }),
   beta2: withDefault(decay, 0.999, {
     in: trainingCommands,
-    help: 'decay rate of the second moment of Adam',
+    help: "decay rate of Adam's second moment",
   }),
   epsilon: withDefault(
     decimal('a number above 0, at most 1', (x) => x > 0 && x <= 1),
     1e-7,
-    { in: trainingCommands, help: 'epsilon of Adam' },
+    { in: trainingCommands, help: "Adam's epsilon" },
   ),
   hidden: withDefault(
     integers({ min: 1, max: limits.MAX_LAYER_UNITS }, limits.MAX_HIDDEN_LAYERS),
     [128],
-    { in: trainingCommands, help: 'units of each hidden layer, such as 128 or 256,128' },
+    { in: trainingCommands, help: 'units in each hidden layer, such as 128 or 256,128' },
   ),
   dropout: withDefault(decay, 0.2, {
     in: trainingCommands,

@@ -22,21 +22,24 @@ export const watchingOptions = {
       'port of the live page; 0 picks a free port; if the default is in use, ' +
       'the next free port is used',
   }),
-  httpSslCertfile: withoutDefault(
-    path('FILE', 'a PEM file with a certificate and the chain above it'),
-    { in: pageCommands, help: 'certificate for HTTPS on the live page and /metrics' },
-  ),
-  httpSslKeyfile: withoutDefault(path('FILE', 'a PEM file with the key of --http-ssl-certfile'), {
+  httpSslCertfile: withoutDefault(path('FILE', 'a PEM file with a certificate and its chain'), {
     in: pageCommands,
-    help: 'private key of --http-ssl-certfile',
+    help: 'certificate for HTTPS on the live page and /metrics',
   }),
+  httpSslKeyfile: withoutDefault(
+    path('FILE', 'a PEM file with the private key for --http-ssl-certfile'),
+    {
+      in: pageCommands,
+      help: 'private key for --http-ssl-certfile',
+    },
+  ),
   httpTokenFile: withoutDefault(
     path('FILE', `a readable file of at most ${limits.MAX_TOKEN_FILE_BYTES} bytes`),
     {
       in: pageCommands,
       help:
-        'file with a token for the live page and /metrics: ' +
-        'the bearer token, or the password in a browser',
+        'file with a token for the live page and /metrics, ' +
+        'used as a bearer token, or as the password in a browser',
     },
   ),
   httpLinger: withDefault(duration({ min: 0, max: limits.MAX_HTTP_LINGER_SECONDS }), 0, {

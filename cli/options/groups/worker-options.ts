@@ -38,7 +38,7 @@ export const workerOptions = {
   }),
   maxRestarts: withDefault(integer({ min: 0, max: 1_000_000 }), limits.DEFAULT_MAX_RESTARTS, {
     in: ['local'],
-    help: 'maximum number of restarts of each process that crashes',
+    help: 'maximum number of restarts for each process that crashes',
   }),
   startWorkers: withoutDefault(workerCount, {
     in: ['coordinator'],
@@ -46,7 +46,7 @@ export const workerOptions = {
   }),
   maxWorkers: withDefault(workerCount, limits.MAX_WORKERS, {
     in: trainingCommands,
-    help: 'maximum number of workers; the coordinator refuses others',
+    help: 'maximum number of workers; the coordinator rejects any more',
   }),
   rdzvTimeout: withDefault(
     duration({ min: 1, max: WEEK_SECONDS }),
@@ -81,19 +81,19 @@ export const workerOptions = {
   engine: withDefault(choice(['auto', 'tensorflow', 'wasm', 'reference'], engineSynonyms), 'auto', {
     in: ['local', 'worker', 'verify', 'eval', 'bench'],
     help:
-      'engine that computes gradients; auto: tensorflow, else wasm ' +
-      '(verify: the engine of the run)',
+      'engine that computes gradients; auto: tensorflow if it can run, otherwise wasm ' +
+      "(verify: the run's engine)",
   }),
   device: withDefault(device, 'auto', {
     in: engineCommands,
     help:
-      'device of the engine; cuda:N is the N-th GPU visible to this process ' +
-      '(verify: the device of the run)',
+      'device for the engine; cuda:N is GPU N of those visible to this process, from 0 ' +
+      "(verify: the run's device)",
   }),
   threads: withDefault(integer({ min: 1, max: 1024 }), 1, {
     in: engineCommands,
     help:
-      'engine threads per worker; another number may give other bytes ' +
-      '(verify: the number of the run)',
+      'engine threads per worker; a different number may produce different bytes ' +
+      "(verify: the run's number)",
   }),
 };

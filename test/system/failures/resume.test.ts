@@ -204,14 +204,14 @@ describe('a run to resume', () => {
     const { runs } = await interrupted();
     const { code, output } = await run([...resume, runs, '--batch-size', '32', '--seed', '5']);
     expect(code, output).toBe(errorTable.USAGE.exit);
-    expect(output).toMatch(/has other settings: --batch-size 64, not 32; --seed \d+, not 5/);
+    expect(output).toMatch(/has different settings: --batch-size 64, not 32; --seed \d+, not 5/);
   });
 
   it('is rejected where it does not exist, with a suggestion', async () => {
     const { runs, directory } = await interrupted();
     const { code, output } = await run(['local', '--resume', 'r', '--runs-dir', runs]);
     expect(code, output).toBe(errorTable.USAGE.exit);
-    expect(output).toContain(`there is no run r\n  Did you mean ${directory}?`);
+    expect(output).toContain(`there is no run r\n  did you mean ${directory}?`);
   });
 
   it('is rejected where it would become shorter', async () => {

@@ -217,7 +217,7 @@ describe('a supervised worker', () => {
     expect(await once(worker, 'exit', { signal: AbortSignal.timeout(LIMIT_MILLISECONDS) })).toEqual(
       [143, null],
     );
-    expect(said).toContain('the supervisor of this process has ended');
+    expect(said).toContain("this process's supervisor has ended");
   });
 });
 

@@ -72,7 +72,7 @@ describe('over TLS', () => {
     expect(readRun(join(runs, 'r')).record.workers).toHaveLength(2);
     for (const { output } of [process, first, second]) expect(output()).not.toContain(token);
     expect(second.output()).toContain(
-      'other users of this machine can read the token of --join with ps',
+      'other users of this machine can read the token in --join with ps',
     );
     expect(existsSync(path)).toBe(false);
   });

@@ -108,7 +108,7 @@ describe('verify', () => {
     ]);
     expect(code, output).toBe(0);
     expect(output).toMatch(
-      /starting from the checkpoint of step 150; earlier steps are not verified/,
+      /starting from the checkpoint at step 150; earlier steps are not verified/,
     );
     expect(output).toMatch(
       /verified 250 steps \(151 to 400\), 2 evaluations, 1 checkpoint and the model/,
@@ -116,7 +116,7 @@ describe('verify', () => {
     const none = await run(['verify', finished, '--from', String(SHORT - 1), '-n', '1']);
     expect(none.code, none.output).toBe(0);
     expect(none.output).toMatch(
-      /no checkpoint is at or before step 149 .*starting from the beginning/,
+      /there is no checkpoint at or before step 149 .*starting from the beginning/,
     );
     expect(none.output).toMatch(/verified 400 steps, 2 evaluations/);
   });
@@ -214,7 +214,7 @@ describe('verify', () => {
   it('rejects a folder that is not a run', async () => {
     const missing = await run(['verify', join(shared, 'finishd')]);
     expect(missing.code, missing.output).toBe(errorTable.USAGE.exit);
-    expect(missing.output).toContain(`Did you mean ${finished}?`);
+    expect(missing.output).toContain(`did you mean ${finished}?`);
     const folder = await run(['verify', shared]);
     expect(folder.code, folder.output).toBe(errorTable.USAGE.exit);
     expect(folder.output).toContain('is a folder of runs, not a run');

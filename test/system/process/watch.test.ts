@@ -231,7 +231,7 @@ describe('the address of the page', () => {
       return taker.listening || undefined;
     }, local);
     const [, now] = await local.says(
-      /of the live page is in use; the page is now at http:\/\/127\.0\.0\.1:(\d+)\//,
+      /live page's port \d+ is in use; the page is now at http:\/\/127\.0\.0\.1:(\d+)\//,
     );
     expect(Number(now)).not.toBe(port);
     expect(await local.exited, local.output()).toBe(0);

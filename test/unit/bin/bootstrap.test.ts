@@ -17,8 +17,8 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { thisProcess } from '../../../bin/owner.mjs';
 
 /**
- * bin/ copied into a small checkout with fakes of npm, tsc and asc. Each of them appends a line to
- * `calls`. `fail` names the one that is to fail.
+ * A small checkout with a copy of bin/ and fakes of npm, tsc and asc. Each fake appends a line to
+ * `calls`; the file `fail` names the fake that must fail.
  */
 let checkout: string;
 
@@ -30,7 +30,8 @@ beforeEach(() => {
   write('cli/main.ts', 'one');
   write('dashboards/page/main.ts', 'page');
   write('fail', '');
-  // npm creates the two compilers; "tsc" writes a main that prints the source it was built from.
+  // The fake npm creates the two compilers; the fake tsc writes a program that prints the source it
+  // was built from.
   write(
     'path/npm',
     `#!/bin/sh
@@ -65,20 +66,20 @@ afterEach(() => {
 });
 
 describe('a fresh clone', () => {
-  test('installs, builds and starts; the second start does neither', async () => {
+  test('installs, builds and starts; its second start neither installs nor builds', async () => {
     expect(await start('local', '-n')).toMatchObject({ status: 7, stdout: 'one local,-n\n' });
     expect(calls()).toEqual(['asc', 'npm', 'tsc', 'tsc']);
     expect(await start()).toMatchObject({ status: 7, stderr: '' });
     expect(calls()).toHaveLength(4);
   });
 
-  test('is set up once when it is started twice at the same time', async () => {
+  test('is set up only once when it is started twice at the same time', async () => {
     const both = await Promise.all([start(), start()]);
     expect(both.map(({ status }) => status)).toEqual([7, 7]);
     expect(calls()).toEqual(['asc', 'npm', 'tsc', 'tsc']);
   });
 
-  test('takes over the lock of a set-up that was killed', async () => {
+  test('takes over the lock of a set-up process that was killed', async () => {
     mkdirSync(join(checkout, '.mnist-dist/lock'), { recursive: true });
     const dead = await run(process.execPath, ['-e', 'console.log(process.pid)']);
     const owner = { ...thisProcess(), pid: Number(dead.stdout), token: '0123456789ab' };
@@ -89,7 +90,7 @@ describe('a fresh clone', () => {
     expect(readdirSync(join(checkout, '.mnist-dist'))).toEqual([]);
   });
 
-  test('ends with exit code SETUP and a fix when the registry cannot be reached', async () => {
+  test('fails with exit code SETUP and a fix when the registry cannot be reached', async () => {
     write('fail', 'npm');
     const result = await start();
     expect(result.status).toBe(10);
@@ -117,7 +118,7 @@ describe('a set-up without a terminal', () => {
     expect(await ended).toMatchObject({ status: 7 });
   });
 
-  test('ends its child programs when it is ended', async () => {
+  test('stops its child programs when it is stopped', async () => {
     write('fail', 'slow');
     const { child, ended } = launch();
     await installing();
@@ -130,7 +131,7 @@ describe('a set-up without a terminal', () => {
 });
 
 describe('a checkout', () => {
-  test('is built again after an edit, and installed again after a new lock file', async () => {
+  test('is rebuilt after an edit, and reinstalled after a change to the lock file', async () => {
     await start();
     write('cli/main.ts', 'another');
     expect((await start()).stdout).toBe('another \n');
@@ -140,7 +141,7 @@ describe('a checkout', () => {
     expect(calls().filter((name) => name === 'npm')).toHaveLength(2);
   });
 
-  test('has its page built, and built again after an edit of the page', async () => {
+  test('has its page built, and rebuilt after an edit to the page', async () => {
     await start();
     write('dashboards/page/main.ts', 'another page');
     await start();
@@ -161,7 +162,7 @@ describe('a checkout', () => {
     },
   );
 
-  test('installed by hand is not installed again', async () => {
+  test('that was installed by hand is not installed again', async () => {
     mkdirSync(join(checkout, 'node_modules'));
     expect((await run(join(checkout, 'path/npm'), [])).status).toBe(0);
     write('node_modules/.package-lock.json', '{"packages":{}}');
@@ -169,7 +170,7 @@ describe('a checkout', () => {
     expect(calls().filter((name) => name === 'npm')).toHaveLength(1);
   });
 
-  test('leaves nothing but the work folder, node_modules and dist', async () => {
+  test('gains only the work folder, node_modules and dist', async () => {
     const before = readdirSync(checkout);
     await start();
     const added = readdirSync(checkout).filter((name) => !before.includes(name));

@@ -59,8 +59,8 @@ function heldBy(owner: object): void {
 
 const renew = (): void => appendFileSync(join(lock, TOKEN, 'renewals'), '.');
 
-describe('the lock of a set-up', () => {
-  it('has one owner at a time and leaves no file behind', async () => {
+describe('the set-up lock', () => {
+  it('has one owner at a time and leaves no files behind', async () => {
     let inside = 0;
     const work = async (): Promise<string> => {
       expect(++inside).toBe(1);
@@ -71,11 +71,11 @@ describe('the lock of a set-up', () => {
     await Promise.all([set(quickTime(), work), set(quickTime(), work), set(quickTime(), work)]);
     expect(readdirSync(parent)).toEqual([]);
     expect(said[0]).toMatch(
-      /^waiting for another set-up \(process \d+ on .*\), which has the lock/,
+      /^waiting for another set-up \(process \d+ on .*\), which holds the lock/,
     );
   });
 
-  it('is tried again after another process took it first and released it', async () => {
+  it('is tried again after another process got it first and released it', async () => {
     let renames = 0;
     beforeRename = (_, to) => {
       if (to === lock && renames++ === 0)
@@ -86,7 +86,7 @@ describe('the lock of a set-up', () => {
     expect(readdirSync(parent)).toEqual([]);
   });
 
-  it('is released when the set-up fails', async () => {
+  it('is released when set-up fails', async () => {
     const fail = async (): Promise<string> => {
       throw new Error('no compiler');
     };
@@ -94,7 +94,7 @@ describe('the lock of a set-up', () => {
     expect(readdirSync(parent)).toEqual([]);
   });
 
-  it('is taken over at once from a process that is gone', async () => {
+  it('is taken over immediately from a process that is gone', async () => {
     heldBy({ ...here, started: '1', token: TOKEN });
     const time = quickTime();
     expect(await set(time)).toBe('done');
@@ -107,14 +107,18 @@ describe('the lock of a set-up', () => {
   it.each([
     ['another host', { ...here, host: 'another', token: TOKEN }, EXPIRY_MILLISECONDS],
     ['another pid namespace', { ...here, namespace: 'pid:[1]', token: TOKEN }, EXPIRY_MILLISECONDS],
-    ['an older version elsewhere', { host: 'another', pid: 7, started: '1' }, EXPIRY_MILLISECONDS],
-    ['a process of this host that was suspended', { ...here, token: TOKEN }, EXPIRY_MILLISECONDS],
+    [
+      'an older version on another host',
+      { host: 'another', pid: 7, started: '1' },
+      EXPIRY_MILLISECONDS,
+    ],
+    ['a suspended process on this host', { ...here, token: TOKEN }, EXPIRY_MILLISECONDS],
     [
       'a process before the last boot',
       { ...here, boot: 'another', token: TOKEN },
       WATCH_MILLISECONDS,
     ],
-    ['an owner that was not written', 'nothing', WATCH_MILLISECONDS],
+    ['an owner that is not recorded', 'nothing', WATCH_MILLISECONDS],
   ])('is taken over from %s when it is not renewed', async (_, owner, limit) => {
     heldBy(Object(owner));
     const time = quickTime();
@@ -128,7 +132,7 @@ describe('the lock of a set-up', () => {
     expect(readdirSync(parent)).toEqual([]);
   });
 
-  it('is awaited while its owner renews it, with progress and a time limit', async () => {
+  it('is waited for while its owner renews it, with progress and a time limit', async () => {
     heldBy({ ...here, host: 'another', token: TOKEN });
     const released = quickTime((waited) => {
       renew();
@@ -136,7 +140,7 @@ describe('the lock of a set-up', () => {
     });
     expect(await set(released)).toBe('done');
     expect(said.every((line) => !line.startsWith('taking over'))).toBe(true);
-    expect(said.at(-1)).toMatch(/^still waiting for it after \d+ s: it is running/);
+    expect(said.at(-1)).toMatch(/^still waiting after \d+ s: it is running/);
 
     renameSync(`${lock}-released`, lock);
     const endless = quickTime(renew);
@@ -147,10 +151,10 @@ describe('the lock of a set-up', () => {
     expect(endless.waited).toBeGreaterThanOrEqual(MAX_WAIT_MILLISECONDS);
   });
 
-  it('is not taken over from an older version, which runs and never renews it', async () => {
+  it('is not taken over from an older version that is running but never renews it', async () => {
     heldBy({ host: here.host, pid: here.pid, started: here.started });
     await expect(set()).rejects.toMatchObject({
-      fix: expect.stringContaining('Stop that process'),
+      fix: expect.stringContaining('stop that process'),
     });
     expect(existsSync(join(lock, 'owner.json'))).toBe(true);
   });
@@ -164,7 +168,7 @@ describe('the lock of a set-up', () => {
         tries += 1;
         writeFileSync(join(lease.folder, 'half'), `try ${tries}`);
         if (tries === 1) {
-          // The process is suspended here; another one takes over and runs.
+          // The process is suspended here, and another one takes the lock over.
           renameSync(lock, `${lock}-taken`);
           heldBy({ ...here, started: '1', token: TOKEN });
           expect(() => lease.check()).toThrow('taken over');
@@ -177,20 +181,20 @@ describe('the lock of a set-up', () => {
     );
     expect(result).toBe(2);
     expect(readFileSync(target, 'utf8')).toBe('try 2');
-    expect(said[0]).toContain('since this one was suspended; beginning again');
+    expect(said[0]).toContain('while this one was suspended; starting again');
   });
 
-  it('rejects with an error that names the attempts when it is lost repeatedly', async () => {
+  it('is given up, with the number of attempts, when it is lost repeatedly', async () => {
     const lose = async (lease: { check(): void }): Promise<never> => {
       renameSync(lock, join(parent, `taken-${said.length}`));
       lease.check();
       throw new Error('the lease is lost');
     };
-    const lost = { message: expect.stringContaining('3 times'), fix: 'Run it again.' };
+    const lost = { message: expect.stringContaining('3 times'), fix: 'run the command again' };
     await expect(withLock(lock, lose, say, quickTime())).rejects.toMatchObject(lost);
   });
 
-  it('removes the folders that ended processes left beside it', async () => {
+  it('removes the folders that dead processes left beside it', async () => {
     for (const [name, owner] of Object.entries({
       aaaaaaaaaaaa: { started: '1' },
       bbbbbbbbbbbb: {},
@@ -203,7 +207,7 @@ describe('the lock of a set-up', () => {
     expect(readdirSync(parent)).toEqual(['lock.bbbbbbbbbbbb', 'lock.other']);
   });
 
-  it('replaces a file or a link in its path, and follows no link', async () => {
+  it('replaces a file or a link at its path, and does not follow the link', async () => {
     symlinkSync(join(parent, 'nowhere'), lock);
     await expect(set()).resolves.toBe('done');
     writeFileSync(lock, 'a file');
@@ -211,17 +215,17 @@ describe('the lock of a set-up', () => {
   });
 });
 
-describe('doctor reports of the lock of a set-up:', () => {
+describe('what doctor reports about the set-up lock:', () => {
   it.each([
-    ['nothing where there is no lock', undefined, undefined],
-    ['nothing where its process is gone', { ...here, started: '1' }, undefined],
+    ['nothing if there is no lock', undefined, undefined],
+    ["nothing if its owner's process is gone", { ...here, started: '1' }, undefined],
     [
-      'that it is not renewed, and expires',
+      'that it is not renewed and will expire',
       { ...here, host: 'another', token: TOKEN },
       { isRenewed: false, expires: true },
     ],
     [
-      'that a lock of an older version never expires',
+      "that an older version's lock never expires",
       { ...here, namespace: undefined },
       { isRenewed: false, expires: false },
     ],

@@ -17,34 +17,54 @@ const never = () => false;
 
 describe('the owner of a lock', () => {
   it.each([
-    ['of this process', {}, always, 'running'],
-    ['that is gone', {}, never, 'gone'],
-    ['of another host', { host: 'another' }, always, 'elsewhere'],
-    ['of another host, with the boot of this one', { host: 'another' }, never, 'elsewhere'],
-    ['before the last boot', { boot: 'another' }, always, 'rebooted'],
-    ['of another pid namespace', { namespace: 'pid:[1]' }, always, 'elsewhere'],
+    ['is running if it is this process', {}, always, 'running'],
+    ['is gone if its process is gone', {}, never, 'gone'],
+    ['is elsewhere if it is on another host', { host: 'another' }, always, 'elsewhere'],
     [
-      'of another pid namespace where its number is free here',
+      'is elsewhere if it is on another host, even with the same boot id',
+      { host: 'another' },
+      never,
+      'elsewhere',
+    ],
+    ['has rebooted if its boot id differs', { boot: 'another' }, always, 'rebooted'],
+    [
+      'is elsewhere if it is in another pid namespace',
+      { namespace: 'pid:[1]' },
+      always,
+      'elsewhere',
+    ],
+    [
+      'is elsewhere if it is in another pid namespace, even if its pid is unused in this one',
       { namespace: 'pid:[1]' },
       never,
       'elsewhere',
     ],
-    ['of an older version that is visible', { namespace: undefined }, always, 'running'],
-    ['of the oldest version', { namespace: undefined, boot: undefined }, never, 'elsewhere'],
+    [
+      'is running if an older version recorded it and its process is visible',
+      { namespace: undefined },
+      always,
+      'running',
+    ],
+    [
+      'is elsewhere if the oldest version recorded it and its process is not visible',
+      { namespace: undefined, boot: undefined },
+      never,
+      'elsewhere',
+    ],
   ] as const)('%s', (_, owner, running, fate) => {
     const processes = { self: () => here, isRunning: running, mayRunUnseen: never };
     expect(fateOf({ ...here, ...owner }, processes)).toBe(fate);
   });
 
   it.each([
-    ['is gone where every process is visible', never, 'gone'],
-    ['is elsewhere where its process may have another number here', always, 'elsewhere'],
-  ] as const)('of an older version whose number is free %s', (_, mayRunUnseen, fate) => {
+    ['is gone if every process is visible', never, 'gone'],
+    ['is elsewhere if its process may have a different pid here', always, 'elsewhere'],
+  ] as const)('recorded by an older version, with an unused pid, %s', (_, mayRunUnseen, fate) => {
     const processes = { self: () => here, isRunning: never, mayRunUnseen };
     expect(fateOf({ ...here, namespace: undefined }, processes)).toBe(fate);
   });
 
-  it('is running while its process is', () => {
+  it('is running as long as its process is', () => {
     expect(here.namespace).toMatch(/^pid:\[\d+\]$/);
     expect(isRunning(here.pid, here.started)).toBe(true);
     expect(isRunning(here.pid, '1')).toBe(false);
@@ -52,7 +72,7 @@ describe('the owner of a lock', () => {
   });
 });
 
-describe('a process that is known by its start time only', () => {
+describe('a process that is known only by its start time', () => {
   let proc = '';
   const add = (pid: string, started: string, name = 'node') => {
     mkdirSync(join(proc, pid));
@@ -67,7 +87,7 @@ describe('a process that is known by its start time only', () => {
     add('77', '4711', 'a ) name');
   });
 
-  it('is gone where all processes of the machine are visible and none has its start time', () => {
+  it('is gone if all processes on the machine are visible and none has its start time', () => {
     expect(mayRunUnseen('4712', proc)).toBe(false);
     expect(mayRunUnseen('4711', proc)).toBe(true);
     expect(mayRunUnseen('', proc)).toBe(true);
@@ -76,7 +96,7 @@ describe('a process that is known by its start time only', () => {
     expect(mayRunUnseen('4712', proc)).toBe(false);
   });
 
-  it('may run where some processes are hidden, by a container or by /proc', () => {
+  it('may be running if a container or /proc hides some processes', () => {
     writeFileSync(join(proc, '77', 'stat'), '');
     expect(mayRunUnseen('4712', proc)).toBe(true);
     rmSync(join(proc, '77'), { recursive: true });
@@ -90,20 +110,20 @@ describe('a process that is known by its start time only', () => {
     expect(mayRunUnseen('4712', join(proc, 'none'))).toBe(true);
   });
 
-  it('may run where the entry of one process cannot be read', () => {
-    // Stands in for hidepid=1: even root cannot read a folder as a file.
+  it("may be running if one process's entry cannot be read", () => {
+    // Imitates hidepid=1: even root cannot read a folder as a file.
     rmSync(join(proc, '77', 'stat'));
     mkdirSync(join(proc, '77', 'stat'));
     expect(mayRunUnseen('4712', proc)).toBe(true);
   });
 
-  it('may run where its start time is that of this process', () => {
+  it('may be running if this process has the same start time', () => {
     expect(mayRunUnseen(here.started)).toBe(true);
   });
 });
 
 describe('a watch', () => {
-  it('counts how long the content of a lock has not changed', () => {
+  it('measures how long the content of a lock has not changed', () => {
     const watch = new Watch('a', 1_000);
     watch.look('a', 1_500);
     expect([watch.unmoved, watch.isRenewed]).toEqual([500, false]);
@@ -113,7 +133,7 @@ describe('a watch', () => {
     expect([watch.unmoved, watch.isRenewed]).toEqual([250, true]);
   });
 
-  it('does not count time in which it could not look', () => {
+  it('does not count time during which it could not look', () => {
     const watch = new Watch('a', 0);
     watch.look('a', 3_600_000);
     expect(watch.unmoved).toBeLessThanOrEqual(4 * LOOK_MILLISECONDS);

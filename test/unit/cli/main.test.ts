@@ -5,7 +5,7 @@ import { captured } from '../../fixtures/captured-output.ts';
 
 vi.mock('../../../cli/commands/runs.ts', () => ({ runs: () => new Promise(() => undefined) }));
 
-test('a command that can never settle ends as a defect, not with an exit code of Node', () => {
+test("a command that can never settle fails as a bug, not with one of Node's exit codes", () => {
   const printed = captured();
   const exit = vi.spyOn(process, 'exit').mockImplementation((code) => {
     throw new Error(`exit ${code}`);

@@ -81,7 +81,7 @@ describe('help and version', () => {
 });
 
 describe('defaults', () => {
-  test('of local are the documented ones', () => {
+  test('for local are the documented ones', () => {
     const { options, explicit } = local('');
     expect(options).toMatchObject({
       host: '127.0.0.1',
@@ -107,7 +107,7 @@ describe('defaults', () => {
     });
     expect([...explicit]).toEqual([]);
   });
-  test('cover exactly the options of each command', () => {
+  test("cover exactly each command's options", () => {
     const needed: Readonly<Record<string, string>> = {
       certs: 'gpu0',
       predict: 'seven.png',
@@ -134,7 +134,7 @@ describe('defaults', () => {
     expect(defaultVirtualShards(batchSize)).toBe(shards);
     expect(local(`--batch-size ${batchSize}`).options.virtualShards).toBe(shards);
   });
-  test('are accepted by the parser of their option', () => {
+  test("are accepted by their option's parser", () => {
     for (const key of optionKeys) {
       const { type, defaultText, defaultValue } = optionOf(key);
       if (defaultText === undefined || key === 'virtualShards') continue;
@@ -148,7 +148,7 @@ describe('precedence', () => {
     'cluster.yaml',
     'batch-size: 16\nepochs: 2\nseed: 3\nengine: wasm\nworkers: [1, 2]\n',
   );
-  test('a flag wins over a variable, a variable over the file, the file over the default', () => {
+  test('a flag overrides a variable, a variable the file, the file the default', () => {
     const environment = { MNIST_DIST_BATCH_SIZE: '64', MNIST_DIST_EPOCHS: '4' };
     const { options, explicit } = local(`--batch-size 128 --config ${config}`, environment);
     expect(options).toMatchObject({
@@ -160,14 +160,14 @@ describe('precedence', () => {
     });
     expect([...explicit].toSorted()).toEqual(['batchSize', 'config', 'engine', 'epochs', 'seed']);
   });
-  test('a variable may name the file', () => {
+  test('a variable can specify the file', () => {
     expect(local('', { MNIST_DIST_CONFIG: config }).options.seed).toBe(3);
   });
-  test('a flag switches off what a variable switched on, and the last of two flags wins', () => {
+  test('a flag switches off what a variable switched on, and the last flag wins', () => {
     expect(local('--no-insecure', { MNIST_DIST_INSECURE: '1' }).options.insecure).toBe(false);
     expect(local('--seed 4 --seed 5').options.seed).toBe(5);
   });
-  test('empty variables and variables of other programs are ignored', () => {
+  test("empty variables and other programs' variables are ignored", () => {
     const environment = {
       MNIST_DIST_SEED: '',
       MNIST_DIST_CACHE: '/x',
@@ -195,7 +195,7 @@ describe('precedence', () => {
       'MNIST_DIST_HOST_URL',
     );
   });
-  test('a leading tilde is the home folder', () => {
+  test('a leading tilde stands for the home folder', () => {
     const home = homedir();
     expect(local('--runs-dir=~/x').options.runsDir).toBe(join(home, 'x'));
     expect(local('--runs-dir=~').options.runsDir).toBe(home);
@@ -210,11 +210,11 @@ describe('precedence', () => {
     expect(local('', { ...npm, npm_lifecycle_event: 'test' }).explicit.size).toBe(0);
     expect(local('', { npm_lifecycle_event: 'start', npm_config_audit: '' }).explicit.size).toBe(0);
   });
-  test('of --gpu and --cpu the stronger source wins; from one source they are an error', () => {
+  test('--gpu or --cpu wins by the stronger source; both from one source are an error', () => {
     expect(parse('setup --cpu', { MNIST_DIST_GPU: 'true' })).toMatchObject({
       options: { gpu: false, cpu: true },
     });
-    expect(refusal('setup --cpu --gpu')).toContain('--gpu and --cpu exclude each other');
+    expect(refusal('setup --cpu --gpu')).toContain('--gpu and --cpu are mutually exclusive');
   });
 });
 
@@ -246,13 +246,13 @@ describe('values', () => {
   ])('worker %s', (line, expected) => {
     expect(worker(line).coordinator).toBe(expected);
   });
-  test('of sizes have units', () => {
+  test('that are sizes may have units', () => {
     expect(worker('--max-model-bytes 2MiB --max-data-bytes 1.5GB')).toMatchObject({
       maxModelBytes: 2 * 1024 ** 2,
       maxDataBytes: 1.5e9,
     });
   });
-  test('are the same in the command line of a child process', () => {
+  test('are the same on the command line of a child process', () => {
     const { options } = local(
       '-n 3 --hidden 64,32 --rdzv-timeout 90s --learning-rate 3e-7 --insecure --steps 9',
     );
@@ -275,7 +275,7 @@ describe('values', () => {
   });
 });
 
-describe('a refusal does not repeat a misplaced secret:', () => {
+describe('an error does not repeat a misplaced secret:', () => {
   const secret = '0123456789abcdef0123456789abcdef';
   const join = `wss://10.0.0.5:29400/#token=${secret}&ca=00`;
   const key = `-----BEGIN PRIVATE KEY-----\n${secret}\n-----END PRIVATE KEY-----\n`;
@@ -286,7 +286,7 @@ describe('a refusal does not repeat a misplaced secret:', () => {
     ['a password in a URL', `worker --coordinator wss://me:${secret}@10.0.0.5:29400`, {}],
     ['a token as --token-file', `worker --token-file ${secret}`, {}],
     ['a token as a variable', 'coordinator', { MNIST_DIST_TOKEN_FILE: secret }],
-    ['a token of the page', 'coordinator', { MNIST_DIST_HTTP_TOKEN_FILE: secret }],
+    ["the page's token", 'coordinator', { MNIST_DIST_HTTP_TOKEN_FILE: secret }],
     ['a key', 'coordinator', { MNIST_DIST_SSL_KEYFILE: key }],
   ])('%s', (_what, line, environment) => {
     const message = refusal(line, environment);
@@ -300,21 +300,21 @@ describe('a refusal does not repeat a misplaced secret:', () => {
   });
 });
 
-describe('a refusal names the value, what is allowed and the nearest name', () => {
+describe('an error states the value, what is allowed and the nearest name', () => {
   test.each([
     ['local --batchsize 3', '--batchsize', '--batch-size'],
-    ['local --batch-siz=3', '--batch-siz of local', '--batch-size'],
+    ['local --batch-siz=3', '--batch-siz for local', '--batch-size'],
     ['lokal', 'lokal', 'local'],
     ['--epochs 3', '--epochs', 'option of local, coordinator'],
-    ['coordinator -n 3', '-n of coordinator', 'option of local'],
+    ['coordinator -n 3', '-n for coordinator', 'option of local'],
     ['local --insecure=yes', '--insecure', 'is a switch'],
     ['local more', 'too many arguments', 'local takes flags only'],
     ['verify a b', 'too many arguments', 'verify takes one run and flags'],
-    ['verify --form 3', '--form of verify', '--from'],
-    ['verify --resume', '--resume of verify', 'option of local, coordinator'],
+    ['verify --form 3', '--form for verify', '--from'],
+    ['verify --resume', '--resume for verify', 'option of local, coordinator'],
     ['verify --from 0', '--from 0', '1 to'],
     ['verify --data /nowhere/at/all', '--data /nowhere/at/all', 'existing folder'],
-    ['local --from 3', '--from of local', 'option of verify'],
+    ['local --from 3', '--from for local', 'option of verify'],
     ['local --batch-size', '--batch-size needs a value', '1 to 65536'],
     ['local --batch-size 0', '--batch-size 0', '1 to 65536'],
     ['local --batch-size 3.5', '--batch-size 3.5', 'whole number'],
@@ -334,7 +334,7 @@ describe('a refusal names the value, what is allowed and the nearest name', () =
     ['local --data /nowhere/at/all', '--data /nowhere/at/all', 'existing folder'],
     ['local --token-file /nowhere/at/all', '--token-file /nowhere/at/all', 'readable file'],
     ['local --token-file /', '--token-file /', 'readable file'],
-    ['worker --engine tensorflo', '--engine tensorflo', 'Did you mean tensorflow?'],
+    ['worker --engine tensorflo', '--engine tensorflo', 'did you mean tensorflow?'],
     ['worker --coordinator localhost:99999', 'localhost:99999', 'HOST:PORT'],
     ['worker --coordinator 10.0.0.1', '--coordinator 10.0.0.1', '--insecure'],
     ['worker --coordinator a --rdzv-endpoint b', '--rdzv-endpoint', '--help'],
@@ -356,13 +356,13 @@ describe('a refusal names the value, what is allowed and the nearest name', () =
   });
   test.each([
     [{ MNIST_DIST_PORT: '70000' }, 'MNIST_DIST_PORT=70000', '0 to 65535'],
-    [{ MNIST_DIST_BATCHSIZE: '8' }, 'MNIST_DIST_BATCHSIZE', 'Did you mean MNIST_DIST_BATCH_SIZE?'],
+    [{ MNIST_DIST_BATCHSIZE: '8' }, 'MNIST_DIST_BATCHSIZE', 'did you mean MNIST_DIST_BATCH_SIZE?'],
   ])('%o', (environment, named, allowed) => {
     const text = refusal('local', environment);
     expect(text).toContain(named);
     expect(text).toContain(allowed);
   });
-  test('without control characters of the value', () => {
+  test('without the control characters in the value', () => {
     expect(refusal('local --seed \u001b[2J')).toContain('\\u{1b}[2J');
   });
 });
@@ -387,7 +387,7 @@ test('predict takes one or more images', () => {
   expect(refusal('predict a.png --format yaml')).toContain('text, json');
 });
 
-test('push takes a run and a store, pull a run in a store and an optional directory', () => {
+test('push takes a run and a store; pull takes a run in a store and an optional directory', () => {
   expect(parse('push runs/r s3://b/p')).toMatchObject({
     command: 'push',
     operands: ['runs/r', 's3://b/p'],

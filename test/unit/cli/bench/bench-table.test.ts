@@ -4,14 +4,14 @@ import { benchText, digits } from '../../../../cli/bench/bench-table.ts';
 import { reportFixture } from './bench-report.ts';
 
 describe('the JSON report', () => {
-  test('is equal after a round trip through JSON and the schema', () => {
+  test('survives a round trip through JSON and the schema unchanged', () => {
     const report = reportFixture();
     expect(benchReportSchema.parse(JSON.parse(JSON.stringify(report)))).toEqual(report);
   });
 
   test.each([
     ['an unknown field', { ...reportFixture(), extra: 1 }],
-    ['another format', { ...reportFixture(), format: 2 }],
+    ['a different format', { ...reportFixture(), format: 2 }],
     [
       'a median beyond its extremes',
       {
@@ -37,7 +37,7 @@ describe('the JSON report', () => {
 describe('the table', () => {
   const text = benchText(reportFixture());
 
-  test('shows medians and extremes of every section, and the skipped engines', () => {
+  test('shows the medians and extremes in every section, and the skipped engines', () => {
     expect(text).toContain('model 784-128-10 (101,770 parameters)');
     expect(text).toMatch(/^ {2}dropout mask, batch 32 +9\.00 +\(8\.00\.\.12\.0\)$/m);
     expect(text).toMatch(/^ {2}live page and metrics, 4 workers +5\.20 +\(5\.10\.\.6\.40\)$/m);

@@ -37,7 +37,7 @@ function start(
 
 describe('mnist-dist bench', () => {
   test(
-    'measures every section and leaves no file behind',
+    'measures every section and leaves no files behind',
     async () => {
       const grid = ['--batch-sizes', '32', '--workers', '1,2', '--pairs', '1', '--steps', '5'];
       const { code, stdout, stderr } = await start(['--engine', 'wasm', '--json', ...grid]);
@@ -69,7 +69,7 @@ describe('mnist-dist bench', () => {
   );
 
   test(
-    'ends with 130 on Ctrl-C and leaves no file behind',
+    'exits with 130 on Ctrl-C and leaves no files behind',
     async () => {
       let stopped = false;
       const { code, stdout, stderr } = await start(['--engine', 'reference'], (text, stop) => {

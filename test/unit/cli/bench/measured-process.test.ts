@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { MeasuredProcess } from '../../../../cli/bench/measured-process.ts';
 
-it('share one exit listener of their parent and end with it', async () => {
+it('measured processes share one exit listener in their parent', async () => {
   const before = process.listenerCount('exit');
   const task = { kind: 'engine', engine: 'reference' } as const;
   const all = [1, 2].map((i) => new MeasuredProcess(`a process ${i}`, task, process.env));

@@ -5,7 +5,7 @@ import { spreadOf } from '../../../../cli/bench/statistics.ts';
 import { microsecondsPerCall } from '../../../../cli/bench/timing.ts';
 
 describe('the spread', () => {
-  test('is the median with the extremes, and needs a value', () => {
+  test('contains the median and the extremes, and needs at least one value', () => {
     expect(spreadOf([7, 1, 5])).toEqual({ median: 5, min: 1, max: 7, repetitions: 3 });
     expect(() => spreadOf([])).toThrow(/no values/);
   });
@@ -41,7 +41,7 @@ describe('interleave', () => {
     expect(reported).toEqual([0, 1, 2, 3, 4, 5]);
   });
 
-  test('ends before the next cell when the signal is aborted', async () => {
+  test('stops before the next cell when the signal is aborted', async () => {
     const log: string[] = [];
     const controller = new AbortController();
     const stop: Cell = { name: 'stop', measure: async () => controller.abort(new Error('enough')) };

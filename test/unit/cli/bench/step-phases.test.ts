@@ -18,7 +18,7 @@ const input = {
 };
 
 describe('phasesOf', () => {
-  test('counts the slowest worker, a check per part and one addition less', () => {
+  test('counts the slowest worker, one check per part and one addition fewer', () => {
     const phases = phasesOf({ ...input, shards: [[2], [1, 2], [1]] });
     const of = Object.fromEntries(phases.map(({ phase, milliseconds }) => [phase, milliseconds]));
     expect(of['gradient']).toBeCloseTo(0.3);
@@ -29,7 +29,7 @@ describe('phasesOf', () => {
     expect(phases.reduce((sum, { milliseconds }) => sum + milliseconds, 0)).toBeCloseTo(2);
   });
 
-  test('leaves a rest below 0 when phases overlap', () => {
+  test('leaves a negative rest when phases overlap', () => {
     const rest = phasesOf({ ...input, stepMilliseconds: 0.5, shards: [[4]] }).at(-1);
     expect(rest?.phase).toBe('rest');
     expect(rest?.share).toBeLessThan(0);
@@ -37,7 +37,7 @@ describe('phasesOf', () => {
 });
 
 describe('the workload', () => {
-  test('spreads a step like the coordinator; workers beyond the shards are idle', () => {
+  test('spreads a step as the coordinator does, and leaves surplus workers idle', () => {
     expect(spreadShards(32, 1)).toEqual([[4]]);
     expect(spreadShards(256, 2)).toEqual([[4], [4]]);
     expect(spreadShards(32, 8)).toEqual([[1], [1], [1], [1]]);

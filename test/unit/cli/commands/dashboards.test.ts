@@ -36,7 +36,7 @@ it('writes every dashboard into a new folder and says how to import them', async
   expect(printed).toContain('Import');
 });
 
-it('creates its own folder without --out and leaves a checkout unchanged', async () => {
+it('creates a folder of its own without --out and leaves a checkout unchanged', async () => {
   const before = process.cwd();
   process.chdir(folder);
   onTestFinished(() => process.chdir(before));
@@ -61,7 +61,7 @@ it('replaces an older dashboard of its own only with --overwrite', async () => {
 });
 
 it.each(['{"uid":"mine","title":"of another program"}', '', 'no JSON'])(
-  'refuses to replace a file of another program (%s) and writes no file',
+  "refuses to replace another program's file (%s) and does not write any files",
   async (text) => {
     const last = files.at(-1)?.name ?? '';
     writeFileSync(join(folder, last), text);
@@ -74,7 +74,7 @@ it.each(['{"uid":"mine","title":"of another program"}', '', 'no JSON'])(
   },
 );
 
-it('names the folder that it cannot create', async () => {
+it('reports the folder that it cannot create', async () => {
   writeFileSync(join(folder, 'file'), '');
   await expect(write(join(folder, 'file'))).rejects.toMatchObject({ code: 'DISK' });
 });

@@ -24,7 +24,7 @@ beforeEach(() => {
   writeRun(join(runsDir, 'a'));
 });
 
-/** A gray picture of 16 x 12 with a horizontal or vertical stroke. */
+/** A gray 16 x 12 picture with a horizontal or vertical stroke. */
 function write(name: string, isLying: boolean, ink = 0, paper = 255): string {
   const path = join(folder, name);
   const isInk = (row: number, column: number) =>
@@ -44,7 +44,7 @@ const ask = (files: readonly string[], format: 'text' | 'json' | 'csv', model?: 
   predict({ config: undefined, runsDir, format, model, data: undefined }, { operands: files });
 
 describe('the forward pass', () => {
-  test('equals that of the reference engine', () => {
+  test("matches the reference engine's", () => {
     for (const hidden of [[16], [12, 7]]) {
       const { shape, weights, data } = createFixture({ hidden, evaluationRows: 50 });
       const inputs = Float32Array.from(data.images.subarray(0, 50 * 784), (byte) => byte / 255);
@@ -78,7 +78,7 @@ describe('predict', () => {
     expect(printed.out.match(/^.* lying #* +\d+\.\d\d %$/gm)).toHaveLength(2);
   });
 
-  test('accepts light on dark, and prints JSON', async () => {
+  test('accepts light ink on a dark background, and prints JSON', async () => {
     const files = [
       write('dark.png', true),
       write('light.png', true, 250, 30),
@@ -105,7 +105,7 @@ describe('predict', () => {
     }
   });
 
-  test('prints CSV with a line per picture', async () => {
+  test('prints CSV with one line per picture', async () => {
     const good = write('lying, or not.png', true);
     const printed = captured();
     expect(await ask([good, join(folder, 'none.png')], 'csv')).toBe(36);
@@ -117,7 +117,7 @@ describe('predict', () => {
   });
 
   test.each(['text', 'json'] as const)(
-    'skips files that are not pictures, names them and fails at the end (%s)',
+    'skips and reports files that are not pictures, and fails at the end (%s)',
     async (format) => {
       const good = write('good.png', true);
       const blank = write('blank.png', true, 255);
@@ -142,7 +142,7 @@ describe('predict', () => {
     },
   );
 
-  test('reports a wrong model as an error of the model, not of the pictures', async () => {
+  test('reports a wrong model as an error in the model, not in the pictures', async () => {
     writeFileSync(join(runsDir, 'a', 'model.safetensors'), 'damaged');
     await expect(ask([write('good.png', true)], 'text')).rejects.toMatchObject({ code: 'DATA' });
   });
@@ -171,7 +171,7 @@ describe('the text of a prediction', () => {
     expect(wide.slice(1)).toEqual(narrow.slice(1).map((line, i) => `${['@:', ' -'][i]}   ${line}`));
   });
 
-  test('shows only the most probable of many classes', () => {
+  test('shows only the most likely classes when there are many', () => {
     const many = Array.from({ length: 30 }, (_, i) => (i === 20 ? 0.7 : 0.01));
     const lines = predictionLines(
       { ...prediction, predicted: 20, probabilities: many },
@@ -183,7 +183,7 @@ describe('the text of a prediction', () => {
     expect(lines[1]).toMatch(/^20 #+ +70\.00 %/);
   });
 
-  test('draws in grays, half blocks or ASCII, as the terminal allows', () => {
+  test('is drawn in grays, half blocks or ASCII, whichever the terminal supports', () => {
     expect(pictureLines(picture, plainStyle).map(plainText)).toEqual(['@:', ' -']);
     expect(pictureLines(picture, { colour: false, unicode: true }).map(plainText)).toEqual([
       '█ ',

@@ -23,7 +23,7 @@ afterEach(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-it('push and pull report what they transferred and the next command', async () => {
+it('push and pull report what they transferred, and push prints the pull command', async () => {
   const run = makeRun(join(folder, 'runs'));
   const uri = `file:${join(folder, 'store')}`;
   expect(await push(options, { operands: [run, uri] })).toBe(0);
@@ -44,7 +44,7 @@ it('push rejects a run that a coordinator is running', async () => {
   await expect(push(options, { operands: [run, uri] })).rejects.toMatchObject({ code: 'LOCKED' });
 });
 
-it('push and pull reject a wrong URI first', async () => {
+it('push and pull reject an invalid URI before anything else', async () => {
   await expect(push(options, { operands: ['nowhere', 'nothing'] })).rejects.toMatchObject({
     code: 'USAGE',
   });

@@ -91,12 +91,12 @@ describe('a run', () => {
     });
   });
 
-  test('that was resumed from an earlier step is at the step of its last end', async () => {
+  test('that was resumed from an earlier step is at the step where it last ended', async () => {
     await run('a', { state: 'interrupted', step: 5 }, 7);
     expect(await only()).toMatchObject({ state: 'interrupted', step: 5, steps: 12 });
   });
 
-  test('that was killed is interrupted, at the step of its last line', async () => {
+  test('that was killed is interrupted, at its last step in metrics.jsonl', async () => {
     const directory = await cutOff('a', [
       { time: at(1), event: 'start', term: 1, step: 0 },
       { time: at(2), event: 'ready', worker: 'w0', engine: 'wasm' },
@@ -115,7 +115,7 @@ describe('a run', () => {
     });
   });
 
-  test('is running while the process of its lock lives', async () => {
+  test('is running while the process that holds its lock is alive', async () => {
     const directory = await cutOff('a', [{ time: at(1), event: 'start', term: 1, step: 0 }]);
     writeFileSync(join(directory, 'lock.json'), JSON.stringify(systemProcesses.self()));
     const { runs: found } = await listRuns(folder, Date.parse(at(31)));
@@ -124,7 +124,7 @@ describe('a run', () => {
     ]);
   });
 
-  test('that was resumed has the duration of all its coordinators', async () => {
+  test('that was resumed has the total duration of all its coordinators', async () => {
     await cutOff('a', [
       { time: at(1), event: 'start', term: 1, step: 0 },
       { time: at(5), event: 'checkpoint', step: 5 },
@@ -134,7 +134,7 @@ describe('a run', () => {
     expect((await only()).seconds).toBe(6);
   });
 
-  test('has a duration that is independent of changes of the clock', async () => {
+  test('has a duration that is independent of clock changes', async () => {
     await cutOff('a', [
       { time: at(1), elapsed: 0.5, event: 'start', term: 1, step: 0 },
       { time: at(86_400), elapsed: 3.5, event: 'checkpoint', step: 5 },
@@ -143,7 +143,7 @@ describe('a run', () => {
     expect((await only()).seconds).toBe(6);
   });
 
-  test('has the time it waited for workers and the most workers at one time', async () => {
+  test('has the time it waited for workers and its largest number of workers', async () => {
     const w = (second: number, event: string, worker: string) => ({
       time: at(second),
       event,
@@ -163,13 +163,13 @@ describe('a run', () => {
       w(46, 'first_shard', 'b0'),
       w(46, 'first_shard', 'b1'),
       { time: at(50), event: 'checkpoint', step: 7 },
-      // The time of drawing the report does not count.
+      // The time spent drawing the report does not count.
       { time: at(59), event: 'end', state: 'finished', step: 7 },
     ]);
     expect(await only()).toMatchObject({ seconds: 23, waited: 16, workers: 2 });
   });
 
-  test('without steps and events is listed too', async () => {
+  test('without steps or events is still listed', async () => {
     const directory = await cutOff('a', []);
     rmSync(join(directory, 'metrics.jsonl'));
     rmSync(join(directory, 'events.jsonl'));
@@ -184,7 +184,7 @@ describe('a run', () => {
 });
 
 describe('the list', () => {
-  test('has the newest run first, and names folders that are damaged or not runs', async () => {
+  test('has the newest run first, and reports folders that are damaged or not runs', async () => {
     await run('old', { started: at(1) });
     await run('new', { started: at(3) });
     await run('middle', { started: at(2) });
@@ -203,7 +203,7 @@ describe('the list', () => {
     ]);
   });
 
-  test('may be JSON', async () => {
+  test('can be printed as JSON', async () => {
     await run('a');
     mkdirSync(join(folder, 'foreign'));
     const expected = await listRuns(folder, Date.now());
@@ -216,7 +216,7 @@ describe('the list', () => {
     });
   });
 
-  test('may be CSV, with folders that are not runs on stderr', async () => {
+  test('can be printed as CSV, with folders that are not runs on stderr', async () => {
     const directory = await run('a');
     await run('b', { state: 'interrupted', step: 5, result: undefined });
     mkdirSync(join(folder, 'foreign'));
@@ -243,18 +243,18 @@ describe('the list', () => {
   });
 
   test.each(['missing', '.'])(
-    'of an empty or missing folder (%s) says how to train a run',
+    'for an empty or missing folder (%s) says how to train a run',
     async (where) => {
       const printed = captured();
       expect(await runs({ config: undefined, runsDir: join(folder, where), format: 'text' })).toBe(
         0,
       );
-      expect(printed.out).toContain('no run in');
+      expect(printed.out).toContain('no runs in');
       expect(printed.out).toContain('mnist-dist local');
     },
   );
 
-  test('of a file is an error', async () => {
+  test('for a file is an error', async () => {
     writeFileSync(join(folder, 'file'), '');
     await expect(listRuns(join(folder, 'file'), 0)).rejects.toMatchObject({ code: 'DATA' });
   });
@@ -306,7 +306,7 @@ describe('the table', () => {
     expect(plainText(runsTable([overview], 79)[0] ?? '')).toMatch(/time +workers +engine$/);
   });
 
-  test('escapes control characters and shows states in colours', () => {
+  test('escapes control characters and shows states in colour', () => {
     const hostile = { ...overview, name: basename('\u001b[2J'), dataset: '\u0007' };
     const [, line = ''] = runsTable([hostile], 200).map(colouredText);
     expect(line).toContain('\\u{1b}[2J');

@@ -41,7 +41,7 @@ test('reads scalars, quoted scalars and lists', () => {
   });
 });
 
-test('keeps the precision of numbers', () => {
+test('preserves the precision of numbers', () => {
   expect(values('seed: 9007199254740991\nlearning-rate: 1e-3')).toEqual({
     seed: 9007199254740991,
     learningRate: 0.001,
@@ -55,16 +55,16 @@ test.each(['', '# nothing\n', '---\n', '{}'])('reads no options from an empty fi
   expect(values(text)).toEqual({});
 });
 
-test('takes an alias as the same option', () => {
+test('treats an alias as the same option', () => {
   expect(values('rdzv-endpoint: localhost:1')).toEqual({ coordinator: 'ws://localhost:1' });
   expect(refusal(() => values('rdzv-endpoint: a\ncoordinator: b'))).toContain('a.yaml:2');
 });
 
-describe('a refusal names file and line', () => {
+describe('an error states the file and the line', () => {
   test.each([
-    ['epochs: 1\nbatchsize: 3', 'a.yaml:2', 'Did you mean batch-size?'],
-    ['batch_size: 3', 'a.yaml:1', 'Did you mean batch-size?'],
-    ['batchSize: 3', 'a.yaml:1', 'Did you mean batch-size?'],
+    ['epochs: 1\nbatchsize: 3', 'a.yaml:2', 'did you mean batch-size?'],
+    ['batch_size: 3', 'a.yaml:1', 'did you mean batch-size?'],
+    ['batchSize: 3', 'a.yaml:1', 'did you mean batch-size?'],
     ['epochs: 1\n\nport: 70000', 'a.yaml:3: port: 70000', '0 to 65535'],
     ['epochs: 1\nepochs: 2', 'a.yaml:2', 'duplicate key'],
     ['epochs:', 'a.yaml:1', 'no value'],
@@ -85,7 +85,7 @@ describe('a refusal names file and line', () => {
   });
 });
 
-test('rejects a file that is too large, missing, a folder or not UTF-8', () => {
+test('rejects a file that is too large, missing, a folder, or not UTF-8', () => {
   const path = join(folder, 'x.yaml');
   writeFileSync(path, `seed: 1\n${'#'.repeat(MAX_CONFIG_FILE_BYTES - 8)}`);
   expect(readConfigFile(path).size).toBe(1);
@@ -97,7 +97,7 @@ test('rejects a file that is too large, missing, a folder or not UTF-8', () => {
   expect(refusal(() => readConfigFile(join(folder, 'none')))).toContain('cannot be read');
 });
 
-test('one file serves all commands, and each of them rejects a wrong value in it', () => {
+test('one file serves all commands, and each of them rejects an invalid value in it', () => {
   const path = join(folder, 'cluster.yaml');
   writeFileSync(path, 'nproc-per-node: 4\ncoordinator: localhost:5\nseed: 7\n');
   expect(parseCommand(['worker', '--config', path], {}, '1')).toMatchObject({

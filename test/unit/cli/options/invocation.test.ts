@@ -19,7 +19,10 @@ beforeEach(() => {
   chmodSync(bin, 0o755);
 });
 
-/** A folder for PATH with a program of this name: a link to `target`, or an unrelated file. */
+/**
+ * A folder for PATH that contains a program with this name: a link to `target`, or an unrelated
+ * file.
+ */
 function installed(target: string | undefined): string {
   const folder = temporaryFolder();
   if (target === undefined) writeFileSync(join(folder, 'mnist-dist'), '');
@@ -34,15 +37,15 @@ const npm = (folder: string, more: Record<string, string> = {}) => ({
   ...more,
 });
 
-describe('the program is named as the user started it:', () => {
-  it('by node, with the path from the working directory', () => {
+describe('the program is shown the way the user started it:', () => {
+  it('as node with a path that works in the working directory', () => {
     const start = { script: bin, root, environment: { PATH: '/usr/bin' } };
     expect(programOf({ ...start, cwd: root })).toBe('node bin/mnist-dist.mjs');
     expect(programOf({ ...start, cwd: join(root, 'docs') })).toBe(`node '${bin}'`);
     expect(programOf({ ...start, cwd: '/' })).toBe(`node '${bin}'`);
   });
 
-  it('by npx, if npx finds it', () => {
+  it('as npx with its name, if npx finds it', () => {
     const start = { script: bin, root, cwd: root };
     expect(programOf({ ...start, environment: npm(root) })).toBe('npx mnist-dist');
     expect(programOf({ ...start, environment: npm(join(root, 'docs')) })).toBe('npx mnist-dist');
@@ -54,7 +57,7 @@ describe('the program is named as the user started it:', () => {
     expect(programOf({ ...start, environment: npm(project) })).toBe('npx mnist-dist');
   });
 
-  it('by its name, if that is on PATH', () => {
+  it('as its bare name, if that is on PATH', () => {
     const folder = installed(bin);
     const start = { root, cwd: '/', environment: { PATH: `/usr/bin:${folder}` } };
     expect(programOf({ ...start, script: join(folder, 'mnist-dist') })).toBe('mnist-dist');
@@ -63,7 +66,7 @@ describe('the program is named as the user started it:', () => {
     expect(
       programOf({ ...start, environment: other, script: join(folder, 'mnist-dist') }),
     ).toContain('node ');
-    // The program of the container image runs the compiled script.
+    // The program in the container image runs the compiled script.
     const entry = join(root, 'dist', 'cli', 'entry.js');
     writeFileSync(entry, '');
     expect(programOf({ ...start, environment: other, script: entry })).toBe('mnist-dist');

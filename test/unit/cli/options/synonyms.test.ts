@@ -15,37 +15,37 @@ function fix(line: string, environment: Record<string, string> = {}): string {
   throw new Error('nothing was refused');
 }
 
-describe('a word of another program', () => {
+describe("another program's word", () => {
   it.each([
-    ['train', 'Did you mean local? '],
-    ['Train --epochs 3', 'Did you mean local? '],
-    ['evaluate runs/a', 'Did you mean eval? '],
-    ['benchmark', 'Did you mean bench? '],
-    ['local --lr 0.1', 'Did you mean --learning-rate? '],
-    ['local --lr=0.1', 'Did you mean --learning-rate? '],
-    ['coordinator --batch_size 64', 'Did you mean --batch-size? '],
-    ['local --batchSize 64', 'Did you mean --batch-size? '],
-    ['local --nproc_per_node 4', 'Did you mean --nproc-per-node? '],
-    ['local --num-epochs 4', 'Did you mean --epochs? '],
-    ['local --no-cuda', 'Did you mean --device cpu? '],
-    ['local --gpu', 'Did you mean --device cuda:0? --gpu is an option of setup. '],
-    ['local --workers 4', 'Did you mean --nproc-per-node? --workers is an option of bench. '],
+    ['train', 'did you mean local? '],
+    ['Train --epochs 3', 'did you mean local? '],
+    ['evaluate runs/a', 'did you mean eval? '],
+    ['benchmark', 'did you mean bench? '],
+    ['local --lr 0.1', 'did you mean --learning-rate? '],
+    ['local --lr=0.1', 'did you mean --learning-rate? '],
+    ['coordinator --batch_size 64', 'did you mean --batch-size? '],
+    ['local --batchSize 64', 'did you mean --batch-size? '],
+    ['local --nproc_per_node 4', 'did you mean --nproc-per-node? '],
+    ['local --num-epochs 4', 'did you mean --epochs? '],
+    ['local --no-cuda', 'did you mean --device cpu? '],
+    ['local --gpu', 'did you mean --device cuda:0? --gpu is an option of setup. '],
+    ['local --workers 4', 'did you mean --nproc-per-node? --workers is an option of bench. '],
     ['worker --lr 0.1', '--learning-rate is an option of local, coordinator. '],
     ['worker --no-dashboard', '--no-http is an option of local, coordinator. '],
-    ['local --device gpu', 'Did you mean cuda:0? '],
-    ['local --device cuda', 'Did you mean cuda:0? '],
-    ['local --device GPU:1', 'Did you mean cuda:1? '],
-    ['local --device 2', 'Did you mean cuda:2? '],
-    ['local --engine tf', 'Did you mean tensorflow? '],
-    ['local -n gpus', 'Did you mean gpu? '],
-    ['local --log-level WARNING', 'Did you mean warn? '],
-    ['eval --split val', 'Did you mean test? '],
-  ])('gets an answer: %s', (line, answer) => {
+    ['local --device gpu', 'did you mean cuda:0? '],
+    ['local --device cuda', 'did you mean cuda:0? '],
+    ['local --device GPU:1', 'did you mean cuda:1? '],
+    ['local --device 2', 'did you mean cuda:2? '],
+    ['local --engine tf', 'did you mean tensorflow? '],
+    ['local -n gpus', 'did you mean gpu? '],
+    ['local --log-level WARNING', 'did you mean warn? '],
+    ['eval --split val', 'did you mean test? '],
+  ])('gets a suggestion: %s', (line, answer) => {
     const said = fix(line);
     expect(said.slice(0, answer.length)).toBe(answer);
   });
 
-  it('is never a command of this one, and every suggestion exists', () => {
+  it("is never one of this program's commands, and every suggestion exists", () => {
     expect(
       Object.keys(commandSynonyms).filter((word) => commandNames.some((name) => name === word)),
     ).toEqual([]);

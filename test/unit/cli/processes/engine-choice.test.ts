@@ -34,7 +34,7 @@ describe.skipIf(hasDriver)(
   `without NVIDIA's driver${hasDriver ? ' (skipped: this machine has it)' : ''}`,
   () => {
     it.each(['auto', 'tensorflow'] as const)(
-      'refuses a GPU to the engine %s before a download, and names what is missing',
+      'rejects a GPU for the engine %s before any download, and says what is missing',
       async (engine) => {
         const { folder, cache } = machine();
         await expect(chooseEngine({ engine, device: 'cuda:0' }, log)).rejects.toMatchObject({
@@ -47,7 +47,7 @@ describe.skipIf(hasDriver)(
       },
     );
 
-    it('refuses setup --gpu in the same way', async () => {
+    it('rejects setup --gpu in the same way', async () => {
       const { folder, link } = machine();
       await expect(
         ensureTensorFlow({ link, device: 'gpu' }, () => undefined),
@@ -61,7 +61,7 @@ describe.skipIf(hasDriver)(
 );
 
 it.skipIf(hasCuda)(
-  'plans workers without GPUs where TensorFlow has no CUDA' +
+  'plans workers without GPUs when TensorFlow has no CUDA support' +
     (hasCuda ? ' (skipped: TensorFlow has CUDA here)' : ''),
   async () => {
     vi.stubEnv('MNIST_DIST_CACHE', join(temporaryFolder(), 'cache'));
@@ -72,7 +72,7 @@ it.skipIf(hasCuda)(
 );
 
 it.each(['wasm', 'reference'] as const)(
-  'refuses a GPU to the engine %s before anything is started',
+  'rejects a GPU for the engine %s before anything is started',
   async (engine) => {
     await expect(chooseEngine({ engine, device: 'cuda:0' }, log)).rejects.toMatchObject({
       code: 'ENGINE',

@@ -15,7 +15,7 @@ test('a machine that can train passes all checks, and doctor shows each of them'
   ]);
 });
 
-test('without a temporary folder TensorFlow cannot run, and wasm can', () => {
+test('without a temporary folder, TensorFlow cannot run but wasm can', () => {
   vi.stubEnv('TMPDIR', '/nowhere');
   expect(() => checkMachine(2, 'tensorflow')).toThrow(
     /no temporary file can be written to \/nowhere/,

@@ -5,7 +5,7 @@ import { ClusterError, type ErrorCode } from '../../../../shared/errors.ts';
 const systemError = (code: string, message: string): Error =>
   Object.assign(new Error(message), { code });
 
-describe('an error of the system or the runtime', () => {
+describe('an error from the system or the runtime', () => {
   it.each<[Error, ErrorCode]>([
     [systemError('EMFILE', 'EMFILE: too many open files, open /x'), 'LIMIT'],
     [systemError('ENFILE', 'ENFILE: file table overflow'), 'LIMIT'],
@@ -31,7 +31,7 @@ describe('an error of the system or the runtime', () => {
     expect(resourceError?.fix).not.toBe('');
   });
 
-  it('is kept where it has a code already', () => {
+  it('is kept if it already has a code', () => {
     const error = new ClusterError('DATA', 'damaged');
     expect(resourceErrorOf(error)).toBe(error);
   });
@@ -43,7 +43,7 @@ describe('an error of the system or the runtime', () => {
     systemError('ENOENT', 'ENOENT: no such file or directory, open /x'),
     'a string',
     undefined,
-  ])('%s has no code: it is a defect', (error) => {
+  ])('%s does not get a code, because it is a bug', (error) => {
     expect(resourceErrorOf(error)).toBeUndefined();
   });
 });

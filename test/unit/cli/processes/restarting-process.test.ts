@@ -13,7 +13,7 @@ vi.mock(import('../../../../cli/package.ts'), async (load) => ({
 const LIMIT = String(errorTable.LIMIT.exit);
 const UNEXPECTED = String(errorTable.UNEXPECTED.exit);
 
-/** Runs a process whose starts end as these entries say, in order; the last entry repeats. */
+/** Runs a process whose successive starts end as these entries say; the last entry repeats. */
 async function ended(
   ends: readonly string[],
 ): Promise<{ code: number; starts: number; errors: string[] }> {
@@ -37,33 +37,33 @@ async function ended(
   return { code, starts, errors };
 }
 
-it('restarts a process that met a limit after it was ready', async () => {
+it('restarts a process that hits a limit after becoming ready', async () => {
   expect(await ended([`ready ${LIMIT}`, '0'])).toEqual({ code: 0, starts: 2, errors: [] });
 });
 
-it('does not restart a process that meets a limit before it is ready', async () => {
+it('does not restart a process that hits a limit before becoming ready', async () => {
   expect(await ended([LIMIT, '0'])).toEqual({ code: errorTable.LIMIT.exit, starts: 1, errors: [] });
 });
 
-it('gives up a process that repeatedly meets a limit soon after it was ready', async () => {
+it('gives up on a process that repeatedly hits a limit soon after becoming ready', async () => {
   expect(await ended([`ready ${LIMIT}`])).toEqual({
     code: errorTable.LIMIT.exit,
     starts: MAX_FAILED_STARTS,
     errors: [
       `w0 ended with exit code ${LIMIT} 3 times in a row ` +
-        'soon after it was ready; it is not restarted',
+        'soon after it was ready; not restarting it again',
     ],
   });
 });
 
-it('counts a defect as a failed start only before the process is ready', async () => {
+it('counts an unexpected error as a failed start only before the process is ready', async () => {
   const failed = await ended([UNEXPECTED]);
   expect(failed).toMatchObject({ code: errorTable.UNEXPECTED.exit, starts: MAX_FAILED_STARTS });
   const ready = Array.from({ length: MAX_FAILED_STARTS }, () => `ready ${UNEXPECTED}`);
   expect(await ended([...ready, '0'])).toMatchObject({ code: 0, starts: MAX_FAILED_STARTS + 1 });
 });
 
-it('does not restart after any other error, even once the process was ready', async () => {
+it('does not restart after any other error, even if the process was ready', async () => {
   const code = errorTable.DISK.exit;
   expect(await ended([`ready ${code}`, '0'])).toEqual({ code, starts: 1, errors: [] });
 });

@@ -62,14 +62,14 @@ function groupOf(count: number, minWorkers: number) {
   return { group, workers, told, end, over: () => (isOver = true) };
 }
 
-describe('the workers of one computation', () => {
+describe("a computation's workers", () => {
   it('continue without a worker that ended, while enough are left', async () => {
     const { told, end } = groupOf(3, 2);
     await end(1, errorTable.ENGINE.exit);
     expect(told).toEqual(['2 left']);
   });
 
-  it('fail when too few are left, with the error of the first that ended', async () => {
+  it('fail when too few are left, with the error from the first that ended', async () => {
     const { told, end } = groupOf(3, 2);
     await end(1, errorTable.ENGINE.exit);
     await end(0, errorTable.FINGERPRINT.exit);
@@ -83,7 +83,7 @@ describe('the workers of one computation', () => {
     expect(told).toEqual([`w0 failed with ${errorTable.UNEXPECTED.exit}`]);
   });
 
-  it('report no failure of their own when their coordinator has failed', async () => {
+  it('do not report a failure of their own when their coordinator has failed', async () => {
     const { told, end } = groupOf(2, 2);
     await end(0, errorTable.RUN_FAILED.exit);
     await end(1, errorTable.RUN_FAILED.exit);

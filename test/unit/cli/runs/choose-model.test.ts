@@ -15,7 +15,7 @@ import { tinyBytes, tinyFiles } from '../../../fixtures/idx-files.ts';
 import { immediateRetries } from '../../../fixtures/store/retry-policy.ts';
 import { configuration, modelBytes, writeRun } from '../../../fixtures/model-file.ts';
 
-/** The layout in the run.json of `writeRun`. */
+/** The layout in the run.json that `writeRun` writes. */
 const layout = { rows: 7, columns: 7, classNames: ['lying', 'standing'], isNamed: true };
 
 let runs: string;
@@ -40,7 +40,7 @@ const refusal = async (named: string | undefined, folder = runs) => {
 };
 
 describe('the chosen model', () => {
-  test('is that of the named run or file, or of the newest finished run', async () => {
+  test('comes from the given run or file, or from the newest finished run', async () => {
     const found = await chooseModel(undefined, runs, immediateRetries());
     expect(found).toMatchObject({
       name: path('finished'),
@@ -85,7 +85,7 @@ describe('the chosen model', () => {
     });
   });
 
-  test('is missing in a store where the run has not finished', async () => {
+  test('is missing from a store when the run has not finished', async () => {
     rmSync(path('older'));
     const uri = `file:${join(runs, 'store')}`;
     const half = await pushRun(join(runs, 'older'), parseStoreUri(uri), immediateRetries());
@@ -95,7 +95,7 @@ describe('the chosen model', () => {
     });
   });
 
-  test('has square pictures where its run is not available', async () => {
+  test('has square pictures when its run is not available', async () => {
     const square = { ...configuration, model: { inputs: 9, hidden: [2], classes: 3 } };
     const alone = join(runs, 'alone.safetensors');
     writeFileSync(alone, modelBytes(square));
@@ -103,7 +103,7 @@ describe('the chosen model', () => {
     expect(await layoutOf(await chooseModel(alone, runs, immediateRetries()), undefined)).toEqual(
       expected,
     );
-    // A file of another name may be in the folder of any run.
+    // A model file with a different name may be in any run's folder.
     cpSync(alone, join(runs, 'older', 'best.safetensors'));
     const beside = await chooseModel(
       join(runs, 'older', 'best.safetensors'),
@@ -122,7 +122,7 @@ describe('the chosen model', () => {
     });
   });
 
-  test('takes the class names of --data, which must be its own dataset', async () => {
+  test('takes its class names from --data, which must be its own dataset', async () => {
     const data = join(runs, 'data');
     mkdirSync(data);
     for (const [name, bytes] of Object.entries(tinyFiles)) writeFileSync(join(data, name), bytes);
@@ -155,7 +155,7 @@ describe('the chosen model', () => {
 describe('rejects, with the name of the file,', () => {
   const foreign = expect.stringContaining('is not the model that run.json describes');
 
-  test('a model that was replaced by that of another run, also in a store', async () => {
+  test("a model that was replaced by another run's, even in a store", async () => {
     const other = modelBytes({ ...configuration, seed: 9 });
     writeFileSync(path('older'), other);
     for (const named of [join(runs, 'older'), path('older')]) {
@@ -166,7 +166,7 @@ describe('rejects, with the name of the file,', () => {
     const push = () =>
       pushRun(join(runs, 'older'), parseStoreUri(`file:${store}`), immediateRetries());
     await expect(push()).rejects.toMatchObject({ code: 'DATA', message: foreign });
-    // As an older version pushed it.
+    // The run as an older version would have pushed it.
     writeFileSync(path('older'), modelBytes());
     const pushed = await push();
     const stored = (name: string) => join(fileURLToPath(pushed.uri), name);
@@ -177,7 +177,7 @@ describe('rejects, with the name of the file,', () => {
     expect(await refusal(pushed.uri)).toMatchObject({ code: 'DATA', message: foreign });
   });
 
-  test('a model of the same settings with another SHA-256, step or chain', async () => {
+  test('a model with the same settings but a different SHA-256, step or chain', async () => {
     const mine = modelDigest(modelBytes());
     const run = join(runs, 'older');
     for (const [record, words] of [
@@ -190,7 +190,7 @@ describe('rejects, with the name of the file,', () => {
     ] as const) {
       writeRun(run, record);
       expect(String(await refusal(run))).toContain(words);
-      // A running run may have the model of an earlier end.
+      // A running run may still have the model from when it last ended.
       writeRun(run, { ...record, state: 'running' });
       expect(await refusal(run)).toMatchObject({ step: 7 });
     }
@@ -214,7 +214,7 @@ describe('rejects, with the name of the file,', () => {
     });
   });
 
-  test('a file that is damaged, or that is not a model of mnist-dist', async () => {
+  test('a file that is damaged, or that is not an mnist-dist model', async () => {
     const file = join(runs, 'file');
     const tensors = [{ name: 'dense.0.kernel', shape: [1], data: Float32Array.of(1) }];
     const metadata = {
@@ -222,7 +222,7 @@ describe('rejects, with the name of the file,', () => {
       step: '7',
       chain: 'cd'.repeat(32),
     };
-    // More weights than fit into memory.
+    // More weights than fit in memory.
     const huge = {
       ...configuration,
       model: { inputs: 65_536, hidden: [65_536, 65_536], classes: 2 },

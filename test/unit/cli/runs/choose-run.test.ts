@@ -31,27 +31,27 @@ function refusal(named: string | undefined, folder = runs): string {
 }
 
 describe('the chosen run', () => {
-  it('is the named one, or the newest', () => {
+  it('is the given one, or the newest', () => {
     expect(chooseRun(join(runs, 'first'), 'elsewhere')).toBe(join(runs, 'first'));
     expect(chooseRun(undefined, runs)).toBe(join(runs, 'newest'));
   });
 
-  it('is suggested where the name is misspelled', () => {
-    expect(refusal(join(runs, 'secnd'))).toContain(`Did you mean ${join(runs, 'second')}?`);
-    expect(refusal('first')).toContain(`Did you mean ${join(runs, 'first')}?`);
-    expect(refusal('nothing-like-that')).not.toContain('Did you mean');
+  it('is suggested when the name is misspelled', () => {
+    expect(refusal(join(runs, 'secnd'))).toContain(`did you mean ${join(runs, 'second')}?`);
+    expect(refusal('first')).toContain(`did you mean ${join(runs, 'first')}?`);
+    expect(refusal('nothing-like-that')).not.toContain('did you mean');
     expect(refusal(join(runs, 'half.pull'))).not.toContain('.half.pull?');
   });
 
-  it('is not a file and not a folder of runs', () => {
+  it('is neither a file nor a folder of runs', () => {
     expect(refusal(join(runs, 'file'))).toContain('is a file; a run is a directory');
-    expect(refusal(runs)).toContain(`name one of them, such as ${join(runs, 'newest')}`);
+    expect(refusal(runs)).toContain(`choose one of them, such as ${join(runs, 'newest')}`);
     expect(refusal(undefined, join(runs, 'foreign'))).toContain('there is no run in');
     expect(refusal(undefined, join(runs, 'none'))).toContain('there is no run in');
   });
 
   it.each(['loop', 'x'.repeat(300)])(
-    'is rejected with DATA where its path cannot be followed',
+    'is rejected with DATA when its path cannot be followed',
     (name) => {
       symlinkSync(join(runs, 'loop'), join(runs, 'loop'));
       expect(() => chooseRun(join(runs, name), runs)).toThrow(

@@ -38,14 +38,14 @@ describe('a resumed run', () => {
     expect(await resume('--engine', 'wasm')).toMatchObject({ engine: 'wasm' });
   });
 
-  test('rejects another engine before anything is started, and names both', async () => {
+  test('rejects a different engine before anything is started, and identifies both', async () => {
     writeRun(run, { engine });
     await expect(resume('--engine', 'reference')).rejects.toMatchObject({
       code: 'USAGE',
-      message: `the run ${run} has other settings: --engine wasm, not reference`,
+      message: `the run ${run} has different settings: --engine wasm, not reference`,
     });
     await expect(resume('--device', 'cuda:1')).rejects.toMatchObject({
-      message: `the run ${run} has other settings: --device cpu, not cuda:1`,
+      message: `the run ${run} has different settings: --device cpu, not cuda:1`,
     });
     const onGpu = {
       ...engine,
@@ -53,13 +53,13 @@ describe('a resumed run', () => {
     };
     writeRun(run, { engine: onGpu });
     await expect(resume('--device', 'cpu')).rejects.toMatchObject({
-      message: `the run ${run} has other settings: --device cuda:3, not cpu`,
+      message: `the run ${run} has different settings: --device cuda:3, not cpu`,
     });
     expect(await resume('--device', 'cuda:1')).toMatchObject({ device: 'cuda:1' });
     expect(await resume()).toMatchObject({ device: 'auto' });
   });
 
-  test('takes another engine where none has computed, or where engines are mixed', async () => {
+  test('accepts a different engine if none has computed yet, or if engines are mixed', async () => {
     writeRun(run);
     expect(await resume('--engine', 'reference')).toMatchObject({ engine: 'reference' });
     expect(await resume()).toMatchObject({ engine: 'auto' });
@@ -68,7 +68,7 @@ describe('a resumed run', () => {
     expect(await resume()).toMatchObject({ engine: 'auto' });
   });
 
-  test('takes the engine from its events where run.json has none', async () => {
+  test('takes the engine from its events if run.json has none', async () => {
     writeRun(run, { state: 'running' });
     const events = [
       { event: 'ready', worker: 'w0', engine: 'wasm', device: 'cpu' },
@@ -85,18 +85,18 @@ describe('a resumed run', () => {
     });
     expect(await resume('--engine', 'reference')).toMatchObject({ engine: 'reference' });
     expect(await resume('--allow-mixed-engines')).toMatchObject({ engine: 'auto' });
-    // An engine of a later version.
+    // An engine from a later version.
     writeFileSync(join(run, 'events.jsonl'), lines.join('').replace('wasm', 'quantum'));
     expect(await resume()).toMatchObject({ engine: 'auto' });
   });
 
-  test('rejects all settings that differ, each with both values', async () => {
+  test('rejects all settings that differ, and states both values of each', async () => {
     writeRun(run);
     await expect(
       resume('--seed', '7', '--hidden', '2', '--batch-size', '64'),
     ).rejects.toMatchObject({
       code: 'USAGE',
-      message: `the run ${run} has other settings: --batch-size 32, not 64; --seed 1, not 7`,
+      message: `the run ${run} has different settings: --batch-size 32, not 64; --seed 1, not 7`,
     });
   });
 });

@@ -11,7 +11,7 @@ const OTHER = 'y'.repeat(32);
 const self = systemProcesses.self();
 const dead = { ...systemProcesses, isRunning: () => false };
 
-/** A folder with the token of port 29400 and its owner file. */
+/** A folder with the token for port 29400 and its owner file. */
 function folderOf(owner: object | string): string {
   const folder = temporaryFolder();
   writeFileSync(join(folder, '29400'), TOKEN, { mode: 0o600 });
@@ -22,7 +22,7 @@ function folderOf(owner: object | string): string {
   return folder;
 }
 
-describe('the token file of a coordinator', () => {
+describe("a coordinator's token file", () => {
   it('is removed when its coordinator was killed', () => {
     const folder = folderOf(self);
     removeAbandonedTokens(folder, dead);
@@ -33,20 +33,20 @@ describe('the token file of a coordinator', () => {
     ['its coordinator is running', self, systemProcesses],
     ['it belongs to another host', { ...self, host: `${self.host}-2` }, dead],
     [
-      'it is from another boot, which may be another host of the same name',
+      'it is from another boot, possibly of another host with the same name',
       { ...self, boot: 'x' },
       dead,
     ],
     ['it belongs to another pid namespace', { ...self, namespace: 'pid:[1]' }, dead],
     ['its owner file is not readable', '{', dead],
-  ] as const)('stays where %s', (_, owner, processes) => {
+  ] as const)('stays when %s', (_, owner, processes) => {
     const folder = folderOf(owner);
     removeAbandonedTokens(folder, processes);
     expect(readdirSync(folder).toSorted()).toEqual(['29400', '29400.owner']);
     expect(readFileSync(join(folder, '29400'), 'utf8')).toBe(TOKEN);
   });
 
-  it('stays where a new coordinator takes the port during the check', () => {
+  it('stays when a new coordinator takes the port during the check', () => {
     const folder = folderOf(self);
     const isRunning = () => {
       writeFileSync(join(folder, '29400.owner'), 'new');
@@ -66,7 +66,7 @@ describe('the token file of a coordinator', () => {
     expect(existsSync(`${file}.owner`)).toBe(false);
   });
 
-  it('stays when it belongs to a newer coordinator of the port', () => {
+  it('stays when it belongs to a newer coordinator on the same port', () => {
     vi.stubEnv('MNIST_DIST_CACHE', temporaryFolder());
     onTestFinished(() => void vi.unstubAllEnvs());
     const { file, remove } = writeLoopbackToken('127.0.0.1', 29_400, TOKEN);
@@ -77,7 +77,7 @@ describe('the token file of a coordinator', () => {
     expect(existsSync(`${file}.owner`)).toBe(true);
   });
 
-  it('is separate for each loopback address, and found by workers that dial it', () => {
+  it('is separate for each loopback address, and found by workers that dial that address', () => {
     vi.stubEnv('MNIST_DIST_CACHE', temporaryFolder());
     onTestFinished(() => void vi.unstubAllEnvs());
     const first = writeLoopbackToken('127.0.0.1', 29_400, TOKEN);

@@ -17,7 +17,7 @@ function errorOf(text: string): ClusterError {
 }
 
 describe('a join string', () => {
-  it('is parsed to its parts, also from a log line', () => {
+  it('is parsed into its parts, even from a log line', () => {
     for (const join of [
       { coordinator: 'wss://10.0.0.5:29400', token, ca },
       { coordinator: 'wss://[fe80::1]:1', token, ca },
@@ -36,13 +36,13 @@ describe('a join string', () => {
     ['angle brackets', (text: string) => `<${text}>\r\n`],
     ['blank lines before it', (text: string) => `\n \r\n\t\n${text}`],
     ['spaces around it', (text: string) => `   ${text}   \n`],
-    ['the marks of a paste', (text: string) => `\u001b[200~${text}\u001b[201~`],
-    ['a line break within', (text: string) => `${text.slice(0, 70)}\r${text.slice(70)}\r`],
+    ['bracketed-paste markers', (text: string) => `\u001b[200~${text}\u001b[201~`],
+    ['a line break inside it', (text: string) => `${text.slice(0, 70)}\r${text.slice(70)}\r`],
     [
       'indented pieces',
       (text: string) => `  ${text.slice(0, 33)}\n  ${text.slice(33, 90)}\n  ${text.slice(90)}\n`,
     ],
-    ['a break within the address', (text: string) => `${text.slice(0, 9)}\n${text.slice(9)}`],
+    ['a break inside the address', (text: string) => `${text.slice(0, 9)}\n${text.slice(9)}`],
     ['a sentence around it', (text: string) => `join with ${text}.\n`],
     ['a log line after it', (text: string) => `13:00:00 ${text}\n13:00:01 w0 is ready\n`],
   ])('is found with %s', (_what, changed) => {
@@ -68,15 +68,12 @@ describe('a join string', () => {
   it.each([
     ['nothing', ''],
     ['an address alone', 'wss://10.0.0.5:29400/'],
-    [
-      'TLS without the digest of a certificate',
-      `wss://10.0.0.5:29400/#token=${token.slice(0, 16)}`,
-    ],
+    ['TLS without a certificate digest', `wss://10.0.0.5:29400/#token=${token.slice(0, 16)}`],
     ['a string without its end', joinText({ coordinator: 'wss://h:1', token, ca }).slice(0, -1)],
     ['a certificate without TLS', `ws://10.0.0.5:29400/#token=aaaaaaaaaaaaaaaaaaaa&ca=${ca}`],
     ['a short token', `wss://10.0.0.5:29400/#token=secret&ca=${ca}`],
     ['no token', `wss://10.0.0.5:29400/#ca=${ca}`],
-    ['another scheme', `https://10.0.0.5:29400/#token=aaaaaaaaaaaaaaaaaaaa&ca=${ca}`],
+    ['a different scheme', `https://10.0.0.5:29400/#token=aaaaaaaaaaaaaaaaaaaa&ca=${ca}`],
     ['a path', `wss://10.0.0.5:29400/x#token=aaaaaaaaaaaaaaaaaaaa&ca=${ca}`],
   ])('rejects %s without repeating it', (_what, text) => {
     const error = errorOf(text);
@@ -93,7 +90,7 @@ describe('the name that workers dial', () => {
     top: ca,
     names: ['localhost', 'gpu0', '10.0.0.5'],
   };
-  it('is --advertise, else the host of the listener, else a name of the certificate', () => {
+  it("is --advertise, otherwise the listener's host, otherwise a name in the certificate", () => {
     const endpoint = { host: '0.0.0.0', advertise: undefined, certificate };
     expect(dialName({ ...endpoint, advertise: 'nat.example' })).toBe('nat.example');
     expect(dialName({ ...endpoint, host: '10.0.0.7' })).toBe('10.0.0.7');

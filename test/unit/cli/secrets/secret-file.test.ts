@@ -56,7 +56,7 @@ describe('git ignores', () => {
       'mine/coordinator.crt',
       'mine/notes.txt',
     ]);
-    // Also where the folder has an authority of this command.
+    // The same applies if the folder has an authority that this command created.
     await makeCerts('mine');
     expect(shown()).toContain('mine/notes.txt');
   });
@@ -95,7 +95,7 @@ describe('git ignores', () => {
   });
 });
 
-it('rejects a .gitignore that cannot be written with a DISK error that names it', () => {
+it('fails with a DISK error that identifies a .gitignore that cannot be written', () => {
   write('file');
   expect(() => hideFromGit(join(repository, 'file'), ['*'])).toThrow(
     expect.objectContaining({ code: 'DISK', message: expect.stringContaining('.gitignore') }),

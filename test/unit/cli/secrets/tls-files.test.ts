@@ -48,8 +48,8 @@ function errorOf(...args: Parameters<typeof read>): ClusterError {
   throw new Error('no error was thrown');
 }
 
-describe('the certificate and key of a listener', () => {
-  it('are read with the names, and the digest of the topmost certificate', () => {
+describe("a listener's certificate and key", () => {
+  it("are read with the certificate's names and the digest of the topmost certificate", () => {
     const own = read(write('c', `# a comment\n${server.cert}`), write('k', server.key, 0o640));
     expect(own?.key).toBe(server.key);
     expect(own?.top).toBe(digestOf(new X509Certificate(authority.pair.certificate)));
@@ -57,13 +57,13 @@ describe('the certificate and key of a listener', () => {
     expect(read(undefined, undefined)).toBeUndefined();
   });
 
-  it('are rejected where one of them is missing', () => {
+  it('are rejected when one of them is missing', () => {
     expect(errorOf(write('c', server.cert), undefined).message).toContain('without --ssl-keyfile');
     expect(errorOf(undefined, write('k', server.key)).message).toContain('without --ssl-certfile');
     expect(errorOf(join(folder, 'none'), write('k', server.key)).message).toContain('none');
   });
 
-  it('are rejected where the key is not that of the first certificate', async () => {
+  it("are rejected when the key is not the first certificate's", async () => {
     const other = await authority.server();
     const key = write('k', server.key);
     expect(errorOf(write('c', other.cert), key).message).toContain('is not the key of');
@@ -72,7 +72,7 @@ describe('the certificate and key of a listener', () => {
     );
   });
 
-  it('are rejected where a file has another content', () => {
+  it('are rejected when a file contains something else', () => {
     const certificate = write('c', server.cert);
     expect(errorOf(certificate, write('k', 'no key')).message).toContain('no usable private key');
     expect(errorOf(write('x', 'nothing'), write('k', server.key)).message).toContain(
@@ -85,7 +85,7 @@ describe('the certificate and key of a listener', () => {
   });
 
   it.each([0o604, 0o602, 0o644, 0o666, 0o620])(
-    'are rejected where the key file has mode %o',
+    'are rejected when the key file has mode %o',
     (mode) => {
       const key = write('k', server.key, mode);
       const error = errorOf(write('c', server.cert), key);
@@ -136,7 +136,7 @@ describe('mnist-dist certs', () => {
     expect([ca.ca, leaf.ca]).toEqual([true, false]);
   });
 
-  it('uses an existing authority, so that workers need no other', async () => {
+  it('reuses an existing authority, so that workers do not need a new one', async () => {
     await make('gpu0');
     const [ca, first] = [text('ca.crt'), text('coordinator.crt')];
     await make('gpu1');
@@ -147,7 +147,7 @@ describe('mnist-dist certs', () => {
     );
   });
 
-  it('changes nothing where half of the authority is missing or a name is invalid', async () => {
+  it('changes nothing when half of the authority is missing or a name is invalid', async () => {
     await expect(make('../x')).rejects.toMatchObject({
       code: 'USAGE',
       message: expect.stringContaining('"../x"'),

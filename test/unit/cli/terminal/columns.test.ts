@@ -3,7 +3,7 @@ import { columnsOf, firstColumns, padLeft, padRight } from '../../../../cli/term
 import { plainText, shortened } from '../../../../cli/terminal/styled-line.ts';
 import { confusionLines } from '../../../../cli/terminal/summary.ts';
 
-describe('the columns of a text', () => {
+describe('the columns that a text takes up', () => {
   it.each([
     ['', 0],
     ['T-shirt/top', 11],
@@ -19,11 +19,11 @@ describe('the columns of a text', () => {
     ['👩\u200d💻', 2],
     ['⠿━', 2],
     ['Я', 1],
-  ])('of %j are %i', (text, columns) => {
+  ])('are, for %j, %i', (text, columns) => {
     expect(columnsOf(text)).toBe(columns);
   });
 
-  it('are padded with spaces, and never cut a character', () => {
+  it('are padded with spaces, and a character is never cut', () => {
     expect(padRight('を', 4)).toBe('を  ');
     expect(padLeft('を', 4)).toBe('  を');
     expect(padLeft('をを', 3)).toBe('をを');
@@ -33,7 +33,7 @@ describe('the columns of a text', () => {
   });
 });
 
-it('a confusion matrix with the classes of Kuzushiji-MNIST is aligned', () => {
+it('a confusion matrix with the Kuzushiji-MNIST classes is aligned', () => {
   const classNames = ['お', 'き', 'す', 'つ', 'な', 'は', 'ま', 'や', 'れ', 'を'];
   const confusion = classNames.map((_, i) => classNames.map((_each, j) => (i === j ? 980 : 2)));
   const [, ...lines] = confusionLines({ loss: 0.1, accuracy: 0.98, confusion, classNames }, 100);

@@ -65,7 +65,7 @@ describe('progressLine', () => {
         `loss 0.1432  accuracy 95.61 %  41,234 images/s  2 workers  1:23 left`,
     );
   });
-  test('fits every width and leaves out the steps last', () => {
+  test('fits any width and drops the step count last', () => {
     for (let width = 1; width <= 160; width++) {
       const line = progressLine(state, width);
       expect(line.length).toBeLessThanOrEqual(width);
@@ -73,7 +73,7 @@ describe('progressLine', () => {
     }
     expect(progressLine(state, 80)).toContain('loss 0.1432');
   });
-  test('shows lost workers, late shards and the page where they fit', () => {
+  test('shows lost workers, late shards and the page if they fit', () => {
     const line = progressLine(
       {
         ...state,
@@ -99,11 +99,11 @@ describe('progressLine', () => {
   });
 });
 
-test('a loss has four decimals, or an exponent where those are all 0', () => {
+test('a loss has four decimals, or an exponent if all of those are 0', () => {
   expect([lossText(0), lossText(0.00001), lossText(2.3)]).toEqual(['0.0000', '1.00e-5', '2.3000']);
 });
 
-test('epochLine', () => {
+test('an epoch line shows the training and validation results, and never NaN', () => {
   const validation = { loss: 0.1, accuracy: 0.97 };
   expect(
     epochLine(
@@ -132,7 +132,7 @@ test('an epoch line fits 80 columns with all values', () => {
   );
 });
 
-test('a run that waits for workers shows no rate and no time left', () => {
+test('a run that is waiting for workers shows neither a rate nor a time left', () => {
   const readiness = { isWaiting: true, ready: 1, needed: 2, coming: 1, late: 0 };
   const line = progressLine({ ...state, readiness }, 200);
   expect(line).toMatch(/2500\/10000 {2}loss 0\.1432 {2}accuracy 95\.61 % {2}waiting for workers: /);
@@ -142,12 +142,12 @@ test('a run that waits for workers shows no rate and no time left', () => {
   );
 });
 
-describe('the shortcoming of a model', () => {
+describe("a model's shortcoming", () => {
   const confusion = [
     [0, 50],
     [0, 50],
   ];
-  test('that guesses or that has become worse is explained with a fix', () => {
+  test('of guessing or of having become worse is explained with a fix', () => {
     const judged = { accuracy: 0.5, loss: 9, confusion };
     const guessing = shortcomingOf(judged, 1);
     expect(guessing).toEqual({ kind: 'guessing', guess: 0.5 });
@@ -160,7 +160,7 @@ describe('the shortcoming of a model', () => {
       /1\.0000 after the first epoch, 9\.0000 now/,
     );
   });
-  test('is undefined where it has learned, or where there is one class only', () => {
+  test('is undefined if the model has learned, or if there is only one class', () => {
     expect(shortcomingOf({ accuracy: 0.9, loss: 1, confusion }, 1)).toBeUndefined();
     expect(shortcomingOf({ accuracy: 0.9, loss: 1, confusion }, undefined)).toBeUndefined();
     expect(
@@ -176,7 +176,7 @@ describe('the shortcoming of a model', () => {
         undefined,
       ),
     ).toBeUndefined();
-    // A model of MNIST that once ended at 13.79 % without a warning.
+    // The result of an MNIST model that once ended at 13.79 % without a warning.
     const mnist = Array.from({ length: 10 }, (_, i) => [i === 1 ? 1135 : 985]);
     expect(shortcomingOf({ accuracy: 0.1379, loss: 1e6, confusion: mnist }, undefined)?.kind).toBe(
       'guessing',
@@ -185,7 +185,7 @@ describe('the shortcoming of a model', () => {
 });
 
 describe('the summary', () => {
-  test('has accuracy, an aligned matrix with true rows, files and engine', () => {
+  test('has the accuracy, an aligned matrix with true rows, the files and the engine', () => {
     const lines = summaryText(summary, 80).split('\n');
     expect(lines[0]).toBe('Test accuracy 90.00 %, loss 0.0800 (20 images)');
     expect(lines.slice(2, 6)).toEqual([
@@ -202,13 +202,13 @@ describe('the summary', () => {
     expect(unknown).toContain('trained   9,375 steps in 1:31 with 2 workers');
     expect(unknown).not.toMatch(/waited|speed/);
   });
-  test('has short class names as column heads', () => {
+  test('has short class names as column headings', () => {
     const test = { ...summary.test, classNames: ['0', '1'] };
     expect(summaryText({ ...summary, test }, 80)).toContain(
       'true   0   1     recall\n0      8   2    80.00 %\n',
     );
   });
-  test('has the most frequent mistakes where the matrix is too wide', () => {
+  test('has the most frequent mistakes if the matrix is too wide', () => {
     const text = summaryText(summary, 20);
     expect(text).toContain('2  cat taken for dog');
     expect(text).not.toContain('recall');
@@ -249,7 +249,7 @@ function steps(from: number, to: number, each: (info: StepInfo) => void): void {
   }
 }
 
-/** What a terminal shows of the texts: permanent lines, then the live one. */
+/** What a terminal shows after these writes: permanent lines, then the live one. */
 function shown(written: readonly string[]): string[] {
   return written
     .join('')
@@ -293,7 +293,7 @@ describe('a live terminal', () => {
     expect(shown(written).at(-1)).toBe('');
     expect(written.join('')).toContain('Test accuracy 90.00 %');
   });
-  test('shows the present state of the run', () => {
+  test('shows the current state of the run', () => {
     const { progress, written, time } = terminal(true);
     const traffic = {
       sentBytes: 0,
@@ -341,7 +341,7 @@ describe('a live terminal', () => {
     time.tick();
     expect(shown(written).at(-1)).not.toContain('late');
   });
-  test('starts new means with each epoch', () => {
+  test('starts its means afresh with each epoch', () => {
     const { progress, written, time } = terminal(true);
     steps(1, 50, (info) => progress.step(info));
     steps(51, 52, (info) => progress.step({ ...info, loss: 0.25, correct: 32 }));
@@ -352,7 +352,7 @@ describe('a live terminal', () => {
 });
 
 describe('a file or a pipe', () => {
-  test('gets a line every five seconds, one per epoch, and the summary', () => {
+  test('gets a line every five seconds, a line per epoch, and the summary', () => {
     const { progress, written, time } = terminal(false);
     steps(1, 50, (info) => progress.step(info));
     time.now = 5000;
@@ -366,7 +366,7 @@ describe('a file or a pipe', () => {
     expect(written.join('')).not.toContain('\u001b');
     expect(time.stopped).toBe(true);
   });
-  test.each([true, false])('gets a JSON object per line (TTY %s)', (isTTY) => {
+  test.each([true, false])('gets one JSON object per line (TTY %s)', (isTTY) => {
     const { progress, written, time } = terminal(isTTY, 'json');
     steps(1, 50, (info) => progress.step(info));
     time.now = 5000;
@@ -382,7 +382,7 @@ describe('a file or a pipe', () => {
   });
 });
 
-test('NO_COLOR and dumb terminals have no colours', () => {
+test('NO_COLOR and dumb terminals disable colours', () => {
   const stream = { isTTY: true, write: () => true };
   expect(styleOf(stream, { LANG: 'C.UTF-8' })).toEqual({ colour: true, unicode: true });
   expect(styleOf(stream, { NO_COLOR: '1' })).toEqual({ colour: false, unicode: false });
@@ -415,7 +415,7 @@ test('a terminal of unknown size has 80 columns', () => {
 });
 
 describe('--no-progress', () => {
-  test('shows the permanent lines only', () => {
+  test('shows only the permanent lines', () => {
     const written: string[] = [];
     const { progress } = openTerminal({
       output: new Output({ isTTY: true, columns: 100, write: (text) => written.push(text) }, {}),

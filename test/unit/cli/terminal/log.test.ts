@@ -18,7 +18,7 @@ function logged(level: 'debug' | 'info' | 'warn', format: 'text' | 'json') {
   return { log, lines };
 }
 
-test('text has time and message, and fields at level debug only', () => {
+test('text has the time and the message, and fields only at level debug', () => {
   const { log, lines } = logged('info', 'text');
   log.debug({}, 'not shown');
   log.info({ worker: 'w0' }, 'worker w0 joined (tensorflow, cpu)');

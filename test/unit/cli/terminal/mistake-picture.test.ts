@@ -3,8 +3,8 @@ import { mistakeLines } from '../../../../cli/terminal/mistake-picture.ts';
 import type { Misclassified } from '../../../../shared/evaluation/misclassified.ts';
 
 const images = new Uint8Array(2 * 20);
-// The second of two pictures of 5 x 4: one pixel at the top left, one in the fifth row at the
-// right.
+// The second of two 5 x 4 pictures has one pixel at the top left and one at the right of the fifth
+// row.
 images[20] = 255;
 images[20 + 19] = 255;
 const dataset = {
@@ -18,7 +18,7 @@ const wrong: Misclassified[] = [
   { index: 1, true: 1, predicted: 0, probabilities: [0.9, 0.1], loss: 2 },
 ];
 
-it('draws the most confident mistake first, a dot per pixel, with escaped names', () => {
+it('draws the most confident mistake first, one dot per pixel, with escaped names', () => {
   const [title, ...lines] = mistakeLines(wrong, dataset, 80, { colour: false, unicode: true });
   expect(title).toMatch(/^The most confident mistakes/);
   expect(lines[0]?.startsWith('\u2801\u2800 ')).toBe(true);
@@ -28,12 +28,12 @@ it('draws the most confident mistake first, a dot per pixel, with escaped names'
   expect(lines.join('')).not.toContain('\u001b');
 });
 
-it('shows captions only without Unicode, and one per line where width is short', () => {
+it('shows only captions without Unicode, and one per line if the terminal is narrow', () => {
   const lines = mistakeLines(wrong, dataset, 20, { colour: false, unicode: false });
   expect(lines.join('\n')).not.toMatch(/[\u2800-\u28ff]/);
   expect(lines).toHaveLength(7);
 });
 
-it('tells that there are no mistakes', () => {
+it('says so if there are no mistakes', () => {
   expect(mistakeLines([], dataset, 80, { colour: false, unicode: true })[0]).toBe('No mistakes.');
 });

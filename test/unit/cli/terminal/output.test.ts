@@ -26,8 +26,8 @@ import { engineFixture } from '../../../fixtures/engine-identity.ts';
 import { sampleRun } from '../../../fixtures/run-record.ts';
 
 /**
- * What drives a terminal, hides, or turns text around: ESC, CSI, OSC, C1, BEL, CR, backspace, BiDi,
- * zero width.
+ * Characters that control a terminal, hide text or reverse it: ESC, CSI, OSC, C1, BEL, CR,
+ * backspace, BiDi, zero width.
  */
 const attacks = [
   '\u001b[2J\u001b]0;title\u0007',
@@ -41,7 +41,7 @@ const attacks = [
 const hostile = attacks.join('');
 const DANGER = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u;
 
-/** What our own styling and line ends are made of. */
+/** The text without our own styling and line ends. */
 function withoutOurs(text: string): string {
   // oxlint-disable-next-line no-control-regex -- they are what is looked for
   return text.replaceAll(/\u001b\[[0-9;]*m|\r\n|\r(\u001b\[\d+A)?\u001b\[[KJ]|\n/g, '');
@@ -215,7 +215,7 @@ describe('the output to a terminal, a pipe or a file', () => {
       },
     };
     for (const { output, written } of outputs()) {
-      // Only what is printed of a model and a dataset is there.
+      // Contains only the parts of a model and a dataset that are printed.
       const asked = evaluation as unknown as Parameters<typeof evaluationLines>[0];
       output.write(...evaluationLines(asked, 80, { colour: true, unicode: true }));
       output.csv(...evaluationRows(asked));
@@ -224,7 +224,7 @@ describe('the output to a terminal, a pipe or a file', () => {
     }
   });
 
-  test('the progress of a set-up, which names the owner of a lock', () => {
+  test("the progress of set-up, which contains a lock owner's name", () => {
     for (const { output, written } of outputs()) {
       const { report, end } = setupProgress(output);
       report({ text: hostile, fraction: 0.5 });
@@ -235,7 +235,7 @@ describe('the output to a terminal, a pipe or a file', () => {
   });
 });
 
-describe('text from a peer', () => {
+describe('text from outside', () => {
   const fence = { run: 'r', term: 1, step: 1 };
   test.each([
     [
@@ -259,12 +259,12 @@ describe('text from a peer', () => {
     [workerMessage, { kind: 'bye', code: 'USAGE', message: hostile }],
     [coordinatorMessage, { kind: 'bye', code: 'USAGE', message: hostile }],
     [coordinatorMessage, { kind: 'lease', ...fence, parts: [1] }],
-  ] as const)('%# has no invisible character in any text once it is parsed', (schema, message) => {
+  ] as const)('%# has no invisible characters once it is parsed', (schema, message) => {
     const parsed = parseMessage<object>(schema, message);
     for (const text of textsIn(parsed)) expect(text).not.toMatch(DANGER);
   });
 
-  test('the engine of a changed run.json is shown without invisible characters', () => {
+  test('in the engine of a modified run.json is shown without invisible characters', () => {
     const description = { ...engineFixture, library: hostile };
     const engine = {
       description,
@@ -277,7 +277,7 @@ describe('text from a peer', () => {
     expect(record.engine?.description.library).not.toMatch(DANGER);
   });
 
-  test('JSON for the page has no invisible character, and is otherwise unchanged', () => {
+  test('in JSON for the page has no invisible characters, and is otherwise unchanged', () => {
     const view = { events: [{ message: hostile }], curve: [[1, 2]], name: 'grün 日本' };
     for (const text of textsIn(JSON.parse(visibleJson(view)))) expect(text).not.toMatch(DANGER);
     expect(visibleJson({ name: 'grün 日本', list: [1, 'a'] })).toBe(
@@ -305,8 +305,8 @@ test('no other file writes to a terminal', () => {
       readFileSync(join(root, file), 'utf8'),
     ),
   );
-  // cli/start.ts has two sentences of ours for where too few files may be open to load more; those
-  // of worker/native are scripts of a child process whose output is read as JSON.
+  // cli/start.ts prints two fixed sentences when too few files may be open to load more. The ones
+  // in worker/native are scripts for a child process, whose output is read as JSON.
   expect(writers).toEqual([
     'cli/start.ts',
     'cli/terminal/output.ts',

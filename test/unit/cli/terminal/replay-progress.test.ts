@@ -34,7 +34,7 @@ function follow(isTTY: boolean, logFormat: 'text' | 'json' = 'text') {
   return { advance, close: () => ((output = ''), progress.close(), output) };
 }
 
-test('a terminal shows verified steps, speed and remaining time on a live line', () => {
+test('a terminal shows the verified steps, the speed and the remaining time on a live line', () => {
   const { advance, close } = follow(true);
   expect(advance(1001, 60_000)).toContain('1 of 2,000 steps verified');
   const line = advance(1501, 1000);
