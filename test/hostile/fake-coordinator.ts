@@ -18,7 +18,7 @@ import { Client } from '../../worker/client.ts';
 import { Computation } from '../../worker/computation.ts';
 import type { DialOptions } from '../../worker/dial.ts';
 import { Anchor } from '../../worker/trust.ts';
-import { temporaryFolder } from '../fixtures/processes.ts';
+import { temporaryFolder } from '../fixtures/temporary-folder.ts';
 import { isProven, proveUpgrades } from '../fixtures/proven-client.ts';
 import { TOKEN } from './honest.ts';
 import { configurationOf, dataset, reference } from './target.ts';

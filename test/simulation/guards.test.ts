@@ -3,7 +3,7 @@ import { cpSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { assert, describe, it } from 'vitest';
-import { temporaryFolder } from '../fixtures/processes.ts';
+import { temporaryFolder } from '../fixtures/temporary-folder.ts';
 import { guards, withoutGuard } from './guards.ts';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));

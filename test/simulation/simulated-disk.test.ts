@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { systemDisk, type Disk, type DiskFile } from '../../shared/disk/disk.ts';
 import { systemCode } from '../../shared/disk/system-error.ts';
-import { temporaryFolder } from '../fixtures/processes.ts';
+import { temporaryFolder } from '../fixtures/temporary-folder.ts';
 import { SimulatedDisk } from './simulated-disk.ts';
 import { Random } from '../fixtures/seeded-random.ts';
 import { SimulatedProcess, type World } from './simulated-process.ts';

@@ -1,6 +1,9 @@
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import { childOf, newRun, REFERENCE, start, temporaryFolder } from '../../fixtures/processes.ts';
+import { childOf } from '../../fixtures/processes/children.ts';
+import { newRun, REFERENCE } from '../../fixtures/processes/options.ts';
+import { start } from '../../fixtures/processes/program.ts';
+import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 import { draw, eventually, missing, one, reads, startBrowser, visit, why } from './visitor.ts';
 
 const RECIPE = ['--hidden', '32', '--batch-size', '64', '--seed', '7'];

@@ -16,7 +16,7 @@ import { z } from 'zod';
 import { composeFile, docker, readCompose } from '../../fixtures/deploy/compose.ts';
 import { root } from '../../fixtures/deploy/dockerfile.ts';
 import { ask } from '../../fixtures/page-client.ts';
-import { executable, run, until } from '../../fixtures/processes.ts';
+import { executable, run, until } from '../../fixtures/processes/program.ts';
 import { missing as noPrometheus } from '../../fixtures/promtool.ts';
 import { Podman, type Ended } from './podman.ts';
 import { scrapedUp } from './prometheus.ts';

@@ -4,7 +4,8 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { root } from '../../fixtures/deploy/dockerfile.ts';
-import { freePort, until } from '../../fixtures/processes.ts';
+import { freePort } from '../../fixtures/processes/free-ports.ts';
+import { until } from '../../fixtures/processes/program.ts';
 import { Asker } from '../prometheus/prometheus.ts';
 
 /**

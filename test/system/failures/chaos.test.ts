@@ -3,7 +3,7 @@ import { text } from 'node:stream/consumers';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { QUICK_RECIPE } from '../../fixtures/processes.ts';
+import { QUICK_RECIPE } from '../../fixtures/processes/options.ts';
 
 const script = fileURLToPath(new URL('chaos.mjs', import.meta.url));
 

@@ -5,7 +5,10 @@ import { join } from 'node:path';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { systemCode } from '../../../shared/disk/system-error.ts';
 import { decodeTensors } from '../../../shared/files/safetensors.ts';
-import { readRun, start, temporaryFolder, train } from '../../fixtures/processes.ts';
+import { train } from '../../fixtures/processes/cluster.ts';
+import { readRun } from '../../fixtures/processes/finished-run.ts';
+import { start } from '../../fixtures/processes/program.ts';
+import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 
 const hasNamespaces = spawnSync('unshare', ['-Urm', 'true']).status === 0;
 const RECIPE = ['--engine', 'reference', '--hidden', '8', '--seed', '7', '--batch-size', '64'];

@@ -2,19 +2,12 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import {
-  expectSame,
-  freePort,
-  QUICK_RECIPE,
-  readRun,
-  REFERENCE,
-  run,
-  startWorker,
-  temporaryFolder,
-  TOKEN,
-  train,
-  type FinishedRun,
-} from '../../fixtures/processes.ts';
+import { startWorker, train } from '../../fixtures/processes/cluster.ts';
+import { expectSame, readRun, type FinishedRun } from '../../fixtures/processes/finished-run.ts';
+import { freePort } from '../../fixtures/processes/free-ports.ts';
+import { QUICK_RECIPE, REFERENCE, TOKEN } from '../../fixtures/processes/options.ts';
+import { run } from '../../fixtures/processes/program.ts';
+import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 
 const module = fileURLToPath(new URL('fail-points.mjs', import.meta.url));
 

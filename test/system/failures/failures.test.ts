@@ -7,18 +7,12 @@ import { errorTable, type ErrorCode } from '../../../shared/errors.ts';
 import { decodeFrame, encodeHeader } from '../../../shared/wire/frame.ts';
 import { PROTOCOL } from '../../../shared/wire/messages.ts';
 import { parseRunRecord } from '../../../shared/files/run-schema.ts';
-import {
-  freePort,
-  newRun,
-  readRun,
-  run,
-  start,
-  startCoordinator,
-  type Started,
-  startWorker,
-  temporaryFolder,
-  TOKEN,
-} from '../../fixtures/processes.ts';
+import { startCoordinator, startWorker } from '../../fixtures/processes/cluster.ts';
+import { readRun } from '../../fixtures/processes/finished-run.ts';
+import { freePort } from '../../fixtures/processes/free-ports.ts';
+import { newRun, TOKEN } from '../../fixtures/processes/options.ts';
+import { run, start, type Started } from '../../fixtures/processes/program.ts';
+import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 import { workerSocket } from '../../fixtures/proven-client.ts';
 import { ARITHMETIC } from '../../../shared/arithmetic/version.ts';
 

@@ -6,16 +6,11 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { z } from 'zod';
 import { errorTable } from '../../../shared/errors.ts';
 import { parseRunRecord } from '../../../shared/files/run-schema.ts';
-import {
-  executable,
-  follow,
-  freePort,
-  newRun,
-  stepsWritten,
-  temporaryFolder,
-  until,
-  type Started,
-} from '../../fixtures/processes.ts';
+import { freePort } from '../../fixtures/processes/free-ports.ts';
+import { newRun } from '../../fixtures/processes/options.ts';
+import { executable, follow, until, type Started } from '../../fixtures/processes/program.ts';
+import { stepsWritten } from '../../fixtures/processes/steps-written.ts';
+import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 
 const LINE_BREAK = '\r';
 const CTRL_Z = '\u001a';

@@ -2,23 +2,13 @@ import { randomInt } from 'node:crypto';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { Random } from '../../fixtures/seeded-random.ts';
-import {
-  expectSame,
-  findChild,
-  type FinishedRun,
-  gone,
-  newRun,
-  QUICK_RECIPE,
-  readRun,
-  REFERENCE,
-  start,
-  startCoordinator,
-  startWorker,
-  stepsWritten,
-  temporaryFolder,
-  train,
-  until,
-} from '../../fixtures/processes.ts';
+import { findChild, gone } from '../../fixtures/processes/children.ts';
+import { startCoordinator, startWorker, train } from '../../fixtures/processes/cluster.ts';
+import { expectSame, readRun, type FinishedRun } from '../../fixtures/processes/finished-run.ts';
+import { newRun, QUICK_RECIPE, REFERENCE } from '../../fixtures/processes/options.ts';
+import { start, until } from '../../fixtures/processes/program.ts';
+import { stepsWritten } from '../../fixtures/processes/steps-written.ts';
+import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 
 const STEPS = 6000;
 const COMMON = [...QUICK_RECIPE, '--steps', String(STEPS)];

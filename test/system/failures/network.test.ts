@@ -1,18 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import {
-  expectSame,
-  QUICK_RECIPE,
-  readRun,
-  REFERENCE,
-  startCoordinator,
-  startWorker,
-  train,
-  until,
-  type FinishedRun,
-  type Started,
-} from '../../fixtures/processes.ts';
+import { startCoordinator, startWorker, train } from '../../fixtures/processes/cluster.ts';
+import { expectSame, readRun, type FinishedRun } from '../../fixtures/processes/finished-run.ts';
+import { QUICK_RECIPE, REFERENCE } from '../../fixtures/processes/options.ts';
+import { until, type Started } from '../../fixtures/processes/program.ts';
 import { Proxy, type Direction } from '../../fixtures/tcp-proxy.ts';
 
 const COMMON = [...QUICK_RECIPE, '--steps', '1200'];

@@ -6,21 +6,12 @@ import { join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
 import { assert, errorTable } from '../../../shared/errors.ts';
 import { readMetrics } from '../../../shared/files/metrics.ts';
-import {
-  childOf,
-  expectSame,
-  findChild,
-  type FinishedRun,
-  gone,
-  newRun,
-  QUICK_RECIPE,
-  readRun,
-  REFERENCE,
-  run,
-  start,
-  temporaryFolder,
-  train,
-} from '../../fixtures/processes.ts';
+import { childOf, findChild, gone } from '../../fixtures/processes/children.ts';
+import { train } from '../../fixtures/processes/cluster.ts';
+import { expectSame, readRun, type FinishedRun } from '../../fixtures/processes/finished-run.ts';
+import { newRun, QUICK_RECIPE, REFERENCE } from '../../fixtures/processes/options.ts';
+import { run, start } from '../../fixtures/processes/program.ts';
+import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 
 const STEPS = 1200;
 const COMMON = [...REFERENCE, ...QUICK_RECIPE, '--steps', String(STEPS), '--port', '0'];

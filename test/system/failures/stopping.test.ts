@@ -9,19 +9,11 @@ import { readMetrics } from '../../../shared/files/metrics.ts';
 import { PROTOCOL } from '../../../shared/wire/messages.ts';
 import { parseRunRecord } from '../../../shared/files/run-schema.ts';
 import { readyTensorFlow } from '../../../worker/native/engine-manifest.ts';
-import {
-  childrenOf,
-  executable,
-  freePort,
-  gone,
-  lives,
-  start,
-  temporaryFolder,
-  TOKEN,
-  until,
-  type Child,
-  type Started,
-} from '../../fixtures/processes.ts';
+import { childrenOf, gone, lives, type Child } from '../../fixtures/processes/children.ts';
+import { freePort } from '../../fixtures/processes/free-ports.ts';
+import { TOKEN } from '../../fixtures/processes/options.ts';
+import { executable, start, until, type Started } from '../../fixtures/processes/program.ts';
+import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 import { workerSocket } from '../../fixtures/proven-client.ts';
 import { engineFixture } from '../../fixtures/engine-identity.ts';
 import { ARITHMETIC } from '../../../shared/arithmetic/version.ts';

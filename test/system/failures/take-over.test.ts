@@ -3,15 +3,12 @@ import { chmodSync, existsSync, mkdirSync, statSync, writeFileSync } from 'node:
 import { join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
 import { errorTable } from '../../../shared/errors.ts';
-import {
-  childOf,
-  newRun,
-  readRun,
-  run,
-  start,
-  temporaryFolder,
-  train,
-} from '../../fixtures/processes.ts';
+import { childOf } from '../../fixtures/processes/children.ts';
+import { train } from '../../fixtures/processes/cluster.ts';
+import { readRun } from '../../fixtures/processes/finished-run.ts';
+import { newRun } from '../../fixtures/processes/options.ts';
+import { run, start } from '../../fixtures/processes/program.ts';
+import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 
 const RECIPE = ['--engine', 'reference', '--hidden', '8', '--seed', '7', '--batch-size', '64'];
 const ARGS = [...RECIPE, '--steps', '1200', '--port', '0', '-n', '2'];

@@ -2,7 +2,10 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { createEngine, summedByShard } from '../../../worker/engines/create.ts';
 import { engineContract } from '../../fixtures/engine/engine-contract.ts';
-import { readRun, run, temporaryFolder, train } from '../../fixtures/processes.ts';
+import { train } from '../../fixtures/processes/cluster.ts';
+import { readRun } from '../../fixtures/processes/finished-run.ts';
+import { run } from '../../fixtures/processes/program.ts';
+import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 
 /**
  * Set by run.mjs, which also prepares the environment: the linker reads it before a process starts.

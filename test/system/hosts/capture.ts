@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { temporaryFolder, until } from '../../fixtures/processes.ts';
+import { until } from '../../fixtures/processes/program.ts';
+import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 import type { Host } from './network.ts';
 
 const ETHERNET_BYTES = 14;

@@ -5,19 +5,12 @@ import { parseJoin } from '../../../cli/secrets/join.ts';
 import { errorTable } from '../../../shared/errors.ts';
 import { readModel } from '../../../shared/files/model-file.ts';
 import { initialWeights } from '../../../shared/arithmetic/random.ts';
-import {
-  expectSame,
-  QUICK_RECIPE,
-  readRun,
-  REFERENCE,
-  run,
-  stepsWritten,
-  temporaryFolder,
-  train,
-  until,
-  type FinishedRun,
-  type Started,
-} from '../../fixtures/processes.ts';
+import { train } from '../../fixtures/processes/cluster.ts';
+import { expectSame, readRun, type FinishedRun } from '../../fixtures/processes/finished-run.ts';
+import { QUICK_RECIPE, REFERENCE } from '../../fixtures/processes/options.ts';
+import { run, until, type Started } from '../../fixtures/processes/program.ts';
+import { stepsWritten } from '../../fixtures/processes/steps-written.ts';
+import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 import { Capture, type Stream } from './capture.ts';
 import { listenersOf } from './listeners.ts';
 import { missing, Network, why, type Host } from './network.ts';

@@ -4,7 +4,7 @@ import type { Readable, Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { onTestFinished } from 'vitest';
 import { z } from 'zod';
-import { executable, follow, type Started } from '../../fixtures/processes.ts';
+import { executable, follow, type Started } from '../../fixtures/processes/program.ts';
 
 const scanner = fileURLToPath(new URL('scan.mjs', import.meta.url));
 /** test/install-servers.sh installs them, on Debian. */

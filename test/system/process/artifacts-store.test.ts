@@ -2,17 +2,12 @@ import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { errorTable } from '../../../shared/errors.ts';
-import {
-  freePort,
-  newRun,
-  QUICK_RECIPE,
-  readRun,
-  REFERENCE,
-  run,
-  start,
-  temporaryFolder,
-  childOf,
-} from '../../fixtures/processes.ts';
+import { childOf } from '../../fixtures/processes/children.ts';
+import { readRun } from '../../fixtures/processes/finished-run.ts';
+import { freePort } from '../../fixtures/processes/free-ports.ts';
+import { newRun, QUICK_RECIPE, REFERENCE } from '../../fixtures/processes/options.ts';
+import { run, start } from '../../fixtures/processes/program.ts';
+import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 
 const QUICK = [...QUICK_RECIPE, '--no-http'];
 const LOCAL = ['local', ...REFERENCE, ...QUICK];

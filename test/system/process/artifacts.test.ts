@@ -6,16 +6,11 @@ import { fileURLToPath } from 'node:url';
 import { expect, it, onTestFinished } from 'vitest';
 import { errorTable } from '../../../shared/errors.ts';
 import { portOf } from '../../../coordinator/network/http-server.ts';
-import {
-  childOf,
-  newRun,
-  QUICK_RECIPE,
-  readRun,
-  REFERENCE,
-  run,
-  start,
-  temporaryFolder,
-} from '../../fixtures/processes.ts';
+import { childOf } from '../../fixtures/processes/children.ts';
+import { readRun } from '../../fixtures/processes/finished-run.ts';
+import { newRun, QUICK_RECIPE, REFERENCE } from '../../fixtures/processes/options.ts';
+import { run, start } from '../../fixtures/processes/program.ts';
+import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 
 /**
  * A fake S3 server that is empty and never accepts an upload; resolves when an upload starts.

@@ -4,14 +4,10 @@ import { expect, it } from 'vitest';
 import { errorTable } from '../../../shared/errors.ts';
 import { startTarget } from '../../hostile/target.ts';
 import { standIns, systemPath } from '../../fixtures/engine/fake-programs.ts';
-import {
-  childrenOf,
-  gone,
-  start,
-  temporaryFolder,
-  TOKEN,
-  until,
-} from '../../fixtures/processes.ts';
+import { childrenOf, gone } from '../../fixtures/processes/children.ts';
+import { TOKEN } from '../../fixtures/processes/options.ts';
+import { start, until } from '../../fixtures/processes/program.ts';
+import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 
 const MEBIBYTE = 1024 ** 2;
 

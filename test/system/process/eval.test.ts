@@ -4,16 +4,11 @@ import { dirname, join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { errorTable } from '../../../shared/errors.ts';
 import { tinyFiles } from '../../fixtures/idx-files.ts';
-import {
-  QUICK_RECIPE,
-  readRun,
-  REFERENCE,
-  run,
-  start,
-  startWorker,
-  temporaryFolder,
-  TOKEN,
-} from '../../fixtures/processes.ts';
+import { startWorker } from '../../fixtures/processes/cluster.ts';
+import { readRun } from '../../fixtures/processes/finished-run.ts';
+import { QUICK_RECIPE, REFERENCE, TOKEN } from '../../fixtures/processes/options.ts';
+import { run, start } from '../../fixtures/processes/program.ts';
+import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 
 /** A run that several tests read and none changes. */
 const runs = mkdtempSync(join(tmpdir(), 'mnist-dist-test-'));

@@ -1,7 +1,9 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { newRun, QUICK_RECIPE, run, temporaryFolder } from '../../fixtures/processes.ts';
+import { newRun, QUICK_RECIPE } from '../../fixtures/processes/options.ts';
+import { run } from '../../fixtures/processes/program.ts';
+import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 
 /** The folder of Debian's package dataset-fashion-mnist. */
 const data = '/usr/share/datasets/fashion-mnist';

@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { joinText } from '../../../cli/secrets/join.ts';
 import { errorTable } from '../../../shared/errors.ts';
-import { executable, follow, temporaryFolder } from '../../fixtures/processes.ts';
+import { executable, follow } from '../../fixtures/processes/program.ts';
+import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 
 const hasPython = spawnSync('python3', ['--version']).status === 0;
 const token = 'a-token-of-the-tests-0123456789';

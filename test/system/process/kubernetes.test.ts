@@ -11,19 +11,13 @@ import {
 } from '../../fixtures/deploy/container.ts';
 import { build, kubernetes, nameOf, type Manifest } from '../../fixtures/deploy/kustomize.ts';
 import { outsideOf, page } from '../../fixtures/deploy/kubernetes-page.ts';
-import {
-  expectSame,
-  freePorts,
-  QUICK_RECIPE,
-  readRun,
-  REFERENCE,
-  run,
-  start,
-  stepsWritten,
-  temporaryFolder,
-  train,
-  until,
-} from '../../fixtures/processes.ts';
+import { train } from '../../fixtures/processes/cluster.ts';
+import { expectSame, readRun } from '../../fixtures/processes/finished-run.ts';
+import { freePorts } from '../../fixtures/processes/free-ports.ts';
+import { QUICK_RECIPE, REFERENCE } from '../../fixtures/processes/options.ts';
+import { run, start, until } from '../../fixtures/processes/program.ts';
+import { stepsWritten } from '../../fixtures/processes/steps-written.ts';
+import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 
 const RECIPE = [...QUICK_RECIPE, '--steps', '3000'];
 

@@ -15,16 +15,11 @@ import {
   tinyBytes,
   tinyFiles,
 } from '../../fixtures/idx-files.ts';
-import {
-  executable,
-  follow,
-  newRun,
-  readRun,
-  run,
-  start,
-  temporaryFolder,
-  train,
-} from '../../fixtures/processes.ts';
+import { train } from '../../fixtures/processes/cluster.ts';
+import { readRun } from '../../fixtures/processes/finished-run.ts';
+import { newRun } from '../../fixtures/processes/options.ts';
+import { executable, follow, run, start } from '../../fixtures/processes/program.ts';
+import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 
 const TINY = ['--engine', 'reference', '--steps', '12', '--hidden', '4'];
 const TOKEN = { MNIST_DIST_TOKEN: 'a-token-of-the-tests-0123456789' };

@@ -1,7 +1,8 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { chmodSync } from 'node:fs';
 import { expect, it } from 'vitest';
-import { executable, follow, temporaryFolder } from '../../fixtures/processes.ts';
+import { executable, follow } from '../../fixtures/processes/program.ts';
+import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 
 /** A user id that is not in passwd. */
 const OTHER_USER = { uid: 54_321, gid: 54_321 };

@@ -7,7 +7,10 @@ import { describe, expect, it } from 'vitest';
 import { readyTensorFlow } from '../../../worker/native/engine-manifest.ts';
 import { plainRequest, upgradeRequest } from '../../hostile/frames.ts';
 import { answerTo } from '../../fixtures/proven-client.ts';
-import { start, temporaryFolder, TOKEN, train } from '../../fixtures/processes.ts';
+import { train } from '../../fixtures/processes/cluster.ts';
+import { TOKEN } from '../../fixtures/processes/options.ts';
+import { start } from '../../fixtures/processes/program.ts';
+import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 
 /** The folder of test/install-nodes.sh. */
 const FOLDER = new URL('../../../.mnist-dist/nodes/', import.meta.url);

@@ -4,7 +4,8 @@ import { dirname, join } from 'node:path';
 import { expect, it } from 'vitest';
 import { shellWord } from '../../../shared/shell-word.ts';
 import { filesUnder, makeRun, resultsOfRun } from '../../fixtures/store/stored-run.ts';
-import { executable, temporaryFolder } from '../../fixtures/processes.ts';
+import { executable } from '../../fixtures/processes/program.ts';
+import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 
 const root = dirname(dirname(executable));
 

@@ -4,7 +4,10 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
-import { newRun, QUICK_RECIPE, readRun, run, temporaryFolder } from '../../fixtures/processes.ts';
+import { readRun } from '../../fixtures/processes/finished-run.ts';
+import { newRun, QUICK_RECIPE } from '../../fixtures/processes/options.ts';
+import { run } from '../../fixtures/processes/program.ts';
+import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 
 const file = (path: string) => fileURLToPath(new URL(`../../../${path}`, import.meta.url));
 const packages = file('.mnist-dist/python');

@@ -4,15 +4,9 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
 import { valuesOf } from '../../fixtures/deploy/units.ts';
-import {
-  follow,
-  REFERENCE,
-  start,
-  temporaryFolder,
-  TOKEN,
-  until,
-  type Started,
-} from '../../fixtures/processes.ts';
+import { REFERENCE, TOKEN } from '../../fixtures/processes/options.ts';
+import { follow, start, until, type Started } from '../../fixtures/processes/program.ts';
+import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 
 const script = fileURLToPath(new URL('../../../deploy/systemd/coordinator.sh', import.meta.url));
 

@@ -4,17 +4,10 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { errorTable } from '../../../shared/errors.ts';
 import { ask } from '../../fixtures/page-client.ts';
-import {
-  newRun,
-  QUICK_RECIPE,
-  readRun,
-  REFERENCE,
-  run,
-  start,
-  temporaryFolder,
-  until,
-  type Started,
-} from '../../fixtures/processes.ts';
+import { readRun } from '../../fixtures/processes/finished-run.ts';
+import { newRun, QUICK_RECIPE, REFERENCE } from '../../fixtures/processes/options.ts';
+import { run, start, until, type Started } from '../../fixtures/processes/program.ts';
+import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'mnist-dist-test-'));
 const certs = join(folder, 'certs');

@@ -2,16 +2,12 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { readyTensorFlow } from '../../../worker/native/engine-manifest.ts';
-import {
-  childOf,
-  type FinishedRun,
-  newRun,
-  readRun,
-  run,
-  start,
-  temporaryFolder,
-  train,
-} from '../../fixtures/processes.ts';
+import { childOf } from '../../fixtures/processes/children.ts';
+import { train } from '../../fixtures/processes/cluster.ts';
+import { readRun, type FinishedRun } from '../../fixtures/processes/finished-run.ts';
+import { newRun } from '../../fixtures/processes/options.ts';
+import { run, start } from '../../fixtures/processes/program.ts';
+import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 
 const WASM_STEPS = ['--engine', 'wasm', '--steps', '50', '--seed', '7'];
 /** SHA-256 of model.safetensors after WASM_STEPS on x86-64. A change of arithmetic changes it. */

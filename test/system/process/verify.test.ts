@@ -15,7 +15,9 @@ import { configurationOfRecord } from '../../../shared/configuration.ts';
 import { errorTable } from '../../../shared/errors.ts';
 import { MetricsFormatter } from '../../../shared/files/metrics.ts';
 import { tinyFiles } from '../../fixtures/idx-files.ts';
-import { readRun, run, start, temporaryFolder } from '../../fixtures/processes.ts';
+import { readRun } from '../../fixtures/processes/finished-run.ts';
+import { run, start } from '../../fixtures/processes/program.ts';
+import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 
 const RECIPE = [
   '--engine',

@@ -9,7 +9,7 @@ import { PROTOCOL } from '../../../shared/wire/messages.ts';
 import { Authenticator } from '../../../coordinator/network/authenticator.ts';
 import { isProven, proveUpgrades } from '../../fixtures/proven-client.ts';
 import { configurationFixture } from '../../fixtures/configuration.ts';
-import { run } from '../../fixtures/processes.ts';
+import { run } from '../../fixtures/processes/program.ts';
 import { ARITHMETIC } from '../../../shared/arithmetic/version.ts';
 
 const TOKEN = 'a-token-of-the-tests-0123456789';

@@ -7,21 +7,12 @@ import type { RunView, Update } from '../../../dashboards/feed/api.ts';
 import { readModel } from '../../../shared/files/model-file.ts';
 import { errorTable } from '../../../shared/errors.ts';
 import { ask, follow } from '../../fixtures/page-client.ts';
-import {
-  childOf,
-  newRun,
-  QUICK_RECIPE,
-  readRun,
-  REFERENCE,
-  run,
-  start,
-  startCoordinator,
-  startWorker,
-  temporaryFolder,
-  TOKEN,
-  until,
-  type Started,
-} from '../../fixtures/processes.ts';
+import { childOf } from '../../fixtures/processes/children.ts';
+import { startCoordinator, startWorker } from '../../fixtures/processes/cluster.ts';
+import { readRun } from '../../fixtures/processes/finished-run.ts';
+import { newRun, QUICK_RECIPE, REFERENCE, TOKEN } from '../../fixtures/processes/options.ts';
+import { run, start, until, type Started } from '../../fixtures/processes/program.ts';
+import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 
 const COMMON = [...REFERENCE, ...QUICK_RECIPE, '--http-port', '0'];
 

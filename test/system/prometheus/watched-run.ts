@@ -1,13 +1,7 @@
 import { onTestFinished } from 'vitest';
-import {
-  newRun,
-  QUICK_RECIPE,
-  start,
-  temporaryFolder,
-  TOKEN,
-  until,
-  type Started,
-} from '../../fixtures/processes.ts';
+import { newRun, QUICK_RECIPE, TOKEN } from '../../fixtures/processes/options.ts';
+import { start, until, type Started } from '../../fixtures/processes/program.ts';
+import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { standIns, systemPath } from '../../fixtures/engine/fake-programs.ts';
 import { startPrometheus, type Asker } from './prometheus.ts';

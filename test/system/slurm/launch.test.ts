@@ -1,16 +1,11 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import {
-  expectSame,
-  type FinishedRun,
-  QUICK_RECIPE,
-  readRun,
-  REFERENCE,
-  temporaryFolder,
-  train,
-  until,
-} from '../../fixtures/processes.ts';
+import { train } from '../../fixtures/processes/cluster.ts';
+import { expectSame, readRun, type FinishedRun } from '../../fixtures/processes/finished-run.ts';
+import { QUICK_RECIPE, REFERENCE } from '../../fixtures/processes/options.ts';
+import { until } from '../../fixtures/processes/program.ts';
+import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 import { missing, Slurm, why, type Job } from './slurm.ts';
 
 /** A guard against a cluster that hangs. */

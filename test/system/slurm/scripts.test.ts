@@ -5,7 +5,8 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { errorTable } from '../../../shared/errors.ts';
-import { temporaryFolder, until } from '../../fixtures/processes.ts';
+import { until } from '../../fixtures/processes/program.ts';
+import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 import { standIns, systemPath } from '../../fixtures/engine/fake-programs.ts';
 
 const deploy = fileURLToPath(new URL('../../../deploy', import.meta.url));

@@ -3,14 +3,10 @@ import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parseStoreUri } from '../../../artifacts/store/store-address.ts';
-import {
-  newRun,
-  QUICK_RECIPE,
-  readRun,
-  REFERENCE,
-  run,
-  temporaryFolder,
-} from '../../fixtures/processes.ts';
+import { readRun } from '../../fixtures/processes/finished-run.ts';
+import { newRun, QUICK_RECIPE, REFERENCE } from '../../fixtures/processes/options.ts';
+import { run } from '../../fixtures/processes/program.ts';
+import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 import { keepsTheContract } from '../../fixtures/store/store-contract.ts';
 import { filesUnder, makeRun, resultsOfRun, RUN } from '../../fixtures/store/stored-run.ts';
 import { countingProxy } from './counting-proxy.ts';

@@ -7,7 +7,7 @@ import { delimiter, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
-import { freePort } from '../../fixtures/processes.ts';
+import { freePort } from '../../fixtures/processes/free-ports.ts';
 
 const script = fileURLToPath(new URL('swift.mjs', import.meta.url));
 const programs = [

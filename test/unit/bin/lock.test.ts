@@ -9,7 +9,7 @@ import {
   withLock,
 } from '../../../bin/lock.mjs';
 import { thisProcess, WATCH_MILLISECONDS } from '../../../bin/owner.mjs';
-import { temporaryFolder } from '../../fixtures/processes.ts';
+import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 
 /** Called before each rename. */
 let beforeRename: (from: string, to: string) => void = () => undefined;

@@ -9,7 +9,7 @@ import {
   thisProcess,
   Watch,
 } from '../../../bin/owner.mjs';
-import { temporaryFolder } from '../../fixtures/processes.ts';
+import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 
 const here = thisProcess();
 const always = () => true;

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { readOverview } from '../../../cli/runs/run-overview.ts';
-import { temporaryFolder } from '../../fixtures/processes.ts';
+import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 import { makeUp } from '../../fixtures/recorded-run.ts';
 
 const DAY = 86_400_000;

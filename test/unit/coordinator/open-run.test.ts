@@ -2,7 +2,7 @@ import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { decodeCheckpoint, encodeCheckpoint } from '../../../shared/files/checkpoint-file.ts';
-import { temporaryFolder } from '../../fixtures/processes.ts';
+import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 import { engineFixture } from '../../fixtures/engine-identity.ts';
 import {
   configuration,

@@ -8,7 +8,7 @@ import {
   type RunContext,
 } from '../../../coordinator/serve.ts';
 import { ClusterError } from '../../../shared/errors.ts';
-import { freePort } from '../../fixtures/processes.ts';
+import { freePort } from '../../fixtures/processes/free-ports.ts';
 import { configuration, dataset } from '../../fixtures/recorded-run.ts';
 
 const superseded = new ClusterError('LOCKED', 'it was taken over');

@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import { local } from '../../../../cli/commands/local.ts';
 import { parseCommand } from '../../../../cli/program.ts';
 import { configurationRecord } from '../../../../shared/configuration.ts';
-import { temporaryFolder } from '../../../fixtures/processes.ts';
+import { temporaryFolder } from '../../../fixtures/temporary-folder.ts';
 import { configuration, writeRun } from '../../../fixtures/model-file.ts';
 
 it('rejects a resumed run whose model needs too much memory', async () => {

@@ -9,7 +9,7 @@ import { probabilities } from '../../../../shared/digit/network.ts';
 import { createReferenceEngine } from '../../../../worker/engines/reference.ts';
 import { createFixture } from '../../../fixtures/engine/engine-cases.ts';
 import { pngFile } from '../../../fixtures/png-file.ts';
-import { temporaryFolder } from '../../../fixtures/processes.ts';
+import { temporaryFolder } from '../../../fixtures/temporary-folder.ts';
 import { captured } from '../../../fixtures/captured-output.ts';
 import { writeRun } from '../../../fixtures/model-file.ts';
 

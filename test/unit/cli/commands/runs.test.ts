@@ -8,7 +8,7 @@ import { colouredText, plainText } from '../../../../cli/terminal/styled-line.ts
 import { systemProcesses } from '../../../../coordinator/run-directory/processes.ts';
 import { runRecordSchema, type RunRecord } from '../../../../shared/files/run-schema.ts';
 import { makeUp } from '../../../fixtures/recorded-run.ts';
-import { temporaryFolder } from '../../../fixtures/processes.ts';
+import { temporaryFolder } from '../../../fixtures/temporary-folder.ts';
 import { captured } from '../../../fixtures/captured-output.ts';
 
 let folder: string;

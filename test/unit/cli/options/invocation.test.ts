@@ -4,7 +4,7 @@ import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { commandNames } from '../../../../cli/command-table.ts';
 import { programOf, rememberStart, typable } from '../../../../cli/options/invocation.ts';
 import { shellWord } from '../../../../shared/shell-word.ts';
-import { temporaryFolder } from '../../../fixtures/processes.ts';
+import { temporaryFolder } from '../../../fixtures/temporary-folder.ts';
 
 let root = '';
 let bin = '';

@@ -8,7 +8,7 @@ import { canonicalConfiguration } from '../../../../shared/configuration.ts';
 import { datasetDigest } from '../../../../shared/dataset/dataset.ts';
 import { modelDigest } from '../../../../shared/files/own-model.ts';
 import { MAX_MODEL_FILE_BYTES } from '../../../../shared/limits.ts';
-import { temporaryFolder } from '../../../fixtures/processes.ts';
+import { temporaryFolder } from '../../../fixtures/temporary-folder.ts';
 import { parseStoreUri } from '../../../../artifacts/store/store-address.ts';
 import { pushRun } from '../../../../artifacts/store/push.ts';
 import { tinyBytes, tinyFiles } from '../../../fixtures/idx-files.ts';

@@ -4,7 +4,7 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import { parseCommand } from '../../../../cli/program.ts';
 import { adoptRun } from '../../../../cli/runs/resume.ts';
 import type { RunRecord } from '../../../../shared/files/run-schema.ts';
-import { temporaryFolder } from '../../../fixtures/processes.ts';
+import { temporaryFolder } from '../../../fixtures/temporary-folder.ts';
 import { engineFixture } from '../../../fixtures/engine-identity.ts';
 import { writeRun } from '../../../fixtures/model-file.ts';
 

@@ -4,7 +4,7 @@ import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { removeAbandonedTokens } from '../../../../cli/secrets/abandoned-tokens.ts';
 import { workerToken, writeLoopbackToken } from '../../../../cli/secrets/token.ts';
 import { systemProcesses } from '../../../../coordinator/run-directory/processes.ts';
-import { temporaryFolder } from '../../../fixtures/processes.ts';
+import { temporaryFolder } from '../../../fixtures/temporary-folder.ts';
 
 const TOKEN = 'x'.repeat(32);
 const OTHER = 'y'.repeat(32);

@@ -6,7 +6,7 @@ import { certs } from '../../../../cli/commands/certs.ts';
 import { writeJoinFile } from '../../../../cli/secrets/join-command.ts';
 import { hideFromGit } from '../../../../cli/secrets/secret-file.ts';
 import { writeLoopbackToken } from '../../../../cli/secrets/token.ts';
-import { temporaryFolder } from '../../../fixtures/processes.ts';
+import { temporaryFolder } from '../../../fixtures/temporary-folder.ts';
 
 let repository = '';
 beforeEach(() => {

@@ -6,7 +6,7 @@ import { certs } from '../../../../cli/commands/certs.ts';
 import { readOwnCertificate, type OwnCertificate } from '../../../../cli/secrets/tls-files.ts';
 import { ClusterError } from '../../../../shared/errors.ts';
 import { digestOf } from '../../../../worker/trust.ts';
-import { temporaryFolder } from '../../../fixtures/processes.ts';
+import { temporaryFolder } from '../../../fixtures/temporary-folder.ts';
 import { TestAuthority } from '../../../fixtures/certificates.ts';
 
 const DAY_MILLISECONDS = 86_400_000;

@@ -8,7 +8,7 @@ import { configurationRecord } from '../../../../shared/configuration.ts';
 import type { MetricsLine } from '../../../../shared/files/metrics.ts';
 import { decodeTensors, encodeTensors } from '../../../../shared/files/safetensors.ts';
 import type { RunRecord } from '../../../../shared/files/run-schema.ts';
-import { temporaryFolder } from '../../../fixtures/processes.ts';
+import { temporaryFolder } from '../../../fixtures/temporary-folder.ts';
 import {
   changeCheckpoint,
   checkpointOf,

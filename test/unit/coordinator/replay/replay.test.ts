@@ -10,7 +10,7 @@ import { systemDisk } from '../../../../shared/disk/disk.ts';
 import { systemClock } from '../../../../shared/clock.ts';
 import { initialWeights } from '../../../../shared/arithmetic/random.ts';
 import { totalSteps } from '../../../../shared/arithmetic/schedule.ts';
-import { temporaryFolder } from '../../../fixtures/processes.ts';
+import { temporaryFolder } from '../../../fixtures/temporary-folder.ts';
 import { simulatedConfiguration } from '../../../simulation/model.ts';
 import { simulatedDataset } from '../../../simulation/run-on-disk.ts';
 

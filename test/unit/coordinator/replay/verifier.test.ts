@@ -7,7 +7,7 @@ import type { MetricsLine } from '../../../../shared/files/metrics.ts';
 import { modelDigest } from '../../../../shared/files/own-model.ts';
 import { decodeTensors, encodeTensors } from '../../../../shared/files/safetensors.ts';
 import { parseRunRecord } from '../../../../shared/files/run-schema.ts';
-import { temporaryFolder } from '../../../fixtures/processes.ts';
+import { temporaryFolder } from '../../../fixtures/temporary-folder.ts';
 import { Random } from '../../../fixtures/seeded-random.ts';
 import {
   changeCheckpoint,

@@ -11,7 +11,7 @@ import {
 import type { ClusterError } from '../../../../shared/errors.ts';
 import { MAX_WORKERS } from '../../../../shared/limits.ts';
 import { decodeTensors, encodeTensors } from '../../../../shared/files/safetensors.ts';
-import { temporaryFolder } from '../../../fixtures/processes.ts';
+import { temporaryFolder } from '../../../fixtures/temporary-folder.ts';
 import { configurationFixture } from '../../../fixtures/configuration.ts';
 
 const configuration = { ...configurationFixture, model: { inputs: 3, hidden: [2], classes: 2 } };

@@ -18,7 +18,7 @@ import { newestUnfinished } from '../../../../coordinator/run-directory/read-run
 import { RecordedRun } from '../../../../dashboards/feed/recorded-run.ts';
 import { readInventory } from '../../../../artifacts/store/inventory.ts';
 import { systemRetryPolicy } from '../../../../artifacts/store/retry.ts';
-import { temporaryFolder } from '../../../fixtures/processes.ts';
+import { temporaryFolder } from '../../../fixtures/temporary-folder.ts';
 import { configuration, makeUp } from '../../../fixtures/recorded-run.ts';
 import { planReplay } from '../../../../coordinator/replay/replay-plan.ts';
 

@@ -14,7 +14,7 @@ import {
   type LinePosition,
 } from '../../../../shared/files/metrics.ts';
 import type { RunRecord } from '../../../../shared/files/run-schema.ts';
-import { temporaryFolder } from '../../../fixtures/processes.ts';
+import { temporaryFolder } from '../../../fixtures/temporary-folder.ts';
 import { sampleRun } from '../../../fixtures/run-record.ts';
 
 function leave(runs: string, run: string, change: Partial<RunRecord>): void {

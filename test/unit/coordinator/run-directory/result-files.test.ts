@@ -5,7 +5,7 @@ import { removeArtifacts } from '../../../../coordinator/run-directory/result-fi
 import { silentViewer } from '../../../../coordinator/viewer.ts';
 import { systemDisk } from '../../../../shared/disk/disk.ts';
 import { readMetrics } from '../../../../shared/files/metrics.ts';
-import { temporaryFolder } from '../../../fixtures/processes.ts';
+import { temporaryFolder } from '../../../fixtures/temporary-folder.ts';
 import { configuration, makeUp } from '../../../fixtures/recorded-run.ts';
 
 let runs = '';

@@ -13,7 +13,7 @@ import {
 import { RunLock, writerOf } from '../../../../coordinator/run-directory/run-lock.ts';
 import { systemDisk } from '../../../../shared/disk/disk.ts';
 import { systemClock, type Clock } from '../../../../shared/clock.ts';
-import { temporaryFolder } from '../../../fixtures/processes.ts';
+import { temporaryFolder } from '../../../fixtures/temporary-folder.ts';
 
 /** A clock on which every wait is over at once; `onWait` is called before each of them ends. */
 function quickClock(onWait: () => void = () => undefined): Clock & { waited: number } {

@@ -8,7 +8,7 @@ import {
   type OwnDataset,
 } from '../../../../shared/dataset/own-dataset.ts';
 import { datasetDigest, MNIST_DIGEST } from '../../../../shared/dataset/dataset.ts';
-import { temporaryFolder } from '../../../fixtures/processes.ts';
+import { temporaryFolder } from '../../../fixtures/temporary-folder.ts';
 import { imagesFile, tinyBytes, tinyFiles } from '../../../fixtures/idx-files.ts';
 import { sampleRun } from '../../../fixtures/run-record.ts';
 

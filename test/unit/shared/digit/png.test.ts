@@ -6,7 +6,7 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import { readPng } from '../../../../shared/digit/png.ts';
 import { ClusterError } from '../../../../shared/errors.ts';
 import { MAX_IMAGE_FILE_BYTES, MAX_IMAGE_PIXELS } from '../../../../shared/limits.ts';
-import { temporaryFolder } from '../../../fixtures/processes.ts';
+import { temporaryFolder } from '../../../fixtures/temporary-folder.ts';
 import { assemble, channels, pngFile, type PngKind } from '../../../fixtures/png-file.ts';
 
 let folder: string;

@@ -12,7 +12,7 @@ import {
   readNamedNow,
   type ReadLimit,
 } from '../../../../shared/disk/regular-file.ts';
-import { temporaryFolder } from '../../../fixtures/processes.ts';
+import { temporaryFolder } from '../../../fixtures/temporary-folder.ts';
 
 const limit: ReadLimit = { name: 'MAX_BYTES', bytes: 10_000 };
 let folder: string;

@@ -7,7 +7,7 @@ import { createLogger } from '../../../../cli/terminal/log.ts';
 import { Output } from '../../../../cli/terminal/output.ts';
 import { ensureTensorFlow } from '../../../../worker/native/ensure.ts';
 import { mountOf } from '../../../../worker/native/loadable.ts';
-import { executable } from '../../../fixtures/processes.ts';
+import { executable } from '../../../fixtures/processes/program.ts';
 import { fakeEngine } from '../../../fixtures/engine/fake-engine.ts';
 import { standIns, temporaryFolder } from '../../../fixtures/engine/fake-programs.ts';
 
